@@ -1,0 +1,90 @@
+"""External ids on one side, dense indices on the other; ids enter and leave here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+INT64_MAX = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class IdMap:
+    """A bijection between a shop's ids and `0 … len - 1`; `len` itself stands for "unknown".
+
+    Attributes:
+        ids: `(n,)` distinct ids in ascending order; int64, or object holding str.
+    """
+
+    ids: NDArray
+
+    @classmethod
+    def fit(cls, values: NDArray) -> IdMap:
+        """Return the map over the distinct values of an id column."""
+        return cls(np.unique(values))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def unknown(self) -> int:
+        """The index that stands for every id outside the map."""
+        return len(self.ids)
+
+    @property
+    def kind(self) -> str:
+        """`int` or `str`: the type of the shop's ids."""
+        return "int" if self.ids.dtype.kind in "iu" else "str"
+
+    def indices(self, values: NDArray) -> NDArray[np.int32]:
+        """Return `(n,)` int32 indices of ids that have the map's own type; `unknown` for the rest."""
+        if len(self.ids) == 0:
+            return np.zeros(len(values), np.int32)
+        found = np.minimum(np.searchsorted(self.ids, values), len(self.ids) - 1)
+        return np.where(self.ids[found] == values, found, self.unknown).astype(np.int32)
+
+    def index(self, value: object) -> int:
+        """Return the index of one id as a client wrote it; `unknown` unless it is canonical."""
+        return self._lookup.get(canonical(value, self.kind), self.unknown)
+
+    @cached_property
+    def _lookup(self) -> dict[object, int]:
+        return {value: position for position, value in enumerate(self.ids.tolist())}
+
+
+def canonical(value: object, kind: str) -> int | str | None:
+    """Return the id in the shop's type, or None where it cannot be one.
+
+    In an integer shop only 7 and the text "7" mean 7: MySQL would read '7abc' as 7, so nothing else may pass.
+
+    Args:
+        value: An id as it came over the wire.
+        kind: `int` or `str`.
+
+    >>> canonical("7", "int"), canonical("07", "int"), canonical("7abc", "int"), canonical(True, "int")
+    (7, None, None, None)
+    >>> canonical(7, "str"), canonical("A-7", "str")
+    ('7', 'A-7')
+    """
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    if kind == "str":
+        return str(value)
+    if isinstance(value, str):
+        digits = value.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= 19 and str(int(value)) == value):
+            return None
+        value = int(value)
+    return value if -INT64_MAX <= value <= INT64_MAX else None
+
+
+def id_column(values: Iterable[object]) -> NDArray:
+    """Return an id column as int64 where every value is an integer, as object holding str otherwise."""
+    column = list(values)
+    if all(isinstance(value, int) for value in column):
+        return np.array(column, np.int64)
+    return np.array([str(value) for value in column], object)

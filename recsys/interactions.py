@@ -1,0 +1,79 @@
+"""What customers did and what the shop sells, as parallel arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Events of a shop, one per position of every array.
+
+    Attributes:
+        users: `(n,)` external ids (int64, or object holding str); int32 indices once encoded.
+        items: `(n,)` likewise.
+        events: `(n,)` int16, positions in `event_names`.
+        timestamps: `(n,)` int64, seconds since 1970 in UTC.
+        row_ids: `(n,)` int64, the shop's own order among equal timestamps.
+        event_names: The names that `events` points into, such as `("view", "cart", "purchase")`.
+        contexts: Context columns known before the choice, such as `device_type`: `(n,)` object holding str or None.
+    """
+
+    users: NDArray
+    items: NDArray
+    events: NDArray[np.int16]
+    timestamps: NDArray[np.int64]
+    row_ids: NDArray[np.int64]
+    event_names: tuple[str, ...]
+    contexts: Mapping[str, NDArray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        columns = {"items": self.items, "events": self.events, "timestamps": self.timestamps, "row_ids": self.row_ids}
+        for name, column in {**columns, **self.contexts}.items():
+            if len(column) != len(self.users):
+                raise ValueError(f"`{name}` should have {len(self.users)} rows, as `users` has. Received: {len(column)}.")
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, which: NDArray) -> Interactions:
+        """Return the rows that an index array or a boolean mask selects, in that order."""
+        return replace(
+            self,
+            users=self.users[which],
+            items=self.items[which],
+            events=self.events[which],
+            timestamps=self.timestamps[which],
+            row_ids=self.row_ids[which],
+            contexts={name: column[which] for name, column in self.contexts.items()},
+        )
+
+    def in_order(self) -> Interactions:
+        """Return the rows ordered by (timestamp, row id), the one order of the project."""
+        return self.take(np.lexsort((self.row_ids, self.timestamps)))
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The shop's products, one per position of every array.
+
+    Attributes:
+        items: `(n,)` external ids (int64, or object holding str).
+        active: `(n,)` bool, whether the product may be sold now.
+        categories: `(n,)` object holding str or None.
+        brands: `(n,)` object holding str or None.
+        prices: `(n,)` float64, what a customer pays now; NaN where unknown.
+    """
+
+    items: NDArray
+    active: NDArray[np.bool_]
+    categories: NDArray
+    brands: NDArray
+    prices: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.items)

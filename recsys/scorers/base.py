@@ -1,0 +1,53 @@
+"""What every scorer is asked and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = Mapping[str, NDArray]
+
+
+@dataclass(frozen=True)
+class Query:
+    """One customer at one moment.
+
+    Attributes:
+        user: Index of the user; `n_users` for a guest or a user that training never saw.
+        items: `(h,)` int32, indices of the items of the user's history, oldest first, at most 500.
+        weights: `(h,)` float32, the confidence of each event, -1 to 1.
+        timestamps: `(h,)` int64, seconds since 1970, ascending.
+        context: `(m,)` int32, one index for each context feature of the version.
+        now: Seconds since 1970 at the moment of the question.
+        repeats: Whether items bought before may be answered; the own-count terms count only then.
+    """
+
+    user: int
+    items: NDArray[np.int32]
+    weights: NDArray[np.float32]
+    timestamps: NDArray[np.int64]
+    context: NDArray[np.int32]
+    now: int
+    repeats: bool = False
+
+
+class Scorer(Protocol):
+    """A trained model that ranks the catalogue for one query, in NumPy."""
+
+    n_items: int
+
+    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        """Return one logit z(u, i) for each item.
+
+        Args:
+            query: The customer and the moment.
+            items: `(k,)` indices to score; None scores all.
+
+        Returns:
+            `(k,)` or `(n_items,)` float32, finite; higher is better; not calibrated.
+        """
+        ...
