@@ -64,7 +64,7 @@ class Shop:
     products: str
     stored_time_zone: str = "UTC"
     time_zone: str = "UTC"
-    event_weights: Mapping[str, float] = DEFAULT_EVENT_WEIGHTS
+    event_weights: Mapping[str, float] = field(default_factory=lambda: DEFAULT_EVENT_WEIGHTS)
     purchase_events: tuple[str, ...] = ("purchase",)
     relevant_events: tuple[str, ...] = ("purchase", "cart")
     cancel_events: tuple[str, ...] = ("cancel",)

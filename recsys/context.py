@@ -1,0 +1,117 @@
+"""The circumstances of a choice, known before it: time of day, season, device, category of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+TIMES_OF_DAY = ("night", "morning", "afternoon", "evening")
+SEASONS = ("winter", "spring", "summer", "autumn")
+CLOCK_FEATURES: Mapping[str, tuple[str, ...]] = {"time_of_day": TIMES_OF_DAY, "season": SEASONS}
+HALF_HOUR = 1800  # zones shift at half hours at the finest
+
+
+def time_of_day(hour: int) -> str:
+    """Return the bucket of an hour: night 0–5, morning 6–11, afternoon 12–17, evening 18–23.
+
+    >>> [time_of_day(hour) for hour in (0, 6, 12, 23)]
+    ['night', 'morning', 'afternoon', 'evening']
+    """
+    return TIMES_OF_DAY[hour // 6]
+
+
+def season(month: int) -> str:
+    """Return the northern season of a month: winter 12–2, spring 3–5, summer 6–8, autumn 9–11.
+
+    >>> [season(month) for month in (12, 2, 3, 8, 11)]
+    ['winter', 'winter', 'spring', 'summer', 'autumn']
+    """
+    return SEASONS[month % 12 // 3]
+
+
+def clock_context(now: int, time_zone: str) -> dict[str, str]:
+    """Return the clock features of one moment.
+
+    Args:
+        now: Seconds since 1970 in UTC.
+        time_zone: The zone that the shop's customers live in.
+    """
+    local = datetime.fromtimestamp(now, UTC).astimezone(ZoneInfo(time_zone))
+    return {"time_of_day": time_of_day(local.hour), "season": season(local.month)}
+
+
+def clock_columns(timestamps: NDArray[np.int64], time_zone: str) -> dict[str, NDArray[np.int32]]:
+    """Return the clock features of many moments, as indices into `CLOCK_FEATURES`.
+
+    Args:
+        timestamps: `(n,)` int64, seconds since 1970 in UTC.
+        time_zone: The zone that the shop's customers live in.
+    """
+    moments, inverse = np.unique(timestamps // HALF_HOUR, return_inverse=True)
+    contexts = [clock_context(int(moment) * HALF_HOUR, time_zone) for moment in moments]
+    return {
+        name: np.array([values.index(context[name]) for context in contexts], np.int32)[inverse]
+        for name, values in CLOCK_FEATURES.items()
+    }
+
+
+@dataclass(frozen=True)
+class ContextEncoder:
+    """Context features in a fixed order, each value with an index; one past the last means "unknown".
+
+    Attributes:
+        values: The values of each feature, in index order.
+    """
+
+    values: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def fit(cls, columns: Mapping[str, Iterable[str | None]], categories: Iterable[str | None]) -> ContextEncoder:
+        """Return the encoder of a shop: the clock features, its context columns, the categories of its catalogue.
+
+        Args:
+            columns: The context columns of the interactions.
+            categories: The category of each product.
+        """
+        learned = {name: _distinct(column) for name, column in columns.items()}
+        return cls({**CLOCK_FEATURES, **learned, "category": _distinct(categories)})
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features' names in index order."""
+        return tuple(self.values)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of indices of each feature, "unknown" included."""
+        return tuple(len(values) + 1 for values in self.values.values())
+
+    def encode(self, context: Mapping[str, str | None]) -> NDArray[np.int32]:
+        """Return `(m,)` int32, one index for each feature; absent and unseen values are "unknown"."""
+        return np.array(
+            [self._lookups[name].get(_folded(context.get(name)), len(values)) for name, values in self.values.items()], np.int32
+        )
+
+    def column(self, name: str, values: Sequence[str | None]) -> NDArray[np.int32]:
+        """Return `(n,)` int32 indices of one feature's values."""
+        lookup, unknown = self._lookups[name], len(self.values[name])
+        return np.array([lookup.get(_folded(value), unknown) for value in values], np.int32)
+
+    @cached_property
+    def _lookups(self) -> dict[str, dict[str | None, int]]:
+        return {name: {_folded(value): index for index, value in enumerate(values)} for name, values in self.values.items()}
+
+
+def _distinct(column: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(sorted({_folded(value) or "" for value in column} - {""}))
+
+
+def _folded(value: str | None) -> str | None:
+    """Fold case and blanks, so that 'Morning ' and 'morning' are one value."""
+    return None if value is None else str(value).strip().casefold()

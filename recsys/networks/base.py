@@ -1,0 +1,176 @@
+"""What the four networks share: weights under names of our own, and the taste of DESIGN's user side over windows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+HIDDEN = (64, 32, 16)  # of NeuMF's tower, He et al. 2017
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Everything a network's shapes depend on; the content of `<name>_config.json`.
+
+    Attributes:
+        n_users: Rows of the user tables.
+        n_items: Rows of the item tables.
+        context_sizes: Indices of each context feature, "unknown" included.
+        dim: Width of every embedding.
+        window: Items that LNCM attends to.
+        slow_decay: γ of the long memory.
+        fast_decay: γ of the short memory.
+    """
+
+    n_users: int
+    n_items: int
+    context_sizes: tuple[int, ...]
+    dim: int
+    window: int
+    slow_decay: float
+    fast_decay: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return asdict(self)
+
+
+class Past(NamedTuple):
+    """The customers' side of a batch.
+
+    Attributes:
+        users: `(b,)` int32; `n_users` is a guest.
+        items: `(b, w)` int32, events in the order of time; padding is item 0 with weight 0.
+        weights: `(b, w)` float32.
+        before: `(b, t)` int32: target t is asked after event `before[t]`; -1 asks before all.
+        contexts: `(b, t, m)` int32.
+        known: `(b, t)` float32, 0 where the customer's own embeddings are left out.
+    """
+
+    users: tf.Tensor
+    items: tf.Tensor
+    weights: tf.Tensor
+    before: tf.Tensor
+    contexts: tf.Tensor
+    known: tf.Tensor
+
+
+class Network(keras.Model):
+    """A network over windows: `encode` once per target, `match` against candidate items.
+
+    Weights are stored in the h5 group `vars` under the names of `tables`, so that NumPy finds them again.
+    """
+
+    def __init__(self, shapes: Shapes, seed: int) -> None:
+        super().__init__()
+        self.shapes = shapes
+        self.tables: dict[str, keras.Variable] = {}
+        self._seeds = np.random.SeedSequence(seed)
+        users, items, dim = shapes.n_users, shapes.n_items, shapes.dim
+        self.table("user_factors", (users, dim), 0.01)
+        self.table("slow_items", (items, dim), 0.01)
+        self.table("fast_items", (items, dim), 0.01)
+        self.table("item_factors", (items, dim), 0.1)
+        self.constant("decays", np.array([shapes.slow_decay, shapes.fast_decay], np.float32))
+        self.constant("own_weights", np.zeros((2, 2), np.float32))
+        self.grow()
+        self.built = True
+
+    def grow(self) -> None:
+        """Add the weights of the subclass."""
+        raise NotImplementedError
+
+    def encode(self, past: Past) -> Sequence[tf.Tensor]:
+        """Return the tensors `(b, t, …)` that stand for the customer at each target."""
+        raise NotImplementedError
+
+    def match(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
+        """Return logits `(n, c)` of states `(n, …)` against candidate items `(n, c)`."""
+        raise NotImplementedError
+
+    def call(self, past: Past, items: tf.Tensor, own: tf.Tensor | None = None) -> tf.Tensor:
+        """Return logits `(b, t, c)`.
+
+        Args:
+            past: The customers.
+            items: `(b, t, c)` int32 candidates.
+            own: `(b, t, c)` float32, the own-count terms, already weighed.
+        """
+        state = [tf.reshape(part, (-1, part.shape[-1])) for part in self.encode(past)]
+        logits = tf.reshape(self.match(state, tf.reshape(items, (-1, tf.shape(items)[-1]))), tf.shape(items))
+        return logits if own is None else logits + own
+
+    def table(self, name: str, shape: tuple[int, ...], spread: float, *, centre: float = 0.0) -> None:
+        """Add a trained weight drawn from a normal distribution."""
+        seed = int(np.random.default_rng(self._seeds.spawn(1)[0]).integers(2**31))
+        initializer = keras.initializers.RandomNormal(centre, spread, seed=seed)
+        self.tables[name] = self.add_weight(shape=shape, initializer=initializer, name=name)
+
+    def constant(self, name: str, value: NDArray) -> None:
+        """Add a weight that training leaves alone."""
+        self.tables[name] = self.add_weight(shape=value.shape, initializer="zeros", trainable=False, name=name)
+        self.tables[name].assign(value)
+
+    def grow_tower(self, width: int, hidden: Sequence[int]) -> None:
+        """Add a relu tower with a linear output that starts at zero: the dot product learns first."""
+        for n, (inside, outside) in enumerate(zip((width, *hidden[:-1]), hidden, strict=True)):
+            self.table(f"mlp_kernel_{n}", (inside, outside), float(np.sqrt(2.0 / inside)))
+            self.table(f"mlp_bias_{n}", (outside,), 0.0)
+        self.table("mlp_output", (hidden[-1],), 0.0)
+
+    def tower(self, first: tf.Tensor) -> tf.Tensor:
+        """Return the tower's output `(n, c)` from the sums of its first layer `(n, c, hidden)`, bias excluded."""
+        hidden, n = first + self.tables["mlp_bias_0"], 1
+        while f"mlp_kernel_{n}" in self.tables:
+            hidden = tf.nn.relu(hidden) @ self.tables[f"mlp_kernel_{n}"] + self.tables[f"mlp_bias_{n}"]
+            n += 1
+        return tf.linalg.matvec(tf.nn.relu(hidden), self.tables["mlp_output"])
+
+    def own_embedding(self, name: str, past: Past) -> tf.Tensor:
+        """Return a user table's rows `(b, t, …)`: zero for guests and where `known` is 0."""
+        rows = tf.gather(self.tables[name], tf.minimum(past.users, self.shapes.n_users - 1))
+        known = past.known * tf.cast(past.users < self.shapes.n_users, tf.float32)[:, None]
+        return known[..., None] * tf.expand_dims(rows, 1) if len(rows.shape) == 2 else known * rows[:, None]
+
+    def taste(self, past: Past) -> tf.Tensor:
+        """Return s_u `(b, t, dim)`: the embedding plus both pooled histories, strictly before each target."""
+        pooled = self._pooled("slow_items", self.shapes.slow_decay, past) + self._pooled("fast_items", self.shapes.fast_decay, past)
+        return self.own_embedding("user_factors", past) + at(pooled, past.before)
+
+    def _pooled(self, name: str, decay: float, past: Past) -> tf.Tensor:
+        """Return `(b, w, dim)`: after each event, Σ w_j · decay^age(j) · a_j."""
+        width = tf.shape(past.items)[1]
+        ages = tf.cast(tf.range(width)[:, None] - tf.range(width)[None, :], tf.float32)
+        weights = tf.where(ages >= 0, tf.pow(decay, tf.maximum(ages, 0.0)), 0.0)
+        return tf.einsum("kj,bjd->bkd", weights, past.weights[..., None] * tf.gather(self.tables[name], past.items))
+
+    def save_own_variables(self, store: Any) -> None:
+        """Write every weight under its own name."""
+        for name, variable in self.tables.items():
+            store[name] = np.ascontiguousarray(variable.numpy())
+
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
+        """Read every weight by its own name."""
+        for name, variable in self.tables.items():
+            variable.assign(store[name][()])
+
+    def arrays(self) -> dict[str, NDArray]:
+        """Return every weight as a NumPy array."""
+        return {name: variable.numpy() for name, variable in self.tables.items()}
+
+
+def at(states: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
+    """Return the state after event `before`, `(b, t, d)` out of `(b, w, d)`; zeros where there is no event."""
+    chosen = tf.gather(states, tf.maximum(before, 0), batch_dims=1)
+    return tf.where((before >= 0)[..., None], chosen, 0.0)
+
+
+def dot(taste: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+    """Return `(n, c)`: tastes `(n, d)` against factors `(n, c, d)`."""
+    return tf.linalg.matvec(factors, taste)

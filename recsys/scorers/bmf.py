@@ -1,0 +1,51 @@
+"""BMF, biased matrix factorisation: z = b + b_u + b_i + s_u·q_i."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.scorers.base import Arrays, Query
+from recsys.scorers.history import add_own_counts
+from recsys.scorers.taste import Taste
+
+
+@dataclass(frozen=True)
+class BMF:
+    """The taste of the customer against the factors of the item, with biases.
+
+    Attributes:
+        taste: The user side.
+        user_bias: `(n_users,)` float32.
+        item_factors: `(n_items, dim)` float32, q.
+        item_bias: `(n_items,)` float32.
+        bias: Scalar float32.
+        own_weights: `(2, 2)` float32, see `add_own_counts`.
+    """
+
+    taste: Taste
+    user_bias: NDArray[np.float32]
+    item_factors: NDArray[np.float32]
+    item_bias: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    own_weights: NDArray[np.float32]
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> BMF:
+        """Build the scorer from a version's arrays."""
+        names = ("user_bias", "item_factors", "item_bias", "bias", "own_weights")
+        return cls(Taste.from_arrays(arrays), *(arrays[name] for name in names))
+
+    @property
+    def n_items(self) -> int:
+        """The number of items."""
+        return len(self.item_factors)
+
+    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        """Return logits; see `Scorer.score`."""
+        which = slice(None) if items is None else items
+        user_bias = self.user_bias[query.user] if query.user < len(self.user_bias) else np.float32(0)
+        scores = self.item_factors[which] @ self.taste.of(query) + self.item_bias[which] + (self.bias + user_bias)
+        return add_own_counts(scores, query, self.own_weights, items)

@@ -1,0 +1,87 @@
+"""ENCM, explicit neural context model: z = (s_u + Σ_k c_k)·q_i + Σ_k b_{c_k} + b_i + MLP(s_u ‖ q_i ‖ c_1 … c_m)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.scorers.base import Arrays, Query
+from recsys.scorers.history import add_own_counts
+from recsys.scorers.neumf import tower_weights
+from recsys.scorers.taste import Taste
+from recsys.scorers.tower import tower
+
+
+@dataclass(frozen=True)
+class ENCM:
+    """Context shifts the taste, and a tower sees taste, item and context together.
+
+    Attributes:
+        taste: The user side.
+        item_factors: `(n_items, dim)` float32, q.
+        item_bias: `(n_items,)` float32.
+        contexts: One `(values + 1, dim)` float32 table a feature, "unknown" last.
+        context_biases: One `(values + 1,)` float32 table a feature.
+        kernels: Of the tower; the first is `((2 + m)·dim, 64)`: taste, item, contexts from top to bottom.
+        biases: Of the tower.
+        mlp_output: `(last hidden,)` float32.
+        own_weights: `(2, 2)` float32, see `add_own_counts`.
+        item_layer: `(n_items, 64)` float32, the items' part of the first layer.
+    """
+
+    taste: Taste
+    item_factors: NDArray[np.float32]
+    item_bias: NDArray[np.float32]
+    contexts: tuple[NDArray[np.float32], ...]
+    context_biases: tuple[NDArray[np.float32], ...]
+    kernels: tuple[NDArray[np.float32], ...]
+    biases: tuple[NDArray[np.float32], ...]
+    mlp_output: NDArray[np.float32]
+    own_weights: NDArray[np.float32]
+    item_layer: NDArray[np.float32]
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> ENCM:
+        """Build the scorer from a version's arrays."""
+        n_features = sum(name.startswith("context_factors_") for name in arrays)
+        kernels, biases = tower_weights(arrays)
+        return cls(
+            Taste.from_arrays(arrays),
+            arrays["item_factors"],
+            arrays["item_bias"],
+            tuple(arrays[f"context_factors_{n}"] for n in range(n_features)),
+            tuple(arrays[f"context_bias_{n}"] for n in range(n_features)),
+            kernels,
+            biases,
+            arrays["mlp_output"],
+            arrays["own_weights"],
+            arrays["item_layer"] if "item_layer" in arrays else cls.derive(arrays)["item_layer"],
+        )
+
+    @staticmethod
+    def derive(arrays: Arrays) -> Arrays:
+        """Return what is computed once a version: the items' part of the tower's first layer."""
+        dim = arrays["item_factors"].shape[1]
+        return {"item_layer": arrays["item_factors"] @ arrays["mlp_kernel_0"][dim : 2 * dim]}
+
+    @property
+    def n_items(self) -> int:
+        """The number of items."""
+        return len(self.item_factors)
+
+    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        """Return logits; see `Scorer.score`."""
+        which = slice(None) if items is None else items
+        dim = self.item_factors.shape[1]
+        taste = self.taste.of(query)
+        contexts = [table[value] for table, value in zip(self.contexts, query.context, strict=True)]
+        context_bias = sum(table[value] for table, value in zip(self.context_biases, query.context, strict=True))
+        customer = taste @ self.kernels[0][:dim] + self.biases[0]
+        if contexts:
+            customer = customer + np.concatenate(contexts) @ self.kernels[0][2 * dim :]
+        layers = tuple(zip(self.kernels[1:], self.biases[1:], strict=True))
+        scores = self.item_factors[which] @ (taste + sum(contexts)) + self.item_bias[which] + np.float32(context_bias)
+        scores += tower(self.item_layer, customer, layers, self.mlp_output, items)
+        return add_own_counts(scores, query, self.own_weights, items)

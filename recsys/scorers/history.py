@@ -1,0 +1,70 @@
+"""What every model makes of a customer's history: a slow and a fast pooled taste, and the customer's own counts."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.scorers.base import Query
+
+SECONDS_PER_DAY = 86_400
+OWN_HALF_LIFE_DAYS = 60.0  # an own event counts half after two months
+
+
+def pooled(query: Query, item_vectors: NDArray[np.float32], decay: float) -> NDArray[np.float32]:
+    """Return `Σ_j w_j · decay^age(j) · a_j`, age 0 being the newest item of the history.
+
+    Args:
+        query: The customer's history.
+        item_vectors: `(n_items, dim)` float32, the vectors a.
+        decay: Between 0 and 1.
+
+    Returns:
+        `(dim,)` float32; zeros for an empty history.
+    """
+    ages = np.arange(len(query.items) - 1, -1, -1, dtype=np.float32)
+    return (query.weights * np.float32(decay) ** ages) @ item_vectors[query.items]
+
+
+def own_counts(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return what the customer did with each item of the history.
+
+    Returns:
+        The distinct items `(k,)` int32 ascending; `(k,)` float32 the sum of their positive weights; `(k,)` float32 the same sum
+        with every event halved for each 60 days of age.
+    """
+    items, inverse = np.unique(query.items, return_inverse=True)
+    weights = np.maximum(query.weights, 0)
+    days = np.maximum(query.now - query.timestamps, 0) / SECONDS_PER_DAY
+    counts = np.bincount(inverse, weights, len(items))
+    decayed = np.bincount(inverse, weights * 0.5 ** (days / OWN_HALF_LIFE_DAYS), len(items))
+    return items, counts.astype(np.float32), decayed.astype(np.float32)
+
+
+def add_own_counts(
+    scores: NDArray[np.float32], query: Query, own_weights: NDArray[np.float32], items: NDArray[np.int32] | None
+) -> NDArray[np.float32]:
+    """Add `λ₁·log(1 + own count) + λ₂·decayed own count` to the scores of the customer's own items, in place.
+
+    Args:
+        scores: `(n_items,)`, or `(k,)` for `items`.
+        query: The customer's history; `repeats` chooses the row of λ.
+        own_weights: `(2, 2)` float32: rows repeats hidden and allowed, columns λ₁ and λ₂.
+        items: The items that `scores` stands for; None means all.
+    """
+    weights = own_weights[int(query.repeats)]
+    if len(query.items) and weights.any():
+        own, counts, decayed = own_counts(query)
+        add_at(scores, own, weights[0] * np.log1p(counts) + weights[1] * decayed, items)
+    return scores
+
+
+def add_at(
+    scores: NDArray[np.float32], own: NDArray[np.int32], values: NDArray[np.float32], items: NDArray[np.int32] | None
+) -> None:
+    """Add `values` to the scores of the items `own` (ascending), in place; `scores` stands for `items`, None for all."""
+    if items is None:
+        scores[own] += values
+    elif len(own):
+        found = np.minimum(np.searchsorted(own, items), len(own) - 1)
+        scores += np.where(own[found] == items, values[found], 0)

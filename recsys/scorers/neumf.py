@@ -1,0 +1,86 @@
+"""NeuMF, neural matrix factorisation: z = b + h·[s_u ⊙ q_i ; MLP(m_u ‖ m_i)] (He et al. 2017, with a history)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.scorers.base import Arrays, Query
+from recsys.scorers.history import add_own_counts
+from recsys.scorers.taste import Taste
+from recsys.scorers.tower import tower
+
+
+@dataclass(frozen=True)
+class NeuMF:
+    """A generalised dot product and a tower over embeddings of its own, weighed together.
+
+    Attributes:
+        taste: The user side of the dot product.
+        item_factors: `(n_items, dim)` float32, q.
+        dot_output: `(dim,)` float32, the first part of h.
+        mlp_users: `(n_users, dim)` float32, m_u.
+        kernels: Of the tower; the first is `(2·dim, 64)`, users above items.
+        biases: Of the tower.
+        mlp_output: `(last hidden,)` float32, the second part of h.
+        bias: Scalar float32.
+        own_weights: `(2, 2)` float32, see `add_own_counts`.
+        item_layer: `(n_items, 64)` float32, the items' half of the first layer.
+    """
+
+    taste: Taste
+    item_factors: NDArray[np.float32]
+    dot_output: NDArray[np.float32]
+    mlp_users: NDArray[np.float32]
+    kernels: tuple[NDArray[np.float32], ...]
+    biases: tuple[NDArray[np.float32], ...]
+    mlp_output: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    own_weights: NDArray[np.float32]
+    item_layer: NDArray[np.float32]
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> NeuMF:
+        """Build the scorer from a version's arrays."""
+        kernels, biases = tower_weights(arrays)
+        return cls(
+            Taste.from_arrays(arrays),
+            arrays["item_factors"],
+            arrays["dot_output"],
+            arrays["mlp_users"],
+            kernels,
+            biases,
+            arrays["mlp_output"],
+            arrays["bias"],
+            arrays["own_weights"],
+            arrays["item_layer"] if "item_layer" in arrays else cls.derive(arrays)["item_layer"],
+        )
+
+    @staticmethod
+    def derive(arrays: Arrays) -> Arrays:
+        """Return what is computed once a version: the items' half of the tower's first layer."""
+        return {"item_layer": arrays["mlp_items"] @ arrays["mlp_kernel_0"][arrays["mlp_users"].shape[1] :]}
+
+    @property
+    def n_items(self) -> int:
+        """The number of items."""
+        return len(self.item_factors)
+
+    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        """Return logits; see `Scorer.score`."""
+        factors = self.item_factors if items is None else self.item_factors[items]
+        customer = self.biases[0]
+        if query.user < len(self.mlp_users):
+            customer = customer + self.mlp_users[query.user] @ self.kernels[0][: self.mlp_users.shape[1]]
+        layers = tuple(zip(self.kernels[1:], self.biases[1:], strict=True))
+        scores = factors @ (self.taste.of(query) * self.dot_output) + self.bias
+        scores += tower(self.item_layer, customer, layers, self.mlp_output, items)
+        return add_own_counts(scores, query, self.own_weights, items)
+
+
+def tower_weights(arrays: Arrays) -> tuple[tuple[NDArray[np.float32], ...], tuple[NDArray[np.float32], ...]]:
+    """Return the kernels and the biases of a tower, first layer first."""
+    depth = sum(name.startswith("mlp_kernel_") for name in arrays)
+    return tuple(arrays[f"mlp_kernel_{n}"] for n in range(depth)), tuple(arrays[f"mlp_bias_{n}"] for n in range(depth))

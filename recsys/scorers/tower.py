@@ -1,0 +1,43 @@
+"""A relu tower over the whole catalogue: the customer's half of the first layer is one vector, the items' half is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+TILE = 2048  # items at a time: the activations of one tile (2048 × 64 float32) stay in the cache
+
+
+def tower(
+    item_layer: NDArray[np.float32],
+    customer: NDArray[np.float32],
+    layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
+    output: NDArray[np.float32],
+    items: NDArray[np.int32] | None = None,
+) -> NDArray[np.float32]:
+    """Return the tower's output for every item.
+
+    Args:
+        item_layer: `(n_items, hidden)`, the items' half of the first layer before its activation.
+        customer: `(hidden,)`, the customer's half of the first layer, bias included.
+        layers: Kernel and bias of each further layer.
+        output: `(last hidden,)`, the kernel of the output.
+        items: `(k,)` indices to score; None scores all.
+
+    Returns:
+        `(n_items,)` or `(k,)` float32.
+    """
+    n = len(item_layer) if items is None else len(items)
+    scores = np.empty(n, np.float32)
+    for start in range(0, n, TILE):
+        which = slice(start, start + TILE)
+        hidden = item_layer[which] + customer if items is None else item_layer[items[which]] + customer
+        np.maximum(hidden, 0, out=hidden)
+        for kernel, bias in layers:
+            hidden = hidden @ kernel
+            hidden += bias
+            np.maximum(hidden, 0, out=hidden)
+        scores[which] = hidden @ output
+    return scores
