@@ -1,0 +1,51 @@
+"""From scores to a list."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def top_k(scores: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None) -> NDArray[np.int32]:
+    """Return the indices of the `k` highest scores, best first; equal scores by ascending index, also at the border.
+
+    There are fewer than `k` where fewer are allowed: a list is never filled up with what must not be in it.
+
+    Args:
+        scores: `(n,)` floats; minus infinity means "not this one".
+        k: Length of the list, at least 1.
+        allowed: `(n,)` which indices may be answered; None allows all.
+
+    Returns:
+        `(at most k,)` int32.
+
+    Raises:
+        ValueError: A score is NaN (allowed or not: the scorer is broken), or `k` is not positive.
+
+    >>> top_k(np.array([0.5, 0.9, 0.5, 0.5]), 3).tolist()
+    [1, 0, 2]
+    >>> top_k(np.array([0.5, 0.9, -np.inf, 0.5]), 3, allowed=np.array([True, False, True, True])).tolist()
+    [0, 3]
+    """
+    if k < 1:
+        raise ValueError(f"`k` should be a positive integer. Received: {k}.")
+    if np.isnan(scores).any():
+        raise ValueError(f"`scores` should be numbers. Received: NaN at {np.flatnonzero(np.isnan(scores))[:5].tolist()}.")
+    eligible = scores > -np.inf
+    if allowed is not None:
+        eligible &= allowed
+    candidates = np.flatnonzero(eligible)
+    if len(candidates) > k:
+        candidates = candidates[_highest(scores[candidates], k)]
+    return candidates[np.argsort(-scores[candidates], kind="stable")].astype(np.int32)
+
+
+def _highest(values: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Return the positions of the `k` highest values, ascending, in linear time.
+
+    argpartition alone would take any of the values that equal the k-th; which one depends on the NumPy build.
+    """
+    border = np.partition(values, len(values) - k)[len(values) - k]
+    above = np.flatnonzero(values > border)
+    level = np.flatnonzero(values == border)[: k - len(above)]
+    return np.sort(np.concatenate([above, level]))
