@@ -1,0 +1,20 @@
+"""Published versions: the only owner of models/."""
+
+from recsys.artifacts.arrays import Arrays
+from recsys.artifacts.files import DISK, Files
+from recsys.artifacts.publish import Draft, activate, append_history, history
+from recsys.artifacts.version import Version, current, current_name, open_version
+
+__all__ = [
+    "DISK",
+    "Arrays",
+    "Draft",
+    "Files",
+    "Version",
+    "activate",
+    "append_history",
+    "current",
+    "current_name",
+    "history",
+    "open_version",
+]

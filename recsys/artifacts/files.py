@@ -1,0 +1,172 @@
+"""Effects on disk, one small method each, so that a test can kill the process between any two of them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from recsys.errors import InternalError, ModelRefused, Overloaded, RecsysError, SettingsError
+
+if sys.platform != "win32":
+    import fcntl
+
+LOCK_POLL_S = 0.02  # a held lock is released within milliseconds; looking more often would only burn the holder's CPU
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG}
+EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+
+
+class Files:
+    """The only way in which this package changes the disk. Every method is one effect; none is retried."""
+
+    def make_dir(self, path: Path) -> None:
+        """Create a folder and its parents; an existing one is fine."""
+        path.mkdir(parents=True, exist_ok=True)
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Create or overwrite a file. Durable only after `fsync`."""
+        path.write_bytes(data)
+
+    def create(self, path: Path, writer: Callable[[Path], None]) -> None:
+        """Let a library write a file by itself. Durable only after `fsync`."""
+        writer(path)
+
+    def fsync(self, path: Path) -> None:
+        """Wait until a file's content, or a folder's entries, have reached the disk."""
+        if sys.platform == "win32" and path.is_dir():
+            return  # Windows opens no folders, and needs no such step
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Replace `target` by `source` in one step; both are in the same file system."""
+        os.replace(source, target)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file or a symbolic link; a missing one is fine."""
+        path.unlink(missing_ok=True)
+
+    def remove_dir(self, path: Path) -> None:
+        """Remove an empty folder."""
+        path.rmdir()
+
+    def lock(self, path: Path, *, wait_s: float = 0.0) -> int:
+        """Take the exclusive lock that a file stands for; the system releases it when the process ends.
+
+        Args:
+            path: The lock file, created where missing and never removed.
+            wait_s: Seconds to wait for another holder.
+
+        Returns:
+            A file descriptor; closing it releases the lock.
+
+        Raises:
+            Overloaded: Another process holds the lock.
+        """
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        deadline = time.monotonic() + wait_s
+        while not _try_lock(descriptor):
+            if time.monotonic() >= deadline:
+                os.close(descriptor)
+                raise Overloaded(f"{path} should be free. Received: it is held by another process that is publishing. Try again later.")
+            time.sleep(LOCK_POLL_S)
+        return descriptor
+
+
+DISK = Files()
+
+
+class Held:
+    """An open file descriptor, and with it a lock, that is given back by `close` or with the object."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.close = weakref.finalize(self, os.close, descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def hold(descriptor: int) -> None:
+    """Take a shared lock on an open file; clean-up leaves alone what is held so.
+
+    Raises:
+        OSError: The file is being removed, or its file system knows no locks.
+    """
+    if sys.platform != "win32":
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+@contextmanager
+def disk_errors(models_dir: Path) -> Iterator[None]:
+    """Turn an OSError of a write into an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise _explained(error, models_dir) from error
+
+
+def _explained(error: OSError, models_dir: Path) -> RecsysError:
+    reason = error.strerror or str(error)
+    if error.errno in DISK_FULL:
+        return Overloaded(
+            f"{models_dir} should have room for one more version. Received: {reason}. "
+            "Free some space and train again; the active version is untouched and still serves."
+        )
+    if error.errno in NOT_ALLOWED:
+        return SettingsError(f"MODELS_DIR should be a folder that this user may write to. Received: {models_dir}: {reason}.")
+    if error.errno in EXHAUSTED:
+        return Overloaded(f"The process should have file descriptors and memory to spare. Received: {reason}.")
+    return InternalError(f"{models_dir} should take a write. Received: {error}. The active version is untouched and still serves.")
+
+
+def open_regular(path: Path) -> int:
+    """Open a file for reading, refusing symbolic links, folders, pipes and devices.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ModelRefused: It is no plain file, or may not be read.
+        Overloaded: The process has no file descriptors left.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags)  # O_NONBLOCK: a pipe without a writer would block for ever
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno in EXHAUSTED:
+            raise Overloaded(f"{path} should open. Received: {error.strerror}.") from error
+        raise ModelRefused(f"{path} should be a plain file that this user may read. Received: {error.strerror}.") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ModelRefused(f"{path} should be a plain file. Received: a folder, pipe or device.")
+    return descriptor
+
+
+def read_small(path: Path, limit: int) -> bytes:
+    """Return the content of a plain file of at most `limit` bytes.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ModelRefused: It is no plain file, or larger.
+    """
+    with os.fdopen(open_regular(path), "rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ModelRefused(f"{path} should have at most {limit} bytes. Received: more.")
+    return data

@@ -1,0 +1,167 @@
+"""A version's table of contents: which files, how large, with which SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recsys.artifacts.files import open_regular
+from recsys.errors import ModelRefused
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+MAX_MANIFEST_BYTES = 16 * 2**20
+RESERVED = frozenset({"schema", "created", "files"})
+_NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
+_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")  # so no "..", no leading "/", no "\"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file of a version.
+
+    Attributes:
+        path: Relative to the version's folder, with forward slashes.
+        size: Bytes.
+        sha256: Lower-case hexadecimal.
+    """
+
+    path: str
+    size: int
+    sha256: str
+
+
+def is_version_name(text: str) -> bool:
+    """Return whether a text can name a version: `20261120T233000Z-0f1e2d3c`.
+
+    >>> is_version_name("20261120T233000Z-0f1e2d3c"), is_version_name("../secret")
+    (True, False)
+    """
+    return _NAME.fullmatch(text) is not None
+
+
+def is_relative_path(text: str) -> bool:
+    """Return whether a text may name a file inside a version.
+
+    >>> [is_relative_path(path) for path in ("bmf_config.json", "bmf/items.h5", "../x", "/x", "a//b", ".hidden")]
+    [True, True, False, False, False, False]
+    """
+    return _PATH.fullmatch(text) is not None
+
+
+def version_name(created: str, manifest: bytes) -> str:
+    """Return the name of the version that a manifest describes; it carries the manifest's own hash."""
+    return f"{created}-{hashlib.sha256(manifest).hexdigest()[:8]}"
+
+
+def parse_manifest(data: bytes, where: str) -> tuple[dict[str, Any], dict[str, FileEntry]]:
+    """Return a manifest and its files by path.
+
+    Args:
+        data: The content of manifest.json.
+        where: What error messages call the file.
+
+    Raises:
+        ModelRefused: It is no manifest, or one of another schema, or it names a file that it may not.
+    """
+    manifest = read_json(data, where, object_pairs_hook=_without_duplicates)
+    if not isinstance(manifest, dict):
+        raise ModelRefused(f"{where} should be a JSON object. Received: {type(manifest).__name__}.")
+    schema = manifest.get("schema")
+    if isinstance(schema, bool) or schema != SCHEMA:
+        raise ModelRefused(f"{where} `schema` should be {SCHEMA}. Received: {schema!r}. Publish again with this code, or update it.")
+    listed = manifest.get("files")
+    if not isinstance(listed, list) or not listed:
+        raise ModelRefused(f"{where} `files` should be a list of files. Received: {type(listed).__name__}.")
+    files: dict[str, FileEntry] = {}
+    seen = {MANIFEST}
+    for item in listed:
+        entry = _entry(item, where)
+        if entry.path.lower() in seen:
+            raise ModelRefused(f"{where} should list a path once. Received: {entry.path} again.")
+        seen.add(entry.path.lower())  # two names that differ by case are one file on some systems
+        files[entry.path] = entry
+    return manifest, files
+
+
+def _entry(item: object, where: str) -> FileEntry:
+    if not isinstance(item, dict):
+        raise ModelRefused(f"{where} `files` should hold objects. Received: {item!r:.100}.")
+    path, size, sha256 = item.get("path"), item.get("size"), item.get("sha256")
+    if not isinstance(path, str) or not is_relative_path(path):
+        raise ModelRefused(f"{where} `path` should name a file inside the version. Received: {path!r:.100}.")
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        raise ModelRefused(f"{where} `size` of {path} should be a number of bytes. Received: {size!r:.100}.")
+    if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+        raise ModelRefused(f"{where} `sha256` of {path} should be 64 lower-case hexadecimal digits. Received: {sha256!r:.100}.")
+    return FileEntry(path, size, sha256)
+
+
+def read_json(data: bytes, where: str, **options: Any) -> Any:
+    """Return the value of a UTF-8 JSON text.
+
+    Raises:
+        ModelRefused: It is no JSON, or holds NaN or an infinity.
+    """
+    try:
+        return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant, **options)
+    except (ValueError, RecursionError) as error:
+        raise ModelRefused(f"{where} should be valid JSON. Received: {error}.") from error
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"the constant {constant}, which JSON does not know")
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        raise ValueError("a key twice")
+    return table
+
+
+def list_files(folder: Path, *, prefix: str = "") -> dict[str, os.stat_result]:
+    """Return every file below a folder by relative path, with its status.
+
+    Raises:
+        ModelRefused: Something is neither a plain file nor a folder, or cannot be read.
+    """
+    found: dict[str, os.stat_result] = {}
+    try:
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if entry.is_dir(follow_symlinks=False):
+                    found |= list_files(Path(entry.path), prefix=f"{prefix}{entry.name}/")
+                elif entry.is_file(follow_symlinks=False):
+                    found[prefix + entry.name] = os.lstat(entry.path)
+                else:
+                    kind = "a symbolic link" if entry.is_symlink() else "a pipe, socket or device"
+                    raise ModelRefused(f"{folder.name}/{entry.name} should be a plain file. Received: {kind}.")
+    except OSError as error:
+        raise ModelRefused(f"{folder} should be a folder that this user may read. Received: {error.strerror}.") from error
+    return found
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a plain file, in lower-case hexadecimal.
+
+    Raises:
+        ModelRefused: The file is missing, no plain file, or cannot be read.
+    """
+    try:
+        with os.fdopen(open_regular(path), "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelRefused(f"{path} should be readable. Received: {error.strerror}.") from error
+
+
+def file_entry(folder: Path, path: str, size: int) -> Mapping[str, Any]:
+    """Return the manifest's line for one file."""
+    return {"path": path, "size": size, "sha256": sha256_of(folder / path)}

@@ -1,0 +1,270 @@
+"""Publishing: a version is built aside, made durable, and appears by one rename; another rename makes it active."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from numpy.typing import NDArray
+
+from recsys.artifacts.arrays import Attribute, shapes, write_arrays
+from recsys.artifacts.files import DISK, Files, Held, disk_errors, read_small
+from recsys.artifacts.manifest import MANIFEST, RESERVED, SCHEMA, file_entry, is_relative_path, list_files, read_json, version_name
+from recsys.artifacts.version import CURRENT, STAMPS, open_version
+from recsys.errors import ModelRefused
+
+HISTORY = "metrics.json"
+PUBLISHER_LOCK = ".lock"  # held while a draft exists
+REPLACE_LOCK = ".replace.lock"  # held while CURRENT or metrics.json is replaced, so that a rollback need not wait for a training
+REPLACE_WAIT_S = 10.0  # a replacement takes milliseconds; a holder that needs ten seconds is stopped or dead
+MAX_HISTORY_BYTES = 256 * 2**20
+
+
+class Draft:
+    """A version in the making. Nothing of it can be opened before `publish` has returned.
+
+    Used as a context manager, it discards itself unless it was published. Only one draft exists at a time.
+    """
+
+    def __init__(self, folder: Path, created: str, lock: Held, files: Files) -> None:
+        """Wrap a folder that `create` made; use `create`."""
+        self._folder, self._created, self._lock, self._files = folder, created, lock, files
+        self._open = True
+
+    @classmethod
+    def create(cls, models_dir: Path, now: int, files: Files = DISK) -> Draft:
+        """Start a version and remove what publishers that died have left.
+
+        Args:
+            models_dir: The folder of all versions, created where missing.
+            now: Seconds since 1970, UTC; the version's time.
+            files: How the disk is changed.
+
+        Raises:
+            Overloaded: Another process is publishing, or the disk is full.
+            SettingsError: The folder cannot be written to.
+        """
+        created = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
+        folder = models_dir / f".draft-{created}-{os.getpid()}"
+        with disk_errors(models_dir):
+            files.make_dir(models_dir)
+            draft = cls(folder, created, Held(files.lock(models_dir / PUBLISHER_LOCK)), files)
+            _remove_leftovers(models_dir, files)
+            files.make_dir(folder)
+        return draft
+
+    def path(self, relpath: str) -> Path:
+        """Return where a library shall write a file of the version by itself; the file's folder exists.
+
+        Args:
+            relpath: Path inside the version, such as `bmf_model.weights.h5`: letters, digits, `.`, `_`, `-`, `/`.
+        """
+        if not is_relative_path(relpath) or relpath == MANIFEST:
+            raise ValueError(f"`relpath` should name a file inside the version. Received: {relpath!r}.")
+        if not self._open:
+            raise ValueError("A draft should not be written to after `publish` or `discard`.")
+        path = self._folder / relpath
+        if path.parent != self._folder:
+            with disk_errors(self._folder.parent):
+                self._files.make_dir(path.parent)
+        return path
+
+    def write_json(self, relpath: str, value: object) -> None:
+        """Write a JSON file: UTF-8, no NaN.
+
+        Raises:
+            ValueError: The value holds NaN or an infinity.
+            TypeError: The value holds what JSON does not know, such as a NumPy scalar.
+            RecsysError: The disk is full or not writable.
+        """
+        data = _json(value)
+        path = self.path(relpath)
+        with disk_errors(self._folder.parent):
+            self._files.write(path, data)
+
+    def write_arrays(self, relpath: str, arrays: Mapping[str, NDArray[Any]], attrs: Mapping[str, Attribute] | None = None) -> None:
+        """Write an HDF5 file of named arrays, contiguous, so that they can be memory-mapped.
+
+        Args:
+            relpath: Path inside the version; the suffix should be `.h5`.
+            arrays: Floats, integers and fixed-length bytes of any shape. A `/` in a name makes a group.
+            attrs: Texts and numbers to keep beside them; `Arrays.attrs` returns them.
+
+        Raises:
+            ValueError: A name or a dtype could not be read back.
+            RecsysError: The disk is full or not writable.
+        """
+        path = self.path(relpath)
+        with disk_errors(self._folder.parent):
+            self._files.create(path, lambda target: write_arrays(target, arrays, attrs or {}))
+
+    def publish(self, manifest: Mapping[str, Any]) -> str:
+        """Make the version durable and complete. It is not active yet: see `activate`.
+
+        Args:
+            manifest: What the manifest says beside `schema`, `created` and `files`.
+
+        Returns:
+            The version's name.
+
+        Raises:
+            ModelRefused: A file of the draft could not be opened from a version.
+            RecsysError: The disk is full or not writable.
+        """
+        if RESERVED & set(manifest):
+            raise ValueError(f"`manifest` should leave {sorted(RESERVED)} to the publisher. Received: {sorted(manifest)}.")
+        _json(dict(manifest))  # fails before anything is hashed
+        models_dir = self._folder.parent
+        with disk_errors(models_dir):
+            listed = [self._hashed(path, status.st_size) for path, status in list_files(self._folder).items()]
+            if not listed:
+                raise ValueError("A version should hold at least one file. Received: an empty draft.")
+            data = _json({"schema": SCHEMA, "created": self._created, **manifest, "files": listed})
+            self._seal(data)
+            name = version_name(self._created, data)
+            self._appear(models_dir / name)
+            self._files.fsync(models_dir)
+        self._open = False
+        self._lock.close()
+        return name
+
+    def _hashed(self, path: str, size: int) -> Mapping[str, Any]:
+        if not is_relative_path(path):
+            raise ModelRefused(f"A version's files should be named by letters, digits, `.`, `_`, `-`. Received: {path!r}.")
+        entry = file_entry(self._folder, path, size)
+        return {**entry, "shapes": shapes(self._folder / path, path)} if path.endswith(".h5") else entry
+
+    def _seal(self, manifest: bytes) -> None:
+        """Write the manifest last, and wait for the disk at every step that the rename will vouch for."""
+        for path in list_files(self._folder):
+            self._files.fsync(self._folder / path)
+        self._files.write(self._folder / MANIFEST, manifest)
+        self._files.fsync(self._folder / MANIFEST)
+        for folder in sorted((path for path in self._folder.rglob("*") if path.is_dir()), reverse=True):
+            self._files.fsync(folder)
+        self._files.fsync(self._folder)
+
+    def _appear(self, target: Path) -> None:
+        if target.exists():  # the same second and the same content: the same version
+            open_version(target.parent, target.name, full=True, files=self._files).close()
+            _remove_tree(self._folder, self._files)
+        else:
+            self._files.rename(self._folder, target)
+
+    def discard(self) -> None:
+        """Remove the draft, unless it was published. What cannot be removed now, the next draft removes."""
+        if self._open:
+            self._open = False
+            with suppress(OSError):
+                _remove_tree(self._folder, self._files)
+        self._lock.close()
+
+    def __enter__(self) -> Draft:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.discard()
+        if isinstance(error, OSError):  # of a library that wrote to `path` by itself
+            with disk_errors(self._folder.parent):
+                raise error
+
+
+def activate(models_dir: Path, name: str, files: Files = DISK) -> None:
+    """Make a version the active one, once it has been verified in full; a rollback is the same call.
+
+    Args:
+        models_dir: The folder of all versions.
+        name: The version's name.
+        files: How the disk is changed.
+
+    Raises:
+        NoModel: There is no such version.
+        ModelRefused: The version is damaged; the active one stays.
+        RecsysError: The disk is full or not writable.
+    """
+    with open_version(models_dir, name, full=True, files=files):
+        with _replacing(models_dir, files):
+            _replace(models_dir / CURRENT, f"{name}\n".encode(), files)
+
+
+def append_history(models_dir: Path, entry: Mapping[str, Any], files: Files = DISK) -> None:
+    """Add one entry to metrics.json, the list of all training runs.
+
+    Args:
+        models_dir: The folder of all versions, created where missing.
+        entry: What this run measured and what became of it.
+        files: How the disk is changed.
+
+    Raises:
+        ModelRefused: metrics.json is damaged; it is left as it is.
+        RecsysError: The disk is full or not writable.
+    """
+    _json(dict(entry))
+    with disk_errors(models_dir):
+        files.make_dir(models_dir)
+    with _replacing(models_dir, files):
+        _replace(models_dir / HISTORY, _json([*history(models_dir), dict(entry)]), files)
+
+
+def history(models_dir: Path) -> list[dict[str, Any]]:
+    """Return the entries of metrics.json, oldest first; empty where nothing was trained yet.
+
+    Raises:
+        ModelRefused: The file is damaged.
+    """
+    try:
+        entries = read_json(read_small(models_dir / HISTORY, MAX_HISTORY_BYTES), HISTORY)
+    except FileNotFoundError:
+        return []
+    if not isinstance(entries, list):
+        raise ModelRefused(f"{HISTORY} should be a JSON list. Received: {type(entries).__name__}. Move it away; a new one will be started.")
+    return entries
+
+
+@contextmanager
+def _replacing(models_dir: Path, files: Files) -> Iterator[None]:
+    with disk_errors(models_dir):
+        lock = files.lock(models_dir / REPLACE_LOCK, wait_s=REPLACE_WAIT_S)
+        try:
+            yield
+        finally:
+            os.close(lock)
+
+
+def _replace(target: Path, data: bytes, files: Files) -> None:
+    aside = target.with_name(f"{target.name}.tmp")
+    files.write(aside, data)
+    files.fsync(aside)
+    files.rename(aside, target)
+    files.fsync(target.parent)
+
+
+def _remove_leftovers(models_dir: Path, files: Files) -> None:
+    """Remove drafts and half-written files of processes that died. The publisher's lock is held."""
+    for folder in models_dir.glob(".draft-*"):
+        _remove_tree(folder, files)
+    leftovers = [path for name in (CURRENT, HISTORY) if (path := models_dir / f"{name}.tmp").exists()]
+    leftovers += [stamp for stamp in (models_dir / STAMPS).glob("*") if not (models_dir / stamp.stem).is_dir()]
+    if leftovers:
+        with _replacing(models_dir, files):
+            for path in leftovers:
+                files.remove(path)
+
+
+def _remove_tree(folder: Path, files: Files) -> None:
+    if folder.is_symlink() or not folder.is_dir():
+        files.remove(folder)
+        return
+    for path in list(folder.iterdir()):
+        _remove_tree(path, files)
+    files.remove_dir(folder)
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode()

@@ -1,0 +1,226 @@
+"""Opening a published version: nothing is read from it before it is known to be whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any
+
+from recsys.artifacts.arrays import Arrays, read_arrays
+from recsys.artifacts.files import DISK, Files, Held, hold, open_regular, read_small
+from recsys.artifacts.manifest import (
+    MANIFEST,
+    MAX_MANIFEST_BYTES,
+    FileEntry,
+    is_version_name,
+    list_files,
+    parse_manifest,
+    read_json,
+    sha256_of,
+    version_name,
+)
+from recsys.errors import ModelRefused, NoModel, RecsysError
+
+CURRENT = "CURRENT"
+STAMPS = ".stamps"
+MAX_CURRENT_BYTES = 128
+MAX_STAMP_BYTES = 2**20
+
+Stamp = dict[str, list[int]]
+
+
+def current_name(models_dir: Path) -> str:
+    """Return the name of the active version; the folder itself is not looked at.
+
+    Raises:
+        NoModel: Nothing is published.
+        ModelRefused: CURRENT does not hold a version's name.
+    """
+    try:
+        data = read_small(models_dir / CURRENT, MAX_CURRENT_BYTES)
+    except FileNotFoundError as error:
+        raise NoModel(f"{models_dir} should hold a published version. Received: none is active. Run train.py first.") from error
+    name = data.decode("ascii", "replace").removesuffix("\n")
+    if not is_version_name(name):
+        raise ModelRefused(f"{CURRENT} should name a version. Received: {name!r}. Roll back to a version that is whole.")
+    return name
+
+
+def current(models_dir: Path, *, full: bool = False, files: Files = DISK) -> Version:
+    """Open the active version. Takes and raises what `open_version` does."""
+    return open_version(models_dir, current_name(models_dir), full=full, files=files)
+
+
+def open_version(models_dir: Path, name: str, *, full: bool = False, files: Files = DISK) -> Version:
+    """Open one version and verify it.
+
+    Args:
+        models_dir: The folder of all versions.
+        name: The version's name.
+        full: Whether to hash every file even if the version's stamp holds; see `Version.verify`.
+        files: How the stamp is written.
+
+    Raises:
+        NoModel: There is no such version.
+        ModelRefused: The version is damaged, or its manifest names what it may not.
+    """
+    if not is_version_name(name):
+        raise ModelRefused(f"A version's name should be like 20261120T233000Z-0f1e2d3c. Received: {name!r}.")
+    folder = models_dir / name
+    where = f"{name}/{MANIFEST}"
+    if folder.is_symlink():
+        raise ModelRefused(f"{name} should be a folder. Received: a symbolic link.")
+    if not folder.is_dir():
+        raise NoModel(f"{models_dir} should hold the version {name}. Received: it is missing. Roll back or train again.")
+    try:
+        descriptor = open_regular(folder / MANIFEST)
+    except FileNotFoundError as error:
+        raise ModelRefused(f"{where} should exist. Received: it is missing.") from error
+    held = Held(descriptor)
+    _hold(descriptor, where)
+    data = _read(descriptor, where)
+    if version_name(name.split("-")[0], data) != name:
+        raise ModelRefused(f"{where} should have the SHA-256 that the version's name carries. Received: another; it was changed.")
+    manifest, entries = parse_manifest(data, where)
+    version = Version(name, folder, MappingProxyType(manifest), entries, hashlib.sha256(data).hexdigest(), files, held)
+    version.verify(full=full)
+    return version
+
+
+def _hold(descriptor: int, where: str) -> None:
+    try:
+        hold(descriptor)
+    except BlockingIOError as error:
+        raise NoModel(f"{where} should be free to read. Received: the version is being removed.") from error
+    except OSError:
+        pass  # a file system without locks: then nothing but clean-up's age limit protects a reader
+
+
+def _read(descriptor: int, where: str) -> bytes:
+    size = os.fstat(descriptor).st_size
+    if size > MAX_MANIFEST_BYTES:
+        raise ModelRefused(f"{where} should have at most {MAX_MANIFEST_BYTES} bytes. Received: {size}.")
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        return file.read(MAX_MANIFEST_BYTES)
+
+
+@dataclass(frozen=True, eq=False)
+class Version:
+    """A published version, whole when opened. While it is held, clean-up leaves its folder alone.
+
+    Attributes:
+        name: `<UTC time>-<first 8 digits of the manifest's SHA-256>`.
+        path: The folder.
+        manifest: The manifest: `schema`, `created`, `files` and what the publisher added.
+    """
+
+    name: str
+    path: Path
+    manifest: Mapping[str, Any]
+    _entries: Mapping[str, FileEntry] = field(repr=False)
+    _sha256: str = field(repr=False)
+    _files: Files = field(repr=False)
+    _held: Held = field(repr=False)
+
+    def file(self, relpath: str) -> Path:
+        """Return the path of a listed file.
+
+        Raises:
+            ModelRefused: The manifest does not list it.
+        """
+        if relpath not in self._entries:
+            raise ModelRefused(f"{self.name} should hold {relpath}. Received: its manifest does not list it.")
+        return self.path / relpath
+
+    def arrays(self, relpath: str, *, memory_map: bool = False) -> Arrays:
+        """Return the arrays of a listed HDF5 file by name, such as `vars/item_factors`; read-only.
+
+        Args:
+            relpath: The file, as the manifest lists it.
+            memory_map: Whether contiguous arrays are mapped instead of read.
+
+        Raises:
+            ModelRefused: The file is not listed, or holds anything but plain arrays of its own.
+        """
+        return read_arrays(self.file(relpath), f"{self.name}/{relpath}", memory_map=memory_map)
+
+    def json(self, relpath: str) -> Any:
+        """Return the value of a listed JSON file.
+
+        Raises:
+            ModelRefused: The file is not listed, or no JSON.
+        """
+        path = self.file(relpath)
+        try:
+            return read_json(read_small(path, self._entries[relpath].size), f"{self.name}/{relpath}")
+        except FileNotFoundError as error:
+            raise ModelRefused(f"{self.name}/{relpath} should exist. Received: it is missing.") from error
+
+    def verify(self, full: bool) -> None:
+        """Check that the folder holds exactly the listed files with their sizes and hashes.
+
+        Args:
+            full: Hash every file. Otherwise files that look as they did after the last full check (inode, size,
+                modification time) are trusted, and all are hashed where one does not.
+
+        Raises:
+            ModelRefused: A file is missing, unlisted, no plain file, or not what was published; the message names it.
+        """
+        observed = self._observed()
+        if not full and self._stamped() == observed:
+            return
+        for entry in self._entries.values():
+            received = sha256_of(self.path / entry.path)
+            if received != entry.sha256:
+                raise ModelRefused(f"{self.name}/{entry.path} should have the SHA-256 {entry.sha256}. Received: {received}.")
+        self._stamp(observed)
+
+    def close(self) -> None:
+        """Let clean-up have the folder; arrays that were read or mapped stay usable."""
+        self._held.close()
+
+    def __enter__(self) -> Version:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _observed(self) -> Stamp:
+        found = list_files(self.path)
+        found.pop(MANIFEST, None)
+        for path in sorted(found.keys() | self._entries.keys()):
+            if path not in found:
+                raise ModelRefused(f"{self.name}/{path} should exist. Received: it is missing.")
+            if path not in self._entries:
+                raise ModelRefused(f"{self.name} should hold the files of its manifest only. Received: {path}.")
+            if found[path].st_size != self._entries[path].size:
+                size = self._entries[path].size
+                raise ModelRefused(f"{self.name}/{path} should have {size} bytes. Received: {found[path].st_size}.")
+        return {path: [status.st_ino, status.st_size, status.st_mtime_ns] for path, status in found.items()}
+
+    def _stamp_path(self) -> Path:
+        return self.path.parent / STAMPS / f"{self.name}.json"
+
+    def _stamped(self) -> Stamp | None:
+        try:
+            stamp = json.loads(read_small(self._stamp_path(), MAX_STAMP_BYTES))
+            return stamp["files"] if stamp["manifest"] == self._sha256 else None
+        except (OSError, ValueError, RecursionError, KeyError, TypeError, RecsysError):
+            return None  # whatever is wrong with a stamp, hashing answers the question
+
+    def _stamp(self, observed: Stamp) -> None:
+        target = self._stamp_path()
+        own = target.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
+        data = json.dumps({"manifest": self._sha256, "files": observed}).encode()
+        try:
+            self._files.make_dir(target.parent)
+            self._files.write(own, data)
+            self._files.rename(own, target)
+        except OSError:
+            pass  # a web user without write access hashes every time: slower, not wrong
