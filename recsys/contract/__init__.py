@@ -1,0 +1,35 @@
+"""The wire contract (docs/PROTOCOL.md): bytes to frozen requests, frozen responses to bytes; no streams."""
+
+from recsys.contract.document import MAX_BYTES, MAX_DEPTH, MAX_LENGTH
+from recsys.contract.fields import MAX_TEXT_BYTES, MAX_WHOLE, Id
+from recsys.contract.request import AUTO, Filters, Op, RecentEvent, Request, parse_request, request_id
+from recsys.contract.response import LIMITS, PROTOCOL, Basis, Item, Metrics, Reason, Response, Run, Source, failure, pong, ready, success
+
+__all__ = [
+    "AUTO",
+    "LIMITS",
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "MAX_LENGTH",
+    "MAX_TEXT_BYTES",
+    "MAX_WHOLE",
+    "PROTOCOL",
+    "Basis",
+    "Filters",
+    "Id",
+    "Item",
+    "Metrics",
+    "Op",
+    "Reason",
+    "RecentEvent",
+    "Request",
+    "Response",
+    "Run",
+    "Source",
+    "failure",
+    "parse_request",
+    "pong",
+    "ready",
+    "request_id",
+    "success",
+]

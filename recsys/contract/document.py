@@ -1,0 +1,103 @@
+"""Bytes to one JSON object, strictly: whatever two parsers could read differently is refused."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from recsys.contract.fields import MAX_WHOLE, shown
+from recsys.errors import InvalidJson, InvalidRequest, TooLarge
+
+MAX_BYTES = 2**20
+MAX_DEPTH = 32
+MAX_LENGTH = 10_000
+
+
+def read_document(data: bytes) -> dict[str, Any]:
+    """Return the JSON object that `data` holds.
+
+    Args:
+        data: One request, its line end included; a UTF-8 byte order mark is skipped.
+
+    Raises:
+        InvalidJson: The bytes are not one JSON object in UTF-8.
+        InvalidRequest: A name stands twice, or a number is beyond what every JSON parser keeps exactly.
+        TooLarge: More than `MAX_BYTES` bytes, `MAX_DEPTH` levels or `MAX_LENGTH` members.
+    """
+    if len(data) > MAX_BYTES:
+        raise TooLarge(f"The request should have at most {MAX_BYTES} bytes. Received: more.")
+    document = _decoded(_text(data))
+    if not isinstance(document, dict):
+        raise InvalidJson(f"The request should be one JSON object. Received: {shown(document)}.")
+    _within_limits(document, "", 1)
+    return document
+
+
+def _text(data: bytes) -> str:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidJson(f"The request should be UTF-8. Received: the byte 0x{error.object[error.start]:02x}.") from error
+    if not text.strip(" \t\r\n"):
+        raise InvalidJson("The request should be one JSON object. Received: nothing.")
+    return text
+
+
+def _decoded(text: str) -> object:
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        what = f"text that errs at character {error.pos} ({error.msg.lower()})"
+        raise InvalidJson(f"The request should be one JSON object. Received: {what}.") from error
+    except RecursionError as error:
+        raise _too_deep("") from error
+
+
+def _within_limits(value: object, field: str, depth: int) -> None:
+    if not isinstance(value, dict | list):
+        return
+    if depth > MAX_DEPTH:
+        raise _too_deep(field)
+    if len(value) > MAX_LENGTH:
+        subject = f"`{field}`" if field else "The request"
+        raise TooLarge(f"{subject} should have at most {MAX_LENGTH} members. Received: {len(value)}.", field=field or None)
+    if isinstance(value, list):
+        for inner in value:
+            _within_limits(inner, field, depth + 1)
+    else:
+        for name, inner in value.items():
+            _within_limits(inner, field or shown(name, quotes=False), depth + 1)
+
+
+def _too_deep(field: str) -> TooLarge:
+    return TooLarge(f"The request should have at most {MAX_DEPTH} levels. Received: more.", field=field or None)
+
+
+def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        name = shown(Counter(name for name, _ in pairs).most_common(1)[0][0], quotes=False)
+        raise InvalidRequest(f"`{name}` should be given once. Received: twice or more.", field=name)
+    return document
+
+
+def _whole(digits: str) -> int:
+    value = int(digits) if len(digits) <= len(str(-MAX_WHOLE)) else None  # int() of thousands of digits raises, or takes its time
+    if value is None or abs(value) > MAX_WHOLE:
+        raise InvalidRequest(f"Numbers should be within ±{MAX_WHOLE}, and larger ids be text. Received: {shown(digits, quotes=False)}.")
+    return value
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if abs(value) == float("inf"):
+        raise InvalidRequest(f"Numbers should be finite. Received: {shown(digits, quotes=False)}.")
+    return value
+
+
+def _no_constant(name: str) -> object:
+    raise InvalidJson(f"The request should be one JSON object. Received: {name}, which JSON does not know.")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_distinct, parse_int=_whole, parse_float=_finite, parse_constant=_no_constant)

@@ -1,0 +1,164 @@
+"""What a client may ask: the request's types, and the way from bytes to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from recsys.contract.document import read_document
+from recsys.contract.fields import Check, Id, amount, choice, flag, identifier, label, labels, many, members, refused, text, whole
+from recsys.errors import InvalidRequest, RecsysError
+
+Op = Literal["recommend", "similar", "ping"]
+
+AUTO = "auto"
+DEFAULT_LIMIT = 10
+MAX_LIMIT = 100
+MAX_BUDGET_MS = 600_000  # ten minutes: longer than any answer takes, short enough for every clock
+LAST_SECOND = 253_402_300_799  # the end of the year 9999; a timestamp in milliseconds is beyond it
+
+
+@dataclass(frozen=True)
+class RecentEvent:
+    """An event newer than the database knows.
+
+    Attributes:
+        item_id: The item, as the client wrote it.
+        event: The event's name, such as `view`.
+        timestamp: Seconds since 1970 in UTC; None means now.
+    """
+
+    item_id: Id
+    event: str
+    timestamp: int | None = None
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What an item must be to be answered; None asks nothing.
+
+    Attributes:
+        category: The item's category, as text.
+        brand: The item's brand, as text.
+        price_min: The least price, from 0.
+        price_max: The highest price, from 0 and from `price_min`.
+        in_stock: True leaves out items that cannot be sold now.
+    """
+
+    category: str | None = None
+    brand: str | None = None
+    price_min: float | None = None
+    price_max: float | None = None
+    in_stock: bool | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question of the contract, checked.
+
+    Attributes:
+        op: What is asked for.
+        user_id: The customer, as the client wrote it; None for a guest.
+        limit: The number of items wanted, 1 to 100.
+        model: `auto`, or a name of the registry in its own spelling.
+        context: Context features and their values; None is an unknown value.
+        interactions: Events of this customer that the database may not know yet.
+        ground_truth: Items chosen after the version's `data_until`.
+        candidates: The only items that may be answered; None admits all.
+        exclude: Items that may not be answered.
+        filters: What an item must be to be answered.
+        item_id: The item that `similar` starts from.
+        id: The client's own mark, echoed in the answer.
+        budget_ms: Milliseconds in which an answer is of use; None waits.
+    """
+
+    op: Op = "recommend"
+    user_id: Id | None = None
+    limit: int = DEFAULT_LIMIT
+    model: str = AUTO
+    context: Mapping[str, str | None] = field(default_factory=dict)
+    interactions: tuple[RecentEvent, ...] = ()
+    ground_truth: tuple[Id, ...] = ()
+    candidates: tuple[Id, ...] | None = None
+    exclude: tuple[Id, ...] = ()
+    filters: Filters = Filters()
+    item_id: Id | None = None
+    id: Id | None = None
+    budget_ms: int | None = None
+
+
+def parse_request(data: bytes, *, models: Sequence[str], ops: Sequence[str] = ("recommend", "similar")) -> Request:
+    """Return the request that one line of bytes holds.
+
+    Args:
+        data: One JSON object in UTF-8, its line end included.
+        models: The registry's names; they are matched in any case.
+        ops: The operations that the process offers.
+
+    Raises:
+        InvalidJson: The bytes are not one JSON object.
+        InvalidRequest: A field is unknown, missing or not what it should be; `field` names it.
+        TooLarge: A limit of the contract is exceeded.
+    """
+    request = Request(**members(read_document(data), _checks(models, ops)))
+    _check_subject(request)
+    return request
+
+
+def request_id(data: bytes) -> Id | None:
+    """Return the `id` to echo in a refusal, or None where the request holds no usable one."""
+    try:
+        value = read_document(data).get("id")
+        return None if value is None else identifier(value, "id")
+    except RecsysError:
+        return None
+
+
+def _check_subject(request: Request) -> None:
+    """Refuse a question about nobody, or about nothing."""
+    if request.op == "similar" and request.item_id is None:
+        raise InvalidRequest("`item_id` should be given with `op` similar. Received: nothing.", field="item_id")
+    if request.op != "recommend":
+        return
+    if request.item_id is not None:
+        raise refused("item_id", "given only with `op` similar", request.item_id)
+    if request.user_id is None and not request.interactions:
+        raise InvalidRequest("`user_id` should be given, or `interactions` for a guest. Received: neither.", field="user_id")
+
+
+def _recent_event(value: object, path: str) -> RecentEvent:
+    checked = members(value, _EVENT_CHECKS, path)
+    for name in ("item_id", "event"):
+        if name not in checked:
+            raise InvalidRequest(f"`{path}.{name}` should be given. Received: nothing.", field=f"{path}.{name}")
+    return RecentEvent(**checked)
+
+
+def _filters(value: object, path: str) -> Filters:
+    filters = Filters(**members(value, _FILTER_CHECKS, path))
+    if filters.price_min is not None and filters.price_max is not None and filters.price_max < filters.price_min:
+        raise refused(f"{path}.price_max", "at least `price_min`", filters.price_max)
+    return filters
+
+
+def _checks(models: Sequence[str], ops: Sequence[str]) -> dict[str, Check]:
+    return {
+        "op": choice(ops),
+        "user_id": identifier,
+        "limit": whole(1, MAX_LIMIT),
+        "model": choice((AUTO, *models), any_case=True),
+        "context": labels,
+        "interactions": many(_recent_event),
+        "ground_truth": many(identifier),
+        "candidates": many(identifier),
+        "exclude": many(identifier),
+        "filters": _filters,
+        "item_id": identifier,
+        "id": identifier,
+        "budget_ms": whole(1, MAX_BUDGET_MS),
+    }
+
+
+_EVENT_CHECKS: Mapping[str, Check] = {"item_id": identifier, "event": text, "timestamp": whole(0, LAST_SECOND)}
+_FILTER_CHECKS: Mapping[str, Check] = {"category": label, "brand": label, "price_min": amount, "price_max": amount, "in_stock": flag}
