@@ -1,0 +1,292 @@
+"""A connection to the shop's database: statements out, plain tuples in, every failure one of the project's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import islice
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
+from recsys.store.drivers import Driver, Duplicate, Mysql, Postgresql, Sqlite, Timeouts, UnusableValue
+from recsys.store.statements import Parameters, bind, plain, template
+
+__all__ = ["Database", "Duplicate", "Stream", "Tracer", "UnusableValue", "connect"]
+
+Tracer = Callable[[str, Any], None]
+
+CONNECT_TIMEOUT_S = 10.0  # a server that takes longer to greet is not one that requests could be answered from
+STATEMENT_TIMEOUT_S = 600.0  # training's largest reads and imports; serving passes its own, from the request's budget
+LOCK_TIMEOUT_S = 10.0  # the longest an importer holds SQLite's write lock is one chunk of rows
+CHUNK_ROWS = 5_000  # a transaction short enough to keep readers and replicas going
+STREAM_ROWS = 50_000  # large enough to convert by column, small enough to forget about memory
+
+_DRIVERS: Mapping[str, Callable[[], Driver]] = {
+    "sqlite": Sqlite,
+    "mysql": Mysql,
+    "mysql+pymysql": Mysql,
+    "mariadb+pymysql": Mysql,
+    "postgresql": Postgresql,
+    "postgres": Postgresql,
+    "postgresql+psycopg": Postgresql,
+}
+
+
+def connect(url: str, *, timeout_s: float | None = None, tracer: Tracer | None = None, create: bool = False) -> Database:
+    """Open a connection.
+
+    Args:
+        url: `sqlite:///path`, `mysql+pymysql://…` or `postgresql+psycopg://…`.
+        timeout_s: Seconds for connecting and for each statement; without it, limits that suit offline work.
+        tracer: Called with the text and the parameters of every statement just before it is sent.
+        create: Make a missing SQLite file. Serving never does: a mistyped path is not an empty shop.
+
+    Raises:
+        DatabaseUnavailable: No connection can be made.
+        Overloaded: The server has no connection left, or the file is locked.
+        SettingsError: The URL is not one of the three kinds, or its driver is not installed.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in _DRIVERS or (parts.scheme == "sqlite" and (parts.netloc or len(parts.path) < 2)):
+        raise SettingsError(
+            "DATABASE_URL should be sqlite:///path, mysql+pymysql://user@host/name or postgresql+psycopg://user@host/name. "
+            f"Received: {parts.scheme or 'no scheme'}://…"
+        )
+    try:
+        driver = _DRIVERS[parts.scheme]()
+    except ImportError as error:
+        raise SettingsError(f"DATABASE_URL needs the driver `{error.name}`, which is not installed.") from error
+    if timeout_s is None:
+        timeouts = Timeouts(CONNECT_TIMEOUT_S, STATEMENT_TIMEOUT_S, LOCK_TIMEOUT_S)
+    else:
+        timeouts = Timeouts(timeout_s, timeout_s, timeout_s)
+    return Database(driver, _open(driver, parts, timeouts, create), tracer)
+
+
+def _open(driver: Driver, parts: Any, timeouts: Timeouts, create: bool) -> Any:
+    try:
+        return driver.open(parts, timeouts, create)
+    except driver.errors as error:
+        kind = driver.meaning(error)
+        if kind is Overloaded:
+            raise Overloaded(f"The database takes no more connections: {_words(error)}") from error
+        raise DatabaseUnavailable(f"The database of DATABASE_URL cannot be reached: {_words(error)}") from error
+    except (ValueError, RuntimeError) as error:  # a port that is no number; a login method whose package is missing
+        raise SettingsError(f"DATABASE_URL cannot be used: {error}") from error
+
+
+class Database:
+    """One connection, for one thread at a time.
+
+    Attributes:
+        dialect: `sqlite`, `mysql` or `postgresql`.
+    """
+
+    def __init__(self, driver: Driver, connection: Any, tracer: Tracer | None) -> None:
+        self.dialect = driver.dialect
+        self._driver = driver
+        self._connection = connection
+        self._tracer = tracer
+        self._in_transaction = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; a second time does nothing."""
+        with suppress(*self._driver.errors):
+            self._connection.close()
+
+    def query(self, sql: str, params: Parameters | None = None) -> list[tuple[Any, ...]]:
+        """Return all rows of a statement.
+
+        Args:
+            sql: Text with `:name` placeholders; a list as value stands for `:name_0, :name_1, …`.
+            params: A value for each placeholder.
+
+        Raises:
+            DatabaseUnavailable: The connection broke, or the answer took too long.
+            Overloaded: A lock or a lack at the server; the same statement may pass later.
+            SettingsError: The statement doesn't fit the tables.
+        """
+        cursor = self._connection.cursor()
+        try:
+            self._send(cursor, sql, params)
+            with self._mapped(sql):
+                return list(cursor.fetchall())
+        finally:
+            self._release(cursor)
+
+    def execute(self, sql: str, params: Parameters | None = None) -> int:
+        """Run a statement and return how many rows it changed."""
+        cursor = self._connection.cursor()
+        try:
+            self._send(cursor, sql, params)
+            return max(0, int(cursor.rowcount))
+        finally:
+            self._release(cursor)
+
+    def stream(self, sql: str, params: Parameters | None = None, *, chunk: int = STREAM_ROWS) -> Stream:
+        """Run a statement and return its rows bit by bit; on MySQL nothing else can be asked until they are read.
+
+        Args:
+            sql: Text with `:name` placeholders.
+            params: A value for each placeholder.
+            chunk: Rows in each list.
+        """
+        cursor = self._driver.streaming(self._connection)
+        try:
+            self._send(cursor, sql, params)
+        except BaseException:
+            self._release(cursor)
+            raise
+        numeric = frozenset(column[0] for column in cursor.description if self._driver.numeric(column))
+        return Stream(tuple(column[0] for column in cursor.description), numeric, self._chunks(cursor, sql, chunk))
+
+    def execute_many(self, sql: str, rows: Iterable[Mapping[str, Any]], *, chunk: int = CHUNK_ROWS) -> int:
+        """Run a statement for each row, a transaction a chunk, and return how many rows were changed.
+
+        Args:
+            sql: Text with `:name` placeholders, such as `INSERT INTO … VALUES (:a, :b)`.
+            rows: A value for each placeholder, per row; single values only.
+            chunk: Rows in one transaction.
+        """
+        text = template(sql, self.dialect)
+        changed = 0
+        remaining = iter(rows)
+        while batch := [{name: plain(value) for name, value in row.items()} for row in islice(remaining, chunk)]:
+            with self.atomic():
+                changed += self._send_many(text, batch)
+        return changed
+
+    def insert(self, table: str, rows: Iterable[Mapping[str, Any]], *, skip_duplicates: bool = False, chunk: int = CHUNK_ROWS) -> int:
+        """Insert rows that all have the first row's columns, and return how many were new.
+
+        Args:
+            table: A table's name.
+            rows: Column names to values.
+            skip_duplicates: Leave out rows whose unique key is there already, instead of failing.
+            chunk: Rows in one transaction.
+
+        Raises:
+            Duplicate: A unique key is there already.
+        """
+        remaining = iter(rows)
+        first = next(remaining, None)
+        if first is None:
+            return 0
+        for name in (table, *first):
+            if not name.isidentifier():
+                raise ValueError(f"`table` and column names should be plain names. Received: {name!r}.")
+        places = ", ".join(f":{name}" for name in first)
+        sql = f"INSERT INTO {table} ({', '.join(first)}) VALUES ({places})"  # noqa: S608 - names checked above
+        if skip_duplicates:  # not INSERT IGNORE, which would also let cut and bent values through
+            column = next(iter(first))
+            sql += f" ON DUPLICATE KEY UPDATE {column} = {column}" if self.dialect == "mysql" else " ON CONFLICT DO NOTHING"
+        return self.execute_many(sql, _chained(first, remaining), chunk=chunk)
+
+    @contextmanager
+    def atomic(self) -> Iterator[None]:
+        """Make the statements of a `with` block one transaction; a block inside another joins it."""
+        if self._in_transaction:
+            yield
+            return
+        self.execute(self._driver.begin())
+        self._in_transaction = True
+        try:
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            with suppress(RecsysError):  # a broken connection has rolled back by itself
+                self.execute("ROLLBACK")
+            raise
+        finally:
+            self._in_transaction = False
+
+    def _send(self, cursor: Any, sql: str, params: Parameters | None) -> None:
+        text, values = bind(sql, params or {}, self.dialect)
+        if self._tracer:
+            self._tracer(text, values)
+        self._driver.start_clock()
+        with self._mapped(sql):
+            cursor.execute(text, values)
+
+    def _send_many(self, text: str, batch: Sequence[Mapping[str, Any]]) -> int:
+        if self._tracer:
+            self._tracer(text, batch)
+        self._driver.start_clock()
+        cursor = self._connection.cursor()
+        try:
+            with self._mapped(text):
+                cursor.executemany(text, batch)
+            return max(0, int(cursor.rowcount))
+        finally:
+            self._release(cursor)
+
+    def _chunks(self, cursor: Any, sql: str, chunk: int) -> Generator[list[tuple[Any, ...]], None, None]:
+        try:
+            while True:
+                self._driver.start_clock()
+                with self._mapped(sql):
+                    rows = cursor.fetchmany(chunk)
+                if not rows:
+                    return
+                yield list(rows)
+        finally:
+            self._release(cursor)
+
+    def _release(self, cursor: Any) -> None:
+        with suppress(*self._driver.errors):
+            cursor.close()
+
+    def _mapped(self, sql: str) -> AbstractContextManager[None]:
+        return _project_errors(self._driver, sql)
+
+
+class Stream(Iterator[list[tuple[Any, ...]]]):
+    """The rows of a statement, in lists.
+
+    Attributes:
+        columns: The names of the columns, in order.
+        numeric: The names of those declared as numbers; SQLite declares none.
+    """
+
+    def __init__(self, columns: tuple[str, ...], numeric: frozenset[str], chunks: Generator[list[tuple[Any, ...]], None, None]) -> None:
+        self.columns = columns
+        self.numeric = numeric
+        self._chunks = chunks
+
+    def __next__(self) -> list[tuple[Any, ...]]:
+        return next(self._chunks)
+
+    def close(self) -> None:
+        """Leave the remaining rows unread."""
+        self._chunks.close()
+
+
+@contextmanager
+def _project_errors(driver: Driver, sql: str) -> Iterator[None]:
+    try:
+        yield
+    except driver.errors as error:
+        kind = driver.meaning(error)
+        if issubclass(kind, SettingsError):
+            raise kind(
+                f"A statement doesn't fit the database: {_words(error)}. Check the names in recsys.toml and that the migrations "
+                f"have been run. The statement: {' '.join(sql.split())[:300]}"
+            ) from error
+        raise kind(f"The database failed: {_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _chained(first: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    yield first
+    yield from others

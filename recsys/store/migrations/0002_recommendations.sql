@@ -1,0 +1,88 @@
+-- Our own tables: what the models know a user, a product and a context value by, and the backend's cache.
+--
+-- Versions lie side by side. Their rows count once rec_versions says complete = 1; active = 1 marks the one that the
+-- views below show. Ids are bytes, compared as bytes: 'a' and 'A' are two customers.
+
+CREATE TABLE IF NOT EXISTS rec_versions (
+    id SMALLINT NOT NULL PRIMARY KEY,
+    name VARCHAR(191) NOT NULL UNIQUE,
+    complete SMALLINT NOT NULL DEFAULT 0,
+    active SMALLINT NOT NULL DEFAULT 0,
+    data_until BIGINT NOT NULL
+) {{table}};
+
+CREATE TABLE IF NOT EXISTS rec_user_encoder (
+    version SMALLINT NOT NULL,
+    original_id {{key}} NOT NULL,
+    idx INT NOT NULL,
+    PRIMARY KEY (version, original_id)
+) {{table_by_key}};
+
+CREATE INDEX rec_user_encoder_by_idx ON rec_user_encoder (version, idx);
+
+CREATE TABLE IF NOT EXISTS rec_item_encoder (
+    version SMALLINT NOT NULL,
+    original_id {{key}} NOT NULL,
+    idx INT NOT NULL,
+    PRIMARY KEY (version, original_id)
+) {{table_by_key}};
+
+CREATE INDEX rec_item_encoder_by_idx ON rec_item_encoder (version, idx);
+
+CREATE TABLE IF NOT EXISTS rec_context_mapping (
+    version SMALLINT NOT NULL,
+    feature_name VARCHAR(64) NOT NULL,
+    original_value {{key}} NOT NULL,
+    idx INT NOT NULL,
+    PRIMARY KEY (version, feature_name, original_value)
+) {{table_by_key}};
+
+CREATE TABLE IF NOT EXISTS rec_context_meta (
+    version SMALLINT NOT NULL,
+    feature_name VARCHAR(64) NOT NULL,
+    position INT NOT NULL,
+    PRIMARY KEY (version, feature_name)
+) {{table_by_key}};
+
+-- For readers that know one version only: the shape these tables had before they held versions.
+
+{{create_view}} rec_user_encoder_active AS
+    SELECT {{key_as_text}} AS original_id, e.idx AS idx
+    FROM rec_versions v JOIN rec_user_encoder e ON e.version = v.id WHERE v.active = 1 AND v.complete = 1;
+
+{{create_view}} rec_item_encoder_active AS
+    SELECT {{key_as_text}} AS original_id, e.idx AS idx
+    FROM rec_versions v JOIN rec_item_encoder e ON e.version = v.id WHERE v.active = 1 AND v.complete = 1;
+
+{{create_view}} rec_context_mapping_active AS
+    SELECT e.feature_name AS feature_name, {{value_as_text}} AS original_value, e.idx AS idx
+    FROM rec_versions v JOIN rec_context_mapping e ON e.version = v.id WHERE v.active = 1 AND v.complete = 1;
+
+{{create_view}} rec_context_meta_active AS
+    SELECT e.feature_name AS feature_name, e.position AS position
+    FROM rec_versions v JOIN rec_context_meta e ON e.version = v.id WHERE v.active = 1 AND v.complete = 1;
+
+CREATE TABLE IF NOT EXISTS recommendations (
+    id {{id}},
+    userId BIGINT NOT NULL,
+    productId BIGINT NOT NULL,
+    modelName VARCHAR(50) NOT NULL,
+    score {{double}} NOT NULL DEFAULT 0,
+    details {{text}} NULL,
+    createdAt {{datetime}} NOT NULL DEFAULT {{now}},
+    updatedAt {{datetime}} NOT NULL DEFAULT {{now}}
+) {{table}};
+
+CREATE INDEX recommendations_by_user ON recommendations (userId, score);
+
+CREATE TABLE IF NOT EXISTS model_runs (
+    id {{id}},
+    userId BIGINT NOT NULL,
+    modelName VARCHAR(50) NOT NULL,
+    metricsJson {{text}} NULL,
+    recommendationsJson {{text}} NULL,
+    createdAt {{datetime}} NOT NULL DEFAULT {{now}},
+    updatedAt {{datetime}} NOT NULL DEFAULT {{now}}
+) {{table}};
+
+CREATE INDEX model_runs_by_user ON model_runs (userId, createdAt);

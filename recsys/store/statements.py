@@ -1,0 +1,99 @@
+"""One SQL text for every database: `:name` placeholders, bound in each driver's own style."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from recsys.errors import SettingsError
+
+Parameters = Mapping[str, Any]
+
+# What a placeholder cannot hide in, per dialect: strings, quoted names, comments; `::` is a PostgreSQL cast.
+_COMMENT = r"/\*.*?\*/"
+_OPAQUE = {
+    "sqlite": rf"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|--[^\n]*|{_COMMENT}""",
+    "mysql": rf"""'(?:[^'\\]|''|\\.)*'|"(?:[^"\\]|""|\\.)*"|`[^`]*`|--(?=\s|\Z)[^\n]*|\#[^\n]*|{_COMMENT}""",
+    "postgresql": rf"""\b[eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$|--[^\n]*|{_COMMENT}|::""",
+}
+_TOKENS = {dialect: re.compile(rf"(?:{opaque})|:(?P<name>[A-Za-z_]\w*)", re.DOTALL) for dialect, opaque in _OPAQUE.items()}
+
+
+def bind(sql: str, params: Parameters, dialect: str) -> tuple[str, dict[str, Any]]:
+    """Return the text and the parameters as the dialect's driver takes them.
+
+    A list, tuple or array stands for as many placeholders as it has values: `id IN (:ids)` becomes
+    `id IN (:ids_0, :ids_1)`. An empty one becomes NULL, so that `IN` matches nothing (and so does `NOT IN`).
+
+    Args:
+        sql: Text with `:name` placeholders.
+        params: A value for each name; those that the text doesn't use are left out.
+        dialect: `sqlite`, `mysql` or `postgresql`.
+
+    Raises:
+        SettingsError: The text has a placeholder that nothing is known for.
+
+    >>> bind("SELECT '10%' WHERE id IN (:ids)", {"ids": [7, 8]}, "mysql")
+    ("SELECT '10%%' WHERE id IN (%(ids_0)s, %(ids_1)s)", {'ids_0': 7, 'ids_1': 8})
+    """
+    pieces: list[str] = []
+    values: dict[str, Any] = {}
+    for literal, name in _parts(sql, dialect):
+        pieces.append(literal)
+        if name is None:
+            continue
+        if name not in params:
+            raise SettingsError(f"A statement should use only the placeholders {sorted(params)}. Received: `:{name}`.")
+        named = _expanded(name, params[name])
+        values |= named
+        pieces.append(", ".join(_placeholder(key, dialect) for key in named) or "NULL")
+    return "".join(pieces), values
+
+
+def template(sql: str, dialect: str) -> str:
+    """Return the text for many rows of single values, in the driver's own style."""
+    return "".join(literal + (_placeholder(name, dialect) if name else "") for literal, name in _parts(sql, dialect))
+
+
+def plain(value: object) -> Any:
+    """Return a value that every driver takes: NumPy scalars as Python's own, date-times as UTC text."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, datetime):
+        if value.tzinfo is not None:
+            value = value.astimezone(UTC).replace(tzinfo=None)
+        return value.isoformat(sep=" ", timespec="seconds")
+    return value
+
+
+@lru_cache(maxsize=256)
+def _parts(sql: str, dialect: str) -> tuple[tuple[str, str | None], ...]:
+    """Return the text as literals, each with the name of the placeholder behind it."""
+    parts: list[tuple[str, str | None]] = []
+    start = 0
+    for match in _TOKENS[dialect].finditer(sql):
+        if match["name"] is not None:
+            parts.append((_escaped(sql[start : match.start()], dialect), match["name"]))
+            start = match.end()
+    return (*parts, (_escaped(sql[start:], dialect), None))
+
+
+def _escaped(literal: str, dialect: str) -> str:
+    return literal if dialect == "sqlite" else literal.replace("%", "%%")
+
+
+def _placeholder(name: str, dialect: str) -> str:
+    return f":{name}" if dialect == "sqlite" else f"%({name})s"
+
+
+def _expanded(name: str, value: object) -> dict[str, Any]:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return {f"{name}_{position}": plain(item) for position, item in enumerate(value)}
+    return {name: plain(value)}
