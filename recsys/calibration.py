@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 NEWTON_STEPS = 100  # ten are usual; a bound, because a loop over data must end
 STEP_HALVINGS = 30
 GRADIENT_TOLERANCE = 1e-9
+FLOAT32_NOISE = 1e-7  # relative; logits are computed in float32
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,9 @@ class Calibration:
         w = np.ones(len(z)) if weights is None else np.asarray(weights, np.float64)
         w_positive, w_negative = w[happened].sum(), w[~happened].sum()
         targets = np.where(happened, (w_positive + 1) / (w_positive + 2), 1 / (w_negative + 2))
-        centre, scale = z.mean(), z.std() or 1.0
+        centre, scale = z.mean(), z.std()
+        if scale <= FLOAT32_NOISE * np.abs(z).max():
+            scale = math.inf  # a constant scorer: its logits differ by rounding, which no slope should be fitted to
         design = np.column_stack([(z - centre) / scale, np.ones(len(z))])
         start = np.array([0.0, math.log((w_positive + 1) / (w_negative + 1))])
         slope, intercept = _newton(design, targets, w / w.sum(), start)

@@ -84,16 +84,17 @@ def clean(interactions: Interactions, *, shop: Shop, training: Training, now: in
 def clean_history(interactions: Interactions, *, shop: Shop, now: int) -> tuple[Interactions, CleanReport]:
     """Return the events that count, ordered by (timestamp, row id), and the report; for one customer or for all.
 
-    In this order: "unweighted event" (the shop gives it no weight and does not call it a cancellation), "bad timestamp"
-    (1970 or before), "future timestamp" (more than a day ahead), "duplicate", "cancelled" (see `cancelled_rows`).
+    In this order: "unweighted event" (the shop gives it no weight, or 0, and does not call it a cancellation), "bad
+    timestamp" (1970 or before), "future timestamp" (more than a day ahead), "duplicate", "cancelled" (see `cancelled_rows`).
 
     Args:
         interactions: Events in any order.
         shop: Names the weighted, the purchase and the cancel events.
         now: Seconds since 1970.
     """
+    weighted = {name for name, weight in shop.event_weights.items() if weight}
     rules: dict[str, Callable[[Interactions], Mask]] = {
-        "unweighted event": lambda rows: ~is_event(rows, {*shop.event_weights, *shop.cancel_events}),
+        "unweighted event": lambda rows: ~is_event(rows, weighted | set(shop.cancel_events)),
         "bad timestamp": lambda rows: rows.timestamps <= 0,
         "future timestamp": lambda rows: rows.timestamps > now + CLOCK_SKEW_S,
         "duplicate": lambda rows: duplicate_rows(rows.users, rows.items, rows.events, rows.timestamps),
@@ -127,7 +128,7 @@ def duplicate_rows(users: NDArray, items: NDArray, events: NDArray[np.int16], ti
     >>> duplicate_rows(np.array([1, 1, 2]), np.array([5, 5, 5]), np.array([0, 0, 0]), np.array([9, 9, 9])).tolist()
     [False, True, False]
     """
-    columns = (timestamps, events, _codes(items), _codes(users))
+    columns = (timestamps, events, _comparable(items), _comparable(users))
     order = np.lexsort(columns)  # stable: among equal rows the first stays first
     repeats = np.ones(max(len(order) - 1, 0), bool)
     for column in columns:
@@ -158,10 +159,12 @@ def cancelled_rows(users: NDArray, items: NDArray, is_purchase: Mask, is_cancel:
     if not is_cancel.any():
         return drop
     rows = np.flatnonzero(is_purchase | is_cancel)
-    standing: dict[tuple[Hashable, Hashable], list[int]] = {}
-    columns = (column[rows].tolist() for column in (users, items, is_cancel))
-    for row, user, item, cancels in zip(rows.tolist(), *columns, strict=True):
-        purchases = standing.setdefault((user, item), [])
+    pairs = list(zip(users[rows].tolist(), items[rows].tolist(), strict=True))
+    standing: dict[tuple[Hashable, Hashable], list[int]] = {pairs[row]: [] for row in np.flatnonzero(is_cancel[rows])}
+    for row, pair, cancels in zip(rows.tolist(), pairs, is_cancel[rows].tolist(), strict=True):
+        purchases = standing.get(pair)
+        if purchases is None:
+            continue  # nearly all: nothing of the pair is ever cancelled
         if not cancels:
             purchases.append(row)
         elif purchases:
@@ -179,10 +182,11 @@ def bot_rows(users: NDArray, timestamps: NDArray[np.int64], max_events_per_day: 
     """
     if not len(users):
         return np.zeros(0, bool)
-    codes, days = _codes(users), timestamps // SECONDS_PER_DAY
+    distinct, codes = np.unique(_comparable(users), return_inverse=True)
+    days = timestamps // SECONDS_PER_DAY
     n_days = days.max() + 1
     user_days, n_events = np.unique(codes * n_days + days, return_counts=True)
-    is_bot = np.zeros(codes.max() + 1, bool)
+    is_bot = np.zeros(len(distinct), bool)
     is_bot[user_days[n_events > max_events_per_day] // n_days] = True
     return is_bot[codes]
 
@@ -199,10 +203,16 @@ def frequent_ids(interactions: Interactions, min_user_events: int, min_item_even
         min_user_events: Users with fewer events are left out.
         min_item_events: Items with fewer events are left out.
     """
-    items, item_of_row, n_events = np.unique(interactions.items, return_inverse=True, return_counts=True)
-    frequent = n_events >= min_item_events
-    users, n_events = np.unique(interactions.users[frequent[item_of_row]], return_counts=True)
-    return users[n_events >= min_user_events], items[frequent]
+    items, on_frequent_item = _frequent(interactions.items, min_item_events)
+    users, _ = _frequent(interactions.users[on_frequent_item], min_user_events)
+    return users, items
+
+
+def _frequent(values: NDArray, minimum: int) -> tuple[NDArray, Mask]:
+    """Return the distinct values that occur so often, ascending, and the `(n,)` mask of their rows."""
+    _, first, codes, counts = np.unique(_comparable(values), return_index=True, return_inverse=True, return_counts=True)
+    frequent = counts >= minimum
+    return np.sort(values[first[frequent]]), frequent[codes]
 
 
 def confidences(interactions: Interactions, event_weights: Mapping[str, float], half_life_days: float, now: int) -> NDArray[np.float32]:
@@ -227,9 +237,9 @@ def confidences(interactions: Interactions, event_weights: Mapping[str, float], 
     return weights.astype(np.float32)
 
 
-def _codes(values: NDArray) -> NDArray[np.int64]:
-    """Return `(n,)` int64 from 0, equal where the values are equal; by hashing where sorting Python strings would take seconds."""
+def _comparable(values: NDArray) -> NDArray[np.integer]:
+    """Return `(n,)` integers that are equal where the values are; by hashing, since sorting Python strings takes seconds."""
     if values.dtype.kind in "iu":
-        return np.unique(values, return_inverse=True)[1].astype(np.int64, copy=False)
+        return values
     table: dict[Hashable, int] = {}
     return np.fromiter((table.setdefault(value, len(table)) for value in values.tolist()), np.int64, len(values))

@@ -11,12 +11,12 @@ ROUNDS = 10  # a user who saw half of the catalogue still collides once in a tho
 
 
 def pair_keys(users: NDArray[np.int32], items: NDArray[np.int32], n_items: int) -> NDArray[np.int64]:
-    """Return the distinct `user * n_items + item` of the rows, ascending.
+    """Return `(n,)` int64 `user * n_items + item` of the rows, ascending, repeats and all.
 
     >>> pair_keys(np.array([1, 0, 1]), np.array([2, 1, 2]), n_items=3).tolist()
-    [1, 5]
+    [1, 5, 5]
     """
-    return np.unique(users.astype(np.int64) * n_items + items)
+    return np.sort(users.astype(np.int64) * n_items + items)
 
 
 def uniform_negatives(

@@ -24,7 +24,7 @@ class Priors:
         best: Name of the model that is best over all users.
         mean: μ of each other model: mean over users of AP@10(model) − AP@10(best).
         spread: τ of each other model: how far a single observation (one relevant item) strays from μ; 0 or more.
-        strength: k: the prior weighs as much as so many relevant items.
+        strength: k: the prior weighs as much as so many relevant items; above 0.
     """
 
     best: str
@@ -41,7 +41,7 @@ class Priors:
         """Return the priors of an object that `to_json` wrote.
 
         Raises:
-            ModelRefused: It is not such an object, or a number is not finite.
+            ModelRefused: It is not such an object, or a number is not finite or below its range.
 
         >>> Priors.from_json(Priors("BMF", {"ENCM": -0.01}, {"ENCM": 0.2}).to_json()).mean
         {'ENCM': -0.01}
@@ -51,8 +51,9 @@ class Priors:
             mean, spread = ({str(name): float(value) for name, value in given[key].items()} for key in ("mean", "spread"))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelRefused(f"Selection priors should hold best, mean, spread and strength. Received: {error!r}.") from error
-        if not all(map(math.isfinite, (strength, *mean.values(), *spread.values()))) or mean.keys() != spread.keys():
-            raise ModelRefused(f"Selection priors should hold a finite mean and spread for each model. Received: {given!r}.")
+        finite = all(map(math.isfinite, (strength, *mean.values(), *spread.values())))
+        if not finite or strength <= 0 or min(spread.values(), default=0.0) < 0 or mean.keys() != spread.keys():
+            raise ModelRefused(f"Selection priors should hold a finite mean and a spread from 0 for each model. Received: {given!r}.")
         return cls(best, mean, spread, strength)
 
 
