@@ -1,0 +1,29 @@
+"""The process boundary: stdin and stdout, the command line, and every failure as one JSON line with its exit status."""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from recsys.bridge.streams import send, take_streams
+
+ANSWER_LOST = 74  # the sysexits number of an input/output error
+
+
+def main(argv: Sequence[str]) -> int:
+    """Answer one request, or with `--worker` one after another, and return the exit status.
+
+    Args:
+        argv: The command line without the program's name.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the process as SIGTERM does: at once, by the signal, without a traceback
+    try:
+        requests, answers = take_streams()
+        from recsys.bridge.answering import run  # only now: what this imports may print
+
+        with open(requests, "rb") as incoming:
+            return run(argv, incoming, lambda line: send(answers, line), os.environ)
+    except OSError as error:
+        if sys.stderr is not None and not isinstance(error, BrokenPipeError):  # a reader that has left needs no word
+            sys.stderr.write(f"stdin or stdout broke off: {error}\n")
+        return ANSWER_LOST
