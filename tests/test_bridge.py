@@ -330,7 +330,7 @@ def recommend(request, loaded, db, *, shop, now, deadline, monotonic):
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the door and the package, where no developer's `.env` lies."""
     folder = tmp_path_factory.mktemp("installed")
-    shutil.copytree(ROOT / "recsys", folder / "recsys", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "recsys", folder / "recsys", ignore=shutil.ignore_patterns("__pycache__", "recommending"))
     shutil.copy(ROOT / "recommend_api.py", folder)
     (folder / "recsys" / "recommending.py").write_text(MISBEHAVING, encoding="utf-8")
     (folder / "models").mkdir()
@@ -519,15 +519,27 @@ def test_a_worker_leaves_by_the_signal_that_asks_it_to(worker: subprocess.Popen[
     assert worker.wait(timeout=30) == -number
 
 
-def test_a_reader_that_has_left_is_exit_74_and_no_word(installed: Path, shop: Mapping[str, str]) -> None:
+@pytest.fixture
+def deaf() -> Iterator[int]:
+    """Return the writing end of a pipe that nobody reads."""
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, str(installed / "recommend_api.py")]
-    with subprocess.Popen(command, env=shop, stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE) as process:
-        os.close(writing)
-        _, stderr = process.communicate(b'{"user_id": "large"}', timeout=60)
+    yield writing
+    os.close(writing)
 
-    assert (process.returncode, stderr) == (74, b"a banner at import\n")
+
+def test_a_defect_is_answered_even_if_nobody_reads_its_traceback(installed: Path, shop: Mapping[str, str], deaf: int) -> None:
+    command = [sys.executable, str(installed / "recommend_api.py")]
+    done = subprocess.run(command, env=shop, input=b'{"user_id": 7}', stdout=subprocess.PIPE, stderr=deaf, timeout=60, check=False)
+
+    assert (done.returncode, code(answer(done))) == (70, "internal")  # the banner at import could not be printed
+
+
+def test_a_reader_that_has_left_is_exit_74_and_no_word(installed: Path, shop: Mapping[str, str], deaf: int) -> None:
+    command = [sys.executable, str(installed / "recommend_api.py")]
+    done = subprocess.run(command, env=shop, input=b'{"user_id": "large"}', stdout=deaf, stderr=subprocess.PIPE, timeout=60, check=False)
+
+    assert (done.returncode, done.stderr) == (74, b"a banner at import\n")
 
 
 def test_a_full_disk_behind_stdout_is_exit_74_with_a_word(installed: Path, shop: Mapping[str, str]) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from recsys.bridge.streams import send, take_streams
 
@@ -27,3 +28,7 @@ def main(argv: Sequence[str]) -> int:
         if sys.stderr is not None and not isinstance(error, BrokenPipeError):  # a reader that has left needs no word
             sys.stderr.write(f"stdin or stdout broke off: {error}\n")
         return ANSWER_LOST
+    finally:
+        for stream in filter(None, (sys.__stdout__, sys.stderr)):
+            with suppress(OSError):  # its reader may be gone; the exit status stands all the same
+                stream.flush()  # the door leaves without Python's own tidying up

@@ -8,7 +8,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -93,7 +93,8 @@ def _named(error: BaseException) -> RecsysError:
         return SettingsError(f"Python 3.11 or newer should have the packages of requirements-serve.txt. Missing: {error.name}.")
     if isinstance(error, RecsysError) and error.code != InternalError.code:
         return error
-    traceback.print_exception(error)
+    with suppress(OSError):  # nobody may be reading stderr
+        traceback.print_exception(error)
     return InternalError("The recommender should not fail like this; its stderr has the traceback.")
 
 
