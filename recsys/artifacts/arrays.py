@@ -146,7 +146,7 @@ def _array(dataset: Any, mapped: NDArray[np.uint8] | None) -> NDArray[Any]:
     array: NDArray[Any]
     offset = dataset.id.get_offset() if mapped is not None else None  # None also for chunked and empty datasets
     if mapped is None or offset is None or dataset.ndim == 0 or offset % dataset.dtype.alignment:
-        array = np.asarray(dataset[()])
+        array = np.asarray(dataset[()], dataset.dtype)  # h5py answers scalars in a type of its own
         array.flags.writeable = False  # as a mapped one is: threads share them
         return array
     array = mapped[offset : offset + _bytes(dataset)].view(dataset.dtype).reshape(dataset.shape)

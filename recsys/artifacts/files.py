@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import sys
 import time
@@ -114,25 +115,53 @@ def hold(descriptor: int) -> None:
 
 @contextmanager
 def disk_errors(models_dir: Path) -> Iterator[None]:
-    """Turn an OSError of a write into an error that says what to do."""
+    """Turn a failed write, by us or by a library, into an error that says what to do.
+
+    Raises:
+        Overloaded: The disk is full.
+        SettingsError: The folder may not be written to.
+        InternalError: The disk fails.
+    """
     try:
         yield
-    except OSError as error:
-        raise _explained(error, models_dir) from error
+    except (OSError, RuntimeError) as error:
+        code = _error_number(error)
+        if code is None:
+            raise
+        raise _explained(code, models_dir) from error
 
 
-def _explained(error: OSError, models_dir: Path) -> RecsysError:
-    reason = error.strerror or str(error)
-    if error.errno in DISK_FULL:
+def is_disk_full(error: BaseException | None) -> bool:
+    """Return whether an exception, of any library, comes from a full disk."""
+    return _error_number(error) in DISK_FULL
+
+
+def _error_number(error: BaseException | None) -> int | None:
+    """Return the system's error number behind an exception.
+
+    HDF5 reports a full disk when it closes the file, as a RuntimeError that has the number in its text only.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno:
+            return error.errno
+        if isinstance(error, RuntimeError) and (found := re.search(r"errno = ([0-9]+)", str(error))):
+            return int(found[1])
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _explained(code: int, models_dir: Path) -> RecsysError:
+    reason = os.strerror(code)
+    if code in DISK_FULL:
         return Overloaded(
             f"{models_dir} should have room for one more version. Received: {reason}. "
             "Free some space and train again; the active version is untouched and still serves."
         )
-    if error.errno in NOT_ALLOWED:
+    if code in NOT_ALLOWED:
         return SettingsError(f"MODELS_DIR should be a folder that this user may write to. Received: {models_dir}: {reason}.")
-    if error.errno in EXHAUSTED:
+    if code in EXHAUSTED:
         return Overloaded(f"The process should have file descriptors and memory to spare. Received: {reason}.")
-    return InternalError(f"{models_dir} should take a write. Received: {error}. The active version is untouched and still serves.")
+    return InternalError(f"{models_dir} should take a write. Received: {reason}. The active version is untouched and still serves.")
 
 
 def open_regular(path: Path) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from recsys.artifacts.arrays import Attribute, shapes, write_arrays
-from recsys.artifacts.files import DISK, Files, Held, disk_errors, read_small
+from recsys.artifacts.files import DISK, Files, Held, disk_errors, is_disk_full, read_small
 from recsys.artifacts.manifest import MANIFEST, RESERVED, SCHEMA, file_entry, is_relative_path, list_files, read_json, version_name
 from recsys.artifacts.version import CURRENT, STAMPS, open_version
 from recsys.errors import ModelRefused
@@ -54,10 +54,13 @@ class Draft:
         folder = models_dir / f".draft-{created}-{os.getpid()}"
         with disk_errors(models_dir):
             files.make_dir(models_dir)
-            draft = cls(folder, created, Held(files.lock(models_dir / PUBLISHER_LOCK)), files)
-            _remove_leftovers(models_dir, files)
-            files.make_dir(folder)
-        return draft
+            with ExitStack() as on_failure:
+                lock = Held(files.lock(models_dir / PUBLISHER_LOCK))
+                on_failure.callback(lock.close)
+                _remove_leftovers(models_dir, files)
+                files.make_dir(folder)
+                on_failure.pop_all()
+        return cls(folder, created, lock, files)
 
     def path(self, relpath: str) -> Path:
         """Return where a library shall write a file of the version by itself; the file's folder exists.
@@ -67,8 +70,7 @@ class Draft:
         """
         if not is_relative_path(relpath) or relpath == MANIFEST:
             raise ValueError(f"`relpath` should name a file inside the version. Received: {relpath!r}.")
-        if not self._open:
-            raise ValueError("A draft should not be written to after `publish` or `discard`.")
+        self._check_open()
         path = self._folder / relpath
         if path.parent != self._folder:
             with disk_errors(self._folder.parent):
@@ -117,6 +119,7 @@ class Draft:
             ModelRefused: A file of the draft could not be opened from a version.
             RecsysError: The disk is full or not writable.
         """
+        self._check_open()
         if RESERVED & set(manifest):
             raise ValueError(f"`manifest` should leave {sorted(RESERVED)} to the publisher. Received: {sorted(manifest)}.")
         _json(dict(manifest))  # fails before anything is hashed
@@ -133,6 +136,10 @@ class Draft:
         self._open = False
         self._lock.close()
         return name
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise ValueError("A draft should not be used after `publish` or `discard`.")
 
     def _hashed(self, path: str, size: int) -> Mapping[str, Any]:
         if not is_relative_path(path):
@@ -170,7 +177,7 @@ class Draft:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.discard()
-        if isinstance(error, OSError):  # of a library that wrote to `path` by itself
+        if error is not None and is_disk_full(error):  # met by a library that wrote to `path` by itself
             with disk_errors(self._folder.parent):
                 raise error
 
@@ -222,8 +229,11 @@ def history(models_dir: Path) -> list[dict[str, Any]]:
         entries = read_json(read_small(models_dir / HISTORY, MAX_HISTORY_BYTES), HISTORY)
     except FileNotFoundError:
         return []
+    except ModelRefused as error:
+        raise ModelRefused(f"{error} Move the file away; a new one will be started.") from error
     if not isinstance(entries, list):
-        raise ModelRefused(f"{HISTORY} should be a JSON list. Received: {type(entries).__name__}. Move it away; a new one will be started.")
+        received = type(entries).__name__
+        raise ModelRefused(f"{HISTORY} should be a JSON list. Received: {received}. Move the file away; a new one will be started.")
     return entries
 
 

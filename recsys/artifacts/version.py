@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -70,27 +71,35 @@ def open_version(models_dir: Path, name: str, *, full: bool = False, files: File
         NoModel: There is no such version.
         ModelRefused: The version is damaged, or its manifest names what it may not.
     """
+    descriptor = _open_manifest(models_dir, name)
+    held = Held(descriptor)
+    with ExitStack() as on_failure:
+        on_failure.callback(held.close)
+        where = f"{name}/{MANIFEST}"
+        _hold(descriptor, where)
+        data = _read(descriptor, where)
+        if version_name(name.split("-")[0], data) != name:
+            raise ModelRefused(f"{where} should have the SHA-256 that the version's name carries. Received: another; it was changed.")
+        manifest, entries = parse_manifest(data, where)
+        digest = hashlib.sha256(data).hexdigest()
+        version = Version(name, models_dir / name, MappingProxyType(manifest), entries, digest, files, held)
+        version.verify(full=full)
+        on_failure.pop_all()
+    return version
+
+
+def _open_manifest(models_dir: Path, name: str) -> int:
     if not is_version_name(name):
         raise ModelRefused(f"A version's name should be like 20261120T233000Z-0f1e2d3c. Received: {name!r}.")
     folder = models_dir / name
-    where = f"{name}/{MANIFEST}"
     if folder.is_symlink():
         raise ModelRefused(f"{name} should be a folder. Received: a symbolic link.")
     if not folder.is_dir():
         raise NoModel(f"{models_dir} should hold the version {name}. Received: it is missing. Roll back or train again.")
     try:
-        descriptor = open_regular(folder / MANIFEST)
+        return open_regular(folder / MANIFEST)
     except FileNotFoundError as error:
-        raise ModelRefused(f"{where} should exist. Received: it is missing.") from error
-    held = Held(descriptor)
-    _hold(descriptor, where)
-    data = _read(descriptor, where)
-    if version_name(name.split("-")[0], data) != name:
-        raise ModelRefused(f"{where} should have the SHA-256 that the version's name carries. Received: another; it was changed.")
-    manifest, entries = parse_manifest(data, where)
-    version = Version(name, folder, MappingProxyType(manifest), entries, hashlib.sha256(data).hexdigest(), files, held)
-    version.verify(full=full)
-    return version
+        raise ModelRefused(f"{name}/{MANIFEST} should exist. Received: it is missing.") from error
 
 
 def _hold(descriptor: int, where: str) -> None:
@@ -99,7 +108,7 @@ def _hold(descriptor: int, where: str) -> None:
     except BlockingIOError as error:
         raise NoModel(f"{where} should be free to read. Received: the version is being removed.") from error
     except OSError:
-        pass  # a file system without locks: then nothing but clean-up's age limit protects a reader
+        pass  # a file system without locks: reading needs none, and nobody removes the active version
 
 
 def _read(descriptor: int, where: str) -> bytes:

@@ -1,0 +1,203 @@
+"""Disks that fail: the seam that every effect of recsys.artifacts passes through, and one scenario to run over it."""
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from recsys.artifacts import Draft, Files, activate, append_history
+from recsys.artifacts.manifest import is_version_name
+
+OLD, NEW, NEXT = 1_700_000_000, 1_700_000_100, 1_700_000_200  # seconds since 1970: when each version is published
+
+
+class Died(BaseException):
+    """The process is gone; no handler of ours may catch it."""
+
+
+def die() -> None:
+    raise Died
+
+
+class Unsynced(Files):
+    """A disk that never waits: fast, for what is not about to crash."""
+
+    def fsync(self, path: Path) -> None:
+        pass
+
+
+class Watched(Files):
+    """A disk that reports every effect before it happens."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+
+    def before(self, effect: str, path: Path) -> None:
+        self.steps.append(f"{effect} {path.name}")
+
+    def make_dir(self, path: Path) -> None:
+        self.before("make_dir", path)
+        super().make_dir(path)
+
+    def write(self, path: Path, data: bytes) -> None:
+        self.before("write", path)
+        super().write(path, data)
+
+    def create(self, path: Path, writer: Callable[[Path], None]) -> None:
+        self.before("create", path)
+        super().create(path, writer)
+
+    def fsync(self, path: Path) -> None:
+        self.before("fsync", path)
+        super().fsync(path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self.before("rename", target)
+        super().rename(source, target)
+
+    def remove(self, path: Path) -> None:
+        self.before("remove", path)
+        super().remove(path)
+
+    def remove_dir(self, path: Path) -> None:
+        self.before("remove_dir", path)
+        super().remove_dir(path)
+
+    def lock(self, path: Path, *, wait_s: float = 0.0) -> int:
+        self.before("lock", path)
+        return super().lock(path, wait_s=wait_s)
+
+
+class Mortal(Watched):
+    """A disk whose process dies at effect `at` (from 1); a write that it dies in leaves half of its bytes where `torn`."""
+
+    def __init__(self, at: int, *, torn: bool = False, how: Callable[[], None] = die) -> None:
+        super().__init__()
+        self.at, self.torn, self.how = at, torn, how
+
+    def before(self, effect: str, path: Path) -> None:
+        super().before(effect, path)
+        torn = self.torn and effect in ("write", "create") and len(self.steps) == self.at
+        if len(self.steps) >= self.at and not torn:
+            self.how()  # and again at every later effect: a dead process changes nothing
+
+    def write(self, path: Path, data: bytes) -> None:
+        super().write(path, data[: len(data) // 2] if len(self.steps) == self.at - 1 and self.torn else data)
+        if len(self.steps) >= self.at:
+            self.how()
+
+    def create(self, path: Path, writer: Callable[[Path], None]) -> None:
+        super().create(path, writer)
+        if len(self.steps) >= self.at:
+            os.truncate(path, path.stat().st_size // 2)
+            self.how()
+
+
+class Full(Watched):
+    """A disk on which effect `at` and every later one that needs room fails, half done."""
+
+    def __init__(self, at: int, code: int = errno.ENOSPC) -> None:
+        super().__init__()
+        self.at, self.code, self.failed = at, code, []
+
+    def fail(self, effect: str, path: Path) -> None:
+        if len(self.steps) >= self.at:
+            self.failed.append(f"{effect} {path.name}")
+            raise OSError(self.code, os.strerror(self.code), str(path))
+
+    def make_dir(self, path: Path) -> None:
+        self.before("make_dir", path)
+        self.fail("make_dir", path)
+        Files.make_dir(self, path)
+
+    def write(self, path: Path, data: bytes) -> None:
+        self.before("write", path)
+        Files.write(self, path, data[: len(data) // 2] if len(self.steps) >= self.at else data)
+        self.fail("write", path)
+
+    def create(self, path: Path, writer: Callable[[Path], None]) -> None:
+        self.before("create", path)
+        Files.create(self, path, writer)
+        self.fail("create", path)
+
+    def fsync(self, path: Path) -> None:
+        self.before("fsync", path)
+        self.fail("fsync", path)
+
+
+class PowerCut(Mortal):
+    """A disk that forgets at effect `at` what nobody had waited for.
+
+    Content that was never fsynced is gone (files are empty), and each rename whose folder was never fsynced may or may not have
+    happened, independently of the others.
+    """
+
+    def __init__(self, models_dir: Path, at: int) -> None:
+        super().__init__(at)
+        self.models_dir = models_dir
+        self.durable = {path for path in models_dir.rglob("*") if path.is_file()}
+        self.pending: list[tuple[Path, Path, bytes | None]] = []
+
+    def write(self, path: Path, data: bytes) -> None:
+        super().write(path, data)
+        self.durable.discard(path)
+
+    def fsync(self, path: Path) -> None:
+        self.before("fsync", path)
+        if path.is_dir():
+            self.pending = [rename for rename in self.pending if rename[1].parent != path]
+        else:
+            self.durable.add(path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        replaced = target.read_bytes() if target.is_file() else None
+        super().rename(source, target)
+        self.pending.append((source, target, replaced))
+        self._moved(source, target)
+
+    def _moved(self, source: Path, target: Path) -> None:
+        moved = {path for path in self.durable if path == source or source in path.parents}
+        self.durable -= moved | {target}
+        self.durable |= {target / path.relative_to(source) for path in moved}
+
+    def outcomes(self) -> Iterable[tuple[int, ...]]:
+        """Yield every choice of pending renames that the power cut may undo."""
+        for count in range(len(self.pending) + 1):
+            yield from combinations(range(len(self.pending)), count)
+
+    def cut(self, undone: tuple[int, ...]) -> None:
+        for position in reversed(undone):
+            source, target, replaced = self.pending[position]
+            os.replace(target, source)
+            self._moved(target, source)
+            if replaced is not None:
+                target.write_bytes(replaced)
+                self.durable.add(target)
+        for path in self.models_dir.rglob("*"):
+            if path.is_file() and path not in self.durable:
+                os.truncate(path, 0)
+
+
+def publish(models_dir: Path, now: int, files: Files) -> str:
+    """Publish and activate a small version, with every way of writing a file, and add it to the history."""
+    with Draft.create(models_dir, now, files) as draft:
+        draft.write_json("bmf_config.json", {"dim": 2})
+        draft.write_arrays("items/prices.h5", {"prices": np.full(3, now, np.float32)})
+        draft.path("snapshot.bin").write_bytes(b"written by a library" * 50)
+        name = draft.publish({"data_until": now})
+    activate(models_dir, name, files)
+    append_history(models_dir, {"version": name}, files)
+    return name
+
+
+def copy(models_dir: Path, target: Path) -> Path:
+    """Return a copy whose stamps still hold nothing: its inodes are new."""
+    return Path(shutil.copytree(models_dir, target))
+
+
+def version_names(models_dir: Path) -> list[str]:
+    return sorted(path.name for path in models_dir.iterdir() if is_version_name(path.name))
