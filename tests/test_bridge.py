@@ -30,7 +30,6 @@ class Stage:
     def __init__(self) -> None:
         self.opened = 0
         self.connected: list[tuple[str, float]] = []
-        self.asked: list[Request] = []
         self.told: list[dict[str, Any]] = []
         self.loading: BaseException | None = None
         self.connecting: BaseException | None = None
@@ -56,7 +55,6 @@ class Stage:
         self.told.append({"closed": True})
 
     def recommend(self, request: Request, loaded: SimpleNamespace, database: "Stage", **told: Any) -> Response:
-        self.asked.append(request)
         self.told.append(told)
         error = self.answering(request)
         if error:
