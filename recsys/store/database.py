@@ -16,6 +16,7 @@ from recsys.store.statements import Parameters, bind, plain, template
 __all__ = ["Database", "Duplicate", "Stream", "Tracer", "UnusableValue", "connect"]
 
 Tracer = Callable[[str, Any], None]
+_Chunks = Generator[list[tuple[Any, ...]], None, None]
 
 CONNECT_TIMEOUT_S = 10.0  # a server that takes longer to greet is not one that requests could be answered from
 STATEMENT_TIMEOUT_S = 600.0  # training's largest reads and imports; serving passes its own, from the request's budget
@@ -146,7 +147,8 @@ class Database:
             self._release(cursor)
             raise
         numeric = frozenset(column[0] for column in cursor.description if self._driver.numeric(column))
-        return Stream(tuple(column[0] for column in cursor.description), numeric, self._chunks(cursor, sql, chunk))
+        names = tuple(column[0] for column in cursor.description)
+        return Stream(names, numeric, self._chunks(cursor, sql, chunk), lambda: self._release(cursor))
 
     def execute_many(self, sql: str, rows: Iterable[Mapping[str, Any]], *, chunk: int = CHUNK_ROWS) -> int:
         """Run a statement for each row, a transaction a chunk, and return how many rows were changed.
@@ -155,11 +157,14 @@ class Database:
             sql: Text with `:name` placeholders, such as `INSERT INTO … VALUES (:a, :b)`.
             rows: A value for each placeholder, per row; single values only.
             chunk: Rows in one transaction.
+
+        Raises:
+            ValueError: A row lacks a value.
         """
-        text = template(sql, self.dialect)
+        text, names = template(sql, self.dialect)
         changed = 0
         remaining = iter(rows)
-        while batch := [{name: plain(value) for name, value in row.items()} for row in islice(remaining, chunk)]:
+        while batch := [_row(names, row) for row in islice(remaining, chunk)]:
             with self.atomic():
                 changed += self._send_many(text, batch)
         return changed
@@ -228,7 +233,7 @@ class Database:
         finally:
             self._release(cursor)
 
-    def _chunks(self, cursor: Any, sql: str, chunk: int) -> Generator[list[tuple[Any, ...]], None, None]:
+    def _chunks(self, cursor: Any, sql: str, chunk: int) -> _Chunks:
         try:
             while True:
                 self._driver.start_clock()
@@ -256,10 +261,11 @@ class Stream(Iterator[list[tuple[Any, ...]]]):
         numeric: The names of those declared as numbers; SQLite declares none.
     """
 
-    def __init__(self, columns: tuple[str, ...], numeric: frozenset[str], chunks: Generator[list[tuple[Any, ...]], None, None]) -> None:
+    def __init__(self, columns: tuple[str, ...], numeric: frozenset[str], chunks: _Chunks, release: Callable[[], None]) -> None:
         self.columns = columns
         self.numeric = numeric
         self._chunks = chunks
+        self._release = release
 
     def __next__(self) -> list[tuple[Any, ...]]:
         return next(self._chunks)
@@ -267,6 +273,7 @@ class Stream(Iterator[list[tuple[Any, ...]]]):
     def close(self) -> None:
         """Leave the remaining rows unread."""
         self._chunks.close()
+        self._release()  # a generator that was never started skips its own clean-up
 
 
 @contextmanager
@@ -281,6 +288,13 @@ def _project_errors(driver: Driver, sql: str) -> Iterator[None]:
                 f"have been run. The statement: {' '.join(sql.split())[:300]}"
             ) from error
         raise kind(f"The database failed: {_words(error)}") from error
+
+
+def _row(names: Sequence[str], row: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return {name: plain(row[name]) for name in names}
+    except KeyError:
+        raise ValueError(f"Every row should have {list(names)}. Received: {sorted(row)}.") from None
 
 
 def _words(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import time
 from collections.abc import Generator
@@ -218,6 +219,7 @@ class Postgresql:
 
         self.errors: tuple[type[Exception], ...] = (psycopg.Error, OSError, UnicodeError)
         self._psycopg = psycopg
+        self._numbering = itertools.count()
 
     def open(self, url: SplitResult, timeouts: Timeouts, create: bool) -> Any:
         """Connect; what stands behind the URL's `?` (sslmode, …) goes to libpq."""
@@ -246,7 +248,7 @@ class Postgresql:
 
     def streaming(self, connection: Any) -> Any:
         """Return a server-side cursor that outlives its statement without holding a transaction open."""
-        return connection.cursor(name="recsys", withhold=True)
+        return connection.cursor(name=f"recsys_{next(self._numbering)}", withhold=True)
 
     def numeric(self, column: Any) -> bool:
         """Read the type's object id."""

@@ -55,9 +55,11 @@ def bind(sql: str, params: Parameters, dialect: str) -> tuple[str, dict[str, Any
     return "".join(pieces), values
 
 
-def template(sql: str, dialect: str) -> str:
-    """Return the text for many rows of single values, in the driver's own style."""
-    return "".join(literal + (_placeholder(name, dialect) if name else "") for literal, name in _parts(sql, dialect))
+def template(sql: str, dialect: str) -> tuple[str, tuple[str, ...]]:
+    """Return the text for many rows of single values in the driver's own style, and the names it uses."""
+    parts = _parts(sql, dialect)
+    text = "".join(literal + (_placeholder(name, dialect) if name else "") for literal, name in parts)
+    return text, tuple(name for _, name in parts if name)
 
 
 def plain(value: object) -> Any:

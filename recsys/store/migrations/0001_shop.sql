@@ -13,8 +13,10 @@ CREATE TABLE IF NOT EXISTS Allcodes (
     code VARCHAR(50) NOT NULL UNIQUE
 ) {{table}};
 
+-- externalId is what another system calls the customer or product, where that is no number that could be the id.
 CREATE TABLE IF NOT EXISTS Users (
     id {{id}},
+    externalId {{event_key}} NULL UNIQUE,
     email VARCHAR(255) NULL UNIQUE,
     password VARCHAR(255) NULL,
     firstName VARCHAR(255) NULL,
@@ -31,6 +33,7 @@ CREATE TABLE IF NOT EXISTS Users (
 
 CREATE TABLE IF NOT EXISTS Products (
     id {{id}},
+    externalId {{event_key}} NULL UNIQUE,
     name VARCHAR(255) NOT NULL,
     contentHTML {{text}} NULL,
     contentMarkdown {{text}} NULL,

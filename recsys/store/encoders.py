@@ -1,0 +1,266 @@
+"""The rec_* tables: what each published version knows users, items and context values by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.errors import ModelMismatch, Overloaded, SettingsError
+from recsys.ids import IdMap
+from recsys.store.columns import is_key
+from recsys.store.database import CHUNK_ROWS, Database, Duplicate
+
+RESERVATIONS = 20  # writers that may take an id at the same moment before one of them gives up
+LOOK_UP_IDS = 10_000  # the longest list of the wire contract, and well below every driver's limit of placeholders
+_TABLES = ("rec_user_encoder", "rec_item_encoder", "rec_context_mapping", "rec_context_meta")
+
+
+@dataclass(frozen=True)
+class VersionRow:
+    """A version as the database knows it.
+
+    Attributes:
+        id: What its rows are marked with.
+        name: The version's name.
+        complete: Whether all its rows are there.
+        active: Whether the views show it.
+        data_until: The second since 1970 in UTC of the newest event it learned from.
+    """
+
+    id: int
+    name: str
+    complete: bool
+    active: bool
+    data_until: int
+
+
+def write_version(
+    db: Database,
+    name: str,
+    *,
+    data_until: int,
+    users: NDArray | IdMap,
+    items: NDArray | IdMap,
+    contexts: Mapping[str, Sequence[str]],
+    chunk: int = CHUNK_ROWS,
+) -> int:
+    """Put a version's encoders beside those of the others, visible only when the last row is there.
+
+    A version that is complete already is left as it is; what an interrupted run has left of it is purged first.
+
+    Args:
+        db: The database.
+        name: The version's name.
+        data_until: The second since 1970 in UTC of the newest event it learned from.
+        users: `(n_users,)` ids in index order.
+        items: `(n_items,)` ids in index order.
+        contexts: Features in order, each with its values in index order.
+        chunk: Rows in one transaction.
+
+    Returns:
+        The version's id in the tables.
+
+    Raises:
+        SettingsError: An id is not 1 to 512 bytes of UTF-8, or there are two of one.
+    """
+    rows = {
+        "rec_user_encoder": _keys("users", users),
+        "rec_item_encoder": _keys("items", items),
+        "rec_context_mapping": [value for values in contexts.values() for value in values],
+        "rec_context_meta": list(contexts),
+    }
+    sizes = {table: len(keys) for table, keys in rows.items()}
+    known = _version(db, name)
+    if known is not None and known.complete and _counts(db, known.id) == sizes:
+        return known.id
+    purge(db, name, chunk)
+    version = _reserve(db, name, data_until)
+    for table in ("rec_user_encoder", "rec_item_encoder"):
+        numbered = ({"version": version, "original_id": key, "idx": idx} for idx, key in enumerate(rows[table]))
+        db.insert(table, numbered, chunk=chunk)
+    db.insert("rec_context_mapping", _mappings(version, contexts), chunk=chunk)
+    db.insert(
+        "rec_context_meta",
+        ({"version": version, "feature_name": feature, "position": position} for position, feature in enumerate(contexts)),
+        chunk=chunk,
+    )
+    if _counts(db, version) != sizes:
+        raise Overloaded(f"The encoders of version {name} were changed by somebody else while they were written. Try again.")
+    db.execute("UPDATE rec_versions SET complete = 1 WHERE id = :id", {"id": version})
+    return version
+
+
+def find_user(db: Database, version_name: str, user_id: int | str) -> tuple[int, int | None]:
+    """Return a version's id and the user's index in it, None for a user it doesn't know; one statement.
+
+    Raises:
+        ModelMismatch: The database has no complete version of that name.
+    """
+    key = str(user_id)
+    rows = db.query(
+        "SELECT v.id, e.idx FROM rec_versions v LEFT JOIN rec_user_encoder e ON e.version = v.id AND e.original_id = :user_key "
+        "WHERE v.name = :name AND v.complete = 1",
+        {"name": version_name, "user_key": _stored(db, key) if is_key(key) else None},
+    )
+    if not rows:
+        raise ModelMismatch(
+            f"The database should hold the encoders of version {version_name}. Received: none. "
+            f"Run scripts/migrate_encoders.py --version {version_name}."
+        )
+    version, idx = rows[0]
+    return int(version), None if idx is None else int(idx)
+
+
+def item_ids(db: Database, version_id: int, indices: Sequence[int] | NDArray, *, kind: str = "str") -> list[int | str | None]:
+    """Return the ids of item indices, aligned; None for an index that the version doesn't have.
+
+    Args:
+        db: The database.
+        version_id: The version's id in the tables.
+        indices: `(n,)` item indices.
+        kind: `int` or `str`, the type to return ids in.
+    """
+    sql = "SELECT idx, original_id FROM rec_item_encoder WHERE version = :version AND idx IN (:wanted)"
+    found: dict[int, str] = {int(idx): _text(raw) for idx, raw in _look_up(db, sql, version_id, [int(index) for index in indices])}
+    texts = (found.get(int(index)) for index in indices)
+    return [text if text is None or kind == "str" else int(text) for text in texts]
+
+
+def item_indices(db: Database, version_id: int, ids: Sequence[int | str]) -> list[int | None]:
+    """Return the indices of item ids, aligned; None for an id that the version doesn't know.
+
+    Args:
+        db: The database.
+        version_id: The version's id in the tables.
+        ids: Ids in the shop's type.
+    """
+    sql = "SELECT original_id, idx FROM rec_item_encoder WHERE version = :version AND original_id IN (:wanted)"
+    keys = [str(item) for item in ids]
+    found = {_text(raw): int(idx) for raw, idx in _look_up(db, sql, version_id, [_stored(db, key) for key in keys if is_key(key)])}
+    return [found.get(key) for key in keys]
+
+
+def read_contexts(db: Database, version_id: int) -> dict[str, list[str]]:
+    """Return a version's features in order, each with its values in index order."""
+    rows = db.query(
+        "SELECT m.feature_name, c.original_value FROM rec_context_meta m LEFT JOIN rec_context_mapping c "
+        "ON c.version = m.version AND c.feature_name = m.feature_name WHERE m.version = :version ORDER BY m.position, c.idx",
+        {"version": version_id},
+    )
+    contexts: dict[str, list[str]] = {}
+    for feature, value in rows:
+        contexts.setdefault(feature, []).extend([] if value is None else [_text(value)])
+    return contexts
+
+
+def list_versions(db: Database) -> list[VersionRow]:
+    """Return every version that the database has rows of, the newest last."""
+    return [_row(row) for row in db.query("SELECT id, name, complete, active, data_until FROM rec_versions ORDER BY id")]
+
+
+def set_active(db: Database, name: str) -> None:
+    """Let the views show a version; one statement.
+
+    Raises:
+        ModelMismatch: The database has no complete version of that name.
+    """
+    version = _version(db, name)
+    if version is None or not version.complete:
+        raise ModelMismatch(f"An active version should have all its encoders in the database. Received: {name}.")
+    db.execute("UPDATE rec_versions SET active = CASE WHEN name = :name THEN 1 ELSE 0 END", {"name": name})
+
+
+def purge(db: Database, name: str, chunk: int = CHUNK_ROWS) -> None:
+    """Delete a version's rows, a transaction per chunk; the version counts as incomplete from the first moment.
+
+    Args:
+        db: The database.
+        name: The version's name; one that the database doesn't know is no error.
+        chunk: Rows in one transaction, about.
+    """
+    version = _version(db, name)
+    if version is None:
+        return
+    params = {"version": version.id}
+    db.execute("UPDATE rec_versions SET complete = 0, active = 0 WHERE id = :version", params)
+    for table in ("rec_user_encoder", "rec_item_encoder"):
+        ((last,),) = db.query(f"SELECT MAX(idx) FROM {table} WHERE version = :version", params)  # noqa: S608 - our own names
+        for start in range(0, 0 if last is None else int(last) + 1, chunk):
+            db.execute(
+                f"DELETE FROM {table} WHERE version = :version AND idx >= :start AND idx < :stop",  # noqa: S608 - our own names
+                {**params, "start": start, "stop": start + chunk},
+            )
+    for table in ("rec_context_mapping", "rec_context_meta"):
+        db.execute(f"DELETE FROM {table} WHERE version = :version", params)  # noqa: S608 - our own names
+    db.execute("DELETE FROM rec_versions WHERE id = :version", params)
+
+
+def _version(db: Database, name: str) -> VersionRow | None:
+    rows = db.query("SELECT id, name, complete, active, data_until FROM rec_versions WHERE name = :name", {"name": name})
+    return _row(rows[0]) if rows else None
+
+
+def _row(row: tuple[Any, ...]) -> VersionRow:
+    version, name, complete, active, data_until = row
+    return VersionRow(int(version), str(name), bool(complete), bool(active), int(data_until))
+
+
+def _reserve(db: Database, name: str, data_until: int) -> int:
+    """Take the next id; another writer may take the same one first, then the next is tried."""
+    for _ in range(RESERVATIONS):
+        ((newest,),) = db.query("SELECT MAX(id) FROM rec_versions")
+        version = 1 if newest is None else int(newest) + 1
+        try:
+            db.insert("rec_versions", [{"id": version, "name": name, "data_until": int(data_until)}])
+        except Duplicate:
+            if _version(db, name) is not None:
+                raise Overloaded(f"Version {name} is being written by somebody else. Try again.") from None
+            continue
+        return version
+    raise Overloaded("Too many versions are being written at once. Try again.")
+
+
+def _counts(db: Database, version: int) -> dict[str, int]:
+    count = "(SELECT COUNT(*) FROM {} WHERE version = :version)"
+    ((*counts,),) = db.query("SELECT " + ", ".join(map(count.format, _TABLES)), {"version": version})
+    return dict(zip(_TABLES, map(int, counts), strict=True))
+
+
+def _keys(name: str, ids: NDArray | IdMap) -> list[str]:
+    """Return ids as the text they are stored as.
+
+    Raises:
+        SettingsError: One cannot be stored, or stands there twice.
+    """
+    raw = (ids.ids if isinstance(ids, IdMap) else np.asarray(ids)).tolist()
+    keys = [key.decode("utf-8") if isinstance(key, bytes) else str(key) for key in raw]
+    for key in keys:
+        if not is_key(key):
+            raise SettingsError(f"`{name}` should hold ids of 1 to 512 bytes of UTF-8. Received: {key[:80]!r}.")
+    if len(set(keys)) != len(keys):
+        raise SettingsError(f"`{name}` should hold distinct ids. Received: {len(keys)}, of which {len(set(keys))} are distinct.")
+    return keys
+
+
+def _mappings(version: int, contexts: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Any]]:
+    for feature, values in contexts.items():
+        for idx, value in enumerate(values):
+            yield {"version": version, "feature_name": feature, "original_value": str(value), "idx": idx}
+
+
+def _look_up(db: Database, sql: str, version_id: int, wanted: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    for start in range(0, len(wanted), LOOK_UP_IDS):
+        yield from db.query(sql, {"version": version_id, "wanted": wanted[start : start + LOOK_UP_IDS]})
+
+
+def _stored(db: Database, key: str) -> str | bytes:
+    """Return a key in the column's own type: bytes on MySQL."""
+    return key.encode("utf-8") if db.dialect == "mysql" else key
+
+
+def _text(raw: str | bytes) -> str:
+    return raw.decode("utf-8") if isinstance(raw, bytes) else raw

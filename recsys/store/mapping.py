@@ -1,0 +1,31 @@
+"""What the shop's mapping means for a statement."""
+
+from __future__ import annotations
+
+import re
+
+from recsys.settings import Shop
+
+_RATING = re.compile(r"\bAS\s+rating\b", re.IGNORECASE)
+_AS_TEXT = {"sqlite": "CAST({} AS TEXT)", "postgresql": "CAST({} AS TEXT)", "mysql": "CAST({} AS CHAR CHARACTER SET utf8mb4)"}
+
+
+def known_events(shop: Shop) -> frozenset[str]:
+    """Return the names of the events that mean something to the shop."""
+    return frozenset(shop.event_weights) | frozenset(shop.cancel_events)
+
+
+def rates(text: str) -> bool:
+    """Return whether a source's text gives ratings in the place of events: it says so by `AS rating`."""
+    return bool(_RATING.search(text))
+
+
+def as_text(column: str, dialect: str) -> str:
+    """Return an expression for a column as UTF-8 text, the form that ids are compared in."""
+    return _AS_TEXT[dialect].format(column)
+
+
+def derived(text: str, alias: str) -> str:
+    """Return a shop's text as a table to select from."""
+    bare = text.strip().rstrip("; \n\t")
+    return f"(\n{bare}\n) {alias}"

@@ -1,0 +1,96 @@
+"""What the shop sells: all of it, or what it says now of a few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from recsys.errors import SettingsError
+from recsys.interactions import Catalogue
+from recsys.settings import Shop
+from recsys.store.columns import IdReader, id_array, joined_ids, read_id, text_array
+from recsys.store.database import Database, Stream
+from recsys.store.mapping import derived
+
+
+class ProductRow(NamedTuple):
+    """What the shop says of one product now.
+
+    Attributes:
+        item_id: Its external id.
+        active: Whether it may be sold.
+        category: Its category, or None.
+        brand: Its brand, or None.
+        price: What a customer pays, or NaN.
+    """
+
+    item_id: int | str
+    active: bool
+    category: str | None
+    brand: str | None
+    price: float
+
+
+def read_catalogue(db: Database, shop: Shop) -> Catalogue:
+    """Read all products.
+
+    Raises:
+        SettingsError: The products' text doesn't fit the tables, or lacks a column.
+    """
+    stream = db.stream(shop.products)
+    place = _product_places(stream)
+    rows: dict[Any, tuple[Any, ...]] = {}
+    for chunk in stream:
+        for row in chunk:
+            item = read_id(row[place["item_id"]])
+            if item is not None:  # the first row of a product counts
+                rows.setdefault(item, row)
+    columns = list(zip(*rows.values(), strict=True)) or [()] * len(stream.columns)
+    return Catalogue(
+        items=joined_ids([id_array(list(rows), IdReader())]) if rows else np.zeros(0, np.int64),
+        active=np.array([_truth(value) for value in columns[place["active"]]], np.bool_),
+        categories=text_array(columns[place["category"]]),
+        brands=text_array(columns[place["brand"]]),
+        prices=np.array([_price(value) for value in columns[place["price"]]], np.float64),
+    )
+
+
+def products(db: Database, shop: Shop, item_ids: Sequence[int | str]) -> list[ProductRow]:
+    """Return what the shop says now of some products, in one statement; those it doesn't have are missing.
+
+    Args:
+        db: The shop's database.
+        shop: The mapping.
+        item_ids: Ids in the shop's type, at most some thousands.
+    """
+    if len(item_ids) == 0:
+        return []
+    table = derived(shop.products, "p")
+    sql = f"SELECT p.item_id, p.active, p.category, p.brand, p.price FROM {table} WHERE p.item_id IN (:item_ids)"  # noqa: S608
+    asked = set(item_ids)
+    rows: dict[int | str, ProductRow] = {}
+    for raw, active, category, brand, price in db.query(sql, {"item_ids": list(item_ids)}):
+        item = read_id(raw)
+        if item in asked and item is not None:  # MySQL's collations would also find 'a' for 'A'
+            category, brand = text_array((category, brand))
+            rows.setdefault(item, ProductRow(item, _truth(active), category, brand, _price(price)))
+    return list(rows.values())
+
+
+def _product_places(stream: Stream) -> dict[str, int]:
+    places = {name.lower(): position for position, name in enumerate(stream.columns)}
+    if {"item_id", "active", "category", "brand", "price"} - set(places):
+        raise SettingsError(f"[products] should return item_id, active, category, brand, price. Received: {', '.join(places)}.")
+    return places
+
+
+def _truth(value: object) -> bool:
+    if isinstance(value, bytes):  # MySQL's BIT(1)
+        return any(value)
+    return bool(value) and str(value) not in {"0", "0.0"}
+
+
+def _price(value: Any) -> float:
+    return float("nan") if value is None else float(value)

@@ -1,0 +1,162 @@
+"""What one user did: two statements that a request can afford."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.ids import canonical
+from recsys.settings import Shop, Source
+from recsys.store.columns import epoch_seconds, event_codes, is_key, sorted_names
+from recsys.store.database import Database, UnusableValue
+from recsys.store.mapping import as_text, derived, known_events, rates
+
+
+@dataclass(frozen=True)
+class UserEvents:
+    """The newest events of one user, oldest first, one per position of every array.
+
+    Attributes:
+        items: `(n,)` external ids (int64, or object holding str).
+        idx: `(n,)` int32, the item's index in the asked version; -1 where that version doesn't know it.
+        events: `(n,)` int16, positions in `event_names`.
+        timestamps: `(n,)` int64, seconds since 1970 in UTC.
+        row_ids: `(n,)` int64, the shop's own order among equal timestamps.
+        event_names: The names that `events` points into.
+        truncated: Whether the user has more events than were asked for.
+    """
+
+    items: NDArray
+    idx: NDArray[np.int32]
+    events: NDArray[np.int16]
+    timestamps: NDArray[np.int64]
+    row_ids: NDArray[np.int64]
+    event_names: tuple[str, ...]
+    truncated: bool = False
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+def user_events(db: Database, shop: Shop, version_id: int, user_id: int | str, limit: int, *, item_kind: str | None = None) -> UserEvents:
+    """Read the newest events of one user, in one statement over all sources.
+
+    Args:
+        db: The shop's database.
+        shop: The mapping.
+        version_id: Whose item indices to return.
+        user_id: The user, in the shop's type.
+        limit: How many events at most.
+        item_kind: `int` or `str`, the type of the shop's item ids; without it, int where all of them look so.
+    """
+    newest = " UNION ALL ".join(_newest(source, number, db.dialect) for number, source in enumerate(shop.sources))
+    sql = (
+        f"SELECT s.source, s.item, r.idx, s.event, s.moment, s.row_id FROM ({newest}) s "  # noqa: S608 - the shop's own texts
+        "LEFT JOIN rec_item_encoder r ON r.version = :version AND r.original_id = s.item"
+    )
+    params = {"version": version_id, "limit": limit + 1, "events": sorted(known_events(shop))}
+    rows = _ask_of_user(db, sql, user_id, params) if shop.sources and limit > 0 else []
+    return _as_user_events(rows, shop, limit, item_kind)
+
+
+def purchased_items(
+    db: Database, shop: Shop, user_id: int | str, *, since: int | None = None, item_kind: str | None = None
+) -> list[int | str]:
+    """Return every item the user has bought, in one statement; cancelled purchases included.
+
+    Args:
+        db: The shop's database.
+        shop: The mapping.
+        user_id: The user, in the shop's type.
+        since: Only items last bought at or after this second since 1970 in UTC.
+        item_kind: `int` or `str`, the type of the shop's item ids; without it, int where all of them look so.
+    """
+    texts = [_bought(source, db.dialect) for source in shop.sources if not rates(source.one_user)]
+    rows = _ask_of_user(db, " UNION ALL ".join(texts), user_id, {"events": sorted(shop.purchase_events)}) if texts else []
+    if since is not None and rows:
+        seconds, legible = epoch_seconds([moment for _, moment in rows], shop.stored_time_zone)
+        rows = [row for row, second, known in zip(rows, seconds, legible, strict=True) if known and second >= since]
+    ids, fitting = _typed(list(dict.fromkeys(item for item, _ in rows)), item_kind)
+    items: list[int | str] = ids[fitting].tolist()
+    return items
+
+
+def _newest(source: Source, number: int, dialect: str) -> str:
+    """Return the text for one source's newest events of `:user_id`, everything as text so that sources may differ."""
+    item, moment, row_id = (as_text(f"e.{name}", dialect) for name in ("item_id", "timestamp", "row_id"))
+    event = as_text("e.rating" if rates(source.one_user) else "e.event", dialect)
+    wanted = "" if rates(source.one_user) else f" AND {event} IN (:events)"
+    return (
+        f"SELECT * FROM (SELECT {number} AS source, {item} AS item, {event} AS event, {moment} AS moment, {row_id} AS row_id "  # noqa: S608
+        f"FROM {_of_user(source, dialect)} AND e.item_id IS NOT NULL AND e.timestamp IS NOT NULL{wanted} "
+        f"ORDER BY e.timestamp DESC, e.row_id DESC LIMIT :limit) s{number}"
+    )
+
+
+def _bought(source: Source, dialect: str) -> str:
+    item, event, moment = (as_text(name, dialect) for name in ("e.item_id", "e.event", "MAX(e.timestamp)"))
+    return (
+        f"SELECT {item} AS item, {moment} AS moment FROM {_of_user(source, dialect)} "  # noqa: S608 - the shop's own text
+        f"AND e.item_id IS NOT NULL AND {event} IN (:events) GROUP BY e.item_id"
+    )
+
+
+def _of_user(source: Source, dialect: str) -> str:
+    """Return the source's rows of `:user_id`, and of nobody whom the database's collation takes for the same ('a' and 'A')."""
+    return f"{derived(source.one_user, 'e')} WHERE {as_text('e.user_id', dialect)} = :user_key"
+
+
+def _ask_of_user(db: Database, sql: str, user_id: int | str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    user_key = str(user_id)
+    if not is_key(user_key):
+        return []
+    try:
+        return db.query(sql, {**params, "user_id": user_id, "user_key": user_key.encode() if db.dialect == "mysql" else user_key})
+    except UnusableValue:  # such as a text that is no UUID, in a column of UUIDs: nobody has that id
+        return []
+
+
+def _as_user_events(rows: Sequence[tuple[Any, ...]], shop: Shop, limit: int, item_kind: str | None) -> UserEvents:
+    rows = rows[::-1]  # newest came first; equal ones keep the table's order
+    sources, items, idx, events, moments, row_ids = zip(*rows, strict=True) if rows else ((),) * 6
+    ids, fitting = _typed(items, item_kind)
+    seconds, legible = epoch_seconds(moments, shop.stored_time_zone)
+    names, codes = _event_codes(sources, events, shop)
+    ranks = np.array([int(row_id) if row_id and row_id.isdigit() and len(row_id) < 19 else 0 for row_id in row_ids], np.int64)
+    order = np.lexsort((ranks, seconds))
+    order = order[(fitting & legible & (codes >= 0))[order]]
+    newest = order[max(0, len(order) - limit) :]
+    event_names, event_positions = sorted_names(names, codes[newest])
+    return UserEvents(
+        items=ids[newest],
+        idx=np.array([-1 if index is None else index for index in idx], np.int32)[newest],
+        events=event_positions,
+        timestamps=seconds[newest],
+        row_ids=ranks[newest],
+        event_names=event_names,
+        truncated=len(order) > limit,
+    )
+
+
+def _event_codes(sources: Sequence[int], events: Sequence[Any], shop: Shop) -> tuple[dict[str, int], NDArray[np.int16]]:
+    names: dict[str, int] = {}
+    codes = np.full(len(events), -1, np.int16)
+    for number, source in enumerate(shop.sources):
+        rows = [row for row, origin in enumerate(sources) if int(origin) == number]
+        codes[rows] = event_codes([events[row] for row in rows], names, known_events(shop), rating=rates(source.one_user))
+    return names, codes
+
+
+def _typed(items: Sequence[str], kind: str | None) -> tuple[NDArray, NDArray[np.bool_]]:
+    """Return ids that came as text in the shop's type, and which of them can be of that type."""
+    numbers = [canonical(item, "int") for item in items] if kind != "str" else []
+    fitting = np.array([number is not None for number in numbers], np.bool_)
+    if kind == "int" or (kind is None and fitting.all()):
+        return np.array([number or 0 for number in numbers], np.int64), fitting
+    texts = np.empty(len(items), object)
+    texts[:] = list(items)
+    return texts, np.ones(len(items), np.bool_)
