@@ -98,6 +98,11 @@ class ContextEncoder:
             [self._lookups[name].get(_folded(context.get(name)), len(values)) for name, values in self.values.items()], np.int32
         )
 
+    def known_value(self, name: str, value: str | None) -> str | None:
+        """Return the encoder's own spelling of a value, or None where it is unknown."""
+        index = self._lookups[name].get(_folded(value), len(self.values[name]))
+        return self.values[name][index] if index < len(self.values[name]) else None
+
     def column(self, name: str, values: Sequence[str | None]) -> NDArray[np.int32]:
         """Return `(n,)` int32 indices of one feature's values."""
         lookup, unknown = self._lookups[name], len(self.values[name])

@@ -8,9 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.scorers.base import Query
-
-MAX_HISTORY = 500  # older events move a pooled taste by less than 0.98^500 = 0.004 %
+from recsys.scorers.base import MAX_HISTORY, Query
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,7 @@ class Dataset:
 
         Everything before it, and nothing else, is history when the event is the target.
         """
-        new = np.ones(len(self), bool)
-        new[1:] = (np.diff(self.users) != 0) | (np.diff(self.timestamps) != 0)
-        return np.maximum.accumulate(np.where(new, np.arange(len(self)), 0))
+        return first_of_moment(self.users, self.timestamps)
 
     def take(self, mask: NDArray[np.bool_]) -> Dataset:
         """Return the events that a mask selects."""
@@ -91,3 +87,15 @@ class Dataset:
             return np.zeros(0, np.int32)
         mine = slice(self.starts[user], self.starts[user + 1])
         return np.unique(self.items[mine][self.purchases[mine] & (self.timestamps[mine] >= since)])
+
+
+def first_of_moment(users: NDArray[np.int32], timestamps: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return `(n,)` int64: for each row the position of the first row of the same user and second.
+
+    Args:
+        users: `(n,)` int32, ascending.
+        timestamps: `(n,)` int64, ascending within a user.
+    """
+    new = np.ones(len(users), bool)
+    new[1:] = (np.diff(users) != 0) | (np.diff(timestamps) != 0)
+    return np.maximum.accumulate(np.where(new, np.arange(len(users)), 0))

@@ -52,7 +52,8 @@ class Shop:
         products: SQL text returning `item_id, active, category, brand, price`, one row a product.
         stored_time_zone: The zone that the tables' timestamps are in.
         time_zone: The zone the shop's customers live in; time_of_day and season follow it.
-        event_weights: Confidence of each event, -1 to 1; events without a weight are dropped. Ratings are `star1` … `star5`.
+        event_weights: Confidence of each event, -1 to 1; events without one, or with 0, are dropped.
+            Ratings are `star1` … `star5`.
         purchase_events: Events that mean "has bought": the repeat rule hides these items.
         relevant_events: Events that count as a hit in evaluation.
         cancel_events: Events that annul the newest earlier purchase of the same item by the same user.
@@ -89,11 +90,11 @@ class Training:
         slow_decay: Weight of a history item falls by this factor for each newer item; the long memory.
         fast_decay: Likewise, the short memory.
         half_life_days: An event's confidence halves in so many days; 0 switches time decay off.
-        min_user_events: Users with fewer events are left to the history path.
         min_item_events: Items with fewer events are left out.
         max_user_events_per_day: Users above this rate on their busiest day are bots.
         test_quantile: The share of events before the cut; the exam is after it.
         validation_quantile: The share of the training part before the validation cut.
+        max_exam_users: A larger exam is sampled down to so many users.
         seed: Seed of every random draw.
     """
 
@@ -109,11 +110,11 @@ class Training:
     slow_decay: float = 0.98
     fast_decay: float = 0.8
     half_life_days: float = 180.0
-    min_user_events: int = 2
     min_item_events: int = 3
     max_user_events_per_day: int = 2000
     test_quantile: float = 0.8
     validation_quantile: float = 0.9
+    max_exam_users: int = 3000
     seed: int = 7
 
 
@@ -160,7 +161,8 @@ def load_settings(environ: Mapping[str, str], root: Path) -> Settings:
         raise SettingsError(f"RECSYS_TOML should name a file. Received: {environ['RECSYS_TOML']}.")
     unknown = set(toml) - {"shop", "events", "sources", "products", "training"}
     if unknown:
-        raise SettingsError(f"{toml_path.name} should hold [shop], [events], [[sources]], [products], [training]. Received: {sorted(unknown)}.")
+        tables = "[shop], [events], [[sources]], [products], [training]"
+        raise SettingsError(f"{toml_path.name} should hold {tables}. Received: {sorted(unknown)}.")
     return Settings(
         database_url=_database_url(environ, root),
         models_dir=root / environ.get("MODELS_DIR", "models"),
@@ -229,7 +231,7 @@ def _event_weights(table: Mapping[str, Any] | None) -> Mapping[str, float]:
     for name, weight in table.items():
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not -1 <= weight <= 1:
             raise SettingsError(f"[events] `{name}` should be a weight from -1 to 1. Received: {weight!r}.")
-    return {name: float(weight) for name, weight in table.items()}
+    return {name: float(weight) for name, weight in table.items() if weight}
 
 
 def _repeat_after_days(repeat: object) -> float:

@@ -68,7 +68,7 @@ def fit(name: str, data: Dataset, options: Training, report: Callable[[Epoch], N
         started = time.perf_counter()
         loss = float(epoch(_order(rng, cut, options.batch), *columns))
         if not np.isfinite(loss):
-            raise TrainingRefused(f"{name}: the loss of epoch {number} should be finite. Received: {loss}. A lower --learning-rate may help.")
+            raise TrainingRefused(f"{name}: the loss of epoch {number} should be finite. Received: {loss}. Try a lower --learning-rate.")
         report(Epoch(name, number, options.epochs, loss, time.perf_counter() - started))
     check_finite(name, network)
     return network

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from recsys.scorers.base import Arrays, Query, Scorer
+from recsys.scorers.base import MAX_HISTORY, Arrays, Query, Scorer
 from recsys.scorers.bmf import BMF
 from recsys.scorers.encm import ENCM
 from recsys.scorers.item_cf import ItemCF
@@ -44,4 +44,4 @@ REGISTRY: Mapping[str, Kind] = {
 MODELS = tuple(name for name, kind in REGISTRY.items() if kind.source == "model")
 BASELINES = tuple(name for name in REGISTRY if name not in MODELS)
 
-__all__ = ["BASELINES", "MODELS", "REGISTRY", "Arrays", "Kind", "Query", "Scorer"]
+__all__ = ["BASELINES", "MAX_HISTORY", "MODELS", "REGISTRY", "Arrays", "Kind", "Query", "Scorer"]

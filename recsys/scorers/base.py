@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Arrays = Mapping[str, NDArray]
+MAX_HISTORY = 500  # older events move a pooled taste by less than 0.98^500 = 0.004 %
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Query:
         timestamps: `(h,)` int64, seconds since 1970, ascending.
         context: `(m,)` int32, one index for each context feature of the version.
         now: Seconds since 1970 at the moment of the question.
-        repeats: Whether items bought before may be answered; the own-count terms count only then.
+        repeats: Whether items bought before may be answered; it chooses the weights of the own-count terms.
     """
 
     user: int

@@ -70,9 +70,8 @@ def item_cf(users: NDArray[np.int32], items: NDArray[np.int32], weights: NDArray
     matrix.data[:] = 1  # several events of one customer with one item count once
     popularity = np.asarray(matrix.sum(0)).ravel()
     transposed = matrix.T.tocsr()
-    rows = [
-        _nearest((transposed[start : start + ROWS_AT_ONCE] @ matrix).tocsr(), start, popularity) for start in range(0, n_items, ROWS_AT_ONCE)
-    ]
+    starts = range(0, n_items, ROWS_AT_ONCE)
+    rows = [_nearest((transposed[start : start + ROWS_AT_ONCE] @ matrix).tocsr(), start, popularity) for start in starts]
     lengths, neighbours, similarities = (np.concatenate(column) for column in zip(*rows, strict=True))
     return {
         "starts": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),

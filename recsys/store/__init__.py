@@ -1,5 +1,40 @@
 """The shop's database: the only SQL of the project."""
 
 from recsys.store.database import Database, Duplicate, Stream, UnusableValue, connect
+from recsys.store.encoders import find_user, item_ids, item_indices, list_versions, purge, read_contexts, set_active, write_version
+from recsys.store.migrations import migrate
+from recsys.store.shop import (
+    ProductRow,
+    UserEvents,
+    newest_products,
+    products,
+    purchased_items,
+    read_catalogue,
+    read_interactions,
+    user_events,
+)
 
-__all__ = ["Database", "Duplicate", "Stream", "UnusableValue", "connect"]
+__all__ = [
+    "Database",
+    "Duplicate",
+    "ProductRow",
+    "Stream",
+    "UnusableValue",
+    "UserEvents",
+    "connect",
+    "find_user",
+    "item_ids",
+    "item_indices",
+    "list_versions",
+    "migrate",
+    "newest_products",
+    "products",
+    "purchased_items",
+    "purge",
+    "read_catalogue",
+    "read_contexts",
+    "read_interactions",
+    "set_active",
+    "user_events",
+    "write_version",
+]

@@ -12,7 +12,7 @@ from recsys.interactions import Catalogue
 from recsys.settings import Shop
 from recsys.store.columns import IdReader, id_array, joined_ids, read_id, text_array
 from recsys.store.database import Database, Stream
-from recsys.store.mapping import derived
+from recsys.store.mapping import as_text, derived
 
 
 class ProductRow(NamedTuple):
@@ -69,11 +69,64 @@ def products(db: Database, shop: Shop, item_ids: Sequence[int | str]) -> list[Pr
         return []
     table = derived(shop.products, "p")
     sql = f"SELECT p.item_id, p.active, p.category, p.brand, p.price FROM {table} WHERE p.item_id IN (:item_ids)"  # noqa: S608
-    asked = set(item_ids)
+    asked = set(item_ids)  # MySQL's collations would also find 'a' for 'A'
+    return [row for row in _product_rows(db.query(sql, {"item_ids": list(item_ids)})) if row.item_id in asked]
+
+
+def newest_products(
+    db: Database,
+    shop: Shop,
+    *,
+    limit: int,
+    exclude: Sequence[int | str] = (),
+    among: Sequence[int | str] | None = None,
+    category: str | None = None,
+    brand: str | None = None,
+    price_min: float | None = None,
+    price_max: float | None = None,
+) -> list[ProductRow]:
+    """Return products that may be sold now, those with the highest ids first, in one statement.
+
+    Args:
+        db: The shop's database.
+        shop: The mapping.
+        limit: How many at most.
+        exclude: Ids to leave out.
+        among: The only ids that may come; None admits all.
+        category: What their category should be, in any case.
+        brand: What their brand should be, in any case.
+        price_min: Their least price.
+        price_max: Their highest price.
+    """
+    conditions = [f"{as_text('p.active', db.dialect)} NOT IN ('0', 'false', '')"]
+    params: dict[str, object] = {"limit": limit}
+    if len(exclude):
+        conditions.append("p.item_id NOT IN (:exclude)")
+        params["exclude"] = list(exclude)
+    if among is not None:
+        conditions.append("p.item_id IN (:among)")
+        params["among"] = list(among)
+    for name, text in (("category", category), ("brand", brand)):
+        if text is not None:
+            conditions.append(f"LOWER({as_text(f'p.{name}', db.dialect)}) = :{name}")
+            params[name] = text.strip().lower()
+    for name, sign, bound in (("price_min", ">=", price_min), ("price_max", "<=", price_max)):
+        if bound is not None:
+            conditions.append(f"p.price {sign} :{name}")
+            params[name] = bound
+    sql = (
+        f"SELECT p.item_id, p.active, p.category, p.brand, p.price FROM {derived(shop.products, 'p')} "  # noqa: S608 - the shop's own text
+        f"WHERE {' AND '.join(conditions)} ORDER BY p.item_id DESC LIMIT :limit"
+    )
+    return _product_rows(db.query(sql, params))
+
+
+def _product_rows(raw_rows: Sequence[tuple[Any, ...]]) -> list[ProductRow]:
+    """Return the first row of each product."""
     rows: dict[int | str, ProductRow] = {}
-    for raw, active, category, brand, price in db.query(sql, {"item_ids": list(item_ids)}):
+    for raw, active, category, brand, price in raw_rows:
         item = read_id(raw)
-        if item in asked and item is not None:  # MySQL's collations would also find 'a' for 'A'
+        if item is not None:
             category, brand = text_array((category, brand))
             rows.setdefault(item, ProductRow(item, _truth(active), category, brand, _price(price)))
     return list(rows.values())

@@ -1,0 +1,270 @@
+"""The exam: one ranking a user over the whole active catalogue, against what she chose after the cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.calibration import Calibration
+from recsys.clean import SECONDS_PER_DAY, is_event
+from recsys.context import clock_context
+from recsys.dataset import Dataset
+from recsys.encoding import Encoders
+from recsys.interactions import Interactions
+from recsys.metrics import (
+    auc,
+    average_precision_at_k,
+    bootstrap_interval,
+    coverage,
+    hit_rate_at_k,
+    ndcg_at_k,
+    precision_at_k,
+    recall_at_k,
+    rmse,
+)
+from recsys.ranking import top_k
+from recsys.sample import exam_negatives
+from recsys.scorers import Query, Scorer
+from recsys.settings import Shop
+
+K = 10
+RMSE_NEGATIVES = 4
+RANKING_METRICS: Mapping[str, Callable[..., float]] = {
+    "precision10": precision_at_k,
+    "map10": average_precision_at_k,
+    "ndcg10": ndcg_at_k,
+    "hr10": hit_rate_at_k,
+    "recall10": recall_at_k,
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """One user of the exam.
+
+    Attributes:
+        query: What she is to be answered.
+        relevant: Indices of known items that she chose after the cut, distinct, ascending.
+        n_misses: Relevant items outside the encoder; no list can hit them.
+        hidden: Indices that the repeat rule hides from her.
+        candidates: Indices to rank; None ranks the whole active catalogue.
+    """
+
+    query: Query
+    relevant: NDArray[np.int32]
+    n_misses: int
+    hidden: NDArray[np.int32]
+    candidates: NDArray[np.int32] | None = None
+
+
+@dataclass(frozen=True)
+class Exam:
+    """All questions after one cut, under one repeat rule.
+
+    Attributes:
+        questions: One a user with something relevant.
+        known: `(n_questions,)` bool, whether the user is known from before the cut.
+        n_nothing_relevant: Users with events after the cut but nothing relevant; counted, not averaged.
+        active: `(n_items,)` bool, items that may be answered.
+        pairs: For each question, items sampled for RMSE: relevant ones first, four others for each.
+    """
+
+    questions: tuple[Question, ...]
+    known: NDArray[np.bool_]
+    n_nothing_relevant: int
+    active: NDArray[np.bool_]
+    pairs: tuple[NDArray[np.int32], ...]
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+
+def make_exam(
+    past: Dataset,
+    after: Interactions,
+    encoders: Encoders,
+    *,
+    shop: Shop,
+    active: NDArray[np.bool_],
+    cut: int,
+    repeat_after_days: float,
+    rng: np.random.Generator,
+    max_users: int,
+) -> Exam:
+    """Return the exam after a cut, with context as known at the cut.
+
+    Args:
+        past: Encoded events before the cut.
+        after: Cleaned events at or after the cut, in external ids.
+        encoders: Of the events before the cut.
+        shop: Names the relevant events and the time zone.
+        active: `(n_items,)` items that may be answered.
+        cut: Seconds since 1970.
+        repeat_after_days: The repeat rule: items bought within so many days before the cut are hidden and not relevant.
+        rng: Source of randomness.
+        max_users: A larger exam is sampled down to so many users.
+    """
+    questions = []
+    for user, relevant, n_misses in _answers(after, encoders, shop):
+        query = past.query(user, context=known_context(past, user, encoders, shop, cut), now=cut, repeats=repeat_after_days < np.inf)
+        hidden = past.bought(user, cut - repeat_after_days * SECONDS_PER_DAY)
+        kept = np.setdiff1d(relevant, hidden)
+        if len(kept) or n_misses:
+            questions.append(Question(query, kept, n_misses, hidden))
+    n_nothing_relevant = len(np.unique(after.users)) - len(questions)
+    if len(questions) > max_users:
+        questions = [questions[n] for n in np.sort(rng.choice(len(questions), max_users, replace=False))]
+    return _exam(questions, past, n_nothing_relevant, active, rng)
+
+
+def leave_one_out(
+    past: Dataset, out: Interactions, encoders: Encoders, *, shop: Shop, rng: np.random.Generator, max_users: int, n_negatives: int = 99
+) -> Exam:
+    """Return the exam of the seeds: each user's last item among 99 sampled items that she has not seen.
+
+    Args:
+        past: Encoded events without each user's last one.
+        out: The last event of each user, in external ids.
+        encoders: Of the events of `past`.
+        shop: Names the time zone.
+        rng: Source of randomness.
+        max_users: A larger exam is sampled down to so many users.
+        n_negatives: Sampled items; fewer where the catalogue has no more.
+    """
+    users, items = encoders.users.indices(out.users), encoders.items.indices(out.items)
+    askable = np.flatnonzero((users < past.n_users) & (items < past.n_items))
+    picked = askable if len(askable) <= max_users else np.sort(rng.choice(askable, max_users, replace=False))
+    seen = [np.append(past.items[past.starts[users[n]] : past.starts[users[n] + 1]], items[n]) for n in picked]
+    questions = []
+    for n, negatives in zip(picked, exam_negatives(rng, seen, past.n_items, n_negatives), strict=True):
+        user, now = int(users[n]), int(out.timestamps[n])
+        query = past.query(user, context=known_context(past, user, encoders, shop, now), now=now, repeats=True)
+        nothing = np.zeros(0, np.int32)
+        questions.append(Question(query, items[n : n + 1], 0, nothing, np.append(negatives, items[n]).astype(np.int32)))
+    return _exam(questions, past, len(out) - len(askable), np.ones(past.n_items, bool), rng)
+
+
+def _exam(questions: list[Question], past: Dataset, n_nothing: int, active: NDArray[np.bool_], rng: np.random.Generator) -> Exam:
+    known = np.array([question.query.user < past.n_users for question in questions], bool)
+    pairs = tuple(_pairs(question, past.n_items, rng) for question in questions)
+    return Exam(tuple(questions), known, n_nothing, active, pairs)
+
+
+def _answers(after: Interactions, encoders: Encoders, shop: Shop) -> Iterator[tuple[int, NDArray[np.int32], int]]:
+    """Yield for each user after the cut with something relevant: her index, the known relevant items, the number of unknown ones."""
+    chosen = after.take(_relevant_rows(after, shop))
+    _, owners = np.unique(chosen.users, return_inverse=True)
+    users, items = encoders.users.indices(chosen.users), encoders.items.indices(chosen.items)
+    order = np.argsort(owners, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(owners[order])) + 1) if len(order) else []:
+        known = items[rows] < encoders.items.unknown
+        yield int(users[rows[0]]), np.unique(items[rows][known]), len(set(chosen.items[rows][~known].tolist()))
+
+
+def _relevant_rows(after: Interactions, shop: Shop) -> NDArray[np.bool_]:
+    """Return the held-out purchases and carts; any positive event where the set has none of them."""
+    relevant = is_event(after, shop.relevant_events)
+    return relevant if relevant.any() else is_event(after, [name for name, weight in shop.event_weights.items() if weight > 0])
+
+
+def known_context(past: Dataset, user: int, encoders: Encoders, shop: Shop, now: int) -> NDArray[np.int32]:
+    """Return `(m,)` int32: the clock at a moment, and what the user's newest event tells of the rest."""
+    context = encoders.contexts.encode(clock_context(now, shop.time_zone))
+    if user < past.n_users and past.starts[user] < past.starts[user + 1]:
+        newest = past.starts[user + 1] - 1
+        for n, name in enumerate(encoders.contexts.features):
+            if name == "category":
+                context[n] = encoders.item_categories[past.items[newest]]
+            elif name in shop.context_columns:
+                context[n] = past.contexts[newest, n]
+    return context
+
+
+def _pairs(question: Question, n_items: int, rng: np.random.Generator) -> NDArray[np.int32]:
+    """Return the relevant items, then four sampled others for each."""
+    sampled = rng.integers(0, n_items, RMSE_NEGATIVES * len(question.relevant)).astype(np.int32)
+    return np.concatenate([question.relevant, sampled])
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What one scorer made of an exam.
+
+    Attributes:
+        per_user: `(n_questions,)` float64 of each metric; NaN where undefined.
+        lists: The top 10 of each question.
+        pair_logits: Scores of the exam's pairs, question after question.
+        pair_labels: Whether each pair was relevant.
+    """
+
+    per_user: Mapping[str, NDArray[np.float64]]
+    lists: tuple[NDArray[np.int32], ...]
+    pair_logits: NDArray[np.float32]
+    pair_labels: NDArray[np.bool_]
+
+
+def sit(scorer: Scorer, exam: Exam) -> Marks:
+    """Let a scorer sit an exam."""
+    metrics: dict[str, list[float]] = {name: [] for name in (*RANKING_METRICS, "auc")}
+    lists, logits, labels = [], [np.zeros(0, np.float32)], [np.zeros(0, bool)]
+    for question, pairs in zip(exam.questions, exam.pairs, strict=True):
+        scores = scorer.score(question.query)
+        allowed = _allowed(question, exam.active)
+        relevant = np.zeros(len(scores), bool)
+        relevant[question.relevant] = True
+        top = top_k(scores, K, allowed)
+        n_relevant = len(question.relevant) + question.n_misses
+        for name, metric in RANKING_METRICS.items():
+            metrics[name].append(metric(top, question.relevant, k=K, n_relevant=n_relevant))
+        metrics["auc"].append(auc(scores, relevant, allowed))
+        lists.append(top)
+        logits.append(scores[pairs])
+        labels.append(relevant[pairs])
+    per_user = {name: np.array(values, np.float64) for name, values in metrics.items()}
+    return Marks(per_user, tuple(lists), np.concatenate(logits), np.concatenate(labels))
+
+
+def _allowed(question: Question, active: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    if question.candidates is None:
+        allowed = active.copy()
+    else:
+        allowed = np.zeros_like(active)
+        allowed[question.candidates] = True
+    allowed[question.hidden] = False
+    return allowed
+
+
+def summarise(marks: Marks, exam: Exam, calibration: Calibration | None, rng: np.random.Generator) -> dict[str, Any]:
+    """Return one row of the report: means over the known users, the interval of MAP@10, the unseen users apart.
+
+    Args:
+        marks: Of one scorer.
+        exam: The exam it sat.
+        calibration: From logits to probabilities, fitted on validation; without it there is no RMSE.
+        rng: Source of the bootstrap.
+    """
+    known = exam.known
+    row: dict[str, Any] = {name: _mean(values[known]) for name, values in marks.per_user.items()}
+    row["map10_low"], row["map10_high"] = bootstrap_interval(marks.per_user["map10"][known], rng) if known.any() else (None, None)
+    judged = calibration is not None and len(marks.pair_labels) > 0
+    row["rmse"] = rmse(calibration.apply(marks.pair_logits), marks.pair_labels.astype(float)) if calibration and judged else None
+    row["coverage"] = coverage(marks.lists, int(exam.active.sum()))
+    row["users"] = int(known.sum())
+    row["unseen_users"] = int((~known).sum())
+    row["unseen_map10"] = _mean(marks.per_user["map10"][~known])
+    return row
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else None
+
+
+def calibrate(marks: Marks) -> Calibration | None:
+    """Return the map from a scorer's logits to probabilities, or None where the exam had no pairs of both kinds."""
+    if not marks.pair_labels.any() or marks.pair_labels.all():
+        return None
+    return Calibration.fit(marks.pair_logits, marks.pair_labels)

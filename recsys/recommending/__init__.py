@@ -1,0 +1,184 @@
+"""One request answered: the customer, four models in threads, the winner by honest evidence, the shop's rules, the list."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys import store
+from recsys.contract import AUTO, Item, Reason, Request, Response, Run, Source
+from recsys.errors import DeadlineExceeded, InternalError
+from recsys.interactions import Interactions
+from recsys.ranking import top_k
+from recsys.recommending.customer import Customer, find_customer
+from recsys.recommending.listing import Listing, list_items, wanted
+from recsys.recommending.loading import Loaded, load
+from recsys.recommending.numbers import Numbers, indices, numbers
+from recsys.recommending.reasons import causes
+from recsys.recommending.runs import Judgement, Scored, fresh_exam, judge, score, score_all
+from recsys.scorers import MODELS, REGISTRY
+from recsys.selection import choose
+from recsys.settings import Shop
+
+__all__ = ["Loaded", "load", "recommend"]
+
+SIMILAR = "item_cf"  # what answers "similar": neighbours by shared customers
+LAST_RESORT = "popularity"
+
+
+def recommend(
+    request: Request,
+    loaded: Loaded,
+    db: store.Database,
+    *,
+    shop: Shop,
+    now: int,
+    deadline: float | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Response:
+    """Answer one request.
+
+    Args:
+        request: The question.
+        loaded: The version.
+        db: The shop's database.
+        shop: The mapping.
+        now: Seconds since 1970.
+        deadline: The moment of `monotonic` after which an answer is of no use.
+        monotonic: The clock of the deadline.
+
+    Raises:
+        UnknownUser: There is nothing to go on.
+        ModelMismatch: The database does not hold the version's encoders.
+        DeadlineExceeded: The budget is used up.
+    """
+
+    def in_time() -> None:
+        if deadline is not None and monotonic() > deadline:
+            raise DeadlineExceeded(f"`budget_ms` should be enough for an answer. Received: {request.budget_ms}.", field="budget_ms")
+
+    shop = loaded.shop(shop)
+    version_id, index = store.find_user(db, loaded.name, loaded.user_id(request.user_id) or "")
+    named = numbers(request, loaded, db, version_id)
+    if request.op == "similar":
+        customer = _viewer(request, loaded, named, shop, now)
+    else:
+        customer = find_customer(request, loaded, db, version_id=version_id, index=index, numbers=named, shop=shop, now=now)
+    in_time()
+    truth, warnings = _ground_truth(request, customer, named)
+    exam = fresh_exam(customer, truth)
+    best = loaded.priors.best
+    runs = score_all([*MODELS, *([best] if best not in MODELS else [])], customer, exam)
+    judgement = judge(runs, customer, exam)
+    runs, winner = _winner(request, customer, runs, judgement, named)
+    in_time()
+    want = wanted(request, customer, named)
+    tops = {run.model: top_k(run.scores, request.limit, want.allowed) for run in runs if run.scores is not None}
+    listing = list_items(db, customer, version_id, _scores(winner), want, [int(item) for top in tops.values() for item in top])
+    in_time()
+    return Response(
+        user_id=customer.user_id,
+        model=winner.model,
+        model_version=loaded.name,
+        items=_items(customer, winner, listing),
+        runs=tuple(_run(run, judgement, listing, tops.get(run.model)) for run in runs),
+        source=_source(winner, customer),
+        context=customer.context,
+        warnings=(*warnings, *_warnings(request, customer, listing)),
+    )
+
+
+def _viewer(request: Request, loaded: Loaded, named: Numbers, shop: Shop, now: int) -> Customer:
+    """Return a guest whose one event is a look at the item that `similar` starts from."""
+    item = named.get(request.item_id) if request.item_id is not None else None
+    known = item is not None and item.index >= 0
+    strongest = max(shop.event_weights, key=lambda name: shop.event_weights[name])
+    rows = slice(None) if known else slice(0)
+    event = Interactions(
+        users=np.zeros(1, np.int64)[rows],
+        items=np.array([item.item_id if item else 0], object)[rows],
+        events=np.zeros(1, np.int16)[rows],
+        timestamps=np.array([now], np.int64)[rows],
+        row_ids=np.zeros(1, np.int64)[rows],
+        event_names=(strongest,),
+    )
+    index = np.array([item.index if item else 0], np.int32)[rows]
+    context = dict.fromkeys(loaded.contexts.features)
+    quiet = replace(shop, purchase_events=(), relevant_events=())  # the look is no purchase to hide and no evidence
+    return Customer(None, loaded.n_users, False, event, index, frozenset(), context, quiet, loaded, now)
+
+
+def _ground_truth(request: Request, customer: Customer, named: Numbers) -> tuple[NDArray[np.int32], list[str]]:
+    """Return the item indices that were chosen after `data_until`, and a warning for the rest."""
+    truth = indices(named, request.ground_truth)
+    before = customer.indices[customer.events.timestamps <= customer.loaded.data_until]
+    kept = np.setdiff1d(truth, before).astype(np.int32)
+    dropped = len(dict.fromkeys(request.ground_truth)) - len(kept)
+    note = f"ground_truth: {dropped} dropped, because training had seen them with this user or does not know them"
+    return kept, [note] if dropped else []
+
+
+def _winner(
+    request: Request, customer: Customer, runs: Sequence[Scored], judgement: Judgement, named: Numbers
+) -> tuple[list[Scored], Scored]:
+    """Return the runs and the one that answers: the model asked for, the choice on evidence, or what is left."""
+    done = {run.model: run for run in runs if run.scores is not None}
+    asked = SIMILAR if request.op == "similar" and request.model == AUTO and len(customer.indices) else request.model
+    if request.op == "similar" and asked == AUTO:
+        asked = LAST_RESORT
+    if asked == AUTO and done:
+        asked = choose(customer.loaded.priors, judgement.evidence, [name for name in REGISTRY if name in done])
+    for name in (asked, LAST_RESORT):
+        if name in REGISTRY and name not in {run.model for run in runs}:
+            runs = [*runs, score(name, customer, None)]
+        found = next((run for run in runs if run.model == name and run.scores is not None), None)
+        if found:
+            return list(runs), found
+    raise InternalError(f"At least {LAST_RESORT} should score. Received: {[run.error for run in runs]}.")
+
+
+def _scores(run: Scored) -> NDArray[np.float32]:
+    if run.scores is None:
+        raise InternalError(f"{run.model} should have scores. Received: {run.error}.")
+    return run.scores
+
+
+def _items(customer: Customer, winner: Scored, listing: Listing) -> tuple[Item, ...]:
+    """Return the list with its scores and true reasons."""
+    scores, scorer = _scores(winner), customer.loaded.scorer(winner.model)
+    answered = np.array([index for _, index in listing.items if index >= 0], np.int32)
+    because = causes(scorer, customer.query(), answered)
+    ids = dict(zip(customer.indices.tolist(), customer.events.items.tolist(), strict=True))
+    reasons = {item: Reason("history", ids[cause]) for item, cause in because.items()}
+    return tuple(Item(item, _sigmoid(float(scores[index])) if index >= 0 else 0.0, reasons.get(index)) for item, index in listing.items)
+
+
+def _run(run: Scored, judgement: Judgement, listing: Listing, top: NDArray[np.int32] | None) -> Run:
+    """Return a run as the wire shows it; of its list, what the shop sells now."""
+    if run.scores is None or top is None:
+        return Run(run.model, error=run.error)
+    items = tuple(listing.ids[int(item)] for item in top if int(item) in listing.sold)
+    return Run(run.model, items, judgement.metrics.get(run.model), judgement.basis if run.model in judgement.metrics else None)
+
+
+def _source(winner: Scored, customer: Customer) -> Source:
+    source = REGISTRY[winner.model].source
+    return "fold_in" if source == "model" and not customer.known else source
+
+
+def _warnings(request: Request, customer: Customer, listing: Listing) -> list[str]:
+    unknown = sorted(set(request.context) - set(customer.context))
+    notes = [f"context: {name} is no feature of this version" for name in unknown]
+    if len(listing.items) < request.limit:
+        notes.append(f"items: {len(listing.items)} of {request.limit}, because the shop has no more that may be shown")
+    return notes
+
+
+def _sigmoid(z: float) -> float:
+    """Return σ(z) in double precision: float32 would tie the best items at 1."""
+    return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))

@@ -1,0 +1,194 @@
+"""Who asks: the customer's row, her events from the database and from the request, the context of the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys import store
+from recsys.clean import SECONDS_PER_DAY, clean_history, is_event
+from recsys.context import clock_context
+from recsys.contract import Request
+from recsys.errors import InvalidRequest, UnknownUser
+from recsys.ids import id_column
+from recsys.interactions import Interactions
+from recsys.recommending.loading import Loaded
+from recsys.recommending.numbers import Numbers
+from recsys.scorers import MAX_HISTORY, Query
+from recsys.settings import Shop
+
+INDEX = "index"  # the column that carries each event's item index through cleaning
+LATEST_ROW = 2**62  # events of the request come after the database's own of the same second
+MAX_EVENTS = 10_000  # newest events read of one customer; a person does not have more, a robot may have millions
+
+
+@dataclass(frozen=True)
+class Customer:
+    """Everything known of who asks.
+
+    Attributes:
+        user_id: In the shop's type; None for a guest.
+        index: Index of the user; one past the last for a guest or an unseen user.
+        known: Whether training saw the user.
+        events: Cleaned events in the order of time, in external ids.
+        indices: `(n,)` int32, each event's item index; `n_items` where training did not see the item.
+        bought: External ids that the repeat rule hides.
+        context: Feature values as given, derived or unknown.
+        shop: The mapping under the version's words and rules.
+        loaded: The version.
+        now: Seconds since 1970.
+    """
+
+    user_id: int | str | None
+    index: int
+    known: bool
+    events: Interactions
+    indices: NDArray[np.int32]
+    bought: frozenset[int | str]
+    context: Mapping[str, str | None]
+    shop: Shop
+    loaded: Loaded
+    now: int
+
+    def query(self, until: int | None = None) -> Query:
+        """Return the question, from all events or from those up to a moment.
+
+        Args:
+            until: Seconds since 1970; events after it are left out.
+        """
+        mine = self.indices < len(self.loaded.items)
+        if until is not None:
+            mine &= self.events.timestamps <= until
+        rows = np.flatnonzero(mine)[-MAX_HISTORY:]
+        weights = np.array([self.shop.event_weights.get(name, 0.0) for name in self.events.event_names], np.float32)
+        return Query(
+            user=self.index,
+            items=self.indices[rows],
+            weights=weights[self.events.events[rows]],
+            timestamps=self.events.timestamps[rows],
+            context=self.loaded.contexts.encode(self.context),
+            now=self.now if until is None else until,
+            repeats=self.shop.repeat_after_days < np.inf,
+        )
+
+    def hidden(self, until: int | None = None) -> NDArray[np.int32]:
+        """Return the item indices that the repeat rule hides, from all purchases or from those up to a moment."""
+        moment = self.now if until is None else until
+        purchases = is_event(self.events, self.shop.purchase_events) & (self.indices < len(self.loaded.items))
+        purchases &= (self.events.timestamps <= moment) & (
+            self.events.timestamps >= moment - self.shop.repeat_after_days * SECONDS_PER_DAY
+        )
+        return np.unique(self.indices[purchases])
+
+    def fresh(self) -> NDArray[np.int32]:
+        """Return the distinct item indices that the customer chose after training's last event."""
+        chosen = is_event(self.events, self.shop.relevant_events) & (self.events.timestamps > self.loaded.data_until)
+        return np.unique(self.indices[chosen & (self.indices < len(self.loaded.items))])
+
+
+def find_customer(
+    request: Request, loaded: Loaded, db: store.Database, *, version_id: int, index: int | None, numbers: Numbers, shop: Shop, now: int
+) -> Customer:
+    """Return who asks.
+
+    Args:
+        request: The question.
+        loaded: The version.
+        db: The shop's database.
+        version_id: The version's number in the database.
+        index: The user's index; None where training did not see the user.
+        numbers: Indices of the items that the request names.
+        shop: The mapping under the version's words and rules.
+        now: Seconds since 1970.
+
+    Raises:
+        UnknownUser: There is no row, no event, nothing to go on.
+        InvalidRequest: An event of the request has a name that the shop does not know.
+    """
+    user_id = loaded.user_id(request.user_id)
+    kind = loaded.version.manifest["id_type"]["items"]
+    told = _told(request, numbers, shop, now)
+    stored = _stored(db, shop, version_id, user_id, kind)
+    events, indices = _cleaned([stored, told], loaded, shop, now)
+    if index is None and not (indices < len(loaded.items)).any():
+        raise UnknownUser(f"`user_id` should be a user of the training or have events on its items. Received: {request.user_id!r}.")
+    bought = set(events.items[_purchases(events, shop, now)].tolist())
+    if stored.truncated and user_id is not None:
+        since = None if shop.repeat_after_days == np.inf else int(now - shop.repeat_after_days * SECONDS_PER_DAY)
+        bought |= set(store.purchased_items(db, shop, user_id, since=since, item_kind=kind)) if shop.repeat_after_days else set()
+    return Customer(
+        user_id=user_id if user_id is not None else request.user_id,
+        index=loaded.n_users if index is None else index,
+        known=index is not None,
+        events=events,
+        indices=indices,
+        bought=frozenset(bought),
+        context=_context(request, loaded, indices, events, now),
+        shop=shop,
+        loaded=loaded,
+        now=now,
+    )
+
+
+def _stored(db: store.Database, shop: Shop, version_id: int, user_id: int | str | None, kind: str) -> store.UserEvents:
+    """Return the user's events of the database; none for a guest."""
+    if user_id is None:
+        nothing = np.zeros(0, np.int64)
+        return store.UserEvents(nothing, nothing.astype(np.int32), nothing.astype(np.int16), nothing, nothing, ())
+    return store.user_events(db, shop, version_id, user_id, MAX_EVENTS, item_kind=kind)
+
+
+def _told(request: Request, numbers: Numbers, shop: Shop, now: int) -> store.UserEvents:
+    """Return the events of the request on items that the version knows; they come after the database's own."""
+    words = (*shop.event_weights, *shop.cancel_events)
+    for position, event in enumerate(request.interactions):
+        if event.event not in words:
+            field = f"interactions[{position}].event"
+            raise InvalidRequest(f"`{field}` should be one of {sorted(words)}. Received: {event.event!r}.", field=field)
+    told = [(numbers[event.item_id], event) for event in request.interactions if event.item_id in numbers]
+    return store.UserEvents(
+        items=id_column(number.item_id for number, _ in told),
+        idx=np.array([number.index for number, _ in told], np.int32),
+        events=np.array([words.index(event.event) for _, event in told], np.int16),
+        timestamps=np.array([now if event.timestamp is None else event.timestamp for _, event in told], np.int64),
+        row_ids=LATEST_ROW + np.arange(len(told)),
+        event_names=words,
+    )
+
+
+def _cleaned(parts: Sequence[store.UserEvents], loaded: Loaded, shop: Shop, now: int) -> tuple[Interactions, NDArray[np.int32]]:
+    """Return the customer's events as training would have cleaned them, and their item indices."""
+    names = tuple(dict.fromkeys(name for part in parts for name in part.event_names))
+    indices = np.concatenate([np.where(part.idx < 0, len(loaded.items), part.idx) for part in parts])
+    codes = [np.array([names.index(name) for name in part.event_names], np.int16)[part.events] for part in parts if len(part)]
+    items = [part.items for part in parts if len(part)]
+    rows = Interactions(
+        users=np.zeros(len(indices), np.int64),
+        items=np.concatenate(items) if items else np.zeros(0, np.int64),
+        events=np.concatenate(codes) if codes else np.zeros(0, np.int16),
+        timestamps=np.concatenate([part.timestamps for part in parts]),
+        row_ids=np.concatenate([part.row_ids for part in parts]),
+        event_names=names,
+        contexts={INDEX: indices},
+    )
+    cleaned, _ = clean_history(rows, shop=shop, now=now)
+    return cleaned, cleaned.contexts[INDEX]
+
+
+def _purchases(events: Interactions, shop: Shop, now: int) -> NDArray[np.bool_]:
+    """Return which events are purchases that the repeat rule still hides."""
+    since = now - shop.repeat_after_days * SECONDS_PER_DAY
+    return is_event(events, shop.purchase_events) & (events.timestamps >= since)
+
+
+def _context(
+    request: Request, loaded: Loaded, indices: NDArray[np.int32], events: Interactions, now: int
+) -> Mapping[str, str | None]:
+    """Return the value of each feature: as the request says, else by the clock and the category of the newest event."""
+    known = np.flatnonzero(indices < len(loaded.items))
+    category = loaded.items.category_of(int(indices[known[-1]])) if len(known) else None
+    given = {"category": category, **clock_context(now, loaded.time_zone), **request.context}
+    return {name: loaded.contexts.known_value(name, given.get(name)) for name in loaded.contexts.features}

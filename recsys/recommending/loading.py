@@ -1,0 +1,168 @@
+"""A version in memory: its encoders of context, its item arrays, its scorers as they are asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.artifacts import Version, current
+from recsys.context import ContextEncoder
+from recsys.errors import ModelRefused
+from recsys.ids import canonical
+from recsys.scorers import MODELS, REGISTRY, Scorer
+from recsys.selection import Priors
+from recsys.settings import Shop
+
+
+@dataclass(frozen=True)
+class Items:
+    """What the version knows of each item.
+
+    Attributes:
+        categories: `(n_items,)` int32, positions in `category_names`; -1 without.
+        brands: `(n_items,)` int32, positions in `brand_names`; -1 without.
+        prices: `(n_items,)` float64; NaN where unknown.
+        category_names: Texts, ascending.
+        brand_names: Texts, ascending.
+    """
+
+    categories: NDArray[np.int32]
+    brands: NDArray[np.int32]
+    prices: NDArray[np.float64]
+    category_names: tuple[str, ...]
+    brand_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.prices)
+
+    def category_of(self, item: int) -> str | None:
+        """Return the category of an item by its index."""
+        code = int(self.categories[item])
+        return self.category_names[code] if code >= 0 else None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The current version, ready to answer.
+
+    Attributes:
+        version: The open version.
+        contexts: The encoder of contexts.
+        items: The per-item arrays.
+        priors: What the evaluation says about the differences between the scorers.
+    """
+
+    version: Version
+    contexts: ContextEncoder
+    items: Items
+    priors: Priors
+    _scorers: dict[str, Scorer] = field(default_factory=dict, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The version's name."""
+        return self.version.name
+
+    @property
+    def data_until(self) -> int:
+        """Seconds since 1970 of the newest event that training saw."""
+        return int(self.version.manifest["data_until"])
+
+    @property
+    def n_users(self) -> int:
+        """The number of users that training saw; as an index it stands for everybody else."""
+        return int(self.version.manifest["counts"]["users"])
+
+    @property
+    def time_zone(self) -> str:
+        """The zone that the shop's customers live in."""
+        return str(self.version.manifest["settings"]["time_zone"])
+
+    def user_id(self, given: int | str | None) -> int | str | None:
+        """Return a user id in the shop's type; None for a guest and for what cannot be one."""
+        return None if given is None else canonical(given, self.version.manifest["id_type"]["users"])
+
+    def item_id(self, given: int | str) -> int | str | None:
+        """Return an item id in the shop's type; None for what cannot be one."""
+        return canonical(given, self.version.manifest["id_type"]["items"])
+
+    @property
+    def offline(self) -> Mapping[str, Mapping[str, float]]:
+        """Precision and MAP of each scorer in the version's report."""
+        offline: Mapping[str, Mapping[str, float]] = self.version.manifest["offline"]
+        return offline
+
+    def scorer(self, name: str) -> Scorer:
+        """Return a scorer of the registry, read on first use.
+
+        Raises:
+            ModelRefused: Its arrays are not what a scorer needs.
+        """
+        if name not in self._scorers:
+            self._scorers[name] = _scorer(self.version, name, len(self.items))
+        return self._scorers[name]
+
+    def shop(self, shop: Shop) -> Shop:
+        """Return the shop's mapping with the words and rules that this version was trained under."""
+        trained = self.version.manifest["settings"]
+        repeat = trained["repeat_after_days"]
+        return replace(
+            shop,
+            event_weights=trained["event_weights"],
+            purchase_events=tuple(trained["purchase_events"]),
+            relevant_events=tuple(trained["relevant_events"]),
+            cancel_events=tuple(trained["cancel_events"]),
+            context_columns=tuple(trained["context_columns"]),
+            time_zone=trained["time_zone"],
+            repeat_after_days=math.inf if repeat is None else repeat,
+        )
+
+
+def load(models_dir: Path) -> Loaded:
+    """Open the current version.
+
+    Args:
+        models_dir: The folder of all versions.
+
+    Raises:
+        NoModel: Nothing is published.
+        ModelRefused: A file is missing or damaged.
+    """
+    version = current(models_dir)
+    try:
+        words, arrays = version.json("catalogue.json"), version.arrays("items.h5", memory_map=True)
+        contexts = version.json("contexts.json")
+        items = Items(arrays["category"], arrays["brand"], arrays["price"], tuple(words["category"]), tuple(words["brand"]))
+        features = {name: tuple(contexts[name]) for name in version.manifest["context_features"]}
+    except (KeyError, TypeError) as error:
+        raise ModelRefused(f"{version.name} should hold what its schema says. Received: no {error}.") from error
+    return Loaded(version, ContextEncoder(features), items, Priors.from_json(version.json("selection.json")))
+
+
+def _scorer(version: Version, name: str, n_items: int) -> Scorer:
+    kind = REGISTRY[name]
+    try:
+        if name in MODELS:
+            scorer = kind.load({**_weights(version, name), **(_derived(version, name) if kind.derive else {})})
+        else:
+            scorer = kind.load(version.arrays(f"{name}.h5", memory_map=True))
+    except KeyError as error:
+        raise ModelRefused(f"{version.name} should hold every array of {name}. Received: no {error}.") from error
+    if scorer.n_items != n_items:
+        raise ModelRefused(f"{name} of {version.name} should score {n_items} items. Received: {scorer.n_items}.")
+    return scorer
+
+
+def _weights(version: Version, name: str) -> dict[str, Any]:
+    arrays = version.arrays(f"{name.lower()}_model.weights.h5", memory_map=True)
+    return {key.removeprefix("vars/"): array for key, array in arrays.items() if key.startswith("vars/")}
+
+
+def _derived(version: Version, name: str) -> dict[str, Any]:
+    return dict(version.arrays(f"{name.lower()}_derived.h5", memory_map=True))

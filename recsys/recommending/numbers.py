@@ -1,0 +1,48 @@
+"""The items that a request names, looked up once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys import store
+from recsys.contract import Request
+from recsys.recommending.loading import Loaded
+
+
+@dataclass(frozen=True)
+class Number:
+    """One item of a request.
+
+    Attributes:
+        item_id: In the shop's type.
+        index: Its index; -1 where training did not see the item.
+    """
+
+    item_id: int | str
+    index: int
+
+
+Numbers = Mapping[int | str, Number]
+
+
+def numbers(request: Request, loaded: Loaded, db: store.Database, version_id: int) -> Numbers:
+    """Return every item that the request names and that can be an id of the shop, by the id as the client wrote it.
+
+    It asks the database once, and not at all where the request names none.
+    """
+    named = [event.item_id for event in request.interactions]
+    named += [*request.ground_truth, *(request.candidates or ()), *request.exclude]
+    named += [] if request.item_id is None else [request.item_id]
+    ids = {given: item for given in named if (item := loaded.item_id(given)) is not None}
+    distinct = list(dict.fromkeys(ids.values()))
+    found = dict(zip(distinct, store.item_indices(db, version_id, distinct), strict=True)) if distinct else {}
+    return {given: Number(item, -1 if found[item] is None else int(found[item])) for given, item in ids.items()}
+
+
+def indices(named: Numbers, given: tuple[int | str, ...]) -> NDArray[np.int32]:
+    """Return the indices of those of the given ids that training saw, distinct and ascending."""
+    return np.unique(np.array([named[item].index for item in given if item in named and named[item].index >= 0], np.int32))

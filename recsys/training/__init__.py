@@ -1,0 +1,184 @@
+"""A training run: shop tables → a published version, or a refusal that says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from recsys import store
+from recsys.artifacts import DISK, Draft, Files, activate, append_history
+from recsys.clean import CleanReport, clean
+from recsys.dataset import Dataset
+from recsys.errors import NotEnoughData, TrainingRefused
+from recsys.networks import Epoch
+from recsys.settings import Settings
+from recsys.training.fitting import check_complete
+from recsys.training.publishing import history_entry, manifest, write_version
+from recsys.training.report import write_report
+from recsys.training.stages import Choices, Results, ShopData, Stage, examine, exams, fit_stage, in_force, split, validate
+
+__all__ = ["Outcome", "Progress", "read_shop", "train"]
+
+
+class Progress(Protocol):
+    """Who is told how far a run is."""
+
+    def rows(self, n_rows: int) -> None:
+        """So many rows have been read."""
+
+    def cleaned(self, report: CleanReport) -> None:
+        """The events are cleaned."""
+
+    def stage(self, title: str) -> None:
+        """A part of the run begins."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """A pass over the data has ended."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run made.
+
+    Attributes:
+        version: The published version's name; None for a dry run.
+        winner: The registry name that serves.
+        rule: The repeat rule in force, `hide` or `allow`.
+        rows: For each repeat rule, for each scorer, one row of the report.
+        context_lift: What ENCM gains from context.
+        users_without_relevant: Users of the exam who were counted, not averaged.
+    """
+
+    version: str | None
+    winner: str
+    rule: str
+    rows: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    context_lift: Mapping[str, float] | None
+    users_without_relevant: int
+
+
+def train(
+    settings: Settings,
+    *,
+    now: int,
+    progress: Progress,
+    protocol: str = "time",
+    dry_run: bool = False,
+    files: Files = DISK,
+    connect: Callable[..., store.Database] = store.connect,
+) -> Outcome:
+    """Read, clean, cut, fit, evaluate, publish; a crash at any line leaves the old version serving.
+
+    Args:
+        settings: Where the shop is, how it is mapped and how to train.
+        now: Seconds since 1970.
+        progress: Told how far the run is.
+        protocol: `time` cuts at one moment; `loo99` leaves each user's last item out among 99 sampled ones.
+        dry_run: Stop before anything is written.
+        files: How the disk is changed.
+        connect: How the database is reached.
+
+    Raises:
+        NotEnoughData: The shop is too small; it says what there is and what is needed.
+        TrainingRefused: The candidate did not pass the gate.
+    """
+    with connect(settings.database_url) as db:
+        source = read_shop(db, settings, now=now, progress=progress)
+    try:
+        source.check_enough()
+        evaluated, choices, results = evaluate(source, protocol, progress)
+        progress.stage("Fit on everything; this one serves")
+        final = fit_stage(source, source.interactions, progress.epoch, choices.own_weights)
+        pass_gate(evaluated, final)
+    except (NotEnoughData, TrainingRefused) as refusal:
+        if not dry_run:
+            append_history(settings.models_dir, {"trained_at": now, "published": None, "reason": str(refusal)}, files)
+        raise
+    name = None if dry_run else publish(settings, source, evaluated, final, results, choices, protocol, files, connect, progress)
+    rule = in_force(source.shop, protocol)
+    return Outcome(name, choices.winner, rule, results.rows, results.context_lift, results.exam.n_nothing_relevant)
+
+
+def read_shop(db: store.Database, settings: Settings, *, now: int, progress: Progress) -> ShopData:
+    """Return the shop's cleaned events and its catalogue."""
+    progress.stage("Read the shop's tables")
+    interactions, unread = store.read_interactions(db, settings.shop, progress=progress.rows)
+    catalogue = store.read_catalogue(db, settings.shop)
+    cleaned, report = clean(interactions, shop=settings.shop, training=settings.training, now=now)
+    report = report.preceded_by(unread)
+    progress.cleaned(report)
+    return ShopData(cleaned, catalogue, report, settings.shop, settings.training, now)
+
+
+def evaluate(source: ShopData, protocol: str, progress: Progress) -> tuple[Stage, Choices, Results]:
+    """Choose on validation, then fit on everything before the cut and sit the test."""
+    rule = in_force(source.shop, protocol)
+    before, after, cut = split(source, source.interactions, protocol, source.options.test_quantile)
+    earlier, later, earlier_cut = split(source, before, protocol, source.options.validation_quantile)
+    for part, events in (("validation", earlier), ("test", before)):
+        if not len(events):
+            raise NotEnoughData(f"Nothing is left to learn from before the {part} cut: the events share too few moments.")
+    progress.stage("Fit before the validation cut")
+    stage = fit_stage(source, earlier, progress.epoch)
+    choices = validate(source, stage, exams(source, stage, later, earlier_cut, protocol), rule)
+    progress.stage("Fit before the test cut")
+    evaluated = fit_stage(source, before, progress.epoch, choices.own_weights)
+    progress.stage("Evaluate on what came after")
+    return evaluated, choices, examine(source, evaluated, after, exams(source, evaluated, after, cut, protocol), rule, choices)
+
+
+def pass_gate(evaluated: Stage, final: Stage) -> None:
+    """Refuse a candidate that is not finite and complete.
+
+    Raises:
+        TrainingRefused: It says which scorer fails and how.
+    """
+    for stage in (evaluated, final):
+        check_complete(stage.scorers, lambda scorer, data=stage.data: scorer.score(_anybody(data)))
+
+
+def _anybody(data: Dataset):  # type: ignore[no-untyped-def]
+    """Return a question with history and unknown context."""
+    unknown = np.array([size - 1 for size in data.context_sizes], np.int32)
+    return data.query(int(data.users[0]), context=unknown, now=int(data.timestamps.max()), repeats=True)
+
+
+def publish(
+    settings: Settings,
+    source: ShopData,
+    evaluated: Stage,
+    final: Stage,
+    results: Results,
+    choices: Choices,
+    protocol: str,
+    files: Files,
+    connect: Callable[..., store.Database],
+    progress: Progress,
+) -> str:
+    """Write the version, its metrics and its encoders, and activate it last. Returns its name."""
+    rule = in_force(source.shop, protocol)
+    progress.stage("Publish the version")
+    with Draft.create(settings.models_dir, source.now, files) as draft:
+        write_version(draft, source, evaluated, final, results, choices)
+        entry = history_entry(source, results, choices, protocol, rule)
+        write_report(draft, entry, evaluated.losses)
+        name = draft.publish(manifest(source, final, results, choices, protocol, rule))
+    append_history(settings.models_dir, {**entry, "published": name}, files)
+    progress.stage("Put the encoders into the database")
+    encoders = final.encoders
+    with connect(settings.database_url) as db:
+        store.migrate(db)
+        store.write_version(
+            db,
+            name,
+            data_until=int(final.data.timestamps.max()),
+            users=encoders.users.ids,
+            items=encoders.items.ids,
+            contexts=encoders.contexts.values,
+        )
+        activate(settings.models_dir, name, files)
+        store.set_active(db, name)
+    return name

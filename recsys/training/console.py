@@ -1,0 +1,66 @@
+"""What a person sees while `train.py` runs: progress on stderr, one table at the end on stdout."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from recsys.clean import CleanReport
+from recsys.networks import Epoch
+from recsys.training import Outcome
+from recsys.training.report import COLUMNS, RULE_TITLES, figure, ranked
+
+
+class TrainingConsole:
+    """A `Progress` for a terminal, quiet enough for a log file."""
+
+    def __init__(self) -> None:
+        """Write to the process' own streams."""
+        self._progress, self._answer = Console(stderr=True, highlight=False), Console(highlight=False)
+
+    def rows(self, n_rows: int) -> None:
+        """Say how many rows have been read."""
+        self._progress.print(f"  {n_rows:,} rows", style="dim")
+
+    def cleaned(self, report: CleanReport) -> None:
+        """Say what was dropped and why."""
+        self._progress.print(f"  {report.rows_in:,} rows read, {report.rows_out:,} kept")
+        for reason, count in report.dropped.items():
+            self._progress.print(f"  dropped {count:,}: {reason}", style="dim")
+
+    def stage(self, title: str) -> None:
+        """Announce a part of the run."""
+        self._progress.print(f"[bold]{title}[/bold]")
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Report one pass over the data."""
+        self._progress.print(f"  {epoch.model:<6} epoch {epoch.number}/{epoch.of}  loss {epoch.loss:.4f}  {epoch.seconds:.1f} s")
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Print the tables and what was published."""
+        for rule in sorted(outcome.rows, key=lambda label: label != outcome.rule):
+            self._answer.print(table(outcome, rule))
+        if outcome.context_lift:
+            lift = outcome.context_lift
+            self._answer.print(f"ENCM's context lift: {lift['lift']:+.4f} mean reciprocal rank over {lift['events']:.0f} held-out events")
+        done = f"published {outcome.version}" if outcome.version else "dry run: nothing was published"
+        self._answer.print(f"[bold]{outcome.winner}[/bold] wins on validation; {done}")
+
+    def failure(self, message: str) -> None:
+        """Print why the run ended without a version."""
+        self._progress.print(f"[bold red]{message}[/bold red]")
+
+
+def table(outcome: Outcome, rule: str) -> Table:
+    """Return the results under one repeat rule, best first."""
+    rows = outcome.rows[rule]
+    users = next(iter(rows.values()))["users"]
+    note = "" if rule == outcome.rule else " (for comparison)"
+    made = Table(title=f"{RULE_TITLES[rule]}{note}: {users:,} users, {outcome.users_without_relevant:,} without anything relevant")
+    made.add_column("scorer")
+    for title in COLUMNS.values():
+        made.add_column(title, justify="right")
+    for name in ranked(rows):
+        cells = [figure(rows[name][column]) for column in COLUMNS]
+        made.add_row(f"{name} ★" if name == outcome.winner else name, *cells, style="bold" if name == outcome.winner else None)
+    return made

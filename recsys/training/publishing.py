@@ -1,0 +1,183 @@
+"""What a version folder holds, and the order in which a candidate becomes the version that serves."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.artifacts import Draft
+from recsys.ids import IdMap
+from recsys.interactions import Catalogue, Interactions
+from recsys.scorers import REGISTRY
+from recsys.selection import fit_priors
+from recsys.training.stages import Choices, Results, ShopData, Stage
+
+SNAPSHOT_ITEMS = 200
+SNAPSHOT_ITEMS_PER_CATEGORY = 30
+
+
+def write_version(draft: Draft, source: ShopData, evaluated: Stage, final: Stage, results: Results, choices: Choices) -> None:
+    """Write every file of a version but its manifest.
+
+    Args:
+        draft: The version in the making.
+        source: The shop.
+        evaluated: The fit that sat the test; its weights are kept for later comparisons.
+        final: The fit that serves.
+        results: Of the test.
+        choices: Of validation.
+    """
+    for name, network in final.networks.items():
+        stem = name.lower()
+        network.save_weights(draft.path(f"{stem}_model.weights.h5"))
+        draft.write_json(f"{stem}_config.json", {"model": name, **network.shapes.to_json()})
+        derive = REGISTRY[name].derive
+        if derive:
+            draft.write_arrays(f"{stem}_derived.h5", derive(network.arrays()))
+    for name, network in evaluated.networks.items():
+        network.save_weights(draft.path(f"evaluation/{name.lower()}_model.weights.h5"))
+    for name, arrays in final.baselines.items():
+        draft.write_arrays(f"{name}.h5", arrays)
+    _write_encoders(draft, "encoders.h5", final)
+    _write_encoders(draft, "evaluation/encoders.h5", evaluated)
+    draft.write_json("contexts.json", {name: list(values) for name, values in final.encoders.contexts.values.items()})
+    _write_items(draft, source, final)
+    _write_heldout(draft, final, evaluated, results)
+    draft.write_json("snapshot.json", snapshot(source.catalogue, final))
+    priors = fit_priors(choices.winner, {name: mark.per_user["map10"] for name, mark in results.marks.items()}, _n_relevant(results))
+    draft.write_json("selection.json", priors.to_json())
+
+
+def manifest(source: ShopData, final: Stage, results: Results, choices: Choices, protocol: str, rule: str) -> dict[str, Any]:
+    """Return what the manifest says beside its files."""
+    return {
+        "id_type": {"users": final.encoders.users.kind, "items": final.encoders.items.kind},
+        "data_until": int(final.data.timestamps.max()),
+        "data_sha256": data_hash(source.interactions),
+        "git_commit": git_commit(),
+        "seed": source.options.seed,
+        "counts": {"users": len(final.encoders.users), "items": len(final.encoders.items), "events": len(final.data)},
+        "winner": choices.winner,
+        "protocol": protocol,
+        "rule": rule,
+        "offline": {name: {"precision10": row["precision10"], "map10": row["map10"]} for name, row in results.rows[rule].items()},
+        "context_features": list(final.encoders.contexts.features),
+        "settings": settings(source),
+    }
+
+
+def settings(source: ShopData) -> dict[str, Any]:
+    """Return the settings of the run that serving must share, and those that explain it."""
+    shop = source.shop
+    return {
+        "event_weights": dict(shop.event_weights),
+        "purchase_events": list(shop.purchase_events),
+        "relevant_events": list(shop.relevant_events),
+        "cancel_events": list(shop.cancel_events),
+        "context_columns": list(shop.context_columns),
+        "time_zone": shop.time_zone,
+        "repeat_after_days": None if shop.repeat_after_days == np.inf else shop.repeat_after_days,
+        "training": asdict(source.options),
+    }
+
+
+def history_entry(source: ShopData, results: Results, choices: Choices, protocol: str, rule: str) -> dict[str, Any]:
+    """Return the run's entry in models/metrics.json."""
+    return {
+        "trained_at": source.now,
+        "protocol": protocol,
+        "rule": rule,
+        "winner": choices.winner,
+        "rows": results.rows,
+        "users_without_relevant": results.exam.n_nothing_relevant,
+        "context_lift": results.context_lift,
+        "validation": {"map10": choices.map10, "trials": list(choices.trials)},
+        "cleaning": {"rows_in": source.cleaning.rows_in, "rows_out": source.cleaning.rows_out, "dropped": dict(source.cleaning.dropped)},
+        "seed": source.options.seed,
+        "git_commit": git_commit(),
+        "data_sha256": data_hash(source.interactions),
+    }
+
+
+def data_hash(interactions: Interactions) -> str:
+    """Return the SHA-256 of the cleaned events, the same for the same events on any database."""
+    digest = hashlib.sha256("\n".join(interactions.event_names).encode())
+    for ids in (interactions.users, interactions.items):
+        digest.update(ids.tobytes() if ids.dtype.kind in "iu" else "\n".join(ids.tolist()).encode())
+    digest.update(interactions.events.tobytes() + interactions.timestamps.tobytes())
+    return digest.hexdigest()
+
+
+def git_commit() -> str | None:
+    """Return the commit that is checked out, or None outside of a repository."""
+    root = Path(__file__).parent.parent.parent
+    try:
+        done = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() or None
+
+
+def snapshot(catalogue: Catalogue, final: Stage) -> dict[str, Any]:
+    """Return the lists that answer when neither a model nor the database can: best sellers, by category too, and the newest."""
+    popularity = np.zeros(len(catalogue))
+    positions = final.encoders.items.indices(catalogue.items)
+    known = positions < len(final.encoders.items)
+    popularity[known] = final.baselines["popularity"]["popularity"][positions[known]]
+    order = np.lexsort((catalogue.items, -popularity))
+    order = order[catalogue.active[order]]
+    categories: dict[str, list[Any]] = {}
+    for item, category in zip(catalogue.items[order].tolist(), catalogue.categories[order].tolist(), strict=True):
+        if category is not None and len(categories.setdefault(str(category), [])) < SNAPSHOT_ITEMS_PER_CATEGORY:
+            categories[str(category)].append(item)
+    newest = sorted(catalogue.items[order].tolist(), reverse=True)[:SNAPSHOT_ITEMS]
+    return {"popular": catalogue.items[order][:SNAPSHOT_ITEMS].tolist(), "by_category": categories, "newest": newest}
+
+
+def _write_encoders(draft: Draft, relpath: str, stage: Stage) -> None:
+    draft.write_arrays(relpath, {"users": stored_ids(stage.encoders.users), "items": stored_ids(stage.encoders.items)})
+
+
+def stored_ids(ids: IdMap) -> NDArray:
+    """Return ids as a file holds them: int64, or fixed-length UTF-8."""
+    return ids.ids if ids.kind == "int" else np.array([value.encode() for value in ids.ids.tolist()], bytes)
+
+
+def _write_items(draft: Draft, source: ShopData, final: Stage) -> None:
+    """Write the per-item arrays that pre-filter a request."""
+    catalogue, ids = source.catalogue, final.encoders.items.ids
+    order = np.argsort(catalogue.items, kind="stable")
+    positions = np.append(order, len(catalogue))[IdMap(catalogue.items[order]).indices(ids)] if len(catalogue) else np.zeros(len(ids), int)
+    arrays: dict[str, NDArray] = {"price": np.append(catalogue.prices, np.nan)[positions], "active": final.active.astype(np.uint8)}
+    words: dict[str, list[str]] = {}
+    for name, column in (("category", catalogue.categories), ("brand", catalogue.brands)):
+        listed = [None if value is None else str(value) for value in np.append(column, None)[positions]]
+        words[name] = sorted({value for value in listed if value is not None})
+        codes = {value: code for code, value in enumerate(words[name])}
+        arrays[name] = np.array([-1 if value is None else codes[value] for value in listed], np.int32)
+    draft.write_arrays("items.h5", arrays)
+    draft.write_json("catalogue.json", words)
+
+
+def _write_heldout(draft: Draft, final: Stage, evaluated: Stage, results: Results) -> None:
+    """Write each user's own held-out figures, found by her index in the encoder that serves."""
+    users = np.array([question.query.user for question in results.exam.questions])
+    known = users < len(evaluated.encoders.users)
+    rows = np.full(len(final.encoders.users), -1, np.int32)
+    indices = final.encoders.users.indices(evaluated.encoders.users.ids[users[known]])
+    rows[indices[indices < len(rows)]] = np.flatnonzero(indices < len(rows))
+    arrays: dict[str, NDArray] = {"rows": rows, "n_relevant": _n_relevant(results)[known]}
+    for name, marks in results.marks.items():
+        arrays[f"{name}/precision10"] = marks.per_user["precision10"][known].astype(np.float32)
+        arrays[f"{name}/map10"] = marks.per_user["map10"][known].astype(np.float32)
+    draft.write_arrays("heldout.h5", arrays)
+
+
+def _n_relevant(results: Results) -> NDArray[np.int64]:
+    return np.array([len(question.relevant) + question.n_misses for question in results.exam.questions], np.int64)

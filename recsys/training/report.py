@@ -1,0 +1,126 @@
+"""The training report: one HTML page in the version, with the figures, the plots and the rows that were dropped."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from recsys.artifacts import Draft
+from recsys.scorers import MODELS, REGISTRY
+
+COLUMNS: Mapping[str, str] = {
+    "map10": "MAP@10",
+    "precision10": "P@10",
+    "ndcg10": "NDCG@10",
+    "hr10": "HR@10",
+    "recall10": "Recall@10",
+    "auc": "AUC",
+    "rmse": "RMSE",
+    "coverage": "Coverage",
+    "unseen_map10": "MAP@10, unseen users",
+}
+RULE_TITLES: Mapping[str, str] = {"hide": "Bought items are hidden", "allow": "Repeats are allowed"}
+COLOURS = ("#2563eb", "#9333ea", "#db2777", "#ea580c")
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1f2937; max-width: 1000px; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse; margin: .5rem 0 1.5rem; font-variant-numeric: tabular-nums }
+th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #e5e7eb } th:first-child, td:first-child { text-align: left }
+tr.winner { background: #eff6ff; font-weight: 600 } .note { color: #6b7280 } svg { max-width: 100%; height: auto }
+"""
+
+
+def figure(value: float | None) -> str:
+    """Return a figure of the report with four digits, or a dash where there is none."""
+    return "–" if value is None else f"{value:.4f}"
+
+
+def ranked(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the scorers' names, best MAP@10 first, ties in registry order."""
+    return sorted(rows, key=lambda name: (-(rows[name]["map10"] or 0.0), list(REGISTRY).index(name)))
+
+
+def write_report(draft: Draft, entry: Mapping[str, Any], losses: Mapping[str, Sequence[float]]) -> None:
+    """Write `report.html` into a version.
+
+    Args:
+        draft: The version in the making.
+        entry: The run's entry in models/metrics.json.
+        losses: The loss of each epoch of each network.
+    """
+    draft.path("report.html").write_text(page(entry, losses), encoding="utf-8")
+
+
+def page(entry: Mapping[str, Any], losses: Mapping[str, Sequence[float]]) -> str:
+    """Return the report as one HTML page without outside references."""
+    cleaning, rule = entry["cleaning"], entry["rule"]
+    users = next(iter(entry["rows"][rule].values()))["users"]
+    rules, winner = sorted(entry["rows"].items()), entry["winner"]
+    tables = "".join(f"<h2>{RULE_TITLES[label]}</h2>{_table(rows, winner)}" for label, rows in rules)
+    dropped = "".join(f"<tr><td>{escape(reason)}</td><td>{count:,}</td></tr>" for reason, count in cleaning["dropped"].items())
+    lift = entry["context_lift"]
+    context = (
+        f"<p>ENCM's mean reciprocal rank of {lift['events']:.0f} held-out events: {lift['with_context']:.4f} with their context, "
+        f"{lift['without_context']:.4f} with all of it unknown.</p>"
+        if lift
+        else ""
+    )
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>Training report</title><style>{STYLE}</style><h1>Training report</h1>"
+        f"<p>The winner on validation is <b>{escape(entry['winner'])}</b>. The exam ranks the whole active catalogue for "
+        f"{users:,} users after one cut ({escape(entry['protocol'])}); {entry['users_without_relevant']:,} had nothing."
+        f"</p>{_bars(entry['rows'])}{tables}{context}<h2>Loss of each epoch, fit before the test cut</h2>{_curves(losses)}"
+        f"<h2>Cleaning</h2><p>{cleaning['rows_in']:,} rows read, {cleaning['rows_out']:,} kept.</p>"
+        f"<table><tr><th>Dropped</th><th>Rows</th></tr>{dropped}</table>"
+        f"<p class=note>seed {entry['seed']} · commit {escape(str(entry['git_commit']))} · data {escape(entry['data_sha256'][:16])}</p></html>"
+    )
+
+
+def _table(rows: Mapping[str, Mapping[str, Any]], winner: str) -> str:
+    head = "".join(f"<th>{title}</th>" for title in COLUMNS.values())
+    body = ""
+    for name in ranked(rows):
+        cells = "".join(f"<td>{figure(rows[name][column])}</td>" for column in COLUMNS)
+        body += f"<tr{' class=winner' if name == winner else ''}><td>{escape(name)}</td>{cells}</tr>"
+    return f"<table><tr><th>Scorer</th>{head}</tr>{body}</table>"
+
+
+def _bars(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """Return a bar chart of MAP@10 with its bootstrap intervals, one panel a repeat rule."""
+    from matplotlib.figure import Figure  # only training draws
+
+    drawing = Figure(figsize=(10, 3.6), layout="constrained")
+    for panel, (label, table) in zip(drawing.subplots(1, len(rows), squeeze=False)[0], sorted(rows.items()), strict=True):
+        names = ranked(table)[::-1]
+        values = [table[name]["map10"] or 0.0 for name in names]
+        errors = [
+            [max(value - (table[name]["map10_low"] or 0.0), 0.0) for name, value in zip(names, values, strict=True)],
+            [max((table[name]["map10_high"] or 0.0) - value, 0.0) for name, value in zip(names, values, strict=True)],
+        ]
+        panel.barh(names, values, xerr=errors, color=["#2563eb" if name in MODELS else "#cbd5e1" for name in names], ecolor="#475569")
+        panel.set_title(f"MAP@10 — {RULE_TITLES[label].lower()}", fontsize=10)
+        panel.spines[["top", "right"]].set_visible(False)
+    return _svg(drawing)
+
+
+def _curves(losses: Mapping[str, Sequence[float]]) -> str:
+    """Return the loss curves of the networks."""
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=(7, 3.2), layout="constrained")
+    panel = drawing.subplots()
+    for colour, (name, values) in zip(COLOURS, losses.items(), strict=False):
+        panel.plot(range(1, len(values) + 1), values, marker="o", markersize=3, label=name, color=colour)
+    panel.set_xlabel("epoch")
+    panel.set_ylabel("weighted cross-entropy")
+    panel.xaxis.get_major_locator().set_params(integer=True)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.legend(frameon=False)
+    return _svg(drawing)
+
+
+def _svg(drawing: Any) -> str:
+    buffer = io.StringIO()
+    drawing.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()[buffer.getvalue().index("<svg") :]

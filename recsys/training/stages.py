@@ -1,0 +1,264 @@
+"""The three fits of a training run: what is chosen on validation, what is reported on the test, what serves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.calibration import Calibration
+from recsys.clean import CleanReport
+from recsys.dataset import Dataset
+from recsys.encoding import Encoders, encode
+from recsys.errors import NotEnoughData
+from recsys.evaluation import Exam, Marks, calibrate, leave_one_out, make_exam, sit, summarise
+from recsys.ids import IdMap
+from recsys.interactions import Catalogue, Interactions
+from recsys.networks import NETWORKS, Epoch, Network
+from recsys.own_weights import fit_own_weights
+from recsys.scorers import REGISTRY, Arrays, Scorer
+from recsys.settings import Shop, Training
+from recsys.split import cut_time, last_item_out, split_at
+from recsys.training.fitting import OwnWeights, fit_baselines, fit_networks, scorers
+
+MIN_EVENTS, MIN_USERS, MIN_ITEMS = 100, 10, 10
+RULES = ("hide", "allow")
+
+
+@dataclass(frozen=True)
+class ShopData:
+    """What a training run reads.
+
+    Attributes:
+        interactions: Cleaned events in the order of time.
+        catalogue: The shop's products.
+        cleaning: What was dropped and why.
+        shop: The mapping they were read by.
+        options: How to train.
+        now: Seconds since 1970.
+    """
+
+    interactions: Interactions
+    catalogue: Catalogue
+    cleaning: CleanReport
+    shop: Shop
+    options: Training
+    now: int
+
+    def check_enough(self) -> None:
+        """Refuse a shop that is too small to learn from.
+
+        Raises:
+            NotEnoughData: It says how much there is and what is needed.
+        """
+        events, active = self.interactions, int(self.catalogue.active.sum())
+        users, items = len(np.unique(events.users)), len(np.unique(events.items))
+        if len(events) < MIN_EVENTS or users < MIN_USERS or items < MIN_ITEMS or not active:
+            raise NotEnoughData(
+                f"Training needs {MIN_EVENTS} events of {MIN_USERS} users on {MIN_ITEMS} items and an active product. "
+                f"There are {len(events)} events of {users} users on {items} items, {active} active products "
+                f"({self.cleaning.rows_in} rows were read; dropped: {dict(self.cleaning.dropped) or 'none'})."
+            )
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Events up to a moment, encoded, and everything fitted on them.
+
+    Attributes:
+        encoders: Of these events.
+        data: The events.
+        active: `(n_items,)` bool.
+        networks: The four.
+        baselines: Arrays of the others.
+        scorers: All of them, as they serve.
+        losses: The loss of each epoch of each network.
+    """
+
+    encoders: Encoders
+    data: Dataset
+    active: NDArray[np.bool_]
+    networks: Mapping[str, Network]
+    baselines: Mapping[str, Arrays]
+    scorers: Mapping[str, Scorer]
+    losses: Mapping[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What validation decided.
+
+    Attributes:
+        own_weights: `(2, 2)` λ of each network.
+        calibrations: From logits to probabilities, of each scorer.
+        winner: The best of all scorers by MAP@10 under the shop's repeat rule.
+        map10: Validation MAP@10 of each scorer.
+        trials: Every λ tried and its figure.
+    """
+
+    own_weights: OwnWeights
+    calibrations: Mapping[str, Calibration | None]
+    winner: str
+    map10: Mapping[str, float]
+    trials: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the test said.
+
+    Attributes:
+        rows: For each repeat rule, for each scorer, one row of the report.
+        marks: Per-user figures of each scorer under the shop's rule.
+        exam: The exam behind `marks`.
+        context_lift: What ENCM gains from the true context of each event; None where there is no event to measure it on.
+    """
+
+    rows: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    marks: Mapping[str, Marks]
+    exam: Exam
+    context_lift: Mapping[str, float] | None
+
+
+def fit_stage(source: ShopData, events: Interactions, report: Callable[[Epoch], None], own_weights: OwnWeights | None = None) -> Stage:
+    """Encode events and fit everything on them; nothing else of the shop's history is seen.
+
+    Args:
+        source: The shop.
+        events: The events to learn from.
+        report: Told of every epoch.
+        own_weights: λ of each network, from validation.
+    """
+    encoders = Encoders.fit(events, source.catalogue, source.options.min_item_events)
+    if not len(encoders.items):
+        needed = source.options.min_item_events
+        raise NotEnoughData(f"An item needs {needed} events (min_item_events). None of the training part's {len(events)} events is on one.")
+    now = int(events.timestamps.max()) + 1
+    data = encode(events, encoders, source.shop, source.options, now)
+    losses: dict[str, list[float]] = {}
+
+    def record(epoch: Epoch) -> None:
+        losses.setdefault(epoch.model, []).append(epoch.loss)
+        report(epoch)
+
+    networks, baselines = fit_networks(data, source.options, record, own_weights), fit_baselines(data)
+    return Stage(encoders, data, active_items(encoders, source.catalogue), networks, baselines, scorers(networks, baselines), losses)
+
+
+def active_items(encoders: Encoders, catalogue: Catalogue) -> NDArray[np.bool_]:
+    """Return `(n_items,)` bool: which encoded items the shop sells now."""
+    if not len(catalogue):
+        return np.zeros(len(encoders.items), bool)
+    listed = IdMap.fit(catalogue.items)
+    order = np.argsort(catalogue.items, kind="stable")
+    positions = listed.indices(encoders.items.ids)
+    return np.append(catalogue.active[order], False)[positions]
+
+
+def split(source: ShopData, events: Interactions, protocol: str, quantile: float) -> tuple[Interactions, Interactions, int]:
+    """Return the events to learn from, the exam's events, and the moment of the cut."""
+    if protocol == "loo99":
+        past, after = last_item_out(events)
+        return past, after, int(events.timestamps.max()) + 1
+    cut = cut_time(events.timestamps, quantile)
+    return *split_at(events, cut), cut
+
+
+def exams(source: ShopData, stage: Stage, after: Interactions, cut: int, protocol: str) -> dict[str, Exam]:
+    """Return the exam under each repeat rule."""
+    options, rng = source.options, np.random.default_rng(source.options.seed)
+    common = {"shop": source.shop, "rng": rng, "max_users": options.max_exam_users}
+    if protocol == "loo99":
+        return {"allow": leave_one_out(stage.data, after, stage.encoders, **common)}
+    windows = {"hide": math.inf, "allow": min(source.shop.repeat_after_days, 1e6) if source.shop.repeat_after_days < math.inf else 0.0}
+    return {
+        rule: make_exam(stage.data, after, stage.encoders, active=stage.active, cut=cut, repeat_after_days=days, **common)
+        for rule, days in windows.items()
+    }
+
+
+def in_force(shop: Shop, protocol: str) -> str:
+    """Return the repeat rule that serves: `hide` or `allow`."""
+    return "allow" if protocol == "loo99" or shop.repeat_after_days < math.inf else "hide"
+
+
+def validate(source: ShopData, stage: Stage, sheets: Mapping[str, Exam], rule: str) -> Choices:
+    """Choose λ, calibrations and the winner."""
+    check_exam(sheets[rule], "validation")
+    own_weights, trials = {}, []
+    for name in NETWORKS:
+        chosen = np.zeros((2, 2), np.float32)
+        for row, label in enumerate(RULES):
+            if label in sheets:
+                chosen[row], tried = fit_own_weights(stage.scorers[name], sheets[label])
+                trials += [{"model": name, "rule": label, **trial} for trial in tried]
+        own_weights[name] = chosen
+    fitted = scorers(with_own_weights(stage.networks, own_weights), stage.baselines)
+    marks = {name: sit(scorer, sheets[rule]) for name, scorer in fitted.items()}
+    map10 = {name: float(np.mean(mark.per_user["map10"][sheets[rule].known])) for name, mark in marks.items()}
+    winner = max(REGISTRY, key=lambda name: map10[name])
+    return Choices(own_weights, {name: calibrate(mark) for name, mark in marks.items()}, winner, map10, tuple(trials))
+
+
+def with_own_weights(networks: Mapping[str, Network], own_weights: OwnWeights) -> Mapping[str, Network]:
+    """Give networks their λ."""
+    for name, weights in own_weights.items():
+        networks[name].tables["own_weights"].assign(weights)
+    return networks
+
+
+def examine(
+    source: ShopData, stage: Stage, after: Interactions, sheets: Mapping[str, Exam], rule: str, choices: Choices
+) -> Results:
+    """Let every scorer sit the test under each rule."""
+    check_exam(sheets[rule], "test")
+    rows: dict[str, dict[str, Any]] = {}
+    for label, exam in sheets.items():
+        marks = {name: sit(scorer, exam) for name, scorer in stage.scorers.items()}
+        rng = np.random.default_rng(source.options.seed)
+        rows[label] = {name: summarise(mark, exam, choices.calibrations[name], rng) for name, mark in marks.items()}
+        if label == rule:
+            kept = marks
+    return Results(rows, kept, sheets[rule], context_lift(source, stage, after))
+
+
+def check_exam(exam: Exam, part: str) -> None:
+    """Refuse an exam in which no known user has anything relevant.
+
+    Raises:
+        NotEnoughData: It says what there is.
+    """
+    if not exam.known.any():
+        raise NotEnoughData(
+            f"The {part} part needs a user who bought before its cut and chose something new after it. There are {len(exam)} users with "
+            f"something relevant, none of them known from before; {exam.n_nothing_relevant} have nothing relevant."
+        )
+
+
+def context_lift(source: ShopData, stage: Stage, after: Interactions, limit: int = 2000) -> Mapping[str, float] | None:
+    """Return ENCM's mean reciprocal rank of held-out events with their own context and with all of it unknown.
+
+    Args:
+        source: The shop.
+        stage: Fitted before the cut.
+        after: Events after the cut.
+        limit: Events sampled at most.
+    """
+    later = encode(after, stage.encoders, source.shop, source.options, source.now)
+    if not len(later):
+        return None
+    picked = np.random.default_rng(source.options.seed).permutation(len(later))[:limit]
+    unknown = np.array([size - 1 for size in stage.data.context_sizes], np.int32)
+    ranks: dict[str, list[float]] = {"with_context": [], "without_context": []}
+    for n in picked:
+        for label, context in zip(ranks, (later.contexts[n], unknown), strict=True):
+            query = stage.data.query(int(later.users[n]), context=context, now=int(later.timestamps[n]), repeats=True)
+            scores = stage.scorers["ENCM"].score(query)
+            ranks[label].append(1.0 / (1 + int((scores > scores[later.items[n]]).sum())))
+    figures = {label: float(np.mean(values)) for label, values in ranks.items()}
+    return {**figures, "lift": figures["with_context"] - figures["without_context"], "events": float(len(picked))}
+
