@@ -1,0 +1,1 @@
+"""Operators' tools: each file is a thin door."""
