@@ -12,7 +12,6 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
 
 SQLITE_STEPS_PER_LOOK = 10_000  # virtual-machine steps between two looks at the clock: well under a millisecond
-SQLITE_WRITER_CACHE_KIB = 65_536  # keeps the indexes of some million events in memory while they are imported
 MIN_POSTGRESQL_CONNECT_S = 2  # libpq takes whole seconds and treats 1 as 2
 
 
@@ -98,7 +97,6 @@ class Sqlite:
         if create:  # write-ahead logging lets requests read while scripts write; it stays with the file
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute(f"PRAGMA cache_size = {-SQLITE_WRITER_CACHE_KIB}")
         return connection
 
     def start_clock(self) -> None:
