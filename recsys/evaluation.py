@@ -252,7 +252,7 @@ def summarise(marks: Marks, exam: Exam, calibration: Calibration | None, rng: np
     row["map10_low"], row["map10_high"] = bootstrap_interval(marks.per_user["map10"][known], rng) if known.any() else (None, None)
     judged = calibration is not None and len(marks.pair_labels) > 0
     row["rmse"] = rmse(calibration.apply(marks.pair_logits), marks.pair_labels.astype(float)) if calibration and judged else None
-    row["coverage"] = coverage(marks.lists, int(exam.active.sum()))
+    row["coverage"] = coverage(marks.lists, len(exam.active)) * len(exam.active) / max(int(exam.active.sum()), 1)
     row["users"] = int(known.sum())
     row["unseen_users"] = int((~known).sum())
     row["unseen_map10"] = _mean(marks.per_user["map10"][~known])

@@ -57,6 +57,7 @@ def fit(name: str, data: Dataset, options: Training, report: Callable[[Epoch], N
     Raises:
         TrainingRefused: The loss or a weight is not finite.
     """
+    tf.get_logger().setLevel("ERROR")  # each network is compiled anew on purpose; TensorFlow would call that retracing
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(options.seed)
     network = NETWORKS[name](shapes(data, options), options.seed)

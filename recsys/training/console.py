@@ -10,6 +10,8 @@ from recsys.networks import Epoch
 from recsys.training import Outcome
 from recsys.training.report import COLUMNS, RULE_TITLES, figure, ranked
 
+LOG_WIDTH = 130  # of a file or a pipe: wide enough for the table
+
 
 class TrainingConsole:
     """A `Progress` for a terminal, quiet enough for a log file."""
@@ -17,6 +19,8 @@ class TrainingConsole:
     def __init__(self) -> None:
         """Write to the process' own streams."""
         self._progress, self._answer = Console(stderr=True, highlight=False), Console(highlight=False)
+        if not self._answer.is_terminal:
+            self._answer = Console(highlight=False, width=LOG_WIDTH)
 
     def rows(self, n_rows: int) -> None:
         """Say how many rows have been read."""

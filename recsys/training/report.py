@@ -15,11 +15,11 @@ COLUMNS: Mapping[str, str] = {
     "precision10": "P@10",
     "ndcg10": "NDCG@10",
     "hr10": "HR@10",
-    "recall10": "Recall@10",
+    "recall10": "Recall",
     "auc": "AUC",
     "rmse": "RMSE",
     "coverage": "Coverage",
-    "unseen_map10": "MAP@10, unseen users",
+    "unseen_map10": "Unseen MAP",
 }
 RULE_TITLES: Mapping[str, str] = {"hide": "Bought items are hidden", "allow": "Repeats are allowed"}
 COLOURS = ("#2563eb", "#9333ea", "#db2777", "#ea580c")
@@ -69,7 +69,7 @@ def page(entry: Mapping[str, Any], losses: Mapping[str, Sequence[float]]) -> str
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Training report</title><style>{STYLE}</style><h1>Training report</h1>"
         f"<p>The winner on validation is <b>{escape(entry['winner'])}</b>. The exam ranks the whole active catalogue for "
-        f"{users:,} users after one cut ({escape(entry['protocol'])}); {entry['users_without_relevant']:,} had nothing."
+        f"{users:,} users after one cut ({escape(entry['protocol'])}); {entry['users_without_relevant']:,} had nothing relevant."
         f"</p>{_bars(entry['rows'])}{tables}{context}<h2>Loss of each epoch, fit before the test cut</h2>{_curves(losses)}"
         f"<h2>Cleaning</h2><p>{cleaning['rows_in']:,} rows read, {cleaning['rows_out']:,} kept.</p>"
         f"<table><tr><th>Dropped</th><th>Rows</th></tr>{dropped}</table>"

@@ -1,0 +1,144 @@
+"""What an operator says about her file: which column is what, and which rows to treat in a special way."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.errors import UsageError
+
+TIMESTAMP_UNITS: Mapping[str, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # units in a second
+_CONDITION = re.compile(r"\s*(?P<column>.+?)\s*(?P<operator>\^=|!=|<=|>=|=|<|>)\s*(?P<value>.*?)\s*", re.DOTALL)
+_COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A test of one column: `COLUMN=VALUE`, `!=`, `^=` (begins with), or `<`, `<=`, `>`, `>=` (as numbers).
+
+    Attributes:
+        column: The column's name.
+        operator: One of the operators above.
+        value: The text, or the number as text, behind the operator.
+    """
+
+    column: str
+    operator: str
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> Condition:
+        """Return the condition that a text spells.
+
+        Raises:
+            UsageError: It spells none.
+
+        >>> Condition.parse("InvoiceNo^=C")
+        Condition(column='InvoiceNo', operator='^=', value='C')
+        """
+        match = _CONDITION.fullmatch(text)
+        if not match:
+            raise UsageError(f"A condition should be COLUMN, one of = != ^= < <= > >=, and a value. Received: {text!r}.")
+        if match["operator"] in _COMPARISONS and np.isnan(number(match["value"])):
+            raise UsageError(f"`{match['operator']}` should be followed by a number. Received: {text!r}.")
+        return cls(match["column"], match["operator"], match["value"])
+
+    def __str__(self) -> str:
+        return f"{self.column}{self.operator}{self.value}"
+
+    def holds(self, texts: NDArray) -> NDArray[np.bool_]:
+        """Return `(n,)` whether the condition holds; null, and what should be a number and isn't, never meets one.
+
+        Args:
+            texts: `(n,)` object holding str or None.
+        """
+        test = self._test()
+        known = {text: text is not None and bool(test(text)) for text in set(texts.tolist())}
+        return np.fromiter(map(known.__getitem__, texts.tolist()), np.bool_, len(texts))
+
+    def _test(self) -> Callable[[str], bool]:
+        if self.operator == "^=":
+            return lambda text: text.startswith(self.value)
+        if self.operator in _COMPARISONS:
+            bound, compare = number(self.value), _COMPARISONS[self.operator]
+            return lambda text: compare(number(text), bound)
+        return lambda text: (text == self.value) is (self.operator == "=")
+
+
+def number(text: str | None) -> float:
+    """Return a text as a number, NaN where it is none."""
+    try:
+        return float(text) if text is not None else np.nan
+    except ValueError:
+        return np.nan
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """How a file's columns and words map to the default schema.
+
+    Attributes:
+        user: Column of the customer.
+        item: Column of the product.
+        event: Column of the event's name; None where every row is an `event_name`.
+        event_name: What every row is, without an event column.
+        event_map: The file's event names to ours; a name of ours stands for itself.
+        timestamp: Column of the moment: ISO 8601 text, a number, or a date-time type. Either this or `order` is given.
+        order: Column of a running number, for files that have no clock.
+        timestamp_unit: Unit of numbers, a key of TIMESTAMP_UNITS; None for seconds, and milliseconds above 1e11.
+        timestamp_format: Format of text in the notation of strptime; None for ISO 8601.
+        time_zone: The zone of moments that have none of their own.
+        category: Column of the product's category.
+        price: Column of the product's price.
+        name: Column of the product's name.
+        device_type: Column of the device, the context that the default schema keeps.
+        cancelled_when: A row that meets one of these is the event `cancel`.
+        drop_when: A row that meets one of these, and is no cancellation, is dropped.
+        delimiter: What separates the columns of a CSV.
+        encoding: How a CSV's text is written.
+        chunk: Rows in one transaction at most.
+    """
+
+    user: str
+    item: str
+    event: str | None = None
+    event_name: str = "purchase"
+    event_map: Mapping[str, str] = field(default_factory=dict)
+    timestamp: str | None = None
+    order: str | None = None
+    timestamp_unit: str | None = None
+    timestamp_format: str | None = None
+    time_zone: str = "UTC"
+    category: str | None = None
+    price: str | None = None
+    name: str | None = None
+    device_type: str | None = None
+    cancelled_when: tuple[Condition, ...] = ()
+    drop_when: tuple[Condition, ...] = ()
+    delimiter: str = ","
+    encoding: str = "utf8"
+    chunk: int = 50_000
+
+    def __post_init__(self) -> None:
+        if (self.timestamp is None) == (self.order is None):
+            raise UsageError("Either --timestamp or --order should be given. Received: both or neither.")
+        if self.timestamp_unit not in {None, *TIMESTAMP_UNITS}:
+            raise UsageError(f"--timestamp-unit should be one of {', '.join(TIMESTAMP_UNITS)}. Received: {self.timestamp_unit}.")
+        if self.timestamp_unit and self.timestamp_format:
+            raise UsageError("--timestamp-unit is for numbers and --timestamp-format for text. Received: both.")
+        if len(self.delimiter) != 1 or not self.delimiter.isascii():
+            raise UsageError(f"--delimiter should be one ASCII character. Received: {self.delimiter!r}.")
+        if self.chunk < 1:
+            raise UsageError(f"--chunk should be a positive integer. Received: {self.chunk}.")
+
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of all columns that are needed, each once."""
+        single = (self.user, self.item, self.event, self.timestamp, self.order, self.category, self.price, self.name, self.device_type)
+        tested = (condition.column for condition in (*self.cancelled_when, *self.drop_when))
+        return tuple(dict.fromkeys(name for name in (*single, *tested) if name is not None))
