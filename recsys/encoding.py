@@ -43,7 +43,7 @@ class Encoders:
         users, items = (IdMap(ids) for ids in frequent_ids(interactions, 1, min_item_events))
         contexts = ContextEncoder.fit(interactions.contexts, catalogue.categories)
         positions = IdMap(catalogue.items).indices(items.ids) if len(catalogue) else np.zeros(len(items), np.int32)
-        listed = np.append(catalogue.categories, None)[np.minimum(positions, len(catalogue))]
+        listed = np.append(catalogue.categories, np.array([None]))[np.minimum(positions, len(catalogue))]
         return cls(users, items, contexts, contexts.column("category", [*listed, None]))
 
 
@@ -94,5 +94,5 @@ def _contexts(
         elif name == "category":
             columns.append(encoders.item_categories[previous])
         else:
-            columns.append(encoders.contexts.column(name, rows.contexts[name]))
+            columns.append(encoders.contexts.column(name, rows.contexts[name].tolist()))
     return np.stack(columns, axis=1)

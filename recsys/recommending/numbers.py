@@ -40,7 +40,7 @@ def numbers(request: Request, loaded: Loaded, db: store.Database, version_id: in
     ids = {given: item for given in named if (item := loaded.item_id(given)) is not None}
     distinct = list(dict.fromkeys(ids.values()))
     found = dict(zip(distinct, store.item_indices(db, version_id, distinct), strict=True)) if distinct else {}
-    return {given: Number(item, -1 if found[item] is None else int(found[item])) for given, item in ids.items()}
+    return {given: Number(item, -1 if (index := found[item]) is None else index) for given, item in ids.items()}
 
 
 def indices(named: Numbers, given: tuple[int | str, ...]) -> NDArray[np.int32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from recsys.scorers.base import MAX_HISTORY, Arrays, Query, Scorer
 from recsys.scorers.bmf import BMF
@@ -26,7 +27,7 @@ class Kind:
     """
 
     load: Callable[[Arrays], Scorer]
-    source: str
+    source: Literal["model", "item_cf", "popularity"]
     derive: Callable[[Arrays], Arrays] | None = None
 
 

@@ -39,7 +39,10 @@ class Query:
 class Scorer(Protocol):
     """A trained model that ranks the catalogue for one query, in NumPy."""
 
-    n_items: int
+    @property
+    def n_items(self) -> int:
+        """The number of items it scores."""
+        ...
 
     def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         """Return one logit z(u, i) for each item.

@@ -138,7 +138,7 @@ class LNCM:
         """Return logits; see `Scorer.score`."""
         which = slice(None) if items is None else items
         dim = self.item_factors.shape[1]
-        linear = 1 / (1 + np.exp(-self.gate))
+        linear = np.float32(1 / (1 + np.exp(-self.gate)))
         latent = self.sequence.encode(query)
         customer = latent @ self.kernels[0][:dim] + self.biases[0]
         layers = tuple(zip(self.kernels[1:], self.biases[1:], strict=True))
@@ -150,4 +150,5 @@ class LNCM:
 def _norm(x: NDArray[np.float32], gain: NDArray[np.float32]) -> NDArray[np.float32]:
     """Layer norm of one vector."""
     centred = x - x.mean()
-    return centred / np.sqrt((centred * centred).mean() + np.float32(EPSILON)) * gain
+    normed: NDArray[np.float32] = centred / np.sqrt((centred * centred).mean() + np.float32(EPSILON)) * gain
+    return normed

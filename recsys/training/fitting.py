@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from recsys.dataset import Dataset
 from recsys.errors import TrainingRefused
 from recsys.networks import NETWORKS, Epoch, Network, fit
-from recsys.scorers import BASELINES, REGISTRY, Arrays, Scorer
+from recsys.scorers import BASELINES, REGISTRY, Arrays, Query, Scorer
 from recsys.scorers.item_cf import item_cf
 from recsys.scorers.popularity import RECENT_HALF_LIFE_DAYS, popularity
 from recsys.settings import Training
@@ -54,12 +54,12 @@ def scorers(networks: Mapping[str, Network], baselines: Mapping[str, Arrays]) ->
     return {name: kind.load(arrays[name]) for name, kind in REGISTRY.items() if name in arrays}
 
 
-def check_complete(fitted: Mapping[str, Scorer], sample: Callable[[Scorer], NDArray[np.float32]]) -> None:
+def check_complete(fitted: Mapping[str, Scorer], query: Query) -> None:
     """Refuse a candidate that lacks a scorer or scores anything but finite numbers.
 
     Args:
         fitted: What would be published.
-        sample: Scores something with a scorer.
+        query: Something to score.
 
     Raises:
         TrainingRefused: Naming the scorer.
@@ -68,5 +68,5 @@ def check_complete(fitted: Mapping[str, Scorer], sample: Callable[[Scorer], NDAr
     if missing:
         raise TrainingRefused(f"A version should hold every scorer of the registry. Missing: {missing}.")
     for name, scorer in fitted.items():
-        if not np.isfinite(sample(scorer)).all():
+        if not np.isfinite(scorer.score(query)).all():
             raise TrainingRefused(f"{name} should score finite numbers. Received: NaN or infinity.")

@@ -157,7 +157,7 @@ def _write_items(draft: Draft, source: ShopData, final: Stage) -> None:
     arrays: dict[str, NDArray] = {"price": np.append(catalogue.prices, np.nan)[positions], "active": final.active.astype(np.uint8)}
     words: dict[str, list[str]] = {}
     for name, column in (("category", catalogue.categories), ("brand", catalogue.brands)):
-        listed = [None if value is None else str(value) for value in np.append(column, None)[positions]]
+        listed = [None if value is None else str(value) for value in np.append(column, np.array([None]))[positions]]
         words[name] = sorted({value for value in listed if value is not None})
         codes = {value: code for code, value in enumerate(words[name])}
         arrays[name] = np.array([-1 if value is None else codes[value] for value in listed], np.int32)

@@ -73,7 +73,8 @@ def page(entry: Mapping[str, Any], losses: Mapping[str, Sequence[float]]) -> str
         f"</p>{_bars(entry['rows'])}{tables}{context}<h2>Loss of each epoch, fit before the test cut</h2>{_curves(losses)}"
         f"<h2>Cleaning</h2><p>{cleaning['rows_in']:,} rows read, {cleaning['rows_out']:,} kept.</p>"
         f"<table><tr><th>Dropped</th><th>Rows</th></tr>{dropped}</table>"
-        f"<p class=note>seed {entry['seed']} · commit {escape(str(entry['git_commit']))} · data {escape(entry['data_sha256'][:16])}</p></html>"
+        f"<p class=note>seed {entry['seed']} · commit {escape(str(entry['git_commit']))} · data {escape(entry['data_sha256'][:16])}</p>"
+        "</html>"
     )
 
 
@@ -107,6 +108,7 @@ def _bars(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
 def _curves(losses: Mapping[str, Sequence[float]]) -> str:
     """Return the loss curves of the networks."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     drawing = Figure(figsize=(7, 3.2), layout="constrained")
     panel = drawing.subplots()
@@ -114,7 +116,7 @@ def _curves(losses: Mapping[str, Sequence[float]]) -> str:
         panel.plot(range(1, len(values) + 1), values, marker="o", markersize=3, label=name, color=colour)
     panel.set_xlabel("epoch")
     panel.set_ylabel("weighted cross-entropy")
-    panel.xaxis.get_major_locator().set_params(integer=True)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.spines[["top", "right"]].set_visible(False)
     panel.legend(frameon=False)
     return _svg(drawing)

@@ -171,13 +171,22 @@ def split(source: ShopData, events: Interactions, protocol: str, quantile: float
 def exams(source: ShopData, stage: Stage, after: Interactions, cut: int, protocol: str) -> dict[str, Exam]:
     """Return the exam under each repeat rule."""
     options, rng = source.options, np.random.default_rng(source.options.seed)
-    common = {"shop": source.shop, "rng": rng, "max_users": options.max_exam_users}
     if protocol == "loo99":
-        return {"allow": leave_one_out(stage.data, after, stage.encoders, **common)}
-    windows = {"hide": math.inf, "allow": min(source.shop.repeat_after_days, 1e6) if source.shop.repeat_after_days < math.inf else 0.0}
+        return {"allow": leave_one_out(stage.data, after, stage.encoders, shop=source.shop, rng=rng, max_users=options.max_exam_users)}
+    allowed_after = source.shop.repeat_after_days if source.shop.repeat_after_days < math.inf else 0.0
     return {
-        rule: make_exam(stage.data, after, stage.encoders, active=stage.active, cut=cut, repeat_after_days=days, **common)
-        for rule, days in windows.items()
+        rule: make_exam(
+            stage.data,
+            after,
+            stage.encoders,
+            shop=source.shop,
+            active=stage.active,
+            cut=cut,
+            repeat_after_days=days,
+            rng=rng,
+            max_users=options.max_exam_users,
+        )
+        for rule, days in (("hide", math.inf), ("allow", allowed_after))
     }
 
 
