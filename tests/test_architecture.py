@@ -17,7 +17,7 @@ LAYERS: tuple[tuple[str, bool, frozenset[str]], ...] = (
     ("encoded events", True, frozenset({"dataset", "encoding"})),
     ("the exam", True, frozenset({"evaluation", "own_weights"})),
     ("networks", False, frozenset({"networks"})),
-    ("media", False, frozenset({"store", "artifacts", "contract"})),
+    ("media", False, frozenset({"store", "artifacts", "contract", "legacy"})),
     ("use cases", False, frozenset({"training", "recommending"})),
     ("processes", False, frozenset({"bridge", "scheduler", "monitor", "service", "jobs"})),
 )

@@ -19,7 +19,7 @@ from recsys.store.database import Database
 from recsys.store.mapping import derived, known_events, rates
 
 SINCE_MARGIN_S = 86_400  # a table's text may carry an offset of its own; rows before `since` are left out after reading
-_EVER = -(10**15)  # before any number of seconds or milliseconds; in SQLite also before any text
+_EVER = -(10**15)  # before any number of seconds or milliseconds
 _EVER_TEXT = "1000-01-01 00:00:00"  # MySQL's first date-time
 
 
@@ -161,22 +161,22 @@ def _checked_columns(source: Source, columns: Sequence[str]) -> tuple[str, ...]:
 
 def _since(db: Database, source: Source, shop: Shop, since: int | None) -> int | str:
     """Return `:since` in the form of the source's timestamp column."""
-    if since is None and db.dialect == "sqlite":
-        return _EVER
-    if _counts_seconds(db, source):
+    kind = _timestamp_kind(db, source)
+    if kind == "number":
         return _EVER if since is None else since
-    if since is None:
-        return _EVER_TEXT
+    if since is None:  # SQLite sorts every text behind every number: that also finds a column's stray numbers
+        return _EVER if db.dialect == "sqlite" and kind == "text" else _EVER_TEXT
     moment = datetime.fromtimestamp(since - SINCE_MARGIN_S, UTC).astimezone(zone(shop.stored_time_zone))
     return moment.replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
 
 
-def _counts_seconds(db: Database, source: Source) -> bool:
-    """Return whether the source's timestamps are numbers; SQLite has to look at one, the others know."""
+def _timestamp_kind(db: Database, source: Source) -> str:
+    """Return `number`, `text` (date-times included) or `unknown`: SQLite has to look at a row, the others know."""
     table = derived(source.since, "s")
     if db.dialect == "sqlite":
         look = f"SELECT typeof(s.timestamp) FROM {table} WHERE s.timestamp IS NOT NULL LIMIT 1"  # noqa: S608 - the shop's own text
-        return db.query(look, {"since": _EVER}) in ([("integer",)], [("real",)])
+        found = db.query(look, {"since": _EVER})
+        return "unknown" if not found else "number" if found[0][0] in {"integer", "real"} else "text"
     stream = db.stream(f"SELECT s.timestamp FROM {table} LIMIT 0", {"since": None})  # noqa: S608 - the shop's own text
     stream.close()
-    return bool(stream.numeric)
+    return "number" if stream.numeric else "text"

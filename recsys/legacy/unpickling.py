@@ -1,0 +1,164 @@
+"""Unpickling that cannot act.
+
+Every name that a pickle may mention is answered by an inert class of ours: neither scikit-learn nor NumPy's own
+unpickling code ever runs. Any other name is refused before anything is called.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from recsys.errors import ModelRefused
+
+_BROKEN = (
+    pickle.UnpicklingError,
+    struct.error,
+    ArithmeticError,
+    AttributeError,
+    BufferError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+def unpickle(data: bytes, where: str) -> Any:
+    """Return what a pickle of plain containers, LabelEncoders and NumPy arrays holds.
+
+    Args:
+        data: The pickle.
+        where: The file's name, for messages.
+
+    Raises:
+        ModelRefused: The pickle names anything else, or is damaged; nothing that it names was run.
+    """
+    with refusing(where):
+        return _AllowListing(io.BytesIO(data), where, len(data)).load()
+
+
+@contextmanager
+def refusing(where: str) -> Iterator[None]:
+    """Turn whatever a damaged pickle makes Python raise into a refusal of the file."""
+    try:
+        yield
+    except _BROKEN as error:
+        raise ModelRefused(f"{where} should be a whole pickle of an encoder. Received: {type(error).__name__}: {error}") from error
+
+
+class _Inert:
+    """Stands for a class of the pickle. Its state is kept aside: a pickle must not set attributes of ours."""
+
+    def __new__(cls, *args: Any) -> Any:
+        made = super().__new__(cls)
+        made.arguments = args
+        made.state = None
+        return made
+
+    def __init__(self, *args: Any) -> None:
+        self.arguments: tuple[Any, ...]
+        self.state: Any
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+class LabelEncoder(_Inert):
+    """A scikit-learn LabelEncoder; its state is a dict with `classes_`."""
+
+
+class Array(_Inert):
+    """A NumPy array; its state is (version, shape, dtype, Fortran order, bytes or list)."""
+
+
+class Dtype(_Inert):
+    """A NumPy dtype; the first argument is a code such as `i8`, the second part of its state the byte order."""
+
+
+class Scalar(_Inert):
+    """A NumPy scalar: a dtype and its bytes."""
+
+
+class FromBuffer(_Inert):
+    """An array of protocol 5: bytes, dtype, shape, order."""
+
+
+class _Remade(_Inert):
+    """An object of protocols 0 and 1: the class is the first argument."""
+
+    def __new__(cls, *args: Any) -> Any:
+        if args and args[0] is LabelEncoder:
+            return LabelEncoder()
+        raise ModelRefused(f"A pickle should rebuild nothing but encoders. Received: {args[:1]!r}.")
+
+
+class _Latin1(_Inert):
+    """Bytes as protocols up to 2 write them: text to be encoded as Latin-1."""
+
+    def __new__(cls, *args: Any) -> Any:
+        text, encoding = args
+        if not isinstance(text, str) or encoding != "latin1":
+            raise ModelRefused(f"A pickle should hold bytes as Latin-1. Received: {encoding!r}.")
+        return text.encode("latin-1")
+
+
+class _Object(_Inert):
+    """The base class `object`, named by protocols 0 and 1 and never made."""
+
+
+_NUMPY = {"ndarray": Array, "_reconstruct": Array, "dtype": Dtype, "scalar": Scalar, "_frombuffer": FromBuffer}
+_ALLOWED: Mapping[tuple[str, str], Any] = {
+    ("sklearn.preprocessing._label", "LabelEncoder"): LabelEncoder,
+    ("sklearn.preprocessing.label", "LabelEncoder"): LabelEncoder,
+    ("numpy", "ndarray"): Array,
+    ("numpy", "dtype"): Dtype,
+    **{(f"numpy.{core}.multiarray", name): _NUMPY[name] for core in ("core", "_core") for name in ("_reconstruct", "scalar")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): FromBuffer for core in ("core", "_core")},
+    ("_codecs", "encode"): _Latin1,
+    **{(module, "_reconstructor"): _Remade for module in ("copyreg", "copy_reg")},
+    **{(module, "object"): _Object for module in ("builtins", "__builtin__")},
+    **{(module, name): kind for module in ("builtins", "__builtin__") for name, kind in (("set", set), ("frozenset", frozenset))},
+    ("collections", "OrderedDict"): dict,
+}
+
+
+class _AllowListing(pickle._Unpickler):
+    """Python's own unpickler, in Python: the compiled one reserves memory for whatever size a pickle claims."""
+
+    def __init__(self, file: io.BytesIO, where: str, size: int) -> None:
+        super().__init__(file)
+        self._where = where
+        self._size = size
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return the class of ours for an allowed name."""
+        if (module, name) not in _ALLOWED:
+            raise ModelRefused(
+                f"{self._where} should hold nothing but LabelEncoder, arrays and plain containers. "
+                f"Received: {module}.{name}. Nothing was run."
+            )
+        return _ALLOWED[module, name]
+
+    def persistent_load(self, pid: Any) -> Any:
+        """Refuse objects that lie outside the pickle."""
+        raise ModelRefused(f"{self._where} should be complete in itself. Received: a reference to {pid!r}.")
+
+    def get_extension(self, code: int) -> None:
+        """Refuse names by number, which would not pass through `find_class` the second time."""
+        raise ModelRefused(f"{self._where} should name its classes. Received: the extension code {code}.")
+
+    def _load_bytearray8(self) -> None:
+        size = int.from_bytes(self.read(8), "little")  # type: ignore[attr-defined]
+        if size > self._size:
+            raise ModelRefused(f"{self._where} should hold its arrays whole. Received: {self._size} bytes that claim {size}.")
+        self.append(bytearray(self.read(size)))  # type: ignore[attr-defined]
+
+    dispatch = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: _load_bytearray8}  # type: ignore[dict-item]

@@ -1,0 +1,110 @@
+"""Put a version's encoders into the database: from the version's own files, or from the pickles of an earlier system.
+
+Run it again as often as you like: what is there already stays, what an interrupted run has left is replaced, and requests
+go on being answered meanwhile. Without options it takes the active version.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+
+from recsys import artifacts, legacy, store  # noqa: E402
+from recsys.errors import NoModel, RecsysError, UsageError  # noqa: E402
+from recsys.settings import load_settings  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """What is to be written, and whether the views are to show it: None says, if they show nothing yet."""
+
+    name: str
+    data_until: int
+    users: NDArray
+    items: NDArray
+    contexts: Mapping[str, Sequence[str]]
+    active: bool | None
+
+
+def main(argv: list[str]) -> int:
+    """Migrate the encoders; returns the exit status."""
+    try:
+        flags = _parser().parse_args(argv)
+        settings = load_settings(os.environ, ROOT)
+        models_dir = flags.models_dir or settings.models_dir
+        encoders = _from_pickles(flags.pickles) if flags.pickles else _from_version(models_dir, flags.version)
+        print(_write(settings.database_url, encoders))
+    except RecsysError as error:
+        print(f"migrate_encoders: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+def _from_version(models_dir: Path, name: str | None) -> Encoders:
+    """Read the encoders that a version was published with."""
+    try:
+        active = artifacts.current_name(models_dir)
+    except NoModel:
+        if name is None:
+            raise
+        active = None
+    with artifacts.open_version(models_dir, name or str(active)) as version:
+        ids = version.arrays("encoders.h5")
+        contexts = version.json("contexts.json")
+        return Encoders(version.name, int(version.manifest["data_until"]), ids["users"], ids["items"], contexts, version.name == active)
+
+
+def _from_pickles(folder: Path) -> Encoders:
+    """Read the pickles of an earlier system; how new the events behind them are, nobody knows any more."""
+    old = legacy.read_encoders(folder)
+    users, items = (np.array(ids, np.int64 if ids and isinstance(ids[0], int) else object) for ids in (old.users, old.items))
+    return Encoders(old.name, 0, users, items, old.contexts, active=None)
+
+
+def _write(url: str, encoders: Encoders) -> str:
+    """Write them and return what to say about it."""
+    with store.connect(url) as db:
+        store.migrate(db)
+        before = store.list_versions(db)
+        version = store.write_version(
+            db,
+            encoders.name,
+            data_until=encoders.data_until,
+            users=encoders.users,
+            items=encoders.items,
+            contexts=encoders.contexts,
+        )
+        if encoders.active or (encoders.active is None and not any(row.active for row in before)):
+            store.set_active(db, encoders.name)
+    there = any(row.id == version and row.complete for row in before)
+    counts = f"{len(encoders.users):,} users, {len(encoders.items):,} items, {len(encoders.contexts)} context features"
+    return f"{encoders.name}: {counts} {'are in the database already' if there else 'written'} (version {version})."
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """Leave with the project's status for a wrong command line, not argparse's."""
+        raise UsageError(f"{message}. {self.format_usage().strip()}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--version", metavar="NAME", help="a published version; default the active one")
+    source.add_argument("--pickles", metavar="DIR", type=Path, help=f"a folder with {legacy.USERS}, {legacy.ITEMS}, {legacy.CONTEXTS}")
+    parser.add_argument("--models-dir", metavar="DIR", type=Path, help="where versions are; default MODELS_DIR, else models/")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
