@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pymysql
 import pytest
+from tiny_shop import Published, Trained, train_in
 
 MYSQL = os.environ.get("RECSYS_TEST_MYSQL", "mysql+pymysql://root@127.0.0.1:3306")
 POSTGRESQL = os.environ.get("RECSYS_TEST_POSTGRESQL", "postgresql+psycopg://postgres@127.0.0.1:5432")
@@ -19,6 +20,18 @@ CONNECT_TIMEOUT_S = 3  # a local server answers at once or isn't there
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(7)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The tiny shop, trained on once for the whole suite; nobody may change it."""
+    return train_in(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture(scope="session")
+def published(trained: Trained) -> Published:
+    """The tiny shop with its version; nobody may change it: `published.copy(tmp_path)` is for that."""
+    return trained.published
 
 
 @pytest.fixture(params=["sqlite", "mariadb", "postgresql"])
