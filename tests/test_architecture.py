@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, bool, frozenset[str]], ...] = (
     ("the exam", True, frozenset({"evaluation", "own_weights"})),
     ("networks", False, frozenset({"networks"})),
     ("media", False, frozenset({"store", "artifacts", "contract", "legacy"})),
-    ("use cases", False, frozenset({"training", "recommending"})),
+    ("use cases", False, frozenset({"training", "recommending", "importing"})),
     ("processes", False, frozenset({"bridge", "scheduler", "monitor", "service", "jobs"})),
 )
 MEDIA_MAY_IMPORT = LAYERS[0][2]  # a medium carries the vocabulary; it knows neither metrics nor models

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,6 +133,12 @@ class ImportOptions:
             raise UsageError(f"--timestamp-unit should be one of {', '.join(TIMESTAMP_UNITS)}. Received: {self.timestamp_unit}.")
         if self.timestamp_unit and self.timestamp_format:
             raise UsageError("--timestamp-unit is for numbers and --timestamp-format for text. Received: both.")
+        if self.event_map and self.event is None:
+            raise UsageError("--event-map should come with --event. Received: no event column.")
+        try:
+            ZoneInfo(self.time_zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise UsageError(f"--time-zone should be a name such as UTC or Asia/Shanghai. Received: {self.time_zone!r}.") from error
         if len(self.delimiter) != 1 or not self.delimiter.isascii():
             raise UsageError(f"--delimiter should be one ASCII character. Received: {self.delimiter!r}.")
         if self.chunk < 1:

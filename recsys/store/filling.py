@@ -81,25 +81,29 @@ def stored_events(db: Database, event_ids: Sequence[str]) -> dict[str, int]:
 
 
 def add_views(db: Database, views: Mapping[int, int]) -> None:
-    """Raise the products' view counters, by product id."""
-    rows = [{"id": product, "n": count} for product, count in views.items()]
-    db.execute_many("UPDATE Products SET view = view + :n WHERE id = :id", rows)
+    """Raise the products' view counters, by product id; one statement for all that rise alike, not one a product."""
+    risen: dict[int, list[int]] = {}
+    for product, count in sorted(views.items()):
+        risen.setdefault(count, []).append(product)
+    for count, products in sorted(risen.items()):
+        for first in range(0, len(products), IDS_PER_LOOK_UP):
+            some = products[first : first + IDS_PER_LOOK_UP]
+            db.execute("UPDATE Products SET view = view + :n WHERE id IN (:ids)", {"n": count, "ids": some})
+
+
+def describe_products(db: Database, names: Mapping[int, str], categories: Mapping[int, str]) -> None:
+    """Set names and categories, by product id."""
+    rows = [{"id": product, "name": names.get(product), "category": categories.get(product)} for product in {**names, **categories}]
+    db.execute_many("UPDATE Products SET name = COALESCE(:name, name), categoryId = COALESCE(:category, categoryId) WHERE id = :id", rows)
 
 
 def write_prices(db: Database, prices: Mapping[int, float]) -> None:
-    """Set the products' list prices, by product id."""
-    priced = {int(product) for chunk in db.stream("SELECT DISTINCT productId FROM Productdetails") for (product,) in chunk}
-    rows = [{"product": product, "price": price} for product, price in prices.items()]
-    changed = (
-        "UPDATE Productdetails SET originalPrice = :price WHERE productId = :product AND (originalPrice IS NULL OR originalPrice <> :price)"
-    )
+    """Set the products' list prices, by product id; prices that are so already are left alone."""
+    stored = {int(product): price for chunk in db.stream("SELECT productId, originalPrice FROM Productdetails") for product, price in chunk}
+    changed = [{"product": product, "price": price} for product, price in prices.items() if product in stored and stored[product] != price]
     with db.atomic():
-        db.execute_many(changed, [row for row in rows if row["product"] in priced])
-        db.insert("Productdetails", [_detail(row) for row in rows if row["product"] not in priced])
-
-
-def _detail(row: Row) -> Row:
-    return {"productId": row["product"], "originalPrice": row["price"]}
+        db.execute_many("UPDATE Productdetails SET originalPrice = :price WHERE productId = :product", changed)
+        db.insert("Productdetails", [{"productId": item, "originalPrice": price} for item, price in prices.items() if item not in stored])
 
 
 def _with_external_ids(table: str) -> str:

@@ -1,0 +1,74 @@
+"""Another system's ids to ours: a whole number stays itself, any other id gets a number and is remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_ID_LENGTH = 128  # of externalId
+_MAX_DIGITS = 15  # every such number is exact in JavaScript, which reads these ids too
+
+
+def is_whole(text: str) -> bool:
+    """Return whether an id can be our id as it stands: a positive whole number in its usual spelling.
+
+    >>> [is_whole(text) for text in ("71053", "85123A", "007", "0", "-1", "1.0", "1000000000000000")]
+    [True, False, False, False, False, False, False]
+    """
+    return text.isascii() and text.isdigit() and text[0] != "0" and len(text) <= _MAX_DIGITS
+
+
+def is_storable(text: str) -> bool:
+    """Return whether every database can hold the id."""
+    return 0 < len(text) <= MAX_ID_LENGTH and "\0" not in text
+
+
+class Numbering:
+    """The ids of one table, of users or of products.
+
+    An id that the table knows keeps its number. A new one is its own number if the whole file has such ids only and the
+    table never needed others; it gets the next free number otherwise, so that in one shop all ids are of one kind.
+    """
+
+    def __init__(self, known: Iterable[tuple[int, str | None]], *, file_is_whole: bool) -> None:
+        """Learn what the table holds.
+
+        Args:
+            known: Id and external id of each row.
+            file_is_whole: Whether every id in the file's column passes `is_whole`.
+        """
+        self._numbers: dict[str, int] = {}
+        self._highest = 0
+        self._whole = file_is_whole
+        plain = []
+        for number, external in known:
+            self._highest = max(self._highest, number)
+            if external is None:
+                plain.append(number)
+            else:
+                self._whole = False
+                self._numbers[external] = number
+        for number in plain:
+            self._numbers.setdefault(str(number), number)
+
+    def numbers(self, ids: NDArray) -> tuple[NDArray[np.int64], dict[int, str | None]]:
+        """Return the number of each id, and those that are new.
+
+        Args:
+            ids: `(n,)` object holding str, all storable.
+
+        Returns:
+            `(n,)` int64, and the new rows' ids with their external id (None where it is the id itself), in the order of
+            their first appearance.
+        """
+        texts: Sequence[str] = ids.tolist()
+        new = {self._add(text): None if self._whole else text for text in dict.fromkeys(texts) if text not in self._numbers}
+        return np.fromiter(map(self._numbers.__getitem__, texts), np.int64, len(texts)), new
+
+    def _add(self, text: str) -> int:
+        number = int(text) if self._whole else self._highest + 1
+        self._numbers[text] = number
+        self._highest = max(self._highest, number)
+        return number

@@ -1,0 +1,166 @@
+"""A record batch read as events: what each row means, and why some mean nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.importing.columns import event_id, prices, row_texts, seconds, texts
+from recsys.importing.numbering import is_storable
+from recsys.importing.options import Condition, ImportOptions
+
+CANCEL = "cancel"
+MAX_NAME, MAX_CODE = 255, 50  # the widths of Products.name, and of Products.categoryId and Interactions.device_type
+MAX_NAMED_EVENTS = 20  # so many unknown event names are counted one by one; a column of free text has no end of them
+
+
+@dataclass(frozen=True)
+class Events:
+    """The rows of a batch that are events, in the file's order.
+
+    Attributes:
+        users: `(n,)` object holding str, as the file names them.
+        items: `(n,)` likewise.
+        events: `(n,)` object holding str, our names.
+        seconds: `(n,)` int64, since 1970 in UTC.
+        event_ids: `(n,)` object holding str, what each row is known by.
+        categories: `(n,)` object holding str or None; None where the file has no such column.
+        names: `(n,)` likewise.
+        devices: `(n,)` likewise.
+        prices: `(n,)` float64, NaN where unknown.
+    """
+
+    users: NDArray
+    items: NDArray
+    events: NDArray
+    seconds: NDArray[np.int64]
+    event_ids: NDArray
+    categories: NDArray | None
+    names: NDArray | None
+    devices: NDArray | None
+    prices: NDArray[np.float64] | None
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+class RowReader:
+    """Reads batches and counts what it leaves out.
+
+    Attributes:
+        dropped: Rows that are no events, by reason.
+        ignored: Values left out of rows that are, by reason.
+    """
+
+    def __init__(self, options: ImportOptions, known_events: Collection[str]) -> None:
+        self._options = options
+        self._event_map = {**{name: name for name in known_events}, **options.event_map}
+        self._strange_events: set[str] = set()
+        self.dropped: Counter[str] = Counter()
+        self.ignored: Counter[str] = Counter()
+
+    def read(self, batch: Any) -> Events:
+        """Return a batch's events; each other row is counted once, under the first reason that it meets."""
+        options = self._options
+        cancelled = self._any(batch, options.cancelled_when)
+        keep = np.ones(batch.num_rows, np.bool_)
+        for condition in options.drop_when:
+            self._drop(keep, self._any(batch, (condition,)) & ~cancelled, f"dropped as {condition}")
+        users, items = texts(batch.column(options.user)), texts(batch.column(options.item))
+        for kind, ids in (("user", users), ("item", items)):
+            self._drop(keep, _is_none(ids), f"no {kind}")
+            self._drop(
+                keep, np.array([text is not None and not is_storable(text) for text in ids.tolist()], np.bool_), f"{kind} id too long"
+            )
+        events = self._events(batch, keep, cancelled)
+        moments, legible = seconds(batch.column(options.timestamp or options.order), options)
+        self._drop(keep, ~legible, "illegible order" if options.order else "illegible timestamp")
+        rows = batch.take(_positions(keep))
+        kept = events[keep]
+        return Events(
+            users=users[keep],
+            items=items[keep],
+            events=kept,
+            seconds=moments[keep],
+            event_ids=_objects([event_id(*pair) for pair in zip(kept.tolist(), row_texts(rows), strict=True)]),
+            categories=self._codes(rows, options.category, "category"),
+            names=self._names(rows),
+            devices=self._codes(rows, options.device_type, "device_type"),
+            prices=self._prices(rows),
+        )
+
+    def _any(self, batch: Any, conditions: Collection[Condition]) -> NDArray[np.bool_]:
+        holds = np.zeros(batch.num_rows, np.bool_)
+        for condition in conditions:
+            holds |= condition.holds(texts(batch.column(condition.column)))
+        return holds
+
+    def _drop(self, keep: NDArray[np.bool_], bad: NDArray[np.bool_], reason: str) -> None:
+        bad = bad & keep
+        self.dropped[reason] += int(bad.sum())
+        keep &= ~bad
+
+    def _events(self, batch: Any, keep: NDArray[np.bool_], cancelled: NDArray[np.bool_]) -> NDArray:
+        """Return `(n,)` our names; rows whose name is none of ours are dropped, and counted by name."""
+        if self._options.event is None:
+            events = _objects([self._options.event_name] * batch.num_rows)
+        else:
+            given = texts(batch.column(self._options.event))
+            events = _objects([self._event_map.get(name) for name in given.tolist()])
+            strange = _is_none(events) & ~cancelled
+            for name in dict.fromkeys(given[strange & keep].tolist()):
+                self._drop(keep, strange & (given == name), self._reason(name))
+        events[cancelled] = CANCEL
+        return events
+
+    def _reason(self, name: str | None) -> str:
+        if name is None:
+            return "no event"
+        if len(self._strange_events) < MAX_NAMED_EVENTS:
+            self._strange_events.add(name)
+        return f"unknown event {name[:MAX_CODE]!r}" if name in self._strange_events else "other unknown events"
+
+    def _codes(self, rows: Any, column: str | None, kind: str) -> NDArray | None:
+        if column is None:
+            return None
+        codes = texts(rows.column(column))
+        long = np.array([code is not None and (len(code) > MAX_CODE or "\0" in code) for code in codes.tolist()], np.bool_)
+        self.ignored[f"{kind} longer than {MAX_CODE} characters"] += int(long.sum())
+        codes[long] = None
+        return codes
+
+    def _names(self, rows: Any) -> NDArray | None:
+        if self._options.name is None:
+            return None
+        names = texts(rows.column(self._options.name)).tolist()
+        return _objects([name and name.replace("\0", "")[:MAX_NAME] for name in names])
+
+    def _prices(self, rows: Any) -> NDArray[np.float64] | None:
+        if self._options.price is None:
+            return None
+        found = prices(rows.column(self._options.price))
+        unusable = np.isinf(found)
+        self.ignored["price not a number above 0"] += int(unusable.sum())
+        found[unusable] = np.nan
+        return found
+
+
+def _is_none(values: NDArray) -> NDArray[np.bool_]:
+    return np.array([value is None for value in values.tolist()], np.bool_)
+
+
+def _objects(values: list[Any]) -> NDArray:
+    column = np.empty(len(values), object)
+    column[:] = values
+    return column
+
+
+def _positions(keep: NDArray[np.bool_]) -> Any:
+    import pyarrow
+
+    return pyarrow.array(np.flatnonzero(keep))
