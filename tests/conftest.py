@@ -36,20 +36,41 @@ def published(trained: Trained) -> Published:
 
 @pytest.fixture(params=["sqlite", "mariadb", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty database, gone after the test."""
+    """The URL of an empty database that no other test sees."""
     if request.param == "sqlite":
         path = tmp_path / "shop.sqlite"
         path.touch()
         yield f"sqlite:///{path}"
-        return
+    elif request.param == "postgresql":
+        yield emptied(request.getfixturevalue("postgresql_url"))
+    else:
+        reachable(run_on_mysql, MYSQL)
+        name = f"recsys_test_{secrets.token_hex(6)}"
+        run_on_mysql(MYSQL, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+        try:
+            yield f"{MYSQL}/{name}"
+        finally:
+            run_on_mysql(MYSQL, f"DROP DATABASE {name}")
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """The URL of a database for the whole suite: PostgreSQL takes over a second to make one, and milliseconds to empty it."""
+    reachable(run_on_postgresql, POSTGRESQL)
     name = f"recsys_test_{secrets.token_hex(6)}"
-    server, run = (MYSQL, run_on_mysql) if request.param == "mariadb" else (POSTGRESQL, run_on_postgresql)
-    reachable(run, server)
-    run(server, f"CREATE DATABASE {name}" + (" CHARACTER SET utf8mb4" if request.param == "mariadb" else ""))
+    run_on_postgresql(POSTGRESQL, f"CREATE DATABASE {name}")
     try:
-        yield f"{server}/{name}"
+        yield f"{POSTGRESQL}/{name}"
     finally:
-        run(server, f"DROP DATABASE {name}" + (" WITH (FORCE)" if request.param == "postgresql" else ""))
+        run_on_postgresql(POSTGRESQL, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def emptied(url: str) -> str:
+    """Return the URL of a PostgreSQL database after everything in it, and everybody else, has been thrown out."""
+    server, _, name = url.rpartition("/")
+    run_on_postgresql(server, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    run_on_postgresql(server, "DROP SCHEMA public CASCADE; CREATE SCHEMA public", name)
+    return url
 
 
 def reachable(run: Callable[[str, str], None], server: str) -> None:
@@ -83,9 +104,9 @@ def run_on_mysql(server: str, statement: str) -> None:
         connection.close()
 
 
-def run_on_postgresql(server: str, statement: str) -> None:
+def run_on_postgresql(server: str, statement: str, database: str = "postgres") -> None:
     import psycopg
 
-    address = server.replace("postgresql+psycopg", "postgresql", 1) + "/postgres"
+    address = f"{server.replace('postgresql+psycopg', 'postgresql', 1)}/{database}"
     with psycopg.connect(address, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S) as connection:
         connection.execute(statement)

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
 from recsys.store.drivers import Driver, Duplicate, Mysql, Postgresql, Sqlite, Timeouts, UnusableValue
@@ -49,8 +49,9 @@ def connect(url: str, *, timeout_s: float | None = None, tracer: Tracer | None =
         Overloaded: The server has no connection left, or the file is locked.
         SettingsError: The URL is not one of the three kinds, or its driver is not installed.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in _DRIVERS or (parts.scheme == "sqlite" and (parts.netloc or len(parts.path) < 2)):
+    file = url.removeprefix("sqlite:///")
+    parts = urlsplit(url) if file == url else SplitResult("sqlite", "", file, "", "")  # a path is taken as it is, # and % included
+    if parts.scheme not in _DRIVERS or (parts.scheme == "sqlite" and not (file and parts.path == file)):
         raise SettingsError(
             "DATABASE_URL should be sqlite:///path, mysql+pymysql://user@host/name or postgresql+psycopg://user@host/name. "
             f"Received: {parts.scheme or 'no scheme'}://…"
@@ -66,7 +67,7 @@ def connect(url: str, *, timeout_s: float | None = None, tracer: Tracer | None =
     return Database(driver, _open(driver, parts, timeouts, create), tracer)
 
 
-def _open(driver: Driver, parts: Any, timeouts: Timeouts, create: bool) -> Any:
+def _open(driver: Driver, parts: SplitResult, timeouts: Timeouts, create: bool) -> Any:
     try:
         return driver.open(parts, timeouts, create)
     except driver.errors as error:
@@ -115,7 +116,7 @@ class Database:
             Overloaded: A lock or a lack at the server; the same statement may pass later.
             SettingsError: The statement doesn't fit the tables.
         """
-        cursor = self._connection.cursor()
+        cursor = self._cursor(sql)
         try:
             self._send(cursor, sql, params)
             with self._mapped(sql):
@@ -125,7 +126,7 @@ class Database:
 
     def execute(self, sql: str, params: Parameters | None = None) -> int:
         """Run a statement and return how many rows it changed."""
-        cursor = self._connection.cursor()
+        cursor = self._cursor(sql)
         try:
             self._send(cursor, sql, params)
             return max(0, int(cursor.rowcount))
@@ -140,7 +141,8 @@ class Database:
             params: A value for each placeholder.
             chunk: Rows in each list.
         """
-        cursor = self._driver.streaming(self._connection)
+        with self._mapped(sql):
+            cursor = self._driver.streaming(self._connection)
         try:
             self._send(cursor, sql, params)
         except BaseException:
@@ -213,6 +215,10 @@ class Database:
         finally:
             self._in_transaction = False
 
+    def _cursor(self, sql: str) -> Any:
+        with self._mapped(sql):
+            return self._connection.cursor()
+
     def _send(self, cursor: Any, sql: str, params: Parameters | None) -> None:
         text, values = bind(sql, params or {}, self.dialect)
         if self._tracer:
@@ -225,7 +231,7 @@ class Database:
         if self._tracer:
             self._tracer(text, batch)
         self._driver.start_clock()
-        cursor = self._connection.cursor()
+        cursor = self._cursor(text)
         try:
             with self._mapped(text):
                 cursor.executemany(text, batch)

@@ -88,8 +88,7 @@ class Sqlite:
 
     def open(self, url: SplitResult, timeouts: Timeouts, create: bool) -> Any:
         """Open the file; only `create` makes one, so that a mistyped path never looks like an empty shop."""
-        path = unquote(url.path.removeprefix("/"))
-        uri = f"file:{quote(path)}?mode={'rwc' if create else 'rw'}"
+        uri = f"file:{quote(url.path)}?mode={'rwc' if create else 'rw'}"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeouts.lock_s, check_same_thread=False)
         self._statement_s = timeouts.statement_s
         connection.set_progress_handler(self._late, SQLITE_STEPS_PER_LOOK)
@@ -122,7 +121,7 @@ class Sqlite:
         """Read SQLite's result code."""
         if isinstance(error, OverflowError | UnicodeError):
             return UnusableValue
-        if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
+        if isinstance(error, sqlite3.ProgrammingError) and "closed database" in str(error):
             return DatabaseUnavailable
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         if code in self._duplicate:

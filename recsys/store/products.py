@@ -142,7 +142,7 @@ def _product_places(stream: Stream) -> dict[str, int]:
 def _truth(value: object) -> bool:
     if isinstance(value, bytes):  # MySQL's BIT(1)
         return any(value)
-    return bool(value) and str(value) not in {"0", "0.0"}
+    return bool(value) and str(value).lower() not in {"0", "0.0", "false"}
 
 
 def _price(value: Any) -> float:
