@@ -16,7 +16,7 @@ from recsys.errors import ModelRefused
 Attribute = str | int | float
 KINDS = "fiuS"  # floats, integers, fixed-length bytes: nothing that needs decoding or points elsewhere
 ALIGNMENT = 64  # bytes of a cache line: memory-mapped rows start on one
-ALIGNED_FROM = 512  # smaller arrays are read, not mapped
+ALIGNED_FROM = 512  # bytes; smaller arrays are not worth the padding
 NOT_ARRAYS = "optimizer"  # Keras writes a compiled model's optimizer state beside its weights
 _H5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises on damaged files
 
@@ -77,9 +77,8 @@ def read_arrays(path: Path, where: str, *, memory_map: bool = False) -> Arrays:
     """
     try:
         with h5py.File(path, "r", locking=False) as file:  # a version never changes, so HDF5 needs no lock of its own
-            size = path.stat().st_size
             mapped = np.memmap(path, np.uint8, "r") if memory_map else None
-            datasets = _datasets(file, where, size)
+            datasets = dict(_walk(file, "", where, _root(file)))  # all are checked before one is read
             arrays = {name: _array(dataset, mapped) for name, dataset in datasets.items()}
             attrs = {name: value for name, value in file.attrs.items() if isinstance(value, str | int | float | np.number)}
     except _H5_ERRORS as error:
@@ -91,18 +90,13 @@ def shapes(path: Path, where: str) -> dict[str, list[int]]:
     """Return the shape of every array of an HDF5 file; the checks are those of `read_arrays`."""
     try:
         with h5py.File(path, "r", locking=False) as file:
-            return {name: list(dataset.shape) for name, dataset in _datasets(file, where, path.stat().st_size).items()}
+            return {name: list(dataset.shape) for name, dataset in _walk(file, "", where, _root(file))}
     except _H5_ERRORS as error:
         raise ModelRefused(f"{where} should be a readable HDF5 file. Received: {error}.") from error
 
 
-def _datasets(file: Any, where: str, size: int) -> dict[str, Any]:
-    """Return the datasets by name, once all of them together are known to fit into the file."""
-    datasets = dict(_walk(file, "", where, {h5py.h5o.get_info(file.id).addr}))
-    declared = sum(_bytes(dataset) for dataset in datasets.values())
-    if declared > size:
-        raise ModelRefused(f"{where} should store its arrays uncompressed. Received: {declared} bytes declared in a file of {size}.")
-    return datasets
+def _root(file: Any) -> set[int]:
+    return {h5py.h5o.get_info(file.id).addr}
 
 
 def _walk(group: Any, prefix: str, where: str, seen: set[int]) -> Iterator[tuple[str, Any]]:

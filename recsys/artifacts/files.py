@@ -125,18 +125,13 @@ def disk_errors(models_dir: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        code = _error_number(error)
+        code = error_number(error)
         if code is None:
             raise
-        raise _explained(code, models_dir) from error
+        raise explained(code, models_dir) from error
 
 
-def is_disk_full(error: BaseException | None) -> bool:
-    """Return whether an exception, of any library, comes from a full disk."""
-    return _error_number(error) in DISK_FULL
-
-
-def _error_number(error: BaseException | None) -> int | None:
+def error_number(error: BaseException | None) -> int | None:
     """Return the system's error number behind an exception.
 
     HDF5 reports a full disk when it closes the file, as a RuntimeError that has the number in its text only.
@@ -150,7 +145,8 @@ def _error_number(error: BaseException | None) -> int | None:
     return None
 
 
-def _explained(code: int, models_dir: Path) -> RecsysError:
+def explained(code: int, models_dir: Path) -> RecsysError:
+    """Return the error that a failed write ends in, by the system's error number."""
     reason = os.strerror(code)
     if code in DISK_FULL:
         return Overloaded(

@@ -14,10 +14,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from recsys.artifacts.arrays import Attribute, shapes, write_arrays
-from recsys.artifacts.files import DISK, Files, Held, disk_errors, is_disk_full, read_small
+from recsys.artifacts.files import DISK, DISK_FULL, Files, Held, disk_errors, error_number, explained, read_small
 from recsys.artifacts.manifest import MANIFEST, RESERVED, SCHEMA, file_entry, is_relative_path, list_files, read_json, version_name
 from recsys.artifacts.version import CURRENT, STAMPS, open_version
-from recsys.errors import ModelRefused
+from recsys.errors import ModelRefused, RecsysError
 
 HISTORY = "metrics.json"
 PUBLISHER_LOCK = ".lock"  # held while a draft exists
@@ -177,9 +177,9 @@ class Draft:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.discard()
-        if error is not None and is_disk_full(error):  # met by a library that wrote to `path` by itself
-            with disk_errors(self._folder.parent):
-                raise error
+        code = error_number(error)
+        if code in DISK_FULL and not isinstance(error, RecsysError):  # met by a library that wrote to `path` by itself
+            raise explained(code, self._folder.parent) from error
 
 
 def activate(models_dir: Path, name: str, files: Files = DISK) -> None:

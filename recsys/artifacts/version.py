@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import threading
@@ -81,8 +80,7 @@ def open_version(models_dir: Path, name: str, *, full: bool = False, files: File
         if version_name(name.split("-")[0], data) != name:
             raise ModelRefused(f"{where} should have the SHA-256 that the version's name carries. Received: another; it was changed.")
         manifest, entries = parse_manifest(data, where)
-        digest = hashlib.sha256(data).hexdigest()
-        version = Version(name, models_dir / name, MappingProxyType(manifest), entries, digest, files, held)
+        version = Version(name, models_dir / name, MappingProxyType(manifest), entries, files, held)
         version.verify(full=full)
         on_failure.pop_all()
     return version
@@ -133,7 +131,6 @@ class Version:
     path: Path
     manifest: Mapping[str, Any]
     _entries: Mapping[str, FileEntry] = field(repr=False)
-    _sha256: str = field(repr=False)
     _files: Files = field(repr=False)
     _held: Held = field(repr=False)
 
@@ -218,15 +215,15 @@ class Version:
 
     def _stamped(self) -> Stamp | None:
         try:
-            stamp = json.loads(read_small(self._stamp_path(), MAX_STAMP_BYTES))
-            return stamp["files"] if stamp["manifest"] == self._sha256 else None
-        except (OSError, ValueError, RecursionError, KeyError, TypeError, RecsysError):
+            stamp: Stamp = json.loads(read_small(self._stamp_path(), MAX_STAMP_BYTES))
+            return stamp
+        except (OSError, ValueError, RecursionError, RecsysError):
             return None  # whatever is wrong with a stamp, hashing answers the question
 
     def _stamp(self, observed: Stamp) -> None:
         target = self._stamp_path()
         own = target.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
-        data = json.dumps({"manifest": self._sha256, "files": observed}).encode()
+        data = json.dumps(observed).encode()
         try:
             self._files.make_dir(target.parent)
             self._files.write(own, data)

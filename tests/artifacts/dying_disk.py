@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
 
@@ -132,53 +132,62 @@ class Full(Watched):
 class PowerCut(Mortal):
     """A disk that forgets at effect `at` what nobody had waited for.
 
-    Content that was never fsynced is gone (files are empty), and each rename whose folder was never fsynced may or may not have
-    happened, independently of the others.
+    Content that was never fsynced is gone (files are empty). New names in a folder that was not fsynced since may be gone, and each
+    rename in such a folder may or may not have happened, independently of the others.
     """
 
     def __init__(self, models_dir: Path, at: int) -> None:
         super().__init__(at)
         self.models_dir = models_dir
-        self.durable = {path for path in models_dir.rglob("*") if path.is_file()}
+        self.entries = set(models_dir.rglob("*"))
+        self.contents = {path for path in self.entries if path.is_file()}
         self.pending: list[tuple[Path, Path, bytes | None]] = []
 
     def write(self, path: Path, data: bytes) -> None:
         super().write(path, data)
-        self.durable.discard(path)
+        self.contents.discard(path)
 
     def fsync(self, path: Path) -> None:
         self.before("fsync", path)
         if path.is_dir():
+            self.entries |= set(path.iterdir())
             self.pending = [rename for rename in self.pending if rename[1].parent != path]
         else:
-            self.durable.add(path)
+            self.contents.add(path)
 
     def rename(self, source: Path, target: Path) -> None:
         replaced = target.read_bytes() if target.is_file() else None
         super().rename(source, target)
         self.pending.append((source, target, replaced))
-        self._moved(source, target)
+        self._move(source, target)
+        self.entries.add(target)  # or not: that is what `pending` decides
 
-    def _moved(self, source: Path, target: Path) -> None:
-        moved = {path for path in self.durable if path == source or source in path.parents}
-        self.durable -= moved | {target}
-        self.durable |= {target / path.relative_to(source) for path in moved}
+    def _move(self, source: Path, target: Path) -> None:
+        for durable in (self.entries, self.contents):
+            moved = {path for path in durable if path == source or source in path.parents}
+            durable -= moved | {target}
+            durable |= {target / path.relative_to(source) for path in moved}
 
-    def outcomes(self) -> Iterable[tuple[int, ...]]:
-        """Yield every choice of pending renames that the power cut may undo."""
+    def outcomes(self) -> Iterator[tuple[tuple[int, ...], bool]]:
+        """Yield every choice: which pending renames are undone, and whether new names are forgotten."""
         for count in range(len(self.pending) + 1):
-            yield from combinations(range(len(self.pending)), count)
+            for undone in combinations(range(len(self.pending)), count):
+                yield from ((undone, False), (undone, True))
 
-    def cut(self, undone: tuple[int, ...]) -> None:
+    def cut(self, undone: tuple[int, ...], forgets_entries: bool) -> None:
         for position in reversed(undone):
             source, target, replaced = self.pending[position]
             os.replace(target, source)
-            self._moved(target, source)
+            self._move(target, source)
+            self.entries.add(source)
             if replaced is not None:
                 target.write_bytes(replaced)
-                self.durable.add(target)
-        for path in self.models_dir.rglob("*"):
-            if path.is_file() and path not in self.durable:
+                self.contents.add(target)
+                self.entries.add(target)
+        for path in sorted(self.models_dir.rglob("*"), reverse=True):  # folders after what is in them
+            if forgets_entries and path not in self.entries:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            elif path.is_file() and path not in self.contents:
                 os.truncate(path, 0)
 
 
