@@ -15,12 +15,12 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from doors import answer, ask, code, command, install
 
 from recsys.bridge import answering
 from recsys.contract import MAX_BYTES, Item, Request, Response
 from recsys.errors import DatabaseUnavailable, DeadlineExceeded, ModelRefused, NoModel, Overloaded, RecsysError, UnknownUser
 
-ROOT = Path(__file__).parent.parent
 VERSION = "20261120T231800Z-0a1b2c3d"
 
 
@@ -80,10 +80,6 @@ def run(data: bytes, *argv: str, tmp_path: Path, environ: Mapping[str, str] | No
     return status, [json.loads(line) for line in lines]
 
 
-def code(answer: dict[str, Any]) -> str | None:
-    return None if answer["ok"] else answer["error"]["code"]
-
-
 def test_one_request_gets_one_answer_with_its_id_and_its_time(stage: Stage, tmp_path: Path) -> None:
     status, answers = run(b'{"user_id": 7, "id": "r-1"}\n', tmp_path=tmp_path)
 
@@ -115,13 +111,22 @@ def test_without_a_budget_there_is_no_deadline_but_a_limit_for_the_database(stag
 
 
 def test_a_budget_that_opening_the_version_has_used_up_is_a_deadline(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter((100.0, 100.1, 100.9))
+    clock = iter((100.0, 100.1, 100.2, 100.9))
     monkeypatch.setattr(answering, "time", SimpleNamespace(monotonic=lambda: next(clock)))
 
     status, answers = run(b'{"user_id": 7, "budget_ms": 800}', tmp_path=tmp_path)
 
     assert (status, code(answers[0]), answers[0]["error"]["retryable"]) == (75, "deadline", True)
     assert stage.connected == []
+
+
+def test_a_budget_that_starting_has_used_up_opens_nothing(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter((100.0, 100.8))
+    monkeypatch.setattr(answering, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+
+    status, answers = run(b'{"user_id": 7, "budget_ms": 800}', tmp_path=tmp_path)
+
+    assert (status, code(answers[0]), stage.opened) == (75, "deadline", 0)
 
 
 @pytest.mark.parametrize(
@@ -327,9 +332,8 @@ def recommend(request, loaded, db, *, shop, now, deadline, monotonic):
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the door and the package, where no developer's `.env` lies."""
-    folder = tmp_path_factory.mktemp("installed")
-    shutil.copytree(ROOT / "recsys", folder / "recsys", ignore=shutil.ignore_patterns("__pycache__", "recommending"))
-    shutil.copy(ROOT / "recommend_api.py", folder)
+    folder = install(tmp_path_factory.mktemp("installed"))
+    shutil.rmtree(folder / "recsys" / "recommending")
     (folder / "recsys" / "recommending.py").write_text(MISBEHAVING, encoding="utf-8")
     (folder / "models").mkdir()
     (folder / "models" / "CURRENT").write_text(VERSION, encoding="utf-8")
@@ -343,23 +347,8 @@ def shop() -> Mapping[str, str]:
     return {"DATABASE_URL": "sqlite:///shop.sqlite"}
 
 
-def spawn(
-    folder: Path, data: bytes, *argv: str, env: Mapping[str, str], flags: tuple[str, ...] = (), **options: Any
-) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, *flags, str(folder / "recommend_api.py"), *argv]
-    return subprocess.run(command, input=data, env=env, capture_output=True, timeout=60, check=False, **options)
-
-
-def answer(done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
-    """Return the only line that a process has written."""
-    assert done.stdout.endswith(b"\n"), done.stderr.decode()
-    assert done.stdout.count(b"\n") == 1
-    assert done.stdout.isascii()
-    return json.loads(done.stdout)
-
-
 def test_a_process_answers_and_leaves_with_zero(installed: Path, shop: Mapping[str, str]) -> None:
-    done = spawn(installed, '{"user_id": "caf\u00e9"}'.encode(), env=shop)
+    done = ask(installed, '{"user_id": "caf\u00e9"}'.encode(), env=shop)
 
     assert done.returncode == 0
     assert answer(done)["user_id"] == "caf\u00e9"
@@ -377,26 +366,26 @@ def test_a_process_answers_and_leaves_with_zero(installed: Path, shop: Mapping[s
     ids=["nothing", "no UTF-8", "2 MiB of spaces", "too deep", "limit 101"],
 )
 def test_bad_input_leaves_with_65_and_a_quiet_stderr(installed: Path, data: bytes, expected: str) -> None:
-    done = spawn(installed, data, env={})
+    done = ask(installed, data, env={})
 
     assert (done.returncode, code(answer(done)), done.stderr) == (65, expected, b"")
 
 
 def test_a_wrong_flag_leaves_with_64(installed: Path) -> None:
-    done = spawn(installed, b"", "--serve", env={})
+    done = ask(installed, b"", "--serve", env={})
 
     assert (done.returncode, code(answer(done))) == (64, "usage")
 
 
 def test_nothing_set_at_all_leaves_with_78(installed: Path) -> None:
-    done = spawn(installed, b'{"user_id": 7}', env={})
+    done = ask(installed, b'{"user_id": 7}', env={})
 
     assert (done.returncode, code(answer(done))) == (78, "settings")
 
 
 @pytest.mark.parametrize("argv", [(), ("--worker",)], ids=["one-shot", "worker"])
 def test_no_published_version_leaves_with_78(installed: Path, shop: Mapping[str, str], argv: tuple[str, ...]) -> None:
-    done = spawn(installed, b'{"user_id": 7}', *argv, env={**shop, "MODELS_DIR": str(installed / "empty")})
+    done = ask(installed, b'{"user_id": 7}', *argv, env={**shop, "MODELS_DIR": str(installed / "empty")})
 
     assert (done.returncode, code(answer(done))) == (78, "no_model")
 
@@ -406,13 +395,13 @@ def test_a_dead_database_leaves_with_69(installed: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
 
-    done = spawn(installed, b'{"user_id": 7}', env={"DATABASE_URL": f"mysql+pymysql://root@127.0.0.1:{port}/shop"})
+    done = ask(installed, b'{"user_id": 7}', env={"DATABASE_URL": f"mysql+pymysql://root@127.0.0.1:{port}/shop"})
 
     assert (done.returncode, code(answer(done))) == (69, "database_unavailable")
 
 
 def test_whatever_libraries_write_to_stdout_lands_on_stderr(installed: Path, shop: Mapping[str, str]) -> None:
-    done = spawn(installed, b'{"user_id": "print"}', env={**shop, "PATH": os.defpath})
+    done = ask(installed, b'{"user_id": "print"}', env={**shop, "PATH": os.defpath})
 
     assert answer(done)["user_id"] == "print"
     for stray in (b"a banner at import", b"a stray line", b"another", b"from a library", b"from C", b"from a child", b"''"):
@@ -424,7 +413,7 @@ def test_the_environment_of_the_interpreter_does_not_matter(installed: Path, sho
     (tmp_path / "json.py").write_text("raise SystemExit('not this one')", encoding="utf-8")
 
     for flags in ((), ("-I",), ("-X", "utf8=0")):
-        done = spawn(installed, '{"user_id": "print", "id": "\u00e9"}'.encode(), env=awkward, flags=flags, cwd=tmp_path)
+        done = ask(installed, '{"user_id": "print", "id": "\u00e9"}'.encode(), env=awkward, flags=flags, cwd=tmp_path)
 
         assert (done.returncode, answer(done)["id"]) == (0, "\u00e9")
         assert b"caf" in done.stderr
@@ -433,11 +422,11 @@ def test_the_environment_of_the_interpreter_does_not_matter(installed: Path, sho
 def test_the_door_works_through_a_symbolic_link(installed: Path, shop: Mapping[str, str], tmp_path: Path) -> None:
     (tmp_path / "recommend_api.py").symlink_to(installed / "recommend_api.py")
 
-    assert answer(spawn(tmp_path, b'{"user_id": 7}', env=shop, flags=("-I",)))["ok"] is True
+    assert answer(ask(tmp_path, b'{"user_id": 7}', env=shop, flags=("-I",)))["ok"] is True
 
 
 def test_blas_keeps_to_one_thread_whatever_the_environment_says(installed: Path, shop: Mapping[str, str]) -> None:
-    done = spawn(installed, b'{"user_id": "threads"}', env={**shop, "OPENBLAS_NUM_THREADS": "8"})
+    done = ask(installed, b'{"user_id": "threads"}', env={**shop, "OPENBLAS_NUM_THREADS": "8"})
 
     assert done.stderr.split(b"\n")[-1] == b"1"
 
@@ -446,13 +435,13 @@ def test_blas_keeps_to_one_thread_whatever_the_environment_says(installed: Path,
 def test_what_would_end_a_process_silently_is_answered(
     installed: Path, shop: Mapping[str, str], user: str, expected: tuple[int, str]
 ) -> None:
-    done = spawn(installed, json.dumps({"user_id": user}).encode(), env=shop)
+    done = ask(installed, json.dumps({"user_id": user}).encode(), env=shop)
 
     assert (done.returncode, code(answer(done))) == expected
 
 
 def test_the_watchdog_ends_a_process_that_c_code_holds(installed: Path, shop: Mapping[str, str]) -> None:
-    done = spawn(installed, b'{"user_id": "hang", "budget_ms": 1500}', env=shop)
+    done = ask(installed, b'{"user_id": "hang", "budget_ms": 1500}', env=shop)
 
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr.removeprefix(b"a banner at import\n").startswith(b"Timeout (")
@@ -462,7 +451,7 @@ def test_a_packages_absence_is_named(installed: Path, shop: Mapping[str, str], t
     shutil.copytree(installed, tmp_path / "broken")
     (tmp_path / "broken" / "recsys" / "recommending.py").write_text("import no_such_package", encoding="utf-8")
 
-    done = spawn(tmp_path / "broken", b'{"user_id": 7}', env=shop)
+    done = ask(tmp_path / "broken", b'{"user_id": 7}', env=shop)
 
     assert (done.returncode, code(answer(done))) == (78, "settings")
     assert "no_such_package" in answer(done)["error"]["message"]
@@ -472,7 +461,7 @@ def test_a_defect_at_import_is_one_failure(installed: Path, shop: Mapping[str, s
     shutil.copytree(installed, tmp_path / "broken")
     (tmp_path / "broken" / "recsys" / "recommending.py").write_text("this is no Python", encoding="utf-8")
 
-    done = spawn(tmp_path / "broken", b'{"user_id": 7}', env=shop)
+    done = ask(tmp_path / "broken", b'{"user_id": 7}', env=shop)
 
     assert (done.returncode, code(answer(done))) == (70, "internal")
     assert b"SyntaxError" in done.stderr
@@ -480,8 +469,9 @@ def test_a_defect_at_import_is_one_failure(installed: Path, shop: Mapping[str, s
 
 @pytest.fixture
 def worker(installed: Path, shop: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, str(installed / "recommend_api.py"), "--worker"]
-    with subprocess.Popen(command, env=shop, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command(installed, "--worker"), env=shop, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
         yield process
         process.kill()
 
@@ -527,23 +517,20 @@ def deaf() -> Iterator[int]:
 
 
 def test_a_defect_is_answered_even_if_nobody_reads_its_traceback(installed: Path, shop: Mapping[str, str], deaf: int) -> None:
-    command = [sys.executable, str(installed / "recommend_api.py")]
-    done = subprocess.run(command, env=shop, input=b'{"user_id": 7}', stdout=subprocess.PIPE, stderr=deaf, timeout=60, check=False)
+    done = ask(installed, b'{"user_id": 7}', env=shop, stderr=deaf)
 
     assert (done.returncode, code(answer(done))) == (70, "internal")  # the banner at import could not be printed
 
 
 def test_a_reader_that_has_left_is_exit_74_and_no_word(installed: Path, shop: Mapping[str, str], deaf: int) -> None:
-    command = [sys.executable, str(installed / "recommend_api.py")]
-    done = subprocess.run(command, env=shop, input=b'{"user_id": "large"}', stdout=deaf, stderr=subprocess.PIPE, timeout=60, check=False)
+    done = ask(installed, b'{"user_id": "large"}', env=shop, stdout=deaf)
 
     assert (done.returncode, done.stderr) == (74, b"a banner at import\n")
 
 
 def test_a_full_disk_behind_stdout_is_exit_74_with_a_word(installed: Path, shop: Mapping[str, str]) -> None:
-    command = [sys.executable, str(installed / "recommend_api.py")]
     with open("/dev/full", "wb") as full:
-        done = subprocess.run(command, env=shop, input=b'{"user_id": 7}', stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+        done = ask(installed, b'{"user_id": 7}', env=shop, stdout=full)
 
     assert done.returncode == 74
     assert b"No space left" in done.stderr
@@ -556,9 +543,8 @@ def test_a_full_disk_behind_stdout_is_exit_74_with_a_word(installed: Path, shop:
 def test_a_standard_stream_that_is_closed_is_no_defect(
     installed: Path, shop: Mapping[str, str], redirection: str, status: int, expected: str | None
 ) -> None:
-    script = f'exec "$0" "$1" {redirection}'
-    command = ["sh", "-c", script, sys.executable, str(installed / "recommend_api.py")]
-    done = subprocess.run(command, env=shop, input=b'{"user_id": "print"}', capture_output=True, timeout=60, check=False)
+    shell = ["sh", "-c", f'exec "$0" "$1" {redirection}', *command(installed)]
+    done = subprocess.run(shell, env=shop, input=b'{"user_id": "print"}', capture_output=True, timeout=60, check=False)
 
     assert done.returncode == status, done.stderr
     if status != 74:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import functools
+import math
 import os
 import time
 import traceback
@@ -111,6 +112,7 @@ def _answer(data: bytes, service: Callable[[], Service], ops: Sequence[str]) -> 
     if request.op == "ping":
         return pong(service().loaded.name, pid=os.getpid(), id=request.id)
     deadline = None if request.budget_ms is None else arrived + request.budget_ms / 1000
+    _seconds_left(request, deadline)  # before anything is opened: a process that starts late has nothing to win
     with _watchdog(deadline):
         response = _recommend(request, service(), deadline)
         return success(replace(response, id=request.id, ms=round(1000 * (time.monotonic() - arrived), 1)))
@@ -120,11 +122,9 @@ def _recommend(request: Request, service: Service, deadline: float | None) -> Re
     from recsys.recommending import recommend
     from recsys.store import connect
 
-    left = DATABASE_TIMEOUT_S if deadline is None else deadline - time.monotonic()
-    if left <= 0:
-        raise DeadlineExceeded(f"`budget_ms` should be enough to open the version. Received: {request.budget_ms}.", field="budget_ms")
     settings = service.settings
-    with connect(settings.database_url, timeout_s=min(left, DATABASE_TIMEOUT_S)) as database:
+    timeout_s = min(_seconds_left(request, deadline), DATABASE_TIMEOUT_S)
+    with connect(settings.database_url, timeout_s=timeout_s) as database:
         return recommend(
             request,
             service.loaded,
@@ -134,6 +134,13 @@ def _recommend(request: Request, service: Service, deadline: float | None) -> Re
             deadline=deadline,
             monotonic=time.monotonic,
         )
+
+
+def _seconds_left(request: Request, deadline: float | None) -> float:
+    left = math.inf if deadline is None else deadline - time.monotonic()
+    if left <= 0:
+        raise DeadlineExceeded(f"`budget_ms` should be enough to get started. Received: {request.budget_ms}.", field="budget_ms")
+    return left
 
 
 def _open_service(environ: Mapping[str, str], root: Path) -> Service:
