@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,15 @@ import pymysql
 import pytest
 from tiny_shop import Published, Trained, train_in
 
+from recsys.store import connect
+from recsys.store.migrations import migrate
+
 MYSQL = os.environ.get("RECSYS_TEST_MYSQL", "mysql+pymysql://root@127.0.0.1:3306")
 POSTGRESQL = os.environ.get("RECSYS_TEST_POSTGRESQL", "postgresql+psycopg://postgres@127.0.0.1:5432")
+SCHEMA_TABLES = frozenset(
+    "schema_migrations allcodes users products productdetails productimages interactions comments rec_versions rec_user_encoder "
+    "rec_item_encoder rec_context_mapping rec_context_meta recommendations model_runs".split()
+)
 CONNECT_TIMEOUT_S = 3  # a local server answers at once or isn't there
 
 
@@ -44,25 +53,80 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     elif request.param == "postgresql":
         yield emptied(request.getfixturevalue("postgresql_url"))
     else:
-        reachable(run_on_mysql, MYSQL)
-        name = f"recsys_test_{secrets.token_hex(6)}"
-        run_on_mysql(MYSQL, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
-        try:
-            yield f"{MYSQL}/{name}"
-        finally:
-            run_on_mysql(MYSQL, f"DROP DATABASE {name}")
+        with new_database(run_on_mysql, MYSQL) as url:
+            yield url
+
+
+@pytest.fixture(params=["sqlite", "mariadb", "postgresql"])
+def shop_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database with the whole schema and no rows, that no other test sees meanwhile."""
+    migrated = request.getfixturevalue(f"{request.param}_shop_url")
+    if request.param != "sqlite":
+        return without_rows(migrated)
+    path = tmp_path / "shop.sqlite"
+    shutil.copy(migrated.removeprefix("sqlite:///"), path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(scope="session")
+def sqlite_shop_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a file with the whole schema, to be copied."""
+    path = tmp_path_factory.mktemp("schema") / "shop.sqlite"
+    path.touch()
+    return migrated(f"sqlite:///{path}")
+
+
+@pytest.fixture(scope="session")
+def mariadb_shop_url() -> Iterator[str]:
+    """The URL of a database with the whole schema: MariaDB takes seconds to make it, and milliseconds to take out rows."""
+    with new_database(run_on_mysql, MYSQL) as url:
+        yield migrated(url)
+
+
+@pytest.fixture(scope="session")
+def postgresql_shop_url() -> Iterator[str]:
+    """The URL of a database with the whole schema."""
+    with new_database(run_on_postgresql, POSTGRESQL) as url:
+        yield migrated(url)
 
 
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
     """The URL of a database for the whole suite: PostgreSQL takes over a second to make one, and milliseconds to empty it."""
-    reachable(run_on_postgresql, POSTGRESQL)
+    with new_database(run_on_postgresql, POSTGRESQL) as url:
+        yield url
+
+
+@contextmanager
+def new_database(run: Callable[[str, str], None], server: str) -> Iterator[str]:
+    """Make a database of a random name, and drop it in the end."""
+    reachable(run, server)
     name = f"recsys_test_{secrets.token_hex(6)}"
-    run_on_postgresql(POSTGRESQL, f"CREATE DATABASE {name}")
+    mysql = server.startswith("mysql")
+    run(server, f"CREATE DATABASE {name}{' CHARACTER SET utf8mb4' if mysql else ''}")
     try:
-        yield f"{POSTGRESQL}/{name}"
+        yield f"{server}/{name}"
     finally:
-        run_on_postgresql(POSTGRESQL, f"DROP DATABASE {name} WITH (FORCE)")
+        run(server, f"DROP DATABASE {name}{'' if mysql else ' WITH (FORCE)'}")
+
+
+def migrated(url: str) -> str:
+    with connect(url) as db:
+        migrate(db)
+    return url
+
+
+def without_rows(url: str) -> str:
+    """Return the URL of a migrated database after rows have been deleted, and tables of single tests dropped."""
+    with connect(url) as db:
+        schema = "DATABASE()" if db.dialect == "mysql" else "'public'"
+        tables = db.query(f"SELECT table_name FROM information_schema.tables WHERE table_schema = {schema} AND table_type = 'BASE TABLE'")
+        for (table,) in tables:
+            if table.lower() not in SCHEMA_TABLES:
+                db.execute(f"DROP TABLE {table}")
+            elif table.lower() != "schema_migrations":
+                db.execute(f"DELETE FROM {table}")
+    return url
 
 
 def emptied(url: str) -> str:

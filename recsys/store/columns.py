@@ -125,7 +125,7 @@ def sorted_names(names: Mapping[str, int], codes: NDArray[np.int16]) -> tuple[tu
         names: Names to positions, as `event_codes` gathered them.
         codes: `(n,)` int16 positions of events that are allowed.
     """
-    occurring = set(np.unique(codes).tolist())
+    occurring = set(codes.tolist())  # not np.unique: see recsys.ids.distinct
     ordered = sorted(name for name, code in names.items() if code in occurring)
     positions = np.zeros(len(names), np.int16)
     for position, name in enumerate(ordered):

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from importlib.resources import files
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
+from recsys.errors import RecsysError
 from recsys.store.database import Database, Duplicate
 
-_FOLDER = files("recsys.store") / "migrations"
+_FOLDER = Path(__file__).parent / "migrations"
 _RECORD = """
 CREATE TABLE IF NOT EXISTS schema_migrations (name VARCHAR(191) NOT NULL PRIMARY KEY, applied_at {{datetime}} NOT NULL) {{table}}
 """
+# The Node backend takes the same locks. MySQL's are the whole server's, PostgreSQL's the database's.
+_LOCK = {
+    "mysql": (
+        "SELECT GET_LOCK(CONCAT('recsys_', MD5(DATABASE())), 60)",
+        "SELECT RELEASE_LOCK(CONCAT('recsys_', MD5(DATABASE())))",
+    ),
+    "postgresql": ("SELECT pg_advisory_lock(7263797)", "SELECT pg_advisory_unlock(7263797)"),
+}
 _IDENTITIES = (
     ("Allcodes", "id"),
     ("Users", "id"),
@@ -36,8 +46,9 @@ def migrate(db: Database) -> list[str]:
     Returns:
         The names of the migrations that were run; none the second time.
     """
-    db.execute(_spelled(_RECORD, db.dialect))
-    return [name for name in sorted(item.name for item in _FOLDER.iterdir() if item.name.endswith(".sql")) if _apply(db, name)]
+    with _in_turn(db):
+        db.execute(_spelled(_RECORD, db.dialect))
+        return [name for name in sorted(item.name for item in _FOLDER.iterdir() if item.name.endswith(".sql")) if _apply(db, name)]
 
 
 def statements(name: str, dialect: str) -> list[str]:
@@ -66,18 +77,27 @@ def renumber(db: Database, tables: Sequence[tuple[str, str]] = _IDENTITIES) -> N
         db.query(f"SELECT setval({sequence}, (SELECT COALESCE(MAX({column}), 0) + 1 FROM {table}), false)")  # noqa: S608 - our own names
 
 
+@contextmanager
+def _in_turn(db: Database) -> Iterator[None]:
+    """Let programs that start at once migrate one after the other; SQLite's transactions do so by themselves."""
+    take, give = _LOCK.get(db.dialect, ("", ""))
+    if take:
+        db.query(take)
+    try:
+        yield
+    finally:
+        if give:
+            with suppress(RecsysError):  # a broken connection has given it back
+                db.query(give)
+
+
 def _apply(db: Database, name: str) -> bool:
     with db.atomic():
-        if db.dialect == "postgresql":  # two programs starting at once take turns; SQLite's transactions do so anyway
-            db.execute("LOCK TABLE schema_migrations IN EXCLUSIVE MODE")
         if db.query("SELECT name FROM schema_migrations WHERE name = :name", {"name": name}):
             return False
         for statement in statements(name, db.dialect):
             _run(db, statement)
-        db.execute(
-            "INSERT INTO schema_migrations (name, applied_at) VALUES (:name, CURRENT_TIMESTAMP)",
-            {"name": name},
-        )
+        db.execute("INSERT INTO schema_migrations (name, applied_at) VALUES (:name, CURRENT_TIMESTAMP)", {"name": name})
     return True
 
 

@@ -4,4 +4,13 @@ from recsys.store.events import read_interactions
 from recsys.store.products import ProductRow, newest_products, products, read_catalogue
 from recsys.store.user import UserEvents, purchased_items, user_events
 
-__all__ = ["ProductRow", "UserEvents", "newest_products", "products", "purchased_items", "read_catalogue", "read_interactions", "user_events"]
+__all__ = [
+    "ProductRow",
+    "UserEvents",
+    "newest_products",
+    "products",
+    "purchased_items",
+    "read_catalogue",
+    "read_interactions",
+    "user_events",
+]

@@ -5,14 +5,12 @@ import pytest
 
 from recsys.settings import Shop, load_settings
 from recsys.store import Database, connect
-from recsys.store.migrations import migrate
 
 
 @pytest.fixture
-def db(database_url: str) -> Iterator[Database]:
+def db(shop_url: str) -> Iterator[Database]:
     """An open connection to a database with the whole schema and no rows."""
-    with connect(database_url) as database:
-        migrate(database)
+    with connect(shop_url) as database:
         yield database
 
 

@@ -315,7 +315,7 @@ def test_a_connection_killed_by_the_server_is_database_unavailable(words: Databa
     own = "SELECT CONNECTION_ID()" if words.dialect == "mysql" else "SELECT pg_backend_pid()"
     ((session,),) = words.query(own)
     with connect(database_url) as other:
-        other.query(f"KILL {session}" if words.dialect == "mysql" else f"SELECT pg_terminate_backend({session})")  # noqa: S608
+        other.query(f"KILL {session}" if words.dialect == "mysql" else f"SELECT pg_terminate_backend({session})")
 
     with pytest.raises(DatabaseUnavailable), words.atomic():
         words.query("SELECT 1")

@@ -1,0 +1,166 @@
+import json
+import re
+import threading
+from importlib.resources import files
+
+import pytest
+
+from recsys.errors import RecsysError, SettingsError
+from recsys.store import Database, connect
+from recsys.store.encoders import set_active, write_version
+from recsys.store.migrations import migrate, renumber, statements
+
+FOLDER = files("recsys.store") / "migrations"
+NAMES = sorted(item.name for item in FOLDER.iterdir() if item.name.endswith(".sql"))
+DIALECTS = json.loads((FOLDER / "dialects.json").read_text(encoding="utf-8"))
+COLUMNS = {
+    "Users": "id email password firstName lastName address genderId phonenumber dob roleId statusId createdAt updatedAt",
+    "Products": "id name contentHTML contentMarkdown statusId categoryId brandId view madeby material createdAt updatedAt",
+    "Productdetails": "id productId nameDetail description originalPrice discountPrice stock",
+    "Productimages": "id productId image",
+    "Interactions": "interId userId productId actionCode device_type timestamp eventId",
+    "Comments": "id content parentId productId userId blogId star createdAt",
+    "Allcodes": "id type value code",
+    "rec_versions": "id name complete active data_until",
+    "rec_user_encoder": "version original_id idx",
+    "rec_item_encoder": "version original_id idx",
+    "rec_context_mapping": "version feature_name original_value idx",
+    "rec_context_meta": "version feature_name position",
+    "recommendations": "id userId productId modelName score details createdAt updatedAt",
+    "model_runs": "id userId modelName metricsJson recommendationsJson createdAt updatedAt",
+    "rec_user_encoder_active": "original_id idx",
+    "rec_item_encoder_active": "original_id idx",
+    "rec_context_mapping_active": "feature_name original_value idx",
+    "rec_context_meta_active": "feature_name position",
+}
+
+
+def test_the_whole_schema_is_made_once_and_recorded(bare_db: Database) -> None:
+    assert migrate(bare_db) == NAMES
+    assert migrate(bare_db) == []
+    assert [name for (name,) in bare_db.query("SELECT name FROM schema_migrations ORDER BY name")] == NAMES
+
+
+def test_every_table_has_the_columns_that_its_readers_know(db: Database) -> None:
+    for table, columns in COLUMNS.items():
+        stream = db.stream(f"SELECT * FROM {table}")
+        stream.close()
+
+        assert {name.lower() for name in columns.split()} - {name.lower() for name in stream.columns} == set(), table
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_no_token_is_left_and_no_name_is_quoted(name: str, dialect: str) -> None:
+    text = ";\n".join(statements(name, dialect))
+
+    assert re.search(r"[{}`\"]", text) is None
+
+
+def test_every_dialect_knows_the_same_tokens_and_each_is_used() -> None:
+    used = {token for name in NAMES for token in re.findall(r"\{\{(\w+)\}\}", (FOLDER / name).read_text(encoding="utf-8"))} - {"words"}
+
+    assert {dialect: set(tokens) for dialect, tokens in DIALECTS.items()} == dict.fromkeys(("sqlite", "mysql", "postgresql"), used)
+
+
+def test_a_migration_that_broke_off_is_taken_up_again(bare_db: Database, database_url: str) -> None:
+    class Killed(Exception):
+        pass
+
+    for step in range(1, 200):
+        sent = 0
+
+        def die(sql: str, params: object, last: int = step) -> None:
+            nonlocal sent
+            sent += 1
+            if sent == last:
+                raise Killed
+
+        try:
+            with connect(database_url, tracer=die) as db:
+                migrate(db)
+            break
+        except Killed:
+            continue
+
+    assert step > len(NAMES)
+    assert migrate(bare_db) == []
+    assert bare_db.query("SELECT COUNT(*) FROM rec_versions") == [(0,)]
+
+
+def test_two_programs_may_migrate_at_once(bare_db: Database, database_url: str) -> None:
+    applied: list[list[str]] = []
+    failures: list[RecsysError] = []
+    start = threading.Barrier(2)
+
+    def run() -> None:
+        with connect(database_url) as db:
+            start.wait()
+            try:
+                applied.append(migrate(db))
+            except RecsysError as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    assert sorted(name for names in applied for name in names) == NAMES
+    assert migrate(bare_db) == []
+
+
+def test_users_and_products_keep_the_ids_they_come_with_and_new_ones_follow(db: Database) -> None:
+    db.insert("Users", [{"id": 17850}, {"id": 9_000_000_000}])
+    db.insert("Products", [{"id": 22, "name": "bag"}])
+    renumber(db)
+
+    db.execute("INSERT INTO Users (email) VALUES ('new@example.org')")
+    db.execute("INSERT INTO Products (name) VALUES ('belt')")
+
+    assert db.query("SELECT id FROM Users ORDER BY id") == [(17850,), (9_000_000_000,), (9_000_000_001,)]
+    assert db.query("SELECT id FROM Products ORDER BY id") == [(22,), (23,)]
+
+
+def test_an_event_with_an_id_of_its_own_is_stored_once_and_one_without_as_often_as_it_comes(db: Database) -> None:
+    event = {"userId": 1, "productId": 2, "actionCode": "view", "timestamp": "2024-01-01 00:00:00"}
+
+    assert db.insert("Interactions", [{**event, "eventId": "aB"}, {**event, "eventId": "ab"}]) == 2
+    assert db.insert("Interactions", [{**event, "eventId": "aB"}, {**event, "eventId": "c"}], skip_duplicates=True) == 1
+    assert db.insert("Interactions", [{**event, "eventId": None}, {**event, "eventId": None}]) == 2
+    assert db.query("SELECT COUNT(*) FROM Interactions") == [(5,)]
+
+
+def test_customers_without_an_email_are_many_and_an_email_is_one_customers(db: Database) -> None:
+    db.insert("Users", [{"email": None}, {"email": None}, {"email": "lan@example.org"}])
+
+    with pytest.raises(SettingsError):
+        db.insert("Users", [{"email": "lan@example.org"}])
+
+
+def test_an_image_and_a_price_come_back_as_they_went_in(db: Database) -> None:
+    image = "<svg xmlns='http://www.w3.org/2000/svg'>" + "🎒" * 30_000 + "</svg>"
+    db.insert("Productimages", [{"productId": 1, "image": image}])
+    db.insert("Productdetails", [{"productId": 1, "originalPrice": 2.55, "discountPrice": None, "stock": 3}])
+
+    assert db.query("SELECT image FROM Productimages") == [(image,)]
+    assert db.query("SELECT originalPrice, discountPrice, stock FROM Productdetails") == [(2.55, None, 3)]
+
+
+def test_readers_of_the_old_tables_find_the_active_version_only(db: Database) -> None:
+    import numpy as np
+
+    write_version(db, "old", data_until=1, users=np.array([7]), items=np.array([1, 2]), contexts={"season": ["dry"]})
+    write_version(db, "new", data_until=2, users=np.array([8, 7]), items=np.array([2]), contexts={"season": ["wet"], "hour": ["1"]})
+    assert db.query("SELECT original_id FROM rec_user_encoder_active") == []
+
+    set_active(db, "new")
+    assert db.query("SELECT original_id, idx FROM rec_user_encoder_active ORDER BY idx") == [("8", 0), ("7", 1)]
+    assert db.query("SELECT original_id, idx FROM rec_item_encoder_active") == [("2", 0)]
+    assert db.query("SELECT feature_name, position FROM rec_context_meta_active ORDER BY position") == [("season", 0), ("hour", 1)]
+
+    set_active(db, "old")
+    assert db.query("SELECT original_id, idx FROM rec_user_encoder_active") == [("7", 0)]
+    assert db.query("SELECT * FROM rec_context_mapping_active") == [("season", "dry", 0)]
