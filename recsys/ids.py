@@ -82,6 +82,17 @@ def canonical(value: object, kind: str) -> int | str | None:
     return value if -INT64_MAX <= value <= INT64_MAX else None
 
 
+def distinct(indices: Iterable[int]) -> NDArray[np.int32]:
+    """Return the distinct indices, `(n,)` int32, ascending.
+
+    NumPy's set functions would do, but the first call of one imports numpy.ma: a twentieth of a one-shot request.
+
+    >>> distinct([3, 1, 3]).tolist()
+    [1, 3]
+    """
+    return np.array(sorted(set(indices)), np.int32)
+
+
 def id_column(values: Iterable[object]) -> NDArray:
     """Return an id column as int64 where every value is an integer, as object holding str otherwise."""
     column = list(values)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -153,6 +152,8 @@ def load_settings(environ: Mapping[str, str], root: Path) -> Settings:
     toml_path = root / environ.get("RECSYS_TOML", "recsys.toml")
     toml: dict[str, Any] = {}
     if toml_path.is_file():
+        import tomllib  # only paid for where the file exists
+
         try:
             toml = tomllib.loads(toml_path.read_text(encoding="utf-8"))
         except tomllib.TOMLDecodeError as error:

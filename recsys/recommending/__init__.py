@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from recsys import store
 from recsys.contract import AUTO, Item, Reason, Request, Response, Run, Source
 from recsys.errors import DeadlineExceeded, InternalError
+from recsys.ids import distinct
 from recsys.interactions import Interactions
 from recsys.ranking import top_k
 from recsys.recommending.customer import Customer, find_customer
@@ -117,7 +118,7 @@ def _ground_truth(request: Request, customer: Customer, named: Numbers) -> tuple
     """Return the item indices that were chosen after `data_until`, and a warning for the rest."""
     truth = indices(named, request.ground_truth)
     before = customer.indices[customer.events.timestamps <= customer.loaded.data_until]
-    kept = np.setdiff1d(truth, before).astype(np.int32)
+    kept = distinct(set(truth.tolist()) - set(before.tolist()))
     dropped = len(dict.fromkeys(request.ground_truth)) - len(kept)
     note = f"ground_truth: {dropped} dropped, because training had seen them with this user or does not know them"
     return kept, [note] if dropped else []

@@ -13,7 +13,7 @@ from recsys.clean import SECONDS_PER_DAY, clean_history, is_event
 from recsys.context import clock_context
 from recsys.contract import Request
 from recsys.errors import InvalidRequest, UnknownUser
-from recsys.ids import id_column
+from recsys.ids import distinct, id_column
 from recsys.interactions import Interactions
 from recsys.recommending.loading import Loaded
 from recsys.recommending.numbers import Numbers
@@ -78,15 +78,13 @@ class Customer:
         """Return the item indices that the repeat rule hides, from all purchases or from those up to a moment."""
         moment = self.now if until is None else until
         purchases = is_event(self.events, self.shop.purchase_events) & (self.indices < len(self.loaded.items))
-        purchases &= (self.events.timestamps <= moment) & (
-            self.events.timestamps >= moment - self.shop.repeat_after_days * SECONDS_PER_DAY
-        )
-        return np.unique(self.indices[purchases])
+        purchases &= (self.events.timestamps <= moment) & (self.events.timestamps >= moment - self.shop.repeat_after_days * SECONDS_PER_DAY)
+        return distinct(self.indices[purchases].tolist())
 
     def fresh(self) -> NDArray[np.int32]:
         """Return the distinct item indices that the customer chose after training's last event."""
         chosen = is_event(self.events, self.shop.relevant_events) & (self.events.timestamps > self.loaded.data_until)
-        return np.unique(self.indices[chosen & (self.indices < len(self.loaded.items))])
+        return distinct(self.indices[chosen & (self.indices < len(self.loaded.items))].tolist())
 
 
 def find_customer(
@@ -184,9 +182,7 @@ def _purchases(events: Interactions, shop: Shop, now: int) -> NDArray[np.bool_]:
     return is_event(events, shop.purchase_events) & (events.timestamps >= since)
 
 
-def _context(
-    request: Request, loaded: Loaded, indices: NDArray[np.int32], events: Interactions, now: int
-) -> Mapping[str, str | None]:
+def _context(request: Request, loaded: Loaded, indices: NDArray[np.int32], events: Interactions, now: int) -> Mapping[str, str | None]:
     """Return the value of each feature: as the request says, else by the clock and the category of the newest event."""
     known = np.flatnonzero(indices < len(loaded.items))
     category = loaded.items.category_of(int(indices[known[-1]])) if len(known) else None

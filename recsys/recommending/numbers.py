@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from recsys import store
 from recsys.contract import Request
+from recsys.ids import distinct
 from recsys.recommending.loading import Loaded
 
 
@@ -38,11 +39,11 @@ def numbers(request: Request, loaded: Loaded, db: store.Database, version_id: in
     named += [*request.ground_truth, *(request.candidates or ()), *request.exclude]
     named += [] if request.item_id is None else [request.item_id]
     ids = {given: item for given in named if (item := loaded.item_id(given)) is not None}
-    distinct = list(dict.fromkeys(ids.values()))
-    found = dict(zip(distinct, store.item_indices(db, version_id, distinct), strict=True)) if distinct else {}
+    items = list(dict.fromkeys(ids.values()))
+    found = dict(zip(items, store.item_indices(db, version_id, items), strict=True)) if items else {}
     return {given: Number(item, -1 if (index := found[item]) is None else index) for given, item in ids.items()}
 
 
 def indices(named: Numbers, given: tuple[int | str, ...]) -> NDArray[np.int32]:
     """Return the indices of those of the given ids that training saw, distinct and ascending."""
-    return np.unique(np.array([named[item].index for item in given if item in named and named[item].index >= 0], np.int32))
+    return distinct(named[item].index for item in given if item in named and named[item].index >= 0)

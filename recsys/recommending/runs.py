@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.contract import Basis, Metrics
+from recsys.ids import distinct
 from recsys.metrics import average_precision_at_k, precision_at_k
 from recsys.ranking import top_k
 from recsys.recommending.customer import Customer
@@ -61,7 +62,7 @@ def fresh_exam(customer: Customer, ground_truth: NDArray[np.int32]) -> FreshExam
         ground_truth: Item indices that the client vouches for.
     """
     hidden = customer.hidden(until=customer.loaded.data_until)
-    relevant = np.setdiff1d(np.union1d(customer.fresh(), ground_truth), hidden).astype(np.int32)
+    relevant = distinct({*customer.fresh().tolist(), *ground_truth.tolist()} - set(hidden.tolist()))
     return FreshExam(relevant, hidden) if len(relevant) >= MIN_FRESH else None
 
 
