@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
         environ = {**os.environ, **({"DATABASE_URL": flags.database_url} if flags.database_url else {})}
         url = load_settings(environ, ROOT).database_url
         options = Options(flags.customers, flags.products, flags.days, flags.until, flags.seed)
-        Console().print(_fill(url, options, force=flags.force, keep=flags.keep))
+        Console().print(_fill(url, options, force=flags.force, keep=flags.keep), soft_wrap=True)
     except RecsysError as error:
         Console(stderr=True).print(f"make_shop: {error}", markup=False, highlight=False, soft_wrap=True)
         return error.exit_status

@@ -113,9 +113,7 @@ class EventFile:
         return csv.open_csv(
             pyarrow.CompressedInputStream(source, "gzip") if self._gzip else source,
             read_options=csv.ReadOptions(block_size=BLOCK_BYTES, encoding=self._encoding, use_threads=True),
-            parse_options=csv.ParseOptions(
-                delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=self._skip_malformed if types else None
-            ),
+            parse_options=csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=self._skip_malformed),
             convert_options=csv.ConvertOptions(column_types=types, include_columns=list(columns) if columns else None),
         )
 

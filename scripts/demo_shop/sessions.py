@@ -138,7 +138,7 @@ class _Session:
         category = self.tastes.categories(self.visitor.customer, self.day)
         season = np.where(_SEASON > 0, 1.1 * np.cos(2 * np.pi * (month - 0.5 - _SEASON) / 12), 0.0)
         bucket = int(self.second % DAY // (6 * 3600))
-        hour = np.where(_BUCKET < 0, 0.0, np.where(_BUCKET == bucket, 0.9, -0.3))
+        hour = np.where(_BUCKET < 0, 0.0, np.where(_BUCKET == bucket, 1.3, -0.4))
         lines = category[_CATEGORY_OF_LINE] + season + hour
         age = np.maximum(self.day - self.catalogue.launched, 0)
         return lines[self.catalogue.lines] + 1.3 * np.exp(-age / 15) * (self.catalogue.launched >= 0)

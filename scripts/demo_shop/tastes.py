@@ -11,7 +11,7 @@ from scripts.demo_shop.catalogue import N_STYLES
 from scripts.demo_shop.lines import BRANDS, CATEGORIES
 
 DEVICES = ("desktop", "mobile", "tablet")
-BASE_AFFINITY = -1.6  # of a category that a persona does not care for, on the log scale of the rest
+BASE_AFFINITY = -2.3  # of a category that a persona does not care for, on the log scale of the rest
 PERSONAS = {
     "photographer": {"cameras": 1.6, "lenses": 2.0, "outdoor": 0.4, "audio": -0.4},
     "barista": {"coffee": 2.0, "kitchen": 1.6, "audio": -0.4, "stationery": -0.6},
