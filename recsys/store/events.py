@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -44,12 +45,12 @@ def read_interactions(
     events = _Events(shop, since, dropped)
     for source in shop.sources:
         events.start_source()
-        stream = db.stream(source.since, {"since": _since(db, source, shop, since)})
-        columns = _checked_columns(source, stream.columns)
-        for rows in stream:
-            events.add(dict(zip(columns, zip(*rows, strict=True), strict=True)))
-            if progress:
-                progress(len(rows))
+        with closing(db.stream(source.since, {"since": _since(db, source, shop, since)})) as stream:
+            columns = _checked_columns(source, stream.columns)
+            for rows in stream:
+                events.add(dict(zip(columns, zip(*rows, strict=True), strict=True)))
+                if progress:
+                    progress(len(rows))
     return events.joined(), dict(dropped)
 
 

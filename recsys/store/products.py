@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,11 +41,10 @@ def read_catalogue(db: Database, shop: Shop) -> Catalogue:
     Raises:
         SettingsError: The products' text doesn't fit the tables, or lacks a column.
     """
-    stream = db.stream(shop.products)
-    place = _product_places(stream)
     rows: dict[Any, tuple[Any, ...]] = {}
-    for chunk in stream:
-        for row in chunk:
+    with closing(db.stream(shop.products)) as stream:
+        place = _product_places(stream)
+        for row in chain.from_iterable(stream):
             item = read_id(row[place["item_id"]])
             if item is not None:  # the first row of a product counts
                 rows.setdefault(item, row)
