@@ -1,15 +1,23 @@
-"""CSV, gzipped CSV and Parquet as a stream of record batches; pyarrow is imported when a file is opened, not before."""
+"""CSV, gzipped CSV and Parquet as a stream of record batches; pyarrow is imported when a file is opened, not before.
+
+CSV goes through the standard library: pyarrow's streaming reader works ahead in threads, which die with an abort, not an
+error, when a file on the Python side ends badly.
+"""
 
 from __future__ import annotations
 
+import csv
+import gzip
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from recsys.errors import UsageError
 
-BLOCK_BYTES = 4 * 2**20  # about 50,000 lines of an order log; a line has to fit into one
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
 
 
@@ -67,9 +75,7 @@ class EventFile:
         """
         self.malformed = self._position = 0
         with self._foreseen():
-            for batch in self._parquet_batches(rows, columns) if self._parquet else self._csv_batches(columns):
-                for first in range(0, batch.num_rows, rows):
-                    yield batch.slice(first, rows)
+            yield from self._parquet_batches(rows, columns) if self._parquet else self._csv_batches(rows, columns)
 
     def position(self) -> int:
         """Return how many bytes of the file have been read."""
@@ -82,9 +88,8 @@ class EventFile:
             with pyarrow.parquet.ParquetFile(self.path) as file:
                 names: Sequence[str] = file.schema_arrow.names
                 return names
-        with self.path.open("rb") as stream, self._csv(stream, None, None) as reader:
-            header: Sequence[str] = reader.schema.names
-            return header
+        with self._csv() as (reader, _):
+            return next(reader, [])
 
     def _parquet_batches(self, rows: int, columns: Sequence[str] | None) -> Iterator[Any]:
         import pyarrow.parquet
@@ -96,30 +101,28 @@ class EventFile:
                 self._position = self.size * done // max(1, file.metadata.num_rows)
                 yield batch
 
-    def _csv_batches(self, columns: Sequence[str] | None) -> Iterator[Any]:
+    def _csv_batches(self, rows: int, columns: Sequence[str] | None) -> Iterator[Any]:
         import pyarrow
 
-        texts = dict.fromkeys(self.columns, pyarrow.string())
-        with self.path.open("rb") as stream, self._csv(stream, texts, columns) as reader:
-            for batch in reader:
+        names = list(columns or self.columns)
+        places = [self.columns.index(name) for name in names] if columns else list(range(len(names)))
+        with self._csv() as (reader, stream):
+            next(reader, None)
+            while lines := list(islice(reader, rows)):
                 self._position = stream.tell()
-                yield batch
+                whole = [line for line in lines if len(line) == len(self.columns)]
+                self.malformed += len(lines) - len(whole) - lines.count([])  # an empty line is no row at all
+                fields = list(zip(*whole, strict=True)) or [()] * len(self.columns)
+                yield pyarrow.RecordBatch.from_arrays([pyarrow.array(fields[place], pyarrow.string()) for place in places], names)
 
-    def _csv(self, stream: BinaryIO, types: dict[str, Any] | None, columns: Sequence[str] | None) -> Any:
-        import pyarrow
-        from pyarrow import csv
-
-        source = pyarrow.PythonFile(stream, mode="r")
-        return csv.open_csv(
-            pyarrow.CompressedInputStream(source, "gzip") if self._gzip else source,
-            read_options=csv.ReadOptions(block_size=BLOCK_BYTES, encoding=self._encoding, use_threads=True),
-            parse_options=csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=self._skip_malformed),
-            convert_options=csv.ConvertOptions(column_types=types, include_columns=list(columns) if columns else None),
-        )
-
-    def _skip_malformed(self, _: Any) -> str:
-        self.malformed += 1
-        return "skip"
+    @contextmanager
+    def _csv(self) -> Iterator[tuple[Iterator[list[str]], BinaryIO]]:
+        """Open the file as lines of fields, beside the bytes that they come from."""
+        encoding = "utf-8-sig" if self._encoding.lower().replace("-", "") == "utf8" else self._encoding  # Excel writes a mark
+        with self.path.open("rb") as stream:
+            plain = gzip.GzipFile(fileobj=stream) if self._gzip else stream
+            with TextIOWrapper(plain, encoding, newline="") as text:
+                yield csv.reader(text, delimiter=self._delimiter), stream
 
     @contextmanager
     def _foreseen(self) -> Iterator[None]:
@@ -130,5 +133,9 @@ class EventFile:
             yield
         except FileNotFoundError as error:
             raise UsageError(f"{self.path} should be a file. Received: no such file.") from error
-        except (pyarrow.ArrowException, OSError, EOFError, LookupError, UnicodeError) as error:
+        except UnicodeError as error:
+            raise UsageError(
+                f"{self.path.name} should be written in {self._encoding}, or --encoding say how. Received: {error}."
+            ) from error
+        except (pyarrow.ArrowException, csv.Error, zlib.error, OSError, EOFError, LookupError) as error:
             raise UsageError(f"{self.path.name} cannot be read: {' '.join(str(error).split())}.") from error
