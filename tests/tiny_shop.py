@@ -5,6 +5,7 @@ There are three tastes. Customer u likes the items with (item - 101) % 3 == u % 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -16,8 +17,12 @@ import numpy as np
 import pytest
 
 from recsys.clean import CleanReport
+from recsys.contract import Response, parse_request
+from recsys.recommending import Loaded, load, recommend
+from recsys.scorers import REGISTRY, Scorer
 from recsys.settings import Settings, Training, load_settings
 from recsys.store import Database, connect, migrate
+from recsys.store.database import Tracer
 from recsys.store.filling import fill_shop
 
 if TYPE_CHECKING:
@@ -94,6 +99,23 @@ class Published:
     def execute(self, sql: str) -> None:
         with connect(self.environ["DATABASE_URL"]) as db:
             db.execute(sql)
+
+    def load(self, **scorers: Scorer) -> Loaded:
+        """Return the version as it serves, with stand-ins for some of its scorers."""
+        loaded = load(self.models_dir)
+        loaded._scorers.update(scorers)
+        return loaded
+
+    def ask(self, loaded: Loaded | None = None, *, now: int = NOW, tracer: Tracer | None = None, **fields: Any) -> Response:
+        """Return the answer to a request of the wire contract."""
+        request = parse_request(json.dumps(fields).encode(), models=tuple(REGISTRY))
+        with connect(self.environ["DATABASE_URL"], tracer=tracer) as db:
+            return recommend(request, loaded or self.load(), db, shop=self.settings.shop, now=now)
+
+
+def shown(response: Response) -> list[int | str]:
+    """Return the products of an answer."""
+    return [item.product_id for item in response.items]
 
 
 def fast_settings(url: str, models_dir: Path) -> Settings:
@@ -204,9 +226,22 @@ def visits(user: int, rng: np.random.Generator) -> list[Row]:
 
 
 def event(user: int, item: int, action: str, timestamp: int) -> Row:
-    stored = str(np.datetime64(timestamp, "s")).replace("T", " ")
     device = ("mobile", "desktop", None)[user % 3 if user % 4 else 2]
-    return {"userId": user, "productId": item, "actionCode": action, "device_type": device, "timestamp": stored}
+    return {"userId": user, "productId": item, "actionCode": action, "device_type": device, "timestamp": stored_time(timestamp)}
+
+
+def stored_time(timestamp: int) -> str:
+    return str(np.datetime64(timestamp, "s")).replace("T", " ")
+
+
+def bought(user: int, since: int = 0) -> set[int]:
+    """Return what a customer bought at or after a moment."""
+    first = stored_time(since)
+    return {
+        row["productId"]
+        for row in interactions()
+        if row["userId"] == user and row["actionCode"] == "purchase" and row["timestamp"] >= first
+    }
 
 
 def stars() -> list[Row]:
@@ -214,6 +249,5 @@ def stars() -> list[Row]:
     rows = []
     for user in USERS[::5]:
         for item, star in ((101 + user % 3, 5), (101 + (user + 1) % 3, 1)):
-            row = event(user, item, "star", START + 200 * DAY + user)
-            rows.append({"userId": user, "productId": item, "star": star, "createdAt": row["timestamp"]})
+            rows.append({"userId": user, "productId": item, "star": star, "createdAt": stored_time(START + 200 * DAY + user)})
     return rows

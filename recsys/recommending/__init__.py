@@ -16,12 +16,12 @@ from recsys.errors import DeadlineExceeded, InternalError
 from recsys.ids import distinct
 from recsys.interactions import Interactions
 from recsys.ranking import top_k
-from recsys.recommending.customer import Customer, find_customer
+from recsys.recommending.customer import Customer, find_customer, purchased
 from recsys.recommending.listing import Listing, list_items, wanted
 from recsys.recommending.loading import Loaded, load
 from recsys.recommending.numbers import Numbers, indices, numbers
 from recsys.recommending.reasons import causes
-from recsys.recommending.runs import Judgement, Scored, fresh_exam, judge, score, score_all
+from recsys.recommending.runs import Judgement, Scored, fresh_exam, judge, score_all
 from recsys.scorers import MODELS, REGISTRY
 from recsys.selection import choose
 from recsys.settings import Shop
@@ -64,19 +64,21 @@ def recommend(
             raise DeadlineExceeded(f"`budget_ms` should be enough for an answer. Received: {request.budget_ms}.", field="budget_ms")
 
     shop = loaded.shop(shop)
-    version_id, index = store.find_user(db, loaded.name, loaded.user_id(request.user_id) or "")
+    user_id = loaded.user_id(request.user_id)
+    version_id, index = store.find_user(db, loaded.name, "" if user_id is None else user_id)
     named = numbers(request, loaded, db, version_id)
     if request.op == "similar":
-        customer = _viewer(request, loaded, named, shop, now)
+        customer = _viewer(request, loaded, db, named, shop, now)
     else:
         customer = find_customer(request, loaded, db, version_id=version_id, index=index, numbers=named, shop=shop, now=now)
     in_time()
     truth, warnings = _ground_truth(request, customer, named)
     exam = fresh_exam(customer, truth)
-    best = loaded.priors.best
-    runs = score_all([*MODELS, *([best] if best not in MODELS else [])], customer, exam)
+    asked = _asked(request, customer)
+    runs = score_all(list(dict.fromkeys([*MODELS, loaded.priors.best, *([asked] if asked else [])])), customer, exam)
     judgement = judge(runs, customer, exam)
-    runs, winner = _winner(request, customer, runs, judgement, named)
+    winner = _winner(asked, customer, runs, judgement)
+    runs = [run for run in runs if run.model in MODELS] + [winner] * (winner.model not in MODELS)
     in_time()
     want = wanted(request, customer, named)
     tops = {run.model: top_k(run.scores, request.limit, want.allowed) for run in runs if run.scores is not None}
@@ -94,8 +96,8 @@ def recommend(
     )
 
 
-def _viewer(request: Request, loaded: Loaded, named: Numbers, shop: Shop, now: int) -> Customer:
-    """Return a guest whose one event is a look at the item that `similar` starts from."""
+def _viewer(request: Request, loaded: Loaded, db: store.Database, named: Numbers, shop: Shop, now: int) -> Customer:
+    """Return somebody whose one event is a look at the item that `similar` starts from; what she has bought stays hidden."""
     item = named.get(request.item_id) if request.item_id is not None else None
     known = item is not None and item.index >= 0
     strongest = max(shop.event_weights, key=lambda name: shop.event_weights[name])
@@ -111,7 +113,9 @@ def _viewer(request: Request, loaded: Loaded, named: Numbers, shop: Shop, now: i
     index = np.array([item.index if item else 0], np.int32)[rows]
     context = dict.fromkeys(loaded.contexts.features)
     quiet = replace(shop, purchase_events=(), relevant_events=())  # the look is no purchase to hide and no evidence
-    return Customer(None, loaded.n_users, False, event, index, frozenset(), context, quiet, loaded, now)
+    user_id = loaded.user_id(request.user_id)
+    bought = frozenset() if user_id is None else purchased(db, shop, user_id, loaded, now)
+    return Customer(user_id, loaded.n_users, False, event, index, bought, context, quiet, loaded, now)
 
 
 def _ground_truth(request: Request, customer: Customer, named: Numbers) -> tuple[NDArray[np.int32], list[str]]:
@@ -124,23 +128,26 @@ def _ground_truth(request: Request, customer: Customer, named: Numbers) -> tuple
     return kept, [note] if dropped else []
 
 
-def _winner(
-    request: Request, customer: Customer, runs: Sequence[Scored], judgement: Judgement, named: Numbers
-) -> tuple[list[Scored], Scored]:
-    """Return the runs and the one that answers: the model asked for, the choice on evidence, or what is left."""
+def _asked(request: Request, customer: Customer) -> str | None:
+    """Return the scorer that the request asks for, or None where the evidence shall choose."""
+    if request.model != AUTO:
+        return request.model
+    if request.op == "similar":
+        return SIMILAR if len(customer.indices) else LAST_RESORT
+    return None
+
+
+def _winner(asked: str | None, customer: Customer, runs: Sequence[Scored], judgement: Judgement) -> Scored:
+    """Return the run that answers: the one asked for, else the choice on evidence, else the last resort."""
     done = {run.model: run for run in runs if run.scores is not None}
-    asked = SIMILAR if request.op == "similar" and request.model == AUTO and len(customer.indices) else request.model
-    if request.op == "similar" and asked == AUTO:
-        asked = LAST_RESORT
-    if asked == AUTO and done:
-        asked = choose(customer.loaded.priors, judgement.evidence, [name for name in REGISTRY if name in done])
-    for name in (asked, LAST_RESORT):
-        if name in REGISTRY and name not in {run.model for run in runs}:
-            runs = [*runs, score(name, customer, None)]
-        found = next((run for run in runs if run.model == name and run.scores is not None), None)
-        if found:
-            return list(runs), found
-    raise InternalError(f"At least {LAST_RESORT} should score. Received: {[run.error for run in runs]}.")
+    if asked in done:
+        return done[asked]
+    if done:
+        return done[choose(customer.loaded.priors, judgement.evidence, [name for name in REGISTRY if name in done])]
+    [last] = score_all([LAST_RESORT], customer, None)
+    if last.scores is None:
+        raise InternalError(f"At least {LAST_RESORT} should score. Received: {[run.error for run in runs]}.")
+    return last
 
 
 def _scores(run: Scored) -> NDArray[np.float32]:

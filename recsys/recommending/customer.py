@@ -77,9 +77,8 @@ class Customer:
     def hidden(self, until: int | None = None) -> NDArray[np.int32]:
         """Return the item indices that the repeat rule hides, from all purchases or from those up to a moment."""
         moment = self.now if until is None else until
-        purchases = is_event(self.events, self.shop.purchase_events) & (self.indices < len(self.loaded.items))
-        purchases &= (self.events.timestamps <= moment) & (self.events.timestamps >= moment - self.shop.repeat_after_days * SECONDS_PER_DAY)
-        return distinct(self.indices[purchases].tolist())
+        purchases = _purchases(self.events, self.shop, moment) & (self.events.timestamps <= moment)
+        return distinct(self.indices[purchases & (self.indices < len(self.loaded.items))].tolist())
 
     def fresh(self) -> NDArray[np.int32]:
         """Return the distinct item indices that the customer chose after training's last event."""
@@ -115,8 +114,7 @@ def find_customer(
         raise UnknownUser(f"`user_id` should be a user of the training or have events on its items. Received: {request.user_id!r}.")
     bought = set(events.items[_purchases(events, shop, now)].tolist())
     if stored.truncated and user_id is not None:
-        since = None if shop.repeat_after_days == np.inf else int(now - shop.repeat_after_days * SECONDS_PER_DAY)
-        bought |= set(store.purchased_items(db, shop, user_id, since=since, item_kind=kind)) if shop.repeat_after_days else set()
+        bought |= purchased(db, shop, user_id, loaded, now)
     return Customer(
         user_id=user_id if user_id is not None else request.user_id,
         index=loaded.n_users if index is None else index,
@@ -129,6 +127,22 @@ def find_customer(
         loaded=loaded,
         now=now,
     )
+
+
+def purchased(db: store.Database, shop: Shop, user_id: int | str, loaded: Loaded, now: int) -> frozenset[int | str]:
+    """Return what the repeat rule hides of all that a user ever bought, however many events she has.
+
+    Args:
+        db: The shop's database.
+        shop: The mapping under the version's words and rules.
+        user_id: In the shop's type.
+        loaded: The version.
+        now: Seconds since 1970.
+    """
+    if not shop.repeat_after_days:
+        return frozenset()
+    since = None if shop.repeat_after_days == np.inf else int(now - shop.repeat_after_days * SECONDS_PER_DAY)
+    return frozenset(store.purchased_items(db, shop, user_id, since=since, item_kind=loaded.version.manifest["id_type"]["items"]))
 
 
 def _stored(db: store.Database, shop: Shop, version_id: int, user_id: int | str | None, kind: str) -> store.UserEvents:
@@ -177,9 +191,10 @@ def _cleaned(parts: Sequence[store.UserEvents], loaded: Loaded, shop: Shop, now:
 
 
 def _purchases(events: Interactions, shop: Shop, now: int) -> NDArray[np.bool_]:
-    """Return which events are purchases that the repeat rule still hides."""
-    since = now - shop.repeat_after_days * SECONDS_PER_DAY
-    return is_event(events, shop.purchase_events) & (events.timestamps >= since)
+    """Return which events are purchases that the repeat rule still hides; where repeats are allowed, not even one of this second."""
+    if not shop.repeat_after_days:
+        return np.zeros(len(events), bool)
+    return is_event(events, shop.purchase_events) & (events.timestamps >= now - shop.repeat_after_days * SECONDS_PER_DAY)
 
 
 def _context(request: Request, loaded: Loaded, indices: NDArray[np.int32], events: Interactions, now: int) -> Mapping[str, str | None]:

@@ -132,9 +132,9 @@ def _fill(db: store.Database, customer: Customer, want: Wanted, taken: Sequence[
 
 
 def _filtered(filters: Filters, customer: Customer) -> NDArray[np.bool_]:
-    """Return which items passed the filters when the version was trained; the shop's present word is asked later."""
+    """Return which items were sold and passed the filters when the version was trained; the shop's present word is asked later."""
     items = customer.loaded.items
-    allowed = np.ones(len(items), bool)
+    allowed = items.active.copy()
     if filters.category is not None:
         allowed &= np.isin(items.categories, _codes(items.category_names, filters.category))
     if filters.brand is not None:

@@ -28,6 +28,7 @@ class Items:
         categories: `(n_items,)` int32, positions in `category_names`; -1 without.
         brands: `(n_items,)` int32, positions in `brand_names`; -1 without.
         prices: `(n_items,)` float64; NaN where unknown.
+        active: `(n_items,)` bool, which were sold when the version was trained.
         category_names: Texts, ascending.
         brand_names: Texts, ascending.
     """
@@ -35,6 +36,7 @@ class Items:
     categories: NDArray[np.int32]
     brands: NDArray[np.int32]
     prices: NDArray[np.float64]
+    active: NDArray[np.bool_]
     category_names: tuple[str, ...]
     brand_names: tuple[str, ...]
 
@@ -138,7 +140,8 @@ def load(models_dir: Path) -> Loaded:
     try:
         words, arrays = version.json("catalogue.json"), version.arrays("items.h5", memory_map=True)
         contexts = version.json("contexts.json")
-        items = Items(arrays["category"], arrays["brand"], arrays["price"], tuple(words["category"]), tuple(words["brand"]))
+        columns = arrays["category"], arrays["brand"], arrays["price"], arrays["active"].astype(bool)
+        items = Items(*columns, tuple(words["category"]), tuple(words["brand"]))
         features = {name: tuple(contexts[name]) for name in version.manifest["context_features"]}
     except (KeyError, TypeError) as error:
         raise ModelRefused(f"{version.name} should hold what its schema says. Received: no {error}.") from error

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.contract import Basis, Metrics
+from recsys.errors import RecsysError
 from recsys.ids import distinct
 from recsys.metrics import average_precision_at_k, precision_at_k
 from recsys.ranking import top_k
@@ -20,6 +21,8 @@ from recsys.selection import Evidence
 
 K = 10
 MIN_FRESH = 3  # fewer items chosen since training say nothing about a ranking
+# What a scorer may fail with; a damaged version is none of these, and is refused as a whole.
+FAILURES = (ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -67,18 +70,28 @@ def fresh_exam(customer: Customer, ground_truth: NDArray[np.int32]) -> FreshExam
 
 
 def score_all(names: Sequence[str], customer: Customer, exam: FreshExam | None) -> list[Scored]:
-    """Score with every named model at once, one thread each; one that fails loses its own run only."""
+    """Score with every named model at once, one thread each; one that fails loses its own run only.
+
+    Raises:
+        ModelRefused: The arrays of one are damaged.
+    """
     runs: dict[str, Scored] = {}
-    tasks = [threading.Thread(target=_store, args=(runs, name, customer, exam), name=f"score-{name}") for name in names]
+    refusals: list[RecsysError] = []
+
+    def run(name: str) -> None:
+        try:
+            runs[name] = score(name, customer, exam)
+        except RecsysError as refusal:  # left in a thread, it would reach nobody
+            refusals.append(refusal)
+
+    tasks = [threading.Thread(target=run, args=(name,), name=f"score-{name}") for name in names]
     for task in tasks:
         task.start()
     for task in tasks:
         task.join()
+    if refusals:
+        raise refusals[0]
     return [runs[name] for name in names]
-
-
-def _store(runs: dict[str, Scored], name: str, customer: Customer, exam: FreshExam | None) -> None:
-    runs[name] = score(name, customer, exam)
 
 
 def score(name: str, customer: Customer, exam: FreshExam | None) -> Scored:
@@ -90,7 +103,7 @@ def score(name: str, customer: Customer, exam: FreshExam | None) -> Scored:
         if not np.isfinite(scores).all():
             raise FloatingPointError(f"{name} should score finite numbers. Received: NaN or infinity.")
         fresh = _judge(scorer, customer, exam) if exam else None
-    except (ArithmeticError, ValueError, IndexError, TypeError) as error:
+    except FAILURES as error:
         return Scored(name, None, None, f"{type(error).__name__}: {error}", thread)
     return Scored(name, scores, fresh, None, thread)
 
@@ -98,7 +111,7 @@ def score(name: str, customer: Customer, exam: FreshExam | None) -> Scored:
 def _judge(scorer: Scorer, customer: Customer, exam: FreshExam) -> Metrics:
     """Return the figures of a ranking made from the history that stops where training's data stops."""
     scores = scorer.score(customer.query(until=customer.loaded.data_until))
-    allowed = np.ones(len(scores), bool)
+    allowed = customer.loaded.items.active.copy()
     allowed[exam.hidden] = False
     top = top_k(scores, K, allowed)
     return Metrics(precision_at_k(top, exam.relevant, k=K), average_precision_at_k(top, exam.relevant, k=K))

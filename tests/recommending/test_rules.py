@@ -1,0 +1,202 @@
+"""What may be shown: never what the shop's rules forbid, and as many items as the catalogue has."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny_shop import DAY, INACTIVE, ITEMS, NEW, NOW, RARE, Published, bought, event, interactions, shown
+
+from recsys.recommending import Loaded, listing
+from recsys.scorers import REGISTRY
+
+SOLD = set(ITEMS) - INACTIVE
+TEA = {item for item in SOLD if (item - 101) % 3 == 0}
+
+
+@pytest.fixture
+def repeat_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let versions have been trained under another repeat rule."""
+    real = Loaded.shop
+
+    def change(days: float) -> None:
+        monkeypatch.setattr(Loaded, "shop", lambda loaded, shop: replace(real(loaded, shop), repeat_after_days=days))
+
+    return change
+
+
+@pytest.mark.parametrize("model", REGISTRY)
+def test_what_she_bought_and_what_is_not_sold_never_appears(published: Published, model: str):
+    loaded = published.load()
+    for user in (0, 7, 14, 25, 59):
+        answer = published.ask(loaded, user_id=user, model=model, limit=20)
+        assert answer.model == model
+        assert len(answer.items) == 20
+        assert not set(shown(answer)) & (bought(user) | INACTIVE)
+
+
+@pytest.mark.parametrize("model", ["ENCM", "item_cf", "popularity"])
+def test_every_item_that_may_be_shown_is_shown_where_as_many_are_asked_for(published: Published, model: str):
+    answer = published.ask(user_id=7, model=model, limit=100)
+    assert set(shown(answer)) == SOLD - bought(7)
+    assert len(shown(answer)) == len(SOLD - bought(7))
+    assert answer.warnings == (f"items: {len(SOLD - bought(7))} of 100, because the shop has no more that may be shown",)
+
+
+def test_products_that_no_model_ranks_fill_the_list_with_the_newest_first(published: Published):
+    answer = published.ask(user_id=7, limit=100)
+    assert shown(answer)[-3:] == [*sorted(NEW, reverse=True), RARE]
+    assert {item.score for item in answer.items[-3:]} == {0.0}
+    assert all(item.reason is None for item in answer.items[-3:])
+
+
+def test_a_product_added_after_training_fills_a_short_list(published: Published, tmp_path: Path):
+    shop = published.copy(tmp_path)
+    shop.execute(
+        "INSERT INTO Products (id, name, statusId, categoryId) VALUES (900, 'Fresh tea', 'S1', 'tea'), (901, 'Ended', 'S2', 'tea')"
+    )
+    assert shown(shop.ask(user_id=7, limit=100))[-4:] == [900, *sorted(NEW, reverse=True), RARE]
+    assert shown(shop.ask(user_id=7, candidates=[900, 901])) == [900]
+
+
+@pytest.mark.parametrize("ending", ["UPDATE Products SET statusId = 'S2' WHERE id = {}", "DELETE FROM Products WHERE id = {}"])
+def test_a_product_sold_out_after_training_makes_room_for_the_next(published: Published, tmp_path: Path, ending: str):
+    shop = published.copy(tmp_path)
+    before = shown(shop.ask(user_id=7, limit=6))
+    shop.execute(ending.format(before[1]))
+    answer = shop.ask(user_id=7, limit=5)
+    assert shown(answer) == [before[0], *before[2:6]]
+    assert all(before[1] not in run.items for run in answer.runs)
+
+
+def test_a_product_that_is_sold_again_after_training_can_be_shown(published: Published, tmp_path: Path):
+    shop = published.copy(tmp_path)
+    shop.execute("UPDATE Products SET statusId = 'S1' WHERE id = 135")
+    assert 135 in shown(shop.ask(user_id=7, limit=100))
+
+
+def test_the_ranking_is_read_deeper_until_enough_of_it_is_sold(published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(listing, "HEADROOM", 0)
+    shop = published.copy(tmp_path)
+    ranked = shown(shop.ask(user_id=7, limit=100))
+    shop.execute(f"UPDATE Products SET statusId = 'S2' WHERE id IN ({', '.join(map(str, ranked[:3]))})")
+    assert shown(shop.ask(user_id=7, limit=2)) == ranked[3:5]
+
+
+def test_a_ranking_of_sold_out_items_only_ends_in_the_newest_products(
+    published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(listing, "HEADROOM", 0)
+    shop = published.copy(tmp_path)
+    ranked = shown(shop.ask(user_id=7, limit=100))
+    shop.execute(f"UPDATE Products SET statusId = 'S2' WHERE id IN ({', '.join(map(str, ranked[:8]))})")
+    statements: list[str] = []
+    answer = shop.ask(user_id=7, limit=1, tracer=lambda sql, _: statements.append(sql))
+    assert shown(answer) == [NEW[-1]]
+    assert sum("rec_item_encoder WHERE version" in sql for sql in statements) <= 1 + listing.DOUBLINGS
+
+
+def test_where_repeats_are_allowed_her_favourite_comes_first(published: Published, repeat_after):
+    repeat_after(0)
+    answer = published.ask(user_id=7, model="user_frequency")
+    counts = dict.fromkeys(ITEMS, 0.0)
+    for row in interactions():
+        if row["userId"] == 7:
+            counts[row["productId"]] += {"view": 0.3, "cart": 0.7, "purchase": 1.0}[row["actionCode"]]
+    favourite = max(counts, key=counts.__getitem__)
+    assert favourite in bought(7)
+    assert shown(answer)[0] == favourite
+
+
+def test_where_repeats_are_allowed_a_purchase_of_this_second_is_no_exception(published: Published, repeat_after):
+    repeat_after(0)
+    answer = published.ask(user_id=7, limit=100, interactions=[{"item_id": 105, "event": "purchase"}])
+    assert set(shown(answer)) == SOLD
+
+
+def test_within_the_window_of_days_bought_items_are_hidden_and_after_it_not(published: Published, repeat_after):
+    repeat_after(90)
+    recent = bought(7, since=NOW - 90 * DAY)
+    assert recent
+    assert recent < bought(7)
+    assert set(shown(published.ask(user_id=7, limit=100))) == SOLD - recent
+
+
+def test_the_first_second_of_the_window_is_inside(published: Published, repeat_after, tmp_path: Path):
+    repeat_after(10)
+    shop = published.copy(tmp_path)
+    shop.add([event(7, 103, "purchase", NOW - 10 * DAY - 1), event(7, 106, "purchase", NOW - 10 * DAY)])
+    answer = shown(shop.ask(user_id=7, limit=100))
+    assert 103 in answer
+    assert 106 not in answer
+
+
+def test_a_purchase_beyond_the_events_that_are_read_is_still_hidden(published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from recsys.recommending import customer
+
+    monkeypatch.setattr(customer, "MAX_EVENTS", 5)
+    for limit in (5, 100):
+        assert not set(shown(published.ask(user_id=7, limit=limit))) & bought(7)
+
+
+def test_a_cancelled_purchase_is_not_bought(published: Published):
+    [taken] = shown(published.ask(user_id=7, limit=1))
+    told = [{"item_id": taken, "event": "purchase", "timestamp": NOW - 60}]
+    assert taken not in shown(published.ask(user_id=7, limit=100, interactions=told))
+    told.append({"item_id": taken, "event": "cancel", "timestamp": NOW - 30})
+    assert taken in shown(published.ask(user_id=7, limit=100, interactions=told))
+
+
+def test_a_filter_by_category_shows_that_category_only_in_any_case(published: Published):
+    answer = published.ask(user_id=7, limit=100, filters={"category": " TEA "})
+    assert set(shown(answer)) == TEA - bought(7)
+    assert RARE in shown(answer)  # tea that no model ranks
+
+
+def test_a_filter_by_brand_shows_that_brand_only(published: Published):
+    answer = published.ask(user_id=7, limit=100, filters={"brand": "Nord"})
+    assert set(shown(answer)) == {item for item in SOLD - bought(7) if item % 2 == 0}
+
+
+def test_a_filter_by_price_asks_for_what_a_customer_pays(published: Published):
+    # 108 costs 12, and so does 110 with its discount of 2; customer 5 has bought neither
+    assert not bought(5) & {108, 110}
+    assert set(shown(published.ask(user_id=5, filters={"price_min": 12, "price_max": 12}))) == {108, 110}
+
+
+def test_a_filter_by_price_follows_the_shop_of_today(published: Published, tmp_path: Path):
+    shop = published.copy(tmp_path)
+    shop.execute("UPDATE Productdetails SET originalPrice = 12.5 WHERE productId = 111")
+    assert 111 not in bought(5)
+    assert shown(shop.ask(user_id=5, filters={"price_min": 12.5, "price_max": 12.9})) == [111]
+
+
+def test_filters_that_nothing_passes_give_an_empty_list_and_say_so(published: Published):
+    answer = published.ask(user_id=7, filters={"category": "wine"})
+    assert answer.items == ()
+    assert answer.warnings == ("items: 0 of 10, because the shop has no more that may be shown",)
+
+
+def test_candidates_are_the_only_ones_shown_and_the_rules_hold_for_them_too(published: Published):
+    mine = next(iter(bought(7)))
+    answer = published.ask(user_id=7, candidates=[101, 102, 103, 139, 135, mine, 4711, "7abc"])
+    assert set(shown(answer)) == {101, 102, 103, 139}
+    assert shown(answer)[-1] == 139
+
+
+def test_no_candidates_give_an_empty_list(published: Published):
+    assert published.ask(user_id=7, candidates=[]).items == ()
+
+
+def test_excluded_items_are_never_shown_whether_training_saw_them_or_not(published: Published):
+    first = shown(published.ask(user_id=7, limit=5))
+    answer = published.ask(user_id=7, limit=100, exclude=[first[0], str(first[1]), NEW[1], "x"])
+    assert shown(answer)[:3] == first[2:5]
+    assert NEW[1] not in shown(answer)
+
+
+def test_the_lists_of_all_models_obey_the_same_rules(published: Published):
+    answer = published.ask(user_id=7, limit=5, filters={"category": "tea"}, exclude=[101])
+    for run in answer.runs:
+        assert len(run.items) == 5
+        assert set(run.items) <= TEA - bought(7) - {101}
