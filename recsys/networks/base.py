@@ -126,11 +126,11 @@ class Network(keras.Model):
 
     def tower(self, first: tf.Tensor) -> tf.Tensor:
         """Return the tower's output `(n, c)` from the sums of its first layer `(n, c, hidden)`, bias excluded."""
-        hidden, n = first + self.tables["mlp_bias_0"], 1
+        hidden, n = tf.reshape(first, (-1, first.shape[-1])) + self.tables["mlp_bias_0"], 1
         while f"mlp_kernel_{n}" in self.tables:
             hidden = tf.nn.relu(hidden) @ self.tables[f"mlp_kernel_{n}"] + self.tables[f"mlp_bias_{n}"]
             n += 1
-        return tf.linalg.matvec(tf.nn.relu(hidden), self.tables["mlp_output"])
+        return tf.reshape(tf.nn.relu(hidden) @ self.tables["mlp_output"][:, None], tf.shape(first)[:2])
 
     def own_embedding(self, name: str, past: Past) -> tf.Tensor:
         """Return a user table's rows `(b, t, …)`: zero for guests and where `known` is 0."""
@@ -173,4 +173,10 @@ def at(states: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
 
 def dot(taste: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
     """Return `(n, c)`: tastes `(n, d)` against factors `(n, c, d)`."""
-    return tf.linalg.matvec(factors, taste)
+    return tf.reduce_sum(factors * taste[:, None], -1)
+
+
+def times(states: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Return `(…, k)`: states `(…, d)` through a kernel `(d, k)`, as one product; `@` would make one for each row of a batch."""
+    product = tf.reshape(states, (-1, states.shape[-1])) @ kernel
+    return tf.reshape(product, tf.concat([tf.shape(states)[:-1], tf.shape(product)[-1:]], 0))

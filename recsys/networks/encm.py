@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from recsys.networks.base import Network, Past, dot
+from recsys.networks.base import Network, Past, dot, times
 
 HIDDEN = (64, 32)
 
@@ -29,12 +29,12 @@ class ENCM(Network):
         taste, kernel = self.taste(past), self.tables["mlp_kernel_0"]
         contexts = [tf.gather(self.tables[f"context_factors_{n}"], past.contexts[..., n]) for n in range(n_features)]
         biases = [tf.gather(self.tables[f"context_bias_{n}"], past.contexts[..., n]) for n in range(n_features)]
-        customer = taste @ kernel[:dim] + tf.concat(contexts, -1) @ kernel[2 * dim :]
+        customer = times(taste, kernel[:dim]) + times(tf.concat(contexts, -1), kernel[2 * dim :])
         return taste + tf.add_n(contexts), tf.add_n(biases)[..., None], customer
 
     def match(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
         """Return logits `(n, c)`."""
         taste, context_bias, customer = state
         factors, dim = tf.gather(self.tables["item_factors"], items), self.shapes.dim
-        first = customer[:, None] + factors @ self.tables["mlp_kernel_0"][dim : 2 * dim]
+        first = customer[:, None] + times(factors, self.tables["mlp_kernel_0"][dim : 2 * dim])
         return dot(taste, factors) + context_bias + tf.gather(self.tables["item_bias"], items) + self.tower(first)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from recsys.networks.base import Network, Past, at, dot
+from recsys.networks.base import Network, Past, at, dot, times
 from recsys.scorers.lncm import EPSILON
 
 HIDDEN = (64, 32)
@@ -34,25 +34,25 @@ class LNCM(Network):
         """Return the gated sum of taste and latent context, and the context's half of the tower's first layer."""
         gate = tf.sigmoid(self.tables["gate"])
         latent = at(self._latent(past), past.before)
-        return gate * self.taste(past) + (1 - gate) * latent, latent @ self.tables["mlp_kernel_0"][: self.shapes.dim]
+        return gate * self.taste(past) + (1 - gate) * latent, times(latent, self.tables["mlp_kernel_0"][: self.shapes.dim])
 
     def match(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
         """Return logits `(n, c)`."""
         mixed, latent = state
         gate = tf.sigmoid(self.tables["gate"])
         factors = tf.gather(self.tables["item_factors"], items)
-        first = latent[:, None] + factors @ self.tables["mlp_kernel_0"][self.shapes.dim :]
+        first = latent[:, None] + times(factors, self.tables["mlp_kernel_0"][self.shapes.dim :])
         return dot(mixed, factors) + gate * tf.gather(self.tables["item_bias"], items) + (1 - gate) * self.tower(first)
 
     def _latent(self, past: Past) -> tf.Tensor:
         """Return `(b, w, dim)`: the latent context after each event."""
         tables, gains = self.tables, self.tables["gains"]
         x = tf.gather(tables["sequence_items"], past.items) + past.weights[..., None] * tables["strength"]
-        query = _norm(x, gains[0]) @ tables["attention_query"]
-        attention = tf.matmul(query, x @ tables["attention_key"], transpose_b=True) * self.shapes.dim**-0.5
-        h = x + tf.nn.softmax(attention + self._mask(past)) @ (x @ tables["attention_value"]) @ tables["attention_out"]
-        feed = tf.nn.relu(_norm(h, gains[1]) @ tables["feed_in"] + tables["feed_in_bias"])
-        return _norm(h + feed @ tables["feed_out"] + tables["feed_out_bias"], gains[2])
+        query = times(_norm(x, gains[0]), tables["attention_query"])
+        attention = tf.matmul(query, times(x, tables["attention_key"]), transpose_b=True) * self.shapes.dim**-0.5
+        h = x + times(tf.nn.softmax(attention + self._mask(past)) @ times(x, tables["attention_value"]), tables["attention_out"])
+        feed = tf.nn.relu(times(_norm(h, gains[1]), tables["feed_in"]) + tables["feed_in_bias"])
+        return _norm(h + times(feed, tables["feed_out"]) + tables["feed_out_bias"], gains[2])
 
     def _mask(self, past: Past) -> tf.Tensor:
         """Return `(b, w, w)`: the bias of each age; the future, padding and what is older than the window out of reach."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from recsys.networks.base import HIDDEN, Network, Past, dot
+from recsys.networks.base import HIDDEN, Network, Past, dot, times
 
 
 class NeuMF(Network):
@@ -23,11 +23,11 @@ class NeuMF(Network):
 
     def encode(self, past: Past) -> Sequence[tf.Tensor]:
         """Return the weighed taste and the user's half of the tower's first layer."""
-        users = self.own_embedding("mlp_users", past) @ self.tables["mlp_kernel_0"][: self.shapes.dim]
+        users = times(self.own_embedding("mlp_users", past), self.tables["mlp_kernel_0"][: self.shapes.dim])
         return self.taste(past) * self.tables["dot_output"], users
 
     def match(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
         """Return logits `(n, c)`."""
         taste, users = state
-        first = users[:, None] + tf.gather(self.tables["mlp_items"], items) @ self.tables["mlp_kernel_0"][self.shapes.dim :]
+        first = users[:, None] + times(tf.gather(self.tables["mlp_items"], items), self.tables["mlp_kernel_0"][self.shapes.dim :])
         return dot(taste, tf.gather(self.tables["item_factors"], items)) + self.tower(first) + self.tables["bias"]
