@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -55,6 +56,15 @@ class Interactions:
     def in_order(self) -> Interactions:
         """Return the rows ordered by (timestamp, row id), the one order of the project."""
         return self.take(np.lexsort((self.row_ids, self.timestamps)))
+
+
+def data_hash(interactions: Interactions) -> str:
+    """Return the SHA-256 of the cleaned events, the same for the same events on any database."""
+    digest = hashlib.sha256("\n".join(interactions.event_names).encode())
+    for ids in (interactions.users, interactions.items):
+        digest.update(ids.tobytes() if ids.dtype.kind in "iu" else "\n".join(ids.tolist()).encode())
+    digest.update(interactions.events.tobytes() + interactions.timestamps.tobytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

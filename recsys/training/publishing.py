@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from recsys.artifacts import Draft
 from recsys.ids import IdMap
-from recsys.interactions import Catalogue, Interactions
+from recsys.interactions import Catalogue, data_hash
 from recsys.scorers import REGISTRY
 from recsys.selection import fit_priors
 from recsys.training.stages import Choices, Results, ShopData, Stage
@@ -103,15 +102,6 @@ def history_entry(source: ShopData, results: Results, choices: Choices, protocol
         "git_commit": git_commit(),
         "data_sha256": data_hash(source.interactions),
     }
-
-
-def data_hash(interactions: Interactions) -> str:
-    """Return the SHA-256 of the cleaned events, the same for the same events on any database."""
-    digest = hashlib.sha256("\n".join(interactions.event_names).encode())
-    for ids in (interactions.users, interactions.items):
-        digest.update(ids.tobytes() if ids.dtype.kind in "iu" else "\n".join(ids.tolist()).encode())
-    digest.update(interactions.events.tobytes() + interactions.timestamps.tobytes())
-    return digest.hexdigest()
 
 
 def git_commit() -> str | None:
