@@ -1,0 +1,36 @@
+# `make demo` shows it, `make test` checks it. The plain commands behind both stand in README.md.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /make \1 @/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-12s %s\n", $$1, $$2 }'
+
+demo: $(INSTALLED) ## make a demo shop in data/, train on it, publish, and answer a request
+	@$(BIN)/python scripts/demo.py
+
+test: $(INSTALLED) ## run the whole test suite
+	@$(BIN)/python -m pytest
+
+lint: $(INSTALLED) ## check style, layout and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(INSTALLED) ## time one-shot requests to the shop that .env names
+	@$(BIN)/python benchmarks/serving.py
+
+clean: ## remove caches; .venv, .env, data/ and models/ stay
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+$(INSTALLED): requirements.txt requirements-serve.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.13")'
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@echo "Installing requirements.txt into .venv: 2 GB on disk, a minute or more …"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input -r requirements.txt
+	@touch $@
