@@ -37,6 +37,17 @@ def rows_in_shop(db: Database) -> dict[str, int]:
     return {table: int(db.query(f"SELECT COUNT(*) FROM {table}")[0][0]) for table in tables}  # noqa: S608 - our own names
 
 
+def product_names(db: Database, product_ids: Sequence[int]) -> dict[int, str]:
+    """Return the names of those of the products that there are."""
+    return dict(db.query("SELECT id, name FROM Products WHERE id IN (:ids)", {"ids": list(product_ids)}))
+
+
+def customer(db: Database, user_id: int) -> tuple[str, str] | None:
+    """Return a customer's name and e-mail address, or None where there is no such customer."""
+    rows = db.query("SELECT firstName, lastName, email FROM Users WHERE id = :id", {"id": user_id})
+    return (f"{rows[0][0]} {rows[0][1]}", rows[0][2]) if rows else None
+
+
 def fill_shop(db: Database, tables: Mapping[str, Sequence[Row]], *, empty_first: bool) -> None:
     """Write a whole shop in one transaction: afterwards all of it is there, or nothing has changed.
 
