@@ -1,8 +1,9 @@
 """Published versions: the only owner of models/."""
 
+from recsys.artifacts.active import activate, append_history, history
 from recsys.artifacts.arrays import Arrays
 from recsys.artifacts.files import DISK, Files
-from recsys.artifacts.publish import Draft, activate, append_history, history
+from recsys.artifacts.publish import Draft
 from recsys.artifacts.version import Version, current, current_name, open_version
 
 __all__ = [

@@ -116,6 +116,16 @@ def read_json(data: bytes, where: str, **options: Any) -> Any:
         raise ModelRefused(f"{where} should be valid JSON. Received: {error}.") from error
 
 
+def to_json(value: object) -> bytes:
+    """Return a value as UTF-8 JSON for people and programs.
+
+    Raises:
+        ValueError: It holds NaN or an infinity.
+        TypeError: It holds what JSON does not know.
+    """
+    return (json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode()
+
+
 def _refuse_constant(constant: str) -> None:
     raise ValueError(f"the constant {constant}, which JSON does not know")
 

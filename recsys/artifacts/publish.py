@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -13,17 +12,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from recsys.artifacts.active import HISTORY, replacing
 from recsys.artifacts.arrays import Attribute, shapes, write_arrays
-from recsys.artifacts.files import DISK, DISK_FULL, Files, Held, disk_errors, error_number, explained, read_small
-from recsys.artifacts.manifest import MANIFEST, RESERVED, SCHEMA, file_entry, is_relative_path, list_files, read_json, version_name
+from recsys.artifacts.files import DISK, DISK_FULL, Files, Held, disk_errors, error_number, explained
+from recsys.artifacts.manifest import MANIFEST, RESERVED, SCHEMA, file_entry, is_relative_path, list_files, to_json, version_name
 from recsys.artifacts.version import CURRENT, STAMPS, open_version
 from recsys.errors import ModelRefused, RecsysError
 
-HISTORY = "metrics.json"
 PUBLISHER_LOCK = ".lock"  # held while a draft exists
-REPLACE_LOCK = ".replace.lock"  # held while CURRENT or metrics.json is replaced, so that a rollback need not wait for a training
-REPLACE_WAIT_S = 10.0  # a replacement takes milliseconds; a holder that needs ten seconds is stopped or dead
-MAX_HISTORY_BYTES = 256 * 2**20
 
 
 class Draft:
@@ -85,7 +81,7 @@ class Draft:
             TypeError: The value holds what JSON does not know, such as a NumPy scalar.
             RecsysError: The disk is full or not writable.
         """
-        data = _json(value)
+        data = to_json(value)
         path = self.path(relpath)
         with disk_errors(self._folder.parent):
             self._files.write(path, data)
@@ -122,13 +118,13 @@ class Draft:
         self._check_open()
         if RESERVED & set(manifest):
             raise ValueError(f"`manifest` should leave {sorted(RESERVED)} to the publisher. Received: {sorted(manifest)}.")
-        _json(dict(manifest))  # fails before anything is hashed
+        to_json(dict(manifest))  # fails before anything is hashed
         models_dir = self._folder.parent
         with disk_errors(models_dir):
             listed = [self._hashed(path, status.st_size) for path, status in list_files(self._folder).items()]
             if not listed:
                 raise ValueError("A version should hold at least one file. Received: an empty draft.")
-            data = _json({"schema": SCHEMA, "created": self._created, **manifest, "files": listed})
+            data = to_json({"schema": SCHEMA, "created": self._created, **manifest, "files": listed})
             self._seal(data)
             name = version_name(self._created, data)
             self._appear(models_dir / name)
@@ -182,79 +178,6 @@ class Draft:
             raise explained(code, self._folder.parent) from error
 
 
-def activate(models_dir: Path, name: str, files: Files = DISK) -> None:
-    """Make a version the active one, once it has been verified in full; a rollback is the same call.
-
-    Args:
-        models_dir: The folder of all versions.
-        name: The version's name.
-        files: How the disk is changed.
-
-    Raises:
-        NoModel: There is no such version.
-        ModelRefused: The version is damaged; the active one stays.
-        RecsysError: The disk is full or not writable.
-    """
-    with open_version(models_dir, name, full=True, files=files):
-        with _replacing(models_dir, files):
-            _replace(models_dir / CURRENT, f"{name}\n".encode(), files)
-
-
-def append_history(models_dir: Path, entry: Mapping[str, Any], files: Files = DISK) -> None:
-    """Add one entry to metrics.json, the list of all training runs.
-
-    Args:
-        models_dir: The folder of all versions, created where missing.
-        entry: What this run measured and what became of it.
-        files: How the disk is changed.
-
-    Raises:
-        ModelRefused: metrics.json is damaged; it is left as it is.
-        RecsysError: The disk is full or not writable.
-    """
-    _json(dict(entry))
-    with disk_errors(models_dir):
-        files.make_dir(models_dir)
-    with _replacing(models_dir, files):
-        _replace(models_dir / HISTORY, _json([*history(models_dir), dict(entry)]), files)
-
-
-def history(models_dir: Path) -> list[dict[str, Any]]:
-    """Return the entries of metrics.json, oldest first; empty where nothing was trained yet.
-
-    Raises:
-        ModelRefused: The file is damaged.
-    """
-    try:
-        entries = read_json(read_small(models_dir / HISTORY, MAX_HISTORY_BYTES), HISTORY)
-    except FileNotFoundError:
-        return []
-    except ModelRefused as error:
-        raise ModelRefused(f"{error} Move the file away; a new one will be started.") from error
-    if not isinstance(entries, list):
-        received = type(entries).__name__
-        raise ModelRefused(f"{HISTORY} should be a JSON list. Received: {received}. Move the file away; a new one will be started.")
-    return entries
-
-
-@contextmanager
-def _replacing(models_dir: Path, files: Files) -> Iterator[None]:
-    with disk_errors(models_dir):
-        lock = files.lock(models_dir / REPLACE_LOCK, wait_s=REPLACE_WAIT_S)
-        try:
-            yield
-        finally:
-            os.close(lock)
-
-
-def _replace(target: Path, data: bytes, files: Files) -> None:
-    aside = target.with_name(f"{target.name}.tmp")
-    files.write(aside, data)
-    files.fsync(aside)
-    files.rename(aside, target)
-    files.fsync(target.parent)
-
-
 def _remove_leftovers(models_dir: Path, files: Files) -> None:
     """Remove drafts and half-written files of processes that died. The publisher's lock is held."""
     for folder in models_dir.glob(".draft-*"):
@@ -262,7 +185,7 @@ def _remove_leftovers(models_dir: Path, files: Files) -> None:
     leftovers = [path for name in (CURRENT, HISTORY) if (path := models_dir / f"{name}.tmp").exists()]
     leftovers += [stamp for stamp in (models_dir / STAMPS).glob("*") if not (models_dir / stamp.stem).is_dir()]
     if leftovers:
-        with _replacing(models_dir, files):
+        with replacing(models_dir, files):
             for path in leftovers:
                 files.remove(path)
 
@@ -274,7 +197,3 @@ def _remove_tree(folder: Path, files: Files) -> None:
     for path in list(folder.iterdir()):
         _remove_tree(path, files)
     files.remove_dir(folder)
-
-
-def _json(value: object) -> bytes:
-    return (json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode()

@@ -439,7 +439,7 @@ def test_a_rollback_does_not_wait_for_a_publisher(models_dir):
 
 
 def test_a_replacement_that_hangs_elsewhere_is_overloaded(models_dir, monkeypatch):
-    monkeypatch.setattr("recsys.artifacts.publish.REPLACE_WAIT_S", 0.0)
+    monkeypatch.setattr("recsys.artifacts.active.REPLACE_WAIT_S", 0.0)
     with (models_dir / ".replace.lock").open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         for act in (lambda: activate(models_dir, current_name(models_dir)), lambda: append_history(models_dir, {})):
