@@ -9,19 +9,20 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from recsys.artifacts import current
 from recsys.clean import CleanReport
 from recsys.contract import Response, parse_request
 from recsys.recommending import Loaded, load, recommend
 from recsys.scorers import REGISTRY, Scorer
 from recsys.settings import Settings, Training, load_settings
-from recsys.store import Database, connect, migrate
+from recsys.store import Database, connect, migrate, write_version
 from recsys.store.database import Tracer
 from recsys.store.filling import fill_shop
 
@@ -68,10 +69,16 @@ class Published:
     Attributes:
         folder: Holds `shop.sqlite` and `models/`.
         version: The version's name.
+        elsewhere: URL of the database where the shop is not that SQLite file.
     """
 
     folder: Path
     version: str
+    elsewhere: str | None = None
+
+    @property
+    def url(self) -> str:
+        return self.elsewhere or f"sqlite:///{self.folder / 'shop.sqlite'}"
 
     @property
     def models_dir(self) -> Path:
@@ -80,11 +87,11 @@ class Published:
     @property
     def environ(self) -> dict[str, str]:
         """What a process has to be told."""
-        return {"DATABASE_URL": f"sqlite:///{self.folder / 'shop.sqlite'}", "MODELS_DIR": str(self.models_dir)}
+        return {"DATABASE_URL": self.url, "MODELS_DIR": str(self.models_dir)}
 
     @property
     def settings(self) -> Settings:
-        return fast_settings(self.environ["DATABASE_URL"], self.models_dir)
+        return fast_settings(self.url, self.models_dir)
 
     def copy(self, folder: Path) -> Published:
         """Return a copy to damage."""
@@ -93,11 +100,11 @@ class Published:
 
     def add(self, rows: Sequence[Row]) -> None:
         """Let events happen."""
-        with connect(self.environ["DATABASE_URL"]) as db:
+        with connect(self.url) as db:
             db.insert("Interactions", rows)
 
     def execute(self, sql: str) -> None:
-        with connect(self.environ["DATABASE_URL"]) as db:
+        with connect(self.url) as db:
             db.execute(sql)
 
     def load(self, **scorers: Scorer) -> Loaded:
@@ -109,13 +116,30 @@ class Published:
     def ask(self, loaded: Loaded | None = None, *, now: int = NOW, tracer: Tracer | None = None, **fields: Any) -> Response:
         """Return the answer to a request of the wire contract."""
         request = parse_request(json.dumps(fields).encode(), models=tuple(REGISTRY))
-        with connect(self.environ["DATABASE_URL"], tracer=tracer) as db:
+        with connect(self.url, tracer=tracer) as db:
             return recommend(request, loaded or self.load(), db, shop=self.settings.shop, now=now)
 
 
 def shown(response: Response) -> list[int | str]:
     """Return the products of an answer."""
     return [item.product_id for item in response.items]
+
+
+def moved(published: Published, url: str) -> Published:
+    """Return the shop in another, empty database, with the version's encoders beside it."""
+    fill(url)
+    version = current(published.models_dir)
+    encoders = version.arrays("encoders.h5")
+    with connect(url) as db:
+        write_version(
+            db,
+            published.version,
+            data_until=version.manifest["data_until"],
+            users=encoders["users"],
+            items=encoders["items"],
+            contexts=version.json("contexts.json"),
+        )
+    return replace(published, elsewhere=url)
 
 
 def fast_settings(url: str, models_dir: Path) -> Settings:

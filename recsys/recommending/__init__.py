@@ -123,7 +123,8 @@ def _ground_truth(request: Request, customer: Customer, named: Numbers) -> tuple
     truth = indices(named, request.ground_truth)
     before = customer.indices[customer.events.timestamps <= customer.loaded.data_until]
     kept = distinct(set(truth.tolist()) - set(before.tolist()))
-    dropped = len(dict.fromkeys(request.ground_truth)) - len(kept)
+    given = {named[item].item_id if item in named else item for item in request.ground_truth}
+    dropped = len(given) - len(kept)
     note = f"ground_truth: {dropped} dropped, because training had seen them with this user or does not know them"
     return kept, [note] if dropped else []
 

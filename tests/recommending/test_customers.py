@@ -173,7 +173,7 @@ def test_a_database_without_the_versions_encoders_does_not_belong_to_it(publishe
 
 
 def test_an_answer_after_its_deadline_is_no_answer(published: Published):
-    with connect(published.environ["DATABASE_URL"]) as db, pytest.raises(DeadlineExceeded) as caught:
+    with connect(published.url) as db, pytest.raises(DeadlineExceeded) as caught:
         recommend(
             Request(user_id=7, budget_ms=50),
             published.load(),

@@ -1,0 +1,333 @@
+"""Four models side by side, each on its own thread, each judged on evidence, one of them answering."""
+
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tiny_shop import LEARNED, NOW, Published, bought, event, shown
+
+from recsys import recommending
+from recsys.artifacts import current
+from recsys.contract import Response, Run
+from recsys.errors import ModelRefused
+from recsys.recommending.runs import Scored
+from recsys.scorers import MODELS, REGISTRY, Query
+from recsys.selection import Priors
+
+STRANGER = 1000
+N_ITEMS = len(LEARNED)
+FALLING = np.arange(N_ITEMS, 0, -1, dtype=np.float32)  # ranks 101, 102, 103 … as they are
+RISING = FALLING[::-1].copy()  # ranks 133, 132, 131 …: 134 to 136 are not sold
+
+
+@dataclass
+class Fixed:
+    """A scorer that gives everybody the same scores."""
+
+    scores: NDArray[np.float32]
+
+    @property
+    def n_items(self) -> int:
+        return len(self.scores)
+
+    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        return self.scores.copy() if items is None else self.scores[items]
+
+
+class Failing(Fixed):
+    """A scorer that fails in its own way."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(FALLING)
+        self.error = error
+
+    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        raise self.error
+
+
+@pytest.fixture
+def shop(published: Published, tmp_path: Path) -> Published:
+    """The shop with a stranger who looked at 120 before training ended and has bought 101, 105 and 131 since."""
+    copy = published.copy(tmp_path)
+    copy.add([event(STRANGER, 120, "view", copy.load().data_until - 60)])
+    copy.add([event(STRANGER, item, "purchase", NOW - 60) for item in (101, 105, 131)])
+    return copy
+
+
+def run_of(answer: Response, model: str) -> Run:
+    return next(run for run in answer.runs if run.model == model)
+
+
+def figures(answer: Response, model: str) -> tuple[float, float]:
+    metrics = run_of(answer, model).metrics
+    assert metrics is not None
+    return metrics.precision10, metrics.map10
+
+
+# Threads
+
+
+def test_the_four_models_score_at_the_same_time_in_threads_of_their_own(published: Published, monkeypatch: pytest.MonkeyPatch):
+    together = threading.Barrier(4)  # opens when four are inside: one after another would wait for ever
+    seen: list[Sequence[Scored]] = []
+
+    class Meeting(Fixed):
+        def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+            if items is None:
+                together.wait(timeout=30)
+            return super().score(query, items)
+
+    real = recommending.score_all
+    monkeypatch.setattr(recommending, "score_all", lambda *given: seen.append(real(*given)) or seen[-1])
+    loaded = published.load(**{name: Meeting(FALLING) for name in MODELS})
+    published.ask(replace(loaded, priors=replace(loaded.priors, best="ENCM")), user_id=7)
+    [runs] = seen
+    assert [run.model for run in runs] == list(MODELS)
+    assert len({run.thread for run in runs} | {threading.get_ident()}) == 5
+
+
+# Failures
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), RuntimeError("odd"), KeyError("odd"), MemoryError("odd"), FloatingPointError("odd")])
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_that_raises_loses_its_own_run_and_no_other(published: Published, model: str, error: Exception):
+    sound = published.ask(user_id=7)
+    answer = published.ask(published.load(**{model: Failing(error)}), user_id=7)
+    assert run_of(answer, model) == Run(model, error=f"{type(error).__name__}: {error}")
+    assert [run for run in answer.runs if run.model != model] == [run for run in sound.runs if run.model != model]
+    assert answer.model != model
+    assert len(answer.items) == 10
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+def test_a_model_whose_scores_are_not_numbers_loses_its_own_run(published: Published, broken: float):
+    scores = FALLING.copy()
+    scores[7] = broken
+    answer = published.ask(published.load(BMF=Fixed(scores)), user_id=7)
+    assert run_of(answer, "BMF").error == "FloatingPointError: BMF should score finite numbers. Received: NaN or infinity."
+    assert run_of(answer, "BMF").items == ()
+    assert all(run.error is None and run.items for run in answer.runs if run.model != "BMF")
+
+
+def test_where_the_best_model_fails_the_next_best_answers(published: Published):
+    loaded = published.load(LNCM=Failing(ValueError("odd")))
+    priors = Priors("LNCM", {"ENCM": -0.3, "NeuMF": -0.1, "BMF": -0.2}, {"ENCM": 0.1, "NeuMF": 0.1, "BMF": 0.1})
+    answer = published.ask(replace(loaded, priors=priors), user_id=7)
+    assert answer.model == "NeuMF"
+    assert shown(answer)[: len(run_of(answer, "NeuMF").items)] == list(run_of(answer, "NeuMF").items)
+
+
+def test_where_the_model_that_was_asked_for_fails_the_evidence_chooses_another(published: Published):
+    loaded = published.load(BMF=Failing(ValueError("odd")))
+    answer = published.ask(loaded, user_id=7, model="BMF")
+    assert answer.model in {"ENCM", "LNCM", "NeuMF"}
+    assert run_of(answer, "BMF").error == "ValueError: odd"
+
+
+def test_where_all_four_fail_popularity_answers(published: Published):
+    loaded = published.load(**{name: Failing(ValueError("odd")) for name in MODELS})
+    answer = published.ask(replace(loaded, priors=replace(loaded.priors, best="BMF")), user_id=7)
+    assert (answer.model, answer.source) == ("popularity", "popularity")
+    assert [run.model for run in answer.runs] == [*MODELS, "popularity"]
+    assert [run.error for run in answer.runs] == ["ValueError: odd"] * 4 + [None]
+    assert answer.items == published.ask(user_id=7, model="popularity").items
+    assert len(answer.items) == 10
+
+
+def test_a_damaged_scorer_refuses_the_version_by_name_instead_of_hiding_in_a_thread(published: Published, monkeypatch: pytest.MonkeyPatch):
+    def damaged(arrays: object) -> Fixed:
+        raise KeyError("item_factors")
+
+    monkeypatch.setitem(REGISTRY, "NeuMF", replace(REGISTRY["NeuMF"], load=damaged))
+    with pytest.raises(ModelRefused, match=r"should hold every array of NeuMF. Received: no 'item_factors'"):
+        published.ask(user_id=7)
+
+
+def test_a_scorer_of_another_catalogue_is_refused(published: Published, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(REGISTRY, "BMF", replace(REGISTRY["BMF"], load=lambda arrays: Fixed(FALLING[:5])))
+    with pytest.raises(ModelRefused, match=f"BMF of .* should score {N_ITEMS} items. Received: 5"):
+        published.ask(user_id=7)
+
+
+# Runs
+
+
+def test_the_answer_holds_the_four_runs_in_the_order_of_the_registry(published: Published):
+    answer = published.ask(user_id=7, model="NeuMF")
+    assert [run.model for run in answer.runs] == ["ENCM", "LNCM", "NeuMF", "BMF"]
+    assert list(run_of(answer, "NeuMF").items) == shown(answer)
+    assert all(len(run.items) == 10 for run in answer.runs)
+
+
+def test_a_baseline_that_wins_is_the_fifth_run(published: Published):
+    loaded = published.load()
+    loaded = replace(loaded, priors=replace(loaded.priors, best="item_cf"))
+    answer = published.ask(loaded, interactions=[{"item_id": 101, "event": "view"}])
+    assert (answer.model, answer.source) == ("item_cf", "item_cf")
+    assert [run.model for run in answer.runs] == [*MODELS, "item_cf"]
+    assert list(answer.runs[-1].items) == shown(answer)
+
+
+def test_a_baseline_that_was_only_considered_is_no_run(published: Published):
+    loaded = published.load()
+    answer = published.ask(replace(loaded, priors=replace(loaded.priors, best="item_cf")), user_id=7, model="BMF")
+    assert answer.model == "BMF"
+    assert [run.model for run in answer.runs] == list(MODELS)
+
+
+def test_a_baseline_that_is_asked_for_has_its_figures_too(shop: Published):
+    answer = shop.ask(shop.load(popularity=Fixed(FALLING)), user_id=STRANGER, model="popularity")
+    assert [run.model for run in answer.runs] == [*MODELS, "popularity"]
+    assert answer.runs[-1].basis == "fresh"
+    assert figures(answer, "popularity") == (0.2, pytest.approx((1 / 1 + 2 / 5) / 3))
+
+
+# Evidence
+
+
+def test_with_three_choices_since_training_the_figures_are_fresh(shop: Published):
+    answer = shop.ask(shop.load(BMF=Fixed(FALLING), NeuMF=Fixed(RISING)), user_id=STRANGER)
+    assert {run.basis for run in answer.runs} == {"fresh"}
+    # 101 … 110: 101 is first, 105 fifth, 131 not among them
+    assert figures(answer, "BMF") == (0.2, pytest.approx((1 / 1 + 2 / 5) / 3))
+    # 133, 132, 131 … 124, without the three that are not sold: 131 is third
+    assert figures(answer, "NeuMF") == (0.1, pytest.approx((1 / 3) / 3))
+
+
+def test_with_two_choices_since_training_the_figures_are_not_fresh(shop: Published):
+    shop.execute("DELETE FROM Interactions WHERE userId = 1000 AND productId = 131")
+    assert {run.basis for run in shop.ask(user_id=STRANGER).runs} == {"offline"}
+
+
+def test_views_since_training_are_no_choices(shop: Published):
+    shop.execute("UPDATE Interactions SET actionCode = 'view' WHERE userId = 1000 AND productId = 131")
+    assert {run.basis for run in shop.ask(user_id=STRANGER).runs} == {"offline"}
+
+
+def test_fresh_figures_come_from_a_history_that_stops_where_training_stopped(shop: Published):
+    seen: list[NDArray[np.int32]] = []
+
+    class Watching(Fixed):
+        def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+            if items is None:
+                seen.append(query.items + LEARNED[0])
+            return super().score(query, items)
+
+    shop.ask(shop.load(BMF=Watching(FALLING)), user_id=STRANGER, model="ENCM")
+    assert [sorted(items.tolist()) for items in seen] == [[101, 105, 120, 131], [120]]
+
+
+def test_what_was_bought_before_training_ended_is_neither_asked_for_nor_in_the_way(shop: Published):
+    until = shop.load().data_until
+    shop.add([event(STRANGER, 102, "purchase", until - 60), event(STRANGER, 105, "purchase", until - 60)])
+    shop.add([event(STRANGER, 106, "purchase", NOW - 60)])
+    answer = shop.ask(shop.load(BMF=Fixed(FALLING)), user_id=STRANGER)
+    # relevant are 101, 106, 131; the list is 101, 103, 104, 106 … because 102 and 105 are hidden
+    assert figures(answer, "BMF") == (0.2, pytest.approx((1 / 1 + 2 / 4) / 3))
+
+
+def test_choices_that_the_client_vouches_for_count_as_fresh(shop: Published):
+    shop.execute("DELETE FROM Interactions WHERE userId = 1000 AND productId <> 120")
+    answer = shop.ask(shop.load(BMF=Fixed(FALLING)), user_id=STRANGER, ground_truth=[101, "105", 131])
+    assert answer.warnings == ()
+    assert {run.basis for run in answer.runs} == {"fresh"}
+    assert figures(answer, "BMF") == (0.2, pytest.approx((1 / 1 + 2 / 5) / 3))
+
+
+def test_choices_from_before_training_ended_or_unknown_ones_are_dropped_with_a_warning(shop: Published):
+    answer = shop.ask(user_id=7, ground_truth=[*sorted(bought(7))[:2], 4711, "7abc"])
+    assert answer.warnings == ("ground_truth: 4 dropped, because training had seen them with this user or does not know them",)
+    assert {run.basis for run in answer.runs} == {"heldout"}
+
+
+def test_one_id_written_in_two_ways_is_one_choice(shop: Published):
+    answer = shop.ask(user_id=STRANGER, ground_truth=[103, "103", 103])
+    assert answer.warnings == ()
+
+
+def test_a_customer_of_the_exam_is_judged_by_her_own_held_out_events(published: Published):
+    answer = published.ask(user_id=7)
+    arrays = current(published.models_dir).arrays("heldout.h5")
+    row = int(arrays["rows"][7])
+    assert row >= 0
+    for run in answer.runs:
+        assert run.basis == "heldout"
+        assert figures(answer, run.model) == (float(arrays[f"{run.model}/precision10"][row]), float(arrays[f"{run.model}/map10"][row]))
+
+
+def test_everybody_else_is_judged_by_the_report(published: Published):
+    report = json.loads((published.models_dir / "metrics.json").read_text(encoding="utf-8"))[-1]["rows"]["hide"]
+    guest = published.ask(interactions=[{"item_id": 101, "event": "view"}])
+    outside = next(user for user in range(60) if current(published.models_dir).arrays("heldout.h5")["rows"][user] < 0)
+    for answer in (guest, published.ask(user_id=outside)):
+        for run in answer.runs:
+            assert run.basis == "offline"
+            assert figures(answer, run.model) == (report[run.model]["precision10"], report[run.model]["map10"])
+
+
+# Choice
+
+
+def test_another_model_than_the_best_answers_only_with_confidence(shop: Published):
+    # Three choices; the best, ENCM, misses all of them. θ = (3·x̄ + 10·μ) / 13 with deviation τ / √13.
+    priors = Priors("ENCM", dict.fromkeys(("LNCM", "NeuMF", "BMF"), -0.1), dict.fromkeys(("LNCM", "NeuMF", "BMF"), 0.2))
+    scorers = {"ENCM": Fixed(ranking()), "LNCM": Fixed(ranking()), "BMF": Fixed(ranking())}
+
+    def winner(*first: int) -> str:
+        loaded = shop.load(**scorers, NeuMF=Fixed(ranking(*first)))
+        return shop.ask(replace(loaded, priors=priors), user_id=STRANGER).model
+
+    # x̄ = (1 + 1 + 1) / 3 = 1: θ = 2 / 13 = 0.154, deviation 0.055, P(θ > 0) = 0.997
+    assert winner(101, 105, 131) == "NeuMF"
+    # x̄ = (1/1 + 2/3) / 3 = 0.556: θ = 0.0513, P(θ > 0) = 0.823
+    assert winner(101, 102, 105) == "ENCM"
+
+
+def ranking(*first: int) -> NDArray[np.float32]:
+    """Return scores that rank the given items first, and 101, 105 and 131 last unless they are among them."""
+    scores = FALLING.copy()
+    scores[[item - LEARNED[0] for item in (101, 105, 131)]] = -1
+    scores[[item - LEARNED[0] for item in first]] = 100 - np.arange(len(first))
+    return scores
+
+
+def test_without_evidence_of_her_own_the_best_of_all_answers(published: Published):
+    loaded = published.load()
+    for best in REGISTRY:
+        priors = replace(loaded.priors, best=best)
+        assert published.ask(replace(loaded, priors=priors), interactions=[{"item_id": 101, "event": "view"}]).model == best
+
+
+# Reasons
+
+
+@pytest.mark.parametrize("model", ["ENCM", "LNCM", "NeuMF", "BMF", "item_cf", "user_frequency"])
+def test_without_the_item_that_is_named_as_reason_the_score_would_be_lower(published: Published, tmp_path: Path, model: str):
+    fields = {"user_id": 7, "model": model, "limit": 8, "context": {"category": "coffee"}}
+    reasons = [(item.product_id, item.score, item.reason) for item in published.ask(**fields).items]
+    named = [(item, score, reason.item_id) for item, score, reason in reasons if reason and reason.code == "history"]
+    assert named
+    for number, cause in enumerate({cause for _, _, cause in named}):
+        shop = published.copy(tmp_path / str(number))
+        shop.execute(f"DELETE FROM Interactions WHERE userId = 7 AND productId = {cause}")
+        shop.execute(f"DELETE FROM Comments WHERE userId = 7 AND productId = {cause}")
+        without = {item.product_id: item.score for item in shop.ask(**{**fields, "limit": 100}).items}
+        for item, score, because in named:
+            assert because != cause or without[item] < score
+
+
+def test_popularity_knows_no_reasons(published: Published):
+    assert all(item.reason is None for item in published.ask(user_id=7, model="popularity").items)
+
+
+def test_scores_fall_along_the_list_and_lie_between_0_and_1(published: Published):
+    for model in MODELS:
+        scores = [item.score for item in published.ask(user_id=7, model=model, limit=20).items]
+        assert scores == sorted(scores, reverse=True)
+        assert all(0 < score < 1 for score in scores)
