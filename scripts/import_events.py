@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 from rich.console import Console  # noqa: E402
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: E402
 from rich.table import Table  # noqa: E402
+from rich.text import Text  # noqa: E402
 
 from recsys.errors import RecsysError, UsageError  # noqa: E402
 from recsys.importing import Condition, ImportOptions, ImportReport, import_events  # noqa: E402
@@ -56,7 +57,7 @@ def main(argv: list[str]) -> int:
 
 def _run(settings: Settings, path: Path, options: ImportOptions) -> ImportReport:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TextColumn("{task.fields[rows]:,} rows"),
@@ -69,17 +70,17 @@ def _run(settings: Settings, path: Path, options: ImportOptions) -> ImportReport
 
 
 def _table(path: Path, report: ImportReport) -> Table:
-    table = Table("", "rows", title=f"Imported {path.name}")
+    table = Table("", "rows", title=Text(f"Imported {path.name}"))
     table.columns[1].justify = "right"
     table.add_row("read", f"{report.rows:,}", end_section=True)
     for event, count in sorted(report.added.items()):
         table.add_row(f"added: {event}", f"{count:,}")
     table.add_section()
     for reason, count in report.dropped.items():
-        table.add_row(f"dropped: {reason}", f"{count:,}")
+        table.add_row(Text(f"dropped: {reason}"), f"{count:,}")  # Text: names from the file are no markup
     table.add_section()
     for reason, count in report.ignored.items():
-        table.add_row(f"ignored: {reason}", f"{count:,}")
+        table.add_row(Text(f"ignored: {reason}"), f"{count:,}")
     table.add_section()
     table.add_row("new users", f"{report.new_users:,}")
     table.add_row("new products", f"{report.new_products:,}")

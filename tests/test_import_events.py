@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from recsys.errors import UsageError
+from recsys.errors import Overloaded, UsageError
 from recsys.importing import Condition, ImportOptions, ImportReport, import_events
 from recsys.settings import load_settings
 from recsys.store import Database, connect
@@ -265,13 +265,15 @@ def test_every_spelling_of_nothing_is_no_user(db: Database, write: Callable[...,
 # Events
 
 
-def test_event_names_are_mapped_and_the_others_counted_by_name(db: Database, write: Callable[..., Path]) -> None:
+def test_event_names_are_mapped_and_the_others_counted_by_name(database_url: str, write: Callable[..., Path]) -> None:
     text = "user,item,event,at\n1,1,pv,1\n1,1,pv,2\n1,1,buy,3\n1,1,cart,4\n1,1,share,5\n1,1,share,6\n1,1,,7\n1,1,Cart,8\n"
-    report = run(db, write(text), ImportOptions(**{**vars(CLICKS), "event_map": {"pv": "view", "buy": "purchase"}}))
+    with connect(database_url) as db:
+        report = run(db, write(text), ImportOptions(**{**vars(CLICKS), "event_map": {"pv": "view", "buy": "purchase"}}))
+        views = db.query("SELECT view FROM Products")
 
     assert report.added == {"view": 2, "purchase": 1, "cart": 1}
     assert dropped(report) == {"unknown event 'share'": 2, "no event": 1, "unknown event 'Cart'": 1}
-    assert db.query("SELECT view FROM Products") == [(2,)]
+    assert views == [(2,)]
 
 
 def test_endless_event_names_are_counted_together_after_twenty(db: Database, write: Callable[..., Path]) -> None:
@@ -353,11 +355,12 @@ def test_devices_and_categories_are_kept_and_too_long_ones_left_out(db: Database
     assert {code for (code,) in db.query("SELECT code FROM Allcodes WHERE type = 'CATEGORY'")} == {"tea", "mugs"}
 
 
-def test_a_name_and_a_category_that_come_in_a_later_chunk_are_still_taken(db: Database, write: Callable[..., Path]) -> None:
-    text = "user,item,event,at,name,kind\n1,1,view,1,,\n1,1,view,2,Kettle,kitchen\n1,1,view,3,Other,other\n"
-    run(db, write(text), ImportOptions(**{**vars(CLICKS), "name": "name", "category": "kind", "chunk": 1}))
+def test_a_name_and_a_category_that_come_in_a_later_chunk_are_still_taken(database_url: str, write: Callable[..., Path]) -> None:
+    text = "user,item,event,at,name,kind\n1,1,view,1,,\n1,1,view,2,Kettle,\n1,1,view,3,Other,kitchen\n"
+    with connect(database_url) as db:
+        run(db, write(text), ImportOptions(**{**vars(CLICKS), "name": "name", "category": "kind", "chunk": 1}))
 
-    assert db.query("SELECT name, categoryId FROM Products") == [("Kettle", "kitchen")]
+        assert db.query("SELECT name, categoryId, view FROM Products") == [("Kettle", "kitchen", 3)]
 
 
 def test_products_that_the_shop_has_described_itself_stay_as_they_are(db: Database, write: Callable[..., Path]) -> None:
@@ -437,6 +440,23 @@ def test_a_newcomer_is_as_old_as_her_first_event(db: Database, write: Callable[.
 
     assert [str(at) for (at,) in db.query("SELECT createdAt FROM Users")] == ["2020-03-03 00:00:00"]
     assert [str(at) for (at,) in db.query("SELECT createdAt FROM Products")] == ["2020-03-03 00:00:00"]
+
+
+def test_two_imports_at_once_do_not_mix_their_numbers(tmp_path: Path, write: Callable[..., Path]) -> None:
+    url, options = f"sqlite:///{tmp_path / 'shop.sqlite'}", ImportOptions(**{**vars(CLICKS), "chunk": 1})
+    path = write("user,item,event,at\n1,A,view,5\n1,B,view,6\n")
+
+    def another_import(_: int, rows: int) -> None:
+        with connect(url) as other:
+            other.insert("Products", [{"id": 1 + rows, "name": "Theirs", "externalId": "C"}])
+
+    with connect(url, create=True) as db:
+        with pytest.raises(Overloaded, match="Run the import again"):
+            run(db, path, options, progress=another_import)
+        run(db, path, options)
+
+        assert db.query("SELECT id, externalId FROM Products ORDER BY id") == [(1, "A"), (2, "C"), (3, "B")]
+        assert [row[1] for row in stored(db)] == [1, 3]
 
 
 # Files
@@ -647,6 +667,17 @@ def test_a_file_of_which_nothing_is_usable_prints_its_table_and_fails(
     printed = capsys.readouterr()
     assert status == UsageError.exit_status
     assert "unknown event 'pv'" in printed.out and "no row became an event" in printed.err
+
+
+def test_names_from_the_file_are_printed_as_they_are(
+    tmp_path: Path, write: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--user", "user", "--item", "item", "--event", "event", "--timestamp", "at"]
+    path = write("user,item,event,at\n1,1,[/b],5\n1,1,[red]x,5\n1,1,view,5\n", "[bold]events.csv")
+
+    assert door.main([str(path), *flags, "--database-url", f"sqlite:///{tmp_path / 'shop.sqlite'}"]) == 0
+    printed = capsys.readouterr().out
+    assert "unknown event '[/b]'" in printed and "unknown event '[red]x'" in printed and "[bold]events.csv" in printed
 
 
 @pytest.mark.parametrize(

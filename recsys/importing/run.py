@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.errors import UsageError
+from recsys.errors import Overloaded, UsageError
 from recsys.importing.columns import texts
 from recsys.importing.files import EventFile
 from recsys.importing.numbering import Numbering, is_whole
@@ -17,7 +17,7 @@ from recsys.importing.options import ImportOptions
 from recsys.importing.report import ImportReport
 from recsys.importing.rows import CANCEL, Events, RowReader
 from recsys.settings import Shop
-from recsys.store import Database
+from recsys.store import Database, Duplicate
 from recsys.store.filling import (
     BASE_CODES,
     add_views,
@@ -48,6 +48,7 @@ def import_events(db: Database, path: Path, options: ImportOptions, *, shop: Sho
 
     Raises:
         UsageError: The file, its columns or an event name is not what it should be.
+        Overloaded: Another import runs at the same time.
     """
     known_events = {*shop.event_weights, *shop.cancel_events, CANCEL}
     strange = {options.event_name, *options.event_map.values()} - known_events
@@ -64,7 +65,10 @@ def import_events(db: Database, path: Path, options: ImportOptions, *, shop: Sho
     rows = 0
     for batch in file.batches(options.chunk):
         rows += batch.num_rows
-        run.write(reader.read(batch))
+        try:
+            run.write(reader.read(batch))
+        except Duplicate as error:  # the ids were free when this import began
+            raise Overloaded("Something else is adding rows to the same tables. Run the import again when it has ended.") from error
         if progress:
             progress(file.position(), rows)
     if rows + file.malformed == 0:
