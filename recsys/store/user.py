@@ -13,7 +13,7 @@ from recsys.ids import canonical
 from recsys.settings import Shop, Source
 from recsys.store.columns import epoch_seconds, event_codes, is_key, sorted_names
 from recsys.store.database import Database, UnusableValue
-from recsys.store.mapping import as_text, derived, known_events, rates
+from recsys.store.mapping import as_key, as_text, derived, known_events, rates
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,13 @@ def purchased_items(
         since: Only items last bought at or after this second since 1970 in UTC.
         item_kind: `int` or `str`, the type of the shop's item ids; without it, int where all of them look so.
     """
-    texts = [_bought(source, db.dialect) for source in shop.sources if not rates(source.one_user)]
-    rows = _ask_of_user(db, " UNION ALL ".join(texts), user_id, {"events": sorted(shop.purchase_events)}) if texts else []
+    asked = " UNION ALL ".join(_bought(source, db.dialect) for source in shop.sources if not rates(source.one_user))
+    rows = _ask_of_user(db, asked, user_id, {"events": sorted(shop.purchase_events)}) if asked else []
     if since is not None and rows:
         seconds, legible = epoch_seconds([moment for _, moment in rows], shop.stored_time_zone)
         rows = [row for row, second, known in zip(rows, seconds, legible, strict=True) if known and second >= since]
-    ids, fitting = _typed(list(dict.fromkeys(item for item, _ in rows)), item_kind)
+    texts = [item.decode("utf-8") if isinstance(item, bytes) else item for item, _ in rows]
+    ids, fitting = _typed(list(dict.fromkeys(texts)), item_kind)
     items: list[int | str] = ids[fitting].tolist()
     return items
 
@@ -98,16 +99,16 @@ def _newest(source: Source, number: int, dialect: str) -> str:
 
 
 def _bought(source: Source, dialect: str) -> str:
-    item, event, moment = (as_text(name, dialect) for name in ("e.item_id", "e.event", "MAX(e.timestamp)"))
+    item, event, moment = as_key("e.item_id", dialect), as_text("e.event", dialect), as_text("MAX(e.timestamp)", dialect)
     return (
         f"SELECT {item} AS item, {moment} AS moment FROM {_of_user(source, dialect)} "  # noqa: S608 - the shop's own text
-        f"AND e.item_id IS NOT NULL AND {event} IN (:events) GROUP BY e.item_id"
+        f"AND e.item_id IS NOT NULL AND {event} IN (:events) GROUP BY {item}"
     )
 
 
 def _of_user(source: Source, dialect: str) -> str:
     """Return the source's rows of `:user_id`, and of nobody whom the database's collation takes for the same ('a' and 'A')."""
-    return f"{derived(source.one_user, 'e')} WHERE {as_text('e.user_id', dialect)} = :user_key"
+    return f"{derived(source.one_user, 'e')} WHERE {as_key('e.user_id', dialect)} = :user_key"
 
 
 def _ask_of_user(db: Database, sql: str, user_id: int | str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:

@@ -15,6 +15,7 @@ from recsys.store import Database, Duplicate, UnusableValue, connect
 from recsys.store.drivers import Mysql, Postgresql, Sqlite
 
 SHORT_S = 0.2
+on_servers = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
 
 
 @pytest.fixture
@@ -309,9 +310,8 @@ def test_a_closed_connection_is_database_unavailable(words: Database) -> None:
         words.query("SELECT 1")
 
 
+@on_servers
 def test_a_connection_killed_by_the_server_is_database_unavailable(words: Database, database_url: str) -> None:
-    if words.dialect == "sqlite":
-        pytest.skip("SQLite has no server")
     own = "SELECT CONNECTION_ID()" if words.dialect == "mysql" else "SELECT pg_backend_pid()"
     ((session,),) = words.query(own)
     with connect(database_url) as other:
@@ -340,9 +340,8 @@ def test_an_endless_statement_is_given_up(database_url: str) -> None:
     assert time.monotonic() - started < 5
 
 
+@on_servers
 def test_a_server_that_freezes_is_given_up(database_url: str) -> None:
-    if database_url.startswith("sqlite"):
-        pytest.skip("SQLite has no server")
     with FreezableProxy(database_url) as proxy, connect(proxy.url, timeout_s=1) as db:
         assert db.query("SELECT 1") == [(1,)]
         proxy.freeze()
@@ -359,9 +358,8 @@ def test_a_server_that_never_greets_is_given_up(scheme: str) -> None:
         connect(f"{scheme}://root@127.0.0.1:{port}/x", timeout_s=SHORT_S)
 
 
+@on_servers
 def test_the_session_is_in_utc_and_refuses_to_cut_values(bare_db: Database) -> None:
-    if bare_db.dialect == "sqlite":
-        pytest.skip("SQLite has no session")
     bare_db.execute("CREATE TABLE short (word VARCHAR(3))")
     zone = "SELECT @@session.time_zone" if bare_db.dialect == "mysql" else "SHOW TimeZone"
 

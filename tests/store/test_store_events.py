@@ -6,7 +6,7 @@ import pytest
 from recsys.errors import SettingsError
 from recsys.interactions import Interactions
 from recsys.settings import Shop, Source
-from recsys.store import Database, connect, read_interactions
+from recsys.store import Database, read_interactions
 
 NEW_YEAR = 1_704_067_200  # 2024-01-01 00:00:00 UTC
 DAY = 86_400
@@ -169,13 +169,11 @@ def test_since_is_asked_for_in_the_stored_time_zone(bare_db: Database, shop: Sho
     assert sent[-1] == "2023-12-30 19:00:00"  # with the day's margin
 
 
-def test_sqlite_finds_numbers_and_texts_in_one_column(shop_url: str, shop: Shop) -> None:
-    if not shop_url.startswith("sqlite"):
-        pytest.skip("only SQLite lets a column hold both")
-    with connect(shop_url) as db:
-        db.insert("Interactions", [visit(7, 1, at=utc(5)), visit(7, 2, at=NEW_YEAR), visit(7, 3, at=NEW_YEAR * 1000)])
+@pytest.mark.parametrize("shop_url", ["sqlite"], indirect=True)
+def test_sqlite_finds_numbers_and_texts_in_one_column(db: Database, shop: Shop) -> None:
+    db.insert("Interactions", [visit(7, 1, at=utc(5)), visit(7, 2, at=NEW_YEAR), visit(7, 3, at=NEW_YEAR * 1000)])
 
-        assert sorted((read_interactions(db, shop)[0].timestamps - NEW_YEAR).tolist()) == [0, 0, 5]
+    assert sorted((read_interactions(db, shop)[0].timestamps - NEW_YEAR).tolist()) == [0, 0, 5]
 
 
 def test_a_shops_text_may_calculate_with_since(bare_db: Database, shop: Shop) -> None:
