@@ -23,12 +23,22 @@ SCHEMA_TABLES = frozenset(
     "schema_migrations allcodes users products productdetails productimages interactions comments rec_versions rec_user_encoder "
     "rec_item_encoder rec_context_mapping rec_context_meta recommendations model_runs".split()
 )
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as train.py does, before anything imports TensorFlow
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 CONNECT_TIMEOUT_S = 3  # a local server answers at once or isn't there
 
 
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(7)
+
+
+@pytest.fixture(scope="session")
+def board():  # type: ignore[no-untyped-def] # a `recsys.training.stages.Stage`; naming it would import TensorFlow for every test
+    """The checkerboard, fitted once for the whole suite up to its cut; nobody may change it."""
+    import checkerboard
+
+    return checkerboard.fit(checkerboard.before_the_cut())
 
 
 @pytest.fixture(scope="session")

@@ -153,7 +153,7 @@ class Network(keras.Model):
     def save_own_variables(self, store: Any) -> None:
         """Write every weight under its own name."""
         for name, variable in self.tables.items():
-            store[name] = np.ascontiguousarray(variable.numpy())
+            store[name] = np.asarray(variable.numpy(), order="C")  # ascontiguousarray would make a scalar (1,)
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
         """Read every weight by its own name."""
