@@ -85,7 +85,7 @@ class _Events:
             {
                 "null user": _present(users),
                 "null item": _present(items),
-                "rating out of range" if rating else "unknown event": codes >= 0,
+                "unknown rating" if rating else "unknown event": codes >= 0,
                 "bad timestamp": legible,
             }
         )
