@@ -74,7 +74,7 @@ def _from_pickles(folder: Path) -> Encoders:
 def _write(url: str, encoders: Encoders) -> str:
     """Write them and return what to say about it."""
     with store.connect(url) as db:
-        store.migrate(db)
+        store.migrate(db, shop=False)
         before = store.list_versions(db)
         version = store.write_version(
             db,

@@ -24,6 +24,7 @@ _LOCK = {
     ),
     "postgresql": ("SELECT pg_advisory_lock(7263797)", "SELECT pg_advisory_unlock(7263797)"),
 }
+_OF_THE_SHOP = frozenset({"0001_shop.sql"})
 _IDENTITIES = (
     ("Allcodes", "id"),
     ("Users", "id"),
@@ -37,18 +38,23 @@ _IDENTITIES = (
 )
 
 
-def migrate(db: Database) -> list[str]:
+def migrate(db: Database, *, shop: bool = True) -> list[str]:
     """Run the migrations that the database hasn't seen, in order of their names.
 
     A migration and its record are one transaction where the database can undo CREATE; MySQL cannot, so every statement
     may be run again.
+
+    Args:
+        db: The database.
+        shop: Whether the default schema's shop is wanted. A shop that maps its own tables may have a `Products` unlike ours.
 
     Returns:
         The names of the migrations that were run; none the second time.
     """
     with _in_turn(db):
         db.execute(_spelled(_RECORD, db.dialect))
-        return [name for name in sorted(item.name for item in _FOLDER.iterdir() if item.name.endswith(".sql")) if _apply(db, name)]
+        names = sorted(item.name for item in _FOLDER.iterdir() if item.name.endswith(".sql"))
+        return [name for name in names if (shop or name not in _OF_THE_SHOP) and _apply(db, name)]
 
 
 def statements(name: str, dialect: str) -> list[str]:

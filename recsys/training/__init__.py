@@ -171,7 +171,7 @@ def publish(
     progress.stage("Put the encoders into the database")
     encoders = final.encoders
     with connect(settings.database_url) as db:
-        store.migrate(db)
+        store.migrate(db, shop=False)
         store.write_version(
             db,
             name,
