@@ -16,6 +16,7 @@ from recsys.legacy.unpickling import Array, Dtype, FromBuffer, LabelEncoder, Sca
 
 USERS, ITEMS, CONTEXTS = "user_encoder.pkl", "item_encoder.pkl", "context_info.pkl"
 MAX_BYTES = 512 * 2**20  # an encoder of ten million ids; a pickle beyond that is something else
+_ORDERS = frozenset({"feature_names", "feature_order", "features", "context_features", "context_order", "order"})
 _SUFFIXES = ("_encoded", "_encoder")  # old names of a feature's column and of its encoder
 
 
@@ -122,7 +123,7 @@ def _contexts(info: Mapping[Any, Any]) -> dict[str, list[str]]:
     for key, values in lists.items():
         if key != order and _feature(key) not in found and all(isinstance(value, str) for value in values):
             found[_feature(key)] = list(values)
-    features = [_feature(name) for name in lists[order]] if order else list(found)
+    features = [_feature(str(name)) for name in lists[order]] if order else list(found)
     unknown = [name for name in features if name not in found]
     if unknown:
         raise ModelRefused(f"{CONTEXTS} should hold an encoder for each feature it lists. Received: none for {', '.join(unknown)}.")
@@ -130,9 +131,9 @@ def _contexts(info: Mapping[Any, Any]) -> dict[str, list[str]]:
 
 
 def _order(lists: Mapping[str, Sequence[Any]], features: set[str]) -> str | None:
-    """Return the key of the list that orders the features: all it holds are names of features."""
+    """Return the key of the list that orders the features: it is called so, or all it holds are names of features."""
     for key, values in lists.items():
-        if values and all(isinstance(value, str) and _feature(value) in features - {_feature(key)} for value in values):
+        if key in _ORDERS or (values and all(isinstance(value, str) and _feature(value) in features - {_feature(key)} for value in values)):
             return key
     return None
 

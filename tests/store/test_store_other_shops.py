@@ -102,9 +102,8 @@ def mapped(tmp_path: Path) -> Callable[[str], Shop]:
 def bags(db: Database) -> Database:
     """A shop with text ids: two customers, one of whom cancelled an order."""
     moment = {"sqlite": "TEXT", "mysql": "DATETIME", "postgresql": "TIMESTAMP"}[db.dialect]
-    db.execute(
-        f"CREATE TABLE orders (order_no INTEGER PRIMARY KEY, customer_code VARCHAR(40), state VARCHAR(20), placed_at {moment}, channel VARCHAR(9))"
-    )
+    columns = "order_no INTEGER PRIMARY KEY, customer_code VARCHAR(40), state VARCHAR(20), channel VARCHAR(9)"
+    db.execute(f"CREATE TABLE orders ({columns}, placed_at {moment})")
     db.execute("CREATE TABLE order_lines (order_no INTEGER, line_no INTEGER, sku VARCHAR(40))")
     db.execute("CREATE TABLE page_views (visitor VARCHAR(40), page_sku VARCHAR(40), seen_ms BIGINT)")
     db.execute("CREATE TABLE articles (sku VARCHAR(40), group_no INTEGER, maker VARCHAR(40), cents INTEGER, sellable INTEGER)")
@@ -192,9 +191,8 @@ def test_its_articles_are_read_as_its_text_says(bags: Database, mapped: Callable
 
 def test_a_shop_is_mapped_by_the_names_of_its_tables_and_columns(db: Database, mapped: Callable[[str], Shop]) -> None:
     moment = {"sqlite": "DATETIME", "mysql": "DATETIME", "postgresql": "TIMESTAMP"}[db.dialect]
-    db.execute(
-        f"CREATE TABLE activity (activity_id INTEGER, member_id BIGINT, thing_id BIGINT, kind VARCHAR(9), happened_at {moment}, device VARCHAR(9))"
-    )
+    columns = "activity_id INTEGER, member_id BIGINT, thing_id BIGINT, kind VARCHAR(9), device VARCHAR(9)"
+    db.execute(f"CREATE TABLE activity ({columns}, happened_at {moment})")
     db.execute(f"CREATE TABLE opinions (member_id BIGINT, thing_id BIGINT, grade DECIMAL(3,1), given_at {moment})")
     db.execute("CREATE TABLE things (thing_id BIGINT, on_sale VARCHAR(1), kind VARCHAR(9), price DECIMAL(8,2))")
     activity = {"member_id": 5, "thing_id": 1, "happened_at": "2024-01-01 00:00:01", "device": "mobile"}
