@@ -1,0 +1,95 @@
+"""The README's results, made from a training run's own figures and never typed.
+
+python benchmarks/readme_table.py --take models/metrics.json   keep the newest published run's figures, and rewrite the README
+python benchmarks/readme_table.py                              rewrite the README from the figures that were kept
+python benchmarks/readme_table.py --check                      change nothing; leave with 1 if the README says anything else
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+NAME = "online-retail"
+BEGIN, END = f"<!-- results: {NAME} -->\n", "<!-- end of results -->\n"
+NOT_TAKEN = "Not measured yet.\n"
+COLUMNS = {"precision10": "P@10", "ndcg10": "NDCG@10", "hr10": "HR@10", "auc": "AUC", "rmse": "RMSE", "coverage": "coverage"}
+
+
+def main(argv: list[str], root: Path = ROOT) -> int:
+    """Rewrite or check the README; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--take", type=Path, metavar="FILE", help="a metrics.json, whose newest published run is kept")
+    choice.add_argument("--check", action="store_true", help="only compare")
+    flags = parser.parse_args(argv)
+    kept, readme = root / f"benchmarks/results/{NAME}.json", root / "README.md"
+    if flags.take:
+        entry = newest(json.loads(flags.take.read_text(encoding="utf-8")))
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_text(json.dumps(entry, indent=1) + "\n", encoding="utf-8")
+    block = rendered(json.loads(kept.read_text(encoding="utf-8"))) if kept.exists() else NOT_TAKEN
+    before = readme.read_text(encoding="utf-8")
+    after = replaced(before, block)
+    if flags.check:
+        print("The README says what was measured." if after == before else "README.md should be made again: benchmarks/readme_table.py")
+        return int(after != before)
+    readme.write_text(after, encoding="utf-8")
+    return 0
+
+
+def newest(history: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the newest published run of a history, without the trials that led to it."""
+    entry = next((entry for entry in reversed(history) if entry.get("published")), None)
+    if entry is None:
+        raise SystemExit("readme_table: the file should hold a published run. Received: none.")
+    validation = {name: value for name, value in entry["validation"].items() if name != "trials"}
+    return {**entry, "validation": validation}
+
+
+def rendered(entry: Mapping[str, Any]) -> str:
+    """Return a run's figures as Markdown: one row a scorer, best first, those of the repeat rule in force."""
+    rows, other = entry["rows"][entry["rule"]], {"hide": "allow", "allow": "hide"}[entry["rule"]]
+    beside = {"allow": "MAP@10 with repeats", "hide": "MAP@10 without repeats"}[other]
+    head = ["scorer", "MAP@10 (95 %)", *COLUMNS.values(), *([beside] if other in entry["rows"] else [])]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    for name in sorted(rows, key=lambda name: -(rows[name]["map10"] or 0.0)):
+        row = rows[name]
+        cells = [f"{figure(row['map10'])} ({figure(row['map10_low'])} – {figure(row['map10_high'])})"]
+        cells += [figure(row[column]) for column in COLUMNS]
+        cells += [figure(entry["rows"][other][name]["map10"])] if other in entry["rows"] else []
+        lines.append(f"| {f'**{name}**' if name == entry['winner'] else name} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", *_notes(entry, next(iter(rows.values()))["users"])]) + "\n"
+
+
+def figure(value: float | None) -> str:
+    """Return a figure with three digits, or a dash where there is none."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def replaced(text: str, block: str) -> str:
+    """Return a page with the text between the markers replaced."""
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise SystemExit(f"readme_table: README.md should hold {BEGIN.strip()} and {END.strip()} once each, on lines of their own.")
+    before, _, rest = text.partition(BEGIN)
+    return before + BEGIN + block + END + rest.partition(END)[2]
+
+
+def _notes(entry: Mapping[str, Any], users: int) -> list[str]:
+    cleaning = entry["cleaning"]
+    day = datetime.fromtimestamp(entry["trained_at"], UTC).strftime("%Y-%m-%d")
+    return [
+        f"**{entry['winner']}** won on validation and serves. {users:,} customers examined, {entry['users_without_relevant']:,} more had",
+        f"nothing relevant after the cut; {cleaning['rows_in']:,} rows read, {cleaning['rows_out']:,} kept.",
+        f"{day}, seed {entry['seed']}, commit {str(entry['git_commit'])[:8]}, data {entry['data_sha256'][:8]}.",
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
