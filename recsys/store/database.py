@@ -10,7 +10,7 @@ from typing import Any, Self
 from urllib.parse import SplitResult, urlsplit
 
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
-from recsys.store.drivers import Driver, Duplicate, Mysql, Postgresql, Sqlite, Timeouts, UnusableValue
+from recsys.store.drivers import Driver, Duplicate, Timeouts, UnusableValue
 from recsys.store.statements import Parameters, bind, plain, template
 
 __all__ = ["Database", "Duplicate", "Stream", "Tracer", "UnusableValue", "connect"]
@@ -24,15 +24,8 @@ LOCK_TIMEOUT_S = 10.0  # the longest an importer holds SQLite's write lock is on
 CHUNK_ROWS = 5_000  # a transaction short enough to keep readers and replicas going
 STREAM_ROWS = 50_000  # large enough to convert by column, small enough to forget about memory
 
-_DRIVERS: Mapping[str, Callable[[], Driver]] = {
-    "sqlite": Sqlite,
-    "mysql": Mysql,
-    "mysql+pymysql": Mysql,
-    "mariadb+pymysql": Mysql,
-    "postgresql": Postgresql,
-    "postgres": Postgresql,
-    "postgresql+psycopg": Postgresql,
-}
+_SQLITE, _MYSQL = {"sqlite"}, {"mysql", "mysql+pymysql", "mariadb+pymysql"}
+_POSTGRESQL = {"postgresql", "postgres", "postgresql+psycopg"}
 
 
 def connect(url: str, *, timeout_s: float | None = None, tracer: Tracer | None = None, create: bool = False) -> Database:
@@ -51,13 +44,13 @@ def connect(url: str, *, timeout_s: float | None = None, tracer: Tracer | None =
     """
     file = url.removeprefix("sqlite:///")
     parts = urlsplit(url) if file == url else SplitResult("sqlite", "", file, "", "")  # a path is taken as it is, # and % included
-    if parts.scheme not in _DRIVERS or (parts.scheme == "sqlite" and not (file and parts.path == file)):
+    if parts.scheme not in _SQLITE | _MYSQL | _POSTGRESQL or (parts.scheme == "sqlite" and not (file and parts.path == file)):
         raise SettingsError(
             "DATABASE_URL should be sqlite:///path, mysql+pymysql://user@host/name or postgresql+psycopg://user@host/name. "
             f"Received: {parts.scheme or 'no scheme'}://…"
         )
     try:
-        driver = _DRIVERS[parts.scheme]()
+        driver = _driver(parts.scheme)
     except ImportError as error:
         raise SettingsError(f"DATABASE_URL needs the driver `{error.name}`, which is not installed.") from error
     if timeout_s is None:
@@ -67,6 +60,21 @@ def connect(url: str, *, timeout_s: float | None = None, tracer: Tracer | None =
     return Database(driver, _open(driver, parts, timeouts, create), tracer)
 
 
+def _driver(scheme: str) -> Driver:
+    """Return the driver of a scheme; importing one costs more than all its requests need of it."""
+    if scheme in _SQLITE:
+        from recsys.store.drivers.sqlite import Sqlite
+
+        return Sqlite()
+    if scheme in _MYSQL:
+        from recsys.store.drivers.mysql import Mysql
+
+        return Mysql()
+    from recsys.store.drivers.postgresql import Postgresql
+
+    return Postgresql()
+
+
 def _open(driver: Driver, parts: SplitResult, timeouts: Timeouts, create: bool) -> Any:
     try:
         return driver.open(parts, timeouts, create)
@@ -74,6 +82,8 @@ def _open(driver: Driver, parts: SplitResult, timeouts: Timeouts, create: bool) 
         kind = driver.meaning(error)
         if kind is Overloaded:
             raise Overloaded(f"The database takes no more connections: {_words(error)}") from error
+        if issubclass(kind, SettingsError):
+            raise SettingsError(f"DATABASE_URL cannot be used: {_words(error)}") from error
         raise DatabaseUnavailable(f"The database of DATABASE_URL cannot be reached: {_words(error)}") from error
     except (ValueError, RuntimeError) as error:  # a port that is no number; a login method whose package is missing
         raise SettingsError(f"DATABASE_URL cannot be used: {error}") from error

@@ -53,7 +53,7 @@ def migrate(db: Database, *, shop: bool = True) -> list[str]:
     """
     with _in_turn(db):
         db.execute(_spelled(_RECORD, db.dialect))
-        names = sorted(item.name for item in _FOLDER.iterdir() if item.name.endswith(".sql"))
+        names = sorted(file.name for file in _FOLDER.glob("*.sql"))
         return [name for name in names if (shop or name not in _OF_THE_SHOP) and _apply(db, name)]
 
 

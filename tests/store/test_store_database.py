@@ -12,7 +12,9 @@ from failing_servers import FreezableProxy, silent_server
 
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
 from recsys.store import Database, Duplicate, UnusableValue, connect
-from recsys.store.drivers import Mysql, Postgresql, Sqlite
+from recsys.store.drivers.mysql import Mysql
+from recsys.store.drivers.postgresql import Postgresql
+from recsys.store.drivers.sqlite import Sqlite
 
 SHORT_S = 0.2
 on_servers = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
@@ -46,7 +48,7 @@ def test_a_port_that_is_none_is_a_settings_error(url: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["mysql+pymysql", "postgresql+psycopg"])
 def test_an_option_the_driver_does_not_have_is_refused(scheme: str) -> None:
-    with pytest.raises(RecsysError, match="nonsense"):
+    with pytest.raises(SettingsError, match="nonsense"):
         connect(f"{scheme}://root@127.0.0.1:1/x?nonsense=1")
 
 
@@ -57,6 +59,14 @@ def test_nobody_listening_is_database_unavailable_and_never_shows_the_password(s
 
     assert caught.value.retryable
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_options_behind_the_question_mark_go_to_libpq(database_url: str) -> None:
+    with connect(f"{database_url}?application_name=recsys&options=-c%20statement_timeout%3D9s") as db:
+        assert db.query("SHOW application_name") == [("recsys",)]
+        assert db.query("SHOW statement_timeout") == [("9s",)]
+        assert db.query("SHOW TimeZone") == [("UTC",)]
 
 
 def test_an_unknown_database_is_database_unavailable(database_url: str) -> None:

@@ -1,0 +1,82 @@
+"""SQLite through the standard library."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from typing import Any
+from urllib.parse import SplitResult, quote
+
+from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
+from recsys.store.drivers import Duplicate, Timeouts, UnusableValue
+
+STEPS_PER_LOOK = 10_000  # virtual-machine steps between two looks at the clock: well under a millisecond
+
+
+class Sqlite:
+    """The driver of `sqlite:///`."""
+
+    dialect = "sqlite"
+    errors: tuple[type[Exception], ...] = (sqlite3.Error, OverflowError, UnicodeError)
+    _busy = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM})
+    _broken = frozenset(
+        {
+            sqlite3.SQLITE_CANTOPEN,
+            sqlite3.SQLITE_IOERR,
+            sqlite3.SQLITE_CORRUPT,
+            sqlite3.SQLITE_NOTADB,
+            sqlite3.SQLITE_PERM,
+            sqlite3.SQLITE_READONLY,
+            sqlite3.SQLITE_FULL,
+            sqlite3.SQLITE_INTERRUPT,
+            sqlite3.SQLITE_PROTOCOL,
+        }
+    )
+    _duplicate = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID})
+
+    def __init__(self) -> None:
+        self._give_up_at = 0.0
+        self._statement_s = 0.0
+
+    def open(self, url: SplitResult, timeouts: Timeouts, create: bool) -> Any:
+        """Open the file; only `create` makes one, so that a mistyped path never looks like an empty shop."""
+        uri = f"file:{quote(url.path)}?mode={'rwc' if create else 'rw'}"
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeouts.lock_s, check_same_thread=False)
+        self._statement_s = timeouts.statement_s
+        connection.set_progress_handler(self._late, STEPS_PER_LOOK)
+        self.start_clock()
+        if create:  # write-ahead logging lets requests read while scripts write; it stays with the file
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
+
+    def start_clock(self) -> None:
+        """Give the next statement its time."""
+        self._give_up_at = time.monotonic() + self._statement_s
+
+    def _late(self) -> bool:
+        return time.monotonic() > self._give_up_at
+
+    def begin(self) -> str:
+        """Take the write lock at once: upgrading a read lock later fails without waiting."""
+        return "BEGIN IMMEDIATE"
+
+    def streaming(self, connection: Any) -> Any:
+        """Every cursor of SQLite steps row by row."""
+        return connection.cursor()
+
+    def numeric(self, column: Any) -> bool:
+        """SQLite declares no types for results."""
+        return False
+
+    def meaning(self, error: Exception) -> type[RecsysError]:
+        """Read SQLite's result code."""
+        if isinstance(error, OverflowError | UnicodeError):
+            return UnusableValue
+        if isinstance(error, sqlite3.ProgrammingError) and "closed database" in str(error):
+            return DatabaseUnavailable
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        if code in self._duplicate:
+            return Duplicate
+        primary = code & 0xFF
+        return Overloaded if primary in self._busy else DatabaseUnavailable if primary in self._broken else SettingsError
