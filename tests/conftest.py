@@ -154,7 +154,7 @@ def reachable(run: Callable[[str, str], None], server: str) -> None:
     try:
         run(server, "SELECT 1")
     except (pymysql.err.MySQLError, psycopg.Error, OSError) as error:
-        reason = f"no database at {server.rpartition('@')[2]}: {error}"
+        reason = f"no database at {server.rpartition('@')[2]}: {' '.join(str(error).split())}"
         if os.environ.get("CI", "").lower() in {"true", "1"}:
             pytest.fail(reason)
         pytest.skip(reason)

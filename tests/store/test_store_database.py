@@ -1,4 +1,6 @@
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,6 +98,21 @@ def test_a_file_that_is_no_database_is_database_unavailable(tmp_path: Path) -> N
 
     with pytest.raises(DatabaseUnavailable, match="not a database"), connect(f"sqlite:///{path}") as db:
         db.query("SELECT * FROM Users")
+
+
+def test_a_driver_is_imported_when_a_url_asks_for_it(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'shop.sqlite'}"
+    code = (
+        "import sys, recsys.store\n"
+        "drivers = ('sqlite3', 'pymysql', 'psycopg')\n"
+        "print([name for name in drivers if name in sys.modules])\n"
+        f"recsys.store.connect({url!r}, create=True).close()\n"
+        "print([name for name in drivers if name in sys.modules])\n"
+    )
+
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+
+    assert ran.stdout.splitlines() == ["[]", "['sqlite3']"]
 
 
 # Statements

@@ -38,9 +38,8 @@ class Mysql:
     errors: tuple[type[Exception], ...] = (pymysql.err.Error, OSError, UnicodeError)
     _overloaded = frozenset({1040, 1203, 1205, 1213, 1226, 1037, 1038, 1041})
     _unreachable = frozenset(
-        {0, 1021, 1042, 1043, 1044, 1045, 1047, 1049, 1053, 1077, 1114, 1129, 1130, 1152, 1159, 1161, 1184}
-    ) | frozenset(
-        {1251, 1317, 1698, 1927, 1969, 3024}  # a login that cannot be used, killed, out of time
+        {0, 1021, 1042, 1043, 1044, 1045, 1047, 1049, 1053, 1077, 1114, 1129, 1130, 1152, 1159, 1161, 1184, 1251, 1317, 1698, 1927}
+        | {1969, 3024}  # out of time, in MariaDB's words and in MySQL's
     )
     _duplicate = frozenset({1050, 1061, 1062, 1586})
     _unusable = frozenset({1264, 1265, 1292, 1366, 1406, 3988})
