@@ -72,6 +72,19 @@ class Shop:
     repeat_after_days: float = math.inf
 
 
+_COUNT, _RATE = (1, 10**9), (1e-9, 1.0)  # at least one; above 0
+TRAINING_RANGES: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(
+        ("dim", "epochs", "batch", "window", "negatives", "min_item_events", "max_user_events_per_day", "max_exam_users"), _COUNT
+    ),
+    **dict.fromkeys(("learning_rate", "slow_decay", "fast_decay"), _RATE),
+    **dict.fromkeys(("l2", "dropped_users", "dropped_contexts"), (0.0, 1.0)),
+    **dict.fromkeys(("test_quantile", "validation_quantile"), (0.01, 0.99)),
+    "half_life_days": (0.0, 1e6),
+    "seed": (0, 2**31 - 1),
+}
+
+
 @dataclass(frozen=True)
 class Training:
     """How `train.py` cleans, cuts, fits and evaluates.
@@ -115,6 +128,11 @@ class Training:
     validation_quantile: float = 0.9
     max_exam_users: int = 3000
     seed: int = 7
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in TRAINING_RANGES.items():
+            if not least <= getattr(self, name) <= most:
+                raise SettingsError(f"[training] `{name}` should be from {least:g} to {most:g}. Received: {getattr(self, name)}.")
 
 
 @dataclass(frozen=True)

@@ -164,8 +164,8 @@ def _write_heldout(draft: Draft, final: Stage, evaluated: Stage, results: Result
     rows[indices[indices < len(rows)]] = np.flatnonzero(indices < len(rows))
     arrays: dict[str, NDArray] = {"rows": rows, "n_relevant": _n_relevant(results)[known]}
     for name, marks in results.marks.items():
-        arrays[f"{name}/precision10"] = marks.per_user["precision10"][known].astype(np.float32)
-        arrays[f"{name}/map10"] = marks.per_user["map10"][known].astype(np.float32)
+        arrays[f"{name}/precision10"] = marks.per_user["precision10"][known]
+        arrays[f"{name}/map10"] = marks.per_user["map10"][known]
     draft.write_arrays("heldout.h5", arrays)
 
 

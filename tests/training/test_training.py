@@ -1,0 +1,395 @@
+"""A training run from the shop's tables to a version, or to a refusal that says why."""
+
+import hashlib
+import html.parser
+import importlib
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_shop
+from dying_disk import version_names
+from tiny_shop import DAY, NOW, START, Published, Quiet, Row, Trained, event, fast_settings, fill, interactions, products
+
+from recsys.artifacts import current, history
+from recsys.errors import DatabaseUnavailable, NotEnoughData, SettingsError, TrainingRefused
+from recsys.networks import NETWORKS, Epoch, Network
+from recsys.networks.fit import shapes
+from recsys.recommending import load
+from recsys.scorers import BASELINES, MODELS, REGISTRY
+from recsys.settings import Settings, Training
+from recsys.store import connect
+from recsys.training import Outcome, fitting, stages, train
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def unfitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every network stay as it was born: where a test is about everything else, a fit is only time."""
+
+    def born(name: str, data: Any, options: Training, report: Any) -> Network:
+        report(Epoch(name, 1, 1, 0.7, 0.0))
+        return NETWORKS[name](shapes(data, options), options.seed)
+
+    monkeypatch.setattr(fitting, "fit", born)
+
+
+def shop(folder: Path, events: list[Row], sold: list[Row] | None = None) -> Settings:
+    """Fill a shop with the given events and return how to train on it."""
+    url = f"sqlite:///{folder / 'shop.sqlite'}"
+    fill(url, {"Products": products() if sold is None else sold, "Interactions": events})
+    return fast_settings(url, folder / "models")
+
+
+def learn(settings: Settings, **how: Any) -> Outcome:
+    return train(settings, now=NOW, progress=Quiet(), **how)
+
+
+def daily(n_users: int, n_items: int, n_days: int, action: str = "purchase", stride: int = 1) -> list[Row]:
+    """Return one event a day for each user; on day d user u takes item 101 + (stride · u + d) % n_items."""
+    return [
+        event(user, 101 + (stride * user + day) % n_items, action, START + day * DAY + user)
+        for user in range(n_users)
+        for day in range(n_days)
+    ]
+
+
+# Refusals
+
+TOO_LITTLE: Mapping[str, tuple[list[Row], list[Row] | None, str]] = {
+    "nothing at all": ([], None, "There are 0 events of 0 users on 0 items, 36 active products (0 rows were read; dropped: none)."),
+    "one user": (daily(1, 12, 200), None, "There are 200 events of 1 users on 12 items, 36 active products"),
+    "one item": (daily(12, 1, 20), None, "There are 240 events of 12 users on 1 items, 36 active products"),
+    "99 events": (daily(11, 12, 9), None, "There are 99 events of 11 users on 12 items, 36 active products"),
+    "no product": (daily(12, 12, 20), [], "There are 240 events of 12 users on 12 items, 0 active products"),
+    "every product inactive": (
+        daily(12, 12, 20),
+        [{**row, "statusId": "S2"} for row in products()],
+        "There are 240 events of 12 users on 12 items, 0 active products",
+    ),
+    "mostly rubbish": (
+        daily(11, 12, 9) + daily(11, 12, 9) + daily(11, 12, 9, "teleport"),
+        None,
+        "There are 99 events of 11 users on 12 items, 36 active products "
+        "(297 rows were read; dropped: {'unknown event': 99, 'duplicate': 99}).",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TOO_LITTLE)
+def test_too_small_a_shop_is_refused_saying_what_there_is_and_what_is_needed(tmp_path: Path, case: str):
+    events, sold, there_is = TOO_LITTLE[case]
+    with pytest.raises(NotEnoughData) as caught:
+        learn(shop(tmp_path, events, sold))
+    assert "Training needs 100 events of 10 users on 10 items and an active product." in str(caught.value)
+    assert there_is in str(caught.value)
+    assert history(tmp_path / "models") == [{"trained_at": NOW, "published": None, "reason": str(caught.value)}]
+    assert version_names(tmp_path / "models") == []
+
+
+def test_events_of_one_moment_are_refused_because_they_have_no_before_and_after(tmp_path: Path):
+    events = [event(user, item, "purchase", START) for user in range(12) for item in range(101, 113)]
+    with pytest.raises(NotEnoughData, match="Nothing is left to learn from before the test cut: the events share too few moments"):
+        learn(shop(tmp_path, events))
+    assert len(history(tmp_path / "models")) == 1
+
+
+def test_events_of_two_moments_are_refused_as_well(tmp_path: Path):
+    events = [event(user, item, "purchase", START + DAY * (item > 108)) for user in range(12) for item in range(101, 113)]
+    with pytest.raises(NotEnoughData, match="Nothing is left to learn from before the validation cut"):
+        learn(shop(tmp_path, events))
+
+
+def test_items_that_are_all_too_rare_are_refused(tmp_path: Path, unfitted: None):
+    sold = [{"id": 1000 + n, "name": f"Single {n}", "statusId": "S1"} for n in range(240)]
+    events = [event(n % 12, 1000 + n, "purchase", START + n * 3600) for n in range(240)]
+    with pytest.raises(
+        NotEnoughData, match=r"An item needs 3 events \(min_item_events\). None of the training part's 172 events is on one"
+    ):
+        learn(shop(tmp_path, events, sold))
+
+
+def test_customers_who_never_choose_anything_new_are_refused(tmp_path: Path, unfitted: None):
+    events = [event(user, 101 + user, "purchase", START + day * DAY + user) for user in range(12) for day in range(20)]
+    with pytest.raises(NotEnoughData, match="The validation part needs a user who bought before its cut and chose something new after it"):
+        learn(shop(tmp_path, events))
+
+
+def test_a_candidate_that_is_not_finite_is_refused_and_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def diverged(name: str, *_: object) -> Network:
+        raise TrainingRefused(f"{name}: the loss of epoch 1 should be finite. Received: nan.")
+
+    monkeypatch.setattr(fitting, "fit", diverged)
+    settings = shop(tmp_path, interactions())
+    with pytest.raises(TrainingRefused, match="ENCM: the loss"):
+        learn(settings)
+    [entry] = history(settings.models_dir)
+    assert entry["published"] is None
+    assert entry["reason"] == "ENCM: the loss of epoch 1 should be finite. Received: nan."
+
+
+def test_a_refused_run_leaves_the_version_before_it_serving_and_adds_to_the_history(published: Published, tmp_path: Path):
+    mine = published.copy(tmp_path)
+    mine.execute("DELETE FROM Interactions WHERE userId > 0")
+    with pytest.raises(NotEnoughData):
+        learn(mine.settings)
+    assert [entry["published"] for entry in history(mine.models_dir)] == [published.version, None]
+    assert mine.ask(user_id=7).model_version == published.version
+
+
+def test_a_dry_run_that_is_refused_writes_nothing(tmp_path: Path):
+    with pytest.raises(NotEnoughData):
+        learn(shop(tmp_path, []), dry_run=True)
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("epochs", 0),
+        ("dim", -1),
+        ("batch", 0),
+        ("window", 0),
+        ("negatives", 0),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("test_quantile", 1.0),
+        ("validation_quantile", 0.0),
+        ("dropped_users", 1.5),
+        ("max_exam_users", 0),
+    ],
+)
+def test_options_that_no_training_can_have_are_refused_by_name(option: str, value: float):
+    with pytest.raises(SettingsError, match=f"`{option}` should be .*Received: {value}"):
+        replace(Training(), **{option: value})
+
+
+# The doors
+
+
+def door(environ: Mapping[str, str], *flags: str) -> subprocess.CompletedProcess[str]:
+    environ = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **environ}
+    return subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), *flags], env=environ, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def test_the_door_leaves_with_3_where_training_is_refused(tmp_path: Path):
+    settings = shop(tmp_path, daily(11, 12, 9))
+    done = door({"DATABASE_URL": settings.database_url, "MODELS_DIR": str(settings.models_dir)})
+    assert done.returncode == 3
+    assert done.stdout == ""
+    assert "Refused: Training needs 100 events of 10 users" in done.stderr
+    assert done.stderr.splitlines()[:4] == ["Read the shop's tables", "  99 rows", "  99 rows read, 99 kept", done.stderr.splitlines()[3]]
+    assert len(history(settings.models_dir)) == 1
+
+
+def test_the_door_leaves_with_1_where_the_database_is_dead(tmp_path: Path):
+    done = door({"DATABASE_URL": "mysql+pymysql://root@127.0.0.1:1/shop", "MODELS_DIR": str(tmp_path / "models")})
+    assert done.returncode == 1
+    assert "Failed: The database of DATABASE_URL cannot be reached" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.fixture
+def main(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The door without its process."""
+    for name in ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    return importlib.import_module("train").main
+
+
+def test_a_dry_run_prints_the_table_leaves_with_0_and_writes_nothing(
+    main: Any, unfitted: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    settings = shop(tmp_path, interactions())
+    monkeypatch.setenv("DATABASE_URL", settings.database_url)
+    monkeypatch.setenv("MODELS_DIR", str(settings.models_dir))
+    with sqlite3.connect(tmp_path / "shop.sqlite") as db:
+        before = list(db.iterdump())
+    assert main(["--dry-run", "--eval", "loo99", "--dim", "4", "--max-exam-users", "20"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in REGISTRY)
+    assert "dry run: nothing was published" in printed
+    assert not settings.models_dir.exists()
+    with sqlite3.connect(tmp_path / "shop.sqlite") as db:
+        assert list(db.iterdump()) == before
+
+
+def test_wrong_options_leave_with_1_and_a_sentence(
+    main: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'none.sqlite'}")
+    monkeypatch.setenv("MODELS_DIR", str(tmp_path / "models"))
+    assert main(["--epochs", "0"]) == 1
+    assert "`epochs` should be" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_missing_file_of_a_database_is_not_created(tmp_path: Path):
+    with pytest.raises(DatabaseUnavailable):
+        learn(fast_settings(f"sqlite:///{tmp_path / 'typo.sqlite'}", tmp_path / "models"))
+    assert not (tmp_path / "typo.sqlite").exists()
+
+
+# The winner
+
+
+def test_the_winner_is_the_best_on_validation_and_is_named_everywhere(trained: Trained):
+    [entry] = history(trained.published.models_dir)
+    validation = entry["validation"]["map10"]
+    assert set(validation) == set(REGISTRY)
+    best = max(REGISTRY, key=lambda name: validation[name])  # the first of equals, in registry order
+    version = current(trained.published.models_dir)
+    assert entry["winner"] == trained.outcome.winner == version.manifest["winner"] == version.json("selection.json")["best"] == best
+    assert entry["published"] == trained.outcome.version == version.name
+
+
+def test_of_equals_on_validation_the_first_of_the_registry_wins(trained: Trained, monkeypatch: pytest.MonkeyPatch):
+    _, source, evaluated, _, results, *_ = trained.publishing
+    marks = results.marks["BMF"]
+    monkeypatch.setattr(stages, "sit", lambda scorer, exam: marks)
+    monkeypatch.setattr(stages, "fit_own_weights", lambda scorer, exam: (np.zeros(2, np.float32), ()))
+    choices = stages.validate(source, evaluated, {"hide": results.exam}, "hide")
+    assert len(set(choices.map10.values())) == 1
+    assert choices.winner == "ENCM"
+
+
+def test_a_baseline_that_wins_is_published_as_such(tmp_path: Path, unfitted: None):
+    settings = shop(tmp_path, interactions())
+    outcome = learn(replace(settings, training=replace(settings.training, dim=1)))
+    assert outcome.winner in BASELINES
+    mine = Published(tmp_path, str(outcome.version))
+    answer = mine.ask(interactions=[{"item_id": 101, "event": "view"}])
+    assert answer.model == outcome.winner
+    assert answer.source == REGISTRY[outcome.winner].source != "model"
+    assert [run.model for run in answer.runs] == [*MODELS, outcome.winner]
+
+
+# Leave-one-out
+
+
+def test_leave_one_out_asks_for_each_users_last_item_among_99_at_most(tmp_path: Path, unfitted: None, monkeypatch: pytest.MonkeyPatch):
+    sheets: list[Any] = []
+    real = stages.examine
+    monkeypatch.setattr("recsys.training.examine", lambda *given: sheets.append(given[3]) or real(*given))
+    sold = [{"id": 101 + n, "name": f"Item {n}", "statusId": "S1", "categoryId": "tea"} for n in range(130)]
+    settings = shop(tmp_path, daily(24, 130, 30, stride=7), sold)
+    outcome = learn(settings, protocol="loo99")
+    assert set(outcome.rows) == {"allow"} == {outcome.rule}
+    [exams] = sheets
+    questions = exams["allow"].questions
+    assert len(questions) == 24
+    for question in questions:
+        assert len(question.candidates) == 100
+        # on the last of 30 days user u took 101 + (7 · u + 29) % 130; what she took before may not be among the 99
+        assert question.relevant.tolist() == [(7 * question.query.user + 29) % 130]
+        assert set(question.relevant.tolist()) < set(question.candidates.tolist())
+        assert not set(question.candidates.tolist()) & set(question.query.items.tolist())
+    assert current(settings.models_dir).manifest["protocol"] == "loo99"
+    assert {row["users"] for row in outcome.rows["allow"].values()} == {24}
+
+
+# What a version holds
+
+
+def test_the_manifest_says_what_the_version_was_made_of(trained: Trained):
+    version = current(trained.published.models_dir)
+    manifest = version.manifest
+    assert manifest["id_type"] == {"users": "int", "items": "int"}
+    newest = max(row["timestamp"] for row in interactions() if row["productId"] != tiny_shop.RARE)
+    assert tiny_shop.stored_time(manifest["data_until"]) == newest
+    assert manifest["counts"] == {"users": 60, "items": 36, "events": len(interactions()) + len(tiny_shop.stars()) - 2}
+    assert len(manifest["data_sha256"]) == 64
+    assert manifest["seed"] == 7
+    assert manifest["git_commit"] is None or len(manifest["git_commit"]) == 40
+    assert (manifest["protocol"], manifest["rule"]) == ("time", "hide")
+    assert manifest["context_features"] == ["time_of_day", "season", "device_type", "category"]
+    assert manifest["settings"]["training"]["dim"] == 8
+    assert manifest["settings"]["repeat_after_days"] is None
+    assert manifest["settings"]["event_weights"]["purchase"] == 1.0
+    for name, row in trained.outcome.rows["hide"].items():
+        assert manifest["offline"][name] == {"precision10": row["precision10"], "map10": row["map10"]}
+
+
+def test_the_manifest_lists_every_file_with_its_size_and_hash_and_the_shapes_of_arrays(published: Published):
+    folder = current(published.models_dir).path
+    listed = {entry["path"]: entry for entry in json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]}
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {"manifest.json"}
+    assert set(listed) == found
+    for path, entry in listed.items():
+        data = (folder / path).read_bytes()
+        assert (entry["size"], entry["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+        assert ("shapes" in entry) == path.endswith(".h5")
+    assert listed["bmf_model.weights.h5"]["shapes"]["vars/item_factors"] == [36, 8]
+
+
+def test_a_version_holds_everything_that_serving_comparing_and_explaining_need(published: Published):
+    folder = current(published.models_dir).path
+    weights = {f"{name.lower()}_model.weights.h5" for name in MODELS}
+    expected = weights | {f"evaluation/{name}" for name in weights} | {f"{name.lower()}_config.json" for name in MODELS}
+    expected |= {f"{name}.h5" for name in BASELINES} | {f"{name}_derived.h5" for name in ("encm", "lncm", "neumf")}
+    expected |= {"encoders.h5", "evaluation/encoders.h5", "contexts.json", "items.h5", "catalogue.json", "heldout.h5"}
+    expected |= {"snapshot.json", "selection.json", "report.html", "manifest.json"}
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == expected
+
+
+def test_held_out_figures_are_found_by_the_index_that_serves(trained: Trained):
+    _, _, evaluated, final, results, *_ = trained.publishing
+    arrays = current(trained.published.models_dir).arrays("heldout.h5")
+    for number, question in enumerate(results.exam.questions):
+        user = evaluated.encoders.users.ids[question.query.user]
+        row = arrays["rows"][final.encoders.users.index(int(user))]
+        assert arrays["n_relevant"][row] == len(question.relevant) + question.n_misses
+        for name, marks in results.marks.items():
+            assert arrays[f"{name}/map10"][row] == marks.per_user["map10"][number]
+    assert (arrays["rows"] >= 0).sum() == len(results.exam.questions)
+
+
+def test_the_snapshot_lists_what_is_sold_best_first(published: Published):
+    snapshot = current(published.models_dir).json("snapshot.json")
+    sold = {row["id"] for row in products() if row["statusId"] == "S1"}
+    assert set(snapshot["popular"]) == sold
+    loaded = load(published.models_dir)
+    counts = loaded.scorer("popularity").score(None)
+    ranked = [item for item in snapshot["popular"] if item in tiny_shop.LEARNED]
+    assert ranked == sorted(ranked, key=lambda item: -counts[item - 101])
+    assert set(snapshot["by_category"]) == set(tiny_shop.CATEGORIES)
+    assert snapshot["newest"][:3] == [139, 138, 137]
+
+
+def test_the_report_stands_alone_and_names_the_winner(published: Published, trained: Trained):
+    page = (current(published.models_dir).path / "report.html").read_text(encoding="utf-8")
+
+    class References(html.parser.HTMLParser):
+        found: list[str] = []
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            assert tag not in {"script", "link", "iframe", "object", "img"}
+            self.found += [value or "" for name, value in attrs if name in {"src", "href", "xlink:href", "action", "data"}]
+
+    References().feed(page)
+    assert References.found  # the plots refer to their own glyphs
+    assert all(reference.startswith("#") for reference in References.found)
+    assert "url(http" not in page
+    assert "@import" not in page
+    assert f"The winner on validation is <b>{trained.outcome.winner}</b>" in page
+    assert page.count("<svg") == 2
+    for name in REGISTRY:
+        assert f"<td>{name}</td>" in page
+
+
+def test_the_database_knows_the_version_and_shows_it(published: Published):
+    with connect(published.url) as db:
+        assert db.query("SELECT name, complete, active FROM rec_versions") == [(published.version, 1, 1)]
+        assert db.query("SELECT COUNT(*) FROM rec_user_encoder_active") == [(60,)]
+        assert db.query("SELECT original_id FROM rec_item_encoder_active WHERE idx = 0") == [("101",)]
