@@ -1,0 +1,298 @@
+"""README.md and docs/SHOP.md say what is there: commands, flags, files, settings, pins, figures."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from dataclasses import fields
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from benchmarks import readme_table
+from recsys.errors import NotEnoughData, SettingsError, TrainingRefused
+from recsys.settings import DEFAULT_EVENT_WEIGHTS, Training, load_settings
+from tests.doors import PATIENCE_S, ROOT, install
+from tests.test_architecture import HEAVY, MODULES, SERVING, imports_of, packages
+from tests.tiny_shop import Published
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHOP = (ROOT / "docs/SHOP.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+DOORS = [
+    "train.py",
+    *(f"{path.parent.name}/{path.name}" for room in ("scripts", "benchmarks") for path in sorted((ROOT / room).glob("[!_]*.py"))),
+]
+# "what these bring along" stands above the packages that nobody here names
+DIRECT_ONLY = re.compile(r"^# what these bring along$.*", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: str, kind: str) -> list[str]:
+    return [
+        re.sub("^   ", "", text, flags=re.MULTILINE) for text in re.findall(rf"^ *```{kind}\n(.+?)^ *```$", page, re.MULTILINE | re.DOTALL)
+    ]
+
+
+def table_rows(page: str, heading: str) -> dict[str, str]:
+    """Return the first two columns of the table behind a heading."""
+    section = page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", section, re.MULTILINE))
+
+
+# commands
+
+
+def commands() -> list[list[str]]:
+    """Return the command lines that README.md gives, continued lines joined, by words."""
+    joined = README.replace("\\\n", " ")
+    lines = [line.strip() for line in joined.splitlines() if line.startswith(("    ", "$ "))]
+    return [shlex.split(line.removeprefix("$ "), comments=True) for line in lines if line.startswith((".venv/", "make ", "echo ", "$ "))]
+
+
+@cache
+def flags_of(door: str) -> set[str]:
+    """Return the flags that a door's --help lists."""
+    done = subprocess.run([sys.executable, ROOT / door, "--help"], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    usage = done.stdout.split("\n\n")[0]
+    return set(re.findall(r"--[a-z][\w-]*", usage)) - {"--help"}
+
+
+def test_every_make_target_is_in_the_readme_and_every_one_named_there_exists() -> None:
+    (declared,) = re.findall(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)
+    named = {target for _, *words in filter(lambda words: words[0] == "make", commands()) for target in words}
+
+    assert named | {"help"} == set(declared.split())
+
+
+def test_a_bare_make_lists_the_targets() -> None:
+    done = subprocess.run(["make", "-C", ROOT, "--no-print-directory"], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+
+    assert [line.split()[1] for line in done.stdout.splitlines()] == ["help", "demo", "test", "lint", "bench", "clean"]
+
+
+def test_the_commands_use_flags_that_exist() -> None:
+    used = [(door, word) for words in commands() for door in {*words} & {*DOORS} for word in words if word.startswith("--")]
+
+    assert len(used) > 10
+    assert [(door, flag) for door, flag in used if flag not in flags_of(door)] == []
+
+
+def test_every_flag_of_train_is_documented_and_no_other() -> None:
+    mentioned = set(re.findall(r"--[a-z][\w-]*", SHOP.split("\n## Training\n")[1]))
+    named = {f"--{name.replace('_', '-')}" for name in table_rows(SHOP, "Training")}
+
+    assert mentioned | named == flags_of("train.py")
+
+
+def test_every_script_is_named_and_every_path_named_exists() -> None:
+    found = set(re.findall(r"(?<![\w/.])(?:scripts|benchmarks|tests|docs|recsys|\.ci)/[\w./-]*\w", README + SHOP))
+
+    assert {path for path in found if not (ROOT / path).exists()} == set()
+    assert {door for door in DOORS if door.startswith("scripts/")} <= found
+
+
+def test_ci_runs_what_the_readme_calls_the_tests() -> None:
+    ci = ROOT / ".ci/run"
+
+    assert os.access(ci, os.X_OK)
+    assert ci.read_text(encoding="utf-8").splitlines()[-1] == "make lint test"
+    assert "    make test " in README
+
+
+def test_the_exit_statuses_of_training_are_those_of_the_errors() -> None:
+    statuses = {int(status) for status in re.findall(r"^ *\| (\d) \| ", README, re.MULTILINE)}
+
+    assert statuses == {0, 1, 2, TrainingRefused.exit_status}
+    assert NotEnoughData.exit_status == TrainingRefused.exit_status
+
+
+# settings
+
+
+def test_the_table_of_training_has_every_option_with_its_default() -> None:
+    assert table_rows(SHOP, "Training") == {option.name: str(option.default) for option in fields(Training)}
+
+
+def test_the_table_of_the_shop_has_every_name_that_is_understood(tmp_path: Path) -> None:
+    (tmp_path / "recsys.toml").write_text("[shop]\nno_such_name = 1\n", encoding="utf-8")
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"DATABASE_URL": "sqlite:///x"}, tmp_path)
+
+    listed = ast.literal_eval(re.findall(r"should hold (\[.+?\])", str(caught.value))[0])
+    assert set(table_rows(SHOP, "[shop]")) == set(listed)
+
+
+@pytest.mark.parametrize("text", [*blocks(SHOP, "toml"), *blocks(README, "toml")], ids=lambda text: text.splitlines()[0])
+def test_the_examples_of_recsys_toml_are_understood(text: str, tmp_path: Path) -> None:
+    (tmp_path / "recsys.toml").write_text(text, encoding="utf-8")
+
+    shop = load_settings({"DATABASE_URL": "sqlite:///x"}, tmp_path).shop
+
+    example = tomllib.loads(text)
+    assert len(shop.sources) == len(example.get("sources", "ab")), "the default has two sources"
+    assert dict(shop.event_weights) == example.get("events", dict(DEFAULT_EVENT_WEIGHTS))
+    assert example.get("products", {}).get("table", "") in shop.products
+
+
+def test_the_default_weights_are_those_of_the_page() -> None:
+    (text,) = (text for text in blocks(SHOP, "toml") if text.startswith("[events]"))
+
+    assert tomllib.loads(text)["events"] == dict(DEFAULT_EVENT_WEIGHTS)
+
+
+# pins
+
+
+def pins(name: str, *, direct: bool = False) -> dict[str, Requirement]:
+    """Return the requirements of a file that apply here, by package."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    lines = [line.split(" #")[0].strip() for line in (DIRECT_ONLY.sub("", text) if direct else text).splitlines()]
+    found = [Requirement(line) for line in lines if line and not line.startswith(("#", "-r "))]
+    return {canonicalize_name(item.name): item for item in found if item.marker is None or item.marker.evaluate()}
+
+
+def project_ranges() -> dict[str, Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    found = [Requirement(text) for group in groups for text in group]
+    return {canonicalize_name(item.name): item for item in found if item.marker is None or item.marker.evaluate()}
+
+
+ALL_PINS = {**pins("requirements-serve.txt"), **pins("requirements.txt")}
+
+
+def test_requirements_include_the_serving_ones_and_pin_nothing_twice() -> None:
+    assert "-r requirements-serve.txt\n" in (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    assert set(pins("requirements-serve.txt")) & set(pins("requirements.txt")) == set()
+
+
+@pytest.mark.parametrize("name", sorted(ALL_PINS))
+def test_what_is_tested_is_what_is_pinned(name: str) -> None:
+    (specifier,) = ALL_PINS[name].specifier
+
+    assert (specifier.operator, specifier.version) == ("==", metadata.version(name))
+
+
+def test_what_the_pins_need_is_pinned_too() -> None:
+    needed: dict[str, str] = {}
+    for name, pin in ALL_PINS.items():
+        for text in metadata.requires(name) or ():
+            other = Requirement(text)
+            if other.marker is None or any(other.marker.evaluate({"extra": extra}) for extra in ("", *pin.extras)):
+                needed[canonicalize_name(other.name)] = name
+
+    assert {other: name for other, name in needed.items() if other not in ALL_PINS and other not in {"setuptools", "wheel"}} == {}
+
+
+def test_the_ranges_of_pyproject_hold_the_pins_and_name_the_same_packages() -> None:
+    ranges, direct = project_ranges(), {**pins("requirements-serve.txt", direct=True), **pins("requirements.txt", direct=True)}
+
+    assert set(ranges) == set(direct)
+    assert [str(item) for name, item in ranges.items() if not item.specifier.contains(metadata.version(name))] == []
+
+
+def test_requirements_serve_has_what_the_serving_path_imports() -> None:
+    modules = [path for name, path in MODULES.items() if "." not in name or name.split(".")[1] in SERVING]
+    imported = {package for path in modules for package in packages(imports_of(path))} - set(sys.stdlib_module_names) - HEAVY - {"recsys"}
+    distributions = {package: {canonicalize_name(name) for name in metadata.packages_distributions()[package]} for package in imported}
+
+    assert {"numpy", "h5py", "pymysql", "psycopg", "dotenv"} <= imported
+    assert {package for package, names in distributions.items() if not names & set(pins("requirements-serve.txt"))} == set()
+
+
+# figures
+
+
+def scorer(map10: float | None, **others: Any) -> dict[str, Any]:
+    row = {"precision10": 0.1, "ndcg10": 0.2, "hr10": 0.3, "auc": 0.9, "rmse": None, "coverage": 0.5, "users": 1200}
+    return {**row, "map10": map10, "map10_low": map10, "map10_high": map10, **others}
+
+
+ENTRY = {
+    "trained_at": 1_795_000_000,  # 2026-11-18 11:06:40 UTC
+    "published": "20261118T110640Z-0a1b2c3d",
+    "rule": "hide",
+    "winner": "item_cf",
+    "rows": {
+        "hide": {"BMF": scorer(0.0614), "item_cf": scorer(0.0716, map10_low=0.06, map10_high=0.08), "popularity": scorer(None)},
+        "allow": {"BMF": scorer(0.25), "item_cf": scorer(0.125), "popularity": scorer(0.5)},
+    },
+    "users_without_relevant": 34,
+    "validation": {"map10": {"BMF": 0.1}, "trials": [{"own_count": 1}]},
+    "cleaning": {"rows_in": 541909, "rows_out": 392732, "dropped": {}},
+    "seed": 7,
+    "git_commit": "0123456789abcdef",
+    "data_sha256": "fedcba9876543210",
+}
+BLOCK = """\
+| scorer | MAP@10 (95 %) | P@10 | NDCG@10 | HR@10 | AUC | RMSE | coverage | MAP@10 with repeats |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|
+| **item_cf** | 0.072 (0.060 – 0.080) | 0.100 | 0.200 | 0.300 | 0.900 | – | 0.500 | 0.125 |
+| BMF | 0.061 (0.061 – 0.061) | 0.100 | 0.200 | 0.300 | 0.900 | – | 0.500 | 0.250 |
+| popularity | – (– – –) | 0.100 | 0.200 | 0.300 | 0.900 | – | 0.500 | 0.500 |
+
+**item_cf** won on validation and serves. 1,200 customers examined, 34 more had
+nothing relevant after the cut; 541,909 rows read, 392,732 kept.
+2026-11-18, seed 7, commit 01234567, data fedcba98.
+"""
+
+
+def test_the_results_in_the_readme_are_those_of_the_kept_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert readme_table.main(["--check"]) == 0, capsys.readouterr().out
+
+
+def test_a_runs_figures_become_a_table_best_first() -> None:
+    assert readme_table.rendered(ENTRY) == BLOCK
+
+
+def test_taking_a_run_keeps_the_newest_published_one_and_rewrites_the_readme(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "README.md").write_text(f"before\n{readme_table.BEGIN}old\n{readme_table.END}after\n", encoding="utf-8")
+    history = tmp_path / "metrics.json"
+    history.write_text(
+        json.dumps([{**ENTRY, "seed": 6}, ENTRY, {"trained_at": 1, "published": None, "reason": "too little"}]), encoding="utf-8"
+    )
+
+    assert readme_table.main(["--check"], tmp_path) == 1
+    assert readme_table.main(["--take", str(history)], tmp_path) == 0
+    assert readme_table.main(["--check"], tmp_path) == 0
+
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == f"before\n{readme_table.BEGIN}{BLOCK}{readme_table.END}after\n"
+    kept = json.loads((tmp_path / "benchmarks/results/online-retail.json").read_text(encoding="utf-8"))
+    assert kept == {**ENTRY, "validation": {"map10": {"BMF": 0.1}}}
+
+
+# the call from Node
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
+def test_the_call_from_node_answers_and_fails_as_it_says(published: Published, tmp_path: Path) -> None:
+    (code,) = blocks(README, "js")
+    patient = code.replace("timeout: 3000", f"timeout: {PATIENCE_S}000")
+    assert patient != code
+    ask = "recommend({ user_id: 7, limit: 3 }).then((items) => console.log(items.length), (error) => console.log(error.message));"
+    fail = "recommend({ user_id: 7, limit: 0 }).then(console.log, (error) => console.log(error.message));"
+    (install(tmp_path) / "ask.js").write_text(f"{patient}\n{ask}\n{fail}\n", encoding="utf-8")
+    environ = {**published.environ, "PATH": os.environ["PATH"], "PYTHON_BIN": sys.executable, "JWT_SECRET": "hush"}
+
+    done = subprocess.run(
+        ["node", "ask.js"], cwd=tmp_path, env=environ, capture_output=True, encoding="utf-8", timeout=PATIENCE_S, check=True
+    )
+
+    lines = sorted(done.stdout.splitlines())
+    assert lines[0] == "3"
+    assert lines[1].startswith('recommend_api.py: 65 {"ok":false,"error":{"code":"invalid_request"')
