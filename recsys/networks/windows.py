@@ -39,24 +39,47 @@ class Windows:
 def windows(data: Dataset, length: int) -> Windows:
     """Cut every customer's events into windows; each event is a target exactly once.
 
+    Every target sees at least the newest `length / 2` events before its moment, or all there are.
+
     Args:
         data: The events.
         length: Targets in a window, and events of context before them.
     """
-    position = np.arange(len(data)) - data.starts[data.users]
-    first = np.flatnonzero(position % length == 0)  # the first target of each window
-    columns = first[:, None] + np.arange(-length, length)
-    inside = np.clip(columns, 0, max(len(data) - 1, 0))
-    same_user = (columns >= 0) & (columns < len(data)) & (data.users[inside] == data.users[first][:, None])
-    ahead = inside[:, length:]
-    before = data.baskets[ahead] - 1 - (first[:, None] - length)
-    oldest = np.maximum(data.starts[data.users[first]] - (first - length), 0)[:, None]
+    first = _first_targets(data, length)  # of each window, ascending; it ends where the next one starts
+    start = np.where(_deep(data, first, length), data.baskets[first], first)  # where the context ends
+    ahead = first[:, None] + np.arange(length)
+    is_target = ahead < np.append(first[1:], len(data))[:, None]
+    is_target &= ahead < data.starts[data.users[first] + 1][:, None]
+    columns = np.concatenate([start[:, None] + np.arange(-length, 0), ahead], axis=1)
+    oldest = data.starts[data.users[first]][:, None]
+    own = np.concatenate([columns[:, :length] >= oldest, is_target], axis=1)
+    columns = np.where(own, columns, 0)
+    ahead = columns[:, length:]
+    before = data.baskets[ahead] - 1
     return Windows(
         users=data.users[first],
-        items=np.where(same_user, data.items[inside], 0).astype(np.int32),
-        weights=np.where(same_user, data.weights[inside], 0).astype(np.float32),
-        before=np.where(before >= oldest, before, -1).astype(np.int32),
-        targets=np.where(same_user[:, length:], data.items[ahead], 0).astype(np.int32),
-        confidences=np.where(same_user[:, length:], data.confidences[ahead], 0).astype(np.float32),
-        contexts=np.where(same_user[:, length:, None], data.contexts[ahead], 0).astype(np.int32),
+        items=np.where(own, data.items[columns], 0).astype(np.int32),
+        weights=np.where(own, data.weights[columns], 0).astype(np.float32),
+        before=np.where(is_target & (before >= oldest), before - (start[:, None] - length), -1).astype(np.int32),
+        targets=np.where(is_target, data.items[ahead], 0).astype(np.int32),
+        confidences=np.where(is_target, data.confidences[ahead], 0).astype(np.float32),
+        contexts=np.where(is_target[..., None], data.contexts[ahead], 0).astype(np.int32),
     )
+
+
+def _first_targets(data: Dataset, length: int) -> NDArray[np.int64]:
+    """Return the first target of each window: every `length` events of a customer, and where a large basket ends inside a window.
+
+    A window deep inside a basket of one moment would hold hardly anything from before that moment. Its context is taken from
+    before the basket instead, so it has to end with the basket: what comes later has the whole basket behind it.
+    """
+    regular = np.flatnonzero((np.arange(len(data)) - data.starts[data.users]) % length == 0)
+    deep = regular[_deep(data, regular, length)]
+    end = np.searchsorted(data.baskets, data.baskets[deep], side="right")
+    inside = (end < deep + length) & (end < data.starts[data.users[deep] + 1])
+    return np.union1d(regular, end[inside])
+
+
+def _deep(data: Dataset, first: NDArray[np.int64], length: int) -> NDArray[np.bool_]:
+    """Return which windows start so deep inside a basket that it would fill more than half of their context."""
+    return np.asarray(first - data.baskets[first] > length // 2)
