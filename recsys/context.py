@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 TIMES_OF_DAY = ("night", "morning", "afternoon", "evening")
 SEASONS = ("winter", "spring", "summer", "autumn")
 CLOCK_FEATURES: Mapping[str, tuple[str, ...]] = {"time_of_day": TIMES_OF_DAY, "season": SEASONS}
-HALF_HOUR = 1800  # zones shift at half hours at the finest
+QUARTER_HOUR = 900  # seconds; offsets of zones are multiples of it (Nepal is 5:45 ahead)
 
 
 def time_of_day(hour: int) -> str:
@@ -53,8 +53,8 @@ def clock_columns(timestamps: NDArray[np.int64], time_zone: str) -> dict[str, ND
         timestamps: `(n,)` int64, seconds since 1970 in UTC.
         time_zone: The zone that the shop's customers live in.
     """
-    moments, inverse = np.unique(timestamps // HALF_HOUR, return_inverse=True)
-    contexts = [clock_context(int(moment) * HALF_HOUR, time_zone) for moment in moments]
+    moments, inverse = np.unique(timestamps // QUARTER_HOUR, return_inverse=True)
+    contexts = [clock_context(int(moment) * QUARTER_HOUR, time_zone) for moment in moments]
     return {
         name: np.array([values.index(context[name]) for context in contexts], np.int32)[inverse]
         for name, values in CLOCK_FEATURES.items()
@@ -76,10 +76,10 @@ class ContextEncoder:
         """Return the encoder of a shop: the clock features, its context columns, the categories of its catalogue.
 
         Args:
-            columns: The context columns of the interactions.
+            columns: The context columns of the interactions; the clock's own features need none.
             categories: The category of each product.
         """
-        learned = {name: _distinct(column) for name, column in columns.items()}
+        learned = {name: _distinct(column) for name, column in columns.items() if name not in CLOCK_FEATURES}
         return cls({**CLOCK_FEATURES, **learned, "category": _distinct(categories)})
 
     @property

@@ -55,6 +55,10 @@ class Dataset:
         """
         return first_of_moment(self.users, self.timestamps)
 
+    def rows_of(self, user: int) -> slice:
+        """Return where a user's events lie; nowhere for `n_users`, which stands for everybody unseen."""
+        return slice(int(self.starts[user]), int(self.starts[user + 1])) if user < self.n_users else slice(0, 0)
+
     def take(self, mask: NDArray[np.bool_]) -> Dataset:
         """Return the events that a mask selects."""
         return replace(
@@ -77,15 +81,13 @@ class Dataset:
             now: Seconds since 1970.
             repeats: Whether repeats may be answered.
         """
-        end = self.starts[user + 1] if user < self.n_users else 0
-        mine = slice(max(self.starts[user] if user < self.n_users else 0, end - MAX_HISTORY), end)
+        rows = self.rows_of(user)
+        mine = slice(max(rows.start, rows.stop - MAX_HISTORY), rows.stop)
         return Query(user, self.items[mine], self.weights[mine], self.timestamps[mine], context, now, repeats)
 
     def bought(self, user: int, since: float = -np.inf) -> NDArray[np.int32]:
         """Return the distinct items that a user bought at or after a moment."""
-        if user >= self.n_users:
-            return np.zeros(0, np.int32)
-        mine = slice(self.starts[user], self.starts[user + 1])
+        mine = self.rows_of(user)
         return np.unique(self.items[mine][self.purchases[mine] & (self.timestamps[mine] >= since)])
 
 

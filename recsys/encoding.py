@@ -42,8 +42,8 @@ class Encoders:
         """
         users, items = (IdMap(ids) for ids in frequent_ids(interactions, 1, min_item_events))
         contexts = ContextEncoder.fit(interactions.contexts, catalogue.categories)
-        positions = IdMap(catalogue.items).indices(items.ids) if len(catalogue) else np.zeros(len(items), np.int32)
-        listed = np.append(catalogue.categories, np.array([None]))[np.minimum(positions, len(catalogue))]
+        order = np.argsort(catalogue.items, kind="stable")
+        listed = np.append(catalogue.categories[order], np.array([None]))[IdMap(catalogue.items[order]).indices(items.ids)]
         return cls(users, items, contexts, contexts.column("category", [*listed, None]))
 
 

@@ -60,6 +60,11 @@ class Question:
     hidden: NDArray[np.int32]
     candidates: NDArray[np.int32] | None = None
 
+    @property
+    def n_relevant(self) -> int:
+        """The number of relevant items, those that no list can hit among them."""
+        return len(self.relevant) + self.n_misses
+
 
 @dataclass(frozen=True)
 class Exam:
@@ -113,8 +118,9 @@ def make_exam(
         query = past.query(user, context=known_context(past, user, encoders, shop, cut), now=cut, repeats=repeat_after_days < np.inf)
         hidden = past.bought(user, cut - repeat_after_days * SECONDS_PER_DAY)
         kept = np.setdiff1d(relevant, hidden)
-        if len(kept) or n_misses:
-            questions.append(Question(query, kept, n_misses, hidden))
+        asked = Question(query, kept, n_misses, hidden)
+        if asked.n_relevant:
+            questions.append(asked)
     n_nothing_relevant = len(np.unique(after.users)) - len(questions)
     if len(questions) > max_users:
         questions = [questions[n] for n in np.sort(rng.choice(len(questions), max_users, replace=False))]
@@ -126,26 +132,31 @@ def leave_one_out(
 ) -> Exam:
     """Return the exam of the seeds: each user's last item among 99 sampled items that she has not seen.
 
+    A last event of negative weight is nothing relevant; a last item outside the encoder is a miss.
+
     Args:
         past: Encoded events without each user's last one.
         out: The last event of each user, in external ids.
         encoders: Of the events of `past`.
-        shop: Names the time zone.
+        shop: Names the event weights and the time zone.
         rng: Source of randomness.
         max_users: A larger exam is sampled down to so many users.
         n_negatives: Sampled items; fewer where the catalogue has no more.
     """
-    users, items = encoders.users.indices(out.users), encoders.items.indices(out.items)
-    askable = np.flatnonzero((users < past.n_users) & (items < past.n_items))
-    picked = askable if len(askable) <= max_users else np.sort(rng.choice(askable, max_users, replace=False))
-    seen = [np.append(past.items[past.starts[users[n]] : past.starts[users[n] + 1]], items[n]) for n in picked]
+    chosen = out.take(_positive_rows(out, shop))
+    n_nothing_relevant = len(out) - len(chosen)
+    if len(chosen) > max_users:
+        chosen = chosen.take(np.sort(rng.choice(len(chosen), max_users, replace=False)))
+    users, items = encoders.users.indices(chosen.users), encoders.items.indices(chosen.items)
+    answers = [items[n : n + 1][items[n : n + 1] < past.n_items] for n in range(len(chosen))]
+    seen = [np.append(past.items[past.rows_of(user)], answer) for user, answer in zip(users, answers, strict=True)]
+    negatives = exam_negatives(rng, seen, past.n_items, n_negatives)
+    nothing = np.zeros(0, np.int32)
     questions = []
-    for n, negatives in zip(picked, exam_negatives(rng, seen, past.n_items, n_negatives), strict=True):
-        user, now = int(users[n]), int(out.timestamps[n])
+    for user, now, answer, others in zip(users.tolist(), chosen.timestamps.tolist(), answers, negatives, strict=True):
         query = past.query(user, context=known_context(past, user, encoders, shop, now), now=now, repeats=True)
-        nothing = np.zeros(0, np.int32)
-        questions.append(Question(query, items[n : n + 1], 0, nothing, np.append(negatives, items[n]).astype(np.int32)))
-    return _exam(questions, past, len(out) - len(askable), np.ones(past.n_items, bool), rng)
+        questions.append(Question(query, answer, 1 - len(answer), nothing, np.append(others, answer)))
+    return _exam(questions, past, n_nothing_relevant, np.ones(past.n_items, bool), rng)
 
 
 def _exam(questions: list[Question], past: Dataset, n_nothing: int, active: NDArray[np.bool_], rng: np.random.Generator) -> Exam:
@@ -168,14 +179,19 @@ def _answers(after: Interactions, encoders: Encoders, shop: Shop) -> Iterator[tu
 def _relevant_rows(after: Interactions, shop: Shop) -> NDArray[np.bool_]:
     """Return the held-out purchases and carts; any positive event where the set has none of them."""
     relevant = is_event(after, shop.relevant_events)
-    return relevant if relevant.any() else is_event(after, [name for name, weight in shop.event_weights.items() if weight > 0])
+    return relevant if relevant.any() else _positive_rows(after, shop)
+
+
+def _positive_rows(events: Interactions, shop: Shop) -> NDArray[np.bool_]:
+    return is_event(events, [name for name, weight in shop.event_weights.items() if weight > 0])
 
 
 def known_context(past: Dataset, user: int, encoders: Encoders, shop: Shop, now: int) -> NDArray[np.int32]:
     """Return `(m,)` int32: the clock at a moment, and what the user's newest event tells of the rest."""
     context = encoders.contexts.encode(clock_context(now, shop.time_zone))
-    if user < past.n_users and past.starts[user] < past.starts[user + 1]:
-        newest = past.starts[user + 1] - 1
+    rows = past.rows_of(user)
+    if rows.start < rows.stop:
+        newest = rows.stop - 1
         for n, name in enumerate(encoders.contexts.features):
             if name == "category":
                 context[n] = encoders.item_categories[past.items[newest]]
@@ -213,14 +229,13 @@ def sit(scorer: Scorer, exam: Exam) -> Marks:
     lists, logits, labels = [], [np.zeros(0, np.float32)], [np.zeros(0, bool)]
     for question, pairs in zip(exam.questions, exam.pairs, strict=True):
         scores = scorer.score(question.query)
-        allowed = _allowed(question, exam.active)
+        allowed = allowed_items(question, exam.active)
         relevant = np.zeros(len(scores), bool)
         relevant[question.relevant] = True
         top = top_k(scores, K, allowed)
-        n_relevant = len(question.relevant) + question.n_misses
         for name, metric in RANKING_METRICS.items():
-            metrics[name].append(metric(top, question.relevant, k=K, n_relevant=n_relevant))
-        metrics["auc"].append(auc(scores, relevant, allowed))
+            metrics[name].append(metric(top, question.relevant, k=K, n_relevant=question.n_relevant))
+        metrics["auc"].append(_auc(scores, relevant, allowed, question.n_misses))
         lists.append(top)
         logits.append(scores[pairs])
         labels.append(relevant[pairs])
@@ -228,7 +243,20 @@ def sit(scorer: Scorer, exam: Exam) -> Marks:
     return Marks(per_user, tuple(lists), np.concatenate(logits), np.concatenate(labels))
 
 
-def _allowed(question: Question, active: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _auc(scores: NDArray[np.float32], relevant: NDArray[np.bool_], allowed: NDArray[np.bool_], n_misses: int) -> float:
+    """Return the AUC with each miss ranked below everything."""
+    misses = np.ones(n_misses, bool)
+    below = np.full(n_misses, -np.inf, np.float32)
+    return auc(np.append(scores, below), np.append(relevant, misses), np.append(allowed, misses))
+
+
+def allowed_items(question: Question, active: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return `(n_items,)` which items compete in a question: its candidates or all active ones, without the hidden.
+
+    Args:
+        question: One user's.
+        active: `(n_items,)` bool.
+    """
     if question.candidates is None:
         allowed = active.copy()
     else:

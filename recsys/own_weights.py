@@ -8,7 +8,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.evaluation import Exam, K
+from recsys.evaluation import Exam, K, allowed_items
+from recsys.ranking import top_k
 from recsys.scorers import Scorer
 from recsys.scorers.history import own_counts
 
@@ -42,17 +43,15 @@ def _case(scorer: Scorer, exam: Exam, n: int) -> Case:
     question = exam.questions[n]
     scores = scorer.score(question.query)
     own, counts, decayed = own_counts(question.query)
-    allowed = exam.active.copy()
-    allowed[question.hidden] = False
+    allowed = allowed_items(question, exam.active)
     mine = allowed[own]
     own, counts, decayed = own[mine], counts[mine], decayed[mine]
     allowed[own] = False
-    others = np.flatnonzero(allowed)
-    if len(others) > K:
-        others = others[np.argpartition(-scores[others], K - 1)[:K]]
-    items, nothing = np.concatenate([own, others]), np.zeros(len(others), np.float32)
-    counts, decayed = np.concatenate([np.log1p(counts), nothing]), np.concatenate([decayed, nothing])
-    return scores[items], counts, decayed, np.isin(items, question.relevant), len(question.relevant) + question.n_misses
+    others = top_k(scores, K, allowed)
+    nothing = np.zeros(len(others), np.float32)
+    order = np.argsort(np.concatenate([own, others]))  # equal scores rank by ascending index, as everywhere
+    items, counts, decayed = (np.concatenate(pair)[order] for pair in ((own, others), (np.log1p(counts), nothing), (decayed, nothing)))
+    return scores[items], counts, decayed, np.isin(items, question.relevant), question.n_relevant
 
 
 def _average_precision(case: Case, counted: float, decayed: float) -> float:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from recsys.clean import CleanReport
+from recsys.clean import clean
 from recsys.interactions import Catalogue, Interactions
 from recsys.scorers import Query
 from recsys.settings import Shop, Training
@@ -94,15 +94,17 @@ def catalogue() -> Catalogue:
     return catalogue_of([500 + item for item in items], [CATEGORIES[item % 3] for item in items])
 
 
-def shop_of(interactions: Interactions, options: Training = FAST, products: Catalogue | None = None, shop: Shop = SHOP) -> ShopData:
+def shop_of(recorded: Interactions, options: Training = FAST, products: Catalogue | None = None, shop: Shop = SHOP) -> ShopData:
     """Return a shop as a training run reads it."""
-    report = CleanReport(len(interactions), len(interactions), {})
-    return ShopData(interactions, catalogue() if products is None else products, report, shop, options, CUT + 30 * DAY)
+    now = CUT + 60 * DAY
+    cleaned, report = clean(recorded, shop=shop, training=options, now=now)
+    return ShopData(recorded, cleaned, catalogue() if products is None else products, report, shop, options, now)
 
 
 def fit(interactions: Interactions, options: Training = FAST, products: Catalogue | None = None) -> Stage:
     """Fit the whole registry by the project's own code."""
-    return fit_stage(shop_of(interactions, options, products), interactions, lambda epoch: None)
+    source = shop_of(interactions, options, products)
+    return fit_stage(source, source.interactions, lambda epoch: None)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from recsys.settings import Settings
 from recsys.training.fitting import check_complete
 from recsys.training.publishing import history_entry, manifest, write_version
 from recsys.training.report import write_report
-from recsys.training.stages import Choices, Results, ShopData, Stage, examine, exams, fit_stage, in_force, split, validate
+from recsys.training.stages import Choices, Results, ShopData, Stage, check_left, examine, exams, fit_stage, in_force, split, validate
 
 __all__ = ["Outcome", "Progress", "read_shop", "train"]
 
@@ -111,17 +111,16 @@ def read_shop(db: store.Database, settings: Settings, *, now: int, progress: Pro
     cleaned, report = clean(interactions, shop=settings.shop, training=settings.training, now=now)
     report = report.preceded_by(unread)
     progress.cleaned(report)
-    return ShopData(cleaned, catalogue, report, settings.shop, settings.training, now)
+    return ShopData(interactions, cleaned, catalogue, report, settings.shop, settings.training, now)
 
 
 def evaluate(source: ShopData, protocol: str, progress: Progress) -> tuple[Stage, Choices, Results]:
     """Choose on validation, then fit on everything before the cut and sit the test."""
     rule = in_force(source.shop, protocol)
     before, after, cut = split(source, source.interactions, protocol, source.options.test_quantile)
+    check_left(before, "test")
     earlier, later, earlier_cut = split(source, before, protocol, source.options.validation_quantile)
-    for part, events in (("validation", earlier), ("test", before)):
-        if not len(events):
-            raise NotEnoughData(f"Nothing is left to learn from before the {part} cut: the events share too few moments.")
+    check_left(earlier, "validation")
     progress.stage("Fit before the validation cut")
     stage = fit_stage(source, earlier, progress.epoch)
     choices = validate(source, stage, exams(source, stage, later, earlier_cut, protocol), rule)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.calibration import Calibration
-from recsys.clean import CleanReport
+from recsys.clean import CleanReport, clean
 from recsys.dataset import Dataset
 from recsys.encoding import Encoders, encode
 from recsys.errors import NotEnoughData
@@ -34,6 +34,7 @@ class ShopData:
     """What a training run reads.
 
     Attributes:
+        recorded: Events as the shop's tables hold them.
         interactions: Cleaned events in the order of time.
         catalogue: The shop's products.
         cleaning: What was dropped and why.
@@ -42,12 +43,22 @@ class ShopData:
         now: Seconds since 1970.
     """
 
+    recorded: Interactions
     interactions: Interactions
     catalogue: Catalogue
     cleaning: CleanReport
     shop: Shop
     options: Training
     now: int
+
+    def known_at(self, moment: int) -> Interactions:
+        """Return the events before a moment, cleaned as on that day: no cancellation or robot of later days is known yet.
+
+        Args:
+            moment: Seconds since 1970.
+        """
+        before, _ = split_at(self.recorded, moment)
+        return clean(before, shop=self.shop, training=self.options, now=moment)[0]
 
     def check_enough(self) -> None:
         """Refuse a shop that is too small to learn from.
@@ -160,12 +171,29 @@ def active_items(encoders: Encoders, catalogue: Catalogue) -> NDArray[np.bool_]:
 
 
 def split(source: ShopData, events: Interactions, protocol: str, quantile: float) -> tuple[Interactions, Interactions, int]:
-    """Return the events to learn from, the exam's events, and the moment of the cut."""
+    """Return the events to learn from, the exam's events, and the moment of the cut.
+
+    Args:
+        source: The shop.
+        events: Cleaned events to cut.
+        protocol: `time` or `loo99`.
+        quantile: The share of `events` before the cut.
+    """
     if protocol == "loo99":
         past, after = last_item_out(events)
         return past, after, int(events.timestamps.max()) + 1
     cut = cut_time(events.timestamps, quantile)
-    return *split_at(events, cut), cut
+    return source.known_at(cut), split_at(events, cut)[1], cut
+
+
+def check_left(before: Interactions, part: str) -> None:
+    """Refuse a cut that has nothing before it.
+
+    Raises:
+        NotEnoughData: It says which cut.
+    """
+    if not len(before):
+        raise NotEnoughData(f"Nothing is left to learn from before the {part} cut: the events share too few moments.")
 
 
 def exams(source: ShopData, stage: Stage, after: Interactions, cut: int, protocol: str) -> dict[str, Exam]:
