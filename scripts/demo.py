@@ -140,8 +140,10 @@ def _show(answer: Mapping[str, Any], settings: Settings) -> None:
         table.add_row(str(rank), escape(label), f"{item['score']:.3f}", escape(names.get(cause, "")))
     out.print(table)
     out.print(_runs(answer))
-    out.print(f"{answer['ms']:.0f} ms in the process. The shop's customers log in with the password {DEMO_PASSWORD}, {name} as {address}.")
-    out.print("Next: ask for another user_id, train on your own shop (README.md), read docs/PROTOCOL.md.")
+    out.print(
+        f"{answer['ms']:.0f} ms in the process. {name} logs in as {address}; every customer's password is {DEMO_PASSWORD}.", soft_wrap=True
+    )
+    out.print("Next: ask for another user_id, train on your own shop (README.md), read docs/PROTOCOL.md.", soft_wrap=True)
 
 
 def _runs(answer: Mapping[str, Any]) -> Table:
