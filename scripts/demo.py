@@ -39,6 +39,7 @@ DEMO_URL = "sqlite:///data/demo.sqlite"
 APART = {"DATABASE_URL": DEMO_URL, "MODELS_DIR": "data/demo-models", "RECSYS_TOML": "data/demo.toml"}
 SHOP_NAMES = ("DATABASE_URL", "DB_NAME", "DB_DATABASE_NAME")  # any of these says where a shop is
 REQUEST = {"user_id": 1, "limit": 5}
+INTERRUPTED = 130  # as shells have it for Ctrl-C
 LOG_WIDTH = 110  # of a file or a pipe: wide enough for the tables
 
 out = Console(highlight=False)
@@ -70,6 +71,8 @@ def main(argv: list[str]) -> int:
         return error.exit_status
     except StepFailed as failure:
         return int(failure.args[0])
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return 0
 
 
@@ -109,7 +112,7 @@ def _run(command: Sequence[str], environ: Mapping[str, str], stdin: str | None =
     pipe = f"echo {shlex.quote(stdin)} | " if stdin else ""
     out.print(f"[bold]$ {escape(f'{pipe}{shown} {shlex.join(command)}')}[/bold]", soft_wrap=True)
     done = subprocess.run(
-        [sys.executable, *command], env=environ, cwd=ROOT, input=stdin, text=True, stdout=subprocess.PIPE if stdin else None
+        [sys.executable, *command], env=environ, cwd=ROOT, input=stdin, encoding="utf-8", stdout=subprocess.PIPE if stdin else None
     )
     if done.returncode:
         Console(stderr=True).print(f"demo: {command[0]} ended with exit status {done.returncode}. {done.stdout or ''}", markup=False)

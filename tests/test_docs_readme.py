@@ -64,7 +64,7 @@ def commands() -> list[list[str]]:
 @cache
 def flags_of(door: str) -> set[str]:
     """Return the flags that a door's --help lists."""
-    done = subprocess.run([sys.executable, ROOT / door, "--help"], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    done = subprocess.run([sys.executable, ROOT / door, "--help"], capture_output=True, encoding="utf-8", timeout=PATIENCE_S, check=True)
     usage = done.stdout.split("\n\n")[0]
     return set(re.findall(r"--[a-z][\w-]*", usage)) - {"--help"}
 
@@ -77,7 +77,9 @@ def test_every_make_target_is_in_the_readme_and_every_one_named_there_exists() -
 
 
 def test_a_bare_make_lists_the_targets() -> None:
-    done = subprocess.run(["make", "-C", ROOT, "--no-print-directory"], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    done = subprocess.run(
+        ["make", "-C", ROOT, "--no-print-directory"], capture_output=True, encoding="utf-8", timeout=PATIENCE_S, check=True
+    )
 
     assert [line.split()[1] for line in done.stdout.splitlines()] == ["help", "demo", "test", "lint", "bench", "clean"]
 
