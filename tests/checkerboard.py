@@ -22,10 +22,11 @@ DAY = 86_400
 START = 1_704_672_000  # Monday 2024-01-08 00:00 UTC
 CUT = START + 100 * DAY
 N_USERS, N_ITEMS = 64, 16
+RARE = 599  # an item with two events before the cut, too few to be learned
 OWN = N_ITEMS // 2  # items of one cluster
 CATEGORIES = ("tea", "coffee", "honey")
 DEVICES = ("mobile", "desktop", None)
-EVENTS = ("cart", "purchase", "star1", "view")
+EVENTS = ("cancel", "cart", "purchase", "star1", "view")
 SHOP = Shop(sources=(), products="")
 FAST = Training(dim=8, epochs=8, batch=8, window=8, learning_rate=0.02)
 
@@ -80,7 +81,8 @@ def before_the_cut() -> Interactions:
         moments = START + days * DAY + rng.integers(0, DAY, len(liked))
         kinds = rng.choice(["view", "cart", "purchase"], len(liked))
         rows += [(100 + user, 500 + int(item), str(kind), int(moment)) for item, kind, moment in zip(liked, kinds, moments, strict=True)]
-    return events_of(rows, [DEVICES[n % 3] for n in rng.integers(0, 3, len(rows))])
+    rows += [(100 + user, RARE, "view", CUT - DAY) for user in (0, 1)]
+    return events_of(rows, [DEVICES[n] for n in rng.integers(0, 3, len(rows))])
 
 
 def after_the_cut() -> Interactions:
@@ -101,10 +103,9 @@ def shop_of(recorded: Interactions, options: Training = FAST, products: Catalogu
     return ShopData(recorded, cleaned, catalogue() if products is None else products, report, shop, options, now)
 
 
-def fit(interactions: Interactions, options: Training = FAST, products: Catalogue | None = None) -> Stage:
-    """Fit the whole registry by the project's own code."""
-    source = shop_of(interactions, options, products)
-    return fit_stage(source, source.interactions, lambda epoch: None)
+def fit(source: ShopData) -> Stage:
+    """Fit the whole registry to what a shop knew at the cut, by the project's own code."""
+    return fit_stage(source, source.known_at(CUT), lambda epoch: None)
 
 
 @contextmanager

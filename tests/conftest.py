@@ -38,7 +38,7 @@ def board():  # type: ignore[no-untyped-def] # a `recsys.training.stages.Stage`;
     """The checkerboard, fitted once for the whole suite up to its cut; nobody may change it."""
     import checkerboard
 
-    return checkerboard.fit(checkerboard.before_the_cut())
+    return checkerboard.fit(checkerboard.shop_of(checkerboard.before_the_cut()))
 
 
 @pytest.fixture(scope="session")

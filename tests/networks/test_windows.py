@@ -82,9 +82,7 @@ def source_rows(data: Dataset, cut: Windows) -> NDArray[np.int64]:
 
 def events_before(data: Dataset, row: int) -> list[int]:
     """Return the rows that are history when an event is the target, by its user and its second."""
-    return [
-        other for other in range(len(data)) if data.users[other] == data.users[row] and data.timestamps[other] < data.timestamps[row]
-    ]
+    return [other for other in range(len(data)) if data.users[other] == data.users[row] and data.timestamps[other] < data.timestamps[row]]
 
 
 @pytest.mark.parametrize("length", LENGTHS)
