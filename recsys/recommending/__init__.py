@@ -164,7 +164,8 @@ def _items(customer: Customer, winner: Scored, listing: Listing) -> tuple[Item, 
     because = causes(scorer, customer.query(), answered)
     ids = dict(zip(customer.indices.tolist(), customer.events.items.tolist(), strict=True))
     reasons = {item: Reason("history", ids[cause]) for item, cause in because.items()}
-    return tuple(Item(item, _sigmoid(float(scores[index])) if index >= 0 else 0.0, reasons.get(index)) for item, index in listing.items)
+    squash = _sigmoid if winner.model in MODELS else _share
+    return tuple(Item(item, squash(float(scores[index])) if index >= 0 else 0.0, reasons.get(index)) for item, index in listing.items)
 
 
 def _run(run: Scored, judgement: Judgement, listing: Listing, top: NDArray[np.int32] | None) -> Run:
@@ -186,6 +187,11 @@ def _warnings(request: Request, customer: Customer, listing: Listing) -> list[st
     if len(listing.items) < request.limit:
         notes.append(f"items: {len(listing.items)} of {request.limit}, because the shop has no more that may be shown")
     return notes
+
+
+def _share(score: float) -> float:
+    """Return a count or a similarity, from 0, as a share of 1; σ would tie whatever is counted more than 40 times."""
+    return score / (1 + score)
 
 
 def _sigmoid(z: float) -> float:

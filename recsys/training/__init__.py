@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys import store
 from recsys.artifacts import DISK, Draft, Files, activate, append_history
 from recsys.clean import CleanReport, clean
 from recsys.dataset import Dataset
-from recsys.errors import NotEnoughData, TrainingRefused
+from recsys.errors import NotEnoughData, SettingsError, TrainingRefused
+from recsys.ids import IdMap
 from recsys.networks import Epoch
 from recsys.scorers import Query
 from recsys.settings import Settings
@@ -108,10 +110,30 @@ def read_shop(db: store.Database, settings: Settings, *, now: int, progress: Pro
     progress.stage("Read the shop's tables")
     interactions, unread = store.read_interactions(db, settings.shop, progress=progress.rows)
     catalogue = store.read_catalogue(db, settings.shop)
+    check_ids(interactions.items, catalogue.items)
     cleaned, report = clean(interactions, shop=settings.shop, training=settings.training, now=now)
     report = report.preceded_by(unread)
     progress.cleaned(report)
     return ShopData(interactions, cleaned, catalogue, report, settings.shop, settings.training, now)
+
+
+def check_ids(events: NDArray, products: NDArray) -> None:
+    """Refuse a shop whose events and products don't name items alike; nothing that was learned could be sold.
+
+    Args:
+        events: `(n,)` item ids of the events.
+        products: `(m,)` item ids of the catalogue.
+
+    Raises:
+        SettingsError: One holds whole numbers, the other texts.
+    """
+    words = {"int": "whole numbers", "str": "texts"}
+    kinds = [words[IdMap(ids).kind] for ids in (events, products)]
+    if len(events) and len(products) and kinds[0] != kinds[1]:
+        raise SettingsError(
+            f"Events and products should name items by one type of id. Received: {kinds[0]} in the events, {kinds[1]} in the products. "
+            "CAST one of them in recsys.toml."
+        )
 
 
 def evaluate(source: ShopData, protocol: str, progress: Progress) -> tuple[Stage, Choices, Results]:

@@ -46,7 +46,8 @@ EXPECTED: tuple[tuple[str, Mapping[str, Any], int], ...] = (
     # the version's row; the named items; the ids; what the shop says of them: a guest has no events to read
     ("a guest", TOLD, 4),
     # the ranking has no more: the newest products fill the list
-    ("a list that has to be filled", {"user_id": 7, "candidates": [139]}, 4),
+    ("more than is ranked", {"user_id": 7, "limit": 100}, 5),
+    ("only what is not ranked", {"user_id": 7, "candidates": [139]}, 4),
     ("similar items", {"op": "similar", "item_id": 101}, 4),
 )
 

@@ -117,6 +117,20 @@ def test_items_that_are_all_too_rare_are_refused(tmp_path: Path, unfitted: None)
         learn(shop(tmp_path, events, sold))
 
 
+@pytest.mark.parametrize(("events", "catalogue"), [("text", "integer"), ("integer", "text")])
+def test_events_and_products_that_name_items_unlike_are_refused_by_what_to_do(tmp_path: Path, events: str, catalogue: str):
+    settings = shop(tmp_path, interactions())
+    [source, _] = settings.shop.sources
+    columns = {"text": "CAST({0} AS TEXT) AS", "integer": "{0} AS"}
+    since = source.since.replace("productId AS", columns[events].format("productId"))
+    sold = settings.shop.products.replace("p.id AS", columns[catalogue].format("p.id"))
+    other = replace(settings.shop, sources=(replace(source, since=since),), products=sold)
+    words = {"text": "texts", "integer": "whole numbers"}
+    expected = f"Received: {words[events]} in the events, {words[catalogue]} in the products. CAST one of them"
+    with pytest.raises(SettingsError, match=expected):
+        learn(replace(settings, shop=other))
+
+
 def test_customers_who_never_choose_anything_new_are_refused(tmp_path: Path, unfitted: None):
     events = [event(user, 101 + user, "purchase", START + day * DAY + user) for user in range(12) for day in range(20)]
     with pytest.raises(NotEnoughData, match="The validation part needs a user who bought before its cut and chose something new after it"):
