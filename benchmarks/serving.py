@@ -115,12 +115,7 @@ def timed(command: Sequence[str], stdin: bytes, environ: Mapping[str, str]) -> t
 
 
 def figures(rounds: Sequence[Pair]) -> dict[str, Any]:
-    """Return medians, 95th percentiles and ratios.
-
-    >>> found = figures([Pair((0.3, 0.2), (0.2, 0.2)), Pair((0.5, 0.2), (0.2, 0.1)), Pair((0.4, 0.2), (0.4, 0.1))])
-    >>> found["request"]["median_s"], found["floor"]["median_s"], found["ratio_of_medians"], found["median_of_ratios"]
-    (0.4, 0.2, 2.0, 1.5)
-    """
+    """Return medians, 95th percentiles and ratios."""
     columns = {"request": [pair.request for pair in rounds], "floor": [pair.floor for pair in rounds]}
     summary = {name: _summary(times) for name, times in columns.items()}
     return {
