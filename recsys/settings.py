@@ -94,7 +94,7 @@ class Training:
         epochs: Passes over the events for each fit.
         batch: Windows of events in one gradient step.
         window: Consecutive events of one user in one window; LNCM attends to as many.
-        negatives: Unseen items sampled for each event.
+        negatives: Items sampled against each event, uniformly; never the event's own item, maybe one the user had before.
         learning_rate: Step size of Adam.
         l2: Weight decay of the embeddings.
         dropped_users: Share of samples trained without the user's own embedding, so that guests are answered.

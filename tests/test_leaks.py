@@ -227,6 +227,15 @@ def test_the_split_gives_training_nothing_at_or_after_the_cut(later: ShopData) -
     assert len(earlier) + len(between) == len(before)
 
 
+def test_the_split_knows_no_cancellation_of_later_days(later: ShopData) -> None:
+    before, _, cut = split(later, later.interactions, "time", 0.2)
+    recorded = later.recorded.take(later.recorded.timestamps < cut)
+
+    assert cut < CUT
+    assert len(before) == len(recorded), "nothing had been cancelled by then"
+    assert (later.interactions.timestamps < cut).sum() < len(before) - 10
+
+
 def exam_questions(board: Stage, after: Interactions) -> Iterator[tuple[str, Exam]]:
     yield from exams(shop_of(joined(before_the_cut(), after)), board, after, CUT, "time").items()
 

@@ -288,14 +288,22 @@ def context_lift(source: ShopData, stage: Stage, after: Interactions, limit: int
     later = encode(after, stage.encoders, source.shop, source.options, source.now)
     if not len(later):
         return None
+    contexts = _following(stage, later)
     picked = np.random.default_rng(source.options.seed).permutation(len(later))[:limit]
     unknown = np.array([size - 1 for size in stage.data.context_sizes], np.int32)
     ranks: dict[str, list[float]] = {"with_context": [], "without_context": []}
     for n in picked:
-        for label, context in zip(ranks, (later.contexts[n], unknown), strict=True):
+        for label, context in zip(ranks, (contexts[n], unknown), strict=True):
             query = stage.data.query(int(later.users[n]), context=context, now=int(later.timestamps[n]), repeats=True)
             scores = stage.scorers["ENCM"].score(query)
             ranks[label].append(1.0 / (1 + int((scores > scores[later.items[n]]).sum())))
     figures = {label: float(np.mean(values)) for label, values in ranks.items()}
     return {**figures, "lift": figures["with_context"] - figures["without_context"], "events": float(len(picked))}
 
+
+def _following(stage: Stage, later: Dataset) -> NDArray[np.int32]:
+    """Return the contexts of later events; the category before a customer's first one is that of her newest event in the stage."""
+    contexts, first = later.contexts.copy(), later.baskets == later.starts[later.users]
+    newest = stage.data.starts[later.users[first] + 1] - 1
+    contexts[first, stage.encoders.contexts.features.index("category")] = stage.encoders.item_categories[stage.data.items[newest]]
+    return contexts

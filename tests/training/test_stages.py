@@ -1,0 +1,140 @@
+"""What the fits of a training run are made of, by hand."""
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from checkerboard import CUT, DAY, N_USERS, SHOP, after_the_cut, before_the_cut, catalogue_of, events_of, shop_of, withheld
+from numpy.typing import NDArray
+
+from recsys.encoding import Encoders
+from recsys.errors import NotEnoughData, TrainingRefused
+from recsys.interactions import Interactions
+from recsys.scorers import Query
+from recsys.training.fitting import check_complete, scorers
+from recsys.training.stages import Stage, active_items, check_exam, context_lift, exams, in_force, split
+
+
+@dataclass
+class Recorder:
+    """A scorer that remembers what it was asked, and always ranks item 0 first."""
+
+    n_items: int
+    asked: list[Query] = field(default_factory=list)
+
+    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        self.asked.append(query)
+        return -np.arange(self.n_items, dtype=np.float32)
+
+
+def test_active_items_are_found_whatever_the_order_of_the_catalogue() -> None:
+    events = events_of([(1, item, "view", CUT) for item in (10, 11, 12, 13)])
+    products = catalogue_of([13, 11, 99, 10], [None] * 4, [False, True, True, True])  # 12 is no product any more
+
+    active = active_items(Encoders.fit(events, products, 1), products)
+
+    assert active.tolist() == [True, True, False, False]
+    assert active_items(Encoders.fit(events, products, 1), catalogue_of([], [])).tolist() == [False] * 4
+
+
+@pytest.mark.parametrize(
+    ("days", "rule", "hidden_by_allow"),
+    [(math.inf, "hide", []), (0.0, "allow", []), (30.0, "allow", [1])],
+)
+def test_each_rule_has_its_exam_and_a_window_is_the_shops_way_to_allow(
+    days: float, rule: str, hidden_by_allow: list[int], board: Stage
+) -> None:
+    """Customer 1 buys item 1 ten days before the cut and item 3 fifty days before it."""
+    shop = replace(SHOP, repeat_after_days=days)
+    rows = [(101, 501, "purchase", CUT - 10 * DAY), (101, 503, "purchase", CUT - 50 * DAY)]
+    data = board.data.take(np.zeros(len(board.data), bool))
+    stage = replace(board, data=replace(data, **encoded(rows)))
+    after = events_of([(101, 505, "purchase", CUT + DAY)])
+
+    sheets = exams(shop_of(before_the_cut(), shop=shop), stage, after, CUT, "time")
+
+    assert list(sheets) == ["hide", "allow"]
+    assert in_force(shop, "time") == rule
+    assert sheets["hide"].questions[0].hidden.tolist() == [1, 3]
+    assert sheets["allow"].questions[0].hidden.tolist() == hidden_by_allow
+
+
+def encoded(rows: list[tuple[int, int, str, int]]) -> dict[str, Any]:
+    """Return the columns of a data set of purchases, oldest last."""
+    rows = rows[::-1]
+    return {
+        "users": np.array([row[0] - 100 for row in rows], np.int32),
+        "items": np.array([row[1] - 500 for row in rows], np.int32),
+        "weights": np.ones(len(rows), np.float32),
+        "confidences": np.ones(len(rows), np.float32),
+        "timestamps": np.array([row[3] for row in rows], np.int64),
+        "purchases": np.ones(len(rows), bool),
+        "contexts": np.zeros((len(rows), 4), np.int32),
+    }
+
+
+def test_leave_one_out_has_one_exam_and_allows_repeats(board: Stage) -> None:
+    source = shop_of(before_the_cut())
+    before, last, moment = split(source, source.interactions, "loo99", 0.8)
+
+    assert list(exams(source, board, last, moment, "loo99")) == ["allow"]
+    assert in_force(SHOP, "loo99") == "allow"
+    assert len(last) == N_USERS
+    assert len(before) + len(last) == len(source.interactions)
+
+
+def test_the_lift_of_context_is_measured_event_by_event(board: Stage) -> None:
+    """Each customer takes her withheld item on a phone, then item 2 an hour later on nothing that is known.
+
+    Item i is at rank i + 1: the mean reciprocal rank is known. Before the first event, the newest one before the cut tells the
+    category; before the second, the withheld item does.
+    """
+    rows = [(100 + user, 500 + item, "purchase", CUT + 3600 * n) for user in range(N_USERS) for n, item in ((6, withheld(user)), (7, 2))]
+    after = events_of(rows, ["mobile", None] * N_USERS)
+    recorder = Recorder(len(board.encoders.items))
+    source = shop_of(before_the_cut())
+
+    lift = context_lift(source, replace(board, scorers={**board.scorers, "ENCM": recorder}), after)
+
+    asked = {(query.user, query.now): query.context.tolist() for query in recorder.asked[::2]}
+    categories = board.encoders.item_categories
+    unknown = [size - 1 for size in board.data.context_sizes]
+    for user in range(N_USERS):
+        newest = board.data.items[board.data.rows_of(user).stop - 1]
+        assert asked[user, CUT + 6 * 3600] == [1, 1, 1, categories[newest]]  # a morning in spring, on a phone
+        assert asked[user, CUT + 7 * 3600] == [1, 1, 2, categories[withheld(user)]]
+    assert all(query.context.tolist() == unknown for query in recorder.asked[1::2])
+    assert all((query.timestamps < CUT).all() for query in recorder.asked)
+    expected = np.mean([1 / (1 + item) for user in range(N_USERS) for item in (withheld(user), 2)])
+    assert lift == {
+        "with_context": pytest.approx(expected),
+        "without_context": pytest.approx(expected),
+        "lift": 0.0,
+        "events": 2.0 * N_USERS,
+    }
+
+
+def test_without_later_events_there_is_no_lift_to_measure(board: Stage) -> None:
+    assert context_lift(shop_of(before_the_cut()), board, events_of([])) is None
+
+
+@pytest.mark.parametrize("after", [events_of([]), events_of([(9999, 501, "purchase", CUT)])], ids=["nothing", "a stranger's purchase"])
+def test_an_exam_without_a_known_customer_is_refused(after: Interactions, board: Stage) -> None:
+    sheets = exams(shop_of(before_the_cut()), board, after, CUT, "time")
+
+    with pytest.raises(NotEnoughData, match="The test part needs a user who bought before its cut and chose something new after it"):
+        check_exam(sheets["hide"], "test")
+
+
+def test_a_known_customer_who_chose_something_new_is_an_exam(board: Stage) -> None:
+    check_exam(exams(shop_of(before_the_cut()), board, after_the_cut(), CUT, "time")["hide"], "test")
+
+
+def test_scorers_come_in_registry_order_and_a_missing_one_is_noticed(board: Stage) -> None:
+    some = scorers({"BMF": board.networks["BMF"]}, {"popularity": board.baselines["popularity"]})
+
+    assert list(some) == ["BMF", "popularity"]
+    with pytest.raises(TrainingRefused, match="Missing: .*'ENCM', 'LNCM', 'NeuMF', 'item_cf'"):
+        check_complete(some, lambda scorer: np.zeros(1, np.float32))
