@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from doors import answer, ask, code, command, install
 
-from recsys.bridge import answering
+from recsys.bridge import answering, deadlines, service
 from recsys.contract import MAX_BYTES, Item, Request, Response
 from recsys.errors import DatabaseUnavailable, DeadlineExceeded, ModelRefused, NoModel, Overloaded, RecsysError, UnknownUser
 
@@ -30,17 +30,19 @@ class Stage:
     def __init__(self) -> None:
         self.opened = 0
         self.connected: list[tuple[str, float]] = []
+        self.until: list[float] = []
+        self.is_stale = False
         self.told: list[dict[str, Any]] = []
         self.loading: BaseException | None = None
         self.connecting: BaseException | None = None
         self.answering: Callable[[Request], BaseException | None] = lambda request: None
         self.score = 0.5
 
-    def load(self, models_dir: Path) -> SimpleNamespace:
+    def load(self, models_dir: Path, *, full: bool) -> SimpleNamespace:
         self.opened += 1
         if self.loading:
             raise self.loading
-        return SimpleNamespace(name=VERSION)
+        return SimpleNamespace(name=VERSION, warm=lambda: None)
 
     def connect(self, url: str, *, timeout_s: float) -> "Stage":
         self.connected.append((url, timeout_s))
@@ -48,10 +50,10 @@ class Stage:
             raise self.connecting
         return self
 
-    def __enter__(self) -> "Stage":
-        return self
+    def limit(self, until: float) -> None:
+        self.until.append(until)
 
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self.told.append({"closed": True})
 
     def recommend(self, request: Request, loaded: SimpleNamespace, database: "Stage", **told: Any) -> Response:
@@ -70,6 +72,13 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     monkeypatch.setitem(sys.modules, "recsys.recommending", recommending)
     monkeypatch.setitem(sys.modules, "recsys.store", store)
     return stage
+
+
+def at(monkeypatch: pytest.MonkeyPatch, monotonic: Callable[[], float]) -> None:
+    """Let every clock of the bridge show what is given."""
+    clock = SimpleNamespace(monotonic=monotonic, time=lambda: 1764547200.9)
+    for module in (answering, deadlines, service):
+        monkeypatch.setattr(module, "time", clock)
 
 
 def run(data: bytes, *argv: str, tmp_path: Path, environ: Mapping[str, str] | None = None) -> tuple[int, list[dict[str, Any]]]:
@@ -91,7 +100,7 @@ def test_one_request_gets_one_answer_with_its_id_and_its_time(stage: Stage, tmp_
 
 
 def test_the_use_case_is_told_the_shop_the_moment_and_the_deadline(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answering, "time", SimpleNamespace(monotonic=lambda: 100.0, time=lambda: 1764547200.9))
+    at(monkeypatch, lambda: 100.0)
 
     _, answers = run(b'{"user_id": 7, "budget_ms": 800}', tmp_path=tmp_path)
 
@@ -99,6 +108,7 @@ def test_the_use_case_is_told_the_shop_the_moment_and_the_deadline(stage: Stage,
     assert (told["now"], told["deadline"], told["monotonic"]()) == (1764547200, 100.8, 100.0)
     assert told["shop"].purchase_events == ("purchase",)
     assert stage.connected == [(f"sqlite:///{tmp_path}/shop.sqlite", pytest.approx(0.8))]
+    assert stage.until == [pytest.approx(100.8)]
     assert closed == {"closed": True}
     assert answers[0]["ms"] == 0.0
 
@@ -107,12 +117,11 @@ def test_without_a_budget_there_is_no_deadline_but_a_limit_for_the_database(stag
     run(b'{"user_id": 7}', tmp_path=tmp_path)
 
     assert stage.told[0]["deadline"] is None
-    assert stage.connected[0][1] == answering.DATABASE_TIMEOUT_S
+    assert stage.connected[0][1] == pytest.approx(service.DATABASE_TIMEOUT_S, abs=1)
 
 
 def test_a_budget_that_opening_the_version_has_used_up_is_a_deadline(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter((100.0, 100.1, 100.2, 100.9))
-    monkeypatch.setattr(answering, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    at(monkeypatch, iter((100.0, 100.1, 100.2, 100.9)).__next__)
 
     status, answers = run(b'{"user_id": 7, "budget_ms": 800}', tmp_path=tmp_path)
 
@@ -121,8 +130,7 @@ def test_a_budget_that_opening_the_version_has_used_up_is_a_deadline(stage: Stag
 
 
 def test_a_budget_that_starting_has_used_up_opens_nothing(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter((100.0, 100.8))
-    monkeypatch.setattr(answering, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    at(monkeypatch, iter((100.0, 100.8)).__next__)
 
     status, answers = run(b'{"user_id": 7, "budget_ms": 800}', tmp_path=tmp_path)
 
@@ -299,8 +307,11 @@ class Loaded:
     def __init__(self, models_dir):
         self.name = current_name(models_dir)
 
+    def warm(self):
+        pass
 
-def load(models_dir):
+
+def load(models_dir, *, full):
     return Loaded(models_dir)
 
 

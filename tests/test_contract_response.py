@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from recsys import errors
-from recsys.contract import Item, Metrics, Reason, Response, Run, failure, pong, ready, success
+from recsys.contract import Item, Metrics, Reason, Response, Run, failure, success
+from recsys.contract.worker import Pong, Ready, Refusal, Stats, worker_line
 from recsys.errors import InternalError, InvalidRequest, RecsysError
 
 ANSWER = Response(
@@ -112,7 +113,7 @@ def test_every_error_class_leaves_as_one_line(kind: type[RecsysError]) -> None:
 
 
 def test_a_worker_introduces_itself_with_protocol_version_limits_and_pid() -> None:
-    assert line(ready("v1", pid=42)) == {
+    assert line(worker_line(Ready(version="v1", pid=42))) == {
         "ready": True,
         "protocol": 1,
         "version": "v1",
@@ -122,4 +123,33 @@ def test_a_worker_introduces_itself_with_protocol_version_limits_and_pid() -> No
 
 
 def test_a_pong_says_which_version_serves() -> None:
-    assert line(pong("v1", pid=42, id=3)) == {"ok": True, "protocol": 1, "version": "v1", "pid": 42, "id": 3}
+    assert line(worker_line(Pong(version="v1", pid=42, id=3))) == {"ok": True, "protocol": 1, "version": "v1", "pid": 42, "id": 3}
+    assert "id" not in line(worker_line(Pong(version="v1", pid=42)))
+
+
+def test_stats_say_how_a_worker_has_fared() -> None:
+    refusal = Refusal("v2", "model_refused", "caf\u00e9")
+    told = Stats(
+        version="v1",
+        pid=42,
+        uptime_s=1.5,
+        answered=3,
+        failures={"invalid_json": 1},
+        swaps=0,
+        refused=refusal,
+        connections=1,
+        rss_bytes=None,
+    )
+    assert line(worker_line(told)) == {
+        "ok": True,
+        "protocol": 1,
+        "version": "v1",
+        "pid": 42,
+        "uptime_s": 1.5,
+        "answered": 3,
+        "failures": {"invalid_json": 1},
+        "swaps": 0,
+        "refused": {"version": "v2", "code": "model_refused", "message": "caf\u00e9"},
+        "connections": 1,
+        "rss_bytes": None,
+    }

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from recsys import errors
-from recsys.bridge import ANSWER_LOST, answering
+from recsys.bridge import ANSWER_LOST, answering, deadlines, service, versions, worker
 from recsys.contract import (
-    LIMITS,
     MAX_TEXT_BYTES,
     MAX_WHOLE,
     Filters,
@@ -24,11 +23,10 @@ from recsys.contract import (
     Run,
     failure,
     parse_request,
-    pong,
-    ready,
     success,
 )
 from recsys.contract.request import MAX_BUDGET_MS
+from recsys.contract.worker import Limits, Pong, Ready, Refusal, Stats, worker_line
 from recsys.errors import RecsysError
 from recsys.scorers import REGISTRY
 
@@ -56,7 +54,7 @@ def in_rows(text: str) -> list[list[str]]:
 
 
 def test_every_example_is_of_a_kind_that_is_checked() -> None:
-    assert sorted({kind for kind, _ in EXAMPLES}) == ["failure", "pong", "ready", "request", "request worker", "response"]
+    assert sorted({kind for kind, _ in EXAMPLES}) == ["failure", "pong", "ready", "request", "request worker", "response", "stats"]
     assert PROTOCOL.count("```") == 2 * len(EXAMPLES)
 
 
@@ -65,10 +63,10 @@ def test_the_request_examples_are_requests(text: str) -> None:
     assert isinstance(parse_request(text.encode(), models=tuple(REGISTRY)), Request)
 
 
-def test_the_worker_example_is_a_request_of_a_worker() -> None:
-    (text,) = examples("request worker")
+def test_the_worker_examples_are_requests_of_a_worker() -> None:
+    parsed = [parse_request(text.encode(), models=tuple(REGISTRY), ops=worker.WORKER_OPS) for text in examples("request worker")]
 
-    assert parse_request(text.encode(), models=tuple(REGISTRY), ops=answering.WORKER_OPS).op == "ping"
+    assert {request.op for request in parsed} | set(answering.OPS) == set(worker.WORKER_OPS)
 
 
 def test_the_full_request_example_uses_every_field_of_recommend() -> None:
@@ -101,10 +99,12 @@ def test_the_failure_example_is_what_the_contract_writes() -> None:
 
 
 def test_the_worker_lines_are_what_the_contract_writes() -> None:
-    greeting, answer = only("ready"), only("pong")
+    greeting, answer, told = only("ready"), only("pong"), only("stats")
 
-    assert json.loads(ready(greeting["version"], pid=greeting["pid"])) == greeting
-    assert json.loads(pong(answer["version"], pid=answer["pid"], id=answer["id"])) == answer
+    assert json.loads(worker_line(Ready(**{**greeting, "limits": Limits(**greeting["limits"])}))) == greeting
+    assert json.loads(worker_line(Pong(**answer))) == answer
+    assert json.loads(worker_line(Stats(**{**told, "refused": Refusal(**told["refused"])}))) == told
+    assert Limits(**greeting["limits"]) == Limits()
 
 
 def test_the_table_of_failures_is_the_table_of_error_classes() -> None:
@@ -116,7 +116,7 @@ def test_the_table_of_failures_is_the_table_of_error_classes() -> None:
     assert [int(status) for status, *_ in rows] == sorted(int(status) for status, *_ in rows)
 
 
-@pytest.mark.parametrize("kind", [Request, Filters, RecentEvent, Response, Run, Metrics, Reason], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [Request, Filters, RecentEvent, Response, Run, Metrics, Reason, Stats, Refusal], ids=lambda kind: kind.__name__)
 def test_every_field_on_the_wire_is_named(kind: type) -> None:
     for field in dataclasses.fields(kind):
         assert f"`{field.name}`" in PROTOCOL or f'"{field.name}"' in PROTOCOL, field.name
@@ -131,6 +131,17 @@ def test_the_names_of_the_models_are_those_of_the_registry_in_its_order() -> Non
 def test_every_limit_has_its_figure() -> None:
     figures = {int(figure) for figure in re.findall(r"(?<![\w-])\d+(?![\w-])", PROTOCOL)}
 
-    assert {*LIMITS.values(), MAX_WHOLE, MAX_TEXT_BYTES, MAX_BUDGET_MS, ANSWER_LOST} <= figures
-    assert f"{answering.WATCHDOG_GRACE_S} s" in PROTOCOL
-    assert f"{answering.DATABASE_TIMEOUT_S:.0f} s" in PROTOCOL
+    assert {*dataclasses.astuple(Limits()), MAX_WHOLE, MAX_TEXT_BYTES, MAX_BUDGET_MS, ANSWER_LOST, worker.LAST_BUDGET_MS} <= figures
+    assert f"{deadlines.WATCHDOG_GRACE_S} s" in PROTOCOL
+    assert f"{service.DATABASE_TIMEOUT_S:.0f} s" in PROTOCOL
+    assert f"{versions.AGAIN_AFTER_S:.0f} s" in PROTOCOL
+
+
+def test_a_worker_is_gone_a_second_after_the_end_of_its_input() -> None:
+    assert worker.LAST_BUDGET_MS / 1000 + deadlines.WATCHDOG_GRACE_S <= deadlines.LAST_ANSWER_S == 1.0
+    assert "no answer may take longer than a second" in PROTOCOL
+
+
+def test_a_new_version_is_noticed_within_a_quarter_of_a_second() -> None:
+    assert versions.LOOK_EVERY_S == 0.25
+    assert "within a quarter of a second" in PROTOCOL

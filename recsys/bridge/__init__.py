@@ -1,12 +1,18 @@
 """The process boundary: stdin and stdout, the command line, and every failure as one JSON line with its exit status."""
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from recsys.bridge.streams import send, take_streams
+
+if TYPE_CHECKING:
+    from recsys.bridge.deadlines import Watchdog
 
 ANSWER_LOST = 74  # the sysexits number of an input/output error
 
@@ -17,13 +23,15 @@ def main(argv: Sequence[str]) -> int:
     Args:
         argv: The command line without the program's name.
     """
+    parent = os.getppid()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the process as SIGTERM does: at once, by the signal, without a traceback
     try:
         requests, answers = take_streams()
-        from recsys.bridge.answering import run  # only now: what this imports may print
+        from recsys.bridge.answering import WORKER, run  # only now: what this imports may print
 
+        watchdog = _tied(requests, parent) if list(argv) == [WORKER] else None
         with open(requests, "rb") as incoming:
-            return run(argv, incoming, lambda line: send(answers, line), os.environ)
+            return run(argv, incoming, lambda line: send(answers, line), os.environ, watchdog=watchdog)
     except OSError as error:
         if sys.stderr is not None and not isinstance(error, BrokenPipeError):  # a reader that has left needs no word
             sys.stderr.write(f"stdin or stdout broke off: {error}\n")
@@ -32,3 +40,14 @@ def main(argv: Sequence[str]) -> int:
         for stream in filter(None, (sys.__stdout__, sys.stderr)):
             with suppress(OSError):  # its reader may be gone; the exit status stands all the same
                 stream.flush()  # the door leaves without Python's own tidying up
+
+
+def _tied(requests: int, parent: int) -> Watchdog:
+    """Let a worker end with its parent and with its input."""
+    from recsys.bridge.deadlines import Watchdog
+    from recsys.bridge.lifeline import die_with_parent, watch_input
+
+    die_with_parent(parent)
+    watchdog = Watchdog()
+    watch_input(requests, watchdog.end)
+    return watchdog

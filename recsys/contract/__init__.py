@@ -1,13 +1,15 @@
-"""The wire contract (docs/PROTOCOL.md): bytes to frozen requests, frozen responses to bytes; no streams."""
+"""The wire contract (docs/PROTOCOL.md): bytes to frozen requests, frozen responses to bytes; no streams.
+
+What only workers say is in `recsys.contract.worker`, so that a one-shot process need not define it.
+"""
 
 from recsys.contract.document import MAX_BYTES, MAX_DEPTH, MAX_LENGTH
 from recsys.contract.fields import MAX_TEXT_BYTES, MAX_WHOLE, Id
 from recsys.contract.request import AUTO, Filters, Op, RecentEvent, Request, parse_request, request_id
-from recsys.contract.response import LIMITS, PROTOCOL, Basis, Item, Metrics, Reason, Response, Run, Source, failure, pong, ready, success
+from recsys.contract.response import PROTOCOL, Basis, Item, Metrics, Reason, Response, Run, Source, failure, success
 
 __all__ = [
     "AUTO",
-    "LIMITS",
     "MAX_BYTES",
     "MAX_DEPTH",
     "MAX_LENGTH",
@@ -28,8 +30,6 @@ __all__ = [
     "Source",
     "failure",
     "parse_request",
-    "pong",
-    "ready",
     "request_id",
     "success",
 ]

@@ -10,7 +10,7 @@ from recsys.contract.document import read_document
 from recsys.contract.fields import Check, Id, amount, choice, flag, identifier, label, labels, many, members, refused, text, whole
 from recsys.errors import InvalidRequest, RecsysError
 
-Op = Literal["recommend", "similar", "ping"]
+Op = Literal["recommend", "similar", "ping", "stats", "reload"]
 
 AUTO = "auto"
 DEFAULT_LIMIT = 10

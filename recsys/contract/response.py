@@ -8,13 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from recsys.contract.document import MAX_BYTES, MAX_DEPTH, MAX_LENGTH
 from recsys.contract.fields import MAX_WHOLE, Id
-from recsys.contract.request import MAX_LIMIT
 from recsys.errors import InternalError, RecsysError
 
-PROTOCOL = 1
-LIMITS: Mapping[str, int] = {"bytes": MAX_BYTES, "depth": MAX_DEPTH, "list": MAX_LENGTH, "limit": MAX_LIMIT}
+PROTOCOL: Literal[1] = 1
 
 Source = Literal["model", "fold_in", "item_cf", "popularity"]
 Basis = Literal["fresh", "heldout", "offline"]
@@ -127,7 +124,7 @@ def success(response: Response) -> bytes:
         "warnings": list(response.warnings),
         "ms": _finite("ms", response.ms),
     }
-    return _line(document, response.id)
+    return as_line(document, response.id)
 
 
 def failure(error: RecsysError, *, id: Id | None = None) -> bytes:
@@ -136,17 +133,7 @@ def failure(error: RecsysError, *, id: Id | None = None) -> bytes:
     if error.field is not None:
         told["field"] = error.field
     told["retryable"] = error.retryable
-    return _line({"ok": False, "error": told}, id)
-
-
-def ready(version: str, *, pid: int) -> bytes:
-    """Return the first line of a worker."""
-    return _line({"ready": True, "protocol": PROTOCOL, "version": version, "limits": LIMITS, "pid": pid})
-
-
-def pong(version: str, *, pid: int, id: Id | None = None) -> bytes:
-    """Return a worker's answer to `ping`."""
-    return _line({"ok": True, "protocol": PROTOCOL, "version": version, "pid": pid}, id)
+    return as_line({"ok": False, "error": told}, id)
 
 
 def _item(item: Item) -> dict[str, object]:
@@ -180,7 +167,8 @@ def _finite(name: str, value: float) -> float:
     return float(value)
 
 
-def _line(document: dict[str, object], id: Id | None = None) -> bytes:
+def as_line(document: dict[str, object], id: Id | None = None) -> bytes:
+    """Return a document as one line of ASCII, with the request's `id` where it had one."""
     if id is not None:
         document["id"] = _id(id)
     return json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"

@@ -66,7 +66,7 @@ def recommend(
     shop = loaded.shop(shop)
     user_id = loaded.user_id(request.user_id)
     version_id, index = store.find_user(db, loaded.name, "" if user_id is None else user_id)
-    named = numbers(request, loaded, db, version_id)
+    named = numbers(request, loaded)
     if request.op == "similar":
         customer = _viewer(request, loaded, db, named, shop, now)
     else:
@@ -82,7 +82,7 @@ def recommend(
     in_time()
     want = wanted(request, customer, named)
     tops = {run.model: top_k(run.scores, request.limit, want.allowed) for run in runs if run.scores is not None}
-    listing = list_items(db, customer, version_id, _scores(winner), want, [int(item) for top in tops.values() for item in top])
+    listing = list_items(db, customer, _scores(winner), want, [int(item) for top in tops.values() for item in top])
     in_time()
     return Response(
         user_id=customer.user_id,

@@ -82,31 +82,27 @@ def wanted(request: Request, customer: Customer, named: Numbers) -> Wanted:
     return Wanted(allowed, frozenset(excluded), candidates, request.filters, request.limit)
 
 
-def list_items(
-    db: store.Database, customer: Customer, version_id: int, scores: NDArray[np.float32], want: Wanted, others: Sequence[int]
-) -> Listing:
+def list_items(db: store.Database, customer: Customer, scores: NDArray[np.float32], want: Wanted, others: Sequence[int]) -> Listing:
     """Return the best items that are sold now, filled up from the shop's own products where the ranking has no more.
 
     Args:
         db: The shop's database.
         customer: Who asks.
-        version_id: The version's number in the database.
         scores: `(n_items,)` logits of the winner.
         want: Which items may be answered.
         others: Further indices to look up, those of the other models' lists.
     """
-    kind = customer.loaded.version.manifest["id_type"]["items"]
     ids: dict[int, int | str] = {}
     rows: dict[int | str, store.ProductRow] = {}
     for doubling in range(DOUBLINGS + 1):
         depth = (want.limit + HEADROOM) * 2**doubling
         ranked = top_k(scores, depth, want.allowed).tolist()
         missing = [item for item in dict.fromkeys([*ranked, *(others if not doubling else ())]) if item not in ids]
-        found = zip(missing, store.item_ids(db, version_id, missing, kind=kind), strict=True)
-        ids |= {index: item for index, item in found if item is not None}
-        fetched = store.products(db, customer.shop, [ids[item] for item in missing if item in ids])
+        fresh = customer.loaded.original_ids(missing)
+        ids |= dict(zip(missing, fresh, strict=True))
+        fetched = store.products(db, customer.shop, fresh)
         rows |= {row.item_id: row for row in fetched if want.admits(row)}
-        listed = [(ids[item], item) for item in ranked if item in ids and ids[item] in rows][: want.limit]
+        listed = [(ids[item], item) for item in ranked if ids[item] in rows][: want.limit]
         if len(listed) == want.limit or len(ranked) < depth:
             break
     if len(listed) < want.limit:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.artifacts import Version, current
+from recsys.artifacts import Arrays, Version, current
 from recsys.context import ContextEncoder
 from recsys.errors import ModelRefused
 from recsys.ids import canonical
@@ -94,6 +95,44 @@ class Loaded:
         """Return an item id in the shop's type; None for what cannot be one."""
         return canonical(given, self.version.manifest["id_type"]["items"])
 
+    @cached_property
+    def heldout(self) -> Arrays:
+        """The held-out figures of each user, read on first use."""
+        return self.version.arrays("heldout.h5", memory_map=True)
+
+    def original_ids(self, indices: Sequence[int]) -> list[int | str]:
+        """Return the external ids of item indices, aligned."""
+        ids: list[Any] = self._ids[np.array(indices, np.int64)].tolist()
+        return [item.decode() if isinstance(item, bytes) else item for item in ids]
+
+    def item_indices(self, ids: Sequence[int | str]) -> list[int]:
+        """Return the indices of external ids in the shop's type, aligned; -1 for what training did not see."""
+        stored = self._ids
+        keys = np.array([_key(item, stored.dtype) for item in ids], stored.dtype)
+        found = np.minimum(np.searchsorted(stored, keys), len(stored) - 1)
+        indices: list[int] = np.where(stored[found] == keys, found, -1).tolist()
+        return indices
+
+    def warm(self) -> None:
+        """Read now what requests would read on first use.
+
+        Raises:
+            ModelRefused: Something is not what serving needs.
+        """
+        for name in REGISTRY:
+            self.scorer(name)
+        len(self.heldout)
+        if not (self._ids[1:] > self._ids[:-1]).all():
+            raise ModelRefused(f"{self.name} should hold the ids of its items in ascending order. Received: others.")
+
+    @cached_property
+    def _ids(self) -> NDArray:
+        """The external id of each item in ascending order, int64 or fixed-length UTF-8; read on first use."""
+        ids = self.version.arrays("encoders.h5", memory_map=True)["items"]
+        if len(ids) != len(self.items):
+            raise ModelRefused(f"{self.name} should hold an id of each of its {len(self.items)} items. Received: {len(ids)}.")
+        return ids
+
     @property
     def offline(self) -> Mapping[str, Mapping[str, float]]:
         """Precision and MAP of each scorer in the version's report."""
@@ -126,17 +165,18 @@ class Loaded:
         )
 
 
-def load(models_dir: Path) -> Loaded:
+def load(models_dir: Path, *, full: bool = False) -> Loaded:
     """Open the current version.
 
     Args:
         models_dir: The folder of all versions.
+        full: Whether to hash every file, whatever the version's stamp says.
 
     Raises:
         NoModel: Nothing is published.
         ModelRefused: A file is missing or damaged.
     """
-    version = current(models_dir)
+    version = current(models_dir, full=full)
     try:
         words, arrays = version.json("catalogue.json"), version.arrays("items.h5", memory_map=True)
         contexts = version.json("contexts.json")
@@ -169,3 +209,11 @@ def _weights(version: Version, name: str) -> dict[str, Any]:
 
 def _derived(version: Version, name: str) -> dict[str, Any]:
     return dict(version.arrays(f"{name.lower()}_derived.h5", memory_map=True))
+
+
+def _key(item: int | str, kind: np.dtype) -> int | bytes:
+    """Return an id as the file holds it; nothing where it is longer than all of them."""
+    if isinstance(item, int):
+        return item
+    key = item.encode()
+    return key if len(key) <= kind.itemsize else b""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys import store
 from recsys.contract import Request
 from recsys.ids import distinct
 from recsys.recommending.loading import Loaded
@@ -30,18 +29,14 @@ class Number:
 Numbers = Mapping[int | str, Number]
 
 
-def numbers(request: Request, loaded: Loaded, db: store.Database, version_id: int) -> Numbers:
-    """Return every item that the request names and that can be an id of the shop, by the id as the client wrote it.
-
-    It asks the database once, and not at all where the request names none.
-    """
+def numbers(request: Request, loaded: Loaded) -> Numbers:
+    """Return every item that the request names and that can be an id of the shop, by the id as the client wrote it."""
     named = [event.item_id for event in request.interactions]
     named += [*request.ground_truth, *(request.candidates or ()), *request.exclude]
     named += [] if request.item_id is None else [request.item_id]
     ids = {given: item for given in named if (item := loaded.item_id(given)) is not None}
-    items = list(dict.fromkeys(ids.values()))
-    found = dict(zip(items, store.item_indices(db, version_id, items), strict=True)) if items else {}
-    return {given: Number(item, -1 if (index := found[item]) is None else index) for given, item in ids.items()}
+    found = loaded.item_indices(list(ids.values())) if ids else []
+    return {given: Number(item, index) for (given, item), index in zip(ids.items(), found, strict=True)}
 
 
 def indices(named: Numbers, given: tuple[int | str, ...]) -> NDArray[np.int32]:

@@ -154,7 +154,7 @@ def _evidence(metrics: Mapping[str, Metrics], n_relevant: int) -> Evidence:
 
 def _heldout(loaded: Loaded, user: int) -> tuple[dict[str, Metrics], int] | None:
     """Return the customer's own figures of the evaluation fit, and how many items they rest on."""
-    arrays = loaded.version.arrays("heldout.h5", memory_map=True)
+    arrays = loaded.heldout
     row = int(arrays["rows"][user])
     if row < 0:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import islice
@@ -102,6 +103,7 @@ class Database:
         self._connection = connection
         self._tracer = tracer
         self._in_transaction = False
+        self._until: float | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -113,6 +115,15 @@ class Database:
         """Close the connection; a second time does nothing."""
         with suppress(*self._driver.errors):
             self._connection.close()
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it is known, without asking the server, that the connection should be replaced by a new one."""
+        return self._driver.is_stale(self._connection)
+
+    def limit(self, until: float) -> None:
+        """Let statements wait until a moment of `time.monotonic`, whatever they were given when connecting."""
+        self._until = until
 
     def query(self, sql: str, params: Parameters | None = None) -> list[tuple[Any, ...]]:
         """Return all rows of a statement.
@@ -233,9 +244,18 @@ class Database:
         text, values = bind(sql, params or {}, self.dialect)
         if self._tracer:
             self._tracer(text, values)
-        self._driver.start_clock()
+        self._start_clock(sql)
         with self._mapped(sql):
             cursor.execute(text, values)
+
+    def _start_clock(self, sql: str) -> None:
+        if self._until is not None:
+            left = self._until - time.monotonic()
+            if left <= 0:
+                raise DatabaseUnavailable("The database failed: it used up the request's time.")
+            with self._mapped(sql):
+                self._driver.limit(self._connection, left)
+        self._driver.start_clock()
 
     def _send_many(self, text: str, batch: Sequence[Mapping[str, Any]]) -> int:
         if self._tracer:

@@ -41,6 +41,12 @@ class Driver(Protocol):
     def start_clock(self) -> None:
         """Give the next statement its time, where the connection doesn't do so by itself."""
 
+    def limit(self, connection: Any, seconds: float) -> None:
+        """Give each of the following statements, and the locks that it waits for, so many seconds."""
+
+    def is_stale(self, connection: Any) -> bool:
+        """Return whether a connection is closed already, or leads to another database than its URL does by now."""
+
     def begin(self) -> str:
         """Return the statement that opens a transaction."""
 

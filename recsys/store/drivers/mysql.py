@@ -69,6 +69,14 @@ class Mysql:
     def start_clock(self) -> None:
         """The socket keeps the time."""
 
+    def limit(self, connection: Any, seconds: float) -> None:
+        """Set what PyMySQL sets its socket to before each read and write; it has no public name for it."""
+        connection._read_timeout = connection._write_timeout = seconds
+
+    def is_stale(self, connection: Any) -> bool:
+        """A connection that broke off has been closed."""
+        return not connection.open
+
     def begin(self) -> str:
         """Open a transaction."""
         return "BEGIN"

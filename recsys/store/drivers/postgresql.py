@@ -52,6 +52,14 @@ class Postgresql:
     def start_clock(self) -> None:
         """The connection keeps the time."""
 
+    def limit(self, connection: Any, seconds: float) -> None:
+        """Set the limit of every wait."""
+        connection.statement_s = seconds
+
+    def is_stale(self, connection: Any) -> bool:
+        """A connection that broke off has been closed."""
+        return bool(connection.closed)
+
     def begin(self) -> str:
         """Open a transaction."""
         return "BEGIN"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import sqlite3
 import time
 from typing import Any
@@ -37,12 +39,16 @@ class Sqlite:
     def __init__(self) -> None:
         self._give_up_at = 0.0
         self._statement_s = 0.0
+        self._lock_tenths = 0
+        self._path = ""
+        self._file: tuple[int, int] | None = None
 
     def open(self, url: SplitResult, timeouts: Timeouts, create: bool) -> Any:
         """Open the file; only `create` makes one, so that a mistyped path never looks like an empty shop."""
         uri = f"file:{quote(url.path)}?mode={'rwc' if create else 'rw'}"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeouts.lock_s, check_same_thread=False)
         self._statement_s = timeouts.statement_s
+        self._path, self._file = url.path, _identity(url.path)
         connection.set_progress_handler(self._late, STEPS_PER_LOOK)
         self.start_clock()
         if create:  # write-ahead logging lets requests read while scripts write; it stays with the file
@@ -53,6 +59,18 @@ class Sqlite:
     def start_clock(self) -> None:
         """Give the next statement its time."""
         self._give_up_at = time.monotonic() + self._statement_s
+
+    def limit(self, connection: Any, seconds: float) -> None:
+        """Set the limit of the virtual machine's clock, and of waiting for a lock."""
+        self._statement_s = seconds
+        tenths = math.ceil(10 * seconds)  # so that a request's statements mostly share one setting
+        if tenths != self._lock_tenths:
+            connection.execute(f"PRAGMA busy_timeout = {100 * tenths}")
+            self._lock_tenths = tenths
+
+    def is_stale(self, connection: Any) -> bool:
+        """A file that was moved away or replaced would be read on unnoticed."""
+        return _identity(self._path) != self._file
 
     def _late(self) -> bool:
         return time.monotonic() > self._give_up_at
@@ -80,3 +98,12 @@ class Sqlite:
             return Duplicate
         primary = code & 0xFF
         return Overloaded if primary in self._busy else DatabaseUnavailable if primary in self._broken else SettingsError
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Return what tells one file from another that takes its place, or None where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -1,0 +1,94 @@
+"""How long a request may take, and what ends the process if it takes longer."""
+
+from __future__ import annotations
+
+import faulthandler
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from recsys.bridge.streams import STDERR
+from recsys.contract import Request
+from recsys.errors import DeadlineExceeded
+
+WATCHDOG_GRACE_S = 0.2  # after the budget: time for an orderly refusal, before the process is ended in the middle of whatever it does
+LAST_ANSWER_S = 1.0  # what is being answered when the input ends has so long, not as long as it likes
+LEAST_S = 0.001  # faulthandler takes no time that has passed
+
+
+def deadline_of(request: Request, arrived: float) -> float | None:
+    """Return the moment of `time.monotonic` after which an answer is of no use, or None where the client waits.
+
+    Raises:
+        DeadlineExceeded: It is past already: a process that starts late has nothing to win.
+    """
+    if request.budget_ms is None:
+        return None
+    deadline = arrived + request.budget_ms / 1000
+    if deadline <= time.monotonic():
+        raise DeadlineExceeded(f"`budget_ms` should be enough to get started. Received: {request.budget_ms}.", field="budget_ms")
+    return deadline
+
+
+@contextmanager
+def ended_after(deadline: float | None) -> Iterator[None]:
+    """End the process with status 1 and its stack on stderr if the block outlasts the deadline."""
+    if deadline is None:
+        yield
+        return
+    _end_process_in(deadline + WATCHDOG_GRACE_S - time.monotonic())
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+class Watchdog:
+    """Ends a worker whose answer outlasts its deadline, or the input by a second: a process that computes reads no end of input.
+
+    Attributes:
+        ended: Whether the input has ended.
+    """
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._deadline: float | None = None
+        self._answering = False
+        self._lock = threading.Lock()  # the input's end comes from another thread; there is one timer for both
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Watch over one answer: its deadline, once that is known, and the second that it has from the input's end on."""
+        with self._lock:
+            self._answering, self._deadline = True, None
+            self._arm()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._answering = False
+                faulthandler.cancel_dump_traceback_later()
+
+    def limit(self, deadline: float | None) -> None:
+        """Set the deadline of the answer, a moment of `time.monotonic`."""
+        with self._lock:
+            self._deadline = deadline
+            self._arm()
+
+    def end(self) -> None:
+        """Take note that the input has ended."""
+        with self._lock:
+            self.ended = True
+            self._arm()
+
+    def _arm(self) -> None:
+        moments = [] if self._deadline is None else [self._deadline + WATCHDOG_GRACE_S]
+        moments += [time.monotonic() + LAST_ANSWER_S] * self.ended
+        if self._answering and moments:
+            _end_process_in(min(moments) - time.monotonic())
+
+
+def _end_process_in(seconds: float) -> None:
+    """Let the process end unless that is cancelled. A thread of ours could not: it waits for the lock that C code may hold."""
+    faulthandler.dump_traceback_later(max(seconds, LEAST_S), exit=True, file=STDERR)
