@@ -116,7 +116,10 @@ def test_the_table_of_failures_is_the_table_of_error_classes() -> None:
     assert [int(status) for status, *_ in rows] == sorted(int(status) for status, *_ in rows)
 
 
-@pytest.mark.parametrize("kind", [Request, Filters, RecentEvent, Response, Run, Metrics, Reason, Stats, Refusal], ids=lambda kind: kind.__name__)
+ON_THE_WIRE = (Request, Filters, RecentEvent, Response, Run, Metrics, Reason, Ready, Pong, Stats, Refusal, Limits)
+
+
+@pytest.mark.parametrize("kind", ON_THE_WIRE, ids=lambda kind: kind.__name__)
 def test_every_field_on_the_wire_is_named(kind: type) -> None:
     for field in dataclasses.fields(kind):
         assert f"`{field.name}`" in PROTOCOL or f'"{field.name}"' in PROTOCOL, field.name
