@@ -34,9 +34,12 @@ export const FAILURE_REASONS = Object.freeze(Object.keys(REASONS));
 
 const WIRE_CODES = new Set(FAILURE_REASONS.slice(0, FAILURE_REASONS.indexOf('no_python')));
 
-// What an exit status says where no line does. 2: Python could not open the script, or did not know a flag.
+// What an exit status says where no line does. 2: Python could not open the script, or did not know a flag. 126, 127: a shell was started
+// instead, and could not execute the file or what it names.
 const EXIT_REASONS = new Map([
   [2, 'usage'],
+  [126, 'no_python'],
+  [127, 'no_python'],
   [64, 'usage'],
   [69, 'database_unavailable'],
   [70, 'internal'],

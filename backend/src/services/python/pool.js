@@ -38,13 +38,14 @@ class Pool {
 
   constructor({ size = DEFAULT_SIZE, depth = DEFAULT_DEPTH, queue, breaker, recycle, onEvent = () => {}, ...launch } = {}) {
     const { clock = systemClock, random = Math.random, memoryOf = residentBytes, spawn, kill, ...where } = launch;
+    const { plan = () => launchPlan(where, ['--worker']), fingerprint = () => watched(where) } = where;
     this.#clock = clock;
     this.#queue = new JobQueue(queue);
     this.#breaker = new Breaker(clock.now, breaker);
     this.#quarantine = new Quarantine(clock.now);
     this.#onEvent = onEvent;
     this.#supervisor = new Supervisor(
-      { size, depth, recycle, breaker: this.#breaker, plan: () => launchPlan(where, ['--worker']), fingerprint: () => watched(where) },
+      { size, depth, recycle, breaker: this.#breaker, plan, fingerprint },
       {
         onRoom: () => this.#dispatch(),
         onLoss: (failure, jobs, isDeath) => this.#takeBack(failure, jobs, isDeath),

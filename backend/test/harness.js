@@ -1,0 +1,127 @@
+/** What tests of the bridge share: the double that misbehaves, and the invariants that hold after every fault. */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+import { PythonBridgeError } from '../src/services/pythonInvoker.js';
+import { findPython } from '../src/services/python/interpreter.js';
+
+export const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
+export const PYTHON = await findPython({ root: REPOSITORY, environ: process.env });
+export const CUE = 'cue';
+
+const DOUBLE = fileURLToPath(new URL('fault_worker.py', import.meta.url));
+const TEST_TIMEOUT_MS = 60_000; // no test needs it; one that hangs fails instead of the whole run
+const TRACES_GONE_MS = 2000; // the system takes its time to report a killed group
+const LATE_MS = 150; // I1: after the deadline
+
+/** Return options that start the double with a fault. */
+export function double(fault, { whileFile, env = process.env } = {}) {
+  const until = whileFile === undefined ? [] : ['--while', whileFile];
+  return { python: PYTHON, script: DOUBLE, scriptArgs: fault ? ['--fault', fault, ...until] : [], env };
+}
+
+/**
+ * Test a sentence and, after it, the invariants: nothing thrown outside a promise (I4), no process left (I3), and descriptors, listeners and
+ * timers as they were (I7).
+ *
+ * @param {string} sentence
+ * @param {(environment: {env: object, lag: () => number}) => Promise<void>} scenario Starts processes with `env`, by which they are found.
+ */
+export function faultTest(sentence, scenario) {
+  test(sentence, { timeout: TEST_TIMEOUT_MS }, async () => {
+    const thrown = [];
+    const note = (error) => thrown.push(error);
+    process.on('uncaughtExceptionMonitor', note).on('unhandledRejection', note);
+    const env = { ...process.env, HOME: path.join(tmpdir(), `home-${randomUUID()}`) };
+    const before = footprint();
+    const delay = monitorEventLoopDelay({ resolution: 5 });
+    delay.enable();
+    try {
+      await scenario({ env, lag: () => delay.max / 1e6 });
+      delay.disable();
+      await eventually(() => assert.deepEqual(processesOf(env.HOME), []), TRACES_GONE_MS);
+      await eventually(() => assert.deepEqual(footprint(), before), TRACES_GONE_MS);
+      assert.deepEqual(thrown, []);
+    } finally {
+      delay.disable();
+      process.off('uncaughtExceptionMonitor', note).off('unhandledRejection', note);
+    }
+  });
+}
+
+/** Return the failure that a promise rejects with, once it is shown to have done so by its deadline (I1). */
+export async function failureOf(promise, { by = Infinity, lag = () => 0 } = {}) {
+  const start = performance.now();
+  const failure = await promise.then(
+    (answer) => assert.fail(`should have failed, answered ${JSON.stringify(answer).slice(0, 200)}`),
+    (error) => error,
+  );
+  const took = performance.now() - start;
+  assert.ok(failure instanceof PythonBridgeError, failure.stack);
+  assert.ok(took <= by + LATE_MS + lag(), `settled after ${took} ms`);
+  return failure;
+}
+
+/** Make sure that an answer of the double belongs to the user who asked (I6). */
+export function assertFor(user, answer) {
+  assert.deepEqual([answer.ok, answer.user_id, answer.items[0].productId], [true, user, 10 * user]);
+}
+
+/** Repeat a check until it holds. */
+export async function eventually(check, withinMs = 5000) {
+  const end = performance.now() + withinMs;
+  for (;;) {
+    try {
+      return await check();
+    } catch (error) {
+      if (performance.now() > end) throw error;
+    }
+    await sleep(5);
+  }
+}
+
+/** Return the living processes whose environment has this HOME, and our own zombies. */
+export function processesOf(home) {
+  return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && (isZombieOfOurs(pid) || environmentOf(pid).includes(`HOME=${home}\0`)));
+}
+
+/** Whether a process is there, and not merely waiting to be reaped. */
+export function isAlive(pid) {
+  return !['', 'Z'].includes(statusOf(pid)[0] ?? '');
+}
+
+function isZombieOfOurs(pid) {
+  const [state, parent] = statusOf(pid);
+  return state === 'Z' && Number(parent) === process.pid;
+}
+
+function statusOf(pid) {
+  return read(`/proc/${pid}/stat`).replace(/^.*\) /s, '').split(' ');
+}
+
+function environmentOf(pid) {
+  return read(`/proc/${pid}/environ`);
+}
+
+function read(file) {
+  try {
+    return readFileSync(file, 'latin1');
+  } catch {
+    return ''; // it has just ended
+  }
+}
+
+function footprint() {
+  return {
+    descriptors: readdirSync('/proc/self/fd').length,
+    listeners: process.eventNames().map((name) => [name, process.listenerCount(name)]),
+    timers: process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length,
+  };
+}

@@ -1,0 +1,175 @@
+/** What a child is started with, what its stderr leaves behind, and what its end means. */
+import assert from 'node:assert/strict';
+import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+
+import { ALLOWED_VARIABLES, childEnvironment } from '../src/services/python/environment.js';
+import { endFailure } from '../src/services/python/failures.js';
+import { findPython } from '../src/services/python/interpreter.js';
+import { launchPlan } from '../src/services/python/launch.js';
+import { StderrRing } from '../src/services/python/stderrRing.js';
+import { fingerprint } from '../src/services/python/watch.js';
+
+const folder = mkdtempSync(path.join(tmpdir(), 'surroundings-'));
+
+/** Write an executable that says it is the given Python, and return its path. */
+function program(name, says = name) {
+  const file = path.join(folder, name);
+  mkdirSync(path.dirname(file), { recursive: true });
+  writeFileSync(file, `#!/bin/sh\necho ${says}\n`);
+  chmodSync(file, 0o755);
+  return file;
+}
+
+test('a child gets the shop’s variables and the base ones, and no secret', () => {
+  const given = { PATH: '/bin', DATABASE_URL: 'sqlite:///shop', DB_PASS: 'x', MODELS_DIR: 'm', JWT_SECRET: 's', AWS_SECRET_ACCESS_KEY: 's' };
+
+  assert.deepEqual(childEnvironment(given), { DATABASE_URL: 'sqlite:///shop', DB_PASS: 'x', MODELS_DIR: 'm', PATH: '/bin' });
+});
+
+test('the list of allowed variables is this one', { skip: process.platform === 'win32' }, () => {
+  assert.deepEqual(
+    [...ALLOWED_VARIABLES].sort().join(' '),
+    'DATABASE_URL DB_DATABASE_NAME DB_HOST DB_NAME DB_PASS DB_PASSWORD DB_PORT DB_USER DB_USERNAME HOME LANG LC_ALL LC_CTYPE ' +
+      'LD_LIBRARY_PATH LOGNAME MODELS_DIR PATH RECSYS_TOML SHELL TERM TMPDIR TZ USER',
+  );
+});
+
+test('a value that old shells would run is left out', () => {
+  assert.deepEqual(childEnvironment({ HOME: '() { :; }; echo', USER: 'me' }), { USER: 'me' });
+});
+
+test('PYTHON_BIN goes first, by its path or by its name', async () => {
+  const python = program('named/python3.13');
+  const PATH = path.dirname(python);
+
+  assert.equal(await findPython({ root: folder, environ: { PYTHON_BIN: python, PATH } }), python);
+  assert.equal(await findPython({ root: folder, environ: { PYTHON_BIN: 'named/python3.13', PATH: '' } }), python);
+  assert.equal(await findPython({ root: '/', environ: { PYTHON_BIN: 'python3.13', PATH } }), python);
+});
+
+test('then comes the repository’s .venv, then python3 before python before py', async () => {
+  const py = program('p/py');
+  const find = () => findPython({ root: folder, environ: { PATH: [path.join(folder, 'absent'), path.join(folder, 'p')].join(path.delimiter) } });
+
+  assert.equal(await find(), py);
+  const python = program('p/python');
+  assert.equal(await find(), python);
+  const python3 = program('p/python3');
+  assert.equal(await find(), python3);
+  const venv = program('.venv/bin/python');
+  assert.equal(await find(), venv);
+});
+
+test('a shim is asked once for the Python behind it', async () => {
+  const real = program('versions/3.13/bin/python3');
+  program('shims/python3', real);
+  const find = () => findPython({ root: '/', environ: { PATH: path.join(folder, 'shims') } });
+
+  assert.equal(await find(), real);
+  program('shims/python3', '/changed');
+  assert.equal(await find(), real);
+});
+
+test('a shim with nothing behind it is passed over', async () => {
+  program('other/shims/python3', '/no/such/python');
+  const python = program('beside/python3');
+  const PATH = [path.join(folder, 'other', 'shims'), path.dirname(python)].join(path.delimiter);
+
+  assert.equal(await findPython({ root: '/', environ: { PATH } }), python);
+});
+
+test('the current folder is never searched', async () => {
+  program('cwd/python3');
+  await assert.rejects(findPython({ root: '/', environ: { PATH: `cwd${path.delimiter}.${path.delimiter}` } }), { reason: 'no_python' });
+});
+
+test('the command line is fixed: isolated, UTF-8, the script by its absolute path', async () => {
+  const python = program('plan/python3');
+  const plan = await launchPlan({ python, script: 'somewhere/door.py', env: { JWT_SECRET: 's', USER: 'me' } }, ['--worker']);
+
+  assert.deepEqual(plan, {
+    command: python,
+    args: ['-I', '-X', 'utf8', path.resolve('somewhere/door.py'), '--worker'],
+    cwd: path.resolve('somewhere'),
+    env: { USER: 'me' },
+  });
+});
+
+test('a change of any file that a start depends on is seen', () => {
+  const root = mkdtempSync(path.join(folder, 'root-'));
+  const seen = new Set([fingerprint(root, {}, [])]);
+  const change = (file, text) => {
+    mkdirSync(path.dirname(path.join(root, file)), { recursive: true });
+    writeFileSync(path.join(root, file), text);
+    seen.add(fingerprint(root, {}, []));
+  };
+  change('models/CURRENT', 'one');
+  change('models/CURRENT', 'another');
+  change('recsys.toml', '');
+  change('.env', "export MODELS_DIR='elsewhere'\n");
+  change('elsewhere/CURRENT', 'one');
+  change('models/CURRENT', 'no longer watched');
+
+  assert.equal(seen.size, 6);
+  assert.notEqual(fingerprint(root, { MODELS_DIR: 'models' }, []), fingerprint(root, {}, []));
+});
+
+test('stderr keeps its newest 64 KiB', () => {
+  const ring = new StderrRing();
+  for (let line = 0; line < 100_000; line += 1) ring.push(Buffer.from(`line ${line}\n`));
+
+  assert.equal(ring.bytes, 65_536);
+  assert.ok(ring.tail().endsWith('line 99998\\nline 99999'));
+  assert.equal(ring.tail().length, 4000);
+});
+
+test('one piece larger than the ring leaves its end', () => {
+  const ring = new StderrRing();
+  ring.push(Buffer.from('before'));
+  ring.push(Buffer.concat([Buffer.alloc(100_000, 'x'), Buffer.from('the end')]));
+
+  assert.equal(ring.bytes, 65_536);
+  assert.ok(ring.tail().endsWith('xthe end'));
+});
+
+test('the ring gives back what any pieces brought', () => {
+  const ring = new StderrRing();
+  let all = '';
+  for (let piece = 1; piece < 700; piece += 1) {
+    all += String.fromCharCode(97 + (piece % 26)).repeat(piece);
+    ring.push(Buffer.from(all.slice(-piece)));
+  }
+
+  assert.equal(ring.tail(), all.slice(-4000));
+});
+
+for (const [written, shown] of [
+  ['plain', 'plain'],
+  ['one\r\ntwo\rthree\n', 'one\\ntwo\\nthree'],
+  ['\u001b[1;31mred\u001b[0m \u001b]8;;http://x\u0007link\u001b]8;;\u001b\\', 'red link'],
+  ['a\u0000b\u0007c\u007fd\u0085e\u009bf', 'abcdef'],
+  ['\u202eright to left\u2066 \u2028next', 'right to left next'],
+  ['café 🍯', 'café 🍯'],
+  ['\u001b', ''],
+]) {
+  test(`on stderr ${JSON.stringify(written)} shows as ${JSON.stringify(shown)}`, () => {
+    const ring = new StderrRing();
+    ring.push(Buffer.from(written));
+
+    assert.equal(ring.tail(), shown);
+  });
+}
+
+test('only the watchdog’s own mark at the start of a line is one', () => {
+  const marked = new StderrRing();
+  marked.push(Buffer.from('a banner\nTimeout (0:00:01)!\nThread 0x1 (most recent call first):\n'));
+  const unmarked = new StderrRing();
+  unmarked.push(Buffer.from('ConnectTimeout (0:00:01)\n'));
+
+  assert.deepEqual([marked.hasTimeout, unmarked.hasTimeout], [true, false]);
+  const end = (stderr) => endFailure({ exitCode: 1, signal: null, error: null, stderr }).reason;
+  assert.deepEqual([end(marked), end(unmarked)], ['deadline', 'crashed']);
+});
