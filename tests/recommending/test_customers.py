@@ -94,6 +94,13 @@ def test_a_purchase_that_only_the_request_knows_changes_the_answer_as_if_it_were
     assert told.items != published.ask(user_id=7).items
 
 
+def test_of_one_second_what_the_request_tells_is_newer_than_what_is_stored(published: Published, tmp_path: Path):
+    shop = published.copy(tmp_path)
+    shop.add([event(7, 102, "view", NOW)])  # coffee
+    answer = shop.ask(user_id=7, interactions=[{"item_id": 101, "event": "view", "timestamp": NOW}])
+    assert answer.context["category"] == "tea"
+
+
 def test_an_event_told_twice_counts_once(published: Published, tmp_path: Path):
     shop = published.copy(tmp_path)
     shop.add([event(7, 105, "cart", NOW - 60)])

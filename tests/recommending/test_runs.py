@@ -205,6 +205,12 @@ def test_with_two_choices_since_training_the_figures_are_not_fresh(shop: Publish
     assert {run.basis for run in shop.ask(user_id=STRANGER).runs} == {"offline"}
 
 
+def test_choices_from_before_training_ended_are_no_fresh_evidence(shop: Published):
+    shop.execute("DELETE FROM Interactions WHERE userId = 1000 AND productId = 131")
+    shop.add([event(STRANGER, item, "cart", shop.load().data_until) for item in (102, 103, 104)])
+    assert {run.basis for run in shop.ask(user_id=STRANGER).runs} == {"offline"}
+
+
 def test_views_since_training_are_no_choices(shop: Published):
     shop.execute("UPDATE Interactions SET actionCode = 'view' WHERE userId = 1000 AND productId = 131")
     assert {run.basis for run in shop.ask(user_id=STRANGER).runs} == {"offline"}
