@@ -96,6 +96,7 @@ export class FakeProcess extends EventEmitter {
   }
 
   receive(signal) {
+    if (this.hasEnded) return; // the group is signalled once more at the end, for those it may have left behind
     this.signals.push(signal);
     if (signal === 'SIGKILL' || !this.isDeaf) this.exit(null, signal);
   }
