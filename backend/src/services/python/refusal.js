@@ -1,6 +1,6 @@
 import { PythonBridgeError } from './failures.js';
 
-const LOOK_EVERY_MS = 1000;
+const LOOK_EVERY_MS = 250; // a handful of files, and only while requests are turned away
 
 /** The lasting failure that ended all starting, until a file that a start depends on changes. */
 export class Refusal {
@@ -36,7 +36,7 @@ export class Refusal {
     this.#failure = null;
   }
 
-  /** Whether something has changed that starting depends on; it looks once a second. */
+  /** Whether something has changed that starting depends on; it looks now and then. */
   isOutdated() {
     if (this.#failure === null || this.#now() - this.#lookedAt < LOOK_EVERY_MS) return false;
     this.#lookedAt = this.#now();

@@ -88,6 +88,7 @@ export class Worker {
   /** Make it leave: end of input, after which it answers what it has; SIGTERM; SIGKILL. */
   stop() {
     if (this.state === 'down' || this.state === 'gone' || this.#end !== null) return;
+    if (this.#sent.length > 0 && this.#sent.every(({ job }) => job.isSettled)) return void this.#miss(); // nobody waits for what it computes
     this.state = 'leaving';
     this.#clock.clearTimeout(this.#patience);
     this.#child.endInput();

@@ -1,0 +1,70 @@
+/** A backend of its own, for tests of what becomes of workers when it ends: `parent.js idle | busy | load | descriptors`. */
+import { closeSync, openSync } from 'node:fs';
+
+import { createPool, runPythonInference } from '../src/services/pythonInvoker.js';
+import { CUE, double } from './harness.js';
+
+const say = (document) => process.stdout.write(`${JSON.stringify(document)}\n`);
+const outcomeOf = (asked) => asked.then(({ user_id: user }) => user, ({ reason }) => reason);
+
+const LIVES = {
+  /** Two workers that wait. */
+  async idle() {
+    await started('', 2);
+  },
+
+  /** A worker that computes; SIGUSR2 leaves without any farewell. */
+  async busy() {
+    const pool = await started('hang', 1);
+    process.on('SIGUSR2', () => process.exit(0));
+    await pool.runPythonInference({ user_id: CUE }, { timeoutMs: 60_000 });
+  },
+
+  /** Eight clients all the time; SIGTERM closes the pool. */
+  async load() {
+    const pool = await started('', 2);
+    const outcomes = {};
+    let isOver = false;
+    const client = async () => {
+      while (!isOver) {
+        const outcome = await outcomeOf(pool.runPythonInference({ user_id: 7 }));
+        outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
+        isOver ||= outcome === 'closed';
+      }
+    };
+    process.on('SIGTERM', () => pool.close());
+    await Promise.all(Array.from({ length: 8 }, client));
+    await pool.close();
+    say(outcomes);
+  },
+
+  /** Every descriptor is taken, and later given back. */
+  async descriptors() {
+    const pool = createPool({ size: 1, random: () => 0.5, ...double('') });
+    await pool.ready();
+    const taken = [];
+    try {
+      for (;;) taken.push(openSync('/dev/null'));
+    } catch {
+      // the limit
+    }
+    const oneShot = await outcomeOf(runPythonInference({ user_id: 1 }, double('')));
+    process.kill(pool.stats().workers[0].pid, 'SIGKILL');
+    const meanwhile = await outcomeOf(pool.runPythonInference({ user_id: 2 }, { timeoutMs: 300 }));
+    for (const descriptor of taken) closeSync(descriptor);
+    const after = await outcomeOf(pool.runPythonInference({ user_id: 3 }, { timeoutMs: 20_000 }));
+    await pool.close();
+    say({ oneShot, meanwhile, after, again: await outcomeOf(runPythonInference({ user_id: 4 }, { ...double(''), timeoutMs: 20_000 })) });
+  },
+};
+
+async function started(fault, size) {
+  const pool = createPool({ size, ...double(fault) });
+  await pool.ready();
+  const isComplete = () => pool.stats().workers.every(({ state }) => state === 'ready');
+  while (!isComplete()) await new Promise((resolve) => setTimeout(resolve, 5));
+  say(pool.stats().workers.map(({ pid }) => pid));
+  return pool;
+}
+
+await LIVES[process.argv[2]]();

@@ -1,0 +1,291 @@
+/** A pool of real processes that misbehave on cue; after each fault the next good request succeeds, within a second. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import { createPool } from '../src/services/pythonInvoker.js';
+import { assertFor, CUE, double, eventually, failureOf, faultTest } from './harness.js';
+
+const SHORT_MS = 400; // for what never ends by itself
+const PLENTY_MS = 20_000; // for what must not depend on the time
+const RECOVERY_MS = 1000; // I9, on a machine where a worker of the double boots in BOOT_MS
+const BOOT_MS = 200;
+const promptly = { random: () => 0.5 };
+
+const folder = mkdtempSync(path.join(tmpdir(), 'faults-'));
+process.on('exit', () => rmSync(folder, { recursive: true }));
+
+/** Run a scenario with a pool of the double, which is closed afterwards. */
+async function withPool(options, scenario) {
+  const start = performance.now();
+  const pool = createPool({ size: 1, ...promptly, ...options });
+  try {
+    await pool.ready();
+    const bootMs = performance.now() - start;
+    await eventually(() => assert.ok(pool.stats().workers.every(({ state }) => state === 'ready')), PLENTY_MS);
+    await scenario(pool, bootMs);
+  } finally {
+    await pool.close();
+  }
+}
+
+/** Make sure that a proper request is answered within a second; on a machine whose workers boot slowly, after as much more. */
+async function assertRecovery(pool, bootMs) {
+  const start = performance.now();
+  const allowed = RECOVERY_MS + 3 * Math.max(0, bootMs - BOOT_MS);
+  assertFor(7, await eventually(() => pool.runPythonInference({ user_id: 7 }, { timeoutMs: allowed }), allowed));
+  const took = performance.now() - start;
+  assert.ok(took < allowed, `recovered after ${took} ms of ${allowed}`);
+}
+
+// [what, fault of the double, reason, whether the worker is lost]
+const FAULTS = [
+  ['F09 F10 a stray line on stdout', 'print', 'bad_answer', true],
+  ['F12 an answer to an unknown id, and nothing else', 'only-unknown-id', 'deadline', true],
+  ['F13 an answer for another user', 'crossed-user', 'crossed_answer', true],
+  ['F14 half a line and status 0', 'truncated', 'crashed', true],
+  ['F17 it leaves with status 0', 'leave:0', 'crashed', true],
+  ['F19 a line without its end', 'no-newline', 'deadline', true],
+  ['F22 a line of 9 MiB', 'huge:9', 'bad_answer', true],
+  ['F23 a line without an end', 'endless', 'bad_answer', true],
+  ['F27 a loop', 'hang', 'deadline', true],
+  ['F28 a hang inside C', 'hang-in-c', 'deadline', true],
+  ['F29 a process that ignores SIGTERM', 'ignore-sigterm', 'deadline', true],
+  ['F30 a stopped process', 'signal:SIGSTOP', 'deadline', true],
+  ['F31 a drip of bytes', 'drip:0.1', 'deadline', true],
+  ['F33 an exit in the middle', 'leave:1', 'crashed', true],
+  ['F33 SIGSEGV', 'segfault', 'crashed', true],
+  ['F33 SIGABRT', 'signal:SIGABRT', 'crashed', true],
+  ['F33 SIGILL', 'signal:SIGILL', 'crashed', true],
+  ['F33 SIGKILL, as by the system', 'signal:SIGKILL', 'crashed', true],
+  ['F34 no more memory', 'memory', 'crashed', true],
+  ['F38 a closed stdout', 'close-stdout', 'crashed', true],
+  ['200 lines that nobody asked for', 'strays', 'bad_answer', true],
+  ['NaN', 'nan', 'bad_answer', true],
+  ['an array', 'array', 'bad_answer', true],
+  ['bytes that are no UTF-8', 'not-utf8', 'bad_answer', true],
+  ['an answer without items', 'no-items', 'bad_answer', true],
+  ["somebody else's failure", 'fail-somebody:internal', 'deadline', true],
+  ['a failure that Python tells', 'fail:unknown_user', 'unknown_user', false],
+  ['a refusal without a mark', 'fail-unread:too_large', 'too_large', false],
+];
+
+for (const [what, fault, reason, isLost] of FAULTS) {
+  faultTest(`${what}: ${reason}, and the next one is answered`, async ({ env, lag }) => {
+    const timeoutMs = reason === 'deadline' ? SHORT_MS : PLENTY_MS;
+    await withPool(double(fault, { env }), async (pool, bootMs) => {
+      const failure = await failureOf(pool.runPythonInference({ user_id: CUE }, { timeoutMs }), { by: timeoutMs, lag });
+
+      assert.equal(failure.reason, reason, failure.message);
+      await assertRecovery(pool, bootMs);
+      assert.equal(pool.stats().deaths, isLost ? 1 : 0);
+    });
+  });
+}
+
+const BORNE = [
+  ['F11 the same answer twice', 'answer-twice', { stray: 1 }],
+  ['F12 an answer to an unknown id beside the right one', 'unknown-id', { stray: 1 }],
+  ['F15 F16 an answer, and then death', 'answer-then:SIGKILL', {}],
+  ['F20 an answer byte by byte', 'drip:0', {}],
+  ['F24 a flood of 100 MB on stderr', 'flood-stderr:100', {}],
+  ['F39 a grandchild that holds stdout after death', 'grandchild', {}],
+];
+
+for (const [what, fault, counted] of BORNE) {
+  faultTest(`${what}: an answer, and the next one`, async ({ env }) => {
+    await withPool(double(fault, { env }), async (pool, bootMs) => {
+      assert.equal((await pool.runPythonInference({ user_id: CUE }, { timeoutMs: PLENTY_MS })).user_id, CUE);
+      await assertRecovery(pool, bootMs);
+      const stats = pool.stats();
+      for (const [name, count] of Object.entries(counted)) assert.equal(stats[name], count);
+    });
+  });
+}
+
+faultTest('F08 a banner before ready is ignored and counted', async ({ env }) => {
+  await withPool(double('boot-banner:1', { env }), async (pool) => {
+    assertFor(7, await pool.runPythonInference({ user_id: 7 }, { timeoutMs: PLENTY_MS }));
+    assert.equal(pool.stats().banner, 1);
+  });
+});
+
+for (const [what, fault, reason] of [
+  ['F05 settings that are missing', 'boot-leave:78', 'settings'],
+  ['F05 no version', 'boot-refuse:no_model', 'no_model'],
+  ['F07 another protocol', 'boot-protocol:99', 'handshake'],
+  ['F08 a banner of two lines', 'boot-banner:2', 'handshake'],
+  ['a wrong command line', 'boot-leave:2', 'usage'],
+]) {
+  faultTest(`${what}: one start, no other until something has changed`, async ({ env }) => {
+    const whileFile = path.join(folder, `while-${fault.replace(':', '-')}`);
+    writeFileSync(whileFile, '');
+    let version = 'old';
+    const pool = createPool({ size: 1, ...promptly, ...double(fault, { env, whileFile }), fingerprint: () => version });
+    try {
+      await assert.rejects(pool.ready(), { reason });
+      assert.equal((await failureOf(pool.runPythonInference({ user_id: 7 }), { by: 0 })).reason, reason);
+      assert.equal(pool.stats().spawned, 1);
+      rmSync(whileFile);
+      version = 'new';
+      await eventually(async () => assertFor(7, await pool.runPythonInference({ user_id: 7 })));
+      assert.equal(pool.stats().spawned, 2);
+    } finally {
+      await pool.close();
+    }
+  });
+}
+
+for (const [what, fault] of [
+  ['F04 a module that cannot be imported', 'boot-leave:1'],
+  ['F35 death right after ready', 'die-when-ready'],
+]) {
+  faultTest(`${what}: five starts, and no more for a while; then it recovers`, async ({ env }) => {
+    const whileFile = path.join(folder, `while-${fault.replace(':', '-')}`);
+    writeFileSync(whileFile, '');
+    const options = { size: 1, random: () => 0, breaker: { coolDownMs: 1000 }, ...double(fault, { env, whileFile }) };
+    const pool = createPool(options);
+    try {
+      await eventually(() => assert.equal(pool.stats().breaker, 'open'), PLENTY_MS);
+      assert.equal(pool.stats().spawned, 5);
+      assert.equal((await failureOf(pool.runPythonInference({ user_id: 7 }), { by: 0 })).reason, 'breaker_open');
+      rmSync(whileFile);
+      await eventually(async () => assertFor(7, await pool.runPythonInference({ user_id: 7 })), PLENTY_MS);
+      assert.deepEqual([pool.stats().spawned, pool.stats().breaker], [6, 'closed']);
+    } finally {
+      await pool.close();
+    }
+  });
+}
+
+faultTest('F26 F37 workers that never read, or close their stdin, are never used and do not outlive the pool', async ({ env }) => {
+  const neverReady = async (fault) => {
+    const pool = createPool({ size: 1, ...double(fault, { env }) });
+    const ask = (timeoutMs) => failureOf(pool.runPythonInference({ user_id: 7 }, { timeoutMs }), { by: timeoutMs });
+    assert.equal((await ask(SHORT_MS)).reason, 'deadline');
+    await eventually(async () => assert.equal((await ask(1)).reason, 'not_ready'));
+    const start = performance.now();
+    await pool.close();
+    assert.ok(performance.now() - start < 5000);
+  };
+  await Promise.all(['boot-unread', 'boot-close-stdin'].map(neverReady));
+});
+
+faultTest('F37 a worker that dies while 1 MB is being written to it', async ({ env }) => {
+  await withPool(double('leave:1', { env }), async (pool, bootMs) => {
+    const note = 'x'.repeat(1_000_000);
+    const asked = [pool.runPythonInference({ user_id: CUE }), pool.runPythonInference({ user_id: 7, context: { note } }, { timeoutMs: PLENTY_MS })];
+
+    assert.equal((await failureOf(asked[0])).reason, 'crashed');
+    assertFor(7, await asked[1]); // it was behind the one that killed the worker, and moved
+    await assertRecovery(pool, bootMs);
+  });
+});
+
+faultTest('F21 four answers in one write', async ({ env }) => {
+  await withPool({ ...double('burst:4', { env }), depth: 4 }, async (pool) => {
+    const users = Array.from({ length: 40 }, (_, user) => user);
+    const answers = await Promise.all(users.map((user) => pool.runPythonInference({ user_id: user }, { timeoutMs: PLENTY_MS })));
+
+    users.forEach((user, position) => assertFor(user, answers[position]));
+  });
+});
+
+faultTest('answers out of turn reach nobody', async ({ env }) => {
+  await withPool({ ...double('reverse', { env }), depth: 2 }, async (pool) => {
+    const asked = [1, 2].map((user) => failureOf(pool.runPythonInference({ user_id: user }, { timeoutMs: SHORT_MS })));
+
+    assert.deepEqual([...new Set((await Promise.all(asked)).map(({ reason }) => reason))].sort(), ['bad_answer', 'deadline']);
+  });
+});
+
+faultTest('F32 an answer that comes too late is not the next one’s', async ({ env }) => {
+  await withPool(double('late:0.3', { env }), async (pool, bootMs) => {
+    const late = failureOf(pool.runPythonInference({ user_id: CUE }, { timeoutMs: 150 }), { by: 150 });
+    const others = [1, 2, 3].map((user) => pool.runPythonInference({ user_id: user }, { timeoutMs: PLENTY_MS }));
+
+    assert.equal((await late).reason, 'deadline');
+    (await Promise.all(others)).forEach((answer, position) => assertFor(position + 1, answer));
+    await assertRecovery(pool, bootMs);
+  });
+});
+
+faultTest('F36 a request that kills two workers is kept away from the third', async ({ env }) => {
+  await withPool({ ...double('segfault', { env }), size: 2 }, async (pool, bootMs) => {
+    for (let death = 1; death <= 2; death += 1) {
+      assert.equal((await failureOf(pool.runPythonInference({ user_id: CUE }, { timeoutMs: PLENTY_MS }))).reason, 'crashed');
+      await assertRecovery(pool, bootMs);
+    }
+    assert.equal((await failureOf(pool.runPythonInference({ user_id: CUE }), { by: 0 })).reason, 'quarantined');
+    assert.equal(pool.stats().deaths, 2);
+    await assertRecovery(pool, bootMs);
+  });
+});
+
+faultTest('F42 of 10,000 calls at once as many wait as may, the others are refused at once, and nobody gets another’s answer', async ({ env }) => {
+  await withPool({ ...double('', { env }), size: 2 }, async (pool) => {
+    const start = performance.now();
+    let refusedAfter = 0;
+    const calls = Array.from({ length: 10_000 }, async (_, user) => {
+      try {
+        assertFor(user, await pool.runPythonInference({ user_id: user }, { timeoutMs: PLENTY_MS }));
+        return 'answered';
+      } catch (error) {
+        refusedAfter = performance.now() - start;
+        return error.reason;
+      }
+    });
+    const { queued } = pool.stats();
+    const outcomes = await Promise.all(calls);
+    const answered = outcomes.filter((outcome) => outcome === 'answered').length;
+
+    assert.ok(queued <= 64);
+    assert.deepEqual([answered, outcomes.filter((outcome) => outcome === 'overloaded').length], [68, 9932]); // 64 wait, 4 are on the wire
+    assert.ok(refusedAfter < 2000, `the last refusal after ${refusedAfter} ms`); // for all of them together, on any machine
+  });
+});
+
+faultTest('F45 a clock that is set back does not move the deadline', async ({ env, lag }) => {
+  await withPool(double('hang', { env }), async (pool) => {
+    const { now } = Date;
+    Date.now = () => now() - 3_600_000;
+    try {
+      const asked = pool.runPythonInference({ user_id: CUE }, { timeoutMs: SHORT_MS });
+      assert.equal((await failureOf(asked, { by: SHORT_MS, lag })).reason, 'deadline');
+    } finally {
+      Date.now = now;
+    }
+  });
+});
+
+faultTest('random signals to random workers: every request is answered by its own answer or a reason', async ({ env }) => {
+  await withPool({ ...double('', { env }), size: 3, breaker: { deaths: 1000 } }, async (pool) => {
+    const outcomes = new Map();
+    const note = (outcome) => outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+    const end = performance.now() + 2500;
+    const client = async (number) => {
+      for (let user = number; performance.now() < end; user += 10) {
+        try {
+          assertFor(user, await pool.runPythonInference({ user_id: user }));
+          note('answered');
+        } catch (error) {
+          note(error.reason);
+        }
+      }
+    };
+    const killer = async () => {
+      const signals = ['SIGKILL', 'SIGTERM', 'SIGSEGV', 'SIGSTOP', 'SIGINT'];
+      for (let kill = 0; performance.now() < end; kill += 1) {
+        const [victim] = pool.stats().workers.filter(({ state, pid }) => state === 'ready' && pid !== null);
+        if (victim) process.kill(victim.pid, signals[kill % signals.length]);
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    };
+    await Promise.all([killer(), ...Array.from({ length: 8 }, (_, number) => client(number))]);
+
+    assert.ok(outcomes.get('answered') > 100, JSON.stringify([...outcomes]));
+    const expected = ['answered', 'crashed', 'deadline', 'not_ready', 'overloaded'];
+    assert.deepEqual([...outcomes.keys()].filter((outcome) => !expected.includes(outcome)), []);
+  });
+});
