@@ -124,3 +124,12 @@ def test_a_liked_item_rises_and_a_disliked_one_falls(board: Stage) -> None:
     liked, turned = (fitted("BMF", data, options).arrays() for data in (board.data, replace(board.data, confidences=confidences)))
 
     assert turned["item_bias"][item] < liked["item_bias"][item] - 0.05
+
+
+def test_an_item_is_never_sampled_against_itself(board: Stage) -> None:
+    """In a catalogue of one item there is nothing to learn but that it is liked."""
+    lone = replace(board.data, items=np.zeros_like(board.data.items), n_items=1)
+
+    arrays = fitted("BMF", lone).arrays()
+
+    assert arrays["bias"] + arrays["item_bias"][0] > 0.1

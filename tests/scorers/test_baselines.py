@@ -1,0 +1,163 @@
+"""The baselines and the customer's own counts, by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from recsys.scorers import REGISTRY, Query
+from recsys.scorers.history import add_at, add_own_counts, own_counts
+from recsys.scorers.item_cf import item_cf
+from recsys.scorers.popularity import popularity
+from recsys.scorers.tower import TILE, tower
+
+DAY = 86_400
+NOW = 1_700_000_000
+
+
+def asked(items: list[int], weights: list[float], days_ago: list[float], *, repeats: bool = True) -> Query:
+    return Query(
+        user=0,
+        items=np.array(items, np.int32),
+        weights=np.array(weights, np.float32),
+        timestamps=np.array([NOW - int(days * DAY) for days in days_ago], np.int64),
+        context=np.zeros(0, np.int32),
+        now=NOW,
+        repeats=repeats,
+    )
+
+
+def columns(rows: list[tuple[int, float, float]]) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
+    """Return items, weights and timestamps of events given as (item, weight, days ago)."""
+    items, weights, days = zip(*rows, strict=True)
+    return np.array(items, np.int32), np.array(weights, np.float32), np.array([NOW - int(day * DAY) for day in days], np.int64)
+
+
+def test_popularity_is_the_sum_of_positive_weights() -> None:
+    events = columns([(0, 1.0, 9), (0, 0.3, 400), (2, 0.7, 1), (2, -0.5, 1), (3, -0.5, 1)])
+
+    scores = popularity(*events, n_items=5)
+
+    assert scores.tolist() == pytest.approx([1.3, 0, 0.7, 0, 0])
+    assert scores.dtype == np.float32
+
+
+def test_recent_popularity_halves_with_every_half_life_before_the_newest_event() -> None:
+    events = columns([(0, 1.0, 15), (1, 1.0, 0), (2, 1.0, 30), (2, 0.4, 0)])
+
+    assert popularity(*events, n_items=3, half_life_days=15).tolist() == pytest.approx([0.5, 1.0, 0.25 + 0.4])
+
+
+def test_nothing_is_popular_without_events() -> None:
+    nothing = np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, np.int64)
+
+    assert popularity(*nothing, n_items=2, half_life_days=15).tolist() == [0.0, 0.0]
+
+
+def test_own_counts_sum_positive_weights_and_fade_with_sixty_days() -> None:
+    items, counts, decayed = own_counts(asked([7, 3, 7, 5], [1.0, 0.3, 0.7, -0.5], [120, 60, 0, 0]))
+
+    assert items.tolist() == [3, 5, 7]
+    assert counts.tolist() == pytest.approx([0.3, 0.0, 1.7])
+    assert decayed.tolist() == pytest.approx([0.15, 0.0, 1.0 * 0.25 + 0.7])
+
+
+def test_an_event_ahead_of_the_clock_counts_as_one_of_now() -> None:
+    _, _, decayed = own_counts(asked([1], [1.0], [-0.5]))
+
+    assert decayed.tolist() == [1.0]
+
+
+@pytest.mark.parametrize(("repeats", "row"), [(False, 0), (True, 1)])
+def test_own_count_terms_by_hand(repeats: bool, row: int) -> None:
+    own_weights = np.array([[2.0, 1.0], [3.0, 4.0]], np.float32)
+    scores = add_own_counts(np.zeros(5, np.float32), asked([1, 1], [1.0, 1.0], [60, 0], repeats=repeats), own_weights, None)
+
+    assert scores.tolist() == pytest.approx([0, own_weights[row, 0] * math.log(3) + own_weights[row, 1] * 1.5, 0, 0, 0])
+
+
+def test_values_are_added_where_they_belong_among_some_items() -> None:
+    own, values = np.array([2, 5], np.int32), np.array([10.0, 20.0], np.float32)
+    some = np.array([5, 0, 2, 9, 5], np.int32)
+    scores = np.ones(5, np.float32)
+    add_at(scores, own, values, some)
+
+    assert scores.tolist() == [21.0, 1.0, 11.0, 1.0, 21.0]
+
+
+def test_user_frequency_is_the_own_count_then_half_of_relative_popularity() -> None:
+    scorer = REGISTRY["user_frequency"].load({"popularity": np.array([8.0, 4.0, 0.0], np.float32)})
+
+    assert scorer.score(asked([1, 2, 2], [0.3, 1.0, 1.0], [500, 500, 500])).tolist() == pytest.approx([0.5, 0.25 + 0.3, 2.0])
+
+
+def test_decayed_user_frequency_adds_faded_counts_to_twice_the_relative_popularity() -> None:
+    scorer = REGISTRY["user_frequency_decayed"].load({"popularity": np.array([8.0, 4.0, 0.0], np.float32)})
+
+    assert scorer.score(asked([1, 2], [0.3, 1.0], [60, 0])).tolist() == pytest.approx([2.0, 1.0 + 0.3 + 0.15, 2.0])
+
+
+def test_frequencies_of_a_shop_without_popular_items_are_the_own_counts() -> None:
+    scorer = REGISTRY["user_frequency"].load({"popularity": np.zeros(3, np.float32)})
+
+    assert scorer.score(asked([1], [1.0], [0])).tolist() == [0.0, 1.0, 0.0]
+
+
+@pytest.fixture
+def neighbours() -> dict[str, NDArray]:
+    """Items 0 and 1 share three of their customers, 0 and 2 share two, 1 and 2 share one; item 3 is disliked, item 4 untouched."""
+    pairs = [(0, 0), (1, 0), (2, 0), (3, 0), (0, 1), (1, 1), (2, 1), (0, 2), (3, 2), (0, 3), (1, 3), (0, 0)]  # the last one again
+    users, items = (np.array(column, np.int32) for column in zip(*pairs, strict=True))
+    weights = np.where(items == 3, -0.5, 1.0).astype(np.float32)
+    return dict(item_cf(users, items, weights, n_users=4, n_items=5))
+
+
+def test_similarity_is_the_cosine_shrunk_by_few_customers(neighbours: dict[str, NDArray]) -> None:
+    """Customers: item 0 has 4, item 1 has 3, item 2 has 2. A single common customer makes no neighbours."""
+    zero_one = 3 / math.sqrt(4 * 3) * 3 / (3 + 10)
+    zero_two = 2 / math.sqrt(4 * 2) * 2 / (2 + 10)
+    starts = neighbours["starts"]
+
+    assert starts.tolist() == [0, 2, 3, 4, 4, 4]
+    assert neighbours["neighbours"].tolist() == [1, 2, 0, 0]  # the nearest first
+    assert neighbours["similarities"].tolist() == pytest.approx([zero_one, zero_two, zero_one, zero_two])
+    assert neighbours["tie_break"].tolist() == pytest.approx([1e-6, 0.75e-6, 0.5e-6, 0, 0])
+
+
+def test_item_cf_sums_the_neighbours_of_the_history(neighbours: dict[str, NDArray]) -> None:
+    zero_one, zero_two = neighbours["similarities"][:2]
+    scorer = REGISTRY["item_cf"].load(neighbours)
+
+    scores = scorer.score(asked([1, 2, 1], [1.0, 0.3, 1.0], [9, 5, 1]))
+
+    assert scores.tolist() == pytest.approx([zero_one + 0.3 * zero_two, 0, 0, 0, 0], abs=2e-6)  # twice is as good as once
+    assert scorer.score(asked([0], [-0.5], [1])).tolist() == pytest.approx(neighbours["tie_break"].tolist())
+
+
+def test_item_cf_of_many_items_is_that_of_a_plain_loop(rng: np.random.Generator) -> None:
+    users, items = rng.integers(0, 40, 600).astype(np.int32), rng.integers(0, 25, 600).astype(np.int32)
+    arrays = item_cf(users, items, np.ones(600, np.float32), 40, 25)
+    customers = [set(users[items == item].tolist()) for item in range(25)]
+    for item in range(25):
+        span = slice(arrays["starts"][item], arrays["starts"][item + 1])
+        found = dict(zip(arrays["neighbours"][span].tolist(), arrays["similarities"][span].tolist(), strict=True))
+        expected = {}
+        for other in range(25):
+            common = len(customers[item] & customers[other])
+            if other != item and common >= 2:
+                expected[other] = common / math.sqrt(len(customers[item]) * len(customers[other])) * common / (common + 10)
+
+        assert found == pytest.approx(expected)
+
+
+def test_a_tower_over_tiles_is_a_tower_over_all_at_once(rng: np.random.Generator) -> None:
+    n = 2 * TILE + 3
+    item_layer, customer = rng.normal(size=(n, 6)).astype(np.float32), rng.normal(size=6).astype(np.float32)
+    layers = [(rng.normal(size=(6, 4)).astype(np.float32), rng.normal(size=4).astype(np.float32))]
+    output = rng.normal(size=4).astype(np.float32)
+    expected = np.maximum(np.maximum(item_layer + customer, 0) @ layers[0][0] + layers[0][1], 0) @ output
+
+    np.testing.assert_allclose(tower(item_layer, customer, layers, output), expected, rtol=1e-4, atol=1e-5)
+    some = np.array([n - 1, 0, TILE, TILE - 1, 0], np.int32)
+    np.testing.assert_allclose(tower(item_layer, customer, layers, output, some), expected[some], rtol=1e-4, atol=1e-5)
