@@ -59,15 +59,17 @@ def label(value: object, field: str) -> str:
     return str(identifier(value, field))
 
 
-def whole(low: int, high: int) -> Check:
-    """Return the check of a whole number from `low` to `high`; `true` and 1.0 are none."""
+class Whole:
+    """The check of a whole number from `low` to `high`; `true` and 1.0 are none."""
 
-    def check(value: object, field: str) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise refused(field, f"a whole number from {low} to {high}", value)
+    def __init__(self, low: int, high: int) -> None:
+        self.low, self.high = low, high
+
+    def __call__(self, value: object, field: str) -> int:
+        """Return the number."""
+        if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high:
+            raise refused(field, f"a whole number from {self.low} to {self.high}", value)
         return value
-
-    return check
 
 
 def amount(value: object, field: str) -> float:
@@ -84,28 +86,33 @@ def flag(value: object, field: str) -> bool:
     return value
 
 
-def choice(names: Sequence[str], *, any_case: bool = False) -> Check:
-    """Return the check of one name out of several, given back as it is spelt in `names`."""
-    spelt = {name.casefold() if any_case else name: name for name in names}
+class Choice:
+    """The check of one name out of several, given back as it is spelt in `names`."""
 
-    def check(value: object, field: str) -> str:
-        name = spelt.get(value.casefold() if any_case else value) if isinstance(value, str) else None
+    def __init__(self, names: Sequence[str], *, any_case: bool = False) -> None:
+        self.names = names
+        self._fold = str.casefold if any_case else str
+        self._spelt = {self._fold(name): name for name in names}
+
+    def __call__(self, value: object, field: str) -> str:
+        """Return the name."""
+        name = self._spelt.get(self._fold(value)) if isinstance(value, str) else None
         if name is None:
-            raise refused(field, f"one of {', '.join(names)}", value)
+            raise refused(field, f"one of {', '.join(self.names)}", value)
         return name
 
-    return check
 
+class Many:
+    """The check of a list whose members all pass `check`."""
 
-def many(check: Check) -> Check:
-    """Return the check of a list whose members all pass `check`."""
+    def __init__(self, check: Check) -> None:
+        self.check = check
 
-    def check_all(value: object, field: str) -> tuple[Any, ...]:
+    def __call__(self, value: object, field: str) -> tuple[Any, ...]:
+        """Return the members."""
         if not isinstance(value, list):
             raise refused(field, "a list", value)
-        return tuple(check(member, f"{field}[{position}]") for position, member in enumerate(value))
-
-    return check_all
+        return tuple(self.check(member, f"{field}[{position}]") for position, member in enumerate(value))
 
 
 def labels(value: object, field: str) -> dict[str, str | None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from recsys.contract.document import read_document
-from recsys.contract.fields import Check, Id, amount, choice, flag, identifier, label, labels, many, members, refused, text, whole
+from recsys.contract.fields import Check, Choice, Id, Many, Whole, amount, flag, identifier, label, labels, members, refused, text
 from recsys.errors import InvalidRequest, RecsysError
 
 Op = Literal["recommend", "similar", "ping", "stats", "reload"]
@@ -101,7 +101,7 @@ def parse_request(data: bytes, *, models: Sequence[str], ops: Sequence[str] = ("
         InvalidRequest: A field is unknown, missing or not what it should be; `field` names it.
         TooLarge: A limit of the contract is exceeded.
     """
-    request = Request(**members(read_document(data), _checks(models, ops)))
+    request = Request(**members(read_document(data), request_checks(models, ops)))
     _check_subject(request)
     return request
 
@@ -127,38 +127,42 @@ def _check_subject(request: Request) -> None:
         raise InvalidRequest("`user_id` should be given, or `interactions` for a guest. Received: neither.", field="user_id")
 
 
-def _recent_event(value: object, path: str) -> RecentEvent:
-    checked = members(value, _EVENT_CHECKS, path)
-    for name in ("item_id", "event"):
+def recent_event(value: object, path: str) -> RecentEvent:
+    """Return an event of the request."""
+    checked = members(value, EVENT_CHECKS, path)
+    for name in EVENT_REQUIRED:
         if name not in checked:
             raise InvalidRequest(f"`{path}.{name}` should be given. Received: nothing.", field=f"{path}.{name}")
     return RecentEvent(**checked)
 
 
-def _filters(value: object, path: str) -> Filters:
-    filters = Filters(**members(value, _FILTER_CHECKS, path))
+def item_filters(value: object, path: str) -> Filters:
+    """Return what the items are to be."""
+    filters = Filters(**members(value, FILTER_CHECKS, path))
     if filters.price_min is not None and filters.price_max is not None and filters.price_max < filters.price_min:
         raise refused(f"{path}.price_max", "at least `price_min`", filters.price_max)
     return filters
 
 
-def _checks(models: Sequence[str], ops: Sequence[str]) -> dict[str, Check]:
+def request_checks(models: Sequence[str], ops: Sequence[str]) -> dict[str, Check]:
+    """Return the check of every field of a request, as `parse_request` applies them."""
     return {
-        "op": choice(ops),
+        "op": Choice(ops),
         "user_id": identifier,
-        "limit": whole(1, MAX_LIMIT),
-        "model": choice((AUTO, *models), any_case=True),
+        "limit": Whole(1, MAX_LIMIT),
+        "model": Choice((AUTO, *models), any_case=True),
         "context": labels,
-        "interactions": many(_recent_event),
-        "ground_truth": many(identifier),
-        "candidates": many(identifier),
-        "exclude": many(identifier),
-        "filters": _filters,
+        "interactions": Many(recent_event),
+        "ground_truth": Many(identifier),
+        "candidates": Many(identifier),
+        "exclude": Many(identifier),
+        "filters": item_filters,
         "item_id": identifier,
         "id": identifier,
-        "budget_ms": whole(1, MAX_BUDGET_MS),
+        "budget_ms": Whole(1, MAX_BUDGET_MS),
     }
 
 
-_EVENT_CHECKS: Mapping[str, Check] = {"item_id": identifier, "event": text, "timestamp": whole(0, LAST_SECOND)}
-_FILTER_CHECKS: Mapping[str, Check] = {"category": label, "brand": label, "price_min": amount, "price_max": amount, "in_stock": flag}
+EVENT_REQUIRED = ("item_id", "event")
+EVENT_CHECKS: Mapping[str, Check] = {"item_id": identifier, "event": text, "timestamp": Whole(0, LAST_SECOND)}
+FILTER_CHECKS: Mapping[str, Check] = {"category": label, "brand": label, "price_min": amount, "price_max": amount, "in_stock": flag}

@@ -36,7 +36,7 @@ class Item:
 
     Attributes:
         product_id: The product's id, in the shop's type.
-        score: Finite; higher is better. Comparable only within one answer.
+        score: From 0 to 1; higher is better. Comparable only within one answer.
         reason: Why, where it is known to be true.
     """
 
@@ -64,7 +64,7 @@ class Run:
 
     Attributes:
         model: The registry name.
-        items: Its best items before the business rules of the answer, best first.
+        items: Its best items of those that may be answered, best first.
         metrics: Its quality; None where the run failed or nothing is known.
         basis: Where the metrics come from: events since training, the customer's held-out events, or the version's report.
         error: What went wrong, where the run failed.
