@@ -56,8 +56,7 @@ def clock_columns(timestamps: NDArray[np.int64], time_zone: str) -> dict[str, ND
     moments, inverse = np.unique(timestamps // QUARTER_HOUR, return_inverse=True)
     contexts = [clock_context(int(moment) * QUARTER_HOUR, time_zone) for moment in moments]
     return {
-        name: np.array([values.index(context[name]) for context in contexts], np.int32)[inverse]
-        for name, values in CLOCK_FEATURES.items()
+        name: np.array([values.index(context[name]) for context in contexts], np.int32)[inverse] for name, values in CLOCK_FEATURES.items()
     }
 
 

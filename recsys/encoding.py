@@ -77,9 +77,7 @@ def encode(interactions: Interactions, encoders: Encoders, shop: Shop, training:
     )
 
 
-def _contexts(
-    rows: Interactions, users: NDArray[np.int32], items: NDArray[np.int32], encoders: Encoders, shop: Shop
-) -> NDArray[np.int32]:
+def _contexts(rows: Interactions, users: NDArray[np.int32], items: NDArray[np.int32], encoders: Encoders, shop: Shop) -> NDArray[np.int32]:
     """Return `(n, m)` int32: the context known before each event; its category is that of the user's event before it."""
     clock = clock_columns(rows.timestamps, shop.time_zone) if len(rows) else {name: np.zeros(0, np.int32) for name in CLOCK_FEATURES}
     previous = np.full(len(rows), len(encoders.items))

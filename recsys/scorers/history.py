@@ -59,9 +59,7 @@ def add_own_counts(
     return scores
 
 
-def add_at(
-    scores: NDArray[np.float32], own: NDArray[np.int32], values: NDArray[np.float32], items: NDArray[np.int32] | None
-) -> None:
+def add_at(scores: NDArray[np.float32], own: NDArray[np.int32], values: NDArray[np.float32], items: NDArray[np.int32] | None) -> None:
     """Add `values` to the scores of the items `own` (ascending), in place; `scores` stands for `items`, None for all."""
     if items is None:
         scores[own] += values

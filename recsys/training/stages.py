@@ -248,9 +248,7 @@ def with_own_weights(networks: Mapping[str, Network], own_weights: OwnWeights) -
     return networks
 
 
-def examine(
-    source: ShopData, stage: Stage, after: Interactions, sheets: Mapping[str, Exam], rule: str, choices: Choices
-) -> Results:
+def examine(source: ShopData, stage: Stage, after: Interactions, sheets: Mapping[str, Exam], rule: str, choices: Choices) -> Results:
     """Let every scorer sit the test under each rule."""
     check_exam(sheets[rule], "test")
     rows: dict[str, dict[str, Any]] = {}
