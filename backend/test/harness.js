@@ -1,10 +1,12 @@
 /** What tests of the bridge share: the double that misbehaves, and the invariants that hold after every fault. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { createInterface } from 'node:readline/promises';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -16,10 +18,12 @@ export const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
 export const PYTHON = await findPython({ root: REPOSITORY, environ: process.env });
 export const CUE = 'cue';
 
+const PARENT = fileURLToPath(new URL('parent.js', import.meta.url));
 const DOUBLE = fileURLToPath(new URL('fault_worker.py', import.meta.url));
 const TEST_TIMEOUT_MS = 60_000; // no test needs it; one that hangs fails instead of the whole run
 const TRACES_GONE_MS = 2000; // the system takes its time to report a killed group
 const LATE_MS = 150; // I1: after the deadline
+const ORPHANS_GONE_MS = 1000;
 
 /** Return options that start the double with a fault. */
 export function double(fault, { whileFile, env = process.env } = {}) {
@@ -124,4 +128,17 @@ function footprint() {
     listeners: process.eventNames().map((name) => [name, process.listenerCount(name)]),
     timers: process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length,
   };
+}
+
+/** Start a backend of its own, parent.js, and return it with the first thing it says. */
+export async function startParent(args, env, command = [process.execPath]) {
+  const parent = spawn(command[0], [...command.slice(1), PARENT, ...args], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const lines = createInterface({ input: parent.stdout })[Symbol.asyncIterator]();
+  const next = async () => JSON.parse((await lines.next()).value);
+  return { parent, next, said: await next() };
+}
+
+/** Make sure that processes whose backend has just ended end, too. */
+export async function assertGone(pids) {
+  await eventually(() => assert.deepEqual(pids.filter(isAlive), []), ORPHANS_GONE_MS);
 }

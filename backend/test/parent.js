@@ -1,9 +1,13 @@
-/** A backend of its own, for tests of what becomes of workers when it ends: `parent.js idle | busy | load | descriptors`. */
+/**
+ * A backend of its own, for tests of what becomes of workers when it ends: `parent.js idle | busy | load | descriptors [OTHER]`. OTHER is
+ * JSON: how to launch something else than the double, and which user keeps it busy.
+ */
 import { closeSync, openSync } from 'node:fs';
 
 import { createPool, runPythonInference } from '../src/services/pythonInvoker.js';
 import { CUE, double } from './harness.js';
 
+const other = process.argv[3] === undefined ? null : JSON.parse(process.argv[3]);
 const say = (document) => process.stdout.write(`${JSON.stringify(document)}\n`);
 const outcomeOf = (asked) => asked.then(({ user_id: user }) => user, ({ reason }) => reason);
 
@@ -17,7 +21,7 @@ const LIVES = {
   async busy() {
     const pool = await started('hang', 1);
     process.on('SIGUSR2', () => process.exit(0));
-    await pool.runPythonInference({ user_id: CUE }, { timeoutMs: 60_000 });
+    await pool.runPythonInference({ user_id: other?.user ?? CUE }, { timeoutMs: 60_000 });
   },
 
   /** Eight clients all the time; SIGTERM closes the pool. */
@@ -59,7 +63,7 @@ const LIVES = {
 };
 
 async function started(fault, size) {
-  const pool = createPool({ size, ...double(fault) });
+  const pool = createPool({ size, ...(other?.launch ?? double(fault)) });
   await pool.ready();
   const isComplete = () => pool.stats().workers.every(({ state }) => state === 'ready');
   while (!isComplete()) await new Promise((resolve) => setTimeout(resolve, 5));

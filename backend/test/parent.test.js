@@ -1,30 +1,11 @@
 /** What becomes of the workers when the backend ends, in one way or another. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createInterface } from 'node:readline/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-
-import { eventually, faultTest, isAlive } from './harness.js';
-
-const PARENT = fileURLToPath(new URL('parent.js', import.meta.url));
-const GONE_MS = 1000;
-
-/** Start a backend and return it with the first line it says. */
-async function start(life, env, command = [process.execPath]) {
-  const parent = spawn(command[0], [...command.slice(1), PARENT, life], { env, stdio: ['ignore', 'pipe', 'inherit'] });
-  const lines = createInterface({ input: parent.stdout })[Symbol.asyncIterator]();
-  const next = async () => JSON.parse((await lines.next()).value);
-  return { parent, next, said: await next() };
-}
-
-async function assertGone(pids) {
-  await eventually(() => assert.deepEqual(pids.filter(isAlive), []), GONE_MS);
-}
+import { assertGone, faultTest, isAlive, startParent as start } from './harness.js';
 
 faultTest('F40 after a SIGKILL of the backend idle workers are gone within a second', async ({ env }) => {
-  const { parent, said: pids } = await start('idle', env);
+  const { parent, said: pids } = await start(['idle'], env);
   assert.equal(pids.filter(isAlive).length, 2);
   parent.kill('SIGKILL');
 
@@ -32,7 +13,7 @@ faultTest('F40 after a SIGKILL of the backend idle workers are gone within a sec
 });
 
 faultTest('a backend that just exits takes even a busy worker with it', async ({ env }) => {
-  const { parent, said: pids } = await start('busy', env);
+  const { parent, said: pids } = await start(['busy'], env);
   await sleep(100); // for the request to arrive
   parent.kill('SIGUSR2');
 
@@ -41,7 +22,7 @@ faultTest('a backend that just exits takes even a busy worker with it', async ({
 });
 
 faultTest('F41 SIGTERM under load: what is computed finishes, the others fall back, and it leaves with 0 within 5 s', async ({ env }) => {
-  const { parent, next, said: pids } = await start('load', env);
+  const { parent, next, said: pids } = await start(['load'], env);
   await sleep(300); // of load
   const start_ = performance.now();
   parent.kill('SIGTERM');
@@ -56,7 +37,7 @@ faultTest('F41 SIGTERM under load: what is computed finishes, the others fall ba
 
 faultTest('F43 without a free descriptor requests fall back; with some again they are answered', async ({ env }) => {
   const limited = ['/bin/sh', '-c', 'ulimit -n 64; exec "$@"', 'sh', process.execPath];
-  const { parent, said } = await start('descriptors', env, limited);
+  const { parent, said } = await start(['descriptors'], env, limited);
 
   assert.deepEqual(said, { oneShot: 'spawn_failed', meanwhile: 'crashed', after: 3, again: 4 });
   if (parent.exitCode === null) await once(parent, 'exit');

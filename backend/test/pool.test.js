@@ -403,7 +403,9 @@ test('F32 an answer after the deadline reaches nobody; the worker is replaced at
   staged.made[0].answer();
   staged.made[1].answer();
   assert.equal((await next).user_id, 2);
-  await staged.clock.advance(200);
+  await staged.clock.advance(399);
+  assert.deepEqual(staged.made[0].signals, []);
+  await staged.clock.advance(1);
 
   assert.deepEqual(staged.made[0].signals, ['SIGKILL']);
   await end(staged);
@@ -498,7 +500,7 @@ test('an idle worker is pinged after 10 s, and again; one that does not answer i
     await settled();
   }
   assert.equal(staged.pool.stats().workers[0].version, 'v2');
-  await staged.clock.advance(12_400);
+  await staged.clock.advance(12_500);
 
   assert.deepEqual(staged.made[0].signals, ['SIGKILL']);
   assert.equal(staged.made.length, 2);

@@ -9,7 +9,7 @@ export const PROTOCOL = 1;
 export const BOOT_MS = 20_000; // loading a large version on a busy machine; longer is a hang
 export const IDLE_MS = 10_000; // then a ping shows whether it is still there
 export const PONG_MS = 2000;
-export const KILL_GRACE_MS = 300; // after a missed deadline: Python's watchdog, 200 ms late itself, shows on stderr where it hung
+export const KILL_GRACE_MS = 500; // after a missed deadline: Python's watchdog, 200 ms late itself, ends it and shows on stderr where it hung
 export const STEP_MS = 2000; // of the way out: end of input, SIGTERM, SIGKILL
 const MOST_STRAYS = 100; // lines that nobody asked for
 

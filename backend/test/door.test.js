@@ -1,0 +1,215 @@
+/** The real recommend_api.py with a version of a tiny shop: one process for one request, and the pool. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { appendFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+
+import { createPool, runPythonInference } from '../src/services/pythonInvoker.js';
+import { assertGone, eventually, failureOf, faultTest, PYTHON, REPOSITORY, startParent } from './harness.js';
+
+const PLENTY_MS = 30_000; // for what must not depend on the time
+const TRAINING_MS = 300_000; // ten seconds of computing, on a machine that has other things to do
+
+// Appended to the package of a copy: users by whose names something goes wrong in the middle of their request.
+const MISBEHAVIOUR = `
+
+_recommend = recommend
+
+
+def recommend(request, *given, **named):
+    import ctypes, os, re, subprocess
+    from dataclasses import replace
+
+    match request.user_id:
+        case "print":
+            print("a stray line")
+            os.write(1, b"from a library\\n")
+            ctypes.CDLL(None).puts(b"from C")
+            subprocess.run(["/bin/echo", "from a child"], check=True)
+            return replace(_recommend(replace(request, user_id=7), *given, **named), user_id="print")
+        case "loop":
+            while True:
+                pass
+        case "regex":
+            re.match("(a+)+$", "a" * 64 + "b")
+        case "defect":
+            raise KeyError("a defect")
+        case "memory":
+            bytearray(2**50)
+    return _recommend(request, *given, **named)
+`;
+
+const folder = mkdtempSync(path.join(tmpdir(), 'door-'));
+const copy = path.join(folder, 'copy'); // where no developer's .env or recsys.toml lies
+const script = path.join(copy, 'recommend_api.py');
+const shop = { DATABASE_URL: `sqlite:///${folder}/shop.sqlite`, MODELS_DIR: path.join(folder, 'models') };
+const launch = (env = process.env) => ({ python: PYTHON, script, env: { ...env, ...shop } });
+
+before(
+  async () => {
+    await promisify(execFile)(PYTHON, [path.join(REPOSITORY, 'backend', 'test', 'publish_tiny.py'), folder]);
+    cpSync(path.join(REPOSITORY, 'recsys'), path.join(copy, 'recsys'), { recursive: true, filter: (file) => !file.endsWith('__pycache__') });
+    cpSync(path.join(REPOSITORY, 'recommend_api.py'), script);
+    appendFileSync(path.join(copy, 'recsys', 'recommending', '__init__.py'), MISBEHAVIOUR);
+    await runPythonInference({ user_id: 7 }, { ...launch(), timeoutMs: PLENTY_MS }); // compiles the copy
+  },
+  { timeout: TRAINING_MS },
+);
+after(() => rmSync(folder, { recursive: true }));
+
+async function withPool(options, scenario) {
+  const pool = createPool({ size: 1, random: () => 0.5, ...options });
+  try {
+    await pool.ready();
+    await scenario(pool);
+  } finally {
+    await pool.close();
+  }
+}
+
+const ask = (request, options = {}) => runPythonInference(request, { ...launch(), timeoutMs: PLENTY_MS, ...options });
+
+test('one request is answered in the shop’s own type of id', async () => {
+  const answer = await ask({ user_id: '7', limit: 3, id: 'mine' });
+
+  assert.deepEqual([answer.user_id, answer.id, answer.items.length], [7, 'mine', 3]);
+  assert.ok(answer.items.every(({ productId }) => Number.isInteger(productId)));
+});
+
+for (const [what, request, reason, exitCode, field] of [
+  ['a limit of 0', { user_id: 7, limit: 0 }, 'invalid_request', 65, 'limit'],
+  ['an unknown field', { user_id: 7, colour: 'red' }, 'invalid_request', 65, 'colour'],
+  ['a list that is too long', { user_id: 7, exclude: new Array(10_001).fill(1) }, 'too_large', 65, 'exclude'],
+  ['a customer nobody knows', { user_id: 999 }, 'unknown_user', 67, undefined],
+  ['an id that is not one of this shop', { user_id: '7abc' }, 'unknown_user', 67, undefined],
+]) {
+  test(`${what} is told with its reason, in a process of its own and in the pool`, async () => {
+    const alone = await failureOf(ask(request));
+    assert.deepEqual([alone.reason, alone.exitCode, alone.error.field], [reason, exitCode, field]);
+    await withPool(launch(), async (pool) => {
+      const pooled = await failureOf(pool.runPythonInference(request, { timeoutMs: PLENTY_MS }));
+      assert.deepEqual([pooled.reason, pooled.error], [reason, alone.error]);
+      assert.equal(pool.stats().deaths, 0);
+    });
+  });
+}
+
+test('nothing set at all is a matter of settings', async () => {
+  const { PATH } = process.env;
+
+  assert.equal((await failureOf(ask({ user_id: 7 }, { env: { PATH } }))).reason, 'settings');
+});
+
+test('the pool answers as one process for one request does, and everybody gets their own', async () => {
+  const users = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+  await withPool({ ...launch(), size: 2 }, async (pool) => {
+    const asked = Array.from({ length: 6 }, () => users).flat();
+    const answers = await Promise.all(asked.map((user) => pool.runPythonInference({ user_id: user }, { timeoutMs: PLENTY_MS })));
+    answers.forEach((answer, position) => assert.equal(answer.user_id, asked[position]));
+    for (const user of [1, 7]) assert.deepEqual((await ask({ user_id: user })).items, answers[users.indexOf(user)].items);
+  });
+});
+
+test('guests and items like one item are answered', async () => {
+  const [productId] = (await ask({ user_id: 7 })).items.map((item) => item.productId);
+  await withPool(launch(), async (pool) => {
+    const guest = await pool.runPythonInference({ interactions: [{ item_id: productId, event: 'view' }] }, { timeoutMs: PLENTY_MS });
+    const similar = await pool.runPythonInference({ op: 'similar', item_id: productId, limit: 2 }, { timeoutMs: PLENTY_MS });
+
+    assert.deepEqual([guest.user_id, similar.user_id, similar.items.length], [null, null, 2]);
+  });
+});
+
+test('a worker sees the shop’s variables and no secret', async () => {
+  await withPool(launch({ ...process.env, JWT_SECRET: 'a secret', NODE_OPTIONS: '' }), async (pool) => {
+    const seen = readFileSync(`/proc/${pool.stats().workers[0].pid}/environ`, 'utf8');
+
+    assert.ok(seen.includes('DATABASE_URL=sqlite:///'));
+    assert.ok(!seen.includes('a secret') && !seen.includes('NODE_OPTIONS'));
+  });
+});
+
+test('a pool without a version recovers when one is published', async () => {
+  const models = path.join(folder, 'models-later');
+  mkdirSync(models);
+  const env = { ...process.env, ...shop, MODELS_DIR: models };
+  const pool = createPool({ size: 1, random: () => 0.5, ...launch(), env });
+  try {
+    await assert.rejects(pool.ready(), { reason: 'no_model' });
+    for (const name of readdirSync(shop.MODELS_DIR)) cpSync(path.join(shop.MODELS_DIR, name), path.join(models, name), { recursive: true });
+    await eventually(() => pool.runPythonInference({ user_id: 7 }, { timeoutMs: PLENTY_MS }));
+    assert.equal(pool.stats().spawned, 2);
+  } finally {
+    await pool.close();
+  }
+});
+
+faultTest('F09 F10 whatever prints in the middle of a request, the answer is intact', async ({ env }) => {
+  const ends = [];
+  const onEvent = (event) => event.type === 'gone' && ends.push(event);
+  assert.equal((await ask({ user_id: 'print' }, launch(env))).user_id, 'print');
+  await withPool({ ...launch(env), onEvent }, async (pool) => {
+    for (const user of ['print', 7]) assert.equal((await pool.runPythonInference({ user_id: user }, { timeoutMs: PLENTY_MS })).user_id, user);
+  });
+  for (const stray of ['a stray line', 'from a library', 'from a child']) assert.ok(ends[0].stderrTail.includes(stray), stray);
+});
+
+for (const [what, user] of [
+  ['F27 a loop', 'loop'],
+  ['F28 C code that holds the interpreter', 'regex'],
+]) {
+  faultTest(`${what} ends at the deadline, its stack is told, and the next request is answered`, async ({ env, lag }) => {
+    const ends = [];
+    const onEvent = (event) => event.type === 'gone' && ends.push(event);
+    await withPool({ ...launch(env), onEvent }, async (pool) => {
+      const failure = await failureOf(pool.runPythonInference({ user_id: user }, { timeoutMs: 800 }), { by: 800, lag });
+      assert.equal(failure.reason, 'deadline');
+      assert.equal((await eventually(() => pool.runPythonInference({ user_id: 7 }, { timeoutMs: PLENTY_MS }))).user_id, 7);
+      await eventually(() => assert.equal(ends.length, 1));
+      assert.match(ends[0].stderrTail, /Timeout \(.*recommending/);
+    });
+  });
+}
+
+for (const [user, reason] of [
+  ['defect', 'internal'],
+  ['memory', 'overloaded'],
+]) {
+  test(`F34 ${user} in the middle of a request costs that request only`, async () => {
+    await withPool(launch(), async (pool) => {
+      assert.equal((await failureOf(pool.runPythonInference({ user_id: user }, { timeoutMs: PLENTY_MS }))).reason, reason);
+      assert.equal((await pool.runPythonInference({ user_id: 7 }, { timeoutMs: PLENTY_MS })).user_id, 7);
+      assert.equal(pool.stats().spawned, 1);
+    });
+  });
+}
+
+for (const life of ['idle', 'busy']) {
+  faultTest(`F40 after a SIGKILL of the backend ${life} workers are gone within a second`, async ({ env }) => {
+    const { parent, said: pids } = await startParent([life, JSON.stringify({ launch: launch(env), user: 'regex' })], env);
+    await sleep(life === 'busy' ? 200 : 0); // for the request to arrive
+    parent.kill('SIGKILL');
+
+    await assertGone(pids);
+  });
+}
+
+test('a ping through the pool costs little', async (context) => {
+  await withPool(launch(), async (pool) => {
+    const took = [];
+    for (let ping = 0; ping < 2000; ping += 1) {
+      const start = performance.now();
+      await pool.runPythonInference({ op: 'ping' }, { timeoutMs: PLENTY_MS });
+      took.push(performance.now() - start);
+    }
+    took.sort((one, other) => one - other);
+    const [p50, p95] = [took[1000], took[1900]];
+    context.diagnostic(`p50 ${p50.toFixed(3)} ms, p95 ${p95.toFixed(3)} ms`);
+
+    assert.ok(p50 < 5, `p50 ${p50} ms`); // a busy machine's, not the figure to reach
+  });
+});

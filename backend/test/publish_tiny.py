@@ -1,0 +1,27 @@
+"""Fill a tiny shop in a folder, train on it as briefly as can be, and publish: `publish_tiny.py FOLDER`. What it learns does not matter."""
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="0", OPENBLAS_NUM_THREADS="1")
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
+
+import tensorflow as tf  # noqa: E402 - the path and the environment come first
+from tiny_shop import NOW, Quiet, fast_settings, fill, tiny_shop  # noqa: E402
+
+from recsys import training  # noqa: E402
+from recsys.settings import Training  # noqa: E402
+
+BRIEFLY = Training(dim=4, epochs=1, batch=4096, window=4, learning_rate=0.05)
+N_USERS = 24
+
+folder = Path(sys.argv[1])
+url = f"sqlite:///{folder / 'shop.sqlite'}"
+tables = {name: [row for row in rows if row.get("userId", 0) < N_USERS] for name, rows in tiny_shop().items()}
+fill(url, tables)
+tf.config.run_functions_eagerly(True)  # tracing graphs takes longer than tiny fits
+outcome = training.train(replace(fast_settings(url, folder / "models"), training=BRIEFLY), now=NOW, progress=Quiet())
+sys.exit(None if outcome.version else f"Nothing was published: {outcome}.")
