@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -15,13 +14,13 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from doors import answer, ask, code, command, install
+from doors import answer, ask, code, command
+from misbehaving import VERSION, install_misbehaving
 
 from recsys.bridge import answering, deadlines, service
+from recsys.bridge import worker as worker_module
 from recsys.contract import MAX_BYTES, Item, Request, Response
 from recsys.errors import DatabaseUnavailable, DeadlineExceeded, ModelRefused, NoModel, Overloaded, RecsysError, UnknownUser
-
-VERSION = "20261120T231800Z-0a1b2c3d"
 
 
 class Stage:
@@ -37,6 +36,7 @@ class Stage:
         self.connecting: BaseException | None = None
         self.answering: Callable[[Request], BaseException | None] = lambda request: None
         self.score = 0.5
+        self.sent: list[bytes] = []
 
     def load(self, models_dir: Path, *, full: bool) -> SimpleNamespace:
         self.opened += 1
@@ -240,6 +240,88 @@ def test_a_worker_answers_every_line_in_order_and_opens_the_version_once(stage: 
     assert stage.opened == 1
 
 
+def test_a_worker_tells_how_it_has_fared(stage: Stage, tmp_path: Path) -> None:
+    lines = [b'{"user_id": 1}', b"{", b'{"user_id": 1, "limit": 0}', b"[]", b'{"op": "stats", "id": 9}', b'{"op": "stats"}']
+
+    _, answers = run(b"\n".join(lines), "--worker", tmp_path=tmp_path)
+
+    told = answers[5]
+    assert told.pop("uptime_s") >= 0
+    assert told.pop("rss_bytes") > 10_000_000
+    assert told == {
+        "ok": True,
+        "protocol": 1,
+        "version": VERSION,
+        "pid": os.getpid(),
+        "answered": 4,
+        "failures": {"invalid_json": 2, "invalid_request": 1},
+        "swaps": 0,
+        "refused": None,
+        "connections": 1,
+        "id": 9,
+    }
+    assert answers[6]["answered"] == 5
+
+
+def test_a_worker_connects_before_it_is_ready_and_once(stage: Stage, tmp_path: Path) -> None:
+    run(b'{"user_id": 1}\n{"user_id": 2}\n', "--worker", tmp_path=tmp_path)
+
+    assert len(stage.connected) == 1
+    assert [told for told in stage.told if "closed" in told] == [{"closed": True}]
+
+
+def test_a_worker_starts_where_the_database_is_down(stage: Stage, tmp_path: Path) -> None:
+    stage.connecting = DatabaseUnavailable("Gone.")
+
+    status, answers = run(b'{"user_id": 1}\n', "--worker", tmp_path=tmp_path)
+
+    assert (status, answers[0]["ready"], code(answers[1])) == (0, True, "database_unavailable")
+    assert stage.connected[0][1] == pytest.approx(worker_module.FIRST_CONNECT_S, abs=0.5)
+
+
+def test_a_worker_looks_for_another_version_when_it_is_told_to(stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    current = tmp_path / "models" / "CURRENT"
+    current.write_text(VERSION, encoding="ascii")
+    told = {"ok": True, "protocol": 1, "version": VERSION, "pid": os.getpid(), "id": 1}
+
+    assert run(b'{"op": "reload", "id": 1}', "--worker", tmp_path=tmp_path)[1][1] == told
+    current.unlink()
+    _, answers = run(b'{"op": "reload", "id": 1}\n{"op": "stats"}\n{"user_id": 7}', "--worker", tmp_path=tmp_path)
+
+    assert (code(answers[1]), answers[1]["id"]) == ("no_model", 1)
+    assert answers[2]["refused"] == {"version": None, "code": "no_model", "message": answers[1]["error"]["message"]}
+    assert answers[3]["model_version"] == VERSION
+
+
+@pytest.mark.parametrize(("given", "left"), [("", 0.8), (', "budget_ms": 300', 0.3), (', "budget_ms": 5000', 0.8)])
+def test_after_the_end_of_its_input_a_worker_has_800_ms_for_an_answer(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, left: float
+) -> None:
+    at(monkeypatch, lambda: 100.0)
+    monkeypatch.setattr(worker_module, "time", service.time)
+    watchdog = deadlines.Watchdog()
+    watchdog.end()
+    environ = {"DATABASE_URL": "sqlite:///shop.sqlite"}
+
+    answering.run(
+        ["--worker"], io.BytesIO(b'{"user_id": 7%s}' % given.encode()), stage.sent.append, environ, root=tmp_path, watchdog=watchdog
+    )
+
+    assert stage.told[0]["deadline"] == pytest.approx(100.0 + left)
+    assert stage.until[-1] == pytest.approx(100.0 + left)
+
+
+def test_a_reload_has_no_budget_but_for_the_end_of_the_input(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[float | None] = []
+    monkeypatch.setattr(deadlines.Watchdog, "limit", lambda watchdog, deadline: limits.append(deadline))
+
+    run(b'{"op": "reload", "budget_ms": 600000}\n{"op": "ping", "budget_ms": 600000}\n', "--worker", tmp_path=tmp_path)
+
+    assert limits[0] is None
+    assert limits[1] is not None
+
+
 def test_a_worker_answers_errors_in_their_place_and_goes_on(stage: Stage, tmp_path: Path) -> None:
     stage.answering = lambda request: {2: KeyError(), 3: UnknownUser("Nobody."), 4: MemoryError(), 5: SystemExit(1)}.get(request.user_id)
     lines = [b"{", b"", *(b'{"user_id": %d}' % user for user in (1, 2, 3, 4, 5, 6)), b'{"user_id": 7, "limit": 0}']
@@ -294,63 +376,11 @@ def test_a_worker_that_cannot_start_says_why_instead_of_ready(stage: Stage, tmp_
 
 # From here on real processes: a copy of the doors and the package, with a use case that misbehaves on cue.
 
-MISBEHAVING = """
-import ctypes, os, re, subprocess, sys, warnings
-
-from recsys.artifacts import current_name
-from recsys.contract import Item, Response
-
-print("a banner at import")
-
-
-class Loaded:
-    def __init__(self, models_dir):
-        self.name = current_name(models_dir)
-
-    def warm(self):
-        pass
-
-
-def load(models_dir, *, full):
-    return Loaded(models_dir)
-
-
-def recommend(request, loaded, db, *, shop, now, deadline, monotonic):
-    match request.user_id:
-        case "print":
-            print("a stray line")
-            sys.__stdout__.write("another\\n")
-            os.write(1, b"from a library\\n")
-            libc = ctypes.CDLL(None)
-            libc.puts(b"from C")
-            libc.fflush(None)
-            subprocess.run(["echo", "from a child"], check=True)
-            sys.stderr.write(ascii(sys.stdin.read()) + " caf\\u00e9")
-        case "hang":
-            re.match("(a+)+$", "a" * 64 + "b")
-        case "exit":
-            sys.exit(0)
-        case "memory":
-            bytearray(2**50)
-        case "threads":
-            sys.stderr.write(os.environ["OPENBLAS_NUM_THREADS"])
-        case "large":
-            return Response("large", "BMF", loaded.name, (), (), "model", {}, ("x" * 2**20,))
-    return Response(request.user_id, "BMF", loaded.name, (Item(1, 0.5),), (), "model")
-"""
-
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the door and the package, where no developer's `.env` lies."""
-    folder = install(tmp_path_factory.mktemp("installed"))
-    shutil.rmtree(folder / "recsys" / "recommending")
-    (folder / "recsys" / "recommending.py").write_text(MISBEHAVING, encoding="utf-8")
-    (folder / "models").mkdir()
-    (folder / "models" / "CURRENT").write_text(VERSION, encoding="utf-8")
-    (folder / "empty").mkdir()
-    sqlite3.connect(folder / "shop.sqlite").close()
-    return folder
+    return install_misbehaving(tmp_path_factory.mktemp("installed"))
 
 
 @pytest.fixture
@@ -452,10 +482,10 @@ def test_what_would_end_a_process_silently_is_answered(
 
 
 def test_the_watchdog_ends_a_process_that_c_code_holds(installed: Path, shop: Mapping[str, str]) -> None:
-    done = ask(installed, b'{"user_id": "hang", "budget_ms": 1500}', env=shop)
+    done = ask(installed, b'{"user_id": "holding", "budget_ms": 1500}', env=shop)
 
     assert (done.returncode, done.stdout) == (1, b"")
-    assert done.stderr.removeprefix(b"a banner at import\n").startswith(b"Timeout (")
+    assert done.stderr.removeprefix(b"a banner at import\nbusy\n").startswith(b"Timeout (")
 
 
 def test_a_packages_absence_is_named(installed: Path, shop: Mapping[str, str], tmp_path: Path) -> None:
