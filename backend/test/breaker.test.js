@@ -23,7 +23,10 @@ function opened() {
 test('four deaths are borne, the fifth opens the breaker', () => {
   const { made: breaker } = at((now) => new Breaker(now));
 
-  assert.deepEqual([1, 2, 3, 4, 5].map(() => breaker.die()), [false, false, false, false, true]);
+  assert.deepEqual(
+    [1, 2, 3, 4, 5].map(() => breaker.die()),
+    [false, false, false, false, true],
+  );
   assert.deepEqual([breaker.state, breaker.admit()], ['open', 'refuse']);
 });
 

@@ -52,7 +52,10 @@ const launch = (env = process.env) => ({ python: PYTHON, script, env: { ...env, 
 before(
   async () => {
     await promisify(execFile)(PYTHON, [path.join(REPOSITORY, 'backend', 'test', 'publish_tiny.py'), folder]);
-    cpSync(path.join(REPOSITORY, 'recsys'), path.join(copy, 'recsys'), { recursive: true, filter: (file) => !file.endsWith('__pycache__') });
+    cpSync(path.join(REPOSITORY, 'recsys'), path.join(copy, 'recsys'), {
+      recursive: true,
+      filter: (file) => !file.endsWith('__pycache__'),
+    });
     cpSync(path.join(REPOSITORY, 'recommend_api.py'), script);
     appendFileSync(path.join(copy, 'recsys', 'recommending', '__init__.py'), MISBEHAVIOUR);
     await runPythonInference({ user_id: 7 }, { ...launch(), timeoutMs: PLENTY_MS }); // compiles the copy
@@ -153,7 +156,8 @@ faultTest('F09 F10 whatever prints in the middle of a request, the answer is int
   const onEvent = (event) => event.type === 'gone' && ends.push(event);
   assert.equal((await ask({ user_id: 'print' }, launch(env))).user_id, 'print');
   await withPool({ ...launch(env), onEvent }, async (pool) => {
-    for (const user of ['print', 7]) assert.equal((await pool.runPythonInference({ user_id: user }, { timeoutMs: PLENTY_MS })).user_id, user);
+    for (const user of ['print', 7])
+      assert.equal((await pool.runPythonInference({ user_id: user }, { timeoutMs: PLENTY_MS })).user_id, user);
   });
   for (const stray of ['a stray line', 'from a library', 'from a child']) assert.ok(ends[0].stderrTail.includes(stray), stray);
 });
@@ -181,7 +185,9 @@ for (const [user, reason] of [
 ]) {
   test(`F34 ${user} in the middle of a request costs that request only`, async () => {
     await withPool(launch(), async (pool) => {
-      assert.equal((await failureOf(pool.runPythonInference({ user_id: user }, { timeoutMs: PLENTY_MS }))).reason, reason);
+      const failure = await failureOf(pool.runPythonInference({ user_id: user }, { timeoutMs: PLENTY_MS }));
+      assert.equal(failure.reason, reason);
+      if (user === 'defect') assert.ok(failure.stderrTail.includes("KeyError: 'a defect'"), 'the traceback is for the log');
       assert.equal((await pool.runPythonInference({ user_id: 7 }, { timeoutMs: PLENTY_MS })).user_id, 7);
       assert.equal(pool.stats().spawned, 1);
     });

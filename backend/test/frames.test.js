@@ -79,10 +79,12 @@ test('lines are their own: a later chunk does not change an earlier line', () =>
 test('any stream split at any points gives the same lines', () => {
   for (let seed = 1; seed <= 500; seed += 1) {
     const random = seeded(seed);
-    const bytes = Buffer.from(Array.from({ length: 1 + Math.floor(300 * random()) }, () => (random() < 0.1 ? 0x0a : Math.floor(256 * random()))));
+    const bytes = Buffer.from(
+      Array.from({ length: 1 + Math.floor(300 * random()) }, () => (random() < 0.1 ? 0x0a : Math.floor(256 * random()))),
+    );
     const expected = bytes.toString('latin1').split('\n');
     const chunks = [];
-    for (let start = 0; start < bytes.length; ) {
+    for (let start = 0; start < bytes.length;) {
       const end = start + Math.floor(random() * 40); // empty chunks, too
       chunks.push(bytes.subarray(start, end).toString('latin1'));
       start = end;

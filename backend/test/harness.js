@@ -32,8 +32,8 @@ export function double(fault, { whileFile, env = process.env } = {}) {
 }
 
 /**
- * Test a sentence and, after it, the invariants: nothing thrown outside a promise (I4), no process left (I3), and descriptors, listeners and
- * timers as they were (I7).
+ * Test a sentence and, after it, the invariants: nothing thrown outside a promise (I4), no process left (I3), and descriptors, listeners
+ * and timers as they were (I7).
  *
  * @param {string} sentence
  * @param {(environment: {env: object, lag: () => number}) => Promise<void>} scenario Starts processes with `env`, by which they are found.
@@ -107,7 +107,9 @@ function isZombieOfOurs(pid) {
 }
 
 function statusOf(pid) {
-  return read(`/proc/${pid}/stat`).replace(/^.*\) /s, '').split(' ');
+  return read(`/proc/${pid}/stat`)
+    .replace(/^.*\) /s, '')
+    .split(' ');
 }
 
 function environmentOf(pid) {

@@ -58,7 +58,10 @@ for (const [what, fault, reason, exitCode, signal] of FAILURES) {
 
     assert.equal(failure.reason, reason, failure.stderrTail);
     if (exitCode !== undefined) assert.deepEqual([failure.exitCode, failure.signal], [exitCode, signal]);
-    assertFor(7, await runPythonInference({ user_id: 7 }, { ...double(fault.startsWith('boot') ? '' : fault, { env }), timeoutMs: PLENTY_MS }));
+    assertFor(
+      7,
+      await runPythonInference({ user_id: 7 }, { ...double(fault.startsWith('boot') ? '' : fault, { env }), timeoutMs: PLENTY_MS }),
+    );
   });
 }
 

@@ -9,7 +9,11 @@ import { CUE, double } from './harness.js';
 
 const other = process.argv[3] === undefined ? null : JSON.parse(process.argv[3]);
 const say = (document) => process.stdout.write(`${JSON.stringify(document)}\n`);
-const outcomeOf = (asked) => asked.then(({ user_id: user }) => user, ({ reason }) => reason);
+const outcomeOf = (asked) =>
+  asked.then(
+    ({ user_id: user }) => user,
+    ({ reason }) => reason,
+  );
 
 const LIVES = {
   /** Two workers that wait. */

@@ -83,14 +83,20 @@ test('no more than `depth` requests are on the wire of a worker, the others wait
   const staged = await ready({ depth: 2 });
   const asked = [1, 2, 3, 4].map((user) => staged.ask(user));
   await settled();
-  assert.deepEqual(staged.made[0].requests.map(({ user_id: user }) => user), [1, 2]);
+  assert.deepEqual(
+    staged.made[0].requests.map(({ user_id: user }) => user),
+    [1, 2],
+  );
   assert.deepEqual([staged.pool.stats().queued, staged.pool.stats().workers[0].inFlight], [2, 2]);
   for (let answered = 0; answered < 4; answered += 1) {
     staged.made[0].answer();
     await settled();
   }
 
-  assert.deepEqual((await Promise.all(asked)).map(({ user_id: user }) => user), [1, 2, 3, 4]);
+  assert.deepEqual(
+    (await Promise.all(asked)).map(({ user_id: user }) => user),
+    [1, 2, 3, 4],
+  );
   await end(staged);
 });
 
@@ -99,7 +105,10 @@ test('requests go to the least busy worker', async () => {
   const asked = [1, 2, 3].map((user) => staged.ask(user));
   await settled();
 
-  assert.deepEqual(staged.made.map(({ requests }) => requests.length), [2, 1]);
+  assert.deepEqual(
+    staged.made.map(({ requests }) => requests.length),
+    [2, 1],
+  );
   for (const worker of staged.made) while (worker.requests.length > 0) worker.answer();
   await Promise.all(asked);
   await end(staged);
@@ -250,7 +259,12 @@ async function cooledDown(options) {
 
 test('F48 of a hundred requests at the end of the cool-down exactly one is let through, to exactly one new worker', async () => {
   const staged = await cooledDown({ size: 4 });
-  const asked = Array.from({ length: 100 }, (_, user) => staged.ask(user).then(() => 'answered', ({ reason }) => reason));
+  const asked = Array.from({ length: 100 }, (_, user) =>
+    staged.ask(user).then(
+      () => 'answered',
+      ({ reason }) => reason,
+    ),
+  );
   await settled();
   assert.equal(staged.made.length, staged.madeBefore + 1);
   staged.made.at(-1).ready();
@@ -259,7 +273,10 @@ test('F48 of a hundred requests at the end of the cool-down exactly one is let t
   staged.made.at(-1).answer();
   const outcomes = await Promise.all(asked);
 
-  assert.deepEqual([outcomes.filter((outcome) => outcome === 'answered').length, outcomes.filter((outcome) => outcome === 'breaker_open').length], [1, 99]);
+  assert.deepEqual(
+    [outcomes.filter((outcome) => outcome === 'answered').length, outcomes.filter((outcome) => outcome === 'breaker_open').length],
+    [1, 99],
+  );
   await settled();
   assert.deepEqual([staged.pool.stats().breaker, staged.made.length], ['closed', staged.madeBefore + 4]);
   await end(staged);
@@ -365,7 +382,10 @@ test('a request that lost two workers fails', async () => {
   await settled();
   staged.made[2].exit(1);
 
-  assert.deepEqual((await Promise.all(asked)).map(({ reason }) => reason), ['crashed', 'crashed', 'crashed']);
+  assert.deepEqual(
+    (await Promise.all(asked)).map(({ reason }) => reason),
+    ['crashed', 'crashed', 'crashed'],
+  );
   await end(staged);
 });
 
@@ -622,7 +642,10 @@ test('closing while workers start leaves nothing behind', async () => {
   const booting = stage({ size: 3 });
   await settled();
   await end(booting);
-  assert.deepEqual(booting.made.map(({ hasEnded }) => hasEnded), [true, true, true]);
+  assert.deepEqual(
+    booting.made.map(({ hasEnded }) => hasEnded),
+    [true, true, true],
+  );
 });
 
 test('F03 where the system has no process to give, it is tried again', async () => {
@@ -646,7 +669,11 @@ test('F01 without a Python there is one alarm, and no loop', async () => {
 });
 
 test('a listener that throws does no harm', async () => {
-  const staged = await ready({ onEvent: () => { throw new Error('a defect of the listener'); } });
+  const staged = await ready({
+    onEvent: () => {
+      throw new Error('a defect of the listener');
+    },
+  });
   const asked = staged.ask(7);
   await settled();
   staged.made[0].answer();

@@ -175,7 +175,10 @@ faultTest('F26 F37 workers that never read, or close their stdin, are never used
 faultTest('F37 a worker that dies while 1 MB is being written to it', async ({ env }) => {
   await withPool(double('leave:1', { env }), async (pool, bootMs) => {
     const note = 'x'.repeat(1_000_000);
-    const asked = [pool.runPythonInference({ user_id: CUE }), pool.runPythonInference({ user_id: 7, context: { note } }, { timeoutMs: PLENTY_MS })];
+    const asked = [
+      pool.runPythonInference({ user_id: CUE }),
+      pool.runPythonInference({ user_id: 7, context: { note } }, { timeoutMs: PLENTY_MS }),
+    ];
 
     assert.equal((await failureOf(asked[0])).reason, 'crashed');
     assertFor(7, await asked[1]); // it was behind the one that killed the worker, and moved
@@ -223,28 +226,31 @@ faultTest('F36 a request that kills two workers is kept away from the third', as
   });
 });
 
-faultTest('F42 of 10,000 calls at once as many wait as may, the others are refused at once, and nobody gets another’s answer', async ({ env }) => {
-  await withPool({ ...double('', { env }), size: 2 }, async (pool) => {
-    const start = performance.now();
-    let refusedAfter = 0;
-    const calls = Array.from({ length: 10_000 }, async (_, user) => {
-      try {
-        assertFor(user, await pool.runPythonInference({ user_id: user }, { timeoutMs: PLENTY_MS }));
-        return 'answered';
-      } catch (error) {
-        refusedAfter = performance.now() - start;
-        return error.reason;
-      }
-    });
-    const { queued } = pool.stats();
-    const outcomes = await Promise.all(calls);
-    const answered = outcomes.filter((outcome) => outcome === 'answered').length;
+faultTest(
+  'F42 of 10,000 calls at once as many wait as may, the others are refused at once, and nobody gets another’s answer',
+  async ({ env }) => {
+    await withPool({ ...double('', { env }), size: 2 }, async (pool) => {
+      const start = performance.now();
+      let refusedAfter = 0;
+      const calls = Array.from({ length: 10_000 }, async (_, user) => {
+        try {
+          assertFor(user, await pool.runPythonInference({ user_id: user }, { timeoutMs: PLENTY_MS }));
+          return 'answered';
+        } catch (error) {
+          refusedAfter = performance.now() - start;
+          return error.reason;
+        }
+      });
+      const { queued } = pool.stats();
+      const outcomes = await Promise.all(calls);
+      const answered = outcomes.filter((outcome) => outcome === 'answered').length;
 
-    assert.ok(queued <= 64);
-    assert.deepEqual([answered, outcomes.filter((outcome) => outcome === 'overloaded').length], [68, 9932]); // 64 wait, 4 are on the wire
-    assert.ok(refusedAfter < 2000, `the last refusal after ${refusedAfter} ms`); // for all of them together, on any machine
-  });
-});
+      assert.ok(queued <= 64);
+      assert.deepEqual([answered, outcomes.filter((outcome) => outcome === 'overloaded').length], [68, 9932]); // 64 wait, 4 are on the wire
+      assert.ok(refusedAfter < 2000, `the last refusal after ${refusedAfter} ms`); // for all of them together, on any machine
+    });
+  },
+);
 
 faultTest('F45 a clock that is set back does not move the deadline', async ({ env, lag }) => {
   await withPool(double('hang', { env }), async (pool) => {
@@ -286,6 +292,9 @@ faultTest('random signals to random workers: every request is answered by its ow
 
     assert.ok(outcomes.get('answered') > 100, JSON.stringify([...outcomes]));
     const expected = ['answered', 'crashed', 'deadline', 'not_ready', 'overloaded'];
-    assert.deepEqual([...outcomes.keys()].filter((outcome) => !expected.includes(outcome)), []);
+    assert.deepEqual(
+      [...outcomes.keys()].filter((outcome) => !expected.includes(outcome)),
+      [],
+    );
   });
 });

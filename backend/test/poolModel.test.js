@@ -43,7 +43,17 @@ test(`${SEEDS} random lives of ${STEPS} steps: every request is settled once, in
     for (const outcome of await live(seed)) seen.add(outcome);
   }
 
-  for (const reason of ['answered', 'deadline', 'crashed', 'overloaded', 'bad_answer', 'crossed_answer', 'breaker_open', 'settings', 'closed']) {
+  for (const reason of [
+    'answered',
+    'deadline',
+    'crashed',
+    'overloaded',
+    'bad_answer',
+    'crossed_answer',
+    'breaker_open',
+    'settings',
+    'closed',
+  ]) {
     assert.ok(seen.has(reason), `no life of them all has seen ${reason}`);
   }
 });
@@ -97,6 +107,9 @@ async function live(seed) {
 
   assert.equal(outcomes.length, requests.length);
   assert.equal(clock.timers, 0, `seed ${seed}: a timer is left`);
-  assert.ok(made.every(({ hasEnded }) => hasEnded), `seed ${seed}: a process is left`);
+  assert.ok(
+    made.every(({ hasEnded }) => hasEnded),
+    `seed ${seed}: a process is left`,
+  );
   return outcomes;
 }

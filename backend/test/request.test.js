@@ -32,7 +32,14 @@ for (const [what, request] of [
   ['NaN, which JSON would make a guest of', { user_id: NaN }],
   ['an infinite limit', { user_id: 7, limit: Infinity }],
   ['NaN inside', { user_id: 7, candidates: [1, NaN] }],
-  ['a circle', (() => { const circle = {}; circle.self = circle; return circle; })()],
+  [
+    'a circle',
+    (() => {
+      const circle = {};
+      circle.self = circle;
+      return circle;
+    })(),
+  ],
   ['an object that makes a text of itself', { toJSON: () => 'x' }],
 ]) {
   test(`${what} is no request`, () => {

@@ -24,7 +24,14 @@ function program(name, says = name) {
 }
 
 test('a child gets the shop’s variables and the base ones, and no secret', () => {
-  const given = { PATH: '/bin', DATABASE_URL: 'sqlite:///shop', DB_PASS: 'x', MODELS_DIR: 'm', JWT_SECRET: 's', AWS_SECRET_ACCESS_KEY: 's' };
+  const given = {
+    PATH: '/bin',
+    DATABASE_URL: 'sqlite:///shop',
+    DB_PASS: 'x',
+    MODELS_DIR: 'm',
+    JWT_SECRET: 's',
+    AWS_SECRET_ACCESS_KEY: 's',
+  };
 
   assert.deepEqual(childEnvironment(given), { DATABASE_URL: 'sqlite:///shop', DB_PASS: 'x', MODELS_DIR: 'm', PATH: '/bin' });
 });
@@ -52,7 +59,8 @@ test('PYTHON_BIN goes first, by its path or by its name', async () => {
 
 test('then comes the repository’s .venv, then python3 before python before py', async () => {
   const py = program('p/py');
-  const find = () => findPython({ root: folder, environ: { PATH: [path.join(folder, 'absent'), path.join(folder, 'p')].join(path.delimiter) } });
+  const find = () =>
+    findPython({ root: folder, environ: { PATH: [path.join(folder, 'absent'), path.join(folder, 'p')].join(path.delimiter) } });
 
   assert.equal(await find(), py);
   const python = program('p/python');

@@ -18,7 +18,9 @@ function unionOf(declaration) {
 
 /** Return the names of an interface's members. */
 function membersOf(name) {
-  return [...new RegExp(`interface ${name} [^{]*{\n(.+?)^}`, 'ms').exec(DECLARED)[1].matchAll(/^  (\w+)\??[:(]/gm)].map(([, member]) => member);
+  return [...new RegExp(`interface ${name} [^{]*{\n(.+?)^}`, 'ms').exec(DECLARED)[1].matchAll(/^ {2}(\w+)\??[:(]/gm)].map(
+    ([, member]) => member,
+  );
 }
 
 test('every export is declared, and nothing else', () => {

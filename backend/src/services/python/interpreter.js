@@ -13,7 +13,8 @@ const SHIM_TIMEOUT_MS = 5000; // a shim is a shell script that starts Python; on
 const behindShims = new Map();
 
 /**
- * Return the absolute path of the Python to run: `PYTHON_BIN`, else the repository's `.venv`, else the first of python3, python and py on `PATH`.
+ * Return the absolute path of the Python to run: `PYTHON_BIN`, else the repository's `.venv`, else the first of python3, python and py on
+ * `PATH`.
  *
  * A shim of pyenv, asdf or mise costs 0.2 s with every start, so it is asked once which Python stands behind it.
  *
@@ -30,7 +31,10 @@ export async function findPython({ root, environ }) {
   }
   const found = await firstExecutable([path.join(root, '.venv', ...IN_VENV), ...onPath(NAMES, environ)], environ);
   if (found) return found;
-  throw new PythonBridgeError('no_python', `There should be a Python: PYTHON_BIN, .venv in ${root}, or one of ${NAMES.join(', ')} on PATH.`);
+  throw new PythonBridgeError(
+    'no_python',
+    `There should be a Python: PYTHON_BIN, .venv in ${root}, or one of ${NAMES.join(', ')} on PATH.`,
+  );
 }
 
 function isPath(name) {

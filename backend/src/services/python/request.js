@@ -27,7 +27,8 @@ export class EncodedRequest {
     this.callerId = id;
     this.#body = json(asked);
     this.bytes = Buffer.byteLength(this.#body) + ENVELOPE_BYTES; // of its line, at most
-    if (this.bytes > MAX_REQUEST_BYTES) throw new PythonBridgeError('too_large', `The request has ${this.bytes} bytes, of ${MAX_REQUEST_BYTES}.`);
+    if (this.bytes > MAX_REQUEST_BYTES)
+      throw new PythonBridgeError('too_large', `The request has ${this.bytes} bytes, of ${MAX_REQUEST_BYTES}.`);
   }
 
   /** The same for the same question, whatever mark and time it came with. */
@@ -56,7 +57,10 @@ export function budgetFor(leftMs) {
 
 function checkedObject(request) {
   if (typeof request === 'object' && request !== null && !Array.isArray(request)) return request;
-  throw new PythonBridgeError('invalid_request', `The request should be an object. Received: ${request === null ? 'null' : typeof request}.`);
+  throw new PythonBridgeError(
+    'invalid_request',
+    `The request should be an object. Received: ${request === null ? 'null' : typeof request}.`,
+  );
 }
 
 function json(asked) {
@@ -68,11 +72,15 @@ function json(asked) {
     throw new PythonBridgeError('invalid_request', `The request should be JSON. Received: ${cause.message}`, { cause });
   }
   if (text?.startsWith('{')) return text;
-  throw new PythonBridgeError('invalid_request', 'The request should be an object. Received: one whose `toJSON` makes something else of it.');
+  throw new PythonBridgeError(
+    'invalid_request',
+    'The request should be an object. Received: one whose `toJSON` makes something else of it.',
+  );
 }
 
 function unambiguous(name, value) {
   if (typeof value === 'bigint') return String(value);
   if (typeof value !== 'number' || Number.isFinite(value)) return value;
-  throw new PythonBridgeError('invalid_request', `\`${name}\` should be finite. Received: ${value}.`); // JSON.stringify would write null: a guest
+  // JSON.stringify would write null, and null asks for a guest.
+  throw new PythonBridgeError('invalid_request', `\`${name}\` should be finite. Received: ${value}.`);
 }

@@ -1,15 +1,16 @@
-import { badAnswer, failureIn, MAX_ANSWER_BYTES, provenAnswer, readObject } from './answer.js';
+import { badAnswer, failureIn, MAX_ANSWER_BYTES, readObject } from './answer.js';
 import { Child, DRAIN_MS } from './child.js';
 import { PythonBridgeError, endFailure } from './failures.js';
 import { LineSplitter } from './frames.js';
 import { Job } from './job.js';
 import { budgetFor, EncodedRequest } from './request.js';
+import { Turns } from './turns.js';
 
 export const PROTOCOL = 1;
 export const BOOT_MS = 20_000; // loading a large version on a busy machine; longer is a hang
 export const IDLE_MS = 10_000; // then a ping shows whether it is still there
 export const PONG_MS = 2000;
-export const KILL_GRACE_MS = 500; // after a missed deadline: Python's watchdog, 200 ms late itself, ends it and shows on stderr where it hung
+export const KILL_GRACE_MS = 500; // after a missed deadline: Python's watchdog, 200 ms late itself, ends it and shows where it hung
 export const STEP_MS = 2000; // of the way out: end of input, SIGTERM, SIGKILL
 const MOST_STRAYS = 100; // lines that nobody asked for
 
@@ -27,7 +28,7 @@ export class Worker {
   #clock;
   #handlers;
   #depth;
-  #sent = [];
+  #turns = new Turns();
   #strays = 0;
   #hasGreeted = false;
   #patience = null; // the timer of what is waited for: `ready`, the first answer, or the next ping
@@ -64,31 +65,31 @@ export class Worker {
   }
 
   get inFlight() {
-    return this.#sent.length;
+    return this.#turns.length;
   }
 
   get hasRoom() {
-    return this.state === 'ready' && this.#sent.length < this.#depth;
+    return this.state === 'ready' && this.#turns.length < this.#depth;
   }
 
   /** Send a request. */
   take(job) {
     const budgetMs = budgetFor(job.left);
-    this.#sent.push({ job, budgetMs });
+    this.#turns.add(job, budgetMs);
     this.#child.write(job.encoded.line(job.id, budgetMs));
-    if (this.#sent.length === 1) this.#watchFirst();
+    if (this.#turns.length === 1) this.#watchFirst();
   }
 
   /** Let it answer what it has in its own time, and then leave. */
   retire() {
-    if (this.state === 'ready' && this.#sent.length > 0) this.state = 'leaving';
+    if (this.state === 'ready' && this.#turns.length > 0) this.state = 'leaving';
     else this.stop();
   }
 
   /** Make it leave: end of input, after which it answers what it has; SIGTERM; SIGKILL. */
   stop() {
     if (this.state === 'down' || this.state === 'gone' || this.#end !== null) return;
-    if (this.#sent.length > 0 && this.#sent.every(({ job }) => job.isSettled)) return void this.#miss(); // nobody waits for what it computes
+    if (this.#turns.isForNobody) return void this.#miss();
     this.state = 'leaving';
     this.#clock.clearTimeout(this.#patience);
     this.#child.endInput();
@@ -125,34 +126,26 @@ export class Worker {
   }
 
   #answer(document) {
-    const first = this.#sent[0]?.job;
-    const isRefusedUnread = document.ok === false && document.id === undefined;
-    if (first === undefined || (document.id !== first.id && !isRefusedUnread)) return this.#dropStray(document.id);
-    if (first.isSettled) this.#handlers.onDropped('late');
-    else settle(first, document);
-    this.#sent.shift();
+    const outcome = this.#turns.settle(document, () => this.#child.stderr.tail());
+    if (outcome !== 'answered') this.#drop(outcome);
+    if (outcome === 'stray') return;
     this.served += 1;
     this.version = document.model_version ?? document.version ?? this.version;
     this.#watchFirst();
-    return this.#handlers.onAnswer();
-  }
-
-  #dropStray(id) {
-    if (this.#sent.some(({ job }) => job.id === id)) throw badAnswer('an answer out of turn');
-    this.#drop('stray');
-    if (this.#strays > MOST_STRAYS) throw badAnswer('line after line that nobody asked for');
+    this.#handlers.onAnswer();
   }
 
   #drop(kind) {
-    this.#strays += 1;
     this.#handlers.onDropped(kind);
+    if (kind === 'late') return;
+    this.#strays += 1;
+    if (this.#strays > MOST_STRAYS) throw badAnswer('line after line that nobody asked for');
   }
 
   /** Wait for the first answer as long as its request may take; without one, for the next ping, or leave. */
   #watchFirst() {
     if (this.#end !== null) return;
-    const [first] = this.#sent;
-    if (first !== undefined) this.#wait(Math.max(first.job.left, first.budgetMs), () => this.#miss()); // what waited in the pipe begins now
+    if (this.#turns.length > 0) this.#wait(this.#turns.patienceMs, () => this.#miss());
     else if (this.state === 'leaving') this.stop();
     else this.#wait(IDLE_MS, () => this.#ping());
   }
@@ -189,7 +182,7 @@ export class Worker {
   }
 
   #over(end) {
-    const isExpected = this.state === 'down' || (this.state === 'leaving' && this.#sent.length === 0);
+    const isExpected = this.state === 'down' || (this.state === 'leaving' && this.#turns.length === 0);
     if (!isExpected) this.#down(endFailure(end));
     this.#clock.clearTimeout(this.#patience);
     this.#clock.clearTimeout(this.#end);
@@ -200,23 +193,12 @@ export class Worker {
   #down(failure, facts = {}) {
     this.state = 'down';
     this.#clock.clearTimeout(this.#patience);
-    const jobs = this.#sent.splice(0).map(({ job }) => job);
-    this.#handlers.onDown(Object.assign(failure, facts), jobs);
+    this.#handlers.onDown(Object.assign(failure, facts), this.#turns.takeAll());
   }
 
   #wait(ms, callback) {
     this.#clock.clearTimeout(this.#patience);
     this.#patience = this.#clock.setTimeout(callback, ms);
-  }
-}
-
-/** Settle a request with what was answered. What is none of the contract throws; what Python tells is an answer, too. */
-function settle(job, document) {
-  try {
-    job.succeed(provenAnswer(document, job));
-  } catch (failure) {
-    if (!failure.error) throw failure;
-    job.fail(failure);
   }
 }
 
