@@ -44,7 +44,7 @@ QUESTIONS: Mapping[str, Mapping[str, Any]] = {
     },
     "candidates": {"user_id": 3, "candidates": [101, 104, 107, 138, 139, 9999]},
     "no candidates": {"user_id": 3, "candidates": []},
-    "a category": {"user_id": 3, "limit": 3, "filters": {"category": "TEA", "brand": "nord"}},
+    "a category": {"user_id": 4, "limit": 3, "filters": {"category": "TEA", "brand": "nord"}},
     "all there is": {"user_id": 3, "limit": 100},
     "one model": {"user_id": 5, "model": "bmf"},
     "a baseline": {"user_id": 5, "model": "item_cf"},
