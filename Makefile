@@ -15,6 +15,9 @@ demo: $(INSTALLED) ## make a demo shop in data/, train on it, publish, and answe
 
 test: $(INSTALLED) ## run the whole test suite
 	@$(BIN)/python -m pytest
+	@if command -v npm > /dev/null; then npm test --silent --prefix backend; \
+	elif [ -n "$(CI)" ]; then echo "npm is missing: the backend's tests cannot run" >&2; exit 1; \
+	else echo "skipped: the backend's tests need Node 20"; fi
 
 lint: $(INSTALLED) ## check style, layout and types
 	@$(BIN)/ruff check .
