@@ -163,6 +163,7 @@ ON_CUE: dict[str, Callable[[Request, str], object]] = {
     "two-documents": lambda request, _: write(line(answer(request)) + b"{}\n"),
     "no-newline": lambda request, _: write(line(answer(request))[:-1]),
     "not-json": lambda request, _: write(b"{'ok': True}\n"),
+    "not-json-then": lambda request, status: (write(b"Traceback\n"), leave(status)),
     "not-utf8": lambda request, _: write(b'"\xff\xfe"\n'),
     "array": lambda request, _: write(b"[]\n"),
     "nan": lambda request, _: write(line(answer(request, ms=float("nan")))),

@@ -33,6 +33,7 @@ const FAILURES = [
   ['an answer that is neither good nor bad', 'maybe', 'bad_answer', 0, null],
   ['a failure with status 0', 'fail-and-leave-with-0:no_model', 'bad_answer', 0, null],
   ["somebody else's failure", 'fail-somebody:unknown_user', 'crashed', 65, null],
+  ['F33 text that is no JSON and a status that says something', 'not-json-then:70', 'internal', 70, null],
   ['F33 an exit in the middle', 'leave:1', 'crashed', 1, null],
   ['F33 a status that nobody knows', 'leave:44', 'crashed', 44, null],
   ['F33 an answer that could not be written', 'leave:74', 'crashed', 74, null],

@@ -137,6 +137,19 @@ for (const [what, fault, reason] of [
   });
 }
 
+faultTest('F01 without an interpreter nothing is started, and everybody is told so at once', async ({ env }) => {
+  const events = [];
+  const pool = createPool({ ...double('', { env }), python: path.join(folder, 'absent'), onEvent: ({ type }) => events.push(type) });
+  await assert.rejects(pool.ready(), { reason: 'no_python' });
+  assert.equal((await failureOf(pool.runPythonInference({ user_id: 7 }), { by: 0 })).reason, 'no_python');
+  assert.equal(pool.stats().spawned, 0);
+  assert.deepEqual(
+    events.filter((type) => type === 'refused' || type === 'spawned'),
+    ['refused'],
+  ); // one alarm, for two workers
+  await pool.close();
+});
+
 for (const [what, fault] of [
   ['F04 a module that cannot be imported', 'boot-leave:1'],
   ['F35 death right after ready', 'die-when-ready'],

@@ -8,9 +8,12 @@ import { test } from 'node:test';
 import { ALLOWED_VARIABLES, childEnvironment } from '../src/services/python/environment.js';
 import { endFailure } from '../src/services/python/failures.js';
 import { findPython } from '../src/services/python/interpreter.js';
-import { launchPlan } from '../src/services/python/launch.js';
+import { launchPlan, watched } from '../src/services/python/launch.js';
+import { residentBytes } from '../src/services/python/memory.js';
 import { StderrRing } from '../src/services/python/stderrRing.js';
 import { fingerprint } from '../src/services/python/watch.js';
+import { runPythonInference } from '../src/services/pythonInvoker.js';
+import { REPOSITORY } from './harness.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'surroundings-'));
 
@@ -89,6 +92,17 @@ test('a shim with nothing behind it is passed over', async () => {
   assert.equal(await findPython({ root: '/', environ: { PATH } }), python);
 });
 
+test('a shim that hangs takes no more than the time there is', async () => {
+  const shim = program('slow/shims/python3');
+  writeFileSync(shim, '#!/bin/sh\nexec /bin/sleep 1\n');
+  const start = performance.now();
+
+  await assert.rejects(runPythonInference({}, { script: '/door.py', env: { PATH: path.dirname(shim) }, timeoutMs: 100 }), {
+    reason: 'deadline',
+  });
+  assert.ok(performance.now() - start < 900);
+});
+
 test('the current folder is never searched', async () => {
   program('cwd/python3');
   await assert.rejects(findPython({ root: '/', environ: { PATH: `cwd${path.delimiter}.${path.delimiter}` } }), { reason: 'no_python' });
@@ -104,6 +118,19 @@ test('the command line is fixed: isolated, UTF-8, the script by its absolute pat
     cwd: path.resolve('somewhere'),
     env: { USER: 'me' },
   });
+});
+
+test('by default it is the repository’s own door, with this process’s environment', async () => {
+  const { args, cwd, env } = await launchPlan({}, []);
+
+  assert.deepEqual([args.at(-1), cwd], [path.join(REPOSITORY, 'recommend_api.py'), path.resolve(REPOSITORY)]);
+  assert.equal(env.PATH, process.env.PATH);
+  assert.equal(watched({}), watched({ script: args.at(-1) }));
+});
+
+test('the memory of a process is known while it lives', { skip: process.platform !== 'linux' }, () => {
+  assert.ok(residentBytes(process.pid) > 2 ** 20);
+  assert.equal(residentBytes(2 ** 30), 0);
 });
 
 test('a change of any file that a start depends on is seen', () => {

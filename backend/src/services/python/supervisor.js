@@ -168,8 +168,8 @@ export class Supervisor {
   }
 
   #refuse(failure) {
+    if (this.#refusal.failure === null) this.#handlers.onEvent('refused', { failure }); // one alarm is enough
     this.#refusal.remember(failure);
-    this.#handlers.onEvent('refused', { failure });
     if (this.#count('ready') === 0) this.#handlers.onHopeless(() => this.#refusal.failure);
   }
 
