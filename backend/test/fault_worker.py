@@ -21,6 +21,7 @@ from typing import Any
 VERSION = "20261120T231800Z-0a1b2c3d"
 CUE = "cue"
 FOREVER_S = 600
+WORKER = "--worker" in sys.argv
 
 Request = dict[str, Any]
 
@@ -247,18 +248,22 @@ def on(request: Request, fault: str, argument: str) -> None:
         reply(request)
 
 
-parser = argparse.ArgumentParser()
-parser.add_argument("--fault", default="")
-parser.add_argument("--while", dest="active", type=Path)
-parser.add_argument("--worker", action="store_true")
-told = parser.parse_args()
-WORKER = told.worker
-name, _, given = told.fault.partition(":")
-if told.active is not None and not told.active.exists():
-    name = ""
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fault", default="")
+    parser.add_argument("--while", dest="active", type=Path)
+    parser.add_argument("--worker", action="store_true")
+    told = parser.parse_args()
+    name, _, argument = told.fault.partition(":")
+    if told.active is not None and not told.active.exists():
+        name = ""
+    boot(name, argument)
+    if told.worker:
+        work(name, argument)
+    else:
+        on(json.loads(sys.stdin.buffer.read()), name, argument)
 
-boot(name, given)
-if WORKER:
-    work(name, given)
-else:
-    on(json.loads(sys.stdin.buffer.read()), name, given)
+
+if __name__ == "__main__":
+    main()

@@ -18,10 +18,15 @@ from recsys.settings import Training  # noqa: E402
 BRIEFLY = Training(dim=4, epochs=1, batch=4096, window=4, learning_rate=0.05)
 N_USERS = 24
 
-folder = Path(sys.argv[1])
-url = f"sqlite:///{folder / 'shop.sqlite'}"
-tables = {name: [row for row in rows if row.get("userId", 0) < N_USERS] for name, rows in tiny_shop().items()}
-fill(url, tables)
-tf.config.run_functions_eagerly(True)  # tracing graphs takes longer than tiny fits
-outcome = training.train(replace(fast_settings(url, folder / "models"), training=BRIEFLY), now=NOW, progress=Quiet())
-sys.exit(None if outcome.version else f"Nothing was published: {outcome}.")
+
+def main(folder: Path) -> str | None:
+    """Return what went wrong, if anything did."""
+    url = f"sqlite:///{folder / 'shop.sqlite'}"
+    fill(url, {name: [row for row in rows if row.get("userId", 0) < N_USERS] for name, rows in tiny_shop().items()})
+    tf.config.run_functions_eagerly(True)  # tracing graphs takes longer than tiny fits
+    outcome = training.train(replace(fast_settings(url, folder / "models"), training=BRIEFLY), now=NOW, progress=Quiet())
+    return None if outcome.version else f"Nothing was published: {outcome}."
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
