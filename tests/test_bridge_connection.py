@@ -148,7 +148,7 @@ def test_a_reading_that_used_up_its_time_is_not_repeated(server: Server, connect
 
 
 def test_without_time_nothing_is_opened(server: Server, connection: Connection) -> None:
-    with pytest.raises(DatabaseUnavailable, match="used up the request's time"):
+    with pytest.raises(DeadlineExceeded):
         connection.use(number, 1000.0)
     assert server.opened == []
 
@@ -323,7 +323,7 @@ def test_a_statement_that_follows_a_slow_one_has_what_is_left(database_url: str,
         for clock.now in (1000.0, 1000.5):
             db.query("SELECT 1")
         clock.now = 1000.8
-        with pytest.raises(DatabaseUnavailable, match="used up the request's time"):
+        with pytest.raises(DeadlineExceeded):
             db.query("SELECT 1")
 
     assert limits == [pytest.approx(0.8), pytest.approx(0.3)]

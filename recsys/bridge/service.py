@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from recsys.errors import DatabaseUnavailable, InvalidRequest, UnknownUser
+from recsys.errors import DatabaseUnavailable, DeadlineExceeded, InvalidRequest, UnknownUser
 
 if TYPE_CHECKING:
     from recsys.contract import Request, Response
@@ -47,6 +47,7 @@ class Connection:
 
         Raises:
             DatabaseUnavailable: There is no connection to be had, or it broke off.
+            DeadlineExceeded: There is no time left.
             Overloaded: The server has no connection left, or a lock was not released in time.
         """
         kept = self._take()
@@ -76,7 +77,7 @@ class Connection:
 
         left = until - time.monotonic()
         if left <= 0:
-            raise DatabaseUnavailable("The database failed: it used up the request's time.")
+            raise DeadlineExceeded("The request's time should suffice for the database. Received: none is left.")
         database = connect(self._url, timeout_s=left)
         self.opened += 1
         return database

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import SplitResult, urlsplit
 
-from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
+from recsys.errors import DatabaseUnavailable, DeadlineExceeded, Overloaded, RecsysError, SettingsError
 from recsys.store.drivers import Driver, Duplicate, Timeouts, UnusableValue
 from recsys.store.statements import Parameters, bind, plain, template
 
@@ -122,7 +122,10 @@ class Database:
         return self._driver.is_stale(self._connection)
 
     def limit(self, until: float) -> None:
-        """Let statements wait until a moment of `time.monotonic`, whatever they were given when connecting."""
+        """Let statements wait until a moment of `time.monotonic`, whatever they were given when connecting.
+
+        After it, statements raise DeadlineExceeded and are not sent.
+        """
         self._until = until
 
     def query(self, sql: str, params: Parameters | None = None) -> list[tuple[Any, ...]]:
@@ -252,7 +255,7 @@ class Database:
         if self._until is not None:
             left = self._until - time.monotonic()
             if left <= 0:
-                raise DatabaseUnavailable("The database failed: it used up the request's time.")
+                raise DeadlineExceeded("The request's time should suffice for the database. Received: none is left.")
             with self._mapped(sql):
                 self._driver.limit(self._connection, left)
         self._driver.start_clock()
