@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from threading import RLock
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+T = TypeVar("T")
 Arrays = Mapping[str, NDArray]
 MAX_HISTORY = 500  # older events move a pooled taste by less than 0.98^500 = 0.004 %
 
@@ -34,6 +36,21 @@ class Query:
     context: NDArray[np.int32]
     now: int
     repeats: bool = False
+    _known: dict[Hashable, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _lock: RLock = field(init=False, repr=False, compare=False, default_factory=RLock)
+
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return what `compute` returned when this question first asked for `key`; scorers in several threads share it.
+
+        Args:
+            key: Whose answer and which; equal keys are the same thing.
+            compute: Called once at most; nobody may change its answer.
+        """
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = compute()
+            answer: T = self._known[key]
+            return answer
 
 
 class Scorer(Protocol):
