@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "online-retail"
-BEGIN, END = f"<!-- results: {NAME} -->\n", "<!-- end of results -->\n"
+BEGIN, END = f"<!-- results: {NAME} -->\n", "<!-- end of results -->\n"  # the first names its set: a page may hold several
 NOT_TAKEN = "Not measured yet.\n"
 COLUMNS = {"precision10": "P@10", "ndcg10": "NDCG@10", "hr10": "HR@10", "auc": "AUC", "rmse": "RMSE", "coverage": "coverage"}
 
@@ -73,12 +73,21 @@ def figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def replaced(text: str, block: str) -> str:
-    """Return a page with the text between the markers replaced."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise SystemExit(f"readme_table: README.md should hold {BEGIN.strip()} and {END.strip()} once each, on lines of their own.")
-    before, _, rest = text.partition(BEGIN)
-    return before + BEGIN + block + END + rest.partition(END)[2]
+def replaced(text: str, block: str, name: str = NAME, page: str = "README.md") -> str:
+    """Return a page with the text between one set's markers replaced.
+
+    Args:
+        text: Of the page.
+        block: What is to stand between them.
+        name: Of the set.
+        page: What a message calls the page.
+    """
+    begin = BEGIN.replace(NAME, name)
+    before, found, rest = text.partition(begin)
+    _, ended, after = rest.partition(END)
+    if begin in rest or not found or not ended or BEGIN.partition(NAME)[0] in rest.partition(END)[0]:
+        raise SystemExit(f"readme_table: {page} should hold {begin.strip()} once, on a line of its own, and {END.strip()} behind it.")
+    return before + begin + block + END + after
 
 
 def _notes(entry: Mapping[str, Any], users: int) -> list[str]:

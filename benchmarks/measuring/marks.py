@@ -1,0 +1,66 @@
+"""What a scorer makes of an exam, user by user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.evaluation import Exam, Question, allowed_items
+from recsys.metrics import average_precision_at_k, coverage, hit_rate_at_k, ndcg_at_k, precision_at_k, recall_at_k
+from recsys.ranking import top_k
+from recsys.scorers import Scorer
+
+METRICS: Mapping[str, tuple[Callable[..., float], int]] = {
+    "hr10": (hit_rate_at_k, 10),
+    "ndcg10": (ndcg_at_k, 10),
+    "p10": (precision_at_k, 10),
+    "map10": (average_precision_at_k, 10),
+    "recall20": (recall_at_k, 20),
+}
+DEEPEST = max(k for _, k in METRICS.values())
+NOTHING = np.zeros(0, np.int32)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What one scorer made of one exam.
+
+    Attributes:
+        per_user: `(n_questions,)` float64 of each metric.
+        coverage: The share of the catalogue that the lists of ten show, 0 to 1.
+    """
+
+    per_user: Mapping[str, NDArray[np.float64]]
+    coverage: float
+
+
+def mark(scorer: Scorer, exam: Exam) -> Marks:
+    """Let a scorer sit an exam."""
+    lists = [answer(scorer, question, exam.active) for question in exam.questions]
+    per_user = {
+        name: np.array(
+            [
+                metric(ranked, question.relevant, k=k, n_relevant=question.n_relevant)
+                for ranked, question in zip(lists, exam.questions, strict=True)
+            ],
+            np.float64,
+        )
+        for name, (metric, k) in METRICS.items()
+    }
+    return Marks(per_user, coverage([ranked[:10] for ranked in lists], len(exam.active)))
+
+
+def answer(scorer: Scorer, question: Question, active: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return the 20 best items, best first; a question that is answered with NaN is lost.
+
+    Among a question's own candidates the later ones lose ties: the positive, which stands last, loses all of its own.
+    In the whole catalogue ties go by ascending index.
+    """
+    if question.candidates is None:
+        scores = scorer.score(question.query)
+        return NOTHING if np.isnan(scores).any() else top_k(scores, DEEPEST, allowed_items(question, active))
+    scores = scorer.score(question.query, question.candidates)
+    return NOTHING if np.isnan(scores).any() else question.candidates[top_k(scores, DEEPEST)]

@@ -1,0 +1,169 @@
+"""One seed of one set: chosen on validation, fitted on train, sitting the test, in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from benchmarks.measuring.ablations import ABLATIONS, EVERYTHING
+from benchmarks.measuring.marks import Marks, mark
+from benchmarks.sets import SETS, Part, Parts
+from benchmarks.sets.base import training
+from recsys.settings import Training
+
+if TYPE_CHECKING:
+    from recsys.networks import Epoch
+
+KIBIBYTES = 1 if sys.platform != "darwin" else 1024  # of one unit of ru_maxrss
+PER_MB = 1024 * KIBIBYTES
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one process is to do.
+
+    Attributes:
+        data_dir: Holds the sets.
+        set: Its name.
+        seed: Of every draw of the fits; the exam's own draws do not follow it.
+        options: Options of training that are not at their default.
+        ablations: Names of those wanted beside everything.
+    """
+
+    data_dir: Path
+    set: str
+    seed: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    ablations: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of one rule of one variant with one seed.
+
+    Attributes:
+        variant: `everything` or the name of an ablation.
+        rule: The repeat rule that was chosen under and examined.
+        seed: Of the fits.
+        winner: The scorer that validation chose.
+        validation: MAP@10 of each scorer on validation.
+        trials: Everything that was tried on validation.
+        marks: Of each scorer on the test.
+        seconds: What each fit on the train part took, where it is known.
+        choosing_seconds: What choosing took: all fits on the validation part, and their exams.
+        fitting_seconds: What fitting everything on the train part took.
+        peak_mb: The largest resident memory of the process up to the end of this run, MiB.
+        failures: Why a model is missing.
+    """
+
+    variant: str
+    rule: str
+    seed: int
+    winner: str
+    validation: Mapping[str, float]
+    trials: Sequence[Mapping[str, Any]]
+    marks: Mapping[str, Marks]
+    seconds: Mapping[str, float]
+    choosing_seconds: float
+    fitting_seconds: float
+    peak_mb: float
+    failures: Mapping[str, str]
+
+
+def in_its_own_process(task: Task) -> list[Run]:
+    """Return the runs of a task from a new process, so that its peak of memory is its own."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(execute, task).result()
+
+
+def execute(task: Task) -> list[Run]:
+    """Return a run for each variant and each rule of the set."""
+    console, benchmark = Console(stderr=True, highlight=False), SETS[task.set]
+    parts, runs = benchmark.load(task.data_dir), []
+    options = replace(training(benchmark.has_clock), seed=task.seed, **task.options)
+    for variant in (EVERYTHING, *task.ablations):
+        changed, chosen_options = _changed(parts, options, variant)
+        for rule in benchmark.rules:
+            console.print(f"[bold]{task.set}[/bold] seed {task.seed}, {rule}, {variant}")
+            runs.append(one_run(changed, rule, variant, chosen_options, console.print))
+    return runs
+
+
+def one_run(parts: Parts, rule: str, variant: str, options: Training, say: Callable[[str], object]) -> Run:
+    """Choose on validation, fit on train, sit the test.
+
+    Args:
+        parts: Of the set.
+        rule: The repeat rule in force.
+        variant: Its name in the run.
+        options: Of the fits.
+        say: Told of progress, a line at a time.
+    """
+    from recsys.training.fitting import Fold, choose, fit_everything  # TensorFlow takes seconds: not for reading a table
+
+    watch = Watch(say)
+    choices = choose(Fold(parts.validation.data, parts.validation.exams, rule), options, watch.epoch)
+    choosing = watch.lap("chose on validation")
+    fitted = fit_everything(parts.test.data, options, choices, watch.epoch)
+    fitting = watch.lap("fitted on train")
+    marks = {name: mark(scorer, parts.test.exams[rule]) for name, scorer in fitted.scorers.items()}
+    watch.lap("sat the test")
+    return Run(
+        variant=variant,
+        rule=rule,
+        seed=options.seed,
+        winner=choices.winner,
+        validation=choices.map10,
+        trials=choices.trials,
+        marks=marks,
+        seconds={**watch.epoch_seconds, **getattr(fitted, "seconds", {})},
+        choosing_seconds=choosing,
+        fitting_seconds=fitting,
+        peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / PER_MB,
+        failures=fitted.failures,
+    )
+
+
+class Watch:
+    """Times the steps of a run, and the epochs of each network in the newest step.
+
+    Attributes:
+        epoch_seconds: By model, in the step that ended last.
+    """
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self.epoch_seconds: dict[str, float] = {}
+        self._say, self._since, self._now = say, time.perf_counter(), dict[str, float]()
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Report a pass over the data."""
+        self._now[epoch.model] = self._now.get(epoch.model, 0.0) + epoch.seconds
+        marked = "" if epoch.mark is None else f"  validation {epoch.mark:.4f}"
+        self._say(f"  {epoch.model:<6} epoch {epoch.number}/{epoch.of}  loss {epoch.loss:.4f}  {epoch.seconds:.1f} s{marked}")
+
+    def lap(self, done: str) -> float:
+        """End a step; returns its seconds."""
+        seconds, self._since = time.perf_counter() - self._since, time.perf_counter()
+        if self._now:
+            self.epoch_seconds, self._now = self._now, {}
+        self._say(f"  {done}: {seconds:.1f} s")
+        return seconds
+
+
+def _changed(parts: Parts, options: Training, variant: str) -> tuple[Parts, Training]:
+    if variant == EVERYTHING:
+        return parts, options
+
+    def change(part: Part) -> Part:
+        return ABLATIONS[variant](part, options)[0]
+
+    return Parts(change(parts.validation), change(parts.test)), ABLATIONS[variant](parts.test, options)[1]

@@ -1,0 +1,164 @@
+"""What is left of several runs: one row a model, the winner that validation chose, and paired differences to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.measuring.ablations import EVERYTHING, WITHOUT_NEURAL
+from benchmarks.measuring.marks import METRICS
+from benchmarks.measuring.runs import Run
+from benchmarks.sets import BenchmarkSet
+from recsys.metrics import bootstrap_interval, paired_lower_bound
+from recsys.scorers import BASELINES, MODELS, REGISTRY
+
+BLEND = "blend"
+PAIRED = ("ndcg10", "hr10")
+BOOTSTRAP_SEED = 0
+
+
+def summarise(benchmark: BenchmarkSet, runs: Sequence[Run], commit: str | None, data_sha256: str) -> dict[str, Any]:
+    """Return a set's entry of the JSON file.
+
+    Args:
+        benchmark: The set.
+        runs: Of all seeds, rules and variants so far.
+        commit: Of the project.
+        data_sha256: Of the set's files.
+    """
+    whole = {rule: [run for run in runs if run.rule == rule and run.variant == EVERYTHING] for rule in benchmark.rules}
+    return {
+        "set": benchmark.name,
+        "protocol": benchmark.protocol,
+        "users": {rule: n_questions(mine) for rule, mine in whole.items()},
+        "rows": [row for rule, mine in whole.items() for row in rows(rule, mine)],
+        "paired": [pair for rule, mine in whole.items() for pair in paired(rule, mine, benchmark.references[rule])],
+        "ablations": [row for rule in benchmark.rules for row in ablation_rows(rule, [run for run in runs if run.rule == rule])],
+        "runs": [_run(run) for run in runs],
+        "trials": [{"seed": run.seed, "rule": run.rule, "variant": run.variant, **trial} for run in runs for trial in run.trials],
+        "commit": commit,
+        "data_sha256": data_sha256,
+    }
+
+
+def rows(rule: str, runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return one row for each scorer that any seed fitted, in registry order."""
+    won = winner(runs)
+    return [{**row(name, rule, runs), "winner": name == won} for name in fitted(runs)]
+
+
+def fitted(runs: Sequence[Run]) -> list[str]:
+    """Return the scorers that any of the runs fitted, in registry order."""
+    return [name for name in REGISTRY if any(name in run.marks for run in runs)]
+
+
+def row(name: str, rule: str, runs: Sequence[Run]) -> dict[str, Any]:
+    """Return one scorer's figures: means over users and seeds, the interval of NDCG@10 over users.
+
+    Args:
+        name: Of the scorer.
+        rule: The repeat rule.
+        runs: One a seed; those that lack the scorer are left out.
+    """
+    mine = [run for run in runs if name in run.marks]
+    low, high = bootstrap_interval(per_user(name, "ndcg10", mine), np.random.default_rng(BOOTSTRAP_SEED))
+    seconds = [run.seconds[name] for run in mine if name in run.seconds]
+    return {
+        "model": name,
+        "rule": rule,
+        **{metric: float(per_user(name, metric, mine).mean()) for metric in METRICS},
+        "coverage": fmean(run.marks[name].coverage for run in mine),
+        "low": low,
+        "high": high,
+        "seconds": fmean(seconds) if seconds else None,
+        "peak_mb": max(run.peak_mb for run in mine),
+        "seeds": len(mine),
+    }
+
+
+def per_user(name: str, metric: str, runs: Sequence[Run]) -> NDArray[np.float64]:
+    """Return `(n_questions,)` one scorer's figures, averaged over seeds."""
+    return np.mean([run.marks[name].per_user[metric] for run in runs if name in run.marks], axis=0)
+
+
+def n_questions(runs: Sequence[Run]) -> int:
+    """Return how many users were asked."""
+    return max((len(marks.per_user["ndcg10"]) for run in runs for marks in run.marks.values()), default=0)
+
+
+def winner(runs: Sequence[Run]) -> str | None:
+    """Return the scorer with the best mean MAP@10 on validation over the seeds, of those that every seed fitted.
+
+    Equal ones by registry order; where validation was too small to choose in, what the first seed served.
+    """
+    complete = [name for name in fitted(runs) if all(name in run.validation and name in run.marks for run in runs)]
+    if not complete:
+        return runs[0].winner if runs else None
+    return max(complete, key=lambda name: fmean(run.validation[name] for run in runs))
+
+
+def paired(rule: str, runs: Sequence[Run], references: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the differences, user by user, of the winner to the references and to the baseline that is best on the test.
+
+    Args:
+        rule: The repeat rule.
+        runs: One a seed.
+        references: Named by the set.
+    """
+    won, known = winner(runs), fitted(runs)
+    others = [name for name in BASELINES if name in known and name not in {won, BLEND}]
+    found = []
+    for metric in PAIRED if won else ():
+        best = max(others, key=lambda name: float(per_user(name, metric, runs).mean()), default=None)
+        against = [name for name in dict.fromkeys((*references, BLEND, best)) if name in known and name != won]
+        found += [difference(rule, str(won), str(name), metric, runs) for name in against]
+    return found
+
+
+def difference(rule: str, name: str, against: str, metric: str, runs: Sequence[Run]) -> dict[str, Any]:
+    """Return the mean difference of two scorers with its 95 % interval over users, and the one-sided 95 % lower bound."""
+    ours, theirs = per_user(name, metric, runs), per_user(against, metric, runs)
+    low, high = bootstrap_interval(ours - theirs, np.random.default_rng(BOOTSTRAP_SEED))
+    bound = paired_lower_bound(ours, theirs, np.random.default_rng(BOOTSTRAP_SEED))
+    return {
+        "rule": rule,
+        "winner": name,
+        "against": against,
+        "metric": metric,
+        "difference": float((ours - theirs).mean()),
+        "low": low,
+        "high": high,
+        "lower_bound": bound,
+    }
+
+
+def ablation_rows(rule: str, runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return a row for each of the four and each variant, where any variant was run; empty where none was.
+
+    Without its neural part each model is the blend of the shared signals; its row with everything says how much it adds to that.
+    """
+    variants = list(dict.fromkeys(run.variant for run in runs))
+    if len(variants) < 2:
+        return []
+    whole = [run for run in runs if run.variant == EVERYTHING]
+    found = []
+    for name in [name for name in MODELS if name in fitted(whole)]:
+        for variant in variants:
+            mine = [run for run in runs if run.variant == variant and name in run.marks]
+            if mine and variant != EVERYTHING:
+                found.append({"variant": variant, **row(name, rule, mine)})
+        if BLEND in fitted(whole):
+            found.append({"variant": WITHOUT_NEURAL, **row(BLEND, rule, whole), "model": name})
+        added = {"own_part": difference(rule, name, BLEND, "ndcg10", whole)} if BLEND in fitted(whole) else {}
+        found.append({"variant": EVERYTHING, **row(name, rule, whole), **added})
+    return found
+
+
+def _run(run: Run) -> dict[str, Any]:
+    """Return what a run says about itself."""
+    kept = ("seed", "rule", "variant", "winner", "choosing_seconds", "fitting_seconds", "peak_mb")
+    return {**{name: getattr(run, name) for name in kept}, "validation_map10": dict(run.validation), "failures": dict(run.failures)}

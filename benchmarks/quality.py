@@ -1,0 +1,159 @@
+"""How good the models are on public sets, through the project's own training code; every choice is made on validation.
+
+python benchmarks/quality.py DATA_DIR --sets ml-1m-ncf online-retail --seeds 3 --json benchmarks/results/quality.json
+python benchmarks/quality.py --markdown docs/MODELS.md            write the tables of the kept figures between their markers
+python benchmarks/quality.py --markdown docs/MODELS.md --check    change nothing; leave with 1 if the page says anything else
+
+DATA_DIR holds a folder a set. Tables go to stdout, progress to stderr. The JSON file keeps the sets that are not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from rich.console import Console  # noqa: E402
+
+from benchmarks import readme_table  # noqa: E402
+from benchmarks.measuring import tables  # noqa: E402
+from benchmarks.measuring.ablations import ABLATIONS  # noqa: E402
+from benchmarks.measuring.runs import Run, Task, in_its_own_process  # noqa: E402
+from benchmarks.measuring.summary import summarise  # noqa: E402
+from benchmarks.sets import SETS, BenchmarkError  # noqa: E402
+
+KEPT = Path("benchmarks/results/quality.json")
+FIRST_SEED = 7  # the default of train.py
+LOG_WIDTH = 150  # of a file or a pipe: wide enough for the tables
+
+
+def main(argv: list[str], root: Path = ROOT) -> int:
+    """Measure, or write the page; returns the exit status."""
+    flags = _parser().parse_args(argv)
+    try:
+        if flags.markdown:
+            return write_page(flags.markdown, root / KEPT, flags.check)
+        if flags.data_dir is None:
+            raise BenchmarkError("DATA_DIR should name the folder of the sets. Received: nothing.")
+        measure(flags)
+    except BenchmarkError as error:
+        Console(stderr=True).print(f"quality: {error}", markup=False, highlight=False, soft_wrap=True)
+        return 1
+    return 0
+
+
+def measure(flags: argparse.Namespace) -> None:
+    """Run every set with every seed; print a set's tables and write the file as soon as there is something new.
+
+    Raises:
+        BenchmarkError: A set is missing or not what it should be, known before anything is run.
+    """
+    for name in flags.sets:
+        SETS[name].check(flags.data_dir)
+    commit = current_commit()
+    for name in flags.sets:
+        entry, runs = {}, list[Run]()
+        for seed in range(FIRST_SEED, FIRST_SEED + flags.seeds):
+            runs += in_its_own_process(Task(flags.data_dir, name, seed, options(flags), list(ABLATIONS) if flags.ablations else []))
+            entry = summarise(SETS[name], runs, commit, SETS[name].sha256(flags.data_dir))
+            if flags.json:
+                keep(flags.json, entry)
+        console = Console()
+        (console if console.is_terminal else Console(width=LOG_WIDTH)).print(tables.terminal(entry))
+
+
+def options(flags: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of training that the command line changes."""
+    return {} if flags.epochs is None else {"epochs": flags.epochs}
+
+
+def current_commit() -> str | None:
+    """Return the commit of the project, or None outside a repository."""
+    from recsys.training.publishing import git_commit  # it loads TensorFlow, which writing a page has no use for
+
+    return git_commit()
+
+
+def keep(path: Path, entry: Mapping[str, Any]) -> None:
+    """Write a set's entry beside those of other sets that the file holds."""
+    others = [kept for kept in read(path) if kept["set"] != entry["set"]] if path.exists() else []
+    order = list(SETS)
+    entries = sorted([*others, entry], key=lambda kept: order.index(kept["set"]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"sets": entries}, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the entries of a file.
+
+    Raises:
+        BenchmarkError: It is not one of ours.
+    """
+    try:
+        entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["sets"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BenchmarkError(
+            f'{path.name} should hold {{"sets": […]}}, as --json writes it. Received: something else ({error}).'
+        ) from error
+    return entries
+
+
+def write_page(page: Path, kept: Path, check: bool) -> int:
+    """Write each set's tables between its markers, or compare; returns the exit status."""
+    if not page.is_file():
+        raise BenchmarkError(f"--markdown should name a page. Received: {page}, which is not there.")
+    measured = {entry["set"]: entry for entry in (read(kept) if kept.exists() else [])}
+    before = after = page.read_text(encoding="utf-8")
+    for name in named(before):
+        block = tables.markdown(measured[name]) if name in measured else tables.UNMEASURED
+        after = readme_table.replaced(after, block, name, page.name)
+    if check:
+        print(f"{page.name} says what was measured." if after == before else f"{page.name} should be made again: benchmarks/quality.py")
+        return int(after != before)
+    page.write_text(after, encoding="utf-8")
+    return 0
+
+
+def named(text: str) -> Sequence[str]:
+    """Return the sets that a page has a place for.
+
+    Raises:
+        BenchmarkError: It has none.
+    """
+    places = {name: readme_table.BEGIN.replace(readme_table.NAME, name) for name in SETS}
+    found = [name for name, begin in places.items() if begin in text]
+    if not found:
+        raise BenchmarkError(f"The page should hold one of {', '.join(begin.strip() for begin in places.values())}. Received: none.")
+    return found
+
+
+def positive(text: str) -> int:
+    """Return a whole number from 1, as a flag gives it."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"should be a positive integer. Received: {text}.")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data_dir", nargs="?", type=Path, metavar="DATA_DIR", help="holds a folder a set")
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS), help="all of them by default")
+    parser.add_argument(
+        "--seeds", type=int, choices=range(1, 101), default=3, metavar="N", help="fits of everything, each by a seed of its own (3)"
+    )
+    parser.add_argument("--epochs", type=positive, metavar="N", help="epochs at most; validation may end a fit earlier")
+    parser.add_argument("--ablations", action="store_true", help="also without history and without embedding: three times as long")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the kept figures into a page instead of measuring")
+    parser.add_argument("--check", action="store_true", help="with --markdown: only compare")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,53 @@
+"""Amazon reviews of beauty products (2014, 5-core): each customer's last item, among the whole catalogue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.sets.base import NOW, BenchmarkSet, Part, Parts, columns, events, hours_apart, make_part
+from benchmarks.sets.movielens import is_last
+from recsys.interactions import Interactions
+
+FILE = "interactions.csv.gz"
+RULES = ("hide",)  # nobody reviews a thing twice
+MAX_VALIDATION_QUESTIONS = 10_000
+
+
+def read(folder: Path) -> Parts:
+    """Return the parts: the last item of everybody is the test, the last but one validation."""
+    table = columns(folder / FILE)
+    last = is_last(table["user"], table["pos"])
+    before_last = np.zeros(len(last), bool)
+    before_last[~last] = is_last(table["user"][~last], table["pos"][~last])
+    return Parts(
+        validation=_part(table, ~last & ~before_last, before_last, MAX_VALIDATION_QUESTIONS),
+        test=_part(table, ~last, last),
+    )
+
+
+def _part(table: dict[str, NDArray], train: NDArray[np.bool_], after: NDArray[np.bool_], max_questions: int | None = None) -> Part:
+    def rows(which: NDArray[np.bool_]) -> Interactions:
+        return events(table["user"][which], table["item"][which], hours_apart(table["user"][which], table["pos"][which]))
+
+    return make_part(rows(train), rows(after), cut=NOW, rules=RULES, has_clock=False, max_questions=max_questions)
+
+
+AMAZON_BEAUTY = BenchmarkSet(
+    name="amazon-beauty-5core",
+    files=(FILE,),
+    origin=(
+        "Beauty.txt of https://github.com/RUCAIBox/CIKM2020-S3Rec/tree/master/data, one row an item: user,item,pos with pos 0 the oldest; "
+        "the reviews are https://jmcauley.ucsd.edu/data/amazon/."
+    ),
+    protocol=(
+        "Each customer's last item, if anybody had it before, among the whole catalogue without her own earlier items. Validation: "
+        f"her last but one, {MAX_VALIDATION_QUESTIONS:,} sampled customers. There is an order and no clock: events are put an hour apart."
+    ),
+    rules=RULES,
+    references={"hide": ("ease", "item_cf")},
+    has_clock=False,
+    read=read,
+)

@@ -1,0 +1,262 @@
+"""What the readers of all sets share: files into columns, columns into events, events into a fit and the exam after it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pyarrow import csv
+
+from recsys.clean import is_event
+from recsys.context import CLOCK_FEATURES
+from recsys.dataset import Dataset
+from recsys.encoding import Encoders, encode
+from recsys.evaluation import Exam, Question, make_exam
+from recsys.interactions import Catalogue, Interactions
+from recsys.settings import Shop, Training
+
+HOUR = 3600
+NEWEST = 1_000_000_000  # seconds since 1970: the moment of everybody's newest event where a set has no clock
+NOW = NEWEST + HOUR  # and of the question after it
+SEED = 0  # of sampled negatives and sampled users: the exam is the same one in every run
+SHOP = Shop(sources=(), products="")
+REPEAT_AFTER_DAYS = {"hide": math.inf, "allow": 0.0}
+
+
+class BenchmarkError(Exception):
+    """A benchmark that cannot be run as asked."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Events to learn from, and the exam on what came after them.
+
+    Attributes:
+        data: The events.
+        exams: By repeat rule, `hide` and/or `allow`.
+    """
+
+    data: Dataset
+    exams: Mapping[str, Exam]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A set, cut twice.
+
+    Attributes:
+        validation: The train part without its end, and the exam on that end: everything is chosen on it.
+        test: The whole train part, and the exam that is reported.
+    """
+
+    validation: Part
+    test: Part
+
+
+@dataclass(frozen=True)
+class BenchmarkSet:
+    """A public set and the protocol it is used under.
+
+    Attributes:
+        name: Of the folder in DATA_DIR and in every table.
+        files: In that folder.
+        origin: Where a stranger gets it.
+        protocol: What is learned from, what is asked, what competes; one or two sentences.
+        rules: The repeat rules that are reported; everything is chosen under each of them apart.
+        references: By rule, scorers that the winner is compared with, beside the best baseline.
+        has_clock: Whether events have a time; without one nothing fades.
+        read: From the folder to the parts.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    origin: str
+    protocol: str
+    rules: tuple[str, ...]
+    references: Mapping[str, tuple[str, ...]]
+    has_clock: bool
+    read: Callable[[Path], Parts]
+
+    def load(self, data_dir: Path) -> Parts:
+        """Return the set's parts.
+
+        Args:
+            data_dir: Holds a folder of the set's name.
+
+        Raises:
+            BenchmarkError: A file is missing, or is not what it should be.
+        """
+        self.check(data_dir)
+        return self.read(data_dir / self.name)
+
+    def check(self, data_dir: Path) -> None:
+        """Refuse a folder without the set's files.
+
+        Raises:
+            BenchmarkError: It names the first missing file and where the set is to be had.
+        """
+        for name in self.files:
+            if not (data_dir / self.name / name).is_file():
+                raise BenchmarkError(f"DATA_DIR should hold {self.name}/{name}. Received: {data_dir}, which does not. {self.origin}")
+
+    def sha256(self, data_dir: Path) -> str:
+        """Return the SHA-256 of the set's files, one after the other."""
+        digest = hashlib.sha256()
+        for name in self.files:
+            digest.update((data_dir / self.name / name).read_bytes())
+        return digest.hexdigest()
+
+
+def columns(path: Path, names: Sequence[str] | None = None, *, delimiter: str = ",", text: bool = False) -> dict[str, NDArray]:
+    """Return the columns of a compressed text file, by name.
+
+    Args:
+        path: Of the file.
+        names: The columns' names where the file has no header; None reads them from it.
+        delimiter: Between two values.
+        text: Whether every value is read as text, an absent one as "".
+
+    Returns:
+        Arrays `(n,)` of int64, float64, or object holding str.
+    """
+    header = csv.ReadOptions(column_names=names) if names else csv.ReadOptions()
+    layout = csv.ParseOptions(delimiter=delimiter, newlines_in_values=text)
+    options = csv.ConvertOptions(column_types=dict.fromkeys(_header(path, delimiter), "string") if text else None)
+    table = csv.read_csv(path, header, layout, options)
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def _header(path: Path, delimiter: str) -> list[str]:
+    with csv.open_csv(path, parse_options=csv.ParseOptions(delimiter=delimiter)) as reader:
+        return list(reader.schema.names)
+
+
+def events(users: NDArray, items: NDArray, timestamps: NDArray[np.int64], event: str | NDArray = "purchase") -> Interactions:
+    """Return events in the order given; no set tells the device.
+
+    Args:
+        users: `(n,)` ids.
+        items: `(n,)` ids.
+        timestamps: `(n,)` seconds since 1970.
+        event: The one name of all events, or `(n,)` names.
+    """
+    names, kinds = np.unique(np.broadcast_to(np.asarray(event, dtype=str), len(users)), return_inverse=True)
+    return Interactions(
+        users,
+        items,
+        kinds.astype(np.int16),
+        np.asarray(timestamps, np.int64),
+        np.arange(len(users)),
+        tuple(names.tolist()),
+        {"device_type": np.full(len(users), None)},
+    )
+
+
+def hours_apart(users: NDArray, order: NDArray) -> NDArray[np.int64]:
+    """Return times for a set that has an order but no clock: an hour between two events, everybody's newest at one moment.
+
+    Args:
+        users: `(n,)` ids in any order.
+        order: `(n,)` numbers that ascend with time within a user.
+
+    Returns:
+        `(n,)` seconds since 1970, so that nothing but the order within a user can be learned from them.
+
+    >>> (hours_apart(np.array([1, 1, 2]), np.array([7, 8, 0])) - NEWEST).tolist()
+    [-3600, 0, 0]
+    """
+    oldest_first = np.lexsort((order, users))
+    _, starts, counts = np.unique(users[oldest_first], return_index=True, return_counts=True)
+    timestamps = np.empty(len(users), np.int64)
+    timestamps[oldest_first] = NEWEST - HOUR * (np.repeat(starts + counts, counts) - 1 - np.arange(len(users)))
+    return timestamps
+
+
+def quantile_cut(timestamps: NDArray[np.int64], quantile: float = 0.8) -> int:
+    """Return the interpolated quantile of time, rounded up: what is before either is the same, for whole seconds."""
+    return math.ceil(np.quantile(timestamps, quantile))
+
+
+def make_part(
+    train: Interactions,
+    after: Interactions,
+    *,
+    cut: int,
+    rules: Sequence[str],
+    has_clock: bool = True,
+    shop: Shop = SHOP,
+    catalogue: Catalogue | None = None,
+    max_questions: int | None = None,
+) -> Part:
+    """Return a fit's events and the exam after them, on users and items that the fit knows.
+
+    Args:
+        train: Events before the cut.
+        after: Events at or after it; those on users and items that `train` does not know are no part of the exam.
+        cut: Seconds since 1970.
+        rules: An exam for each.
+        has_clock: Without one the time of day and the season are unknown.
+        shop: Names the relevant events, the purchases and the time zone.
+        catalogue: Where the set has categories.
+        max_questions: A larger exam is sampled down to so many; None keeps all.
+    """
+    encoders = Encoders.fit(train, catalogue or no_catalogue(), min_item_events=1)
+    data = encode(train, encoders, shop, training(has_clock), cut)
+    known = encoders.users.indices(after.users) < encoders.users.unknown
+    known &= encoders.items.indices(after.items) < encoders.items.unknown
+    exams = {
+        rule: make_exam(
+            data,
+            after.take(known),
+            encoders,
+            shop=shop,
+            active=np.ones(data.n_items, bool),
+            cut=cut,
+            repeat_after_days=REPEAT_AFTER_DAYS[rule],
+            rng=np.random.default_rng(SEED),
+            max_users=max_questions or len(after) + 1,
+        )
+        for rule in rules
+    }
+    part = Part(data, exams)
+    return part if has_clock else without_clock(part)
+
+
+def training(has_clock: bool) -> Training:
+    """Return the options that events are encoded with: confidences fade only where there is a clock."""
+    return Training(min_item_events=1) if has_clock else Training(min_item_events=1, half_life_days=0.0)
+
+
+def without_clock(part: Part) -> Part:
+    """Return a part in which the clock's features are unknown, in events and in questions."""
+    n_clock = len(CLOCK_FEATURES)  # they stand first
+    unknown = np.array(part.data.context_sizes[:n_clock], np.int32) - 1
+    contexts = part.data.contexts.copy()
+    contexts[:, :n_clock] = unknown
+
+    def timeless(question: Question) -> Question:
+        context = np.append(unknown, question.query.context[n_clock:]).astype(np.int32)
+        return replace(question, query=replace(question.query, context=context))
+
+    return Part(replace(part.data, contexts=contexts), {rule: asked_otherwise(exam, timeless) for rule, exam in part.exams.items()})
+
+
+def asked_otherwise(exam: Exam, change: Callable[[Question], Question]) -> Exam:
+    """Return an exam with every question changed; who counts as known stays as it was."""
+    return replace(exam, questions=tuple(change(question) for question in exam.questions))
+
+
+def no_catalogue() -> Catalogue:
+    """Return a catalogue that tells nothing."""
+    nothing = np.zeros(0, object)
+    return Catalogue(nothing, np.zeros(0, bool), nothing, nothing, np.zeros(0))
+
+
+def rows_of_events(interactions: Interactions, *names: str) -> NDArray[np.bool_]:
+    """Return `(n,)` which rows are events of one of the names."""
+    return is_event(interactions, names)

@@ -1,0 +1,54 @@
+"""JData of JD.com, as the papers on several kinds of behaviour use it: purchases, carts and collections without a clock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.sets.base import HOUR, NEWEST, NOW, BenchmarkSet, Part, Parts, columns, events, make_part
+from recsys.interactions import Interactions
+
+BUYS = ("buy_train.csv.gz", "buy_valid.csv.gz", "buy_test.csv.gz")
+CART, COLLECT = "cart.csv.gz", "collect.csv.gz"
+RULES = ("hide",)
+MAX_QUESTIONS = 5_000
+
+
+def read(folder: Path) -> Parts:
+    """Return the parts: validation asks for `buy_valid`; the test for `buy_test`, and `buy_valid` is learned from."""
+    train, valid, test = (_rows(folder / name, "purchase", NEWEST) for name in BUYS)
+    beside = (_rows(folder / CART, "cart", NEWEST - HOUR), _rows(folder / COLLECT, "wishlist", NEWEST - HOUR))
+    return Parts(validation=_part((*beside, train), valid), test=_part((*beside, train, valid), test))
+
+
+def _rows(path: Path, event: str, moment: int) -> Interactions:
+    """Return events of one kind at one moment: nothing in the set tells which came first."""
+    table = columns(path)
+    return events(table["user"], table["item"], np.full(len(table["user"]), moment), event)
+
+
+def _part(train: tuple[Interactions, ...], after: Interactions) -> Part:
+    users, items, timestamps = (np.concatenate([getattr(rows, name) for rows in train]) for name in ("users", "items", "timestamps"))
+    names = np.repeat([rows.event_names[0] for rows in train], [len(rows) for rows in train])
+    learned = events(users, items, timestamps, names)
+    return make_part(learned, after, cut=NOW, rules=RULES, has_clock=False, max_questions=MAX_QUESTIONS)
+
+
+JDATA = BenchmarkSet(
+    name="jdata-mb",
+    files=(*BUYS, CART, COLLECT),
+    origin=(
+        "data/jdata of https://github.com/K-Kyungho/MEMBER: train, validation, test, cart and collect, saved as buy_train, buy_valid, "
+        "buy_test, cart and collect with the header user,item, gzipped."
+    ),
+    protocol=(
+        f"The published split; {MAX_QUESTIONS:,} sampled customers are asked for their purchases in it, among the whole catalogue "
+        "without what they bought before. There is no order at all: carts and collections are put at one moment, purchases at the "
+        "next. The published tables also learn from views, which are not in the set: they do not compare."
+    ),
+    rules=RULES,
+    references={"hide": ("item_cf", "user_frequency")},
+    has_clock=False,
+    read=read,
+)

@@ -1,0 +1,127 @@
+"""MovieLens-1M as the paper of neural collaborative filtering cut it (He et al. 2017)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.sets.base import (
+    NOW,
+    SEED,
+    SHOP,
+    BenchmarkError,
+    BenchmarkSet,
+    Part,
+    Parts,
+    columns,
+    events,
+    hours_apart,
+    training,
+    without_clock,
+)
+from recsys.context import ContextEncoder
+from recsys.dataset import Dataset
+from recsys.encoding import Encoders, encode
+from recsys.evaluation import RMSE_NEGATIVES, Exam, Question, known_context
+from recsys.ids import IdMap
+from recsys.sample import exam_negatives
+
+TRAIN, TEST, NEGATIVES = "ml-1m.train.rating.gz", "ml-1m.test.rating.gz", "ml-1m.test.negative.gz"
+N_NEGATIVES = 99
+
+
+def read(folder: Path) -> Parts:
+    """Return the parts: validation asks for each user's last but one item, the test for the official one."""
+    ratings = columns(folder / TRAIN, ("user", "item", "rating", "rank"), delimiter="\t")
+    test = columns(folder / TEST, ("user", "item", "rating", "timestamp"), delimiter="\t")
+    candidates = official_candidates(folder / NEGATIVES, test["user"], test["item"])
+    n_users = 1 + max(int(column["user"].max()) for column in (ratings, test))
+    n_items = 1 + max(int(ids.max()) for ids in (ratings["item"], *candidates))
+    users, items = IdMap(np.arange(n_users)), IdMap(np.arange(n_items))  # an item that only the test knows competes in it
+    contexts = ContextEncoder.fit({"device_type": ()}, ())
+    encoders = Encoders(users, items, contexts, contexts.column("category", [None] * (n_items + 1)))
+    last = is_last(ratings["user"], ratings["rank"])
+    earlier, out = ({name: column[rows] for name, column in ratings.items()} for rows in (~last, last))
+    return Parts(
+        validation=_part(earlier, out["user"], sampled_candidates(ratings, out, n_items), encoders),
+        test=_part(ratings, test["user"], candidates, encoders),
+    )
+
+
+def official_candidates(path: Path, users: NDArray[np.int64], items: NDArray[np.int64]) -> list[NDArray[np.int32]]:
+    """Return for each test row its distinct official negatives, then its positive.
+
+    156 users have their own test item among their negatives; it competes once, as in the paper's own program.
+
+    Args:
+        path: Of the negatives, a line a test row: `(user,item)`, then 99 items.
+        users: `(n,)` of the test rows.
+        items: `(n,)` likewise.
+
+    Raises:
+        BenchmarkError: The file's lines are not those of the test rows.
+    """
+    names = ("pair", *(str(n) for n in range(N_NEGATIVES)))
+    table = columns(path, names, delimiter="\t")
+    if table["pair"].tolist() != [f"({user},{item})" for user, item in zip(users, items, strict=True)]:
+        raise BenchmarkError(f"{NEGATIVES} should have a line for each row of {TEST}, in its order. Received: other pairs.")
+    negatives = np.stack([table[name] for name in names[1:]], axis=1).astype(np.int32)
+    return [np.append(np.setdiff1d(row, [item]), item).astype(np.int32) for row, item in zip(negatives, items, strict=True)]
+
+
+def is_last(users: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return `(n,)` which rows are their user's newest, of users with another one."""
+    oldest_first = np.lexsort((order, users))
+    _, starts, counts = np.unique(users[oldest_first], return_index=True, return_counts=True)
+    last = np.zeros(len(users), bool)
+    last[oldest_first[(starts + counts - 1)[counts > 1]]] = True
+    return last
+
+
+def sampled_candidates(ratings: dict[str, NDArray], out: dict[str, NDArray], n_items: int) -> list[NDArray[np.int32]]:
+    """Return for each held-out row 99 items that its user has not rated in the train file, then the row's own.
+
+    The test's positives are not looked at: they may be among the negatives, as any other item that she has not rated yet.
+    """
+    by_user = np.argsort(ratings["user"], kind="stable")
+    starts = np.searchsorted(ratings["user"][by_user], np.stack([out["user"], out["user"] + 1]))
+    seen = [ratings["item"][by_user[start:stop]] for start, stop in starts.T]
+    negatives = exam_negatives(np.random.default_rng(SEED), seen, n_items, N_NEGATIVES)
+    return [np.append(row, item).astype(np.int32) for row, item in zip(negatives, out["item"], strict=True)]
+
+
+def _part(ratings: dict[str, NDArray], users: NDArray[np.int64], candidates: list[NDArray[np.int32]], encoders: Encoders) -> Part:
+    """Return a fit's ratings, and the exam whose candidates end with the positive: who only reaches a tie with another loses it."""
+    train = events(ratings["user"], ratings["item"], hours_apart(ratings["user"], ratings["rank"]))
+    data = encode(train, encoders, SHOP, training(has_clock=False), NOW)
+    questions = tuple(_question(data, user, row, encoders) for user, row in zip(users.tolist(), candidates, strict=True))
+    rng = np.random.default_rng(SEED)
+    pairs = tuple(np.append(row[-1:], rng.choice(row[:-1], RMSE_NEGATIVES)).astype(np.int32) for row in candidates)
+    exam = Exam(questions, np.ones(len(questions), bool), 0, np.ones(data.n_items, bool), pairs)
+    return without_clock(Part(data, {"allow": exam}))
+
+
+def _question(data: Dataset, user: int, candidates: NDArray[np.int32], encoders: Encoders) -> Question:
+    query = data.query(user, context=known_context(data, user, encoders, SHOP, NOW), now=NOW, repeats=True)
+    return Question(query, candidates[-1:], 0, np.zeros(0, np.int32), candidates)
+
+
+ML_1M_NCF = BenchmarkSet(
+    name="ml-1m-ncf",
+    files=(TRAIN, TEST, NEGATIVES),
+    origin=(
+        "The files are in the folder Data of https://github.com/hexiangnan/neural_collaborative_filtering, gzipped here; "
+        "the ratings are https://grouplens.org/datasets/movielens/1m/."
+    ),
+    protocol=(
+        "Each user's newest rating among its 99 official negatives; an exact tie counts against it, and a negative that is the rating "
+        "itself competes once. Validation: her last but one among 99 sampled items that she has not rated. There is an order and no "
+        "clock: events are put an hour apart."
+    ),
+    rules=("allow",),
+    references={"allow": ("ease",)},
+    has_clock=False,
+    read=read,
+)
