@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +28,29 @@ def pooled(query: Query, item_vectors: NDArray[np.float32], decay: float) -> NDA
     return (query.weights * np.float32(decay) ** ages) @ item_vectors[query.items]
 
 
+def ages(query: Query) -> NDArray[np.int64]:
+    """Return `(h,)` int64: after each event, the number of distinct later moments of the history; a basket counts once."""
+    changes = np.diff(query.timestamps, append=query.timestamps[-1:]) != 0
+    return np.cumsum(changes[::-1])[::-1]
+
+
+def own_sums(query: Query, half_lives: Sequence[float]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return the sums of positive weight of each item of the history, one for each half-life.
+
+    Args:
+        query: The customer's history.
+        half_lives: Days before `query.now` after which an event counts half; infinity counts all alike.
+
+    Returns:
+        The distinct items `(k,)` int32 ascending; `(len(half_lives), k)` float32.
+    """
+    items, inverse = np.unique(query.items, return_inverse=True)
+    weights = np.maximum(query.weights, 0)
+    days = np.maximum(query.now - query.timestamps, 0) / SECONDS_PER_DAY
+    sums = [np.bincount(inverse, weights * 0.5 ** (days / half_life), len(items)) for half_life in half_lives]
+    return items, np.array(sums, np.float32)
+
+
 def own_counts(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
     """Return what the customer did with each item of the history.
 
@@ -33,12 +58,8 @@ def own_counts(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32], ND
         The distinct items `(k,)` int32 ascending; `(k,)` float32 the sum of their positive weights; `(k,)` float32 the same sum
         with every event halved for each 60 days of age.
     """
-    items, inverse = np.unique(query.items, return_inverse=True)
-    weights = np.maximum(query.weights, 0)
-    days = np.maximum(query.now - query.timestamps, 0) / SECONDS_PER_DAY
-    counts = np.bincount(inverse, weights, len(items))
-    decayed = np.bincount(inverse, weights * 0.5 ** (days / OWN_HALF_LIFE_DAYS), len(items))
-    return items, counts.astype(np.float32), decayed.astype(np.float32)
+    items, (counts, decayed) = own_sums(query, (np.inf, OWN_HALF_LIFE_DAYS))
+    return items, counts, decayed
 
 
 def add_own_counts(
