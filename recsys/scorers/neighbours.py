@@ -1,0 +1,95 @@
+"""Sparse item-item weights, and the scorer that adds up the neighbours of everything in a customer's history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.scorers.base import Arrays, Query
+from recsys.scorers.history import own_sums
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """A square matrix of weights from item to item, W, of which few are not 0, row by row.
+
+    Attributes:
+        starts: `(n_items + 1,)` int64: the neighbours of item j are `starts[j]:starts[j + 1]`.
+        neighbours: `(k,)` int32, the columns i.
+        similarities: `(k,)` float32, the weights W[j, i].
+    """
+
+    starts: NDArray[np.int64]
+    neighbours: NDArray[np.int32]
+    similarities: NDArray[np.float32]
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays, prefix: str = "") -> Neighbours:
+        """Take the matrix out of a version's arrays; their names may begin with a prefix."""
+        return cls(arrays[f"{prefix}starts"], arrays[f"{prefix}neighbours"], arrays[f"{prefix}similarities"])
+
+    @property
+    def n_items(self) -> int:
+        """The number of items."""
+        return len(self.starts) - 1
+
+    def spread(self, items: NDArray[np.int32], strengths: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return `Σ_j strengths_j · W[items_j, :]`.
+
+        Args:
+            items: `(h,)` int32; an item that is there twice counts twice.
+            strengths: `(h,)` float32.
+
+        Returns:
+            `(n_items,)` float32.
+        """
+        first = self.starts[items]
+        lengths = self.starts[items + 1] - first
+        ends = np.cumsum(lengths)
+        where = np.arange(lengths.sum()) + np.repeat(first - (ends - lengths), lengths)  # the spans of all rows, end to end
+        weights = np.repeat(strengths, lengths) * self.similarities[where]
+        return np.bincount(self.neighbours[where], weights, self.n_items).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class NeighbourScorer:
+    """The neighbours of everything in the customer's history, summed; popularity decides where the history says nothing.
+
+    Attributes:
+        neighbours: The weights.
+        tie_break: `(n_items,)` float32, at most 1e-6: see `tie_break`.
+    """
+
+    neighbours: Neighbours
+    tie_break: NDArray[np.float32]
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Self:
+        """Build the scorer from a version's arrays."""
+        return cls(Neighbours.from_arrays(arrays), arrays["tie_break"])
+
+    @property
+    def n_items(self) -> int:
+        """The number of items."""
+        return len(self.tie_break)
+
+    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        """Return the summed weights from the distinct items of the history, twice being as good as once; see `Scorer.score`."""
+        own, (counts,) = own_sums(query, (np.inf,))
+        scores = self.neighbours.spread(own, np.minimum(counts, 1)) + self.tie_break
+        return scores if items is None else scores[items]
+
+
+def tie_break(popularity: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Return popularity scaled to at most 1e-6: far below any weight that is worth a place, and still an order for a guest.
+
+    Args:
+        popularity: `(n_items,)` int64, the number of customers of each item.
+
+    Returns:
+        `(n_items,)` float32.
+    """
+    return np.asarray(popularity / max(popularity.max(initial=0), 1) * 1e-6, np.float32)
