@@ -29,7 +29,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--dry-run", action="store_true", help="evaluate and print, publish nothing")
     parser.add_argument("--eval", choices=("time", "loo99"), default="time", help="one cut in time, or leave-one-out among 99 negatives")
     for option in fields(Training):
-        kind = int if option.type == "int" else float
+        kind = {"int": int, "float": float, "str": str}[str(option.type)]
         parser.add_argument(f"--{option.name.replace('_', '-')}", type=kind, metavar=kind.__name__, help=f"default {option.default}")
     flags = vars(parser.parse_args(argv))
     from recsys.training import train

@@ -74,15 +74,16 @@ class Shop:
 
 _COUNT, _RATE = (1, 10**9), (1e-9, 1.0)  # at least one; above 0
 TRAINING_RANGES: Mapping[str, tuple[float, float]] = {
-    **dict.fromkeys(
-        ("dim", "epochs", "batch", "window", "negatives", "min_item_events", "max_user_events_per_day", "max_exam_users"), _COUNT
-    ),
+    **dict.fromkeys(("dim", "factors", "epochs", "batch", "window", "negatives", "shared_negatives"), _COUNT),
+    **dict.fromkeys(("min_item_events", "max_user_events_per_day", "max_exam_users"), _COUNT),
     **dict.fromkeys(("learning_rate", "slow_decay", "fast_decay"), _RATE),
-    **dict.fromkeys(("l2", "dropped_users", "dropped_contexts"), (0.0, 1.0)),
+    **dict.fromkeys(("l2", "negative_power", "dropped_users", "dropped_contexts"), (0.0, 1.0)),
+    "dropout": (0.0, 0.9),
     **dict.fromkeys(("test_quantile", "validation_quantile"), (0.01, 0.99)),
     "half_life_days": (0.0, 1e6),
     "seed": (0, 2**31 - 1),
 }
+LOSSES = ("softmax", "bce")
 
 
 @dataclass(frozen=True)
@@ -90,13 +91,18 @@ class Training:
     """How `train.py` cleans, cuts, fits and evaluates.
 
     Attributes:
-        dim: Width of every embedding.
-        epochs: Passes over the events for each fit.
+        dim: Width of every embedding of the networks.
+        factors: Width of the matrix factorisation that all models share.
+        epochs: Passes over the events for each fit at most; validation may end it earlier.
         batch: Windows of events in one gradient step.
-        window: Consecutive events of one user in one window; LNCM attends to as many.
-        negatives: Items sampled against each event, uniformly; never the event's own item, maybe one the user had before.
-        learning_rate: Step size of Adam.
-        l2: Weight decay of the embeddings.
+        window: Consecutive events of one user in one window; a block of LNCM's attention sees as many.
+        loss: `softmax`, each event against sampled items at once, or `bce`, binary cross-entropy one by one.
+        negatives: Items sampled against each event by the models with a tower, NeuMF and ENCM; never the event's own item.
+        shared_negatives: Items sampled in each step against all its events by the others, BMF and LNCM.
+        negative_power: Items are sampled by popularity to this power; 0 is uniform.
+        learning_rate: Largest step size of Adam; it falls to 0 over the epochs.
+        l2: Weight decay, decoupled: each step takes off this share of the weights times the step size.
+        dropout: Share of activations dropped in training.
         dropped_users: Share of samples trained without the user's own embedding, so that guests are answered.
         dropped_contexts: Share of context values trained as "unknown".
         slow_decay: Weight of a history item falls by this factor for each newer item; the long memory.
@@ -110,13 +116,18 @@ class Training:
         seed: Seed of every random draw.
     """
 
-    dim: int = 32
+    dim: int = 64
+    factors: int = 128
     epochs: int = 8
     batch: int = 64
     window: int = 50
-    negatives: int = 4
-    learning_rate: float = 3e-3
-    l2: float = 1e-6
+    loss: str = "softmax"
+    negatives: int = 16
+    shared_negatives: int = 512
+    negative_power: float = 0.0
+    learning_rate: float = 2e-3
+    l2: float = 0.0
+    dropout: float = 0.2
     dropped_users: float = 0.2
     dropped_contexts: float = 0.12
     slow_decay: float = 0.98
@@ -133,6 +144,8 @@ class Training:
         for name, (least, most) in TRAINING_RANGES.items():
             if not least <= getattr(self, name) <= most:
                 raise SettingsError(f"[training] `{name}` should be from {least:g} to {most:g}. Received: {getattr(self, name)}.")
+        if self.loss not in LOSSES:
+            raise SettingsError(f"[training] `loss` should be one of {', '.join(LOSSES)}. Received: {self.loss}.")
 
 
 @dataclass(frozen=True)
@@ -319,6 +332,8 @@ def _from_table(kind: type[Training], table: Mapping[str, Any], where: str) -> T
         if name not in types:
             raise SettingsError(f"{where} should hold {sorted(types)}. Received: {name}.")
         whole = types[name] == "int"
+        if types[name] == "str":
+            continue  # its words are checked where it is made
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or value < 0:
             raise SettingsError(f"{where} `{name}` should be {'a whole number' if whole else 'a number'} from 0. Received: {value!r}.")
     return kind(**table)

@@ -15,7 +15,7 @@ LAYERS: tuple[tuple[str, bool, frozenset[str]], ...] = (
     ("arithmetic", True, frozenset({"calibration", "clean", "metrics", "ranking", "sample", "selection", "split"})),
     ("scorers", False, frozenset({"scorers"})),
     ("encoded events", True, frozenset({"dataset", "encoding"})),
-    ("the exam", True, frozenset({"evaluation", "own_weights"})),
+    ("the exam", True, frozenset({"evaluation", "blending"})),
     ("networks", False, frozenset({"networks"})),
     ("media", False, frozenset({"store", "artifacts", "contract", "legacy"})),
     ("use cases", False, frozenset({"training", "recommending", "importing"})),

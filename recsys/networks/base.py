@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -11,7 +11,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from recsys.scorers import N_SIGNALS, Arrays
+
 HIDDEN = (64, 32, 16)  # of NeuMF's tower, He et al. 2017
+START_LOGIT = 4.0  # what a predicted preference of 1 adds to a logit
+START_HISTORY = 0.1  # of an item's factors, how much an event adds to the taste
+START_SPREAD = 0.1  # standard deviation of pretrained item factors: logits of a normed state are about 1 then
+Drop = Callable[[tf.Tensor], tf.Tensor]
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,11 @@ class Shapes:
         return asdict(self)
 
 
+def keep(activations: tf.Tensor) -> tf.Tensor:
+    """Drop nothing."""
+    return activations
+
+
 class Past(NamedTuple):
     """The customers' side of a batch.
 
@@ -65,7 +76,12 @@ class Network(keras.Model):
     """A network over windows: `encode` once per target, `match` against candidate items.
 
     Weights are stored in the h5 group `vars` under the names of `tables`, so that NumPy finds them again.
+
+    Attributes:
+        pairwise: Whether a logit needs the customer and the item together, so that negatives cannot be shared by a batch.
     """
+
+    pairwise = True
 
     def __init__(self, shapes: Shapes, seed: int) -> None:
         super().__init__()
@@ -78,7 +94,7 @@ class Network(keras.Model):
         self.table("fast_items", (items, dim), 0.01)
         self.table("item_factors", (items, dim), 0.1)
         self.constant("decays", np.array([shapes.slow_decay, shapes.fast_decay], np.float32))
-        self.constant("own_weights", np.zeros((2, 2), np.float32))
+        self.constant("signal_weights", np.tile(np.eye(N_SIGNALS + 1, dtype=np.float32)[-1], (2, 1)))
         self.grow()
         self.built = True
 
@@ -86,25 +102,49 @@ class Network(keras.Model):
         """Add the weights of the subclass."""
         raise NotImplementedError
 
-    def encode(self, past: Past) -> Sequence[tf.Tensor]:
-        """Return the tensors `(b, t, …)` that stand for the customer at each target."""
+    def start(self, factors: Arrays, popularity: NDArray[np.float32]) -> None:
+        """Begin at a solution of the whole data instead of at noise.
+
+        Args:
+            factors: `user_factors` and `item_factors` `(·, dim)` of a matrix factorisation.
+            popularity: `(n_items,)` float32, the summed weight of each item's events.
+        """
+        items = factors["item_factors"]
+        scale = START_SPREAD / max(float(items.std()), 1e-9)
+        self.tables["item_factors"].assign(items * scale)
+        self.tables["user_factors"].assign(factors["user_factors"] * (START_LOGIT / scale))
+        for name in ("slow_items", "fast_items"):
+            self.tables[name].assign(items * (scale * START_HISTORY))
+        if "item_bias" in self.tables:
+            prior = np.log1p(popularity)
+            self.tables["item_bias"].assign(prior - prior.mean())
+
+    def encode(self, past: Past, drop: Drop = keep) -> Sequence[tf.Tensor]:
+        """Return the tensors `(b, t, …)` that stand for the customer at each target.
+
+        Args:
+            past: The customers.
+            drop: Applied to activations in training.
+        """
         raise NotImplementedError
 
     def match(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
         """Return logits `(n, c)` of states `(n, …)` against candidate items `(n, c)`."""
         raise NotImplementedError
 
-    def call(self, past: Past, items: tf.Tensor, own: tf.Tensor | None = None) -> tf.Tensor:
-        """Return logits `(b, t, c)`.
+    def against(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
+        """Return logits `(n, c)` of states `(n, …)` against candidates `(c,)` that all of them share."""
+        return self.match(state, tf.broadcast_to(items[None], (tf.shape(state[0])[0], tf.shape(items)[0])))
+
+    def call(self, past: Past, items: tf.Tensor) -> tf.Tensor:
+        """Return the network's own logits `(b, t, c)`, signals not added.
 
         Args:
             past: The customers.
             items: `(b, t, c)` int32 candidates.
-            own: `(b, t, c)` float32, the own-count terms, already weighed.
         """
         state = [tf.reshape(part, (-1, part.shape[-1])) for part in self.encode(past)]
-        logits = tf.reshape(self.match(state, tf.reshape(items, (-1, tf.shape(items)[-1]))), tf.shape(items))
-        return logits if own is None else logits + own
+        return tf.reshape(self.match(state, tf.reshape(items, (-1, tf.shape(items)[-1]))), tf.shape(items))
 
     def table(self, name: str, shape: tuple[int, ...], spread: float, *, centre: float = 0.0) -> None:
         """Add a trained weight drawn from a normal distribution."""
@@ -159,6 +199,11 @@ class Network(keras.Model):
         """Read every weight by its own name."""
         for name, variable in self.tables.items():
             variable.assign(store[name][()])
+
+    def take(self, arrays: Arrays) -> None:
+        """Set every weight."""
+        for name, variable in self.tables.items():
+            variable.assign(arrays[name])
 
     def arrays(self) -> dict[str, NDArray]:
         """Return every weight as a NumPy array."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from recsys.networks.base import Network, Past, dot, times
+from recsys.networks.base import Drop, Network, Past, dot, keep, times
 
 HIDDEN = (64, 32)
 
@@ -23,10 +23,10 @@ class ENCM(Network):
             self.table(f"context_bias_{n}", (size,), 0.0)
         self.grow_tower((2 + len(sizes)) * dim, HIDDEN)
 
-    def encode(self, past: Past) -> Sequence[tf.Tensor]:
+    def encode(self, past: Past, drop: Drop = keep) -> Sequence[tf.Tensor]:
         """Return the shifted taste, the context's bias and the customer's part of the tower's first layer."""
         dim, n_features = self.shapes.dim, len(self.shapes.context_sizes)
-        taste, kernel = self.taste(past), self.tables["mlp_kernel_0"]
+        taste, kernel = drop(self.taste(past)), self.tables["mlp_kernel_0"]
         contexts = [tf.gather(self.tables[f"context_factors_{n}"], past.contexts[..., n]) for n in range(n_features)]
         biases = [tf.gather(self.tables[f"context_bias_{n}"], past.contexts[..., n]) for n in range(n_features)]
         customer = times(taste, kernel[:dim]) + times(tf.concat(contexts, -1), kernel[2 * dim :])

@@ -1,4 +1,4 @@
-"""LNCM in Keras: z = g·(s_u·q_i + b_i) + (1−g)·(c_u·q_i + MLP(c_u ‖ q_i)), c_u from one causal-attention block."""
+"""LNCM in Keras: z = (g·s_u + (1−g)·c_u)·q_i + b_i, c_u from causal attention over the last items."""
 
 from __future__ import annotations
 
@@ -6,59 +6,62 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from recsys.networks.base import Network, Past, at, dot, times
-from recsys.scorers.lncm import EPSILON
-
-HIDDEN = (64, 32)
+from recsys.networks.base import Drop, Network, Past, at, dot, keep, times
+from recsys.scorers.lncm import BLOCKS, EPSILON
 
 
 class LNCM(Network):
     """The latent neural context model; `recsys.scorers.lncm` serves it."""
 
+    pairwise = False
+
     def grow(self) -> None:
-        """Add the gate, the attention block and the tower."""
+        """Add the gate and the attention blocks."""
         dim = self.shapes.dim
         self.table("item_bias", (self.shapes.n_items,), 0.0)
-        self.table("gate", (), 0.0)
-        self.table("sequence_items", (self.shapes.n_items, dim), 0.1)
+        self.table("gate", (), 0.0, centre=-2.0)
         self.table("strength", (dim,), 0.1)
-        self.table("age_bias", (self.shapes.window,), 0.0)
+        self.table("age_bias", (BLOCKS, self.shapes.window), 0.0)
         for name in ("attention_query", "attention_key", "attention_value", "attention_out", "feed_in", "feed_out"):
-            self.table(name, (dim, dim), dim**-0.5)
-        self.table("gains", (3, dim), 0.0, centre=1.0)
-        self.table("feed_in_bias", (dim,), 0.0)
-        self.table("feed_out_bias", (dim,), 0.0)
-        self.grow_tower(2 * dim, HIDDEN)
+            self.table(name, (BLOCKS, dim, dim), dim**-0.5)
+        self.table("feed_in_bias", (BLOCKS, dim), 0.0)
+        self.table("feed_out_bias", (BLOCKS, dim), 0.0)
+        self.table("gains", (BLOCKS, 2, dim), 0.0, centre=1.0)
+        self.table("last_gain", (dim,), 0.0, centre=1.0)
 
-    def encode(self, past: Past) -> Sequence[tf.Tensor]:
-        """Return the gated sum of taste and latent context, and the context's half of the tower's first layer."""
+    def encode(self, past: Past, drop: Drop = keep) -> Sequence[tf.Tensor]:
+        """Return the gated sum of taste and latent context."""
         gate = tf.sigmoid(self.tables["gate"])
-        latent = at(self._latent(past), past.before)
-        return gate * self.taste(past) + (1 - gate) * latent, times(latent, self.tables["mlp_kernel_0"][: self.shapes.dim])
+        return [gate * self.taste(past) + (1 - gate) * at(self._latent(past, drop), past.before)]
 
     def match(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
         """Return logits `(n, c)`."""
-        mixed, latent = state
-        gate = tf.sigmoid(self.tables["gate"])
-        factors = tf.gather(self.tables["item_factors"], items)
-        first = latent[:, None] + times(factors, self.tables["mlp_kernel_0"][self.shapes.dim :])
-        return dot(mixed, factors) + gate * tf.gather(self.tables["item_bias"], items) + (1 - gate) * self.tower(first)
+        return dot(state[0], tf.gather(self.tables["item_factors"], items)) + tf.gather(self.tables["item_bias"], items)
 
-    def _latent(self, past: Past) -> tf.Tensor:
+    def against(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
+        """Return logits `(n, c)` against shared candidates `(c,)`."""
+        products = tf.matmul(state[0], tf.gather(self.tables["item_factors"], items), transpose_b=True)
+        return products + tf.gather(self.tables["item_bias"], items)
+
+    def _latent(self, past: Past, drop: Drop) -> tf.Tensor:
         """Return `(b, w, dim)`: the latent context after each event."""
-        tables, gains = self.tables, self.tables["gains"]
-        x = tf.gather(tables["sequence_items"], past.items) + past.weights[..., None] * tables["strength"]
-        query = times(_norm(x, gains[0]), tables["attention_query"])
-        attention = tf.matmul(query, times(x, tables["attention_key"]), transpose_b=True) * self.shapes.dim**-0.5
-        h = x + times(tf.nn.softmax(attention + self._mask(past)) @ times(x, tables["attention_value"]), tables["attention_out"])
-        feed = tf.nn.relu(times(_norm(h, gains[1]), tables["feed_in"]) + tables["feed_in_bias"])
-        return _norm(h + times(feed, tables["feed_out"]) + tables["feed_out_bias"], gains[2])
+        tables = self.tables
+        h = drop(tf.gather(tables["item_factors"], past.items) * self.shapes.dim**0.5 + past.weights[..., None] * tables["strength"])
+        for block in range(BLOCKS):
+            gains = tables["gains"][block]
+            query = times(_norm(h, gains[0]), tables["attention_query"][block])
+            attention = tf.matmul(query, times(h, tables["attention_key"][block]), transpose_b=True) * self.shapes.dim**-0.5
+            seen = tf.nn.softmax(attention + self._mask(past, block)) @ times(h, tables["attention_value"][block])
+            h += drop(times(seen, tables["attention_out"][block]))
+            feed = tf.nn.relu(times(_norm(h, gains[1]), tables["feed_in"][block]) + tables["feed_in_bias"][block])
+            h += drop(times(feed, tables["feed_out"][block]) + tables["feed_out_bias"][block])
+        return _norm(h, tables["last_gain"])
 
-    def _mask(self, past: Past) -> tf.Tensor:
+    def _mask(self, past: Past, block: int) -> tf.Tensor:
         """Return `(b, w, w)`: the bias of each age; the future, padding and what is older than the window out of reach."""
         width, window = tf.shape(past.items)[1], self.shapes.window
         ages = tf.range(width)[:, None] - tf.range(width)[None, :]
-        bias = tf.gather(self.tables["age_bias"], tf.clip_by_value(ages, 0, window - 1))
+        bias = tf.gather(self.tables["age_bias"][block], tf.clip_by_value(ages, 0, window - 1))
         seen = (ages >= 0) & (ages < window)
         there = (past.weights != 0.0)[:, None, :]
         return tf.where(seen & there, bias, -1e9)

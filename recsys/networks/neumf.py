@@ -1,4 +1,4 @@
-"""NeuMF in Keras: z = b + h·[s_u ⊙ q_i ; MLP(m_u ‖ m_i)]."""
+"""NeuMF in Keras: z = b + b_i + h·[s_u ⊙ q_i ; MLP(m_u ‖ m_i)]."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from recsys.networks.base import HIDDEN, Network, Past, dot, times
+from recsys.networks.base import HIDDEN, Drop, Network, Past, dot, keep, times
 
 
 class NeuMF(Network):
@@ -19,15 +19,17 @@ class NeuMF(Network):
         self.table("mlp_users", (self.shapes.n_users, dim), 0.1)
         self.table("mlp_items", (self.shapes.n_items, dim), 0.1)
         self.grow_tower(2 * dim, HIDDEN)
+        self.table("item_bias", (self.shapes.n_items,), 0.0)
         self.table("bias", (), 0.0)
 
-    def encode(self, past: Past) -> Sequence[tf.Tensor]:
+    def encode(self, past: Past, drop: Drop = keep) -> Sequence[tf.Tensor]:
         """Return the weighed taste and the user's half of the tower's first layer."""
         users = times(self.own_embedding("mlp_users", past), self.tables["mlp_kernel_0"][: self.shapes.dim])
-        return self.taste(past) * self.tables["dot_output"], users
+        return drop(self.taste(past) * self.tables["dot_output"]), users
 
     def match(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
         """Return logits `(n, c)`."""
         taste, users = state
         first = users[:, None] + times(tf.gather(self.tables["mlp_items"], items), self.tables["mlp_kernel_0"][self.shapes.dim :])
-        return dot(taste, tf.gather(self.tables["item_factors"], items)) + self.tower(first) + self.tables["bias"]
+        bias = tf.gather(self.tables["item_bias"], items) + self.tables["bias"]
+        return dot(taste, tf.gather(self.tables["item_factors"], items)) + self.tower(first) + bias

@@ -164,7 +164,7 @@ def _items(customer: Customer, winner: Scored, listing: Listing) -> tuple[Item, 
     because = causes(scorer, customer.query(), answered)
     ids = dict(zip(customer.indices.tolist(), customer.events.items.tolist(), strict=True))
     reasons = {item: Reason("history", ids[cause]) for item, cause in because.items()}
-    squash = _sigmoid if winner.model in MODELS else _share
+    squash = _share if REGISTRY[winner.model].counts else _sigmoid
     return tuple(Item(item, squash(float(scores[index])) if index >= 0 else 0.0, reasons.get(index)) for item, index in listing.items)
 
 

@@ -16,7 +16,7 @@ from recsys.artifacts import Arrays, Version, current
 from recsys.context import ContextEncoder
 from recsys.errors import ModelRefused
 from recsys.ids import canonical
-from recsys.scorers import MODELS, REGISTRY, Scorer
+from recsys.scorers import MODELS, REGISTRY, Scorer, Signals
 from recsys.selection import Priors
 from recsys.settings import Shop
 
@@ -87,6 +87,11 @@ class Loaded:
         """The zone that the shop's customers live in."""
         return str(self.version.manifest["settings"]["time_zone"])
 
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The scorers of the registry that this version has."""
+        return tuple(self.version.manifest["scorers"])
+
     def user_id(self, given: int | str | None) -> int | str | None:
         """Return a user id in the shop's type; None for a guest and for what cannot be one."""
         return None if given is None else canonical(given, self.version.manifest["id_type"]["users"])
@@ -119,7 +124,7 @@ class Loaded:
         Raises:
             ModelRefused: Something is not what serving needs.
         """
-        for name in REGISTRY:
+        for name in self.names:
             self.scorer(name)
         len(self.heldout)
         if not (self._ids[1:] > self._ids[:-1]).all():
@@ -146,8 +151,18 @@ class Loaded:
             ModelRefused: Its arrays are not what a scorer needs.
         """
         if name not in self._scorers:
-            self._scorers[name] = _scorer(self.version, name, len(self.items))
+            self._scorers[name] = _scorer(self.version, name, len(self.items), self._signals)
         return self._scorers[name]
+
+    @cached_property
+    def _signals(self) -> Signals:
+        """What the models share, read on first use."""
+        try:
+            neighbours = self.version.arrays("ease.h5", memory_map=True)
+            own = self.version.arrays("signals.h5", memory_map=True)
+            return Signals.from_arrays({**own, **{f"ease/{name}": neighbours[name] for name in neighbours}})
+        except KeyError as error:
+            raise ModelRefused(f"{self.name} should hold every array of the signals. Received: no {error}.") from error
 
     def shop(self, shop: Shop) -> Shop:
         """Return the shop's mapping with the words and rules that this version was trained under."""
@@ -188,13 +203,13 @@ def load(models_dir: Path, *, full: bool = False) -> Loaded:
     return Loaded(version, ContextEncoder(features), items, Priors.from_json(version.json("selection.json")))
 
 
-def _scorer(version: Version, name: str, n_items: int) -> Scorer:
+def _scorer(version: Version, name: str, n_items: int, signals: Signals) -> Scorer:
     kind = REGISTRY[name]
     try:
         if name in MODELS:
-            scorer = kind.load({**_weights(version, name), **(_derived(version, name) if kind.derive else {})})
+            scorer = kind.serve({**_weights(version, name), **(_derived(version, name) if kind.derive else {})}, signals)
         else:
-            scorer = kind.load(version.arrays(f"{name}.h5", memory_map=True))
+            scorer = kind.serve(version.arrays(f"{name}.h5", memory_map=True), signals)
     except KeyError as error:
         raise ModelRefused(f"{version.name} should hold every array of {name}. Received: no {error}.") from error
     if scorer.n_items != n_items:

@@ -10,7 +10,7 @@ from recsys import store
 from recsys.clean import SECONDS_PER_DAY
 from recsys.errors import ModelRefused
 from recsys.recommending.loading import Loaded
-from recsys.scorers import REGISTRY, Query
+from recsys.scorers import Query
 
 
 def prove(loaded: Loaded, db: store.Database) -> None:
@@ -27,7 +27,7 @@ def prove(loaded: Loaded, db: store.Database) -> None:
     store.find_user(db, loaded.name, "")
     loaded.warm()
     for query in _questions(loaded):
-        for name in REGISTRY:
+        for name in loaded.names:
             scores = loaded.scorer(name).score(query)
             if scores.shape != (len(loaded.items),) or not np.isfinite(scores).all():
                 raise ModelRefused(f"{name} of {loaded.name} should score every item with a finite number. Received: others.")

@@ -97,6 +97,8 @@ def score_all(names: Sequence[str], customer: Customer, exam: FreshExam | None) 
 def score(name: str, customer: Customer, exam: FreshExam | None) -> Scored:
     """Return one scorer's run."""
     thread = threading.get_ident()
+    if name not in customer.loaded.names:
+        return Scored(name, None, None, f"{name} is not part of this version: its training failed", thread)
     try:
         scorer = customer.loaded.scorer(name)
         scores = scorer.score(customer.query())

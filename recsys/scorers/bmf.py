@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.scorers.base import Arrays, Query
-from recsys.scorers.history import add_own_counts
 from recsys.scorers.taste import Taste
 
 
@@ -22,7 +21,6 @@ class BMF:
         item_factors: `(n_items, dim)` float32, q.
         item_bias: `(n_items,)` float32.
         bias: Scalar float32.
-        own_weights: `(2, 2)` float32, see `add_own_counts`.
     """
 
     taste: Taste
@@ -30,12 +28,11 @@ class BMF:
     item_factors: NDArray[np.float32]
     item_bias: NDArray[np.float32]
     bias: NDArray[np.float32]
-    own_weights: NDArray[np.float32]
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> BMF:
         """Build the scorer from a version's arrays."""
-        names = ("user_bias", "item_factors", "item_bias", "bias", "own_weights")
+        names = ("user_bias", "item_factors", "item_bias", "bias")
         return cls(Taste.from_arrays(arrays), *(arrays[name] for name in names))
 
     @property
@@ -47,5 +44,5 @@ class BMF:
         """Return logits; see `Scorer.score`."""
         which = slice(None) if items is None else items
         user_bias = self.user_bias[query.user] if query.user < len(self.user_bias) else np.float32(0)
-        scores = self.item_factors[which] @ self.taste.of(query) + self.item_bias[which] + (self.bias + user_bias)
-        return add_own_counts(scores, query, self.own_weights, items)
+        scores: NDArray[np.float32] = self.item_factors[which] @ self.taste.of(query) + self.item_bias[which] + (self.bias + user_bias)
+        return scores

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.scorers.base import Arrays, Query
-from recsys.scorers.history import add_own_counts
 from recsys.scorers.neumf import tower_weights
 from recsys.scorers.taste import Taste
 from recsys.scorers.tower import tower
@@ -27,7 +26,6 @@ class ENCM:
         kernels: Of the tower; the first is `((2 + m)·dim, 64)`: taste, item, contexts from top to bottom.
         biases: Of the tower.
         mlp_output: `(last hidden,)` float32.
-        own_weights: `(2, 2)` float32, see `add_own_counts`.
         item_layer: `(n_items, 64)` float32, the items' part of the first layer.
     """
 
@@ -39,7 +37,6 @@ class ENCM:
     kernels: tuple[NDArray[np.float32], ...]
     biases: tuple[NDArray[np.float32], ...]
     mlp_output: NDArray[np.float32]
-    own_weights: NDArray[np.float32]
     item_layer: NDArray[np.float32]
 
     @classmethod
@@ -56,7 +53,6 @@ class ENCM:
             kernels,
             biases,
             arrays["mlp_output"],
-            arrays["own_weights"],
             arrays["item_layer"] if "item_layer" in arrays else cls.derive(arrays)["item_layer"],
         )
 
@@ -82,6 +78,6 @@ class ENCM:
         if contexts:
             customer = customer + np.concatenate(contexts) @ self.kernels[0][2 * dim :]
         layers = tuple(zip(self.kernels[1:], self.biases[1:], strict=True))
-        scores = self.item_factors[which] @ (taste + sum(contexts)) + self.item_bias[which] + np.float32(context_bias)
+        scores: NDArray[np.float32] = self.item_factors[which] @ (taste + sum(contexts)) + self.item_bias[which] + np.float32(context_bias)
         scores += tower(self.item_layer, customer, layers, self.mlp_output, items)
-        return add_own_counts(scores, query, self.own_weights, items)
+        return scores

@@ -62,24 +62,6 @@ def own_counts(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32], ND
     return items, counts, decayed
 
 
-def add_own_counts(
-    scores: NDArray[np.float32], query: Query, own_weights: NDArray[np.float32], items: NDArray[np.int32] | None
-) -> NDArray[np.float32]:
-    """Add `λ₁·log(1 + own count) + λ₂·decayed own count` to the scores of the customer's own items, in place.
-
-    Args:
-        scores: `(n_items,)`, or `(k,)` for `items`.
-        query: The customer's history; `repeats` chooses the row of λ.
-        own_weights: `(2, 2)` float32: rows repeats hidden and allowed, columns λ₁ and λ₂.
-        items: The items that `scores` stands for; None means all.
-    """
-    weights = own_weights[int(query.repeats)]
-    if len(query.items) and weights.any():
-        own, counts, decayed = own_counts(query)
-        add_at(scores, own, weights[0] * np.log1p(counts) + weights[1] * decayed, items)
-    return scores
-
-
 def add_at(scores: NDArray[np.float32], own: NDArray[np.int32], values: NDArray[np.float32], items: NDArray[np.int32] | None) -> None:
     """Add `values` to the scores of the items `own` (ascending), in place; `scores` stands for `items`, None for all."""
     if items is None:

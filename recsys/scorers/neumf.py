@@ -1,4 +1,4 @@
-"""NeuMF, neural matrix factorisation: z = b + h·[s_u ⊙ q_i ; MLP(m_u ‖ m_i)] (He et al. 2017, with a history)."""
+"""NeuMF, neural matrix factorisation: z = b + b_i + h·[s_u ⊙ q_i ; MLP(m_u ‖ m_i)] (He et al. 2017, with a history)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.scorers.base import Arrays, Query
-from recsys.scorers.history import add_own_counts
 from recsys.scorers.taste import Taste
 from recsys.scorers.tower import tower
 
@@ -20,25 +19,25 @@ class NeuMF:
     Attributes:
         taste: The user side of the dot product.
         item_factors: `(n_items, dim)` float32, q.
+        item_bias: `(n_items,)` float32.
         dot_output: `(dim,)` float32, the first part of h.
         mlp_users: `(n_users, dim)` float32, m_u.
         kernels: Of the tower; the first is `(2·dim, 64)`, users above items.
         biases: Of the tower.
         mlp_output: `(last hidden,)` float32, the second part of h.
         bias: Scalar float32.
-        own_weights: `(2, 2)` float32, see `add_own_counts`.
         item_layer: `(n_items, 64)` float32, the items' half of the first layer.
     """
 
     taste: Taste
     item_factors: NDArray[np.float32]
+    item_bias: NDArray[np.float32]
     dot_output: NDArray[np.float32]
     mlp_users: NDArray[np.float32]
     kernels: tuple[NDArray[np.float32], ...]
     biases: tuple[NDArray[np.float32], ...]
     mlp_output: NDArray[np.float32]
     bias: NDArray[np.float32]
-    own_weights: NDArray[np.float32]
     item_layer: NDArray[np.float32]
 
     @classmethod
@@ -48,13 +47,13 @@ class NeuMF:
         return cls(
             Taste.from_arrays(arrays),
             arrays["item_factors"],
+            arrays["item_bias"],
             arrays["dot_output"],
             arrays["mlp_users"],
             kernels,
             biases,
             arrays["mlp_output"],
             arrays["bias"],
-            arrays["own_weights"],
             arrays["item_layer"] if "item_layer" in arrays else cls.derive(arrays)["item_layer"],
         )
 
@@ -70,14 +69,16 @@ class NeuMF:
 
     def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         """Return logits; see `Scorer.score`."""
-        factors = self.item_factors if items is None else self.item_factors[items]
+        which = slice(None) if items is None else items
         customer = self.biases[0]
         if query.user < len(self.mlp_users):
             customer = customer + self.mlp_users[query.user] @ self.kernels[0][: self.mlp_users.shape[1]]
         layers = tuple(zip(self.kernels[1:], self.biases[1:], strict=True))
-        scores = factors @ (self.taste.of(query) * self.dot_output) + self.bias
+        scores: NDArray[np.float32] = self.item_factors[which] @ (self.taste.of(query) * self.dot_output) + (
+            self.item_bias[which] + self.bias
+        )
         scores += tower(self.item_layer, customer, layers, self.mlp_output, items)
-        return add_own_counts(scores, query, self.own_weights, items)
+        return scores
 
 
 def tower_weights(arrays: Arrays) -> tuple[tuple[NDArray[np.float32], ...], tuple[NDArray[np.float32], ...]]:

@@ -18,10 +18,10 @@ from recsys.ids import IdMap
 from recsys.networks import Epoch
 from recsys.scorers import Query
 from recsys.settings import Settings
-from recsys.training.fitting import check_complete
+from recsys.training.fitting import Choices, check_complete
 from recsys.training.publishing import history_entry, manifest, write_version
 from recsys.training.report import write_report
-from recsys.training.stages import Choices, Results, ShopData, Stage, check_left, examine, exams, fit_stage, in_force, split, validate
+from recsys.training.stages import Results, ShopData, Stage, check_left, examine, exams, fit_stage, in_force, split, validate
 
 __all__ = ["Outcome", "Progress", "read_shop", "train"]
 
@@ -40,6 +40,9 @@ class Progress(Protocol):
 
     def epoch(self, epoch: Epoch) -> None:
         """A pass over the data has ended."""
+
+    def note(self, text: str) -> None:
+        """Something happened that a person should know."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def train(
         source.check_enough()
         evaluated, choices, results = evaluate(source, protocol, progress)
         progress.stage("Fit on everything; this one serves")
-        final = fit_stage(source, source.interactions, progress.epoch, choices.own_weights)
+        final = fit_stage(source, source.interactions, progress.epoch, choices)
         pass_gate(evaluated, final)
     except (NotEnoughData, TrainingRefused) as refusal:
         if not dry_run:
@@ -143,11 +146,14 @@ def evaluate(source: ShopData, protocol: str, progress: Progress) -> tuple[Stage
     check_left(before, "test")
     earlier, later, earlier_cut = split(source, before, protocol, source.options.validation_quantile)
     check_left(earlier, "validation")
-    progress.stage("Fit before the validation cut")
-    stage = fit_stage(source, earlier, progress.epoch)
-    choices = validate(source, stage, exams(source, stage, later, earlier_cut, protocol), rule)
+    progress.stage("Fit before the validation cut, and choose")
+    choices = validate(source, earlier, later, earlier_cut, protocol, progress.epoch)
+    if choices.defaults:
+        progress.note(choices.defaults)
     progress.stage("Fit before the test cut")
-    evaluated = fit_stage(source, before, progress.epoch, choices.own_weights)
+    evaluated = fit_stage(source, before, progress.epoch, choices)
+    for name, why in evaluated.failures.items():
+        progress.note(f"{name} is left out: {why}")
     progress.stage("Evaluate on what came after")
     return evaluated, choices, examine(source, evaluated, after, exams(source, evaluated, after, cut, protocol), rule, choices)
 
@@ -159,7 +165,7 @@ def pass_gate(evaluated: Stage, final: Stage) -> None:
         TrainingRefused: It says which scorer fails and how.
     """
     for stage in (evaluated, final):
-        check_complete(stage.scorers, _anybody(stage.data))
+        check_complete(stage.scorers, _anybody(stage.data), stage.failures)
 
 
 def _anybody(data: Dataset) -> Query:
@@ -185,7 +191,7 @@ def publish(
     progress.stage("Publish the version")
     with Draft.create(settings.models_dir, source.now, files) as draft:
         write_version(draft, source, evaluated, final, results, choices)
-        entry = history_entry(source, results, choices, protocol, rule)
+        entry = history_entry(source, final, results, choices, protocol, rule)
         write_report(draft, entry, evaluated.losses)
         name = draft.publish(manifest(source, final, results, choices, protocol, rule))
     append_history(settings.models_dir, {**entry, "published": name}, files)

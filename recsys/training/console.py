@@ -38,7 +38,12 @@ class TrainingConsole:
 
     def epoch(self, epoch: Epoch) -> None:
         """Report one pass over the data."""
-        self._progress.print(f"  {epoch.model:<6} epoch {epoch.number}/{epoch.of}  loss {epoch.loss:.4f}  {epoch.seconds:.1f} s")
+        mark = "" if epoch.mark is None else f"  MAP@10 {epoch.mark:.4f}"
+        self._progress.print(f"  {epoch.model:<6} epoch {epoch.number}/{epoch.of}  loss {epoch.loss:.4f}{mark}  {epoch.seconds:.1f} s")
+
+    def note(self, text: str) -> None:
+        """Say what is not as usual."""
+        self._progress.print(f"  [yellow]{text}[/yellow]")
 
     def outcome(self, outcome: Outcome) -> None:
         """Print the tables and what was published."""

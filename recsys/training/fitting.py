@@ -1,72 +1,250 @@
-"""Everything of the registry, fitted on one data set."""
+"""Everything of the registry, fitted on one data set: once with choices made on validation, then again by those choices."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.blending import FALLBACK, NETWORK, Blending, fit_blend
+from recsys.calibration import Calibration
 from recsys.dataset import Dataset
 from recsys.errors import TrainingRefused
-from recsys.networks import NETWORKS, Epoch, Network, fit
-from recsys.scorers import BASELINES, REGISTRY, Arrays, Query, Scorer
-from recsys.scorers.item_cf import item_cf
-from recsys.scorers.popularity import RECENT_HALF_LIFE_DAYS, popularity
+from recsys.evaluation import Exam, calibrate, mean_average_precision, sit
+from recsys.networks import FAILURES, NETWORKS, Epoch, Fit, Judge, Network, Start, fit
+from recsys.scorers import BASELINES, MODELS, NAMES, REGISTRY, Arrays, Query, Scorer, Signals
 from recsys.settings import Training
+from recsys.training.closed_form import ClosedForms, choose_closed_forms, fit_baselines, fit_factors, fit_signals
 
-OwnWeights = Mapping[str, NDArray[np.float32]]
+RULES = ("hide", "allow")  # the rows of signal weights
+MIN_VALIDATION_USERS = 10
+DEFAULT_WINNER = "item_cf"  # of a shop too small to choose in
+Report = Callable[[Epoch], None]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Events to learn from, and what came after them.
+
+    Attributes:
+        data: The events.
+        exams: By repeat rule, `hide` and `allow`, or one of them.
+        rule: The rule in force: early stopping and the winner go by its exam.
+    """
+
+    data: Dataset
+    exams: Mapping[str, Exam]
+    rule: str
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What validation decided.
+
+    Attributes:
+        closed_forms: Hyperparameters of what is solved in one go.
+        epochs: Of each network; 0 leaves it at its start.
+        signal_weights: `(2, N_SIGNALS + 1)` float32 of each model and of the blend: rows repeats hidden and allowed.
+        calibrations: From logits to probabilities, of each scorer.
+        winner: The best of all scorers by MAP@10 under the rule in force.
+        map10: Validation MAP@10 of each scorer.
+        trials: Everything that was tried, and its figure.
+        defaults: Why nothing could be chosen; None where it could.
+    """
+
+    closed_forms: ClosedForms
+    epochs: Mapping[str, int]
+    signal_weights: Mapping[str, NDArray[np.float32]]
+    calibrations: Mapping[str, Calibration | None]
+    winner: str
+    map10: Mapping[str, float]
+    trials: Sequence[Mapping[str, Any]]
+    defaults: str | None = None
+
+    @classmethod
+    def default(cls, options: Training, why: str) -> Choices:
+        """Return what is done where there is nobody to choose by."""
+        weights = np.tile(np.array([FALLBACK.get(name, 0.0) for name in (*NAMES, NETWORK)], np.float32), (2, 1))
+        everything = dict.fromkeys((*MODELS, "blend"), weights)
+        epochs = dict.fromkeys(NETWORKS, options.epochs)
+        return cls(ClosedForms(), epochs, everything, dict.fromkeys(REGISTRY), DEFAULT_WINNER, {}, (), why)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Everything fitted on one data set.
+
+    Attributes:
+        data: The events.
+        networks: Those that could be fitted.
+        baselines: Arrays of the others.
+        signals: Arrays of the signals that no baseline has.
+        scorers: All of them, as they serve.
+        losses: The loss of each epoch of each network.
+        failures: Why a network is missing.
+    """
+
+    data: Dataset
+    networks: Mapping[str, Network]
+    baselines: Mapping[str, Arrays]
+    signals: Arrays
+    scorers: Mapping[str, Scorer]
+    losses: Mapping[str, Sequence[float]]
+    failures: Mapping[str, str]
+
+
+def choose(fold: Fold, options: Training, report: Report) -> Choices:
+    """Fit everything on a fold and choose by its exams: hyperparameters, epochs, the weights of the signals, the winner.
+
+    Args:
+        fold: The validation fold.
+        options: How to train.
+        report: Told of every epoch.
+    """
+    exam = fold.exams[fold.rule]
+    if exam.known.sum() < MIN_VALIDATION_USERS:
+        return Choices.default(options, f"validation has {exam.known.sum()} users, {MIN_VALIDATION_USERS} are needed: defaults are used")
+    closed_forms, trials = choose_closed_forms(fold.data, exam, options)
+    baselines = fit_baselines(fold.data, closed_forms)
+    signal_arrays = fit_signals(fold.data, baselines["ease"], closed_forms, options)
+    signals = load_signals(baselines, signal_arrays)
+    start = fit_start(fold.data, baselines, closed_forms, options)
+    fits, failures = fit_networks(fold.data, start, options, report, lambda name: _judge(name, exam))
+    trials += [_epochs_tried(name, done) for name, done in fits.items()]
+    trials += [{"model": name, "failed": why} for name, why in failures.items()]
+    networks = {name: done.network for name, done in fits.items()}
+    weights: dict[str, NDArray[np.float32]] = {}
+    for name in (*networks, "blend"):
+        own = load_own(name, networks[name].arrays()).score if name in networks else None
+        blends = {label: fit_blend(signals, own, other, np.random.default_rng(options.seed)) for label, other in fold.exams.items()}
+        weights[name] = _rows(blends)
+        trials += [{"model": name, "rule": label, "choice": "signal weights", **done.trials} for label, done in blends.items()]
+    fitted = load_scorers(networks, baselines, signal_arrays, weights)
+    marks = {name: sit(scorer, exam) for name, scorer in fitted.items()}
+    map10 = {name: float(np.mean(mark.per_user["map10"][exam.known])) for name, mark in marks.items()}
+    winner = max((name for name in REGISTRY if name in map10), key=lambda name: map10[name])
+    calibrations = {name: calibrate(mark) for name, mark in marks.items()}
+    return Choices(closed_forms, {name: done.epochs for name, done in fits.items()}, weights, calibrations, winner, map10, tuple(trials))
+
+
+def fit_everything(data: Dataset, options: Training, choices: Choices, report: Report) -> Fitted:
+    """Fit everything on a data set by choices made before.
+
+    Args:
+        data: The events to learn from; nothing else is seen.
+        options: How to train.
+        choices: Made on validation.
+        report: Told of every epoch.
+    """
+    baselines = fit_baselines(data, choices.closed_forms)
+    signals = fit_signals(data, baselines["ease"], choices.closed_forms, options)
+    start = fit_start(data, baselines, choices.closed_forms, options)
+    fits, failures = fit_networks(data, start, options, report, epochs=choices.epochs)
+    networks = {name: done.network for name, done in fits.items()}
+    scorers = load_scorers(networks, baselines, signals, choices.signal_weights)
+    return Fitted(data, networks, baselines, signals, scorers, {name: done.losses for name, done in fits.items()}, failures)
+
+
+def fit_start(data: Dataset, baselines: Mapping[str, Arrays], closed_forms: ClosedForms, options: Training) -> Start:
+    """Return where the networks begin."""
+    factors = fit_factors(data, options.dim, closed_forms.regularization, options)
+    return Start(factors, baselines["popularity"]["popularity"])
 
 
 def fit_networks(
-    data: Dataset, options: Training, report: Callable[[Epoch], None], own_weights: OwnWeights | None = None
-) -> dict[str, Network]:
-    """Return the four networks, fitted.
+    data: Dataset,
+    start: Start,
+    options: Training,
+    report: Report,
+    judge: Callable[[str], Judge] | None = None,
+    epochs: Mapping[str, int] | None = None,
+) -> tuple[dict[str, Fit], dict[str, str]]:
+    """Return the networks that can be fitted, and why the others cannot.
 
     Args:
         data: The events to learn from.
-        options: Options of the fit.
+        start: Where they begin.
+        options: How to train.
         report: Told of every epoch.
-        own_weights: `(2, 2)` λ of each network; zeros where they are not known yet.
+        judge: Returns what marks a network by its name; it ends a fit early.
+        epochs: Of each network to fit, where validation has chosen them; others are left out.
     """
-    networks = {name: fit(name, data, options, report) for name in REGISTRY if name in NETWORKS}
-    for name, weights in (own_weights or {}).items():
-        networks[name].tables["own_weights"].assign(weights)
-    return networks
+    fits, failures = {}, {}
+    for name in NETWORKS if epochs is None else epochs:
+        marks, passes = judge(name) if judge else None, epochs[name] if epochs else None
+        try:
+            fits[name] = fit(name, data, start, options, report, judge=marks, epochs=passes)
+        except FAILURES as error:
+            failures[name] = f"{type(error).__name__}: {error}".splitlines()[0]
+    return fits, failures
 
 
-def fit_baselines(data: Dataset) -> dict[str, Arrays]:
-    """Return the arrays of every baseline."""
-    plain = {"popularity": popularity(data.items, data.weights, data.timestamps, data.n_items)}
-    recent = {"popularity": popularity(data.items, data.weights, data.timestamps, data.n_items, RECENT_HALF_LIFE_DAYS)}
-    return {
-        "item_cf": item_cf(data.users, data.items, data.weights, data.n_users, data.n_items),
-        "user_frequency_decayed": recent,
-        "user_frequency": plain,
-        "popularity_recent": recent,
-        "popularity": plain,
+def load_signals(baselines: Mapping[str, Arrays], signals: Arrays) -> Signals:
+    """Return the signals made of arrays of their own and of those that they share with EASE."""
+    return Signals.from_arrays({**{f"ease/{name}": array for name, array in baselines["ease"].items()}, **signals})
+
+
+def load_own(name: str, arrays: Arrays) -> Scorer:
+    """Return a network's own part as it serves, without the signals."""
+    load = REGISTRY[name].load
+    if load is None:
+        raise ValueError(f"`name` should be a network. Received: {name}.")
+    return load(arrays)
+
+
+def load_scorers(
+    networks: Mapping[str, Network], baselines: Mapping[str, Arrays], signals: Arrays, weights: Mapping[str, NDArray[np.float32]]
+) -> dict[str, Scorer]:
+    """Return the very scorers that will serve, in registry order; the networks are given their weights.
+
+    Args:
+        networks: Fitted.
+        baselines: Arrays.
+        signals: Arrays.
+        weights: `(2, N_SIGNALS + 1)` of each network and of the blend.
+    """
+    for name, network in networks.items():
+        network.tables["signal_weights"].assign(weights[name])
+    arrays = {
+        **{name: network.arrays() for name, network in networks.items()},
+        **baselines,
+        "blend": {"signal_weights": weights["blend"]},
     }
+    shared = load_signals(baselines, signals)
+    return {name: kind.serve(arrays[name], shared) for name, kind in REGISTRY.items() if name in arrays}
 
 
-def scorers(networks: Mapping[str, Network], baselines: Mapping[str, Arrays]) -> dict[str, Scorer]:
-    """Return the very scorers that will serve, in registry order."""
-    arrays = {**{name: network.arrays() for name, network in networks.items()}, **baselines}
-    return {name: kind.load(arrays[name]) for name, kind in REGISTRY.items() if name in arrays}
-
-
-def check_complete(fitted: Mapping[str, Scorer], query: Query) -> None:
-    """Refuse a candidate that lacks a scorer or scores anything but finite numbers.
+def check_complete(fitted: Mapping[str, Scorer], query: Query, failures: Mapping[str, str]) -> None:
+    """Refuse a candidate that lacks a scorer for no known reason, lacks all models, or scores anything but finite numbers.
 
     Args:
         fitted: What would be published.
         query: Something to score.
+        failures: Why a network is missing.
 
     Raises:
         TrainingRefused: Naming the scorer.
     """
-    missing = [name for name in (*NETWORKS, *BASELINES) if name not in fitted]
-    if missing:
-        raise TrainingRefused(f"A version should hold every scorer of the registry. Missing: {missing}.")
+    missing = [name for name in (*NETWORKS, *BASELINES) if name not in fitted and name not in failures]
+    if missing or not set(NETWORKS) - set(failures):
+        raise TrainingRefused(f"A version should hold every scorer of the registry. Missing: {missing or dict(failures)}.")
     for name, scorer in fitted.items():
         if not np.isfinite(scorer.score(query)).all():
             raise TrainingRefused(f"{name} should score finite numbers. Received: NaN or infinity.")
+
+
+def _judge(name: str, exam: Exam) -> Judge:
+    return lambda network: mean_average_precision(load_own(name, network.arrays()), exam)
+
+
+def _rows(blends: Mapping[str, Blending]) -> NDArray[np.float32]:
+    """Return `(2, N_SIGNALS + 1)`; a rule without an exam is served by the other's weights."""
+    some = next(iter(blends.values()))
+    return np.stack([blends.get(label, some).weights for label in RULES]).astype(np.float32)
+
+
+def _epochs_tried(name: str, done: Fit) -> dict[str, Any]:
+    return {"model": name, "choice": "epochs", "value": done.epochs, "map10_by_epoch": list(done.marks), "losses": list(done.losses)}

@@ -15,7 +15,8 @@ from recsys.ids import IdMap
 from recsys.interactions import Catalogue, data_hash
 from recsys.scorers import REGISTRY
 from recsys.selection import fit_priors
-from recsys.training.stages import Choices, Results, ShopData, Stage
+from recsys.training.fitting import Choices
+from recsys.training.stages import Results, ShopData, Stage
 
 SNAPSHOT_ITEMS = 200
 SNAPSHOT_ITEMS_PER_CATEGORY = 30
@@ -43,6 +44,8 @@ def write_version(draft: Draft, source: ShopData, evaluated: Stage, final: Stage
         network.save_weights(draft.path(f"evaluation/{name.lower()}_model.weights.h5"))
     for name, arrays in final.baselines.items():
         draft.write_arrays(f"{name}.h5", arrays)
+    draft.write_arrays("signals.h5", final.signals)
+    draft.write_arrays("blend.h5", {"signal_weights": choices.signal_weights["blend"]})
     _write_encoders(draft, "encoders.h5", final)
     _write_encoders(draft, "evaluation/encoders.h5", evaluated)
     draft.write_json("contexts.json", {name: list(values) for name, values in final.encoders.contexts.values.items()})
@@ -63,6 +66,7 @@ def manifest(source: ShopData, final: Stage, results: Results, choices: Choices,
         "seed": source.options.seed,
         "counts": {"users": len(final.encoders.users), "items": len(final.encoders.items), "events": len(final.data)},
         "winner": choices.winner,
+        "scorers": list(final.scorers),
         "protocol": protocol,
         "rule": rule,
         "offline": {name: {"precision10": row["precision10"], "map10": row["map10"]} for name, row in results.rows[rule].items()},
@@ -86,7 +90,7 @@ def settings(source: ShopData) -> dict[str, Any]:
     }
 
 
-def history_entry(source: ShopData, results: Results, choices: Choices, protocol: str, rule: str) -> dict[str, Any]:
+def history_entry(source: ShopData, final: Stage, results: Results, choices: Choices, protocol: str, rule: str) -> dict[str, Any]:
     """Return the run's entry in models/metrics.json."""
     return {
         "trained_at": source.now,
@@ -96,7 +100,8 @@ def history_entry(source: ShopData, results: Results, choices: Choices, protocol
         "rows": results.rows,
         "users_without_relevant": results.exam.n_nothing_relevant,
         "context_lift": results.context_lift,
-        "validation": {"map10": choices.map10, "trials": list(choices.trials)},
+        "validation": {"map10": choices.map10, "defaults": choices.defaults, "trials": list(choices.trials)},
+        "failures": dict(final.failures),
         "cleaning": {"rows_in": source.cleaning.rows_in, "rows_out": source.cleaning.rows_out, "dropped": dict(source.cleaning.dropped)},
         "seed": source.options.seed,
         "git_commit": git_commit(),

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.calibration import Calibration
 from recsys.clean import CleanReport, clean
 from recsys.dataset import Dataset
 from recsys.encoding import Encoders, encode
 from recsys.errors import NotEnoughData
-from recsys.evaluation import Exam, Marks, calibrate, leave_one_out, make_exam, sit, summarise
+from recsys.evaluation import Exam, Marks, leave_one_out, make_exam, sit, summarise
 from recsys.ids import IdMap
 from recsys.interactions import Catalogue, Interactions
-from recsys.networks import NETWORKS, Epoch, Network
-from recsys.own_weights import fit_own_weights
-from recsys.scorers import REGISTRY, Arrays, Scorer
 from recsys.settings import Shop, Training
 from recsys.split import cut_time, last_item_out, split_at
-from recsys.training.fitting import OwnWeights, fit_baselines, fit_networks, scorers
+from recsys.training.fitting import Choices, Fitted, Fold, Report, choose, fit_everything
 
 MIN_EVENTS, MIN_USERS, MIN_ITEMS = 100, 10, 10
-RULES = ("hide", "allow")
 
 
 @dataclass(frozen=True)
@@ -77,45 +72,23 @@ class ShopData:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """Events up to a moment, encoded, and everything fitted on them.
+class Encoded:
+    """Events up to a moment, encoded.
 
     Attributes:
         encoders: Of these events.
         data: The events.
-        active: `(n_items,)` bool.
-        networks: The four.
-        baselines: Arrays of the others.
-        scorers: All of them, as they serve.
-        losses: The loss of each epoch of each network.
+        active: `(n_items,)` bool, which encoded items the shop sells now.
     """
 
     encoders: Encoders
     data: Dataset
     active: NDArray[np.bool_]
-    networks: Mapping[str, Network]
-    baselines: Mapping[str, Arrays]
-    scorers: Mapping[str, Scorer]
-    losses: Mapping[str, list[float]]
 
 
 @dataclass(frozen=True)
-class Choices:
-    """What validation decided.
-
-    Attributes:
-        own_weights: `(2, 2)` λ of each network.
-        calibrations: From logits to probabilities, of each scorer.
-        winner: The best of all scorers by MAP@10 under the shop's repeat rule.
-        map10: Validation MAP@10 of each scorer.
-        trials: Every λ tried and its figure.
-    """
-
-    own_weights: OwnWeights
-    calibrations: Mapping[str, Calibration | None]
-    winner: str
-    map10: Mapping[str, float]
-    trials: tuple[Mapping[str, Any], ...]
+class Stage(Encoded, Fitted):
+    """Events up to a moment, encoded, and everything fitted on them."""
 
 
 @dataclass(frozen=True)
@@ -135,29 +108,31 @@ class Results:
     context_lift: Mapping[str, float] | None
 
 
-def fit_stage(source: ShopData, events: Interactions, report: Callable[[Epoch], None], own_weights: OwnWeights | None = None) -> Stage:
-    """Encode events and fit everything on them; nothing else of the shop's history is seen.
+def encode_events(source: ShopData, events: Interactions) -> Encoded:
+    """Encode events by nothing but themselves and the catalogue.
 
-    Args:
-        source: The shop.
-        events: The events to learn from.
-        report: Told of every epoch.
-        own_weights: λ of each network, from validation.
+    Raises:
+        NotEnoughData: No item has enough events.
     """
     encoders = Encoders.fit(events, source.catalogue, source.options.min_item_events)
     if not len(encoders.items):
         needed = source.options.min_item_events
         raise NotEnoughData(f"An item needs {needed} events (min_item_events). None of the training part's {len(events)} events is on one.")
     now = int(events.timestamps.max()) + 1
-    data = encode(events, encoders, source.shop, source.options, now)
-    losses: dict[str, list[float]] = {}
+    return Encoded(encoders, encode(events, encoders, source.shop, source.options, now), active_items(encoders, source.catalogue))
 
-    def record(epoch: Epoch) -> None:
-        losses.setdefault(epoch.model, []).append(epoch.loss)
-        report(epoch)
 
-    networks, baselines = fit_networks(data, source.options, record, own_weights), fit_baselines(data)
-    return Stage(encoders, data, active_items(encoders, source.catalogue), networks, baselines, scorers(networks, baselines), losses)
+def fit_stage(source: ShopData, events: Interactions, report: Report, choices: Choices) -> Stage:
+    """Encode events and fit everything on them; nothing else of the shop's history is seen.
+
+    Args:
+        source: The shop.
+        events: The events to learn from.
+        report: Told of every epoch.
+        choices: Made on validation.
+    """
+    encoded = encode_events(source, events)
+    return Stage(**{**vars(fit_everything(encoded.data, source.options, choices, report)), **vars(encoded)})
 
 
 def active_items(encoders: Encoders, catalogue: Catalogue) -> NDArray[np.bool_]:
@@ -196,7 +171,7 @@ def check_left(before: Interactions, part: str) -> None:
         raise NotEnoughData(f"Nothing is left to learn from before the {part} cut: the events share too few moments.")
 
 
-def exams(source: ShopData, stage: Stage, after: Interactions, cut: int, protocol: str) -> dict[str, Exam]:
+def exams(source: ShopData, stage: Encoded, after: Interactions, cut: int, protocol: str) -> dict[str, Exam]:
     """Return the exam under each repeat rule."""
     options, rng = source.options, np.random.default_rng(source.options.seed)
     if protocol == "loo99":
@@ -223,29 +198,20 @@ def in_force(shop: Shop, protocol: str) -> str:
     return "allow" if protocol == "loo99" or shop.repeat_after_days < math.inf else "hide"
 
 
-def validate(source: ShopData, stage: Stage, sheets: Mapping[str, Exam], rule: str) -> Choices:
-    """Choose λ, calibrations and the winner."""
-    check_exam(sheets[rule], "validation")
-    own_weights, trials = {}, []
-    for name in NETWORKS:
-        chosen = np.zeros((2, 2), np.float32)
-        for row, label in enumerate(RULES):
-            if label in sheets:
-                chosen[row], tried = fit_own_weights(stage.scorers[name], sheets[label])
-                trials += [{"model": name, "rule": label, **trial} for trial in tried]
-        own_weights[name] = chosen
-    fitted = scorers(with_own_weights(stage.networks, own_weights), stage.baselines)
-    marks = {name: sit(scorer, sheets[rule]) for name, scorer in fitted.items()}
-    map10 = {name: float(np.mean(mark.per_user["map10"][sheets[rule].known])) for name, mark in marks.items()}
-    winner = max(REGISTRY, key=lambda name: map10[name])
-    return Choices(own_weights, {name: calibrate(mark) for name, mark in marks.items()}, winner, map10, tuple(trials))
+def validate(source: ShopData, events: Interactions, later: Interactions, cut: int, protocol: str, report: Report) -> Choices:
+    """Choose everything there is to choose on what came after a cut.
 
-
-def with_own_weights(networks: Mapping[str, Network], own_weights: OwnWeights) -> Mapping[str, Network]:
-    """Give networks their λ."""
-    for name, weights in own_weights.items():
-        networks[name].tables["own_weights"].assign(weights)
-    return networks
+    Args:
+        source: The shop.
+        events: Before the cut.
+        later: After it.
+        cut: Seconds since 1970.
+        protocol: `time` or `loo99`.
+        report: Told of every epoch.
+    """
+    encoded = encode_events(source, events)
+    rule = in_force(source.shop, protocol)
+    return choose(Fold(encoded.data, exams(source, encoded, later, cut, protocol), rule), source.options, report)
 
 
 def examine(source: ShopData, stage: Stage, after: Interactions, sheets: Mapping[str, Exam], rule: str, choices: Choices) -> Results:
@@ -255,7 +221,7 @@ def examine(source: ShopData, stage: Stage, after: Interactions, sheets: Mapping
     for label, exam in sheets.items():
         marks = {name: sit(scorer, exam) for name, scorer in stage.scorers.items()}
         rng = np.random.default_rng(source.options.seed)
-        rows[label] = {name: summarise(mark, exam, choices.calibrations[name], rng) for name, mark in marks.items()}
+        rows[label] = {name: summarise(mark, exam, choices.calibrations.get(name), rng) for name, mark in marks.items()}
         if label == rule:
             kept = marks
     return Results(rows, kept, sheets[rule], context_lift(source, stage, after))
@@ -284,7 +250,7 @@ def context_lift(source: ShopData, stage: Stage, after: Interactions, limit: int
         limit: Events sampled at most.
     """
     later = encode(after, stage.encoders, source.shop, source.options, source.now)
-    if not len(later):
+    if not len(later) or "ENCM" not in stage.scorers:
         return None
     contexts = _following(stage, later)
     picked = np.random.default_rng(source.options.seed).permutation(len(later))[:limit]
