@@ -1,0 +1,294 @@
+"""The weights of the sum of signals, by listwise maximum likelihood: what was chosen against everything that could have been."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.evaluation import Exam, K, Question, allowed_items
+from recsys.metrics import average_precision_at_k
+from recsys.ranking import top_k
+from recsys.scorers import Query
+from recsys.scorers.signals import DENSE, N_SIGNALS, NAMES, Signals
+
+MAX_QUESTIONS = 2_000
+BEST_OF_EACH = 50  # candidates by each of the signals that rank a whole catalogue
+BY_CHANCE = 300  # candidates that stand for all the rest
+PENALTIES = (1e-1, 1e-2, 1e-3)  # strongest first: it wins ties
+MAX_ITERATIONS = 200
+NETWORK = "network"  # what the last weight is called
+RANKING = tuple(NAMES.index(name) for name in (*DENSE, "popularity_15d"))
+FALLBACK: Mapping[str, float] = {"popularity_15d": 0.5, "own_count": 1.0, NETWORK: 1.0}  # without anything to fit on
+OwnScore = Callable[[Query], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Blending:
+    """Fitted weights.
+
+    Attributes:
+        weights: `(N_SIGNALS + 1,)` float32 for signals as they are; the last one is the network's.
+        log_likelihood: Mean over the questions, without the penalty; None where nothing was fitted.
+        n_questions: Questions with a relevant item that may be answered; without any the weights are `FALLBACK`.
+        trials: The penalties that were tried and what the optimiser said, for the report.
+    """
+
+    weights: NDArray[np.float32]
+    log_likelihood: float | None
+    n_questions: int
+    trials: Mapping[str, Any]
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the weights were fitted; otherwise they are `FALLBACK`."""
+        return self.n_questions > 0
+
+
+@dataclass(frozen=True)
+class Cases:
+    """The candidates of all questions, those that were chosen apart from the others.
+
+    Attributes:
+        chosen: `(n_chosen, n_features)` floats, question after question; every question has at least one.
+        chosen_of: `(n_chosen,)` int64, the question of each, ascending from 0.
+        others: `(n_others, n_features)` floats likewise.
+        others_of: `(n_others,)` int64; every question has at least one.
+        log_odds: `(n_others,)` float64, the log of the number of items that each of the others stands for.
+    """
+
+    chosen: NDArray[np.floating]
+    chosen_of: NDArray[np.int64]
+    others: NDArray[np.floating]
+    others_of: NDArray[np.int64]
+    log_odds: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return int(self.chosen_of[-1]) + 1 if len(self.chosen_of) else 0
+
+    @property
+    def parts(self) -> tuple[tuple[NDArray[np.floating], NDArray[np.int64]], ...]:
+        """The features and the questions of the chosen, then those of the others."""
+        return (self.chosen, self.chosen_of), (self.others, self.others_of)
+
+    def take(self, mask: NDArray[np.bool_]) -> Cases:
+        """Return the questions that a mask `(len(self),)` selects."""
+        numbers, chosen, others = np.cumsum(mask) - 1, mask[self.chosen_of], mask[self.others_of]
+        return Cases(
+            self.chosen[chosen],
+            numbers[self.chosen_of[chosen]],
+            self.others[others],
+            numbers[self.others_of[others]],
+            self.log_odds[others],
+        )
+
+
+def fit_blend(signals: Signals, own: OwnScore | None, exam: Exam, rng: np.random.Generator, allowed: Sequence[str] = NAMES) -> Blending:
+    """Return the weights under which the relevant items of an exam are likeliest.
+
+    Args:
+        signals: Of the events before the exam's cut.
+        own: A network's own scores `(n_items,)`; None fits the signals alone and gives the network weight 0.
+        exam: Of the validation part.
+        rng: Draws the questions of a large exam, the candidates and the halves that choose the penalty.
+        allowed: The signals that may have a weight; the others get 0.
+
+    Raises:
+        ValueError: A score is not finite, or `allowed` names something else than signals.
+    """
+    if unknown := set(allowed) - set(NAMES):
+        raise ValueError(f"`allowed` should be some of {list(NAMES)}. Received: {sorted(unknown)}.")
+    used = np.array([*(name in allowed for name in NAMES), own is not None])
+    cases = make_cases(signals, own, exam, rng)
+    if not len(cases):
+        weights = np.array([FALLBACK.get(name, 0.0) for name in (*NAMES, NETWORK)]) * used
+        return Blending(weights.astype(np.float32), None, 0, {"fallback": True})
+    penalty, tried = choose_penalty(cases, used, rng)
+    weights, said = maximise(cases, used, penalty)
+    trials = {"fallback": False, "candidates": len(cases.chosen) + len(cases.others), "penalty": penalty, "tried": tried, **said}
+    return Blending(weights.astype(np.float32), log_likelihood(weights, cases)[0], len(cases), trials)
+
+
+def choose_penalty(cases: Cases, used: NDArray[np.bool_], rng: np.random.Generator) -> tuple[float, list[dict[str, float]]]:
+    """Return the penalty whose weights, fitted on one half of the questions, reach the highest MAP@10 on the other.
+
+    The likelihood alone would hardly choose any: where repeats are answered it spends weights on what is far below the top 10.
+
+    Args:
+        cases: Of the exam; with a single question there are no halves, and the strongest penalty is taken.
+        used: See `maximise`.
+        rng: Draws the halves.
+
+    Returns:
+        The penalty; `{"penalty", "map10"}` of each one tried.
+    """
+    if len(cases) < 2:
+        return PENALTIES[0], []
+    first = rng.permutation(len(cases)) % 2 == 0
+    halves = [cases.take(first), cases.take(~first)]
+    tried = []
+    for penalty in PENALTIES:
+        precisions = [_precisions(maximise(half, used, penalty)[0], other) for half, other in zip(halves, halves[::-1], strict=True)]
+        tried.append({"penalty": penalty, "map10": float(np.concatenate(precisions).mean())})
+    return max(tried, key=lambda trial: trial["map10"])["penalty"], tried
+
+
+def _precisions(weights: NDArray[np.float64], cases: Cases) -> NDArray[np.float64]:
+    """Return the average precision at 10 of each question, among its candidates."""
+    precisions = []
+    scores = [_by_question(rows @ weights.astype(rows.dtype), of) for rows, of in cases.parts]
+    for chosen, others in zip(*scores, strict=True):
+        top = top_k(np.concatenate([others, chosen]), K)  # the others win ties
+        relevant = np.arange(len(others), len(others) + len(chosen), dtype=np.int32)
+        precisions.append(average_precision_at_k(top, relevant, k=K, n_relevant=len(chosen)))
+    return np.array(precisions)
+
+
+def _by_question(values: NDArray, of: NDArray[np.int64]) -> list[NDArray]:
+    return np.split(values, np.flatnonzero(np.diff(of)) + 1)
+
+
+def maximise(cases: Cases, used: NDArray[np.bool_], penalty: float) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """Return the weights of the highest likelihood less `penalty·Σ (weight·deviation)²`, by L-BFGS-B.
+
+    Args:
+        cases: At least one.
+        used: `(n_features,)` bool, which features may have a weight; those that are alike for all candidates get 0 too.
+        penalty: 0 or above.
+
+    Returns:
+        `(n_features,)` float64; what the optimiser said.
+    """
+    from scipy.optimize import minimize  # fitting only: serving never pays for it
+
+    deviations = _deviations(cases)
+    free = used & (deviations > 0)
+
+    def weights_of(standardised: NDArray[np.float64]) -> NDArray[np.float64]:
+        weights = np.zeros(len(used))
+        weights[free] = standardised / deviations[free]
+        return weights
+
+    def loss(standardised: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        value, gradient = log_likelihood(weights_of(standardised), cases)
+        return penalty * float(standardised @ standardised) - value, 2 * penalty * standardised - gradient[free] / deviations[free]
+
+    if not free.any():
+        return np.zeros(len(used)), {"iterations": 0, "converged": True}
+    found = minimize(loss, np.zeros(int(free.sum())), jac=True, method="L-BFGS-B", options={"maxiter": MAX_ITERATIONS})
+    return weights_of(found.x), {"iterations": int(found.nit), "converged": bool(found.success)}
+
+
+def log_likelihood(weights: NDArray[np.float64], cases: Cases) -> tuple[float, NDArray[np.float64]]:
+    """Return the mean over the questions of the mean log p(chosen item), and its gradient.
+
+    p is the softmax over one chosen item and all that were not chosen: items chosen together do not compete with each other.
+
+    Args:
+        weights: `(n_features,)` float64.
+        cases: At least one.
+    """
+    n, dtype = len(cases), cases.others.dtype
+    chosen = (cases.chosen @ weights.astype(dtype)).astype(np.float64)
+    others = (cases.others @ weights.astype(dtype)) + cases.log_odds
+    starts = np.searchsorted(cases.others_of, np.arange(n))
+    highest = np.maximum.reduceat(others, starts)
+    odds = np.exp(others - highest[cases.others_of])
+    sums = np.add.reduceat(odds, starts)
+    log_p = chosen - np.logaddexp(chosen, (highest + np.log(sums))[cases.chosen_of])
+    shares = 1 / (n * np.bincount(cases.chosen_of))[cases.chosen_of]
+    surprise = -np.expm1(log_p) * shares
+    pull = (np.bincount(cases.chosen_of, surprise) / sums)[cases.others_of] * odds
+    gradient = surprise.astype(dtype) @ cases.chosen - pull.astype(dtype) @ cases.others
+    return float(log_p @ shares), gradient.astype(np.float64)
+
+
+def _deviations(cases: Cases) -> NDArray[np.float64]:
+    """Return `(n_features,)` the standard deviation of each feature within the questions; exactly 0 where all candidates are alike.
+
+    What differs between questions only cannot change a ranking, so each question's mean is taken off.
+    """
+    n = len(cases)
+    firsts = cases.others[np.searchsorted(cases.others_of, np.arange(n))]
+    counts = np.bincount(cases.chosen_of) + np.bincount(cases.others_of)
+    deviations = []
+    for column, first in enumerate(firsts.T):
+        sums, squares = np.zeros(n), 0.0
+        for rows, of in cases.parts:
+            differences = rows[:, column].astype(np.float64) - first[of]
+            sums += np.bincount(of, differences, n)
+            squares += differences @ differences
+        deviations.append(np.sqrt(max(squares - sums @ (sums / counts), 0) / counts.sum()))
+    return np.array(deviations)
+
+
+def make_cases(signals: Signals, own: OwnScore | None, exam: Exam, rng: np.random.Generator) -> Cases:
+    """Return the candidates of each question that has some to choose and some to leave; at most 2,000 questions.
+
+    Args:
+        signals: See `fit_blend`, as the others.
+        own: A network's scores.
+        exam: Of the validation part.
+        rng: Draws questions and candidates.
+    """
+    numbers = np.arange(len(exam))
+    if len(exam) > MAX_QUESTIONS:
+        numbers = np.sort(rng.choice(len(exam), MAX_QUESTIONS, replace=False))
+    nothing = np.zeros((0, N_SIGNALS + 1), np.float32)
+    chosen, others, log_odds = [nothing], [nothing], [np.zeros(0)]
+    for question in (exam.questions[n] for n in numbers):
+        allowed = allowed_items(question, exam.active)
+        relevant = question.relevant[allowed[question.relevant]]
+        allowed[relevant] = False
+        if len(relevant) and allowed.any():
+            features = _features(signals, own, replace(question.query))  # a copy: the exam shall not keep every answer
+            left, odds = candidates(question, features, allowed, rng)
+            chosen.append(features[:, relevant].T)
+            others.append(features[:, left].T)
+            log_odds.append(odds)
+    chosen_of, others_of = (np.repeat(np.arange(len(rows) - 1), [len(row) for row in rows[1:]]) for rows in (chosen, others))
+    return Cases(np.concatenate(chosen), chosen_of, np.concatenate(others), others_of, np.concatenate(log_odds))
+
+
+def _features(signals: Signals, own: OwnScore | None, query: Query) -> NDArray[np.float32]:
+    """Return `(N_SIGNALS + 1, n_items)` float32, the last row being the network's scores, or 0 without one."""
+    scores = np.zeros(signals.n_items, np.float32) if own is None else own(query)
+    features = np.concatenate([signals.of(query), scores[None]], dtype=np.float32)
+    for name, row in zip((*NAMES, NETWORK), features, strict=True):
+        if not np.isfinite(row).all():
+            raise ValueError(f"`{name}` should be finite scores. Received: {row[~np.isfinite(row)][0]} for user {query.user}.")
+    return features
+
+
+def candidates(
+    question: Question, features: NDArray[np.float32], allowed: NDArray[np.bool_], rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return what the chosen items compete with: the user's own and the best by anything, and a sample that stands for the rest.
+
+    Left as they are, the sampled ones would be too few against the best by each signal, and the signals would look bad.
+
+    Args:
+        question: One user's; if it has candidates, these are taken.
+        features: `(N_SIGNALS + 1, n_items)`.
+        allowed: `(n_items,)` bool, what may be answered and is not relevant; at least one.
+        rng: Draws the sample.
+
+    Returns:
+        `(k,)` distinct indices; `(k,)` float64 the log of the number of items that each stands for.
+    """
+    if question.candidates is not None:
+        left = np.flatnonzero(allowed)
+        return left, np.zeros(len(left))
+    near = np.zeros(len(allowed), bool)
+    near[question.query.items] = True
+    for row in (*RANKING, -1):
+        near[top_k(features[row], BEST_OF_EACH, allowed)] = True
+    near &= allowed
+    rest = np.flatnonzero(allowed & ~near)
+    sample = rng.choice(rest, min(BY_CHANCE, len(rest)), replace=False)
+    odds = np.zeros(int(near.sum()) + len(sample))
+    odds[len(odds) - len(sample) :] = np.log(len(rest) / max(len(sample), 1))
+    return np.concatenate([np.flatnonzero(near), sample]), odds

@@ -1,0 +1,185 @@
+"""What four models are added up from besides their own part: neighbours, transitions, factors, popularity and the customer's own counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.scorers.base import Arrays, Query, Scorer
+from recsys.scorers.history import add_at, ages, own_sums
+from recsys.scorers.neighbours import Neighbours
+from recsys.scorers.popularity import popularity
+
+DENSE = ("neighbours", "neighbours_recent", "transitions", "factors")  # one value for each item and question
+POPULARITIES = ("popularity", "popularity_60d", "popularity_15d", "popularity_7d")  # one value for each item
+OWN = ("own", "own_count", "own_60d", "own_15d")  # 0 but for the customer's own items
+NAMES: tuple[str, ...] = (*DENSE, *POPULARITIES, *OWN)
+N_SIGNALS = len(NAMES)
+POPULARITY_HALF_LIVES = (0.0, 60.0, 15.0, 7.0)  # days; 0 counts all alike
+OWN_HALF_LIVES = (np.inf, 60.0, 15.0)  # days
+NEIGHBOURS_DECAY = 0.9  # for each moment of age
+TRANSITIONS_DECAY = 0.8
+
+
+@dataclass(frozen=True, eq=False)  # equal to itself only, and so hashable: a question remembers whose signals it has
+class Signals:
+    """Everything simple that is known of a customer and an item; the weights of the sum are fitted, see `recsys.blending`.
+
+    Attributes:
+        ease: Item-item weights, see `recsys.scorers.ease`.
+        transitions: What follows what, see `recsys.scorers.transitions`.
+        user_factors: `(n_users, dim)` float32.
+        item_factors: `(n_items, dim)` float32.
+        popularity: `(4, n_items)` float32, see `popularities`.
+    """
+
+    ease: Neighbours
+    transitions: Neighbours
+    user_factors: NDArray[np.float32]
+    item_factors: NDArray[np.float32]
+    popularity: NDArray[np.float32]
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Signals:
+        """Take the signals out of a version's arrays: `ease/…` and `transitions/…` of `Neighbours`, and the rest by name."""
+        tables = Neighbours.from_arrays(arrays, "ease/"), Neighbours.from_arrays(arrays, "transitions/")
+        return cls(*tables, arrays["user_factors"], arrays["item_factors"], arrays["popularity"])
+
+    @property
+    def n_items(self) -> int:
+        """The number of items."""
+        return self.ease.n_items
+
+    def of(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        """Return every signal, for fitting.
+
+        Args:
+            query: The customer and the moment.
+            items: `(k,)` indices; None means all.
+
+        Returns:
+            `(N_SIGNALS, n_items)` or `(N_SIGNALS, k)` float32, in the order of `NAMES`.
+        """
+        unit = np.eye(N_SIGNALS, dtype=np.float32)
+        return np.stack([self.blend(query, weights, items) for weights in unit])
+
+    def blend(self, query: Query, weights: NDArray[np.float32], items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        """Return the weighted sum of the signals, `weights @ self.of(query, items)` without those of weight 0.
+
+        Rows are added one by one, not by BLAS: so an item scores the same to the last bit in whatever company, and equals stay equal.
+
+        Args:
+            query: The customer and the moment.
+            weights: `(N_SIGNALS,)` float32.
+            items: `(k,)` indices; None means all.
+
+        Returns:
+            `(n_items,)` or `(k,)` float32, the caller's own.
+        """
+        which = slice(None) if items is None else items
+        scores = self.prior(weights)[which]
+        for name, weight in zip(DENSE, weights, strict=False):
+            if weight:
+                scores += weight * self._dense(query, name)[which]
+        own_weights = weights[-len(OWN) :]
+        if len(query.items) and own_weights.any():
+            own, values = own_signals(query)
+            add_at(scores, own, own_weights @ values, items)
+        return scores
+
+    def prior(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return `(n_items,)` float32: the part of the sum that is the same for every question, a fresh array.
+
+        Args:
+            weights: `(N_SIGNALS,)` float32.
+        """
+        scores = np.zeros(self.n_items, np.float32)
+        for weight, row in zip(weights[len(DENSE) :], self.popularity, strict=False):
+            if weight:
+                scores += weight * row
+        return scores
+
+    def _dense(self, query: Query, name: str) -> NDArray[np.float32]:
+        """Return `(n_items,)` float32, one of `DENSE`, computed once a question whatever the number of models; nobody may write to it."""
+        compute: dict[str, Callable[[Query], NDArray[np.float32]]] = {
+            "neighbours": self._neighbours,
+            "neighbours_recent": lambda query: self.ease.spread(*_recent(query, NEIGHBOURS_DECAY)),
+            "transitions": lambda query: self.transitions.spread(*_recent(query, TRANSITIONS_DECAY)),
+            "factors": self._factors,
+        }
+        return query.once((self, name), lambda: _read_only(compute[name](query)))
+
+    def _neighbours(self, query: Query) -> NDArray[np.float32]:
+        own, (counts,) = own_sums(query, (np.inf,))
+        return self.ease.spread(own, np.minimum(counts, 1))
+
+    def _factors(self, query: Query) -> NDArray[np.float32]:
+        if query.user >= len(self.user_factors):
+            return np.zeros(self.n_items, np.float32)
+        scores: NDArray[np.float32] = self.item_factors @ self.user_factors[query.user]
+        return scores
+
+
+@dataclass(frozen=True, eq=False)
+class Blend:
+    """The signals, and on top of them a network's own part where there is one.
+
+    Attributes:
+        signals: What is added up.
+        weights: `(2, N_SIGNALS + 1)` float32: rows repeats hidden and allowed; the last column is the network's.
+        own: The network's own part; None leaves the signals alone.
+    """
+
+    signals: Signals
+    weights: NDArray[np.float32]
+    own: Scorer | None = None
+
+    @property
+    def n_items(self) -> int:
+        """The number of items."""
+        return self.signals.n_items
+
+    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        """Return the weighted sum of the signals and the network's logits; see `Scorer.score`."""
+        weights = self.weights[int(query.repeats)]
+        scores = self.signals.blend(query, weights[:-1], items)
+        if self.own is not None and weights[-1]:
+            scores += weights[-1] * self.own.score(query, items)
+        return scores
+
+
+def own_signals(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return the distinct items of the history `(k,)` int32 ascending, and the signals `OWN` of each `(4, k)` float32."""
+    own, sums = own_sums(query, OWN_HALF_LIVES)
+    return own, np.concatenate([sums[:1] > 0, np.log1p(sums)], dtype=np.float32)
+
+
+def popularities(
+    items: NDArray[np.int32], weights: NDArray[np.float32], timestamps: NDArray[np.int64], n_items: int
+) -> NDArray[np.float32]:
+    """Return log(1 + summed positive weight) of each item under each half-life of `POPULARITIES`.
+
+    Args:
+        items: `(n,)` int32.
+        weights: `(n,)` float32.
+        timestamps: `(n,)` int64, seconds since 1970.
+        n_items: The number of items.
+
+    Returns:
+        `(4, n_items)` float32.
+    """
+    return np.stack([np.log1p(popularity(items, weights, timestamps, n_items, days)) for days in POPULARITY_HALF_LIVES])
+
+
+def _recent(query: Query, decay: float) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return the distinct items of the history and the sum of `max(weight, 0)·decay^age` of each: repeats are spread once."""
+    items, inverse = np.unique(query.items, return_inverse=True)
+    return items, np.bincount(inverse, np.maximum(query.weights, 0) * decay ** ages(query), len(items)).astype(np.float32)
+
+
+def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    array.flags.writeable = False
+    return array
