@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 
 from recsys.clean import clean
+from recsys.blending import NETWORK
 from recsys.interactions import Catalogue, Interactions
-from recsys.scorers import Query
+from recsys.scorers import NAMES, Query
 from recsys.settings import Shop, Training
+from recsys.training.closed_form import ClosedForms
+from recsys.training.fitting import Choices
 from recsys.training.stages import ShopData, Stage, fit_stage
 
 DAY = 86_400
@@ -28,7 +32,23 @@ CATEGORIES = ("tea", "coffee", "honey")
 DEVICES = ("mobile", "desktop", None)
 EVENTS = ("cancel", "cart", "purchase", "star1", "view")
 SHOP = Shop(sources=(), products="")
-FAST = Training(dim=8, epochs=8, batch=8, window=8, learning_rate=0.02)
+FAST = Training(dim=8, factors=8, epochs=8, batch=8, window=8, learning_rate=0.02)
+# Repeats hidden, repeats allowed: no signal is left out, and no two rules weigh one alike.
+SIGNAL_WEIGHTS = {
+    "neighbours": (2.0, 1.5),
+    "neighbours_recent": (1.0, 0.8),
+    "transitions": (0.6, 0.4),
+    "factors": (1.2, 0.9),
+    "popularity": (0.2, 0.1),
+    "popularity_60d": (-0.1, 0.05),
+    "popularity_15d": (0.1, 0.15),
+    "popularity_7d": (0.05, -0.05),
+    "own": (0.5, 1.0),
+    "own_count": (-0.5, 2.0),
+    "own_60d": (0.3, 1.0),
+    "own_15d": (-0.2, 0.4),
+    NETWORK: (1.0, 0.7),
+}
 
 Row = tuple[int, int, str, int]
 
@@ -103,9 +123,16 @@ def shop_of(recorded: Interactions, options: Training = FAST, products: Catalogu
     return ShopData(recorded, cleaned, catalogue() if products is None else products, report, shop, options, now)
 
 
+def choices(options: Training = FAST) -> Choices:
+    """Return choices as validation might have made them, so that signals and networks both matter."""
+    plain = Choices.default(options, "a board has no validation")
+    weights = np.array([SIGNAL_WEIGHTS[name] for name in (*NAMES, NETWORK)], np.float32).T
+    return replace(plain, closed_forms=ClosedForms(10.0, 2.0), signal_weights=dict.fromkeys(plain.signal_weights, weights))
+
+
 def fit(source: ShopData) -> Stage:
     """Fit the whole registry to what a shop knew at the cut, by the project's own code."""
-    return fit_stage(source, source.known_at(CUT), lambda epoch: None)
+    return fit_stage(source, source.known_at(CUT), lambda epoch: None, choices(source.options))
 
 
 @contextmanager

@@ -9,13 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-import pymysql
-import pytest
-from tiny_shop import Published, Trained, train_in
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as train.py does, before anything imports TensorFlow
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before anything imports NumPy: in tiny fits its threads only wait for each other
 
-from recsys.store import connect
-from recsys.store.migrations import migrate
+import numpy as np  # noqa: E402
+import pymysql  # noqa: E402
+import pytest  # noqa: E402
+from tiny_shop import Published, Trained, train_in  # noqa: E402
+
+from recsys.store import connect  # noqa: E402
+from recsys.store.migrations import migrate  # noqa: E402
 
 MYSQL = os.environ.get("RECSYS_TEST_MYSQL", "mysql+pymysql://root@127.0.0.1:3306")
 POSTGRESQL = os.environ.get("RECSYS_TEST_POSTGRESQL", "postgresql+psycopg://postgres@127.0.0.1:5432")
@@ -23,8 +27,6 @@ SCHEMA_TABLES = frozenset(
     "schema_migrations allcodes users products productdetails productimages interactions comments rec_versions rec_user_encoder "
     "rec_item_encoder rec_context_mapping rec_context_meta recommendations model_runs".split()
 )
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as train.py does, before anything imports TensorFlow
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 CONNECT_TIMEOUT_S = 3  # a local server answers at once or isn't there
 
 

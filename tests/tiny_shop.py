@@ -41,7 +41,7 @@ INACTIVE = frozenset({134, 135, 136, 140})  # 140 was never touched, the others 
 RARE = 137  # active, with fewer events than training needs
 NEW = (138, 139)  # active, without any event
 LEARNED = range(101, 137)  # what training knows
-FAST = Training(dim=8, epochs=2, batch=128, window=20, learning_rate=0.02)
+FAST = Training(dim=8, factors=8, epochs=2, batch=128, window=20, shared_negatives=64, learning_rate=0.02)
 
 Row = dict[str, Any]
 
@@ -59,6 +59,9 @@ class Quiet:
         pass
 
     def epoch(self, epoch: object) -> None:
+        pass
+
+    def note(self, text: str) -> None:
         pass
 
 
