@@ -289,6 +289,5 @@ def candidates(
     near &= allowed
     rest = np.flatnonzero(allowed & ~near)
     sample = rng.choice(rest, min(BY_CHANCE, len(rest)), replace=False)
-    odds = np.zeros(int(near.sum()) + len(sample))
-    odds[len(odds) - len(sample) :] = np.log(len(rest) / max(len(sample), 1))
-    return np.concatenate([np.flatnonzero(near), sample]), odds
+    each = np.log(len(rest) / len(sample)) if len(sample) else 0.0
+    return np.concatenate([np.flatnonzero(near), sample]), np.repeat([0.0, each], [near.sum(), len(sample)])
