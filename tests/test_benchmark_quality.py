@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
-from test_benchmark_sets import write_online_retail
+from test_benchmark_sets import write, write_online_retail
 
 from benchmarks import quality
 from benchmarks.measuring import tables
@@ -18,6 +18,7 @@ from benchmarks.measuring.runs import Run, Task, Watch
 from benchmarks.measuring.summary import difference, paired, row, summarise, winner
 from benchmarks.sets import SETS
 from recsys.networks import Epoch
+from recsys.scorers import MODELS, REGISTRY
 
 RETAIL = SETS["online-retail"]
 ROW = {
@@ -299,6 +300,25 @@ def test_every_seed_has_its_own_process_and_the_file_grows_with_each(tmp_path: P
     ]
     (entry,) = json.loads(kept.read_text(encoding="utf-8"))["sets"]
     assert (entry["set"], entry["commit"], len(entry["rows"]), entry["rows"][0]["seeds"]) == ("online-retail", "0123456789", 8, 2)
+
+
+@pytest.mark.slow
+def test_a_whole_run_chooses_fits_and_sits_the_test(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept, rng = tmp_path / "quality.json", np.random.default_rng(0)
+    rows = [(user, 1 + item, pos) for user in range(60) for pos, item in enumerate(rng.permutation(20)[:8])]
+    write(tmp_path / "amazon-beauty-5core/interactions.csv.gz", rows, "user,item,pos")
+
+    words = ["--sets", "amazon-beauty-5core", "--seeds", "1", "--epochs", "1", "--json", str(kept)]
+    assert quality.main([str(tmp_path), *words]) == 0
+
+    (entry,) = json.loads(kept.read_text(encoding="utf-8"))["sets"]
+    found = {each["model"]: each for each in entry["rows"]}
+    assert list(found) == list(REGISTRY)
+    assert all(0 <= each["ndcg10"] <= each["hr10"] <= each["recall20"] == 1 for each in found.values()), "20 items, 20 places"
+    assert {trial["model"] for trial in entry["trials"] if "model" in trial} >= {*MODELS, "blend"}
+    assert sum(each["winner"] for each in entry["rows"]) == 1
+    assert found["popularity"]["peak_mb"] > 100
+    assert "amazon-beauty-5core, new only: 60 users" in capsys.readouterr().out
 
 
 def test_a_watch_counts_the_epochs_of_the_newest_step() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.measuring.ablations import without_embedding, without_history
-from benchmarks.measuring.marks import answer, mark
+from benchmarks.measuring.marks import Marks, answer, mark
 from benchmarks.sets import SETS, BenchmarkError
 from benchmarks.sets.base import HOUR, NEWEST, NOW, hours_apart
 from benchmarks.sets.taobao import FIRST
@@ -101,6 +101,10 @@ def data_dir(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def marks_of(scorer: Fixed, exam: Exam) -> Marks:
+    return mark({"fixed": scorer}, exam)["fixed"]
+
+
 def asked(exam: Exam) -> dict[int, tuple[list[int], list[int]]]:
     """Return what is relevant for each user and what is hidden from her."""
     return {question.query.user: (question.relevant.tolist(), question.hidden.tolist()) for question in exam.questions}
@@ -153,9 +157,9 @@ def test_a_tie_with_the_positive_is_lost(data_dir: Path) -> None:
     level[20:29], level[29], level[[10, 11, 12]] = 2, 1, 1  # and a tenth that is as good
     ahead[[10, 11, 12]] = 1 - 1e-6
 
-    assert mark(Fixed(np.zeros(119)), exam).per_user["hr10"].tolist() == [0, 0, 0]
-    assert mark(Fixed(ahead), exam).per_user["hr10"].tolist() == [1, 1, 1]
-    assert mark(Fixed(level), exam).per_user["hr10"].tolist() == [0, 0, 0]
+    assert marks_of(Fixed(np.zeros(119)), exam).per_user["hr10"].tolist() == [0, 0, 0]
+    assert marks_of(Fixed(ahead), exam).per_user["hr10"].tolist() == [1, 1, 1]
+    assert marks_of(Fixed(level), exam).per_user["hr10"].tolist() == [0, 0, 0]
 
 
 def test_a_question_answered_with_nan_is_lost(data_dir: Path) -> None:
@@ -163,7 +167,7 @@ def test_a_question_answered_with_nan_is_lost(data_dir: Path) -> None:
     scores = np.full(119, np.nan)
     scores[[10, 11]] = 9
 
-    assert mark(Fixed(scores), exam).per_user["ndcg10"].tolist() == [0, 0, 0]
+    assert marks_of(Fixed(scores), exam).per_user["ndcg10"].tolist() == [0, 0, 0]
 
 
 def test_negatives_of_other_rows_are_refused(data_dir: Path) -> None:
@@ -210,13 +214,26 @@ def test_the_whole_catalogue_competes_without_the_hidden_and_ties_go_by_index(da
 
 
 def test_marks_by_hand(data_dir: Path) -> None:
-    marks = mark(Fixed([1, 2, 3]), SETS["online-retail"].load(data_dir).test.exams["allow"])
+    marks = marks_of(Fixed([1, 2, 3]), SETS["online-retail"].load(data_dir).test.exams["allow"])
 
     assert marks.per_user["p10"].tolist() == [0.1, 0.1]
     assert marks.per_user["map10"].tolist() == pytest.approx([1 / 3, 1 / 2]), "relevant at 3, and at 2"
     assert marks.per_user["ndcg10"].tolist() == pytest.approx([1 / 2, 1 / np.log2(3)])
     assert marks.per_user["recall20"].tolist() == [1, 1]
     assert marks.coverage == 1
+
+
+def test_scorers_share_what_a_question_remembers_and_the_exam_forgets_it(data_dir: Path) -> None:
+    exam, computed = SETS["online-retail"].load(data_dir).test.exams["allow"], []
+
+    class Sharing(Fixed):
+        def score(self, query: Query, items: np.ndarray | None = None) -> np.ndarray:
+            return query.once("shared", lambda: computed.append(query.user) or self.scores)
+
+    mark({"one": Sharing([1, 2, 3]), "other": Sharing([1, 2, 3])}, exam)
+
+    assert computed == [0, 2]
+    assert [question.query.once("shared", lambda: "nothing") for question in exam.questions] == ["nothing", "nothing"]
 
 
 # amazon-beauty-5core: items 1, 2, 3 are 0, 1, 2

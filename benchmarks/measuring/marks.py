@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,19 +37,31 @@ class Marks:
     coverage: float
 
 
-def mark(scorer: Scorer, exam: Exam) -> Marks:
-    """Let a scorer sit an exam."""
-    lists = [answer(scorer, question, exam.active) for question in exam.questions]
-    per_user = {
-        name: np.array(
-            [
-                metric(ranked, question.relevant, k=k, n_relevant=question.n_relevant)
-                for ranked, question in zip(lists, exam.questions, strict=True)
-            ],
-            np.float64,
-        )
-        for name, (metric, k) in METRICS.items()
-    }
+def mark(scorers: Mapping[str, Scorer], exam: Exam) -> dict[str, Marks]:
+    """Let scorers sit an exam, question after question.
+
+    A question remembers what its scorers have in common. Each is asked of a copy, so that an exam of twenty thousand does not
+    end up with as many rows of the catalogue in memory.
+    """
+    lists: dict[str, list[NDArray[np.int32]]] = {name: [] for name in scorers}
+    for question in exam.questions:
+        asked = replace(question, query=replace(question.query))
+        for name, scorer in scorers.items():
+            lists[name].append(answer(scorer, asked, exam.active))
+    return {name: of_lists(given, exam) for name, given in lists.items()}
+
+
+def of_lists(lists: Sequence[NDArray[np.int32]], exam: Exam) -> Marks:
+    """Return the marks of one scorer's answers.
+
+    Args:
+        lists: One a question, best first.
+        exam: The questions.
+    """
+    per_user = {name: np.zeros(len(lists)) for name in METRICS}
+    for n, (ranked, question) in enumerate(zip(lists, exam.questions, strict=True)):
+        for name, (metric, k) in METRICS.items():
+            per_user[name][n] = metric(ranked, question.relevant, k=k, n_relevant=question.n_relevant)
     return Marks(per_user, coverage([ranked[:10] for ranked in lists], len(exam.active)))
 
 

@@ -115,7 +115,7 @@ def one_run(parts: Parts, rule: str, variant: str, options: Training, say: Calla
     choosing = watch.lap("chose on validation")
     fitted = fit_everything(parts.test.data, options, choices, watch.epoch)
     fitting = watch.lap("fitted on train")
-    marks = {name: mark(scorer, parts.test.exams[rule]) for name, scorer in fitted.scorers.items()}
+    marks = mark(fitted.scorers, parts.test.exams[rule])
     watch.lap("sat the test")
     return Run(
         variant=variant,
