@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from recsys.clean import clean
 from recsys.blending import NETWORK
+from recsys.clean import clean
 from recsys.interactions import Catalogue, Interactions
 from recsys.scorers import NAMES, Query
 from recsys.settings import Shop, Training

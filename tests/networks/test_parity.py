@@ -1,4 +1,4 @@
-"""What Keras trained is what NumPy serves: the same scores from the same file, read both ways."""
+"""What Keras trained is what NumPy serves: the same scores from the same files, read both ways, on top of the same signals."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -9,18 +9,20 @@ import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
-from checkerboard import CUT, DAY, N_ITEMS, N_USERS, question
+from checkerboard import CUT, DAY, FAST, N_ITEMS, N_USERS, SIGNAL_WEIGHTS, question
 from numpy.typing import NDArray
 
 from recsys.artifacts import Draft, open_version
 from recsys.networks import NETWORKS, Network, Past
 from recsys.ranking import top_k
-from recsys.scorers import REGISTRY, Query, Scorer
+from recsys.scorers import NAMES, REGISTRY, Arrays, Blend, Query
+from recsys.scorers.lncm import BLOCKS
+from recsys.training.fitting import load_signals
 from recsys.training.stages import Stage
 
-OWN_WEIGHTS = np.array([[0.5, 2.0], [4.0, 1.0]], np.float32)  # repeats hidden, repeats allowed
 TOLERANCE = 1e-5
 UNKNOWN = (4, 4, 2, 3)  # time_of_day, season, device_type, category
+HALF_LIVES = {"popularity": math.inf, "popularity_60d": 60, "popularity_15d": 15, "popularity_7d": 7}  # days
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Pair:
     """One trained network, read from its file by Keras and by NumPy."""
 
     network: Network
-    scorer: Scorer
+    scorer: Blend
     path: Path
 
 
@@ -37,19 +39,19 @@ def pairs(board: Stage, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str
     models_dir = tmp_path_factory.mktemp("models")
     with Draft.create(models_dir, CUT) as draft:
         for name, network in board.networks.items():
-            copy = NETWORKS[name](network.shapes, seed=1)
-            for table, values in network.arrays().items():
-                copy.tables[table].assign(values)
-            copy.tables["own_weights"].assign(OWN_WEIGHTS)
-            copy.save_weights(draft.path(f"{name}.weights.h5"))
+            network.save_weights(draft.path(f"{name}.weights.h5"))
+        draft.write_arrays("ease.h5", board.baselines["ease"])
+        draft.write_arrays("signals.h5", board.signals)
         version_name = draft.publish({})
     pairs = {}
     with open_version(models_dir, version_name) as version:
+        signals = load_signals({"ease": version.arrays("ease.h5", memory_map=True)}, version.arrays("signals.h5", memory_map=True))
         for name, network in board.networks.items():
             fresh = NETWORKS[name](network.shapes, seed=99)
             fresh.load_weights(version.file(f"{name}.weights.h5"))
             arrays = version.arrays(f"{name}.weights.h5", memory_map=True)
-            scorer = REGISTRY[name].load({key.removeprefix("vars/"): array for key, array in arrays.items()})
+            scorer = REGISTRY[name].serve({key.removeprefix("vars/"): array for key, array in arrays.items()}, signals)
+            assert isinstance(scorer, Blend)
             pairs[name] = Pair(fresh, scorer, version.file(f"{name}.weights.h5"))
     return pairs
 
@@ -59,8 +61,8 @@ def pair(request: pytest.FixtureRequest, pairs: Mapping[str, Pair]) -> Pair:
     return pairs[request.param]
 
 
-def keras_scores(network: Network, asked: Query) -> NDArray[np.float32]:
-    """Return what the network says of the whole catalogue, the own-count terms written out by hand."""
+def keras_logits(network: Network, asked: Query) -> NDArray[np.float64]:
+    """Return what the network by itself says of the whole catalogue."""
     n_events = max(len(asked.items), 1)  # a guest's row holds one padding event
     past = Past(
         users=tf.constant([asked.user], tf.int32),
@@ -70,15 +72,51 @@ def keras_scores(network: Network, asked: Query) -> NDArray[np.float32]:
         contexts=tf.constant(asked.context[None, None], tf.int32),
         known=tf.ones((1, 1)),
     )
-    counted, fading = network.tables["own_weights"].numpy()[1 if asked.repeats else 0]
-    own = np.zeros((1, 1, N_ITEMS), np.float32)
-    for item in set(asked.items.tolist()):
-        mine = [n for n, other in enumerate(asked.items) if other == item]
-        count = sum(max(asked.weights[n], 0.0) for n in mine)
-        decayed = sum(max(asked.weights[n], 0.0) * 0.5 ** ((asked.now - asked.timestamps[n]) / DAY / 60) for n in mine)
-        own[0, 0, item] = counted * math.log(1 + count) + fading * decayed
     candidates = np.arange(N_ITEMS, dtype=np.int32)[None, None]
-    return network(past, tf.constant(candidates), tf.constant(own)).numpy()[0, 0]
+    return network(past, tf.constant(candidates)).numpy()[0, 0].astype(np.float64)
+
+
+def signals_by_hand(board: Stage, asked: Query) -> NDArray[np.float64]:
+    """Return `(12, n_items)`: every signal of `NAMES`, event by event."""
+    signals = {name: np.zeros(N_ITEMS) for name in NAMES}
+    ease, transitions = dense(board.baselines["ease"], ""), dense(board.signals, "transitions/")
+    sums: dict[int, list[float]] = {}
+    for item, weight, moment in zip(asked.items.tolist(), asked.weights.tolist(), asked.timestamps.tolist(), strict=True):
+        age, days = len({later for later in asked.timestamps.tolist() if later > moment}), (asked.now - moment) / DAY
+        liked = max(weight, 0.0)
+        signals["neighbours_recent"] += liked * 0.9**age * ease[item]
+        signals["transitions"] += liked * 0.8**age * transitions[item]
+        mine = sums.setdefault(item, [0.0, 0.0, 0.0])
+        for n, half_life in enumerate((math.inf, 60, 15)):
+            mine[n] += liked * 0.5 ** (days / half_life)
+    for item, (count, fading, fleeting) in sums.items():
+        signals["neighbours"] += min(count, 1) * ease[item]
+        signals["own"][item] = count > 0
+        signals["own_count"][item], signals["own_60d"][item] = math.log(1 + count), math.log(1 + fading)
+        signals["own_15d"][item] = math.log(1 + fleeting)
+    if asked.user < N_USERS:
+        signals["factors"] += board.signals["item_factors"].astype(np.float64) @ board.signals["user_factors"][asked.user]
+    for name, half_life in HALF_LIVES.items():
+        sold = np.zeros(N_ITEMS)
+        for item, weight, moment in zip(board.data.items, board.data.weights, board.data.timestamps, strict=True):
+            sold[item] += max(weight, 0.0) * 0.5 ** ((board.data.timestamps.max() - moment) / DAY / half_life)
+        signals[name] += np.log(1 + sold)
+    return np.stack([signals[name] for name in NAMES])
+
+
+def dense(arrays: Arrays, prefix: str) -> NDArray[np.float64]:
+    """Return `(n_items, n_items)`, row by row out of the spans."""
+    matrix, starts = np.zeros((N_ITEMS, N_ITEMS)), arrays[f"{prefix}starts"]
+    for item in range(N_ITEMS):
+        span = slice(starts[item], starts[item + 1])
+        matrix[item, arrays[f"{prefix}neighbours"][span]] = arrays[f"{prefix}similarities"][span]
+    return matrix
+
+
+def total(pair: Pair, board: Stage, asked: Query) -> NDArray[np.float64]:
+    """Return what should serve: the signals by hand and the logits of Keras, weighed by the row of the repeat rule."""
+    *weights, own = pair.network.tables["signal_weights"].numpy().astype(np.float64)[1 if asked.repeats else 0]
+    return np.array(weights) @ signals_by_hand(board, asked) + own * keras_logits(pair.network, asked)
 
 
 def long_history(n_events: int) -> Query:
@@ -93,6 +131,11 @@ def long_history(n_events: int) -> Query:
         now=CUT,
         repeats=True,
     )
+
+
+def in_baskets(asked: Query) -> Query:
+    """Return the question with every three events at one moment."""
+    return replace(asked, timestamps=asked.timestamps[np.arange(len(asked.items)) // 3 * 3])
 
 
 def known(board: Stage) -> Query:
@@ -111,7 +154,7 @@ def again(board: Stage) -> Query:
         asked,
         items=np.append(asked.items, asked.items[:3]),
         weights=np.append(asked.weights, asked.weights[:3]),
-        timestamps=np.append(asked.timestamps, CUT - np.array([3 * DAY, 2 * DAY, DAY])),
+        timestamps=np.append(asked.timestamps, CUT - np.array([180, 120, 60])),
     )
 
 
@@ -130,9 +173,13 @@ CASES: dict[str, Callable[[Stage], Query]] = {
     "had again, repeats hidden": again,
     "had again, repeats allowed": lambda board: replace(again(board), repeats=True),
     "one event": first_event,
-    "as long as the window": lambda board: long_history(8),
-    "longer than the window": lambda board: long_history(9),
+    "as long as the window": lambda board: long_history(FAST.window),
+    "longer than the window": lambda board: long_history(FAST.window + 1),
+    "as long as both blocks see": lambda board: long_history(BLOCKS * FAST.window),
+    "longer than both blocks see": lambda board: long_history(BLOCKS * FAST.window + 1),
+    "much longer than both blocks see": lambda board: long_history(5 * FAST.window),
     "the longest history": lambda board: long_history(500),
+    "baskets of three": lambda board: in_baskets(long_history(30)),
     "nothing but dislikes": lambda board: replace(long_history(20), weights=np.full(20, -0.5, np.float32)),
 }
 
@@ -140,10 +187,38 @@ CASES: dict[str, Callable[[Stage], Query]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_keras_and_numpy_agree(pair: Pair, board: Stage, case: str) -> None:
     asked = CASES[case](board)
-    expected, scores = keras_scores(pair.network, asked), pair.scorer.score(asked)
+    expected, scores = total(pair, board, asked), pair.scorer.score(asked)
 
     np.testing.assert_allclose(scores, expected, rtol=TOLERANCE, atol=TOLERANCE)
     assert top_k(scores, N_ITEMS).tolist() == top_k(expected, N_ITEMS).tolist()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_networks_own_part_agrees_without_the_signals(pair: Pair, board: Stage, case: str) -> None:
+    """The total might hide a network behind large signals."""
+    asked = CASES[case](board)
+    assert pair.scorer.own is not None
+
+    np.testing.assert_allclose(pair.scorer.own.score(asked), keras_logits(pair.network, asked), rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def test_candidates_that_a_batch_shares_score_as_those_of_one_customer(pair: Pair) -> None:
+    """Training asks many customers about the same sampled items at once."""
+    rng = np.random.default_rng(3)
+    past = Past(
+        users=tf.constant([0, 9, N_USERS], tf.int32),
+        items=tf.constant(rng.integers(0, N_ITEMS, (3, 6)), tf.int32),
+        weights=tf.constant(rng.choice([1.0, 0.3, -0.5], (3, 6)), tf.float32),
+        before=tf.constant([[5], [2], [-1]], tf.int32),
+        contexts=tf.constant(rng.integers(0, 2, (3, 1, 4)), tf.int32),
+        known=tf.ones((3, 1)),
+    )
+    shared = tf.constant([7, 0, 3, 7], tf.int32)
+    state = [part[:, 0] for part in pair.network.encode(past)]
+
+    np.testing.assert_allclose(
+        pair.network.against(state, shared), pair.network.match(state, tf.tile(shared[None], (3, 1))), rtol=TOLERANCE, atol=TOLERANCE
+    )
 
 
 def test_what_the_cases_vary_changes_the_scores(pair: Pair, board: Stage) -> None:
@@ -163,12 +238,16 @@ def test_context_matters_to_encm_alone(pairs: Mapping[str, Pair], board: Stage) 
     assert moved == {"LNCM": 0.0, "NeuMF": 0.0, "BMF": 0.0}
 
 
-def test_both_rules_read_their_own_row_of_the_own_weights(pair: Pair, board: Stage) -> None:
-    """λ₁·log(1 + count) + λ₂·decayed count, rows hidden and allowed, on an item had once, a day ago, with weight 1."""
+def test_both_rules_read_their_own_row_of_the_signal_weights(pair: Pair, board: Stage) -> None:
+    """Of an item had once, a day ago, with weight 1, the signals `OWN` are 1, ln 2 and ln 2 faded by one day of 60 and of 15."""
     asked = replace(known(board), timestamps=np.array([CUT - DAY]), items=np.array([3], np.int32), weights=np.ones(1, np.float32))
-    gain = pair.scorer.score(replace(asked, repeats=True))[3] - pair.scorer.score(asked)[3]
+    is_own = np.array([*(name.startswith("own") for name in NAMES), False])
+    scorer = replace(pair.scorer, weights=pair.scorer.weights * is_own, own=None)
+    gain = scorer.score(replace(asked, repeats=True))[3] - scorer.score(asked)[3]
+    hidden, allowed = np.transpose([SIGNAL_WEIGHTS[name] for name in ("own", "own_count", "own_60d", "own_15d")])
+    values = [1, math.log(2), math.log(1 + 0.5 ** (1 / 60)), math.log(1 + 0.5 ** (1 / 15))]
 
-    assert gain == pytest.approx((4.0 - 0.5) * math.log(2) + (1.0 - 2.0) * 0.5 ** (1 / 60), abs=1e-4)
+    assert gain == pytest.approx((allowed - hidden) @ values, abs=1e-5)
 
 
 def test_the_file_holds_each_weight_once_under_our_own_names(pair: Pair) -> None:
