@@ -122,7 +122,7 @@ class Training:
     batch: int = 64
     window: int = 50
     loss: str = "softmax"
-    negatives: int = 16
+    negatives: int = 8
     shared_negatives: int = 512
     negative_power: float = 0.0
     learning_rate: float = 2e-3

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from recsys.scorers import N_SIGNALS, Arrays
 
 HIDDEN = (64, 32, 16)  # of NeuMF's tower, He et al. 2017
+MANY_ITEMS = 50_000  # about the samples of a step; a larger table is not pushed through a layer as a whole
 START_LOGIT = 4.0  # what a predicted preference of 1 adds to a logit
 START_HISTORY = 0.1  # of an item's factors, how much an event adds to the taste
 START_SPREAD = 0.1  # standard deviation of pretrained item factors: logits of a normed state are about 1 then
@@ -163,6 +164,12 @@ class Network(keras.Model):
             self.table(f"mlp_kernel_{n}", (inside, outside), float(np.sqrt(2.0 / inside)))
             self.table(f"mlp_bias_{n}", (outside,), 0.0)
         self.table("mlp_output", (hidden[-1],), 0.0)
+
+    def first_layer(self, name: str, kernel: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        """Return `(n, c, hidden)`: rows of an item table through a kernel, once for each item where a step samples more than there are."""
+        if self.shapes.n_items <= MANY_ITEMS:
+            return tf.gather(tf.matmul(self.tables[name], kernel), items)
+        return times(tf.gather(self.tables[name], items), kernel)
 
     def tower(self, first: tf.Tensor) -> tf.Tensor:
         """Return the tower's output `(n, c)` from the sums of its first layer `(n, c, hidden)`, bias excluded."""

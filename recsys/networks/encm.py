@@ -36,5 +36,5 @@ class ENCM(Network):
         """Return logits `(n, c)`."""
         taste, context_bias, customer = state
         factors, dim = tf.gather(self.tables["item_factors"], items), self.shapes.dim
-        first = customer[:, None] + times(factors, self.tables["mlp_kernel_0"][dim : 2 * dim])
+        first = customer[:, None] + self.first_layer("item_factors", self.tables["mlp_kernel_0"][dim : 2 * dim], items)
         return dot(taste, factors) + context_bias + tf.gather(self.tables["item_bias"], items) + self.tower(first)

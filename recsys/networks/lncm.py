@@ -9,6 +9,8 @@ import tensorflow as tf
 from recsys.networks.base import Drop, Network, Past, at, dot, keep, times
 from recsys.scorers.lncm import BLOCKS, EPSILON
 
+NEVER = -1e9  # what attention adds to an event out of reach
+
 
 class LNCM(Network):
     """The latent neural context model; `recsys.scorers.lncm` serves it."""
@@ -47,24 +49,23 @@ class LNCM(Network):
         """Return `(b, w, dim)`: the latent context after each event."""
         tables = self.tables
         h = drop(tf.gather(tables["item_factors"], past.items) * self.shapes.dim**0.5 + past.weights[..., None] * tables["strength"])
+        there = tf.where(past.weights == 0.0, NEVER, 0.0)[:, None, :]
         for block in range(BLOCKS):
             gains = tables["gains"][block]
-            query = times(_norm(h, gains[0]), tables["attention_query"][block])
-            attention = tf.matmul(query, times(h, tables["attention_key"][block]), transpose_b=True) * self.shapes.dim**-0.5
-            seen = tf.nn.softmax(attention + self._mask(past, block)) @ times(h, tables["attention_value"][block])
+            query = times(_norm(h, gains[0]) * self.shapes.dim**-0.5, tables["attention_query"][block])
+            attention = tf.matmul(query, times(h, tables["attention_key"][block]), transpose_b=True) + (self._reach(past, block) + there)
+            seen = tf.nn.softmax(attention) @ times(h, tables["attention_value"][block])
             h += drop(times(seen, tables["attention_out"][block]))
             feed = tf.nn.relu(times(_norm(h, gains[1]), tables["feed_in"][block]) + tables["feed_in_bias"][block])
             h += drop(times(feed, tables["feed_out"][block]) + tables["feed_out_bias"][block])
         return _norm(h, tables["last_gain"])
 
-    def _mask(self, past: Past, block: int) -> tf.Tensor:
-        """Return `(b, w, w)`: the bias of each age; the future, padding and what is older than the window out of reach."""
+    def _reach(self, past: Past, block: int) -> tf.Tensor:
+        """Return `(w, w)`: the bias of each age; the future and what is older than the window out of reach."""
         width, window = tf.shape(past.items)[1], self.shapes.window
         ages = tf.range(width)[:, None] - tf.range(width)[None, :]
         bias = tf.gather(self.tables["age_bias"][block], tf.clip_by_value(ages, 0, window - 1))
-        seen = (ages >= 0) & (ages < window)
-        there = (past.weights != 0.0)[:, None, :]
-        return tf.where(seen & there, bias, -1e9)
+        return tf.where((ages >= 0) & (ages < window), bias, NEVER)
 
 
 def _norm(x: tf.Tensor, gain: tf.Tensor) -> tf.Tensor:

@@ -103,7 +103,7 @@ def dropout(rate: float, random: tf.random.Generator) -> Drop:
 
 def _softmax(positive: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
     """Return `(n,)`: cross-entropy of the target among itself and the sampled items."""
-    return tf.reduce_logsumexp(tf.concat([positive, others], 1), 1) - positive[:, 0]
+    return tf.nn.softplus(tf.reduce_logsumexp(others, 1) - positive[:, 0])
 
 
 def _bce(positive: tf.Tensor, others: tf.Tensor, confidence: tf.Tensor) -> tf.Tensor:

@@ -30,6 +30,6 @@ class NeuMF(Network):
     def match(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
         """Return logits `(n, c)`."""
         taste, users = state
-        first = users[:, None] + times(tf.gather(self.tables["mlp_items"], items), self.tables["mlp_kernel_0"][self.shapes.dim :])
+        first = users[:, None] + self.first_layer("mlp_items", self.tables["mlp_kernel_0"][self.shapes.dim :], items)
         bias = tf.gather(self.tables["item_bias"], items) + self.tables["bias"]
         return dot(taste, tf.gather(self.tables["item_factors"], items)) + self.tower(first) + bias
