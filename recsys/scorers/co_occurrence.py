@@ -66,9 +66,8 @@ def co_occurrences(matrix: Any) -> Iterator[tuple[int, Any]]:
         The first row's item, and the rows `(k, n_items)` in CSR form.
     """
     transposed, n_items = matrix.T.tocsr(), matrix.shape[1]
-    lengths = np.diff(matrix.indptr)
-    totals = np.concatenate([[0], np.cumsum(lengths[transposed.indices])])
-    widths = np.minimum(np.diff(totals[transposed.indptr]), n_items)  # no row has more entries than this
+    # A row has no more entries than its customers have together.
+    widths = np.minimum(transposed.astype(bool) @ np.diff(matrix.indptr).astype(np.int64), n_items)
     for first, last in blocks(widths, ENTRIES_AT_ONCE):
         yield first, (transposed[first:last] @ matrix).tocsr()
 

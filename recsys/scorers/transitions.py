@@ -14,7 +14,7 @@ from recsys.scorers.co_occurrence import blocks, positive, stacked, strongest
 GAPS = 10  # steps ahead that count
 DECAY = 0.8  # of a step's weight, for each further step
 SHRINKAGE = 20.0  # so many events are added to an item's own before it is normalised: rare items prove little
-NEIGHBOURS = 400  # kept of each item; all instead of 400 on ml-1m: 0.8 % more hits alone, none beside EASE
+NEIGHBOURS = 400  # kept of each item. HR@10 on ml-1m's validation: 0.809, of all 0.819; beside EASE 0.842 both
 PAIRS_AT_ONCE = 1 << 23  # of an item and its successor held at one time: about 300 MB
 
 
