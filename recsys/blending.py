@@ -87,11 +87,23 @@ class Cases:
 
 
 def fit_blend(signals: Signals, own: OwnScore | None, exam: Exam, rng: np.random.Generator, allowed: Sequence[str] = NAMES) -> Blending:
-    """Return the weights under which the relevant items of an exam are likeliest.
+    """Return the weights of the signals and of one network, or of the signals alone; see `fit_blends`."""
+    return fit_blends(signals, {NETWORK: own}, exam, rng, allowed)[NETWORK]
+
+
+def fit_blends(
+    signals: Signals,
+    networks: Mapping[str, OwnScore | None],
+    exam: Exam,
+    rng: np.random.Generator,
+    allowed: Sequence[str] = NAMES,
+) -> dict[str, Blending]:
+    """Return, for each network, the weights under which the relevant items of an exam are likeliest.
 
     Args:
         signals: Of the events before the exam's cut.
-        own: A network's own scores `(n_items,)`; None fits the signals alone and gives the network weight 0.
+        networks: Each one's own scores `(n_items,)` by its name; None fits the signals alone and gives the network weight 0. All of them
+            compete on the same candidates.
         exam: Of the validation part.
         rng: Draws the questions of a large exam, the candidates and the halves that choose the penalty.
         allowed: The signals that may have a weight; the others get 0.
@@ -101,15 +113,29 @@ def fit_blend(signals: Signals, own: OwnScore | None, exam: Exam, rng: np.random
     """
     if unknown := set(allowed) - set(NAMES):
         raise ValueError(f"`allowed` should be some of {list(NAMES)}. Received: {sorted(unknown)}.")
-    used = np.array([*(name in allowed for name in NAMES), own is not None])
-    cases = make_cases(signals, own, exam, rng)
+    owns = {name: own for name, own in networks.items() if own is not None}
+    cases = make_cases(signals, owns, exam, rng)
+    used = np.array([name in allowed for name in NAMES])
+    return {name: _blending(cases, np.array([*used, *(other == name for other in owns)], bool), rng) for name in networks}
+
+
+def fallback(used: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return `(N_SIGNALS + 1,)` float32: `FALLBACK` where a mask of that length allows it."""
+    return (np.array([FALLBACK.get(name, 0.0) for name in (*NAMES, NETWORK)]) * used).astype(np.float32)
+
+
+def _blending(cases: Cases, used: NDArray[np.bool_], rng: np.random.Generator) -> Blending:
+    """Return the weights of the signals and of the one network that a mask over the features of cases allows."""
+
+    def of_one(values: NDArray) -> NDArray:
+        return np.append(values[:N_SIGNALS], values[N_SIGNALS:][used[N_SIGNALS:]].sum(dtype=values.dtype))
+
     if not len(cases):
-        weights = np.array([FALLBACK.get(name, 0.0) for name in (*NAMES, NETWORK)]) * used
-        return Blending(weights.astype(np.float32), None, 0, {"fallback": True})
+        return Blending(fallback(of_one(used)), None, 0, {"fallback": True})
     penalty, tried = choose_penalty(cases, used, rng)
     weights, said = maximise(cases, used, penalty)
     trials = {"fallback": False, "candidates": len(cases.chosen) + len(cases.others), "penalty": penalty, "tried": tried, **said}
-    return Blending(weights.astype(np.float32), log_likelihood(weights, cases)[0], len(cases), trials)
+    return Blending(of_one(weights).astype(np.float32), log_likelihood(weights, cases)[0], len(cases), trials)
 
 
 def choose_penalty(cases: Cases, used: NDArray[np.bool_], rng: np.random.Generator) -> tuple[float, list[dict[str, float]]]:
@@ -225,26 +251,26 @@ def _deviations(cases: Cases) -> NDArray[np.float64]:
     return np.array(deviations)
 
 
-def make_cases(signals: Signals, own: OwnScore | None, exam: Exam, rng: np.random.Generator) -> Cases:
+def make_cases(signals: Signals, owns: Mapping[str, OwnScore], exam: Exam, rng: np.random.Generator) -> Cases:
     """Return the candidates of each question that has some to choose and some to leave; at most 2,000 questions.
 
     Args:
-        signals: See `fit_blend`, as the others.
-        own: A network's scores.
+        signals: See `fit_blends`, as the others.
+        owns: The networks' scores; a column each, after the signals.
         exam: Of the validation part.
         rng: Draws questions and candidates.
     """
     numbers = np.arange(len(exam))
     if len(exam) > MAX_QUESTIONS:
         numbers = np.sort(rng.choice(len(exam), MAX_QUESTIONS, replace=False))
-    nothing = np.zeros((0, N_SIGNALS + 1), np.float32)
+    nothing = np.zeros((0, N_SIGNALS + len(owns)), np.float32)
     chosen, others, log_odds = [nothing], [nothing], [np.zeros(0)]
     for question in (exam.questions[n] for n in numbers):
         allowed = allowed_items(question, exam.active)
         relevant = question.relevant[allowed[question.relevant]]
         allowed[relevant] = False
         if len(relevant) and allowed.any():
-            features = _features(signals, own, replace(question.query))  # a copy: the exam shall not keep every answer
+            features = _features(signals, owns, replace(question.query))  # a copy: the exam shall not keep every answer
             left, odds = candidates(question, features, allowed, rng)
             chosen.append(features[:, relevant].T)
             others.append(features[:, left].T)
@@ -253,11 +279,10 @@ def make_cases(signals: Signals, own: OwnScore | None, exam: Exam, rng: np.rando
     return Cases(np.concatenate(chosen), chosen_of, np.concatenate(others), others_of, np.concatenate(log_odds))
 
 
-def _features(signals: Signals, own: OwnScore | None, query: Query) -> NDArray[np.float32]:
-    """Return `(N_SIGNALS + 1, n_items)` float32, the last row being the network's scores, or 0 without one."""
-    scores = np.zeros(signals.n_items, np.float32) if own is None else own(query)
-    features = np.concatenate([signals.of(query), scores[None]], dtype=np.float32)
-    for name, row in zip((*NAMES, NETWORK), features, strict=True):
+def _features(signals: Signals, owns: Mapping[str, OwnScore], query: Query) -> NDArray[np.float32]:
+    """Return `(N_SIGNALS + n_networks, n_items)` float32, the networks' scores last."""
+    features = np.concatenate([signals.of(query), *(own(query)[None] for own in owns.values())], dtype=np.float32)
+    for name, row in zip((*NAMES, *owns), features, strict=True):
         if not np.isfinite(row).all():
             raise ValueError(f"`{name}` should be finite scores. Received: {row[~np.isfinite(row)][0]} for user {query.user}.")
     return features
@@ -272,7 +297,7 @@ def candidates(
 
     Args:
         question: One user's; if it has candidates, these are taken.
-        features: `(N_SIGNALS + 1, n_items)`.
+        features: `(N_SIGNALS + n_networks, n_items)`.
         allowed: `(n_items,)` bool, what may be answered and is not relevant; at least one.
         rng: Draws the sample.
 
@@ -284,7 +309,7 @@ def candidates(
         return left, np.zeros(len(left))
     near = np.zeros(len(allowed), bool)
     near[question.query.items] = True
-    for row in (*RANKING, -1):
+    for row in (*RANKING, *range(N_SIGNALS, len(features))):
         near[top_k(features[row], BEST_OF_EACH, allowed)] = True
     near &= allowed
     rest = np.flatnonzero(allowed & ~near)

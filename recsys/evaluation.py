@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -224,23 +224,41 @@ class Marks:
 
 
 def sit(scorer: Scorer, exam: Exam) -> Marks:
-    """Let a scorer sit an exam."""
-    metrics: dict[str, list[float]] = {name: [] for name in (*RANKING_METRICS, "auc")}
-    lists, logits, labels = [], [np.zeros(0, np.float32)], [np.zeros(0, bool)]
+    """Let one scorer sit an exam."""
+    return sit_all({"": scorer}, exam)[""]
+
+
+def sit_all(scorers: Mapping[str, Scorer], exam: Exam) -> dict[str, Marks]:
+    """Let scorers sit an exam together, question after question, so that what they have in common is computed once.
+
+    Each question is asked as a copy: an exam does not keep what its questions were answered.
+    """
+    metrics: dict[str, dict[str, list[float]]] = {name: {metric: [] for metric in (*RANKING_METRICS, "auc")} for name in scorers}
+    lists: dict[str, list[NDArray[np.int32]]] = {name: [] for name in scorers}
+    logits: dict[str, list[NDArray[np.float32]]] = {name: [np.zeros(0, np.float32)] for name in scorers}
+    labels = [np.zeros(0, bool)]
     for question, pairs in zip(exam.questions, exam.pairs, strict=True):
-        scores = scorer.score(question.query)
-        allowed = allowed_items(question, exam.active)
-        relevant = np.zeros(len(scores), bool)
+        asked, allowed = replace(question.query), allowed_items(question, exam.active)
+        relevant = np.zeros(len(allowed), bool)
         relevant[question.relevant] = True
-        top = top_k(scores, K, allowed)
-        for name, metric in RANKING_METRICS.items():
-            metrics[name].append(metric(top, question.relevant, k=K, n_relevant=question.n_relevant))
-        metrics["auc"].append(_auc(scores, relevant, allowed, question.n_misses))
-        lists.append(top)
-        logits.append(scores[pairs])
         labels.append(relevant[pairs])
-    per_user = {name: np.array(values, np.float64) for name, values in metrics.items()}
-    return Marks(per_user, tuple(lists), np.concatenate(logits), np.concatenate(labels))
+        for name, scorer in scorers.items():
+            scores = scorer.score(asked)
+            top = top_k(scores, K, allowed)
+            for metric, measured in RANKING_METRICS.items():
+                metrics[name][metric].append(measured(top, question.relevant, k=K, n_relevant=question.n_relevant))
+            metrics[name]["auc"].append(_auc(scores, relevant, allowed, question.n_misses))
+            lists[name].append(top)
+            logits[name].append(scores[pairs])
+    return {
+        name: Marks(
+            {metric: np.array(values, np.float64) for metric, values in metrics[name].items()},
+            tuple(lists[name]),
+            np.concatenate(logits[name]),
+            np.concatenate(labels),
+        )
+        for name in scorers
+    }
 
 
 def mean_average_precision(scorer: Scorer, exam: Exam, limit: int = 2000) -> float:
@@ -255,7 +273,7 @@ def mean_average_precision(scorer: Scorer, exam: Exam, limit: int = 2000) -> flo
     asked = [exam.questions[n] for n in known[np.linspace(0, len(known) - 1, min(limit, len(known))).astype(int)]]
     marks = []
     for question in asked:
-        top = top_k(scorer.score(question.query), K, allowed_items(question, exam.active))
+        top = top_k(scorer.score(replace(question.query)), K, allowed_items(question, exam.active))
         marks.append(average_precision_at_k(top, question.relevant, n_relevant=question.n_relevant))
     return float(np.mean(marks)) if marks else 0.0
 

@@ -18,7 +18,7 @@ from recsys.scorers.signals import N_SIGNALS, Signals
 
 NOW = 1_700_000_000
 FACTORS, POPULARITY, OWN = NAMES.index("factors"), NAMES.index("popularity"), NAMES.index("own")
-ALL = np.ones(N_SIGNALS + 1, bool)
+ALL = np.ones(N_SIGNALS, bool)  # of cases without a network
 
 
 def signals_of(factors: NDArray, popularity: NDArray | None = None) -> Signals:
@@ -148,7 +148,7 @@ def test_candidates_are_neither_hidden_nor_inactive(rng: np.random.Generator) ->
     n = 1_000
     signals = signals_of(np.tile(np.arange(n), (1, 1)))
     question = asked(0, relevant=[3, 997, 999], items=[10, 999, 998], hidden=[998, 999])
-    cases = make_cases(signals, None, exam_of([question], n, inactive=[996, 997]), rng)
+    cases = make_cases(signals, {}, exam_of([question], n, inactive=[996, 997]), rng)
     others = cases.others[:, FACTORS].astype(int)
 
     assert cases.chosen[:, FACTORS].tolist() == [3]  # 997 and 999 may not be answered
@@ -159,7 +159,7 @@ def test_candidates_are_neither_hidden_nor_inactive(rng: np.random.Generator) ->
 
 
 def test_a_small_catalogue_is_taken_whole(rng: np.random.Generator) -> None:
-    cases = make_cases(signals_of(np.arange(20.0)[None]), None, exam_of([asked(0, [4, 7], hidden=[1])], 20), rng)
+    cases = make_cases(signals_of(np.arange(20.0)[None]), {}, exam_of([asked(0, [4, 7], hidden=[1])], 20), rng)
 
     assert sorted(cases.others[:, FACTORS].tolist()) == [n for n in range(20) if n not in (1, 4, 7)]
     assert cases.log_odds.tolist() == [0] * 17
@@ -167,7 +167,7 @@ def test_a_small_catalogue_is_taken_whole(rng: np.random.Generator) -> None:
 
 def test_the_candidates_of_a_question_are_taken_as_they_are(rng: np.random.Generator) -> None:
     question = replace(asked(0, [4], items=[2], hidden=[8]), candidates=np.array([9, 4, 8, 6], np.int32))
-    cases = make_cases(signals_of(np.arange(1_000.0)[None]), None, exam_of([question], 1_000), rng)
+    cases = make_cases(signals_of(np.arange(1_000.0)[None]), {}, exam_of([question], 1_000), rng)
 
     assert cases.chosen[:, FACTORS].tolist() == [4]
     assert cases.others[:, FACTORS].tolist() == [6, 9]
@@ -182,7 +182,7 @@ def test_only_questions_with_something_to_choose_and_something_to_leave_count(rn
         replace(asked(0, relevant=[1, 2]), candidates=np.array([1, 2], np.int32)),
         asked(0, relevant=[3, 4]),
     ]
-    cases = make_cases(signals_of(np.arange(5.0)[None]), None, exam_of(questions, 5), rng)
+    cases = make_cases(signals_of(np.arange(5.0)[None]), {}, exam_of(questions, 5), rng)
 
     assert len(cases) == 2
     assert cases.chosen_of.tolist() == [0, 1, 1]
@@ -193,7 +193,7 @@ def test_a_large_exam_is_sampled(monkeypatch: pytest.MonkeyPatch, rng: np.random
     monkeypatch.setattr(blending, "MAX_QUESTIONS", 7)
     signals, exam = planted(rng, 30, 10, (1.0, 0.0))
 
-    assert len(make_cases(signals, None, exam, rng)) == 7
+    assert len(make_cases(signals, {}, exam, rng)) == 7
 
 
 def test_some_questions_are_taken_out_whole(rng: np.random.Generator) -> None:
@@ -215,7 +215,7 @@ def test_some_questions_are_taken_out_whole(rng: np.random.Generator) -> None:
 def test_the_weights_that_made_the_exam_are_found_from_a_sample_of_candidates(truth: tuple[float, float], rng: np.random.Generator) -> None:
     """Of 2,000 items about 550 compete; uncorrected, the weights would come out too small."""
     signals, exam = planted(rng, 400, 2_000, truth)
-    cases = make_cases(signals, None, exam, rng)
+    cases = make_cases(signals, {}, exam, rng)
     weights, _ = maximise(cases, ALL, 0.0)
 
     assert len(cases.others) / len(cases) < 700
@@ -308,7 +308,7 @@ def test_the_same_generator_gives_the_same_weights() -> None:
 
 def test_the_penalty_is_the_one_whose_lists_are_best_on_the_other_half(rng: np.random.Generator) -> None:
     signals, exam = planted(rng, 60, 40, (2.0, 0.0))
-    cases = make_cases(signals, None, exam, rng)
+    cases = make_cases(signals, {}, exam, rng)
     penalty, tried = choose_penalty(cases, ALL, rng)
 
     assert [trial["penalty"] for trial in tried] == list(PENALTIES)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blending import FALLBACK, NETWORK, Blending, fit_blend
+from recsys.blending import Blending, fallback, fit_blends
 from recsys.calibration import Calibration
 from recsys.dataset import Dataset
 from recsys.errors import TrainingRefused
-from recsys.evaluation import Exam, calibrate, mean_average_precision, sit
+from recsys.evaluation import Exam, calibrate, mean_average_precision, sit_all
 from recsys.networks import FAILURES, NETWORKS, Epoch, Fit, Judge, Network, Start, fit
-from recsys.scorers import BASELINES, MODELS, NAMES, REGISTRY, Arrays, Query, Scorer, Signals
+from recsys.scorers import BASELINES, MODELS, N_SIGNALS, REGISTRY, Arrays, Query, Scorer, Signals
 from recsys.settings import Training
 from recsys.training.closed_form import ClosedForms, choose_closed_forms, fit_baselines, fit_factors, fit_signals
 
@@ -67,7 +67,7 @@ class Choices:
     @classmethod
     def default(cls, options: Training, why: str) -> Choices:
         """Return what is done where there is nobody to choose by."""
-        weights = np.tile(np.array([FALLBACK.get(name, 0.0) for name in (*NAMES, NETWORK)], np.float32), (2, 1))
+        weights = np.tile(fallback(np.ones(N_SIGNALS + 1, bool)), (2, 1))
         everything = dict.fromkeys((*MODELS, "blend"), weights)
         epochs = dict.fromkeys(NETWORKS, options.epochs)
         return cls(ClosedForms(), epochs, everything, dict.fromkeys(REGISTRY), DEFAULT_WINNER, {}, (), why)
@@ -116,14 +116,19 @@ def choose(fold: Fold, options: Training, report: Report) -> Choices:
     trials += [_epochs_tried(name, done) for name, done in fits.items()]
     trials += [{"model": name, "failed": why} for name, why in failures.items()]
     networks = {name: done.network for name, done in fits.items()}
-    weights: dict[str, NDArray[np.float32]] = {}
-    for name in (*networks, "blend"):
-        own = load_own(name, networks[name].arrays()).score if name in networks else None
-        blends = {label: fit_blend(signals, own, other, np.random.default_rng(options.seed)) for label, other in fold.exams.items()}
-        weights[name] = _rows(blends)
-        trials += [{"model": name, "rule": label, "choice": "signal weights", **done.trials} for label, done in blends.items()]
+    owns = {name: load_own(name, network.arrays()).score for name, network in networks.items()}
+    blends = {
+        label: fit_blends(signals, {**owns, "blend": None}, other, np.random.default_rng(options.seed))
+        for label, other in fold.exams.items()
+    }
+    weights = {name: _rows({label: made[name] for label, made in blends.items()}) for name in (*networks, "blend")}
+    trials += [
+        {"model": name, "rule": label, "choice": "signal weights", **done.trials, "weights": done.weights.tolist()}
+        for label, made in blends.items()
+        for name, done in made.items()
+    ]
     fitted = load_scorers(networks, baselines, signal_arrays, weights)
-    marks = {name: sit(scorer, exam) for name, scorer in fitted.items()}
+    marks = sit_all(fitted, exam)
     map10 = {name: float(np.mean(mark.per_user["map10"][exam.known])) for name, mark in marks.items()}
     winner = max((name for name in REGISTRY if name in map10), key=lambda name: map10[name])
     calibrations = {name: calibrate(mark) for name, mark in marks.items()}

@@ -14,7 +14,7 @@ from recsys.clean import CleanReport, clean
 from recsys.dataset import Dataset
 from recsys.encoding import Encoders, encode
 from recsys.errors import NotEnoughData
-from recsys.evaluation import Exam, Marks, leave_one_out, make_exam, sit, summarise
+from recsys.evaluation import Exam, Marks, leave_one_out, make_exam, sit_all, summarise
 from recsys.ids import IdMap
 from recsys.interactions import Catalogue, Interactions
 from recsys.settings import Shop, Training
@@ -219,7 +219,7 @@ def examine(source: ShopData, stage: Stage, after: Interactions, sheets: Mapping
     check_exam(sheets[rule], "test")
     rows: dict[str, dict[str, Any]] = {}
     for label, exam in sheets.items():
-        marks = {name: sit(scorer, exam) for name, scorer in stage.scorers.items()}
+        marks = sit_all(stage.scorers, exam)
         rng = np.random.default_rng(source.options.seed)
         rows[label] = {name: summarise(mark, exam, choices.calibrations.get(name), rng) for name, mark in marks.items()}
         if label == rule:
