@@ -32,8 +32,9 @@ from recsys.encoding import Encoders, encode
 from recsys.evaluation import Exam, leave_one_out, sit
 from recsys.interactions import Catalogue, Interactions
 from recsys.ranking import top_k
-from recsys.scorers import MODELS, REGISTRY, Query
+from recsys.scorers import MODELS, REGISTRY, Blend, Query, Scorer
 from recsys.settings import Training
+from recsys.training.fitting import load_signals
 from recsys.training.stages import ShopData, Stage, exams, split
 
 PERSONAL = [name for name, kind in REGISTRY.items() if kind.source != "popularity"]
@@ -254,7 +255,7 @@ def test_a_question_does_not_depend_on_its_answer(board: Stage) -> None:
 
     for one, other in zip(first.questions, second.questions, strict=True):
         assert one.relevant.tolist() != other.relevant.tolist()
-        for field in fields(Query):
+        for field in (field for field in fields(Query) if field.init):
             np.testing.assert_array_equal(getattr(one.query, field.name), getattr(other.query, field.name))
 
 
@@ -340,13 +341,35 @@ def test_a_network_changes_the_ranking(name: str, board: Stage) -> None:
     assert sum(own != other for own, other in zip(lists, for_guests, strict=True)) > N_USERS / 2
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_a_networks_own_part_changes_the_ranking(name: str, board: Stage) -> None:
+    """Without its network a model would rank differently for most customers: the signals do not answer alone."""
+    scorer = board.scorers[name]
+    assert isinstance(scorer, Blend)
+
+    assert orders_differ(board, scorer, replace(scorer, own=None)) > N_USERS / 2
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_signals_change_the_ranking(name: str, board: Stage) -> None:
+    scorer = board.scorers[name]
+    assert isinstance(scorer, Blend)
+    assert scorer.own is not None
+
+    assert orders_differ(board, scorer, scorer.own) > N_USERS / 2
+
+
 @pytest.mark.parametrize("name", [name for name in MODELS if REGISTRY[name].derive])
 def test_a_networks_nonlinear_part_changes_the_ranking(name: str, board: Stage) -> None:
     """Without its tower it would rank differently for most customers."""
     arrays = board.networks[name].arrays()
-    linear = REGISTRY[name].load({**arrays, "mlp_output": np.zeros_like(arrays["mlp_output"])})
-    orders = [
-        [tuple(top_k(scorer.score(question(board, user)), N_ITEMS)) for user in range(N_USERS)] for scorer in (board.scorers[name], linear)
-    ]
+    signals = load_signals(board.baselines, board.signals)
+    linear = REGISTRY[name].serve({**arrays, "mlp_output": np.zeros_like(arrays["mlp_output"])}, signals)
 
-    assert sum(own != other for own, other in zip(*orders, strict=True)) > N_USERS / 2
+    assert orders_differ(board, board.scorers[name], linear) > N_USERS / 2
+
+
+def orders_differ(board: Stage, one: Scorer, other: Scorer) -> int:
+    """Return for how many customers two scorers rank the catalogue differently."""
+    asked = [question(board, user) for user in range(N_USERS)]
+    return sum(top_k(one.score(query), N_ITEMS).tolist() != top_k(other.score(query), N_ITEMS).tolist() for query in asked)

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from recsys.scorers import REGISTRY, Query
-from recsys.scorers.history import add_at, add_own_counts, own_counts
+from recsys.scorers.history import add_at, own_counts
 from recsys.scorers.item_cf import item_cf
 from recsys.scorers.popularity import popularity
 from recsys.scorers.tower import TILE, tower
@@ -67,14 +67,6 @@ def test_an_event_ahead_of_the_clock_counts_as_one_of_now() -> None:
     _, _, decayed = own_counts(asked([1], [1.0], [-0.5]))
 
     assert decayed.tolist() == [1.0]
-
-
-@pytest.mark.parametrize(("repeats", "row"), [(False, 0), (True, 1)])
-def test_own_count_terms_by_hand(repeats: bool, row: int) -> None:
-    own_weights = np.array([[2.0, 1.0], [3.0, 4.0]], np.float32)
-    scores = add_own_counts(np.zeros(5, np.float32), asked([1, 1], [1.0, 1.0], [60, 0], repeats=repeats), own_weights, None)
-
-    assert scores.tolist() == pytest.approx([0, own_weights[row, 0] * math.log(3) + own_weights[row, 1] * 1.5, 0, 0, 0])
 
 
 def test_values_are_added_where_they_belong_among_some_items() -> None:

@@ -5,12 +5,12 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from checkerboard import CUT, DAY, FAST, N_ITEMS, N_USERS, START, eagerly, other_cluster, own_cluster, question, withheld
+from checkerboard import CUT, DAY, FAST, N_ITEMS, N_USERS, START, choices, eagerly, other_cluster, own_cluster, question, withheld
 
 from recsys.artifacts import Draft, open_version
 from recsys.dataset import Dataset
 from recsys.scorers import REGISTRY, Query, Scorer
-from recsys.training.fitting import fit_baselines, fit_networks, scorers
+from recsys.training.fitting import fit_everything, load_signals
 from recsys.training.stages import Stage
 
 PERSONAL = [name for name, kind in REGISTRY.items() if kind.source != "popularity"]  # the others need not tell two clusters apart
@@ -44,15 +44,18 @@ def reopened(board: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator
                 draft.write_arrays(f"{name.lower()}_derived.h5", derive(network.arrays()))
         for name, arrays in board.baselines.items():
             draft.write_arrays(f"{name}.h5", arrays)
+        draft.write_arrays("signals.h5", board.signals)
+        draft.write_arrays("blend.h5", {"signal_weights": choices().signal_weights["blend"]})
         version_name = draft.publish({})
     with open_version(models_dir, version_name) as version:
-        arrays = {name: dict(version.arrays(f"{name}.h5", memory_map=True)) for name in board.baselines}
+        arrays = {name: dict(version.arrays(f"{name}.h5", memory_map=True)) for name in (*board.baselines, "blend")}
         for name in board.networks:
             weights = version.arrays(f"{name.lower()}_model.weights.h5", memory_map=True)
             arrays[name] = {key.removeprefix("vars/"): array for key, array in weights.items()}
             if REGISTRY[name].derive:
                 arrays[name] |= version.arrays(f"{name.lower()}_derived.h5", memory_map=True)
-        yield {name: REGISTRY[name].load(arrays[name]) for name in REGISTRY}
+        signals = load_signals(arrays, version.arrays("signals.h5", memory_map=True))
+        yield {name: REGISTRY[name].serve(arrays[name], signals) for name in REGISTRY}
 
 
 def guest(n_users: int = N_USERS, n_features: int = 4) -> Query:
@@ -161,8 +164,9 @@ def lone() -> dict[str, Scorer]:
         n_items=1,
         context_sizes=(2, 1),
     )
+    options = replace(FAST, epochs=1)
     with eagerly():
-        return scorers(fit_networks(data, replace(FAST, epochs=1), lambda epoch: None), fit_baselines(data))
+        return dict(fit_everything(data, options, choices(options), lambda epoch: None).scorers)
 
 
 def test_a_catalogue_of_one_item_is_ranked(name: str, lone: dict[str, Scorer]) -> None:
