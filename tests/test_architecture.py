@@ -26,7 +26,7 @@ SERVING = frozenset(
     "errors settings interactions ids context clean ranking selection scorers store artifacts contract recommending bridge".split()
 )
 TENSORFLOW = frozenset({"tensorflow", "keras", "tf_keras", "keras_rs"})
-HEAVY = TENSORFLOW | {"pandas", "scipy", "sklearn", "sqlalchemy", "pyarrow"}
+HEAVY = TENSORFLOW | {"pandas", "scipy", "implicit", "threadpoolctl", "sklearn", "sqlalchemy", "pyarrow"}
 PICKLES = frozenset({"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"})
 
 
