@@ -43,7 +43,7 @@ OPTIONS = Training(
     dim=50, batch=65_536, loss="bce", negatives=4, learning_rate=1e-3, dropout=0.0, dropped_users=0.0, dropped_contexts=0.0, seed=7
 )
 KERAS_BATCH = 256  # of He et al. 2017
-LABELS = {"ours": "this project's loop", "keras": "keras.Model.fit", "keras_xla": "keras.Model.fit, jit_compile=True"}
+LABELS = {"ours": "our loop", "keras": "keras.Model.fit", "keras_xla": "Model.fit, jit_compile"}
 
 
 class Side(Protocol):
@@ -172,11 +172,15 @@ def measure(data: Dataset, rounds: int, steps: int) -> dict[str, Any]:
                 samples, seconds = sides[name].submit(_run).result()
                 timed[name].append(samples / seconds)
         notes = {name: {"first_run_s": first[name][1], **side.submit(_notes).result()} for name, side in sides.items()}
+        versions = sides["ours"].submit(_versions).result()
     finally:
         for side in sides.values():
             side.shutdown()
     return (
-        figures(timed, notes, len(data) * (1 + OPTIONS.negatives)) | {"rounds": rounds, "events": len(data)} | _circumstances(data, steps)
+        figures(timed, notes, len(data) * (1 + OPTIONS.negatives))
+        | {"rounds": rounds, "events": len(data)}
+        | versions
+        | _circumstances(data, steps)
     )
 
 
@@ -204,14 +208,13 @@ def table(result: Mapping[str, Any]) -> Table:
     title = f"NeuMF, {result['users']:,} users, {result['items']:,} items, {result['events']:,} events, {result['rounds']} rounds"
     made = Table(title=title, caption=f"TensorFlow {result['tensorflow']}, Keras {result['keras']}, {result['machine']}")
     made.add_column("1,000 samples/s")
-    for column in ("median", "least", "most", "drawing counted", "first run, s", "ours is faster", "median of ratios"):
-        made.add_column(column, justify="right")
+    for column in ("median", "range", "with draws", "first, s", "ratio"):
+        made.add_column(column, justify="right", no_wrap=True)
     for name, side in result["sides"].items():
-        cells = [f"{side[key] / 1000:,.0f}" for key in ("samples_per_s", "least", "most")]
-        cells.append(f"{side.get('samples_per_s_with_drawing', side['samples_per_s']) / 1000:,.0f}")
-        cells.append(f"{side['first_run_s']:.1f}")
-        cells += [f"{side[key]:.1f} ×" if key in side else "" for key in ("ratio_of_medians", "median_of_ratios")]
-        made.add_row(LABELS[name], *cells)
+        median, least, most = (f"{side[key] / 1000:,.0f}" for key in ("samples_per_s", "least", "most"))
+        drawn_too = f"{side.get('samples_per_s_with_drawing', side['samples_per_s']) / 1000:,.0f}"
+        ratio = f"{side['ratio_of_medians']:.1f} ×" if name != "ours" else ""
+        made.add_row(LABELS[name], median, f"{least} – {most}", drawn_too, f"{side['first_run_s']:.1f}", ratio)
     return made
 
 
@@ -251,19 +254,20 @@ def _notes() -> dict[str, float]:
     return _side.notes()
 
 
-def _circumstances(data: Dataset, steps: int) -> dict[str, Any]:
-    from importlib.metadata import version
-
+def _versions() -> dict[str, str]:
+    import keras
     import tensorflow as tf
 
+    return {"tensorflow": tf.__version__, "keras": keras.__version__}
+
+
+def _circumstances(data: Dataset, steps: int) -> dict[str, Any]:
     return {
         "users": data.n_users,
         "items": data.n_items,
         "batch_of_events": OPTIONS.batch,
         "keras_batch_of_samples": KERAS_BATCH,
         "keras_steps_a_run": steps,
-        "tensorflow": tf.__version__,
-        "keras": version("keras"),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
     }
 
