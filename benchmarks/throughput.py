@@ -176,12 +176,8 @@ def measure(data: Dataset, rounds: int, steps: int) -> dict[str, Any]:
     finally:
         for side in sides.values():
             side.shutdown()
-    return (
-        figures(timed, notes, len(data) * (1 + OPTIONS.negatives))
-        | {"rounds": rounds, "events": len(data)}
-        | versions
-        | _circumstances(data, steps)
-    )
+    told = {"rounds": rounds, "events": len(data), **versions, **_circumstances(data, steps)}
+    return figures(timed, notes, len(data) * (1 + OPTIONS.negatives)) | told
 
 
 def figures(timed: Mapping[str, Sequence[float]], notes: Mapping[str, Mapping[str, float]], epoch: int) -> dict[str, Any]:
