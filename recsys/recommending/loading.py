@@ -16,7 +16,7 @@ from recsys.artifacts import Arrays, Version, current
 from recsys.context import ContextEncoder
 from recsys.errors import ModelRefused
 from recsys.ids import canonical
-from recsys.scorers import MODELS, REGISTRY, Scorer, Signals
+from recsys.scorers import MODELS, REGISTRY, Blend, Scorer, Signals
 from recsys.selection import Priors
 from recsys.settings import Shop
 
@@ -212,8 +212,10 @@ def _scorer(version: Version, name: str, n_items: int, signals: Signals) -> Scor
             scorer = kind.serve(version.arrays(f"{name}.h5", memory_map=True), signals)
     except KeyError as error:
         raise ModelRefused(f"{version.name} should hold every array of {name}. Received: no {error}.") from error
-    if scorer.n_items != n_items:
-        raise ModelRefused(f"{name} of {version.name} should score {n_items} items. Received: {scorer.n_items}.")
+    parts = (scorer, scorer.own) if isinstance(scorer, Blend) and scorer.own is not None else (scorer,)
+    for part in parts:
+        if part.n_items != n_items:
+            raise ModelRefused(f"{name} of {version.name} should score {n_items} items. Received: {part.n_items}.")
     return scorer
 
 
