@@ -25,9 +25,9 @@ PROBE = {"user_id": 7, "limit": 6, "model": "BMF"}
 STEPS = {
     "lock": 3,  # the publisher's; for metrics.json; for CURRENT
     "make_dir": 9,  # models/; the draft; evaluation/ for each of its five files; models/ for the history; .stamps/
-    "create": 12,  # arrays: three derived, five baselines, encoders twice, items, held-out figures
+    "create": 14,  # arrays: two derived, seven baselines, signals, encoders twice, items, held-out figures
     "write": 12,  # four configurations, contexts, catalogue, snapshot, selection; manifest; metrics.json; the stamp; CURRENT
-    "fsync": 37,  # the draft's 29 files, manifest, two folders, models/; metrics.json and CURRENT, each with models/
+    "fsync": 39,  # the draft's 31 files, manifest, two folders, models/; metrics.json and CURRENT, each with models/
     "rename": 4,  # the version appears; metrics.json; the stamp; CURRENT
     "CREATE": 1,  # the table of migrations, if it were missing
     "BEGIN": 6,  # is our migration done; then a transaction a chunk: the version, users, items, context values, features
@@ -36,8 +36,8 @@ STEPS = {
     "INSERT": 5,
     "UPDATE": 2,  # complete; active
 }
-N_STEPS = 103
-ACTIVATION = 100  # the rename of CURRENT: whoever dies at it leaves the old version, whoever dies later the new one
+N_STEPS = 107
+ACTIVATION = 104  # the rename of CURRENT: whoever dies at it leaves the old version, whoever dies later the new one
 
 
 class Dying(Mortal):

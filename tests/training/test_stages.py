@@ -6,14 +6,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checkerboard import CUT, DAY, N_USERS, SHOP, after_the_cut, before_the_cut, catalogue_of, events_of, shop_of, withheld
+from checkerboard import (
+    CUT,
+    DAY,
+    N_USERS,
+    SHOP,
+    after_the_cut,
+    before_the_cut,
+    catalogue_of,
+    choices,
+    events_of,
+    question,
+    shop_of,
+    withheld,
+)
 from numpy.typing import NDArray
 
 from recsys.encoding import Encoders
 from recsys.errors import NotEnoughData, TrainingRefused
 from recsys.interactions import Interactions
-from recsys.scorers import Query
-from recsys.training.fitting import check_complete, scorers
+from recsys.scorers import MODELS, N_SIGNALS, Query
+from recsys.training.fitting import check_complete, load_scorers
 from recsys.training.stages import Stage, active_items, check_exam, context_lift, exams, in_force, split
 
 
@@ -132,9 +145,53 @@ def test_a_known_customer_who_chose_something_new_is_an_exam(board: Stage) -> No
     check_exam(exams(shop_of(before_the_cut()), board, after_the_cut(), CUT, "time")["hide"], "test")
 
 
-def test_scorers_come_in_registry_order_and_a_missing_one_is_noticed(board: Stage) -> None:
-    some = scorers({"BMF": board.networks["BMF"]}, {"popularity": board.baselines["popularity"]})
+def test_without_encm_there_is_no_lift_to_measure(board: Stage) -> None:
+    others = {name: scorer for name, scorer in board.scorers.items() if name != "ENCM"}
 
-    assert list(some) == ["BMF", "popularity"]
+    assert context_lift(shop_of(before_the_cut()), replace(board, scorers=others), after_the_cut()) is None
+
+
+def test_scorers_come_in_registry_order_and_a_missing_one_is_noticed(board: Stage) -> None:
+    baselines = {name: board.baselines[name] for name in ("popularity", "ease")}
+    some = load_scorers({"BMF": board.networks["BMF"]}, baselines, board.signals, choices().signal_weights)
+
+    assert list(some) == ["BMF", "blend", "ease", "popularity"]
     with pytest.raises(TrainingRefused, match="Missing: .*'ENCM', 'LNCM', 'NeuMF', 'item_cf'"):
-        check_complete(some, lambda scorer: np.zeros(1, np.float32))
+        check_complete(some, question(board, 0), {})
+
+
+def test_a_network_whose_failure_is_known_may_be_missing_and_a_baseline_may_not(board: Stage) -> None:
+    failures = dict.fromkeys(("LNCM", "BMF"), "MemoryError: too large")
+    some = {name: scorer for name, scorer in board.scorers.items() if name not in failures}
+    check_complete(some, question(board, 0), failures)
+
+    with pytest.raises(TrainingRefused, match=r"Missing: \['BMF'\]"):
+        check_complete(some, question(board, 0), {"LNCM": "MemoryError"})
+    del some["blend"]
+    with pytest.raises(TrainingRefused, match=r"Missing: \['blend'\]"):
+        check_complete(some, question(board, 0), failures)
+
+
+def test_without_any_network_nothing_is_published(board: Stage) -> None:
+    failures = dict.fromkeys(MODELS, "MemoryError: too large")
+    rest = {name: scorer for name, scorer in board.scorers.items() if name not in failures}
+
+    with pytest.raises(TrainingRefused, match="Missing: .*'BMF': 'MemoryError: too large'"):
+        check_complete(rest, question(board, 0), failures)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A scorer that gives one item no number."""
+
+    n_items: int
+    value: float
+
+    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        return np.append(np.zeros(self.n_items - 1, np.float32), np.float32(self.value))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_scorer_whose_scores_are_not_numbers_is_refused_by_name(value: float, board: Stage) -> None:
+    with pytest.raises(TrainingRefused, match="^BMF should score finite numbers. Received: NaN or infinity"):
+        check_complete({**board.scorers, "BMF": Broken(len(board.encoders.items), value)}, question(board, 0), {})
