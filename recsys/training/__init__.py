@@ -98,6 +98,7 @@ def train(
         evaluated, choices, results = evaluate(source, protocol, progress)
         progress.stage("Fit on everything; this one serves")
         final = fit_stage(source, source.interactions, progress.epoch, choices)
+        choices = left_out(choices, final, progress)
         pass_gate(evaluated, final)
     except (NotEnoughData, TrainingRefused) as refusal:
         if not dry_run:
@@ -150,12 +151,21 @@ def evaluate(source: ShopData, protocol: str, progress: Progress) -> tuple[Stage
     choices = validate(source, earlier, later, earlier_cut, protocol, progress.epoch)
     if choices.defaults:
         progress.note(choices.defaults)
+    for name, why in choices.failures.items():
+        progress.note(f"{name} is left out: {why}")
     progress.stage("Fit before the test cut")
     evaluated = fit_stage(source, before, progress.epoch, choices)
-    for name, why in evaluated.failures.items():
-        progress.note(f"{name} is left out: {why}")
+    choices = left_out(choices, evaluated, progress)
     progress.stage("Evaluate on what came after")
     return evaluated, choices, examine(source, evaluated, after, exams(source, evaluated, after, cut, protocol), rule, choices)
+
+
+def left_out(choices: Choices, stage: Stage, progress: Progress) -> Choices:
+    """Return the choices without the networks that have failed by now, and say so of the new ones."""
+    for name, why in stage.failures.items():
+        if name not in choices.failures:
+            progress.note(f"{name} is left out: {why}")
+    return choices.without(stage.failures)
 
 
 def pass_gate(evaluated: Stage, final: Stage) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,7 @@ class Choices:
         map10: Validation MAP@10 of each scorer.
         trials: Everything that was tried, and its figure.
         defaults: Why nothing could be chosen; None where it could.
+        failures: Why a network is missing; it is not tried again.
     """
 
     closed_forms: ClosedForms
@@ -63,6 +64,7 @@ class Choices:
     map10: Mapping[str, float]
     trials: Sequence[Mapping[str, Any]]
     defaults: str | None = None
+    failures: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def default(cls, options: Training, why: str) -> Choices:
@@ -71,6 +73,16 @@ class Choices:
         everything = dict.fromkeys((*MODELS, "blend"), weights)
         epochs = dict.fromkeys(NETWORKS, options.epochs)
         return cls(ClosedForms(), epochs, everything, dict.fromkeys(REGISTRY), DEFAULT_WINNER, {}, (), why)
+
+    def without(self, failures: Mapping[str, str]) -> Choices:
+        """Return the choices where some networks could not be fitted after all: they are not tried again, and none of them wins.
+
+        Args:
+            failures: Why each of them is missing.
+        """
+        epochs = {name: number for name, number in self.epochs.items() if name not in failures}
+        left = {name: figure for name, figure in self.map10.items() if name not in failures}
+        return replace(self, epochs=epochs, winner=best_of(left) if left else self.winner, failures={**self.failures, **failures})
 
 
 @dataclass(frozen=True)
@@ -130,9 +142,14 @@ def choose(fold: Fold, options: Training, report: Report) -> Choices:
     fitted = load_scorers(networks, baselines, signal_arrays, weights)
     marks = sit_all(fitted, exam)
     map10 = {name: float(np.mean(mark.per_user["map10"][exam.known])) for name, mark in marks.items()}
-    winner = max((name for name in REGISTRY if name in map10), key=lambda name: map10[name])
     calibrations = {name: calibrate(mark) for name, mark in marks.items()}
-    return Choices(closed_forms, {name: done.epochs for name, done in fits.items()}, weights, calibrations, winner, map10, tuple(trials))
+    epochs = {name: done.epochs for name, done in fits.items()}
+    return Choices(closed_forms, epochs, weights, calibrations, best_of(map10), map10, tuple(trials), failures=failures)
+
+
+def best_of(map10: Mapping[str, float]) -> str:
+    """Return the name of the highest figure; of equals, the first of the registry."""
+    return max((name for name in REGISTRY if name in map10), key=lambda name: map10[name])
 
 
 def fit_everything(data: Dataset, options: Training, choices: Choices, report: Report) -> Fitted:
@@ -150,7 +167,8 @@ def fit_everything(data: Dataset, options: Training, choices: Choices, report: R
     fits, failures = fit_networks(data, start, options, report, epochs=choices.epochs)
     networks = {name: done.network for name, done in fits.items()}
     scorers = load_scorers(networks, baselines, signals, choices.signal_weights)
-    return Fitted(data, networks, baselines, signals, scorers, {name: done.losses for name, done in fits.items()}, failures)
+    losses = {name: done.losses for name, done in fits.items()}
+    return Fitted(data, networks, baselines, signals, scorers, losses, {**choices.failures, **failures})
 
 
 def fit_start(data: Dataset, baselines: Mapping[str, Arrays], closed_forms: ClosedForms, options: Training) -> Start:
