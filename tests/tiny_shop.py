@@ -28,6 +28,8 @@ from recsys.store.filling import fill_shop
 
 if TYPE_CHECKING:
     from recsys.training import Outcome
+    from recsys.training.fitting import Choices
+    from recsys.training.stages import Stage
 
 DAY = 86_400
 START = 1_704_672_000  # Monday 2024-01-08 00:00 UTC
@@ -175,6 +177,24 @@ class Trained:
     published: Published
     outcome: Outcome
     publishing: tuple[Any, ...]
+
+    @property
+    def evaluated(self) -> Stage:
+        """The fit before the test cut."""
+        stage: Stage = self.publishing[2]
+        return stage
+
+    @property
+    def final(self) -> Stage:
+        """The fit that serves."""
+        stage: Stage = self.publishing[3]
+        return stage
+
+    @property
+    def choices(self) -> Choices:
+        """What validation decided."""
+        choices: Choices = self.publishing[5]
+        return choices
 
 
 def train_in(folder: Path) -> Trained:

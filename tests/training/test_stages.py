@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from recsys.encoding import Encoders
 from recsys.errors import NotEnoughData, TrainingRefused
 from recsys.interactions import Interactions
-from recsys.scorers import MODELS, N_SIGNALS, Query
+from recsys.scorers import MODELS, Query
 from recsys.training.fitting import check_complete, load_scorers
 from recsys.training.stages import Stage, active_items, check_exam, context_lift, exams, in_force, split
 

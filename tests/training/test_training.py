@@ -7,39 +7,55 @@ import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny_shop
 from dying_disk import version_names
 from tiny_shop import DAY, NOW, START, Published, Quiet, Row, Trained, event, fast_settings, fill, interactions, products
 
 from recsys.artifacts import current, history
 from recsys.errors import DatabaseUnavailable, NotEnoughData, SettingsError, TrainingRefused
-from recsys.networks import NETWORKS, Epoch, Network
+from recsys.evaluation import Exam, Marks
+from recsys.networks import NETWORKS, Epoch, Fit, Start
 from recsys.networks.fit import shapes
 from recsys.recommending import load
-from recsys.scorers import BASELINES, MODELS, REGISTRY
+from recsys.scorers import BASELINES, MODELS, NAMES, REGISTRY, Scorer
 from recsys.settings import Settings, Training
 from recsys.store import connect
 from recsys.training import Outcome, fitting, stages, train
+from recsys.training.closed_form import L2_GRID, REGULARIZATION_GRID
+from recsys.training.fitting import DEFAULT_WINNER
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def unfitted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every network stay as it was born: where a test is about everything else, a fit is only time."""
+    """Let every network stay as it starts: where a test is about everything else, a fit is only time."""
+    monkeypatch.setattr(fitting, "fit", at_its_start)
 
-    def born(name: str, data: Any, options: Training, report: Any) -> Network:
-        report(Epoch(name, 1, 1, 0.7, 0.0))
-        return NETWORKS[name](shapes(data, options), options.seed)
 
-    monkeypatch.setattr(fitting, "fit", born)
+def at_its_start(name: str, data: Any, start: Start, options: Training, report: Any, *, judge: Any = None, epochs: Any = None) -> Fit:
+    report(Epoch(name, 1, 1, 0.7, 0.0))
+    network = NETWORKS[name](shapes(data, options), options.seed)
+    network.start(start.factors, start.popularity)
+    return Fit(network, 0, [0.7], [judge(network)] if judge else [])
+
+
+class Noting(Quiet):
+    """A `Progress` that keeps what a person should know."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
 
 def shop(folder: Path, events: list[Row], sold: list[Row] | None = None) -> Settings:
@@ -50,7 +66,7 @@ def shop(folder: Path, events: list[Row], sold: list[Row] | None = None) -> Sett
 
 
 def learn(settings: Settings, **how: Any) -> Outcome:
-    return train(settings, now=NOW, progress=Quiet(), **how)
+    return train(settings, now=NOW, **{"progress": Quiet(), **how})
 
 
 def daily(n_users: int, n_items: int, n_days: int, action: str = "purchase", stride: int = 1) -> list[Row]:
@@ -133,13 +149,13 @@ def test_events_and_products_that_name_items_unlike_are_refused_by_what_to_do(tm
 
 def test_customers_who_never_choose_anything_new_are_refused(tmp_path: Path, unfitted: None):
     events = [event(user, 101 + user, "purchase", START + day * DAY + user) for user in range(12) for day in range(20)]
-    with pytest.raises(NotEnoughData, match="The validation part needs a user who bought before its cut and chose something new after it"):
+    with pytest.raises(NotEnoughData, match="The test part needs a user who bought before its cut and chose something new after it"):
         learn(shop(tmp_path, events))
 
 
 def test_a_candidate_that_is_not_finite_is_refused_and_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def diverged(name: str, *_: object) -> Network:
-        raise TrainingRefused(f"{name}: the loss of epoch 1 should be finite. Received: nan.")
+    def diverged(name: str, *_: object, **__: object) -> Fit:
+        raise TrainingRefused(f"{name}: the loss should be finite. Received: nan in epoch 1, batch 2 of 3.")
 
     monkeypatch.setattr(fitting, "fit", diverged)
     settings = shop(tmp_path, interactions())
@@ -147,7 +163,8 @@ def test_a_candidate_that_is_not_finite_is_refused_and_recorded(tmp_path: Path, 
         learn(settings)
     [entry] = history(settings.models_dir)
     assert entry["published"] is None
-    assert entry["reason"] == "ENCM: the loss of epoch 1 should be finite. Received: nan."
+    assert entry["reason"] == "ENCM: the loss should be finite. Received: nan in epoch 1, batch 2 of 3."
+    assert version_names(settings.models_dir) == []
 
 
 def test_a_refused_run_leaves_the_version_before_it_serving_and_adds_to_the_history(published: Published, tmp_path: Path):
@@ -177,11 +194,17 @@ def test_a_dry_run_that_is_refused_writes_nothing(tmp_path: Path):
         ("learning_rate", float("nan")),
         ("test_quantile", 1.0),
         ("validation_quantile", 0.0),
+        ("factors", 0),
+        ("shared_negatives", 0),
+        ("negative_power", 1.5),
+        ("dropout", 0.95),
+        ("l2", -0.1),
+        ("loss", "hinge"),
         ("dropped_users", 1.5),
         ("max_exam_users", 0),
     ],
 )
-def test_options_that_no_training_can_have_are_refused_by_name(option: str, value: float):
+def test_options_that_no_training_can_have_are_refused_by_name(option: str, value: float | str):
     with pytest.raises(SettingsError, match=f"`{option}` should be .*Received: {value}"):
         replace(Training(), **{option: value})
 
@@ -268,25 +291,182 @@ def test_the_winner_is_the_best_on_validation_and_is_named_everywhere(trained: T
     assert entry["published"] == trained.outcome.version == version.name
 
 
-def test_of_equals_on_validation_the_first_of_the_registry_wins(trained: Trained, monkeypatch: pytest.MonkeyPatch):
+def test_of_equals_on_validation_the_first_of_the_registry_wins(trained: Trained, unfitted: None, monkeypatch: pytest.MonkeyPatch):
     _, source, evaluated, _, results, *_ = trained.publishing
     marks = results.marks["BMF"]
-    monkeypatch.setattr(stages, "sit", lambda scorer, exam: marks)
-    monkeypatch.setattr(stages, "fit_own_weights", lambda scorer, exam: (np.zeros(2, np.float32), ()))
-    choices = stages.validate(source, evaluated, {"hide": results.exam}, "hide")
+    monkeypatch.setattr(fitting, "sit_all", lambda scorers, exam: dict.fromkeys(scorers, marks))
+    fold = fitting.Fold(evaluated.data, {"hide": results.exam}, "hide")
+    choices = fitting.choose(fold, source.options, lambda epoch: None)
+    assert set(choices.map10) == set(REGISTRY)
     assert len(set(choices.map10.values())) == 1
     assert choices.winner == "ENCM"
 
 
-def test_a_baseline_that_wins_is_published_as_such(tmp_path: Path, unfitted: None):
-    settings = shop(tmp_path, interactions())
-    outcome = learn(replace(settings, training=replace(settings.training, dim=1)))
-    assert outcome.winner in BASELINES
+@pytest.mark.parametrize("best", ["blend", "item_cf", "user_frequency_decayed"])
+def test_a_baseline_that_wins_is_published_as_such(tmp_path: Path, unfitted: None, monkeypatch: pytest.MonkeyPatch, best: str):
+    """Validation is told that nothing but one baseline hits anything."""
+    real = fitting.sit_all
+
+    def favouring(scorers: Mapping[str, Scorer], exam: Exam) -> dict[str, Marks]:
+        marks = real(scorers, exam)
+        return {name: replace(mark, per_user={**mark.per_user, "map10": np.full(len(exam), name == best)}) for name, mark in marks.items()}
+
+    monkeypatch.setattr(fitting, "sit_all", favouring)
+    outcome = learn(shop(tmp_path, interactions()))
+    assert outcome.winner == best
     mine = Published(tmp_path, str(outcome.version))
     answer = mine.ask(interactions=[{"item_id": 101, "event": "view"}])
     assert answer.model == outcome.winner
     assert answer.source == REGISTRY[outcome.winner].source != "model"
     assert [run.model for run in answer.runs] == [*MODELS, outcome.winner]
+
+
+# What validation chooses
+
+
+def trials_of(trained: Trained) -> list[dict[str, Any]]:
+    [entry] = history(trained.published.models_dir)
+    return entry["validation"]["trials"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "grid", "field"), [("EASE l2", L2_GRID, "l2"), ("ALS regularization", REGULARIZATION_GRID, "regularization")]
+)
+def test_every_value_of_a_grid_is_tried_and_the_best_is_taken(trained: Trained, choice: str, grid: tuple[float, ...], field: str):
+    tried = {trial["value"]: trial["map10"] for trial in trials_of(trained) if trial["choice"] == choice}
+    assert list(tried) == list(grid)
+    assert all(0 <= figure <= 1 for figure in tried.values())
+    assert getattr(trained.choices.closed_forms, field) == max(tried, key=lambda value: tried[value])
+
+
+def test_every_networks_epochs_are_logged_and_its_best_one_is_fitted_again(trained: Trained):
+    [entry] = history(trained.published.models_dir)
+    tried = {trial["model"]: trial for trial in trials_of(trained) if trial["choice"] == "epochs"}
+    assert list(tried) == list(NETWORKS)
+    for name, trial in tried.items():
+        marks = trial["map10_by_epoch"]
+        assert len(marks) == len(trial["losses"]) + 1 <= tiny_shop.FAST.epochs + 1  # the start has a mark and no loss
+        assert trial["value"] == int(np.argmax(marks)) == trained.choices.epochs[name]
+        for stage in (trained.evaluated, trained.final):
+            assert len(stage.losses[name]) == trial["value"]
+    assert entry["validation"]["defaults"] is None
+
+
+def test_signal_weights_are_fitted_for_every_model_and_rule_and_those_serve(trained: Trained):
+    tried = {(trial["model"], trial["rule"]): trial for trial in trials_of(trained) if trial["choice"] == "signal weights"}
+    assert set(tried) == {(name, rule) for name in (*MODELS, "blend") for rule in ("hide", "allow")}
+    version = current(trained.published.models_dir)
+    for name in (*MODELS, "blend"):
+        weights = trained.choices.signal_weights[name]
+        path = f"{name.lower()}_model.weights.h5" if name in MODELS else "blend.h5"
+        stored = version.arrays(path)["vars/signal_weights" if name in MODELS else "signal_weights"]
+        np.testing.assert_array_equal(stored, weights)
+        for row, rule in zip(weights, ("hide", "allow"), strict=True):
+            assert not tried[name, rule]["fallback"]
+            assert tried[name, rule]["weights"] == pytest.approx(row.tolist())
+            assert np.abs(row[:-1]).max() > 0
+            assert (row[-1] == 0) == (name == "blend")
+        assert (weights[0] != weights[1]).any()
+
+
+def test_what_cannot_be_chosen_is_set_to_defaults_and_said(tmp_path: Path, unfitted: None):
+    """All are customers for 8 days, five go on for 28 more: too few to choose by, enough to be examined on."""
+    events = [row for row in daily(12, 36, 36) if row["userId"] < 5 or row["timestamp"] < tiny_shop.stored_time(START + 8 * DAY)]
+    settings, noting = shop(tmp_path, events), Noting()
+    outcome = learn(settings, progress=noting)
+    said = "validation has 5 users, 10 are needed: defaults are used"
+    [entry] = history(settings.models_dir)
+    assert noting.notes == [said]
+    assert entry["validation"] == {"map10": {}, "defaults": said, "trials": []}
+    assert entry["winner"] == outcome.winner == DEFAULT_WINNER == "item_cf"
+    version = current(settings.models_dir)
+    weights = dict(zip(NAMES, version.arrays("blend.h5")["signal_weights"][0].tolist(), strict=False))
+    assert {name: weight for name, weight in weights.items() if weight} == {"popularity_15d": 0.5, "own_count": 1.0}
+    assert version.manifest["scorers"] == list(REGISTRY)
+    assert all(row["rmse"] is None for rows in outcome.rows.values() for row in rows.values())
+    answer = Published(tmp_path, version.name).ask(user_id=2)
+    assert len(answer.items) > 0
+    assert [run.error for run in answer.runs if run.model in MODELS] == [None] * 4
+
+
+# A network that cannot be fitted
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("no room for 9 GB"), tf.errors.ResourceExhaustedError(None, None, "no room for 9 GB\nat some node")]
+)
+def test_a_network_that_memory_cannot_hold_is_left_out_and_the_others_are_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+):
+    monkeypatch.setattr(fitting, "fit", failing_in((1, 2, 3), error))
+    settings, noting = shop(tmp_path, interactions()), Noting()
+    outcome = learn(settings, progress=noting)
+    assert_published_without_lncm(tmp_path, settings, outcome)
+    assert noting.notes == [f"LNCM is left out: {type(error).__name__}: no room for 9 GB"]
+    [entry] = history(settings.models_dir)
+    assert entry["failures"] == {"LNCM": f"{type(error).__name__}: no room for 9 GB"}
+    assert [trial for trial in entry["validation"]["trials"] if "failed" in trial] == [
+        {"model": "LNCM", "failed": f"{type(error).__name__}: no room for 9 GB"}
+    ]
+
+
+@pytest.mark.parametrize("turn", [2, 3], ids=["the exam", "what serves"])
+def test_a_network_that_could_only_be_fitted_to_less_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turn: int):
+    """Later fits have more events; a network that won on validation and fails in one of them is not the winner of the version."""
+    real = fitting.sit_all
+
+    def favouring(scorers: Mapping[str, Scorer], exam: Exam) -> dict[str, Marks]:
+        marks = real(scorers, exam)
+        return {
+            name: replace(mark, per_user={**mark.per_user, "map10": np.full(len(exam), name == "LNCM")}) for name, mark in marks.items()
+        }
+
+    monkeypatch.setattr(fitting, "sit_all", favouring)
+    monkeypatch.setattr(fitting, "fit", failing_in((turn,), MemoryError("no room")))
+    settings, noting = shop(tmp_path, interactions()), Noting()
+    outcome = learn(settings, progress=noting)
+    assert_published_without_lncm(tmp_path, settings, outcome)
+    assert noting.notes == ["LNCM is left out: MemoryError: no room"]
+
+
+def failing_in(passes: Sequence[int], error: Exception) -> Callable[..., Fit]:
+    """Return a fit in which LNCM fails at some of its turns: the first is validation, the second the exam, the third serves."""
+    turns: list[int] = []
+
+    def fit(name: str, *given: Any, **how: Any) -> Fit:
+        turns.extend([len(turns) + 1] * (name == "LNCM"))
+        if name == "LNCM" and turns[-1] in passes:
+            raise error
+        return at_its_start(name, *given, **how)
+
+    return fit
+
+
+def assert_published_without_lncm(folder: Path, settings: Settings, outcome: Outcome) -> None:
+    version = current(settings.models_dir)
+    assert version.name == outcome.version
+    assert version.manifest["scorers"] == [name for name in REGISTRY if name != "LNCM"]
+    assert version.manifest["winner"] == outcome.winner != "LNCM"
+    assert not (version.path / "lncm_model.weights.h5").exists()
+    for asked in ({"user_id": 7}, {"user_id": 7, "model": "LNCM"}, {"interactions": [{"item_id": 101, "event": "view"}]}):
+        answer = Published(folder, version.name).ask(**asked)
+        errors = {run.model: run.error for run in answer.runs}
+        assert errors.pop("LNCM") == "LNCM is not part of this version: its training failed"
+        assert set(errors.values()) == {None}
+        assert answer.model != "LNCM"
+        assert len(answer.items) == 10
+
+
+def test_where_no_network_can_be_fitted_nothing_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fit(*_: object, **__: object) -> Fit:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(fitting, "fit", fit)
+    settings = shop(tmp_path, interactions())
+    with pytest.raises(TrainingRefused, match="Missing: .*'ENCM': 'MemoryError: no room'"):
+        learn(settings)
+    assert version_names(settings.models_dir) == []
+    assert [entry["published"] for entry in history(settings.models_dir)] == [None]
 
 
 # Leave-one-out
@@ -351,7 +531,7 @@ def test_a_version_holds_everything_that_serving_comparing_and_explaining_need(p
     folder = current(published.models_dir).path
     weights = {f"{name.lower()}_model.weights.h5" for name in MODELS}
     expected = weights | {f"evaluation/{name}" for name in weights} | {f"{name.lower()}_config.json" for name in MODELS}
-    expected |= {f"{name}.h5" for name in BASELINES} | {f"{name}_derived.h5" for name in ("encm", "lncm", "neumf")}
+    expected |= {f"{name}.h5" for name in BASELINES} | {f"{name}_derived.h5" for name in ("encm", "neumf")} | {"signals.h5"}
     expected |= {"encoders.h5", "evaluation/encoders.h5", "contexts.json", "items.h5", "catalogue.json", "heldout.h5"}
     expected |= {"snapshot.json", "selection.json", "report.html", "manifest.json"}
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == expected
