@@ -125,7 +125,7 @@ def one_run(parts: Parts, rule: str, variant: str, options: Training, say: Calla
         validation=choices.map10,
         trials=choices.trials,
         marks=marks,
-        seconds={**watch.epoch_seconds, **getattr(fitted, "seconds", {})},
+        seconds=fitted.seconds,
         choosing_seconds=choosing,
         fitting_seconds=fitting,
         peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / PER_MB,

@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.sets.base import NOW, BenchmarkSet, Part, Parts, columns, events, hours_apart, make_part
+from benchmarks.sets.base import MAX_VALIDATION_QUESTIONS, NOW, BenchmarkSet, Part, Parts, columns, events, hours_apart, make_part
 from benchmarks.sets.movielens import is_last
 from recsys.interactions import Interactions
 
 FILE = "interactions.csv.gz"
 RULES = ("hide",)  # nobody reviews a thing twice
-MAX_VALIDATION_QUESTIONS = 10_000
 
 
 def read(folder: Path) -> Parts:

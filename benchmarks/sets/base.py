@@ -23,6 +23,7 @@ from recsys.settings import Shop, Training
 HOUR = 3600
 NEWEST = 1_000_000_000  # seconds since 1970: the moment of everybody's newest event where a set has no clock
 NOW = NEWEST + HOUR  # and of the question after it
+MAX_VALIDATION_QUESTIONS = 3_000  # as many as a shop's own validation has
 SEED = 0  # of sampled negatives and sampled users: the exam is the same one in every run
 SHOP = Shop(sources=(), products="")
 REPEAT_AFTER_DAYS = {"hide": math.inf, "allow": 0.0}

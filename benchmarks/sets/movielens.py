@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.sets.base import (
+    MAX_VALIDATION_QUESTIONS,
     NOW,
     SEED,
     SHOP,
@@ -45,7 +46,7 @@ def read(folder: Path) -> Parts:
     last = is_last(ratings["user"], ratings["rank"])
     earlier, out = ({name: column[rows] for name, column in ratings.items()} for rows in (~last, last))
     return Parts(
-        validation=_part(earlier, out["user"], sampled_candidates(ratings, out, n_items), encoders),
+        validation=_part(earlier, *_thinned(out["user"], sampled_candidates(ratings, out, n_items)), encoders),
         test=_part(ratings, test["user"], candidates, encoders),
     )
 
@@ -92,6 +93,12 @@ def sampled_candidates(ratings: dict[str, NDArray], out: dict[str, NDArray], n_i
     return [np.append(row, item).astype(np.int32) for row, item in zip(negatives, out["item"], strict=True)]
 
 
+def _thinned(users: NDArray[np.int64], candidates: list[NDArray[np.int32]]) -> tuple[NDArray[np.int64], list[NDArray[np.int32]]]:
+    """Return a seeded sample of the questions, where there are too many for validation."""
+    kept = np.sort(np.random.default_rng(SEED).permutation(len(users))[:MAX_VALIDATION_QUESTIONS])
+    return users[kept], [candidates[n] for n in kept]
+
+
 def _part(ratings: dict[str, NDArray], users: NDArray[np.int64], candidates: list[NDArray[np.int32]], encoders: Encoders) -> Part:
     """Return a fit's ratings, and the exam whose candidates end with the positive: who only reaches a tie with another loses it."""
     train = events(ratings["user"], ratings["item"], hours_apart(ratings["user"], ratings["rank"]))
@@ -117,7 +124,8 @@ ML_1M_NCF = BenchmarkSet(
     ),
     protocol=(
         "Each user's newest rating among its 99 official negatives; an exact tie counts against it, and a negative that is the rating "
-        "itself competes once. Validation: her last but one among 99 sampled items that she has not rated. There is an order and no "
+        "itself competes once. Validation: her last but one among 99 sampled items that she has not rated, "
+        f"{MAX_VALIDATION_QUESTIONS:,} sampled users. There is an order and no "
         "clock: events are put an hour apart."
     ),
     rules=("allow",),

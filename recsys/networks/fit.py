@@ -73,12 +73,14 @@ class Fit:
         epochs: The number of that epoch; 0 means that training did not improve on the start.
         losses: The loss of each epoch.
         marks: The judge's marks, that of the start first; empty where nobody judged.
+        seconds: What all of it took.
     """
 
     network: Network
     epochs: int
     losses: Sequence[float]
     marks: Sequence[float]
+    seconds: float = 0.0
 
 
 def fit(
@@ -108,6 +110,7 @@ def fit(
     Raises:
         TrainingRefused: The loss or a weight is not finite.
     """
+    begun = time.perf_counter()
     prepare(options.seed)
     network = NETWORKS[name](shapes(data, options), options.seed)
     network.start(start.factors, start.popularity)
@@ -129,7 +132,7 @@ def fit(
     if judge:
         network.take(kept)
     check_finite(name, network)
-    return Fit(network, best if judge else len(losses), losses, marks)
+    return Fit(network, best if judge else len(losses), losses, marks, time.perf_counter() - begun)
 
 
 def prepare(seed: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -96,6 +97,7 @@ class Fitted:
         signals: Arrays of the signals that no baseline has.
         scorers: All of them, as they serve.
         losses: The loss of each epoch of each network.
+        seconds: What each fit took; the blend's are those of all signals.
         failures: Why a network is missing.
     """
 
@@ -105,6 +107,7 @@ class Fitted:
     signals: Arrays
     scorers: Mapping[str, Scorer]
     losses: Mapping[str, Sequence[float]]
+    seconds: Mapping[str, float]
     failures: Mapping[str, str]
 
 
@@ -120,7 +123,7 @@ def choose(fold: Fold, options: Training, report: Report) -> Choices:
     if exam.known.sum() < MIN_VALIDATION_USERS:
         return Choices.default(options, f"validation has {exam.known.sum()} users, {MIN_VALIDATION_USERS} are needed: defaults are used")
     closed_forms, trials = choose_closed_forms(fold.data, exam, options)
-    baselines = fit_baselines(fold.data, closed_forms)
+    baselines, _ = fit_baselines(fold.data, closed_forms)
     signal_arrays = fit_signals(fold.data, baselines["ease"], closed_forms, options)
     signals = load_signals(baselines, signal_arrays)
     start = fit_start(fold.data, baselines, closed_forms, options)
@@ -161,14 +164,16 @@ def fit_everything(data: Dataset, options: Training, choices: Choices, report: R
         choices: Made on validation.
         report: Told of every epoch.
     """
-    baselines = fit_baselines(data, choices.closed_forms)
+    baselines, seconds = fit_baselines(data, choices.closed_forms)
+    since = time.perf_counter()
     signals = fit_signals(data, baselines["ease"], choices.closed_forms, options)
+    seconds["blend"] = time.perf_counter() - since + seconds["ease"]
     start = fit_start(data, baselines, choices.closed_forms, options)
     fits, failures = fit_networks(data, start, options, report, epochs=choices.epochs)
+    seconds |= {name: done.seconds for name, done in fits.items()}
     networks = {name: done.network for name, done in fits.items()}
     scorers = load_scorers(networks, baselines, signals, choices.signal_weights)
-    losses = {name: done.losses for name, done in fits.items()}
-    return Fitted(data, networks, baselines, signals, scorers, losses, {**choices.failures, **failures})
+    return Fitted(data, networks, baselines, signals, scorers, {name: done.losses for name, done in fits.items()}, seconds, failures)
 
 
 def fit_start(data: Dataset, baselines: Mapping[str, Arrays], closed_forms: ClosedForms, options: Training) -> Start:
