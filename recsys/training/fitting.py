@@ -173,7 +173,8 @@ def fit_everything(data: Dataset, options: Training, choices: Choices, report: R
     seconds |= {name: done.seconds for name, done in fits.items()}
     networks = {name: done.network for name, done in fits.items()}
     scorers = load_scorers(networks, baselines, signals, choices.signal_weights)
-    return Fitted(data, networks, baselines, signals, scorers, {name: done.losses for name, done in fits.items()}, seconds, failures)
+    losses = {name: done.losses for name, done in fits.items()}
+    return Fitted(data, networks, baselines, signals, scorers, losses, seconds, {**choices.failures, **failures})
 
 
 def fit_start(data: Dataset, baselines: Mapping[str, Arrays], closed_forms: ClosedForms, options: Training) -> Start:
