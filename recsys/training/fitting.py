@@ -81,9 +81,10 @@ class Choices:
         Args:
             failures: Why each of them is missing.
         """
-        epochs = {name: number for name, number in self.epochs.items() if name not in failures}
-        left = {name: figure for name, figure in self.map10.items() if name not in failures}
-        return replace(self, epochs=epochs, winner=best_of(left) if left else self.winner, failures={**self.failures, **failures})
+        missing = {**self.failures, **failures}
+        epochs = {name: number for name, number in self.epochs.items() if name not in missing}
+        left = {name: figure for name, figure in self.map10.items() if name not in missing}
+        return replace(self, epochs=epochs, winner=best_of(left) if left else self.winner, failures=missing)
 
 
 @dataclass(frozen=True)
