@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recsys.calibration import Calibration
 from recsys.dataset import Dataset
 from recsys.encoding import Encoders, encode
-from recsys.evaluation import Exam, Question, calibrate, leave_one_out, make_exam, sit, summarise
+from recsys.evaluation import Exam, Question, calibrate, leave_one_out, make_exam, mean_average_precision, sit, sit_all, summarise
 from recsys.interactions import Interactions
 from recsys.scorers import Query
 from recsys.settings import Training
@@ -155,6 +155,68 @@ def test_the_marks_by_hand(hide: Exam) -> None:
     assert marks.per_user["recall10"].tolist() == pytest.approx([2 / 3, 1.0])
     # Ann: 3 is above 7 of the 8 others, 5 above 6, the miss above none; Cat: 4 is above 7 of 10
     assert marks.per_user["auc"].tolist() == pytest.approx([(7 + 6 + 0) / 24, 7 / 10])
+
+
+@dataclass(frozen=True)
+class Sharing(Fixed):
+    """A scorer that needs what others need too, and counts how often it is computed."""
+
+    computed: list[int]
+
+    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        query.once("common", lambda: self.computed.append(query.user))
+        return super().score(query, items)
+
+
+def test_scorers_that_sit_together_get_the_marks_that_each_gets_alone(hide: Exam) -> None:
+    upwards = Fixed(DOWNWARDS.scores[::-1].copy())
+    together = sit_all({"down": DOWNWARDS, "up": upwards}, hide)
+
+    for name, scorer in (("down", DOWNWARDS), ("up", upwards)):
+        alone = sit(scorer, hide)
+        for metric, values in alone.per_user.items():
+            np.testing.assert_array_equal(together[name].per_user[metric], values)
+        assert [top.tolist() for top in together[name].lists] == [top.tolist() for top in alone.lists]
+        np.testing.assert_array_equal(together[name].pair_logits, alone.pair_logits)
+        np.testing.assert_array_equal(together[name].pair_labels, alone.pair_labels)
+    assert list(together) == ["down", "up"]
+
+
+def test_what_scorers_share_is_computed_once_a_question_and_the_exam_does_not_keep_it(allow: Exam) -> None:
+    computed: list[int] = []
+    scorers = {name: Sharing(DOWNWARDS.scores, computed) for name in ("one", "other")}
+    users = [asked.query.user for asked in allow.questions]
+    sit_all(scorers, allow)
+    assert computed == users
+
+    sit_all(scorers, allow)
+    mean_average_precision(scorers["one"], allow)
+    assert computed == [*users, *users, *(user for user, known in zip(users, allow.known, strict=True) if known)]
+
+
+def test_the_quick_mark_is_the_map_of_the_known_users(hide: Exam, allow: Exam) -> None:
+    """Of 2, 3, 4, 5 … Ann takes 3 and 5, and a third item that no list can hit: (1/2 + 2/4) / 3. Cat is unknown."""
+    assert hide.known.tolist() == [True, False]
+    assert mean_average_precision(DOWNWARDS, hide) == pytest.approx((1 / 2 + 2 / 4) / 3)
+    for exam in (hide, allow):
+        assert mean_average_precision(DOWNWARDS, exam) == pytest.approx(sit(DOWNWARDS, exam).per_user["map10"][exam.known].mean())
+
+
+def test_the_quick_mark_of_a_large_exam_is_that_of_users_evenly_apart(hide: Exam) -> None:
+    """Of nine questions four are unseen users'; of the five known ones, three are asked: the first, the middle one, the last."""
+    ann = hide.questions[0]
+    questions = tuple(replace(ann, query=replace(ann.query, user=user)) for user in range(9))
+    known = np.array([True, False, True, False, True, False, True, False, True])
+    computed: list[int] = []
+    exam = replace(hide, questions=questions, known=known, pairs=hide.pairs[:1] * 9)
+
+    mean_average_precision(Sharing(DOWNWARDS.scores, computed), exam, limit=3)
+    assert computed == [0, 4, 8]
+
+
+def test_the_quick_mark_of_nobody_is_zero(hide: Exam) -> None:
+    assert mean_average_precision(DOWNWARDS, replace(hide, known=np.zeros(2, bool))) == 0.0
+    assert mean_average_precision(DOWNWARDS, replace(hide, questions=(), known=np.zeros(0, bool), pairs=())) == 0.0
 
 
 def test_the_row_of_the_report_by_hand(hide: Exam) -> None:
@@ -322,6 +384,7 @@ def test_only_the_candidates_compete() -> None:
     assert marks.per_user["ndcg10"].tolist() == [1.0]
     assert marks.per_user["auc"].tolist() == [1.0]
     assert set(marks.lists[0].tolist()) <= set(candidates(asked))
+    assert mean_average_precision(Fixed(scores), exam) == 1.0
 
 
 def test_who_has_seen_everything_is_asked_among_fewer() -> None:
