@@ -20,13 +20,15 @@ from recsys.networks.lncm import LNCM
 from recsys.networks.losses import Negatives, loss_of
 from recsys.networks.neumf import NeuMF
 from recsys.networks.optimizer import RowAdam
-from recsys.networks.windows import Windows, windows
+from recsys.networks.windows import Windows, by_width, windows
 from recsys.scorers import Arrays
 from recsys.settings import Training
 
 NETWORKS: dict[str, type[Network]] = {"ENCM": ENCM, "LNCM": LNCM, "NeuMF": NeuMF, "BMF": BMF}
 FAILURES = (MemoryError, tf.errors.OpError)  # of one network; the others are not to blame
 PATIENCE = 3  # epochs without improvement before the fit stops; the last ones of a falling learning rate gain most
+STRETCH = 25  # steps of one group of windows before another has its turn
+WIDER = 4
 Judge = Callable[[Network], float]
 
 
@@ -160,14 +162,12 @@ class Loop:
 
     def __init__(self, network: Network, cut: Windows, negatives: Negatives, options: Training) -> None:
         self._rng = np.random.default_rng(options.seed)
-        self._n_windows, self._size = len(cut), min(options.batch, len(cut))
-        columns = (cut.users, cut.items, cut.weights, cut.before, cut.targets, cut.confidences, cut.contexts)
-        self._columns = tuple(tf.constant(column) for column in columns)
-        self._epoch = _compiled(network, negatives, options, self._n_steps * options.epochs)
-
-    @property
-    def _n_steps(self) -> int:
-        return -(-self._n_windows // self._size)
+        groups = by_width(cut, 2 * WIDER * options.batch)
+        self._sizes = [min(batch_size(group, options.batch, cut.width), len(group)) for group in groups]
+        self._n_steps = [-(-len(group) // size) for group, size in zip(groups, self._sizes, strict=True)]
+        self._columns = [tuple(tf.constant(column) for column in vars(group).values()) for group in groups]
+        pass_over = _pass(network, negatives, options, sum(self._n_steps) * options.epochs)
+        self._passes = [_compiled(pass_over, size, columns) for size, columns in zip(self._sizes, self._columns, strict=True)]
 
     def epoch(self, name: str, number: int) -> float:
         """Pass over all windows once, in random order, and return the mean loss.
@@ -175,7 +175,7 @@ class Loop:
         Raises:
             TrainingRefused: The loss of a batch is not finite.
         """
-        losses = self._epoch(self._order(), *self._columns).numpy()
+        losses = np.concatenate([self._passes[group](order, *self._columns[group]).numpy() for group, order in self._orders()])
         wrong = np.flatnonzero(~np.isfinite(losses))
         if len(wrong):
             raise TrainingRefused(
@@ -184,19 +184,35 @@ class Loop:
             )
         return float(losses.mean())
 
-    def _order(self) -> tf.Tensor:
-        """Return `(steps, batch)` window numbers in random order; a few windows come twice to fill the last step."""
-        order = np.resize(self._rng.permutation(self._n_windows), (self._n_steps, self._size))
-        return tf.constant(order.astype(np.int32))
+    def _orders(self) -> list[tuple[int, tf.Tensor]]:
+        """Return stretches of steps in random order: the group, and `(steps, batch)` numbers of its windows.
+
+        A few windows come twice to fill a group's last step.
+        """
+        stretches = []
+        for group, (steps, size) in enumerate(zip(self._n_steps, self._sizes, strict=True)):
+            order = np.resize(self._rng.permutation(len(self._columns[group][0])), (steps, size)).astype(np.int32)
+            stretches += [(group, tf.constant(order[first : first + STRETCH])) for first in range(0, steps, STRETCH)]
+        return [stretches[n] for n in self._rng.permutation(len(stretches))]
 
 
-def _compiled(network: Network, negatives: Negatives, options: Training, total_steps: int) -> Callable[..., tf.Tensor]:
-    """Return the compiled pass; it returns the loss of each step."""
+def batch_size(group: Windows, batch: int, widest: int) -> int:
+    """Return the windows of one step: more of narrow ones, so that a step has some work, up to four times as many."""
+    return batch * max(1, min(WIDER, widest // max(group.width, 1)))
+
+
+def _compiled(pass_over: Callable[..., tf.Tensor], size: int, columns: Sequence[tf.Tensor]) -> Callable[..., tf.Tensor]:
+    """Return a pass as one graph, for any number of steps over windows of one width."""
+    signature = [tf.TensorSpec((None, size), tf.int32), *(tf.TensorSpec(column.shape, column.dtype) for column in columns)]
+    return tf.function(pass_over, input_signature=signature)
+
+
+def _pass(network: Network, negatives: Negatives, options: Training, total_steps: int) -> Callable[..., tf.Tensor]:
+    """Return what passes over windows in an order `(steps, batch)`; it returns the loss of each step."""
     variables = network.trainable_variables
     optimizer = RowAdam(variables, options.learning_rate, total_steps, options.l2)
     random = tf.random.Generator.from_seed(options.seed)
 
-    @tf.function
     def epoch(order: tf.Tensor, *columns: tf.Tensor) -> tf.Tensor:
         n_steps = tf.shape(order)[0]
         losses = tf.TensorArray(tf.float32, n_steps)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from recsys.networks.base import Drop, Network, Past
+from recsys.networks.base import Drop, Network, Past, keep
 from recsys.settings import Training
 
 NEVER = -1e9  # the logit of a sampled item that is the target itself
@@ -79,13 +79,15 @@ def loss_of(
     state = [tf.boolean_mask(part, valid) for part in network.encode(past, dropout(options.dropout, random))]
     target, confidence = tf.boolean_mask(targets, valid)[:, None], tf.boolean_mask(confidences, valid)
     n = tf.shape(target)[0]
-    positive = negatives.corrected(network.match(state, target), target)
     if network.pairwise:
         sampled = negatives.sample(random, tf.stack([n, options.negatives]))
-        others = network.match(state, sampled)
+        logits = network.match(state, tf.concat([target, sampled], 1))  # at once: both look the same tables up
+        positive, others = logits[:, :1], logits[:, 1:]
     else:
+        positive = network.match(state, target)
         sampled = negatives.sample(random, tf.constant([options.shared_negatives]))[None]
         others = network.against(state, sampled[0])
+    positive = negatives.corrected(positive, target)
     others = tf.where(sampled == target, NEVER, negatives.corrected(others, sampled))
     losses = _bce(positive, others, confidence) if options.loss == "bce" else _softmax(positive, others)
     return tf.math.divide_no_nan(tf.reduce_sum(losses * tf.abs(confidence)), tf.reduce_sum(tf.abs(confidence)))
@@ -93,6 +95,8 @@ def loss_of(
 
 def dropout(rate: float, random: tf.random.Generator) -> Drop:
     """Return a function that zeroes a share of activations and scales the rest."""
+    if not rate:
+        return keep
 
     def drop(activations: tf.Tensor) -> tf.Tensor:
         kept = tf.cast(random.uniform(tf.shape(activations)) >= rate, tf.float32)

@@ -19,13 +19,13 @@ def pairs(data: Dataset) -> Windows:
         data: The events.
 
     Returns:
-        Windows with one event of padding before their target: a history that adds nothing, in the shape that networks expect.
+        Windows of width 0: a target each, and no events beside it.
     """
     n = len(data)
     return Windows(
         users=data.users,
-        items=np.zeros((n, 1), np.int32),
-        weights=np.zeros((n, 1), np.float32),
+        items=np.zeros((n, 0), np.int32),
+        weights=np.zeros((n, 0), np.float32),
         before=np.full((n, 1), -1, np.int32),
         targets=data.items[:, None],
         confidences=data.confidences[:, None],

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from recsys.dataset import Dataset
 
+NARROW = 10  # targets of the narrowest windows
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -34,6 +36,46 @@ class Windows:
 
     def __len__(self) -> int:
         return len(self.users)
+
+    @property
+    def width(self) -> int:
+        """Events in a row, padding included."""
+        return self.items.shape[1]
+
+    def narrowed(self, rows: NDArray[np.bool_], context: int, targets: int) -> Windows:
+        """Return some windows with the newest `context` events of their past and the first `targets` targets; the rest is padding there."""
+        length = self.targets.shape[1]
+        kept = slice(length - context, length + targets)
+        return Windows(
+            users=self.users[rows],
+            items=self.items[rows, kept],
+            weights=self.weights[rows, kept],
+            before=np.maximum(self.before[rows, :targets] - (length - context), -1).astype(np.int32),
+            targets=self.targets[rows, :targets],
+            confidences=self.confidences[rows, :targets],
+            contexts=self.contexts[rows, :targets],
+        )
+
+
+def by_width(cut: Windows, least: int) -> list[Windows]:
+    """Return windows in groups that need little padding: with a few targets and no past, with more and no past, and with a past.
+
+    Most customers of a shop have a handful of events. In windows of full width nine tenths of the work would be on padding.
+
+    Args:
+        cut: Windows, as `windows` makes them; others are one group.
+        least: A smaller group is not worth a graph of its own, and joins the next wider one.
+    """
+    length = cut.targets.shape[1]
+    if cut.width != 2 * length:
+        return [cut]
+    widths = [(0, min(NARROW, length)), (0, length), (length, length)]
+    few = (cut.weights[:, length + NARROW :] == 0).all(1)
+    group = np.where((cut.weights[:, :length] != 0).any(1), 2, np.where(few, 0, 1))
+    for narrower in (0, 1):
+        if (group == narrower).sum() < least:
+            group[group == narrower] += 1
+    return [cut.narrowed(group == n, *width) for n, width in enumerate(widths) if (group == n).any()]
 
 
 def windows(data: Dataset, length: int) -> Windows:

@@ -13,7 +13,7 @@ from checkerboard import CUT, DAY, FAST, N_ITEMS, N_USERS, SIGNAL_WEIGHTS, quest
 from numpy.typing import NDArray
 
 from recsys.artifacts import Draft, open_version
-from recsys.networks import NETWORKS, Network, Past, base
+from recsys.networks import NETWORKS, Network, Past
 from recsys.ranking import top_k
 from recsys.scorers import NAMES, REGISTRY, Arrays, Blend, Query
 from recsys.scorers.lncm import BLOCKS
@@ -219,14 +219,6 @@ def test_candidates_that_a_batch_shares_score_as_those_of_one_customer(pair: Pai
     np.testing.assert_allclose(
         pair.network.against(state, shared), pair.network.match(state, tf.tile(shared[None], (3, 1))), rtol=TOLERANCE, atol=TOLERANCE
     )
-
-
-def test_a_layer_over_the_whole_table_is_a_layer_over_the_samples(pair: Pair, board: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = known(board)
-    whole = keras_logits(pair.network, asked)
-    monkeypatch.setattr(base, "MANY_ITEMS", N_ITEMS - 1)
-
-    np.testing.assert_allclose(keras_logits(pair.network, asked), whole, rtol=TOLERANCE, atol=TOLERANCE)
 
 
 def test_what_the_cases_vary_changes_the_scores(pair: Pair, board: Stage) -> None:
