@@ -260,15 +260,16 @@ def test_other_customers_leave_a_customer_alone(data: Dataset, name: str) -> Non
     np.testing.assert_array_equal(after[mine][valid[mine]], before[mine][valid[mine]])
 
 
-def test_attention_reaches_back_one_window_and_no_further(data: Dataset) -> None:
-    """The latent context after event 20 of a customer is made of events 16 … 20 where the window is 5."""
+def test_attention_reaches_back_one_window_a_block_and_no_further(data: Dataset) -> None:
+    """The latent context after event 20 of a customer is made of events 12 … 20 where the window is 5 and there are two blocks."""
     network = network_of("LNCM", 5)
+    network.tables["gate"].assign(-200.0)  # σ is 0 then, and the taste is left out
     mine = slice(data.starts[6], data.starts[7])
 
     def latent(items: NDArray[np.int32]) -> NDArray[np.float32]:
         history = tf.constant(items[None, mine]), tf.constant(data.weights[None, mine])
         nobody = tf.constant([N_USERS]), *history, tf.constant([[20]]), tf.zeros((1, 1, 2), tf.int32), tf.zeros((1, 1))
-        return network.encode(Past(*nobody))[1].numpy()[0, 0]
+        return network.encode(Past(*nobody))[0].numpy()[0, 0]
 
     changed = {}
     for position in range(24):
@@ -276,7 +277,7 @@ def test_attention_reaches_back_one_window_and_no_further(data: Dataset) -> None
         items[mine.start + position] = (items[mine.start + position] + 1) % N_ITEMS
         changed[position] = bool((latent(items) != latent(data.items)).any())
 
-    assert [position for position, differs in changed.items() if differs] == [16, 17, 18, 19, 20]
+    assert [position for position, differs in changed.items() if differs] == list(range(12, 21))
 
 
 def test_a_dropped_embedding_leaves_the_history_alone(data: Dataset) -> None:
