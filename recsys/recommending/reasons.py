@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,15 +28,10 @@ def causes(scorer: Scorer, query: Query, answered: NDArray[np.int32]) -> Mapping
     if not newest_first or not len(answered):
         return {}
     scores = scorer.score(query, answered)
-    effects = np.stack([scores - scorer.score(_without(query, item), answered) for item in newest_first])
+    effects = np.stack([scores - scorer.score(query.without(item), answered) for item in newest_first])
     strongest = effects.argmax(0)
     return {
         int(item): newest_first[cause]
         for position, (item, cause) in enumerate(zip(answered, strongest, strict=True))
         if effects[cause, position] > LEAST_EFFECT
     }
-
-
-def _without(query: Query, item: int) -> Query:
-    kept = query.items != item
-    return replace(query, items=query.items[kept], weights=query.weights[kept], timestamps=query.timestamps[kept])

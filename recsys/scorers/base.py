@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Any, Protocol, TypeVar
 
@@ -26,7 +26,8 @@ class Query:
         timestamps: `(h,)` int64, seconds since 1970, ascending.
         context: `(m,)` int32, one index for each context feature of the version.
         now: Seconds since 1970 at the moment of the question.
-        repeats: Whether items bought before may be answered; it chooses the weights of the own-count terms.
+        repeats: Whether items bought before may be answered; it chooses the weights of the signals.
+        origin: The question that this one leaves an item out of; None where it is nobody's variant.
     """
 
     user: int
@@ -36,8 +37,16 @@ class Query:
     context: NDArray[np.int32]
     now: int
     repeats: bool = False
+    origin: Query | None = field(init=False, repr=False, compare=False, default=None)
     _known: dict[Hashable, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
     _lock: RLock = field(init=False, repr=False, compare=False, default_factory=RLock)
+
+    def without(self, item: int) -> Query:
+        """Return the same question with one item less in its history."""
+        kept = self.items != item
+        less = replace(self, items=self.items[kept], weights=self.weights[kept], timestamps=self.timestamps[kept])
+        object.__setattr__(less, "origin", self)
+        return less
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Return what `compute` returned when this question first asked for `key`; scorers in several threads share it.

@@ -46,12 +46,33 @@ class Neighbours:
         Returns:
             `(n_items,)` float32.
         """
+        where, lengths = self._spans(items)
+        weights = np.repeat(strengths, lengths) * self.similarities[where]
+        return np.bincount(self.neighbours[where], weights, self.n_items).astype(np.float32)
+
+    def block(self, items: NDArray[np.int32], columns: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Return `W[items, columns]`, `(h, k)` float32, dense.
+
+        Args:
+            items: `(h,)` int32, the rows.
+            columns: `(k,)` int32, in any order, repeated or not.
+        """
+        where, lengths = self._spans(items)
+        distinct, place = np.unique(columns, return_inverse=True)
+        position = np.full(self.n_items, -1, np.int32)
+        position[distinct] = np.arange(len(distinct), dtype=np.int32)
+        column = position[self.neighbours[where]]
+        there = column >= 0
+        found = np.zeros((len(items), len(distinct)), np.float32)
+        found[np.repeat(np.arange(len(items)), lengths)[there], column[there]] = self.similarities[where[there]]
+        return found[:, place]
+
+    def _spans(self, items: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return where the neighbours of all items are, end to end, and how many each item has."""
         first = self.starts[items]
         lengths = self.starts[items + 1] - first
         ends = np.cumsum(lengths)
-        where = np.arange(lengths.sum()) + np.repeat(first - (ends - lengths), lengths)  # the spans of all rows, end to end
-        weights = np.repeat(strengths, lengths) * self.similarities[where]
-        return np.bincount(self.neighbours[where], weights, self.n_items).astype(np.float32)
+        return np.arange(lengths.sum()) + np.repeat(first - (ends - lengths), lengths), lengths
 
 
 @dataclass(frozen=True)

@@ -79,48 +79,73 @@ class Signals:
         Returns:
             `(n_items,)` or `(k,)` float32, the caller's own.
         """
-        which = slice(None) if items is None else items
-        scores = self.prior(weights)[which]
+        scores = self.prior(weights, items)
         for name, weight in zip(DENSE, weights, strict=False):
             if weight:
-                scores += weight * self._dense(query, name)[which]
+                scores += weight * self._dense(query, name, items)
         own_weights = weights[-len(OWN) :]
         if len(query.items) and own_weights.any():
             own, values = own_signals(query)
             add_at(scores, own, own_weights @ values, items)
         return scores
 
-    def prior(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return `(n_items,)` float32: the part of the sum that is the same for every question, a fresh array.
+    def prior(self, weights: NDArray[np.float32], items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        """Return the part of the sum that is the same for every question, a fresh array.
 
         Args:
             weights: `(N_SIGNALS,)` float32.
+            items: `(k,)` indices; None means all.
+
+        Returns:
+            `(n_items,)` or `(k,)` float32.
         """
-        scores = np.zeros(self.n_items, np.float32)
+        which = slice(None) if items is None else items
+        scores = np.zeros(self.n_items if items is None else len(items), np.float32)
         for weight, row in zip(weights[len(DENSE) :], self.popularity, strict=False):
             if weight:
-                scores += weight * row
+                scores += weight * row[which]
         return scores
 
-    def _dense(self, query: Query, name: str) -> NDArray[np.float32]:
-        """Return `(n_items,)` float32, one of `DENSE`, computed once a question whatever the number of models; nobody may write to it."""
-        compute: dict[str, Callable[[Query], NDArray[np.float32]]] = {
-            "neighbours": self._neighbours,
-            "neighbours_recent": lambda query: self.ease.spread(*_recent(query, NEIGHBOURS_DECAY)),
-            "transitions": lambda query: self.transitions.spread(*_recent(query, TRANSITIONS_DECAY)),
-            "factors": self._factors,
-        }
-        return query.once((self, name), lambda: _read_only(compute[name](query)))
+    def _dense(self, query: Query, name: str, items: NDArray[np.int32] | None) -> NDArray[np.float32]:
+        """Return one of `DENSE` for all items or for some; nobody may write to it.
 
-    def _neighbours(self, query: Query) -> NDArray[np.float32]:
-        own, (counts,) = own_sums(query, (np.inf,))
-        return self.ease.spread(own, np.minimum(counts, 1))
+        It is computed once a question, whatever the number of models. Variants of a question are asked for a few items only, and share the
+        few weights between its history and these.
+        """
+        if name == "factors":
+            return self._factors(query, items)
+        if items is not None and query.origin is not None:
+            return self._few(query, query.origin, name, items)
+        table, strength = self._table(name)
+        everything = query.once((self, name), lambda: _read_only(table.spread(*strength(query))))
+        return everything if items is None else everything[items]
 
-    def _factors(self, query: Query) -> NDArray[np.float32]:
+    def _few(self, query: Query, origin: Query, name: str, items: NDArray[np.int32]) -> NDArray[np.float32]:
+        table, strength = self._table(name)
+        rows = origin.once("distinct items", lambda: np.unique(origin.items))
+        block = origin.once((self, id(table), items.tobytes()), lambda: _read_only(table.block(rows, items)))
+        own, strengths = strength(query)
+        few: NDArray[np.float32] = strengths @ block[np.searchsorted(rows, own)]
+        return few
+
+    def _table(self, name: str) -> tuple[Neighbours, Callable[[Query], tuple[NDArray[np.int32], NDArray[np.float32]]]]:
+        """Return what a signal is spread by, and how strongly from which items of a history."""
+        if name == "neighbours":
+            return self.ease, _distinct
+        if name == "neighbours_recent":
+            return self.ease, lambda query: _recent(query, NEIGHBOURS_DECAY)
+        return self.transitions, lambda query: _recent(query, TRANSITIONS_DECAY)
+
+    def _factors(self, query: Query, items: NDArray[np.int32] | None) -> NDArray[np.float32]:
         if query.user >= len(self.user_factors):
-            return np.zeros(self.n_items, np.float32)
-        scores: NDArray[np.float32] = self.item_factors @ self.user_factors[query.user]
-        return scores
+            return np.zeros(self.n_items if items is None else len(items), np.float32)
+        user = self.user_factors[query.user]
+        everything: NDArray[np.float32]
+        if items is not None and query.origin is not None:
+            everything = self.item_factors[items] @ user
+            return everything
+        everything = query.once((self, "factors"), lambda: _read_only(self.item_factors @ user))
+        return everything if items is None else everything[items]
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +197,12 @@ def popularities(
         `(4, n_items)` float32.
     """
     return np.stack([np.log1p(popularity(items, weights, timestamps, n_items, days)) for days in POPULARITY_HALF_LIVES])
+
+
+def _distinct(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return the distinct items of the history and the sum of their positive weights, up to 1."""
+    own, (counts,) = own_sums(query, (np.inf,))
+    return own, np.minimum(counts, 1)
 
 
 def _recent(query: Query, decay: float) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

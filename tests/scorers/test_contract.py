@@ -176,3 +176,15 @@ def test_a_catalogue_of_one_item_is_ranked(name: str, lone: dict[str, Scorer]) -
 
         assert scores.shape == (1,)
         assert np.isfinite(scores).all()
+
+
+def test_a_question_without_an_item_is_that_question_asked_afresh(scorer: Scorer, board: Stage) -> None:
+    some = np.array([3, 0, 7, 3], np.int32)
+    for asked in (question(board, user, repeats=True) for user in SAMPLE_USERS):
+        scorer.score(asked)
+        for item in asked.items[:3].tolist():
+            less = asked.without(item)
+
+            assert item not in less.items
+            assert len(less.items) == len(less.weights) == len(less.timestamps) < len(asked.items)
+            np.testing.assert_allclose(scorer.score(less, some), scorer.score(replace(less), some), rtol=1e-5, atol=1e-6)

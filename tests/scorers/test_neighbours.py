@@ -179,3 +179,15 @@ def test_item_cf_of_no_events_says_nothing(n_users: int, n_items: int) -> None:
     scorer = ItemCF.from_arrays(item_cf(nothing, nothing, np.zeros(0, np.float32), n_users, n_items))
 
     assert scorer.score(asked([], [])).tolist() == [0] * n_items
+
+
+def test_a_block_is_cut_out_of_the_matrix() -> None:
+    dense = np.array([[0, 2, 0, 1], [3, 0, 0, 0], [0, 0, 0, 0], [5, 0, -4, 0]], np.float32)
+    rows, columns = np.nonzero(dense)
+    starts = np.concatenate([[0], np.cumsum((dense != 0).sum(1))])
+    matrix = Neighbours(starts, columns.astype(np.int32), dense[rows, columns])
+    items, wanted = np.array([3, 0, 2], np.int32), np.array([2, 0, 3, 0], np.int32)
+
+    np.testing.assert_array_equal(matrix.block(items, wanted), dense[np.ix_(items, wanted)])
+    assert matrix.block(items[:0], wanted).shape == (0, 4)
+    assert matrix.block(items, wanted[:0]).shape == (3, 0)
