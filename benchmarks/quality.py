@@ -55,6 +55,8 @@ def main(argv: list[str], root: Path = ROOT) -> int:
 def measure(flags: argparse.Namespace) -> None:
     """Run every set with every seed; print a set's tables and write the file as soon as there is something new.
 
+    The first seed chooses on validation, and has the ablations; the others fit by its choices, and show how far a seed moves the figures.
+
     Raises:
         BenchmarkError: A set is missing or not what it should be, known before anything is run.
     """
@@ -64,7 +66,9 @@ def measure(flags: argparse.Namespace) -> None:
     for name in flags.sets:
         entry, runs = {}, list[Run]()
         for seed in range(FIRST_SEED, FIRST_SEED + flags.seeds):
-            runs += in_its_own_process(Task(flags.data_dir, name, seed, options(flags), list(ABLATIONS) if flags.ablations else []))
+            wanted = list(ABLATIONS) if flags.ablations and not runs else []
+            choices = {(run.variant, run.rule): run.choices for run in runs}
+            runs += in_its_own_process(Task(flags.data_dir, name, seed, options(flags), wanted, choices))
             entry = summarise(SETS[name], runs, commit, SETS[name].sha256(flags.data_dir))
             if flags.json:
                 keep(flags.json, entry)

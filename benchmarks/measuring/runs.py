@@ -1,4 +1,4 @@
-"""One seed of one set: chosen on validation, fitted on train, sitting the test, in a process of its own."""
+"""One seed of one set, in a process of its own: chosen on validation, or by an earlier seed; fitted on train, sitting the test."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from recsys.settings import Training
 
 if TYPE_CHECKING:
     from recsys.networks import Epoch
+    from recsys.training.fitting import Choices
 
 KIBIBYTES = 1 if sys.platform != "darwin" else 1024  # of one unit of ru_maxrss
 PER_MB = 1024 * KIBIBYTES
@@ -37,6 +38,7 @@ class Task:
         seed: Of every draw of the fits; the exam's own draws do not follow it.
         options: Options of training that are not at their default.
         ablations: Names of those wanted beside everything.
+        choices: What validation chose before, by variant and rule; what is not there is chosen now.
     """
 
     data_dir: Path
@@ -44,6 +46,7 @@ class Task:
     seed: int
     options: Mapping[str, Any] = field(default_factory=dict)
     ablations: Sequence[str] = ()
+    choices: Mapping[tuple[str, str], Choices] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,11 @@ class Run:
         seed: Of the fits.
         winner: The scorer that validation chose.
         validation: MAP@10 of each scorer on validation.
-        trials: Everything that was tried on validation.
+        trials: Everything that was tried on validation; nothing where the choices were made before.
+        choices: What validation decided.
         marks: Of each scorer on the test.
         seconds: What each fit on the train part took, where it is known.
-        choosing_seconds: What choosing took: all fits on the validation part, and their exams.
+        choosing_seconds: What choosing took: all fits on the validation part, and their exams; 0 where it was done before.
         fitting_seconds: What fitting everything on the train part took.
         peak_mb: The largest resident memory of the process up to the end of this run, MiB.
         failures: Why a model is missing.
@@ -71,6 +75,7 @@ class Run:
     winner: str
     validation: Mapping[str, float]
     trials: Sequence[Mapping[str, Any]]
+    choices: Choices
     marks: Mapping[str, Marks]
     seconds: Mapping[str, float]
     choosing_seconds: float
@@ -94,11 +99,11 @@ def execute(task: Task) -> list[Run]:
         changed, chosen_options = _changed(parts, options, variant)
         for rule in benchmark.rules:
             console.print(f"[bold]{task.set}[/bold] seed {task.seed}, {rule}, {variant}")
-            runs.append(one_run(changed, rule, variant, chosen_options, console.print))
+            runs.append(one_run(changed, rule, variant, chosen_options, console.print, task.choices.get((variant, rule))))
     return runs
 
 
-def one_run(parts: Parts, rule: str, variant: str, options: Training, say: Callable[[str], object]) -> Run:
+def one_run(parts: Parts, rule: str, variant: str, options: Training, say: Callable[[str], object], chosen: Choices | None = None) -> Run:
     """Choose on validation, fit on train, sit the test.
 
     Args:
@@ -107,12 +112,13 @@ def one_run(parts: Parts, rule: str, variant: str, options: Training, say: Calla
         variant: Its name in the run.
         options: Of the fits.
         say: Told of progress, a line at a time.
+        chosen: What validation chose with another seed.
     """
     from recsys.training.fitting import Fold, choose, fit_everything  # TensorFlow takes seconds: not for reading a table
 
     watch = Watch(say)
-    choices = choose(Fold(parts.validation.data, parts.validation.exams, rule), options, watch.epoch)
-    choosing = watch.lap("chose on validation")
+    choices = chosen or choose(Fold(parts.validation.data, parts.validation.exams, rule), options, watch.epoch)
+    choosing = 0.0 if chosen else watch.lap("chose on validation")
     fitted = fit_everything(parts.test.data, options, choices, watch.epoch)
     fitting = watch.lap("fitted on train")
     marks = mark(fitted.scorers, parts.test.exams[rule])
@@ -123,7 +129,8 @@ def one_run(parts: Parts, rule: str, variant: str, options: Training, say: Calla
         seed=options.seed,
         winner=choices.winner,
         validation=choices.map10,
-        trials=choices.trials,
+        trials=() if chosen else choices.trials,
+        choices=choices,
         marks=marks,
         seconds=fitted.seconds,
         choosing_seconds=choosing,
