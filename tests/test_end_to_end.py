@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from tiny_shop import FAST, INACTIVE, RARE, Published, bought, fill, interaction
 
 from recsys.artifacts import history
 from recsys.scorers import MODELS
+from recsys.settings import Training
 
-OPTIONS = [f"--{name.replace('_', '-')}={getattr(FAST, name)}" for name in ("dim", "epochs", "batch", "window", "learning_rate")]
+CHANGED = [option.name for option in fields(Training) if getattr(FAST, option.name) != option.default]
+OPTIONS = [f"--{name.replace('_', '-')}={getattr(FAST, name)}" for name in CHANGED]
 # The door as it is, but that TensorFlow runs without tracing graphs first, which takes longer than fits as small as these.
 EAGERLY = """
 import runpy, sys
@@ -51,7 +54,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def learn(folder: Path, env: Mapping[str, str], *flags: str, eagerly: bool = True) -> subprocess.CompletedProcess[str]:
     """Run the training door."""
     code = ["-c", EAGERLY] if eagerly else []
-    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", **env}
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "OPENBLAS_NUM_THREADS": "1"}  # as the door sets them itself
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), **quiet, **env}
     return subprocess.run(
         [sys.executable, *code, str(folder / "train.py"), *flags], env=env, capture_output=True, text=True, timeout=600, check=False
     )
