@@ -36,7 +36,7 @@ def run(made: Mapping[str, Marks], validation: Mapping[str, float], **others: An
     """Return a run whose seconds count the scorers from 1."""
     told = {"variant": "everything", "rule": "allow", "seed": 7, "winner": "BMF", "trials": [{"model": "BMF", "tried": 1}]}
     times = {"seconds": {name: n + 1.0 for n, name in enumerate(made)}, "choosing_seconds": 60.0, "fitting_seconds": 30.0}
-    return Run(**{**told, **times, "marks": made, "validation": validation, "peak_mb": 1024.0, "failures": {}, **others})
+    return Run(**{**told, **times, "marks": made, "validation": validation, "peak_mb": 1024.0, "choices": None, "failures": {}, **others})
 
 
 ONE = run(

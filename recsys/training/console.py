@@ -8,7 +8,7 @@ from rich.table import Table
 from recsys.clean import CleanReport
 from recsys.networks import Epoch
 from recsys.training import Outcome
-from recsys.training.report import COLUMNS, RULE_TITLES, figure, ranked
+from recsys.training.report import COLUMNS, RULE_TITLES, figure, own_parts, ranked
 
 LOG_WIDTH = 130  # of a file or a pipe: wide enough for the table
 
@@ -49,6 +49,7 @@ class TrainingConsole:
         """Print the tables and what was published."""
         for rule in sorted(outcome.rows, key=lambda label: label != outcome.rule):
             self._answer.print(table(outcome, rule))
+            self._answer.print(own_parts(outcome.rows[rule]), soft_wrap=True)
         if outcome.context_lift:
             lift = outcome.context_lift
             self._answer.print(f"ENCM's context lift: {lift['lift']:+.4f} mean reciprocal rank over {lift['events']:.0f} held-out events")

@@ -17,6 +17,7 @@ from recsys.errors import NotEnoughData
 from recsys.evaluation import Exam, Marks, leave_one_out, make_exam, sit_all, summarise
 from recsys.ids import IdMap
 from recsys.interactions import Catalogue, Interactions
+from recsys.metrics import paired_lower_bound
 from recsys.settings import Shop, Training
 from recsys.split import cut_time, last_item_out, split_at
 from recsys.training.fitting import Choices, Fitted, Fold, Report, choose, fit_everything
@@ -222,9 +223,19 @@ def examine(source: ShopData, stage: Stage, after: Interactions, sheets: Mapping
         marks = sit_all(stage.scorers, exam)
         rng = np.random.default_rng(source.options.seed)
         rows[label] = {name: summarise(mark, exam, choices.calibrations.get(name), rng) for name, mark in marks.items()}
+        for name in stage.networks:
+            rows[label][name] |= own_part(marks[name], marks["blend"], exam, rng)
         if label == rule:
             kept = marks
     return Results(rows, kept, sheets[rule], context_lift(source, stage, after))
+
+
+def own_part(network: Marks, blend: Marks, exam: Exam, rng: np.random.Generator) -> dict[str, float]:
+    """Return what a network adds to the shared signals: the mean difference of NDCG@10, and its one-sided 95 % lower bound."""
+    if not exam.known.any():
+        return {}
+    with_it, without = (marks.per_user["ndcg10"][exam.known] for marks in (network, blend))
+    return {"own_part": float((with_it - without).mean()), "own_part_low": paired_lower_bound(with_it, without, rng)}
 
 
 def check_exam(exam: Exam, part: str) -> None:
