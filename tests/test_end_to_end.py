@@ -54,7 +54,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def learn(folder: Path, env: Mapping[str, str], *flags: str, eagerly: bool = True) -> subprocess.CompletedProcess[str]:
     """Run the training door."""
     code = ["-c", EAGERLY] if eagerly else []
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "OPENBLAS_NUM_THREADS": "1"}  # as the door sets them itself
+    same = {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}  # the same kernels, the same last bits
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", **same}
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), **quiet, **env}
     return subprocess.run(
         [sys.executable, *code, str(folder / "train.py"), *flags], env=env, capture_output=True, text=True, timeout=600, check=False
