@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,13 +52,19 @@ class Customer:
     shop: Shop
     loaded: Loaded
     now: int
+    _questions: dict[int | None, Query] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def query(self, until: int | None = None) -> Query:
-        """Return the question, from all events or from those up to a moment.
+        """Return the question, from all events or from those up to a moment; one object, so that its scorers share what they compute.
 
         Args:
             until: Seconds since 1970; events after it are left out.
         """
+        if until not in self._questions:
+            self._questions.setdefault(until, self._question(until))  # the first of two threads counts
+        return self._questions[until]
+
+    def _question(self, until: int | None) -> Query:
         mine = self.indices < len(self.loaded.items)
         if until is not None:
             mine &= self.events.timestamps <= until

@@ -16,11 +16,13 @@ from recsys.artifacts import current
 from recsys.contract import Response, Run
 from recsys.errors import ModelRefused
 from recsys.recommending.runs import Scored
-from recsys.scorers import MODELS, REGISTRY, Query
+from recsys.scorers import MODELS, REGISTRY, Query, Signals
+from recsys.scorers.neighbours import Neighbours
 from recsys.selection import Priors
 
 STRANGER = 1000
 N_ITEMS = len(LEARNED)
+blend = Signals.blend
 FALLING = np.arange(N_ITEMS, 0, -1, dtype=np.float32)  # ranks 101, 102, 103 … as they are
 RISING = FALLING[::-1].copy()  # ranks 133, 132, 131 …: 134 to 136 are not sold
 
@@ -338,3 +340,19 @@ def test_scores_fall_along_the_list_between_0_and_1(published: Published, model:
     assert scores == sorted(scores, reverse=True)
     assert len(set(scores)) == 20  # no two are squashed into one
     assert all(0 < score < 1 for score in scores)
+
+
+def test_what_the_signals_cost_is_paid_once_a_question(shop: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the three signals that are spread from the history, at most once for now and once for the end of training's data."""
+    spread, seen = Neighbours.spread, []
+
+    def counted(self: Neighbours, items: NDArray[np.int32], strengths: NDArray[np.float32]) -> NDArray[np.float32]:
+        seen.append(len(items))
+        return spread(self, items, strengths)
+
+    monkeypatch.setattr(Neighbours, "spread", counted)
+    monkeypatch.setattr(Signals, "blend", lambda self, query, weights, items=None: blend(self, query, np.ones_like(weights), items))
+    answer = shop.ask(user_id=STRANGER, model="BMF")
+
+    assert answer.runs[0].basis == "fresh"
+    assert 3 <= len(seen) <= 6
