@@ -175,7 +175,7 @@ ENTRY: dict[str, Any] = {
     "ablations": [],
     "runs": [
         {"seed": 7, "variant": "everything", "choosing_seconds": 400.0, "fitting_seconds": 100.0},
-        {"seed": 8, "variant": "everything", "choosing_seconds": 200.0, "fitting_seconds": 300.0},
+        {"seed": 8, "variant": "everything", "choosing_seconds": 0.0, "fitting_seconds": 300.0},  # by the choices of the first
         {"seed": 8, "variant": "without history", "choosing_seconds": 1.0, "fitting_seconds": 1.0},
     ],
     "trials": [],
@@ -194,7 +194,7 @@ One of a hundred.
 
 - The standard error of HR@10 is 0.005.
 - LNCM against ease, repeats allowed: NDCG@10 +0.2500 (-0.1250 to +0.5000).
-- Everything together: 300 s to choose on validation, 200 s to fit on train.
+- Everything together: 400 s to choose on validation, 200 s to fit on train.
 - ★ was chosen on validation. Seeds 7, 8; commit 01234567, data fedcba98.
 """
 ABLATION = {**ENTRY["rows"][1], "variant": "everything", "own_part": {"difference": 0.125, "lower_bound": -0.0625}}
