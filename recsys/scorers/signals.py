@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.ids import distinct
 from recsys.scorers.base import Arrays, Query, Scorer
 from recsys.scorers.history import add_at, ages, own_sums
 from recsys.scorers.neighbours import Neighbours
@@ -122,7 +123,7 @@ class Signals:
 
     def _few(self, query: Query, origin: Query, name: str, items: NDArray[np.int32]) -> NDArray[np.float32]:
         table, strength = self._table(name)
-        rows = origin.once("distinct items", lambda: np.unique(origin.items))
+        rows = origin.once("distinct items", lambda: distinct(origin.items.tolist()))
         block = origin.once((self, id(table), items.tobytes()), lambda: _read_only(table.block(rows, items)))
         own, strengths = strength(query)
         few: NDArray[np.float32] = strengths @ block[np.searchsorted(rows, own)]
