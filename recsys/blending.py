@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ MAX_QUESTIONS = 2_000
 BEST_OF_EACH = 50  # candidates by each of the signals that rank a whole catalogue
 BY_CHANCE = 300  # candidates that stand for all the rest
 PENALTIES = (1e-1, 1e-2, 1e-3)  # strongest first: it wins ties
+RESTS = (1.0, 0.0)  # a sampled item stands for all the items it was drawn from, or for itself: then only what is near the top counts
 MAX_ITERATIONS = 200
 NETWORK = "network"  # what the last weight is called
 RANKING = tuple(NAMES.index(name) for name in (*DENSE, "popularity_15d"))
@@ -73,6 +75,10 @@ class Cases:
     def parts(self) -> tuple[tuple[NDArray[np.floating], NDArray[np.int64]], ...]:
         """The features and the questions of the chosen, then those of the others."""
         return (self.chosen, self.chosen_of), (self.others, self.others_of)
+
+    def with_rest(self, weight: float) -> Cases:
+        """Return the same candidates, the number of items that each one stands for taken to a power."""
+        return replace(self, log_odds=self.log_odds * weight)
 
     def take(self, mask: NDArray[np.bool_]) -> Cases:
         """Return the questions that a mask `(len(self),)` selects."""
@@ -132,34 +138,43 @@ def _blending(cases: Cases, used: NDArray[np.bool_], rng: np.random.Generator) -
 
     if not len(cases):
         return Blending(fallback(of_one(used)), None, 0, {"fallback": True})
-    penalty, tried = choose_penalty(cases, used, rng)
-    weights, said = maximise(cases, used, penalty)
-    trials = {"fallback": False, "candidates": len(cases.chosen) + len(cases.others), "penalty": penalty, "tried": tried, **said}
+    penalty, rest, tried = choose_fit(cases, used, rng)
+    weights, said = maximise(cases.with_rest(rest), used, penalty)
+    trials = {
+        "fallback": False,
+        "candidates": len(cases.chosen) + len(cases.others),
+        "penalty": penalty,
+        "rest": rest,
+        "tried": tried,
+        **said,
+    }
     return Blending(of_one(weights).astype(np.float32), log_likelihood(weights, cases)[0], len(cases), trials)
 
 
-def choose_penalty(cases: Cases, used: NDArray[np.bool_], rng: np.random.Generator) -> tuple[float, list[dict[str, float]]]:
-    """Return the penalty whose weights, fitted on one half of the questions, reach the highest MAP@10 on the other.
+def choose_fit(cases: Cases, used: NDArray[np.bool_], rng: np.random.Generator) -> tuple[float, float, list[dict[str, float]]]:
+    """Return the penalty and the weight of the rest whose fit on one half of the questions reaches the highest MAP@10 on the other.
 
-    The likelihood alone would hardly choose any: where repeats are answered it spends weights on what is far below the top 10.
+    The likelihood alone would not choose well: it spends weights on what is far below the top 10, the more of the catalogue it counts.
 
     Args:
-        cases: Of the exam; with a single question there are no halves, and the strongest penalty is taken.
+        cases: Of the exam; with a single question there are no halves, and the first of each is taken.
         used: See `maximise`.
         rng: Draws the halves.
 
     Returns:
-        The penalty; `{"penalty", "map10"}` of each one tried.
+        The penalty; the weight of the rest; `{"penalty", "rest", "map10"}` of each pair tried.
     """
     if len(cases) < 2:
-        return PENALTIES[0], []
+        return PENALTIES[0], RESTS[0], []
     first = rng.permutation(len(cases)) % 2 == 0
     halves = [cases.take(first), cases.take(~first)]
     tried = []
-    for penalty in PENALTIES:
-        precisions = [_precisions(maximise(half, used, penalty)[0], other) for half, other in zip(halves, halves[::-1], strict=True)]
-        tried.append({"penalty": penalty, "map10": float(np.concatenate(precisions).mean())})
-    return max(tried, key=lambda trial: trial["map10"])["penalty"], tried
+    for rest, penalty in product(RESTS, PENALTIES):
+        fits = [maximise(half.with_rest(rest), used, penalty)[0] for half in halves]
+        precisions = [_precisions(weights, other) for weights, other in zip(fits, halves[::-1], strict=True)]
+        tried.append({"penalty": penalty, "rest": rest, "map10": float(np.concatenate(precisions).mean())})
+    best = max(tried, key=lambda trial: trial["map10"])
+    return best["penalty"], best["rest"], tried
 
 
 def _precisions(weights: NDArray[np.float64], cases: Cases) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from recsys import blending
-from recsys.blending import FALLBACK, NETWORK, PENALTIES, Cases, choose_penalty, fit_blend, log_likelihood, make_cases, maximise
+from recsys.blending import FALLBACK, NETWORK, PENALTIES, RESTS, Cases, choose_fit, fit_blend, log_likelihood, make_cases, maximise
 from recsys.evaluation import Exam, Question
 from recsys.scorers import NAMES, Query
 from recsys.scorers.neighbours import Neighbours
@@ -309,10 +309,11 @@ def test_the_same_generator_gives_the_same_weights() -> None:
 def test_the_penalty_is_the_one_whose_lists_are_best_on_the_other_half(rng: np.random.Generator) -> None:
     signals, exam = planted(rng, 60, 40, (2.0, 0.0))
     cases = make_cases(signals, {}, exam, rng)
-    penalty, tried = choose_penalty(cases, ALL, rng)
+    penalty, rest, tried = choose_fit(cases, ALL, rng)
+    best = max(tried, key=lambda trial: trial["map10"])
 
-    assert [trial["penalty"] for trial in tried] == list(PENALTIES)
-    assert penalty == max(tried, key=lambda trial: trial["map10"])["penalty"]
+    assert [(trial["rest"], trial["penalty"]) for trial in tried] == [(share, strength) for share in RESTS for strength in PENALTIES]
+    assert (penalty, rest) == (best["penalty"], best["rest"])
     assert all(0 < trial["map10"] <= 1 for trial in tried)
 
 
