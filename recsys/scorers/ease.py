@@ -40,7 +40,7 @@ def ease(users: NDArray[np.int32], items: NDArray[np.int32], weights: NDArray[np
         l2: Regularization, in customers; above 0.
 
     Returns:
-        `starts` `(n_items + 1,)` int64, `neighbours` `(k,)` int32, `similarities` `(k,)` float32, at most 400 an item, `tie_break`
+        `starts` `(n_items + 1,)` int64, `neighbours` `(k,)` int32, `similarities` `(k,)` float32, at most 1,000 an item, `tie_break`
         `(n_items,)` float32.
 
     Raises:
