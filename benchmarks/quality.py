@@ -27,7 +27,7 @@ from rich.console import Console  # noqa: E402
 
 from benchmarks import readme_table  # noqa: E402
 from benchmarks.measuring import tables  # noqa: E402
-from benchmarks.measuring.ablations import ABLATIONS  # noqa: E402
+from benchmarks.measuring.ablations import ABLATIONS, EVERY_SEED  # noqa: E402
 from benchmarks.measuring.runs import Run, Task, in_its_own_process  # noqa: E402
 from benchmarks.measuring.summary import summarise  # noqa: E402
 from benchmarks.sets import SETS, BenchmarkError  # noqa: E402
@@ -55,7 +55,7 @@ def main(argv: list[str], root: Path = ROOT) -> int:
 def measure(flags: argparse.Namespace) -> None:
     """Run every set with every seed; print a set's tables and write the file as soon as there is something new.
 
-    The first seed chooses on validation, and has the ablations; the others fit by its choices, and show how far a seed moves the figures.
+    The first seed chooses on validation and has all ablations; the others fit by its choices, and show how far a seed moves the figures.
 
     Raises:
         BenchmarkError: A set is missing or not what it should be, known before anything is run.
@@ -66,7 +66,7 @@ def measure(flags: argparse.Namespace) -> None:
     for name in flags.sets:
         entry, runs = {}, list[Run]()
         for seed in range(FIRST_SEED, FIRST_SEED + flags.seeds):
-            wanted = list(ABLATIONS) if flags.ablations and not runs else []
+            wanted = [name for name in ABLATIONS if not runs or name in EVERY_SEED] if flags.ablations else []
             choices = {(run.variant, run.rule): run.choices for run in runs}
             runs += in_its_own_process(Task(flags.data_dir, name, seed, options(flags), wanted, choices))
             entry = summarise(SETS[name], runs, commit, SETS[name].sha256(flags.data_dir))

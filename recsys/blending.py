@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -14,15 +14,16 @@ from recsys.evaluation import Exam, K, Question, allowed_items
 from recsys.metrics import average_precision_at_k
 from recsys.ranking import top_k
 from recsys.scorers import Query
-from recsys.scorers.signals import DENSE, N_SIGNALS, NAMES, Signals
+from recsys.scorers.signals import DENSE, N_SIGNALS, NAMES, POPULARITIES, Signals
 
 MAX_QUESTIONS = 2_000
 BEST_OF_EACH = 50  # candidates by each of the signals that rank a whole catalogue
 BY_CHANCE = 300  # candidates that stand for all the rest
-PENALTIES = (1e-1, 1e-2, 1e-3)  # strongest first: it wins ties
+PENALTIES = (1.0, 1e-1, 1e-2, 1e-3)  # strongest first: it wins ties
 RESTS = (1.0, 0.0)  # a sampled item stands for all the items it was drawn from, or for itself: then only what is near the top counts
 MAX_ITERATIONS = 200
 NETWORK = "network"  # what the last weight is called
+TIE_BREAK = 1e-6  # of popularity where it has no say: an order for those of whom nothing else is known, and below every other difference
 RANKING = tuple(NAMES.index(name) for name in (*DENSE, "popularity_15d"))
 FALLBACK: Mapping[str, float] = {"popularity_15d": 0.5, "own_count": 1.0, NETWORK: 1.0}  # without anything to fit on
 OwnScore = Callable[[Query], NDArray[np.float32]]
@@ -36,7 +37,7 @@ class Blending:
         weights: `(N_SIGNALS + 1,)` float32 for signals as they are; the last one is the network's.
         log_likelihood: Mean over the questions, without the penalty; None where nothing was fitted.
         n_questions: Questions with a relevant item that may be answered; without any the weights are `FALLBACK`.
-        trials: The penalties that were tried and what the optimiser said, for the report.
+        trials: The ways of fitting that were tried and what the optimiser said, for the report.
     """
 
     weights: NDArray[np.float32]
@@ -48,6 +49,21 @@ class Blending:
     def fitted(self) -> bool:
         """Whether the weights were fitted; otherwise they are `FALLBACK`."""
         return self.n_questions > 0
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the likelihood is maximised.
+
+    Attributes:
+        penalty: See `maximise`.
+        rest: The power to which the number of items is taken that a sampled one stands for.
+        popularity: Whether popularity may have a weight. The likelihood always gives it one, for what it tells of items far below the top.
+    """
+
+    penalty: float = PENALTIES[0]
+    rest: float = RESTS[0]
+    popularity: bool = True
 
 
 @dataclass(frozen=True)
@@ -138,43 +154,59 @@ def _blending(cases: Cases, used: NDArray[np.bool_], rng: np.random.Generator) -
 
     if not len(cases):
         return Blending(fallback(of_one(used)), None, 0, {"fallback": True})
-    penalty, rest, tried = choose_fit(cases, used, rng)
-    weights, said = maximise(cases.with_rest(rest), used, penalty)
+    way, tried = choose_way(cases, used, rng)
+    weights, said = fit_in(way, cases, used)
     trials = {
         "fallback": False,
         "candidates": len(cases.chosen) + len(cases.others),
-        "penalty": penalty,
-        "rest": rest,
+        **asdict(way),
         "tried": tried,
         **said,
     }
     return Blending(of_one(weights).astype(np.float32), log_likelihood(weights, cases)[0], len(cases), trials)
 
 
-def choose_fit(cases: Cases, used: NDArray[np.bool_], rng: np.random.Generator) -> tuple[float, float, list[dict[str, float]]]:
-    """Return the penalty and the weight of the rest whose fit on one half of the questions reaches the highest MAP@10 on the other.
+def choose_way(cases: Cases, used: NDArray[np.bool_], rng: np.random.Generator) -> tuple[Way, list[dict[str, Any]]]:
+    """Return the way whose fit on one half of the questions reaches the highest MAP@10 on the other.
 
     The likelihood alone would not choose well: it spends weights on what is far below the top 10, the more of the catalogue it counts.
 
     Args:
-        cases: Of the exam; with a single question there are no halves, and the first of each is taken.
+        cases: Of the exam; with a single question there are no halves, and the default is taken.
         used: See `maximise`.
         rng: Draws the halves.
 
     Returns:
-        The penalty; the weight of the rest; `{"penalty", "rest", "map10"}` of each pair tried.
+        The way; each one that was tried and its `map10`.
     """
     if len(cases) < 2:
-        return PENALTIES[0], RESTS[0], []
+        return Way(), []
     first = rng.permutation(len(cases)) % 2 == 0
     halves = [cases.take(first), cases.take(~first)]
-    tried = []
-    for rest, penalty in product(RESTS, PENALTIES):
-        fits = [maximise(half.with_rest(rest), used, penalty)[0] for half in halves]
-        precisions = [_precisions(weights, other) for weights, other in zip(fits, halves[::-1], strict=True)]
-        tried.append({"penalty": penalty, "rest": rest, "map10": float(np.concatenate(precisions).mean())})
-    best = max(tried, key=lambda trial: trial["map10"])
-    return best["penalty"], best["rest"], tried
+    popularity = (True, False) if (used & is_popularity(used)).any() else (True,)
+    rests = RESTS if cases.log_odds.any() else RESTS[:1]
+    ways = [Way(penalty, rest, popular) for popular, rest, penalty in product(popularity, rests, PENALTIES)]
+    marks = [_mark(way, halves, used) for way in ways]
+    return ways[int(np.argmax(marks))], [{**asdict(way), "map10": mark} for way, mark in zip(ways, marks, strict=True)]
+
+
+def fit_in(way: Way, cases: Cases, used: NDArray[np.bool_]) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """Return the weights of a way `(n_features,)` float64, and what the optimiser said; see `maximise`."""
+    if way.popularity:
+        return maximise(cases.with_rest(way.rest), used, way.penalty)
+    silenced = used & is_popularity(used)
+    weights, said = maximise(cases.with_rest(way.rest), used & ~silenced, way.penalty)
+    return np.where(silenced, TIE_BREAK, weights), said
+
+
+def is_popularity(used: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which features are popularities, a mask as long as `used`."""
+    return np.isin([*NAMES, *[NETWORK] * (len(used) - N_SIGNALS)], POPULARITIES)
+
+
+def _mark(way: Way, halves: Sequence[Cases], used: NDArray[np.bool_]) -> float:
+    fits = [fit_in(way, half, used)[0] for half in halves]
+    return float(np.concatenate([_precisions(weights, other) for weights, other in zip(fits, halves[::-1], strict=True)]).mean())
 
 
 def _precisions(weights: NDArray[np.float64], cases: Cases) -> NDArray[np.float64]:

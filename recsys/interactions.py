@@ -77,6 +77,7 @@ class Catalogue:
         categories: `(n,)` object holding str or None.
         brands: `(n,)` object holding str or None.
         prices: `(n,)` float64, what a customer pays now; NaN where unknown.
+        names: `(n,)` object holding str or None; None where the shop's mapping has no names.
     """
 
     items: NDArray
@@ -84,6 +85,7 @@ class Catalogue:
     categories: NDArray
     brands: NDArray
     prices: NDArray[np.float64]
+    names: NDArray | None = None
 
     def __len__(self) -> int:
         return len(self.items)

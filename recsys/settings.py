@@ -48,7 +48,7 @@ class Shop:
 
     Attributes:
         sources: Where events are read.
-        products: SQL text returning `item_id, active, category, brand, price`, one row a product.
+        products: SQL text returning `item_id, active, category, brand, price` and maybe `name`, one row a product.
         stored_time_zone: The zone that the tables' timestamps are in.
         time_zone: The zone the shop's customers live in; time_of_day and season follow it.
         event_weights: Confidence of each event, -1 to 1; events without one, or with 0, are dropped.
@@ -84,6 +84,7 @@ TRAINING_RANGES: Mapping[str, tuple[float, float]] = {
     "seed": (0, 2**31 - 1),
 }
 LOSSES = ("softmax", "bce")
+MOST_THREADS = 64  # more than there are models
 
 
 @dataclass(frozen=True)
@@ -157,12 +158,14 @@ class Settings:
         models_dir: The folder that holds published versions.
         shop: The shop's mapping.
         training: Options of training.
+        scoring_threads: How many models score at once in a process that answers; None means all of them.
     """
 
     database_url: str
     models_dir: Path
     shop: Shop
     training: Training = field(default_factory=Training)
+    scoring_threads: int | None = None
 
 
 def load_settings(environ: Mapping[str, str], root: Path) -> Settings:
@@ -200,6 +203,7 @@ def load_settings(environ: Mapping[str, str], root: Path) -> Settings:
         models_dir=root / environ.get("MODELS_DIR", "models"),
         shop=_shop(toml),
         training=_from_table(Training, toml.get("training", {}), "[training]"),
+        scoring_threads=_scoring_threads(environ.get("SCORING_THREADS", "")),
     )
 
 
@@ -221,6 +225,14 @@ def _database_url(environ: Mapping[str, str], root: Path) -> str:
     return f"mysql+pymysql://{quote(user, safe='')}:{quote(password, safe='')}@{host}:{port}/{quote(name, safe='')}"
 
 
+def _scoring_threads(text: str) -> int | None:
+    if not text:
+        return None
+    if text.isascii() and text.isdecimal() and len(text) <= 2 and 1 <= int(text) <= MOST_THREADS:
+        return int(text)
+    raise SettingsError(f"SCORING_THREADS should be a whole number from 1 to {MOST_THREADS}. Received: {text[:60]!r}.")
+
+
 DEFAULT_SOURCES: tuple[Mapping[str, str], ...] = (
     {
         "table": "Interactions",
@@ -235,7 +247,8 @@ DEFAULT_SOURCES: tuple[Mapping[str, str], ...] = (
 )
 DEFAULT_PRODUCTS = (
     "SELECT p.id AS item_id, CASE WHEN p.statusId = 'S1' THEN 1 ELSE 0 END AS active, p.categoryId AS category, p.brandId AS brand, "
-    "(SELECT MIN(COALESCE(d.discountPrice, d.originalPrice)) FROM Productdetails d WHERE d.productId = p.id) AS price FROM Products p"
+    "(SELECT MIN(COALESCE(d.discountPrice, d.originalPrice)) FROM Productdetails d WHERE d.productId = p.id) AS price, p.name AS name "
+    "FROM Products p"
 )
 
 
@@ -317,7 +330,7 @@ def _products(table: Mapping[str, str]) -> str:
         if key != "active":
             _identifier(key, name)
     active = f"CASE WHEN {table['active']} THEN 1 ELSE 0 END" if "active" in table else "1"
-    optional = ", ".join(f"{table.get(name, 'NULL')} AS {name}" for name in ("category", "brand", "price"))
+    optional = ", ".join(f"{table.get(name, 'NULL')} AS {name}" for name in ("category", "brand", "price", "name"))
     return f"SELECT {table['id']} AS item_id, {active} AS active, {optional} FROM {table['table']}"  # noqa: S608 - names checked above
 
 

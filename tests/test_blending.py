@@ -3,18 +3,33 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from itertools import product
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from recsys import blending
-from recsys.blending import FALLBACK, NETWORK, PENALTIES, RESTS, Cases, choose_fit, fit_blend, log_likelihood, make_cases, maximise
+from recsys.blending import (
+    FALLBACK,
+    NETWORK,
+    PENALTIES,
+    RESTS,
+    TIE_BREAK,
+    Cases,
+    Way,
+    choose_way,
+    fit_blend,
+    fit_in,
+    log_likelihood,
+    make_cases,
+    maximise,
+)
 from recsys.evaluation import Exam, Question
 from recsys.scorers import NAMES, Query
 from recsys.scorers.neighbours import Neighbours
-from recsys.scorers.signals import N_SIGNALS, Signals
+from recsys.scorers.signals import N_SIGNALS, POPULARITIES, Signals
 
 NOW = 1_700_000_000
 FACTORS, POPULARITY, OWN = NAMES.index("factors"), NAMES.index("popularity"), NAMES.index("own")
@@ -229,7 +244,7 @@ def test_the_signal_that_is_right_ranks_and_the_others_don_t(rng: np.random.Gene
     assert blend.fitted
     assert blend.n_questions == 200
     assert (blend.weights.shape, blend.weights.dtype) == ((N_SIGNALS + 1,), np.float32)
-    assert blend.weights[FACTORS] > 1
+    assert blend.weights[FACTORS] > 0.5
     assert abs(blend.weights[POPULARITY]) < 0.2
     assert blend.weights[-1] == 0  # there is no network
     assert blend.log_likelihood is not None
@@ -306,15 +321,34 @@ def test_the_same_generator_gives_the_same_weights() -> None:
     json.dumps(blends[0].trials)  # they go into the report
 
 
-def test_the_penalty_is_the_one_whose_lists_are_best_on_the_other_half(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(("n_items", "rests"), [(40, RESTS[:1]), (1_200, RESTS)])  # 40 are all near the top: nothing stands for others
+def test_the_way_is_the_one_whose_lists_are_best_on_the_other_half(
+    rng: np.random.Generator, n_items: int, rests: tuple[float, ...]
+) -> None:
+    signals, exam = planted(rng, 60, n_items, (2.0, 0.0))
+    way, tried = choose_way(make_cases(signals, {}, exam, rng), ALL, rng)
+
+    assert [(trial["popularity"], trial["rest"], trial["penalty"]) for trial in tried] == list(product((True, False), rests, PENALTIES))
+    assert {**asdict(way), "map10": max(trial["map10"] for trial in tried)} in tried
+    assert all(0 < trial["map10"] <= 1 for trial in tried)
+
+
+def test_where_popularity_has_no_say_it_orders_what_is_equal_otherwise(rng: np.random.Generator) -> None:
     signals, exam = planted(rng, 60, 40, (2.0, 0.0))
     cases = make_cases(signals, {}, exam, rng)
-    penalty, rest, tried = choose_fit(cases, ALL, rng)
-    best = max(tried, key=lambda trial: trial["map10"])
+    weights, _ = fit_in(Way(popularity=False), cases, ALL)
 
-    assert [(trial["rest"], trial["penalty"]) for trial in tried] == [(share, strength) for share in RESTS for strength in PENALTIES]
-    assert (penalty, rest) == (best["penalty"], best["rest"])
-    assert all(0 < trial["map10"] <= 1 for trial in tried)
+    assert weights[FACTORS] > 0.1
+    assert [weights[NAMES.index(name)] for name in POPULARITIES] == [TIE_BREAK] * 4
+    guest = signals.blend(asked(len(signals.user_factors), []).query, weights.astype(np.float32))
+    np.testing.assert_array_equal(np.argsort(-guest), np.argsort(-signals.popularity[0]))
+
+
+def test_signals_that_nobody_allows_are_not_tried_without(rng: np.random.Generator) -> None:
+    signals, exam = planted(rng, 60, 40, (2.0, 0.0))
+    _, tried = choose_way(make_cases(signals, {}, exam, rng), np.array([name == "factors" for name in NAMES]), rng)
+
+    assert {trial["popularity"] for trial in tried} == {True}
 
 
 def test_an_exam_does_not_keep_what_it_was_answered(rng: np.random.Generator) -> None:

@@ -53,4 +53,5 @@ ABLATIONS: Mapping[str, Callable[[Part, Training], tuple[Part, Training]]] = {
     "without history": without_history,
     "without embedding": without_embedding,
 }
+EVERY_SEED = ("without history",)  # published models have none, so its figures are compared with theirs
 EVERYTHING, WITHOUT_NEURAL = "everything", "without neural part"

@@ -8,6 +8,7 @@ from typing import Literal
 
 from recsys.scorers.base import MAX_HISTORY, Arrays, Query, Scorer
 from recsys.scorers.bmf import BMF
+from recsys.scorers.candidates import EXHAUSTIVE_UP_TO, INDEXED, Candidates
 from recsys.scorers.ease import EASE
 from recsys.scorers.encm import ENCM
 from recsys.scorers.item_cf import ItemCF
@@ -60,6 +61,8 @@ BASELINES = tuple(name for name in REGISTRY if name not in MODELS)
 
 __all__ = [
     "BASELINES",
+    "EXHAUSTIVE_UP_TO",
+    "INDEXED",
     "MAX_HISTORY",
     "MODELS",
     "NAMES",
@@ -67,6 +70,7 @@ __all__ = [
     "REGISTRY",
     "Arrays",
     "Blend",
+    "Candidates",
     "Kind",
     "Query",
     "Scorer",

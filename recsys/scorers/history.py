@@ -28,6 +28,11 @@ def pooled(query: Query, item_vectors: NDArray[np.float32], decay: float) -> NDA
     return (query.weights * np.float32(decay) ** ages) @ item_vectors[query.items]
 
 
+def distinct_items(query: Query) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return the distinct items of the history `(k,)` int32 ascending, and each event's position among them `(h,)` int64."""
+    return query.once("distinct items", lambda: np.unique(query.items, return_inverse=True))
+
+
 def ages(query: Query) -> NDArray[np.int64]:
     """Return `(h,)` int64: after each event, the number of distinct later moments of the history; a basket counts once."""
     changes = np.diff(query.timestamps, append=query.timestamps[-1:]) != 0
@@ -44,7 +49,7 @@ def own_sums(query: Query, half_lives: Sequence[float]) -> tuple[NDArray[np.int3
     Returns:
         The distinct items `(k,)` int32 ascending; `(len(half_lives), k)` float32.
     """
-    items, inverse = np.unique(query.items, return_inverse=True)
+    items, inverse = distinct_items(query)
     weights = np.maximum(query.weights, 0)
     days = np.maximum(query.now - query.timestamps, 0) / SECONDS_PER_DAY
     sums = [np.bincount(inverse, weights * 0.5 ** (days / half_life), len(items)) for half_life in half_lives]

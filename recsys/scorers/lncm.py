@@ -121,7 +121,9 @@ class LNCM:
 
 
 def _norm(x: NDArray[np.float32], gain: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Layer norm over the last axis."""
-    centred = x - x.mean(-1, keepdims=True)
-    normed: NDArray[np.float32] = centred / np.sqrt((centred * centred).mean(-1, keepdims=True) + np.float32(EPSILON)) * gain
+    """Layer norm over the last axis; sums, because NumPy's means take three times as long on few numbers."""
+    share = np.float32(1 / x.shape[-1])
+    centred = x - np.add.reduce(x, -1, keepdims=True) * share
+    variance = np.add.reduce(centred * centred, -1, keepdims=True) * share
+    normed: NDArray[np.float32] = centred / np.sqrt(variance + np.float32(EPSILON)) * gain
     return normed

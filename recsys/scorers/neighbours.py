@@ -37,18 +37,19 @@ class Neighbours:
         return len(self.starts) - 1
 
     def spread(self, items: NDArray[np.int32], strengths: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return `Σ_j strengths_j · W[items_j, :]`.
+        """Return `Σ_j strengths_j · W[items_j, :]`; several strengths of the same items cost little more than one.
 
         Args:
             items: `(h,)` int32; an item that is there twice counts twice.
-            strengths: `(h,)` float32.
+            strengths: `(h,)` or `(s, h)` float32.
 
         Returns:
-            `(n_items,)` float32.
+            `(n_items,)` or `(s, n_items)` float32.
         """
-        where, lengths = self._spans(items)
-        weights = np.repeat(strengths, lengths) * self.similarities[where]
-        return np.bincount(self.neighbours[where], weights, self.n_items).astype(np.float32)
+        columns = self._rows(self.neighbours, items).astype(np.intp)  # once, instead of in each bincount
+        each = np.repeat(np.atleast_2d(strengths), self._lengths(items), axis=1) * self._rows(self.similarities, items)
+        sums = np.array([np.bincount(columns, values, self.n_items) for values in each], np.float32)
+        return sums.reshape(*strengths.shape[:-1], self.n_items)
 
     def block(self, items: NDArray[np.int32], columns: NDArray[np.int32]) -> NDArray[np.float32]:
         """Return `W[items, columns]`, `(h, k)` float32, dense.
@@ -57,22 +58,27 @@ class Neighbours:
             items: `(h,)` int32, the rows.
             columns: `(k,)` int32, in any order, repeated or not.
         """
-        where, lengths = self._spans(items)
         distinct, place = np.unique(columns, return_inverse=True)
         position = np.full(self.n_items, -1, np.int32)
         position[distinct] = np.arange(len(distinct), dtype=np.int32)
-        column = position[self.neighbours[where]]
-        there = column >= 0
+        column = position.take(self._rows(self.neighbours, items), mode="clip")  # in range anyway; not asking takes half the time
+        there = np.flatnonzero(column >= 0)  # few: only their weights are looked up
+        ends = np.cumsum(self._lengths(items))
+        row = np.searchsorted(ends, there, "right")
         found = np.zeros((len(items), len(distinct)), np.float32)
-        found[np.repeat(np.arange(len(items)), lengths)[there], column[there]] = self.similarities[where[there]]
+        found[row, column[there]] = self.similarities[self.starts[items + 1][row] - (ends[row] - there)]
         return found[:, place]
 
-    def _spans(self, items: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return where the neighbours of all items are, end to end, and how many each item has."""
-        first = self.starts[items]
-        lengths = self.starts[items + 1] - first
-        ends = np.cumsum(lengths)
-        return np.arange(lengths.sum()) + np.repeat(first - (ends - lengths), lengths), lengths
+    def _lengths(self, items: NDArray[np.int32]) -> NDArray[np.int64]:
+        return self.starts[items + 1] - self.starts[items]
+
+    def _rows(self, values: NDArray, items: NDArray[np.int32]) -> NDArray:
+        """Return the values of some rows end to end.
+
+        Rows are copied one by one: an index into all of them at once would take longer to make than they take to copy.
+        """
+        spans = zip(self.starts[items].tolist(), self.starts[items + 1].tolist(), strict=True)
+        return np.concatenate([values[first:last] for first, last in spans] or [values[:0]])
 
 
 @dataclass(frozen=True)

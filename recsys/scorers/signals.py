@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.ids import distinct
 from recsys.scorers.base import Arrays, Query, Scorer
-from recsys.scorers.history import add_at, ages, own_sums
+from recsys.scorers.history import add_at, ages, distinct_items, own_sums
 from recsys.scorers.neighbours import Neighbours
 from recsys.scorers.popularity import popularity
 
-DENSE = ("neighbours", "neighbours_recent", "transitions", "factors")  # one value for each item and question
+SPREAD = ("neighbours", "neighbours_recent", "transitions")  # from each item of the history to its neighbours
+DENSE = (*SPREAD, "factors")  # one value for each item and question
 POPULARITIES = ("popularity", "popularity_60d", "popularity_15d", "popularity_7d")  # one value for each item
 OWN = ("own", "own_count", "own_60d", "own_15d")  # 0 but for the customer's own items
 NAMES: tuple[str, ...] = (*DENSE, *POPULARITIES, *OWN)
@@ -23,6 +22,7 @@ POPULARITY_HALF_LIVES = (0.0, 60.0, 15.0, 7.0)  # days; 0 counts all alike
 OWN_HALF_LIVES = (np.inf, 60.0, 15.0)  # days
 NEIGHBOURS_DECAY = 0.9  # for each moment of age
 TRANSITIONS_DECAY = 0.8
+FEW = 8  # a list so many times shorter than the catalogue is worth a computation of its own
 
 
 @dataclass(frozen=True, eq=False)  # equal to itself only, and so hashable: a question remembers whose signals it has
@@ -70,7 +70,8 @@ class Signals:
     def blend(self, query: Query, weights: NDArray[np.float32], items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         """Return the weighted sum of the signals, `weights @ self.of(query, items)` without those of weight 0.
 
-        Rows are added one by one, not by BLAS: so an item scores the same to the last bit in whatever company, and equals stay equal.
+        Rows are added one by one, not by BLAS: so equals stay equal, and an item scores the same in whatever company, to the last bit
+        but for `factors` of a short list, which are computed for it alone.
 
         Args:
             query: The customer and the moment.
@@ -107,6 +108,26 @@ class Signals:
                 scores += weight * row[which]
         return scores
 
+    def contributions(self, query: Query, weights: NDArray[np.float32], items: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Return what each item of the history adds to the weighted sum by its neighbours, its successors and its own counts.
+
+        Args:
+            query: The customer and the moment.
+            weights: `(N_SIGNALS,)` float32.
+            items: `(k,)` distinct indices of the items asked about.
+
+        Returns:
+            `(h, k)` float32; rows are the distinct items of the history, ascending.
+        """
+        history, strengths = _strengths(query)
+        weighted = weights[: len(SPREAD), None] * strengths
+        ease, transitions = self._blocks(query, items)
+        added: NDArray[np.float32] = (weighted[0] + weighted[1])[:, None] * ease + weighted[2][:, None] * transitions
+        if len(history):
+            own, values = own_signals(query)
+            added += (own[:, None] == items) * (weights[-len(OWN) :] @ values)[:, None]
+        return added
+
     def _dense(self, query: Query, name: str, items: NDArray[np.int32] | None) -> NDArray[np.float32]:
         """Return one of `DENSE` for all items or for some; nobody may write to it.
 
@@ -116,36 +137,39 @@ class Signals:
         if name == "factors":
             return self._factors(query, items)
         if items is not None and query.origin is not None:
-            return self._few(query, query.origin, name, items)
-        table, strength = self._table(name)
-        everything = query.once((self, name), lambda: _read_only(table.spread(*strength(query))))
+            few: NDArray[np.float32] = query.once((self, items.tobytes()), lambda: self._few(query, items))[SPREAD.index(name)]
+            return few
+        table, rows = (self.transitions, slice(2, 3)) if name == "transitions" else (self.ease, slice(0, 2))
+        history, strengths = _strengths(query)
+        spread = query.once((self, id(table)), lambda: _read_only(table.spread(history, strengths[rows])))
+        everything: NDArray[np.float32] = spread[SPREAD.index(name) - rows.start]
         return everything if items is None else everything[items]
 
-    def _few(self, query: Query, origin: Query, name: str, items: NDArray[np.int32]) -> NDArray[np.float32]:
-        table, strength = self._table(name)
-        rows = origin.once("distinct items", lambda: distinct(origin.items.tolist()))
-        block = origin.once((self, id(table), items.tobytes()), lambda: _read_only(table.block(rows, items)))
-        own, strengths = strength(query)
-        few: NDArray[np.float32] = strengths @ block[np.searchsorted(rows, own)]
-        return few
+    def _few(self, query: Query, items: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Return `(3, k)` float32, the signals `SPREAD` of some items, from the weights that all variants of a question share."""
+        origin = query if query.origin is None else query.origin
+        ease, transitions = self._blocks(origin, items)
+        history, strengths = _strengths(query)
+        rows = np.searchsorted(distinct_items(origin)[0], history)
+        return np.concatenate([strengths[:2] @ ease[rows], strengths[2:] @ transitions[rows]])
 
-    def _table(self, name: str) -> tuple[Neighbours, Callable[[Query], tuple[NDArray[np.int32], NDArray[np.float32]]]]:
-        """Return what a signal is spread by, and how strongly from which items of a history."""
-        if name == "neighbours":
-            return self.ease, _distinct
-        if name == "neighbours_recent":
-            return self.ease, lambda query: _recent(query, NEIGHBOURS_DECAY)
-        return self.transitions, lambda query: _recent(query, TRANSITIONS_DECAY)
+    def _blocks(self, query: Query, items: NDArray[np.int32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return `(h, k)` float32 of both tables: the weights between the distinct items of the history and some items."""
+
+        def blocks() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            history, _ = distinct_items(query)
+            return _read_only(self.ease.block(history, items)), _read_only(self.transitions.block(history, items))
+
+        return query.once((self, "blocks", items.tobytes()), blocks)
 
     def _factors(self, query: Query, items: NDArray[np.int32] | None) -> NDArray[np.float32]:
         if query.user >= len(self.user_factors):
             return np.zeros(self.n_items if items is None else len(items), np.float32)
         user = self.user_factors[query.user]
-        everything: NDArray[np.float32]
-        if items is not None and query.origin is not None:
-            everything = self.item_factors[items] @ user
-            return everything
-        everything = query.once((self, "factors"), lambda: _read_only(self.item_factors @ user))
+        if items is not None and (query.origin is not None or len(items) * FEW <= self.n_items):
+            few: NDArray[np.float32] = query.once((self, "factors", items.tobytes()), lambda: _read_only(self.item_factors[items] @ user))
+            return few
+        everything: NDArray[np.float32] = query.once((self, "factors"), lambda: _read_only(self.item_factors @ user))
         return everything if items is None else everything[items]
 
 
@@ -169,11 +193,15 @@ class Blend:
         return self.signals.n_items
 
     def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
-        """Return the weighted sum of the signals and the network's logits; see `Scorer.score`."""
+        """Return the weighted sum of the signals and the network's logits; see `Scorer.score`.
+
+        The network comes first: where models are scored in threads, the quickest one computes the signals while others are in their towers.
+        """
         weights = self.weights[int(query.repeats)]
+        own = self.own.score(query, items) if self.own is not None and weights[-1] else None
         scores = self.signals.blend(query, weights[:-1], items)
-        if self.own is not None and weights[-1]:
-            scores += weights[-1] * self.own.score(query, items)
+        if own is not None:
+            scores += weights[-1] * own
         return scores
 
 
@@ -200,16 +228,21 @@ def popularities(
     return np.stack([np.log1p(popularity(items, weights, timestamps, n_items, days)) for days in POPULARITY_HALF_LIVES])
 
 
-def _distinct(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the distinct items of the history and the sum of their positive weights, up to 1."""
-    own, (counts,) = own_sums(query, (np.inf,))
-    return own, np.minimum(counts, 1)
+def _strengths(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return the distinct items of the history `(k,)` int32 ascending, and how strongly each is spread, `(3, k)` float32 as in `SPREAD`.
 
+    Its positive weight up to 1, and twice the sum of its positive weights, each faded with its age.
+    """
 
-def _recent(query: Query, decay: float) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the distinct items of the history and the sum of `max(weight, 0)·decay^age` of each: repeats are spread once."""
-    items, inverse = np.unique(query.items, return_inverse=True)
-    return items, np.bincount(inverse, np.maximum(query.weights, 0) * decay ** ages(query), len(items)).astype(np.float32)
+    def strengths() -> NDArray[np.float32]:
+        liked, age = np.maximum(query.weights, 0), ages(query)
+        faded = (liked, liked * NEIGHBOURS_DECAY**age, liked * TRANSITIONS_DECAY**age)
+        sums = np.array([np.bincount(inverse, values, len(items)) for values in faded], np.float32)
+        sums[0] = np.minimum(sums[0], 1)
+        return _read_only(sums)
+
+    items, inverse = distinct_items(query)
+    return items, query.once("strengths", strengths)
 
 
 def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ from recsys.scorers.transitions import transitions
 from recsys.settings import Training
 
 L2_GRID = (50.0, 200.0, 1000.0)  # of EASE, in interactions
-REGULARIZATION_GRID = (20.0, 60.0)  # of ALS
+REGULARIZATION_GRID = (20.0, 35.0, 60.0)  # of ALS; on ml-1m without history, MAP@10 on validation: 0.361, 0.370, 0.353
 ALPHA = 3.3  # confidence of an observed pair against 1 of an unobserved one (Hu, Koren & Volinsky 2008)
 
 

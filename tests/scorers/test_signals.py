@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recsys.scorers import Query
 from recsys.scorers.history import ages, own_sums
 from recsys.scorers.neighbours import Neighbours
-from recsys.scorers.signals import DENSE, N_SIGNALS, NAMES, Blend, Signals, own_signals, popularities
+from recsys.scorers.signals import N_SIGNALS, NAMES, Blend, Signals, own_signals, popularities
 
 DAY = 86_400
 NOW = 1_700_000_000
@@ -232,14 +232,14 @@ def test_four_threads_spread_each_table_once_a_question(counting: Signals, quest
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda row: counting.blend(questions[-1], row), weights))
 
-    assert Counting.spreads == 3  # neighbours, neighbours_recent, transitions
+    assert Counting.spreads == 2  # neighbours, plain and fading, in one; transitions
     for answer in answers:
         np.testing.assert_array_equal(answer, answers[0])
 
 
 def test_what_has_no_weight_is_not_computed(counting: Signals, questions: list[Query]) -> None:
     weights = np.ones(N_SIGNALS, np.float32)
-    weights[: len(DENSE)] = 0
+    weights[:4] = 0
     counting.blend(questions[-1], weights)
 
     assert Counting.spreads == 0
@@ -256,8 +256,9 @@ def test_an_answer_is_the_callers_own_and_what_is_shared_cannot_be_written_to(ma
         expected = many.blend(query, weights).copy()
         many.blend(query, weights)[:] = math.nan
         np.testing.assert_array_equal(many.blend(query, weights), expected)
-    assert len(query._known) == len(DENSE)
-    assert not any(array.flags.writeable for array in query._known.values())
+    shared = [known for known in query._known.values() if isinstance(known, np.ndarray)]
+    assert len(shared) == 4  # how strongly the history is spread, by EASE, by transitions; factors
+    assert not any(array.flags.writeable for array in shared)
 
 
 def test_two_versions_do_not_answer_for_each_other(many: Signals, questions: list[Query]) -> None:

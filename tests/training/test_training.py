@@ -22,13 +22,14 @@ from tiny_shop import DAY, NOW, START, Published, Quiet, Row, Trained, event, fa
 from recsys.artifacts import current, history
 from recsys.errors import DatabaseUnavailable, NotEnoughData, SettingsError, TrainingRefused
 from recsys.evaluation import Exam, Marks
+from recsys.interactions import Catalogue
 from recsys.networks import NETWORKS, Epoch, Fit, Start
 from recsys.networks.fit import shapes
 from recsys.recommending import load
 from recsys.scorers import BASELINES, MODELS, NAMES, REGISTRY, Scorer
 from recsys.settings import Settings, Training
 from recsys.store import connect
-from recsys.training import Outcome, fitting, stages, train
+from recsys.training import Outcome, fitting, publishing, stages, train
 from recsys.training.closed_form import L2_GRID, REGULARIZATION_GRID
 from recsys.training.fitting import DEFAULT_WINNER
 
@@ -559,6 +560,39 @@ def test_the_snapshot_lists_what_is_sold_best_first(published: Published):
     assert ranked == sorted(ranked, key=lambda item: -counts[item - 101])
     assert set(snapshot["by_category"]) == set(tiny_shop.CATEGORIES)
     assert snapshot["newest"][:3] == [139, 138, 137]
+    assert {row["id"] for row in snapshot["products"]} == sold
+
+
+def test_the_snapshot_says_what_a_page_shows_of_each_product(published: Published):
+    snapshot = current(published.models_dir).json("snapshot.json")
+    of_id = {row["id"]: row for row in snapshot["products"]}
+    for row in products():
+        if row["statusId"] == "S1":
+            shown = of_id[row["id"]]
+            assert (shown["name"], shown["category"], shown["brand"]) == (row["name"], row["categoryId"], row["brandId"])
+            assert shown["price"] > 0
+
+
+def test_the_snapshot_of_a_large_shop_stays_small(trained: Trained):
+    _, _, _, final, *_ = trained.publishing
+    n_products = 20_000
+    catalogue = Catalogue(
+        items=np.arange(1, n_products + 1),
+        active=np.arange(n_products) % 2 == 0,
+        categories=np.array([f"category {row % 977}" for row in range(n_products)], object),
+        brands=np.array([None] * n_products, object),
+        prices=np.full(n_products, np.nan),
+        names=np.array(["名" * 300] * n_products, object),
+    )
+    made = publishing.snapshot(catalogue, final)
+
+    assert [len(made["popular"]), len(made["newest"])] == [200, 200]
+    assert len(made["by_category"]) == 100
+    assert max(map(len, made["by_category"].values())) <= 30
+    listed = {*made["popular"], *made["newest"], *(item for items in made["by_category"].values() for item in items)}
+    assert {row["id"] for row in made["products"]} == listed
+    assert all(item % 2 == 1 for item in listed)  # the active ones
+    assert {(row["name"], row["price"], row["brand"]) for row in made["products"]} == {("名" * 255, None, None)}
 
 
 def test_the_report_stands_alone_and_names_the_winner(published: Published, trained: Trained):
