@@ -1,7 +1,14 @@
-"""What a one-shot request costs, beside the least that a Python process with the same libraries costs.
+"""What answering costs: one process a request, and workers through pythonInvoker, on synthetic shops of growing size.
 
-Runs `recommend_api.py` and `python -c "import numpy, h5py, orjson, <driver>"` in pairs, against the shop and the version that the
-environment or .env names, such as the demo's. Every run's exit status, answer and silence on stderr are checked.
+python benchmarks/serving.py --json benchmarks/results/serving.json    measure everything: about a quarter of an hour, on an idle machine
+python benchmarks/serving.py --only one-shot memory                    measure some of it; with --json, keep what was measured before
+python benchmarks/serving.py --quick                                   tiny shops, under a minute: does it run?
+python benchmarks/serving.py --only environment                        install what serving needs into a folder, and weigh it
+python benchmarks/serving.py --markdown docs/PERFORMANCE.md            write the kept figures into the page, and draw its picture
+python benchmarks/serving.py --markdown docs/PERFORMANCE.md --check    change nothing; leave with 1 if page or picture say anything else
+
+It needs Node 20, up to 6 GB of room for temporary files, and a MariaDB server. One-shot, worker and Keras must agree before anything is
+timed. Tables go to stdout, progress to stderr. With --strict the status is 1 where a figure that is asked for was not reached.
 """
 
 from __future__ import annotations
@@ -10,158 +17,242 @@ import argparse
 import json
 import os
 import platform
-import resource
-import statistics
+import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as train.py does, for the processes that make versions and for the reference
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
 
-from recsys.artifacts import current_name  # noqa: E402
+from benchmarks import readme_table  # noqa: E402
+from benchmarks.loads import agreement, memory, one_shot, plots, tables, workers  # noqa: E402
+from benchmarks.loads.databases import SERVER  # noqa: E402
+from benchmarks.loads.environment import serving_environment  # noqa: E402
+from benchmarks.loads.plan import DOOR, FULL, HUGE, LARGE, MEDIUM, QUICK, SMALL, Plan  # noqa: E402
+from benchmarks.loads.shops import Say, Size, SyntheticShop, synthetic_shop  # noqa: E402
+from benchmarks.loads.targets import targets  # noqa: E402
+from benchmarks.loads.timing import BenchmarkError  # noqa: E402
 from recsys.errors import RecsysError  # noqa: E402
-from recsys.settings import Settings, load_settings  # noqa: E402
 
-DRIVERS = {"sqlite": "sqlite3", "mysql": "pymysql", "mariadb": "pymysql", "postgresql": "psycopg", "postgres": "psycopg"}
-WARM_UPS = 2  # pairs that fill the file cache and the caches of compiled code
-TIMEOUT_S = 60.0  # a request that takes a minute is a failure, not a figure
+KEPT = Path("benchmarks/results/serving.json")
+NAME = "serving"  # of the page's markers
+PICTURE = "serving.svg"  # beside the page
+ENVIRONMENT = "environment"  # needs the package index: only when asked for
+LOG_WIDTH = 150  # of a file or a pipe: wide enough for the tables
+INTERRUPTED = 130  # as shells have it for Ctrl-C
 
-
-class BenchmarkError(Exception):
-    """A run that did not do what is being timed."""
+out = Console()
+if not out.is_terminal:
+    out = Console(width=LOG_WIDTH)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Both programs' times of one round, in seconds.
+class Task:
+    """One thing to measure.
 
     Attributes:
-        request: Wall and processor time of the one-shot request.
-        floor: Likewise of the imports.
+        name: What the command line calls it.
+        path: Where its figures go.
+        parts: Of the shops that it needs.
+        measure: Returns the figures, given these shops.
     """
 
-    request: tuple[float, float]
-    floor: tuple[float, float]
+    name: str
+    path: Sequence[str]
+    parts: Sequence[str]
+    measure: Callable[..., dict[str, Any]]
 
 
-def main(argv: list[str]) -> int:
-    """Measure, print the table, write the JSON; returns the exit status."""
+def tasks(plan: Plan) -> list[Task]:
+    """Return everything there is to measure; what shares a shop follows one another, and agreement comes first."""
+
+    def round_trips(part: str) -> Task:
+        return Task("round-trips", ("round_trips", part), (part,), lambda shop: workers.round_trips(shop, plan))
+
+    return [
+        Task("agreement", ("agreement",), (DOOR,), agreement.agreement),
+        Task("seeds", ("seeds",), (DOOR,), lambda door: one_shot.beside_the_seeds_way(door, plan)),
+        round_trips(DOOR),
+        Task("one-shot", ("one_shot",), (DOOR, HUGE), lambda door, huge: one_shot.beside_the_floor(door, huge, plan)),
+        round_trips(HUGE),
+        round_trips(SMALL),
+        round_trips(MEDIUM),
+        Task("histories", ("histories",), (MEDIUM,), lambda medium: workers.by_history(medium, plan)),
+        round_trips(LARGE),
+        Task("memory", ("memory",), (LARGE,), lambda large: memory.worker_memory(large, plan)),
+        Task(ENVIRONMENT, (ENVIRONMENT,), (), serving_environment),
+    ]
+
+
+NAMES = tuple(dict.fromkeys(task.name for task in tasks(QUICK)))
+
+
+def main(argv: Sequence[str], root: Path = ROOT) -> int:
+    """Measure, or write the page; returns the exit status."""
     flags = _parser().parse_args(argv)
     try:
-        settings = load_settings(os.environ, ROOT)
-        result = measure(settings, {"user_id": flags.user_id, "limit": flags.limit}, flags.pairs)
+        if flags.markdown:
+            return write_page(flags.markdown, root / KEPT, flags.check)
+        results = measure(flags, say=err.print)
     except (RecsysError, BenchmarkError) as error:
-        Console(stderr=True).print(f"serving: {error}", markup=False, highlight=False, soft_wrap=True)
+        err.print(f"serving: {error}", markup=False)
         return 1
-    Console().print(table(result))
-    if flags.json:
-        flags.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    if flags.max_ratio is not None and result["ratio_of_medians"] > flags.max_ratio:
-        Console(stderr=True).print(f"serving: the ratio should be at most {flags.max_ratio}.")
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    out.print(tables.terminal(results))
+    missed = [target.what for target in targets(results) if target.met is False]
+    if flags.strict and missed:
+        err.print(f"serving: {len(missed)} figures should be reached: {'; '.join(missed)}.", markup=False)
         return 1
     return 0
 
 
-def measure(settings: Settings, request: Mapping[str, Any], pairs: int) -> dict[str, Any]:
-    """Return the figures of so many pairs, as the JSON file holds them.
+def measure(flags: argparse.Namespace, say: Say) -> dict[str, Any]:
+    """Return the figures, those that were kept before among them; the file is written whenever there is something new."""
+    plan = QUICK if flags.quick else FULL
+    wanted = [task for task in tasks(plan) if task.name in (flags.only or [name for name in NAMES if name != ENVIRONMENT])]
+    results = begun(flags, plan, say)
+    for task, shops in with_shops(wanted, plan, flags.server, say):
+        since = time.perf_counter()
+        put(results, task.path, task.measure(*shops))
+        results["measured"]["/".join(task.path)] = {"commit": commit(), "day": datetime.now(UTC).strftime("%Y-%m-%d")}
+        say(f"measured {' '.join(task.path)}: {time.perf_counter() - since:.0f} s")
+        if flags.json:
+            flags.json.parent.mkdir(parents=True, exist_ok=True)
+            flags.json.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return results
 
-    Raises:
-        BenchmarkError: A run failed, said something on stderr, or answered anything but recommendations.
-    """
-    driver = DRIVERS[urlsplit(settings.database_url).scheme.partition("+")[0]]
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}  # as a server starts it
-    environ |= {"DATABASE_URL": settings.database_url, "MODELS_DIR": str(settings.models_dir)}
-    door, question = [sys.executable, str(ROOT / "recommend_api.py")], json.dumps(request).encode()
-    floor = [sys.executable, "-c", f"import numpy, h5py, orjson, {driver}"]
-    rounds = []
-    for number in range(WARM_UPS + pairs):
-        runs = {}
-        for name in ("request", "floor") if number % 2 else ("floor", "request"):  # whoever runs second finds warmer caches
-            answer, runs[name] = timed(door if name == "request" else floor, question if name == "request" else b"", environ)
-            if name == "request" and not (answer.count(b"\n") == 1 and json.loads(answer).get("ok") is True):
-                raise BenchmarkError(f"An answer should be one line with ok true. Received: {answer[:200]!r}")
-        rounds.append(Pair(**runs))
-    return figures(rounds[WARM_UPS:]) | {
-        "driver": driver,
-        "version": current_name(settings.models_dir),
+
+def begun(flags: argparse.Namespace, plan: Plan, say: Say) -> dict[str, Any]:
+    """Return the results to be filled: those of the file, where only some are measured, on the same machine and shops of the same sizes."""
+    told = {"quick": flags.quick, "sizes": {part: asdict(size) for part, size in plan.sizes.items()}, "machine": machine()}
+    kept = read(flags.json) if flags.json and flags.json.exists() else {}
+    environment = {name: kept[name] for name in (ENVIRONMENT,) if name in kept}
+    if flags.only and {name: kept.get(name) for name in told} == told:
+        return kept
+    if flags.only and kept:
+        say(f"{flags.json.name} is of another machine or of shops of other sizes: it is begun anew")
+    measured = {name: when for name, when in kept.get("measured", {}).items() if name == ENVIRONMENT}
+    return {**told, "measured": measured, **environment}
+
+
+def with_shops(wanted: Sequence[Task], plan: Plan, server: str | None, say: Say) -> Iterator[tuple[Task, list[SyntheticShop]]]:
+    """Yield each task with its shops; a shop is made when it is first needed and removed after its last task."""
+    opened: dict[Size, tuple[SyntheticShop, ExitStack]] = {}
+    try:
+        for number, task in enumerate(wanted):
+            sizes = [plan.sizes[part] for part in task.parts]
+            for size in sizes:
+                if size not in opened:
+                    stack = ExitStack()
+                    opened[size] = stack.enter_context(synthetic_shop(size, server, say, plan.options)), stack
+            yield task, [opened[size][0] for size in sizes]
+            later = {plan.sizes[part] for other in wanted[number + 1 :] for part in other.parts}
+            for size in set(opened) - later:
+                opened.pop(size)[1].close()
+    finally:
+        for _, stack in opened.values():
+            stack.close()
+
+
+def put(results: dict[str, Any], path: Sequence[str], figures: Mapping[str, Any]) -> None:
+    """Set what lies at the end of a path."""
+    for name in path[:-1]:
+        results = results.setdefault(name, {})
+    results[path[-1]] = figures
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures depend on."""
+    node = shutil.which("node")
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip() if node else "no Node"
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processors": os.cpu_count(),
+        "processor": processor(),
         "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+        "node": f"Node {version.removeprefix('v')}" if node else version,
     }
 
 
-def timed(command: Sequence[str], stdin: bytes, environ: Mapping[str, str]) -> tuple[bytes, tuple[float, float]]:
-    """Run a program; returns its stdout, and its wall and processor time in seconds.
+def processor() -> str:
+    """Return the name of the processor, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor() or "unknown")
+
+
+def commit() -> str | None:
+    """Return the commit of the project, or None outside a repository."""
+    git = shutil.which("git")
+    done = subprocess.run([git, "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False) if git else None
+    return done.stdout.strip() or None if done else None
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the figures of a file.
 
     Raises:
-        BenchmarkError: It failed, or said something on stderr.
+        BenchmarkError: It is not one of ours.
     """
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    started = time.perf_counter()
-    done = subprocess.run(command, input=stdin, capture_output=True, env=environ, timeout=TIMEOUT_S, check=False)
-    wall = time.perf_counter() - started
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode or done.stderr:
-        raise BenchmarkError(f"{command[1]} ended with {done.returncode}: {(done.stderr or done.stdout).decode(errors='replace').strip()}")
-    return done.stdout, (wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    try:
+        results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if not {"sizes", "machine", "measured", "quick"} <= set(results):
+            raise KeyError("sizes, machine, measured or quick")
+    except (ValueError, KeyError, TypeError) as error:
+        raise BenchmarkError(f"{path.name} should hold figures as --json writes them. Received: something else ({error}).") from error
+    return results
 
 
-def figures(rounds: Sequence[Pair]) -> dict[str, Any]:
-    """Return medians, 95th percentiles and ratios."""
-    columns = {"request": [pair.request for pair in rounds], "floor": [pair.floor for pair in rounds]}
-    summary = {name: _summary(times) for name, times in columns.items()}
-    return {
-        "pairs": len(rounds),
-        **summary,
-        "ratio_of_medians": summary["request"]["median_s"] / summary["floor"]["median_s"],
-        "median_of_ratios": statistics.median(pair.request[0] / pair.floor[0] for pair in rounds),
-        "processor_ratio_of_medians": summary["request"]["processor_median_s"] / summary["floor"]["processor_median_s"],
-    }
-
-
-def _summary(times: Sequence[tuple[float, float]]) -> dict[str, float]:
-    walls = sorted(wall for wall, _ in times)
-    return {
-        "median_s": statistics.median(walls),
-        "p95_s": walls[min(len(walls) - 1, round(0.95 * len(walls)))],
-        "min_s": walls[0],
-        "processor_median_s": statistics.median(processor for _, processor in times),
-    }
-
-
-def table(result: Mapping[str, Any]) -> Table:
-    """Return the figures as a table."""
-    made = Table(title=f"One-shot, {result['driver']}, {result['pairs']} pairs", caption=f"Python {result['python']}, {result['machine']}")
-    made.add_column("in ms")
-    for column in ("median", "p95", "min", "processor"):
-        made.add_column(column, justify="right")
-    for name, label in (("request", "recommend_api.py"), ("floor", f"import numpy, h5py, orjson, {result['driver']}")):
-        row = result[name]
-        made.add_row(label, *(f"{1000 * row[key]:.0f}" for key in ("median_s", "p95_s", "min_s", "processor_median_s")))
-    ratios = f"{result['ratio_of_medians']:.2f} ×", f"{result['processor_ratio_of_medians']:.2f} ×"
-    made.add_section()
-    made.add_row("ratio of medians", ratios[0], "", "", ratios[1])
-    made.add_row("median of the pairs' ratios", f"{result['median_of_ratios']:.2f} ×", "", "", "")
-    return made
+def write_page(page: Path, kept: Path, check: bool) -> int:
+    """Write the tables between the page's markers and draw its picture, or compare; returns the exit status."""
+    if not page.is_file():
+        raise BenchmarkError(f"--markdown should name a page. Received: {page}, which is not there.")
+    results = read(kept) if kept.exists() else None
+    picture, before = page.with_name(PICTURE), page.read_text(encoding="utf-8")
+    after = readme_table.replaced(before, tables.markdown(results, PICTURE) if results else readme_table.NOT_TAKEN, NAME, page.name)
+    drawn = picture.read_text(encoding="utf-8") if picture.exists() else ""
+    same = after == before and (results is None or plots.digest(results) in drawn)
+    if check:
+        print(f"{page.name} says what was measured." if same else f"{page.name} should be made again: benchmarks/serving.py")
+        return int(not same)
+    if results and not same:
+        plots.draw(results, picture)
+    page.write_text(after, encoding="utf-8")
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=40, metavar="N", help="default 40")
-    parser.add_argument("--user-id", default=1, metavar="ID", help="the customer who asks; default 1")
-    parser.add_argument("--limit", type=int, default=10, metavar="N", help="items asked for; default 10")
+    parser.add_argument("--only", nargs="+", choices=NAMES, metavar="WHAT", help=f"some of: {', '.join(NAMES)}")
+    parser.add_argument("--quick", action="store_true", help="tiny shops: whether it runs, no figures")
+    parser.add_argument(
+        "--server", default=os.environ.get("RECSYS_BENCH_MYSQL", SERVER), metavar="URL", help=f"MariaDB's; default {SERVER}"
+    )
+    parser.add_argument("--without-mariadb", dest="server", action="store_const", const=None, help="measure on SQLite only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures are written, too")
-    parser.add_argument("--max-ratio", type=float, metavar="R", help="leave with 1 if the ratio of medians is above")
+    parser.add_argument("--strict", action="store_true", help="leave with 1 where a figure was not reached")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the kept figures into a page instead of measuring")
+    parser.add_argument("--check", action="store_true", help="with --markdown: only compare")
     return parser
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that shops are removed
     sys.exit(main(sys.argv[1:]))

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
-TIMES_OF_DAY = ("night", "morning", "afternoon", "evening")
-SEASONS = ("winter", "spring", "summer", "autumn")
+# The one table of the whole project: the Node backend reads the same file.
+_BUCKETS = json.loads(Path(__file__).with_name("buckets.json").read_text(encoding="utf-8"))
+_TIME_OF_HOUR: dict[int, str] = {hour: name for name, hours in _BUCKETS["time_of_day"].items() for hour in hours}
+_SEASON_OF_MONTH: dict[int, str] = {month: name for name, months in _BUCKETS["season"].items() for month in months}
+
+TIMES_OF_DAY: tuple[str, ...] = tuple(_BUCKETS["time_of_day"])
+SEASONS: tuple[str, ...] = tuple(_BUCKETS["season"])
 CLOCK_FEATURES: Mapping[str, tuple[str, ...]] = {"time_of_day": TIMES_OF_DAY, "season": SEASONS}
 QUARTER_HOUR = 900  # seconds; offsets of zones are multiples of it (Nepal is 5:45 ahead)
 
@@ -23,7 +30,7 @@ def time_of_day(hour: int) -> str:
     >>> [time_of_day(hour) for hour in (0, 6, 12, 23)]
     ['night', 'morning', 'afternoon', 'evening']
     """
-    return TIMES_OF_DAY[hour // 6]
+    return _TIME_OF_HOUR[hour]
 
 
 def season(month: int) -> str:
@@ -32,7 +39,7 @@ def season(month: int) -> str:
     >>> [season(month) for month in (12, 2, 3, 8, 11)]
     ['winter', 'winter', 'spring', 'summer', 'autumn']
     """
-    return SEASONS[month % 12 // 3]
+    return _SEASON_OF_MONTH[month]
 
 
 def clock_context(now: int, time_zone: str) -> dict[str, str]:

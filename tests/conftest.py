@@ -25,7 +25,7 @@ MYSQL = os.environ.get("RECSYS_TEST_MYSQL", "mysql+pymysql://root@127.0.0.1:3306
 POSTGRESQL = os.environ.get("RECSYS_TEST_POSTGRESQL", "postgresql+psycopg://postgres@127.0.0.1:5432")
 SCHEMA_TABLES = frozenset(
     "schema_migrations allcodes users products productdetails productimages interactions comments rec_versions rec_user_encoder "
-    "rec_item_encoder rec_context_mapping rec_context_meta recommendations model_runs".split()
+    "rec_item_encoder rec_context_mapping rec_context_meta recommendations model_runs rec_lists".split()
 )
 CONNECT_TIMEOUT_S = 3  # a local server answers at once or isn't there
 

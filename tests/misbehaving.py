@@ -31,7 +31,7 @@ def load(models_dir, *, full):
     return Loaded(models_dir)
 
 
-def recommend(request, loaded, db, *, shop, now, deadline, monotonic):
+def recommend(request, loaded, db, *, shop, now, deadline, monotonic, threads):
     match request.user_id:
         case "print":
             print("a stray line")

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from tiny_shop import NOW, Published
 
-from recsys.artifacts import Draft, Version, open_version
+from recsys.artifacts import Draft, Files, Version, open_version
+from recsys.artifacts.files import DISK
 from recsys.artifacts.manifest import RESERVED
 from recsys.store import connect, write_version
 
@@ -27,15 +28,16 @@ def rewrite(draft: Draft, first: Version, path: str, **changes: Callable[[np.nda
     draft.write_arrays(path, {**arrays, **{name: change(arrays[name]) for name, change in changes.items()}})
 
 
-def second_version(shop: Published, alter: Alter = turned_around, *, in_database: bool = True) -> str:
+def second_version(shop: Published, alter: Alter = turned_around, *, in_database: bool = True, files: Files = DISK) -> str:
     """Publish the shop's version once more, changed, and return its name; it is not active yet.
 
     Args:
         shop: A copy that may be changed.
         alter: Changes files before they are hashed.
         in_database: Whether its encoders are written too.
+        files: How the disk is changed.
     """
-    with open_version(shop.models_dir, shop.version) as first, Draft.create(shop.models_dir, NOW) as draft:
+    with open_version(shop.models_dir, shop.version) as first, Draft.create(shop.models_dir, NOW, files) as draft:
         for entry in first.manifest["files"]:
             shutil.copy(first.file(entry["path"]), draft.path(entry["path"]))
         alter(draft, first)

@@ -26,7 +26,8 @@ SERVING = frozenset(
     "errors settings interactions ids context clean ranking selection scorers store artifacts contract recommending bridge".split()
 )
 TENSORFLOW = frozenset({"tensorflow", "keras", "tf_keras", "keras_rs"})
-HEAVY = TENSORFLOW | {"pandas", "scipy", "implicit", "threadpoolctl", "sklearn", "sqlalchemy", "pyarrow"}
+# What serving does without, or, as usearch, imports for a version that has a use for it.
+HEAVY = TENSORFLOW | {"pandas", "scipy", "implicit", "threadpoolctl", "sklearn", "sqlalchemy", "pyarrow", "usearch"}
 PICKLES = frozenset({"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"})
 
 

@@ -120,6 +120,25 @@ def test_without_a_budget_there_is_no_deadline_but_a_limit_for_the_database(stag
     assert stage.connected[0][1] == pytest.approx(service.DATABASE_TIMEOUT_S, abs=1)
 
 
+@pytest.mark.parametrize(("given", "threads"), [({}, None), ({"SCORING_THREADS": ""}, None), ({"SCORING_THREADS": "2"}, 2)])
+def test_the_use_case_is_told_how_many_models_may_score_at_once(
+    stage: Stage, tmp_path: Path, given: Mapping[str, str], threads: int | None
+) -> None:
+    run(b'{"user_id": 7}', tmp_path=tmp_path, environ={"DATABASE_URL": "sqlite:///shop.sqlite", **given})
+
+    assert stage.told[0]["threads"] == threads
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "65", "1.5", "two", "٢", "1" * 5000])
+def test_a_number_of_threads_that_cannot_be_is_refused(stage: Stage, tmp_path: Path, text: str) -> None:
+    environ = {"DATABASE_URL": "sqlite:///shop.sqlite", "SCORING_THREADS": text}
+
+    status, answers = run(b'{"user_id": 7}', tmp_path=tmp_path, environ=environ)
+
+    assert (status, code(answers[0])) == (78, "settings")
+    assert answers[0]["error"]["message"].startswith("SCORING_THREADS should be a whole number from 1 to 64. Received: ")
+
+
 def test_a_budget_that_opening_the_version_has_used_up_is_a_deadline(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at(monkeypatch, iter((100.0, 100.1, 100.2, 100.9)).__next__)
 

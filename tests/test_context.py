@@ -1,6 +1,11 @@
 """What is known of a moment before the choice: the customers' own clock, and words that training learned."""
 
 import calendar
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,6 +71,29 @@ def test_no_moments_have_no_clock() -> None:
         "time_of_day": ((0,), np.int32),
         "season": ((0,), np.int32),
     }
+
+
+ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Ho_Chi_Minh", "Asia/Kathmandu", "Australia/Lord_Howe")
+NODE = """
+const { deriveContext } = await import(process.argv[1]);
+const { zones, moments } = JSON.parse(process.argv[2]);
+const of = (moment, timeZone) => deriveContext({ now: 1000 * moment, timeZone });
+console.log(JSON.stringify(zones.map((zone) => moments.map((moment) => of(moment, zone)))));
+"""
+
+
+def test_node_derives_the_same_context_in_every_hour_of_a_year() -> None:
+    node = shutil.which("node")
+    if node is None:
+        assert os.environ.get("CI", "").lower() not in {"true", "1"}, "node is missing"
+        pytest.skip("node is not installed")
+    module = Path(__file__).parent.parent / "backend/src/services/context.js"
+    moments = (utc("2024-01-01T00:30") + 3600 * np.arange(366 * 24)).tolist()
+    asked = json.dumps({"zones": ZONES, "moments": moments})
+    done = subprocess.run([node, "--input-type=module", "-e", NODE, module.as_uri(), asked], capture_output=True, check=True)
+
+    for zone, contexts in zip(ZONES, json.loads(done.stdout), strict=True):
+        assert contexts == [{**clock_context(moment, zone), "device_type": None} for moment in moments], zone
 
 
 @pytest.fixture

@@ -147,4 +147,5 @@ def test_a_worker_is_gone_a_second_after_the_end_of_its_input() -> None:
 
 def test_a_new_version_is_noticed_within_a_quarter_of_a_second() -> None:
     assert versions.LOOK_EVERY_S == 0.25
+    assert versions.ENCODERS_AFTER_S == 60
     assert "within a quarter of a second" in PROTOCOL

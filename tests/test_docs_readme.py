@@ -173,12 +173,14 @@ def project_ranges() -> dict[str, Requirement]:
     return {canonicalize_name(item.name): item for item in found if item.marker is None or item.marker.evaluate()}
 
 
-ALL_PINS = {**pins("requirements-serve.txt"), **pins("requirements.txt")}
+PARTS = ("requirements-serve.txt", "requirements-ann.txt")  # of requirements.txt
+ALL_PINS = {**pins(PARTS[0]), **pins(PARTS[1]), **pins("requirements.txt")}
 
 
 def test_requirements_include_the_serving_ones_and_pin_nothing_twice() -> None:
-    assert "-r requirements-serve.txt\n" in (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    assert set(pins("requirements-serve.txt")) & set(pins("requirements.txt")) == set()
+    for part in PARTS:
+        assert f"-r {part}\n" in (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    assert len(ALL_PINS) == sum(len(pins(name)) for name in (*PARTS, "requirements.txt"))
 
 
 @pytest.mark.parametrize("name", sorted(ALL_PINS))
@@ -200,7 +202,7 @@ def test_what_the_pins_need_is_pinned_too() -> None:
 
 
 def test_the_ranges_of_pyproject_hold_the_pins_and_name_the_same_packages() -> None:
-    ranges, direct = project_ranges(), {**pins("requirements-serve.txt", direct=True), **pins("requirements.txt", direct=True)}
+    ranges, direct = project_ranges(), {name: pin for part in (*PARTS, "requirements.txt") for name, pin in pins(part, direct=True).items()}
 
     assert set(ranges) == set(direct)
     assert [str(item) for name, item in ranges.items() if not item.specifier.contains(metadata.version(name))] == []

@@ -192,6 +192,7 @@ def test_a_shop_of_other_tables_and_text_ids_is_read_as_it_is(installed: Path, t
         "rec_item_encoder",
         "rec_context_mapping",
         "rec_context_meta",
+        "rec_lists",
         "recommendations",
         "model_runs",
     }

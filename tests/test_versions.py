@@ -17,7 +17,7 @@ from tiny_shop import Published
 from recsys.artifacts import activate
 from recsys.bridge import versions
 from recsys.bridge.service import Service
-from recsys.bridge.versions import AGAIN_AFTER_S, Versions
+from recsys.bridge.versions import AGAIN_AFTER_S, ENCODERS_AFTER_S, Versions
 from recsys.contract.worker import Refusal
 from recsys.errors import ModelRefused
 
@@ -75,7 +75,7 @@ def test_a_newly_activated_version_takes_over(shop: Published, service: Service)
     assert (service.loaded.name, found.swaps, found.refused) == (new, 1, None)
 
 
-def test_a_rollback_is_served_too(shop: Published, service: Service) -> None:
+def test_f52_a_rollback_is_served_too(shop: Published, service: Service) -> None:
     found = Versions(service)
     for name in (second_version(shop), shop.version):
         activate(shop.models_dir, name)
@@ -190,7 +190,7 @@ BAD: dict[str, tuple[Callable[[Published], str], str]] = {
 
 
 @pytest.mark.parametrize(("publish", "code"), BAD.values(), ids=BAD)
-def test_a_version_that_is_no_good_leaves_the_old_one_in_place(
+def test_f50_f51_a_version_that_is_no_good_leaves_the_old_one_in_place(
     shop: Published, service: Service, opened: list[str], capsys: pytest.CaptureFixture[str], publish: Callable[[Published], str], code: str
 ) -> None:
     found, name = Versions(service), publish(shop)
@@ -235,7 +235,7 @@ def test_a_version_is_forgiven_once_current_names_another_one(shop: Published, s
 
 
 @pytest.mark.parametrize(("text", "code"), [("../models", "model_refused"), ("", "model_refused"), (None, "no_model")])
-def test_a_pointer_that_cannot_be_read_is_told_once_and_leaves_the_old_version_in_place(
+def test_f53_a_pointer_that_cannot_be_read_is_told_once_and_leaves_the_old_version_in_place(
     shop: Published, service: Service, capsys: pytest.CaptureFixture[str], text: str | None, code: str
 ) -> None:
     found = Versions(service)
@@ -272,6 +272,25 @@ def test_a_passing_fault_is_tried_again_after_a_while(
     clock.now += 0.2
     assert found.look() is None
     assert (service.loaded.name, opened) == (name, [name, name])
+
+
+def test_encoders_that_come_late_are_found_after_a_minute(
+    shop: Published, service: Service, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(versions, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    found, name = Versions(service), not_in_the_database(shop)
+
+    error = found.look()
+    assert error is not None and error.code == "model_mismatch"
+    write_encoders(shop, service.loaded.version, name)
+    clock.now += ENCODERS_AFTER_S - 0.1
+    assert found.look() is None
+    assert (service.loaded.name, opened) == (shop.version, [name])
+    clock.now += 0.2
+    assert found.look() is None
+
+    assert (service.loaded.name, found.refused, opened) == (name, None, [name, name])
 
 
 def test_whatever_breaks_while_a_version_is_opened_leaves_the_old_one_in_place(

@@ -19,9 +19,10 @@ from tiny_shop import NOW, Published, event, moved
 from worker_process import WorkerProcess
 
 from recsys import store
-from recsys.artifacts import activate
+from recsys.artifacts import activate, let_go
 from recsys.bridge import answering, service
 from recsys.bridge.deadlines import Watchdog
+from recsys.bridge.residency import Residency
 from recsys.bridge.worker import Worker
 from recsys.store import connect
 
@@ -83,14 +84,19 @@ def told(line: bytes) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("stopped")
-def test_a_worker_says_what_a_one_shot_process_says_to_the_last_digit(shop: Published) -> None:
+def test_a_worker_says_what_a_one_shot_process_says_to_the_last_digit(shop: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after it has given back the memory of everything it had mapped."""
+    limits: list[int | None] = []
+    monkeypatch.setattr(Residency, "check", lambda self, resident: (limits.append(resident), let_go()))
     alone = {name: one_shot(shop, question) for name, question in QUESTIONS.items()}
     with closing(Worker.start(shop.environ, shop.folder, Watchdog())) as worker:
         first = {name: told(worker.answer(json.dumps(question).encode())) for name, question in QUESTIONS.items()}
+        worker.tidy()
         again = {name: told(worker.answer(json.dumps(question).encode())) for name, question in reversed(QUESTIONS.items())}
 
     assert first == alone
     assert again == alone
+    assert len(limits) == 1
     assert {name for name, document in alone.items() if not document["ok"]} == {
         "nobody",
         "a guest of unknown items",
@@ -148,7 +154,7 @@ def until(worker: WorkerProcess, line: Mapping[str, Any], fits: Callable[[dict[s
     return answers
 
 
-def test_versions_come_and_go_under_requests_and_no_answer_fails_or_mixes_them(shop: Published, worker: WorkerProcess) -> None:
+def test_f49_versions_come_and_go_under_requests_and_no_answer_fails_or_mixes_them(shop: Published, worker: WorkerProcess) -> None:
     question = {"user_id": 7, "model": "popularity", "limit": 20}
     names = [second_version(shop), shop.version] * 2
     answers = [worker.ask(question)]

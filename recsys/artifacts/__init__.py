@@ -1,8 +1,9 @@
 """Published versions: the only owner of models/."""
 
 from recsys.artifacts.active import activate, append_history, history
-from recsys.artifacts.arrays import Arrays
+from recsys.artifacts.arrays import Arrays, let_go
 from recsys.artifacts.files import DISK, Files
+from recsys.artifacts.nearest import Nearest
 from recsys.artifacts.publish import Draft
 from recsys.artifacts.version import Version, current, current_name, open_version
 
@@ -11,11 +12,13 @@ __all__ = [
     "Arrays",
     "Draft",
     "Files",
+    "Nearest",
     "Version",
     "activate",
     "append_history",
     "current",
     "current_name",
     "history",
+    "let_go",
     "open_version",
 ]

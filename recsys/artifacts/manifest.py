@@ -31,11 +31,15 @@ class FileEntry:
         path: Relative to the version's folder, with forward slashes.
         size: Bytes.
         sha256: Lower-case hexadecimal.
+        layout: dtype and offset of each array of an HDF5 file; None where the file itself has to be asked.
+        shapes: Of these arrays.
     """
 
     path: str
     size: int
     sha256: str
+    layout: Mapping[str, Any] | None = None
+    shapes: Mapping[str, Any] | None = None
 
 
 def is_version_name(text: str) -> bool:
@@ -101,7 +105,11 @@ def _entry(item: object, where: str) -> FileEntry:
         raise ModelRefused(f"{where} `size` of {path} should be a number of bytes. Received: {size!r:.100}.")
     if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
         raise ModelRefused(f"{where} `sha256` of {path} should be 64 lower-case hexadecimal digits. Received: {sha256!r:.100}.")
-    return FileEntry(path, size, sha256)
+    tables = {name: item.get(name) for name in ("layout", "shapes")}
+    for name, table in tables.items():
+        if not isinstance(table, dict | None):
+            raise ModelRefused(f"{where} `{name}` of {path} should be an object. Received: {table!r:.100}.")
+    return FileEntry(path, size, sha256, **tables)
 
 
 def read_json(data: bytes, where: str, **options: Any) -> Any:

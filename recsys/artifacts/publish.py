@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from recsys.artifacts.active import HISTORY, replacing
-from recsys.artifacts.arrays import Attribute, shapes, write_arrays
+from recsys.artifacts.arrays import Attribute
 from recsys.artifacts.files import DISK, DISK_FULL, Files, Held, disk_errors, error_number, explained
 from recsys.artifacts.manifest import MANIFEST, RESERVED, SCHEMA, file_entry, is_relative_path, list_files, to_json, version_name
 from recsys.artifacts.version import CURRENT, STAMPS, open_version
@@ -98,6 +98,8 @@ class Draft:
             ValueError: A name or a dtype could not be read back.
             RecsysError: The disk is full or not writable.
         """
+        from recsys.artifacts.hdf5 import write_arrays  # serving does not publish
+
         path = self.path(relpath)
         with disk_errors(self._folder.parent):
             self._files.create(path, lambda target: write_arrays(target, arrays, attrs or {}))
@@ -141,7 +143,11 @@ class Draft:
         if not is_relative_path(path):
             raise ModelRefused(f"A version's files should be named by letters, digits, `.`, `_`, `-`. Received: {path!r}.")
         entry = file_entry(self._folder, path, size)
-        return {**entry, "shapes": shapes(self._folder / path, path)} if path.endswith(".h5") else entry
+        if not path.endswith(".h5"):
+            return entry
+        from recsys.artifacts.hdf5 import described
+
+        return {**entry, **described(self._folder / path, path)}
 
     def _seal(self, manifest: bytes) -> None:
         """Write the manifest last, and wait for the disk at every step that the rename will vouch for."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any
 
-from recsys.artifacts.arrays import Arrays, read_arrays
+from recsys.artifacts.arrays import Arrays, laid_out
 from recsys.artifacts.files import DISK, Files, Held, hold, open_regular, read_small
 from recsys.artifacts.manifest import (
     MANIFEST,
@@ -144,6 +144,10 @@ class Version:
             raise ModelRefused(f"{self.name} should hold {relpath}. Received: its manifest does not list it.")
         return self.path / relpath
 
+    def holds(self, relpath: str) -> bool:
+        """Return whether the manifest lists a file."""
+        return relpath in self._entries
+
     def arrays(self, relpath: str, *, memory_map: bool = False) -> Arrays:
         """Return the arrays of a listed HDF5 file by name, such as `vars/item_factors`; read-only.
 
@@ -154,7 +158,12 @@ class Version:
         Raises:
             ModelRefused: The file is not listed, or holds anything but plain arrays of its own.
         """
-        return read_arrays(self.file(relpath), f"{self.name}/{relpath}", memory_map=memory_map)
+        path, where, entry = self.file(relpath), f"{self.name}/{relpath}", self._entries[relpath]
+        if entry.layout is not None and entry.shapes is not None:
+            return laid_out(path, where, entry.layout, entry.shapes, memory_map=memory_map)
+        from recsys.artifacts.hdf5 import read_arrays  # h5py takes its time
+
+        return read_arrays(path, where, memory_map=memory_map)
 
     def json(self, relpath: str) -> Any:
         """Return the value of a listed JSON file.

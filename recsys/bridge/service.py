@@ -153,6 +153,7 @@ class Service:
                 now=int(time.time()),
                 deadline=deadline,
                 monotonic=time.monotonic,
+                threads=self.settings.scoring_threads,
             ),
             until if deadline is None else min(until, deadline),
         )

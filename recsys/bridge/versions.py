@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING
 from recsys.bridge.outcome import attempt
 from recsys.bridge.service import Service
 from recsys.contract.worker import Refusal
-from recsys.errors import RecsysError
+from recsys.errors import ModelMismatch, RecsysError
 
 if TYPE_CHECKING:
     from recsys.recommending import Loaded
 
 LOOK_EVERY_S = 0.25  # reading CURRENT takes a tenth of a millisecond; a rollback should be felt at once
 AGAIN_AFTER_S = 5.0  # a version that a passing fault kept from serving; one that is damaged is not tried again
+ENCODERS_AFTER_S = 60.0  # one whose encoders are not in the database: they may still come, and no file would tell
 
 Load = Callable[[Service], "Loaded"]
 
@@ -98,5 +100,12 @@ class Versions:
                 sys.stderr.write(f"{self._service.loaded.name} goes on serving, because {name or 'CURRENT'} cannot: {error}\n")
                 sys.stderr.flush()
         self.refused = refusal
-        self._try_again_at = time.monotonic() + AGAIN_AFTER_S if error.retryable else float("inf")
+        self._try_again_at = time.monotonic() + _pause_s(error)
         return error
+
+
+def _pause_s(error: RecsysError) -> float:
+    """Return the seconds until a refused version is tried again by itself."""
+    if isinstance(error, ModelMismatch):
+        return ENCODERS_AFTER_S
+    return AGAIN_AFTER_S if error.retryable else math.inf

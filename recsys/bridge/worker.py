@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import BinaryIO
 from recsys.bridge.answering import OPS, parse, respond
 from recsys.bridge.deadlines import Watchdog, deadline_of
 from recsys.bridge.outcome import as_answer, attempt
+from recsys.bridge.residency import Residency, resident_bytes
 from recsys.bridge.service import Service
 from recsys.bridge.versions import Versions
 from recsys.contract import MAX_BYTES, Request, failure
@@ -24,7 +24,6 @@ from recsys.errors import RecsysError
 WORKER_OPS = (*OPS, "ping", "stats", "reload")
 LAST_BUDGET_MS = 800  # once the input has ended; with the watchdog's grace a worker is gone a second later whatever it computes
 FIRST_CONNECT_S = 1.0  # the first request should not pay for connecting; a database that is down should not keep the worker from starting
-MEMORY_FILE = "/proc/self/statm"  # Linux: sizes in pages, the second of them resident
 
 
 def work(requests: BinaryIO, send: Callable[[bytes], None], environ: Mapping[str, str], root: Path, watchdog: Watchdog) -> int:
@@ -45,6 +44,7 @@ def work(requests: BinaryIO, send: Callable[[bytes], None], environ: Mapping[str
         send(worker.greeting())
         for data in _lines(requests):
             send(worker.answer(data))
+            worker.tidy()
     return 0
 
 
@@ -56,6 +56,7 @@ class Worker:
         self._versions = Versions(service)
         self._watchdog = watchdog
         self._failures: Counter[str] = Counter()
+        self._residency = Residency()
         self._answered = 0
         self._since = time.monotonic()
 
@@ -81,6 +82,10 @@ class Worker:
         if isinstance(outcome, RecsysError):
             self._failures[outcome.code] += 1
         return as_answer(outcome, data)
+
+    def tidy(self) -> None:
+        """Do what can wait until an answer is out."""
+        self._residency.check(resident_bytes())
 
     def close(self) -> None:
         """Let go of the database, and of the folder of versions."""
@@ -118,17 +123,10 @@ class Worker:
                 swaps=self._versions.swaps,
                 refused=self._versions.refused,
                 connections=self._service.connection.opened,
-                rss_bytes=_resident_bytes(),
+                rss_bytes=resident_bytes(),
                 id=request.id,
             )
         )
-
-
-def _resident_bytes() -> int | None:
-    if sys.platform != "linux":
-        return None
-    with open(MEMORY_FILE, encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _lines(requests: BinaryIO) -> Iterator[bytes]:

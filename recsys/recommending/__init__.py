@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys import store
+from recsys.artifacts.nearest import LIBRARY
 from recsys.contract import AUTO, Item, Reason, Request, Response, Run, Source
 from recsys.errors import DeadlineExceeded, InternalError
 from recsys.ids import distinct
 from recsys.interactions import Interactions
-from recsys.ranking import top_k
+from recsys.recommending.candidates import competing
 from recsys.recommending.customer import Customer, find_customer, purchased
 from recsys.recommending.listing import Listing, list_items, wanted
 from recsys.recommending.loading import Loaded, load
@@ -41,6 +42,7 @@ def recommend(
     now: int,
     deadline: float | None = None,
     monotonic: Callable[[], float] = time.monotonic,
+    threads: int | None = None,
 ) -> Response:
     """Answer one request.
 
@@ -52,6 +54,7 @@ def recommend(
         now: Seconds since 1970.
         deadline: The moment of `monotonic` after which an answer is of no use.
         monotonic: The clock of the deadline.
+        threads: How many models score at once, from 1; None means all.
 
     Raises:
         UnknownUser: There is nothing to go on.
@@ -73,16 +76,17 @@ def recommend(
         customer = find_customer(request, loaded, db, version_id=version_id, index=index, numbers=named, shop=shop, now=now)
     in_time()
     truth, warnings = _ground_truth(request, customer, named)
-    exam = fresh_exam(customer, truth)
-    asked = _asked(request, customer)
-    runs = score_all(list(dict.fromkeys([*MODELS, loaded.priors.best, *([asked] if asked else [])])), customer, exam)
+    asked, want = _asked(request, customer), wanted(request, customer, named)
+    names = list(dict.fromkeys([*MODELS, loaded.priors.best, *([asked] if asked else [])]))
+    exam = fresh_exam(names, customer, truth)
+    items = competing(names, customer, customer.query(), want.allowed, want.depth)
+    runs = score_all(names, customer, exam, items, threads)
     judgement = judge(runs, customer, exam)
-    winner = _winner(asked, customer, runs, judgement)
+    winner = _winner(asked, customer, runs, judgement, items)
     runs = [run for run in runs if run.model in MODELS] + [winner] * (winner.model not in MODELS)
     in_time()
-    want = wanted(request, customer, named)
-    tops = {run.model: top_k(run.scores, request.limit, want.allowed) for run in runs if run.scores is not None}
-    listing = list_items(db, customer, _scores(winner), want, [int(item) for top in tops.values() for item in top])
+    tops = {run.model: run.best(request.limit, want.allowed) for run in runs if run.scores is not None}
+    listing = list_items(db, customer, lambda k: winner.best(k, want.allowed), want, [int(item) for top in tops.values() for item in top])
     in_time()
     return Response(
         user_id=customer.user_id,
@@ -138,34 +142,28 @@ def _asked(request: Request, customer: Customer) -> str | None:
     return None
 
 
-def _winner(asked: str | None, customer: Customer, runs: Sequence[Scored], judgement: Judgement) -> Scored:
+def _winner(asked: str | None, customer: Customer, runs: Sequence[Scored], judgement: Judgement, items: NDArray[np.int32] | None) -> Scored:
     """Return the run that answers: the one asked for, else the choice on evidence, else the last resort."""
     done = {run.model: run for run in runs if run.scores is not None}
     if asked in done:
         return done[asked]
     if done:
         return done[choose(customer.loaded.priors, judgement.evidence, [name for name in REGISTRY if name in done])]
-    [last] = score_all([LAST_RESORT], customer, None)
+    [last] = score_all([LAST_RESORT], customer, None, items)
     if last.scores is None:
         raise InternalError(f"At least {LAST_RESORT} should score. Received: {[run.error for run in runs]}.")
     return last
 
 
-def _scores(run: Scored) -> NDArray[np.float32]:
-    if run.scores is None:
-        raise InternalError(f"{run.model} should have scores. Received: {run.error}.")
-    return run.scores
-
-
 def _items(customer: Customer, winner: Scored, listing: Listing) -> tuple[Item, ...]:
     """Return the list with its scores and true reasons."""
-    scores, scorer = _scores(winner), customer.loaded.scorer(winner.model)
+    scorer = customer.loaded.scorer(winner.model)
     answered = np.array([index for _, index in listing.items if index >= 0], np.int32)
     because = causes(scorer, customer.query(), answered)
     ids = dict(zip(customer.indices.tolist(), customer.events.items.tolist(), strict=True))
     reasons = {item: Reason("history", ids[cause]) for item, cause in because.items()}
     squash = _share if REGISTRY[winner.model].counts else _sigmoid
-    return tuple(Item(item, squash(float(scores[index])) if index >= 0 else 0.0, reasons.get(index)) for item, index in listing.items)
+    return tuple(Item(item, squash(winner.score_of(index)) if index >= 0 else 0.0, reasons.get(index)) for item, index in listing.items)
 
 
 def _run(run: Scored, judgement: Judgement, listing: Listing, top: NDArray[np.int32] | None) -> Run:
@@ -184,6 +182,8 @@ def _source(winner: Scored, customer: Customer) -> Source:
 def _warnings(request: Request, customer: Customer, listing: Listing) -> list[str]:
     unknown = sorted(set(request.context) - set(customer.context))
     notes = [f"context: {name} is no feature of this version" for name in unknown]
+    if customer.loaded.has_unread_index:
+        notes.append(f"candidates: every item is scored, because {LIBRARY}, which reads this version's index, is not installed")
     if len(listing.items) < request.limit:
         notes.append(f"items: {len(listing.items)} of {request.limit}, because the shop has no more that may be shown")
     return notes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from recsys import store
 from recsys.contract import Filters, Request
-from recsys.ranking import top_k
 from recsys.recommending.customer import Customer
 from recsys.recommending.numbers import Numbers, indices
 
@@ -36,6 +35,15 @@ class Wanted:
     candidates: frozenset[int | str] | None
     filters: Filters
     limit: int
+
+    @property
+    def depth(self) -> int:
+        """The most ranked items that a list may need, if what leads the ranking is sold out by now."""
+        return self.depth_of(DOUBLINGS)
+
+    def depth_of(self, doubling: int) -> int:
+        """Return how many ranked items are looked up the first time, the second time and so on."""
+        return int((self.limit + HEADROOM) * 2**doubling)
 
     def admits(self, row: store.ProductRow) -> bool:
         """Return whether a product, as the shop describes it now, may be answered."""
@@ -82,21 +90,23 @@ def wanted(request: Request, customer: Customer, named: Numbers) -> Wanted:
     return Wanted(allowed, frozenset(excluded), candidates, request.filters, request.limit)
 
 
-def list_items(db: store.Database, customer: Customer, scores: NDArray[np.float32], want: Wanted, others: Sequence[int]) -> Listing:
+def list_items(
+    db: store.Database, customer: Customer, best: Callable[[int], NDArray[np.int32]], want: Wanted, others: Sequence[int]
+) -> Listing:
     """Return the best items that are sold now, filled up from the shop's own products where the ranking has no more.
 
     Args:
         db: The shop's database.
         customer: Who asks.
-        scores: `(n_items,)` logits of the winner.
+        best: Returns so many indices of items that the winner ranks highest among those that are wanted, or all there are.
         want: Which items may be answered.
         others: Further indices to look up, those of the other models' lists.
     """
     ids: dict[int, int | str] = {}
     rows: dict[int | str, store.ProductRow] = {}
     for doubling in range(DOUBLINGS + 1):
-        depth = (want.limit + HEADROOM) * 2**doubling
-        ranked = top_k(scores, depth, want.allowed).tolist()
+        depth = want.depth_of(doubling)
+        ranked = best(depth).tolist()
         missing = [item for item in dict.fromkeys([*ranked, *(others if not doubling else ())]) if item not in ids]
         fresh = customer.loaded.original_ids(missing)
         ids |= dict(zip(missing, fresh, strict=True))

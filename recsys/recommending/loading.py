@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.artifacts import Arrays, Version, current
+from recsys.artifacts import Arrays, Nearest, Version, current
+from recsys.artifacts.nearest import installed
 from recsys.context import ContextEncoder
 from recsys.errors import ModelRefused
 from recsys.ids import canonical
-from recsys.scorers import MODELS, REGISTRY, Blend, Scorer, Signals
+from recsys.scorers import INDEXED, MODELS, REGISTRY, Blend, Candidates, Scorer, Signals
 from recsys.selection import Priors
 from recsys.settings import Shop
+
+INDEX = "candidates.usearch"
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ class Loaded:
         for name in self.names:
             self.scorer(name)
         len(self.heldout)
+        _ = self.candidates
         if not (self._ids[1:] > self._ids[:-1]).all():
             raise ModelRefused(f"{self.name} should hold the ids of its items in ascending order. Received: others.")
 
@@ -153,6 +157,25 @@ class Loaded:
         if name not in self._scorers:
             self._scorers[name] = _scorer(self.version, name, len(self.items), self._signals)
         return self._scorers[name]
+
+    @cached_property
+    def has_unread_index(self) -> bool:
+        """Whether the version has an index of item vectors, and what reads it is not installed."""
+        return self.version.holds(INDEX) and not installed()
+
+    @cached_property
+    def candidates(self) -> Candidates | None:
+        """What finds promising items, opened on first use; None where the version has no index, or what reads it is not installed.
+
+        Raises:
+            ModelRefused: The index is none of this version's vectors.
+        """
+        if not self.version.holds(INDEX) or self.has_unread_index:
+            return None
+        dim = _weights(self.version, INDEXED)["item_factors"].shape[1]
+        nearest = Nearest.open(self.version.file(INDEX), f"{self.name}/{INDEX}", dim=dim, n=len(self.items))
+        popular = self.version.arrays("candidates.h5", memory_map=True)["popular"]
+        return Candidates(self._signals, self.scorer(INDEXED), nearest.search, popular)
 
     @cached_property
     def _signals(self) -> Signals:

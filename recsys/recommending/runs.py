@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.contract import Basis, Metrics
-from recsys.errors import RecsysError
+from recsys.errors import InternalError, RecsysError
 from recsys.ids import distinct
 from recsys.metrics import average_precision_at_k, precision_at_k
 from recsys.ranking import top_k
+from recsys.recommending.candidates import competing
 from recsys.recommending.customer import Customer
+from recsys.recommending.fan_out import fan_out
 from recsys.recommending.loading import Loaded
 from recsys.scorers import Scorer
 from recsys.selection import Evidence
@@ -31,10 +33,11 @@ class Scored:
 
     Attributes:
         model: The registry name.
-        scores: `(n_items,)` float32 logits; None where the run failed.
+        scores: `(n_items,)` or `(len(items),)` float32 logits; None where the run failed.
         fresh: P@10 and AP@10 on what the customer chose since training; None without enough of it.
         error: What went wrong.
         thread: Identity of the thread that scored.
+        items: `(k,)` int32 ascending, the items that the scores are of; None for the whole catalogue.
     """
 
     model: str
@@ -42,6 +45,28 @@ class Scored:
     fresh: Metrics | None
     error: str | None
     thread: int
+    items: NDArray[np.int32] | None = None
+
+    def best(self, k: int, allowed: NDArray[np.bool_]) -> NDArray[np.int32]:
+        """Return the indices of the `k` items with the highest scores that are allowed, best first.
+
+        Raises:
+            InternalError: The run failed.
+        """
+        return best(self._logits(), k, allowed, self.items)
+
+    def score_of(self, item: int) -> float:
+        """Return the score of an item that competed.
+
+        Raises:
+            InternalError: The run failed.
+        """
+        return float(self._logits()[item if self.items is None else np.searchsorted(self.items, item)])
+
+    def _logits(self) -> NDArray[np.float32]:
+        if self.scores is None:
+            raise InternalError(f"{self.model} should have scores. Received: {self.error}.")
+        return self.scores
 
 
 @dataclass(frozen=True)
@@ -50,27 +75,48 @@ class FreshExam:
 
     Attributes:
         relevant: Item indices, at least three, none of them hidden.
-        hidden: Item indices that the repeat rule hid at the end of training's data.
+        allowed: `(n_items,)` bool, without the items that the repeat rule hid at the end of training's data.
+        items: `(k,)` int32 ascending, the items that compete, all of them allowed; None for the whole catalogue.
     """
 
     relevant: NDArray[np.int32]
-    hidden: NDArray[np.int32]
+    allowed: NDArray[np.bool_]
+    items: NDArray[np.int32] | None
 
 
-def fresh_exam(customer: Customer, ground_truth: NDArray[np.int32]) -> FreshExam | None:
+def fresh_exam(names: Sequence[str], customer: Customer, ground_truth: NDArray[np.int32]) -> FreshExam | None:
     """Return the exam made of events after `data_until`, or None where there are too few.
 
     Args:
+        names: The scorers that will sit it.
         customer: Who asks.
         ground_truth: Item indices that the client vouches for.
     """
     hidden = customer.hidden(until=customer.loaded.data_until)
     relevant = distinct({*customer.fresh().tolist(), *ground_truth.tolist()} - set(hidden.tolist()))
-    return FreshExam(relevant, hidden) if len(relevant) >= MIN_FRESH else None
+    if len(relevant) < MIN_FRESH:
+        return None
+    allowed = customer.loaded.items.active.copy()
+    allowed[hidden] = False
+    query = customer.query(until=customer.loaded.data_until)
+    return FreshExam(relevant, allowed, competing(names, customer, query, allowed, K))
 
 
-def score_all(names: Sequence[str], customer: Customer, exam: FreshExam | None) -> list[Scored]:
-    """Score with every named model at once, one thread each; one that fails loses its own run only.
+def score_all(
+    names: Sequence[str],
+    customer: Customer,
+    exam: FreshExam | None,
+    items: NDArray[np.int32] | None = None,
+    threads: int | None = None,
+) -> list[Scored]:
+    """Score with every named model, by default at once, one thread each; one that fails loses its own run only.
+
+    Args:
+        names: Of the registry.
+        customer: Who asks.
+        exam: What she chose since training; None without enough of it.
+        items: `(k,)` int32 ascending, the items to score; None scores the whole catalogue.
+        threads: How many score at once, from 1; None means all.
 
     Raises:
         ModelRefused: The arrays of one are damaged.
@@ -80,42 +126,48 @@ def score_all(names: Sequence[str], customer: Customer, exam: FreshExam | None) 
 
     def run(name: str) -> None:
         try:
-            runs[name] = score(name, customer, exam)
+            runs[name] = score(name, customer, exam, items)
         except RecsysError as refusal:  # left in a thread, it would reach nobody
             refusals.append(refusal)
 
-    tasks = [threading.Thread(target=run, args=(name,), name=f"score-{name}") for name in names]
-    for task in tasks:
-        task.start()
-    for task in tasks:
-        task.join()
+    fan_out(run, names, threads)
     if refusals:
         raise refusals[0]
     return [runs[name] for name in names]
 
 
-def score(name: str, customer: Customer, exam: FreshExam | None) -> Scored:
+def score(name: str, customer: Customer, exam: FreshExam | None, items: NDArray[np.int32] | None = None) -> Scored:
     """Return one scorer's run."""
     thread = threading.get_ident()
     if name not in customer.loaded.names:
         return Scored(name, None, None, f"{name} is not part of this version: its training failed", thread)
     try:
         scorer = customer.loaded.scorer(name)
-        scores = scorer.score(customer.query())
+        scores = scorer.score(customer.query(), items)
         if not np.isfinite(scores).all():
             raise FloatingPointError(f"{name} should score finite numbers. Received: NaN or infinity.")
         fresh = _judge(scorer, customer, exam) if exam else None
     except FAILURES as error:
         return Scored(name, None, None, f"{type(error).__name__}: {error}", thread)
-    return Scored(name, scores, fresh, None, thread)
+    return Scored(name, scores, fresh, None, thread, items)
+
+
+def best(scores: NDArray[np.float32], k: int, allowed: NDArray[np.bool_], items: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
+    """Return the indices of the `k` items with the highest scores that are allowed, best first; see `recsys.ranking.top_k`.
+
+    Args:
+        scores: `(n_items,)` float32, or `(len(items),)`.
+        k: Length of the list.
+        allowed: `(n_items,)` bool.
+        items: `(len(scores),)` int32 ascending, what the scores are of; None for the whole catalogue.
+    """
+    return top_k(scores, k, allowed) if items is None else items[top_k(scores, k, allowed[items])]
 
 
 def _judge(scorer: Scorer, customer: Customer, exam: FreshExam) -> Metrics:
     """Return the figures of a ranking made from the history that stops where training's data stops."""
-    scores = scorer.score(customer.query(until=customer.loaded.data_until))
-    allowed = customer.loaded.items.active.copy()
-    allowed[exam.hidden] = False
-    top = top_k(scores, K, allowed)
+    scores = scorer.score(customer.query(until=customer.loaded.data_until), exam.items)
+    top = best(scores, K, exam.allowed, exam.items)
     return Metrics(precision_at_k(top, exam.relevant, k=K), average_precision_at_k(top, exam.relevant, k=K))
 
 

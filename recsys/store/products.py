@@ -55,6 +55,7 @@ def read_catalogue(db: Database, shop: Shop) -> Catalogue:
         categories=text_array(columns[place["category"]]),
         brands=text_array(columns[place["brand"]]),
         prices=np.array([_price(value) for value in columns[place["price"]]], np.float64),
+        names=text_array(columns[place["name"]]) if "name" in place else None,
     )
 
 

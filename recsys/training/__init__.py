@@ -18,6 +18,7 @@ from recsys.ids import IdMap
 from recsys.networks import Epoch
 from recsys.scorers import Query
 from recsys.settings import Settings
+from recsys.training.candidates import write_candidates
 from recsys.training.fitting import Choices, check_complete
 from recsys.training.publishing import history_entry, manifest, write_version
 from recsys.training.report import write_report
@@ -201,6 +202,7 @@ def publish(
     progress.stage("Publish the version")
     with Draft.create(settings.models_dir, source.now, files) as draft:
         write_version(draft, source, evaluated, final, results, choices)
+        write_candidates(draft, final, repeats=rule == "allow", seed=source.options.seed, note=progress.note)
         entry = history_entry(source, final, results, choices, protocol, rule)
         write_report(draft, entry, evaluated.losses)
         name = draft.publish(manifest(source, final, results, choices, protocol, rule))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from recsys.training.stages import Results, ShopData, Stage
 
 SNAPSHOT_ITEMS = 200
 SNAPSHOT_ITEMS_PER_CATEGORY = 30
+SNAPSHOT_CATEGORIES = 100  # those of the best sellers; with all lists full and long names the file has some 3 MB
+SNAPSHOT_NAME_LENGTH = 255
 
 
 def write_version(draft: Draft, source: ShopData, evaluated: Stage, final: Stage, results: Results, choices: Choices) -> None:
@@ -120,19 +123,42 @@ def git_commit() -> str | None:
 
 
 def snapshot(catalogue: Catalogue, final: Stage) -> dict[str, Any]:
-    """Return the lists that answer when neither a model nor the database can: best sellers, by category too, and the newest."""
+    """Return the lists that answer when neither a model nor the database can: best sellers, by category too, and the newest.
+
+    `products` says of each product in a list what a page has to show: `id`, `name`, `category`, `brand`, `price`.
+    """
     popularity = np.zeros(len(catalogue))
     positions = final.encoders.items.indices(catalogue.items)
     known = positions < len(final.encoders.items)
     popularity[known] = final.baselines["popularity"]["popularity"][positions[known]]
     order = np.lexsort((catalogue.items, -popularity))
     order = order[catalogue.active[order]]
-    categories: dict[str, list[Any]] = {}
-    for item, category in zip(catalogue.items[order].tolist(), catalogue.categories[order].tolist(), strict=True):
-        if category is not None and len(categories.setdefault(str(category), [])) < SNAPSHOT_ITEMS_PER_CATEGORY:
-            categories[str(category)].append(item)
-    newest = sorted(catalogue.items[order].tolist(), reverse=True)[:SNAPSHOT_ITEMS]
-    return {"popular": catalogue.items[order][:SNAPSHOT_ITEMS].tolist(), "by_category": categories, "newest": newest}
+    categories: dict[str, list[int]] = {}
+    for row, category in zip(order.tolist(), catalogue.categories[order].tolist(), strict=True):
+        if category is not None and (category in categories or len(categories) < SNAPSHOT_CATEGORIES):
+            categories.setdefault(str(category), []).append(row)
+    by_category = {category: rows[:SNAPSHOT_ITEMS_PER_CATEGORY] for category, rows in categories.items()}
+    newest = order[np.argsort(catalogue.items[order], kind="stable")[::-1]][:SNAPSHOT_ITEMS].tolist()
+    popular = order[:SNAPSHOT_ITEMS].tolist()
+    items = catalogue.items.tolist()
+    return {
+        "popular": [items[row] for row in popular],
+        "by_category": {category: [items[row] for row in rows] for category, rows in by_category.items()},
+        "newest": [items[row] for row in newest],
+        "products": [_shown(catalogue, row) for row in dict.fromkeys([*popular, *newest, *chain.from_iterable(by_category.values())])],
+    }
+
+
+def _shown(catalogue: Catalogue, row: int) -> dict[str, Any]:
+    name = None if catalogue.names is None else catalogue.names[row]
+    price = float(catalogue.prices[row])
+    return {
+        "id": catalogue.items[row : row + 1].tolist()[0],
+        "name": None if name is None else str(name)[:SNAPSHOT_NAME_LENGTH],
+        "category": catalogue.categories[row],
+        "brand": catalogue.brands[row],
+        "price": price if np.isfinite(price) else None,
+    }
 
 
 def _write_encoders(draft: Draft, relpath: str, stage: Stage) -> None:

@@ -1,7 +1,9 @@
 """Arrays in HDF5: what is written comes back, what Keras writes is read, and what a file must not hold is refused."""
 
 import json
+import mmap
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from recsys.artifacts import Arrays, Draft, Version, open_version
+from recsys.artifacts.manifest import to_json, version_name
 from recsys.errors import ModelRefused
 
 ARRAYS = {
@@ -65,9 +68,11 @@ def same(received: np.ndarray, expected: np.ndarray) -> bool:
     return received.dtype == expected.dtype and received.shape == expected.shape and equal
 
 
-def is_mapped(array: np.ndarray | None) -> bool:
+def is_mapped(array: object) -> bool:
     """Return whether an array is a view of a mapped file."""
-    return array is not None and (isinstance(array, np.memmap) or is_mapped(getattr(array, "base", None)))
+    if isinstance(array, memoryview):  # between the bytes of the file and the first array of them
+        return isinstance(array.obj, mmap.mmap)
+    return array is not None and is_mapped(getattr(array, "base", None))
 
 
 @pytest.mark.parametrize("memory_map", [False, True], ids=["read", "mapped"])
@@ -392,7 +397,7 @@ def test_what_is_no_hdf5_is_refused(tmp_path, data):
 @given(st.data())
 def test_damaged_hdf5_is_refused_or_read_never_anything_else(tmp_path, data):
     """The parser itself, without the hashes that keep such files away from it."""
-    from recsys.artifacts.arrays import read_arrays, write_arrays
+    from recsys.artifacts.hdf5 import read_arrays, write_arrays
 
     path = tmp_path / "a.h5"
     write_arrays(path, {"vars/item_factors": np.arange(8, dtype=np.float32), "b": np.array([b"x"])}, {"kind": "int"})
@@ -486,3 +491,97 @@ def test_the_layout_of_keras_is_read_and_its_bookkeeping_left_out(tmp_path):
     arrays = crafted(tmp_path, write).arrays("x.h5.crafted")
     assert sorted(arrays) == ["layers/dense/vars/0", "vars/item_factors"]
     assert json.dumps(arrays.attrs) == "{}"
+
+
+# --- layouts: a manifest that says where the arrays lie ---
+
+
+def unlaid(models_dir: Path, version: Version) -> Version:
+    """Return the same version by a publisher that did not write layouts yet."""
+    manifest = json.loads((version.path / "manifest.json").read_text())
+    for entry in manifest["files"]:
+        del entry["layout"]
+    return rewritten(models_dir, version, manifest)
+
+
+def rewritten(models_dir: Path, version: Version, manifest: dict[str, object]) -> Version:
+    """Return a version of the same files under another manifest, properly named."""
+    data = to_json(manifest)
+    name = version_name(str(manifest["created"]), data)
+    shutil.copytree(version.path, models_dir / name)
+    (models_dir / name / "manifest.json").write_bytes(data)
+    return open_version(models_dir, name)
+
+
+@pytest.mark.parametrize("memory_map", [False, True], ids=["read", "mapped"])
+def test_a_layout_gives_what_the_file_gives(tmp_path: Path, memory_map: bool) -> None:
+    arrays = {**ARRAYS, "scalar": np.float32(3), "empty": np.zeros((0, 4), np.float32), "odd": np.array([b"abc"] * 3)}
+    with published(tmp_path, lambda draft: draft.write_arrays("a.h5", arrays)) as laid, unlaid(tmp_path, laid) as asked:
+        assert laid._entries["a.h5"].layout is not None
+        assert asked._entries["a.h5"].layout is None
+        known, told = laid.arrays("a.h5", memory_map=memory_map), asked.arrays("a.h5", memory_map=memory_map)
+
+    assert list(known) == list(told)
+    assert [name for name in told if not same(known[name], told[name])] == []
+    mapped = {name for name in known if is_mapped(known[name])}
+    assert {name for name in mapped if known[name].size} == {name for name in told if is_mapped(told[name])}
+    assert bool(mapped) == memory_map
+    assert not any(array.flags.writeable for array in known.values())
+    assert all(array.flags.aligned for array in known.values())
+
+
+def test_a_file_in_pieces_or_with_words_beside_its_arrays_has_no_layout(tmp_path: Path) -> None:
+    def write(draft: Draft) -> None:
+        draft.write_arrays("words.h5", ARRAYS, {"kind": "int"})
+        with h5py.File(draft.path("pieces.h5"), "w") as file:
+            file.create_dataset("x", data=np.arange(100.0), chunks=(10,))
+
+    with published(tmp_path, write) as version:
+        assert [entry.layout for entry in version._entries.values()] == [None, None]
+        assert version.arrays("words.h5").attrs == {"kind": "int"}
+        assert version.arrays("pieces.h5", memory_map=True)["x"].tolist() == list(range(100))
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ["<f4", 10**9],
+        ["<f4", -4],
+        ["<f4", 2**63],
+        ["<f4", "0"],
+        ["<f4", None],
+        ["|O", 0],
+        ["<M8[s]", 0],
+        ["<f4,<f4", 0],
+        ["no dtype", 0],
+        ["<f4"],
+        "x",
+        None,
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("memory_map", [False, True], ids=["read", "mapped"])
+def test_a_false_layout_is_refused(tmp_path: Path, place: object, memory_map: bool) -> None:
+    with published(tmp_path, lambda draft: draft.write_arrays("a.h5", {"x": np.ones(200, np.float32)})) as version:
+        manifest = json.loads((version.path / "manifest.json").read_text())
+        manifest["files"][0]["layout"]["x"] = place
+        with rewritten(tmp_path, version, manifest) as false, pytest.raises(ModelRefused, match="should be laid out as its manifest says"):
+            false.arrays("a.h5", memory_map=memory_map)
+
+
+@pytest.mark.parametrize("shapes", [{"x": [10**9]}, {"x": [-1]}, {"x": ["200"]}, {"x": 200}, {}], ids=repr)
+def test_a_false_shape_is_refused(tmp_path: Path, shapes: object) -> None:
+    with published(tmp_path, lambda draft: draft.write_arrays("a.h5", {"x": np.ones(200, np.float32)})) as version:
+        manifest = json.loads((version.path / "manifest.json").read_text())
+        manifest["files"][0]["shapes"] = shapes
+        with rewritten(tmp_path, version, manifest) as false, pytest.raises(ModelRefused, match="should be laid out as its manifest says"):
+            false.arrays("a.h5", memory_map=True)
+
+
+@pytest.mark.parametrize("table", ["layout", "shapes"])
+def test_a_layout_that_is_no_object_is_refused_before_anything_is_read(tmp_path: Path, table: str) -> None:
+    with published(tmp_path, lambda draft: draft.write_arrays("a.h5", {"x": np.ones(200, np.float32)})) as version:
+        manifest = json.loads((version.path / "manifest.json").read_text())
+        manifest["files"][0][table] = [1]
+        with pytest.raises(ModelRefused, match=rf"`{table}` of a\.h5 should be an object\. Received: \[1\]\."):
+            rewritten(tmp_path, version, manifest)

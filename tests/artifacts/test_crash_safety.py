@@ -1,8 +1,10 @@
 """Publishing killed at every single effect: the version that served before, or the new one; never a third state."""
 
 import errno
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -99,7 +101,7 @@ def test_the_effects_of_publishing_are_these_in_this_order(models_dir):
 
 
 @pytest.mark.parametrize("torn", [False, True], ids=["before the effect", "half-way through a write"])
-def test_death_at_every_effect_leaves_the_old_version_or_the_new_one(models_dir, tmp_path, torn):
+def test_f54_death_at_every_effect_leaves_the_old_version_or_the_new_one(models_dir, tmp_path, torn):
     old = current_name(models_dir)
     deaths = 0
     for at in range(1, EFFECTS + 2):
@@ -114,7 +116,7 @@ def test_death_at_every_effect_leaves_the_old_version_or_the_new_one(models_dir,
     assert deaths == EFFECTS
 
 
-def test_a_killed_process_leaves_the_old_version_or_the_new_one_and_no_lock(models_dir, tmp_path):
+def test_f54_a_killed_process_leaves_the_old_version_or_the_new_one_and_no_lock(models_dir, tmp_path):
     old = current_name(models_dir)
     script = Path(__file__).with_name("killed_publisher.py")
     finished = subprocess.run(
@@ -127,7 +129,7 @@ def test_a_killed_process_leaves_the_old_version_or_the_new_one_and_no_lock(mode
         check(attempt, old)
 
 
-def test_a_power_cut_that_forgets_whatever_was_not_synced_leaves_the_old_version_or_the_new_one(models_dir, tmp_path):
+def test_f54_a_power_cut_that_forgets_whatever_was_not_synced_leaves_the_old_version_or_the_new_one(models_dir, tmp_path):
     old = current_name(models_dir)
     cuts = 0
     for at in range(1, EFFECTS + 2):
@@ -154,7 +156,7 @@ def test_a_published_version_survives_a_power_cut_once_activate_has_returned(mod
     assert current_name(models_dir) == name and served(models_dir) == NEW
 
 
-def test_the_very_first_publisher_may_die_anywhere_too(tmp_path):
+def test_f54_the_very_first_publisher_may_die_anywhere_too(tmp_path):
     deaths = 0
     for at in range(1, EFFECTS + 2):
         models_dir = tmp_path / str(at) / "models"
@@ -168,7 +170,7 @@ def test_the_very_first_publisher_may_die_anywhere_too(tmp_path):
     assert deaths == EFFECTS
 
 
-def test_a_full_disk_at_every_effect_says_so_and_leaves_the_old_version_or_the_new_one(models_dir, tmp_path):
+def test_f44_a_full_disk_at_every_effect_says_so_and_leaves_the_old_version_or_the_new_one(models_dir, tmp_path):
     old = current_name(models_dir)
     refusals = 0
     for at in range(1, EFFECTS + 2):
@@ -265,7 +267,7 @@ except RecsysError as error:
 
 
 @pytest.mark.parametrize("size", ["1000000", "24700"], ids=["while writing", "while closing"])
-def test_hdf5_that_really_runs_out_of_room_is_explained(models_dir, size):
+def test_f44_hdf5_that_really_runs_out_of_room_is_explained(models_dir, size):
     finished = subprocess.run(
         [sys.executable, "-c", REAL_LIMIT, str(models_dir), size], capture_output=True, encoding="utf-8", timeout=60, check=False
     )
@@ -273,6 +275,29 @@ def test_hdf5_that_really_runs_out_of_room_is_explained(models_dir, size):
     assert finished.stdout.startswith(f"overloaded: {models_dir} should have room for one more version.")
     assert not list(models_dir.glob(".draft-*"))
     served(models_dir)
+
+
+def may_mount() -> bool:
+    """Return whether this user may mount a disk in a namespace of its own."""
+    return (
+        shutil.which("unshare") is not None and subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode == 0
+    )
+
+
+@pytest.mark.skipif(not may_mount(), reason="this user may not mount a small disk in a namespace of its own")
+def test_f44_a_disk_that_is_really_full_leaves_the_old_version_in_place_and_takes_the_new_one_as_soon_as_it_fits(models_dir, tmp_path):
+    (tmp_path / "disk").mkdir()
+    script = Path(__file__).with_name("full_disk.py")
+    finished = subprocess.run(
+        ["unshare", "-rm", sys.executable, str(script), str(models_dir), str(tmp_path / "disk")],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert (finished.returncode, finished.stderr) == (0, "")
+    told = json.loads(finished.stdout)
+    assert told["refusals"] > 3 and told["published"] != current_name(models_dir)
 
 
 def test_what_dead_publishers_left_is_removed_by_the_next_one(models_dir, tmp_path):

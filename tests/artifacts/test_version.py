@@ -77,14 +77,14 @@ def test_a_version_reads_the_same_from_any_working_directory(models_dir, monkeyp
 @pytest.mark.parametrize("full", [False, True], ids=["by the stamp", "in full"])
 @pytest.mark.parametrize("where", ["first", "middle", "last"])
 @pytest.mark.parametrize("path", ["manifest.json", *LISTED])
-def test_one_flipped_bit_in_any_file_is_refused_by_its_name(models_dir, path, where, full):
+def test_f51_one_flipped_bit_in_any_file_is_refused_by_its_name(models_dir, path, where, full):
     current(models_dir).close()  # the stamp exists
     size = (folder(models_dir) / path).stat().st_size
     flip(folder(models_dir) / path, {"first": 0, "middle": size // 2, "last": size - 1}[where])
     assert path in refusal(models_dir, full=full)
 
 
-def test_a_flip_of_any_bit_of_the_manifest_is_refused(models_dir):
+def test_f51_a_flip_of_any_bit_of_the_manifest_is_refused(models_dir):
     path = folder(models_dir) / "manifest.json"
     whole = path.read_bytes()
     for position in range(len(whole)):
@@ -94,7 +94,7 @@ def test_a_flip_of_any_bit_of_the_manifest_is_refused(models_dir):
     current(models_dir).close()
 
 
-def test_a_flip_of_any_bit_of_current_opens_nothing(models_dir):
+def test_f51_f53_a_flip_of_any_bit_of_current_opens_nothing(models_dir):
     path = models_dir / "CURRENT"
     whole = path.read_bytes()
     for position in range(len(whole)):
@@ -118,7 +118,7 @@ def test_a_change_that_keeps_inode_size_and_time_is_found_by_a_full_check(models
 
 @pytest.mark.parametrize("size", [0, 1, 17])
 @pytest.mark.parametrize("path", ["manifest.json", *LISTED])
-def test_a_file_that_is_cut_short_is_refused_by_its_name(models_dir, path, size):
+def test_f50_a_file_that_is_cut_short_is_refused_by_its_name(models_dir, path, size):
     os.truncate(folder(models_dir) / path, size if path != "bmf_config.json" else size % 15)
     assert path in refusal(models_dir)
 
@@ -131,7 +131,7 @@ def test_a_file_that_grew_is_refused_by_its_name(models_dir, path):
 
 
 @pytest.mark.parametrize("path", ["manifest.json", *LISTED])
-def test_a_missing_file_is_refused_by_its_name(models_dir, path):
+def test_f50_a_missing_file_is_refused_by_its_name(models_dir, path):
     (folder(models_dir) / path).unlink()
     assert f"{path} should exist" in refusal(models_dir)
 
@@ -158,7 +158,7 @@ def test_a_linked_folder_inside_a_version_is_refused(models_dir, tmp_path):
     assert "items should be a plain file. Received: a symbolic link" in refusal(models_dir)
 
 
-def test_a_linked_version_is_refused(models_dir, tmp_path):
+def test_f53_a_linked_version_is_refused(models_dir, tmp_path):
     name = current_name(models_dir)
     (models_dir / name).rename(tmp_path / name)
     (models_dir / name).symlink_to(tmp_path / name, target_is_directory=True)
@@ -266,18 +266,18 @@ def test_a_huge_manifest_is_refused_unread(models_dir):
     ],
     ids=lambda data: repr(data[:30]),
 )  # fmt: skip
-def test_current_that_names_no_version_is_refused(models_dir, data):
+def test_f53_current_that_names_no_version_is_refused(models_dir, data):
     (models_dir / "CURRENT").write_bytes(data)
     assert "CURRENT should" in refusal(models_dir)
 
 
-def test_current_that_names_a_missing_version_is_no_model(models_dir):
+def test_f53_current_that_names_a_missing_version_is_no_model(models_dir):
     (models_dir / "CURRENT").write_text("20231114T221320Z-01234567\n", encoding="utf-8")
     with pytest.raises(NoModel, match="20231114T221320Z-01234567. Received: it is missing. Roll back or train again."):
         current(models_dir)
 
 
-def test_current_that_is_a_link_a_folder_or_a_pipe_is_refused(models_dir):
+def test_f53_current_that_is_a_link_a_folder_or_a_pipe_is_refused(models_dir):
     path = models_dir / "CURRENT"
     path.rename(models_dir / "real")
     for make in (lambda: path.symlink_to("real"), path.mkdir, lambda: os.mkfifo(path)):
@@ -323,7 +323,7 @@ def test_a_damage_that_the_stamp_does_not_show_is_not_activated_either(models_di
         activate(models_dir, current_name(models_dir))
 
 
-def test_a_rollback_is_an_activation_of_the_older_version(models_dir):
+def test_f52_a_rollback_is_an_activation_of_the_older_version(models_dir):
     first = current_name(models_dir)
     publish(models_dir, NEW, Unsynced())
     activate(models_dir, first)
@@ -492,8 +492,8 @@ def test_an_entry_that_is_no_json_changes_nothing(tmp_path):
 # --- cost ---
 
 
-def test_importing_needs_numpy_and_h5py_and_nothing_heavier():
-    script = "import sys, numpy, h5py; before = set(sys.modules); import recsys.artifacts; print(*sorted(set(sys.modules) - before))"
+def test_importing_needs_numpy_and_nothing_heavier():
+    script = "import sys, numpy; before = set(sys.modules); import recsys.artifacts; print(*sorted(set(sys.modules) - before))"
     root = Path(__file__).parents[2]
     finished = subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="utf-8", timeout=60, check=True, cwd=root)
     packages = {module.partition(".")[0] for module in finished.stdout.split()}

@@ -28,6 +28,7 @@ COLUMNS = {
     "rec_context_meta": "version feature_name position",
     "recommendations": "id userId productId modelName score details createdAt updatedAt",
     "model_runs": "id userId modelName metricsJson recommendationsJson createdAt updatedAt",
+    "rec_lists": "userId modelName modelVersion source context asked computedAt leaseToken leaseUntil",
     "rec_user_encoder_active": "original_id idx",
     "rec_item_encoder_active": "original_id idx",
     "rec_context_mapping_active": "feature_name original_value idx",

@@ -30,14 +30,14 @@ STEPS = {
     "fsync": 39,  # the draft's 31 files, manifest, two folders, models/; metrics.json and CURRENT, each with models/
     "rename": 4,  # the version appears; metrics.json; the stamp; CURRENT
     "CREATE": 1,  # the table of migrations, if it were missing
-    "BEGIN": 6,  # is our migration done; then a transaction a chunk: the version, users, items, context values, features
-    "COMMIT": 6,
-    "SELECT": 6,  # the migration; is the version there, twice; the highest id; the counts; is it complete before it is shown
+    "BEGIN": 7,  # are our two migrations done; then a transaction a chunk: the version, users, items, context values, features
+    "COMMIT": 7,
+    "SELECT": 7,  # the migrations; is the version there, twice; the highest id; the counts; is it complete before it is shown
     "INSERT": 5,
     "UPDATE": 2,  # complete; active
 }
-N_STEPS = 107
-ACTIVATION = 104  # the rename of CURRENT: whoever dies at it leaves the old version, whoever dies later the new one
+N_STEPS = 110
+ACTIVATION = 107  # the rename of CURRENT: whoever dies at it leaves the old version, whoever dies later the new one
 
 
 class Dying(Mortal):
@@ -161,9 +161,9 @@ def test_a_publisher_that_dies_leaves_one_version_whole_and_the_next_one_publish
     shutil.rmtree(shop.folder)
 
 
-# On a server: the lock that migrations take turns by and its release, then the same 26 statements as above.
-N_STATEMENTS = 28
-SHOWN = 26  # statements before CURRENT is renamed; after it the views follow with two more
+# On a server: the lock that migrations take turns by and its release, then the same 29 statements as above.
+N_STATEMENTS = 31
+SHOWN = 29  # statements before CURRENT is renamed; after it the views follow with two more
 
 
 @pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)

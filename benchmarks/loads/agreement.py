@@ -1,0 +1,143 @@
+"""Before anything is timed: the door, the worker and Keras, from the same weights, should say the same."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.loads.customers import FIRST_ITEM, FRESH, USUAL
+from benchmarks.loads.one_shot import seeds_way
+from benchmarks.loads.shops import SyntheticShop
+from benchmarks.loads.timing import DOOR, TIMEOUT_S, BenchmarkError, Program, timed
+from recsys import store
+from recsys.contract import parse_request
+from recsys.ranking import top_k
+from recsys.recommending.customer import Customer, find_customer
+from recsys.recommending.listing import wanted
+from recsys.recommending.loading import Loaded, load
+from recsys.recommending.numbers import numbers
+from recsys.scorers import MODELS, REGISTRY, Blend
+
+TOLERANCE = 1e-5
+LIMIT = 50
+CONTEXT = {"time_of_day": "evening", "season": "summer"}  # an hour may end while this is checked
+Answer = Mapping[str, Any]
+
+
+def agreement(shop: SyntheticShop) -> dict[str, Any]:
+    """Compare every model's list for a usual customer, one who came back and a guest, on each database.
+
+    Raises:
+        BenchmarkError: A score differs by more than 1e-5, or a rank differs; it says where.
+    """
+    apart, compared, loaded, asked = [0.0], 0, load(shop.models_dir), questions(shop)
+    with ThreadPoolExecutor(len(asked)) as pool:  # nothing is timed yet
+        told = list(pool.map(lambda question: keras_logits(shop, question), asked))
+    for question, logits in zip(asked, told, strict=True):
+        for database in shop.urls:
+            requests = [{**question, "model": name, "limit": LIMIT} for name in MODELS]
+            doors = [one_by_one(shop, database, request) for request in requests], at_a_worker(shop, database, requests)
+            for name, *answers in zip(MODELS, *doors, strict=True):
+                listed, largest = expected(shop, database, loaded, name, {**question, "limit": LIMIT}, logits[name])
+                apart += [largest, *(difference(answer, listed, f"{name} on {database}") for answer in answers)]
+                compared += 1
+    return {"lists": compared, "items": LIMIT, "largest_difference": max(apart), "tolerance": TOLERANCE}
+
+
+def questions(shop: SyntheticShop) -> list[dict[str, Any]]:
+    """Return what is asked: by two customers of the training, and by a guest with a history."""
+    told = [{"item_id": FIRST_ITEM + n, "event": "view"} for n in (3, 1, 4)]
+    known = [{"user_id": shop.groups[group][0], "context": CONTEXT} for group in (USUAL, FRESH)]
+    return [*known, {"interactions": told, "context": CONTEXT}]
+
+
+def keras_logits(shop: SyntheticShop, question: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
+    """Return what each network by itself says of the whole catalogue, by Keras."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scores.npz"
+        program = seeds_way(shop, next(iter(shop.urls)), "--scores", str(path))
+        timed(Program(program.argv, [json.dumps({**question, "limit": LIMIT}).encode()], program.environ, program.check), 0)
+        with np.load(path) as kept:
+            return {name: kept[name] for name in MODELS}
+
+
+def one_by_one(shop: SyntheticShop, database: str, request: Mapping[str, Any]) -> Answer:
+    """Return the answer of a process of its own."""
+    (answer,) = _run(shop, database, [request])
+    return answer
+
+
+def at_a_worker(shop: SyntheticShop, database: str, requests: Sequence[Mapping[str, Any]]) -> list[Answer]:
+    """Return the answers of one worker."""
+    ready, *answers = _run(shop, database, requests, "--worker")
+    if ready.get("ready") is not True:
+        raise BenchmarkError(f"A worker should be ready. Received: {ready}.")
+    return answers
+
+
+def _run(shop: SyntheticShop, database: str, requests: Sequence[Mapping[str, Any]], *argv: str) -> list[Answer]:
+    program = Program([sys.executable, str(DOOR), *argv], environ=shop.environ(database))
+    asked = "".join(json.dumps(request) + "\n" for request in requests).encode()
+    done = subprocess.run(program.argv, input=asked, capture_output=True, env=program.variables(), timeout=TIMEOUT_S, check=False)
+    if done.returncode or done.stderr:
+        raise BenchmarkError(f"recommend_api.py should answer. Received: {done.returncode}, {(done.stdout + done.stderr).decode()[-500:]}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def expected(
+    shop: SyntheticShop, database: str, loaded: Loaded, name: str, question: Mapping[str, Any], logits: NDArray[np.float32]
+) -> tuple[list[tuple[Any, float]], float]:
+    """Return a model's list as it follows from Keras' logits, with σ of the scores; and how far our own logits are from Keras'.
+
+    Raises:
+        BenchmarkError: Too far, or they rank the catalogue differently.
+    """
+    customer, allowed = who_asks(shop, database, loaded, question)
+    scorer, query = loaded.scorer(name), customer.query()
+    if not isinstance(scorer, Blend) or scorer.own is None:
+        raise BenchmarkError(f"{name} should have a part of its own. Received: {type(scorer).__name__}.")
+    ours = scorer.own.score(query)
+    largest = float((np.abs(ours - logits) / np.maximum(1, np.abs(logits))).max())
+    if largest > TOLERANCE or not np.array_equal(top_k(ours, LIMIT), top_k(logits, LIMIT)):
+        raise BenchmarkError(f"{name} should score as Keras does. Received: logits that differ by up to {largest:.2g}, or other ranks.")
+    weights = scorer.weights[int(query.repeats)]
+    whole = scorer.signals.blend(query, weights[:-1]) + weights[-1] * logits
+    best = top_k(whole, LIMIT, allowed)
+    shares = 1 / (1 + np.exp(-whole[best].astype(np.float64)))
+    return list(zip(loaded.original_ids(best.tolist()), shares.tolist(), strict=True)), largest
+
+
+def who_asks(shop: SyntheticShop, database: str, loaded: Loaded, question: Mapping[str, Any]) -> tuple[Customer, NDArray[np.bool_]]:
+    """Return the customer of a request, and which items she may be answered with."""
+    request = parse_request(json.dumps(question).encode(), models=tuple(REGISTRY))
+    mapping, named = loaded.shop(shop.settings(database).shop), numbers(request, loaded)
+    with store.connect(shop.urls[database]) as db:
+        version, index = store.find_user(db, loaded.name, "" if request.user_id is None else request.user_id)
+        told = {"version_id": version, "index": index, "numbers": named, "shop": mapping, "now": int(time.time())}
+        customer = find_customer(request, loaded, db, **told)
+    return customer, wanted(request, customer, named).allowed
+
+
+def difference(answer: Answer, listed: Sequence[tuple[Any, float]], where: str) -> float:
+    """Return the largest difference of a score.
+
+    Raises:
+        BenchmarkError: It is too large, or the lists differ.
+    """
+    items = [(item["productId"], item["score"]) for item in answer["items"]] if answer["ok"] else []
+    if [item for item, _ in items] != [item for item, _ in listed]:
+        raise BenchmarkError(f"{where} should answer {listed[:5]} …. Received: {items[:5]} ….")
+    largest = max(abs(score - other) for (_, score), (_, other) in zip(items, listed, strict=True))
+    if largest > TOLERANCE:
+        raise BenchmarkError(f"{where} should score as Keras does. Received: scores that differ by up to {largest:.2g}.")
+    return largest

@@ -1,0 +1,94 @@
+"""Who asks in a synthetic shop: groups of customers, and what they did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.loads.weights import Popularity
+from recsys.interactions import Interactions
+
+USUAL, FRESH = "usual", "fresh"
+HISTORIES = (10, 50, 200, 500)  # events of everybody in a group of that name
+SPREAD = 0.8  # standard deviation of the log of the number of events: the busiest of a hundred customers has six times the median
+MOST_EVENTS = 2_000
+GROUP = 100  # customers in each group but the usual ones
+FRESH_EVENTS = 5  # since training, enough to judge models by
+EVENTS, SHARES = ("view", "cart", "purchase"), (0.7, 0.2, 0.1)
+DEVICES = ("desktop", "mobile", "tablet")
+DAYS = 240
+SECONDS_PER_DAY = 86_400
+FIRST_USER, FIRST_ITEM = 1001, 101  # so that an index is nobody's id
+
+
+@dataclass(frozen=True)
+class Customers:
+    """Groups of customers, nobody in two of them.
+
+    Attributes:
+        groups: External ids by group: `usual`; `10`, `50` … by the number of their events; `fresh`, who came back since training.
+        events: What they did, in the order of time.
+        data_until: Seconds since 1970; training saw what had happened until then.
+    """
+
+    groups: Mapping[str, Sequence[int]]
+    events: Interactions
+    data_until: int
+
+    @property
+    def learned(self) -> Interactions:
+        """The events that training saw."""
+        return self.events.take(self.events.timestamps <= self.data_until)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows of the table Interactions."""
+        moments = np.char.replace(self.events.timestamps.astype("datetime64[s]").astype(str), "T", " ")
+        columns = self.events.users, self.events.items, self.events.events, self.events.contexts["device_type"], moments
+        for user, item, event, device, moment in zip(*(column.tolist() for column in columns), strict=True):
+            yield {"userId": user, "productId": item, "actionCode": EVENTS[event], "device_type": device, "timestamp": moment}
+
+
+def make_customers(
+    rng: np.random.Generator, popularity: Popularity, *, n_users: int, n_customers: int, history: int, data_until: int
+) -> Customers:
+    """Return customers drawn from all users, with histories drawn by popularity.
+
+    Args:
+        rng: Draws.
+        popularity: Of the items.
+        n_users: To draw from.
+        n_customers: In the group of the usual.
+        history: Median number of their events.
+        data_until: Seconds since 1970; the fresh have events after it, within a day.
+    """
+    sizes = {USUAL: n_customers, **{str(length): GROUP for length in HISTORIES}, FRESH: GROUP}
+    users = rng.choice(n_users, sum(sizes.values()), replace=False) + FIRST_USER
+    groups = dict(zip(sizes, np.split(users, np.cumsum(list(sizes.values()))[:-1]), strict=True))
+    lengths = {name: np.full(len(ids), history if name == FRESH else 0 if name == USUAL else int(name)) for name, ids in groups.items()}
+    usual = np.exp(rng.normal(np.log(history), SPREAD, n_customers))
+    lengths[USUAL] = np.clip(usual, 1, MOST_EVENTS).astype(np.int64)
+    past = np.repeat(users, np.concatenate(list(lengths.values())))
+    later = np.repeat(groups[FRESH], FRESH_EVENTS)
+    moments = data_until - rng.integers(0, DAYS * SECONDS_PER_DAY, len(past)), data_until + rng.integers(60, 3600, len(later))
+    events = rng.choice(len(EVENTS), len(past), p=SHARES), np.full(len(later), EVENTS.index("cart"))
+    made = _in_order(rng, popularity, np.concatenate([past, later]), np.concatenate(events), np.concatenate(moments))
+    return Customers({name: ids.tolist() for name, ids in groups.items()}, made, data_until)
+
+
+def _in_order(
+    rng: np.random.Generator, popularity: Popularity, users: NDArray[np.int64], events: NDArray[np.int64], moments: NDArray[np.int64]
+) -> Interactions:
+    order = np.argsort(moments, kind="stable")
+    return Interactions(
+        users=users[order].astype(np.int64),
+        items=popularity.draw(len(users)).astype(np.int64) + FIRST_ITEM,
+        events=events[order].astype(np.int16),
+        timestamps=moments[order].astype(np.int64),
+        row_ids=np.arange(1, len(users) + 1),
+        event_names=EVENTS,
+        contexts={"device_type": np.array(DEVICES, object)[rng.integers(0, len(DEVICES), len(users))]},
+    )

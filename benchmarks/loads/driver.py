@@ -1,0 +1,68 @@
+"""Node beside us: `round_trips.mjs`, which asks workers through pythonInvoker and says how long each answer took."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from benchmarks.loads.timing import ROOT, BenchmarkError
+
+SCRIPT = ROOT / "benchmarks/loads/round_trips.mjs"
+CLOSING_S = 30.0  # pools let their workers answer what they have, within 4 s
+
+
+class Driver:
+    """A Node process that keeps pools of workers of one shop; used as a context manager."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """Start Node.
+
+        Args:
+            environ: What a worker has to be told.
+
+        Raises:
+            BenchmarkError: There is no Node.
+        """
+        node = shutil.which("node")
+        if node is None:
+            raise BenchmarkError("Node 20 or newer should be on PATH, to ask workers as a backend does. Received: none.")
+        self._told = {**os.environ, **environ}
+        self._node = subprocess.Popen([node, str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is not None:
+            self._node.kill()  # its workers end with it
+        self._node.communicate(timeout=CLOSING_S)
+
+    def open(self, pool: str, size: int) -> None:
+        """Start a pool, and wait until a worker is ready."""
+        self.tell("open", pool=pool, size=size, python=sys.executable, env=self._told)
+
+    def load(self, pool: str, requests: Sequence[Mapping[str, Any]], in_flight: int, **until: float) -> dict[str, Any]:
+        """Return the answers' times in ms and what went wrong; `until` is a `count` of requests, or `seconds`."""
+        return self.tell("load", pool=pool, requests=requests, inFlight=in_flight, **until)
+
+    def tell(self, command: str, **fields: Any) -> dict[str, Any]:
+        """Return the answer to a command.
+
+        Raises:
+            BenchmarkError: It failed.
+        """
+        if self._node.stdin is None or self._node.stdout is None:
+            raise BenchmarkError("Node should have both pipes. Received: none.")
+        self._node.stdin.write(json.dumps({"command": command, **fields}) + "\n")
+        self._node.stdin.flush()
+        line = self._node.stdout.readline()
+        told: dict[str, Any] = json.loads(line) if line else {"error": f"Node ended with {self._node.wait()}"}
+        if "error" in told:
+            raise BenchmarkError(f"Workers should answer. Received: {told['error']}")
+        return told

@@ -1,0 +1,183 @@
+"""The figures as tables, each said once: for a terminal, and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.loads.databases import LABELS
+from benchmarks.loads.one_shot import DOOR, FLOOR, HUGE, SEEDS
+from benchmarks.loads.plan import LARGE
+from benchmarks.loads.targets import Results, figure, megabytes, ms, targets, times
+from benchmarks.measuring.tables import grid
+
+MET = {True: "yes", False: "**no**", None: "not measured"}
+PERCENTILES = ("p50", "p95", "p99")
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table.
+
+    Attributes:
+        title: Of it.
+        columns: Titles; those of texts first.
+        rows: Cells as text.
+        n_left: Columns of texts.
+        note: What should be known to read it; "" for nothing.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    n_left: int
+    note: str = ""
+
+
+def sections(results: Results) -> list[Section]:
+    """Return the tables of what was measured."""
+    made = [_targets(results), _one_shot(results), _seeds(results), _round_trips(results), _pings(results)]
+    return [section for section in (*made, _histories(results), _memory(results)) if section.rows]
+
+
+def terminal(results: Results) -> Group:
+    """Return the tables for a terminal."""
+    return Group(*(part for section in sections(results) for part in _terminal(section)), Text(circumstances(results), style="italic"))
+
+
+def markdown(results: Results, plot: str | None) -> str:
+    """Return the tables as Markdown.
+
+    Args:
+        results: As measured.
+        plot: The name of the picture beside the page; None where there is none.
+    """
+    parts = [f"![{PLOT}]({plot})"] if plot else []
+    for section in sections(results):
+        parts += [f"**{section.title}**", grid(section.columns, section.rows, section.n_left), *([section.note] if section.note else [])]
+    return "\n\n".join([*parts, circumstances(results)]) + "\n"
+
+
+PLOT = "Left: milliseconds of a round trip to a worker by items. Right: one-shot requests beside bare imports and the seeds' way."
+
+
+def circumstances(results: Results) -> str:
+    """Return where and of what this was measured."""
+    machine = results["machine"]
+    commits = {str(told.get("commit"))[:8]: None for told in results["measured"].values()}
+    days = sorted({told["day"] for told in results["measured"].values()})
+    quick = " Tiny shops: these figures say that the benchmark runs, and nothing else." if results["quick"] else ""
+    where = f"{machine['system']}, {machine['processors']} processors ({machine['processor']}), Python {machine['python']}"
+    return f"{where}, {machine['node']}, commit {', '.join(commits)}, {' to '.join(dict.fromkeys((days[0], days[-1])))}.{quick}"
+
+
+def _terminal(section: Section) -> Iterator[Any]:
+    made = Table(title=section.title, title_style="bold")
+    for number, title in enumerate(section.columns):
+        made.add_column(title, justify="left" if number < section.n_left else "right", no_wrap=number >= section.n_left)
+    for row in section.rows:
+        made.add_row(*(cell.replace("**", "") for cell in row), style="red" if row[-1] == MET[False] else None)
+    yield made
+    if section.note:
+        yield Text(f"{section.note}\n")
+
+
+def _targets(results: Results) -> Section:
+    rows = [[each.what, each.asked, each.measured, MET[each.met]] for each in targets(results)]
+    return Section("What is asked, and what was measured", ("figure", "asked", "measured", "met"), rows, 1)
+
+
+def _one_shot(results: Results) -> Section:
+    labels = {FLOOR: None, DOOR: size(results, DOOR), HUGE: size(results, HUGE)}
+    rows = []
+    for database, told in results.get("one_shot", {}).items():
+        for name, label in labels.items():
+            side = told["sides"][name]
+            cells = [LABELS[database], label or f"`{told['imports']}`", *_took(side), f"{side['processor']:.0f}"]
+            ratios = {FLOOR: None, DOOR: told["to_floor"], HUGE: told["growth"]}[name]
+            rows.append([*cells, "" if ratios is None else f"{times(ratios['median'])} ({ratios['low']:.2f} – {ratios['high']:.2f})"])
+    columns = ("database", "one process", *PERCENTILES, "processor", "median of the rounds' ratios (quartiles)")
+    note = "Milliseconds from start to end, in turns. The first ratio is to the bare imports, the second to the smaller shop."
+    return Section("One-shot requests", columns, rows, 2, note)
+
+
+def _seeds(results: Results) -> Section:
+    told = results.get("seeds")
+    rows = []
+    for name, label in ((DOOR, "`recommend_api.py`"), (SEEDS, "the seeds' way")) if told else ():
+        side = told["sides"][name]
+        rows.append([label, *_took(side), f"{side['processor']:.0f}", megabytes(side["peak_bytes"]), str(side["n"])])
+    columns = ("one process", *PERCENTILES, "processor", "peak memory", "runs")
+    note = (
+        "The seeds' way is `benchmarks/loads/seeds_way.py`: TensorFlow, whole encoder tables, four Keras models one after another, the "
+        "same shop, weights and history. Memory is resident memory at its highest, mapped files included."
+    )
+    return Section(f"One-shot beside the seeds' way, {size(results, DOOR)}", columns, rows, 1, note)
+
+
+def _round_trips(results: Results) -> Section:
+    rows = []
+    for part, told in results.get("round_trips", {}).items():
+        for database, figures in told.items():
+            for in_flight, level in figures["in_flight"].items():
+                cells = [size(results, part), LABELS[database], in_flight, *_took(level, 1), f"{level['per_second']:.0f}"]
+                rows.append([*cells, f"{level['lost']} / {level['crossed']} / {level['asked']:,}"])
+    columns = ("shop", "database", "in flight", *PERCENTILES, "answers/s", "lost / crossed / asked")
+    note = (
+        "Milliseconds from Node through pythonInvoker and back, database included: usual customers, all four models, evidence, reasons. "
+        "One in flight has a pool of one worker, the others a pool of two."
+    )
+    return Section("Worker", columns, rows, 2, note)
+
+
+def _pings(results: Results) -> Section:
+    rows = []
+    for part, told in results.get("round_trips", {}).items():
+        for database, figures in told.items():
+            gained = times(figures["throughput"]["ratio"])
+            cells = [size(results, part), LABELS[database], *_took(figures["ping"], 2), str(figures["statements"])]
+            rows.append([*cells, gained, megabytes(figures["rss_bytes"])])
+    ping = [f"ping {name}" for name in PERCENTILES]
+    columns = ("shop", "database", *ping, "statements", "throughput, 64 in flight to 1", "`rss_bytes`")
+    return Section("Worker: protocol, database, throughput, memory", columns, rows, 2)
+
+
+def _histories(results: Results) -> Section:
+    rows = []
+    for database, told in results.get("histories", {}).items():
+        for name, level in told.items():
+            label = f"{name} events" if name.isdigit() else "came back since training"
+            rows.append([LABELS[database], label, *_took(level, 1), str(level["n"])])
+    note = (
+        "Milliseconds of a round trip, one in flight. Whoever came back has every model judged on what she chose since: two scorings each."
+    )
+    return Section(f"Worker by history, {size(results, 'medium')}", ("database", "customer", *PERCENTILES, "requests"), rows, 2, note)
+
+
+def _memory(results: Results) -> Section:
+    told = results.get("memory")
+    labels = {"before": "serving", "during": "while another version takes over", "after": "afterwards"}
+    rows = [
+        [label, *(megabytes(told[when][kind]) for kind in ("rss", "pss", "anonymous"))] for when, label in (labels.items() if told else ())
+    ]
+    swap = figure(results, "memory", "swap")
+    note = (
+        f"Requests during the swap: p50 {ms(swap['p50'])}, p99 {ms(swap['p99'])}, {swap['lost']} of {swap['asked']} lost." if swap else ""
+    )
+    columns = ("a worker", "resident", "proportional share", "without files")
+    return Section(f"Memory of a worker, {size(results, LARGE)}", columns, rows, 1, note)
+
+
+def _took(told: Mapping[str, float], digits: int = 0) -> list[str]:
+    return [f"{told[name]:.{digits}f}" for name in PERCENTILES]
+
+
+def size(results: Results, part: str) -> str:
+    """Return the size of the shop that plays a part."""
+    told = results["sizes"][part]
+    return f"{told['items']:,} items, {told['users']:,} users"

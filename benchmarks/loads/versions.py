@@ -1,0 +1,187 @@
+"""A version of a given size, written by the code that training publishes with, from numbers that nobody has learned."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.loads import weights
+from benchmarks.loads.customers import FIRST_ITEM, FIRST_USER, Customers
+from benchmarks.loads.weights import Popularity
+from recsys.artifacts import Draft
+from recsys.artifacts.hdf5 import read_arrays
+from recsys.clean import CleanReport
+from recsys.context import ContextEncoder
+from recsys.encoding import Encoders, encode
+from recsys.evaluation import Exam, Marks, Question
+from recsys.ids import IdMap
+from recsys.interactions import Catalogue
+from recsys.networks import NETWORKS, Network, Shapes
+from recsys.scorers import N_SIGNALS, NAMES, REGISTRY, Arrays, Query
+from recsys.scorers.signals import POPULARITIES
+from recsys.settings import Settings, Training
+from recsys.training.fitting import Choices
+from recsys.training.publishing import manifest, write_version
+from recsys.training.stages import Results, ShopData, Stage
+
+WINNER = "LNCM"
+RULE, PROTOCOL = "hide", "time"
+EXAMINED = 3000  # users at most, as in training
+EVENTS_A_USER = 50
+# What is near the size of trained weights: noise that every part of a network has a say in.
+SPREADS: Mapping[str, float] = {"user_factors": 0.3, "slow_items": 0.05, "fast_items": 0.05, "item_factors": 0.1, "mlp_output": 0.2}
+SMALL = 0.1  # of biases and all else that starts at zero
+LARGEST_REDRAWN = 10_000_000  # values; larger tables are scaled instead, which Keras does faster than NumPy draws
+
+
+@dataclass
+class Drawn:
+    """A network with random weights that is built when it is asked for: four of a million users would not fit in memory beside each other.
+
+    Attributes:
+        name: In the registry.
+        shapes: Of its weights.
+        seed: Of the draws.
+        signal_weights: `(2, N_SIGNALS + 1)` float32.
+    """
+
+    name: str
+    shapes: Shapes
+    seed: int
+    signal_weights: NDArray[np.float32]
+    _saved: list[Path] = field(default_factory=list)
+
+    def save_weights(self, path: Path) -> None:
+        """Write the file that Keras writes; a second time, a copy of it."""
+        if self._saved:
+            shutil.copyfile(self._saved[0], path)
+        else:
+            self._build().save_weights(path)
+            self._saved.append(path)
+
+    def arrays(self) -> dict[str, NDArray]:
+        """Return the weights that were saved."""
+        saved = read_arrays(self._saved[0], self.name, memory_map=True)
+        return {name.removeprefix("vars/"): array for name, array in saved.items()}
+
+    def _build(self) -> Network:
+        network, rng = NETWORKS[self.name](self.shapes, self.seed), np.random.default_rng(self.seed)
+        for name, table in network.tables.items():
+            if name in SPREADS and np.prod(table.shape) > LARGEST_REDRAWN:
+                table.assign(table * (SPREADS[name] / float(np.std(table[:1000]))))
+            elif name not in ("decays", "signal_weights"):
+                table.assign(table + rng.normal(0, SPREADS.get(name, SMALL), table.shape).astype(np.float32))
+        network.tables["signal_weights"].assign(self.signal_weights)
+        return network
+
+
+def publish(draft: Draft, settings: Settings, customers: Customers, catalogue: Catalogue, popularity: Popularity, n_users: int) -> str:
+    """Write a version and publish it; it is not active yet.
+
+    Args:
+        draft: The version in the making.
+        settings: The shop's mapping, and training's sizes.
+        customers: Whose events it would have been learned from.
+        catalogue: The shop's products, one for each item.
+        popularity: Of the items.
+        n_users: That it knows.
+
+    Returns:
+        The version's name.
+    """
+    rng = np.random.default_rng(settings.training.seed)
+    source = _source(settings, customers, catalogue)
+    final = _stage(rng, source, popularity, n_users)
+    results, choices = _results(rng, final), _choices(rng, settings.training)
+    write_version(draft, source, final, final, results, choices)
+    return draft.publish(manifest(source, final, results, choices, PROTOCOL, RULE))
+
+
+def _source(settings: Settings, customers: Customers, catalogue: Catalogue) -> ShopData:
+    learned, now = customers.learned, customers.data_until + 1
+    cleaning = CleanReport(len(learned), len(learned), {})
+    return ShopData(customers.events, learned, catalogue, cleaning, settings.shop, settings.training, now)
+
+
+def _stage(rng: np.random.Generator, source: ShopData, popularity: Popularity, n_users: int) -> Stage:
+    n_items, options, n_events = len(popularity), source.options, EVENTS_A_USER * n_users
+    encoders = _encoders(source, n_users, n_items)
+    data = encode(source.interactions, encoders, source.shop, options, source.now)
+    sizes = n_users, n_items, encoders.contexts.sizes
+    shapes = Shapes(*sizes, options.dim, options.window, options.slow_decay, options.fast_decay)
+    counts = (popularity.shares * n_events).astype(np.float32)
+    return Stage(
+        encoders=encoders,
+        data=data,
+        active=source.catalogue.active,
+        networks={name: Drawn(name, shapes, number, signal_weights(rng)) for number, name in enumerate(NETWORKS)},  # type: ignore[misc]
+        baselines=_baselines(rng, popularity, counts, n_events),
+        signals=_signals(rng, popularity, counts, n_users, n_events, options),
+        scorers=dict.fromkeys(REGISTRY),  # type: ignore[arg-type]
+        losses={},
+        seconds={},
+        failures={},
+    )
+
+
+def _encoders(source: ShopData, n_users: int, n_items: int) -> Encoders:
+    contexts = ContextEncoder.fit(source.interactions.contexts, source.catalogue.categories)
+    users, items = (IdMap(np.arange(first, first + n)) for first, n in ((FIRST_USER, n_users), (FIRST_ITEM, n_items)))
+    return Encoders(users, items, contexts, contexts.column("category", [*source.catalogue.categories.tolist(), None]))
+
+
+def _baselines(rng: np.random.Generator, popularity: Popularity, counts: NDArray[np.float32], n_events: int) -> dict[str, Arrays]:
+    plain, recent = {"popularity": counts}, {"popularity": counts * rng.random(len(counts), np.float32)}
+    return {
+        "ease": weights.ease(rng, popularity),
+        "item_cf": weights.item_cf(rng, popularity, n_events),
+        "user_frequency_decayed": recent,
+        "user_frequency": plain,
+        "popularity_recent": recent,
+        "popularity": plain,
+    }
+
+
+def _signals(
+    rng: np.random.Generator, popularity: Popularity, counts: NDArray[np.float32], n_users: int, n_events: int, options: Training
+) -> Arrays:
+    following = weights.transitions(rng, popularity, n_events)
+    fading = [np.log1p(counts * rng.random(len(counts), np.float32)) for _ in POPULARITIES[1:]]
+    spread = np.float32((3 * options.factors) ** -0.25)  # so that a product of two factors is about a third
+    return {
+        **{f"transitions/{name}": array for name, array in following.items()},
+        "user_factors": rng.standard_normal((n_users, options.factors), np.float32) * spread,
+        "item_factors": rng.standard_normal((len(counts), options.factors), np.float32) * spread,
+        "popularity": np.stack([np.log1p(counts), *fading]),
+    }
+
+
+def signal_weights(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return `(2, N_SIGNALS + 1)` float32, none of them 0: every signal is computed for every question."""
+    drawn = rng.uniform(0.1, 1.0, (2, N_SIGNALS + 1))
+    drawn[:, [NAMES.index(name) for name in POPULARITIES]] /= 50  # logs of thousands: more of them would drown the rest
+    return drawn.astype(np.float32)
+
+
+def _results(rng: np.random.Generator, final: Stage) -> Results:
+    """Return figures of an exam that nobody sat."""
+    n = min(EXAMINED, final.data.n_users)
+    nothing = np.zeros(0, np.int32)
+    empty = nothing, np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(len(final.data.context_sizes), np.int32)
+    users = rng.choice(final.data.n_users, n, replace=False).tolist()
+    questions = tuple(Question(Query(user, *empty, now=0), np.arange(3, dtype=np.int32), 0, nothing) for user in users)
+    exam = Exam(questions, np.ones(n, bool), 0, final.active, ())
+    per_user = {name: {figure: rng.integers(0, 11, n) / 10 for figure in ("precision10", "map10")} for name in REGISTRY}
+    rows = {name: {figure: float(column.mean()) for figure, column in columns.items()} for name, columns in per_user.items()}
+    marks = {name: Marks(columns, (), np.zeros(0, np.float32), np.zeros(0, bool)) for name, columns in per_user.items()}
+    return Results({RULE: rows}, marks, exam, None)
+
+
+def _choices(rng: np.random.Generator, options: Training) -> Choices:
+    made = Choices.default(options, "nothing was learned")
+    return Choices(**{**vars(made), "winner": WINNER, "signal_weights": dict.fromkeys((*NETWORKS, "blend"), signal_weights(rng))})

@@ -1,0 +1,217 @@
+"""From how many items on it pays to score only the promising ones, and what they miss, on synthetic catalogues.
+
+python benchmarks/scale.py --json benchmarks/results/scale.json     measure everything: up to an hour, most of it making indexes
+python benchmarks/scale.py --sizes 25000 50000                      measure some sizes
+python benchmarks/scale.py --markdown docs/SCALE.md                 write the kept figures into the page
+python benchmarks/scale.py --markdown docs/SCALE.md --check         change nothing; leave with 1 if the page says anything else
+
+A million items need 6 GB of memory and as much room for temporary files; each size has a process of its own. What is timed is what a
+worker does between the customer's history and the four lists: which items may be answered, which compete, four models in threads, the best
+ten of each. The database is not asked. Tables go to stdout, progress to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ[threads] = "1"  # as recommend_api.py has it, before NumPy loads
+
+import numpy as np  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
+
+from benchmarks import readme_table  # noqa: E402
+from benchmarks.scaling import catalogue as synthetic  # noqa: E402
+from benchmarks.scaling.requests import ALL, allowed_items, fresh, measure, ranked, switch_over  # noqa: E402
+from recsys.artifacts.nearest import build  # noqa: E402
+from recsys.bridge.residency import resident_bytes  # noqa: E402
+from recsys.recommending import load  # noqa: E402
+from recsys.scorers import EXHAUSTIVE_UP_TO, MODELS  # noqa: E402
+
+KEPT = Path("benchmarks/results/scale.json")
+NAME = "scale"  # of the page's markers
+SIZES = (25_000, 50_000, 100_000, 200_000, 300_000, 1_000_000)
+FILTERS: Mapping[str, slice | Sequence[int]] = {"everything": ALL, "a fifth": (0, 1, 2, 3)}  # of 20 categories
+SEED = 7
+FIRST = 10  # requests before memory is looked at
+MB = 1_000_000
+LOG_WIDTH = 150  # of a file or a pipe: wide enough for the tables
+
+err = Console(stderr=True, highlight=False)
+
+
+def main(argv: list[str], root: Path = ROOT) -> int:
+    """Measure, or write the page; returns the exit status."""
+    flags = _parser().parse_args(argv)
+    if flags.markdown:
+        return write_page(flags.markdown, root / KEPT, check=flags.check)
+    rows = [in_its_own_process(n, flags.questions, flags.rounds) for n in sorted(set(flags.sizes))]
+    result = {"sizes": rows, "switch_over": crossing(rows), "exhaustive_up_to": EXHAUSTIVE_UP_TO, **_circumstances()}
+    out = Console()
+    for made in (costs(result), recalls(result)):
+        (out if out.is_terminal else Console(width=LOG_WIDTH)).print(made)
+    if flags.json:
+        flags.json.parent.mkdir(parents=True, exist_ok=True)
+        flags.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def in_its_own_process(n: int, questions: int, rounds: int) -> dict[str, Any]:
+    """Return the figures of a size from a process whose memory nobody else has used."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        made = pool.submit(_make_and_ask, n, questions, rounds)
+        return made.result()
+
+
+def _make_and_ask(n: int, questions: int, rounds: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="recsys-scale-") as folder:
+        with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            made = pool.submit(_make, n, Path(folder)).result()  # what making it took of memory is gone before requests are asked
+        return {"items": n, **made, **_ask(n, Path(folder), questions, rounds)}
+
+
+def _make(n: int, folder: Path) -> dict[str, Any]:
+    """Write a version of so many items; returns what its index cost."""
+    err.print(f"[bold]{n:,} items[/bold]")
+    catalogue = synthetic.make(n, np.random.default_rng([SEED, n]))
+    vectors, started = synthetic.vectors_of_bmf(catalogue, SEED), time.perf_counter()
+    index = build(vectors)
+    seconds = time.perf_counter() - started
+    err.print(f"  index: {seconds:.0f} s, {len(index) / MB:.0f} MB")
+    name = synthetic.publish(catalogue, folder, np.random.default_rng([SEED, n, 1]), index, SEED)
+    total = sum(path.stat().st_size for path in (folder / name).iterdir())
+    err.print(f"  version: {total / MB:,.0f} MB")
+    return {"index_s": seconds, "index_bytes": len(index), "version_bytes": total}
+
+
+def _ask(n: int, folder: Path, questions: int, rounds: int) -> dict[str, Any]:
+    """Ask the version in a folder; returns times, recall and memory."""
+    catalogue = synthetic.make(n, np.random.default_rng([SEED, n]))
+    asked = synthetic.questions(catalogue, np.random.default_rng([SEED, n, 2]), questions)
+    del catalogue
+    started = time.perf_counter()
+    loaded = load(folder)
+    hashed = time.perf_counter() - started
+    before, resident = resident_bytes(), {}
+    for way in ("candidates", "exhaustive"):
+        for query in asked[:FIRST]:
+            ranked(loaded, fresh(query), allowed_items(loaded, query, ALL), exhaustive=way == "exhaustive")
+        resident[way] = (resident_bytes() or 0) - (before or 0)
+    figures = {label: measure(loaded, asked, chosen, rounds, err.print) for label, chosen in FILTERS.items()}
+    return {"verified_s": hashed, "resident": resident, "filters": figures}
+
+
+def crossing(rows: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return from how many items on candidates are faster than scoring all."""
+    every = [(row["items"], row["filters"]["everything"]) for row in rows]
+    return switch_over([(items, told["exhaustive"]["p50"], told["candidates"]["p50"]) for items, told in every])
+
+
+def costs(result: Mapping[str, Any]) -> Table:
+    """Return times, memory and disk as a table."""
+    made = Table(title="Ranking of a request, ms", caption=_told(result))
+    for title in ("items", "all, p50", "p95", "candidates, p50", "p95", "competing", "index, s", "index, MB", "resident, MB"):
+        made.add_column(title, justify="right")
+    for row in result["sizes"]:
+        made.add_row(*_cost_cells(row))
+    return made
+
+
+def recalls(result: Mapping[str, Any]) -> Table:
+    """Return what of each model's ten best is found."""
+    made = Table(
+        title=f"Share of each model's ten best that candidates find, {result['sizes'][0]['filters']['everything']['questions']} customers"
+    )
+    for title in ("items", "may be answered", *MODELS):
+        made.add_column(title, justify="right")
+    for row in result["sizes"]:
+        for label in FILTERS:
+            made.add_row(*_recall_cells(row, label))
+    return made
+
+
+def _cost_cells(row: Mapping[str, Any]) -> list[str]:
+    told = row["filters"]["everything"]
+    times = [f"{told[way][figure]:.1f}" for way in ("exhaustive", "candidates") for figure in ("p50", "p95")]
+    memory = f"{row['resident']['candidates'] / MB:,.0f} / {row['resident']['exhaustive'] / MB:,.0f}"
+    sizes = [f"{told['competing']:,.0f}", f"{row['index_s']:.0f}", f"{row['index_bytes'] / MB:,.0f}", memory]
+    return [f"{row['items']:,}", *times, *sizes]
+
+
+def _recall_cells(row: Mapping[str, Any], label: str) -> list[str]:
+    told = row["filters"][label]
+    return [f"{row['items']:,}", label, *(f"{told['recall'][name]:.3f} ({told['without_index'][name]:.3f})" for name in MODELS)]
+
+
+def _told(result: Mapping[str, Any]) -> str:
+    found = result["switch_over"]
+    crossed = f"candidates are faster from about {round(found, -3):,.0f} items on" if found else "candidates are nowhere faster"
+    return f"{crossed}; {result['machine']}, Python {result['python']}"
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """Return both tables and the switch-over as Markdown."""
+    heads = ["items", "all, p50", "p95", "candidates, p50", "p95", "competing", "index, s", "index, MB", "resident, MB: candidates / all"]
+    blocks = [_table(heads, [_cost_cells(row) for row in result["sizes"]])]
+    blocks.append(
+        _table(["items", "may be answered", *MODELS], [_recall_cells(row, label) for row in result["sizes"] for label in FILTERS])
+    )
+    blocks.append(f"{_told(result)[0].upper()}{_told(result)[1:]}.\n")
+    return "\n".join(blocks)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(head)} |", "|" + "---:|" * len(head), *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def write_page(page: Path, kept: Path, *, check: bool) -> int:
+    """Write the kept figures between the page's markers, or compare; returns the exit status."""
+    block = markdown(json.loads(kept.read_text(encoding="utf-8"))) if kept.exists() else readme_table.NOT_TAKEN
+    before = page.read_text(encoding="utf-8")
+    after = readme_table.replaced(before, block, NAME, page.name)
+    if check:
+        print(f"{page.name} says what was measured." if after == before else f"{page.name} should be made again: benchmarks/scale.py")
+        return int(after != before)
+    page.write_text(after, encoding="utf-8")
+    return 0
+
+
+def _circumstances() -> dict[str, Any]:
+    return {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"}
+
+
+def positive(text: str) -> int:
+    """Return a whole number from 1, as a flag gives it."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"should be a positive integer. Received: {text}.")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=positive, nargs="+", default=list(SIZES), metavar="N", help="of the catalogues, in items")
+    parser.add_argument("--questions", type=positive, default=60, metavar="N", help="customers who ask (60)")
+    parser.add_argument("--rounds", type=positive, default=3, metavar="N", help="how often each is timed, both ways in turns (3)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the kept figures into a page instead of measuring")
+    parser.add_argument("--check", action="store_true", help="with --markdown: only compare")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,150 @@
+"""What ranking costs in a request to a worker, every item scored or the promising ones only, and what the latter miss."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.recommending import Loaded
+from recsys.recommending.runs import score_all
+from recsys.scorers import MODELS, Query
+
+K = 10
+ALL = slice(None)
+
+
+@dataclass(frozen=True)
+class Asking:
+    """As much of a customer as ranking needs.
+
+    Attributes:
+        loaded: The version.
+        asked: Her question.
+    """
+
+    loaded: Loaded
+    asked: Query
+
+    def query(self, until: int | None = None) -> Query:
+        """Return the question."""
+        del until
+        return self.asked
+
+
+def fresh(query: Query) -> Query:
+    """Return the question as a new one, of which nothing is known yet."""
+    return Query(query.user, query.items, query.weights, query.timestamps, query.context, query.now, query.repeats)
+
+
+def allowed_items(loaded: Loaded, query: Query, categories: slice | Sequence[int]) -> NDArray[np.bool_]:
+    """Return which items may be answered: of some categories, none of the customer's own."""
+    allowed = loaded.items.active.copy()
+    if categories != ALL:
+        allowed &= np.isin(loaded.items.categories, categories)
+    allowed[query.items] = False
+    return allowed
+
+
+def ranked(loaded: Loaded, query: Query, allowed: NDArray[np.bool_], *, exhaustive: bool) -> tuple[dict[str, list[int]], int]:
+    """Return the ten best of each model and how many items competed.
+
+    Raises:
+        RuntimeError: A model failed.
+    """
+    asking: Any = Asking(loaded, query)
+    items = None
+    if not exhaustive and loaded.candidates is not None:  # whatever the size: the benchmark is to find from which one on
+        items = loaded.candidates.of(query, allowed, [loaded.scorer(name) for name in MODELS])
+    runs = score_all(MODELS, asking, None, items)
+    failed = [f"{run.model}: {run.error}" for run in runs if run.error]
+    if failed:
+        raise RuntimeError(f"Every model should score. Received: {failed}.")
+    best = {run.model: run.best(K, allowed).tolist() for run in runs}
+    return best, int(allowed.sum()) if items is None else len(items)
+
+
+def shared(best: Sequence[int], found: Sequence[int]) -> float:
+    """Return the share of the best that is found; 1 where there are none."""
+    return len(set(best) & set(found)) / len(best) if best else 1.0
+
+
+def without_index(loaded: Loaded, query: Query, allowed: NDArray[np.bool_]) -> list[int]:
+    """Return the items that signals, popularity and the own history find: what the index need not."""
+    nothing = np.zeros(0, np.int32)
+    if loaded.candidates is None:
+        raise RuntimeError("The version should have an index, and usearch should be installed. Received: no index.")
+    items: list[int] = replace(loaded.candidates, search=lambda taste, k: nothing).of(query, allowed).tolist()
+    return items
+
+
+def measure(
+    loaded: Loaded, asked: Sequence[Query], categories: slice | Sequence[int], rounds: int, say: Callable[[str], object]
+) -> dict[str, Any]:
+    """Return recall, and both ways' times in milliseconds, taken in turns.
+
+    Args:
+        loaded: The version.
+        asked: Each is asked both ways, once for recall and so many times for time.
+        categories: Which items may be answered.
+        rounds: How often each question is timed.
+        say: Told of progress.
+    """
+    shares: dict[str, list[float]] = {name: [] for name in MODELS}
+    signalled: dict[str, list[float]] = {name: [] for name in MODELS}
+    sizes: list[int] = []
+    for query in asked:
+        allowed = allowed_items(loaded, query, categories)
+        all_best, _ = ranked(loaded, fresh(query), allowed, exhaustive=True)
+        best, size = ranked(loaded, fresh(query), allowed, exhaustive=False)
+        sizes.append(size)
+        without = without_index(loaded, query, allowed)
+        for name, share in shares.items():
+            share.append(shared(all_best[name], best[name]))
+            signalled[name].append(shared(all_best[name], without))
+    recalls = {name: statistics.fmean(share) for name, share in shares.items()}
+    say("  recall " + ", ".join(f"{name} {share:.4f}" for name, share in recalls.items()))
+    times: dict[str, list[float]] = {"exhaustive": [], "candidates": []}
+    for _ in range(rounds):
+        for query in asked:
+            for way in times:
+                started = time.perf_counter()
+                allowed = allowed_items(loaded, query, categories)
+                ranked(loaded, fresh(query), allowed, exhaustive=way == "exhaustive")
+                times[way].append(1000 * (time.perf_counter() - started))
+    summaries = {way: summary(values) for way, values in times.items()}
+    say("  " + ", ".join(f"{way} {row['p50']:.1f} ms" for way, row in summaries.items()))
+    alone = {name: statistics.fmean(share) for name, share in signalled.items()}
+    return {"recall": recalls, "without_index": alone, "competing": statistics.median(sizes), "questions": len(asked), **summaries}
+
+
+def summary(values: Sequence[float]) -> Mapping[str, float]:
+    """Return the median, 95th percentile by nearest rank, and number of times."""
+    ordered = sorted(values)
+    return {"p50": statistics.median(ordered), "p95": ordered[max(0, -(-95 * len(ordered) // 100) - 1)], "n": len(ordered)}
+
+
+def switch_over(rows: Sequence[tuple[int, float, float]]) -> float | None:
+    """Return from how many items on candidates are faster, on straight lines through the logarithms.
+
+    Args:
+        rows: Items, milliseconds of scoring all, milliseconds of candidates, ascending.
+
+    Returns:
+        The first crossing; the smallest size where candidates win already there; None where they never do.
+    """
+    before: tuple[int, float] | None = None
+    for items, exhaustive, candidates in rows:
+        lead = float(np.log(exhaustive / candidates))
+        if lead >= 0:
+            if before is None:
+                return float(items)
+            share = before[1] / (before[1] - lead)
+            return float(np.exp(np.log(before[0]) + share * (np.log(items) - np.log(before[0]))))
+        before = items, lead
+    return None

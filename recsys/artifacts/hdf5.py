@@ -1,0 +1,150 @@
+"""HDF5 files, ours and Keras' own, read without trusting what a file says about itself. The only importer of h5py.
+
+Serving needs it for versions whose manifest does not say where their arrays lie: importing it takes a tenth of a request's time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.artifacts.arrays import KINDS, Arrays, Attribute, mapping
+from recsys.errors import ModelRefused
+
+ALIGNMENT = 64  # bytes of a cache line: memory-mapped rows start on one
+ALIGNED_FROM = 512  # bytes; smaller arrays are not worth the padding
+NOT_ARRAYS = "optimizer"  # Keras writes a compiled model's optimizer state beside its weights
+_H5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises on damaged files
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], attrs: Mapping[str, Attribute]) -> None:
+    """Write arrays so that `read_arrays` returns them, contiguous and aligned.
+
+    Args:
+        path: The file to create.
+        arrays: Floats, integers and fixed-length bytes of any shape. A `/` in a name makes a group.
+        attrs: Texts and numbers to keep beside them.
+
+    Raises:
+        ValueError: A name or a dtype could not be read back.
+    """
+    checked = {name: _checked(name, np.asarray(array)) for name, array in arrays.items()}
+    with h5py.File(path, "w", alignment_threshold=ALIGNED_FROM, alignment_interval=ALIGNMENT) as file:
+        for name, array in checked.items():
+            file.create_dataset(name, data=array, track_times=False)
+        for name, value in attrs.items():
+            file.attrs[name] = value
+
+
+def _checked(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    parts = name.split("/")
+    if parts[0] == NOT_ARRAYS or any(part in ("", ".", "..") or part.startswith("_") or "\0" in part for part in parts):
+        raise ValueError(f"An array's name should be parts joined by `/`, none starting with `_`. Received: {name!r}.")
+    if array.dtype.kind not in KINDS:
+        raise ValueError(f"`{name}` should hold floats, integers or bytes (encode texts as UTF-8). Received: {array.dtype}.")
+    return array
+
+
+def read_arrays(path: Path, where: str, *, memory_map: bool = False) -> Arrays:
+    """Return the arrays of an HDF5 file.
+
+    Keras' optimizer state and groups that start with `_` are left out.
+
+    Args:
+        path: The file.
+        where: What error messages call it.
+        memory_map: Whether to map arrays that lie contiguous and aligned; the others are read.
+
+    Raises:
+        ModelRefused: The file is damaged, or holds a link, a virtual dataset, a dtype beyond floats, integers and bytes, or
+            datasets that declare more than the file stores.
+    """
+    try:
+        with h5py.File(path, "r", locking=False) as file:  # a version never changes, so HDF5 needs no lock of its own
+            mapped = mapping(path) if memory_map else None
+            datasets = dict(_walk(file, "", where, _root(file)))  # all are checked before one is read
+            arrays = {name: _array(dataset, mapped) for name, dataset in datasets.items()}
+            attrs = {name: value for name, value in file.attrs.items() if isinstance(value, str | int | float | np.number)}
+    except _H5_ERRORS as error:
+        raise ModelRefused(f"{where} should be a readable HDF5 file. Received: {error}.") from error
+    return Arrays(arrays, {name: value.item() if isinstance(value, np.generic) else value for name, value in attrs.items()})
+
+
+def described(path: Path, where: str) -> dict[str, Any]:
+    """Return what a manifest says of an HDF5 file; the checks are those of `read_arrays`.
+
+    Returns:
+        `shapes` by name; `layout` by name, dtype and offset in bytes, where all arrays lie contiguous and there is nothing beside them.
+    """
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            datasets = dict(_walk(file, "", where, _root(file)))
+            layout = {name: [dataset.dtype.str, _offset(dataset)] for name, dataset in datasets.items()}
+            shapes = {name: list(dataset.shape) for name, dataset in datasets.items()}
+            plain = not len(file.attrs) and all(offset is not None for _, offset in layout.values())
+    except _H5_ERRORS as error:
+        raise ModelRefused(f"{where} should be a readable HDF5 file. Received: {error}.") from error
+    return {"shapes": shapes, "layout": layout} if plain else {"shapes": shapes}
+
+
+def _offset(dataset: Any) -> int | None:
+    """Return where an array begins in the file; None where it is in pieces."""
+    return dataset.id.get_offset() if _bytes(dataset) else 0
+
+
+def _root(file: Any) -> set[int]:
+    return {h5py.h5o.get_info(file.id).addr}
+
+
+def _walk(group: Any, prefix: str, where: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    for part in group:
+        name = prefix + part
+        if name == NOT_ARRAYS or part.startswith("_"):
+            continue
+        if group.id.links.get_info(part.encode()).type != h5py.h5l.TYPE_HARD:
+            raise ModelRefused(f"{where} should hold arrays only. Received: a soft or external link at `{name}`.")
+        item = group[part]
+        address = h5py.h5o.get_info(item.id).addr
+        if address in seen:
+            raise ModelRefused(f"{where} should hold every array once. Received: a second link to `{name}`.")
+        seen.add(address)  # two links to one group could make a loop
+        if isinstance(item, h5py.Group):
+            yield from _walk(item, f"{name}/", where, seen)
+        else:
+            _check_dataset(item, name, where)
+            yield name, item
+
+
+def _check_dataset(item: Any, name: str, where: str) -> None:
+    if not isinstance(item, h5py.Dataset) or item.shape is None:
+        raise ModelRefused(f"{where} should hold arrays only. Received: {type(item).__name__} at `{name}`.")
+    if item.is_virtual or item.id.get_create_plist().get_external_count():
+        raise ModelRefused(f"{where} should hold its own data. Received: `{name}` lies in another file.")
+    if item.dtype.kind not in KINDS:
+        raise ModelRefused(f"{where} should hold floats, integers and bytes. Received: {item.dtype} at `{name}`.")
+    if _bytes(item) > item.id.get_storage_size():
+        raise ModelRefused(
+            f"{where} should store its arrays in full and uncompressed. Received: `{name}` declares {_bytes(item)} bytes "
+            f"and stores {item.id.get_storage_size()}."
+        )
+
+
+def _bytes(dataset: Any) -> int:
+    return int(math.prod(dataset.shape)) * int(dataset.dtype.itemsize)  # Python integers: NumPy's product would overflow
+
+
+def _array(dataset: Any, mapped: NDArray[np.uint8] | None) -> NDArray[Any]:
+    array: NDArray[Any]
+    offset = dataset.id.get_offset() if mapped is not None else None  # None also for chunked and empty datasets
+    if mapped is None or offset is None or dataset.ndim == 0 or offset % dataset.dtype.alignment:
+        array = np.asarray(dataset[()], dataset.dtype)  # h5py answers scalars in a type of its own
+        array.flags.writeable = False  # as a mapped one is: threads share them
+        return array
+    array = mapped[offset : offset + _bytes(dataset)].view(dataset.dtype).reshape(dataset.shape)
+    return array

@@ -1,0 +1,215 @@
+"""A request to a very large catalogue: only promising items compete, and the answer is the one that all of them would have given."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tiny_shop import LEARNED, NOW, Published, Trained, bought, event, shown
+
+from recsys.contract import Response
+from recsys.contract.request import MAX_LIMIT
+from recsys.errors import ModelRefused
+from recsys.recommending import Loaded, candidates, listing, loading
+from recsys.scorers import MODELS, Query
+from recsys.scorers import candidates as lists
+from recsys.training import candidates as training
+from recsys.training import publish
+
+N_ITEMS = len(LEARNED)
+STRANGER = 1000
+SEEN = [{"item_id": 101, "event": "view"}, {"item_id": 104, "event": "cart"}]
+
+
+@dataclass
+class Watching:
+    """A scorer that ranks by index, the last item first, and notes what it is asked."""
+
+    asked: list[tuple[Query, NDArray[np.int32] | None]] = field(default_factory=list)
+    n_items: int = N_ITEMS
+
+    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        self.asked.append((query, items))
+        return np.arange(N_ITEMS, dtype=np.float32)[slice(None) if items is None else items]
+
+
+@pytest.fixture(scope="module")
+def indexed(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """The tiny shop with a version that has an index, as if its items were many; nobody may change it."""
+    shop = trained.published.copy(tmp_path_factory.mktemp("indexed"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "EXHAUSTIVE_UP_TO", 10)
+        name = publish(shop.settings, *trained.publishing[1:])
+    return Published(shop.folder, name)
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """More than ten items are many; lists are short enough that not everything is promising, and a request needs twice its limit."""
+    monkeypatch.setattr(candidates, "EXHAUSTIVE_UP_TO", 10)
+    for name, length in (("NEAREST", 3), ("STRONGEST", 2), ("POPULAR", 2)):
+        monkeypatch.setattr(lists, name, length)
+    monkeypatch.setattr(listing, "HEADROOM", 0)
+    monkeypatch.setattr(listing, "DOUBLINGS", 1)
+    yield
+
+
+def watched(shop: Published) -> tuple[Loaded, Watching]:
+    watching = Watching()
+    return shop.load(NeuMF=watching), watching
+
+
+def first(watching: Watching) -> NDArray[np.int32]:
+    """Return the items that the scorer was first asked to rank."""
+    items = watching.asked[0][1]
+    assert items is not None
+    return items
+
+
+def runs(answer: Response) -> dict[str, tuple[object, ...]]:
+    return {run.model: (run.items, run.metrics, run.basis, run.error) for run in answer.runs}
+
+
+def test_only_what_is_promising_is_scored(indexed: Published, many: None):
+    loaded, watching = watched(indexed)
+    answer = indexed.ask(loaded, user_id=7, limit=3, model="NeuMF")
+    query, items = watching.asked[0][0], first(watching)
+
+    allowed = loaded.items.active.copy()
+    allowed[[item - LEARNED[0] for item in bought(7)]] = False
+    assert loaded.candidates is not None
+    np.testing.assert_array_equal(items, loaded.candidates.of(query, allowed, [loaded.scorer(loaded.priors.best)]))
+    assert 6 <= len(items) < np.count_nonzero(allowed)
+    assert shown(answer) == [int(item) + LEARNED[0] for item in items[:-4:-1]]  # the last ones come first
+    assert [item.score for item in answer.items] == [1 / (1 + np.exp(-float(item))) for item in items[:-4:-1]]
+
+
+def test_every_model_ranks_the_same_items_and_its_scores_are_those_among_all(
+    indexed: Published, many: None, monkeypatch: pytest.MonkeyPatch
+):
+    few = {model: indexed.ask(user_id=7, limit=3, model=model) for model in MODELS}
+    monkeypatch.setattr(candidates, "EXHAUSTIVE_UP_TO", N_ITEMS)
+    for model, answer in few.items():
+        among_all = {item.product_id: item.score for item in indexed.ask(user_id=7, limit=100, model=model).items}
+        for item in answer.items:
+            assert item.score == pytest.approx(among_all[item.product_id], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"user_id": 7}, {"interactions": SEEN}, {"op": "similar", "item_id": 101}, {"user_id": 7, "model": "ease"}]
+)
+def test_where_everything_is_promising_the_answer_is_that_of_all(
+    indexed: Published, many: None, monkeypatch: pytest.MonkeyPatch, fields: dict[str, object]
+):
+    for name in ("NEAREST", "STRONGEST", "POPULAR"):
+        monkeypatch.setattr(lists, name, N_ITEMS)
+    found = indexed.ask(limit=5, **fields)
+    monkeypatch.setattr(candidates, "EXHAUSTIVE_UP_TO", N_ITEMS)
+    among_all = indexed.ask(limit=5, **fields)
+
+    assert (found.model, shown(found), runs(found)) == (among_all.model, shown(among_all), runs(among_all))
+    assert [item.reason for item in found.items] == [item.reason for item in among_all.items]
+    assert [item.score for item in found.items] == pytest.approx([item.score for item in among_all.items], rel=1e-5)
+
+
+def test_items_like_one_include_its_neighbours_by_common_customers(indexed: Published, many: None):
+    loaded, watching = watched(indexed)
+    indexed.ask(loaded, op="similar", item_id=101, limit=3)
+    table = loaded.scorer("item_cf").neighbours
+    nearest = [int(item) for item in table.neighbours[table.starts[0] : table.starts[1]] if loaded.items.active[item]]
+
+    assert set(nearest[: lists.STRONGEST]) <= set(first(watching).tolist())
+
+
+def test_few_that_may_be_answered_are_scored_and_nothing_else(indexed: Published, many: None):
+    loaded, watching = watched(indexed)
+    answer = indexed.ask(loaded, user_id=7, limit=3, model="NeuMF", candidates=[102, 103, 110, 131, 139, 135], exclude=[110])
+    wanted = sorted({102, 103, 131} - bought(7))
+
+    assert [item + LEARNED[0] for item in first(watching).tolist()] == wanted
+    assert shown(answer)[: len(wanted)] == wanted[::-1]
+
+
+def test_none_that_may_be_answered_are_no_fault(indexed: Published, many: None):
+    loaded, watching = watched(indexed)
+    answer = indexed.ask(loaded, user_id=7, filters={"category": "wine"})
+
+    assert first(watching).tolist() == []
+    assert answer.items == ()
+    assert all(run.error is None for run in answer.runs)
+
+
+def test_a_catalogue_that_is_not_large_is_scored_as_a_whole(indexed: Published):
+    loaded, watching = watched(indexed)
+    indexed.ask(loaded, user_id=7, limit=3)
+
+    assert watching.asked[0][1] is None
+    assert "candidates" not in vars(loaded)  # nobody pays for opening what is not used
+
+
+def test_where_fewer_are_promising_than_are_needed_everything_competes(indexed: Published, many: None):
+    loaded, watching = watched(indexed)
+    answer = indexed.ask(loaded, user_id=7, limit=20)
+
+    assert watching.asked[0][1] is None
+    assert len(answer.items) == 20
+
+
+def test_a_version_without_an_index_is_scored_as_a_whole(published: Published, many: None):
+    loaded, watching = watched(published)
+    answer = published.ask(loaded, user_id=7, limit=3)
+
+    assert watching.asked[0][1] is None
+    assert answer.warnings == ()
+
+
+def test_without_the_library_everything_competes_and_it_is_said(indexed: Published, many: None, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(loading, "installed", lambda: False)
+    loaded, watching = watched(indexed)
+    answer = indexed.ask(loaded, user_id=7, limit=3)
+
+    assert watching.asked[0][1] is None
+    assert answer.warnings == ("candidates: every item is scored, because usearch, which reads this version's index, is not installed",)
+
+
+def test_the_exam_of_what_she_chose_since_training_follows_the_same_rule(indexed: Published, many: None, tmp_path: Path):
+    shop = indexed.copy(tmp_path)
+    until = shop.load().data_until
+    shop.add([event(STRANGER, 120, "view", until - 60)])
+    shop.add([event(STRANGER, item, "purchase", NOW - 60) for item in (101, 105, 131)])
+    loaded, watching = watched(shop)
+    answer = shop.ask(loaded, user_id=STRANGER, limit=3, model="ENCM")
+    [exam] = [(query, items) for query, items in watching.asked if query.now == until]
+    assert exam[1] is not None and loaded.candidates is not None
+    names = [loaded.scorer(loaded.priors.best)]
+    expected = loaded.candidates.of(exam[0], loaded.items.active, names)
+    promising = expected if len(expected) >= 10 else np.flatnonzero(loaded.items.active)
+    np.testing.assert_array_equal(exam[1], promising)
+    top = [int(item) + LEARNED[0] for item in promising[:-11:-1]]
+    metrics = next(run.metrics for run in answer.runs if run.model == "NeuMF")
+    assert metrics is not None
+    assert metrics.precision10 == pytest.approx(len({101, 105, 131} & set(top)) / 10)
+
+
+def test_the_nearest_alone_are_as_many_as_the_longest_list_may_need():
+    assert lists.NEAREST >= (MAX_LIMIT + listing.HEADROOM) * 2**listing.DOUBLINGS
+
+
+def test_warming_opens_the_index(indexed: Published):
+    loaded = indexed.load()
+    loaded.warm()
+
+    assert vars(loaded)["candidates"].search(np.ones(8, np.float32), 3).shape == (3,)
+
+
+def test_an_index_that_was_changed_is_never_given_to_the_library(indexed: Published, tmp_path: Path):
+    shop = indexed.copy(tmp_path)
+    path = shop.models_dir / shop.version / "candidates.usearch"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+    with pytest.raises(ModelRefused, match=r"candidates.usearch should have the SHA-256"):
+        shop.load()

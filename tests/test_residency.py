@@ -1,0 +1,87 @@
+"""A worker gives mapped memory back: when, and that nothing is lost by it."""
+
+import mmap
+
+import numpy as np
+import pytest
+
+from recsys.artifacts import arrays
+from recsys.artifacts.arrays import let_go
+from recsys.artifacts.hdf5 import read_arrays, write_arrays
+from recsys.bridge.residency import ROOM, Residency, resident_bytes
+
+MB = 1 << 20
+
+
+@pytest.fixture
+def asked() -> list[str]:
+    return []
+
+
+def residency(asked: list[str], limit: int = 100) -> Residency:
+    return Residency(limit, lambda: asked.append("let go"))
+
+
+def test_memory_below_the_limit_is_kept(asked: list[str]) -> None:
+    kept = residency(asked)
+    for resident in (50, 99, 100):
+        kept.check(resident)
+    assert asked == []
+
+
+def test_memory_above_the_limit_is_given_back_each_time_it_has_grown(asked: list[str]) -> None:
+    kept = residency(asked)
+    for resident in (101, 40, 90, 150, 60):
+        kept.check(resident)
+    assert (len(asked), kept.limit) == (2, 100)
+
+
+def test_a_version_that_one_answer_fills_is_not_mapped_anew_for_each(asked: list[str]) -> None:
+    kept = residency(asked)
+    for resident in (400, 200, 240, 249):
+        kept.check(resident)
+    assert (len(asked), kept.limit) == (1, int(200 * ROOM))
+    kept.check(251)
+    assert len(asked) == 2
+
+
+def test_a_system_that_does_not_say_is_left_alone(asked: list[str]) -> None:
+    residency(asked).check(None)
+    assert asked == []
+
+
+@pytest.mark.skipif(resident_bytes() is None, reason="this system does not say what is resident")
+def test_what_was_let_go_of_can_be_read_again(tmp_path, rng: np.random.Generator) -> None:
+    """Of 64 MB that were read through a map, nearly nothing is left resident, and the array is what it was."""
+    values = rng.integers(0, 255, 64 * MB, dtype=np.uint8)
+    write_arrays(tmp_path / "large.h5", {"values": values}, {})
+    mapped = read_arrays(tmp_path / "large.h5", "large.h5", memory_map=True)["values"]
+    assert int(mapped[::4096].sum()) == int(values[::4096].sum())
+    full = resident_bytes()
+    let_go()
+    left = resident_bytes()
+
+    assert full is not None
+    assert left is not None
+    assert full - left > 50 * MB
+    np.testing.assert_array_equal(mapped, values)
+
+
+def test_a_file_that_nobody_reads_any_more_is_not_held(tmp_path) -> None:
+    write_arrays(tmp_path / "small.h5", {"values": np.arange(4096)}, {})
+    before = len(arrays._MAPS)
+    mapped = read_arrays(tmp_path / "small.h5", "small.h5", memory_map=True)
+    assert len(arrays._MAPS) == before + 1
+    del mapped
+    assert len(arrays._MAPS) == before
+
+
+def test_a_system_without_advice_keeps_what_it_has(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stubborn:
+        def madvise(self, advice: int) -> None:
+            raise OSError(advice)
+
+    stubborn = Stubborn()
+    monkeypatch.setattr(arrays, "_MAPS", {stubborn})
+    let_go()
+    assert mmap.MADV_DONTNEED > 0
