@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+PACKAGES := $(if $(shell command -v npm),backend/node_modules/.package-lock.json)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench clean
@@ -13,27 +14,35 @@ help: ## list the targets
 demo: $(INSTALLED) ## make a demo shop in data/, train on it, publish, and answer a request
 	@$(BIN)/python scripts/demo.py
 
-test: $(INSTALLED) ## run the whole test suite
+test: $(INSTALLED) $(PACKAGES) ## run the whole test suite
 	@$(BIN)/python -m pytest
 	@if command -v npm > /dev/null; then npm test --silent --prefix backend; \
 	elif [ -n "$(CI)" ]; then echo "npm is missing: the backend's tests cannot run" >&2; exit 1; \
 	else echo "skipped: the backend's tests need Node 20"; fi
 
-lint: $(INSTALLED) ## check style, layout and types
+lint: $(INSTALLED) $(PACKAGES) ## check style, layout and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@if command -v npm > /dev/null; then npm run --silent lint --prefix backend; \
+	elif [ -n "$(CI)" ]; then echo "npm is missing: the backend's style cannot be checked" >&2; exit 1; \
+	else echo "skipped: the backend's style needs Node 20"; fi
 
-bench: $(INSTALLED) ## time one-shot requests to the shop that .env names
-	@$(BIN)/python benchmarks/serving.py
+bench: $(INSTALLED) ## measure what serving costs, on synthetic shops: a quarter of an hour
+	@$(BIN)/python benchmarks/serving.py --json benchmarks/results/serving.json
 
 clean: ## remove caches; .venv, .env, data/ and models/ stay
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-$(INSTALLED): requirements.txt requirements-serve.txt
+$(INSTALLED): requirements.txt requirements-serve.txt requirements-ann.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.13")'
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "Installing requirements.txt into .venv: 2 GB on disk, a minute or more …"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input -r requirements.txt
+	@touch $@
+
+backend/node_modules/.package-lock.json: backend/package.json backend/package-lock.json
+	@echo "Installing the backend's packages …"
+	@cd backend && npm ci --silent --no-audit --no-fund
 	@touch $@

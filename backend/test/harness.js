@@ -24,6 +24,10 @@ const TEST_TIMEOUT_MS = 60_000; // no test needs it; one that hangs fails instea
 const TRACES_GONE_MS = 2000; // the system takes its time to report a killed group
 const LATE_MS = 150; // I1: after the deadline
 const ORPHANS_GONE_MS = 1000;
+const BUSY_TICKS = 10;
+const BUSY_WITHIN_MS = 30_000;
+
+let lagOfTest = () => 0; // milliseconds by which the machine has kept this process waiting, in the fault test that is running
 
 /** Return options that start the double with a fault. */
 export function double(fault, { whileFile, env = process.env } = {}) {
@@ -47,21 +51,26 @@ export function faultTest(sentence, scenario) {
     const before = footprint();
     const delay = monitorEventLoopDelay({ resolution: 5 });
     delay.enable();
+    lagOfTest = () => delay.max / 1e6;
     try {
-      await scenario({ env, lag: () => delay.max / 1e6 });
+      await scenario({ env, lag: lagOfTest });
       delay.disable();
       await eventually(() => assert.deepEqual(processesOf(env.HOME), []), TRACES_GONE_MS);
       await eventually(() => assert.deepEqual(footprint(), before), TRACES_GONE_MS);
       assert.deepEqual(thrown, []);
     } finally {
+      lagOfTest = () => 0;
       delay.disable();
       process.off('uncaughtExceptionMonitor', note).off('unhandledRejection', note);
     }
   });
 }
 
-/** Return the failure that a promise rejects with, once it is shown to have done so by its deadline (I1). */
-export async function failureOf(promise, { by = Infinity, lag = () => 0 } = {}) {
+/**
+ * Return the failure that a promise rejects with, once it is shown to have done so by its deadline (I1); in a fault test, what the machine
+ * has kept this process waiting does not count.
+ */
+export async function failureOf(promise, { by = Infinity, lag = lagOfTest } = {}) {
   const start = performance.now();
   const failure = await promise.then(
     (answer) => assert.fail(`should have failed, answered ${JSON.stringify(answer).slice(0, 200)}`),
@@ -71,6 +80,11 @@ export async function failureOf(promise, { by = Infinity, lag = () => 0 } = {}) 
   assert.ok(failure instanceof PythonBridgeError, failure.stack);
   assert.ok(took <= by + LATE_MS + lag(), `settled after ${took} ms`);
   return failure;
+}
+
+/** Return the milliseconds by which the machine has kept this process waiting in the fault test that is running. */
+export function lagNow() {
+  return lagOfTest();
 }
 
 /** Make sure that an answer of the double belongs to the user who asked (I6). */
@@ -94,6 +108,18 @@ export async function eventually(check, withinMs = 5000) {
 /** Return the living processes whose environment has this HOME, and our own zombies. */
 export function processesOf(home) {
   return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && (isZombieOfOurs(pid) || environmentOf(pid).includes(`HOME=${home}\0`)));
+}
+
+/** Wait until a process has computed for a tenth of a second. */
+export async function untilBusy(pid) {
+  const before = ticksOf(pid);
+  await eventually(() => assert.ok(ticksOf(pid) - before >= BUSY_TICKS, `process ${pid} should compute`), BUSY_WITHIN_MS);
+}
+
+/** Return the hundredths of a second that a process has computed for. */
+function ticksOf(pid) {
+  const [user, system] = statusOf(pid).slice(11, 13);
+  return Number(user) + Number(system);
 }
 
 /** Whether a process is there, and not merely waiting to be reaped. */

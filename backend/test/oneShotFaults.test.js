@@ -83,8 +83,8 @@ for (const [what, fault] of NEVER_ENDING) {
     const asked = runPythonInference({ user_id: CUE }, { ...double(fault, { env }), timeoutMs: SHORT_MS });
     const failure = await failureOf(asked, { by: SHORT_MS, lag });
 
-    assert.deepEqual([failure.reason, failure.signal], ['deadline', 'SIGKILL']);
-    assert.equal(failure.retryable, true);
+    assert.deepEqual([failure.reason, failure.retryable], ['deadline', true]);
+    assert.ok(['SIGKILL', null].includes(failure.signal), failure.signal); // null: the system has not said so yet; the process is gone all the same
   });
 }
 
@@ -152,7 +152,7 @@ for (const [what, python, within] of [
   ['F02 a file that is not executable', notExecutable, 50],
   ['F02 a file that is no program', garbage, 500],
 ]) {
-  faultTest(`${what}: no Python`, async ({ env }) => {
+  faultTest(`${what}: no Python`, async ({ env, lag }) => {
     const took = [];
     for (let attempt = 0; attempt < 5; attempt += 1) {
       const start = performance.now();
@@ -161,7 +161,7 @@ for (const [what, python, within] of [
 
       assert.equal(failure.reason, 'no_python');
     }
-    assert.ok(Math.min(...took) < within, `the quickest of five took ${Math.min(...took)} ms`);
+    assert.ok(Math.min(...took) < within + lag(), `the quickest of five took ${Math.min(...took)} ms`);
   });
 }
 

@@ -8,6 +8,8 @@ import { createPool, runPythonInference } from '../src/services/pythonInvoker.js
 import { CUE, double } from './harness.js';
 
 const other = process.argv[3] === undefined ? null : JSON.parse(process.argv[3]);
+const MANY = 100;
+const PLENTY_MS = 20_000; // for what must not depend on the time
 const say = (document) => process.stdout.write(`${JSON.stringify(document)}\n`);
 const outcomeOf = (asked) =>
   asked.then(
@@ -23,20 +25,21 @@ const LIVES = {
 
   /** A worker that computes; SIGUSR2 leaves without any farewell. */
   async busy() {
-    const pool = await started('hang', 1);
     process.on('SIGUSR2', () => process.exit(0));
+    const pool = await started('hang', 1);
     await pool.runPythonInference({ user_id: other?.user ?? CUE }, { timeoutMs: 60_000 });
   },
 
-  /** Eight clients all the time; SIGTERM closes the pool. */
+  /** Eight clients all the time; it says when many were answered. SIGTERM closes the pool. */
   async load() {
     const pool = await started('', 2);
     const outcomes = {};
     let isOver = false;
     const client = async () => {
       while (!isOver) {
-        const outcome = await outcomeOf(pool.runPythonInference({ user_id: 7 }));
+        const outcome = await outcomeOf(pool.runPythonInference({ user_id: 7 }, { timeoutMs: PLENTY_MS }));
         outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
+        if (outcomes[7] === MANY) say(MANY);
         isOver ||= outcome === 'closed';
       }
     };

@@ -1,8 +1,8 @@
 /** What becomes of the workers when the backend ends, in one way or another. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { assertGone, faultTest, isAlive, startParent as start } from './harness.js';
+
+import { assertGone, faultTest, isAlive, startParent as start, untilBusy } from './harness.js';
 
 faultTest('F40 after a SIGKILL of the backend idle workers are gone within a second', async ({ env }) => {
   const { parent, said: pids } = await start(['idle'], env);
@@ -14,7 +14,7 @@ faultTest('F40 after a SIGKILL of the backend idle workers are gone within a sec
 
 faultTest('a backend that just exits takes even a busy worker with it', async ({ env }) => {
   const { parent, said: pids } = await start(['busy'], env);
-  await sleep(100); // for the request to arrive
+  await untilBusy(pids[0]);
   parent.kill('SIGUSR2');
 
   assert.deepEqual(await once(parent, 'exit'), [0, null]);
@@ -23,7 +23,7 @@ faultTest('a backend that just exits takes even a busy worker with it', async ({
 
 faultTest('F41 SIGTERM under load: what is computed finishes, the others fall back, and it leaves with 0 within 5 s', async ({ env }) => {
   const { parent, next, said: pids } = await start(['load'], env);
-  await sleep(300); // of load
+  await next(); // many were answered
   const start_ = performance.now();
   parent.kill('SIGTERM');
   const outcomes = await next();

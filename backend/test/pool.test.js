@@ -447,6 +447,24 @@ test('a request whose time runs out in the pipe does not cost the worker its lif
   await end(staged);
 });
 
+test('a request that begins with little time left is late, and its worker is no worse for it', async () => {
+  const staged = await ready();
+  const late = failureOf(staged.ask(1, 20));
+  await staged.clock.advance(20);
+  assert.equal((await late).reason, 'deadline');
+  await staged.clock.advance(279);
+  staged.made[0].answer();
+  await settled();
+  assert.deepEqual([staged.pool.stats().late, staged.made.length, staged.made[0].hasEnded], [1, 1, false]);
+
+  const hanging = failureOf(staged.ask(2, 20));
+  await staged.clock.advance(300);
+  assert.equal((await hanging).reason, 'deadline');
+  await staged.clock.advance(500);
+  assert.deepEqual([staged.made[0].signals, staged.made.length], [['SIGKILL'], 2]);
+  await end(staged);
+});
+
 test('F11 F12 a second answer, or one to an unknown mark, is dropped and counted', async () => {
   const staged = await ready();
   const first = staged.ask(1);

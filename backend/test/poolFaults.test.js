@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 import { createPool } from '../src/services/pythonInvoker.js';
-import { assertFor, CUE, double, eventually, failureOf, faultTest } from './harness.js';
+import { assertFor, CUE, double, eventually, failureOf, faultTest, lagNow } from './harness.js';
 
 const SHORT_MS = 400; // for what never ends by itself
 const PLENTY_MS = 20_000; // for what must not depend on the time
@@ -16,26 +16,36 @@ const promptly = { random: () => 0.5 };
 const folder = mkdtempSync(path.join(tmpdir(), 'faults-'));
 process.on('exit', () => rmSync(folder, { recursive: true }));
 
-/** Run a scenario with a pool of the double, which is closed afterwards. */
+/** Run a scenario with a pool of the double, which is closed afterwards; it is told of the pool's starts. */
 async function withPool(options, scenario) {
-  const start = performance.now();
-  const pool = createPool({ size: 1, ...promptly, ...options });
+  const starts = new Starts();
+  const pool = createPool({ size: 1, ...promptly, ...options, onEvent: (event) => starts.note(event) });
   try {
     await pool.ready();
-    const bootMs = performance.now() - start;
     await eventually(() => assert.ok(pool.stats().workers.every(({ state }) => state === 'ready')), PLENTY_MS);
-    await scenario(pool, bootMs);
+    await scenario(pool, starts);
   } finally {
     await pool.close();
   }
 }
 
-/** Make sure that a proper request is answered within a second; on a machine whose workers boot slowly, after as much more. */
-async function assertRecovery(pool, bootMs) {
+/** How long workers took to be ready: Python's time and the machine's, not the pool's. */
+class Starts {
+  slowestMs = 0;
+  #spawned = new Map();
+
+  note({ type, pid }) {
+    if (type === 'spawned') this.#spawned.set(pid, performance.now());
+    if (type === 'ready') this.slowestMs = Math.max(this.slowestMs, performance.now() - this.#spawned.get(pid));
+  }
+}
+
+/** Make sure that a proper request is answered within a second; on a machine that is slow to start a worker, after as much more. */
+async function assertRecovery(pool, starts) {
   const start = performance.now();
-  const allowed = RECOVERY_MS + 3 * Math.max(0, bootMs - BOOT_MS);
-  assertFor(7, await eventually(() => pool.runPythonInference({ user_id: 7 }, { timeoutMs: allowed }), allowed));
+  assertFor(7, await eventually(() => pool.runPythonInference({ user_id: 7 }, { timeoutMs: PLENTY_MS }), PLENTY_MS));
   const took = performance.now() - start;
+  const allowed = RECOVERY_MS + Math.max(0, starts.slowestMs - BOOT_MS) + lagNow();
   assert.ok(took < allowed, `recovered after ${took} ms of ${allowed}`);
 }
 
@@ -74,11 +84,11 @@ const FAULTS = [
 for (const [what, fault, reason, isLost] of FAULTS) {
   faultTest(`${what}: ${reason}, and the next one is answered`, async ({ env, lag }) => {
     const timeoutMs = reason === 'deadline' ? SHORT_MS : PLENTY_MS;
-    await withPool(double(fault, { env }), async (pool, bootMs) => {
+    await withPool(double(fault, { env }), async (pool, starts) => {
       const failure = await failureOf(pool.runPythonInference({ user_id: CUE }, { timeoutMs }), { by: timeoutMs, lag });
 
       assert.equal(failure.reason, reason, failure.message);
-      await assertRecovery(pool, bootMs);
+      await assertRecovery(pool, starts);
       assert.equal(pool.stats().deaths, isLost ? 1 : 0);
     });
   });
@@ -95,9 +105,9 @@ const BORNE = [
 
 for (const [what, fault, counted] of BORNE) {
   faultTest(`${what}: an answer, and the next one`, async ({ env }) => {
-    await withPool(double(fault, { env }), async (pool, bootMs) => {
+    await withPool(double(fault, { env }), async (pool, starts) => {
       assert.equal((await pool.runPythonInference({ user_id: CUE }, { timeoutMs: PLENTY_MS })).user_id, CUE);
-      await assertRecovery(pool, bootMs);
+      await assertRecovery(pool, starts);
       const stats = pool.stats();
       for (const [name, count] of Object.entries(counted)) assert.equal(stats[name], count);
     });
@@ -172,7 +182,7 @@ for (const [what, fault] of [
   });
 }
 
-faultTest('F26 F37 workers that never read, or close their stdin, are never used and do not outlive the pool', async ({ env }) => {
+faultTest('F26 F37 workers that never read, or close their stdin, are never used and do not outlive the pool', async ({ env, lag }) => {
   const neverReady = async (fault) => {
     const pool = createPool({ size: 1, ...double(fault, { env }) });
     const ask = (timeoutMs) => failureOf(pool.runPythonInference({ user_id: 7 }, { timeoutMs }), { by: timeoutMs });
@@ -180,22 +190,22 @@ faultTest('F26 F37 workers that never read, or close their stdin, are never used
     await eventually(async () => assert.equal((await ask(1)).reason, 'not_ready'));
     const start = performance.now();
     await pool.close();
-    assert.ok(performance.now() - start < 5000);
+    assert.ok(performance.now() - start < 5000 + lag());
   };
   await Promise.all(['boot-unread', 'boot-close-stdin'].map(neverReady));
 });
 
 faultTest('F37 a worker that dies while 1 MB is being written to it', async ({ env }) => {
-  await withPool(double('leave:1', { env }), async (pool, bootMs) => {
+  await withPool(double('leave:1', { env }), async (pool, starts) => {
     const note = 'x'.repeat(1_000_000);
     const asked = [
-      pool.runPythonInference({ user_id: CUE }),
+      pool.runPythonInference({ user_id: CUE }, { timeoutMs: PLENTY_MS }),
       pool.runPythonInference({ user_id: 7, context: { note } }, { timeoutMs: PLENTY_MS }),
     ];
 
     assert.equal((await failureOf(asked[0])).reason, 'crashed');
     assertFor(7, await asked[1]); // it was behind the one that killed the worker, and moved
-    await assertRecovery(pool, bootMs);
+    await assertRecovery(pool, starts);
   });
 });
 
@@ -217,25 +227,25 @@ faultTest('answers out of turn reach nobody', async ({ env }) => {
 });
 
 faultTest('F32 an answer that comes too late is not the next one’s', async ({ env }) => {
-  await withPool(double('late:0.3', { env }), async (pool, bootMs) => {
+  await withPool(double('late:0.3', { env }), async (pool, starts) => {
     const late = failureOf(pool.runPythonInference({ user_id: CUE }, { timeoutMs: 150 }), { by: 150 });
     const others = [1, 2, 3].map((user) => pool.runPythonInference({ user_id: user }, { timeoutMs: PLENTY_MS }));
 
     assert.equal((await late).reason, 'deadline');
     (await Promise.all(others)).forEach((answer, position) => assertFor(position + 1, answer));
-    await assertRecovery(pool, bootMs);
+    await assertRecovery(pool, starts);
   });
 });
 
 faultTest('F36 a request that kills two workers is kept away from the third', async ({ env }) => {
-  await withPool({ ...double('segfault', { env }), size: 2 }, async (pool, bootMs) => {
+  await withPool({ ...double('segfault', { env }), size: 2 }, async (pool, starts) => {
     for (let death = 1; death <= 2; death += 1) {
       assert.equal((await failureOf(pool.runPythonInference({ user_id: CUE }, { timeoutMs: PLENTY_MS }))).reason, 'crashed');
-      await assertRecovery(pool, bootMs);
+      await assertRecovery(pool, starts);
     }
     assert.equal((await failureOf(pool.runPythonInference({ user_id: CUE }), { by: 0 })).reason, 'quarantined');
     assert.equal(pool.stats().deaths, 2);
-    await assertRecovery(pool, bootMs);
+    await assertRecovery(pool, starts);
   });
 });
 
@@ -243,14 +253,15 @@ faultTest(
   'F42 of 10,000 calls at once as many wait as may, the others are refused at once, and nobody gets another’s answer',
   async ({ env }) => {
     await withPool({ ...double('', { env }), size: 2 }, async (pool) => {
-      const start = performance.now();
-      let refusedAfter = 0;
+      let refusedBefore = null; // the first answer
+      let refused = 0;
       const calls = Array.from({ length: 10_000 }, async (_, user) => {
         try {
           assertFor(user, await pool.runPythonInference({ user_id: user }, { timeoutMs: PLENTY_MS }));
+          refusedBefore ??= refused;
           return 'answered';
         } catch (error) {
-          refusedAfter = performance.now() - start;
+          refused += 1;
           return error.reason;
         }
       });
@@ -260,7 +271,7 @@ faultTest(
 
       assert.ok(queued <= 64);
       assert.deepEqual([answered, outcomes.filter((outcome) => outcome === 'overloaded').length], [68, 9932]); // 64 wait, 4 are on the wire
-      assert.ok(refusedAfter < 2000, `the last refusal after ${refusedAfter} ms`); // for all of them together, on any machine
+      assert.equal(refusedBefore, 9932, 'a refusal waits for nobody');
     });
   },
 );
@@ -283,8 +294,9 @@ faultTest('random signals to random workers: every request is answered by its ow
     const outcomes = new Map();
     const note = (outcome) => outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
     const end = performance.now() + 2500;
+    const isOver = () => performance.now() > end && (outcomes.get('answered') ?? 0) > 100; // on a busy machine that takes longer
     const client = async (number) => {
-      for (let user = number; performance.now() < end; user += 10) {
+      for (let user = number; !isOver(); user += 10) {
         try {
           assertFor(user, await pool.runPythonInference({ user_id: user }));
           note('answered');
@@ -295,7 +307,7 @@ faultTest('random signals to random workers: every request is answered by its ow
     };
     const killer = async () => {
       const signals = ['SIGKILL', 'SIGTERM', 'SIGSEGV', 'SIGSTOP', 'SIGINT'];
-      for (let kill = 0; performance.now() < end; kill += 1) {
+      for (let kill = 0; !isOver(); kill += 1) {
         const [victim] = pool.stats().workers.filter(({ state, pid }) => state === 'ready' && pid !== null);
         if (victim) process.kill(victim.pid, signals[kill % signals.length]);
         await new Promise((resolve) => setTimeout(resolve, 100));
@@ -303,7 +315,6 @@ faultTest('random signals to random workers: every request is answered by its ow
     };
     await Promise.all([killer(), ...Array.from({ length: 8 }, (_, number) => client(number))]);
 
-    assert.ok(outcomes.get('answered') > 100, JSON.stringify([...outcomes]));
     const expected = ['answered', 'crashed', 'deadline', 'not_ready', 'overloaded'];
     assert.deepEqual(
       [...outcomes.keys()].filter((outcome) => !expected.includes(outcome)),

@@ -43,7 +43,7 @@ test('the list of allowed variables is this one', { skip: process.platform === '
   assert.deepEqual(
     [...ALLOWED_VARIABLES].sort().join(' '),
     'DATABASE_URL DB_DATABASE_NAME DB_HOST DB_NAME DB_PASS DB_PASSWORD DB_PORT DB_USER DB_USERNAME HOME LANG LC_ALL LC_CTYPE ' +
-      'LD_LIBRARY_PATH LOGNAME MODELS_DIR PATH RECSYS_TOML SHELL TERM TMPDIR TZ USER',
+      'LD_LIBRARY_PATH LOGNAME MODELS_DIR PATH RECSYS_TOML SCORING_THREADS SHELL TERM TMPDIR TZ USER',
   );
 });
 
@@ -118,6 +118,14 @@ test('the command line is fixed: isolated, UTF-8, the script by its absolute pat
     cwd: path.resolve('somewhere'),
     env: { USER: 'me' },
   });
+});
+
+test('how many models score at once is told as a variable, and the option goes before it', async () => {
+  const threads = async (options) => (await launchPlan({ python: process.execPath, ...options }, [])).env.SCORING_THREADS;
+
+  assert.equal(await threads({ env: {} }), undefined);
+  assert.equal(await threads({ env: { SCORING_THREADS: '3' } }), '3');
+  assert.equal(await threads({ env: { SCORING_THREADS: '3' }, scoringThreads: 1 }), '1');
 });
 
 test('by default it is the repository’s own door, with this process’s environment', async () => {

@@ -1,113 +1,58 @@
 /** Asks Python for recommendations: docs/PROTOCOL.md as types, and the two ways to ask. */
 
-/** A whole number within ±(2^53 − 1), or a text; larger numbers travel as text. */
-export type Id = number | string;
+import type { Failure, Id, Pong, Recommendation as Answer, Request, Stats } from './contract.js';
 
-export interface RecentEvent {
-  item_id: Id | bigint;
-  event: string;
-  /** Seconds since 1970 in UTC; now, if left out. */
-  timestamp?: number | null;
-}
+export type { Filters, Id, Item, Metrics, Reason, RecentEvent, Refusal, Run } from './contract.js';
 
-export interface Filters {
-  category?: Id | null;
-  brand?: Id | null;
-  price_min?: number | null;
-  price_max?: number | null;
-  in_stock?: boolean | null;
-}
+/** As JavaScript may write it: an id may be a BigInt, which is sent as text. */
+type Written<T> = [Id] extends [T] ? T | bigint : T extends readonly (infer One)[] ? Written<One>[] : T extends object ? Members<T> : T;
+type Members<T> = { [Name in keyof T]: Written<T[Name]> };
 
-/** What is asked. `null` is the same as leaving a field out; `budget_ms` follows from the time that is left, and is not given here. */
-export interface RecommendationRequest {
-  op?: 'recommend' | null;
-  user_id?: Id | bigint | null;
-  limit?: number | null;
-  model?: string | null;
-  context?: Record<string, Id | null> | null;
-  interactions?: RecentEvent[] | null;
-  ground_truth?: (Id | bigint)[] | null;
-  candidates?: (Id | bigint)[] | null;
-  exclude?: (Id | bigint)[] | null;
-  filters?: Filters | null;
-  /** Comes back in the answer. */
+/** `budget_ms` follows from the time that is left, and is not given here. */
+type Question = Omit<Members<Request>, 'op' | 'item_id' | 'id' | 'budget_ms'>;
+
+/** Comes back in the answer. */
+interface Marked {
   id?: unknown;
 }
 
+/** What is asked. `null` is the same as leaving a field out. */
+export interface RecommendationRequest extends Question, Marked {
+  op?: 'recommend' | null;
+}
+
 /** Items like one item. */
-export interface SimilarRequest extends Omit<RecommendationRequest, 'op'> {
+export interface SimilarRequest extends Question, Marked {
   op: 'similar';
   item_id: Id | bigint;
 }
 
-/** For workers only: is it there, how has it fared, is there another version. */
-export interface WorkerRequest {
-  op: 'ping' | 'stats' | 'reload';
-  id?: unknown;
+/** For workers only: is it there, and is there another version. */
+export interface PingRequest extends Marked {
+  op: 'ping' | 'reload';
 }
 
-export interface Item {
-  productId: Id;
-  /** From 0 to 1; comparable within one answer only. */
-  score: number;
-  reason?: { code: string; item_id?: Id };
-}
-
-export interface Run {
-  model: string;
-  items: Id[];
-  metrics: { precision10: number; map10: number } | null;
-  basis: 'fresh' | 'heldout' | 'offline' | null;
-  error?: string;
+/** For workers only: how it has fared. */
+export interface StatsRequest extends Marked {
+  op: 'stats';
 }
 
 /** An answer that is proven to belong to its request. */
-export interface Recommendation {
-  ok: true;
-  /** In the shop's type; null for a guest. */
-  user_id: Id | null;
-  model: string;
-  model_version: string;
-  items: Item[];
-  runs: Run[];
-  source: 'model' | 'fold_in' | 'item_cf' | 'popularity';
-  context: Record<string, string | null>;
-  warnings: string[];
-  ms: number;
-  id?: unknown;
-}
+export interface Recommendation extends Omit<Answer, 'id'>, Marked {}
 
-export interface WorkerAnswer {
-  ok: true;
-  protocol: number;
-  version: string;
-  pid: number;
-  [field: string]: unknown;
-}
+export interface PingAnswer extends Omit<Pong, 'id'>, Marked {}
+
+export interface StatsAnswer extends Omit<Stats, 'id'>, Marked {}
 
 /** What Python tells of a failure. */
-export interface WireError {
+export interface WireError extends Omit<Failure['error'], 'code'> {
+  /** One of the contract's; a newer Python may know others. */
   code: string;
-  message: string;
-  field?: string;
-  retryable: boolean;
 }
 
 /** Told by Python (docs/PROTOCOL.md), then seen by Node. */
 export type FailureReason =
-  | 'usage'
-  | 'invalid_json'
-  | 'invalid_request'
-  | 'too_large'
-  | 'unknown_user'
-  | 'database_unavailable'
-  | 'internal'
-  | 'deadline'
-  | 'overloaded'
-  | 'model_refused'
-  | 'no_model'
-  | 'model_mismatch'
-  | 'settings'
+  | Failure['error']['code']
   | 'no_python'
   | 'spawn_failed'
   | 'handshake'
@@ -128,7 +73,8 @@ export class PythonBridgeError extends Error {
   /** For people. */
   readonly detail: string;
   readonly exitCode: number | null;
-  readonly signal: NodeJS.Signals | null;
+  /** Such as SIGKILL. */
+  readonly signal: string | null;
   /** The end of the process's stderr as one line, without control characters. */
   readonly stderrTail: string;
   /** What Python told, where it told something. */
@@ -148,6 +94,11 @@ export interface LaunchOptions {
   scriptArgs?: string[];
   /** Where the child's variables are chosen from; by default `process.env`. A child never sees any other than the allowed ones. */
   env?: Record<string, string | undefined>;
+  /**
+   * How many models score at once, from 1; by default all of them. With a worker for every core, and more requests than workers, 1 gets more
+   * of them done.
+   */
+  scoringThreads?: number;
 }
 
 export interface CallOptions {
@@ -220,7 +171,8 @@ export interface PoolStats {
 
 export interface Pool {
   runPythonInference(request: RecommendationRequest | SimilarRequest, options?: CallOptions): Promise<Recommendation>;
-  runPythonInference(request: WorkerRequest, options?: CallOptions): Promise<WorkerAnswer>;
+  runPythonInference(request: PingRequest, options?: CallOptions): Promise<PingAnswer>;
+  runPythonInference(request: StatsRequest, options?: CallOptions): Promise<StatsAnswer>;
   /** Resolves once a worker is ready; rejects as soon as it is clear that none will be. */
   ready(): Promise<void>;
   stats(): PoolStats;

@@ -10,6 +10,7 @@ const NEEDED = [
   'DB_PASS',
   'MODELS_DIR',
   'RECSYS_TOML',
+  'SCORING_THREADS',
 ];
 const BASE_POSIX = ['HOME', 'LANG', 'LC_ALL', 'LC_CTYPE', 'LD_LIBRARY_PATH', 'LOGNAME', 'PATH', 'SHELL', 'TERM', 'TMPDIR', 'TZ', 'USER'];
 const BASE_WINDOWS = [

@@ -14,6 +14,7 @@ const SCRIPT = path.join(REPOSITORY, 'recommend_api.py');
  * @property {string} [script] The bridge's door, recommend_api.py of this repository by default.
  * @property {string[]} [scriptArgs] What its command line has besides `--worker`: nothing, for the real one.
  * @property {Record<string, string | undefined>} [env] The environment to choose the child's variables from, `process.env` by default.
+ * @property {number} [scoringThreads] How many models score at once; it goes before `SCORING_THREADS`.
  */
 
 /**
@@ -24,14 +25,14 @@ const SCRIPT = path.join(REPOSITORY, 'recommend_api.py');
  * @returns {Promise<{command: string, args: string[], cwd: string, env: Record<string, string>}>}
  * @throws {PythonBridgeError} `no_python`
  */
-export async function launchPlan({ python, script = SCRIPT, scriptArgs = [], env = process.env }, mode) {
+export async function launchPlan({ python, script = SCRIPT, scriptArgs = [], env = process.env, scoringThreads }, mode) {
   const root = path.dirname(path.resolve(script));
   const environ = python === undefined ? env : { ...env, PYTHON_BIN: python };
   return {
     command: await findPython({ root, environ }),
     args: ['-I', '-X', 'utf8', path.resolve(script), ...scriptArgs, ...mode], // -I: neither PYTHONPATH nor the current folder add modules
     cwd: root,
-    env: childEnvironment(env),
+    env: childEnvironment(scoringThreads === undefined ? env : { ...env, SCORING_THREADS: String(scoringThreads) }),
   };
 }
 

@@ -1,5 +1,8 @@
 import { badAnswer, provenAnswer } from './answer.js';
 
+/** A worker is given so long for any answer: what began with a few milliseconds left is late on a busy machine, and no sign of a hang. */
+export const LEAST_PATIENCE_MS = 300; // above the 200 ms after which Python's own watchdog ends it
+
 /** The requests on the wire of one worker. They are answered in their order, so an answer is either that of the first, or nobody's. */
 export class Turns {
   #sent = [];
@@ -8,10 +11,13 @@ export class Turns {
     return this.#sent.length;
   }
 
-  /** Milliseconds that the first answer may take; what waited in the pipe has begun only now, with the budget that it was told. */
+  /**
+   * Milliseconds that the first answer may take before the worker is given up; what waited in the pipe has begun only now, with the budget
+   * that it was told. Whoever asked is told by then that time is up.
+   */
   get patienceMs() {
     const [{ job, budgetMs }] = this.#sent;
-    return Math.max(job.left, budgetMs);
+    return Math.max(job.left, budgetMs, LEAST_PATIENCE_MS);
   }
 
   /** Whether there is something to answer, and nobody who still waits for it. */

@@ -1,0 +1,62 @@
+/**
+ * The whole server under mixed traffic while it is killed, its workers are killed, its database is cut off, versions come and go and
+ * products are sold out: fault F64 through HTTP.
+ *
+ *     node bench/httpSoak.js                                          half an hour on SQLite, half an hour on MariaDB
+ *     node bench/httpSoak.js --minutes 2 --only mariadb               one database, briefly
+ *     node bench/httpSoak.js --json ../benchmarks/results/http.json   keep the summary; bench/page.js writes it into docs/PERFORMANCE.md
+ *
+ * It leaves with 1 if anything that has to hold did not. Python as for the repository's own tests.
+ */
+import { parseArgs } from 'node:util';
+
+import { seeded } from '../test/fakes.js';
+import { TinyShop } from '../test/tinyShop.js';
+import { thenRemoved } from './loading/interrupted.js';
+import { circumstances, keep } from './loading/results.js';
+import { KINDS, copiedShop, tinySource } from './loading/shops.js';
+import { httpSoak } from './loading/soak.js';
+import { terminal } from './loading/tables.js';
+import { PASSWORD, addressOf } from './loading/visitors.js';
+import { progress } from './soaking/words.js';
+
+const USAGE = 64;
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '30' },
+    seed: { type: 'string', default: '1' },
+    only: { type: 'string' },
+    json: { type: 'string' },
+  },
+});
+const durationMs = 60_000 * Number(values.minutes);
+const seed = Number(values.seed);
+if (!(durationMs > 0) || !Number.isInteger(seed) || ![undefined, ...KINDS].includes(values.only)) {
+  const received = `${values.minutes}, ${values.seed}, ${values.only}`;
+  process.stderr.write(`--minutes should be above 0, --seed a whole number, --only one of ${KINDS.join(', ')}. Received: ${received}.\n`);
+  process.exit(USAGE);
+}
+
+const about = circumstances();
+process.stdout.write('Training a tiny shop, for ten seconds or so …\n');
+const tiny = await TinyShop.make();
+const databases = {};
+await thenRemoved(tiny, async () => {
+  const versions = [(await tiny.publisher('publish')).version, tiny.current];
+  for (const kind of KINDS.filter((name) => [undefined, name].includes(values.only))) {
+    const shop = await copiedShop(tinySource(tiny), kind);
+    if (shop.missing) process.stdout.write(`${kind} is left out: ${shop.missing}\n`);
+    else databases[kind] = await thenRemoved(shop, () => soaked(shop, versions));
+  }
+});
+const soak = { ...about, shop: 'a tiny shop', seed, databases };
+if (values.json) keep(values.json, 'soak', soak);
+process.stdout.write(`\n${terminal({ soak })}\n`);
+for (const { words } of Object.values(databases)) for (const word of words) process.stdout.write(`  ${word}\n`);
+const isClean = Object.values(databases).every(({ violations }) => Object.keys(violations).length === 0);
+process.exitCode = isClean && Object.keys(databases).length > 0 ? 0 : 1;
+
+async function soaked(shop, versions) {
+  await shop.openAccounts(PASSWORD, addressOf);
+  return httpSoak(shop, { tiny, versions, durationMs, random: seeded(seed), onLook: progress(durationMs) });
+}

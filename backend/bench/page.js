@@ -1,0 +1,23 @@
+/**
+ * The part of docs/PERFORMANCE.md that is made from what bench/load.js and bench/httpSoak.js measured.
+ *
+ *     node bench/page.js            write it
+ *     node bench/page.js --check    change nothing; leave with 1 if the page says anything else
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+import { kept } from './loading/results.js';
+import { page } from './loading/tables.js';
+
+const PAGE = fileURLToPath(new URL('../../docs/PERFORMANCE.md', import.meta.url));
+
+const { values } = parseArgs({ options: { check: { type: 'boolean', default: false } } });
+const before = readFileSync(PAGE, 'utf8');
+const after = page(before, kept());
+if (!values.check) writeFileSync(PAGE, after);
+else {
+  process.stdout.write(after === before ? 'PERFORMANCE.md says what was measured over HTTP.\n' : 'PERFORMANCE.md should be made again: node bench/page.js\n');
+  process.exitCode = Number(after !== before);
+}

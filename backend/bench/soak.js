@@ -1,0 +1,44 @@
+/**
+ * A pool under steady questions while its workers are killed, stopped and fed garbage and its versions come and go: fault F64.
+ *
+ *     node bench/soak.js                                   half an hour
+ *     node bench/soak.js --minutes 2 --json soak.json      two minutes, the summary also as JSON
+ *
+ * It leaves with 1 if anything that has to hold did not. Python as for the repository's own tests.
+ */
+import { writeFileSync } from 'node:fs';
+import os from 'node:os';
+import { parseArgs } from 'node:util';
+
+import { seeded } from '../test/fakes.js';
+import { TinyShop } from '../test/tinyShop.js';
+import { soak } from './soaking/soak.js';
+import { progress, table } from './soaking/words.js';
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '30' },
+    seed: { type: 'string', default: '1' },
+    json: { type: 'string' },
+  },
+});
+const minutes = Number(values.minutes);
+const seed = Number(values.seed);
+if (!(minutes > 0) || !Number.isInteger(seed)) {
+  process.stderr.write(`--minutes should be above 0, and --seed a whole number. Received: ${values.minutes}, ${values.seed}.\n`);
+  process.exit(64);
+}
+
+process.stdout.write('Training a tiny shop, for ten seconds or so …\n');
+const shop = await TinyShop.make();
+try {
+  const durationMs = 60_000 * minutes;
+  const told = await soak(shop, { durationMs, random: seeded(seed), onLook: progress(durationMs) });
+  const machine = `${os.type()} ${os.arch()}, ${os.availableParallelism()} processors, Node ${process.versions.node}`;
+  const summary = { minutes, seed, machine, ...told };
+  process.stdout.write(`\n${table(summary)}\n`);
+  if (values.json) writeFileSync(values.json, `${JSON.stringify(summary, null, 2)}\n`);
+  process.exitCode = Object.keys(summary.violations).length === 0 ? 0 : 1;
+} finally {
+  shop.remove();
+}

@@ -1,0 +1,68 @@
+import cors from 'cors';
+import express from 'express';
+import helmet from 'helmet';
+
+import { errorHandler, notFound } from './middlewares/errors.js';
+import { requestLog } from './middlewares/requestLog.js';
+import { webRoutes } from './route/web.js';
+import { STYLE_SOURCE } from './views/overviewPage.js';
+
+const SECURITY = {
+  contentSecurityPolicy: {
+    useDefaults: false,
+    directives: { defaultSrc: ["'none'"], styleSrc: [STYLE_SOURCE], baseUri: ["'none'"], formAction: ["'self'"], frameAncestors: ["'none'"] },
+  },
+  crossOriginResourcePolicy: { policy: 'same-site' },
+};
+
+/**
+ * Return the application. It has no state of its own: everything it uses is given, so that tests give something else.
+ *
+ * @param {object} services
+ * @param {object} services.settings What `readSettings` returned.
+ * @param {object} services.sequelize
+ * @param {object} services.models
+ * @param {object} services.recommendations
+ * @param {object} services.interactions
+ * @param {object} services.auth
+ * @param {object} services.python A pool.
+ * @param {object} services.metrics
+ * @param {object} services.log A pino logger.
+ * @param {() => boolean} [services.isClosing] Whether the process is about to end.
+ * @returns {import('express').Express}
+ */
+export function createApp(services) {
+  const { settings, log, metrics, isClosing = () => false } = services;
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag'); // personal answers are not cached by browsers
+  app.set('trust proxy', settings.trustProxy);
+  app.set('query parser', 'simple'); // a[b]=1 is a parameter named a[b], and none of ours
+  app.use(requestLog({ log }), timed(metrics), helmet(SECURITY), crossOrigin(settings), guarded(isClosing));
+  app.use(webRoutes(services), notFound, errorHandler({ log }));
+  return app;
+}
+
+/** Pages of the named origins may ask; without any, only those of this one. */
+function crossOrigin({ corsOrigin }) {
+  return cors({ origin: corsOrigin.length > 0 ? [...corsOrigin] : false, methods: ['GET', 'POST', 'DELETE'], allowedHeaders: ['Authorization', 'Content-Type'], maxAge: 600 });
+}
+
+function guarded(isClosing) {
+  return (_req, res, next) => {
+    res.set('Cache-Control', 'private, no-store');
+    if (isClosing()) res.set('Connection', 'close');
+    next();
+  };
+}
+
+function timed(metrics) {
+  return (req, res, next) => {
+    const start = performance.now();
+    res.once('close', () => {
+      const { route = 'none' } = res.locals;
+      metrics.request({ method: req.method, route, status: res.statusCode, ms: performance.now() - start });
+    });
+    next();
+  };
+}

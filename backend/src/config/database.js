@@ -1,0 +1,168 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import mysql2 from 'mysql2';
+import { Sequelize, TimeoutError, Transaction } from 'sequelize';
+
+import { Mutex } from './mutex.js';
+import { sqliteModule } from './sqlite.js';
+
+const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
+const CONNECT_MS = 2000; // a server that takes longer to greet is not one that a page can wait for
+const ACQUIRE_MS = 1500; // for a free connection of the pool
+const BUSY_MS = 5000; // for SQLite's write lock; an importer holds it for one chunk of rows
+const STATEMENT_MS = 5000; // after it the server counts as hanging, and the connection is given up
+const PREPARED = 200; // of each connection; the server holds some 16,000 of all
+const POOL = { max: 10, min: 0, idle: 30_000, evict: 10_000, acquire: ACQUIRE_MS };
+const MYSQL_SCHEMES = new Set(['mysql', 'mysql+pymysql', 'mariadb', 'mariadb+pymysql']);
+const FORMS = 'sqlite:///path or mysql://user:password@host:port/name';
+
+/**
+ * Connect to the shop's database. Nothing is sent before the first statement, so that the backend starts without a database, too.
+ *
+ * @param {{databaseUrl?: string | object}} settings `databaseUrl` in the forms that Python reads: `sqlite:///path`,
+ *   `mysql+pymysql://…`, `mysql://…`; or its parts, `{host, port, name, user, password}`.
+ * @param {{log?: object, statementMs?: number, busyMs?: number}} [options]
+ * @returns {Sequelize}
+ * @throws {TypeError} There is no such database.
+ */
+export function connectDatabase({ databaseUrl }, { log, statementMs = STATEMENT_MS, busyMs = BUSY_MS } = {}) {
+  const place = placeOf(databaseUrl);
+  const logging = log?.trace ? (sql) => log.trace({ sql }, 'statement') : false;
+  const common = { logging, retry: { max: 1 }, timezone: '+00:00', define: { freezeTableName: true } };
+  return place.file === undefined ? onMysql(place, common, statementMs) : onSqlite(place.file, common, busyMs);
+}
+
+/** Return where a database is: its file, or what a connection needs. */
+export function placeOf(database) {
+  if (typeof database === 'object' && database !== null) return checkedName(database);
+  const text = String(database ?? '');
+  if (text.startsWith('sqlite:///')) return { file: checkedFile(text.slice('sqlite:///'.length)) };
+  const url = URL.canParse(text) ? new URL(text) : null;
+  const scheme = url?.protocol.slice(0, -1);
+  if (!MYSQL_SCHEMES.has(scheme)) throw new TypeError(`DATABASE_URL should be ${FORMS}. Received: ${scheme ?? 'no scheme'}://…`);
+  return checkedName({
+    host: url.hostname || '127.0.0.1',
+    port: Number(url.port || 3306),
+    user: decodeURIComponent(url.username) || 'root',
+    password: decodeURIComponent(url.password),
+    name: decodeURIComponent(url.pathname.slice(1)),
+    socket: url.searchParams.get('unix_socket'),
+    certificate: url.searchParams.get('ssl_ca'),
+  });
+}
+
+function checkedFile(file) {
+  if (file !== '' && file !== ':memory:') return path.resolve(REPOSITORY, file);
+  throw new TypeError(`DATABASE_URL should name SQLite's file, which Python opens, too. Received: ${file || 'no name'}.`);
+}
+
+function checkedName(place) {
+  if (place.name) return place;
+  throw new TypeError('DATABASE_URL should name the database, as in mysql://root@127.0.0.1:3306/shop. Received: no name.');
+}
+
+function onSqlite(file, common, busyMs) {
+  const options = { ...common, dialect: 'sqlite', storage: file, dialectModule: sqliteModule({ busyTimeoutMs: busyMs }) };
+  const sequelize = new SqliteSequelize({ ...options, transactionType: Transaction.TYPES.IMMEDIATE });
+  sequelize.patienceMs = busyMs;
+  const manager = sequelize.connectionManager;
+  manager.destroyConnection = async (connection) => manager.releaseConnection(connection); // Sequelize would look for it in a pool
+  return sequelize;
+}
+
+/** SQLite has one writer. Transactions that wait for their turn all succeed; those that fight for the lock mostly do not. */
+class SqliteSequelize extends Sequelize {
+  #turns = new Mutex();
+
+  async transaction(...args) {
+    const [options, work] = typeof args[0] === 'function' ? [undefined, args[0]] : args;
+    if (options?.transaction) return super.transaction(options, work);
+    const release = await this.#turns.take(this.patienceMs).catch((error) => {
+      throw new TimeoutError(error);
+    });
+    if (work === undefined) return releasedAfter(() => super.transaction(options), release);
+    try {
+      return await super.transaction(options, work);
+    } finally {
+      release();
+    }
+  }
+}
+
+/** Return a transaction whose turn ends when it does. */
+async function releasedAfter(begin, release) {
+  try {
+    const transaction = await begin();
+    for (const method of ['cleanup', 'forceCleanup']) {
+      const end = transaction[method].bind(transaction);
+      transaction[method] = () => {
+        release();
+        return end();
+      };
+    }
+    return transaction;
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+function onMysql({ host, port, user, password, name, socket, certificate }, common, statementMs) {
+  const sequelize = new Sequelize(name, user, password || null, {
+    ...common,
+    dialect: 'mysql',
+    dialectModule: mysql2,
+    host,
+    port,
+    pool: POOL,
+    dialectOptions: {
+      charset: 'utf8mb4',
+      connectTimeout: CONNECT_MS,
+      multipleStatements: false,
+      maxPreparedStatements: PREPARED,
+      typeCast: true, // mysql2's own reading of rows, ten times as fast as Sequelize's; the same values but for
+      dateStrings: ['DATE'], // days, which have no time zone
+      ...(socket && { socketPath: socket }),
+      ...(certificate && { ssl: { ca: readFileSync(certificate), rejectUnauthorized: true } }),
+    },
+  });
+  sequelize.addHook('afterConnect', (connection) => prepare(connection, statementMs));
+  return sequelize;
+}
+
+/** Make a new connection as strict as Python's: what does not fit is refused, not cut; and no lock is taken on gaps between rows. */
+async function prepare(connection, statementMs) {
+  limitStatements(connection, statementMs);
+  for (const sql of [
+    "SET sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')",
+    'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
+  ]) {
+    await new Promise((resolve, reject) => {
+      connection.query(sql, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+}
+
+/** mysql2 waits for ever for a server that hangs: the connection is given up instead, and with it its place in the pool freed. */
+function limitStatements(connection, limitMs) {
+  for (const method of ['query', 'execute']) {
+    const send = connection[method].bind(connection);
+    connection[method] = (...args) => {
+      const callback = args.pop();
+      let isSettled = false;
+      const settle = (...outcome) => {
+        if (isSettled) return;
+        isSettled = true;
+        clearTimeout(timer);
+        callback(...outcome);
+      };
+      const timer = setTimeout(() => {
+        connection.destroy();
+        settle(Object.assign(new Error(`The database should answer within ${limitMs} ms. Received: nothing.`), { code: 'ETIMEDOUT' }));
+      }, limitMs);
+      return send(...args, settle);
+    };
+  }
+}

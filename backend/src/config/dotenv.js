@@ -1,0 +1,75 @@
+import { readFileSync } from 'node:fs';
+
+const KEY = /(?:export[^\S\r\n]+)?(?:'([^']+)'|([^=#\s]+))[^\S\r\n]*/y;
+const EQUALS = /=[^\S\r\n]*/y;
+const SINGLE_QUOTED = /'((?:\\'|[^'])*)'/y;
+const DOUBLE_QUOTED = /"((?:\\"|[^"])*)"/y;
+const UNQUOTED = /[^\r\n]*/y;
+const LINE_END = /[^\S\r\n]*(?:#[^\r\n]*)?(?:\r\n|\n|\r|$)/y;
+const REST_OF_LINE = /[^\r\n]*(?:\r\n|\n|\r|$)/y;
+const BLANK = /\s*/y;
+const NAMED = /\$\{([^}:]*)(?::-([^}]*))?\}/g;
+const ESCAPED = { a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };
+
+/**
+ * Return what a `.env` file says, as python-dotenv reads it: the Python side reads the same file, and a password with `#` in it must not be
+ * two passwords. The well-known package for Node cuts unquoted values at any `#` and resolves no `${NAME}`.
+ *
+ * @param {string} file There need not be one.
+ * @param {Record<string, string | undefined>} environ For `${NAME}`, where the file itself has not said it before.
+ * @returns {Record<string, string>}
+ */
+export function readDotenv(file, environ) {
+  let text;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    if (error.code === 'ENOENT') return {};
+    throw error;
+  }
+  return parseDotenv(text, environ);
+}
+
+/** Return the assignments of a text; lines that are none are passed over. */
+export function parseDotenv(text, environ) {
+  const cursor = { text, at: 0 };
+  const values = {};
+  while (take(BLANK, cursor) !== null && cursor.at < text.length) {
+    const start = cursor.at;
+    const line = assignment(cursor);
+    if (line === null) skipLine(cursor, start);
+    else if (line.value !== null) values[line.key] = resolved(line.value, { ...environ, ...values });
+  }
+  return values;
+}
+
+function assignment(cursor) {
+  if (cursor.text[cursor.at] === '#') return null;
+  const named = take(KEY, cursor);
+  if (named === null) return null;
+  const value = take(EQUALS, cursor) === null ? null : valueAt(cursor);
+  return value === undefined || take(LINE_END, cursor) === null ? null : { key: named[1] ?? named[2], value };
+}
+
+function valueAt(cursor) {
+  const first = cursor.text[cursor.at];
+  if (first === "'") return take(SINGLE_QUOTED, cursor)?.[1].replace(/\\([\\'])/g, '$1');
+  if (first === '"') return take(DOUBLE_QUOTED, cursor)?.[1].replace(/\\([\\'"abfnrtv])/g, (_, letter) => ESCAPED[letter] ?? letter);
+  return take(UNQUOTED, cursor)[0].replace(/\s+#.*/, '').trimEnd();
+}
+
+function resolved(value, known) {
+  return value.replace(NAMED, (_, name, otherwise = '') => known[name] ?? otherwise);
+}
+
+function skipLine(cursor, start) {
+  cursor.at = start;
+  take(REST_OF_LINE, cursor);
+}
+
+function take(pattern, cursor) {
+  pattern.lastIndex = cursor.at;
+  const match = pattern.exec(cursor.text);
+  if (match !== null) cursor.at = pattern.lastIndex;
+  return match;
+}

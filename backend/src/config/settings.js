@@ -1,0 +1,180 @@
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { parse as parseToml } from 'smol-toml';
+
+import { readDotenv } from './dotenv.js';
+
+const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
+const SECRET_BYTES = 32; // as long as HS256's own output; a shorter key is the weakest link
+const SAMPLE_SECRET = 'replace-this-by-the-output-of-openssl-rand-hex-32'; // the one in .env.example
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
+const DAY_S = 86_400;
+
+/** A value from outside is missing, or not what it should be. */
+export class SettingsError extends Error {
+  name = 'SettingsError';
+}
+
+/**
+ * Every variable that the server reads, with what it is for; the table in README.md is this one.
+ *
+ * Those of the database and of the models are the Python side's own, read the same way.
+ */
+export const VARIABLES = Object.freeze({
+  JWT_SECRET: { default: null, meaning: 'signs the tokens; at least 32 bytes, such as `openssl rand -hex 32`' },
+  DATABASE_URL: { default: null, meaning: '`mysql+pymysql://user:password@host:3306/name` or `sqlite:///path`; or in pieces, `DB_HOST` to `DB_PASSWORD`' },
+  DB_HOST: { default: '127.0.0.1', meaning: 'the database server' },
+  DB_PORT: { default: '3306', meaning: 'its port' },
+  DB_NAME: { default: null, meaning: 'the database; also `DB_DATABASE_NAME`' },
+  DB_USER: { default: 'root', meaning: 'the account; also `DB_USERNAME`' },
+  DB_PASSWORD: { default: '', meaning: 'its password; also `DB_PASS`' },
+  MODELS_DIR: { default: 'models', meaning: 'where versions are published' },
+  RECSYS_TOML: { default: 'recsys.toml', meaning: "the shop's mapping; its two time zones are read here" },
+  PYTHON_BIN: { default: null, meaning: 'the interpreter; else `.venv`, else the first of python3, python and py on `PATH`' },
+  HOST: { default: '127.0.0.1', meaning: 'the address to listen on; `0.0.0.0` for all' },
+  PORT: { default: '6969', meaning: 'the port to listen on; 0 for any free one' },
+  TRUST_PROXY: { default: '0', meaning: 'proxies in front, whose `X-Forwarded-For` is believed' },
+  CORS_ORIGIN: { default: '', meaning: 'origins of pages elsewhere that may ask, with commas between' },
+  LOG_LEVEL: { default: 'info', meaning: LOG_LEVELS.join(', ') },
+  JWT_TTL_S: { default: `${DAY_S}`, meaning: 'seconds for which a token is good' },
+  JWT_ISSUER: { default: '', meaning: '`iss` that tokens get and must have; empty for none' },
+  JWT_AUDIENCE: { default: '', meaning: '`aud`, likewise' },
+  ADMIN_ROLES: { default: 'R1', meaning: "`Users.roleId` of who may see `/internal`, with commas between" },
+  ADMIN_IDS: { default: '', meaning: '`Users.id` of who may as well, with commas between' },
+  METRICS_TOKEN: { default: '', meaning: 'bearer token for `/metrics`; without one, only this machine itself may read them' },
+  PYTHON_POOL_SIZE: { default: '2', meaning: 'Python processes to keep' },
+  PYTHON_TIMEOUT_MS: { default: '800', meaning: 'milliseconds that Python has for a list, before the fallback answers' },
+  CACHE_TTL_S: { default: '900', meaning: 'seconds for which a list is fresh' },
+  CACHE_STALE_S: { default: `${DAY_S}`, meaning: 'seconds after that for which it is answered while a new one is being computed' },
+  SPOOL_DIR: { default: 'data/spool', meaning: 'where interactions wait while the database is away; on a disk that stays' },
+  SPOOL_MAX_BYTES: { default: `${64 * 2 ** 20}`, meaning: 'how much may wait there' },
+  RATE_LIMIT_IP: { default: '1200', meaning: 'requests a minute from one address; 0 for no limit' },
+  RATE_LIMIT_USER: { default: '240', meaning: 'requests a minute of one customer; 0 for no limit' },
+  RATE_LIMIT_LOGIN: { default: '10', meaning: 'failed logins in a quarter of an hour, for an address and for an account; 0 for no limit' },
+});
+
+/**
+ * Read the environment, the repository's `.env` and the time zones of `recsys.toml`.
+ *
+ * @param {Record<string, string | undefined>} environ It wins over `.env`.
+ * @param {string} [root] The folder that relative paths start from.
+ * @returns {Readonly<object>} Frozen, with everything inside.
+ * @throws {SettingsError}
+ */
+export function readSettings(environ, root = REPOSITORY) {
+  const given = { ...readDotenv(path.join(root, '.env'), environ), ...environ };
+  const read = (name) => given[name] || VARIABLES[name].default; // empty is not set
+  const number = (name, range) => wholeNumber(name, read(name), range);
+  const list = (name) => read(name).split(',').map((item) => item.trim()).filter(Boolean);
+  return frozen({
+    host: read('HOST'),
+    port: number('PORT', [0, 65_535]),
+    trustProxy: number('TRUST_PROXY', [0, 100]),
+    corsOrigin: list('CORS_ORIGIN').map(checkedOrigin),
+    logLevel: oneOf('LOG_LEVEL', read('LOG_LEVEL'), LOG_LEVELS),
+    databaseUrl: databaseUrl(given, read, root),
+    modelsDir: path.resolve(root, read('MODELS_DIR')),
+    ...timeZones(given.RECSYS_TOML, path.resolve(root, read('RECSYS_TOML'))),
+    jwtSecret: checkedSecret(given.JWT_SECRET ?? ''),
+    jwt: { ttlS: number('JWT_TTL_S', [60, 366 * DAY_S]), issuer: read('JWT_ISSUER') || null, audience: read('JWT_AUDIENCE') || null },
+    admins: { roles: list('ADMIN_ROLES'), ids: list('ADMIN_IDS').map((id) => wholeNumber('ADMIN_IDS', id, [0, Number.MAX_SAFE_INTEGER])) },
+    metricsToken: read('METRICS_TOKEN') || null,
+    python: {
+      bin: read('PYTHON_BIN'),
+      size: number('PYTHON_POOL_SIZE', [1, 64]),
+      timeoutMs: number('PYTHON_TIMEOUT_MS', [1, 600_000]),
+    },
+    cache: { ttlS: number('CACHE_TTL_S', [0, 366 * DAY_S]), staleS: number('CACHE_STALE_S', [0, 366 * DAY_S]) },
+    spoolDir: path.resolve(root, read('SPOOL_DIR')),
+    spoolMaxBytes: number('SPOOL_MAX_BYTES', [4096, 2 ** 40]),
+    rateLimits: {
+      ip: number('RATE_LIMIT_IP', [0, 1e9]),
+      user: number('RATE_LIMIT_USER', [0, 1e9]),
+      login: number('RATE_LIMIT_LOGIN', [0, 1e9]),
+    },
+  });
+}
+
+function wholeNumber(name, text, [least, most]) {
+  const number = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
+  if (number >= least && number <= most) return number;
+  throw new SettingsError(`${name} should be a whole number from ${least} to ${most}. Received: ${text}.`);
+}
+
+function oneOf(name, text, allowed) {
+  if (allowed.includes(text)) return text;
+  throw new SettingsError(`${name} should be one of ${allowed.join(', ')}. Received: ${text}.`);
+}
+
+/** The secret itself is never shown, not even in part. */
+function checkedSecret(secret) {
+  const bytes = Buffer.byteLength(secret);
+  const advice = '`openssl rand -hex 32` makes one; put it into .env as JWT_SECRET=…';
+  if (secret === SAMPLE_SECRET) throw new SettingsError(`JWT_SECRET should be a secret. Received: the sample of .env.example. ${advice}`);
+  if (bytes < SECRET_BYTES) throw new SettingsError(`JWT_SECRET should have at least ${SECRET_BYTES} bytes. Received: ${bytes}. ${advice}`);
+  return secret;
+}
+
+function checkedOrigin(text) {
+  if (URL.canParse(text) && new URL(text).origin === text) return text;
+  throw new SettingsError(`CORS_ORIGIN should hold origins such as https://shop.example, with commas between. Received: ${text}.`);
+}
+
+/** Return the URL as the Python side forms it: `DATABASE_URL`, or one made of the pieces, with SQLite's path made absolute. */
+function databaseUrl(given, read, root) {
+  const url = given.DATABASE_URL || urlOfPieces(given, read);
+  const file = /^sqlite:\/\/\/(.+)$/s.exec(url)?.[1];
+  if (file !== undefined) return `sqlite:///${path.resolve(root, file)}`;
+  if (/^(?:mysql|mariadb)(?:\+pymysql)?:\/\/./.test(url) && URL.canParse(url) && new URL(url).pathname.length > 1) return url;
+  throw new SettingsError(
+    `DATABASE_URL should be mysql+pymysql://user:password@host:3306/name or sqlite:///path. Received: ${/^[\w+]*/.exec(url)[0] || 'no scheme'}:…`,
+  );
+}
+
+function urlOfPieces(given, read) {
+  const name = given.DB_NAME || given.DB_DATABASE_NAME;
+  if (!name) {
+    throw new SettingsError(
+      'DATABASE_URL (or DB_HOST, DB_PORT, DB_NAME, DB_USER, DB_PASSWORD) should say where the shop’s database is. ' +
+        'Received: nothing. `make demo` writes a .env for its embedded shop.',
+    );
+  }
+  const user = given.DB_USER || given.DB_USERNAME || read('DB_USER');
+  const password = given.DB_PASSWORD || given.DB_PASS || '';
+  const port = wholeNumber('DB_PORT', read('DB_PORT'), [1, 65_535]);
+  return `mysql+pymysql://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${read('DB_HOST')}:${port}/${encodeURIComponent(name)}`;
+}
+
+/** Return the zone that customers live in, and the one of the tables' timestamps; Python reads the same file. */
+function timeZones(named, file) {
+  if (!existsSync(file)) {
+    if (named) throw new SettingsError(`RECSYS_TOML should name a file. Received: ${named}.`);
+    return { timeZone: 'UTC', storedTimeZone: 'UTC' };
+  }
+  const { time_zone: timeZone = 'UTC', stored_time_zone: storedTimeZone = 'UTC' } = tomlOf(file).shop ?? {};
+  for (const zone of [timeZone, storedTimeZone]) checkZone(zone);
+  return { timeZone, storedTimeZone };
+}
+
+function tomlOf(file) {
+  try {
+    return parseToml(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw new SettingsError(`${path.basename(file)} should be valid TOML. Received: ${error.message}`, { cause: error });
+  }
+}
+
+function checkZone(zone) {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: zone });
+  } catch {
+    throw new SettingsError(`[shop] time zones should be names such as Europe/Berlin. Received: ${zone}.`);
+  }
+}
+
+function frozen(value) {
+  if (typeof value === 'object' && value !== null) Object.values(Object.freeze(value)).forEach(frozen);
+  return value;
+}

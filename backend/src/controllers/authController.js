@@ -1,0 +1,20 @@
+import { HttpError } from '../middlewares/errors.js';
+import { LOGIN, checked } from './checked.js';
+
+/**
+ * Return the handler of logins. Unknown addresses, wrong passwords and closed accounts are one answer.
+ *
+ * @param {{auth: object}} services
+ */
+export function authController({ auth }) {
+  return {
+    async login(req, res) {
+      const { email, password } = checked(LOGIN, req.body);
+      const found = await auth.login(email, password);
+      if (found === null) throw new HttpError(401, 'The address and the password should belong together. Received: others.');
+      const { token, expiresIn, user } = found;
+      const { id, firstName, lastName, roleId } = user;
+      res.json({ errCode: 0, data: { token, expiresIn, user: { id, email: user.email, firstName, lastName, roleId } } });
+    },
+  };
+}

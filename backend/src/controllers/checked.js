@@ -1,0 +1,75 @@
+import { z } from 'zod';
+
+import { HttpError, shown } from '../middlewares/errors.js';
+
+z.config({ jitless: true }); // zod would write code and evaluate it
+
+const DEVICES = ['desktop', 'mobile', 'tablet'];
+const ACTIONS = ['view', 'cart', 'purchase'];
+const SECRET = new Set(['password']); // never repeated in a message
+const LATEST_S = 9_999_999_999; // the year 2286; more is milliseconds by mistake
+
+const wholeNumber = 'a whole number from 0 to 9007199254740991';
+const idText = z.string({ error: wholeNumber }).regex(/^(?:0|[1-9]\d{0,15})$/, { error: wholeNumber }).transform(Number);
+const idNumber = z.number({ error: wholeNumber });
+const id = z.union([idNumber, idText], { error: wholeNumber }).pipe(z.number().int({ error: wholeNumber }).min(0, { error: wholeNumber }));
+
+const limitText = 'a whole number from 1 to 100';
+const limit = z.string({ error: limitText }).regex(/^(?:[1-9]\d?|100)$/, { error: limitText }).transform(Number);
+const device = z.enum(DEVICES, { error: `one of ${DEVICES.join(', ')}` });
+
+const eventIdText = '8 to 128 letters, digits or . _ : -';
+const timestampText = 'whole seconds since 1970, or a date and time with its zone, such as 2026-11-21T09:30:00Z';
+const timestamp = z.union(
+  [
+    z.number().int().min(0).max(LATEST_S).transform((seconds) => new Date(seconds * 1000)),
+    z.iso.datetime({ offset: true }).transform((text) => new Date(text)),
+  ],
+  { error: timestampText },
+);
+const textOf = (what, least, most) => z.string({ error: what }).min(least, { error: what }).max(most, { error: what });
+
+/** What each route takes, and nothing else. */
+export const LISTING = z.strictObject({ limit: limit.default(10), device: device.optional() });
+export const LISTING_OF_ANYBODY = z.strictObject({ limit: limit.default(10), userId: id.optional() });
+export const PRODUCT = z.strictObject({ productId: id });
+export const NOTHING = z.strictObject({});
+export const LOGIN = z.strictObject({
+  email: textOf('an address of 1 to 255 characters', 1, 255),
+  password: textOf('a text of 1 to 256 characters', 1, 256),
+});
+export const INTERACTION = z.strictObject({
+  productId: id,
+  actionCode: z.enum(ACTIONS, { error: `one of ${ACTIONS.join(', ')}` }),
+  device: device.nullish(),
+  eventId: z.string({ error: eventIdText }).regex(/^[\w.:-]{8,128}$/, { error: eventIdText }).optional(),
+  timestamp: timestamp.optional(),
+  userId: id.optional(),
+});
+
+/**
+ * Return what a part of the request says, in the types of the schema.
+ *
+ * @param {z.ZodType} schema
+ * @param {unknown} given
+ * @throws {HttpError} 400, with what was expected and what came.
+ */
+export function checked(schema, given) {
+  const { success, data, error } = schema.safeParse(isRecord(given) ? { ...given } : given);
+  if (success) return data;
+  const [issue] = error.issues;
+  const [field] = issue.code === 'unrecognized_keys' ? issue.keys : issue.path;
+  if (field === undefined) throw new HttpError(400, `The body should be a JSON object. Received: ${shown(given)}.`);
+  const name = shown(String(field));
+  if (issue.code === 'unrecognized_keys') {
+    const known = Object.keys(schema.shape).map((key) => `\`${key}\``);
+    const expected = known.length > 0 ? `nothing but ${known.join(', ')}` : 'no parameters';
+    throw new HttpError(400, `There should be ${expected}. Received: \`${name}\`.`, { field: name });
+  }
+  const received = !Object.hasOwn(given, field) ? 'nothing' : SECRET.has(field) ? 'something else' : shown(given[field]);
+  throw new HttpError(400, `\`${name}\` should be ${issue.message}. Received: ${received}.`, { field: name });
+}
+
+function isRecord(given) {
+  return typeof given === 'object' && given !== null && !Array.isArray(given);
+}

@@ -1,0 +1,45 @@
+import { HttpError } from '../middlewares/errors.js';
+import { isRowsFault } from '../services/databaseErrors.js';
+import { EventConflict, UnknownProduct } from '../services/interactionService.js';
+import { SpoolFailed } from '../services/spool.js';
+import { INTERACTION, checked } from './checked.js';
+
+const RETRY = { 'Retry-After': '5' };
+
+/**
+ * Return the handler of what customers do: 201 it is in the database, 200 it was already, 202 it is on the disk and will be.
+ *
+ * @param {{interactions: object, metrics: object}} services
+ */
+export function interactionController({ interactions, metrics }) {
+  return {
+    async recordForCurrentUser(req, res) {
+      const { userId, ...interaction } = checked(INTERACTION, req.body);
+      if (userId !== undefined && userId !== req.user.id) throw refused(metrics, new HttpError(403, 'An interaction should be one’s own. Received: somebody else’s.'));
+      let done;
+      try {
+        done = await interactions.record({ ...interaction, userId: req.user.id });
+      } catch (error) {
+        throw refused(metrics, told(error));
+      }
+      const outcome = done.duplicate ? 'duplicate' : done.stored ? 'stored' : 'spooled';
+      metrics.interaction({ outcome, clamped: done.clamped });
+      res.status({ stored: 201, duplicate: done.spooled ? 202 : 200, spooled: 202 }[outcome]);
+      const { eventId, stored, duplicate, spooled } = done;
+      res.json({ errCode: 0, data: { eventId, stored, duplicate, spooled } });
+    },
+  };
+}
+
+function refused(metrics, error) {
+  metrics.interaction({ outcome: error.status === 503 ? 'lost' : 'refused' });
+  return error;
+}
+
+function told(error) {
+  if (error instanceof UnknownProduct) return new HttpError(404, error.message, { field: 'productId' });
+  if (error instanceof EventConflict) return new HttpError(409, error.message, { field: 'eventId' });
+  if (error instanceof SpoolFailed) return new HttpError(503, 'The interaction could not be kept; send it again with the same `eventId`.', { headers: RETRY });
+  if (isRowsFault(error)) return new HttpError(422, 'The interaction should fit the shop’s tables. Received: one that does not.');
+  return error;
+}

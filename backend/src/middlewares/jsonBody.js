@@ -1,0 +1,51 @@
+import express from 'express';
+
+import { HttpError, shown } from './errors.js';
+
+const LIMIT_BYTES = 32 * 1024; // the largest honest body is below 1 KB
+const LIMIT_DEPTH = 32; // as Python's own
+const OPENING = new Set([0x7b, 0x5b]); // { [
+const CLOSING = new Set([0x7d, 0x5d]);
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+
+const parse = express.json({ limit: LIMIT_BYTES, inflate: false, type: () => true, verify: (_req, _res, body) => checkDepth(body) });
+
+/** Read a JSON body: in UTF-8, not compressed, at most 32 KB and 32 levels deep. */
+export const jsonBody = [checkType, parse, checkPresence];
+
+/** Refuse a body where none has a meaning: a proxy in front may see where it ends differently. */
+export function noBody(req, _res, next) {
+  const hasBody = 'transfer-encoding' in req.headers || Number(req.headers['content-length'] ?? 0) > 0;
+  if (hasBody) throw new HttpError(400, `A ${req.method} should have no body. Received: one.`, { headers: { Connection: 'close' } });
+  next();
+}
+
+function checkType(req, _res, next) {
+  const [type, ...parameters] = (req.headers['content-type'] ?? '').split(';').map((part) => part.trim().toLowerCase());
+  if (type !== 'application/json') {
+    throw new HttpError(415, `The body should be application/json. Received: ${shown(type) || 'no Content-Type'}.`);
+  }
+  const others = parameters.filter((parameter) => !/^(?:charset="?utf-8"?)?$/.test(parameter));
+  if (others.length > 0) throw new HttpError(415, `The body should be in UTF-8. Received: ${shown(others[0])}.`);
+  next();
+}
+
+function checkPresence(req, _res, next) {
+  if (req.body === undefined) throw new HttpError(400, 'The body should be a JSON object. Received: nothing.');
+  next();
+}
+
+/** Count brackets outside of texts, before the parser builds what they stand for. */
+function checkDepth(body) {
+  let depth = 0;
+  let isText = false;
+  for (let at = 0; at < body.length; at += 1) {
+    const byte = body[at];
+    if (isText && byte === BACKSLASH) at += 1;
+    else if (byte === QUOTE) isText = !isText;
+    else if (!isText && OPENING.has(byte)) depth += 1;
+    else if (!isText && CLOSING.has(byte)) depth -= 1;
+    if (depth > LIMIT_DEPTH) throw new HttpError(400, `The body should have at most ${LIMIT_DEPTH} levels. Received: more.`);
+  }
+}

@@ -1,0 +1,74 @@
+import { TokenRefused } from '../services/authService.js';
+import { HttpError } from './errors.js';
+
+const BEARER = /^Bearer +([\w~+/.-]+=*)$/i;
+const BASIC = /^Basic +([A-Za-z0-9+/]+=*)$/i;
+
+/**
+ * Return what lets requests through by their token, and says in `req.user` whose they are: the token's subject, and nobody a parameter names.
+ *
+ * 401: no token. 403: one that is not good, or of an account that is closed. 404: of an account that is no more.
+ *
+ * @param {{auth: object}} services
+ */
+export function verifyTokenUser({ auth }) {
+  return async (req, _res, next) => {
+    req.user = await userOfToken(auth, bearerOf(req));
+    next();
+  };
+}
+
+/** The same for routes that are for guests, too: without a token there is no `req.user`, but a bad token is refused. */
+export function verifyTokenIfAny({ auth }) {
+  const verify = verifyTokenUser({ auth });
+  return async (req, res, next) => (req.headers.authorization === undefined ? next() : verify(req, res, next));
+}
+
+/**
+ * Return what lets administrators through: by a token, or, for a page in a browser, by address and password.
+ *
+ * @param {{auth: object, settings: object}} services
+ */
+export function verifyAdmin({ auth, settings: { admins } }) {
+  return async (req, _res, next) => {
+    const basic = BASIC.exec(req.headers.authorization ?? '')?.[1];
+    req.user = basic === undefined ? await userOfToken(auth, bearerOf(req, BROWSER_MAY_ASK)) : await userOfPassword(auth, basic);
+    if (!req.user.isVerified) throw new HttpError(503, 'The database should say who is an administrator. Received: no answer.');
+    const isAdmin = admins.ids.includes(req.user.id) || admins.roles.includes(req.user.roleId);
+    if (!isAdmin) throw new HttpError(403, 'This should be asked by an administrator. Received: somebody else’s request.');
+    next();
+  };
+}
+
+const BROWSER_MAY_ASK = { 'WWW-Authenticate': 'Basic realm="recommendations", charset="UTF-8"' };
+
+function bearerOf(req, headers = { 'WWW-Authenticate': 'Bearer' }) {
+  const given = req.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'authorization').length;
+  const token = given === 1 ? BEARER.exec(req.headers.authorization)?.[1] : undefined;
+  if (token !== undefined) return token;
+  const received = ['none', 'something else'][given] ?? 'several';
+  throw new HttpError(401, `There should be one header \`Authorization: Bearer …\`. Received: ${received}.`, { headers });
+}
+
+async function userOfToken(auth, token) {
+  const user = await auth.userOf(subjectOf(auth, token));
+  if (user === null) throw new HttpError(404, 'The token should be of a customer. Received: one whose account is no more.');
+  if (!user.isActive) throw new HttpError(403, 'The token should be of an active account. Received: one that is closed.');
+  return user;
+}
+
+function subjectOf(auth, token) {
+  try {
+    return auth.subjectOf(token);
+  } catch (error) {
+    if (!(error instanceof TokenRefused)) throw error;
+    throw new HttpError(403, 'The token should be one of ours, and still good. Received: another one.');
+  }
+}
+
+async function userOfPassword(auth, basic) {
+  const [, email, password] = /^([^:]*):(.*)$/s.exec(Buffer.from(basic, 'base64').toString('utf8')) ?? [];
+  const found = email && password ? await auth.login(email, password) : null;
+  if (found !== null) return { ...found.user, isActive: true, isVerified: true };
+  throw new HttpError(401, 'The address and the password should belong together. Received: others.', { headers: BROWSER_MAY_ASK });
+}

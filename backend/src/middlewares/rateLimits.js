@@ -1,0 +1,46 @@
+import { createHash } from 'node:crypto';
+
+import { ipKeyGenerator, rateLimit } from 'express-rate-limit';
+
+import { HttpError } from './errors.js';
+
+const MINUTE_MS = 60_000;
+const LOGIN_WINDOW_MS = 15 * MINUTE_MS;
+const ADDRESSES_PER_ACCOUNT = 5; // an account can be locked out by others only from several addresses
+
+/**
+ * Return the limits: by address before anybody is known, by customer after that, and for logins that fail.
+ *
+ * The counts are of this process; behind a load balancer each process has its own.
+ *
+ * @param {{rateLimits: {ip: number, user: number, login: number}}} settings Requests in a window; 0 for no limit.
+ */
+export function rateLimits({ rateLimits: { ip, user, login } }) {
+  const failures = { windowMs: LOGIN_WINDOW_MS, skipSuccessfulRequests: true };
+  return {
+    byAddress: limiter(ip, { windowMs: MINUTE_MS, keyGenerator: addressOf }),
+    byUser: limiter(user, { windowMs: MINUTE_MS, keyGenerator: (req) => (req.user ? `user ${req.user.id}` : addressOf(req)) }),
+    logins: [
+      limiter(login, { ...failures, keyGenerator: addressOf }),
+      limiter(login * ADDRESSES_PER_ACCOUNT, { ...failures, keyGenerator: (req) => accountOf(req.body?.email) }),
+    ],
+  };
+}
+
+function limiter(limit, options) {
+  if (limit === 0) return (_req, _res, next) => next();
+  return rateLimit({ limit, standardHeaders: 'draft-8', legacyHeaders: false, handler: refuse, ...options });
+}
+
+function refuse(_req, _res, next) {
+  next(new HttpError(429, 'There should be fewer requests. Received: more than the limit; Retry-After says when to come back.'));
+}
+
+function addressOf(req) {
+  return ipKeyGenerator(req.ip ?? 'unknown'); // an IPv6 customer has a whole network of addresses
+}
+
+/** Of fixed length, whatever was sent. */
+function accountOf(email) {
+  return createHash('sha256').update(String(email).trim().toLowerCase()).digest('base64');
+}

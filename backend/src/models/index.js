@@ -1,0 +1,89 @@
+import { DataTypes } from 'sequelize';
+
+const { BIGINT, DATE, DATEONLY, DOUBLE, INTEGER, STRING, TEXT } = DataTypes;
+const SECRET = 'password'; // a hash, but nobody's business
+
+/**
+ * Define the models over the tables of recsys/store/migrations. The tables are made by the migrations, never by `sync()`.
+ *
+ * @param {Sequelize} sequelize
+ * @returns {{User, Product, Productdetail, Interaction, Comment, Recommendation, ModelRun}}
+ */
+export function defineModels(sequelize) {
+  const define = (name, tableName, columns, options) => sequelize.define(name, columns, { tableName, ...options });
+  const User = define('User', 'Users', {
+    ...named('externalId', STRING(128)),
+    ...named('email firstName lastName address', STRING),
+    ...named(SECRET, STRING),
+    ...named('genderId phonenumber roleId statusId', STRING(50)),
+    dob: DATEONLY,
+  });
+  User.prototype.toJSON = function toJSON() {
+    const { [SECRET]: _, ...shown } = this.get({ plain: true });
+    return shown;
+  };
+  const Product = define('Product', 'Products', {
+    ...named('externalId', STRING(128)),
+    name: { type: STRING, allowNull: false },
+    ...named('contentHTML contentMarkdown', TEXT),
+    statusId: { type: STRING(50), allowNull: false, defaultValue: 'S1' },
+    ...named('categoryId brandId', STRING(50)),
+    view: { type: INTEGER, allowNull: false, defaultValue: 0 },
+    ...named('madeby material', STRING),
+  });
+  const Productdetail = define('Productdetail', 'Productdetails', {
+    productId: { type: BIGINT, allowNull: false },
+    nameDetail: STRING,
+    description: TEXT,
+    ...named('originalPrice discountPrice', DOUBLE),
+    stock: INTEGER,
+  });
+  const Interaction = define(
+    'Interaction',
+    'Interactions',
+    {
+      interId: { type: BIGINT, primaryKey: true, autoIncrement: true },
+      userId: { type: BIGINT, allowNull: false },
+      productId: { type: BIGINT, allowNull: false },
+      actionCode: { type: STRING(50), allowNull: false },
+      device_type: STRING(50),
+      timestamp: { type: DATE, allowNull: false, defaultValue: DataTypes.NOW },
+      eventId: { type: STRING(128), unique: true },
+    },
+    { timestamps: false },
+  );
+  const Comment = define('Comment', 'Comments', { content: TEXT, ...named('parentId productId userId blogId', BIGINT), star: INTEGER });
+  const Recommendation = define('Recommendation', 'recommendations', {
+    userId: { type: BIGINT, allowNull: false },
+    productId: { type: BIGINT, allowNull: false },
+    modelName: { type: STRING(50), allowNull: false },
+    score: { type: DOUBLE, allowNull: false, defaultValue: 0 },
+    details: TEXT,
+  });
+  const ModelRun = define('ModelRun', 'model_runs', {
+    userId: { type: BIGINT, allowNull: false },
+    modelName: { type: STRING(50), allowNull: false },
+    ...named('metricsJson recommendationsJson', TEXT),
+  });
+  Product.hasMany(Productdetail, { foreignKey: 'productId', as: 'details', constraints: false });
+  Productdetail.belongsTo(Product, { foreignKey: 'productId', as: 'product', constraints: false });
+  Interaction.belongsTo(Product, { foreignKey: 'productId', as: 'product', constraints: false });
+  Interaction.belongsTo(User, { foreignKey: 'userId', as: 'user', constraints: false });
+  Recommendation.belongsTo(Product, { foreignKey: 'productId', as: 'product', constraints: false });
+  const models = { User, Product, Productdetail, Interaction, Comment, Recommendation, ModelRun };
+  for (const model of Object.values(models)) storeSeconds(model); // after the associations, which make new attributes
+  return models;
+}
+
+function named(names, type) {
+  return Object.fromEntries(names.split(' ').map((name) => [name, { type }]));
+}
+
+function storeSeconds(model) {
+  for (const { type } of Object.values(model.rawAttributes)) if (type.key === DATE.key) type._stringify = inSeconds;
+}
+
+/** Write moments as Python and CURRENT_TIMESTAMP do: as text they then sort like the moments, in SQLite, too. */
+function inSeconds(moment) {
+  return new Date(moment).toISOString().slice(0, 'YYYY-MM-DDTHH:mm:ss'.length).replace('T', ' ');
+}

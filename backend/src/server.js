@@ -1,0 +1,123 @@
+import { realpathSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+import pino from 'pino';
+
+import { createApp } from './app.js';
+import { connectDatabase } from './config/database.js';
+import { SettingsError, readSettings } from './config/settings.js';
+import { finished, httpServer, listening } from './httpServer.js';
+import { defineModels } from './models/index.js';
+import { createAuthService } from './services/authService.js';
+import { createInteractionService } from './services/interactionService.js';
+import { createMetrics } from './services/metrics.js';
+import { createPasswords } from './services/passwords.js';
+import { createPool } from './services/pythonInvoker.js';
+import { createRecommendationService } from './services/recommendationService.js';
+import { createSnapshot } from './services/snapshot.js';
+import { openSpool } from './services/spool.js';
+import { climbDown } from './shutdown.js';
+
+const EXIT = { failed: 1, settings: 78 }; // as Python's own: the settings are at fault
+const REQUESTS_MS = 2500; // what is being answered at the end may take its deadline
+const STEP_MS = { requests: 3000, lists: 1000, spool: 2000, python: 4500, passwords: 500, database: 1000 };
+const END_MS = 9000; // `docker stop` waits for ten seconds
+const ALARMS = new Set(['refused', 'breaker_open', 'quarantined', 'down']);
+
+/**
+ * Start the server.
+ *
+ * @param {object} settings What `readSettings` returned.
+ * @param {{environ?: object, log?: object}} [surroundings] The environment that Python's variables are chosen from; a pino logger.
+ * @returns {Promise<{address: import('node:net').AddressInfo, close: () => Promise<boolean>}>} `close` resolves to whether all went well.
+ */
+export async function startServer(settings, { environ = process.env, log = logger(settings) } = {}) {
+  const sequelize = connectDatabase(settings, { log });
+  const models = defineModels(sequelize);
+  const spool = await openSpool({ folder: settings.spoolDir, maxBytes: settings.spoolMaxBytes, log });
+  const python = createPool({ size: settings.python.size, python: settings.python.bin ?? undefined, env: environ, onEvent: teller(log) });
+  const metrics = createMetrics({ python: () => python.stats(), spool: () => spool.stats() });
+  const snapshot = createSnapshot({ modelsDir: settings.modelsDir, log });
+  const recommendations = createRecommendationService({ sequelize, models, python, settings, snapshot, metrics, log });
+  const interactions = createInteractionService({ models, spool, onStored: forgetting(recommendations, log), log });
+  const passwords = createPasswords();
+  const auth = createAuthService({ settings, models, passwords, log });
+  let isClosing = false;
+  const services = { settings, sequelize, models, python, metrics, recommendations, interactions, auth, log, isClosing: () => isClosing };
+  const server = httpServer(createApp(services));
+  const steps = [
+    { name: 'requests', ms: STEP_MS.requests, work: () => finished(server, REQUESTS_MS) },
+    { name: 'spool', ms: STEP_MS.spool, work: () => interactions.close() },
+    { name: 'lists', ms: STEP_MS.lists, work: () => recommendations.close() },
+    { name: 'python', ms: STEP_MS.python, work: () => python.close() },
+    { name: 'passwords', ms: STEP_MS.passwords, work: () => passwords.close() },
+    { name: 'database', ms: STEP_MS.database, work: () => sequelize.close() },
+  ];
+  const close = () => {
+    isClosing = true;
+    return climbDown(steps, { log });
+  };
+  try {
+    return { address: await listening(server, settings), close };
+  } catch (error) {
+    await climbDown(steps.slice(1), { log });
+    throw error;
+  }
+}
+
+function logger({ logLevel }) {
+  return pino({ level: logLevel, redact: ['*.password', '*.token', '*.authorization'] });
+}
+
+/** Tell the log what the pool does: loudly what wants somebody's attention. */
+function teller(log) {
+  return ({ type, failure, ...facts }) => {
+    log[ALARMS.has(type) ? 'warn' : 'debug']({ python: type, reason: failure?.reason, detail: failure?.detail, ...facts }, `python: ${type}`);
+  };
+}
+
+/** What was bought is not recommended again: the list is stale as soon as the purchase is stored. */
+function forgetting(recommendations, log) {
+  return ({ userId, actionCode }) => {
+    if (actionCode !== 'purchase') return;
+    Promise.resolve(recommendations.invalidateUser(userId)).catch((error) => log.warn({ reason: error.message }, 'a list could not be invalidated'));
+  };
+}
+
+async function main() {
+  const settings = readSettings(process.env);
+  const log = logger(settings);
+  const { address, close } = await startServer(settings, { log });
+  let ending = null;
+  const end = (status) => {
+    if (ending !== null) process.exit(EXIT.failed); // asked twice: at once
+    log.info('ending: no more requests are taken');
+    setTimeout(() => process.exit(EXIT.failed), END_MS).unref();
+    ending = close().then((isWell) => process.exit(isWell ? status : EXIT.failed));
+  };
+  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => end(0));
+  for (const defect of ['uncaughtException', 'unhandledRejection']) {
+    process.on(defect, (error) => {
+      log.fatal({ err: error }, defect);
+      end(EXIT.failed);
+    });
+  }
+  log.info({ address: address.address, port: address.port }, `listening on http://${settings.host}:${address.port}`);
+}
+
+function explained(error) {
+  if (error instanceof SettingsError) return error.message;
+  if (error.code === 'EADDRINUSE') return `PORT should be free. Received: ${error.port}, where somebody listens already.`;
+  return error.stack;
+}
+
+function isScript() {
+  return process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url);
+}
+
+if (isScript()) {
+  main().catch((error) => {
+    process.stderr.write(`server: ${explained(error)}\n`);
+    process.exit(error instanceof SettingsError ? EXIT.settings : EXIT.failed);
+  });
+}

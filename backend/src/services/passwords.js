@@ -1,0 +1,58 @@
+import { Worker } from 'node:worker_threads';
+
+import { TooLate } from './withinMs.js';
+
+const WORKER = new URL('passwordWorker.js', import.meta.url);
+const MOST_WAITING = 100; // five seconds' worth; who comes then would have given up
+
+/** Return what compares passwords with hashes of bcrypt beside the main thread, which goes on answering. */
+export function createPasswords() {
+  return new Passwords();
+}
+
+class Passwords {
+  #worker = null;
+  #waiting = new Map();
+  #last = 0;
+
+  /**
+   * Return whether a password belongs to a hash.
+   *
+   * @param {string} password
+   * @param {string} hash
+   * @returns {Promise<boolean>}
+   * @throws {TooLate} Too many wait already.
+   */
+  compare(password, hash) {
+    if (this.#waiting.size >= MOST_WAITING) return Promise.reject(new TooLate('There should be fewer logins at once. Received: more than can wait.'));
+    this.#last += 1;
+    const id = this.#last;
+    const outcome = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+    this.#worker ??= this.#start();
+    this.#worker.ref(); // an answer is waited for
+    this.#worker.postMessage({ id, password, hash });
+    return outcome;
+  }
+
+  /** End the thread. */
+  async close() {
+    await this.#worker?.terminate();
+  }
+
+  #start() {
+    const worker = new Worker(WORKER, { env: {} }); // it needs no secret
+    worker.on('message', ({ id, isRight }) => {
+      this.#waiting.get(id)?.resolve(isRight);
+      this.#waiting.delete(id);
+      if (this.#waiting.size === 0) worker.unref();
+    });
+    let failure = new Error('The thread that compares passwords should go on. Received: its end.');
+    worker.on('error', (error) => (failure = error));
+    worker.on('exit', () => {
+      this.#worker = null;
+      for (const { reject } of this.#waiting.values()) reject(failure);
+      this.#waiting.clear();
+    });
+    return worker;
+  }
+}

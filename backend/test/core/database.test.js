@@ -1,0 +1,260 @@
+/** Both databases through Sequelize: what is written comes back, what is refused is told, what hangs ends. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+
+import { QueryTypes } from 'sequelize';
+
+import { connectDatabase, placeOf } from '../../src/config/database.js';
+import { applyMigrations, MIGRATIONS, statementsOf } from '../../src/config/migrations.js';
+import { defineModels } from '../../src/models/index.js';
+import { PYTHON, REPOSITORY } from '../harness.js';
+import { newDatabase, onBothDatabases } from './databases.js';
+
+const NAMES = ['0001_shop.sql', '0002_recommendations.sql', '0003_lists.sql'];
+const COUNT = 'SELECT COUNT(*) AS n FROM Interactions';
+
+onBothDatabases((shopTest, kind) => {
+  shopTest('what is written comes back as it was', async ({ models }) => {
+    const { User, Product, Productdetail, Interaction, Comment, Recommendation, ModelRun } = models;
+    await User.create({ id: 7, email: 'lan@example.org', password: 'a hash', dob: '1990-02-28' });
+    await Product.create({ id: 101, name: 'Trà xanh 🍵', categoryId: 'tea', view: 3 });
+    await Productdetail.bulkCreate([{ productId: 101, originalPrice: 2.55, discountPrice: null, stock: 3 }]);
+    const moment = new Date('2024-02-29T23:59:59.987Z');
+    const event = await Interaction.create({ userId: 7, productId: 101, actionCode: 'view', timestamp: moment, eventId: 'aB' });
+    await Comment.create({ userId: 7, productId: 101, star: 5, content: 'good' });
+    const rows = await Recommendation.bulkCreate([1, 2, 3].map((n) => ({ userId: 7, productId: n, modelName: 'BMF', score: 1 / n })));
+    await ModelRun.create({ userId: 7, modelName: 'BMF', metricsJson: '{}' });
+
+    assert.deepEqual(rows.map(({ id }) => id - rows[0].id), [0, 1, 2]);
+    const product = await Product.findByPk(101, { include: [{ model: Productdetail, as: 'details' }] });
+    const [{ originalPrice, discountPrice }] = product.details;
+    assert.deepEqual([product.name, product.statusId, originalPrice, discountPrice], ['Trà xanh 🍵', 'S1', 2.55, null]);
+    const stored = await Interaction.findByPk(event.interId);
+    assert.equal(stored.timestamp.toISOString(), '2024-02-29T23:59:59.000Z');
+    const user = await User.findOne({ where: { email: 'lan@example.org' } });
+    assert.equal(user.password, 'a hash');
+    assert.equal(JSON.parse(JSON.stringify(user)).password, undefined);
+    assert.deepEqual((await Recommendation.findAll({ order: ['id'] })).map(({ score }) => score), [1, 1 / 2, 1 / 3]);
+  });
+
+  shopTest('moments are stored as Python stores them', async ({ models, sequelize }) => {
+    await models.Interaction.create({ userId: 1, productId: 2, actionCode: 'view', timestamp: new Date('2024-03-01T05:06:07.999Z') });
+    const text = kind === 'SQLite' ? 'timestamp' : 'CAST(timestamp AS CHAR)';
+    const [row] = await sequelize.query(`SELECT ${text} AS moment FROM Interactions`, { type: QueryTypes.SELECT });
+    assert.equal(row.moment, '2024-03-01 05:06:07');
+  });
+
+  shopTest('an event id is stored once, whoever comes at once; null as often as it comes', async ({ models, sequelize }) => {
+    const event = { userId: 1, productId: 2, actionCode: 'view' };
+    const outcomes = await Promise.allSettled(Array.from({ length: 30 }, () => models.Interaction.create({ ...event, eventId: 'one' })));
+    const refused = outcomes.filter(({ status }) => status === 'rejected').map(({ reason }) => reason.name);
+    assert.deepEqual([refused.length, ...new Set(refused)], [29, 'SequelizeUniqueConstraintError']);
+    await models.Interaction.bulkCreate([event, event]);
+    const [{ n }] = await sequelize.query(COUNT, { type: QueryTypes.SELECT });
+    assert.equal(n, 3);
+  });
+
+  shopTest('fifty transactions at once all succeed, beside fifty single writes', async ({ models, sequelize }) => {
+    const event = (productId) => ({ userId: 1, productId, actionCode: 'view' });
+    const inTransaction = (n) =>
+      sequelize.transaction(async (transaction) => {
+        await models.Interaction.create(event(n), { transaction });
+        await models.Interaction.create(event(100 + n), { transaction });
+      });
+    const numbers = Array.from({ length: 50 }, (_, n) => n);
+    await Promise.all(numbers.flatMap((n) => [inTransaction(n), models.Interaction.create(event(200 + n))]));
+    const [{ n }] = await sequelize.query(COUNT, { type: QueryTypes.SELECT });
+    assert.equal(n, 150);
+  });
+
+  shopTest('a transaction that fails leaves nothing, and the next one succeeds', async ({ models, sequelize }) => {
+    const event = { userId: 1, productId: 2, actionCode: 'view', eventId: 'twice' };
+    const failing = sequelize.transaction(async (transaction) => {
+      await models.Interaction.create(event, { transaction });
+      await models.Interaction.create(event, { transaction });
+    });
+    await assert.rejects(failing, { name: 'SequelizeUniqueConstraintError' });
+    await sequelize.transaction((transaction) => models.Interaction.create(event, { transaction }));
+    const [{ n }] = await sequelize.query(COUNT, { type: QueryTypes.SELECT });
+    assert.equal(n, 1);
+  });
+
+  shopTest('find or create, which opens a transaction of its own, makes one row', async ({ models, sequelize }) => {
+    const where = { email: 'one@example.org' };
+    const made = await Promise.all([1, 2, 3, 4].map(() => models.User.findOrCreate({ where })));
+    assert.equal(new Set(made.map(([user]) => user.id)).size, 1);
+    const [{ n }] = await sequelize.query('SELECT COUNT(*) AS n FROM Users', { type: QueryTypes.SELECT });
+    assert.equal(n, 1);
+  });
+
+  shopTest('values are bound as they are, and whole numbers stay whole', async ({ sequelize }) => {
+    const nasty = "'; DROP TABLE Users; -- $x";
+    const [row] = await sequelize.query('SELECT $nasty AS nasty, $whole AS whole, $nil AS nil', {
+      bind: { nasty, whole: 7, nil: null },
+      type: QueryTypes.SELECT,
+    });
+    assert.deepEqual([row.nasty, Number(row.whole), row.nil], [nasty, 7, null]);
+  });
+
+  shopTest('a transaction that waits for itself is refused instead of waiting for ever', async ({ open }) => {
+    if (kind !== 'SQLite') return;
+    const sequelize = open({ busyMs: 50 });
+    const nested = sequelize.transaction(() => sequelize.transaction(async () => {}));
+    await assert.rejects(nested, { name: 'SequelizeTimeoutError', message: /should end their transactions within 50 ms/ });
+    assert.equal(await sequelize.transaction(async () => 'well'), 'well');
+  });
+
+  shopTest('an unmanaged transaction ends its turn however it ends', async ({ sequelize, models }) => {
+    for (const end of ['commit', 'rollback', 'commit']) {
+      const transaction = await sequelize.transaction();
+      await models.Interaction.create({ userId: 1, productId: 2, actionCode: 'view' }, { transaction });
+      await transaction[end]();
+    }
+    const [{ n }] = await sequelize.query(COUNT, { type: QueryTypes.SELECT });
+    assert.equal(n, 2);
+  });
+});
+
+for (const kind of ['sqlite', 'mariadb']) {
+  const bareTest = (sentence, scenario) =>
+    test(`${kind}: ${sentence}`, { timeout: 60_000 }, async (t) => {
+      const server = await newDatabase(kind);
+      try {
+        if (server.missing && process.env.CI) throw new Error(server.missing);
+        if (server.missing) t.skip(server.missing);
+        else await scenario(await server.emptyShop());
+      } finally {
+        await server.close();
+      }
+    });
+  const connected = async (url, work) => {
+    const sequelize = connectDatabase({ databaseUrl: url }, { statementMs: 60_000 });
+    try {
+      return await work(sequelize);
+    } finally {
+      await sequelize.close();
+    }
+  };
+  const program = 'import sys; from recsys.store import connect, migrate\nwith connect(sys.argv[1]) as db: print(*migrate(db))';
+  const migratePython = (url) => spawnSync(PYTHON, ['-c', program, url], { cwd: REPOSITORY, encoding: 'utf8' });
+  const pythonUrl = (url) => url.replace(/^mysql:/, 'mysql+pymysql:');
+
+  bareTest('Node migrates, and Python has nothing left to do', async (url) => {
+    assert.deepEqual(await connected(url, (sequelize) => applyMigrations(sequelize)), NAMES);
+    assert.deepEqual(await connected(url, (sequelize) => applyMigrations(sequelize)), []);
+    const python = migratePython(pythonUrl(url));
+    assert.deepEqual([python.stdout.trim(), python.status], ['', 0], python.stderr);
+    await connected(url, async (sequelize) => assert.equal(await defineModels(sequelize).User.count(), 0));
+  });
+
+  bareTest('Python migrates, and Node has nothing left to do', async (url) => {
+    const python = migratePython(pythonUrl(url));
+    assert.deepEqual([python.stdout.trim(), python.status], [NAMES.join(' '), 0], python.stderr);
+    assert.deepEqual(await connected(url, (sequelize) => applyMigrations(sequelize)), []);
+  });
+
+  bareTest('two that migrate at once do it once', async (url) => {
+    const applied = await Promise.all([1, 2].map(() => connected(url, (sequelize) => applyMigrations(sequelize))));
+    assert.deepEqual(applied.flat().sort(), NAMES);
+  });
+}
+
+test('SQLite: somebody else who holds the lock is waited for, and others go on meanwhile', { timeout: 60_000 }, async () => {
+  const server = await newDatabase('sqlite');
+  try {
+    const url = await server.emptyShop();
+    const [one, other] = [connectDatabase({ databaseUrl: url }), connectDatabase({ databaseUrl: url })];
+    await applyMigrations(one);
+    const transaction = await one.transaction();
+    const waiting = defineModels(other).Interaction.create({ userId: 1, productId: 2, actionCode: 'view' });
+    const [{ n }] = await other.query(COUNT, { type: QueryTypes.SELECT }); // reading is possible
+    assert.equal(n, 0);
+    await transaction.commit();
+    await waiting;
+    const held = await one.transaction();
+    const impatient = connectDatabase({ databaseUrl: url }, { busyMs: 30 });
+    const refused = defineModels(impatient).Interaction.create({ userId: 1, productId: 2, actionCode: 'view' });
+    await assert.rejects(refused, { name: 'SequelizeTimeoutError' });
+    await held.rollback();
+    for (const sequelize of [one, other, impatient]) await sequelize.close();
+  } finally {
+    await server.close();
+  }
+});
+
+test('SQLite: a file that is missing, moved away or none is told, and found again', { timeout: 60_000 }, async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'recsys-core-'));
+  const server = await newDatabase('sqlite');
+  try {
+    const file = placeOf(await server.emptyShop()).file;
+    const sequelize = connectDatabase({ databaseUrl: `sqlite:///${file}` });
+    await applyMigrations(sequelize);
+    const away = path.join(folder, 'away.sqlite');
+    await sequelize.query('PRAGMA wal_checkpoint(TRUNCATE)');
+    renameSync(file, away);
+    for (const beside of ['-wal', '-shm']) rmSync(file + beside);
+    await assert.rejects(sequelize.query(COUNT), /should be the shop's database. Received: no such file/);
+    writeFileSync(file, 'no database at all '.repeat(100));
+    await assert.rejects(sequelize.query(COUNT), /not a database/);
+    renameSync(away, file);
+    const [{ n }] = await sequelize.query(COUNT, { type: QueryTypes.SELECT });
+    assert.equal(n, 0);
+    await sequelize.close();
+  } finally {
+    await server.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test('SQLite: a value that libsql does not know is refused, and the process lives', async () => {
+  const server = await newDatabase('sqlite');
+  try {
+    const sequelize = connectDatabase({ databaseUrl: await server.emptyShop() });
+    for (const value of [Symbol('x'), { toString: () => '1' }, NaN, Infinity]) {
+      await assert.rejects(sequelize.query('SELECT $value', { bind: { value } }), /should be a text, number, boolean, Buffer or null/);
+    }
+    const [row] = await sequelize.query('SELECT $yes AS yes', { bind: { yes: true }, type: QueryTypes.SELECT });
+    assert.equal(row.yes, 1);
+    await sequelize.close();
+  } finally {
+    await server.close();
+  }
+});
+
+test('MariaDB: a statement that hangs ends, and its connection is not used again', { timeout: 60_000 }, async (t) => {
+  const server = await newDatabase('mariadb');
+  try {
+    if (server.missing && process.env.CI) throw new Error(server.missing);
+    if (server.missing) return t.skip(server.missing);
+    const sequelize = connectDatabase({ databaseUrl: await server.emptyShop() }, { statementMs: 300 });
+    const idOf = async () => (await sequelize.query('SELECT CONNECTION_ID() AS id', { type: QueryTypes.SELECT }))[0].id;
+    const first = await idOf();
+    await assert.rejects(sequelize.query('SELECT SLEEP(30)'), /should answer within 300 ms/);
+    assert.notEqual(await idOf(), first);
+    await sequelize.close();
+  } finally {
+    await server.close();
+  }
+});
+
+test('a URL is read as Python reads it, and what is none is refused', () => {
+  assert.deepEqual(placeOf('mysql+pymysql://a%40b:p%2Fw@db.example:3307/sh%20op'), {
+    host: 'db.example', port: 3307, user: 'a@b', password: 'p/w', name: 'sh op', socket: null, certificate: null,
+  });
+  assert.equal(placeOf('mysql://localhost/shop').user, 'root');
+  assert.equal(placeOf('sqlite:////srv/shop.sqlite').file, '/srv/shop.sqlite');
+  assert.equal(placeOf('sqlite:///data/demo.sqlite').file, path.join(REPOSITORY, 'data/demo.sqlite'));
+  for (const wrong of ['', 'sqlite:///', 'sqlite:///:memory:', 'postgresql://h/x', 'mysql://h', undefined, 'shop']) {
+    assert.throws(() => placeOf(wrong), TypeError, String(wrong));
+  }
+});
+
+test('a migration is split as Python splits it', () => {
+  const text = '-- a; comment;\nCREATE TABLE t (a {{id}}); -- x\nSELECT 1;\n\nSELECT ";";';
+  assert.deepEqual(statementsOf(text, { id: 'INT' }), ['CREATE TABLE t (a INT); -- x\nSELECT 1', 'SELECT ";"']);
+  assert.match(MIGRATIONS, /recsys.store.migrations/);
+});

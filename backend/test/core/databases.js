@@ -1,0 +1,117 @@
+/** Shops for the tests of the core: the same on SQLite and on MariaDB, each test with one that no other test sees. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, copyFileSync, openSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+
+import mysql2 from 'mysql2/promise';
+
+import { connectDatabase, placeOf } from '../../src/config/database.js';
+import { applyMigrations } from '../../src/config/migrations.js';
+import { defineModels } from '../../src/models/index.js';
+
+const MYSQL = process.env.RECSYS_TEST_MYSQL ?? 'mysql://root@127.0.0.1:3306';
+const IS_CI = ['true', '1'].includes((process.env.CI ?? '').toLowerCase());
+const CONNECT_MS = 3000; // a local server answers at once or isn't there
+const TEST_TIMEOUT_MS = 60_000;
+const TABLES = ['Users', 'Products', 'Productdetails', 'Interactions', 'Comments', 'recommendations', 'model_runs', 'rec_lists'];
+
+const KINDS = { SQLite: sqliteServer, MariaDB: mariadbServer };
+
+/**
+ * Test the same sentences on both databases.
+ *
+ * @param {(shopTest: (sentence: string, scenario: (shop: object) => Promise<void>) => void, kind: string) => void} define
+ */
+export function onBothDatabases(define) {
+  for (const [kind, makeServer] of Object.entries(KINDS)) {
+    describe(kind, () => {
+      let server;
+      before(async () => {
+        server = await makeServer();
+      });
+      after(() => server?.close());
+      const shopTest = (sentence, scenario) =>
+        test(sentence, { timeout: TEST_TIMEOUT_MS }, async (t) => {
+          if (server.missing) {
+            if (IS_CI) throw new Error(server.missing);
+            t.skip(server.missing);
+            return;
+          }
+          const url = await server.emptyShop();
+          const opened = [];
+          const open = (options) => {
+            const sequelize = connectDatabase({ databaseUrl: url }, options);
+            opened.push(sequelize);
+            return sequelize;
+          };
+          try {
+            const sequelize = open();
+            await scenario({ kind, url, open, sequelize, models: defineModels(sequelize), t });
+          } finally {
+            for (const sequelize of opened) await sequelize.close();
+          }
+        });
+      define(shopTest, kind);
+    });
+  }
+}
+
+/** Return the URL of a new, empty database, and what throws it away; or why there is none. */
+export async function newDatabase(kind) {
+  return KINDS[kind === 'sqlite' ? 'SQLite' : 'MariaDB']({ bare: true });
+}
+
+async function sqliteServer({ bare = false } = {}) {
+  const folder = mkdtempSync(path.join(tmpdir(), 'recsys-core-'));
+  const template = path.join(folder, 'template.sqlite');
+  closeSync(openSync(template, 'w'));
+  const url = (file) => `sqlite:///${file}`;
+  if (!bare) await migrated(url(template));
+  let made = 0;
+  return {
+    emptyShop: async () => {
+      made += 1;
+      const file = path.join(folder, `shop-${made}.sqlite`);
+      copyFileSync(template, file);
+      return url(file);
+    },
+    close: async () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
+
+async function mariadbServer({ bare = false } = {}) {
+  const { host, port, user, password } = placeOf(`${MYSQL}/mysql`);
+  let connection;
+  try {
+    connection = await mysql2.createConnection({ host, port, user, password, connectTimeout: CONNECT_MS });
+  } catch (error) {
+    return { missing: `no database at ${host}:${port}: ${error.message || error.code}`, close: async () => {} };
+  }
+  const name = `recsys_core_${randomBytes(6).toString('hex')}`;
+  await connection.query(`CREATE DATABASE ${name} CHARACTER SET utf8mb4`);
+  const url = `${MYSQL}/${name}`;
+  if (!bare) await migrated(url);
+  return {
+    emptyShop: async () => {
+      if (!bare) for (const table of TABLES) await connection.query(`DELETE FROM ${name}.${table}`);
+      return url;
+    },
+    close: async () => {
+      await connection.query(`DROP DATABASE ${name}`);
+      await connection.end();
+    },
+  };
+}
+
+async function migrated(url) {
+  const sequelize = connectDatabase({ databaseUrl: url }, { statementMs: TEST_TIMEOUT_MS });
+  try {
+    await applyMigrations(sequelize);
+    if (sequelize.getDialect() === 'sqlite') await sequelize.query('PRAGMA wal_checkpoint(TRUNCATE)'); // so that the file may be copied
+  } finally {
+    await sequelize.close();
+  }
+}

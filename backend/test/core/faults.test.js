@@ -1,0 +1,171 @@
+/** The core under faults: processes that come at once or die, a database that hangs, is full, or undoes what was done. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import { createInterface } from 'node:readline/promises';
+import { fileURLToPath } from 'node:url';
+
+import { DatabaseError } from 'sequelize';
+
+import { connectDatabase, placeOf } from '../../src/config/database.js';
+import { defineModels } from '../../src/models/index.js';
+import { eventually } from '../harness.js';
+import { onBothDatabases } from './databases.js';
+import { FakePython, fill, idsOf, published, serve } from './shop.js';
+
+const USER = 7;
+const PROCESS = fileURLToPath(new URL('process.js', import.meta.url));
+const BUDGET_MS = 300;
+const HANGING_MS = 2500; // well before a statement that hangs is given up by itself, at 5 s
+
+/** Start a backend, and return what lets it begin and what it says in the end. */
+async function startProcess(url, deed) {
+  const child = spawn(process.execPath, [PROCESS, url, deed], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  assert.equal((await lines.next()).value, 'ready');
+  return { begin: () => child.stdin.write('go\n'), told: async () => JSON.parse((await lines.next()).value), ended: once(child, 'exit') };
+}
+
+/** A way to a server that can be made to swallow everything, as a server does that hangs. */
+async function proxyTo({ host, port }) {
+  const sockets = new Set();
+  let isFrozen = false;
+  const server = createServer((near) => {
+    const far = connect(port, host);
+    for (const [from, to] of [[near, far], [far, near]]) {
+      sockets.add(from);
+      from.on('data', (chunk) => isFrozen || to.write(chunk));
+      from.on('error', () => to.destroy());
+      from.on('close', () => to.destroy());
+    }
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  return {
+    port: server.address().port,
+    freeze: () => {
+      isFrozen = true;
+    },
+    thaw: () => {
+      isFrozen = false;
+      for (const socket of sockets) socket.destroy(); // what was swallowed is lost
+    },
+    close: async () => {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+onBothDatabases((shopTest, kind) => {
+  shopTest('three processes that miss at once compute once', async ({ url, models }) => {
+    await fill(models, 9);
+    const processes = await Promise.all(['ask', 'ask', 'ask'].map((deed) => startProcess(url, deed)));
+    for (const { begin } of processes) begin();
+    const told = await Promise.all(processes.map((one) => one.told()));
+    assert.equal(told.reduce((sum, { computed }) => sum + computed, 0), 1);
+    assert.deepEqual(told.flatMap(({ lists }) => lists), Array(3).fill('5,4,3,2,1 null'));
+    assert.equal(await models.ModelRun.count(), 4);
+    await Promise.all(processes.map(({ ended }) => ended));
+  });
+
+  shopTest('a process that is killed while it stores leaves the old list whole, and nobody waiting', async ({ url, sequelize, models }) => {
+    await fill(models, 9);
+    const { service, clock } = serve({ sequelize, models }, { python: new FakePython([9, 8, 7]) });
+    await service.listForUser(USER, { limit: 3 });
+    await sequelize.query('UPDATE rec_lists SET asked = 0'); // so that it is made anew
+    const { begin, ended } = await startProcess(url, 'die');
+    begin();
+    assert.deepEqual(await ended, [null, 'SIGKILL']);
+    const rows = await models.Recommendation.findAll({ order: ['id'], raw: true });
+    assert.deepEqual(rows.map(({ productId }) => productId), [9, 8, 7]);
+    assert.equal(await models.ModelRun.count(), 4);
+    clock.turn(30_000); // its lease is over
+    const answer = await service.listForUser(USER, { limit: 3 });
+    assert.deepEqual([answer.source, idsOf(answer)], ['model', [9, 8, 7]]);
+    assert.equal(await models.ModelRun.count(), 8);
+    await service.close();
+  });
+
+  shopTest('a list whose transaction was undone by the server is stored at the second attempt', async ({ sequelize, models }) => {
+    await fill(models, 9);
+    const deadlock = new DatabaseError(Object.assign(new Error('Deadlock found'), { code: 'ER_LOCK_DEADLOCK', errno: 1213 }));
+    let attempts = 0;
+    const bulkCreate = async (...args) => {
+      attempts += 1;
+      if (attempts === 1) throw deadlock;
+      return models.ModelRun.bulkCreate(...args);
+    };
+    const { service } = serve({ sequelize, models: { ...models, ModelRun: { bulkCreate } } }, { python: new FakePython([9, 8, 7]) });
+    await service.listForUser(USER, { limit: 3 });
+    assert.deepEqual([(await service.listForUser(USER, { limit: 3 })).source, attempts], ['cache', 2]);
+    assert.equal(await models.ModelRun.count(), 4);
+  });
+
+  shopTest('many lists at once, of few customers, are all stored whole', async ({ sequelize, models, open }) => {
+    await fill(models, 40);
+    const python = () => new FakePython(Array.from({ length: 30 }, (_, n) => 40 - n));
+    const settings = { python: { timeoutMs: 20_000 } };
+    const other = open();
+    const shops = [{ sequelize, models }, { sequelize: other, models: defineModels(other) }];
+    const services = shops.map((shop) => serve(shop, { python: python(), settings }));
+    const users = Array.from({ length: 60 }, (_, n) => (n % 6) + 1);
+    await Promise.all(users.map((user, n) => services[n % 2].service.initForUser(user)));
+    for (const user of new Set(users)) {
+      const rows = await models.Recommendation.findAll({ where: { userId: user }, order: ['id'], raw: true });
+      assert.deepEqual(rows.map(({ productId }) => productId), Array.from({ length: 30 }, (_, n) => 40 - n));
+    }
+    for (const { service } of services) await service.close();
+  });
+
+  if (kind === 'SQLite') return;
+
+  shopTest('a database that hangs is not waited for, and asked again when it is back', async ({ url, models }) => {
+    await fill(models, 9);
+    const place = placeOf(url);
+    const proxy = await proxyTo(place);
+    const sequelize = connectDatabase({ databaseUrl: { ...place, host: '127.0.0.1', port: proxy.port } }, { statementMs: 1000 });
+    try {
+      const version = published({ popular: [2, 1], newest: [9] });
+      const { service } = serve({ sequelize, models: defineModels(sequelize) }, { python: new FakePython([9, 8, 7]), version });
+      assert.equal((await service.listForUser(USER, { limit: 3 })).source, 'model');
+      proxy.freeze();
+      for (let n = 0; n < 4; n += 1) {
+        const start = performance.now();
+        const answer = await service.listForUser(USER, { limit: 3, budgetMs: BUDGET_MS });
+        assert.deepEqual([idsOf(answer), answer.source, answer.fallbackReason], [[2, 1, 9], 'snapshot', 'database_unavailable']);
+        assert.ok(performance.now() - start < HANGING_MS, 'should not wait for a database that hangs');
+      }
+      proxy.thaw();
+      await eventually(async () => assert.equal((await service.listForUser(USER, { limit: 3 })).source, 'cache'));
+    } finally {
+      await proxy.close();
+      await sequelize.close();
+    }
+  });
+
+  shopTest('with every connection in use there is the snapshot, and the list when one is free', async ({ open, models }) => {
+    await fill(models, 9);
+    const sequelize = open();
+    const version = published({ popular: [2, 1] });
+    const { service } = serve({ sequelize, models: defineModels(sequelize) }, { python: new FakePython([9]), version });
+    const held = await Promise.all(Array.from({ length: 10 }, () => sequelize.transaction()));
+    const answer = await service.listForUser(USER, { limit: 2, budgetMs: BUDGET_MS });
+    assert.deepEqual([answer.source, answer.fallbackReason], ['snapshot', 'database_unavailable']);
+    await Promise.all(held.map((transaction) => transaction.rollback()));
+    await eventually(async () => assert.equal((await service.listForUser(USER, { limit: 1 })).fallbackReason, null));
+  });
+
+  shopTest('connections that the server has ended are replaced', async ({ sequelize, models, open }) => {
+    await fill(models, 9);
+    const mine = open();
+    const { service } = serve({ sequelize: mine, models: defineModels(mine) }, { python: new FakePython([9, 8, 7]) });
+    await service.listForUser(USER, { limit: 3 });
+    const [{ own }] = await sequelize.query('SELECT CONNECTION_ID() AS own', { type: 'SELECT' });
+    const sql = 'SELECT ID AS id FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND ID <> $own';
+    const others = await sequelize.query(sql, { bind: { own }, type: 'SELECT' });
+    assert.ok(others.length > 0);
+    for (const { id } of others) await sequelize.query(`KILL ${Number(id)}`);
+    await eventually(async () => assert.equal((await service.listForUser(USER, { limit: 3 })).source, 'cache'));
+  });
+});

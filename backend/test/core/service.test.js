@@ -1,0 +1,459 @@
+/** A customer's list: stored, stale, new or from the ladder; always hers, always full, never what she may not see. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import { connectDatabase, placeOf } from '../../src/config/database.js';
+import { defineModels } from '../../src/models/index.js';
+import { eventually } from '../harness.js';
+import { onBothDatabases } from './databases.js';
+import { DAY_MS, FakePython, fill, happen, idsOf, MINUTE_MS, NOW, published, serve, VERSION } from './shop.js';
+
+const USER = 7;
+const RANKING = Array.from({ length: 40 }, (_, n) => 40 - n); // 40, 39, … 1
+const FIRST_TEN = RANKING.slice(0, 10);
+const UNREACHABLE = 'mysql://root@127.0.0.1:1/nowhere';
+
+onBothDatabases((shopTest, kind) => {
+  const serviceTest = (sentence, scenario, { products = 60, parts = {} } = {}) =>
+    shopTest(sentence, async (shop) => {
+      await fill(shop.models, products);
+      const served = serve(shop, { python: new FakePython(RANKING), ...parts });
+      try {
+        await scenario({ ...shop, ...served });
+      } finally {
+        await served.service.close();
+      }
+    });
+
+  serviceTest('a miss is computed, stored with every model’s run, and a hit from then on', async ({ service, python, models, counts }) => {
+    const first = await service.listForUser(USER, { limit: 10, device: 'mobile' });
+    assert.deepEqual([first.source, first.fallbackReason, first.modelVersion], ['model', null, VERSION]);
+    assert.deepEqual(idsOf(first), FIRST_TEN);
+    assert.deepEqual(first.data[0], {
+      product: {
+        ...{ id: 40, name: 'Product 40', categoryId: 'coffee', brandId: null, view: 40 },
+        ...{ originalPrice: 10, discountPrice: null, price: 10 },
+      },
+      score: 0.5,
+      modelName: 'ENCM',
+      reason: { code: 'history', item_id: 3 },
+      source: 'model',
+    });
+    assert.deepEqual(python.requests, [
+      { user_id: USER, limit: 30, context: { time_of_day: 'afternoon', season: 'autumn', device_type: 'mobile' } },
+    ]);
+
+    const second = await service.listForUser(USER, { limit: 10, device: 'mobile' });
+    assert.deepEqual([second.source, second.fallbackReason, second.modelVersion], ['cache', null, VERSION]);
+    assert.deepEqual(second.data, first.data);
+    assert.equal(python.requests.length, 1);
+
+    const runs = await models.ModelRun.findAll({ where: { userId: USER }, order: ['id'], raw: true });
+    assert.deepEqual(runs.map(({ modelName }) => modelName), ['ENCM', 'LNCM', 'NeuMF', 'BMF']);
+    assert.deepEqual(JSON.parse(runs[1].metricsJson), {
+      mode: 'python_infer', precision10: 0.1, map10: 0.05, basis: 'fresh', modelVersion: VERSION, source: 'model',
+    });
+    assert.deepEqual(JSON.parse(runs[1].recommendationsJson), [39, 38, 37]);
+    assert.deepEqual(counts.cache.map(({ hit }) => hit), ['miss', 'fresh']);
+    assert.deepEqual(counts.answer, [{ source: 'model', fallbackReason: null }, { source: 'cache', fallbackReason: null }]);
+    assert.deepEqual(counts.compute.map(({ outcome }) => outcome), ['ok']);
+  });
+
+  serviceTest('the cached list is told as it is, or null', async ({ service, clock }) => {
+    assert.equal(await service.getCachedForUser(USER), null);
+    await service.listForUser(USER);
+    assert.deepEqual(idsOf(await service.getCachedForUser(USER, { limit: 3 })), [40, 39, 38]);
+    assert.equal(await service.getCachedForUser(8), null);
+    clock.turn(1000 * (900 + 3600));
+    assert.equal(await service.getCachedForUser(USER), null);
+  });
+
+  serviceTest('five hundred who miss at once share one computation', async ({ service, python, counts }) => {
+    const open = python.hold();
+    const asking = Array.from({ length: 500 }, () => service.listForUser(USER, { budgetMs: 30_000 }));
+    await eventually(() => assert.equal(python.requests.length, 1));
+    open();
+    const answers = await Promise.all(asking);
+    assert.equal(python.requests.length, 1);
+    for (const answer of answers) assert.deepEqual([idsOf(answer), answer.source], [FIRST_TEN, 'model']);
+    assert.equal(counts.cache.filter(({ hit }) => hit === 'miss').length, 500);
+  }, { parts: { settings: { python: { timeoutMs: 30_000 } } } });
+
+  serviceTest('two processes that miss at once compute once', async (shop) => {
+    const { service, python, models, open } = shop;
+    const sequelize = open();
+    const other = serve({ sequelize, models: defineModels(sequelize) }, { python: new FakePython(RANKING) });
+    const opened = python.hold();
+    other.python.gate = python.gate;
+    const asking = Array.from({ length: 40 }, (_, n) => [service, other.service][n % 2].listForUser(USER, { budgetMs: 20_000 }));
+    await eventually(() => assert.equal(python.requests.length + other.python.requests.length, 1));
+    opened();
+    const answers = await Promise.all(asking);
+    assert.equal(python.requests.length + other.python.requests.length, 1);
+    for (const answer of answers) assert.deepEqual([idsOf(answer), answer.fallbackReason], [FIRST_TEN, null]);
+    assert.equal(await models.ModelRun.count(), 4);
+    await other.service.close();
+  });
+
+  serviceTest('a process that died with the lease is waited for as long as it lasts', async ({ service, python, sequelize, clock }) => {
+    await sequelize.query('INSERT INTO rec_lists (userId, leaseToken, leaseUntil) VALUES ($user, $token, $until)', {
+      bind: { user: USER, token: 'of the dead', until: NOW + 3000 },
+    });
+    const waiting = await service.listForUser(USER, { budgetMs: 60 });
+    assert.deepEqual([waiting.fallbackReason, python.requests.length, waiting.data.length], ['deadline', 0, 10]);
+    clock.turn(3001);
+    assert.equal((await service.listForUser(USER)).source, 'model');
+  }, { parts: { settings: { python: { timeoutMs: 2000 } } } });
+
+  serviceTest('a stale list is answered at once, and renewed behind', async ({ service, python, clock }) => {
+    await service.listForUser(USER);
+    clock.turn(900_000);
+    python.items = RANKING.toReversed();
+    const stale = await service.listForUser(USER);
+    assert.deepEqual([stale.source, idsOf(stale)], ['cache', FIRST_TEN]);
+    await eventually(async () => assert.deepEqual(idsOf(await service.listForUser(USER)), RANKING.toReversed().slice(0, 10)));
+    assert.equal(python.requests.length, 2);
+  });
+
+  serviceTest('a stale list that cannot be renewed stays until it is too old', async ({ service, python, clock }) => {
+    await service.listForUser(USER);
+    clock.turn(900_000);
+    python.failure = 'deadline';
+    for (let n = 0; n < 3; n += 1) assert.equal((await service.listForUser(USER)).source, 'cache');
+    clock.turn(3_600_000);
+    const answer = await service.listForUser(USER);
+    assert.deepEqual([answer.source, answer.fallbackReason, answer.modelVersion], ['heuristic', 'deadline', null]);
+  });
+
+  serviceTest('other circumstances make a list stale, the same ones do not', async ({ service, python }) => {
+    await service.listForUser(USER, { device: 'mobile' });
+    await service.listForUser(USER, { device: null });
+    assert.equal(python.requests.length, 1);
+    await service.listForUser(USER, { device: 'desktop' });
+    await eventually(() => assert.equal(python.requests.length, 2));
+    assert.equal(python.requests[1].context.device_type, 'desktop');
+  });
+
+  serviceTest('the next time of day makes a list stale', async ({ service, python, clock }) => {
+    clock.time = Date.UTC(2026, 10, 20, 17, 59);
+    await service.listForUser(USER);
+    clock.turn(MINUTE_MS);
+    assert.equal((await service.listForUser(USER)).source, 'cache');
+    await eventually(() => assert.equal(python.requests.length, 2));
+    assert.deepEqual(python.requests.map(({ context }) => context.time_of_day), ['afternoon', 'evening']);
+  });
+
+  serviceTest('a purchase makes the next list a new one, and is hidden at once even untold', async ({ service, python, models }) => {
+    await service.listForUser(USER);
+    await happen(models, USER, [['purchase', 39]]);
+    const hidden = await service.listForUser(USER);
+    assert.deepEqual([hidden.source, idsOf(hidden)], ['cache', [40, 38, 37, 36, 35, 34, 33, 32, 31, 30]]);
+    await service.invalidateUser(USER);
+    const next = await service.listForUser(USER);
+    assert.deepEqual([next.source, python.requests.length], ['model', 2]);
+    assert.ok(!idsOf(next).includes(39));
+    await service.invalidateUser(4711); // nobody's list
+  });
+
+  serviceTest('a purchase during a computation makes void what is being computed', async ({ service, python }) => {
+    const open = python.hold();
+    const asking = service.listForUser(USER, { budgetMs: 20_000 });
+    await eventually(() => assert.equal(python.requests.length, 1));
+    await service.invalidateUser(USER);
+    open();
+    assert.equal((await asking).source, 'model');
+    assert.equal(await service.getCachedForUser(USER), null);
+    assert.equal((await service.listForUser(USER)).source, 'model');
+    assert.equal(python.requests.length, 2);
+  });
+
+  serviceTest('a new version ends the lists of the old one, and so does a rollback', async ({ service, python, snapshot, clock }) => {
+    await service.listForUser(USER);
+    const next = '20261121T000000Z-11111111';
+    snapshot.version = published({ name: next, activatedAt: clock.time });
+    python.version = next;
+    assert.deepEqual([(await service.listForUser(USER)).source, python.requests.length], ['model', 2]);
+    assert.deepEqual([(await service.listForUser(USER)).source, python.requests.length], ['cache', 2]);
+    clock.turn(MINUTE_MS);
+    snapshot.version = published({ name: VERSION, activatedAt: clock.time });
+    assert.deepEqual([(await service.listForUser(USER)).source, python.requests.length], ['model', 3]);
+    // Python goes on with the version that it has: what it says well after the switch is what there is.
+    clock.turn(MINUTE_MS);
+    await service.initForUser(USER);
+    assert.equal((await service.listForUser(USER)).source, 'cache');
+  });
+
+  serviceTest('what is sold out between storing and showing is left out, and its place is filled', async ({ service, models, python }) => {
+    await service.listForUser(USER);
+    await models.Product.update({ statusId: 'S2' }, { where: { id: [40, 35] } });
+    await models.Product.destroy({ where: { id: 34 } });
+    const answer = await service.listForUser(USER);
+    assert.deepEqual([answer.source, idsOf(answer)], ['cache', [39, 38, 37, 36, 33, 32, 31, 30, 29, 28]]);
+    await models.Product.update({ statusId: 'S2' }, { where: { id: RANKING.slice(3, 30) } });
+    const filled = await service.listForUser(USER);
+    assert.deepEqual(idsOf(filled).slice(0, 2), [39, 38]);
+    assert.deepEqual([filled.data.length, new Set(idsOf(filled)).size], [10, 10]);
+    assert.deepEqual(new Set(filled.data.slice(2).map(({ source }) => source)), new Set(['heuristic']));
+    await models.Product.update({ statusId: 'S2' }, { where: { id: RANKING.slice(0, 30) } });
+    const lost = await service.listForUser(USER);
+    assert.deepEqual([lost.source, lost.fallbackReason, lost.data.length], ['heuristic', 'nothing_left', 10]);
+    assert.equal(python.requests.length, 1);
+  });
+
+  serviceTest('a hit is one statement', async ({ service, python, open, models }) => {
+    await service.listForUser(USER);
+    const statements = [];
+    const sequelize = open();
+    sequelize.options.logging = (sql) => statements.push(sql);
+    const again = serve({ sequelize, models }, { python });
+    assert.deepEqual(idsOf(await again.service.listForUser(USER)), FIRST_TEN);
+    assert.equal(statements.filter((sql) => /SELECT/.test(sql) && !/VERSION\(\)/.test(sql)).length, 1);
+  });
+
+  serviceTest('a shop with fewer products than were wished for has a short list', async ({ service, python }) => {
+    python.items = [3, 1, 2];
+    assert.deepEqual(idsOf(await service.listForUser(USER)), [3, 1, 2]);
+    const cached = await service.listForUser(USER);
+    assert.deepEqual([cached.source, idsOf(cached)], ['cache', [3, 1, 2]]);
+  }, { products: 3 });
+
+  serviceTest('more items than are stored are computed anew', async ({ service, python }) => {
+    await service.listForUser(USER, { limit: 10 });
+    const many = await service.listForUser(USER, { limit: 50 });
+    assert.deepEqual([many.source, many.data.length, python.requests.map(({ limit }) => limit)], ['model', 50, [30, 60]]);
+    assert.deepEqual(idsOf(many).slice(0, 40), RANKING);
+    assert.equal((await service.listForUser(USER, { limit: 50 })).source, 'cache');
+    assert.equal((await service.listForUser(USER, { limit: 1 })).data.length, 1);
+  });
+
+  serviceTest('a limit beyond its bounds is the bound, and one that is no number is a mistake', async ({ service }) => {
+    assert.equal((await service.listForUser(USER, { limit: 0 })).data.length, 1);
+    assert.equal((await service.listForUser(USER, { limit: 1000 })).data.length, 60);
+    for (const limit of [1.5, '10', NaN, null]) await assert.rejects(service.listForUser(USER, { limit }), TypeError);
+  });
+
+  serviceTest('a dead Python ends in the ladder, with its reason, and nothing is stored', async (shop) => {
+    const { service, python, models, counts, sequelize } = shop;
+    for (const reason of ['deadline', 'crashed', 'unknown_user', 'bad_answer', 'internal', 'breaker_open']) {
+      python.failure = reason;
+      const answer = await service.listForUser(USER);
+      assert.deepEqual([answer.source, answer.fallbackReason, answer.modelVersion, answer.data.length], ['heuristic', reason, null, 10]);
+    }
+    assert.equal(await models.Recommendation.count(), 0);
+    assert.equal(await models.ModelRun.count(), 0);
+    assert.deepEqual(await sequelize.query('SELECT leaseToken FROM rec_lists WHERE leaseToken IS NOT NULL', { type: 'SELECT' }), []);
+    assert.deepEqual(counts.answer.at(-1), { source: 'heuristic', fallbackReason: 'breaker_open' });
+    python.failure = null;
+    await eventually(async () => assert.equal((await service.listForUser(USER)).source, 'model'));
+  });
+
+  serviceTest('a Python that nobody can use is left alone for a moment', async ({ service, python }) => {
+    python.failure = 'no_python';
+    const answers = await Promise.all([1, 2, 3, 4, 5].map((user) => service.listForUser(user)));
+    assert.deepEqual(new Set(answers.map(({ fallbackReason }) => fallbackReason)), new Set(['no_python']));
+    const asked = python.requests.length;
+    for (let user = 10; user < 20; user += 1) assert.equal((await service.listForUser(user)).fallbackReason, 'no_python');
+    assert.ok(python.requests.length <= asked + 2, `${python.requests.length} questions`);
+  });
+
+  serviceTest('a Python that is too slow is not waited for, and its answer is stored all the same', async ({ service, python }) => {
+    const open = python.hold();
+    const answer = await service.listForUser(USER, { budgetMs: 50 });
+    assert.deepEqual([answer.source, answer.fallbackReason, answer.data.length], ['heuristic', 'deadline', 10]);
+    open();
+    await eventually(async () => assert.equal((await service.getCachedForUser(USER))?.source, 'cache'));
+    assert.equal(python.requests.length, 1);
+  });
+
+  serviceTest('an answer for somebody else is nobody’s', async ({ service, python, models }) => {
+    python.answerTo = (request) => ({ ...new FakePython(RANKING).answerTo(request), user_id: 8 });
+    const answer = await service.listForUser(USER);
+    assert.deepEqual([answer.source, answer.fallbackReason], ['heuristic', 'crossed_answer']);
+    assert.equal(await models.Recommendation.count(), 0);
+  });
+
+  serviceTest('everybody gets her own list', async ({ service, python }) => {
+    python.answerTo = (request) => ({ ...new FakePython([request.user_id, 50]).answerTo(request) });
+    const users = Array.from({ length: 40 }, (_, n) => n + 1);
+    for (let round = 0; round < 2; round += 1) {
+      const answers = await Promise.all(users.map((user) => service.listForUser(user, { limit: 1, budgetMs: 20_000 })));
+      assert.deepEqual(answers.map((answer) => idsOf(answer)[0]), users);
+    }
+    assert.equal(python.requests.length, 40);
+  }, { parts: { settings: { python: { timeoutMs: 20_000 } } } });
+
+  serviceTest('an answer without items is none', async ({ service, python, models }) => {
+    python.items = [];
+    const answer = await service.listForUser(USER);
+    assert.deepEqual([answer.source, answer.fallbackReason, answer.data.length], ['heuristic', 'empty_answer', 10]);
+    assert.equal(await models.Recommendation.count(), 0);
+  });
+
+  serviceTest('only a shop that sells nothing has an empty list', async ({ service, python }) => {
+    python.items = [];
+    const answer = await service.listForUser(USER);
+    assert.deepEqual(answer, { data: [], source: 'nothing', fallbackReason: 'empty_answer', modelVersion: null });
+  }, { products: 0 });
+
+  serviceTest('a store that breaks off leaves the old list whole, and the answer is given all the same', async (shop) => {
+    const { service, python, models, clock } = shop;
+    await service.listForUser(USER);
+    const bulkCreate = async (rows, options) => {
+      await models.ModelRun.bulkCreate(rows, options);
+      await shop.sequelize.query('SELECT nonsense', options);
+    };
+    const failing = serve({ ...shop, models: { ...models, ModelRun: { bulkCreate } } }, { python, clock });
+    python.items = RANKING.toReversed();
+    clock.turn(1000);
+    const answer = await failing.service.initForUser(USER);
+    assert.deepEqual([answer.source, idsOf(answer)[0]], ['model', 1]);
+    assert.deepEqual(idsOf(await service.listForUser(USER)), FIRST_TEN);
+    assert.equal(await models.ModelRun.count(), 4);
+    assert.equal(await models.Recommendation.count(), 30);
+    assert.equal((await service.initForUser(USER)).source, 'model');
+    assert.deepEqual(idsOf(await service.listForUser(USER))[0], 1);
+    await failing.service.close();
+  });
+
+  serviceTest('a list can be made anew, and forgotten', async ({ service, python, models }) => {
+    await service.listForUser(USER);
+    assert.deepEqual([(await service.initForUser(USER)).source, python.requests.length], ['model', 2]);
+    assert.equal((await service.computeRecommendationsForUser(8, { limit: 5 })).data.length, 5);
+    python.failure = 'deadline';
+    assert.equal((await service.initForUser(USER)).fallbackReason, 'deadline');
+    assert.equal((await service.listForUser(USER)).source, 'cache'); // the list that was there is still good
+    assert.equal(await service.clearForUser(USER), 30);
+    assert.equal(await service.clearForUser(USER), 0);
+    assert.equal(await models.ModelRun.count({ where: { userId: USER } }), 0);
+    assert.equal(await models.ModelRun.count({ where: { userId: 8 } }), 4);
+    assert.equal(await service.getCachedForUser(USER), null);
+  });
+
+  serviceTest('runs are kept for a month', async ({ service, models }) => {
+    await models.ModelRun.create({ userId: USER, modelName: 'BMF', createdAt: new Date(NOW - 31 * DAY_MS) });
+    await models.ModelRun.create({ userId: USER, modelName: 'BMF', createdAt: new Date(NOW - 29 * DAY_MS) });
+    await service.listForUser(USER);
+    assert.equal(await models.ModelRun.count(), 5);
+  });
+
+  serviceTest('clocks that differ cost a computation, never a list for ever', async ({ service, python, clock, sequelize }) => {
+    await service.listForUser(USER);
+    clock.turn(-3_600_000); // turned back by an hour: nobody knows how old the list is
+    assert.equal((await service.listForUser(USER)).source, 'cache');
+    await eventually(() => assert.equal(python.requests.length, 2));
+    await eventually(async () => {
+      const [{ computedAt }] = await sequelize.query('SELECT computedAt FROM rec_lists', { type: 'SELECT' });
+      assert.equal(Number(computedAt), clock.time);
+    });
+    // A lease from a clock far ahead is not believed.
+    await sequelize.query('UPDATE rec_lists SET computedAt = 0, leaseToken = $token, leaseUntil = $until', {
+      bind: { token: 'ahead', until: clock.time + DAY_MS }, type: 'UPDATE',
+    });
+    assert.equal((await service.listForUser(USER)).source, 'model');
+  });
+
+  serviceTest('a dead database ends in the snapshot, and all is well when it is back', async (shop) => {
+    const version = published({ popular: [5, 4, 3], newest: [60, 5, 59] });
+    const away = await takenAway(shop, version);
+    const answer = await away.service.listForUser(USER, { limit: 4 });
+    assert.deepEqual([answer.source, answer.fallbackReason, answer.modelVersion], ['snapshot', 'database_unavailable', VERSION]);
+    assert.deepEqual(idsOf(answer), [5, 4, 3, 60]);
+    assert.deepEqual(answer.data[0].reason, { code: 'popular' });
+    assert.equal(await away.service.getCachedForUser(USER), null);
+    assert.deepEqual(idsOf(await away.service.initForUser(USER, { limit: 2 })), [5, 4]);
+    assert.deepEqual(idsOf(await away.service.similar(5, { limit: 2 })), [4, 3]);
+    await away.service.invalidateUser(USER); // no rejection
+    for (let n = 0; n < 20; n += 1) assert.equal((await away.service.listForUser(USER)).source, 'snapshot');
+    away.python.failure = 'crashed'; // both
+    assert.equal((await away.service.listForUser(USER)).source, 'snapshot');
+    away.python.failure = null;
+    await away.bringBack(async () => {
+      await eventually(async () => assert.equal((await away.service.listForUser(USER)).source, 'model'));
+    });
+  });
+
+  serviceTest('without a version, without a database and without Python there is nothing, and no rejection', async (shop) => {
+    const away = await takenAway(shop, null);
+    const answer = await away.service.listForUser(USER);
+    assert.deepEqual(answer, { data: [], source: 'nothing', fallbackReason: 'database_unavailable', modelVersion: null });
+    await away.bringBack(async () => {});
+  });
+
+  serviceTest('a database that will not be written to still has a ladder', async (shop) => {
+    const { service, python, sequelize } = shop;
+    await sequelize.query('ALTER TABLE rec_lists RENAME TO elsewhere');
+    try {
+      const answer = await service.listForUser(USER);
+      assert.deepEqual([answer.fallbackReason, answer.data.length, python.requests.length], ['database_unavailable', 10, 0]);
+      assert.equal(answer.source, 'heuristic');
+    } finally {
+      await sequelize.query('ALTER TABLE elsewhere RENAME TO rec_lists');
+    }
+  });
+
+  serviceTest('items like one item come from Python once, and without those that were bought', async ({ service, python, models }) => {
+    await happen(models, USER, [['purchase', 39]]);
+    const answer = await service.similar(40, { limit: 3, userId: USER });
+    assert.deepEqual([idsOf(answer), answer.source], [[38, 37, 36], 'model']);
+    assert.deepEqual(python.requests, [{ op: 'similar', item_id: 40, limit: 30 }]);
+    assert.deepEqual(idsOf(await service.similar(40, { limit: 3 })), [39, 38, 37]);
+    assert.equal(python.requests.length, 1);
+    python.failure = 'crashed';
+    const like = await service.similar(12, { limit: 4 });
+    assert.deepEqual([like.fallbackReason, like.data.length], ['crashed', 4]);
+    assert.ok(like.data.every(({ product }) => product.categoryId === 'tea' && product.id !== 12));
+    assert.equal((await service.similar(4711, { limit: 4 })).data.length, 4); // nobody knows it
+  });
+
+  serviceTest('features are those of the heuristic', async ({ service, models }) => {
+    await models.Comment.bulkCreate([{ productId: 2, userId: 1, star: 5 }]);
+    await happen(models, USER, [['view', 1], ['cart', 2], ['purchase', 3]]);
+    const features = await service.buildUserProductFeatures(USER, [1, 2, 3, 4711]);
+    assert.deepEqual(features.toSorted((one, other) => one.productId - other.productId), [
+      { productId: 1, stars: 0, reviews: 0, views: 1 / 50, discount: 0, intent: 0 },
+      { productId: 2, stars: 1, reviews: 1 / 50, views: 2 / 50, discount: 0, intent: 0.5 },
+      { productId: 3, stars: 0, reviews: 0, views: 3 / 50, discount: 0, intent: 1 },
+    ]);
+    assert.deepEqual(await service.buildUserProductFeatures(USER, []), []);
+  });
+
+  serviceTest('the context follows the version’s own time zone', async ({ service, python, snapshot, clock }) => {
+    clock.time = Date.UTC(2026, 10, 20, 23, 30);
+    snapshot.version = published({ rules: { timeZone: 'Asia/Ho_Chi_Minh' } });
+    await service.listForUser(USER);
+    assert.equal(python.requests[0].context.time_of_day, 'morning');
+    assert.equal(service.deriveContext({ device: 'TABLET' }).time_of_day, 'evening'); // by the settings' zone
+    assert.equal(service.deriveContext({ device: 'TABLET' }).device_type, 'tablet');
+  });
+
+  /** Return a service whose database is away, and what brings it back. */
+  async function takenAway(shop, version) {
+    if (kind === 'SQLite') {
+      const folder = mkdtempSync(path.join(tmpdir(), 'recsys-away-'));
+      const { file } = placeOf(shop.url);
+      await shop.sequelize.query('PRAGMA wal_checkpoint(TRUNCATE)');
+      const served = serve(shop, { python: new FakePython(RANKING), version });
+      renameSync(file, path.join(folder, 'away'));
+      const bringBack = async (check) => {
+        renameSync(path.join(folder, 'away'), file);
+        await check();
+        await served.service.close();
+        rmSync(folder, { recursive: true });
+      };
+      return { ...served, bringBack };
+    }
+    const sequelize = connectDatabase({ databaseUrl: UNREACHABLE });
+    const served = serve({ sequelize, models: defineModels(sequelize) }, { python: new FakePython(RANKING), version });
+    const bringBack = async (check) => {
+      const { host, port, name } = placeOf(shop.url);
+      Object.assign(sequelize.config, { host, port, database: name });
+      Object.assign(sequelize.connectionManager.config, { host, port, database: name });
+      await check();
+      await served.service.close();
+      await sequelize.close();
+    };
+    return { ...served, bringBack };
+  }
+});

@@ -1,0 +1,20 @@
+"""Copy the tiny shop in a folder, and its version's encoders, into another database: `move_tiny.py FOLDER URL`."""
+
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
+
+from tiny_shop import Published, moved  # noqa: E402 - the path comes first
+
+from recsys.artifacts import current  # noqa: E402
+
+
+def main(folder: Path, url: str) -> None:
+    """Fill the other database, which is empty."""
+    moved(Published(folder, current(folder / "models").name), url)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

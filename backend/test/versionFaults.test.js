@@ -1,0 +1,237 @@
+/** Versions that come, go, and are no good, under requests to the real door: what serves goes on serving, and no answer mixes two. */
+import assert from 'node:assert/strict';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, before } from 'node:test';
+
+import { createPool, runPythonInference } from '../src/services/pythonInvoker.js';
+import { eventually, failureOf, faultTest } from './harness.js';
+import { TinyShop } from './tinyShop.js';
+
+const PLENTY_MS = 30_000; // for what must not depend on the time
+const TRAINING_MS = 300_000; // ten seconds of computing, on a machine that has other things to do
+const ROLLBACK_MS = 2000; // on a machine where a worker boots in BOOT_MS
+const BOOT_MS = 600;
+const CLIENTS = 16;
+const OVERLOADED = 75; // exit status of a publisher without room
+const TELLING = { user_id: 7, model: 'popularity', limit: 20 }; // each version has a ranking of its own
+const FIXED = { time_of_day: 'morning', season: null }; // otherwise the clock would change the answer
+
+let shop;
+let other; // a second version of it, which is not active
+
+before(
+  async () => {
+    shop = await TinyShop.make();
+    other = (await shop.publisher('publish')).version;
+  },
+  { timeout: TRAINING_MS },
+);
+after(() => shop?.remove());
+
+/**
+ * Test a scenario with a copy of the shop and a pool on it, in which no worker dies and no request fails but those that look for a version.
+ *
+ * @param {string} sentence
+ * @param {number} size Workers.
+ * @param {(world: object) => Promise<void>} scenario
+ */
+function versionTest(sentence, size, scenario) {
+  faultTest(sentence, async ({ env }) => {
+    const here = shop.copy();
+    const start = performance.now();
+    const pool = createPool({ size, random: () => 0.5, ...here.launch(env) });
+    const ask = (request = TELLING) => pool.runPythonInference(request, { timeoutMs: PLENTY_MS });
+    try {
+      await eventually(() => assert.equal(pool.stats().workers.filter(({ state }) => state === 'ready').length, size), PLENTY_MS);
+      await scenario({ here, pool, ask, old: here.current, bootMs: performance.now() - start, env });
+      const { deaths, failed } = pool.stats();
+      assert.equal(deaths, 0);
+      assert.deepEqual(
+        Object.keys(failed).filter((reason) => reason !== 'model_refused' && reason !== 'no_model'),
+        [],
+      );
+    } finally {
+      await pool.close();
+      here.remove();
+    }
+  });
+}
+
+/** Ask all the time until something has happened; return what came of that, and all answers. */
+async function underLoad(ask, happening) {
+  const answers = [];
+  let isOver = false;
+  const client = async () => {
+    while (!isOver) answers.push(await ask());
+  };
+  const clients = Array.from({ length: CLIENTS }, client);
+  const outcome = await happening.finally(() => {
+    isOver = true;
+  });
+  await Promise.all(clients);
+  return { outcome, answers };
+}
+
+/** Make sure that a version answers with one list, and another version with another one; return the versions that answered. */
+function versionsOf(answers) {
+  const lists = new Map();
+  for (const { model_version: version, items } of answers) {
+    const list = JSON.stringify(items);
+    assert.equal(lists.get(version) ?? list, list, `two lists of ${version}`);
+    lists.set(version, list);
+  }
+  assert.equal(new Set(lists.values()).size, lists.size, 'each version has a list of its own');
+  return [...lists.keys()].sort();
+}
+
+/** Wait until every worker serves a version. */
+async function servedByAll(pool, version) {
+  await eventually(async () => {
+    const asked = pool.stats().workers.map(() => pool.runPythonInference({ op: 'ping' }, { timeoutMs: PLENTY_MS }));
+    await Promise.all(asked);
+    assert.ok(pool.stats().workers.every((worker) => worker.version === version));
+  }, PLENTY_MS);
+}
+
+/** Let CURRENT hold what nobody could activate. */
+function pointAt(here, text) {
+  writeFileSync(path.join(here.models, 'CURRENT'), text);
+}
+
+/** Make sure that a worker that looks for another version refuses it and serves on; return why. */
+async function refusalOf({ pool, ask, old }) {
+  const { reason, detail } = await failureOf(pool.runPythonInference({ op: 'reload' }, { timeoutMs: PLENTY_MS }));
+  assert.ok(['no_model', 'model_refused'].includes(reason), `${reason}: ${detail}`);
+  assert.equal((await ask()).model_version, old);
+  return detail;
+}
+
+/** Return the files of a version, the manifest first. */
+function filesOf(folder) {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const files = entries.map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)));
+  return ['manifest.json', ...files.filter((file) => file !== 'manifest.json')];
+}
+
+versionTest('F49 versions are exchanged under load: no request fails, and each answer is of the version it names', 2, async (world) => {
+  const { here, pool, ask, old } = world;
+  const swaps = async () => {
+    for (const version of [other, old, other, old]) {
+      await here.publisher('activate', version);
+      await servedByAll(pool, version);
+    }
+  };
+  const { answers } = await underLoad(ask, swaps());
+
+  assert.deepEqual(versionsOf(answers), [old, other].sort());
+});
+
+versionTest('F50 a version that is copied file by file is served once it is whole, and never before', 1, async (world) => {
+  const { here, ask } = world;
+  const [source, target] = [path.join(shop.models, other), path.join(here.models, other)];
+  rmSync(target, { recursive: true });
+  pointAt(here, other);
+  for (const file of filesOf(source)) {
+    await refusalOf(world);
+    mkdirSync(path.dirname(path.join(target, file)), { recursive: true });
+    copyFileSync(path.join(source, file), path.join(target, file));
+  }
+
+  assert.equal((await ask({ op: 'reload' })).version, other);
+  assert.equal((await ask()).model_version, other);
+});
+
+versionTest('F50 F51 a file cut by a byte, or with one bit flipped, is refused by its name, whichever it is', 1, async (world) => {
+  const { here, ask, env } = world;
+  const folder = path.join(here.models, other);
+  pointAt(here, other);
+  for (const [number, file] of filesOf(folder).entries()) {
+    const whole = readFileSync(path.join(folder, file));
+    const flipped = Buffer.from(whole);
+    flipped[Math.floor(whole.length / 2)] ^= 1;
+    for (const damaged of [flipped, whole.subarray(0, -1)]) {
+      writeFileSync(path.join(folder, file), damaged);
+      assert.ok((await refusalOf(world)).includes(file), file);
+    }
+    if (number < 2) {
+      const alone = await failureOf(runPythonInference(TELLING, { ...here.launch(env), timeoutMs: PLENTY_MS }));
+      assert.deepEqual([alone.reason, alone.exitCode], ['model_refused', 77]);
+    }
+    writeFileSync(path.join(folder, file), whole);
+  }
+
+  assert.equal((await ask({ op: 'reload' })).version, other);
+});
+
+versionTest('F52 a rollback is served by every worker within two seconds, and answers as that version did before', 2, async (world) => {
+  const { here, pool, ask, old, bootMs } = world;
+  const questions = [1, 2, 3, 4, 5].flatMap((user) => ['BMF', 'popularity'].map((model) => ({ user_id: user, model, context: FIXED })));
+  const answers = async () => (await Promise.all(questions.map(ask))).map(({ items, model_version: version }) => ({ version, items }));
+  const recorded = await answers();
+  await here.publisher('activate', other);
+  await servedByAll(pool, other);
+  assert.notDeepEqual(await answers(), recorded);
+  await here.publisher('activate', old);
+  const start = performance.now();
+  await servedByAll(pool, old);
+  const took = performance.now() - start;
+
+  assert.deepEqual(await answers(), recorded);
+  const allowed = ROLLBACK_MS + 3 * Math.max(0, bootMs - BOOT_MS);
+  assert.ok(took < allowed, `served after ${took} ms of ${allowed}`);
+});
+
+const POINTERS = {
+  'at a version that is not there': (here) => pointAt(here, '20260101T000000Z-0123abcd'),
+  'at a path': (here, old) => pointAt(here, `../models/${old}`),
+  'nowhere': (here) => pointAt(here, ''),
+  'through a link': (here) => {
+    renameSync(path.join(here.models, 'CURRENT'), path.join(here.folder, 'elsewhere'));
+    symlinkSync(path.join(here.folder, 'elsewhere'), path.join(here.models, 'CURRENT'));
+  },
+  'at a link out of the folder': (here) => {
+    renameSync(path.join(here.models, other), path.join(here.folder, 'outside'));
+    symlinkSync(path.join(here.folder, 'outside'), path.join(here.models, other));
+    pointAt(here, other);
+  },
+};
+
+for (const [where, tamper] of Object.entries(POINTERS)) {
+  versionTest(`F53 a pointer ${where} opens nothing, and the version that serves goes on`, 1, async (world) => {
+    const { here, old, env } = world;
+    tamper(here, old);
+    await refusalOf(world);
+    const alone = await failureOf(runPythonInference(TELLING, { ...here.launch(env), timeoutMs: PLENTY_MS }));
+    assert.ok([77, 78].includes(alone.exitCode), alone.message);
+    const started = createPool({ size: 1, ...here.launch(env) });
+    try {
+      await assert.rejects(started.ready(), { reason: alone.reason });
+      rmSync(path.join(here.models, 'CURRENT'));
+      pointAt(here, old);
+      await eventually(() => started.runPythonInference(TELLING, { timeoutMs: PLENTY_MS }), PLENTY_MS);
+      assert.equal(started.stats().spawned, 2);
+    } finally {
+      await started.close();
+    }
+  });
+}
+
+versionTest('F54 a publisher that is killed at each effect in turn leaves the old version or the new one, under load', 2, async (world) => {
+  const { here, pool, ask, old } = world;
+  const { outcome, answers } = await underLoad(ask, here.publisher('die'));
+  assert.ok(outcome.deaths > 50, `${outcome.deaths} deaths`);
+  assert.equal(here.current, outcome.version);
+  await servedByAll(pool, outcome.version);
+
+  const versions = versionsOf([...answers, await ask()]);
+  assert.ok(versions.includes(old) && versions.includes(outcome.version), versions.join(' '));
+});
+
+versionTest('F44 a publisher without room fails and says so, and the version that serves goes on', 1, async (world) => {
+  const { here, ask, old } = world;
+  const { outcome, answers } = await underLoad(ask, here.publisher('run-out-of-room'));
+
+  assert.deepEqual([outcome.status, here.current, versionsOf(answers)], [OVERLOADED, old, [old]]);
+  assert.equal((await ask({ op: 'reload' })).version, old);
+});

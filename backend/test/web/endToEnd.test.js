@@ -1,0 +1,198 @@
+/** The whole way, with nothing left out: HTTP, the server's process, real Python processes, a published version, both databases. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+
+import { PYTHON, REPOSITORY, assertGone, eventually, isAlive } from '../harness.js';
+import { TinyShop } from '../tinyShop.js';
+import { startServerProcess } from './serverProcess.js';
+import { KINDS, PASSWORD, awayShop, fillUsers, withModels } from './shops.js';
+
+const MOVE = path.join(REPOSITORY, 'backend', 'test', 'move_tiny.py');
+const LIST = '/api/recommendations/list';
+const INACTIVE = new Set([134, 135, 136, 140]); // of the tiny shop
+const TEST_TIMEOUT_MS = 120_000;
+const READY_MS = 30_000; // Python's processes are up in a second, on a machine that has nothing else to do
+const NOT_WAITING_MS = 3000; // far below what a database that hangs would take
+const MODELS_SOURCES = new Set(['model', 'fold_in', 'item_cf', 'popularity']);
+const IS_CI = ['true', '1'].includes((process.env.CI ?? '').toLowerCase());
+
+let tiny;
+before(async () => {
+  tiny = await TinyShop.make();
+});
+after(() => tiny?.remove());
+
+for (const kind of KINDS) {
+  describe(kind, () => {
+    let shop;
+    let variables;
+    before(async () => {
+      shop = await awayShop(kind);
+      if (shop.missing) return;
+      execFileSync(PYTHON, [MOVE, tiny.folder, shop.directUrl], { stdio: 'inherit' });
+      await fillUsers(shop.directUrl);
+      variables = { DATABASE_URL: shop.url, MODELS_DIR: tiny.models, SPOOL_DIR: path.join(tiny.folder, `spool-${kind}`) };
+    });
+    after(() => shop?.remove());
+
+    const wholeTest = (sentence, scenario) =>
+      test(sentence, { timeout: TEST_TIMEOUT_MS }, async (t) => {
+        if (shop.missing) {
+          if (IS_CI) throw new Error(shop.missing);
+          t.skip(shop.missing);
+          return;
+        }
+        await scenario();
+      });
+
+    wholeTest('a customer logs in, gets his list, buys the first of it, and gets another list', async () => {
+      const server = await startServerProcess(variables);
+      await isReady(server);
+      const login = await server.post('/api/auth/login', { body: { email: 'customer7@shop.example', password: PASSWORD } });
+      const { token } = login.body.data;
+      const first = await server.get(`${LIST}?limit=5`, { token });
+      const second = await server.get(`${LIST}?limit=5`, { token });
+      const bought = first.body.data[0].product.id;
+      const event = { productId: bought, actionCode: 'purchase', eventId: `bought-${bought}` };
+      const [stored, again] = [await server.post('/api/interaction', { token, body: event }), await server.post('/api/interaction', { token, body: event })];
+      const third = await server.get(`${LIST}?limit=5`, { token });
+
+      assertList(first, 5);
+      assert.ok(MODELS_SOURCES.has(first.body.source), first.body.source);
+      assert.deepEqual([first.body.fallbackReason, first.body.modelVersion], [null, tiny.current]);
+      assert.equal(second.body.source, 'cache');
+      assert.deepEqual(idsOf(second), idsOf(first));
+      assert.deepEqual([stored.status, again.status], [201, 200]);
+      assertList(third, 5);
+      assert.ok(!idsOf(third).includes(bought), `${idsOf(third)} after ${bought} was bought`);
+      const { runs, rows } = await withModels(shop.directUrl, async ({ ModelRun, Interaction }) => ({
+        runs: await ModelRun.findAll({ where: { userId: 7 }, raw: true }),
+        rows: await Interaction.count({ where: { eventId: event.eventId } }),
+      }));
+      assert.equal(rows, 1);
+      for (const model of ['ENCM', 'LNCM', 'NeuMF', 'BMF']) assert.ok(runs.some(({ modelName }) => modelName === model), model);
+      await assertPage(server);
+      assert.equal(await server.stop(), 0);
+    });
+
+    wholeTest('nobody gets what is another’s, and Python knows no secret', async () => {
+      const server = await startServerProcess(variables);
+      await isReady(server);
+      const children = childrenOf(server.pid);
+      for (const pid of children) assert.doesNotMatch(readFileSync(`/proc/${pid}/environ`, 'latin1'), /JWT_SECRET|METRICS_TOKEN/);
+      await Promise.all([7, 8, 9].map((id) => server.get(LIST, { as: id })));
+      const owners = await withModels(shop.directUrl, ({ Recommendation }) => Recommendation.findAll({ attributes: ['userId', 'productId'], raw: true }));
+      for (const id of [7, 8, 9]) {
+        const own = new Set(owners.filter(({ userId }) => userId === id).map(({ productId }) => productId));
+        const cached = await server.get(LIST, { as: id });
+        assert.ok(idsOf(cached).every((productId) => own.has(productId)), `customer ${id}`);
+      }
+      assert.equal(await server.stop(), 0);
+      await assertGone(children);
+    });
+
+    wholeTest('F47 of five hundred who miss at once, one list is computed, and all are answered', async () => {
+      const server = await startServerProcess(variables);
+      await isReady(server);
+      await server.get(LIST, { as: 8 }); // so that the customer is known, and connections are open
+      await withModels(shop.directUrl, ({ Recommendation }, sequelize) => Promise.all([Recommendation.destroy({ where: {} }), sequelize.query('DELETE FROM rec_lists')]));
+      const already = await server.metric('compute_seconds_count');
+      const answers = await Promise.all(Array.from({ length: 500 }, () => server.get(LIST, { as: 8 })));
+
+      assert.equal((await server.metric('compute_seconds_count')) - already, 1);
+      for (const answer of answers) assertList(answer, 10);
+      assert.equal(await server.stop(), 0);
+    });
+
+    wholeTest('F33 with all its Python processes killed, every list is whole, and Python’s own again soon', async () => {
+      const server = await startServerProcess(variables);
+      await isReady(server);
+      for (const pid of childrenOf(server.pid)) process.kill(pid, 'SIGKILL');
+      for (let time = 0; time < 20; time += 1) assertList(await server.post('/api/recommendations/init', { as: 9 }), 10);
+      await eventually(async () => assert.equal((await server.post('/api/recommendations/init', { as: 9 })).body.fallbackReason, null), READY_MS);
+      assert.equal(await server.stop(), 0);
+    });
+
+    wholeTest('F55 without a database at the start it answers from the snapshot, and knows the database when it comes', async () => {
+      shop.goAway();
+      try {
+        const server = await startServerProcess(variables);
+        const { status, body } = await server.get('/ready');
+        assert.deepEqual([status, body], [200, { status: 'degraded' }]);
+        const list = await server.get(LIST, { as: 7 });
+        assertList(list, 10);
+        assert.deepEqual([list.body.modelVersion, list.body.fallbackReason], [tiny.current, 'database_unavailable']);
+        assert.equal((await server.post('/api/auth/login', { body: { email: 'customer7@shop.example', password: PASSWORD } })).status, 503);
+        const kept = await server.post('/api/interaction', { as: 7, body: { productId: 101, actionCode: 'view', eventId: 'while-away-1' } });
+        assert.deepEqual([kept.status, kept.body.data.spooled], [202, true]);
+        shop.comeBack();
+        await isReady(server);
+        await eventually(async () => assert.equal((await server.post('/api/recommendations/init', { as: 7 })).body.fallbackReason, null), READY_MS);
+        assert.equal(await server.stop(), 0);
+      } finally {
+        shop.comeBack();
+      }
+      const rows = await withModels(shop.directUrl, ({ Interaction }) => Interaction.count({ where: { eventId: 'while-away-1' } }));
+      assert.equal(rows, 1);
+    });
+
+    wholeTest('F57 with a database that hangs, nobody waits for it', async () => {
+      const server = await startServerProcess(variables);
+      await isReady(server);
+      assertList(await server.get(LIST, { as: 7 }), 10);
+      shop.hang();
+      try {
+        for (const ask of [() => server.get(LIST, { as: 7 }), () => server.get(LIST, { as: 8 }), () => server.get('/api/recommendations/similar/101')]) {
+          const start = performance.now();
+          const answer = await ask();
+          assertList(answer, 10);
+          assert.ok(performance.now() - start < NOT_WAITING_MS, `answered after ${performance.now() - start} ms`);
+        }
+        const kept = await server.post('/api/interaction', { as: 7, body: { productId: 101, actionCode: 'view', eventId: 'while-hanging-1' } });
+        assert.equal(kept.status, 202);
+      } finally {
+        shop.comeBack();
+      }
+      await isReady(server);
+      assert.equal(await server.stop(), 0);
+      const rows = await withModels(shop.directUrl, ({ Interaction }) => Interaction.count({ where: { eventId: 'while-hanging-1' } }));
+      assert.equal(rows, 1);
+    });
+  });
+}
+
+async function isReady(server) {
+  await eventually(async () => assert.deepEqual((await server.get('/ready')).body, { status: 'ready' }), READY_MS);
+}
+
+/** A list that may be shown: as long as wished, nothing twice, nothing that is not sold. */
+function assertList({ status, body }, limit) {
+  assert.equal(status, 200, JSON.stringify(body));
+  assert.equal(body.errCode, 0);
+  assert.equal(body.data.length, limit);
+  const ids = body.data.map(({ product }) => product.id);
+  assert.equal(new Set(ids).size, limit);
+  assert.deepEqual(ids.filter((id) => INACTIVE.has(id)), []);
+  for (const { product, score, modelName } of body.data) {
+    assert.equal(typeof product.name, 'string');
+    assert.ok(Number.isFinite(score) && typeof modelName === 'string');
+  }
+}
+
+async function assertPage(server) {
+  const { status, body } = await server.get('/internal/recommendations?userId=7', { as: 1, headers: { Accept: 'text/html' } });
+  assert.equal(status, 200);
+  for (const shown of ['Recommendations of customer 7', 'ENCM', 'LNCM', 'NeuMF', 'BMF', 'MAP@10']) assert.ok(body.includes(shown), shown);
+}
+
+function idsOf({ body }) {
+  return body.data.map(({ product }) => product.id);
+}
+
+function childrenOf(pid) {
+  const children = readdirSync(`/proc/${pid}/task`).flatMap((thread) => readFileSync(`/proc/${pid}/task/${thread}/children`, 'ascii').split(' '));
+  return children.filter(Boolean).map(Number).filter(isAlive);
+}

@@ -1,0 +1,276 @@
+/** What customers do, stored once: on both databases, and while they are away. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, renameSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+
+import { ConnectionRefusedError, DatabaseError } from 'sequelize';
+
+import { EventConflict, UnknownProduct, createInteractionService } from '../../src/services/interactionService.js';
+import { SpoolFailed, openSpool } from '../../src/services/spool.js';
+import { onBothDatabases } from '../core/databases.js';
+import { eventually } from '../harness.js';
+import { listeningLog } from './stage.js';
+
+const ROOT = mkdtempSync(path.join(tmpdir(), 'interactions-'));
+const DAY_MS = 86_400_000;
+const ONE = { userId: 7, productId: 110, actionCode: 'view', device: 'mobile', eventId: 'event-0001' };
+
+/** Return the service with a spool of its own, and what it told. */
+async function service(models, { maxBytes = 1 << 20, ...more } = {}) {
+  const { log, lines } = listeningLog();
+  const folder = mkdtempSync(path.join(ROOT, 'spool-'));
+  const spool = await openSpool({ folder, maxBytes, log });
+  const stored = [];
+  const interactions = createInteractionService({ models, spool, log, onStored: (interaction) => stored.push(interaction), ...more });
+  return { interactions, spool, folder, stored, lines };
+}
+
+/** Return models over nothing: each insertion ends as the next of the outcomes says, the last one for ever. */
+function fakeModels(...outcomes) {
+  const rows = new Map();
+  let calls = 0;
+  const models = {
+    Product: { findByPk: async (id) => (id === 404 ? null : { id }) },
+    Interaction: {
+      create: async (row) => {
+        const outcome = outcomes[Math.min(calls, outcomes.length - 1)];
+        calls += 1;
+        if (outcome instanceof Error) throw outcome;
+        if (outcome === 'hang') await new Promise(() => {});
+        rows.set(row.eventId, row);
+      },
+      findOne: async ({ where }) => rows.get(where.eventId) ?? null,
+    },
+  };
+  return { models, rows, calls: () => calls };
+}
+
+const away = () => new ConnectionRefusedError(Object.assign(new Error('ECONNREFUSED'), { code: 'ECONNREFUSED' }));
+const deadlock = () => new DatabaseError(Object.assign(new Error('Deadlock found'), { code: 'ER_LOCK_DEADLOCK', sql: '' }));
+const unfit = () => new DatabaseError(Object.assign(new Error('Data too long'), { code: 'ER_DATA_TOO_LONG', sql: '' }));
+
+onBothDatabases((shopTest) => {
+  shopTest('what a customer does is in the table when it is acknowledged', async ({ models }) => {
+    await models.Product.create({ id: 110, name: 'Nord tea' });
+    const { interactions, stored } = await service(models);
+    const timestamp = new Date(Date.now() - DAY_MS);
+    const done = await interactions.record({ ...ONE, timestamp });
+    const rows = await models.Interaction.findAll({ raw: true });
+    await interactions.close();
+
+    assert.deepEqual(done, { eventId: 'event-0001', stored: true, duplicate: false, spooled: false, clamped: null });
+    const [{ interId: _, timestamp: kept, ...row }] = rows;
+    assert.deepEqual(row, { userId: 7, productId: 110, actionCode: 'view', device_type: 'mobile', eventId: 'event-0001' });
+    assert.equal(Math.floor(new Date(String(kept).endsWith('Z') || kept instanceof Date ? kept : `${kept}Z`).getTime() / 1000), Math.floor(timestamp.getTime() / 1000));
+    assert.deepEqual(stored.map(({ eventId }) => eventId), ['event-0001']);
+  });
+
+  shopTest('F59 the same event, a hundred times at once and again after a restart, is one row', async ({ models }) => {
+    await models.Product.create({ id: 110, name: 'Nord tea' });
+    const { interactions, stored } = await service(models);
+    const answers = await Promise.all(Array.from({ length: 100 }, () => interactions.record(ONE)));
+    await interactions.close();
+    const again = await service(models);
+    answers.push(await again.interactions.record(ONE));
+    await again.interactions.close();
+
+    assert.equal(await models.Interaction.count(), 1);
+    assert.equal(stored.length, 1);
+    assert.ok(answers.filter((answer) => answer.stored).length <= 1);
+    assert.ok(answers.every((answer) => answer.stored || answer.duplicate || answer.spooled)); // a slow server's go by way of the disk
+    assert.equal(answers.at(-1).duplicate, true);
+  });
+
+  shopTest('an event id that stands for something else is a conflict', async ({ models }) => {
+    await models.Product.bulkCreate([{ id: 110, name: 'Nord tea' }, { id: 111, name: 'Sud tea' }]);
+    const { interactions } = await service(models);
+    await interactions.record(ONE);
+    for (const change of [{ userId: 8 }, { productId: 111 }, { actionCode: 'cart' }]) {
+      await assert.rejects(interactions.record({ ...ONE, ...change }), EventConflict);
+    }
+    assert.equal((await interactions.record({ ...ONE, device: 'desktop', timestamp: new Date() })).duplicate, true);
+    await interactions.close();
+
+    assert.equal(await models.Interaction.count(), 1);
+  });
+
+  shopTest('events are two if their ids differ in case only', async ({ models }) => {
+    await models.Product.create({ id: 110, name: 'Nord tea' });
+    const { interactions } = await service(models);
+    await interactions.record({ ...ONE, eventId: 'event-abcd' });
+    await interactions.record({ ...ONE, eventId: 'EVENT-ABCD' });
+    await interactions.close();
+
+    assert.equal(await models.Interaction.count(), 2);
+  });
+
+  shopTest('a product that the shop does not have is refused, and nothing stored', async ({ models }) => {
+    const { interactions } = await service(models);
+    await assert.rejects(interactions.record(ONE), UnknownProduct);
+    await interactions.close();
+
+    assert.equal(await models.Interaction.count(), 0);
+  });
+
+  shopTest('F61 times come in any order: all are stored, the future as now, long ago as of thirty days ago', async ({ models }) => {
+    await models.Product.create({ id: 110, name: 'Nord tea' });
+    const now = Date.UTC(2026, 10, 21, 12);
+    const { interactions } = await service(models, { now: () => now });
+    const clamps = [];
+    for (const [number, moment] of [now - DAY_MS, now + 1, now - 2 * DAY_MS, 253_402_300_799_000, 0, now - 30 * DAY_MS].entries()) {
+      clamps.push((await interactions.record({ ...ONE, eventId: `event-${number}000`, timestamp: new Date(moment) })).clamped);
+    }
+    await interactions.close();
+    const rows = await models.Interaction.findAll({ order: ['interId'] });
+
+    assert.deepEqual(clamps, [null, 'future', null, 'future', 'past', null]);
+    assert.deepEqual(rows.map(({ timestamp }) => (now - timestamp.getTime()) / DAY_MS), [1, 0, 2, 0, 30, 30]);
+  });
+
+  shopTest('what was spooled follows in its order, products that are gone included', async ({ models, sequelize }) => {
+    const { interactions, spool } = await service(models);
+    const create = models.Interaction.create;
+    models.Interaction.create = async () => Promise.reject(away());
+    await models.Product.create({ id: 110, name: 'Nord tea' });
+    for (let number = 0; number < 5; number += 1) {
+      assert.deepEqual(await interactions.record({ ...ONE, eventId: `event-000${number}` }), { eventId: `event-000${number}`, stored: false, duplicate: false, spooled: true, clamped: null });
+    }
+    await sequelize.query('DELETE FROM Products');
+    models.Interaction.create = create;
+    assert.deepEqual(await interactions.drain(), { stored: 5, duplicate: 0, rejected: 0 });
+    await interactions.close();
+
+    const rows = await models.Interaction.findAll({ order: ['interId'], raw: true });
+    assert.deepEqual(rows.map(({ eventId }) => eventId), [0, 1, 2, 3, 4].map((number) => `event-000${number}`));
+    assert.equal(spool.pending, 0);
+  });
+});
+
+test('F55 while the database is away, what customers do goes to the disk, and to the database by itself when that is back', async () => {
+  const { models, rows } = fakeModels(away(), away(), 'ok');
+  const { interactions, stored } = await service(models);
+  const done = await interactions.record(ONE);
+  assert.equal(done.spooled, true);
+  await eventually(() => assert.equal(rows.size, 1));
+  await interactions.close();
+
+  assert.equal(stored.length, 1);
+});
+
+test('F57 a database that hangs costs a second once, and then nothing', async () => {
+  const { models, calls } = fakeModels('hang');
+  const { interactions } = await service(models);
+  const start = performance.now();
+  assert.equal((await interactions.record(ONE)).spooled, true);
+  assert.ok(performance.now() - start >= 990);
+  assert.equal((await interactions.record({ ...ONE, eventId: 'event-0002' })).spooled, true);
+  assert.equal(calls(), 1);
+  await interactions.close();
+});
+
+test('F58 a deadlock is tried once more, and a second one goes to the disk', async () => {
+  const once = fakeModels(deadlock(), 'ok');
+  const first = await service(once.models);
+  assert.equal((await first.interactions.record(ONE)).stored, true);
+  await first.interactions.close();
+  const twice = fakeModels(deadlock(), deadlock(), 'ok');
+  const second = await service(twice.models);
+  assert.equal((await second.interactions.record(ONE)).spooled, true);
+  assert.equal(twice.calls(), 2);
+  await second.interactions.close();
+});
+
+test('F59 while it waits on the disk, the same event is the same, and another one a conflict', async () => {
+  const { models } = fakeModels(away());
+  const { interactions, spool } = await service(models);
+  await interactions.record(ONE);
+  const again = await interactions.record(ONE);
+  await assert.rejects(interactions.record({ ...ONE, actionCode: 'purchase' }), EventConflict);
+
+  assert.deepEqual([again.stored, again.duplicate, again.spooled], [false, true, true]);
+  assert.equal(spool.pending, 1);
+  await interactions.close();
+});
+
+test('F60 what was on the disk when the process ended is stored by the next one', async () => {
+  const first = fakeModels(away());
+  const { interactions, folder } = await service(first.models);
+  await interactions.record(ONE);
+  await interactions.close();
+  const { models, rows } = fakeModels('ok');
+  const { log } = listeningLog();
+  const next = createInteractionService({ models, spool: await openSpool({ folder, maxBytes: 1 << 20, log }), log });
+  await eventually(() => assert.equal(rows.size, 1));
+  await next.close();
+
+  const { timestamp: _, ...row } = rows.get('event-0001');
+  assert.deepEqual(row, { ...ONE, device_type: 'mobile' });
+});
+
+test('a conflict that shows only when the database is back is set aside, not dropped', async () => {
+  const { models, rows } = fakeModels(away(), unfit());
+  rows.set('event-0001', { ...ONE, userId: 8 });
+  const { interactions, folder, spool, lines } = await service(models);
+  await interactions.record(ONE);
+  assert.deepEqual(await interactions.drain(), { stored: 0, duplicate: 0, rejected: 1 });
+  await interactions.close();
+
+  assert.equal(spool.stats().rejected, 1);
+  assert.equal(JSON.parse(readFileSync(path.join(folder, 'rejected.jsonl'), 'utf8')).key, 'event-0001');
+  assert.ok(lines.some(({ msg, level }) => level === 50 && /rejected\.jsonl/.test(msg)));
+});
+
+test('a row that fits no table is refused at once, and not kept', async () => {
+  const { models } = fakeModels(unfit());
+  const { interactions, spool } = await service(models);
+  await assert.rejects(interactions.record(ONE), DatabaseError);
+  assert.equal(spool.pending, 0);
+  await interactions.close();
+});
+
+test('with neither a database nor room on the disk, nothing is acknowledged', async () => {
+  const { models } = fakeModels(away());
+  const { interactions, spool } = await service(models, { maxBytes: 10 });
+  await assert.rejects(interactions.record(ONE), SpoolFailed);
+  assert.equal(spool.pending, 0);
+  await interactions.close();
+});
+
+test('without an event id each is another', async () => {
+  const { models, rows } = fakeModels('ok');
+  const { interactions } = await service(models);
+  const { eventId: _, ...nameless } = ONE;
+  const ids = [await interactions.record(nameless), await interactions.record(nameless)].map(({ eventId }) => eventId);
+  await interactions.close();
+
+  assert.deepEqual([...rows.keys()], ids);
+  assert.equal(new Set(ids).size, 2);
+});
+
+test('a listener that fails takes nothing back', async () => {
+  const { models } = fakeModels('ok');
+  const { interactions, lines } = await service(models, {
+    onStored: () => {
+      throw new Error('a defect');
+    },
+  });
+  assert.equal((await interactions.record(ONE)).stored, true);
+  await interactions.close();
+  assert.ok(lines.some(({ err }) => err?.message === 'a defect'));
+});
+
+onBothDatabases((shopTest, kind) => {
+  if (kind !== 'SQLite') return;
+  shopTest('F55 a SQLite file that is moved away and back loses nothing', async ({ models, url }) => {
+    await models.Product.create({ id: 110, name: 'Nord tea' });
+    const { interactions } = await service(models);
+    const file = url.replace('sqlite:///', '');
+    renameSync(file, `${file}.away`);
+    assert.equal((await interactions.record(ONE)).spooled, true);
+    renameSync(`${file}.away`, file);
+    await eventually(async () => assert.equal(await models.Interaction.count(), 1));
+    await interactions.close();
+  });
+});

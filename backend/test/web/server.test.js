@@ -1,0 +1,134 @@
+/** The process: when it refuses to start, and how it ends. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, test } from 'node:test';
+
+import pino from 'pino';
+
+import { connectDatabase } from '../../src/config/database.js';
+import { applyMigrations } from '../../src/config/migrations.js';
+import { finished, httpServer, listening } from '../../src/httpServer.js';
+import { climbDown } from '../../src/shutdown.js';
+import { eventually } from '../harness.js';
+import { spawnServer, startServerProcess } from './serverProcess.js';
+import { listeningLog, stage, tokenOf } from './stage.js';
+
+const FOLDER = mkdtempSync(path.join(tmpdir(), 'server-'));
+const FILE = path.join(FOLDER, 'shop.sqlite');
+const NEEDED = {
+  DATABASE_URL: `sqlite:///${FILE}`,
+  MODELS_DIR: path.join(FOLDER, 'models'),
+  SPOOL_DIR: path.join(FOLDER, 'spool'),
+  PYTHON_BIN: path.join(FOLDER, 'no-python'),
+};
+const LIST = '/api/recommendations/list';
+
+closeSync(openSync(FILE, 'w'));
+const shop = connectDatabase({ databaseUrl: NEEDED.DATABASE_URL });
+await applyMigrations(shop);
+await shop.close();
+after(() => rmSync(FOLDER, { recursive: true, force: true }));
+
+
+for (const [what, change, message] of [
+  ['no secret', { JWT_SECRET: '' }, /^server: JWT_SECRET should have at least 32 bytes\. Received: 0\. `openssl/],
+  ['a short secret', { JWT_SECRET: 'secret' }, /^server: JWT_SECRET .*Received: 6\./],
+  ['the sample secret', { JWT_SECRET: 'replace-this-by-the-output-of-openssl-rand-hex-32' }, /^server: JWT_SECRET .*sample/],
+  ['another kind of database', { DATABASE_URL: 'oracle://h/n' }, /^server: DATABASE_URL should be .*Received: oracle:…/],
+  ['a port that is none', { PORT: 'http' }, /^server: PORT should be a whole number/],
+]) {
+  test(`with ${what} it leaves with 78 and one line that says so`, async () => {
+    const server = spawnServer({ ...NEEDED, ...change });
+    const [code] = await server.ended;
+
+    assert.equal(code, 78);
+    assert.match(server.stderr, message);
+    assert.equal(server.stderr.trim().split('\n').length, 1);
+  });
+}
+
+test('on a port that is taken it leaves with 1 and says so', async () => {
+  const other = net.createServer().listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  const { port } = other.address();
+  const server = spawnServer({ ...NEEDED, PORT: String(port) });
+  const [code] = await server.ended;
+  other.close();
+
+  assert.equal(code, 1);
+  assert.match(server.stderr, new RegExp(`^server: PORT should be free\\. Received: ${port}`));
+});
+
+for (const signal of ['SIGTERM', 'SIGINT']) {
+  test(`F41 on ${signal} it ends with 0, though a client keeps its connection and another never ends its request`, async () => {
+    const server = await startServerProcess(NEEDED);
+    assert.deepEqual((await server.get('/health')).body, { status: 'up' }); // fetch keeps this connection
+    const slow = net.connect(server.port, '127.0.0.1').on('error', () => {});
+    slow.write('GET /health HTTP/1.1\r\nHost: shop\r\nX-A: ');
+    await once(slow, 'connect');
+
+    assert.equal(await server.stop(signal), 0, JSON.stringify(server.lines.slice(-3)));
+    assert.equal(server.stderr, '');
+  });
+}
+
+test('the process’s log has no token', async () => {
+  const server = await startServerProcess(NEEDED);
+  const { status, body } = await server.get(LIST, { as: 7 });
+  await server.stop();
+
+  assert.equal(status, 404); // the shop is empty, and so is its table of customers
+  assert.equal(body.errCode, 404);
+  assert.ok(!JSON.stringify(server.lines).includes(tokenOf(7).split('.')[1]));
+});
+
+test('what is being answered is answered to its end, and nothing after it is begun', async () => {
+  let answer;
+  const services = { recommendations: { listForUser: () => new Promise((resolve) => (answer = resolve)) } };
+  const { app } = stage({ services });
+  const server = httpServer(app);
+  const { port } = await listening(server, { host: '127.0.0.1', port: 0 });
+  const asked = fetch(`http://127.0.0.1:${port}${LIST}`, { headers: { Authorization: `Bearer ${tokenOf(7)}` } });
+  await eventually(() => assert.ok(answer));
+  const end = finished(server, 60_000);
+  await assert.rejects(once(net.connect(port, '127.0.0.1'), 'connect'), { code: 'ECONNREFUSED' });
+  answer({ data: [], source: 'model', fallbackReason: null, modelVersion: 'v1' });
+
+  assert.equal((await asked).status, 200);
+  await end;
+});
+
+test('what takes longer than its time is cut off', async () => {
+  const services = { recommendations: { listForUser: () => new Promise(() => {}) } };
+  const server = httpServer(stage({ services }).app);
+  const { port } = await listening(server, { host: '127.0.0.1', port: 0 });
+  const asked = fetch(`http://127.0.0.1:${port}${LIST}`, { headers: { Authorization: `Bearer ${tokenOf(7)}` } });
+  const [settled] = await Promise.allSettled([asked, once(server, 'request').then(() => finished(server, 50))]);
+
+  assert.equal(settled.status, 'rejected');
+});
+
+test('a step that fails or hangs keeps no other from being done', async () => {
+  const { log, lines } = listeningLog();
+  const done = [];
+  const step = (name, work) => ({ name, ms: 50, work });
+  const isWell = await climbDown(
+    [
+      step('fails', async () => {
+        throw new Error('a defect');
+      }),
+      step('hangs', () => new Promise(() => {})),
+      step('works', async () => done.push('works')),
+    ],
+    { log },
+  );
+
+  assert.equal(isWell, false);
+  assert.deepEqual(done, ['works']);
+  assert.deepEqual(lines.map((line) => line.step), ['fails', 'hangs']);
+  assert.equal(await climbDown([step('works', async () => {})], { log: pino({ level: 'silent' }) }), true);
+});

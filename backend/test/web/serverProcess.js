@@ -1,0 +1,69 @@
+/** The server as a process of its own, and what tests ask it with. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+import { PYTHON } from '../harness.js';
+import { SECRET, tokenOf } from './stage.js';
+
+const SERVER = fileURLToPath(new URL('../../src/server.js', import.meta.url));
+const UNLIMITED = { RATE_LIMIT_IP: '0', RATE_LIMIT_USER: '0', RATE_LIMIT_LOGIN: '0' };
+
+/** Return a process that is starting; `ended` says how it ends, `stderr` what it complained of. */
+export function spawnServer(variables) {
+  const { HOME, PATH } = process.env; // and nothing that a developer may have set
+  const env = { HOME, PATH, PYTHON_BIN: PYTHON, PORT: '0', JWT_SECRET: SECRET, ...UNLIMITED, ...variables };
+  const child = spawn(process.execPath, [SERVER], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const lines = [];
+  const server = { child, lines, stderr: '', ended: once(child, 'exit') };
+  child.stderr.setEncoding('utf8').on('data', (text) => (server.stderr += text));
+  return server;
+}
+
+/**
+ * Start the server and wait until it listens.
+ *
+ * @param {Record<string, string>} variables
+ */
+export async function startServerProcess(variables) {
+  const server = spawnServer(variables);
+  const port = await new Promise((resolve, reject) => {
+    createInterface({ input: server.child.stdout }).on('line', (line) => {
+      const said = JSON.parse(line);
+      server.lines.push(said);
+      if (/^listening/.test(said.msg)) resolve(said.port);
+    });
+    server.ended.then(([code, signal]) => reject(new Error(`the server ended with ${code ?? signal}: ${server.stderr}`)));
+  });
+  const at = `http://127.0.0.1:${port}`;
+  const ask = async (method, path, { as, body, token, headers = {} } = {}) => {
+    const bearer = token ?? (as === undefined ? undefined : tokenOf(as));
+    const response = await fetch(`${at}${path}`, {
+      method,
+      headers: { ...(bearer && { Authorization: `Bearer ${bearer}` }), ...(body && { 'Content-Type': 'application/json' }), ...headers },
+      body: body && JSON.stringify(body),
+    });
+    const text = await response.text();
+    return { status: response.status, body: response.headers.get('content-type')?.startsWith('application/json') ? JSON.parse(text) : text };
+  };
+  return {
+    ...server,
+    port,
+    pid: server.child.pid,
+    get: (path, options) => ask('GET', path, options),
+    post: (path, options) => ask('POST', path, options),
+    /** Return a number of the metrics, over all labels. */
+    async metric(name) {
+      const { body } = await ask('GET', '/metrics');
+      const found = body.split('\n').filter((line) => /^\w+/.exec(line)?.[0] === `recsys_${name}`);
+      return found.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+    },
+    /** Ask it to end, and return how it did. */
+    async stop(signal = 'SIGTERM') {
+      server.child.kill(signal);
+      const [code, endedBy] = await server.ended;
+      return endedBy ?? code;
+    },
+  };
+}
