@@ -3,7 +3,7 @@
  * products are sold out: fault F64 through HTTP.
  *
  *     node bench/httpSoak.js                                          half an hour on SQLite, half an hour on MariaDB
- *     node bench/httpSoak.js --minutes 2 --only mariadb               one database, briefly
+ *     node bench/httpSoak.js --minutes 2 --only mariadb               one database, briefly; with --json, the other's figures stay
  *     node bench/httpSoak.js --json ../benchmarks/results/http.json   keep the summary; bench/page.js writes it into docs/PERFORMANCE.md
  *
  * It leaves with 1 if anything that has to hold did not. Python as for the repository's own tests.
@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util';
 import { seeded } from '../test/fakes.js';
 import { TinyShop } from '../test/tinyShop.js';
 import { thenRemoved } from './loading/interrupted.js';
-import { circumstances, keep } from './loading/results.js';
+import { circumstances, keep, kept } from './loading/results.js';
 import { KINDS, copiedShop, tinySource } from './loading/shops.js';
 import { httpSoak } from './loading/soak.js';
 import { terminal } from './loading/tables.js';
@@ -50,7 +50,8 @@ await thenRemoved(tiny, async () => {
   }
 });
 const soak = { ...about, shop: 'a tiny shop', seed, databases };
-if (values.json) keep(values.json, 'soak', soak);
+const others = values.only && values.json ? kept(values.json).soak?.databases : {};
+if (values.json) keep(values.json, 'soak', { ...soak, databases: { ...others, ...databases } });
 process.stdout.write(`\n${terminal({ soak })}\n`);
 for (const { words } of Object.values(databases)) for (const word of words) process.stdout.write(`  ${word}\n`);
 const isClean = Object.values(databases).every(({ violations }) => Object.keys(violations).length === 0);

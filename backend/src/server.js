@@ -51,7 +51,7 @@ export async function startServer(settings, { environ = process.env, log = logge
     { name: 'lists', ms: STEP_MS.lists, work: () => recommendations.close() },
     { name: 'python', ms: STEP_MS.python, work: () => python.close() },
     { name: 'passwords', ms: STEP_MS.passwords, work: () => passwords.close() },
-    { name: 'database', ms: STEP_MS.database, work: () => sequelize.close() },
+    { name: 'database', ms: STEP_MS.database, work: () => sequelize.close(), isCourtesy: true }, // what is still being read, nobody waits for
   ];
   const close = () => {
     isClosing = true;
@@ -92,7 +92,11 @@ async function main() {
   const end = (status) => {
     if (ending !== null) process.exit(EXIT.failed); // asked twice: at once
     log.info('ending: no more requests are taken');
-    setTimeout(() => process.exit(EXIT.failed), END_MS).unref();
+    const giveUp = () => {
+      log.error(`the shutdown took longer than ${END_MS} ms`);
+      process.exit(EXIT.failed);
+    };
+    setTimeout(giveUp, END_MS).unref();
     ending = close().then((isWell) => process.exit(isWell ? status : EXIT.failed));
   };
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => end(0));

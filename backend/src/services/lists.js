@@ -45,15 +45,12 @@ export class Lists {
    */
   async acquire(userId, token, seen) {
     const now = this.#clock.now();
-    const bind = { userId, token, now, until: now + this.#leaseMs };
-    if (seen === null || seen === undefined) {
-      if (await this.#insert(bind)) return true;
-      if (seen === null) return false;
-    }
-    const isFree = 'computedAt = $seen AND (leaseUntil <= $now OR leaseUntil > $until)';
-    const sql = 'UPDATE rec_lists SET leaseToken = $token, leaseUntil = $until WHERE userId = $userId';
-    const { now: _, ...unconditional } = bind;
-    return seen === undefined ? this.#change(sql, unconditional) : this.#change(`${sql} AND ${isFree}`, { ...bind, seen });
+    const lease = { userId, token, until: now + this.#leaseMs };
+    if (seen === undefined) return this.#takeLease(lease);
+    if (seen === null) return this.#insertLease(lease);
+    const sql = `UPDATE rec_lists SET leaseToken = $token, leaseUntil = $until
+                 WHERE userId = $userId AND computedAt = $seen AND (leaseUntil <= $now OR leaseUntil > $until)`;
+    return this.#change(sql, { ...lease, now, seen });
   }
 
   /** Give a lease back without a list. */
@@ -115,11 +112,24 @@ export class Lists {
     });
   }
 
-  async #insert({ userId, token, until }) {
-    const skip = this.#sequelize.getDialect() === 'mysql' ? 'ON DUPLICATE KEY UPDATE userId = userId' : 'ON CONFLICT DO NOTHING';
-    const sql = `INSERT INTO rec_lists (userId, leaseToken, leaseUntil) VALUES ($userId, $token, $until) ${skip}`;
-    const [, inserted] = await this.#sequelize.query(sql, { bind: { userId, token, until }, type: INSERT });
-    return inserted === 1;
+  /** Take a lease from whoever holds it. In one statement: between two, the row may be cleared away. */
+  async #takeLease(lease) {
+    await this.#upsert(lease, {
+      mysql: 'ON DUPLICATE KEY UPDATE leaseToken = $token, leaseUntil = $until',
+      sqlite: 'ON CONFLICT (userId) DO UPDATE SET leaseToken = $token, leaseUntil = $until',
+    });
+    return true;
+  }
+
+  /** Take the lease of a list that is not there yet. Returns whether it still was not. */
+  async #insertLease(lease) {
+    return (await this.#upsert(lease, { mysql: 'ON DUPLICATE KEY UPDATE userId = userId', sqlite: 'ON CONFLICT DO NOTHING' })) === 1;
+  }
+
+  async #upsert(lease, otherwise) {
+    const sql = `INSERT INTO rec_lists (userId, leaseToken, leaseUntil) VALUES ($userId, $token, $until) ${otherwise[this.#sequelize.getDialect()]}`;
+    const [, rows] = await this.#sequelize.query(sql, { bind: lease, type: INSERT });
+    return rows;
   }
 
   async #change(sql, bind, transaction) {

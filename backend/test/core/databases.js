@@ -15,7 +15,7 @@ import { defineModels } from '../../src/models/index.js';
 const MYSQL = process.env.RECSYS_TEST_MYSQL ?? 'mysql://root@127.0.0.1:3306';
 const IS_CI = ['true', '1'].includes((process.env.CI ?? '').toLowerCase());
 const CONNECT_MS = 3000; // a local server answers at once or isn't there
-const TEST_TIMEOUT_MS = 60_000;
+const TEST_TIMEOUT_MS = 240_000; // one that hangs fails instead of the whole run
 const TABLES = ['Users', 'Products', 'Productdetails', 'Interactions', 'Comments', 'recommendations', 'model_runs', 'rec_lists'];
 
 const KINDS = { SQLite: sqliteServer, MariaDB: mariadbServer };

@@ -97,6 +97,13 @@ onBothDatabases((shopTest, kind) => {
     await other.service.close();
   });
 
+  serviceTest('a list that is cleared away while a new one is begun is made all the same', async ({ service }) => {
+    for (let time = 0; time < 100; time += 1) {
+      const asked = [service.computeRecommendationsForUser(USER, { limit: 10 }), service.clearForUser(USER), service.clearForUser(USER)];
+      assert.deepEqual(idsOf((await Promise.all(asked))[0]), FIRST_TEN);
+    }
+  });
+
   serviceTest('a process that died with the lease is waited for as long as it lasts', async ({ service, python, sequelize, clock }) => {
     await sequelize.query('INSERT INTO rec_lists (userId, leaseToken, leaseUntil) VALUES ($user, $token, $until)', {
       bind: { user: USER, token: 'of the dead', until: NOW + 3000 },

@@ -8,6 +8,7 @@ import { PYTHON } from '../harness.js';
 import { SECRET, tokenOf } from './stage.js';
 
 const SERVER = fileURLToPath(new URL('../../src/server.js', import.meta.url));
+const WARNING = 40; // of pino's levels
 const UNLIMITED = { RATE_LIMIT_IP: '0', RATE_LIMIT_USER: '0', RATE_LIMIT_LOGIN: '0' };
 
 /** Return a process that is starting; `ended` says how it ends, `stderr` what it complained of. */
@@ -59,11 +60,14 @@ export async function startServerProcess(variables) {
       const found = body.split('\n').filter((line) => /^\w+/.exec(line)?.[0] === `recsys_${name}`);
       return found.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
     },
-    /** Ask it to end, and return how it did. */
+    /** Ask it to end, and return how it did: 0, or its status with what it complained of. */
     async stop(signal = 'SIGTERM') {
+      const askedAt = Date.now();
       server.child.kill(signal);
       const [code, endedBy] = await server.ended;
-      return endedBy ?? code;
+      if (code === 0) return 0;
+      const complaints = server.lines.filter(({ level }) => level >= WARNING).map((line) => JSON.stringify(line));
+      return [`${endedBy ?? code} after ${Date.now() - askedAt} ms`, ...complaints, server.stderr].join('\n');
     },
   };
 }
