@@ -1,5 +1,6 @@
-"""Write docs/FAULTS.md: every fault that the bridge is put through, and the test files that do it.
+"""Write docs/FAULTS.md: every fault that the bridge is put through, the test files that do it, and what the soak of half an hour said.
 
+    node backend/bench/soak.js --json docs/soak.json
     python scripts/write_faults.py
 
 A test belongs to a fault if its name begins with the fault's number: `test_f51_one_flipped_bit…`, `test('F51 one flipped bit…')`. A test
@@ -8,14 +9,17 @@ compares the file with what this would write.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "FAULTS.md"
+SOAK = ROOT / "docs" / "soak.json"
 
 # number: (what happens, what comes of it besides the invariants)
 FAULTS: Mapping[str, tuple[str, str]] = {
@@ -106,12 +110,24 @@ After each of them:
 The processes are real: [fault_worker.py](../backend/test/fault_worker.py) speaks the protocol and misbehaves on cue, and recommend_api.py
 itself serves a small shop where the fault is in the world around it.
 
-`node backend/bench/soak.js` does all that can be done to workers at random, for half an hour, and its summary goes to a JSON file with
-`--json`. `python tests/fuzz_request.py` looks for bytes that the request parser makes something wrong of; it needs `pip install
-atheris==3.0.0`.
+`node backend/bench/soak.js` does all that can be done to workers at random, for half an hour; [what came of it](#the-soak) stands below.
+`python tests/fuzz_request.py` looks for bytes that the request parser makes something wrong of; it needs `pip install atheris==3.0.0`.
 
 | | what happens | what comes of it | tested in |
 |---|---|---|---|
+"""
+
+SECTION = """
+## The soak
+
+A pool of two workers on {machine}, with other work on the same processors; harm, requests and their moments are
+drawn from a seed. The table is made from [soak.json](soak.json), which these two commands write:
+
+    node backend/bench/soak.js --json docs/soak.json
+    python scripts/write_faults.py
+
+| | |
+|---|---|
 """
 
 _IN_JAVASCRIPT = re.compile(r"""['"`]((?:F\d\d )+)""")
@@ -139,7 +155,33 @@ def page() -> str:
         for fault, (what, outcome) in FAULTS.items()
         if (files := files_by_fault().get(fault))
     ]
-    return INTRODUCTION + "".join(rows)
+    return INTRODUCTION + "".join(rows) + soaked(json.loads(SOAK.read_text(encoding="utf-8")))
+
+
+def soaked(summary: Mapping[str, Any]) -> str:
+    """Return what a summary of the soak says, as a section."""
+    seconds, workers, files, memory = summary["seconds"], summary["workers"], summary["descriptors"], summary["memory"]
+    facts = {
+        "lasted": f"{seconds // 60} min {seconds % 60} s",
+        "asked": f"{summary['requests']:,}",
+        "came of it": ", ".join(f"{name} {count:,}" for name, count in summary["outcomes"].items()),
+        "good requests answered": f"{summary['answered_share_of_good']:.2%}",
+        "answers, ms": _percentiles(summary["latency_ms"]),
+        "past the deadline, ms": _percentiles(summary["past_deadline_ms"]),
+        "this process held up by the machine, ms": f"{summary['most_held_up_ms']} at most",
+        "harm": ", ".join(f"{name} {count:,}" for name, count in summary["harm"].items()),
+        "recovery, ms": _percentiles(summary["recovery_ms"]),
+        "versions": f"{summary['versions']['activated']} activated",
+        "workers": f"{workers['started']:,} started, {workers['deaths']:,} died",
+        "heap, MiB": f"{memory['early_heap_bytes'] / 2**20:.1f} early, {memory['last_heap_bytes'] / 2**20:.1f} at the end",
+        "descriptors": f"{files['before']} before, {files['most']} at most, {files['after']} after",
+        "what should not be": ", ".join(f"{name} {count}" for name, count in summary["violations"].items()) or "nothing",
+    }
+    return SECTION.format(machine=summary["machine"]) + "".join(f"| {name} | {text} |\n" for name, text in facts.items())
+
+
+def _percentiles(of: Mapping[str, float]) -> str:
+    return f"p50 {of['p50']:.0f}, p95 {of['p95']:.0f}, p99 {of['p99']:.0f}, most {of['max']:.0f}"
 
 
 def main() -> int:
