@@ -59,7 +59,8 @@ def main(argv: list[str], root: Path = ROOT) -> int:
     flags = _parser().parse_args(argv)
     if flags.markdown:
         return write_page(flags.markdown, root / KEPT, check=flags.check)
-    rows = [in_its_own_process(n, flags.questions, flags.rounds) for n in sorted(set(flags.sizes))]
+    largest_first = sorted(set(flags.sizes), reverse=True)  # where memory or disk is too small, that is known soon
+    rows = [in_its_own_process(n, flags.questions, flags.rounds) for n in largest_first][::-1]
     result = {"sizes": rows, "switch_over": crossing(rows), "exhaustive_up_to": EXHAUSTIVE_UP_TO, **_circumstances()}
     out = Console()
     for made in (costs(result), recalls(result)):
