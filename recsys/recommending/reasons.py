@@ -20,7 +20,7 @@ def causes(scorer: Scorer, query: Query, answered: NDArray[np.int32]) -> Mapping
     Args:
         scorer: The one that ranked them.
         query: What it was asked.
-        answered: `(k,)` int32 distinct item indices.
+        answered: `(k,)` int32 distinct item indices, the best first.
 
     Returns:
         Item index → index of the cause. An item can be its own cause where the customer takes it again.
@@ -39,13 +39,20 @@ def causes(scorer: Scorer, query: Query, answered: NDArray[np.int32]) -> Mapping
 
 
 def suspects(scorer: Scorer, query: Query, answered: NDArray[np.int32]) -> list[int]:
-    """Return items of the history to try as causes, at most five: those with the strongest signals to an answered item, then the newest."""
+    """Return items of the history to try as causes, at most five: those with the strongest signals to the answered items, and the newest, which a network's own part
+    depends on most.
+
+    Args:
+        scorer: The one that ranked them.
+        query: What it was asked.
+        answered: `(k,)` int32, the best first.
+    """
     if not len(query.items) or not len(answered):
         return []
     strongest = []
     if isinstance(scorer, Blend):
         added = scorer.signals.contributions(query, scorer.weights[int(query.repeats), :-1], answered)
-        best = added.argmax(0)
-        worth = np.bincount(best, np.maximum(added.max(0), 0), len(added))
+        worth = np.maximum(added, 0) @ (1 / np.log2(np.arange(len(answered)) + 2))  # the first of a list are the ones that are seen
         strongest = distinct_items(query)[0][np.argsort(-worth, kind="stable")[: np.count_nonzero(worth)]].tolist()
-    return list(dict.fromkeys([*strongest, *query.items[::-1].tolist()]))[:MAX_CAUSES]
+    newest = query.items[::-1].tolist()
+    return list(dict.fromkeys([*strongest[: MAX_CAUSES - 1], newest[0], *strongest, *newest]))[:MAX_CAUSES]

@@ -86,3 +86,13 @@ def test_contributions_add_up_to_the_signals_of_the_history(query: Query, rng: n
 
     np.testing.assert_allclose(some.contributions(query, row, items).sum(0), some.blend(query, row, items), rtol=1e-4, atol=1e-5)
     assert len(suspects(Blend(some, np.array([[*row, 0]] * 2, np.float32)), query, items)) == MAX_CAUSES
+
+
+def test_the_newest_is_a_suspect_and_the_first_of_the_list_count_most(query: Query) -> None:
+    answered = np.array([ANSWERED, 11, 8, 9], np.int32)
+    lifts = {(cause, item): 0.1 for cause in range(1, 6) for item in (11, 8, 9)}
+    blend = Blend(signals({**lifts, (OLDEST, ANSWERED): 0.5}, {}), weights(neighbours=1))
+
+    tried = suspects(blend, query, answered)
+    assert OLDEST in tried and NEWEST in tried and len(tried) == MAX_CAUSES
+    assert causes(blend, query, answered)[ANSWERED] == OLDEST

@@ -7,13 +7,13 @@ const STYLE = `
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2.5rem auto; padding: 0 1.25rem; }
 h1 { font-size: 1.5rem; margin: 0 0 1rem; } h2 { font-size: 1.05rem; margin: 2.25rem 0 .5rem; }
 form { display: flex; gap: .5rem; margin-bottom: 1.5rem; } input, button { font: inherit; padding: .3rem .6rem; }
-dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .75rem; margin: 0; }
+dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(11.5rem, 1fr)); gap: .75rem; margin: 0; }
 dl div { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .8rem; }
-dt { color: var(--quiet); font-size: .85rem; } dd { margin: 0; font-size: 1.1rem; overflow-wrap: anywhere; }
+dt { color: var(--quiet); font-size: .85rem; } dd { margin: 0; font-size: 1.05rem; overflow-wrap: anywhere; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .4rem .75rem .4rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { color: var(--quiet); font-weight: 500; } .number { text-align: right; font-variant-numeric: tabular-nums; }
-tr.best td { font-weight: 600; } .quiet { color: var(--quiet); } .alarm { color: #c2410c; font-weight: 600; }
+.quiet { color: var(--quiet); } .alarm { color: #c2410c; font-weight: 600; }
 `;
 
 /** What the page's own style is known by; no other is allowed. */
@@ -41,7 +41,7 @@ ${facts(factsOf(seen))}
 <h2>Cached list</h2>
 ${listOf(seen.cached)}
 <h2>Newest run of each model</h2>
-${runsOf(seen.runs)}
+${runsOf(seen.runs, seen.cached?.data[0]?.modelName)}
 <h2>Python</h2>
 ${facts(pythonOf(seen.python))}
 </body>
@@ -92,16 +92,16 @@ function listOf(cached) {
   return html`<div class="wide"><table><tr><th class="number"></th><th>Product</th><th class="number">Score</th><th>Model</th><th>Reason</th></tr>${rows}</table></div>`;
 }
 
-function runsOf(runs) {
+function runsOf(runs, served) {
   if (runs === null) return html`<p class="alarm">The database is away.</p>`;
   if (runs.length === 0) return html`<p class="quiet">There is none yet.</p>`;
-  const best = Math.max(...runs.map(({ metrics }) => metrics?.map10 ?? -1));
   const rows = runs.map(
-    ({ modelName, metrics, recommendations, createdAt }) => html`<tr class="${metrics?.map10 === best ? 'best' : ''}"><td>${modelName}</td>
+    ({ modelName, metrics, recommendations, createdAt }) => html`<tr><td>${modelName === served ? html`<strong>${modelName}&nbsp;★</strong>` : modelName}</td>
 <td class="number">${fixed(metrics?.map10)}</td><td class="number">${fixed(metrics?.precision10)}</td><td>${metrics?.basis}</td>
 <td>${namesOf(recommendations)}</td><td class="quiet">${momentOf(createdAt)}</td></tr>`,
   );
-  return html`<div class="wide"><table><tr><th>Model</th><th class="number">MAP@10</th><th class="number">Precision@10</th><th>Basis</th><th>Its products</th><th>When</th></tr>${rows}</table></div>`;
+  return html`<div class="wide"><table><tr><th>Model</th><th class="number">MAP@10</th><th class="number">Precision@10</th><th>Basis</th><th>Its products</th><th>When</th></tr>${rows}</table></div>
+<p class="quiet">★ made the cached list; it is chosen when models are trained, or for a customer by her own fresh figures.</p>`;
 }
 
 function fixed(metric) {

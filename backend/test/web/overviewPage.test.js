@@ -50,15 +50,16 @@ test('nothing cached and no database are shown as that', () => {
   assert.ok(page.includes('Nothing is cached.') && page.includes('The database is away.'));
 });
 
-test('the newest run of each model is shown, the best one marked', async () => {
+test('the newest run of each model is shown, the one that is served marked', async () => {
   const rows = [RUN, { ...RUN, modelName: 'ENCM', metricsJson: null }, { ...RUN, metricsJson: '{"map10":0.9}' }, { ...RUN, modelName: 'LNCM', metricsJson: '{cut' }];
   const { agent, as } = stage({ services: { models: { ModelRun: { findAll: async () => rows } } } });
   const { body } = await agent.get('/internal/recommendations').set(as(1));
-  const page = overviewPage({ ...SEEN, runs: body.data.runs });
+  const served = { ...ANSWER, data: [{ ...ANSWER.data[0], modelName: 'LNCM' }] };
+  const page = overviewPage({ ...SEEN, cached: served, runs: body.data.runs });
 
   assert.deepEqual(body.data.runs.map(({ modelName, metrics }) => [modelName, metrics?.map10]), [['BMF', 0.125], ['ENCM', undefined], ['LNCM', undefined]]);
-  assert.match(page, /<tr class="best"><td>BMF<\/td>\n<td class="number">0\.125<\/td>/);
-  assert.equal(page.match(/class="best"/g).length, 1);
+  assert.match(page, /<td>BMF<\/td>\n<td class="number">0\.125<\/td>/);
+  assert.deepEqual(page.match(/<strong>.*<\/strong>/g), ['<strong>LNCM&nbsp;★</strong>']);
 });
 
 test('runs that cannot be read are none, and no failure', async () => {
