@@ -39,8 +39,9 @@ def causes(scorer: Scorer, query: Query, answered: NDArray[np.int32]) -> Mapping
 
 
 def suspects(scorer: Scorer, query: Query, answered: NDArray[np.int32]) -> list[int]:
-    """Return items of the history to try as causes, at most five: those with the strongest signals to the answered items, and the newest, which a network's own part
-    depends on most.
+    """Return items of the history to try as causes, at most five.
+
+    They are those with the strongest signals to the answered items, and the newest, which a network's own part depends on most.
 
     Args:
         scorer: The one that ranked them.
