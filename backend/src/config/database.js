@@ -3,7 +3,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import mysql2 from 'mysql2';
-import { Sequelize, TimeoutError, Transaction } from 'sequelize';
+import { ConnectionError, Sequelize, TimeoutError, Transaction } from 'sequelize';
 
 import { Mutex } from './mutex.js';
 import { sqliteModule } from './sqlite.js';
@@ -141,6 +141,9 @@ async function prepare(connection, statementMs) {
   ]) {
     await new Promise((resolve, reject) => {
       connection.query(sql, (error) => (error ? reject(error) : resolve()));
+    }).catch((error) => {
+      connection.destroy(); // nobody else knows it yet
+      throw new ConnectionError(error);
     });
   }
 }

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { DatabaseError } from 'sequelize';
 
 import { connectDatabase, placeOf } from '../../src/config/database.js';
+import { isOfDatabase } from '../../src/services/databaseErrors.js';
 import { defineModels } from '../../src/models/index.js';
 import { eventually } from '../harness.js';
 import { onBothDatabases } from './databases.js';
@@ -27,15 +28,18 @@ async function startProcess(url, deed) {
   return { begin: () => child.stdin.write('go\n'), told: async () => JSON.parse((await lines.next()).value), ended: once(child, 'exit') };
 }
 
-/** A way to a server that can be made to swallow everything, as a server does that hangs. */
-async function proxyTo({ host, port }) {
+/** A way to a server that can be made to swallow everything, as a server does that hangs; or that is cut where a text passes. */
+async function proxyTo({ host, port }, { cutAt = null } = {}) {
   const sockets = new Set();
   let isFrozen = false;
   const server = createServer((near) => {
     const far = connect(port, host);
     for (const [from, to] of [[near, far], [far, near]]) {
       sockets.add(from);
-      from.on('data', (chunk) => isFrozen || to.write(chunk));
+      from.on('data', (chunk) => {
+        if (cutAt !== null && chunk.includes(cutAt)) near.destroy();
+        else if (!isFrozen) to.write(chunk);
+      });
       from.on('error', () => to.destroy());
       from.on('close', () => to.destroy());
     }
@@ -138,6 +142,19 @@ onBothDatabases((shopTest, kind) => {
       }
       proxy.thaw();
       await eventually(async () => assert.equal((await service.listForUser(USER, { limit: 3 })).source, 'cache'));
+    } finally {
+      await proxy.close();
+      await sequelize.close();
+    }
+  });
+
+  shopTest('a connection that is lost before its first use is the database’s failure', async ({ url }) => {
+    const place = placeOf(url);
+    const proxy = await proxyTo(place, { cutAt: 'ISOLATION LEVEL' });
+    const sequelize = connectDatabase({ databaseUrl: { ...place, host: '127.0.0.1', port: proxy.port } });
+    try {
+      const error = await sequelize.query('SELECT 1').catch((thrown) => thrown);
+      assert.ok(isOfDatabase(error), error?.stack);
     } finally {
       await proxy.close();
       await sequelize.close();
