@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from recsys.artifacts import Draft, activate
 from recsys.scorers import BASELINES, MAX_HISTORY, MODELS, REGISTRY, Arrays, Query
-from recsys.scorers.candidates import most_popular
+from recsys.scorers.candidates import favourites
 from recsys.scorers.neighbours import tie_break
 
 Floats = NDArray[np.float32]
@@ -117,14 +117,17 @@ def publish(catalogue: Catalogue, models_dir: Path, rng: np.random.Generator, in
         index: Made of the vectors that `vectors_of_bmf` returns.
         seed: Of these vectors.
     """
-    n = len(catalogue)
+    n, liked = len(catalogue), []
     with Draft.create(models_dir, NOW) as draft:
         for name in MODELS:
             arrays = network(name, catalogue, rng, seed)
             draft.write_arrays(f"{name.lower()}_model.weights.h5", {f"vars/{key}": array for key, array in arrays.items()})
             derive = REGISTRY[name].derive
+            derived = derive(arrays) if derive else {}
             if derive:
-                draft.write_arrays(f"{name.lower()}_derived.h5", derive(arrays))
+                draft.write_arrays(f"{name.lower()}_derived.h5", derived)
+            load = REGISTRY[name].load
+            liked += [load({**arrays, **derived}).score(nobody())] if load else []
         logs = np.log1p(catalogue.events)
         popularity = np.stack([logs, *(logs * rng.uniform(0.2, 0.6, n).astype(np.float32) for _ in range(3))])
         near = neighbours(catalogue, rng, NEIGHBOURS)
@@ -133,11 +136,18 @@ def publish(catalogue: Catalogue, models_dir: Path, rng: np.random.Generator, in
         factors = {"user_factors": users(rng, FACTORS, 0.2), "item_factors": catalogue.vectors(rng, FACTORS, 0.1)}
         draft.write_arrays("signals.h5", {**{f"transitions/{key}": a for key, a in following.items()}, **factors, "popularity": popularity})
         draft.path("candidates.usearch").write_bytes(index)
-        draft.write_arrays("candidates.h5", {"popular": most_popular(popularity)})
+        draft.write_arrays("candidates.h5", {"popular": favourites(np.stack([*popularity, *liked]))})
         _write_items(draft, catalogue)
         name = draft.publish(_manifest(n))
     activate(models_dir, name)
     return name
+
+
+def nobody() -> Query:
+    """Return the question of a guest of whom nothing is known."""
+    nothing = np.zeros(0, np.int32)
+    unknown = np.array(list(CONTEXTS.values()), np.int32)
+    return Query(N_USERS, nothing, nothing.astype(np.float32), nothing.astype(np.int64), unknown, NOW)
 
 
 def vectors_of_bmf(catalogue: Catalogue, seed: int) -> Floats:

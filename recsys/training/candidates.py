@@ -10,7 +10,7 @@ from recsys.artifacts import Draft, Nearest
 from recsys.artifacts.nearest import LIBRARY, build, installed
 from recsys.ranking import top_k
 from recsys.scorers import EXHAUSTIVE_UP_TO, INDEXED, Candidates, Query
-from recsys.scorers.candidates import most_popular
+from recsys.scorers.candidates import favourites
 from recsys.training.fitting import load_signals
 from recsys.training.stages import Stage
 
@@ -38,7 +38,8 @@ def write_candidates(draft: Draft, final: Stage, *, repeats: bool, seed: int, no
         note(f"No index of items: {why}. {exhaustive}")
         return
     vectors = final.networks[INDEXED].arrays()["item_factors"]
-    data, popular = build(vectors), most_popular(final.signals["popularity"])
+    liked = [final.scorers[name].score(_nobody(final)) for name in final.networks]
+    data, popular = build(vectors), favourites(np.stack([*final.signals["popularity"], *liked]))
     nearest = Nearest.open(data, "candidates.usearch", dim=vectors.shape[1], n=n_items)
     signals = load_signals(final.baselines, final.signals)
     found = recall(Candidates(signals, final.scorers[INDEXED], nearest.search, popular), final, repeats=repeats, seed=seed)
@@ -71,6 +72,14 @@ def recall(candidates: Candidates, final: Stage, *, repeats: bool, seed: int) ->
             if len(best):
                 found.append(np.isin(best, promising).mean())
     return {name: float(np.mean(found)) if found else 1.0 for name, found in shares.items()}
+
+
+def _nobody(final: Stage) -> Query:
+    """Return the question of a guest of whom nothing is known."""
+    nothing = np.zeros(0, np.int32)
+    unknown = np.array([size - 1 for size in final.data.context_sizes], np.int32)
+    now = int(final.data.timestamps.max())
+    return Query(final.data.n_users, nothing, nothing.astype(np.float32), nothing.astype(np.int64), unknown, now)
 
 
 def _questions(final: Stage, repeats: bool, seed: int) -> Iterator[Query]:

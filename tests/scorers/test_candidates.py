@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from recsys.scorers import Candidates, Query, Signals
 from recsys.scorers import candidates as module
 from recsys.scorers.bmf import BMF
-from recsys.scorers.candidates import fading, most_popular, spread, strongest_signals
+from recsys.scorers.candidates import fading, favourites, spread, strongest_signals
 from recsys.scorers.item_cf import ItemCF
 from recsys.scorers.neighbours import Neighbours
 from recsys.scorers.taste import Taste
@@ -41,8 +41,8 @@ def signals(rng: np.random.Generator) -> Signals:
 def test_the_most_popular_come_first_and_equals_by_index() -> None:
     popularity = np.array([[0, 3, 1, 3, 2], [5, 4, 3, 2, 1]], np.float32)
 
-    assert most_popular(popularity, 3).tolist() == [[1, 3, 4], [0, 1, 2]]
-    assert most_popular(popularity).tolist() == [[1, 3, 4, 2, 0], [0, 1, 2, 3, 4]]
+    assert favourites(popularity, 3).tolist() == [[1, 3, 4], [0, 1, 2]]
+    assert favourites(popularity).tolist() == [[1, 3, 4, 2, 0], [0, 1, 2, 3, 4]]
 
 
 def test_an_item_speaks_as_strongly_as_its_events_together_each_faded_by_its_age() -> None:
@@ -122,7 +122,7 @@ def model(rng: np.random.Generator) -> BMF:
 @pytest.fixture
 def exact(signals: Signals, model: BMF, short_lists: None) -> Candidates:
     """Candidates whose search looks at everything."""
-    return Candidates(signals, model, lambda taste, k: np.argsort(-(model.item_factors @ taste))[:k], most_popular(signals.popularity))
+    return Candidates(signals, model, lambda taste, k: np.argsort(-(model.item_factors @ taste))[:k], favourites(signals.popularity))
 
 
 def expected(candidates: Candidates, model: BMF, query: Query, allowed: NDArray[np.bool_], near: int) -> set[int]:

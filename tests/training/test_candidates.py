@@ -49,7 +49,10 @@ def test_one_more_has_an_index_of_the_vectors_of_bmf_and_says_what_it_finds(trai
     found = index.search(vectors[3], 5)
     np.testing.assert_array_equal(found, np.argsort(-(vectors @ vectors[3]))[:5])
     popularity = trained.final.signals["popularity"]
-    np.testing.assert_array_equal(kept["popular"], np.argsort(-popularity, axis=1, kind="stable"))
+    np.testing.assert_array_equal(kept["popular"][:4], np.argsort(-popularity, axis=1, kind="stable"))
+    for name, liked in zip(trained.final.networks, kept["popular"][4:], strict=True):
+        scores = trained.final.scorers[name].score(module._nobody(trained.final))
+        np.testing.assert_array_equal(liked, np.argsort(-scores, kind="stable"))
     assert kept.attrs == {f"recall10_{name}": 1.0 for name in trained.final.networks}  # the lists are longer than the catalogue
     assert notes == ["The index of items finds, of each model's 10 best: " + ", ".join(f"{n} 1.000" for n in trained.final.networks) + "."]
 
