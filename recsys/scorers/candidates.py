@@ -19,8 +19,8 @@ INDEXED = "BMF"  # whose item vectors stand for all models': they find the other
 MOST_POPULAR = 20_000  # kept of each popularity: enough that some hundreds are left where nine of ten items may not be answered
 RECENT = 100  # newest distinct items of the history whose neighbours are looked at: 0.9^100 of a weight is nothing
 
-# Of each list; docs/SCALE.md has what they find. Favourites are many for the sake of ENCM, whose tower likes some items whoever asks: of 200,000
-# synthetic items, 200 find 76 % of its ten best, 500 91 % and 1,000 96 %, 6 ms later.
+# Of each list; docs/SCALE.md has what they find. Favourites are many for the sake of ENCM, whose tower likes some items whoever asks: of
+# 200,000 synthetic items, 200 find 76 % of its ten best, 500 91 % and 1,000 96 %, 6 ms later.
 NEAREST = 1000  # more than a list of 100 may need, which is 960
 STRONGEST = 300
 POPULAR = 1000
