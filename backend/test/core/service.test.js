@@ -81,6 +81,44 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(counts.cache.filter(({ hit }) => hit === 'miss').length, 500);
   }, { parts: { settings: { python: { timeoutMs: 30_000 } } } });
 
+  serviceTest('five hundred whose list cannot be made share one climb, and others have their lists meanwhile', async (shop) => {
+    const { service, python, statements } = watched(shop);
+    await service.listForUser(8);
+    python.failure = 'crashed';
+    const open = python.hold();
+    const asking = Array.from({ length: 500 }, () => service.listForUser(USER, { budgetMs: 30_000 }));
+    await eventually(() => assert.equal(python.requests.length, 2));
+    statements.length = 0;
+    open();
+    const [other, ...answers] = await Promise.all([service.listForUser(8, { budgetMs: 30_000 }), ...asking]);
+    assert.deepEqual([other.source, idsOf(other)], ['cache', FIRST_TEN]);
+    for (const answer of answers) assert.deepEqual([answer.source, answer.fallbackReason, answer.data.length], ['heuristic', 'crashed', 10]);
+    assert.ok(statements.length < 20, `${statements.length} statements`);
+  });
+
+  serviceTest('of many customers whose lists cannot be made, a few climb at a time', async (shop) => {
+    const { service, python, atOnce } = watched(shop);
+    python.failure = 'crashed';
+    const users = Array.from({ length: 40 }, (_, n) => n + 1);
+    const answers = await Promise.all(users.map((user) => service.listForUser(user, { budgetMs: 30_000 })));
+    for (const answer of answers) assert.deepEqual([answer.source, answer.data.length], ['heuristic', 10]);
+    assert.ok(atOnce.most <= 8, `${atOnce.most} at once`);
+  });
+
+  serviceTest('who bought something does not share a climb that was begun before', async (shop) => {
+    const { service, python, models, hold } = watched(shop);
+    python.failure = 'crashed';
+    const letGo = hold();
+    const before = service.listForUser(USER, { budgetMs: 30_000 });
+    await eventually(() => assert.equal(letGo.held, 1));
+    await happen(models, USER, [['purchase', 60]]);
+    await service.invalidateUser(USER);
+    const after = service.listForUser(USER, { budgetMs: 30_000 });
+    await eventually(() => assert.equal(letGo.held, 2));
+    letGo();
+    assert.ok(idsOf(await before).length === 10 && !idsOf(await after).includes(60));
+  });
+
   serviceTest('two processes that miss at once compute once', async (shop) => {
     const { service, python, models, open } = shop;
     const sequelize = open();
@@ -434,6 +472,37 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(service.deriveContext({ device: 'TABLET' }).time_of_day, 'evening'); // by the settings' zone
     assert.equal(service.deriveContext({ device: 'TABLET' }).device_type, 'tablet');
   });
+
+  /** Return a service with what it says to the database, how many climb at once, and what lets climbs wait. */
+  function watched({ open, python }) {
+    const sequelize = open();
+    const statements = [];
+    const atOnce = { now: 0, most: 0 };
+    let gate = null;
+    const query = sequelize.query.bind(sequelize);
+    sequelize.query = async (sql, options) => {
+      statements.push(sql);
+      if (!/newest/.test(sql)) return query(sql, options);
+      atOnce.now += 1;
+      atOnce.most = Math.max(atOnce.most, atOnce.now);
+      const rows = await query(sql, options).finally(() => (atOnce.now -= 1));
+      if (gate !== null) await gate();
+      return rows;
+    };
+    const hold = () => {
+      let letThem;
+      const opened = new Promise((resolve) => (letThem = resolve));
+      const letGo = Object.assign(() => letThem(), { held: 0 });
+      gate = () => {
+        letGo.held += 1;
+        return opened;
+      };
+      return letGo;
+    };
+    const models = defineModels(sequelize);
+    const served = serve({ sequelize, models }, { python, settings: { python: { timeoutMs: 30_000 } } });
+    return { ...served, models, statements, atOnce, hold };
+  }
 
   /** Return a service whose database is away, and what brings it back. */
   async function takenAway(shop, version) {
