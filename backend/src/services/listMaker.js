@@ -115,7 +115,7 @@ export class ListMaker {
     const list = { answer, asked: sizeFor(wish.limit), context: contextText(wish.context) };
     const [products] = await Promise.all([
       this.#guard.run(this.#storeMs, () => this.#catalogue.sellable(userId, idsOf(answer), wish.rules)),
-      this.#quietly(() => this.#lists.store(userId, token, list), 'a list could not be stored'),
+      this.#storeOrRelease(userId, token, list),
     ]);
     return { answer, products };
   }
@@ -124,18 +124,30 @@ export class ListMaker {
     try {
       return await this.#asker.ask({ user_id: userId, limit: sizeFor(limit), context });
     } catch (error) {
-      await this.#quietly(() => this.#lists.release(userId, token), 'a lease could not be given back');
+      await this.#release(userId, token);
       throw error;
     }
   }
 
-  /** Do what the answer does not depend on. */
+  /** Store a list; where that fails, whoever wants it next should not wait for the lease's end. */
+  async #storeOrRelease(userId, token, list) {
+    const isDone = await this.#quietly(() => this.#lists.store(userId, token, list), 'a list could not be stored');
+    if (!isDone) await this.#release(userId, token);
+  }
+
+  #release(userId, token) {
+    return this.#quietly(() => this.#lists.release(userId, token), 'a lease could not be given back');
+  }
+
+  /** Do what the answer does not depend on. Returns whether the database did it. */
   async #quietly(work, complaint) {
     try {
       await this.#guard.run(this.#storeMs, work);
+      return true;
     } catch (error) {
       if (!(error instanceof DatabaseAway)) throw error;
       this.#log.warn({ err: error }, complaint);
+      return false;
     }
   }
 }

@@ -362,6 +362,18 @@ onBothDatabases((shopTest, kind) => {
     await failing.service.close();
   });
 
+  serviceTest('a list that could not be stored leaves no lease behind', async (shop) => {
+    const { python, models, clock, sequelize } = shop;
+    const bulkCreate = async (_, options) => shop.sequelize.query('SELECT nonsense', options);
+    const failing = serve({ ...shop, models: { ...models, ModelRun: { bulkCreate } } }, { python, clock });
+    assert.equal((await failing.service.listForUser(USER)).source, 'model');
+    const [lease] = await sequelize.query('SELECT leaseToken, leaseUntil FROM rec_lists', { type: 'SELECT' });
+    assert.deepEqual([lease.leaseToken, Number(lease.leaseUntil)], [null, 0]);
+    const next = await shop.service.listForUser(USER);
+    assert.deepEqual([next.source, next.fallbackReason, python.requests.length], ['model', null, 2]);
+    await failing.service.close();
+  });
+
   serviceTest('a list can be made anew, and forgotten', async ({ service, python, models }) => {
     await service.listForUser(USER);
     assert.deepEqual([(await service.initForUser(USER)).source, python.requests.length], ['model', 2]);
