@@ -33,7 +33,7 @@ export class ListMaker {
   #timeoutMs;
   #storeMs;
   #flights = new SingleFlight();
-  #behind = new Set();
+  #behind = new Map(); // by the flight's key: one customer has one place, however many ask
   #isClosed = false;
 
   constructor({ asker, catalogue, lists, guard, log, timeoutMs, storeMs }) {
@@ -64,14 +64,16 @@ export class ListMaker {
 
   /** Make a new list while the old one is shown; not too many at once, and none while Python is left alone. */
   behind(userId, wish, held) {
-    if (this.#isClosed || this.#behind.size >= BEHIND || this.#asker.isPaused) return;
-    const renewal = this.#flights.run(keyOf('behind', userId, wish), () => this.#make(userId, wish, held[0].computedAt));
-    const settled = renewal.then(
-      () => {},
-      (error) => this.#log.warn({ err: error, userId }, 'a stale list could not be renewed'),
-    );
-    this.#behind.add(settled);
-    settled.then(() => this.#behind.delete(settled));
+    const key = keyOf('behind', userId, wish);
+    if (this.#isClosed || this.#behind.has(key) || this.#behind.size >= BEHIND || this.#asker.isPaused) return;
+    const renewal = this.#flights.run(key, () => this.#make(userId, wish, held[0].computedAt));
+    const settled = renewal
+      .then(
+        () => {},
+        (error) => this.#log.warn({ err: error, userId }, 'a stale list could not be renewed'),
+      )
+      .then(() => this.#behind.delete(key));
+    this.#behind.set(key, settled);
   }
 
   /** Let nobody wait for what is being made: it has been overtaken. */
@@ -82,7 +84,7 @@ export class ListMaker {
   /** Wait for the lists that are being made behind answers. */
   async close() {
     this.#isClosed = true;
-    await Promise.all(this.#behind);
+    await Promise.all(this.#behind.values());
   }
 
   async #makeOrAwait(userId, wish, held) {

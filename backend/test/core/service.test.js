@@ -162,6 +162,20 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(python.requests.length, 2);
   });
 
+  serviceTest('one customer’s stale list takes one place among those that are renewed, however often it is shown', async (shop) => {
+    const { service, python, clock } = shop;
+    for (const user of [1, 2, 3, 4]) await service.listForUser(user);
+    clock.turn(900_000);
+    const open = python.hold();
+    const shown = await Promise.all([1, 1, 1, 1, 2, 3, 4].map((user) => service.listForUser(user)));
+    assert.deepEqual(new Set(shown.map(({ source }) => source)), new Set(['cache']));
+    try {
+      await eventually(() => assert.deepEqual(python.requests.slice(4).map((request) => request.user_id).sort(), [1, 2, 3, 4]));
+    } finally {
+      open();
+    }
+  });
+
   serviceTest('a stale list that cannot be renewed stays until it is too old', async ({ service, python, clock }) => {
     await service.listForUser(USER);
     clock.turn(900_000);
