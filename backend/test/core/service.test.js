@@ -244,6 +244,23 @@ onBothDatabases((shopTest, kind) => {
     assert.equal((await service.listForUser(USER)).source, 'cache');
   });
 
+  serviceTest('a list of the old version, made while the new one was loaded, is renewed behind when that is over', async (shop) => {
+    const { service, python, snapshot, clock } = shop;
+    const next = '20261121T000000Z-11111111';
+    snapshot.version = published({ name: next, activatedAt: clock.time });
+    clock.turn(10_000);
+    assert.deepEqual([(await service.listForUser(USER)).modelVersion, python.requests.length], [VERSION, 1]); // Python has not got it yet
+    clock.turn(MINUTE_MS - 10_001);
+    await service.listForUser(USER);
+    assert.equal(python.requests.length, 1); // it would only say the same
+    python.version = next;
+    clock.turn(1);
+    const old = await service.listForUser(USER);
+    assert.deepEqual([old.source, old.modelVersion], ['cache', VERSION]);
+    await eventually(async () => assert.equal((await service.listForUser(USER)).modelVersion, next));
+    assert.equal(python.requests.length, 2);
+  });
+
   serviceTest('what is sold out between storing and showing is left out, and its place is filled', async ({ service, models, python }) => {
     await service.listForUser(USER);
     await models.Product.update({ statusId: 'S2' }, { where: { id: [40, 35] } });
