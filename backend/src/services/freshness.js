@@ -1,5 +1,6 @@
 const AHEAD_MS = 60_000; // how far machines' clocks may differ
-const SWITCH_MS = 2000; // within which Python serves a version after it was activated
+const SWITCH_MS = 2000; // within which Python usually serves a version after it was activated
+const LOAD_MS = 60_000; // within which it has loaded even a large one on a busy machine; it serves the old one meanwhile
 
 /**
  * Return what a stored list is good for.
@@ -19,7 +20,8 @@ export function freshnessOf({ computedAt, asked, modelVersion, context }, wish, 
   const age = wish.now - computedAt;
   if (age < -AHEAD_MS) return 'stale'; // a clock was turned back: nobody knows how old it is
   if (age >= 1000 * (ttlS + staleS)) return 'miss';
-  return age >= 1000 * ttlS || isOtherContext(context, wish.context) ? 'stale' : 'fresh';
+  const isPast = age >= 1000 * ttlS || isOtherContext(context, wish.context) || wasMadeWhileLoading(modelVersion, computedAt, wish);
+  return isPast ? 'stale' : 'fresh';
 }
 
 /** Return a context as the table holds it. */
@@ -30,6 +32,13 @@ export function contextText({ time_of_day: time, season, device_type: device }) 
 /** A list that was made well after a version was activated is what Python serves now, whatever its name. */
 function isOfAnotherVersion(modelVersion, computedAt, published) {
   return published !== null && modelVersion !== published.name && computedAt < published.activatedAt + SWITCH_MS;
+}
+
+/** What Python served while it loaded the version is good until the loading is over, and is renewed then; once, whatever it serves. */
+function wasMadeWhileLoading(modelVersion, computedAt, { published, now }) {
+  if (published === null || modelVersion === published.name) return false;
+  const loadedAt = published.activatedAt + LOAD_MS;
+  return computedAt < loadedAt && now >= loadedAt;
 }
 
 /** A device that is not known now is no other device. */

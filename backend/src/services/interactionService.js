@@ -90,8 +90,10 @@ class InteractionService {
   async close() {
     this.#isClosed = true;
     clearTimeout(this.#timer);
-    await withinMs(CLOSING_MS, this.drain()).catch((error) => this.#log.warn({ reason: error.message, ...this.stats() }, 'interactions stay in the spool'));
-    await this.#spool.close();
+    const failure = await withinMs(CLOSING_MS, this.drain()).then(() => null, (error) => error);
+    await this.#spool.close().finally(() => {
+      if (failure !== null) this.#log.warn({ reason: failure.message, ...this.stats() }, 'interactions stay in the spool'); // counted at the end
+    });
   }
 
   async #store(record) {

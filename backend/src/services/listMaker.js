@@ -33,7 +33,7 @@ export class ListMaker {
   #timeoutMs;
   #storeMs;
   #flights = new SingleFlight();
-  #behind = new Set();
+  #behind = new Map(); // by the flight's key: one customer has one place, however many ask
   #isClosed = false;
 
   constructor({ asker, catalogue, lists, guard, log, timeoutMs, storeMs }) {
@@ -64,14 +64,16 @@ export class ListMaker {
 
   /** Make a new list while the old one is shown; not too many at once, and none while Python is left alone. */
   behind(userId, wish, held) {
-    if (this.#isClosed || this.#behind.size >= BEHIND || this.#asker.isPaused) return;
-    const renewal = this.#flights.run(keyOf('behind', userId, wish), () => this.#make(userId, wish, held[0].computedAt));
-    const settled = renewal.then(
-      () => {},
-      (error) => this.#log.warn({ err: error, userId }, 'a stale list could not be renewed'),
-    );
-    this.#behind.add(settled);
-    settled.then(() => this.#behind.delete(settled));
+    const key = keyOf('behind', userId, wish);
+    if (this.#isClosed || this.#behind.has(key) || this.#behind.size >= BEHIND || this.#asker.isPaused) return;
+    const renewal = this.#flights.run(key, () => this.#make(userId, wish, held[0].computedAt));
+    const settled = renewal
+      .then(
+        () => {},
+        (error) => this.#log.warn({ err: error, userId }, 'a stale list could not be renewed'),
+      )
+      .then(() => this.#behind.delete(key));
+    this.#behind.set(key, settled);
   }
 
   /** Let nobody wait for what is being made: it has been overtaken. */
@@ -82,7 +84,7 @@ export class ListMaker {
   /** Wait for the lists that are being made behind answers. */
   async close() {
     this.#isClosed = true;
-    await Promise.all(this.#behind);
+    await Promise.all(this.#behind.values());
   }
 
   async #makeOrAwait(userId, wish, held) {
@@ -115,7 +117,7 @@ export class ListMaker {
     const list = { answer, asked: sizeFor(wish.limit), context: contextText(wish.context) };
     const [products] = await Promise.all([
       this.#guard.run(this.#storeMs, () => this.#catalogue.sellable(userId, idsOf(answer), wish.rules)),
-      this.#quietly(() => this.#lists.store(userId, token, list), 'a list could not be stored'),
+      this.#storeOrRelease(userId, token, list),
     ]);
     return { answer, products };
   }
@@ -124,18 +126,30 @@ export class ListMaker {
     try {
       return await this.#asker.ask({ user_id: userId, limit: sizeFor(limit), context });
     } catch (error) {
-      await this.#quietly(() => this.#lists.release(userId, token), 'a lease could not be given back');
+      await this.#release(userId, token);
       throw error;
     }
   }
 
-  /** Do what the answer does not depend on. */
+  /** Store a list; where that fails, whoever wants it next should not wait for the lease's end. */
+  async #storeOrRelease(userId, token, list) {
+    const isDone = await this.#quietly(() => this.#lists.store(userId, token, list), 'a list could not be stored');
+    if (!isDone) await this.#release(userId, token);
+  }
+
+  #release(userId, token) {
+    return this.#quietly(() => this.#lists.release(userId, token), 'a lease could not be given back');
+  }
+
+  /** Do what the answer does not depend on. Returns whether the database did it. */
   async #quietly(work, complaint) {
     try {
       await this.#guard.run(this.#storeMs, work);
+      return true;
     } catch (error) {
       if (!(error instanceof DatabaseAway)) throw error;
       this.#log.warn({ err: error }, complaint);
+      return false;
     }
   }
 }

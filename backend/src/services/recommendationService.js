@@ -7,6 +7,7 @@ import { featuresOf, intentOf } from './heuristic.js';
 import { climb, climbSnapshot } from './ladder.js';
 import { idsOf, ListMaker, sizeFor } from './listMaker.js';
 import { Lists } from './lists.js';
+import { Places } from './places.js';
 import { systemClock } from './python/clock.js';
 import { PythonBridgeError } from './python/failures.js';
 import { SingleFlight } from './singleFlight.js';
@@ -15,6 +16,7 @@ import { TooLate, withinMs } from './withinMs.js';
 
 const LIMITS = { least: 1, usual: 10, most: 100 };
 const LADDER_MS = 100; // for the fallback, after the time for an answer is up
+const CLIMBS = 8; // of different customers at once: fewer than the database's connections, so that lists are still read meanwhile
 const STORE_MS = 2000; // a list is computed, stored and its lease given back well within this and Python's own time
 const SIMILAR = { kept: 1000, ttlMs: 60_000 }; // items like one item: the same for everybody, and asked for on each product's page
 
@@ -67,6 +69,7 @@ class RecommendationService {
   #maker;
   #guard = new DatabaseGuard();
   #flights = new SingleFlight();
+  #places = new Places(CLIMBS);
   #similar = new Map();
 
   constructor({ sequelize, models, python, settings, snapshot = NO_SNAPSHOT, metrics = NO_METRICS, clock = Date, log = NO_LOG }) {
@@ -194,6 +197,7 @@ class RecommendationService {
 
   #forget(userId) {
     this.#flights.forget(`read:${userId}`);
+    this.#flights.forgetAll(`ladder:${userId}:`);
     this.#maker.forget(userId);
   }
 
@@ -258,18 +262,32 @@ class RecommendationService {
     return answer;
   }
 
-  /** Return the ladder's products; those of the version's snapshot where the database cannot be asked. */
-  async #climb(userId, { limit, exclude, like, rules, published, patience }) {
+  /** Return the ladder's products; those of the version's snapshot where the database cannot be asked, or too many ask it. */
+  async #climb(userId, wish) {
+    const { limit, exclude, like, published, patience } = wish;
     try {
-      const data = await this.#guard.run(patience(), async () => {
-        const [row] = like === null ? [] : await this.#catalogue.productsWithEvents(null, [like]);
-        return climb(this.#catalogue, { userId, limit, exclude, like: like === null ? null : (row?.product ?? {}) }, rules);
-      });
-      return { data, modelVersion: null };
+      const shared = this.#flights.run(`ladder:${userId}:${limit}:${like}:${exclude}`, () => this.#climbInTurn(userId, wish));
+      return { data: await withinMs(patience(), shared), modelVersion: null };
     } catch (error) {
-      if (!(error instanceof DatabaseAway)) throw error;
+      if (!(error instanceof DatabaseAway) && !(error instanceof TooLate)) throw error;
       return { data: climbSnapshot(published, { limit, exclude }), modelVersion: published?.name ?? null };
     }
+  }
+
+  /** Climb the ladder when there is a place. It is kept as long as the database is busy with it, even if nobody waits any more. */
+  async #climbInTurn(userId, wish) {
+    await this.#places.enter(wish.patience());
+    let climbing;
+    try {
+      return await this.#guard.run(wish.patience(), () => (climbing = this.#climbNow(userId, wish)));
+    } finally {
+      Promise.allSettled([climbing]).then(() => this.#places.leave());
+    }
+  }
+
+  async #climbNow(userId, { limit, exclude, like, rules }) {
+    const [row] = like === null ? [] : await this.#catalogue.productsWithEvents(null, [like]);
+    return climb(this.#catalogue, { userId, limit, exclude, like: like === null ? null : (row?.product ?? {}) }, rules);
   }
 }
 

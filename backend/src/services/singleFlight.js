@@ -30,4 +30,9 @@ export class SingleFlight {
   forget(key) {
     this.#flights.delete(key);
   }
+
+  /** Forget all whose keys begin so. */
+  forgetAll(prefix) {
+    for (const key of this.#flights.keys()) if (key.startsWith(prefix)) this.#flights.delete(key);
+  }
 }

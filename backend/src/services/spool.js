@@ -6,6 +6,11 @@ export class SpoolFailed extends Error {
   name = 'SpoolFailed';
 }
 
+/** The spool was closed while it was being emptied: what waits stays on the disk. */
+export class SpoolClosed extends Error {
+  name = 'SpoolClosed';
+}
+
 /**
  * Open a spool: records that are on the disk before they are acknowledged, and leave it in their order once the database has them.
  *
@@ -92,7 +97,7 @@ class Spool {
     return this.#draining;
   }
 
-  /** Finish writing. What waits stays on the disk. */
+  /** Finish writing, and what is just being handed over. What waits stays on the disk. */
   async close() {
     this.#isClosed = true;
     await this.#writing;
@@ -169,6 +174,7 @@ class Spool {
 
   async #empty(segment, store, done) {
     while (segment.waiting.length > 0) {
+      if (this.#isClosed) throw new SpoolClosed('The spool should be open while it is emptied. Received: its end.'); // returning would remove the segment
       const [key] = segment.waiting;
       const { record } = this.#byKey.get(key);
       const outcome = await store(record);

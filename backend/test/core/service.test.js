@@ -81,6 +81,44 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(counts.cache.filter(({ hit }) => hit === 'miss').length, 500);
   }, { parts: { settings: { python: { timeoutMs: 30_000 } } } });
 
+  serviceTest('five hundred whose list cannot be made share one climb, and others have their lists meanwhile', async (shop) => {
+    const { service, python, statements } = watched(shop);
+    await service.listForUser(8);
+    python.failure = 'crashed';
+    const open = python.hold();
+    const asking = Array.from({ length: 500 }, () => service.listForUser(USER, { budgetMs: 30_000 }));
+    await eventually(() => assert.equal(python.requests.length, 2));
+    statements.length = 0;
+    open();
+    const [other, ...answers] = await Promise.all([service.listForUser(8, { budgetMs: 30_000 }), ...asking]);
+    assert.deepEqual([other.source, idsOf(other)], ['cache', FIRST_TEN]);
+    for (const answer of answers) assert.deepEqual([answer.source, answer.fallbackReason, answer.data.length], ['heuristic', 'crashed', 10]);
+    assert.ok(statements.length < 20, `${statements.length} statements`);
+  });
+
+  serviceTest('of many customers whose lists cannot be made, a few climb at a time', async (shop) => {
+    const { service, python, atOnce } = watched(shop);
+    python.failure = 'crashed';
+    const users = Array.from({ length: 40 }, (_, n) => n + 1);
+    const answers = await Promise.all(users.map((user) => service.listForUser(user, { budgetMs: 30_000 })));
+    for (const answer of answers) assert.deepEqual([answer.source, answer.data.length], ['heuristic', 10]);
+    assert.ok(atOnce.most <= 8, `${atOnce.most} at once`);
+  });
+
+  serviceTest('who bought something does not share a climb that was begun before', async (shop) => {
+    const { service, python, models, hold } = watched(shop);
+    python.failure = 'crashed';
+    const letGo = hold();
+    const before = service.listForUser(USER, { budgetMs: 30_000 });
+    await eventually(() => assert.equal(letGo.held, 1));
+    await happen(models, USER, [['purchase', 60]]);
+    await service.invalidateUser(USER);
+    const after = service.listForUser(USER, { budgetMs: 30_000 });
+    await eventually(() => assert.equal(letGo.held, 2));
+    letGo();
+    assert.ok(idsOf(await before).length === 10 && !idsOf(await after).includes(60));
+  });
+
   serviceTest('two processes that miss at once compute once', async (shop) => {
     const { service, python, models, open } = shop;
     const sequelize = open();
@@ -122,6 +160,20 @@ onBothDatabases((shopTest, kind) => {
     assert.deepEqual([stale.source, idsOf(stale)], ['cache', FIRST_TEN]);
     await eventually(async () => assert.deepEqual(idsOf(await service.listForUser(USER)), RANKING.toReversed().slice(0, 10)));
     assert.equal(python.requests.length, 2);
+  });
+
+  serviceTest('one customer’s stale list takes one place among those that are renewed, however often it is shown', async (shop) => {
+    const { service, python, clock } = shop;
+    for (const user of [1, 2, 3, 4]) await service.listForUser(user);
+    clock.turn(900_000);
+    const open = python.hold();
+    const shown = await Promise.all([1, 1, 1, 1, 2, 3, 4].map((user) => service.listForUser(user)));
+    assert.deepEqual(new Set(shown.map(({ source }) => source)), new Set(['cache']));
+    try {
+      await eventually(() => assert.deepEqual(python.requests.slice(4).map((request) => request.user_id).sort(), [1, 2, 3, 4]));
+    } finally {
+      open();
+    }
   });
 
   serviceTest('a stale list that cannot be renewed stays until it is too old', async ({ service, python, clock }) => {
@@ -190,6 +242,23 @@ onBothDatabases((shopTest, kind) => {
     clock.turn(MINUTE_MS);
     await service.initForUser(USER);
     assert.equal((await service.listForUser(USER)).source, 'cache');
+  });
+
+  serviceTest('a list of the old version, made while the new one was loaded, is renewed behind when that is over', async (shop) => {
+    const { service, python, snapshot, clock } = shop;
+    const next = '20261121T000000Z-11111111';
+    snapshot.version = published({ name: next, activatedAt: clock.time });
+    clock.turn(10_000);
+    assert.deepEqual([(await service.listForUser(USER)).modelVersion, python.requests.length], [VERSION, 1]); // Python has not got it yet
+    clock.turn(MINUTE_MS - 10_001);
+    await service.listForUser(USER);
+    assert.equal(python.requests.length, 1); // it would only say the same
+    python.version = next;
+    clock.turn(1);
+    const old = await service.listForUser(USER);
+    assert.deepEqual([old.source, old.modelVersion], ['cache', VERSION]);
+    await eventually(async () => assert.equal((await service.listForUser(USER)).modelVersion, next));
+    assert.equal(python.requests.length, 2);
   });
 
   serviceTest('what is sold out between storing and showing is left out, and its place is filled', async ({ service, models, python }) => {
@@ -324,6 +393,18 @@ onBothDatabases((shopTest, kind) => {
     await failing.service.close();
   });
 
+  serviceTest('a list that could not be stored leaves no lease behind', async (shop) => {
+    const { python, models, clock, sequelize } = shop;
+    const bulkCreate = async (_, options) => shop.sequelize.query('SELECT nonsense', options);
+    const failing = serve({ ...shop, models: { ...models, ModelRun: { bulkCreate } } }, { python, clock });
+    assert.equal((await failing.service.listForUser(USER)).source, 'model');
+    const [lease] = await sequelize.query('SELECT leaseToken, leaseUntil FROM rec_lists', { type: 'SELECT' });
+    assert.deepEqual([lease.leaseToken, Number(lease.leaseUntil)], [null, 0]);
+    const next = await shop.service.listForUser(USER);
+    assert.deepEqual([next.source, next.fallbackReason, python.requests.length], ['model', null, 2]);
+    await failing.service.close();
+  });
+
   serviceTest('a list can be made anew, and forgotten', async ({ service, python, models }) => {
     await service.listForUser(USER);
     assert.deepEqual([(await service.initForUser(USER)).source, python.requests.length], ['model', 2]);
@@ -434,6 +515,37 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(service.deriveContext({ device: 'TABLET' }).time_of_day, 'evening'); // by the settings' zone
     assert.equal(service.deriveContext({ device: 'TABLET' }).device_type, 'tablet');
   });
+
+  /** Return a service with what it says to the database, how many climb at once, and what lets climbs wait. */
+  function watched({ open, python }) {
+    const sequelize = open();
+    const statements = [];
+    const atOnce = { now: 0, most: 0 };
+    let gate = null;
+    const query = sequelize.query.bind(sequelize);
+    sequelize.query = async (sql, options) => {
+      statements.push(sql);
+      if (!/newest/.test(sql)) return query(sql, options);
+      atOnce.now += 1;
+      atOnce.most = Math.max(atOnce.most, atOnce.now);
+      const rows = await query(sql, options).finally(() => (atOnce.now -= 1));
+      if (gate !== null) await gate();
+      return rows;
+    };
+    const hold = () => {
+      let letThem;
+      const opened = new Promise((resolve) => (letThem = resolve));
+      const letGo = Object.assign(() => letThem(), { held: 0 });
+      gate = () => {
+        letGo.held += 1;
+        return opened;
+      };
+      return letGo;
+    };
+    const models = defineModels(sequelize);
+    const served = serve({ sequelize, models }, { python, settings: { python: { timeoutMs: 30_000 } } });
+    return { ...served, models, statements, atOnce, hold };
+  }
 
   /** Return a service whose database is away, and what brings it back. */
   async function takenAway(shop, version) {

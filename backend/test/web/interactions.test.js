@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, renameSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { ConnectionRefusedError, DatabaseError } from 'sequelize';
 
@@ -207,6 +208,26 @@ test('F60 what was on the disk when the process ended is stored by the next one'
 
   const { timestamp: _, ...row } = rows.get('event-0001');
   assert.deepEqual(row, { ...ONE, device_type: 'mobile' });
+});
+
+test('a database that is slow at the end holds up the end once, and what is left is stored by the next process, once', async () => {
+  const slow = fakeModels(away(), away(), away());
+  const { interactions, folder, lines } = await service(slow.models);
+  const ids = Array.from({ length: 20 }, (_, n) => `event-${1000 + n}`);
+  for (const eventId of ids) await interactions.record({ ...ONE, eventId });
+  slow.models.Interaction.create = async (row) => {
+    await sleep(300);
+    slow.rows.set(row.eventId, row);
+  };
+  await interactions.close();
+  assert.ok(slow.rows.size < ids.length, `${slow.rows.size} were waited for`);
+  assert.ok(lines.some(({ msg, pending }) => msg === 'interactions stay in the spool' && pending === ids.length - slow.rows.size));
+
+  const next = fakeModels('ok');
+  const { log } = listeningLog();
+  const heir = createInteractionService({ models: next.models, spool: await openSpool({ folder, maxBytes: 1 << 20, log }), log });
+  await heir.close();
+  assert.deepEqual([...next.rows.keys()], ids);
 });
 
 test('a conflict that shows only when the database is back is set aside, not dropped', async () => {

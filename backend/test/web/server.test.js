@@ -12,6 +12,7 @@ import pino from 'pino';
 import { connectDatabase } from '../../src/config/database.js';
 import { applyMigrations } from '../../src/config/migrations.js';
 import { finished, httpServer, listening } from '../../src/httpServer.js';
+import { END_MS, waysDown } from '../../src/server.js';
 import { climbDown } from '../../src/shutdown.js';
 import { eventually } from '../harness.js';
 import { spawnServer, startServerProcess } from './serverProcess.js';
@@ -133,4 +134,16 @@ test('a step that fails or hangs keeps no other from being done', async () => {
   const silent = { log: pino({ level: 'silent' }) };
   assert.equal(await climbDown([step('works', async () => {})], silent), true);
   assert.equal(await climbDown([{ ...step('hangs', () => new Promise(() => {})), isCourtesy: true }], silent), true);
+});
+
+test('lists and passwords that hang at the end cost no status, and all steps together have less than the whole time', async () => {
+  const stuck = { close: () => new Promise(() => {}) };
+  const ended = { close: async () => {} };
+  const server = { close: (done) => done(), closeIdleConnections() {}, closeAllConnections() {} };
+  const services = { server, interactions: ended, recommendations: stuck, python: ended, passwords: stuck, sequelize: ended };
+  const { log, lines } = listeningLog();
+  assert.equal(await climbDown(waysDown(services), { log }), true);
+  assert.deepEqual(lines.map(({ step }) => step), ['lists', 'passwords']);
+  assert.equal(await climbDown(waysDown({ ...services, interactions: { close: async () => assert.fail() } }), { log }), false);
+  assert.ok(waysDown(services).reduce((sum, { ms }) => sum + ms, 0) < END_MS);
 });

@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { SpoolFailed, openSpool } from '../../src/services/spool.js';
+import { SpoolClosed, SpoolFailed, openSpool } from '../../src/services/spool.js';
 import { decodeRecords, encodeRecord } from '../../src/services/spoolRecord.js';
 import { listeningLog } from './stage.js';
 
@@ -196,6 +196,26 @@ test('a spool that is closed keeps nothing more', async () => {
   const spool = await open(newFolder());
   await spool.close();
   await assert.rejects(spool.append('a', {}), SpoolFailed);
+});
+
+test('a spool that is closed while it is emptied hands over no more, and the rest is there the next time', async () => {
+  const folder = newFolder();
+  const spool = await open(folder);
+  for (const number of [1, 2, 3]) await spool.append(`key ${number}`, { number });
+  const stored = [];
+  let closing;
+  const drain = spool.drain(async ({ number }) => {
+    closing ??= spool.close(); // it waits for this one
+    stored.push(number);
+    return 'stored';
+  });
+  await assert.rejects(drain, SpoolClosed);
+  await closing;
+  assert.deepEqual([stored, spool.pending, segments(folder).length], [[1], 2, 1]);
+
+  const heir = await open(folder);
+  assert.deepEqual((await drained(heir)).map(({ number }) => number), [1, 2, 3]); // the first once more: its event id is known
+  await heir.close();
 });
 
 // The N-th call of the file system fails, for N = 1, 2, 3 …, until a run needs fewer calls than that.

@@ -1,0 +1,46 @@
+import { systemClock } from './python/clock.js';
+import { TooLate } from './withinMs.js';
+
+/** Room for so many at a time; the others wait outside, in the order in which they came, and go away when their time is up. */
+export class Places {
+  #free;
+  #clock;
+  #waiting = new Set();
+
+  constructor(places, { clock = systemClock } = {}) {
+    this.#free = places;
+    this.#clock = clock;
+  }
+
+  /**
+   * Take a place, which is given back by `leave`.
+   *
+   * @param {number} ms How long to wait for one.
+   * @returns {Promise<void>}
+   * @throws {TooLate}
+   */
+  enter(ms) {
+    if (this.#free > 0) {
+      this.#free -= 1;
+      return Promise.resolve();
+    }
+    return new Promise((resolve, reject) => {
+      const timer = this.#clock.setTimeout(() => {
+        this.#waiting.delete(come);
+        reject(new TooLate(`There should be a place within ${ms} ms. Received: none.`));
+      }, ms);
+      const come = () => {
+        this.#clock.clearTimeout(timer);
+        resolve();
+      };
+      this.#waiting.add(come);
+    });
+  }
+
+  leave() {
+    const [next] = this.#waiting;
+    if (next === undefined) this.#free += 1;
+    else this.#waiting.delete(next);
+    next?.();
+  }
+}
