@@ -4,6 +4,7 @@ import bcrypt from 'bcryptjs';
 import jwt from 'jsonwebtoken';
 
 import { systemClock } from './python/clock.js';
+import { SingleFlight } from './singleFlight.js';
 import { withinMs } from './withinMs.js';
 
 const ALGORITHM = 'HS256'; // fixed: what a token's own header says is never followed
@@ -39,6 +40,7 @@ class AuthService {
   #log;
   #clock;
   #known = new Map();
+  #lookups = new SingleFlight();
   #awayUntil = -Infinity;
   #stranger = null;
 
@@ -110,6 +112,10 @@ class AuthService {
     const known = this.#known.get(id);
     if (known !== undefined && now < known.until) return known.user;
     if (now < this.#awayUntil) return unverified(id);
+    return this.#lookups.run(id, () => this.#lookUp(id)); // a page's requests come at once
+  }
+
+  async #lookUp(id) {
     try {
       const row = await withinMs(LOOKUP_MS, this.#User.findByPk(id, { attributes: COLUMNS, raw: true }), this.#clock);
       return this.#remembered(id, row === null ? null : { ...row, id, isActive: isActive(row), isVerified: true });

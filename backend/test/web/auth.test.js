@@ -273,6 +273,18 @@ test('a customer is looked up every 15 seconds, and a closed account is out then
   assert.equal(lookups, 2);
 });
 
+test('of a customer who comes with many requests at once the row is read once', async () => {
+  let lookups = 0;
+  const findByPk = async (id) => {
+    lookups += 1;
+    return { id, statusId: 'S1', roleId: 'R2' };
+  };
+  const auth = createAuthService({ settings: settingsWith(), models: { User: { findByPk } }, log: listeningLog().log });
+  const users = await Promise.all(Array.from({ length: 100 }, (_, n) => auth.userOf(7 + (n % 2))));
+
+  assert.deepEqual([lookups, users[0].id, users[1].id, users[99].isVerified], [2, 7, 8, true]);
+});
+
 // Every route, asked by 7 in the name of 8: nothing of 8's is touched.
 const OTHERS = 8;
 for (const { method, path, who } of ROUTES.filter((route) => route.who.startsWith('customer'))) {
