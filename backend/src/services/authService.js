@@ -148,7 +148,7 @@ class AuthService {
 }
 
 function isHash(password) {
-  return /^\$2[abxy]\$\d\d\$/.test(password ?? '');
+  return /^\$2[aby]\$\d\d\$/.test(password ?? '');
 }
 
 function isActive({ statusId }) {
