@@ -379,6 +379,20 @@ test('passwords on the administrators’ page are limited like logins', async ()
   await agent.get('/internal/recommendations').auth('root@shop.example', PASSWORD).expect(429);
 });
 
+test('who names no account shuts no administrator out, and who names one is limited over all addresses', async () => {
+  const { agent, as } = stage({ users: PEOPLE, variables: { RATE_LIMIT_LOGIN: '1', TRUST_PROXY: '1' } });
+  const page = (address) => agent.get('/internal/recommendations').set('X-Forwarded-For', `203.0.113.${address}`);
+  for (let address = 1; address <= 6; address += 1) await page(address).expect(401);
+  await page(7).auth('root@shop.example', PASSWORD).expect(200);
+  await page(7).set(as(1)).expect(200);
+  const statuses = [];
+  for (let address = 11; address <= 16; address += 1) statuses.push((await page(address).auth('root@shop.example', 'wrong')).status);
+
+  assert.deepEqual(statuses, [401, 401, 401, 401, 401, 429]);
+  await page(17).set(as(1)).expect(200); // a token is no guess
+  await page(18).auth('ROOT@shop.example', PASSWORD).expect(429);
+});
+
 /** Return a token of HS256 with any claims and any key. */
 function hmacSigned(claims, key, header = {}) {
   const text = `${segment({ alg: 'HS256', typ: 'JWT', ...header })}.${segment(claims)}`;
