@@ -65,7 +65,9 @@ function checkedName(place) {
 }
 
 function onSqlite(file, common, busyMs) {
-  const options = { ...common, dialect: 'sqlite', storage: file, dialectModule: sqliteModule({ busyTimeoutMs: busyMs }) };
+  const dialectModule = sqliteModule({ busyTimeoutMs: busyMs });
+  const dialectOptions = { mode: dialectModule.OPEN_READWRITE }; // nothing is made, not even the folder, where Sequelize would fail in its own way
+  const options = { ...common, dialect: 'sqlite', storage: file, dialectModule, dialectOptions };
   const sequelize = new SqliteSequelize({ ...options, transactionType: Transaction.TYPES.IMMEDIATE });
   sequelize.patienceMs = busyMs;
   const manager = sequelize.connectionManager;
