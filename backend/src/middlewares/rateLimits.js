@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 
 import { ipKeyGenerator, rateLimit } from 'express-rate-limit';
 
+import { plainAddress } from '../services/authService.js';
 import { basicOf } from './basicAuth.js';
 import { HttpError } from './errors.js';
 
@@ -53,5 +54,5 @@ function emailOf(req) {
 
 /** Of fixed length, whatever was sent. */
 function accountOf(email) {
-  return createHash('sha256').update(email.trim().toLowerCase()).digest('base64');
+  return createHash('sha256').update(plainAddress(email)).digest('base64');
 }

@@ -2,6 +2,7 @@ import { createSecretKey, randomUUID } from 'node:crypto';
 
 import bcrypt from 'bcryptjs';
 import jwt from 'jsonwebtoken';
+import { col, fn, where } from 'sequelize';
 
 import { systemClock } from './python/clock.js';
 import { SingleFlight } from './singleFlight.js';
@@ -62,12 +63,20 @@ class AuthService {
    * @throws {TooLate} The database hangs, or too many log in at once.
    */
   async login(email, password) {
-    const row = await withinMs(LOGIN_MS, this.#User.findOne({ where: { email }, attributes: [...COLUMNS, 'password'], raw: true }), this.#clock);
+    const row = await withinMs(LOGIN_MS, this.#rowOf(email), this.#clock);
     const isAccount = isHash(row?.password);
     const isRight = await this.#passwords.compare(password, isAccount ? row.password : await this.#strangersHash());
     if (!isRight || !isAccount || !isActive(row)) return null;
     const { password: _, ...user } = row;
     return { token: this.sign(user.id), expiresIn: this.#settings.jwt.ttlS, user };
+  }
+
+  /** Return the row of an address, in capitals or not; MariaDB's own comparison takes accents for nothing, too, and ours does not. */
+  async #rowOf(email) {
+    const find = (condition) => this.#User.findOne({ where: condition, attributes: [...COLUMNS, 'password'], raw: true });
+    const isSqlite = this.#User.sequelize?.getDialect() === 'sqlite';
+    const row = (await find({ email })) ?? (isSqlite ? await find(where(fn('lower', col('email')), email.toLowerCase())) : null);
+    return row !== null && plainAddress(row.email) === plainAddress(email) ? row : null;
   }
 
   /** Return a token for a customer. */
@@ -145,6 +154,11 @@ class AuthService {
     const hash = rows.map(({ password }) => password).find(isHash);
     return bcrypt.hash(randomUUID(), hash ? bcrypt.getRounds(hash) : DEFAULT_ROUNDS);
   }
+}
+
+/** Return an address in the spelling by which it is known, and its failures are counted. */
+export function plainAddress(email) {
+  return email.trim().toLowerCase();
 }
 
 function isHash(password) {

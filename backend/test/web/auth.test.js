@@ -11,6 +11,7 @@ import jwt from 'jsonwebtoken';
 import { createAuthService } from '../../src/services/authService.js';
 import { createPasswords } from '../../src/services/passwords.js';
 import { ROUTES } from '../../src/route/web.js';
+import { onBothDatabases } from '../core/databases.js';
 import { FakeClock } from '../fakes.js';
 import { SECRET, listeningLog, segment, settingsWith, stage, tokenOf } from './stage.js';
 
@@ -291,6 +292,19 @@ test('of a customer who comes with many requests at once the row is read once', 
   const users = await Promise.all(Array.from({ length: 100 }, (_, n) => auth.userOf(7 + (n % 2))));
 
   assert.deepEqual([lookups, users[0].id, users[1].id, users[99].isVerified], [2, 7, 8, true]);
+});
+
+onBothDatabases((shopTest) => {
+  shopTest('an address is found in capitals or not, and with other accents not: its failures would be counted apart', async ({ models }) => {
+    await models.User.bulkCreate([{ id: 7, email: 'Lan@Shop.example', password: HASH }, { id: 8, email: 'zoé@shop.example', password: HASH }]);
+    const auth = createAuthService({ settings: settingsWith(), models, passwords: bcrypt, log: listeningLog().log });
+    const found = [];
+    for (const email of ['Lan@Shop.example', 'lan@shop.EXAMPLE', 'lan@shop.example', 'zoé@shop.example', 'ZOé@shop.example', 'làn@shop.example', 'zoe@shop.example']) {
+      found.push((await auth.login(email, PASSWORD))?.user.id ?? null);
+    }
+
+    assert.deepEqual(found, [7, 7, 7, 8, 8, null, null]);
+  });
 });
 
 // Every route, asked by 7 in the name of 8: nothing of 8's is touched.
