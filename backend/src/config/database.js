@@ -13,6 +13,7 @@ const CONNECT_MS = 2000; // a server that takes longer to greet is not one that 
 const ACQUIRE_MS = 1500; // for a free connection of the pool
 const BUSY_MS = 5000; // for SQLite's write lock; an importer holds it for one chunk of rows
 const STATEMENT_MS = 5000; // after it the server counts as hanging, and the connection is given up
+const OLDEST_MYSQL = '8.0.0'; // told, or Sequelize would ask on a connection of its own that nothing limits, and everybody wait for the answer
 const PREPARED = 200; // of each connection; the server holds some 16,000 of all
 const POOL = { max: 10, min: 0, idle: 30_000, evict: 10_000, acquire: ACQUIRE_MS };
 const MYSQL_SCHEMES = new Set(['mysql', 'mysql+pymysql', 'mariadb', 'mariadb+pymysql']);
@@ -64,7 +65,9 @@ function checkedName(place) {
 }
 
 function onSqlite(file, common, busyMs) {
-  const options = { ...common, dialect: 'sqlite', storage: file, dialectModule: sqliteModule({ busyTimeoutMs: busyMs }) };
+  const dialectModule = sqliteModule({ busyTimeoutMs: busyMs });
+  const dialectOptions = { mode: dialectModule.OPEN_READWRITE }; // nothing is made, not even the folder, where Sequelize would fail in its own way
+  const options = { ...common, dialect: 'sqlite', storage: file, dialectModule, dialectOptions };
   const sequelize = new SqliteSequelize({ ...options, transactionType: Transaction.TYPES.IMMEDIATE });
   sequelize.patienceMs = busyMs;
   const manager = sequelize.connectionManager;
@@ -117,6 +120,8 @@ function onMysql({ host, port, user, password, name, socket, certificate }, comm
     host,
     port,
     pool: POOL,
+    databaseVersion: OLDEST_MYSQL,
+    keepDefaultTimezone: true, // `prepare` sets it, where a server that does not answer is given up
     dialectOptions: {
       charset: 'utf8mb4',
       connectTimeout: CONNECT_MS,
@@ -132,10 +137,11 @@ function onMysql({ host, port, user, password, name, socket, certificate }, comm
   return sequelize;
 }
 
-/** Make a new connection as strict as Python's: what does not fit is refused, not cut; and no lock is taken on gaps between rows. */
+/** Make a new connection as strict as Python's: its times are in UTC; what does not fit is refused, not cut; and no lock is taken on gaps between rows. */
 async function prepare(connection, statementMs) {
   limitStatements(connection, statementMs);
   for (const sql of [
+    "SET time_zone = '+00:00'",
     "SET sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')",
     'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
   ]) {

@@ -11,6 +11,7 @@ const SECRET_BYTES = 32; // as long as HS256's own output; a shorter key is the 
 const SAMPLE_SECRET = 'replace-this-by-the-output-of-openssl-rand-hex-32'; // the one in .env.example
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
 const DAY_S = 86_400;
+const UTC_NAMES = new Set(['UTC', 'Etc/UTC']);
 
 /** A value from outside is missing, or not what it should be. */
 export class SettingsError extends Error {
@@ -31,7 +32,7 @@ export const VARIABLES = Object.freeze({
   DB_USER: { default: 'root', meaning: 'the account; also `DB_USERNAME`' },
   DB_PASSWORD: { default: '', meaning: 'its password; also `DB_PASS`' },
   MODELS_DIR: { default: 'models', meaning: 'where versions are published' },
-  RECSYS_TOML: { default: 'recsys.toml', meaning: "the shop's mapping; its two time zones are read here" },
+  RECSYS_TOML: { default: 'recsys.toml', meaning: "the shop's mapping; read here for `time_zone`, and for `stored_time_zone`, which must be UTC" },
   PYTHON_BIN: { default: null, meaning: 'the interpreter; else `.venv`, else the first of python3, python and py on `PATH`' },
   HOST: { default: '127.0.0.1', meaning: 'the address to listen on; `0.0.0.0` for all' },
   PORT: { default: '6969', meaning: 'the port to listen on; 0 for any free one' },
@@ -56,7 +57,7 @@ export const VARIABLES = Object.freeze({
 });
 
 /**
- * Read the environment, the repository's `.env` and the time zones of `recsys.toml`.
+ * Read the environment, the repository's `.env` and the time zone of `recsys.toml`.
  *
  * @param {Record<string, string | undefined>} environ It wins over `.env`.
  * @param {string} [root] The folder that relative paths start from.
@@ -76,7 +77,7 @@ export function readSettings(environ, root = REPOSITORY) {
     logLevel: oneOf('LOG_LEVEL', read('LOG_LEVEL'), LOG_LEVELS),
     databaseUrl: databaseUrl(given, read, root),
     modelsDir: path.resolve(root, read('MODELS_DIR')),
-    ...timeZones(given.RECSYS_TOML, path.resolve(root, read('RECSYS_TOML'))),
+    timeZone: timeZoneOf(given.RECSYS_TOML, path.resolve(root, read('RECSYS_TOML'))),
     jwtSecret: checkedSecret(given.JWT_SECRET ?? ''),
     jwt: { ttlS: number('JWT_TTL_S', [60, 366 * DAY_S]), issuer: read('JWT_ISSUER') || null, audience: read('JWT_AUDIENCE') || null },
     admins: { roles: list('ADMIN_ROLES'), ids: list('ADMIN_IDS').map((id) => wholeNumber('ADMIN_IDS', id, [0, Number.MAX_SAFE_INTEGER])) },
@@ -147,15 +148,16 @@ function urlOfPieces(given, read) {
   return `mysql+pymysql://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${read('DB_HOST')}:${port}/${encodeURIComponent(name)}`;
 }
 
-/** Return the zone that customers live in, and the one of the tables' timestamps; Python reads the same file. */
-function timeZones(named, file) {
+/** Return the zone that customers live in; Python reads the same file. */
+function timeZoneOf(named, file) {
   if (!existsSync(file)) {
     if (named) throw new SettingsError(`RECSYS_TOML should name a file. Received: ${named}.`);
-    return { timeZone: 'UTC', storedTimeZone: 'UTC' };
+    return 'UTC';
   }
   const { time_zone: timeZone = 'UTC', stored_time_zone: storedTimeZone = 'UTC' } = tomlOf(file).shop ?? {};
-  for (const zone of [timeZone, storedTimeZone]) checkZone(zone);
-  return { timeZone, storedTimeZone };
+  checkStoredZone(storedTimeZone);
+  canonicalZone(timeZone); // or it throws
+  return timeZone;
 }
 
 function tomlOf(file) {
@@ -166,9 +168,18 @@ function tomlOf(file) {
   }
 }
 
-function checkZone(zone) {
+/** Written in UTC and read in another zone, what a customer did would be hours off, and some of it in the future. */
+function checkStoredZone(zone) {
+  if (UTC_NAMES.has(canonicalZone(zone))) return;
+  throw new SettingsError(
+    'stored_time_zone of [shop] should be UTC, or left out: timestamps are written in UTC here, and Python would read them in that zone. ' +
+      `Received: ${zone}.`,
+  );
+}
+
+function canonicalZone(zone) {
   try {
-    new Intl.DateTimeFormat('en', { timeZone: zone });
+    return new Intl.DateTimeFormat('en', { timeZone: zone }).resolvedOptions().timeZone;
   } catch {
     throw new SettingsError(`[shop] time zones should be names such as Europe/Berlin. Received: ${zone}.`);
   }

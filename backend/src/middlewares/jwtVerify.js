@@ -1,8 +1,8 @@
 import { TokenRefused } from '../services/authService.js';
+import { basicOf } from './basicAuth.js';
 import { HttpError } from './errors.js';
 
 const BEARER = /^Bearer +([\w~+/.-]+=*)$/i;
-const BASIC = /^Basic +([A-Za-z0-9+/]+=*)$/i;
 
 /**
  * Return what lets requests through by their token, and says in `req.user` whose they are: the token's subject, and nobody a parameter names.
@@ -31,8 +31,8 @@ export function verifyTokenIfAny({ auth }) {
  */
 export function verifyAdmin({ auth, settings: { admins } }) {
   return async (req, _res, next) => {
-    const basic = BASIC.exec(req.headers.authorization ?? '')?.[1];
-    req.user = basic === undefined ? await userOfToken(auth, bearerOf(req, BROWSER_MAY_ASK)) : await userOfPassword(auth, basic);
+    const basic = basicOf(req);
+    req.user = basic === null ? await userOfToken(auth, bearerOf(req, BROWSER_MAY_ASK)) : await userOfPassword(auth, basic);
     if (!req.user.isVerified) throw new HttpError(503, 'The database should say who is an administrator. Received: no answer.');
     const isAdmin = admins.ids.includes(req.user.id) || admins.roles.includes(req.user.roleId);
     if (!isAdmin) throw new HttpError(403, 'This should be asked by an administrator. Received: somebody else’s request.');
@@ -66,8 +66,7 @@ function subjectOf(auth, token) {
   }
 }
 
-async function userOfPassword(auth, basic) {
-  const [, email, password] = /^([^:]*):(.*)$/s.exec(Buffer.from(basic, 'base64').toString('utf8')) ?? [];
+async function userOfPassword(auth, { email, password }) {
   const found = email && password ? await auth.login(email, password) : null;
   if (found !== null) return { ...found.user, isActive: true, isVerified: true };
   throw new HttpError(401, 'The address and the password should belong together. Received: others.', { headers: BROWSER_MAY_ASK });

@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto';
 
 import { ipKeyGenerator, rateLimit } from 'express-rate-limit';
 
+import { plainAddress } from '../services/authService.js';
+import { basicOf } from './basicAuth.js';
 import { HttpError } from './errors.js';
 
 const MINUTE_MS = 60_000;
@@ -22,7 +24,11 @@ export function rateLimits({ rateLimits: { ip, user, login } }) {
     byUser: limiter(user, { windowMs: MINUTE_MS, keyGenerator: (req) => (req.user ? `user ${req.user.id}` : addressOf(req)) }),
     logins: [
       limiter(login, { ...failures, keyGenerator: addressOf }),
-      limiter(login * ADDRESSES_PER_ACCOUNT, { ...failures, keyGenerator: (req) => accountOf(req.body?.email) }),
+      limiter(login * ADDRESSES_PER_ACCOUNT, {
+        ...failures,
+        skip: (req) => !emailOf(req), // nobody's account: one count of all of them would shut out everybody
+        keyGenerator: (req) => accountOf(emailOf(req)),
+      }),
     ],
   };
 }
@@ -40,7 +46,13 @@ function addressOf(req) {
   return ipKeyGenerator(req.ip ?? 'unknown'); // an IPv6 customer has a whole network of addresses
 }
 
+/** Return the address of who logs in, by the body or as browsers do. */
+function emailOf(req) {
+  const email = req.body?.email ?? basicOf(req)?.email;
+  return typeof email === 'string' ? email : undefined;
+}
+
 /** Of fixed length, whatever was sent. */
 function accountOf(email) {
-  return createHash('sha256').update(String(email).trim().toLowerCase()).digest('base64');
+  return createHash('sha256').update(plainAddress(email)).digest('base64');
 }

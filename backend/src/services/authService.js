@@ -2,8 +2,10 @@ import { createSecretKey, randomUUID } from 'node:crypto';
 
 import bcrypt from 'bcryptjs';
 import jwt from 'jsonwebtoken';
+import { col, fn, where } from 'sequelize';
 
 import { systemClock } from './python/clock.js';
+import { SingleFlight } from './singleFlight.js';
 import { withinMs } from './withinMs.js';
 
 const ALGORITHM = 'HS256'; // fixed: what a token's own header says is never followed
@@ -39,6 +41,7 @@ class AuthService {
   #log;
   #clock;
   #known = new Map();
+  #lookups = new SingleFlight();
   #awayUntil = -Infinity;
   #stranger = null;
 
@@ -60,12 +63,20 @@ class AuthService {
    * @throws {TooLate} The database hangs, or too many log in at once.
    */
   async login(email, password) {
-    const row = await withinMs(LOGIN_MS, this.#User.findOne({ where: { email }, attributes: [...COLUMNS, 'password'], raw: true }), this.#clock);
+    const row = await withinMs(LOGIN_MS, this.#rowOf(email), this.#clock);
     const isAccount = isHash(row?.password);
     const isRight = await this.#passwords.compare(password, isAccount ? row.password : await this.#strangersHash());
     if (!isRight || !isAccount || !isActive(row)) return null;
     const { password: _, ...user } = row;
     return { token: this.sign(user.id), expiresIn: this.#settings.jwt.ttlS, user };
+  }
+
+  /** Return the row of an address, in capitals or not; MariaDB's own comparison takes accents for nothing, too, and ours does not. */
+  async #rowOf(email) {
+    const find = (condition) => this.#User.findOne({ where: condition, attributes: [...COLUMNS, 'password'], raw: true });
+    const isSqlite = this.#User.sequelize?.getDialect() === 'sqlite';
+    const row = (await find({ email })) ?? (isSqlite ? await find(where(fn('lower', col('email')), email.toLowerCase())) : null);
+    return row !== null && plainAddress(row.email) === plainAddress(email) ? row : null;
   }
 
   /** Return a token for a customer. */
@@ -110,6 +121,10 @@ class AuthService {
     const known = this.#known.get(id);
     if (known !== undefined && now < known.until) return known.user;
     if (now < this.#awayUntil) return unverified(id);
+    return this.#lookups.run(id, () => this.#lookUp(id)); // a page's requests come at once
+  }
+
+  async #lookUp(id) {
     try {
       const row = await withinMs(LOOKUP_MS, this.#User.findByPk(id, { attributes: COLUMNS, raw: true }), this.#clock);
       return this.#remembered(id, row === null ? null : { ...row, id, isActive: isActive(row), isVerified: true });
@@ -141,8 +156,13 @@ class AuthService {
   }
 }
 
+/** Return an address in the spelling by which it is known, and its failures are counted. */
+export function plainAddress(email) {
+  return email.trim().toLowerCase();
+}
+
 function isHash(password) {
-  return /^\$2[abxy]\$\d\d\$/.test(password ?? '');
+  return /^\$2[aby]\$\d\d\$/.test(password ?? '');
 }
 
 function isActive({ statusId }) {

@@ -1,7 +1,7 @@
 /** Both databases through Sequelize: what is written comes back, what is refused is told, what hangs ends. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -11,6 +11,7 @@ import { QueryTypes } from 'sequelize';
 import { connectDatabase, placeOf } from '../../src/config/database.js';
 import { applyMigrations, MIGRATIONS, statementsOf } from '../../src/config/migrations.js';
 import { defineModels } from '../../src/models/index.js';
+import { isOfDatabase } from '../../src/services/databaseErrors.js';
 import { PYTHON, REPOSITORY } from '../harness.js';
 import { newDatabase, onBothDatabases } from './databases.js';
 
@@ -206,6 +207,24 @@ test('SQLite: a file that is missing, moved away or none is told, and found agai
     await sequelize.close();
   } finally {
     await server.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test('SQLite: a folder that is missing is told as the database’s failure, and not made', async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'recsys-core-'));
+  try {
+    writeFileSync(path.join(folder, 'file'), '');
+    for (const parent of ['file', 'absent']) {
+      const sequelize = connectDatabase({ databaseUrl: `sqlite:///${path.join(folder, parent, 'deeper', 'shop.sqlite')}` });
+      for (const ask of [() => sequelize.query(COUNT), () => sequelize.transaction(() => sequelize.query(COUNT))]) {
+        const error = await ask().catch((thrown) => thrown);
+        assert.ok(isOfDatabase(error), error?.stack);
+      }
+      await sequelize.close();
+    }
+    assert.deepEqual(readdirSync(folder), ['file']);
+  } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 });

@@ -11,6 +11,7 @@ import { DatabaseError } from 'sequelize';
 import { connectDatabase, placeOf } from '../../src/config/database.js';
 import { isOfDatabase } from '../../src/services/databaseErrors.js';
 import { defineModels } from '../../src/models/index.js';
+import { withinMs } from '../../src/services/withinMs.js';
 import { eventually } from '../harness.js';
 import { onBothDatabases } from './databases.js';
 import { FakePython, fill, idsOf, published, serve } from './shop.js';
@@ -18,6 +19,7 @@ import { FakePython, fill, idsOf, published, serve } from './shop.js';
 const USER = 7;
 const PROCESS = fileURLToPath(new URL('process.js', import.meta.url));
 const BUDGET_MS = 300;
+const SILENT_MS = 8000;
 const HANGING_MS = 2500; // well before a statement that hangs is given up by itself, at 5 s
 
 /** Start a backend, and return what lets it begin and what it says in the end. */
@@ -28,17 +30,22 @@ async function startProcess(url, deed) {
   return { begin: () => child.stdin.write('go\n'), told: async () => JSON.parse((await lines.next()).value), ended: once(child, 'exit') };
 }
 
-/** A way to a server that can be made to swallow everything, as a server does that hangs; or that is cut where a text passes. */
-async function proxyTo({ host, port }, { cutAt = null } = {}) {
+/**
+ * A way to a server that can be made to swallow everything, as a server does that hangs; that is cut where a text passes; or whose
+ * first connection falls silent there.
+ */
+async function proxyTo({ host, port }, { cutAt = null, silentAt = null } = {}) {
   const sockets = new Set();
   let isFrozen = false;
+  let silent = null;
   const server = createServer((near) => {
     const far = connect(port, host);
     for (const [from, to] of [[near, far], [far, near]]) {
       sockets.add(from);
       from.on('data', (chunk) => {
+        if (silentAt !== null && chunk.includes(silentAt)) silent ??= near;
         if (cutAt !== null && chunk.includes(cutAt)) near.destroy();
-        else if (!isFrozen) to.write(chunk);
+        else if (!isFrozen && silent !== near) to.write(chunk);
       });
       from.on('error', () => to.destroy());
       from.on('close', () => to.destroy());
@@ -155,6 +162,21 @@ onBothDatabases((shopTest, kind) => {
     try {
       const error = await sequelize.query('SELECT 1').catch((thrown) => thrown);
       assert.ok(isOfDatabase(error), error?.stack);
+    } finally {
+      await proxy.close();
+      await sequelize.close();
+    }
+  });
+
+  shopTest('a server that falls silent right after the handshake costs a statement, and not the database', async ({ url }) => {
+    const place = placeOf(url);
+    const proxy = await proxyTo(place, { silentAt: 'time_zone' });
+    const sequelize = connectDatabase({ databaseUrl: { ...place, host: '127.0.0.1', port: proxy.port } }, { statementMs: 500 });
+    try {
+      const lost = await withinMs(SILENT_MS, sequelize.query('SELECT 1')).catch((error) => error);
+      assert.ok(isOfDatabase(lost), lost?.stack);
+      const [row] = await withinMs(SILENT_MS, sequelize.query('SELECT @@time_zone AS zone', { type: 'SELECT' }));
+      assert.equal(row.zone, '+00:00');
     } finally {
       await proxy.close();
       await sequelize.close();

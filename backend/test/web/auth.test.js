@@ -11,16 +11,19 @@ import jwt from 'jsonwebtoken';
 import { createAuthService } from '../../src/services/authService.js';
 import { createPasswords } from '../../src/services/passwords.js';
 import { ROUTES } from '../../src/route/web.js';
+import { onBothDatabases } from '../core/databases.js';
 import { FakeClock } from '../fakes.js';
 import { SECRET, listeningLog, segment, settingsWith, stage, tokenOf } from './stage.js';
 
 const ROUNDS = 4; // bcrypt's least
 const PASSWORD = 'open sesame';
 const HASH = bcrypt.hashSync(PASSWORD, ROUNDS);
+const FOREIGN = HASH.replace('$2b$', '$2x$'); // of PHP's old mistake, which bcryptjs does not repeat
 const PEOPLE = new Map([
   [7, { id: 7, email: 'lan@shop.example', password: HASH, roleId: 'R2', statusId: 'S1', firstName: 'Lan', lastName: 'Trần' }],
   [9, { id: 9, email: 'closed@shop.example', password: HASH, roleId: 'R2', statusId: 'S2' }],
   [5, { id: 5, email: 'nopass@shop.example', password: null, roleId: 'R2', statusId: 'S1' }],
+  [6, { id: 6, email: 'foreign@shop.example', password: FOREIGN, roleId: 'R2', statusId: 'S1' }],
   [1, { id: 1, email: 'root@shop.example', password: HASH, roleId: 'R1', statusId: 'S1' }],
 ]);
 const LIST = '/api/recommendations/list';
@@ -120,6 +123,7 @@ test('unknown addresses, wrong passwords and closed accounts are one answer', as
     ['closed@shop.example', PASSWORD],
     ['nopass@shop.example', PASSWORD],
     ['nopass@shop.example', 'null'],
+    ['foreign@shop.example', PASSWORD],
   ]) {
     const { status, body } = await agent.post('/api/auth/login').send({ email, password });
     answers.push([status, body.message]);
@@ -139,8 +143,13 @@ test('passwords are compared beside the main thread, in turn, and as bcrypt does
   assert.equal(await passwords.compare(PASSWORD, dear), true);
   clearInterval(counting);
   assert.ok(turns > 1, `${turns} turns of the main thread meanwhile`);
-  await assert.rejects(passwords.compare(7, HASH));
-  assert.equal(await passwords.compare(PASSWORD, HASH), true); // by another thread
+  await passwords.close();
+});
+
+test('what bcrypt cannot compare is wrong, and nobody else fails with it', async () => {
+  const passwords = createPasswords();
+  const pairs = [[PASSWORD, HASH], [PASSWORD, FOREIGN], [PASSWORD, HASH.replace('$04$', '$99$')], [7, HASH], [PASSWORD, HASH]];
+  assert.deepEqual(await Promise.all(pairs.map((pair) => passwords.compare(...pair))), [true, false, false, false, true]);
   await passwords.close();
 });
 
@@ -273,6 +282,31 @@ test('a customer is looked up every 15 seconds, and a closed account is out then
   assert.equal(lookups, 2);
 });
 
+test('of a customer who comes with many requests at once the row is read once', async () => {
+  let lookups = 0;
+  const findByPk = async (id) => {
+    lookups += 1;
+    return { id, statusId: 'S1', roleId: 'R2' };
+  };
+  const auth = createAuthService({ settings: settingsWith(), models: { User: { findByPk } }, log: listeningLog().log });
+  const users = await Promise.all(Array.from({ length: 100 }, (_, n) => auth.userOf(7 + (n % 2))));
+
+  assert.deepEqual([lookups, users[0].id, users[1].id, users[99].isVerified], [2, 7, 8, true]);
+});
+
+onBothDatabases((shopTest) => {
+  shopTest('an address is found in capitals or not, and with other accents not: its failures would be counted apart', async ({ models }) => {
+    await models.User.bulkCreate([{ id: 7, email: 'Lan@Shop.example', password: HASH }, { id: 8, email: 'zoé@shop.example', password: HASH }]);
+    const auth = createAuthService({ settings: settingsWith(), models, passwords: bcrypt, log: listeningLog().log });
+    const found = [];
+    for (const email of ['Lan@Shop.example', 'lan@shop.EXAMPLE', 'lan@shop.example', 'zoé@shop.example', 'ZOé@shop.example', 'làn@shop.example', 'zoe@shop.example']) {
+      found.push((await auth.login(email, PASSWORD))?.user.id ?? null);
+    }
+
+    assert.deepEqual(found, [7, 7, 7, 8, 8, null, null]);
+  });
+});
+
 // Every route, asked by 7 in the name of 8: nothing of 8's is touched.
 const OTHERS = 8;
 for (const { method, path, who } of ROUTES.filter((route) => route.who.startsWith('customer'))) {
@@ -357,6 +391,20 @@ test('passwords on the administrators’ page are limited like logins', async ()
   const { agent } = stage({ users: PEOPLE, variables: { RATE_LIMIT_LOGIN: '1' } });
   await agent.get('/internal/recommendations').auth('root@shop.example', 'wrong').expect(401);
   await agent.get('/internal/recommendations').auth('root@shop.example', PASSWORD).expect(429);
+});
+
+test('who names no account shuts no administrator out, and who names one is limited over all addresses', async () => {
+  const { agent, as } = stage({ users: PEOPLE, variables: { RATE_LIMIT_LOGIN: '1', TRUST_PROXY: '1' } });
+  const page = (address) => agent.get('/internal/recommendations').set('X-Forwarded-For', `203.0.113.${address}`);
+  for (let address = 1; address <= 6; address += 1) await page(address).expect(401);
+  await page(7).auth('root@shop.example', PASSWORD).expect(200);
+  await page(7).set(as(1)).expect(200);
+  const statuses = [];
+  for (let address = 11; address <= 16; address += 1) statuses.push((await page(address).auth('root@shop.example', 'wrong')).status);
+
+  assert.deepEqual(statuses, [401, 401, 401, 401, 401, 429]);
+  await page(17).set(as(1)).expect(200); // a token is no guess
+  await page(18).auth('ROOT@shop.example', PASSWORD).expect(429);
 });
 
 /** Return a token of HS256 with any claims and any key. */

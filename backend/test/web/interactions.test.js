@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ConnectionRefusedError, DatabaseError } from 'sequelize';
 
 import { EventConflict, UnknownProduct, createInteractionService } from '../../src/services/interactionService.js';
+import { isRowsFault } from '../../src/services/databaseErrors.js';
 import { SpoolFailed, openSpool } from '../../src/services/spool.js';
 import { onBothDatabases } from '../core/databases.js';
 import { eventually } from '../harness.js';
@@ -52,7 +53,46 @@ const away = () => new ConnectionRefusedError(Object.assign(new Error('ECONNREFU
 const deadlock = () => new DatabaseError(Object.assign(new Error('Deadlock found'), { code: 'ER_LOCK_DEADLOCK', sql: '' }));
 const unfit = () => new DatabaseError(Object.assign(new Error('Data too long'), { code: 'ER_DATA_TOO_LONG', sql: '' }));
 
-onBothDatabases((shopTest) => {
+const COLUMNS = 'interId INTEGER PRIMARY KEY, userId, productId, actionCode, device_type, timestamp, eventId UNIQUE';
+const TRIGGER = 'CREATE TRIGGER refuse BEFORE INSERT ON Interactions FOR EACH ROW';
+/** What a shop may have added to its table, and how to take it away. */
+const REFUSALS = {
+  SQLite: [
+    ['a column that must be filled', ['DROP TABLE Interactions', `CREATE TABLE Interactions (${COLUMNS}, needed NOT NULL)`]],
+    ['a check', ['DROP TABLE Interactions', `CREATE TABLE Interactions (${COLUMNS}, CHECK (actionCode <> 'cart'))`]],
+    ['a trigger', [`${TRIGGER} BEGIN SELECT RAISE(ABORT, 'no carts'); END`]],
+  ],
+  MariaDB: [
+    ['a column that must be filled', ['ALTER TABLE Interactions ADD COLUMN needed INT NOT NULL'], 'ALTER TABLE Interactions DROP COLUMN needed'],
+    ['a check', ["ALTER TABLE Interactions ADD CONSTRAINT no_carts CHECK (actionCode <> 'cart')"], 'ALTER TABLE Interactions DROP CONSTRAINT no_carts'],
+    ['a trigger', [`${TRIGGER} SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no carts'`], 'DROP TRIGGER refuse'],
+    ['words of its own', ["ALTER TABLE Interactions MODIFY actionCode ENUM('view') NOT NULL"], 'ALTER TABLE Interactions MODIFY actionCode VARCHAR(50) NOT NULL'],
+  ],
+};
+
+onBothDatabases((shopTest, kind) => {
+  for (const [what, changes, undo] of REFUSALS[kind]) {
+    shopTest(`a row that ${what} of the shop’s refuses is refused, and from the spool set aside`, async ({ models, sequelize }) => {
+      await models.Product.create({ id: 110, name: 'Nord tea' });
+      const cart = { ...ONE, actionCode: 'cart' };
+      for (const sql of changes) await sequelize.query(sql);
+      try {
+        const refused = await service(models);
+        await assert.rejects(refused.interactions.record(cart), isRowsFault);
+        await refused.interactions.close();
+        const late = await service({ ...models, Interaction: { create: async () => Promise.reject(away()) } });
+        await late.interactions.record(cart);
+        await late.interactions.close();
+        const { log } = listeningLog();
+        const next = createInteractionService({ models, spool: await openSpool({ folder: late.folder, maxBytes: 1 << 20, log }), log });
+        assert.deepEqual(await next.drain(), { stored: 0, duplicate: 0, rejected: 1 });
+        await next.close();
+      } finally {
+        if (undo) await sequelize.query(undo);
+      }
+    });
+  }
+
   shopTest('what a customer does is in the table when it is acknowledged', async ({ models }) => {
     await models.Product.create({ id: 110, name: 'Nord tea' });
     const { interactions, stored } = await service(models);

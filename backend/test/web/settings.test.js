@@ -27,7 +27,7 @@ test('with the least it can be told, everything has its default', () => {
   assert.deepEqual([settings.host, settings.port], ['127.0.0.1', 6969]);
   assert.deepEqual(settings.python, { bin: null, size: 2, timeoutMs: 800 });
   assert.deepEqual(settings.admins, { roles: ['R1'], ids: [] });
-  assert.deepEqual([settings.timeZone, settings.storedTimeZone], ['UTC', 'UTC']);
+  assert.equal(settings.timeZone, 'UTC');
 });
 
 test('nothing of it can be changed', () => {
@@ -60,11 +60,20 @@ for (const [given, url] of [
   });
 }
 
-test('the two time zones come from recsys.toml', () => {
-  const root = folderWith({ 'shop.toml': '[shop]\ntime_zone = "Asia/Ho_Chi_Minh"\nstored_time_zone = "Europe/Berlin"\n' });
-  const { timeZone, storedTimeZone } = readSettings({ ...NEEDED, RECSYS_TOML: 'shop.toml' }, root);
+for (const stored of ['UTC', 'Etc/UTC']) {
+  test(`the customers’ time zone comes from recsys.toml, where timestamps are in ${stored}`, () => {
+    const root = folderWith({ 'shop.toml': `[shop]\ntime_zone = "Asia/Ho_Chi_Minh"\nstored_time_zone = "${stored}"\n` });
 
-  assert.deepEqual([timeZone, storedTimeZone], ['Asia/Ho_Chi_Minh', 'Europe/Berlin']);
+    assert.equal(readSettings({ ...NEEDED, RECSYS_TOML: 'shop.toml' }, root).timeZone, 'Asia/Ho_Chi_Minh');
+  });
+}
+
+test('a shop whose timestamps Python would read in another zone is refused', () => {
+  for (const stored of ['Europe/Berlin', 'Europe/London', 'Mars/Olympus']) {
+    const root = folderWith({ 'recsys.toml': `[shop]\nstored_time_zone = "${stored}"\n` });
+
+    assert.throws(() => readSettings(NEEDED, root), (error) => error instanceof SettingsError && error.message.includes(`Received: ${stored}.`));
+  }
 });
 
 for (const [given, message] of [

@@ -1,0 +1,15 @@
+const BASIC = /^Basic +([A-Za-z0-9+/]+=*)$/i;
+
+/**
+ * Return the address and the password of a request that a browser has asked its user for: both undefined where they are none, and null where
+ * there is another kind of authorization, or none.
+ *
+ * @param {import('express').Request} req
+ * @returns {{email?: string, password?: string} | null}
+ */
+export function basicOf(req) {
+  const encoded = BASIC.exec(req.headers.authorization ?? '')?.[1];
+  if (encoded === undefined) return null;
+  const [, email, password] = /^([^:]*):(.*)$/s.exec(Buffer.from(encoded, 'base64').toString('utf8')) ?? [];
+  return { email, password };
+}
