@@ -15,7 +15,7 @@ const BUSY_MS = 5000; // for SQLite's write lock; an importer holds it for one c
 const STATEMENT_MS = 5000; // after it the server counts as hanging, and the connection is given up
 const OLDEST_MYSQL = '8.0.0'; // told, or Sequelize would ask on a connection of its own that nothing limits, and everybody wait for the answer
 const PREPARED = 200; // of each connection; the server holds some 16,000 of all
-const POOL = { max: 10, min: 0, idle: 30_000, evict: 10_000, acquire: ACQUIRE_MS };
+const POOL = { max: 10, min: 0, idle: 30_000, evict: 10_000 };
 const MYSQL_SCHEMES = new Set(['mysql', 'mysql+pymysql', 'mariadb', 'mariadb+pymysql']);
 const FORMS = 'sqlite:///path or mysql://user:password@host:port/name';
 
@@ -24,15 +24,15 @@ const FORMS = 'sqlite:///path or mysql://user:password@host:port/name';
  *
  * @param {{databaseUrl?: string | object}} settings `databaseUrl` in the forms that Python reads: `sqlite:///path`,
  *   `mysql+pymysql://…`, `mysql://…`; or its parts, `{host, port, name, user, password}`.
- * @param {{log?: object, statementMs?: number, busyMs?: number}} [options]
+ * @param {{log?: object, statementMs?: number, acquireMs?: number, busyMs?: number}} [options]
  * @returns {Sequelize}
  * @throws {TypeError} There is no such database.
  */
-export function connectDatabase({ databaseUrl }, { log, statementMs = STATEMENT_MS, busyMs = BUSY_MS } = {}) {
+export function connectDatabase({ databaseUrl }, { log, statementMs = STATEMENT_MS, acquireMs = ACQUIRE_MS, busyMs = BUSY_MS } = {}) {
   const place = placeOf(databaseUrl);
   const logging = log?.trace ? (sql) => log.trace({ sql }, 'statement') : false;
   const common = { logging, retry: { max: 1 }, timezone: '+00:00', define: { freezeTableName: true } };
-  return place.file === undefined ? onMysql(place, common, statementMs) : onSqlite(place.file, common, busyMs);
+  return place.file === undefined ? onMysql(place, common, { statementMs, acquireMs }) : onSqlite(place.file, common, busyMs);
 }
 
 /** Return where a database is: its file, or what a connection needs. */
@@ -112,14 +112,14 @@ async function releasedAfter(begin, release) {
   }
 }
 
-function onMysql({ host, port, user, password, name, socket, certificate }, common, statementMs) {
+function onMysql({ host, port, user, password, name, socket, certificate }, common, { statementMs, acquireMs }) {
   const sequelize = new Sequelize(name, user, password || null, {
     ...common,
     dialect: 'mysql',
     dialectModule: mysql2,
     host,
     port,
-    pool: POOL,
+    pool: { ...POOL, acquire: acquireMs },
     databaseVersion: OLDEST_MYSQL,
     keepDefaultTimezone: true, // `prepare` sets it, where a server that does not answer is given up
     dialectOptions: {
