@@ -39,7 +39,7 @@ const LIVES = {
       while (!isOver) {
         const outcome = await outcomeOf(pool.runPythonInference({ user_id: 7 }, { timeoutMs: PLENTY_MS }));
         outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
-        if (outcomes[7] === MANY) say(MANY);
+        if (outcome === 7 && outcomes[7] === MANY) say(MANY);
         isOver ||= outcome === 'closed';
       }
     };
