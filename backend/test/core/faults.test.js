@@ -68,6 +68,19 @@ async function proxyTo({ host, port }, { cutAt = null, silentAt = null } = {}) {
   };
 }
 
+/** Do something with a database that is reached through a proxy. */
+async function throughProxy(url, { statementMs, ...options }, work) {
+  const place = placeOf(url);
+  const proxy = await proxyTo(place, options);
+  const sequelize = connectDatabase({ databaseUrl: { ...place, host: '127.0.0.1', port: proxy.port } }, { statementMs });
+  try {
+    await work(sequelize, proxy);
+  } finally {
+    await proxy.close();
+    await sequelize.close();
+  }
+}
+
 onBothDatabases((shopTest, kind) => {
   shopTest('three processes that miss at once compute once', async ({ url, models }) => {
     await fill(models, 9);
@@ -133,10 +146,7 @@ onBothDatabases((shopTest, kind) => {
 
   shopTest('a database that hangs is not waited for, and asked again when it is back', async ({ url, models }) => {
     await fill(models, 9);
-    const place = placeOf(url);
-    const proxy = await proxyTo(place);
-    const sequelize = connectDatabase({ databaseUrl: { ...place, host: '127.0.0.1', port: proxy.port } }, { statementMs: 1000 });
-    try {
+    await throughProxy(url, { statementMs: 1000 }, async (sequelize, proxy) => {
       const version = published({ popular: [2, 1], newest: [9] });
       const { service } = serve({ sequelize, models: defineModels(sequelize) }, { python: new FakePython([9, 8, 7]), version });
       assert.equal((await service.listForUser(USER, { limit: 3 })).source, 'model');
@@ -149,38 +159,23 @@ onBothDatabases((shopTest, kind) => {
       }
       proxy.thaw();
       await eventually(async () => assert.equal((await service.listForUser(USER, { limit: 3 })).source, 'cache'));
-    } finally {
-      await proxy.close();
-      await sequelize.close();
-    }
+    });
   });
 
   shopTest('a connection that is lost before its first use is the database’s failure', async ({ url }) => {
-    const place = placeOf(url);
-    const proxy = await proxyTo(place, { cutAt: 'ISOLATION LEVEL' });
-    const sequelize = connectDatabase({ databaseUrl: { ...place, host: '127.0.0.1', port: proxy.port } });
-    try {
+    await throughProxy(url, { cutAt: 'ISOLATION LEVEL' }, async (sequelize) => {
       const error = await sequelize.query('SELECT 1').catch((thrown) => thrown);
       assert.ok(isOfDatabase(error), error?.stack);
-    } finally {
-      await proxy.close();
-      await sequelize.close();
-    }
+    });
   });
 
   shopTest('a server that falls silent right after the handshake costs a statement, and not the database', async ({ url }) => {
-    const place = placeOf(url);
-    const proxy = await proxyTo(place, { silentAt: 'time_zone' });
-    const sequelize = connectDatabase({ databaseUrl: { ...place, host: '127.0.0.1', port: proxy.port } }, { statementMs: 500 });
-    try {
+    await throughProxy(url, { silentAt: 'time_zone', statementMs: 500 }, async (sequelize) => {
       const lost = await withinMs(SILENT_MS, sequelize.query('SELECT 1')).catch((error) => error);
       assert.ok(isOfDatabase(lost), lost?.stack);
       const [row] = await withinMs(SILENT_MS, sequelize.query('SELECT @@time_zone AS zone', { type: 'SELECT' }));
       assert.equal(row.zone, '+00:00');
-    } finally {
-      await proxy.close();
-      await sequelize.close();
-    }
+    });
   });
 
   shopTest('with every connection in use there is the snapshot, and the list when one is free', async ({ open, models }) => {
