@@ -131,6 +131,21 @@ def disk_errors(models_dir: Path) -> Iterator[None]:
         raise explained(code, models_dir) from error
 
 
+def reserve(path: Path, n_bytes: int) -> None:
+    """Fail now where a file would not fit: HDF5 that cannot write a file's end crashes the process when it exits.
+
+    Args:
+        path: The file, created where missing; a library overwrites it afterwards.
+        n_bytes: Its size at most.
+
+    Raises:
+        OSError: There is no room for it.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, n_bytes)
+
+
 def error_number(error: BaseException | None) -> int | None:
     """Return the system's error number behind an exception.
 

@@ -6,7 +6,7 @@ Serving needs it for versions whose manifest does not say where their arrays lie
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.artifacts.arrays import KINDS, Arrays, Attribute, mapping
+from recsys.artifacts.files import reserve
 from recsys.errors import ModelRefused
 
 ALIGNMENT = 64  # bytes of a cache line: memory-mapped rows start on one
 ALIGNED_FROM = 512  # bytes; smaller arrays are not worth the padding
+AROUND_ARRAY = 4_096  # bytes of headers, groups and padding around one array, at most
 NOT_ARRAYS = "optimizer"  # Keras writes a compiled model's optimizer state beside its weights
 _H5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises on damaged files
 
@@ -35,11 +37,17 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], attrs: Mapping[
         ValueError: A name or a dtype could not be read back.
     """
     checked = {name: _checked(name, np.asarray(array)) for name, array in arrays.items()}
+    reserve(path, room([array.nbytes for array in checked.values()]))
     with h5py.File(path, "w", alignment_threshold=ALIGNED_FROM, alignment_interval=ALIGNMENT) as file:
         for name, array in checked.items():
             file.create_dataset(name, data=array, track_times=False)
         for name, value in attrs.items():
             file.attrs[name] = value
+
+
+def room(sizes: Sequence[int]) -> int:
+    """Return how many bytes an HDF5 file of arrays takes at most, by the arrays' sizes in bytes."""
+    return sum(sizes) + AROUND_ARRAY * (len(sizes) + 2)
 
 
 def _checked(name: str, array: NDArray[Any]) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from recsys.artifacts.active import HISTORY, replacing
 from recsys.artifacts.arrays import Attribute
-from recsys.artifacts.files import DISK, DISK_FULL, Files, Held, disk_errors, error_number, explained
+from recsys.artifacts.files import DISK, DISK_FULL, Files, Held, disk_errors, error_number, explained, reserve
 from recsys.artifacts.manifest import MANIFEST, RESERVED, SCHEMA, file_entry, is_relative_path, list_files, to_json, version_name
 from recsys.artifacts.version import CURRENT, STAMPS, open_version
 from recsys.errors import ModelRefused, RecsysError
@@ -58,11 +58,15 @@ class Draft:
                 on_failure.pop_all()
         return cls(folder, created, lock, files)
 
-    def path(self, relpath: str) -> Path:
+    def path(self, relpath: str, hdf5: Sequence[int] = ()) -> Path:
         """Return where a library shall write a file of the version by itself; the file's folder exists.
 
         Args:
             relpath: Path inside the version, such as `bmf_model.weights.h5`: letters, digits, `.`, `_`, `-`, `/`.
+            hdf5: For an HDF5 file, the sizes of its arrays in bytes: it is known to fit before the library begins.
+
+        Raises:
+            RecsysError: The disk is full or not writable.
         """
         if not is_relative_path(relpath) or relpath == MANIFEST:
             raise ValueError(f"`relpath` should name a file inside the version. Received: {relpath!r}.")
@@ -71,6 +75,11 @@ class Draft:
         if path.parent != self._folder:
             with disk_errors(self._folder.parent):
                 self._files.make_dir(path.parent)
+        if hdf5:
+            from recsys.artifacts.hdf5 import room  # serving does not publish
+
+            with disk_errors(self._folder.parent):
+                reserve(path, room(hdf5))
         return path
 
     def write_json(self, relpath: str, value: object) -> None:

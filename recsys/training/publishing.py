@@ -38,13 +38,13 @@ def write_version(draft: Draft, source: ShopData, evaluated: Stage, final: Stage
     """
     for name, network in final.networks.items():
         stem = name.lower()
-        network.save_weights(draft.path(f"{stem}_model.weights.h5"))
+        _write_weights(draft, f"{stem}_model.weights.h5", network)
         draft.write_json(f"{stem}_config.json", {"model": name, **network.shapes.to_json()})
         derive = REGISTRY[name].derive
         if derive:
             draft.write_arrays(f"{stem}_derived.h5", derive(network.arrays()))
     for name, network in evaluated.networks.items():
-        network.save_weights(draft.path(f"evaluation/{name.lower()}_model.weights.h5"))
+        _write_weights(draft, f"evaluation/{name.lower()}_model.weights.h5", network)
     for name, arrays in final.baselines.items():
         draft.write_arrays(f"{name}.h5", arrays)
     draft.write_arrays("signals.h5", final.signals)
@@ -159,6 +159,10 @@ def _shown(catalogue: Catalogue, row: int) -> dict[str, Any]:
         "brand": catalogue.brands[row],
         "price": price if np.isfinite(price) else None,
     }
+
+
+def _write_weights(draft: Draft, relpath: str, network: Any) -> None:
+    network.save_weights(draft.path(relpath, hdf5=[array.nbytes for array in network.arrays().values()]))
 
 
 def _write_encoders(draft: Draft, relpath: str, stage: Stage) -> None:
