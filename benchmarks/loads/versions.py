@@ -55,6 +55,13 @@ class Drawn:
     seed: int
     signal_weights: NDArray[np.float32]
     _saved: list[Path] = field(default_factory=list)
+    _sizes: list[int] = field(default_factory=list)
+
+    def sizes(self) -> list[int]:
+        """Return the size of every weight in bytes."""
+        if not self._sizes:
+            self._sizes.extend(NETWORKS[self.name](self.shapes, self.seed).sizes())
+        return self._sizes
 
     def save_weights(self, path: Path) -> None:
         """Write the file that Keras writes; a second time, a copy of it."""

@@ -216,6 +216,10 @@ class Network(keras.Model):
         """Return every weight as a NumPy array."""
         return {name: variable.numpy() for name, variable in self.tables.items()}
 
+    def sizes(self) -> list[int]:
+        """Return the size of every weight in bytes."""
+        return [int(np.prod(variable.shape)) * np.dtype(variable.dtype).itemsize for variable in self.tables.values()]
+
 
 def at(states: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
     """Return the state after event `before`, `(b, t, d)` out of `(b, w, d)`; zeros where there is no event."""

@@ -162,7 +162,7 @@ def _shown(catalogue: Catalogue, row: int) -> dict[str, Any]:
 
 
 def _write_weights(draft: Draft, relpath: str, network: Any) -> None:
-    network.save_weights(draft.path(relpath, hdf5=[array.nbytes for array in network.arrays().values()]))
+    network.save_weights(draft.path(relpath, hdf5=network.sizes()))
 
 
 def _write_encoders(draft: Draft, relpath: str, stage: Stage) -> None:

@@ -12,6 +12,7 @@ from tiny_shop import NOW, Published, Quiet, Trained, moved
 
 from recsys import store, training
 from recsys.artifacts import Draft, Files, history
+from recsys.artifacts.hdf5 import read_arrays, room
 from recsys.contract import Item
 from recsys.networks import Network
 from recsys.store import Database, list_versions
@@ -55,7 +56,7 @@ class Stored:
 
     def __init__(self, network: Network, path: Path) -> None:
         network.save_weights(path)
-        self.weights, self.shapes, self._arrays = path.read_bytes(), network.shapes, network.arrays()
+        self.weights, self.shapes, self._arrays, self.sizes = path.read_bytes(), network.shapes, network.arrays(), network.sizes
 
     def save_weights(self, path: Path) -> None:
         path.write_bytes(self.weights)
@@ -130,6 +131,15 @@ def test_publishing_takes_the_steps_that_are_known(candidate: Candidate, tmp_pat
     assert disk.steps[ACTIVATION - 1] == "rename CURRENT"
     assert disk.steps.index(f"rename {name}") < disk.steps.index("CREATE database") < ACTIVATION  # whole before known, known before active
     assert disk.steps[-1] == "UPDATE database"
+
+
+def test_every_file_of_arrays_takes_no_more_room_than_was_made_sure_of(candidate: Candidate, tmp_path: Path):
+    shop = candidate.trained.published.copy(tmp_path)
+    files = sorted((shop.models_dir / run(candidate, shop, Watched())).rglob("*.h5"))
+    assert len(files) > len(candidate.stage.networks) * 2
+    for path in files:
+        arrays = read_arrays(path, path.name)
+        assert path.stat().st_size <= room([array.nbytes for array in arrays.values()]), path.name
 
 
 def test_a_publisher_that_outlives_every_step_publishes(candidate: Candidate, tmp_path: Path):
