@@ -28,8 +28,11 @@ def causes(scorer: Scorer, query: Query, answered: NDArray[np.int32]) -> Mapping
     tried = suspects(scorer, query, answered)
     if not tried:
         return {}
-    scores = scorer.score(query, answered)
-    effects = np.stack([scores - scorer.score(query.without(item), answered) for item in tried])
+    if isinstance(scorer, Blend):
+        scores = scorer.score(query.without_each(tried), answered)
+    else:
+        scores = np.stack([scorer.score(asked, answered) for asked in (query, *map(query.without, tried))])
+    effects = scores[0] - scores[1:]
     strongest = effects.argmax(0)
     return {
         int(item): tried[cause]

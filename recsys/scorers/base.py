@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Any, Protocol, TypeVar
@@ -27,7 +27,7 @@ class Query:
         context: `(m,)` int32, one index for each context feature of the version.
         now: Seconds since 1970 at the moment of the question.
         repeats: Whether items bought before may be answered; it chooses the weights of the signals.
-        origin: The question that this one leaves an item out of; None where it is nobody's variant.
+        kept: `(v, h)` bool, where v variants are asked at once: the events that each of them has; None for one question with all.
     """
 
     user: int
@@ -37,16 +37,24 @@ class Query:
     context: NDArray[np.int32]
     now: int
     repeats: bool = False
-    origin: Query | None = field(init=False, repr=False, compare=False, default=None)
+    kept: NDArray[np.bool_] | None = None
     _known: dict[Hashable, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
     _lock: RLock = field(init=False, repr=False, compare=False, default_factory=RLock)
 
     def without(self, item: int) -> Query:
         """Return the same question with one item less in its history."""
         kept = self.items != item
-        less = replace(self, items=self.items[kept], weights=self.weights[kept], timestamps=self.timestamps[kept])
-        object.__setattr__(less, "origin", self)
-        return less
+        return replace(self, items=self.items[kept], weights=self.weights[kept], timestamps=self.timestamps[kept])
+
+    def without_each(self, items: Sequence[int]) -> Query:
+        """Return variants of the question to be asked at once: as it is, then without each of some items.
+
+        `Blend` and the networks answer `(1 + len(items), k)`, for some of the catalogue's items only.
+        """
+        variants = replace(self, kept=np.append(-1, items)[:, None] != self.items)
+        for shared in ("_known", "_lock"):  # what is known of the history they share; what differs among them is not kept
+            object.__setattr__(variants, shared, getattr(self, shared))
+        return variants
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Return what `compute` returned when this question first asked for `key`; scorers in several threads share it.

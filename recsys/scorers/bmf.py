@@ -44,5 +44,5 @@ class BMF:
         """Return logits; see `Scorer.score`."""
         which = slice(None) if items is None else items
         user_bias = self.user_bias[query.user] if query.user < len(self.user_bias) else np.float32(0)
-        scores: NDArray[np.float32] = self.item_factors[which] @ self.taste.of(query) + self.item_bias[which] + (self.bias + user_bias)
+        scores: NDArray[np.float32] = self.taste.of(query) @ self.item_factors[which].T + self.item_bias[which] + (self.bias + user_bias)
         return scores

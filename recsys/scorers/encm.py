@@ -78,6 +78,7 @@ class ENCM:
         if contexts:
             customer = customer + np.concatenate(contexts) @ self.kernels[0][2 * dim :]
         layers = tuple(zip(self.kernels[1:], self.biases[1:], strict=True))
-        scores: NDArray[np.float32] = self.item_factors[which] @ (taste + sum(contexts)) + self.item_bias[which] + np.float32(context_bias)
+        scores: NDArray[np.float32] = (taste + sum(contexts)) @ self.item_factors[which].T
+        scores += self.item_bias[which] + np.float32(context_bias)
         scores += tower(self.item_layer, customer, layers, self.mlp_output, items)
         return scores

@@ -22,10 +22,21 @@ def pooled(query: Query, item_vectors: NDArray[np.float32], decay: float) -> NDA
         decay: Between 0 and 1.
 
     Returns:
-        `(dim,)` float32; zeros for an empty history.
+        `(dim,)` float32; zeros for an empty history. `(v, dim)` of variants.
     """
-    ages = np.arange(len(query.items) - 1, -1, -1, dtype=np.float32)
-    return (query.weights * np.float32(decay) ** ages) @ item_vectors[query.items]
+    return (weights(query) * np.float32(decay) ** later(query)) @ item_vectors[query.items]
+
+
+def weights(query: Query) -> NDArray[np.float32]:
+    """Return the weight of each event, `(h,)` float32, or of each event in each variant, `(v, h)`: 0 where it is left out."""
+    return query.weights if query.kept is None else query.weights * query.kept
+
+
+def later(query: Query) -> NDArray[np.float32]:
+    """Return the number of events after each one, `(h,)` float32, or `(v, h)` of those that each variant has."""
+    if query.kept is None:
+        return np.arange(len(query.items) - 1, -1, -1, dtype=np.float32)
+    return _after(query.kept).astype(np.float32)
 
 
 def distinct_items(query: Query) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -33,10 +44,31 @@ def distinct_items(query: Query) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     return query.once("distinct items", lambda: np.unique(query.items, return_inverse=True))
 
 
+def by_item(query: Query, values: NDArray) -> NDArray:
+    """Return the sums of the values of each distinct item's events, `(..., k)` out of `(..., h)`."""
+
+    def groups() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        items, inverse = distinct_items(query)
+        order = np.argsort(inverse, kind="stable")
+        return order, np.searchsorted(inverse[order], np.arange(len(items)))
+
+    order, starts = query.once("groups", groups)
+    sums: NDArray = np.add.reduceat(values[..., order], starts, axis=-1)
+    return sums
+
+
 def ages(query: Query) -> NDArray[np.int64]:
-    """Return `(h,)` int64: after each event, the number of distinct later moments of the history; a basket counts once."""
-    changes = np.diff(query.timestamps, append=query.timestamps[-1:]) != 0
-    return np.cumsum(changes[::-1])[::-1]
+    """Return `(h,)` int64, or `(v, h)`: after each event, the number of distinct later moments; a basket counts once."""
+    first = np.diff(query.timestamps, prepend=query.timestamps[:1] - 1) != 0
+    starts, moments = np.flatnonzero(first), np.cumsum(first) - 1
+    there = np.ones(len(starts), bool) if query.kept is None else np.logical_or.reduceat(query.kept, starts, axis=-1)
+    return _after(there)[..., moments]
+
+
+def _after(there: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return, along the last axis, how many are there after each."""
+    counts: NDArray[np.int64] = np.cumsum(there[..., ::-1], -1)[..., ::-1] - there
+    return counts
 
 
 def own_sums(query: Query, half_lives: Sequence[float]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -47,13 +79,12 @@ def own_sums(query: Query, half_lives: Sequence[float]) -> tuple[NDArray[np.int3
         half_lives: Days before `query.now` after which an event counts half; infinity counts all alike.
 
     Returns:
-        The distinct items `(k,)` int32 ascending; `(len(half_lives), k)` float32.
+        The distinct items `(k,)` int32 ascending; `(len(half_lives), k)` float32, or `(v, len(half_lives), k)` of variants.
     """
-    items, inverse = distinct_items(query)
-    weights = np.maximum(query.weights, 0)
+    items, _ = distinct_items(query)
     days = np.maximum(query.now - query.timestamps, 0) / SECONDS_PER_DAY
-    sums = [np.bincount(inverse, weights * 0.5 ** (days / half_life), len(items)) for half_life in half_lives]
-    return items, np.array(sums, np.float32)
+    fading = 0.5 ** (days / np.array(half_lives)[:, None])
+    return items, by_item(query, np.maximum(weights(query), 0)[..., None, :] * fading).astype(np.float32)
 
 
 def own_counts(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
@@ -68,9 +99,9 @@ def own_counts(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32], ND
 
 
 def add_at(scores: NDArray[np.float32], own: NDArray[np.int32], values: NDArray[np.float32], items: NDArray[np.int32] | None) -> None:
-    """Add `values` to the scores of the items `own` (ascending), in place; `scores` stands for `items`, None for all."""
+    """Add `values` `(..., k)` to the scores of the items `own` (ascending), in place; `scores` stands for `items`, None for all."""
     if items is None:
         scores[own] += values
     elif len(own):
         found = np.minimum(np.searchsorted(own, items), len(own) - 1)
-        scores += np.where(own[found] == items, values[found], 0)
+        scores += np.where(own[found] == items, values[..., found], 0)

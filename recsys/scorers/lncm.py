@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.scorers.base import Arrays, Query
+from recsys.scorers.history import later
 from recsys.scorers.taste import Taste
 
 BLOCKS = 2
@@ -54,34 +55,59 @@ class SequenceEncoder:
         return cls(*(arrays[field.name] for field in fields(cls)))
 
     def encode(self, query: Query) -> NDArray[np.float32]:
-        """Return c_u `(dim,)` float32; zeros for an empty history."""
-        window, dim = self.age_bias.shape[1], self.item_factors.shape[1]
-        items, weights = query.items[-BLOCKS * window :], query.weights[-BLOCKS * window :]
-        if not len(items):
-            return np.zeros(dim, np.float32)
-        h = self.item_factors[items] * np.float32(np.sqrt(dim)) + weights[:, None] * self.strength
-        there = weights != 0
-        for block in range(BLOCKS):
-            newest = slice(-1, None) if block == BLOCKS - 1 else slice(-window, None)  # nothing else is asked for
-            h = self._block(block, h, there, newest)
-        latent: NDArray[np.float32] = _norm(h, self.last_gain)[-1]
-        return latent
+        """Return c_u `(dim,)` float32, or `(v, dim)` of variants; zeros for an empty history.
 
-    def _block(self, block: int, h: NDArray[np.float32], there: NDArray[np.bool_], asked: slice) -> NDArray[np.float32]:
-        """Return the states of the positions asked for, `(k, dim)`, after a block."""
-        window, dim = self.age_bias.shape[1], h.shape[1]
-        positions = np.arange(len(h))
-        ages = positions[asked, None] - positions
-        queries = _norm(h[asked], self.gains[block, 0]) @ self.attention_query[block]
-        attention = queries @ (h @ self.attention_key[block]).T / np.float32(np.sqrt(dim))
-        seen = (ages >= 0) & (ages < window) & there[-len(h) :]
-        attention = np.where(seen, attention + self.age_bias[block, np.clip(ages, 0, window - 1)], np.float32(-1e9))
-        attention = np.exp(attention - attention.max(1, keepdims=True))
-        attention /= attention.sum(1, keepdims=True)
-        out = h[asked] + attention @ (h @ self.attention_value[block]) @ self.attention_out[block]
-        feed = np.maximum(_norm(out, self.gains[block, 1]) @ self.feed_in[block] + self.feed_in_bias[block], 0)
-        result: NDArray[np.float32] = out + feed @ self.feed_out[block] + self.feed_out_bias[block]
-        return result
+        Variants share what is made of each event by itself; an event that one of them leaves out is masked, and makes no other older.
+        """
+        window, dim = self.age_bias.shape[1], self.item_factors.shape[1]
+        kept: NDArray[np.bool_] = np.ones((1, len(query.items)), bool) if query.kept is None else query.kept
+        latent = np.zeros((len(kept), dim), np.float32)
+        if len(query.items):
+            states = window + int((~kept).sum(1).max())  # where one event is left out, an older one comes into the window
+            reach = slice(-(states + window), None)
+            kept, ages = kept[:, reach], np.atleast_2d(later(query)).astype(np.int64)[:, reach]
+            weights = query.weights[reach]
+            h = self.item_factors[query.items[reach]] * np.float32(np.sqrt(dim)) + weights[:, None] * self.strength
+            there = kept & (weights != 0)
+            h = self._every_state(h, there, ages, slice(-states, None))
+            newest = h.shape[1] - 1 - kept[:, ::-1].argmax(1)
+            latent = np.where(kept.any(1)[:, None], self._newest_state(h, there[:, -states:], ages[:, -states:], newest), latent)
+        return latent[0] if query.kept is None else latent
+
+    def _every_state(self, h: NDArray, there: NDArray[np.bool_], ages: NDArray[np.int64], asked: slice) -> NDArray[np.float32]:
+        """Return the states of the positions asked for after the first block, `(v, k, dim)` out of `(w, dim)`."""
+        logits = _norm(h[asked], self.gains[0, 0]) @ self.attention_query[0] @ (h @ self.attention_key[0]).T
+        attention = self._attention(0, logits, there[:, None], ages[:, None] - ages[:, asked, None])
+        return self._fed(0, h[asked] + attention @ (h @ self.attention_value[0] @ self.attention_out[0]))
+
+    def _newest_state(
+        self, h: NDArray, there: NDArray[np.bool_], ages: NDArray[np.int64], newest: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return the state of each variant's newest position after the last block, `(v, dim)` out of `(v, k, dim)`.
+
+        Nothing else is asked for, so the kernels meet one vector instead of every state.
+        """
+        asked = h[np.arange(len(h)), newest]
+        question = _norm(asked, self.gains[1, 0]) @ self.attention_query[1] @ self.attention_key[1].T
+        attention = self._attention(1, (h @ question[:, :, None])[:, :, 0], there, ages)
+        seen = (attention[:, None] @ h)[:, 0] @ self.attention_value[1] @ self.attention_out[1]
+        return _norm(self._fed(1, asked + seen), self.last_gain)
+
+    def _attention(self, block: int, logits: NDArray, there: NDArray[np.bool_], ages: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return how much of each event is seen, `(..., w)`; events that are not there, later ones and those beyond the window are not."""
+        seen = there & (ages >= 0) & (ages < self.age_bias.shape[1])
+        scaled = logits * np.float32(self.item_factors.shape[1] ** -0.5) + self.age_bias[block].take(ages, mode="clip")
+        attention: NDArray[np.float32] = np.where(seen, scaled, np.float32(-1e9))
+        attention -= attention.max(-1, keepdims=True)
+        np.exp(attention, out=attention)
+        attention /= np.add.reduce(attention, -1, keepdims=True)
+        return attention
+
+    def _fed(self, block: int, h: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return states after a block's feed-forward part."""
+        hidden = np.maximum(_norm(h, self.gains[block, 1]) @ self.feed_in[block] + self.feed_in_bias[block], 0)
+        fed: NDArray[np.float32] = h + hidden @ self.feed_out[block] + self.feed_out_bias[block]
+        return fed
 
 
 @dataclass(frozen=True)
@@ -116,7 +142,7 @@ class LNCM:
         which = slice(None) if items is None else items
         gate = np.float32(1 / (1 + np.exp(-self.gate)))
         mixed = gate * self.taste.of(query) + (1 - gate) * self.sequence.encode(query)
-        scores: NDArray[np.float32] = self.sequence.item_factors[which] @ mixed + self.item_bias[which]
+        scores: NDArray[np.float32] = mixed @ self.sequence.item_factors[which].T + self.item_bias[which]
         return scores
 
 

@@ -74,9 +74,9 @@ class NeuMF:
         if query.user < len(self.mlp_users):
             customer = customer + self.mlp_users[query.user] @ self.kernels[0][: self.mlp_users.shape[1]]
         layers = tuple(zip(self.kernels[1:], self.biases[1:], strict=True))
-        scores: NDArray[np.float32] = self.item_factors[which] @ (self.taste.of(query) * self.dot_output) + (
-            self.item_bias[which] + self.bias
-        )
+        weighed: NDArray[np.float32] = self.taste.of(query) * self.dot_output
+        scores: NDArray[np.float32] = weighed @ self.item_factors[which].T
+        scores += self.item_bias[which] + self.bias
         scores += tower(self.item_layer, customer, layers, self.mlp_output, items)
         return scores
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.scorers.base import Arrays, Query, Scorer
-from recsys.scorers.history import add_at, ages, distinct_items, own_sums
+from recsys.scorers.history import add_at, ages, by_item, distinct_items, own_sums
+from recsys.scorers.history import weights as event_weights
 from recsys.scorers.neighbours import Neighbours
 from recsys.scorers.popularity import popularity
 
@@ -82,6 +83,8 @@ class Signals:
             `(n_items,)` or `(k,)` float32, the caller's own.
         """
         scores = self.prior(weights, items)
+        if query.kept is not None:
+            scores = np.tile(scores, (len(query.kept), 1))
         for name, weight in zip(DENSE, weights, strict=False):
             if weight:
                 scores += weight * self._dense(query, name, items)
@@ -131,27 +134,21 @@ class Signals:
     def _dense(self, query: Query, name: str, items: NDArray[np.int32] | None) -> NDArray[np.float32]:
         """Return one of `DENSE` for all items or for some; nobody may write to it.
 
-        It is computed once a question, whatever the number of models. Variants of a question are asked for a few items only, and share the
-        few weights between its history and these.
+        It is computed once a question, whatever the number of models. Variants are asked for a few items only, and share the weights between
+        these and the history.
         """
         if name == "factors":
             return self._factors(query, items)
-        if items is not None and query.origin is not None:
-            few: NDArray[np.float32] = query.once((self, items.tobytes()), lambda: self._few(query, items))[SPREAD.index(name)]
+        history, strengths = _strengths(query)
+        if query.kept is not None and items is not None:
+            ease, transitions = self._blocks(query, items)
+            row = SPREAD.index(name)
+            few: NDArray[np.float32] = strengths[:, row] @ (transitions if name == "transitions" else ease)
             return few
         table, rows = (self.transitions, slice(2, 3)) if name == "transitions" else (self.ease, slice(0, 2))
-        history, strengths = _strengths(query)
         spread = query.once((self, id(table)), lambda: _read_only(table.spread(history, strengths[rows])))
         everything: NDArray[np.float32] = spread[SPREAD.index(name) - rows.start]
         return everything if items is None else everything[items]
-
-    def _few(self, query: Query, items: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Return `(3, k)` float32, the signals `SPREAD` of some items, from the weights that all variants of a question share."""
-        origin = query if query.origin is None else query.origin
-        ease, transitions = self._blocks(origin, items)
-        history, strengths = _strengths(query)
-        rows = np.searchsorted(distinct_items(origin)[0], history)
-        return np.concatenate([strengths[:2] @ ease[rows], strengths[2:] @ transitions[rows]])
 
     def _blocks(self, query: Query, items: NDArray[np.int32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return `(h, k)` float32 of both tables: the weights between the distinct items of the history and some items."""
@@ -166,7 +163,7 @@ class Signals:
         if query.user >= len(self.user_factors):
             return np.zeros(self.n_items if items is None else len(items), np.float32)
         user = self.user_factors[query.user]
-        if items is not None and (query.origin is not None or len(items) * FEW <= self.n_items):
+        if items is not None and (query.kept is not None or len(items) * FEW <= self.n_items):
             few: NDArray[np.float32] = query.once((self, "factors", items.tobytes()), lambda: _read_only(self.item_factors[items] @ user))
             return few
         everything: NDArray[np.float32] = query.once((self, "factors"), lambda: _read_only(self.item_factors @ user))
@@ -206,9 +203,9 @@ class Blend:
 
 
 def own_signals(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the distinct items of the history `(k,)` int32 ascending, and the signals `OWN` of each `(4, k)` float32."""
+    """Return the distinct items of the history `(k,)` int32 ascending, and the signals `OWN` of each `(4, k)` or `(v, 4, k)` float32."""
     own, sums = own_sums(query, OWN_HALF_LIVES)
-    return own, np.concatenate([sums[:1] > 0, np.log1p(sums)], dtype=np.float32)
+    return own, np.concatenate([sums[..., :1, :] > 0, np.log1p(sums)], -2, dtype=np.float32)
 
 
 def popularities(
@@ -229,20 +226,20 @@ def popularities(
 
 
 def _strengths(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the distinct items of the history `(k,)` int32 ascending, and how strongly each is spread, `(3, k)` float32 as in `SPREAD`.
+    """Return the distinct items of the history `(k,)` int32 ascending, and how strongly each is spread, as in `SPREAD`.
+
+    `(3, k)` float32, or `(v, 3, k)` of variants.
 
     Its positive weight up to 1, and twice the sum of its positive weights, each faded with its age.
     """
 
     def strengths() -> NDArray[np.float32]:
-        liked, age = np.maximum(query.weights, 0), ages(query)
-        faded = (liked, liked * NEIGHBOURS_DECAY**age, liked * TRANSITIONS_DECAY**age)
-        sums = np.array([np.bincount(inverse, values, len(items)) for values in faded], np.float32)
-        sums[0] = np.minimum(sums[0], 1)
+        liked, age = np.maximum(event_weights(query), 0), ages(query)
+        sums = by_item(query, np.stack([liked, liked * NEIGHBOURS_DECAY**age, liked * TRANSITIONS_DECAY**age], -2)).astype(np.float32)
+        sums[..., 0, :] = np.minimum(sums[..., 0, :], 1)
         return _read_only(sums)
 
-    items, inverse = distinct_items(query)
-    return items, query.once("strengths", strengths)
+    return distinct_items(query)[0], query.once("strengths", strengths) if query.kept is None else strengths()
 
 
 def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:

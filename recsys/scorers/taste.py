@@ -33,6 +33,6 @@ class Taste:
         return cls(*(arrays[name] for name in ("user_factors", "slow_items", "fast_items", "decays")))
 
     def of(self, query: Query) -> NDArray[np.float32]:
-        """Return s_u `(dim,)` float32; a guest has no embedding of her own."""
+        """Return s_u `(dim,)` float32, or `(v, dim)` of variants; a guest has no embedding of her own."""
         taste = pooled(query, self.slow_items, self.decays[0]) + pooled(query, self.fast_items, self.decays[1])
         return taste + self.user_factors[query.user] if query.user < len(self.user_factors) else taste

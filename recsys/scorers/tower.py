@@ -21,23 +21,23 @@ def tower(
 
     Args:
         item_layer: `(n_items, hidden)`, the items' half of the first layer before its activation.
-        customer: `(hidden,)`, the customer's half of the first layer, bias included.
+        customer: `(hidden,)` or `(v, hidden)`, the customer's half of the first layer, bias included.
         layers: Kernel and bias of each further layer.
         output: `(last hidden,)`, the kernel of the output.
         items: `(k,)` indices to score; None scores all.
 
     Returns:
-        `(n_items,)` or `(k,)` float32.
+        `(n_items,)` or `(k,)` float32, or `(v, k)`.
     """
     n = len(item_layer) if items is None else len(items)
-    scores = np.empty(n, np.float32)
+    scores = np.empty((*customer.shape[:-1], n), np.float32)
     for start in range(0, n, TILE):
         which = slice(start, start + TILE)
-        hidden = item_layer[which] + customer if items is None else item_layer[items[which]] + customer
+        hidden = (item_layer[which] if items is None else item_layer[items[which]]) + customer[..., None, :]
         np.maximum(hidden, 0, out=hidden)
         for kernel, bias in layers:
             hidden = hidden @ kernel
             hidden += bias
             np.maximum(hidden, 0, out=hidden)
-        scores[which] = hidden @ output
+        scores[..., which] = hidden @ output
     return scores
