@@ -49,7 +49,9 @@ class Popularity:
 def ease(rng: np.random.Generator, popularity: Popularity) -> Arrays:
     """Return arrays as of `recsys.scorers.ease`: full rows where it is exact, above a hundred sources of each target."""
     n = len(popularity)
-    if n <= EXACT_UP_TO:
+    if n <= EASE_NEIGHBOURS:
+        starts, neighbours = np.arange(n + 1, dtype=np.int64) * n, np.tile(np.arange(n, dtype=np.int32), n)
+    elif n <= EXACT_UP_TO:
         starts, neighbours = full_rows(rng, n, EASE_NEIGHBOURS, np.ones(n))
     else:
         starts, neighbours = turned(*drawn_rows(np.full(n, LOCAL_NEIGHBOURS), n, popularity.draw), EASE_NEIGHBOURS)

@@ -89,7 +89,7 @@ def blocks(sizes: NDArray[np.integer], limit: int) -> Iterator[tuple[int, int]]:
 
 
 def strongest(rows: Any, keep: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-    """Return, of some rows, the `keep` weights largest in absolute value of each, zeros left out.
+    """Return, of some rows, the `keep` weights largest in absolute value of each, zeros left out, columns ascending.
 
     Args:
         rows: `(k, n_items)` in CSR form.
@@ -98,12 +98,20 @@ def strongest(rows: Any, keep: int) -> tuple[NDArray[np.int64], NDArray[np.int32
     Returns:
         The rows' lengths `(k,)` int64, their columns int32 and their values float32.
     """
+    rows.sort_indices()
     sizes, kept = np.abs(rows.data), rows.data != 0
     for row in np.flatnonzero(np.diff(rows.indptr) > keep):
         first, last = rows.indptr[row : row + 2]
         kept[first + np.argpartition(-sizes[first:last], keep - 1)[keep:]] = False
     ends = np.concatenate([[0], np.cumsum(kept)])[rows.indptr]
     return np.diff(ends), rows.indices[kept].astype(np.int32), rows.data[kept].astype(np.float32)
+
+
+def every(rows: Any) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+    """Return, of some rows, the weights of all columns, zeros among them; see `strongest`."""
+    n_rows, n_items = rows.shape
+    columns = np.tile(np.arange(n_items, dtype=np.int32), n_rows)
+    return np.full(n_rows, n_items, np.int64), columns, rows.toarray().astype(np.float32).ravel()
 
 
 def stacked(parts: Iterable[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]]) -> Arrays:

@@ -63,7 +63,7 @@ class SequenceEncoder:
         kept: NDArray[np.bool_] = np.ones((1, len(query.items)), bool) if query.kept is None else query.kept
         latent = np.zeros((len(kept), dim), np.float32)
         if len(query.items):
-            states = window + int((~kept).sum(1).max())  # where one event is left out, an older one comes into the window
+            states = window + int(np.max((~kept).sum(1)))  # where one event is left out, an older one comes into the window
             reach = slice(-(states + window), None)
             kept, ages = kept[:, reach], np.atleast_2d(later(query)).astype(np.int64)[:, reach]
             weights = query.weights[reach]

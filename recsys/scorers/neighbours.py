@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -18,7 +19,7 @@ class Neighbours:
 
     Attributes:
         starts: `(n_items + 1,)` int64: the neighbours of item j are `starts[j]:starts[j + 1]`.
-        neighbours: `(k,)` int32, the columns i.
+        neighbours: `(k,)` int32, the columns i, ascending in a row.
         similarities: `(k,)` float32, the weights W[j, i].
     """
 
@@ -36,6 +37,11 @@ class Neighbours:
         """The number of items."""
         return len(self.starts) - 1
 
+    @cached_property
+    def _dense(self) -> NDArray[np.float32] | None:
+        """The matrix as it is, `(n_items, n_items)`, where every row has every column; a small catalogue is faster so."""
+        return self.similarities.reshape(self.n_items, self.n_items) if len(self.similarities) == self.n_items**2 else None
+
     def spread(self, items: NDArray[np.int32], strengths: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return `Σ_j strengths_j · W[items_j, :]`; several strengths of the same items cost little more than one.
 
@@ -46,6 +52,10 @@ class Neighbours:
         Returns:
             `(n_items,)` or `(s, n_items)` float32.
         """
+        if self._dense is not None:  # no product by BLAS: it could make a difference between items with equal weights
+            rows = self._dense[items]
+            each = [np.add.reduce(rows * strength[:, None]) for strength in np.atleast_2d(strengths)]
+            return np.array(each, np.float32).reshape(*strengths.shape[:-1], self.n_items)
         columns = self._rows(self.neighbours, items).astype(np.intp)  # once, instead of in each bincount
         each = np.repeat(np.atleast_2d(strengths), self._lengths(items), axis=1) * self._rows(self.similarities, items)
         sums = np.array([np.bincount(columns, values, self.n_items) for values in each], np.float32)
@@ -58,16 +68,17 @@ class Neighbours:
             items: `(h,)` int32, the rows.
             columns: `(k,)` int32, in any order, repeated or not.
         """
-        distinct, place = np.unique(columns, return_inverse=True)
-        position = np.full(self.n_items, -1, np.int32)
-        position[distinct] = np.arange(len(distinct), dtype=np.int32)
-        column = position.take(self._rows(self.neighbours, items), mode="clip")  # in range anyway; not asking takes half the time
-        there = np.flatnonzero(column >= 0)  # few: only their weights are looked up
-        ends = np.cumsum(self._lengths(items))
-        row = np.searchsorted(ends, there, "right")
-        found = np.zeros((len(items), len(distinct)), np.float32)
-        found[row, column[there]] = self.similarities[self.starts[items + 1][row] - (ends[row] - there)]
-        return found[:, place]
+        if self._dense is not None:
+            return self._dense[items[:, None], columns]
+        if not len(self.neighbours):
+            return np.zeros((len(items), len(columns)), np.float32)
+        ends = self.starts[items + 1][:, None]
+        place = np.repeat(self.starts[items][:, None] - 1, len(columns), axis=1)  # of the last neighbour that is not beyond the column
+        for bit in reversed(range(int(self._lengths(items).max(initial=0)).bit_length())):  # all rows and columns are bisected at once
+            further = place + (1 << bit)
+            place = np.where((further < ends) & (self.neighbours.take(further, mode="clip") <= columns), further, place)
+        hit = (place >= self.starts[items][:, None]) & (self.neighbours.take(place, mode="clip") == columns)
+        return np.where(hit, self.similarities.take(place, mode="clip"), np.float32(0))
 
     def _lengths(self, items: NDArray[np.int32]) -> NDArray[np.int64]:
         return self.starts[items + 1] - self.starts[items]

@@ -134,8 +134,8 @@ class Signals:
     def _dense(self, query: Query, name: str, items: NDArray[np.int32] | None) -> NDArray[np.float32]:
         """Return one of `DENSE` for all items or for some; nobody may write to it.
 
-        It is computed once a question, whatever the number of models. Variants are asked for a few items only, and share the weights between
-        these and the history.
+        It is computed once a question, whatever the number of models. Variants are asked for a few items only, and share the weights
+        between these and the history.
         """
         if name == "factors":
             return self._factors(query, items)

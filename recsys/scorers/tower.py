@@ -19,6 +19,9 @@ def tower(
 ) -> NDArray[np.float32]:
     """Return the tower's output for every item.
 
+    relu(x + c) is max(x, -c) + c: what every item would have added is carried along as one vector instead, and each layer is a product and
+    a maximum.
+
     Args:
         item_layer: `(n_items, hidden)`, the items' half of the first layer before its activation.
         customer: `(hidden,)` or `(v, hidden)`, the customer's half of the first layer, bias included.
@@ -30,14 +33,16 @@ def tower(
         `(n_items,)` or `(k,)` float32, or `(v, k)`.
     """
     n = len(item_layer) if items is None else len(items)
+    shifts = [customer]
+    for kernel, bias in layers:
+        shifts.append(shifts[-1] @ kernel + bias)
     scores = np.empty((*customer.shape[:-1], n), np.float32)
     for start in range(0, n, TILE):
         which = slice(start, start + TILE)
-        hidden = (item_layer[which] if items is None else item_layer[items[which]]) + customer[..., None, :]
-        np.maximum(hidden, 0, out=hidden)
-        for kernel, bias in layers:
+        hidden = np.maximum(item_layer[which] if items is None else item_layer[items[which]], -customer[..., None, :])
+        for (kernel, _), shift in zip(layers, shifts[1:], strict=True):
             hidden = hidden @ kernel
-            hidden += bias
-            np.maximum(hidden, 0, out=hidden)
+            np.maximum(hidden, -shift[..., None, :], out=hidden)
         scores[..., which] = hidden @ output
+    scores += (shifts[-1] @ output)[..., None]
     return scores

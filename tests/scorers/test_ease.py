@@ -69,6 +69,16 @@ def test_exact_weights_are_the_formula(columns: Columns, held: NDArray[np.float6
     assert {name: array.dtype for name, array in arrays.items()} == {
         "starts": np.int64, "neighbours": np.int32, "similarities": np.float32, "tie_break": np.float32,
     }  # fmt: skip
+    assert np.diff(arrays["starts"]).tolist() == [12] * 12  # a small catalogue's rows are whole
+
+
+def test_of_a_larger_catalogue_only_the_strongest_weights_are_stored(
+    columns: Columns, held: NDArray[np.float64], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recsys.scorers.ease.NEIGHBOURS", 11)
+    arrays = ease(*columns, 40, 12, L2)
+
+    np.testing.assert_allclose(dense(arrays), formula(held, L2), rtol=1e-5, atol=1e-7)
     assert arrays["starts"][8] == arrays["starts"][7]  # nothing is stored of an item without customers
 
 

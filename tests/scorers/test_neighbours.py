@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys.scorers import Query, co_occurrence
-from recsys.scorers.co_occurrence import affection, blocks, co_occurrences, customers, stacked, strongest
+from recsys.scorers.co_occurrence import affection, blocks, co_occurrences, customers, every, stacked, strongest
 from recsys.scorers.item_cf import ItemCF, item_cf
 from recsys.scorers.neighbours import Neighbours, NeighbourScorer, tie_break
 
@@ -191,3 +191,30 @@ def test_a_block_is_cut_out_of_the_matrix() -> None:
     np.testing.assert_array_equal(matrix.block(items, wanted), dense[np.ix_(items, wanted)])
     assert matrix.block(items[:0], wanted).shape == (0, 4)
     assert matrix.block(items, wanted[:0]).shape == (3, 0)
+
+
+def test_a_matrix_of_whole_rows_is_the_same_matrix(rng: np.random.Generator) -> None:
+    dense = np.where(rng.random((9, 9)) < 0.5, rng.normal(size=(9, 9)), 0).astype(np.float32)
+    lengths, columns, weights = every(sparse.csr_matrix(dense))
+    whole, few = Neighbours(np.concatenate([[0], np.cumsum(lengths)]), columns, weights), matrix(dense.tolist())
+    items, strengths = np.array([4, 0, 8], np.int32), rng.normal(size=(2, 3)).astype(np.float32)
+    wanted = np.array([2, 0, 3, 0], np.int32)
+
+    np.testing.assert_array_equal(whole.block(items, wanted), few.block(items, wanted))
+    np.testing.assert_allclose(whole.spread(items, strengths), few.spread(items, strengths), rtol=1e-5, atol=1e-6)
+    assert whole.spread(items, strengths[0]).shape == (9,)
+
+
+def test_items_with_equal_weights_get_equal_sums_in_whole_rows_too(rng: np.random.Generator) -> None:
+    dense = np.repeat(rng.normal(size=(33, 3)), 11, axis=1).astype(np.float32)  # three kinds of columns
+    lengths, columns, weights = every(sparse.csr_matrix(dense))
+    whole = Neighbours(np.concatenate([[0], np.cumsum(lengths)]), columns, weights)
+    sums = whole.spread(np.arange(33, dtype=np.int32), rng.normal(size=33).astype(np.float32))
+
+    assert len(set(sums.tolist())) == 3
+
+
+def test_stored_rows_are_ascending() -> None:
+    rows = sparse.csr_matrix((np.array([3, 1, 2], np.float32), np.array([4, 0, 2]), np.array([0, 3])), shape=(1, 5))
+
+    assert [part.tolist() for part in strongest(rows, 2)] == [[2], [2, 4], [2, 3]]
