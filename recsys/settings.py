@@ -158,7 +158,7 @@ class Settings:
         models_dir: The folder that holds published versions.
         shop: The shop's mapping.
         training: Options of training.
-        scoring_threads: How many models score at once in a process that answers; None means all of them.
+        scoring_threads: How many models score at once in a process that answers; None leaves it to the size of the catalogue.
     """
 
     database_url: str

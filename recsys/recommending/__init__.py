@@ -54,7 +54,7 @@ def recommend(
         now: Seconds since 1970.
         deadline: The moment of `monotonic` after which an answer is of no use.
         monotonic: The clock of the deadline.
-        threads: How many models score at once, from 1; None means all.
+        threads: How many models score at once, from 1; None leaves it to `score_all`.
 
     Raises:
         UnknownUser: There is nothing to go on.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from recsys.scorers import Scorer
 from recsys.selection import Evidence
 
 K = 10
+THREADS_FROM = 20_000  # items to score: with fewer, threads wait for each other's interpreter longer than they save
 MIN_FRESH = 3  # fewer items chosen since training say nothing about a ranking
 # What a scorer may fail with; a damaged version is none of these, and is refused as a whole.
 FAILURES = (ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
@@ -109,14 +112,14 @@ def score_all(
     items: NDArray[np.int32] | None = None,
     threads: int | None = None,
 ) -> list[Scored]:
-    """Score with every named model, by default at once, one thread each; one that fails loses its own run only.
+    """Score with every named model, those of a large catalogue at once; one that fails loses its own run only.
 
     Args:
         names: Of the registry.
         customer: Who asks.
         exam: What she chose since training; None without enough of it.
         items: `(k,)` int32 ascending, the items to score; None scores the whole catalogue.
-        threads: How many score at once, from 1; None means all.
+        threads: How many score at once, from 1; None means as many as there are cores where there is enough to score, else 1.
 
     Raises:
         ModelRefused: The arrays of one are damaged.
@@ -130,10 +133,16 @@ def score_all(
         except RecsysError as refusal:  # left in a thread, it would reach nobody
             refusals.append(refusal)
 
-    fan_out(run, names, threads)
+    n_items = len(customer.loaded.items if items is None else items)
+    fan_out(run, names, threads or (cores() if n_items >= THREADS_FROM else 1))
     if refusals:
         raise refusals[0]
     return [runs[name] for name in names]
+
+
+def cores() -> int:
+    """Return how many threads of this process can run at once."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def score(name: str, customer: Customer, exam: FreshExam | None, items: NDArray[np.int32] | None = None) -> Scored:

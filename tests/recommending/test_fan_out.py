@@ -7,10 +7,10 @@ import pytest
 from recsys.recommending.fan_out import fan_out
 
 
-def most_at_once(n: int, threads: int | None) -> tuple[list[int], int, set[int]]:
+def most_at_once(n: int, threads: int) -> tuple[list[int], int, set[int]]:
     """Return the values that steps were taken for, how many were under way at once, and in how many threads."""
     taken, under_way, most, idents = [], 0, 0, set()
-    lock, together = threading.Lock(), threading.Barrier(min(n, threads or n))
+    lock, together = threading.Lock(), threading.Barrier(min(n, threads))
 
     def step(value: int) -> None:
         nonlocal under_way, most
@@ -28,8 +28,8 @@ def most_at_once(n: int, threads: int | None) -> tuple[list[int], int, set[int]]
     return sorted(taken), most, idents
 
 
-@pytest.mark.parametrize(("threads", "most"), [(None, 5), (1, 1), (2, 2), (4, 4), (5, 5), (9, 5)])
-def test_each_step_is_taken_once_and_so_many_at_once(threads: int | None, most: int) -> None:
+@pytest.mark.parametrize(("threads", "most"), [(1, 1), (2, 2), (4, 4), (5, 5), (9, 5)])
+def test_each_step_is_taken_once_and_so_many_at_once(threads: int, most: int) -> None:
     taken, seen, idents = most_at_once(5, threads)
 
     assert (taken, seen, len(idents)) == ([0, 1, 2, 3, 4], most, most)
@@ -42,6 +42,6 @@ def test_one_thread_is_the_callers_own_and_keeps_the_order() -> None:
     assert taken == [(value, threading.get_ident()) for value in (3, 1, 2)]
 
 
-@pytest.mark.parametrize("threads", [None, 1, 3])
-def test_nothing_to_do_is_done(threads: int | None) -> None:
+@pytest.mark.parametrize("threads", [1, 3])
+def test_nothing_to_do_is_done(threads: int) -> None:
     fan_out(lambda value: pytest.fail(f"a step for {value}"), [], threads)

@@ -76,6 +76,8 @@ def figures(answer: Response, model: str) -> tuple[float, float]:
 
 
 def test_the_four_models_score_at_the_same_time_in_threads_of_their_own(published: Published, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(recommending.runs, "THREADS_FROM", 0)
+    monkeypatch.setattr(recommending.runs, "cores", lambda: 4)
     together = threading.Barrier(4)  # opens when four are inside: one after another would wait for ever
     seen: list[Sequence[Scored]] = []
 
@@ -92,6 +94,21 @@ def test_the_four_models_score_at_the_same_time_in_threads_of_their_own(publishe
     [runs] = seen
     assert [run.model for run in runs] == list(MODELS)
     assert len({run.thread for run in runs} | {threading.get_ident()}) == 5
+
+
+def test_of_few_items_the_models_score_one_after_another_unless_threads_are_asked_for(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+):
+    seen: list[Sequence[Scored]] = []
+    real = recommending.score_all
+    monkeypatch.setattr(recommending, "score_all", lambda *given: seen.append(real(*given)) or seen[-1])
+    request = parse_request(b'{"user_id": 7}', models=tuple(REGISTRY))
+    for threads in (None, 2):
+        with connect(published.url) as db:
+            recommending.recommend(request, published.load(), db, shop=published.settings.shop, now=NOW, threads=threads)
+    mine = {threading.get_ident()}
+    assert {run.thread for run in seen[0]} == mine
+    assert not {run.thread for run in seen[1]} & mine
 
 
 def test_with_one_thread_the_models_score_one_after_another_in_the_callers_own(published: Published, monkeypatch: pytest.MonkeyPatch):
