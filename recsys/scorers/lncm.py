@@ -68,10 +68,10 @@ class SequenceEncoder:
             kept, ages = kept[:, reach], np.atleast_2d(later(query)).astype(np.int64)[:, reach]
             weights = query.weights[reach]
             h = self.item_factors[query.items[reach]] * np.float32(np.sqrt(dim)) + weights[:, None] * self.strength
-            there: NDArray[np.bool_] = kept & (weights != 0)
+            there = kept & (weights != 0)
             h = self._every_state(h, there, ages, slice(-states, None))
             newest = h.shape[1] - 1 - kept[:, ::-1].argmax(1)
-            latent = np.where(kept.any(1)[:, None], self._newest_state(h, there[:, -states:], ages[:, -states:], newest), latent)
+            latent = np.where(kept.any(1, keepdims=True), self._newest_state(h, there[:, -states:], ages[:, -states:], newest), latent)
         return latent[0] if query.kept is None else latent
 
     def _every_state(self, h: NDArray, there: NDArray[np.bool_], ages: NDArray[np.int64], asked: slice) -> NDArray[np.float32]:

@@ -21,6 +21,7 @@ MILLISECONDS_FROM = 10**11  # as seconds this is the year 5138, as milliseconds 
 _FIRST_SECOND, _LAST_SECOND = -62_135_510_400, 253_402_214_400  # the years 1 to 9999, a day off each end for time zones
 _ZONE_STEP_S = 900  # every change of a zone's offset falls on a quarter of an hour
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?")
+_CLOCK = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d", re.ASCII)  # as databases write it: read all at once
 _SPACED_OFFSET = re.compile(r"\s+(?=[-+]\d\d:?\d\d$)")  # Sequelize writes "… 10:00:00.000 +00:00"
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock without a zone
 
@@ -98,7 +99,7 @@ def text_array(column: Sequence[Any]) -> NDArray:
     """Return a raw column as object holding str, or None for null and empty; equal texts are one object."""
     known: dict[Any, str | None] = {}
     texts = np.empty(len(column), object)
-    texts[:] = [known[raw] if raw in known else known.setdefault(raw, _text(raw)) for raw in column]
+    texts[:] = [known[raw] if raw in known else known.setdefault(raw, text(raw)) for raw in column]
     return texts
 
 
@@ -113,7 +114,7 @@ def event_codes(column: Sequence[Any], names: dict[str, int], allowed: Collectio
     """
     codes: dict[Any, int] = {}
     for raw in dict.fromkeys(column):
-        name = star(raw) if rating else _text(raw)
+        name = star(raw) if rating else text(raw)
         codes[raw] = names.setdefault(name, len(names)) if name in allowed and name is not None else -1
     return np.fromiter(map(codes.__getitem__, column), np.int16, len(column))
 
@@ -162,13 +163,19 @@ def epoch_seconds(column: Sequence[Any], time_zone: str) -> tuple[NDArray[np.int
     kinds = set(map(type, column))
     if kinds == {int}:
         return _from_numbers(np.array(column, np.float64))
+    if kinds == {str} and all(map(_CLOCK.fullmatch, column)):
+        try:
+            return _in_range(_from_zone(np.array(column, "datetime64[s]").astype(np.int64), zone(time_zone)))
+        except ValueError:
+            pass  # such as the 31st of February
     moments = _moments(column, kinds)
     numbers = np.array([moment if isinstance(moment, float) else np.nan for moment in moments])
     seconds, legible = _from_numbers(numbers)
     clocks = np.fromiter((isinstance(moment, datetime) for moment in moments), np.bool_, len(moments))
     if clocks.any():
         seconds[clocks] = _from_clocks([moment for moment in moments if isinstance(moment, datetime)], zone(time_zone))
-    return seconds, (legible | clocks) & (seconds >= _FIRST_SECOND) & (seconds <= _LAST_SECOND)
+    seconds, possible = _in_range(seconds)
+    return seconds, (legible | clocks) & possible
 
 
 def zone(name: str) -> ZoneInfo:
@@ -224,11 +231,17 @@ def _from_numbers(numbers: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDAr
 def _from_clocks(clocks: Sequence[datetime], default: ZoneInfo) -> NDArray[np.int64]:
     bare = [clock if clock.tzinfo is None else _in_utc(clock) for clock in clocks]
     seconds = np.array(bare, "datetime64[s]").astype(np.int64)
-    if default.key == "UTC":
-        return seconds
     zoneless = np.fromiter((clock.tzinfo is None for clock in clocks), np.bool_, len(clocks))
-    seconds[zoneless] -= _offsets(seconds[zoneless], default)
+    seconds[zoneless] = _from_zone(seconds[zoneless], default)
     return seconds
+
+
+def _from_zone(local: NDArray[np.int64], default: ZoneInfo) -> NDArray[np.int64]:
+    return local if default.key == "UTC" else local - _offsets(local, default)
+
+
+def _in_range(seconds: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    return seconds, (seconds >= _FIRST_SECOND) & (seconds <= _LAST_SECOND)
 
 
 def _in_utc(clock: datetime) -> datetime:
@@ -252,7 +265,8 @@ def _as_integers(chunk: NDArray) -> NDArray:
     return chunk.astype(np.int64)
 
 
-def _text(raw: object) -> str | None:
+def text(raw: object) -> str | None:
+    """Return a raw value as text; None for null, empty, and bytes that are no UTF-8."""
     if isinstance(raw, bytes):
         raw = _decoded(raw)
     return None if raw is None or raw == "" else str(raw)

@@ -12,7 +12,7 @@ import numpy as np
 from recsys.errors import SettingsError
 from recsys.interactions import Catalogue
 from recsys.settings import Shop
-from recsys.store.columns import IdReader, id_array, joined_ids, read_id, text_array
+from recsys.store.columns import IdReader, id_array, joined_ids, read_id, text, text_array
 from recsys.store.database import Database, Stream
 from recsys.store.mapping import as_text, derived
 
@@ -108,10 +108,10 @@ def newest_products(
     if among is not None:
         conditions.append("p.item_id IN (:among)")
         params["among"] = list(among)
-    for name, text in (("category", category), ("brand", brand)):
-        if text is not None:
+    for name, asked in (("category", category), ("brand", brand)):
+        if asked is not None:
             conditions.append(f"LOWER({as_text(f'p.{name}', db.dialect)}) = :{name}")
-            params[name] = text.strip().lower()
+            params[name] = asked.strip().lower()
     for name, sign, bound in (("price_min", ">=", price_min), ("price_max", "<=", price_max)):
         if bound is not None:
             conditions.append(f"p.price {sign} :{name}")
@@ -129,8 +129,7 @@ def _product_rows(raw_rows: Sequence[tuple[Any, ...]]) -> list[ProductRow]:
     for raw, active, category, brand, price in raw_rows:
         item = read_id(raw)
         if item is not None:
-            category, brand = text_array((category, brand))
-            rows.setdefault(item, ProductRow(item, _truth(active), category, brand, _price(price)))
+            rows.setdefault(item, ProductRow(item, _truth(active), text(category), text(brand), _price(price)))
     return list(rows.values())
 
 

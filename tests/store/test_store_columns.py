@@ -251,3 +251,27 @@ def test_names_come_back_in_order_and_only_those_that_occur() -> None:
 )
 def test_ratings_become_events_rounded_and_none_outside(rating: object, event: str | None) -> None:
     assert star(rating) == event
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Ho_Chi_Minh"])
+def test_clocks_are_read_together_as_each_is_by_itself(zone: str) -> None:
+    clocks = [
+        "2024-03-31 01:59:59",
+        "2024-03-31T03:00:00",
+        "2024-10-27 02:30:00",
+        "1999-12-31 23:59:59",
+        "0001-01-01 00:00:00",
+        "9999-12-31 23:59:59",
+    ]
+    together, legible = epoch_seconds(clocks, zone)
+    alone = [epoch_seconds([datetime.fromisoformat(clock)], zone) for clock in clocks]
+
+    assert legible.tolist() == [bool(one_legible[0]) for _, one_legible in alone]
+    assert together[legible].tolist() == [int(second[0]) for second, one_legible in alone if one_legible[0]]
+
+
+def test_one_impossible_clock_does_not_spoil_the_others() -> None:
+    seconds, legible = epoch_seconds(["2024-02-31 00:00:00", "0000-00-00 00:00:00", "2024-02-29 00:00:00"], "UTC")
+
+    assert legible.tolist() == [False, False, True]
+    assert seconds[2] == 1_709_164_800
