@@ -57,6 +57,6 @@ def suspects(scorer: Scorer, query: Query, answered: NDArray[np.int32]) -> list[
     if isinstance(scorer, Blend):
         added = scorer.signals.contributions(query, scorer.weights[int(query.repeats), :-1], answered)
         worth = np.maximum(added, 0) @ (1 / np.log2(np.arange(len(answered)) + 2))  # the first of a list are the ones that are seen
-        strongest = distinct_items(query)[0][np.argsort(-worth, kind="stable")[: np.count_nonzero(worth)]].tolist()
+        strongest = distinct_items(query)[np.argsort(-worth, kind="stable")[: np.count_nonzero(worth)]].tolist()
     newest = query.items[::-1].tolist()
     return list(dict.fromkeys([*strongest[: MAX_CAUSES - 1], newest[0], *strongest, *newest]))[:MAX_CAUSES]

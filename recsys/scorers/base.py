@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from threading import RLock
 from typing import Any, Protocol, TypeVar
 
@@ -52,9 +53,14 @@ class Query:
         `Blend` and the networks answer `(1 + len(items), k)`, for some of the catalogue's items only.
         """
         variants = replace(self, kept=np.append(-1, items)[:, None] != self.items)
-        for shared in ("_known", "_lock"):  # what is known of the history they share; what differs among them is not kept
+        for shared in ("_known", "_lock"):
             object.__setattr__(variants, shared, getattr(self, shared))
         return variants
+
+    @cached_property
+    def variants(self) -> bytes | None:
+        """What tells variants from others in the keys of what is known, which they share with the question that they are variants of."""
+        return None if self.kept is None else self.kept.tobytes()
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Return what `compute` returned when this question first asked for `key`; scorers in several threads share it.

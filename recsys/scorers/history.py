@@ -39,30 +39,43 @@ def later(query: Query) -> NDArray[np.float32]:
     return _after(query.kept).astype(np.float32)
 
 
-def distinct_items(query: Query) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Return the distinct items of the history `(k,)` int32 ascending, and each event's position among them `(h,)` int64."""
-    return query.once("distinct items", lambda: np.unique(query.items, return_inverse=True))
+def distinct_items(query: Query) -> NDArray[np.int32]:
+    """Return the distinct items of the history, `(k,)` int32, ascending."""
+    return _by_item(query)[0]
 
 
 def by_item(query: Query, values: NDArray) -> NDArray:
     """Return the sums of the values of each distinct item's events, `(..., k)` out of `(..., h)`."""
-
-    def groups() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        items, inverse = distinct_items(query)
-        order = np.argsort(inverse, kind="stable")
-        return order, np.searchsorted(inverse[order], np.arange(len(items)))
-
-    order, starts = query.once("groups", groups)
+    _, order, starts = _by_item(query)
     sums: NDArray = np.add.reduceat(values[..., order], starts, axis=-1)
     return sums
 
 
 def ages(query: Query) -> NDArray[np.int64]:
     """Return `(h,)` int64, or `(v, h)`: after each event, the number of distinct later moments; a basket counts once."""
-    first = np.diff(query.timestamps, prepend=query.timestamps[:1] - 1) != 0
+    first = _differ(query.timestamps)
     starts, moments = np.flatnonzero(first), np.cumsum(first) - 1
     there = np.ones(len(starts), bool) if query.kept is None else np.logical_or.reduceat(query.kept, starts, axis=-1)
     return _after(there)[..., moments]
+
+
+def _by_item(query: Query) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the distinct items, the events in the order of their items, and where each item's events begin there."""
+
+    def sort() -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+        order = np.argsort(query.items, kind="stable")
+        sorted_items = query.items[order]
+        starts = np.flatnonzero(_differ(sorted_items))
+        return sorted_items[starts], order, starts
+
+    return query.once("by item", sort)
+
+
+def _differ(values: NDArray) -> NDArray[np.bool_]:
+    """Return which values differ from the one before; the first does."""
+    differ = np.ones(len(values), bool)
+    np.not_equal(values[1:], values[:-1], out=differ[1:])
+    return differ
 
 
 def _after(there: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -81,10 +94,9 @@ def own_sums(query: Query, half_lives: Sequence[float]) -> tuple[NDArray[np.int3
     Returns:
         The distinct items `(k,)` int32 ascending; `(len(half_lives), k)` float32, or `(v, len(half_lives), k)` of variants.
     """
-    items, _ = distinct_items(query)
     days = np.maximum(query.now - query.timestamps, 0) / SECONDS_PER_DAY
     fading = 0.5 ** (days / np.array(half_lives)[:, None])
-    return items, by_item(query, np.maximum(weights(query), 0)[..., None, :] * fading).astype(np.float32)
+    return distinct_items(query), by_item(query, np.maximum(weights(query), 0)[..., None, :] * fading).astype(np.float32)
 
 
 def own_counts(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:

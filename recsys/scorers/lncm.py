@@ -60,25 +60,32 @@ class SequenceEncoder:
         Variants share what is made of each event by itself; an event that one of them leaves out is masked, and makes no other older.
         """
         window, dim = self.age_bias.shape[1], self.item_factors.shape[1]
-        kept: NDArray[np.bool_] = np.ones((1, len(query.items)), bool) if query.kept is None else query.kept
+        kept = np.ones((1, len(query.items)), bool) if query.kept is None else query.kept
         latent = np.zeros((len(kept), dim), np.float32)
         if len(query.items):
-            states = window + int(np.max((~kept).sum(1)))  # where one event is left out, an older one comes into the window
-            reach = slice(-(states + window), None)
+            asked = window + int((~kept).sum(1).max())  # where one event is left out, an older one comes into the window
+            reach = slice(-(asked + window), None)
             kept, ages = kept[:, reach], np.atleast_2d(later(query)).astype(np.int64)[:, reach]
             weights = query.weights[reach]
             h = self.item_factors[query.items[reach]] * np.float32(np.sqrt(dim)) + weights[:, None] * self.strength
             there = kept & (weights != 0)
-            h = self._every_state(h, there, ages, slice(-states, None))
+            h, there, ages = self._every_state(h, there, ages, asked), there[:, -asked:], ages[:, -asked:]
             newest = h.shape[1] - 1 - kept[:, ::-1].argmax(1)
-            latent = np.where(kept.any(1, keepdims=True), self._newest_state(h, there[:, -states:], ages[:, -states:], newest), latent)
+            latent = np.where(kept.any(1, keepdims=True), self._newest_state(h, there, ages, newest), latent)
         return latent[0] if query.kept is None else latent
 
-    def _every_state(self, h: NDArray, there: NDArray[np.bool_], ages: NDArray[np.int64], asked: slice) -> NDArray[np.float32]:
-        """Return the states of the positions asked for after the first block, `(v, k, dim)` out of `(w, dim)`."""
-        logits = _norm(h[asked], self.gains[0, 0]) @ self.attention_query[0] @ (h @ self.attention_key[0]).T
-        attention = self._attention(0, logits, there[:, None], ages[:, None] - ages[:, asked, None])
-        return self._fed(0, h[asked] + attention @ (h @ self.attention_value[0] @ self.attention_out[0]))
+    def _every_state(self, h: NDArray, there: NDArray[np.bool_], ages: NDArray[np.int64], asked: int) -> NDArray[np.float32]:
+        """Return the newest states after the first block, `(v, asked, dim)` out of `(w, dim)`."""
+        first = max(len(h) - asked, 0)
+        changed = np.logical_or.accumulate(there != there[0], 1)[:, first:]  # what comes before an event that is left out stays as it was
+        changed[0] = True
+        variant, place = np.nonzero(changed)
+        logits = _norm(h[first:], self.gains[0, 0]) @ self.attention_query[0] @ (h @ self.attention_key[0]).T
+        attention = self._attention(0, logits[place], there[variant], ages[variant] - ages[variant, first + place][:, None])
+        states = self._fed(0, h[first + place] + attention @ (h @ self.attention_value[0] @ self.attention_out[0]))
+        every = np.repeat(states[None, : len(h) - first], len(there), 0)
+        every[variant, place] = states
+        return every
 
     def _newest_state(
         self, h: NDArray, there: NDArray[np.bool_], ages: NDArray[np.int64], newest: NDArray[np.int64]
@@ -94,13 +101,13 @@ class SequenceEncoder:
         return _norm(self._fed(1, asked + seen), self.last_gain)
 
     def _attention(self, block: int, logits: NDArray, there: NDArray[np.bool_], ages: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return how much of each event is seen, `(..., w)`; events that are not there, later ones and those beyond the window are not."""
+        """Return how much of each event is seen, `(n, w)`; events that are not there, later ones and those beyond the window are not."""
         seen = there & (ages >= 0) & (ages < self.age_bias.shape[1])
         scaled = logits * np.float32(self.item_factors.shape[1] ** -0.5) + self.age_bias[block].take(ages, mode="clip")
         attention: NDArray[np.float32] = np.where(seen, scaled, np.float32(-1e9))
-        attention -= attention.max(-1, keepdims=True)
+        attention -= np.maximum.reduce(attention, 1, keepdims=True)
         np.exp(attention, out=attention)
-        attention /= np.add.reduce(attention, -1, keepdims=True)
+        attention /= np.add.reduce(attention, 1, keepdims=True)
         return attention
 
     def _fed(self, block: int, h: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -154,7 +154,7 @@ class Signals:
         """Return `(h, k)` float32 of both tables: the weights between the distinct items of the history and some items."""
 
         def blocks() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-            history, _ = distinct_items(query)
+            history = distinct_items(query)
             return _read_only(self.ease.block(history, items)), _read_only(self.transitions.block(history, items))
 
         return query.once((self, "blocks", items.tobytes()), blocks)
@@ -204,8 +204,12 @@ class Blend:
 
 def own_signals(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Return the distinct items of the history `(k,)` int32 ascending, and the signals `OWN` of each `(4, k)` or `(v, 4, k)` float32."""
-    own, sums = own_sums(query, OWN_HALF_LIVES)
-    return own, np.concatenate([sums[..., :1, :] > 0, np.log1p(sums)], -2, dtype=np.float32)
+
+    def signals() -> NDArray[np.float32]:
+        sums = own_sums(query, OWN_HALF_LIVES)[1]
+        return _read_only(np.concatenate([sums[..., :1, :] > 0, np.log1p(sums)], -2, dtype=np.float32))
+
+    return distinct_items(query), query.once(("own", query.variants), signals)
 
 
 def popularities(
@@ -239,7 +243,7 @@ def _strengths(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         sums[..., 0, :] = np.minimum(sums[..., 0, :], 1)
         return _read_only(sums)
 
-    return distinct_items(query)[0], query.once("strengths", strengths) if query.kept is None else strengths()
+    return distinct_items(query), query.once(("strengths", query.variants), strengths)
 
 
 def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -264,7 +264,7 @@ def test_an_answer_is_the_callers_own_and_what_is_shared_cannot_be_written_to(ma
         many.blend(query, weights)[:] = math.nan
         np.testing.assert_array_equal(many.blend(query, weights), expected)
     shared = [known for known in query._known.values() if isinstance(known, np.ndarray)]
-    assert len(shared) == 4  # how strongly the history is spread, by EASE, by transitions; factors
+    assert len(shared) == 5  # how strongly the history is spread, by EASE, by transitions; factors; own signals
     assert not any(array.flags.writeable for array in shared)
 
 
