@@ -37,8 +37,8 @@ from rich.table import Table  # noqa: E402
 from benchmarks import readme_table  # noqa: E402
 from benchmarks.scaling import catalogue as synthetic  # noqa: E402
 from benchmarks.scaling.requests import ALL, allowed_items, fresh, measure, ranked, switch_over  # noqa: E402
+from recsys.artifacts import resident_bytes  # noqa: E402
 from recsys.artifacts.nearest import build  # noqa: E402
-from recsys.bridge.residency import resident_bytes  # noqa: E402
 from recsys.recommending import load  # noqa: E402
 from recsys.scorers import EXHAUSTIVE_UP_TO, MODELS  # noqa: E402
 

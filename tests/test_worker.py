@@ -21,8 +21,8 @@ from worker_process import WorkerProcess
 from recsys import store
 from recsys.artifacts import activate, let_go
 from recsys.bridge import answering, service
+from recsys.bridge import worker as worker_module
 from recsys.bridge.deadlines import Watchdog
-from recsys.bridge.residency import Residency
 from recsys.bridge.worker import Worker
 from recsys.store import connect
 
@@ -86,8 +86,8 @@ def told(line: bytes) -> dict[str, Any]:
 @pytest.mark.usefixtures("stopped")
 def test_a_worker_says_what_a_one_shot_process_says_to_the_last_digit(shop: Published, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also after it has given back the memory of everything it had mapped."""
-    limits: list[int | None] = []
-    monkeypatch.setattr(Residency, "check", lambda self, resident: (limits.append(resident), let_go()))
+    settled: list[None] = []
+    monkeypatch.setattr(worker_module, "settle", lambda: settled.append(let_go()))
     alone = {name: one_shot(shop, question) for name, question in QUESTIONS.items()}
     with closing(Worker.start(shop.environ, shop.folder, Watchdog())) as worker:
         first = {name: told(worker.answer(json.dumps(question).encode())) for name, question in QUESTIONS.items()}
@@ -96,7 +96,7 @@ def test_a_worker_says_what_a_one_shot_process_says_to_the_last_digit(shop: Publ
 
     assert first == alone
     assert again == alone
-    assert len(limits) == 1
+    assert len(settled) == 1
     assert {name for name, document in alone.items() if not document["ok"]} == {
         "nobody",
         "a guest of unknown items",

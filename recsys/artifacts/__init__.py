@@ -5,6 +5,7 @@ from recsys.artifacts.arrays import Arrays, let_go
 from recsys.artifacts.files import DISK, Files
 from recsys.artifacts.nearest import Nearest
 from recsys.artifacts.publish import Draft
+from recsys.artifacts.residency import resident_bytes, settle
 from recsys.artifacts.version import Version, current, current_name, open_version
 
 __all__ = [
@@ -21,4 +22,6 @@ __all__ = [
     "history",
     "let_go",
     "open_version",
+    "resident_bytes",
+    "settle",
 ]

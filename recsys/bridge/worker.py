@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
+from recsys.artifacts import resident_bytes, settle
 from recsys.bridge.answering import OPS, parse, respond
 from recsys.bridge.deadlines import Watchdog, deadline_of
 from recsys.bridge.outcome import as_answer, attempt
-from recsys.bridge.residency import Residency, resident_bytes
 from recsys.bridge.service import Service
 from recsys.bridge.versions import Versions
 from recsys.contract import MAX_BYTES, Request, failure
@@ -56,7 +56,6 @@ class Worker:
         self._versions = Versions(service)
         self._watchdog = watchdog
         self._failures: Counter[str] = Counter()
-        self._residency = Residency()
         self._answered = 0
         self._since = time.monotonic()
 
@@ -85,7 +84,7 @@ class Worker:
 
     def tidy(self) -> None:
         """Do what can wait until an answer is out."""
-        self._residency.check(resident_bytes())
+        settle()
 
     def close(self) -> None:
         """Let go of the database, and of the folder of versions."""

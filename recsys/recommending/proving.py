@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from recsys import store
+from recsys.artifacts import settle
 from recsys.clean import SECONDS_PER_DAY
 from recsys.errors import ModelRefused
 from recsys.recommending.loading import Loaded
@@ -31,6 +32,7 @@ def prove(loaded: Loaded, db: store.Database) -> None:
             scores = loaded.scorer(name).score(query)
             if scores.shape != (len(loaded.items),) or not np.isfinite(scores).all():
                 raise ModelRefused(f"{name} of {loaded.name} should score every item with a finite number. Received: others.")
+            settle()  # another version is mapped beside this one
 
 
 def _questions(loaded: Loaded) -> Iterator[Query]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.artifacts import settle
 from recsys.contract import Basis, Metrics
 from recsys.errors import InternalError, RecsysError
 from recsys.ids import distinct
@@ -24,7 +25,7 @@ from recsys.scorers import Scorer
 from recsys.selection import Evidence
 
 K = 10
-THREADS_FROM = 20_000  # items to score: with fewer, threads wait for each other's interpreter longer than they save
+LARGE = 20_000  # items to score; with fewer, threads wait for each other's interpreter longer than they save, and little is mapped
 MIN_FRESH = 3  # fewer items chosen since training say nothing about a ranking
 # What a scorer may fail with; a damaged version is none of these, and is refused as a whole.
 FAILURES = (ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
@@ -132,9 +133,11 @@ def score_all(
             runs[name] = score(name, customer, exam, items)
         except RecsysError as refusal:  # left in a thread, it would reach nobody
             refusals.append(refusal)
+        if large:
+            settle()
 
-    n_items = len(customer.loaded.items if items is None else items)
-    fan_out(run, names, threads or (cores() if n_items >= THREADS_FROM else 1))
+    large = len(customer.loaded.items if items is None else items) >= LARGE
+    fan_out(run, names, threads or (cores() if large else 1))
     if refusals:
         raise refusals[0]
     return [runs[name] for name in names]

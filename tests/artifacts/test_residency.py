@@ -5,40 +5,21 @@ import mmap
 import numpy as np
 import pytest
 
-from recsys.artifacts import arrays
+from recsys.artifacts import arrays, residency, resident_bytes, settle
 from recsys.artifacts.arrays import let_go
 from recsys.artifacts.hdf5 import read_arrays, write_arrays
-from recsys.bridge.residency import Residency, resident_bytes
 
 MB = 1 << 20
 
 
-@pytest.fixture
-def asked() -> list[str]:
-    return []
+@pytest.mark.parametrize(("resident", "given_back"), [(50, 0), (100, 0), (101, 1), (None, 0)])  # None: a system that does not say
+def test_memory_above_the_limit_is_given_back(resident: int | None, given_back: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(residency, "resident_bytes", lambda: resident)
+    monkeypatch.setattr(residency, "let_go", lambda: calls.append("let go"))
+    settle(limit=100)
 
-
-def residency(asked: list[str], limit: int = 100) -> Residency:
-    return Residency(limit, lambda: asked.append("let go"))
-
-
-def test_memory_below_the_limit_is_kept(asked: list[str]) -> None:
-    kept = residency(asked)
-    for resident in (50, 99, 100):
-        kept.check(resident)
-    assert asked == []
-
-
-def test_memory_above_the_limit_is_given_back_each_time(asked: list[str]) -> None:
-    kept = residency(asked)
-    for resident in (101, 40, 90, 150, 160):
-        kept.check(resident)
-    assert len(asked) == 3
-
-
-def test_a_system_that_does_not_say_is_left_alone(asked: list[str]) -> None:
-    residency(asked).check(None)
-    assert asked == []
+    assert len(calls) == given_back
 
 
 @pytest.mark.skipif(resident_bytes() is None, reason="this system does not say what is resident")
