@@ -27,7 +27,7 @@ class Loaded:
         pass
 
 
-def load(models_dir, *, full):
+def load(models_dir, *, full, resident_limit):
     return Loaded(models_dir)
 
 

@@ -38,7 +38,7 @@ class Stage:
         self.score = 0.5
         self.sent: list[bytes] = []
 
-    def load(self, models_dir: Path, *, full: bool) -> SimpleNamespace:
+    def load(self, models_dir: Path, *, full: bool, resident_limit: int) -> SimpleNamespace:
         self.opened += 1
         if self.loading:
             raise self.loading

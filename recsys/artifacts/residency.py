@@ -8,7 +8,7 @@ import sys
 from recsys.artifacts.arrays import let_go
 
 MEMORY_FILE = "/proc/self/statm"  # Linux: sizes in pages, the second of them resident
-RESIDENT_LIMIT = 256 << 20  # bytes; what one model maps beyond it, before the next one, has been 120 MB at 100,000 items
+RESIDENT_LIMIT = 160 << 20  # bytes; what one model maps beyond it, before the next one, has been 120 MB at 100,000 items
 
 
 def settle(limit: int = RESIDENT_LIMIT) -> None:

@@ -19,6 +19,7 @@ from recsys.errors import RecsysError, UsageError
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = "--worker"
 OPS = ("recommend", "similar")
+RESIDENT_ONCE = 72 << 20  # bytes: a process that answers once has no use for what it has read
 
 Send = Callable[[bytes], None]
 
@@ -84,6 +85,6 @@ def _answer(data: bytes, environ: Mapping[str, str], root: Path) -> bytes:
     arrived = time.monotonic()
     request = parse(data, OPS)
     deadline = deadline_of(request, arrived)
-    with ended_after(deadline), closing(Service.open(environ, root)) as service:
+    with ended_after(deadline), closing(Service.open(environ, root, resident_limit=RESIDENT_ONCE)) as service:
         deadline_of(request, arrived)
         return respond(request, service, arrived, deadline)

@@ -115,24 +115,26 @@ class Service:
         self.connection = Connection(settings.database_url)
 
     @classmethod
-    def open(cls, environ: Mapping[str, str], root: Path, *, full: bool = False) -> Service:
+    def open(cls, environ: Mapping[str, str], root: Path, *, full: bool = False, resident_limit: int | None = None) -> Service:
         """Read the settings and open the current version.
 
         Args:
             environ: The process environment.
             root: The folder that holds `.env`, `recsys.toml` and `models/`.
             full: Whether to hash every file of the version, whatever its stamp says.
+            resident_limit: Bytes that may stay resident between two scorers; None for what suits a process that stays.
 
         Raises:
             SettingsError: Something is not set, or contradicts itself.
             NoModel: Nothing is published.
             ModelRefused: The version is damaged.
         """
+        from recsys.artifacts import RESIDENT_LIMIT
         from recsys.recommending import load
         from recsys.settings import load_settings
 
-        settings = load_settings(environ, root)
-        return cls(settings, load(settings.models_dir, full=full))
+        settings, limit = load_settings(environ, root), RESIDENT_LIMIT if resident_limit is None else resident_limit
+        return cls(settings, load(settings.models_dir, full=full, resident_limit=limit))
 
     def recommend(self, request: Request, deadline: float | None) -> Response:
         """Answer a request for items.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.artifacts import Arrays, Nearest, Version, current
+from recsys.artifacts import RESIDENT_LIMIT, Arrays, Nearest, Version, current
 from recsys.artifacts.nearest import installed
 from recsys.context import ContextEncoder
 from recsys.errors import ModelRefused
@@ -62,12 +62,14 @@ class Loaded:
         contexts: The encoder of contexts.
         items: The per-item arrays.
         priors: What the evaluation says about the differences between the scorers.
+        resident_limit: Resident bytes above which mapped memory is given back between two scorers.
     """
 
     version: Version
     contexts: ContextEncoder
     items: Items
     priors: Priors
+    resident_limit: int = RESIDENT_LIMIT
     _scorers: dict[str, Scorer] = field(default_factory=dict, repr=False)
 
     @property
@@ -203,12 +205,13 @@ class Loaded:
         )
 
 
-def load(models_dir: Path, *, full: bool = False) -> Loaded:
+def load(models_dir: Path, *, full: bool = False, resident_limit: int = RESIDENT_LIMIT) -> Loaded:
     """Open the current version.
 
     Args:
         models_dir: The folder of all versions.
         full: Whether to hash every file, whatever the version's stamp says.
+        resident_limit: See `Loaded`.
 
     Raises:
         NoModel: Nothing is published.
@@ -223,7 +226,7 @@ def load(models_dir: Path, *, full: bool = False) -> Loaded:
         features = {name: tuple(contexts[name]) for name in version.manifest["context_features"]}
     except (KeyError, TypeError) as error:
         raise ModelRefused(f"{version.name} should hold what its schema says. Received: no {error}.") from error
-    return Loaded(version, ContextEncoder(features), items, Priors.from_json(version.json("selection.json")))
+    return Loaded(version, ContextEncoder(features), items, Priors.from_json(version.json("selection.json")), resident_limit)
 
 
 def _scorer(version: Version, name: str, n_items: int, signals: Signals) -> Scorer:

@@ -25,7 +25,8 @@ from recsys.scorers import Scorer
 from recsys.selection import Evidence
 
 K = 10
-LARGE = 20_000  # items to score; with fewer, threads wait for each other's interpreter longer than they save, and little is mapped
+WORTH_THREADS = 20_000  # items to score: with fewer, threads wait for each other's interpreter longer than they save
+MAPS_MUCH = 2_000  # items to score: with fewer, a model maps so little that looking costs more
 MIN_FRESH = 3  # fewer items chosen since training say nothing about a ranking
 # What a scorer may fail with; a damaged version is none of these, and is refused as a whole.
 FAILURES = (ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
@@ -133,11 +134,11 @@ def score_all(
             runs[name] = score(name, customer, exam, items)
         except RecsysError as refusal:  # left in a thread, it would reach nobody
             refusals.append(refusal)
-        if large:
-            settle()
+        if n_items >= MAPS_MUCH:
+            settle(customer.loaded.resident_limit)
 
-    large = len(customer.loaded.items if items is None else items) >= LARGE
-    fan_out(run, names, threads or (cores() if large else 1))
+    n_items = len(customer.loaded.items if items is None else items)
+    fan_out(run, names, threads or (cores() if n_items >= WORTH_THREADS else 1))
     if refusals:
         raise refusals[0]
     return [runs[name] for name in names]

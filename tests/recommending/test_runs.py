@@ -76,7 +76,7 @@ def figures(answer: Response, model: str) -> tuple[float, float]:
 
 
 def test_the_four_models_score_at_the_same_time_in_threads_of_their_own(published: Published, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(recommending.runs, "LARGE", 0)
+    monkeypatch.setattr(recommending.runs, "WORTH_THREADS", 0)
     monkeypatch.setattr(recommending.runs, "cores", lambda: 4)
     together = threading.Barrier(4)  # opens when four are inside: one after another would wait for ever
     seen: list[Sequence[Scored]] = []
