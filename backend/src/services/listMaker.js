@@ -99,7 +99,7 @@ export class ListMaker {
       }
       if (systemClock.now() + waitMs > until) throw new TooLate('Another process should make the list in time. Received: none yet.');
       await sleep(waitMs);
-      rows = await this.#guard.run(this.#storeMs, () => this.#catalogue.cachedList(userId, wish.rules));
+      rows = await this.#guard.run(this.#storeMs, () => this.#catalogue.cachedList(userId, wish.rules, sizeFor(wish.limit)));
     }
   }
 

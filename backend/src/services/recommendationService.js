@@ -188,15 +188,15 @@ class RecommendationService {
     };
   }
 
-  /** Return what is stored for a customer; those who ask at the same time are told the same. */
-  #read(userId, wish) {
-    return this.#guard.run(wish.patience(), () =>
-      this.#flights.run(`read:${userId}`, () => this.#catalogue.cachedList(userId, wish.rules)),
+  /** Return what is stored for a customer; those who ask for as much at the same time are told the same. */
+  #read(userId, { limit, rules, patience }) {
+    return this.#guard.run(patience(), () =>
+      this.#flights.run(`read:${userId}:${limit}`, () => this.#catalogue.cachedList(userId, rules, limit)),
     );
   }
 
   #forget(userId) {
-    this.#flights.forget(`read:${userId}`);
+    this.#flights.forgetAll(`read:${userId}:`);
     this.#flights.forgetAll(`ladder:${userId}:`);
     this.#maker.forget(userId);
   }
