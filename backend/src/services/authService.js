@@ -4,9 +4,9 @@ import bcrypt from 'bcryptjs';
 import jwt from 'jsonwebtoken';
 import { col, fn, where } from 'sequelize';
 
+import { SingleFlight } from '../concurrency/singleFlight.js';
+import { withinMs } from '../concurrency/withinMs.js';
 import { systemClock } from './python/clock.js';
-import { SingleFlight } from './singleFlight.js';
-import { withinMs } from './withinMs.js';
 
 const ALGORITHM = 'HS256'; // fixed: what a token's own header says is never followed
 const SUBJECT = /^(?:0|[1-9]\d{0,15})$/;

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
+import { TooLate, withinMs } from '../concurrency/withinMs.js';
 import { isDeadlock, isDuplicate, isOfDatabase, isRowsFault } from './databaseErrors.js';
-import { TooLate, withinMs } from './withinMs.js';
 
 const STORE_MS = 1000; // of a request's time, for the database; then it is the spool's turn
 const AWAY_MS = 1000; // after the database has failed, the next ones do not wait for another failure

@@ -1,18 +1,18 @@
-import { Asker, NothingToShow } from './asker.js';
-import { Catalogue } from './catalogue.js';
-import { deriveContext } from './context.js';
-import { DatabaseAway, DatabaseGuard } from './databaseGuard.js';
-import { freshnessOf } from './freshness.js';
-import { featuresOf, intentOf } from './heuristic.js';
-import { climb, climbSnapshot } from './ladder.js';
-import { idsOf, ListMaker, sizeFor } from './listMaker.js';
-import { Lists } from './lists.js';
-import { Places } from './places.js';
+import { Places } from '../concurrency/places.js';
+import { SingleFlight } from '../concurrency/singleFlight.js';
+import { TooLate, withinMs } from '../concurrency/withinMs.js';
+import { Asker, NothingToShow } from './lists/asker.js';
+import { Catalogue } from './lists/catalogue.js';
+import { deriveContext } from './lists/context.js';
+import { DatabaseAway, DatabaseGuard } from './lists/databaseGuard.js';
+import { freshnessOf } from './lists/freshness.js';
+import { featuresOf, intentOf } from './lists/heuristic.js';
+import { climb, climbSnapshot } from './lists/ladder.js';
+import { idsOf, ListMaker, sizeFor } from './lists/listMaker.js';
+import { Lists } from './lists/lists.js';
+import { DEFAULT_RULES } from './lists/snapshot.js';
 import { systemClock } from './python/clock.js';
 import { PythonBridgeError } from './python/failures.js';
-import { SingleFlight } from './singleFlight.js';
-import { DEFAULT_RULES } from './snapshot.js';
-import { TooLate, withinMs } from './withinMs.js';
 
 const LIMITS = { least: 1, usual: 10, most: 100 };
 const LADDER_MS = 100; // for the fallback, after the time for an answer is up

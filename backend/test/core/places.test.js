@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Places } from '../../src/services/places.js';
-import { TooLate } from '../../src/services/withinMs.js';
+import { Places } from '../../src/concurrency/places.js';
+import { TooLate } from '../../src/concurrency/withinMs.js';
 
 const LONG_MS = 60_000;
 

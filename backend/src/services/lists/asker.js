@@ -1,5 +1,5 @@
-import { systemClock } from './python/clock.js';
-import { PythonBridgeError } from './python/failures.js';
+import { systemClock } from '../python/clock.js';
+import { PythonBridgeError } from '../python/failures.js';
 
 const PAUSE_MS = 250; // Python is left alone for so long after it has failed for a reason that no single request has
 const NOBODYS = new Set(['breaker_open', 'not_ready', 'overloaded', 'spawn_failed', 'closed', 'database_unavailable']);
