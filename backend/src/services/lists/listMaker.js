@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SingleFlight } from '../../concurrency/singleFlight.js';
 import { TooLate } from '../../concurrency/withinMs.js';
 import { systemClock } from '../python/clock.js';
-import { DatabaseAway } from './databaseGuard.js';
+import { DatabaseAway } from './fallbackReasons.js';
 import { contextText } from './freshness.js';
 
 const SIZES = [30, 60, 100]; // of stored lists: few, so that those who wish for more or less share one
