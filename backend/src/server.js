@@ -10,12 +10,12 @@ import { finished, httpServer, listening } from './httpServer.js';
 import { defineModels } from './models/index.js';
 import { createAuthService } from './services/authService.js';
 import { createInteractionService } from './services/interactionService.js';
+import { createSnapshot } from './services/lists/snapshot.js';
 import { createMetrics } from './services/metrics.js';
-import { createPasswords } from './services/passwords.js';
+import { createPasswords } from './services/passwords/passwords.js';
 import { createPool } from './services/pythonInvoker.js';
 import { createRecommendationService } from './services/recommendationService.js';
-import { createSnapshot } from './services/snapshot.js';
-import { openSpool } from './services/spool.js';
+import { openSpool } from './services/spool/spool.js';
 import { climbDown } from './shutdown.js';
 
 const EXIT = { failed: 1, settings: 78 }; // as Python's own: the settings are at fault

@@ -1,4 +1,4 @@
-import { withinMs } from './services/withinMs.js';
+import { withinMs } from './concurrency/withinMs.js';
 
 /**
  * Do one thing after the other, each in the time it has; one that fails or takes too long does not keep the others from being done.

@@ -9,12 +9,12 @@ import { Agent, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { tokenOf } from '../../test/web/stage.js';
 import { parsedJson } from './answers.js';
+import { tokenFor } from './tokens.js';
 
 /**
  * Let customers come by a Poisson process, each answered or not when the next one comes. What an answer took begins at the moment when
- * its request was due, not when it was sent.
+ * its request was due, not when it was sent; her token was there before.
  *
  * @param {object} load
  * @param {string} load.url
@@ -32,9 +32,11 @@ export async function arrivals({ url, customers, thinkS, seconds, nextCustomer, 
   const end = started + 1000 * seconds;
   const pending = new Set();
   for (let due = started; due < end; due += (-Math.log(1 - random()) * 1000 * thinkS) / customers) {
+    const customer = nextCustomer();
+    const token = tokenFor(customer);
     const waitMs = due - performance.now();
     if (waitMs > 1) await sleep(waitMs);
-    const task = oneAnswer({ url, agent, customer: nextCustomer(), due, books }).finally(() => pending.delete(task));
+    const task = oneAnswer({ url, agent, customer, token, due, books }).finally(() => pending.delete(task));
     pending.add(task);
   }
   await Promise.all(pending);
@@ -42,11 +44,12 @@ export async function arrivals({ url, customers, thinkS, seconds, nextCustomer, 
   return (performance.now() - started) / 1000;
 }
 
-async function oneAnswer({ url, agent, customer, due, books }) {
+async function oneAnswer({ url, agent, customer, token, due, books }) {
+  const began = Math.min(due, performance.now()); // timers may fire a fraction of a millisecond early
   try {
-    const response = await asked(url, agent, tokenOf(customer));
+    const response = await asked(url, agent, token);
     const body = await text(response);
-    books.take({ customer, status: response.statusCode, body: parsedJson(body), ms: performance.now() - due });
+    books.take({ customer, status: response.statusCode, body: parsedJson(body), ms: performance.now() - began });
   } catch (error) {
     books.lose(customer, error);
   }

@@ -1,8 +1,8 @@
 /** Closed loop: so many customers, each of whom asks again as soon as she is answered. A server that is slow is asked less. */
 import autocannon from 'autocannon';
 
-import { tokenOf } from '../../test/web/stage.js';
 import { parsedJson } from './answers.js';
+import { tokenFor } from './tokens.js';
 
 const TIMEOUT_S = 30;
 
@@ -18,11 +18,6 @@ const TIMEOUT_S = 30;
  * @returns {Promise<number>} For how many seconds it went on.
  */
 export async function closedLoop({ url, connections, nextCustomer, books, until }) {
-  const tokens = new Map();
-  const tokenFor = (customer) => {
-    if (!tokens.has(customer)) tokens.set(customer, tokenOf(customer));
-    return tokens.get(customer);
-  };
   let heard = null; // what was just read: the event with its time comes right after it
   const request = {
     setupRequest(template, context) {

@@ -1,7 +1,6 @@
 /** The way to a copy's database that can be cut and mended: SQLite's file is moved, connections to MariaDB go through a proxy. */
-import { renameSync } from 'node:fs';
-
 import { placeOf } from '../../src/config/database.js';
+import { movableFile } from '../../test/web/movableFile.js';
 import { openProxy } from '../../test/web/proxy.js';
 
 /**
@@ -20,14 +19,6 @@ export async function openWay(databaseUrl) {
 }
 
 function wayToFile(url, file) {
-  let isCut = false;
-  const cut = () => {
-    if (!isCut) renameSync(file, `${file}.away`);
-    isCut = true;
-  };
-  const mend = () => {
-    if (isCut) renameSync(`${file}.away`, file);
-    isCut = false;
-  };
+  const { takeAway: cut, bringBack: mend } = movableFile(file);
   return { url, cut, mend, end: async () => mend() };
 }

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import mysql2 from 'mysql2';
 import { ConnectionError, Sequelize, TimeoutError, Transaction } from 'sequelize';
 
-import { Mutex } from './mutex.js';
+import { Semaphore } from '../concurrency/semaphore.js';
 import { sqliteModule } from './sqlite.js';
 
 const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
@@ -77,13 +77,13 @@ function onSqlite(file, common, busyMs) {
 
 /** SQLite has one writer. Transactions that wait for their turn all succeed; those that fight for the lock mostly do not. */
 class SqliteSequelize extends Sequelize {
-  #turns = new Mutex();
+  #turns = new Semaphore(1);
 
   async transaction(...args) {
     const [options, work] = typeof args[0] === 'function' ? [undefined, args[0]] : args;
     if (options?.transaction) return super.transaction(options, work);
-    const release = await this.#turns.take(this.patienceMs).catch((error) => {
-      throw new TimeoutError(error);
+    const release = await this.#turns.acquire(this.patienceMs).catch(() => {
+      throw new TimeoutError(new Error(`The others should end their transactions within ${this.patienceMs} ms. Received: one that is still open.`));
     });
     if (work === undefined) return releasedAfter(() => super.transaction(options), release);
     try {

@@ -1,7 +1,7 @@
 import { HttpError } from '../middlewares/errors.js';
 import { isRowsFault } from '../services/databaseErrors.js';
 import { EventConflict, UnknownProduct } from '../services/interactionService.js';
-import { SpoolFailed } from '../services/spool.js';
+import { SpoolFailed } from '../services/spool/spool.js';
 import { INTERACTION, checked } from './checked.js';
 
 const RETRY = { 'Retry-After': '5' };

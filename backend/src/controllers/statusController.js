@@ -1,7 +1,7 @@
 import { timingSafeEqual, createHash } from 'node:crypto';
 
+import { withinMs } from '../concurrency/withinMs.js';
 import { HttpError } from '../middlewares/errors.js';
-import { withinMs } from '../services/withinMs.js';
 
 const LOOK_MS = 500; // a database that takes longer to say 1 is no help to a page
 const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/;

@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 
+import { TooLate } from '../concurrency/withinMs.js';
 import { isOfDatabase } from '../services/databaseErrors.js';
-import { TooLate } from '../services/withinMs.js';
 
 const SHOWN_CHARACTERS = 60;
 const AWAY = { status: 503, message: 'The database should answer. Received: nothing, or a failure.', headers: { 'Retry-After': '5' } };

@@ -4,9 +4,10 @@ import bcrypt from 'bcryptjs';
 import jwt from 'jsonwebtoken';
 import { col, fn, where } from 'sequelize';
 
+import { Pause } from '../concurrency/pause.js';
+import { SingleFlight } from '../concurrency/singleFlight.js';
+import { withinMs } from '../concurrency/withinMs.js';
 import { systemClock } from './python/clock.js';
-import { SingleFlight } from './singleFlight.js';
-import { withinMs } from './withinMs.js';
 
 const ALGORITHM = 'HS256'; // fixed: what a token's own header says is never followed
 const SUBJECT = /^(?:0|[1-9]\d{0,15})$/;
@@ -42,7 +43,7 @@ class AuthService {
   #clock;
   #known = new Map();
   #lookups = new SingleFlight();
-  #awayUntil = -Infinity;
+  #away;
   #stranger = null;
 
   constructor({ settings, models, passwords, log, clock = systemClock }) {
@@ -52,6 +53,7 @@ class AuthService {
     this.#passwords = passwords;
     this.#log = log;
     this.#clock = clock;
+    this.#away = new Pause(LOOKUP_PAUSE_MS, clock);
   }
 
   /**
@@ -120,7 +122,7 @@ class AuthService {
     const now = this.#clock.now();
     const known = this.#known.get(id);
     if (known !== undefined && now < known.until) return known.user;
-    if (now < this.#awayUntil) return unverified(id);
+    if (this.#away.isOn) return unverified(id);
     return this.#lookups.run(id, () => this.#lookUp(id)); // a page's requests come at once
   }
 
@@ -129,7 +131,7 @@ class AuthService {
       const row = await withinMs(LOOKUP_MS, this.#User.findByPk(id, { attributes: COLUMNS, raw: true }), this.#clock);
       return this.#remembered(id, row === null ? null : { ...row, id, isActive: isActive(row), isVerified: true });
     } catch (error) {
-      this.#awayUntil = this.#clock.now() + LOOKUP_PAUSE_MS;
+      this.#away.begin();
       this.#log.warn({ reason: error.message }, 'customers are known by their tokens only: the database is away');
       return unverified(id);
     }

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 
+import { Pause } from '../concurrency/pause.js';
+import { TooLate, withinMs } from '../concurrency/withinMs.js';
 import { isDeadlock, isDuplicate, isOfDatabase, isRowsFault } from './databaseErrors.js';
-import { TooLate, withinMs } from './withinMs.js';
 
 const STORE_MS = 1000; // of a request's time, for the database; then it is the spool's turn
 const AWAY_MS = 1000; // after the database has failed, the next ones do not wait for another failure
@@ -40,7 +41,7 @@ class InteractionService {
   #onStored;
   #log;
   #now;
-  #awayUntil = -Infinity;
+  #away;
   #timer = null;
   #pauseMs = DRAIN_MS.first;
   #isClosed = false;
@@ -51,6 +52,7 @@ class InteractionService {
     this.#onStored = onStored;
     this.#log = log;
     this.#now = now;
+    this.#away = new Pause(AWAY_MS, { now });
     this.#drainSoon();
   }
 
@@ -97,13 +99,13 @@ class InteractionService {
   }
 
   async #store(record) {
-    if (this.#now() < this.#awayUntil) return this.#keep(record);
+    if (this.#away.isOn) return this.#keep(record);
     try {
       return await withinMs(STORE_MS, this.#toDatabase(record));
     } catch (error) {
       if (error instanceof UnknownProduct || error instanceof EventConflict || isRowsFault(error)) throw error;
       if (!isOfDatabase(error) && !(error instanceof TooLate)) throw error;
-      this.#awayUntil = this.#now() + AWAY_MS;
+      this.#away.begin();
       this.#log.warn({ reason: error.message }, 'an interaction goes to the spool');
       return this.#keep(record);
     }
@@ -166,7 +168,7 @@ class InteractionService {
       const done = await this.drain();
       this.#log.info(done, 'the spool is empty');
       this.#pauseMs = DRAIN_MS.first;
-      this.#awayUntil = -Infinity;
+      this.#away.end();
     } catch (error) {
       this.#log.warn({ reason: error.message, pending: this.#spool.pending }, 'interactions wait in the spool');
       this.#pauseMs = Math.min(2 * this.#pauseMs, DRAIN_MS.most);

@@ -1,18 +1,18 @@
-import { Asker, NothingToShow } from './asker.js';
-import { Catalogue } from './catalogue.js';
-import { deriveContext } from './context.js';
-import { DatabaseAway, DatabaseGuard } from './databaseGuard.js';
-import { freshnessOf } from './freshness.js';
-import { featuresOf, intentOf } from './heuristic.js';
-import { climb, climbSnapshot } from './ladder.js';
-import { idsOf, ListMaker, sizeFor } from './listMaker.js';
-import { Lists } from './lists.js';
-import { Places } from './places.js';
+import { Semaphore } from '../concurrency/semaphore.js';
+import { SingleFlight } from '../concurrency/singleFlight.js';
+import { TooLate, withinMs } from '../concurrency/withinMs.js';
+import { Asker } from './lists/asker.js';
+import { Catalogue } from './lists/catalogue.js';
+import { deriveContext } from './lists/context.js';
+import { DatabaseGuard } from './lists/databaseGuard.js';
+import { DatabaseAway, reasonOf } from './lists/fallbackReasons.js';
+import { freshnessOf } from './lists/freshness.js';
+import { featuresOf, intentOf } from './lists/heuristic.js';
+import { climb, climbSnapshot } from './lists/ladder.js';
+import { idsOf, ListMaker, sizeFor } from './lists/listMaker.js';
+import { Lists } from './lists/lists.js';
+import { DEFAULT_RULES } from './lists/snapshot.js';
 import { systemClock } from './python/clock.js';
-import { PythonBridgeError } from './python/failures.js';
-import { SingleFlight } from './singleFlight.js';
-import { DEFAULT_RULES } from './snapshot.js';
-import { TooLate, withinMs } from './withinMs.js';
 
 const LIMITS = { least: 1, usual: 10, most: 100 };
 const LADDER_MS = 100; // for the fallback, after the time for an answer is up
@@ -69,7 +69,7 @@ class RecommendationService {
   #maker;
   #guard = new DatabaseGuard();
   #flights = new SingleFlight();
-  #places = new Places(CLIMBS);
+  #places = new Semaphore(CLIMBS);
   #similar = new Map();
 
   constructor({ sequelize, models, python, settings, snapshot = NO_SNAPSHOT, metrics = NO_METRICS, clock = Date, log = NO_LOG }) {
@@ -188,15 +188,15 @@ class RecommendationService {
     };
   }
 
-  /** Return what is stored for a customer; those who ask at the same time are told the same. */
-  #read(userId, wish) {
-    return this.#guard.run(wish.patience(), () =>
-      this.#flights.run(`read:${userId}`, () => this.#catalogue.cachedList(userId, wish.rules)),
+  /** Return what is stored for a customer; those who ask for as much at the same time are told the same. */
+  #read(userId, { limit, rules, patience }) {
+    return this.#guard.run(patience(), () =>
+      this.#flights.run(`read:${userId}:${limit}`, () => this.#catalogue.cachedList(userId, rules, limit)),
     );
   }
 
   #forget(userId) {
-    this.#flights.forget(`read:${userId}`);
+    this.#flights.forgetAll(`read:${userId}:`);
     this.#flights.forgetAll(`ladder:${userId}:`);
     this.#maker.forget(userId);
   }
@@ -276,12 +276,12 @@ class RecommendationService {
 
   /** Climb the ladder when there is a place. It is kept as long as the database is busy with it, even if nobody waits any more. */
   async #climbInTurn(userId, wish) {
-    await this.#places.enter(wish.patience());
+    const leave = await this.#places.acquire(wish.patience());
     let climbing;
     try {
       return await this.#guard.run(wish.patience(), () => (climbing = this.#climbNow(userId, wish)));
     } finally {
-      Promise.allSettled([climbing]).then(() => this.#places.leave());
+      Promise.allSettled([climbing]).then(leave);
     }
   }
 
@@ -302,11 +302,4 @@ function reasonIn(details) {
   } catch {
     return null; // written by somebody else
   }
-}
-
-/** Return why an answer is not a model's, in a word of a closed set; a defect of this program stays one. */
-function reasonOf(error) {
-  if (error instanceof TooLate) return 'deadline';
-  if ([PythonBridgeError, NothingToShow, DatabaseAway].some((kind) => error instanceof kind)) return error.reason;
-  throw error;
 }

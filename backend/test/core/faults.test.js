@@ -8,10 +8,10 @@ import { fileURLToPath } from 'node:url';
 
 import { DatabaseError } from 'sequelize';
 
+import { withinMs } from '../../src/concurrency/withinMs.js';
 import { connectDatabase, placeOf } from '../../src/config/database.js';
-import { isOfDatabase } from '../../src/services/databaseErrors.js';
 import { defineModels } from '../../src/models/index.js';
-import { withinMs } from '../../src/services/withinMs.js';
+import { isOfDatabase } from '../../src/services/databaseErrors.js';
 import { eventually } from '../harness.js';
 import { onBothDatabases } from './databases.js';
 import { FakePython, fill, idsOf, published, serve } from './shop.js';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { contextText, freshnessOf } from '../../src/services/freshness.js';
+import { contextText, freshnessOf } from '../../src/services/lists/freshness.js';
 import { NOW, published, SETTINGS } from './shop.js';
 
 const CONTEXT = { time_of_day: 'afternoon', season: 'autumn', device_type: null };

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Catalogue } from '../../src/services/catalogue.js';
-import { climb, climbSnapshot, tasteOf } from '../../src/services/ladder.js';
-import { DEFAULT_RULES } from '../../src/services/snapshot.js';
+import { Catalogue } from '../../src/services/lists/catalogue.js';
+import { climb, climbSnapshot, tasteOf } from '../../src/services/lists/ladder.js';
+import { DEFAULT_RULES } from '../../src/services/lists/snapshot.js';
 import { onBothDatabases } from './databases.js';
 import { Clock, DAY_MS, fill, happen, NOW, published } from './shop.js';
 

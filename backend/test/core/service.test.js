@@ -288,6 +288,37 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(statements.filter((sql) => /SELECT/.test(sql) && !/VERSION\(\)/.test(sql)).length, 1);
   });
 
+  serviceTest('a list most of whose first items are sold out is shown to its end', async ({ service, models, python }) => {
+    await service.listForUser(USER);
+    await models.Product.update({ statusId: 'S2' }, { where: { id: RANKING.slice(0, 20) } });
+    const answer = await service.listForUser(USER);
+    assert.deepEqual([answer.source, idsOf(answer)], ['cache', RANKING.slice(20, 30)]);
+    assert.deepEqual(new Set(answer.data.map(({ source }) => source)), new Set(['model']));
+    assert.equal(python.requests.length, 1);
+  });
+
+  serviceTest('who asks for more at the same time is told more', async ({ service }) => {
+    await service.listForUser(USER, { limit: 20 });
+    const answers = await Promise.all([3, 20, 10].map((limit) => service.listForUser(USER, { limit })));
+    assert.deepEqual(answers.map(idsOf), [3, 20, 10].map((limit) => RANKING.slice(0, limit)));
+  });
+
+  serviceTest('who waits for the list of another process is told as much as she asked for', async (shop) => {
+    const { service, python, models, open } = shop;
+    const sequelize = open();
+    const other = serve({ sequelize, models: defineModels(sequelize) }, { python });
+    const letGo = python.hold();
+    const making = service.listForUser(USER, { budgetMs: 20_000 });
+    await eventually(() => assert.equal(python.requests.length, 1));
+    const waiting = [3, 20].map((limit) => other.service.listForUser(USER, { limit, budgetMs: 20_000 }));
+    await eventually(() => assert.equal(other.counts.cache.length, 2));
+    letGo();
+    assert.deepEqual((await Promise.all(waiting)).map(idsOf), [3, 20].map((limit) => RANKING.slice(0, limit)));
+    assert.deepEqual([idsOf(await making), python.requests.length], [FIRST_TEN, 1]);
+    assert.equal(await models.Recommendation.count({ where: { userId: USER } }), 30);
+    await other.service.close();
+  });
+
   serviceTest('a shop with fewer products than were wished for has a short list', async ({ service, python }) => {
     python.items = [3, 1, 2];
     assert.deepEqual(idsOf(await service.listForUser(USER)), [3, 1, 2]);

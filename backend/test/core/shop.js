@@ -1,7 +1,7 @@
 /** A small shop and a Python that says what the test wants. */
+import { DEFAULT_RULES } from '../../src/services/lists/snapshot.js';
 import { PythonBridgeError } from '../../src/services/pythonInvoker.js';
 import { createRecommendationService } from '../../src/services/recommendationService.js';
-import { DEFAULT_RULES } from '../../src/services/snapshot.js';
 
 export const NOW = Date.UTC(2026, 10, 20, 14, 0); // an afternoon in autumn
 export const MINUTE_MS = 60_000;

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { createSnapshot, DEFAULT_RULES } from '../../src/services/snapshot.js';
+import { createSnapshot, DEFAULT_RULES } from '../../src/services/lists/snapshot.js';
 
 const LISTS = {
   popular: [3, 1, 2],

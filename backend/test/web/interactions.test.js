@@ -8,9 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { ConnectionRefusedError, DatabaseError } from 'sequelize';
 
-import { EventConflict, UnknownProduct, createInteractionService } from '../../src/services/interactionService.js';
 import { isRowsFault } from '../../src/services/databaseErrors.js';
-import { SpoolFailed, openSpool } from '../../src/services/spool.js';
+import { EventConflict, UnknownProduct, createInteractionService } from '../../src/services/interactionService.js';
+import { SpoolFailed, openSpool } from '../../src/services/spool/spool.js';
 import { onBothDatabases } from '../core/databases.js';
 import { eventually } from '../harness.js';
 import { listeningLog } from './stage.js';

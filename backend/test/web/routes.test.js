@@ -5,9 +5,9 @@ import { test } from 'node:test';
 
 import { ConnectionRefusedError, ForeignKeyConstraintError } from 'sequelize';
 
-import { EventConflict, UnknownProduct } from '../../src/services/interactionService.js';
-import { SpoolFailed } from '../../src/services/spool.js';
 import { ROUTES, webRoutes } from '../../src/route/web.js';
+import { EventConflict, UnknownProduct } from '../../src/services/interactionService.js';
+import { SpoolFailed } from '../../src/services/spool/spool.js';
 import { ANSWER, settingsWith, stage } from './stage.js';
 
 const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');

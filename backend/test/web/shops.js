@@ -1,5 +1,5 @@
 /** Databases that go away and come back: SQLite's file is moved, and the way to MariaDB is cut. */
-import { closeSync, mkdtempSync, openSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -9,6 +9,7 @@ import { connectDatabase, placeOf } from '../../src/config/database.js';
 import { applyMigrations } from '../../src/config/migrations.js';
 import { defineModels } from '../../src/models/index.js';
 import { newDatabase } from '../core/databases.js';
+import { movableFile } from './movableFile.js';
 import { openProxy } from './proxy.js';
 
 export const PASSWORD = 'open sesame';
@@ -59,15 +60,7 @@ function onSqlite() {
   const file = path.join(folder, 'shop.sqlite');
   closeSync(openSync(file, 'w'));
   const url = `sqlite:///${file}`;
-  let isAway = false;
-  const goAway = () => {
-    if (!isAway) renameSync(file, `${file}.away`);
-    isAway = true;
-  };
-  const comeBack = () => {
-    if (isAway) renameSync(`${file}.away`, file);
-    isAway = false;
-  };
+  const { takeAway: goAway, bringBack: comeBack } = movableFile(file);
   return { url, directUrl: url, goAway, hang: goAway, comeBack, remove: async () => rmSync(folder, { recursive: true, force: true }) };
 }
 

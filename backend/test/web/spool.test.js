@@ -10,8 +10,8 @@ import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { SpoolClosed, SpoolFailed, openSpool } from '../../src/services/spool.js';
-import { decodeRecords, encodeRecord } from '../../src/services/spoolRecord.js';
+import { decodeRecords, encodeRecord } from '../../src/services/spool/record.js';
+import { SpoolClosed, SpoolFailed, openSpool } from '../../src/services/spool/spool.js';
 import { listeningLog } from './stage.js';
 
 const ROOT = mkdtempSync(path.join(tmpdir(), 'spool-'));

@@ -3,7 +3,7 @@ import { writeSync } from 'node:fs';
 
 import pino from 'pino';
 
-import { openSpool } from '../../src/services/spool.js';
+import { openSpool } from '../../src/services/spool/spool.js';
 
 const [folder, life] = process.argv.slice(2);
 const spool = await openSpool({ folder, maxBytes: 1 << 26, log: pino({ level: 'silent' }) });

@@ -1,6 +1,6 @@
 import { QueryTypes } from 'sequelize';
 
-import { isDeadlock } from './databaseErrors.js';
+import { isDeadlock } from '../databaseErrors.js';
 
 const RUNS_KEPT_MS = 30 * 86_400_000; // of each customer; the newest are always kept for as long
 const { DELETE, INSERT, UPDATE } = QueryTypes;

@@ -1,5 +1,5 @@
-import { SpoolFolder } from './spoolFolder.js';
-import { decodeRecords, encodeRecord } from './spoolRecord.js';
+import { SpoolFolder } from './folder.js';
+import { decodeRecords, encodeRecord } from './record.js';
 
 /** There is no room, or no disk: the record is not kept, and must not be acknowledged. */
 export class SpoolFailed extends Error {

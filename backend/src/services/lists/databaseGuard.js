@@ -1,15 +1,10 @@
-import { isOfDatabase } from './databaseErrors.js';
-import { Breaker } from './python/breaker.js';
-import { systemClock } from './python/clock.js';
-import { TooLate, withinMs } from './withinMs.js';
+import { TooLate, withinMs } from '../../concurrency/withinMs.js';
+import { isOfDatabase } from '../databaseErrors.js';
+import { Breaker } from '../python/breaker.js';
+import { systemClock } from '../python/clock.js';
+import { DatabaseAway } from './fallbackReasons.js';
 
 const LIMITS = { deaths: 5, windowMs: 10_000, coolDownMs: 500 }; // in a row; then one look every half second
-
-/** The database did not do what was asked, in time or at all. */
-export class DatabaseAway extends Error {
-  name = 'DatabaseAway';
-  reason = 'database_unavailable';
-}
 
 /** Asks the database for what a page can do without: each time only for so long, and not at all while it is known to be away. */
 export class DatabaseGuard {

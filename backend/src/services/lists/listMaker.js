@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { DatabaseAway } from './databaseGuard.js';
+import { SingleFlight } from '../../concurrency/singleFlight.js';
+import { TooLate } from '../../concurrency/withinMs.js';
+import { systemClock } from '../python/clock.js';
+import { DatabaseAway } from './fallbackReasons.js';
 import { contextText } from './freshness.js';
-import { systemClock } from './python/clock.js';
-import { SingleFlight } from './singleFlight.js';
-import { TooLate } from './withinMs.js';
 
 const SIZES = [30, 60, 100]; // of stored lists: few, so that those who wish for more or less share one
 const SPARE = 10; // items kept beyond those asked for, because some are sold out by the time they are shown
@@ -99,7 +99,7 @@ export class ListMaker {
       }
       if (systemClock.now() + waitMs > until) throw new TooLate('Another process should make the list in time. Received: none yet.');
       await sleep(waitMs);
-      rows = await this.#guard.run(this.#storeMs, () => this.#catalogue.cachedList(userId, wish.rules));
+      rows = await this.#guard.run(this.#storeMs, () => this.#catalogue.cachedList(userId, wish.rules, sizeFor(wish.limit)));
     }
   }
 

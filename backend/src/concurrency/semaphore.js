@@ -1,8 +1,8 @@
-import { systemClock } from './python/clock.js';
+import { systemClock } from '../services/python/clock.js';
 import { TooLate } from './withinMs.js';
 
 /** Room for so many at a time; the others wait outside, in the order in which they came, and go away when their time is up. */
-export class Places {
+export class Semaphore {
   #free;
   #clock;
   #waiting = new Set();
@@ -13,17 +13,23 @@ export class Places {
   }
 
   /**
-   * Take a place, which is given back by `leave`.
+   * Take a place.
    *
-   * @param {number} ms How long to wait for one.
-   * @returns {Promise<void>}
+   * @param {number} ms How long to wait for one: somebody who waits for himself would do so for ever.
+   * @returns {Promise<() => void>} Gives it back; a second time does nothing.
    * @throws {TooLate}
    */
-  enter(ms) {
-    if (this.#free > 0) {
-      this.#free -= 1;
-      return Promise.resolve();
-    }
+  async acquire(ms) {
+    if (this.#free > 0) this.#free -= 1;
+    else await this.#turn(ms);
+    let isHeld = true;
+    return () => {
+      if (isHeld) this.#pass();
+      isHeld = false;
+    };
+  }
+
+  #turn(ms) {
     return new Promise((resolve, reject) => {
       const timer = this.#clock.setTimeout(() => {
         this.#waiting.delete(come);
@@ -37,7 +43,8 @@ export class Places {
     });
   }
 
-  leave() {
+  /** Give a place to the one who has waited longest. */
+  #pass() {
     const [next] = this.#waiting;
     if (next === undefined) this.#free += 1;
     else this.#waiting.delete(next);

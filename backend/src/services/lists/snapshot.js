@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { lstat, open, stat } from 'node:fs/promises';
 import path from 'node:path';
 
-import { SingleFlight } from './singleFlight.js';
+import { SingleFlight } from '../../concurrency/singleFlight.js';
 
 const LOOK_MS = 200; // between two looks at CURRENT; Python's workers look as often
 const RETRY_MS = 5000; // what cannot be read is tried again then, even if CURRENT is the same

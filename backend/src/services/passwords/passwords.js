@@ -1,8 +1,8 @@
 import { Worker } from 'node:worker_threads';
 
-import { TooLate } from './withinMs.js';
+import { TooLate } from '../../concurrency/withinMs.js';
 
-const WORKER = new URL('passwordWorker.js', import.meta.url);
+const WORKER = new URL('worker.js', import.meta.url);
 const MOST_WAITING = 100; // five seconds' worth; who comes then would have given up
 
 /** Return what compares passwords with hashes of bcrypt beside the main thread, which goes on answering. */

@@ -1,4 +1,4 @@
-import { systemClock } from './python/clock.js';
+import { systemClock } from '../services/python/clock.js';
 
 /** Something took longer than it may. */
 export class TooLate extends Error {

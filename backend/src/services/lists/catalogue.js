@@ -3,6 +3,7 @@ import { QueryTypes } from 'sequelize';
 const DAY_MS = 86_400_000;
 const ACTIVE = 'S1';
 const NEWEST_EVENTS = 200; // of one customer: what she likes now
+const SPARE = 5; // items of a list that are read beyond those to be shown, because some may have been bought or sold out
 const LENGTHS = [1, 2, 3, 5, 10, 20, 50, 100, 200, 400];
 const PRODUCT = 'p.id, p.name, p.categoryId, p.brandId, p.view, d.originalPrice, d.discountPrice';
 // The first row of details counts, as on the product's page.
@@ -42,24 +43,37 @@ export class Catalogue {
   }
 
   /**
-   * Return what is held of a customer's list, in its order: one row an item, with its product where that may be shown.
+   * Return what is held of a customer's list, in its order: one row an item, with its product where that may be shown. No more is read than
+   * is likely to be shown, and all of it only where too many of the first items may not be.
    *
+   * @param {number} userId
+   * @param {object} rules
+   * @param {number} limit How many items are to be shown.
    * @returns {Promise<object[]>} Columns of rec_lists and recommendations, `product` or null; one row without `productId` where the list
    *   is empty, none where there is no list.
    */
-  async cachedList(userId, rules) {
+  async cachedList(userId, rules, limit) {
+    const most = 10 * Math.ceil(limit / 10) + SPARE; // few different texts, which servers prepare, and keep
+    const first = await this.#listRows(userId, rules, `ORDER BY id LIMIT ${most}`);
+    const isShort = first.filter(({ product }) => product !== null).length < limit;
+    return isShort && first.length === most ? this.#listRows(userId, rules) : first;
+  }
+
+  async #listRows(userId, rules, part = '') {
     const bought = this.bought(userId, rules);
     // `details` is cut, which ours never need: with long texts in its rows, MariaDB takes several times as long
     const rows = await this.#select(
       `SELECT l.modelName, l.modelVersion, l.source, l.context, l.asked, l.computedAt, l.leaseUntil, r.id AS place, r.productId, r.score,
               CAST(r.details AS CHAR(500)) AS details,
               CASE WHEN p.statusId = '${ACTIVE}' AND ${bought.isNot('r.productId')} THEN 1 ELSE 0 END AS isSellable, ${PRODUCT}
-       FROM rec_lists l LEFT JOIN recommendations r ON r.userId = l.userId LEFT JOIN Products p ON p.id = r.productId ${WITH_DETAILS}
+       FROM rec_lists l LEFT JOIN (SELECT id, userId FROM recommendations WHERE userId = $userId ${part}) part ON part.userId = l.userId
+       LEFT JOIN recommendations r ON r.id = part.id LEFT JOIN Products p ON p.id = r.productId ${WITH_DETAILS}
        WHERE l.userId = $userId`,
       { userId, ...bought.values },
     );
     rows.sort((one, other) => one.place - other.place); // a server would sort on disk, for the sake of long texts
-    return rows.map((row) => ({ ...row, product: Number(row.isSellable) === 1 ? productOf(row) : null }));
+    for (const row of rows) row.product = Number(row.isSellable) === 1 ? productOf(row) : null;
+    return rows;
   }
 
   /** Return the newest events of a customer, newest first, with the category and brand of their products. */

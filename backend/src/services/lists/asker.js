@@ -1,21 +1,18 @@
-import { systemClock } from './python/clock.js';
-import { PythonBridgeError } from './python/failures.js';
+import { Pause } from '../../concurrency/pause.js';
+import { systemClock } from '../python/clock.js';
+import { PythonBridgeError } from '../python/failures.js';
+import { NothingToShow } from './fallbackReasons.js';
 
 const PAUSE_MS = 250; // Python is left alone for so long after it has failed for a reason that no single request has
 const NOBODYS = new Set(['breaker_open', 'not_ready', 'overloaded', 'spawn_failed', 'closed', 'database_unavailable']);
-
-/** Python has answered, but with nothing that could be shown. */
-export class NothingToShow extends Error {
-  name = 'NothingToShow';
-  reason = 'empty_answer';
-}
 
 /** Asks Python, counts what comes of it, and spares everybody a question that has just failed for everybody. */
 export class Asker {
   #python;
   #timeoutMs;
   #metrics;
-  #pause = { until: -Infinity, failure: null };
+  #pause = new Pause(PAUSE_MS);
+  #failure = null;
 
   constructor({ python, timeoutMs, metrics }) {
     this.#python = python;
@@ -24,12 +21,12 @@ export class Asker {
   }
 
   get isPaused() {
-    return systemClock.now() < this.#pause.until;
+    return this.#pause.isOn;
   }
 
   /** Fail as the last question did, as long as Python is left alone. */
   checkPause() {
-    if (this.isPaused) throw this.#pause.failure;
+    if (this.isPaused) throw this.#failure;
   }
 
   /**
@@ -50,11 +47,16 @@ export class Asker {
       return answer;
     } catch (error) {
       outcome = error.reason ?? 'error';
-      if (error.isLasting || NOBODYS.has(error.reason)) this.#pause = { until: systemClock.now() + PAUSE_MS, failure: error };
+      if (error.isLasting || NOBODYS.has(error.reason)) this.#begin(error);
       throw error;
     } finally {
       this.#metrics.compute({ ms: systemClock.now() - start, outcome });
     }
+  }
+
+  #begin(failure) {
+    this.#failure = failure;
+    this.#pause.begin();
   }
 }
 

@@ -1,0 +1,58 @@
+/** A semaphore: so many at a time, in their order, and nobody waits longer than he would. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { Semaphore } from '../../src/concurrency/semaphore.js';
+import { TooLate } from '../../src/concurrency/withinMs.js';
+
+const LONG_MS = 60_000;
+
+/** Note who has come in, and let one of them go. */
+function door(places) {
+  const inside = [];
+  const releases = [];
+  const come = (name, ms = LONG_MS) =>
+    places.acquire(ms).then((release) => {
+      inside.push(name);
+      releases.push(release);
+    });
+  return { inside, come, leave: () => releases.shift()() };
+}
+
+test('a place that is given back goes to the one who has waited longest', async () => {
+  const places = new Semaphore(2);
+  const { inside, come, leave } = door(places);
+  await Promise.all([come('a'), come('b')]);
+  const waiting = [come('c'), come('d')];
+  assert.deepEqual(inside, ['a', 'b']);
+  leave();
+  await waiting[0];
+  assert.deepEqual(inside, ['a', 'b', 'c']);
+  leave();
+  await waiting[1];
+  assert.deepEqual(inside, ['a', 'b', 'c', 'd']);
+});
+
+test('who has gone away is given no place, and none is lost', async () => {
+  const places = new Semaphore(1);
+  const { inside, come, leave } = door(places);
+  await come('a');
+  await assert.rejects(come('b', 1), TooLate);
+  const waiting = come('c');
+  leave();
+  await waiting;
+  leave();
+  await come('d');
+  assert.deepEqual(inside, ['a', 'c', 'd']);
+});
+
+test('a place that is given back twice is free once', async () => {
+  const places = new Semaphore(1);
+  const { inside, come } = door(places);
+  const release = await places.acquire(LONG_MS);
+  release();
+  release();
+  await come('a');
+  await assert.rejects(come('b', 1), TooLate);
+  assert.deepEqual(inside, ['a']);
+});
