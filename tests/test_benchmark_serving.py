@@ -275,7 +275,7 @@ def test_node_counts_answers_that_are_lost_or_cannot_be_hers(driver: Driver) -> 
 @pytest.mark.slow
 def test_a_worker_that_cannot_start_is_told(driver: Driver) -> None:  # whatever a `.env` beside the door says
     with pytest.raises(BenchmarkError, match="Workers should answer. Received: settings"):
-        driver.tell("open", pool="two", size=1, python=sys.executable, env={"PATH": os.environ["PATH"], "DATABASE_URL": "nowhere"})
+        driver.tell("open", pool="two", size=1, python=sys.executable, env={"PATH": os.environ["PATH"], "SCORING_THREADS": "none"})
 
 
 def test_without_node_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

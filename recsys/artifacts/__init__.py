@@ -5,12 +5,12 @@ from recsys.artifacts.arrays import Arrays, let_go
 from recsys.artifacts.files import DISK, Files
 from recsys.artifacts.nearest import Nearest
 from recsys.artifacts.publish import Draft
-from recsys.artifacts.residency import RESIDENT_LIMIT, resident_bytes, settle
+from recsys.artifacts.residency import ANSWERING_LIMIT, resident_bytes, settle
 from recsys.artifacts.version import Version, current, current_name, open_version
 
 __all__ = [
+    "ANSWERING_LIMIT",
     "DISK",
-    "RESIDENT_LIMIT",
     "Arrays",
     "Draft",
     "Files",

@@ -8,7 +8,8 @@ import sys
 from recsys.artifacts.arrays import let_go
 
 MEMORY_FILE = "/proc/self/statm"  # Linux: sizes in pages, the second of them resident
-RESIDENT_LIMIT = 160 << 20  # bytes; what one model maps beyond it, before the next one, has been 120 MB at 100,000 items
+RESIDENT_LIMIT = 256 << 20  # bytes, between two answers
+ANSWERING_LIMIT = 512 << 20  # bytes, between two models of an answer, which waits while memory is given back and mapped again
 
 
 def settle(limit: int = RESIDENT_LIMIT) -> None:

@@ -129,11 +129,11 @@ class Service:
             NoModel: Nothing is published.
             ModelRefused: The version is damaged.
         """
-        from recsys.artifacts import RESIDENT_LIMIT
+        from recsys.artifacts import ANSWERING_LIMIT
         from recsys.recommending import load
         from recsys.settings import load_settings
 
-        settings, limit = load_settings(environ, root), RESIDENT_LIMIT if resident_limit is None else resident_limit
+        settings, limit = load_settings(environ, root), ANSWERING_LIMIT if resident_limit is None else resident_limit
         return cls(settings, load(settings.models_dir, full=full, resident_limit=limit))
 
     def recommend(self, request: Request, deadline: float | None) -> Response:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.artifacts import RESIDENT_LIMIT, Arrays, Nearest, Version, current
+from recsys.artifacts import ANSWERING_LIMIT, Arrays, Nearest, Version, current
 from recsys.artifacts.nearest import installed
 from recsys.context import ContextEncoder
 from recsys.errors import ModelRefused
@@ -69,7 +69,7 @@ class Loaded:
     contexts: ContextEncoder
     items: Items
     priors: Priors
-    resident_limit: int = RESIDENT_LIMIT
+    resident_limit: int = ANSWERING_LIMIT
     _scorers: dict[str, Scorer] = field(default_factory=dict, repr=False)
 
     @property
@@ -205,7 +205,7 @@ class Loaded:
         )
 
 
-def load(models_dir: Path, *, full: bool = False, resident_limit: int = RESIDENT_LIMIT) -> Loaded:
+def load(models_dir: Path, *, full: bool = False, resident_limit: int = ANSWERING_LIMIT) -> Loaded:
     """Open the current version.
 
     Args:
