@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +68,13 @@ class Signals:
         unit = np.eye(N_SIGNALS, dtype=np.float32)
         return np.stack([self.blend(query, weights, items) for weights in unit])
 
-    def blend(self, query: Query, weights: NDArray[np.float32], items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+    def blend(
+        self,
+        query: Query,
+        weights: NDArray[np.float32],
+        items: NDArray[np.int32] | None = None,
+        prior: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
         """Return the weighted sum of the signals, `weights @ self.of(query, items)` without those of weight 0.
 
         Rows are added one by one, not by BLAS: so equals stay equal, and an item scores the same in whatever company, to the last bit
@@ -78,11 +84,12 @@ class Signals:
             query: The customer and the moment.
             weights: `(N_SIGNALS,)` float32.
             items: `(k,)` indices; None means all.
+            prior: What `prior` returns for these arguments, where it is known.
 
         Returns:
             `(n_items,)` or `(k,)` float32, the caller's own.
         """
-        scores = self.prior(weights, items)
+        scores = self.prior(weights, items) if prior is None else prior.copy()
         if query.kept is not None:
             scores = np.tile(scores, (len(query.kept), 1))
         for name, weight in zip(DENSE, weights, strict=False):
@@ -183,11 +190,18 @@ class Blend:
     signals: Signals
     weights: NDArray[np.float32]
     own: Scorer | None = None
+    _priors: dict[bool, NDArray[np.float32]] = field(init=False, repr=False, default_factory=dict)
 
     @property
     def n_items(self) -> int:
         """The number of items."""
         return self.signals.n_items
+
+    def _prior(self, repeats: bool) -> NDArray[np.float32]:
+        """Return what every question about the whole catalogue begins with; nobody may write to it."""
+        if repeats not in self._priors:
+            self._priors[repeats] = _read_only(self.signals.prior(self.weights[int(repeats), :-1]))
+        return self._priors[repeats]
 
     def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         """Return the weighted sum of the signals and the network's logits; see `Scorer.score`.
@@ -196,7 +210,7 @@ class Blend:
         """
         weights = self.weights[int(query.repeats)]
         own = self.own.score(query, items) if self.own is not None and weights[-1] else None
-        scores = self.signals.blend(query, weights[:-1], items)
+        scores = self.signals.blend(query, weights[:-1], items, self._prior(query.repeats) if items is None else None)
         if own is not None:
             scores += weights[-1] * own
         return scores

@@ -380,7 +380,9 @@ def test_what_the_signals_cost_is_paid_once_a_question(shop: Published, monkeypa
         return spread(self, items, strengths)
 
     monkeypatch.setattr(Neighbours, "spread", counted)
-    monkeypatch.setattr(Signals, "blend", lambda self, query, weights, items=None: blend(self, query, np.ones_like(weights), items))
+    monkeypatch.setattr(
+        Signals, "blend", lambda self, query, weights, items=None, prior=None: blend(self, query, np.ones_like(weights), items)
+    )
     answer = shop.ask(user_id=STRANGER, model="BMF")
 
     assert answer.runs[0].basis == "fresh"
