@@ -69,21 +69,23 @@ class SequenceEncoder:
             weights = query.weights[reach]
             h = self.item_factors[query.items[reach]] * np.float32(np.sqrt(dim)) + weights[:, None] * self.strength
             there = kept & (weights != 0)
-            h, there, ages = self._every_state(h, there, ages, asked), there[:, -asked:], ages[:, -asked:]
+            left_out = np.logical_or.accumulate(~kept, 1)  # what comes before an event that is left out stays as it was
+            h, there, ages = self._every_state(h, there, ages, left_out[:, -asked:]), there[:, -asked:], ages[:, -asked:]
             newest = h.shape[1] - 1 - kept[:, ::-1].argmax(1)
             latent = np.where(kept.any(1, keepdims=True), self._newest_state(h, there, ages, newest), latent)
         return latent[0] if query.kept is None else latent
 
-    def _every_state(self, h: NDArray, there: NDArray[np.bool_], ages: NDArray[np.int64], asked: int) -> NDArray[np.float32]:
-        """Return the newest states after the first block, `(v, asked, dim)` out of `(w, dim)`."""
-        first = max(len(h) - asked, 0)
-        changed = np.logical_or.accumulate(there != there[0], 1)[:, first:]  # what comes before an event that is left out stays as it was
+    def _every_state(
+        self, h: NDArray, there: NDArray[np.bool_], ages: NDArray[np.int64], changed: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Return the newest states after the first block, `(v, k, dim)` out of `(w, dim)`; those that are not changed are the first's."""
+        first = len(h) - changed.shape[1]
         changed[0] = True
         variant, place = np.nonzero(changed)
         logits = _norm(h[first:], self.gains[0, 0]) @ self.attention_query[0] @ (h @ self.attention_key[0]).T
         attention = self._attention(0, logits[place], there[variant], ages[variant] - ages[variant, first + place][:, None])
         states = self._fed(0, h[first + place] + attention @ (h @ self.attention_value[0] @ self.attention_out[0]))
-        every = np.repeat(states[None, : len(h) - first], len(there), 0)
+        every = np.repeat(states[None, : changed.shape[1]], len(there), 0)
         every[variant, place] = states
         return every
 

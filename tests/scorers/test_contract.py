@@ -204,7 +204,7 @@ HISTORIES = {
 def test_variants_asked_at_once_score_as_each_does_by_itself(name: str, board: Stage, history: list[int], moments: str) -> None:
     items, some = np.array(history, np.int32), np.array([3, 0, 7, 3], np.int32)
     times = START + DAY * (np.arange(len(items)) // (1 if moments == "apart" else 3))
-    weights = np.array([(1.0, 0.3, 0.7, -0.4)[position % 4] for position in range(len(items))], np.float32)
+    weights = np.array([(1.0, 0.3, 0.0, 0.7, -0.4)[position % 5] for position in range(len(items))], np.float32)
     tried = list(dict.fromkeys(history))[:4]
     for user in (0, N_USERS):
         asked = Query(user, items, weights, times.astype(np.int64), question(board, 0).context, int(times[-1]) + 5, True)
