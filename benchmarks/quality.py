@@ -25,7 +25,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from rich.console import Console  # noqa: E402
 
-from benchmarks import readme_table  # noqa: E402
+from benchmarks import pages  # noqa: E402
 from benchmarks.measuring import tables  # noqa: E402
 from benchmarks.measuring.ablations import ABLATIONS, EVERY_SEED  # noqa: E402
 from benchmarks.measuring.runs import Run, Task, in_its_own_process  # noqa: E402
@@ -117,15 +117,11 @@ def write_page(page: Path, kept: Path, check: bool) -> int:
     if not page.is_file():
         raise BenchmarkError(f"--markdown should name a page. Received: {page}, which is not there.")
     measured = {entry["set"]: entry for entry in (read(kept) if kept.exists() else [])}
-    before = after = page.read_text(encoding="utf-8")
-    for name in named(before):
+    text = page.read_text(encoding="utf-8")
+    for name in named(text):
         block = tables.markdown(measured[name]) if name in measured else tables.UNMEASURED
-        after = readme_table.replaced(after, block, name, page.name)
-    if check:
-        print(f"{page.name} says what was measured." if after == before else f"{page.name} should be made again: benchmarks/quality.py")
-        return int(after != before)
-    page.write_text(after, encoding="utf-8")
-    return 0
+        text = pages.replaced(text, block, name, page.name)
+    return pages.settled(page, text, "benchmarks/quality.py", check=check)
 
 
 def named(text: str) -> Sequence[str]:
@@ -134,18 +130,11 @@ def named(text: str) -> Sequence[str]:
     Raises:
         BenchmarkError: It has none.
     """
-    places = {name: readme_table.BEGIN.replace(readme_table.NAME, name) for name in SETS}
+    places = {name: pages.begin(name) for name in SETS}
     found = [name for name, begin in places.items() if begin in text]
     if not found:
         raise BenchmarkError(f"The page should hold one of {', '.join(begin.strip() for begin in places.values())}. Received: none.")
     return found
-
-
-def positive(text: str) -> int:
-    """Return a whole number from 1, as a flag gives it."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"should be a positive integer. Received: {text}.")
-    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -155,11 +144,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seeds", type=int, choices=range(1, 101), default=3, metavar="N", help="fits of everything, each by a seed of its own (3)"
     )
-    parser.add_argument("--epochs", type=positive, metavar="N", help="epochs at most; validation may end a fit earlier")
+    parser.add_argument("--epochs", type=pages.positive, metavar="N", help="epochs at most; validation may end a fit earlier")
     parser.add_argument("--ablations", action="store_true", help="also without history and without embedding: three times as long")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the kept figures into a page instead of measuring")
-    parser.add_argument("--check", action="store_true", help="with --markdown: only compare")
+    pages.add_flags(parser)
     return parser
 
 

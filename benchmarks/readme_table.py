@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.pages import NOT_TAKEN, replaced, settled  # noqa: E402
+
 NAME = "online-retail"
-BEGIN, END = f"<!-- results: {NAME} -->\n", "<!-- end of results -->\n"  # the first names its set: a page may hold several
-NOT_TAKEN = "Not measured yet.\n"
 COLUMNS = {"precision10": "P@10", "ndcg10": "NDCG@10", "hr10": "HR@10", "auc": "AUC", "rmse": "RMSE", "coverage": "coverage"}
 
 
@@ -35,13 +37,8 @@ def main(argv: list[str], root: Path = ROOT) -> int:
         kept.parent.mkdir(exist_ok=True)
         kept.write_text(json.dumps(entry, indent=1) + "\n", encoding="utf-8")
     block = rendered(json.loads(kept.read_text(encoding="utf-8"))) if kept.exists() else NOT_TAKEN
-    before = readme.read_text(encoding="utf-8")
-    after = replaced(before, block)
-    if flags.check:
-        print("The README says what was measured." if after == before else "README.md should be made again: benchmarks/readme_table.py")
-        return int(after != before)
-    readme.write_text(after, encoding="utf-8")
-    return 0
+    text = replaced(readme.read_text(encoding="utf-8"), block, NAME, readme.name)
+    return settled(readme, text, "benchmarks/readme_table.py", check=flags.check)
 
 
 def newest(history: list[dict[str, Any]]) -> dict[str, Any]:
@@ -71,23 +68,6 @@ def rendered(entry: Mapping[str, Any]) -> str:
 def figure(value: float | None) -> str:
     """Return a figure with three digits, or a dash where there is none."""
     return "–" if value is None else f"{value:.3f}"
-
-
-def replaced(text: str, block: str, name: str = NAME, page: str = "README.md") -> str:
-    """Return a page with the text between one set's markers replaced.
-
-    Args:
-        text: Of the page.
-        block: What is to stand between them.
-        name: Of the set.
-        page: What a message calls the page.
-    """
-    begin = BEGIN.replace(NAME, name)
-    before, found, rest = text.partition(begin)
-    _, ended, after = rest.partition(END)
-    if begin in rest or not found or not ended or BEGIN.partition(NAME)[0] in rest.partition(END)[0]:
-        raise SystemExit(f"readme_table: {page} should hold {begin.strip()} once, on a line of its own, and {END.strip()} behind it.")
-    return before + begin + block + END + after
 
 
 def _notes(entry: Mapping[str, Any], users: int) -> list[str]:

@@ -34,7 +34,7 @@ import numpy as np  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from benchmarks import readme_table  # noqa: E402
+from benchmarks import pages  # noqa: E402
 from benchmarks.scaling import catalogue as synthetic  # noqa: E402
 from benchmarks.scaling.requests import ALL, allowed_items, fresh, measure, ranked, switch_over  # noqa: E402
 from recsys.artifacts import resident_bytes  # noqa: E402
@@ -182,35 +182,21 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def write_page(page: Path, kept: Path, *, check: bool) -> int:
     """Write the kept figures between the page's markers, or compare; returns the exit status."""
-    block = markdown(json.loads(kept.read_text(encoding="utf-8"))) if kept.exists() else readme_table.NOT_TAKEN
-    before = page.read_text(encoding="utf-8")
-    after = readme_table.replaced(before, block, NAME, page.name)
-    if check:
-        print(f"{page.name} says what was measured." if after == before else f"{page.name} should be made again: benchmarks/scale.py")
-        return int(after != before)
-    page.write_text(after, encoding="utf-8")
-    return 0
+    block = markdown(json.loads(kept.read_text(encoding="utf-8"))) if kept.exists() else pages.NOT_TAKEN
+    text = pages.replaced(page.read_text(encoding="utf-8"), block, NAME, page.name)
+    return pages.settled(page, text, "benchmarks/scale.py", check=check)
 
 
 def _circumstances() -> dict[str, Any]:
     return {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"}
 
 
-def positive(text: str) -> int:
-    """Return a whole number from 1, as a flag gives it."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"should be a positive integer. Received: {text}.")
-    return int(text)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=positive, nargs="+", default=list(SIZES), metavar="N", help="of the catalogues, in items")
-    parser.add_argument("--questions", type=positive, default=60, metavar="N", help="customers who ask (60)")
-    parser.add_argument("--rounds", type=positive, default=3, metavar="N", help="how often each is timed, both ways in turns (3)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the kept figures into a page instead of measuring")
-    parser.add_argument("--check", action="store_true", help="with --markdown: only compare")
+    parser.add_argument("--sizes", type=pages.positive, nargs="+", default=list(SIZES), metavar="N", help="of the catalogues, in items")
+    parser.add_argument("--questions", type=pages.positive, default=60, metavar="N", help="customers who ask (60)")
+    parser.add_argument("--rounds", type=pages.positive, default=3, metavar="N", help="how often each is timed, both ways in turns (3)")
+    pages.add_flags(parser)
     return parser
 
 

@@ -37,7 +37,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from rich.console import Console  # noqa: E402
 
-from benchmarks import readme_table  # noqa: E402
+from benchmarks import pages  # noqa: E402
 from benchmarks.loads import agreement, memory, one_shot, plots, tables, workers  # noqa: E402
 from benchmarks.loads.databases import SERVER  # noqa: E402
 from benchmarks.loads.environment import serving_environment  # noqa: E402
@@ -225,17 +225,13 @@ def write_page(page: Path, kept: Path, check: bool) -> int:
     if not page.is_file():
         raise BenchmarkError(f"--markdown should name a page. Received: {page}, which is not there.")
     results = read(kept) if kept.exists() else None
-    picture, before = page.with_name(PICTURE), page.read_text(encoding="utf-8")
-    after = readme_table.replaced(before, tables.markdown(results, PICTURE) if results else readme_table.NOT_TAKEN, NAME, page.name)
+    picture, block = page.with_name(PICTURE), tables.markdown(results, PICTURE) if results else pages.NOT_TAKEN
+    text = pages.replaced(page.read_text(encoding="utf-8"), block, NAME, page.name)
     drawn = picture.read_text(encoding="utf-8") if picture.exists() else ""
-    same = after == before and (results is None or plots.digest(results) in drawn)
-    if check:
-        print(f"{page.name} says what was measured." if same else f"{page.name} should be made again: benchmarks/serving.py")
-        return int(not same)
-    if results and not same:
+    same = results is None or plots.digest(results) in drawn
+    if results and not same and not check:
         plots.draw(results, picture)
-    page.write_text(after, encoding="utf-8")
-    return 0
+    return pages.settled(page, text, "benchmarks/serving.py", check=check, same=same)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -246,10 +242,8 @@ def _parser() -> argparse.ArgumentParser:
         "--server", default=os.environ.get("RECSYS_BENCH_MYSQL", SERVER), metavar="URL", help=f"MariaDB's; default {SERVER}"
     )
     parser.add_argument("--without-mariadb", dest="server", action="store_const", const=None, help="measure on SQLite only")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures are written, too")
     parser.add_argument("--strict", action="store_true", help="leave with 1 where a figure was not reached")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the kept figures into a page instead of measuring")
-    parser.add_argument("--check", action="store_true", help="with --markdown: only compare")
+    pages.add_flags(parser)
     return parser
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import readme_table, scale
+from benchmarks import pages, scale
 from benchmarks.scaling import catalogue as synthetic
 from benchmarks.scaling.requests import ALL, allowed_items, fresh, ranked, shared, summary, switch_over, without_index
 from recsys.artifacts.nearest import build
@@ -143,10 +143,10 @@ def test_the_page_holds_the_figures() -> None:
 
 def test_the_page_is_written_between_its_markers_and_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page, kept = tmp_path / "SCALE.md", tmp_path / scale.KEPT
-    begin = readme_table.BEGIN.replace(readme_table.NAME, scale.NAME)
-    page.write_text(f"# Before\n\n{begin}{readme_table.END}\nAfter\n", encoding="utf-8")
+    begin = pages.begin(scale.NAME)
+    page.write_text(f"# Before\n\n{begin}{pages.END}\nAfter\n", encoding="utf-8")
     assert scale.main(["--markdown", str(page)], tmp_path) == 0
-    assert page.read_text(encoding="utf-8") == f"# Before\n\n{begin}{readme_table.NOT_TAKEN}{readme_table.END}\nAfter\n"
+    assert page.read_text(encoding="utf-8") == f"# Before\n\n{begin}{pages.NOT_TAKEN}{pages.END}\nAfter\n"
 
     kept.parent.mkdir(parents=True)
     kept.write_text(json.dumps(RESULT), encoding="utf-8")

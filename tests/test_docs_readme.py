@@ -21,7 +21,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from benchmarks import readme_table
+from benchmarks import pages, readme_table
 from recsys.errors import NotEnoughData, SettingsError, TrainingRefused
 from recsys.settings import DEFAULT_EVENT_WEIGHTS, Training, load_settings
 from tests.doors import PATIENCE_S, ROOT, install
@@ -264,7 +264,7 @@ def test_a_runs_figures_become_a_table_best_first() -> None:
 
 def test_taking_a_run_keeps_the_newest_published_one_and_rewrites_the_readme(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "benchmarks").mkdir()
-    (tmp_path / "README.md").write_text(f"before\n{readme_table.BEGIN}old\n{readme_table.END}after\n", encoding="utf-8")
+    (tmp_path / "README.md").write_text(f"before\n{pages.begin(readme_table.NAME)}old\n{pages.END}after\n", encoding="utf-8")
     history = tmp_path / "metrics.json"
     history.write_text(
         json.dumps([{**ENTRY, "seed": 6}, ENTRY, {"trained_at": 1, "published": None, "reason": "too little"}]), encoding="utf-8"
@@ -274,7 +274,7 @@ def test_taking_a_run_keeps_the_newest_published_one_and_rewrites_the_readme(tmp
     assert readme_table.main(["--take", str(history)], tmp_path) == 0
     assert readme_table.main(["--check"], tmp_path) == 0
 
-    assert (tmp_path / "README.md").read_text(encoding="utf-8") == f"before\n{readme_table.BEGIN}{BLOCK}{readme_table.END}after\n"
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == f"before\n{pages.begin(readme_table.NAME)}{BLOCK}{pages.END}after\n"
     kept = json.loads((tmp_path / "benchmarks/results/online-retail.json").read_text(encoding="utf-8"))
     assert kept == {**ENTRY, "validation": {"map10": {"BMF": 0.1}}}
 
