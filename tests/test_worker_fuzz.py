@@ -40,7 +40,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> None:
         return Response(request.user_id, "BMF", loaded.name, (Item(1, 0.5),), (), "model")
 
     stands_in: dict[str, Any] = {
-        "load": lambda models_dir, full: SimpleNamespace(name="v1", warm=lambda: None),
+        "load": lambda models_dir, full, resident_limit=0: SimpleNamespace(name="v1", warm=lambda: None),
         "recommend": recommend,
         "connect": lambda url, timeout_s: link,
     }
