@@ -17,7 +17,7 @@ import pytest
 from doors import answer, ask, code, command
 from misbehaving import VERSION, install_misbehaving
 
-from recsys.bridge import answering, deadlines, service
+from recsys.bridge import answering, command_line, deadlines, service
 from recsys.bridge import worker as worker_module
 from recsys.contract import MAX_BYTES, Item, Request, Response
 from recsys.errors import DatabaseUnavailable, DeadlineExceeded, ModelRefused, NoModel, Overloaded, RecsysError, UnknownUser
@@ -84,7 +84,7 @@ def at(monkeypatch: pytest.MonkeyPatch, monotonic: Callable[[], float]) -> None:
 def run(data: bytes, *argv: str, tmp_path: Path, environ: Mapping[str, str] | None = None) -> tuple[int, list[dict[str, Any]]]:
     lines: list[bytes] = []
     given = {"DATABASE_URL": "sqlite:///shop.sqlite"} if environ is None else environ
-    status = answering.run(argv, io.BytesIO(data), lines.append, given, root=tmp_path)
+    status = command_line.run(argv, io.BytesIO(data), lines.append, given, root=tmp_path)
     assert all(line.endswith(b"\n") and line.count(b"\n") == 1 for line in lines)
     return status, [json.loads(line) for line in lines]
 
@@ -323,7 +323,7 @@ def test_after_the_end_of_its_input_a_worker_has_800_ms_for_an_answer(
     watchdog.end()
     environ = {"DATABASE_URL": "sqlite:///shop.sqlite"}
 
-    answering.run(
+    command_line.run(
         ["--worker"], io.BytesIO(b'{"user_id": 7%s}' % given.encode()), stage.sent.append, environ, root=tmp_path, watchdog=watchdog
     )
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tiny_shop import INACTIVE, LEARNED, Published, moved
 from worker_process import WorkerProcess
 
-from recsys.bridge import answering
+from recsys.bridge import command_line
 from recsys.bridge.deadlines import Watchdog
 from recsys.bridge.worker import Worker
 from recsys.contract.schema import response_schema
@@ -44,7 +44,7 @@ def shop(published: Published, tmp_path_factory: pytest.TempPathFactory) -> Publ
 def test_one_shot_has_a_decided_answer(shop: Published, capfd: pytest.CaptureFixture[str], name: str) -> None:
     lines: list[bytes] = []
 
-    status = answering.run([], io.BytesIO(CASES[name].data), lines.append, shop.environ, root=shop.folder)
+    status = command_line.run([], io.BytesIO(CASES[name].data), lines.append, shop.environ, root=shop.folder)
 
     (told,) = map(checked, lines)
     expected = CASES[name].alone

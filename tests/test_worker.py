@@ -20,7 +20,7 @@ from worker_process import WorkerProcess
 
 from recsys import store
 from recsys.artifacts import activate, let_go
-from recsys.bridge import answering, service
+from recsys.bridge import command_line, service
 from recsys.bridge import worker as worker_module
 from recsys.bridge.deadlines import Watchdog
 from recsys.bridge.worker import Worker
@@ -72,7 +72,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def one_shot(shop: Published, question: Mapping[str, Any]) -> dict[str, Any]:
     lines: list[bytes] = []
-    answering.run([], io.BytesIO(json.dumps(question).encode()), lines.append, shop.environ, root=shop.folder)
+    command_line.run([], io.BytesIO(json.dumps(question).encode()), lines.append, shop.environ, root=shop.folder)
     return told(lines[0])
 
 

@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 from test_contract_request import FIELDS, anything
 from tiny_shop import BRANDS, CATEGORIES, INACTIVE, NOW, Published
 
-from recsys.bridge import answering
+from recsys.bridge import command_line
 from recsys.bridge.deadlines import Watchdog
 from recsys.bridge.worker import Worker
 from recsys.contract import Item, Request, Response
@@ -70,7 +70,7 @@ def work(data: bytes, folder: Path, sizes: list[int] | None = None) -> list[dict
     """Return what a worker says to a stream after `ready`."""
     lines: list[bytes] = []
     requests = io.BytesIO(data) if sizes is None else io.BufferedReader(Dripping(data, sizes))
-    status = answering.run(["--worker"], requests, lines.append, {"DATABASE_URL": "sqlite:///shop.sqlite"}, root=folder)
+    status = command_line.run(["--worker"], requests, lines.append, {"DATABASE_URL": "sqlite:///shop.sqlite"}, root=folder)
     assert status == 0
     documents = [json.loads(line) for line in lines]
     for line, document in zip(lines, documents, strict=True):

@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the process as SIGTERM does: at once, by the signal, without a traceback
     try:
         requests, answers = take_streams()
-        from recsys.bridge.answering import WORKER, run  # only now: what this imports may print
+        from recsys.bridge.command_line import WORKER, run  # only now: what this imports may print
 
         watchdog = _tied(requests, parent) if list(argv) == [WORKER] else None
         with open(requests, "rb") as incoming:
