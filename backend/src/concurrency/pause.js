@@ -1,4 +1,4 @@
-import { systemClock } from '../services/python/clock.js';
+import { systemClock } from './clock.js';
 
 /** A pause after a failure: while it lasts, nobody tries again and waits for another one. */
 export class Pause {

@@ -1,4 +1,4 @@
-import { systemClock } from '../services/python/clock.js';
+import { systemClock } from './clock.js';
 import { TooLate } from './withinMs.js';
 
 /** Room for so many at a time; the others wait outside, in the order in which they came, and go away when their time is up. */

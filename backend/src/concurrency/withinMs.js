@@ -1,4 +1,4 @@
-import { systemClock } from '../services/python/clock.js';
+import { systemClock } from './clock.js';
 
 /** Something took longer than it may. */
 export class TooLate extends Error {

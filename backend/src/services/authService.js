@@ -7,7 +7,7 @@ import { col, fn, where } from 'sequelize';
 import { Pause } from '../concurrency/pause.js';
 import { SingleFlight } from '../concurrency/singleFlight.js';
 import { withinMs } from '../concurrency/withinMs.js';
-import { systemClock } from './python/clock.js';
+import { systemClock } from '../concurrency/clock.js';
 
 const ALGORITHM = 'HS256'; // fixed: what a token's own header says is never followed
 const SUBJECT = /^(?:0|[1-9]\d{0,15})$/;

@@ -12,7 +12,7 @@ import { climb, climbSnapshot } from './lists/ladder.js';
 import { idsOf, ListMaker, sizeFor } from './lists/listMaker.js';
 import { Lists } from './lists/lists.js';
 import { DEFAULT_RULES } from './lists/snapshot.js';
-import { systemClock } from './python/clock.js';
+import { systemClock } from '../concurrency/clock.js';
 
 const LIMITS = { least: 1, usual: 10, most: 100 };
 const LADDER_MS = 100; // for the fallback, after the time for an answer is up

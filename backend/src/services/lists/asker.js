@@ -1,5 +1,5 @@
 import { Pause } from '../../concurrency/pause.js';
-import { systemClock } from '../python/clock.js';
+import { systemClock } from '../../concurrency/clock.js';
 import { PythonBridgeError } from '../python/failures.js';
 import { NothingToShow } from './fallbackReasons.js';
 

@@ -1,7 +1,7 @@
 import { TooLate, withinMs } from '../../concurrency/withinMs.js';
 import { isOfDatabase } from '../databaseErrors.js';
 import { Breaker } from '../python/breaker.js';
-import { systemClock } from '../python/clock.js';
+import { systemClock } from '../../concurrency/clock.js';
 import { DatabaseAway } from './fallbackReasons.js';
 
 const LIMITS = { deaths: 5, windowMs: 10_000, coolDownMs: 500 }; // in a row; then one look every half second

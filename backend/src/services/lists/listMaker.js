@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { SingleFlight } from '../../concurrency/singleFlight.js';
 import { TooLate } from '../../concurrency/withinMs.js';
-import { systemClock } from '../python/clock.js';
+import { systemClock } from '../../concurrency/clock.js';
 import { DatabaseAway } from './fallbackReasons.js';
 import { contextText } from './freshness.js';
 

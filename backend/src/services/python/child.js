@@ -1,6 +1,6 @@
 import { spawn as spawnProcess } from 'node:child_process';
 
-import { systemClock } from './clock.js';
+import { systemClock } from '../../concurrency/clock.js';
 import { StderrRing } from './stderrRing.js';
 
 /** The end of a process and the end of its stdout belong together; a process of its own may hold the pipe open for ever. */

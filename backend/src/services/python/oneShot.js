@@ -1,6 +1,6 @@
 import { badAnswer, failureIn, MAX_ANSWER_BYTES, provenAnswer, readObject } from './answer.js';
 import { Child, DRAIN_MS } from './child.js';
-import { systemClock } from './clock.js';
+import { systemClock } from '../../concurrency/clock.js';
 import { deadlineIn, inTime, outOfTime } from './deadline.js';
 import { PythonBridgeError, endFailure } from './failures.js';
 import { LineSplitter } from './frames.js';

@@ -1,5 +1,5 @@
 import { Breaker } from './breaker.js';
-import { systemClock } from './clock.js';
+import { systemClock } from '../../concurrency/clock.js';
 import { deadlineIn } from './deadline.js';
 import { PythonBridgeError } from './failures.js';
 import { Job } from './job.js';
