@@ -424,7 +424,7 @@ def test_a_whole_run_measures_everything_on_tiny_shops(quick: tuple[dict[str, An
     levels = [level for told in found["round_trips"].values() for level in told["sqlite"]["in_flight"].values()]
     assert len(levels) == 15
     assert {(level["lost"], level["crossed"]) for level in levels} == {(0, 0)}
-    assert {told["sqlite"]["statements"] for told in found["round_trips"].values()} == {3}
+    assert {told["sqlite"]["statements"] for told in found["round_trips"].values()} == {2}
     assert {told["sqlite"]["connections"] for told in found["round_trips"].values()} == {1}
     assert set(found["histories"]["sqlite"]) == {"10", "50", "200", "500", "fresh"}
 

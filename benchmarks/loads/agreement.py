@@ -122,9 +122,7 @@ def who_asks(shop: SyntheticShop, database: str, loaded: Loaded, question: Mappi
     request = parse_request(json.dumps(question).encode(), models=tuple(REGISTRY))
     mapping, named = loaded.shop(shop.settings(database).shop), numbers(request, loaded)
     with store.connect(shop.urls[database]) as db:
-        version, index = store.find_user(db, loaded.name, "" if request.user_id is None else request.user_id)
-        told = {"version_id": version, "index": index, "numbers": named, "shop": mapping, "now": int(time.time())}
-        customer = find_customer(request, loaded, db, **told)
+        customer = find_customer(request, loaded, db, numbers=named, shop=mapping, now=int(time.time()))
     return customer, wanted(request, customer, named).allowed
 
 

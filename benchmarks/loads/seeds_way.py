@@ -19,6 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import json  # noqa: E402
+from dataclasses import replace  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -85,10 +86,9 @@ def main(argv: list[str]) -> int:
         users, items = ({text(row[0]): int(row[1]) for row in whole[table]} for table in TABLES[:2])
         sold = np.zeros(len(items), bool)
         sold[[items[str(row[0])] for row in db.query("SELECT id FROM Products WHERE statusId = 'S1'") if str(row[0]) in items]] = True
-        version_id, _ = store.find_user(db, loaded.name, "")
         shop, told = loaded.shop(settings.shop), numbers(request, loaded)
-        known = {"version_id": version_id, "index": users.get(str(request.user_id)), "numbers": told, "shop": shop, "now": int(time.time())}
-        asked = find_customer(request, loaded, db, **known).query()
+        customer = find_customer(request, loaded, db, numbers=told, shop=shop, now=int(time.time()))
+        asked = replace(customer, index=users.get(str(request.user_id), len(users))).query()
     laps["tables"] = time.perf_counter() - SINCE
     logits: dict[str, Any] = {}
     for name in MODELS:

@@ -67,13 +67,11 @@ def recommend(
             raise DeadlineExceeded(f"`budget_ms` should be enough for an answer. Received: {request.budget_ms}.", field="budget_ms")
 
     shop = loaded.shop(shop)
-    user_id = loaded.user_id(request.user_id)
-    version_id, index = store.find_user(db, loaded.name, "" if user_id is None else user_id)
     named = numbers(request, loaded)
     if request.op == "similar":
         customer = _viewer(request, loaded, db, named, shop, now)
     else:
-        customer = find_customer(request, loaded, db, version_id=version_id, index=index, numbers=named, shop=shop, now=now)
+        customer = find_customer(request, loaded, db, numbers=named, shop=shop, now=now)
     in_time()
     truth, warnings = _ground_truth(request, customer, named)
     asked, want = _asked(request, customer), wanted(request, customer, named)
@@ -102,6 +100,7 @@ def recommend(
 
 def _viewer(request: Request, loaded: Loaded, db: store.Database, named: Numbers, shop: Shop, now: int) -> Customer:
     """Return somebody whose one event is a look at the item that `similar` starts from; what she has bought stays hidden."""
+    store.find_user(db, loaded.name, "")  # refuses where the version's encoders are missing, as for everybody else
     item = named.get(request.item_id) if request.item_id is not None else None
     known = item is not None and item.index >= 0
     strongest = max(shop.event_weights, key=lambda name: shop.event_weights[name])

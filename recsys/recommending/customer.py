@@ -92,17 +92,13 @@ class Customer:
         return distinct(self.indices[chosen & (self.indices < len(self.loaded.items))].tolist())
 
 
-def find_customer(
-    request: Request, loaded: Loaded, db: store.Database, *, version_id: int, index: int | None, numbers: Numbers, shop: Shop, now: int
-) -> Customer:
+def find_customer(request: Request, loaded: Loaded, db: store.Database, *, numbers: Numbers, shop: Shop, now: int) -> Customer:
     """Return who asks.
 
     Args:
         request: The question.
         loaded: The version.
         db: The shop's database.
-        version_id: The version's number in the database.
-        index: The user's index; None where training did not see the user.
         numbers: Indices of the items that the request names.
         shop: The mapping under the version's words and rules.
         now: Seconds since 1970.
@@ -110,11 +106,13 @@ def find_customer(
     Raises:
         UnknownUser: There is no row, no event, nothing to go on.
         InvalidRequest: An event of the request has a name that the shop does not know.
+        ModelMismatch: The database does not hold the version's encoders.
     """
     user_id = loaded.user_id(request.user_id)
     kind = loaded.version.manifest["id_type"]["items"]
     told = _told(request, numbers, shop, now)
-    stored = _stored(db, shop, version_id, user_id, kind)
+    stored = _stored(db, shop, loaded.name, user_id, kind)
+    index = stored.user
     events, indices = _cleaned([stored, told], loaded, shop, now)
     if index is None and not (indices < len(loaded.items)).any():
         raise UnknownUser(f"`user_id` should be a user of the training or have events on its items. Received: {request.user_id!r}.")
@@ -151,12 +149,13 @@ def purchased(db: store.Database, shop: Shop, user_id: int | str, loaded: Loaded
     return frozenset(store.purchased_items(db, shop, user_id, since=since, item_kind=loaded.version.manifest["id_type"]["items"]))
 
 
-def _stored(db: store.Database, shop: Shop, version_id: int, user_id: int | str | None, kind: str) -> store.UserEvents:
-    """Return the user's events of the database; none for a guest."""
+def _stored(db: store.Database, shop: Shop, version_name: str, user_id: int | str | None, kind: str) -> store.UserEvents:
+    """Return what the database knows of the user; of a guest nothing."""
     if user_id is None:
+        store.find_user(db, version_name, "")  # refuses where the version's encoders are missing, as for everybody else
         nothing = np.zeros(0, np.int64)
         return store.UserEvents(nothing, nothing.astype(np.int32), nothing.astype(np.int16), nothing, nothing, ())
-    return store.user_events(db, shop, version_id, user_id, MAX_EVENTS, item_kind=kind)
+    return store.user_events(db, shop, version_name, user_id, MAX_EVENTS, item_kind=kind)
 
 
 def _told(request: Request, numbers: Numbers, shop: Shop, now: int) -> store.UserEvents:

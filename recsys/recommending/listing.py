@@ -45,6 +45,14 @@ class Wanted:
         """Return how many ranked items are looked up the first time, the second time and so on."""
         return int((self.limit + HEADROOM) * 2**doubling)
 
+    @property
+    def description(self) -> list[str]:
+        """What has to be known of a product, besides that it is sold, to say whether it may be answered."""
+        asked = self.filters
+        bounds = asked.price_min is not None or asked.price_max is not None
+        needed = {"category": asked.category is not None, "brand": asked.brand is not None, "price": bounds}
+        return [name for name, is_needed in needed.items() if is_needed]
+
     def admits(self, row: store.ProductRow) -> bool:
         """Return whether a product, as the shop describes it now, may be answered."""
         asked = self.filters
@@ -110,7 +118,7 @@ def list_items(
         missing = [item for item in dict.fromkeys([*ranked, *(others if not doubling else ())]) if item not in ids]
         fresh = customer.loaded.original_ids(missing)
         ids |= dict(zip(missing, fresh, strict=True))
-        fetched = store.products(db, customer.shop, fresh)
+        fetched = store.products(db, customer.shop, fresh, want.description)
         rows |= {row.item_id: row for row in fetched if want.admits(row)}
         listed = [(ids[item], item) for item in ranked if ids[item] in rows][: want.limit]
         if len(listed) == want.limit or len(ranked) < depth:

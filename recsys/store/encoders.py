@@ -16,6 +16,10 @@ from recsys.store.database import CHUNK_ROWS, Database, Duplicate
 
 RESERVATIONS = 20  # writers that may take an id at the same moment before one of them gives up
 LOOK_UP_IDS = 10_000  # the longest list of the wire contract, and well below every driver's limit of placeholders
+FIND_USER = (  # the id of the version `:name`, and the index of `:user_key` in it
+    "SELECT v.id, e.idx FROM rec_versions v LEFT JOIN rec_user_encoder e ON e.version = v.id AND e.original_id = :user_key "
+    "WHERE v.name = :name AND v.complete = 1"
+)
 _TABLES = ("rec_user_encoder", "rec_item_encoder", "rec_context_mapping", "rec_context_meta")
 
 
@@ -101,11 +105,7 @@ def find_user(db: Database, version_name: str, user_id: int | str) -> tuple[int,
         ModelMismatch: The database has no complete version of that name.
     """
     key = str(user_id)
-    rows = db.query(
-        "SELECT v.id, e.idx FROM rec_versions v LEFT JOIN rec_user_encoder e ON e.version = v.id AND e.original_id = :user_key "
-        "WHERE v.name = :name AND v.complete = 1",
-        {"name": version_name, "user_key": _stored(db, key) if is_key(key) else None},
-    )
+    rows = db.query(FIND_USER, {"name": version_name, "user_key": stored_key(db, key) if is_key(key) else None})
     if not rows:
         raise ModelMismatch(
             f"The database should hold the encoders of version {version_name}. Received: none. "
@@ -140,7 +140,7 @@ def item_indices(db: Database, version_id: int, ids: Sequence[int | str]) -> lis
     """
     sql = "SELECT original_id, idx FROM rec_item_encoder WHERE version = :version AND original_id IN (:wanted)"
     keys = [str(item) for item in ids]
-    found = {_text(raw): int(idx) for raw, idx in _look_up(db, sql, version_id, [_stored(db, key) for key in keys if is_key(key)])}
+    found = {_text(raw): int(idx) for raw, idx in _look_up(db, sql, version_id, [stored_key(db, key) for key in keys if is_key(key)])}
     return [found.get(key) for key in keys]
 
 
@@ -257,7 +257,7 @@ def _look_up(db: Database, sql: str, version_id: int, wanted: Sequence[Any]) -> 
         yield from db.query(sql, {"version": version_id, "wanted": wanted[start : start + LOOK_UP_IDS]})
 
 
-def _stored(db: Database, key: str) -> str | bytes:
+def stored_key(db: Database, key: str) -> str | bytes:
     """Return a key in the column's own type: bytes on MySQL."""
     return key.encode("utf-8") if db.dialect == "mysql" else key
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from itertools import chain
 from typing import Any, NamedTuple
@@ -16,6 +17,8 @@ from recsys.store.columns import IdReader, id_array, joined_ids, read_id, text, 
 from recsys.store.database import Database, Stream
 from recsys.store.mapping import as_text, derived
 
+DESCRIPTION = ("category", "brand", "price")  # what a product has besides its id and whether it is sold
+
 
 class ProductRow(NamedTuple):
     """What the shop says of one product now.
@@ -23,16 +26,16 @@ class ProductRow(NamedTuple):
     Attributes:
         item_id: Its external id.
         active: Whether it may be sold.
-        category: Its category, or None.
-        brand: Its brand, or None.
-        price: What a customer pays, or NaN.
+        category: Its category, or None where it has none or was not asked for.
+        brand: Its brand, likewise.
+        price: What a customer pays, or NaN, likewise.
     """
 
     item_id: int | str
     active: bool
-    category: str | None
-    brand: str | None
-    price: float
+    category: str | None = None
+    brand: str | None = None
+    price: float = math.nan
 
 
 def read_catalogue(db: Database, shop: Shop) -> Catalogue:
@@ -59,20 +62,20 @@ def read_catalogue(db: Database, shop: Shop) -> Catalogue:
     )
 
 
-def products(db: Database, shop: Shop, item_ids: Sequence[int | str]) -> list[ProductRow]:
+def products(db: Database, shop: Shop, item_ids: Sequence[int | str], description: Sequence[str] = DESCRIPTION) -> list[ProductRow]:
     """Return what the shop says now of some products, in one statement; those it doesn't have are missing.
 
     Args:
         db: The shop's database.
         shop: The mapping.
         item_ids: Ids in the shop's type, at most some thousands.
+        description: Some of `DESCRIPTION`; what is not asked for costs the database nothing, a price being a search in a second table.
     """
     if len(item_ids) == 0:
         return []
-    table = derived(shop.products, "p")
-    sql = f"SELECT p.item_id, p.active, p.category, p.brand, p.price FROM {table} WHERE p.item_id IN (:item_ids)"  # noqa: S608
+    sql = f"{_selected(shop, description)} WHERE p.item_id IN (:item_ids)"
     asked = set(item_ids)  # MySQL's collations would also find 'a' for 'A'
-    return [row for row in _product_rows(db.query(sql, {"item_ids": list(item_ids)})) if row.item_id in asked]
+    return [row for row in _product_rows(db.query(sql, {"item_ids": list(item_ids)}), description) if row.item_id in asked]
 
 
 def newest_products(
@@ -116,20 +119,24 @@ def newest_products(
         if bound is not None:
             conditions.append(f"p.price {sign} :{name}")
             params[name] = bound
-    sql = (
-        f"SELECT p.item_id, p.active, p.category, p.brand, p.price FROM {derived(shop.products, 'p')} "  # noqa: S608 - the shop's own text
-        f"WHERE {' AND '.join(conditions)} ORDER BY p.item_id DESC LIMIT :limit"
-    )
-    return _product_rows(db.query(sql, params))
+    sql = f"{_selected(shop, DESCRIPTION)} WHERE {' AND '.join(conditions)} ORDER BY p.item_id DESC LIMIT :limit"
+    return _product_rows(db.query(sql, params), DESCRIPTION)
 
 
-def _product_rows(raw_rows: Sequence[tuple[Any, ...]]) -> list[ProductRow]:
+def _selected(shop: Shop, description: Sequence[str]) -> str:
+    columns = ", ".join(f"p.{name}" for name in ("item_id", "active", *description))
+    return f"SELECT {columns} FROM {derived(shop.products, 'p')}"  # noqa: S608 - the shop's own text
+
+
+def _product_rows(raw_rows: Sequence[tuple[Any, ...]], description: Sequence[str]) -> list[ProductRow]:
     """Return the first row of each product."""
     rows: dict[int | str, ProductRow] = {}
-    for raw, active, category, brand, price in raw_rows:
+    readers = [(name, _READERS[name]) for name in description]
+    for raw, active, *described in raw_rows:
         item = read_id(raw)
-        if item is not None:
-            rows.setdefault(item, ProductRow(item, _truth(active), text(category), text(brand), _price(price)))
+        if item is not None and item not in rows:
+            details = {name: read(value) for (name, read), value in zip(readers, described, strict=True)}
+            rows[item] = ProductRow(item, _truth(active), **details)
     return list(rows.values())
 
 
@@ -147,4 +154,7 @@ def _truth(value: object) -> bool:
 
 
 def _price(value: Any) -> float:
-    return float("nan") if value is None else float(value)
+    return math.nan if value is None else float(value)
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {"category": text, "brand": text, "price": _price}

@@ -1,4 +1,4 @@
-"""What one user did: two statements that a request can afford."""
+"""Who a user is and what she did: two statements that a request can afford."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from recsys.ids import canonical
 from recsys.settings import Shop, Source
 from recsys.store.columns import epoch_seconds, event_codes, is_key, sorted_names
 from recsys.store.database import Database, UnusableValue
+from recsys.store.encoders import FIND_USER, find_user, stored_key
 from recsys.store.mapping import as_key, as_text, derived, known_events, rates
 
 
@@ -28,6 +29,7 @@ class UserEvents:
         row_ids: `(n,)` int64, the shop's own order among equal timestamps.
         event_names: The names that `events` points into.
         truncated: Whether the user has more events than were asked for.
+        user: The user's own index in the asked version; None where that version doesn't know her.
     """
 
     items: NDArray
@@ -37,30 +39,38 @@ class UserEvents:
     row_ids: NDArray[np.int64]
     event_names: tuple[str, ...]
     truncated: bool = False
+    user: int | None = None
 
     def __len__(self) -> int:
         return len(self.items)
 
 
-def user_events(db: Database, shop: Shop, version_id: int, user_id: int | str, limit: int, *, item_kind: str | None = None) -> UserEvents:
-    """Read the newest events of one user, in one statement over all sources.
+def user_events(db: Database, shop: Shop, version_name: str, user_id: int | str, limit: int, *, item_kind: str | None = None) -> UserEvents:
+    """Read a user's index and her newest events, in one statement over the version's encoders and all sources.
 
     Args:
         db: The shop's database.
         shop: The mapping.
-        version_id: Whose item indices to return.
+        version_name: Whose indices to return.
         user_id: The user, in the shop's type.
         limit: How many events at most.
         item_kind: `int` or `str`, the type of the shop's item ids; without it, int where all of them look so.
+
+    Raises:
+        ModelMismatch: The database has no complete version of that name.
     """
+    if not shop.sources or limit < 1 or not is_key(str(user_id)):
+        return _as_user_events([], shop, limit, item_kind, find_user(db, version_name, user_id)[1])
     newest = " UNION ALL ".join(_newest(source, number, db.dialect) for number, source in enumerate(shop.sources))
     sql = (
         f"SELECT s.source, s.item, r.idx, s.event, s.moment, s.row_id FROM ({newest}) s "  # noqa: S608 - the shop's own texts
-        "LEFT JOIN rec_item_encoder r ON r.version = :version AND r.original_id = s.item"
+        "LEFT JOIN rec_item_encoder r ON r.version = (SELECT id FROM rec_versions WHERE name = :name AND complete = 1) "
+        f"AND r.original_id = s.item UNION ALL SELECT -1, NULL, u.idx, NULL, NULL, NULL FROM ({FIND_USER}) u"
     )
-    params = {"version": version_id, "limit": limit + 1, "events": sorted(known_events(shop))}
-    rows = _ask_of_user(db, sql, user_id, params) if shop.sources and limit > 0 else []
-    return _as_user_events(rows, shop, limit, item_kind)
+    rows = _ask_of_user(db, sql, user_id, {"name": version_name, "limit": limit + 1, "events": sorted(known_events(shop))})
+    events, user = [row for row in rows if row[1] is not None], [row for row in rows if row[1] is None]
+    index = user[0][2] if user else find_user(db, version_name, user_id)[1]  # which says what is wrong
+    return _as_user_events(events, shop, limit, item_kind, index)
 
 
 def purchased_items(
@@ -116,12 +126,12 @@ def _ask_of_user(db: Database, sql: str, user_id: int | str, params: Mapping[str
     if not is_key(user_key):
         return []
     try:
-        return db.query(sql, {**params, "user_id": user_id, "user_key": user_key.encode() if db.dialect == "mysql" else user_key})
+        return db.query(sql, {**params, "user_id": user_id, "user_key": stored_key(db, user_key)})
     except UnusableValue:  # such as a text that is no UUID, in a column of UUIDs: nobody has that id
         return []
 
 
-def _as_user_events(rows: Sequence[tuple[Any, ...]], shop: Shop, limit: int, item_kind: str | None) -> UserEvents:
+def _as_user_events(rows: Sequence[tuple[Any, ...]], shop: Shop, limit: int, item_kind: str | None, user: int | None) -> UserEvents:
     rows = rows[::-1]  # newest came first; equal ones keep the table's order
     sources, items, idx, events, moments, row_ids = zip(*rows, strict=True) if rows else ((),) * 6
     ids, fitting = _typed(items, item_kind)
@@ -140,6 +150,7 @@ def _as_user_events(rows: Sequence[tuple[Any, ...]], shop: Shop, limit: int, ite
         row_ids=ranks[newest],
         event_names=event_names,
         truncated=len(order) > limit,
+        user=None if user is None else int(user),
     )
 
 

@@ -158,7 +158,7 @@ def test_ids_mean_the_same_as_number_and_as_text_and_come_back_as_numbers(publis
 def test_what_cannot_be_an_id_is_unknown_and_never_reaches_sql(published: Published, given: str):
     sent: list[str] = []
     with pytest.raises(UnknownUser):
-        published.ask(user_id=given, tracer=lambda sql, values: sent.append(f"{sql} {values}"))
+        published.ask(user_id=given, tracer=lambda sql, values: sent.append(f"{sql} {values}".replace(published.version, "")))
     assert sent
     assert not any(given in statement for statement in sent)
 

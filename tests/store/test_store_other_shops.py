@@ -8,7 +8,7 @@ import pytest
 
 from recsys.errors import SettingsError
 from recsys.settings import Shop, load_settings
-from recsys.store import Database, find_user, products, purchased_items, read_catalogue, read_interactions, user_events, write_version
+from recsys.store import Database, products, purchased_items, read_catalogue, read_interactions, user_events, write_version
 
 NEW_YEAR = 1_704_067_200  # 2024-01-01 00:00:00 UTC
 HANOI_S = 7 * 3600
@@ -160,18 +160,18 @@ def test_its_recent_events_are_those_since_a_moment_in_every_source(bags: Databa
 def test_one_of_its_customers_is_read_with_the_versions_indices(bags: Database, mapped: Callable[[str], Shop]) -> None:
     shop = mapped(ORDERS_AND_VIEWS)
     users, items = np.array(["C-9", "C-ä7"], object), np.array(["BAG-1", "BELT-3", "HAT-2"], object)
-    version = write_version(bags, "v1", data_until=0, users=users, items=items, contexts={"channel": ["web"]})
+    write_version(bags, "v1", data_until=0, users=users, items=items, contexts={"channel": ["web"]})
 
-    events = user_events(bags, shop, version, "C-ä7", 10)
+    events = user_events(bags, shop, "v1", "C-ä7", 10)
 
     assert events.items.tolist() == ["BELT-3", "BAG-1", "HAT-2"]
     assert events.idx.tolist() == [1, 0, 2]
     assert [events.event_names[event] for event in events.events] == ["pageview", "order", "order"]
     assert (events.timestamps - NEW_YEAR).tolist() == [-10, 0, 0]
-    assert find_user(bags, "v1", "C-ä7") == (version, 1)
-    assert user_events(bags, shop, version, "C-9", 10).idx.tolist() == [-1, 0]
+    assert events.user == 1
+    assert user_events(bags, shop, "v1", "C-9", 10).idx.tolist() == [-1, 0]
     assert sorted(purchased_items(bags, shop, "C-ä7")) == ["BAG-1", "HAT-2"]
-    assert len(user_events(bags, shop, version, "c-ä7", 10)) == 0
+    assert len(user_events(bags, shop, "v1", "c-ä7", 10)) == 0
 
 
 def test_its_articles_are_read_as_its_text_says(bags: Database, mapped: Callable[[str], Shop]) -> None:
@@ -211,8 +211,8 @@ def test_a_shop_is_mapped_by_the_names_of_its_tables_and_columns(db: Database, m
     assert (read.users.tolist(), read.users.dtype, sorted(read.items.tolist())) == ([5, 5, 5], np.int64, [1, 2, 2])
     assert sorted(read.row_ids.tolist()) == [1, 2, 8]
 
-    version = write_version(db, "v1", data_until=0, users=np.array([5]), items=np.array([1, 2]), contexts={})
-    events = user_events(db, shop, version, 5, 10)
+    write_version(db, "v1", data_until=0, users=np.array([5]), items=np.array([1, 2]), contexts={})
+    events = user_events(db, shop, "v1", 5, 10)
     assert events.idx.tolist() == [1, 1, 0]
     assert sorted(events.event_names[event] for event in events.events) == ["bought", "star1", "star5"]
     assert events.event_names[events.events[2]] == "bought"

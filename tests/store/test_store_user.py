@@ -1,9 +1,9 @@
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from recsys.errors import ModelMismatch
 from recsys.settings import Shop, Source
 from recsys.store import Database, UserEvents, purchased_items, read_interactions, user_events, write_version
 
@@ -25,13 +25,14 @@ def as_rows(events: UserEvents) -> list[tuple[object, ...]]:
 
 
 @pytest.fixture
-def version(db: Database) -> int:
-    """A version that knows the items 10, 11 and 12 as 0, 1 and 2; beside one that knows them the other way round."""
+def version(db: Database) -> str:
+    """The name of a version that knows the items 10, 11 and 12 as 0, 1 and 2; beside one that knows them the other way round."""
     write_version(db, "other", data_until=0, users=np.array([7]), items=np.array([12, 11, 10, 99]), contexts={})
-    return write_version(db, "this", data_until=0, users=np.array([7]), items=np.array([10, 11, 12]), contexts={})
+    write_version(db, "this", data_until=0, users=np.array([5, 7]), items=np.array([10, 11, 12]), contexts={})
+    return "this"
 
 
-def test_one_users_events_come_oldest_first_from_all_sources_with_the_versions_indices(db: Database, shop: Shop, version: int) -> None:
+def test_one_users_events_come_oldest_first_from_all_sources_with_the_versions_indices(db: Database, shop: Shop, version: str) -> None:
     db.insert("Interactions", [visit(7, 12, "purchase", 60), visit(7, 10, "view", 0), visit(7, 99, "cart", 90), visit(8, 11, "view", 1)])
     db.insert("Comments", [{"userId": 7, "productId": 11, "star": 4, "createdAt": utc(30)}])
 
@@ -43,7 +44,7 @@ def test_one_users_events_come_oldest_first_from_all_sources_with_the_versions_i
     assert (events.items.dtype, events.idx.dtype, events.events.dtype) == (np.int64, np.int32, np.int16)
 
 
-def test_it_takes_one_statement(db: Database, shop: Shop, version: int) -> None:
+def test_it_takes_one_statement(db: Database, shop: Shop, version: str) -> None:
     sent: list[str] = []
     db._tracer = lambda sql, params: sent.append(sql)
 
@@ -54,7 +55,7 @@ def test_it_takes_one_statement(db: Database, shop: Shop, version: int) -> None:
     assert len(sent) == 2
 
 
-def test_only_the_newest_are_taken_and_more_are_announced(db: Database, shop: Shop, version: int) -> None:
+def test_only_the_newest_are_taken_and_more_are_announced(db: Database, shop: Shop, version: str) -> None:
     db.insert("Interactions", [visit(7, 10, "view", second) for second in (5, 3, 4, 1, 2)])
     db.insert("Comments", [{"userId": 7, "productId": 11, "star": 4, "createdAt": utc(at)} for at in (0, 6)])
 
@@ -67,7 +68,7 @@ def test_only_the_newest_are_taken_and_more_are_announced(db: Database, shop: Sh
     assert not everything.truncated
 
 
-def test_equal_times_keep_the_tables_order_as_in_training(db: Database, shop: Shop, version: int) -> None:
+def test_equal_times_keep_the_tables_order_as_in_training(db: Database, shop: Shop, version: str) -> None:
     db.insert("Interactions", [visit(7, item, "view", 0, row) for item, row in ((10, 3), (11, 1), (12, 2))])
 
     events = user_events(db, shop, version, 7, 10)
@@ -77,7 +78,7 @@ def test_equal_times_keep_the_tables_order_as_in_training(db: Database, shop: Sh
     assert user_events(db, shop, version, 7, 2).items.tolist() == [12, 10]
 
 
-def test_events_that_mean_nothing_do_not_use_up_the_limit(db: Database, shop: Shop, version: int) -> None:
+def test_events_that_mean_nothing_do_not_use_up_the_limit(db: Database, shop: Shop, version: str) -> None:
     db.insert("Interactions", [visit(7, 10, "purchase", 0), *(visit(7, 11, "scroll", second) for second in range(1, 9))])
 
     events = user_events(db, shop, version, 7, 2)
@@ -86,7 +87,7 @@ def test_events_that_mean_nothing_do_not_use_up_the_limit(db: Database, shop: Sh
     assert not events.truncated
 
 
-def test_cancellations_come_along(db: Database, shop: Shop, version: int) -> None:
+def test_cancellations_come_along(db: Database, shop: Shop, version: str) -> None:
     db.insert("Interactions", [visit(7, 10, "purchase", 0), visit(7, 10, "cancel", 1)])
 
     assert [row[2] for row in as_rows(user_events(db, shop, version, 7, 10))] == ["purchase", "cancel"]
@@ -109,19 +110,31 @@ def test_what_can_be_no_id_has_no_events(db: Database, shop: Shop, version: int,
     assert purchased_items(db, shop, user) == []
 
 
-def test_no_events_are_arrays_without_rows(db: Database, shop: Shop, version: int) -> None:
-    for events in (user_events(db, shop, version, 7, 10), user_events(db, shop, version, 7, 0), user_events(db, shop, 99, 7, 10)):
-        assert (len(events), events.event_names, events.truncated) == (0, (), False)
+def test_no_events_are_arrays_without_rows(db: Database, shop: Shop, version: str) -> None:
+    without_sources = replace(shop, sources=())
+    for events in (user_events(db, of, version, 7, limit) for of, limit in ((shop, 10), (shop, 0), (without_sources, 10))):
+        assert (len(events), events.event_names, events.truncated, events.user) == (0, (), False, 1)
         assert (events.idx.dtype, events.events.dtype, events.timestamps.dtype) == (np.int32, np.int16, np.int64)
 
 
-def test_a_version_the_database_does_not_know_knows_no_item(db: Database, shop: Shop, version: int) -> None:
+def test_the_user_comes_with_her_index_in_that_version(db: Database, shop: Shop, version: str) -> None:
+    db.insert("Interactions", [visit(7, 10, "view", 0), visit(8, 10, "view", 0)])
+
+    users = {user: user_events(db, shop, version, user, 10).user for user in (5, 7, "7", 8, "", "x" * 600)}
+
+    assert users == {5: 0, 7: 1, "7": 1, 8: None, "": None, "x" * 600: None}
+    assert user_events(db, shop, "other", 7, 10).user == 0
+
+
+@pytest.mark.parametrize("limit", [0, 10])
+def test_a_version_that_the_database_does_not_hold_is_refused(db: Database, shop: Shop, version: str, limit: int) -> None:
     db.insert("Interactions", [visit(7, 10, "view", 0)])
 
-    assert user_events(db, shop, 99, 7, 10).idx.tolist() == [-1]
+    with pytest.raises(ModelMismatch, match="encoders of version nobody's"):
+        user_events(db, shop, "nobody's", 7, limit)
 
 
-def test_item_ids_come_in_the_shops_type(db: Database, shop: Shop, version: int) -> None:
+def test_item_ids_come_in_the_shops_type(db: Database, shop: Shop, version: str) -> None:
     db.insert("Interactions", [visit(7, 10, "purchase", 0)])
 
     assert user_events(db, shop, version, 7, 10, item_kind="str").items.tolist() == ["10"]
@@ -129,7 +142,7 @@ def test_item_ids_come_in_the_shops_type(db: Database, shop: Shop, version: int)
     assert purchased_items(db, shop, 7, item_kind="str") == ["10"]
 
 
-def test_times_are_told_from_the_stored_zone(db: Database, shop: Shop, version: int) -> None:
+def test_times_are_told_from_the_stored_zone(db: Database, shop: Shop, version: str) -> None:
     db.insert("Interactions", [visit(7, 10, "view", 7 * 3600)])
 
     events = user_events(db, replace(shop, stored_time_zone="Asia/Ho_Chi_Minh"), version, 7, 10)
@@ -152,52 +165,50 @@ def test_a_shop_of_ratings_only_sells_nothing(db: Database, shop: Shop) -> None:
     assert purchased_items(db, replace(shop, sources=shop.sources[1:]), 7) == []
 
 
-@pytest.mark.parametrize("select", [user_events, purchased_items])
-def test_ids_that_differ_in_case_or_blanks_are_two_customers(bare_db: Database, shop: Shop, select: Callable[..., object]) -> None:
-    bare_db.execute("CREATE TABLE log (who VARCHAR(20), what VARCHAR(20), at VARCHAR(20))")
-    bare_db.execute("CREATE TABLE rec_item_encoder (version SMALLINT, original_id VARCHAR(20), idx INT)")
-    bare_db.insert("log", [{"who": who, "what": f"of {who}", "at": utc(0)} for who in ("lan", "LAN", "lan ", "län")])
+@pytest.mark.parametrize("what", ["events", "purchases"])
+def test_ids_that_differ_in_case_or_blanks_are_two_customers(db: Database, shop: Shop, version: str, what: str) -> None:
+    db.execute("CREATE TABLE log (who VARCHAR(20), what VARCHAR(20), at VARCHAR(20))")
+    db.insert("log", [{"who": who, "what": f"of {who}", "at": utc(0)} for who in ("lan", "LAN", "lan ", "län")])
     columns = "who AS user_id, what AS item_id, 'purchase' AS event, at AS timestamp, 0 AS row_id"
     source = Source(f"SELECT {columns} FROM log WHERE at >= :since", f"SELECT {columns} FROM log WHERE who = :user_id")
     mapped = replace(shop, sources=(source,))
 
     for who in ("lan", "LAN", "lan ", "län"):
-        items = (
-            purchased_items(bare_db, mapped, who) if select is purchased_items else user_events(bare_db, mapped, 1, who, 9).items.tolist()
-        )
+        items = user_events(db, mapped, version, who, 9).items.tolist() if what == "events" else purchased_items(db, mapped, who)
         assert items == [f"of {who}"]
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_text_that_is_no_uuid_is_nobody(bare_db: Database, shop: Shop) -> None:
+@pytest.mark.parametrize("shop_url", ["postgresql"], indirect=True)
+def test_a_text_that_is_no_uuid_is_nobody(db: Database, shop: Shop, version: str) -> None:
     lan = "12345678-1234-5678-1234-567812345678"
-    bare_db.execute("CREATE TABLE log (who UUID, what INT, did VARCHAR(9), at TIMESTAMPTZ)")
-    bare_db.execute("CREATE TABLE rec_item_encoder (version SMALLINT, original_id TEXT, idx INT)")
-    bare_db.insert("log", [{"who": lan, "what": 5, "did": "purchase", "at": "2024-01-01 07:00:00+07"}])
+    db.execute("CREATE TABLE log (who UUID, what INT, did VARCHAR(9), at TIMESTAMPTZ)")
+    db.insert("log", [{"who": lan, "what": 5, "did": "purchase", "at": "2024-01-01 07:00:00+07"}])
     columns = "who AS user_id, what AS item_id, did AS event, at AS timestamp, 0 AS row_id"
     source = Source(f"SELECT {columns} FROM log WHERE at >= :since", f"SELECT {columns} FROM log WHERE who = :user_id")
     mapped = replace(shop, sources=(source,), stored_time_zone="America/New_York")
 
-    events = user_events(bare_db, mapped, 1, lan, 9)
+    events = user_events(db, mapped, version, lan, 9)
     assert (events.items.tolist(), (events.timestamps - NEW_YEAR).tolist()) == ([5], [0])
-    assert read_interactions(bare_db, mapped)[0].users.tolist() == [lan]
-    assert len(user_events(bare_db, mapped, 1, "lan", 9)) == 0
-    assert purchased_items(bare_db, mapped, "lan") == []
+    assert read_interactions(db, mapped)[0].users.tolist() == [lan]
+    nobody = user_events(db, mapped, version, "lan", 9)
+    assert (len(nobody), nobody.user) == (0, None)
+    assert purchased_items(db, mapped, "lan") == []
 
 
 @pytest.mark.parametrize("shop_url", ["sqlite", "mariadb"], indirect=True)
 def test_the_encoders_primary_key_is_used_among_many_items(db: Database, shop: Shop) -> None:
     write_version(db, "v0", data_until=0, users=np.arange(10), items=np.arange(12_000), contexts={})
-    version = write_version(db, "v1", data_until=0, users=np.arange(10), items=np.arange(12_000), contexts={})
+    write_version(db, "v1", data_until=0, users=np.arange(10), items=np.arange(12_000), contexts={})
     db.insert("Interactions", [visit(user, 37 * user + second, "view", second) for user in range(40) for second in range(25)])
     if db.dialect == "mysql":
         db.query("ANALYZE TABLE Interactions, rec_item_encoder")
     sent: list[tuple[str, dict[str, object]]] = []
     db._tracer = lambda sql, params: sent.append((sql, params))
 
-    events = user_events(db, shop, version, 7, 100)
+    events = user_events(db, shop, "v1", 7, 100)
     db._tracer = None
 
+    assert events.user == 7
     assert events.idx.tolist() == [37 * 7 + second for second in range(25)]
     cursor = db._connection.cursor()
     cursor.execute(("EXPLAIN QUERY PLAN " if db.dialect == "sqlite" else "EXPLAIN ") + sent[0][0], sent[0][1])
