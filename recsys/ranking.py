@@ -29,23 +29,10 @@ def top_k(scores: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None
     """
     if k < 1:
         raise ValueError(f"`k` should be a positive integer. Received: {k}.")
-    if np.isnan(scores).any():
+    if np.isnan(np.maximum.reduce(scores, initial=-np.inf)):
         raise ValueError(f"`scores` should be numbers. Received: NaN at {np.flatnonzero(np.isnan(scores))[:5].tolist()}.")
-    eligible = scores > -np.inf
-    if allowed is not None:
-        eligible &= allowed
-    candidates = np.flatnonzero(eligible)
-    if len(candidates) > k:
-        candidates = candidates[_highest(scores[candidates], k)]
-    return candidates[np.argsort(-scores[candidates], kind="stable")].astype(np.int32)
-
-
-def _highest(values: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Return the positions of the `k` highest values, ascending, in linear time.
-
-    argpartition alone would take any of the values that equal the k-th; which one depends on the NumPy build.
-    """
-    border = np.partition(values, len(values) - k)[len(values) - k]
-    above = np.flatnonzero(values > border)
-    level = np.flatnonzero(values == border)[: k - len(above)]
-    return np.sort(np.concatenate([above, level]))
+    eligible = scores if allowed is None else np.where(allowed, scores, np.float32(-np.inf))
+    # All that reach the k-th highest value, ties at the border included: which of these a partition alone would take depends on NumPy's build.
+    border = np.partition(eligible, len(eligible) - k)[len(eligible) - k] if len(eligible) > k else -np.inf
+    candidates = np.flatnonzero(eligible >= border if border > -np.inf else eligible > -np.inf)
+    return candidates[np.argsort(-eligible[candidates], kind="stable")[:k]].astype(np.int32)

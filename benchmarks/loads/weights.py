@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.scorers import Arrays
-from recsys.scorers.co_occurrence import blocks
+from recsys.scorers.co_occurrence import WHOLE_UP_TO, blocks
 from recsys.scorers.ease import EXACT_UP_TO, LOCAL_NEIGHBOURS
 from recsys.scorers.ease import NEIGHBOURS as EASE_NEIGHBOURS
 from recsys.scorers.item_cf import NEIGHBOURS as ITEM_CF_NEIGHBOURS
@@ -49,8 +49,8 @@ class Popularity:
 def ease(rng: np.random.Generator, popularity: Popularity) -> Arrays:
     """Return arrays as of `recsys.scorers.ease`: full rows where it is exact, above a hundred sources of each target."""
     n = len(popularity)
-    if n <= EASE_NEIGHBOURS:
-        starts, neighbours = np.arange(n + 1, dtype=np.int64) * n, np.tile(np.arange(n, dtype=np.int32), n)
+    if n <= WHOLE_UP_TO:
+        starts, neighbours = whole_rows(n)
     elif n <= EXACT_UP_TO:
         starts, neighbours = full_rows(rng, n, EASE_NEIGHBOURS, np.ones(n))
     else:
@@ -66,7 +66,8 @@ def transitions(rng: np.random.Generator, popularity: Popularity, n_events: int)
         popularity: Of the items.
         n_events: That the weights would have been learned from.
     """
-    starts, neighbours = _followers(rng, popularity, n_events, TRANSITIONS)
+    n = len(popularity)
+    starts, neighbours = whole_rows(n) if n <= WHOLE_UP_TO else _followers(rng, popularity, n_events, TRANSITIONS)
     return _table(starts, neighbours, rng.exponential(0.02, len(neighbours)) + 1e-4)
 
 
@@ -74,6 +75,11 @@ def item_cf(rng: np.random.Generator, popularity: Popularity, n_events: int) -> 
     """Return arrays as of `recsys.scorers.item_cf`, but for the order inside a row, which the sum over rows does not mind."""
     starts, neighbours = _followers(rng, popularity, n_events, ITEM_CF_NEIGHBOURS)
     return _table(starts, neighbours, rng.exponential(0.05, len(neighbours)) + 1e-4) | {"tie_break": _tie_break(popularity)}
+
+
+def whole_rows(n: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return rows that have every column: `starts` `(n + 1,)` int64 and `neighbours` int32."""
+    return np.arange(n + 1, dtype=np.int64) * n, np.tile(np.arange(n, dtype=np.int32), n)
 
 
 def full_rows(rng: np.random.Generator, n: int, keep: int, weights: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:

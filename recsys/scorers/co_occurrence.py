@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from recsys.scorers.base import Arrays
 
 ENTRIES_AT_ONCE = 1 << 24  # of a product held at one time: 128 MiB of an index and a value each
+WHOLE_UP_TO = 1000  # items: of so few every weight is kept, zeros too, because whole rows are added up several times faster
 
 
 def customers(users: NDArray[np.int32], items: NDArray[np.int32], weights: NDArray[np.float32], n_users: int, n_items: int) -> Any:
@@ -86,6 +87,17 @@ def blocks(sizes: NDArray[np.integer], limit: int) -> Iterator[tuple[int, int]]:
         last = max(int(np.searchsorted(totals, before + limit, "right")), first + 1)
         yield first, last
         first = last
+
+
+def table(rows: Iterable[Any], n_items: int, keep: int) -> Arrays:
+    """Return the arrays of `Neighbours`: whole rows of a small catalogue, else the strongest weights of each.
+
+    Args:
+        rows: All rows, some at a time, in CSR form.
+        n_items: The number of items.
+        keep: Neighbours of an item.
+    """
+    return stacked(every(some) if n_items <= WHOLE_UP_TO else strongest(some, keep) for some in rows)
 
 
 def strongest(rows: Any, keep: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:

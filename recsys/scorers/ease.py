@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.scorers.base import Arrays
-from recsys.scorers.co_occurrence import co_occurrences, customers, every, stacked, strongest
+from recsys.scorers.co_occurrence import co_occurrences, customers, table
 from recsys.scorers.neighbours import NeighbourScorer, tie_break
 
 EXACT_UP_TO = 10_000  # items: a dense inverse of 800 MB
@@ -51,8 +51,7 @@ def ease(users: NDArray[np.int32], items: NDArray[np.int32], weights: NDArray[np
     matrix = customers(users, items, weights, n_users, n_items)
     rows = exact_weights(matrix, l2) if n_items <= EXACT_UP_TO else iter([local_weights(matrix, l2, LOCAL_NEIGHBOURS)])
     popularity = np.bincount(matrix.indices, minlength=n_items)
-    kept = (every(some) if n_items <= NEIGHBOURS else strongest(some, NEIGHBOURS) for some in rows)
-    return {**stacked(kept), "tie_break": tie_break(popularity)}
+    return {**table(rows, n_items, NEIGHBOURS), "tie_break": tie_break(popularity)}
 
 
 def exact_weights(matrix: Any, l2: float) -> Iterator[Any]:

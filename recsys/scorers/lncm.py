@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,16 @@ class SequenceEncoder:
         """Take the encoder out of a version's arrays."""
         return cls(*(arrays[field.name] for field in fields(cls)))
 
+    @cached_property
+    def _match(self) -> NDArray[np.float32]:
+        """What a query and a key are multiplied by, in one, for each block; `(2, dim, dim)`."""
+        return self.attention_query @ self.attention_key.swapaxes(1, 2)
+
+    @cached_property
+    def _read(self) -> NDArray[np.float32]:
+        """What a value goes through until it is added to a state, in one, for each block; `(2, dim, dim)`."""
+        return self.attention_value @ self.attention_out
+
     def encode(self, query: Query) -> NDArray[np.float32]:
         """Return c_u `(dim,)` float32, or `(v, dim)` of variants; zeros for an empty history.
 
@@ -82,9 +93,9 @@ class SequenceEncoder:
         first = len(h) - changed.shape[1]
         changed[0] = True
         variant, place = np.nonzero(changed)
-        logits = _norm(h[first:], self.gains[0, 0]) @ self.attention_query[0] @ (h @ self.attention_key[0]).T
+        logits = _norm(h[first:], self.gains[0, 0]) @ self._match[0] @ h.T
         attention = self._attention(0, logits[place], there[variant], ages[variant] - ages[variant, first + place][:, None])
-        states = self._fed(0, h[first + place] + attention @ (h @ self.attention_value[0] @ self.attention_out[0]))
+        states = self._fed(0, h[first + place] + attention @ (h @ self._read[0]))
         every = np.repeat(states[None, : changed.shape[1]], len(there), 0)
         every[variant, place] = states
         return every
@@ -97,9 +108,9 @@ class SequenceEncoder:
         Nothing else is asked for, so the kernels meet one vector instead of every state.
         """
         asked = h[np.arange(len(h)), newest]
-        question = _norm(asked, self.gains[1, 0]) @ self.attention_query[1] @ self.attention_key[1].T
+        question = _norm(asked, self.gains[1, 0]) @ self._match[1]
         attention = self._attention(1, (h @ question[:, :, None])[:, :, 0], there, ages)
-        seen = (attention[:, None] @ h)[:, 0] @ self.attention_value[1] @ self.attention_out[1]
+        seen = (attention[:, None] @ h)[:, 0] @ self._read[1]
         return _norm(self._fed(1, asked + seen), self.last_gain)
 
     def _attention(self, block: int, logits: NDArray, there: NDArray[np.bool_], ages: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -53,9 +53,8 @@ class Neighbours:
             `(n_items,)` or `(s, n_items)` float32.
         """
         if self._dense is not None:  # no product by BLAS: it could make a difference between items with equal weights
-            rows = self._dense[items]
-            each = [np.add.reduce(rows * strength[:, None]) for strength in np.atleast_2d(strengths)]
-            return np.array(each, np.float32).reshape(*strengths.shape[:-1], self.n_items)
+            spread: NDArray[np.float32] = np.einsum("...h,hn->...n", strengths, self._dense[items])
+            return spread
         columns = self._rows(self.neighbours, items).astype(np.intp)  # once, instead of in each bincount
         each = np.repeat(np.atleast_2d(strengths), self._lengths(items), axis=1) * self._rows(self.similarities, items)
         sums = np.array([np.bincount(columns, values, self.n_items) for values in each], np.float32)

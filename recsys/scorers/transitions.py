@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.scorers.base import Arrays
-from recsys.scorers.co_occurrence import blocks, positive, stacked, strongest
+from recsys.scorers.co_occurrence import blocks, positive, table
 
 GAPS = 10  # steps ahead that count
 DECAY = 0.8  # of a step's weight, for each further step
@@ -21,7 +21,7 @@ PAIRS_AT_ONCE = 1 << 23  # of an item and its successor held at one time: about 
 def transitions(
     users: NDArray[np.int32], items: NDArray[np.int32], weights: NDArray[np.float32], timestamps: NDArray[np.int64], n_items: int
 ) -> Arrays:
-    """Return the arrays of `Neighbours`: `T[j, i] / √((n_j + 20)·(n_i + 20))`, n an item's events, at most 400 weights a row.
+    """Return the arrays of `Neighbours`: `T[j, i] / √((n_j + 20)·(n_i + 20))`, n an item's events, at most 400 weights a row, or all of a small catalogue.
 
     T[j, i] sums 0.8^(gap - 1) over all pairs of an event with j and one with i that comes 1 to 10 events later, of one customer.
     The order inside a basket (one customer, one moment) means nothing, so such a pair counts half in each direction.
@@ -48,7 +48,7 @@ def transitions(
     later = (users[1:] > users[:-1]) | ((users[1:] == users[:-1]) & (timestamps[1:] >= timestamps[:-1]))
     if not later.all():
         raise ValueError(f"`users` and `timestamps` should be in order. Received: event {np.argmin(later) + 1} before an earlier one.")
-    return stacked(strongest(rows, NEIGHBOURS) for rows in _rows(users, items, timestamps, n_items))
+    return table(_rows(users, items, timestamps, n_items), n_items, NEIGHBOURS)
 
 
 def _rows(users: NDArray[np.int32], items: NDArray[np.int32], timestamps: NDArray[np.int64], n_items: int) -> Iterator[Any]:

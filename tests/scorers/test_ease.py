@@ -75,7 +75,7 @@ def test_exact_weights_are_the_formula(columns: Columns, held: NDArray[np.float6
 def test_of_a_larger_catalogue_only_the_strongest_weights_are_stored(
     columns: Columns, held: NDArray[np.float64], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recsys.scorers.ease.NEIGHBOURS", 11)
+    monkeypatch.setattr(co_occurrence, "WHOLE_UP_TO", 11)
     arrays = ease(*columns, 40, 12, L2)
 
     np.testing.assert_allclose(dense(arrays), formula(held, L2), rtol=1e-5, atol=1e-7)
@@ -90,6 +90,7 @@ def test_parts_are_the_whole(columns: Columns, held: NDArray[np.float64], monkey
 
 
 def test_the_strongest_weights_of_each_row_are_kept(columns: Columns, held: NDArray[np.float64], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(co_occurrence, "WHOLE_UP_TO", 11)
     monkeypatch.setattr(ease_module, "NEIGHBOURS", 3)
     expected = formula(held, L2)
     weakest = np.argsort(np.abs(expected), axis=1)[:, :-3]

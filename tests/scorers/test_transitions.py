@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys.scorers import Arrays
+from recsys.scorers import Arrays, co_occurrence
 from recsys.scorers import transitions as module
 from recsys.scorers.transitions import transitions
 
@@ -85,10 +85,21 @@ def test_many_events_are_a_plain_loop(pairs_at_once: int, rng: np.random.Generat
 
 
 def test_the_strongest_of_each_row_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(co_occurrence, "WHOLE_UP_TO", 4)
     monkeypatch.setattr(module, "NEIGHBOURS", 2)
     found = fitted([(0, item, 1, item) for item in range(5)], 5)
 
     assert [np.flatnonzero(row).tolist() for row in found] == [[1, 2], [2, 3], [3, 4], [4], []]
+
+
+def test_a_small_catalogue_has_whole_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "NEIGHBOURS", 2)
+    columns = np.zeros(5, np.int32), np.arange(5, dtype=np.int32), np.ones(5, np.float32), np.arange(5)
+
+    arrays = transitions(*columns, 5)
+
+    assert arrays["starts"].tolist() == [0, 5, 10, 15, 20, 25]
+    assert [np.flatnonzero(row).tolist() for row in dense(arrays)] == [[1, 2, 3, 4], [2, 3, 4], [3, 4], [4], []]
 
 
 @pytest.mark.parametrize("rows", [[], [(0, 0, 1.0, 1)], [(0, 0, 1.0, 1), (1, 1, 1.0, 2)], [(0, 0, -1.0, 1), (0, 1, -1.0, 2)]])
