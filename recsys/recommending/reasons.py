@@ -29,10 +29,9 @@ def causes(scorer: Scorer, query: Query, answered: NDArray[np.int32]) -> Mapping
     if not tried:
         return {}
     if isinstance(scorer, Blend):
-        scores = scorer.score(query.without_each(tried), answered)
+        effects = scorer.drops(query, tried, answered)
     else:
-        scores = np.stack([scorer.score(asked, answered) for asked in (query, *map(query.without, tried))])
-    effects = scores[0] - scores[1:]
+        effects = scorer.score(query, answered) - np.stack([scorer.score(query.without(item), answered) for item in tried])
     strongest = effects.argmax(0)
     return {
         int(item): tried[cause]

@@ -50,7 +50,7 @@ class Query:
     def without_each(self, items: Sequence[int]) -> Query:
         """Return variants of the question to be asked at once: as it is, then without each of some items.
 
-        `Blend` and the networks answer `(1 + len(items), k)`, for some of the catalogue's items only.
+        The networks answer `(1 + len(items), k)`, for some of the catalogue's items only.
         """
         variants = replace(self, kept=np.append(-1, items)[:, None] != self.items)
         for shared in ("_known", "_lock"):

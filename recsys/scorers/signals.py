@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +15,7 @@ from recsys.scorers.neighbours import Neighbours
 from recsys.scorers.popularity import popularity
 
 SPREAD = ("neighbours", "neighbours_recent", "transitions")  # from each item of the history to its neighbours
+EASE_ROWS, TRANSITION_ROWS = slice(0, 2), slice(2, 3)  # of `SPREAD`
 DENSE = (*SPREAD, "factors")  # one value for each item and question
 POPULARITIES = ("popularity", "popularity_60d", "popularity_15d", "popularity_7d")  # one value for each item
 OWN = ("own", "own_count", "own_60d", "own_15d")  # 0 but for the customer's own items
@@ -90,15 +92,34 @@ class Signals:
             `(n_items,)` or `(k,)` float32, the caller's own.
         """
         scores = self.prior(weights, items) if prior is None else prior.copy()
-        if query.kept is not None:
-            scores = np.tile(scores, (len(query.kept), 1))
-        for name, weight in zip(DENSE, weights, strict=False):
-            if weight:
-                scores += weight * self._dense(query, name, items)
-        own_weights = weights[-len(OWN) :]
-        if len(query.items) and own_weights.any():
+        for table, which in ((self.ease, EASE_ROWS), (self.transitions, TRANSITION_ROWS)):
+            if weights[which].any():
+                for weight, row in zip(weights[which], self._spread(query, table, which, items), strict=True):
+                    scores += weight * row
+        if weights[len(SPREAD)]:
+            scores += weights[len(SPREAD)] * self._factors(query, items)
+        if len(query.items):
             own, values = own_signals(query)
-            add_at(scores, own, own_weights @ values, items)
+            add_at(scores, own, weights[-len(OWN) :] @ values, items)
+        return scores
+
+    def of_history(self, query: Query, weights: NDArray[np.float32], items: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Return the part of the sum that variants of a question differ in.
+
+        Args:
+            query: Variants of a question, see `Query.without_each`.
+            weights: `(N_SIGNALS,)` float32.
+            items: `(k,)` indices.
+
+        Returns:
+            `(v, k)` float32.
+        """
+        _, strengths = _strengths(query)
+        ease, transitions = self._blocks(query, items)
+        scores: NDArray[np.float32] = (weights[0] * strengths[:, 0] + weights[1] * strengths[:, 1]) @ ease
+        scores += (weights[2] * strengths[:, 2]) @ transitions
+        own, values = own_signals(query)
+        add_at(scores, own, weights[-len(OWN) :] @ values, items)
         return scores
 
     def prior(self, weights: NDArray[np.float32], items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
@@ -138,24 +159,15 @@ class Signals:
             added += (own[:, None] == items) * (weights[-len(OWN) :] @ values)[:, None]
         return added
 
-    def _dense(self, query: Query, name: str, items: NDArray[np.int32] | None) -> NDArray[np.float32]:
-        """Return one of `DENSE` for all items or for some; nobody may write to it.
+    def _spread(self, query: Query, table: Neighbours, which: slice, items: NDArray[np.int32] | None) -> NDArray[np.float32]:
+        """Return some of `SPREAD` `(s, n_items)` or `(s, k)`; computed once a question, whatever the number of models."""
 
-        It is computed once a question, whatever the number of models. Variants are asked for a few items only, and share the weights
-        between these and the history.
-        """
-        if name == "factors":
-            return self._factors(query, items)
-        history, strengths = _strengths(query)
-        if query.kept is not None and items is not None:
-            ease, transitions = self._blocks(query, items)
-            row = SPREAD.index(name)
-            few: NDArray[np.float32] = strengths[:, row] @ (transitions if name == "transitions" else ease)
-            return few
-        table, rows = (self.transitions, slice(2, 3)) if name == "transitions" else (self.ease, slice(0, 2))
-        spread = query.once((self, id(table)), lambda: _read_only(table.spread(history, strengths[rows])))
-        everything: NDArray[np.float32] = spread[SPREAD.index(name) - rows.start]
-        return everything if items is None else everything[items]
+        def spread() -> NDArray[np.float32]:
+            history, strengths = _strengths(query)
+            return _read_only(table.spread(history, strengths[which]))
+
+        everything = query.once((self, id(table)), spread)
+        return everything if items is None else everything[:, items]
 
     def _blocks(self, query: Query, items: NDArray[np.int32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return `(h, k)` float32 of both tables: the weights between the distinct items of the history and some items."""
@@ -170,7 +182,7 @@ class Signals:
         if query.user >= len(self.user_factors):
             return np.zeros(self.n_items if items is None else len(items), np.float32)
         user = self.user_factors[query.user]
-        if items is not None and (query.kept is not None or len(items) * FEW <= self.n_items):
+        if items is not None and len(items) * FEW <= self.n_items:
             few: NDArray[np.float32] = query.once((self, "factors", items.tobytes()), lambda: _read_only(self.item_factors[items] @ user))
             return few
         everything: NDArray[np.float32] = query.once((self, "factors"), lambda: _read_only(self.item_factors @ user))
@@ -214,6 +226,21 @@ class Blend:
         if own is not None:
             scores += weights[-1] * own
         return scores
+
+    def drops(self, query: Query, without: Sequence[int], items: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Return by how much lower the items would score without each of some items of the history, `(len(without), k)` float32.
+
+        Args:
+            query: The customer and the moment.
+            without: Items of the history.
+            items: `(k,)` indices.
+        """
+        variants, weights = query.without_each(without), self.weights[int(query.repeats)]
+        scores = self.signals.of_history(variants, weights[:-1], items)
+        if self.own is not None and weights[-1]:
+            scores += weights[-1] * self.own.score(variants, items)
+        drops: NDArray[np.float32] = scores[0] - scores[1:]
+        return drops
 
 
 def own_signals(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

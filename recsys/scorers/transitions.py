@@ -21,7 +21,9 @@ PAIRS_AT_ONCE = 1 << 23  # of an item and its successor held at one time: about 
 def transitions(
     users: NDArray[np.int32], items: NDArray[np.int32], weights: NDArray[np.float32], timestamps: NDArray[np.int64], n_items: int
 ) -> Arrays:
-    """Return the arrays of `Neighbours`: `T[j, i] / √((n_j + 20)·(n_i + 20))`, n an item's events, at most 400 weights a row, or all of a small catalogue.
+    """Return the arrays of `Neighbours`: `T[j, i] / √((n_j + 20)·(n_i + 20))`, n an item's events.
+
+    At most 400 weights of a row are kept, or all of a small catalogue.
 
     T[j, i] sums 0.8^(gap - 1) over all pairs of an event with j and one with i that comes 1 to 10 events later, of one customer.
     The order inside a basket (one customer, one moment) means nothing, so such a pair counts half in each direction.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from recsys.settings import Shop
 
@@ -15,6 +16,7 @@ def known_events(shop: Shop) -> frozenset[str]:
     return frozenset(shop.event_weights) | frozenset(shop.cancel_events)
 
 
+@lru_cache(maxsize=64)
 def rates(text: str) -> bool:
     """Return whether a source's text gives ratings in the place of events: it says so by `AS rating`."""
     return bool(_RATING.search(text))

@@ -64,6 +64,8 @@ def template(sql: str, dialect: str) -> tuple[str, tuple[str, ...]]:
 
 def plain(value: object) -> Any:
     """Return a value that every driver takes: NumPy scalars as Python's own, date-times as UTC text."""
+    if type(value) is int or type(value) is str:  # nearly all
+        return value
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, datetime):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.ids import canonical
+from recsys.ids import canonical_integers
 from recsys.settings import Shop, Source
 from recsys.store.columns import epoch_seconds, event_codes, is_key, sorted_names
 from recsys.store.database import Database, UnusableValue
@@ -61,12 +62,7 @@ def user_events(db: Database, shop: Shop, version_name: str, user_id: int | str,
     """
     if not shop.sources or limit < 1 or not is_key(str(user_id)):
         return _as_user_events([], shop, limit, item_kind, find_user(db, version_name, user_id)[1])
-    newest = " UNION ALL ".join(_newest(source, number, db.dialect) for number, source in enumerate(shop.sources))
-    sql = (
-        f"SELECT s.source, s.item, r.idx, s.event, s.moment, s.row_id FROM ({newest}) s "  # noqa: S608 - the shop's own texts
-        "LEFT JOIN rec_item_encoder r ON r.version = (SELECT id FROM rec_versions WHERE name = :name AND complete = 1) "
-        f"AND r.original_id = s.item UNION ALL SELECT -1, NULL, u.idx, NULL, NULL, NULL FROM ({FIND_USER}) u"
-    )
+    sql = _user_and_events(tuple(shop.sources), db.dialect)
     rows = _ask_of_user(db, sql, user_id, {"name": version_name, "limit": limit + 1, "events": sorted(known_events(shop))})
     events, user = [row for row in rows if row[1] is not None], [row for row in rows if row[1] is None]
     index = user[0][2] if user else find_user(db, version_name, user_id)[1]  # which says what is wrong
@@ -94,6 +90,17 @@ def purchased_items(
     ids, fitting = _typed(list(dict.fromkeys(texts)), item_kind)
     items: list[int | str] = ids[fitting].tolist()
     return items
+
+
+@lru_cache(maxsize=16)
+def _user_and_events(sources: tuple[Source, ...], dialect: str) -> str:
+    """Return the text for the newest events of `:user_id`; one row more has no item, and the user's own index in the place of an item's."""
+    newest = " UNION ALL ".join(_newest(source, number, dialect) for number, source in enumerate(sources))
+    return (
+        f"SELECT s.source, s.item, r.idx, s.event, s.moment, s.row_id FROM ({newest}) s "  # noqa: S608 - the shop's own texts
+        "LEFT JOIN rec_item_encoder r ON r.version = (SELECT id FROM rec_versions WHERE name = :name AND complete = 1) "
+        f"AND r.original_id = s.item UNION ALL SELECT -1, NULL, u.idx, NULL, NULL, NULL FROM ({FIND_USER}) u"
+    )
 
 
 def _newest(source: Source, number: int, dialect: str) -> str:
@@ -137,7 +144,7 @@ def _as_user_events(rows: Sequence[tuple[Any, ...]], shop: Shop, limit: int, ite
     ids, fitting = _typed(items, item_kind)
     seconds, legible = epoch_seconds(moments, shop.stored_time_zone)
     names, codes = _event_codes(sources, events, shop)
-    ranks = np.array([int(row_id) if row_id and row_id.isdigit() and len(row_id) < 19 else 0 for row_id in row_ids], np.int64)
+    ranks = np.array([number or 0 for number in canonical_integers(row_ids)], np.int64)
     order = np.lexsort((ranks, seconds))
     order = order[(fitting & legible & (codes >= 0))[order]]
     newest = order[max(0, len(order) - limit) :]
@@ -157,18 +164,21 @@ def _as_user_events(rows: Sequence[tuple[Any, ...]], shop: Shop, limit: int, ite
 def _event_codes(sources: Sequence[int], events: Sequence[Any], shop: Shop) -> tuple[dict[str, int], NDArray[np.int16]]:
     names: dict[str, int] = {}
     codes = np.full(len(events), -1, np.int16)
-    for number, source in enumerate(shop.sources):
-        rows = [row for row, origin in enumerate(sources) if int(origin) == number]
-        codes[rows] = event_codes([events[row] for row in rows], names, known_events(shop), rating=rates(source.one_user))
+    origins = np.array(sources, np.int64)
+    for number in sorted(set(sources)):
+        rows = np.flatnonzero(origins == number)
+        rated = rates(shop.sources[int(number)].one_user)
+        codes[rows] = event_codes([events[row] for row in rows.tolist()], names, known_events(shop), rating=rated)
     return names, codes
 
 
 def _typed(items: Sequence[str], kind: str | None) -> tuple[NDArray, NDArray[np.bool_]]:
     """Return ids that came as text in the shop's type, and which of them can be of that type."""
-    numbers = [canonical(item, "int") for item in items] if kind != "str" else []
-    fitting = np.array([number is not None for number in numbers], np.bool_)
-    if kind == "int" or (kind is None and fitting.all()):
-        return np.array([number or 0 for number in numbers], np.int64), fitting
+    if kind != "str":
+        numbers = canonical_integers(items)
+        fitting = np.array([number is not None for number in numbers], np.bool_)
+        if kind == "int" or fitting.all():
+            return np.array([number or 0 for number in numbers], np.int64), fitting
     texts = np.empty(len(items), object)
-    texts[:] = list(items)
+    texts[:] = items
     return texts, np.ones(len(items), np.bool_)

@@ -9,7 +9,7 @@ from checkerboard import CUT, DAY, FAST, N_ITEMS, N_USERS, START, choices, eager
 
 from recsys.artifacts import Draft, open_version
 from recsys.dataset import Dataset
-from recsys.scorers import MODELS, REGISTRY, Query, Scorer
+from recsys.scorers import MODELS, REGISTRY, Blend, Query, Scorer
 from recsys.training.fitting import fit_everything, load_signals
 from recsys.training.stages import Stage
 
@@ -201,14 +201,18 @@ HISTORIES = {
 @pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES)
 @pytest.mark.parametrize("moments", ["apart", "in baskets"])
 @pytest.mark.parametrize("name", [*MODELS, "blend"])
-def test_variants_asked_at_once_score_as_each_does_by_itself(name: str, board: Stage, history: list[int], moments: str) -> None:
+def test_scores_drop_without_an_item_as_if_that_had_been_asked(name: str, board: Stage, history: list[int], moments: str) -> None:
     items, some = np.array(history, np.int32), np.array([3, 0, 7, 3], np.int32)
     times = START + DAY * (np.arange(len(items)) // (1 if moments == "apart" else 3))
     weights = np.array([(1.0, 0.3, 0.0, 0.7, -0.4)[position % 5] for position in range(len(items))], np.float32)
     tried = list(dict.fromkeys(history))[:4]
     for user in (0, N_USERS):
         asked = Query(user, items, weights, times.astype(np.int64), question(board, 0).context, int(times[-1]) + 5, True)
-        scores = board.scorers[name].score(asked.without_each(tried), some)
+        scorer = board.scorers[name]
+        assert isinstance(scorer, Blend)
 
-        alone = [board.scorers[name].score(replace(query), some) for query in (asked, *map(asked.without, tried))]
-        np.testing.assert_allclose(scores, alone, rtol=1e-4, atol=1e-5)
+        scores = np.stack([scorer.score(replace(query), some) for query in (asked, *map(asked.without, tried))])
+        np.testing.assert_allclose(scorer.drops(asked, tried, some), scores[0] - scores[1:], rtol=1e-4, atol=2e-5)
+        if scorer.own is not None:
+            own = [scorer.own.score(replace(query), some) for query in (asked, *map(asked.without, tried))]
+            np.testing.assert_allclose(scorer.own.score(asked.without_each(tried), some), own, rtol=1e-4, atol=1e-5)
