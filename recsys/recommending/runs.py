@@ -26,7 +26,7 @@ from recsys.selection import Evidence
 
 K = 10
 WORTH_THREADS = 20_000  # items to score: with fewer, threads wait for each other's interpreter longer than they save
-MAPS_MUCH = 2_000  # items to score: with fewer, a model maps so little that looking costs more
+MAPPED_AN_ITEM = 48 << 10  # bytes that four models map at most, with what the system maps around it: nobody looks below the limit
 MIN_FRESH = 3  # fewer items chosen since training say nothing about a ranking
 # What a scorer may fail with; a damaged version is none of these, and is refused as a whole.
 FAILURES = (ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
@@ -134,10 +134,10 @@ def score_all(
             runs[name] = score(name, customer, exam, items)
         except RecsysError as refusal:  # left in a thread, it would reach nobody
             refusals.append(refusal)
-        if n_items >= MAPS_MUCH:
-            settle(customer.loaded.resident_limit)
+        if n_items * MAPPED_AN_ITEM > limit:
+            settle(limit)
 
-    n_items = len(customer.loaded.items if items is None else items)
+    n_items, limit = len(customer.loaded.items if items is None else items), customer.loaded.resident_limit
     fan_out(run, names, threads or (cores() if n_items >= WORTH_THREADS else 1))
     if refusals:
         raise refusals[0]

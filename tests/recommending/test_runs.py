@@ -111,16 +111,16 @@ def test_of_few_items_the_models_score_one_after_another_unless_threads_are_aske
     assert not {run.thread for run in seen[1]} & mine
 
 
-@pytest.mark.parametrize(("maps_much", "looks"), [(0, 4), (2_000, 0)])
-def test_between_the_models_of_a_large_catalogue_memory_is_looked_after(
-    published: Published, monkeypatch: pytest.MonkeyPatch, maps_much: int, looks: int
+@pytest.mark.parametrize(("spare", "looks"), [(-1, 4), (0, 0)])
+def test_between_models_memory_is_looked_after_where_they_may_map_too_much(
+    published: Published, monkeypatch: pytest.MonkeyPatch, spare: int, looks: int
 ):
     limits: list[int] = []
-    monkeypatch.setattr(recommending.runs, "MAPS_MUCH", maps_much)
     monkeypatch.setattr(recommending.runs, "settle", limits.append)
     loaded = published.load()
-    published.ask(replace(loaded, priors=replace(loaded.priors, best="ENCM"), resident_limit=7), user_id=7)
-    assert limits == [7] * looks
+    limit = len(loaded.items) * recommending.runs.MAPPED_AN_ITEM + spare
+    published.ask(replace(loaded, priors=replace(loaded.priors, best="ENCM"), resident_limit=limit), user_id=7)
+    assert limits == [limit] * looks
 
 
 def test_with_one_thread_the_models_score_one_after_another_in_the_callers_own(published: Published, monkeypatch: pytest.MonkeyPatch):
