@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,28 @@ from recsys.scorers.taste import Taste
 
 BLOCKS = 2
 EPSILON = 1e-6
+SPARE = 8  # older states that are computed beyond the window: enough for variants that leave out so many events
 
 
-@dataclass(frozen=True)
+class _Reading(NamedTuple):
+    """What the first block makes of a history, for the question and all its variants.
+
+    Attributes:
+        h: `(w, dim)` float32, each event by itself.
+        there: `(w,)` bool, which events have any weight.
+        logits: `(k, w)` float32, how much each of the newest k events looks at each event, before their ages count.
+        values: `(w, dim)` float32, what is read of each event.
+        states: `(k, dim)` float32, the newest events after the block.
+    """
+
+    h: NDArray[np.float32]
+    there: NDArray[np.bool_]
+    logits: NDArray[np.float32]
+    values: NDArray[np.float32]
+    states: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)  # equal to itself only, and so hashable: a question remembers whose reading it has
 class SequenceEncoder:
     """Two blocks of causal attention (after Kang & McAuley 2018); the last position is the latent context c_u.
 
@@ -58,47 +78,55 @@ class SequenceEncoder:
     @cached_property
     def _match(self) -> NDArray[np.float32]:
         """What a query and a key are multiplied by, in one, for each block; `(2, dim, dim)`."""
-        return self.attention_query @ self.attention_key.swapaxes(1, 2)
+        return self.attention_query @ self.attention_key.swapaxes(1, 2) * np.float32(self.item_factors.shape[1] ** -0.5)
 
     @cached_property
     def _read(self) -> NDArray[np.float32]:
         """What a value goes through until it is added to a state, in one, for each block; `(2, dim, dim)`."""
         return self.attention_value @ self.attention_out
 
+    @property
+    def _window(self) -> int:
+        return len(self.age_bias[0])
+
     def encode(self, query: Query) -> NDArray[np.float32]:
         """Return c_u `(dim,)` float32, or `(v, dim)` of variants; zeros for an empty history.
 
-        Variants share what is made of each event by itself; an event that one of them leaves out is masked, and makes no other older.
+        Variants share with the question what no event that they leave out has changed: such an event is masked, and makes no other older.
         """
-        window, dim = self.age_bias.shape[1], self.item_factors.shape[1]
         kept = np.ones((1, len(query.items)), bool) if query.kept is None else query.kept
-        latent = np.zeros((len(kept), dim), np.float32)
-        if len(query.items):
-            asked = window + int((~kept).sum(1).max())  # where one event is left out, an older one comes into the window
-            reach = slice(-(asked + window), None)
-            kept, ages = kept[:, reach], np.atleast_2d(later(query)).astype(np.int64)[:, reach]
-            weights = query.weights[reach]
-            h = self.item_factors[query.items[reach]] * np.float32(np.sqrt(dim)) + weights[:, None] * self.strength
-            there = kept & (weights != 0)
-            left_out = np.logical_or.accumulate(~kept, 1)  # what comes before an event that is left out stays as it was
-            h, there, ages = self._every_state(h, there, ages, left_out[:, -asked:]), there[:, -asked:], ages[:, -asked:]
-            newest = h.shape[1] - 1 - kept[:, ::-1].argmax(1)
-            latent = np.where(kept.any(1, keepdims=True), self._newest_state(h, there, ages, newest), latent)
-        return latent[0] if query.kept is None else latent
+        if not len(query.items):
+            return np.zeros((len(kept), self.item_factors.shape[1])[query.kept is None :], np.float32)
+        left_out = 0 if query.kept is None else int((~kept).sum(1).max())
+        asked = self._window + max(left_out, SPARE)  # where one event is left out, an older one comes into the window
+        reading = query.once((self, "reading", asked), lambda: self._reading(query, asked))
+        kept, ages = kept[:, -len(reading.h) :], np.atleast_2d(later(query)).astype(np.int64)[:, -len(reading.h) :]
+        states = reading.states[None] if query.kept is None else self._states(reading, kept, ages)
+        n = states.shape[1]
+        latent = self._newest_state(states, (kept & reading.there)[:, -n:], ages[:, -n:], n - 1 - kept[:, ::-1].argmax(1))
+        return latent[0] if query.kept is None else np.where(kept.any(1, keepdims=True), latent, np.float32(0))
 
-    def _every_state(
-        self, h: NDArray, there: NDArray[np.bool_], ages: NDArray[np.int64], changed: NDArray[np.bool_]
-    ) -> NDArray[np.float32]:
-        """Return the newest states after the first block, `(v, k, dim)` out of `(w, dim)`; those that are not changed are the first's."""
-        first = len(h) - changed.shape[1]
-        changed[0] = True
-        variant, place = np.nonzero(changed)
-        logits = _norm(h[first:], self.gains[0, 0]) @ self._match[0] @ h.T
-        attention = self._attention(0, logits[place], there[variant], ages[variant] - ages[variant, first + place][:, None])
-        states = self._fed(0, h[first + place] + attention @ (h @ self._read[0]))
-        every = np.repeat(states[None, : changed.shape[1]], len(there), 0)
-        every[variant, place] = states
-        return every
+    def _reading(self, query: Query, asked: int) -> _Reading:
+        """Return what the first block makes of the newest events; of so many of them, their states are asked for."""
+        reach = slice(-(asked + self._window), None)
+        weights = query.weights[reach]
+        h = self.item_factors[query.items[reach]] * np.float32(np.sqrt(self.item_factors.shape[1])) + weights[:, None] * self.strength
+        there, newest = weights != 0, h[-asked:]
+        logits, values = _norm(newest, self.gains[0, 0]) @ self._match[0] @ h.T, h @ self._read[0]
+        place = np.arange(len(h))
+        attention = self._attention(0, logits, there, place[len(h) - len(newest) :, None] - place)
+        return _Reading(h, there, logits, values, self._fed(0, newest + attention @ values))
+
+    def _states(self, reading: _Reading, kept: NDArray[np.bool_], ages: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return variants' states after the first block, `(v, k, dim)`; what comes before an event that is left out stays as it was."""
+        n = len(reading.states)
+        first = len(reading.h) - n
+        variant, place = np.nonzero(np.logical_or.accumulate(~kept, 1)[:, first:])
+        since = ages[variant] - ages[variant, first + place][:, None]
+        attention = self._attention(0, reading.logits[place], (kept & reading.there)[variant], since)
+        states = np.repeat(reading.states[None], len(kept), 0)
+        states[variant, place] = self._fed(0, reading.h[first + place] + attention @ reading.values)
+        return states
 
     def _newest_state(
         self, h: NDArray, there: NDArray[np.bool_], ages: NDArray[np.int64], newest: NDArray[np.int64]
@@ -115,9 +143,8 @@ class SequenceEncoder:
 
     def _attention(self, block: int, logits: NDArray, there: NDArray[np.bool_], ages: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return how much of each event is seen, `(n, w)`; events that are not there, later ones and those beyond the window are not."""
-        seen = there & (ages >= 0) & (ages < self.age_bias.shape[1])
-        scaled = logits * np.float32(self.item_factors.shape[1] ** -0.5) + self.age_bias[block].take(ages, mode="clip")
-        attention: NDArray[np.float32] = np.where(seen, scaled, np.float32(-1e9))
+        seen = there & (ages >= 0) & (ages < self._window)
+        attention: NDArray[np.float32] = np.where(seen, logits + self.age_bias[block].take(ages, mode="clip"), np.float32(-1e9))
         attention -= np.maximum.reduce(attention, 1, keepdims=True)
         np.exp(attention, out=attention)
         attention /= np.add.reduce(attention, 1, keepdims=True)
