@@ -54,9 +54,7 @@ def _decoded(text: str) -> object:
         raise _too_deep("") from error
 
 
-def _within_limits(value: object, field: str, depth: int) -> None:
-    if not isinstance(value, dict | list):
-        return
+def _within_limits(value: dict[str, Any] | list[Any], field: str, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise _too_deep(field)
     if len(value) > MAX_LENGTH:
@@ -64,10 +62,12 @@ def _within_limits(value: object, field: str, depth: int) -> None:
         raise TooLarge(f"{subject} should have at most {MAX_LENGTH} members. Received: {len(value)}.", field=field or None)
     if isinstance(value, list):
         for inner in value:
-            _within_limits(inner, field, depth + 1)
+            if isinstance(inner, dict | list):
+                _within_limits(inner, field, depth + 1)
     else:
         for name, inner in value.items():
-            _within_limits(inner, field or shown(name, quotes=False), depth + 1)
+            if isinstance(inner, dict | list):
+                _within_limits(inner, field or shown(name, quotes=False), depth + 1)
 
 
 def _too_deep(field: str) -> TooLarge:

@@ -134,7 +134,8 @@ def members(value: object, checks: Mapping[str, Check], field: str = "") -> dict
         raise refused(field, "an object", value)
     checked: dict[str, Any] = {}
     for name, inner in value.items():
-        path = f"{field}.{shown(name, quotes=False)}" if field else shown(name, quotes=False)
+        known = name if name in checks else shown(name, quotes=False)
+        path = f"{field}.{known}" if field else known
         if name not in checks:
             raise InvalidRequest(f"`{path}` should be one of the fields {', '.join(checks)}. Received: an unknown field.", field=path)
         if inner is not None:

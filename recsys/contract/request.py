@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from recsys.contract.document import read_document
@@ -101,7 +102,7 @@ def parse_request(data: bytes, *, models: Sequence[str], ops: Sequence[str] = ("
         InvalidRequest: A field is unknown, missing or not what it should be; `field` names it.
         TooLarge: A limit of the contract is exceeded.
     """
-    request = Request(**members(read_document(data), request_checks(models, ops)))
+    request = Request(**members(read_document(data), request_checks(tuple(models), tuple(ops))))
     _check_subject(request)
     return request
 
@@ -144,7 +145,8 @@ def item_filters(value: object, path: str) -> Filters:
     return filters
 
 
-def request_checks(models: Sequence[str], ops: Sequence[str]) -> dict[str, Check]:
+@lru_cache(maxsize=8)
+def request_checks(models: tuple[str, ...], ops: tuple[str, ...]) -> Mapping[str, Check]:
     """Return the check of every field of a request, as `parse_request` applies them."""
     return {
         "op": Choice(ops),

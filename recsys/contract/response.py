@@ -171,4 +171,7 @@ def as_line(document: dict[str, object], id: Id | None = None) -> bytes:
     """Return a document as one line of ASCII, with the request's `id` where it had one."""
     if id is not None:
         document["id"] = _id(id)
-    return json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
+    return _ENCODER.encode(document).encode("ascii") + b"\n"
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))

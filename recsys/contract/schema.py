@@ -50,7 +50,7 @@ def request_schema(models: Sequence[str]) -> Schema:
     Args:
         models: The registry's names.
     """
-    checked = _members(Request, request_checks(models, get_args(Op)))
+    checked = _members(Request, request_checks(tuple(models), get_args(Op)))
     return {
         "$schema": DIALECT,
         "title": "Request",

@@ -71,6 +71,7 @@ class Loaded:
     priors: Priors
     resident_limit: int = ANSWERING_LIMIT
     _scorers: dict[str, Scorer] = field(default_factory=dict, repr=False)
+    _shops: list[Shop] = field(default_factory=list, repr=False)  # the mapping that was given last, and what became of it
 
     @property
     def name(self) -> str:
@@ -191,6 +192,11 @@ class Loaded:
 
     def shop(self, shop: Shop) -> Shop:
         """Return the shop's mapping with the words and rules that this version was trained under."""
+        if not self._shops or self._shops[0] is not shop:
+            self._shops[:] = [shop, self._trained(shop)]
+        return self._shops[1]
+
+    def _trained(self, shop: Shop) -> Shop:
         trained = self.version.manifest["settings"]
         repeat = trained["repeat_after_days"]
         return replace(

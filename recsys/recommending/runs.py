@@ -20,7 +20,6 @@ from recsys.ranking import top_k
 from recsys.recommending.candidates import competing
 from recsys.recommending.customer import Customer
 from recsys.recommending.fan_out import fan_out
-from recsys.recommending.loading import Loaded
 from recsys.scorers import Scorer
 from recsys.selection import Evidence
 
@@ -204,7 +203,7 @@ def judge(runs: Sequence[Scored], customer: Customer, exam: FreshExam | None) ->
     if exam:
         metrics = {run.model: run.fresh for run in runs if run.fresh}
         return Judgement(metrics, "fresh", _evidence(metrics, len(exam.relevant)))
-    heldout = _heldout(customer.loaded, customer.index) if customer.known else None
+    heldout = _heldout(customer, [run.model for run in runs]) if customer.known else None
     if heldout:
         return Judgement(heldout[0], "heldout", _evidence(*heldout))
     offline = {name: Metrics(row["precision10"], row["map10"]) for name, row in customer.loaded.offline.items()}
@@ -219,12 +218,12 @@ def _evidence(metrics: Mapping[str, Metrics], n_relevant: int) -> Evidence:
     )
 
 
-def _heldout(loaded: Loaded, user: int) -> tuple[dict[str, Metrics], int] | None:
-    """Return the customer's own figures of the evaluation fit, and how many items they rest on."""
-    arrays = loaded.heldout
-    row = int(arrays["rows"][user])
+def _heldout(customer: Customer, names: Sequence[str]) -> tuple[dict[str, Metrics], int] | None:
+    """Return the customer's own figures of the evaluation fit for some scorers, and how many items they rest on."""
+    arrays = customer.loaded.heldout
+    row = int(arrays["rows"][customer.index])
     if row < 0:
         return None
-    names = [key.removesuffix("/map10") for key in arrays if key.endswith("/map10")]
-    figures = {name: Metrics(float(arrays[f"{name}/precision10"][row]), float(arrays[f"{name}/map10"][row])) for name in names}
+    there = [name for name in names if f"{name}/map10" in arrays]
+    figures = {name: Metrics(float(arrays[f"{name}/precision10"][row]), float(arrays[f"{name}/map10"][row])) for name in there}
     return figures, int(arrays["n_relevant"][row])

@@ -24,7 +24,8 @@ def pooled(query: Query, item_vectors: NDArray[np.float32], decay: float) -> NDA
     Returns:
         `(dim,)` float32; zeros for an empty history. `(v, dim)` of variants.
     """
-    return (weights(query) * np.float32(decay) ** later(query)) @ item_vectors[query.items]
+    faded = query.once(("faded", float(decay), query.variants), lambda: weights(query) * np.float32(decay) ** later(query))
+    return faded @ item_vectors[query.items]
 
 
 def weights(query: Query) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.scorers.base import Arrays, Query, Scorer
+from recsys.scorers.base import MAX_HISTORY, Arrays, Query, Scorer
 from recsys.scorers.history import add_at, ages, by_item, distinct_items, own_sums
 from recsys.scorers.history import weights as event_weights
 from recsys.scorers.neighbours import Neighbours
@@ -25,6 +25,7 @@ POPULARITY_HALF_LIVES = (0.0, 60.0, 15.0, 7.0)  # days; 0 counts all alike
 OWN_HALF_LIVES = (np.inf, 60.0, 15.0)  # days
 NEIGHBOURS_DECAY = 0.9  # for each moment of age
 TRANSITIONS_DECAY = 0.8
+_FADING = np.array([[1.0], [NEIGHBOURS_DECAY], [TRANSITIONS_DECAY]]) ** np.arange(MAX_HISTORY)  # of each of `SPREAD`, by age
 FEW = 8  # a list so many times shorter than the catalogue is worth a computation of its own
 
 
@@ -166,7 +167,7 @@ class Signals:
             history, strengths = _strengths(query)
             return _read_only(table.spread(history, strengths[which]))
 
-        everything = query.once((self, id(table)), spread)
+        everything = query.once((self, "spread", which.start), spread)
         return everything if items is None else everything[:, items]
 
     def _blocks(self, query: Query, items: NDArray[np.int32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -279,8 +280,8 @@ def _strengths(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """
 
     def strengths() -> NDArray[np.float32]:
-        liked, age = np.maximum(event_weights(query), 0), ages(query)
-        sums = by_item(query, np.stack([liked, liked * NEIGHBOURS_DECAY**age, liked * TRANSITIONS_DECAY**age], -2)).astype(np.float32)
+        liked = np.maximum(event_weights(query), 0) * _FADING[:, ages(query)]
+        sums = by_item(query, np.moveaxis(liked, 0, -2)).astype(np.float32)
         sums[..., 0, :] = np.minimum(sums[..., 0, :], 1)
         return _read_only(sums)
 

@@ -40,6 +40,8 @@ def read_id(raw: object) -> int | str | None:
     Raises:
         SettingsError: The column's type is not one of ids.
     """
+    if type(raw) is int and -INT64_MAX <= raw <= INT64_MAX:  # nearly all
+        return raw
     if isinstance(raw, Decimal) and raw == raw.to_integral_value():
         raw = int(raw)
     if isinstance(raw, UUID):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self
@@ -288,8 +288,8 @@ class Database:
         with suppress(*self._driver.errors):
             cursor.close()
 
-    def _mapped(self, sql: str) -> AbstractContextManager[None]:
-        return _project_errors(self._driver, sql)
+    def _mapped(self, sql: str) -> _ProjectErrors:
+        return _ProjectErrors(self._driver, sql)
 
 
 class Stream(Iterator[list[tuple[Any, ...]]]):
@@ -315,18 +315,28 @@ class Stream(Iterator[list[tuple[Any, ...]]]):
         self._release()  # a generator that was never started skips its own clean-up
 
 
-@contextmanager
-def _project_errors(driver: Driver, sql: str) -> Iterator[None]:
-    try:
-        yield
-    except driver.errors as error:
-        kind = driver.meaning(error)
-        if issubclass(kind, SettingsError):
-            raise kind(
+class _ProjectErrors:
+    """A block whose driver's errors leave it as the project's own."""
+
+    __slots__ = ("_driver", "_sql")
+
+    def __init__(self, driver: Driver, sql: str) -> None:
+        self._driver, self._sql = driver, sql
+
+    def __enter__(self) -> None:
+        """Begin the block."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Raise what a driver's error is here."""
+        if error is None or not isinstance(error, self._driver.errors):
+            return
+        meant = self._driver.meaning(error)
+        if issubclass(meant, SettingsError):
+            raise meant(
                 f"A statement doesn't fit the database: {_words(error)}. Check the names in recsys.toml and that the migrations "
-                f"have been run. The statement: {' '.join(sql.split())[:300]}"
+                f"have been run. The statement: {' '.join(self._sql.split())[:300]}"
             ) from error
-        raise kind(f"The database failed: {_words(error)}") from error
+        raise meant(f"The database failed: {_words(error)}") from error
 
 
 def _row(names: Sequence[str], row: Mapping[str, Any]) -> dict[str, Any]:

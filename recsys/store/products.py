@@ -131,11 +131,10 @@ def _selected(shop: Shop, description: Sequence[str]) -> str:
 def _product_rows(raw_rows: Sequence[tuple[Any, ...]], description: Sequence[str]) -> list[ProductRow]:
     """Return the first row of each product."""
     rows: dict[int | str, ProductRow] = {}
-    readers = [(name, _READERS[name]) for name in description]
     for raw, active, *described in raw_rows:
         item = read_id(raw)
         if item is not None and item not in rows:
-            details = {name: read(value) for (name, read), value in zip(readers, described, strict=True)}
+            details = {name: _READERS[name](value) for name, value in zip(description, described, strict=True)}
             rows[item] = ProductRow(item, _truth(active), **details)
     return list(rows.values())
 
@@ -148,6 +147,8 @@ def _product_places(stream: Stream) -> dict[str, int]:
 
 
 def _truth(value: object) -> bool:
+    if type(value) is int:
+        return value != 0
     if isinstance(value, bytes):  # MySQL's BIT(1)
         return any(value)
     return bool(value) and str(value).lower() not in {"0", "0.0", "false"}

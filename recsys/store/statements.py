@@ -49,9 +49,16 @@ def bind(sql: str, params: Parameters, dialect: str) -> tuple[str, dict[str, Any
             continue
         if name not in params:
             raise SettingsError(f"A statement should use only the placeholders {sorted(params)}. Received: `:{name}`.")
-        named = _expanded(name, params[name])
-        values |= named
-        pieces.append(", ".join(_placeholder(key, dialect) for key in named) or "NULL")
+        value = params[name]
+        if isinstance(value, np.ndarray):
+            value = value.tolist()
+        if isinstance(value, list | tuple):
+            names, places = _places(name, len(value), dialect)
+            values |= zip(names, map(plain, value), strict=True)
+            pieces.append(places)
+        else:
+            values[name] = plain(value)
+            pieces.append(_placeholder(name, dialect))
     return "".join(pieces), values
 
 
@@ -95,9 +102,8 @@ def _placeholder(name: str, dialect: str) -> str:
     return f":{name}" if dialect == "sqlite" else f"%({name})s"
 
 
-def _expanded(name: str, value: object) -> dict[str, Any]:
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return {f"{name}_{position}": plain(item) for position, item in enumerate(value)}
-    return {name: plain(value)}
+@lru_cache(maxsize=256)
+def _places(name: str, n: int, dialect: str) -> tuple[tuple[str, ...], str]:
+    """Return the names of a list's members, and their placeholders."""
+    names = tuple(f"{name}_{position}" for position in range(n))
+    return names, ", ".join(_placeholder(key, dialect) for key in names) or "NULL"
