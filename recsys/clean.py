@@ -105,10 +105,9 @@ def clean_history(interactions: Interactions, *, shop: Shop, now: int) -> tuple[
     kept, dropped = interactions.in_order(), {}
     for reason, rule in rules.items():
         drop = rule(kept)
-        dropped[reason] = int(drop.sum())
-        if dropped[reason]:
-            kept = kept.take(~drop)
-    return kept, CleanReport(len(interactions), len(kept), add_counts(dropped))
+        if n := int(np.count_nonzero(drop)):
+            kept, dropped[reason] = kept.take(~drop), n
+    return kept, CleanReport(len(interactions), len(kept), dropped)
 
 
 def is_event(interactions: Interactions, names: Collection[str]) -> Mask:

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.contract.request import MAX_LIMIT
 from recsys.scorers import Blend, Query, Scorer
 from recsys.scorers.history import distinct_items
 
 MAX_CAUSES = 5  # items of the history that are tried; each costs one scoring of the answered items
+SEEN = 1 / np.log2(np.arange(MAX_LIMIT) + 2)  # how much each place of a list counts: the first ones are the ones that are seen
 LEAST_EFFECT = 1e-3  # a smaller drop of the logit is no reason that a person would call one
 
 
@@ -55,7 +57,7 @@ def suspects(scorer: Scorer, query: Query, answered: NDArray[np.int32]) -> list[
     strongest = []
     if isinstance(scorer, Blend):
         added = scorer.signals.contributions(query, scorer.weights[int(query.repeats), :-1], answered)
-        worth = np.maximum(added, 0) @ (1 / np.log2(np.arange(len(answered)) + 2))  # the first of a list are the ones that are seen
+        worth = np.maximum(added, 0) @ SEEN[: len(answered)]
         strongest = distinct_items(query)[np.argsort(-worth, kind="stable")[: np.count_nonzero(worth)]].tolist()
     newest = query.items[::-1].tolist()
     return list(dict.fromkeys([*strongest[: MAX_CAUSES - 1], newest[0], *strongest, *newest]))[:MAX_CAUSES]

@@ -55,9 +55,10 @@ def by_item(query: Query, values: NDArray) -> NDArray:
 def ages(query: Query) -> NDArray[np.int64]:
     """Return `(h,)` int64, or `(v, h)`: after each event, the number of distinct later moments; a basket counts once."""
     first = _differ(query.timestamps)
-    starts, moments = np.flatnonzero(first), np.cumsum(first) - 1
-    there = np.ones(len(starts), bool) if query.kept is None else np.logical_or.reduceat(query.kept, starts, axis=-1)
-    return _after(there)[..., moments]
+    moments = np.cumsum(first)  # from 1
+    if query.kept is None:
+        return moments[-1:] - moments
+    return _after(np.logical_or.reduceat(query.kept, np.flatnonzero(first), axis=-1))[..., moments - 1]
 
 
 def _by_item(query: Query) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
@@ -93,11 +94,11 @@ def own_sums(query: Query, half_lives: Sequence[float]) -> tuple[NDArray[np.int3
         half_lives: Days before `query.now` after which an event counts half; infinity counts all alike.
 
     Returns:
-        The distinct items `(k,)` int32 ascending; `(len(half_lives), k)` float32, or `(v, len(half_lives), k)` of variants.
+        The distinct items `(k,)` int32 ascending; `(len(half_lives), k)` float32.
     """
     days = np.maximum(query.now - query.timestamps, 0) / SECONDS_PER_DAY
     fading = 0.5 ** (days / np.array(half_lives)[:, None])
-    return distinct_items(query), by_item(query, np.maximum(weights(query), 0)[..., None, :] * fading).astype(np.float32)
+    return distinct_items(query), by_item(query, np.maximum(query.weights, 0) * fading).astype(np.float32)
 
 
 def own_counts(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:

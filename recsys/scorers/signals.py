@@ -104,24 +104,26 @@ class Signals:
             add_at(scores, own, weights[-len(OWN) :] @ values, items)
         return scores
 
-    def of_history(self, query: Query, weights: NDArray[np.float32], items: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Return the part of the sum that variants of a question differ in.
+    def drops(self, query: Query, weights: NDArray[np.float32], without: Sequence[int], items: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Return by how much the sum is lower without each of some items of the history.
 
         Args:
-            query: Variants of a question, see `Query.without_each`.
+            query: Its variants, as of `query.without_each(without)`.
             weights: `(N_SIGNALS,)` float32.
-            items: `(k,)` indices.
+            without: Items of the history.
+            items: `(k,)` indices of the items asked about.
 
         Returns:
-            `(v, k)` float32.
+            `(len(without), k)` float32.
         """
         _, strengths = _strengths(query)
         ease, transitions = self._blocks(query, items)
-        scores: NDArray[np.float32] = (weights[0] * strengths[:, 0] + weights[1] * strengths[:, 1]) @ ease
-        scores += (weights[2] * strengths[:, 2]) @ transitions
-        own, values = own_signals(query)
-        add_at(scores, own, weights[-len(OWN) :] @ values, items)
-        return scores
+        spread = (weights[0] * strengths[:, 0] + weights[1] * strengths[:, 1]) @ ease + (weights[2] * strengths[:, 2]) @ transitions
+        drops: NDArray[np.float32] = spread[0] - spread[1:]
+        own, values = own_signals(query)  # an item's own counts are nobody else's
+        removed = np.array(without, np.int32)
+        drops += (removed[:, None] == items) * (weights[-len(OWN) :] @ values)[np.searchsorted(own, removed), None]
+        return drops
 
     def prior(self, weights: NDArray[np.float32], items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         """Return the part of the sum that is the same for every question, a fresh array.
@@ -237,21 +239,21 @@ class Blend:
             items: `(k,)` indices.
         """
         variants, weights = query.without_each(without), self.weights[int(query.repeats)]
-        scores = self.signals.of_history(variants, weights[:-1], items)
+        drops = self.signals.drops(variants, weights[:-1], without, items)
         if self.own is not None and weights[-1]:
-            scores += weights[-1] * self.own.score(variants, items)
-        drops: NDArray[np.float32] = scores[0] - scores[1:]
+            own = self.own.score(variants, items)
+            drops += weights[-1] * (own[0] - own[1:])
         return drops
 
 
 def own_signals(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the distinct items of the history `(k,)` int32 ascending, and the signals `OWN` of each `(4, k)` or `(v, 4, k)` float32."""
+    """Return the distinct items of the history `(k,)` int32 ascending, and the signals `OWN` of each `(4, k)` float32."""
 
     def signals() -> NDArray[np.float32]:
         sums = own_sums(query, OWN_HALF_LIVES)[1]
-        return _read_only(np.concatenate([sums[..., :1, :] > 0, np.log1p(sums)], -2, dtype=np.float32))
+        return _read_only(np.concatenate([sums[:1] > 0, np.log1p(sums)], dtype=np.float32))
 
-    return distinct_items(query), query.once(("own", query.variants), signals)
+    return distinct_items(query), query.once("own", signals)
 
 
 def popularities(
