@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,8 +84,10 @@ def recommend(
     winner = _winner(asked, customer, runs, judgement, items)
     runs = [run for run in runs if run.model in MODELS] + [winner] * (winner.model not in MODELS)
     in_time()
-    tops = {run.model: run.best(request.limit, want.allowed) for run in runs if run.scores is not None}
-    listing = list_items(db, customer, lambda k: winner.best(k, want.allowed), want, [int(item) for top in tops.values() for item in top])
+    best = cache(lambda k: winner.best(k, want.allowed))
+    tops = {run.model: run.best(request.limit, want.allowed) for run in runs if run.scores is not None and run is not winner}
+    tops[winner.model] = best(want.depth_of(0))[: request.limit]
+    listing = list_items(db, customer, best, want, [int(item) for top in tops.values() for item in top])
     in_time()
     return Response(
         user_id=customer.user_id,

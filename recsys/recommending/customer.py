@@ -110,10 +110,10 @@ def find_customer(request: Request, loaded: Loaded, db: store.Database, *, numbe
     """
     user_id = loaded.user_id(request.user_id)
     kind = loaded.version.manifest["id_type"]["items"]
-    told = _told(request, numbers, shop, now)
+    told = [_told(request, numbers, shop, now)] if request.interactions else []
     stored = _stored(db, shop, loaded.name, user_id, kind)
     index = stored.user
-    events, indices = _cleaned([stored, told], loaded, shop, now)
+    events, indices = _cleaned([stored, *told], loaded, shop, now)
     if index is None and not (indices < len(loaded.items)).any():
         raise UnknownUser(f"`user_id` should be a user of the training or have events on its items. Received: {request.user_id!r}.")
     bought = set(events.items[_purchases(events, shop, now)].tolist())
@@ -178,21 +178,26 @@ def _told(request: Request, numbers: Numbers, shop: Shop, now: int) -> store.Use
 
 def _cleaned(parts: Sequence[store.UserEvents], loaded: Loaded, shop: Shop, now: int) -> tuple[Interactions, NDArray[np.int32]]:
     """Return the customer's events as training would have cleaned them, and their item indices."""
+    rows = _joined(parts)
+    rows.contexts[INDEX][rows.contexts[INDEX] < 0] = len(loaded.items)
+    cleaned, _ = clean_history(rows, shop=shop, now=now)
+    return cleaned, cleaned.contexts[INDEX]
+
+
+def _joined(parts: Sequence[store.UserEvents]) -> Interactions:
+    """Return events of one customer end to end, her item indices as a context."""
     names = tuple(dict.fromkeys(name for part in parts for name in part.event_names))
-    indices = np.concatenate([np.where(part.idx < 0, len(loaded.items), part.idx) for part in parts])
     codes = [np.array([names.index(name) for name in part.event_names], np.int16)[part.events] for part in parts if len(part)]
     items = [part.items for part in parts if len(part)]
-    rows = Interactions(
-        users=np.zeros(len(indices), np.int64),
+    return Interactions(
+        users=np.zeros(sum(map(len, parts)), np.int64),
         items=np.concatenate(items) if items else np.zeros(0, np.int64),
         events=np.concatenate(codes) if codes else np.zeros(0, np.int16),
         timestamps=np.concatenate([part.timestamps for part in parts]),
         row_ids=np.concatenate([part.row_ids for part in parts]),
         event_names=names,
-        contexts={INDEX: indices},
+        contexts={INDEX: np.concatenate([part.idx for part in parts])},
     )
-    cleaned, _ = clean_history(rows, shop=shop, now=now)
-    return cleaned, cleaned.contexts[INDEX]
 
 
 def _purchases(events: Interactions, shop: Shop, now: int) -> NDArray[np.bool_]:

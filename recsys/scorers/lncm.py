@@ -77,13 +77,19 @@ class SequenceEncoder:
 
     @cached_property
     def _match(self) -> NDArray[np.float32]:
-        """What a query and a key are multiplied by, in one, for each block; `(2, dim, dim)`."""
-        return self.attention_query @ self.attention_key.swapaxes(1, 2) * np.float32(self.item_factors.shape[1] ** -0.5)
+        """What lies between a normed state and a key, in one, for each block; `(2, dim, dim)`."""
+        scale = np.float32(self.item_factors.shape[1] ** -0.5)
+        return self.gains[:, 0, :, None] * (self.attention_query @ self.attention_key.swapaxes(1, 2)) * scale
 
     @cached_property
     def _read(self) -> NDArray[np.float32]:
         """What a value goes through until it is added to a state, in one, for each block; `(2, dim, dim)`."""
         return self.attention_value @ self.attention_out
+
+    @cached_property
+    def _feed(self) -> NDArray[np.float32]:
+        """What lies between a normed state and the feed-forward part's hidden layer, in one, for each block; `(2, dim, hidden)`."""
+        return self.gains[:, 1, :, None] * self.feed_in
 
     @property
     def _window(self) -> int:
@@ -112,7 +118,7 @@ class SequenceEncoder:
         weights = query.weights[reach]
         h = self.item_factors[query.items[reach]] * np.float32(np.sqrt(self.item_factors.shape[1])) + weights[:, None] * self.strength
         there, newest = weights != 0, h[-asked:]
-        logits, values = _norm(newest, self.gains[0, 0]) @ self._match[0] @ h.T, h @ self._read[0]
+        logits, values = _norm(newest) @ self._match[0] @ h.T, h @ self._read[0]
         place = np.arange(len(h))
         attention = self._attention(0, logits, there, place[len(h) - len(newest) :, None] - place)
         return _Reading(h, there, logits, values, self._fed(0, newest + attention @ values))
@@ -136,10 +142,10 @@ class SequenceEncoder:
         Nothing else is asked for, so the kernels meet one vector instead of every state.
         """
         asked = h[np.arange(len(h)), newest]
-        question = _norm(asked, self.gains[1, 0]) @ self._match[1]
+        question = _norm(asked) @ self._match[1]
         attention = self._attention(1, (h @ question[:, :, None])[:, :, 0], there, ages)
         seen = (attention[:, None] @ h)[:, 0] @ self._read[1]
-        return _norm(self._fed(1, asked + seen), self.last_gain)
+        return _norm(self._fed(1, asked + seen)) * self.last_gain
 
     def _attention(self, block: int, logits: NDArray, there: NDArray[np.bool_], ages: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return how much of each event is seen, `(n, w)`; events that are not there, later ones and those beyond the window are not."""
@@ -152,7 +158,7 @@ class SequenceEncoder:
 
     def _fed(self, block: int, h: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return states after a block's feed-forward part."""
-        hidden = np.maximum(_norm(h, self.gains[block, 1]) @ self.feed_in[block] + self.feed_in_bias[block], 0)
+        hidden = np.maximum(_norm(h) @ self._feed[block] + self.feed_in_bias[block], 0)
         fed: NDArray[np.float32] = h + hidden @ self.feed_out[block] + self.feed_out_bias[block]
         return fed
 
@@ -193,10 +199,10 @@ class LNCM:
         return scores
 
 
-def _norm(x: NDArray[np.float32], gain: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Layer norm over the last axis; sums, because NumPy's means take three times as long on few numbers."""
+def _norm(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Layer norm over the last axis, without its gain; sums, because NumPy's means take three times as long on few numbers."""
     share = np.float32(1 / x.shape[-1])
     centred = x - np.add.reduce(x, -1, keepdims=True) * share
     variance = np.add.reduce(centred * centred, -1, keepdims=True) * share
-    normed: NDArray[np.float32] = centred / np.sqrt(variance + np.float32(EPSILON)) * gain
+    normed: NDArray[np.float32] = centred / np.sqrt(variance + np.float32(EPSILON))
     return normed
