@@ -83,7 +83,7 @@ def canonical(value: object, kind: str) -> int | str | None:
 
 
 def canonical_integers(texts: Sequence[str | None]) -> list[int | None]:
-    """Return what `canonical` returns for each text in an integer shop; a hundred that are all canonical take as long as one that is not.
+    """Return what `canonical` returns for each text in an integer shop; quickly where all of them are canonical.
 
     >>> canonical_integers(["7", "-12"]), canonical_integers(["7", "07", None])
     ([7, -12], [7, None, None])

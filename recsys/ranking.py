@@ -29,7 +29,7 @@ def top_k(scores: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None
     """
     if k < 1:
         raise ValueError(f"`k` should be a positive integer. Received: {k}.")
-    if np.isnan(np.maximum.reduce(scores, initial=-np.inf)):
+    if len(scores) and np.isnan(scores.max()):
         raise ValueError(f"`scores` should be numbers. Received: NaN at {np.flatnonzero(np.isnan(scores))[:5].tolist()}.")
     eligible = scores if allowed is None else np.where(allowed, scores, np.float32(-np.inf))
     # All that reach the k-th highest value: which of those that equal it a partition alone would take depends on NumPy's build.

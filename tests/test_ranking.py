@@ -49,6 +49,11 @@ def test_a_nan_is_refused_even_where_it_is_not_allowed() -> None:
         top_k(scores(1, np.nan), 1, np.array([True, False]))
 
 
+def test_whole_numbers_are_ranked_too() -> None:
+    assert top_k(np.array([1, 2, 3]), 2).tolist() == [2, 1]
+    assert top_k(np.array([1, 2, 3]), 5, np.array([True, False, True])).tolist() == [2, 0]
+
+
 @pytest.mark.parametrize("k", [0, -1])
 def test_a_list_of_no_length_is_refused(k: int) -> None:
     with pytest.raises(ValueError, match=f"`k` should be a positive integer. Received: {k}."):

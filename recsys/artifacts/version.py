@@ -144,6 +144,11 @@ class Version:
             raise ModelRefused(f"{self.name} should hold {relpath}. Received: its manifest does not list it.")
         return self.path / relpath
 
+    @property
+    def size(self) -> int:
+        """The bytes of all listed files together."""
+        return sum(entry.size for entry in self._entries.values())
+
     def holds(self, relpath: str) -> bool:
         """Return whether the manifest lists a file."""
         return relpath in self._entries

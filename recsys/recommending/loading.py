@@ -22,6 +22,7 @@ from recsys.selection import Priors
 from recsys.settings import Shop
 
 INDEX = "candidates.usearch"
+OWN_BYTES = 64 << 20  # that a process holds besides its version's files
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Loaded:
     priors: Priors
     resident_limit: int = ANSWERING_LIMIT
     _scorers: dict[str, Scorer] = field(default_factory=dict, repr=False)
-    _shops: list[Shop] = field(default_factory=list, repr=False)  # the mapping that was given last, and what became of it
+    _shops: list[tuple[Shop, Shop]] = field(init=False, default_factory=list, repr=False)  # the last one given, and what became of it
 
     @property
     def name(self) -> str:
@@ -110,6 +111,16 @@ class Loaded:
     def heldout(self) -> Arrays:
         """The held-out figures of each user, read on first use."""
         return self.version.arrays("heldout.h5", memory_map=True)
+
+    @cached_property
+    def examined(self) -> tuple[str, ...]:
+        """The scorers that have held-out figures."""
+        return tuple(key.removesuffix("/map10") for key in self.heldout if key.endswith("/map10"))
+
+    @cached_property
+    def may_outgrow_limit(self) -> bool:
+        """Whether the process would hold more than `resident_limit`, if all of the version's files were resident."""
+        return OWN_BYTES + self.version.size > self.resident_limit
 
     def original_ids(self, indices: Sequence[int]) -> list[int | str]:
         """Return the external ids of item indices, aligned."""
@@ -192,9 +203,11 @@ class Loaded:
 
     def shop(self, shop: Shop) -> Shop:
         """Return the shop's mapping with the words and rules that this version was trained under."""
-        if not self._shops or self._shops[0] is not shop:
-            self._shops[:] = [shop, self._trained(shop)]
-        return self._shops[1]
+        memo = self._shops[0] if self._shops else None
+        if memo is None or memo[0] is not shop:
+            memo = shop, self._trained(shop)
+            self._shops[:] = [memo]
+        return memo[1]
 
     def _trained(self, shop: Shop) -> Shop:
         trained = self.version.manifest["settings"]

@@ -22,7 +22,7 @@ def causes(scorer: Scorer, query: Query, answered: NDArray[np.int32]) -> Mapping
     Args:
         scorer: The one that ranked them.
         query: What it was asked.
-        answered: `(k,)` int32 distinct item indices, the best first.
+        answered: `(k,)` int32 distinct item indices, the best first; at most `MAX_LIMIT`.
 
     Returns:
         Item index → index of the cause. An item can be its own cause where the customer takes it again.
@@ -50,7 +50,7 @@ def suspects(scorer: Scorer, query: Query, answered: NDArray[np.int32]) -> list[
     Args:
         scorer: The one that ranked them.
         query: What it was asked.
-        answered: `(k,)` int32, the best first.
+        answered: `(k,)` int32, the best first; at most `MAX_LIMIT`.
     """
     if not len(query.items) or not len(answered):
         return []

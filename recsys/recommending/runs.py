@@ -25,7 +25,6 @@ from recsys.selection import Evidence
 
 K = 10
 WORTH_THREADS = 20_000  # items to score: with fewer, threads wait for each other's interpreter longer than they save
-MAPPED_AN_ITEM = 48 << 10  # bytes that four models map at most, with what the system maps around it: nobody looks below the limit
 MIN_FRESH = 3  # fewer items chosen since training say nothing about a ranking
 # What a scorer may fail with; a damaged version is none of these, and is refused as a whole.
 FAILURES = (ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
@@ -133,10 +132,10 @@ def score_all(
             runs[name] = score(name, customer, exam, items)
         except RecsysError as refusal:  # left in a thread, it would reach nobody
             refusals.append(refusal)
-        if n_items * MAPPED_AN_ITEM > limit:
-            settle(limit)
+        if customer.loaded.may_outgrow_limit:
+            settle(customer.loaded.resident_limit)
 
-    n_items, limit = len(customer.loaded.items if items is None else items), customer.loaded.resident_limit
+    n_items = len(customer.loaded.items if items is None else items)
     fan_out(run, names, threads or (cores() if n_items >= WORTH_THREADS else 1))
     if refusals:
         raise refusals[0]
@@ -203,7 +202,7 @@ def judge(runs: Sequence[Scored], customer: Customer, exam: FreshExam | None) ->
     if exam:
         metrics = {run.model: run.fresh for run in runs if run.fresh}
         return Judgement(metrics, "fresh", _evidence(metrics, len(exam.relevant)))
-    heldout = _heldout(customer, [run.model for run in runs]) if customer.known else None
+    heldout = _heldout(customer) if customer.known else None
     if heldout:
         return Judgement(heldout[0], "heldout", _evidence(*heldout))
     offline = {name: Metrics(row["precision10"], row["map10"]) for name, row in customer.loaded.offline.items()}
@@ -218,12 +217,12 @@ def _evidence(metrics: Mapping[str, Metrics], n_relevant: int) -> Evidence:
     )
 
 
-def _heldout(customer: Customer, names: Sequence[str]) -> tuple[dict[str, Metrics], int] | None:
-    """Return the customer's own figures of the evaluation fit for some scorers, and how many items they rest on."""
+def _heldout(customer: Customer) -> tuple[dict[str, Metrics], int] | None:
+    """Return the customer's own figures of the evaluation fit, and how many items they rest on."""
     arrays = customer.loaded.heldout
     row = int(arrays["rows"][customer.index])
     if row < 0:
         return None
-    there = [name for name in names if f"{name}/map10" in arrays]
-    figures = {name: Metrics(float(arrays[f"{name}/precision10"][row]), float(arrays[f"{name}/map10"][row])) for name in there}
+    names = customer.loaded.examined
+    figures = {name: Metrics(float(arrays[f"{name}/precision10"][row]), float(arrays[f"{name}/map10"][row])) for name in names}
     return figures, int(arrays["n_relevant"][row])

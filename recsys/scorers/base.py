@@ -50,7 +50,8 @@ class Query:
     def without_each(self, items: Sequence[int]) -> Query:
         """Return variants of the question to be asked at once: as it is, then without each of some items.
 
-        The networks answer `(1 + len(items), k)`, for some of the catalogue's items only.
+        Networks answer `(1 + len(items), k)`, for some of the catalogue's items only. A sum of signals is not scored with them; see
+        `Blend.drops`.
         """
         variants = replace(self, kept=np.append(-1, items)[:, None] != self.items)
         for shared in ("_known", "_lock"):
@@ -67,13 +68,18 @@ class Query:
 
         Args:
             key: Whose answer and which; equal keys are the same thing.
-            compute: Called once at most; nobody may change its answer.
+            compute: Called once at most; the arrays that it returns become read-only.
         """
-        with self._lock:
-            if key not in self._known:
-                self._known[key] = compute()
-            answer: T = self._known[key]
-            return answer
+        if key not in self._known:  # what is known is read without waiting for what is being computed
+            with self._lock:
+                if key not in self._known:
+                    answer = compute()
+                    for part in answer if isinstance(answer, tuple) else (answer,):
+                        if isinstance(part, np.ndarray):
+                            part.flags.writeable = False
+                    self._known[key] = answer
+        known: T = self._known[key]
+        return known
 
 
 class Scorer(Protocol):

@@ -113,9 +113,9 @@ def own_counts(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32], ND
 
 
 def add_at(scores: NDArray[np.float32], own: NDArray[np.int32], values: NDArray[np.float32], items: NDArray[np.int32] | None) -> None:
-    """Add `values` `(..., k)` to the scores of the items `own` (ascending), in place; `scores` stands for `items`, None for all."""
+    """Add `values` `(k,)` to the scores of the items `own` (ascending), in place; `scores` stands for `items`, None for all."""
     if items is None:
         scores[own] += values
     elif len(own):
         found = np.minimum(np.searchsorted(own, items), len(own) - 1)
-        scores += np.where(own[found] == items, values[..., found], 0)
+        scores += np.where(own[found] == items, values[found], 0)

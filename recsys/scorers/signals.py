@@ -78,7 +78,7 @@ class Signals:
         items: NDArray[np.int32] | None = None,
         prior: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
-        """Return the weighted sum of the signals, `weights @ self.of(query, items)` without those of weight 0.
+        """Return the weighted sum of the signals, `weights @ self.of(query, items)`; a table whose signals weigh 0 is not looked at.
 
         Rows are added one by one, not by BLAS: so equals stay equal, and an item scores the same in whatever company, to the last bit
         but for `factors` of a short list, which are computed for it alone.
@@ -167,7 +167,7 @@ class Signals:
 
         def spread() -> NDArray[np.float32]:
             history, strengths = _strengths(query)
-            return _read_only(table.spread(history, strengths[which]))
+            return table.spread(history, strengths[which])
 
         everything = query.once((self, "spread", which.start), spread)
         return everything if items is None else everything[:, items]
@@ -177,7 +177,7 @@ class Signals:
 
         def blocks() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             history = distinct_items(query)
-            return _read_only(self.ease.block(history, items)), _read_only(self.transitions.block(history, items))
+            return self.ease.block(history, items), self.transitions.block(history, items)
 
         return query.once((self, "blocks", items.tobytes()), blocks)
 
@@ -186,9 +186,9 @@ class Signals:
             return np.zeros(self.n_items if items is None else len(items), np.float32)
         user = self.user_factors[query.user]
         if items is not None and len(items) * FEW <= self.n_items:
-            few: NDArray[np.float32] = query.once((self, "factors", items.tobytes()), lambda: _read_only(self.item_factors[items] @ user))
+            few: NDArray[np.float32] = query.once((self, "factors", items.tobytes()), lambda: self.item_factors[items] @ user)
             return few
-        everything: NDArray[np.float32] = query.once((self, "factors"), lambda: _read_only(self.item_factors @ user))
+        everything: NDArray[np.float32] = query.once((self, "factors"), lambda: self.item_factors @ user)
         return everything if items is None else everything[items]
 
 
@@ -215,7 +215,9 @@ class Blend:
     def _prior(self, repeats: bool) -> NDArray[np.float32]:
         """Return what every question about the whole catalogue begins with; nobody may write to it."""
         if repeats not in self._priors:
-            self._priors[repeats] = _read_only(self.signals.prior(self.weights[int(repeats), :-1]))
+            prior = self.signals.prior(self.weights[int(repeats), :-1])
+            prior.flags.writeable = False
+            self._priors[repeats] = prior
         return self._priors[repeats]
 
     def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
@@ -251,7 +253,7 @@ def own_signals(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
 
     def signals() -> NDArray[np.float32]:
         sums = own_sums(query, OWN_HALF_LIVES)[1]
-        return _read_only(np.concatenate([sums[:1] > 0, np.log1p(sums)], dtype=np.float32))
+        return np.concatenate([sums[:1] > 0, np.log1p(sums)], dtype=np.float32)
 
     return distinct_items(query), query.once("own", signals)
 
@@ -285,11 +287,6 @@ def _strengths(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         liked = np.maximum(event_weights(query), 0) * _FADING[:, ages(query)]
         sums = by_item(query, np.moveaxis(liked, 0, -2)).astype(np.float32)
         sums[..., 0, :] = np.minimum(sums[..., 0, :], 1)
-        return _read_only(sums)
+        return sums
 
     return distinct_items(query), query.once(("strengths", query.variants), strengths)
-
-
-def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
-    array.flags.writeable = False
-    return array

@@ -16,9 +16,9 @@ from recsys.store.database import CHUNK_ROWS, Database, Duplicate
 
 RESERVATIONS = 20  # writers that may take an id at the same moment before one of them gives up
 LOOK_UP_IDS = 10_000  # the longest list of the wire contract, and well below every driver's limit of placeholders
-FIND_USER = (  # the id of the version `:name`, and the index of `:user_key` in it
+FIND_USER = (  # the id of the version of the name `:version`, and the index of `:user_key` in it
     "SELECT v.id, e.idx FROM rec_versions v LEFT JOIN rec_user_encoder e ON e.version = v.id AND e.original_id = :user_key "
-    "WHERE v.name = :name AND v.complete = 1"
+    "WHERE v.name = :version AND v.complete = 1"
 )
 _TABLES = ("rec_user_encoder", "rec_item_encoder", "rec_context_mapping", "rec_context_meta")
 
@@ -105,7 +105,7 @@ def find_user(db: Database, version_name: str, user_id: int | str) -> tuple[int,
         ModelMismatch: The database has no complete version of that name.
     """
     key = str(user_id)
-    rows = db.query(FIND_USER, {"name": version_name, "user_key": stored_key(db, key) if is_key(key) else None})
+    rows = db.query(FIND_USER, {"version": version_name, "user_key": stored_key(db, key) if is_key(key) else None})
     if not rows:
         raise ModelMismatch(
             f"The database should hold the encoders of version {version_name}. Received: none. "

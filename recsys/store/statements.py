@@ -13,6 +13,7 @@ import numpy as np
 from recsys.errors import SettingsError
 
 Parameters = Mapping[str, Any]
+REMEMBERED = 256  # places of a list; longer ones are seldom asked for, and would fill the memory
 
 # What a placeholder cannot hide in, per dialect: strings, quoted names, comments; `::` is a PostgreSQL cast.
 _COMMENT = r"/\*.*?\*/"
@@ -53,7 +54,7 @@ def bind(sql: str, params: Parameters, dialect: str) -> tuple[str, dict[str, Any
         if isinstance(value, np.ndarray):
             value = value.tolist()
         if isinstance(value, list | tuple):
-            names, places = _places(name, len(value), dialect)
+            names, places = (_places if len(value) <= REMEMBERED else _places.__wrapped__)(name, len(value), dialect)
             values |= zip(names, map(plain, value), strict=True)
             pieces.append(places)
         else:

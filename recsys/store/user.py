@@ -17,6 +17,8 @@ from recsys.store.database import Database, UnusableValue
 from recsys.store.encoders import FIND_USER, find_user, stored_key
 from recsys.store.mapping import as_key, as_text, derived, known_events, rates
 
+USER = -1  # in the place of a source's number
+
 
 @dataclass(frozen=True)
 class UserEvents:
@@ -63,9 +65,10 @@ def user_events(db: Database, shop: Shop, version_name: str, user_id: int | str,
     if not shop.sources or limit < 1 or not is_key(str(user_id)):
         return _as_user_events([], shop, limit, item_kind, find_user(db, version_name, user_id)[1])
     sql = _user_and_events(tuple(shop.sources), db.dialect)
-    rows = _ask_of_user(db, sql, user_id, {"name": version_name, "limit": limit + 1, "events": sorted(known_events(shop))})
-    events, user = [row for row in rows if row[1] is not None], [row for row in rows if row[1] is None]
-    index = user[0][2] if user else find_user(db, version_name, user_id)[1]  # which says what is wrong
+    rows = _ask_of_user(db, sql, user_id, {"version": version_name, "limit": limit + 1, "events": sorted(known_events(shop))})
+    indices = [index for source, _, index, *_ in rows if source == USER]
+    events = [row for row in rows if row[0] != USER and row[1] is not None]
+    index = indices[0] if indices else find_user(db, version_name, user_id)[1]  # which says what is wrong
     return _as_user_events(events, shop, limit, item_kind, index)
 
 
@@ -94,12 +97,12 @@ def purchased_items(
 
 @lru_cache(maxsize=16)
 def _user_and_events(sources: tuple[Source, ...], dialect: str) -> str:
-    """Return the text for the newest events of `:user_id`; one row more has no item, and the user's own index in the place of an item's."""
+    """Return the text for the newest events of `:user_id`; one row more is of the source `USER` and has her own index."""
     newest = " UNION ALL ".join(_newest(source, number, dialect) for number, source in enumerate(sources))
     return (
         f"SELECT s.source, s.item, r.idx, s.event, s.moment, s.row_id FROM ({newest}) s "  # noqa: S608 - the shop's own texts
-        "LEFT JOIN rec_item_encoder r ON r.version = (SELECT id FROM rec_versions WHERE name = :name AND complete = 1) "
-        f"AND r.original_id = s.item UNION ALL SELECT -1, NULL, u.idx, NULL, NULL, NULL FROM ({FIND_USER}) u"
+        "LEFT JOIN rec_item_encoder r ON r.version = (SELECT id FROM rec_versions WHERE name = :version AND complete = 1) "
+        f"AND r.original_id = s.item UNION ALL SELECT {USER}, NULL, u.idx, NULL, NULL, NULL FROM ({FIND_USER}) u"
     )
 
 
@@ -144,7 +147,7 @@ def _as_user_events(rows: Sequence[tuple[Any, ...]], shop: Shop, limit: int, ite
     ids, fitting = _typed(items, item_kind)
     seconds, legible = epoch_seconds(moments, shop.stored_time_zone)
     names, codes = _event_codes(sources, events, shop)
-    ranks = np.array([number or 0 for number in canonical_integers(row_ids)], np.int64)
+    ranks = np.array([int(row_id) if row_id and row_id.isdigit() and len(row_id) < 19 else 0 for row_id in row_ids], np.int64)
     order = np.lexsort((ranks, seconds))
     order = order[(fitting & legible & (codes >= 0))[order]]
     newest = order[max(0, len(order) - limit) :]

@@ -15,6 +15,7 @@ from recsys import recommending
 from recsys.artifacts import current
 from recsys.contract import Response, Run, parse_request
 from recsys.errors import ModelRefused
+from recsys.recommending import loading
 from recsys.recommending.runs import Scored
 from recsys.scorers import MODELS, REGISTRY, Query, Signals
 from recsys.scorers.neighbours import Neighbours
@@ -118,7 +119,7 @@ def test_between_models_memory_is_looked_after_where_they_may_map_too_much(
     limits: list[int] = []
     monkeypatch.setattr(recommending.runs, "settle", limits.append)
     loaded = published.load()
-    limit = len(loaded.items) * recommending.runs.MAPPED_AN_ITEM + spare
+    limit = loading.OWN_BYTES + sum(file["size"] for file in loaded.version.manifest["files"]) + spare
     published.ask(replace(loaded, priors=replace(loaded.priors, best="ENCM"), resident_limit=limit), user_id=7)
     assert limits == [limit] * looks
 
@@ -181,6 +182,14 @@ def test_where_all_four_fail_popularity_answers(published: Published):
     assert [run.error for run in answer.runs] == ["ValueError: odd"] * 4 + [None]
     assert answer.items == published.ask(user_id=7, model="popularity").items
     assert len(answer.items) == 10
+
+
+def test_the_last_resort_has_the_figures_of_its_held_out_customers(published: Published):
+    user = next(user for user in range(1, 41) if published.ask(user_id=user).runs[0].basis == "heldout")
+    loaded = published.load(**{name: Failing(ValueError("odd")) for name in MODELS})
+    last = published.ask(replace(loaded, priors=replace(loaded.priors, best="BMF")), user_id=user).runs[4]
+    assert (last.model, last.basis) == ("popularity", "heldout")
+    assert last.metrics is not None
 
 
 def test_a_damaged_scorer_refuses_the_version_by_name_instead_of_hiding_in_a_thread(published: Published, monkeypatch: pytest.MonkeyPatch):

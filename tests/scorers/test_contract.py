@@ -9,7 +9,7 @@ from checkerboard import CUT, DAY, FAST, N_ITEMS, N_USERS, START, choices, eager
 
 from recsys.artifacts import Draft, open_version
 from recsys.dataset import Dataset
-from recsys.scorers import MODELS, REGISTRY, Blend, Query, Scorer
+from recsys.scorers import MAX_HISTORY, MODELS, REGISTRY, Blend, Query, Scorer
 from recsys.training.fitting import fit_everything, load_signals
 from recsys.training.stages import Stage
 
@@ -195,6 +195,7 @@ HISTORIES = {
     "one item": [3],
     "one item twice": [3, 3],
     "longer than two windows": [n * n % 7 for n in range(60)],
+    "as long as can be": [n * n % 7 for n in range(MAX_HISTORY)],
 }
 
 

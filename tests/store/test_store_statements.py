@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from recsys.errors import SettingsError
+from recsys.store import statements
 from recsys.store.statements import bind, plain, template
 
 DIALECTS = ("sqlite", "mysql", "postgresql")
@@ -20,6 +21,14 @@ def test_a_placeholder_is_written_in_the_drivers_own_style(dialect: str, text: s
 @pytest.mark.parametrize("values", [[7, 8], (7, 8), np.array([7, 8])])
 def test_a_list_stands_for_as_many_placeholders_as_it_has_values(values: object) -> None:
     assert bind("id IN (:ids)", {"ids": values}, "sqlite") == ("id IN (:ids_0, :ids_1)", {"ids_0": 7, "ids_1": 8})
+
+
+def test_the_places_of_a_long_list_are_not_kept_in_memory() -> None:
+    kept = statements._places.cache_info().currsize
+    text, values = bind("id IN (:long)", {"long": list(range(statements.REMEMBERED + 1))}, "sqlite")
+
+    assert text.count(":long_") == len(values) == statements.REMEMBERED + 1
+    assert statements._places.cache_info().currsize == kept
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -126,6 +126,15 @@ def test_the_user_comes_with_her_index_in_that_version(db: Database, shop: Shop,
     assert user_events(db, shop, "other", 7, 10).user == 0
 
 
+def test_a_row_whose_item_came_as_nothing_is_no_event_and_not_the_user(db: Database, shop: Shop, version: str) -> None:
+    rows = [(0, "10", 0, "view", utc(0), "1"), (0, None, None, "view", utc(1), "2"), (-1, None, 41, None, None, None)]
+    db.query = lambda sql, params=None: rows  # type: ignore[method-assign] # as a server that cannot cast an id
+
+    events = user_events(db, shop, version, 7, 10, item_kind="str")
+
+    assert (events.user, events.items.tolist()) == (41, ["10"])
+
+
 @pytest.mark.parametrize("limit", [0, 10])
 def test_a_version_that_the_database_does_not_hold_is_refused(db: Database, shop: Shop, version: str, limit: int) -> None:
     db.insert("Interactions", [visit(7, 10, "view", 0)])
