@@ -11,7 +11,7 @@ from scipy import sparse
 from recsys.scorers import Query, co_occurrence
 from recsys.scorers.co_occurrence import affection, blocks, co_occurrences, customers, every, stacked, strongest
 from recsys.scorers.item_cf import ItemCF, item_cf
-from recsys.scorers.neighbours import Neighbours, NeighbourScorer, tie_break
+from recsys.scorers.neighbours import MANY, Neighbours, NeighbourScorer, tie_break
 
 Columns = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
 
@@ -46,15 +46,19 @@ def test_nothing_spreads_from_nothing() -> None:
     assert (spread.tolist(), spread.dtype) == ([0, 0], np.float32)
 
 
-def test_spreading_is_a_plain_loop(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("h", [1, MANY, MANY + 1, 500])
+def test_spreading_is_a_plain_loop(rng: np.random.Generator, h: int) -> None:
     dense = np.where(rng.random((30, 30)) < 0.3, rng.normal(size=(30, 30)), 0)
     dense[4] = 0
-    items, strengths = rng.integers(0, 30, 50).astype(np.int32), rng.normal(size=50).astype(np.float32)
-    expected = np.zeros(30)
-    for item, strength in zip(items, strengths, strict=True):
-        expected += strength * dense[item]
+    items, strengths = rng.integers(0, 30, h).astype(np.int32), rng.normal(size=(2, h)).astype(np.float32)
+    expected = np.zeros((2, 30))
+    for item, each in zip(items, strengths.T, strict=True):
+        expected += each[:, None] * dense[item]
 
-    np.testing.assert_allclose(matrix(dense.tolist()).spread(items, strengths), expected, rtol=1e-5, atol=1e-5)
+    found = matrix(dense.tolist()).spread(items, strengths)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(matrix(dense.tolist()).spread(items, strengths[1]), found[1])
 
 
 def test_arrays_may_lie_below_a_prefix_and_be_read_only() -> None:
