@@ -103,7 +103,7 @@ def recommend(
 
 def _viewer(request: Request, loaded: Loaded, db: store.Database, named: Numbers, shop: Shop, now: int) -> Customer:
     """Return somebody whose one event is a look at the item that `similar` starts from; what she has bought stays hidden."""
-    store.find_user(db, loaded.name, "")  # refuses where the version's encoders are missing, as for everybody else
+    store.require_version(db, loaded.name)
     item = named.get(request.item_id) if request.item_id is not None else None
     known = item is not None and item.index >= 0
     strongest = max(shop.event_weights, key=lambda name: shop.event_weights[name])

@@ -152,7 +152,7 @@ def purchased(db: store.Database, shop: Shop, user_id: int | str, loaded: Loaded
 def _stored(db: store.Database, shop: Shop, version_name: str, user_id: int | str | None, kind: str) -> store.UserEvents:
     """Return what the database knows of the user; of a guest nothing."""
     if user_id is None:
-        store.find_user(db, version_name, "")  # refuses where the version's encoders are missing, as for everybody else
+        store.require_version(db, version_name)
         nothing = np.zeros(0, np.int64)
         return store.UserEvents(nothing, nothing.astype(np.int32), nothing.astype(np.int16), nothing, nothing, ())
     return store.user_events(db, shop, version_name, user_id, MAX_EVENTS, item_kind=kind)

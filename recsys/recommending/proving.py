@@ -25,7 +25,7 @@ def prove(loaded: Loaded, db: store.Database) -> None:
         ModelMismatch: The database does not hold the version's encoders.
         ModelRefused: An array is not what a scorer needs, or a score is not finite.
     """
-    store.find_user(db, loaded.name, "")
+    store.require_version(db, loaded.name)
     loaded.warm()
     for query in _questions(loaded):
         for name in loaded.names:

@@ -1,7 +1,17 @@
 """The shop's database: the only SQL of the project."""
 
 from recsys.store.database import Database, Duplicate, Stream, UnusableValue, connect
-from recsys.store.encoders import find_user, item_ids, item_indices, list_versions, purge, read_contexts, set_active, write_version
+from recsys.store.encoders import (
+    find_user,
+    item_ids,
+    item_indices,
+    list_versions,
+    purge,
+    read_contexts,
+    require_version,
+    set_active,
+    write_version,
+)
 from recsys.store.migrations import migrate
 from recsys.store.shop import (
     ProductRow,
@@ -34,6 +44,7 @@ __all__ = [
     "read_catalogue",
     "read_contexts",
     "read_interactions",
+    "require_version",
     "set_active",
     "user_events",
     "write_version",

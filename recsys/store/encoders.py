@@ -115,6 +115,15 @@ def find_user(db: Database, version_name: str, user_id: int | str) -> tuple[int,
     return int(version), None if idx is None else int(idx)
 
 
+def require_version(db: Database, version_name: str) -> None:
+    """Make sure that the database holds a version's encoders, where nobody's index is asked for; one statement.
+
+    Raises:
+        ModelMismatch: The database has no complete version of that name.
+    """
+    find_user(db, version_name, "")
+
+
 def item_ids(db: Database, version_id: int, indices: Sequence[int] | NDArray, *, kind: str = "str") -> list[int | str | None]:
     """Return the ids of item indices, aligned; None for an index that the version doesn't have.
 

@@ -63,6 +63,20 @@ def test_some_products_are_asked_for_in_one_statement(stocked: Database, shop: S
     assert (rows[3].active, rows[3].category, math.isnan(rows[3].price)) == (True, None, True)
 
 
+@pytest.mark.parametrize("description", [(), ("price",), ("category", "brand")])
+def test_a_product_is_described_as_far_as_is_asked(stocked: Database, shop: Shop, description: tuple[str, ...]) -> None:
+    sent: list[str] = []
+    stocked._tracer = lambda sql, params: sent.append(sql)
+
+    [row] = products(stocked, shop, [1], description)
+
+    selected = sent[0].partition(" FROM ")[0]
+    assert selected == "SELECT " + ", ".join(f"p.{name}" for name in ("item_id", "active", *description))
+    assert (row.item_id, row.active) == (1, True)
+    for name, value, nothing in (("category", "bags", None), ("brand", "jan", None), ("price", 25.5, math.nan)):
+        assert getattr(row, name) == (value if name in description else pytest.approx(nothing, nan_ok=True))
+
+
 def test_asking_for_no_product_asks_nothing(stocked: Database, shop: Shop) -> None:
     stocked.close()
 
