@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from recsys.secrets import scrubbed, without_accounts
+
+ONLY_QUOTE_THE_REQUEST = frozenset({64, 65, 67})  # a mask in these would tell whoever asks that a guess was right
+
 
 class RecsysError(Exception):
-    """A failure with a decided answer.
+    """A failure with a decided answer, whose message holds no secret of this process, whatever a library put into it.
 
     Attributes:
         code: The `error.code` of the wire contract.
@@ -18,7 +22,7 @@ class RecsysError(Exception):
     retryable = False
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
-        super().__init__(message)
+        super().__init__(without_accounts(message) if self.exit_status in ONLY_QUOTE_THE_REQUEST else scrubbed(message))
         self.field = field
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import quote
 
+from recsys.checks import NAME, NAMES, REPEAT, SOME_NAMES, TEXT, ZONE, Kind, checked, listed, number, one_of, shown
+from recsys.database_url import DatabaseUrl
 from recsys.errors import SettingsError
+from recsys.secrets import Secret
 
 DEFAULT_EVENT_WEIGHTS = MappingProxyType(
     {
@@ -72,18 +74,24 @@ class Shop:
     repeat_after_days: float = math.inf
 
 
-_COUNT, _RATE = (1, 10**9), (1e-9, 1.0)  # at least one; above 0
-TRAINING_RANGES: Mapping[str, tuple[float, float]] = {
-    **dict.fromkeys(("dim", "factors", "epochs", "batch", "window", "negatives", "shared_negatives"), _COUNT),
-    **dict.fromkeys(("min_item_events", "max_user_events_per_day", "max_exam_users"), _COUNT),
-    **dict.fromkeys(("learning_rate", "slow_decay", "fast_decay"), _RATE),
-    **dict.fromkeys(("l2", "negative_power", "dropped_users", "dropped_contexts"), (0.0, 1.0)),
-    "dropout": (0.0, 0.9),
-    **dict.fromkeys(("test_quantile", "validation_quantile"), (0.01, 0.99)),
-    "half_life_days": (0.0, 1e6),
-    "seed": (0, 2**31 - 1),
-}
 LOSSES = ("softmax", "bce")
+_COUNT, _RATE, _SHARE, _CUT = number(1, 10**9, whole=True), number(1e-9, 1), number(0, 1), number(0.01, 0.99)
+TRAINING_KINDS: Mapping[str, Kind] = {
+    **dict.fromkeys(("dim", "factors", "epochs", "batch", "window"), _COUNT),
+    "loss": one_of(LOSSES),
+    **dict.fromkeys(("negatives", "shared_negatives"), _COUNT),
+    "negative_power": _SHARE,
+    "learning_rate": _RATE,
+    "l2": _SHARE,
+    "dropout": number(0, 0.9),
+    **dict.fromkeys(("dropped_users", "dropped_contexts"), _SHARE),
+    **dict.fromkeys(("slow_decay", "fast_decay"), _RATE),
+    "half_life_days": number(0, 1e6),
+    **dict.fromkeys(("min_item_events", "max_user_events_per_day"), _COUNT),
+    **dict.fromkeys(("test_quantile", "validation_quantile"), _CUT),
+    "max_exam_users": _COUNT,
+    "seed": number(0, 2**31 - 1, whole=True),
+}
 MOST_THREADS = 64  # more than there are models
 
 
@@ -142,11 +150,8 @@ class Training:
     seed: int = 7
 
     def __post_init__(self) -> None:
-        for name, (least, most) in TRAINING_RANGES.items():
-            if not least <= getattr(self, name) <= most:
-                raise SettingsError(f"[training] `{name}` should be from {least:g} to {most:g}. Received: {getattr(self, name)}.")
-        if self.loss not in LOSSES:
-            raise SettingsError(f"[training] `loss` should be one of {', '.join(LOSSES)}. Received: {self.loss}.")
+        for name, kind in TRAINING_KINDS.items():
+            kind.of(getattr(self, name), f"[training] `{name}`")
 
 
 @dataclass(frozen=True)
@@ -154,22 +159,25 @@ class Settings:
     """Everything a process is told from outside.
 
     Attributes:
-        database_url: `sqlite:///…`, `mysql+pymysql://…` or `postgresql+psycopg://…`.
+        database_url: Where the shop's database is.
         models_dir: The folder that holds published versions.
         shop: The shop's mapping.
         training: Options of training.
         scoring_threads: How many models score at once in a process that answers; None leaves it to the size of the catalogue.
     """
 
-    database_url: str
+    database_url: DatabaseUrl
     models_dir: Path
     shop: Shop
     training: Training = field(default_factory=Training)
     scoring_threads: int | None = None
 
 
+SECRETS = ("DB_PASSWORD", "DB_PASS", "JWT_SECRET", "METRICS_TOKEN")  # some are the backend's: it reads the same .env
+
+
 def load_settings(environ: Mapping[str, str], root: Path) -> Settings:
-    """Read the environment, the `.env` beside the scripts and `recsys.toml`.
+    """Read the environment, the `.env` beside the scripts and `recsys.toml`. A variable that is empty is not set.
 
     Args:
         environ: The process environment; it wins over `.env`.
@@ -178,51 +186,87 @@ def load_settings(environ: Mapping[str, str], root: Path) -> Settings:
     Raises:
         SettingsError: Nothing says where the database is, or a value is not what it should be.
     """
-    if (root / ".env").is_file():
-        from dotenv import dotenv_values  # only paid for where the file exists
-
-        given = {key: value for key, value in dotenv_values(root / ".env").items() if value is not None}
-        environ = {**given, **environ}
-    toml_path = root / environ.get("RECSYS_TOML", "recsys.toml")
-    toml: dict[str, Any] = {}
-    if toml_path.is_file():
-        import tomllib  # only paid for where the file exists
-
-        try:
-            toml = tomllib.loads(toml_path.read_text(encoding="utf-8"))
-        except tomllib.TOMLDecodeError as error:
-            raise SettingsError(f"{toml_path.name} should be valid TOML. Received: {error}.") from error
-    elif "RECSYS_TOML" in environ:
-        raise SettingsError(f"RECSYS_TOML should name a file. Received: {environ['RECSYS_TOML']}.")
-    unknown = set(toml) - {"shop", "events", "sources", "products", "training"}
-    if unknown:
-        tables = "[shop], [events], [[sources]], [products], [training]"
-        raise SettingsError(f"{toml_path.name} should hold {tables}. Received: {sorted(unknown)}.")
+    given = {name: value for name, value in {**_dotenv(root), **environ}.items() if value}
+    for name in SECRETS:
+        Secret(given.get(name, ""))
+    toml = _toml(given.get("RECSYS_TOML"), root)
     return Settings(
-        database_url=_database_url(environ, root),
-        models_dir=root / environ.get("MODELS_DIR", "models"),
+        database_url=_database_url(given, root),
+        models_dir=_models_dir(root / given.get("MODELS_DIR", "models")),
         shop=_shop(toml),
-        training=_from_table(Training, toml.get("training", {}), "[training]"),
-        scoring_threads=_scoring_threads(environ.get("SCORING_THREADS", "")),
+        training=Training(**checked(toml.get("training", {}), TRAINING_KINDS, "[training]")),
+        scoring_threads=_scoring_threads(given.get("SCORING_THREADS", "")),
     )
 
 
-def _database_url(environ: Mapping[str, str], root: Path) -> str:
-    url = environ.get("DATABASE_URL", "")
-    if url.startswith("sqlite:///"):
-        return f"sqlite:///{root / url.removeprefix('sqlite:///')}"
-    if url:
-        return url
-    name = environ.get("DB_NAME") or environ.get("DB_DATABASE_NAME")
+def _dotenv(root: Path) -> Mapping[str, str]:
+    text = _text_of(root / ".env", ".env")
+    if text is None:
+        return {}
+    import io
+
+    from dotenv import dotenv_values  # only paid for where the file exists
+
+    return {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value is not None}
+
+
+def _toml(named: str | None, root: Path) -> Mapping[str, Any]:
+    path = root / (named or "recsys.toml")
+    text = _text_of(path, "RECSYS_TOML" if named else path.name)
+    if text is None:
+        if named:
+            raise SettingsError(f"RECSYS_TOML should name a file. Received: {shown(named)}.")
+        return {}
+    import tomllib  # only paid for where the file exists
+
+    try:
+        toml = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{path.name} should be valid TOML. Received: {error}.") from error
+    if unknown := set(toml) - {"shop", "events", "sources", "products", "training"}:
+        tables = "[shop], [events], [[sources]], [products], [training]"
+        raise SettingsError(f"{path.name} should hold {tables}. Received: {listed(sorted(unknown))}.")
+    return toml
+
+
+def _text_of(path: Path, what: str) -> str | None:
+    """Return a file's text, or None where there is no file."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:  # which would tell the byte
+        line = error.object[: error.start].count(b"\n") + 1
+        raise SettingsError(f"{what} should be a text file in UTF-8. Received: another encoding, in line {line}.") from None
+    except OSError as error:
+        raise SettingsError(f"{what} should be a file that this user may read. Received: {error.strerror}.") from error
+    if "\0" in text:
+        raise SettingsError(f"{what} should be a text file in UTF-8. Received: a zero byte.")
+    return text
+
+
+def _models_dir(path: Path) -> Path:
+    if path.is_file():
+        raise SettingsError(f"MODELS_DIR should be a folder. Received: a file, {shown(str(path))}.")
+    return path
+
+
+def _database_url(given: Mapping[str, str], root: Path) -> DatabaseUrl:
+    if "DATABASE_URL" in given:
+        return DatabaseUrl.parse(given["DATABASE_URL"], root=root)
+    name = given.get("DB_NAME") or given.get("DB_DATABASE_NAME")
     if not name:
         raise SettingsError(
             "DATABASE_URL (or DB_HOST, DB_PORT, DB_NAME, DB_USER, DB_PASSWORD) should say where the shop's database is. "
             "Received: nothing. `make demo` writes a .env for its embedded shop."
         )
-    user = environ.get("DB_USER") or environ.get("DB_USERNAME") or "root"
-    password = environ.get("DB_PASSWORD") or environ.get("DB_PASS") or ""
-    host, port = environ.get("DB_HOST", "127.0.0.1"), environ.get("DB_PORT", "3306")
-    return f"mysql+pymysql://{quote(user, safe='')}:{quote(password, safe='')}@{host}:{port}/{quote(name, safe='')}"
+    return DatabaseUrl.of_pieces(
+        host=given.get("DB_HOST", "127.0.0.1"),
+        port=given.get("DB_PORT", "3306"),
+        name=name,
+        user=given.get("DB_USER") or given.get("DB_USERNAME") or "root",
+        password=given.get("DB_PASSWORD") or given.get("DB_PASS") or "",
+    )
 
 
 def _scoring_threads(text: str) -> int | None:
@@ -230,7 +274,7 @@ def _scoring_threads(text: str) -> int | None:
         return None
     if text.isascii() and text.isdecimal() and len(text) <= 2 and 1 <= int(text) <= MOST_THREADS:
         return int(text)
-    raise SettingsError(f"SCORING_THREADS should be a whole number from 1 to {MOST_THREADS}. Received: {text[:60]!r}.")
+    raise SettingsError(f"SCORING_THREADS should be a whole number from 1 to {MOST_THREADS}. Received: {shown(text)}.")
 
 
 DEFAULT_SOURCES: tuple[Mapping[str, str], ...] = (
@@ -252,57 +296,82 @@ DEFAULT_PRODUCTS = (
 )
 
 
+SHOP_KINDS: Mapping[str, Kind] = {
+    "stored_time_zone": ZONE,
+    "time_zone": ZONE,
+    "repeat": REPEAT,
+    "purchase_events": NAMES,
+    "relevant_events": SOME_NAMES,
+    "cancel_events": NAMES,
+    "context_columns": NAMES,
+}
+SOURCE_COLUMNS = ("user", "item", "timestamp", "event", "rating", "row_id")
+SOURCE_KINDS: Mapping[str, Kind] = {"table": NAME, **dict.fromkeys(SOURCE_COLUMNS, NAME), "event_name": TEXT}
+STATEMENT_KINDS: Mapping[str, Kind] = {"since": TEXT, "one_user": TEXT}
+PRODUCT_KINDS: Mapping[str, Kind] = {
+    "query": TEXT,
+    **dict.fromkeys(("table", "id"), NAME),
+    "active": TEXT,
+    **dict.fromkeys(("category", "brand", "price", "name"), NAME),
+}
+# What a source's columns are called already, and the contexts that are derived.
+NO_CONTEXTS = frozenset({*SOURCE_KINDS, "user_id", "item_id", "time_of_day", "season", "category"})
+
+
 def _shop(toml: Mapping[str, Any]) -> Shop:
-    table = dict(toml.get("shop", {}))
-    known = {"stored_time_zone", "time_zone", "purchase_events", "relevant_events", "cancel_events", "context_columns", "repeat"}
-    if set(table) - known:
-        raise SettingsError(f"[shop] should hold {sorted(known)}. Received: {sorted(set(table) - known)}.")
-    repeat = table.pop("repeat", "hide")
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
+    values = checked(toml.get("shop", {}), SHOP_KINDS, "[shop]")
     contexts = values.get("context_columns", ("device_type",))
-    products = toml.get("products", {})
+    for name in contexts:
+        if not name.isidentifier() or name in NO_CONTEXTS:
+            names = f"plain names, other than {listed(sorted(NO_CONTEXTS))}"
+            raise SettingsError(f"[shop] `context_columns` should be {names}. Received: {shown(name)}.")
+    repeat = values.pop("repeat", math.inf)
     return Shop(
-        sources=tuple(_source(source, contexts) for source in toml.get("sources", DEFAULT_SOURCES)),
-        products=products["query"] if "query" in products else _products(products) if products else DEFAULT_PRODUCTS,
-        event_weights=_event_weights(toml.get("events")),
-        repeat_after_days=_repeat_after_days(repeat),
+        sources=_sources(toml["sources"], contexts) if "sources" in toml else _default_sources(contexts),
+        products=_products(toml["products"]) if "products" in toml else DEFAULT_PRODUCTS,
+        event_weights=_event_weights(toml["events"]) if "events" in toml else DEFAULT_EVENT_WEIGHTS,
+        repeat_after_days=repeat,
         **values,
     )
 
 
-def _event_weights(table: Mapping[str, Any] | None) -> Mapping[str, float]:
-    if table is None:
-        return DEFAULT_EVENT_WEIGHTS
-    for name, weight in table.items():
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not -1 <= weight <= 1:
-            raise SettingsError(f"[events] `{name}` should be a weight from -1 to 1. Received: {weight!r}.")
-    return {name: float(weight) for name, weight in table.items() if weight}
+def _event_weights(table: object) -> Mapping[str, float]:
+    names = table if isinstance(table, Mapping) else {}
+    weights = checked(table, dict.fromkeys(names, number(-1, 1)), "[events]")
+    if not any(weight > 0 for weight in weights.values()):
+        raise SettingsError(f"[events] should give at least one event a weight above 0. Received: {shown(dict(names))}.")
+    return {name: weight for name, weight in weights.items() if weight}
 
 
-def _repeat_after_days(repeat: object) -> float:
-    words = {"hide": math.inf, "allow": 0.0}
-    if isinstance(repeat, str) and repeat in words:
-        return words[repeat]
-    if not isinstance(repeat, bool) and isinstance(repeat, int | float) and repeat >= 0:
-        return float(repeat)
-    raise SettingsError(f'[shop] `repeat` should be "hide", "allow" or a number of days. Received: {repeat!r}.')
+def _default_sources(contexts: Sequence[str]) -> tuple[Source, ...]:
+    return tuple(_named_source(source, contexts) for source in DEFAULT_SOURCES)
 
 
-def _source(source: Mapping[str, str], contexts: tuple[str, ...]) -> Source:
+def _sources(blocks: object, contexts: Sequence[str]) -> tuple[Source, ...]:
+    if not isinstance(blocks, list) or not blocks:
+        raise SettingsError(f"[[sources]] should be one block or more. Received: {shown(blocks)}.")
+    places = ["[[sources]]"] if len(blocks) == 1 else [f"[[sources]] (block {number})" for number in range(1, len(blocks) + 1)]
+    return tuple(_source(block, contexts, where) for block, where in zip(blocks, places, strict=True))
+
+
+def _source(block: object, contexts: Sequence[str], where: str) -> Source:
     """Return a source's two texts, written by the shop or made from its table and column names."""
-    if "since" in source or "one_user" in source:
-        if set(source) != {"since", "one_user"}:
-            raise SettingsError(f"[[sources]] should hold both `since` and `one_user` and no more. Received: {sorted(source)}.")
-        return Source(source["since"], source["one_user"])
-    missing = {"table", "user", "item", "timestamp"} - set(source)
-    if missing or ("event" in source) + ("event_name" in source) + ("rating" in source) != 1:
+    names = set(block) if isinstance(block, Mapping) else set()
+    if names & set(STATEMENT_KINDS):
+        if names != set(STATEMENT_KINDS):
+            raise SettingsError(f"{where} should hold both `since` and `one_user` and no more. Received: {listed(sorted(names))}.")
+        return Source(**checked(block, STATEMENT_KINDS, where))
+    source = checked(block, {**SOURCE_KINDS, **dict.fromkeys((*contexts, "device_type"), NAME)}, where)
+    if not {"table", "user", "item", "timestamp"} <= names or len(names & {"event", "event_name", "rating"}) != 1:
         raise SettingsError(
-            "[[sources]] should name `table`, `user`, `item`, `timestamp` and one of `event`, `event_name`, `rating`. "
-            f"Received: {sorted(source)}."
+            f"{where} should name `table`, `user`, `item`, `timestamp` and one of `event`, `event_name`, `rating`. "
+            f"Received: {listed(sorted(names)) or 'nothing'}."
         )
-    for key, name in source.items():
-        if key != "event_name":
-            _identifier(key, name)
+    return _named_source(source, contexts)
+
+
+def _named_source(source: Mapping[str, str], contexts: Sequence[str]) -> Source:
+    """Return the two texts that read a table's events, whose names are checked."""
     if "event" in source:
         event = source["event"]
     elif "rating" in source:
@@ -323,30 +392,12 @@ def _source(source: Mapping[str, str], contexts: tuple[str, ...]) -> Source:
     return Source(f"{select} WHERE {source['timestamp']} >= :since", f"{select} WHERE {source['user']} = :user_id")
 
 
-def _products(table: Mapping[str, str]) -> str:
-    if not {"table", "id"} <= set(table):
-        raise SettingsError(f"[products] should hold `query`, or `table` and `id`. Received: {sorted(table)}.")
-    for key, name in table.items():
-        if key != "active":
-            _identifier(key, name)
+def _products(written: object) -> str:
+    table = checked(written, PRODUCT_KINDS, "[products]")
+    if set(table) == {"query"}:
+        return str(table["query"])
+    if "query" in table or not {"table", "id"} <= set(table):
+        raise SettingsError(f"[products] should hold `query` alone, or `table` and `id`. Received: {listed(sorted(table)) or 'nothing'}.")
     active = f"CASE WHEN {table['active']} THEN 1 ELSE 0 END" if "active" in table else "1"
     optional = ", ".join(f"{table.get(name, 'NULL')} AS {name}" for name in ("category", "brand", "price", "name"))
     return f"SELECT {table['id']} AS item_id, {active} AS active, {optional} FROM {table['table']}"  # noqa: S608 - names checked above
-
-
-def _identifier(key: str, name: object) -> None:
-    if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
-        raise SettingsError(f"recsys.toml `{key}` should be a plain table or column name. Received: {name!r}.")
-
-
-def _from_table(kind: type[Training], table: Mapping[str, Any], where: str) -> Training:
-    types = {item.name: item.type for item in fields(kind)}
-    for name, value in table.items():
-        if name not in types:
-            raise SettingsError(f"{where} should hold {sorted(types)}. Received: {name}.")
-        whole = types[name] == "int"
-        if types[name] == "str":
-            continue  # its words are checked where it is made
-        if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or value < 0:
-            raise SettingsError(f"{where} `{name}` should be {'a whole number' if whole else 'a number'} from 0. Received: {value!r}.")
-    return kind(**table)

@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT))
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
+from recsys.database_url import DatabaseUrl  # noqa: E402
 from recsys.errors import RecsysError, UsageError  # noqa: E402
 from recsys.settings import load_settings  # noqa: E402
 from recsys.store import connect  # noqa: E402
@@ -40,7 +41,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _fill(url: str, options: Options, *, force: bool, keep: bool) -> Table | str:
+def _fill(url: DatabaseUrl, options: Options, *, force: bool, keep: bool) -> Table | str:
     """Write the shop and return what to say about it."""
     with connect(url, create=True) as db:
         migrate(db)

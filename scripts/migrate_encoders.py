@@ -20,6 +20,7 @@ import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 from recsys import artifacts, legacy, store  # noqa: E402
+from recsys.database_url import DatabaseUrl  # noqa: E402
 from recsys.errors import NoModel, RecsysError, UsageError  # noqa: E402
 from recsys.settings import load_settings  # noqa: E402
 
@@ -71,7 +72,7 @@ def _from_pickles(folder: Path) -> Encoders:
     return Encoders(old.name, 0, users, items, old.contexts, active=None)
 
 
-def _write(url: str, encoders: Encoders) -> str:
+def _write(url: DatabaseUrl, encoders: Encoders) -> str:
     """Write them and return what to say about it."""
     with store.connect(url) as db:
         store.migrate(db, shop=False)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 # Lowest first. A room imports from lower layers and from itself; where `sideways` is true also from rooms of its own layer.
 LAYERS: tuple[tuple[str, bool, frozenset[str]], ...] = (
-    ("vocabulary", True, frozenset({"errors", "settings", "interactions", "ids", "context"})),
+    ("vocabulary", True, frozenset({"secrets", "errors", "checks", "database_url", "settings", "interactions", "ids", "context"})),
     ("arithmetic", True, frozenset({"calibration", "clean", "metrics", "ranking", "sample", "selection", "split"})),
     ("scorers", False, frozenset({"scorers"})),
     ("encoded events", True, frozenset({"dataset", "encoding"})),
@@ -22,9 +22,7 @@ LAYERS: tuple[tuple[str, bool, frozenset[str]], ...] = (
     ("processes", False, frozenset({"bridge", "scheduler", "monitor", "service", "jobs"})),
 )
 MEDIA_MAY_IMPORT = LAYERS[0][2]  # a medium carries the vocabulary; it knows neither metrics nor models
-SERVING = frozenset(
-    "errors settings interactions ids context clean ranking selection scorers store artifacts contract recommending bridge".split()
-)
+SERVING = LAYERS[0][2] | frozenset("clean ranking selection scorers store artifacts contract recommending bridge".split())
 TENSORFLOW = frozenset({"tensorflow", "keras", "tf_keras", "keras_rs"})
 # What serving does without, or, as usearch, imports for a version that has a use for it.
 HEAVY = TENSORFLOW | {"pandas", "scipy", "implicit", "threadpoolctl", "sklearn", "sqlalchemy", "pyarrow", "usearch"}

@@ -45,7 +45,7 @@ class Stage:
         return SimpleNamespace(name=VERSION, warm=lambda: None)
 
     def connect(self, url: str, *, timeout_s: float) -> "Stage":
-        self.connected.append((url, timeout_s))
+        self.connected.append((str(url), timeout_s))
         if self.connecting:
             raise self.connecting
         return self

@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def chosen(folder: Path, environ: Mapping[str, str]) -> tuple[str, Path]:
     """Return the database and the folder of versions that the demo's steps work on."""
     settings = load_settings({**environ, **demo._own_variables(environ)}, folder)
-    return settings.database_url, settings.models_dir
+    return str(settings.database_url), settings.models_dir
 
 
 def test_where_nothing_names_a_shop_the_demo_writes_its_env_and_publishes_into_models(folder: Path) -> None:

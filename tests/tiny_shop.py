@@ -150,7 +150,7 @@ def moved(published: Published, url: str) -> Published:
 def fast_settings(url: str, models_dir: Path) -> Settings:
     """Return plain settings, but for a training of seconds."""
     told = load_settings({"DATABASE_URL": url, "MODELS_DIR": str(models_dir)}, models_dir)
-    return Settings(url, models_dir, told.shop, FAST)
+    return Settings(told.database_url, models_dir, told.shop, FAST)
 
 
 def fill(url: str, tables: dict[str, list[Row]] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,6 +10,7 @@ from typing import TypeVar
 
 from recsys.contract import failure, request_id
 from recsys.errors import InternalError, Overloaded, RecsysError, SettingsError
+from recsys.secrets import scrubbed
 
 T = TypeVar("T")
 
@@ -38,6 +40,7 @@ def _named(error: BaseException) -> RecsysError:
         return SettingsError(f"Python 3.11 or newer should have the packages of requirements-serve.txt. Missing: {error.name}.")
     if isinstance(error, RecsysError) and error.code != InternalError.code:
         return error
-    with suppress(OSError):  # nobody may be reading stderr
-        traceback.print_exception(error)
+    if sys.stderr is not None:
+        with suppress(OSError):  # nobody may be reading it
+            sys.stderr.write(scrubbed("".join(traceback.format_exception(error))))
     return InternalError("The recommender should not fail like this; its stderr has the traceback.")

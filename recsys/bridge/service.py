@@ -11,6 +11,7 @@ from recsys.errors import DatabaseUnavailable, DeadlineExceeded, InvalidRequest,
 
 if TYPE_CHECKING:
     from recsys.contract import Request, Response
+    from recsys.database_url import DatabaseUrl
     from recsys.recommending import Loaded
     from recsys.settings import Settings
     from recsys.store import Database
@@ -29,7 +30,7 @@ class Connection:
         opened: How often a connection was made.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: DatabaseUrl | str) -> None:
         self.opened = 0
         self._url = url
         self._idle: Database | None = None

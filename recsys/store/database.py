@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import SplitResult, urlsplit
 
+from recsys.database_url import DatabaseUrl
 from recsys.errors import DatabaseUnavailable, DeadlineExceeded, Overloaded, RecsysError, SettingsError
 from recsys.store.drivers import Driver, Duplicate, Timeouts, UnusableValue
 from recsys.store.statements import Parameters, bind, plain, template
@@ -25,15 +25,12 @@ LOCK_TIMEOUT_S = 10.0  # the longest an importer holds SQLite's write lock is on
 CHUNK_ROWS = 5_000  # a transaction short enough to keep readers and replicas going
 STREAM_ROWS = 50_000  # large enough to convert by column, small enough to forget about memory
 
-_SQLITE, _MYSQL = {"sqlite"}, {"mysql", "mysql+pymysql", "mariadb+pymysql"}
-_POSTGRESQL = {"postgresql", "postgres", "postgresql+psycopg"}
 
-
-def connect(url: str, *, timeout_s: float | None = None, tracer: Tracer | None = None, create: bool = False) -> Database:
+def connect(url: DatabaseUrl | str, *, timeout_s: float | None = None, tracer: Tracer | None = None, create: bool = False) -> Database:
     """Open a connection.
 
     Args:
-        url: `sqlite:///path`, `mysql+pymysql://…` or `postgresql+psycopg://…`.
+        url: `sqlite:///path`, `mysql+pymysql://…` or `postgresql+psycopg://…`, read already or not.
         timeout_s: Seconds for connecting and for each statement; without it, limits that suit offline work.
         tracer: Called with the text and the parameters of every statement just before it is sent.
         create: Make a missing SQLite file. Serving never does: a mistyped path is not an empty shop.
@@ -43,31 +40,26 @@ def connect(url: str, *, timeout_s: float | None = None, tracer: Tracer | None =
         Overloaded: The server has no connection left, or the file is locked.
         SettingsError: The URL is not one of the three kinds, or its driver is not installed.
     """
-    file = url.removeprefix("sqlite:///")
-    parts = urlsplit(url) if file == url else SplitResult("sqlite", "", file, "", "")  # a path is taken as it is, # and % included
-    if parts.scheme not in _SQLITE | _MYSQL | _POSTGRESQL or (parts.scheme == "sqlite" and not (file and parts.path == file)):
-        raise SettingsError(
-            "DATABASE_URL should be sqlite:///path, mysql+pymysql://user@host/name or postgresql+psycopg://user@host/name. "
-            f"Received: {parts.scheme or 'no scheme'}://…"
-        )
+    if isinstance(url, str):
+        url = DatabaseUrl.parse(url)
     try:
-        driver = _driver(parts.scheme)
+        driver = _driver(url.dialect)
     except ImportError as error:
-        raise SettingsError(f"DATABASE_URL needs the driver `{error.name}`, which is not installed.") from error
+        raise SettingsError(f"{url.setting} needs the driver `{error.name}`, which is not installed.") from error
     if timeout_s is None:
         timeouts = Timeouts(CONNECT_TIMEOUT_S, STATEMENT_TIMEOUT_S, LOCK_TIMEOUT_S)
     else:
         timeouts = Timeouts(timeout_s, timeout_s, timeout_s)
-    return Database(driver, _open(driver, parts, timeouts, create), tracer)
+    return Database(driver, _open(driver, url, timeouts, create), tracer)
 
 
-def _driver(scheme: str) -> Driver:
-    """Return the driver of a scheme; importing one costs more than all its requests need of it."""
-    if scheme in _SQLITE:
+def _driver(dialect: str) -> Driver:
+    """Return the driver of a dialect; importing one costs more than all its requests need of it."""
+    if dialect == "sqlite":
         from recsys.store.drivers.sqlite import Sqlite
 
         return Sqlite()
-    if scheme in _MYSQL:
+    if dialect == "mysql":
         from recsys.store.drivers.mysql import Mysql
 
         return Mysql()
@@ -76,18 +68,18 @@ def _driver(scheme: str) -> Driver:
     return Postgresql()
 
 
-def _open(driver: Driver, parts: SplitResult, timeouts: Timeouts, create: bool) -> Any:
+def _open(driver: Driver, url: DatabaseUrl, timeouts: Timeouts, create: bool) -> Any:
     try:
-        return driver.open(parts, timeouts, create)
+        return driver.open(url, timeouts, create)
     except driver.errors as error:
         kind = driver.meaning(error)
         if kind is Overloaded:
             raise Overloaded(f"The database takes no more connections: {_words(error)}") from error
         if issubclass(kind, SettingsError):
-            raise SettingsError(f"DATABASE_URL cannot be used: {_words(error)}") from error
-        raise DatabaseUnavailable(f"The database of DATABASE_URL cannot be reached: {_words(error)}") from error
-    except (ValueError, RuntimeError) as error:  # a port that is no number; a login method whose package is missing
-        raise SettingsError(f"DATABASE_URL cannot be used: {error}") from error
+            raise SettingsError(f"{url.setting} cannot be used: {_words(error)}") from error
+        raise DatabaseUnavailable(f"The database of {url.setting} cannot be reached: {_words(error)}") from error
+    except (ValueError, RuntimeError) as error:  # what a driver says of an option; a login method whose package is missing
+        raise SettingsError(f"{url.setting} cannot be used: {_words(error)}") from error
 
 
 class Database:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from typing import Any, Protocol
-from urllib.parse import SplitResult
 
+from recsys.database_url import DatabaseUrl
 from recsys.errors import RecsysError, SettingsError
 
 
@@ -35,7 +35,7 @@ class Driver(Protocol):
     dialect: str
     errors: tuple[type[Exception], ...]
 
-    def open(self, url: SplitResult, timeouts: Timeouts, create: bool) -> Any:
+    def open(self, url: DatabaseUrl, timeouts: Timeouts, create: bool) -> Any:
         """Return an open DB-API connection in autocommit mode, in UTC."""
 
     def start_clock(self) -> None:

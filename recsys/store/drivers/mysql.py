@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, unquote
 
 import pymysql
 import pymysql.converters
 import pymysql.cursors
 from pymysql.constants import FIELD_TYPE
 
+from recsys.database_url import DatabaseUrl
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
 from recsys.store.drivers import Duplicate, Timeouts, UnusableValue
 
@@ -44,17 +44,18 @@ class Mysql:
     _duplicate = frozenset({1050, 1061, 1062, 1586})
     _unusable = frozenset({1264, 1265, 1292, 1366, 1406, 3988})
 
-    def open(self, url: SplitResult, timeouts: Timeouts, create: bool) -> Any:
+    def open(self, url: DatabaseUrl, timeouts: Timeouts, create: bool) -> Any:
         """Connect over TCP, or over `?unix_socket=`; `?ssl_ca=` demands a verified server."""
-        options = dict(parse_qsl(url.query))
+        options = url.revealed_options()
         if set(options) - {"unix_socket", "ssl_ca"}:
-            raise SettingsError(f"DATABASE_URL may hold `unix_socket` and `ssl_ca` behind its `?`. Received: {sorted(options)}.")
+            names = ", ".join(sorted(options))
+            raise SettingsError(f"{url.setting} may hold `unix_socket` and `ssl_ca` behind its `?`. Received: {names}.")
         return pymysql.connect(
-            host=url.hostname or "127.0.0.1",
-            port=url.port or 3306,
-            user=unquote(url.username or "root"),
-            password=unquote(url.password or ""),
-            database=unquote(url.path.removeprefix("/")) or None,
+            host=url.host,
+            port=url.port,
+            user=url.user,
+            password=url.password.reveal().encode(),  # as the server has it; PyMySQL's own way is Latin-1
+            database=url.name,
             charset="utf8mb4",
             autocommit=True,
             # Strict, so that a value that doesn't fit is refused, not cut.

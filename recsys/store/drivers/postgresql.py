@@ -6,11 +6,11 @@ import itertools
 import time
 from collections.abc import Generator
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, unquote
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from recsys.database_url import DatabaseUrl
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
 from recsys.store.drivers import Duplicate, Timeouts, UnusableValue
 
@@ -28,15 +28,15 @@ class Postgresql:
     def __init__(self) -> None:
         self._numbering = itertools.count()
 
-    def open(self, url: SplitResult, timeouts: Timeouts, create: bool) -> Any:
+    def open(self, url: DatabaseUrl, timeouts: Timeouts, create: bool) -> Any:
         """Connect; what stands behind the URL's `?` (sslmode, …) goes to libpq."""
-        options = dict(parse_qsl(url.query))
+        options = url.revealed_options()
         address = {
-            "host": url.hostname or "127.0.0.1",
-            "port": url.port or 5432,
-            "user": unquote(url.username or "postgres"),
-            "password": unquote(url.password) if url.password else None,
-            "dbname": unquote(url.path.removeprefix("/")) or None,
+            "host": url.host,
+            "port": url.port,
+            "user": url.user,
+            "password": url.password.reveal() or None,
+            "dbname": url.name,
             "connect_timeout": max(MIN_CONNECT_S, round(timeouts.connect_s)),
             **options,
             "options": f"{options.get('options', '')} -c TimeZone=UTC".strip(),

@@ -7,8 +7,9 @@ import os
 import sqlite3
 import time
 from typing import Any
-from urllib.parse import SplitResult, quote
+from urllib.parse import quote
 
+from recsys.database_url import DatabaseUrl
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
 from recsys.store.drivers import Duplicate, Timeouts, UnusableValue
 
@@ -43,12 +44,12 @@ class Sqlite:
         self._path = ""
         self._file: tuple[int, int] | None = None
 
-    def open(self, url: SplitResult, timeouts: Timeouts, create: bool) -> Any:
+    def open(self, url: DatabaseUrl, timeouts: Timeouts, create: bool) -> Any:
         """Open the file; only `create` makes one, so that a mistyped path never looks like an empty shop."""
-        uri = f"file:{quote(url.path)}?mode={'rwc' if create else 'rw'}"
+        uri = f"file:{quote(url.name)}?mode={'rwc' if create else 'rw'}"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeouts.lock_s, check_same_thread=False)
         self._statement_s = timeouts.statement_s
-        self._path, self._file = url.path, _identity(url.path)
+        self._path, self._file = url.name, _identity(url.name)
         connection.set_progress_handler(self._late, STEPS_PER_LOOK)
         self.start_clock()
         if create:  # write-ahead logging lets requests read while scripts write; it stays with the file
