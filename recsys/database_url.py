@@ -20,11 +20,9 @@ SCHEMES: Mapping[str, str] = {"mysql": "mysql+pymysql", "postgresql": "postgresq
 DEFAULTS: Mapping[str, tuple[str, int]] = {"mysql": ("root", 3306), "postgresql": ("postgres", 5432)}  # user and port
 LOCAL_HOST = "127.0.0.1"
 LAST_PORT = 65_535
-SOCKETS = ("unix_socket", "host")  # options that stand for a host
 SECRET_OPTIONS = ("pass", "secret", "scram", "token")  # parts of names: sslpassword, oauth_client_secret, …
-HEX = frozenset("0123456789abcdefABCDEF")
 FORMS = "sqlite:///path, mysql+pymysql://user:password@host:port/name or postgresql+psycopg://user:password@host:port/name"
-ENCODE = "a `/`, `#`, `?` or `%` in the user name or the password must be percent-encoded, as %2F, %23, %3F or %25"
+ENCODE = "in a user name or a password `/` `#` `?` `[` `]` `%` must be percent-encoded, as %2F %23 %3F %5B %5D %25"
 
 
 @dataclass(frozen=True, repr=False)
@@ -120,28 +118,28 @@ class _Reader:
         self.check_encoding(rest)
         if any(letter < " " or letter == "\x7f" for letter in rest):
             self._fail("it holds a line break or another control character")
+        default_user, default_port = DEFAULTS[self._dialect]
         end = next((place for place, letter in enumerate(rest) if letter in "/?#"), len(rest))
-        account, at, address = rest[:end].rpartition("@")
+        account, _, address = rest[:end].rpartition("@")
         name, _, query = rest[end + 1 :].partition("?")
         colon = address.find(":", address.rfind("]") + 1)  # an address of IPv6 has colons of its own
-        host, port = (address, None) if colon < 0 else (address[:colon], address[colon + 1 :])
-        if port and not port.isdecimal():
+        host, port = (address, str(default_port)) if colon < 0 else (address[:colon], address[colon + 1 :])
+        if not port.isdecimal():
             self._fail(f"the port is not a number. {ENCODE}")
         if rest[end : end + 1] == "#" or "@" in rest[end:] or "#" in rest[end:]:
             self._fail(f"it goes on behind the database's name. {ENCODE}")
         if rest[end : end + 1] != "/" or not name or "/" in name:
             self._fail(f"one database should be named, as in {SCHEMES[self._dialect]}://host/name. {ENCODE}")
         options = dict(self._option(option) for option in query.split("&") if option)
-        if not host and (at or port is not None) and not any(socket in options for socket in SOCKETS):
-            self._fail("the host is missing")
         user, _, password = account.partition(":")
+        if "[" in account or "]" in account:
+            self._fail(ENCODE)
         Secret(password)  # as it is written, too, where that is another way than `scrubbed` knows
-        default_user, default_port = DEFAULTS[self._dialect]
         return DatabaseUrl(
             self._dialect,
             self._decoded(name),
             self.host(host) if host else LOCAL_HOST,
-            self.port(port) if port else default_port,
+            self.port(port),
             self._decoded(user) or default_user,
             Secret(self._decoded(password)),
             tuple(options.items()),
@@ -157,10 +155,9 @@ class _Reader:
 
     def host(self, text: str) -> str:
         """Return a server's name, or its address without brackets."""
-        inner, _, zone = text[1:-1].partition("%")
         if text and all(letter.isalnum() or letter in "_.,-" for letter in text):
             return text
-        if text[:1] + text[-1:] == "[]" and inner and set(inner) <= HEX | {":", "."} and (not zone or zone.isalnum()):
+        if text[:1] + text[-1:] == "[]" and all(letter.isalnum() or letter in ":.%" for letter in text[1:-1]) and ":" in text:
             return text[1:-1]
         self._fail("the host should be a name, an address such as 127.0.0.1, or one of IPv6 in brackets; the port has its own place")
 
@@ -178,12 +175,10 @@ class _Reader:
         return name, Secret(decoded) if any(part in name for part in SECRET_OPTIONS) else decoded
 
     def _decoded(self, text: str) -> str:
-        if not all(len(code) == 2 and HEX.issuperset(code) for code in (part[:2] for part in text.split("%")[1:])):
-            self._fail("a `%` should be followed by two hexadecimal digits; a `%` itself is written as %25")
         try:
-            decoded = unquote(text, errors="strict")
+            decoded = unquote(text, errors="strict")  # a % that begins no code stays one
         except UnicodeDecodeError:
-            self._fail("what is percent-encoded should be UTF-8")
+            self._fail(f"what is percent-encoded is not UTF-8; {ENCODE}")
         if "\0" in decoded:
             self._fail("it holds %00")
         return decoded

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
-from collections.abc import Iterator
+from functools import lru_cache
 from types import TracebackType
 from typing import NoReturn
-from urllib.parse import quote, quote_plus
 
 MASK = "***"
 TORN_BELOW = 6  # a shorter secret is a part of too many words: it is masked where it stands alone
@@ -63,9 +61,8 @@ def scrubbed(text: str) -> str:
         text: For people: a message, a traceback.
     """
     text = without_accounts(text)
-    for form in sorted({form for value in tuple(_known) for form in _forms(value)}, key=len, reverse=True):
-        if form in text:
-            text = text.replace(form, MASK) if len(form) >= TORN_BELOW else re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", MASK, text)
+    for value in sorted(_known, key=len, reverse=True):  # one that begins with another goes first
+        text = _pattern(value).sub(MASK, text)
     return text
 
 
@@ -78,13 +75,24 @@ def without_accounts(text: str) -> str:
     return re.sub(r"(?<=://)(?!user:password@)[^\s@]\S*(?=@)", MASK, text) if "://" in text else text
 
 
-def _forms(value: str) -> Iterator[str]:
-    """Yield the ways in which libraries write a value: as it is, percent-encoded, escaped as Python and JSON do."""
-    data = value.encode(errors="surrogatepass")
-    for encoded in (quote(data, safe=""), quote(data), quote_plus(data)):
-        yield encoded
-        yield re.sub("%..", lambda code: code[0].lower(), encoded)
-    yield from (value, repr(value)[1:-1], ascii(value)[1:-1], repr(data)[2:-1], json.dumps(value)[1:-1])
+@lru_cache
+def _pattern(value: str) -> re.Pattern[str]:
+    """Return what finds a value in each way that libraries write it, escaped or percent-encoded as often as they like."""
+    letters = "".join(_letter(letter) for letter in re.sub(r"\\+", r"\\", value))
+    return re.compile(letters if len(value) >= TORN_BELOW else rf"(?<!\w){letters}(?!\w)")
+
+
+def _letter(letter: str) -> str:
+    r"""Return what finds one letter; the backslashes of an escape may have been taken for those of a `\` before it."""
+    data = letter.encode(errors="surrogatepass")
+    encoded = "".join(f"%(?:25)*{byte:02x}" for byte in data)
+    if letter.isascii():
+        plain = {"\\": r"\\++", " ": r"[ +]"}.get(letter, rf"\\*+{re.escape(letter)}")
+        return f"(?:{plain}|(?i:{encoded}))"
+    units = letter.encode("utf-16-be", errors="surrogatepass")
+    in_bytes = "".join(rf"\\*+x{byte:02x}" for byte in data)
+    in_units = "".join(rf"\\*+u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+    return rf"(?:{letter}|(?i:{encoded}|{in_bytes}|{in_units}|\\*+[xu]0*+{ord(letter):x}))"
 
 
 def _guard_tracebacks() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -74,24 +74,18 @@ class Shop:
     repeat_after_days: float = math.inf
 
 
-LOSSES = ("softmax", "bce")
-_COUNT, _RATE, _SHARE, _CUT = number(1, 10**9, whole=True), number(1e-9, 1), number(0, 1), number(0.01, 0.99)
-TRAINING_KINDS: Mapping[str, Kind] = {
-    **dict.fromkeys(("dim", "factors", "epochs", "batch", "window"), _COUNT),
-    "loss": one_of(LOSSES),
-    **dict.fromkeys(("negatives", "shared_negatives"), _COUNT),
-    "negative_power": _SHARE,
-    "learning_rate": _RATE,
-    "l2": _SHARE,
-    "dropout": number(0, 0.9),
-    **dict.fromkeys(("dropped_users", "dropped_contexts"), _SHARE),
-    **dict.fromkeys(("slow_decay", "fast_decay"), _RATE),
-    "half_life_days": number(0, 1e6),
-    **dict.fromkeys(("min_item_events", "max_user_events_per_day"), _COUNT),
-    **dict.fromkeys(("test_quantile", "validation_quantile"), _CUT),
-    "max_exam_users": _COUNT,
-    "seed": number(0, 2**31 - 1, whole=True),
+_COUNT, _RATE = (1, 10**9), (1e-9, 1.0)  # at least one; above 0
+TRAINING_RANGES: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(("dim", "factors", "epochs", "batch", "window", "negatives", "shared_negatives"), _COUNT),
+    **dict.fromkeys(("min_item_events", "max_user_events_per_day", "max_exam_users"), _COUNT),
+    **dict.fromkeys(("learning_rate", "slow_decay", "fast_decay"), _RATE),
+    **dict.fromkeys(("l2", "negative_power", "dropped_users", "dropped_contexts"), (0.0, 1.0)),
+    "dropout": (0.0, 0.9),
+    **dict.fromkeys(("test_quantile", "validation_quantile"), (0.01, 0.99)),
+    "half_life_days": (0.0, 1e6),
+    "seed": (0, 2**31 - 1),
 }
+LOSSES = ("softmax", "bce")
 MOST_THREADS = 64  # more than there are models
 
 
@@ -152,6 +146,12 @@ class Training:
     def __post_init__(self) -> None:
         for name, kind in TRAINING_KINDS.items():
             kind.of(getattr(self, name), f"[training] `{name}`")
+
+
+TRAINING_KINDS: Mapping[str, Kind] = {
+    option.name: number(*TRAINING_RANGES[option.name], whole=option.type == "int") if option.type != "str" else one_of(LOSSES)
+    for option in fields(Training)
+}
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ def _text_of(path: Path, what: str) -> str | None:
 
 def _models_dir(path: Path) -> Path:
     if path.is_file():
-        raise SettingsError(f"MODELS_DIR should be a folder. Received: a file, {shown(str(path))}.")
+        raise SettingsError(f"MODELS_DIR should be a folder. Received: the file {shown(path.name)}.")
     return path
 
 

@@ -28,6 +28,7 @@ from recsys.errors import RecsysError, UsageError  # noqa: E402
 from recsys.importing import Condition, ImportOptions, ImportReport, import_events  # noqa: E402
 from recsys.settings import Settings, load_settings  # noqa: E402
 from recsys.store import connect  # noqa: E402
+from scripts.arguments import Parser  # noqa: E402
 
 INTERRUPTED = 130  # as shells have it for Ctrl-C
 CONTEXTS = ("device_type",)  # what the default schema keeps beside an event
@@ -125,7 +126,7 @@ def _pair(text: str, flag: str) -> tuple[str, str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, help="CSV, CSV.gz or Parquet; columns have names")
     needed = parser.add_argument_group("columns")
     needed.add_argument("--user", required=True, metavar="COL", help="the customer; rows without one are dropped")

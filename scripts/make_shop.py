@@ -23,6 +23,7 @@ from recsys.settings import load_settings  # noqa: E402
 from recsys.store import connect  # noqa: E402
 from recsys.store.filling import fill_shop, rows_in_shop  # noqa: E402
 from recsys.store.migrations import migrate  # noqa: E402
+from scripts.arguments import Parser  # noqa: E402
 from scripts.demo_shop.people import DEMO_PASSWORD  # noqa: E402
 from scripts.demo_shop.shop import Options, make_shop, summary  # noqa: E402
 
@@ -68,7 +69,7 @@ def _counts(held: dict[str, int]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--database-url", metavar="URL", help="where to write; without it, what the environment or .env says")
     parser.add_argument("--customers", type=_positive, default=600, metavar="N", help="default 600")
     parser.add_argument("--products", type=_positive, default=240, metavar="N", help="default 240")

@@ -32,6 +32,12 @@ SCHEMA_TABLES = frozenset(
 CONNECT_TIMEOUT_S = 3  # a local server answers at once or isn't there
 
 
+@pytest.fixture(autouse=True)
+def secrets_of_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test begin with a process that knows no secret: a word that is one here may be a plain word there."""
+    monkeypatch.setattr("recsys.secrets._known", set())
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(7)
