@@ -22,7 +22,7 @@ LOCAL_HOST = "127.0.0.1"
 LAST_PORT = 65_535
 SECRET_OPTIONS = ("pass", "secret", "scram", "token")  # parts of names: sslpassword, oauth_client_secret, …
 FORMS = "sqlite:///path, mysql+pymysql://user:password@host:port/name or postgresql+psycopg://user:password@host:port/name"
-ENCODE = "in a user name or a password `/` `#` `?` `[` `]` `%` must be percent-encoded, as %2F %23 %3F %5B %5D %25"
+ENCODE = "In a user name or a password `/` `#` `?` `[` `]` `%` must be percent-encoded, as %2F %23 %3F %5B %5D %25"
 
 
 @dataclass(frozen=True, repr=False)
@@ -133,7 +133,7 @@ class _Reader:
         options = dict(self._option(option) for option in query.split("&") if option)
         user, _, password = account.partition(":")
         if "[" in account or "]" in account:
-            self._fail(ENCODE)
+            self._fail(f"the user name or the password holds a bracket. {ENCODE}")
         Secret(password)  # as it is written, too, where that is another way than `scrubbed` knows
         return DatabaseUrl(
             self._dialect,
@@ -178,7 +178,7 @@ class _Reader:
         try:
             decoded = unquote(text, errors="strict")  # a % that begins no code stays one
         except UnicodeDecodeError:
-            self._fail(f"what is percent-encoded is not UTF-8; {ENCODE}")
+            self._fail(f"what is percent-encoded is not UTF-8. {ENCODE}")
         if "\0" in decoded:
             self._fail("it holds %00")
         return decoded

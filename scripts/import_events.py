@@ -24,11 +24,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table  # noqa: E402
 from rich.text import Text  # noqa: E402
 
+from recsys.arguments import Parser  # noqa: E402
 from recsys.errors import RecsysError, UsageError  # noqa: E402
 from recsys.importing import Condition, ImportOptions, ImportReport, import_events  # noqa: E402
 from recsys.settings import Settings, load_settings  # noqa: E402
 from recsys.store import connect  # noqa: E402
-from scripts.arguments import Parser  # noqa: E402
 
 INTERRUPTED = 130  # as shells have it for Ctrl-C
 CONTEXTS = ("device_type",)  # what the default schema keeps beside an event

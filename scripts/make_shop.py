@@ -17,13 +17,13 @@ sys.path.insert(0, str(ROOT))
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
+from recsys.arguments import Parser  # noqa: E402
 from recsys.database_url import DatabaseUrl  # noqa: E402
 from recsys.errors import RecsysError, UsageError  # noqa: E402
 from recsys.settings import load_settings  # noqa: E402
 from recsys.store import connect  # noqa: E402
 from recsys.store.filling import fill_shop, rows_in_shop  # noqa: E402
 from recsys.store.migrations import migrate  # noqa: E402
-from scripts.arguments import Parser  # noqa: E402
 from scripts.demo_shop.people import DEMO_PASSWORD  # noqa: E402
 from scripts.demo_shop.shop import Options, make_shop, summary  # noqa: E402
 

@@ -11,7 +11,11 @@ ROOT = Path(__file__).parent.parent
 
 # Lowest first. A room imports from lower layers and from itself; where `sideways` is true also from rooms of its own layer.
 LAYERS: tuple[tuple[str, bool, frozenset[str]], ...] = (
-    ("vocabulary", True, frozenset({"secrets", "errors", "checks", "database_url", "settings", "interactions", "ids", "context"})),
+    (
+        "vocabulary",
+        True,
+        frozenset({"secrets", "errors", "arguments", "checks", "database_url", "settings", "interactions", "ids", "context"}),
+    ),
     ("arithmetic", True, frozenset({"calibration", "clean", "metrics", "ranking", "sample", "selection", "split"})),
     ("scorers", False, frozenset({"scorers"})),
     ("encoded events", True, frozenset({"dataset", "encoding"})),

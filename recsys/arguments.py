@@ -1,4 +1,4 @@
-"""The command lines of doors that take a database's URL."""
+"""Command lines: what is wrong with one is told without the account of a database's URL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from recsys.secrets import without_accounts
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong with a command line without the user and the password of a URL in it."""
+    """A parser that tells no user and no password of a URL among its arguments."""
 
     def error(self, message: str) -> NoReturn:
         """Leave with argparse's status 2."""
