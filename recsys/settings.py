@@ -274,7 +274,8 @@ def _scoring_threads(text: str) -> int | None:
         return None
     if text.isascii() and text.isdecimal() and len(text) <= 2 and 1 <= int(text) <= MOST_THREADS:
         return int(text)
-    raise SettingsError(f"SCORING_THREADS should be a whole number from 1 to {MOST_THREADS}. Received: {shown(text)}.")
+    received = shown(text)[1:-1] if set(text) <= set("+-.0123456789") else "no number"  # a password may stand in the wrong line
+    raise SettingsError(f"SCORING_THREADS should be a whole number from 1 to {MOST_THREADS}. Received: {received}.")
 
 
 DEFAULT_SOURCES: tuple[Mapping[str, str], ...] = (

@@ -114,6 +114,7 @@ WORLDS: Mapping[str, World] = {
     "a password of bytes": variables(DB_PASSWORD=f"{MARK}\udce4"),
     "a name of bytes": variables(DB_NAME="\udce4"),
     "a wrong number of threads": file("none", "", SCORING_THREADS="0"),
+    "a password for a number": file("none", "", SCORING_THREADS=MARK),
     "a missing mapping": file("none", "", RECSYS_TOML="no_such.toml"),
     "bad TOML": file("recsys.toml", f'[shop\npassword = "{MARK}"'),
     "TOML of a password": file("recsys.toml", f'[database]\npassword = "{MARK}"'),
