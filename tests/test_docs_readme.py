@@ -112,6 +112,17 @@ def test_ci_runs_what_the_readme_calls_the_tests() -> None:
     assert "    make test " in README
 
 
+def test_the_public_ci_runs_the_same_on_the_servers_that_the_tests_expect() -> None:
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    variables = dict(re.findall(r"^ +(RECSYS_TEST_\w+): (\S+)$", workflow, re.MULTILINE))
+
+    assert workflow.endswith("      - run: .ci/run\n")
+    assert variables == dict(
+        re.findall(r'environ\.get\("(RECSYS_TEST_\w+)", "(.+)"\)', (ROOT / "tests/conftest.py").read_text(encoding="utf-8"))
+    )
+    assert [url.rpartition(":")[2] in re.findall(r'ports: \["(\d+):', workflow) for url in variables.values()] == [True, True]
+
+
 def test_the_exit_statuses_of_training_are_those_of_the_errors() -> None:
     statuses = {int(status) for status in re.findall(r"^ *\| (\d) \| ", README, re.MULTILINE)}
 
