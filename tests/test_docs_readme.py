@@ -1,4 +1,4 @@
-"""README.md and docs/SHOP.md say what is there: commands, flags, files, settings, pins, figures."""
+"""README.md, docs/SHOP.md and docs/DATASETS.md say what is there: commands, flags, files, settings, pins, figures."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from tests.tiny_shop import Published
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHOP = (ROOT / "docs/SHOP.md").read_text(encoding="utf-8")
+DATASETS = (ROOT / "docs/DATASETS.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 DOORS = [
     "train.py",
@@ -53,9 +54,9 @@ def table_rows(page: str, heading: str) -> dict[str, str]:
 # commands
 
 
-def commands() -> list[list[str]]:
-    """Return the command lines that README.md gives, continued lines joined, by words."""
-    joined = README.replace("\\\n", " ")
+def commands(page: str = README + DATASETS) -> list[list[str]]:
+    """Return the command lines that a page gives, continued lines joined, by words."""
+    joined = page.replace("\\\n", " ")
     lines = [line.strip() for line in joined.splitlines() if line.startswith(("    ", "$ "))]
     return [shlex.split(line.removeprefix("$ "), comments=True) for line in lines if line.startswith((".venv/", "make ", "echo ", "$ "))]
 
@@ -90,6 +91,17 @@ def test_the_commands_use_flags_that_exist() -> None:
     assert [(door, flag) for door, flag in used if flag not in flags_of(door)] == []
 
 
+def test_the_recipes_of_public_sets_map_their_event_names_to_ours() -> None:
+    recipes = [words for words in commands(DATASETS) if "scripts/import_events.py" in words]
+    mapped = {
+        pair.partition("=")[2] for words in recipes if "--event-map" in words for pair in words[words.index("--event-map") + 1].split(",")
+    }
+
+    assert len(recipes) == DATASETS.count("\n## ")
+    assert mapped
+    assert mapped - set(DEFAULT_EVENT_WEIGHTS) == set()
+
+
 def test_every_flag_of_train_is_documented_and_no_other() -> None:
     mentioned = set(re.findall(r"--[a-z][\w-]*", SHOP.split("\n## Training\n")[1]))
     named = {f"--{name.replace('_', '-')}" for name in table_rows(SHOP, "Training")}
@@ -98,7 +110,7 @@ def test_every_flag_of_train_is_documented_and_no_other() -> None:
 
 
 def test_every_script_is_named_and_every_path_named_exists() -> None:
-    found = set(re.findall(r"(?<![\w/.])(?:scripts|benchmarks|tests|docs|recsys|\.ci)/[\w./-]*\w", README + SHOP))
+    found = set(re.findall(r"(?<![\w/.])(?:scripts|benchmarks|tests|docs|recsys|\.ci)/[\w./-]*\w", README + SHOP + DATASETS))
 
     assert {path for path in found if not (ROOT / path).exists()} == set()
     assert {door for door in DOORS if door.startswith("scripts/")} <= found
