@@ -1,4 +1,4 @@
-"""README.md, docs/SHOP.md and docs/DATASETS.md say what is there: commands, flags, files, settings, pins, figures."""
+"""README.md, README.vi.md, docs/SHOP.md and docs/DATASETS.md say what is there: commands, flags, files, settings, pins, figures."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from tests.test_architecture import HEAVY, MODULES, SERVING, imports_of, package
 from tests.tiny_shop import Published
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+VIETNAMESE = (ROOT / "README.vi.md").read_text(encoding="utf-8")
 SHOP = (ROOT / "docs/SHOP.md").read_text(encoding="utf-8")
 DATASETS = (ROOT / "docs/DATASETS.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -54,7 +55,7 @@ def table_rows(page: str, heading: str) -> dict[str, str]:
 # commands
 
 
-def commands(page: str = README + DATASETS) -> list[list[str]]:
+def commands(page: str = README + VIETNAMESE + DATASETS) -> list[list[str]]:
     """Return the command lines that a page gives, continued lines joined, by words."""
     joined = page.replace("\\\n", " ")
     lines = [line.strip() for line in joined.splitlines() if line.startswith(("    ", "$ "))]
@@ -110,10 +111,26 @@ def test_every_flag_of_train_is_documented_and_no_other() -> None:
 
 
 def test_every_script_is_named_and_every_path_named_exists() -> None:
-    found = set(re.findall(r"(?<![\w/.])(?:scripts|benchmarks|tests|docs|recsys|\.ci)/[\w./-]*\w", README + SHOP + DATASETS))
+    found = set(re.findall(r"(?<![\w/.])(?:scripts|benchmarks|tests|docs|recsys|\.ci)/[\w./-]*\w", README + VIETNAMESE + SHOP + DATASETS))
 
     assert {path for path in found if not (ROOT / path).exists()} == set()
     assert {door for door in DOORS if door.startswith("scripts/")} <= found
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.vi.md", "SECURITY.md", "CHANGELOG.md", "docs/GLOSSARY.md", "docs/DATASETS.md"])
+def test_the_links_of_a_page_lead_somewhere(name: str) -> None:
+    page = ROOT / name
+    links = re.findall(r"\]\((?!https?://)([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_vietnamese_page_gives_the_same_first_commands() -> None:
+    assert (
+        [words[:2] for words in commands(VIETNAMESE)]
+        == [words[:2] for words in commands(README)[:2]]
+        == [["make", "demo"], ["make", "test"]]
+    )
 
 
 def test_ci_runs_what_the_readme_calls_the_tests() -> None:
