@@ -5,8 +5,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 PACKAGES := $(if $(shell command -v npm),backend/node_modules/.package-lock.json)
 
+LOCKER := uv==0.13.9
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1 @/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-12s %s\n", $$1, $$2 }'
@@ -20,10 +22,11 @@ test: $(INSTALLED) $(PACKAGES) ## run the whole test suite
 	elif [ -n "$(CI)" ]; then echo "npm is missing: the backend's tests cannot run" >&2; exit 1; \
 	else echo "skipped: the backend's tests need Node 20"; fi
 
-lint: $(INSTALLED) $(PACKAGES) ## check style, layout and types
+lint: $(INSTALLED) $(PACKAGES) ## check style, layout, types and spelling
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/codespell
 	@if command -v npm > /dev/null; then npm run --silent lint --prefix backend; \
 	elif [ -n "$(CI)" ]; then echo "npm is missing: the backend's style cannot be checked" >&2; exit 1; \
 	else echo "skipped: the backend's style needs Node 20"; fi
@@ -31,11 +34,21 @@ lint: $(INSTALLED) $(PACKAGES) ## check style, layout and types
 bench: $(INSTALLED) ## measure what serving costs, on synthetic shops: a quarter of an hour
 	@$(BIN)/python benchmarks/serving.py --json benchmarks/results/serving.json
 
+lock: ## pin what pyproject.toml asks for, with every file's hash; UPGRADE=1 takes newer releases
+	@set -e; aside=$$(mktemp -d); trap 'rm -rf "$$aside"' EXIT; \
+	$(PYTHON) -m venv "$$aside"; \
+	"$$aside/bin/python" -m pip install -qq --disable-pip-version-check --no-input $(LOCKER); \
+	compile() { "$$aside/bin/uv" pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --annotation-style line --custom-compile-command 'make lock' "$$@"; }; \
+	compile --all-extras $(if $(UPGRADE),--upgrade) --output-file requirements.txt; \
+	compile --extra postgresql --constraint requirements.txt --output-file requirements/serve.txt; \
+	compile --extra postgresql --extra ann --constraint requirements.txt --output-file requirements/ann.txt
+
 clean: ## remove caches; .venv, .env, data/ and models/ stay
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-$(INSTALLED): requirements.txt requirements-serve.txt requirements-ann.txt
+$(INSTALLED): requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.13")'
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "Installing requirements.txt into .venv: 2 GB on disk, a minute or more …"

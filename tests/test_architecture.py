@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, bool, frozenset[str]], ...] = (
     ("media", False, frozenset({"store", "artifacts", "contract", "legacy"})),
     ("use cases", False, frozenset({"training", "recommending", "importing"})),
     ("processes", False, frozenset({"bridge", "scheduler", "monitor", "service", "jobs"})),
+    ("command lines", False, frozenset({"commands"})),
 )
 MEDIA_MAY_IMPORT = LAYERS[0][2]  # a medium carries the vocabulary; it knows neither metrics nor models
 SERVING = LAYERS[0][2] | frozenset("clean ranking selection scorers store artifacts contract recommending bridge".split())

@@ -1,4 +1,4 @@
-"""README.md and docs/SHOP.md say what is there: commands, flags, files, settings, pins, figures."""
+"""README.md, README.vi.md, docs/SHOP.md and docs/DATASETS.md say what is there: commands, flags, files, settings, pins, figures."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
 from dataclasses import fields
 from functools import cache
 from importlib import metadata
@@ -28,14 +29,14 @@ from tests.test_architecture import HEAVY, MODULES, SERVING, imports_of, package
 from tests.tiny_shop import Published
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+VIETNAMESE = (ROOT / "README.vi.md").read_text(encoding="utf-8")
 SHOP = (ROOT / "docs/SHOP.md").read_text(encoding="utf-8")
+DATASETS = (ROOT / "docs/DATASETS.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 DOORS = [
     "train.py",
     *(f"{path.parent.name}/{path.name}" for room in ("scripts", "benchmarks") for path in sorted((ROOT / room).glob("[!_]*.py"))),
 ]
-# "what these bring along" stands above the packages that nobody here names
-DIRECT_ONLY = re.compile(r"^# what these bring along$.*", re.MULTILINE | re.DOTALL)
 
 
 def blocks(page: str, kind: str) -> list[str]:
@@ -53,9 +54,9 @@ def table_rows(page: str, heading: str) -> dict[str, str]:
 # commands
 
 
-def commands() -> list[list[str]]:
-    """Return the command lines that README.md gives, continued lines joined, by words."""
-    joined = README.replace("\\\n", " ")
+def commands(page: str = README + VIETNAMESE + DATASETS) -> list[list[str]]:
+    """Return the command lines that a page gives, continued lines joined, by words."""
+    joined = page.replace("\\\n", " ")
     lines = [line.strip() for line in joined.splitlines() if line.startswith(("    ", "$ "))]
     return [shlex.split(line.removeprefix("$ "), comments=True) for line in lines if line.startswith((".venv/", "make ", "echo ", "$ "))]
 
@@ -80,7 +81,7 @@ def test_a_bare_make_lists_the_targets() -> None:
         ["make", "-C", ROOT, "--no-print-directory"], capture_output=True, encoding="utf-8", timeout=PATIENCE_S, check=True
     )
 
-    assert [line.split()[1] for line in done.stdout.splitlines()] == ["help", "demo", "test", "lint", "bench", "clean"]
+    assert [line.split()[1] for line in done.stdout.splitlines()] == ["help", "demo", "test", "lint", "bench", "lock", "clean"]
 
 
 def test_the_commands_use_flags_that_exist() -> None:
@@ -88,6 +89,17 @@ def test_the_commands_use_flags_that_exist() -> None:
 
     assert len(used) > 10
     assert [(door, flag) for door, flag in used if flag not in flags_of(door)] == []
+
+
+def test_the_recipes_of_public_sets_map_their_event_names_to_ours() -> None:
+    recipes = [words for words in commands(DATASETS) if "scripts/import_events.py" in words]
+    mapped = {
+        pair.partition("=")[2] for words in recipes if "--event-map" in words for pair in words[words.index("--event-map") + 1].split(",")
+    }
+
+    assert len(recipes) == DATASETS.count("\n## ")
+    assert mapped
+    assert mapped - set(DEFAULT_EVENT_WEIGHTS) == set()
 
 
 def test_every_flag_of_train_is_documented_and_no_other() -> None:
@@ -98,10 +110,26 @@ def test_every_flag_of_train_is_documented_and_no_other() -> None:
 
 
 def test_every_script_is_named_and_every_path_named_exists() -> None:
-    found = set(re.findall(r"(?<![\w/.])(?:scripts|benchmarks|tests|docs|recsys|\.ci)/[\w./-]*\w", README + SHOP))
+    found = set(re.findall(r"(?<![\w/.])(?:scripts|benchmarks|tests|docs|recsys|\.ci)/[\w./-]*\w", README + VIETNAMESE + SHOP + DATASETS))
 
     assert {path for path in found if not (ROOT / path).exists()} == set()
     assert {door for door in DOORS if door.startswith("scripts/")} <= found
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.vi.md", "SECURITY.md", "CHANGELOG.md", "docs/GLOSSARY.md", "docs/DATASETS.md"])
+def test_the_links_of_a_page_lead_somewhere(name: str) -> None:
+    page = ROOT / name
+    links = re.findall(r"\]\((?!https?://)([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_vietnamese_page_gives_the_same_first_commands() -> None:
+    assert (
+        [words[:2] for words in commands(VIETNAMESE)]
+        == [words[:2] for words in commands(README)[:2]]
+        == [["make", "demo"], ["make", "test"]]
+    )
 
 
 def test_ci_runs_what_the_readme_calls_the_tests() -> None:
@@ -110,6 +138,17 @@ def test_ci_runs_what_the_readme_calls_the_tests() -> None:
     assert os.access(ci, os.X_OK)
     assert ci.read_text(encoding="utf-8").splitlines()[-1] == "make lint test"
     assert "    make test " in README
+
+
+def test_the_public_ci_runs_the_same_on_the_servers_that_the_tests_expect() -> None:
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    variables = dict(re.findall(r"^ +(RECSYS_TEST_\w+): (\S+)$", workflow, re.MULTILINE))
+
+    assert workflow.endswith("      - run: .ci/run\n")
+    assert variables == dict(
+        re.findall(r'environ\.get\("(RECSYS_TEST_\w+)", "(.+)"\)', (ROOT / "tests/conftest.py").read_text(encoding="utf-8"))
+    )
+    assert [url.rpartition(":")[2] in re.findall(r'ports: \["(\d+):', workflow) for url in variables.values()] == [True, True]
 
 
 def test_the_exit_statuses_of_training_are_those_of_the_errors() -> None:
@@ -157,29 +196,44 @@ def test_the_default_weights_are_those_of_the_page() -> None:
 # pins
 
 
+EVERYTHING, SERVE, ANN = "requirements.txt", "requirements/serve.txt", "requirements/ann.txt"
+PIN = re.compile(r"^([a-z][^\\\n]+) \\\n((?: {4}--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+) {4}# via (.+)\n", re.MULTILINE)
+TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in (EVERYTHING, SERVE, ANN)}
+LOCKED = {name: PIN.findall(text) for name, text in TEXTS.items()}  # of each pin: the requirement, its hashes, and who asks for it
+
+
+def applying(texts: Iterable[str]) -> dict[str, Requirement]:
+    """Return the requirements that apply on this machine, by package."""
+    found = map(Requirement, texts)
+    return {canonicalize_name(item.name): item for item in found if item.marker is None or item.marker.evaluate()}
+
+
 def pins(name: str, *, direct: bool = False) -> dict[str, Requirement]:
-    """Return the requirements of a file that apply here, by package."""
-    text = (ROOT / name).read_text(encoding="utf-8")
-    lines = [line.split(" #")[0].strip() for line in (DIRECT_ONLY.sub("", text) if direct else text).splitlines()]
-    found = [Requirement(line) for line in lines if line and not line.startswith(("#", "-r "))]
-    return {canonicalize_name(item.name): item for item in found if item.marker is None or item.marker.evaluate()}
+    """Return the pins of a file that apply here, by package; `direct` are those that pyproject.toml names."""
+    return applying(text for text, _, via in LOCKED[name] if "recsys (pyproject.toml)" in via or not direct)
 
 
-def project_ranges() -> dict[str, Requirement]:
+def project_ranges(*extras: str) -> dict[str, Requirement]:
+    """Return what pyproject.toml asks for with these extras, by package."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    groups = [project["dependencies"], *project["optional-dependencies"].values()]
-    found = [Requirement(text) for group in groups for text in group]
-    return {canonicalize_name(item.name): item for item in found if item.marker is None or item.marker.evaluate()}
+    optional = project["optional-dependencies"]
+    return applying([*project["dependencies"], *(text for extra in extras or optional for text in optional[extra])])
 
 
-PARTS = ("requirements-serve.txt", "requirements-ann.txt")  # of requirements.txt
-ALL_PINS = {**pins(PARTS[0]), **pins(PARTS[1]), **pins("requirements.txt")}
+ALL_PINS = pins(EVERYTHING)
 
 
-def test_requirements_include_the_serving_ones_and_pin_nothing_twice() -> None:
-    for part in PARTS:
-        assert f"-r {part}\n" in (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    assert len(ALL_PINS) == sum(len(pins(name)) for name in (*PARTS, "requirements.txt"))
+@pytest.mark.parametrize("name", LOCKED)
+def test_requirements_are_pins_with_hashes_and_name_no_registry(name: str) -> None:
+    assert LOCKED[name]
+    assert PIN.sub("", TEXTS[name]) == "# This file was autogenerated by uv via the following command:\n#    make lock\n"
+
+
+@pytest.mark.parametrize("name", [SERVE, ANN])
+def test_one_version_of_a_package_is_pinned_in_all_files(name: str) -> None:
+    part, whole = ({(pin.split(" ;")[0], hashes) for pin, hashes, _ in LOCKED[file]} for file in (name, EVERYTHING))
+
+    assert part - whole == set()
 
 
 @pytest.mark.parametrize("name", sorted(ALL_PINS))
@@ -190,21 +244,28 @@ def test_what_is_tested_is_what_is_pinned(name: str) -> None:
 
 
 def test_what_the_pins_need_is_pinned_too() -> None:
-    needed: dict[str, str] = {}
-    for name, pin in ALL_PINS.items():
+    ranges, needed = project_ranges(), {}
+    for name in ALL_PINS:
         for text in metadata.requires(name) or ():
             other = Requirement(text)
-            if other.marker is None or any(other.marker.evaluate({"extra": extra}) for extra in ("", *pin.extras)):
+            extras = ranges[name].extras if name in ranges else set()
+            if other.marker is None or any(other.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
                 needed[canonicalize_name(other.name)] = name
 
-    assert {other: name for other, name in needed.items() if other not in ALL_PINS and other not in {"setuptools", "wheel"}} == {}
+    assert {other: name for other, name in needed.items() if other not in ALL_PINS} == {}
 
 
-def test_the_ranges_of_pyproject_hold_the_pins_and_name_the_same_packages() -> None:
-    ranges, direct = project_ranges(), {name: pin for part in (*PARTS, "requirements.txt") for name, pin in pins(part, direct=True).items()}
+@pytest.mark.parametrize(("name", "extras"), [(EVERYTHING, ()), (SERVE, ("postgresql",)), (ANN, ("postgresql", "ann"))])
+def test_the_ranges_of_pyproject_hold_the_pins_and_name_the_same_packages(name: str, extras: tuple[str, ...]) -> None:
+    ranges, direct = project_ranges(*extras), pins(name, direct=True)
 
     assert set(ranges) == set(direct)
-    assert [str(item) for name, item in ranges.items() if not item.specifier.contains(metadata.version(name))] == []
+    assert [
+        item
+        for item in direct.values()
+        for pin in item.specifier
+        if not ranges[canonicalize_name(item.name)].specifier.contains(pin.version)
+    ] == []
 
 
 def test_requirements_serve_has_what_the_serving_path_imports() -> None:
@@ -213,7 +274,7 @@ def test_requirements_serve_has_what_the_serving_path_imports() -> None:
     distributions = {package: {canonicalize_name(name) for name in metadata.packages_distributions()[package]} for package in imported}
 
     assert {"numpy", "h5py", "pymysql", "psycopg", "dotenv"} <= imported
-    assert {package for package, names in distributions.items() if not names & set(pins("requirements-serve.txt"))} == set()
+    assert {package for package, names in distributions.items() if not names & set(pins(SERVE))} == set()
 
 
 # figures

@@ -1,4 +1,4 @@
-"""How much of the disk serving needs: a fresh environment with requirements-serve.txt."""
+"""How much of the disk serving needs: a fresh environment with requirements/serve.txt."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.loads.shops import disk_bytes
 from benchmarks.loads.timing import ROOT, BenchmarkError
 
-REQUIREMENTS = ROOT / "requirements-serve.txt"
+REQUIREMENTS = ROOT / "requirements/serve.txt"
 
 
 def serving_environment() -> dict[str, Any]:

@@ -12,26 +12,29 @@ from typing import TYPE_CHECKING
 from recsys.bridge.streams import send, take_streams
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from recsys.bridge.deadlines import Watchdog
 
 ANSWER_LOST = 74  # the sysexits number of an input/output error
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str], root: Path | None = None) -> int:
     """Answer one request, or with `--worker` one after another, and return the exit status.
 
     Args:
         argv: The command line without the program's name.
+        root: The folder that holds `.env`, `recsys.toml` and `models/`; by default the one above the package.
     """
     parent = os.getppid()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the process as SIGTERM does: at once, by the signal, without a traceback
     try:
         requests, answers = take_streams()
-        from recsys.bridge.command_line import WORKER, run  # only now: what this imports may print
+        from recsys.bridge.command_line import ROOT, WORKER, run  # only now: what this imports may print
 
         watchdog = _tied(requests, parent) if list(argv) == [WORKER] else None
         with open(requests, "rb") as incoming:
-            return run(argv, incoming, lambda line: send(answers, line), os.environ, watchdog=watchdog)
+            return run(argv, incoming, lambda line: send(answers, line), os.environ, root=root or ROOT, watchdog=watchdog)
     except OSError as error:
         if sys.stderr is not None and not isinstance(error, BrokenPipeError):  # a reader that has left needs no word
             sys.stderr.write(f"stdin or stdout broke off: {error}\n")

@@ -136,7 +136,8 @@ def ascii_name(name: str) -> str:
     ('duc', 'lucja', 'voss', 'soren')
     """
     # These letters are not a base letter and an accent, so decomposition leaves them whole.
-    spelled = name.lower().translate(str.maketrans({"đ": "d", "ł": "l", "ß": "ss", "ø": "o"}))
+    letters: dict[str | int, str | int | None] = {"đ": "d", "ł": "l", "ß": "ss", "ø": "o"}
+    spelled = name.lower().translate(str.maketrans(letters))
     return unicodedata.normalize("NFKD", spelled).encode("ascii", "ignore").decode("ascii")
 
 

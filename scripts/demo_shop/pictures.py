@@ -34,8 +34,8 @@ GROUNDS = {
 def picture(product: Product) -> str:
     """Return one product's picture as a complete SVG document of one to two kilobytes, the same for the same product."""
     rng = np.random.default_rng([product.id, sum(product.name.encode("utf-8"))])
-    hue, saturation = GROUNDS[product.line.category]
-    hue = (hue + rng.uniform(-8, 8)) % 360
+    base_hue, saturation = GROUNDS[product.line.category]
+    hue = (base_hue + rng.uniform(-8, 8)) % 360
     colours = _colours(hue, rng)
     top, bottom = _hex(hue, saturation, 0.93), _hex(hue + 14, saturation, 0.8)
     turn, x, y = rng.uniform(-5, 5), rng.uniform(18, 82), rng.uniform(14, 40)

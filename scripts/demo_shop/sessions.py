@@ -75,7 +75,9 @@ def make_events(rng: np.random.Generator, catalogue: Catalogue, tastes: Tastes, 
 def _liking(catalogue: Catalogue, tastes: Tastes, customer: int) -> NDArray[np.float64]:
     style = catalogue.styles @ tastes.styles[customer] / np.sqrt(catalogue.styles.shape[1])
     price = -6 * (catalogue.expensiveness - tastes.budget[customer]) ** 2
-    return catalogue.popularity + 0.7 * style + tastes.brands[customer][catalogue.brands] + price + 0.8 * catalogue.quality
+    brand = tastes.brands[customer][catalogue.brands]
+    liking: NDArray[np.float64] = catalogue.popularity + 0.7 * style + brand + price + 0.8 * catalogue.quality
+    return liking
 
 
 def _months(start: date, days: int) -> NDArray[np.float64]:
@@ -115,7 +117,8 @@ class _Session:
         self.utility = visitor.liking + visitor.fatigue + self._moment(month)
         on_sale = (catalogue.launched <= self.day) & (self.day < catalogue.ended)
         self.utility[~on_sale] = _OUT
-        self.on_sale, self.log = on_sale, []
+        self.on_sale = on_sale
+        self.log: list[Event] = []
         self.spread = self.utility[on_sale].std() + 1e-9 if on_sale.any() else 1.0
         self.average = self.utility[on_sale].mean() if on_sale.any() else 0.0
 
@@ -141,7 +144,9 @@ class _Session:
         hour = np.where(_BUCKET < 0, 0.0, np.where(_BUCKET == bucket, 1.3, -0.4))
         lines = category[_CATEGORY_OF_LINE] + season + hour
         age = np.maximum(self.day - self.catalogue.launched, 0)
-        return lines[self.catalogue.lines] + 1.3 * np.exp(-age / 15) * (self.catalogue.launched >= 0)
+        novelty = 1.3 * np.exp(-age / 15) * (self.catalogue.launched >= 0)
+        added: NDArray[np.float64] = lines[self.catalogue.lines] + novelty
+        return added
 
     def _choose(self, allowed: NDArray[np.bool_] | None = None) -> int:
         """Return an item by its utility and chance (Gumbel noise makes this a softmax)."""
@@ -172,7 +177,8 @@ class _Session:
         return self._choose()
 
     def _complements(self, item: int) -> NDArray[np.int64]:
-        return _COMPLEMENTS[self.catalogue.lines[item]]
+        lines: NDArray[np.int64] = _COMPLEMENTS[self.catalogue.lines[item]]
+        return lines
 
     def _look_at(self, item: int) -> bool:
         """Log a view, and a cart where she wants it; return whether she pays for it today."""

@@ -62,7 +62,8 @@ class Tastes:
     def categories(self, customer: int, day: float) -> NDArray[np.float64]:
         """Return `(n_categories,)` log-affinities on a day; a drift takes about three weeks."""
         progress = 1 / (1 + np.exp(-(day - self.drift_day[customer]) / 7))
-        return (1 - progress) * self.before[customer] + progress * self.after[customer]
+        affinities: NDArray[np.float64] = (1 - progress) * self.before[customer] + progress * self.after[customer]
+        return affinities
 
 
 def make_tastes(rng: np.random.Generator, n: int, days: int) -> Tastes:
@@ -93,7 +94,7 @@ def _affinities(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
         for category, affinity in likes.items():
             table[row, columns.index(category)] = affinity
     first, second = rng.integers(len(PERSONAS), size=(2, n))
-    mixed = np.logaddexp(table[first], table[second] + np.log(rng.uniform(0.05, 0.6, n))[:, None])
+    mixed: NDArray[np.float64] = np.logaddexp(table[first], table[second] + np.log(rng.uniform(0.05, 0.6, n))[:, None])
     return mixed + rng.normal(0, 0.3, mixed.shape)
 
 
@@ -105,5 +106,6 @@ def _hours(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
         distance = np.minimum(np.abs(hour - peak), 24 - np.abs(hour - peak))
         curve = np.exp(-0.5 * (distance / width) ** 2)
         curves.append(curve / curve.sum())
-    shares = rng.dirichlet([0.5] * len(CHRONOTYPES), n)
-    return 0.95 * shares @ np.array(curves) + 0.05 / 24
+    weights = rng.dirichlet([0.5] * len(CHRONOTYPES), n)
+    shares: NDArray[np.float64] = 0.95 * weights @ np.array(curves) + 0.05 / 24
+    return shares
