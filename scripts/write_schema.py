@@ -1,13 +1,14 @@
-"""Write the contract as JSON Schema into docs/schema/, for clients in other languages.
+"""Write the contract as JSON Schema into docs/schema/, for clients in other languages, and the names of all models into docs/PROTOCOL.md.
 
     python scripts/write_schema.py
 
-A test compares the files with what this would write.
+Tests compare the files with what this would write.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 from recsys.contract.schema import request_schema, response_schema  # noqa: E402
 from recsys.scorers import REGISTRY  # noqa: E402
 
-FOLDER = ROOT / "docs" / "schema"
+FOLDER, PROTOCOL = ROOT / "docs" / "schema", ROOT / "docs" / "PROTOCOL.md"
 
 
 def schemas() -> dict[str, str]:
@@ -26,12 +27,20 @@ def schemas() -> dict[str, str]:
     return {name: json.dumps(document, indent=2) + "\n" for name, document in documents.items()}
 
 
+def protocol(page: str) -> str:
+    """Return the page with the registry's names in its one line that lists the models."""
+    names = ", ".join(f"`{name}`" for name in REGISTRY)
+    return re.sub(r"^Models: .*$", f"Models: {names}.", page, count=1, flags=re.MULTILINE)
+
+
 def main() -> int:
     """Write the files; returns the exit status."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, text in schemas().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
         print(f"wrote {(FOLDER / name).relative_to(ROOT)}")
+    PROTOCOL.write_text(protocol(PROTOCOL.read_text(encoding="utf-8")), encoding="utf-8")
+    print(f"wrote {PROTOCOL.relative_to(ROOT)}")
     return 0
 
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,11 +21,12 @@ CLOSING_S = 30.0  # pools let their workers answer what they have, within 4 s
 class Driver:
     """A Node process that keeps pools of workers of one shop; used as a context manager."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], script: Path = SCRIPT) -> None:
         """Start Node.
 
         Args:
             environ: What a worker has to be told.
+            script: `round_trips.mjs` of this checkout, or of another one.
 
         Raises:
             BenchmarkError: There is no Node.
@@ -33,7 +35,7 @@ class Driver:
         if node is None:
             raise BenchmarkError("Node 20 or newer should be on PATH, to ask workers as a backend does. Received: none.")
         self._told = {**os.environ, **environ}
-        self._node = subprocess.Popen([node, str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._node = subprocess.Popen([node, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self) -> Self:
         return self

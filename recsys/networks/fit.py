@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 
 import keras
 import numpy as np
@@ -14,17 +15,13 @@ from numpy.typing import NDArray
 from recsys.dataset import Dataset
 from recsys.errors import TrainingRefused
 from recsys.networks.base import Network, Past, Shapes
-from recsys.networks.bmf import BMF
-from recsys.networks.encm import ENCM
-from recsys.networks.lncm import LNCM
 from recsys.networks.losses import Negatives, loss_of
-from recsys.networks.neumf import NeuMF
 from recsys.networks.optimizer import RowAdam
 from recsys.networks.windows import Windows, by_width, windows
-from recsys.scorers import Arrays
+from recsys.scorers import MODELS, Arrays
 from recsys.settings import Training
 
-NETWORKS: dict[str, type[Network]] = {"ENCM": ENCM, "LNCM": LNCM, "NeuMF": NeuMF, "BMF": BMF}
+NETWORKS: dict[str, type[Network]] = {name: getattr(import_module(f"recsys.networks.{name.lower()}"), name) for name in MODELS}
 FAILURES = (MemoryError, tf.errors.OpError)  # of one network; the others are not to blame
 PATIENCE = 3  # epochs without improvement before the fit stops; the last ones of a falling learning rate gain most
 STRETCH = 25  # steps of one group of windows before another has its turn

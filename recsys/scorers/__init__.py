@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Literal
 
 from recsys.scorers.base import MAX_HISTORY, Arrays, Query, Scorer
-from recsys.scorers.bmf import BMF
 from recsys.scorers.candidates import EXHAUSTIVE_UP_TO, INDEXED, Candidates
 from recsys.scorers.ease import EASE
-from recsys.scorers.encm import ENCM
 from recsys.scorers.item_cf import ItemCF
-from recsys.scorers.lncm import LNCM
-from recsys.scorers.neumf import NeuMF
 from recsys.scorers.popularity import Popularity
 from recsys.scorers.signals import N_SIGNALS, NAMES, Blend, Signals
 from recsys.scorers.user_frequency import DecayedUserFrequency, UserFrequency
@@ -43,11 +40,21 @@ class Kind:
         return Blend(signals, arrays["signal_weights"], own)
 
 
+def model(name: str) -> Kind:
+    """Return the entry of a neural model, found by its name, so that one line registers it.
+
+    Its scorer is the class `name` in the module of that name, in lower case, of `recsys.scorers`; its network, which only training
+    imports, that of `recsys.networks`. A scorer with a `derive` has arrays that are computed once a version.
+    """
+    scorer = getattr(import_module(f"recsys.scorers.{name.lower()}"), name)
+    return Kind(scorer.from_arrays, "model", getattr(scorer, "derive", None))
+
+
 REGISTRY: Mapping[str, Kind] = {
-    "ENCM": Kind(ENCM.from_arrays, "model", ENCM.derive),
-    "LNCM": Kind(LNCM.from_arrays, "model"),
-    "NeuMF": Kind(NeuMF.from_arrays, "model", NeuMF.derive),
-    "BMF": Kind(BMF.from_arrays, "model"),
+    "ENCM": model("ENCM"),
+    "LNCM": model("LNCM"),
+    "NeuMF": model("NeuMF"),
+    "BMF": model("BMF"),
     "blend": Kind(None, "item_cf"),
     "ease": Kind(EASE.from_arrays, "item_cf"),
     "item_cf": Kind(ItemCF.from_arrays, "item_cf", counts=True),

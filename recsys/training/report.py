@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+import numpy as np
+
 from recsys.artifacts import Draft
 from recsys.scorers import MODELS, REGISTRY
 
@@ -22,7 +24,6 @@ COLUMNS: Mapping[str, str] = {
     "unseen_map10": "Unseen MAP",
 }
 RULE_TITLES: Mapping[str, str] = {"hide": "Bought items are hidden", "allow": "Repeats are allowed"}
-COLOURS = ("#2563eb", "#9333ea", "#db2777", "#ea580c")
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f2937; max-width: 1000px; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; margin: .5rem 0 1.5rem; font-variant-numeric: tabular-nums }
@@ -118,14 +119,15 @@ def _bars(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
 
 
 def _curves(losses: Mapping[str, Sequence[float]]) -> str:
-    """Return the loss curves of the networks."""
+    """Return the loss curves of the networks, each in a colour of its own."""
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     drawing = Figure(figsize=(7, 3.2), layout="constrained")
     panel = drawing.subplots()
-    for colour, (name, values) in zip(COLOURS, losses.items(), strict=False):
-        panel.plot(range(1, len(values) + 1), values, marker="o", markersize=3, label=name, color=colour)
+    for share, (name, values) in zip(np.linspace(0.1, 0.85, len(losses)), losses.items(), strict=True):
+        panel.plot(range(1, len(values) + 1), values, marker="o", markersize=3, label=name, color=colormaps["plasma"](share))
     panel.set_xlabel("epoch")
     panel.set_ylabel("weighted cross-entropy")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))

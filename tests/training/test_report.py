@@ -1,11 +1,14 @@
 """What the training report says of the networks."""
 
+import re
+
 import numpy as np
+import pytest
 from checkerboard import CUT
 
 from recsys.evaluation import Exam, Marks, Question
-from recsys.scorers import Query
-from recsys.training.report import own_parts
+from recsys.scorers import REGISTRY, Query
+from recsys.training.report import COLUMNS, own_parts, page
 from recsys.training.stages import own_part
 
 NOTHING = np.zeros(0, np.int32)
@@ -36,3 +39,29 @@ def test_the_report_says_who_adds_nothing() -> None:
     assert own_parts(rows) == (
         "What the networks add to the blend of shared signals, NDCG@10: ENCM +0.0120 (at least +0.0040), BMF nothing that is certain."
     )
+
+
+ROW = {**dict.fromkeys((*COLUMNS, "map10_low", "map10_high"), 0.1), "users": 9}
+ENTRY = {
+    "protocol": "time",
+    "rule": "hide",
+    "winner": "BMF",
+    "rows": {"hide": dict.fromkeys(REGISTRY, ROW)},
+    "users_without_relevant": 0,
+    "context_lift": None,
+    "cleaning": {"rows_in": 9, "rows_out": 9, "dropped": {}},
+    "seed": 7,
+    "git_commit": None,
+    "data_sha256": "0" * 64,
+}
+
+
+@pytest.mark.parametrize("n_models", [1, 4, 5, 12])
+def test_every_model_has_a_loss_curve_of_its_own_colour(n_models: int) -> None:
+    names = [f"model {n}" for n in range(n_models)]
+
+    drawing = page(ENTRY, dict.fromkeys(names, [3.0, 2.0])).split("Loss of each epoch")[1]
+
+    assert re.findall(r"<!-- (model \d+) -->", drawing) == names
+    curves = re.findall(r'clip-path="[^"]+" style="fill: none; stroke: (#\w+); stroke-width: 1.5', drawing)
+    assert len(set(curves)) == n_models
