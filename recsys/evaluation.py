@@ -49,7 +49,7 @@ class Question:
     Attributes:
         query: What she is to be answered.
         relevant: Indices of known items that she chose after the cut, distinct, ascending.
-        n_misses: Relevant items outside the encoder; no list can hit them.
+        n_misses: Relevant items outside the encoder, distinct; like those of `relevant` that are not sold, no list can hit them.
         hidden: Indices that the repeat rule hides from her.
         candidates: Indices to rank; None ranks the whole active catalogue.
     """
@@ -75,7 +75,7 @@ class Exam:
         known: `(n_questions,)` bool, whether the user is known from before the cut.
         n_nothing_relevant: Users with events after the cut but nothing relevant; counted, not averaged.
         active: `(n_items,)` bool, items that may be answered.
-        pairs: For each question, items sampled for RMSE: relevant ones first, four others for each.
+        pairs: For each question, items that compete, for RMSE: the relevant ones first, four sampled ones for each.
     """
 
     questions: tuple[Question, ...]
@@ -161,7 +161,7 @@ def leave_one_out(
 
 def _exam(questions: list[Question], past: Dataset, n_nothing: int, active: NDArray[np.bool_], rng: np.random.Generator) -> Exam:
     known = np.array([question.query.user < past.n_users for question in questions], bool)
-    pairs = tuple(_pairs(question, past.n_items, rng) for question in questions)
+    pairs = tuple(_pairs(question, active, rng) for question in questions)
     return Exam(tuple(questions), known, n_nothing, active, pairs)
 
 
@@ -200,10 +200,12 @@ def known_context(past: Dataset, user: int, encoders: Encoders, shop: Shop, now:
     return context
 
 
-def _pairs(question: Question, n_items: int, rng: np.random.Generator) -> NDArray[np.int32]:
-    """Return the relevant items, then four sampled others for each."""
-    sampled = rng.integers(0, n_items, RMSE_NEGATIVES * len(question.relevant)).astype(np.int32)
-    return np.concatenate([question.relevant, sampled])
+def _pairs(question: Question, active: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int32]:
+    """Return the relevant items that compete, then four sampled competitors for each."""
+    allowed = allowed_items(question, active)
+    relevant = question.relevant[allowed[question.relevant]]
+    sampled = rng.choice(np.flatnonzero(allowed), RMSE_NEGATIVES * len(relevant)).astype(np.int32)
+    return np.concatenate([relevant, sampled])
 
 
 @dataclass(frozen=True)
@@ -215,12 +217,14 @@ class Marks:
         lists: The top 10 of each question.
         pair_logits: Scores of the exam's pairs, question after question.
         pair_labels: Whether each pair was relevant.
+        n_misses: Relevant items that cannot be recommended, over all questions: they are in no pair.
     """
 
     per_user: Mapping[str, NDArray[np.float64]]
     lists: tuple[NDArray[np.int32], ...]
     pair_logits: NDArray[np.float32]
     pair_labels: NDArray[np.bool_]
+    n_misses: int = 0
 
 
 def sit(scorer: Scorer, exam: Exam) -> Marks:
@@ -236,18 +240,19 @@ def sit_all(scorers: Mapping[str, Scorer], exam: Exam) -> dict[str, Marks]:
     metrics: dict[str, dict[str, list[float]]] = {name: {metric: [] for metric in (*RANKING_METRICS, "auc")} for name in scorers}
     lists: dict[str, list[NDArray[np.int32]]] = {name: [] for name in scorers}
     logits: dict[str, list[NDArray[np.float32]]] = {name: [np.zeros(0, np.float32)] for name in scorers}
-    labels = [np.zeros(0, bool)]
+    labels, n_misses = [np.zeros(0, bool)], 0
     for question, pairs in zip(exam.questions, exam.pairs, strict=True):
         asked, allowed = replace(question.query), allowed_items(question, exam.active)
         relevant = np.zeros(len(allowed), bool)
         relevant[question.relevant] = True
         labels.append(relevant[pairs])
+        n_misses += question.n_relevant - int(allowed[question.relevant].sum())
         for name, scorer in scorers.items():
             scores = scorer.score(asked)
             top = top_k(scores, K, allowed)
             for metric, measured in RANKING_METRICS.items():
                 metrics[name][metric].append(measured(top, question.relevant, k=K, n_relevant=question.n_relevant))
-            metrics[name]["auc"].append(_auc(scores, relevant, allowed, question.n_misses))
+            metrics[name]["auc"].append(auc(scores, relevant, allowed, n_relevant=question.n_relevant))
             lists[name].append(top)
             logits[name].append(scores[pairs])
     return {
@@ -256,6 +261,7 @@ def sit_all(scorers: Mapping[str, Scorer], exam: Exam) -> dict[str, Marks]:
             tuple(lists[name]),
             np.concatenate(logits[name]),
             np.concatenate(labels),
+            n_misses,
         )
         for name in scorers
     }
@@ -276,13 +282,6 @@ def mean_average_precision(scorer: Scorer, exam: Exam, limit: int = 2000) -> flo
         top = top_k(scorer.score(replace(question.query)), K, allowed_items(question, exam.active))
         marks.append(average_precision_at_k(top, question.relevant, n_relevant=question.n_relevant))
     return float(np.mean(marks)) if marks else 0.0
-
-
-def _auc(scores: NDArray[np.float32], relevant: NDArray[np.bool_], allowed: NDArray[np.bool_], n_misses: int) -> float:
-    """Return the AUC with each miss ranked below everything."""
-    misses = np.ones(n_misses, bool)
-    below = np.full(n_misses, -np.inf, np.float32)
-    return auc(np.append(scores, below), np.append(relevant, misses), np.append(allowed, misses))
 
 
 def allowed_items(question: Question, active: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -313,13 +312,18 @@ def summarise(marks: Marks, exam: Exam, calibration: Calibration | None, rng: np
     known = exam.known
     row: dict[str, Any] = {name: _mean(values[known]) for name, values in marks.per_user.items()}
     row["map10_low"], row["map10_high"] = bootstrap_interval(marks.per_user["map10"][known], rng) if known.any() else (None, None)
-    judged = calibration is not None and len(marks.pair_labels) > 0
-    row["rmse"] = rmse(calibration.apply(marks.pair_logits), marks.pair_labels.astype(float)) if calibration and judged else None
-    row["coverage"] = coverage(marks.lists, len(exam.active)) * len(exam.active) / max(int(exam.active.sum()), 1)
+    row["rmse"] = _rmse(marks, calibration) if calibration and (len(marks.pair_labels) or marks.n_misses) else None
+    row["coverage"] = coverage(marks.lists, max(int(exam.active.sum()), 1))
     row["users"] = int(known.sum())
     row["unseen_users"] = int((~known).sum())
     row["unseen_map10"] = _mean(marks.per_user["map10"][~known])
     return row
+
+
+def _rmse(marks: Marks, calibration: Calibration) -> float:
+    """Return the RMSE of the pairs and of the misses: what cannot be recommended has the probability 0, and was chosen."""
+    predicted = np.append(calibration.apply(marks.pair_logits), np.zeros(marks.n_misses))
+    return rmse(predicted, np.append(marks.pair_labels, np.ones(marks.n_misses)))
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

@@ -1,9 +1,11 @@
-"""What the figures mean. Peers define them differently (see `average_precision_at_k`), so each says what it divides by.
+"""What the figures mean; docs/METRICS.md says it with an example, and what other libraries print for the same lists.
 
-The functions at k take one user's list, best first, and her relevant items; they return NaN for a user with nothing
+The functions at k take one user's list, best first, and the relevant items; they return NaN for a user with nothing
 relevant, for whom they are undefined: the evaluation counts such users and leaves them out of the mean. Ties are already
-decided in the list (`ranking.top_k`: by ascending index). A relevant item that training dropped has no index and can't be
-hit: `n_relevant` keeps it in the denominator, as a miss.
+decided in the list (`ranking.top_k`: by ascending index).
+
+A relevant item that cannot be recommended is a miss in every figure, whatever the reason: training does not know it, or it
+is no longer sold. It stays in the denominator and is never in the numerator. `n_relevant` counts those without an index too.
 """
 
 from __future__ import annotations
@@ -34,8 +36,7 @@ def precision_at_k(ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k:
 def average_precision_at_k(ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: int = 10, n_relevant: int | None = None) -> float:
     """Return Σ P@i · rel_i / min(k, relevant): 1 for the best list possible. Its mean over users is MAP@k.
 
-    RecBole, implicit and recommenders' `map_at_k` divide so; RecTools and keras-rs divide by all relevant items, and a
-    user with 30 of them cannot reach 1 in a list of 10.
+    Other libraries divide by all relevant items, so that a user with 30 of them cannot reach 1 in a list of 10: docs/METRICS.md.
 
     The arguments are those of `precision_at_k`.
 
@@ -95,40 +96,50 @@ def _hits(ranked: NDArray[np.int32], relevant: NDArray[np.int32], k: int, n_rele
     return hits, len(relevant) if n_relevant is None else n_relevant
 
 
-def auc(scores: NDArray[np.float32], relevant: NDArray[np.bool_], candidates: NDArray[np.bool_] | None = None) -> float:
-    """Return the probability that a relevant candidate is scored above one that is not, ties counting half; exact, O(n log n).
+def auc(
+    scores: NDArray[np.float32],
+    relevant: NDArray[np.bool_],
+    candidates: NDArray[np.bool_] | None = None,
+    *,
+    n_relevant: int | None = None,
+) -> float:
+    """Return the probability that a relevant item is ranked above a candidate that is not, ties counting half; exact, O(n log n).
 
-    A relevant item without a score is a miss where the caller appends it with a score of minus infinity.
+    A relevant item that is no candidate is a miss, and loses to every candidate.
 
     Args:
-        scores: `(n,)` floats.
-        relevant: `(n,)` which items are relevant; only the candidates among them count.
-        candidates: `(n,)` which items compete; None for all.
+        scores: `(n,)` floats; minus infinity means "no candidate", as in `ranking.top_k`.
+        relevant: `(n,)` which items are relevant.
+        candidates: `(n,)` which items can be recommended; None for all.
+        n_relevant: How many are relevant in all, where some of them have no index; None for those that `relevant` marks.
 
     Returns:
-        0 to 1; NaN where no candidate, or every candidate, is relevant.
+        0 to 1; NaN where nothing is relevant, or no candidate is irrelevant: there is nothing to compare.
 
     Raises:
         ValueError: A candidate's score is NaN.
 
     >>> auc(np.array([0.9, 0.5, 0.5, 0.1]), np.array([True, True, False, False]))  # 3 of 4 pairs right, one tie
     0.875
+    >>> auc(np.array([3.0, 2.0, 1.0]), np.array([True, True, False]), np.array([False, True, True]))  # the first is not sold
+    0.5
     """
-    compete = np.ones(len(scores), bool) if candidates is None else candidates
-    positives, negatives = scores[compete & relevant], np.sort(scores[compete & ~relevant])
-    if np.isnan(positives).any() or np.isnan(negatives[-1:]).any():  # NaN sorts last
+    compete = (scores != -np.inf) if candidates is None else candidates & (scores != -np.inf)
+    found, others = scores[compete & relevant], np.sort(scores[compete & ~relevant])
+    if np.isnan(found).any() or np.isnan(others[-1:]).any():  # NaN sorts last
         raise ValueError("`scores` should be numbers. Received: NaN.")
-    if not len(positives) or not len(negatives):
+    n_relevant = int(relevant.sum()) if n_relevant is None else n_relevant
+    if not n_relevant or not len(others):
         return math.nan
-    below, not_above = np.searchsorted(negatives, positives), np.searchsorted(negatives, positives, side="right")
-    return float((below + not_above).sum() / (2 * len(positives) * len(negatives)))
+    below, not_above = np.searchsorted(others, found), np.searchsorted(others, found, side="right")
+    return float((below + not_above).sum() / (2 * n_relevant * len(others)))
 
 
 def rmse(predicted: NDArray[np.float64], actual: NDArray[np.float64]) -> float:
     """Return the root of the mean squared difference; NaN for nothing to compare.
 
     Args:
-        predicted: `(n,)` probabilities, as `calibration.Calibration.apply` gives them.
+        predicted: `(n,)` probabilities, as `calibration.Calibration.apply` gives them; 0 for what cannot be recommended.
         actual: `(n,)` what happened, 0 or 1 (or ratings, where both sides are ratings).
 
     >>> rmse(np.array([1.0, 0.0]), np.array([0.0, 0.0])) == math.sqrt(1 / 2)
@@ -142,15 +153,15 @@ def coverage(lists: Iterable[NDArray[np.int32]], n_items: int) -> float:
 
     Args:
         lists: Item indices of each user's list.
-        n_items: Size of the catalogue; NaN for 0.
+        n_items: How many items can be recommended; NaN for 0.
 
     >>> coverage([np.array([0, 1]), np.array([1, 2])], n_items=4)
     0.75
     """
-    shown = np.zeros(n_items, bool)
+    shown: set[int] = set()
     for ranked in lists:
-        shown[ranked] = True
-    return float(shown.mean()) if n_items else math.nan
+        shown.update(ranked.tolist())
+    return len(shown) / n_items if n_items else math.nan
 
 
 def bootstrap_interval(values: NDArray[np.float64], rng: np.random.Generator, *, n: int = 1000, level: float = 0.95) -> tuple[float, float]:

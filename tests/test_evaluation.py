@@ -227,7 +227,7 @@ def test_the_row_of_the_report_by_hand(hide: Exam) -> None:
     assert row["unseen_map10"] == pytest.approx(1 / 4)
     assert row["precision10"] == pytest.approx(0.2)
     assert row["coverage"] == pytest.approx(1.0)  # 0 and 2 … 11 are shown, 1 is not sold
-    assert row["rmse"] == pytest.approx(0.5)  # every pair is said to be even odds
+    assert row["rmse"] == pytest.approx(math.sqrt((15 * 0.25 + 1) / 16))  # every pair is said to be even odds; Ann's miss is 0 and was 1
 
 
 def test_rmse_is_that_of_the_calibrated_scores(hide: Exam) -> None:
@@ -235,7 +235,7 @@ def test_rmse_is_that_of_the_calibrated_scores(hide: Exam) -> None:
     row = summarise(marks, hide, Calibration(0.3, -1.0), np.random.default_rng(1))
     predicted = 1 / (1 + np.exp(-(0.3 * marks.pair_logits.astype(float) - 1.0)))
 
-    assert row["rmse"] == pytest.approx(math.sqrt(np.mean((predicted - marks.pair_labels) ** 2)))
+    assert row["rmse"] == pytest.approx(math.sqrt((((predicted - marks.pair_labels) ** 2).sum() + 1) / 16))
     assert summarise(marks, hide, None, np.random.default_rng(1))["rmse"] is None
 
 
@@ -247,6 +247,21 @@ def test_pairs_are_the_relevant_items_and_four_others_for_each(hide: Exam) -> No
     assert marks.pair_logits.tolist() == DOWNWARDS.scores[np.concatenate(hide.pairs)].tolist()
     relevant = [item in ([3, 5] if n < 10 else [4]) for n, item in enumerate(np.concatenate(hide.pairs).tolist())]
     assert marks.pair_labels.tolist() == relevant  # a sampled item that happens to be relevant is no negative
+    assert marks.n_misses == 1
+
+
+def test_pairs_are_of_items_that_compete(past: Dataset, encoders: Encoders) -> None:
+    """Nothing that cannot be recommended has a probability: neither item 1, which is not sold, nor what the repeat rule hides."""
+    rows = [(BEN, item, "purchase", CUT) for item in (100 + INACTIVE, 103, 104)] + [(DEE, item, "cart", CUT) for item in ITEMS]
+    exam = exam_of(past, events_of(rows), encoders, math.inf)
+    ben, dee = exam.pairs
+
+    assert ben[:2].tolist() == [3, 4]
+    assert dee[:10].tolist() == list(range(2, 12))
+    assert (len(ben), len(dee)) == (10, 50)
+    assert not set(ben.tolist()) & {INACTIVE, 2}
+    assert not set(dee.tolist()) & {INACTIVE, 0}
+    assert sit(DOWNWARDS, exam).n_misses == 2
 
 
 def test_calibration_needs_pairs_of_both_kinds(hide: Exam) -> None:
@@ -275,6 +290,62 @@ def test_a_held_out_item_that_is_not_sold_is_a_miss(past: Dataset, encoders: Enc
 
     assert contents(exam) == [(1, [1, 3], 0, [2])]
     assert sit(Fixed(np.array([0, 9, 0, 8] + [0] * 8, np.float32)), exam).per_user["map10"].tolist() == [0.5]
+
+
+NOT_SOLD, SECOND, SECOND_OF_TWO = "011", 1 / math.log2(3), 1 / (1 + 1 / math.log2(3))
+NO_FIGURE = (math.nan,) * 6
+
+
+# Scores of items 0, 1, 2; which are sold; which are relevant, and how many more are unknown; which are hidden; the six figures.
+@pytest.mark.parametrize(
+    ("scores", "sold", "relevant", "n_unknown", "hidden", "expected"),
+    [
+        pytest.param((3, 2, 1), NOT_SOLD, [0], 0, [], (0, 0, 0, 0, 0, 0), id="not sold"),
+        pytest.param((3, 2, 1), NOT_SOLD, [], 1, [], (0, 0, 0, 0, 0, 0), id="unknown"),
+        pytest.param((3, 2, 1), NOT_SOLD, [0, 1], 0, [], (0.1, 1 / 2, SECOND_OF_TWO, 1, 1 / 2, 1 / 2), id="one sold, one not"),
+        pytest.param((3, 2, 1), NOT_SOLD, [1], 1, [], (0.1, 1 / 2, SECOND_OF_TWO, 1, 1 / 2, 1 / 2), id="one sold, one unknown"),
+        pytest.param((3, 2, 1), NOT_SOLD, [0, 1], 1, [], (0.1, 1 / 3, 1 / (1.5 + SECOND), 1, 1 / 3, 1 / 3), id="both kinds"),
+        pytest.param((3, 2, 1), NOT_SOLD, [0], 1, [], (0, 0, 0, 0, 0, 0), id="both kinds and nothing else"),
+        pytest.param((3, 2, 1), "000", [0, 1], 0, [], (0, 0, 0, 0, 0, math.nan), id="nothing is sold"),
+        pytest.param((3, 2, 1), "111", [], 0, [], NO_FIGURE, id="nothing is relevant"),
+        pytest.param((3, 2, 1), "111", [0, 1, 2], 0, [], (0.3, 1, 1, 1, 1, math.nan), id="everything is relevant"),
+        pytest.param((1, 1, 1), "111", [2], 0, [], (0.1, 1 / 3, 1 / 2, 1, 1, 1 / 2), id="ties go by index, and half in AUC"),
+        pytest.param((1, 1, 1), NOT_SOLD, [0, 2], 0, [], (0.1, 1 / 4, SECOND / (1 + SECOND), 1, 1 / 2, 1 / 4), id="ties beside a miss"),
+        pytest.param((3, 2, 1), "001", [2], 0, [], (0.1, 1, 1, 1, 1, math.nan), id="a list of one"),
+        pytest.param((3, 2, 1), "111", [1], 0, [0], (0.1, 1, 1, 1, 1, 1), id="what is hidden does not compete"),
+        pytest.param((3, 2, 1), "101", [2], 1, [0], (0.1, 1 / 2, SECOND_OF_TWO, 1, 1 / 2, math.nan), id="hidden, not sold and unknown"),
+        pytest.param((-math.inf, 2, 1), "111", [0, 1], 0, [], (0.1, 1 / 2, SECOND_OF_TWO, 1, 1 / 2, 1 / 2), id="minus infinity"),
+    ],
+)
+def test_what_cannot_be_recommended_is_a_miss_in_every_figure(
+    scores: Sequence[float], sold: str, relevant: Sequence[int], n_unknown: int, hidden: Sequence[int], expected: Sequence[float]
+) -> None:
+    nothing = Query(0, *(np.zeros(0, kind) for kind in (np.int32, np.float32, np.int64, np.int32)), now=CUT)
+    asked = Question(nothing, np.array(relevant, np.int32), n_unknown, np.array(hidden, np.int32))
+    exam = Exam((asked,), np.ones(1, bool), 0, np.array([bit == "1" for bit in sold]), (np.zeros(0, np.int32),))
+
+    per_user = sit(Fixed(np.array(scores, np.float32)), exam).per_user
+
+    assert list(per_user) == ["precision10", "map10", "ndcg10", "hr10", "recall10", "auc"]
+    assert [values[0] for values in per_user.values()] == pytest.approx(list(expected), nan_ok=True)
+
+
+@pytest.mark.parametrize("beside", [[], [103], [103, 106]], ids=["alone", "beside one", "beside two"])
+def test_a_row_of_the_report_is_the_same_whether_an_item_is_unknown_or_not_sold(
+    past: Dataset, encoders: Encoders, beside: Sequence[int]
+) -> None:
+    scorer = Fixed(np.array([0, 9, 0, 8] + [1] * 8, np.float32))
+    not_sold, unknown = (
+        exam_of(past, events_of([(BEN, item, "purchase", CUT) for item in (*beside, missed)]), encoders, math.inf)
+        for missed in (100 + INACTIVE, UNENCODED)
+    )
+    rows = [summarise(sit(scorer, exam), exam, Calibration(0.3, -1.0), np.random.default_rng(1)) for exam in (not_sold, unknown)]
+
+    assert rows[0] == rows[1]
+    assert rows[0]["recall10"] == len(beside) / (len(beside) + 1)
+    if not beside:
+        assert (rows[0]["map10"], rows[0]["auc"], rows[0]["rmse"]) == (0.0, 0.0, 1.0)
+        assert [calibrate(sit(scorer, exam)) for exam in (not_sold, unknown)] == [None, None]
 
 
 def test_without_purchases_and_carts_any_positive_event_is_relevant(past: Dataset, encoders: Encoders) -> None:

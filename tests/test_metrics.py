@@ -1,3 +1,4 @@
+import math
 from itertools import product
 from math import isnan, log2, sqrt
 
@@ -117,16 +118,47 @@ def test_auc_counts_pairs_in_the_right_order_and_halves_ties() -> None:
     assert auc(np.array([0.8, 0.8, 0.5, 0.3, 0.1]), mask("10010")) == (2 + 0.5 + 1) / 6
 
 
-def test_auc_looks_at_candidates_only() -> None:
-    assert auc(np.array([0.8, 0.9, 0.5, 0.9]), mask("1001"), mask("1010")) == 1.0
+def test_only_candidates_are_what_a_relevant_item_is_compared_to() -> None:
+    assert auc(np.array([0.8, 0.9, 0.5, 0.9]), mask("1000"), mask("1010")) == 1.0
 
 
 def test_auc_agrees_with_counting_every_pair() -> None:
     rng = np.random.default_rng(7)
     scores, relevant, candidates = rng.integers(0, 9, 80).astype(np.float32), rng.random(80) < 0.3, rng.random(80) < 0.8
     pairs = [(np.sign(a - b) + 1) / 2 for a, b in product(scores[relevant & candidates], scores[~relevant & candidates])]
+    lost = int((relevant & ~candidates).sum()) * int((~relevant & candidates).sum())
 
-    assert auc(scores, relevant, candidates) == pytest.approx(sum(pairs) / len(pairs), rel=1e-12)
+    assert lost > 0
+    assert auc(scores, relevant, candidates) == pytest.approx(sum(pairs) / (len(pairs) + lost), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("relevant", "candidates", "n_relevant", "expected"),
+    [
+        ("100", "011", None, 0.0),  # the only relevant item is not sold
+        ("000", "011", 1, 0.0),  # training does not know it
+        ("110", "011", None, 0.5),  # 1 is above 2, 0 is not sold
+        ("010", "011", 2, 0.5),  # 1 is above 2, another is unknown
+        ("110", "011", 3, 1 / 3),  # one wins, one is not sold, one is unknown
+        ("001", "011", None, 0.0),
+        ("110", "000", None, math.nan),  # nothing is sold: nothing to be above
+        ("011", "011", None, math.nan),  # everything sold is relevant
+        ("000", "111", None, math.nan),  # nobody relevant
+        ("000", "000", 2, math.nan),
+    ],
+)
+def test_a_relevant_item_that_cannot_be_recommended_loses_every_pair(
+    relevant: str, candidates: str, n_relevant: int | None, expected: float
+) -> None:
+    found = auc(np.array([3.0, 2.0, 1.0]), mask(relevant), mask(candidates), n_relevant=n_relevant)
+
+    assert found == pytest.approx(expected, nan_ok=True)
+
+
+def test_minus_infinity_is_no_candidate_for_auc_as_it_is_none_for_the_list() -> None:
+    scores = np.array([0.9, -np.inf, -np.inf, 0.5])
+
+    assert auc(scores, mask("1100")) == 1 / 2, "0 is above 3, 1 is a miss, 2 does not compete"
 
 
 def test_a_constant_scorer_has_the_auc_of_chance() -> None:

@@ -30,7 +30,7 @@ class Marks:
 
     Attributes:
         per_user: `(n_questions,)` float64 of each metric.
-        coverage: The share of the catalogue that the lists of ten show, 0 to 1.
+        coverage: The share of the items sold that the lists of ten show, 0 to 1.
     """
 
     per_user: Mapping[str, NDArray[np.float64]]
@@ -62,7 +62,7 @@ def of_lists(lists: Sequence[NDArray[np.int32]], exam: Exam) -> Marks:
     for n, (ranked, question) in enumerate(zip(lists, exam.questions, strict=True)):
         for name, (metric, k) in METRICS.items():
             per_user[name][n] = metric(ranked, question.relevant, k=k, n_relevant=question.n_relevant)
-    return Marks(per_user, coverage([ranked[:10] for ranked in lists], len(exam.active)))
+    return Marks(per_user, coverage([ranked[:10] for ranked in lists], int(exam.active.sum())))
 
 
 def answer(scorer: Scorer, question: Question, active: NDArray[np.bool_]) -> NDArray[np.int32]:

@@ -82,14 +82,23 @@ class Customer:
 
     def hidden(self, until: int | None = None) -> NDArray[np.int32]:
         """Return the item indices that the repeat rule hides, from all purchases or from those up to a moment."""
-        moment = self.now if until is None else until
-        purchases = _purchases(self.events, self.shop, moment) & (self.events.timestamps <= moment)
+        purchases = self._hiding(self.now if until is None else until)
         return distinct(self.indices[purchases & (self.indices < len(self.loaded.items))].tolist())
 
-    def fresh(self) -> NDArray[np.int32]:
-        """Return the distinct item indices that the customer chose after training's last event."""
+    def fresh(self) -> tuple[NDArray[np.int32], int]:
+        """Return what the customer chose after training's last event, without what the repeat rule hid then.
+
+        Returns:
+            `(n,)` int32 distinct item indices, ascending; the number of distinct items beside them that training does not know.
+        """
         chosen = is_event(self.events, self.shop.relevant_events) & (self.events.timestamps > self.loaded.data_until)
-        return distinct(self.indices[chosen & (self.indices < len(self.loaded.items))].tolist())
+        hidden, learned = self._hiding(self.loaded.data_until), self.indices < len(self.loaded.items)
+        known = set(self.indices[chosen & learned].tolist()) - set(self.indices[hidden & learned].tolist())
+        unknown = set(self.events.items[chosen & ~learned].tolist()) - set(self.events.items[hidden & ~learned].tolist())
+        return distinct(known), len(unknown)
+
+    def _hiding(self, moment: int) -> NDArray[np.bool_]:
+        return _purchases(self.events, self.shop, moment) & (self.events.timestamps <= moment)
 
 
 def find_customer(request: Request, loaded: Loaded, db: store.Database, *, numbers: Numbers, shop: Shop, now: int) -> Customer:

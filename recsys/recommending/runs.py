@@ -25,7 +25,7 @@ from recsys.selection import Evidence
 
 K = 10
 WORTH_THREADS = 20_000  # items to score: with fewer, threads wait for each other's interpreter longer than they save
-MIN_FRESH = 3  # fewer items chosen since training say nothing about a ranking
+MIN_FRESH = 3  # fewer items chosen since training, of those that can be recommended, say nothing about a ranking
 # What a scorer may fail with; a damaged version is none of these, and is refused as a whole.
 FAILURES = (ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 
@@ -77,14 +77,21 @@ class FreshExam:
     """What the customer chose after training, to be ranked from what she had done before.
 
     Attributes:
-        relevant: Item indices, at least three, none of them hidden.
+        relevant: Item indices, none of them hidden; at least three are allowed, the others are misses.
+        n_misses: Relevant items that training does not know.
         allowed: `(n_items,)` bool, without the items that the repeat rule hid at the end of training's data.
         items: `(k,)` int32 ascending, the items that compete, all of them allowed; None for the whole catalogue.
     """
 
     relevant: NDArray[np.int32]
+    n_misses: int
     allowed: NDArray[np.bool_]
     items: NDArray[np.int32] | None
+
+    @property
+    def n_relevant(self) -> int:
+        """The number of relevant items, those that no list can hit among them."""
+        return len(self.relevant) + self.n_misses
 
 
 def fresh_exam(names: Sequence[str], customer: Customer, ground_truth: NDArray[np.int32]) -> FreshExam | None:
@@ -96,13 +103,14 @@ def fresh_exam(names: Sequence[str], customer: Customer, ground_truth: NDArray[n
         ground_truth: Item indices that the client vouches for.
     """
     hidden = customer.hidden(until=customer.loaded.data_until)
-    relevant = distinct({*customer.fresh().tolist(), *ground_truth.tolist()} - set(hidden.tolist()))
-    if len(relevant) < MIN_FRESH:
+    chosen, n_misses = customer.fresh()
+    relevant = distinct({*chosen.tolist(), *ground_truth.tolist()} - set(hidden.tolist()))
+    if customer.loaded.items.active[relevant].sum() < MIN_FRESH:
         return None
     allowed = customer.loaded.items.active.copy()
     allowed[hidden] = False
     query = customer.query(until=customer.loaded.data_until)
-    return FreshExam(relevant, allowed, competing(names, customer, query, allowed, K))
+    return FreshExam(relevant, n_misses, allowed, competing(names, customer, query, allowed, K))
 
 
 def score_all(
@@ -179,7 +187,10 @@ def _judge(scorer: Scorer, customer: Customer, exam: FreshExam) -> Metrics:
     """Return the figures of a ranking made from the history that stops where training's data stops."""
     scores = scorer.score(customer.query(until=customer.loaded.data_until), exam.items)
     top = best(scores, K, exam.allowed, exam.items)
-    return Metrics(precision_at_k(top, exam.relevant, k=K), average_precision_at_k(top, exam.relevant, k=K))
+    precision, average = (
+        metric(top, exam.relevant, k=K, n_relevant=exam.n_relevant) for metric in (precision_at_k, average_precision_at_k)
+    )
+    return Metrics(precision, average)
 
 
 @dataclass(frozen=True)
@@ -201,7 +212,7 @@ def judge(runs: Sequence[Scored], customer: Customer, exam: FreshExam | None) ->
     """Return the figures of the freshest basis: events since training, else her held-out events, else the version's report."""
     if exam:
         metrics = {run.model: run.fresh for run in runs if run.fresh}
-        return Judgement(metrics, "fresh", _evidence(metrics, len(exam.relevant)))
+        return Judgement(metrics, "fresh", _evidence(metrics, exam.n_relevant))
     heldout = _heldout(customer) if customer.known else None
     if heldout:
         return Judgement(heldout[0], "heldout", _evidence(*heldout))

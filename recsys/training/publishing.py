@@ -205,4 +205,4 @@ def _write_heldout(draft: Draft, final: Stage, evaluated: Stage, results: Result
 
 
 def _n_relevant(results: Results) -> NDArray[np.int64]:
-    return np.array([len(question.relevant) + question.n_misses for question in results.exam.questions], np.int64)
+    return np.array([question.n_relevant for question in results.exam.questions], np.int64)

@@ -27,6 +27,7 @@ N_ITEMS = len(LEARNED)
 blend = Signals.blend
 FALLING = np.arange(N_ITEMS, 0, -1, dtype=np.float32)  # ranks 101, 102, 103 … as they are
 RISING = FALLING[::-1].copy()  # ranks 133, 132, 131 …: 134 to 136 are not sold
+NOT_SOLD, UNLEARNED = 134, 4711
 
 
 @dataclass
@@ -288,6 +289,28 @@ def test_what_was_bought_before_training_ended_is_neither_asked_for_nor_in_the_w
     answer = shop.ask(shop.load(BMF=Fixed(FALLING)), user_id=STRANGER)
     # relevant are 101, 106, 131; the list is 101, 103, 104, 106 … because 102 and 105 are hidden
     assert figures(answer, "BMF") == (0.2, pytest.approx((1 / 1 + 2 / 4) / 3))
+
+
+@pytest.mark.parametrize("misses", [[NOT_SOLD], [UNLEARNED], [NOT_SOLD, UNLEARNED], [UNLEARNED, UNLEARNED + 1]])
+def test_what_could_not_be_recommended_is_a_miss_in_the_fresh_figures(shop: Published, misses: Sequence[int]):
+    shop.add([event(STRANGER, item, "purchase", NOW - 60) for item in (*misses, *misses)])
+    answer = shop.ask(shop.load(BMF=Fixed(FALLING)), user_id=STRANGER)
+    assert {run.basis for run in answer.runs} == {"fresh"}
+    assert figures(answer, "BMF") == (0.2, pytest.approx((1 / 1 + 2 / 5) / (3 + len(misses))))
+
+
+@pytest.mark.parametrize("miss", [NOT_SOLD, UNLEARNED])
+def test_what_could_not_be_recommended_is_no_third_choice(shop: Published, miss: int):
+    shop.execute(f"UPDATE Interactions SET productId = {miss} WHERE userId = 1000 AND productId = 131")
+    assert {run.basis for run in shop.ask(user_id=STRANGER).runs} == {"offline"}
+
+
+@pytest.mark.parametrize("item", [102, NOT_SOLD, UNLEARNED])
+def test_what_was_bought_before_and_again_is_no_miss_where_repeats_are_hidden(shop: Published, item: int):
+    shop.add([event(STRANGER, item, "purchase", moment) for moment in (shop.load().data_until - 60, NOW - 60)])
+    answer = shop.ask(shop.load(BMF=Fixed(FALLING)), user_id=STRANGER)
+    place = 4 if item == 102 else 5
+    assert figures(answer, "BMF") == (0.2, pytest.approx((1 / 1 + 2 / place) / 3))
 
 
 def test_choices_that_the_client_vouches_for_count_as_fresh(shop: Published):
