@@ -36,17 +36,19 @@ class Column:
     Attributes:
         there: How many values are there, null and blank ones left out where they are as good as nothing.
         unread: How many of them could not be read.
-        example: One of these, and where it stands; empty while there is none that is more than blank.
+        example: One of these, and where it stands.
+        is_blank: Whether all of these are text of blanks.
     """
 
     there: int = 0
     unread: int = 0
     example: str = ""
+    is_blank: bool = True
 
     @property
     def is_unreadable(self) -> bool:
         """Whether there are values, and none that can be read; a column of blanks is only empty."""
-        return bool(self.example) and self.there == self.unread
+        return self.there == self.unread and not self.is_blank
 
 
 class Reading:
@@ -84,8 +86,9 @@ class Reading:
         tally = self.columns.setdefault(name, Column())
         tally.there += int(np.count_nonzero(readable)) + len(places)
         tally.unread += len(places)
-        place = None if tally.example else next((place for place in places if not is_blank(column[place])), None)
-        if place is not None:
+        if places and tally.is_blank:
+            place = next((place for place in places if not is_blank(column[place])), places[0])
+            tally.is_blank = is_blank(column[place])
             tally.example = f"{shortened(column[place])} ({self._row} {shortened(row_names[place])})"
         return unread
 
@@ -106,8 +109,7 @@ class Reading:
                     f"Received: {column.there:,} values that are none, e.g. {column.example}. CAST them in recsys.toml."
                 )
             if column.unread and tell:
-                example = column.example or "text of blanks"
-                tell(f"{self._called(name)}: {column.unread:,} of {column.there:,} unreadable, e.g. {example}")
+                tell(f"{self._called(name)}: {column.unread:,} of {column.there:,} unreadable, e.g. {column.example}")
 
     def _called(self, name: str) -> str:
         return f"`{name}` of {self._table}" if self._table else name
