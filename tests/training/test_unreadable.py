@@ -13,7 +13,6 @@ from recsys.training import read_shop
 from recsys.training.console import TrainingConsole
 from recsys.training.report import page
 
-
 LOSSES = {"BMF": [0.7, 0.6]}
 
 
