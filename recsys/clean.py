@@ -7,7 +7,7 @@ meets in production what it did not meet in training.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,25 +30,32 @@ class CleanReport:
         rows_in: Rows before the first rule.
         rows_out: Rows after the last one; `rows_in` less everything in `dropped`.
         dropped: Rows dropped for each reason, in the order of the rules; reasons that met no row are absent.
+        unreadable: A line for each column of events and products with values that cannot be read: how many, and one of them.
     """
 
     rows_in: int
     rows_out: int
     dropped: Mapping[str, int]
+    unreadable: tuple[str, ...] = ()
 
-    def preceded_by(self, dropped: Mapping[str, int]) -> CleanReport:
+    def preceded_by(self, dropped: Mapping[str, int], unreadable: Sequence[str] = ()) -> CleanReport:
         """Return the report with rows that were dropped before cleaning, such as the reader's, counted in.
 
-        >>> CleanReport(10, 9, {"duplicate": 1}).preceded_by({"null user": 2})
-        CleanReport(rows_in=12, rows_out=9, dropped={'null user': 2, 'duplicate': 1})
+        >>> CleanReport(10, 9, {"duplicate": 1}).preceded_by({"null user": 2}, ["price: 1 of 3 unreadable"])
+        CleanReport(rows_in=12, rows_out=9, dropped={'null user': 2, 'duplicate': 1}, unreadable=('price: 1 of 3 unreadable',))
         """
-        return replace(self, rows_in=self.rows_in + sum(dropped.values()), dropped=add_counts(dropped, self.dropped))
+        return replace(
+            self,
+            rows_in=self.rows_in + sum(dropped.values()),
+            dropped=add_counts(dropped, self.dropped),
+            unreadable=(*unreadable, *self.unreadable),
+        )
 
     def followed_by(self, dropped: Mapping[str, int]) -> CleanReport:
         """Return the report with rows that a later rule dropped counted in.
 
         >>> CleanReport(10, 9, {"duplicate": 1}).followed_by({"rare item": 4})
-        CleanReport(rows_in=10, rows_out=5, dropped={'duplicate': 1, 'rare item': 4})
+        CleanReport(rows_in=10, rows_out=5, dropped={'duplicate': 1, 'rare item': 4}, unreadable=())
         """
         return replace(self, rows_out=self.rows_out - sum(dropped.values()), dropped=add_counts(self.dropped, dropped))
 

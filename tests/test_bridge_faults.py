@@ -188,6 +188,19 @@ def test_a_world_at_fault_has_a_decided_answer(
     assert told["error"]["retryable"] is (status in (69, 75))
 
 
+@pytest.mark.parametrize(("value", "said"), [("x'00ff'", "timestamp 1"), ("CAST(x'ff' AS TEXT)", "timestamp 1")])
+def test_a_damaged_row_is_the_fault_of_nobody_else(door: Path, published: Published, tmp_path: Path, value: str, said: str) -> None:
+    shop = published.copy(tmp_path / "shop")
+    shop.execute(f"UPDATE Interactions SET timestamp = {value} WHERE interId = (SELECT MAX(interId) FROM Interactions WHERE userId = 3)")
+
+    done = ask(door, GOOD, env=shop.environ)
+    told = answer(done)
+
+    assert (done.returncode, code(told), done.stderr) == (0, None, b"")
+    assert (told["user_id"], told["source"], len(told["items"])) == (3, "model", 5)
+    assert told["warnings"] == [f"history: 1 left out, because they cannot be read ({said})"]
+
+
 @pytest.mark.slow
 def test_a_locked_database_is_overload(door: Path, published: Published, tmp_path: Path) -> None:
     shop = published.copy(tmp_path / "shop")

@@ -183,7 +183,7 @@ def _source(winner: Scored, customer: Customer) -> Source:
 
 def _warnings(request: Request, customer: Customer, listing: Listing) -> list[str]:
     unknown = sorted(set(request.context) - set(customer.context))
-    notes = [f"context: {name} is no feature of this version" for name in unknown]
+    notes = [*customer.notes, *listing.notes, *(f"context: {name} is no feature of this version" for name in unknown)]
     if customer.loaded.has_unread_index:
         notes.append(f"candidates: every item is scored, because {LIBRARY}, which reads this version's index, is not installed")
     if len(listing.items) < request.limit:

@@ -40,6 +40,7 @@ class Customer:
         shop: The mapping under the version's words and rules.
         loaded: The version.
         now: Seconds since 1970.
+        notes: What of the user's rows was left out, for people.
     """
 
     user_id: int | str | None
@@ -52,6 +53,7 @@ class Customer:
     shop: Shop
     loaded: Loaded
     now: int
+    notes: tuple[str, ...] = ()
     _questions: dict[int | None, Query] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def query(self, until: int | None = None) -> Query:
@@ -139,7 +141,19 @@ def find_customer(request: Request, loaded: Loaded, db: store.Database, *, numbe
         shop=shop,
         loaded=loaded,
         now=now,
+        notes=_notes(stored),
     )
+
+
+def _notes(stored: store.UserEvents) -> tuple[str, ...]:
+    """Return what to say of rows that training would have dropped, too, because they cannot be read."""
+    if stored.refused:
+        return ("history: all of it is left out, because the database cannot work out the user's rows",)
+    n_unread = sum(stored.unread.values())
+    if not n_unread:
+        return ()
+    columns = ", ".join(f"{name} {count}" for name, count in stored.unread.items())
+    return (f"history: {n_unread} left out, because they cannot be read ({columns})",)
 
 
 def purchased(db: store.Database, shop: Shop, user_id: int | str, loaded: Loaded, now: int) -> frozenset[int | str]:

@@ -75,11 +75,13 @@ class Listing:
         items: `(at most limit,)` pairs of external id and item index; -1 for a product that training did not see.
         ids: The external id of every item that was looked up, by index.
         sold: The indices among them that may be answered now.
+        notes: What could not be looked up, for people.
     """
 
     items: tuple[tuple[int | str, int], ...]
     ids: dict[int, int | str]
     sold: frozenset[int]
+    notes: tuple[str, ...] = ()
 
 
 def wanted(request: Request, customer: Customer, named: Numbers) -> Wanted:
@@ -123,9 +125,13 @@ def list_items(
         listed = [(ids[item], item) for item in ranked if ids[item] in rows][: want.limit]
         if len(listed) == want.limit or len(ranked) < depth:
             break
+    notes: tuple[str, ...] = ()
     if len(listed) < want.limit:
-        listed += _fill(db, customer, want, [item for item, _ in listed])
-    return Listing(tuple(listed), ids, frozenset(index for index, item in ids.items() if item in rows))
+        try:
+            listed += _fill(db, customer, want, [item for item, _ in listed])
+        except store.UnusableValue:
+            notes = ("items: none of the shop's other products, because the database cannot work out all of their rows",)
+    return Listing(tuple(listed), ids, frozenset(index for index, item in ids.items() if item in rows), notes)
 
 
 def _fill(db: store.Database, customer: Customer, want: Wanted, taken: Sequence[int | str]) -> list[tuple[int | str, int]]:

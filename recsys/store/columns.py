@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from itertools import repeat
+from operator import is_not
+from types import NoneType
+from typing import Any, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -16,14 +20,54 @@ from numpy.typing import NDArray
 from recsys.errors import SettingsError
 from recsys.ids import INT64_MAX
 
+T = TypeVar("T")
+
 MAX_KEY_BYTES = 512  # the width of the encoders' id columns
 MILLISECONDS_FROM = 10**11  # as seconds this is the year 5138, as milliseconds 1973
 _FIRST_SECOND, _LAST_SECOND = -62_135_510_400, 253_402_214_400  # the years 1 to 9999, a day off each end for time zones
 _ZONE_STEP_S = 900  # every change of a zone's offset falls on a quarter of an hour
-_NUMBER = re.compile(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?")
+UNKNOWN, UNREADABLE = -1, -2  # in the place of an event's code
+_NUMBER = re.compile(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?", re.ASCII)
+_PLAIN_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?", re.ASCII)  # what no country reads otherwise: no comma, no currency, no grouping
+_RANK = re.compile(r"-?\d{1,18}", re.ASCII)
+_YES, _NO = frozenset({"true", "t", "yes", "y", "on"}), frozenset({"false", "f", "no", "n", "off"})
+_BYTES = (bytes, bytearray, memoryview)
+_APART = frozenset({int, str, bytes, NoneType})  # values of two of these types are never equal
+_HASHABLE = _APART | {float, bool, Decimal, UUID, datetime, date}
+_ID_TYPES = _APART | {Decimal, UUID}  # equal values of these types are equal ids
+_TEXT_TYPES = (str, int, float, Decimal, UUID, date)
 _CLOCK = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d", re.ASCII)  # as databases write it: read all at once
 _SPACED_OFFSET = re.compile(r"\s+(?=[-+]\d\d:?\d\d$)")  # Sequelize writes "… 10:00:00.000 +00:00"
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock without a zone
+
+
+def read_each(column: Sequence[Any], read: Callable[[Any], T]) -> Iterator[T]:
+    """Yield what `read` makes of each value; equal ones of one type are read once, where 1, 1.0 and True cannot meet."""
+    kinds = set(map(type, column))
+    if kinds <= _APART or (len(kinds) == 1 and kinds <= _HASHABLE):
+        known = {raw: read(raw) for raw in dict.fromkeys(column)}
+        return map(known.__getitem__, column)
+    return map(read, column)
+
+
+def unreadable(column: Sequence[Any], readable: NDArray[np.bool_], *, blank_is_nothing: bool = False) -> NDArray[np.bool_]:
+    """Return `(n,)` bool: which values are there and could not be read.
+
+    Args:
+        column: `(n,)` values as the driver returned them.
+        readable: `(n,)` which of them could be read.
+        blank_is_nothing: Whether blank text is as good as null, as in columns of ids and names; it is no number and no date.
+    """
+    missing = len(column) - np.count_nonzero(readable)
+    if not missing or missing == column.count(None):  # nearly always
+        return np.zeros(len(column), np.bool_)
+    there = (not is_blank(raw) if blank_is_nothing else raw is not None for raw in column)
+    return ~readable & np.fromiter(there, np.bool_, len(column))
+
+
+def is_blank(raw: object) -> bool:
+    """Return whether a value says nothing: null, or text of blanks."""
+    return raw is None or (isinstance(raw, str | bytes) and not raw.strip())
 
 
 class IdReader(dict[Any, int | str | None]):
@@ -35,28 +79,20 @@ class IdReader(dict[Any, int | str | None]):
 
 
 def read_id(raw: object) -> int | str | None:
-    """Return an id as int or str; None for null, empty, and text that no key column holds.
-
-    Raises:
-        SettingsError: The column's type is not one of ids.
-    """
+    """Return an id as int or str; None for null, empty, what is no whole number or text, and text that no key column holds."""
     if type(raw) is int and -INT64_MAX <= raw <= INT64_MAX:  # nearly all
         return raw
-    if isinstance(raw, Decimal) and raw == raw.to_integral_value():
-        raw = int(raw)
+    if isinstance(raw, Decimal):
+        raw = _whole(raw)
     if isinstance(raw, UUID):
         raw = str(raw)
-    if isinstance(raw, bytes):
+    if isinstance(raw, _BYTES):
         raw = _decoded(raw)
-    if raw is None:
-        return None
     if isinstance(raw, bool) or not isinstance(raw, int | str):
-        raise SettingsError(
-            f"`user_id` and `item_id` should be integers or text. Received: {raw!r} ({type(raw).__name__}). CAST them in recsys.toml."
-        )
-    if isinstance(raw, int):
-        return raw if -INT64_MAX <= raw <= INT64_MAX else str(raw)
-    return raw if is_key(raw) else None
+        return None
+    if isinstance(raw, int) and -INT64_MAX <= raw <= INT64_MAX:
+        return raw
+    return str(raw) if is_key(str(raw)) else None
 
 
 def is_key(text: str) -> bool:
@@ -76,13 +112,18 @@ def id_array(column: Sequence[Any], reader: IdReader) -> NDArray:
         column: `(n,)` values as the driver returned them.
         reader: Shared by the chunks of a column.
     """
-    if set(map(type, column)) == {int}:
+    kinds = set(map(type, column))
+    if kinds == {int}:
         try:
             return np.array(column, np.int64)
         except OverflowError:
             pass  # an unsigned id beyond int64 is read as text
+    if kinds <= _ID_TYPES:
+        read = list(map(reader.__getitem__, column))
+    else:  # 1.0 and True are no ids, though equal to one; lists are equal to nothing
+        read = [reader[raw] if type(raw) in _ID_TYPES else read_id(raw) for raw in column]
     ids = np.empty(len(column), object)
-    ids[:] = list(map(reader.__getitem__, column))
+    ids[:] = read
     return ids
 
 
@@ -97,16 +138,31 @@ def joined_ids(chunks: Sequence[NDArray]) -> NDArray:
     return ids
 
 
+def present(values: NDArray) -> NDArray[np.bool_]:
+    """Return `(n,)` bool: which values of an array of ids or texts are not None."""
+    if values.dtype != object:
+        return np.ones(len(values), np.bool_)
+    return np.fromiter(map(is_not, values, repeat(None)), np.bool_, len(values))
+
+
 def text_array(column: Sequence[Any]) -> NDArray:
-    """Return a raw column as object holding str, or None for null and empty; equal texts are one object."""
-    known: dict[Any, str | None] = {}
-    texts = np.empty(len(column), object)
-    texts[:] = [known[raw] if raw in known else known.setdefault(raw, text(raw)) for raw in column]
-    return texts
+    """Return a raw column as object holding str, or None for null, empty and unreadable; equal texts are one object."""
+    return _objects(column, text)
+
+
+def label_array(column: Sequence[Any]) -> NDArray:
+    """Return a raw column as `text_array` does, without texts that the encoders' columns cannot hold."""
+    return _objects(column, label)
+
+
+def _objects(column: Sequence[Any], read: Callable[[Any], str | None]) -> NDArray:
+    values = np.empty(len(column), object)
+    values[:] = list(read_each(column, read))
+    return values
 
 
 def event_codes(column: Sequence[Any], names: dict[str, int], allowed: Collection[str], *, rating: bool) -> NDArray[np.int16]:
-    """Return `(n,)` int16 positions in `names`, -1 for an event that isn't allowed.
+    """Return `(n,)` int16 positions in `names`, `UNKNOWN` for an event that isn't allowed, `UNREADABLE` for what is no event at all.
 
     Args:
         column: `(n,)` event names, or ratings, as the driver returned them.
@@ -114,11 +170,15 @@ def event_codes(column: Sequence[Any], names: dict[str, int], allowed: Collectio
         allowed: The names to keep.
         rating: Whether the column holds ratings; these become `star1` … `star5`, rounded half up.
     """
-    codes: dict[Any, int] = {}
-    for raw in dict.fromkeys(column):
+
+    def code(raw: Any) -> int:
         name = star(raw) if rating else text(raw)
-        codes[raw] = names.setdefault(name, len(names)) if name in allowed and name is not None else -1
-    return np.fromiter(map(codes.__getitem__, column), np.int16, len(column))
+        if name is not None and name in allowed:
+            return names.setdefault(name, len(names))
+        known = is_blank(raw) or (math.isfinite(number(raw)) if rating else name is not None)
+        return UNKNOWN if known else UNREADABLE
+
+    return np.fromiter(read_each(column, code), np.int16, len(column))
 
 
 def sorted_names(names: Mapping[str, int], codes: NDArray[np.int16]) -> tuple[tuple[str, ...], NDArray[np.int16]]:
@@ -142,11 +202,81 @@ def star(rating: object) -> str | None:
     >>> star(4), star("3.5"), star(0.2), star(None), star(6)
     ('star4', 'star4', None, None, None)
     """
-    try:
-        stars = float(rating)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
+    stars = number(rating)
     return f"star{int(stars + 0.5)}" if 0.5 <= stars < 5.5 else None
+
+
+def number(raw: object) -> float:
+    """Return a number, or text of one with a dot; NaN for everything else, booleans and text with a currency or a comma included.
+
+    >>> number(4), number(" 12.50 "), number("12,50"), number(True), number(None)
+    (4.0, 12.5, nan, nan, nan)
+    """
+    if isinstance(raw, _BYTES):
+        raw = _decoded(raw)
+    if isinstance(raw, str):
+        return float(raw) if _PLAIN_NUMBER.fullmatch(raw := raw.strip()) else math.nan
+    return _float(raw) if isinstance(raw, int | float | Decimal) and not isinstance(raw, bool) else math.nan
+
+
+def price(raw: object) -> float:
+    """Return a price from 0, or NaN where there is none to be read."""
+    amount = number(raw)
+    return amount if 0 <= amount < math.inf else math.nan
+
+
+def price_array(column: Sequence[Any]) -> NDArray[np.float64]:
+    """Return a raw column as `(n,)` float64 prices; NaN where there is none to be read."""
+    if set(map(type, column)) <= {int, float, NoneType}:
+        try:
+            amounts = np.array(column, np.float64)
+            return np.where((amounts >= 0) & (amounts < math.inf), amounts, math.nan)
+        except OverflowError:
+            pass  # a whole number beyond the floats
+    return np.fromiter(read_each(column, price), np.float64, len(column))
+
+
+def truth(raw: object) -> bool | None:
+    r"""Return whether a flag is set; None for null, blank and what is neither a number nor one of the words yes, no and the like.
+
+    >>> truth(1), truth("0"), truth("Y"), truth("no"), truth(b"\x01"), truth("perhaps")
+    (True, False, True, False, True, None)
+    """
+    if isinstance(raw, bool):
+        return raw
+    if isinstance(raw, _BYTES):
+        if raw and max(raw := bytes(raw)) < ord(" "):  # MySQL's BIT(1)
+            return any(raw)
+        raw = _decoded(raw)
+    word = raw.strip().lower() if isinstance(raw, str) else None
+    if word in _YES or word in _NO:
+        return word in _YES
+    amount = number(raw)
+    return None if math.isnan(amount) else amount != 0
+
+
+def ranks(column: Sequence[Any]) -> NDArray[np.int64]:
+    """Return `(n,)` int64 row ids; 0 for what is no whole number, which is as good as none."""
+    if set(map(type, column)) == {int}:
+        try:
+            return np.array(column, np.int64)
+        except OverflowError:
+            pass  # unsigned and beyond int64
+    return np.array([_rank(raw) for raw in column], np.int64)
+
+
+def _rank(raw: object) -> int:
+    if type(raw) is int:
+        return raw if -INT64_MAX <= raw <= INT64_MAX else 0
+    if isinstance(raw, Decimal):
+        raw = str(_whole(raw))
+    return int(raw) if isinstance(raw, str) and _RANK.fullmatch(raw) else 0
+
+
+def _whole(number: Decimal) -> int | None:
+    if not number.is_finite() or number.adjusted() >= MAX_KEY_BYTES or number != number.to_integral_value():
+        return None
+    return int(number)
 
 
 def epoch_seconds(column: Sequence[Any], time_zone: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -164,7 +294,10 @@ def epoch_seconds(column: Sequence[Any], time_zone: str) -> tuple[NDArray[np.int
     """
     kinds = set(map(type, column))
     if kinds == {int}:
-        return _from_numbers(np.array(column, np.float64))
+        try:
+            return _from_numbers(np.array(column, np.float64))
+        except OverflowError:
+            pass  # beyond the floats
     if kinds == {str} and all(map(_CLOCK.fullmatch, column)):
         try:
             return _in_range(_from_zone(np.array(column, "datetime64[s]").astype(np.int64), zone(time_zone)))
@@ -200,8 +333,7 @@ def _moments(column: Sequence[Any], kinds: set[type]) -> Sequence[datetime | flo
             return list(map(datetime.fromisoformat, column))
         except ValueError:
             pass  # at least one needs a closer look
-    known: dict[Any, datetime | float | None] = {}
-    return [known[raw] if raw in known else known.setdefault(raw, _moment(raw)) for raw in column]
+    return list(read_each(column, _moment))
 
 
 def _moment(raw: object) -> datetime | float | None:
@@ -210,8 +342,8 @@ def _moment(raw: object) -> datetime | float | None:
     if isinstance(raw, date):
         return datetime(raw.year, raw.month, raw.day)  # noqa: DTZ001 - a wall clock without a zone
     if isinstance(raw, int | float | Decimal) and not isinstance(raw, bool):
-        return float(raw)
-    if isinstance(raw, bytes):
+        return _float(raw)
+    if isinstance(raw, _BYTES):
         raw = _decoded(raw)
     if not isinstance(raw, str):
         return None
@@ -268,19 +400,27 @@ def _as_integers(chunk: NDArray) -> NDArray:
 
 
 def text(raw: object) -> str | None:
-    """Return a raw value as text; None for null, empty, and bytes that are no UTF-8."""
-    if isinstance(raw, bytes):
+    """Return a raw value as text; None for null and empty, bytes that are no UTF-8, and what is no single value."""
+    if isinstance(raw, _BYTES):
         raw = _decoded(raw)
-    return None if raw is None or raw == "" else str(raw)
+    return str(raw) or None if isinstance(raw, _TEXT_TYPES) else None
 
 
-def _decoded(raw: bytes) -> str | None:
+def label(raw: object) -> str | None:
+    """Return a raw value as text that the encoders' columns hold, compared as the encoders do, without case and outer blanks."""
+    words = text(raw)
+    return words if words is not None and is_key(words.strip().casefold()) else None
+
+
+def _float(raw: float | Decimal) -> float:
     try:
-        return raw.decode("utf-8")
+        return float(raw)
+    except OverflowError:  # a whole number beyond the floats
+        return math.inf
+
+
+def _decoded(raw: bytes | bytearray | memoryview) -> str | None:
+    try:
+        return bytes(raw).decode("utf-8")
     except UnicodeDecodeError:
         return None
-
-
-def all_integers(values: Iterable[object]) -> bool:
-    """Return whether every value is an int (and not a bool)."""
-    return set(map(type, values)) <= {int}

@@ -15,9 +15,22 @@ from numpy.typing import NDArray
 from recsys.errors import SettingsError
 from recsys.interactions import Interactions
 from recsys.settings import Shop, Source
-from recsys.store.columns import IdReader, all_integers, epoch_seconds, event_codes, id_array, joined_ids, sorted_names, text_array, zone
+from recsys.store.columns import (
+    UNREADABLE,
+    IdReader,
+    epoch_seconds,
+    event_codes,
+    id_array,
+    joined_ids,
+    label_array,
+    present,
+    ranks,
+    sorted_names,
+    zone,
+)
 from recsys.store.database import Database
-from recsys.store.mapping import derived, known_events, rates
+from recsys.store.mapping import derived, known_events, rates, source_name
+from recsys.store.reading import Reading, kept_rows
 
 SINCE_MARGIN_S = 86_400  # a table's text may carry an offset of its own; rows before `since` are left out after reading
 _EVER = -(10**15)  # before any number of seconds or milliseconds
@@ -25,32 +38,39 @@ _EVER_TEXT = "1000-01-01 00:00:00"  # MySQL's first date-time
 
 
 def read_interactions(
-    db: Database, shop: Shop, *, since: int | None = None, progress: Callable[[int], None] | None = None
+    db: Database,
+    shop: Shop,
+    *,
+    since: int | None = None,
+    progress: Callable[[int], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[Interactions, dict[str, int]]:
-    """Read the events of all sources.
+    """Read the events of all sources. What cannot be read is unknown; a row that then says nothing is left out and counted.
 
     Args:
         db: The shop's database.
         shop: The mapping.
         since: Only events at or after this second since 1970 in UTC.
         progress: Called with the number of rows of each chunk read.
+        tell: Called with a line for each column that has unreadable values: how many, and one of them.
 
     Returns:
         The events in the order of the tables, and how many rows were left out by reason.
 
     Raises:
-        SettingsError: A source doesn't fit the tables, or lacks a column.
+        SettingsError: A source doesn't fit the tables, lacks a column, or has one in which nothing can be read.
     """
     dropped: Counter[str] = Counter()
     events = _Events(shop, since, dropped)
-    for source in shop.sources:
-        events.start_source()
+    for number, source in enumerate(shop.sources, 1):
+        reading = events.start_source(source_name(source, number))
         with closing(db.stream(source.since, {"since": _since(db, source, shop, since)})) as stream:
             columns = _checked_columns(source, stream.columns)
             for rows in stream:
                 events.add(dict(zip(columns, zip(*rows, strict=True), strict=True)))
                 if progress:
                     progress(len(rows))
+        reading.finish("[[sources]]", tell)
     return events.joined(), dict(dropped)
 
 
@@ -69,25 +89,43 @@ class _Events:
     row_ids: list[list[NDArray[np.int64]]] = field(default_factory=list)
     contexts: dict[str, list[NDArray]] = field(default_factory=dict)
     readers: tuple[IdReader, IdReader] = field(default_factory=lambda: (IdReader(), IdReader()))
+    n_read: int = 0
+    reading: Reading = field(default_factory=lambda: Reading("", "row"))
 
-    def start_source(self) -> None:
-        """Begin a new table, whose row ids count for themselves."""
+    def start_source(self, name: str) -> Reading:
+        """Begin a new table, whose row ids count for themselves; returns what will be said of its columns."""
         self.row_ids.append([])
+        self.reading, self.n_read = Reading(name, "row"), 0
+        return self.reading
 
     def add(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Take over a chunk of one source."""
         users = id_array(columns["user_id"], self.readers[0])
         items = id_array(columns["item_id"], self.readers[1])
-        rating = "rating" in columns
-        codes = event_codes(columns["rating" if rating else "event"], self.names, known_events(self.shop), rating=rating)
+        rating = "rating" if "rating" in columns else "event"
+        codes = event_codes(columns[rating], self.names, known_events(self.shop), rating=rating == "rating")
         timestamps, legible = epoch_seconds(columns["timestamp"], self.shop.stored_time_zone)
-        keep = self._kept(
+        row_ids = ranks(columns["row_id"]) if "row_id" in columns else np.zeros(len(codes), np.int64)
+        contexts = {name: label_array(columns[name]) for name in self.shop.context_columns if name in columns}
+        row_names = columns["row_id"] if any(columns.get("row_id", ())) else range(self.n_read + 1, self.n_read + 1 + len(codes))
+        self.n_read += len(codes)
+        known_users, known_items = present(users), present(items)
+        no_user = self.reading.add("user_id", columns["user_id"], known_users, row_names)
+        no_item = self.reading.add("item_id", columns["item_id"], known_items, row_names)
+        self.reading.add(rating, columns[rating], codes != UNREADABLE, row_names)
+        self.reading.add("timestamp", columns["timestamp"], legible, row_names, blank_is_nothing=False)
+        for name, values in contexts.items():
+            self.reading.add(name, columns[name], present(values), row_names)
+        keep = kept_rows(
             {
-                "null user": _present(users),
-                "null item": _present(items),
-                "unknown rating" if rating else "unknown event": codes >= 0,
+                "null user": known_users | no_user,
+                "unreadable user": known_users,
+                "null item": known_items | no_item,
+                "unreadable item": known_items,
+                f"unknown {rating}": codes >= 0,
                 "bad timestamp": legible,
-            }
+            },
+            self.dropped,
         )
         if self.since is not None:
             keep &= timestamps >= self.since
@@ -95,19 +133,10 @@ class _Events:
         self.items.append(items[keep])
         self.codes.append(codes[keep])
         self.timestamps.append(timestamps[keep])
-        self.row_ids[-1].append(_whole_numbers(columns.get("row_id", ()), len(keep))[keep])
+        self.row_ids[-1].append(row_ids[keep])
         for name in self.shop.context_columns:
-            values = text_array(columns[name]) if name in columns else np.full(len(keep), None, object)
+            values = contexts.get(name, np.full(len(keep), None, object))
             self.contexts.setdefault(name, []).append(values[keep])
-
-    def _kept(self, conditions: Mapping[str, NDArray[np.bool_]]) -> NDArray[np.bool_]:
-        """Return the rows that meet every condition; a row is counted under the first that it fails."""
-        keep = np.ones(len(next(iter(conditions.values()))), np.bool_)
-        for reason, condition in conditions.items():
-            if failed := int(np.count_nonzero(keep & ~condition)):
-                self.dropped[reason] += failed
-            keep &= condition
-        return keep
 
     def joined(self) -> Interactions:
         """Return the whole, with the event names in order."""
@@ -128,22 +157,6 @@ class _Events:
             column = _concatenated(chunks, np.int64)
             columns.append(column if column.any() else np.arange(1, len(column) + 1, dtype=np.int64))
         return _concatenated(columns, np.int64)
-
-
-def _present(ids: NDArray) -> NDArray[np.bool_]:
-    if ids.dtype != object:
-        return np.ones(len(ids), np.bool_)
-    return np.fromiter((value is not None for value in ids), np.bool_, len(ids))
-
-
-def _whole_numbers(column: Sequence[Any], n: int) -> NDArray[np.int64]:
-    """Return row ids, or zeros for a table whose row ids are not whole numbers."""
-    if len(column) == n and all_integers(column):
-        try:
-            return np.array(column, np.int64)
-        except OverflowError:
-            pass  # unsigned and beyond int64: as good as none
-    return np.zeros(n, np.int64)
 
 
 def _concatenated(chunks: Sequence[NDArray], dtype: Any) -> NDArray:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from recsys.settings import Shop
+from recsys.settings import Shop, Source
 
+_FROM = re.compile(r"\bFROM\s+([\w.]+)", re.IGNORECASE)
 _RATING = re.compile(r"\bAS\s+rating\b", re.IGNORECASE)
 _AS_TEXT = {"sqlite": "CAST({} AS TEXT)", "postgresql": "CAST({} AS TEXT)", "mysql": "CAST({} AS CHAR CHARACTER SET utf8mb4)"}
 
@@ -20,6 +21,12 @@ def known_events(shop: Shop) -> frozenset[str]:
 def rates(text: str) -> bool:
     """Return whether a source's text gives ratings in the place of events: it says so by `AS rating`."""
     return bool(_RATING.search(text))
+
+
+def source_name(source: Source, number: int) -> str:
+    """Return what people call a source: the first table that its text reads, else its number."""
+    table = _FROM.search(source.since)
+    return table[1] if table else f"source {number}"
 
 
 def as_text(column: str, dialect: str) -> str:
@@ -40,3 +47,18 @@ def derived(text: str, alias: str) -> str:
     """Return a shop's text as a table to select from."""
     bare = text.strip().rstrip("; \n\t")
     return f"(\n{bare}\n) {alias}"
+
+
+def as_price(column: str, dialect: str) -> str:
+    """Return an expression for a price as a number, whatever the column's type; null where the text is none.
+
+    It lets through a little more than `recsys.store.columns.price` does, never an error.
+    """
+    text = as_text(column, dialect)
+    if dialect == "sqlite":
+        plain = f"typeof({column}) = 'text' AND {column} NOT GLOB '*[^0-9. ]*'"
+        return f"CASE WHEN typeof({column}) IN ('integer', 'real') OR {plain} THEN CAST({column} AS REAL) END"
+    number = "'^ *[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)? *$'"
+    if dialect == "mysql":
+        return f"CASE WHEN {text} REGEXP {number} THEN {text} + 0.0 END"
+    return f"CASE WHEN {text} ~ {number} THEN CAST({text} AS DOUBLE PRECISION) END"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +12,25 @@ import numpy as np
 from recsys.errors import SettingsError
 from recsys.interactions import Catalogue
 from recsys.settings import Shop
-from recsys.store.columns import IdReader, id_array, joined_ids, read_id, text, text_array
-from recsys.store.database import Database, Stream
-from recsys.store.mapping import as_text, derived
+from recsys.store.columns import (
+    IdReader,
+    id_array,
+    joined_ids,
+    label,
+    label_array,
+    present,
+    price,
+    price_array,
+    read_each,
+    read_id,
+    text_array,
+    truth,
+)
+from recsys.store.database import Database, Stream, UnusableValue
+from recsys.store.mapping import as_price, as_text, derived
+from recsys.store.reading import Reading
 
+NOT_SOLD = ("0", "0.0", "false", "f", "no", "n", "off", "")  # a flag as text; other words are told apart once they are read
 DESCRIPTION = ("category", "brand", "price")  # what a product has besides its id and whether it is sold
 
 
@@ -38,27 +52,51 @@ class ProductRow(NamedTuple):
     price: float = math.nan
 
 
-def read_catalogue(db: Database, shop: Shop) -> Catalogue:
-    """Read all products.
+def read_catalogue(db: Database, shop: Shop, *, tell: Callable[[str], None] | None = None) -> Catalogue:
+    """Read all products. What cannot be read of one is unknown: its price, its category; a product that may be sold is known to be.
+
+    Args:
+        db: The shop's database.
+        shop: The mapping.
+        tell: Called with a line for each column that has unreadable values: how many, and one of them.
 
     Raises:
-        SettingsError: The products' text doesn't fit the tables, or lacks a column.
+        SettingsError: The products' text doesn't fit the tables, lacks a column, or has one in which nothing can be read.
     """
+    reading = Reading("", "product")
     rows: dict[Any, tuple[Any, ...]] = {}
     with closing(db.stream(shop.products)) as stream:
         place = _product_places(stream)
-        for row in chain.from_iterable(stream):
-            item = read_id(row[place["item_id"]])
-            if item is not None:  # the first row of a product counts
-                rows.setdefault(item, row)
-    columns = list(zip(*rows.values(), strict=True)) or [()] * len(stream.columns)
+        n_read = 0
+        for chunk in stream:
+            given = [row[place["item_id"]] for row in chunk]
+            items = id_array(given, IdReader())
+            known = present(items)
+            reading.add("item_id", given, known, range(n_read + 1, n_read + 1 + len(chunk)))
+            n_read += len(chunk)
+            for item, row, is_known in zip(items.tolist(), chunk, known.tolist(), strict=True):
+                if is_known:  # the first row of a product counts
+                    rows.setdefault(item, row)
+    raw = list(zip(*rows.values(), strict=True)) or [()] * len(stream.columns)
+    columns = {name: raw[position] for name, position in place.items()}
+    active = list(read_each(columns["active"], truth))
+    texts = {name: label_array(columns[name]) for name in ("category", "brand")}
+    if "name" in place:
+        texts["name"] = text_array(columns["name"])
+    prices = price_array(columns["price"])
+    names = list(rows)
+    reading.add("active", columns["active"], np.array([flag is not None for flag in active], np.bool_), names)
+    for name, values in texts.items():
+        reading.add(name, columns[name], present(values), names)
+    reading.add("price", columns["price"], ~np.isnan(prices), names, blank_is_nothing=False)
+    reading.finish("[products]", tell)
     return Catalogue(
-        items=joined_ids([id_array(list(rows), IdReader())]) if rows else np.zeros(0, np.int64),
-        active=np.array([_truth(value) for value in columns[place["active"]]], np.bool_),
-        categories=text_array(columns[place["category"]]),
-        brands=text_array(columns[place["brand"]]),
-        prices=np.array([_price(value) for value in columns[place["price"]]], np.float64),
-        names=text_array(columns[place["name"]]) if "name" in place else None,
+        items=joined_ids([id_array(names, IdReader())]) if rows else np.zeros(0, np.int64),
+        active=np.array([flag is True for flag in active], np.bool_),
+        categories=texts["category"],
+        brands=texts["brand"],
+        prices=prices,
+        names=texts.get("name"),
     )
 
 
@@ -75,7 +113,7 @@ def products(db: Database, shop: Shop, item_ids: Sequence[int | str], descriptio
         return []
     sql = f"{_selected(shop, description)} WHERE p.item_id IN (:item_ids)"
     asked = set(item_ids)  # MySQL's collations would also find 'a' for 'A'
-    return [row for row in _product_rows(db.query(sql, {"item_ids": list(item_ids)}), description) if row.item_id in asked]
+    return [row for row in _product_rows(_readable(db, sql, list(item_ids)), description) if row.item_id in asked]
 
 
 def newest_products(
@@ -103,8 +141,8 @@ def newest_products(
         price_min: Their least price.
         price_max: Their highest price.
     """
-    conditions = [f"{as_text('p.active', db.dialect)} NOT IN ('0', 'false', '')"]
-    params: dict[str, object] = {"limit": limit}
+    conditions = [f"LOWER({as_text('p.active', db.dialect)}) NOT IN (:not_sold)"]
+    params: dict[str, object] = {"limit": limit, "not_sold": NOT_SOLD}
     if len(exclude):
         conditions.append("p.item_id NOT IN (:exclude)")
         params["exclude"] = list(exclude)
@@ -117,10 +155,21 @@ def newest_products(
             params[name] = asked.strip().lower()
     for name, sign, bound in (("price_min", ">=", price_min), ("price_max", "<=", price_max)):
         if bound is not None:
-            conditions.append(f"p.price {sign} :{name}")
+            conditions.append(f"{as_price('p.price', db.dialect)} {sign} :{name}")
             params[name] = bound
     sql = f"{_selected(shop, DESCRIPTION)} WHERE {' AND '.join(conditions)} ORDER BY p.item_id DESC LIMIT :limit"
     return _product_rows(db.query(sql, params), DESCRIPTION)
+
+
+def _readable(db: Database, sql: str, item_ids: Sequence[int | str]) -> list[tuple[Any, ...]]:
+    """Return the rows of those of the products that the shop's text can be worked out for; one of the others would fail them all."""
+    try:
+        return db.query(sql, {"item_ids": item_ids})
+    except UnusableValue:
+        if len(item_ids) == 1:
+            return []
+        half = len(item_ids) // 2
+        return _readable(db, sql, item_ids[:half]) + _readable(db, sql, item_ids[half:])
 
 
 def _selected(shop: Shop, description: Sequence[str]) -> str:
@@ -135,7 +184,7 @@ def _product_rows(raw_rows: Sequence[tuple[Any, ...]], description: Sequence[str
         item = read_id(raw)
         if item is not None and item not in rows:
             details = {name: _READERS[name](value) for name, value in zip(description, described, strict=True)}
-            rows[item] = ProductRow(item, _truth(active), **details)
+            rows[item] = ProductRow(item, truth(active) is True, **details)
     return list(rows.values())
 
 
@@ -146,16 +195,4 @@ def _product_places(stream: Stream) -> dict[str, int]:
     return places
 
 
-def _truth(value: object) -> bool:
-    if type(value) is int:
-        return value != 0
-    if isinstance(value, bytes):  # MySQL's BIT(1)
-        return any(value)
-    return bool(value) and str(value).lower() not in {"0", "0.0", "false"}
-
-
-def _price(value: Any) -> float:
-    return math.nan if value is None else float(value)
-
-
-_READERS: Mapping[str, Callable[[Any], Any]] = {"category": text, "brand": text, "price": _price}
+_READERS: Mapping[str, Callable[[Any], Any]] = {"category": label, "brand": label, "price": price}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -12,10 +13,22 @@ from numpy.typing import NDArray
 
 from recsys.ids import canonical_integers
 from recsys.settings import Shop, Source
-from recsys.store.columns import epoch_seconds, event_codes, is_key, sorted_names
+from recsys.store.columns import (
+    UNREADABLE,
+    IdReader,
+    epoch_seconds,
+    event_codes,
+    id_array,
+    is_key,
+    present,
+    ranks,
+    sorted_names,
+    unreadable,
+)
 from recsys.store.database import Database, UnusableValue
 from recsys.store.encoders import FIND_USER, find_user, stored_key
 from recsys.store.mapping import as_key, as_text, derived, known_events, rates
+from recsys.store.reading import kept_rows
 
 USER = -1  # in the place of a source's number
 
@@ -33,6 +46,8 @@ class UserEvents:
         event_names: The names that `events` points into.
         truncated: Whether the user has more events than were asked for.
         user: The user's own index in the asked version; None where that version doesn't know her.
+        unread: How many rows were left out because a column of theirs cannot be read, by the column's name.
+        refused: Whether the database cannot work out the user's rows at all, because of what stands in them.
     """
 
     items: NDArray
@@ -43,6 +58,8 @@ class UserEvents:
     event_names: tuple[str, ...]
     truncated: bool = False
     user: int | None = None
+    unread: Mapping[str, int] = field(default_factory=dict)
+    refused: bool = False
 
     def __len__(self) -> int:
         return len(self.items)
@@ -66,10 +83,10 @@ def user_events(db: Database, shop: Shop, version_name: str, user_id: int | str,
         return _as_user_events([], shop, limit, item_kind, find_user(db, version_name, user_id)[1])
     sql = _user_and_events(tuple(shop.sources), db.dialect)
     rows = _ask_of_user(db, sql, user_id, {"version": version_name, "limit": limit + 1, "events": sorted(known_events(shop))})
-    indices = [index for source, _, index, *_ in rows if source == USER]
-    events = [row for row in rows if row[0] != USER and row[1] is not None]
+    indices = [index for source, _, index, *_ in rows or () if source == USER]
+    events = [row for row in rows or () if row[0] != USER]
     index = indices[0] if indices else find_user(db, version_name, user_id)[1]  # which says what is wrong
-    return _as_user_events(events, shop, limit, item_kind, index)
+    return replace(_as_user_events(events, shop, limit, item_kind, index), refused=rows is None and index is not None)
 
 
 def purchased_items(
@@ -86,13 +103,11 @@ def purchased_items(
     """
     asked = " UNION ALL ".join(_bought(source, db.dialect) for source in shop.sources if not rates(source.one_user))
     rows = _ask_of_user(db, asked, user_id, {"events": sorted(shop.purchase_events)}) if asked else []
-    if since is not None and rows:
-        seconds, legible = epoch_seconds([moment for _, moment in rows], shop.stored_time_zone)
-        rows = [row for row, second, known in zip(rows, seconds, legible, strict=True) if known and second >= since]
-    texts = [item.decode("utf-8") if isinstance(item, bytes) else item for item, _ in rows]
-    ids, fitting = _typed(list(dict.fromkeys(texts)), item_kind)
-    items: list[int | str] = ids[fitting].tolist()
-    return items
+    seconds, legible = epoch_seconds([moment for _, moment in rows or ()], shop.stored_time_zone)
+    if since is not None:
+        legible &= seconds >= since
+    ids, fitting = _typed([item for item, _ in rows or ()], item_kind)
+    return list(dict.fromkeys(ids[fitting & legible].tolist()))
 
 
 @lru_cache(maxsize=16)
@@ -119,10 +134,10 @@ def _newest(source: Source, number: int, dialect: str) -> str:
 
 
 def _bought(source: Source, dialect: str) -> str:
-    item, event, moment = as_key("e.item_id", dialect), as_text("e.event", dialect), as_text("MAX(e.timestamp)", dialect)
+    item, event, moment = as_key("e.item_id", dialect), as_text("e.event", dialect), as_text("e.timestamp", dialect)
     return (
-        f"SELECT {item} AS item, {moment} AS moment FROM {_of_user(source, dialect)} "  # noqa: S608 - the shop's own text
-        f"AND e.item_id IS NOT NULL AND {event} IN (:events) GROUP BY {item}"
+        f"SELECT DISTINCT {item} AS item, {moment} AS moment FROM {_of_user(source, dialect)} "  # noqa: S608 - the shop's own text
+        f"AND e.item_id IS NOT NULL AND {event} IN (:events)"
     )
 
 
@@ -131,14 +146,15 @@ def _of_user(source: Source, dialect: str) -> str:
     return f"{derived(source.one_user, 'e')} WHERE {as_key('e.user_id', dialect)} = :user_key"
 
 
-def _ask_of_user(db: Database, sql: str, user_id: int | str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+def _ask_of_user(db: Database, sql: str, user_id: int | str, params: Mapping[str, Any]) -> list[tuple[Any, ...]] | None:
+    """Return the rows, or None where the id or what stands in the rows cannot be what the statement makes of it."""
     user_key = str(user_id)
     if not is_key(user_key):
-        return []
+        return None
     try:
         return db.query(sql, {**params, "user_id": user_id, "user_key": stored_key(db, user_key)})
     except UnusableValue:  # such as a text that is no UUID, in a column of UUIDs: nobody has that id
-        return []
+        return None
 
 
 def _as_user_events(rows: Sequence[tuple[Any, ...]], shop: Shop, limit: int, item_kind: str | None, user: int | None) -> UserEvents:
@@ -147,9 +163,20 @@ def _as_user_events(rows: Sequence[tuple[Any, ...]], shop: Shop, limit: int, ite
     ids, fitting = _typed(items, item_kind)
     seconds, legible = epoch_seconds(moments, shop.stored_time_zone)
     names, codes = _event_codes(sources, events, shop)
-    ranks = np.array([int(row_id) if row_id and row_id.isdigit() and len(row_id) < 19 else 0 for row_id in row_ids], np.int64)
-    order = np.lexsort((ranks, seconds))
-    order = order[(fitting & legible & (codes >= 0))[order]]
+    places = ranks(row_ids)
+    dropped: Counter[str] = Counter()
+    keep = kept_rows(
+        {
+            "item_id": ~unreadable(items, fitting, blank_is_nothing=True),
+            "null": fitting,
+            "rating": codes != UNREADABLE,
+            "timestamp": legible,
+            "unknown": codes >= 0,
+        },
+        dropped,
+    )
+    order = np.lexsort((places, seconds))
+    order = order[keep[order]]
     newest = order[max(0, len(order) - limit) :]
     event_names, event_positions = sorted_names(names, codes[newest])
     return UserEvents(
@@ -157,10 +184,11 @@ def _as_user_events(rows: Sequence[tuple[Any, ...]], shop: Shop, limit: int, ite
         idx=np.array([-1 if index is None else index for index in idx], np.int32)[newest],
         events=event_positions,
         timestamps=seconds[newest],
-        row_ids=ranks[newest],
+        row_ids=places[newest],
         event_names=event_names,
         truncated=len(order) > limit,
         user=None if user is None else int(user),
+        unread={name: dropped[name] for name in ("item_id", "rating", "timestamp") if dropped[name]},
     )
 
 
@@ -175,13 +203,13 @@ def _event_codes(sources: Sequence[int], events: Sequence[Any], shop: Shop) -> t
     return names, codes
 
 
-def _typed(items: Sequence[str], kind: str | None) -> tuple[NDArray, NDArray[np.bool_]]:
+def _typed(items: Sequence[str | bytes | None], kind: str | None) -> tuple[NDArray, NDArray[np.bool_]]:
     """Return ids that came as text in the shop's type, and which of them can be of that type."""
+    texts = id_array(items, IdReader())
+    fitting = present(texts)
     if kind != "str":
-        numbers = canonical_integers(items)
-        fitting = np.array([number is not None for number in numbers], np.bool_)
-        if kind == "int" or fitting.all():
-            return np.array([number or 0 for number in numbers], np.int64), fitting
-    texts = np.empty(len(items), object)
-    texts[:] = items
-    return texts, np.ones(len(items), np.bool_)
+        numbers = canonical_integers(texts.tolist())
+        whole = np.array([number is not None for number in numbers], np.bool_)
+        if kind == "int" or (whole | ~fitting).all():
+            return np.array([number or 0 for number in numbers], np.int64), whole
+    return texts, fitting

@@ -113,11 +113,12 @@ def train(
 def read_shop(db: store.Database, settings: Settings, *, now: int, progress: Progress) -> ShopData:
     """Return the shop's cleaned events and its catalogue."""
     progress.stage("Read the shop's tables")
-    interactions, unread = store.read_interactions(db, settings.shop, progress=progress.rows)
-    catalogue = store.read_catalogue(db, settings.shop)
+    unreadable: list[str] = []
+    interactions, dropped = store.read_interactions(db, settings.shop, progress=progress.rows, tell=unreadable.append)
+    catalogue = store.read_catalogue(db, settings.shop, tell=unreadable.append)
     check_ids(interactions.items, catalogue.items)
     cleaned, report = clean(interactions, shop=settings.shop, training=settings.training, now=now)
-    report = report.preceded_by(unread)
+    report = report.preceded_by(dropped, unreadable)
     progress.cleaned(report)
     return ShopData(interactions, cleaned, catalogue, report, settings.shop, settings.training, now)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from recsys.clean import CleanReport
@@ -31,6 +32,8 @@ class TrainingConsole:
         self._progress.print(f"  {report.rows_in:,} rows read, {report.rows_out:,} kept")
         for reason, count in report.dropped.items():
             self._progress.print(f"  dropped {count:,}: {reason}", style="dim")
+        for line in report.unreadable:
+            self._progress.print(f"  [yellow]{escape(line)}[/yellow]")
 
     def stage(self, title: str) -> None:
         """Announce a part of the run."""

@@ -105,7 +105,12 @@ def history_entry(source: ShopData, final: Stage, results: Results, choices: Cho
         "context_lift": results.context_lift,
         "validation": {"map10": choices.map10, "defaults": choices.defaults, "trials": list(choices.trials)},
         "failures": dict(final.failures),
-        "cleaning": {"rows_in": source.cleaning.rows_in, "rows_out": source.cleaning.rows_out, "dropped": dict(source.cleaning.dropped)},
+        "cleaning": {
+            "rows_in": source.cleaning.rows_in,
+            "rows_out": source.cleaning.rows_out,
+            "dropped": dict(source.cleaning.dropped),
+            "unreadable": list(source.cleaning.unreadable),
+        },
         "seed": source.options.seed,
         "git_commit": git_commit(),
         "data_sha256": data_hash(source.interactions),

@@ -72,6 +72,7 @@ def page(entry: Mapping[str, Any], losses: Mapping[str, Sequence[float]]) -> str
     rules, winner = sorted(entry["rows"].items()), entry["winner"]
     tables = "".join(f"<h2>{RULE_TITLES[label]}</h2>{_table(rows, winner)}<p>{escape(own_parts(rows))}</p>" for label, rows in rules)
     dropped = "".join(f"<tr><td>{escape(reason)}</td><td>{count:,}</td></tr>" for reason, count in cleaning["dropped"].items())
+    unreadable = "".join(f"<li>{escape(line)}</li>" for line in cleaning["unreadable"])
     lift = entry["context_lift"]
     context = (
         f"<p>ENCM's mean reciprocal rank of {lift['events']:.0f} held-out events: {lift['with_context']:.4f} with their context, "
@@ -85,7 +86,7 @@ def page(entry: Mapping[str, Any], losses: Mapping[str, Sequence[float]]) -> str
         f"{users:,} users after one cut ({escape(entry['protocol'])}); {entry['users_without_relevant']:,} had nothing relevant."
         f"</p>{_bars(entry['rows'])}{tables}{context}<h2>Loss of each epoch, fit before the test cut</h2>{_curves(losses)}"
         f"<h2>Cleaning</h2><p>{cleaning['rows_in']:,} rows read, {cleaning['rows_out']:,} kept.</p>"
-        f"<table><tr><th>Dropped</th><th>Rows</th></tr>{dropped}</table>"
+        f"<table><tr><th>Dropped</th><th>Rows</th></tr>{dropped}</table>{f'<ul>{unreadable}</ul>' if unreadable else ''}"
         f"<p class=note>seed {entry['seed']} · commit {escape(str(entry['git_commit']))} · data {escape(entry['data_sha256'][:16])}</p>"
         "</html>"
     )

@@ -413,6 +413,9 @@ def test_the_session_is_in_utc_and_refuses_to_cut_values(bare_db: Database) -> N
         (1064, SettingsError),  # syntax
         (1062, Duplicate),
         (1406, UnusableValue),
+        (1690, UnusableValue),  # a difference of unsigned numbers below 0
+        (1242, UnusableValue),  # two rows where one is due
+        (3141, UnusableValue),  # no JSON
     ],
 )
 def test_mysql_errors_are_told_apart_by_number(number: int, kind: type[RecsysError]) -> None:
@@ -435,6 +438,7 @@ def test_mysql_errors_are_told_apart_by_number(number: int, kind: type[RecsysErr
         (psycopg.errors.UndefinedColumn(), SettingsError),
         (psycopg.errors.UniqueViolation(), Duplicate),
         (psycopg.errors.InvalidTextRepresentation(), UnusableValue),
+        (psycopg.errors.CardinalityViolation(), UnusableValue),
         (psycopg.DataError("NUL"), UnusableValue),
     ],
 )
@@ -455,6 +459,7 @@ def test_postgresql_errors_are_told_apart_by_state(error: Exception, kind: type[
         (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, Duplicate),
         (sqlite3.SQLITE_CONSTRAINT_NOTNULL, SettingsError),
         (sqlite3.SQLITE_ERROR, SettingsError),
+        (sqlite3.SQLITE_TOOBIG, UnusableValue),
     ],
 )
 def test_sqlite_errors_are_told_apart_by_code(code: int, kind: type[RecsysError]) -> None:

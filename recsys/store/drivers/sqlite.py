@@ -13,6 +13,8 @@ from recsys.database_url import DatabaseUrl
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
 from recsys.store.drivers import Duplicate, Timeouts, UnusableValue
 
+# What functions of a shop's text say of a value that they cannot work with; SQLite has no code for it.
+VALUE_ERRORS = ("malformed JSON", "integer overflow", "bad JSON path")
 STEPS_PER_LOOK = 10_000  # virtual-machine steps between two looks at the clock: well under a millisecond
 
 
@@ -35,6 +37,7 @@ class Sqlite:
             sqlite3.SQLITE_PROTOCOL,
         }
     )
+    _unusable = frozenset({sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH})
     _duplicate = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID})
 
     def __init__(self) -> None:
@@ -50,6 +53,7 @@ class Sqlite:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeouts.lock_s, check_same_thread=False)
         self._statement_s = timeouts.statement_s
         self._path, self._file = url.name, _identity(url.name)
+        connection.text_factory = _text
         connection.set_progress_handler(self._late, STEPS_PER_LOOK)
         self.start_clock()
         if create:  # write-ahead logging lets requests read while scripts write; it stays with the file
@@ -98,7 +102,17 @@ class Sqlite:
         if code in self._duplicate:
             return Duplicate
         primary = code & 0xFF
+        if primary in self._unusable or (primary == sqlite3.SQLITE_ERROR and str(error).startswith(VALUE_ERRORS)):
+            return UnusableValue
         return Overloaded if primary in self._busy else DatabaseUnavailable if primary in self._broken else SettingsError
+
+
+def _text(raw: bytes) -> str | bytes:
+    """Return a text, or its bytes where they are no UTF-8: one such value must not keep the others from being read."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
 
 
 def _identity(path: str) -> tuple[int, int] | None:

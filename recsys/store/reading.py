@@ -1,0 +1,140 @@
+"""What of a shop's rows can be read: unreadable values are counted and shown, rows that say nothing are left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.errors import SettingsError
+from recsys.store.columns import is_blank, unreadable
+
+Mask = NDArray[np.bool_]
+
+EXAMPLE_LENGTH = 60  # characters of a value that are shown
+READABLE: Mapping[str, str] = {
+    "user_id": "whole numbers or text of 1 to 512 bytes",
+    "item_id": "whole numbers or text of 1 to 512 bytes",
+    "event": "text",
+    "rating": "numbers with a dot",
+    "timestamp": "date-times, ISO 8601 text, or seconds or milliseconds since 1970",
+    "active": "numbers, or words such as yes and no",
+    "price": "numbers from 0 with a dot, without a currency",
+    "name": "text",
+}
+LABEL = "text of 1 to 512 bytes"  # categories, brands, contexts
+
+
+@dataclass
+class Column:
+    """How a column was read so far.
+
+    Attributes:
+        there: How many values are there, null and blank ones left out where they are as good as nothing.
+        unread: How many of them could not be read.
+        example: One of these, and where it stands.
+        is_blank: Whether all of these are text of blanks.
+    """
+
+    there: int = 0
+    unread: int = 0
+    example: str = ""
+    is_blank: bool = True
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether there are values, and none that can be read; a column of blanks is only empty."""
+        return self.there == self.unread and not self.is_blank
+
+
+class Reading:
+    """What was read of the columns of one table.
+
+    Attributes:
+        columns: By name, in the order of reading.
+    """
+
+    def __init__(self, table: str, row: str) -> None:
+        """Begin a table.
+
+        Args:
+            table: What people call it; empty where it goes without saying.
+            row: What one row is, such as `product`.
+        """
+        self.columns: dict[str, Column] = {}
+        self._table, self._row = table, row
+
+    def add(self, name: str, column: Sequence[Any], readable: Mask, row_names: Sequence[Any], *, blank_is_nothing: bool = True) -> Mask:
+        """Count a chunk of a column.
+
+        Args:
+            name: The column.
+            column: `(n,)` values as the driver returned them.
+            readable: `(n,)` bool, which of them could be read.
+            row_names: `(n,)` what each row is called.
+            blank_is_nothing: Whether blank text is as good as null; it is no number and no date.
+
+        Returns:
+            `(n,)` bool: which values are there and could not be read.
+        """
+        unread = unreadable(column, readable, blank_is_nothing=blank_is_nothing)
+        places = np.flatnonzero(unread).tolist()
+        tally = self.columns.setdefault(name, Column())
+        tally.there += int(np.count_nonzero(readable)) + len(places)
+        tally.unread += len(places)
+        if places and tally.is_blank:
+            place = next((place for place in places if not is_blank(column[place])), places[0])
+            tally.is_blank = is_blank(column[place])
+            tally.example = f"{shortened(column[place])} ({self._row} {shortened(row_names[place])})"
+        return unread
+
+    def finish(self, where: str, tell: Callable[[str], None] | None) -> None:
+        """Say how the columns were read, or refuse a table with one in which nothing can be read.
+
+        Args:
+            where: The part of recsys.toml that maps the table.
+            tell: Called with a line for each column that has unreadable values.
+
+        Raises:
+            SettingsError: It names the column, a value and the way out.
+        """
+        for name, column in self.columns.items():
+            if column.is_unreadable:
+                raise SettingsError(
+                    f"{where} {self._called(name)} should hold {READABLE.get(name, LABEL)}. "
+                    f"Received: {column.there:,} values that are none, e.g. {column.example}. CAST them in recsys.toml."
+                )
+            if column.unread and tell:
+                tell(f"{self._called(name)}: {column.unread:,} of {column.there:,} unreadable, e.g. {column.example}")
+
+    def _called(self, name: str) -> str:
+        return f"`{name}` of {self._table}" if self._table else name
+
+
+def kept_rows(conditions: Mapping[str, Mask], dropped: Counter[str]) -> Mask:
+    """Return `(n,)` bool: the rows that meet every condition.
+
+    Args:
+        conditions: For each reason to drop a row, `(n,)` bool: which rows have no such reason.
+        dropped: Counts the others, each under the first reason it has.
+    """
+    keep = np.ones(len(next(iter(conditions.values()))), np.bool_)
+    for reason, condition in conditions.items():
+        if failed := int(np.count_nonzero(keep & ~condition)):
+            dropped[reason] += failed
+        keep &= condition
+    return keep
+
+
+def shortened(value: object) -> str:
+    """Return a value as Python writes it, cut to a length that a line bears."""
+    if isinstance(value, memoryview | bytearray):
+        value = bytes(value)
+    if isinstance(value, str | bytes):
+        value = value[:EXAMPLE_LENGTH]  # before it is written out: it may be megabytes
+    written = repr(value)
+    return written if len(written) <= EXAMPLE_LENGTH + 3 else f"{written[:EXAMPLE_LENGTH]}…"
