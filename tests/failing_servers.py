@@ -10,17 +10,21 @@ from types import TracebackType
 from urllib.parse import urlsplit
 
 BUFFER = 65_536
+DRIP_BYTES = 3
+DRIP_S = 0.02  # so often, a few bytes: no wait for the next ones is ever long
+DRIPS = 500  # ten seconds
 POLL_S = 0.05  # how soon a thread notices that the test is over
 
 
 class FreezableProxy:
-    """Passes bytes between a client and a database server until told to freeze; the connections stay open."""
+    """Passes bytes between a client and a database server until told to freeze, or to drip; the connections stay open."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._server = (parts.hostname, parts.port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._frozen = threading.Event()
+        self._dripping = threading.Event()
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
         user = f"{parts.username}:{parts.password}" if parts.password else parts.username
@@ -39,6 +43,10 @@ class FreezableProxy:
     def freeze(self) -> None:
         self._frozen.set()
 
+    def drip(self) -> None:
+        """Let what the server says arrive a few bytes at a time."""
+        self._dripping.set()
+
     def _start(self, target: object, *args: object) -> None:
         thread = threading.Thread(target=target, args=args)
         self._threads.append(thread)
@@ -50,10 +58,10 @@ class FreezableProxy:
             with suppress(TimeoutError, OSError):
                 client, _ = self._listener.accept()
                 server = socket.create_connection(self._server)
-                self._start(self._pump, client, server)
-                self._start(self._pump, server, client)
+                self._start(self._pump, client, server, threading.Event())
+                self._start(self._pump, server, client, self._dripping)
 
-    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+    def _pump(self, source: socket.socket, target: socket.socket, dripping: threading.Event) -> None:
         source.settimeout(POLL_S)
         with source:
             while not self._over.is_set():
@@ -66,7 +74,13 @@ class FreezableProxy:
                         return
                     if not self._frozen.is_set():
                         with suppress(OSError):
-                            target.sendall(data)
+                            self._pass(data, target, dripping)
+
+    def _pass(self, data: bytes, target: socket.socket, dripping: threading.Event) -> None:
+        while data and dripping.is_set() and not self._over.wait(DRIP_S):
+            target.sendall(data[:DRIP_BYTES])
+            data = data[DRIP_BYTES:]
+        target.sendall(data)
 
 
 @contextmanager
@@ -74,3 +88,38 @@ def silent_server() -> Iterator[int]:
     """Yield the port of a server that takes connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
+
+
+# The beginning of a message that is long in coming: MySQL's greeting, PostgreSQL's refusal.
+BEGINNINGS = {"mysql+pymysql": b"\xff\xff\xff\x00\x0a", "postgresql+psycopg": b"E\x00\x00\x75\x00"}
+
+
+@contextmanager
+def dripping_server(scheme: str) -> Iterator[str]:
+    """Yield the URL of a server whose first message comes a few bytes at a time, for ten seconds, and breaks off."""
+    over = threading.Event()
+
+    def drip(client: socket.socket) -> None:
+        with client, suppress(OSError):
+            client.sendall(BEGINNINGS[scheme])
+            for _ in range(DRIPS):
+                if over.wait(DRIP_S):
+                    break
+                client.sendall(b"x" * DRIP_BYTES)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                threads.append(threading.Thread(target=drip, args=(client,)))
+                threads[-1].start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threads = [threading.Thread(target=accept)]
+        threads[0].start()
+        options = "?sslmode=disable&gssencmode=disable" if scheme.startswith("postgresql") else ""
+        yield f"{scheme}://root@127.0.0.1:{listener.getsockname()[1]}/x{options}"
+        over.set()
+        listener.shutdown(socket.SHUT_RDWR)
+    for thread in threads:
+        thread.join()

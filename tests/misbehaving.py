@@ -49,6 +49,8 @@ def recommend(request, loaded, db, *, shop, now, deadline, monotonic, threads):
         case "holding":
             sys.stderr.write("busy\\n")
             re.match("(a+)+$", "a" * 64 + "b")
+        case "defect":
+            raise KeyError("a defect")
         case "exit":
             sys.exit(0)
         case "memory":

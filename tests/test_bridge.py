@@ -107,8 +107,8 @@ def test_the_use_case_is_told_the_shop_the_moment_and_the_deadline(stage: Stage,
     told, closed = stage.told
     assert (told["now"], told["deadline"], told["monotonic"]()) == (1764547200, 100.8, 100.0)
     assert told["shop"].purchase_events == ("purchase",)
-    assert stage.connected == [(f"sqlite:///{tmp_path}/shop.sqlite", pytest.approx(0.8))]
-    assert stage.until == [pytest.approx(100.8)]
+    assert stage.connected == [(f"sqlite:///{tmp_path}/shop.sqlite", pytest.approx(0.72))]  # a tenth is left to say so
+    assert stage.until == [pytest.approx(100.72)]
     assert closed == {"closed": True}
     assert answers[0]["ms"] == 0.0
 
@@ -328,7 +328,7 @@ def test_after_the_end_of_its_input_a_worker_has_800_ms_for_an_answer(
     )
 
     assert stage.told[0]["deadline"] == pytest.approx(100.0 + left)
-    assert stage.until[-1] == pytest.approx(100.0 + left)
+    assert stage.until[-1] == pytest.approx(100.0 + 0.9 * left)
 
 
 def test_a_reload_has_no_budget_but_for_the_end_of_the_input(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,8 +337,9 @@ def test_a_reload_has_no_budget_but_for_the_end_of_the_input(stage: Stage, tmp_p
 
     run(b'{"op": "reload", "budget_ms": 600000}\n{"op": "ping", "budget_ms": 600000}\n', "--worker", tmp_path=tmp_path)
 
-    assert limits[0] is None
-    assert limits[1] is not None
+    of_reload, after_it, of_ping, after_that = limits  # whoever reads an answer takes the time that it takes
+    assert (of_reload, after_it, after_that) == (None, None, None)
+    assert of_ping is not None
 
 
 def test_a_worker_answers_errors_in_their_place_and_goes_on(stage: Stage, tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from doors import code, install
 from failing_servers import FreezableProxy
 from tiny_shop import INACTIVE, Published, moved, shown
+from worker_process import WorkerProcess
 
 from recsys import store
 from recsys.bridge import service as service_module
-from recsys.bridge.service import MAX_IDLE_S, Connection, Service
+from recsys.bridge.service import ANSWER_SHARE, DATABASE_TIMEOUT_S, MAX_IDLE_S, Connection, Service, _database_until
 from recsys.contract import parse_request
 from recsys.errors import DatabaseUnavailable, DeadlineExceeded, InvalidRequest, Overloaded, SettingsError, UnknownUser
 from recsys.store import connect
@@ -200,6 +202,19 @@ def test_closing_closes_what_is_open(server: Server, connection: Connection) -> 
     assert server.closed == [1]
 
 
+@pytest.mark.parametrize(
+    ("deadline", "until"),
+    [
+        (None, 1000.0 + DATABASE_TIMEOUT_S),
+        (1000.8, 1000.8 - ANSWER_SHARE * 0.8),
+        (1600.0, 1000.0 + DATABASE_TIMEOUT_S),
+        (999.0, 999.0 + ANSWER_SHARE),  # past all the same
+    ],
+)
+def test_the_database_leaves_time_for_the_answer(deadline: float | None, until: float) -> None:
+    assert _database_until(1000.0, deadline) == pytest.approx(until)
+
+
 # From here on real databases.
 
 REQUEST = parse_request(b'{"user_id": 7}', models=())
@@ -291,6 +306,21 @@ def test_a_server_that_freezes_costs_a_request_its_own_time_and_no_more(database
 
         assert time.monotonic() - asked < 5  # and not the minute that the connection was opened with
         assert connection.opened == 1
+
+
+@pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
+@pytest.mark.parametrize("when", ["at the greeting", "in the rows"])
+def test_a_server_that_drips_costs_a_worker_nothing(published: Published, database_url: str, tmp_path: Path, when: str) -> None:
+    shop = moved(published.copy(tmp_path / "shop"), database_url)
+    with FreezableProxy(database_url) as proxy, WorkerProcess(install(tmp_path), {**shop.environ, "DATABASE_URL": proxy.url}) as worker:
+        if when == "in the rows":
+            assert worker.ask({"user_id": 7})["ok"]
+        proxy.drip()
+        if when == "at the greeting":
+            end_connections(shop)
+        told = [worker.ask({"user_id": user, "budget_ms": 400}) for user in (1, 2, 3)]
+        assert [code(each) for each in told] == ["database_unavailable"] * 3
+        assert worker.ask({"op": "ping"})["pid"] == worker.ready["pid"]
 
 
 def test_a_locked_file_costs_a_request_its_own_time_and_no_more(published: Published, tmp_path: Path) -> None:

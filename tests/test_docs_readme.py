@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from functools import cache
 from importlib import metadata
@@ -341,22 +341,111 @@ def test_taking_a_run_keeps_the_newest_published_one_and_rewrites_the_readme(tmp
 
 # the call from Node
 
+MOST_LINES = 25
+ASKED: dict[str, dict[str, Any]] = {
+    "a customer": {"user_id": 7, "limit": 3},
+    "an id as text": {"user_id": "7", "limit": 3},
+    "a guest": {"interactions": [{"item_id": 103, "event": "view"}], "limit": 3},
+    "similar": {"op": "similar", "item_id": 103, "limit": 3},
+    "an id of its own": {"user_id": 7, "limit": 3, "id": "mine"},
+}
+ASKING = """
+const settled = (request) => recommend(request).then((items) => items.map((item) => item.productId), (error) => error.message);
+(async () => {
+  const told = [];
+  for (const request of %s) told.push(await settled(request));
+  process.stdout.write(JSON.stringify(told), () => process.exit()); // the timer of a process that could not be started goes on
+})();
+"""
+
+
+@pytest.fixture
+def from_node(tmp_path: Path) -> Callable[..., list[Any]]:
+    """Return what the client of README.md makes of requests: the ids of items, or the message of what was thrown."""
+    if shutil.which("node") is None:
+        pytest.skip("Node is not installed")
+    (client,) = blocks(README, "js")
+    patient = client.replace("timeout: 3000", f"timeout: {PATIENCE_S}000")
+    assert patient != client
+
+    def told(*requests: dict[str, Any], door: str | None = None, **environ: str) -> list[Any]:
+        install(tmp_path)
+        if door is not None:
+            (tmp_path / "recommend_api.py").write_text(door, encoding="utf-8")
+        (tmp_path / "ask.cjs").write_text(patient + ASKING % json.dumps(requests), encoding="utf-8")
+        environ = {"PATH": os.environ["PATH"], "PYTHON_BIN": sys.executable, **environ}
+        done = subprocess.run(
+            ["node", "ask.cjs"], cwd=tmp_path, env=environ, capture_output=True, encoding="utf-8", timeout=PATIENCE_S, check=True
+        )
+        answers: list[Any] = json.loads(done.stdout)
+        return answers
+
+    return told
+
+
+def test_the_call_from_node_is_short() -> None:
+    (client,) = blocks(README, "js")
+
+    assert len(client.splitlines()) <= MOST_LINES
+
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
-def test_the_call_from_node_answers_and_fails_as_it_says(published: Published, tmp_path: Path) -> None:
-    (code,) = blocks(README, "js")
-    patient = code.replace("timeout: 3000", f"timeout: {PATIENCE_S}000")
-    assert patient != code
-    ask = "recommend({ user_id: 7, limit: 3 }).then((items) => console.log(items.length), (error) => console.log(error.message));"
-    fail = "recommend({ user_id: 7, limit: 0 }).then(console.log, (error) => console.log(error.message));"
-    (install(tmp_path) / "ask.js").write_text(f"{patient}\n{ask}\n{fail}\n", encoding="utf-8")
-    environ = {**published.environ, "PATH": os.environ["PATH"], "PYTHON_BIN": sys.executable, "JWT_SECRET": "hush"}
+def test_the_call_from_node_has_every_kind_of_answer(published: Published, from_node: Callable[..., list[Any]]) -> None:
+    told = dict(zip(ASKED, from_node(*ASKED.values(), **published.environ), strict=True))
 
-    done = subprocess.run(
-        ["node", "ask.js"], cwd=tmp_path, env=environ, capture_output=True, encoding="utf-8", timeout=PATIENCE_S, check=True
+    assert {what: len(items) for what, items in told.items() if isinstance(items, list)} == dict.fromkeys(ASKED, 3), told
+    assert told["an id as text"] == told["a customer"] == told["an id of its own"]
+    assert 103 not in told["similar"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("environ", "request_", "said"),
+    [
+        ({}, {"user_id": 7, "limit": 0}, r'recommend_api\.py: 65 \{"ok":false,"error":\{"code":"invalid_request"'),
+        ({"RECSYS_TOML": "absent.toml"}, {"user_id": 7}, r"recommend_api\.py: 78 .*RECSYS_TOML"),
+        ({"SCORING_THREADS": "none"}, {"user_id": 7}, r"recommend_api\.py: 78 .*SCORING_THREADS"),
+        ({"DATABASE_URL": ""}, {"user_id": 7}, r"recommend_api\.py: 78 .*DATABASE_URL"),
+        ({"PYTHON_BIN": "/no/such/python"}, {"user_id": 7}, "ENOENT"),
+    ],
+    ids=["refused", "its mapping", "its threads", "an empty variable", "no Python"],
+)
+def test_the_call_from_node_fails_as_it_says(
+    published: Published, from_node: Callable[..., list[Any]], environ: dict[str, str], request_: dict[str, Any], said: str
+) -> None:
+    (told,) = from_node(request_, **{**published.environ, **environ})
+
+    assert re.search(said, told), told
+
+
+DOORS_THAT_LIE = {
+    "nothing": "",
+    "half a line": "print('{\"ok\": tr', end='')",
+    "no JSON": "print('{ok}')",
+    "two lines": 'print(\'{"ok": true}\\n{"ok": true}\')',
+    "an answer to nobody": 'print(\'{"ok": true, "items": []}\')',
+    "an answer to somebody else": 'print(\'{"ok": true, "items": [], "id": "somebody"}\')',
+    "an answer, and then a death": 'import sys; print(\'{"ok": true, "items": [], "id": \' + sys.stdin.read()[-39:]); sys.exit(1)',
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("door", DOORS_THAT_LIE.values(), ids=DOORS_THAT_LIE)
+def test_the_call_from_node_takes_nothing_for_an_answer_that_is_none(from_node: Callable[..., list[Any]], door: str) -> None:
+    (told,) = from_node({"user_id": 7}, door=door)
+
+    assert isinstance(told, str)
+
+
+@pytest.mark.slow
+def test_the_call_from_node_hands_on_the_settings_and_no_secret(from_node: Callable[..., list[Any]]) -> None:
+    settings = dict.fromkeys(("DATABASE_URL", "DB_HOST", "DB_PASSWORD", "MODELS_DIR", "RECSYS_TOML", "SCORING_THREADS"), "x")
+    (told,) = from_node(
+        {},
+        door="import os, sys; sys.exit(' '.join(sorted(os.environ)))",
+        **settings,
+        JWT_SECRET="hush",  # noqa: S106 - a test's
     )
 
-    lines = sorted(done.stdout.splitlines())
-    assert lines[0] == "3"
-    assert lines[1].startswith('recommend_api.py: 65 {"ok":false,"error":{"code":"invalid_request"')
+    names = set(told.split()[2:]) - {"LC_CTYPE"}  # which Python sets by itself
+    assert names == {"PATH", *settings}

@@ -19,17 +19,29 @@ from misbehaving import install_misbehaving
 from worker_process import WorkerProcess
 
 from recsys.bridge import deadlines, lifeline
-from recsys.bridge.deadlines import LAST_ANSWER_S, WATCHDOG_GRACE_S, Watchdog
+from recsys.bridge.deadlines import LAST_ANSWER_S, LAST_RESORT_S, WATCHDOG_GRACE_S, Watchdog
 
 BUSY_MACHINE_S = 5.0  # what a process that ends after a second may need to do so beside a whole test suite
 SHOP = {"DATABASE_URL": "sqlite:///shop.sqlite"}
 
 
 class Timer:
-    """A stand-in for faulthandler: the seconds until the process would end, and None while nothing ends it."""
+    """A stand-in for faulthandler and for signal: the seconds until the process would end, and None while nothing ends it.
+
+    Attributes:
+        seconds: Until faulthandler would end it.
+        kernel_s: Until the kernel would.
+    """
+
+    ITIMER_REAL = object()
 
     def __init__(self) -> None:
         self.seconds: float | None = None
+        self.kernel_s: float | None = None
+
+    def setitimer(self, which: object, seconds: float) -> None:
+        assert which is self.ITIMER_REAL
+        self.kernel_s = seconds or None
 
     def dump_traceback_later(self, seconds: float, *, exit: bool, file: int) -> None:
         assert exit
@@ -51,6 +63,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def timer(monkeypatch: pytest.MonkeyPatch) -> Timer:
     timer = Timer()
     monkeypatch.setattr(deadlines, "faulthandler", timer)
+    monkeypatch.setattr(deadlines, "signal", timer)
     return timer
 
 
@@ -109,6 +122,42 @@ def test_a_deadline_that_has_passed_ends_it_at_once(clock: SimpleNamespace, time
     with watchdog.answering():
         watchdog.limit(90.0)
         assert timer.seconds == deadlines.LEAST_S > 0
+
+
+def test_writing_an_answer_has_no_deadline_of_its_own(clock: SimpleNamespace, timer: Timer) -> None:
+    watchdog = Watchdog()
+    with watchdog.answering():
+        watchdog.limit(100.8)
+        watchdog.limit(None)
+        assert timer.seconds is None
+
+
+def test_writing_an_answer_has_a_second_once_the_input_has_ended(clock: SimpleNamespace, timer: Timer) -> None:
+    watchdog = Watchdog()
+    with watchdog.answering():
+        watchdog.limit(100.8)
+        watchdog.end()
+        clock.now = 100.7
+        watchdog.limit(None)
+        assert timer.seconds == LAST_ANSWER_S
+    assert timer.seconds is None
+
+
+def test_the_end_of_the_input_during_the_writing_of_an_answer_gives_it_a_second(clock: SimpleNamespace, timer: Timer) -> None:
+    watchdog = Watchdog()
+    with watchdog.answering():
+        watchdog.limit(None)
+        watchdog.end()
+        assert timer.seconds == LAST_ANSWER_S
+
+
+def test_the_kernel_ends_what_faulthandler_could_not(clock: SimpleNamespace, timer: Timer) -> None:
+    watchdog = Watchdog()
+    with watchdog.answering():
+        watchdog.limit(100.8)
+        assert timer.seconds is not None
+        assert timer.kernel_s == timer.seconds + LAST_RESORT_S
+    assert timer.kernel_s is None
 
 
 def test_an_answer_that_fails_is_watched_over_no_longer(clock: SimpleNamespace, timer: Timer) -> None:
@@ -215,6 +264,28 @@ def test_a_socket_that_is_shut_as_node_does_ends_a_worker_that_computes(installe
         ours.shutdown(socket.SHUT_WR)
 
         assert process.wait(timeout=PATIENCE_S) == 1
+
+
+PINGS = 4000  # 50 KB of requests, which a pipe holds, and 400 KB of answers, which it does not
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="the system has no poll")
+@pytest.mark.parametrize("request_line", [b"{}\n", b'{"op":"ping"}\n', b"nothing\n"], ids=["answers", "pongs", "failures"])
+def test_the_end_of_the_input_ends_a_worker_whose_answers_nobody_reads(installed: Path, request_line: bytes) -> None:
+    with WorkerProcess(installed, SHOP) as worker:
+        assert worker.process.stdin is not None
+        worker.process.stdin.write(request_line * PINGS)
+
+        assert worker.end() == 1
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="the system has no poll")
+def test_the_end_of_the_input_ends_a_worker_whose_complaints_nobody_reads(installed: Path) -> None:
+    with WorkerProcess(installed, SHOP, stderr=subprocess.PIPE) as worker:
+        assert worker.process.stdin is not None
+        worker.process.stdin.write(b'{"user_id":"defect"}\n' * (PINGS // 2))  # a traceback each
+
+        assert worker.end() == -signal.SIGALRM
 
 
 def run(arguments: list[str], **streams: Any) -> subprocess.CompletedProcess[bytes]:

@@ -1,8 +1,11 @@
 /** The real recommend_api.py with a version of a tiny shop: one process for one request, and the pool. */
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { inspect } from 'node:util';
 
 import { createPool, runPythonInference } from '../src/services/pythonInvoker.js';
 import { assertGone, eventually, failureOf, faultTest, startParent, untilBusy } from './harness.js';
@@ -105,6 +108,51 @@ test('a worker sees the shop’s variables and no secret', async () => {
     assert.ok(!seen.includes('a secret') && !seen.includes('NODE_OPTIONS'));
   });
 });
+
+test('empty variables are none: .env says where everything is, to one process and to the pool', async () => {
+  const dotenv = path.join(shop.door, '.env');
+  writeFileSync(dotenv, Object.entries(shop.variables).map(([name, value]) => `${name}=${value}\n`).join(''));
+  const empty = { DATABASE_URL: '', MODELS_DIR: '', RECSYS_TOML: '', SCORING_THREADS: '' };
+  try {
+    const options = { ...launch(), env: { ...process.env, ...empty } };
+    assert.equal((await ask({ user_id: 7 }, options)).user_id, 7);
+    await withPool(options, async (pool) => assert.equal((await pool.runPythonInference({ user_id: 7 }, { timeoutMs: PLENTY_MS })).user_id, 7));
+  } finally {
+    rmSync(dotenv);
+  }
+});
+
+// The beginning of a message that is long in coming: MySQL's greeting, PostgreSQL's refusal.
+for (const [scheme, beginning, options] of [
+  ['mysql+pymysql', '\xff\xff\xff\0\x0a', ''],
+  ['postgresql+psycopg', 'E\0\0\x75\0', '?sslmode=disable&gssencmode=disable'],
+]) {
+  faultTest(`a database that drips costs no worker: ${scheme}`, async ({ env }) => {
+    const secret = 'Sesame-5d0a';
+    const server = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.write(beginning, 'latin1');
+      const drip = setInterval(() => socket.write('xxx'), 20);
+      socket.on('close', () => clearInterval(drip));
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const DATABASE_URL = `${scheme}://root:${secret}@127.0.0.1:${server.address().port}/shop${options}`;
+    const told = [];
+    try {
+      await withPool({ ...launch(env), env: { ...launch(env).env, DATABASE_URL }, onEvent: (event) => told.push(event) }, async (pool) => {
+        for (let user = 1; user <= 6; user += 1) {
+          const failure = await failureOf(pool.runPythonInference({ user_id: user }, { timeoutMs: 800 }));
+          assert.equal(failure.reason, 'database_unavailable');
+          told.push(failure);
+        }
+        assert.deepEqual([pool.stats().deaths, pool.stats().spawned, pool.stats().breaker], [0, 1, 'closed']);
+      });
+    } finally {
+      await new Promise((resolve) => server.close(resolve));
+    }
+    assert.ok(!inspect(told, { depth: Infinity, showHidden: true }).includes(secret));
+  });
+}
 
 test('a pool without a version recovers when one is published', async () => {
   const models = path.join(shop.folder, 'models-later');

@@ -51,6 +51,13 @@ test('a value that old shells would run is left out', () => {
   assert.deepEqual(childEnvironment({ HOME: '() { :; }; echo', USER: 'me' }), { USER: 'me' });
 });
 
+for (const name of ALLOWED_VARIABLES) {
+  test(`an empty ${name} is none, as it is for Python`, () => {
+    assert.deepEqual(childEnvironment({ [name]: '' }), {});
+    assert.deepEqual(childEnvironment({ [name]: 'x' }), { [name]: 'x' });
+  });
+}
+
 test('PYTHON_BIN goes first, by its path or by its name', async () => {
   const python = program('named/python3.13');
   const PATH = path.dirname(python);
@@ -158,6 +165,35 @@ test('a change of any file that a start depends on is seen', () => {
 
   assert.equal(seen.size, 6);
   assert.notEqual(fingerprint(root, { MODELS_DIR: 'models' }, []), fingerprint(root, {}, []));
+});
+
+for (const [name, file] of [
+  ['MODELS_DIR', 'models/CURRENT'],
+  ['RECSYS_TOML', 'recsys.toml'],
+]) {
+  test(`with an empty ${name} the files are watched that are read without it`, () => {
+    const root = mkdtempSync(path.join(folder, 'root-'));
+    const before = fingerprint(root, { [name]: '' }, []);
+    mkdirSync(path.dirname(path.join(root, file)), { recursive: true });
+    writeFileSync(path.join(root, file), 'x');
+
+    assert.notEqual(fingerprint(root, { [name]: '' }, []), before);
+    assert.equal(fingerprint(root, { [name]: '' }, []), fingerprint(root, {}, []));
+  });
+}
+
+test('with an empty PYTHON_BIN the same interpreter is watched as without', () => {
+  assert.equal(watched({ env: { PYTHON_BIN: '' } }), watched({ env: {} }));
+});
+
+test('an empty MODELS_DIR in .env does not take the next line for a folder', () => {
+  const root = mkdtempSync(path.join(folder, 'root-'));
+  writeFileSync(path.join(root, '.env'), 'MODELS_DIR=\nSECRET=elsewhere\n');
+  const before = fingerprint(root, {}, []);
+  mkdirSync(path.join(root, 'models'));
+  writeFileSync(path.join(root, 'models', 'CURRENT'), 'one');
+
+  assert.notEqual(fingerprint(root, {}, []), before);
 });
 
 test('stderr keeps its newest 64 KiB', () => {

@@ -23,6 +23,7 @@ LIBRARY = "usearch"
 METRIC = "MetricKind.IP"
 STORED_AS = "f16"  # near enough to find what is scored in full afterwards, and half as large
 LONG = 0.95  # the share of vectors that are made as long as the longest of them
+LONGEST = 255  # times that length, and no more: the square is a number of 16 bits, of which the largest is 65,504
 CONNECTIVITY = 16  # neighbours of a vector in the graph; twice as many on its lowest level
 EXPANSION = 128  # candidates looked at for each of them
 
@@ -35,6 +36,9 @@ def installed() -> bool:
 def build(vectors: NDArray[np.float32]) -> bytes:
     """Return an index, the same bytes for the same vectors: one thread makes it, because several would race for the neighbours.
 
+    Numbers are stored in units of a power of two near the usual length, so that none is too large for 16 bits: the order does not depend on
+    the unit. The few vectors that are far longer are shortened, and come first all the same. One that is 10⁷ times shorter counts as zeros.
+
     Args:
         vectors: `(n, dim)` float32, finite; the index of a row is what a search answers.
 
@@ -45,10 +49,13 @@ def build(vectors: NDArray[np.float32]) -> bytes:
 
     if not np.isfinite(vectors).all():
         raise ValueError("`vectors` should be finite. Received: NaN or infinity.")
-    squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
-    missing = np.sqrt(np.maximum(np.quantile(squares, LONG) - squares, 0)) if len(squares) else squares
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    usual = float(np.quantile(lengths, LONG) or lengths.max()) if len(lengths) else 0.0
+    shares = np.divide(np.minimum(lengths, LONGEST * usual), lengths, out=np.ones_like(lengths), where=lengths > 0)
+    missing = np.sqrt(np.maximum(usual**2 - lengths**2, 0))
+    rows = np.column_stack([vectors * shares[:, None], missing]) / _unit(usual)
     index = Index(ndim=vectors.shape[1] + 1, metric="ip", dtype=STORED_AS, connectivity=CONNECTIVITY, expansion_add=EXPANSION)
-    index.add(np.arange(len(vectors)), np.column_stack([vectors, missing]).astype(np.float32), threads=1)
+    index.add(np.arange(len(vectors)), rows.astype(np.float32), threads=1)
     data: bytes | None = index.save()
     return bytes(data or b"")
 
@@ -99,5 +106,11 @@ class Nearest:
         Returns:
             `(at most k,)` int32.
         """
-        found = self._index.search(np.append(vector, np.float32(0)), k, threads=1)
+        asked = np.append(vector.astype(np.float64), 0)
+        found = self._index.search((asked / _unit(np.linalg.norm(asked))).astype(np.float32), k, threads=1)
         return np.asarray(found.keys).astype(np.int32)
+
+
+def _unit(length: float | np.floating[Any]) -> float:
+    """Return the power of two above a length; dividing by it loses nothing."""
+    return float(np.ldexp(1.0, np.frexp(length)[1]))

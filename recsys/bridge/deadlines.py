@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from recsys.errors import DeadlineExceeded
 
 WATCHDOG_GRACE_S = 0.2  # after the budget: time for an orderly refusal, before the process is ended in the middle of whatever it does
 LAST_ANSWER_S = 1.0  # what is being answered when the input ends has so long, not as long as it likes
+LAST_RESORT_S = 0.5  # then the kernel ends it: what nobody reads keeps the stack from being written, and the process from ending over it
 LEAST_S = 0.001  # faulthandler takes no time that has passed
 
 
@@ -41,11 +43,13 @@ def ended_after(deadline: float | None) -> Iterator[None]:
     try:
         yield
     finally:
-        faulthandler.cancel_dump_traceback_later()
+        _let_live()
 
 
 class Watchdog:
-    """Ends a worker whose answer outlasts its deadline, or the input by a second: a process that computes reads no end of input.
+    """Ends a worker whose answer outlasts its deadline, or the input by a second.
+
+    A process that computes, or writes what nobody reads, notices no end of input.
 
     Attributes:
         ended: Whether the input has ended.
@@ -59,7 +63,7 @@ class Watchdog:
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """Watch over one answer: its deadline, once that is known, and the second that it has from the input's end on."""
+        """Watch over one line until its answer is out: its deadline, as long as there is one, and a second from the input's end on."""
         with self._lock:
             self._answering, self._deadline = True, None
             self._arm()
@@ -68,10 +72,10 @@ class Watchdog:
         finally:
             with self._lock:
                 self._answering = False
-                faulthandler.cancel_dump_traceback_later()
+                self._arm()
 
     def limit(self, deadline: float | None) -> None:
-        """Set the deadline of the answer, a moment of `time.monotonic`."""
+        """Set the deadline of what is done from now on, a moment of `time.monotonic`; writing the answer has none."""
         with self._lock:
             self._deadline = deadline
             self._arm()
@@ -87,8 +91,22 @@ class Watchdog:
         moments += [time.monotonic() + LAST_ANSWER_S] * self.ended
         if self._answering and moments:
             _end_process_in(min(moments) - time.monotonic())
+        else:
+            _let_live()
 
 
 def _end_process_in(seconds: float) -> None:
     """Let the process end unless that is cancelled. A thread of ours could not: it waits for the lock that C code may hold."""
-    faulthandler.dump_traceback_later(max(seconds, LEAST_S), exit=True, file=STDERR)
+    seconds = max(seconds, LEAST_S)
+    faulthandler.dump_traceback_later(seconds, exit=True, file=STDERR)
+    _alarm_in(seconds + LAST_RESORT_S)
+
+
+def _let_live() -> None:
+    faulthandler.cancel_dump_traceback_later()
+    _alarm_in(0)
+
+
+def _alarm_in(seconds: float) -> None:
+    if hasattr(signal, "setitimer"):  # SIGALRM, which nothing here handles, ends a process without asking it
+        signal.setitimer(signal.ITIMER_REAL, seconds)

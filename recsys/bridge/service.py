@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from recsys.store import Database
 
 DATABASE_TIMEOUT_S = 5.0  # without a budget: far above the time of a few indexed queries, below a visitor's patience
+ANSWER_SHARE = 0.1  # of the time left: a client that gives up at its deadline should have heard by then that it was the database
 MAX_IDLE_S = 60.0  # routers forget connections that are idle for some minutes, and nobody tells either end
 HARMLESS = (UnknownUser, InvalidRequest)  # refusals that leave nothing unread on the connection
 
@@ -146,7 +147,7 @@ class Service:
         """
         from recsys.recommending import recommend
 
-        loaded, until = self.loaded, time.monotonic() + DATABASE_TIMEOUT_S
+        loaded = self.loaded
         return self.connection.use(
             lambda database: recommend(
                 request,
@@ -158,9 +159,15 @@ class Service:
                 monotonic=time.monotonic,
                 threads=self.settings.scoring_threads,
             ),
-            until if deadline is None else min(until, deadline),
+            _database_until(time.monotonic(), deadline),
         )
 
     def close(self) -> None:
         """Let go of the database."""
         self.connection.close()
+
+
+def _database_until(now: float, deadline: float | None) -> float:
+    """Return the moment at which the database has had its time."""
+    seconds = DATABASE_TIMEOUT_S if deadline is None else min(DATABASE_TIMEOUT_S, (1 - ANSWER_SHARE) * (deadline - now))
+    return now + seconds

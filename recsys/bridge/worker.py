@@ -38,12 +38,15 @@ def work(requests: BinaryIO, send: Callable[[bytes], None], environ: Mapping[str
     """
     worker = attempt(lambda: Worker.start(environ, root, watchdog))
     if isinstance(worker, RecsysError):
-        send(failure(worker))
+        with watchdog.answering():
+            send(failure(worker))
         return worker.exit_status
     with closing(worker):
-        send(worker.greeting())
+        with watchdog.answering():
+            send(worker.greeting())
         for data in _lines(requests):
-            send(worker.answer(data))
+            with watchdog.answering():
+                send(worker.answer(data))
             worker.tidy()
     return 0
 
@@ -77,6 +80,7 @@ class Worker:
     def answer(self, data: bytes) -> bytes:
         """Return the line that answers a line."""
         outcome = attempt(lambda: self._answer(data))
+        self._watchdog.limit(None)  # whoever reads the answer takes the time that it takes
         self._answered += 1
         if isinstance(outcome, RecsysError):
             self._failures[outcome.code] += 1
@@ -93,17 +97,16 @@ class Worker:
 
     def _answer(self, data: bytes) -> bytes:
         arrived = time.monotonic()
-        with self._watchdog.answering():
-            request = self._bounded(parse(data, WORKER_OPS))
-            deadline = deadline_of(request, arrived)
-            self._watchdog.limit(deadline)
-            if request.op in OPS:
-                return respond(request, self._service, arrived, deadline)
-            if request.op == "stats":
-                return self._stats(request)
-            if request.op == "reload" and (error := self._versions.look(again=True)):
-                raise error
-            return worker_line(Pong(version=self._service.loaded.name, pid=os.getpid(), id=request.id))
+        request = self._bounded(parse(data, WORKER_OPS))
+        deadline = deadline_of(request, arrived)
+        self._watchdog.limit(deadline)
+        if request.op in OPS:
+            return respond(request, self._service, arrived, deadline)
+        if request.op == "stats":
+            return self._stats(request)
+        if request.op == "reload" and (error := self._versions.look(again=True)):
+            raise error
+        return worker_line(Pong(version=self._service.loaded.name, pid=os.getpid(), id=request.id))
 
     def _bounded(self, request: Request) -> Request:
         """Return the request with the budget that it really has."""

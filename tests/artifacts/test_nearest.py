@@ -62,7 +62,66 @@ def test_vectors_of_zeros_can_be_indexed() -> None:
     assert sorted(opened(np.zeros((5, 4), np.float32)).search(np.ones(4, np.float32), 5).tolist()) == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("broken", [np.nan, np.inf])
+# What 16 bits hold: up to 65,504, in steps of 6e-8 at least. The last two are float32's own ends.
+SIZES = [1e-8, 6e-8, 6e-5, 1.0, 255.0, 65_504.0, 65_505.0, 65_520.0, 1e6, 1e-38, 3e38]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("asked", SIZES)
+def test_numbers_of_any_size_can_be_indexed_and_asked_for(size: float, asked: float) -> None:
+    vectors = np.array([[0, size], [size, 0], [-size, 0]], np.float32)
+
+    # with (2, 1), in units of size: 1, 2, -2
+    assert opened(vectors).search(np.array([asked, asked / 2], np.float32), 3).tolist() == [1, 0, 2]
+
+
+@pytest.mark.parametrize("power", [-100, -24, 17, 100])
+def test_the_unit_of_the_vectors_makes_no_difference(rng: np.random.Generator, power: int) -> None:
+    vectors = rng.normal(size=(300, 8)).astype(np.float32)
+    index = opened(vectors)
+
+    assert build(np.ldexp(vectors, power)) == build(vectors)
+    np.testing.assert_array_equal(index.search(np.ldexp(vectors[7], power), 20), index.search(vectors[7], 20))
+
+
+STEPS = np.column_stack([np.arange(40) / 40, np.zeros(40)])  # 0, 0.025, … 0.975
+
+
+@pytest.mark.parametrize(
+    ("odd", "best"),
+    [
+        ([1e9, 0], [40, 39, 38, 37]),  # longer than 16 bits can say
+        ([3e38, 3e38], [40, 39, 38, 37]),
+        ([-1e9, 0], [39, 38, 37, 36]),
+        ([0, 1e9], [39, 38, 37, 36]),
+        ([1e-9, 0], [39, 38, 37, 36]),  # shorter
+        ([1e-45, 0], [39, 38, 37, 36]),  # float32's own smallest
+    ],
+)
+def test_one_odd_vector_does_not_hide_the_others(odd: list[float], best: list[int]) -> None:
+    vectors = np.vstack([STEPS, odd]).astype(np.float32)
+
+    assert opened(vectors).search(np.array([1, 0], np.float32), 4).tolist() == best
+
+
+@pytest.mark.parametrize("length", [1e-45, 1.0, 3e38])
+def test_the_only_vector_that_is_not_zero_is_found(length: float) -> None:
+    vectors = np.zeros((40, 2), np.float32)
+    vectors[11, 0] = length
+
+    assert opened(vectors).search(np.array([1, 0], np.float32), 1).tolist() == [11]
+
+
+def test_a_question_of_zeros_is_answered() -> None:
+    assert len(opened(STEPS.astype(np.float32)).search(np.zeros(2, np.float32), 5)) == 5
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_a_catalogue_of_nothing_can_be_indexed(n: int) -> None:
+    assert opened(np.ones((n, 4), np.float32)).search(np.ones(4, np.float32), 3).tolist() == list(range(n))
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
 def test_what_is_no_number_is_not_indexed(broken: float) -> None:
     vectors = np.ones((5, 4), np.float32)
     vectors[2, 3] = broken

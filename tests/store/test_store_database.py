@@ -10,7 +10,7 @@ import numpy as np
 import psycopg
 import pymysql
 import pytest
-from failing_servers import FreezableProxy, silent_server
+from failing_servers import FreezableProxy, dripping_server, silent_server
 
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
 from recsys.store import Database, Duplicate, UnusableValue, connect
@@ -383,6 +383,49 @@ def test_a_server_that_freezes_is_given_up(database_url: str) -> None:
 def test_a_server_that_never_greets_is_given_up(scheme: str) -> None:
     with silent_server() as port, pytest.raises(DatabaseUnavailable):
         connect(f"{scheme}://root@127.0.0.1:{port}/x", timeout_s=SHORT_S)
+
+
+@pytest.mark.parametrize("scheme", ["mysql+pymysql", "postgresql+psycopg"])
+def test_a_server_that_greets_a_few_bytes_at_a_time_is_given_up(scheme: str) -> None:
+    started = time.monotonic()
+
+    with dripping_server(scheme) as url, pytest.raises(DatabaseUnavailable):
+        connect(url, timeout_s=SHORT_S)
+
+    assert time.monotonic() - started < 5
+
+
+@on_servers
+def test_a_server_whose_greeting_would_end_too_late_is_given_up(database_url: str) -> None:
+    with FreezableProxy(database_url) as proxy:
+        proxy.drip()  # MariaDB's words of greeting take 0.7 s so, PostgreSQL's 2.5 s
+        with pytest.raises(DatabaseUnavailable):
+            connect(proxy.url, timeout_s=SHORT_S)
+
+
+@on_servers
+@pytest.mark.parametrize(
+    "statement", ["SELECT REPEAT('x', 1000)", "SELECT 1 UNION ALL " * 60 + "SELECT 2"], ids=["one long value", "many rows"]
+)
+@pytest.mark.parametrize("reading", ["query", "stream"])
+def test_an_answer_that_comes_a_few_bytes_at_a_time_is_given_up(database_url: str, statement: str, reading: str) -> None:
+    read = {"query": lambda db: db.query(statement), "stream": lambda db: list(db.stream(statement))}[reading]
+    with FreezableProxy(database_url) as proxy, connect(proxy.url) as db:
+        db.limit(time.monotonic() + SHORT_S)
+        proxy.drip()
+        with pytest.raises(DatabaseUnavailable):
+            read(db)
+        assert db.is_stale  # the rest of that answer may still come
+
+
+@on_servers
+def test_an_answer_that_flows_is_read_to_its_end_however_long_the_connection_was_idle(database_url: str) -> None:
+    with FreezableProxy(database_url) as proxy, connect(proxy.url, timeout_s=30) as db:
+        assert db.query("SELECT REPEAT('x', 100000)") == [("x" * 100_000,)]
+        if db.dialect == "mysql":
+            db._connection.give_up_at = 0.0  # long ago: a new statement has time of its own
+        assert db.query("SELECT 1") == [(1,)]
+        assert [row for rows in db.stream("SELECT 1 UNION ALL SELECT 2", chunk=1) for row in rows] == [(1,), (2,)]
 
 
 @on_servers

@@ -79,6 +79,8 @@ export class PythonBridgeError extends Error {
   readonly stderrTail: string;
   /** What Python told, where it told something. */
   readonly error: WireError | null;
+  /** A process that had started well told it of this request, or ended over it: other requests may fare better, whatever the reason. */
+  readonly aboutRequest: boolean;
   /** The same request may succeed later. */
   readonly retryable: boolean;
   /** No new process will do better until somebody puts something right. */

@@ -6,6 +6,7 @@ import path from 'node:path';
 
 import { connectDatabase, placeOf } from '../../src/config/database.js';
 import { defineModels } from '../../src/models/index.js';
+import { PythonBridgeError } from '../../src/services/pythonInvoker.js';
 import { eventually } from '../harness.js';
 import { onBothDatabases } from './databases.js';
 import { DAY_MS, FakePython, fill, happen, idsOf, MINUTE_MS, NOW, published, serve, VERSION } from './shop.js';
@@ -363,6 +364,19 @@ onBothDatabases((shopTest, kind) => {
     const asked = python.requests.length;
     for (let user = 10; user < 20; user += 1) assert.equal((await service.listForUser(user)).fallbackReason, 'no_python');
     assert.ok(python.requests.length <= asked + 2, `${python.requests.length} questions`);
+  });
+
+  serviceTest('customers whose rows are damaged take the model from nobody else', async ({ service, python }) => {
+    const damaged = [1, 2];
+    python.answerTo = (request) => {
+      if (damaged.includes(request.user_id)) throw new PythonBridgeError('settings', 'A row is damaged.', { aboutRequest: true });
+      return new FakePython(RANKING).answerTo(request);
+    };
+    for (let user = 10; user < 30; user += 1) {
+      for (const other of damaged) assert.equal((await service.listForUser(other)).fallbackReason, 'settings');
+      const answer = await service.listForUser(user);
+      assert.deepEqual([answer.source, answer.fallbackReason], ['model', null]);
+    }
   });
 
   serviceTest('a Python that is too slow is not waited for, and its answer is stored all the same', async ({ service, python }) => {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import time
 from typing import Any
 
 import pymysql
@@ -29,6 +31,7 @@ NUMBERS = frozenset(
 # Date-times stay text: PyMySQL's own conversion costs more than all the rest of reading a row.
 TEXTS = dict.fromkeys((FIELD_TYPE.DATE, FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP, FIELD_TYPE.TIME), pymysql.converters.through)
 CONVERSIONS = {**pymysql.converters.conversions, **TEXTS}
+LEAST_S = 0.001  # a goodbye is tried even where no time is left; 0 would mean not to wait at all
 
 
 class Mysql:
@@ -45,13 +48,16 @@ class Mysql:
     # Besides: a difference below 0 of unsigned numbers, two rows where one is due, text that is no JSON, no date, no UTF-8.
     _unusable = frozenset({1264, 1265, 1292, 1366, 1406, 3988, 1242, 1300, 1411, 1525, 1690, 3141, 3146, 3156, 3854})
 
+    def __init__(self) -> None:
+        self._connection: PunctualConnection | None = None
+
     def open(self, url: DatabaseUrl, timeouts: Timeouts, create: bool) -> Any:
         """Connect over TCP, or over `?unix_socket=`; `?ssl_ca=` demands a verified server."""
         options = url.revealed_options()
         if set(options) - {"unix_socket", "ssl_ca"}:
             names = ", ".join(sorted(options))
             raise SettingsError(f"{url.setting} may hold `unix_socket` and `ssl_ca` behind its `?`. Received: {names}.")
-        return pymysql.connect(
+        connection = PunctualConnection(
             host=url.host,
             port=url.port,
             user=url.user,
@@ -62,18 +68,24 @@ class Mysql:
             # Strict, so that a value that doesn't fit is refused, not cut.
             init_command="SET time_zone = '+00:00', sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')",
             connect_timeout=timeouts.connect_s,
-            read_timeout=timeouts.statement_s,
-            write_timeout=timeouts.statement_s,
             conv=CONVERSIONS,
+            defer_connect=True,
             **options,
         )
+        connection.give_up_at = time.monotonic() + timeouts.connect_s
+        connection.connect()
+        connection.statement_s = timeouts.statement_s
+        self._connection = connection
+        return connection
 
     def start_clock(self) -> None:
-        """The socket keeps the time."""
+        """Give the next statement, or the next rows of one, its time."""
+        if self._connection is not None:
+            self._connection.give_up_at = time.monotonic() + self._connection.statement_s
 
     def limit(self, connection: Any, seconds: float) -> None:
-        """Set what PyMySQL sets its socket to before each read and write; it has no public name for it."""
-        connection._read_timeout = connection._write_timeout = seconds
+        """Set the time of every statement."""
+        connection.statement_s = seconds
 
     def is_stale(self, connection: Any) -> bool:
         """A connection that broke off has been closed."""
@@ -103,3 +115,55 @@ class Mysql:
         if number in self._duplicate:
             return Duplicate
         return UnusableValue if number in self._unusable else SettingsError
+
+
+class PunctualConnection(pymysql.connections.Connection):  # type: ignore[misc]
+    """A connection that is given up at a moment: PyMySQL's own timeouts begin anew with every few bytes that a server sends.
+
+    Attributes:
+        give_up_at: The moment of `time.monotonic`, of connecting as of a statement.
+        statement_s: Seconds that a statement is given.
+    """
+
+    give_up_at = 0.0
+    statement_s = 0.0
+    _reader: io.BufferedReader | None = None
+
+    @property
+    def left(self) -> float:
+        """Seconds left."""
+        return self.give_up_at - time.monotonic()
+
+    @property
+    def _rfile(self) -> io.BufferedReader | None:
+        """What PyMySQL reads from; it sets it with every new socket."""
+        return self._reader
+
+    @_rfile.setter
+    def _rfile(self, file: Any) -> None:
+        if file is not None:
+            file.close()  # the socket stays open
+            self._reader = io.BufferedReader(_Incoming(self))
+        else:
+            self._reader = None
+
+    def _write_bytes(self, data: bytes) -> None:
+        self._write_timeout, self._current_timeout = max(LEAST_S, self.left), None
+        super()._write_bytes(data)
+
+
+class _Incoming(io.RawIOBase):
+    """What a server sends, as long as there is time left."""
+
+    def __init__(self, connection: PunctualConnection) -> None:
+        self._connection = connection
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self._connection.left
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._connection._sock.settimeout(left)
+        return int(self._connection._sock.recv_into(buffer))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Generator
+from contextlib import closing
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.types.string import TextLoader
+from psycopg.waiting import wait_conn
 
 from recsys.database_url import DatabaseUrl
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
@@ -17,7 +19,7 @@ from recsys.store.drivers import Duplicate, Timeouts, UnusableValue
 
 # They stay text, as on MySQL: it is read faster, and Python has no infinity and no years before Christ.
 TEXTS = ("date", "timestamp", "timestamptz", "time", "timetz", "interval")
-MIN_CONNECT_S = 2  # libpq takes whole seconds and treats 1 as 2
+LOOK_S = 0.005  # between two looks at the clock while a server is silent: less than a client waits beyond its budget
 
 
 class Postgresql:
@@ -40,15 +42,12 @@ class Postgresql:
             "user": url.user,
             "password": url.password.reveal() or None,
             "dbname": url.name,
-            "connect_timeout": max(MIN_CONNECT_S, round(timeouts.connect_s)),
             **options,
             "options": f"{options.get('options', '')} -c TimeZone=UTC -c DateStyle=ISO".strip(),
         }
-        connection = ImpatientConnection.connect(
-            make_conninfo("", **address),
-            autocommit=True,
-            prepare_threshold=None,  # prepared statements don't survive a pooler such as PgBouncer
-        )
+        connection = ImpatientConnection.until(make_conninfo("", **address), timeouts.connect_s)
+        connection.autocommit = True
+        connection.prepare_threshold = None  # prepared statements don't survive a pooler such as PgBouncer
         connection.statement_s = timeouts.statement_s
         for name in TEXTS:
             connection.adapters.register_loader(name, TextLoader)
@@ -101,27 +100,41 @@ class Postgresql:
 
 
 class ImpatientConnection(psycopg.Connection[Any]):
-    """A connection with a limit on every wait: libpq itself waits for ever for a frozen server."""
+    """A connection with a limit on every wait: libpq itself waits for ever for a frozen server, and for one that sends a byte at a time."""
 
     statement_s: float | None = None
+
+    @classmethod
+    def until(cls, conninfo: str, seconds: float) -> ImpatientConnection:
+        """Connect within so many seconds; libpq's own limit takes whole ones, 2 at least.
+
+        Raises:
+            TimeoutError: There is no connection by then.
+        """
+        with closing(cls._connect_gen(conninfo)) as attempt:
+            connection: ImpatientConnection = wait_conn(_within(seconds, attempt), LOOK_S)
+        return connection
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
         """Wait as psycopg does, and no longer than `statement_s`."""
         if self.statement_s is None:
             return super().wait(gen, *args, **kwargs)
         try:
-            return super().wait(self._until(gen, time.monotonic() + self.statement_s), *args, **kwargs)
+            return super().wait(_within(self.statement_s, gen), LOOK_S)
         except TimeoutError:
             self.pgconn.finish()  # the answer may still come: nothing more can be asked on this connection
             raise
 
-    def _until(self, gen: Any, give_up_at: float) -> Generator[Any, Any, Any]:
-        try:
-            wanted = next(gen)
-            while True:
-                ready = yield wanted
-                if not ready and time.monotonic() > give_up_at:
-                    raise TimeoutError(f"no answer within {self.statement_s:g} s")
-                wanted = gen.send(ready)
-        except StopIteration as done:
-            return done.value
+
+def _within(seconds: float, gen: Any) -> Generator[Any, Any, Any]:
+    """Wait for what psycopg's generator waits for, no longer than so many seconds in all, however often there is something to read."""
+    give_up_at = time.monotonic() + seconds
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if time.monotonic() > give_up_at:
+                raise TimeoutError(f"no answer within {seconds:g} s")
+            wanted = gen.send(ready)
+    except StopIteration as done:
+        return done.value

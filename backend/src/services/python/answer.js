@@ -45,7 +45,7 @@ export function failureIn(document, facts) {
  * @throws {PythonBridgeError} What Python told; `crossed_answer`; `bad_answer`.
  */
 export function provenAnswer(document, { id, encoded }) {
-  const failure = failureIn(document);
+  const failure = failureIn(document, { aboutRequest: true });
   const isOurs = document.id === id || (failure !== null && document.id === undefined); // a request beyond a limit is refused unread
   if (!isOurs) throw new PythonBridgeError('crossed_answer', 'The answer should carry the id of the request. Received: another one.');
   if (failure !== null) throw failure;

@@ -32,7 +32,7 @@ const BASE_WINDOWS = [
 export const ALLOWED_VARIABLES = Object.freeze([...NEEDED, ...(process.platform === 'win32' ? BASE_WINDOWS : BASE_POSIX)]);
 
 /**
- * Return the environment of a child.
+ * Return the environment of a child. An empty variable is one that is not set, for Node as for Python.
  *
  * @param {Record<string, string | undefined>} environ The environment to choose from.
  * @returns {Record<string, string>}
@@ -41,7 +41,8 @@ export function childEnvironment(environ) {
   const chosen = {};
   for (const name of ALLOWED_VARIABLES) {
     const value = environ[name];
-    if (typeof value === 'string' && !value.startsWith('()')) chosen[name] = value; // () begins a function that old shells would run
+    const isSet = typeof value === 'string' && value !== '';
+    if (isSet && !value.startsWith('()')) chosen[name] = value; // () begins a function that old shells would run
   }
   return chosen;
 }

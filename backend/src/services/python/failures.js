@@ -56,9 +56,9 @@ export class PythonBridgeError extends Error {
   /**
    * @param {string} reason One of `FAILURE_REASONS`.
    * @param {string} detail For people.
-   * @param {object} [facts] `exitCode`, `signal`, `stderrTail`, `error` (the wire's own), `cause`.
+   * @param {object} [facts] `exitCode`, `signal`, `stderrTail`, `error` (the wire's own), `aboutRequest`, `cause`.
    */
-  constructor(reason, detail, { exitCode = null, signal = null, stderrTail = '', error = null, cause } = {}) {
+  constructor(reason, detail, { exitCode = null, signal = null, stderrTail = '', error = null, aboutRequest = false, cause } = {}) {
     super(`${reason}: ${detail}`, { cause });
     this.reason = reason;
     this.detail = detail;
@@ -66,12 +66,14 @@ export class PythonBridgeError extends Error {
     this.signal = signal;
     this.stderrTail = stderrTail;
     this.error = error;
+    /** Whether a process that had started well told it of this request, or ended over it: others may fare better, whatever the reason. */
+    this.aboutRequest = aboutRequest;
     this.retryable = error?.retryable ?? REASONS[reason].retryable;
   }
 
   /** Whether a new process would end the same way until somebody puts something right. */
   get isLasting() {
-    return REASONS[this.reason].lasting;
+    return REASONS[this.reason].lasting && !this.aboutRequest;
   }
 }
 
@@ -85,9 +87,10 @@ export function toldFailure(error, facts = {}) {
  * Return the failure that the end of a process is, where it has told none.
  *
  * @param {{exitCode: number | null, signal: string | null, error: Error | null, stderr: StderrRing}} end
+ * @param {boolean} [hadStarted] Whether it was ready before: what has started once can start again.
  */
-export function endFailure({ exitCode, signal, error, stderr }) {
-  const facts = { exitCode, signal, stderrTail: stderr.tail(), cause: error ?? undefined };
+export function endFailure({ exitCode, signal, error, stderr }, hadStarted = false) {
+  const facts = { exitCode, signal, stderrTail: stderr.tail(), aboutRequest: hadStarted, cause: error ?? undefined };
   if (error !== null) {
     return new PythonBridgeError(LASTING_SPAWN_ERRORS.has(error.code) ? 'no_python' : 'spawn_failed', error.message, facts);
   }

@@ -39,6 +39,6 @@ export async function launchPlan({ python, script = SCRIPT, scriptArgs = [], env
 /** Return a text that stays the same while a start that failed for a lasting reason would fail again. */
 export function watched({ python, script = SCRIPT, env = process.env }) {
   const root = path.dirname(path.resolve(script));
-  const interpreter = path.resolve(root, python ?? env.PYTHON_BIN ?? path.join('.venv', 'bin', 'python'));
+  const interpreter = path.resolve(root, python || env.PYTHON_BIN || path.join('.venv', 'bin', 'python'));
   return fingerprint(root, env, [path.resolve(script), interpreter]);
 }

@@ -94,7 +94,8 @@ class Conversation {
     if (facts.exitCode === null || this.#lines.length !== 1) return null;
     try {
       const document = readObject(this.#lines[0]);
-      return [this.#asked.id, undefined].includes(document.id) ? failureIn(document, facts) : null;
+      const hasReadIt = document.id === this.#asked.id;
+      return hasReadIt || document.id === undefined ? failureIn(document, { ...facts, aboutRequest: hasReadIt }) : null;
     } catch {
       return null; // it cannot even tell what went wrong; its exit status does
     }

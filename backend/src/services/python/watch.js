@@ -12,8 +12,8 @@ import path from 'node:path';
  */
 export function fingerprint(root, environ, more) {
   const dotenv = path.join(root, '.env');
-  const models = path.resolve(root, environ.MODELS_DIR ?? modelsDirIn(dotenv) ?? 'models');
-  const files = [dotenv, path.resolve(root, environ.RECSYS_TOML ?? 'recsys.toml'), path.join(models, 'CURRENT'), ...more];
+  const models = path.resolve(root, environ.MODELS_DIR || modelsDirIn(dotenv) || 'models');
+  const files = [dotenv, path.resolve(root, environ.RECSYS_TOML || 'recsys.toml'), path.join(models, 'CURRENT'), ...more];
   return files.map(mark).join('\n');
 }
 
@@ -28,7 +28,7 @@ function mark(file) {
 
 function modelsDirIn(dotenv) {
   try {
-    return /^\s*(?:export\s+)?MODELS_DIR\s*=\s*["']?([^"'\n]+)/m.exec(readFileSync(dotenv, 'utf8'))?.[1].trim();
+    return /^\s*(?:export\s+)?MODELS_DIR[ \t]*=[ \t]*["']?([^"'\n]+)/m.exec(readFileSync(dotenv, 'utf8'))?.[1].trim();
   } catch {
     return undefined; // there need not be one
   }

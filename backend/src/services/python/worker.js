@@ -183,7 +183,7 @@ export class Worker {
 
   #over(end) {
     const isExpected = this.state === 'down' || (this.state === 'leaving' && this.#turns.length === 0);
-    if (!isExpected) this.#down(endFailure(end));
+    if (!isExpected) this.#down(endFailure(end, this.#hasGreeted));
     this.#clock.clearTimeout(this.#patience);
     this.#clock.clearTimeout(this.#end);
     this.state = 'gone';
