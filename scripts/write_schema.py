@@ -7,6 +7,7 @@ A test compares the files with what this would write.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -26,8 +27,9 @@ def schemas() -> dict[str, str]:
     return {name: json.dumps(document, indent=2) + "\n" for name, document in documents.items()}
 
 
-def main() -> int:
+def main(argv: list[str]) -> int:
     """Write the files; returns the exit status."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(argv)
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, text in schemas().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
@@ -36,4 +38,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

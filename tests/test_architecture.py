@@ -11,19 +11,19 @@ ROOT = Path(__file__).parent.parent
 
 # Lowest first. A room imports from lower layers and from itself; where `sideways` is true also from rooms of its own layer.
 LAYERS: tuple[tuple[str, bool, frozenset[str]], ...] = (
-    ("vocabulary", True, frozenset({"errors", "settings", "interactions", "ids", "context"})),
+    ("vocabulary", True, frozenset({"errors", "wording", "settings", "interactions", "ids", "context"})),
     ("arithmetic", True, frozenset({"calibration", "clean", "metrics", "ranking", "sample", "selection", "split"})),
     ("scorers", False, frozenset({"scorers"})),
     ("encoded events", True, frozenset({"dataset", "encoding"})),
     ("the exam", True, frozenset({"evaluation", "blending"})),
     ("networks", False, frozenset({"networks"})),
-    ("media", False, frozenset({"store", "artifacts", "contract", "legacy"})),
-    ("use cases", False, frozenset({"training", "recommending", "importing"})),
+    ("media", False, frozenset({"store", "artifacts", "contract", "legacy", "terminal"})),
+    ("use cases", False, frozenset({"preflight", "training", "recommending", "importing"})),
     ("processes", False, frozenset({"bridge", "scheduler", "monitor", "service", "jobs"})),
 )
 MEDIA_MAY_IMPORT = LAYERS[0][2]  # a medium carries the vocabulary; it knows neither metrics nor models
 SERVING = frozenset(
-    "errors settings interactions ids context clean ranking selection scorers store artifacts contract recommending bridge".split()
+    "errors wording settings interactions ids context clean ranking selection scorers store artifacts contract recommending bridge".split()
 )
 TENSORFLOW = frozenset({"tensorflow", "keras", "tf_keras", "keras_rs"})
 # What serving does without, or, as usearch, imports for a version that has a use for it.

@@ -11,7 +11,7 @@ import pymysql.cursors
 from pymysql.constants import FIELD_TYPE
 
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
-from recsys.store.drivers import Duplicate, Timeouts, UnusableValue
+from recsys.store.drivers import Duplicate, NotAllowed, Timeouts, UnusableValue
 
 NUMBERS = frozenset(
     {
@@ -42,6 +42,7 @@ class Mysql:
         | {1969, 3024}  # out of time, in MariaDB's words and in MySQL's
     )
     _duplicate = frozenset({1050, 1061, 1062, 1586})
+    _denied = frozenset({1142, 1143, 1227, 1370})
     _unusable = frozenset({1264, 1265, 1292, 1366, 1406, 3988})
 
     def open(self, url: SplitResult, timeouts: Timeouts, create: bool) -> Any:
@@ -100,4 +101,6 @@ class Mysql:
             return Overloaded
         if number in self._duplicate:
             return Duplicate
+        if number in self._denied:
+            return NotAllowed
         return UnusableValue if number in self._unusable else SettingsError

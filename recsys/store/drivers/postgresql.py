@@ -12,7 +12,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
-from recsys.store.drivers import Duplicate, Timeouts, UnusableValue
+from recsys.store.drivers import Duplicate, NotAllowed, Timeouts, UnusableValue
 
 MIN_CONNECT_S = 2  # libpq takes whole seconds and treats 1 as 2
 
@@ -83,6 +83,8 @@ class Postgresql:
             return Overloaded
         if state in {"23505", "42P07", "42710"}:
             return Duplicate
+        if state == "42501":
+            return NotAllowed
         if state.startswith("22"):
             return UnusableValue
         return DatabaseUnavailable if state.startswith(("08", "28", "3D", "57", "58")) else SettingsError
