@@ -23,7 +23,7 @@ if sys.platform != "win32":
 LOCK_POLL_S = 0.02  # a held lock is released within milliseconds; looking more often would only burn the holder's CPU
 MAX_HOLDER_BYTES = 400  # a process' number and a host's name
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG}
+NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EEXIST}
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
