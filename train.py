@@ -1,6 +1,6 @@
-"""Train on the shop's own tables and publish a version: flags → settings → recsys.training.
+"""Train on the shop's own tables and publish a version: flags → settings → checks → recsys.training.
 
-Exit status: 0 published (or dry run), 1 failed, 3 refused.
+Exit status: 0 published (or dry run), 1 failed, 2 wrong command line, 3 refused, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
 
-from recsys.commands import train  # noqa: E402
+from recsys.commands import leave_on_interrupt, train  # noqa: E402
 
 
 def main(argv: list[str]) -> int:
@@ -20,4 +20,5 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    leave_on_interrupt()
     sys.exit(main(sys.argv[1:]))

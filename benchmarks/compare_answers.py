@@ -26,12 +26,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from frozen_clock import at  # noqa: E402
-from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from benchmarks.loads.databases import MARIADB, SERVER, SQLITE, databases  # noqa: E402
 from benchmarks.loads.inputs import Inputs, inputs  # noqa: E402
 from recsys.store import connect, migrate  # noqa: E402
+from recsys.terminal import console as new_console  # noqa: E402
 
 NOT_COPIED = "schema_migrations"  # written by `migrate`
 VARYING = ((rb'"(ms|pid)":[0-9.]+', rb'"\1":0'), (rb"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}", b"VERSION"))
@@ -74,7 +74,7 @@ def copy_rows(shop: Path, url: str) -> None:
 def main(argv: Sequence[str]) -> int:
     """Compare; returns the exit status."""
     flags = _parser().parse_args(argv)
-    table, console, different = Table("database", "asked through", "requests", "successes", "different"), Console(), list[str]()
+    table, console, different = Table("database", "asked through", "requests", "successes", "different"), new_console(), list[str]()
     with tempfile.TemporaryDirectory() as name, databases(Path(name), flags.server) as urls:
         folder = Path(name)
         shutil.copy(flags.shop, folder / "shop.sqlite")

@@ -26,7 +26,6 @@ sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as train.py does, for the process that writes the version
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
-from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from benchmarks.loads.customers import USUAL  # noqa: E402
@@ -35,6 +34,7 @@ from benchmarks.loads.driver import Driver  # noqa: E402
 from benchmarks.loads.shops import Size, SyntheticShop, synthetic_shop  # noqa: E402
 from benchmarks.loads.timing import BenchmarkError, Program, check_answer, timed  # noqa: E402
 from recsys.errors import RecsysError  # noqa: E402
+from recsys.terminal import console as new_console  # noqa: E402
 
 SCRIPT = "round_trips.mjs"
 POOL, WARM_UPS = "one", 40
@@ -102,12 +102,12 @@ def quartiles(pairs: Sequence[tuple[float, float]]) -> list[float]:
 def main(argv: Sequence[str]) -> int:
     """Compare; returns the exit status."""
     flags = _parser().parse_args(argv)
-    console, worst = Console(), 0.0
+    console, worst = new_console(), 0.0
     table = Table("database", "measured", "before, ms", "after, ms", "lower quartile", "median ratio", "upper quartile")
     size = Size(flags.items, flags.users)
     kinds = (("worker", worker, max(1, flags.requests // TURN)), ("one-shot", one_shot, flags.processes))
     try:
-        with synthetic_shop(size, flags.server, Console(stderr=True).print) as shop:
+        with synthetic_shop(size, flags.server, new_console(stderr=True).print) as shop:
             for database in shop.urls:
                 for name, kind, turns in kinds:
                     with ExitStack() as stack:

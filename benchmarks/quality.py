@@ -23,7 +23,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as train.py does, for the 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from rich.console import Console  # noqa: E402
 
 from benchmarks import pages  # noqa: E402
 from benchmarks.measuring import tables  # noqa: E402
@@ -31,6 +30,7 @@ from benchmarks.measuring.ablations import ABLATIONS, EVERY_SEED  # noqa: E402
 from benchmarks.measuring.runs import Run, Task, in_its_own_process  # noqa: E402
 from benchmarks.measuring.summary import summarise  # noqa: E402
 from benchmarks.sets import SETS, BenchmarkError  # noqa: E402
+from recsys.terminal import console  # noqa: E402
 
 KEPT = Path("benchmarks/results/quality.json")
 FIRST_SEED = 7  # the default of train.py
@@ -47,7 +47,7 @@ def main(argv: list[str], root: Path = ROOT) -> int:
             raise BenchmarkError("DATA_DIR should name the folder of the sets. Received: nothing.")
         measure(flags)
     except BenchmarkError as error:
-        Console(stderr=True).print(f"quality: {error}", markup=False, highlight=False, soft_wrap=True)
+        console(stderr=True).print(f"quality: {error}")
         return 1
     return 0
 
@@ -72,8 +72,7 @@ def measure(flags: argparse.Namespace) -> None:
             entry = summarise(SETS[name], runs, commit, SETS[name].sha256(flags.data_dir))
             if flags.json:
                 keep(flags.json, entry)
-        console = Console()
-        (console if console.is_terminal else Console(width=LOG_WIDTH)).print(tables.terminal(entry))
+        console(log_width=LOG_WIDTH).print(tables.terminal(entry))
 
 
 def options(flags: argparse.Namespace) -> dict[str, Any]:

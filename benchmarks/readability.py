@@ -25,10 +25,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from recsys.terminal import console as new_console  # noqa: E402
+
 VOCABULARY = "docs/vocabulary.toml"
 UNSEARCHED = {VOCABULARY, "docs/GLOSSARY.md", "CHANGELOG.md"}  # they name old words on purpose
 AT_THE_ROOT = {"__init__.py", "settings.py", "errors.py"}  # of recsys
@@ -248,7 +251,7 @@ def main(argv: Sequence[str], root: Path = ROOT) -> int:
     for what, figure in figures.items():
         bound = f"≤ {BOUNDS[what]}" if what in BOUNDS else ""
         table.add_row(what, *([before[what]] if before else []), figure, bound)
-    console = Console(highlight=False, soft_wrap=True)
+    console = new_console(log_width=130)
     console.print(table)
     for each in found if flags.list else ():
         console.print(f"{each.path}:{each.line}: {each.old} → {each.new}", markup=False)

@@ -31,7 +31,6 @@ for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ[threads] = "1"  # as recommend_api.py has it, before NumPy loads
 
 import numpy as np  # noqa: E402
-from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from benchmarks import pages  # noqa: E402
@@ -41,6 +40,7 @@ from recsys.artifacts import resident_bytes  # noqa: E402
 from recsys.artifacts.nearest import build  # noqa: E402
 from recsys.recommending import load  # noqa: E402
 from recsys.scorers import EXHAUSTIVE_UP_TO, MODELS  # noqa: E402
+from recsys.terminal import console  # noqa: E402
 
 KEPT = Path("benchmarks/results/scale.json")
 NAME = "scale"  # of the page's markers
@@ -51,7 +51,7 @@ FIRST = 10  # requests before memory is looked at
 MB = 1_000_000
 LOG_WIDTH = 150  # of a file or a pipe: wide enough for the tables
 
-err = Console(stderr=True, highlight=False)
+err = console(stderr=True)
 
 
 def main(argv: list[str], root: Path = ROOT) -> int:
@@ -62,9 +62,8 @@ def main(argv: list[str], root: Path = ROOT) -> int:
     largest_first = sorted(set(flags.sizes), reverse=True)  # where memory or disk is too small, that is known soon
     rows = [in_its_own_process(n, flags.questions, flags.rounds) for n in largest_first][::-1]
     result = {"sizes": rows, "switch_over": crossing(rows), "exhaustive_up_to": EXHAUSTIVE_UP_TO, **_circumstances()}
-    out = Console()
     for made in (costs(result), recalls(result)):
-        (out if out.is_terminal else Console(width=LOG_WIDTH)).print(made)
+        console(log_width=LOG_WIDTH).print(made)
     if flags.json:
         flags.json.parent.mkdir(parents=True, exist_ok=True)
         flags.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -87,7 +86,7 @@ def _make_and_ask(n: int, questions: int, rounds: int) -> dict[str, Any]:
 
 def _make(n: int, folder: Path) -> dict[str, Any]:
     """Write a version of so many items; returns what its index cost."""
-    err.print(f"[bold]{n:,} items[/bold]")
+    err.print(f"{n:,} items", style="bold")
     catalogue = synthetic.make(n, np.random.default_rng([SEED, n]))
     vectors, started = synthetic.vectors_of_bmf(catalogue, SEED), time.perf_counter()
     index = build(vectors)

@@ -35,7 +35,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as train.py does, for the 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from rich.console import Console  # noqa: E402
 
 from benchmarks import pages  # noqa: E402
 from benchmarks.loads import agreement, memory, one_shot, plots, tables, workers  # noqa: E402
@@ -46,6 +45,7 @@ from benchmarks.loads.shops import Say, Size, SyntheticShop, synthetic_shop  # n
 from benchmarks.loads.targets import targets  # noqa: E402
 from benchmarks.loads.timing import BenchmarkError  # noqa: E402
 from recsys.errors import RecsysError  # noqa: E402
+from recsys.terminal import console  # noqa: E402
 
 KEPT = Path("benchmarks/results/serving.json")
 NAME = "serving"  # of the page's markers
@@ -54,10 +54,7 @@ ENVIRONMENT = "environment"  # needs the package index: only when asked for
 LOG_WIDTH = 150  # of a file or a pipe: wide enough for the tables
 INTERRUPTED = 130  # as shells have it for Ctrl-C
 
-out = Console()
-if not out.is_terminal:
-    out = Console(width=LOG_WIDTH)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out, err = console(log_width=LOG_WIDTH), console(stderr=True)
 
 
 @dataclass(frozen=True)
@@ -109,14 +106,14 @@ def main(argv: Sequence[str], root: Path = ROOT) -> int:
             return write_page(flags.markdown, root / KEPT, flags.check)
         results = measure(flags, say=err.print)
     except (RecsysError, BenchmarkError) as error:
-        err.print(f"serving: {error}", markup=False)
+        err.print(f"serving: {error}")
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
     out.print(tables.terminal(results))
     missed = [target.what for target in targets(results) if target.met is False]
     if flags.strict and missed:
-        err.print(f"serving: {len(missed)} figures should be reached: {'; '.join(missed)}.", markup=False)
+        err.print(f"serving: {len(missed)} figures should be reached: {'; '.join(missed)}.")
         return 1
     return 0
 

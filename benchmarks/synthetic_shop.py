@@ -20,26 +20,26 @@ sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as train.py does, for the process that writes the version
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
-from rich.console import Console  # noqa: E402
 
 from benchmarks.loads.databases import SERVER  # noqa: E402
 from benchmarks.loads.shops import Size, synthetic_shop  # noqa: E402
 from recsys.errors import RecsysError  # noqa: E402
+from recsys.terminal import console  # noqa: E402
 
 
 def main(argv: Sequence[str]) -> int:
     """Make the shop, and remove it when asked to; returns the exit status."""
     flags = _parser().parse_args(argv)
-    console, size = Console(stderr=True, highlight=False, soft_wrap=True), Size(flags.items, flags.users, flags.customers, flags.history)
+    err, size = console(stderr=True), Size(flags.items, flags.users, flags.customers, flags.history)
     try:
-        with synthetic_shop(size, SERVER if flags.mariadb else None, console.print) as shop:
+        with synthetic_shop(size, SERVER if flags.mariadb else None, err.print) as shop:
             for database in shop.urls:
                 print(" ".join(f"{name}={shlex.quote(value)}" for name, value in shop.environ(database).items()), flush=True)
             examples = ", ".join(f"{ids[0]} ({name})" for name, ids in shop.groups.items())
-            console.print(f"Customers, such as: {examples}. Enter removes the shop.", markup=False)
+            err.print(f"Customers, such as: {examples}. Enter removes the shop.")
             sys.stdin.readline()
     except RecsysError as error:
-        console.print(f"synthetic_shop: {error}", markup=False)
+        err.print(f"synthetic_shop: {error}")
         return error.exit_status
     return 0
 

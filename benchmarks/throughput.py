@@ -32,11 +32,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow would introduce
 
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
-from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from recsys.dataset import Dataset  # noqa: E402
 from recsys.settings import Training  # noqa: E402
+from recsys.terminal import console  # noqa: E402
 
 N_USERS, N_ITEMS, N_EVENTS = 6040, 3706, 1_000_000  # about MovieLens-1M
 OPTIONS = Training(
@@ -218,11 +218,11 @@ def main(argv: list[str]) -> int:
     """Measure, print the table, write the JSON; returns the exit status."""
     flags = _parser().parse_args(argv)
     result = measure(movielens(flags.data_dir) if flags.data_dir else synthetic(flags.events), flags.rounds, flags.steps)
-    Console().print(table(result))
+    console().print(table(result))
     if flags.json:
         flags.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if flags.min_ratio is not None and result["sides"]["keras"]["ratio_of_medians"] < flags.min_ratio:
-        Console(stderr=True).print(f"throughput: the ratio should be at least {flags.min_ratio}.")
+        console(stderr=True).print(f"throughput: the ratio should be at least {flags.min_ratio}.")
         return 1
     return 0
 

@@ -15,6 +15,7 @@ from recsys.metrics import average_precision_at_k
 from recsys.ranking import top_k
 from recsys.scorers import Query
 from recsys.scorers.signals import DENSE, N_SIGNALS, NAMES, POPULARITIES, Signals
+from recsys.wording import listed
 
 MAX_QUESTIONS = 2_000
 BEST_OF_EACH = 50  # candidates by each of the signals that rank a whole catalogue
@@ -134,7 +135,7 @@ def fit_blends(
         ValueError: A score is not finite, or `allowed` names something else than signals.
     """
     if unknown := set(allowed) - set(NAMES):
-        raise ValueError(f"`allowed` should be some of {list(NAMES)}. Received: {sorted(unknown)}.")
+        raise ValueError(f"`allowed` should be some of {listed(NAMES)}. Received: {listed(sorted(unknown))}.")
     owns = {name: own for name, own in networks.items() if own is not None}
     cases = make_cases(signals, owns, exam, rng)
     used = np.array([name in allowed for name in NAMES])

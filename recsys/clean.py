@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from recsys.interactions import Interactions
 from recsys.settings import Shop, Training
+from recsys.wording import listed
 
 SECONDS_PER_DAY = 86_400
 CLOCK_SKEW_S = SECONDS_PER_DAY  # browsers and wrongly set time zones run ahead by hours, never by more than a day
@@ -237,7 +238,8 @@ def confidences(interactions: Interactions, event_weights: Mapping[str, float], 
     """
     missing = [name for name in interactions.event_names if name not in event_weights]
     if is_event(interactions, missing).any():
-        raise ValueError(f"`event_weights` should hold every event of the rows. Received: {sorted(event_weights)} without {missing}.")
+        given = listed(sorted(event_weights))
+        raise ValueError(f"`event_weights` should hold every event of the rows. Received: {given} without {listed(missing)}.")
     weights = np.array([event_weights.get(name, 0.0) for name in interactions.event_names])[interactions.events]
     if half_life_days > 0:
         age_days = np.maximum(now - interactions.timestamps, 0) / SECONDS_PER_DAY

@@ -7,14 +7,25 @@ the same with the files beside them. Nothing is imported before the threads and 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+TRAIN = """Train on the shop's own tables, evaluate, and publish a version.
+
+Exit status: 0 published (or dry run), 1 failed, 2 wrong command line, 3 refused, 130 interrupted."""
+INTERRUPTED = 130  # as shells have it for Ctrl-C
+FAREWELL = "Interrupted; nothing of an unfinished version is left.\n"
 
 
 def train_command() -> int:
     """Run `recsys-train` and return the exit status."""
+    leave_on_interrupt()
     return train(sys.argv[1:], Path.cwd())
 
 
@@ -31,6 +42,16 @@ def recommend_command() -> NoReturn:
     os._exit(main(sys.argv[1:], root=Path.cwd()))  # without Python's tidying up, as recommend_api.py
 
 
+def leave_on_interrupt() -> None:
+    """End the process at once on Ctrl-C: importing TensorFlow takes seconds, and would swallow a KeyboardInterrupt or bend it."""
+
+    def leave(*_: object) -> NoReturn:
+        os.write(2, FAREWELL.encode())
+        os._exit(INTERRUPTED)
+
+    signal.signal(signal.SIGINT, leave)  # until the run begins, there is nothing to take back
+
+
 def train(argv: Sequence[str], root: Path) -> int:
     """Train on the shop's tables, evaluate and publish a version.
 
@@ -39,41 +60,82 @@ def train(argv: Sequence[str], root: Path) -> int:
         root: The folder that holds `.env`, `recsys.toml` and `models/`.
 
     Returns:
-        The exit status: 0 published (or dry run), 1 failed, 3 refused.
+        The exit status: 0 published (or dry run), 1 failed, 3 refused, 130 interrupted.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: its banners are noise
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # the same figures on every processor, and one banner less
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # two BLAS threads beside TensorFlow's own are slower than one
-    import argparse
+    from recsys.errors import NotEnoughData, RecsysError, TrainingRefused
+
+    flags = vars(_parser().parse_args(argv))
+    try:
+        _train(flags, root)
+    except KeyboardInterrupt:
+        sys.stderr.write(FAREWELL)
+        return INTERRUPTED
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("recsys"):
+            raise
+        needed = "Training should have the packages of requirements.txt, or of `pip install recsys[train]`"
+        sys.stderr.write(f"{needed}. Missing: {error.name}.\n")
+        return 1
+    except RecsysError as error:
+        from recsys.terminal import console
+
+        refused = isinstance(error, NotEnoughData | TrainingRefused)
+        console(stderr=True).print(f"{'Refused' if refused else 'Failed'}: {error}", style="bold red")
+        return 3 if refused else 1
+    return 0
+
+
+def _train(flags: dict[str, object], root: Path) -> None:
+    """Check all that can be known before, then train and print what came of it."""
     import time
     from dataclasses import fields, replace
 
-    from recsys.errors import NotEnoughData, RecsysError, TrainingRefused
+    from recsys.preflight import check
     from recsys.settings import Training, load_settings
 
-    parser = argparse.ArgumentParser(description="Train the models on the shop's tables, evaluate them and publish a version.")
-    parser.add_argument("--dry-run", action="store_true", help="evaluate and print, publish nothing")
-    parser.add_argument("--eval", choices=("time", "loo99"), default="time", help="one cut in time, or leave-one-out among 99 negatives")
+    settings = load_settings(os.environ, root)
+    given = {option.name: flags[option.name] for option in fields(Training) if flags[option.name] is not None}
+    settings = replace(settings, training=replace(settings.training, **given))  # type: ignore[arg-type] # as the parser read them
+    now, dry_run = int(time.time()), bool(flags["dry_run"])
+    check(settings, now=now, dry_run=dry_run)
+    from recsys.training import train as train_models  # TensorFlow: seconds that a wrong setting should not cost
+    from recsys.training.console import TrainingConsole
+
+    progress = TrainingConsole()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    progress.outcome(train_models(settings, now=now, progress=progress, protocol=str(flags["eval"]), dry_run=dry_run))
+
+
+def _parser() -> ArgumentParser:
+    import inspect
+    import re
+    from argparse import RawDescriptionHelpFormatter
+    from dataclasses import fields
+
+    from recsys.arguments import Parser
+    from recsys.settings import Training
+
+    parser = Parser(description=TRAIN, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("--dry-run", action="store_true", help="Evaluate and print; publish and write nothing.")
+    how = "How to evaluate: by one cut in time, or with each user's last item among 99 sampled ones. Default time."
+    parser.add_argument("--eval", choices=("time", "loo99"), default="time", help=how)
+    meanings = dict(re.findall(r"^    (\w+): (.+?)(?=\n    \w|\Z)", inspect.getdoc(Training) or "", re.MULTILINE | re.DOTALL))
     for option in fields(Training):
         kind = {"int": int, "float": float, "str": str}[str(option.type)]
-        parser.add_argument(f"--{option.name.replace('_', '-')}", type=kind, metavar=kind.__name__, help=f"default {option.default}")
-    flags = vars(parser.parse_args(argv))
-    try:
-        from recsys.training import train as train_models
-        from recsys.training.console import TrainingConsole
-    except ModuleNotFoundError as error:
-        parser.exit(
-            1, f"Training should have the packages of requirements.txt, or of `pip install recsys[train]`. Missing: {error.name}.\n"
-        )
-    console = TrainingConsole()
-    try:
-        settings = load_settings(os.environ, root)
-        given = {option.name: flags[option.name] for option in fields(Training) if flags[option.name] is not None}
-        settings = replace(settings, training=replace(settings.training, **given))
-        outcome = train_models(settings, now=int(time.time()), progress=console, protocol=flags["eval"], dry_run=flags["dry_run"])
-    except RecsysError as error:
-        refused = isinstance(error, NotEnoughData | TrainingRefused)
-        console.failure(f"{'Refused' if refused else 'Failed'}: {error}")
-        return 3 if refused else 1
-    console.outcome(outcome)
-    return 0
+        text = f"{' '.join(meanings.get(option.name, '').split())} Default {option.default}; {_range(option.name)}."
+        name = f"--{option.name.replace('_', '-')}"
+        parser.add_argument(name, type=kind, metavar=kind.__name__, help=text.replace("%", "%%"))
+    return parser
+
+
+def _range(name: str) -> str:
+    """Return what an option may be, in words."""
+    from recsys.settings import LOSSES, TRAINING_RANGES
+
+    if name not in TRAINING_RANGES:
+        return f"one of {', '.join(LOSSES)}"
+    least, most = (f"{value:,.0f}" if float(value).is_integer() else f"{value:g}" for value in TRAINING_RANGES[name])
+    return f"above 0, at most {most}" if 0 < TRAINING_RANGES[name][0] < 1e-6 else f"from {least} to {most}"

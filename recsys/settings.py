@@ -109,7 +109,7 @@ class Training:
         dropped_users: Share of samples trained without the user's own embedding, so that guests are answered.
         dropped_contexts: Share of context values trained as "unknown".
         slow_decay: Weight of a history item falls by this factor for each newer item; the long memory.
-        fast_decay: Likewise, the short memory.
+        fast_decay: Weight of a history item falls by this factor for each newer item; the short memory.
         half_life_days: An event's confidence halves in so many days; 0 switches time decay off.
         min_item_events: Items with fewer events are left out.
         max_user_events_per_day: Users above this rate on their busiest day are bots.

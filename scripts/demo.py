@@ -21,8 +21,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from rich.console import Console  # noqa: E402
-from rich.markup import escape  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from recsys.artifacts import current  # noqa: E402
@@ -32,6 +30,7 @@ from recsys.interactions import data_hash  # noqa: E402
 from recsys.settings import Settings, load_settings  # noqa: E402
 from recsys.store import connect, read_interactions  # noqa: E402
 from recsys.store.filling import customer, product_names  # noqa: E402
+from recsys.terminal import console  # noqa: E402
 from scripts.demo_shop.people import DEMO_PASSWORD  # noqa: E402
 
 DEMO_URL = "sqlite:///data/demo.sqlite"
@@ -42,9 +41,7 @@ REQUEST = {"user_id": 1, "limit": 5}
 INTERRUPTED = 130  # as shells have it for Ctrl-C
 LOG_WIDTH = 110  # of a file or a pipe: wide enough for the tables
 
-out = Console(highlight=False)
-if not out.is_terminal:
-    out = Console(highlight=False, width=LOG_WIDTH)
+out = console(log_width=LOG_WIDTH)
 
 
 class StepFailed(Exception):
@@ -67,7 +64,7 @@ def main(argv: list[str]) -> int:
         _run(["scripts/migrate_encoders.py"], environ)
         _show(json.loads(_run(["recommend_api.py"], environ, stdin=json.dumps(REQUEST))), settings)
     except RecsysError as error:
-        Console(stderr=True).print(f"demo: {error}", markup=False, highlight=False, soft_wrap=True)
+        console(stderr=True).print(f"demo: {error}")
         return error.exit_status
     except StepFailed as failure:
         return int(failure.args[0])
@@ -110,12 +107,12 @@ def _run(command: Sequence[str], environ: Mapping[str, str], stdin: str | None =
     python = Path(sys.executable)
     shown = python.relative_to(ROOT) if python.is_relative_to(ROOT) else python
     pipe = f"echo {shlex.quote(stdin)} | " if stdin else ""
-    out.print(f"[bold]$ {escape(f'{pipe}{shown} {shlex.join(command)}')}[/bold]", soft_wrap=True)
+    out.print(f"$ {pipe}{shown} {shlex.join(command)}", style="bold", soft_wrap=True)
     done = subprocess.run(
         [sys.executable, *command], env=environ, cwd=ROOT, input=stdin, encoding="utf-8", stdout=subprocess.PIPE if stdin else None
     )
     if done.returncode:
-        Console(stderr=True).print(f"demo: {command[0]} ended with exit status {done.returncode}. {done.stdout or ''}", markup=False)
+        console(stderr=True).print(f"demo: {command[0]} ended with exit status {done.returncode}. {done.stdout or ''}")
         raise StepFailed(done.returncode)
     return done.stdout or ""
 
@@ -140,7 +137,7 @@ def _show(answer: Mapping[str, Any], settings: Settings) -> None:
     table = Table("", "product", "score", "because of", title=f"For {name}, by {answer['model']}")
     for rank, (item, cause) in enumerate(zip(answer["items"], because, strict=True), 1):
         label = f"{names[item['productId']]} ({item['productId']})"
-        table.add_row(str(rank), escape(label), f"{item['score']:.3f}", escape(names.get(cause, "")))
+        table.add_row(str(rank), label, f"{item['score']:.3f}", names.get(cause, ""))
     out.print(table)
     out.print(_runs(answer))
     out.print(
@@ -155,7 +152,7 @@ def _runs(answer: Mapping[str, Any]) -> Table:
         metrics = run["metrics"] or {"precision10": float("nan"), "map10": float("nan")}
         name = f"{run['model']} ★" if run["model"] == answer["model"] else run["model"]
         items = " ".join(map(str, run["items"][:5])) or run.get("error", "")
-        table.add_row(name, escape(items), f"{metrics['precision10']:.3f}", f"{metrics['map10']:.3f}", run["basis"] or "")
+        table.add_row(name, items, f"{metrics['precision10']:.3f}", f"{metrics['map10']:.3f}", run["basis"] or "")
     return table
 
 

@@ -19,16 +19,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from rich.console import Console  # noqa: E402
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: E402
 from rich.table import Table  # noqa: E402
-from rich.text import Text  # noqa: E402
 
 from recsys.arguments import Parser  # noqa: E402
 from recsys.errors import RecsysError, UsageError  # noqa: E402
 from recsys.importing import Condition, ImportOptions, ImportReport, import_events  # noqa: E402
 from recsys.settings import Settings, load_settings  # noqa: E402
 from recsys.store import connect  # noqa: E402
+from recsys.terminal import console  # noqa: E402
+from recsys.wording import listed  # noqa: E402
 
 INTERRUPTED = 130  # as shells have it for Ctrl-C
 CONTEXTS = ("device_type",)  # what the default schema keeps beside an event
@@ -42,16 +42,16 @@ def main(argv: list[str]) -> int:
         environ = {**os.environ, **({"DATABASE_URL": flags.database_url} if flags.database_url else {})}
         report = _run(load_settings(environ, ROOT), flags.file, options)
     except RecsysError as error:
-        Console(stderr=True).print(f"import_events: {error}", markup=False, highlight=False, soft_wrap=True)
+        console(stderr=True).print(f"import_events: {error}")
         return error.exit_status
     except KeyboardInterrupt:
-        Console(stderr=True).print(
+        console(stderr=True).print(
             "import_events: interrupted. What was written stays; the same command goes on from there.", soft_wrap=True
         )
         return INTERRUPTED
-    Console().print(_table(flags.file, report))
+    console().print(_table(flags.file, report))
     if not report.added and not report.dropped.get("imported before"):
-        Console(stderr=True).print("import_events: no row became an event; the table says why.", soft_wrap=True)
+        console(stderr=True).print("import_events: no row became an event; the table says why.")
         return UsageError.exit_status
     return 0
 
@@ -64,24 +64,24 @@ def _run(settings: Settings, path: Path, options: ImportOptions) -> ImportReport
         TextColumn("{task.fields[rows]:,} rows"),
         TimeRemainingColumn(),
     )
-    stderr = Console(stderr=True)
+    stderr = console(stderr=True)
     with connect(settings.database_url, create=True) as db, Progress(*columns, console=stderr, disable=not stderr.is_terminal) as bar:
         task = bar.add_task(path.name, total=path.stat().st_size if path.is_file() else None, rows=0)
         return import_events(db, path, options, shop=settings.shop, progress=lambda done, rows: bar.update(task, completed=done, rows=rows))
 
 
 def _table(path: Path, report: ImportReport) -> Table:
-    table = Table("", "rows", title=Text(f"Imported {path.name}"))
+    table = Table("", "rows", title=f"Imported {path.name}")
     table.columns[1].justify = "right"
     table.add_row("read", f"{report.rows:,}", end_section=True)
     for event, count in sorted(report.added.items()):
         table.add_row(f"added: {event}", f"{count:,}")
     table.add_section()
     for reason, count in report.dropped.items():
-        table.add_row(Text(f"dropped: {reason}"), f"{count:,}")  # Text: names from the file are no markup
+        table.add_row(f"dropped: {reason}", f"{count:,}")
     table.add_section()
     for reason, count in report.ignored.items():
-        table.add_row(Text(f"ignored: {reason}"), f"{count:,}")
+        table.add_row(f"ignored: {reason}", f"{count:,}")
     table.add_section()
     table.add_row("new users", f"{report.new_users:,}")
     table.add_row("new products", f"{report.new_products:,}")
@@ -93,7 +93,7 @@ def _options(flags: argparse.Namespace) -> ImportOptions:
     contexts = dict(_pair(text, "--context") for text in flags.context)
     if set(contexts) - set(CONTEXTS):
         raise UsageError(
-            f"--context should name a context that the default schema keeps, {', '.join(CONTEXTS)}. Received: {sorted(contexts)}."
+            f"--context should name a context that the default schema keeps, {', '.join(CONTEXTS)}. Received: {listed(sorted(contexts))}."
         )
     return ImportOptions(
         user=flags.user,

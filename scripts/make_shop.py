@@ -14,7 +14,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from recsys.arguments import Parser  # noqa: E402
@@ -24,6 +23,7 @@ from recsys.settings import load_settings  # noqa: E402
 from recsys.store import connect  # noqa: E402
 from recsys.store.filling import fill_shop, rows_in_shop  # noqa: E402
 from recsys.store.migrations import migrate  # noqa: E402
+from recsys.terminal import console  # noqa: E402
 from scripts.demo_shop.people import DEMO_PASSWORD  # noqa: E402
 from scripts.demo_shop.shop import Options, make_shop, summary  # noqa: E402
 
@@ -35,9 +35,9 @@ def main(argv: list[str]) -> int:
         environ = {**os.environ, **({"DATABASE_URL": flags.database_url} if flags.database_url else {})}
         url = load_settings(environ, ROOT).database_url
         options = Options(flags.customers, flags.products, flags.days, flags.until, flags.seed)
-        Console().print(_fill(url, options, force=flags.force, keep=flags.keep), soft_wrap=True)
+        console().print(_fill(url, options, force=flags.force, keep=flags.keep), soft_wrap=True)
     except RecsysError as error:
-        Console(stderr=True).print(f"make_shop: {error}", markup=False, highlight=False, soft_wrap=True)
+        console(stderr=True).print(f"make_shop: {error}")
         return error.exit_status
     return 0
 

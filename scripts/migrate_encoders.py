@@ -21,7 +21,7 @@ from numpy.typing import NDArray  # noqa: E402
 
 from recsys import artifacts, legacy, store  # noqa: E402
 from recsys.database_url import DatabaseUrl  # noqa: E402
-from recsys.errors import NoModel, RecsysError, UsageError  # noqa: E402
+from recsys.errors import NoModel, RecsysError  # noqa: E402
 from recsys.settings import load_settings  # noqa: E402
 
 
@@ -39,8 +39,8 @@ class Encoders:
 
 def main(argv: list[str]) -> int:
     """Migrate the encoders; returns the exit status."""
+    flags = _parser().parse_args(argv)
     try:
-        flags = _parser().parse_args(argv)
         settings = load_settings(os.environ, ROOT)
         models_dir = flags.models_dir or settings.models_dir
         encoders = _from_pickles(flags.pickles) if flags.pickles else _from_version(models_dir, flags.version)
@@ -92,14 +92,8 @@ def _write(url: DatabaseUrl, encoders: Encoders) -> str:
     return f"{encoders.name}: {counts} {'are in the database already' if there else 'written'} (version {version})."
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:  # type: ignore[override]
-        """Leave with the project's status for a wrong command line, not argparse's."""
-        raise UsageError(f"{message}. {self.format_usage().strip()}")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--version", metavar="NAME", help="a published version; default the active one")
     source.add_argument("--pickles", metavar="DIR", type=Path, help=f"a folder with {legacy.USERS}, {legacy.ITEMS}, {legacy.CONTEXTS}")

@@ -9,6 +9,7 @@ compares the file with what this would write.
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
@@ -184,12 +185,13 @@ def _percentiles(of: Mapping[str, float]) -> str:
     return f"p50 {of['p50']:.0f}, p95 {of['p95']:.0f}, p99 {of['p99']:.0f}, most {of['max']:.0f}"
 
 
-def main() -> int:
+def main(argv: list[str]) -> int:
     """Write the file; returns the exit status."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(argv)
     PAGE.write_text(page(), encoding="utf-8")
     print(f"wrote {PAGE.relative_to(ROOT)}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -7,6 +7,7 @@ Tests compare the files with what this would write.
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
@@ -33,8 +34,9 @@ def protocol(page: str) -> str:
     return re.sub(r"^Models: .*$", f"Models: {names}.", page, count=1, flags=re.MULTILINE)
 
 
-def main() -> int:
+def main(argv: list[str]) -> int:
     """Write the files; returns the exit status."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(argv)
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, text in schemas().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
@@ -45,4 +47,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -26,7 +26,7 @@ pytest_plugins = ["skips"]
 MYSQL = os.environ.get("RECSYS_TEST_MYSQL", "mysql+pymysql://root@127.0.0.1:3306")
 POSTGRESQL = os.environ.get("RECSYS_TEST_POSTGRESQL", "postgresql+psycopg://postgres@127.0.0.1:5432")
 SCHEMA_TABLES = frozenset(
-    "schema_migrations allcodes users products productdetails productimages interactions comments rec_versions rec_user_encoder "
+    "rec_schema_migrations allcodes users products productdetails productimages interactions comments rec_versions rec_user_encoder "
     "rec_item_encoder rec_context_mapping rec_context_meta recommendations model_runs rec_lists".split()
 )
 CONNECT_TIMEOUT_S = 3  # a local server answers at once or isn't there
@@ -144,7 +144,7 @@ def without_rows(url: str) -> str:
         for (table,) in tables:
             if table.lower() not in SCHEMA_TABLES:
                 db.execute(f"DROP TABLE {table}")
-            elif table.lower() != "schema_migrations":
+            elif table.lower() != "rec_schema_migrations":
                 db.execute(f"DELETE FROM {table}")
     return url
 

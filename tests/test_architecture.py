@@ -14,15 +14,15 @@ LAYERS: tuple[tuple[str, bool, frozenset[str]], ...] = (
     (
         "vocabulary",
         True,
-        frozenset({"secrets", "errors", "arguments", "checks", "database_url", "settings", "interactions", "ids", "context"}),
+        frozenset({"secrets", "wording", "errors", "arguments", "checks", "database_url", "settings", "interactions", "ids", "context"}),
     ),
     ("arithmetic", True, frozenset({"calibration", "clean", "metrics", "ranking", "sample", "selection", "split"})),
     ("scorers", False, frozenset({"scorers"})),
     ("encoded events", True, frozenset({"dataset", "encoding"})),
     ("the exam", True, frozenset({"evaluation", "blending"})),
     ("networks", False, frozenset({"networks"})),
-    ("media", False, frozenset({"store", "artifacts", "contract", "legacy"})),
-    ("use cases", False, frozenset({"training", "recommending", "importing"})),
+    ("media", False, frozenset({"store", "artifacts", "contract", "legacy", "terminal"})),
+    ("use cases", False, frozenset({"preflight", "training", "recommending", "importing"})),
     ("processes", False, frozenset({"bridge", "scheduler", "monitor", "service", "jobs"})),
     ("command lines", False, frozenset({"commands"})),
 )

@@ -220,7 +220,15 @@ def test_the_request_is_judged_first_then_the_settings_then_the_model_then_the_d
     assert code(run(b'{"user_id": 7}', tmp_path=tmp_path)[1][0]) == "database_unavailable"
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["--worker", "--worker"], ["recommend"], ["-x" * 1000, "\udce9\x1b"]])
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_is_printed_and_nothing_is_read_or_opened(stage: Stage, tmp_path: Path, flag: str) -> None:
+    lines: list[bytes] = []
+    assert command_line.run([flag], io.BytesIO(b'{"user_id": 7}'), lines.append, {}, root=tmp_path) == 0
+    assert [line.startswith(b"usage: recommend_api.py") for line in lines] == [True]
+    assert stage.opened == 0
+
+
+@pytest.mark.parametrize("argv", [["--help", "--worker"], ["--worker", "--worker"], ["recommend"], ["-x" * 1000, "\udce9\x1b"]])
 def test_a_wrong_command_line_is_refused_before_anything_is_read(stage: Stage, tmp_path: Path, argv: list[str]) -> None:
     status, answers = run(b'{"user_id": 7}', *argv, tmp_path=tmp_path)
 

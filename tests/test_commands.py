@@ -70,7 +70,9 @@ def test_train_names_itself_as_it_was_called(tmp_path: Path) -> None:
     assert run("recsys-train", tmp_path, b"", "--help").stdout.startswith(b"usage: recsys-train ")
 
 
-def test_train_without_its_packages_names_the_missing_one(tmp_path: Path) -> None:
+def test_train_without_its_packages_names_the_missing_one(published: Published, tmp_path: Path) -> None:
+    shop = published.copy(tmp_path / "shop")
+    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in shop.environ.items()), encoding="utf-8")
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['keras'] = None\n", encoding="utf-8")
 
     done = run("recsys-train", tmp_path, b"", python_path=tmp_path)

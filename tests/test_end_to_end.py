@@ -186,7 +186,7 @@ def test_a_shop_of_other_tables_and_text_ids_is_read_as_it_is(installed: Path, t
     assert {name: after[name] for name in before} == before  # nothing of the shop's own was written to
     ours = set(after) - set(before)
     assert ours == {
-        "schema_migrations",
+        "rec_schema_migrations",
         "rec_versions",
         "rec_user_encoder",
         "rec_item_encoder",

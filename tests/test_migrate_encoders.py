@@ -215,11 +215,13 @@ def test_a_damaged_version_is_refused_and_nothing_is_written(run: Run, shop_url:
 @pytest.mark.parametrize(
     "argv", [["--nonsense"], ["surplus"], ["--version"], ["--version", "a", "--pickles", "b"], ["--models-dir"]], ids=" ".join
 )
-def test_a_wrong_command_line_is_64_and_shows_the_usage(run: Run, argv: list[str]) -> None:
-    status, out, err = run(*argv)
+def test_a_wrong_command_line_is_2_and_shows_the_usage(run: Run, argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        run(*argv)
 
-    assert (status, out) == (64, "")
-    assert "usage: " in err
+    printed = capsys.readouterr()
+    assert (left.value.code, printed.out) == (2, "")
+    assert "usage: " in printed.err
 
 
 @pytest.mark.parametrize("shop_url", ["sqlite"], indirect=True)

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from benchmarks.measuring.ablations import ABLATIONS, EVERYTHING
 from benchmarks.measuring.marks import Marks, mark
 from benchmarks.sets import SETS, Part, Parts
 from benchmarks.sets.base import training
 from recsys.settings import Training
+from recsys.terminal import console
 
 if TYPE_CHECKING:
     from recsys.networks import Epoch
@@ -92,14 +91,14 @@ def in_its_own_process(task: Task) -> list[Run]:
 
 def execute(task: Task) -> list[Run]:
     """Return a run for each variant and each rule of the set."""
-    console, benchmark = Console(stderr=True, highlight=False), SETS[task.set]
+    err, benchmark = console(stderr=True), SETS[task.set]
     parts, runs = benchmark.load(task.data_dir), []
     options = replace(training(benchmark.has_clock), seed=task.seed, **task.options)
     for variant in (EVERYTHING, *task.ablations):
         changed, chosen_options = _changed(parts, options, variant)
         for rule in benchmark.rules:
-            console.print(f"[bold]{task.set}[/bold] seed {task.seed}, {rule}, {variant}")
-            runs.append(one_run(changed, rule, variant, chosen_options, console.print, task.choices.get((variant, rule))))
+            err.print(f"{task.set} seed {task.seed}, {rule}, {variant}", style="bold")
+            runs.append(one_run(changed, rule, variant, chosen_options, err.print, task.choices.get((variant, rule))))
     return runs
 
 

@@ -4,9 +4,9 @@ from recsys.artifacts.active import activate, append_history, history
 from recsys.artifacts.arrays import Arrays, let_go
 from recsys.artifacts.files import DISK, Files
 from recsys.artifacts.nearest import Nearest
-from recsys.artifacts.publish import Draft
+from recsys.artifacts.publish import Draft, check_room
 from recsys.artifacts.residency import ANSWERING_LIMIT, resident_bytes, settle
-from recsys.artifacts.version import Version, current, current_name, open_version
+from recsys.artifacts.version import Version, current, current_name, is_current, open_version
 
 __all__ = [
     "ANSWERING_LIMIT",
@@ -18,9 +18,11 @@ __all__ = [
     "Version",
     "activate",
     "append_history",
+    "check_room",
     "current",
     "current_name",
     "history",
+    "is_current",
     "let_go",
     "open_version",
     "resident_bytes",

@@ -61,7 +61,7 @@ def _placed(mapped: NDArray[np.uint8], kind: str, offset: int, shape: Sequence[i
     dtype = np.dtype(kind)
     size = math.prod(shape) * dtype.itemsize
     if dtype.kind not in KINDS or min(offset, *shape, 0) < 0 or offset + size > len(mapped):
-        raise ValueError(f"{kind} {list(shape)} at {offset} of {len(mapped)} bytes")
+        raise ValueError(f"{kind} of {' × '.join(map(str, shape))} at {offset} of {len(mapped)} bytes")
     array: NDArray[Any] = mapped[offset : offset + size].view(dtype).reshape(shape)
     if memory_map and shape and not offset % dtype.alignment:
         return array

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 import stat
@@ -10,7 +11,8 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from recsys.errors import InternalError, ModelRefused, Overloaded, RecsysError, SettingsError
@@ -19,8 +21,9 @@ if sys.platform != "win32":
     import fcntl
 
 LOCK_POLL_S = 0.02  # a held lock is released within milliseconds; looking more often would only burn the holder's CPU
+MAX_HOLDER_BYTES = 400  # a process' number and a host's name
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG}
+NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EEXIST}
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
@@ -62,7 +65,7 @@ class Files:
         path.rmdir()
 
     def lock(self, path: Path, *, wait_s: float = 0.0) -> int:
-        """Take the exclusive lock that a file stands for; the system releases it when the process ends.
+        """Take the exclusive lock that a file stands for, and note the holder in it; the system releases it when the process ends.
 
         Args:
             path: The lock file, created where missing and never removed.
@@ -72,15 +75,17 @@ class Files:
             A file descriptor; closing it releases the lock.
 
         Raises:
-            Overloaded: Another process holds the lock.
+            Overloaded: Another process holds the lock; the message says which one.
         """
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         deadline = time.monotonic() + wait_s
         while not _try_lock(descriptor):
             if time.monotonic() >= deadline:
+                holder = _holder(descriptor)
                 os.close(descriptor)
-                raise Overloaded(f"{path} should be free. Received: it is held by another process that is publishing. Try again later.")
+                raise Overloaded(f"{path} should be free. Received: it is held by {holder}, which trains or publishes. Try again later.")
             time.sleep(LOCK_POLL_S)
+        _note_holder(descriptor)
         return descriptor
 
 
@@ -92,6 +97,23 @@ class Held:
 
     def __init__(self, descriptor: int) -> None:
         self.close = weakref.finalize(self, os.close, descriptor)
+
+
+def _note_holder(descriptor: int) -> None:
+    if sys.platform != "win32":
+        with suppress(OSError):  # a lock on a full disk is a lock
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
+
+
+def _holder(descriptor: int) -> str:
+    """Return who wrote into a lock file that it is held, and when."""
+    with suppress(OSError, AttributeError):  # Windows has no pread
+        words = os.pread(descriptor, MAX_HOLDER_BYTES, 0).decode("utf-8", "replace").strip()
+        since = datetime.fromtimestamp(os.fstat(descriptor).st_mtime, UTC)
+        if words:
+            return f"{words} since {since:%Y-%m-%d %H:%M:%S} UTC"
+    return "another process"
 
 
 def _try_lock(descriptor: int) -> bool:
@@ -144,6 +166,14 @@ def reserve(path: Path, n_bytes: int) -> None:
     if hasattr(os, "posix_fallocate"):
         with path.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, n_bytes)
+
+
+def free_bytes(folder: Path) -> float:
+    """Return how much room this user has in a folder's file system; infinity where the system does not say."""
+    if not hasattr(os, "statvfs"):
+        return math.inf
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
 
 
 def error_number(error: BaseException | None) -> int | None:

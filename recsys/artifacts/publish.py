@@ -14,24 +14,28 @@ from numpy.typing import NDArray
 
 from recsys.artifacts.active import HISTORY, replacing
 from recsys.artifacts.arrays import Attribute
-from recsys.artifacts.files import DISK, DISK_FULL, Files, Held, disk_errors, error_number, explained, reserve
+from recsys.artifacts.files import DISK, DISK_FULL, Files, Held, disk_errors, error_number, explained, free_bytes, reserve
 from recsys.artifacts.manifest import MANIFEST, RESERVED, SCHEMA, file_entry, is_relative_path, list_files, to_json, version_name
-from recsys.artifacts.version import CURRENT, STAMPS, open_version
-from recsys.errors import ModelRefused, RecsysError
+from recsys.artifacts.version import CURRENT, STAMPS, current_name, is_current, open_version
+from recsys.errors import ModelRefused, NoModel, Overloaded, RecsysError
+from recsys.wording import listed
 
-PUBLISHER_LOCK = ".lock"  # held while a draft exists
+PUBLISHER_LOCK = ".lock"  # held while a draft exists, and until what it published was activated
+LEAST_ROOM = 16 * 2**20  # bytes, beyond the size of the active version
 
 
 class Draft:
     """A version in the making. Nothing of it can be opened before `publish` has returned.
 
-    Used as a context manager, it discards itself unless it was published. Only one draft exists at a time.
+    Used as a context manager, it discards itself unless it was published; a version that it published is removed again where the block
+    fails before the version was activated. Only one draft exists at a time: the publisher's lock is held until the block ends.
     """
 
     def __init__(self, folder: Path, created: str, lock: Held, files: Files) -> None:
         """Wrap a folder that `create` made; use `create`."""
         self._folder, self._created, self._lock, self._files = folder, created, lock, files
         self._open = True
+        self._made: Path | None = None  # the version, where it was not there before
 
     @classmethod
     def create(cls, models_dir: Path, now: int, files: Files = DISK) -> Draft:
@@ -43,7 +47,7 @@ class Draft:
             files: How the disk is changed.
 
         Raises:
-            Overloaded: Another process is publishing, or the disk is full.
+            Overloaded: Another process is training or publishing, or the disk is full.
             SettingsError: The folder cannot be written to.
         """
         created = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -128,20 +132,19 @@ class Draft:
         """
         self._check_open()
         if RESERVED & set(manifest):
-            raise ValueError(f"`manifest` should leave {sorted(RESERVED)} to the publisher. Received: {sorted(manifest)}.")
+            raise ValueError(f"`manifest` should leave {listed(sorted(RESERVED))} to the publisher. Received: {listed(sorted(manifest))}.")
         to_json(dict(manifest))  # fails before anything is hashed
         models_dir = self._folder.parent
         with disk_errors(models_dir):
-            listed = [self._hashed(path, status.st_size) for path, status in list_files(self._folder).items()]
-            if not listed:
+            entries = [self._hashed(path, status.st_size) for path, status in list_files(self._folder).items()]
+            if not entries:
                 raise ValueError("A version should hold at least one file. Received: an empty draft.")
-            data = to_json({"schema": SCHEMA, "created": self._created, **manifest, "files": listed})
+            data = to_json({"schema": SCHEMA, "created": self._created, **manifest, "files": entries})
             self._seal(data)
             name = version_name(self._created, data)
             self._appear(models_dir / name)
             self._files.fsync(models_dir)
         self._open = False
-        self._lock.close()
         return name
 
     def _check_open(self) -> None:
@@ -173,7 +176,13 @@ class Draft:
             open_version(target.parent, target.name, full=True, files=self._files).close()
             _remove_tree(self._folder, self._files)
         else:
+            self._made = target
             self._files.rename(self._folder, target)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether `publish` made a version that was not there before."""
+        return self._made is not None
 
     def discard(self) -> None:
         """Remove the draft, unless it was published. What cannot be removed now, the next draft removes."""
@@ -187,10 +196,35 @@ class Draft:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        made, self._made = self._made, None
+        if error is not None and made and not is_current(made.parent, made.name):
+            with suppress(OSError):
+                self._files.remove(made.parent / STAMPS / f"{made.name}.json")
+                self._files.rename(made, self._folder)  # whole or not there: the next draft removes what is left of this one
+                _remove_tree(self._folder, self._files)
         self.discard()
         code = error_number(error)
         if code in DISK_FULL and not isinstance(error, RecsysError):  # met by a library that wrote to `path` by itself
             raise explained(code, self._folder.parent) from error
+
+
+def check_room(models_dir: Path) -> None:
+    """Refuse a disk on which one more version like the active one would not fit.
+
+    Args:
+        models_dir: The folder of all versions; it exists.
+
+    Raises:
+        Overloaded: It says how much room there is, and how much is needed.
+    """
+    needed = LEAST_ROOM
+    with suppress(NoModel, ModelRefused, OSError):
+        needed += sum(status.st_size for status in list_files(models_dir / current_name(models_dir)).values())
+    if (free := free_bytes(models_dir)) < needed:
+        raise Overloaded(
+            f"{models_dir} should have room for one more version, {needed / 2**20:,.0f} MiB. Received: {free / 2**20:,.0f} MiB free. "
+            "Free some space and train again; the active version is untouched and still serves."
+        )
 
 
 def _remove_leftovers(models_dir: Path, files: Files) -> None:

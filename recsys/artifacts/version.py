@@ -52,6 +52,16 @@ def current_name(models_dir: Path) -> str:
     return name
 
 
+def is_current(models_dir: Path, name: str) -> bool:
+    """Return whether a version is the active one, or may be: where CURRENT is there and cannot be read, nobody knows."""
+    try:
+        return current_name(models_dir) == name
+    except NoModel:
+        return False
+    except RecsysError:
+        return True
+
+
 def current(models_dir: Path, *, full: bool = False, files: Files = DISK) -> Version:
     """Open the active version. Takes and raises what `open_version` does."""
     return open_version(models_dir, current_name(models_dir), full=full, files=files)

@@ -15,6 +15,16 @@ from recsys.errors import RecsysError, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = "--worker"
+HELP = """usage: recommend_api.py [--worker]
+
+Without arguments: reads one request, a JSON object, from stdin, writes one line with the answer to stdout, and leaves with 0, or with the
+status of the failure that the line names.
+
+  --worker    answer one request a line until stdin ends; see docs/PROTOCOL.md
+  -h, --help  print this and leave with 0
+
+Settings come from the environment, .env and recsys.toml; see docs/SHOP.md.
+"""
 
 Send = Callable[[bytes], None]
 
@@ -41,6 +51,9 @@ def run(
     Raises:
         OSError: An answer could not be written.
     """
+    if list(argv) in (["-h"], ["--help"]):
+        send(HELP.encode())
+        return 0
     if list(argv) == [WORKER]:
         from recsys.bridge.worker import work  # one request has no use for it
 

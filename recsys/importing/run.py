@@ -29,6 +29,7 @@ from recsys.store.filling import (
     write_prices,
 )
 from recsys.store.migrations import migrate, renumber
+from recsys.wording import listed
 
 Progress = Callable[[int, int], None]
 
@@ -54,7 +55,7 @@ def import_events(db: Database, path: Path, options: ImportOptions, *, shop: Sho
     strange = {options.event_name, *options.event_map.values()} - known_events
     if strange:
         raise UsageError(
-            f"Events should be {', '.join(sorted(known_events))}, or be given a weight in recsys.toml. Received: {sorted(strange)}."
+            f"Events should be {listed(sorted(known_events))}, or be given a weight in recsys.toml. Received: {listed(sorted(strange))}."
         )
     file = EventFile(path, delimiter=options.delimiter, encoding=options.encoding)
     file.require(options.columns())

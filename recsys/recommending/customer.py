@@ -19,6 +19,7 @@ from recsys.recommending.loading import Loaded
 from recsys.recommending.numbers import Numbers
 from recsys.scorers import MAX_HISTORY, Query
 from recsys.settings import Shop
+from recsys.wording import listed
 
 INDEX = "index"  # the column that carries each event's item index through cleaning
 LATEST_ROW = 2**62  # events of the request come after the database's own of the same second
@@ -126,7 +127,8 @@ def find_customer(request: Request, loaded: Loaded, db: store.Database, *, numbe
     index = stored.user
     events, indices = _cleaned([stored, *told], loaded, shop, now)
     if index is None and not (indices < len(loaded.items)).any():
-        raise UnknownUser(f"`user_id` should be a user of the training or have events on its items. Received: {request.user_id!r}.")
+        received = "nothing" if request.user_id is None else repr(request.user_id)
+        raise UnknownUser(f"`user_id` should be a user of the training or have events on its items. Received: {received}.")
     bought = set(events.items[_purchases(events, shop, now)].tolist())
     if stored.truncated and user_id is not None:
         bought |= purchased(db, shop, user_id, loaded, now)
@@ -183,11 +185,11 @@ def _stored(db: store.Database, shop: Shop, version_name: str, user_id: int | st
 
 def _told(request: Request, numbers: Numbers, shop: Shop, now: int) -> store.UserEvents:
     """Return the events of the request on items that the version knows; they come after the database's own."""
-    words = (*shop.event_weights, *shop.cancel_events)
+    words = tuple(dict.fromkeys((*shop.event_weights, *shop.cancel_events)))  # a cancellation may have a weight, too
     for position, event in enumerate(request.interactions):
         if event.event not in words:
             field = f"interactions[{position}].event"
-            raise InvalidRequest(f"`{field}` should be one of {sorted(words)}. Received: {event.event!r}.", field=field)
+            raise InvalidRequest(f"`{field}` should be one of {listed(sorted(words))}. Received: {event.event!r}.", field=field)
     told = [(numbers[event.item_id], event) for event in request.interactions if event.item_id in numbers]
     return store.UserEvents(
         items=id_column(number.item_id for number, _ in told),

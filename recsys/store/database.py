@@ -11,10 +11,11 @@ from typing import Any, Self
 
 from recsys.database_url import DatabaseUrl
 from recsys.errors import DatabaseUnavailable, DeadlineExceeded, Overloaded, RecsysError, SettingsError
-from recsys.store.drivers import Driver, Duplicate, Timeouts, UnusableValue
+from recsys.store.drivers import Driver, Duplicate, NotAllowed, Timeouts, UnusableValue
 from recsys.store.statements import Parameters, bind, plain, template
+from recsys.wording import listed
 
-__all__ = ["Database", "Duplicate", "Stream", "Tracer", "UnusableValue", "connect"]
+__all__ = ["Database", "Duplicate", "NotAllowed", "Stream", "Tracer", "UnusableValue", "connect"]
 
 Tracer = Callable[[str, Any], None]
 _Chunks = Generator[list[tuple[Any, ...]], None, None]
@@ -323,6 +324,11 @@ class _ProjectErrors:
         if error is None or not isinstance(error, self._driver.errors):
             return
         meant = self._driver.meaning(error)
+        if meant is NotAllowed:
+            raise meant(
+                f"The database's account should have the right to do this. Received: {_words(error)}. "
+                f"The statement: {' '.join(self._sql.split())[:300]}"
+            ) from error
         if issubclass(meant, SettingsError):
             raise meant(
                 f"A statement doesn't fit the database: {_words(error)}. Check the names in recsys.toml and that the migrations "
@@ -335,7 +341,7 @@ def _row(names: Sequence[str], row: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return {name: plain(row[name]) for name in names}
     except KeyError:
-        raise ValueError(f"Every row should have {list(names)}. Received: {sorted(row)}.") from None
+        raise ValueError(f"Every row should have {listed(names)}. Received: {listed(sorted(row))}.") from None
 
 
 def _words(error: Exception) -> str:

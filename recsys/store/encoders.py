@@ -20,7 +20,7 @@ FIND_USER = (  # the id of the version of the name `:version`, and the index of 
     "SELECT v.id, e.idx FROM rec_versions v LEFT JOIN rec_user_encoder e ON e.version = v.id AND e.original_id = :user_key "
     "WHERE v.name = :version AND v.complete = 1"
 )
-_TABLES = ("rec_user_encoder", "rec_item_encoder", "rec_context_mapping", "rec_context_meta")
+TABLES = ("rec_user_encoder", "rec_item_encoder", "rec_context_mapping", "rec_context_meta")
 
 
 @dataclass(frozen=True)
@@ -208,6 +208,18 @@ def purge(db: Database, name: str, chunk: int = CHUNK_ROWS) -> None:
     db.execute("DELETE FROM rec_versions WHERE id = :version", params)
 
 
+def purge_unfinished(db: Database, chunk: int = CHUNK_ROWS) -> None:
+    """Delete the rows of versions that a writer who was killed has left incomplete; one who is writing now is told to try again.
+
+    Args:
+        db: The database.
+        chunk: Rows in one transaction, about.
+    """
+    for version in list_versions(db):
+        if not version.complete:
+            purge(db, version.name, chunk)
+
+
 def _version(db: Database, name: str) -> VersionRow | None:
     rows = db.query("SELECT id, name, complete, active, data_until FROM rec_versions WHERE name = :name", {"name": name})
     return _row(rows[0]) if rows else None
@@ -235,8 +247,8 @@ def _reserve(db: Database, name: str, data_until: int) -> int:
 
 def _counts(db: Database, version: int) -> dict[str, int]:
     count = "(SELECT COUNT(*) FROM {} WHERE version = :version)"
-    ((*counts,),) = db.query("SELECT " + ", ".join(map(count.format, _TABLES)), {"version": version})
-    return dict(zip(_TABLES, map(int, counts), strict=True))
+    ((*counts,),) = db.query("SELECT " + ", ".join(map(count.format, TABLES)), {"version": version})
+    return dict(zip(TABLES, map(int, counts), strict=True))
 
 
 def _keys(name: str, ids: NDArray | IdMap) -> list[str]:

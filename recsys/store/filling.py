@@ -7,6 +7,7 @@ from typing import Any
 
 from recsys.store.database import Database
 from recsys.store.migrations import renumber
+from recsys.wording import listed
 
 SHOP_TABLES = ("Allcodes", "Users", "Products", "Productdetails", "Productimages", "Interactions", "Comments")
 # What the columns roleId, genderId, statusId and actionCode hold, as (type, code, value).
@@ -26,6 +27,7 @@ BASE_CODES = (
     ("ACTION", "purchase", "Purchase"),
     ("ACTION", "cancel", "Cancel"),
 )
+
 IDS_PER_LOOK_UP = 1_000  # far below every database's limit of placeholders, and a short statement still
 
 Row = Mapping[str, Any]
@@ -57,7 +59,7 @@ def fill_shop(db: Database, tables: Mapping[str, Sequence[Row]], *, empty_first:
         empty_first: Whether the shop's tables are emptied before; no other table is touched.
     """
     if set(tables) - set(SHOP_TABLES):
-        raise ValueError(f"`tables` should hold {SHOP_TABLES}. Received: {sorted(tables)}.")
+        raise ValueError(f"`tables` should hold {listed(SHOP_TABLES)}. Received: {listed(sorted(tables))}.")
     with db.atomic():
         for table in SHOP_TABLES if empty_first else ():
             db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names

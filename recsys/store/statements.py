@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from recsys.errors import SettingsError
+from recsys.wording import listed
 
 Parameters = Mapping[str, Any]
 REMEMBERED = 256  # places of a list; longer ones are seldom asked for, and would fill the memory
@@ -49,7 +50,7 @@ def bind(sql: str, params: Parameters, dialect: str) -> tuple[str, dict[str, Any
         if name is None:
             continue
         if name not in params:
-            raise SettingsError(f"A statement should use only the placeholders {sorted(params)}. Received: `:{name}`.")
+            raise SettingsError(f"A statement should use only the placeholders {listed(sorted(params))}. Received: `:{name}`.")
         value = params[name]
         if isinstance(value, np.ndarray):
             value = value.tolist()

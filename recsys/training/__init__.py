@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys import store
-from recsys.artifacts import DISK, Draft, Files, activate, append_history
+from recsys.artifacts import DISK, Draft, Files, activate, append_history, is_current
 from recsys.clean import CleanReport, clean
 from recsys.dataset import Dataset
-from recsys.errors import NotEnoughData, SettingsError, TrainingRefused
+from recsys.errors import NotEnoughData, RecsysError, SettingsError, TrainingRefused
 from recsys.ids import IdMap
 from recsys.networks import Epoch
 from recsys.scorers import Query
@@ -92,20 +93,22 @@ def train(
         NotEnoughData: The shop is too small; it says what there is and what is needed.
         TrainingRefused: The candidate did not pass the gate.
     """
-    with connect(settings.database_url) as db:
-        source = read_shop(db, settings, now=now, progress=progress)
-    try:
-        source.check_enough()
-        evaluated, choices, results = evaluate(source, protocol, progress)
-        progress.stage("Fit on everything; this one serves")
-        final = fit_stage(source, source.interactions, progress.epoch, choices)
-        choices = left_out(choices, final, progress)
-        pass_gate(evaluated, final)
-    except (NotEnoughData, TrainingRefused) as refusal:
-        if not dry_run:
-            append_history(settings.models_dir, {"trained_at": now, "published": None, "reason": str(refusal)}, files)
-        raise
-    name = None if dry_run else publish(settings, source, evaluated, final, results, choices, protocol, files, connect, progress)
+    with nullcontext() if dry_run else Draft.create(settings.models_dir, now, files) as draft:  # first: two runs would be one for nothing
+        with connect(settings.database_url) as db:
+            source = read_shop(db, settings, now=now, progress=progress)
+        try:
+            source.check_enough()
+            evaluated, choices, results = evaluate(source, protocol, progress)
+            progress.stage("Fit on everything; this one serves")
+            final = fit_stage(source, source.interactions, progress.epoch, choices)
+            choices = left_out(choices, final, progress)
+            pass_gate(evaluated, final)
+        except (NotEnoughData, TrainingRefused) as refusal:
+            if draft:
+                append_history(settings.models_dir, {"trained_at": now, "published": None, "reason": str(refusal)}, files)
+            raise
+        given = (settings, source, evaluated, final, results, choices, protocol, files, connect, progress)
+        name = publish(*given, draft) if draft else None
     rule = in_force(source.shop, protocol)
     return Outcome(name, choices.winner, rule, results.rows, results.context_lift, results.exam.n_nothing_relevant)
 
@@ -197,21 +200,45 @@ def publish(
     files: Files,
     connect: Callable[..., store.Database],
     progress: Progress,
+    draft: Draft | None = None,
 ) -> str:
-    """Write the version, its metrics and its encoders, and activate it last. Returns its name."""
+    """Write the version, its metrics and its encoders, and activate it last; what failed before that is taken back.
+
+    Returns:
+        The version's name.
+    """
     rule = in_force(source.shop, protocol)
     progress.stage("Publish the version")
-    with Draft.create(settings.models_dir, source.now, files) as draft:
+    with draft or Draft.create(settings.models_dir, source.now, files) as draft:
         write_version(draft, source, evaluated, final, results, choices)
         write_candidates(draft, final, repeats=rule == "allow", seed=source.options.seed, note=progress.note)
         entry = history_entry(source, final, results, choices, protocol, rule)
         write_report(draft, entry, evaluated.losses)
         name = draft.publish(manifest(source, final, results, choices, protocol, rule))
-    append_history(settings.models_dir, {**entry, "published": name}, files)
-    progress.stage("Put the encoders into the database")
+        progress.stage("Put the encoders into the database")
+        try:
+            write_encoders(settings, name, final, connect)
+            activate(settings.models_dir, name, files)
+        except BaseException:  # Ctrl-C included
+            if draft.is_new and not is_current(settings.models_dir, name):
+                take_back(settings, name, connect, progress)
+            raise
+    try:
+        append_history(settings.models_dir, {**entry, "published": name}, files)
+        with connect(settings.database_url) as db:
+            store.set_active(db, name)
+    except RecsysError:
+        progress.note(f"Version {name} serves all the same. scripts/migrate_encoders.py lets the views show it.")
+        raise
+    return name
+
+
+def write_encoders(settings: Settings, name: str, final: Stage, connect: Callable[..., store.Database]) -> None:
+    """Put a version's encoders beside those of the others; what runs that were killed have left is removed first."""
     encoders = final.encoders
     with connect(settings.database_url) as db:
         store.migrate(db, shop=False)
+        store.purge_unfinished(db)
         store.write_version(
             db,
             name,
@@ -220,6 +247,12 @@ def publish(
             items=encoders.items.ids,
             contexts=encoders.contexts.values,
         )
-        activate(settings.models_dir, name, files)
-        store.set_active(db, name)
-    return name
+
+
+def take_back(settings: Settings, name: str, connect: Callable[..., store.Database], progress: Progress) -> None:
+    """Remove a version's encoders, where the database is still there."""
+    try:
+        with connect(settings.database_url) as db:
+            store.purge(db, name)
+    except RecsysError as error:
+        progress.note(f"The encoders of version {name} stay in the database, where nothing uses them: {error}")

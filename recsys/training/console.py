@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from recsys.clean import CleanReport
 from recsys.networks import Epoch
+from recsys.terminal import console
 from recsys.training import Outcome
 from recsys.training.report import COLUMNS, RULE_TITLES, figure, own_parts, ranked
 
@@ -19,9 +18,7 @@ class TrainingConsole:
 
     def __init__(self) -> None:
         """Write to the process' own streams."""
-        self._progress, self._answer = Console(stderr=True, highlight=False), Console(highlight=False)
-        if not self._answer.is_terminal:
-            self._answer = Console(highlight=False, width=LOG_WIDTH)
+        self._progress, self._answer = console(stderr=True), console(log_width=LOG_WIDTH)
 
     def rows(self, n_rows: int) -> None:
         """Say how many rows have been read."""
@@ -33,11 +30,11 @@ class TrainingConsole:
         for reason, count in report.dropped.items():
             self._progress.print(f"  dropped {count:,}: {reason}", style="dim")
         for line in report.unreadable:
-            self._progress.print(f"  [yellow]{escape(line)}[/yellow]")
+            self._progress.print(f"  {line}", style="yellow")
 
     def stage(self, title: str) -> None:
         """Announce a part of the run."""
-        self._progress.print(f"[bold]{title}[/bold]")
+        self._progress.print(title, style="bold")
 
     def epoch(self, epoch: Epoch) -> None:
         """Report one pass over the data."""
@@ -46,7 +43,7 @@ class TrainingConsole:
 
     def note(self, text: str) -> None:
         """Say what is not as usual."""
-        self._progress.print(f"  [yellow]{text}[/yellow]")
+        self._progress.print(f"  {text}", style="yellow")
 
     def outcome(self, outcome: Outcome) -> None:
         """Print the tables and what was published."""
@@ -57,11 +54,7 @@ class TrainingConsole:
             lift = outcome.context_lift
             self._answer.print(f"ENCM's context lift: {lift['lift']:+.4f} mean reciprocal rank over {lift['events']:.0f} held-out events")
         done = f"published {outcome.version}" if outcome.version else "dry run: nothing was published"
-        self._answer.print(f"[bold]{outcome.winner}[/bold] wins on validation; {done}")
-
-    def failure(self, message: str) -> None:
-        """Print why the run ended without a version."""
-        self._progress.print(f"[bold red]{message}[/bold red]")
+        self._answer.print(f"{outcome.winner} wins on validation; {done}", style="bold")
 
 
 def table(outcome: Outcome, rule: str) -> Table:

@@ -19,6 +19,7 @@ from recsys.networks import FAILURES, NETWORKS, Epoch, Fit, Judge, Network, Star
 from recsys.scorers import BASELINES, MODELS, N_SIGNALS, REGISTRY, Arrays, Query, Scorer, Signals
 from recsys.settings import Training
 from recsys.training.closed_form import ClosedForms, choose_closed_forms, fit_baselines, fit_factors, fit_signals
+from recsys.wording import listed
 
 RULES = ("hide", "allow")  # the rows of signal weights
 MIN_VALIDATION_USERS = 10
@@ -260,7 +261,8 @@ def check_complete(fitted: Mapping[str, Scorer], query: Query, failures: Mapping
     """
     missing = [name for name in (*NETWORKS, *BASELINES) if name not in fitted and name not in failures]
     if missing or not set(NETWORKS) - set(failures):
-        raise TrainingRefused(f"A version should hold every scorer of the registry. Missing: {missing or dict(failures)}.")
+        what = listed(missing or (f"{name} ({why})" for name, why in failures.items()))
+        raise TrainingRefused(f"A version should hold every scorer of the registry. Missing: {what}.")
     for name, scorer in fitted.items():
         if not np.isfinite(scorer.score(query)).all():
             raise TrainingRefused(f"{name} should score finite numbers. Received: NaN or infinity.")

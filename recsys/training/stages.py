@@ -21,6 +21,7 @@ from recsys.metrics import paired_lower_bound
 from recsys.settings import Shop, Training
 from recsys.split import cut_time, last_item_out, split_at
 from recsys.training.fitting import Choices, Fitted, Fold, Report, choose, fit_everything
+from recsys.wording import listed
 
 MIN_EVENTS, MIN_USERS, MIN_ITEMS = 100, 10, 10
 
@@ -65,10 +66,11 @@ class ShopData:
         events, active = self.interactions, int(self.catalogue.active.sum())
         users, items = len(np.unique(events.users)), len(np.unique(events.items))
         if len(events) < MIN_EVENTS or users < MIN_USERS or items < MIN_ITEMS or not active:
+            dropped = listed(f"{count} {reason}" for reason, count in self.cleaning.dropped.items())
             raise NotEnoughData(
                 f"Training needs {MIN_EVENTS} events of {MIN_USERS} users on {MIN_ITEMS} items and an active product. "
                 f"There are {len(events)} events of {users} users on {items} items, {active} active products "
-                f"({self.cleaning.rows_in} rows were read; dropped: {dict(self.cleaning.dropped) or 'none'})."
+                f"({self.cleaning.rows_in} rows were read; dropped: {dropped})."
             )
 
 

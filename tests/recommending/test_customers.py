@@ -1,14 +1,15 @@
 """Who asks: customers, guests, strangers; what they did, and the circumstances they ask in."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny_shop import INACTIVE, ITEMS, LEARNED, NOW, RARE, USERS, Published, bought, event, shown
 
-from recsys.contract import Request
+from recsys.contract import Request, parse_request
 from recsys.errors import DeadlineExceeded, InvalidRequest, ModelMismatch, UnknownUser
-from recsys.recommending import Loaded, recommend
+from recsys.recommending import Loaded, customer, recommend
 from recsys.store import connect
 
 STRANGER = 1000
@@ -72,6 +73,14 @@ def test_with_nothing_to_go_on_the_user_is_unknown(published: Published, fields:
         published.ask(**fields)
 
 
+@pytest.mark.parametrize(
+    ("fields", "received"), [({"user_id": "nobody"}, "'nobody'"), ({"interactions": [{"item_id": 4711, "event": "view"}]}, "nothing")]
+)
+def test_who_is_unknown_is_told_as_a_person_would(published: Published, fields: dict[str, Any], received: str):
+    with pytest.raises(UnknownUser, match=rf"Received: {received}\.$"):
+        published.ask(**fields)
+
+
 @pytest.mark.parametrize("model", ["ENCM", "LNCM", "NeuMF", "BMF", "item_cf"])
 def test_a_purchase_in_the_database_changes_the_next_answer(published: Published, tmp_path: Path, model: str):
     shop = published.copy(tmp_path)
@@ -108,9 +117,16 @@ def test_an_event_told_twice_counts_once(published: Published, tmp_path: Path):
     assert again.items == shop.ask(user_id=7).items
 
 
+def test_a_cancellation_that_has_a_weight_too_is_named_once(published: Published):
+    request = parse_request(b'{"interactions": [{"item_id": 101, "event": "teleport"}]}', models=())
+    shop = published.settings.shop
+    with pytest.raises(InvalidRequest, match="should be one of cancel, cart, purchase, star1"):
+        customer._told(request, {}, replace(shop, event_weights={**shop.event_weights, "cancel": -0.5}), NOW)  # type: ignore[arg-type]
+
+
 def test_an_event_that_the_shop_does_not_know_is_refused_by_its_place(published: Published):
     told = [{"item_id": 101, "event": "view"}, {"item_id": 101, "event": "teleport"}]
-    with pytest.raises(InvalidRequest, match="should be one of .*'purchase'.* Received: 'teleport'") as caught:
+    with pytest.raises(InvalidRequest, match="should be one of cancel, cart, purchase, .* Received: 'teleport'") as caught:
         published.ask(user_id=7, interactions=told)
     assert caught.value.field == "interactions[1].event"
 

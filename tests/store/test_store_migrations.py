@@ -3,12 +3,13 @@ import re
 import threading
 from importlib.resources import files
 
+import numpy as np
 import pytest
 
 from recsys.errors import RecsysError, SettingsError
 from recsys.store import Database, connect
 from recsys.store.encoders import set_active, write_version
-from recsys.store.migrations import migrate, renumber, statements
+from recsys.store.migrations import columns, migrate, own_tables, own_views, renumber, statements
 
 FOLDER = files("recsys.store") / "migrations"
 NAMES = sorted(item.name for item in FOLDER.iterdir() if item.name.endswith(".sql"))
@@ -39,15 +40,23 @@ COLUMNS = {
 def test_the_whole_schema_is_made_once_and_recorded(bare_db: Database) -> None:
     assert migrate(bare_db) == NAMES
     assert migrate(bare_db) == []
-    assert [name for (name,) in bare_db.query("SELECT name FROM schema_migrations ORDER BY name")] == NAMES
+    assert [name for (name,) in bare_db.query("SELECT name FROM rec_schema_migrations ORDER BY name")] == NAMES
 
 
 def test_every_table_has_the_columns_that_its_readers_know(db: Database) -> None:
-    for table, columns in COLUMNS.items():
+    for table, names in COLUMNS.items():
         stream = db.stream(f"SELECT * FROM {table}")
         stream.close()
 
-        assert {name.lower() for name in columns.split()} - {name.lower() for name in stream.columns} == set(), table
+        assert {name.lower() for name in names.split()} - {name.lower() for name in stream.columns} == set(), table
+
+
+def test_our_own_tables_and_views_are_known_by_name(db: Database) -> None:
+    assert {*own_tables(db), *own_views()} == {name for name in COLUMNS if name.startswith("rec") or name == "model_runs"} | {
+        "rec_schema_migrations"
+    }
+    for table in own_tables(db)[1:]:
+        assert [name.lower() for name in columns(db, table)] == COLUMNS[table].lower().split()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -87,6 +96,72 @@ def test_a_migration_that_broke_off_is_taken_up_again(bare_db: Database, databas
     assert step > len(NAMES)
     assert migrate(bare_db) == []
     assert bare_db.query("SELECT COUNT(*) FROM rec_versions") == [(0,)]
+
+
+# Tables of the shop's own, by what made them
+FOREIGN = {
+    "golang-migrate": "CREATE TABLE schema_migrations (version BIGINT NOT NULL PRIMARY KEY, dirty BOOLEAN NOT NULL)",
+    "Rails and dbmate": "CREATE TABLE schema_migrations (version VARCHAR(128) NOT NULL PRIMARY KEY)",
+    "names alone": "CREATE TABLE schema_migrations (name VARCHAR(128) NOT NULL PRIMARY KEY)",
+    "recommendations": "CREATE TABLE recommendations (id INT PRIMARY KEY, customer_id INT, product_id INT)",
+    "model_runs": "CREATE TABLE model_runs (id INT PRIMARY KEY, car_model VARCHAR(50))",
+}
+
+
+@pytest.mark.parametrize("ddl", FOREIGN.values(), ids=FOREIGN)
+def test_what_training_needs_is_made_beside_tables_of_the_shops_own_and_these_stay_as_they_are(bare_db: Database, ddl: str) -> None:
+    table = ddl.split()[2]
+    bare_db.execute(ddl)
+    had = columns(bare_db, table)
+
+    made = migrate(bare_db, shop=False)
+
+    assert "0002_recommendations.sql" in made
+    assert migrate(bare_db, shop=False) == []
+    assert columns(bare_db, table) == had
+    assert bare_db.query(f"SELECT COUNT(*) FROM {table}") == [(0,)]
+    assert (table == "schema_migrations") == ("0004_cache.sql" in made)
+    assert table not in own_tables(bare_db)
+    write_version(bare_db, "new", data_until=2, users=np.array([8]), items=np.array([2]), contexts={"season": ["wet"]})
+
+
+@pytest.mark.parametrize("table", ["rec_schema_migrations", "rec_versions", "rec_user_encoder", "rec_context_meta"])
+def test_a_table_that_training_cannot_share_is_refused_by_name_columns_and_way_out(bare_db: Database, table: str) -> None:
+    bare_db.execute(f"CREATE TABLE {table} (id INT PRIMARY KEY, owner VARCHAR(50))")
+
+    with pytest.raises(SettingsError) as caught:
+        migrate(bare_db, shop=False)
+
+    wanted = COLUMNS.get(table, "name applied_at").replace(" ", ", ")
+    said = f"The table `{table}` should be recsys' own, with the columns {wanted}. Received: a table with id, owner. Rename it; or let"
+    assert str(caught.value).startswith(said)
+
+
+def test_a_whole_schema_is_not_made_around_a_recommendations_of_the_shops_own(bare_db: Database) -> None:
+    bare_db.execute(FOREIGN["recommendations"])
+
+    with pytest.raises(SettingsError, match="`recommendations` should be recsys' own.* a table with id, customer_id, product_id"):
+        migrate(bare_db)
+
+
+OLD_RECORD = "CREATE TABLE schema_migrations (name VARCHAR(191) NOT NULL PRIMARY KEY, applied_at {} NOT NULL)"
+IN_THE_OLD_RECORD = ["0001_shop.sql", "0002_recommendations.sql", "0003_lists.sql"]
+
+
+def test_what_an_older_record_says_is_taken_over_and_nothing_is_run_again(bare_db: Database) -> None:
+    """A database as earlier programs left it: their record, and the backend's cache made by what is 0002 now."""
+    migrate(bare_db)
+    bare_db.execute("DROP TABLE rec_schema_migrations")
+    bare_db.execute(OLD_RECORD.format(DIALECTS[bare_db.dialect]["datetime"]))
+    bare_db.insert("schema_migrations", [{"name": name, "applied_at": "2024-01-01 00:00:00"} for name in IN_THE_OLD_RECORD])
+    bare_db.insert("recommendations", [{"userId": 1, "productId": 2, "modelName": "BMF"}])
+
+    assert migrate(bare_db) == ["0004_cache.sql"]
+
+    assert bare_db.query("SELECT COUNT(*) FROM recommendations") == [(1,)]
+    record = bare_db.query("SELECT name, applied_at FROM rec_schema_migrations WHERE name < '0004' ORDER BY name")
+    assert [(name, str(applied)) for name, applied in record] == [(name, "2024-01-01 00:00:00") for name in IN_THE_OLD_RECORD]
+    assert bare_db.query("SELECT COUNT(*) FROM schema_migrations") == [(3,)]
 
 
 def test_two_programs_may_migrate_at_once(bare_db: Database, database_url: str) -> None:
@@ -151,8 +226,6 @@ def test_an_image_and_a_price_come_back_as_they_went_in(db: Database) -> None:
 
 
 def test_readers_of_the_old_tables_find_the_active_version_only(db: Database) -> None:
-    import numpy as np
-
     write_version(db, "old", data_until=1, users=np.array([7]), items=np.array([1, 2]), contexts={"season": ["dry"]})
     write_version(db, "new", data_until=2, users=np.array([8, 7]), items=np.array([2]), contexts={"season": ["wet"], "hour": ["1"]})
     assert db.query("SELECT original_id FROM rec_user_encoder_active") == []

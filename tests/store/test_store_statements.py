@@ -79,7 +79,7 @@ def test_a_percent_sign_is_doubled_for_drivers_that_format_and_nowhere_else() ->
 
 
 def test_a_placeholder_nobody_knows_is_named() -> None:
-    with pytest.raises(SettingsError, match="only the placeholders .'since'.. Received: `:sinse`"):
+    with pytest.raises(SettingsError, match="only the placeholders since. Received: `:sinse`"):
         bind("WHERE t >= :sinse", {"since": 1}, "mysql")
 
 

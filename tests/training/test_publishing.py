@@ -1,5 +1,6 @@
 """A publisher that dies at any step leaves a version that answers: the old one, or all of the new one."""
 
+import errno
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,9 +12,10 @@ from dying_disk import Died, Mortal, Unsynced, Watched, version_names
 from tiny_shop import NOW, Published, Quiet, Trained, moved
 
 from recsys import store, training
-from recsys.artifacts import Draft, Files, history
+from recsys.artifacts import Draft, Files, current, history
 from recsys.artifacts.hdf5 import read_arrays, room
 from recsys.contract import Item
+from recsys.errors import DatabaseUnavailable, RecsysError, SettingsError
 from recsys.networks import Network
 from recsys.store import Database, list_versions
 from recsys.training import publish, publishing
@@ -24,21 +26,22 @@ PROBE = {"user_id": 7, "limit": 6, "model": "BMF"}
 
 # Every effect of one publication on the disk and at the database.
 STEPS = {
-    "lock": 3,  # the publisher's; for metrics.json; for CURRENT
+    "lock": 3,  # the publisher's; for CURRENT; for metrics.json
     "make_dir": 9,  # models/; the draft; evaluation/ for each of its five files; models/ for the history; .stamps/
     "create": 14,  # arrays: two derived, seven baselines, signals, encoders twice, items, held-out figures
     "write": 12,  # four configurations, contexts, catalogue, snapshot, selection; manifest; metrics.json; the stamp; CURRENT
     "fsync": 39,  # the draft's 31 files, manifest, two folders, models/; metrics.json and CURRENT, each with models/
     "rename": 4,  # the version appears; metrics.json; the stamp; CURRENT
-    "CREATE": 1,  # the table of migrations, if it were missing
-    "BEGIN": 7,  # are our two migrations done; then a transaction a chunk: the version, users, items, context values, features
-    "COMMIT": 7,
-    "SELECT": 7,  # the migrations; is the version there, twice; the highest id; the counts; is it complete before it is shown
+    "BEGIN": 8,  # are our three migrations done; then a transaction a chunk: the version, users, items, context values, features
+    "COMMIT": 8,
+    # The record of migrations and what it says; unfinished versions; is this one there, twice; the highest id; the counts; is it
+    # complete before it is shown.
+    "SELECT": 11,
     "INSERT": 5,
     "UPDATE": 2,  # complete; active
 }
-N_STEPS = 110
-ACTIVATION = 107  # the rename of CURRENT: whoever dies at it leaves the old version, whoever dies later the new one
+N_STEPS = 115
+ACTIVATION = 106  # the rename of CURRENT: whoever dies at it leaves the old version, whoever dies later the new one
 
 
 class Dying(Mortal):
@@ -129,7 +132,7 @@ def test_publishing_takes_the_steps_that_are_known(candidate: Candidate, tmp_pat
     assert Counter(step.split()[0] for step in disk.steps) == STEPS
     assert len(disk.steps) == sum(STEPS.values()) == N_STEPS
     assert disk.steps[ACTIVATION - 1] == "rename CURRENT"
-    assert disk.steps.index(f"rename {name}") < disk.steps.index("CREATE database") < ACTIVATION  # whole before known, known before active
+    assert disk.steps.index(f"rename {name}") < disk.steps.index("SELECT database") < ACTIVATION  # whole before known, known before active
     assert disk.steps[-1] == "UPDATE database"
 
 
@@ -168,12 +171,13 @@ def test_a_publisher_that_dies_leaves_one_version_whole_and_the_next_one_publish
     assert not [path.name for path in shop.models_dir.iterdir() if path.name.startswith(".draft-") or path.suffix == ".tmp"]
     with store.connect(shop.url) as db:
         assert [version.name for version in list_versions(db) if version.active] == [after]
+        assert all(version.complete for version in list_versions(db)), "what the dead one left should be gone"
     shutil.rmtree(shop.folder)
 
 
-# On a server: the lock that migrations take turns by and its release, then the same 29 statements as above.
-N_STATEMENTS = 31
-SHOWN = 29  # statements before CURRENT is renamed; after it the views follow with two more
+# On a server: the lock that migrations take turns by and its release, then the same 34 statements as above.
+N_STATEMENTS = 36
+SHOWN = 34  # statements before CURRENT is renamed; after it the views follow with two more
 
 
 @pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
@@ -198,7 +202,73 @@ def test_on_a_server_too_a_death_at_any_statement_leaves_one_version_whole(candi
         answer = shop.ask(**PROBE)
         assert answer.items == (candidate.old if done < SHOWN else candidate.new), sent[-1]
         assert (answer.model_version == shop.version) == (done < SHOWN)
+        with store.connect(shop.url) as db:  # as the next run does, with statements of its own
+            store.purge_unfinished(db)
 
     after = publish_until(N_STATEMENTS, LATER + 3600)
     answer = shop.ask(**PROBE)
     assert (answer.model_version, answer.items, len(sent)) == (after, candidate.new, N_STATEMENTS)
+
+
+# A run that fails, and goes on living
+
+
+class Faulty(Watched):
+    """A disk, and a database behind it, on which one step fails and all others work."""
+
+    def __init__(self, at: int, error: Callable[[str], BaseException]) -> None:
+        super().__init__()
+        self.at, self.error = at, error
+
+    def before(self, effect: str, path: Path) -> None:
+        super().before(effect, path)
+        if len(self.steps) == self.at:
+            raise self.error(self.steps[-1])
+
+    def fsync(self, path: Path) -> None:
+        self.before("fsync", path)
+
+
+def full_or_away(step: str) -> BaseException:
+    """Return what a step fails with: the disk is full, or the database breaks off."""
+    return DatabaseUnavailable("The database failed: gone away") if step.endswith(" database") else OSError(errno.ENOSPC, "full", step)
+
+
+def not_allowed(step: str) -> BaseException:
+    """Return what a step fails with where a right is missing."""
+    return SettingsError("The account may not.") if step.endswith(" database") else PermissionError(errno.EACCES, "denied", step)
+
+
+FAULTS = (full_or_away, not_allowed, lambda step: KeyboardInterrupt())
+EACH_STEP_WITH_ONE_FAULT = [(step, FAULTS[step % 3]) for step in range(1, N_STEPS + 1)]
+AROUND_THE_ACTIVATION = range(ACTIVATION - 5, ACTIVATION + 3)
+AND_WITH_THE_OTHERS = [(step, FAULTS[(step + other) % 3]) for step in AROUND_THE_ACTIVATION for other in (1, 2)]
+
+
+@pytest.mark.parametrize(("step", "error"), [*EACH_STEP_WITH_ONE_FAULT, *AND_WITH_THE_OTHERS])
+def test_what_a_failed_run_made_is_removed_unless_it_serves(
+    candidate: Candidate, tmp_path: Path, step: int, error: Callable[[str], BaseException]
+):
+    old = candidate.trained.published.version
+    shop = candidate.trained.published.copy(tmp_path)
+    disk = Faulty(step, error)
+    try:
+        name = run(candidate, shop, disk)
+    except (RecsysError, OSError, KeyboardInterrupt) as failure:
+        name = None
+        assert not isinstance(failure, OSError), "the disk's errors should be explained"
+
+    new = [version for version in version_names(shop.models_dir) if version != old]
+    serving = current(shop.models_dir).name
+    assert not list(shop.models_dir.glob(".draft-*"))
+    assert new == ([serving] if serving != old else [])
+    assert (step > ACTIVATION or name is not None) == (serving != old)
+    with store.connect(shop.url) as db:
+        known = {version.name for version in list_versions(db)}
+        assert known == {old, *new}
+        assert all(version.complete for version in list_versions(db))
+        assert {id for (id,) in db.query("SELECT version FROM rec_user_encoder")} == {
+            id for (id,) in db.query("SELECT id FROM rec_versions")
+        }
+    assert [entry["published"] for entry in history(shop.models_dir)] in ([old], [old, serving])
+    shutil.rmtree(shop.folder)

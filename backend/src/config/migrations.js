@@ -8,8 +8,21 @@ import { QueryTypes } from 'sequelize';
 export const MIGRATIONS = fileURLToPath(new URL('../../../recsys/store/migrations/', import.meta.url));
 
 const RECORD = `
-CREATE TABLE IF NOT EXISTS schema_migrations (name VARCHAR(191) NOT NULL PRIMARY KEY, applied_at {{datetime}} NOT NULL) {{table}}
+CREATE TABLE IF NOT EXISTS rec_schema_migrations (
+    name VARCHAR(191) NOT NULL PRIMARY KEY,
+    applied_at {{datetime}} NOT NULL
+) {{table}}
 `;
+// What the record was called once; other programs call theirs so, too.
+const TAKE_OVER = `
+INSERT INTO rec_schema_migrations (name, applied_at) SELECT name, applied_at FROM schema_migrations WHERE name IN ($names)
+`;
+const COLUMNS = {
+  sqlite: 'SELECT name FROM pragma_table_info($table)',
+  mysql: 'SELECT column_name AS name FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = $table ORDER BY ordinal_position',
+};
+const TABLE = /^CREATE TABLE IF NOT EXISTS (\w+) \(\n(.*)\n\)/s;
+const OF_THE_SHOP = '0001_shop.sql'; // of its tables a shop may have some already, with fewer columns
 // Python takes the same lock.
 const TAKE_LOCK = "SELECT GET_LOCK(CONCAT('recsys_', MD5(DATABASE())), 60)";
 const GIVE_LOCK = "SELECT RELEASE_LOCK(CONCAT('recsys_', MD5(DATABASE())))";
@@ -23,6 +36,7 @@ const INDEX_EXISTS = 'ER_DUP_KEYNAME';
  * @param {Sequelize} sequelize
  * @param {string} [folder]
  * @returns {Promise<string[]>} The names of those that were run; none the second time.
+ * @throws {Error} A table of the shop's own has the name of one of ours.
  */
 export async function applyMigrations(sequelize, folder = MIGRATIONS) {
   const dialect = sequelize.getDialect();
@@ -31,12 +45,14 @@ export async function applyMigrations(sequelize, folder = MIGRATIONS) {
   const texts = await Promise.all(names.map((name) => readFile(path.join(folder, name), 'utf8')));
   return sequelize.transaction((transaction) => // on MySQL only for its connection, which holds the lock
     inTurn(sequelize, transaction, async () => {
-      await sequelize.query(spelled(RECORD, words), { transaction });
+      await beginRecord(sequelize, spelled(RECORD, words), names, transaction);
       const applied = [];
       for (const [index, name] of names.entries()) {
         if (await isApplied(sequelize, name, transaction)) continue;
-        for (const statement of statementsOf(texts[index], words)) await run(sequelize, statement, transaction);
-        const sql = 'INSERT INTO schema_migrations (name, applied_at) VALUES ($name, CURRENT_TIMESTAMP)';
+        const statements = statementsOf(texts[index], words);
+        if (name !== OF_THE_SHOP) for (const statement of statements) await refuseForeign(sequelize, statement, transaction);
+        for (const statement of statements) await run(sequelize, statement, transaction);
+        const sql = 'INSERT INTO rec_schema_migrations (name, applied_at) VALUES ($name, CURRENT_TIMESTAMP)';
         await sequelize.query(sql, { bind: { name }, type: QueryTypes.INSERT, transaction });
         applied.push(name);
       }
@@ -64,8 +80,38 @@ async function inTurn(sequelize, transaction, work) {
   }
 }
 
+/** Create the record of what was run, where it is missing, and take over what an older one says. */
+async function beginRecord(sequelize, statement, names, transaction) {
+  await refuseForeign(sequelize, statement.trim(), transaction);
+  if ((await columnsOf(sequelize, 'rec_schema_migrations', transaction)).length > 0) return;
+  await sequelize.query(statement, { transaction });
+  const older = await columnsOf(sequelize, 'schema_migrations', transaction);
+  if (!['name', 'applied_at'].every((column) => older.includes(column))) return;
+  const places = names.map((_, index) => `$name${index}`);
+  const bind = Object.fromEntries(names.map((name, index) => [`name${index}`, name]));
+  await sequelize.query(TAKE_OVER.replace('$names', places.join(', ')), { bind, type: QueryTypes.INSERT, transaction });
+}
+
+/** Refuse to share a table with another program. */
+async function refuseForeign(sequelize, statement, transaction) {
+  const [, table, body] = TABLE.exec(statement) ?? [];
+  if (!table) return;
+  const found = await columnsOf(sequelize, table, transaction);
+  const wanted = body.split('\n').map((line) => line.trim().split(' ')[0]).filter((word) => word !== 'PRIMARY');
+  const there = new Set(found.map((name) => name.toLowerCase()));
+  if (found.length === 0 || wanted.every((name) => there.has(name.toLowerCase()))) return;
+  throw new Error(
+    `The table ${table} should be recsys' own, with the columns ${wanted.join(', ')}. Received: a table with ${found.join(', ')}. ` +
+      'Rename it, or let DATABASE_URL name another database.');
+}
+
+async function columnsOf(sequelize, table, transaction) {
+  const rows = await sequelize.query(COLUMNS[sequelize.getDialect()], { bind: { table }, type: QueryTypes.SELECT, transaction });
+  return rows.map(({ name }) => name);
+}
+
 async function isApplied(sequelize, name, transaction) {
-  const sql = 'SELECT name FROM schema_migrations WHERE name = $name';
+  const sql = 'SELECT name FROM rec_schema_migrations WHERE name = $name';
   const rows = await sequelize.query(sql, { bind: { name }, type: QueryTypes.SELECT, transaction });
   return rows.length > 0;
 }

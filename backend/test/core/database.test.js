@@ -15,7 +15,7 @@ import { isOfDatabase } from '../../src/services/databaseErrors.js';
 import { PYTHON, REPOSITORY } from '../harness.js';
 import { newDatabase, onBothDatabases } from './databases.js';
 
-const NAMES = ['0001_shop.sql', '0002_recommendations.sql', '0003_lists.sql'];
+const NAMES = ['0001_shop.sql', '0002_recommendations.sql', '0003_lists.sql', '0004_cache.sql'];
 const COUNT = 'SELECT COUNT(*) AS n FROM Interactions';
 
 onBothDatabases((shopTest, kind) => {
@@ -157,6 +157,27 @@ for (const kind of ['sqlite', 'mariadb']) {
     const python = migratePython(pythonUrl(url));
     assert.deepEqual([python.stdout.trim(), python.status], [NAMES.join(' '), 0], python.stderr);
     assert.deepEqual(await connected(url, (sequelize) => applyMigrations(sequelize)), []);
+  });
+
+  bareTest('what an older record says is taken over', async (url) => {
+    await connected(url, async (sequelize) => {
+      await applyMigrations(sequelize);
+      await sequelize.query('DROP TABLE rec_schema_migrations');
+      await sequelize.query('CREATE TABLE schema_migrations (name VARCHAR(191) NOT NULL PRIMARY KEY, applied_at DATETIME NOT NULL)');
+      for (const name of NAMES.slice(0, 3)) await sequelize.query(`INSERT INTO schema_migrations VALUES ('${name}', '2024-01-01 00:00:00')`);
+      assert.deepEqual(await applyMigrations(sequelize), ['0004_cache.sql']);
+    });
+  });
+
+  bareTest('another program’s tables are left alone, or refused by name', async (url) => {
+    await connected(url, async (sequelize) => {
+      await sequelize.query('CREATE TABLE schema_migrations (version BIGINT NOT NULL PRIMARY KEY, dirty BOOLEAN NOT NULL)');
+      await sequelize.query('CREATE TABLE rec_lists (id INT PRIMARY KEY, title VARCHAR(50))');
+      const refusal = /rec_lists should be recsys' own, with the columns userId, .*Received: a table with id, title\./;
+      await assert.rejects(applyMigrations(sequelize), refusal);
+      const [{ n }] = await sequelize.query('SELECT COUNT(*) AS n FROM schema_migrations', { type: QueryTypes.SELECT });
+      assert.equal(Number(n), 0);
+    });
   });
 
   bareTest('two that migrate at once do it once', async (url) => {

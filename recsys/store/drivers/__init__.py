@@ -12,6 +12,10 @@ class Duplicate(SettingsError):
     """The row, table or index is there already."""
 
 
+class NotAllowed(SettingsError):
+    """The account lacks a right."""
+
+
 class UnusableValue(SettingsError):
     """A value that no column of that type can hold."""
 

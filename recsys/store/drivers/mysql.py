@@ -13,7 +13,7 @@ from pymysql.constants import FIELD_TYPE
 
 from recsys.database_url import DatabaseUrl
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
-from recsys.store.drivers import Duplicate, Timeouts, UnusableValue
+from recsys.store.drivers import Duplicate, NotAllowed, Timeouts, UnusableValue
 
 NUMBERS = frozenset(
     {
@@ -45,6 +45,7 @@ class Mysql:
         | {1969, 3024}  # out of time, in MariaDB's words and in MySQL's
     )
     _duplicate = frozenset({1050, 1061, 1062, 1586})
+    _denied = frozenset({1142, 1143, 1227, 1370})
     # Besides: a difference below 0 of unsigned numbers, two rows where one is due, text that is no JSON, no date, no UTF-8.
     _unusable = frozenset({1264, 1265, 1292, 1366, 1406, 3988, 1242, 1300, 1411, 1525, 1690, 3141, 3146, 3156, 3854})
 
@@ -114,6 +115,8 @@ class Mysql:
             return Overloaded
         if number in self._duplicate:
             return Duplicate
+        if number in self._denied:
+            return NotAllowed
         return UnusableValue if number in self._unusable else SettingsError
 
 

@@ -15,7 +15,7 @@ from psycopg.waiting import wait_conn
 
 from recsys.database_url import DatabaseUrl
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
-from recsys.store.drivers import Duplicate, Timeouts, UnusableValue
+from recsys.store.drivers import Duplicate, NotAllowed, Timeouts, UnusableValue
 
 # They stay text, as on MySQL: it is read faster, and Python has no infinity and no years before Christ.
 TEXTS = ("date", "timestamp", "timestamptz", "time", "timetz", "interval")
@@ -87,6 +87,8 @@ class Postgresql:
             return Overloaded
         if state in {"23505", "42P07", "42710"}:
             return Duplicate
+        if state == "42501":
+            return NotAllowed
         if state.startswith("22") or state == "21000":  # a value, or two rows where one is due
             return UnusableValue
         return DatabaseUnavailable if state.startswith(("08", "28", "3D", "57", "58")) else SettingsError

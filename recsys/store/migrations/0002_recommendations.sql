@@ -1,4 +1,4 @@
--- Our own tables: what the models know a user, a product and a context value by, and the backend's cache.
+-- Our own tables: what the models know a user, a product and a context value by.
 --
 -- Versions lie side by side. Their rows count once rec_versions says complete = 1; active = 1 marks the one that the
 -- views below show. Ids are bytes, compared as bytes: 'a' and 'A' are two customers.
@@ -61,28 +61,3 @@ CREATE TABLE IF NOT EXISTS rec_context_meta (
 {{create_view}} rec_context_meta_active AS
     SELECT e.feature_name AS feature_name, e.position AS position
     FROM rec_versions v JOIN rec_context_meta e ON e.version = v.id WHERE v.active = 1 AND v.complete = 1;
-
-CREATE TABLE IF NOT EXISTS recommendations (
-    id {{id}},
-    userId BIGINT NOT NULL,
-    productId BIGINT NOT NULL,
-    modelName VARCHAR(50) NOT NULL,
-    score {{double}} NOT NULL DEFAULT 0,
-    details {{text}} NULL,
-    createdAt {{datetime}} NOT NULL DEFAULT {{now}},
-    updatedAt {{datetime}} NOT NULL DEFAULT {{now}}
-) {{table}};
-
-CREATE INDEX recommendations_by_user ON recommendations (userId, score);
-
-CREATE TABLE IF NOT EXISTS model_runs (
-    id {{id}},
-    userId BIGINT NOT NULL,
-    modelName VARCHAR(50) NOT NULL,
-    metricsJson {{text}} NULL,
-    recommendationsJson {{text}} NULL,
-    createdAt {{datetime}} NOT NULL DEFAULT {{now}},
-    updatedAt {{datetime}} NOT NULL DEFAULT {{now}}
-) {{table}};
-
-CREATE INDEX model_runs_by_user ON model_runs (userId, createdAt);

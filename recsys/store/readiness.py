@@ -1,0 +1,93 @@
+"""Whether a training run could read the shop's tables and write ours; asked by statements that read and change no row."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+
+from recsys.errors import SettingsError
+from recsys.settings import Shop
+from recsys.store.database import Database, NotAllowed
+from recsys.store.encoders import TABLES
+from recsys.store.grants import grants_to_read, grants_to_write
+from recsys.store.mapping import derived, rates
+from recsys.store.migrations import migrate
+from recsys.wording import listed
+
+SOURCE_COLUMNS = ("user_id", "item_id", "timestamp")
+PRODUCT_COLUMNS = ("item_id", "active", "category", "brand", "price")
+_MAY_GRANT = "An administrator may grant it:"
+_WAY_OUT = "Name the shop's own tables and columns in recsys.toml (docs/SHOP.md); without {} there, those of the default schema are read."
+
+
+def check_mapping(db: Database, shop: Shop) -> None:
+    """Make sure that every text of the mapping runs, and returns the columns it should.
+
+    Args:
+        db: The shop's database.
+        shop: The mapping.
+
+    Raises:
+        DatabaseUnavailable: The database does not answer.
+        SettingsError: A text does not fit the tables, or the account may not read them; it names the source and what to change.
+    """
+    db.query("SELECT 1")
+    for number, source in enumerate(shop.sources, 1):
+        for key, text, parameter in (("since", source.since, "since"), ("one_user", source.one_user, "user_id")):
+            where = f"[[sources]] {number}{_first_table(text)}, `{key}`,"
+            rating = rates(source.one_user)
+            wanted = (*SOURCE_COLUMNS, "rating" if rating else "event", *(["row_id"] if key == "one_user" else []))
+            _check_columns(where, "[[sources]]", wanted, _columns(db, where, "[[sources]]", text, parameter))
+    where = f"[products]{_first_table(shop.products)}"
+    _check_columns(where, "[products]", PRODUCT_COLUMNS, _columns(db, where, "[products]", shop.products, None))
+
+
+def check_own_tables(db: Database) -> None:
+    """Create what is missing of our tables, and make sure that the account may change them.
+
+    Raises:
+        SettingsError: The account may not, and the message holds the GRANT that it needs; or a table of the shop's has a name of ours.
+    """
+    try:
+        migrate(db, shop=False)
+        for table in ("rec_versions", *TABLES):
+            db.execute(f"INSERT INTO {table} SELECT * FROM {table} WHERE 1 = 0")  # noqa: S608 - our own names
+            db.execute(f"DELETE FROM {table} WHERE 1 = 0")  # noqa: S608 - our own names
+        db.execute("UPDATE rec_versions SET complete = 0 WHERE 1 = 0")
+    except NotAllowed as error:
+        raise SettingsError(
+            f"The database's account should have the right to write the tables rec_…. Received: {_reason(error)}.\n"
+            f"{_MAY_GRANT}\n\n{grants_to_write(db)}\n"
+        ) from error
+
+
+def _columns(db: Database, where: str, table: str, text: str, parameter: str | None) -> tuple[str, ...]:
+    """Return the columns of a mapping's text, by running it for no rows."""
+    params = {parameter: None} if parameter else {}
+    try:
+        with closing(db.stream(f"SELECT * FROM {derived(text, 's')} LIMIT 0", params)) as stream:  # noqa: S608 - the shop's own text
+            return tuple(name.lower() for name in stream.columns)
+    except NotAllowed as error:
+        grants = grants_to_read(db, str(error.__cause__), text)
+        raise SettingsError(f"{where} should be readable. Received: {_reason(error)}.\n{_MAY_GRANT}\n\n{grants}\n") from error
+    except SettingsError as error:
+        raise SettingsError(f"{where} should fit the shop's tables. Received: {_reason(error)}. {_WAY_OUT.format(table)}") from error
+
+
+def _check_columns(where: str, table: str, wanted: tuple[str, ...], found: tuple[str, ...]) -> None:
+    if set(wanted) - set(found):
+        raise SettingsError(f"{where} should return {listed(wanted)}. Received: {listed(found)}. {_WAY_OUT.format(table)}")
+
+
+def _first_table(text: str) -> str:
+    """Return the table that a text reads first outside of sub-queries, in brackets, so that a person knows which source is meant."""
+    inner = re.compile(r"\([^()]*\)")
+    while inner.search(text):
+        text = inner.sub("", text)
+    found = re.search(r"\bFROM\s+([\w.]+)", text, re.IGNORECASE)
+    return f" ({found[1]})" if found else ""
+
+
+def _reason(error: Exception) -> str:
+    """Return the driver's own words, where it was the driver."""
+    return " ".join(str(error.__cause__ or error).split()).rstrip(".")
