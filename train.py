@@ -10,6 +10,7 @@ import signal
 import sys
 
 INTERRUPTED = 130  # as shells have it for Ctrl-C
+MOMENT_S = 0.05
 FAREWELL = "Interrupted; nothing of an unfinished version is left.\n"
 
 
@@ -22,9 +23,11 @@ def leave(*_: object) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, leave)  # until the run begins, there is nothing to take back
 
+import _thread  # noqa: E402
 import argparse  # noqa: E402
 import inspect  # noqa: E402
 import re  # noqa: E402
+import threading  # noqa: E402
 import time  # noqa: E402
 from dataclasses import fields, replace  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -57,6 +60,14 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def again(swallowed: sys.UnraisableHookArgs) -> None:
+    """Interrupt once more, where a callback of TensorFlow's has swallowed the KeyboardInterrupt; in a moment, when it has returned."""
+    if issubclass(swallowed.exc_type, KeyboardInterrupt):
+        threading.Timer(MOMENT_S, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(swallowed)
+
+
 def _train(flags: dict[str, object]) -> None:
     """Check all that can be known before, then train and print what came of it."""
     settings = load_settings(os.environ, ROOT)
@@ -68,6 +79,7 @@ def _train(flags: dict[str, object]) -> None:
     from recsys.training.console import TrainingConsole
 
     progress = TrainingConsole()
+    sys.unraisablehook = again
     signal.signal(signal.SIGINT, signal.default_int_handler)
     progress.outcome(train(settings, now=now, progress=progress, protocol=str(flags["eval"]), dry_run=dry_run))
 
