@@ -20,6 +20,7 @@ TRAIN = """Train on the shop's own tables, evaluate, and publish a version.
 
 Exit status: 0 published (or dry run), 1 failed, 2 wrong command line, 3 refused, 130 interrupted."""
 INTERRUPTED = 130  # as shells have it for Ctrl-C
+MOMENT_S = 0.05  # until the callback has returned
 FAREWELL = "Interrupted; nothing of an unfinished version is left.\n"
 
 
@@ -50,6 +51,22 @@ def leave_on_interrupt() -> None:
         os._exit(INTERRUPTED)
 
     signal.signal(signal.SIGINT, leave)  # until the run begins, there is nothing to take back
+
+
+def interrupt_again_where_swallowed() -> None:
+    """Interrupt the main thread once more, in a moment, where a callback of TensorFlow's has swallowed a KeyboardInterrupt."""
+    import _thread
+    import threading
+
+    print_others = sys.unraisablehook
+
+    def again(swallowed: sys.UnraisableHookArgs) -> None:
+        if issubclass(swallowed.exc_type, KeyboardInterrupt):
+            threading.Timer(MOMENT_S, _thread.interrupt_main).start()
+        else:
+            print_others(swallowed)
+
+    sys.unraisablehook = again
 
 
 def train(argv: Sequence[str], root: Path) -> int:
@@ -105,6 +122,7 @@ def _train(flags: dict[str, object], root: Path) -> None:
     from recsys.training.console import TrainingConsole
 
     progress = TrainingConsole()
+    interrupt_again_where_swallowed()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     progress.outcome(train_models(settings, now=now, progress=progress, protocol=str(flags["eval"]), dry_run=dry_run))
 

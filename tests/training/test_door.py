@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -19,6 +20,7 @@ from dying_disk import version_names
 from tiny_shop import NOW, fill
 
 from recsys.artifacts import Draft
+from recsys.commands import interrupt_again_where_swallowed
 from recsys.settings import Training
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +32,7 @@ def door(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     for name in ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.setenv(name, "1")
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     module = importlib.import_module("train")
     fill(f"sqlite:///{tmp_path / 'shop.sqlite'}")
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'shop.sqlite'}")
@@ -179,6 +182,19 @@ def test_an_interrupt_before_the_run_ends_in_one_line_even_where_an_import_would
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted; nothing of an unfinished version is left.\n")
     assert left_behind(tmp_path) == []
+
+
+def test_an_interrupt_that_a_callback_swallows_comes_again(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    class Swallowing:
+        def __del__(self) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    interrupt_again_where_swallowed()
+    with pytest.raises(KeyboardInterrupt):
+        Swallowing()
+        threading.Event().wait(60)
+    assert capsys.readouterr().err == ""
 
 
 def test_an_interrupt_of_the_fits_ends_in_one_line_and_leaves_nothing(tmp_path: Path):
