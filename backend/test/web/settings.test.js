@@ -22,7 +22,7 @@ function folderWith(files) {
 test('with the least it can be told, everything has its default', () => {
   const settings = readSettings(NEEDED, ROOT);
 
-  assert.equal(settings.databaseUrl, `sqlite:///${ROOT}/data/shop.sqlite`);
+  assert.equal(settings.databaseUrl.reveal(), `sqlite:///${ROOT}/data/shop.sqlite`);
   assert.equal(settings.modelsDir, path.join(ROOT, 'models'));
   assert.deepEqual([settings.host, settings.port], ['127.0.0.1', 6969]);
   assert.deepEqual(settings.python, { bin: null, size: 2, timeoutMs: 800 });
@@ -41,7 +41,7 @@ test('the environment goes before .env, which goes before the defaults', () => {
   const settings = readSettings({ PORT: '2' }, root);
 
   assert.deepEqual([settings.port, settings.host, settings.logLevel], [2, '0.0.0.0', 'info']);
-  assert.equal(settings.databaseUrl, `sqlite:///${root}/a.sqlite`);
+  assert.equal(settings.databaseUrl.reveal(), `sqlite:///${root}/a.sqlite`);
 });
 
 test('an empty variable is one that is not set', () => {
@@ -56,7 +56,7 @@ for (const [given, url] of [
   [{ DB_DATABASE_NAME: 'a b', DB_USERNAME: 'ü', DB_PASS: 'p@:/', DB_HOST: 'db', DB_PORT: '3307' }, 'mysql+pymysql://%C3%BC:p%40%3A%2F@db:3307/a%20b'],
 ]) {
   test(`${JSON.stringify(given)} is ${url}`, () => {
-    assert.equal(readSettings({ JWT_SECRET: NEEDED.JWT_SECRET, ...given }, ROOT).databaseUrl, url);
+    assert.equal(readSettings({ JWT_SECRET: NEEDED.JWT_SECRET, ...given }, ROOT).databaseUrl.reveal(), url);
   });
 }
 
@@ -89,7 +89,7 @@ for (const [given, message] of [
   [{ PORT: '-1' }, /^PORT should be a whole number from 0 to 65535\. Received: -1\.$/],
   [{ PORT: '1.5' }, /^PORT/],
   [{ PYTHON_POOL_SIZE: '0' }, /^PYTHON_POOL_SIZE should be a whole number from 1/],
-  [{ ADMIN_IDS: '1,x' }, /^ADMIN_IDS .*Received: x\.$/],
+  [{ ADMIN_IDS: '1,x' }, /^ADMIN_IDS .*Received: no number\.$/],
   [{ LOG_LEVEL: 'loud' }, /^LOG_LEVEL should be one of .*Received: loud\.$/],
   [{ CORS_ORIGIN: 'https://shop.example/path' }, /^CORS_ORIGIN/],
   [{ CORS_ORIGIN: '*' }, /^CORS_ORIGIN/],
