@@ -1,8 +1,6 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-import pino from 'pino';
-
 import { createApp } from './app.js';
 import { commandLine } from './commandLine.js';
 import { connectDatabase } from './config/database.js';
@@ -10,6 +8,7 @@ import { checkIds } from './config/mapping.js';
 import { scrubbed } from './config/secrets.js';
 import { SettingsError, VARIABLES, readSettings } from './config/settings.js';
 import { finished, httpServer, listening } from './httpServer.js';
+import { logger } from './logging.js';
 import { defineModels } from './models/index.js';
 import { createAuthService } from './services/authService.js';
 import { createInteractionService } from './services/interactionService.js';
@@ -48,8 +47,12 @@ export async function startServer(settings, { environ = process.env, log = logge
   const sequelize = connectDatabase(settings, { log });
   const models = defineModels(sequelize);
   const snapshot = createSnapshot({ modelsDir: settings.modelsDir, log });
-  await checkIds({ sequelize, snapshot });
-  const { spool, elsewhere } = await spoolOf(settings, log);
+  const { spool, elsewhere } = await checkIds({ sequelize, snapshot })
+    .then(() => spoolOf(settings, log))
+    .catch(async (error) => {
+      await sequelize.close();
+      throw error;
+    });
   const python = createPool({ size: settings.python.size, python: settings.python.bin ?? undefined, env: environ, onEvent: teller(log) });
   const metrics = createMetrics({ python: () => python.stats(), spool: () => spool.stats(), elsewhere });
   const recommendations = createRecommendationService({ sequelize, models, python, settings, snapshot, metrics, log });
@@ -104,17 +107,6 @@ export function waysDown({ server, interactions, recommendations, python, passwo
     { name: 'passwords', ms: STEP_MS.passwords, work: () => passwords.close(), isCourtesy: true },
     { name: 'database', ms: STEP_MS.database, work: () => sequelize.close(), isCourtesy: true },
   ];
-}
-
-/** Return the logger of a process. Whatever library has raised: no secret gets through, and of an error no statement with its values. */
-export function logger({ logLevel }, stream) {
-  const options = {
-    level: logLevel,
-    redact: ['password', 'token', 'authorization', '*.password', '*.token', '*.authorization'],
-    formatters: { log: (facts) => Object.fromEntries(Object.entries(facts).map(([name, fact]) => [name, typeof fact === 'string' ? scrubbed(fact) : fact])) },
-    serializers: { err: (error) => (error instanceof Error ? { type: error.name, code: error.code, message: scrubbed(error.message), stack: scrubbed(error.stack ?? '') } : error) },
-  };
-  return pino(options, stream);
 }
 
 /** Tell the log what the pool does: loudly what wants somebody's attention. */

@@ -10,7 +10,8 @@ import { after, test } from 'node:test';
 
 import { nameOf } from '../../src/config/databaseUrl.js';
 import { SettingsError } from '../../src/config/settings.js';
-import { logger, spoolOf } from '../../src/server.js';
+import { logger } from '../../src/logging.js';
+import { spoolOf } from '../../src/server.js';
 import { folderOf, waitingElsewhere } from '../../src/services/spool/databases.js';
 import { openSpool } from '../../src/services/spool/spool.js';
 import { eventually } from '../harness.js';
