@@ -21,7 +21,7 @@ after(() => rmSync(FOLDER, { recursive: true, force: true }));
 function run(program, ...args) {
   const { HOME, PATH } = process.env;
   const settings = { DATABASE_URL: `sqlite:///${FOLDER}/none.sqlite`, JWT_SECRET: 's'.repeat(32), PORT: '0', SPOOL_DIR, PYTHON_BIN: path.join(FOLDER, 'none') };
-  return spawnSync(process.execPath, [path.join(BACKEND, program), ...args], { env: { HOME, PATH, ...settings }, encoding: 'utf8', timeout: 60_000 });
+  return spawnSync(process.execPath, [path.join(BACKEND, program), ...args], { env: { HOME, PATH, ...settings }, encoding: 'utf8', timeout: 30_000 });
 }
 
 for (const program of PROGRAMS) {

@@ -7,7 +7,7 @@ import { after, test } from 'node:test';
 
 import { checkIds } from '../../src/config/mapping.js';
 import { onBothDatabases } from '../core/databases.js';
-import { spawnServer, startServerProcess } from './serverProcess.js';
+import { failedStart, startServerProcess } from './serverProcess.js';
 import { withModels } from './shops.js';
 
 const ROOT = mkdtempSync(path.join(tmpdir(), 'limits-'));
@@ -39,12 +39,11 @@ for (const [what, variables, message] of [
   ['ids that are text', async () => ({ DATABASE_URL: await textShop() }), /^server: Ids of customers and products should be whole numbers, which this backend needs\. Received: text, in Users\.id;/],
 ]) {
   test(`a shop with ${what} is refused with 78 and one line`, async () => {
-    const server = spawnServer({ ...NEEDED, ...(await variables()) });
-    const [code] = await server.ended;
+    const { code, stderr } = await failedStart({ ...NEEDED, ...(await variables()) });
 
-    assert.equal(code, 78, server.stderr);
-    assert.match(server.stderr, message);
-    assert.equal(server.stderr.trim().split('\n').length, 1);
+    assert.equal(code, 78, stderr);
+    assert.match(stderr, message);
+    assert.equal(stderr.trim().split('\n').length, 1);
   });
 }
 

@@ -13,7 +13,7 @@ import { readSettings } from '../../src/config/settings.js';
 import { logger } from '../../src/logging.js';
 import { newDatabase } from '../core/databases.js';
 import { rawAnswer } from './rawClient.js';
-import { spawnServer, startServerProcess } from './serverProcess.js';
+import { failedStart, startServerProcess } from './serverProcess.js';
 import { fillUsers, migrate } from './shops.js';
 import { stage } from './stage.js';
 
@@ -60,14 +60,11 @@ const STARTS = {
 };
 for (const [what, change] of Object.entries(STARTS)) {
   test(`a start with ${what} fails, and prints no secret`, async () => {
-    const server = spawnServer({ DATABASE_URL: at('127.0.0.1:1'), ...SECRETS, ...PLACES, ...change });
-    let stdout = '';
-    server.child.stdout.setEncoding('utf8').on('data', (text) => (stdout += text));
-    const [code] = await server.ended;
+    const { code, stdout, stderr } = await failedStart({ DATABASE_URL: at('127.0.0.1:1'), ...SECRETS, ...PLACES, ...change });
 
-    assert.equal(code, what.startsWith('a host that') ? 1 : 78, server.stderr);
-    assert.match(server.stderr, /^server: .*[Rr]eceived: .*\n$/);
-    assertUnmarked(server.stderr + stdout, what);
+    assert.equal(code, what.startsWith('a host that') ? 1 : 78, stderr);
+    assert.match(stderr, /^server: .*[Rr]eceived: .*\n$/);
+    assertUnmarked(stderr + stdout, what);
   });
 }
 

@@ -15,7 +15,7 @@ import { spoolOf } from '../../src/server.js';
 import { folderOf, waitingElsewhere } from '../../src/services/spool/databases.js';
 import { openSpool } from '../../src/services/spool/spool.js';
 import { eventually } from '../harness.js';
-import { spawnServer, startServerProcess } from './serverProcess.js';
+import { failedStart, startServerProcess } from './serverProcess.js';
 import { fillUsers, migrate, withModels } from './shops.js';
 import { listeningLog } from './stage.js';
 
@@ -80,8 +80,7 @@ test('a start that fails with a port that is taken stores nothing, and the next 
   await migrate(url);
   const taken = net.createServer().listen(0, '127.0.0.1');
   await once(taken, 'listening');
-  const failing = spawnServer({ ...variablesOf(url, spoolDir), PORT: String(taken.address().port) });
-  const [code] = await failing.ended;
+  const { code } = await failedStart({ ...variablesOf(url, spoolDir), PORT: String(taken.address().port) });
   taken.close();
   assert.equal(code, 1);
   assert.deepEqual(await eventsOf(url), []);
@@ -186,13 +185,12 @@ for (const [what, prepare, message] of [
     const at = path.join(ROOT, `place of ${what}`, 'spool');
     mkdirSync(what === 'a file' ? path.dirname(at) : ROOT, { recursive: true });
     const spoolDir = prepare(at) ?? at;
-    const server = spawnServer(variablesOf(newFile('shop.sqlite'), spoolDir));
-    const [code] = await server.ended;
+    const { code, stderr } = await failedStart(variablesOf(newFile('shop.sqlite'), spoolDir));
 
-    assert.equal(code, 78, server.stderr);
-    assert.match(server.stderr, /^server: SPOOL_DIR should be a folder that can be written to\. Received: /);
-    assert.match(server.stderr, message);
-    assert.equal(server.stderr.trim().split('\n').length, 1);
+    assert.equal(code, 78, stderr);
+    assert.match(stderr, /^server: SPOOL_DIR should be a folder that can be written to\. Received: /);
+    assert.match(stderr, message);
+    assert.equal(stderr.trim().split('\n').length, 1);
   });
 }
 
