@@ -9,11 +9,13 @@ const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
 const SQLITE = 'sqlite:///';
 const MYSQL = /^(?:mysql|mariadb)(?:\+pymysql)?$/;
 const POSTGRESQL = /^postgres(?:ql)?(?:\+\w+)?$/;
-const PARTS = /^([a-z][a-z\d+.-]*):\/\/([^/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/is; // scheme, authority, name, parameters; none has a fragment
-const AUTHORITY = /^(?:([^:]*)(?::(.*))?@)?(\[[\da-f:.%\w-]+\]|[^:@[\]]*)(?::(\d{1,5}))?$/is; // user, password, host, port
+const PARTS = /^[\w+]+:\/\/([^/?#\p{Cc}]*)(?:\/([^/?#\p{Cc}]*))?(?:\?([^#\p{Cc}]*))?$/u; // authority, name, parameters; none has a fragment
+const HOST = /^(?:[\p{L}\p{N}_.,-]+|\[[\p{L}\p{N}.%]*:[\p{L}\p{N}:.%]*\])$/u;
+const AUTHORITY = /^(?:([^:[\]]*)(?::([^[\]]*))?@)?(\[[^\]]*\]|[^:@[\]]*)(?::(\d{1,5}))?$/u; // user, password, host, port
 const PARAMETERS = new Set(['unix_socket', 'ssl_ca']);
 const FORMS = 'mysql+pymysql://user:password@host:3306/name or sqlite:///path';
 const ENCODED = 'In a user or a password, /, ?, #, [, ] and % are written %2F, %3F, %23, %5B, %5D and %25.';
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const LOOPBACK = new Set(['localhost', '127.0.0.1', '::1']);
 const MOST_LINKS = 40; // as Linux
 
@@ -36,12 +38,12 @@ export function placeOf(database, root = REPOSITORY) {
     throw new SettingsError(`DATABASE_URL should be of MySQL, MariaDB or SQLite, which this backend needs: ${FORMS}. Received: ${scheme}:…`);
   }
   if (scheme === undefined || !MYSQL.test(scheme)) throw new SettingsError(`DATABASE_URL should be ${FORMS}. Received: ${scheme ?? 'no scheme'}:…`);
-  const [, , authority, name = '', query = ''] = PARTS.exec(text) ?? [];
+  const [, authority, name = '', query = ''] = PARTS.exec(text) ?? [];
   if (authority === undefined || `${name}?${query}`.includes('@')) {
-    throw new SettingsError(`DATABASE_URL should have its last @ before any /, ? or #. Received: ${scheme}:… with another. ${ENCODED}`);
+    throw new SettingsError(`DATABASE_URL should have its last @ before any /, ? or #, and name one database. Received: ${scheme}:… with more. ${ENCODED}`);
   }
   const [isWhole, user = '', password = '', host, port = '3306'] = AUTHORITY.exec(authority) ?? [];
-  if (isWhole === undefined || /[[\]]/.test(user + password) || !(port >= 1 && port <= 65_535)) {
+  if (isWhole === undefined || !HOST.test(host || '127.0.0.1') || !(port >= 1 && port <= 65_535)) {
     throw new SettingsError(`DATABASE_URL should be ${FORMS}, with a port from 1 to 65535. Received: ${scheme}:… with another host or port. ${ENCODED}`);
   }
   return checkedName({
@@ -88,7 +90,13 @@ function parametersOf(query) {
 
 /** Decode as Python does: a % that begins no code stays one. */
 function decoded(text) {
-  return text.replace(/(?:%[\da-f]{2})+/gi, (codes) => Buffer.from(codes.replaceAll('%', ''), 'hex').toString('utf8'));
+  try {
+    const plain = text.replace(/(?:%[\da-f]{2})+/gi, (codes) => UTF8.decode(Buffer.from(codes.replaceAll('%', ''), 'hex')));
+    if (!plain.includes('\0')) return plain;
+  } catch {
+    // bytes that are no UTF-8
+  }
+  throw new SettingsError(`DATABASE_URL should have characters of UTF-8 behind its %. Received: other bytes. ${ENCODED}`);
 }
 
 /** Follow links, also to where nothing is at the moment. */

@@ -155,7 +155,7 @@ function urlOfPieces(given, read) {
   const password = given.DB_PASSWORD || given.DB_PASS || '';
   const port = wholeNumber('DB_PORT', read('DB_PORT'), [1, 65_535]);
   const host = read('DB_HOST');
-  if (!/^[\w.-]+$/.test(host)) throw new SettingsError('DB_HOST should be the name or the address of a server. Received: something else.');
+  if (!/^(?:[\p{L}\p{N}_.,-]+|\[[\p{L}\p{N}.%]*:[\p{L}\p{N}:.%]*\])$/u.test(host)) throw new SettingsError('DB_HOST should be the name or the address of a server. Received: something else.');
   return `mysql+pymysql://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${host}:${port}/${encodeURIComponent(name)}`;
 }
 
