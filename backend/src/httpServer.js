@@ -9,7 +9,7 @@ const CHECK_MS = 1000; // how often the limits above are looked at
 const POLL_MS = 20;
 const QUIET_MS = 500; // what a client has sent before it could know of the end arrives within that
 
-const answering = new WeakMap(); // of each server: its connections, each with the answer that was begun last
+const states = new WeakMap(); // of each server: its connections, each with the answer that was begun last; and the requests that are held back
 
 /**
  * Return the HTTP server of an application: a client that is slow on purpose is answered 408 and cut off.
@@ -20,13 +20,15 @@ const answering = new WeakMap(); // of each server: its connections, each with t
 export function httpServer(app, { requestMs = REQUEST_MS, checkMs = CHECK_MS } = {}) {
   const timeouts = { headersTimeout: Math.min(HEADERS_MS, requestMs), requestTimeout: requestMs, keepAliveTimeout: KEEP_ALIVE_MS };
   const server = createServer({ ...timeouts, connectionsCheckingInterval: checkMs });
-  const answers = new Map();
-  answering.set(server, answers);
-  server.on('request', (req, res) => {
+  const state = { answers: new Map(), held: null };
+  states.set(server, state);
+  return server.on('request', (req, res) => {
+    const { answers, held } = state;
     answers.set(req.socket, res);
     res.once('close', () => answers.get(req.socket) === res && answers.delete(req.socket));
+    if (held === null) app(req, res);
+    else held.push(() => app(req, res));
   });
-  return server.on('request', app);
 }
 
 /** Listen, and return where. */
@@ -52,10 +54,14 @@ export function listening(server, { host, port }) {
 export async function finished(server, ms, { quietMs = QUIET_MS } = {}) {
   const isCut = new AbortController();
   const cut = sleep(ms, undefined, { signal: isCut.signal }).then(() => server.closeAllConnections(), () => {});
-  for (const res of answering.get(server).values()) markLast(res);
+  const state = states.get(server);
+  for (const res of state.answers.values()) markLast(res);
   server.prependListener('request', (_req, res) => markLast(res));
+  state.held = []; // who was answered would connect again, and there would be no end of it
   await accepted(server, ms / 2);
   const closed = new Promise((resolve) => net.Server.prototype.close.call(server, resolve)); // HTTP's own would cut quiet connections at once
+  for (const answer of state.held.splice(0)) answer();
+  state.held = null;
   let poll;
   const quiet = setTimeout(() => {
     poll = setInterval(() => server.closeIdleConnections(), POLL_MS);
