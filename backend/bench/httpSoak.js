@@ -6,10 +6,12 @@
  *     node bench/httpSoak.js --minutes 2 --only mariadb               one database, briefly; with --json, the other's figures stay
  *     node bench/httpSoak.js --json ../benchmarks/results/http.json   keep the summary; bench/page.js writes it into docs/PERFORMANCE.md
  *
- * It leaves with 1 if anything that has to hold did not. Python as for the repository's own tests.
+ * --seed, a whole number (1), decides what happens and when. It leaves with 1 if anything that has to hold did not. Python as for the
+ * repository's own tests.
  */
-import { parseArgs } from 'node:util';
+import { HELP } from './loading/help.js';
 
+import { commandLine, refuse } from '../src/commandLine.js';
 import { seeded } from '../test/fakes.js';
 import { TinyShop } from '../test/tinyShop.js';
 import { thenRemoved } from './loading/interrupted.js';
@@ -20,21 +22,17 @@ import { terminal } from './loading/tables.js';
 import { PASSWORD, addressOf } from './loading/visitors.js';
 import { progress } from './soaking/words.js';
 
-const USAGE = 64;
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '30' },
-    seed: { type: 'string', default: '1' },
-    only: { type: 'string' },
-    json: { type: 'string' },
-  },
+const values = commandLine(HELP, {
+  minutes: { type: 'string', default: '30' },
+  seed: { type: 'string', default: '1' },
+  only: { type: 'string' },
+  json: { type: 'string' },
 });
 const durationMs = 60_000 * Number(values.minutes);
 const seed = Number(values.seed);
 if (!(durationMs > 0) || !Number.isInteger(seed) || ![undefined, ...KINDS].includes(values.only)) {
   const received = `${values.minutes}, ${values.seed}, ${values.only}`;
-  process.stderr.write(`--minutes should be above 0, --seed a whole number, --only one of ${KINDS.join(', ')}. Received: ${received}.\n`);
-  process.exit(USAGE);
+  refuse(`--minutes should be above 0, --seed a whole number, --only one of ${KINDS.join(', ')}. Received: ${received}.`);
 }
 
 const about = circumstances();

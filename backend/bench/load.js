@@ -10,8 +10,9 @@
  * asked for, nothing twice, nothing that is not sold, and a model's list is the one that is stored for this customer. It leaves with 1 if
  * one was wrong, with --strict also if a figure that is asked for was not reached.
  */
-import { parseArgs } from 'node:util';
+import { HELP } from './loading/help.js';
 
+import { commandLine, refuse } from '../src/commandLine.js';
 import { thenRemoved } from './loading/interrupted.js';
 import { FULL, QUICK, measured } from './loading/measure.js';
 import { circumstances, keep } from './loading/results.js';
@@ -19,22 +20,19 @@ import { KINDS, copiedShop, sourceShop } from './loading/shops.js';
 import { terminal } from './loading/tables.js';
 import { targets, total } from './loading/targets.js';
 
-const USAGE = 64;
-const { values } = parseArgs({
-  options: {
-    shop: { type: 'string' },
-    only: { type: 'string' },
-    seconds: { type: 'string' },
-    quick: { type: 'boolean', default: false },
-    strict: { type: 'boolean', default: false },
-    json: { type: 'string' },
-  },
+const values = commandLine(HELP, {
+  shop: { type: 'string' },
+  only: { type: 'string' },
+  seconds: { type: 'string' },
+  quick: { type: 'boolean', default: false },
+  strict: { type: 'boolean', default: false },
+  json: { type: 'string' },
 });
 const plan = { ...(values.quick ? QUICK : FULL) };
 if (values.seconds !== undefined) plan.seconds = Number(values.seconds);
-if (!(plan.seconds > 0)) refuse('--seconds should be above 0', values.seconds);
-if (![undefined, 'tiny'].includes(values.shop)) refuse('--shop should be tiny, or left out for the shop of the environment or .env', values.shop);
-if (![undefined, ...KINDS].includes(values.only)) refuse(`--only should be one of ${KINDS.join(', ')}`, values.only);
+if (!(plan.seconds > 0)) refuse(`--seconds should be above 0. Received: ${values.seconds}.`);
+if (![undefined, 'tiny'].includes(values.shop)) refuse(`--shop should be tiny, or left out for the shop of the environment or .env. Received: ${values.shop}.`);
+if (![undefined, ...KINDS].includes(values.only)) refuse(`--only should be one of ${KINDS.join(', ')}. Received: ${values.only}.`);
 
 const say = (words) => process.stderr.write(`${words}\n`);
 const about = { ...circumstances(), quick: values.quick };
@@ -56,8 +54,3 @@ for (const { words } of wrong) for (const word of words) process.stdout.write(` 
 const isWrong = wrong.some((figures) => total(figures.wrong) > 0) || Object.values(databases).some(({ defects }) => defects.length > 0);
 const isMissed = values.strict && targets({ load }).some(({ isMet }) => !isMet);
 process.exitCode = isWrong || isMissed || Object.keys(databases).length === 0 ? 1 : 0;
-
-function refuse(should, received) {
-  process.stderr.write(`load: ${should}${received === undefined ? '' : `. Received: ${received}.`}\n`);
-  process.exit(USAGE);
-}

@@ -4,16 +4,18 @@
  *     node bench/page.js            write it
  *     node bench/page.js --check    change nothing; leave with 1 if the page says anything else
  */
+import { HELP } from './loading/help.js';
+
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 
+import { commandLine } from '../src/commandLine.js';
 import { kept } from './loading/results.js';
 import { page } from './loading/tables.js';
 
 const PAGE = fileURLToPath(new URL('../../docs/PERFORMANCE.md', import.meta.url));
 
-const { values } = parseArgs({ options: { check: { type: 'boolean', default: false } } });
+const values = commandLine(HELP, { check: { type: 'boolean', default: false } });
 const before = readFileSync(PAGE, 'utf8');
 const after = page(before, kept());
 if (!values.check) writeFileSync(PAGE, after);

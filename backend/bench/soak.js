@@ -4,29 +4,29 @@
  *     node bench/soak.js                                   half an hour
  *     node bench/soak.js --minutes 2 --json soak.json      two minutes, the summary also as JSON
  *
- * It leaves with 1 if anything that has to hold did not. Python as for the repository's own tests.
+ * --seed, a whole number (1), decides what happens and when. It leaves with 1 if anything that has to hold did not. Python as for the
+ * repository's own tests.
  */
+import { HELP } from './loading/help.js';
+
 import { writeFileSync } from 'node:fs';
 import os from 'node:os';
-import { parseArgs } from 'node:util';
 
+import { commandLine, refuse } from '../src/commandLine.js';
 import { seeded } from '../test/fakes.js';
 import { TinyShop } from '../test/tinyShop.js';
 import { soak } from './soaking/soak.js';
 import { progress, table } from './soaking/words.js';
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '30' },
-    seed: { type: 'string', default: '1' },
-    json: { type: 'string' },
-  },
+const values = commandLine(HELP, {
+  minutes: { type: 'string', default: '30' },
+  seed: { type: 'string', default: '1' },
+  json: { type: 'string' },
 });
 const minutes = Number(values.minutes);
 const seed = Number(values.seed);
 if (!(minutes > 0) || !Number.isInteger(seed)) {
-  process.stderr.write(`--minutes should be above 0, and --seed a whole number. Received: ${values.minutes}, ${values.seed}.\n`);
-  process.exit(64);
+  refuse(`--minutes should be above 0, and --seed a whole number. Received: ${values.minutes}, ${values.seed}.`);
 }
 
 process.stdout.write('Training a tiny shop, for ten seconds or so …\n');

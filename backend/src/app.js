@@ -28,17 +28,18 @@ const SECURITY = {
  * @param {object} services.python A pool.
  * @param {object} services.metrics
  * @param {object} services.log A pino logger.
+ * @param {() => object[]} [services.elsewhere] What `waitingElsewhere` returns.
  * @param {() => boolean} [services.isClosing] Whether the process is about to end.
  * @returns {import('express').Express}
  */
 export function createApp(services) {
-  const { settings, log, metrics, isClosing = () => false } = services;
+  const { settings, log, metrics } = services;
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag'); // personal answers are not cached by browsers
   app.set('trust proxy', settings.trustProxy);
   app.set('query parser', 'simple'); // a[b]=1 is a parameter named a[b], and none of ours
-  app.use(requestLog({ log }), timed(metrics), helmet(SECURITY), crossOrigin(settings), guarded(isClosing));
+  app.use(requestLog({ log }), timed(metrics), helmet(SECURITY), crossOrigin(settings), uncached);
   app.use(webRoutes(services), notFound, errorHandler({ log }));
   return app;
 }
@@ -48,12 +49,9 @@ function crossOrigin({ corsOrigin }) {
   return cors({ origin: corsOrigin.length > 0 ? [...corsOrigin] : false, methods: ['GET', 'POST', 'DELETE'], allowedHeaders: ['Authorization', 'Content-Type'], maxAge: 600 });
 }
 
-function guarded(isClosing) {
-  return (_req, res, next) => {
-    res.set('Cache-Control', 'private, no-store');
-    if (isClosing()) res.set('Connection', 'close');
-    next();
-  };
+function uncached(_req, res, next) {
+  res.set('Cache-Control', 'private, no-store');
+  next();
 }
 
 function timed(metrics) {

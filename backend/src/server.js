@@ -1,12 +1,14 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-import pino from 'pino';
-
 import { createApp } from './app.js';
+import { commandLine } from './commandLine.js';
 import { connectDatabase } from './config/database.js';
-import { SettingsError, readSettings } from './config/settings.js';
+import { checkIds } from './config/mapping.js';
+import { scrubbed } from './config/secrets.js';
+import { SettingsError, VARIABLES, readSettings } from './config/settings.js';
 import { finished, httpServer, listening } from './httpServer.js';
+import { logger } from './logging.js';
 import { defineModels } from './models/index.js';
 import { createAuthService } from './services/authService.js';
 import { createInteractionService } from './services/interactionService.js';
@@ -15,10 +17,20 @@ import { createMetrics } from './services/metrics.js';
 import { createPasswords } from './services/passwords/passwords.js';
 import { createPool } from './services/pythonInvoker.js';
 import { createRecommendationService } from './services/recommendationService.js';
+import { folderOf, waitingElsewhere } from './services/spool/databases.js';
 import { openSpool } from './services/spool/spool.js';
 import { climbDown } from './shutdown.js';
 
 const EXIT = { failed: 1, settings: 78 }; // as Python's own: the settings are at fault
+const HELP = `Serve recommendations over HTTP: node src/server.js, without arguments. On SIGTERM and SIGINT it ends.
+
+It reads these variables from the environment and from the repository's .env; README.md has more.
+
+${Object.entries(VARIABLES).map(([name, { default: value, meaning }]) => `  ${name.padEnd(18)}${meaning}${value ? ` (${value})` : ''}`).join('\n')}
+
+It leaves with 0 when it was asked to end, 1 when it failed (a port that is taken, a step of the end that failed),
+64 when the command line is not what it should be, 78 when a setting is not.
+`;
 const REQUESTS_MS = 2000; // what is being answered at the end may take its deadline
 export const STEP_MS = { requests: 2100, spool: 2200, lists: 200, python: 4200, passwords: 100, database: 150 }; // in all, less than END_MS
 export const END_MS = 9000; // `docker stop` waits for ten seconds
@@ -34,16 +46,21 @@ const ALARMS = new Set(['refused', 'breaker_open', 'quarantined', 'down']);
 export async function startServer(settings, { environ = process.env, log = logger(settings) } = {}) {
   const sequelize = connectDatabase(settings, { log });
   const models = defineModels(sequelize);
-  const spool = await openSpool({ folder: settings.spoolDir, maxBytes: settings.spoolMaxBytes, log });
-  const python = createPool({ size: settings.python.size, python: settings.python.bin ?? undefined, env: environ, onEvent: teller(log) });
-  const metrics = createMetrics({ python: () => python.stats(), spool: () => spool.stats() });
   const snapshot = createSnapshot({ modelsDir: settings.modelsDir, log });
+  const { spool, elsewhere } = await checkIds({ sequelize, snapshot })
+    .then(() => spoolOf(settings, log))
+    .catch(async (error) => {
+      await sequelize.close();
+      throw error;
+    });
+  const python = createPool({ size: settings.python.size, python: settings.python.bin ?? undefined, env: environ, onEvent: teller(log) });
+  const metrics = createMetrics({ python: () => python.stats(), spool: () => spool.stats(), elsewhere });
   const recommendations = createRecommendationService({ sequelize, models, python, settings, snapshot, metrics, log });
   const interactions = createInteractionService({ models, spool, onStored: forgetting(recommendations, log), log });
   const passwords = createPasswords();
   const auth = createAuthService({ settings, models, passwords, log });
   let isClosing = false;
-  const services = { settings, sequelize, models, python, metrics, recommendations, interactions, auth, log, isClosing: () => isClosing };
+  const services = { settings, sequelize, models, python, metrics, recommendations, interactions, elsewhere, auth, log, isClosing: () => isClosing };
   const server = httpServer(createApp(services));
   const steps = waysDown({ server, interactions, recommendations, python, passwords, sequelize });
   const close = () => {
@@ -51,10 +68,32 @@ export async function startServer(settings, { environ = process.env, log = logge
     return climbDown(steps, { log });
   };
   try {
-    return { address: await listening(server, settings), close };
+    const address = await listening(server, settings);
+    interactions.start(); // and not before: a start that fails touches nothing of what waits
+    return { address, close };
   } catch (error) {
     await climbDown(steps.slice(1), { log });
     throw error;
+  }
+}
+
+/** Open the spool of this database, and tell of what waits beside it. */
+export async function spoolOf({ spoolDir, spoolMaxBytes, databaseName }, log, fs = undefined) {
+  try {
+    const folder = await folderOf(spoolDir, databaseName, fs);
+    const spool = await openSpool({ folder, maxBytes: spoolMaxBytes, log, fs });
+    const elsewhere = () => waitingElsewhere(spoolDir, folder);
+    for (const other of elsewhere()) {
+      const way =
+        other.database === null
+          ? `they do not say for which database; if it is ${databaseName}, stop and move the *.spool files into ${folder}`
+          : 'start the backend with that database, or move the folder away';
+      log.warn(other, `interactions wait that are left alone: ${way}`);
+    }
+    return { spool, elsewhere };
+  } catch (error) {
+    if (error.syscall === undefined) throw error;
+    throw new SettingsError(`SPOOL_DIR should be a folder that can be written to. Received: ${error.message}.`, { cause: error });
   }
 }
 
@@ -68,10 +107,6 @@ export function waysDown({ server, interactions, recommendations, python, passwo
     { name: 'passwords', ms: STEP_MS.passwords, work: () => passwords.close(), isCourtesy: true },
     { name: 'database', ms: STEP_MS.database, work: () => sequelize.close(), isCourtesy: true },
   ];
-}
-
-function logger({ logLevel }) {
-  return pino({ level: logLevel, redact: ['*.password', '*.token', '*.authorization'] });
 }
 
 /** Tell the log what the pool does: loudly what wants somebody's attention. */
@@ -90,6 +125,7 @@ function forgetting(recommendations, log) {
 }
 
 async function main() {
+  commandLine(HELP);
   const settings = readSettings(process.env);
   const log = logger(settings);
   const { address, close } = await startServer(settings, { log });
@@ -117,6 +153,7 @@ async function main() {
 function explained(error) {
   if (error instanceof SettingsError) return error.message;
   if (error.code === 'EADDRINUSE') return `PORT should be free. Received: ${error.port}, where somebody listens already.`;
+  if (['listen', 'getaddrinfo'].includes(error.syscall)) return `HOST and PORT should be an address of this machine that may be listened on. Received: ${error.message}.`;
   return error.stack;
 }
 
@@ -126,7 +163,7 @@ function isScript() {
 
 if (isScript()) {
   main().catch((error) => {
-    process.stderr.write(`server: ${explained(error)}\n`);
+    process.stderr.write(`server: ${scrubbed(explained(error))}\n`);
     process.exit(error instanceof SettingsError ? EXIT.settings : EXIT.failed);
   });
 }

@@ -36,7 +36,7 @@ export async function sourceShop(name, environ) {
     return { ...tinySource(tiny), label: 'a tiny shop', remove: () => tiny.remove() };
   }
   const { databaseUrl, modelsDir } = readSettings({ ...environ, JWT_SECRET: SECRET });
-  return { label: 'the shop of `make demo`', databaseUrl, modelsDir, toml: environ.RECSYS_TOML, remove: () => {} };
+  return { label: 'the shop of `make demo`', databaseUrl: databaseUrl.reveal(), modelsDir, toml: environ.RECSYS_TOML, remove: () => {} };
 }
 
 /** Return what copies of a tiny shop are made of. */

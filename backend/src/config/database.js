@@ -1,14 +1,15 @@
 import { readFileSync } from 'node:fs';
-import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 import mysql2 from 'mysql2';
 import { ConnectionError, Sequelize, TimeoutError, Transaction } from 'sequelize';
 
 import { Semaphore } from '../concurrency/semaphore.js';
+import { placeOf } from './databaseUrl.js';
+import { SettingsError } from './settingsError.js';
 import { sqliteModule } from './sqlite.js';
 
-const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
+export { placeOf };
+
 const CONNECT_MS = 2000; // a server that takes longer to greet is not one that a page can wait for
 const ACQUIRE_MS = 1500; // for a free connection of the pool
 const BUSY_MS = 5000; // for SQLite's write lock; an importer holds it for one chunk of rows
@@ -16,52 +17,21 @@ const STATEMENT_MS = 5000; // after it the server counts as hanging, and the con
 const OLDEST_MYSQL = '8.0.0'; // told, or Sequelize would ask on a connection of its own that nothing limits, and everybody wait for the answer
 const PREPARED = 200; // of each connection; the server holds some 16,000 of all
 const POOL = { max: 10, min: 0, idle: 30_000, evict: 10_000 };
-const MYSQL_SCHEMES = new Set(['mysql', 'mysql+pymysql', 'mariadb', 'mariadb+pymysql']);
-const FORMS = 'sqlite:///path or mysql://user:password@host:port/name';
 
 /**
  * Connect to the shop's database. Nothing is sent before the first statement, so that the backend starts without a database, too.
  *
- * @param {{databaseUrl?: string | object}} settings `databaseUrl` in the forms that Python reads: `sqlite:///path`,
+ * @param {{databaseUrl?: string | Secret | object}} settings `databaseUrl` in the forms that Python reads: `sqlite:///path`,
  *   `mysql+pymysql://…`, `mysql://…`; or its parts, `{host, port, name, user, password}`.
  * @param {{log?: object, statementMs?: number, acquireMs?: number, busyMs?: number}} [options]
  * @returns {Sequelize}
- * @throws {TypeError} There is no such database.
+ * @throws {SettingsError} It is none of these.
  */
 export function connectDatabase({ databaseUrl }, { log, statementMs = STATEMENT_MS, acquireMs = ACQUIRE_MS, busyMs = BUSY_MS } = {}) {
   const place = placeOf(databaseUrl);
   const logging = log?.trace ? (sql) => log.trace({ sql }, 'statement') : false;
   const common = { logging, retry: { max: 1 }, timezone: '+00:00', define: { freezeTableName: true } };
   return place.file === undefined ? onMysql(place, common, { statementMs, acquireMs }) : onSqlite(place.file, common, busyMs);
-}
-
-/** Return where a database is: its file, or what a connection needs. */
-export function placeOf(database) {
-  if (typeof database === 'object' && database !== null) return checkedName(database);
-  const text = String(database ?? '');
-  if (text.startsWith('sqlite:///')) return { file: checkedFile(text.slice('sqlite:///'.length)) };
-  const url = URL.canParse(text) ? new URL(text) : null;
-  const scheme = url?.protocol.slice(0, -1);
-  if (!MYSQL_SCHEMES.has(scheme)) throw new TypeError(`DATABASE_URL should be ${FORMS}. Received: ${scheme ?? 'no scheme'}://…`);
-  return checkedName({
-    host: url.hostname || '127.0.0.1',
-    port: Number(url.port || 3306),
-    user: decodeURIComponent(url.username) || 'root',
-    password: decodeURIComponent(url.password),
-    name: decodeURIComponent(url.pathname.slice(1)),
-    socket: url.searchParams.get('unix_socket'),
-    certificate: url.searchParams.get('ssl_ca'),
-  });
-}
-
-function checkedFile(file) {
-  if (file !== '' && file !== ':memory:') return path.resolve(REPOSITORY, file);
-  throw new TypeError(`DATABASE_URL should name SQLite's file, which Python opens, too. Received: ${file || 'no name'}.`);
-}
-
-function checkedName(place) {
-  if (place.name) return place;
-  throw new TypeError('DATABASE_URL should name the database, as in mysql://root@127.0.0.1:3306/shop. Received: no name.');
 }
 
 function onSqlite(file, common, busyMs) {
@@ -130,11 +100,19 @@ function onMysql({ host, port, user, password, name, socket, certificate }, comm
       typeCast: true, // mysql2's own reading of rows, ten times as fast as Sequelize's; the same values but for
       dateStrings: ['DATE'], // days, which have no time zone
       ...(socket && { socketPath: socket }),
-      ...(certificate && { ssl: { ca: readFileSync(certificate), rejectUnauthorized: true } }),
+      ...(certificate && { ssl: { ca: certificateOf(certificate), rejectUnauthorized: true } }),
     },
   });
   sequelize.addHook('afterConnect', (connection) => prepare(connection, statementMs));
   return sequelize;
+}
+
+function certificateOf(file) {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw new SettingsError(`\`ssl_ca\` of DATABASE_URL should name a file that can be read. Received: ${error.code}.`, { cause: error });
+  }
 }
 
 /** Make a new connection as strict as Python's: its times are in UTC; what does not fit is refused, not cut; and no lock is taken on gaps between rows. */

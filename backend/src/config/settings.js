@@ -4,7 +4,13 @@ import { fileURLToPath } from 'node:url';
 
 import { parse as parseToml } from 'smol-toml';
 
+import { nameOf, placeOf } from './databaseUrl.js';
 import { readDotenv } from './dotenv.js';
+import { checkMapping } from './mapping.js';
+import { Secret } from './secrets.js';
+import { SettingsError } from './settingsError.js';
+
+export { SettingsError };
 
 const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
 const SECRET_BYTES = 32; // as long as HS256's own output; a shorter key is the weakest link
@@ -12,11 +18,6 @@ const SAMPLE_SECRET = 'replace-this-by-the-output-of-openssl-rand-hex-32'; // th
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
 const DAY_S = 86_400;
 const UTC_NAMES = new Set(['UTC', 'Etc/UTC']);
-
-/** A value from outside is missing, or not what it should be. */
-export class SettingsError extends Error {
-  name = 'SettingsError';
-}
 
 /**
  * Every variable that the server reads, with what it is for; the table in README.md is this one.
@@ -32,7 +33,7 @@ export const VARIABLES = Object.freeze({
   DB_USER: { default: 'root', meaning: 'the account; also `DB_USERNAME`' },
   DB_PASSWORD: { default: '', meaning: 'its password; also `DB_PASS`' },
   MODELS_DIR: { default: 'models', meaning: 'where versions are published' },
-  RECSYS_TOML: { default: 'recsys.toml', meaning: "the shop's mapping; read here for `time_zone`, and for `stored_time_zone`, which must be UTC" },
+  RECSYS_TOML: { default: 'recsys.toml', meaning: "the shop's mapping; read here for `time_zone`; its tables must be those of the default schema, its `stored_time_zone` UTC" },
   PYTHON_BIN: { default: null, meaning: 'the interpreter; else `.venv`, else the first of python3, python and py on `PATH`' },
   HOST: { default: '127.0.0.1', meaning: 'the address to listen on; `0.0.0.0` for all' },
   PORT: { default: '6969', meaning: 'the port to listen on; 0 for any free one' },
@@ -44,12 +45,12 @@ export const VARIABLES = Object.freeze({
   JWT_AUDIENCE: { default: '', meaning: '`aud`, likewise' },
   ADMIN_ROLES: { default: 'R1', meaning: "`Users.roleId` of who may see `/internal`, with commas between" },
   ADMIN_IDS: { default: '', meaning: '`Users.id` of who may as well, with commas between' },
-  METRICS_TOKEN: { default: '', meaning: 'bearer token for `/metrics`; without one, only this machine itself may read them' },
+  METRICS_TOKEN: { default: '', meaning: 'bearer token for `/metrics`; without one, only this machine itself may read them, through no proxy' },
   PYTHON_POOL_SIZE: { default: '2', meaning: 'Python processes to keep' },
   PYTHON_TIMEOUT_MS: { default: '800', meaning: 'milliseconds that Python has for a list, before the fallback answers' },
   CACHE_TTL_S: { default: '900', meaning: 'seconds for which a list is fresh' },
   CACHE_STALE_S: { default: `${DAY_S}`, meaning: 'seconds after that for which it is answered while a new one is being computed' },
-  SPOOL_DIR: { default: 'data/spool', meaning: 'where interactions wait while the database is away; on a disk that stays' },
+  SPOOL_DIR: { default: 'data/spool', meaning: 'where interactions wait while the database is away, for each database in a folder of its own; on a disk that stays' },
   SPOOL_MAX_BYTES: { default: `${64 * 2 ** 20}`, meaning: 'how much may wait there' },
   RATE_LIMIT_IP: { default: '1200', meaning: 'requests a minute from one address; 0 for no limit' },
   RATE_LIMIT_USER: { default: '240', meaning: 'requests a minute of one customer; 0 for no limit' },
@@ -65,23 +66,25 @@ export const VARIABLES = Object.freeze({
  * @throws {SettingsError}
  */
 export function readSettings(environ, root = REPOSITORY) {
-  const given = { ...readDotenv(path.join(root, '.env'), environ), ...environ };
+  const given = { ...dotenvOf(path.join(root, '.env'), environ), ...environ };
   const read = (name) => given[name] || VARIABLES[name].default; // empty is not set
   const number = (name, range) => wholeNumber(name, read(name), range);
   const list = (name) => read(name).split(',').map((item) => item.trim()).filter(Boolean);
+  const database = databaseUrl(given, read, root);
   return frozen({
     host: read('HOST'),
     port: number('PORT', [0, 65_535]),
     trustProxy: number('TRUST_PROXY', [0, 100]),
     corsOrigin: list('CORS_ORIGIN').map(checkedOrigin),
     logLevel: oneOf('LOG_LEVEL', read('LOG_LEVEL'), LOG_LEVELS),
-    databaseUrl: databaseUrl(given, read, root),
+    databaseUrl: database,
+    databaseName: nameOf(database),
     modelsDir: path.resolve(root, read('MODELS_DIR')),
     timeZone: timeZoneOf(given.RECSYS_TOML, path.resolve(root, read('RECSYS_TOML'))),
-    jwtSecret: checkedSecret(given.JWT_SECRET ?? ''),
+    jwtSecret: new Secret(checkedSecret(given.JWT_SECRET ?? '')),
     jwt: { ttlS: number('JWT_TTL_S', [60, 366 * DAY_S]), issuer: read('JWT_ISSUER') || null, audience: read('JWT_AUDIENCE') || null },
     admins: { roles: list('ADMIN_ROLES'), ids: list('ADMIN_IDS').map((id) => wholeNumber('ADMIN_IDS', id, [0, Number.MAX_SAFE_INTEGER])) },
-    metricsToken: read('METRICS_TOKEN') || null,
+    metricsToken: read('METRICS_TOKEN') ? new Secret(read('METRICS_TOKEN')) : null,
     python: {
       bin: read('PYTHON_BIN'),
       size: number('PYTHON_POOL_SIZE', [1, 64]),
@@ -101,7 +104,8 @@ export function readSettings(environ, root = REPOSITORY) {
 function wholeNumber(name, text, [least, most]) {
   const number = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
   if (number >= least && number <= most) return number;
-  throw new SettingsError(`${name} should be a whole number from ${least} to ${most}. Received: ${text}.`);
+  const received = /^[-+.\d]{1,20}$/.test(text) ? text : 'no number'; // a password may stand in the wrong line
+  throw new SettingsError(`${name} should be a whole number from ${least} to ${most}. Received: ${received}.`);
 }
 
 function oneOf(name, text, allowed) {
@@ -120,18 +124,23 @@ function checkedSecret(secret) {
 
 function checkedOrigin(text) {
   if (URL.canParse(text) && new URL(text).origin === text) return text;
-  throw new SettingsError(`CORS_ORIGIN should hold origins such as https://shop.example, with commas between. Received: ${text}.`);
+  const received = text.includes('@') ? 'one with an account' : text;
+  throw new SettingsError(`CORS_ORIGIN should hold origins such as https://shop.example, with commas between. Received: ${received}.`);
+}
+
+function dotenvOf(file, environ) {
+  try {
+    return readDotenv(file, environ);
+  } catch (error) {
+    throw new SettingsError(`.env should be a file that can be read, or left out. Received: ${error.code}.`, { cause: error });
+  }
 }
 
 /** Return the URL as the Python side forms it: `DATABASE_URL`, or one made of the pieces, with SQLite's path made absolute. */
 function databaseUrl(given, read, root) {
   const url = given.DATABASE_URL || urlOfPieces(given, read);
-  const file = /^sqlite:\/\/\/(.+)$/s.exec(url)?.[1];
-  if (file !== undefined) return `sqlite:///${path.resolve(root, file)}`;
-  if (/^(?:mysql|mariadb)(?:\+pymysql)?:\/\/./.test(url) && URL.canParse(url) && new URL(url).pathname.length > 1) return url;
-  throw new SettingsError(
-    `DATABASE_URL should be mysql+pymysql://user:password@host:3306/name or sqlite:///path. Received: ${/^[\w+]*/.exec(url)[0] || 'no scheme'}:…`,
-  );
+  const { file, password = '' } = placeOf(url, root);
+  return new Secret(file === undefined ? url : `sqlite:///${file}`, password);
 }
 
 function urlOfPieces(given, read) {
@@ -145,16 +154,20 @@ function urlOfPieces(given, read) {
   const user = given.DB_USER || given.DB_USERNAME || read('DB_USER');
   const password = given.DB_PASSWORD || given.DB_PASS || '';
   const port = wholeNumber('DB_PORT', read('DB_PORT'), [1, 65_535]);
-  return `mysql+pymysql://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${read('DB_HOST')}:${port}/${encodeURIComponent(name)}`;
+  const host = read('DB_HOST');
+  if (!/^(?:[\p{L}\p{N}_.,-]+|\[[\p{L}\p{N}.%]*:[\p{L}\p{N}:.%]*\])$/u.test(host)) throw new SettingsError('DB_HOST should be the name or the address of a server. Received: something else.');
+  return `mysql+pymysql://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${host}:${port}/${encodeURIComponent(name)}`;
 }
 
-/** Return the zone that customers live in; Python reads the same file. */
+/** Return the zone that customers live in; Python reads the same file, whose tables have to be those that are read and written here. */
 function timeZoneOf(named, file) {
   if (!existsSync(file)) {
     if (named) throw new SettingsError(`RECSYS_TOML should name a file. Received: ${named}.`);
     return 'UTC';
   }
-  const { time_zone: timeZone = 'UTC', stored_time_zone: storedTimeZone = 'UTC' } = tomlOf(file).shop ?? {};
+  const toml = tomlOf(file);
+  checkMapping(toml);
+  const { time_zone: timeZone = 'UTC', stored_time_zone: storedTimeZone = 'UTC' } = toml.shop ?? {};
   checkStoredZone(storedTimeZone);
   canonicalZone(timeZone); // or it throws
   return timeZone;
@@ -164,8 +177,14 @@ function tomlOf(file) {
   try {
     return parseToml(readFileSync(file, 'utf8'));
   } catch (error) {
-    throw new SettingsError(`${path.basename(file)} should be valid TOML. Received: ${error.message}`, { cause: error });
+    throw new SettingsError(`${path.basename(file)} should be valid TOML. Received: ${whereOf(error)}.`, { cause: error });
   }
+}
+
+/** The parser's own message goes on with the lines of the file. */
+function whereOf(error) {
+  const [what] = error.message.split('\n');
+  return error.line === undefined ? what : `${what}, in line ${error.line}`;
 }
 
 /** Written in UTC and read in another zone, what a customer did would be hours off, and some of it in the future. */

@@ -5,6 +5,13 @@ import { HttpError } from '../middlewares/errors.js';
 
 const LOOK_MS = 500; // a database that takes longer to say 1 is no help to a page
 const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/;
+const OWN_HOST = /^(?:localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?$/i; // HAProxy and web pages ask by the name that is known outside
+const OF_A_PROXY = [
+  /^(?:via|forwarded|cdn-loop|max-forwards)$/,
+  /^(?:cf|fastly|fly|proxy|true-client)-/,
+  /^x-(?:amzn?|appengine|arr|azure|client|cluster|edge|envoy|forwarded|host|original|proxy|real|remote|request|scheme|varnish)\b/,
+  /-(?:ip|for)$/,
+];
 
 /**
  * Return the handlers of what machines ask. Nobody learns more from them than he has to: numbers are for who has the token.
@@ -50,10 +57,19 @@ function hasWorker(python) {
 }
 
 function checkReader(req, token) {
-  if (token !== null && isSame(req.headers.authorization ?? '', `Bearer ${token}`)) return;
-  const isHere = LOOPBACK.test(req.socket.remoteAddress ?? '') && req.headers['x-forwarded-for'] === undefined && req.headers.forwarded === undefined;
-  if (token === null && isHere) return;
-  throw new HttpError(token === null ? 403 : 401, 'The metrics should be read with METRICS_TOKEN, or, where there is none, on this machine.');
+  const isReader = token === null ? isFromHere(req) : isSame(req.headers.authorization ?? '', `Bearer ${token.reveal()}`);
+  if (isReader) return;
+  throw new HttpError(token === null ? 403 : 401, 'The metrics should be read with METRICS_TOKEN, or, where there is none, on this machine and through no proxy.');
+}
+
+/** Whether a request comes from this machine itself: a proxy on it would bring those of others. nginx names nobody, but asks in HTTP/1.0. */
+function isFromHere({ socket, headers, httpVersion }) {
+  const isDirect = httpVersion !== '1.0' && OWN_HOST.test(headers.host ?? '') && !Object.keys(headers).some(isOfProxy);
+  return isDirect && LOOPBACK.test(socket.remoteAddress ?? '');
+}
+
+function isOfProxy(name) {
+  return OF_A_PROXY.some((pattern) => pattern.test(name));
 }
 
 function isSame(one, other) {

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 
 import { pinoHttp } from 'pino-http';
 
+import { errorShown } from '../logging.js';
+
 const OTHERS_ID = /^[\w.-]{8,64}$/; // a proxy's own request id is kept, if it can stand in a log
 const SILENT = new Set(['/health', '/ready', '/metrics']); // asked every few seconds by machines
 
@@ -23,6 +25,7 @@ export function requestLog({ log }) {
     customLogLevel: (_req, res, error) => (error || res.statusCode >= 500 ? 'error' : res.statusCode >= 400 ? 'warn' : 'info'),
     customProps: (req) => ({ userId: req.user?.id }),
     serializers: {
+      err: errorShown,
       req: ({ id, method, url }) => ({ id, method, path: url.split('?', 1)[0].slice(0, 200) }),
       res: ({ statusCode }) => ({ statusCode }),
     },

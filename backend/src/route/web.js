@@ -70,7 +70,7 @@ export const ROUTES = Object.freeze([
   },
   { method: 'GET', path: '/health', who: EVERYBODY, action: 'health', meaning: 'the process lives' },
   { method: 'GET', path: '/ready', who: EVERYBODY, action: 'ready', meaning: '`ready`; `degraded` while the fallback or the spool stands in; 503 `closing`' },
-  { method: 'GET', path: '/metrics', who: MACHINE, action: 'metrics', meaning: 'counts for Prometheus: by METRICS_TOKEN, or from this machine' },
+  { method: 'GET', path: '/metrics', who: MACHINE, action: 'metrics', meaning: 'counts for Prometheus: by METRICS_TOKEN, or from this machine and through no proxy' },
 ]);
 
 /**

@@ -13,6 +13,7 @@ const ALGORITHM = 'HS256'; // fixed: what a token's own header says is never fol
 const SUBJECT = /^(?:0|[1-9]\d{0,15})$/;
 const ACTIVE = 'S1';
 const TOKEN_BYTES = 4096; // ours have 200
+const SKEW_S = 60; // by which the clock of another machine that signs tokens may be ahead
 const LOOKUP_MS = 250; // of a request's time, for the customer's own row
 const LOGIN_MS = 2000;
 const LOOKUP_PAUSE_MS = 1000; // after a lookup has failed, the next ones do not wait for another failure
@@ -48,7 +49,7 @@ class AuthService {
 
   constructor({ settings, models, passwords, log, clock = systemClock }) {
     this.#settings = settings;
-    this.#key = createSecretKey(Buffer.from(settings.jwtSecret)); // a text would first be tried as a public key, a fifth of a cached list's time
+    this.#key = createSecretKey(Buffer.from(settings.jwtSecret.reveal())); // a text would first be tried as a public key, a fifth of a cached list's time
     this.#User = models.User;
     this.#passwords = passwords;
     this.#log = log;
@@ -99,13 +100,15 @@ class AuthService {
     if (token.length > TOKEN_BYTES) throw new TokenRefused('too long');
     const { ttlS, issuer, audience } = this.#settings.jwt;
     const optional = { ...(issuer && { issuer }), ...(audience && { audience }) };
-    let claims;
+    let verified;
     try {
-      claims = jwt.verify(token, this.#key, { algorithms: [ALGORITHM], maxAge: ttlS, ...optional });
+      verified = jwt.verify(token, this.#key, { algorithms: [ALGORITHM], maxAge: ttlS, complete: true, ...optional });
     } catch (error) {
       throw new TokenRefused(error.message, { cause: error });
     }
-    const { sub } = claims;
+    const { header, payload } = verified;
+    checkWhatJwtDoesNot(header, payload);
+    const { sub } = payload;
     const isPlain = ['string', 'number'].includes(typeof sub); // a list of one would read as that one
     if (isPlain && SUBJECT.test(sub) && Number.isSafeInteger(Number(sub))) return Number(sub);
     throw new TokenRefused('its subject is no customer');
@@ -161,6 +164,13 @@ class AuthService {
 /** Return an address in the spelling by which it is known, and its failures are counted. */
 export function plainAddress(email) {
   return email.trim().toLowerCase();
+}
+
+/** The package follows no `crit`, takes any number for a time, and a token of the future for one that does not age. */
+function checkWhatJwtDoesNot(header, { iat, nbf = 0, exp = 0 }) {
+  if (Object.hasOwn(header, 'crit')) throw new TokenRefused('its header demands what is not known here');
+  if (![iat, nbf, exp].every(Number.isFinite)) throw new TokenRefused('its times are no numbers');
+  if (iat > Date.now() / 1000 + SKEW_S) throw new TokenRefused('it is issued in the future');
 }
 
 function isHash(password) {

@@ -44,6 +44,7 @@ class InteractionService {
   #away;
   #timer = null;
   #pauseMs = DRAIN_MS.first;
+  #isStarted = false;
   #isClosed = false;
 
   constructor({ models, spool, onStored = () => {}, log, now = Date.now }) {
@@ -53,6 +54,11 @@ class InteractionService {
     this.#log = log;
     this.#now = now;
     this.#away = new Pause(AWAY_MS, { now });
+  }
+
+  /** Begin to store what a former process has left: not before it is certain that this one serves. */
+  start() {
+    this.#isStarted = true;
     this.#drainSoon();
   }
 
@@ -88,10 +94,14 @@ class InteractionService {
     return this.#spool.stats();
   }
 
-  /** Try once more to store what waits; what still does stays on the disk for the next start. */
+  /** Try once more to store what waits; what still does stays on the disk for the next start, and all of it where there was none. */
   async close() {
     this.#isClosed = true;
     clearTimeout(this.#timer);
+    if (!this.#isStarted) {
+      await this.#spool.close();
+      return;
+    }
     const failure = await withinMs(CLOSING_MS, this.drain()).then(() => null, (error) => error);
     await this.#spool.close().finally(() => {
       if (failure !== null) this.#log.warn({ reason: failure.message, ...this.stats() }, 'interactions stay in the spool'); // counted at the end
@@ -158,7 +168,7 @@ class InteractionService {
   }
 
   #drainSoon() {
-    if (this.#timer !== null || this.#isClosed || this.#spool.pending === 0) return;
+    if (this.#timer !== null || this.#isClosed || !this.#isStarted || this.#spool.pending === 0) return;
     this.#timer = setTimeout(() => this.#drainNow(), this.#pauseMs);
     this.#timer.unref();
   }

@@ -8,8 +8,9 @@ const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
  * @param {object} [watched] Read whenever somebody looks.
  * @param {() => object} [watched.python] A pool's `stats`.
  * @param {() => object} [watched.spool] A spool's `stats`.
+ * @param {() => object[]} [watched.elsewhere] What `waitingElsewhere` returns.
  */
-export function createMetrics({ python, spool } = {}) {
+export function createMetrics({ python, spool, elsewhere } = {}) {
   const registry = new Registry();
   const kit = kitOf(registry);
   const requests = kit.histogram('http_request_seconds', 'Time until an answer was sent.', ['method', 'route', 'status']);
@@ -20,6 +21,7 @@ export function createMetrics({ python, spool } = {}) {
   const clamped = kit.counter('interactions_clamped_total', 'Interactions whose time was moved, by where it was.', ['from']);
   if (python) watchPython(kit, python);
   if (spool) watchSpool(kit, spool);
+  if (elsewhere) kit.gauge('spool_elsewhere', 'Spools in SPOOL_DIR that are of other databases, or do not say of which.', () => elsewhere().length);
   return {
     registry,
     answer: ({ source, fallbackReason }) => answers.inc({ source, fallback_reason: fallbackReason ?? 'none' }),

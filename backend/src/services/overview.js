@@ -9,7 +9,7 @@ const RUNS_READ = 40; // the newest rows hold the newest run of each model
  * @param {number} userId
  * @param {{limit: number}} wish
  */
-export async function overview({ models, recommendations, python, interactions }, userId, { limit }) {
+export async function overview({ models, recommendations, python, interactions, elsewhere = () => [] }, userId, { limit }) {
   const [cached, runs] = await Promise.all([recommendations.getCachedForUser(userId, { limit }), newestRuns(models.ModelRun, userId)]);
   return {
     userId,
@@ -17,7 +17,7 @@ export async function overview({ models, recommendations, python, interactions }
     cached,
     runs,
     python: python.stats(),
-    spool: interactions.stats(),
+    spool: { ...interactions.stats(), elsewhere: elsewhere() },
   };
 }
 

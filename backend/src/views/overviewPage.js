@@ -62,6 +62,7 @@ function factsOf({ cached, context, spool }) {
     ...Object.entries(context).map(([name, value]) => [name.replaceAll('_', ' '), value ?? 'unknown']),
     ['interactions waiting', spool.pending, spool.pending > 0],
     ['set aside', spool.rejected, spool.rejected > 0],
+    ...(spool.elsewhere ?? []).map(({ folder, database }) => ['waiting for another database', database ?? folder, true]),
   ];
 }
 

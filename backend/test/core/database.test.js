@@ -289,7 +289,7 @@ test('a URL is read as Python reads it, and what is none is refused', () => {
   assert.equal(placeOf('sqlite:////srv/shop.sqlite').file, '/srv/shop.sqlite');
   assert.equal(placeOf('sqlite:///data/demo.sqlite').file, path.join(REPOSITORY, 'data/demo.sqlite'));
   for (const wrong of ['', 'sqlite:///', 'sqlite:///:memory:', 'postgresql://h/x', 'mysql://h', undefined, 'shop']) {
-    assert.throws(() => placeOf(wrong), TypeError, String(wrong));
+    assert.throws(() => placeOf(wrong), { name: 'SettingsError' }, String(wrong));
   }
 });
 

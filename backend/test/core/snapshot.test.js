@@ -33,11 +33,11 @@ async function withModels(scenario) {
 }
 
 /** Publish a version as Python does: its files, the manifest with their hashes, the name with the manifest's, CURRENT by rename. */
-function publish(modelsDir, { lists = LISTS, settings = SETTINGS, spoil = (parts) => parts, day = 20 } = {}) {
+function publish(modelsDir, { lists = LISTS, settings = SETTINGS, idType, spoil = (parts) => parts, day = 20 } = {}) {
   const bytes = Buffer.from(JSON.stringify(lists));
   const entry = (file, content) => ({ path: file, size: content.length, sha256: sha256(content) });
   const files = [entry('bmf_config.json', '{}'), entry('snapshot.json', bytes)];
-  const manifest = JSON.stringify({ schema: 1, files, settings });
+  const manifest = JSON.stringify({ schema: 1, files, settings, id_type: idType });
   const parts = spoil({ bytes, manifest, name: `202611${day}T231800Z-${sha256(manifest).slice(0, 8)}` });
   mkdirSync(path.join(modelsDir, parts.name));
   writeFileSync(path.join(modelsDir, parts.name, 'snapshot.json'), parts.bytes);
@@ -50,6 +50,18 @@ function point(modelsDir, name) {
   writeFileSync(path.join(modelsDir, 'CURRENT.tmp'), `${name}\n`);
   renameSync(path.join(modelsDir, 'CURRENT.tmp'), path.join(modelsDir, 'CURRENT'));
 }
+
+test('a version says whether its ids are text', () =>
+  withModels(async ({ snapshot, publish: publishNext }) => {
+    const kinds = [{ users: 'int', items: 'int' }, { users: 'str', items: 'int' }, { users: 'int', items: 'str' }, undefined];
+    const told = [];
+    for (const [index, idType] of kinds.entries()) {
+      publishNext({ idType, day: 20 + index });
+      told.push((await snapshot.current()).hasTextIds);
+    }
+
+    assert.deepEqual(told, [false, true, true, false]);
+  }));
 
 test('there is none before something is published, and it is followed from then on', () =>
   withModels(async ({ modelsDir, snapshot, publish: publishNext }) => {

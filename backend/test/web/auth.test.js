@@ -80,6 +80,47 @@ for (const [what, headers, status] of [
   });
 }
 
+const NOW_S = 1_800_000_000;
+const until = NOW_S + 3600;
+for (const [what, claims, header, isGood] of [
+  ['issued a second ago', { iat: NOW_S - 1, exp: until }, {}, true],
+  ['issued by a clock that is a minute ahead', { iat: NOW_S + 60, exp: until }, {}, true],
+  ['issued by a clock that is more ahead', { iat: NOW_S + 61, exp: until }, {}, false],
+  ['issued in ten years', { iat: NOW_S + 315_360_000, exp: NOW_S + 315_363_600 }, {}, false],
+  ['issued in ten years, for ever', { iat: NOW_S + 315_360_000 }, {}, false],
+  ['issued at infinity', '{"sub":"7","iat":1e999}', {}, false],
+  ['issued at null', { iat: null, exp: until }, {}, false],
+  ['issued at no number', '{"sub":"7","iat":NaN}', {}, false],
+  ['issued at a text of digits', { iat: `${NOW_S}`, exp: until }, {}, false],
+  ['issued at a list', { iat: [NOW_S], exp: until }, {}, false],
+  ['that says no end, within the longest life there is', { iat: NOW_S - 86_399 }, {}, true],
+  ['that says no end, beyond it', { iat: NOW_S - 86_401 }, {}, false],
+  ['that says a far end, beyond the longest life there is', { iat: NOW_S - 86_401, exp: NOW_S + 315_360_000 }, {}, false],
+  ['that ends now', { iat: NOW_S - 60, exp: NOW_S }, {}, false],
+  ['that ends at infinity', `{"sub":"7","iat":${NOW_S},"exp":1e999}`, {}, false],
+  ['that ends at a text', { iat: NOW_S, exp: `${until}` }, {}, false],
+  ['that ends at null', { iat: NOW_S, exp: null }, {}, false],
+  ['that begins now', { iat: NOW_S, nbf: NOW_S, exp: until }, {}, true],
+  ['that begins later', { iat: NOW_S, nbf: NOW_S + 1, exp: until }, {}, false],
+  ['that begins at a text', { iat: NOW_S, nbf: `${NOW_S}`, exp: until }, {}, false],
+  ['that begins at minus infinity', `{"sub":"7","iat":${NOW_S},"nbf":-1e999}`, {}, false],
+  ['whose header demands something', { iat: NOW_S, exp: until }, { crit: ['b64'], b64: false }, false],
+  ['whose header demands nothing by name', { iat: NOW_S, exp: until }, { crit: [] }, false],
+  ['whose header demands null', { iat: NOW_S, exp: until }, { crit: null }, false],
+  ['whose header says more than it demands', { iat: NOW_S, exp: until }, { kid: '1', cty: 'x' }, true],
+]) {
+  test(`a token ${what} is ${isGood ? 'good' : 'refused'}`, (t) => {
+    t.mock.timers.enable({ apis: ['Date'], now: 1000 * NOW_S });
+    const auth = createAuthService({ settings: settingsWith(), models: {}, log: listeningLog().log });
+    const payload = typeof claims === 'string' ? claims : JSON.stringify({ sub: '7', ...claims });
+    const text = `${segment({ alg: 'HS256', typ: 'JWT', ...header })}.${Buffer.from(payload).toString('base64url')}`;
+    const token = `${text}.${hmac(text, SECRET)}`;
+
+    if (isGood) assert.equal(auth.subjectOf(token), 7);
+    else assert.throws(() => auth.subjectOf(token), { name: 'TokenRefused' });
+  });
+}
+
 test('101 two Authorization headers are refused, though both are good', async () => {
   const { app, asked } = stage();
   const { status } = await rawGet(app, LIST, ['Authorization', `Bearer ${tokenOf(7)}`, 'authorization', `Bearer ${tokenOf(8)}`]);

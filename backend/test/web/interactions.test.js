@@ -26,6 +26,7 @@ async function service(models, { maxBytes = 1 << 20, ...more } = {}) {
   const spool = await openSpool({ folder, maxBytes, log });
   const stored = [];
   const interactions = createInteractionService({ models, spool, log, onStored: (interaction) => stored.push(interaction), ...more });
+  interactions.start();
   return { interactions, spool, folder, stored, lines };
 }
 
@@ -243,6 +244,7 @@ test('F60 what was on the disk when the process ended is stored by the next one'
   const { models, rows } = fakeModels('ok');
   const { log } = listeningLog();
   const next = createInteractionService({ models, spool: await openSpool({ folder, maxBytes: 1 << 20, log }), log });
+  next.start();
   await eventually(() => assert.equal(rows.size, 1));
   await next.close();
 
@@ -266,6 +268,7 @@ test('a database that is slow at the end holds up the end once, and what is left
   const next = fakeModels('ok');
   const { log } = listeningLog();
   const heir = createInteractionService({ models: next.models, spool: await openSpool({ folder, maxBytes: 1 << 20, log }), log });
+  heir.start();
   await heir.close();
   assert.deepEqual([...next.rows.keys()], ids);
 });

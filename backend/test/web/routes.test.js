@@ -6,8 +6,10 @@ import { test } from 'node:test';
 import { ConnectionRefusedError, ForeignKeyConstraintError } from 'sequelize';
 
 import { ROUTES, webRoutes } from '../../src/route/web.js';
+import { httpServer, listening } from '../../src/httpServer.js';
 import { EventConflict, UnknownProduct } from '../../src/services/interactionService.js';
 import { SpoolFailed } from '../../src/services/spool/spool.js';
+import { rawAnswer } from './rawClient.js';
 import { ANSWER, settingsWith, stage } from './stage.js';
 
 const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
@@ -153,12 +155,11 @@ for (const [what, services] of [
   });
 }
 
-test('a server that is about to end says so, and keeps no connection', async () => {
+test('a server that is about to end says so', async () => {
   const { agent } = stage({ services: { isClosing: () => true } });
   const ready = await agent.get('/ready');
 
   assert.deepEqual([ready.status, ready.body], [503, { status: 'closing' }]);
-  assert.equal(ready.headers.connection, 'close');
 });
 
 test('metrics behind a token are for who has it', async () => {
@@ -168,8 +169,39 @@ test('metrics behind a token are for who has it', async () => {
   await agent.get('/metrics').set('Authorization', 'Bearer scrape-me').expect(200);
 });
 
-test('metrics without a token are for this machine, and for no proxy on it', async () => {
-  await stage().agent.get('/metrics').set('X-Forwarded-For', '203.0.113.7').expect(403);
+for (const [what, headers, status] of [
+  ['nothing but what any client sends', {}, 200],
+  ['what Prometheus sends', { 'User-Agent': 'Prometheus/3.0', 'X-Prometheus-Scrape-Timeout-Seconds': '10', 'Accept-Encoding': 'gzip' }, 200],
+  ['what a browser sends', { 'Accept-Language': 'vi', 'Sec-Fetch-Mode': 'navigate', 'Upgrade-Insecure-Requests': '1', 'Sec-CH-UA': '"x"', Cookie: 'a=b' }, 200],
+  ['localhost as its host', { Host: 'localhost:6969' }, 200],
+  ['the loopback of IPv6 as its host', { Host: '[::1]:6969' }, 200],
+  ['another host, as by HAProxy or a page elsewhere', { Host: 'shop.example' }, 403],
+  ['a host that begins like this one', { Host: '127.0.0.1.shop.example' }, 403],
+  ...[
+    'Via', 'Forwarded', 'X-Real-IP', 'X-Forwarded-For', 'X-Forwarded-Host', 'X-Forwarded-Proto', 'X-Forwarded-Port', 'X-Forwarded-Server', 'X-Forwarded',
+    'Forwarded-For', 'CF-Connecting-IP', 'CF-Ray', 'CDN-Loop', 'True-Client-IP', 'X-Client-IP', 'X-Cluster-Client-IP', 'X-Original-URL', 'X-Original-Forwarded-For',
+    'X-Envoy-External-Address', 'X-Amzn-Trace-Id', 'X-Amz-Cf-Id', 'Fastly-Client-IP', 'Fly-Client-IP', 'X-Azure-ClientIP', 'X-Appengine-User-IP', 'X-ARR-LOG-ID',
+    'X-Request-Id', 'X-Varnish', 'X-Scheme', 'Proxy-Connection', 'Max-Forwards',
+  ].map((name) => [`the header ${name}, as by a proxy`, { [name]: '1' }, 403]),
+]) {
+  test(`metrics without a token are ${status === 200 ? 'shown to' : 'kept from'} a request from here with ${what}`, async () => {
+    await stage().agent.get('/metrics').set(headers).expect(status);
+  });
+}
+
+test('metrics without a token are kept from nginx as it is, which asks in HTTP/1.0', async () => {
+  const server = httpServer(stage().app);
+  const { port } = await listening(server, { host: '127.0.0.1', port: 0 });
+  const answers = await Promise.all(['1.0', '1.1'].map((version) => rawAnswer(port, `GET /metrics HTTP/${version}\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\n\r\n`)));
+  server.close();
+
+  assert.deepEqual(answers.map((answer) => answer.split(' ')[1]), ['403', '200']);
+});
+
+test('behind a proxy that is told of, a token opens the metrics, and nothing else does', async () => {
+  const { agent } = stage({ variables: { METRICS_TOKEN: 'scrape-me' } });
+  await agent.get('/metrics').set({ Via: '1.1 proxy', Authorization: 'Bearer scrape-me' }).expect(200);
+  await agent.get('/metrics').set({ Via: '1.1 proxy' }).expect(401);
 });
 
 test('what is not there is told in JSON', async () => {

@@ -15,6 +15,7 @@ import { finished, httpServer, listening } from '../../src/httpServer.js';
 import { END_MS, waysDown } from '../../src/server.js';
 import { climbDown } from '../../src/shutdown.js';
 import { eventually } from '../harness.js';
+import { rawClient } from './rawClient.js';
 import { spawnServer, startServerProcess } from './serverProcess.js';
 import { listeningLog, stage, tokenOf } from './stage.js';
 
@@ -96,11 +97,77 @@ test('what is being answered is answered to its end, and nothing after it is beg
   const asked = fetch(`http://127.0.0.1:${port}${LIST}`, { headers: { Authorization: `Bearer ${tokenOf(7)}` } });
   await eventually(() => assert.ok(answer));
   const end = finished(server, 60_000);
-  await assert.rejects(once(net.connect(port, '127.0.0.1'), 'connect'), { code: 'ECONNREFUSED' });
+  await eventually(() => assert.rejects(once(net.connect(port, '127.0.0.1'), 'connect'), { code: 'ECONNREFUSED' }));
   answer({ data: [], source: 'model', fallbackReason: null, modelVersion: 'v1' });
 
   assert.equal((await asked).status, 200);
   await end;
+});
+
+const HEALTH = 'GET /health HTTP/1.1\r\nHost: shop\r\n\r\n';
+const isAnswered = (text) => /^HTTP\/1\.1 200 OK\r\n/.test(text) && text.endsWith('{"status":"up"}');
+const isLast = (text) => /\r\nConnection: close\r\n/i.test(text);
+
+/** Return a server that listens, and raw clients of it. */
+async function rawStage(count, services) {
+  const server = httpServer(stage({ services }).app);
+  const { port } = await listening(server, { host: '127.0.0.1', port: 0 });
+  return { server, port, clients: await Promise.all(Array.from({ length: count }, () => rawClient(port))) };
+}
+
+test('a request that crosses the end on a connection that was kept is answered, and the last of it', async () => {
+  const { server, clients } = await rawStage(20);
+  for (const client of clients) client.write(HEALTH);
+  await Promise.all(clients.map((client) => client.until(/\{"status":"up"\}$/)));
+  for (const client of clients.slice(0, 10)) client.write(HEALTH); // the server has not read it yet
+  const end = finished(server, 60_000);
+  for (const client of clients.slice(10)) client.write(HEALTH); // sent before the client could know
+  const texts = await Promise.all(clients.map((client) => client.all()));
+  await end;
+
+  for (const text of texts) {
+    const second = text.slice(text.lastIndexOf('HTTP/1.1 '));
+    assert.deepEqual([text.split('HTTP/1.1 ').length, isAnswered(second), isLast(second)], [3, true, true], text);
+  }
+});
+
+test('connections that the system has accepted before the end are answered, however many', async () => {
+  const { server, port } = await rawStage(0);
+  const sockets = Array.from({ length: 50 }, () => net.connect(port, '127.0.0.1'));
+  const told = sockets.map(async (socket) => {
+    let text = '';
+    for await (const bytes of socket) text += bytes;
+    return text;
+  });
+  for (const socket of sockets) socket.write(HEALTH);
+  await once(sockets[0], 'connect'); // the others are with the system
+  await finished(server, 60_000);
+
+  for (const text of await Promise.all(told)) assert.ok(isAnswered(text) && isLast(text), text);
+});
+
+test('an answer that was begun before the end says that it is the last', async () => {
+  let answer;
+  const services = { recommendations: { listForUser: () => new Promise((resolve) => (answer = resolve)) } };
+  const { server, clients: [client] } = await rawStage(1, services);
+  client.write(`GET ${LIST} HTTP/1.1\r\nHost: shop\r\nAuthorization: Bearer ${tokenOf(7)}\r\n\r\n`);
+  await eventually(() => assert.ok(answer));
+  const end = finished(server, 60_000);
+  answer({ data: [], source: 'model', fallbackReason: null, modelVersion: 'v1' });
+  const text = await client.all();
+  await end;
+
+  assert.match(text, /^HTTP\/1\.1 200 OK\r\n/);
+  assert.ok(isLast(text), text);
+});
+
+test('a connection on which nothing comes does not hold up the end', async () => {
+  const { server, clients: [client] } = await rawStage(1);
+  client.write(HEALTH);
+  await client.until(/\{"status":"up"\}$/);
+  await finished(server, 60_000, { quietMs: 1 });
+
+  assert.ok(isAnswered(await client.all()));
 });
 
 test('what takes longer than its time is cut off', async () => {
@@ -139,11 +206,14 @@ test('a step that fails or hangs keeps no other from being done', async () => {
 test('lists and passwords that hang at the end cost no status, and all steps together have less than the whole time', async () => {
   const stuck = { close: () => new Promise(() => {}) };
   const ended = { close: async () => {} };
-  const server = { close: (done) => done(), closeIdleConnections() {}, closeAllConnections() {} };
+  const server = httpServer(stage().app);
+  await listening(server, { host: '127.0.0.1', port: 0 });
   const services = { server, interactions: ended, recommendations: stuck, python: ended, passwords: stuck, sequelize: ended };
   const { log, lines } = listeningLog();
   assert.equal(await climbDown(waysDown(services), { log }), true);
   assert.deepEqual(lines.map(({ step }) => step), ['lists', 'passwords']);
-  assert.equal(await climbDown(waysDown({ ...services, interactions: { close: async () => assert.fail() } }), { log }), false);
+  const again = httpServer(stage().app);
+  await listening(again, { host: '127.0.0.1', port: 0 });
+  assert.equal(await climbDown(waysDown({ ...services, server: again, interactions: { close: async () => assert.fail() } }), { log }), false);
   assert.ok(waysDown(services).reduce((sum, { ms }) => sum + ms, 0) < END_MS);
 });

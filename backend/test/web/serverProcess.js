@@ -9,6 +9,7 @@ import { SECRET, tokenOf } from './stage.js';
 
 const SERVER = fileURLToPath(new URL('../../src/server.js', import.meta.url));
 const WARNING = 40; // of pino's levels
+const FAILING_MS = 30_000; // a start that is to fail does so in a second
 const UNLIMITED = { RATE_LIMIT_IP: '0', RATE_LIMIT_USER: '0', RATE_LIMIT_LOGIN: '0' };
 
 /** Return a process that is starting; `ended` says how it ends, `stderr` what it complained of. */
@@ -20,6 +21,17 @@ export function spawnServer(variables) {
   const server = { child, lines, stderr: '', ended: once(child, 'exit') };
   child.stderr.setEncoding('utf8').on('data', (text) => (server.stderr += text));
   return server;
+}
+
+/** Return how a start ends that should fail, and all that it has printed; one that does not fail is ended by force. */
+export async function failedStart(variables) {
+  const server = spawnServer(variables);
+  let stdout = '';
+  server.child.stdout.setEncoding('utf8').on('data', (text) => (stdout += text));
+  const force = setTimeout(() => server.child.kill('SIGKILL'), FAILING_MS);
+  const [code, endedBy] = await server.ended;
+  clearTimeout(force);
+  return { code: code ?? endedBy, stdout, stderr: server.stderr };
 }
 
 /**

@@ -1,15 +1,19 @@
 /** What the server is told from outside, and what it makes of it. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
+import { inspect } from 'node:util';
 
+import { placeOf } from '../../src/config/databaseUrl.js';
+import { scrubbed } from '../../src/config/secrets.js';
 import { SettingsError, VARIABLES, readSettings } from '../../src/config/settings.js';
 
 const ROOT = mkdtempSync(path.join(tmpdir(), 'settings-'));
 const NEEDED = { DATABASE_URL: 'sqlite:///data/shop.sqlite', JWT_SECRET: 's'.repeat(32) };
 const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+const MAIN_README = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
 const SAMPLE = readFileSync(new URL('../../../.env.example', import.meta.url), 'utf8');
 
 /** Return a folder with these files. */
@@ -22,7 +26,7 @@ function folderWith(files) {
 test('with the least it can be told, everything has its default', () => {
   const settings = readSettings(NEEDED, ROOT);
 
-  assert.equal(settings.databaseUrl, `sqlite:///${ROOT}/data/shop.sqlite`);
+  assert.equal(settings.databaseUrl.reveal(), `sqlite:///${ROOT}/data/shop.sqlite`);
   assert.equal(settings.modelsDir, path.join(ROOT, 'models'));
   assert.deepEqual([settings.host, settings.port], ['127.0.0.1', 6969]);
   assert.deepEqual(settings.python, { bin: null, size: 2, timeoutMs: 800 });
@@ -41,7 +45,7 @@ test('the environment goes before .env, which goes before the defaults', () => {
   const settings = readSettings({ PORT: '2' }, root);
 
   assert.deepEqual([settings.port, settings.host, settings.logLevel], [2, '0.0.0.0', 'info']);
-  assert.equal(settings.databaseUrl, `sqlite:///${root}/a.sqlite`);
+  assert.equal(settings.databaseUrl.reveal(), `sqlite:///${root}/a.sqlite`);
 });
 
 test('an empty variable is one that is not set', () => {
@@ -56,7 +60,7 @@ for (const [given, url] of [
   [{ DB_DATABASE_NAME: 'a b', DB_USERNAME: 'ü', DB_PASS: 'p@:/', DB_HOST: 'db', DB_PORT: '3307' }, 'mysql+pymysql://%C3%BC:p%40%3A%2F@db:3307/a%20b'],
 ]) {
   test(`${JSON.stringify(given)} is ${url}`, () => {
-    assert.equal(readSettings({ JWT_SECRET: NEEDED.JWT_SECRET, ...given }, ROOT).databaseUrl, url);
+    assert.equal(readSettings({ JWT_SECRET: NEEDED.JWT_SECRET, ...given }, ROOT).databaseUrl.reveal(), url);
   });
 }
 
@@ -89,7 +93,7 @@ for (const [given, message] of [
   [{ PORT: '-1' }, /^PORT should be a whole number from 0 to 65535\. Received: -1\.$/],
   [{ PORT: '1.5' }, /^PORT/],
   [{ PYTHON_POOL_SIZE: '0' }, /^PYTHON_POOL_SIZE should be a whole number from 1/],
-  [{ ADMIN_IDS: '1,x' }, /^ADMIN_IDS .*Received: x\.$/],
+  [{ ADMIN_IDS: '1,x' }, /^ADMIN_IDS .*Received: no number\.$/],
   [{ LOG_LEVEL: 'loud' }, /^LOG_LEVEL should be one of .*Received: loud\.$/],
   [{ CORS_ORIGIN: 'https://shop.example/path' }, /^CORS_ORIGIN/],
   [{ CORS_ORIGIN: '*' }, /^CORS_ORIGIN/],
@@ -108,9 +112,166 @@ test('a mapping that cannot be read is refused', () => {
   assert.throws(() => readSettings(NEEDED, elsewhere), /Received: Mars\/Olympus/);
 });
 
-test('no message shows a secret', () => {
-  for (const given of [{ JWT_SECRET: 'hush' }, { DATABASE_URL: 'oracle://u:hush@h/n' }]) {
-    assert.throws(() => readSettings({ ...NEEDED, ...given }, ROOT), (error) => !error.message.includes('hush'));
+for (const [url, place] of [
+  ['mysql://u:hush@h/n', { host: 'h', port: 3306, user: 'u', password: 'hush', name: 'n' }],
+  ['mysql+pymysql://u:hush%2Fx%3Fy%23z%5B%5D%25@h:3307/n', { host: 'h', port: 3307, user: 'u', password: 'hush/x?y#z[]%', name: 'n' }],
+  ['mysql://u:hu%zzsh@h/n', { password: 'hu%zzsh' }],
+  ['mysql://u:hush%@h/n', { password: 'hush%' }],
+  ['mysql://u:hush@x@h/n', { host: 'h', password: 'hush@x' }],
+  ['mysql://u:hush:x@h/n', { user: 'u', password: 'hush:x' }],
+  ['mysql://u:h%C3%BCsh@h/n', { password: 'hüsh' }],
+  ['mysql://u:hush x@h/n', { password: 'hush x' }],
+  ['mysql://:hush@h/n', { user: 'root', password: 'hush' }],
+  ['mysql://u@h/n', { user: 'u', password: '' }],
+  ['mysql:///n', { host: '127.0.0.1', user: 'root' }],
+  ['mysql://u:hush@[::1]:3307/n', { host: '::1', port: 3307 }],
+  ['MariaDB://h/n', { host: 'h', name: 'n' }],
+  ['mysql://h/n?unix_socket=/run/m.sock&ssl_ca=/ca.pem', { socket: '/run/m.sock', certificate: '/ca.pem' }],
+]) {
+  test(`${url} is read as ${JSON.stringify(place)}`, () => {
+    const read = placeOf(url);
+    assert.deepEqual(Object.fromEntries(Object.keys(place).map((key) => [key, read[key]])), place);
+  });
+}
+
+// What may be a password is in each, and in no message.
+for (const url of [
+  'mysql+pymysql://root:hush/x@127.0.0.1:3306/db',
+  'mysql+pymysql://root:hush?x@127.0.0.1:3306/db',
+  'mysql+pymysql://root:hush#x@127.0.0.1:3306/db',
+  'mysql+pymysql://root:3306/hush@127.0.0.1:3306/db',
+  'mysql+pymysql://root:3306?hush@127.0.0.1:3306/db',
+  'mysql+pymysql://root:3306#hush@127.0.0.1:3306/db',
+  'mysql+pymysql://root:3306/a?hush@127.0.0.1/db',
+  'mysql+pymysql://root:a@h:3306/hush@127.0.0.1/db',
+  'mysql://root:p[hush]@h/db',
+  'mysql://root:[hush@h/db',
+  'mysql://root:hush]@h/db',
+  'mysql://root:hush@h:port/db',
+  'mysql://root:hush@h:0/db',
+  'mysql://root:hush@h:65536/db',
+  'mysql://root:hush@h:/db',
+  'mysql://root:hush@h:33 06/db',
+  'mysql://root:hush@h',
+  'mysql://root:hush@h/',
+  'mysql://root:hush@h/db#hush',
+  'mysql://root:hush@h/db?hush=1',
+  'mysql://root:hush@h/db?password=hush',
+  'mysql:/root:hush@h/db',
+  'mysql:root:hush@h/db',
+  'mysqlx://root:hush@h/db',
+  'postgresql://root:hush@h/db',
+  'postgres://root:hush@h/db',
+  'postgresql+psycopg://root:hush@h/db',
+  'oracle://root:hush@h/db',
+  'mysql://root:hush@h/db/x',
+  'mysql://root:hush@h x/db',
+  'mysql://root:hush@[h]/db',
+  'mysql://root:hu%00sh@h/db',
+  'mysql://root:hush%ff@h/db',
+  'mysql://root:hush\n@h/db',
+  'hush',
+  'root:hush@h/db',
+  'sqlite://hush',
+  'sqlite:hush',
+  'sqlite:///',
+  'sqlite:///:memory:',
+]) {
+  test(`DATABASE_URL=${url} is refused by its name, and nothing of it but its scheme is shown`, () => {
+    assert.throws(
+      () => readSettings({ ...NEEDED, DATABASE_URL: url }, ROOT),
+      (error) => error instanceof SettingsError && /^DATABASE_URL /.test(error.message) && !/hush|\n/.test(error.message),
+    );
+  });
+}
+
+for (const given of [
+  { JWT_SECRET: 'hush' },
+  { DATABASE_URL: undefined, DB_NAME: 'n', DB_HOST: 'root:hush@h' },
+  { DATABASE_URL: undefined, DB_NAME: 'n', DB_HOST: 'h/hush' },
+  { DATABASE_URL: undefined, DB_NAME: 'n', DB_PORT: 'hush' },
+  { CORS_ORIGIN: 'https://eve:hush@shop.example' },
+  { PORT: 'hush' },
+  { RATE_LIMIT_IP: 'hush' },
+]) {
+  test(`${JSON.stringify(given)} is refused without showing what it may hold`, () => {
+    assert.throws(() => readSettings({ ...NEEDED, ...given }, ROOT), (error) => error instanceof SettingsError && !error.message.includes('hush'));
+  });
+}
+
+test('a secret of the settings is *** in texts, in JSON and to the console', () => {
+  const settings = readSettings({ DATABASE_URL: 'mysql://eve:hush-hush@h/n', JWT_SECRET: 'hush'.repeat(8), METRICS_TOKEN: 'hush-hush' }, ROOT);
+
+  for (const text of [String(settings.jwtSecret), `${settings.metricsToken}`, JSON.stringify(settings), inspect(settings, { depth: 9, showHidden: true })]) assert.ok(!text.includes('hush'), text);
+  assert.equal(settings.metricsToken.reveal(), 'hush-hush');
+  assert.equal(settings.databaseUrl.reveal(), 'mysql://eve:hush-hush@h/n');
+});
+
+test('a text of others is shown without any secret, however that is written', () => {
+  readSettings({ DATABASE_URL: 'mysql://eve:to%2Fhush%22@h/n', JWT_SECRET: NEEDED.JWT_SECRET, METRICS_TOKEN: 'tea' }, ROOT);
+
+  for (const [text, scrubbedText] of [
+    ['using to/hush" as a password', 'using *** as a password'],
+    ['at mysql://eve:unknown@h/n', 'at mysql://***@h/n'],
+    ['to%2Fhush%22', '***'],
+    ['{"password":"to/hush\\""}', '{"password":"***"}'],
+    ['tea, steam and a teapot', '***, steam and a teapot'], // a short one is masked where it stands alone
+    ['mysql://h/n', 'mysql://h/n'],
+  ]) {
+    assert.equal(scrubbed(text), scrubbedText);
+  }
+});
+
+const EVENTS = 'table = "Interactions"\nuser = "userId"\nitem = "productId"\nevent = "actionCode"\ntimestamp = "timestamp"';
+const ORDERS = '[[sources]]\ntable = "orders"\nuser = "userId"\nitem = "productId"\nevent_name = "purchase"\ntimestamp = "placed_at"';
+const SQL = (table) => `[[sources]]\nsince = "SELECT 1 FROM ${table} WHERE 1 >= :since"\none_user = "SELECT 1 FROM ${table} WHERE u = :user_id"`;
+for (const [what, toml, received] of [
+  ['nothing', '', null],
+  ['what is no table', '[events]\npurchase = 1.0\n[training]\ndim = 8', null],
+  ['the default source', `[[sources]]\n${EVENTS}`, null],
+  ['the default source with its context', `[[sources]]\n${EVENTS}\nrow_id = "interId"\ndevice_type = "device_type"`, null],
+  ['another source beside it', `[[sources]]\n${EVENTS}\n${ORDERS}`, null],
+  ['the default table in SQL', SQL('Interactions'), null],
+  ['the default table in SQL, quoted', SQL('`Interactions` i'), null],
+  ['other columns of the default products', '[products]\ntable = "Products"\nid = "id"\nactive = "view > 0"', null],
+  ['the default products in SQL', '[products]\nquery = "SELECT p.id AS item_id FROM Products p"', null],
+  ['an empty table of products', '[products]', null],
+  ['another source alone', ORDERS, '[[sources]] of recsys.toml … orders'],
+  ['two others', `${ORDERS}\n${ORDERS.replace('"orders"', '"views"')}`, '[[sources]] of recsys.toml … orders, views'],
+  ['another table in SQL', SQL('orders'), '[[sources]] of recsys.toml … SQL over other tables'],
+  ['a table whose name begins like the default’s', SQL('InteractionsOld'), '[[sources]] of recsys.toml … SQL over other tables'],
+  ['another column of users', `[[sources]]\n${EVENTS.replace('"userId"', '"member"')}`, '[[sources]] of recsys.toml … Interactions'],
+  ['no source', 'sources = []', '[[sources]] of recsys.toml … none'],
+  ['other products', '[products]\ntable = "articles"\nid = "sku"', '[products] of recsys.toml … articles'],
+  ['another id of products', '[products]\ntable = "Products"\nid = "externalId"', '[products] of recsys.toml … Products'],
+  ['other products in SQL', '[products]\nquery = "SELECT a.sku AS item_id FROM articles a"', '[products] of recsys.toml … SQL over other tables'],
+]) {
+  test(`a mapping with ${what} is ${received === null ? 'served' : 'refused by name'}`, () => {
+    const root = folderWith({ 'recsys.toml': toml });
+    if (received === null) {
+      readSettings(NEEDED, root);
+      return;
+    }
+    const [where, tables] = received.split(' … ');
+    assert.throws(() => readSettings(NEEDED, root), (error) => error instanceof SettingsError && error.message.startsWith(where) && error.message.includes(`Received: ${tables};`));
+  });
+}
+
+test('a mapping that is no TOML is told by its line, in one', () => {
+  const root = folderWith({ 'recsys.toml': '[shop]\npassword = "hush' });
+  assert.throws(() => readSettings(NEEDED, root), (error) => error instanceof SettingsError && /in line \d\.$/.test(error.message) && !/hush|\n/.test(error.message));
+});
+
+test('a .env that cannot be read is told', () => {
+  const root = folderWith({});
+  mkdirSync(path.join(root, '.env'));
+  assert.throws(() => readSettings(NEEDED, root), /^SettingsError: \.env should be a file that can be read, or left out\. Received: EISDIR\.$/);
+});
+
+test('both READMEs say in a box what the server needs', () => {
+  for (const text of [README, MAIN_README]) {
+    const box = text.split('\n').filter((line) => line.startsWith('> ')).join(' ');
+    for (const word of ['MySQL', 'SQLite', 'default schema', 'whole', 'PostgreSQL', 'text', '78']) assert.ok(box.includes(word), word);
   }
 });
 

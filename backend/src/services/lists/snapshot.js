@@ -28,6 +28,7 @@ export const DEFAULT_RULES = Object.freeze({
  * @typedef {object} Published
  * @property {string} name The version.
  * @property {number} activatedAt Milliseconds since 1970.
+ * @property {boolean} hasTextIds Whether customers or products have ids that are no numbers.
  * @property {{purchaseEvents: string[], cancelEvents: string[], repeatAfterDays: number, timeZone: string | null}} rules
  * @property {object[]} popular Products, best sellers first.
  * @property {object[]} newest Products, newest first.
@@ -78,13 +79,14 @@ async function readPublished(modelsDir, activatedAt) {
   const manifest = await bytesOf(path.join(folder, 'manifest.json'), MOST_BYTES.manifest);
   const hash = sha256(manifest);
   if (!hash.startsWith(mark)) throw refused(`${name}/manifest.json`, "have the SHA-256 that the version's name carries", hash);
-  const { files, settings } = JSON.parse(manifest.toString('utf8'));
+  const { files, settings, id_type: idType = {} } = JSON.parse(manifest.toString('utf8'));
   const entry = files.find((file) => file.path === FILE);
   if (entry === undefined) throw refused(name, `hold ${FILE}`, 'a manifest that does not list it');
   const bytes = await bytesOf(path.join(folder, FILE), MOST_BYTES.snapshot);
   if (bytes.length !== entry.size) throw refused(`${name}/${FILE}`, `have ${entry.size} bytes`, bytes.length);
   if (sha256(bytes) !== entry.sha256) throw refused(`${name}/${FILE}`, `have the SHA-256 ${entry.sha256}`, sha256(bytes));
-  return Object.freeze({ name, activatedAt, rules: rulesOf(settings), ...listsOf(JSON.parse(bytes.toString('utf8'))) });
+  const hasTextIds = Object.values(idType).includes('str');
+  return Object.freeze({ name, activatedAt, hasTextIds, rules: rulesOf(settings), ...listsOf(JSON.parse(bytes.toString('utf8'))) });
 }
 
 /** Return the bytes of a plain file of at most so many; a link is not followed. */

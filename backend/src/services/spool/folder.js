@@ -32,8 +32,7 @@ export class SpoolFolder {
     await this.#fs.mkdir(this.#folder, { recursive: true, mode: PRIVATE.folder });
     const adopted = [];
     for (const name of (await this.#fs.readdir(this.#folder)).sort()) {
-      const [, begun, owner, pid] = SEGMENT.exec(name) ?? [];
-      if (begun !== undefined && !openHere.has(owner) && isOver(Number(pid))) adopted.push(await this.#take(name, begun));
+      if (isLeftOver(name)) adopted.push(await this.#take(name, SEGMENT.exec(name)[1]));
     }
     return adopted.filter((file) => file !== null);
   }
@@ -94,6 +93,12 @@ export class SpoolFolder {
       await handle.close();
     }
   }
+}
+
+/** Whether a file is a segment that a process has left behind. */
+export function isLeftOver(name) {
+  const [, , owner, pid] = SEGMENT.exec(name) ?? [];
+  return owner !== undefined && !openHere.has(owner) && isOver(Number(pid));
 }
 
 function mark() {

@@ -1,0 +1,119 @@
+import { readlinkSync, realpathSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { Secret } from './secrets.js';
+import { SettingsError } from './settingsError.js';
+
+const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
+const SQLITE = 'sqlite:///';
+const MYSQL = /^(?:mysql|mariadb)(?:\+pymysql)?$/;
+const POSTGRESQL = /^postgres(?:ql)?(?:\+\w+)?$/;
+const PARTS = /^[\w+]+:\/\/([^/?#\p{Cc}]*)(?:\/([^/?#\p{Cc}]*))?(?:\?([^#\p{Cc}]*))?$/u; // authority, name, parameters; none has a fragment
+const HOST = /^(?:[\p{L}\p{N}_.,-]+|\[[\p{L}\p{N}.%]*:[\p{L}\p{N}:.%]*\])$/u;
+const AUTHORITY = /^(?:([^:[\]]*)(?::([^[\]]*))?@)?(\[[^\]]*\]|[^:@[\]]*)(?::(\d{1,5}))?$/u; // user, password, host, port
+const PARAMETERS = new Set(['unix_socket', 'ssl_ca']);
+const FORMS = 'mysql+pymysql://user:password@host:3306/name or sqlite:///path';
+const ENCODED = 'In a user or a password, /, ?, #, [, ] and % are written %2F, %3F, %23, %5B, %5D and %25.';
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const LOOPBACK = new Set(['localhost', '127.0.0.1', '::1']);
+const MOST_LINKS = 40; // as Linux
+
+/**
+ * Return where a database is: its file, or what a connection needs. This is the only reader of `DATABASE_URL`, and shows nothing of it in a
+ * message but its scheme: all the rest may be part of a password that was not percent-encoded.
+ *
+ * @param {string | Secret | object} database A URL, or what this has returned.
+ * @param {string} [root] The folder that a relative path of SQLite starts from.
+ * @returns {{file: string} | {host: string, port: number, user: string, password: string, name: string, socket: string | null, certificate: string | null}}
+ * @throws {SettingsError}
+ */
+export function placeOf(database, root = REPOSITORY) {
+  if (database instanceof Secret) return placeOf(database.reveal(), root);
+  if (typeof database === 'object' && database !== null) return checkedName(database);
+  const text = String(database ?? '');
+  if (text.startsWith(SQLITE)) return { file: checkedFile(text.slice(SQLITE.length), root) };
+  const scheme = /^([a-z][a-z\d+.-]*):\/\//i.exec(text)?.[1].toLowerCase();
+  if (POSTGRESQL.test(scheme)) {
+    throw new SettingsError(`DATABASE_URL should be of MySQL, MariaDB or SQLite, which this backend needs: ${FORMS}. Received: ${scheme}:…`);
+  }
+  if (scheme === undefined || !MYSQL.test(scheme)) throw new SettingsError(`DATABASE_URL should be ${FORMS}. Received: ${scheme ?? 'no scheme'}:…`);
+  const [, authority, name = '', query = ''] = PARTS.exec(text) ?? [];
+  if (authority === undefined || `${name}?${query}`.includes('@')) {
+    throw new SettingsError(`DATABASE_URL should have its last @ before any /, ? or #, and name one database. Received: ${scheme}:… with more. ${ENCODED}`);
+  }
+  const [isWhole, user = '', password = '', host, port = '3306'] = AUTHORITY.exec(authority) ?? [];
+  if (isWhole === undefined || !HOST.test(host || '127.0.0.1') || !(port >= 1 && port <= 65_535)) {
+    throw new SettingsError(`DATABASE_URL should be ${FORMS}, with a port from 1 to 65535. Received: ${scheme}:… with another host or port. ${ENCODED}`);
+  }
+  return checkedName({
+    host: host.replace(/^\[|\]$/g, '') || '127.0.0.1',
+    port: Number(port),
+    user: decoded(user) || 'root',
+    password: decoded(password),
+    name: decoded(name),
+    ...parametersOf(query),
+  });
+}
+
+/**
+ * Return what a database is known by, without any secret: two spellings of one place are the same, whoever the user is. A file is known by
+ * its path, links followed: one that was put back from a backup is the same database, and a database that is away has a name, too.
+ *
+ * @param {string | Secret | object} database
+ * @returns {string} Such as `mysql://db.example:3306/shop` or `sqlite:////srv/shop.sqlite`.
+ */
+export function nameOf(database) {
+  const { file, host, port, name, socket } = placeOf(database);
+  if (file !== undefined) return `${SQLITE}${settled(file)}`;
+  const server = LOOPBACK.has(host.toLowerCase()) ? 'localhost' : host.toLowerCase();
+  return `mysql://${socket ?? `${server}:${port}`}/${name}`;
+}
+
+function checkedFile(file, root) {
+  if (file !== '' && file !== ':memory:') return path.resolve(root, file);
+  throw new SettingsError(`DATABASE_URL should be ${FORMS}, a file that Python opens, too. Received: sqlite:… without one.`);
+}
+
+function checkedName(place) {
+  if (place.name) return place;
+  throw new SettingsError(`DATABASE_URL should be ${FORMS}. Received: no name of a database.`);
+}
+
+function parametersOf(query) {
+  const parameters = new URLSearchParams(query);
+  if ([...parameters.keys()].some((name) => !PARAMETERS.has(name))) {
+    throw new SettingsError(`DATABASE_URL may have ${[...PARAMETERS].join(' and ')} behind its ?. Received: another parameter. ${ENCODED}`);
+  }
+  return { socket: parameters.get('unix_socket'), certificate: parameters.get('ssl_ca') };
+}
+
+/** Decode as Python does: a % that begins no code stays one. */
+function decoded(text) {
+  try {
+    const plain = text.replace(/(?:%[\da-f]{2})+/gi, (codes) => UTF8.decode(Buffer.from(codes.replaceAll('%', ''), 'hex')));
+    if (!plain.includes('\0')) return plain;
+  } catch {
+    // bytes that are no UTF-8
+  }
+  throw new SettingsError(`DATABASE_URL should have characters of UTF-8 behind its %. Received: other bytes. ${ENCODED}`);
+}
+
+/** Follow links, also to where nothing is at the moment. */
+function settled(file, links = 0) {
+  const target = links < MOST_LINKS ? targetOf(file) : null;
+  if (target !== null) return settled(path.resolve(path.dirname(file), target), links + 1);
+  try {
+    return path.join(realpathSync(path.dirname(file)), path.basename(file));
+  } catch {
+    return file; // its folder is away, too
+  }
+}
+
+function targetOf(file) {
+  try {
+    return readlinkSync(file);
+  } catch {
+    return null; // no link, or nothing
+  }
+}

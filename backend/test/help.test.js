@@ -1,0 +1,64 @@
+/** Every program says what it does, and does nothing else, when it is asked for help or in a way that it does not know. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import { VARIABLES } from '../src/config/settings.js';
+
+const BACKEND = fileURLToPath(new URL('../', import.meta.url));
+const SERVER = 'src/server.js';
+const PROGRAMS = [SERVER, ...readdirSync(path.join(BACKEND, 'bench')).filter((name) => name.endsWith('.js')).map((name) => `bench/${name}`)];
+const FOLDER = mkdtempSync(path.join(tmpdir(), 'help-'));
+const SPOOL_DIR = path.join(FOLDER, 'spool');
+const PERFORMANCE = path.join(BACKEND, '../docs/PERFORMANCE.md');
+after(() => rmSync(FOLDER, { recursive: true, force: true }));
+
+/** Run a program with everything it needs, and Python where there is none. */
+function run(program, ...args) {
+  const { HOME, PATH } = process.env;
+  const settings = { DATABASE_URL: `sqlite:///${FOLDER}/none.sqlite`, JWT_SECRET: 's'.repeat(32), PORT: '0', SPOOL_DIR, PYTHON_BIN: path.join(FOLDER, 'none') };
+  return spawnSync(process.execPath, [path.join(BACKEND, program), ...args], { env: { HOME, PATH, ...settings }, encoding: 'utf8', timeout: 30_000 });
+}
+
+for (const program of PROGRAMS) {
+  for (const flag of ['--help', '-h']) {
+    test(`${program} ${flag} prints help, leaves with 0 and does nothing`, () => {
+      const before = readFileSync(PERFORMANCE, 'utf8');
+      const { status, stdout, stderr } = run(program, flag);
+
+      assert.deepEqual([status, stderr], [0, '']);
+      assert.match(stdout, new RegExp(`node ${program}`));
+      assert.ok(!existsSync(SPOOL_DIR));
+      assert.equal(readFileSync(PERFORMANCE, 'utf8'), before);
+    });
+  }
+}
+
+for (const [program, args] of [
+  [SERVER, ['--port', '80']],
+  [SERVER, ['start']],
+  [SERVER, ['--help=yes']],
+  ['bench/page.js', ['--chekc']],
+  ['bench/page.js', ['--check=1']],
+]) {
+  test(`${program} ${args.join(' ')} leaves with 64 and one line`, () => {
+    const { status, stdout, stderr } = run(program, ...args);
+
+    assert.deepEqual([status, stdout], [64, '']);
+    assert.match(stderr, /^.+ --help says more\.\n$/);
+    assert.ok(!existsSync(SPOOL_DIR));
+  });
+}
+
+test('the server’s help has every variable with its default, and what it leaves with', () => {
+  const { stdout } = run(SERVER, '--help');
+  for (const [name, { default: value, meaning }] of Object.entries(VARIABLES)) {
+    const line = stdout.split('\n').find((one) => one.startsWith(`  ${name} `));
+    assert.ok(line?.includes(meaning) && line.endsWith(value ? `(${value})` : meaning), name);
+  }
+  for (const status of [0, 1, 64, 78]) assert.match(stdout, new RegExp(`\\b${status}\\b`));
+});
