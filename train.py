@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
 
-from recsys.commands import leave_on_interrupt, train  # noqa: E402
+from recsys.training.command_line import leave_on_interrupt, train  # noqa: E402
 
 
 def main(argv: list[str]) -> int:

@@ -25,13 +25,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from frozen_clock import at  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from benchmarks.loads.databases import MARIADB, SERVER, SQLITE, databases  # noqa: E402
 from benchmarks.loads.inputs import Inputs, inputs  # noqa: E402
 from recsys.store import connect, migrate  # noqa: E402
-from recsys.terminal import console as new_console  # noqa: E402
+from recsys.training.terminal import console as new_console  # noqa: E402
+from tests.helpers.frozen_clock import at  # noqa: E402
 
 NOT_COPIED = "schema_migrations"  # written by `migrate`
 VARYING = ((rb'"(ms|pid)":[0-9.]+', rb'"\1":0'), (rb"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}", b"VERSION"))

@@ -34,7 +34,7 @@ from benchmarks.loads.driver import Driver  # noqa: E402
 from benchmarks.loads.shops import Size, SyntheticShop, synthetic_shop  # noqa: E402
 from benchmarks.loads.timing import BenchmarkError, Program, check_answer, timed  # noqa: E402
 from recsys.errors import RecsysError  # noqa: E402
-from recsys.terminal import console as new_console  # noqa: E402
+from recsys.training.terminal import console as new_console  # noqa: E402
 
 SCRIPT = "round_trips.mjs"
 POOL, WARM_UPS = "one", 40

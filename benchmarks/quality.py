@@ -30,7 +30,7 @@ from benchmarks.measuring.ablations import ABLATIONS, EVERY_SEED  # noqa: E402
 from benchmarks.measuring.runs import Run, Task, in_its_own_process  # noqa: E402
 from benchmarks.measuring.summary import summarise  # noqa: E402
 from benchmarks.sets import SETS, BenchmarkError  # noqa: E402
-from recsys.terminal import console  # noqa: E402
+from recsys.training.terminal import console  # noqa: E402
 
 KEPT = Path("benchmarks/results/quality.json")
 FIRST_SEED = 7  # the default of train.py

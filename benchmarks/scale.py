@@ -38,9 +38,10 @@ from benchmarks.scaling import catalogue as synthetic  # noqa: E402
 from benchmarks.scaling.requests import ALL, allowed_items, fresh, measure, ranked, switch_over  # noqa: E402
 from recsys.artifacts import resident_bytes  # noqa: E402
 from recsys.artifacts.nearest import build  # noqa: E402
-from recsys.recommending import load  # noqa: E402
-from recsys.scorers import EXHAUSTIVE_UP_TO, MODELS  # noqa: E402
-from recsys.terminal import console  # noqa: E402
+from recsys.recommending.loading import load  # noqa: E402
+from recsys.scorers.registry import MODELS  # noqa: E402
+from recsys.scorers.retrieval import EXHAUSTIVE_UP_TO  # noqa: E402
+from recsys.training.terminal import console  # noqa: E402
 
 KEPT = Path("benchmarks/results/scale.json")
 NAME = "scale"  # of the page's markers

@@ -45,7 +45,7 @@ from benchmarks.loads.shops import Say, Size, SyntheticShop, synthetic_shop  # n
 from benchmarks.loads.targets import targets  # noqa: E402
 from benchmarks.loads.timing import BenchmarkError  # noqa: E402
 from recsys.errors import RecsysError  # noqa: E402
-from recsys.terminal import console  # noqa: E402
+from recsys.training.terminal import console  # noqa: E402
 
 KEPT = Path("benchmarks/results/serving.json")
 NAME = "serving"  # of the page's markers

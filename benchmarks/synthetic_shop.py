@@ -24,7 +24,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 from benchmarks.loads.databases import SERVER  # noqa: E402
 from benchmarks.loads.shops import Size, synthetic_shop  # noqa: E402
 from recsys.errors import RecsysError  # noqa: E402
-from recsys.terminal import console  # noqa: E402
+from recsys.training.terminal import console  # noqa: E402
 
 
 def main(argv: Sequence[str]) -> int:

@@ -34,9 +34,10 @@ import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from recsys.dataset import Dataset  # noqa: E402
+from recsys.data.dataset import Dataset  # noqa: E402
+from recsys.networks.windows import Windows
 from recsys.settings import Training  # noqa: E402
-from recsys.terminal import console  # noqa: E402
+from recsys.training.terminal import console  # noqa: E402
 
 N_USERS, N_ITEMS, N_EVENTS = 6040, 3706, 1_000_000  # about MovieLens-1M
 OPTIONS = Training(
@@ -64,7 +65,8 @@ class Ours:
         from recsys.networks import NETWORKS
         from recsys.networks.fit import Loop, prepare, shapes
         from recsys.networks.losses import Negatives
-        from recsys.networks.pairs import pairs
+
+        pass
 
         prepare(OPTIONS.seed)
         self._samples = len(data) * (1 + OPTIONS.negatives)
@@ -281,3 +283,28 @@ def _parser() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
+
+
+def pairs(data: Dataset) -> Windows:
+    """Return every event as the only target of a window in which nothing has happened before it.
+
+    The networks train on these windows as on any others. All of them having one target, nothing is spent on padding and pooled
+    histories, so that `Training.batch` can be tens of thousands: with the negatives drawn in the graph, a step is then long enough for
+    its products to be near the machine's limit.
+
+    Args:
+        data: The events.
+
+    Returns:
+        Windows of width 0: a target each, and no events beside it.
+    """
+    n = len(data)
+    return Windows(
+        users=data.users,
+        items=np.zeros((n, 0), np.int32),
+        weights=np.zeros((n, 0), np.float32),
+        before=np.full((n, 1), -1, np.int32),
+        targets=data.items[:, None],
+        confidences=data.confidences[:, None],
+        contexts=data.contexts[:, None],
+    )

@@ -23,15 +23,15 @@ sys.path.insert(0, str(ROOT))
 
 from rich.table import Table  # noqa: E402
 
+from demo.people import DEMO_PASSWORD  # noqa: E402
 from recsys.artifacts import current  # noqa: E402
-from recsys.clean import clean  # noqa: E402
+from recsys.data.cleaning import clean  # noqa: E402
+from recsys.data.interactions import data_hash  # noqa: E402
 from recsys.errors import ModelRefused, NoModel, RecsysError, SettingsError  # noqa: E402
-from recsys.interactions import data_hash  # noqa: E402
 from recsys.settings import Settings, load_settings  # noqa: E402
 from recsys.store import connect, read_interactions  # noqa: E402
-from recsys.store.filling import customer, product_names  # noqa: E402
-from recsys.terminal import console  # noqa: E402
-from scripts.demo_shop.people import DEMO_PASSWORD  # noqa: E402
+from recsys.store.writes import customer, product_names  # noqa: E402
+from recsys.training.terminal import console  # noqa: E402
 
 DEMO_URL = "sqlite:///data/demo.sqlite"
 # Beside another shop: its versions are not replaced, and its mapping does not fit the demo's tables.

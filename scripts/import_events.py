@@ -22,13 +22,14 @@ sys.path.insert(0, str(ROOT))
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from recsys.arguments import Parser  # noqa: E402
 from recsys.errors import RecsysError, UsageError  # noqa: E402
-from recsys.importing import Condition, ImportOptions, ImportReport, import_events  # noqa: E402
+from recsys.errors.secrets import Parser  # noqa: E402
+from recsys.errors.wording import listed  # noqa: E402
+from recsys.importing.options import Condition, ImportOptions  # noqa: E402
+from recsys.importing.run import ImportReport, import_events  # noqa: E402
 from recsys.settings import Settings, load_settings  # noqa: E402
 from recsys.store import connect  # noqa: E402
-from recsys.terminal import console  # noqa: E402
-from recsys.wording import listed  # noqa: E402
+from recsys.training.terminal import console  # noqa: E402
 
 INTERRUPTED = 130  # as shells have it for Ctrl-C
 CONTEXTS = ("device_type",)  # what the default schema keeps beside an event

@@ -16,16 +16,16 @@ sys.path.insert(0, str(ROOT))
 
 from rich.table import Table  # noqa: E402
 
-from recsys.arguments import Parser  # noqa: E402
-from recsys.database_url import DatabaseUrl  # noqa: E402
+from demo.people import DEMO_PASSWORD  # noqa: E402
+from demo.shop import Options, make_shop, summary  # noqa: E402
 from recsys.errors import RecsysError, UsageError  # noqa: E402
+from recsys.errors.secrets import Parser  # noqa: E402
 from recsys.settings import load_settings  # noqa: E402
+from recsys.settings.database_url import DatabaseUrl  # noqa: E402
 from recsys.store import connect  # noqa: E402
-from recsys.store.filling import fill_shop, rows_in_shop  # noqa: E402
 from recsys.store.migrations import migrate  # noqa: E402
-from recsys.terminal import console  # noqa: E402
-from scripts.demo_shop.people import DEMO_PASSWORD  # noqa: E402
-from scripts.demo_shop.shop import Options, make_shop, summary  # noqa: E402
+from recsys.store.writes import fill_shop, rows_in_shop  # noqa: E402
+from recsys.training.terminal import console  # noqa: E402
 
 
 def main(argv: list[str]) -> int:

@@ -20,9 +20,9 @@ import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 from recsys import artifacts, legacy, store  # noqa: E402
-from recsys.database_url import DatabaseUrl  # noqa: E402
 from recsys.errors import NoModel, RecsysError  # noqa: E402
 from recsys.settings import load_settings  # noqa: E402
+from recsys.settings.database_url import DatabaseUrl  # noqa: E402
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ The processes are real: [fault_worker.py](../backend/test/fault_worker.py) speak
 itself serves a small shop where the fault is in the world around it.
 
 `node backend/bench/soak.js` does all that can be done to workers at random, for half an hour; [what came of it](#the-soak) stands below.
-`python tests/fuzz_request.py` looks for bytes that the request parser makes something wrong of; it needs `pip install atheris==3.0.0`.
+`python tests/helpers/fuzz_request.py` looks for bytes that the request parser makes something wrong of; it needs `pip install atheris==3.0.0`.
 
 | | what happens | what comes of it | tested in |
 |---|---|---|---|

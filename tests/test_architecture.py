@@ -1,6 +1,7 @@
-"""The directions of the house plan: arrows point down only, and serving never pays for what only training needs."""
+"""The folders of the package: imports point down only, and what serves never pays for what only training needs."""
 
 import ast
+import itertools
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -8,26 +9,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-
-# Lowest first. A room imports from lower layers and from itself; where `sideways` is true also from rooms of its own layer.
-LAYERS: tuple[tuple[str, bool, frozenset[str]], ...] = (
-    (
-        "vocabulary",
-        True,
-        frozenset({"secrets", "wording", "errors", "arguments", "checks", "database_url", "settings", "interactions", "ids", "context"}),
-    ),
-    ("arithmetic", True, frozenset({"calibration", "clean", "metrics", "ranking", "sample", "selection", "split"})),
-    ("scorers", False, frozenset({"scorers"})),
-    ("encoded events", True, frozenset({"dataset", "encoding"})),
-    ("the exam", True, frozenset({"evaluation", "blending"})),
-    ("networks", False, frozenset({"networks"})),
-    ("media", False, frozenset({"store", "artifacts", "contract", "legacy", "terminal"})),
-    ("use cases", False, frozenset({"preflight", "training", "recommending", "importing"})),
-    ("processes", False, frozenset({"bridge", "scheduler", "monitor", "service", "jobs"})),
-    ("command lines", False, frozenset({"commands"})),
+MEDIA = ("store", "artifacts", "contract", "legacy")
+# Lowest first. A folder imports from itself and from lower floors, never from a neighbour on its own floor.
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("errors",),
+    ("settings", "features"),
+    ("data", "scorers"),
+    ("evaluation", "networks"),
+    MEDIA,
+    ("recommending", "training", "importing"),
+    ("bridge",),
 )
-MEDIA_MAY_IMPORT = LAYERS[0][2]  # a medium carries the vocabulary; it knows neither metrics nor models
-SERVING = LAYERS[0][2] | frozenset("clean ranking selection scorers store artifacts contract recommending bridge".split())
+FOLDERS = frozenset(folder for floor in FLOORS for folder in floor)
+MEDIA_IMPORT = frozenset({"errors", "settings", "data"})  # a medium carries data; it knows neither features nor models
+SERVING = FOLDERS - {"networks", "training", "importing", "legacy"}
 TENSORFLOW = frozenset({"tensorflow", "keras", "tf_keras", "keras_rs"})
 # What serving does without, or, as usearch, imports for a version that has a use for it.
 HEAVY = TENSORFLOW | {"pandas", "scipy", "implicit", "threadpoolctl", "sklearn", "sqlalchemy", "pyarrow", "usearch"}
@@ -45,7 +40,7 @@ def module_of(path: Path) -> str:
 
 
 def nodes(parent: ast.AST, *, at_import: bool) -> Iterator[ast.AST]:
-    """Yield the nodes below; `at_import` leaves out bodies of functions and of `if TYPE_CHECKING`, which importing doesn't run."""
+    """Yield the nodes below; `at_import` leaves out what importing doesn't run: functions and `if TYPE_CHECKING`."""
     for child in ast.iter_child_nodes(parent):
         if at_import and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             continue
@@ -58,17 +53,17 @@ def nodes(parent: ast.AST, *, at_import: bool) -> Iterator[ast.AST]:
 
 def imports(parsed: ast.Module, package: str, *, at_import: bool) -> set[str]:
     """Return the absolute names that a module of the package imports, `from a import b` as both a and a.b."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in nodes(parsed, at_import=at_import):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             origin = ".".join([*above, *([node.module] if node.module else [])])
-            found |= {origin, *(f"{origin}.{alias.name}" for alias in node.names)}
+            names |= {origin, *(f"{origin}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in {"import_module", "__import__"}:
-            found |= {argument.value for argument in node.args if isinstance(argument, ast.Constant) and isinstance(argument.value, str)}
-    return found
+            names |= {str(argument.value) for argument in node.args if isinstance(argument, ast.Constant)}
+    return names
 
 
 def imports_of(path: Path, *, at_import: bool = False) -> set[str]:
@@ -80,106 +75,100 @@ def packages(names: set[str]) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
-def rooms(names: set[str]) -> set[str]:
-    return {name.split(".")[1] for name in names if name.startswith("recsys.")} & ALL_ROOMS
+def folders(names: set[str]) -> set[str]:
+    """Return the folders of the package that absolute names lie in."""
+    return {name.split(".")[1] for name in names if name.startswith("recsys.")}
 
 
 MODULES = {module_of(path): path for path in sorted((ROOT / "recsys").rglob("*.py"))}
-DOORS = [path for path in (ROOT / "recommend_api.py", ROOT / "train.py", *sorted((ROOT / "scripts").rglob("*.py"))) if path.is_file()]
-ALL_ROOMS = {name.split(".")[1] for name in MODULES if "." in name} | {room for *_, members in LAYERS for room in members}
-each_module = pytest.mark.parametrize("name", sorted(set(MODULES) - {"recsys"}))
+NAMED = sorted(set(MODULES) - {"recsys"})
+SERVED = [name for name in NAMED if name.split(".")[1] in SERVING]
+ENTRY_POINTS = [ROOT / "recommend_api.py", ROOT / "train.py", *sorted((ROOT / "scripts").rglob("*.py"))]
+each_module = pytest.mark.parametrize("name", NAMED)
 
 
-def calls_of(parsed: ast.Module, *names: str) -> list[int]:
-    """Return the lines that call a function of that name."""
-    calls = [node for node in ast.walk(parsed) if isinstance(node, ast.Call)]
-    return [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id in names]
+def may_import(folder: str) -> frozenset[str]:
+    """Return the folders that a folder may import from, itself included."""
+    lower = frozenset().union(*itertools.takewhile(lambda floor: folder not in floor, FLOORS))
+    return (lower & MEDIA_IMPORT if folder in MEDIA else lower) | {folder}
 
 
-def layer_of(room: str) -> int:
-    return next((level for level, (*_, members) in enumerate(LAYERS) if room in members), -1)
-
-
-def allowed_rooms(room: str) -> set[str]:
-    level = layer_of(room)
-    name, sideways, members = LAYERS[level]
-    if name == "media":
-        return {room, *MEDIA_MAY_IMPORT}
-    below = {lower for *_, lower_members in LAYERS[:level] for lower in lower_members}
-    return below | (set(members) if sideways else {room})
-
-
-def loaded_with(name: str) -> set[str]:
-    """Return the modules of ours that importing one of them runs."""
-    loaded, waiting = set(), {name}
+def loaded_with(names: set[str], *, parents: bool = True) -> set[str]:
+    """Return the modules of ours that run when some are imported, with or without the packages around them."""
+    loaded: set[str] = set()
+    waiting = set(names)
     while waiting:
-        module = waiting.pop()
-        if module in MODULES and module not in loaded:
-            loaded.add(module)
-            waiting |= imports_of(MODULES[module], at_import=True) | {module.rpartition(".")[0]}
+        name = waiting.pop()
+        if name in MODULES and name not in loaded:
+            loaded.add(name)
+            waiting |= imports_of(MODULES[name], at_import=True) | ({name.rpartition(".")[0]} if parents else set())
     return loaded
 
 
-@each_module
-def test_every_module_has_a_room_in_the_table(name: str) -> None:
-    room = name.split(".")[1]
+def packages_loaded_with(names: set[str]) -> set[str]:
+    return {package for name in loaded_with(names) for package in packages(imports_of(MODULES[name], at_import=True))}
 
-    assert layer_of(room) >= 0, f"recsys.{room} should have its place in LAYERS"
+
+def lines_that_call(path: Path, *functions: str) -> list[int]:
+    called = [node.func for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
+    return [name.lineno for name in called if isinstance(name, ast.Name) and name.id in functions]
+
+
+def test_every_folder_has_a_floor_and_every_floor_its_folders() -> None:
+    assert {name.split(".")[1] for name in NAMED} == FOLDERS
+
+
+def test_no_module_lies_loose_at_the_root_of_the_package() -> None:
+    assert {path.stem for path in (ROOT / "recsys").glob("*.py")} <= {"__init__", "errors", "settings"}
 
 
 @each_module
 def test_imports_point_down_only(name: str) -> None:
-    room = name.split(".")[1]
-
-    assert rooms(imports_of(MODULES[name])) - allowed_rooms(room) == set()
+    assert folders(imports_of(MODULES[name])) - may_import(name.split(".")[1]) == set()
 
 
-def test_no_module_imports_itself_in_a_circle() -> None:
-    circles = [name for name in MODULES for inner in imports_of(MODULES[name], at_import=True) - {name} if name in circle_from(inner)]
-
-    assert circles == []
-
-
-def circle_from(name: str) -> set[str]:
-    """Return the modules that one reaches by imports, its parent packages left out: these import nothing back but by name."""
-    reached: set[str] = set()
-    waiting = {name}
-    while waiting:
-        module = waiting.pop()
-        if module in MODULES and module not in reached:
-            reached.add(module)
-            waiting |= imports_of(MODULES[module], at_import=True) - {"recsys"}
-    return reached
+@each_module
+def test_no_module_imports_itself_in_a_circle(name: str) -> None:
+    assert name not in loaded_with(imports_of(MODULES[name], at_import=True), parents=False)
 
 
-@pytest.mark.parametrize("path", [*MODULES.values(), *DOORS], ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [path for path in MODULES.values() if path.name == "__init__.py"], ids=module_of)
+def test_an_init_file_holds_a_docstring_imports_and_dunder_names_only(path: Path) -> None:
+    docstring, *rest = tree(path).body
+    others = [ast.unparse(node) for node in rest if not isinstance(node, ast.Import | ast.ImportFrom)]
+
+    assert isinstance(docstring, ast.Expr)
+    assert [code for code in others if not code.startswith(("__all__ = ", "__version__ = "))] == []
+
+
+@pytest.mark.parametrize("path", [*MODULES.values(), *ENTRY_POINTS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_only_networks_imports_keras_and_tensorflow(path: Path) -> None:
-    imported = packages(imports_of(path)) & TENSORFLOW
-
-    assert imported == set() or module_of(path).startswith("recsys.networks")
+    assert not packages(imports_of(path)) & TENSORFLOW or module_of(path).startswith("recsys.networks")
 
 
-@pytest.mark.parametrize("name", sorted(name for name in MODULES if "." not in name or name.split(".")[1] in SERVING))
-def test_importing_the_serving_path_loads_nothing_that_only_training_needs(name: str) -> None:
-    loaded = loaded_with(name)
-
-    assert {(module, heavy) for module in loaded for heavy in packages(imports_of(MODULES[module], at_import=True)) & HEAVY} == set()
-    assert {module for module in loaded if module.startswith(("recsys.networks", "recsys.training"))} == set()
+@pytest.mark.parametrize("name", SERVED)
+def test_what_serves_loads_nothing_that_only_training_needs(name: str) -> None:
+    assert folders(loaded_with({name})) - SERVING == set()
+    assert packages_loaded_with({name}) & HEAVY == set()
 
 
-@pytest.mark.parametrize("name", sorted(name for name in MODULES if "." not in name or name.split(".")[1] in SERVING))
-def test_the_serving_path_neither_unpickles_nor_evaluates(name: str) -> None:
-    parsed = tree(MODULES[name])
-    words = [node for node in ast.walk(parsed) if isinstance(node, ast.keyword)]
+@pytest.mark.parametrize("path", ENTRY_POINTS, ids=lambda path: path.stem)
+def test_a_command_line_is_read_before_tensorflow_is_loaded(path: Path) -> None:
+    assert packages_loaded_with(imports_of(path, at_import=True)) & TENSORFLOW == set()
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_what_serves_neither_unpickles_nor_evaluates(name: str) -> None:
+    keywords = [node for node in ast.walk(tree(MODULES[name])) if isinstance(node, ast.keyword)]
 
     assert packages(imports_of(MODULES[name])) & PICKLES == set()
-    assert calls_of(parsed, "eval", "exec") == []
-    assert [word.lineno for word in words if word.arg == "allow_pickle" and ast.unparse(word.value) != "False"] == []
+    assert lines_that_call(MODULES[name], "eval", "exec") == []
+    assert {ast.unparse(keyword.value) for keyword in keywords if keyword.arg == "allow_pickle"} <= {"False"}
 
 
 @each_module
 def test_the_package_prints_nothing(name: str) -> None:
-    assert calls_of(tree(MODULES[name]), "print") == []
+    assert lines_that_call(MODULES[name], "print") == []
 
 
 @pytest.mark.parametrize(
@@ -187,35 +176,21 @@ def test_the_package_prints_nothing(name: str) -> None:
     [
         ("import keras.layers", {"keras.layers"}, {"keras.layers"}),
         ("from recsys import store", {"recsys", "recsys.store"}, {"recsys", "recsys.store"}),
-        ("from .base import A", {"recsys.scorers.base", "recsys.scorers.base.A"}, {"recsys.scorers.base", "recsys.scorers.base.A"}),
-        ("from . import base", {"recsys.scorers", "recsys.scorers.base"}, {"recsys.scorers", "recsys.scorers.base"}),
-        ("from ..store import shop", {"recsys.store", "recsys.store.shop"}, {"recsys.store", "recsys.store.shop"}),
+        ("from .b import A", {"recsys.scorers.b", "recsys.scorers.b.A"}, {"recsys.scorers.b", "recsys.scorers.b.A"}),
+        ("from ..store import A", {"recsys.store", "recsys.store.A"}, {"recsys.store", "recsys.store.A"}),
         ("def late():\n    import pandas", {"pandas"}, set()),
-        ("class Early:\n    import pandas", {"pandas"}, {"pandas"}),
-        ("try:\n    import pandas\nexcept ImportError:\n    import scipy", {"pandas", "scipy"}, {"pandas", "scipy"}),
         ("if TYPE_CHECKING:\n    import pandas\nelse:\n    import scipy", {"pandas", "scipy"}, {"scipy"}),
         ("importlib.import_module('keras')", {"keras"}, {"keras"}),
     ],
 )
-def test_the_finder_sees_every_way_to_import(source: str, anywhere: set[str], at_import: set[str]) -> None:
+def test_every_way_to_import_is_seen(source: str, anywhere: set[str], at_import: set[str]) -> None:
     parsed = ast.parse(source)
 
     assert imports(parsed, "recsys.scorers", at_import=False) == anywhere
     assert imports(parsed, "recsys.scorers", at_import=True) == at_import
 
 
-@pytest.mark.parametrize(
-    ("room", "forbidden"),
-    [
-        ("ids", {"clean", "scorers", "store", "training"}),
-        ("metrics", {"scorers", "networks", "store"}),
-        ("scorers", {"networks", "store"}),
-        ("networks", {"store", "artifacts"}),
-        ("store", {"artifacts", "contract", "clean", "scorers"}),
-        ("recommending", {"training", "bridge"}),
-        ("training", {"recommending", "scheduler"}),
-        ("bridge", {"scheduler", "monitor"}),
-    ],
-)
-def test_the_table_forbids_upwards_and_sideways(room: str, forbidden: set[str]) -> None:
-    assert allowed_rooms(room) & forbidden == set()
+def test_the_floors_forbid_upwards_and_sideways() -> None:
+    assert may_import("scorers") & {"data", "evaluation", "networks", "store"} == set()
+    assert may_import("store") & {"artifacts", "contract", "legacy", "features", "scorers"} == set()
+    assert may_import("training") & {"recommending", "importing", "bridge"} == set()

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from doors import PATIENCE_S, ROOT
+
+from tests.helpers.doors import PATIENCE_S, ROOT
 
 NAME = "Plain"
 SCORER = '''\
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.scorers.base import Arrays, Query
-from recsys.scorers.taste import Taste
+from recsys.features.user_vector import Taste
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ SUITES = (
     "tests/scorers/test_contract.py",
     "tests/networks/test_parity.py",
     "tests/training/test_report.py",
-    "tests/test_docs.py",
-    "tests/test_schema.py::test_the_files_are_what_the_command_writes",
+    "tests/docs/test_pages.py",
+    "tests/contract/test_schema.py::test_the_files_are_what_the_command_writes",
     "tests/test_architecture.py",
 )
 OF_EACH_MODEL = SUITES[:2]  # which run once for each entry of the registry

@@ -29,8 +29,20 @@ def test_four(): assert False
 def test_a_skip_says_why_and_fails_on_ci(tmp_path: Path, ci: str, status: int, said: str) -> None:
     file = tmp_path / "test_it.py"
     file.write_text(SKIPPING, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-ra", "-p", "skips", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(file)]
-    environ = {**os.environ, "CI": ci, "PYTHONPATH": str(Path(__file__).parent)}
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-ra",
+        "-p",
+        "tests.helpers.skips",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(tmp_path),
+        str(file),
+    ]
+    environ = {**os.environ, "CI": ci, "PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, encoding="utf-8", timeout=120, check=False)
 
     assert done.returncode == status, done.stdout + done.stderr

@@ -4,11 +4,10 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
-
-from tiny_shop import Published, moved  # noqa: E402 - the path comes first
+sys.path.insert(0, str(REPOSITORY))
 
 from recsys.artifacts import current  # noqa: E402
+from tests.helpers.tiny_shop import Published, moved  # noqa: E402 - the path comes first
 
 
 def main(folder: Path, url: str) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="0", OPENBLAS_NUM_THREADS="1")
 REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
+sys.path.insert(0, str(REPOSITORY))
 
 import tensorflow as tf  # noqa: E402 - the path and the environment come first
-from tiny_shop import NOW, Quiet, fast_settings, fill, tiny_shop  # noqa: E402
 
 from recsys import training  # noqa: E402
 from recsys.settings import Training  # noqa: E402
+from tests.helpers.tiny_shop import NOW, Quiet, fast_settings, fill, tiny_shop  # noqa: E402
 
 BRIEFLY = Training(dim=4, epochs=1, batch=4096, window=4, learning_rate=0.05)
 N_USERS = 24

@@ -14,14 +14,13 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests"), str(REPOSITORY / "tests" / "artifacts")]
-
-from dying_disk import Mortal  # noqa: E402 - the path and the environment come first
-from second_version import rewrite, second_version  # noqa: E402
-from tiny_shop import Published  # noqa: E402
+sys.path.insert(0, str(REPOSITORY))
 
 from recsys.artifacts import Draft, Files, Version, activate, current_name  # noqa: E402
 from recsys.errors import RecsysError  # noqa: E402
+from tests.helpers.dying_disk import Mortal  # noqa: E402 - the path and the environment come first
+from tests.helpers.second_version import rewrite, second_version  # noqa: E402
+from tests.helpers.tiny_shop import Published  # noqa: E402
 
 ROOM = 4096  # bytes; less than any file of weights
 

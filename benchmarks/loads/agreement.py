@@ -21,12 +21,12 @@ from benchmarks.loads.shops import SyntheticShop
 from benchmarks.loads.timing import DOOR, TIMEOUT_S, BenchmarkError, Program, timed
 from recsys import store
 from recsys.contract import parse_request
-from recsys.ranking import top_k
-from recsys.recommending.customer import Customer, find_customer
-from recsys.recommending.listing import wanted
-from recsys.recommending.loading import Loaded, load
-from recsys.recommending.numbers import numbers
-from recsys.scorers import MODELS, REGISTRY, Blend
+from recsys.evaluation.ranking import top_k
+from recsys.recommending.fill import wanted
+from recsys.recommending.loading import Loaded, load, numbers
+from recsys.recommending.user import Customer, find_customer
+from recsys.scorers.ensemble import Blend
+from recsys.scorers.registry import MODELS, REGISTRY
 
 TOLERANCE = 1e-5
 LIMIT = 50

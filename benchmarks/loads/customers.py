@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.loads.weights import Popularity
-from recsys.interactions import Interactions
+from recsys.data.interactions import Interactions
 
 USUAL, FRESH = "usual", "fresh"
 HISTORIES = (10, 50, 200, 500)  # events of everybody in a group of that name

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from corpus import cases
+from tests.helpers.corpus import cases
 
 UNCOMPARABLE = {"op 40 stats"}  # answers with memory and seconds
 Inputs = dict[str, tuple[bytes, int]]  # by name: bytes, and the lines that a worker answers to them and a line end

@@ -29,12 +29,16 @@ import tensorflow as tf  # noqa: E402
 
 from recsys import store  # noqa: E402
 from recsys.contract import parse_request  # noqa: E402
+from recsys.evaluation.ranking import top_k  # noqa: E402
+from recsys.features.query import Query  # noqa: E402
 from recsys.networks import NETWORKS, Network, Past, Shapes  # noqa: E402
-from recsys.ranking import top_k  # noqa: E402
-from recsys.recommending.customer import find_customer  # noqa: E402
-from recsys.recommending.loading import Loaded, load  # noqa: E402
-from recsys.recommending.numbers import numbers  # noqa: E402
-from recsys.scorers import MODELS, REGISTRY, Query  # noqa: E402
+from recsys.recommending.loading import (  # noqa: E402
+    Loaded,
+    load,
+    numbers,  # noqa: E402
+)
+from recsys.recommending.user import find_customer  # noqa: E402
+from recsys.scorers.registry import MODELS, REGISTRY  # noqa: E402
 from recsys.settings import load_settings  # noqa: E402
 
 TABLES = ("rec_user_encoder_active", "rec_item_encoder_active", "rec_context_mapping_active", "rec_context_meta_active")

@@ -19,9 +19,9 @@ from benchmarks.loads.databases import databases
 from benchmarks.loads.weights import Popularity
 from recsys import store
 from recsys.artifacts import Draft, activate, open_version
-from recsys.interactions import Catalogue
+from recsys.data.interactions import Catalogue
 from recsys.settings import Settings, Training, load_settings
-from recsys.store.filling import Row
+from recsys.store.writes import Row
 
 CATEGORIES, BRANDS = tuple(f"category-{n:02}" for n in range(20)), tuple(f"brand-{n:02}" for n in range(50))
 SOLD = 0.98  # share of the catalogue

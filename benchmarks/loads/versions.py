@@ -15,15 +15,16 @@ from benchmarks.loads.customers import FIRST_ITEM, FIRST_USER, Customers
 from benchmarks.loads.weights import Popularity
 from recsys.artifacts import Draft
 from recsys.artifacts.hdf5 import read_arrays
-from recsys.clean import CleanReport
-from recsys.context import ContextEncoder
-from recsys.encoding import Encoders, encode
-from recsys.evaluation import Exam, Marks, Question
-from recsys.ids import IdMap
-from recsys.interactions import Catalogue
+from recsys.data.cleaning import CleanReport
+from recsys.data.context import ContextEncoder
+from recsys.data.encoding import Encoders, encode
+from recsys.data.ids import IdMap
+from recsys.data.interactions import Catalogue
+from recsys.evaluation.protocol import Exam, Marks, Question
+from recsys.features.features import N_SIGNALS, NAMES, POPULARITIES
+from recsys.features.query import Arrays, Query
 from recsys.networks import NETWORKS, Network, Shapes
-from recsys.scorers import N_SIGNALS, NAMES, REGISTRY, Arrays, Query
-from recsys.scorers.signals import POPULARITIES
+from recsys.scorers.registry import REGISTRY
 from recsys.settings import Settings, Training
 from recsys.training.fitting import Choices
 from recsys.training.publishing import manifest, write_version

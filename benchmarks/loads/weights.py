@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.scorers import Arrays
-from recsys.scorers.co_occurrence import WHOLE_UP_TO, blocks
-from recsys.scorers.ease import EXACT_UP_TO, LOCAL_NEIGHBOURS
-from recsys.scorers.ease import NEIGHBOURS as EASE_NEIGHBOURS
-from recsys.scorers.item_cf import NEIGHBOURS as ITEM_CF_NEIGHBOURS
-from recsys.scorers.transitions import NEIGHBOURS as TRANSITIONS
+from recsys.features.query import Arrays
+from recsys.training.closed_form.co_occurrence import WHOLE_UP_TO, blocks
+from recsys.training.closed_form.ease import EXACT_UP_TO, LOCAL_NEIGHBOURS
+from recsys.training.closed_form.ease import NEIGHBOURS as EASE_NEIGHBOURS
+from recsys.training.closed_form.item_cf import NEIGHBOURS as ITEM_CF_NEIGHBOURS
+from recsys.training.closed_form.transitions import NEIGHBOURS as TRANSITIONS
 
 SKEW = 0.8  # exponent of Zipf's law: of 10,000 items the hundred most popular have a quarter of all events
 ROWS_AT_ONCE = 512  # of a dense table of random keys
@@ -47,7 +47,7 @@ class Popularity:
 
 
 def ease(rng: np.random.Generator, popularity: Popularity) -> Arrays:
-    """Return arrays as of `recsys.scorers.ease`: full rows where it is exact, above a hundred sources of each target."""
+    """Return arrays as of `recsys.scorers.item_item`: full rows where it is exact, above a hundred sources of each target."""
     n = len(popularity)
     if n <= WHOLE_UP_TO:
         starts, neighbours = whole_rows(n)
@@ -59,7 +59,7 @@ def ease(rng: np.random.Generator, popularity: Popularity) -> Arrays:
 
 
 def transitions(rng: np.random.Generator, popularity: Popularity, n_events: int) -> Arrays:
-    """Return arrays as of `recsys.scorers.transitions`; rows of rare items are short.
+    """Return arrays as of `recsys.training.closed_form.transitions`; rows of rare items are short.
 
     Args:
         rng: Draws.
@@ -72,7 +72,7 @@ def transitions(rng: np.random.Generator, popularity: Popularity, n_events: int)
 
 
 def item_cf(rng: np.random.Generator, popularity: Popularity, n_events: int) -> Arrays:
-    """Return arrays as of `recsys.scorers.item_cf`, but for the order inside a row, which the sum over rows does not mind."""
+    """Return arrays as of `recsys.scorers.item_item`, but for the order inside a row, which the sum over rows does not mind."""
     starts, neighbours = _followers(rng, popularity, n_events, ITEM_CF_NEIGHBOURS)
     return _table(starts, neighbours, rng.exponential(0.05, len(neighbours)) + 1e-4) | {"tie_break": _tie_break(popularity)}
 

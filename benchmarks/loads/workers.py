@@ -15,8 +15,9 @@ from benchmarks.loads.shops import SyntheticShop
 from benchmarks.loads.timing import BenchmarkError, percentiles
 from recsys import store
 from recsys.contract import parse_request
-from recsys.recommending import load, recommend
-from recsys.scorers import REGISTRY
+from recsys.recommending.loading import load
+from recsys.recommending.recommend import recommend
+from recsys.scorers.registry import REGISTRY
 
 LIMIT = 10
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.sets.base import Part, asked_otherwise
-from recsys.evaluation import Question
+from recsys.evaluation.protocol import Question
 from recsys.settings import Training
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.evaluation import Exam, Question, allowed_items
-from recsys.metrics import average_precision_at_k, coverage, hit_rate_at_k, ndcg_at_k, precision_at_k, recall_at_k
-from recsys.ranking import top_k
-from recsys.scorers import Scorer
+from recsys.evaluation.metrics import average_precision_at_k, coverage, hit_rate_at_k, ndcg_at_k, precision_at_k, recall_at_k
+from recsys.evaluation.protocol import Exam, Question, allowed_items
+from recsys.evaluation.ranking import top_k
+from recsys.scorers.base import Scorer
 
 METRICS: Mapping[str, tuple[Callable[..., float], int]] = {
     "hr10": (hit_rate_at_k, 10),

@@ -17,7 +17,7 @@ from benchmarks.measuring.marks import Marks, mark
 from benchmarks.sets import SETS, Part, Parts
 from benchmarks.sets.base import training
 from recsys.settings import Training
-from recsys.terminal import console
+from recsys.training.terminal import console
 
 if TYPE_CHECKING:
     from recsys.networks import Epoch

@@ -13,8 +13,8 @@ from benchmarks.measuring.ablations import EVERYTHING, WITHOUT_NEURAL
 from benchmarks.measuring.marks import METRICS
 from benchmarks.measuring.runs import Run
 from benchmarks.sets import BenchmarkSet
-from recsys.metrics import bootstrap_interval, paired_lower_bound
-from recsys.scorers import BASELINES, MODELS, REGISTRY
+from recsys.evaluation.metrics import bootstrap_interval, paired_lower_bound
+from recsys.scorers.registry import BASELINES, MODELS, REGISTRY
 
 BLEND = "blend"
 PAIRED = ("ndcg10", "hr10")

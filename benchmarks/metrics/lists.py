@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from recsys.metrics import auc, average_precision_at_k, hit_rate_at_k, ndcg_at_k, precision_at_k, recall_at_k
-from recsys.ranking import top_k
+from recsys.evaluation.metrics import auc, average_precision_at_k, hit_rate_at_k, ndcg_at_k, precision_at_k, recall_at_k
+from recsys.evaluation.ranking import top_k
 
 K = 10
 FIGURES: Mapping[str, str] = {

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.artifacts import Draft, activate
-from recsys.scorers import BASELINES, MAX_HISTORY, MODELS, REGISTRY, Arrays, Query
-from recsys.scorers.candidates import favourites
-from recsys.scorers.neighbours import tie_break
+from recsys.features.query import MAX_HISTORY, Arrays, Query
+from recsys.scorers.item_item import tie_break
+from recsys.scorers.registry import BASELINES, MODELS, REGISTRY
+from recsys.scorers.retrieval import favourites
 
 Floats = NDArray[np.float32]
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.recommending import Loaded
+from recsys.features.query import Query
+from recsys.recommending.loading import Loaded
 from recsys.recommending.runs import score_all
-from recsys.scorers import MODELS, Query
+from recsys.scorers.registry import MODELS
 
 K = 10
 ALL = slice(None)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from benchmarks.sets.base import MAX_VALIDATION_QUESTIONS, NOW, BenchmarkSet, Part, Parts, columns, events, hours_apart, make_part
 from benchmarks.sets.movielens import is_last
-from recsys.interactions import Interactions
+from recsys.data.interactions import Interactions
 
 FILE = "interactions.csv.gz"
 RULES = ("hide",)  # nobody reviews a thing twice

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pyarrow import csv
 
-from recsys.clean import is_event
-from recsys.context import CLOCK_FEATURES
-from recsys.dataset import Dataset
-from recsys.encoding import Encoders, encode
-from recsys.evaluation import Exam, Question, make_exam
-from recsys.interactions import Catalogue, Interactions
+from recsys.data.cleaning import is_event
+from recsys.data.context import CLOCK_FEATURES
+from recsys.data.dataset import Dataset
+from recsys.data.encoding import Encoders, encode
+from recsys.data.interactions import Catalogue, Interactions
+from recsys.evaluation.protocol import Exam, Question, make_exam
 from recsys.settings import Shop, Training
 
 HOUR = 3600

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.sets.base import HOUR, NEWEST, NOW, BenchmarkSet, Part, Parts, columns, events, make_part
-from recsys.interactions import Interactions
+from recsys.data.interactions import Interactions
 
 BUYS = ("buy_train.csv.gz", "buy_valid.csv.gz", "buy_test.csv.gz")
 CART, COLLECT = "cart.csv.gz", "collect.csv.gz"

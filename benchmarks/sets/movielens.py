@@ -22,12 +22,12 @@ from benchmarks.sets.base import (
     training,
     without_clock,
 )
-from recsys.context import ContextEncoder
-from recsys.dataset import Dataset
-from recsys.encoding import Encoders, encode
-from recsys.evaluation import RMSE_NEGATIVES, Exam, Question, known_context
-from recsys.ids import IdMap
-from recsys.sample import exam_negatives
+from recsys.data.context import ContextEncoder
+from recsys.data.dataset import Dataset
+from recsys.data.encoding import Encoders, encode
+from recsys.data.ids import IdMap
+from recsys.evaluation.negatives import exam_negatives
+from recsys.evaluation.protocol import RMSE_NEGATIVES, Exam, Question, known_context
 
 TRAIN, TEST, NEGATIVES = "ml-1m.train.rating.gz", "ml-1m.test.rating.gz", "ml-1m.test.negative.gz"
 N_NEGATIVES = 99

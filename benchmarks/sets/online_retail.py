@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.sets.base import BenchmarkSet, Part, Parts, columns, events, make_part, quantile_cut
-from recsys.interactions import Interactions
-from recsys.split import split_at
+from recsys.data.interactions import Interactions
+from recsys.data.splitting import split_at
 
 FILE = "transactions.csv.gz"
 RULES = ("allow", "hide")

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.sets.base import SHOP, BenchmarkSet, Part, Parts, columns, events, make_part, quantile_cut, rows_of_events
-from recsys.interactions import Catalogue, Interactions
-from recsys.split import split_at
+from recsys.data.interactions import Catalogue, Interactions
+from recsys.data.splitting import split_at
 
 FILE = "events.csv.gz"
 RULES = ("hide",)

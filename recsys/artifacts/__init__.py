@@ -1,11 +1,10 @@
 """Published versions: the only owner of models/."""
 
 from recsys.artifacts.active import activate, append_history, history
-from recsys.artifacts.arrays import Arrays, let_go
+from recsys.artifacts.arrays import ANSWERING_LIMIT, Arrays, let_go, resident_bytes, settle
 from recsys.artifacts.files import DISK, Files
 from recsys.artifacts.nearest import Nearest
 from recsys.artifacts.publish import Draft, check_room
-from recsys.artifacts.residency import ANSWERING_LIMIT, resident_bytes, settle
 from recsys.artifacts.version import Version, current, current_name, is_current, open_version
 
 __all__ = [

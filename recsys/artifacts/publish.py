@@ -18,7 +18,7 @@ from recsys.artifacts.files import DISK, DISK_FULL, Files, Held, disk_errors, er
 from recsys.artifacts.manifest import MANIFEST, RESERVED, SCHEMA, file_entry, is_relative_path, list_files, to_json, version_name
 from recsys.artifacts.version import CURRENT, STAMPS, current_name, is_current, open_version
 from recsys.errors import ModelRefused, NoModel, Overloaded, RecsysError
-from recsys.wording import listed
+from recsys.errors.wording import listed
 
 PUBLISHER_LOCK = ".lock"  # held while a draft exists, and until what it published was activated
 LEAST_ROOM = 16 * 2**20  # bytes, beyond the size of the active version

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from recsys.bridge.answering import answer_once
-from recsys.bridge.deadlines import Watchdog
-from recsys.bridge.outcome import as_answer, attempt
+from recsys.bridge.error_boundary import as_answer, attempt
+from recsys.bridge.serving import answer_once
+from recsys.bridge.watchdog import Watchdog
 from recsys.contract import MAX_BYTES
 from recsys.contract.fields import shown
 from recsys.errors import RecsysError, UsageError

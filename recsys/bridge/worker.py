@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from recsys.artifacts import resident_bytes, settle
-from recsys.bridge.answering import OPS, parse, respond
-from recsys.bridge.deadlines import Watchdog, deadline_of
-from recsys.bridge.outcome import as_answer, attempt
-from recsys.bridge.service import Service
-from recsys.bridge.versions import Versions
+from recsys.bridge.error_boundary import as_answer, attempt
+from recsys.bridge.hot_swap import Versions
+from recsys.bridge.serving import OPS, Service, parse, respond
+from recsys.bridge.watchdog import Watchdog, deadline_of
 from recsys.contract import MAX_BYTES, Request, failure
-from recsys.contract.worker import Pong, Ready, Stats, worker_line
+from recsys.contract.worker_messages import Pong, Ready, Stats, worker_line
 from recsys.errors import RecsysError
 
 WORKER_OPS = (*OPS, "ping", "stats", "reload")

@@ -48,7 +48,7 @@ def text(value: object, field: str) -> str:
 
 
 def identifier(value: object, field: str) -> Id:
-    """Return an id as it was written; its type against the shop's is decided later, by `recsys.ids.canonical`."""
+    """Return an id as it was written; its type against the shop's is decided later, by `recsys.data.ids.canonical`."""
     if isinstance(value, bool) or not isinstance(value, int | str) or isinstance(value, str) and not _is_fit(value):
         raise refused(field, f"a whole number, or {TEXT}", value)
     return value

@@ -26,7 +26,7 @@ from recsys.contract.request import (
     request_checks,
 )
 from recsys.contract.response import Item, Reason, Response, Run
-from recsys.contract.worker import Pong, Ready, Stats
+from recsys.contract.worker_messages import Pong, Ready, Stats
 
 Schema = dict[str, Any]
 

@@ -1,7 +1,6 @@
 """Events of another system, from a file into the default schema."""
 
 from recsys.importing.options import Condition, ImportOptions
-from recsys.importing.report import ImportReport
-from recsys.importing.run import import_events
+from recsys.importing.run import ImportReport, import_events
 
 __all__ = ["Condition", "ImportOptions", "ImportReport", "import_events"]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.importing.columns import event_id, prices, row_texts, seconds, texts
-from recsys.importing.numbering import is_storable
+from recsys.importing.id_allocation import is_storable
 from recsys.importing.options import Condition, ImportOptions
 
 CANCEL = "cancel"

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import Overloaded, UsageError
+from recsys.errors.wording import listed
 from recsys.importing.columns import texts
 from recsys.importing.files import EventFile
-from recsys.importing.numbering import Numbering, is_whole
+from recsys.importing.id_allocation import Numbering, is_whole
 from recsys.importing.options import ImportOptions
-from recsys.importing.report import ImportReport
 from recsys.importing.rows import CANCEL, Events, RowReader
 from recsys.settings import Shop
 from recsys.store import Database, Duplicate
-from recsys.store.filling import (
+from recsys.store.migrations import migrate, renumber
+from recsys.store.writes import (
     BASE_CODES,
     add_views,
     describe_products,
@@ -28,8 +30,6 @@ from recsys.store.filling import (
     write_codes,
     write_prices,
 )
-from recsys.store.migrations import migrate, renumber
-from recsys.wording import listed
 
 Progress = Callable[[int, int], None]
 
@@ -220,3 +220,26 @@ def _whole_columns(file: EventFile, options: ImportOptions) -> tuple[bool, bool]
         if not any(whole.values()):
             break
     return whole[options.user], whole[options.item]
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """Every row of the file is in `added` or in `dropped`, once.
+
+    Attributes:
+        rows: Rows of the file.
+        added: New rows of Interactions, by event.
+        dropped: Rows that were not added, by reason.
+        ignored: Values that were left out although their row was added, by reason.
+        new_users: New rows of Users.
+        new_products: New rows of Products.
+        priced_products: Products whose price the file told.
+    """
+
+    rows: int
+    added: Mapping[str, int]
+    dropped: Mapping[str, int]
+    ignored: Mapping[str, int]
+    new_users: int
+    new_products: int
+    priced_products: int

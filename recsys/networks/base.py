@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from recsys.scorers import N_SIGNALS, Arrays
+from recsys.features.features import N_SIGNALS
+from recsys.features.query import Arrays
 
 HIDDEN = (64, 32, 16)  # of NeuMF's tower, He et al. 2017
 START_LOGIT = 4.0  # what a predicted preference of 1 adds to a logit

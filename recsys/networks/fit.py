@@ -12,13 +12,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
 from recsys.errors import TrainingRefused
+from recsys.features.query import Arrays
 from recsys.networks.base import Network, Past, Shapes
 from recsys.networks.losses import Negatives, loss_of
 from recsys.networks.optimizer import RowAdam
 from recsys.networks.windows import Windows, by_width, windows
-from recsys.scorers import MODELS, Arrays
+from recsys.scorers.registry import MODELS
 from recsys.settings import Training
 
 NETWORKS: dict[str, type[Network]] = {name: getattr(import_module(f"recsys.networks.{name.lower()}"), name) for name in MODELS}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
 
 NARROW = 10  # targets of the narrowest windows
 

@@ -14,11 +14,16 @@ from numpy.typing import NDArray
 
 from recsys.artifacts import ANSWERING_LIMIT, Arrays, Nearest, Version, current
 from recsys.artifacts.nearest import installed
-from recsys.context import ContextEncoder
+from recsys.contract import Request
+from recsys.data.context import ContextEncoder
+from recsys.data.ids import canonical, distinct
 from recsys.errors import ModelRefused
-from recsys.ids import canonical
-from recsys.scorers import INDEXED, MODELS, REGISTRY, Blend, Candidates, Scorer, Signals
-from recsys.selection import Priors
+from recsys.evaluation.selection import Priors
+from recsys.features.features import Signals
+from recsys.scorers.base import Scorer
+from recsys.scorers.ensemble import Blend
+from recsys.scorers.registry import MODELS, REGISTRY
+from recsys.scorers.retrieval import INDEXED, Candidates
 from recsys.settings import Shop
 
 INDEX = "candidates.usearch"
@@ -279,3 +284,34 @@ def _key(item: int | str, kind: np.dtype) -> int | bytes:
         return item
     key = item.encode()
     return key if len(key) <= kind.itemsize else b""
+
+
+@dataclass(frozen=True)
+class Number:
+    """One item of a request.
+
+    Attributes:
+        item_id: In the shop's type.
+        index: Its index; -1 where training did not see the item.
+    """
+
+    item_id: int | str
+    index: int
+
+
+Numbers = Mapping[int | str, Number]
+
+
+def numbers(request: Request, loaded: Loaded) -> Numbers:
+    """Return every item that the request names and that can be an id of the shop, by the id as the client wrote it."""
+    named = [event.item_id for event in request.interactions]
+    named += [*request.ground_truth, *(request.candidates or ()), *request.exclude]
+    named += [] if request.item_id is None else [request.item_id]
+    ids = {given: item for given in named if (item := loaded.item_id(given)) is not None}
+    found = loaded.item_indices(list(ids.values())) if ids else []
+    return {given: Number(item, index) for (given, item), index in zip(ids.items(), found, strict=True)}
+
+
+def indices(named: Numbers, given: tuple[int | str, ...]) -> NDArray[np.int32]:
+    """Return the indices of those of the given ids that training saw, distinct and ascending."""
+    return distinct(named[item].index for item in given if item in named and named[item].index >= 0)

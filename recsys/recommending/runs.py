@@ -5,23 +5,25 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.artifacts import settle
 from recsys.contract import Basis, Metrics
+from recsys.data.ids import distinct
 from recsys.errors import InternalError, RecsysError
-from recsys.ids import distinct
-from recsys.metrics import average_precision_at_k, precision_at_k
-from recsys.ranking import top_k
-from recsys.recommending.candidates import competing
-from recsys.recommending.customer import Customer
-from recsys.recommending.fan_out import fan_out
-from recsys.scorers import Scorer
-from recsys.selection import Evidence
+from recsys.evaluation.metrics import average_precision_at_k, precision_at_k
+from recsys.evaluation.ranking import top_k
+from recsys.evaluation.selection import Evidence
+from recsys.features.query import Query
+from recsys.recommending.user import Customer
+from recsys.scorers.base import Scorer
+from recsys.scorers.retrieval import EXHAUSTIVE_UP_TO
 
 K = 10
 WORTH_THREADS = 20_000  # items to score: with fewer, threads wait for each other's interpreter longer than they save
@@ -172,7 +174,7 @@ def score(name: str, customer: Customer, exam: FreshExam | None, items: NDArray[
 
 
 def best(scores: NDArray[np.float32], k: int, allowed: NDArray[np.bool_], items: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
-    """Return the indices of the `k` items with the highest scores that are allowed, best first; see `recsys.ranking.top_k`.
+    """Return the indices of the `k` items with the highest scores that are allowed, best first; see `recsys.evaluation.ranking.top_k`.
 
     Args:
         scores: `(n_items,)` float32, or `(len(items),)`.
@@ -237,3 +239,62 @@ def _heldout(customer: Customer) -> tuple[dict[str, Metrics], int] | None:
     names = customer.loaded.examined
     figures = {name: Metrics(float(arrays[f"{name}/precision10"][row]), float(arrays[f"{name}/map10"][row])) for name in names}
     return figures, int(arrays["n_relevant"][row])
+
+
+FEW = 4  # items so many times fewer than the catalogue are gathered and scored; more are not worth gathering
+
+
+def competing(
+    names: Iterable[str], customer: Customer, query: Query, allowed: NDArray[np.bool_], at_least: int
+) -> NDArray[np.int32] | None:
+    """Return the items to score.
+
+    Args:
+        names: The scorers that will rank them.
+        customer: Who asks.
+        query: Her question.
+        allowed: `(n_items,)` bool, the items that may be answered.
+        at_least: So many are needed; where fewer are promising, all that may be answered compete.
+
+    Returns:
+        `(k,)` int32 ascending, all of them allowed; None for the whole catalogue, of which some may not be allowed.
+    """
+    loaded, n_allowed = customer.loaded, int(np.count_nonzero(allowed))
+    if n_allowed > EXHAUSTIVE_UP_TO and loaded.candidates is not None:
+        scorers = [loaded.scorer(name) for name in names if name in loaded.names]
+        promising = loaded.candidates.of(query, allowed, scorers)
+        if len(promising) >= at_least:
+            return promising
+    return np.flatnonzero(allowed).astype(np.int32) if n_allowed * FEW <= len(allowed) else None
+
+
+T = TypeVar("T")
+
+
+def fan_out(step: Callable[[T], None], values: Sequence[T], threads: int) -> None:
+    """Take a step for each value and return when all are done.
+
+    Args:
+        step: Must not raise: in a thread of its own nobody would hear of it.
+        values: What to take it for; the first ones begin first.
+        threads: How many steps may be under way at once, from 1. With 1 the caller's own thread takes them one after another.
+    """
+    if threads == 1:
+        for value in values:
+            step(value)
+        return
+    left = deque(values)
+
+    def work() -> None:
+        while True:
+            try:
+                value = left.popleft()  # whoever is free takes the next
+            except IndexError:
+                return
+            step(value)
+
+    workers = [threading.Thread(target=work, name=f"worker-{number}") for number in range(min(threads, len(values)))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.scorers.base import Arrays, Query
-from recsys.scorers.taste import Taste
+from recsys.features.query import Arrays, Query
+from recsys.features.user_vector import Taste
 
 
 @dataclass(frozen=True)

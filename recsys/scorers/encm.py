@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.scorers.base import Arrays, Query
-from recsys.scorers.neumf import tower_weights
-from recsys.scorers.taste import Taste
-from recsys.scorers.tower import tower
+from recsys.features.query import Arrays, Query
+from recsys.features.user_vector import Taste
+from recsys.scorers.tower import tower, tower_weights
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.scorers.base import Arrays, Query
-from recsys.scorers.history import later
-from recsys.scorers.taste import Taste
+from recsys.features.history import later
+from recsys.features.query import Arrays, Query
+from recsys.features.user_vector import Taste
 
 BLOCKS = 2
 EPSILON = 1e-6

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.scorers.base import Arrays, Query
-from recsys.scorers.taste import Taste
-from recsys.scorers.tower import tower
+from recsys.features.query import Arrays, Query
+from recsys.features.user_vector import Taste
+from recsys.scorers.tower import tower, tower_weights
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,3 @@ class NeuMF:
         scores += self.item_bias[which] + self.bias
         scores += tower(self.item_layer, customer, layers, self.mlp_output, items)
         return scores
-
-
-def tower_weights(arrays: Arrays) -> tuple[tuple[NDArray[np.float32], ...], tuple[NDArray[np.float32], ...]]:
-    """Return the kernels and the biases of a tower, first layer first."""
-    depth = sum(name.startswith("mlp_kernel_") for name in arrays)
-    return tuple(arrays[f"mlp_kernel_{n}"] for n in range(depth)), tuple(arrays[f"mlp_bias_{n}"] for n in range(depth))

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.features.query import Arrays
+
 TILE = 2048  # items at a time: the activations of one tile (2048 × 64 float32) stay in the cache
 
 
@@ -46,3 +48,9 @@ def tower(
         scores[..., which] = hidden @ output
     scores += (shifts[-1] @ output)[..., None]
     return scores
+
+
+def tower_weights(arrays: Arrays) -> tuple[tuple[NDArray[np.float32], ...], tuple[NDArray[np.float32], ...]]:
+    """Return the kernels and the biases of a tower, first layer first."""
+    depth = sum(name.startswith("mlp_kernel_") for name in arrays)
+    return tuple(arrays[f"mlp_kernel_{n}"] for n in range(depth)), tuple(arrays[f"mlp_bias_{n}"] for n in range(depth))

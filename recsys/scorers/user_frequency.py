@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.scorers.base import Arrays, Query
-from recsys.scorers.history import add_at, own_counts
+from recsys.features.history import add_at, own_counts
+from recsys.features.query import Arrays, Query
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,10 @@ from recsys.store.encoders import (
     set_active,
     write_version,
 )
+from recsys.store.events import read_interactions
 from recsys.store.migrations import migrate
-from recsys.store.shop import (
-    ProductRow,
-    UserEvents,
-    newest_products,
-    products,
-    purchased_items,
-    read_catalogue,
-    read_interactions,
-    user_events,
-)
+from recsys.store.products import ProductRow, newest_products, products, read_catalogue
+from recsys.store.user import UserEvents, purchased_items, user_events
 
 __all__ = [
     "Database",

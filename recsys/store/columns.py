@@ -17,8 +17,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.data.ids import INT64_MAX
 from recsys.errors import SettingsError
-from recsys.ids import INT64_MAX
 
 T = TypeVar("T")
 
@@ -188,7 +188,7 @@ def sorted_names(names: Mapping[str, int], codes: NDArray[np.int16]) -> tuple[tu
         names: Names to positions, as `event_codes` gathered them.
         codes: `(n,)` int16 positions of events that are allowed.
     """
-    occurring = set(codes.tolist())  # not np.unique: see recsys.ids.distinct
+    occurring = set(codes.tolist())  # not np.unique: see recsys.data.ids.distinct
     ordered = sorted(name for name, code in names.items() if code in occurring)
     positions = np.zeros(len(names), np.int16)
     for position, name in enumerate(ordered):

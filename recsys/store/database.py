@@ -9,11 +9,11 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Self
 
-from recsys.database_url import DatabaseUrl
 from recsys.errors import DatabaseUnavailable, DeadlineExceeded, Overloaded, RecsysError, SettingsError
-from recsys.store.drivers import Driver, Duplicate, NotAllowed, Timeouts, UnusableValue
+from recsys.errors.wording import listed
+from recsys.settings.database_url import DatabaseUrl
+from recsys.store.drivers.base import Driver, Duplicate, NotAllowed, Timeouts, UnusableValue
 from recsys.store.statements import Parameters, bind, plain, template
-from recsys.wording import listed
 
 __all__ = ["Database", "Duplicate", "NotAllowed", "Stream", "Tracer", "UnusableValue", "connect"]
 

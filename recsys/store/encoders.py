@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.data.ids import IdMap
 from recsys.errors import ModelMismatch, Overloaded, SettingsError
-from recsys.ids import IdMap
 from recsys.store.columns import is_key
 from recsys.store.database import CHUNK_ROWS, Database, Duplicate
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.data.interactions import Interactions
 from recsys.errors import SettingsError
-from recsys.interactions import Interactions
 from recsys.settings import Shop, Source
 from recsys.store.columns import (
     UNREADABLE,
@@ -29,8 +29,8 @@ from recsys.store.columns import (
     zone,
 )
 from recsys.store.database import Database
-from recsys.store.mapping import derived, known_events, rates, source_name
 from recsys.store.reading import Reading, kept_rows
+from recsys.store.statements import derived, known_events, rates, source_name
 
 SINCE_MARGIN_S = 86_400  # a table's text may carry an offset of its own; rows before `since` are left out after reading
 _EVER = -(10**15)  # before any number of seconds or milliseconds

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from recsys.errors import RecsysError, SettingsError
+from recsys.errors.wording import listed
 from recsys.store.database import Database, Duplicate
-from recsys.wording import listed
 
 _FOLDER = Path(__file__).parent / "migrations"
 _RECORD = """

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from recsys.data.interactions import Catalogue
 from recsys.errors import SettingsError
-from recsys.interactions import Catalogue
 from recsys.settings import Shop
 from recsys.store.columns import (
     IdReader,
@@ -27,8 +27,8 @@ from recsys.store.columns import (
     truth,
 )
 from recsys.store.database import Database, Stream, UnusableValue
-from recsys.store.mapping import as_price, as_text, derived
 from recsys.store.reading import Reading
+from recsys.store.statements import as_price, as_text, derived
 
 NOT_SOLD = ("0", "0.0", "false", "f", "no", "n", "off", "")  # a flag as text; other words are told apart once they are read
 DESCRIPTION = ("category", "brand", "price")  # what a product has besides its id and whether it is sold

@@ -6,13 +6,13 @@ import re
 from contextlib import closing
 
 from recsys.errors import SettingsError
+from recsys.errors.wording import listed
 from recsys.settings import Shop
 from recsys.store.database import Database, NotAllowed
 from recsys.store.encoders import TABLES
 from recsys.store.grants import grants_to_read, grants_to_write
-from recsys.store.mapping import derived, rates
 from recsys.store.migrations import migrate
-from recsys.wording import listed
+from recsys.store.statements import derived, rates
 
 SOURCE_COLUMNS = ("user_id", "item_id", "timestamp")
 PRODUCT_COLUMNS = ("item_id", "active", "category", "brand", "price")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.ids import canonical_integers
+from recsys.data.ids import canonical_integers
 from recsys.settings import Shop, Source
 from recsys.store.columns import (
     UNREADABLE,
@@ -27,8 +27,8 @@ from recsys.store.columns import (
 )
 from recsys.store.database import Database, UnusableValue
 from recsys.store.encoders import FIND_USER, find_user, stored_key
-from recsys.store.mapping import as_key, as_text, derived, known_events, rates
 from recsys.store.reading import kept_rows
+from recsys.store.statements import as_key, as_text, derived, known_events, rates
 
 USER = -1  # in the place of a source's number
 

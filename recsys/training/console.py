@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from recsys.clean import CleanReport
+from recsys.data.cleaning import CleanReport
 from recsys.networks import Epoch
-from recsys.terminal import console
-from recsys.training import Outcome
 from recsys.training.report import COLUMNS, RULE_TITLES, figure, own_parts, ranked
+from recsys.training.terminal import console
+from recsys.training.train import Outcome
 
 LOG_WIDTH = 130  # of a file or a pipe: wide enough for the table
 

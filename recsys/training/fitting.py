@@ -10,16 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.blending import Blending, fallback, fit_blends
-from recsys.calibration import Calibration
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
 from recsys.errors import TrainingRefused
-from recsys.evaluation import Exam, calibrate, mean_average_precision, sit_all
+from recsys.errors.wording import listed
+from recsys.evaluation.calibration import Calibration
+from recsys.evaluation.protocol import Exam, calibrate, mean_average_precision, sit_all
+from recsys.features.features import N_SIGNALS, Signals
+from recsys.features.query import Arrays, Query
 from recsys.networks import FAILURES, NETWORKS, Epoch, Fit, Judge, Network, Start, fit
-from recsys.scorers import BASELINES, MODELS, N_SIGNALS, REGISTRY, Arrays, Query, Scorer, Signals
+from recsys.scorers.base import Scorer
+from recsys.scorers.registry import BASELINES, MODELS, REGISTRY
 from recsys.settings import Training
-from recsys.training.closed_form import ClosedForms, choose_closed_forms, fit_baselines, fit_factors, fit_signals
-from recsys.wording import listed
+from recsys.training.closed_form.choose import ClosedForms, choose_closed_forms, fit_baselines, fit_factors, fit_signals
+from recsys.training.ensemble import Blending, fallback, fit_blends
 
 RULES = ("hide", "allow")  # the rows of signal weights
 MIN_VALIDATION_USERS = 10

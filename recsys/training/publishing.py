@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.artifacts import Draft
-from recsys.ids import IdMap
-from recsys.interactions import Catalogue, data_hash
-from recsys.scorers import REGISTRY
-from recsys.selection import fit_priors
+from recsys.data.ids import IdMap
+from recsys.data.interactions import Catalogue, data_hash
+from recsys.evaluation.selection import fit_priors
+from recsys.scorers.registry import REGISTRY
 from recsys.training.fitting import Choices
 from recsys.training.stages import Results, ShopData, Stage
 

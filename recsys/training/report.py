@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from recsys.artifacts import Draft
-from recsys.scorers import MODELS, REGISTRY
+from recsys.scorers.registry import MODELS, REGISTRY
 
 COLUMNS: Mapping[str, str] = {
     "map10": "MAP@10",

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.clean import CleanReport, clean
-from recsys.dataset import Dataset
-from recsys.encoding import Encoders, encode
+from recsys.data.cleaning import CleanReport, clean
+from recsys.data.dataset import Dataset
+from recsys.data.encoding import Encoders, encode
+from recsys.data.ids import IdMap
+from recsys.data.interactions import Catalogue, Interactions
+from recsys.data.splitting import cut_time, last_item_out, split_at
 from recsys.errors import NotEnoughData
-from recsys.evaluation import Exam, Marks, leave_one_out, make_exam, sit_all, summarise
-from recsys.ids import IdMap
-from recsys.interactions import Catalogue, Interactions
-from recsys.metrics import paired_lower_bound
+from recsys.errors.wording import listed
+from recsys.evaluation.metrics import paired_lower_bound
+from recsys.evaluation.protocol import Exam, Marks, leave_one_out, make_exam, sit_all, summarise
 from recsys.settings import Shop, Training
-from recsys.split import cut_time, last_item_out, split_at
 from recsys.training.fitting import Choices, Fitted, Fold, Report, choose, fit_everything
-from recsys.wording import listed
 
 MIN_EVENTS, MIN_USERS, MIN_ITEMS = 100, 10, 10
 

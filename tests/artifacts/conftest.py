@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from dying_disk import OLD, Unsynced, publish
+
+from tests.helpers.dying_disk import OLD, Unsynced, publish
 
 
 @pytest.fixture

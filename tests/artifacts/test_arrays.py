@@ -12,7 +12,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from dying_disk import NEW, Unsynced
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -20,6 +19,7 @@ from hypothesis.extra import numpy as hnp
 from recsys.artifacts import Arrays, Draft, Version, open_version
 from recsys.artifacts.manifest import to_json, version_name
 from recsys.errors import ModelRefused
+from tests.helpers.dying_disk import NEW, Unsynced
 
 ARRAYS = {
     "vars/item_factors": np.arange(600, dtype=np.float32).reshape(150, 4),

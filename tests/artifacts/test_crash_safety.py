@@ -11,10 +11,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from dying_disk import NEW, NEXT, Died, Full, Mortal, PowerCut, Unsynced, Watched, copy, publish, version_names
 
 from recsys.artifacts import Draft, current, current_name, history, open_version
 from recsys.errors import InternalError, Overloaded, RecsysError, SettingsError
+from tests.helpers.dying_disk import NEW, NEXT, Died, Full, Mortal, PowerCut, Unsynced, Watched, copy, publish, version_names
 
 # Every effect of Draft.create … publish, activate and append_history, in order. A new effect belongs here with its reason.
 PUBLISH = [
@@ -118,7 +118,7 @@ def test_f54_death_at_every_effect_leaves_the_old_version_or_the_new_one(models_
 
 def test_f54_a_killed_process_leaves_the_old_version_or_the_new_one_and_no_lock(models_dir, tmp_path):
     old = current_name(models_dir)
-    script = Path(__file__).with_name("killed_publisher.py")
+    script = Path(__file__).parents[1] / "helpers" / "killed_publisher.py"
     finished = subprocess.run(
         [sys.executable, str(script), str(models_dir), str(tmp_path)], capture_output=True, encoding="utf-8", timeout=300, check=False
     )
@@ -289,7 +289,7 @@ def may_mount() -> bool:
 @pytest.mark.parametrize("kind", ["file", *(["disk"] if may_mount() else [])])
 def test_f44_without_room_the_old_version_stays_in_place_and_the_new_one_follows_as_soon_as_it_fits(models_dir, tmp_path, kind):
     (tmp_path / "small").mkdir()
-    script = Path(__file__).with_name("full_disk.py")
+    script = Path(__file__).parents[1] / "helpers" / "full_disk.py"
     finished = subprocess.run(
         [*UNSHARED[kind], sys.executable, str(script), str(models_dir), str(tmp_path / "small"), kind],
         capture_output=True,

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dying_disk import NEW, Unsynced, publish
 
 from recsys.artifacts import Draft, Files, activate, append_history, current, current_name, history, open_version
 from recsys.errors import ModelRefused, NoModel, Overloaded
+from tests.helpers.dying_disk import NEW, Unsynced, publish
 
 LISTED = ["bmf_config.json", "items/prices.h5", "snapshot.bin"]
 

@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checkerboard import FAST, N_ITEMS, eagerly
 from numpy.typing import NDArray
 
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
 from recsys.errors import TrainingRefused
+from recsys.features.features import N_SIGNALS
+from recsys.features.popularity import popularity
 from recsys.networks import NETWORKS, Epoch, Fit, Judge, Network, Start, fit
 from recsys.networks.fit import PATIENCE, check_finite
-from recsys.scorers import N_SIGNALS
-from recsys.scorers.popularity import popularity
 from recsys.settings import Training
-from recsys.training.closed_form import fit_factors
+from recsys.training.closed_form.choose import fit_factors
 from recsys.training.stages import Stage
+from tests.helpers.checkerboard import FAST, N_ITEMS, eagerly
 
 QUICK = replace(FAST, epochs=1, batch=64, shared_negatives=16)
 

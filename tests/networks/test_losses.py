@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 import tensorflow as tf
-from checkerboard import FAST
 from numpy.typing import NDArray
 
 from recsys.networks import NETWORKS, Past
@@ -15,6 +14,7 @@ from recsys.networks.losses import Negatives, dropout, loss_of
 from recsys.networks.windows import windows
 from recsys.settings import Training
 from recsys.training.stages import Stage
+from tests.helpers.checkerboard import FAST
 
 LOGITS = np.array([[0.5, -1.0, 2.0, 0.1], [1.5, 0.3, -0.7, 0.0]], np.float32)  # of two targets, four items
 PLAIN = Training(dropout=0.0, negatives=3, shared_negatives=3)

@@ -9,16 +9,19 @@ import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
-from checkerboard import CUT, DAY, FAST, N_ITEMS, N_USERS, SIGNAL_WEIGHTS, question
 from numpy.typing import NDArray
 
 from recsys.artifacts import Draft, open_version
+from recsys.evaluation.ranking import top_k
+from recsys.features.features import NAMES
+from recsys.features.query import Arrays, Query
 from recsys.networks import NETWORKS, Network, Past
-from recsys.ranking import top_k
-from recsys.scorers import NAMES, REGISTRY, Arrays, Blend, Query
+from recsys.scorers.ensemble import Blend
 from recsys.scorers.lncm import BLOCKS
+from recsys.scorers.registry import REGISTRY
 from recsys.training.fitting import load_signals
 from recsys.training.stages import Stage
+from tests.helpers.checkerboard import CUT, DAY, FAST, N_ITEMS, N_USERS, SIGNAL_WEIGHTS, question
 
 TOLERANCE = 1e-5
 UNKNOWN = (4, 4, 2, 3)  # time_of_day, season, device_type, category

@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
+from recsys.features.history import pooled
+from recsys.features.query import Query
 from recsys.networks import NETWORKS, Network, Past, Shapes
 from recsys.networks.windows import Windows, windows
-from recsys.scorers.base import Query
-from recsys.scorers.history import pooled
 
 N_USERS, N_ITEMS, DIM = 7, 30, 4
 SIZES = (3, 2)

@@ -7,16 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tiny_shop import LEARNED, NOW, Published, Trained, bought, event, shown
 
 from recsys.contract import Response
 from recsys.contract.request import MAX_LIMIT
 from recsys.errors import ModelRefused
-from recsys.recommending import Loaded, candidates, listing, loading
-from recsys.scorers import MODELS, Query
-from recsys.scorers import candidates as lists
-from recsys.training import candidates as training
-from recsys.training import publish
+from recsys.features.query import Query
+from recsys.recommending import fill as listing
+from recsys.recommending import loading
+from recsys.recommending import runs as candidates
+from recsys.recommending.loading import Loaded
+from recsys.scorers import retrieval as lists
+from recsys.scorers.registry import MODELS
+from recsys.training import ann_index as training
+from recsys.training.train import publish
+from tests.helpers.tiny_shop import LEARNED, NOW, Published, Trained, bought, event, shown
 
 N_ITEMS = len(LEARNED)
 STRANGER = 1000

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from recsys.recommending.fan_out import fan_out
+from recsys.recommending.runs import fan_out
 
 
 def most_at_once(n: int, threads: int) -> tuple[list[int], int, set[int]]:

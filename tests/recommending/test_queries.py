@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from tiny_shop import NOW, Published, event, moved
 
 from recsys.store import connect
+from tests.helpers.tiny_shop import NOW, Published, event, moved
 
 STRANGER, BUSY = 1000, 1001
 TOLD = {"interactions": [{"item_id": 101, "event": "view"}]}
@@ -59,7 +59,7 @@ def test_the_number_of_statements_depends_on_the_question_only(shop: Published):
 
 
 def test_more_events_than_are_read_cost_one_statement_more(shop: Published, monkeypatch: pytest.MonkeyPatch):
-    from recsys.recommending import customer
+    from recsys.recommending import user as customer
 
     monkeypatch.setattr(customer, "MAX_EVENTS", 2999)
     assert len(statements(shop, user_id=BUSY)) == 3

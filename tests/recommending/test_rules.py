@@ -5,10 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_shop import DAY, INACTIVE, ITEMS, NEW, NOW, RARE, Published, bought, event, interactions, shown
 
-from recsys.recommending import Loaded, listing
-from recsys.scorers import REGISTRY
+from recsys.recommending import fill as listing
+from recsys.recommending.loading import Loaded
+from recsys.scorers.registry import REGISTRY
+from tests.helpers.tiny_shop import DAY, INACTIVE, ITEMS, NEW, NOW, RARE, Published, bought, event, interactions, shown
 
 SOLD = set(ITEMS) - INACTIVE
 TEA = {item for item in SOLD if (item - 101) % 3 == 0}
@@ -139,7 +140,7 @@ def test_the_first_second_of_the_window_is_inside(published: Published, repeat_a
 
 
 def test_a_purchase_beyond_the_events_that_are_read_is_still_hidden(published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from recsys.recommending import customer
+    from recsys.recommending import user as customer
 
     monkeypatch.setattr(customer, "MAX_EVENTS", 5)
     for limit in (5, 100):

@@ -9,18 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tiny_shop import LEARNED, NOW, Published, bought, event, shown
 
 from recsys import recommending
 from recsys.artifacts import current
 from recsys.contract import Response, Run, parse_request
 from recsys.errors import ModelRefused
+from recsys.evaluation.selection import Priors
+from recsys.features.features import Signals
+from recsys.features.item_item import Neighbours
+from recsys.features.query import Query
 from recsys.recommending import loading
 from recsys.recommending.runs import Scored
-from recsys.scorers import MODELS, REGISTRY, Query, Signals
-from recsys.scorers.neighbours import Neighbours
-from recsys.selection import Priors
+from recsys.scorers.registry import MODELS, REGISTRY
 from recsys.store import connect
+from tests.helpers.tiny_shop import LEARNED, NOW, Published, bought, event, shown
 
 STRANGER = 1000
 N_ITEMS = len(LEARNED)

@@ -1,9 +1,9 @@
 """Items like one item."""
 
 import pytest
-from tiny_shop import INACTIVE, ITEMS, NEW, Published, bought, shown
 
-from recsys.scorers import MODELS
+from recsys.scorers.registry import MODELS
+from tests.helpers.tiny_shop import INACTIVE, ITEMS, NEW, Published, bought, shown
 
 TEA = {item for item in ITEMS if (item - 101) % 3 == 0} - INACTIVE
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tiny_shop import ITEMS, RARE, Published, shown
 
 from recsys.errors import UnknownUser
 from recsys.settings import load_settings
 from recsys.store import connect, read_interactions
+from tests.helpers.tiny_shop import ITEMS, RARE, Published, shown
 
 NEWEST = "(SELECT MAX(interId) FROM Interactions WHERE userId = 1)"
 # A column of Interactions, what one of user 1's rows holds there, and what the answer says of it.

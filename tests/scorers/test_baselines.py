@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recsys.scorers import REGISTRY, Query
-from recsys.scorers.history import add_at, own_counts
-from recsys.scorers.item_cf import item_cf
-from recsys.scorers.popularity import popularity
+from recsys.features.history import add_at, own_counts
+from recsys.features.popularity import popularity
+from recsys.features.query import Query
+from recsys.scorers.registry import REGISTRY
 from recsys.scorers.tower import TILE, tower
+from recsys.training.closed_form.item_cf import item_cf
 
 DAY = 86_400
 NOW = 1_700_000_000

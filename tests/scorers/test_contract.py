@@ -5,13 +5,29 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from checkerboard import CUT, DAY, FAST, N_ITEMS, N_USERS, START, choices, eagerly, other_cluster, own_cluster, question, withheld
 
 from recsys.artifacts import Draft, open_version
-from recsys.dataset import Dataset
-from recsys.scorers import MAX_HISTORY, MODELS, REGISTRY, Blend, Query, Scorer
+from recsys.data.dataset import Dataset
+from recsys.features.query import MAX_HISTORY, Query
+from recsys.scorers.base import Scorer
+from recsys.scorers.ensemble import Blend
+from recsys.scorers.registry import MODELS, REGISTRY
 from recsys.training.fitting import fit_everything, load_signals
 from recsys.training.stages import Stage
+from tests.helpers.checkerboard import (
+    CUT,
+    DAY,
+    FAST,
+    N_ITEMS,
+    N_USERS,
+    START,
+    choices,
+    eagerly,
+    other_cluster,
+    own_cluster,
+    question,
+    withheld,
+)
 
 PERSONAL = [name for name, kind in REGISTRY.items() if kind.source != "popularity"]  # the others need not tell two clusters apart
 SAMPLE_USERS = (0, 1, 22, 63)

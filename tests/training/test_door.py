@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dying_disk import version_names
-from tiny_shop import NOW, fill
 
 from recsys.artifacts import Draft
-from recsys.commands import interrupt_again_where_swallowed
 from recsys.settings import Training
+from recsys.training.command_line import interrupt_again_where_swallowed
+from tests.helpers.dying_disk import version_names
+from tests.helpers.tiny_shop import NOW, fill
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,7 +40,7 @@ def door(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.setenv("RECSYS_TOML", str(tmp_path / "recsys.toml"))
     (tmp_path / "recsys.toml").write_text("", encoding="utf-8")
     monkeypatch.setitem(sys.modules, "recsys.training", None)
-    monkeypatch.setattr("recsys.preflight.check_room", lambda models_dir: None)
+    monkeypatch.setattr("recsys.training.preflight.check_room", lambda models_dir: None)
     return module
 
 
@@ -118,7 +118,7 @@ def test_a_disk_without_room_for_one_more_version_is_told_with_figures(
 ):
     from recsys.artifacts import check_room
 
-    monkeypatch.setattr("recsys.preflight.check_room", check_room)
+    monkeypatch.setattr("recsys.training.preflight.check_room", check_room)
     monkeypatch.setattr("recsys.artifacts.publish.free_bytes", lambda folder: 5 * 2**20)
     assert door.main([]) == 1
     assert "should have room for one more version, 16 MiB. Received: 5 MiB free." in capsys.readouterr().err

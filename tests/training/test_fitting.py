@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from checkerboard import CUT, FAST, N_USERS, before_the_cut, choices, eagerly, events_of, own_cluster, shop_of, withheld
 from numpy.typing import NDArray
 
-from recsys.blending import FALLBACK, NETWORK
-from recsys.dataset import Dataset
+from recsys.data.dataset import Dataset
 from recsys.errors import TrainingRefused
-from recsys.evaluation import Exam, mean_average_precision
+from recsys.evaluation.protocol import Exam, mean_average_precision
+from recsys.features.features import N_SIGNALS, NAMES
 from recsys.networks import NETWORKS, Epoch, Fit, Start
-from recsys.scorers import MODELS, N_SIGNALS, NAMES, REGISTRY, Scorer
+from recsys.scorers.base import Scorer
+from recsys.scorers.registry import MODELS, REGISTRY
 from recsys.training import fitting
-from recsys.training.closed_form import L2_GRID, REGULARIZATION_GRID, ClosedForms, fit_baselines
+from recsys.training.closed_form.choose import L2_GRID, REGULARIZATION_GRID, ClosedForms, fit_baselines
+from recsys.training.ensemble import FALLBACK, NETWORK
 from recsys.training.fitting import (
     DEFAULT_WINNER,
     MIN_VALIDATION_USERS,
@@ -33,6 +34,7 @@ from recsys.training.fitting import (
     load_scorers,
 )
 from recsys.training.stages import Stage, exams
+from tests.helpers.checkerboard import CUT, FAST, N_USERS, before_the_cut, choices, eagerly, events_of, own_cluster, shop_of, withheld
 
 QUICK = replace(FAST, epochs=3, batch=16, shared_negatives=16)
 

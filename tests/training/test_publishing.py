@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from dying_disk import Died, Mortal, Unsynced, Watched, version_names
-from tiny_shop import NOW, Published, Quiet, Trained, moved
 
 from recsys import store, training
 from recsys.artifacts import Draft, Files, current, history
@@ -18,8 +16,11 @@ from recsys.contract import Item
 from recsys.errors import DatabaseUnavailable, RecsysError, SettingsError
 from recsys.networks import Network
 from recsys.store import Database, list_versions
-from recsys.training import publish, publishing
+from recsys.training import publishing
 from recsys.training.stages import Stage
+from recsys.training.train import publish
+from tests.helpers.dying_disk import Died, Mortal, Unsynced, Watched, version_names
+from tests.helpers.tiny_shop import NOW, Published, Quiet, Trained, moved
 
 LATER = NOW + 3600  # seconds since 1970: when the candidate is published
 PROBE = {"user_id": 7, "limit": 6, "model": "BMF"}

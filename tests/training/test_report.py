@@ -4,12 +4,13 @@ import re
 
 import numpy as np
 import pytest
-from checkerboard import CUT
 
-from recsys.evaluation import Exam, Marks, Question
-from recsys.scorers import REGISTRY, Query
+from recsys.evaluation.protocol import Exam, Marks, Question
+from recsys.features.query import Query
+from recsys.scorers.registry import REGISTRY
 from recsys.training.report import COLUMNS, own_parts, page
 from recsys.training.stages import own_part
+from tests.helpers.checkerboard import CUT
 
 NOTHING = np.zeros(0, np.int32)
 

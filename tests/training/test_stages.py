@@ -6,7 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checkerboard import (
+from numpy.typing import NDArray
+
+from recsys.data.encoding import Encoders
+from recsys.data.interactions import Interactions
+from recsys.errors import NotEnoughData, TrainingRefused
+from recsys.features.query import Query
+from recsys.scorers.registry import MODELS
+from recsys.training.fitting import check_complete, load_scorers
+from recsys.training.stages import Stage, active_items, check_exam, context_lift, exams, in_force, split
+from tests.helpers.checkerboard import (
     CUT,
     DAY,
     N_USERS,
@@ -20,14 +29,6 @@ from checkerboard import (
     shop_of,
     withheld,
 )
-from numpy.typing import NDArray
-
-from recsys.encoding import Encoders
-from recsys.errors import NotEnoughData, TrainingRefused
-from recsys.interactions import Interactions
-from recsys.scorers import MODELS, Query
-from recsys.training.fitting import check_complete, load_scorers
-from recsys.training.stages import Stage, active_items, check_exam, context_lift, exams, in_force, split
 
 
 @dataclass

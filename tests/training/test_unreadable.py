@@ -3,15 +3,15 @@
 from pathlib import Path
 
 import pytest
-import tiny_shop
-from tiny_shop import ITEMS, NOW, Published, fast_settings, fill
 
 from recsys.artifacts import history
 from recsys.errors import SettingsError
 from recsys.store import connect
-from recsys.training import read_shop
 from recsys.training.console import TrainingConsole
 from recsys.training.report import page
+from recsys.training.train import read_shop
+from tests.helpers import tiny_shop
+from tests.helpers.tiny_shop import ITEMS, NOW, Published, fast_settings, fill
 
 LOSSES = {"BMF": [0.7, 0.6]}
 

@@ -30,10 +30,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from frozen_clock import at  # noqa: E402
-
 from recsys.settings import Training  # noqa: E402
 from recsys.store import migrations  # noqa: E402
+from tests.helpers.frozen_clock import at  # noqa: E402
 
 ARCHIVE, ANSWERS = HERE / "shop.tar.gz", HERE / "answers.json"
 DATABASE = "data/shop.sqlite"

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doors import PATIENCE_S, ROOT, answer, install
-from frozen_clock import EAGERLY, at
 
 from recsys.store import Database, connect, migrate
+from tests.helpers.doors import PATIENCE_S, ROOT, answer, install
+from tests.helpers.frozen_clock import EAGERLY, at
 
 HERE = Path(__file__).parent
 FROZEN: Mapping[str, Any] = json.loads((HERE / "answers.json").read_text(encoding="utf-8"))

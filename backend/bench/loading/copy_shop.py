@@ -9,7 +9,7 @@ sys.path.insert(0, str(REPOSITORY))
 
 from recsys import store  # noqa: E402 - the path comes first
 from recsys.store.database import Database  # noqa: E402
-from recsys.store.filling import SHOP_TABLES, Row  # noqa: E402
+from recsys.store.writes import SHOP_TABLES, Row  # noqa: E402
 
 ENCODERS = ("rec_versions", "rec_user_encoder", "rec_item_encoder", "rec_context_mapping", "rec_context_meta")
 

@@ -10,7 +10,7 @@ const HOUR_MS = 3_600_000;
 const ZONES = ['UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Ho_Chi_Minh', 'Asia/Kathmandu', 'Australia/Lord_Howe'];
 const PROGRAM = `
 import json, sys
-from recsys.context import clock_context
+from recsys.data.context import clock_context
 zones, moments = json.load(sys.stdin)
 json.dump([[clock_context(moment, zone) for moment in moments] for zone in zones], sys.stdout)
 `;

@@ -11,9 +11,9 @@ import pymysql.converters
 import pymysql.cursors
 from pymysql.constants import FIELD_TYPE
 
-from recsys.database_url import DatabaseUrl
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
-from recsys.store.drivers import Duplicate, NotAllowed, Timeouts, UnusableValue
+from recsys.settings.database_url import DatabaseUrl
+from recsys.store.drivers.base import Duplicate, NotAllowed, Timeouts, UnusableValue
 
 NUMBERS = frozenset(
     {

@@ -13,9 +13,9 @@ from psycopg.conninfo import make_conninfo
 from psycopg.types.string import TextLoader
 from psycopg.waiting import wait_conn
 
-from recsys.database_url import DatabaseUrl
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
-from recsys.store.drivers import Duplicate, NotAllowed, Timeouts, UnusableValue
+from recsys.settings.database_url import DatabaseUrl
+from recsys.store.drivers.base import Duplicate, NotAllowed, Timeouts, UnusableValue
 
 # They stay text, as on MySQL: it is read faster, and Python has no infinity and no years before Christ.
 TEXTS = ("date", "timestamp", "timestamptz", "time", "timetz", "interval")

@@ -9,9 +9,9 @@ import time
 from typing import Any
 from urllib.parse import quote
 
-from recsys.database_url import DatabaseUrl
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
-from recsys.store.drivers import Duplicate, Timeouts, UnusableValue
+from recsys.settings.database_url import DatabaseUrl
+from recsys.store.drivers.base import Duplicate, Timeouts, UnusableValue
 
 # What functions of a shop's text say of a value that they cannot work with; SQLite has no code for it.
 VALUE_ERRORS = ("malformed JSON", "integer overflow", "bad JSON path")

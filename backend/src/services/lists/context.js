@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 
 // The one table of the whole project: Python reads the same file.
-const BUCKETS = JSON.parse(readFileSync(new URL('../../../../recsys/buckets.json', import.meta.url), 'utf8'));
+const BUCKETS = JSON.parse(readFileSync(new URL('../../../../recsys/data/buckets.json', import.meta.url), 'utf8'));
 const TIME_OF_HOUR = inverted(BUCKETS.time_of_day);
 const SEASON_OF_MONTH = inverted(BUCKETS.season);
 

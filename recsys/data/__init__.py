@@ -1,0 +1,1 @@
+"""Events, ids, context and catalogue of a shop: cleaned, split, encoded."""

@@ -1,0 +1,96 @@
+"""From the shop's words to indices: the encoders of a version, and the events under them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.data.cleaning import confidences, frequent_ids, is_event
+from recsys.data.context import CLOCK_FEATURES, ContextEncoder, clock_columns
+from recsys.data.dataset import Dataset, first_of_moment
+from recsys.data.ids import IdMap
+from recsys.data.interactions import Catalogue, Interactions
+from recsys.settings import Shop, Training
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """The three encoders of a version; each has an index one past the last for "unknown".
+
+    Attributes:
+        users: Every user with an event on a kept item.
+        items: Items with enough events.
+        contexts: The context features.
+        item_categories: `(n_items + 1,)` int32, each item's index in the feature `category`; the last one stands for no item.
+    """
+
+    users: IdMap
+    items: IdMap
+    contexts: ContextEncoder
+    item_categories: NDArray[np.int32]
+
+    @classmethod
+    def fit(cls, interactions: Interactions, catalogue: Catalogue, min_item_events: int) -> Encoders:
+        """Return the encoders that the events before a cut allow.
+
+        Args:
+            interactions: Cleaned events of the train part.
+            catalogue: The shop's products.
+            min_item_events: Items with fewer events are left out.
+        """
+        users, items = (IdMap(ids) for ids in frequent_ids(interactions, 1, min_item_events))
+        contexts = ContextEncoder.fit(interactions.contexts, catalogue.categories)
+        order = np.argsort(catalogue.items, kind="stable")
+        listed = np.append(catalogue.categories[order], np.array([None]))[IdMap(catalogue.items[order]).indices(items.ids)]
+        return cls(users, items, contexts, contexts.column("category", [*listed, None]))
+
+
+def encode(interactions: Interactions, encoders: Encoders, shop: Shop, training: Training, now: int) -> Dataset:
+    """Return the events on known users and items, ordered by (user, timestamp, row id).
+
+    Args:
+        interactions: Cleaned events.
+        encoders: Of the train part.
+        shop: Names event weights, purchases and the customers' time zone.
+        training: Holds the half-life of confidences.
+        now: Seconds since 1970 that ages count from.
+    """
+    ordered = interactions.in_order()
+    users, items = encoders.users.indices(ordered.users), encoders.items.indices(ordered.items)
+    known = (users < encoders.users.unknown) & (items < encoders.items.unknown)
+    order = np.flatnonzero(known)[np.argsort(users[known], kind="stable")]
+    rows = ordered.take(order)
+    users, items = users[order], items[order]
+    return Dataset(
+        users=users,
+        items=items,
+        weights=confidences(rows, shop.event_weights, 0, now),
+        confidences=confidences(rows, shop.event_weights, training.half_life_days, now),
+        timestamps=rows.timestamps,
+        purchases=is_event(rows, shop.purchase_events),
+        contexts=_contexts(rows, users, items, encoders, shop),
+        n_users=len(encoders.users),
+        n_items=len(encoders.items),
+        context_sizes=encoders.contexts.sizes,
+    )
+
+
+def _contexts(rows: Interactions, users: NDArray[np.int32], items: NDArray[np.int32], encoders: Encoders, shop: Shop) -> NDArray[np.int32]:
+    """Return `(n, m)` int32: the context known before each event; its category is that of the user's event before it."""
+    clock = clock_columns(rows.timestamps, shop.time_zone) if len(rows) else {name: np.zeros(0, np.int32) for name in CLOCK_FEATURES}
+    previous = np.full(len(rows), len(encoders.items))
+    if len(rows):
+        earlier = first_of_moment(users, rows.timestamps) - 1
+        same_user = (earlier >= 0) & (users[earlier] == users)
+        previous[same_user] = items[earlier[same_user]]
+    columns = []
+    for name in encoders.contexts.features:
+        if name in clock:
+            columns.append(clock[name])
+        elif name == "category":
+            columns.append(encoders.item_categories[previous])
+        else:
+            columns.append(encoders.contexts.column(name, rows.contexts[name].tolist()))
+    return np.stack(columns, axis=1)

@@ -1,0 +1,41 @@
+"""Every failure the project names, and how texts are told without secrets."""
+
+from recsys.errors.failures import (
+    ONLY_QUOTE_THE_REQUEST,
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    InternalError,
+    InvalidJson,
+    InvalidRequest,
+    ModelMismatch,
+    ModelRefused,
+    NoModel,
+    NotEnoughData,
+    Overloaded,
+    RecsysError,
+    SettingsError,
+    TooLarge,
+    TrainingRefused,
+    UnknownUser,
+    UsageError,
+)
+
+__all__ = [
+    "DatabaseUnavailable",
+    "DeadlineExceeded",
+    "InternalError",
+    "InvalidJson",
+    "InvalidRequest",
+    "ModelMismatch",
+    "ModelRefused",
+    "NoModel",
+    "NotEnoughData",
+    "ONLY_QUOTE_THE_REQUEST",
+    "Overloaded",
+    "RecsysError",
+    "SettingsError",
+    "TooLarge",
+    "TrainingRefused",
+    "UnknownUser",
+    "UsageError",
+]

@@ -1,0 +1,1 @@
+"""Honest evaluation: protocol, metrics, ranking, sampled negatives, calibration."""

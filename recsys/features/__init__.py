@@ -1,0 +1,1 @@
+"""What every model's score starts from: the query, its history, item-item weights, popularity."""

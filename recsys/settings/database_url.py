@@ -1,0 +1,187 @@
+"""Where the shop's database is: the one reader of database URLs, and the value that it makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import quote, unquote
+
+from recsys.errors import SettingsError
+from recsys.errors.secrets import Secret
+
+SQLITE = "sqlite:///"
+DIALECTS: Mapping[str, str] = {
+    **dict.fromkeys(("mysql", "mysql+pymysql", "mariadb", "mariadb+pymysql"), "mysql"),
+    **dict.fromkeys(("postgresql", "postgresql+psycopg", "postgres"), "postgresql"),
+}
+SCHEMES: Mapping[str, str] = {"mysql": "mysql+pymysql", "postgresql": "postgresql+psycopg"}  # as written by `DatabaseUrl`
+DEFAULTS: Mapping[str, tuple[str, int]] = {"mysql": ("root", 3306), "postgresql": ("postgres", 5432)}  # user and port
+LOCAL_HOST = "127.0.0.1"
+LAST_PORT = 65_535
+SECRET_OPTIONS = ("pass", "secret", "scram", "token")  # parts of names: sslpassword, oauth_client_secret, …
+FORMS = "sqlite:///path, mysql+pymysql://user:password@host:port/name or postgresql+psycopg://user:password@host:port/name"
+ENCODE = "In a user name or a password `/` `#` `?` `[` `]` `%` must be percent-encoded, as %2F %23 %3F %5B %5D %25"
+
+
+@dataclass(frozen=True, repr=False)
+class DatabaseUrl:
+    """A database. As text it is a URL with `***` for the password.
+
+    Attributes:
+        dialect: `sqlite`, `mysql` or `postgresql`.
+        name: The database's name; SQLite's path.
+        host: The server's name or address; empty for SQLite.
+        port: 1 to 65535; 0 for SQLite.
+        user: The account's name; empty for SQLite.
+        password: Empty for none.
+        options: Names and values that stand behind the URL's `?`, for the driver.
+        setting: Where it was said, for messages.
+    """
+
+    dialect: str
+    name: str
+    host: str = ""
+    port: int = 0
+    user: str = ""
+    password: Secret = field(default_factory=lambda: Secret(""))
+    options: tuple[tuple[str, str | Secret], ...] = ()
+    setting: str = field(default="DATABASE_URL", compare=False)
+
+    @classmethod
+    def parse(cls, text: str, *, root: Path | None = None, setting: str = "DATABASE_URL") -> DatabaseUrl:
+        """Read a URL. What is wrong with it is told without any part of it: each may be a part of a password.
+
+        Args:
+            text: `sqlite:///path`, `mysql+pymysql://…` or `postgresql+psycopg://…`.
+            root: The folder that SQLite's path starts from; None for the process' own.
+            setting: Where the URL was said, for messages.
+
+        Raises:
+            SettingsError: It is not such a URL.
+        """
+        if text.startswith(SQLITE) and text != SQLITE:  # a path is taken as it is, # and % included
+            path = text.removeprefix(SQLITE)
+            return cls("sqlite", str(root / path) if root else path, setting=setting)
+        scheme, separator, rest = text.partition("://")
+        dialect = DIALECTS.get(scheme.lower())
+        if not separator or dialect is None:
+            known = separator and scheme.isascii() and scheme.replace("+", "").isalpha()
+            raise SettingsError(f"{setting} should be {FORMS}. Received: {f'{scheme[:30]}://…' if known else 'no scheme'}.")
+        return _Reader(setting, dialect).read(rest)
+
+    @classmethod
+    def of_pieces(cls, *, host: str, port: str, name: str, user: str, password: str) -> DatabaseUrl:
+        """Return the MySQL database that `DB_HOST` and its siblings name.
+
+        Raises:
+            SettingsError: The port is no number, the host no name.
+        """
+        for setting, piece in (("DB_NAME", name), ("DB_USER", user), ("DB_PASSWORD", password)):
+            _Reader(setting, "mysql").check_encoding(piece)
+        return cls(
+            "mysql",
+            name,
+            _Reader("DB_HOST", "mysql").host(host),
+            _Reader("DB_PORT", "mysql").port(port),
+            user,
+            Secret(password),
+            setting="DB_HOST",
+        )
+
+    def revealed_options(self) -> dict[str, str]:
+        """Return the options as the driver needs them."""
+        return {name: value.reveal() if isinstance(value, Secret) else value for name, value in self.options}
+
+    def __str__(self) -> str:
+        if self.dialect == "sqlite":
+            return f"{SQLITE}{self.name}"
+        account = f"{quote(self.user, safe='')}:{self.password}" if self.password else quote(self.user, safe="")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        options = "&".join(f"{name}={value if isinstance(value, Secret) else quote(value)}" for name, value in self.options)
+        question = f"?{options}" if options else ""
+        return f"{SCHEMES[self.dialect]}://{account}@{host}:{self.port}/{quote(self.name, safe='')}{question}"
+
+    def __repr__(self) -> str:
+        return f"DatabaseUrl({str(self)!r})"
+
+
+class _Reader:
+    """Reads the parts of one URL, or of the settings in its place; by hand, for compiling patterns would take a millisecond."""
+
+    def __init__(self, setting: str, dialect: str) -> None:
+        self._setting, self._dialect = setting, dialect
+
+    def read(self, rest: str) -> DatabaseUrl:
+        """Read what stands behind `://`."""
+        self.check_encoding(rest)
+        if any(letter < " " or letter == "\x7f" for letter in rest):
+            self._fail("it holds a line break or another control character")
+        default_user, default_port = DEFAULTS[self._dialect]
+        end = next((place for place, letter in enumerate(rest) if letter in "/?#"), len(rest))
+        account, _, address = rest[:end].rpartition("@")
+        name, _, query = rest[end + 1 :].partition("?")
+        colon = address.find(":", address.rfind("]") + 1)  # an address of IPv6 has colons of its own
+        host, port = (address, str(default_port)) if colon < 0 else (address[:colon], address[colon + 1 :])
+        if not port.isdecimal():
+            self._fail(f"the port is not a number. {ENCODE}")
+        if rest[end : end + 1] == "#" or "@" in rest[end:] or "#" in rest[end:]:
+            self._fail(f"it goes on behind the database's name. {ENCODE}")
+        if rest[end : end + 1] != "/" or not name or "/" in name:
+            self._fail(f"one database should be named, as in {SCHEMES[self._dialect]}://host/name. {ENCODE}")
+        options = dict(self._option(option) for option in query.split("&") if option)
+        user, _, password = account.partition(":")
+        if "[" in account or "]" in account:
+            self._fail(f"the user name or the password holds a bracket. {ENCODE}")
+        Secret(password)  # as it is written, too, where that is another way than `scrubbed` knows
+        return DatabaseUrl(
+            self._dialect,
+            self._decoded(name),
+            self.host(host) if host else LOCAL_HOST,
+            self.port(port),
+            self._decoded(user) or default_user,
+            Secret(self._decoded(password)),
+            tuple(options.items()),
+            self._setting,
+        )
+
+    def check_encoding(self, text: str) -> None:
+        """Refuse bytes that were not UTF-8: Python keeps them as halves of characters, which no server could be told."""
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self._fail("it is not written in UTF-8")
+
+    def host(self, text: str) -> str:
+        """Return a server's name, or its address without brackets."""
+        if text and all(letter.isalnum() or letter in "_.,-" for letter in text):
+            return text
+        if text[:1] + text[-1:] == "[]" and all(letter.isalnum() or letter in ":.%" for letter in text[1:-1]) and ":" in text:
+            return text[1:-1]
+        self._fail("the host should be a name, an address such as 127.0.0.1, or one of IPv6 in brackets; the port has its own place")
+
+    def port(self, text: str) -> int:
+        """Return a port's number."""
+        if text.isascii() and text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= LAST_PORT:
+            return int(text)
+        self._fail(f"the port should be a whole number from 1 to {LAST_PORT}")
+
+    def _option(self, text: str) -> tuple[str, str | Secret]:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier() or not name.isascii():
+            self._fail(f"options behind the `?` should be written as name=value with & between. {ENCODE}")
+        decoded = self._decoded(value.replace("+", " "))
+        return name, Secret(decoded) if any(part in name for part in SECRET_OPTIONS) else decoded
+
+    def _decoded(self, text: str) -> str:
+        try:
+            decoded = unquote(text, errors="strict")  # a % that begins no code stays one
+        except UnicodeDecodeError:
+            self._fail(f"what is percent-encoded is not UTF-8. {ENCODE}")
+        if "\0" in decoded:
+            self._fail("it holds %00")
+        return decoded
+
+    def _fail(self, reason: str) -> NoReturn:
+        raise SettingsError(f"{self._setting} cannot be used: {reason}. Its value is not shown, for it may hold a password.") from None

@@ -1,0 +1,125 @@
+"""Writing the default schema's own tables: whole shops, or what an import brings. No other shop's tables are ever written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from recsys.errors.wording import listed
+from recsys.store.database import Database
+from recsys.store.migrations import renumber
+
+SHOP_TABLES = ("Allcodes", "Users", "Products", "Productdetails", "Productimages", "Interactions", "Comments")
+# What the columns roleId, genderId, statusId and actionCode hold, as (type, code, value).
+BASE_CODES = (
+    ("ROLE", "R1", "Admin"),
+    ("ROLE", "R2", "Customer"),
+    ("ROLE", "R3", "Shipper"),
+    ("ROLE", "R4", "Staff"),
+    ("GENDER", "M", "Male"),
+    ("GENDER", "FE", "Female"),
+    ("GENDER", "O", "Other"),
+    ("STATUS", "S1", "Active"),
+    ("STATUS", "S2", "Inactive"),
+    ("ACTION", "view", "View"),
+    ("ACTION", "cart", "Cart"),
+    ("ACTION", "wishlist", "Wishlist"),
+    ("ACTION", "purchase", "Purchase"),
+    ("ACTION", "cancel", "Cancel"),
+)
+
+IDS_PER_LOOK_UP = 1_000  # far below every database's limit of placeholders, and a short statement still
+
+Row = Mapping[str, Any]
+
+
+def rows_in_shop(db: Database) -> dict[str, int]:
+    """Return how many users, products and interactions there are."""
+    tables = ("Users", "Products", "Interactions")
+    return {table: int(db.query(f"SELECT COUNT(*) FROM {table}")[0][0]) for table in tables}  # noqa: S608 - our own names
+
+
+def product_names(db: Database, product_ids: Sequence[int]) -> dict[int, str]:
+    """Return the names of those of the products that there are."""
+    return dict(db.query("SELECT id, name FROM Products WHERE id IN (:ids)", {"ids": list(product_ids)}))
+
+
+def customer(db: Database, user_id: int) -> tuple[str, str] | None:
+    """Return a customer's name and e-mail address, or None where there is no such customer."""
+    rows = db.query("SELECT firstName, lastName, email FROM Users WHERE id = :id", {"id": user_id})
+    return (f"{rows[0][0]} {rows[0][1]}", rows[0][2]) if rows else None
+
+
+def fill_shop(db: Database, tables: Mapping[str, Sequence[Row]], *, empty_first: bool) -> None:
+    """Write a whole shop in one transaction: afterwards all of it is there, or nothing has changed.
+
+    Args:
+        db: A migrated database.
+        tables: Rows by table, of SHOP_TABLES only; rows of a table all have the same columns.
+        empty_first: Whether the shop's tables are emptied before; no other table is touched.
+    """
+    if set(tables) - set(SHOP_TABLES):
+        raise ValueError(f"`tables` should hold {listed(SHOP_TABLES)}. Received: {listed(sorted(tables))}.")
+    with db.atomic():
+        for table in SHOP_TABLES if empty_first else ():
+            db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+        for table, rows in tables.items():
+            db.insert(table, rows)
+        renumber(db)
+
+
+def write_codes(db: Database, codes: Iterable[tuple[str, str, str]]) -> None:
+    """Add codes, as (type, code, value); those that are there stay as they are."""
+    db.insert("Allcodes", [{"type": kind, "code": code, "value": value} for kind, code, value in codes], skip_duplicates=True)
+
+
+def known_ids(db: Database, table: str) -> Iterable[tuple[int, str | None]]:
+    """Yield the id and the external id of every row of `Users` or `Products`."""
+    for chunk in db.stream(f"SELECT id, externalId FROM {_with_external_ids(table)}"):  # noqa: S608 - checked
+        yield from ((int(number), external) for number, external in chunk)
+
+
+def last_interaction(db: Database) -> int:
+    """Return the highest interId, 0 where there is none."""
+    return int(db.query("SELECT COALESCE(MAX(interId), 0) FROM Interactions")[0][0])
+
+
+def stored_events(db: Database, event_ids: Sequence[str]) -> dict[str, int]:
+    """Return those of the event ids that are stored, with their interId."""
+    found: dict[str, int] = {}
+    for first in range(0, len(event_ids), IDS_PER_LOOK_UP):
+        some = event_ids[first : first + IDS_PER_LOOK_UP]
+        found.update(db.query("SELECT eventId, interId FROM Interactions WHERE eventId IN (:ids)", {"ids": some}))
+    return found
+
+
+def add_views(db: Database, views: Mapping[int, int]) -> None:
+    """Raise the products' view counters, by product id; one statement for all that rise alike, not one a product."""
+    risen: dict[int, list[int]] = {}
+    for product, count in sorted(views.items()):
+        risen.setdefault(count, []).append(product)
+    for count, products in sorted(risen.items()):
+        for first in range(0, len(products), IDS_PER_LOOK_UP):
+            some = products[first : first + IDS_PER_LOOK_UP]
+            db.execute("UPDATE Products SET view = view + :n WHERE id IN (:ids)", {"n": count, "ids": some})
+
+
+def describe_products(db: Database, names: Mapping[int, str], categories: Mapping[int, str]) -> None:
+    """Set names and categories, by product id."""
+    rows = [{"id": product, "name": names.get(product), "category": categories.get(product)} for product in {**names, **categories}]
+    db.execute_many("UPDATE Products SET name = COALESCE(:name, name), categoryId = COALESCE(:category, categoryId) WHERE id = :id", rows)
+
+
+def write_prices(db: Database, prices: Mapping[int, float]) -> None:
+    """Set the products' list prices, by product id; prices that are so already are left alone."""
+    stored = {int(product): price for chunk in db.stream("SELECT productId, originalPrice FROM Productdetails") for product, price in chunk}
+    changed = [{"product": product, "price": price} for product, price in prices.items() if product in stored and stored[product] != price]
+    with db.atomic():
+        db.execute_many("UPDATE Productdetails SET originalPrice = :price WHERE productId = :product", changed)
+        db.insert("Productdetails", [{"productId": item, "originalPrice": price} for item, price in prices.items() if item not in stored])
+
+
+def _with_external_ids(table: str) -> str:
+    if table not in {"Users", "Products"}:
+        raise ValueError(f"`table` should be Users or Products. Received: {table!r}.")
+    return table

@@ -1,0 +1,1 @@
+"""What is solved in one go: EASE, item-item CF, ALS factors, transitions."""

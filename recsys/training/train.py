@@ -1,0 +1,256 @@
+"""The training run: shop tables → a published version, or a refusal that says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys import store
+from recsys.artifacts import DISK, Draft, Files, activate, append_history, is_current
+from recsys.data.cleaning import CleanReport, clean
+from recsys.data.dataset import Dataset
+from recsys.data.ids import IdMap
+from recsys.errors import NotEnoughData, RecsysError, SettingsError, TrainingRefused
+from recsys.features.query import Query
+from recsys.networks import Epoch
+from recsys.settings import Settings
+from recsys.training.ann_index import write_candidates
+from recsys.training.fitting import Choices, check_complete
+from recsys.training.publishing import history_entry, manifest, write_version
+from recsys.training.report import write_report
+from recsys.training.stages import Results, ShopData, Stage, check_left, examine, exams, fit_stage, in_force, split, validate
+
+
+class Progress(Protocol):
+    """Who is told how far a run is."""
+
+    def rows(self, n_rows: int) -> None:
+        """So many rows have been read."""
+
+    def cleaned(self, report: CleanReport) -> None:
+        """The events are cleaned."""
+
+    def stage(self, title: str) -> None:
+        """A part of the run begins."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """A pass over the data has ended."""
+
+    def note(self, text: str) -> None:
+        """Something happened that a person should know."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run made.
+
+    Attributes:
+        version: The published version's name; None for a dry run.
+        winner: The registry name that serves.
+        rule: The repeat rule in force, `hide` or `allow`.
+        rows: For each repeat rule, for each scorer, one row of the report.
+        context_lift: What ENCM gains from context.
+        users_without_relevant: Users of the exam who were counted, not averaged.
+    """
+
+    version: str | None
+    winner: str
+    rule: str
+    rows: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    context_lift: Mapping[str, float] | None
+    users_without_relevant: int
+
+
+def train(
+    settings: Settings,
+    *,
+    now: int,
+    progress: Progress,
+    protocol: str = "time",
+    dry_run: bool = False,
+    files: Files = DISK,
+    connect: Callable[..., store.Database] = store.connect,
+) -> Outcome:
+    """Read, clean, cut, fit, evaluate, publish; a crash at any line leaves the old version serving.
+
+    Args:
+        settings: Where the shop is, how it is mapped and how to train.
+        now: Seconds since 1970.
+        progress: Told how far the run is.
+        protocol: `time` cuts at one moment; `loo99` leaves each user's last item out among 99 sampled ones.
+        dry_run: Stop before anything is written.
+        files: How the disk is changed.
+        connect: How the database is reached.
+
+    Raises:
+        NotEnoughData: The shop is too small; it says what there is and what is needed.
+        TrainingRefused: The candidate did not pass the gate.
+    """
+    with nullcontext() if dry_run else Draft.create(settings.models_dir, now, files) as draft:  # first: two runs would be one for nothing
+        with connect(settings.database_url) as db:
+            source = read_shop(db, settings, now=now, progress=progress)
+        try:
+            source.check_enough()
+            evaluated, choices, results = evaluate(source, protocol, progress)
+            progress.stage("Fit on everything; this one serves")
+            final = fit_stage(source, source.interactions, progress.epoch, choices)
+            choices = left_out(choices, final, progress)
+            pass_gate(evaluated, final)
+        except (NotEnoughData, TrainingRefused) as refusal:
+            if draft:
+                append_history(settings.models_dir, {"trained_at": now, "published": None, "reason": str(refusal)}, files)
+            raise
+        given = (settings, source, evaluated, final, results, choices, protocol, files, connect, progress)
+        name = publish(*given, draft) if draft else None
+    rule = in_force(source.shop, protocol)
+    return Outcome(name, choices.winner, rule, results.rows, results.context_lift, results.exam.n_nothing_relevant)
+
+
+def read_shop(db: store.Database, settings: Settings, *, now: int, progress: Progress) -> ShopData:
+    """Return the shop's cleaned events and its catalogue."""
+    progress.stage("Read the shop's tables")
+    unreadable: list[str] = []
+    interactions, dropped = store.read_interactions(db, settings.shop, progress=progress.rows, tell=unreadable.append)
+    catalogue = store.read_catalogue(db, settings.shop, tell=unreadable.append)
+    check_ids(interactions.items, catalogue.items)
+    cleaned, report = clean(interactions, shop=settings.shop, training=settings.training, now=now)
+    report = report.preceded_by(dropped, unreadable)
+    progress.cleaned(report)
+    return ShopData(interactions, cleaned, catalogue, report, settings.shop, settings.training, now)
+
+
+def check_ids(events: NDArray, products: NDArray) -> None:
+    """Refuse a shop whose events and products don't name items alike; nothing that was learned could be sold.
+
+    Args:
+        events: `(n,)` item ids of the events.
+        products: `(m,)` item ids of the catalogue.
+
+    Raises:
+        SettingsError: One holds whole numbers, the other texts.
+    """
+    words = {"int": "whole numbers", "str": "texts"}
+    kinds = [words[IdMap(ids).kind] for ids in (events, products)]
+    if len(events) and len(products) and kinds[0] != kinds[1]:
+        raise SettingsError(
+            f"Events and products should name items by one type of id. Received: {kinds[0]} in the events, {kinds[1]} in the products. "
+            "CAST one of them in recsys.toml."
+        )
+
+
+def evaluate(source: ShopData, protocol: str, progress: Progress) -> tuple[Stage, Choices, Results]:
+    """Choose on validation, then fit on everything before the cut and sit the test."""
+    rule = in_force(source.shop, protocol)
+    before, after, cut = split(source, source.interactions, protocol, source.options.test_quantile)
+    check_left(before, "test")
+    earlier, later, earlier_cut = split(source, before, protocol, source.options.validation_quantile)
+    check_left(earlier, "validation")
+    progress.stage("Fit before the validation cut, and choose")
+    choices = validate(source, earlier, later, earlier_cut, protocol, progress.epoch)
+    if choices.defaults:
+        progress.note(choices.defaults)
+    for name, why in choices.failures.items():
+        progress.note(f"{name} is left out: {why}")
+    progress.stage("Fit before the test cut")
+    evaluated = fit_stage(source, before, progress.epoch, choices)
+    choices = left_out(choices, evaluated, progress)
+    progress.stage("Evaluate on what came after")
+    return evaluated, choices, examine(source, evaluated, after, exams(source, evaluated, after, cut, protocol), rule, choices)
+
+
+def left_out(choices: Choices, stage: Stage, progress: Progress) -> Choices:
+    """Return the choices without the networks that have failed by now, and say so of the new ones."""
+    for name, why in stage.failures.items():
+        if name not in choices.failures:
+            progress.note(f"{name} is left out: {why}")
+    return choices.without(stage.failures)
+
+
+def pass_gate(evaluated: Stage, final: Stage) -> None:
+    """Refuse a candidate that is not finite and complete.
+
+    Raises:
+        TrainingRefused: It says which scorer fails and how.
+    """
+    for stage in (evaluated, final):
+        check_complete(stage.scorers, _anybody(stage.data), stage.failures)
+
+
+def _anybody(data: Dataset) -> Query:
+    """Return a question with history and unknown context."""
+    unknown = np.array([size - 1 for size in data.context_sizes], np.int32)
+    return data.query(int(data.users[0]), context=unknown, now=int(data.timestamps.max()), repeats=True)
+
+
+def publish(
+    settings: Settings,
+    source: ShopData,
+    evaluated: Stage,
+    final: Stage,
+    results: Results,
+    choices: Choices,
+    protocol: str,
+    files: Files,
+    connect: Callable[..., store.Database],
+    progress: Progress,
+    draft: Draft | None = None,
+) -> str:
+    """Write the version, its metrics and its encoders, and activate it last; what failed before that is taken back.
+
+    Returns:
+        The version's name.
+    """
+    rule = in_force(source.shop, protocol)
+    progress.stage("Publish the version")
+    with draft or Draft.create(settings.models_dir, source.now, files) as draft:
+        write_version(draft, source, evaluated, final, results, choices)
+        write_candidates(draft, final, repeats=rule == "allow", seed=source.options.seed, note=progress.note)
+        entry = history_entry(source, final, results, choices, protocol, rule)
+        write_report(draft, entry, evaluated.losses)
+        name = draft.publish(manifest(source, final, results, choices, protocol, rule))
+        progress.stage("Put the encoders into the database")
+        try:
+            write_encoders(settings, name, final, connect)
+            activate(settings.models_dir, name, files)
+        except BaseException:  # Ctrl-C included
+            if draft.is_new and not is_current(settings.models_dir, name):
+                take_back(settings, name, connect, progress)
+            raise
+    try:
+        append_history(settings.models_dir, {**entry, "published": name}, files)
+        with connect(settings.database_url) as db:
+            store.set_active(db, name)
+    except RecsysError:
+        progress.note(f"Version {name} serves all the same. scripts/migrate_encoders.py lets the views show it.")
+        raise
+    return name
+
+
+def write_encoders(settings: Settings, name: str, final: Stage, connect: Callable[..., store.Database]) -> None:
+    """Put a version's encoders beside those of the others; what runs that were killed have left is removed first."""
+    encoders = final.encoders
+    with connect(settings.database_url) as db:
+        store.migrate(db, shop=False)
+        store.purge_unfinished(db)
+        store.write_version(
+            db,
+            name,
+            data_until=int(final.data.timestamps.max()),
+            users=encoders.users.ids,
+            items=encoders.items.ids,
+            contexts=encoders.contexts.values,
+        )
+
+
+def take_back(settings: Settings, name: str, connect: Callable[..., store.Database], progress: Progress) -> None:
+    """Remove a version's encoders, where the database is still there."""
+    try:
+        with connect(settings.database_url) as db:
+            store.purge(db, name)
+    except RecsysError as error:
+        progress.note(f"The encoders of version {name} stay in the database, where nothing uses them: {error}")

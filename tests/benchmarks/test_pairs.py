@@ -1,0 +1,58 @@
+"""Events without history: every event once, and nothing that happened before it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from benchmarks.throughput import pairs
+from recsys.networks import NETWORKS, Past
+from recsys.networks.fit import Loop, shapes
+from recsys.networks.losses import Negatives
+from recsys.training.stages import Stage
+from tests.helpers.checkerboard import FAST, eagerly
+
+
+def test_every_event_is_a_target_once(board: Stage) -> None:
+    cut = pairs(board.data)
+
+    assert len(cut) == len(board.data)
+    np.testing.assert_array_equal(cut.users, board.data.users)
+    np.testing.assert_array_equal(cut.targets[:, 0], board.data.items)
+    np.testing.assert_array_equal(cut.confidences[:, 0], board.data.confidences)
+    np.testing.assert_array_equal(cut.contexts[:, 0], board.data.contexts)
+    assert (cut.before == -1).all()
+    assert (cut.weights == 0).all()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_nothing_that_happened_before_counts(name: str, board: Stage) -> None:
+    """The logits are those of the same customers asked before all of a history of three events."""
+    network, cut = NETWORKS[name](shapes(board.data, FAST), 5), pairs(board.data)
+    n, ask = len(cut), tf.constant(cut.targets[:, None])
+    rest = (tf.constant(cut.before), tf.constant(cut.contexts), tf.ones((n, 1)))
+
+    without = network(Past(tf.constant(cut.users), tf.constant(cut.items), tf.constant(cut.weights), *rest), ask)
+    before_all = network(Past(tf.constant(cut.users), tf.ones((n, 3), tf.int32), tf.ones((n, 3)), *rest), ask)
+
+    np.testing.assert_allclose(without, before_all, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["bce", "softmax"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_pairs_are_learned_and_histories_are_left_alone(name: str, loss: str, board: Stage) -> None:
+    options = replace(FAST, batch=128, loss=loss, dropout=0.0, dropped_users=0.0)
+    network = NETWORKS[name](shapes(board.data, options), 5)
+    before = network.arrays()
+
+    with eagerly():
+        loop = Loop(network, pairs(board.data), Negatives(None, None, board.data.n_items), options)
+        losses = [loop.epoch(name, number) for number in range(1, 7)]
+
+    after: dict[str, NDArray] = network.arrays()
+    assert losses[-1] < losses[0]
+    assert (after["user_factors"] != before["user_factors"]).all(axis=1).all()
+    for table in ("slow_items", "fast_items"):
+        np.testing.assert_array_equal(after[table], before[table])

@@ -1,0 +1,337 @@
+"""A worker's version: exchanged for a newly activated one, kept where the new one is no good."""
+
+import fcntl
+import gc
+import os
+import shutil
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from recsys.artifacts import activate
+from recsys.bridge import hot_swap as versions
+from recsys.bridge.hot_swap import AGAIN_AFTER_S, ENCODERS_AFTER_S, Versions
+from recsys.bridge.serving import Service
+from recsys.contract.worker_messages import Refusal
+from recsys.errors import ModelRefused
+from tests.helpers.second_version import point_at, rewrite, second_version, write_encoders
+from tests.helpers.tiny_shop import Published
+
+
+@pytest.fixture
+def shop(published: Published, tmp_path: Path) -> Published:
+    return published.copy(tmp_path / "shop")
+
+
+@pytest.fixture
+def service(shop: Published) -> Service:
+    return Service(shop.settings, shop.load())
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of the versions that are opened from now on, in order."""
+    from recsys import recommending
+
+    names: list[str] = []
+    real = recommending.load
+
+    def load(models_dir: Path, *, full: bool) -> recommending.Loaded:
+        names.append((models_dir / "CURRENT").read_text(encoding="ascii").strip())
+        assert full
+        return real(models_dir, full=full)
+
+    monkeypatch.setattr(recommending, "load", load)
+    return names
+
+
+def is_held(shop: Published, name: str) -> bool:
+    """Return whether somebody holds a version, so that clean-up would leave it alone."""
+    with open(shop.models_dir / name / "manifest.json", "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_the_version_that_serves_is_not_opened_again(service: Service, opened: list[str]) -> None:
+    assert Versions(service).look() is None
+    assert opened == []
+
+
+def test_a_newly_activated_version_takes_over(shop: Published, service: Service) -> None:
+    found, new = Versions(service), second_version(shop)
+    assert found.look() is None
+    assert service.loaded.name == shop.version
+
+    activate(shop.models_dir, new)
+    assert found.look() is None
+
+    assert (service.loaded.name, found.swaps, found.refused) == (new, 1, None)
+
+
+def test_f52_a_rollback_is_served_too(shop: Published, service: Service) -> None:
+    found = Versions(service)
+    for name in (second_version(shop), shop.version):
+        activate(shop.models_dir, name)
+        found.look()
+        assert service.loaded.name == name
+    assert found.swaps == 2
+
+
+def test_the_old_version_is_let_go_with_the_last_request_that_it_answers(shop: Published, service: Service) -> None:
+    new = second_version(shop)
+    activate(shop.models_dir, new)
+    in_hand = service.loaded
+    gone = weakref.ref(in_hand)
+
+    Versions(service).look()
+    gc.collect()
+    assert is_held(shop, shop.version)
+    assert shop.ask(in_hand, user_id=7).model_version == shop.version
+
+    del in_hand
+    assert gone() is None
+    assert not is_held(shop, shop.version)
+    assert is_held(shop, new)
+
+
+def test_a_version_that_takes_over_reads_nothing_more_from_its_folder(shop: Published, service: Service) -> None:
+    activate(shop.models_dir, second_version(shop))
+    Versions(service).look()
+    before = shop.ask(service.loaded, user_id=7, exclude=[101])
+    shutil.rmtree(shop.models_dir)
+
+    assert shop.ask(service.loaded, user_id=7, exclude=[101]).items == before.items
+
+
+def damaged(shop: Published) -> str:
+    name = second_version(shop)
+    activate(shop.models_dir, name)
+    (shop.models_dir / name / "bmf_model.weights.h5").write_bytes(b"")
+    return name
+
+
+def changed_under_its_stamp(shop: Published) -> str:
+    """One bit, with the file's size and time as they were: only a hash can tell."""
+    name = second_version(shop)
+    activate(shop.models_dir, name)
+    path = shop.models_dir / name / "heldout.h5"
+    status, data = path.stat(), bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    return name
+
+
+def not_in_the_database(shop: Published) -> str:
+    name = second_version(shop, in_database=False)
+    activate(shop.models_dir, name)
+    return name
+
+
+def scoring_nan(shop: Published) -> str:
+    name = second_version(
+        shop,
+        lambda draft, first: rewrite(draft, first, "popularity.h5", popularity=lambda popularity: np.full_like(popularity, np.nan)),
+    )
+    activate(shop.models_dir, name)
+    return name
+
+
+def scoring_too_few(shop: Published) -> str:
+    name = second_version(
+        shop, lambda draft, first: rewrite(draft, first, "popularity_recent.h5", popularity=lambda popularity: popularity[1:])
+    )
+    activate(shop.models_dir, name)
+    return name
+
+
+def without_a_file(shop: Published) -> str:
+    name = second_version(shop, lambda draft, first: draft.path("user_frequency.h5").unlink())
+    activate(shop.models_dir, name)
+    return name
+
+
+def ids_out_of_order(shop: Published) -> str:
+    name = second_version(shop, lambda draft, first: rewrite(draft, first, "encoders.h5", items=lambda items: items[::-1]))
+    activate(shop.models_dir, name)
+    return name
+
+
+def ids_too_few(shop: Published) -> str:
+    name = second_version(shop, lambda draft, first: rewrite(draft, first, "encoders.h5", items=lambda items: items[1:]))
+    activate(shop.models_dir, name)
+    return name
+
+
+def missing(shop: Published) -> str:
+    name = "20260101T000000Z-0123abcd"
+    point_at(shop, name)
+    return name
+
+
+BAD: dict[str, tuple[Callable[[Published], str], str]] = {
+    "damaged": (damaged, "model_refused"),
+    "changed under its stamp": (changed_under_its_stamp, "model_refused"),
+    "not in the database": (not_in_the_database, "model_mismatch"),
+    "scoring NaN": (scoring_nan, "model_refused"),
+    "scoring too few items": (scoring_too_few, "model_refused"),
+    "without a file": (without_a_file, "model_refused"),
+    "ids out of order": (ids_out_of_order, "model_refused"),
+    "ids of too few items": (ids_too_few, "model_refused"),
+    "missing": (missing, "no_model"),
+}
+
+
+@pytest.mark.parametrize(("publish", "code"), BAD.values(), ids=BAD)
+def test_f50_f51_a_version_that_is_no_good_leaves_the_old_one_in_place(
+    shop: Published, service: Service, opened: list[str], capsys: pytest.CaptureFixture[str], publish: Callable[[Published], str], code: str
+) -> None:
+    found, name = Versions(service), publish(shop)
+
+    error = found.look()
+    for _ in range(3):
+        assert found.look() is None  # it is not tried again by itself
+
+    assert error is not None
+    assert found.refused == Refusal(name, code, str(error))
+    assert (error.code, service.loaded.name, found.swaps) == (code, shop.version, 0)
+    assert opened == [name]
+    assert shop.ask(service.loaded, user_id=7).model_version == shop.version
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert told.startswith(f"{shop.version} goes on serving, because {name} cannot: ")
+
+
+def test_a_refused_version_is_tried_again_when_somebody_asks_for_it(shop: Published, service: Service) -> None:
+    found, name = Versions(service), not_in_the_database(shop)
+    assert found.look() is not None
+    assert found.look(again=True) is not None
+    write_encoders(shop, service.loaded.version, name)
+    assert found.look() is None
+    assert service.loaded.name == shop.version
+
+    assert found.look(again=True) is None
+
+    assert (service.loaded.name, found.refused) == (name, None)
+
+
+def test_a_version_is_forgiven_once_current_names_another_one(shop: Published, service: Service) -> None:
+    found = Versions(service)
+    damaged(shop)
+    found.look()
+    assert found.refused is not None
+
+    activate(shop.models_dir, shop.version)
+    found.look()
+
+    assert (found.refused, found.swaps, service.loaded.name) == (None, 0, shop.version)
+
+
+@pytest.mark.parametrize(("text", "code"), [("../models", "model_refused"), ("", "model_refused"), (None, "no_model")])
+def test_f53_a_pointer_that_cannot_be_read_is_told_once_and_leaves_the_old_version_in_place(
+    shop: Published, service: Service, capsys: pytest.CaptureFixture[str], text: str | None, code: str
+) -> None:
+    found = Versions(service)
+    if text is None:
+        (shop.models_dir / "CURRENT").unlink()
+    else:
+        point_at(shop, text)
+
+    errors = [found.look() for _ in range(3)]
+
+    assert all(error is not None and error.code == code for error in errors)
+    assert found.refused is not None
+    assert (found.refused.version, found.refused.code, service.loaded.name) == (None, code, shop.version)
+    assert capsys.readouterr().err.count("CURRENT cannot: ") == 1
+
+
+def test_a_passing_fault_is_tried_again_after_a_while(
+    shop: Published, service: Service, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(versions, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    database, aside = shop.folder / "shop.sqlite", shop.folder / "aside.sqlite"
+    found, name = Versions(service), second_version(shop)
+    activate(shop.models_dir, name)
+    database.rename(aside)
+
+    error = found.look()
+    clock.now += AGAIN_AFTER_S - 0.1
+    assert found.look() is None
+
+    assert error is not None and error.code == "database_unavailable"
+    assert opened == [name]
+    aside.rename(database)
+    clock.now += 0.2
+    assert found.look() is None
+    assert (service.loaded.name, opened) == (name, [name, name])
+
+
+def test_encoders_that_come_late_are_found_after_a_minute(
+    shop: Published, service: Service, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(versions, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    found, name = Versions(service), not_in_the_database(shop)
+
+    error = found.look()
+    assert error is not None and error.code == "model_mismatch"
+    write_encoders(shop, service.loaded.version, name)
+    clock.now += ENCODERS_AFTER_S - 0.1
+    assert found.look() is None
+    assert (service.loaded.name, opened) == (shop.version, [name])
+    clock.now += 0.2
+    assert found.look() is None
+
+    assert (service.loaded.name, found.refused, opened) == (name, None, [name, name])
+
+
+def test_whatever_breaks_while_a_version_is_opened_leaves_the_old_one_in_place(
+    shop: Published, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recsys import recommending
+
+    activate(shop.models_dir, second_version(shop))
+    for broken, code in ((MemoryError(), "overloaded"), (KeyError("secret"), "internal"), (OSError(5, "I/O"), "internal")):
+        monkeypatch.setattr(recommending, "load", lambda models_dir, full, error=broken: (_ for _ in ()).throw(error))
+        error = Versions(service).look()
+        assert error is not None and error.code == code
+    assert service.loaded.name == shop.version
+
+
+def test_a_version_that_is_activated_while_another_one_is_being_opened_is_served_in_the_end(
+    shop: Published, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recsys.recommending import smoke_test as proving
+
+    second = second_version(shop)
+    third = second_version(shop, lambda draft, first: rewrite(draft, first, "popularity.h5", popularity=np.ones_like))
+    real = proving.prove
+
+    def prove(*arguments: object) -> None:
+        monkeypatch.setattr(proving, "prove", real)
+        activate(shop.models_dir, third)
+        real(*arguments)
+
+    monkeypatch.setattr(proving, "prove", prove)
+    activate(shop.models_dir, second)
+    found, served = Versions(service), []
+    for _ in range(3):
+        assert found.look() is None
+        served.append(service.loaded.name)
+
+    assert served == [second, third, third]
+
+
+def test_the_first_version_proves_its_arrays_as_well(shop: Published) -> None:
+    ids_out_of_order(shop)
+
+    with pytest.raises(ModelRefused, match="ascending order"):
+        shop.load().warm()

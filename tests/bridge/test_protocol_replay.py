@@ -1,0 +1,87 @@
+"""The worked examples of docs/PROTOCOL.md, said to the real process as a reader would: with a pipe, from anywhere."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests.docs.test_pages import PROTOCOL, examples
+from tests.helpers.doors import PATIENCE_S, install
+from tests.helpers.tiny_shop import Published
+from tests.helpers.worker_process import WorkerProcess
+
+SCHEMA = Draft202012Validator(json.loads((Path(__file__).parents[2] / "docs" / "schema" / "response.json").read_text(encoding="utf-8")))
+TYPED = re.findall(r"(?:^    |`)((?:echo|printf) .+?recommend_api\.py(?: --worker)?)`?(?= works|$)", PROTOCOL, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install(tmp_path_factory.mktemp("door"))
+
+
+def shell(line: str, shop: Published, cwd: Path) -> list[dict[str, Any]]:
+    """Let a shell run a command line, and return the lines of its last process, which has to succeed."""
+    environ = {**shop.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"}
+    done = subprocess.run(["sh", "-c", line], env=environ, cwd=cwd, capture_output=True, timeout=PATIENCE_S, check=False)
+    assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()
+    documents = [json.loads(line) for line in done.stdout.splitlines()]
+    for document in documents:
+        SCHEMA.validate(document)
+    return documents
+
+
+@pytest.mark.parametrize("flags", ["", "-I "], ids=["plain", "isolated"])
+@pytest.mark.parametrize("text", examples("request"), ids=range(len(examples("request"))))
+def test_an_example_through_a_pipe_from_another_folder_is_answered(
+    door: Path, published: Published, tmp_path: Path, text: str, flags: str
+) -> None:
+    request = json.loads(text)
+    (tmp_path / "json.py").write_text("raise SystemExit('not this one')", encoding="utf-8")
+
+    (answer,) = shell(
+        f"echo {shlex.quote(json.dumps(request))} | python {flags}{shlex.quote(str(door / 'recommend_api.py'))}", published, tmp_path
+    )
+
+    assert (answer["ok"], answer["user_id"], answer.get("id")) == (True, request.get("user_id"), request.get("id"))
+    assert fits(request, [item["productId"] for item in answer["items"]])
+
+
+def fits(request: Mapping[str, Any], items: list[int]) -> bool:
+    """Return whether there are items, and no others than were asked for."""
+    among = set(request.get("candidates", items)) - {*request.get("exclude", ()), request.get("item_id")}
+    return 0 < len(items) <= request.get("limit", 10) and set(items) <= among
+
+
+def test_the_lines_to_type_are_answered_as_they_stand(door: Path, published: Published) -> None:
+    one, several = TYPED
+
+    (answer,) = shell(one, published, door)
+    ready, *answers = shell(several, published, door)
+
+    assert len(answer["items"]) == 3
+    assert ready["ready"] is True
+    assert [each["user_id"] for each in answers] == [7, 8]
+
+
+def test_a_worker_answers_the_examples_of_both_kinds(door: Path, published: Published) -> None:
+    with WorkerProcess(door, published.environ) as worker:
+        for text in [*examples("request"), *examples("request worker")]:
+            request = json.loads(text)
+            answer = worker.ask(request)
+            SCHEMA.validate(answer)
+            assert (answer["ok"], answer.get("id")) == (True, request.get("id"))
+        assert worker.end() == 0
+
+
+def test_the_failure_example_is_what_its_request_gets(door: Path, published: Published) -> None:
+    (told,) = map(json.loads, examples("failure"))
+    with WorkerProcess(door, published.environ) as worker:
+        assert worker.ask({"user_id": 7, "limit": 0, "id": told["id"]}) == told

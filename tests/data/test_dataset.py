@@ -1,0 +1,106 @@
+"""Encoded events by hand: whose they are, what was before them, what a question is made of."""
+
+import math
+
+import numpy as np
+import pytest
+
+from recsys.data.dataset import Dataset, first_of_moment
+from recsys.features.query import MAX_HISTORY
+
+CONTEXT = np.array([1], np.int32)
+
+
+def dataset(users: list[int], items: list[int], timestamps: list[int], *, purchases: list[bool] | None = None, n_users: int = 3) -> Dataset:
+    n = len(users)
+    return Dataset(
+        users=np.array(users, np.int32),
+        items=np.array(items, np.int32),
+        weights=np.linspace(0.1, 1, n).astype(np.float32),
+        confidences=np.linspace(0.05, 0.5, n).astype(np.float32),
+        timestamps=np.array(timestamps, np.int64),
+        purchases=np.ones(n, bool) if purchases is None else np.array(purchases),
+        contexts=np.zeros((n, 1), np.int32),
+        n_users=n_users,
+        n_items=10,
+        context_sizes=(2,),
+    )
+
+
+@pytest.fixture
+def data() -> Dataset:
+    """User 0: items 5, 6, 6, then 7 and 8 in one second; user 1: nothing; user 2: item 5."""
+    return dataset([0, 0, 0, 0, 0, 2], [5, 6, 6, 7, 8, 5], [10, 20, 30, 40, 40, 40], purchases=[True, True, False, True, False, True])
+
+
+def test_each_users_events_lie_together(data: Dataset) -> None:
+    assert data.starts.tolist() == [0, 5, 5, 6]
+    assert [data.rows_of(user) for user in range(4)] == [slice(0, 5), slice(5, 5), slice(5, 6), slice(0, 0)]
+
+
+def test_a_basket_starts_at_the_first_event_of_its_second(data: Dataset) -> None:
+    assert data.baskets.tolist() == [0, 1, 2, 3, 3, 5]  # user 2 has an event in the same second, and a basket of her own
+
+
+def test_moments_of_nothing_and_of_one() -> None:
+    nothing = np.zeros(0, np.int32)
+
+    assert first_of_moment(nothing, nothing.astype(np.int64)).tolist() == []
+    assert first_of_moment(np.array([4], np.int32), np.array([7])).tolist() == [0]
+
+
+def test_a_question_holds_the_users_events_oldest_first(data: Dataset) -> None:
+    asked = data.query(0, context=CONTEXT, now=50, repeats=True)
+
+    assert (asked.user, asked.now, asked.repeats) == (0, 50, True)
+    assert asked.items.tolist() == [5, 6, 6, 7, 8]
+    assert asked.timestamps.tolist() == [10, 20, 30, 40, 40]
+    assert asked.weights.tolist() == data.weights[:5].tolist()  # the event's own weight, which time does not fade
+    assert asked.context.tolist() == [1]
+
+
+@pytest.mark.parametrize("user", [1, 3])
+def test_who_did_nothing_has_no_history(data: Dataset, user: int) -> None:
+    asked = data.query(user, context=CONTEXT, now=50, repeats=False)
+
+    assert (asked.user, len(asked.items), len(asked.weights), len(asked.timestamps)) == (user, 0, 0, 0)
+    assert data.bought(user).tolist() == []
+
+
+def test_of_a_long_history_the_newest_events_are_asked() -> None:
+    n = MAX_HISTORY + 3
+    data = dataset([0] + [1] * n, [9] + [item % 8 for item in range(n)], [5] + list(range(n)))
+
+    asked = data.query(1, context=CONTEXT, now=n, repeats=False)
+
+    assert MAX_HISTORY == 500
+    assert asked.timestamps.tolist() == list(range(3, n))
+    assert asked.items[:2].tolist() == [3, 4]
+    assert sorted(data.bought(1).tolist()) == list(range(8)), "what was bought counts for ever, not for 500 events"
+
+
+def test_bought_are_the_distinct_purchases_since_a_moment(data: Dataset) -> None:
+    assert data.bought(0).tolist() == [5, 6, 7]
+    assert data.bought(0, since=20).tolist() == [6, 7]  # at that moment counts
+    assert data.bought(0, since=21).tolist() == [7]
+    assert data.bought(0, since=math.inf).tolist() == []
+    assert data.bought(2).tolist() == [5]
+
+
+def test_taking_events_keeps_everything_aligned(data: Dataset) -> None:
+    kept = data.take(data.items == 6)
+
+    assert (kept.users.tolist(), kept.timestamps.tolist(), kept.purchases.tolist()) == ([0, 0], [20, 30], [True, False])
+    assert kept.weights.tolist() == data.weights[1:3].tolist()
+    assert kept.confidences.tolist() == data.confidences[1:3].tolist()
+    assert kept.starts.tolist() == [0, 2, 2, 2]
+    assert (kept.n_users, kept.n_items, kept.context_sizes) == (3, 10, (2,))
+
+
+def test_no_events_at_all() -> None:
+    data = dataset([], [], [])
+
+    assert len(data) == 0
+    assert data.starts.tolist() == [0, 0, 0, 0]
+    assert data.baskets.tolist() == []
+    assert len(data.query(0, context=CONTEXT, now=1, repeats=False).items) == 0

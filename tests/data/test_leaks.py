@@ -1,0 +1,378 @@
+"""Nothing of the exam reaches what sits it, and the exam tells sense from noise. These tests stay."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from recsys.data.cleaning import clean
+from recsys.data.dataset import Dataset
+from recsys.data.encoding import Encoders, encode
+from recsys.data.interactions import Catalogue, Interactions
+from recsys.evaluation.protocol import Exam, leave_one_out, sit
+from recsys.evaluation.ranking import top_k
+from recsys.features.query import Query
+from recsys.scorers.base import Scorer
+from recsys.scorers.ensemble import Blend
+from recsys.scorers.registry import MODELS, REGISTRY
+from recsys.settings import Training
+from recsys.training.fitting import load_signals
+from recsys.training.stages import ShopData, Stage, exams, split
+from tests.helpers.checkerboard import (
+    CUT,
+    DAY,
+    N_ITEMS,
+    N_USERS,
+    RARE,
+    SHOP,
+    Row,
+    after_the_cut,
+    before_the_cut,
+    events_of,
+    fit,
+    other_cluster,
+    own_cluster,
+    question,
+    shop_of,
+    withheld,
+)
+
+PERSONAL = [name for name, kind in REGISTRY.items() if kind.source != "popularity"]
+N_HELD_OUT = 4  # items of each customer after the cut in the exams of taste and of noise
+# A random ranking of 16 items, 4 of them relevant: the AUC is a Mann-Whitney statistic with mean 1/2 and variance
+# (4 + 12 + 1) / (12 · 4 · 12), hits in the top 10 are hypergeometric with mean 10 · 4/16. Customers are drawn independently,
+# so a mean over 64 of them lies within four standard deviations but once in 16,000 trials.
+AUC_TOLERANCE = 4 * math.sqrt(17 / (12 * 4 * 12) / N_USERS)
+P10_CHANCE = 4 / 16
+P10_TOLERANCE = 4 * math.sqrt(10 * (4 / 16) * (12 / 16) * (6 / 15) / 100 / N_USERS)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A scorer without an opinion."""
+
+    n_items: int
+
+    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        return np.ones(self.n_items if items is None else len(items), np.float32)
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """A scorer that knows one item of each customer beforehand: the withheld one."""
+
+    n_items: int = N_ITEMS
+
+    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        scores = np.zeros(self.n_items, np.float32)
+        scores[withheld(query.user)] = 1.0
+        return scores if items is None else scores[items]
+
+
+def joined(*parts: Interactions) -> Interactions:
+    """Return all events, row ids running on."""
+    columns = {
+        field.name: np.concatenate([getattr(part, field.name) for part in parts])
+        for field in fields(Interactions)
+        if field.name not in ("event_names", "contexts")
+    }
+    devices = np.concatenate([part.contexts["device_type"] for part in parts])
+    columns["row_ids"] = np.arange(1, len(devices) + 1)
+    return Interactions(**columns, event_names=parts[0].event_names, contexts={"device_type": devices})
+
+
+def taste() -> Interactions:
+    """Return four purchases a customer after the cut, all of her own cluster."""
+    rng = np.random.default_rng(21)
+    rows: list[Row] = []
+    for user in range(N_USERS):
+        rows += [(100 + user, 500 + int(item), "purchase", CUT + DAY) for item in rng.choice(own_cluster(user), N_HELD_OUT, replace=False)]
+    return events_of(rows)
+
+
+def shuffled(events: Interactions, seed: int) -> Interactions:
+    """Return the events, each on an item drawn at random, independently of everything; a customer's items differ where they may."""
+    rng, items = np.random.default_rng(seed), events.items.copy()
+    for user in np.unique(events.users):
+        mine = np.flatnonzero(events.users == user)
+        items[mine] = 500 + rng.permutation(N_ITEMS)[: len(mine)]
+    return replace(events, items=items)
+
+
+@pytest.fixture(scope="module")
+def noise() -> tuple[Stage, Exam]:
+    """The board with shuffled labels, before the cut and after it."""
+    source = shop_of(joined(shuffled(before_the_cut(), 31), shuffled(taste(), 32)))
+    stage = fit(source)
+    return stage, exams(source, stage, shuffled(taste(), 32), CUT, "time")["allow"]
+
+
+@pytest.fixture(scope="module")
+def sense(board: Stage) -> Exam:
+    source = shop_of(joined(before_the_cut(), taste()))
+    return exams(source, board, taste(), CUT, "time")["allow"]
+
+
+# Chance
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_with_shuffled_labels_everything_is_as_good_as_chance(name: str, noise: tuple[Stage, Exam]) -> None:
+    stage, exam = noise
+    marks = sit(stage.scorers[name], exam)
+
+    assert len(exam) == N_USERS
+    assert marks.per_user["auc"].mean() == pytest.approx(0.5, abs=AUC_TOLERANCE)
+    assert marks.per_user["precision10"].mean() == pytest.approx(P10_CHANCE, abs=P10_TOLERANCE)
+
+
+@pytest.mark.parametrize("name", PERSONAL)
+def test_with_true_labels_the_same_exam_shows_what_was_learned(name: str, board: Stage, sense: Exam) -> None:
+    """Four of her eight items are relevant: who knows the cluster and no more has an AUC of (½·4 + 8) / 12."""
+    marks = sit(board.scorers[name], sense)
+
+    assert marks.per_user["auc"].mean() == pytest.approx((0.5 * 4 + 8) / 12, abs=AUC_TOLERANCE)
+    assert marks.per_user["precision10"].mean() > P10_CHANCE + P10_TOLERANCE
+
+
+def test_a_constant_scorer_is_as_good_as_chance(noise: tuple[Stage, Exam]) -> None:
+    marks = sit(Constant(N_ITEMS), noise[1])
+
+    assert (marks.per_user["auc"] == 0.5).all()
+    assert marks.per_user["precision10"].mean() == pytest.approx(P10_CHANCE, abs=P10_TOLERANCE)
+
+
+def test_a_constant_scorer_is_as_good_as_chance_among_ninety_nine() -> None:
+    """One right answer in a hundred: it is in the top 10 once in ten; 0.1 ± 4·√(0.09 / 800)."""
+    n_users, n_items, rng = 800, 400, np.random.default_rng(41)
+    once = events_of([(user, int(item), "view", CUT) for user, item in enumerate(rng.integers(0, n_items, n_users))])
+    everything = events_of([(n_users, item, "view", CUT) for item in range(n_items)])
+    last = events_of(
+        [(user, (once.items[user] + 1 + int(rng.integers(n_items - 1))) % n_items, "view", CUT + 1) for user in range(n_users)]
+    )
+    options, history = Training(min_item_events=1), joined(once, everything)
+    encoders = Encoders.fit(history, no_catalogue(), 1)
+    past = encode(history, encoders, SHOP, options, now=CUT + 1)
+
+    exam = leave_one_out(past, last, encoders, shop=SHOP, rng=rng, max_users=n_users)
+    marks = sit(Constant(n_items), exam)
+
+    assert {len(asked.candidates) for asked in exam.questions if asked.candidates is not None} == {100}
+    assert (marks.per_user["auc"] == 0.5).all()
+    assert marks.per_user["hr10"].mean() == pytest.approx(0.1, abs=4 * math.sqrt(0.09 / n_users))
+
+
+def no_catalogue() -> Catalogue:
+    nothing = np.zeros(0, object)
+    return Catalogue(np.zeros(0, np.int64), np.zeros(0, bool), nothing, nothing, np.zeros(0))
+
+
+# The future
+
+
+def the_future() -> Interactions:
+    """Return events after the cut that would change everything learned before it, were they seen.
+
+    New customers, a new item, a rare item that becomes frequent, a shift of all tastes, cancellations of earlier purchases, a
+    customer who becomes a robot.
+    """
+    rows: list[Row] = [(100 + user, 500 + int(item), "purchase", CUT + DAY) for user in range(N_USERS) for item in other_cluster(user)]
+    rows += [(900 + n, 500 + n % N_ITEMS, "purchase", CUT + 2 * DAY) for n in range(40)]
+    rows += [(100 + user, RARE, "purchase", CUT + 3 * DAY) for user in range(20)]
+    rows += [(100 + user, 777, "purchase", CUT) for user in range(20)]
+    rows += [(100 + user, 500 + int(item), "cancel", CUT + 4 * DAY) for user in range(20) for item in own_cluster(user)]
+    rows += [(100 + N_USERS - 1, 500 + n % N_ITEMS, "view", CUT + 5 * DAY + n) for n in range(2100)]
+    return events_of(rows, ["watch"] * len(rows))
+
+
+@pytest.fixture(scope="module")
+def later() -> ShopData:
+    return shop_of(joined(before_the_cut(), the_future()))
+
+
+@pytest.fixture(scope="module")
+def refitted(later: ShopData) -> Stage:
+    """Everything fitted up to the cut by a shop that has lived on."""
+    return fit(later)
+
+
+def test_the_future_used_here_would_be_felt(later: ShopData) -> None:
+    """Cleaned as of today, the events before the cut are fewer: cancelled purchases and a robot are gone."""
+    n_before = int((later.interactions.timestamps < CUT).sum())
+
+    assert n_before < len(clean(before_the_cut(), shop=SHOP, training=later.options, now=CUT)[0]) - 20
+
+
+def test_what_is_learned_before_the_cut_ignores_what_came_after(board: Stage, refitted: Stage) -> None:
+    for field in fields(Dataset):
+        np.testing.assert_array_equal(getattr(refitted.data, field.name), getattr(board.data, field.name))
+    assert refitted.encoders.users.ids.tolist() == board.encoders.users.ids.tolist()
+    assert refitted.encoders.items.ids.tolist() == board.encoders.items.ids.tolist()
+    assert refitted.encoders.contexts == board.encoders.contexts
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_scores_before_the_cut_ignore_what_came_after(name: str, board: Stage, refitted: Stage) -> None:
+    for user in range(N_USERS):
+        asked = question(board, user, repeats=True)
+
+        np.testing.assert_array_equal(refitted.scorers[name].score(asked), board.scorers[name].score(asked))
+
+
+def test_the_split_gives_training_nothing_at_or_after_the_cut(later: ShopData) -> None:
+    before, after, cut = split(later, later.interactions, "time", 0.3)
+    earlier, between, earlier_cut = split(later, before, "time", 0.9)
+
+    assert earlier.timestamps.max() < earlier_cut <= between.timestamps.min()
+    assert between.timestamps.max() < cut <= after.timestamps.min()
+    assert len(earlier) + len(between) == len(before)
+
+
+def test_the_split_knows_no_cancellation_of_later_days(later: ShopData) -> None:
+    before, _, cut = split(later, later.interactions, "time", 0.2)
+    recorded = later.recorded.take(later.recorded.timestamps < cut)
+
+    assert cut < CUT
+    assert len(before) == len(recorded), "nothing had been cancelled by then"
+    assert (later.interactions.timestamps < cut).sum() < len(before) - 10
+
+
+def exam_questions(board: Stage, after: Interactions) -> Iterator[tuple[str, Exam]]:
+    yield from exams(shop_of(joined(before_the_cut(), after)), board, after, CUT, "time").items()
+
+
+def test_no_question_holds_an_event_at_or_after_the_cut(board: Stage) -> None:
+    for _, exam in exam_questions(board, the_future()):
+        for asked in exam.questions:
+            assert asked.query.now == CUT
+            assert (asked.query.timestamps < CUT).all()
+        assert sum(len(asked.query.items) for asked in exam.questions) > 6 * N_USERS
+
+
+def test_a_question_does_not_depend_on_its_answer(board: Stage) -> None:
+    """The same customers, held to two different futures, are asked the same."""
+    first, second = (dict(exam_questions(board, after))["allow"] for after in (after_the_cut(), taste()))
+
+    for one, other in zip(first.questions, second.questions, strict=True):
+        assert one.relevant.tolist() != other.relevant.tolist()
+        for field in (field for field in fields(Query) if field.init):
+            np.testing.assert_array_equal(getattr(one.query, field.name), getattr(other.query, field.name))
+
+
+# The category of an event
+
+
+def test_an_events_context_never_tells_its_own_category(board: Stage) -> None:
+    """Each event in turn is moved to an item of another category: its context stays, that of the customer's next event follows."""
+    base = clean(before_the_cut(), shop=SHOP, training=Training(), now=CUT)[0]
+    column = board.encoders.contexts.features.index("category")
+    for row in (0, 3, 100, len(board.data) - 1):
+        place = np.flatnonzero((base.users == 100 + board.data.users[row]) & (base.timestamps == board.data.timestamps[row]))[0]
+        items = base.items.copy()
+        items[place] = 500 + (items[place] - 500 + 1) % N_ITEMS  # the next item is of another category
+        moved = encode(replace(base, items=items), board.encoders, SHOP, Training(), now=CUT + 1)
+        changed = np.flatnonzero((moved.contexts != board.data.contexts).any(1))
+        is_last = row + 1 == len(board.data) or board.data.users[row + 1] != board.data.users[row]
+
+        assert moved.items[row] != board.data.items[row]
+        assert changed.tolist() == ([] if is_last else [row + 1])
+        assert (moved.contexts[:, :column] == board.data.contexts[:, :column]).all()
+
+
+# What counts as relevant
+
+
+def test_held_out_events_on_items_too_rare_to_learn_count_as_misses(board: Stage) -> None:
+    after = events_of([(100 + user, RARE, "purchase", CUT + DAY) for user in range(N_USERS)])
+    exam = dict(exam_questions(board, joined(after_the_cut(), after)))["hide"]
+
+    assert RARE not in board.encoders.items.ids
+    assert all((len(asked.relevant), asked.n_misses) == (1, 1) for asked in exam.questions)
+    assert sit(Oracle(), exam).per_user["recall10"].tolist() == [0.5] * N_USERS  # the best list there is, and half of what was chosen
+    assert sit(Oracle(), exam).per_user["map10"].tolist() == [0.5] * N_USERS
+
+
+def test_what_the_repeat_rule_hides_is_neither_relevant_nor_ranked(board: Stage) -> None:
+    """Everybody buys all of her cluster after the cut; what she had bought before is out, what she had only looked at is in."""
+    after = events_of([(100 + user, 500 + int(item), "purchase", CUT + DAY) for user in range(N_USERS) for item in own_cluster(user)])
+    sheets = dict(exam_questions(board, after))
+    n_hidden = 0
+    for asked in sheets["hide"].questions:
+        bought = board.data.bought(asked.query.user)
+        n_hidden += len(bought)
+
+        assert asked.hidden.tolist() == bought.tolist()
+        assert asked.relevant.tolist() == np.setdiff1d(own_cluster(asked.query.user), bought).tolist()
+    for name, scorer in board.scorers.items():
+        for asked, top in zip(sheets["hide"].questions, sit(scorer, sheets["hide"]).lists, strict=True):
+            assert not np.intersect1d(top, asked.hidden).size, name
+    assert n_hidden > N_USERS
+    assert all((len(asked.hidden), len(asked.relevant)) == (0, 8) for asked in sheets["allow"].questions)
+
+
+@pytest.mark.parametrize("rule", ["hide", "allow"])
+def test_the_held_out_items_themselves_are_never_masked(rule: str, board: Stage) -> None:
+    """Masking them would make the precision of every scorer zero. Who knows the answer has full marks: one hit of one."""
+    exam = dict(exam_questions(board, after_the_cut()))[rule]
+    marks = sit(Oracle(), exam)
+
+    assert len(exam) == N_USERS
+    assert (marks.per_user["precision10"] == 0.1).all()
+    assert (marks.per_user["map10"] == 1.0).all()
+    assert (marks.per_user["auc"] == 1.0).all()
+
+
+# Networks that do something
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_network_changes_the_ranking(name: str, board: Stage) -> None:
+    """For most customers its list is neither that of popularity nor the one it would give a guest."""
+    lists, popular, for_guests = [], [], []
+    for user in range(N_USERS):
+        asked = question(board, user)
+        nothing = replace(asked, user=N_USERS, items=asked.items[:0], weights=asked.weights[:0], timestamps=asked.timestamps[:0])
+        lists.append(tuple(top_k(board.scorers[name].score(asked), 10)))
+        popular.append(tuple(top_k(board.scorers["popularity"].score(asked), 10)))
+        for_guests.append(tuple(top_k(board.scorers[name].score(nothing), 10)))
+
+    assert len(set(lists)) > N_USERS / 2
+    assert sum(own != other for own, other in zip(lists, popular, strict=True)) > N_USERS / 2
+    assert sum(own != other for own, other in zip(lists, for_guests, strict=True)) > N_USERS / 2
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_networks_own_part_changes_the_ranking(name: str, board: Stage) -> None:
+    """Without its network a model would rank differently for most customers: the signals do not answer alone."""
+    scorer = board.scorers[name]
+    assert isinstance(scorer, Blend)
+
+    assert orders_differ(board, scorer, replace(scorer, own=None)) > N_USERS / 2
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_signals_change_the_ranking(name: str, board: Stage) -> None:
+    scorer = board.scorers[name]
+    assert isinstance(scorer, Blend)
+    assert scorer.own is not None
+
+    assert orders_differ(board, scorer, scorer.own) > N_USERS / 2
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if REGISTRY[name].derive])
+def test_a_networks_nonlinear_part_changes_the_ranking(name: str, board: Stage) -> None:
+    """Without its tower it would rank differently for most customers."""
+    arrays = board.networks[name].arrays()
+    signals = load_signals(board.baselines, board.signals)
+    linear = REGISTRY[name].serve({**arrays, "mlp_output": np.zeros_like(arrays["mlp_output"])}, signals)
+
+    assert orders_differ(board, board.scorers[name], linear) > N_USERS / 2
+
+
+def orders_differ(board: Stage, one: Scorer, other: Scorer) -> int:
+    """Return for how many customers two scorers rank the catalogue differently."""
+    asked = [question(board, user) for user in range(N_USERS)]
+    return sum(top_k(one.score(query), N_ITEMS).tolist() != top_k(other.score(query), N_ITEMS).tolist() for query in asked)

@@ -1,0 +1,319 @@
+"""Each signal by hand on a catalogue of five items, and the weighted sum against the signals one by one."""
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from recsys.features.features import N_SIGNALS, NAMES, Signals, own_signals
+from recsys.features.history import ages, own_sums
+from recsys.features.item_item import Neighbours
+from recsys.features.popularity import popularities
+from recsys.features.query import Query
+from recsys.scorers.ensemble import Blend
+
+DAY = 86_400
+NOW = 1_700_000_000
+N_ITEMS = 5
+N_USERS = 2
+POPULARITY = np.arange(20, dtype=np.float32).reshape(4, N_ITEMS)
+
+
+def table(weights: dict[int, dict[int, float]], n_items: int = N_ITEMS) -> Neighbours:
+    """Return the sparse matrix with these rows."""
+    rows = [weights.get(item, {}) for item in range(n_items)]
+    return Neighbours(
+        np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64),
+        np.array([item for row in rows for item in row], np.int32),
+        np.array([weight for row in rows for weight in row.values()], np.float32),
+    )
+
+
+def five_items() -> Signals:
+    return Signals(
+        ease=table({0: {1: 10.0, 2: 1.0}, 1: {4: 100.0}, 3: {2: -2.0}}),
+        transitions=table({0: {3: 1.0}, 1: {0: 4.0}}),
+        user_factors=np.array([[1.0, 2.0], [0.0, -1.0]], np.float32),
+        item_factors=np.array([[1, 0], [0, 1], [1, 1], [0, 0], [2, -1]], np.float32),
+        popularity=POPULARITY,
+    )
+
+
+def asked(*events: tuple[int, float, float], user: int = 0, repeats: bool = True) -> Query:
+    """Return the question after these events, given as (item, weight, days ago), oldest first."""
+    items, weights, days = zip(*events, strict=True) if events else ((), (), ())
+    return Query(
+        user=user,
+        items=np.array(items, np.int32),
+        weights=np.array(weights, np.float32),
+        timestamps=np.array([NOW - round(day * DAY) for day in days], np.int64),
+        context=np.zeros(0, np.int32),
+        now=NOW,
+        repeats=repeats,
+    )
+
+
+# two baskets and one event between them: item 0 twice, item 3 disliked, 1 a little; ages 2, 2, 1, 0, 0
+HISTORY = asked((0, 1.0, 60), (1, 0.4, 60), (3, -0.5, 30), (0, 1.0, 15), (3, 0.2, 15))
+
+
+def signal(name: str, query: Query = HISTORY) -> list[float]:
+    row: list[float] = five_items().of(query)[NAMES.index(name)].tolist()
+    return row
+
+
+def test_the_signals_have_their_order() -> None:
+    assert NAMES == (
+        *("neighbours", "neighbours_recent", "transitions", "factors"),
+        *("popularity", "popularity_60d", "popularity_15d", "popularity_7d"),
+        *("own", "own_count", "own_60d", "own_15d"),
+    )
+    assert N_SIGNALS == 12
+
+
+def test_a_basket_is_one_moment_of_age() -> None:
+    assert ages(HISTORY).tolist() == [2, 2, 1, 0, 0]
+    assert ages(asked()).tolist() == []
+    assert ages(asked((4, 1.0, 3))).tolist() == [0]
+
+
+def test_neighbours_count_a_distinct_item_once_at_most() -> None:
+    """Strengths: item 0 min(2, 1), item 1 0.4, item 3 0.2, its dislike not counted."""
+    assert signal("neighbours") == pytest.approx([0, 10.0, 1.0 + 0.2 * -2, 0, 0.4 * 100])
+
+
+def test_recent_neighbours_count_every_event_by_its_age() -> None:
+    """Strengths: item 0 0.9² + 1, item 1 0.4·0.9², item 3 0.2."""
+    assert signal("neighbours_recent") == pytest.approx([0, 18.1, 1.81 + 0.2 * -2, 0, 0.4 * 0.81 * 100])
+
+
+def test_transitions_fade_faster() -> None:
+    """Strengths: item 0 0.8² + 1, item 1 0.4·0.8²."""
+    assert signal("transitions") == pytest.approx([0.4 * 0.64 * 4, 0, 0, 1.64, 0])
+
+
+@pytest.mark.parametrize(("user", "expected"), [(0, [1, 2, 3, 0, 0]), (1, [0, -1, -1, 0, 1]), (N_USERS, [0, 0, 0, 0, 0])])
+def test_factors_are_a_dot_product_and_nothing_for_the_unseen(user: int, expected: list[float]) -> None:
+    assert signal("factors", replace(HISTORY, user=user)) == expected
+
+
+@pytest.mark.parametrize("half_life", range(4))
+def test_popularity_is_the_same_for_everybody(half_life: int) -> None:
+    assert signal(NAMES[4 + half_life]) == signal(NAMES[4 + half_life], asked(user=N_USERS)) == POPULARITY[half_life].tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "zero", "one", "three"),
+    [
+        ("own", 1, 1, 1),
+        ("own_count", math.log(3), math.log(1.4), math.log(1.2)),
+        ("own_60d", math.log1p(0.5 + 0.5**0.25), math.log1p(0.2), math.log1p(0.2 * 0.5**0.25)),
+        ("own_15d", math.log1p(0.0625 + 0.5), math.log1p(0.4 * 0.0625), math.log1p(0.1)),
+    ],
+)
+def test_own_signals_are_there_for_own_items_only(name: str, zero: float, one: float, three: float) -> None:
+    assert signal(name) == pytest.approx([zero, one, 0, three, 0])
+
+
+def test_what_was_only_disliked_is_no_own_item() -> None:
+    own, values = own_signals(asked((2, -1.0, 5), (4, 0.0, 5)))
+
+    assert own.tolist() == [2, 4]
+    assert values.tolist() == [[0, 0]] * 4
+
+
+def test_events_ahead_of_the_clock_count_as_of_now() -> None:
+    assert own_sums(asked((1, 1.0, -2)), (np.inf, 15.0))[1].tolist() == [[1], [1]]
+
+
+def test_a_guest_without_history_has_popularity_alone() -> None:
+    signals = five_items().of(asked(user=N_USERS))
+
+    assert signals.dtype == np.float32
+    np.testing.assert_array_equal(signals, np.concatenate([np.zeros((4, N_ITEMS)), POPULARITY, np.zeros((4, N_ITEMS))]))
+
+
+def test_popularities_are_logs_of_weights_halved_every_so_many_days() -> None:
+    items, weights = np.array([0, 0, 1, 2], np.int32), np.array([1.0, -0.5, 1.0, 3.0], np.float32)
+    timestamps = NOW - np.array([60, 60, 0, 15]) * DAY
+
+    table = popularities(items, weights, timestamps, 4)
+
+    assert (table.shape, table.dtype) == ((4, 4), np.float32)
+    assert table[0].tolist() == pytest.approx([math.log(2), math.log(2), math.log(4), 0])
+    assert table[1].tolist() == pytest.approx([math.log(1.5), math.log(2), math.log1p(3 * 0.5**0.25), 0])
+    assert table[2].tolist() == pytest.approx([math.log1p(0.0625), math.log(2), math.log(2.5), 0])
+    assert table[3].tolist() == pytest.approx([math.log1p(0.5 ** (60 / 7)), math.log(2), math.log1p(3 * 0.5 ** (15 / 7)), 0])
+
+
+def test_signals_of_a_shop_without_events_are_zero() -> None:
+    nothing = np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, np.int64)
+
+    assert popularities(*nothing, 3).tolist() == [[0, 0, 0]] * 4
+
+
+# a larger one: nothing by hand, only what must agree with what
+
+
+@pytest.fixture
+def many(rng: np.random.Generator) -> Signals:
+    n = 60
+
+    def sparse() -> Neighbours:
+        return table({item: dict(zip(rng.permutation(n)[:7].tolist(), rng.normal(size=7), strict=True)) for item in range(n)}, n)
+
+    factors = [rng.normal(size=(rows, 6)).astype(np.float32) for rows in (9, n)]
+    return Signals(sparse(), sparse(), *factors, rng.exponential(size=(4, n)).astype(np.float32))
+
+
+@pytest.fixture
+def questions(rng: np.random.Generator) -> list[Query]:
+    """A guest without history, one with, a known one without, and some with long histories of baskets and dislikes."""
+    asks = [asked(user=9), asked((3, 1.0, 2), user=9), asked(user=4)]
+    for user in range(4):
+        days = np.sort(rng.integers(0, 40, 50))[::-1]
+        events = zip(rng.integers(0, 60, 50).tolist(), rng.uniform(-1, 1, 50).tolist(), days.tolist(), strict=True)
+        asks.append(asked(*events, user=user))
+    return asks
+
+
+def weights_to_try(rng: np.random.Generator) -> Iterator[NDArray[np.float32]]:
+    yield np.zeros(N_SIGNALS, np.float32)
+    for _ in range(5):
+        yield (rng.normal(size=N_SIGNALS) * (rng.random(N_SIGNALS) < 0.6)).astype(np.float32)
+    yield rng.normal(size=N_SIGNALS).astype(np.float32)
+
+
+def test_the_blend_is_the_weighted_sum_of_the_signals(many: Signals, questions: list[Query], rng: np.random.Generator) -> None:
+    for query in questions:
+        for weights in weights_to_try(rng):
+            blend = many.blend(query, weights)
+
+            assert blend.dtype == np.float32
+            np.testing.assert_allclose(blend, weights @ many.of(query), rtol=1e-5, atol=1e-5)
+
+
+def test_some_items_are_blended_as_among_all_to_the_last_bit_but_for_their_factors(
+    many: Signals, questions: list[Query], rng: np.random.Generator
+) -> None:
+    some = np.array([59, 0, 3, 17, 3], np.int32)  # in any order, twice if asked twice
+    factors = NAMES.index("factors")  # of few items they are computed for these alone, and BLAS may add up in another order
+    others = np.arange(N_SIGNALS) != factors
+    for query in questions:
+        some_signals, signals = many.of(query, some), many.of(query)[:, some]
+        np.testing.assert_array_equal(some_signals[others], signals[others])
+        np.testing.assert_allclose(some_signals[factors], signals[factors], rtol=1e-5, atol=1e-6)
+        for weights in weights_to_try(rng):
+            np.testing.assert_array_equal(many.blend(query, weights * others, some), many.blend(query, weights * others)[some])
+            np.testing.assert_allclose(many.blend(query, weights, some), many.blend(query, weights)[some], rtol=1e-5, atol=1e-5)
+            assert many.blend(query, weights, some[:0]).shape == (0,)
+
+
+def test_the_prior_is_what_a_guest_is_answered(many: Signals, rng: np.random.Generator) -> None:
+    weights = rng.normal(size=N_SIGNALS).astype(np.float32)
+
+    np.testing.assert_array_equal(many.prior(weights), many.blend(asked(user=9), weights))
+
+
+class Counting(Neighbours):
+    """Neighbours that count how often they are asked."""
+
+    spreads = 0
+
+    def spread(self, items: NDArray[np.int32], strengths: NDArray[np.float32]) -> NDArray[np.float32]:
+        Counting.spreads += 1
+        return super().spread(items, strengths)
+
+
+@pytest.fixture
+def counting(many: Signals) -> Signals:
+    Counting.spreads = 0
+    tables = (Counting(one.starts, one.neighbours, one.similarities) for one in (many.ease, many.transitions))
+    return Signals(*tables, many.user_factors, many.item_factors, many.popularity)
+
+
+def test_four_threads_spread_each_table_once_a_question(counting: Signals, questions: list[Query]) -> None:
+    weights = np.ones((4, N_SIGNALS), np.float32)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda row: counting.blend(questions[-1], row), weights))
+
+    assert Counting.spreads == 2  # neighbours, plain and fading, in one; transitions
+    for answer in answers:
+        np.testing.assert_array_equal(answer, answers[0])
+
+
+def test_what_has_no_weight_is_not_computed(counting: Signals, questions: list[Query]) -> None:
+    weights = np.ones(N_SIGNALS, np.float32)
+    weights[:4] = 0
+    counting.blend(questions[-1], weights)
+
+    assert Counting.spreads == 0
+
+    weights[NAMES.index("transitions")] = 1
+    counting.blend(questions[-1], weights)
+
+    assert Counting.spreads == 1
+
+
+def test_an_answer_is_the_callers_own_and_what_is_shared_cannot_be_written_to(many: Signals, questions: list[Query]) -> None:
+    query = questions[-1]
+    for weights in (*np.eye(N_SIGNALS, dtype=np.float32), np.zeros(N_SIGNALS, np.float32)):
+        expected = many.blend(query, weights).copy()
+        many.blend(query, weights)[:] = math.nan
+        np.testing.assert_array_equal(many.blend(query, weights), expected)
+    shared = [known for known in query._known.values() if isinstance(known, np.ndarray)]
+    assert len(shared) == 5  # how strongly the history is spread, by EASE, by transitions; factors; own signals
+    assert not any(array.flags.writeable for array in shared)
+
+
+def test_two_versions_do_not_answer_for_each_other(many: Signals, questions: list[Query]) -> None:
+    """A question outlives a version in training: what it remembers of one must not be taken for another's."""
+    query, weights = questions[-1], np.ones(N_SIGNALS, np.float32)
+    other = replace(many, item_factors=-many.item_factors)
+    first = many.blend(query, weights)
+
+    assert not np.array_equal(other.blend(query, weights), first)
+    np.testing.assert_array_equal(other.blend(query, weights), other.blend(replace(query), weights))
+
+
+def test_signals_come_back_from_arrays_under_their_names(many: Signals, questions: list[Query]) -> None:
+    names = ("starts", "neighbours", "similarities")
+    tables = {f"{table}/{name}": getattr(getattr(many, table), name) for table in ("ease", "transitions") for name in names}
+    arrays = {**tables, "user_factors": many.user_factors, "item_factors": many.item_factors, "popularity": many.popularity}
+    for array in arrays.values():
+        array.flags.writeable = False  # as memory-mapped ones are
+    again = Signals.from_arrays(arrays)
+
+    assert again.n_items == 60
+    for query in questions:
+        np.testing.assert_array_equal(again.of(query), many.of(replace(query)))
+
+
+class Fixed:
+    """A network's own part."""
+
+    n_items = 60
+
+    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        scores = np.linspace(-1, 1, 60, dtype=np.float32)
+        return scores if items is None else scores[items]
+
+
+@pytest.mark.parametrize("own", [None, Fixed()])
+@pytest.mark.parametrize("repeats", [False, True])
+def test_a_scorer_takes_the_weights_of_the_repeat_rule(
+    repeats: bool, own: Fixed | None, many: Signals, questions: list[Query], rng: np.random.Generator
+) -> None:
+    weights = rng.normal(size=(2, N_SIGNALS + 1)).astype(np.float32)
+    scorer, query = Blend(many, weights, own), replace(questions[-1], repeats=repeats)
+    expected = many.blend(query, weights[int(repeats), :-1])
+    if own is not None:
+        expected = expected + weights[int(repeats), -1] * own.score(query)
+
+    assert scorer.n_items == 60
+    np.testing.assert_array_equal(scorer.score(query), expected)
+    np.testing.assert_allclose(scorer.score(query, np.array([5, 2], np.int32)), expected[[5, 2]], rtol=1e-5, atol=1e-6)

@@ -1,0 +1,226 @@
+"""Sparse item-item weights: spreading, sums over a history, and what every fit of them begins and ends with."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys.features.item_item import MANY, Neighbours
+from recsys.features.query import Query
+from recsys.scorers.item_item import ItemCF, NeighbourScorer, tie_break
+from recsys.training.closed_form import co_occurrence
+from recsys.training.closed_form.co_occurrence import affection, blocks, co_occurrences, customers, every, stacked, strongest
+from recsys.training.closed_form.item_cf import item_cf
+
+Columns = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
+
+
+def matrix(rows: list[list[float]]) -> Neighbours:
+    csr = sparse.csr_matrix(np.array(rows, np.float32))
+    return Neighbours(csr.indptr.astype(np.int64), csr.indices.astype(np.int32), csr.data)
+
+
+def asked(items: list[int], weights: list[float]) -> Query:
+    moments = np.arange(len(items), dtype=np.int64)
+    return Query(9, np.array(items, np.int32), np.array(weights, np.float32), moments, np.zeros(0, np.int32), now=100)
+
+
+def events(rows: list[tuple[int, int, float]]) -> Columns:
+    """Return users, items and weights of events given as (user, item, weight)."""
+    users, items, weights = zip(*rows, strict=True)
+    return np.array(users, np.int32), np.array(items, np.int32), np.array(weights, np.float32)
+
+
+def test_strengths_spread_along_the_rows() -> None:
+    weights = matrix([[0, 2, 0], [0, 0, 0], [1, -3, 0.5]])
+
+    assert weights.n_items == 3
+    assert weights.spread(np.array([2, 0], np.int32), np.array([10, 1], np.float32)).tolist() == [10, -28, 5]
+    assert weights.spread(np.array([0, 0, 1], np.int32), np.array([1, 0.5, 7], np.float32)).tolist() == [0, 3, 0]  # twice adds up
+
+
+def test_nothing_spreads_from_nothing() -> None:
+    spread = matrix([[0, 2], [0, 0]]).spread(np.zeros(0, np.int32), np.zeros(0, np.float32))
+
+    assert (spread.tolist(), spread.dtype) == ([0, 0], np.float32)
+
+
+@pytest.mark.parametrize("h", [1, MANY, MANY + 1, 500])
+def test_spreading_is_a_plain_loop(rng: np.random.Generator, h: int) -> None:
+    dense = np.where(rng.random((30, 30)) < 0.3, rng.normal(size=(30, 30)), 0)
+    dense[4] = 0
+    items, strengths = rng.integers(0, 30, h).astype(np.int32), rng.normal(size=(2, h)).astype(np.float32)
+    expected = np.zeros((2, 30))
+    for item, each in zip(items, strengths.T, strict=True):
+        expected += each[:, None] * dense[item]
+
+    found = matrix(dense.tolist()).spread(items, strengths)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(matrix(dense.tolist()).spread(items, strengths[1]), found[1])
+
+
+def test_arrays_may_lie_below_a_prefix_and_be_read_only() -> None:
+    arrays = {"a/starts": np.array([0, 1, 1]), "a/neighbours": np.array([1], np.int32), "a/similarities": np.array([4], np.float32)}
+    for array in arrays.values():
+        array.flags.writeable = False
+
+    assert Neighbours.from_arrays(arrays, "a/").spread(np.array([0], np.int32), np.array([0.5], np.float32)).tolist() == [0, 2]
+
+
+def test_a_history_counts_its_distinct_items_by_positive_weight_up_to_one() -> None:
+    scorer = NeighbourScorer(matrix([[0, 2, 0], [0, 0, 8], [16, 0, 0]]), np.zeros(3, np.float32))
+    scores = scorer.score(asked([0, 1, 0, 2, 1], [1.0, 0.25, 1.0, -0.5, 0.5]))
+
+    assert scores.tolist() == [0, 2, 6]  # item 0 once, item 1 with 0.75, item 2 was disliked
+    assert scorer.score(asked([0, 1], [1, 1]), np.array([2, 0, 2], np.int32)).tolist() == [8, 0, 8]
+
+
+def test_a_guest_is_answered_by_popularity_alone() -> None:
+    ties = tie_break(np.array([2, 0, 8]))
+    scorer = NeighbourScorer(matrix([[0, 2, 0], [0, 0, 8], [16, 0, 0]]), ties)
+
+    assert ties.tolist() == pytest.approx([0.25e-6, 0, 1e-6])
+    assert scorer.score(asked([], [])).tolist() == ties.tolist()
+    assert tie_break(np.zeros(2, np.int64)).tolist() == [0, 0]
+
+
+def test_customers_count_once_and_affection_up_to_one() -> None:
+    columns = events([(0, 0, 0.25), (0, 0, 0.5), (0, 1, 1.0), (0, 1, 1.0), (1, 0, -0.5), (1, 1, 0.25)])
+
+    assert customers(*columns, 2, 3).toarray().tolist() == [[1, 1, 0], [0, 1, 0]]
+    assert affection(*columns, 2, 3).toarray().tolist() == [[0.75, 1, 0], [0, 0.25, 0]]
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_weights_that_are_no_numbers_are_refused(wrong: float) -> None:
+    with pytest.raises(ValueError, match=f"`weights` should be finite. Received: {wrong} at 1."):
+        customers(*events([(0, 0, 1), (0, 1, wrong)]), 1, 2)
+
+
+@pytest.mark.parametrize("limit", [1, 7, 100])
+def test_co_occurrences_in_parts_are_those_of_the_whole(limit: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(co_occurrence, "ENTRIES_AT_ONCE", limit)
+    dense = (rng.random((20, 9)) < 0.3).astype(np.float32)
+    parts = list(co_occurrences(sparse.csr_matrix(dense)))
+
+    assert len(parts) == {1: 9, 100: 1}.get(limit, len(parts))
+    assert [first for first, _ in parts] == np.cumsum([0, *(rows.shape[0] for _, rows in parts[:-1])]).tolist()
+    np.testing.assert_array_equal(np.concatenate([rows.toarray() for _, rows in parts]), dense.T @ dense)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [([], []), ([0, 0], [(0, 2)]), ([3, 3, 4, 1], [(0, 3), (3, 4)]), ([20, 1, 20], [(0, 1), (1, 2), (2, 3)]), ([5, 5], [(0, 2)])],
+)
+def test_blocks_hold_up_to_their_limit_or_one_row(sizes: list[int], expected: list[tuple[int, int]]) -> None:
+    assert list(blocks(np.array(sizes, np.int64), 10)) == expected
+
+
+def test_the_strongest_of_a_row_are_largest_in_absolute_value() -> None:
+    rows = sparse.csr_matrix(np.array([[1, -5, 3, 2], [0, 0, 0, 0], [0, 7, 0, -6], [4, 1, 0, 0]], np.float32))
+    rows.data[rows.data == 1] = 0  # there, and 0
+    lengths, columns, values = strongest(rows, 2)
+
+    assert lengths.tolist() == [2, 0, 2, 1]
+    assert columns.tolist() == [1, 2, 1, 3, 0]
+    assert values.tolist() == [-5, 3, 7, -6, 4]
+
+
+def test_rows_are_stacked() -> None:
+    def part(lengths: list[int], columns: list[int]) -> Any:
+        return np.array(lengths, np.int64), np.array(columns, np.int32), np.array(columns, np.float32) / 2
+
+    arrays = stacked([part([1, 0], [3]), part([2], [0, 1])])
+
+    assert {name: (array.tolist(), array.dtype) for name, array in arrays.items()} == {
+        "starts": ([0, 1, 1, 3], np.int64),
+        "neighbours": ([3, 0, 1], np.int32),
+        "similarities": ([1.5, 0, 0.5], np.float32),
+    }
+    assert stacked([])["starts"].tolist() == [0]
+
+
+def test_item_cf_weighs_events_where_it_should() -> None:
+    columns = events([(0, 0, 1.0), (0, 1, 0.25), (1, 0, 0.5), (1, 1, 0.5), (1, 1, 0.25), (2, 1, -1.0)])
+    together = 1 * 0.25 + 0.5 * 0.75
+    cosine = together / math.sqrt((1 + 0.25) * (0.0625 + 0.5625))
+    options = {"min_co_occurrence": 0.5, "shrinkage": 3.0}
+
+    weighted = item_cf(*columns, 3, 2, weighted=True, **options)
+    plain = item_cf(*columns, 3, 2, **options)
+
+    assert weighted["similarities"].tolist() == pytest.approx([cosine * together / (together + 3)] * 2)
+    assert plain["similarities"].tolist() == pytest.approx([2 / 2 * 2 / (2 + 3)] * 2)
+    assert weighted["tie_break"].tolist() == plain["tie_break"].tolist() == pytest.approx([1e-6, 1e-6])
+
+
+def test_item_cf_keeps_the_nearest_above_its_threshold() -> None:
+    """Item 0 shares three customers with item 1, two with item 2, one with item 3."""
+    columns = events([(u, i, 1) for u, i in [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1), (0, 2), (1, 2), (0, 3)]])
+
+    def of_the_first(**options: float) -> list[int]:
+        arrays = item_cf(*columns, 3, 4, **options)  # type: ignore[arg-type]
+        return [int(item) for item in arrays["neighbours"][: arrays["starts"][1]]]
+
+    assert of_the_first() == [1, 2]
+    assert of_the_first(min_co_occurrence=1) == [1, 2, 3]
+    assert of_the_first(min_co_occurrence=3) == [1]
+    assert of_the_first(min_co_occurrence=1, n_neighbours=2) == [1, 2]
+    assert of_the_first(min_co_occurrence=1, shrinkage=0) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("wrong", [{"n_neighbours": 0}, {"shrinkage": -1.0}, {"shrinkage": math.nan}])
+def test_item_cf_refuses_parameters_out_of_range(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="`n_neighbours` should be at least 1 and `shrinkage` at least 0. Received: "):
+        item_cf(*events([(0, 0, 1)]), 1, 1, **wrong)
+
+
+@pytest.mark.parametrize(("n_users", "n_items"), [(0, 0), (0, 3), (2, 0), (2, 3)])
+def test_item_cf_of_no_events_says_nothing(n_users: int, n_items: int) -> None:
+    nothing = np.zeros(0, np.int32)
+    scorer = ItemCF.from_arrays(item_cf(nothing, nothing, np.zeros(0, np.float32), n_users, n_items))
+
+    assert scorer.score(asked([], [])).tolist() == [0] * n_items
+
+
+def test_a_block_is_cut_out_of_the_matrix() -> None:
+    dense = np.array([[0, 2, 0, 1], [3, 0, 0, 0], [0, 0, 0, 0], [5, 0, -4, 0]], np.float32)
+    rows, columns = np.nonzero(dense)
+    starts = np.concatenate([[0], np.cumsum((dense != 0).sum(1))])
+    matrix = Neighbours(starts, columns.astype(np.int32), dense[rows, columns])
+    items, wanted = np.array([3, 0, 2], np.int32), np.array([2, 0, 3, 0], np.int32)
+
+    np.testing.assert_array_equal(matrix.block(items, wanted), dense[np.ix_(items, wanted)])
+    assert matrix.block(items[:0], wanted).shape == (0, 4)
+    assert matrix.block(items, wanted[:0]).shape == (3, 0)
+
+
+def test_a_matrix_of_whole_rows_is_the_same_matrix(rng: np.random.Generator) -> None:
+    dense = np.where(rng.random((9, 9)) < 0.5, rng.normal(size=(9, 9)), 0).astype(np.float32)
+    lengths, columns, weights = every(sparse.csr_matrix(dense))
+    whole, few = Neighbours(np.concatenate([[0], np.cumsum(lengths)]), columns, weights), matrix(dense.tolist())
+    items, strengths = np.array([4, 0, 8], np.int32), rng.normal(size=(2, 3)).astype(np.float32)
+    wanted = np.array([2, 0, 3, 0], np.int32)
+
+    np.testing.assert_array_equal(whole.block(items, wanted), few.block(items, wanted))
+    np.testing.assert_allclose(whole.spread(items, strengths), few.spread(items, strengths), rtol=1e-5, atol=1e-6)
+    assert whole.spread(items, strengths[0]).shape == (9,)
+
+
+def test_items_with_equal_weights_get_equal_sums_in_whole_rows_too(rng: np.random.Generator) -> None:
+    dense = np.repeat(rng.normal(size=(33, 3)), 11, axis=1).astype(np.float32)  # three kinds of columns
+    lengths, columns, weights = every(sparse.csr_matrix(dense))
+    whole = Neighbours(np.concatenate([[0], np.cumsum(lengths)]), columns, weights)
+    sums = whole.spread(np.arange(33, dtype=np.int32), rng.normal(size=33).astype(np.float32))
+
+    assert len(set(sums.tolist())) == 3
+
+
+def test_stored_rows_are_ascending() -> None:
+    rows = sparse.csr_matrix((np.array([3, 1, 2], np.float32), np.array([4, 0, 2]), np.array([0, 3])), shape=(1, 5))
+
+    assert [part.tolist() for part in strongest(rows, 2)] == [[2], [2, 4], [2, 3]]

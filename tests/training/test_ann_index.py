@@ -1,0 +1,111 @@
+"""A version gets an index of its items where these are many, and only one that finds what the models would find without it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys.artifacts import Draft, Nearest, Version, open_version
+from recsys.scorers.retrieval import Candidates
+from recsys.training import ann_index as module
+from recsys.training.ann_index import recall, write_candidates
+from recsys.training.stages import Stage
+from tests.helpers.tiny_shop import LEARNED, NOW, Trained
+
+N_ITEMS = len(LEARNED)
+
+
+def written(final: Stage, folder: Path, notes: list[str]) -> Version:
+    """Return a version that holds what `write_candidates` wrote, and something else."""
+    with Draft.create(folder, NOW) as draft:
+        draft.write_json("else.json", {})
+        write_candidates(draft, final, repeats=False, seed=7, note=notes.append)
+        return open_version(folder, draft.publish({}))
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "EXHAUSTIVE_UP_TO", N_ITEMS - 1)
+
+
+def test_so_many_items_as_are_all_scored_need_no_index(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "EXHAUSTIVE_UP_TO", N_ITEMS)
+    notes: list[str] = []
+
+    with written(trained.final, tmp_path, notes) as version:
+        assert not version.holds("candidates.usearch") and not version.holds("candidates.h5")
+    assert notes == []
+
+
+def test_one_more_has_an_index_of_the_vectors_of_bmf_and_says_what_it_finds(trained: Trained, tmp_path: Path, many: None):
+    notes: list[str] = []
+    vectors = trained.final.networks["BMF"].arrays()["item_factors"]
+
+    with written(trained.final, tmp_path, notes) as version:
+        index = Nearest.open(version.file("candidates.usearch"), "the index", dim=vectors.shape[1], n=N_ITEMS)
+        kept = version.arrays("candidates.h5")
+        assert "sha256" in next(entry for entry in version.manifest["files"] if entry["path"] == "candidates.usearch")
+    found = index.search(vectors[3], 5)
+    np.testing.assert_array_equal(found, np.argsort(-(vectors @ vectors[3]))[:5])
+    popularity = trained.final.signals["popularity"]
+    np.testing.assert_array_equal(kept["popular"][:4], np.argsort(-popularity, axis=1, kind="stable"))
+    for name, liked in zip(trained.final.networks, kept["popular"][4:], strict=True):
+        scores = trained.final.scorers[name].score(module._nobody(trained.final))
+        np.testing.assert_array_equal(liked, np.argsort(-scores, kind="stable"))
+    assert kept.attrs == {f"recall10_{name}": 1.0 for name in trained.final.networks}  # the lists are longer than the catalogue
+    assert notes == ["The index of items finds, of each model's 10 best: " + ", ".join(f"{n} 1.000" for n in trained.final.networks) + "."]
+
+
+def test_without_the_library_there_is_no_index_and_the_fix_is_said(
+    trained: Trained, tmp_path: Path, many: None, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "installed", lambda: False)
+    notes: list[str] = []
+
+    with written(trained.final, tmp_path, notes) as version:
+        assert not version.holds("candidates.usearch")
+    assert notes == [f'No index of items: usearch is not installed (pip install ".[ann]"). Every request will score all {N_ITEMS} items.']
+
+
+def test_without_bmf_there_is_no_index(trained: Trained, tmp_path: Path, many: None):
+    notes: list[str] = []
+    others = {name: network for name, network in trained.final.networks.items() if name != "BMF"}
+
+    with written(replace(trained.final, networks=others), tmp_path, notes) as version:
+        assert not version.holds("candidates.usearch")
+    assert notes == [f"No index of items: BMF is missing. Every request will score all {N_ITEMS} items."]
+
+
+def test_an_index_that_misses_too_much_is_not_published(trained: Trained, tmp_path: Path, many: None, monkeypatch: pytest.MonkeyPatch):
+    shares = {"ENCM": 0.949, "LNCM": 1.0, "NeuMF": 1.0, "BMF": 1.0}
+    monkeypatch.setattr(module, "recall", lambda *_, **__: shares)
+    notes: list[str] = []
+
+    with written(trained.final, tmp_path, notes) as version:
+        assert not version.holds("candidates.usearch") and not version.holds("candidates.h5")
+    assert notes == [
+        "No index of items: it should find 0.95 of each model's 10 best. Found: ENCM 0.949, LNCM 1.000, NeuMF 1.000, BMF 1.000. "
+        f"Every request will score all {N_ITEMS} items."
+    ]
+
+
+class Some(Candidates):
+    """Candidates that are always the same."""
+
+    def __init__(self, items: list[int]) -> None:
+        object.__setattr__(self, "items", np.array(items, np.int32))
+
+    def of(self, query, allowed, scorers=()):  # type: ignore[no-untyped-def]
+        return self.items
+
+
+def test_recall_is_the_mean_share_of_the_ten_best_that_are_candidates(trained: Trained):
+    final = trained.final
+    assert recall(Some(list(range(N_ITEMS))), final, repeats=True, seed=7) == dict.fromkeys(final.networks, 1.0)
+    assert recall(Some([]), final, repeats=True, seed=7) == dict.fromkeys(final.networks, 0.0)
+    # each of the items that are sold is among somebody's ten best once or not at all: the shares of a partition add up to 1
+    halves = [recall(Some(list(range(first, N_ITEMS, 2))), final, repeats=False, seed=7) for first in (0, 1)]
+    for name in final.networks:
+        assert halves[0][name] + halves[1][name] == pytest.approx(1)
+        assert 0 < halves[0][name] < 1
