@@ -61,7 +61,7 @@ def main(argv: list[str], root: Path = ROOT) -> int:
     if flags.markdown:
         return write_page(flags.markdown, root / KEPT, check=flags.check)
     largest_first = sorted(set(flags.sizes), reverse=True)  # where memory or disk is too small, that is known soon
-    rows = [in_its_own_process(n, flags.questions, flags.rounds) for n in largest_first][::-1]
+    rows = [in_its_own_process(n, flags.cases, flags.rounds) for n in largest_first][::-1]
     result = {"sizes": rows, "switch_over": crossing(rows), "exhaustive_up_to": EXHAUSTIVE_UP_TO, **_circumstances()}
     for made in (costs(result), recalls(result)):
         console(log_width=LOG_WIDTH).print(made)
@@ -71,18 +71,18 @@ def main(argv: list[str], root: Path = ROOT) -> int:
     return 0
 
 
-def in_its_own_process(n: int, questions: int, rounds: int) -> dict[str, Any]:
+def in_its_own_process(n: int, cases: int, rounds: int) -> dict[str, Any]:
     """Return the figures of a size from a process whose memory nobody else has used."""
     with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        made = pool.submit(_make_and_ask, n, questions, rounds)
+        made = pool.submit(_make_and_ask, n, cases, rounds)
         return made.result()
 
 
-def _make_and_ask(n: int, questions: int, rounds: int) -> dict[str, Any]:
+def _make_and_ask(n: int, cases: int, rounds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="recsys-scale-") as folder:
         with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
             made = pool.submit(_make, n, Path(folder)).result()  # what making it took of memory is gone before requests are asked
-        return {"items": n, **made, **_ask(n, Path(folder), questions, rounds)}
+        return {"items": n, **made, **_ask(n, Path(folder), cases, rounds)}
 
 
 def _make(n: int, folder: Path) -> dict[str, Any]:
@@ -99,20 +99,20 @@ def _make(n: int, folder: Path) -> dict[str, Any]:
     return {"index_s": seconds, "index_bytes": len(index), "version_bytes": total}
 
 
-def _ask(n: int, folder: Path, questions: int, rounds: int) -> dict[str, Any]:
+def _ask(n: int, folder: Path, cases: int, rounds: int) -> dict[str, Any]:
     """Ask the version in a folder; returns times, recall and memory."""
     catalogue = synthetic.make(n, np.random.default_rng([SEED, n]))
-    asked = synthetic.questions(catalogue, np.random.default_rng([SEED, n, 2]), questions)
+    asked = synthetic.cases(catalogue, np.random.default_rng([SEED, n, 2]), cases)
     del catalogue
     started = time.perf_counter()
-    loaded = load(folder)
+    bundle = load(folder)
     hashed = time.perf_counter() - started
     before, resident = resident_bytes(), {}
     for way in ("candidates", "exhaustive"):
         for query in asked[:FIRST]:
-            ranked(loaded, fresh(query), allowed_items(loaded, query, ALL), exhaustive=way == "exhaustive")
+            ranked(bundle, fresh(query), allowed_items(bundle, query, ALL), exhaustive=way == "exhaustive")
         resident[way] = (resident_bytes() or 0) - (before or 0)
-    figures = {label: measure(loaded, asked, chosen, rounds, err.print) for label, chosen in FILTERS.items()}
+    figures = {label: measure(bundle, asked, chosen, rounds, err.print) for label, chosen in FILTERS.items()}
     return {"verified_s": hashed, "resident": resident, "filters": figures}
 
 
@@ -124,7 +124,7 @@ def crossing(rows: Sequence[Mapping[str, Any]]) -> float | None:
 
 def costs(result: Mapping[str, Any]) -> Table:
     """Return times, memory and disk as a table."""
-    made = Table(title="Ranking of a request, ms", caption=_told(result))
+    made = Table(title="Ranking of a request, ms", caption=_request_events(result))
     for title in ("items", "all, p50", "p95", "candidates, p50", "p95", "competing", "index, s", "index, MB", "resident, MB"):
         made.add_column(title, justify="right")
     for row in result["sizes"]:
@@ -158,7 +158,7 @@ def _recall_cells(row: Mapping[str, Any], label: str) -> list[str]:
     return [f"{row['items']:,}", label, *(f"{told['recall'][name]:.3f} ({told['without_index'][name]:.3f})" for name in MODELS)]
 
 
-def _told(result: Mapping[str, Any]) -> str:
+def _request_events(result: Mapping[str, Any]) -> str:
     found = result["switch_over"]
     crossed = f"candidates are faster from about {round(found, -3):,.0f} items on" if found else "candidates are nowhere faster"
     return f"{crossed}; {result['machine']}, Python {result['python']}"
@@ -171,7 +171,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     blocks.append(
         _table(["items", "may be answered", *MODELS], [_recall_cells(row, label) for row in result["sizes"] for label in FILTERS])
     )
-    blocks.append(f"{_told(result)[0].upper()}{_told(result)[1:]}.\n")
+    blocks.append(f"{_request_events(result)[0].upper()}{_request_events(result)[1:]}.\n")
     return "\n".join(blocks)
 
 

@@ -63,7 +63,7 @@ class Ours:
     def __init__(self, data: Dataset, steps: int) -> None:
         del steps
         from recsys.networks import NETWORKS
-        from recsys.networks.fit import Loop, prepare, shapes
+        from recsys.networks.fit import Trainer, prepare, shapes
         from recsys.networks.losses import Negatives
 
         pass
@@ -71,7 +71,9 @@ class Ours:
         prepare(OPTIONS.seed)
         self._samples = len(data) * (1 + OPTIONS.negatives)
         popularity = np.bincount(data.items, minlength=data.n_items).astype(np.float32)
-        self._loop = Loop(NETWORKS["NeuMF"](shapes(data, OPTIONS), OPTIONS.seed), pairs(data), Negatives.of(popularity, OPTIONS), OPTIONS)
+        self._loop = Trainer(
+            NETWORKS["NeuMF"](shapes(data, OPTIONS), OPTIONS.seed), pairs(data), Negatives.of(popularity, OPTIONS), OPTIONS
+        )
 
     def run(self) -> tuple[int, float]:
         """Pass over the events once."""

@@ -31,7 +31,7 @@ class Review:
     """One customer's verdict on one product: 1 to 5 stars, a sentence, and the second it was written in."""
 
     second: int
-    customer: int
+    user: int
     item: int
     stars: int
     text: str
@@ -39,19 +39,19 @@ class Review:
 
 def make_reviews(rng: np.random.Generator, catalogue: Catalogue, tastes: Tastes, events: Sequence[Event], days: int) -> list[Review]:
     """Return the reviews of a story's purchases, ordered by time: one a customer and product at most."""
-    first_purchases = {(event.customer, event.item): event.second for event in reversed(events) if event.action == PURCHASE}
+    first_purchases = {(event.user, event.item): event.second for event in reversed(events) if event.action == PURCHASE}
     reviews = []
-    for (customer, item), bought in sorted(first_purchases.items()):
+    for (user, item), bought in sorted(first_purchases.items()):
         second = bought + int(rng.uniform(2, 21) * DAY)
         if rng.random() > SHARE_REVIEWED or second >= days * DAY:
             continue
-        stars = _stars(rng, catalogue, tastes, customer, item)
-        reviews.append(Review(second, customer, item, stars, TEXTS[stars][rng.integers(len(TEXTS[stars]))]))
-    return sorted(reviews, key=lambda review: (review.second, review.customer, review.item))
+        stars = _stars(rng, catalogue, tastes, user, item)
+        reviews.append(Review(second, user, item, stars, TEXTS[stars][rng.integers(len(TEXTS[stars]))]))
+    return sorted(reviews, key=lambda review: (review.second, review.user, review.item))
 
 
-def _stars(rng: np.random.Generator, catalogue: Catalogue, tastes: Tastes, customer: int, item: int) -> int:
-    style = catalogue.styles[item] @ tastes.styles[customer] / 2
-    dear = max(0.0, catalogue.expensiveness[item] - tastes.budget[customer])
+def _stars(rng: np.random.Generator, catalogue: Catalogue, tastes: Tastes, user: int, item: int) -> int:
+    style = catalogue.styles[item] @ tastes.styles[user] / 2
+    dear = max(0.0, catalogue.expensiveness[item] - tastes.budget[user])
     pleasure = 2.3 + 1.9 * catalogue.quality[item] + 0.6 * style - 1.5 * dear + rng.normal(0, 0.8)
     return int(np.clip(round(pleasure), 1, 5))

@@ -32,7 +32,7 @@ class Event:
     """One row of the shop's log: who, what, which item, when (seconds since the story began), with which device."""
 
     second: int
-    customer: int
+    user: int
     item: int
     action: int
     device: str | None
@@ -42,7 +42,7 @@ class Event:
 class _Visitor:
     """One customer on her way through the story."""
 
-    customer: int
+    user: int
     liking: NDArray[np.float64]  # (n,) the part of an item's utility that no day changes
     fatigue: NDArray[np.float64]  # (n,) what owning it, or another of its line, takes away
     due: list[tuple[float, int]] = field(default_factory=list)
@@ -64,18 +64,18 @@ def make_events(rng: np.random.Generator, catalogue: Catalogue, tastes: Tastes, 
     events: list[Event] = []
     months = _months(start, days)
     day_shares = _day_shares(start, months)
-    for customer in range(len(tastes.budget)):
-        visitor = _Visitor(customer, _liking(catalogue, tastes, customer), np.zeros(len(catalogue.products)))
-        for second in _visits(rng, tastes, customer, day_shares):
+    for user in range(len(tastes.budget)):
+        visitor = _Visitor(user, _liking(catalogue, tastes, user), np.zeros(len(catalogue.products)))
+        for second in _visits(rng, tastes, user, day_shares):
             events += _Session(rng, catalogue, tastes, visitor, second, months[second // DAY]).events()
     # A session that runs past the story's end is cut there.
-    return sorted((event for event in events if event.second < days * DAY), key=lambda event: (event.second, event.customer))
+    return sorted((event for event in events if event.second < days * DAY), key=lambda event: (event.second, event.user))
 
 
-def _liking(catalogue: Catalogue, tastes: Tastes, customer: int) -> NDArray[np.float64]:
-    style = catalogue.styles @ tastes.styles[customer] / np.sqrt(catalogue.styles.shape[1])
-    price = -6 * (catalogue.expensiveness - tastes.budget[customer]) ** 2
-    brand = tastes.brands[customer][catalogue.brands]
+def _liking(catalogue: Catalogue, tastes: Tastes, user: int) -> NDArray[np.float64]:
+    style = catalogue.styles @ tastes.styles[user] / np.sqrt(catalogue.styles.shape[1])
+    price = -6 * (catalogue.expensiveness - tastes.budget[user]) ** 2
+    brand = tastes.brands[user][catalogue.brands]
     liking: NDArray[np.float64] = catalogue.popularity + 0.7 * style + brand + price + 0.8 * catalogue.quality
     return liking
 
@@ -93,14 +93,14 @@ def _day_shares(start: date, months: NDArray[np.float64]) -> NDArray[np.float64]
     return season * np.where(weekend, 1.2, 1.0) * (0.8 + 0.4 * day / len(months))
 
 
-def _visits(rng: np.random.Generator, tastes: Tastes, customer: int, day_shares: NDArray[np.float64]) -> Iterator[int]:
+def _visits(rng: np.random.Generator, tastes: Tastes, user: int, day_shares: NDArray[np.float64]) -> Iterator[int]:
     """Yield the seconds at which a customer's sessions begin, ascending."""
-    shares = np.where(np.arange(len(day_shares)) >= tastes.joined[customer], day_shares, 0)
+    shares = np.where(np.arange(len(day_shares)) >= tastes.joined[user], day_shares, 0)
     if shares.sum() == 0:
         return
-    n_visits = rng.poisson(tastes.sessions_a_month[customer] * shares.sum() / day_shares.mean() / 30.44)
+    n_visits = rng.poisson(tastes.sessions_a_month[user] * shares.sum() / day_shares.mean() / 30.44)
     day = rng.choice(len(shares), n_visits, p=shares / shares.sum())
-    hour = rng.choice(24, n_visits, p=tastes.hours[customer])
+    hour = rng.choice(24, n_visits, p=tastes.hours[user])
     yield from sorted((day * DAY + hour * 3600 + rng.integers(3600, size=n_visits)).tolist())
 
 
@@ -112,7 +112,7 @@ class _Session:
     ) -> None:
         self.rng, self.catalogue, self.tastes, self.visitor = rng, catalogue, tastes, visitor
         self.second, self.day = second, second / DAY
-        device = rng.choice(len(DEVICES), p=tastes.devices[visitor.customer])
+        device = rng.choice(len(DEVICES), p=tastes.devices[visitor.user])
         self.device = DEVICES[device] if rng.random() > 0.02 else None  # some browsers do not say
         self.utility = visitor.liking + visitor.fatigue + self._moment(month)
         on_sale = (catalogue.launched <= self.day) & (self.day < catalogue.ended)
@@ -138,7 +138,7 @@ class _Session:
 
     def _moment(self, month: float) -> NDArray[np.float64]:
         """Return `(n,)` what this day and hour add: drift of taste, season, time of day, novelty."""
-        category = self.tastes.categories(self.visitor.customer, self.day)
+        category = self.tastes.categories(self.visitor.user, self.day)
         season = np.where(_SEASON > 0, 1.1 * np.cos(2 * np.pi * (month - 0.5 - _SEASON) / 12), 0.0)
         bucket = int(self.second % DAY // (6 * 3600))
         hour = np.where(_BUCKET < 0, 0.0, np.where(_BUCKET == bucket, 1.3, -0.4))
@@ -210,7 +210,7 @@ class _Session:
         self.visitor.due = [entry for entry in self.visitor.due if entry[0] > self.day]
         last = None
         for item in due:
-            if self.on_sale[item] and self.rng.random() < self.tastes.loyalty[self.visitor.customer]:
+            if self.on_sale[item] and self.rng.random() < self.tastes.loyalty[self.visitor.user]:
                 if self.rng.random() < 0.7:
                     self._log(item, VIEW)
                 self._log(item, CART)
@@ -229,5 +229,5 @@ class _Session:
         self.visitor.fatigue[item] -= 4.0
 
     def _log(self, item: int, action: int) -> None:
-        self.log.append(Event(self.second, self.visitor.customer, item, action, self.device))
+        self.log.append(Event(self.second, self.visitor.user, item, action, self.device))
         self.second += int(self.rng.integers(15, 140))

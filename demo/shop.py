@@ -162,7 +162,7 @@ def _interactions(events: Sequence[Event], clock: _Clock) -> Rows:
     return [
         {
             "interId": number,
-            "userId": event.customer + 1,
+            "userId": event.user + 1,
             "productId": event.item + 1,
             "actionCode": ACTIONS[event.action],
             "device_type": event.device,
@@ -178,7 +178,7 @@ def _comments(reviews: Sequence[Review], clock: _Clock) -> Rows:
             "id": number,
             "content": review.text,
             "productId": review.item + 1,
-            "userId": review.customer + 1,
+            "userId": review.user + 1,
             "star": review.stars,
             **clock.stamps(review.second),
         }

@@ -59,10 +59,10 @@ class Tastes:
     sessions_a_month: NDArray[np.float64]
     joined: NDArray[np.int64]
 
-    def categories(self, customer: int, day: float) -> NDArray[np.float64]:
+    def categories(self, user: int, day: float) -> NDArray[np.float64]:
         """Return `(n_categories,)` log-affinities on a day; a drift takes about three weeks."""
-        progress = 1 / (1 + np.exp(-(day - self.drift_day[customer]) / 7))
-        affinities: NDArray[np.float64] = (1 - progress) * self.before[customer] + progress * self.after[customer]
+        progress = 1 / (1 + np.exp(-(day - self.drift_day[user]) / 7))
+        affinities: NDArray[np.float64] = (1 - progress) * self.before[user] + progress * self.after[user]
         return affinities
 
 

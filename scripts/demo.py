@@ -30,7 +30,7 @@ from recsys.data.interactions import data_hash  # noqa: E402
 from recsys.errors import ModelRefused, NoModel, RecsysError, SettingsError  # noqa: E402
 from recsys.settings import Settings, load_settings  # noqa: E402
 from recsys.store import connect, read_interactions  # noqa: E402
-from recsys.store.writes import customer, product_names  # noqa: E402
+from recsys.store.writes import product_names, user  # noqa: E402
 from recsys.training.terminal import console  # noqa: E402
 
 DEMO_URL = "sqlite:///data/demo.sqlite"
@@ -133,7 +133,7 @@ def _show(answer: Mapping[str, Any], settings: Settings) -> None:
     because = [item.get("reason", {}).get("item_id") for item in answer["items"]]
     with connect(settings.database_url) as db:
         names = product_names(db, [*(item["productId"] for item in answer["items"]), *filter(None, because)])
-        name, address = customer(db, answer["user_id"]) or ("nobody", "nobody")
+        name, address = user(db, answer["user_id"]) or ("nobody", "nobody")
     table = Table("", "product", "score", "because of", title=f"For {name}, by {answer['model']}")
     for rank, (item, cause) in enumerate(zip(answer["items"], because, strict=True), 1):
         label = f"{names[item['productId']]} ({item['productId']})"

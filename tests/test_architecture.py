@@ -95,14 +95,14 @@ def may_import(folder: str) -> frozenset[str]:
 
 def loaded_with(names: set[str], *, parents: bool = True) -> set[str]:
     """Return the modules of ours that run when some are imported, with or without the packages around them."""
-    loaded: set[str] = set()
+    bundle: set[str] = set()
     waiting = set(names)
     while waiting:
         name = waiting.pop()
-        if name in MODULES and name not in loaded:
-            loaded.add(name)
+        if name in MODULES and name not in bundle:
+            bundle.add(name)
             waiting |= imports_of(MODULES[name], at_import=True) | ({name.rpartition(".")[0]} if parents else set())
-    return loaded
+    return bundle
 
 
 def packages_loaded_with(names: set[str]) -> set[str]:

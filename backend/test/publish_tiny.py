@@ -11,8 +11,8 @@ sys.path.insert(0, str(REPOSITORY))
 
 import tensorflow as tf  # noqa: E402 - the path and the environment come first
 
-from recsys import training  # noqa: E402
 from recsys.settings import Training  # noqa: E402
+from recsys.training import train as training  # noqa: E402
 from tests.helpers.tiny_shop import NOW, Quiet, fast_settings, fill, tiny_shop  # noqa: E402
 
 BRIEFLY = Training(dim=4, epochs=1, batch=4096, window=4, learning_rate=0.05)

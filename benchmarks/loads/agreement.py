@@ -23,9 +23,9 @@ from recsys import store
 from recsys.contract import parse_request
 from recsys.evaluation.ranking import top_k
 from recsys.recommending.fill import wanted
-from recsys.recommending.loading import Loaded, load, numbers
-from recsys.recommending.user import Customer, find_customer
-from recsys.scorers.ensemble import Blend
+from recsys.recommending.loading import ModelBundle, load, numbers
+from recsys.recommending.user import User, load_user
+from recsys.scorers.ensemble import LinearEnsemble
 from recsys.scorers.registry import MODELS, REGISTRY
 
 TOLERANCE = 1e-5
@@ -40,7 +40,7 @@ def agreement(shop: SyntheticShop) -> dict[str, Any]:
     Raises:
         BenchmarkError: A score differs by more than 1e-5, or a rank differs; it says where.
     """
-    apart, compared, loaded, asked = [0.0], 0, load(shop.models_dir), questions(shop)
+    apart, compared, bundle, asked = [0.0], 0, load(shop.models_dir), cases(shop)
     with ThreadPoolExecutor(len(asked)) as pool:  # nothing is timed yet
         told = list(pool.map(lambda question: keras_logits(shop, question), asked))
     for question, logits in zip(asked, told, strict=True):
@@ -48,13 +48,13 @@ def agreement(shop: SyntheticShop) -> dict[str, Any]:
             requests = [{**question, "model": name, "limit": LIMIT} for name in MODELS]
             doors = [one_by_one(shop, database, request) for request in requests], at_a_worker(shop, database, requests)
             for name, *answers in zip(MODELS, *doors, strict=True):
-                listed, largest = expected(shop, database, loaded, name, {**question, "limit": LIMIT}, logits[name])
+                listed, largest = expected(shop, database, bundle, name, {**question, "limit": LIMIT}, logits[name])
                 apart += [largest, *(difference(answer, listed, f"{name} on {database}") for answer in answers)]
                 compared += 1
     return {"lists": compared, "items": LIMIT, "largest_difference": max(apart), "tolerance": TOLERANCE}
 
 
-def questions(shop: SyntheticShop) -> list[dict[str, Any]]:
+def cases(shop: SyntheticShop) -> list[dict[str, Any]]:
     """Return what is asked: by two customers of the training, and by a guest with a history."""
     told = [{"item_id": FIRST_ITEM + n, "event": "view"} for n in (3, 1, 4)]
     known = [{"user_id": shop.groups[group][0], "context": CONTEXT} for group in (USUAL, FRESH)]
@@ -95,35 +95,35 @@ def _run(shop: SyntheticShop, database: str, requests: Sequence[Mapping[str, Any
 
 
 def expected(
-    shop: SyntheticShop, database: str, loaded: Loaded, name: str, question: Mapping[str, Any], logits: NDArray[np.float32]
+    shop: SyntheticShop, database: str, bundle: ModelBundle, name: str, question: Mapping[str, Any], logits: NDArray[np.float32]
 ) -> tuple[list[tuple[Any, float]], float]:
     """Return a model's list as it follows from Keras' logits, with σ of the scores; and how far our own logits are from Keras'.
 
     Raises:
         BenchmarkError: Too far, or they rank the catalogue differently.
     """
-    customer, allowed = who_asks(shop, database, loaded, question)
-    scorer, query = loaded.scorer(name), customer.query()
-    if not isinstance(scorer, Blend) or scorer.own is None:
+    user, allowed = who_asks(shop, database, bundle, question)
+    scorer, query = bundle.scorer(name), user.query()
+    if not isinstance(scorer, LinearEnsemble) or scorer.network is None:
         raise BenchmarkError(f"{name} should have a part of its own. Received: {type(scorer).__name__}.")
-    ours = scorer.own.score(query)
+    ours = scorer.network.score(query)
     largest = float((np.abs(ours - logits) / np.maximum(1, np.abs(logits))).max())
     if largest > TOLERANCE or not np.array_equal(top_k(ours, LIMIT), top_k(logits, LIMIT)):
         raise BenchmarkError(f"{name} should score as Keras does. Received: logits that differ by up to {largest:.2g}, or other ranks.")
     weights = scorer.weights[int(query.repeats)]
-    whole = scorer.signals.blend(query, weights[:-1]) + weights[-1] * logits
+    whole = scorer.features.blend(query, weights[:-1]) + weights[-1] * logits
     best = top_k(whole, LIMIT, allowed)
     shares = 1 / (1 + np.exp(-whole[best].astype(np.float64)))
-    return list(zip(loaded.original_ids(best.tolist()), shares.tolist(), strict=True)), largest
+    return list(zip(bundle.original_ids(best.tolist()), shares.tolist(), strict=True)), largest
 
 
-def who_asks(shop: SyntheticShop, database: str, loaded: Loaded, question: Mapping[str, Any]) -> tuple[Customer, NDArray[np.bool_]]:
+def who_asks(shop: SyntheticShop, database: str, bundle: ModelBundle, question: Mapping[str, Any]) -> tuple[User, NDArray[np.bool_]]:
     """Return the customer of a request, and which items she may be answered with."""
     request = parse_request(json.dumps(question).encode(), models=tuple(REGISTRY))
-    mapping, named = loaded.shop(shop.settings(database).shop), numbers(request, loaded)
+    mapping, named = bundle.shop(shop.settings(database).shop), numbers(request, bundle)
     with store.connect(shop.urls[database]) as db:
-        customer = find_customer(request, loaded, db, numbers=named, shop=mapping, now=int(time.time()))
-    return customer, wanted(request, customer, named).allowed
+        user = load_user(request, bundle, db, numbers=named, shop=mapping, now=int(time.time()))
+    return user, wanted(request, user, named).allowed
 
 
 def difference(answer: Answer, listed: Sequence[tuple[Any, float]], where: str) -> float:

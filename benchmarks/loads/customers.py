@@ -14,7 +14,7 @@ from recsys.data.interactions import Interactions
 
 USUAL, FRESH = "usual", "fresh"
 HISTORIES = (10, 50, 200, 500)  # events of everybody in a group of that name
-SPREAD = 0.8  # standard deviation of the log of the number of events: the busiest of a hundred customers has six times the median
+ITEM_ITEM = 0.8  # standard deviation of the log of the number of events: the busiest of a hundred customers has six times the median
 MOST_EVENTS = 2_000
 GROUP = 100  # customers in each group but the usual ones
 FRESH_EVENTS = 5  # since training, enough to judge models by
@@ -69,7 +69,7 @@ def make_customers(
     users = rng.choice(n_users, sum(sizes.values()), replace=False) + FIRST_USER
     groups = dict(zip(sizes, np.split(users, np.cumsum(list(sizes.values()))[:-1]), strict=True))
     lengths = {name: np.full(len(ids), history if name == FRESH else 0 if name == USUAL else int(name)) for name, ids in groups.items()}
-    usual = np.exp(rng.normal(np.log(history), SPREAD, n_customers))
+    usual = np.exp(rng.normal(np.log(history), ITEM_ITEM, n_customers))
     lengths[USUAL] = np.clip(usual, 1, MOST_EVENTS).astype(np.int64)
     past = np.repeat(users, np.concatenate(list(lengths.values())))
     later = np.repeat(groups[FRESH], FRESH_EVENTS)

@@ -34,7 +34,7 @@ class Driver:
         node = shutil.which("node")
         if node is None:
             raise BenchmarkError("Node 20 or newer should be on PATH, to ask workers as a backend does. Received: none.")
-        self._told = {**os.environ, **environ}
+        self._request_events = {**os.environ, **environ}
         self._node = subprocess.Popen([node, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self) -> Self:
@@ -47,7 +47,7 @@ class Driver:
 
     def open(self, pool: str, size: int) -> None:
         """Start a pool, and wait until a worker is ready."""
-        self.tell("open", pool=pool, size=size, python=sys.executable, env=self._told)
+        self.tell("open", pool=pool, size=size, python=sys.executable, env=self._request_events)
 
     def load(self, pool: str, requests: Sequence[Mapping[str, Any]], in_flight: int, **until: float) -> dict[str, Any]:
         """Return the answers' times in ms and what went wrong; `until` is a `count` of requests, or `seconds`."""

@@ -31,13 +31,13 @@ from recsys import store  # noqa: E402
 from recsys.contract import parse_request  # noqa: E402
 from recsys.evaluation.ranking import top_k  # noqa: E402
 from recsys.features.query import Query  # noqa: E402
-from recsys.networks import NETWORKS, Network, Past, Shapes  # noqa: E402
+from recsys.networks import NETWORKS, Network, Shapes, UserBatch  # noqa: E402
 from recsys.recommending.loading import (  # noqa: E402
-    Loaded,
+    ModelBundle,
     load,
     numbers,  # noqa: E402
 )
-from recsys.recommending.user import find_customer  # noqa: E402
+from recsys.recommending.user import load_user  # noqa: E402
 from recsys.scorers.registry import MODELS, REGISTRY  # noqa: E402
 from recsys.settings import load_settings  # noqa: E402
 
@@ -54,13 +54,13 @@ class Catalogue(keras.Model):
 
     def call(self, items: tf.Tensor) -> tf.Tensor:
         """Return logits `(b,)` of items `(b,)`."""
-        return self.network.match(self.state, items[None])[0]
+        return self.network.score(self.state, items[None])[0]
 
 
-def past(asked: Query) -> Past:
+def past(asked: Query) -> UserBatch:
     """Return a question as the networks take it; a row without history holds one event of no weight."""
     items, weights = (asked.items, asked.weights) if len(asked.items) else (np.zeros(1, np.int32), np.zeros(1, np.float32))
-    return Past(
+    return UserBatch(
         users=tf.constant([asked.user], tf.int32),
         items=tf.constant(items[None], tf.int32),
         weights=tf.constant(weights[None], tf.float32),
@@ -70,12 +70,12 @@ def past(asked: Query) -> Past:
     )
 
 
-def keras_model(loaded: Loaded, name: str) -> Network:
+def keras_model(bundle: ModelBundle, name: str) -> Network:
     """Return one of the four with its published weights."""
-    told = loaded.version.json(f"{name.lower()}_config.json")
+    told = bundle.version.json(f"{name.lower()}_config.json")
     shapes = Shapes(**{**{key: value for key, value in told.items() if key != "model"}, "context_sizes": tuple(told["context_sizes"])})
     network = NETWORKS[name](shapes, seed=0)
-    network.load_weights(loaded.version.file(f"{name.lower()}_model.weights.h5"))
+    network.load_weights(bundle.version.file(f"{name.lower()}_model.weights.h5"))
     return network
 
 
@@ -84,19 +84,19 @@ def main(argv: list[str]) -> int:
     laps = {"import": time.perf_counter() - SINCE}
     request = parse_request(sys.stdin.buffer.read(), models=tuple(REGISTRY))
     settings = load_settings(os.environ, Path(ROOT))
-    loaded = load(settings.models_dir)
+    bundle = load(settings.models_dir)
     with store.connect(settings.database_url) as db:
         whole = {table: db.query(f"SELECT * FROM {table}") for table in TABLES}  # noqa: S608 - our own names
         users, items = ({text(row[0]): int(row[1]) for row in whole[table]} for table in TABLES[:2])
         sold = np.zeros(len(items), bool)
         sold[[items[str(row[0])] for row in db.query("SELECT id FROM Products WHERE statusId = 'S1'") if str(row[0]) in items]] = True
-        shop, told = loaded.shop(settings.shop), numbers(request, loaded)
-        customer = find_customer(request, loaded, db, numbers=told, shop=shop, now=int(time.time()))
-        asked = replace(customer, index=users.get(str(request.user_id), len(users))).query()
+        shop, told = bundle.shop(settings.shop), numbers(request, bundle)
+        user = load_user(request, bundle, db, numbers=told, shop=shop, now=int(time.time()))
+        asked = replace(user, index=users.get(str(request.user_id), len(users))).query()
     laps["tables"] = time.perf_counter() - SINCE
     logits: dict[str, Any] = {}
     for name in MODELS:
-        model = Catalogue(keras_model(loaded, name), asked)
+        model = Catalogue(keras_model(bundle, name), asked)
         logits[name] = model.predict(np.arange(len(items), dtype=np.int32), batch_size=len(items), verbose=0)
         laps[name] = time.perf_counter() - SINCE
     if argv[:1] == ["--scores"]:

@@ -20,15 +20,15 @@ from recsys.data.context import ContextEncoder
 from recsys.data.encoding import Encoders, encode
 from recsys.data.ids import IdMap
 from recsys.data.interactions import Catalogue
-from recsys.evaluation.protocol import Exam, Marks, Question
-from recsys.features.features import N_SIGNALS, NAMES, POPULARITIES
+from recsys.evaluation.protocol import EvaluationCase, EvaluationResult, EvaluationSet
+from recsys.features.features import N_FEATURES, NAMES, POPULARITIES
 from recsys.features.query import Arrays, Query
 from recsys.networks import NETWORKS, Network, Shapes
 from recsys.scorers.registry import REGISTRY
 from recsys.settings import Settings, Training
-from recsys.training.fitting import Choices
+from recsys.training.fitting import Hyperparameters
 from recsys.training.publishing import manifest, write_version
-from recsys.training.stages import Results, ShopData, Stage
+from recsys.training.stages import Results, ShopData, TrainedModels
 
 WINNER = "LNCM"
 RULE, PROTOCOL = "hide", "time"
@@ -48,13 +48,13 @@ class Drawn:
         name: In the registry.
         shapes: Of its weights.
         seed: Of the draws.
-        signal_weights: `(2, N_SIGNALS + 1)` float32.
+        ensemble_weights: `(2, N_SIGNALS + 1)` float32.
     """
 
     name: str
     shapes: Shapes
     seed: int
-    signal_weights: NDArray[np.float32]
+    ensemble_weights: NDArray[np.float32]
     _saved: list[Path] = field(default_factory=list)
     _sizes: list[int] = field(default_factory=list)
 
@@ -84,7 +84,7 @@ class Drawn:
                 table.assign(table * (SPREADS[name] / float(np.std(table[:1000]))))
             elif name not in ("decays", "signal_weights"):
                 table.assign(table + rng.normal(0, SPREADS.get(name, SMALL), table.shape).astype(np.float32))
-        network.tables["signal_weights"].assign(self.signal_weights)
+        network.tables["signal_weights"].assign(self.ensemble_weights)
         return network
 
 
@@ -116,20 +116,20 @@ def _source(settings: Settings, customers: Customers, catalogue: Catalogue) -> S
     return ShopData(customers.events, learned, catalogue, cleaning, settings.shop, settings.training, now)
 
 
-def _stage(rng: np.random.Generator, source: ShopData, popularity: Popularity, n_users: int) -> Stage:
+def _stage(rng: np.random.Generator, source: ShopData, popularity: Popularity, n_users: int) -> TrainedModels:
     n_items, options, n_events = len(popularity), source.options, EVENTS_A_USER * n_users
     encoders = _encoders(source, n_users, n_items)
     data = encode(source.interactions, encoders, source.shop, options, source.now)
     sizes = n_users, n_items, encoders.contexts.sizes
     shapes = Shapes(*sizes, options.dim, options.window, options.slow_decay, options.fast_decay)
     counts = (popularity.shares * n_events).astype(np.float32)
-    return Stage(
+    return TrainedModels(
         encoders=encoders,
         data=data,
         active=source.catalogue.active,
-        networks={name: Drawn(name, shapes, number, signal_weights(rng)) for number, name in enumerate(NETWORKS)},  # type: ignore[misc]
+        networks={name: Drawn(name, shapes, number, ensemble_weights(rng)) for number, name in enumerate(NETWORKS)},  # type: ignore[misc]
         baselines=_baselines(rng, popularity, counts, n_events),
-        signals=_signals(rng, popularity, counts, n_users, n_events, options),
+        features=_signals(rng, popularity, counts, n_users, n_events, options),
         scorers=dict.fromkeys(REGISTRY),  # type: ignore[arg-type]
         losses={},
         seconds={},
@@ -169,27 +169,27 @@ def _signals(
     }
 
 
-def signal_weights(rng: np.random.Generator) -> NDArray[np.float32]:
+def ensemble_weights(rng: np.random.Generator) -> NDArray[np.float32]:
     """Return `(2, N_SIGNALS + 1)` float32, none of them 0: every signal is computed for every question."""
-    drawn = rng.uniform(0.1, 1.0, (2, N_SIGNALS + 1))
+    drawn = rng.uniform(0.1, 1.0, (2, N_FEATURES + 1))
     drawn[:, [NAMES.index(name) for name in POPULARITIES]] /= 50  # logs of thousands: more of them would drown the rest
     return drawn.astype(np.float32)
 
 
-def _results(rng: np.random.Generator, final: Stage) -> Results:
+def _results(rng: np.random.Generator, final: TrainedModels) -> Results:
     """Return figures of an exam that nobody sat."""
     n = min(EXAMINED, final.data.n_users)
     nothing = np.zeros(0, np.int32)
     empty = nothing, np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(len(final.data.context_sizes), np.int32)
     users = rng.choice(final.data.n_users, n, replace=False).tolist()
-    questions = tuple(Question(Query(user, *empty, now=0), np.arange(3, dtype=np.int32), 0, nothing) for user in users)
-    exam = Exam(questions, np.ones(n, bool), 0, final.active, ())
+    cases = tuple(EvaluationCase(Query(user, *empty, now=0), np.arange(3, dtype=np.int32), 0, nothing) for user in users)
+    evaluation_set = EvaluationSet(cases, np.ones(n, bool), 0, final.active, ())
     per_user = {name: {figure: rng.integers(0, 11, n) / 10 for figure in ("precision10", "map10")} for name in REGISTRY}
     rows = {name: {figure: float(column.mean()) for figure, column in columns.items()} for name, columns in per_user.items()}
-    marks = {name: Marks(columns, (), np.zeros(0, np.float32), np.zeros(0, bool)) for name, columns in per_user.items()}
-    return Results({RULE: rows}, marks, exam, None)
+    marks = {name: EvaluationResult(columns, (), np.zeros(0, np.float32), np.zeros(0, bool)) for name, columns in per_user.items()}
+    return Results({RULE: rows}, marks, evaluation_set, None)
 
 
-def _choices(rng: np.random.Generator, options: Training) -> Choices:
-    made = Choices.default(options, "nothing was learned")
-    return Choices(**{**vars(made), "winner": WINNER, "signal_weights": dict.fromkeys((*NETWORKS, "blend"), signal_weights(rng))})
+def _choices(rng: np.random.Generator, options: Training) -> Hyperparameters:
+    made = Hyperparameters.default(options, "nothing was learned")
+    return Hyperparameters(**{**vars(made), "winner": WINNER, "signal_weights": dict.fromkeys((*NETWORKS, "blend"), ensemble_weights(rng))})

@@ -124,12 +124,12 @@ def turned(values: Sequence[T], by: int) -> list[T]:
 
 def statements(shop: SyntheticShop, database: str) -> int:
     """Return the largest number of statements that a request sends to the database."""
-    loaded, mapping, counts = load(shop.models_dir), shop.settings(database).shop, [0]
+    bundle, mapping, counts = load(shop.models_dir), shop.settings(database).shop, [0]
     for group in (USUAL, FRESH):
         for user in shop.groups[group][:COUNTED]:
             sent: list[str] = []
             request = parse_request(json.dumps(asked_by([user])[0]).encode(), models=tuple(REGISTRY))
             with store.connect(shop.urls[database], tracer=lambda sql, values, sent=sent: sent.append(sql)) as db:
-                recommend(request, loaded, db, shop=mapping, now=loaded.data_until + 3600)
+                recommend(request, bundle, db, shop=mapping, now=bundle.data_until + 3600)
             counts.append(len(sent))
     return max(counts)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.sets.base import Part, asked_otherwise
-from recsys.evaluation.protocol import Question
+from recsys.evaluation.protocol import EvaluationCase
 from recsys.settings import Training
 
 
@@ -26,11 +26,13 @@ def without_history(part: Part, options: Training) -> tuple[Part, Training]:
     newest = data.timestamps[np.maximum(data.starts[1:] - 1, 0)] if len(data) else data.timestamps
     timeless = replace(data, timestamps=newest[data.users])
 
-    def emptied(question: Question) -> Question:
+    def emptied(question: EvaluationCase) -> EvaluationCase:
         query = question.query
         return replace(question, query=replace(query, items=query.items[:0], weights=query.weights[:0], timestamps=query.timestamps[:0]))
 
-    return Part(timeless, {rule: asked_otherwise(exam, emptied) for rule, exam in part.exams.items()}), options
+    return Part(
+        timeless, {rule: asked_otherwise(evaluation_set, emptied) for rule, evaluation_set in part.evaluation_sets.items()}
+    ), options
 
 
 def without_embedding(part: Part, options: Training) -> tuple[Part, Training]:
@@ -42,11 +44,11 @@ def without_embedding(part: Part, options: Training) -> tuple[Part, Training]:
     """
     guest = part.data.n_users
 
-    def anonymous(question: Question) -> Question:
+    def anonymous(question: EvaluationCase) -> EvaluationCase:
         return replace(question, query=replace(question.query, user=guest))
 
-    exams = {rule: asked_otherwise(exam, anonymous) for rule, exam in part.exams.items()}
-    return Part(part.data, exams), replace(options, dropped_users=1.0)
+    evaluation_sets = {rule: asked_otherwise(evaluation_set, anonymous) for rule, evaluation_set in part.evaluation_sets.items()}
+    return Part(part.data, evaluation_sets), replace(options, dropped_users=1.0)
 
 
 ABLATIONS: Mapping[str, Callable[[Part, Training], tuple[Part, Training]]] = {

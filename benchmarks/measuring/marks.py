@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.evaluation.metrics import average_precision_at_k, coverage, hit_rate_at_k, ndcg_at_k, precision_at_k, recall_at_k
-from recsys.evaluation.protocol import Exam, Question, allowed_items
+from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, allowed_items
 from recsys.evaluation.ranking import top_k
 from recsys.scorers.base import Scorer
 
@@ -25,7 +25,7 @@ NOTHING = np.zeros(0, np.int32)
 
 
 @dataclass(frozen=True)
-class Marks:
+class EvaluationResult:
     """What one scorer made of one exam.
 
     Attributes:
@@ -37,35 +37,35 @@ class Marks:
     coverage: float
 
 
-def mark(scorers: Mapping[str, Scorer], exam: Exam) -> dict[str, Marks]:
+def mark(scorers: Mapping[str, Scorer], evaluation_set: EvaluationSet) -> dict[str, EvaluationResult]:
     """Let scorers sit an exam, question after question.
 
     A question remembers what its scorers have in common. Each is asked of a copy, so that an exam of twenty thousand does not
     end up with as many rows of the catalogue in memory.
     """
     lists: dict[str, list[NDArray[np.int32]]] = {name: [] for name in scorers}
-    for question in exam.questions:
+    for question in evaluation_set.cases:
         asked = replace(question, query=replace(question.query))
         for name, scorer in scorers.items():
-            lists[name].append(answer(scorer, asked, exam.active))
-    return {name: of_lists(given, exam) for name, given in lists.items()}
+            lists[name].append(answer(scorer, asked, evaluation_set.active))
+    return {name: of_lists(given, evaluation_set) for name, given in lists.items()}
 
 
-def of_lists(lists: Sequence[NDArray[np.int32]], exam: Exam) -> Marks:
+def of_lists(lists: Sequence[NDArray[np.int32]], evaluation_set: EvaluationSet) -> EvaluationResult:
     """Return the marks of one scorer's answers.
 
     Args:
         lists: One a question, best first.
-        exam: The questions.
+        evaluation_set: The questions.
     """
     per_user = {name: np.zeros(len(lists)) for name in METRICS}
-    for n, (ranked, question) in enumerate(zip(lists, exam.questions, strict=True)):
+    for n, (ranked, question) in enumerate(zip(lists, evaluation_set.cases, strict=True)):
         for name, (metric, k) in METRICS.items():
             per_user[name][n] = metric(ranked, question.relevant, k=k, n_relevant=question.n_relevant)
-    return Marks(per_user, coverage([ranked[:10] for ranked in lists], int(exam.active.sum())))
+    return EvaluationResult(per_user, coverage([ranked[:10] for ranked in lists], int(evaluation_set.active.sum())))
 
 
-def answer(scorer: Scorer, question: Question, active: NDArray[np.bool_]) -> NDArray[np.int32]:
+def answer(scorer: Scorer, question: EvaluationCase, active: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Return the 20 best items, best first; a question that is answered with NaN is lost.
 
     Among a question's own candidates the later ones lose ties: the positive, which stands last, loses all of its own.

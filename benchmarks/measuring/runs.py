@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.measuring.ablations import ABLATIONS, EVERYTHING
-from benchmarks.measuring.marks import Marks, mark
+from benchmarks.measuring.marks import EvaluationResult, mark
 from benchmarks.sets import SETS, Part, Parts
 from benchmarks.sets.base import training
 from recsys.settings import Training
@@ -21,7 +21,7 @@ from recsys.training.terminal import console
 
 if TYPE_CHECKING:
     from recsys.networks import Epoch
-    from recsys.training.fitting import Choices
+    from recsys.training.fitting import Hyperparameters
 
 KIBIBYTES = 1 if sys.platform != "darwin" else 1024  # of one unit of ru_maxrss
 PER_MB = 1024 * KIBIBYTES
@@ -45,7 +45,7 @@ class Task:
     seed: int
     options: Mapping[str, Any] = field(default_factory=dict)
     ablations: Sequence[str] = ()
-    choices: Mapping[tuple[str, str], Choices] = field(default_factory=dict)
+    choices: Mapping[tuple[str, str], Hyperparameters] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class Run:
     winner: str
     validation: Mapping[str, float]
     trials: Sequence[Mapping[str, Any]]
-    choices: Choices
-    marks: Mapping[str, Marks]
+    choices: Hyperparameters
+    marks: Mapping[str, EvaluationResult]
     seconds: Mapping[str, float]
     choosing_seconds: float
     fitting_seconds: float
@@ -102,7 +102,9 @@ def execute(task: Task) -> list[Run]:
     return runs
 
 
-def one_run(parts: Parts, rule: str, variant: str, options: Training, say: Callable[[str], object], chosen: Choices | None = None) -> Run:
+def one_run(
+    parts: Parts, rule: str, variant: str, options: Training, say: Callable[[str], object], chosen: Hyperparameters | None = None
+) -> Run:
     """Choose on validation, fit on train, sit the test.
 
     Args:
@@ -113,14 +115,14 @@ def one_run(parts: Parts, rule: str, variant: str, options: Training, say: Calla
         say: Told of progress, a line at a time.
         chosen: What validation chose with another seed.
     """
-    from recsys.training.fitting import Fold, choose, fit_everything  # TensorFlow takes seconds: not for reading a table
+    from recsys.training.fitting import ValidationSplit, choose, fit_everything  # TensorFlow takes seconds: not for reading a table
 
     watch = Watch(say)
-    choices = chosen or choose(Fold(parts.validation.data, parts.validation.exams, rule), options, watch.epoch)
+    choices = chosen or choose(ValidationSplit(parts.validation.data, parts.validation.evaluation_sets, rule), options, watch.epoch)
     choosing = 0.0 if chosen else watch.lap("chose on validation")
     fitted = fit_everything(parts.test.data, options, choices, watch.epoch)
     fitting = watch.lap("fitted on train")
-    marks = mark(fitted.scorers, parts.test.exams[rule])
+    marks = mark(fitted.scorers, parts.test.evaluation_sets[rule])
     watch.lap("sat the test")
     return Run(
         variant=variant,

@@ -34,7 +34,7 @@ def summarise(benchmark: BenchmarkSet, runs: Sequence[Run], commit: str | None, 
     return {
         "set": benchmark.name,
         "protocol": benchmark.protocol,
-        "users": {rule: n_questions(mine) for rule, mine in whole.items()},
+        "users": {rule: n_cases(mine) for rule, mine in whole.items()},
         "rows": [row for rule, mine in whole.items() for row in rows(rule, mine)],
         "paired": [pair for rule, mine in whole.items() for pair in paired(rule, mine, benchmark.references[rule])],
         "ablations": [row for rule in benchmark.rules for row in ablation_rows(rule, [run for run in runs if run.rule == rule])],
@@ -85,7 +85,7 @@ def per_user(name: str, metric: str, runs: Sequence[Run]) -> NDArray[np.float64]
     return np.mean([run.marks[name].per_user[metric] for run in runs if name in run.marks], axis=0)
 
 
-def n_questions(runs: Sequence[Run]) -> int:
+def n_cases(runs: Sequence[Run]) -> int:
     """Return how many users were asked."""
     return max((len(marks.per_user["ndcg10"]) for run in runs for marks in run.marks.values()), default=0)
 
@@ -114,20 +114,20 @@ def paired(rule: str, runs: Sequence[Run], references: Sequence[str]) -> list[di
     found = []
     for metric in PAIRED if won else ():
         best = max(others, key=lambda name: float(per_user(name, metric, runs).mean()), default=None)
-        against = [name for name in dict.fromkeys((*references, BLEND, best)) if name in known and name != won]
-        found += [difference(rule, str(won), str(name), metric, runs) for name in against]
+        score_shared_candidates = [name for name in dict.fromkeys((*references, BLEND, best)) if name in known and name != won]
+        found += [difference(rule, str(won), str(name), metric, runs) for name in score_shared_candidates]
     return found
 
 
-def difference(rule: str, name: str, against: str, metric: str, runs: Sequence[Run]) -> dict[str, Any]:
+def difference(rule: str, name: str, score_shared_candidates: str, metric: str, runs: Sequence[Run]) -> dict[str, Any]:
     """Return the mean difference of two scorers with its 95 % interval over users, and the one-sided 95 % lower bound."""
-    ours, theirs = per_user(name, metric, runs), per_user(against, metric, runs)
+    ours, theirs = per_user(name, metric, runs), per_user(score_shared_candidates, metric, runs)
     low, high = bootstrap_interval(ours - theirs, np.random.default_rng(BOOTSTRAP_SEED))
     bound = paired_lower_bound(ours, theirs, np.random.default_rng(BOOTSTRAP_SEED))
     return {
         "rule": rule,
         "winner": name,
-        "against": against,
+        "against": score_shared_candidates,
         "metric": metric,
         "difference": float((ours - theirs).mean()),
         "low": low,

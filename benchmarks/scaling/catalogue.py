@@ -19,7 +19,7 @@ from recsys.artifacts import Draft, activate
 from recsys.features.query import MAX_HISTORY, Arrays, Query
 from recsys.scorers.item_item import tie_break
 from recsys.scorers.registry import BASELINES, MODELS, REGISTRY
-from recsys.scorers.retrieval import favourites
+from recsys.scorers.retrieval import most_popular
 
 Floats = NDArray[np.float32]
 
@@ -34,7 +34,7 @@ LONGEST = 30  # times the length of an item of eight events
 DECAYS = (0.98, 0.8)
 NOW = 1_700_000_000
 # Of validation on amazon-beauty-5core, bought items hidden: twelve signals, then the network.
-SIGNAL_WEIGHTS: Mapping[str, tuple[float, ...]] = {
+ENSEMBLE_WEIGHTS: Mapping[str, tuple[float, ...]] = {
     "ENCM": (-4.98, 5.99, 12.93, -3.21, -0.07, -0.07, -0.07, -0.06, 0, 0, 0, 0, 0.20),
     "LNCM": (-2.97, 6.02, 12.36, 0.56, -0.06, -0.06, -0.06, -0.05, 0, 0, 0, 0, 0.22),
     "NeuMF": (-5.14, 5.33, 13.48, -3.87, -0.07, -0.07, -0.06, -0.06, 0, 0, 0, 0, 0.20),
@@ -96,7 +96,7 @@ def make(n: int, rng: np.random.Generator) -> Catalogue:
     return Catalogue(places, clusters, events[np.lexsort((-events, clusters))])
 
 
-def questions(catalogue: Catalogue, rng: np.random.Generator, count: int) -> list[Query]:
+def cases(catalogue: Catalogue, rng: np.random.Generator, count: int) -> list[Query]:
     """Return what customers ask: every other one is known, the rest are guests with a history."""
     asked = []
     for number in range(count):
@@ -123,9 +123,9 @@ def publish(catalogue: Catalogue, models_dir: Path, rng: np.random.Generator, in
         for name in MODELS:
             arrays = network(name, catalogue, rng, seed)
             draft.write_arrays(f"{name.lower()}_model.weights.h5", {f"vars/{key}": array for key, array in arrays.items()})
-            derive = REGISTRY[name].derive
-            derived = derive(arrays) if derive else {}
-            if derive:
+            precompute = REGISTRY[name].precompute
+            derived = precompute(arrays) if precompute else {}
+            if precompute:
                 draft.write_arrays(f"{name.lower()}_derived.h5", derived)
             load = REGISTRY[name].load
             liked += [load({**arrays, **derived}).score(nobody())] if load else []
@@ -137,7 +137,7 @@ def publish(catalogue: Catalogue, models_dir: Path, rng: np.random.Generator, in
         factors = {"user_factors": users(rng, FACTORS, 0.2), "item_factors": catalogue.vectors(rng, FACTORS, 0.1)}
         draft.write_arrays("signals.h5", {**{f"transitions/{key}": a for key, a in following.items()}, **factors, "popularity": popularity})
         draft.path("candidates.usearch").write_bytes(index)
-        draft.write_arrays("candidates.h5", {"popular": favourites(np.stack([*popularity, *liked]))})
+        draft.write_arrays("candidates.h5", {"popular": most_popular(np.stack([*popularity, *liked]))})
         _write_items(draft, catalogue)
         name = draft.publish(_manifest(n))
     activate(models_dir, name)
@@ -167,7 +167,7 @@ def network(name: str, catalogue: Catalogue, rng: np.random.Generator, seed: int
         "decays": np.array(DECAYS, np.float32),
         "item_factors": own,
         "item_bias": (BIAS * catalogue.standardised_events()).astype(np.float32),
-        "signal_weights": np.tile(np.array(SIGNAL_WEIGHTS[name], np.float32), (2, 1)),
+        "signal_weights": np.tile(np.array(ENSEMBLE_WEIGHTS[name], np.float32), (2, 1)),
     }
     return arrays | _own_part(name, own, rng)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.features.query import Query
-from recsys.recommending.loading import Loaded
+from recsys.recommending.loading import ModelBundle
 from recsys.recommending.runs import score_all
 from recsys.scorers.registry import MODELS
 
@@ -25,11 +25,11 @@ class Asking:
     """As much of a customer as ranking needs.
 
     Attributes:
-        loaded: The version.
+        bundle: The version.
         asked: Her question.
     """
 
-    loaded: Loaded
+    bundle: ModelBundle
     asked: Query
 
     def query(self, until: int | None = None) -> Query:
@@ -43,25 +43,25 @@ def fresh(query: Query) -> Query:
     return Query(query.user, query.items, query.weights, query.timestamps, query.context, query.now, query.repeats)
 
 
-def allowed_items(loaded: Loaded, query: Query, categories: slice | Sequence[int]) -> NDArray[np.bool_]:
+def allowed_items(bundle: ModelBundle, query: Query, categories: slice | Sequence[int]) -> NDArray[np.bool_]:
     """Return which items may be answered: of some categories, none of the customer's own."""
-    allowed = loaded.items.active.copy()
+    allowed = bundle.items.active.copy()
     if categories != ALL:
-        allowed &= np.isin(loaded.items.categories, categories)
+        allowed &= np.isin(bundle.items.categories, categories)
     allowed[query.items] = False
     return allowed
 
 
-def ranked(loaded: Loaded, query: Query, allowed: NDArray[np.bool_], *, exhaustive: bool) -> tuple[dict[str, list[int]], int]:
+def ranked(bundle: ModelBundle, query: Query, allowed: NDArray[np.bool_], *, exhaustive: bool) -> tuple[dict[str, list[int]], int]:
     """Return the ten best of each model and how many items competed.
 
     Raises:
         RuntimeError: A model failed.
     """
-    asking: Any = Asking(loaded, query)
+    asking: Any = Asking(bundle, query)
     items = None
-    if not exhaustive and loaded.candidates is not None:  # whatever the size: the benchmark is to find from which one on
-        items = loaded.candidates.of(query, allowed, [loaded.scorer(name) for name in MODELS])
+    if not exhaustive and bundle.candidates is not None:  # whatever the size: the benchmark is to find from which one on
+        items = bundle.candidates.of(query, allowed, [bundle.scorer(name) for name in MODELS])
     runs = score_all(MODELS, asking, None, items)
     failed = [f"{run.model}: {run.error}" for run in runs if run.error]
     if failed:
@@ -75,22 +75,22 @@ def shared(best: Sequence[int], found: Sequence[int]) -> float:
     return len(set(best) & set(found)) / len(best) if best else 1.0
 
 
-def without_index(loaded: Loaded, query: Query, allowed: NDArray[np.bool_]) -> list[int]:
+def without_index(bundle: ModelBundle, query: Query, allowed: NDArray[np.bool_]) -> list[int]:
     """Return the items that signals, popularity and the own history find: what the index need not."""
     nothing = np.zeros(0, np.int32)
-    if loaded.candidates is None:
+    if bundle.candidates is None:
         raise RuntimeError("The version should have an index, and usearch should be installed. Received: no index.")
-    items: list[int] = replace(loaded.candidates, search=lambda taste, k: nothing).of(query, allowed).tolist()
+    items: list[int] = replace(bundle.candidates, search=lambda user_representation, k: nothing).of(query, allowed).tolist()
     return items
 
 
 def measure(
-    loaded: Loaded, asked: Sequence[Query], categories: slice | Sequence[int], rounds: int, say: Callable[[str], object]
+    bundle: ModelBundle, asked: Sequence[Query], categories: slice | Sequence[int], rounds: int, say: Callable[[str], object]
 ) -> dict[str, Any]:
     """Return recall, and both ways' times in milliseconds, taken in turns.
 
     Args:
-        loaded: The version.
+        bundle: The version.
         asked: Each is asked both ways, once for recall and so many times for time.
         categories: Which items may be answered.
         rounds: How often each question is timed.
@@ -100,11 +100,11 @@ def measure(
     signalled: dict[str, list[float]] = {name: [] for name in MODELS}
     sizes: list[int] = []
     for query in asked:
-        allowed = allowed_items(loaded, query, categories)
-        all_best, _ = ranked(loaded, fresh(query), allowed, exhaustive=True)
-        best, size = ranked(loaded, fresh(query), allowed, exhaustive=False)
+        allowed = allowed_items(bundle, query, categories)
+        all_best, _ = ranked(bundle, fresh(query), allowed, exhaustive=True)
+        best, size = ranked(bundle, fresh(query), allowed, exhaustive=False)
         sizes.append(size)
-        without = without_index(loaded, query, allowed)
+        without = without_index(bundle, query, allowed)
         for name, share in shares.items():
             share.append(shared(all_best[name], best[name]))
             signalled[name].append(shared(all_best[name], without))
@@ -115,8 +115,8 @@ def measure(
         for query in asked:
             for way in times:
                 started = time.perf_counter()
-                allowed = allowed_items(loaded, query, categories)
-                ranked(loaded, fresh(query), allowed, exhaustive=way == "exhaustive")
+                allowed = allowed_items(bundle, query, categories)
+                ranked(bundle, fresh(query), allowed, exhaustive=way == "exhaustive")
                 times[way].append(1000 * (time.perf_counter() - started))
     summaries = {way: summary(values) for way, values in times.items()}
     say("  " + ", ".join(f"{way} {row['p50']:.1f} ms" for way, row in summaries.items()))

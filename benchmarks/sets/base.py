@@ -17,7 +17,7 @@ from recsys.data.context import CLOCK_FEATURES
 from recsys.data.dataset import Dataset
 from recsys.data.encoding import Encoders, encode
 from recsys.data.interactions import Catalogue, Interactions
-from recsys.evaluation.protocol import Exam, Question, make_exam
+from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, build_evaluation_set
 from recsys.settings import Shop, Training
 
 HOUR = 3600
@@ -39,11 +39,11 @@ class Part:
 
     Attributes:
         data: The events.
-        exams: By repeat rule, `hide` and/or `allow`.
+        evaluation_sets: By repeat rule, `hide` and/or `allow`.
     """
 
     data: Dataset
-    exams: Mapping[str, Exam]
+    evaluation_sets: Mapping[str, EvaluationSet]
 
 
 @dataclass(frozen=True)
@@ -210,8 +210,8 @@ def make_part(
     data = encode(train, encoders, shop, training(has_clock), cut)
     known = encoders.users.indices(after.users) < encoders.users.unknown
     known &= encoders.items.indices(after.items) < encoders.items.unknown
-    exams = {
-        rule: make_exam(
+    evaluation_sets = {
+        rule: build_evaluation_set(
             data,
             after.take(known),
             encoders,
@@ -224,7 +224,7 @@ def make_part(
         )
         for rule in rules
     }
-    part = Part(data, exams)
+    part = Part(data, evaluation_sets)
     return part if has_clock else without_clock(part)
 
 
@@ -240,16 +240,19 @@ def without_clock(part: Part) -> Part:
     contexts = part.data.contexts.copy()
     contexts[:, :n_clock] = unknown
 
-    def timeless(question: Question) -> Question:
+    def timeless(question: EvaluationCase) -> EvaluationCase:
         context = np.append(unknown, question.query.context[n_clock:]).astype(np.int32)
         return replace(question, query=replace(question.query, context=context))
 
-    return Part(replace(part.data, contexts=contexts), {rule: asked_otherwise(exam, timeless) for rule, exam in part.exams.items()})
+    return Part(
+        replace(part.data, contexts=contexts),
+        {rule: asked_otherwise(evaluation_set, timeless) for rule, evaluation_set in part.evaluation_sets.items()},
+    )
 
 
-def asked_otherwise(exam: Exam, change: Callable[[Question], Question]) -> Exam:
+def asked_otherwise(evaluation_set: EvaluationSet, change: Callable[[EvaluationCase], EvaluationCase]) -> EvaluationSet:
     """Return an exam with every question changed; who counts as known stays as it was."""
-    return replace(exam, questions=tuple(change(question) for question in exam.questions))
+    return replace(evaluation_set, cases=tuple(change(question) for question in evaluation_set.cases))
 
 
 def no_catalogue() -> Catalogue:

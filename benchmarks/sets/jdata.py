@@ -12,7 +12,7 @@ from recsys.data.interactions import Interactions
 BUYS = ("buy_train.csv.gz", "buy_valid.csv.gz", "buy_test.csv.gz")
 CART, COLLECT = "cart.csv.gz", "collect.csv.gz"
 RULES = ("hide",)
-MAX_QUESTIONS = 5_000
+MAX_CASES = 5_000
 
 
 def read(folder: Path) -> Parts:
@@ -32,7 +32,7 @@ def _part(train: tuple[Interactions, ...], after: Interactions) -> Part:
     users, items, timestamps = (np.concatenate([getattr(rows, name) for rows in train]) for name in ("users", "items", "timestamps"))
     names = np.repeat([rows.event_names[0] for rows in train], [len(rows) for rows in train])
     learned = events(users, items, timestamps, names)
-    return make_part(learned, after, cut=NOW, rules=RULES, has_clock=False, max_questions=MAX_QUESTIONS)
+    return make_part(learned, after, cut=NOW, rules=RULES, has_clock=False, max_questions=MAX_CASES)
 
 
 JDATA = BenchmarkSet(
@@ -43,7 +43,7 @@ JDATA = BenchmarkSet(
         "buy_test, cart and collect with the header user,item, gzipped."
     ),
     protocol=(
-        f"The published split; {MAX_QUESTIONS:,} sampled customers are asked for their purchases in it, among the whole catalogue "
+        f"The published split; {MAX_CASES:,} sampled customers are asked for their purchases in it, among the whole catalogue "
         "without what they bought before. There is no order at all: carts and collections are put at one moment, purchases at the "
         "next. The published tables also learn from views, which are not in the set: they do not compare."
     ),

@@ -26,8 +26,8 @@ from recsys.data.context import ContextEncoder
 from recsys.data.dataset import Dataset
 from recsys.data.encoding import Encoders, encode
 from recsys.data.ids import IdMap
-from recsys.evaluation.negatives import exam_negatives
-from recsys.evaluation.protocol import RMSE_NEGATIVES, Exam, Question, known_context
+from recsys.evaluation.negatives import sampled_negatives
+from recsys.evaluation.protocol import RMSE_NEGATIVES, EvaluationCase, EvaluationSet, known_context
 
 TRAIN, TEST, NEGATIVES = "ml-1m.train.rating.gz", "ml-1m.test.rating.gz", "ml-1m.test.negative.gz"
 N_NEGATIVES = 99
@@ -89,7 +89,7 @@ def sampled_candidates(ratings: dict[str, NDArray], out: dict[str, NDArray], n_i
     by_user = np.argsort(ratings["user"], kind="stable")
     starts = np.searchsorted(ratings["user"][by_user], np.stack([out["user"], out["user"] + 1]))
     seen = [ratings["item"][by_user[start:stop]] for start, stop in starts.T]
-    negatives = exam_negatives(np.random.default_rng(SEED), seen, n_items, N_NEGATIVES)
+    negatives = sampled_negatives(np.random.default_rng(SEED), seen, n_items, N_NEGATIVES)
     return [np.append(row, item).astype(np.int32) for row, item in zip(negatives, out["item"], strict=True)]
 
 
@@ -103,16 +103,16 @@ def _part(ratings: dict[str, NDArray], users: NDArray[np.int64], candidates: lis
     """Return a fit's ratings, and the exam whose candidates end with the positive: who only reaches a tie with another loses it."""
     train = events(ratings["user"], ratings["item"], hours_apart(ratings["user"], ratings["rank"]))
     data = encode(train, encoders, SHOP, training(has_clock=False), NOW)
-    questions = tuple(_question(data, user, row, encoders) for user, row in zip(users.tolist(), candidates, strict=True))
+    cases = tuple(_question(data, user, row, encoders) for user, row in zip(users.tolist(), candidates, strict=True))
     rng = np.random.default_rng(SEED)
     pairs = tuple(np.append(row[-1:], rng.choice(row[:-1], RMSE_NEGATIVES)).astype(np.int32) for row in candidates)
-    exam = Exam(questions, np.ones(len(questions), bool), 0, np.ones(data.n_items, bool), pairs)
-    return without_clock(Part(data, {"allow": exam}))
+    evaluation_set = EvaluationSet(cases, np.ones(len(cases), bool), 0, np.ones(data.n_items, bool), pairs)
+    return without_clock(Part(data, {"allow": evaluation_set}))
 
 
-def _question(data: Dataset, user: int, candidates: NDArray[np.int32], encoders: Encoders) -> Question:
+def _question(data: Dataset, user: int, candidates: NDArray[np.int32], encoders: Encoders) -> EvaluationCase:
     query = data.query(user, context=known_context(data, user, encoders, SHOP, NOW), now=NOW, repeats=True)
-    return Question(query, candidates[-1:], 0, np.zeros(0, np.int32), candidates)
+    return EvaluationCase(query, candidates[-1:], 0, np.zeros(0, np.int32), candidates)
 
 
 ML_1M_NCF = BenchmarkSet(

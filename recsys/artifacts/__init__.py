@@ -1,7 +1,7 @@
 """Published versions: the only owner of models/."""
 
 from recsys.artifacts.active import activate, append_history, history
-from recsys.artifacts.arrays import ANSWERING_LIMIT, Arrays, let_go, resident_bytes, settle
+from recsys.artifacts.arrays import ANSWERING_LIMIT, Arrays, release_pages, resident_bytes, trim_memory
 from recsys.artifacts.files import DISK, Files
 from recsys.artifacts.nearest import Nearest
 from recsys.artifacts.publish import Draft, check_room
@@ -22,8 +22,8 @@ __all__ = [
     "current_name",
     "history",
     "is_current",
-    "let_go",
+    "release_pages",
     "open_version",
     "resident_bytes",
-    "settle",
+    "trim_memory",
 ]

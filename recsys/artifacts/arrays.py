@@ -36,7 +36,7 @@ class Arrays(dict[str, NDArray[Any]]):
         self.attrs = dict(attrs)
 
 
-def laid_out(
+def map_arrays(
     path: Path, where: str, layout: Mapping[str, Sequence[Any]], shapes: Mapping[str, Sequence[int]], *, memory_map: bool = False
 ) -> Arrays:
     """Return the arrays of a file whose place is known, without asking the file.
@@ -52,7 +52,7 @@ def laid_out(
         ModelRefused: The layout names what the file does not have, or what no array may be.
     """
     try:
-        mapped = mapping(path)
+        mapped = mmap_file(path)
         return Arrays({name: _placed(mapped, kind, offset, shapes[name], memory_map) for name, (kind, offset) in layout.items()}, {})
     except (OSError, LookupError, TypeError, ValueError) as error:
         raise ModelRefused(f"{where} should be laid out as its manifest says. Received: {error}.") from error
@@ -72,7 +72,7 @@ def _placed(mapped: NDArray[np.uint8], kind: str, offset: int, shape: Sequence[i
     return array
 
 
-def mapping(path: Path) -> NDArray[np.uint8]:
+def mmap_file(path: Path) -> NDArray[np.uint8]:
     """Return the bytes of a file, mapped into memory; not by np.memmap, which takes thrice as long to slice."""
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -81,7 +81,7 @@ def mapping(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(mapped, np.uint8)
 
 
-def let_go() -> None:
+def release_pages() -> None:
     """Give back the memory of all mapped files; arrays stay usable, and what is read again comes from the file cache.
 
     To read one row, the kernel maps up to 2 MB around it, and it keeps what it has mapped: a process that reads some rows of everything
@@ -99,7 +99,7 @@ RESIDENT_LIMIT = 256 << 20  # bytes, between two answers
 ANSWERING_LIMIT = 512 << 20  # bytes, between two models of an answer, which waits while memory is given back and mapped again
 
 
-def settle(limit: int = RESIDENT_LIMIT) -> None:
+def trim_memory(limit: int = RESIDENT_LIMIT) -> None:
     """Give mapped memory back, if the process holds more than it should; to be called between two uses of a large version.
 
     An answer over a large catalogue maps far more than it reads, since the system maps up to 2 MB around each row. Giving 900 MB back takes
@@ -110,7 +110,7 @@ def settle(limit: int = RESIDENT_LIMIT) -> None:
     """
     resident = resident_bytes()
     if resident is not None and resident > limit:
-        let_go()
+        release_pages()
 
 
 def resident_bytes() -> int | None:

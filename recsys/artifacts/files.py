@@ -92,7 +92,7 @@ class Files:
 DISK = Files()
 
 
-class Held:
+class LockHandle:
     """An open file descriptor, and with it a lock, that is given back by `close` or with the object."""
 
     def __init__(self, descriptor: int) -> None:
@@ -125,7 +125,7 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def hold(descriptor: int) -> None:
+def shared_lock(descriptor: int) -> None:
     """Take a shared lock on an open file; clean-up leaves alone what is held so.
 
     Raises:
@@ -150,7 +150,7 @@ def disk_errors(models_dir: Path) -> Iterator[None]:
         code = error_number(error)
         if code is None:
             raise
-        raise explained(code, models_dir) from error
+        raise describe(code, models_dir) from error
 
 
 def reserve(path: Path, n_bytes: int) -> None:
@@ -190,7 +190,7 @@ def error_number(error: BaseException | None) -> int | None:
     return None
 
 
-def explained(code: int, models_dir: Path) -> RecsysError:
+def describe(code: int, models_dir: Path) -> RecsysError:
     """Return the error that a failed write ends in, by the system's error number."""
     reason = os.strerror(code)
     if code in DISK_FULL:

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.artifacts.arrays import KINDS, Arrays, Attribute, mapping
+from recsys.artifacts.arrays import KINDS, Arrays, Attribute, mmap_file
 from recsys.artifacts.files import reserve
 from recsys.errors import ModelRefused
 
@@ -75,7 +75,7 @@ def read_arrays(path: Path, where: str, *, memory_map: bool = False) -> Arrays:
     """
     try:
         with h5py.File(path, "r", locking=False) as file:  # a version never changes, so HDF5 needs no lock of its own
-            mapped = mapping(path) if memory_map else None
+            mapped = mmap_file(path) if memory_map else None
             datasets = dict(_walk(file, "", where, _root(file)))  # all are checked before one is read
             arrays = {name: _array(dataset, mapped) for name, dataset in datasets.items()}
             attrs = {name: value for name, value in file.attrs.items() if isinstance(value, str | int | float | np.number)}

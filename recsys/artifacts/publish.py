@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from recsys.artifacts.active import HISTORY, replacing
 from recsys.artifacts.arrays import Attribute
-from recsys.artifacts.files import DISK, DISK_FULL, Files, Held, disk_errors, error_number, explained, free_bytes, reserve
+from recsys.artifacts.files import DISK, DISK_FULL, Files, LockHandle, describe, disk_errors, error_number, free_bytes, reserve
 from recsys.artifacts.manifest import MANIFEST, RESERVED, SCHEMA, file_entry, is_relative_path, list_files, to_json, version_name
 from recsys.artifacts.version import CURRENT, STAMPS, current_name, is_current, open_version
 from recsys.errors import ModelRefused, NoModel, Overloaded, RecsysError
@@ -31,7 +31,7 @@ class Draft:
     fails before the version was activated. Only one draft exists at a time: the publisher's lock is held until the block ends.
     """
 
-    def __init__(self, folder: Path, created: str, lock: Held, files: Files) -> None:
+    def __init__(self, folder: Path, created: str, lock: LockHandle, files: Files) -> None:
         """Wrap a folder that `create` made; use `create`."""
         self._folder, self._created, self._lock, self._files = folder, created, lock, files
         self._open = True
@@ -55,7 +55,7 @@ class Draft:
         with disk_errors(models_dir):
             files.make_dir(models_dir)
             with ExitStack() as on_failure:
-                lock = Held(files.lock(models_dir / PUBLISHER_LOCK))
+                lock = LockHandle(files.lock(models_dir / PUBLISHER_LOCK))
                 on_failure.callback(lock.close)
                 _remove_leftovers(models_dir, files)
                 files.make_dir(folder)
@@ -205,7 +205,7 @@ class Draft:
         self.discard()
         code = error_number(error)
         if code in DISK_FULL and not isinstance(error, RecsysError):  # met by a library that wrote to `path` by itself
-            raise explained(code, self._folder.parent) from error
+            raise describe(code, self._folder.parent) from error
 
 
 def check_room(models_dir: Path) -> None:

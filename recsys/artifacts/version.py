@@ -12,8 +12,8 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any
 
-from recsys.artifacts.arrays import Arrays, laid_out
-from recsys.artifacts.files import DISK, Files, Held, hold, open_regular, read_small
+from recsys.artifacts.arrays import Arrays, map_arrays
+from recsys.artifacts.files import DISK, Files, LockHandle, open_regular, read_small, shared_lock
 from recsys.artifacts.manifest import (
     MANIFEST,
     MAX_MANIFEST_BYTES,
@@ -81,7 +81,7 @@ def open_version(models_dir: Path, name: str, *, full: bool = False, files: File
         ModelRefused: The version is damaged, or its manifest names what it may not.
     """
     descriptor = _open_manifest(models_dir, name)
-    held = Held(descriptor)
+    held = LockHandle(descriptor)
     with ExitStack() as on_failure:
         on_failure.callback(held.close)
         where = f"{name}/{MANIFEST}"
@@ -112,7 +112,7 @@ def _open_manifest(models_dir: Path, name: str) -> int:
 
 def _hold(descriptor: int, where: str) -> None:
     try:
-        hold(descriptor)
+        shared_lock(descriptor)
     except BlockingIOError as error:
         raise NoModel(f"{where} should be free to read. Received: the version is being removed.") from error
     except OSError:
@@ -142,7 +142,7 @@ class Version:
     manifest: Mapping[str, Any]
     _entries: Mapping[str, FileEntry] = field(repr=False)
     _files: Files = field(repr=False)
-    _held: Held = field(repr=False)
+    _held: LockHandle = field(repr=False)
 
     def file(self, relpath: str) -> Path:
         """Return the path of a listed file.
@@ -175,7 +175,7 @@ class Version:
         """
         path, where, entry = self.file(relpath), f"{self.name}/{relpath}", self._entries[relpath]
         if entry.layout is not None and entry.shapes is not None:
-            return laid_out(path, where, entry.layout, entry.shapes, memory_map=memory_map)
+            return map_arrays(path, where, entry.layout, entry.shapes, memory_map=memory_map)
         from recsys.artifacts.hdf5 import read_arrays  # h5py takes its time
 
         return read_arrays(path, where, memory_map=memory_map)

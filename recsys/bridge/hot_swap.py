@@ -16,13 +16,13 @@ from recsys.contract.worker_messages import Refusal
 from recsys.errors import ModelMismatch, RecsysError
 
 if TYPE_CHECKING:
-    from recsys.recommending.loading import Loaded
+    from recsys.recommending.loading import ModelBundle
 
 LOOK_EVERY_S = 0.25  # reading CURRENT takes a tenth of a millisecond; a rollback should be felt at once
 AGAIN_AFTER_S = 5.0  # a version that a passing fault kept from serving; one that is damaged is not tried again
 ENCODERS_AFTER_S = 60.0  # one whose encoders are not in the database: they may still come, and no file would tell
 
-Load = Callable[[Service], "Loaded"]
+Load = Callable[[Service], "ModelBundle"]
 
 
 class Versions:
@@ -59,15 +59,15 @@ class Versions:
             name = attempt(self._named)
             if isinstance(name, RecsysError):
                 return self._refuse(None, name)
-            if name == self._service.loaded.name:
+            if name == self._service.bundle.name:
                 self.refused = None
                 return None
             if self.refused and self.refused.version == name and not again and time.monotonic() < self._try_again_at:
                 return None
-            loaded = attempt(self._proven)
-            if isinstance(loaded, RecsysError):
-                return self._refuse(name, loaded)
-            self._service.loaded = loaded  # one reference: the request in hand keeps the old version until its answer is out
+            bundle = attempt(self._proven)
+            if isinstance(bundle, RecsysError):
+                return self._refuse(name, bundle)
+            self._service.bundle = bundle  # one reference: the request in hand keeps the old version until its answer is out
             self.swaps += 1
             self.refused = None
             return None
@@ -81,23 +81,23 @@ class Versions:
 
         return current_name(self._service.settings.models_dir)
 
-    def _proven(self) -> Loaded:
+    def _proven(self) -> ModelBundle:
         """Return the current version, opened beside the one that serves, once it has shown that it can take over."""
         from recsys.recommending.loading import load
-        from recsys.recommending.smoke_test import prove
+        from recsys.recommending.smoke_test import smoke_test
         from recsys.store import connect
 
         settings = self._service.settings
-        loaded = load(settings.models_dir, full=True)
+        bundle = load(settings.models_dir, full=True)
         with connect(settings.database_url, timeout_s=AGAIN_AFTER_S) as database:
-            prove(loaded, database)
-        return loaded
+            smoke_test(bundle, database)
+        return bundle
 
     def _refuse(self, name: str | None, error: RecsysError) -> RecsysError:
         refusal = Refusal(name, error.code, str(error))
         if refusal != self.refused and sys.stderr is not None:
             with suppress(OSError):
-                sys.stderr.write(f"{self._service.loaded.name} goes on serving, because {name or 'CURRENT'} cannot: {error}\n")
+                sys.stderr.write(f"{self._service.bundle.name} goes on serving, because {name or 'CURRENT'} cannot: {error}\n")
                 sys.stderr.flush()
         self.refused = refusal
         self._try_again_at = time.monotonic() + _pause_s(error)

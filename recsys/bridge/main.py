@@ -31,7 +31,7 @@ def main(argv: Sequence[str], root: Path | None = None) -> int:
         requests, answers = take_streams()
         from recsys.bridge.command_line import ROOT, WORKER, run  # only now: what this imports may print
 
-        watchdog = _tied(requests, parent) if list(argv) == [WORKER] else None
+        watchdog = _watch_parent(requests, parent) if list(argv) == [WORKER] else None
         with open(requests, "rb") as incoming:
             return run(argv, incoming, lambda line: send(answers, line), os.environ, root=root or ROOT, watchdog=watchdog)
     except OSError as error:
@@ -44,7 +44,7 @@ def main(argv: Sequence[str], root: Path | None = None) -> int:
                 stream.flush()  # the door leaves without Python's own tidying up
 
 
-def _tied(requests: int, parent: int) -> Watchdog:
+def _watch_parent(requests: int, parent: int) -> Watchdog:
     """Let a worker end with its parent and with its input."""
     from recsys.bridge.watchdog import Watchdog, die_with_parent, watch_input
 

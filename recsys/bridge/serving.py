@@ -11,7 +11,7 @@ from recsys.errors import DatabaseUnavailable, DeadlineExceeded, InvalidRequest,
 
 if TYPE_CHECKING:
     from recsys.contract import Request, Response
-    from recsys.recommending.loading import Loaded
+    from recsys.recommending.loading import ModelBundle
     from recsys.settings import Settings
     from recsys.settings.database_url import DatabaseUrl
     from recsys.store import Database
@@ -113,13 +113,13 @@ class Service:
 
     Attributes:
         settings: What the process was told from outside.
-        loaded: The version that serves; a request reads this once, so that its answer is of one version.
+        bundle: The version that serves; a request reads this once, so that its answer is of one version.
         connection: The database.
     """
 
-    def __init__(self, settings: Settings, loaded: Loaded) -> None:
+    def __init__(self, settings: Settings, bundle: ModelBundle) -> None:
         self.settings = settings
-        self.loaded = loaded
+        self.bundle = bundle
         self.connection = Connection(settings.database_url)
 
     @classmethod
@@ -153,11 +153,11 @@ class Service:
         """
         from recsys.recommending.recommend import recommend
 
-        loaded = self.loaded
+        bundle = self.bundle
         return self.connection.use(
             lambda database: recommend(
                 request,
-                loaded,
+                bundle,
                 database,
                 shop=self.settings.shop,
                 now=int(time.time()),

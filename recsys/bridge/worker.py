@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from recsys.artifacts import resident_bytes, settle
+from recsys.artifacts import resident_bytes, trim_memory
 from recsys.bridge.error_boundary import as_answer, attempt
 from recsys.bridge.hot_swap import Versions
 from recsys.bridge.serving import OPS, Service, parse, respond
@@ -65,7 +65,7 @@ class Worker:
     def start(cls, environ: Mapping[str, str], root: Path, watchdog: Watchdog) -> Worker:
         """Open everything that a request needs, so that the first one is as fast as the others."""
         service = Service.open(environ, root, full=True)
-        service.loaded.warm()
+        service.bundle.warm()
         with suppress(RecsysError):  # whoever asks will be told
             service.connection.use(lambda database: None, time.monotonic() + FIRST_CONNECT_S)
         worker = cls(service, watchdog)
@@ -74,7 +74,7 @@ class Worker:
 
     def greeting(self) -> bytes:
         """Return the first line."""
-        return worker_line(Ready(version=self._service.loaded.name, pid=os.getpid()))
+        return worker_line(Ready(version=self._service.bundle.name, pid=os.getpid()))
 
     def answer(self, data: bytes) -> bytes:
         """Return the line that answers a line."""
@@ -87,7 +87,7 @@ class Worker:
 
     def tidy(self) -> None:
         """Do what can wait until an answer is out."""
-        settle()
+        trim_memory()
 
     def close(self) -> None:
         """Let go of the database, and of the folder of versions."""
@@ -105,7 +105,7 @@ class Worker:
             return self._stats(request)
         if request.op == "reload" and (error := self._versions.look(again=True)):
             raise error
-        return worker_line(Pong(version=self._service.loaded.name, pid=os.getpid(), id=request.id))
+        return worker_line(Pong(version=self._service.bundle.name, pid=os.getpid(), id=request.id))
 
     def _bounded(self, request: Request) -> Request:
         """Return the request with the budget that it really has."""
@@ -116,7 +116,7 @@ class Worker:
     def _stats(self, request: Request) -> bytes:
         return worker_line(
             Stats(
-                version=self._service.loaded.name,
+                version=self._service.bundle.name,
                 pid=os.getpid(),
                 uptime_s=round(time.monotonic() - self._since, 3),
                 answered=self._answered,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def exam_negatives(
+def sampled_negatives(
     rng: np.random.Generator, seen_by_user: Iterable[NDArray[np.int32]], n_items: int, n: int = 99
 ) -> list[NDArray[np.int32]]:
     """Return for each user up to `n` distinct items that she has not seen, in random order.

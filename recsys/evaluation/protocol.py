@@ -26,7 +26,7 @@ from recsys.evaluation.metrics import (
     recall_at_k,
     rmse,
 )
-from recsys.evaluation.negatives import exam_negatives
+from recsys.evaluation.negatives import sampled_negatives
 from recsys.evaluation.ranking import top_k
 from recsys.features.query import Query
 from recsys.scorers.base import Scorer
@@ -44,52 +44,52 @@ RANKING_METRICS: Mapping[str, Callable[..., float]] = {
 
 
 @dataclass(frozen=True)
-class Question:
+class EvaluationCase:
     """One user of the exam.
 
     Attributes:
         query: What she is to be answered.
         relevant: Indices of known items that she chose after the cut, distinct, ascending.
-        n_misses: Relevant items outside the encoder, distinct; like those of `relevant` that are not sold, no list can hit them.
+        n_unreachable: Relevant items outside the encoder, distinct; like those of `relevant` that are not sold, no list can hit them.
         hidden: Indices that the repeat rule hides from her.
         candidates: Indices to rank; None ranks the whole active catalogue.
     """
 
     query: Query
     relevant: NDArray[np.int32]
-    n_misses: int
+    n_unreachable: int
     hidden: NDArray[np.int32]
     candidates: NDArray[np.int32] | None = None
 
     @property
     def n_relevant(self) -> int:
         """The number of relevant items, those that no list can hit among them."""
-        return len(self.relevant) + self.n_misses
+        return len(self.relevant) + self.n_unreachable
 
 
 @dataclass(frozen=True)
-class Exam:
+class EvaluationSet:
     """All questions after one cut, under one repeat rule.
 
     Attributes:
-        questions: One a user with something relevant.
+        cases: One a user with something relevant.
         known: `(n_questions,)` bool, whether the user is known from before the cut.
         n_nothing_relevant: Users with events after the cut but nothing relevant; counted, not averaged.
         active: `(n_items,)` bool, items that may be answered.
         pairs: For each question, items that compete, for RMSE: the relevant ones first, four sampled ones for each.
     """
 
-    questions: tuple[Question, ...]
+    cases: tuple[EvaluationCase, ...]
     known: NDArray[np.bool_]
     n_nothing_relevant: int
     active: NDArray[np.bool_]
     pairs: tuple[NDArray[np.int32], ...]
 
     def __len__(self) -> int:
-        return len(self.questions)
+        return len(self.cases)
 
 
-def make_exam(
+def build_evaluation_set(
     past: Dataset,
     after: Interactions,
     encoders: Encoders,
@@ -100,7 +100,7 @@ def make_exam(
     repeat_after_days: float,
     rng: np.random.Generator,
     max_users: int,
-) -> Exam:
+) -> EvaluationSet:
     """Return the exam after a cut, with context as known at the cut.
 
     Args:
@@ -114,23 +114,23 @@ def make_exam(
         rng: Source of randomness.
         max_users: A larger exam is sampled down to so many users.
     """
-    questions = []
-    for user, relevant, n_misses in _answers(after, encoders, shop):
+    cases = []
+    for user, relevant, n_unreachable in _answers(after, encoders, shop):
         query = past.query(user, context=known_context(past, user, encoders, shop, cut), now=cut, repeats=repeat_after_days < np.inf)
         hidden = past.bought(user, cut - repeat_after_days * SECONDS_PER_DAY)
         kept = np.setdiff1d(relevant, hidden)
-        asked = Question(query, kept, n_misses, hidden)
+        asked = EvaluationCase(query, kept, n_unreachable, hidden)
         if asked.n_relevant:
-            questions.append(asked)
-    n_nothing_relevant = len(np.unique(after.users)) - len(questions)
-    if len(questions) > max_users:
-        questions = [questions[n] for n in np.sort(rng.choice(len(questions), max_users, replace=False))]
-    return _exam(questions, past, n_nothing_relevant, active, rng)
+            cases.append(asked)
+    n_nothing_relevant = len(np.unique(after.users)) - len(cases)
+    if len(cases) > max_users:
+        cases = [cases[n] for n in np.sort(rng.choice(len(cases), max_users, replace=False))]
+    return _evaluation_set(cases, past, n_nothing_relevant, active, rng)
 
 
 def leave_one_out(
     past: Dataset, out: Interactions, encoders: Encoders, *, shop: Shop, rng: np.random.Generator, max_users: int, n_negatives: int = 99
-) -> Exam:
+) -> EvaluationSet:
     """Return the exam of the seeds: each user's last item among 99 sampled items that she has not seen.
 
     A last event of negative weight is nothing relevant; a last item outside the encoder is a miss.
@@ -151,19 +151,21 @@ def leave_one_out(
     users, items = encoders.users.indices(chosen.users), encoders.items.indices(chosen.items)
     answers = [items[n : n + 1][items[n : n + 1] < past.n_items] for n in range(len(chosen))]
     seen = [np.append(past.items[past.rows_of(user)], answer) for user, answer in zip(users, answers, strict=True)]
-    negatives = exam_negatives(rng, seen, past.n_items, n_negatives)
+    negatives = sampled_negatives(rng, seen, past.n_items, n_negatives)
     nothing = np.zeros(0, np.int32)
-    questions = []
+    cases = []
     for user, now, answer, others in zip(users.tolist(), chosen.timestamps.tolist(), answers, negatives, strict=True):
         query = past.query(user, context=known_context(past, user, encoders, shop, now), now=now, repeats=True)
-        questions.append(Question(query, answer, 1 - len(answer), nothing, np.append(others, answer)))
-    return _exam(questions, past, n_nothing_relevant, np.ones(past.n_items, bool), rng)
+        cases.append(EvaluationCase(query, answer, 1 - len(answer), nothing, np.append(others, answer)))
+    return _evaluation_set(cases, past, n_nothing_relevant, np.ones(past.n_items, bool), rng)
 
 
-def _exam(questions: list[Question], past: Dataset, n_nothing: int, active: NDArray[np.bool_], rng: np.random.Generator) -> Exam:
-    known = np.array([question.query.user < past.n_users for question in questions], bool)
-    pairs = tuple(_pairs(question, active, rng) for question in questions)
-    return Exam(tuple(questions), known, n_nothing, active, pairs)
+def _evaluation_set(
+    cases: list[EvaluationCase], past: Dataset, n_nothing: int, active: NDArray[np.bool_], rng: np.random.Generator
+) -> EvaluationSet:
+    known = np.array([case.query.user < past.n_users for case in cases], bool)
+    pairs = tuple(_pairs(case, active, rng) for case in cases)
+    return EvaluationSet(tuple(cases), known, n_nothing, active, pairs)
 
 
 def _answers(after: Interactions, encoders: Encoders, shop: Shop) -> Iterator[tuple[int, NDArray[np.int32], int]]:
@@ -201,16 +203,16 @@ def known_context(past: Dataset, user: int, encoders: Encoders, shop: Shop, now:
     return context
 
 
-def _pairs(question: Question, active: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int32]:
+def _pairs(case: EvaluationCase, active: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int32]:
     """Return the relevant items that compete, then four sampled competitors for each."""
-    allowed = allowed_items(question, active)
-    relevant = question.relevant[allowed[question.relevant]]
+    allowed = allowed_items(case, active)
+    relevant = case.relevant[allowed[case.relevant]]
     sampled = rng.choice(np.flatnonzero(allowed), RMSE_NEGATIVES * len(relevant)).astype(np.int32)
     return np.concatenate([relevant, sampled])
 
 
 @dataclass(frozen=True)
-class Marks:
+class EvaluationResult:
     """What one scorer made of an exam.
 
     Attributes:
@@ -218,22 +220,22 @@ class Marks:
         lists: The top 10 of each question.
         pair_logits: Scores of the exam's pairs, question after question.
         pair_labels: Whether each pair was relevant.
-        n_misses: Relevant items that cannot be recommended, over all questions: they are in no pair.
+        n_unreachable: Relevant items that cannot be recommended, over all questions: they are in no pair.
     """
 
     per_user: Mapping[str, NDArray[np.float64]]
     lists: tuple[NDArray[np.int32], ...]
     pair_logits: NDArray[np.float32]
     pair_labels: NDArray[np.bool_]
-    n_misses: int = 0
+    n_unreachable: int = 0
 
 
-def sit(scorer: Scorer, exam: Exam) -> Marks:
+def evaluate_one(scorer: Scorer, evaluation_set: EvaluationSet) -> EvaluationResult:
     """Let one scorer sit an exam."""
-    return sit_all({"": scorer}, exam)[""]
+    return evaluate_all({"": scorer}, evaluation_set)[""]
 
 
-def sit_all(scorers: Mapping[str, Scorer], exam: Exam) -> dict[str, Marks]:
+def evaluate_all(scorers: Mapping[str, Scorer], evaluation_set: EvaluationSet) -> dict[str, EvaluationResult]:
     """Let scorers sit an exam together, question after question, so that what they have in common is computed once.
 
     Each question is asked as a copy: an exam does not keep what its questions were answered.
@@ -241,98 +243,100 @@ def sit_all(scorers: Mapping[str, Scorer], exam: Exam) -> dict[str, Marks]:
     metrics: dict[str, dict[str, list[float]]] = {name: {metric: [] for metric in (*RANKING_METRICS, "auc")} for name in scorers}
     lists: dict[str, list[NDArray[np.int32]]] = {name: [] for name in scorers}
     logits: dict[str, list[NDArray[np.float32]]] = {name: [np.zeros(0, np.float32)] for name in scorers}
-    labels, n_misses = [np.zeros(0, bool)], 0
-    for question, pairs in zip(exam.questions, exam.pairs, strict=True):
-        asked, allowed = replace(question.query), allowed_items(question, exam.active)
+    labels, n_unreachable = [np.zeros(0, bool)], 0
+    for case, pairs in zip(evaluation_set.cases, evaluation_set.pairs, strict=True):
+        asked, allowed = replace(case.query), allowed_items(case, evaluation_set.active)
         relevant = np.zeros(len(allowed), bool)
-        relevant[question.relevant] = True
+        relevant[case.relevant] = True
         labels.append(relevant[pairs])
-        n_misses += question.n_relevant - int(allowed[question.relevant].sum())
+        n_unreachable += case.n_relevant - int(allowed[case.relevant].sum())
         for name, scorer in scorers.items():
             scores = scorer.score(asked)
             top = top_k(scores, K, allowed)
             for metric, measured in RANKING_METRICS.items():
-                metrics[name][metric].append(measured(top, question.relevant, k=K, n_relevant=question.n_relevant))
-            metrics[name]["auc"].append(auc(scores, relevant, allowed, n_relevant=question.n_relevant))
+                metrics[name][metric].append(measured(top, case.relevant, k=K, n_relevant=case.n_relevant))
+            metrics[name]["auc"].append(auc(scores, relevant, allowed, n_relevant=case.n_relevant))
             lists[name].append(top)
             logits[name].append(scores[pairs])
     return {
-        name: Marks(
+        name: EvaluationResult(
             {metric: np.array(values, np.float64) for metric, values in metrics[name].items()},
             tuple(lists[name]),
             np.concatenate(logits[name]),
             np.concatenate(labels),
-            n_misses,
+            n_unreachable,
         )
         for name in scorers
     }
 
 
-def mean_average_precision(scorer: Scorer, exam: Exam, limit: int = 2000) -> float:
+def mean_average_precision(scorer: Scorer, evaluation_set: EvaluationSet, limit: int = 2000) -> float:
     """Return MAP@10 over the known users of an exam, evenly thinned out to so many: a quick mark to choose by.
 
     Args:
         scorer: Anything that scores.
-        exam: Of the validation part.
+        evaluation_set: Of the validation part.
         limit: Users asked at most.
     """
-    known = np.flatnonzero(exam.known)
-    asked = [exam.questions[n] for n in known[np.linspace(0, len(known) - 1, min(limit, len(known))).astype(int)]]
-    marks = []
-    for question in asked:
-        top = top_k(scorer.score(replace(question.query)), K, allowed_items(question, exam.active))
-        marks.append(average_precision_at_k(top, question.relevant, n_relevant=question.n_relevant))
-    return float(np.mean(marks)) if marks else 0.0
+    known = np.flatnonzero(evaluation_set.known)
+    asked = [evaluation_set.cases[n] for n in known[np.linspace(0, len(known) - 1, min(limit, len(known))).astype(int)]]
+    result = []
+    for case in asked:
+        top = top_k(scorer.score(replace(case.query)), K, allowed_items(case, evaluation_set.active))
+        result.append(average_precision_at_k(top, case.relevant, n_relevant=case.n_relevant))
+    return float(np.mean(result)) if result else 0.0
 
 
-def allowed_items(question: Question, active: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def allowed_items(case: EvaluationCase, active: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return `(n_items,)` which items compete in a question: its candidates or all active ones, without the hidden.
 
     Args:
-        question: One user's.
+        case: One user's.
         active: `(n_items,)` bool.
     """
-    if question.candidates is None:
+    if case.candidates is None:
         allowed = active.copy()
     else:
         allowed = np.zeros_like(active)
-        allowed[question.candidates] = True
-    allowed[question.hidden] = False
+        allowed[case.candidates] = True
+    allowed[case.hidden] = False
     return allowed
 
 
-def summarise(marks: Marks, exam: Exam, calibration: Calibration | None, rng: np.random.Generator) -> dict[str, Any]:
+def summarise(
+    result: EvaluationResult, evaluation_set: EvaluationSet, calibration: Calibration | None, rng: np.random.Generator
+) -> dict[str, Any]:
     """Return one row of the report: means over the known users, the interval of MAP@10, the unseen users apart.
 
     Args:
-        marks: Of one scorer.
-        exam: The exam it sat.
+        result: Of one scorer.
+        evaluation_set: The exam it sat.
         calibration: From logits to probabilities, fitted on validation; without it there is no RMSE.
         rng: Source of the bootstrap.
     """
-    known = exam.known
-    row: dict[str, Any] = {name: _mean(values[known]) for name, values in marks.per_user.items()}
-    row["map10_low"], row["map10_high"] = bootstrap_interval(marks.per_user["map10"][known], rng) if known.any() else (None, None)
-    row["rmse"] = _rmse(marks, calibration) if calibration and (len(marks.pair_labels) or marks.n_misses) else None
-    row["coverage"] = coverage(marks.lists, max(int(exam.active.sum()), 1))
+    known = evaluation_set.known
+    row: dict[str, Any] = {name: _mean(values[known]) for name, values in result.per_user.items()}
+    row["map10_low"], row["map10_high"] = bootstrap_interval(result.per_user["map10"][known], rng) if known.any() else (None, None)
+    row["rmse"] = _rmse(result, calibration) if calibration and (len(result.pair_labels) or result.n_unreachable) else None
+    row["coverage"] = coverage(result.lists, max(int(evaluation_set.active.sum()), 1))
     row["users"] = int(known.sum())
     row["unseen_users"] = int((~known).sum())
-    row["unseen_map10"] = _mean(marks.per_user["map10"][~known])
+    row["unseen_map10"] = _mean(result.per_user["map10"][~known])
     return row
 
 
-def _rmse(marks: Marks, calibration: Calibration) -> float:
+def _rmse(result: EvaluationResult, calibration: Calibration) -> float:
     """Return the RMSE of the pairs and of the misses: what cannot be recommended has the probability 0, and was chosen."""
-    predicted = np.append(calibration.apply(marks.pair_logits), np.zeros(marks.n_misses))
-    return rmse(predicted, np.append(marks.pair_labels, np.ones(marks.n_misses)))
+    predicted = np.append(calibration.apply(result.pair_logits), np.zeros(result.n_unreachable))
+    return rmse(predicted, np.append(result.pair_labels, np.ones(result.n_unreachable)))
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:
     return float(np.nanmean(values)) if np.isfinite(values).any() else None
 
 
-def calibrate(marks: Marks) -> Calibration | None:
+def calibrate(result: EvaluationResult) -> Calibration | None:
     """Return the map from a scorer's logits to probabilities, or None where the exam had no pairs of both kinds."""
-    if not marks.pair_labels.any() or marks.pair_labels.all():
+    if not result.pair_labels.any() or result.pair_labels.all():
         return None
-    return Calibration.fit(marks.pair_logits, marks.pair_labels)
+    return Calibration.fit(result.pair_logits, result.pair_labels)

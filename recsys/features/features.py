@@ -8,27 +8,27 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.features.history import add_at, ages, by_item, distinct_items, own_sums
+from recsys.features.history import add_at, ages, by_item, distinct_items, user_item_sums
 from recsys.features.history import weights as event_weights
 from recsys.features.item_item import Neighbours
 from recsys.features.query import MAX_HISTORY, Arrays, Query
 
-SPREAD = ("neighbours", "neighbours_recent", "transitions")  # from each item of the history to its neighbours
-EASE_ROWS, TRANSITION_ROWS = slice(0, 2), slice(2, 3)  # of `SPREAD`
-DENSE = (*SPREAD, "factors")  # one value for each item and question
+ITEM_ITEM = ("neighbours", "neighbours_recent", "transitions")  # from each item of the history to its neighbours
+EASE_ROWS, TRANSITION_ROWS = slice(0, 2), slice(2, 3)  # of `ITEM_ITEM`
+DENSE = (*ITEM_ITEM, "factors")  # one value for each item and question
 POPULARITIES = ("popularity", "popularity_60d", "popularity_15d", "popularity_7d")  # one value for each item
-OWN = ("own", "own_count", "own_60d", "own_15d")  # 0 but for the customer's own items
-NAMES: tuple[str, ...] = (*DENSE, *POPULARITIES, *OWN)
-N_SIGNALS = len(NAMES)
-OWN_HALF_LIVES = (np.inf, 60.0, 15.0)  # days
+USER_ITEM = ("own", "own_count", "own_60d", "own_15d")  # 0 but for the customer's own items
+NAMES: tuple[str, ...] = (*DENSE, *POPULARITIES, *USER_ITEM)
+N_FEATURES = len(NAMES)
+USER_ITEM_HALF_LIVES = (np.inf, 60.0, 15.0)  # days
 NEIGHBOURS_DECAY = 0.9  # for each moment of age
 TRANSITIONS_DECAY = 0.8
-_FADING = np.array([[1.0], [NEIGHBOURS_DECAY], [TRANSITIONS_DECAY]]) ** np.arange(MAX_HISTORY)  # of each of `SPREAD`, by age
+_RECENCY = np.array([[1.0], [NEIGHBOURS_DECAY], [TRANSITIONS_DECAY]]) ** np.arange(MAX_HISTORY)  # of each of `ITEM_ITEM`, by age
 FEW = 8  # a list so many times shorter than the catalogue is worth a computation of its own
 
 
 @dataclass(frozen=True, eq=False)  # equal to itself only, and so hashable: a question remembers whose signals it has
-class Signals:
+class Features:
     """Everything simple that is known of a customer and an item; the weights of the sum are fitted, see `recsys.training.ensemble`.
 
     Attributes:
@@ -46,7 +46,7 @@ class Signals:
     popularity: NDArray[np.float32]
 
     @classmethod
-    def from_arrays(cls, arrays: Arrays) -> Signals:
+    def from_arrays(cls, arrays: Arrays) -> Features:
         """Take the signals out of a version's arrays: `ease/…` and `transitions/…` of `Neighbours`, and the rest by name."""
         tables = Neighbours.from_arrays(arrays, "ease/"), Neighbours.from_arrays(arrays, "transitions/")
         return cls(*tables, arrays["user_factors"], arrays["item_factors"], arrays["popularity"])
@@ -66,7 +66,7 @@ class Signals:
         Returns:
             `(N_SIGNALS, n_items)` or `(N_SIGNALS, k)` float32, in the order of `NAMES`.
         """
-        unit = np.eye(N_SIGNALS, dtype=np.float32)
+        unit = np.eye(N_FEATURES, dtype=np.float32)
         return np.stack([self.blend(query, weights, items) for weights in unit])
 
     def blend(
@@ -93,16 +93,18 @@ class Signals:
         scores = self.prior(weights, items) if prior is None else prior.copy()
         for table, which in ((self.ease, EASE_ROWS), (self.transitions, TRANSITION_ROWS)):
             if weights[which].any():
-                for weight, row in zip(weights[which], self._spread(query, table, which, items), strict=True):
+                for weight, row in zip(weights[which], self._accumulated(query, table, which, items), strict=True):
                     scores += weight * row
-        if weights[len(SPREAD)]:
-            scores += weights[len(SPREAD)] * self._factors(query, items)
+        if weights[len(ITEM_ITEM)]:
+            scores += weights[len(ITEM_ITEM)] * self._factors(query, items)
         if len(query.items):
-            own, values = own_signals(query)
-            add_at(scores, own, weights[-len(OWN) :] @ values, items)
+            own, values = user_item_features(query)
+            add_at(scores, own, weights[-len(USER_ITEM) :] @ values, items)
         return scores
 
-    def drops(self, query: Query, weights: NDArray[np.float32], without: Sequence[int], items: NDArray[np.int32]) -> NDArray[np.float32]:
+    def score_drops(
+        self, query: Query, weights: NDArray[np.float32], without: Sequence[int], items: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
         """Return by how much the sum is lower without each of some items of the history.
 
         Args:
@@ -116,12 +118,12 @@ class Signals:
         """
         _, strengths = _strengths(query)
         ease, transitions = self._blocks(query, items)
-        spread = (weights[0] * strengths[:, 0] + weights[1] * strengths[:, 1]) @ ease + (weights[2] * strengths[:, 2]) @ transitions
-        drops: NDArray[np.float32] = spread[0] - spread[1:]
-        own, values = own_signals(query)  # an item's own counts are nobody else's
+        accumulate = (weights[0] * strengths[:, 0] + weights[1] * strengths[:, 1]) @ ease + (weights[2] * strengths[:, 2]) @ transitions
+        score_drops: NDArray[np.float32] = accumulate[0] - accumulate[1:]
+        own, values = user_item_features(query)  # an item's own counts are nobody else's
         removed = np.array(without, np.int32)
-        drops += (removed[:, None] == items) * (weights[-len(OWN) :] @ values)[np.searchsorted(own, removed), None]
-        return drops
+        score_drops += (removed[:, None] == items) * (weights[-len(USER_ITEM) :] @ values)[np.searchsorted(own, removed), None]
+        return score_drops
 
     def prior(self, weights: NDArray[np.float32], items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         """Return the part of the sum that is the same for every question, a fresh array.
@@ -152,22 +154,22 @@ class Signals:
             `(h, k)` float32; rows are the distinct items of the history, ascending.
         """
         history, strengths = _strengths(query)
-        weighted = weights[: len(SPREAD), None] * strengths
+        weighted = weights[: len(ITEM_ITEM), None] * strengths
         ease, transitions = self._blocks(query, items)
         added: NDArray[np.float32] = (weighted[0] + weighted[1])[:, None] * ease + weighted[2][:, None] * transitions
         if len(history):
-            own, values = own_signals(query)
-            added += (own[:, None] == items) * (weights[-len(OWN) :] @ values)[:, None]
+            own, values = user_item_features(query)
+            added += (own[:, None] == items) * (weights[-len(USER_ITEM) :] @ values)[:, None]
         return added
 
-    def _spread(self, query: Query, table: Neighbours, which: slice, items: NDArray[np.int32] | None) -> NDArray[np.float32]:
-        """Return some of `SPREAD` `(s, n_items)` or `(s, k)`; computed once a question, whatever the number of models."""
+    def _accumulated(self, query: Query, table: Neighbours, which: slice, items: NDArray[np.int32] | None) -> NDArray[np.float32]:
+        """Return some of `ITEM_ITEM` `(s, n_items)` or `(s, k)`; computed once a question, whatever the number of models."""
 
-        def spread() -> NDArray[np.float32]:
+        def accumulate() -> NDArray[np.float32]:
             history, strengths = _strengths(query)
-            return table.spread(history, strengths[which])
+            return table.accumulate(history, strengths[which])
 
-        everything = query.once((self, "spread", which.start), spread)
+        everything = query.once((self, "spread", which.start), accumulate)
         return everything if items is None else everything[:, items]
 
     def _blocks(self, query: Query, items: NDArray[np.int32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -190,18 +192,18 @@ class Signals:
         return everything if items is None else everything[items]
 
 
-def own_signals(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the distinct items of the history `(k,)` int32 ascending, and the signals `OWN` of each `(4, k)` float32."""
+def user_item_features(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return the distinct items of the history `(k,)` int32 ascending, and the signals `USER_ITEM` of each `(4, k)` float32."""
 
-    def signals() -> NDArray[np.float32]:
-        sums = own_sums(query, OWN_HALF_LIVES)[1]
+    def features() -> NDArray[np.float32]:
+        sums = user_item_sums(query, USER_ITEM_HALF_LIVES)[1]
         return np.concatenate([sums[:1] > 0, np.log1p(sums)], dtype=np.float32)
 
-    return distinct_items(query), query.once("own", signals)
+    return distinct_items(query), query.once("own", features)
 
 
 def _strengths(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the distinct items of the history `(k,)` int32 ascending, and how strongly each is spread, as in `SPREAD`.
+    """Return the distinct items of the history `(k,)` int32 ascending, and how strongly each is spread, as in `ITEM_ITEM`.
 
     `(3, k)` float32, or `(v, 3, k)` of variants.
 
@@ -209,7 +211,7 @@ def _strengths(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """
 
     def strengths() -> NDArray[np.float32]:
-        liked = np.maximum(event_weights(query), 0) * _FADING[:, ages(query)]
+        liked = np.maximum(event_weights(query), 0) * _RECENCY[:, ages(query)]
         sums = by_item(query, np.moveaxis(liked, 0, -2)).astype(np.float32)
         sums[..., 0, :] = np.minimum(sums[..., 0, :], 1)
         return sums

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from recsys.features.query import Query
 
 SECONDS_PER_DAY = 86_400
-OWN_HALF_LIFE_DAYS = 60.0  # an own event counts half after two months
+USER_ITEM_HALF_LIFE_DAYS = 60.0  # an own event counts half after two months
 
 
 def pooled(query: Query, item_vectors: NDArray[np.float32], decay: float) -> NDArray[np.float32]:
@@ -24,8 +24,8 @@ def pooled(query: Query, item_vectors: NDArray[np.float32], decay: float) -> NDA
     Returns:
         `(dim,)` float32; zeros for an empty history. `(v, dim)` of variants.
     """
-    faded = query.once(("faded", float(decay), query.variants), lambda: weights(query) * np.float32(decay) ** later(query))
-    return faded @ item_vectors[query.items]
+    recency = query.once(("faded", float(decay), query.variants), lambda: weights(query) * np.float32(decay) ** later(query))
+    return recency @ item_vectors[query.items]
 
 
 def weights(query: Query) -> NDArray[np.float32]:
@@ -86,7 +86,7 @@ def _after(there: NDArray[np.bool_]) -> NDArray[np.int64]:
     return counts
 
 
-def own_sums(query: Query, half_lives: Sequence[float]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def user_item_sums(query: Query, half_lives: Sequence[float]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Return the sums of positive weight of each item of the history, one for each half-life.
 
     Args:
@@ -97,18 +97,18 @@ def own_sums(query: Query, half_lives: Sequence[float]) -> tuple[NDArray[np.int3
         The distinct items `(k,)` int32 ascending; `(len(half_lives), k)` float32.
     """
     days = np.maximum(query.now - query.timestamps, 0) / SECONDS_PER_DAY
-    fading = 0.5 ** (days / np.array(half_lives)[:, None])
-    return distinct_items(query), by_item(query, np.maximum(query.weights, 0) * fading).astype(np.float32)
+    recency_weighted = 0.5 ** (days / np.array(half_lives)[:, None])
+    return distinct_items(query), by_item(query, np.maximum(query.weights, 0) * recency_weighted).astype(np.float32)
 
 
-def own_counts(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
+def user_item_counts(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
     """Return what the customer did with each item of the history.
 
     Returns:
         The distinct items `(k,)` int32 ascending; `(k,)` float32 the sum of their positive weights; `(k,)` float32 the same sum
         with every event halved for each 60 days of age.
     """
-    items, (counts, decayed) = own_sums(query, (np.inf, OWN_HALF_LIFE_DAYS))
+    items, (counts, decayed) = user_item_sums(query, (np.inf, USER_ITEM_HALF_LIFE_DAYS))
     return items, counts, decayed
 
 

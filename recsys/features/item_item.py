@@ -42,7 +42,7 @@ class Neighbours:
         """The matrix as it is, `(n_items, n_items)`, where every row has every column; a small catalogue is faster so."""
         return self.similarities.reshape(self.n_items, self.n_items) if len(self.similarities) == self.n_items**2 else None
 
-    def spread(self, items: NDArray[np.int32], strengths: NDArray[np.float32]) -> NDArray[np.float32]:
+    def accumulate(self, items: NDArray[np.int32], strengths: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return `Σ_j strengths_j · W[items_j, :]`; several strengths of the same items cost little more than one.
 
         Args:
@@ -53,17 +53,17 @@ class Neighbours:
             `(n_items,)` or `(s, n_items)` float32.
         """
         if self._dense is not None:  # no product by BLAS: it could make a difference between items with equal weights
-            spread: NDArray[np.float32] = np.einsum("...h,hn->...n", strengths, self._dense[items])
-            return spread
+            accumulate: NDArray[np.float32] = np.einsum("...h,hn->...n", strengths, self._dense[items])
+            return accumulate
         if len(items) > MANY:
-            return self._spread_by_row(items, strengths)
+            return self._accumulate_by_row(items, strengths)
         columns = self._rows(self.neighbours, items).astype(np.intp)  # once, instead of in each bincount
         each = np.repeat(np.atleast_2d(strengths), self._lengths(items), axis=1) * self._rows(self.similarities, items)
         sums = np.array([np.bincount(columns, values, self.n_items) for values in each], np.float32)
         return sums.reshape(*strengths.shape[:-1], self.n_items)
 
-    def _spread_by_row(self, items: NDArray[np.int32], strengths: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what `spread` returns, a row at a time: of many rows end to end, nothing would stay in the processor's cache."""
+    def _accumulate_by_row(self, items: NDArray[np.int32], strengths: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what `accumulate` returns, a row at a time: of many rows end to end, nothing would stay in the processor's cache."""
         sums = np.zeros((*strengths.shape[:-1], self.n_items), np.float32)
         spans = zip(self.starts[items].tolist(), self.starts[items + 1].tolist(), strict=True)
         for (first, last), each in zip(spans, np.atleast_2d(strengths).T, strict=True):

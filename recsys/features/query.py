@@ -47,11 +47,11 @@ class Query:
         kept = self.items != item
         return replace(self, items=self.items[kept], weights=self.weights[kept], timestamps=self.timestamps[kept])
 
-    def without_each(self, items: Sequence[int]) -> Query:
+    def leave_one_out_variants(self, items: Sequence[int]) -> Query:
         """Return variants of the question to be asked at once: as it is, then without each of some items.
 
         Networks answer `(1 + len(items), k)`, for some of the catalogue's items only. A sum of signals is not scored with them; see
-        `Blend.drops`.
+        `LinearEnsemble.score_drops`.
         """
         variants = replace(self, kept=np.append(-1, items)[:, None] != self.items)
         for shared in ("_known", "_lock"):

@@ -12,7 +12,7 @@ from recsys.features.query import Arrays, Query
 
 
 @dataclass(frozen=True)
-class Taste:
+class UserRepresentation:
     """s_u = p_u + Σ_j w_j·γ_slow^age(j)·a_j^slow + Σ_j w_j·γ_fast^age(j)·a_j^fast.
 
     Attributes:
@@ -28,11 +28,11 @@ class Taste:
     decays: NDArray[np.float32]
 
     @classmethod
-    def from_arrays(cls, arrays: Arrays) -> Taste:
+    def from_arrays(cls, arrays: Arrays) -> UserRepresentation:
         """Take the user side out of a version's arrays."""
         return cls(*(arrays[name] for name in ("user_factors", "slow_items", "fast_items", "decays")))
 
     def of(self, query: Query) -> NDArray[np.float32]:
         """Return s_u `(dim,)` float32, or `(v, dim)` of variants; a guest has no embedding of her own."""
-        taste = pooled(query, self.slow_items, self.decays[0]) + pooled(query, self.fast_items, self.decays[1])
-        return taste + self.user_factors[query.user] if query.user < len(self.user_factors) else taste
+        user_representation = pooled(query, self.slow_items, self.decays[0]) + pooled(query, self.fast_items, self.decays[1])
+        return user_representation + self.user_factors[query.user] if query.user < len(self.user_factors) else user_representation

@@ -25,7 +25,7 @@ def is_storable(text: str) -> bool:
     return 0 < len(text) <= MAX_ID_LENGTH and "\0" not in text
 
 
-class Numbering:
+class IdAllocator:
     """The ids of one table, of users or of products.
 
     An id that the table knows keeps its number. A new one is its own number if the whole file has such ids only and the

@@ -14,7 +14,7 @@ from recsys.errors import Overloaded, UsageError
 from recsys.errors.wording import listed
 from recsys.importing.columns import texts
 from recsys.importing.files import EventFile
-from recsys.importing.id_allocation import Numbering, is_whole
+from recsys.importing.id_allocation import IdAllocator, is_whole
 from recsys.importing.options import ImportOptions
 from recsys.importing.rows import CANCEL, Events, RowReader
 from recsys.settings import Shop
@@ -88,8 +88,8 @@ class _Import:
         self._db = db
         self._before = last_interaction(db)
         whole_users, whole_items = _whole_columns(file, options)
-        self._users = Numbering(known_ids(db, "Users"), file_is_whole=whole_users)
-        self._items = Numbering(known_ids(db, "Products"), file_is_whole=whole_items)
+        self._users = IdAllocator(known_ids(db, "Users"), file_is_whole=whole_users)
+        self._items = IdAllocator(known_ids(db, "Products"), file_is_whole=whole_items)
         self._undescribed: dict[str, set[int]] = {"name": set(), "category": set()}
         self._codes: set[str] = set()
         self._priced_at: dict[int, int] = {}

@@ -11,13 +11,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from recsys.features.features import N_SIGNALS
+from recsys.features.features import N_FEATURES
 from recsys.features.query import Arrays
 
 HIDDEN = (64, 32, 16)  # of NeuMF's tower, He et al. 2017
 START_LOGIT = 4.0  # what a predicted preference of 1 adds to a logit
 START_HISTORY = 0.1  # of an item's factors, how much an event adds to the taste
-START_SPREAD = 0.1  # standard deviation of pretrained item factors: logits of a normed state are about 1 then
+START_DEVIATION = 0.1  # standard deviation of pretrained item factors: logits of a normed state are about 1 then
 Drop = Callable[[tf.Tensor], tf.Tensor]
 
 
@@ -48,12 +48,12 @@ class Shapes:
         return asdict(self)
 
 
-def keep(activations: tf.Tensor) -> tf.Tensor:
+def identity(activations: tf.Tensor) -> tf.Tensor:
     """Drop nothing."""
     return activations
 
 
-class Past(NamedTuple):
+class UserBatch(NamedTuple):
     """The customers' side of a batch.
 
     Attributes:
@@ -74,7 +74,7 @@ class Past(NamedTuple):
 
 
 class Network(keras.Model):
-    """A network over windows: `encode` once per target, `match` against candidate items.
+    """A network over windows: `encode` once per target, `score` against candidate items.
 
     Weights are stored in the h5 group `vars` under the names of `tables`, so that NumPy finds them again.
 
@@ -90,20 +90,20 @@ class Network(keras.Model):
         self.tables: dict[str, keras.Variable] = {}
         self._seeds = np.random.SeedSequence(seed)
         users, items, dim = shapes.n_users, shapes.n_items, shapes.dim
-        self.table("user_factors", (users, dim), 0.01)
-        self.table("slow_items", (items, dim), 0.01)
-        self.table("fast_items", (items, dim), 0.01)
-        self.table("item_factors", (items, dim), 0.1)
-        self.constant("decays", np.array([shapes.slow_decay, shapes.fast_decay], np.float32))
-        self.constant("signal_weights", np.tile(np.eye(N_SIGNALS + 1, dtype=np.float32)[-1], (2, 1)))
-        self.grow()
+        self.add_embedding("user_factors", (users, dim), 0.01)
+        self.add_embedding("slow_items", (items, dim), 0.01)
+        self.add_embedding("fast_items", (items, dim), 0.01)
+        self.add_embedding("item_factors", (items, dim), 0.1)
+        self.add_constant("decays", np.array([shapes.slow_decay, shapes.fast_decay], np.float32))
+        self.add_constant("signal_weights", np.tile(np.eye(N_FEATURES + 1, dtype=np.float32)[-1], (2, 1)))
+        self.add_weights()
         self.built = True
 
-    def grow(self) -> None:
+    def add_weights(self) -> None:
         """Add the weights of the subclass."""
         raise NotImplementedError
 
-    def start(self, factors: Arrays, popularity: NDArray[np.float32]) -> None:
+    def warm_start(self, factors: Arrays, popularity: NDArray[np.float32]) -> None:
         """Begin at a solution of the whole data instead of at noise.
 
         Args:
@@ -111,7 +111,7 @@ class Network(keras.Model):
             popularity: `(n_items,)` float32, the summed weight of each item's events.
         """
         items = factors["item_factors"]
-        scale = START_SPREAD / max(float(items.std()), 1e-9)
+        scale = START_DEVIATION / max(float(items.std()), 1e-9)
         self.tables["item_factors"].assign(items * scale)
         self.tables["user_factors"].assign(factors["user_factors"] * (START_LOGIT / scale))
         for name in ("slow_items", "fast_items"):
@@ -120,55 +120,55 @@ class Network(keras.Model):
             prior = np.log1p(popularity)
             self.tables["item_bias"].assign(prior - prior.mean())
 
-    def encode(self, past: Past, drop: Drop = keep) -> Sequence[tf.Tensor]:
+    def encode(self, user_batch: UserBatch, dropout: Drop = identity) -> Sequence[tf.Tensor]:
         """Return the tensors `(b, t, …)` that stand for the customer at each target.
 
         Args:
-            past: The customers.
-            drop: Applied to activations in training.
+            user_batch: The customers.
+            dropout: Applied to activations in training.
         """
         raise NotImplementedError
 
-    def match(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
+    def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
         """Return logits `(n, c)` of states `(n, …)` against candidate items `(n, c)`."""
         raise NotImplementedError
 
-    def against(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
+    def score_shared_candidates(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
         """Return logits `(n, c)` of states `(n, …)` against candidates `(c,)` that all of them share."""
-        return self.match(state, tf.broadcast_to(items[None], (tf.shape(state[0])[0], tf.shape(items)[0])))
+        return self.score(state, tf.broadcast_to(items[None], (tf.shape(state[0])[0], tf.shape(items)[0])))
 
-    def call(self, past: Past, items: tf.Tensor) -> tf.Tensor:
+    def call(self, user_batch: UserBatch, items: tf.Tensor) -> tf.Tensor:
         """Return the network's own logits `(b, t, c)`, signals not added.
 
         Args:
-            past: The customers.
+            user_batch: The customers.
             items: `(b, t, c)` int32 candidates.
         """
-        state = [tf.reshape(part, (-1, part.shape[-1])) for part in self.encode(past)]
-        return tf.reshape(self.match(state, tf.reshape(items, (-1, tf.shape(items)[-1]))), tf.shape(items))
+        state = [tf.reshape(part, (-1, part.shape[-1])) for part in self.encode(user_batch)]
+        return tf.reshape(self.score(state, tf.reshape(items, (-1, tf.shape(items)[-1]))), tf.shape(items))
 
-    def table(self, name: str, shape: tuple[int, ...], spread: float, *, centre: float = 0.0) -> None:
+    def add_embedding(self, name: str, shape: tuple[int, ...], spread: float, *, centre: float = 0.0) -> None:
         """Add a trained weight drawn from a normal distribution."""
         seed = int(np.random.default_rng(self._seeds.spawn(1)[0]).integers(2**31))
         initializer = keras.initializers.RandomNormal(centre, spread, seed=seed)
         self.tables[name] = self.add_weight(shape=shape, initializer=initializer, name=name)
 
-    def constant(self, name: str, value: NDArray) -> None:
+    def add_constant(self, name: str, value: NDArray) -> None:
         """Add a weight that training leaves alone."""
         self.tables[name] = self.add_weight(shape=value.shape, initializer="zeros", trainable=False, name=name)
         self.tables[name].assign(value)
 
-    def grow_tower(self, width: int, hidden: Sequence[int]) -> None:
+    def add_mlp(self, width: int, hidden: Sequence[int]) -> None:
         """Add a relu tower with a linear output that starts at zero: the dot product learns first."""
         for n, (inside, outside) in enumerate(zip((width, *hidden[:-1]), hidden, strict=True)):
-            self.table(f"mlp_kernel_{n}", (inside, outside), float(np.sqrt(2.0 / inside)))
-            self.table(f"mlp_bias_{n}", (outside,), 0.0)
-        self.table("mlp_output", (hidden[-1],), 0.0)
+            self.add_embedding(f"mlp_kernel_{n}", (inside, outside), float(np.sqrt(2.0 / inside)))
+            self.add_embedding(f"mlp_bias_{n}", (outside,), 0.0)
+        self.add_embedding("mlp_output", (hidden[-1],), 0.0)
 
     def first_layer(self, name: str, kernel: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
         """Return `(n, c, hidden)`: rows of an item table through a kernel, once for each item that occurs."""
         distinct, place = tf.unique(tf.reshape(items, (-1,)))
-        return rows(tf.gather(self.tables[name], distinct) @ kernel, tf.reshape(place, tf.shape(items)))
+        return gather_rows(tf.gather(self.tables[name], distinct) @ kernel, tf.reshape(place, tf.shape(items)))
 
     def tower(self, first: tf.Tensor) -> tf.Tensor:
         """Return the tower's output `(n, c)` from the sums of its first layer `(n, c, hidden)`, bias excluded."""
@@ -178,25 +178,27 @@ class Network(keras.Model):
             n += 1
         return tf.reshape(tf.nn.relu(hidden) @ self.tables["mlp_output"][:, None], tf.shape(first)[:2])
 
-    def own_embedding(self, name: str, past: Past) -> tf.Tensor:
+    def own_embedding(self, name: str, user_batch: UserBatch) -> tf.Tensor:
         """Return a user table's rows `(b, t, …)`: zero for guests and where `known` is 0."""
-        rows = tf.gather(self.tables[name], tf.minimum(past.users, self.shapes.n_users - 1))
-        known = past.known * tf.cast(past.users < self.shapes.n_users, tf.float32)[:, None]
-        return known[..., None] * tf.expand_dims(rows, 1) if len(rows.shape) == 2 else known * rows[:, None]
+        gather_rows = tf.gather(self.tables[name], tf.minimum(user_batch.users, self.shapes.n_users - 1))
+        known = user_batch.known * tf.cast(user_batch.users < self.shapes.n_users, tf.float32)[:, None]
+        return known[..., None] * tf.expand_dims(gather_rows, 1) if len(gather_rows.shape) == 2 else known * gather_rows[:, None]
 
-    def taste(self, past: Past) -> tf.Tensor:
+    def user_representation(self, user_batch: UserBatch) -> tf.Tensor:
         """Return s_u `(b, t, dim)`: the embedding plus both pooled histories, strictly before each target."""
-        if past.items.shape[1] == 0:  # windows of `pairs`
-            return self.own_embedding("user_factors", past)
-        pooled = self._pooled("slow_items", self.shapes.slow_decay, past) + self._pooled("fast_items", self.shapes.fast_decay, past)
-        return self.own_embedding("user_factors", past) + at(pooled, past.before)
+        if user_batch.items.shape[1] == 0:  # windows of `pairs`
+            return self.own_embedding("user_factors", user_batch)
+        pooled = self._pooled("slow_items", self.shapes.slow_decay, user_batch) + self._pooled(
+            "fast_items", self.shapes.fast_decay, user_batch
+        )
+        return self.own_embedding("user_factors", user_batch) + gather_states(pooled, user_batch.before)
 
-    def _pooled(self, name: str, decay: float, past: Past) -> tf.Tensor:
+    def _pooled(self, name: str, decay: float, user_batch: UserBatch) -> tf.Tensor:
         """Return `(b, w, dim)`: after each event, Σ w_j · decay^age(j) · a_j."""
-        width = tf.shape(past.items)[1]
+        width = tf.shape(user_batch.items)[1]
         ages = tf.cast(tf.range(width)[:, None] - tf.range(width)[None, :], tf.float32)
         weights = tf.where(ages >= 0, tf.pow(decay, tf.maximum(ages, 0.0)), 0.0)
-        return tf.einsum("kj,bjd->bkd", weights, past.weights[..., None] * tf.gather(self.tables[name], past.items))
+        return tf.einsum("kj,bjd->bkd", weights, user_batch.weights[..., None] * tf.gather(self.tables[name], user_batch.items))
 
     def save_own_variables(self, store: Any) -> None:
         """Write every weight under its own name."""
@@ -208,7 +210,7 @@ class Network(keras.Model):
         for name, variable in self.tables.items():
             variable.assign(store[name][()])
 
-    def take(self, arrays: Arrays) -> None:
+    def assign_arrays(self, arrays: Arrays) -> None:
         """Set every weight."""
         for name, variable in self.tables.items():
             variable.assign(arrays[name])
@@ -222,7 +224,7 @@ class Network(keras.Model):
         return [int(np.prod(variable.shape)) * np.dtype(variable.dtype).itemsize for variable in self.tables.values()]
 
 
-def at(states: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
+def gather_states(states: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
     """Return the state after event `before`, `(b, t, d)` out of `(b, w, d)`; zeros where there is no event."""
     if states.shape[1] == 0:  # windows of `pairs`
         return tf.zeros(tf.concat([tf.shape(before), tf.shape(states)[2:]], 0))
@@ -230,19 +232,19 @@ def at(states: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
     return tf.where((before >= 0)[..., None], chosen, 0.0)
 
 
-def dot(taste: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+def dot_scores(user_representation: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
     """Return `(n, c)`: tastes `(n, d)` against factors `(n, c, d)`."""
-    return tf.reduce_sum(factors * taste[:, None], -1)
+    return tf.reduce_sum(factors * user_representation[:, None], -1)
 
 
-def times(states: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+def dense(states: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """Return `(…, k)`: states `(…, d)` through a kernel `(d, k)`, as one product; `@` would make one for each row of a batch."""
     product = tf.reshape(states, (-1, states.shape[-1])) @ kernel
     return tf.reshape(product, tf.concat([tf.shape(states)[:-1], tf.shape(product)[-1:]], 0))
 
 
 @tf.custom_gradient
-def rows(states: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None]]]:
+def gather_rows(states: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None]]]:
     """Return `(…, d)`: rows of computed states `(n, d)`; the gradient of `tf.gather` itself would take four times as long."""
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from recsys.networks.base import Drop, Network, Past, dot, keep
+from recsys.networks.base import Drop, Network, UserBatch, dot_scores, identity
 
 
 class BMF(Network):
@@ -14,24 +14,24 @@ class BMF(Network):
 
     pairwise = False
 
-    def grow(self) -> None:
+    def add_weights(self) -> None:
         """Add biases."""
-        self.table("user_bias", (self.shapes.n_users,), 0.0)
-        self.table("item_bias", (self.shapes.n_items,), 0.0)
-        self.table("bias", (), 0.0)
+        self.add_embedding("user_bias", (self.shapes.n_users,), 0.0)
+        self.add_embedding("item_bias", (self.shapes.n_items,), 0.0)
+        self.add_embedding("bias", (), 0.0)
 
-    def encode(self, past: Past, drop: Drop = keep) -> Sequence[tf.Tensor]:
+    def encode(self, user_batch: UserBatch, dropout: Drop = identity) -> Sequence[tf.Tensor]:
         """Return the taste and the user's bias."""
-        return drop(self.taste(past)), self.own_embedding("user_bias", past)[..., None]
+        return dropout(self.user_representation(user_batch)), self.own_embedding("user_bias", user_batch)[..., None]
 
-    def match(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
+    def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
         """Return logits `(n, c)`."""
-        taste, user_bias = state
+        user_representation, user_bias = state
         bias = self.tables["bias"] + user_bias + tf.gather(self.tables["item_bias"], items)
-        return dot(taste, tf.gather(self.tables["item_factors"], items)) + bias
+        return dot_scores(user_representation, tf.gather(self.tables["item_factors"], items)) + bias
 
-    def against(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
+    def score_shared_candidates(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
         """Return logits `(n, c)` against shared candidates `(c,)`."""
-        taste, user_bias = state
+        user_representation, user_bias = state
         bias = self.tables["bias"] + user_bias + tf.gather(self.tables["item_bias"], items)
-        return tf.matmul(taste, tf.gather(self.tables["item_factors"], items), transpose_b=True) + bias
+        return tf.matmul(user_representation, tf.gather(self.tables["item_factors"], items), transpose_b=True) + bias

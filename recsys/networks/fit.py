@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from recsys.data.dataset import Dataset
 from recsys.errors import TrainingRefused
 from recsys.features.query import Arrays
-from recsys.networks.base import Network, Past, Shapes
+from recsys.networks.base import Network, Shapes, UserBatch
 from recsys.networks.losses import Negatives, loss_of
 from recsys.networks.optimizer import RowAdam
 from recsys.networks.windows import Windows, by_width, windows
@@ -27,7 +27,7 @@ FAILURES = (MemoryError, tf.errors.OpError)  # of one network; the others are no
 PATIENCE = 3  # epochs without improvement before the fit stops; the last ones of a falling learning rate gain most
 STRETCH = 25  # steps of one group of windows before another has its turn
 WIDER = 4
-Judge = Callable[[Network], float]
+ValidationMetric = Callable[[Network], float]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Epoch:
         of: The number of epochs of this fit.
         loss: Mean weighted loss.
         seconds: What the pass took, judging excluded.
-        mark: What the judge said after it; None where nobody judges.
+        validation_score: What the judge said after it; None where nobody judges.
     """
 
     model: str
@@ -48,11 +48,11 @@ class Epoch:
     of: int
     loss: float
     seconds: float
-    mark: float | None = None
+    validation_score: float | None = None
 
 
 @dataclass(frozen=True)
-class Start:
+class WarmStart:
     """What a network begins with.
 
     Attributes:
@@ -72,25 +72,25 @@ class Fit:
         network: With the weights of its best epoch.
         epochs: The number of that epoch; 0 means that training did not improve on the start.
         losses: The loss of each epoch.
-        marks: The judge's marks, that of the start first; empty where nobody judged.
+        validation_scores: The judge's marks, that of the start first; empty where nobody judged.
         seconds: What all of it took.
     """
 
     network: Network
     epochs: int
     losses: Sequence[float]
-    marks: Sequence[float]
+    validation_scores: Sequence[float]
     seconds: float = 0.0
 
 
 def fit(
     name: str,
     data: Dataset,
-    start: Start,
+    start: WarmStart,
     options: Training,
     report: Callable[[Epoch], None],
     *,
-    judge: Judge | None = None,
+    judge: ValidationMetric | None = None,
     epochs: int | None = None,
 ) -> Fit:
     """Fit one network.
@@ -113,26 +113,26 @@ def fit(
     begun = time.perf_counter()
     prepare(options.seed)
     network = NETWORKS[name](shapes(data, options), options.seed)
-    network.start(start.factors, start.popularity)
+    network.warm_start(start.factors, start.popularity)
     cut = windows(data, options.window)
-    loop = Loop(network, cut, Negatives.of(start.popularity, options), options)
-    marks, losses = [judge(network)] if judge else [], []
+    loop = Trainer(network, cut, Negatives.of(start.popularity, options), options)
+    validation_scores, losses = [judge(network)] if judge else [], []
     best, kept = 0, network.arrays() if judge else {}
     for number in range(1, (options.epochs if epochs is None else epochs) + 1):
         started = time.perf_counter()
         losses.append(loop.epoch(name, number))
         seconds = time.perf_counter() - started
         if judge:
-            marks.append(judge(network))
-            if marks[-1] > marks[best]:
+            validation_scores.append(judge(network))
+            if validation_scores[-1] > validation_scores[best]:
                 best, kept = number, network.arrays()
-        report(Epoch(name, number, options.epochs, losses[-1], seconds, marks[-1] if judge else None))
+        report(Epoch(name, number, options.epochs, losses[-1], seconds, validation_scores[-1] if judge else None))
         if judge and number - best >= PATIENCE:
             break
     if judge:
-        network.take(kept)
+        network.assign_arrays(kept)
     check_finite(name, network)
-    return Fit(network, best if judge else len(losses), losses, marks, time.perf_counter() - begun)
+    return Fit(network, best if judge else len(losses), losses, validation_scores, time.perf_counter() - begun)
 
 
 def prepare(seed: int) -> None:
@@ -150,12 +150,12 @@ def shapes(data: Dataset, options: Training) -> Shapes:
 
 def check_finite(name: str, network: Network) -> None:
     """Refuse a network that holds NaN or infinity."""
-    for table, values in network.arrays().items():
+    for add_embedding, values in network.arrays().items():
         if not np.isfinite(values).all():
-            raise TrainingRefused(f"{name}: `{table}` should be finite after the fit. A lower --learning-rate may help.")
+            raise TrainingRefused(f"{name}: `{add_embedding}` should be finite after the fit. A lower --learning-rate may help.")
 
 
-class Loop:
+class Trainer:
     """Passes over windows for one network."""
 
     def __init__(self, network: Network, cut: Windows, negatives: Negatives, options: Training) -> None:
@@ -164,7 +164,7 @@ class Loop:
         self._sizes = [min(batch_size(group, options.batch, cut.width), len(group)) for group in groups]
         self._n_steps = [-(-len(group) // size) for group, size in zip(groups, self._sizes, strict=True)]
         self._columns = [tuple(tf.constant(column) for column in vars(group).values()) for group in groups]
-        pass_over = _pass(network, negatives, options, sum(self._n_steps) * options.epochs)
+        pass_over = train_epoch(network, negatives, options, sum(self._n_steps) * options.epochs)
         self._passes = [_compiled(pass_over, size, columns) for size, columns in zip(self._sizes, self._columns, strict=True)]
 
     def epoch(self, name: str, number: int) -> float:
@@ -205,7 +205,7 @@ def _compiled(pass_over: Callable[..., tf.Tensor], size: int, columns: Sequence[
     return tf.function(pass_over, input_signature=signature)
 
 
-def _pass(network: Network, negatives: Negatives, options: Training, total_steps: int) -> Callable[..., tf.Tensor]:
+def train_epoch(network: Network, negatives: Negatives, options: Training, total_steps: int) -> Callable[..., tf.Tensor]:
     """Return what passes over windows in an order `(steps, batch)`; it returns the loss of each step."""
     variables = network.trainable_variables
     optimizer = RowAdam(variables, options.learning_rate, total_steps, options.l2)
@@ -220,8 +220,8 @@ def _pass(network: Network, negatives: Negatives, options: Training, total_steps
                 known = tf.cast(random.uniform(tf.shape(before)) >= options.dropped_users, tf.float32)
                 unknown = tf.constant([size - 1 for size in network.shapes.context_sizes], tf.int32)
                 contexts = tf.where(random.uniform(tf.shape(contexts)) < options.dropped_contexts, unknown, contexts)
-                past = Past(users, items, weights, before, contexts, known)
-                loss = loss_of(network, past, targets, confidences, negatives, options, random)
+                user_batch = UserBatch(users, items, weights, before, contexts, known)
+                loss = loss_of(network, user_batch, targets, confidences, negatives, options, random)
             optimizer.apply(tape.gradient(loss, variables))
             losses = losses.write(step, loss)
         return losses.stack()

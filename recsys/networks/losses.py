@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from recsys.networks.base import Drop, Network, Past, keep
+from recsys.networks.base import Drop, Network, UserBatch, identity
 from recsys.settings import Training
 
 NEVER = -1e9  # the logit of a sampled item that is the target itself
@@ -57,7 +57,7 @@ class Negatives:
 
 def loss_of(
     network: Network,
-    past: Past,
+    user_batch: UserBatch,
     targets: tf.Tensor,
     confidences: tf.Tensor,
     negatives: Negatives,
@@ -68,7 +68,7 @@ def loss_of(
 
     Args:
         network: Training it.
-        past: The customers.
+        user_batch: The customers.
         targets: `(b, t)` int32.
         confidences: `(b, t)` float32, signed; 0 is padding.
         negatives: Where sampled items come from.
@@ -76,17 +76,17 @@ def loss_of(
         random: Source of randomness.
     """
     valid = confidences != 0.0 if options.loss == "bce" else confidences > 0.0  # a softmax has no use for dislikes
-    state = [tf.boolean_mask(part, valid) for part in network.encode(past, dropout(options.dropout, random))]
+    state = [tf.boolean_mask(part, valid) for part in network.encode(user_batch, dropout(options.dropout, random))]
     target, confidence = tf.boolean_mask(targets, valid)[:, None], tf.boolean_mask(confidences, valid)
     n = tf.shape(target)[0]
     if network.pairwise:
         sampled = negatives.sample(random, tf.stack([n, options.negatives]))
-        logits = network.match(state, tf.concat([target, sampled], 1))  # at once: both look the same tables up
+        logits = network.score(state, tf.concat([target, sampled], 1))  # at once: both look the same tables up
         positive, others = logits[:, :1], logits[:, 1:]
     else:
-        positive = network.match(state, target)
+        positive = network.score(state, target)
         sampled = negatives.sample(random, tf.constant([options.shared_negatives]))[None]
-        others = network.against(state, sampled[0])
+        others = network.score_shared_candidates(state, sampled[0])
     positive = negatives.corrected(positive, target)
     others = tf.where(sampled == target, NEVER, negatives.corrected(others, sampled))
     losses = _bce(positive, others, confidence) if options.loss == "bce" else _softmax(positive, others)
@@ -96,7 +96,7 @@ def loss_of(
 def dropout(rate: float, random: tf.random.Generator) -> Drop:
     """Return a function that zeroes a share of activations and scales the rest."""
     if not rate:
-        return keep
+        return identity
 
     def drop(activations: tf.Tensor) -> tf.Tensor:
         kept = tf.cast(random.uniform(tf.shape(activations)) >= rate, tf.float32)

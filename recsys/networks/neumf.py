@@ -6,30 +6,30 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from recsys.networks.base import HIDDEN, Drop, Network, Past, dot, keep, times
+from recsys.networks.base import HIDDEN, Drop, Network, UserBatch, dense, dot_scores, identity
 
 
 class NeuMF(Network):
     """Neural matrix factorisation with pooled histories; `recsys.scorers.neumf` serves it."""
 
-    def grow(self) -> None:
+    def add_weights(self) -> None:
         """Add the output weights of the dot product and a tower over embeddings of its own."""
         dim = self.shapes.dim
-        self.table("dot_output", (dim,), 0.0, centre=1.0)
-        self.table("mlp_users", (self.shapes.n_users, dim), 0.1)
-        self.table("mlp_items", (self.shapes.n_items, dim), 0.1)
-        self.grow_tower(2 * dim, HIDDEN)
-        self.table("item_bias", (self.shapes.n_items,), 0.0)
-        self.table("bias", (), 0.0)
+        self.add_embedding("dot_output", (dim,), 0.0, centre=1.0)
+        self.add_embedding("mlp_users", (self.shapes.n_users, dim), 0.1)
+        self.add_embedding("mlp_items", (self.shapes.n_items, dim), 0.1)
+        self.add_mlp(2 * dim, HIDDEN)
+        self.add_embedding("item_bias", (self.shapes.n_items,), 0.0)
+        self.add_embedding("bias", (), 0.0)
 
-    def encode(self, past: Past, drop: Drop = keep) -> Sequence[tf.Tensor]:
+    def encode(self, user_batch: UserBatch, dropout: Drop = identity) -> Sequence[tf.Tensor]:
         """Return the weighed taste and the user's half of the tower's first layer."""
-        users = times(self.own_embedding("mlp_users", past), self.tables["mlp_kernel_0"][: self.shapes.dim])
-        return drop(self.taste(past) * self.tables["dot_output"]), users
+        users = dense(self.own_embedding("mlp_users", user_batch), self.tables["mlp_kernel_0"][: self.shapes.dim])
+        return dropout(self.user_representation(user_batch) * self.tables["dot_output"]), users
 
-    def match(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
+    def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
         """Return logits `(n, c)`."""
-        taste, users = state
+        user_representation, users = state
         first = users[:, None] + self.first_layer("mlp_items", self.tables["mlp_kernel_0"][self.shapes.dim :], items)
         bias = tf.gather(self.tables["item_bias"], items) + self.tables["bias"]
-        return dot(taste, tf.gather(self.tables["item_factors"], items)) + self.tower(first) + bias
+        return dot_scores(user_representation, tf.gather(self.tables["item_factors"], items)) + self.tower(first) + bias

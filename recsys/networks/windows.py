@@ -42,7 +42,7 @@ class Windows:
         """Events in a row, padding included."""
         return self.items.shape[1]
 
-    def narrowed(self, rows: NDArray[np.bool_], context: int, targets: int) -> Windows:
+    def trim(self, rows: NDArray[np.bool_], context: int, targets: int) -> Windows:
         """Return some windows with the newest `context` events of their past and the first `targets` targets; the rest is padding there."""
         length = self.targets.shape[1]
         kept = slice(length - context, length + targets)
@@ -75,7 +75,7 @@ def by_width(cut: Windows, least: int) -> list[Windows]:
     for narrower in (0, 1):
         if (group == narrower).sum() < least:
             group[group == narrower] += 1
-    return [cut.narrowed(group == n, *width) for n, width in enumerate(widths) if (group == n).any()]
+    return [cut.trim(group == n, *width) for n, width in enumerate(widths) if (group == n).any()]
 
 
 def windows(data: Dataset, length: int) -> Windows:

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from recsys import store
 from recsys.contract import Filters, Request
-from recsys.recommending.loading import Numbers, indices
-from recsys.recommending.user import Customer
+from recsys.recommending.loading import ItemRefs, indices
+from recsys.recommending.user import User
 
 HEADROOM = 20  # ranked items fetched beyond the limit, because some are sold out by now
 DOUBLINGS = 3
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ItemFilter:
     """Which items may be answered.
 
     Attributes:
@@ -46,14 +46,14 @@ class Wanted:
         return int((self.limit + HEADROOM) * 2**doubling)
 
     @property
-    def description(self) -> list[str]:
+    def needed_columns(self) -> list[str]:
         """What has to be known of a product, besides that it is sold, to say whether it may be answered."""
         asked = self.filters
         bounds = asked.price_min is not None or asked.price_max is not None
         needed = {"category": asked.category is not None, "brand": asked.brand is not None, "price": bounds}
         return [name for name, is_needed in needed.items() if is_needed]
 
-    def admits(self, row: store.ProductRow) -> bool:
+    def is_eligible(self, row: store.ProductRow) -> bool:
         """Return whether a product, as the shop describes it now, may be answered."""
         asked = self.filters
         return (
@@ -68,92 +68,94 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Listing:
+class RecommendationList:
     """What is shown.
 
     Attributes:
         items: `(at most limit,)` pairs of external id and item index; -1 for a product that training did not see.
         ids: The external id of every item that was looked up, by index.
-        sold: The indices among them that may be answered now.
+        available: The indices among them that may be answered now.
         notes: What could not be looked up, for people.
     """
 
     items: tuple[tuple[int | str, int], ...]
     ids: dict[int, int | str]
-    sold: frozenset[int]
+    available: frozenset[int]
     notes: tuple[str, ...] = ()
 
 
-def wanted(request: Request, customer: Customer, named: Numbers) -> Wanted:
+def build_item_filter(request: Request, user: User, resolved: ItemRefs) -> ItemFilter:
     """Return which items a request and the repeat rule allow."""
-    items = customer.loaded.items
-    allowed = _filtered(request.filters, customer)
+    items = user.bundle.items
+    allowed = _filtered(request.filters, user)
     if request.candidates is not None:
         among = np.zeros(len(items), bool)
-        among[indices(named, request.candidates)] = True
+        among[indices(resolved, request.candidates)] = True
         allowed &= among
-    allowed[customer.hidden()] = False
+    allowed[user.hidden()] = False
     outside = request.exclude if request.item_id is None else (*request.exclude, request.item_id)
-    allowed[indices(named, outside)] = False
-    candidates = None if request.candidates is None else frozenset(named[item].item_id for item in request.candidates if item in named)
-    excluded = customer.bought | {named[item].item_id for item in outside if item in named}
-    return Wanted(allowed, frozenset(excluded), candidates, request.filters, request.limit)
+    allowed[indices(resolved, outside)] = False
+    candidates = (
+        None if request.candidates is None else frozenset(resolved[item].item_id for item in request.candidates if item in resolved)
+    )
+    excluded = user.bought | {resolved[item].item_id for item in outside if item in resolved}
+    return ItemFilter(allowed, frozenset(excluded), candidates, request.filters, request.limit)
 
 
-def list_items(
-    db: store.Database, customer: Customer, best: Callable[[int], NDArray[np.int32]], want: Wanted, others: Sequence[int]
-) -> Listing:
+def fill_list(
+    db: store.Database, user: User, best: Callable[[int], NDArray[np.int32]], item_filter: ItemFilter, others: Sequence[int]
+) -> RecommendationList:
     """Return the best items that are sold now, filled up from the shop's own products where the ranking has no more.
 
     Args:
         db: The shop's database.
-        customer: Who asks.
+        user: Who asks.
         best: Returns so many indices of items that the winner ranks highest among those that are wanted, or all there are.
-        want: Which items may be answered.
+        item_filter: Which items may be answered.
         others: Further indices to look up, those of the other models' lists.
     """
     ids: dict[int, int | str] = {}
     rows: dict[int | str, store.ProductRow] = {}
     for doubling in range(DOUBLINGS + 1):
-        depth = want.depth_of(doubling)
+        depth = item_filter.depth_of(doubling)
         ranked = best(depth).tolist()
         missing = [item for item in dict.fromkeys([*ranked, *(others if not doubling else ())]) if item not in ids]
-        fresh = customer.loaded.original_ids(missing)
+        fresh = user.bundle.original_ids(missing)
         ids |= dict(zip(missing, fresh, strict=True))
-        fetched = store.products(db, customer.shop, fresh, want.description)
-        rows |= {row.item_id: row for row in fetched if want.admits(row)}
-        listed = [(ids[item], item) for item in ranked if ids[item] in rows][: want.limit]
-        if len(listed) == want.limit or len(ranked) < depth:
+        fetched = store.products(db, user.shop, fresh, item_filter.needed_columns)
+        rows |= {row.item_id: row for row in fetched if item_filter.is_eligible(row)}
+        listed = [(ids[item], item) for item in ranked if ids[item] in rows][: item_filter.limit]
+        if len(listed) == item_filter.limit or len(ranked) < depth:
             break
     notes: tuple[str, ...] = ()
-    if len(listed) < want.limit:
+    if len(listed) < item_filter.limit:
         try:
-            listed += _fill(db, customer, want, [item for item, _ in listed])
+            listed += _fill(db, user, item_filter, [item for item, _ in listed])
         except store.UnusableValue:
             notes = ("items: none of the shop's other products, because the database cannot work out all of their rows",)
-    return Listing(tuple(listed), ids, frozenset(index for index, item in ids.items() if item in rows), notes)
+    return RecommendationList(tuple(listed), ids, frozenset(index for index, item in ids.items() if item in rows), notes)
 
 
-def _fill(db: store.Database, customer: Customer, want: Wanted, taken: Sequence[int | str]) -> list[tuple[int | str, int]]:
+def _fill(db: store.Database, user: User, item_filter: ItemFilter, taken: Sequence[int | str]) -> list[tuple[int | str, int]]:
     """Return products that no ranking reached, because they are new or too rare: the newest first."""
-    asked = want.filters
+    asked = item_filter.filters
     rows = store.newest_products(
         db,
-        customer.shop,
-        limit=want.limit - len(taken),
-        exclude=[*want.excluded, *taken],
-        among=None if want.candidates is None else list(want.candidates),
+        user.shop,
+        limit=item_filter.limit - len(taken),
+        exclude=[*item_filter.excluded, *taken],
+        among=None if item_filter.candidates is None else list(item_filter.candidates),
         category=asked.category,
         brand=asked.brand,
         price_min=asked.price_min,
         price_max=asked.price_max,
     )
-    return [(row.item_id, -1) for row in rows if want.admits(row)]
+    return [(row.item_id, -1) for row in rows if item_filter.is_eligible(row)]
 
 
-def _filtered(filters: Filters, customer: Customer) -> NDArray[np.bool_]:
+def _filtered(filters: Filters, user: User) -> NDArray[np.bool_]:
     """Return which items were sold and passed the filters when the version was trained; the shop's present word is asked later."""
-    items = customer.loaded.items
+    items = user.bundle.items
     allowed = items.active.copy()
     if filters.category is not None:
         allowed &= np.isin(items.categories, _codes(items.category_names, filters.category))

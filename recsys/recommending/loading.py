@@ -19,9 +19,9 @@ from recsys.data.context import ContextEncoder
 from recsys.data.ids import canonical, distinct
 from recsys.errors import ModelRefused
 from recsys.evaluation.selection import Priors
-from recsys.features.features import Signals
+from recsys.features.features import Features
 from recsys.scorers.base import Scorer
-from recsys.scorers.ensemble import Blend
+from recsys.scorers.ensemble import LinearEnsemble
 from recsys.scorers.registry import MODELS, REGISTRY
 from recsys.scorers.retrieval import INDEXED, Candidates
 from recsys.settings import Shop
@@ -60,7 +60,7 @@ class Items:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class ModelBundle:
     """The current version, ready to answer.
 
     Attributes:
@@ -118,7 +118,7 @@ class Loaded:
         return self.version.arrays("heldout.h5", memory_map=True)
 
     @cached_property
-    def examined(self) -> tuple[str, ...]:
+    def evaluated_scorers(self) -> tuple[str, ...]:
         """The scorers that have held-out figures."""
         return tuple(key.removesuffix("/map10") for key in self.heldout if key.endswith("/map10"))
 
@@ -174,7 +174,7 @@ class Loaded:
             ModelRefused: Its arrays are not what a scorer needs.
         """
         if name not in self._scorers:
-            self._scorers[name] = _scorer(self.version, name, len(self.items), self._signals)
+            self._scorers[name] = _scorer(self.version, name, len(self.items), self._features)
         return self._scorers[name]
 
     @cached_property
@@ -194,15 +194,15 @@ class Loaded:
         dim = _weights(self.version, INDEXED)["item_factors"].shape[1]
         nearest = Nearest.open(self.version.file(INDEX), f"{self.name}/{INDEX}", dim=dim, n=len(self.items))
         popular = self.version.arrays("candidates.h5", memory_map=True)["popular"]
-        return Candidates(self._signals, self.scorer(INDEXED), nearest.search, popular)
+        return Candidates(self._features, self.scorer(INDEXED), nearest.search, popular)
 
     @cached_property
-    def _signals(self) -> Signals:
+    def _features(self) -> Features:
         """What the models share, read on first use."""
         try:
             neighbours = self.version.arrays("ease.h5", memory_map=True)
-            own = self.version.arrays("signals.h5", memory_map=True)
-            return Signals.from_arrays({**own, **{f"ease/{name}": neighbours[name] for name in neighbours}})
+            network = self.version.arrays("signals.h5", memory_map=True)
+            return Features.from_arrays({**network, **{f"ease/{name}": neighbours[name] for name in neighbours}})
         except KeyError as error:
             raise ModelRefused(f"{self.name} should hold every array of the signals. Received: no {error}.") from error
 
@@ -229,13 +229,13 @@ class Loaded:
         )
 
 
-def load(models_dir: Path, *, full: bool = False, resident_limit: int = ANSWERING_LIMIT) -> Loaded:
+def load(models_dir: Path, *, full: bool = False, resident_limit: int = ANSWERING_LIMIT) -> ModelBundle:
     """Open the current version.
 
     Args:
         models_dir: The folder of all versions.
         full: Whether to hash every file, whatever the version's stamp says.
-        resident_limit: See `Loaded`.
+        resident_limit: See `ModelBundle`.
 
     Raises:
         NoModel: Nothing is published.
@@ -250,19 +250,19 @@ def load(models_dir: Path, *, full: bool = False, resident_limit: int = ANSWERIN
         features = {name: tuple(contexts[name]) for name in version.manifest["context_features"]}
     except (KeyError, TypeError) as error:
         raise ModelRefused(f"{version.name} should hold what its schema says. Received: no {error}.") from error
-    return Loaded(version, ContextEncoder(features), items, Priors.from_json(version.json("selection.json")), resident_limit)
+    return ModelBundle(version, ContextEncoder(features), items, Priors.from_json(version.json("selection.json")), resident_limit)
 
 
-def _scorer(version: Version, name: str, n_items: int, signals: Signals) -> Scorer:
+def _scorer(version: Version, name: str, n_items: int, features: Features) -> Scorer:
     kind = REGISTRY[name]
     try:
         if name in MODELS:
-            scorer = kind.serve({**_weights(version, name), **(_derived(version, name) if kind.derive else {})}, signals)
+            scorer = kind.build({**_weights(version, name), **(_derived(version, name) if kind.precompute else {})}, features)
         else:
-            scorer = kind.serve(version.arrays(f"{name}.h5", memory_map=True), signals)
+            scorer = kind.build(version.arrays(f"{name}.h5", memory_map=True), features)
     except KeyError as error:
         raise ModelRefused(f"{version.name} should hold every array of {name}. Received: no {error}.") from error
-    parts = (scorer, scorer.own) if isinstance(scorer, Blend) and scorer.own is not None else (scorer,)
+    parts = (scorer, scorer.network) if isinstance(scorer, LinearEnsemble) and scorer.network is not None else (scorer,)
     for part in parts:
         if part.n_items != n_items:
             raise ModelRefused(f"{name} of {version.name} should score {n_items} items. Received: {part.n_items}.")
@@ -287,7 +287,7 @@ def _key(item: int | str, kind: np.dtype) -> int | bytes:
 
 
 @dataclass(frozen=True)
-class Number:
+class ItemRef:
     """One item of a request.
 
     Attributes:
@@ -299,19 +299,19 @@ class Number:
     index: int
 
 
-Numbers = Mapping[int | str, Number]
+ItemRefs = Mapping[int | str, ItemRef]
 
 
-def numbers(request: Request, loaded: Loaded) -> Numbers:
+def resolve_items(request: Request, bundle: ModelBundle) -> ItemRefs:
     """Return every item that the request names and that can be an id of the shop, by the id as the client wrote it."""
-    named = [event.item_id for event in request.interactions]
-    named += [*request.ground_truth, *(request.candidates or ()), *request.exclude]
-    named += [] if request.item_id is None else [request.item_id]
-    ids = {given: item for given in named if (item := loaded.item_id(given)) is not None}
-    found = loaded.item_indices(list(ids.values())) if ids else []
-    return {given: Number(item, index) for (given, item), index in zip(ids.items(), found, strict=True)}
+    resolved = [event.item_id for event in request.interactions]
+    resolved += [*request.ground_truth, *(request.candidates or ()), *request.exclude]
+    resolved += [] if request.item_id is None else [request.item_id]
+    ids = {given: item for given in resolved if (item := bundle.item_id(given)) is not None}
+    found = bundle.item_indices(list(ids.values())) if ids else []
+    return {given: ItemRef(item, index) for (given, item), index in zip(ids.items(), found, strict=True)}
 
 
-def indices(named: Numbers, given: tuple[int | str, ...]) -> NDArray[np.int32]:
+def indices(resolved: ItemRefs, given: tuple[int | str, ...]) -> NDArray[np.int32]:
     """Return the indices of those of the given ids that training saw, distinct and ascending."""
-    return distinct(named[item].index for item in given if item in named and named[item].index >= 0)
+    return distinct(resolved[item].index for item in given if item in resolved and resolved[item].index >= 0)

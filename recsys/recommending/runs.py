@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.artifacts import settle
+from recsys.artifacts import trim_memory
 from recsys.contract import Basis, Metrics
 from recsys.data.ids import distinct
 from recsys.errors import InternalError, RecsysError
@@ -21,7 +21,7 @@ from recsys.evaluation.metrics import average_precision_at_k, precision_at_k
 from recsys.evaluation.ranking import top_k
 from recsys.evaluation.selection import Evidence
 from recsys.features.query import Query
-from recsys.recommending.user import Customer
+from recsys.recommending.user import User
 from recsys.scorers.base import Scorer
 from recsys.scorers.retrieval import EXHAUSTIVE_UP_TO
 
@@ -75,50 +75,50 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class FreshExam:
+class RecentHoldout:
     """What the customer chose after training, to be ranked from what she had done before.
 
     Attributes:
         relevant: Item indices, none of them hidden; at least three are allowed, the others are misses.
-        n_misses: Relevant items that training does not know.
+        n_unreachable: Relevant items that training does not know.
         allowed: `(n_items,)` bool, without the items that the repeat rule hid at the end of training's data.
         items: `(k,)` int32 ascending, the items that compete, all of them allowed; None for the whole catalogue.
     """
 
     relevant: NDArray[np.int32]
-    n_misses: int
+    n_unreachable: int
     allowed: NDArray[np.bool_]
     items: NDArray[np.int32] | None
 
     @property
     def n_relevant(self) -> int:
         """The number of relevant items, those that no list can hit among them."""
-        return len(self.relevant) + self.n_misses
+        return len(self.relevant) + self.n_unreachable
 
 
-def fresh_exam(names: Sequence[str], customer: Customer, ground_truth: NDArray[np.int32]) -> FreshExam | None:
+def build_recent_holdout(names: Sequence[str], user: User, ground_truth: NDArray[np.int32]) -> RecentHoldout | None:
     """Return the exam made of events after `data_until`, or None where there are too few.
 
     Args:
         names: The scorers that will sit it.
-        customer: Who asks.
+        user: Who asks.
         ground_truth: Item indices that the client vouches for.
     """
-    hidden = customer.hidden(until=customer.loaded.data_until)
-    chosen, n_misses = customer.fresh()
+    hidden = user.hidden(until=user.bundle.data_until)
+    chosen, n_unreachable = user.fresh()
     relevant = distinct({*chosen.tolist(), *ground_truth.tolist()} - set(hidden.tolist()))
-    if customer.loaded.items.active[relevant].sum() < MIN_FRESH:
+    if user.bundle.items.active[relevant].sum() < MIN_FRESH:
         return None
-    allowed = customer.loaded.items.active.copy()
+    allowed = user.bundle.items.active.copy()
     allowed[hidden] = False
-    query = customer.query(until=customer.loaded.data_until)
-    return FreshExam(relevant, n_misses, allowed, competing(names, customer, query, allowed, K))
+    query = user.query(until=user.bundle.data_until)
+    return RecentHoldout(relevant, n_unreachable, allowed, retrieve_candidates(names, user, query, allowed, K))
 
 
 def score_all(
     names: Sequence[str],
-    customer: Customer,
-    exam: FreshExam | None,
+    user: User,
+    holdout: RecentHoldout | None,
     items: NDArray[np.int32] | None = None,
     threads: int | None = None,
 ) -> list[Scored]:
@@ -126,8 +126,8 @@ def score_all(
 
     Args:
         names: Of the registry.
-        customer: Who asks.
-        exam: What she chose since training; None without enough of it.
+        user: Who asks.
+        holdout: What she chose since training; None without enough of it.
         items: `(k,)` int32 ascending, the items to score; None scores the whole catalogue.
         threads: How many score at once, from 1; None means as many as there are cores where there is enough to score, else 1.
 
@@ -139,13 +139,13 @@ def score_all(
 
     def run(name: str) -> None:
         try:
-            runs[name] = score(name, customer, exam, items)
+            runs[name] = score(name, user, holdout, items)
         except RecsysError as refusal:  # left in a thread, it would reach nobody
             refusals.append(refusal)
-        if customer.loaded.may_outgrow_limit:
-            settle(customer.loaded.resident_limit)
+        if user.bundle.may_outgrow_limit:
+            trim_memory(user.bundle.resident_limit)
 
-    n_items = len(customer.loaded.items if items is None else items)
+    n_items = len(user.bundle.items if items is None else items)
     fan_out(run, names, threads or (cores() if n_items >= WORTH_THREADS else 1))
     if refusals:
         raise refusals[0]
@@ -157,17 +157,17 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def score(name: str, customer: Customer, exam: FreshExam | None, items: NDArray[np.int32] | None = None) -> Scored:
+def score(name: str, user: User, holdout: RecentHoldout | None, items: NDArray[np.int32] | None = None) -> Scored:
     """Return one scorer's run."""
     thread = threading.get_ident()
-    if name not in customer.loaded.names:
+    if name not in user.bundle.names:
         return Scored(name, None, None, f"{name} is not part of this version: its training failed", thread)
     try:
-        scorer = customer.loaded.scorer(name)
-        scores = scorer.score(customer.query(), items)
+        scorer = user.bundle.scorer(name)
+        scores = scorer.score(user.query(), items)
         if not np.isfinite(scores).all():
             raise FloatingPointError(f"{name} should score finite numbers. Received: NaN or infinity.")
-        fresh = _judge(scorer, customer, exam) if exam else None
+        fresh = _judge(scorer, user, holdout) if holdout else None
     except FAILURES as error:
         return Scored(name, None, None, f"{type(error).__name__}: {error}", thread)
     return Scored(name, scores, fresh, None, thread, items)
@@ -185,18 +185,18 @@ def best(scores: NDArray[np.float32], k: int, allowed: NDArray[np.bool_], items:
     return top_k(scores, k, allowed) if items is None else items[top_k(scores, k, allowed[items])]
 
 
-def _judge(scorer: Scorer, customer: Customer, exam: FreshExam) -> Metrics:
+def _judge(scorer: Scorer, user: User, holdout: RecentHoldout) -> Metrics:
     """Return the figures of a ranking made from the history that stops where training's data stops."""
-    scores = scorer.score(customer.query(until=customer.loaded.data_until), exam.items)
-    top = best(scores, K, exam.allowed, exam.items)
+    scores = scorer.score(user.query(until=user.bundle.data_until), holdout.items)
+    top = best(scores, K, holdout.allowed, holdout.items)
     precision, average = (
-        metric(top, exam.relevant, k=K, n_relevant=exam.n_relevant) for metric in (precision_at_k, average_precision_at_k)
+        metric(top, holdout.relevant, k=K, n_relevant=holdout.n_relevant) for metric in (precision_at_k, average_precision_at_k)
     )
     return Metrics(precision, average)
 
 
 @dataclass(frozen=True)
-class Judgement:
+class ModelEvidence:
     """How good each scorer is for this customer, and on what basis that is said.
 
     Attributes:
@@ -210,16 +210,16 @@ class Judgement:
     evidence: Evidence | None
 
 
-def judge(runs: Sequence[Scored], customer: Customer, exam: FreshExam | None) -> Judgement:
+def pick_evidence(runs: Sequence[Scored], user: User, holdout: RecentHoldout | None) -> ModelEvidence:
     """Return the figures of the freshest basis: events since training, else her held-out events, else the version's report."""
-    if exam:
+    if holdout:
         metrics = {run.model: run.fresh for run in runs if run.fresh}
-        return Judgement(metrics, "fresh", _evidence(metrics, exam.n_relevant))
-    heldout = _heldout(customer) if customer.known else None
+        return ModelEvidence(metrics, "fresh", _evidence(metrics, holdout.n_relevant))
+    heldout = _heldout(user) if user.known else None
     if heldout:
-        return Judgement(heldout[0], "heldout", _evidence(*heldout))
-    offline = {name: Metrics(row["precision10"], row["map10"]) for name, row in customer.loaded.offline.items()}
-    return Judgement(offline, "offline", None)
+        return ModelEvidence(heldout[0], "heldout", _evidence(*heldout))
+    offline = {name: Metrics(row["precision10"], row["map10"]) for name, row in user.bundle.offline.items()}
+    return ModelEvidence(offline, "offline", None)
 
 
 def _evidence(metrics: Mapping[str, Metrics], n_relevant: int) -> Evidence:
@@ -230,13 +230,13 @@ def _evidence(metrics: Mapping[str, Metrics], n_relevant: int) -> Evidence:
     )
 
 
-def _heldout(customer: Customer) -> tuple[dict[str, Metrics], int] | None:
+def _heldout(user: User) -> tuple[dict[str, Metrics], int] | None:
     """Return the customer's own figures of the evaluation fit, and how many items they rest on."""
-    arrays = customer.loaded.heldout
-    row = int(arrays["rows"][customer.index])
+    arrays = user.bundle.heldout
+    row = int(arrays["rows"][user.index])
     if row < 0:
         return None
-    names = customer.loaded.examined
+    names = user.bundle.evaluated_scorers
     figures = {name: Metrics(float(arrays[f"{name}/precision10"][row]), float(arrays[f"{name}/map10"][row])) for name in names}
     return figures, int(arrays["n_relevant"][row])
 
@@ -244,14 +244,14 @@ def _heldout(customer: Customer) -> tuple[dict[str, Metrics], int] | None:
 FEW = 4  # items so many times fewer than the catalogue are gathered and scored; more are not worth gathering
 
 
-def competing(
-    names: Iterable[str], customer: Customer, query: Query, allowed: NDArray[np.bool_], at_least: int
+def retrieve_candidates(
+    names: Iterable[str], user: User, query: Query, allowed: NDArray[np.bool_], at_least: int
 ) -> NDArray[np.int32] | None:
     """Return the items to score.
 
     Args:
         names: The scorers that will rank them.
-        customer: Who asks.
+        user: Who asks.
         query: Her question.
         allowed: `(n_items,)` bool, the items that may be answered.
         at_least: So many are needed; where fewer are promising, all that may be answered compete.
@@ -259,12 +259,12 @@ def competing(
     Returns:
         `(k,)` int32 ascending, all of them allowed; None for the whole catalogue, of which some may not be allowed.
     """
-    loaded, n_allowed = customer.loaded, int(np.count_nonzero(allowed))
-    if n_allowed > EXHAUSTIVE_UP_TO and loaded.candidates is not None:
-        scorers = [loaded.scorer(name) for name in names if name in loaded.names]
-        promising = loaded.candidates.of(query, allowed, scorers)
-        if len(promising) >= at_least:
-            return promising
+    bundle, n_allowed = user.bundle, int(np.count_nonzero(allowed))
+    if n_allowed > EXHAUSTIVE_UP_TO and bundle.candidates is not None:
+        scorers = [bundle.scorer(name) for name in names if name in bundle.names]
+        retrieved = bundle.candidates.of(query, allowed, scorers)
+        if len(retrieved) >= at_least:
+            return retrieved
     return np.flatnonzero(allowed).astype(np.int32) if n_allowed * FEW <= len(allowed) else None
 
 

@@ -17,7 +17,7 @@ from recsys.data.interactions import Interactions
 from recsys.errors import InvalidRequest, UnknownUser
 from recsys.errors.wording import listed
 from recsys.features.query import MAX_HISTORY, Query
-from recsys.recommending.loading import Loaded, Numbers
+from recsys.recommending.loading import ItemRefs, ModelBundle
 from recsys.settings import Shop
 
 INDEX = "index"  # the column that carries each event's item index through cleaning
@@ -26,7 +26,7 @@ MAX_EVENTS = 10_000  # newest events read of one customer; a person does not hav
 
 
 @dataclass(frozen=True)
-class Customer:
+class User:
     """Everything known of who asks.
 
     Attributes:
@@ -38,7 +38,7 @@ class Customer:
         bought: External ids that the repeat rule hides.
         context: Feature values as given, derived or unknown.
         shop: The mapping under the version's words and rules.
-        loaded: The version.
+        bundle: The version.
         now: Seconds since 1970.
         notes: What of the user's rows was left out, for people.
     """
@@ -51,10 +51,10 @@ class Customer:
     bought: frozenset[int | str]
     context: Mapping[str, str | None]
     shop: Shop
-    loaded: Loaded
+    bundle: ModelBundle
     now: int
     notes: tuple[str, ...] = ()
-    _questions: dict[int | None, Query] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _queries: dict[int | None, Query] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def query(self, until: int | None = None) -> Query:
         """Return the question, from all events or from those up to a moment; one object, so that its scorers share what they compute.
@@ -62,12 +62,12 @@ class Customer:
         Args:
             until: Seconds since 1970; events after it are left out.
         """
-        if until not in self._questions:
-            self._questions.setdefault(until, self._question(until))  # the first of two threads counts
-        return self._questions[until]
+        if until not in self._queries:
+            self._queries.setdefault(until, self._build_query(until))  # the first of two threads counts
+        return self._queries[until]
 
-    def _question(self, until: int | None) -> Query:
-        mine = self.indices < len(self.loaded.items)
+    def _build_query(self, until: int | None) -> Query:
+        mine = self.indices < len(self.bundle.items)
         if until is not None:
             mine &= self.events.timestamps <= until
         rows = np.flatnonzero(mine)[-MAX_HISTORY:]
@@ -77,7 +77,7 @@ class Customer:
             items=self.indices[rows],
             weights=weights[self.events.events[rows]],
             timestamps=self.events.timestamps[rows],
-            context=self.loaded.contexts.encode(self.context),
+            context=self.bundle.contexts.encode(self.context),
             now=self.now if until is None else until,
             repeats=self.shop.repeat_after_days < np.inf,
         )
@@ -85,7 +85,7 @@ class Customer:
     def hidden(self, until: int | None = None) -> NDArray[np.int32]:
         """Return the item indices that the repeat rule hides, from all purchases or from those up to a moment."""
         purchases = self._hiding(self.now if until is None else until)
-        return distinct(self.indices[purchases & (self.indices < len(self.loaded.items))].tolist())
+        return distinct(self.indices[purchases & (self.indices < len(self.bundle.items))].tolist())
 
     def fresh(self) -> tuple[NDArray[np.int32], int]:
         """Return what the customer chose after training's last event, without what the repeat rule hid then.
@@ -93,8 +93,8 @@ class Customer:
         Returns:
             `(n,)` int32 distinct item indices, ascending; the number of distinct items beside them that training does not know.
         """
-        chosen = is_event(self.events, self.shop.relevant_events) & (self.events.timestamps > self.loaded.data_until)
-        hidden, learned = self._hiding(self.loaded.data_until), self.indices < len(self.loaded.items)
+        chosen = is_event(self.events, self.shop.relevant_events) & (self.events.timestamps > self.bundle.data_until)
+        hidden, learned = self._hiding(self.bundle.data_until), self.indices < len(self.bundle.items)
         known = set(self.indices[chosen & learned].tolist()) - set(self.indices[hidden & learned].tolist())
         unknown = set(self.events.items[chosen & ~learned].tolist()) - set(self.events.items[hidden & ~learned].tolist())
         return distinct(known), len(unknown)
@@ -103,14 +103,14 @@ class Customer:
         return _purchases(self.events, self.shop, moment) & (self.events.timestamps <= moment)
 
 
-def find_customer(request: Request, loaded: Loaded, db: store.Database, *, numbers: Numbers, shop: Shop, now: int) -> Customer:
+def load_user(request: Request, bundle: ModelBundle, db: store.Database, *, resolve_items: ItemRefs, shop: Shop, now: int) -> User:
     """Return who asks.
 
     Args:
         request: The question.
-        loaded: The version.
+        bundle: The version.
         db: The shop's database.
-        numbers: Indices of the items that the request names.
+        resolve_items: Indices of the items that the request names.
         shop: The mapping under the version's words and rules.
         now: Seconds since 1970.
 
@@ -119,28 +119,28 @@ def find_customer(request: Request, loaded: Loaded, db: store.Database, *, numbe
         InvalidRequest: An event of the request has a name that the shop does not know.
         ModelMismatch: The database does not hold the version's encoders.
     """
-    user_id = loaded.user_id(request.user_id)
-    kind = loaded.version.manifest["id_type"]["items"]
-    told = [_told(request, numbers, shop, now)] if request.interactions else []
-    stored = _stored(db, shop, loaded.name, user_id, kind)
+    user_id = bundle.user_id(request.user_id)
+    kind = bundle.version.manifest["id_type"]["items"]
+    told = [_request_events(request, resolve_items, shop, now)] if request.interactions else []
+    stored = _stored(db, shop, bundle.name, user_id, kind)
     index = stored.user
-    events, indices = _cleaned([stored, *told], loaded, shop, now)
-    if index is None and not (indices < len(loaded.items)).any():
+    events, indices = _cleaned([stored, *told], bundle, shop, now)
+    if index is None and not (indices < len(bundle.items)).any():
         received = "nothing" if request.user_id is None else repr(request.user_id)
         raise UnknownUser(f"`user_id` should be a user of the training or have events on its items. Received: {received}.")
     bought = set(events.items[_purchases(events, shop, now)].tolist())
     if stored.truncated and user_id is not None:
-        bought |= purchased(db, shop, user_id, loaded, now)
-    return Customer(
+        bought |= purchased(db, shop, user_id, bundle, now)
+    return User(
         user_id=user_id if user_id is not None else request.user_id,
-        index=loaded.n_users if index is None else index,
+        index=bundle.n_users if index is None else index,
         known=index is not None,
         events=events,
         indices=indices,
         bought=frozenset(bought),
-        context=_context(request, loaded, indices, events, now),
+        context=_context(request, bundle, indices, events, now),
         shop=shop,
-        loaded=loaded,
+        bundle=bundle,
         now=now,
         notes=_notes(stored),
     )
@@ -157,20 +157,20 @@ def _notes(stored: store.UserEvents) -> tuple[str, ...]:
     return (f"history: {n_unread} left out, because they cannot be read ({columns})",)
 
 
-def purchased(db: store.Database, shop: Shop, user_id: int | str, loaded: Loaded, now: int) -> frozenset[int | str]:
+def purchased(db: store.Database, shop: Shop, user_id: int | str, bundle: ModelBundle, now: int) -> frozenset[int | str]:
     """Return what the repeat rule hides of all that a user ever bought, however many events she has.
 
     Args:
         db: The shop's database.
         shop: The mapping under the version's words and rules.
         user_id: In the shop's type.
-        loaded: The version.
+        bundle: The version.
         now: Seconds since 1970.
     """
     if not shop.repeat_after_days:
         return frozenset()
     since = None if shop.repeat_after_days == np.inf else int(now - shop.repeat_after_days * SECONDS_PER_DAY)
-    return frozenset(store.purchased_items(db, shop, user_id, since=since, item_kind=loaded.version.manifest["id_type"]["items"]))
+    return frozenset(store.purchased_items(db, shop, user_id, since=since, item_kind=bundle.version.manifest["id_type"]["items"]))
 
 
 def _stored(db: store.Database, shop: Shop, version_name: str, user_id: int | str | None, kind: str) -> store.UserEvents:
@@ -182,14 +182,14 @@ def _stored(db: store.Database, shop: Shop, version_name: str, user_id: int | st
     return store.user_events(db, shop, version_name, user_id, MAX_EVENTS, item_kind=kind)
 
 
-def _told(request: Request, numbers: Numbers, shop: Shop, now: int) -> store.UserEvents:
+def _request_events(request: Request, resolve_items: ItemRefs, shop: Shop, now: int) -> store.UserEvents:
     """Return the events of the request on items that the version knows; they come after the database's own."""
     words = tuple(dict.fromkeys((*shop.event_weights, *shop.cancel_events)))  # a cancellation may have a weight, too
     for position, event in enumerate(request.interactions):
         if event.event not in words:
             field = f"interactions[{position}].event"
             raise InvalidRequest(f"`{field}` should be one of {listed(sorted(words))}. Received: {event.event!r}.", field=field)
-    told = [(numbers[event.item_id], event) for event in request.interactions if event.item_id in numbers]
+    told = [(resolve_items[event.item_id], event) for event in request.interactions if event.item_id in resolve_items]
     return store.UserEvents(
         items=id_column(number.item_id for number, _ in told),
         idx=np.array([number.index for number, _ in told], np.int32),
@@ -200,10 +200,10 @@ def _told(request: Request, numbers: Numbers, shop: Shop, now: int) -> store.Use
     )
 
 
-def _cleaned(parts: Sequence[store.UserEvents], loaded: Loaded, shop: Shop, now: int) -> tuple[Interactions, NDArray[np.int32]]:
+def _cleaned(parts: Sequence[store.UserEvents], bundle: ModelBundle, shop: Shop, now: int) -> tuple[Interactions, NDArray[np.int32]]:
     """Return the customer's events as training would have cleaned them, and their item indices."""
     rows = _joined(parts)
-    rows.contexts[INDEX][rows.contexts[INDEX] < 0] = len(loaded.items)
+    rows.contexts[INDEX][rows.contexts[INDEX] < 0] = len(bundle.items)
     cleaned, _ = clean_history(rows, shop=shop, now=now)
     return cleaned, cleaned.contexts[INDEX]
 
@@ -231,9 +231,9 @@ def _purchases(events: Interactions, shop: Shop, now: int) -> NDArray[np.bool_]:
     return is_event(events, shop.purchase_events) & (events.timestamps >= now - shop.repeat_after_days * SECONDS_PER_DAY)
 
 
-def _context(request: Request, loaded: Loaded, indices: NDArray[np.int32], events: Interactions, now: int) -> Mapping[str, str | None]:
+def _context(request: Request, bundle: ModelBundle, indices: NDArray[np.int32], events: Interactions, now: int) -> Mapping[str, str | None]:
     """Return the value of each feature: as the request says, else by the clock and the category of the newest event."""
-    known = np.flatnonzero(indices < len(loaded.items))
-    category = loaded.items.category_of(int(indices[known[-1]])) if len(known) else None
-    given = {"category": category, **clock_context(now, loaded.time_zone), **request.context}
-    return {name: loaded.contexts.known_value(name, given.get(name)) for name in loaded.contexts.features}
+    known = np.flatnonzero(indices < len(bundle.items))
+    category = bundle.items.category_of(int(indices[known[-1]])) if len(known) else None
+    given = {"category": category, **clock_context(now, bundle.time_zone), **request.context}
+    return {name: bundle.contexts.known_value(name, given.get(name)) for name in bundle.contexts.features}

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.features.query import Arrays, Query
-from recsys.features.user_vector import Taste
+from recsys.features.user_vector import UserRepresentation
 
 
 @dataclass(frozen=True)
@@ -16,14 +16,14 @@ class BMF:
     """The taste of the customer against the factors of the item, with biases.
 
     Attributes:
-        taste: The user side.
+        user_representation: The user side.
         user_bias: `(n_users,)` float32.
         item_factors: `(n_items, dim)` float32, q.
         item_bias: `(n_items,)` float32.
         bias: Scalar float32.
     """
 
-    taste: Taste
+    user_representation: UserRepresentation
     user_bias: NDArray[np.float32]
     item_factors: NDArray[np.float32]
     item_bias: NDArray[np.float32]
@@ -33,7 +33,7 @@ class BMF:
     def from_arrays(cls, arrays: Arrays) -> BMF:
         """Build the scorer from a version's arrays."""
         names = ("user_bias", "item_factors", "item_bias", "bias")
-        return cls(Taste.from_arrays(arrays), *(arrays[name] for name in names))
+        return cls(UserRepresentation.from_arrays(arrays), *(arrays[name] for name in names))
 
     @property
     def n_items(self) -> int:
@@ -44,5 +44,7 @@ class BMF:
         """Return logits; see `Scorer.score`."""
         which = slice(None) if items is None else items
         user_bias = self.user_bias[query.user] if query.user < len(self.user_bias) else np.float32(0)
-        scores: NDArray[np.float32] = self.taste.of(query) @ self.item_factors[which].T + self.item_bias[which] + (self.bias + user_bias)
+        scores: NDArray[np.float32] = (
+            self.user_representation.of(query) @ self.item_factors[which].T + self.item_bias[which] + (self.bias + user_bias)
+        )
         return scores

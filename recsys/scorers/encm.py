@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.features.query import Arrays, Query
-from recsys.features.user_vector import Taste
+from recsys.features.user_vector import UserRepresentation
 from recsys.scorers.tower import tower, tower_weights
 
 
@@ -17,7 +17,7 @@ class ENCM:
     """Context shifts the taste, and a tower sees taste, item and context together.
 
     Attributes:
-        taste: The user side.
+        user_representation: The user side.
         item_factors: `(n_items, dim)` float32, q.
         item_bias: `(n_items,)` float32.
         contexts: One `(values + 1, dim)` float32 table a feature, "unknown" last.
@@ -28,7 +28,7 @@ class ENCM:
         item_layer: `(n_items, 64)` float32, the items' part of the first layer.
     """
 
-    taste: Taste
+    user_representation: UserRepresentation
     item_factors: NDArray[np.float32]
     item_bias: NDArray[np.float32]
     contexts: tuple[NDArray[np.float32], ...]
@@ -44,7 +44,7 @@ class ENCM:
         n_features = sum(name.startswith("context_factors_") for name in arrays)
         kernels, biases = tower_weights(arrays)
         return cls(
-            Taste.from_arrays(arrays),
+            UserRepresentation.from_arrays(arrays),
             arrays["item_factors"],
             arrays["item_bias"],
             tuple(arrays[f"context_factors_{n}"] for n in range(n_features)),
@@ -52,11 +52,11 @@ class ENCM:
             kernels,
             biases,
             arrays["mlp_output"],
-            arrays["item_layer"] if "item_layer" in arrays else cls.derive(arrays)["item_layer"],
+            arrays["item_layer"] if "item_layer" in arrays else cls.precompute(arrays)["item_layer"],
         )
 
     @staticmethod
-    def derive(arrays: Arrays) -> Arrays:
+    def precompute(arrays: Arrays) -> Arrays:
         """Return what is computed once a version: the items' part of the tower's first layer."""
         dim = arrays["item_factors"].shape[1]
         return {"item_layer": arrays["item_factors"] @ arrays["mlp_kernel_0"][dim : 2 * dim]}
@@ -70,14 +70,14 @@ class ENCM:
         """Return logits; see `Scorer.score`."""
         which = slice(None) if items is None else items
         dim = self.item_factors.shape[1]
-        taste = self.taste.of(query)
+        user_representation = self.user_representation.of(query)
         contexts = [table[value] for table, value in zip(self.contexts, query.context, strict=True)]
         context_bias = sum(table[value] for table, value in zip(self.context_biases, query.context, strict=True))
-        customer = taste @ self.kernels[0][:dim] + self.biases[0]
+        user = user_representation @ self.kernels[0][:dim] + self.biases[0]
         if contexts:
-            customer = customer + np.concatenate(contexts) @ self.kernels[0][2 * dim :]
+            user = user + np.concatenate(contexts) @ self.kernels[0][2 * dim :]
         layers = tuple(zip(self.kernels[1:], self.biases[1:], strict=True))
-        scores: NDArray[np.float32] = (taste + sum(contexts)) @ self.item_factors[which].T
+        scores: NDArray[np.float32] = (user_representation + sum(contexts)) @ self.item_factors[which].T
         scores += self.item_bias[which] + np.float32(context_bias)
-        scores += tower(self.item_layer, customer, layers, self.mlp_output, items)
+        scores += tower(self.item_layer, user, layers, self.mlp_output, items)
         return scores

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.features.history import own_sums
+from recsys.features.history import user_item_sums
 from recsys.features.item_item import Neighbours
 from recsys.features.query import Arrays, Query
 
@@ -37,8 +37,8 @@ class NeighbourScorer:
 
     def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         """Return the summed weights from the distinct items of the history, twice being as good as once; see `Scorer.score`."""
-        own, (counts,) = own_sums(query, (np.inf,))
-        scores = self.neighbours.spread(own, np.minimum(counts, 1)) + self.tie_break
+        own, (counts,) = user_item_sums(query, (np.inf,))
+        scores = self.neighbours.accumulate(own, np.minimum(counts, 1)) + self.tie_break
         return scores if items is None else scores[items]
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recsys.features.history import later
 from recsys.features.query import Arrays, Query
-from recsys.features.user_vector import Taste
+from recsys.features.user_vector import UserRepresentation
 
 BLOCKS = 2
 EPSILON = 1e-6
@@ -23,14 +23,14 @@ class _Reading(NamedTuple):
 
     Attributes:
         h: `(w, dim)` float32, each event by itself.
-        there: `(w,)` bool, which events have any weight.
+        is_event: `(w,)` bool, which events have any weight.
         logits: `(k, w)` float32, how much each of the newest k events looks at each event, before their ages count.
         values: `(w, dim)` float32, what is read of each event.
         states: `(k, dim)` float32, the newest events after the block.
     """
 
     h: NDArray[np.float32]
-    there: NDArray[np.bool_]
+    is_event: NDArray[np.bool_]
     logits: NDArray[np.float32]
     values: NDArray[np.float32]
     states: NDArray[np.float32]
@@ -109,7 +109,7 @@ class SequenceEncoder:
         kept, ages = kept[:, -len(reading.h) :], np.atleast_2d(later(query)).astype(np.int64)[:, -len(reading.h) :]
         states = reading.states[None] if query.kept is None else self._states(reading, kept, ages)
         n = states.shape[1]
-        latent = self._newest_state(states, (kept & reading.there)[:, -n:], ages[:, -n:], n - 1 - kept[:, ::-1].argmax(1))
+        latent = self._newest_state(states, (kept & reading.is_event)[:, -n:], ages[:, -n:], n - 1 - kept[:, ::-1].argmax(1))
         return latent[0] if query.kept is None else np.where(kept.any(1, keepdims=True), latent, np.float32(0))
 
     def _reading(self, query: Query, asked: int) -> _Reading:
@@ -117,11 +117,11 @@ class SequenceEncoder:
         reach = slice(-(asked + self._window), None)
         weights = query.weights[reach]
         h = self.item_factors[query.items[reach]] * np.float32(np.sqrt(self.item_factors.shape[1])) + weights[:, None] * self.strength
-        there, newest = weights != 0, h[-asked:]
+        is_event, newest = weights != 0, h[-asked:]
         logits, values = _norm(newest) @ self._match[0] @ h.T, h @ self._read[0]
         place = np.arange(len(h))
-        attention = self._attention(0, logits, there, place[len(h) - len(newest) :, None] - place)
-        return _Reading(h, there, logits, values, self._fed(0, newest + attention @ values))
+        attention = self._attention(0, logits, is_event, place[len(h) - len(newest) :, None] - place)
+        return _Reading(h, is_event, logits, values, self._fed(0, newest + attention @ values))
 
     def _states(self, reading: _Reading, kept: NDArray[np.bool_], ages: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return variants' states after the first block, `(v, k, dim)`; what comes before an event that is left out stays as it was."""
@@ -129,13 +129,13 @@ class SequenceEncoder:
         first = len(reading.h) - n
         variant, place = np.nonzero(np.logical_or.accumulate(~kept, 1)[:, first:])
         since = ages[variant] - ages[variant, first + place][:, None]
-        attention = self._attention(0, reading.logits[place], (kept & reading.there)[variant], since)
+        attention = self._attention(0, reading.logits[place], (kept & reading.is_event)[variant], since)
         states = np.repeat(reading.states[None], len(kept), 0)
         states[variant, place] = self._fed(0, reading.h[first + place] + attention @ reading.values)
         return states
 
     def _newest_state(
-        self, h: NDArray, there: NDArray[np.bool_], ages: NDArray[np.int64], newest: NDArray[np.int64]
+        self, h: NDArray, is_event: NDArray[np.bool_], ages: NDArray[np.int64], newest: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """Return the state of each variant's newest position after the last block, `(v, dim)` out of `(v, k, dim)`.
 
@@ -143,13 +143,13 @@ class SequenceEncoder:
         """
         asked = h[np.arange(len(h)), newest]
         question = _norm(asked) @ self._match[1]
-        attention = self._attention(1, (h @ question[:, :, None])[:, :, 0], there, ages)
+        attention = self._attention(1, (h @ question[:, :, None])[:, :, 0], is_event, ages)
         seen = (attention[:, None] @ h)[:, 0] @ self._read[1]
         return _norm(self._fed(1, asked + seen)) * self.last_gain
 
-    def _attention(self, block: int, logits: NDArray, there: NDArray[np.bool_], ages: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _attention(self, block: int, logits: NDArray, is_event: NDArray[np.bool_], ages: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return how much of each event is seen, `(n, w)`; events that are not there, later ones and those beyond the window are not."""
-        seen = there & (ages >= 0) & (ages < self._window)
+        seen = is_event & (ages >= 0) & (ages < self._window)
         attention: NDArray[np.float32] = np.where(seen, logits + self.age_bias[block].take(ages, mode="clip"), np.float32(-1e9))
         attention -= np.maximum.reduce(attention, 1, keepdims=True)
         np.exp(attention, out=attention)
@@ -168,13 +168,13 @@ class LNCM:
     """The taste and the latent context, weighed by a learned gate, against the factors of the item.
 
     Attributes:
-        taste: The user side of the linear path.
+        user_representation: The user side of the linear path.
         sequence: The encoder of the latent context.
         item_bias: `(n_items,)` float32.
         gate: Scalar float32, α.
     """
 
-    taste: Taste
+    user_representation: UserRepresentation
     sequence: SequenceEncoder
     item_bias: NDArray[np.float32]
     gate: NDArray[np.float32]
@@ -182,8 +182,8 @@ class LNCM:
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> LNCM:
         """Build the scorer from a version's arrays."""
-        taste, sequence = Taste.from_arrays(arrays), SequenceEncoder.from_arrays(arrays)
-        return cls(taste, sequence, arrays["item_bias"], arrays["gate"])
+        user_representation, sequence = UserRepresentation.from_arrays(arrays), SequenceEncoder.from_arrays(arrays)
+        return cls(user_representation, sequence, arrays["item_bias"], arrays["gate"])
 
     @property
     def n_items(self) -> int:
@@ -194,7 +194,7 @@ class LNCM:
         """Return logits; see `Scorer.score`."""
         which = slice(None) if items is None else items
         gate = np.float32(1 / (1 + np.exp(-self.gate)))
-        mixed = gate * self.taste.of(query) + (1 - gate) * self.sequence.encode(query)
+        mixed = gate * self.user_representation.of(query) + (1 - gate) * self.sequence.encode(query)
         scores: NDArray[np.float32] = mixed @ self.sequence.item_factors[which].T + self.item_bias[which]
         return scores
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.features.query import Arrays, Query
-from recsys.features.user_vector import Taste
+from recsys.features.user_vector import UserRepresentation
 from recsys.scorers.tower import tower, tower_weights
 
 
@@ -17,7 +17,7 @@ class NeuMF:
     """A generalised dot product and a tower over embeddings of its own, weighed together.
 
     Attributes:
-        taste: The user side of the dot product.
+        user_representation: The user side of the dot product.
         item_factors: `(n_items, dim)` float32, q.
         item_bias: `(n_items,)` float32.
         dot_output: `(dim,)` float32, the first part of h.
@@ -29,7 +29,7 @@ class NeuMF:
         item_layer: `(n_items, 64)` float32, the items' half of the first layer.
     """
 
-    taste: Taste
+    user_representation: UserRepresentation
     item_factors: NDArray[np.float32]
     item_bias: NDArray[np.float32]
     dot_output: NDArray[np.float32]
@@ -45,7 +45,7 @@ class NeuMF:
         """Build the scorer from a version's arrays."""
         kernels, biases = tower_weights(arrays)
         return cls(
-            Taste.from_arrays(arrays),
+            UserRepresentation.from_arrays(arrays),
             arrays["item_factors"],
             arrays["item_bias"],
             arrays["dot_output"],
@@ -54,11 +54,11 @@ class NeuMF:
             biases,
             arrays["mlp_output"],
             arrays["bias"],
-            arrays["item_layer"] if "item_layer" in arrays else cls.derive(arrays)["item_layer"],
+            arrays["item_layer"] if "item_layer" in arrays else cls.precompute(arrays)["item_layer"],
         )
 
     @staticmethod
-    def derive(arrays: Arrays) -> Arrays:
+    def precompute(arrays: Arrays) -> Arrays:
         """Return what is computed once a version: the items' half of the tower's first layer."""
         return {"item_layer": arrays["mlp_items"] @ arrays["mlp_kernel_0"][arrays["mlp_users"].shape[1] :]}
 
@@ -70,12 +70,12 @@ class NeuMF:
     def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         """Return logits; see `Scorer.score`."""
         which = slice(None) if items is None else items
-        customer = self.biases[0]
+        user = self.biases[0]
         if query.user < len(self.mlp_users):
-            customer = customer + self.mlp_users[query.user] @ self.kernels[0][: self.mlp_users.shape[1]]
+            user = user + self.mlp_users[query.user] @ self.kernels[0][: self.mlp_users.shape[1]]
         layers = tuple(zip(self.kernels[1:], self.biases[1:], strict=True))
-        weighed: NDArray[np.float32] = self.taste.of(query) * self.dot_output
+        weighed: NDArray[np.float32] = self.user_representation.of(query) * self.dot_output
         scores: NDArray[np.float32] = weighed @ self.item_factors[which].T
         scores += self.item_bias[which] + self.bias
-        scores += tower(self.item_layer, customer, layers, self.mlp_output, items)
+        scores += tower(self.item_layer, user, layers, self.mlp_output, items)
         return scores

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.features.features import NEIGHBOURS_DECAY, TRANSITIONS_DECAY, Signals
+from recsys.features.features import NEIGHBOURS_DECAY, TRANSITIONS_DECAY, Features
 from recsys.features.history import ages
 from recsys.features.item_item import Neighbours
 from recsys.features.query import Query
 from recsys.scorers.base import Scorer
 from recsys.scorers.bmf import BMF
-from recsys.scorers.ensemble import Blend
+from recsys.scorers.ensemble import LinearEnsemble
 from recsys.scorers.item_item import NeighbourScorer
 
 EXHAUSTIVE_UP_TO = 100_000  # items that may be answered; so many are all scored, see docs/SCALE.md for what was measured
@@ -35,13 +35,13 @@ class Candidates:
     """Four ways to an item that some model may rank among its best: near to the taste, signalled by the history, a favourite, her own.
 
     Attributes:
-        signals: Of the version.
+        features: Of the version.
         indexed: The scorer whose item vectors are searched; where it is no BMF, nothing is near.
         search: Returns the items with the largest dot product with a taste, at most so many.
-        popular: `(p, k)` int32, see `favourites`.
+        popular: `(p, k)` int32, see `most_popular`.
     """
 
-    signals: Signals
+    features: Features
     indexed: Scorer
     search: Callable[[NDArray[np.float32], int], NDArray[np.int32]]
     popular: NDArray[np.int32]
@@ -54,24 +54,24 @@ class Candidates:
             allowed: `(n_items,)` bool, the items that may be returned.
             scorers: Those that will rank them: neighbours of their own are looked at, too.
         """
-        lists = [query.items, self._nearest(query, allowed), strongest_signals(self.signals, query, allowed, STRONGEST)]
+        lists = [query.items, self._nearest(query, allowed), nearest_by_feature(self.features, query, allowed, STRONGEST)]
         tables = [scorer.neighbours for scorer in scorers if isinstance(scorer, NeighbourScorer)]
-        lists += [spread(table, *once(query), allowed, STRONGEST) for table in tables]
+        lists += [accumulate(table, *presence(query), allowed, STRONGEST) for table in tables]
         lists += [ranked[allowed[ranked]][:POPULAR] for ranked in self.popular]
         found = np.unique(np.concatenate(lists))
-        promising: NDArray[np.int32] = found[allowed[found]]
-        return promising
+        retrieved: NDArray[np.int32] = found[allowed[found]]
+        return retrieved
 
     def _nearest(self, query: Query, allowed: NDArray[np.bool_]) -> NDArray[np.int32]:
-        own = self.indexed.own if isinstance(self.indexed, Blend) else self.indexed
+        network = self.indexed.network if isinstance(self.indexed, LinearEnsemble) else self.indexed
         share = np.count_nonzero(allowed) / max(len(allowed), 1)
-        if not isinstance(own, BMF) or not share:
+        if not isinstance(network, BMF) or not share:
             return np.zeros(0, np.int32)
-        found = self.search(own.taste.of(query), min(int(NEAREST / share), MOST_NEAREST))
+        found = self.search(network.user_representation.of(query), min(int(NEAREST / share), MOST_NEAREST))
         return found[allowed[found]]
 
 
-def favourites(scores: NDArray[np.float32], depth: int = MOST_POPULAR) -> NDArray[np.int32]:
+def most_popular(scores: NDArray[np.float32], depth: int = MOST_POPULAR) -> NDArray[np.int32]:
     """Return the items that lead whoever asks, best first, equals by ascending index.
 
     Args:
@@ -84,11 +84,11 @@ def favourites(scores: NDArray[np.float32], depth: int = MOST_POPULAR) -> NDArra
     return np.argsort(-scores, axis=1, kind="stable")[:, :depth].astype(np.int32)
 
 
-def strongest_signals(signals: Signals, query: Query, allowed: NDArray[np.bool_], k: int) -> NDArray[np.int32]:
+def nearest_by_feature(features: Features, query: Query, allowed: NDArray[np.bool_], k: int) -> NDArray[np.int32]:
     """Return the items with the strongest of each signal that spreads from the history: neighbours, plain and fading, and transitions.
 
     Args:
-        signals: Of the version.
+        features: Of the version.
         query: The customer.
         allowed: `(n_items,)` bool, the items that may be returned.
         k: How many of each.
@@ -96,18 +96,18 @@ def strongest_signals(signals: Signals, query: Query, allowed: NDArray[np.bool_]
     Returns:
         `(at most 3·k,)` int32; an item may be there twice.
     """
-    items, plain = once(query)
-    near = spread(signals.ease, items, np.stack([plain, fading(query, NEIGHBOURS_DECAY)[1]]), allowed, k)
-    return np.concatenate([near, spread(signals.transitions, *fading(query, TRANSITIONS_DECAY), allowed, k)])
+    items, plain = presence(query)
+    near = accumulate(features.ease, items, np.stack([plain, recency_weighted(query, NEIGHBOURS_DECAY)[1]]), allowed, k)
+    return np.concatenate([near, accumulate(features.transitions, *recency_weighted(query, TRANSITIONS_DECAY), allowed, k)])
 
 
-def once(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the newest distinct items of the history, as `fading` does, and the positive weight of each, up to 1."""
-    items, sums = fading(query, 1.0)
+def presence(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return the newest distinct items of the history, as `recency_weighted` does, and the positive weight of each, up to 1."""
+    items, sums = recency_weighted(query, 1.0)
     return items, np.minimum(sums, 1)
 
 
-def fading(query: Query, decay: float) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def recency_weighted(query: Query, decay: float) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Return the newest distinct items of the history, at most 100, and how strongly each speaks.
 
     Args:
@@ -125,7 +125,7 @@ def fading(query: Query, decay: float) -> tuple[NDArray[np.int32], NDArray[np.fl
     return items[kept], strengths[kept]
 
 
-def spread(
+def accumulate(
     table: Neighbours, items: NDArray[np.int32], strengths: NDArray[np.float32], allowed: NDArray[np.bool_], k: int
 ) -> NDArray[np.int32]:
     """Return the items with the largest `Σ_j strengths_j · W[items_j, :]`; the work is that of these rows, however large the catalogue.

@@ -14,7 +14,7 @@ TILE = 2048  # items at a time: the activations of one tile (2048 × 64 float32)
 
 def tower(
     item_layer: NDArray[np.float32],
-    customer: NDArray[np.float32],
+    user: NDArray[np.float32],
     layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
     output: NDArray[np.float32],
     items: NDArray[np.int32] | None = None,
@@ -26,7 +26,7 @@ def tower(
 
     Args:
         item_layer: `(n_items, hidden)`, the items' half of the first layer before its activation.
-        customer: `(hidden,)` or `(v, hidden)`, the customer's half of the first layer, bias included.
+        user: `(hidden,)` or `(v, hidden)`, the customer's half of the first layer, bias included.
         layers: Kernel and bias of each further layer.
         output: `(last hidden,)`, the kernel of the output.
         items: `(k,)` indices to score; None scores all.
@@ -35,13 +35,13 @@ def tower(
         `(n_items,)` or `(k,)` float32, or `(v, k)`.
     """
     n = len(item_layer) if items is None else len(items)
-    shifts = [customer]
+    shifts = [user]
     for kernel, bias in layers:
         shifts.append(shifts[-1] @ kernel + bias)
-    scores = np.empty((*customer.shape[:-1], n), np.float32)
+    scores = np.empty((*user.shape[:-1], n), np.float32)
     for start in range(0, n, TILE):
         which = slice(start, start + TILE)
-        hidden = np.maximum(item_layer[which] if items is None else item_layer[items[which]], -customer[..., None, :])
+        hidden = np.maximum(item_layer[which] if items is None else item_layer[items[which]], -user[..., None, :])
         for (kernel, _), shift in zip(layers, shifts[1:], strict=True):
             hidden = hidden @ kernel
             np.maximum(hidden, -shift[..., None, :], out=hidden)

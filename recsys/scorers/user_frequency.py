@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.features.history import add_at, own_counts
+from recsys.features.history import add_at, user_item_counts
 from recsys.features.query import Arrays, Query
 
 
@@ -33,7 +33,7 @@ class UserFrequency:
 
     def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         """Return own count + half of the relative popularity; see `Scorer.score`."""
-        own, counts, _ = own_counts(query)
+        own, counts, _ = user_item_counts(query)
         return self._on_top_of(0.5, own, counts, items)
 
     def _on_top_of(
@@ -51,5 +51,5 @@ class DecayedUserFrequency(UserFrequency):
 
     def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         """Return own count + own count halved every 60 days + twice the relative recent popularity; see `Scorer.score`."""
-        own, counts, decayed = own_counts(query)
+        own, counts, decayed = user_item_counts(query)
         return self._on_top_of(2.0, own, counts + decayed, items)

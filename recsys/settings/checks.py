@@ -12,7 +12,7 @@ from recsys.errors import SettingsError
 MOST_SHOWN = 60  # characters
 
 
-class Kind:
+class ScorerSpec:
     """What a value should be.
 
     Attributes:
@@ -41,7 +41,7 @@ class Kind:
             raise SettingsError(f"{where} should be {self.expected}. Received: {shown(value)}.") from None
 
 
-def checked(table: object, kinds: Mapping[str, Kind], where: str) -> dict[str, Any]:
+def checked(table: object, kinds: Mapping[str, ScorerSpec], where: str) -> dict[str, Any]:
     """Return a table's values, each of its kind.
 
     Raises:
@@ -54,17 +54,17 @@ def checked(table: object, kinds: Mapping[str, Kind], where: str) -> dict[str, A
     return {name: kinds[name].of(value, f"{where} {listed([name])}") for name, value in table.items()}
 
 
-def number(least: float, most: float, *, whole: bool = False) -> Kind:
+def number(least: float, most: float, *, whole: bool = False) -> ScorerSpec:
     """Return the kind of numbers from `least` to `most`."""
 
     def read(value: Any) -> float:
         _require(isinstance(value, int if whole else int | float) and not isinstance(value, bool) and least <= value <= most)
         return int(value) if whole else float(value)
 
-    return Kind(f"a whole number from {least:,} to {most:,}" if whole else f"a number from {least:g} to {most:g}", read)
+    return ScorerSpec(f"a whole number from {least:,} to {most:,}" if whole else f"a number from {least:g} to {most:g}", read)
 
 
-def one_of(words: Iterable[str]) -> Kind:
+def one_of(words: Iterable[str]) -> ScorerSpec:
     """Return the kind of a few words."""
     known = tuple(words)
 
@@ -72,7 +72,7 @@ def one_of(words: Iterable[str]) -> Kind:
         _require(value in known)
         return value
 
-    return Kind(f"one of {', '.join(known)}", read)
+    return ScorerSpec(f"one of {', '.join(known)}", read)
 
 
 def shown(value: object) -> str:
@@ -142,9 +142,9 @@ def _require(fit: bool) -> None:
         raise ValueError
 
 
-TEXT = Kind("a text that is not empty", _read_text)
-NAME = Kind("a plain table or column name", _read_name)
-NAMES = Kind('a list of names in quotes, each once, such as ["purchase"]', _read_names)
-SOME_NAMES = Kind('a list of one name or more in quotes, each once, such as ["purchase"]', _read_some_names)
-ZONE = Kind("the name of a time zone, such as UTC or Asia/Ho_Chi_Minh", _read_zone)
-REPEAT = Kind('"hide", "allow" or a number of days', _read_repeat)
+TEXT = ScorerSpec("a text that is not empty", _read_text)
+NAME = ScorerSpec("a plain table or column name", _read_name)
+NAMES = ScorerSpec('a list of names in quotes, each once, such as ["purchase"]', _read_names)
+SOME_NAMES = ScorerSpec('a list of one name or more in quotes, each once, such as ["purchase"]', _read_some_names)
+ZONE = ScorerSpec("the name of a time zone, such as UTC or Asia/Ho_Chi_Minh", _read_zone)
+REPEAT = ScorerSpec('"hide", "allow" or a number of days', _read_repeat)

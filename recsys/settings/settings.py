@@ -11,7 +11,7 @@ from typing import Any
 
 from recsys.errors import SettingsError
 from recsys.errors.secrets import Secret
-from recsys.settings.checks import NAME, NAMES, REPEAT, SOME_NAMES, TEXT, ZONE, Kind, checked, listed, number, one_of, shown
+from recsys.settings.checks import NAME, NAMES, REPEAT, SOME_NAMES, TEXT, ZONE, ScorerSpec, checked, listed, number, one_of, shown
 from recsys.settings.database_url import DatabaseUrl
 
 DEFAULT_EVENT_WEIGHTS = MappingProxyType(
@@ -148,7 +148,7 @@ class Training:
             kind.of(getattr(self, name), f"[training] `{name}`")
 
 
-TRAINING_KINDS: Mapping[str, Kind] = {
+TRAINING_KINDS: Mapping[str, ScorerSpec] = {
     option.name: number(*TRAINING_RANGES[option.name], whole=option.type == "int") if option.type != "str" else one_of(LOSSES)
     for option in fields(Training)
 }
@@ -297,7 +297,7 @@ DEFAULT_PRODUCTS = (
 )
 
 
-SHOP_KINDS: Mapping[str, Kind] = {
+SHOP_KINDS: Mapping[str, ScorerSpec] = {
     "stored_time_zone": ZONE,
     "time_zone": ZONE,
     "repeat": REPEAT,
@@ -307,9 +307,9 @@ SHOP_KINDS: Mapping[str, Kind] = {
     "context_columns": NAMES,
 }
 SOURCE_COLUMNS = ("user", "item", "timestamp", "event", "rating", "row_id")
-SOURCE_KINDS: Mapping[str, Kind] = {"table": NAME, **dict.fromkeys(SOURCE_COLUMNS, NAME), "event_name": TEXT}
-STATEMENT_KINDS: Mapping[str, Kind] = {"since": TEXT, "one_user": TEXT}
-PRODUCT_KINDS: Mapping[str, Kind] = {
+SOURCE_KINDS: Mapping[str, ScorerSpec] = {"table": NAME, **dict.fromkeys(SOURCE_COLUMNS, NAME), "event_name": TEXT}
+STATEMENT_KINDS: Mapping[str, ScorerSpec] = {"since": TEXT, "one_user": TEXT}
+PRODUCT_KINDS: Mapping[str, ScorerSpec] = {
     "query": TEXT,
     **dict.fromkeys(("table", "id"), NAME),
     "active": TEXT,

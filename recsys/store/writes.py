@@ -13,7 +13,7 @@ SHOP_TABLES = ("Allcodes", "Users", "Products", "Productdetails", "Productimages
 # What the columns roleId, genderId, statusId and actionCode hold, as (type, code, value).
 BASE_CODES = (
     ("ROLE", "R1", "Admin"),
-    ("ROLE", "R2", "Customer"),
+    ("ROLE", "R2", "User"),
     ("ROLE", "R3", "Shipper"),
     ("ROLE", "R4", "Staff"),
     ("GENDER", "M", "Male"),
@@ -44,7 +44,7 @@ def product_names(db: Database, product_ids: Sequence[int]) -> dict[int, str]:
     return dict(db.query("SELECT id, name FROM Products WHERE id IN (:ids)", {"ids": list(product_ids)}))
 
 
-def customer(db: Database, user_id: int) -> tuple[str, str] | None:
+def user(db: Database, user_id: int) -> tuple[str, str] | None:
     """Return a customer's name and e-mail address, or None where there is no such customer."""
     rows = db.query("SELECT firstName, lastName, email FROM Users WHERE id = :id", {"id": user_id})
     return (f"{rows[0][0]} {rows[0][1]}", rows[0][2]) if rows else None

@@ -10,16 +10,16 @@ from recsys.artifacts import Draft, Nearest
 from recsys.artifacts.nearest import LIBRARY, build, installed
 from recsys.evaluation.ranking import top_k
 from recsys.features.query import Query
-from recsys.scorers.retrieval import EXHAUSTIVE_UP_TO, INDEXED, Candidates, favourites
-from recsys.training.fitting import load_signals
-from recsys.training.stages import Stage
+from recsys.scorers.retrieval import EXHAUSTIVE_UP_TO, INDEXED, Candidates, most_popular
+from recsys.training.fitting import load_features
+from recsys.training.stages import TrainedModels
 
 K = 10
 CUSTOMERS = 50  # asked what they would find; each once more as a guest with her history
 LEAST_RECALL = 0.95  # of each model's ten best; below it, the time that is saved is not worth what is missed
 
 
-def write_candidates(draft: Draft, final: Stage, *, repeats: bool, seed: int, note: Callable[[str], None]) -> None:
+def write_candidates(draft: Draft, final: TrainedModels, *, repeats: bool, seed: int, note: Callable[[str], None]) -> None:
     """Write the index of a catalogue that is too large to be scored for each request; nothing of a smaller one.
 
     Args:
@@ -39,10 +39,10 @@ def write_candidates(draft: Draft, final: Stage, *, repeats: bool, seed: int, no
         return
     vectors = final.networks[INDEXED].arrays()["item_factors"]
     liked = [final.scorers[name].score(_nobody(final)) for name in final.networks]
-    data, popular = build(vectors), favourites(np.stack([*final.signals["popularity"], *liked]))
+    data, popular = build(vectors), most_popular(np.stack([*final.features["popularity"], *liked]))
     nearest = Nearest.open(data, "candidates.usearch", dim=vectors.shape[1], n=n_items)
-    signals = load_signals(final.baselines, final.signals)
-    found = recall(Candidates(signals, final.scorers[INDEXED], nearest.search, popular), final, repeats=repeats, seed=seed)
+    features = load_features(final.baselines, final.features)
+    found = recall(Candidates(features, final.scorers[INDEXED], nearest.search, popular), final, repeats=repeats, seed=seed)
     figures = ", ".join(f"{name} {share:.3f}" for name, share in found.items())
     if min(found.values()) < LEAST_RECALL:
         note(f"No index of items: it should find {LEAST_RECALL} of each model's {K} best. Found: {figures}. {exhaustive}")
@@ -52,7 +52,7 @@ def write_candidates(draft: Draft, final: Stage, *, repeats: bool, seed: int, no
     draft.write_arrays("candidates.h5", {"popular": popular}, {f"recall10_{name}": share for name, share in found.items()})
 
 
-def recall(candidates: Candidates, final: Stage, *, repeats: bool, seed: int) -> dict[str, float]:
+def recall(candidates: Candidates, final: TrainedModels, *, repeats: bool, seed: int) -> dict[str, float]:
     """Return, of each network, the mean share of its ten best that are candidates.
 
     Args:
@@ -66,15 +66,15 @@ def recall(candidates: Candidates, final: Stage, *, repeats: bool, seed: int) ->
         allowed = final.active.copy()
         if not repeats:
             allowed[query.items] = False
-        promising = candidates.of(query, allowed)
+        retrieved = candidates.of(query, allowed)
         for name, found in shares.items():
             best = top_k(final.scorers[name].score(query), K, allowed)
             if len(best):
-                found.append(np.isin(best, promising).mean())
+                found.append(np.isin(best, retrieved).mean())
     return {name: float(np.mean(found)) if found else 1.0 for name, found in shares.items()}
 
 
-def _nobody(final: Stage) -> Query:
+def _nobody(final: TrainedModels) -> Query:
     """Return the question of a guest of whom nothing is known."""
     nothing = np.zeros(0, np.int32)
     unknown = np.array([size - 1 for size in final.data.context_sizes], np.int32)
@@ -82,7 +82,7 @@ def _nobody(final: Stage) -> Query:
     return Query(final.data.n_users, nothing, nothing.astype(np.float32), nothing.astype(np.int64), unknown, now)
 
 
-def _questions(final: Stage, repeats: bool, seed: int) -> Iterator[Query]:
+def _questions(final: TrainedModels, repeats: bool, seed: int) -> Iterator[Query]:
     """Yield what some customers would ask, known and as guests."""
     data, rng = final.data, np.random.default_rng(seed)
     unknown = np.array([size - 1 for size in data.context_sizes], np.int32)

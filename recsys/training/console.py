@@ -6,9 +6,9 @@ from rich.table import Table
 
 from recsys.data.cleaning import CleanReport
 from recsys.networks import Epoch
-from recsys.training.report import COLUMNS, RULE_TITLES, figure, own_parts, ranked
+from recsys.training.report import COLUMNS, RULE_TITLES, figure, network_gains, ranked
 from recsys.training.terminal import console
-from recsys.training.train import Outcome
+from recsys.training.train import TrainingResult
 
 LOG_WIDTH = 130  # of a file or a pipe: wide enough for the table
 
@@ -38,18 +38,20 @@ class TrainingConsole:
 
     def epoch(self, epoch: Epoch) -> None:
         """Report one pass over the data."""
-        mark = "" if epoch.mark is None else f"  MAP@10 {epoch.mark:.4f}"
-        self._progress.print(f"  {epoch.model:<6} epoch {epoch.number}/{epoch.of}  loss {epoch.loss:.4f}{mark}  {epoch.seconds:.1f} s")
+        validation_score = "" if epoch.validation_score is None else f"  MAP@10 {epoch.validation_score:.4f}"
+        self._progress.print(
+            f"  {epoch.model:<6} epoch {epoch.number}/{epoch.of}  loss {epoch.loss:.4f}{validation_score}  {epoch.seconds:.1f} s"
+        )
 
     def note(self, text: str) -> None:
         """Say what is not as usual."""
         self._progress.print(f"  {text}", style="yellow")
 
-    def outcome(self, outcome: Outcome) -> None:
+    def outcome(self, outcome: TrainingResult) -> None:
         """Print the tables and what was published."""
         for rule in sorted(outcome.rows, key=lambda label: label != outcome.rule):
             self._answer.print(table(outcome, rule))
-            self._answer.print(own_parts(outcome.rows[rule]), soft_wrap=True)
+            self._answer.print(network_gains(outcome.rows[rule]), soft_wrap=True)
         if outcome.context_lift:
             lift = outcome.context_lift
             self._answer.print(f"ENCM's context lift: {lift['lift']:+.4f} mean reciprocal rank over {lift['events']:.0f} held-out events")
@@ -57,7 +59,7 @@ class TrainingConsole:
         self._answer.print(f"{outcome.winner} wins on validation; {done}", style="bold")
 
 
-def table(outcome: Outcome, rule: str) -> Table:
+def table(outcome: TrainingResult, rule: str) -> Table:
     """Return the results under one repeat rule, best first."""
     rows = outcome.rows[rule]
     users = next(iter(rows.values()))["users"]

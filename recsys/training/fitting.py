@@ -14,15 +14,15 @@ from recsys.data.dataset import Dataset
 from recsys.errors import TrainingRefused
 from recsys.errors.wording import listed
 from recsys.evaluation.calibration import Calibration
-from recsys.evaluation.protocol import Exam, calibrate, mean_average_precision, sit_all
-from recsys.features.features import N_SIGNALS, Signals
+from recsys.evaluation.protocol import EvaluationSet, calibrate, evaluate_all, mean_average_precision
+from recsys.features.features import N_FEATURES, Features
 from recsys.features.query import Arrays, Query
-from recsys.networks import FAILURES, NETWORKS, Epoch, Fit, Judge, Network, Start, fit
+from recsys.networks import FAILURES, NETWORKS, Epoch, Fit, Network, ValidationMetric, WarmStart, fit
 from recsys.scorers.base import Scorer
 from recsys.scorers.registry import BASELINES, MODELS, REGISTRY
 from recsys.settings import Training
-from recsys.training.closed_form.choose import ClosedForms, choose_closed_forms, fit_baselines, fit_factors, fit_signals
-from recsys.training.ensemble import Blending, fallback, fit_blends
+from recsys.training.closed_form.choose import ClosedForms, choose_closed_forms, fit_baselines, fit_factors, fit_features
+from recsys.training.ensemble import EnsembleFit, fallback, fit_ensembles
 
 RULES = ("hide", "allow")  # the rows of signal weights
 MIN_VALIDATION_USERS = 10
@@ -31,28 +31,28 @@ Report = Callable[[Epoch], None]
 
 
 @dataclass(frozen=True)
-class Fold:
+class ValidationSplit:
     """Events to learn from, and what came after them.
 
     Attributes:
         data: The events.
-        exams: By repeat rule, `hide` and `allow`, or one of them.
+        evaluation_sets: By repeat rule, `hide` and `allow`, or one of them.
         rule: The rule in force: early stopping and the winner go by its exam.
     """
 
     data: Dataset
-    exams: Mapping[str, Exam]
+    evaluation_sets: Mapping[str, EvaluationSet]
     rule: str
 
 
 @dataclass(frozen=True)
-class Choices:
+class Hyperparameters:
     """What validation decided.
 
     Attributes:
         closed_forms: Hyperparameters of what is solved in one go.
         epochs: Of each network; 0 leaves it at its start.
-        signal_weights: `(2, N_SIGNALS + 1)` float32 of each model and of the blend: rows repeats hidden and allowed.
+        ensemble_weights: `(2, N_SIGNALS + 1)` float32 of each model and of the blend: rows repeats hidden and allowed.
         calibrations: From logits to probabilities, of each scorer.
         winner: The best of all scorers by MAP@10 under the rule in force.
         map10: Validation MAP@10 of each scorer.
@@ -63,7 +63,7 @@ class Choices:
 
     closed_forms: ClosedForms
     epochs: Mapping[str, int]
-    signal_weights: Mapping[str, NDArray[np.float32]]
+    ensemble_weights: Mapping[str, NDArray[np.float32]]
     calibrations: Mapping[str, Calibration | None]
     winner: str
     map10: Mapping[str, float]
@@ -72,14 +72,14 @@ class Choices:
     failures: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def default(cls, options: Training, why: str) -> Choices:
+    def default(cls, options: Training, why: str) -> Hyperparameters:
         """Return what is done where there is nobody to choose by."""
-        weights = np.tile(fallback(np.ones(N_SIGNALS + 1, bool)), (2, 1))
+        weights = np.tile(fallback(np.ones(N_FEATURES + 1, bool)), (2, 1))
         everything = dict.fromkeys((*MODELS, "blend"), weights)
         epochs = dict.fromkeys(NETWORKS, options.epochs)
         return cls(ClosedForms(), epochs, everything, dict.fromkeys(REGISTRY), DEFAULT_WINNER, {}, (), why)
 
-    def without(self, failures: Mapping[str, str]) -> Choices:
+    def without(self, failures: Mapping[str, str]) -> Hyperparameters:
         """Return the choices where some networks could not be fitted after all: they are not tried again, and none of them wins.
 
         Args:
@@ -99,7 +99,7 @@ class Fitted:
         data: The events.
         networks: Those that could be fitted.
         baselines: Arrays of the others.
-        signals: Arrays of the signals that no baseline has.
+        features: Arrays of the signals that no baseline has.
         scorers: All of them, as they serve.
         losses: The loss of each epoch of each network.
         seconds: What each fit took; the blend's are those of all signals.
@@ -109,14 +109,14 @@ class Fitted:
     data: Dataset
     networks: Mapping[str, Network]
     baselines: Mapping[str, Arrays]
-    signals: Arrays
+    features: Arrays
     scorers: Mapping[str, Scorer]
     losses: Mapping[str, Sequence[float]]
     seconds: Mapping[str, float]
     failures: Mapping[str, str]
 
 
-def choose(fold: Fold, options: Training, report: Report) -> Choices:
+def choose(fold: ValidationSplit, options: Training, report: Report) -> Hyperparameters:
     """Fit everything on a fold and choose by its exams: hyperparameters, epochs, the weights of the signals, the winner.
 
     Args:
@@ -124,22 +124,24 @@ def choose(fold: Fold, options: Training, report: Report) -> Choices:
         options: How to train.
         report: Told of every epoch.
     """
-    exam = fold.exams[fold.rule]
-    if exam.known.sum() < MIN_VALIDATION_USERS:
-        return Choices.default(options, f"validation has {exam.known.sum()} users, {MIN_VALIDATION_USERS} are needed: defaults are used")
-    closed_forms, trials = choose_closed_forms(fold.data, exam, options)
+    evaluation_set = fold.evaluation_sets[fold.rule]
+    if evaluation_set.known.sum() < MIN_VALIDATION_USERS:
+        return Hyperparameters.default(
+            options, f"validation has {evaluation_set.known.sum()} users, {MIN_VALIDATION_USERS} are needed: defaults are used"
+        )
+    closed_forms, trials = choose_closed_forms(fold.data, evaluation_set, options)
     baselines, _ = fit_baselines(fold.data, closed_forms)
-    signal_arrays = fit_signals(fold.data, baselines["ease"], closed_forms, options)
-    signals = load_signals(baselines, signal_arrays)
+    signal_arrays = fit_features(fold.data, baselines["ease"], closed_forms, options)
+    features = load_features(baselines, signal_arrays)
     start = fit_start(fold.data, baselines, closed_forms, options)
-    fits, failures = fit_networks(fold.data, start, options, report, lambda name: _judge(name, exam))
+    fits, failures = fit_networks(fold.data, start, options, report, lambda name: _judge(name, evaluation_set))
     trials += [_epochs_tried(name, done) for name, done in fits.items()]
     trials += [{"model": name, "failed": why} for name, why in failures.items()]
     networks = {name: done.network for name, done in fits.items()}
-    owns = {name: load_own(name, network.arrays()).score for name, network in networks.items()}
+    owns = {name: load_network(name, network.arrays()).score for name, network in networks.items()}
     blends = {
-        label: fit_blends(signals, {**owns, "blend": None}, other, np.random.default_rng(options.seed))
-        for label, other in fold.exams.items()
+        label: fit_ensembles(features, {**owns, "blend": None}, other, np.random.default_rng(options.seed))
+        for label, other in fold.evaluation_sets.items()
     }
     weights = {name: _rows({label: made[name] for label, made in blends.items()}) for name in (*networks, "blend")}
     trials += [
@@ -148,11 +150,11 @@ def choose(fold: Fold, options: Training, report: Report) -> Choices:
         for name, done in made.items()
     ]
     fitted = load_scorers(networks, baselines, signal_arrays, weights)
-    marks = sit_all(fitted, exam)
-    map10 = {name: float(np.mean(mark.per_user["map10"][exam.known])) for name, mark in marks.items()}
-    calibrations = {name: calibrate(mark) for name, mark in marks.items()}
+    evaluations = evaluate_all(fitted, evaluation_set)
+    map10 = {name: float(np.mean(evaluation.per_user["map10"][evaluation_set.known])) for name, evaluation in evaluations.items()}
+    calibrations = {name: calibrate(evaluation) for name, evaluation in evaluations.items()}
     epochs = {name: done.epochs for name, done in fits.items()}
-    return Choices(closed_forms, epochs, weights, calibrations, best_of(map10), map10, tuple(trials), failures=failures)
+    return Hyperparameters(closed_forms, epochs, weights, calibrations, best_of(map10), map10, tuple(trials), failures=failures)
 
 
 def best_of(map10: Mapping[str, float]) -> str:
@@ -160,40 +162,40 @@ def best_of(map10: Mapping[str, float]) -> str:
     return max((name for name in REGISTRY if name in map10), key=lambda name: map10[name])
 
 
-def fit_everything(data: Dataset, options: Training, choices: Choices, report: Report) -> Fitted:
+def fit_everything(data: Dataset, options: Training, hyperparameters: Hyperparameters, report: Report) -> Fitted:
     """Fit everything on a data set by choices made before.
 
     Args:
         data: The events to learn from; nothing else is seen.
         options: How to train.
-        choices: Made on validation.
+        hyperparameters: Made on validation.
         report: Told of every epoch.
     """
-    baselines, seconds = fit_baselines(data, choices.closed_forms)
+    baselines, seconds = fit_baselines(data, hyperparameters.closed_forms)
     since = time.perf_counter()
-    signals = fit_signals(data, baselines["ease"], choices.closed_forms, options)
+    features = fit_features(data, baselines["ease"], hyperparameters.closed_forms, options)
     seconds["blend"] = time.perf_counter() - since + seconds["ease"]
-    start = fit_start(data, baselines, choices.closed_forms, options)
-    fits, failures = fit_networks(data, start, options, report, epochs=choices.epochs)
+    start = fit_start(data, baselines, hyperparameters.closed_forms, options)
+    fits, failures = fit_networks(data, start, options, report, epochs=hyperparameters.epochs)
     seconds |= {name: done.seconds for name, done in fits.items()}
     networks = {name: done.network for name, done in fits.items()}
-    scorers = load_scorers(networks, baselines, signals, choices.signal_weights)
+    scorers = load_scorers(networks, baselines, features, hyperparameters.ensemble_weights)
     losses = {name: done.losses for name, done in fits.items()}
-    return Fitted(data, networks, baselines, signals, scorers, losses, seconds, {**choices.failures, **failures})
+    return Fitted(data, networks, baselines, features, scorers, losses, seconds, {**hyperparameters.failures, **failures})
 
 
-def fit_start(data: Dataset, baselines: Mapping[str, Arrays], closed_forms: ClosedForms, options: Training) -> Start:
+def fit_start(data: Dataset, baselines: Mapping[str, Arrays], closed_forms: ClosedForms, options: Training) -> WarmStart:
     """Return where the networks begin."""
     factors = fit_factors(data, options.dim, closed_forms.regularization, options)
-    return Start(factors, baselines["popularity"]["popularity"])
+    return WarmStart(factors, baselines["popularity"]["popularity"])
 
 
 def fit_networks(
     data: Dataset,
-    start: Start,
+    start: WarmStart,
     options: Training,
     report: Report,
-    judge: Callable[[str], Judge] | None = None,
+    judge: Callable[[str], ValidationMetric] | None = None,
     epochs: Mapping[str, int] | None = None,
 ) -> tuple[dict[str, Fit], dict[str, str]]:
     """Return the networks that can be fitted, and why the others cannot.
@@ -208,20 +210,20 @@ def fit_networks(
     """
     fits, failures = {}, {}
     for name in NETWORKS if epochs is None else epochs:
-        marks, passes = judge(name) if judge else None, epochs[name] if epochs else None
+        evaluations, passes = judge(name) if judge else None, epochs[name] if epochs else None
         try:
-            fits[name] = fit(name, data, start, options, report, judge=marks, epochs=passes)
+            fits[name] = fit(name, data, start, options, report, judge=evaluations, epochs=passes)
         except FAILURES as error:
             failures[name] = f"{type(error).__name__}: {error}".splitlines()[0]
     return fits, failures
 
 
-def load_signals(baselines: Mapping[str, Arrays], signals: Arrays) -> Signals:
+def load_features(baselines: Mapping[str, Arrays], features: Arrays) -> Features:
     """Return the signals made of arrays of their own and of those that they share with EASE."""
-    return Signals.from_arrays({**{f"ease/{name}": array for name, array in baselines["ease"].items()}, **signals})
+    return Features.from_arrays({**{f"ease/{name}": array for name, array in baselines["ease"].items()}, **features})
 
 
-def load_own(name: str, arrays: Arrays) -> Scorer:
+def load_network(name: str, arrays: Arrays) -> Scorer:
     """Return a network's own part as it serves, without the signals."""
     load = REGISTRY[name].load
     if load is None:
@@ -230,14 +232,14 @@ def load_own(name: str, arrays: Arrays) -> Scorer:
 
 
 def load_scorers(
-    networks: Mapping[str, Network], baselines: Mapping[str, Arrays], signals: Arrays, weights: Mapping[str, NDArray[np.float32]]
+    networks: Mapping[str, Network], baselines: Mapping[str, Arrays], features: Arrays, weights: Mapping[str, NDArray[np.float32]]
 ) -> dict[str, Scorer]:
     """Return the very scorers that will serve, in registry order; the networks are given their weights.
 
     Args:
         networks: Fitted.
         baselines: Arrays.
-        signals: Arrays.
+        features: Arrays.
         weights: `(2, N_SIGNALS + 1)` of each network and of the blend.
     """
     for name, network in networks.items():
@@ -247,8 +249,8 @@ def load_scorers(
         **baselines,
         "blend": {"signal_weights": weights["blend"]},
     }
-    shared = load_signals(baselines, signals)
-    return {name: kind.serve(arrays[name], shared) for name, kind in REGISTRY.items() if name in arrays}
+    shared = load_features(baselines, features)
+    return {name: kind.build(arrays[name], shared) for name, kind in REGISTRY.items() if name in arrays}
 
 
 def check_complete(fitted: Mapping[str, Scorer], query: Query, failures: Mapping[str, str]) -> None:
@@ -271,15 +273,21 @@ def check_complete(fitted: Mapping[str, Scorer], query: Query, failures: Mapping
             raise TrainingRefused(f"{name} should score finite numbers. Received: NaN or infinity.")
 
 
-def _judge(name: str, exam: Exam) -> Judge:
-    return lambda network: mean_average_precision(load_own(name, network.arrays()), exam)
+def _judge(name: str, evaluation_set: EvaluationSet) -> ValidationMetric:
+    return lambda network: mean_average_precision(load_network(name, network.arrays()), evaluation_set)
 
 
-def _rows(blends: Mapping[str, Blending]) -> NDArray[np.float32]:
+def _rows(blends: Mapping[str, EnsembleFit]) -> NDArray[np.float32]:
     """Return `(2, N_SIGNALS + 1)`; a rule without an exam is served by the other's weights."""
     some = next(iter(blends.values()))
     return np.stack([blends.get(label, some).weights for label in RULES]).astype(np.float32)
 
 
 def _epochs_tried(name: str, done: Fit) -> dict[str, Any]:
-    return {"model": name, "choice": "epochs", "value": done.epochs, "map10_by_epoch": list(done.marks), "losses": list(done.losses)}
+    return {
+        "model": name,
+        "choice": "epochs",
+        "value": done.epochs,
+        "map10_by_epoch": list(done.validation_scores),
+        "losses": list(done.losses),
+    }

@@ -16,8 +16,8 @@ from recsys.data.ids import IdMap
 from recsys.data.interactions import Catalogue, data_hash
 from recsys.evaluation.selection import fit_priors
 from recsys.scorers.registry import REGISTRY
-from recsys.training.fitting import Choices
-from recsys.training.stages import Results, ShopData, Stage
+from recsys.training.fitting import Hyperparameters
+from recsys.training.stages import Results, ShopData, TrainedModels
 
 SNAPSHOT_ITEMS = 200
 SNAPSHOT_ITEMS_PER_CATEGORY = 30
@@ -25,7 +25,9 @@ SNAPSHOT_CATEGORIES = 100  # those of the best sellers; with all lists full and 
 SNAPSHOT_NAME_LENGTH = 255
 
 
-def write_version(draft: Draft, source: ShopData, evaluated: Stage, final: Stage, results: Results, choices: Choices) -> None:
+def write_version(
+    draft: Draft, source: ShopData, evaluated: TrainedModels, final: TrainedModels, results: Results, hyperparameters: Hyperparameters
+) -> None:
     """Write every file of a version but its manifest.
 
     Args:
@@ -34,32 +36,38 @@ def write_version(draft: Draft, source: ShopData, evaluated: Stage, final: Stage
         evaluated: The fit that sat the test; its weights are kept for later comparisons.
         final: The fit that serves.
         results: Of the test.
-        choices: Of validation.
+        hyperparameters: Of validation.
     """
     for name, network in final.networks.items():
         stem = name.lower()
         _write_weights(draft, f"{stem}_model.weights.h5", network)
         draft.write_json(f"{stem}_config.json", {"model": name, **network.shapes.to_json()})
-        derive = REGISTRY[name].derive
-        if derive:
-            draft.write_arrays(f"{stem}_derived.h5", derive(network.arrays()))
+        precompute = REGISTRY[name].precompute
+        if precompute:
+            draft.write_arrays(f"{stem}_derived.h5", precompute(network.arrays()))
     for name, network in evaluated.networks.items():
         _write_weights(draft, f"evaluation/{name.lower()}_model.weights.h5", network)
     for name, arrays in final.baselines.items():
         draft.write_arrays(f"{name}.h5", arrays)
-    draft.write_arrays("signals.h5", final.signals)
-    draft.write_arrays("blend.h5", {"signal_weights": choices.signal_weights["blend"]})
+    draft.write_arrays("signals.h5", final.features)
+    draft.write_arrays("blend.h5", {"signal_weights": hyperparameters.ensemble_weights["blend"]})
     _write_encoders(draft, "encoders.h5", final)
     _write_encoders(draft, "evaluation/encoders.h5", evaluated)
     draft.write_json("contexts.json", {name: list(values) for name, values in final.encoders.contexts.values.items()})
     _write_items(draft, source, final)
     _write_heldout(draft, final, evaluated, results)
     draft.write_json("snapshot.json", snapshot(source.catalogue, final))
-    priors = fit_priors(choices.winner, {name: mark.per_user["map10"] for name, mark in results.marks.items()}, _n_relevant(results))
+    priors = fit_priors(
+        hyperparameters.winner,
+        {name: evaluation.per_user["map10"] for name, evaluation in results.evaluations.items()},
+        _n_relevant(results),
+    )
     draft.write_json("selection.json", priors.to_json())
 
 
-def manifest(source: ShopData, final: Stage, results: Results, choices: Choices, protocol: str, rule: str) -> dict[str, Any]:
+def manifest(
+    source: ShopData, final: TrainedModels, results: Results, hyperparameters: Hyperparameters, protocol: str, rule: str
+) -> dict[str, Any]:
     """Return what the manifest says beside its files."""
     return {
         "id_type": {"users": final.encoders.users.kind, "items": final.encoders.items.kind},
@@ -68,7 +76,7 @@ def manifest(source: ShopData, final: Stage, results: Results, choices: Choices,
         "git_commit": git_commit(),
         "seed": source.options.seed,
         "counts": {"users": len(final.encoders.users), "items": len(final.encoders.items), "events": len(final.data)},
-        "winner": choices.winner,
+        "winner": hyperparameters.winner,
         "scorers": list(final.scorers),
         "protocol": protocol,
         "rule": rule,
@@ -93,17 +101,19 @@ def settings(source: ShopData) -> dict[str, Any]:
     }
 
 
-def history_entry(source: ShopData, final: Stage, results: Results, choices: Choices, protocol: str, rule: str) -> dict[str, Any]:
+def history_entry(
+    source: ShopData, final: TrainedModels, results: Results, hyperparameters: Hyperparameters, protocol: str, rule: str
+) -> dict[str, Any]:
     """Return the run's entry in models/metrics.json."""
     return {
         "trained_at": source.now,
         "protocol": protocol,
         "rule": rule,
-        "winner": choices.winner,
+        "winner": hyperparameters.winner,
         "rows": results.rows,
-        "users_without_relevant": results.exam.n_nothing_relevant,
+        "users_without_relevant": results.evaluation_set.n_nothing_relevant,
         "context_lift": results.context_lift,
-        "validation": {"map10": choices.map10, "defaults": choices.defaults, "trials": list(choices.trials)},
+        "validation": {"map10": hyperparameters.map10, "defaults": hyperparameters.defaults, "trials": list(hyperparameters.trials)},
         "failures": dict(final.failures),
         "cleaning": {
             "rows_in": source.cleaning.rows_in,
@@ -127,7 +137,7 @@ def git_commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def snapshot(catalogue: Catalogue, final: Stage) -> dict[str, Any]:
+def snapshot(catalogue: Catalogue, final: TrainedModels) -> dict[str, Any]:
     """Return the lists that answer when neither a model nor the database can: best sellers, by category too, and the newest.
 
     `products` says of each product in a list what a page has to show: `id`, `name`, `category`, `brand`, `price`.
@@ -170,7 +180,7 @@ def _write_weights(draft: Draft, relpath: str, network: Any) -> None:
     network.save_weights(draft.path(relpath, hdf5=network.sizes()))
 
 
-def _write_encoders(draft: Draft, relpath: str, stage: Stage) -> None:
+def _write_encoders(draft: Draft, relpath: str, stage: TrainedModels) -> None:
     draft.write_arrays(relpath, {"users": stored_ids(stage.encoders.users), "items": stored_ids(stage.encoders.items)})
 
 
@@ -179,7 +189,7 @@ def stored_ids(ids: IdMap) -> NDArray:
     return ids.ids if ids.kind == "int" else np.array([value.encode() for value in ids.ids.tolist()], bytes)
 
 
-def _write_items(draft: Draft, source: ShopData, final: Stage) -> None:
+def _write_items(draft: Draft, source: ShopData, final: TrainedModels) -> None:
     """Write the per-item arrays that pre-filter a request."""
     catalogue, ids = source.catalogue, final.encoders.items.ids
     order = np.argsort(catalogue.items, kind="stable")
@@ -195,19 +205,19 @@ def _write_items(draft: Draft, source: ShopData, final: Stage) -> None:
     draft.write_json("catalogue.json", words)
 
 
-def _write_heldout(draft: Draft, final: Stage, evaluated: Stage, results: Results) -> None:
+def _write_heldout(draft: Draft, final: TrainedModels, evaluated: TrainedModels, results: Results) -> None:
     """Write each user's own held-out figures, found by her index in the encoder that serves."""
-    users = np.array([question.query.user for question in results.exam.questions])
+    users = np.array([question.query.user for question in results.evaluation_set.cases])
     known = users < len(evaluated.encoders.users)
     rows = np.full(len(final.encoders.users), -1, np.int32)
     indices = final.encoders.users.indices(evaluated.encoders.users.ids[users[known]])
     rows[indices[indices < len(rows)]] = np.flatnonzero(indices < len(rows))
     arrays: dict[str, NDArray] = {"rows": rows, "n_relevant": _n_relevant(results)[known]}
-    for name, marks in results.marks.items():
-        arrays[f"{name}/precision10"] = marks.per_user["precision10"][known]
-        arrays[f"{name}/map10"] = marks.per_user["map10"][known]
+    for name, evaluations in results.evaluations.items():
+        arrays[f"{name}/precision10"] = evaluations.per_user["precision10"][known]
+        arrays[f"{name}/map10"] = evaluations.per_user["map10"][known]
     draft.write_arrays("heldout.h5", arrays)
 
 
 def _n_relevant(results: Results) -> NDArray[np.int64]:
-    return np.array([question.n_relevant for question in results.exam.questions], np.int64)
+    return np.array([question.n_relevant for question in results.evaluation_set.cases], np.int64)

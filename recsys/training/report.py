@@ -42,7 +42,7 @@ def ranked(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return sorted(rows, key=lambda name: (-(rows[name]["map10"] or 0.0), list(REGISTRY).index(name)))
 
 
-def own_parts(rows: Mapping[str, Mapping[str, Any]]) -> str:
+def network_gains(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """Return a sentence on what each network adds to the signals that all of them share."""
     said = [
         f"{name} {row['own_part']:+.4f} (at least {row['own_part_low']:+.4f})"
@@ -70,7 +70,7 @@ def page(entry: Mapping[str, Any], losses: Mapping[str, Sequence[float]]) -> str
     cleaning, rule = entry["cleaning"], entry["rule"]
     users = next(iter(entry["rows"][rule].values()))["users"]
     rules, winner = sorted(entry["rows"].items()), entry["winner"]
-    tables = "".join(f"<h2>{RULE_TITLES[label]}</h2>{_table(rows, winner)}<p>{escape(own_parts(rows))}</p>" for label, rows in rules)
+    tables = "".join(f"<h2>{RULE_TITLES[label]}</h2>{_table(rows, winner)}<p>{escape(network_gains(rows))}</p>" for label, rows in rules)
     dropped = "".join(f"<tr><td>{escape(reason)}</td><td>{count:,}</td></tr>" for reason, count in cleaning["dropped"].items())
     unreadable = "".join(f"<li>{escape(line)}</li>" for line in cleaning["unreadable"])
     lift = entry["context_lift"]

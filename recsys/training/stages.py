@@ -19,9 +19,9 @@ from recsys.data.splitting import cut_time, last_item_out, split_at
 from recsys.errors import NotEnoughData
 from recsys.errors.wording import listed
 from recsys.evaluation.metrics import paired_lower_bound
-from recsys.evaluation.protocol import Exam, Marks, leave_one_out, make_exam, sit_all, summarise
+from recsys.evaluation.protocol import EvaluationResult, EvaluationSet, build_evaluation_set, evaluate_all, leave_one_out, summarise
 from recsys.settings import Shop, Training
-from recsys.training.fitting import Choices, Fitted, Fold, Report, choose, fit_everything
+from recsys.training.fitting import Fitted, Hyperparameters, Report, ValidationSplit, choose, fit_everything
 
 MIN_EVENTS, MIN_USERS, MIN_ITEMS = 100, 10, 10
 
@@ -75,7 +75,7 @@ class ShopData:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedEvents:
     """Events up to a moment, encoded.
 
     Attributes:
@@ -90,7 +90,7 @@ class Encoded:
 
 
 @dataclass(frozen=True)
-class Stage(Encoded, Fitted):
+class TrainedModels(EncodedEvents, Fitted):
     """Events up to a moment, encoded, and everything fitted on them."""
 
 
@@ -100,18 +100,18 @@ class Results:
 
     Attributes:
         rows: For each repeat rule, for each scorer, one row of the report.
-        marks: Per-user figures of each scorer under the shop's rule.
-        exam: The exam behind `marks`.
+        evaluations: Per-user figures of each scorer under the shop's rule.
+        evaluation_set: The exam behind `evaluations`.
         context_lift: What ENCM gains from the true context of each event; None where there is no event to measure it on.
     """
 
     rows: Mapping[str, Mapping[str, Mapping[str, Any]]]
-    marks: Mapping[str, Marks]
-    exam: Exam
+    evaluations: Mapping[str, EvaluationResult]
+    evaluation_set: EvaluationSet
     context_lift: Mapping[str, float] | None
 
 
-def encode_events(source: ShopData, events: Interactions) -> Encoded:
+def encode_events(source: ShopData, events: Interactions) -> EncodedEvents:
     """Encode events by nothing but themselves and the catalogue.
 
     Raises:
@@ -122,20 +122,20 @@ def encode_events(source: ShopData, events: Interactions) -> Encoded:
         needed = source.options.min_item_events
         raise NotEnoughData(f"An item needs {needed} events (min_item_events). None of the training part's {len(events)} events is on one.")
     now = int(events.timestamps.max()) + 1
-    return Encoded(encoders, encode(events, encoders, source.shop, source.options, now), active_items(encoders, source.catalogue))
+    return EncodedEvents(encoders, encode(events, encoders, source.shop, source.options, now), active_items(encoders, source.catalogue))
 
 
-def fit_stage(source: ShopData, events: Interactions, report: Report, choices: Choices) -> Stage:
+def fit_stage(source: ShopData, events: Interactions, report: Report, hyperparameters: Hyperparameters) -> TrainedModels:
     """Encode events and fit everything on them; nothing else of the shop's history is seen.
 
     Args:
         source: The shop.
         events: The events to learn from.
         report: Told of every epoch.
-        choices: Made on validation.
+        hyperparameters: Made on validation.
     """
     encoded = encode_events(source, events)
-    return Stage(**{**vars(fit_everything(encoded.data, source.options, choices, report)), **vars(encoded)})
+    return TrainedModels(**{**vars(fit_everything(encoded.data, source.options, hyperparameters, report)), **vars(encoded)})
 
 
 def active_items(encoders: Encoders, catalogue: Catalogue) -> NDArray[np.bool_]:
@@ -174,14 +174,14 @@ def check_left(before: Interactions, part: str) -> None:
         raise NotEnoughData(f"Nothing is left to learn from before the {part} cut: the events share too few moments.")
 
 
-def exams(source: ShopData, stage: Encoded, after: Interactions, cut: int, protocol: str) -> dict[str, Exam]:
+def build_evaluation_sets(source: ShopData, stage: EncodedEvents, after: Interactions, cut: int, protocol: str) -> dict[str, EvaluationSet]:
     """Return the exam under each repeat rule."""
     options, rng = source.options, np.random.default_rng(source.options.seed)
     if protocol == "loo99":
         return {"allow": leave_one_out(stage.data, after, stage.encoders, shop=source.shop, rng=rng, max_users=options.max_exam_users)}
     allowed_after = source.shop.repeat_after_days if source.shop.repeat_after_days < math.inf else 0.0
     return {
-        rule: make_exam(
+        rule: build_evaluation_set(
             stage.data,
             after,
             stage.encoders,
@@ -201,7 +201,7 @@ def in_force(shop: Shop, protocol: str) -> str:
     return "allow" if protocol == "loo99" or shop.repeat_after_days < math.inf else "hide"
 
 
-def validate(source: ShopData, events: Interactions, later: Interactions, cut: int, protocol: str, report: Report) -> Choices:
+def validate(source: ShopData, events: Interactions, later: Interactions, cut: int, protocol: str, report: Report) -> Hyperparameters:
     """Choose everything there is to choose on what came after a cut.
 
     Args:
@@ -214,46 +214,58 @@ def validate(source: ShopData, events: Interactions, later: Interactions, cut: i
     """
     encoded = encode_events(source, events)
     rule = in_force(source.shop, protocol)
-    return choose(Fold(encoded.data, exams(source, encoded, later, cut, protocol), rule), source.options, report)
+    return choose(ValidationSplit(encoded.data, build_evaluation_sets(source, encoded, later, cut, protocol), rule), source.options, report)
 
 
-def examine(source: ShopData, stage: Stage, after: Interactions, sheets: Mapping[str, Exam], rule: str, choices: Choices) -> Results:
+def evaluate_on_test(
+    source: ShopData,
+    stage: TrainedModels,
+    after: Interactions,
+    evaluation_sets: Mapping[str, EvaluationSet],
+    rule: str,
+    hyperparameters: Hyperparameters,
+) -> Results:
     """Let every scorer sit the test under each rule."""
-    check_exam(sheets[rule], "test")
+    check_evaluation_set(evaluation_sets[rule], "test")
     rows: dict[str, dict[str, Any]] = {}
-    for label, exam in sheets.items():
-        marks = sit_all(stage.scorers, exam)
+    for label, evaluation_set in evaluation_sets.items():
+        evaluations = evaluate_all(stage.scorers, evaluation_set)
         rng = np.random.default_rng(source.options.seed)
-        rows[label] = {name: summarise(mark, exam, choices.calibrations.get(name), rng) for name, mark in marks.items()}
+        rows[label] = {
+            name: summarise(evaluation, evaluation_set, hyperparameters.calibrations.get(name), rng)
+            for name, evaluation in evaluations.items()
+        }
         for name in stage.networks:
-            rows[label][name] |= own_part(marks[name], marks["blend"], exam, rng)
+            rows[label][name] |= network_gain(evaluations[name], evaluations["blend"], evaluation_set, rng)
         if label == rule:
-            kept = marks
-    return Results(rows, kept, sheets[rule], context_lift(source, stage, after))
+            kept = evaluations
+    return Results(rows, kept, evaluation_sets[rule], context_lift(source, stage, after))
 
 
-def own_part(network: Marks, blend: Marks, exam: Exam, rng: np.random.Generator) -> dict[str, float]:
+def network_gain(
+    network: EvaluationResult, blend: EvaluationResult, evaluation_set: EvaluationSet, rng: np.random.Generator
+) -> dict[str, float]:
     """Return what a network adds to the shared signals: the mean difference of NDCG@10, and its one-sided 95 % lower bound."""
-    if not exam.known.any():
+    if not evaluation_set.known.any():
         return {}
-    with_it, without = (marks.per_user["ndcg10"][exam.known] for marks in (network, blend))
+    with_it, without = (evaluations.per_user["ndcg10"][evaluation_set.known] for evaluations in (network, blend))
     return {"own_part": float((with_it - without).mean()), "own_part_low": paired_lower_bound(with_it, without, rng)}
 
 
-def check_exam(exam: Exam, part: str) -> None:
+def check_evaluation_set(evaluation_set: EvaluationSet, part: str) -> None:
     """Refuse an exam in which no known user has anything relevant.
 
     Raises:
         NotEnoughData: It says what there is.
     """
-    if not exam.known.any():
+    if not evaluation_set.known.any():
         raise NotEnoughData(
-            f"The {part} part needs a user who bought before its cut and chose something new after it. There are {len(exam)} users with "
-            f"something relevant, none of them known from before; {exam.n_nothing_relevant} have nothing relevant."
+            f"The {part} part needs a user who bought before its cut and chose something new after it. There are {len(evaluation_set)} users with "
+            f"something relevant, none of them known from before; {evaluation_set.n_nothing_relevant} have nothing relevant."
         )
 
 
-def context_lift(source: ShopData, stage: Stage, after: Interactions, limit: int = 2000) -> Mapping[str, float] | None:
+def context_lift(source: ShopData, stage: TrainedModels, after: Interactions, limit: int = 2000) -> Mapping[str, float] | None:
     """Return ENCM's mean reciprocal rank of held-out events with their own context and with all of it unknown.
 
     Args:
@@ -278,7 +290,7 @@ def context_lift(source: ShopData, stage: Stage, after: Interactions, limit: int
     return {**figures, "lift": figures["with_context"] - figures["without_context"], "events": float(len(picked))}
 
 
-def _following(stage: Stage, later: Dataset) -> NDArray[np.int32]:
+def _following(stage: TrainedModels, later: Dataset) -> NDArray[np.int32]:
     """Return the contexts of later events; the category before a customer's first one is that of her newest event in the stage."""
     contexts, first = later.contexts.copy(), later.baskets == later.starts[later.users]
     newest = stage.data.starts[later.users[first] + 1] - 1

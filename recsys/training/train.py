@@ -20,10 +20,21 @@ from recsys.features.query import Query
 from recsys.networks import Epoch
 from recsys.settings import Settings
 from recsys.training.ann_index import write_candidates
-from recsys.training.fitting import Choices, check_complete
+from recsys.training.fitting import Hyperparameters, check_complete
 from recsys.training.publishing import history_entry, manifest, write_version
 from recsys.training.report import write_report
-from recsys.training.stages import Results, ShopData, Stage, check_left, examine, exams, fit_stage, in_force, split, validate
+from recsys.training.stages import (
+    Results,
+    ShopData,
+    TrainedModels,
+    build_evaluation_sets,
+    check_left,
+    evaluate_on_test,
+    fit_stage,
+    in_force,
+    split,
+    validate,
+)
 
 
 class Progress(Protocol):
@@ -46,7 +57,7 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingResult:
     """What a run made.
 
     Attributes:
@@ -75,7 +86,7 @@ def train(
     dry_run: bool = False,
     files: Files = DISK,
     connect: Callable[..., store.Database] = store.connect,
-) -> Outcome:
+) -> TrainingResult:
     """Read, clean, cut, fit, evaluate, publish; a crash at any line leaves the old version serving.
 
     Args:
@@ -96,19 +107,19 @@ def train(
             source = read_shop(db, settings, now=now, progress=progress)
         try:
             source.check_enough()
-            evaluated, choices, results = evaluate(source, protocol, progress)
+            evaluated, hyperparameters, results = evaluate(source, protocol, progress)
             progress.stage("Fit on everything; this one serves")
-            final = fit_stage(source, source.interactions, progress.epoch, choices)
-            choices = left_out(choices, final, progress)
+            final = fit_stage(source, source.interactions, progress.epoch, hyperparameters)
+            hyperparameters = left_out(hyperparameters, final, progress)
             pass_gate(evaluated, final)
         except (NotEnoughData, TrainingRefused) as refusal:
             if draft:
                 append_history(settings.models_dir, {"trained_at": now, "published": None, "reason": str(refusal)}, files)
             raise
-        given = (settings, source, evaluated, final, results, choices, protocol, files, connect, progress)
+        given = (settings, source, evaluated, final, results, hyperparameters, protocol, files, connect, progress)
         name = publish(*given, draft) if draft else None
     rule = in_force(source.shop, protocol)
-    return Outcome(name, choices.winner, rule, results.rows, results.context_lift, results.exam.n_nothing_relevant)
+    return TrainingResult(name, hyperparameters.winner, rule, results.rows, results.context_lift, results.evaluation_set.n_nothing_relevant)
 
 
 def read_shop(db: store.Database, settings: Settings, *, now: int, progress: Progress) -> ShopData:
@@ -143,7 +154,7 @@ def check_ids(events: NDArray, products: NDArray) -> None:
         )
 
 
-def evaluate(source: ShopData, protocol: str, progress: Progress) -> tuple[Stage, Choices, Results]:
+def evaluate(source: ShopData, protocol: str, progress: Progress) -> tuple[TrainedModels, Hyperparameters, Results]:
     """Choose on validation, then fit on everything before the cut and sit the test."""
     rule = in_force(source.shop, protocol)
     before, after, cut = split(source, source.interactions, protocol, source.options.test_quantile)
@@ -151,27 +162,31 @@ def evaluate(source: ShopData, protocol: str, progress: Progress) -> tuple[Stage
     earlier, later, earlier_cut = split(source, before, protocol, source.options.validation_quantile)
     check_left(earlier, "validation")
     progress.stage("Fit before the validation cut, and choose")
-    choices = validate(source, earlier, later, earlier_cut, protocol, progress.epoch)
-    if choices.defaults:
-        progress.note(choices.defaults)
-    for name, why in choices.failures.items():
+    hyperparameters = validate(source, earlier, later, earlier_cut, protocol, progress.epoch)
+    if hyperparameters.defaults:
+        progress.note(hyperparameters.defaults)
+    for name, why in hyperparameters.failures.items():
         progress.note(f"{name} is left out: {why}")
     progress.stage("Fit before the test cut")
-    evaluated = fit_stage(source, before, progress.epoch, choices)
-    choices = left_out(choices, evaluated, progress)
+    evaluated = fit_stage(source, before, progress.epoch, hyperparameters)
+    hyperparameters = left_out(hyperparameters, evaluated, progress)
     progress.stage("Evaluate on what came after")
-    return evaluated, choices, examine(source, evaluated, after, exams(source, evaluated, after, cut, protocol), rule, choices)
+    return (
+        evaluated,
+        hyperparameters,
+        evaluate_on_test(source, evaluated, after, build_evaluation_sets(source, evaluated, after, cut, protocol), rule, hyperparameters),
+    )
 
 
-def left_out(choices: Choices, stage: Stage, progress: Progress) -> Choices:
+def left_out(hyperparameters: Hyperparameters, stage: TrainedModels, progress: Progress) -> Hyperparameters:
     """Return the choices without the networks that have failed by now, and say so of the new ones."""
     for name, why in stage.failures.items():
-        if name not in choices.failures:
+        if name not in hyperparameters.failures:
             progress.note(f"{name} is left out: {why}")
-    return choices.without(stage.failures)
+    return hyperparameters.without(stage.failures)
 
 
-def pass_gate(evaluated: Stage, final: Stage) -> None:
+def pass_gate(evaluated: TrainedModels, final: TrainedModels) -> None:
     """Refuse a candidate that is not finite and complete.
 
     Raises:
@@ -190,10 +205,10 @@ def _anybody(data: Dataset) -> Query:
 def publish(
     settings: Settings,
     source: ShopData,
-    evaluated: Stage,
-    final: Stage,
+    evaluated: TrainedModels,
+    final: TrainedModels,
     results: Results,
-    choices: Choices,
+    hyperparameters: Hyperparameters,
     protocol: str,
     files: Files,
     connect: Callable[..., store.Database],
@@ -208,11 +223,11 @@ def publish(
     rule = in_force(source.shop, protocol)
     progress.stage("Publish the version")
     with draft or Draft.create(settings.models_dir, source.now, files) as draft:
-        write_version(draft, source, evaluated, final, results, choices)
+        write_version(draft, source, evaluated, final, results, hyperparameters)
         write_candidates(draft, final, repeats=rule == "allow", seed=source.options.seed, note=progress.note)
-        entry = history_entry(source, final, results, choices, protocol, rule)
+        entry = history_entry(source, final, results, hyperparameters, protocol, rule)
         write_report(draft, entry, evaluated.losses)
-        name = draft.publish(manifest(source, final, results, choices, protocol, rule))
+        name = draft.publish(manifest(source, final, results, hyperparameters, protocol, rule))
         progress.stage("Put the encoders into the database")
         try:
             write_encoders(settings, name, final, connect)
@@ -231,7 +246,7 @@ def publish(
     return name
 
 
-def write_encoders(settings: Settings, name: str, final: Stage, connect: Callable[..., store.Database]) -> None:
+def write_encoders(settings: Settings, name: str, final: TrainedModels, connect: Callable[..., store.Database]) -> None:
     """Put a version's encoders beside those of the others; what runs that were killed have left is removed first."""
     encoders = final.encoders
     with connect(settings.database_url) as db:

@@ -5,9 +5,9 @@ import mmap
 import numpy as np
 import pytest
 
-from recsys.artifacts import arrays, resident_bytes, settle
+from recsys.artifacts import arrays, resident_bytes, trim_memory
 from recsys.artifacts import arrays as residency
-from recsys.artifacts.arrays import let_go
+from recsys.artifacts.arrays import release_pages
 from recsys.artifacts.hdf5 import read_arrays, write_arrays
 
 MB = 1 << 20
@@ -17,8 +17,8 @@ MB = 1 << 20
 def test_memory_above_the_limit_is_given_back(resident: int | None, given_back: int, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     monkeypatch.setattr(residency, "resident_bytes", lambda: resident)
-    monkeypatch.setattr(residency, "let_go", lambda: calls.append("let go"))
-    settle(limit=100)
+    monkeypatch.setattr(residency, "release_pages", lambda: calls.append("let go"))
+    trim_memory(limit=100)
 
     assert len(calls) == given_back
 
@@ -31,7 +31,7 @@ def test_what_was_let_go_of_can_be_read_again(tmp_path, rng: np.random.Generator
     mapped = read_arrays(tmp_path / "large.h5", "large.h5", memory_map=True)["values"]
     assert int(mapped[::4096].sum()) == int(values[::4096].sum())
     full = resident_bytes()
-    let_go()
+    release_pages()
     left = resident_bytes()
 
     assert full is not None
@@ -56,5 +56,5 @@ def test_a_system_without_advice_keeps_what_it_has(tmp_path, monkeypatch: pytest
 
     stubborn = Stubborn()
     monkeypatch.setattr(arrays, "_MAPS", {stubborn})
-    let_go()
+    release_pages()
     assert mmap.MADV_DONTNEED > 0

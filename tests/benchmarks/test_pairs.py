@@ -8,14 +8,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from benchmarks.throughput import pairs
-from recsys.networks import NETWORKS, Past
-from recsys.networks.fit import Loop, shapes
+from recsys.networks import NETWORKS, UserBatch
+from recsys.networks.fit import Trainer, shapes
 from recsys.networks.losses import Negatives
-from recsys.training.stages import Stage
+from recsys.training.stages import TrainedModels
 from tests.helpers.checkerboard import FAST, eagerly
 
 
-def test_every_event_is_a_target_once(board: Stage) -> None:
+def test_every_event_is_a_target_once(board: TrainedModels) -> None:
     cut = pairs(board.data)
 
     assert len(cut) == len(board.data)
@@ -28,27 +28,27 @@ def test_every_event_is_a_target_once(board: Stage) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_nothing_that_happened_before_counts(name: str, board: Stage) -> None:
+def test_nothing_that_happened_before_counts(name: str, board: TrainedModels) -> None:
     """The logits are those of the same customers asked before all of a history of three events."""
     network, cut = NETWORKS[name](shapes(board.data, FAST), 5), pairs(board.data)
     n, ask = len(cut), tf.constant(cut.targets[:, None])
     rest = (tf.constant(cut.before), tf.constant(cut.contexts), tf.ones((n, 1)))
 
-    without = network(Past(tf.constant(cut.users), tf.constant(cut.items), tf.constant(cut.weights), *rest), ask)
-    before_all = network(Past(tf.constant(cut.users), tf.ones((n, 3), tf.int32), tf.ones((n, 3)), *rest), ask)
+    without = network(UserBatch(tf.constant(cut.users), tf.constant(cut.items), tf.constant(cut.weights), *rest), ask)
+    before_all = network(UserBatch(tf.constant(cut.users), tf.ones((n, 3), tf.int32), tf.ones((n, 3)), *rest), ask)
 
     np.testing.assert_allclose(without, before_all, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["bce", "softmax"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_pairs_are_learned_and_histories_are_left_alone(name: str, loss: str, board: Stage) -> None:
+def test_pairs_are_learned_and_histories_are_left_alone(name: str, loss: str, board: TrainedModels) -> None:
     options = replace(FAST, batch=128, loss=loss, dropout=0.0, dropped_users=0.0)
     network = NETWORKS[name](shapes(board.data, options), 5)
     before = network.arrays()
 
     with eagerly():
-        loop = Loop(network, pairs(board.data), Negatives(None, None, board.data.n_items), options)
+        loop = Trainer(network, pairs(board.data), Negatives(None, None, board.data.n_items), options)
         losses = [loop.epoch(name, number) for number in range(1, 7)]
 
     after: dict[str, NDArray] = network.arrays()

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from benchmarks import quality
 from benchmarks.measuring import tables
-from benchmarks.measuring.marks import METRICS, Marks
+from benchmarks.measuring.marks import METRICS, EvaluationResult
 from benchmarks.measuring.runs import Run, Task, Watch
 from benchmarks.measuring.summary import difference, paired, row, summarise, winner
 from benchmarks.sets import SETS
@@ -27,12 +27,12 @@ ROW = {
 }
 
 
-def marks(ndcg: Sequence[float], coverage: float = 0.5) -> Marks:
+def marks(ndcg: Sequence[float], coverage: float = 0.5) -> EvaluationResult:
     """Return marks of an exam in which every metric is the same."""
-    return Marks({name: np.array(ndcg, np.float64) for name in METRICS}, coverage)
+    return EvaluationResult({name: np.array(ndcg, np.float64) for name in METRICS}, coverage)
 
 
-def run(made: Mapping[str, Marks], validation: Mapping[str, float], **others: Any) -> Run:
+def run(made: Mapping[str, EvaluationResult], validation: Mapping[str, float], **others: Any) -> Run:
     """Return a run whose seconds count the scorers from 1."""
     told = {"variant": "everything", "rule": "allow", "seed": 7, "winner": "BMF", "trials": [{"model": "BMF", "tried": 1}]}
     times = {"seconds": {name: n + 1.0 for n, name in enumerate(made)}, "choosing_seconds": 60.0, "fitting_seconds": 30.0}

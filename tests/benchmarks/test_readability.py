@@ -19,7 +19,7 @@ new = "EvaluationSet, evaluate_all"
 old = ["own"]
 new = "network_score"
 scope = ["recsys/scorers/*", "recsys/features/*"]
-unless = ["os.own"]
+unless = ["os.network"]
 
 [[words]]
 old = ["done"]
@@ -48,20 +48,20 @@ def words(path: str, text: str) -> list[tuple[str, int]]:
 @pytest.mark.parametrize(
     ("path", "text", "expected"),
     [
-        ("a.py", "x = Exam()\n", [("Exam", 1)]),
+        ("a.py", "x = Exam()\n", [("EvaluationSet", 1)]),
         ("a.py", "x = 1\n\n\ndef sit_all(): ...\n", [("sit_all", 4)]),
         ("a.py", "# Exam\nx = 'Exam'\nExams = FreshExam = make_Exam = 1\n", []),
-        ("recsys/scorers/a.py", "self.own = own\n", [("own", 1), ("own", 1)]),
+        ("recsys/scorers/a.py", "self.network = own\n", [("own", 1), ("own", 1)]),
         ("recsys/features/deep/a.py", "own = 1\n", [("own", 1)]),
         ("recsys/store/a.py", "own = 1\n", []),
-        ("recsys/scorers/a.py", "os.own(), x.os.own\n", []),
+        ("recsys/scorers/a.py", "os.network(), x.os.network\n", []),
         ("a.py", "done = run()\n", []),
         ("a.py", "def done(): ...\nclass done: ...\n", [("done", 1), ("done", 2)]),
         ("a.py", "blend = 1\n", []),
-        ("a.js", "const x = new Exam(); // Exam\n/* Exam */ f('Exam', \"Exam\");\n", [("Exam", 1)]),
-        ("a.js", "`Exam ${a ? `${Exam} Exam` : { b: 1 }} Exam`;\nthis.#sit_all();\n", [("Exam", 1), ("sit_all", 2)]),
-        ("a.js", "x.match(/'Exam[/\"]/g); a = b / Exam / 2;\n", [("Exam", 1)]),
-        ("a.md", "The Exam is `make(Exam)`.\n", [("Exam", 1)]),
+        ("a.js", "const x = new Exam(); // Exam\n/* Exam */ f('Exam', \"Exam\");\n", [("EvaluationSet", 1)]),
+        ("a.js", "`Exam ${a ? `${Exam} Exam` : { b: 1 }} Exam`;\nthis.#sit_all();\n", [("EvaluationSet", 1), ("sit_all", 2)]),
+        ("a.js", "x.match(/'Exam[/\"]/g); a = b / Exam / 2;\n", [("EvaluationSet", 1)]),
+        ("a.md", "The Exam is `make(Exam)`.\n", [("EvaluationSet", 1)]),
     ],
 )
 def test_old_words_are_whole_names_in_their_scope(path: str, text: str, expected: list[tuple[str, int]]) -> None:

@@ -66,7 +66,7 @@ def test_an_item_is_nearer_to_its_cluster_than_to_others_and_the_longer_the_more
 
 
 def test_customers_take_from_few_clusters(catalogue: synthetic.Catalogue) -> None:
-    for query in synthetic.questions(catalogue, np.random.default_rng(5), 40):
+    for query in synthetic.cases(catalogue, np.random.default_rng(5), 40):
         _, counts = np.unique(catalogue.clusters[query.items], return_counts=True)
 
         assert len(query.items) < 20 or np.sort(counts)[-4:].sum() >= 0.7 * len(query.items)
@@ -83,28 +83,28 @@ def test_an_items_neighbours_are_of_its_cluster(catalogue: synthetic.Catalogue) 
 def test_the_version_is_scored_both_ways_and_towers_have_the_spread_of_learned_ones(
     catalogue: synthetic.Catalogue, models_dir: Path
 ) -> None:
-    loaded = load(models_dir)
-    asked = synthetic.questions(catalogue, np.random.default_rng(5), 6)
+    bundle = load(models_dir)
+    asked = synthetic.cases(catalogue, np.random.default_rng(5), 6)
     for query in asked:
-        allowed = allowed_items(loaded, query, (0, 1))
-        best, size = ranked(loaded, fresh(query), allowed, exhaustive=True)
-        found, fewer = ranked(loaded, fresh(query), allowed, exhaustive=False)
+        allowed = allowed_items(bundle, query, (0, 1))
+        best, size = ranked(bundle, fresh(query), allowed, exhaustive=True)
+        found, fewer = ranked(bundle, fresh(query), allowed, exhaustive=False)
 
         assert set(best) == set(found) == set(MODELS)
         assert fewer <= size == allowed.sum()
         assert all(allowed[items].all() for items in (*best.values(), *found.values()))
-        assert set(without_index(loaded, query, allowed)) <= set(np.flatnonzero(allowed).tolist())
+        assert set(without_index(bundle, query, allowed)) <= set(np.flatnonzero(allowed).tolist())
     for name, spread in synthetic.TOWERS.items():
-        own = loaded.scorer(name).own
+        own = bundle.scorer(name).network
         without = type(own)(**{**vars(own), "mlp_output": np.zeros_like(own.mlp_output)})
         assert float((own.score(asked[0]) - without.score(asked[0])).std()) == pytest.approx(spread, rel=0.8)
 
 
 def test_of_everything_only_the_own_items_may_not_be_answered(catalogue: synthetic.Catalogue, models_dir: Path) -> None:
-    loaded = load(models_dir)
-    [query] = synthetic.questions(catalogue, np.random.default_rng(5), 1)
+    bundle = load(models_dir)
+    [query] = synthetic.cases(catalogue, np.random.default_rng(5), 1)
 
-    assert np.flatnonzero(~allowed_items(loaded, query, ALL)).tolist() == np.unique(query.items).tolist()
+    assert np.flatnonzero(~allowed_items(bundle, query, ALL)).tolist() == np.unique(query.items).tolist()
 
 
 # The page

@@ -514,8 +514,8 @@ def test_a_database_of_its_own_is_made_on_mariadb_and_dropped(tmp_path: Path) ->
 @pytest.mark.slow
 def test_a_request_pays_for_no_module_that_it_has_no_use_for(published: Published, tmp_path: Path) -> None:
     done = ask(install(tmp_path), {"user_id": 7}, env=published.environ, flags=("-X", "importtime"))
-    loaded = {line.split("|")[-1].strip() for line in done.stderr.decode().splitlines()}
+    bundle = {line.split("|")[-1].strip() for line in done.stderr.decode().splitlines()}
 
     assert done.returncode == 0
-    assert {"numpy", "sqlite3"} <= loaded
-    assert loaded & {"numpy.ma", "numpy.random", "numpy.testing", "tomllib", "importlib.resources", "dotenv", "pymysql", "psycopg"} == set()
+    assert {"numpy", "sqlite3"} <= bundle
+    assert bundle & {"numpy.ma", "numpy.random", "numpy.testing", "tomllib", "importlib.resources", "dotenv", "pymysql", "psycopg"} == set()

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from benchmarks.measuring.ablations import without_embedding, without_history
-from benchmarks.measuring.marks import Marks, answer, mark
+from benchmarks.measuring.marks import EvaluationResult, answer, mark
 from benchmarks.sets import SETS, BenchmarkError
 from benchmarks.sets.base import HOUR, NEWEST, NOW, hours_apart
 from benchmarks.sets.taobao import FIRST
-from recsys.evaluation.protocol import Exam
+from recsys.evaluation.protocol import EvaluationSet
 from recsys.features.query import Query
 from recsys.settings import Training
 
@@ -101,13 +101,13 @@ def data_dir(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def marks_of(scorer: Fixed, exam: Exam) -> Marks:
-    return mark({"fixed": scorer}, exam)["fixed"]
+def marks_of(scorer: Fixed, evaluation_set: EvaluationSet) -> EvaluationResult:
+    return mark({"fixed": scorer}, evaluation_set)["fixed"]
 
 
-def asked(exam: Exam) -> dict[int, tuple[list[int], list[int]]]:
+def asked(evaluation_set: EvaluationSet) -> dict[int, tuple[list[int], list[int]]]:
     """Return what is relevant for each user and what is hidden from her."""
-    return {question.query.user: (question.relevant.tolist(), question.hidden.tolist()) for question in exam.questions}
+    return {question.query.user: (question.relevant.tolist(), question.hidden.tolist()) for question in evaluation_set.cases}
 
 
 # ml-1m-ncf
@@ -115,9 +115,9 @@ def asked(exam: Exam) -> dict[int, tuple[list[int], list[int]]]:
 
 def test_movielens_asks_for_the_official_positive_among_the_official_negatives(data_dir: Path) -> None:
     test = SETS["ml-1m-ncf"].load(data_dir).test
-    candidates = [question.candidates.tolist() for question in test.exams["allow"].questions]
+    candidates = [question.candidates.tolist() for question in test.evaluation_sets["allow"].cases]
 
-    assert asked(test.exams["allow"]) == {0: ([10], []), 1: ([11], []), 2: ([12], [])}
+    assert asked(test.evaluation_sets["allow"]) == {0: ([10], []), 1: ([11], []), 2: ([12], [])}
     assert candidates[0] == [*FILLERS, 10]
     assert candidates[1] == [*FILLERS[:98], 11], "her own test item competes once"
     assert (test.data.n_users, test.data.n_items) == (3, 119)
@@ -125,9 +125,9 @@ def test_movielens_asks_for_the_official_positive_among_the_official_negatives(d
 
 def test_movielens_validates_on_the_newest_rating_of_the_train_file(data_dir: Path) -> None:
     validation = SETS["ml-1m-ncf"].load(data_dir).validation
-    first, second = validation.exams["allow"].questions
+    first, second = validation.evaluation_sets["allow"].cases
 
-    assert asked(validation.exams["allow"]) == {0: ([2], []), 1: ([4], [])}, "a user with one rating has nothing to be asked from"
+    assert asked(validation.evaluation_sets["allow"]) == {0: ([2], []), 1: ([4], [])}, "a user with one rating has nothing to be asked from"
     assert validation.data.items.tolist() == [0, 1, 3, 5]
     assert (len(set(first.candidates.tolist())), first.candidates[-1]) == (100, 2)
     assert set(first.candidates[:-1].tolist()) & {0, 1, 2} == set()
@@ -140,9 +140,9 @@ def test_a_set_without_a_clock_has_hours_between_events_and_unknown_times_of_day
 
     assert test.data.items.tolist() == [0, 1, 2, 3, 4, 5]
     assert (test.data.timestamps - NEWEST).tolist() == [-7200, -3600, 0, -3600, 0, 0]
-    assert {question.query.now for question in test.exams["allow"].questions} == {NOW}
+    assert {question.query.now for question in test.evaluation_sets["allow"].cases} == {NOW}
     assert test.data.contexts.tolist() == [[4, 4, 0, 0]] * 6
-    assert test.exams["allow"].questions[0].query.context.tolist() == [4, 4, 0, 0]
+    assert test.evaluation_sets["allow"].cases[0].query.context.tolist() == [4, 4, 0, 0]
     assert test.data.confidences.tolist() == [1] * 6
 
 
@@ -151,23 +151,23 @@ def test_hours_apart_follow_the_order_and_not_the_rows() -> None:
 
 
 def test_a_tie_with_the_positive_is_lost(data_dir: Path) -> None:
-    exam = SETS["ml-1m-ncf"].load(data_dir).test.exams["allow"]
+    evaluation_set = SETS["ml-1m-ncf"].load(data_dir).test.evaluation_sets["allow"]
     ahead, level = np.zeros(119), np.zeros(119)
     ahead[20:29] = 1  # nine better ones
     level[20:29], level[29], level[[10, 11, 12]] = 2, 1, 1  # and a tenth that is as good
     ahead[[10, 11, 12]] = 1 - 1e-6
 
-    assert marks_of(Fixed(np.zeros(119)), exam).per_user["hr10"].tolist() == [0, 0, 0]
-    assert marks_of(Fixed(ahead), exam).per_user["hr10"].tolist() == [1, 1, 1]
-    assert marks_of(Fixed(level), exam).per_user["hr10"].tolist() == [0, 0, 0]
+    assert marks_of(Fixed(np.zeros(119)), evaluation_set).per_user["hr10"].tolist() == [0, 0, 0]
+    assert marks_of(Fixed(ahead), evaluation_set).per_user["hr10"].tolist() == [1, 1, 1]
+    assert marks_of(Fixed(level), evaluation_set).per_user["hr10"].tolist() == [0, 0, 0]
 
 
 def test_a_question_answered_with_nan_is_lost(data_dir: Path) -> None:
-    exam = SETS["ml-1m-ncf"].load(data_dir).test.exams["allow"]
+    evaluation_set = SETS["ml-1m-ncf"].load(data_dir).test.evaluation_sets["allow"]
     scores = np.full(119, np.nan)
     scores[[10, 11]] = 9
 
-    assert marks_of(Fixed(scores), exam).per_user["ndcg10"].tolist() == [0, 0, 0]
+    assert marks_of(Fixed(scores), evaluation_set).per_user["ndcg10"].tolist() == [0, 0, 0]
 
 
 def test_negatives_of_other_rows_are_refused(data_dir: Path) -> None:
@@ -185,20 +185,20 @@ def test_retail_asks_customers_and_items_known_before_the_cut(data_dir: Path) ->
 
     assert test.data.users.tolist() == [0, 0, 0, 0, 1, 1, 1, 2]
     assert test.data.items.tolist() == [0, 1, 2, 0, 0, 1, 2, 0]
-    assert asked(test.exams["allow"]) == {0: ([0], []), 2: ([1], [])}, "nobody knew q"
-    assert asked(test.exams["hide"]) == {2: ([1], [0])}, "a bought nothing new"
+    assert asked(test.evaluation_sets["allow"]) == {0: ([0], []), 2: ([1], [])}, "nobody knew q"
+    assert asked(test.evaluation_sets["hide"]) == {2: ([1], [0])}, "a bought nothing new"
 
 
 def test_retail_validates_within_what_the_test_learns_from(data_dir: Path) -> None:
     validation = SETS["online-retail"].load(data_dir).validation
 
     assert len(validation.data) == 6
-    assert asked(validation.exams["allow"]) == {0: ([0], []), 1: ([2], [])}
-    assert asked(validation.exams["hide"]) == {1: ([2], [0, 1])}
+    assert asked(validation.evaluation_sets["allow"]) == {0: ([0], []), 1: ([2], [])}
+    assert asked(validation.evaluation_sets["hide"]) == {1: ([2], [0, 1])}
 
 
 def test_retail_knows_the_time_of_the_cut(data_dir: Path) -> None:
-    query = SETS["online-retail"].load(data_dir).test.exams["allow"].questions[0].query
+    query = SETS["online-retail"].load(data_dir).test.evaluation_sets["allow"].cases[0].query
 
     assert query.now == np.datetime64("2010-12-01T08:00:00").astype(int)
     assert query.context[:2].tolist() == [1, 0], "a winter morning"
@@ -206,15 +206,15 @@ def test_retail_knows_the_time_of_the_cut(data_dir: Path) -> None:
 
 
 def test_the_whole_catalogue_competes_without_the_hidden_and_ties_go_by_index(data_dir: Path) -> None:
-    exams = SETS["online-retail"].load(data_dir).test.exams
-    (new,) = exams["hide"].questions
+    evaluation_sets = SETS["online-retail"].load(data_dir).test.evaluation_sets
+    (new,) = evaluation_sets["hide"].cases
 
-    assert answer(Fixed([3, 1, 2]), new, exams["hide"].active).tolist() == [2, 1]
-    assert answer(Fixed([0, 0, 0]), exams["allow"].questions[0], exams["allow"].active).tolist() == [0, 1, 2]
+    assert answer(Fixed([3, 1, 2]), new, evaluation_sets["hide"].active).tolist() == [2, 1]
+    assert answer(Fixed([0, 0, 0]), evaluation_sets["allow"].cases[0], evaluation_sets["allow"].active).tolist() == [0, 1, 2]
 
 
 def test_marks_by_hand(data_dir: Path) -> None:
-    marks = marks_of(Fixed([1, 2, 3]), SETS["online-retail"].load(data_dir).test.exams["allow"])
+    marks = marks_of(Fixed([1, 2, 3]), SETS["online-retail"].load(data_dir).test.evaluation_sets["allow"])
 
     assert marks.per_user["p10"].tolist() == [0.1, 0.1]
     assert marks.per_user["map10"].tolist() == pytest.approx([1 / 3, 1 / 2]), "relevant at 3, and at 2"
@@ -224,16 +224,16 @@ def test_marks_by_hand(data_dir: Path) -> None:
 
 
 def test_scorers_share_what_a_question_remembers_and_the_exam_forgets_it(data_dir: Path) -> None:
-    exam, computed = SETS["online-retail"].load(data_dir).test.exams["allow"], []
+    evaluation_set, computed = SETS["online-retail"].load(data_dir).test.evaluation_sets["allow"], []
 
     class Sharing(Fixed):
         def score(self, query: Query, items: np.ndarray | None = None) -> np.ndarray:
             return query.once("shared", lambda: computed.append(query.user) or self.scores)
 
-    mark({"one": Sharing([1, 2, 3]), "other": Sharing([1, 2, 3])}, exam)
+    mark({"one": Sharing([1, 2, 3]), "other": Sharing([1, 2, 3])}, evaluation_set)
 
     assert computed == [0, 2]
-    assert [question.query.once("shared", lambda: "nothing") for question in exam.questions] == ["nothing", "nothing"]
+    assert [question.query.once("shared", lambda: "nothing") for question in evaluation_set.cases] == ["nothing", "nothing"]
 
 
 # amazon-beauty-5core: items 1, 2, 3 are 0, 1, 2
@@ -242,9 +242,9 @@ def test_scorers_share_what_a_question_remembers_and_the_exam_forgets_it(data_di
 def test_beauty_asks_for_the_last_item_if_anybody_had_it_before(data_dir: Path) -> None:
     parts = SETS["amazon-beauty-5core"].load(data_dir)
 
-    assert asked(parts.test.exams["hide"]) == {0: ([2], [0, 1]), 1: ([0], [1, 2])}, "nobody had item 9 before"
-    assert parts.test.exams["hide"].questions[1].query.items.tolist() == [1, 2], "oldest first"
-    assert asked(parts.validation.exams["hide"]) == {0: ([1], [0]), 1: ([2], [1]), 2: ([0], [2])}
+    assert asked(parts.test.evaluation_sets["hide"]) == {0: ([2], [0, 1]), 1: ([0], [1, 2])}, "nobody had item 9 before"
+    assert parts.test.evaluation_sets["hide"].cases[1].query.items.tolist() == [1, 2], "oldest first"
+    assert asked(parts.validation.evaluation_sets["hide"]) == {0: ([1], [0]), 1: ([2], [1]), 2: ([0], [2])}
 
 
 # taobao-userbehavior: items 101, 102, 103 are 0, 1, 2
@@ -253,17 +253,17 @@ def test_beauty_asks_for_the_last_item_if_anybody_had_it_before(data_dir: Path) 
 def test_taobao_asks_for_carts_favourites_and_purchases_and_hides_what_was_bought(data_dir: Path) -> None:
     parts = SETS["taobao-userbehavior"].load(data_dir)
 
-    assert asked(parts.test.exams["hide"]) == {0: ([1], [2]), 1: ([0], [2])}
+    assert asked(parts.test.evaluation_sets["hide"]) == {0: ([1], [2]), 1: ([0], [2])}
     assert parts.test.data.n_items == 3, "item 109 was noise"
-    assert asked(parts.validation.exams["hide"]) == {0: ([2], [])}
+    assert asked(parts.validation.evaluation_sets["hide"]) == {0: ([2], [])}
     assert parts.test.data.weights.tolist() == pytest.approx([0.3, 0.7, 0.3, 1, 0.5, 1])
 
 
 def test_taobao_knows_the_category_of_the_newest_event(data_dir: Path) -> None:
-    questions = SETS["taobao-userbehavior"].load(data_dir).test.exams["hide"].questions
+    cases = SETS["taobao-userbehavior"].load(data_dir).test.evaluation_sets["hide"].cases
 
-    assert [question.query.context[-1] for question in questions] == [1, 1], "8, after 7"
-    assert questions[0].query.context[0] == 1, "six o'clock in Beijing"
+    assert [question.query.context[-1] for question in cases] == [1, 1], "8, after 7"
+    assert cases[0].query.context[0] == 1, "six o'clock in Beijing"
 
 
 # jdata-mb: users 1, 2, 3 are 0, 1, 2; items 10, 11, 12 likewise
@@ -272,8 +272,8 @@ def test_taobao_knows_the_category_of_the_newest_event(data_dir: Path) -> None:
 def test_jdata_puts_carts_and_collections_before_purchases_and_hides_purchases_only(data_dir: Path) -> None:
     parts = SETS["jdata-mb"].load(data_dir)
 
-    assert asked(parts.validation.exams["hide"]) == {0: ([1], [0])}
-    assert asked(parts.test.exams["hide"]) == {1: ([0], [1])}, "item 10 is in her cart and may be answered"
+    assert asked(parts.validation.evaluation_sets["hide"]) == {0: ([1], [0])}
+    assert asked(parts.test.evaluation_sets["hide"]) == {1: ([0], [1])}, "item 10 is in her cart and may be answered"
     assert (parts.test.data.timestamps - NEWEST).tolist() == [-3600, 0, 0, -3600, 0, -3600, 0]
     assert parts.test.data.weights.tolist() == pytest.approx([0.7, 1, 1, 0.7, 1, 0.5, 1])
 
@@ -298,8 +298,12 @@ def test_both_parts_have_an_exam_for_each_rule_that_is_reported(name: str, data_
     benchmark = SETS[name]
     parts = benchmark.load(data_dir)
 
-    assert set(parts.validation.exams) == set(parts.test.exams) == set(benchmark.rules) == set(benchmark.references)
-    assert all(exam.known.all() and len(exam) == len(exam.pairs) for part in (parts.validation, parts.test) for exam in part.exams.values())
+    assert set(parts.validation.evaluation_sets) == set(parts.test.evaluation_sets) == set(benchmark.rules) == set(benchmark.references)
+    assert all(
+        evaluation_set.known.all() and len(evaluation_set) == len(evaluation_set.pairs)
+        for part in (parts.validation, parts.test)
+        for evaluation_set in part.evaluation_sets.values()
+    )
 
 
 def test_the_hash_is_that_of_all_files(data_dir: Path) -> None:
@@ -315,7 +319,7 @@ def test_the_hash_is_that_of_all_files(data_dir: Path) -> None:
 
 def test_without_history_nothing_comes_before_anything_and_the_hidden_stay_hidden(data_dir: Path) -> None:
     part, _ = without_history(SETS["online-retail"].load(data_dir).test, Training())
-    (question,) = part.exams["hide"].questions
+    (question,) = part.evaluation_sets["hide"].cases
 
     assert part.data.baskets.tolist() == [0, 0, 0, 0, 4, 4, 4, 7]
     assert (part.data.timestamps[:4] == part.data.timestamps[3]).all()
@@ -325,9 +329,9 @@ def test_without_history_nothing_comes_before_anything_and_the_hidden_stay_hidde
 
 def test_without_embedding_everybody_is_a_guest_with_a_history_and_counts_as_known(data_dir: Path) -> None:
     part, options = without_embedding(SETS["online-retail"].load(data_dir).test, Training())
-    exam = part.exams["allow"]
+    evaluation_set = part.evaluation_sets["allow"]
 
-    assert [question.query.user for question in exam.questions] == [3, 3]
-    assert [question.query.items.tolist() for question in exam.questions] == [[0, 1, 2, 0], [0]]
-    assert exam.known.all()
+    assert [question.query.user for question in evaluation_set.cases] == [3, 3]
+    assert [question.query.items.tolist() for question in evaluation_set.cases] == [[0, 1, 2, 0], [0]]
+    assert evaluation_set.known.all()
     assert options.dropped_users == 1

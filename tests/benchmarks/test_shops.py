@@ -13,7 +13,7 @@ from benchmarks.loads.weights import Popularity
 from recsys.contract import parse_request
 from recsys.recommending.loading import load
 from recsys.recommending.recommend import recommend
-from recsys.recommending.smoke_test import prove
+from recsys.recommending.smoke_test import smoke_test
 from recsys.scorers.registry import MODELS, REGISTRY
 from recsys.settings import Training
 from recsys.store import connect
@@ -138,21 +138,21 @@ def shop() -> Iterator[SyntheticShop]:
 
 @pytest.mark.slow
 def test_a_synthetic_version_can_serve(shop: SyntheticShop) -> None:
-    loaded = load(shop.models_dir, full=True)
+    bundle = load(shop.models_dir, full=True)
     with connect(shop.urls["sqlite"]) as db:
-        prove(loaded, db)
+        smoke_test(bundle, db)
 
-    assert (loaded.name, len(loaded.items), loaded.n_users) == (shop.version, 120, 1500)
-    assert loaded.names == tuple(REGISTRY)
+    assert (bundle.name, len(bundle.items), bundle.n_users) == (shop.version, 120, 1500)
+    assert bundle.names == tuple(REGISTRY)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("group", ["usual", "10", "500", "fresh"])
 def test_everybody_in_it_is_answered_by_all_four_models(shop: SyntheticShop, group: str) -> None:
-    loaded, asked = load(shop.models_dir), b'{"user_id": %d}' % shop.groups[group][0]
+    bundle, asked = load(shop.models_dir), b'{"user_id": %d}' % shop.groups[group][0]
     with connect(shop.urls["sqlite"]) as db:
         request = parse_request(asked, models=tuple(REGISTRY))
-        answer = recommend(request, loaded, db, shop=shop.settings("sqlite").shop, now=loaded.data_until + 86_400)
+        answer = recommend(request, bundle, db, shop=shop.settings("sqlite").shop, now=bundle.data_until + 86_400)
 
     assert (len(answer.items), answer.warnings) == (10, ())
     four = [run for run in answer.runs if run.model in MODELS]

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from benchmarks import throughput
 from benchmarks.throughput import pairs
-from recsys.networks import NETWORKS, Past
+from recsys.networks import NETWORKS, UserBatch
 from recsys.networks.fit import shapes
 
 
@@ -59,8 +59,8 @@ def test_keras_trains_the_network_that_we_train() -> None:
     theirs.get_layer("output").set_weights([output[:, None], arrays["bias"][None]])
 
     cut = pairs(data)
-    past = Past(cut.users, cut.items, cut.weights, cut.before, cut.contexts, np.ones((100, 1), np.float32))
-    logits = ours(Past(*map(tf.constant, past)), tf.constant(cut.targets[:, None]))
+    past = UserBatch(cut.users, cut.items, cut.weights, cut.before, cut.contexts, np.ones((100, 1), np.float32))
+    logits = ours(UserBatch(*map(tf.constant, past)), tf.constant(cut.targets[:, None]))
 
     np.testing.assert_allclose(logits[:, 0], theirs([data.users, data.items]), rtol=1e-4, atol=1e-4)
 

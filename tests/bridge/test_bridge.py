@@ -59,20 +59,22 @@ class Stage:
     def close(self) -> None:
         self.told.append({"closed": True})
 
-    def recommend(self, request: Request, loaded: SimpleNamespace, database: "Stage", **told: Any) -> Response:
+    def recommend(self, request: Request, bundle: SimpleNamespace, database: "Stage", **told: Any) -> Response:
         self.told.append(told)
         error = self.answering(request)
         if error:
             raise error
-        return Response(request.user_id, "BMF", loaded.name, (Item(1, self.score),), (), "model")
+        return Response(request.user_id, "BMF", bundle.name, (Item(1, self.score),), (), "model")
 
 
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     stage = Stage()
-    recommending, store = ModuleType("recsys.recommending"), ModuleType("recsys.store")
-    recommending.load, recommending.recommend, store.connect = stage.load, stage.recommend, stage.connect  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "recsys.recommending", recommending)
+    loading, use_case = ModuleType("recsys.recommending.loading"), ModuleType("recsys.recommending.recommend")
+    store = ModuleType("recsys.store")
+    loading.load, use_case.recommend, store.connect = stage.load, stage.recommend, stage.connect  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "recsys.recommending.loading", loading)
+    monkeypatch.setitem(sys.modules, "recsys.recommending.recommend", use_case)
     monkeypatch.setitem(sys.modules, "recsys.store", store)
     return stage
 

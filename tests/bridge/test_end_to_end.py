@@ -156,11 +156,11 @@ def other_shop(path: Path) -> None:
                 (f"SKU-{row['id']}", int(row["statusId"] == "S1"), row["categoryId"], row["brandId"], 100 * (row["id"] - 96)),
             )
         for row in interactions():
-            customer, sku = f"c-{row['userId']}", f"SKU-{row['productId']}"
+            user, sku = f"c-{row['userId']}", f"SKU-{row['productId']}"
             if row["actionCode"] == "purchase":
-                db.execute("INSERT INTO orders VALUES (?, ?, ?, ?)", (customer, sku, row["timestamp"], row["device_type"]))
+                db.execute("INSERT INTO orders VALUES (?, ?, ?, ?)", (user, sku, row["timestamp"], row["device_type"]))
             else:
-                db.execute("INSERT INTO looks VALUES (?, ?, ?)", (customer, sku, row["timestamp"]))
+                db.execute("INSERT INTO looks VALUES (?, ?, ?)", (user, sku, row["timestamp"]))
 
 
 def dump(path: Path) -> dict[str, list[tuple[Any, ...]]]:

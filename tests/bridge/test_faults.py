@@ -62,11 +62,11 @@ def test_a_worker_answers_as_a_one_shot_process_does(door: Path, published: Publ
 
 def test_answering_loads_nothing_that_only_training_needs(door: Path, published: Published) -> None:
     done = ask(door, GOOD, env=published.environ, flags=("-X", "importtime"))
-    loaded = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.decode().splitlines()}
+    bundle = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.decode().splitlines()}
 
     assert done.returncode == 0
-    assert {"numpy", "recsys"} <= loaded
-    assert not loaded & {"h5py", "tensorflow", "keras", "pandas", "sklearn", "scipy", "sqlalchemy", "pyarrow"}
+    assert {"numpy", "recsys"} <= bundle
+    assert not bundle & {"h5py", "tensorflow", "keras", "pandas", "sklearn", "scipy", "sqlalchemy", "pyarrow"}
 
 
 REQUESTS = {

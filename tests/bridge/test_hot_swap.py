@@ -35,17 +35,17 @@ def service(shop: Published) -> Service:
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the names of the versions that are opened from now on, in order."""
-    from recsys import recommending
+    from recsys.recommending import loading
 
     names: list[str] = []
-    real = recommending.load
+    real = loading.load
 
-    def load(models_dir: Path, *, full: bool) -> recommending.Loaded:
+    def load(models_dir: Path, *, full: bool) -> loading.ModelBundle:
         names.append((models_dir / "CURRENT").read_text(encoding="ascii").strip())
         assert full
         return real(models_dir, full=full)
 
-    monkeypatch.setattr(recommending, "load", load)
+    monkeypatch.setattr(loading, "load", load)
     return names
 
 
@@ -67,12 +67,12 @@ def test_the_version_that_serves_is_not_opened_again(service: Service, opened: l
 def test_a_newly_activated_version_takes_over(shop: Published, service: Service) -> None:
     found, new = Versions(service), second_version(shop)
     assert found.look() is None
-    assert service.loaded.name == shop.version
+    assert service.bundle.name == shop.version
 
     activate(shop.models_dir, new)
     assert found.look() is None
 
-    assert (service.loaded.name, found.swaps, found.refused) == (new, 1, None)
+    assert (service.bundle.name, found.swaps, found.refused) == (new, 1, None)
 
 
 def test_f52_a_rollback_is_served_too(shop: Published, service: Service) -> None:
@@ -80,14 +80,14 @@ def test_f52_a_rollback_is_served_too(shop: Published, service: Service) -> None
     for name in (second_version(shop), shop.version):
         activate(shop.models_dir, name)
         found.look()
-        assert service.loaded.name == name
+        assert service.bundle.name == name
     assert found.swaps == 2
 
 
 def test_the_old_version_is_let_go_with_the_last_request_that_it_answers(shop: Published, service: Service) -> None:
     new = second_version(shop)
     activate(shop.models_dir, new)
-    in_hand = service.loaded
+    in_hand = service.bundle
     gone = weakref.ref(in_hand)
 
     Versions(service).look()
@@ -104,10 +104,10 @@ def test_the_old_version_is_let_go_with_the_last_request_that_it_answers(shop: P
 def test_a_version_that_takes_over_reads_nothing_more_from_its_folder(shop: Published, service: Service) -> None:
     activate(shop.models_dir, second_version(shop))
     Versions(service).look()
-    before = shop.ask(service.loaded, user_id=7, exclude=[101])
+    before = shop.ask(service.bundle, user_id=7, exclude=[101])
     shutil.rmtree(shop.models_dir)
 
-    assert shop.ask(service.loaded, user_id=7, exclude=[101]).items == before.items
+    assert shop.ask(service.bundle, user_id=7, exclude=[101]).items == before.items
 
 
 def damaged(shop: Published) -> str:
@@ -201,9 +201,9 @@ def test_f50_f51_a_version_that_is_no_good_leaves_the_old_one_in_place(
 
     assert error is not None
     assert found.refused == Refusal(name, code, str(error))
-    assert (error.code, service.loaded.name, found.swaps) == (code, shop.version, 0)
+    assert (error.code, service.bundle.name, found.swaps) == (code, shop.version, 0)
     assert opened == [name]
-    assert shop.ask(service.loaded, user_id=7).model_version == shop.version
+    assert shop.ask(service.bundle, user_id=7).model_version == shop.version
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert told.startswith(f"{shop.version} goes on serving, because {name} cannot: ")
@@ -213,13 +213,13 @@ def test_a_refused_version_is_tried_again_when_somebody_asks_for_it(shop: Publis
     found, name = Versions(service), not_in_the_database(shop)
     assert found.look() is not None
     assert found.look(again=True) is not None
-    write_encoders(shop, service.loaded.version, name)
+    write_encoders(shop, service.bundle.version, name)
     assert found.look() is None
-    assert service.loaded.name == shop.version
+    assert service.bundle.name == shop.version
 
     assert found.look(again=True) is None
 
-    assert (service.loaded.name, found.refused) == (name, None)
+    assert (service.bundle.name, found.refused) == (name, None)
 
 
 def test_a_version_is_forgiven_once_current_names_another_one(shop: Published, service: Service) -> None:
@@ -231,7 +231,7 @@ def test_a_version_is_forgiven_once_current_names_another_one(shop: Published, s
     activate(shop.models_dir, shop.version)
     found.look()
 
-    assert (found.refused, found.swaps, service.loaded.name) == (None, 0, shop.version)
+    assert (found.refused, found.swaps, service.bundle.name) == (None, 0, shop.version)
 
 
 @pytest.mark.parametrize(("text", "code"), [("../models", "model_refused"), ("", "model_refused"), (None, "no_model")])
@@ -248,7 +248,7 @@ def test_f53_a_pointer_that_cannot_be_read_is_told_once_and_leaves_the_old_versi
 
     assert all(error is not None and error.code == code for error in errors)
     assert found.refused is not None
-    assert (found.refused.version, found.refused.code, service.loaded.name) == (None, code, shop.version)
+    assert (found.refused.version, found.refused.code, service.bundle.name) == (None, code, shop.version)
     assert capsys.readouterr().err.count("CURRENT cannot: ") == 1
 
 
@@ -271,7 +271,7 @@ def test_a_passing_fault_is_tried_again_after_a_while(
     aside.rename(database)
     clock.now += 0.2
     assert found.look() is None
-    assert (service.loaded.name, opened) == (name, [name, name])
+    assert (service.bundle.name, opened) == (name, [name, name])
 
 
 def test_encoders_that_come_late_are_found_after_a_minute(
@@ -283,27 +283,27 @@ def test_encoders_that_come_late_are_found_after_a_minute(
 
     error = found.look()
     assert error is not None and error.code == "model_mismatch"
-    write_encoders(shop, service.loaded.version, name)
+    write_encoders(shop, service.bundle.version, name)
     clock.now += ENCODERS_AFTER_S - 0.1
     assert found.look() is None
-    assert (service.loaded.name, opened) == (shop.version, [name])
+    assert (service.bundle.name, opened) == (shop.version, [name])
     clock.now += 0.2
     assert found.look() is None
 
-    assert (service.loaded.name, found.refused, opened) == (name, None, [name, name])
+    assert (service.bundle.name, found.refused, opened) == (name, None, [name, name])
 
 
 def test_whatever_breaks_while_a_version_is_opened_leaves_the_old_one_in_place(
     shop: Published, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recsys import recommending
+    from recsys.recommending import loading
 
     activate(shop.models_dir, second_version(shop))
     for broken, code in ((MemoryError(), "overloaded"), (KeyError("secret"), "internal"), (OSError(5, "I/O"), "internal")):
-        monkeypatch.setattr(recommending, "load", lambda models_dir, full, error=broken: (_ for _ in ()).throw(error))
+        monkeypatch.setattr(loading, "load", lambda models_dir, full, error=broken: (_ for _ in ()).throw(error))
         error = Versions(service).look()
         assert error is not None and error.code == code
-    assert service.loaded.name == shop.version
+    assert service.bundle.name == shop.version
 
 
 def test_a_version_that_is_activated_while_another_one_is_being_opened_is_served_in_the_end(
@@ -313,19 +313,19 @@ def test_a_version_that_is_activated_while_another_one_is_being_opened_is_served
 
     second = second_version(shop)
     third = second_version(shop, lambda draft, first: rewrite(draft, first, "popularity.h5", popularity=np.ones_like))
-    real = proving.prove
+    real = proving.smoke_test
 
-    def prove(*arguments: object) -> None:
-        monkeypatch.setattr(proving, "prove", real)
+    def smoke_test(*arguments: object) -> None:
+        monkeypatch.setattr(proving, "smoke_test", real)
         activate(shop.models_dir, third)
         real(*arguments)
 
-    monkeypatch.setattr(proving, "prove", prove)
+    monkeypatch.setattr(proving, "smoke_test", smoke_test)
     activate(shop.models_dir, second)
     found, served = Versions(service), []
     for _ in range(3):
         assert found.look() is None
-        served.append(service.loaded.name)
+        served.append(service.bundle.name)
 
     assert served == [second, third, third]
 

@@ -216,7 +216,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def polling(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A worker on a system whose kernel tells nobody of a parent's death."""
     folder = install_misbehaving(tmp_path_factory.mktemp("polling"))
-    module = folder / "recsys" / "bridge" / "lifeline.py"
+    module = folder / "recsys" / "bridge" / "watchdog.py"
     text = module.read_text(encoding="utf-8")
     assert text.count('sys.platform != "linux"') == 1
     module.write_text(text.replace('sys.platform != "linux"', "True"), encoding="utf-8")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from recsys import store
-from recsys.artifacts import activate, let_go
+from recsys.artifacts import activate, release_pages
 from recsys.bridge import command_line
 from recsys.bridge import serving as service
 from recsys.bridge import worker as worker_module
@@ -88,7 +88,7 @@ def told(line: bytes) -> dict[str, Any]:
 def test_a_worker_says_what_a_one_shot_process_says_to_the_last_digit(shop: Published, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also after it has given back the memory of everything it had mapped."""
     settled: list[None] = []
-    monkeypatch.setattr(worker_module, "settle", lambda: settled.append(let_go()))
+    monkeypatch.setattr(worker_module, "trim_memory", lambda: settled.append(release_pages()))
     alone = {name: one_shot(shop, question) for name, question in QUESTIONS.items()}
     with closing(Worker.start(shop.environ, shop.folder, Watchdog())) as worker:
         first = {name: told(worker.answer(json.dumps(question).encode())) for name, question in QUESTIONS.items()}

@@ -33,18 +33,19 @@ unhurried = settings(
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let everybody be answered at once."""
-    recommending, store = ModuleType("recsys.recommending"), ModuleType("recsys.store")
+    names = ("recsys.recommending.loading", "recsys.recommending.recommend", "recsys.store")
+    loading, use_case, store = map(ModuleType, names)
     link = SimpleNamespace(limit=lambda until: None, close=lambda: None, is_stale=False)
 
-    def recommend(request: Request, loaded: SimpleNamespace, database: object, **_: object) -> Response:
-        return Response(request.user_id, "BMF", loaded.name, (Item(1, 0.5),), (), "model")
+    def recommend(request: Request, bundle: SimpleNamespace, database: object, **_: object) -> Response:
+        return Response(request.user_id, "BMF", bundle.name, (Item(1, 0.5),), (), "model")
 
     stands_in: dict[str, Any] = {
         "load": lambda models_dir, full, resident_limit=0: SimpleNamespace(name="v1", warm=lambda: None),
         "recommend": recommend,
         "connect": lambda url, timeout_s: link,
     }
-    for module, names in ((recommending, ("load", "recommend")), (store, ("connect",))):
+    for module, names in ((loading, ("load",)), (use_case, ("recommend",)), (store, ("connect",))):
         for name in names:
             setattr(module, name, stands_in[name])
         monkeypatch.setitem(sys.modules, module.__name__, module)

@@ -12,15 +12,15 @@ from recsys.data.cleaning import clean
 from recsys.data.dataset import Dataset
 from recsys.data.encoding import Encoders, encode
 from recsys.data.interactions import Catalogue, Interactions
-from recsys.evaluation.protocol import Exam, leave_one_out, sit
+from recsys.evaluation.protocol import EvaluationSet, evaluate_one, leave_one_out
 from recsys.evaluation.ranking import top_k
 from recsys.features.query import Query
 from recsys.scorers.base import Scorer
-from recsys.scorers.ensemble import Blend
+from recsys.scorers.ensemble import LinearEnsemble
 from recsys.scorers.registry import MODELS, REGISTRY
 from recsys.settings import Training
-from recsys.training.fitting import load_signals
-from recsys.training.stages import ShopData, Stage, exams, split
+from recsys.training.fitting import load_features
+from recsys.training.stages import ShopData, TrainedModels, build_evaluation_sets, split
 from tests.helpers.checkerboard import (
     CUT,
     DAY,
@@ -84,7 +84,7 @@ def joined(*parts: Interactions) -> Interactions:
     return Interactions(**columns, event_names=parts[0].event_names, contexts={"device_type": devices})
 
 
-def taste() -> Interactions:
+def user_representation() -> Interactions:
     """Return four purchases a customer after the cut, all of her own cluster."""
     rng = np.random.default_rng(21)
     rows: list[Row] = []
@@ -103,43 +103,43 @@ def shuffled(events: Interactions, seed: int) -> Interactions:
 
 
 @pytest.fixture(scope="module")
-def noise() -> tuple[Stage, Exam]:
+def noise() -> tuple[TrainedModels, EvaluationSet]:
     """The board with shuffled labels, before the cut and after it."""
-    source = shop_of(joined(shuffled(before_the_cut(), 31), shuffled(taste(), 32)))
+    source = shop_of(joined(shuffled(before_the_cut(), 31), shuffled(user_representation(), 32)))
     stage = fit(source)
-    return stage, exams(source, stage, shuffled(taste(), 32), CUT, "time")["allow"]
+    return stage, build_evaluation_sets(source, stage, shuffled(user_representation(), 32), CUT, "time")["allow"]
 
 
 @pytest.fixture(scope="module")
-def sense(board: Stage) -> Exam:
-    source = shop_of(joined(before_the_cut(), taste()))
-    return exams(source, board, taste(), CUT, "time")["allow"]
+def sense(board: TrainedModels) -> EvaluationSet:
+    source = shop_of(joined(before_the_cut(), user_representation()))
+    return build_evaluation_sets(source, board, user_representation(), CUT, "time")["allow"]
 
 
 # Chance
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-def test_with_shuffled_labels_everything_is_as_good_as_chance(name: str, noise: tuple[Stage, Exam]) -> None:
-    stage, exam = noise
-    marks = sit(stage.scorers[name], exam)
+def test_with_shuffled_labels_everything_is_as_good_as_chance(name: str, noise: tuple[TrainedModels, EvaluationSet]) -> None:
+    stage, evaluation_set = noise
+    marks = evaluate_one(stage.scorers[name], evaluation_set)
 
-    assert len(exam) == N_USERS
+    assert len(evaluation_set) == N_USERS
     assert marks.per_user["auc"].mean() == pytest.approx(0.5, abs=AUC_TOLERANCE)
     assert marks.per_user["precision10"].mean() == pytest.approx(P10_CHANCE, abs=P10_TOLERANCE)
 
 
 @pytest.mark.parametrize("name", PERSONAL)
-def test_with_true_labels_the_same_exam_shows_what_was_learned(name: str, board: Stage, sense: Exam) -> None:
+def test_with_true_labels_the_same_exam_shows_what_was_learned(name: str, board: TrainedModels, sense: EvaluationSet) -> None:
     """Four of her eight items are relevant: who knows the cluster and no more has an AUC of (½·4 + 8) / 12."""
-    marks = sit(board.scorers[name], sense)
+    marks = evaluate_one(board.scorers[name], sense)
 
     assert marks.per_user["auc"].mean() == pytest.approx((0.5 * 4 + 8) / 12, abs=AUC_TOLERANCE)
     assert marks.per_user["precision10"].mean() > P10_CHANCE + P10_TOLERANCE
 
 
-def test_a_constant_scorer_is_as_good_as_chance(noise: tuple[Stage, Exam]) -> None:
-    marks = sit(Constant(N_ITEMS), noise[1])
+def test_a_constant_scorer_is_as_good_as_chance(noise: tuple[TrainedModels, EvaluationSet]) -> None:
+    marks = evaluate_one(Constant(N_ITEMS), noise[1])
 
     assert (marks.per_user["auc"] == 0.5).all()
     assert marks.per_user["precision10"].mean() == pytest.approx(P10_CHANCE, abs=P10_TOLERANCE)
@@ -157,10 +157,10 @@ def test_a_constant_scorer_is_as_good_as_chance_among_ninety_nine() -> None:
     encoders = Encoders.fit(history, no_catalogue(), 1)
     past = encode(history, encoders, SHOP, options, now=CUT + 1)
 
-    exam = leave_one_out(past, last, encoders, shop=SHOP, rng=rng, max_users=n_users)
-    marks = sit(Constant(n_items), exam)
+    evaluation_set = leave_one_out(past, last, encoders, shop=SHOP, rng=rng, max_users=n_users)
+    marks = evaluate_one(Constant(n_items), evaluation_set)
 
-    assert {len(asked.candidates) for asked in exam.questions if asked.candidates is not None} == {100}
+    assert {len(asked.candidates) for asked in evaluation_set.cases if asked.candidates is not None} == {100}
     assert (marks.per_user["auc"] == 0.5).all()
     assert marks.per_user["hr10"].mean() == pytest.approx(0.1, abs=4 * math.sqrt(0.09 / n_users))
 
@@ -194,7 +194,7 @@ def later() -> ShopData:
 
 
 @pytest.fixture(scope="module")
-def refitted(later: ShopData) -> Stage:
+def refitted(later: ShopData) -> TrainedModels:
     """Everything fitted up to the cut by a shop that has lived on."""
     return fit(later)
 
@@ -206,7 +206,7 @@ def test_the_future_used_here_would_be_felt(later: ShopData) -> None:
     assert n_before < len(clean(before_the_cut(), shop=SHOP, training=later.options, now=CUT)[0]) - 20
 
 
-def test_what_is_learned_before_the_cut_ignores_what_came_after(board: Stage, refitted: Stage) -> None:
+def test_what_is_learned_before_the_cut_ignores_what_came_after(board: TrainedModels, refitted: TrainedModels) -> None:
     for field in fields(Dataset):
         np.testing.assert_array_equal(getattr(refitted.data, field.name), getattr(board.data, field.name))
     assert refitted.encoders.users.ids.tolist() == board.encoders.users.ids.tolist()
@@ -215,7 +215,7 @@ def test_what_is_learned_before_the_cut_ignores_what_came_after(board: Stage, re
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-def test_scores_before_the_cut_ignore_what_came_after(name: str, board: Stage, refitted: Stage) -> None:
+def test_scores_before_the_cut_ignore_what_came_after(name: str, board: TrainedModels, refitted: TrainedModels) -> None:
     for user in range(N_USERS):
         asked = question(board, user, repeats=True)
 
@@ -240,23 +240,23 @@ def test_the_split_knows_no_cancellation_of_later_days(later: ShopData) -> None:
     assert (later.interactions.timestamps < cut).sum() < len(before) - 10
 
 
-def exam_questions(board: Stage, after: Interactions) -> Iterator[tuple[str, Exam]]:
-    yield from exams(shop_of(joined(before_the_cut(), after)), board, after, CUT, "time").items()
+def exam_questions(board: TrainedModels, after: Interactions) -> Iterator[tuple[str, EvaluationSet]]:
+    yield from build_evaluation_sets(shop_of(joined(before_the_cut(), after)), board, after, CUT, "time").items()
 
 
-def test_no_question_holds_an_event_at_or_after_the_cut(board: Stage) -> None:
-    for _, exam in exam_questions(board, the_future()):
-        for asked in exam.questions:
+def test_no_question_holds_an_event_at_or_after_the_cut(board: TrainedModels) -> None:
+    for _, evaluation_set in exam_questions(board, the_future()):
+        for asked in evaluation_set.cases:
             assert asked.query.now == CUT
             assert (asked.query.timestamps < CUT).all()
-        assert sum(len(asked.query.items) for asked in exam.questions) > 6 * N_USERS
+        assert sum(len(asked.query.items) for asked in evaluation_set.cases) > 6 * N_USERS
 
 
-def test_a_question_does_not_depend_on_its_answer(board: Stage) -> None:
+def test_a_question_does_not_depend_on_its_answer(board: TrainedModels) -> None:
     """The same customers, held to two different futures, are asked the same."""
-    first, second = (dict(exam_questions(board, after))["allow"] for after in (after_the_cut(), taste()))
+    first, second = (dict(exam_questions(board, after))["allow"] for after in (after_the_cut(), user_representation()))
 
-    for one, other in zip(first.questions, second.questions, strict=True):
+    for one, other in zip(first.cases, second.cases, strict=True):
         assert one.relevant.tolist() != other.relevant.tolist()
         for field in (field for field in fields(Query) if field.init):
             np.testing.assert_array_equal(getattr(one.query, field.name), getattr(other.query, field.name))
@@ -265,7 +265,7 @@ def test_a_question_does_not_depend_on_its_answer(board: Stage) -> None:
 # The category of an event
 
 
-def test_an_events_context_never_tells_its_own_category(board: Stage) -> None:
+def test_an_events_context_never_tells_its_own_category(board: TrainedModels) -> None:
     """Each event in turn is moved to an item of another category: its context stays, that of the customer's next event follows."""
     base = clean(before_the_cut(), shop=SHOP, training=Training(), now=CUT)[0]
     column = board.encoders.contexts.features.index("category")
@@ -285,41 +285,43 @@ def test_an_events_context_never_tells_its_own_category(board: Stage) -> None:
 # What counts as relevant
 
 
-def test_held_out_events_on_items_too_rare_to_learn_count_as_misses(board: Stage) -> None:
+def test_held_out_events_on_items_too_rare_to_learn_count_as_misses(board: TrainedModels) -> None:
     after = events_of([(100 + user, RARE, "purchase", CUT + DAY) for user in range(N_USERS)])
-    exam = dict(exam_questions(board, joined(after_the_cut(), after)))["hide"]
+    evaluation_set = dict(exam_questions(board, joined(after_the_cut(), after)))["hide"]
 
     assert RARE not in board.encoders.items.ids
-    assert all((len(asked.relevant), asked.n_misses) == (1, 1) for asked in exam.questions)
-    assert sit(Oracle(), exam).per_user["recall10"].tolist() == [0.5] * N_USERS  # the best list there is, and half of what was chosen
-    assert sit(Oracle(), exam).per_user["map10"].tolist() == [0.5] * N_USERS
+    assert all((len(asked.relevant), asked.n_unreachable) == (1, 1) for asked in evaluation_set.cases)
+    assert (
+        evaluate_one(Oracle(), evaluation_set).per_user["recall10"].tolist() == [0.5] * N_USERS
+    )  # the best list there is, and half of what was chosen
+    assert evaluate_one(Oracle(), evaluation_set).per_user["map10"].tolist() == [0.5] * N_USERS
 
 
-def test_what_the_repeat_rule_hides_is_neither_relevant_nor_ranked(board: Stage) -> None:
+def test_what_the_repeat_rule_hides_is_neither_relevant_nor_ranked(board: TrainedModels) -> None:
     """Everybody buys all of her cluster after the cut; what she had bought before is out, what she had only looked at is in."""
     after = events_of([(100 + user, 500 + int(item), "purchase", CUT + DAY) for user in range(N_USERS) for item in own_cluster(user)])
-    sheets = dict(exam_questions(board, after))
+    evaluation_sets = dict(exam_questions(board, after))
     n_hidden = 0
-    for asked in sheets["hide"].questions:
+    for asked in evaluation_sets["hide"].cases:
         bought = board.data.bought(asked.query.user)
         n_hidden += len(bought)
 
         assert asked.hidden.tolist() == bought.tolist()
         assert asked.relevant.tolist() == np.setdiff1d(own_cluster(asked.query.user), bought).tolist()
     for name, scorer in board.scorers.items():
-        for asked, top in zip(sheets["hide"].questions, sit(scorer, sheets["hide"]).lists, strict=True):
+        for asked, top in zip(evaluation_sets["hide"].cases, evaluate_one(scorer, evaluation_sets["hide"]).lists, strict=True):
             assert not np.intersect1d(top, asked.hidden).size, name
     assert n_hidden > N_USERS
-    assert all((len(asked.hidden), len(asked.relevant)) == (0, 8) for asked in sheets["allow"].questions)
+    assert all((len(asked.hidden), len(asked.relevant)) == (0, 8) for asked in evaluation_sets["allow"].cases)
 
 
 @pytest.mark.parametrize("rule", ["hide", "allow"])
-def test_the_held_out_items_themselves_are_never_masked(rule: str, board: Stage) -> None:
+def test_the_held_out_items_themselves_are_never_masked(rule: str, board: TrainedModels) -> None:
     """Masking them would make the precision of every scorer zero. Who knows the answer has full marks: one hit of one."""
-    exam = dict(exam_questions(board, after_the_cut()))[rule]
-    marks = sit(Oracle(), exam)
+    evaluation_set = dict(exam_questions(board, after_the_cut()))[rule]
+    marks = evaluate_one(Oracle(), evaluation_set)
 
-    assert len(exam) == N_USERS
+    assert len(evaluation_set) == N_USERS
     assert (marks.per_user["precision10"] == 0.1).all()
     assert (marks.per_user["map10"] == 1.0).all()
     assert (marks.per_user["auc"] == 1.0).all()
@@ -329,7 +331,7 @@ def test_the_held_out_items_themselves_are_never_masked(rule: str, board: Stage)
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_network_changes_the_ranking(name: str, board: Stage) -> None:
+def test_a_network_changes_the_ranking(name: str, board: TrainedModels) -> None:
     """For most customers its list is neither that of popularity nor the one it would give a guest."""
     lists, popular, for_guests = [], [], []
     for user in range(N_USERS):
@@ -345,34 +347,34 @@ def test_a_network_changes_the_ranking(name: str, board: Stage) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_networks_own_part_changes_the_ranking(name: str, board: Stage) -> None:
+def test_a_networks_own_part_changes_the_ranking(name: str, board: TrainedModels) -> None:
     """Without its network a model would rank differently for most customers: the signals do not answer alone."""
     scorer = board.scorers[name]
-    assert isinstance(scorer, Blend)
+    assert isinstance(scorer, LinearEnsemble)
 
-    assert orders_differ(board, scorer, replace(scorer, own=None)) > N_USERS / 2
+    assert orders_differ(board, scorer, replace(scorer, network=None)) > N_USERS / 2
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_signals_change_the_ranking(name: str, board: Stage) -> None:
+def test_the_signals_change_the_ranking(name: str, board: TrainedModels) -> None:
     scorer = board.scorers[name]
-    assert isinstance(scorer, Blend)
-    assert scorer.own is not None
+    assert isinstance(scorer, LinearEnsemble)
+    assert scorer.network is not None
 
-    assert orders_differ(board, scorer, scorer.own) > N_USERS / 2
+    assert orders_differ(board, scorer, scorer.network) > N_USERS / 2
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if REGISTRY[name].derive])
-def test_a_networks_nonlinear_part_changes_the_ranking(name: str, board: Stage) -> None:
+@pytest.mark.parametrize("name", [name for name in MODELS if REGISTRY[name].precompute])
+def test_a_networks_nonlinear_part_changes_the_ranking(name: str, board: TrainedModels) -> None:
     """Without its tower it would rank differently for most customers."""
     arrays = board.networks[name].arrays()
-    signals = load_signals(board.baselines, board.signals)
-    linear = REGISTRY[name].serve({**arrays, "mlp_output": np.zeros_like(arrays["mlp_output"])}, signals)
+    features = load_features(board.baselines, board.features)
+    linear = REGISTRY[name].build({**arrays, "mlp_output": np.zeros_like(arrays["mlp_output"])}, features)
 
     assert orders_differ(board, board.scorers[name], linear) > N_USERS / 2
 
 
-def orders_differ(board: Stage, one: Scorer, other: Scorer) -> int:
+def orders_differ(board: TrainedModels, one: Scorer, other: Scorer) -> int:
     """Return for how many customers two scorers rank the catalogue differently."""
     asked = [question(board, user) for user in range(N_USERS)]
     return sum(top_k(one.score(query), N_ITEMS).tolist() != top_k(other.score(query), N_ITEMS).tolist() for query in asked)

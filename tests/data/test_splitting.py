@@ -54,20 +54,20 @@ def test_the_event_at_the_cut_belongs_to_the_exam() -> None:
 def test_each_users_last_event_by_time_then_row_is_the_exam() -> None:
     rows = events_of(users=[1, 2, 1, 2, 1], items=[10, 20, 11, 21, 12], timestamps=[50, 30, 50, 10, 20], row_ids=[9, 1, 4, 2, 3])
 
-    train, exam = last_item_out(rows)
+    train, evaluation_set = last_item_out(rows)
 
-    assert dict(zip(exam.users.tolist(), exam.items.tolist(), strict=True)) == {1: 10, 2: 20}
+    assert dict(zip(evaluation_set.users.tolist(), evaluation_set.items.tolist(), strict=True)) == {1: 10, 2: 20}
     assert train.items.tolist() == [21, 12, 11]  # in time order
 
 
 def test_a_user_with_one_event_stays_in_train() -> None:
-    train, exam = last_item_out(events_of([1, 2, 2], [10, 20, 21], [5, 6, 7]))
+    train, evaluation_set = last_item_out(events_of([1, 2, 2], [10, 20, 21], [5, 6, 7]))
 
     assert train.items.tolist() == [10, 20]
-    assert exam.items.tolist() == [21]
+    assert evaluation_set.items.tolist() == [21]
 
 
 def test_nobody_can_be_split_into_nothing() -> None:
-    train, exam = last_item_out(events_of([], [], []))
+    train, evaluation_set = last_item_out(events_of([], [], []))
 
-    assert (len(train), len(exam)) == (0, 0)
+    assert (len(train), len(evaluation_set)) == (0, 0)

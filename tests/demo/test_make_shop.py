@@ -300,8 +300,8 @@ def test_reviewers_rate_what_fits_their_taste_higher() -> None:
     rng = np.random.default_rng(7)
     made, tastes = catalogue.make_catalogue(rng, 200, 365), make_tastes(rng, 200, 365)
     pairs = rng.integers(200, size=(3_000, 2)).tolist()
-    fits = [float(made.styles[item] @ tastes.styles[customer]) for customer, item in pairs]
-    stars = [_stars(rng, made, tastes, customer, item) for customer, item in pairs]
+    fits = [float(made.styles[item] @ tastes.styles[user]) for user, item in pairs]
+    stars = [_stars(rng, made, tastes, user, item) for user, item in pairs]
 
     assert np.corrcoef(fits, stars)[0, 1] > 0.3
 

@@ -15,7 +15,7 @@ from benchmarks import metrics_table, pages
 from benchmarks.metrics import peers
 from benchmarks.metrics.lists import CASES, FIGURES, K, as_json, ours
 from recsys.evaluation.calibration import Calibration
-from recsys.evaluation.protocol import Exam, Question, sit, summarise
+from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, evaluate_one, summarise
 from recsys.features.query import Query
 from recsys.training.report import COLUMNS
 
@@ -51,12 +51,12 @@ def test_the_example_is_what_the_code_computes() -> None:
         for name, _, value in (row for row in rows(section("An example by hand")) if len(row) == 3 and row[2][0].isdigit())
     }
     query = Query(0, *(np.zeros(0, kind) for kind in (np.int32, np.float32, np.int64, np.int32)), now=0)
-    ann = Question(query, np.array([2, 4, 6], np.int32), 1, np.array([0], np.int32))
+    ann = EvaluationCase(query, np.array([2, 4, 6], np.int32), 1, np.array([0], np.int32))
     sold = np.array([True] * 6 + [False])
     others = np.array([1, 1, 3, 3, 5, 5, 1, 3], np.int32)
-    exam = Exam((ann,), np.ones(1, bool), 0, sold, (np.concatenate([np.array([2, 4], np.int32), others]),))
-    marks = sit(OfTheExample(), exam)
-    row = summarise(marks, exam, AsToldThere(1.0, 0.0), np.random.default_rng(1))
+    evaluation_set = EvaluationSet((ann,), np.ones(1, bool), 0, sold, (np.concatenate([np.array([2, 4], np.int32), others]),))
+    marks = evaluate_one(OfTheExample(), evaluation_set)
+    row = summarise(marks, evaluation_set, AsToldThere(1.0, 0.0), np.random.default_rng(1))
 
     assert marks.lists[0].tolist() == [1, 2, 3, 4, 5]
     figures = {"P@10": "precision10", "AP@10": "map10", "NDCG@10": "ndcg10", "HR@10": "hr10", "Recall@10": "recall10"}

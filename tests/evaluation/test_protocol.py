@@ -12,7 +12,17 @@ from recsys.data.dataset import Dataset
 from recsys.data.encoding import Encoders, encode
 from recsys.data.interactions import Interactions
 from recsys.evaluation.calibration import Calibration
-from recsys.evaluation.protocol import Exam, Question, calibrate, leave_one_out, make_exam, mean_average_precision, sit, sit_all, summarise
+from recsys.evaluation.protocol import (
+    EvaluationCase,
+    EvaluationSet,
+    build_evaluation_set,
+    calibrate,
+    evaluate_all,
+    evaluate_one,
+    leave_one_out,
+    mean_average_precision,
+    summarise,
+)
 from recsys.features.query import Query
 from recsys.settings import Training
 from tests.helpers.checkerboard import DAY, SHOP, catalogue_of, events_of
@@ -82,10 +92,10 @@ def past(before: Interactions, encoders: Encoders) -> Dataset:
     return encode(before, encoders, SHOP, TIMELESS, now=CUT)
 
 
-def exam_of(past: Dataset, after: Interactions, encoders: Encoders, repeat_after_days: float, max_users: int = 100) -> Exam:
+def exam_of(past: Dataset, after: Interactions, encoders: Encoders, repeat_after_days: float, max_users: int = 100) -> EvaluationSet:
     active = np.ones(12, bool)
     active[INACTIVE] = False
-    return make_exam(
+    return build_evaluation_set(
         past,
         after,
         encoders,
@@ -99,30 +109,30 @@ def exam_of(past: Dataset, after: Interactions, encoders: Encoders, repeat_after
 
 
 @pytest.fixture
-def hide(past: Dataset, after: Interactions, encoders: Encoders) -> Exam:
+def hide(past: Dataset, after: Interactions, encoders: Encoders) -> EvaluationSet:
     return exam_of(past, after, encoders, math.inf)
 
 
 @pytest.fixture
-def allow(past: Dataset, after: Interactions, encoders: Encoders) -> Exam:
+def allow(past: Dataset, after: Interactions, encoders: Encoders) -> EvaluationSet:
     return exam_of(past, after, encoders, 0)
 
 
-def contents(exam: Exam) -> list[tuple[int, list[int], int, list[int]]]:
-    return [(asked.query.user, asked.relevant.tolist(), asked.n_misses, asked.hidden.tolist()) for asked in exam.questions]
+def contents(evaluation_set: EvaluationSet) -> list[tuple[int, list[int], int, list[int]]]:
+    return [(asked.query.user, asked.relevant.tolist(), asked.n_unreachable, asked.hidden.tolist()) for asked in evaluation_set.cases]
 
 
-def test_where_repeats_are_hidden_what_was_bought_is_neither_relevant_nor_ranked(hide: Exam) -> None:
+def test_where_repeats_are_hidden_what_was_bought_is_neither_relevant_nor_ranked(hide: EvaluationSet) -> None:
     assert contents(hide) == [(0, [3, 5], 1, [0]), (3, [4], 0, [])]  # Ann, Cat
     assert hide.known.tolist() == [True, False]
     assert hide.n_nothing_relevant == 2  # Ben took nothing new, Dee only looked
-    assert not any(asked.query.repeats for asked in hide.questions)
+    assert not any(asked.query.repeats for asked in hide.cases)
 
 
-def test_where_repeats_are_allowed_they_count(allow: Exam) -> None:
+def test_where_repeats_are_allowed_they_count(allow: EvaluationSet) -> None:
     assert contents(allow) == [(0, [0, 3, 5], 1, []), (1, [2], 0, []), (3, [4], 0, [])]
     assert allow.n_nothing_relevant == 1
-    assert all(asked.query.repeats for asked in allow.questions)
+    assert all(asked.query.repeats for asked in allow.cases)
 
 
 def test_a_window_hides_what_was_bought_within_it(past: Dataset, after: Interactions, encoders: Encoders) -> None:
@@ -130,8 +140,8 @@ def test_a_window_hides_what_was_bought_within_it(past: Dataset, after: Interact
     assert contents(exam_of(past, after, encoders, 30)) == [(0, [3, 5], 1, [0]), (1, [2], 0, []), (3, [4], 0, [])]
 
 
-def test_the_question_is_asked_at_the_cut_with_what_is_known_then(hide: Exam, past: Dataset) -> None:
-    ann, cat = (asked.query for asked in hide.questions)
+def test_the_question_is_asked_at_the_cut_with_what_is_known_then(hide: EvaluationSet, past: Dataset) -> None:
+    ann, cat = (asked.query for asked in hide.cases)
 
     assert ann.now == cat.now == CUT
     assert ann.items.tolist() == [0, 1]
@@ -142,9 +152,9 @@ def test_the_question_is_asked_at_the_cut_with_what_is_known_then(hide: Exam, pa
     assert len(cat.items) == 0
 
 
-def test_the_marks_by_hand(hide: Exam) -> None:
+def test_the_marks_by_hand(hide: EvaluationSet) -> None:
     """Ann is shown 2 … 11: hits at ranks 2 and 4, three relevant. Cat is shown 0, 2 … 10: a hit at rank 4, one relevant."""
-    marks = sit(DOWNWARDS, hide)
+    marks = evaluate_one(DOWNWARDS, hide)
 
     assert [top.tolist() for top in marks.lists] == [list(range(2, 12)), [0, *range(2, 11)]]
     assert marks.per_user["precision10"].tolist() == pytest.approx([0.2, 0.1])
@@ -168,12 +178,12 @@ class Sharing(Fixed):
         return super().score(query, items)
 
 
-def test_scorers_that_sit_together_get_the_marks_that_each_gets_alone(hide: Exam) -> None:
+def test_scorers_that_sit_together_get_the_marks_that_each_gets_alone(hide: EvaluationSet) -> None:
     upwards = Fixed(DOWNWARDS.scores[::-1].copy())
-    together = sit_all({"down": DOWNWARDS, "up": upwards}, hide)
+    together = evaluate_all({"down": DOWNWARDS, "up": upwards}, hide)
 
     for name, scorer in (("down", DOWNWARDS), ("up", upwards)):
-        alone = sit(scorer, hide)
+        alone = evaluate_one(scorer, hide)
         for metric, values in alone.per_user.items():
             np.testing.assert_array_equal(together[name].per_user[metric], values)
         assert [top.tolist() for top in together[name].lists] == [top.tolist() for top in alone.lists]
@@ -182,45 +192,47 @@ def test_scorers_that_sit_together_get_the_marks_that_each_gets_alone(hide: Exam
     assert list(together) == ["down", "up"]
 
 
-def test_what_scorers_share_is_computed_once_a_question_and_the_exam_does_not_keep_it(allow: Exam) -> None:
+def test_what_scorers_share_is_computed_once_a_question_and_the_exam_does_not_keep_it(allow: EvaluationSet) -> None:
     computed: list[int] = []
     scorers = {name: Sharing(DOWNWARDS.scores, computed) for name in ("one", "other")}
-    users = [asked.query.user for asked in allow.questions]
-    sit_all(scorers, allow)
+    users = [asked.query.user for asked in allow.cases]
+    evaluate_all(scorers, allow)
     assert computed == users
 
-    sit_all(scorers, allow)
+    evaluate_all(scorers, allow)
     mean_average_precision(scorers["one"], allow)
     assert computed == [*users, *users, *(user for user, known in zip(users, allow.known, strict=True) if known)]
 
 
-def test_the_quick_mark_is_the_map_of_the_known_users(hide: Exam, allow: Exam) -> None:
+def test_the_quick_mark_is_the_map_of_the_known_users(hide: EvaluationSet, allow: EvaluationSet) -> None:
     """Of 2, 3, 4, 5 … Ann takes 3 and 5, and a third item that no list can hit: (1/2 + 2/4) / 3. Cat is unknown."""
     assert hide.known.tolist() == [True, False]
     assert mean_average_precision(DOWNWARDS, hide) == pytest.approx((1 / 2 + 2 / 4) / 3)
-    for exam in (hide, allow):
-        assert mean_average_precision(DOWNWARDS, exam) == pytest.approx(sit(DOWNWARDS, exam).per_user["map10"][exam.known].mean())
+    for evaluation_set in (hide, allow):
+        assert mean_average_precision(DOWNWARDS, evaluation_set) == pytest.approx(
+            evaluate_one(DOWNWARDS, evaluation_set).per_user["map10"][evaluation_set.known].mean()
+        )
 
 
-def test_the_quick_mark_of_a_large_exam_is_that_of_users_evenly_apart(hide: Exam) -> None:
+def test_the_quick_mark_of_a_large_exam_is_that_of_users_evenly_apart(hide: EvaluationSet) -> None:
     """Of nine questions four are unseen users'; of the five known ones, three are asked: the first, the middle one, the last."""
-    ann = hide.questions[0]
-    questions = tuple(replace(ann, query=replace(ann.query, user=user)) for user in range(9))
+    ann = hide.cases[0]
+    cases = tuple(replace(ann, query=replace(ann.query, user=user)) for user in range(9))
     known = np.array([True, False, True, False, True, False, True, False, True])
     computed: list[int] = []
-    exam = replace(hide, questions=questions, known=known, pairs=hide.pairs[:1] * 9)
+    evaluation_set = replace(hide, cases=cases, known=known, pairs=hide.pairs[:1] * 9)
 
-    mean_average_precision(Sharing(DOWNWARDS.scores, computed), exam, limit=3)
+    mean_average_precision(Sharing(DOWNWARDS.scores, computed), evaluation_set, limit=3)
     assert computed == [0, 4, 8]
 
 
-def test_the_quick_mark_of_nobody_is_zero(hide: Exam) -> None:
+def test_the_quick_mark_of_nobody_is_zero(hide: EvaluationSet) -> None:
     assert mean_average_precision(DOWNWARDS, replace(hide, known=np.zeros(2, bool))) == 0.0
-    assert mean_average_precision(DOWNWARDS, replace(hide, questions=(), known=np.zeros(0, bool), pairs=())) == 0.0
+    assert mean_average_precision(DOWNWARDS, replace(hide, cases=(), known=np.zeros(0, bool), pairs=())) == 0.0
 
 
-def test_the_row_of_the_report_by_hand(hide: Exam) -> None:
-    row = summarise(sit(DOWNWARDS, hide), hide, Calibration(0.0, 0.0), np.random.default_rng(1))
+def test_the_row_of_the_report_by_hand(hide: EvaluationSet) -> None:
+    row = summarise(evaluate_one(DOWNWARDS, hide), hide, Calibration(0.0, 0.0), np.random.default_rng(1))
 
     assert (row["users"], row["unseen_users"]) == (1, 1)
     assert row["map10"] == row["map10_low"] == row["map10_high"] == pytest.approx(1 / 3)
@@ -230,8 +242,8 @@ def test_the_row_of_the_report_by_hand(hide: Exam) -> None:
     assert row["rmse"] == pytest.approx(math.sqrt((15 * 0.25 + 1) / 16))  # every pair is said to be even odds; Ann's miss is 0 and was 1
 
 
-def test_rmse_is_that_of_the_calibrated_scores(hide: Exam) -> None:
-    marks = sit(DOWNWARDS, hide)
+def test_rmse_is_that_of_the_calibrated_scores(hide: EvaluationSet) -> None:
+    marks = evaluate_one(DOWNWARDS, hide)
     row = summarise(marks, hide, Calibration(0.3, -1.0), np.random.default_rng(1))
     predicted = 1 / (1 + np.exp(-(0.3 * marks.pair_logits.astype(float) - 1.0)))
 
@@ -239,33 +251,33 @@ def test_rmse_is_that_of_the_calibrated_scores(hide: Exam) -> None:
     assert summarise(marks, hide, None, np.random.default_rng(1))["rmse"] is None
 
 
-def test_pairs_are_the_relevant_items_and_four_others_for_each(hide: Exam) -> None:
-    marks = sit(DOWNWARDS, hide)
+def test_pairs_are_the_relevant_items_and_four_others_for_each(hide: EvaluationSet) -> None:
+    marks = evaluate_one(DOWNWARDS, hide)
 
     assert [len(pairs) for pairs in hide.pairs] == [10, 5]
     assert hide.pairs[0][:2].tolist() == [3, 5]
     assert marks.pair_logits.tolist() == DOWNWARDS.scores[np.concatenate(hide.pairs)].tolist()
     relevant = [item in ([3, 5] if n < 10 else [4]) for n, item in enumerate(np.concatenate(hide.pairs).tolist())]
     assert marks.pair_labels.tolist() == relevant  # a sampled item that happens to be relevant is no negative
-    assert marks.n_misses == 1
+    assert marks.n_unreachable == 1
 
 
 def test_pairs_are_of_items_that_compete(past: Dataset, encoders: Encoders) -> None:
     """Nothing that cannot be recommended has a probability: neither item 1, which is not sold, nor what the repeat rule hides."""
     rows = [(BEN, item, "purchase", CUT) for item in (100 + INACTIVE, 103, 104)] + [(DEE, item, "cart", CUT) for item in ITEMS]
-    exam = exam_of(past, events_of(rows), encoders, math.inf)
-    ben, dee = exam.pairs
+    evaluation_set = exam_of(past, events_of(rows), encoders, math.inf)
+    ben, dee = evaluation_set.pairs
 
     assert ben[:2].tolist() == [3, 4]
     assert dee[:10].tolist() == list(range(2, 12))
     assert (len(ben), len(dee)) == (10, 50)
     assert not set(ben.tolist()) & {INACTIVE, 2}
     assert not set(dee.tolist()) & {INACTIVE, 0}
-    assert sit(DOWNWARDS, exam).n_misses == 2
+    assert evaluate_one(DOWNWARDS, evaluation_set).n_unreachable == 2
 
 
-def test_calibration_needs_pairs_of_both_kinds(hide: Exam) -> None:
-    marks = sit(DOWNWARDS, hide)
+def test_calibration_needs_pairs_of_both_kinds(hide: EvaluationSet) -> None:
+    marks = evaluate_one(DOWNWARDS, hide)
 
     assert calibrate(marks) is not None
     assert calibrate(replace(marks, pair_labels=np.zeros_like(marks.pair_labels))) is None
@@ -274,22 +286,22 @@ def test_calibration_needs_pairs_of_both_kinds(hide: Exam) -> None:
 
 def test_items_that_training_dropped_stay_relevant_and_count_as_misses(past: Dataset, encoders: Encoders) -> None:
     only_a_miss = events_of([(ANN, UNENCODED, "purchase", CUT), (BEN, 103, "purchase", CUT), (BEN, UNENCODED, "purchase", CUT)])
-    exam = exam_of(past, only_a_miss, encoders, math.inf)
+    evaluation_set = exam_of(past, only_a_miss, encoders, math.inf)
     best = Fixed(np.array([0, 0, 0, 9] + [0] * 8, np.float32))
 
-    marks = sit(best, exam)
+    marks = evaluate_one(best, evaluation_set)
 
-    assert contents(exam) == [(0, [], 1, [0]), (1, [3], 1, [2])]
+    assert contents(evaluation_set) == [(0, [], 1, [0]), (1, [3], 1, [2])]
     assert marks.per_user["map10"].tolist() == [0.0, 0.5]
     assert marks.per_user["recall10"].tolist() == [0.0, 0.5]
     assert marks.per_user["auc"].tolist() == [0.0, 0.5]
 
 
 def test_a_held_out_item_that_is_not_sold_is_a_miss(past: Dataset, encoders: Encoders) -> None:
-    exam = exam_of(past, events_of([(BEN, 100 + INACTIVE, "purchase", CUT), (BEN, 103, "purchase", CUT)]), encoders, math.inf)
+    evaluation_set = exam_of(past, events_of([(BEN, 100 + INACTIVE, "purchase", CUT), (BEN, 103, "purchase", CUT)]), encoders, math.inf)
 
-    assert contents(exam) == [(1, [1, 3], 0, [2])]
-    assert sit(Fixed(np.array([0, 9, 0, 8] + [0] * 8, np.float32)), exam).per_user["map10"].tolist() == [0.5]
+    assert contents(evaluation_set) == [(1, [1, 3], 0, [2])]
+    assert evaluate_one(Fixed(np.array([0, 9, 0, 8] + [0] * 8, np.float32)), evaluation_set).per_user["map10"].tolist() == [0.5]
 
 
 NOT_SOLD, SECOND, SECOND_OF_TWO = "011", 1 / math.log2(3), 1 / (1 + 1 / math.log2(3))
@@ -321,10 +333,10 @@ def test_what_cannot_be_recommended_is_a_miss_in_every_figure(
     scores: Sequence[float], sold: str, relevant: Sequence[int], n_unknown: int, hidden: Sequence[int], expected: Sequence[float]
 ) -> None:
     nothing = Query(0, *(np.zeros(0, kind) for kind in (np.int32, np.float32, np.int64, np.int32)), now=CUT)
-    asked = Question(nothing, np.array(relevant, np.int32), n_unknown, np.array(hidden, np.int32))
-    exam = Exam((asked,), np.ones(1, bool), 0, np.array([bit == "1" for bit in sold]), (np.zeros(0, np.int32),))
+    asked = EvaluationCase(nothing, np.array(relevant, np.int32), n_unknown, np.array(hidden, np.int32))
+    evaluation_set = EvaluationSet((asked,), np.ones(1, bool), 0, np.array([bit == "1" for bit in sold]), (np.zeros(0, np.int32),))
 
-    per_user = sit(Fixed(np.array(scores, np.float32)), exam).per_user
+    per_user = evaluate_one(Fixed(np.array(scores, np.float32)), evaluation_set).per_user
 
     assert list(per_user) == ["precision10", "map10", "ndcg10", "hr10", "recall10", "auc"]
     assert [values[0] for values in per_user.values()] == pytest.approx(list(expected), nan_ok=True)
@@ -339,22 +351,25 @@ def test_a_row_of_the_report_is_the_same_whether_an_item_is_unknown_or_not_sold(
         exam_of(past, events_of([(BEN, item, "purchase", CUT) for item in (*beside, missed)]), encoders, math.inf)
         for missed in (100 + INACTIVE, UNENCODED)
     )
-    rows = [summarise(sit(scorer, exam), exam, Calibration(0.3, -1.0), np.random.default_rng(1)) for exam in (not_sold, unknown)]
+    rows = [
+        summarise(evaluate_one(scorer, evaluation_set), evaluation_set, Calibration(0.3, -1.0), np.random.default_rng(1))
+        for evaluation_set in (not_sold, unknown)
+    ]
 
     assert rows[0] == rows[1]
     assert rows[0]["recall10"] == len(beside) / (len(beside) + 1)
     if not beside:
         assert (rows[0]["map10"], rows[0]["auc"], rows[0]["rmse"]) == (0.0, 0.0, 1.0)
-        assert [calibrate(sit(scorer, exam)) for exam in (not_sold, unknown)] == [None, None]
+        assert [calibrate(evaluate_one(scorer, evaluation_set)) for evaluation_set in (not_sold, unknown)] == [None, None]
 
 
 def test_without_purchases_and_carts_any_positive_event_is_relevant(past: Dataset, encoders: Encoders) -> None:
     looked = events_of([(ANN, 103, "view", CUT), (ANN, 104, "star1", CUT + 1), (BEN, 105, "star1", CUT + 2)])
 
-    exam = exam_of(past, looked, encoders, 0)
+    evaluation_set = exam_of(past, looked, encoders, 0)
 
-    assert contents(exam) == [(0, [3], 0, [])]
-    assert exam.n_nothing_relevant == 1
+    assert contents(evaluation_set) == [(0, [3], 0, [])]
+    assert evaluation_set.n_nothing_relevant == 1
 
 
 def test_a_large_exam_is_sampled_down_and_the_rest_stays_uncounted(past: Dataset, after: Interactions, encoders: Encoders) -> None:
@@ -366,11 +381,11 @@ def test_a_large_exam_is_sampled_down_and_the_rest_stays_uncounted(past: Dataset
 
 
 def test_nothing_after_the_cut_is_an_empty_exam(past: Dataset, encoders: Encoders) -> None:
-    exam = exam_of(past, events_of([]), encoders, math.inf)
-    marks = sit(DOWNWARDS, exam)
-    row = summarise(marks, exam, Calibration(1.0, 0.0), np.random.default_rng(1))
+    evaluation_set = exam_of(past, events_of([]), encoders, math.inf)
+    marks = evaluate_one(DOWNWARDS, evaluation_set)
+    row = summarise(marks, evaluation_set, Calibration(1.0, 0.0), np.random.default_rng(1))
 
-    assert (len(exam), exam.n_nothing_relevant) == (0, 0)
+    assert (len(evaluation_set), evaluation_set.n_nothing_relevant) == (0, 0)
     assert (row["map10"], row["map10_low"], row["rmse"], row["users"], row["coverage"]) == (None, None, None, 0, 0.0)
     assert calibrate(marks) is None
 
@@ -382,9 +397,9 @@ def test_one_user_and_one_item() -> None:
     again = events_of([(ANN, 100, "purchase", CUT + 1)])
     shared = {"shop": SHOP, "active": np.ones(1, bool), "cut": CUT, "rng": np.random.default_rng(1), "max_users": 10}
 
-    hidden = make_exam(past, again, encoders, repeat_after_days=math.inf, **shared)
-    allowed = make_exam(past, again, encoders, repeat_after_days=0, **shared)
-    marks = sit(Fixed(np.zeros(1, np.float32)), allowed)
+    hidden = build_evaluation_set(past, again, encoders, repeat_after_days=math.inf, **shared)
+    allowed = build_evaluation_set(past, again, encoders, repeat_after_days=0, **shared)
+    marks = evaluate_one(Fixed(np.zeros(1, np.float32)), allowed)
 
     assert (len(hidden), hidden.n_nothing_relevant) == (0, 1)
     assert marks.per_user["map10"].tolist() == [1.0]
@@ -407,20 +422,20 @@ def many_items(last: Sequence[tuple[int, int, str]]) -> tuple[Dataset, Interacti
     return encode(events, encoders, SHOP, TIMELESS, now=CUT + 600), out, encoders
 
 
-def loo99(last: Sequence[tuple[int, int, str]], max_users: int = 100) -> Exam:
+def loo99(last: Sequence[tuple[int, int, str]], max_users: int = 100) -> EvaluationSet:
     past, out, encoders = many_items(last)
     return leave_one_out(past, out, encoders, shop=SHOP, rng=np.random.default_rng(5), max_users=max_users)
 
 
-def candidates(asked: Question) -> list[int]:
+def candidates(asked: EvaluationCase) -> list[int]:
     assert asked.candidates is not None
     return asked.candidates.tolist()
 
 
 def test_the_last_item_is_asked_among_ninety_nine_unseen_ones() -> None:
-    exam = loo99([(1, 120, "purchase"), (2, 180, "cart")])
+    evaluation_set = loo99([(1, 120, "purchase"), (2, 180, "cart")])
 
-    for asked, seen, answer in zip(exam.questions, ({0, 1, 2}, set(range(40))), (20, 80), strict=True):
+    for asked, seen, answer in zip(evaluation_set.cases, ({0, 1, 2}, set(range(40))), (20, 80), strict=True):
         sampled = set(candidates(asked)) - {answer}
 
         assert asked.relevant.tolist() == [answer]
@@ -429,13 +444,13 @@ def test_the_last_item_is_asked_among_ninety_nine_unseen_ones() -> None:
         assert asked.candidates.dtype == np.int32
         assert len(sampled) == 99
         assert not sampled & seen
-        assert (asked.hidden.tolist(), asked.n_misses) == ([], 0)
-    assert exam.known.tolist() == [True, True]
-    assert (len(exam), exam.n_nothing_relevant) == (2, 0)
+        assert (asked.hidden.tolist(), asked.n_unreachable) == ([], 0)
+    assert evaluation_set.known.tolist() == [True, True]
+    assert (len(evaluation_set), evaluation_set.n_nothing_relevant) == (2, 0)
 
 
 def test_the_last_item_is_asked_at_its_own_moment_from_what_came_before() -> None:
-    (asked,) = loo99([(1, 120, "purchase")]).questions
+    (asked,) = loo99([(1, 120, "purchase")]).cases
 
     assert asked.query.now == CUT + 501
     assert asked.query.items.tolist() == [0, 1, 1, 2]
@@ -443,53 +458,53 @@ def test_the_last_item_is_asked_at_its_own_moment_from_what_came_before() -> Non
 
 
 def test_only_the_candidates_compete() -> None:
-    exam = loo99([(1, 120, "purchase")])
-    (asked,) = exam.questions
+    evaluation_set = loo99([(1, 120, "purchase")])
+    (asked,) = evaluation_set.cases
     rejected = np.setdiff1d(np.arange(N_MANY), candidates(asked))
     scores = np.zeros(N_MANY, np.float32)
     scores[rejected], scores[20] = 9.0, 1.0
 
-    marks = sit(Fixed(scores), exam)
+    marks = evaluate_one(Fixed(scores), evaluation_set)
 
     assert marks.per_user["hr10"].tolist() == [1.0]
     assert marks.per_user["ndcg10"].tolist() == [1.0]
     assert marks.per_user["auc"].tolist() == [1.0]
     assert set(marks.lists[0].tolist()) <= set(candidates(asked))
-    assert mean_average_precision(Fixed(scores), exam) == 1.0
+    assert mean_average_precision(Fixed(scores), evaluation_set) == 1.0
 
 
 def test_who_has_seen_everything_is_asked_among_fewer() -> None:
-    (asked,) = loo99([(9, 120, "purchase")]).questions
+    (asked,) = loo99([(9, 120, "purchase")]).cases
 
     assert candidates(asked) == [20]
 
 
 def test_a_last_item_that_training_dropped_is_a_miss() -> None:
-    exam = loo99([(1, 999, "purchase"), (2, 130, "purchase")])
-    missed = exam.questions[0]
+    evaluation_set = loo99([(1, 999, "purchase"), (2, 130, "purchase")])
+    missed = evaluation_set.cases[0]
 
-    assert (missed.relevant.tolist(), missed.n_misses, len(candidates(missed))) == ([], 1, 99)
-    assert sit(Fixed(np.zeros(N_MANY, np.float32)), exam).per_user["hr10"][0] == 0.0
-    assert exam.n_nothing_relevant == 0
+    assert (missed.relevant.tolist(), missed.n_unreachable, len(candidates(missed))) == ([], 1, 99)
+    assert evaluate_one(Fixed(np.zeros(N_MANY, np.float32)), evaluation_set).per_user["hr10"][0] == 0.0
+    assert evaluation_set.n_nothing_relevant == 0
 
 
 def test_a_dislike_is_no_right_answer() -> None:
-    exam = loo99([(1, 120, "star1"), (2, 130, "view")])
+    evaluation_set = loo99([(1, 120, "star1"), (2, 130, "view")])
 
-    assert [asked.query.user for asked in exam.questions] == [1]
-    assert exam.n_nothing_relevant == 1
+    assert [asked.query.user for asked in evaluation_set.cases] == [1]
+    assert evaluation_set.n_nothing_relevant == 1
 
 
 def test_a_user_known_from_nothing_else_is_unseen() -> None:
-    exam = loo99([(7, 120, "purchase"), (1, 121, "purchase")])
+    evaluation_set = loo99([(7, 120, "purchase"), (1, 121, "purchase")])
 
-    assert exam.known.tolist() == [False, True]
-    assert exam.questions[0].query.user == 3
-    assert len(candidates(exam.questions[0])) == 100
+    assert evaluation_set.known.tolist() == [False, True]
+    assert evaluation_set.cases[0].query.user == 3
+    assert len(candidates(evaluation_set.cases[0])) == 100
 
 
 def test_a_large_leave_one_out_is_sampled_down() -> None:
-    exam = loo99([(1, 120, "purchase"), (2, 130, "cart"), (9, 121, "view")], max_users=2)
+    evaluation_set = loo99([(1, 120, "purchase"), (2, 130, "cart"), (9, 121, "view")], max_users=2)
 
-    assert len(exam) == 2
-    assert exam.n_nothing_relevant == 0
+    assert len(evaluation_set) == 2
+    assert evaluation_set.n_nothing_relevant == 0

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recsys.features.features import N_SIGNALS, NAMES, Signals, own_signals
-from recsys.features.history import ages, own_sums
+from recsys.features.features import N_FEATURES, NAMES, Features, user_item_features
+from recsys.features.history import ages, user_item_sums
 from recsys.features.item_item import Neighbours
 from recsys.features.popularity import popularities
 from recsys.features.query import Query
-from recsys.scorers.ensemble import Blend
+from recsys.scorers.ensemble import LinearEnsemble
 
 DAY = 86_400
 NOW = 1_700_000_000
@@ -33,8 +33,8 @@ def table(weights: dict[int, dict[int, float]], n_items: int = N_ITEMS) -> Neigh
     )
 
 
-def five_items() -> Signals:
-    return Signals(
+def five_items() -> Features:
+    return Features(
         ease=table({0: {1: 10.0, 2: 1.0}, 1: {4: 100.0}, 3: {2: -2.0}}),
         transitions=table({0: {3: 1.0}, 1: {0: 4.0}}),
         user_factors=np.array([[1.0, 2.0], [0.0, -1.0]], np.float32),
@@ -72,7 +72,7 @@ def test_the_signals_have_their_order() -> None:
         *("popularity", "popularity_60d", "popularity_15d", "popularity_7d"),
         *("own", "own_count", "own_60d", "own_15d"),
     )
-    assert N_SIGNALS == 12
+    assert N_FEATURES == 12
 
 
 def test_a_basket_is_one_moment_of_age() -> None:
@@ -120,21 +120,21 @@ def test_own_signals_are_there_for_own_items_only(name: str, zero: float, one: f
 
 
 def test_what_was_only_disliked_is_no_own_item() -> None:
-    own, values = own_signals(asked((2, -1.0, 5), (4, 0.0, 5)))
+    own, values = user_item_features(asked((2, -1.0, 5), (4, 0.0, 5)))
 
     assert own.tolist() == [2, 4]
     assert values.tolist() == [[0, 0]] * 4
 
 
 def test_events_ahead_of_the_clock_count_as_of_now() -> None:
-    assert own_sums(asked((1, 1.0, -2)), (np.inf, 15.0))[1].tolist() == [[1], [1]]
+    assert user_item_sums(asked((1, 1.0, -2)), (np.inf, 15.0))[1].tolist() == [[1], [1]]
 
 
 def test_a_guest_without_history_has_popularity_alone() -> None:
-    signals = five_items().of(asked(user=N_USERS))
+    features = five_items().of(asked(user=N_USERS))
 
-    assert signals.dtype == np.float32
-    np.testing.assert_array_equal(signals, np.concatenate([np.zeros((4, N_ITEMS)), POPULARITY, np.zeros((4, N_ITEMS))]))
+    assert features.dtype == np.float32
+    np.testing.assert_array_equal(features, np.concatenate([np.zeros((4, N_ITEMS)), POPULARITY, np.zeros((4, N_ITEMS))]))
 
 
 def test_popularities_are_logs_of_weights_halved_every_so_many_days() -> None:
@@ -160,14 +160,14 @@ def test_signals_of_a_shop_without_events_are_zero() -> None:
 
 
 @pytest.fixture
-def many(rng: np.random.Generator) -> Signals:
+def many(rng: np.random.Generator) -> Features:
     n = 60
 
     def sparse() -> Neighbours:
         return table({item: dict(zip(rng.permutation(n)[:7].tolist(), rng.normal(size=7), strict=True)) for item in range(n)}, n)
 
     factors = [rng.normal(size=(rows, 6)).astype(np.float32) for rows in (9, n)]
-    return Signals(sparse(), sparse(), *factors, rng.exponential(size=(4, n)).astype(np.float32))
+    return Features(sparse(), sparse(), *factors, rng.exponential(size=(4, n)).astype(np.float32))
 
 
 @pytest.fixture
@@ -182,13 +182,13 @@ def questions(rng: np.random.Generator) -> list[Query]:
 
 
 def weights_to_try(rng: np.random.Generator) -> Iterator[NDArray[np.float32]]:
-    yield np.zeros(N_SIGNALS, np.float32)
+    yield np.zeros(N_FEATURES, np.float32)
     for _ in range(5):
-        yield (rng.normal(size=N_SIGNALS) * (rng.random(N_SIGNALS) < 0.6)).astype(np.float32)
-    yield rng.normal(size=N_SIGNALS).astype(np.float32)
+        yield (rng.normal(size=N_FEATURES) * (rng.random(N_FEATURES) < 0.6)).astype(np.float32)
+    yield rng.normal(size=N_FEATURES).astype(np.float32)
 
 
-def test_the_blend_is_the_weighted_sum_of_the_signals(many: Signals, questions: list[Query], rng: np.random.Generator) -> None:
+def test_the_blend_is_the_weighted_sum_of_the_signals(many: Features, questions: list[Query], rng: np.random.Generator) -> None:
     for query in questions:
         for weights in weights_to_try(rng):
             blend = many.blend(query, weights)
@@ -198,23 +198,23 @@ def test_the_blend_is_the_weighted_sum_of_the_signals(many: Signals, questions: 
 
 
 def test_some_items_are_blended_as_among_all_to_the_last_bit_but_for_their_factors(
-    many: Signals, questions: list[Query], rng: np.random.Generator
+    many: Features, questions: list[Query], rng: np.random.Generator
 ) -> None:
     some = np.array([59, 0, 3, 17, 3], np.int32)  # in any order, twice if asked twice
     factors = NAMES.index("factors")  # of few items they are computed for these alone, and BLAS may add up in another order
-    others = np.arange(N_SIGNALS) != factors
+    others = np.arange(N_FEATURES) != factors
     for query in questions:
-        some_signals, signals = many.of(query, some), many.of(query)[:, some]
-        np.testing.assert_array_equal(some_signals[others], signals[others])
-        np.testing.assert_allclose(some_signals[factors], signals[factors], rtol=1e-5, atol=1e-6)
+        some_signals, features = many.of(query, some), many.of(query)[:, some]
+        np.testing.assert_array_equal(some_signals[others], features[others])
+        np.testing.assert_allclose(some_signals[factors], features[factors], rtol=1e-5, atol=1e-6)
         for weights in weights_to_try(rng):
             np.testing.assert_array_equal(many.blend(query, weights * others, some), many.blend(query, weights * others)[some])
             np.testing.assert_allclose(many.blend(query, weights, some), many.blend(query, weights)[some], rtol=1e-5, atol=1e-5)
             assert many.blend(query, weights, some[:0]).shape == (0,)
 
 
-def test_the_prior_is_what_a_guest_is_answered(many: Signals, rng: np.random.Generator) -> None:
-    weights = rng.normal(size=N_SIGNALS).astype(np.float32)
+def test_the_prior_is_what_a_guest_is_answered(many: Features, rng: np.random.Generator) -> None:
+    weights = rng.normal(size=N_FEATURES).astype(np.float32)
 
     np.testing.assert_array_equal(many.prior(weights), many.blend(asked(user=9), weights))
 
@@ -224,20 +224,20 @@ class Counting(Neighbours):
 
     spreads = 0
 
-    def spread(self, items: NDArray[np.int32], strengths: NDArray[np.float32]) -> NDArray[np.float32]:
+    def accumulate(self, items: NDArray[np.int32], strengths: NDArray[np.float32]) -> NDArray[np.float32]:
         Counting.spreads += 1
-        return super().spread(items, strengths)
+        return super().accumulate(items, strengths)
 
 
 @pytest.fixture
-def counting(many: Signals) -> Signals:
+def counting(many: Features) -> Features:
     Counting.spreads = 0
     tables = (Counting(one.starts, one.neighbours, one.similarities) for one in (many.ease, many.transitions))
-    return Signals(*tables, many.user_factors, many.item_factors, many.popularity)
+    return Features(*tables, many.user_factors, many.item_factors, many.popularity)
 
 
-def test_four_threads_spread_each_table_once_a_question(counting: Signals, questions: list[Query]) -> None:
-    weights = np.ones((4, N_SIGNALS), np.float32)
+def test_four_threads_spread_each_table_once_a_question(counting: Features, questions: list[Query]) -> None:
+    weights = np.ones((4, N_FEATURES), np.float32)
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda row: counting.blend(questions[-1], row), weights))
 
@@ -246,8 +246,8 @@ def test_four_threads_spread_each_table_once_a_question(counting: Signals, quest
         np.testing.assert_array_equal(answer, answers[0])
 
 
-def test_what_has_no_weight_is_not_computed(counting: Signals, questions: list[Query]) -> None:
-    weights = np.ones(N_SIGNALS, np.float32)
+def test_what_has_no_weight_is_not_computed(counting: Features, questions: list[Query]) -> None:
+    weights = np.ones(N_FEATURES, np.float32)
     weights[:4] = 0
     counting.blend(questions[-1], weights)
 
@@ -259,9 +259,9 @@ def test_what_has_no_weight_is_not_computed(counting: Signals, questions: list[Q
     assert Counting.spreads == 1
 
 
-def test_an_answer_is_the_callers_own_and_what_is_shared_cannot_be_written_to(many: Signals, questions: list[Query]) -> None:
+def test_an_answer_is_the_callers_own_and_what_is_shared_cannot_be_written_to(many: Features, questions: list[Query]) -> None:
     query = questions[-1]
-    for weights in (*np.eye(N_SIGNALS, dtype=np.float32), np.zeros(N_SIGNALS, np.float32)):
+    for weights in (*np.eye(N_FEATURES, dtype=np.float32), np.zeros(N_FEATURES, np.float32)):
         expected = many.blend(query, weights).copy()
         many.blend(query, weights)[:] = math.nan
         np.testing.assert_array_equal(many.blend(query, weights), expected)
@@ -270,9 +270,9 @@ def test_an_answer_is_the_callers_own_and_what_is_shared_cannot_be_written_to(ma
     assert not any(array.flags.writeable for array in shared)
 
 
-def test_two_versions_do_not_answer_for_each_other(many: Signals, questions: list[Query]) -> None:
+def test_two_versions_do_not_answer_for_each_other(many: Features, questions: list[Query]) -> None:
     """A question outlives a version in training: what it remembers of one must not be taken for another's."""
-    query, weights = questions[-1], np.ones(N_SIGNALS, np.float32)
+    query, weights = questions[-1], np.ones(N_FEATURES, np.float32)
     other = replace(many, item_factors=-many.item_factors)
     first = many.blend(query, weights)
 
@@ -280,13 +280,13 @@ def test_two_versions_do_not_answer_for_each_other(many: Signals, questions: lis
     np.testing.assert_array_equal(other.blend(query, weights), other.blend(replace(query), weights))
 
 
-def test_signals_come_back_from_arrays_under_their_names(many: Signals, questions: list[Query]) -> None:
+def test_signals_come_back_from_arrays_under_their_names(many: Features, questions: list[Query]) -> None:
     names = ("starts", "neighbours", "similarities")
     tables = {f"{table}/{name}": getattr(getattr(many, table), name) for table in ("ease", "transitions") for name in names}
     arrays = {**tables, "user_factors": many.user_factors, "item_factors": many.item_factors, "popularity": many.popularity}
     for array in arrays.values():
         array.flags.writeable = False  # as memory-mapped ones are
-    again = Signals.from_arrays(arrays)
+    again = Features.from_arrays(arrays)
 
     assert again.n_items == 60
     for query in questions:
@@ -306,10 +306,10 @@ class Fixed:
 @pytest.mark.parametrize("own", [None, Fixed()])
 @pytest.mark.parametrize("repeats", [False, True])
 def test_a_scorer_takes_the_weights_of_the_repeat_rule(
-    repeats: bool, own: Fixed | None, many: Signals, questions: list[Query], rng: np.random.Generator
+    repeats: bool, own: Fixed | None, many: Features, questions: list[Query], rng: np.random.Generator
 ) -> None:
-    weights = rng.normal(size=(2, N_SIGNALS + 1)).astype(np.float32)
-    scorer, query = Blend(many, weights, own), replace(questions[-1], repeats=repeats)
+    weights = rng.normal(size=(2, N_FEATURES + 1)).astype(np.float32)
+    scorer, query = LinearEnsemble(many, weights, own), replace(questions[-1], repeats=repeats)
     expected = many.blend(query, weights[int(repeats), :-1])
     if own is not None:
         expected = expected + weights[int(repeats), -1] * own.score(query)

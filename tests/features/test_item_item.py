@@ -38,14 +38,14 @@ def test_strengths_spread_along_the_rows() -> None:
     weights = matrix([[0, 2, 0], [0, 0, 0], [1, -3, 0.5]])
 
     assert weights.n_items == 3
-    assert weights.spread(np.array([2, 0], np.int32), np.array([10, 1], np.float32)).tolist() == [10, -28, 5]
-    assert weights.spread(np.array([0, 0, 1], np.int32), np.array([1, 0.5, 7], np.float32)).tolist() == [0, 3, 0]  # twice adds up
+    assert weights.accumulate(np.array([2, 0], np.int32), np.array([10, 1], np.float32)).tolist() == [10, -28, 5]
+    assert weights.accumulate(np.array([0, 0, 1], np.int32), np.array([1, 0.5, 7], np.float32)).tolist() == [0, 3, 0]  # twice adds up
 
 
 def test_nothing_spreads_from_nothing() -> None:
-    spread = matrix([[0, 2], [0, 0]]).spread(np.zeros(0, np.int32), np.zeros(0, np.float32))
+    accumulate = matrix([[0, 2], [0, 0]]).accumulate(np.zeros(0, np.int32), np.zeros(0, np.float32))
 
-    assert (spread.tolist(), spread.dtype) == ([0, 0], np.float32)
+    assert (accumulate.tolist(), accumulate.dtype) == ([0, 0], np.float32)
 
 
 @pytest.mark.parametrize("h", [1, MANY, MANY + 1, 500])
@@ -57,10 +57,10 @@ def test_spreading_is_a_plain_loop(rng: np.random.Generator, h: int) -> None:
     for item, each in zip(items, strengths.T, strict=True):
         expected += each[:, None] * dense[item]
 
-    found = matrix(dense.tolist()).spread(items, strengths)
+    found = matrix(dense.tolist()).accumulate(items, strengths)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
     assert found.dtype == np.float32
-    np.testing.assert_array_equal(matrix(dense.tolist()).spread(items, strengths[1]), found[1])
+    np.testing.assert_array_equal(matrix(dense.tolist()).accumulate(items, strengths[1]), found[1])
 
 
 def test_arrays_may_lie_below_a_prefix_and_be_read_only() -> None:
@@ -68,7 +68,7 @@ def test_arrays_may_lie_below_a_prefix_and_be_read_only() -> None:
     for array in arrays.values():
         array.flags.writeable = False
 
-    assert Neighbours.from_arrays(arrays, "a/").spread(np.array([0], np.int32), np.array([0.5], np.float32)).tolist() == [0, 2]
+    assert Neighbours.from_arrays(arrays, "a/").accumulate(np.array([0], np.int32), np.array([0.5], np.float32)).tolist() == [0, 2]
 
 
 def test_a_history_counts_its_distinct_items_by_positive_weight_up_to_one() -> None:
@@ -207,15 +207,15 @@ def test_a_matrix_of_whole_rows_is_the_same_matrix(rng: np.random.Generator) -> 
     wanted = np.array([2, 0, 3, 0], np.int32)
 
     np.testing.assert_array_equal(whole.block(items, wanted), few.block(items, wanted))
-    np.testing.assert_allclose(whole.spread(items, strengths), few.spread(items, strengths), rtol=1e-5, atol=1e-6)
-    assert whole.spread(items, strengths[0]).shape == (9,)
+    np.testing.assert_allclose(whole.accumulate(items, strengths), few.accumulate(items, strengths), rtol=1e-5, atol=1e-6)
+    assert whole.accumulate(items, strengths[0]).shape == (9,)
 
 
 def test_items_with_equal_weights_get_equal_sums_in_whole_rows_too(rng: np.random.Generator) -> None:
     dense = np.repeat(rng.normal(size=(33, 3)), 11, axis=1).astype(np.float32)  # three kinds of columns
     lengths, columns, weights = every(sparse.csr_matrix(dense))
     whole = Neighbours(np.concatenate([[0], np.cumsum(lengths)]), columns, weights)
-    sums = whole.spread(np.arange(33, dtype=np.int32), rng.normal(size=33).astype(np.float32))
+    sums = whole.accumulate(np.arange(33, dtype=np.int32), rng.normal(size=33).astype(np.float32))
 
     assert len(set(sums.tolist())) == 3
 

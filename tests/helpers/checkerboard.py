@@ -20,22 +20,22 @@ from recsys.features.query import Query
 from recsys.settings import Shop, Training
 from recsys.training.closed_form.choose import ClosedForms
 from recsys.training.ensemble import NETWORK
-from recsys.training.fitting import Choices
-from recsys.training.stages import ShopData, Stage, fit_stage
+from recsys.training.fitting import Hyperparameters
+from recsys.training.stages import ShopData, TrainedModels, fit_stage
 
 DAY = 86_400
 START = 1_704_672_000  # Monday 2024-01-08 00:00 UTC
 CUT = START + 100 * DAY
 N_USERS, N_ITEMS = 64, 16
 RARE = 599  # an item with two events before the cut, too few to be learned
-OWN = N_ITEMS // 2  # items of one cluster
+USER_ITEM = N_ITEMS // 2  # items of one cluster
 CATEGORIES = ("tea", "coffee", "honey")
 DEVICES = ("mobile", "desktop", None)
 EVENTS = ("cancel", "cart", "purchase", "star1", "view")
 SHOP = Shop(sources=(), products="")
 FAST = Training(dim=8, factors=8, epochs=8, batch=8, window=8, learning_rate=0.02)
 # Repeats hidden, repeats allowed: no signal is left out, and no two rules weigh one alike.
-SIGNAL_WEIGHTS = {
+ENSEMBLE_WEIGHTS = {
     "neighbours": (2.0, 1.5),
     "neighbours_recent": (1.0, 0.8),
     "transitions": (0.6, 0.4),
@@ -56,7 +56,7 @@ Row = tuple[int, int, str, int]
 
 def withheld(user: int) -> int:
     """Return the one item of her own cluster that a customer has not met: the diagonal of the board."""
-    return user % 2 + 2 * (user // 2 % OWN)
+    return user % 2 + 2 * (user // 2 % USER_ITEM)
 
 
 def own_cluster(user: int) -> np.ndarray:
@@ -124,16 +124,16 @@ def shop_of(recorded: Interactions, options: Training = FAST, products: Catalogu
     return ShopData(recorded, cleaned, catalogue() if products is None else products, report, shop, options, now)
 
 
-def choices(options: Training = FAST) -> Choices:
+def hyperparameters(options: Training = FAST) -> Hyperparameters:
     """Return choices as validation might have made them, so that signals and networks both matter."""
-    plain = Choices.default(options, "a board has no validation")
-    weights = np.array([SIGNAL_WEIGHTS[name] for name in (*NAMES, NETWORK)], np.float32).T
-    return replace(plain, closed_forms=ClosedForms(10.0, 2.0), signal_weights=dict.fromkeys(plain.signal_weights, weights))
+    plain = Hyperparameters.default(options, "a board has no validation")
+    weights = np.array([ENSEMBLE_WEIGHTS[name] for name in (*NAMES, NETWORK)], np.float32).T
+    return replace(plain, closed_forms=ClosedForms(10.0, 2.0), ensemble_weights=dict.fromkeys(plain.ensemble_weights, weights))
 
 
-def fit(source: ShopData) -> Stage:
+def fit(source: ShopData) -> TrainedModels:
     """Fit the whole registry to what a shop knew at the cut, by the project's own code."""
-    return fit_stage(source, source.known_at(CUT), lambda epoch: None, choices(source.options))
+    return fit_stage(source, source.known_at(CUT), lambda epoch: None, hyperparameters(source.options))
 
 
 @contextmanager
@@ -148,7 +148,7 @@ def eagerly() -> Iterator[None]:
         tf.config.run_functions_eagerly(False)
 
 
-def question(stage: Stage, user: int, *, context: Sequence[int] | None = None, repeats: bool = False) -> Query:
+def question(stage: TrainedModels, user: int, *, context: Sequence[int] | None = None, repeats: bool = False) -> Query:
     """Return what a customer of the board is asked at the cut; every context is unknown unless given."""
     unknown = [size - 1 for size in stage.data.context_sizes]
     return stage.data.query(user, context=np.array(context or unknown, np.int32), now=CUT, repeats=repeats)

@@ -74,9 +74,9 @@ class FreezableProxy:
                         return
                     if not self._frozen.is_set():
                         with suppress(OSError):
-                            self._pass(data, target, dripping)
+                            self.train_epoch(data, target, dripping)
 
-    def _pass(self, data: bytes, target: socket.socket, dripping: threading.Event) -> None:
+    def train_epoch(self, data: bytes, target: socket.socket, dripping: threading.Event) -> None:
         while data and dripping.is_set() and not self._over.wait(DRIP_S):
             target.sendall(data[:DRIP_BYTES])
             data = data[DRIP_BYTES:]

@@ -67,7 +67,11 @@ def install_misbehaving(folder: Path) -> Path:
     """Put them into a folder, with an empty database and a version in name only, and return the folder."""
     install(folder)
     shutil.rmtree(folder / "recsys" / "recommending")
-    (folder / "recsys" / "recommending.py").write_text(MISBEHAVING, encoding="utf-8")
+    package = folder / "recsys" / "recommending"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "recommend.py").write_text(MISBEHAVING, encoding="utf-8")
+    (package / "loading.py").write_text("from recsys.recommending.recommend import load\n", encoding="utf-8")
     (folder / "models").mkdir()
     (folder / "models" / "CURRENT").write_text(VERSION, encoding="utf-8")
     (folder / "empty").mkdir()

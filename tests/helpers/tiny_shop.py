@@ -19,7 +19,7 @@ import pytest
 from recsys.artifacts import current
 from recsys.contract import Response, parse_request
 from recsys.data.cleaning import CleanReport
-from recsys.recommending.loading import Loaded, load
+from recsys.recommending.loading import ModelBundle, load
 from recsys.recommending.recommend import recommend
 from recsys.scorers.base import Scorer
 from recsys.scorers.registry import REGISTRY
@@ -29,9 +29,9 @@ from recsys.store.database import Tracer
 from recsys.store.writes import fill_shop
 
 if TYPE_CHECKING:
-    from recsys.training.fitting import Choices
-    from recsys.training.stages import Stage
-    from recsys.training.train import Outcome
+    from recsys.training.fitting import Hyperparameters
+    from recsys.training.stages import TrainedModels
+    from recsys.training.train import TrainingResult
 
 DAY = 86_400
 START = 1_704_672_000  # Monday 2024-01-08 00:00 UTC
@@ -114,17 +114,17 @@ class Published:
         with connect(self.url) as db:
             db.execute(sql)
 
-    def load(self, **scorers: Scorer) -> Loaded:
+    def load(self, **scorers: Scorer) -> ModelBundle:
         """Return the version as it serves, with stand-ins for some of its scorers."""
-        loaded = load(self.models_dir)
-        loaded._scorers.update(scorers)
-        return loaded
+        bundle = load(self.models_dir)
+        bundle._scorers.update(scorers)
+        return bundle
 
-    def ask(self, loaded: Loaded | None = None, *, now: int = NOW, tracer: Tracer | None = None, **fields: Any) -> Response:
+    def ask(self, bundle: ModelBundle | None = None, *, now: int = NOW, tracer: Tracer | None = None, **fields: Any) -> Response:
         """Return the answer to a request of the wire contract."""
         request = parse_request(json.dumps(fields).encode(), models=tuple(REGISTRY))
         with connect(self.url, tracer=tracer) as db:
-            return recommend(request, loaded or self.load(), db, shop=self.settings.shop, now=now)
+            return recommend(request, bundle or self.load(), db, shop=self.settings.shop, now=now)
 
 
 def shown(response: Response) -> list[int | str]:
@@ -177,26 +177,26 @@ class Trained:
     """
 
     published: Published
-    outcome: Outcome
+    outcome: TrainingResult
     publishing: tuple[Any, ...]
 
     @property
-    def evaluated(self) -> Stage:
+    def evaluated(self) -> TrainedModels:
         """The fit before the test cut."""
-        stage: Stage = self.publishing[2]
+        stage: TrainedModels = self.publishing[2]
         return stage
 
     @property
-    def final(self) -> Stage:
+    def final(self) -> TrainedModels:
         """The fit that serves."""
-        stage: Stage = self.publishing[3]
+        stage: TrainedModels = self.publishing[3]
         return stage
 
     @property
-    def choices(self) -> Choices:
+    def hyperparameters(self) -> Hyperparameters:
         """What validation decided."""
-        choices: Choices = self.publishing[5]
-        return choices
+        hyperparameters: Hyperparameters = self.publishing[5]
+        return hyperparameters
 
 
 def train_in(folder: Path) -> Trained:
@@ -204,7 +204,7 @@ def train_in(folder: Path) -> Trained:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
-    from recsys import training
+    from recsys.training import train as training
 
     url = f"sqlite:///{folder / 'shop.sqlite'}"
     fill(url)
@@ -258,10 +258,10 @@ def interactions() -> list[Row]:
 
 def visits(user: int, rng: np.random.Generator) -> list[Row]:
     """Return one customer's events: she looks at two things, puts one into the cart, often buys it."""
-    taste, rows = user % 3, []
-    liked = [item for item in LEARNED if (item - 101) % 3 == taste]
+    user_representation, rows = user % 3, []
+    liked = [item for item in LEARNED if (item - 101) % 3 == user_representation]
     favourite = liked[user // 3 % 11]
-    hour = (8, 14, 20)[taste]  # tea in the morning, coffee in the afternoon, honey in the evening
+    hour = (8, 14, 20)[user_representation]  # tea in the morning, coffee in the afternoon, honey in the evening
     for number, day in enumerate(np.sort(rng.choice(N_DAYS, 3 if user >= 57 else 16, replace=False)).tolist()):
         moment = START + day * DAY + hour * 3600 + 10 * user
         seen = int(rng.choice(liked if rng.random() < 0.9 else LEARNED))

@@ -9,11 +9,11 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from recsys.networks import NETWORKS, Past
+from recsys.networks import NETWORKS, UserBatch
 from recsys.networks.losses import Negatives, dropout, loss_of
 from recsys.networks.windows import windows
 from recsys.settings import Training
-from recsys.training.stages import Stage
+from recsys.training.stages import TrainedModels
 from tests.helpers.checkerboard import FAST
 
 LOGITS = np.array([[0.5, -1.0, 2.0, 0.1], [1.5, 0.3, -0.7, 0.0]], np.float32)  # of two targets, four items
@@ -28,14 +28,14 @@ class Written:
     logits: NDArray[np.float32] = field(default_factory=LOGITS.copy)
     asked: list[tuple[str, list[int]]] = field(default_factory=list)
 
-    def encode(self, past: object, drop: object) -> Sequence[tf.Tensor]:
+    def encode(self, user_batch: object, drop: object) -> Sequence[tf.Tensor]:
         return [tf.reshape(tf.range(len(self.logits)), (-1, 1, 1))]  # (b, 1, 1): the row of each target
 
-    def match(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
+    def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
         self.asked.append(("match", items.shape.as_list()))
         return tf.gather(tf.gather(tf.constant(self.logits), state[0][:, 0]), items, batch_dims=1)
 
-    def against(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
+    def score_shared_candidates(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
         self.asked.append(("against", items.shape.as_list()))
         return tf.gather(tf.gather(tf.constant(self.logits), state[0][:, 0]), items, axis=1)
 
@@ -161,16 +161,16 @@ def test_dropout_zeroes_a_share_and_scales_the_rest() -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_without_dropout_the_loss_depends_on_the_samples_alone(name: str, board: Stage) -> None:
+def test_without_dropout_the_loss_depends_on_the_samples_alone(name: str, board: TrainedModels) -> None:
     network, cut = board.networks[name], windows(board.data, FAST.window)
     known = tf.ones(cut.before.shape)
-    past = Past(*(tf.constant(column) for column in (cut.users, cut.items, cut.weights, cut.before, cut.contexts)), known)
+    user_batch = UserBatch(*(tf.constant(column) for column in (cut.users, cut.items, cut.weights, cut.before, cut.contexts)), known)
     columns = tf.constant(cut.targets), tf.constant(cut.confidences)
 
     def losses(rate: float) -> list[float]:
         options = replace(FAST, dropout=rate, negatives=3, shared_negatives=3)
         negatives = Drawn(None, None, board.data.n_items)
-        return [float(loss_of(network, past, *columns, negatives, options, tf.random.Generator.from_seed(seed))) for seed in (1, 2)]
+        return [float(loss_of(network, user_batch, *columns, negatives, options, tf.random.Generator.from_seed(seed))) for seed in (1, 2)]
 
     plain, dropped = losses(0.0), losses(0.5)
     assert plain[0] == plain[1]

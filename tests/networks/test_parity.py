@@ -15,13 +15,13 @@ from recsys.artifacts import Draft, open_version
 from recsys.evaluation.ranking import top_k
 from recsys.features.features import NAMES
 from recsys.features.query import Arrays, Query
-from recsys.networks import NETWORKS, Network, Past
-from recsys.scorers.ensemble import Blend
+from recsys.networks import NETWORKS, Network, UserBatch
+from recsys.scorers.ensemble import LinearEnsemble
 from recsys.scorers.lncm import BLOCKS
 from recsys.scorers.registry import REGISTRY
-from recsys.training.fitting import load_signals
-from recsys.training.stages import Stage
-from tests.helpers.checkerboard import CUT, DAY, FAST, N_ITEMS, N_USERS, SIGNAL_WEIGHTS, question
+from recsys.training.fitting import load_features
+from recsys.training.stages import TrainedModels
+from tests.helpers.checkerboard import CUT, DAY, ENSEMBLE_WEIGHTS, FAST, N_ITEMS, N_USERS, question
 
 TOLERANCE = 1e-5
 UNKNOWN = (4, 4, 2, 3)  # time_of_day, season, device_type, category
@@ -39,28 +39,28 @@ class Pair:
     """One trained network, read from its file by Keras and by NumPy."""
 
     network: Network
-    scorer: Blend
+    scorer: LinearEnsemble
     path: Path
 
 
 @pytest.fixture(scope="module")
-def pairs(board: Stage, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Pair]:
+def pairs(board: TrainedModels, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Pair]:
     models_dir = tmp_path_factory.mktemp("models")
     with Draft.create(models_dir, CUT) as draft:
         for name, network in board.networks.items():
             network.save_weights(draft.path(f"{name}.weights.h5"))
         draft.write_arrays("ease.h5", board.baselines["ease"])
-        draft.write_arrays("signals.h5", board.signals)
+        draft.write_arrays("signals.h5", board.features)
         version_name = draft.publish({})
     pairs = {}
     with open_version(models_dir, version_name) as version:
-        signals = load_signals({"ease": version.arrays("ease.h5", memory_map=True)}, version.arrays("signals.h5", memory_map=True))
+        features = load_features({"ease": version.arrays("ease.h5", memory_map=True)}, version.arrays("signals.h5", memory_map=True))
         for name, network in board.networks.items():
             fresh = NETWORKS[name](network.shapes, seed=99)
             fresh.load_weights(version.file(f"{name}.weights.h5"))
             arrays = version.arrays(f"{name}.weights.h5", memory_map=True)
-            scorer = REGISTRY[name].serve({key.removeprefix("vars/"): array for key, array in arrays.items()}, signals)
-            assert isinstance(scorer, Blend)
+            scorer = REGISTRY[name].build({key.removeprefix("vars/"): array for key, array in arrays.items()}, features)
+            assert isinstance(scorer, LinearEnsemble)
             pairs[name] = Pair(fresh, scorer, version.file(f"{name}.weights.h5"))
     return pairs
 
@@ -73,7 +73,7 @@ def pair(request: pytest.FixtureRequest, pairs: Mapping[str, Pair]) -> Pair:
 def keras_logits(network: Network, asked: Query) -> NDArray[np.float64]:
     """Return what the network by itself says of the whole catalogue."""
     n_events = max(len(asked.items), 1)  # a guest's row holds one padding event
-    past = Past(
+    user_batch = UserBatch(
         users=tf.constant([asked.user], tf.int32),
         items=tf.constant(np.resize(asked.items, (1, n_events)) if len(asked.items) else [[0]], tf.int32),
         weights=tf.constant(np.resize(asked.weights, (1, n_events)) if len(asked.items) else [[0.0]], tf.float32),
@@ -82,35 +82,35 @@ def keras_logits(network: Network, asked: Query) -> NDArray[np.float64]:
         known=tf.ones((1, 1)),
     )
     candidates = np.arange(N_ITEMS, dtype=np.int32)[None, None]
-    return network(past, tf.constant(candidates)).numpy()[0, 0].astype(np.float64)
+    return network(user_batch, tf.constant(candidates)).numpy()[0, 0].astype(np.float64)
 
 
-def signals_by_hand(board: Stage, asked: Query) -> NDArray[np.float64]:
+def signals_by_hand(board: TrainedModels, asked: Query) -> NDArray[np.float64]:
     """Return `(12, n_items)`: every signal of `NAMES`, event by event."""
-    signals = {name: np.zeros(N_ITEMS) for name in NAMES}
-    ease, transitions = dense(board.baselines["ease"], ""), dense(board.signals, "transitions/")
+    features = {name: np.zeros(N_ITEMS) for name in NAMES}
+    ease, transitions = dense(board.baselines["ease"], ""), dense(board.features, "transitions/")
     sums: dict[int, list[float]] = {}
     for item, weight, moment in zip(asked.items.tolist(), asked.weights.tolist(), asked.timestamps.tolist(), strict=True):
         age, days = len({later for later in asked.timestamps.tolist() if later > moment}), (asked.now - moment) / DAY
         liked = max(weight, 0.0)
-        signals["neighbours_recent"] += liked * 0.9**age * ease[item]
-        signals["transitions"] += liked * 0.8**age * transitions[item]
+        features["neighbours_recent"] += liked * 0.9**age * ease[item]
+        features["transitions"] += liked * 0.8**age * transitions[item]
         mine = sums.setdefault(item, [0.0, 0.0, 0.0])
         for n, half_life in enumerate((math.inf, 60, 15)):
             mine[n] += liked * 0.5 ** (days / half_life)
     for item, (count, fading, fleeting) in sums.items():
-        signals["neighbours"] += min(count, 1) * ease[item]
-        signals["own"][item] = count > 0
-        signals["own_count"][item], signals["own_60d"][item] = math.log(1 + count), math.log(1 + fading)
-        signals["own_15d"][item] = math.log(1 + fleeting)
+        features["neighbours"] += min(count, 1) * ease[item]
+        features["own"][item] = count > 0
+        features["own_count"][item], features["own_60d"][item] = math.log(1 + count), math.log(1 + fading)
+        features["own_15d"][item] = math.log(1 + fleeting)
     if asked.user < N_USERS:
-        signals["factors"] += board.signals["item_factors"].astype(np.float64) @ board.signals["user_factors"][asked.user]
+        features["factors"] += board.features["item_factors"].astype(np.float64) @ board.features["user_factors"][asked.user]
     for name, half_life in HALF_LIVES.items():
         sold = np.zeros(N_ITEMS)
         for item, weight, moment in zip(board.data.items, board.data.weights, board.data.timestamps, strict=True):
             sold[item] += max(weight, 0.0) * 0.5 ** ((board.data.timestamps.max() - moment) / DAY / half_life)
-        signals[name] += np.log(1 + sold)
-    return np.stack([signals[name] for name in NAMES])
+        features[name] += np.log(1 + sold)
+    return np.stack([features[name] for name in NAMES])
 
 
 def dense(arrays: Arrays, prefix: str) -> NDArray[np.float64]:
@@ -122,7 +122,7 @@ def dense(arrays: Arrays, prefix: str) -> NDArray[np.float64]:
     return matrix
 
 
-def total(pair: Pair, board: Stage, asked: Query) -> NDArray[np.float64]:
+def total(pair: Pair, board: TrainedModels, asked: Query) -> NDArray[np.float64]:
     """Return what should serve: the signals by hand and the logits of Keras, weighed by the row of the repeat rule."""
     *weights, own = pair.network.tables["signal_weights"].numpy().astype(np.float64)[1 if asked.repeats else 0]
     return np.array(weights) @ signals_by_hand(board, asked) + own * keras_logits(pair.network, asked)
@@ -147,7 +147,7 @@ def in_baskets(asked: Query) -> Query:
     return replace(asked, timestamps=asked.timestamps[np.arange(len(asked.items)) // 3 * 3])
 
 
-def known(board: Stage) -> Query:
+def known(board: TrainedModels) -> Query:
     return question(board, 6, context=(0, 3, 1, 2))
 
 
@@ -156,7 +156,7 @@ def guest() -> Query:
     return Query(N_USERS, nothing, nothing.astype(np.float32), nothing.astype(np.int64), np.array([2, 1, 0, 0], np.int32), CUT)
 
 
-def again(board: Stage) -> Query:
+def again(board: TrainedModels) -> Query:
     """Return a question of a customer who had three of her items again lately."""
     asked = known(board)
     return replace(
@@ -167,12 +167,12 @@ def again(board: Stage) -> Query:
     )
 
 
-def first_event(board: Stage) -> Query:
+def first_event(board: TrainedModels) -> Query:
     asked = known(board)
     return replace(asked, items=asked.items[:1], weights=asked.weights[:1], timestamps=asked.timestamps[:1])
 
 
-CASES: dict[str, Callable[[Stage], Query]] = {
+CASES: dict[str, Callable[[TrainedModels], Query]] = {
     "with history": known,
     "a guest without history": lambda board: guest(),
     "a known user without history": lambda board: replace(guest(), user=6),
@@ -194,7 +194,7 @@ CASES: dict[str, Callable[[Stage], Query]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_keras_and_numpy_agree(pair: Pair, board: Stage, case: str) -> None:
+def test_keras_and_numpy_agree(pair: Pair, board: TrainedModels, case: str) -> None:
     asked = CASES[case](board)
     expected, scores = total(pair, board, asked), pair.scorer.score(asked)
 
@@ -203,18 +203,18 @@ def test_keras_and_numpy_agree(pair: Pair, board: Stage, case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_networks_own_part_agrees_without_the_signals(pair: Pair, board: Stage, case: str) -> None:
+def test_the_networks_own_part_agrees_without_the_signals(pair: Pair, board: TrainedModels, case: str) -> None:
     """The total might hide a network behind large signals."""
     asked = CASES[case](board)
-    assert pair.scorer.own is not None
+    assert pair.scorer.network is not None
 
-    np.testing.assert_allclose(pair.scorer.own.score(asked), keras_logits(pair.network, asked), rtol=TOLERANCE, atol=TOLERANCE)
+    np.testing.assert_allclose(pair.scorer.network.score(asked), keras_logits(pair.network, asked), rtol=TOLERANCE, atol=TOLERANCE)
 
 
 def test_candidates_that_a_batch_shares_score_as_those_of_one_customer(pair: Pair) -> None:
     """Training asks many customers about the same sampled items at once."""
     rng = np.random.default_rng(3)
-    past = Past(
+    user_batch = UserBatch(
         users=tf.constant([0, 9, N_USERS], tf.int32),
         items=tf.constant(rng.integers(0, N_ITEMS, (3, 6)), tf.int32),
         weights=tf.constant(rng.choice([1.0, 0.3, -0.5], (3, 6)), tf.float32),
@@ -223,14 +223,17 @@ def test_candidates_that_a_batch_shares_score_as_those_of_one_customer(pair: Pai
         known=tf.ones((3, 1)),
     )
     shared = tf.constant([7, 0, 3, 7], tf.int32)
-    state = [part[:, 0] for part in pair.network.encode(past)]
+    state = [part[:, 0] for part in pair.network.encode(user_batch)]
 
     np.testing.assert_allclose(
-        pair.network.against(state, shared), pair.network.match(state, tf.tile(shared[None], (3, 1))), rtol=TOLERANCE, atol=TOLERANCE
+        pair.network.score_shared_candidates(state, shared),
+        pair.network.score(state, tf.tile(shared[None], (3, 1))),
+        rtol=TOLERANCE,
+        atol=TOLERANCE,
     )
 
 
-def test_what_the_cases_vary_changes_the_scores(pair: Pair, board: Stage) -> None:
+def test_what_the_cases_vary_changes_the_scores(pair: Pair, board: TrainedModels) -> None:
     """Parity of what never changes would prove nothing."""
     history, hidden = (pair.scorer.score(ask(board)) for ask in (known, again))
 
@@ -239,7 +242,7 @@ def test_what_the_cases_vary_changes_the_scores(pair: Pair, board: Stage) -> Non
     assert not np.allclose(hidden, pair.scorer.score(replace(again(board), repeats=True)), atol=0.1)
 
 
-def test_context_matters_to_whom_the_table_says(pairs: Mapping[str, Pair], board: Stage) -> None:
+def test_context_matters_to_whom_the_table_says(pairs: Mapping[str, Pair], board: TrainedModels) -> None:
     asked, unknown = known(board), replace(known(board), context=np.array(UNKNOWN, np.int32))
     moved = {name: float(np.abs(pair.scorer.score(asked) - pair.scorer.score(unknown)).max()) for name, pair in pairs.items()}
 
@@ -247,13 +250,13 @@ def test_context_matters_to_whom_the_table_says(pairs: Mapping[str, Pair], board
     assert {largest for name, largest in moved.items() if not READS_CONTEXT[name]} == {0.0}
 
 
-def test_both_rules_read_their_own_row_of_the_signal_weights(pair: Pair, board: Stage) -> None:
-    """Of an item had once, a day ago, with weight 1, the signals `OWN` are 1, ln 2 and ln 2 faded by one day of 60 and of 15."""
+def test_both_rules_read_their_own_row_of_the_signal_weights(pair: Pair, board: TrainedModels) -> None:
+    """Of an item had once, a day ago, with weight 1, the signals `USER_ITEM` are 1, ln 2 and ln 2 faded by one day of 60 and of 15."""
     asked = replace(known(board), timestamps=np.array([CUT - DAY]), items=np.array([3], np.int32), weights=np.ones(1, np.float32))
     is_own = np.array([*(name.startswith("own") for name in NAMES), False])
-    scorer = replace(pair.scorer, weights=pair.scorer.weights * is_own, own=None)
+    scorer = replace(pair.scorer, weights=pair.scorer.weights * is_own, network=None)
     gain = scorer.score(replace(asked, repeats=True))[3] - scorer.score(asked)[3]
-    hidden, allowed = np.transpose([SIGNAL_WEIGHTS[name] for name in ("own", "own_count", "own_60d", "own_15d")])
+    hidden, allowed = np.transpose([ENSEMBLE_WEIGHTS[name] for name in ("own", "own_count", "own_60d", "own_15d")])
     values = [1, math.log(2), math.log(1 + 0.5 ** (1 / 60)), math.log(1 + 0.5 ** (1 / 15))]
 
     assert gain == pytest.approx((allowed - hidden) @ values, abs=1e-5)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from recsys.data.dataset import Dataset
 from recsys.features.history import pooled
 from recsys.features.query import Query
-from recsys.networks import NETWORKS, Network, Past, Shapes
+from recsys.networks import NETWORKS, Network, Shapes, UserBatch
 from recsys.networks.windows import Windows, windows
 
 N_USERS, N_ITEMS, DIM = 7, 30, 4
@@ -68,9 +68,9 @@ def network_of(name: str, window: int) -> Network:
     return network
 
 
-def past_of(cut: Windows, known: float = 1.0) -> Past:
+def past_of(cut: Windows, known: float = 1.0) -> UserBatch:
     columns = (tf.constant(column) for column in (cut.users, cut.items, cut.weights, cut.before, cut.contexts))
-    return Past(*columns, known=tf.fill(cut.before.shape, known))
+    return UserBatch(*columns, known=tf.fill(cut.before.shape, known))
 
 
 def source_rows(data: Dataset, cut: Windows) -> NDArray[np.int64]:
@@ -165,18 +165,18 @@ def test_no_events_make_no_windows(data: Dataset) -> None:
 def naive_taste(network: Network, data: Dataset, user: int, history: list[int]) -> NDArray[np.float64]:
     """Return s_u = p_u + Σ_h Σ_j w(event_j)·γ_h^age(j)·a_j^h, written out; age 0 is the newest event of the history."""
     tables = {name: variable.numpy().astype(np.float64) for name, variable in network.tables.items()}
-    taste = tables["user_factors"][user].copy()
+    user_representation = tables["user_factors"][user].copy()
     for vectors, decay in (("slow_items", 0.9), ("fast_items", 0.5)):
         for position, row in enumerate(history):
             age = len(history) - 1 - position
-            taste += float(data.weights[row]) * decay**age * tables[vectors][data.items[row]]
-    return taste
+            user_representation += float(data.weights[row]) * decay**age * tables[vectors][data.items[row]]
+    return user_representation
 
 
 @pytest.mark.parametrize("length", LENGTHS)
 def test_the_pooled_history_in_keras_equals_a_plain_loop(data: Dataset, length: int) -> None:
     cut, network = windows(data, length), network_of("BMF", length)
-    tastes = network.taste(past_of(cut)).numpy()
+    tastes = network.user_representation(past_of(cut)).numpy()
     rows = source_rows(data, cut)
     for window, column in zip(*np.nonzero(rows >= 0), strict=True):
         row = rows[window, column]
@@ -269,7 +269,7 @@ def test_attention_reaches_back_one_window_a_block_and_no_further(data: Dataset)
     def latent(items: NDArray[np.int32]) -> NDArray[np.float32]:
         history = tf.constant(items[None, mine]), tf.constant(data.weights[None, mine])
         nobody = tf.constant([N_USERS]), *history, tf.constant([[20]]), tf.zeros((1, 1, 2), tf.int32), tf.zeros((1, 1))
-        return network.encode(Past(*nobody))[0].numpy()[0, 0]
+        return network.encode(UserBatch(*nobody))[0].numpy()[0, 0]
 
     changed = {}
     for position in range(24):
@@ -282,7 +282,7 @@ def test_attention_reaches_back_one_window_a_block_and_no_further(data: Dataset)
 
 def test_a_dropped_embedding_leaves_the_history_alone(data: Dataset) -> None:
     cut, network = windows(data, 5), network_of("BMF", 5)
-    known, unknown = (network.taste(past_of(cut, share)).numpy() for share in (1.0, 0.0))
+    known, unknown = (network.user_representation(past_of(cut, share)).numpy() for share in (1.0, 0.0))
     own = network.tables["user_factors"].numpy()[cut.users]
 
     np.testing.assert_allclose(known - unknown, np.broadcast_to(own[:, None], known.shape), rtol=1e-4, atol=1e-5)

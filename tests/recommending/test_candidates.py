@@ -15,7 +15,7 @@ from recsys.features.query import Query
 from recsys.recommending import fill as listing
 from recsys.recommending import loading
 from recsys.recommending import runs as candidates
-from recsys.recommending.loading import Loaded
+from recsys.recommending.loading import ModelBundle
 from recsys.scorers import retrieval as lists
 from recsys.scorers.registry import MODELS
 from recsys.training import ann_index as training
@@ -60,7 +60,7 @@ def many(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def watched(shop: Published) -> tuple[Loaded, Watching]:
+def watched(shop: Published) -> tuple[ModelBundle, Watching]:
     watching = Watching()
     return shop.load(NeuMF=watching), watching
 
@@ -77,14 +77,14 @@ def runs(answer: Response) -> dict[str, tuple[object, ...]]:
 
 
 def test_only_what_is_promising_is_scored(indexed: Published, many: None):
-    loaded, watching = watched(indexed)
-    answer = indexed.ask(loaded, user_id=7, limit=3, model="NeuMF")
+    bundle, watching = watched(indexed)
+    answer = indexed.ask(bundle, user_id=7, limit=3, model="NeuMF")
     query, items = watching.asked[0][0], first(watching)
 
-    allowed = loaded.items.active.copy()
+    allowed = bundle.items.active.copy()
     allowed[[item - LEARNED[0] for item in bought(7)]] = False
-    assert loaded.candidates is not None
-    np.testing.assert_array_equal(items, loaded.candidates.of(query, allowed, [loaded.scorer(loaded.priors.best)]))
+    assert bundle.candidates is not None
+    np.testing.assert_array_equal(items, bundle.candidates.of(query, allowed, [bundle.scorer(bundle.priors.best)]))
     assert 6 <= len(items) < np.count_nonzero(allowed)
     assert shown(answer) == [int(item) + LEARNED[0] for item in items[:-4:-1]]  # the last ones come first
     assert [item.score for item in answer.items] == [1 / (1 + np.exp(-float(item))) for item in items[:-4:-1]]
@@ -119,26 +119,26 @@ def test_where_everything_is_promising_the_answer_is_that_of_all(
 
 
 def test_items_like_one_include_its_neighbours_by_common_customers(indexed: Published, many: None):
-    loaded, watching = watched(indexed)
-    indexed.ask(loaded, op="similar", item_id=101, limit=3)
-    table = loaded.scorer("item_cf").neighbours
-    nearest = [int(item) for item in table.neighbours[table.starts[0] : table.starts[1]] if loaded.items.active[item]]
+    bundle, watching = watched(indexed)
+    indexed.ask(bundle, op="similar", item_id=101, limit=3)
+    table = bundle.scorer("item_cf").neighbours
+    nearest = [int(item) for item in table.neighbours[table.starts[0] : table.starts[1]] if bundle.items.active[item]]
 
     assert set(nearest[: lists.STRONGEST]) <= set(first(watching).tolist())
 
 
 def test_few_that_may_be_answered_are_scored_and_nothing_else(indexed: Published, many: None):
-    loaded, watching = watched(indexed)
-    answer = indexed.ask(loaded, user_id=7, limit=3, model="NeuMF", candidates=[102, 103, 110, 131, 139, 135], exclude=[110])
-    wanted = sorted({102, 103, 131} - bought(7))
+    bundle, watching = watched(indexed)
+    answer = indexed.ask(bundle, user_id=7, limit=3, model="NeuMF", candidates=[102, 103, 110, 131, 139, 135], exclude=[110])
+    build_item_filter = sorted({102, 103, 131} - bought(7))
 
-    assert [item + LEARNED[0] for item in first(watching).tolist()] == wanted
-    assert shown(answer)[: len(wanted)] == wanted[::-1]
+    assert [item + LEARNED[0] for item in first(watching).tolist()] == build_item_filter
+    assert shown(answer)[: len(build_item_filter)] == build_item_filter[::-1]
 
 
 def test_none_that_may_be_answered_are_no_fault(indexed: Published, many: None):
-    loaded, watching = watched(indexed)
-    answer = indexed.ask(loaded, user_id=7, filters={"category": "wine"})
+    bundle, watching = watched(indexed)
+    answer = indexed.ask(bundle, user_id=7, filters={"category": "wine"})
 
     assert first(watching).tolist() == []
     assert answer.items == ()
@@ -146,24 +146,24 @@ def test_none_that_may_be_answered_are_no_fault(indexed: Published, many: None):
 
 
 def test_a_catalogue_that_is_not_large_is_scored_as_a_whole(indexed: Published):
-    loaded, watching = watched(indexed)
-    indexed.ask(loaded, user_id=7, limit=3)
+    bundle, watching = watched(indexed)
+    indexed.ask(bundle, user_id=7, limit=3)
 
     assert watching.asked[0][1] is None
-    assert "candidates" not in vars(loaded)  # nobody pays for opening what is not used
+    assert "candidates" not in vars(bundle)  # nobody pays for opening what is not used
 
 
 def test_where_fewer_are_promising_than_are_needed_everything_competes(indexed: Published, many: None):
-    loaded, watching = watched(indexed)
-    answer = indexed.ask(loaded, user_id=7, limit=20)
+    bundle, watching = watched(indexed)
+    answer = indexed.ask(bundle, user_id=7, limit=20)
 
     assert watching.asked[0][1] is None
     assert len(answer.items) == 20
 
 
 def test_a_version_without_an_index_is_scored_as_a_whole(published: Published, many: None):
-    loaded, watching = watched(published)
-    answer = published.ask(loaded, user_id=7, limit=3)
+    bundle, watching = watched(published)
+    answer = published.ask(bundle, user_id=7, limit=3)
 
     assert watching.asked[0][1] is None
     assert answer.warnings == ()
@@ -171,8 +171,8 @@ def test_a_version_without_an_index_is_scored_as_a_whole(published: Published, m
 
 def test_without_the_library_everything_competes_and_it_is_said(indexed: Published, many: None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(loading, "installed", lambda: False)
-    loaded, watching = watched(indexed)
-    answer = indexed.ask(loaded, user_id=7, limit=3)
+    bundle, watching = watched(indexed)
+    answer = indexed.ask(bundle, user_id=7, limit=3)
 
     assert watching.asked[0][1] is None
     assert answer.warnings == ("candidates: every item is scored, because usearch, which reads this version's index, is not installed",)
@@ -183,14 +183,14 @@ def test_the_exam_of_what_she_chose_since_training_follows_the_same_rule(indexed
     until = shop.load().data_until
     shop.add([event(STRANGER, 120, "view", until - 60)])
     shop.add([event(STRANGER, item, "purchase", NOW - 60) for item in (101, 105, 131)])
-    loaded, watching = watched(shop)
-    answer = shop.ask(loaded, user_id=STRANGER, limit=3, model="ENCM")
-    [exam] = [(query, items) for query, items in watching.asked if query.now == until]
-    assert exam[1] is not None and loaded.candidates is not None
-    names = [loaded.scorer(loaded.priors.best)]
-    expected = loaded.candidates.of(exam[0], loaded.items.active, names)
-    promising = expected if len(expected) >= 10 else np.flatnonzero(loaded.items.active)
-    np.testing.assert_array_equal(exam[1], promising)
+    bundle, watching = watched(shop)
+    answer = shop.ask(bundle, user_id=STRANGER, limit=3, model="ENCM")
+    [holdout] = [(query, items) for query, items in watching.asked if query.now == until]
+    assert holdout[1] is not None and bundle.candidates is not None
+    names = [bundle.scorer(bundle.priors.best)]
+    expected = bundle.candidates.of(holdout[0], bundle.items.active, names)
+    promising = expected if len(expected) >= 10 else np.flatnonzero(bundle.items.active)
+    np.testing.assert_array_equal(holdout[1], promising)
     top = [int(item) + LEARNED[0] for item in promising[:-11:-1]]
     metrics = next(run.metrics for run in answer.runs if run.model == "NeuMF")
     assert metrics is not None
@@ -202,10 +202,10 @@ def test_the_nearest_alone_are_as_many_as_the_longest_list_may_need():
 
 
 def test_warming_opens_the_index(indexed: Published):
-    loaded = indexed.load()
-    loaded.warm()
+    bundle = indexed.load()
+    bundle.warm()
 
-    assert vars(loaded)["candidates"].search(np.ones(8, np.float32), 3).shape == (3,)
+    assert vars(bundle)["candidates"].search(np.ones(8, np.float32), 3).shape == (3,)
 
 
 def test_an_index_that_was_changed_is_never_given_to_the_library(indexed: Published, tmp_path: Path):

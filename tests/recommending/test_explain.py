@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsys.features.features import N_SIGNALS, NAMES, Signals
+from recsys.features.features import N_FEATURES, NAMES, Features
 from recsys.features.item_item import Neighbours
 from recsys.features.query import Query
-from recsys.recommending.explain import MAX_CAUSES, causes, suspects
-from recsys.scorers.ensemble import Blend
+from recsys.recommending.explain import MAX_CAUSES, candidate_causes, explanations
+from recsys.scorers.ensemble import LinearEnsemble
 from recsys.scorers.item_item import NeighbourScorer
 
 N_ITEMS = 12
-OLDEST, NEWEST, ANSWERED, OWN = 0, 7, 10, 3
+OLDEST, NEWEST, ANSWERED, USER_ITEM = 0, 7, 10, 3
 
 
 def matrix(weights: dict[tuple[int, int], float]) -> Neighbours:
@@ -23,9 +23,9 @@ def matrix(weights: dict[tuple[int, int], float]) -> Neighbours:
     return Neighbours(starts, np.array([column for _, column in pairs], np.int32), np.array([weights[pair] for pair in pairs], np.float32))
 
 
-def signals(ease: dict[tuple[int, int], float], transitions: dict[tuple[int, int], float]) -> Signals:
+def features(ease: dict[tuple[int, int], float], transitions: dict[tuple[int, int], float]) -> Features:
     nobody = np.zeros((0, 1), np.float32), np.zeros((N_ITEMS, 1), np.float32), np.zeros((4, N_ITEMS), np.float32)
-    return Signals(matrix(ease), matrix(transitions), *nobody)
+    return Features(matrix(ease), matrix(transitions), *nobody)
 
 
 def weights(**named: float) -> np.ndarray:
@@ -42,60 +42,60 @@ def query() -> Query:
 
 
 def test_a_strong_cause_is_found_however_old_it_is(query: Query) -> None:
-    blend = Blend(signals({(OLDEST, ANSWERED): 0.5, (NEWEST, ANSWERED): 0.1}, {}), weights(neighbours=1))
+    blend = LinearEnsemble(features({(OLDEST, ANSWERED): 0.5, (NEWEST, ANSWERED): 0.1}, {}), weights(neighbours=1))
     answered = np.array([ANSWERED, 11], np.int32)
 
-    assert suspects(blend, query, answered)[0] == OLDEST
-    assert causes(blend, query, answered) == {ANSWERED: OLDEST}  # nothing leads to item 11
+    assert candidate_causes(blend, query, answered)[0] == OLDEST
+    assert explanations(blend, query, answered) == {ANSWERED: OLDEST}  # nothing leads to item 11
 
 
 def test_successors_and_own_counts_are_suspects_too(query: Query) -> None:
-    by_steps = Blend(signals({}, {(NEWEST, ANSWERED): 0.5, (OLDEST, ANSWERED): 0.5}), weights(transitions=1))
-    assert causes(by_steps, query, np.array([ANSWERED], np.int32)) == {ANSWERED: NEWEST}  # the fresher of two equals
+    by_steps = LinearEnsemble(features({}, {(NEWEST, ANSWERED): 0.5, (OLDEST, ANSWERED): 0.5}), weights(transitions=1))
+    assert explanations(by_steps, query, np.array([ANSWERED], np.int32)) == {ANSWERED: NEWEST}  # the fresher of two equals
 
-    repeats = Blend(signals({}, {}), weights(own=1))
-    assert suspects(repeats, query, np.array([OWN], np.int32))[0] == OWN
-    assert causes(repeats, query, np.array([OWN], np.int32)) == {OWN: OWN}
+    repeats = LinearEnsemble(features({}, {}), weights(own=1))
+    assert candidate_causes(repeats, query, np.array([USER_ITEM], np.int32))[0] == USER_ITEM
+    assert explanations(repeats, query, np.array([USER_ITEM], np.int32)) == {USER_ITEM: USER_ITEM}
 
 
 def test_what_pulls_down_is_no_suspect_before_the_newest(query: Query) -> None:
-    blend = Blend(signals({(OLDEST, ANSWERED): -0.5}, {}), weights(neighbours=1))
+    blend = LinearEnsemble(features({(OLDEST, ANSWERED): -0.5}, {}), weights(neighbours=1))
 
-    assert suspects(blend, query, np.array([ANSWERED], np.int32)) == [7, 6, 5, 4, 3]
-    assert causes(blend, query, np.array([ANSWERED], np.int32)) == {}
+    assert candidate_causes(blend, query, np.array([ANSWERED], np.int32)) == [7, 6, 5, 4, 3]
+    assert explanations(blend, query, np.array([ANSWERED], np.int32)) == {}
 
 
 def test_without_signals_the_newest_are_tried(query: Query) -> None:
     scorer = NeighbourScorer(matrix({(OLDEST, ANSWERED): 0.9, (NEWEST, ANSWERED): 0.1}), np.zeros(N_ITEMS, np.float32))
 
-    assert suspects(scorer, query, np.array([ANSWERED], np.int32)) == [7, 6, 5, 4, 3]
-    assert causes(scorer, query, np.array([ANSWERED], np.int32)) == {ANSWERED: NEWEST}
+    assert candidate_causes(scorer, query, np.array([ANSWERED], np.int32)) == [7, 6, 5, 4, 3]
+    assert explanations(scorer, query, np.array([ANSWERED], np.int32)) == {ANSWERED: NEWEST}
 
 
 def test_nobody_is_suspected_without_a_history_or_an_answer(query: Query) -> None:
-    blend = Blend(signals({}, {}), weights(neighbours=1))
+    blend = LinearEnsemble(features({}, {}), weights(neighbours=1))
     nothing = np.zeros(0, np.int32)
     empty = Query(0, nothing, nothing.astype(np.float32), nothing.astype(np.int64), nothing, 0)
 
-    assert suspects(blend, query, nothing) == suspects(blend, empty, np.array([ANSWERED], np.int32)) == []
-    assert causes(blend, query, nothing) == causes(blend, empty, np.array([ANSWERED], np.int32)) == {}
+    assert candidate_causes(blend, query, nothing) == candidate_causes(blend, empty, np.array([ANSWERED], np.int32)) == []
+    assert explanations(blend, query, nothing) == explanations(blend, empty, np.array([ANSWERED], np.int32)) == {}
 
 
 def test_contributions_add_up_to_the_signals_of_the_history(query: Query, rng: np.random.Generator) -> None:
     dense = {(row, column): float(value) for (row, column), value in np.ndenumerate(rng.normal(size=(N_ITEMS, N_ITEMS)))}
-    some, row = signals(dense, {pair: -value / 2 for pair, value in dense.items()}), rng.normal(size=N_SIGNALS).astype(np.float32)
+    some, row = features(dense, {pair: -value / 2 for pair, value in dense.items()}), rng.normal(size=N_FEATURES).astype(np.float32)
     row[3:8] = 0  # factors and popularity belong to no item of the history
     items = np.array([9, 2, 5], np.int32)
 
     np.testing.assert_allclose(some.contributions(query, row, items).sum(0), some.blend(query, row, items), rtol=1e-4, atol=1e-5)
-    assert len(suspects(Blend(some, np.array([[*row, 0]] * 2, np.float32)), query, items)) == MAX_CAUSES
+    assert len(candidate_causes(LinearEnsemble(some, np.array([[*row, 0]] * 2, np.float32)), query, items)) == MAX_CAUSES
 
 
 def test_the_newest_is_a_suspect_and_the_first_of_the_list_count_most(query: Query) -> None:
     answered = np.array([ANSWERED, 11, 8, 9], np.int32)
     lifts = {(cause, item): 0.1 for cause in range(1, 6) for item in (11, 8, 9)}
-    blend = Blend(signals({**lifts, (OLDEST, ANSWERED): 0.5}, {}), weights(neighbours=1))
+    blend = LinearEnsemble(features({**lifts, (OLDEST, ANSWERED): 0.5}, {}), weights(neighbours=1))
 
-    tried = suspects(blend, query, answered)
+    tried = candidate_causes(blend, query, answered)
     assert OLDEST in tried and NEWEST in tried and len(tried) == MAX_CAUSES
-    assert causes(blend, query, answered)[ANSWERED] == OLDEST
+    assert explanations(blend, query, answered)[ANSWERED] == OLDEST

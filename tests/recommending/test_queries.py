@@ -28,7 +28,7 @@ def shop(published: Published, database_url: str) -> Published:
     return shop
 
 
-def grow(shop: Published) -> None:
+def add_weights(shop: Published) -> None:
     """Let the shop have a hundred times the products and several times the events."""
     with connect(shop.url) as db:
         db.insert("Products", [{"id": 1000 + n, "name": f"New {n}", "statusId": "S1", "categoryId": "tea"} for n in range(4000)])
@@ -54,16 +54,16 @@ EXPECTED: tuple[tuple[str, Mapping[str, Any], int], ...] = (
 def test_the_number_of_statements_depends_on_the_question_only(shop: Published):
     before = {name: len(statements(shop, **fields)) for name, fields, _ in EXPECTED}
     assert before == {name: number for name, _, number in EXPECTED}
-    grow(shop)
+    add_weights(shop)
     assert {name: len(statements(shop, **fields)) for name, fields, _ in EXPECTED} == before
 
 
 def test_more_events_than_are_read_cost_one_statement_more(shop: Published, monkeypatch: pytest.MonkeyPatch):
-    from recsys.recommending import user as customer
+    from recsys.recommending import user as user
 
-    monkeypatch.setattr(customer, "MAX_EVENTS", 2999)
+    monkeypatch.setattr(user, "MAX_EVENTS", 2999)
     assert len(statements(shop, user_id=BUSY)) == 3
-    monkeypatch.setattr(customer, "MAX_EVENTS", 3000)
+    monkeypatch.setattr(user, "MAX_EVENTS", 3000)
     assert len(statements(shop, user_id=BUSY)) == 2
 
 

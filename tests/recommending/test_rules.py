@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from recsys.recommending import fill as listing
-from recsys.recommending.loading import Loaded
+from recsys.recommending.loading import ModelBundle
 from recsys.scorers.registry import REGISTRY
 from tests.helpers.tiny_shop import DAY, INACTIVE, ITEMS, NEW, NOW, RARE, Published, bought, event, interactions, shown
 
@@ -18,19 +18,19 @@ TEA = {item for item in SOLD if (item - 101) % 3 == 0}
 @pytest.fixture
 def repeat_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Let versions have been trained under another repeat rule."""
-    real = Loaded.shop
+    real = ModelBundle.shop
 
     def change(days: float) -> None:
-        monkeypatch.setattr(Loaded, "shop", lambda loaded, shop: replace(real(loaded, shop), repeat_after_days=days))
+        monkeypatch.setattr(ModelBundle, "shop", lambda bundle, shop: replace(real(bundle, shop), repeat_after_days=days))
 
     return change
 
 
 @pytest.mark.parametrize("model", REGISTRY)
 def test_what_she_bought_and_what_is_not_sold_never_appears(published: Published, model: str):
-    loaded = published.load()
+    bundle = published.load()
     for user in (0, 7, 14, 25, 59):
-        answer = published.ask(loaded, user_id=user, model=model, limit=20)
+        answer = published.ask(bundle, user_id=user, model=model, limit=20)
         assert answer.model == model
         assert len(answer.items) == 20
         assert not set(shown(answer)) & (bought(user) | INACTIVE)
@@ -140,9 +140,9 @@ def test_the_first_second_of_the_window_is_inside(published: Published, repeat_a
 
 
 def test_a_purchase_beyond_the_events_that_are_read_is_still_hidden(published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from recsys.recommending import user as customer
+    from recsys.recommending import user as user
 
-    monkeypatch.setattr(customer, "MAX_EVENTS", 5)
+    monkeypatch.setattr(user, "MAX_EVENTS", 5)
     for limit in (5, 100):
         assert not set(shown(published.ask(user_id=7, limit=limit))) & bought(7)
 

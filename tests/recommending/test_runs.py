@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recsys import recommending
 from recsys.artifacts import current
 from recsys.contract import Response, Run, parse_request
 from recsys.errors import ModelRefused
 from recsys.evaluation.selection import Priors
-from recsys.features.features import Signals
+from recsys.features.features import Features
 from recsys.features.item_item import Neighbours
 from recsys.features.query import Query
 from recsys.recommending import loading
+from recsys.recommending import recommend as use_case
+from recsys.recommending import runs as runs_module
 from recsys.recommending.runs import Scored
 from recsys.scorers.registry import MODELS, REGISTRY
 from recsys.store import connect
@@ -26,7 +27,7 @@ from tests.helpers.tiny_shop import LEARNED, NOW, Published, bought, event, show
 
 STRANGER = 1000
 N_ITEMS = len(LEARNED)
-blend = Signals.blend
+blend = Features.blend
 FALLING = np.arange(N_ITEMS, 0, -1, dtype=np.float32)  # ranks 101, 102, 103 … as they are
 RISING = FALLING[::-1].copy()  # ranks 133, 132, 131 …: 134 to 136 are not sold
 NOT_SOLD, UNLEARNED = 134, 4711
@@ -80,8 +81,8 @@ def figures(answer: Response, model: str) -> tuple[float, float]:
 
 
 def test_the_four_models_score_at_the_same_time_in_threads_of_their_own(published: Published, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(recommending.runs, "WORTH_THREADS", 0)
-    monkeypatch.setattr(recommending.runs, "cores", lambda: 4)
+    monkeypatch.setattr(runs_module, "WORTH_THREADS", 0)
+    monkeypatch.setattr(runs_module, "cores", lambda: 4)
     together = threading.Barrier(4)  # opens when four are inside: one after another would wait for ever
     seen: list[Sequence[Scored]] = []
 
@@ -91,10 +92,10 @@ def test_the_four_models_score_at_the_same_time_in_threads_of_their_own(publishe
                 together.wait(timeout=30)
             return super().score(query, items)
 
-    real = recommending.score_all
-    monkeypatch.setattr(recommending, "score_all", lambda *given: seen.append(real(*given)) or seen[-1])
-    loaded = published.load(**{name: Meeting(FALLING) for name in MODELS})
-    published.ask(replace(loaded, priors=replace(loaded.priors, best="ENCM")), user_id=7)
+    real = use_case.score_all
+    monkeypatch.setattr(use_case, "score_all", lambda *given: seen.append(real(*given)) or seen[-1])
+    bundle = published.load(**{name: Meeting(FALLING) for name in MODELS})
+    published.ask(replace(bundle, priors=replace(bundle.priors, best="ENCM")), user_id=7)
     [runs] = seen
     assert [run.model for run in runs] == list(MODELS)
     assert len({run.thread for run in runs} | {threading.get_ident()}) == 5
@@ -104,12 +105,12 @@ def test_of_few_items_the_models_score_one_after_another_unless_threads_are_aske
     published: Published, monkeypatch: pytest.MonkeyPatch
 ):
     seen: list[Sequence[Scored]] = []
-    real = recommending.score_all
-    monkeypatch.setattr(recommending, "score_all", lambda *given: seen.append(real(*given)) or seen[-1])
+    real = use_case.score_all
+    monkeypatch.setattr(use_case, "score_all", lambda *given: seen.append(real(*given)) or seen[-1])
     request = parse_request(b'{"user_id": 7}', models=tuple(REGISTRY))
     for threads in (None, 2):
         with connect(published.url) as db:
-            recommending.recommend(request, published.load(), db, shop=published.settings.shop, now=NOW, threads=threads)
+            use_case.recommend(request, published.load(), db, shop=published.settings.shop, now=NOW, threads=threads)
     mine = {threading.get_ident()}
     assert {run.thread for run in seen[0]} == mine
     assert not {run.thread for run in seen[1]} & mine
@@ -120,20 +121,20 @@ def test_between_models_memory_is_looked_after_where_they_may_map_too_much(
     published: Published, monkeypatch: pytest.MonkeyPatch, spare: int, looks: int
 ):
     limits: list[int] = []
-    monkeypatch.setattr(recommending.runs, "settle", limits.append)
-    loaded = published.load()
-    limit = loading.OWN_BYTES + sum(file["size"] for file in loaded.version.manifest["files"]) + spare
-    published.ask(replace(loaded, priors=replace(loaded.priors, best="ENCM"), resident_limit=limit), user_id=7)
+    monkeypatch.setattr(runs_module, "trim_memory", limits.append)
+    bundle = published.load()
+    limit = loading.OWN_BYTES + sum(file["size"] for file in bundle.version.manifest["files"]) + spare
+    published.ask(replace(bundle, priors=replace(bundle.priors, best="ENCM"), resident_limit=limit), user_id=7)
     assert limits == [limit] * looks
 
 
 def test_with_one_thread_the_models_score_one_after_another_in_the_callers_own(published: Published, monkeypatch: pytest.MonkeyPatch):
     seen: list[Sequence[Scored]] = []
-    real = recommending.score_all
-    monkeypatch.setattr(recommending, "score_all", lambda *given: seen.append(real(*given)) or seen[-1])
+    real = use_case.score_all
+    monkeypatch.setattr(use_case, "score_all", lambda *given: seen.append(real(*given)) or seen[-1])
     request = parse_request(b'{"user_id": 7}', models=tuple(REGISTRY))
     with connect(published.url) as db:
-        told = recommending.recommend(request, published.load(), db, shop=published.settings.shop, now=NOW, threads=1)
+        told = use_case.recommend(request, published.load(), db, shop=published.settings.shop, now=NOW, threads=1)
     assert {run.thread for run in seen[0]} == {threading.get_ident()}
     assert told == published.ask(user_id=7)
 
@@ -163,23 +164,23 @@ def test_a_model_whose_scores_are_not_numbers_loses_its_own_run(published: Publi
 
 
 def test_where_the_best_model_fails_the_next_best_answers(published: Published):
-    loaded = published.load(LNCM=Failing(ValueError("odd")))
+    bundle = published.load(LNCM=Failing(ValueError("odd")))
     priors = Priors("LNCM", {"ENCM": -0.3, "NeuMF": -0.1, "BMF": -0.2}, {"ENCM": 0.1, "NeuMF": 0.1, "BMF": 0.1})
-    answer = published.ask(replace(loaded, priors=priors), user_id=7)
+    answer = published.ask(replace(bundle, priors=priors), user_id=7)
     assert answer.model == "NeuMF"
     assert shown(answer)[: len(run_of(answer, "NeuMF").items)] == list(run_of(answer, "NeuMF").items)
 
 
 def test_where_the_model_that_was_asked_for_fails_the_evidence_chooses_another(published: Published):
-    loaded = published.load(BMF=Failing(ValueError("odd")))
-    answer = published.ask(loaded, user_id=7, model="BMF")
-    assert answer.model in {*MODELS, loaded.priors.best} - {"BMF"}
+    bundle = published.load(BMF=Failing(ValueError("odd")))
+    answer = published.ask(bundle, user_id=7, model="BMF")
+    assert answer.model in {*MODELS, bundle.priors.best} - {"BMF"}
     assert run_of(answer, "BMF").error == "ValueError: odd"
 
 
 def test_where_all_four_fail_popularity_answers(published: Published):
-    loaded = published.load(**{name: Failing(ValueError("odd")) for name in MODELS})
-    answer = published.ask(replace(loaded, priors=replace(loaded.priors, best="BMF")), user_id=7)
+    bundle = published.load(**{name: Failing(ValueError("odd")) for name in MODELS})
+    answer = published.ask(replace(bundle, priors=replace(bundle.priors, best="BMF")), user_id=7)
     assert (answer.model, answer.source) == ("popularity", "popularity")
     assert [run.model for run in answer.runs] == [*MODELS, "popularity"]
     assert [run.error for run in answer.runs] == ["ValueError: odd"] * 4 + [None]
@@ -189,8 +190,8 @@ def test_where_all_four_fail_popularity_answers(published: Published):
 
 def test_the_last_resort_has_the_figures_of_its_held_out_customers(published: Published):
     user = next(user for user in range(1, 41) if published.ask(user_id=user).runs[0].basis == "heldout")
-    loaded = published.load(**{name: Failing(ValueError("odd")) for name in MODELS})
-    last = published.ask(replace(loaded, priors=replace(loaded.priors, best="BMF")), user_id=user).runs[4]
+    bundle = published.load(**{name: Failing(ValueError("odd")) for name in MODELS})
+    last = published.ask(replace(bundle, priors=replace(bundle.priors, best="BMF")), user_id=user).runs[4]
     assert (last.model, last.basis) == ("popularity", "heldout")
     assert last.metrics is not None
 
@@ -221,17 +222,17 @@ def test_the_answer_holds_the_four_runs_in_the_order_of_the_registry(published: 
 
 
 def test_a_baseline_that_wins_is_the_fifth_run(published: Published):
-    loaded = published.load()
-    loaded = replace(loaded, priors=replace(loaded.priors, best="item_cf"))
-    answer = published.ask(loaded, interactions=[{"item_id": 101, "event": "view"}])
+    bundle = published.load()
+    bundle = replace(bundle, priors=replace(bundle.priors, best="item_cf"))
+    answer = published.ask(bundle, interactions=[{"item_id": 101, "event": "view"}])
     assert (answer.model, answer.source) == ("item_cf", "item_cf")
     assert [run.model for run in answer.runs] == [*MODELS, "item_cf"]
     assert list(answer.runs[-1].items) == shown(answer)
 
 
 def test_a_baseline_that_was_only_considered_is_no_run(published: Published):
-    loaded = published.load()
-    answer = published.ask(replace(loaded, priors=replace(loaded.priors, best="item_cf")), user_id=7, model="BMF")
+    bundle = published.load()
+    answer = published.ask(replace(bundle, priors=replace(bundle.priors, best="item_cf")), user_id=7, model="BMF")
     assert answer.model == "BMF"
     assert [run.model for run in answer.runs] == list(MODELS)
 
@@ -363,8 +364,8 @@ def test_another_model_than_the_best_answers_only_with_confidence(shop: Publishe
     scorers = {"ENCM": Fixed(ranking()), "LNCM": Fixed(ranking()), "BMF": Fixed(ranking())}
 
     def winner(*first: int) -> str:
-        loaded = shop.load(**scorers, NeuMF=Fixed(ranking(*first)))
-        return shop.ask(replace(loaded, priors=priors), user_id=STRANGER).model
+        bundle = shop.load(**scorers, NeuMF=Fixed(ranking(*first)))
+        return shop.ask(replace(bundle, priors=priors), user_id=STRANGER).model
 
     # x̄ = (1 + 1 + 1) / 3 = 1: θ = 2 / 13 = 0.154, deviation 0.055, P(θ > 0) = 0.997
     assert winner(101, 105, 131) == "NeuMF"
@@ -381,10 +382,10 @@ def ranking(*first: int) -> NDArray[np.float32]:
 
 
 def test_without_evidence_of_her_own_the_best_of_all_answers(published: Published):
-    loaded = published.load()
+    bundle = published.load()
     for best in REGISTRY:
-        priors = replace(loaded.priors, best=best)
-        assert published.ask(replace(loaded, priors=priors), interactions=[{"item_id": 101, "event": "view"}]).model == best
+        priors = replace(bundle.priors, best=best)
+        assert published.ask(replace(bundle, priors=priors), interactions=[{"item_id": 101, "event": "view"}]).model == best
 
 
 # Reasons
@@ -419,15 +420,15 @@ def test_scores_fall_along_the_list_between_0_and_1(published: Published, model:
 
 def test_what_the_signals_cost_is_paid_once_a_question(shop: Published, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of the two tables that are spread from the history, at most once for now and once for the end of training's data."""
-    spread, seen = Neighbours.spread, []
+    accumulate, seen = Neighbours.accumulate, []
 
     def counted(self: Neighbours, items: NDArray[np.int32], strengths: NDArray[np.float32]) -> NDArray[np.float32]:
         seen.append(len(items))
-        return spread(self, items, strengths)
+        return accumulate(self, items, strengths)
 
-    monkeypatch.setattr(Neighbours, "spread", counted)
+    monkeypatch.setattr(Neighbours, "accumulate", counted)
     monkeypatch.setattr(
-        Signals, "blend", lambda self, query, weights, items=None, prior=None: blend(self, query, np.ones_like(weights), items)
+        Features, "blend", lambda self, query, weights, items=None, prior=None: blend(self, query, np.ones_like(weights), items)
     )
     answer = shop.ask(user_id=STRANGER, model="BMF")
 

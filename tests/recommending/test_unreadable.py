@@ -32,17 +32,17 @@ def test_one_damaged_row_costs_its_user_that_row(published: Published, tmp_path:
     column, value, said = DAMAGE[case]
     shop = published.copy(tmp_path)
     without = published.copy(tmp_path / "without")
-    loaded = shop.load()
+    bundle = shop.load()
     if column != "device_type":
         without.execute(f"DELETE FROM Interactions WHERE interId = {NEWEST}")
-    others = [shown(shop.ask(loaded, user_id=user)) for user in (2, 3)]
+    others = [shown(shop.ask(bundle, user_id=user)) for user in (2, 3)]
 
     shop.execute(f"UPDATE Interactions SET {column} = {value} WHERE interId = {NEWEST}")
     answer, expected = (where.ask(where.load(), user_id=1, limit=20) for where in (shop, without))
 
     assert (answer.items, answer.model, answer.source) == (expected.items, expected.model, expected.source)
     assert answer.warnings == ((f"history: 1 left out, because they cannot be read ({said})",) if said else ())
-    assert [shown(shop.ask(loaded, user_id=user)) for user in (2, 3)] == others
+    assert [shown(shop.ask(bundle, user_id=user)) for user in (2, 3)] == others
 
 
 def test_a_history_of_damaged_rows_only_is_empty(published: Published, tmp_path: Path):

@@ -8,8 +8,8 @@ import pytest
 
 from recsys.contract import Request, parse_request
 from recsys.errors import DeadlineExceeded, InvalidRequest, ModelMismatch, UnknownUser
-from recsys.recommending import user as customer
-from recsys.recommending.loading import Loaded
+from recsys.recommending import user as user
+from recsys.recommending.loading import ModelBundle
 from recsys.recommending.recommend import recommend
 from recsys.store import connect
 from tests.helpers.tiny_shop import INACTIVE, ITEMS, LEARNED, NOW, RARE, USERS, Published, bought, event, shown
@@ -123,7 +123,7 @@ def test_a_cancellation_that_has_a_weight_too_is_named_once(published: Published
     request = parse_request(b'{"interactions": [{"item_id": 101, "event": "teleport"}]}', models=())
     shop = published.settings.shop
     with pytest.raises(InvalidRequest, match="should be one of cancel, cart, purchase, star1"):
-        customer._told(request, {}, replace(shop, event_weights={**shop.event_weights, "cancel": -0.5}), NOW)  # type: ignore[arg-type]
+        user._request_events(request, {}, replace(shop, event_weights={**shop.event_weights, "cancel": -0.5}), NOW)  # type: ignore[arg-type]
 
 
 def test_an_event_that_the_shop_does_not_know_is_refused_by_its_place(published: Published):
@@ -140,7 +140,7 @@ def test_the_clock_and_her_newest_event_tell_the_circumstances(published: Publis
 
 
 def test_the_clock_is_that_of_the_shops_customers(published: Published, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Loaded, "time_zone", "Asia/Ho_Chi_Minh")  # seven hours ahead of UTC
+    monkeypatch.setattr(ModelBundle, "time_zone", "Asia/Ho_Chi_Minh")  # seven hours ahead of UTC
     assert published.ask(user_id=7).context["time_of_day"] == "morning"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recsys.features.history import add_at, own_counts
+from recsys.features.history import add_at, user_item_counts
 from recsys.features.popularity import popularity
 from recsys.features.query import Query
 from recsys.scorers.registry import REGISTRY
@@ -57,7 +57,7 @@ def test_nothing_is_popular_without_events() -> None:
 
 
 def test_own_counts_sum_positive_weights_and_fade_with_sixty_days() -> None:
-    items, counts, decayed = own_counts(asked([7, 3, 7, 5], [1.0, 0.3, 0.7, -0.5], [120, 60, 0, 0]))
+    items, counts, decayed = user_item_counts(asked([7, 3, 7, 5], [1.0, 0.3, 0.7, -0.5], [120, 60, 0, 0]))
 
     assert items.tolist() == [3, 5, 7]
     assert counts.tolist() == pytest.approx([0.3, 0.0, 1.7])
@@ -65,7 +65,7 @@ def test_own_counts_sum_positive_weights_and_fade_with_sixty_days() -> None:
 
 
 def test_an_event_ahead_of_the_clock_counts_as_one_of_now() -> None:
-    _, _, decayed = own_counts(asked([1], [1.0], [-0.5]))
+    _, _, decayed = user_item_counts(asked([1], [1.0], [-0.5]))
 
     assert decayed.tolist() == [1.0]
 
@@ -146,11 +146,11 @@ def test_item_cf_of_many_items_is_that_of_a_plain_loop(rng: np.random.Generator)
 
 def test_a_tower_over_tiles_is_a_tower_over_all_at_once(rng: np.random.Generator) -> None:
     n = 2 * TILE + 3
-    item_layer, customer = rng.normal(size=(n, 6)).astype(np.float32), rng.normal(size=6).astype(np.float32)
+    item_layer, user = rng.normal(size=(n, 6)).astype(np.float32), rng.normal(size=6).astype(np.float32)
     layers = [(rng.normal(size=(6, 4)).astype(np.float32), rng.normal(size=4).astype(np.float32))]
     output = rng.normal(size=4).astype(np.float32)
-    expected = np.maximum(np.maximum(item_layer + customer, 0) @ layers[0][0] + layers[0][1], 0) @ output
+    expected = np.maximum(np.maximum(item_layer + user, 0) @ layers[0][0] + layers[0][1], 0) @ output
 
-    np.testing.assert_allclose(tower(item_layer, customer, layers, output), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(tower(item_layer, user, layers, output), expected, rtol=1e-4, atol=1e-5)
     some = np.array([n - 1, 0, TILE, TILE - 1, 0], np.int32)
-    np.testing.assert_allclose(tower(item_layer, customer, layers, output, some), expected[some], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(tower(item_layer, user, layers, output, some), expected[some], rtol=1e-4, atol=1e-5)

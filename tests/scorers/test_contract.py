@@ -10,10 +10,10 @@ from recsys.artifacts import Draft, open_version
 from recsys.data.dataset import Dataset
 from recsys.features.query import MAX_HISTORY, Query
 from recsys.scorers.base import Scorer
-from recsys.scorers.ensemble import Blend
+from recsys.scorers.ensemble import LinearEnsemble
 from recsys.scorers.registry import MODELS, REGISTRY
-from recsys.training.fitting import fit_everything, load_signals
-from recsys.training.stages import Stage
+from recsys.training.fitting import fit_everything, load_features
+from recsys.training.stages import TrainedModels
 from tests.helpers.checkerboard import (
     CUT,
     DAY,
@@ -21,8 +21,8 @@ from tests.helpers.checkerboard import (
     N_ITEMS,
     N_USERS,
     START,
-    choices,
     eagerly,
+    hyperparameters,
     other_cluster,
     own_cluster,
     question,
@@ -39,39 +39,39 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def scorer(name: str, board: Stage) -> Scorer:
+def scorer(name: str, board: TrainedModels) -> Scorer:
     return board.scorers[name]
 
 
 @pytest.fixture(params=PERSONAL)
-def personal(request: pytest.FixtureRequest, board: Stage) -> Scorer:
+def personal(request: pytest.FixtureRequest, board: TrainedModels) -> Scorer:
     return board.scorers[request.param]
 
 
 @pytest.fixture(scope="module")
-def reopened(board: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Scorer]]:
+def reopened(board: TrainedModels, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Scorer]]:
     """Everything published and opened again, memory-mapped: no array of a scorer can be written to."""
     models_dir = tmp_path_factory.mktemp("models")
     with Draft.create(models_dir, CUT) as draft:
         for name, network in board.networks.items():
             network.save_weights(draft.path(f"{name.lower()}_model.weights.h5"))
-            derive = REGISTRY[name].derive
-            if derive:
-                draft.write_arrays(f"{name.lower()}_derived.h5", derive(network.arrays()))
+            precompute = REGISTRY[name].precompute
+            if precompute:
+                draft.write_arrays(f"{name.lower()}_derived.h5", precompute(network.arrays()))
         for name, arrays in board.baselines.items():
             draft.write_arrays(f"{name}.h5", arrays)
-        draft.write_arrays("signals.h5", board.signals)
-        draft.write_arrays("blend.h5", {"signal_weights": choices().signal_weights["blend"]})
+        draft.write_arrays("signals.h5", board.features)
+        draft.write_arrays("blend.h5", {"signal_weights": hyperparameters().ensemble_weights["blend"]})
         version_name = draft.publish({})
     with open_version(models_dir, version_name) as version:
         arrays = {name: dict(version.arrays(f"{name}.h5", memory_map=True)) for name in (*board.baselines, "blend")}
         for name in board.networks:
             weights = version.arrays(f"{name.lower()}_model.weights.h5", memory_map=True)
             arrays[name] = {key.removeprefix("vars/"): array for key, array in weights.items()}
-            if REGISTRY[name].derive:
+            if REGISTRY[name].precompute:
                 arrays[name] |= version.arrays(f"{name.lower()}_derived.h5", memory_map=True)
-        signals = load_signals(arrays, version.arrays("signals.h5", memory_map=True))
-        yield {name: REGISTRY[name].serve(arrays[name], signals) for name in REGISTRY}
+        features = load_features(arrays, version.arrays("signals.h5", memory_map=True))
+        yield {name: REGISTRY[name].build(arrays[name], features) for name in REGISTRY}
 
 
 def guest(n_users: int = N_USERS, n_features: int = 4) -> Query:
@@ -80,25 +80,25 @@ def guest(n_users: int = N_USERS, n_features: int = 4) -> Query:
     return Query(n_users, nothing, nothing.astype(np.float32), nothing.astype(np.int64), unknown, CUT)
 
 
-def test_the_whole_registry_is_fitted(board: Stage) -> None:
+def test_the_whole_registry_is_fitted(board: TrainedModels) -> None:
     assert list(board.scorers) == list(REGISTRY), "recsys.training.fitting should fit every entry of the registry"
 
 
-def test_the_withheld_item_is_above_everything_the_other_cluster_likes(personal: Scorer, board: Stage) -> None:
+def test_the_withheld_item_is_above_everything_the_other_cluster_likes(personal: Scorer, board: TrainedModels) -> None:
     for user in range(N_USERS):
         scores = personal.score(question(board, user))
 
         assert scores[withheld(user)] > scores[other_cluster(user)].max(), f"user {user}"
 
 
-def test_an_unseen_user_is_known_by_her_history(personal: Scorer, board: Stage) -> None:
+def test_an_unseen_user_is_known_by_her_history(personal: Scorer, board: TrainedModels) -> None:
     for user in range(N_USERS):
         scores = personal.score(replace(question(board, user), user=N_USERS))
 
         assert scores[withheld(user)] > scores[other_cluster(user)].max(), f"user {user}"
 
 
-def test_a_short_history_is_enough_to_tell_the_cluster(personal: Scorer, board: Stage) -> None:
+def test_a_short_history_is_enough_to_tell_the_cluster(personal: Scorer, board: TrainedModels) -> None:
     for user in (0, 1):
         asked = question(board, user)
         three = replace(asked, user=N_USERS, items=asked.items[:3], weights=asked.weights[:3], timestamps=asked.timestamps[:3])
@@ -108,7 +108,7 @@ def test_a_short_history_is_enough_to_tell_the_cluster(personal: Scorer, board: 
         assert scores[others].mean() > scores[other_cluster(user)].mean()
 
 
-def test_scores_are_one_finite_float32_for_each_item(scorer: Scorer, board: Stage) -> None:
+def test_scores_are_one_finite_float32_for_each_item(scorer: Scorer, board: TrainedModels) -> None:
     assert scorer.n_items == N_ITEMS
     for asked in (question(board, 0), question(board, 1, repeats=True), replace(question(board, 0), user=N_USERS), guest()):
         scores = scorer.score(asked)
@@ -117,7 +117,7 @@ def test_scores_are_one_finite_float32_for_each_item(scorer: Scorer, board: Stag
         assert np.isfinite(scores).all()
 
 
-def test_some_items_score_as_they_do_among_all(scorer: Scorer, board: Stage) -> None:
+def test_some_items_score_as_they_do_among_all(scorer: Scorer, board: TrainedModels) -> None:
     some = np.array([7, 0, 15, 7], np.int32)  # in any order, twice if asked twice
     for asked in (*(question(board, user, repeats=True) for user in SAMPLE_USERS), guest()):
         np.testing.assert_allclose(scorer.score(asked, some), scorer.score(asked)[some], rtol=1e-5, atol=1e-6)
@@ -125,14 +125,14 @@ def test_some_items_score_as_they_do_among_all(scorer: Scorer, board: Stage) -> 
         assert scorer.score(asked, some).dtype == np.float32
 
 
-def test_the_same_question_has_the_same_answer(scorer: Scorer, board: Stage) -> None:
+def test_the_same_question_has_the_same_answer(scorer: Scorer, board: TrainedModels) -> None:
     first = scorer.score(question(board, 5))
     scorer.score(question(board, 6))
 
     np.testing.assert_array_equal(scorer.score(question(board, 5)), first)
 
 
-def test_an_answer_is_the_callers_own(scorer: Scorer, board: Stage) -> None:
+def test_an_answer_is_the_callers_own(scorer: Scorer, board: TrainedModels) -> None:
     first = scorer.score(guest())
     expected = first.copy()
     first[:] = -1.0
@@ -140,7 +140,7 @@ def test_an_answer_is_the_callers_own(scorer: Scorer, board: Stage) -> None:
     np.testing.assert_array_equal(scorer.score(guest()), expected)
 
 
-def test_a_question_is_left_as_it_was(scorer: Scorer, board: Stage) -> None:
+def test_a_question_is_left_as_it_was(scorer: Scorer, board: TrainedModels) -> None:
     asked = question(board, 3, repeats=True)
     arrays = [getattr(asked, field.name) for field in fields(asked) if isinstance(getattr(asked, field.name), np.ndarray)]
     before = [array.copy() for array in arrays]
@@ -151,12 +151,14 @@ def test_a_question_is_left_as_it_was(scorer: Scorer, board: Stage) -> None:
         np.testing.assert_array_equal(array, copy)
 
 
-def test_published_and_opened_again_it_scores_the_same(name: str, scorer: Scorer, reopened: dict[str, Scorer], board: Stage) -> None:
+def test_published_and_opened_again_it_scores_the_same(
+    name: str, scorer: Scorer, reopened: dict[str, Scorer], board: TrainedModels
+) -> None:
     for asked in (*(question(board, user, repeats=True) for user in SAMPLE_USERS), guest()):
         np.testing.assert_array_equal(reopened[name].score(asked), scorer.score(asked))
 
 
-def test_a_question_may_be_read_only(name: str, reopened: dict[str, Scorer], board: Stage) -> None:
+def test_a_question_may_be_read_only(name: str, reopened: dict[str, Scorer], board: TrainedModels) -> None:
     asked = question(board, 2, repeats=True)
     for field in fields(asked):
         if isinstance(value := getattr(asked, field.name), np.ndarray):
@@ -182,7 +184,7 @@ def lone() -> dict[str, Scorer]:
     )
     options = replace(FAST, epochs=1)
     with eagerly():
-        return dict(fit_everything(data, options, choices(options), lambda epoch: None).scorers)
+        return dict(fit_everything(data, options, hyperparameters(options), lambda epoch: None).scorers)
 
 
 def test_a_catalogue_of_one_item_is_ranked(name: str, lone: dict[str, Scorer]) -> None:
@@ -194,7 +196,7 @@ def test_a_catalogue_of_one_item_is_ranked(name: str, lone: dict[str, Scorer]) -
         assert np.isfinite(scores).all()
 
 
-def test_a_question_without_an_item_is_that_question_asked_afresh(scorer: Scorer, board: Stage) -> None:
+def test_a_question_without_an_item_is_that_question_asked_afresh(scorer: Scorer, board: TrainedModels) -> None:
     some = np.array([3, 0, 7, 3], np.int32)
     for asked in (question(board, user, repeats=True) for user in SAMPLE_USERS):
         scorer.score(asked)
@@ -218,7 +220,7 @@ HISTORIES = {
 @pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES)
 @pytest.mark.parametrize("moments", ["apart", "in baskets"])
 @pytest.mark.parametrize("name", [*MODELS, "blend"])
-def test_scores_drop_without_an_item_as_if_that_had_been_asked(name: str, board: Stage, history: list[int], moments: str) -> None:
+def test_scores_drop_without_an_item_as_if_that_had_been_asked(name: str, board: TrainedModels, history: list[int], moments: str) -> None:
     items, some = np.array(history, np.int32), np.array([3, 0, 7, 3], np.int32)
     times = START + DAY * (np.arange(len(items)) // (1 if moments == "apart" else 3))
     weights = np.array([(1.0, 0.3, 0.0, 0.7, -0.4)[position % 5] for position in range(len(items))], np.float32)
@@ -226,10 +228,10 @@ def test_scores_drop_without_an_item_as_if_that_had_been_asked(name: str, board:
     for user in (0, N_USERS):
         asked = Query(user, items, weights, times.astype(np.int64), question(board, 0).context, int(times[-1]) + 5, True)
         scorer = board.scorers[name]
-        assert isinstance(scorer, Blend)
+        assert isinstance(scorer, LinearEnsemble)
 
         scores = np.stack([scorer.score(replace(query), some) for query in (asked, *map(asked.without, tried))])
-        np.testing.assert_allclose(scorer.drops(asked, tried, some), scores[0] - scores[1:], rtol=1e-4, atol=2e-5)
-        if scorer.own is not None:
-            own = [scorer.own.score(replace(query), some) for query in (asked, *map(asked.without, tried))]
-            np.testing.assert_allclose(scorer.own.score(asked.without_each(tried), some), own, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(scorer.score_drops(asked, tried, some), scores[0] - scores[1:], rtol=1e-4, atol=2e-5)
+        if scorer.network is not None:
+            own = [scorer.network.score(replace(query), some) for query in (asked, *map(asked.without, tried))]
+            np.testing.assert_allclose(scorer.network.score(asked.leave_one_out_variants(tried), some), own, rtol=1e-4, atol=1e-5)

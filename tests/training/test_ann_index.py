@@ -10,13 +10,13 @@ from recsys.artifacts import Draft, Nearest, Version, open_version
 from recsys.scorers.retrieval import Candidates
 from recsys.training import ann_index as module
 from recsys.training.ann_index import recall, write_candidates
-from recsys.training.stages import Stage
+from recsys.training.stages import TrainedModels
 from tests.helpers.tiny_shop import LEARNED, NOW, Trained
 
 N_ITEMS = len(LEARNED)
 
 
-def written(final: Stage, folder: Path, notes: list[str]) -> Version:
+def written(final: TrainedModels, folder: Path, notes: list[str]) -> Version:
     """Return a version that holds what `write_candidates` wrote, and something else."""
     with Draft.create(folder, NOW) as draft:
         draft.write_json("else.json", {})
@@ -48,7 +48,7 @@ def test_one_more_has_an_index_of_the_vectors_of_bmf_and_says_what_it_finds(trai
         assert "sha256" in next(entry for entry in version.manifest["files"] if entry["path"] == "candidates.usearch")
     found = index.search(vectors[3], 5)
     np.testing.assert_array_equal(found, np.argsort(-(vectors @ vectors[3]))[:5])
-    popularity = trained.final.signals["popularity"]
+    popularity = trained.final.features["popularity"]
     np.testing.assert_array_equal(kept["popular"][:4], np.argsort(-popularity, axis=1, kind="stable"))
     for name, liked in zip(trained.final.networks, kept["popular"][4:], strict=True):
         scores = trained.final.scorers[name].score(module._nobody(trained.final))

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recsys.evaluation.protocol import Exam, Question
-from recsys.features.features import N_SIGNALS, NAMES, POPULARITIES, Signals
+from recsys.evaluation.protocol import EvaluationCase, EvaluationSet
+from recsys.features.features import N_FEATURES, NAMES, POPULARITIES, Features
 from recsys.features.item_item import Neighbours
 from recsys.features.query import Query
 from recsys.training import ensemble as blending
@@ -19,33 +19,35 @@ from recsys.training.ensemble import (
     FALLBACK,
     NETWORK,
     PENALTIES,
-    RESTS,
+    SAMPLING_CORRECTION_POWERS,
     TIE_BREAK,
-    Cases,
-    Way,
-    choose_way,
-    fit_blend,
-    fit_in,
+    EnsembleHyperparameters,
+    ListwiseBatch,
+    build_batch,
+    fit_ensemble,
+    fit_with,
     log_likelihood,
-    make_cases,
     maximise,
+    select_hyperparameters,
 )
 
 NOW = 1_700_000_000
-FACTORS, POPULARITY, OWN = NAMES.index("factors"), NAMES.index("popularity"), NAMES.index("own")
-ALL = np.ones(N_SIGNALS, bool)  # of cases without a network
+FACTORS, POPULARITY, USER_ITEM = NAMES.index("factors"), NAMES.index("popularity"), NAMES.index("own")
+ALL = np.ones(N_FEATURES, bool)  # of cases without a network
 
 
-def signals_of(factors: NDArray, popularity: NDArray | None = None) -> Signals:
+def signals_of(factors: NDArray, popularity: NDArray | None = None) -> Features:
     """Return signals of which only `factors`, `(n_users, n_items)`, `popularity` and the own ones say anything."""
     n_items = factors.shape[1]
     nobody = Neighbours(np.zeros(n_items + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
     popularities = np.zeros((4, n_items), np.float32)
     popularities[0] = 0 if popularity is None else popularity
-    return Signals(nobody, nobody, factors.astype(np.float32), np.eye(n_items, dtype=np.float32), popularities)
+    return Features(nobody, nobody, factors.astype(np.float32), np.eye(n_items, dtype=np.float32), popularities)
 
 
-def asked(user: int, relevant: Sequence[int], items: Sequence[int] = (), hidden: Sequence[int] = (), n_misses: int = 0) -> Question:
+def asked(
+    user: int, relevant: Sequence[int], items: Sequence[int] = (), hidden: Sequence[int] = (), n_unreachable: int = 0
+) -> EvaluationCase:
     query = Query(
         user=user,
         items=np.array(items, np.int32),
@@ -54,33 +56,33 @@ def asked(user: int, relevant: Sequence[int], items: Sequence[int] = (), hidden:
         context=np.zeros(0, np.int32),
         now=NOW,
     )
-    return Question(query, np.array(relevant, np.int32), n_misses, np.array(hidden, np.int32))
+    return EvaluationCase(query, np.array(relevant, np.int32), n_unreachable, np.array(hidden, np.int32))
 
 
-def exam_of(questions: Sequence[Question], n_items: int, inactive: Sequence[int] = ()) -> Exam:
+def exam_of(cases: Sequence[EvaluationCase], n_items: int, inactive: Sequence[int] = ()) -> EvaluationSet:
     active = np.ones(n_items, bool)
     active[list(inactive)] = False
-    return Exam(tuple(questions), np.ones(len(questions), bool), 0, active, tuple(question.relevant for question in questions))
+    return EvaluationSet(tuple(cases), np.ones(len(cases), bool), 0, active, tuple(case.relevant for case in cases))
 
 
 def planted(
-    rng: np.random.Generator, n_questions: int, n_items: int, weights: tuple[float, float], n_relevant: int = 1
-) -> tuple[Signals, Exam]:
+    rng: np.random.Generator, n_cases: int, n_items: int, weights: tuple[float, float], n_relevant: int = 1
+) -> tuple[Features, EvaluationSet]:
     """Return an exam whose chosen items were drawn from the softmax of `weights[0]·factors + weights[1]·popularity`."""
-    factors, popularity = rng.normal(size=(n_questions, n_items)), rng.normal(size=n_items)
-    questions = []
+    factors, popularity = rng.normal(size=(n_cases, n_items)), rng.normal(size=n_items)
+    cases = []
     for user, row in enumerate(factors):
         noise = rng.gumbel(size=n_items)  # the highest sum with it is a draw from the softmax
         best = np.argsort(-(weights[0] * row + weights[1] * popularity + noise))[:n_relevant]
-        questions.append(asked(user, np.sort(best).tolist()))
-    return signals_of(factors, popularity), exam_of(questions, n_items)
+        cases.append(asked(user, np.sort(best).tolist()))
+    return signals_of(factors, popularity), exam_of(cases, n_items)
 
 
-def random_cases(rng: np.random.Generator, n_features: int = 4) -> Cases:
+def random_cases(rng: np.random.Generator, n_features: int = 4) -> ListwiseBatch:
     """Return three questions with 2, 1 and 3 chosen among 5, 1 and 4 others, in double precision."""
-    chosen_of, others_of = np.repeat(np.arange(3), (2, 1, 3)), np.repeat(np.arange(3), (5, 1, 4))
-    chosen, others = rng.normal(size=(6, n_features)), rng.normal(size=(10, n_features))
-    return Cases(chosen, chosen_of, others, others_of, np.abs(rng.normal(size=10)))
+    positive_query, negative_query = np.repeat(np.arange(3), (2, 1, 3)), np.repeat(np.arange(3), (5, 1, 4))
+    positives, negatives = rng.normal(size=(6, n_features)), rng.normal(size=(10, n_features))
+    return ListwiseBatch(positives, positive_query, negatives, negative_query, np.abs(rng.normal(size=10)))
 
 
 # the likelihood
@@ -91,15 +93,15 @@ def test_the_likelihood_by_hand() -> None:
 
     2^1/(2^1 + 3·2^2) = 1/7 and 2^0/(2^0 + 3·2^2) = 1/13: the two chosen together don't compete. Then 1/3.
     """
-    cases = Cases(
-        chosen=np.array([[1.0], [0.0], [5.0]]),
-        chosen_of=np.array([0, 0, 1]),
-        others=np.array([[2.0], [5.0], [5.0]]),
-        others_of=np.array([0, 1, 1]),
-        log_odds=np.array([math.log(3), 0, 0]),
+    batch = ListwiseBatch(
+        positives=np.array([[1.0], [0.0], [5.0]]),
+        positive_query=np.array([0, 0, 1]),
+        negatives=np.array([[2.0], [5.0], [5.0]]),
+        negative_query=np.array([0, 1, 1]),
+        log_sampling_weight=np.array([math.log(3), 0, 0]),
     )
 
-    value, gradient = log_likelihood(np.array([math.log(2)]), cases)
+    value, gradient = log_likelihood(np.array([math.log(2)]), batch)
 
     assert value == pytest.approx(((math.log(1 / 7) + math.log(1 / 13)) / 2 + math.log(1 / 3)) / 2)
     assert gradient.tolist() == pytest.approx([((1 - 2) * 6 / 7 + (0 - 2) * 12 / 13) / 2 / 2])
@@ -107,14 +109,14 @@ def test_the_likelihood_by_hand() -> None:
 
 @pytest.mark.parametrize("scale", [0.0, 0.3, 3.0])
 def test_the_gradient_is_that_of_finite_differences(scale: float, rng: np.random.Generator) -> None:
-    cases, weights, step = random_cases(rng), scale * rng.normal(size=4), 1e-6
-    expected = [(log_likelihood(weights + e, cases)[0] - log_likelihood(weights - e, cases)[0]) / (2 * step) for e in step * np.eye(4)]
+    batch, weights, step = random_cases(rng), scale * rng.normal(size=4), 1e-6
+    expected = [(log_likelihood(weights + e, batch)[0] - log_likelihood(weights - e, batch)[0]) / (2 * step) for e in step * np.eye(4)]
 
-    np.testing.assert_allclose(log_likelihood(weights, cases)[1], expected, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(log_likelihood(weights, batch)[1], expected, rtol=1e-6, atol=1e-8)
 
 
 def test_scores_far_apart_neither_overflow_nor_vanish() -> None:
-    far = Cases(np.array([[-1e4], [1e4]]), np.array([0, 0]), np.array([[0.0], [1.0]]), np.array([0, 0]), np.zeros(2))
+    far = ListwiseBatch(np.array([[-1e4], [1e4]]), np.array([0, 0]), np.array([[0.0], [1.0]]), np.array([0, 0]), np.zeros(2))
 
     value, gradient = log_likelihood(np.ones(1), far)
 
@@ -123,14 +125,14 @@ def test_scores_far_apart_neither_overflow_nor_vanish() -> None:
 
 
 def test_the_fit_is_a_maximum(rng: np.random.Generator) -> None:
-    cases, penalty = random_cases(rng), 0.05
-    rows = [np.concatenate([part[of == n] for part, of in cases.parts]) for n in range(3)]
+    batch, penalty = random_cases(rng), 0.05
+    rows = [np.concatenate([part[of == n] for part, of in batch.parts]) for n in range(3)]
     deviations = np.sqrt(sum(((part - part.mean(0)) ** 2).sum(0) for part in rows) / 16)
 
     def goal(weights: NDArray[np.float64]) -> float:
-        return log_likelihood(weights, cases)[0] - penalty * float(((weights * deviations) ** 2).sum())
+        return log_likelihood(weights, batch)[0] - penalty * float(((weights * deviations) ** 2).sum())
 
-    weights, said = maximise(cases, np.array([True, True, False, True]), penalty)
+    weights, said = maximise(batch, np.array([True, True, False, True]), penalty)
 
     assert said["converged"]
     assert weights[2] == 0
@@ -140,19 +142,19 @@ def test_the_fit_is_a_maximum(rng: np.random.Generator) -> None:
 
 def test_units_do_not_matter(rng: np.random.Generator) -> None:
     """The penalty is on signals of deviation 1: ten times the signal has a tenth of the weight."""
-    cases, tenfold = random_cases(rng), np.array([1.0, 10.0, 1.0, 1.0])
-    weights, _ = maximise(cases, ALL[:4], 0.1)
-    scaled, _ = maximise(replace(cases, chosen=cases.chosen * tenfold, others=cases.others * tenfold), ALL[:4], 0.1)
+    batch, tenfold = random_cases(rng), np.array([1.0, 10.0, 1.0, 1.0])
+    weights, _ = maximise(batch, ALL[:4], 0.1)
+    scaled, _ = maximise(replace(batch, positives=batch.positives * tenfold, negatives=batch.negatives * tenfold), ALL[:4], 0.1)
 
     np.testing.assert_allclose(scaled * tenfold, weights, rtol=1e-3, atol=1e-4)
 
 
 def test_what_differs_between_questions_only_has_no_weight(rng: np.random.Generator) -> None:
-    cases = random_cases(rng)
-    cases.chosen[:, 1], cases.others[:, 1] = cases.chosen_of * 0.1, cases.others_of * 0.1
-    cases.chosen[:, 2], cases.others[:, 2] = 0.7, 0.7
+    batch = random_cases(rng)
+    batch.positives[:, 1], batch.negatives[:, 1] = batch.positive_query * 0.1, batch.negative_query * 0.1
+    batch.positives[:, 2], batch.negatives[:, 2] = 0.7, 0.7
 
-    assert maximise(cases, ALL[:4], 0.01)[0][1:3].tolist() == [0, 0]
+    assert maximise(batch, ALL[:4], 0.01)[0][1:3].tolist() == [0, 0]
 
 
 # candidates
@@ -161,66 +163,66 @@ def test_what_differs_between_questions_only_has_no_weight(rng: np.random.Genera
 def test_candidates_are_neither_hidden_nor_inactive(rng: np.random.Generator) -> None:
     """The factors are the item's number, so the candidates can be read off; the hidden and inactive ones would be the best."""
     n = 1_000
-    signals = signals_of(np.tile(np.arange(n), (1, 1)))
-    question = asked(0, relevant=[3, 997, 999], items=[10, 999, 998], hidden=[998, 999])
-    cases = make_cases(signals, {}, exam_of([question], n, inactive=[996, 997]), rng)
-    others = cases.others[:, FACTORS].astype(int)
+    features = signals_of(np.tile(np.arange(n), (1, 1)))
+    case = asked(0, relevant=[3, 997, 999], items=[10, 999, 998], hidden=[998, 999])
+    batch = build_batch(features, {}, exam_of([case], n, inactive=[996, 997]), rng)
+    negatives = batch.negatives[:, FACTORS].astype(int)
 
-    assert cases.chosen[:, FACTORS].tolist() == [3]  # 997 and 999 may not be answered
-    assert set(others) & {3, 996, 997, 998, 999} == set()
-    assert len(set(others)) == len(others)
-    assert set(range(946, 996)) | {10} <= set(others)  # the 50 best by factors, and her own
-    assert np.exp(cases.log_odds).sum() == pytest.approx(n - 5)  # together they stand for everything that may be answered
+    assert batch.positives[:, FACTORS].tolist() == [3]  # 997 and 999 may not be answered
+    assert set(negatives) & {3, 996, 997, 998, 999} == set()
+    assert len(set(negatives)) == len(negatives)
+    assert set(range(946, 996)) | {10} <= set(negatives)  # the 50 best by factors, and her own
+    assert np.exp(batch.log_sampling_weight).sum() == pytest.approx(n - 5)  # together they stand for everything that may be answered
 
 
 def test_a_small_catalogue_is_taken_whole(rng: np.random.Generator) -> None:
-    cases = make_cases(signals_of(np.arange(20.0)[None]), {}, exam_of([asked(0, [4, 7], hidden=[1])], 20), rng)
+    batch = build_batch(signals_of(np.arange(20.0)[None]), {}, exam_of([asked(0, [4, 7], hidden=[1])], 20), rng)
 
-    assert sorted(cases.others[:, FACTORS].tolist()) == [n for n in range(20) if n not in (1, 4, 7)]
-    assert cases.log_odds.tolist() == [0] * 17
+    assert sorted(batch.negatives[:, FACTORS].tolist()) == [n for n in range(20) if n not in (1, 4, 7)]
+    assert batch.log_sampling_weight.tolist() == [0] * 17
 
 
 def test_the_candidates_of_a_question_are_taken_as_they_are(rng: np.random.Generator) -> None:
-    question = replace(asked(0, [4], items=[2], hidden=[8]), candidates=np.array([9, 4, 8, 6], np.int32))
-    cases = make_cases(signals_of(np.arange(1_000.0)[None]), {}, exam_of([question], 1_000), rng)
+    case = replace(asked(0, [4], items=[2], hidden=[8]), candidates=np.array([9, 4, 8, 6], np.int32))
+    batch = build_batch(signals_of(np.arange(1_000.0)[None]), {}, exam_of([case], 1_000), rng)
 
-    assert cases.chosen[:, FACTORS].tolist() == [4]
-    assert cases.others[:, FACTORS].tolist() == [6, 9]
-    assert cases.log_odds.tolist() == [0, 0]
+    assert batch.positives[:, FACTORS].tolist() == [4]
+    assert batch.negatives[:, FACTORS].tolist() == [6, 9]
+    assert batch.log_sampling_weight.tolist() == [0, 0]
 
 
 def test_only_questions_with_something_to_choose_and_something_to_leave_count(rng: np.random.Generator) -> None:
-    questions = [
+    cases = [
         asked(0, relevant=[1]),
-        asked(0, relevant=[], n_misses=2),
+        asked(0, relevant=[], n_unreachable=2),
         asked(0, relevant=[2], hidden=[2]),
         replace(asked(0, relevant=[1, 2]), candidates=np.array([1, 2], np.int32)),
         asked(0, relevant=[3, 4]),
     ]
-    cases = make_cases(signals_of(np.arange(5.0)[None]), {}, exam_of(questions, 5), rng)
+    batch = build_batch(signals_of(np.arange(5.0)[None]), {}, exam_of(cases, 5), rng)
 
-    assert len(cases) == 2
-    assert cases.chosen_of.tolist() == [0, 1, 1]
-    assert cases.others_of.tolist() == [0, 0, 0, 0, 1, 1, 1]
+    assert len(batch) == 2
+    assert batch.positive_query.tolist() == [0, 1, 1]
+    assert batch.negative_query.tolist() == [0, 0, 0, 0, 1, 1, 1]
 
 
 def test_a_large_exam_is_sampled(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
-    monkeypatch.setattr(blending, "MAX_QUESTIONS", 7)
-    signals, exam = planted(rng, 30, 10, (1.0, 0.0))
+    monkeypatch.setattr(blending, "MAX_CASES", 7)
+    features, evaluation_set = planted(rng, 30, 10, (1.0, 0.0))
 
-    assert len(make_cases(signals, {}, exam, rng)) == 7
+    assert len(build_batch(features, {}, evaluation_set, rng)) == 7
 
 
 def test_some_questions_are_taken_out_whole(rng: np.random.Generator) -> None:
-    cases = random_cases(rng)
-    some = cases.take(np.array([True, False, True]))
+    batch = random_cases(rng)
+    some = batch.take(np.array([True, False, True]))
 
     assert len(some) == 2
-    assert some.chosen_of.tolist() == [0, 0, 1, 1, 1]
-    assert some.others_of.tolist() == [0] * 5 + [1] * 4
-    np.testing.assert_array_equal(some.chosen, cases.chosen[[0, 1, 3, 4, 5]])
-    np.testing.assert_array_equal(some.others, cases.others[[0, 1, 2, 3, 4, 6, 7, 8, 9]])
-    np.testing.assert_array_equal(some.log_odds, cases.log_odds[[0, 1, 2, 3, 4, 6, 7, 8, 9]])
+    assert some.positive_query.tolist() == [0, 0, 1, 1, 1]
+    assert some.negative_query.tolist() == [0] * 5 + [1] * 4
+    np.testing.assert_array_equal(some.positives, batch.positives[[0, 1, 3, 4, 5]])
+    np.testing.assert_array_equal(some.negatives, batch.negatives[[0, 1, 2, 3, 4, 6, 7, 8, 9]])
+    np.testing.assert_array_equal(some.log_sampling_weight, batch.log_sampling_weight[[0, 1, 2, 3, 4, 6, 7, 8, 9]])
 
 
 # the whole
@@ -229,21 +231,21 @@ def test_some_questions_are_taken_out_whole(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("truth", [(2.0, 0.0), (1.0, -1.0)])
 def test_the_weights_that_made_the_exam_are_found_from_a_sample_of_candidates(truth: tuple[float, float], rng: np.random.Generator) -> None:
     """Of 2,000 items about 550 compete; uncorrected, the weights would come out too small."""
-    signals, exam = planted(rng, 400, 2_000, truth)
-    cases = make_cases(signals, {}, exam, rng)
-    weights, _ = maximise(cases, ALL, 0.0)
+    features, evaluation_set = planted(rng, 400, 2_000, truth)
+    batch = build_batch(features, {}, evaluation_set, rng)
+    weights, _ = maximise(batch, ALL, 0.0)
 
-    assert len(cases.others) / len(cases) < 700
+    assert len(batch.negatives) / len(batch) < 700
     assert weights[[FACTORS, POPULARITY]].tolist() == pytest.approx(truth, abs=0.2)
 
 
 def test_the_signal_that_is_right_ranks_and_the_others_don_t(rng: np.random.Generator) -> None:
-    signals, exam = planted(rng, 200, 80, (4.0, 0.0), n_relevant=3)
-    blend = fit_blend(signals, None, exam, rng)
+    features, evaluation_set = planted(rng, 200, 80, (4.0, 0.0), n_relevant=3)
+    blend = fit_ensemble(features, None, evaluation_set, rng)
 
     assert blend.fitted
-    assert blend.n_questions == 200
-    assert (blend.weights.shape, blend.weights.dtype) == ((N_SIGNALS + 1,), np.float32)
+    assert blend.n_cases == 200
+    assert (blend.weights.shape, blend.weights.dtype) == ((N_FEATURES + 1,), np.float32)
     assert blend.weights[FACTORS] > 0.5
     assert abs(blend.weights[POPULARITY]) < 0.2
     assert blend.weights[-1] == 0  # there is no network
@@ -253,106 +255,112 @@ def test_the_signal_that_is_right_ranks_and_the_others_don_t(rng: np.random.Gene
 
 def test_a_network_that_knows_is_believed(rng: np.random.Generator) -> None:
     truth = rng.normal(size=(150, 60)).astype(np.float32)
-    signals, exam = planted(rng, 150, 60, (0.0, 0.0))
-    questions = [replace(question, relevant=np.argsort(-truth[n])[:1].astype(np.int32)) for n, question in enumerate(exam.questions)]
-    blend = fit_blend(signals, lambda query: truth[query.user], replace(exam, questions=tuple(questions)), rng)
+    features, evaluation_set = planted(rng, 150, 60, (0.0, 0.0))
+    cases = [replace(case, relevant=np.argsort(-truth[n])[:1].astype(np.int32)) for n, case in enumerate(evaluation_set.cases)]
+    blend = fit_ensemble(features, lambda query: truth[query.user], replace(evaluation_set, cases=tuple(cases)), rng)
 
     assert blend.weights[-1] > 1
     assert blend.weights[-1] > 5 * np.abs(blend.weights[:-1]).max()
 
 
 def test_a_network_that_says_the_same_of_everything_has_no_weight(rng: np.random.Generator) -> None:
-    signals, exam = planted(rng, 40, 30, (2.0, 0.0))
-    blend = fit_blend(signals, lambda query: np.full(30, 0.1 + query.user, np.float32), exam, rng)
+    features, evaluation_set = planted(rng, 40, 30, (2.0, 0.0))
+    blend = fit_ensemble(features, lambda query: np.full(30, 0.1 + query.user, np.float32), evaluation_set, rng)
 
     assert blend.weights[-1] == 0
     assert blend.weights[FACTORS] > 0
 
 
 def test_only_allowed_signals_have_a_weight(rng: np.random.Generator) -> None:
-    signals, exam = planted(rng, 60, 40, (2.0, 1.0))
-    blend = fit_blend(signals, lambda query: np.arange(40, dtype=np.float32), exam, rng, allowed=("popularity", "own"))
-    nothing = fit_blend(signals, None, exam, rng, allowed=())
+    features, evaluation_set = planted(rng, 60, 40, (2.0, 1.0))
+    blend = fit_ensemble(features, lambda query: np.arange(40, dtype=np.float32), evaluation_set, rng, allowed=("popularity", "own"))
+    nothing = fit_ensemble(features, None, evaluation_set, rng, allowed=())
 
-    assert np.flatnonzero(blend.weights).tolist() == [POPULARITY, N_SIGNALS]
-    assert nothing.weights.tolist() == [0] * (N_SIGNALS + 1)
+    assert np.flatnonzero(blend.weights).tolist() == [POPULARITY, N_FEATURES]
+    assert nothing.weights.tolist() == [0] * (N_FEATURES + 1)
     with pytest.raises(ValueError, match=r"`allowed` should be some of neighbours, .*\. Received: nothing\."):
-        fit_blend(signals, None, exam, rng, allowed=("own", "nothing"))
+        fit_ensemble(features, None, evaluation_set, rng, allowed=("own", "nothing"))
 
 
-@pytest.mark.parametrize("own", [None, lambda query: np.ones(5, np.float32)])
-@pytest.mark.parametrize("questions", [[], [asked(0, [2], hidden=[2])], [asked(0, [], n_misses=1)]])
-def test_without_anything_to_fit_on_the_weights_are_the_documented_ones(own, questions: list[Question], rng: np.random.Generator) -> None:  # type: ignore[no-untyped-def]
-    blend = fit_blend(signals_of(np.ones((1, 5))), own, exam_of(questions, 5), rng)
+@pytest.mark.parametrize("network_score", [None, lambda query: np.ones(5, np.float32)])
+@pytest.mark.parametrize("cases", [[], [asked(0, [2], hidden=[2])], [asked(0, [], n_unreachable=1)]])
+def test_without_anything_to_fit_on_the_weights_are_the_documented_ones(
+    network_score, cases: list[EvaluationCase], rng: np.random.Generator
+) -> None:  # type: ignore[no-untyped-def]
+    blend = fit_ensemble(signals_of(np.ones((1, 5))), network_score, exam_of(cases, 5), rng)
     weights = dict(zip((*NAMES, NETWORK), blend.weights.tolist(), strict=True))
 
     assert not blend.fitted
-    assert (blend.log_likelihood, blend.n_questions, blend.trials["fallback"]) == (None, 0, True)
+    assert (blend.log_likelihood, blend.n_cases, blend.trials["fallback"]) == (None, 0, True)
     assert {name: weight for name, weight in weights.items() if weight} == {
-        name: weight for name, weight in FALLBACK.items() if own is not None or name != NETWORK
+        name: weight for name, weight in FALLBACK.items() if network_score is not None or name != NETWORK
     }
 
 
 def test_one_question_is_enough(rng: np.random.Generator) -> None:
-    blend = fit_blend(signals_of(np.arange(6.0)[None]), None, exam_of([asked(0, [5], items=[1])], 6), rng)
+    blend = fit_ensemble(signals_of(np.arange(6.0)[None]), None, exam_of([asked(0, [5], items=[1])], 6), rng)
 
-    assert (blend.n_questions, blend.trials["penalty"], blend.trials["tried"]) == (1, PENALTIES[0], [])
-    assert blend.weights[FACTORS] > 0 > blend.weights[OWN]
+    assert (blend.n_cases, blend.trials["penalty"], blend.trials["tried"]) == (1, PENALTIES[0], [])
+    assert blend.weights[FACTORS] > 0 > blend.weights[USER_ITEM]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_scores_that_are_no_numbers_are_named(value: float, rng: np.random.Generator) -> None:
-    signals, exam = planted(rng, 3, 8, (1.0, 0.0))
+    features, evaluation_set = planted(rng, 3, 8, (1.0, 0.0))
     broken = np.zeros(8, np.float32)
     broken[5] = value
 
     with pytest.raises(ValueError, match=rf"`network` should be finite scores\. Received: {value} for user 0\."):
-        fit_blend(signals, lambda query: broken, exam, rng)
+        fit_ensemble(features, lambda query: broken, evaluation_set, rng)
     with pytest.raises(ValueError, match=rf"`popularity` should be finite scores\. Received: {value} for user 0\."):
-        fit_blend(replace(signals, popularity=np.tile(broken, (4, 1))), None, exam, rng)
+        fit_ensemble(replace(features, popularity=np.tile(broken, (4, 1))), None, evaluation_set, rng)
 
 
 def test_the_same_generator_gives_the_same_weights() -> None:
-    signals, exam = planted(np.random.default_rng(3), 40, 1_200, (1.0, 0.5))
-    blends = [fit_blend(signals, None, exam, np.random.default_rng(5)) for _ in range(2)]
+    features, evaluation_set = planted(np.random.default_rng(3), 40, 1_200, (1.0, 0.5))
+    blends = [fit_ensemble(features, None, evaluation_set, np.random.default_rng(5)) for _ in range(2)]
 
     np.testing.assert_array_equal(blends[0].weights, blends[1].weights)
     assert blends[0].trials == blends[1].trials
     json.dumps(blends[0].trials)  # they go into the report
 
 
-@pytest.mark.parametrize(("n_items", "rests"), [(40, RESTS[:1]), (1_200, RESTS)])  # 40 are all near the top: nothing stands for others
+@pytest.mark.parametrize(
+    ("n_items", "powers"), [(40, SAMPLING_CORRECTION_POWERS[:1]), (1_200, SAMPLING_CORRECTION_POWERS)]
+)  # 40 are all near the top: nothing stands for others
 def test_the_way_is_the_one_whose_lists_are_best_on_the_other_half(
-    rng: np.random.Generator, n_items: int, rests: tuple[float, ...]
+    rng: np.random.Generator, n_items: int, powers: tuple[float, ...]
 ) -> None:
-    signals, exam = planted(rng, 60, n_items, (2.0, 0.0))
-    way, tried = choose_way(make_cases(signals, {}, exam, rng), ALL, rng)
+    features, evaluation_set = planted(rng, 60, n_items, (2.0, 0.0))
+    hyperparameters, tried = select_hyperparameters(build_batch(features, {}, evaluation_set, rng), ALL, rng)
 
-    assert [(trial["popularity"], trial["rest"], trial["penalty"]) for trial in tried] == list(product((True, False), rests, PENALTIES))
-    assert {**asdict(way), "map10": max(trial["map10"] for trial in tried)} in tried
+    assert [(trial["popularity"], trial["sampling_correction_power"], trial["penalty"]) for trial in tried] == list(
+        product((True, False), powers, PENALTIES)
+    )
+    assert {**asdict(hyperparameters), "map10": max(trial["map10"] for trial in tried)} in tried
     assert all(0 < trial["map10"] <= 1 for trial in tried)
 
 
 def test_where_popularity_has_no_say_it_orders_what_is_equal_otherwise(rng: np.random.Generator) -> None:
-    signals, exam = planted(rng, 60, 40, (2.0, 0.0))
-    cases = make_cases(signals, {}, exam, rng)
-    weights, _ = fit_in(Way(popularity=False), cases, ALL)
+    features, evaluation_set = planted(rng, 60, 40, (2.0, 0.0))
+    batch = build_batch(features, {}, evaluation_set, rng)
+    weights, _ = fit_with(EnsembleHyperparameters(popularity=False), batch, ALL)
 
     assert weights[FACTORS] > 0.1
     assert [weights[NAMES.index(name)] for name in POPULARITIES] == [TIE_BREAK] * 4
-    guest = signals.blend(asked(len(signals.user_factors), []).query, weights.astype(np.float32))
-    np.testing.assert_array_equal(np.argsort(-guest), np.argsort(-signals.popularity[0]))
+    guest = features.blend(asked(len(features.user_factors), []).query, weights.astype(np.float32))
+    np.testing.assert_array_equal(np.argsort(-guest), np.argsort(-features.popularity[0]))
 
 
 def test_signals_that_nobody_allows_are_not_tried_without(rng: np.random.Generator) -> None:
-    signals, exam = planted(rng, 60, 40, (2.0, 0.0))
-    _, tried = choose_way(make_cases(signals, {}, exam, rng), np.array([name == "factors" for name in NAMES]), rng)
+    features, evaluation_set = planted(rng, 60, 40, (2.0, 0.0))
+    _, tried = select_hyperparameters(build_batch(features, {}, evaluation_set, rng), np.array([name == "factors" for name in NAMES]), rng)
 
     assert {trial["popularity"] for trial in tried} == {True}
 
 
 def test_an_exam_does_not_keep_what_it_was_answered(rng: np.random.Generator) -> None:
-    signals, exam = planted(rng, 5, 10, (1.0, 0.0))
-    fit_blend(signals, None, exam, rng)
+    features, evaluation_set = planted(rng, 5, 10, (1.0, 0.0))
+    fit_ensemble(features, None, evaluation_set, rng)
 
-    assert [len(question.query._known) for question in exam.questions] == [0] * 5
+    assert [len(case.query._known) for case in evaluation_set.cases] == [0] * 5

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
 from recsys.errors import TrainingRefused
-from recsys.evaluation.protocol import Exam, mean_average_precision
-from recsys.features.features import N_SIGNALS, NAMES
-from recsys.networks import NETWORKS, Epoch, Fit, Start
+from recsys.evaluation.protocol import EvaluationSet, mean_average_precision
+from recsys.features.features import N_FEATURES, NAMES
+from recsys.networks import NETWORKS, Epoch, Fit, WarmStart
 from recsys.scorers.base import Scorer
 from recsys.scorers.registry import MODELS, REGISTRY
 from recsys.training import fitting
@@ -23,18 +23,29 @@ from recsys.training.ensemble import FALLBACK, NETWORK
 from recsys.training.fitting import (
     DEFAULT_WINNER,
     MIN_VALIDATION_USERS,
-    Choices,
-    Fold,
+    Hyperparameters,
+    ValidationSplit,
     best_of,
     choose,
     fit_everything,
     fit_networks,
     fit_start,
-    load_own,
+    load_network,
     load_scorers,
 )
-from recsys.training.stages import Stage, exams
-from tests.helpers.checkerboard import CUT, FAST, N_USERS, before_the_cut, choices, eagerly, events_of, own_cluster, shop_of, withheld
+from recsys.training.stages import TrainedModels, build_evaluation_sets
+from tests.helpers.checkerboard import (
+    CUT,
+    FAST,
+    N_USERS,
+    before_the_cut,
+    eagerly,
+    events_of,
+    hyperparameters,
+    own_cluster,
+    shop_of,
+    withheld,
+)
 
 QUICK = replace(FAST, epochs=3, batch=16, shared_negatives=16)
 
@@ -44,22 +55,22 @@ def quiet(epoch: Epoch) -> None:
 
 
 @pytest.fixture(scope="module")
-def fold(board: Stage) -> Fold:
+def fold(board: TrainedModels) -> ValidationSplit:
     """After the cut everybody takes the withheld item and, where repeats are allowed, one that she has had."""
     rows = [(100 + user, 500 + int(own_cluster(user)[user % 8]), "purchase", CUT + 3600 * user) for user in range(N_USERS)]
     rows += [(100 + user, 500 + withheld(user), "purchase", CUT + 3600 * user) for user in range(N_USERS)]
-    return Fold(board.data, exams(shop_of(before_the_cut()), board, events_of(rows), CUT, "time"), "hide")
+    return ValidationSplit(board.data, build_evaluation_sets(shop_of(before_the_cut()), board, events_of(rows), CUT, "time"), "hide")
 
 
 @contextmanager
 def from_nothing() -> Iterator[None]:
     """Let networks begin at noise: at the usual start there is hardly anything left to learn on the board."""
 
-    def start(data: Dataset, *_: object) -> Start:
+    def start(data: Dataset, *_: object) -> WarmStart:
         rng = np.random.default_rng(1)
         sizes = {"user_factors": data.n_users, "item_factors": data.n_items}
         factors = {name: 0.01 * rng.normal(size=(size, QUICK.dim)).astype(np.float32) for name, size in sizes.items()}
-        return Start(factors, np.ones(data.n_items, np.float32))
+        return WarmStart(factors, np.ones(data.n_items, np.float32))
 
     with pytest.MonkeyPatch.context() as patch, eagerly():
         patch.setattr(fitting, "fit_start", start)
@@ -67,20 +78,20 @@ def from_nothing() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def chosen(fold: Fold) -> Choices:
+def chosen(fold: ValidationSplit) -> Hyperparameters:
     with from_nothing():
         return choose(fold, QUICK, quiet)
 
 
 @pytest.fixture(scope="module")
-def fitted(fold: Fold, chosen: Choices) -> fitting.Fitted:
+def fitted(fold: ValidationSplit, chosen: Hyperparameters) -> fitting.Fitted:
     with from_nothing():
         return fit_everything(fold.data, QUICK, chosen, quiet)
 
 
-def known(exam: Exam, n_users: int) -> Exam:
+def known(evaluation_set: EvaluationSet, n_users: int) -> EvaluationSet:
     """Return the exam in which only so many are known from before."""
-    return replace(exam, known=np.arange(len(exam)) < n_users)
+    return replace(evaluation_set, known=np.arange(len(evaluation_set)) < n_users)
 
 
 # Defaults
@@ -88,10 +99,12 @@ def known(exam: Exam, n_users: int) -> Exam:
 
 @pytest.mark.parametrize("n_users", [0, MIN_VALIDATION_USERS - 1])
 def test_with_too_few_known_users_defaults_are_taken_and_nothing_is_fitted(
-    n_users: int, fold: Fold, monkeypatch: pytest.MonkeyPatch
+    n_users: int, fold: ValidationSplit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fitting, "fit", None)
-    few = replace(fold, exams={"hide": known(fold.exams["hide"], n_users), "allow": fold.exams["allow"]})  # the rule in force counts
+    few = replace(
+        fold, evaluation_sets={"hide": known(fold.evaluation_sets["hide"], n_users), "allow": fold.evaluation_sets["allow"]}
+    )  # the rule in force counts
     made = choose(few, QUICK, quiet)
 
     assert made.defaults == f"validation has {n_users} users, 10 are needed: defaults are used"
@@ -102,24 +115,24 @@ def test_with_too_few_known_users_defaults_are_taken_and_nothing_is_fitted(
 
 
 def test_default_weights_are_the_fallback_under_both_rules() -> None:
-    made = Choices.default(QUICK, "why")
+    made = Hyperparameters.default(QUICK, "why")
     row = [FALLBACK.get(name, 0.0) for name in (*NAMES, NETWORK)]
 
-    assert set(made.signal_weights) == {*MODELS, "blend"}
-    for weights in made.signal_weights.values():
+    assert set(made.ensemble_weights) == {*MODELS, "blend"}
+    for weights in made.ensemble_weights.values():
         assert weights.tolist() == [row, row]
         assert weights.dtype == np.float32
     assert sum(value != 0 for value in row) == 3
 
 
-def test_ten_known_users_are_enough_to_choose(fold: Fold, chosen: Choices, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ten_known_users_are_enough_to_choose(fold: ValidationSplit, chosen: Hyperparameters, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "fit", at_its_start(chosen, fold))
-    enough = replace(fold, exams={"hide": known(fold.exams["hide"], MIN_VALIDATION_USERS)})
+    enough = replace(fold, evaluation_sets={"hide": known(fold.evaluation_sets["hide"], MIN_VALIDATION_USERS)})
 
     assert choose(enough, QUICK, quiet).defaults is None
 
 
-def at_its_start(chosen: Choices, fold: Fold) -> Callable[..., Fit]:
+def at_its_start(chosen: Hyperparameters, fold: ValidationSplit) -> Callable[..., Fit]:
     """Return a fit that trains nothing."""
     real = fitting.fit
 
@@ -132,7 +145,7 @@ def at_its_start(chosen: Choices, fold: Fold) -> Callable[..., Fit]:
 # Choices
 
 
-def test_the_closed_forms_are_the_best_tried(chosen: Choices) -> None:
+def test_the_closed_forms_are_the_best_tried(chosen: Hyperparameters) -> None:
     for choice, grid, value in (
         ("EASE l2", L2_GRID, chosen.closed_forms.l2),
         ("ALS regularization", REGULARIZATION_GRID, chosen.closed_forms.regularization),
@@ -142,19 +155,19 @@ def test_the_closed_forms_are_the_best_tried(chosen: Choices) -> None:
         assert value == max(tried, key=lambda one: tried[one])
 
 
-def test_the_winner_is_the_best_of_the_whole_registry(chosen: Choices) -> None:
+def test_the_winner_is_the_best_of_the_whole_registry(chosen: Hyperparameters) -> None:
     assert set(chosen.map10) == set(REGISTRY) == set(chosen.calibrations)
     assert chosen.winner == best_of(chosen.map10)
     assert chosen.map10[chosen.winner] == max(chosen.map10.values())
     assert chosen.defaults is None
 
 
-def test_each_figure_is_what_the_scorer_reaches_on_the_exam_of_the_rule_in_force(chosen: Choices, fold: Fold) -> None:
+def test_each_figure_is_what_the_scorer_reaches_on_the_exam_of_the_rule_in_force(chosen: Hyperparameters, fold: ValidationSplit) -> None:
     """The baselines depend on nothing but the choice, so they can be fitted again."""
     arrays, _ = fit_baselines(fold.data, chosen.closed_forms)
     for name in arrays:
         scorer = load(name, arrays)
-        assert chosen.map10[name] == pytest.approx(mean_average_precision(scorer, fold.exams["hide"]))
+        assert chosen.map10[name] == pytest.approx(mean_average_precision(scorer, fold.evaluation_sets["hide"]))
 
 
 def load(name: str, arrays: Mapping[str, Any]) -> Scorer:
@@ -163,52 +176,56 @@ def load(name: str, arrays: Mapping[str, Any]) -> Scorer:
     return scorer(arrays[name])
 
 
-def test_the_weights_of_each_rule_are_fitted_on_its_own_exam(chosen: Choices) -> None:
+def test_the_weights_of_each_rule_are_fitted_on_its_own_exam(chosen: Hyperparameters) -> None:
     """Where repeats are hidden nobody takes what she has had: only under the other rule an own count can be worth something."""
-    assert set(chosen.signal_weights) == {*MODELS, "blend"}
+    assert set(chosen.ensemble_weights) == {*MODELS, "blend"}
     tried = {(trial["model"], trial["rule"]): trial for trial in chosen.trials if trial["choice"] == "signal weights"}
-    for name, weights in chosen.signal_weights.items():
-        assert (weights.shape, weights.dtype) == ((2, N_SIGNALS + 1), np.float32)
+    for name, weights in chosen.ensemble_weights.items():
+        assert (weights.shape, weights.dtype) == ((2, N_FEATURES + 1), np.float32)
         assert (weights[0] != weights[1]).any()
         for row, rule in zip(weights, fitting.RULES, strict=True):
             assert tried[name, rule]["weights"] == pytest.approx(row.tolist())
-    assert (chosen.signal_weights["blend"][:, -1] == 0).all()
+    assert (chosen.ensemble_weights["blend"][:, -1] == 0).all()
     assert len(tried) == 2 * 5
 
 
-def test_a_rule_without_an_exam_is_served_by_the_others_weights(fold: Fold, chosen: Choices, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rule_without_an_exam_is_served_by_the_others_weights(
+    fold: ValidationSplit, chosen: Hyperparameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fitting, "fit", at_its_start(chosen, fold))
-    made = choose(Fold(fold.data, {"allow": fold.exams["allow"]}, "allow"), QUICK, quiet)
+    made = choose(ValidationSplit(fold.data, {"allow": fold.evaluation_sets["allow"]}, "allow"), QUICK, quiet)
 
-    for weights in made.signal_weights.values():
+    for weights in made.ensemble_weights.values():
         np.testing.assert_array_equal(weights[0], weights[1])
 
 
 def test_networks_are_judged_by_their_own_part_on_the_exam_of_the_rule_in_force(
-    fold: Fold, chosen: Choices, monkeypatch: pytest.MonkeyPatch
+    fold: ValidationSplit, chosen: Hyperparameters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[type, Exam]] = []
-    monkeypatch.setattr(fitting, "mean_average_precision", lambda scorer, exam: asked.append((type(scorer), exam)) or 0.5)
+    asked: list[tuple[type, EvaluationSet]] = []
+    monkeypatch.setattr(
+        fitting, "mean_average_precision", lambda scorer, evaluation_set: asked.append((type(scorer), evaluation_set)) or 0.5
+    )
     with eagerly():
         made = choose(replace(fold, rule="allow"), QUICK, quiet)
 
-    assert all(exam is fold.exams["allow"] for _, exam in asked)
+    assert all(evaluation_set is fold.evaluation_sets["allow"] for _, evaluation_set in asked)
     assert {kind.__name__ for kind, _ in asked} == set(NETWORKS)
     assert len(asked) == len(NETWORKS) * (1 + QUICK.epochs)
     assert set(made.epochs.values()) == {0}, "nothing was better than the start"
 
 
-def test_the_seed_decides_the_choices(fold: Fold, chosen: Choices) -> None:
+def test_the_seed_decides_the_choices(fold: ValidationSplit, chosen: Hyperparameters) -> None:
     with from_nothing():
         again = choose(fold, QUICK, quiet)
 
     assert again.trials == chosen.trials
     assert again.map10 == chosen.map10
-    for name, weights in chosen.signal_weights.items():
-        np.testing.assert_array_equal(again.signal_weights[name], weights)
+    for name, weights in chosen.ensemble_weights.items():
+        np.testing.assert_array_equal(again.ensemble_weights[name], weights)
 
 
-def test_a_network_that_failed_neither_is_tried_again_nor_wins(chosen: Choices) -> None:
+def test_a_network_that_failed_neither_is_tried_again_nor_wins(chosen: Hyperparameters) -> None:
     won = replace(chosen, winner="ENCM", map10={**dict.fromkeys(REGISTRY, 0.2), "ENCM": 0.9, "BMF": 0.3, "ease": 0.3})
     left = won.without({"ENCM": "MemoryError"})
 
@@ -218,37 +235,39 @@ def test_a_network_that_failed_neither_is_tried_again_nor_wins(chosen: Choices) 
     assert left.without({"BMF": "MemoryError: again"}).failures == {"ENCM": "MemoryError", "BMF": "MemoryError: again"}
     assert left.map10 == won.map10, "what was measured stays on record"
     assert won.without({}) == won
-    assert Choices.default(QUICK, "why").without({"BMF": "MemoryError"}).winner == DEFAULT_WINNER
+    assert Hyperparameters.default(QUICK, "why").without({"BMF": "MemoryError"}).winner == DEFAULT_WINNER
 
 
 # The fit by choices
 
 
-def test_everything_is_fitted_by_the_choices(fitted: fitting.Fitted, chosen: Choices) -> None:
+def test_everything_is_fitted_by_the_choices(fitted: fitting.Fitted, chosen: Hyperparameters) -> None:
     assert list(fitted.scorers) == list(REGISTRY)
     assert set(fitted.seconds) == set(REGISTRY)
     assert fitted.failures == {}
     assert max(chosen.epochs.values()) > 0
     for name, epochs in chosen.epochs.items():
         assert len(fitted.losses[name]) == epochs
-        np.testing.assert_array_equal(fitted.networks[name].arrays()["signal_weights"], chosen.signal_weights[name])
+        np.testing.assert_array_equal(fitted.networks[name].arrays()["signal_weights"], chosen.ensemble_weights[name])
 
 
-def test_fitted_again_on_the_same_events_it_scores_what_was_measured(fitted: fitting.Fitted, chosen: Choices, fold: Fold) -> None:
+def test_fitted_again_on_the_same_events_it_scores_what_was_measured(
+    fitted: fitting.Fitted, chosen: Hyperparameters, fold: ValidationSplit
+) -> None:
     """The figures behind the choice are those of the networks that the choice describes."""
     for name, scorer in fitted.scorers.items():
-        assert mean_average_precision(scorer, fold.exams["hide"]) == pytest.approx(chosen.map10[name]), name
+        assert mean_average_precision(scorer, fold.evaluation_sets["hide"]) == pytest.approx(chosen.map10[name]), name
 
 
-def test_only_the_networks_that_were_chosen_are_fitted(fold: Fold) -> None:
-    only = replace(choices(QUICK), epochs={"BMF": 0}, failures={"LNCM": "MemoryError"})
+def test_only_the_networks_that_were_chosen_are_fitted(fold: ValidationSplit) -> None:
+    only = replace(hyperparameters(QUICK), epochs={"BMF": 0}, failures={"LNCM": "MemoryError"})
     made = fit_everything(fold.data, QUICK, only, quiet)
     start = fit_start(fold.data, made.baselines, only.closed_forms, QUICK)
 
     assert list(made.networks) == ["BMF"]
     assert (made.losses, made.failures) == ({"BMF": []}, {"LNCM": "MemoryError"})
     born = NETWORKS["BMF"](made.networks["BMF"].shapes, QUICK.seed)
-    born.start(start.factors, start.popularity)
+    born.warm_start(start.factors, start.popularity)
     np.testing.assert_array_equal(made.networks["BMF"].arrays()["item_factors"], born.arrays()["item_factors"])
     assert start.factors["item_factors"].shape[1] == QUICK.dim
     np.testing.assert_array_equal(start.popularity, made.baselines["popularity"]["popularity"])
@@ -272,21 +291,25 @@ def failing(error: Exception) -> Callable[..., Fit]:
         (tf.errors.InternalError(None, None, "odd"), "InternalError: odd"),
     ],
 )
-def test_what_a_machine_cannot_hold_is_a_reason_and_no_end(error: Exception, why: str, fold: Fold, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_machine_cannot_hold_is_a_reason_and_no_end(
+    error: Exception, why: str, fold: ValidationSplit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fitting, "fit", failing(error))
 
     assert fit_networks(fold.data, None, QUICK, quiet) == ({}, dict.fromkeys(NETWORKS, why))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("error", [ValueError("a mistake of ours"), TrainingRefused("BMF: the loss should be finite")])
-def test_a_mistake_or_a_loss_that_is_not_finite_ends_the_run(error: Exception, fold: Fold, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_or_a_loss_that_is_not_finite_ends_the_run(
+    error: Exception, fold: ValidationSplit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fitting, "fit", failing(error))
 
     with pytest.raises(type(error), match=str(error)):
         fit_networks(fold.data, None, QUICK, quiet)  # type: ignore[arg-type]
 
 
-def test_a_loss_that_is_not_a_number_is_refused_from_within_a_whole_fit(fold: Fold) -> None:
+def test_a_loss_that_is_not_a_number_is_refused_from_within_a_whole_fit(fold: ValidationSplit) -> None:
     weights = fold.data.weights.copy()
     weights[17] = np.nan
     broken = replace(fold.data, weights=weights)
@@ -301,15 +324,15 @@ def test_a_loss_that_is_not_a_number_is_refused_from_within_a_whole_fit(fold: Fo
 
 def test_only_a_network_has_a_part_of_its_own() -> None:
     with pytest.raises(ValueError, match="`name` should be a network. Received: blend"):
-        load_own("blend", {})
+        load_network("blend", {})
 
 
-def test_loading_gives_networks_the_weights_that_they_are_saved_with(board: Stage) -> None:
+def test_loading_gives_networks_the_weights_that_they_are_saved_with(board: TrainedModels) -> None:
     weights: dict[str, NDArray[np.float32]] = {
-        name: np.full((2, N_SIGNALS + 1), n, np.float32) for n, name in enumerate((*MODELS, "blend"))
+        name: np.full((2, N_FEATURES + 1), n, np.float32) for n, name in enumerate((*MODELS, "blend"))
     }
     copies = {name: NETWORKS[name](network.shapes, 1) for name, network in board.networks.items()}
-    scorers = load_scorers(copies, board.baselines, board.signals, weights)
+    scorers = load_scorers(copies, board.baselines, board.features, weights)
 
     assert list(scorers) == list(REGISTRY)
     for name in MODELS:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys import store, training
+from recsys import store
 from recsys.artifacts import Draft, Files, current, history
 from recsys.artifacts.hdf5 import read_arrays, room
 from recsys.contract import Item
@@ -17,7 +17,8 @@ from recsys.errors import DatabaseUnavailable, RecsysError, SettingsError
 from recsys.networks import Network
 from recsys.store import Database, list_versions
 from recsys.training import publishing
-from recsys.training.stages import Stage
+from recsys.training import train as training
+from recsys.training.stages import TrainedModels
 from recsys.training.train import publish
 from tests.helpers.dying_disk import Died, Mortal, Unsynced, Watched, version_names
 from tests.helpers.tiny_shop import NOW, Published, Quiet, Trained, moved
@@ -81,13 +82,13 @@ class Candidate:
     """
 
     trained: Trained
-    stage: Stage
+    stage: TrainedModels
     old: tuple[Item, ...]
     new: tuple[Item, ...]
 
     def publish(self, shop: Published, *, now: int, files: Files = UNSYNCED, connect: Callable[..., Database] = store.connect) -> str:
-        _, source, _, _, results, choices, protocol, *_ = self.trained.publishing
-        few = replace(choices, trials=choices.trials[:1])
+        _, source, _, _, results, hyperparameters, protocol, *_ = self.trained.publishing
+        few = replace(hyperparameters, trials=hyperparameters.trials[:1])
         return publish(shop.settings, replace(source, now=now), self.stage, self.stage, results, few, protocol, files, connect, Quiet())
 
 
@@ -107,7 +108,7 @@ def no_drawing() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def candidate(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Candidate:
     folder = tmp_path_factory.mktemp("candidate")
-    evaluated: Stage = trained.publishing[2]
+    evaluated: TrainedModels = trained.publishing[2]
     networks = {name: Stored(network, folder / f"{name}.weights.h5") for name, network in evaluated.networks.items()}
     made = Candidate(trained, replace(evaluated, networks=networks), trained.published.ask(**PROBE).items, ())
     shop = trained.published.copy(folder)

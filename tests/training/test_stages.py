@@ -14,7 +14,7 @@ from recsys.errors import NotEnoughData, TrainingRefused
 from recsys.features.query import Query
 from recsys.scorers.registry import MODELS
 from recsys.training.fitting import check_complete, load_scorers
-from recsys.training.stages import Stage, active_items, check_exam, context_lift, exams, in_force, split
+from recsys.training.stages import TrainedModels, active_items, build_evaluation_sets, check_evaluation_set, context_lift, in_force, split
 from tests.helpers.checkerboard import (
     CUT,
     DAY,
@@ -23,8 +23,8 @@ from tests.helpers.checkerboard import (
     after_the_cut,
     before_the_cut,
     catalogue_of,
-    choices,
     events_of,
+    hyperparameters,
     question,
     shop_of,
     withheld,
@@ -58,7 +58,7 @@ def test_active_items_are_found_whatever_the_order_of_the_catalogue() -> None:
     [(math.inf, "hide", []), (0.0, "allow", []), (30.0, "allow", [1])],
 )
 def test_each_rule_has_its_exam_and_a_window_is_the_shops_way_to_allow(
-    days: float, rule: str, hidden_by_allow: list[int], board: Stage
+    days: float, rule: str, hidden_by_allow: list[int], board: TrainedModels
 ) -> None:
     """Customer 1 buys item 1 ten days before the cut and item 3 fifty days before it."""
     shop = replace(SHOP, repeat_after_days=days)
@@ -67,12 +67,12 @@ def test_each_rule_has_its_exam_and_a_window_is_the_shops_way_to_allow(
     stage = replace(board, data=replace(data, **encoded(rows)))
     after = events_of([(101, 505, "purchase", CUT + DAY)])
 
-    sheets = exams(shop_of(before_the_cut(), shop=shop), stage, after, CUT, "time")
+    evaluation_sets = build_evaluation_sets(shop_of(before_the_cut(), shop=shop), stage, after, CUT, "time")
 
-    assert list(sheets) == ["hide", "allow"]
+    assert list(evaluation_sets) == ["hide", "allow"]
     assert in_force(shop, "time") == rule
-    assert sheets["hide"].questions[0].hidden.tolist() == [1, 3]
-    assert sheets["allow"].questions[0].hidden.tolist() == hidden_by_allow
+    assert evaluation_sets["hide"].cases[0].hidden.tolist() == [1, 3]
+    assert evaluation_sets["allow"].cases[0].hidden.tolist() == hidden_by_allow
 
 
 def encoded(rows: list[tuple[int, int, str, int]]) -> dict[str, Any]:
@@ -89,17 +89,17 @@ def encoded(rows: list[tuple[int, int, str, int]]) -> dict[str, Any]:
     }
 
 
-def test_leave_one_out_has_one_exam_and_allows_repeats(board: Stage) -> None:
+def test_leave_one_out_has_one_exam_and_allows_repeats(board: TrainedModels) -> None:
     source = shop_of(before_the_cut())
     before, last, moment = split(source, source.interactions, "loo99", 0.8)
 
-    assert list(exams(source, board, last, moment, "loo99")) == ["allow"]
+    assert list(build_evaluation_sets(source, board, last, moment, "loo99")) == ["allow"]
     assert in_force(SHOP, "loo99") == "allow"
     assert len(last) == N_USERS
     assert len(before) + len(last) == len(source.interactions)
 
 
-def test_the_lift_of_context_is_measured_event_by_event(board: Stage) -> None:
+def test_the_lift_of_context_is_measured_event_by_event(board: TrainedModels) -> None:
     """Each customer takes her withheld item on a phone, then item 2 an hour later on nothing that is known.
 
     Item i is at rank i + 1: the mean reciprocal rank is known. Before the first event, the newest one before the cut tells the
@@ -130,38 +130,38 @@ def test_the_lift_of_context_is_measured_event_by_event(board: Stage) -> None:
     }
 
 
-def test_without_later_events_there_is_no_lift_to_measure(board: Stage) -> None:
+def test_without_later_events_there_is_no_lift_to_measure(board: TrainedModels) -> None:
     assert context_lift(shop_of(before_the_cut()), board, events_of([])) is None
 
 
 @pytest.mark.parametrize("after", [events_of([]), events_of([(9999, 501, "purchase", CUT)])], ids=["nothing", "a stranger's purchase"])
-def test_an_exam_without_a_known_customer_is_refused(after: Interactions, board: Stage) -> None:
-    sheets = exams(shop_of(before_the_cut()), board, after, CUT, "time")
+def test_an_exam_without_a_known_customer_is_refused(after: Interactions, board: TrainedModels) -> None:
+    evaluation_sets = build_evaluation_sets(shop_of(before_the_cut()), board, after, CUT, "time")
 
     with pytest.raises(NotEnoughData, match="The test part needs a user who bought before its cut and chose something new after it"):
-        check_exam(sheets["hide"], "test")
+        check_evaluation_set(evaluation_sets["hide"], "test")
 
 
-def test_a_known_customer_who_chose_something_new_is_an_exam(board: Stage) -> None:
-    check_exam(exams(shop_of(before_the_cut()), board, after_the_cut(), CUT, "time")["hide"], "test")
+def test_a_known_customer_who_chose_something_new_is_an_exam(board: TrainedModels) -> None:
+    check_evaluation_set(build_evaluation_sets(shop_of(before_the_cut()), board, after_the_cut(), CUT, "time")["hide"], "test")
 
 
-def test_without_encm_there_is_no_lift_to_measure(board: Stage) -> None:
+def test_without_encm_there_is_no_lift_to_measure(board: TrainedModels) -> None:
     others = {name: scorer for name, scorer in board.scorers.items() if name != "ENCM"}
 
     assert context_lift(shop_of(before_the_cut()), replace(board, scorers=others), after_the_cut()) is None
 
 
-def test_scorers_come_in_registry_order_and_a_missing_one_is_noticed(board: Stage) -> None:
+def test_scorers_come_in_registry_order_and_a_missing_one_is_noticed(board: TrainedModels) -> None:
     baselines = {name: board.baselines[name] for name in ("popularity", "ease")}
-    some = load_scorers({"BMF": board.networks["BMF"]}, baselines, board.signals, choices().signal_weights)
+    some = load_scorers({"BMF": board.networks["BMF"]}, baselines, board.features, hyperparameters().ensemble_weights)
 
     assert list(some) == ["BMF", "blend", "ease", "popularity"]
     with pytest.raises(TrainingRefused, match="Missing: .*'ENCM', 'LNCM', 'NeuMF', 'item_cf'"):
         check_complete(some, question(board, 0), {})
 
 
-def test_a_network_whose_failure_is_known_may_be_missing_and_a_baseline_may_not(board: Stage) -> None:
+def test_a_network_whose_failure_is_known_may_be_missing_and_a_baseline_may_not(board: TrainedModels) -> None:
     failures = dict.fromkeys(("LNCM", "BMF"), "MemoryError: too large")
     some = {name: scorer for name, scorer in board.scorers.items() if name not in failures}
     check_complete(some, question(board, 0), failures)
@@ -173,7 +173,7 @@ def test_a_network_whose_failure_is_known_may_be_missing_and_a_baseline_may_not(
         check_complete(some, question(board, 0), failures)
 
 
-def test_without_any_network_nothing_is_published(board: Stage) -> None:
+def test_without_any_network_nothing_is_published(board: TrainedModels) -> None:
     failures = dict.fromkeys(MODELS, "MemoryError: too large")
     rest = {name: scorer for name, scorer in board.scorers.items() if name not in failures}
 
@@ -193,6 +193,6 @@ class Broken:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_scorer_whose_scores_are_not_numbers_is_refused_by_name(value: float, board: Stage) -> None:
+def test_a_scorer_whose_scores_are_not_numbers_is_refused_by_name(value: float, board: TrainedModels) -> None:
     with pytest.raises(TrainingRefused, match="^BMF should score finite numbers. Received: NaN or infinity"):
         check_complete({**board.scorers, "BMF": Broken(len(board.encoders.items), value)}, question(board, 0), {})

@@ -19,9 +19,9 @@ import tensorflow as tf
 from recsys.artifacts import current, history
 from recsys.data.interactions import Catalogue
 from recsys.errors import DatabaseUnavailable, NotEnoughData, SettingsError, TrainingRefused
-from recsys.evaluation.protocol import Exam, Marks
+from recsys.evaluation.protocol import EvaluationResult, EvaluationSet
 from recsys.features.features import NAMES
-from recsys.networks import NETWORKS, Epoch, Fit, Start
+from recsys.networks import NETWORKS, Epoch, Fit, WarmStart
 from recsys.networks.fit import shapes
 from recsys.recommending.loading import load
 from recsys.scorers.base import Scorer
@@ -31,7 +31,7 @@ from recsys.store import connect
 from recsys.training import fitting, publishing, stages
 from recsys.training.closed_form.choose import L2_GRID, REGULARIZATION_GRID
 from recsys.training.fitting import DEFAULT_WINNER
-from recsys.training.train import Outcome, train
+from recsys.training.train import TrainingResult, train
 from tests.helpers import tiny_shop
 from tests.helpers.dying_disk import version_names
 from tests.helpers.tiny_shop import DAY, NOW, START, Published, Quiet, Row, Trained, event, fast_settings, fill, interactions, products
@@ -45,10 +45,10 @@ def unfitted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "fit", at_its_start)
 
 
-def at_its_start(name: str, data: Any, start: Start, options: Training, report: Any, *, judge: Any = None, epochs: Any = None) -> Fit:
+def at_its_start(name: str, data: Any, start: WarmStart, options: Training, report: Any, *, judge: Any = None, epochs: Any = None) -> Fit:
     report(Epoch(name, 1, 1, 0.7, 0.0))
     network = NETWORKS[name](shapes(data, options), options.seed)
-    network.start(start.factors, start.popularity)
+    network.warm_start(start.factors, start.popularity)
     return Fit(network, 0, [0.7], [judge(network)] if judge else [])
 
 
@@ -69,7 +69,7 @@ def shop(folder: Path, events: list[Row], sold: list[Row] | None = None) -> Sett
     return fast_settings(url, folder / "models")
 
 
-def learn(settings: Settings, **how: Any) -> Outcome:
+def learn(settings: Settings, **how: Any) -> TrainingResult:
     return train(settings, now=NOW, **{"progress": Quiet(), **how})
 
 
@@ -296,25 +296,28 @@ def test_the_winner_is_the_best_on_validation_and_is_named_everywhere(trained: T
 
 def test_of_equals_on_validation_the_first_of_the_registry_wins(trained: Trained, unfitted: None, monkeypatch: pytest.MonkeyPatch):
     _, source, evaluated, _, results, *_ = trained.publishing
-    marks = results.marks["BMF"]
-    monkeypatch.setattr(fitting, "sit_all", lambda scorers, exam: dict.fromkeys(scorers, marks))
-    fold = fitting.Fold(evaluated.data, {"hide": results.exam}, "hide")
-    choices = fitting.choose(fold, source.options, lambda epoch: None)
-    assert set(choices.map10) == set(REGISTRY)
-    assert len(set(choices.map10.values())) == 1
-    assert choices.winner == "ENCM"
+    marks = results.evaluations["BMF"]
+    monkeypatch.setattr(fitting, "evaluate_all", lambda scorers, evaluation_set: dict.fromkeys(scorers, marks))
+    fold = fitting.ValidationSplit(evaluated.data, {"hide": results.evaluation_set}, "hide")
+    hyperparameters = fitting.choose(fold, source.options, lambda epoch: None)
+    assert set(hyperparameters.map10) == set(REGISTRY)
+    assert len(set(hyperparameters.map10.values())) == 1
+    assert hyperparameters.winner == "ENCM"
 
 
 @pytest.mark.parametrize("best", ["blend", "item_cf", "user_frequency_decayed"])
 def test_a_baseline_that_wins_is_published_as_such(tmp_path: Path, unfitted: None, monkeypatch: pytest.MonkeyPatch, best: str):
     """Validation is told that nothing but one baseline hits anything."""
-    real = fitting.sit_all
+    real = fitting.evaluate_all
 
-    def favouring(scorers: Mapping[str, Scorer], exam: Exam) -> dict[str, Marks]:
-        marks = real(scorers, exam)
-        return {name: replace(mark, per_user={**mark.per_user, "map10": np.full(len(exam), name == best)}) for name, mark in marks.items()}
+    def favouring(scorers: Mapping[str, Scorer], evaluation_set: EvaluationSet) -> dict[str, EvaluationResult]:
+        marks = real(scorers, evaluation_set)
+        return {
+            name: replace(validation_score, per_user={**validation_score.per_user, "map10": np.full(len(evaluation_set), name == best)})
+            for name, validation_score in marks.items()
+        }
 
-    monkeypatch.setattr(fitting, "sit_all", favouring)
+    monkeypatch.setattr(fitting, "evaluate_all", favouring)
     outcome = learn(shop(tmp_path, interactions()))
     assert outcome.winner == best
     mine = Published(tmp_path, str(outcome.version))
@@ -339,7 +342,7 @@ def test_every_value_of_a_grid_is_tried_and_the_best_is_taken(trained: Trained, 
     tried = {trial["value"]: trial["map10"] for trial in trials_of(trained) if trial["choice"] == choice}
     assert list(tried) == list(grid)
     assert all(0 <= figure <= 1 for figure in tried.values())
-    assert getattr(trained.choices.closed_forms, field) == max(tried, key=lambda value: tried[value])
+    assert getattr(trained.hyperparameters.closed_forms, field) == max(tried, key=lambda value: tried[value])
 
 
 def test_every_networks_epochs_are_logged_and_its_best_one_is_fitted_again(trained: Trained):
@@ -349,7 +352,7 @@ def test_every_networks_epochs_are_logged_and_its_best_one_is_fitted_again(train
     for name, trial in tried.items():
         marks = trial["map10_by_epoch"]
         assert len(marks) == len(trial["losses"]) + 1 <= tiny_shop.FAST.epochs + 1  # the start has a mark and no loss
-        assert trial["value"] == int(np.argmax(marks)) == trained.choices.epochs[name]
+        assert trial["value"] == int(np.argmax(marks)) == trained.hyperparameters.epochs[name]
         for stage in (trained.evaluated, trained.final):
             assert len(stage.losses[name]) == trial["value"]
     assert entry["validation"]["defaults"] is None
@@ -360,7 +363,7 @@ def test_signal_weights_are_fitted_for_every_model_and_rule_and_those_serve(trai
     assert set(tried) == {(name, rule) for name in (*MODELS, "blend") for rule in ("hide", "allow")}
     version = current(trained.published.models_dir)
     for name in (*MODELS, "blend"):
-        weights = trained.choices.signal_weights[name]
+        weights = trained.hyperparameters.ensemble_weights[name]
         path = f"{name.lower()}_model.weights.h5" if name in MODELS else "blend.h5"
         stored = version.arrays(path)["vars/signal_weights" if name in MODELS else "signal_weights"]
         np.testing.assert_array_equal(stored, weights)
@@ -413,18 +416,19 @@ def test_a_network_that_memory_cannot_hold_is_left_out_and_the_others_are_publis
     ]
 
 
-@pytest.mark.parametrize("turn", [2, 3], ids=["the exam", "what serves"])
+@pytest.mark.parametrize("turn", [2, 3], ids=["the evaluation_set", "what serves"])
 def test_a_network_that_could_only_be_fitted_to_less_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turn: int):
     """Later fits have more events; a network that won on validation and fails in one of them is not the winner of the version."""
-    real = fitting.sit_all
+    real = fitting.evaluate_all
 
-    def favouring(scorers: Mapping[str, Scorer], exam: Exam) -> dict[str, Marks]:
-        marks = real(scorers, exam)
+    def favouring(scorers: Mapping[str, Scorer], evaluation_set: EvaluationSet) -> dict[str, EvaluationResult]:
+        marks = real(scorers, evaluation_set)
         return {
-            name: replace(mark, per_user={**mark.per_user, "map10": np.full(len(exam), name == "LNCM")}) for name, mark in marks.items()
+            name: replace(validation_score, per_user={**validation_score.per_user, "map10": np.full(len(evaluation_set), name == "LNCM")})
+            for name, validation_score in marks.items()
         }
 
-    monkeypatch.setattr(fitting, "sit_all", favouring)
+    monkeypatch.setattr(fitting, "evaluate_all", favouring)
     monkeypatch.setattr(fitting, "fit", failing_in((turn,), MemoryError("no room")))
     settings, noting = shop(tmp_path, interactions()), Noting()
     outcome = learn(settings, progress=noting)
@@ -445,7 +449,7 @@ def failing_in(passes: Sequence[int], error: Exception) -> Callable[..., Fit]:
     return fit
 
 
-def assert_published_without_lncm(folder: Path, settings: Settings, outcome: Outcome) -> None:
+def assert_published_without_lncm(folder: Path, settings: Settings, outcome: TrainingResult) -> None:
     version = current(settings.models_dir)
     assert version.name == outcome.version
     assert version.manifest["scorers"] == [name for name in REGISTRY if name != "LNCM"]
@@ -476,17 +480,17 @@ def test_where_no_network_can_be_fitted_nothing_is_published(tmp_path: Path, mon
 
 
 def test_leave_one_out_asks_for_each_users_last_item_among_99_at_most(tmp_path: Path, unfitted: None, monkeypatch: pytest.MonkeyPatch):
-    sheets: list[Any] = []
-    real = stages.examine
-    monkeypatch.setattr("recsys.training.stages.examine", lambda *given: sheets.append(given[3]) or real(*given))
+    evaluation_sets: list[Any] = []
+    real = stages.evaluate_on_test
+    monkeypatch.setattr("recsys.training.stages.evaluate_on_test", lambda *given: evaluation_sets.append(given[3]) or real(*given))
     sold = [{"id": 101 + n, "name": f"Item {n}", "statusId": "S1", "categoryId": "tea"} for n in range(130)]
     settings = shop(tmp_path, daily(24, 130, 30, stride=7), sold)
     outcome = learn(settings, protocol="loo99")
     assert set(outcome.rows) == {"allow"} == {outcome.rule}
-    [exams] = sheets
-    questions = exams["allow"].questions
-    assert len(questions) == 24
-    for question in questions:
+    [evaluation_sets] = evaluation_sets
+    cases = evaluation_sets["allow"].cases
+    assert len(cases) == 24
+    for question in cases:
         assert len(question.candidates) == 100
         # on the last of 30 days user u took 101 + (7 · u + 29) % 130; what she took before may not be among the 99
         assert question.relevant.tolist() == [(7 * question.query.user + 29) % 130]
@@ -543,21 +547,21 @@ def test_a_version_holds_everything_that_serving_comparing_and_explaining_need(p
 def test_held_out_figures_are_found_by_the_index_that_serves(trained: Trained):
     _, _, evaluated, final, results, *_ = trained.publishing
     arrays = current(trained.published.models_dir).arrays("heldout.h5")
-    for number, question in enumerate(results.exam.questions):
+    for number, question in enumerate(results.evaluation_set.cases):
         user = evaluated.encoders.users.ids[question.query.user]
         row = arrays["rows"][final.encoders.users.index(int(user))]
-        assert arrays["n_relevant"][row] == len(question.relevant) + question.n_misses
-        for name, marks in results.marks.items():
+        assert arrays["n_relevant"][row] == len(question.relevant) + question.n_unreachable
+        for name, marks in results.evaluations.items():
             assert arrays[f"{name}/map10"][row] == marks.per_user["map10"][number]
-    assert (arrays["rows"] >= 0).sum() == len(results.exam.questions)
+    assert (arrays["rows"] >= 0).sum() == len(results.evaluation_set.cases)
 
 
 def test_the_snapshot_lists_what_is_sold_best_first(published: Published):
     snapshot = current(published.models_dir).json("snapshot.json")
     sold = {row["id"] for row in products() if row["statusId"] == "S1"}
     assert set(snapshot["popular"]) == sold
-    loaded = load(published.models_dir)
-    counts = loaded.scorer("popularity").score(None)
+    bundle = load(published.models_dir)
+    counts = bundle.scorer("popularity").score(None)
     ranked = [item for item in snapshot["popular"] if item in tiny_shop.LEARNED]
     assert ranked == sorted(ranked, key=lambda item: -counts[item - 101])
     assert set(snapshot["by_category"]) == set(tiny_shop.CATEGORIES)

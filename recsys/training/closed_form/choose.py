@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from recsys.data.dataset import Dataset
-from recsys.evaluation.protocol import Exam, mean_average_precision
-from recsys.features.features import NAMES, Signals
+from recsys.evaluation.protocol import EvaluationSet, mean_average_precision
+from recsys.features.features import NAMES, Features
 from recsys.features.popularity import RECENT_HALF_LIFE_DAYS, popularities, popularity
 from recsys.features.query import Arrays
 from recsys.scorers.base import Scorer
-from recsys.scorers.ensemble import Blend
+from recsys.scorers.ensemble import LinearEnsemble
 from recsys.scorers.item_item import EASE
 from recsys.settings import Training
 from recsys.training.closed_form.als import als
@@ -42,17 +42,17 @@ class ClosedForms:
     regularization: float = 20.0
 
 
-def choose_closed_forms(data: Dataset, exam: Exam, options: Training) -> tuple[ClosedForms, list[dict[str, Any]]]:
+def choose_closed_forms(data: Dataset, evaluation_set: EvaluationSet, options: Training) -> tuple[ClosedForms, list[dict[str, Any]]]:
     """Return the hyperparameters with the best MAP@10 on an exam, and every value tried.
 
     Args:
         data: The events before the exam.
-        exam: Of the validation part.
+        evaluation_set: Of the validation part.
         options: Holds the width of the factors and the seed.
     """
 
     def tried(name: str, grid: Sequence[float], solved: Callable[[float], Scorer]) -> list[dict[str, Any]]:
-        return [{"choice": name, "value": value, "map10": mean_average_precision(solved(value), exam)} for value in grid]
+        return [{"choice": name, "value": value, "map10": mean_average_precision(solved(value), evaluation_set)} for value in grid]
 
     solved = partial(fit_factors, data, options.factors, options=options)
     l2 = tried("EASE l2", L2_GRID, lambda value: EASE.from_arrays(fit_ease(data, value)))
@@ -72,14 +72,14 @@ def fit_factors(data: Dataset, dim: int, regularization: float, options: Trainin
     return als(data.users, data.items, data.weights, *sizes, dim=dim, regularization=regularization, alpha=ALPHA, seed=options.seed)
 
 
-def fit_baselines(data: Dataset, choices: ClosedForms) -> tuple[dict[str, Arrays], dict[str, float]]:
+def fit_baselines(data: Dataset, hyperparameters: ClosedForms) -> tuple[dict[str, Arrays], dict[str, float]]:
     """Return the arrays of every baseline but the blend, and the seconds that each one took."""
     recently = popularity(data.items, data.weights, data.timestamps, data.n_items, RECENT_HALF_LIFE_DAYS)
     recent, plain = {"popularity": recently}, {"popularity": popularity(data.items, data.weights, data.timestamps, data.n_items)}
     baselines: dict[str, Arrays] = {}
     seconds: dict[str, float] = {}
     solve: Mapping[str, Callable[[], Arrays]] = {
-        "ease": lambda: fit_ease(data, choices.l2),
+        "ease": lambda: fit_ease(data, hyperparameters.l2),
         "item_cf": lambda: item_cf(data.users, data.items, data.weights, data.n_users, data.n_items),
         "user_frequency_decayed": lambda: recent,
         "user_frequency": lambda: plain,
@@ -93,19 +93,19 @@ def fit_baselines(data: Dataset, choices: ClosedForms) -> tuple[dict[str, Arrays
     return baselines, seconds
 
 
-def fit_signals(data: Dataset, neighbours: Arrays, choices: ClosedForms, options: Training) -> Arrays:
+def fit_features(data: Dataset, neighbours: Arrays, hyperparameters: ClosedForms, options: Training) -> Arrays:
     """Return the arrays of the signals that no baseline has; those of EASE are shared with it.
 
     Args:
         data: The events to learn from.
         neighbours: Arrays of EASE.
-        choices: Hyperparameters.
+        hyperparameters: Hyperparameters.
         options: Holds the width of the factors and the seed.
     """
     following = transitions(data.users, data.items, data.weights, data.timestamps, data.n_items)
     return {
         **{f"transitions/{name}": array for name, array in following.items()},
-        **fit_factors(data, options.factors, choices.regularization, options),
+        **fit_factors(data, options.factors, hyperparameters.regularization, options),
         "popularity": popularities(data.items, data.weights, data.timestamps, data.n_items),
     }
 
@@ -119,5 +119,5 @@ def _factors_alone(factors: Arrays) -> Scorer:
         "similarities": np.zeros(0, np.float32),
     }
     tables = {f"{table}/{name}": array for table in ("ease", "transitions") for name, array in nothing.items()}
-    signals = Signals.from_arrays({**tables, **factors, "popularity": np.zeros((4, n_items), np.float32)})
-    return Blend(signals, np.tile(np.array([name == "factors" for name in (*NAMES, "")], np.float32), (2, 1)))
+    features = Features.from_arrays({**tables, **factors, "popularity": np.zeros((4, n_items), np.float32)})
+    return LinearEnsemble(features, np.tile(np.array([name == "factors" for name in (*NAMES, "")], np.float32), (2, 1)))

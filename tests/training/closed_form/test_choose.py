@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recsys.evaluation.protocol import Exam
-from recsys.features.features import Signals
+from recsys.evaluation.protocol import EvaluationSet
+from recsys.features.features import Features
 from recsys.features.popularity import popularity
 from recsys.scorers.base import Scorer
 from recsys.scorers.item_item import EASE
@@ -23,10 +23,10 @@ from recsys.training.closed_form.choose import (
     fit_baselines,
     fit_ease,
     fit_factors,
-    fit_signals,
+    fit_features,
 )
 from recsys.training.closed_form.ease import ease
-from recsys.training.stages import Stage, exams
+from recsys.training.stages import TrainedModels, build_evaluation_sets
 from tests.helpers.checkerboard import (
     CUT,
     FAST,
@@ -42,11 +42,11 @@ from tests.helpers.checkerboard import (
 
 
 @pytest.fixture(scope="module")
-def exam(board: Stage) -> Exam:
-    return exams(shop_of(before_the_cut()), board, after_the_cut(), CUT, "time")["hide"]
+def evaluation_set(board: TrainedModels) -> EvaluationSet:
+    return build_evaluation_sets(shop_of(before_the_cut()), board, after_the_cut(), CUT, "time")["hide"]
 
 
-def test_ease_and_factors_are_solved_on_the_whole_data_with_what_was_chosen(board: Stage) -> None:
+def test_ease_and_factors_are_solved_on_the_whole_data_with_what_was_chosen(board: TrainedModels) -> None:
     data, options = board.data, replace(FAST, seed=4)
     columns = data.users, data.items, data.weights, N_USERS, N_ITEMS
     factors = als(*columns, dim=5, regularization=9.0, alpha=ALPHA, seed=4)
@@ -58,7 +58,7 @@ def test_ease_and_factors_are_solved_on_the_whole_data_with_what_was_chosen(boar
     assert factors["user_factors"].shape == (N_USERS, 5)
 
 
-def test_every_baseline_but_the_blend_is_fitted_and_timed(board: Stage) -> None:
+def test_every_baseline_but_the_blend_is_fitted_and_timed(board: TrainedModels) -> None:
     data = board.data
     arrays, seconds = fit_baselines(data, ClosedForms(l2=33.0))
     columns = data.items, data.weights, data.timestamps, N_ITEMS
@@ -71,44 +71,48 @@ def test_every_baseline_but_the_blend_is_fitted_and_timed(board: Stage) -> None:
         np.testing.assert_array_equal(arrays[name]["popularity"], popularity(*columns, half_life), err_msg=name)
 
 
-def test_signals_have_factors_of_their_own_width_and_no_copy_of_ease(board: Stage) -> None:
+def test_signals_have_factors_of_their_own_width_and_no_copy_of_ease(board: TrainedModels) -> None:
     """The networks' embeddings are `dim` wide, the factors that all models share `factors`."""
     neighbours = fit_ease(board.data, 33.0)
-    arrays = fit_signals(board.data, neighbours, ClosedForms(33.0, 9.0), replace(FAST, dim=4, factors=6))
+    arrays = fit_features(board.data, neighbours, ClosedForms(33.0, 9.0), replace(FAST, dim=4, factors=6))
 
     table = {"starts", "neighbours", "similarities"}
     assert set(arrays) == {f"transitions/{name}" for name in table} | {"user_factors", "item_factors", "popularity"}
     assert (arrays["user_factors"].shape, arrays["item_factors"].shape) == ((N_USERS, 6), (N_ITEMS, 6))
     np.testing.assert_array_equal(arrays["user_factors"], fit_factors(board.data, 6, 9.0, FAST)["user_factors"])
-    assert Signals.from_arrays({**arrays, **{f"ease/{name}": neighbours[name] for name in table}}).n_items == N_ITEMS
+    assert Features.from_arrays({**arrays, **{f"ease/{name}": neighbours[name] for name in table}}).n_items == N_ITEMS
 
 
 @pytest.fixture
-def marked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Scorer, Exam]]:
+def marked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Scorer, EvaluationSet]]:
     """Let every mark be known beforehand: .1, .3 and .3 of EASE's grid, .2 and .5 of that of the factors."""
-    seen: list[tuple[Scorer, Exam]] = []
+    seen: list[tuple[Scorer, EvaluationSet]] = []
     figures: Iterator[float] = iter([0.1, 0.3, 0.3, 0.2, 0.5, 0.4])
 
-    def mark(scorer: Scorer, exam: Exam) -> float:
-        seen.append((scorer, exam))
+    def mark(scorer: Scorer, evaluation_set: EvaluationSet) -> float:
+        seen.append((scorer, evaluation_set))
         return next(figures)
 
     monkeypatch.setattr(closed_form, "mean_average_precision", mark)
     return seen
 
 
-def test_the_best_of_each_grid_is_taken_and_the_first_of_equals(board: Stage, exam: Exam, marked: list[tuple[Scorer, Exam]]) -> None:
-    chosen, trials = choose_closed_forms(board.data, exam, FAST)
+def test_the_best_of_each_grid_is_taken_and_the_first_of_equals(
+    board: TrainedModels, evaluation_set: EvaluationSet, marked: list[tuple[Scorer, EvaluationSet]]
+) -> None:
+    chosen, trials = choose_closed_forms(board.data, evaluation_set, FAST)
 
     assert chosen == ClosedForms(L2_GRID[1], REGULARIZATION_GRID[1])
     assert [trial["choice"] for trial in trials] == ["EASE l2"] * 3 + ["ALS regularization"] * 3
     assert [trial["value"] for trial in trials] == [*L2_GRID, *REGULARIZATION_GRID]
     assert [trial["map10"] for trial in trials] == [0.1, 0.3, 0.3, 0.2, 0.5, 0.4]
-    assert all(given is exam for _, given in marked)
+    assert all(given is evaluation_set for _, given in marked)
 
 
-def test_each_value_is_judged_by_what_it_does_alone(board: Stage, exam: Exam, marked: list[tuple[Scorer, Exam]]) -> None:
-    choose_closed_forms(board.data, exam, FAST)
+def test_each_value_is_judged_by_what_it_does_alone(
+    board: TrainedModels, evaluation_set: EvaluationSet, marked: list[tuple[Scorer, EvaluationSet]]
+) -> None:
+    choose_closed_forms(board.data, evaluation_set, FAST)
     asked = question(board, 3)
     scorers = [scorer for scorer, _ in marked]
     of_ease, of_als = scorers[: len(L2_GRID)], scorers[len(L2_GRID) :]
@@ -122,8 +126,8 @@ def test_each_value_is_judged_by_what_it_does_alone(board: Stage, exam: Exam, ma
         assert not scorer.score(replace(asked, user=N_USERS)).any()
 
 
-def test_on_a_board_whose_answer_is_known_the_choice_finds_it(board: Stage, exam: Exam) -> None:
-    chosen, trials = choose_closed_forms(board.data, exam, FAST)
+def test_on_a_board_whose_answer_is_known_the_choice_finds_it(board: TrainedModels, evaluation_set: EvaluationSet) -> None:
+    chosen, trials = choose_closed_forms(board.data, evaluation_set, FAST)
     scorer = EASE.from_arrays(fit_ease(board.data, chosen.l2))
 
     assert all(0 < trial["map10"] <= 1 for trial in trials)

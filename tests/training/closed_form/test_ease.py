@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys.features.query import Arrays, Query
-from recsys.scorers import item_item as ease_module
 from recsys.scorers.item_item import EASE
 from recsys.training.closed_form import co_occurrence
+from recsys.training.closed_form import ease as ease_module
 from recsys.training.closed_form.ease import ease, local_weights
 
 Columns = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
