@@ -65,16 +65,24 @@ def copy_rows(shop: Path, url: str) -> None:
     """Copy every row of a SQLite file into an empty database."""
     with sqlite3.connect(shop) as source, connect(url, create=True) as db:
         migrate(db)
-        for (table,) in source.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'").fetchall():
+        for (table,) in source.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        ).fetchall():
             rows = source.execute(f"SELECT * FROM {table}")  # noqa: S608 - a name of the catalogue
             if table != NOT_COPIED:
-                db.insert(table, (dict(zip((column[0] for column in rows.description), row, strict=True)) for row in rows))
+                db.insert(
+                    table, (dict(zip((column[0] for column in rows.description), row, strict=True)) for row in rows)
+                )
 
 
 def main(argv: Sequence[str]) -> int:
     """Compare; returns the exit status."""
     flags = _parser().parse_args(argv)
-    table, console, different = Table("database", "asked through", "requests", "successes", "different"), new_console(), list[str]()
+    table, console, different = (
+        Table("database", "asked through", "requests", "successes", "different"),
+        new_console(),
+        list[str](),
+    )
     with tempfile.TemporaryDirectory() as name, databases(Path(name), flags.server) as urls:
         folder = Path(name)
         shutil.copy(flags.shop, folder / "shop.sqlite")
@@ -85,16 +93,30 @@ def main(argv: Sequence[str]) -> int:
         if MARIADB in urls:
             copy_rows(flags.shop, urls[MARIADB])
         asked = inputs(flags.shop, manifest["scorers"], flags.requests, flags.seed)
-        sample = {name: asked[name] for name in random.Random(flags.seed).sample(list(asked), min(flags.one_shot, len(asked)))}
-        commands = [at(manifest["data_until"] + 3600, checkout / "recommend_api.py") for checkout in (flags.before, flags.after)]
+        sample = {
+            name: asked[name] for name in random.Random(flags.seed).sample(list(asked), min(flags.one_shot, len(asked)))
+        }
+        commands = [
+            at(manifest["data_until"] + 3600, checkout / "recommend_api.py") for checkout in (flags.before, flags.after)
+        ]
         for database in (SQLITE, MARIADB)[: len(urls)]:
-            environ = {"DATABASE_URL": urls[database], "MODELS_DIR": str(folder / "models"), "RECSYS_TOML": str(folder / "recsys.toml")}
+            environ = {
+                "DATABASE_URL": urls[database],
+                "MODELS_DIR": str(folder / "models"),
+                "RECSYS_TOML": str(folder / "recsys.toml"),
+            }
             for door, ask, some in (("worker", worker_answers, asked), ("one-shot", one_shot_answers, sample)):
                 before, after = (ask(command, environ, some) for command in commands)
                 unlike = [name for name in before if before[name] != after[name]]
-                different += [f"{database}, {door}, {name}\n  {before[name]!r:.400}\n  {after[name]!r:.400}" for name in unlike]
+                different += [
+                    f"{database}, {door}, {name}\n  {before[name]!r:.400}\n  {after[name]!r:.400}" for name in unlike
+                ]
                 successes = sum(b'"ok":true' in told for told in before.values())
-                different += [] if successes or door != "worker" else [f"{database}: a request should succeed. Received: none did."]
+                different += (
+                    []
+                    if successes or door != "worker"
+                    else [f"{database}: a request should succeed. Received: none did."]
+                )
                 table.add_row(database, door, f"{len(some):,}", f"{successes:,}", f"{len(unlike):,}")
     console.print(table)
     for text in different[:SHOWN]:
@@ -106,13 +128,21 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before", type=Path, help="a checkout")
     parser.add_argument("after", type=Path, help="another checkout")
-    parser.add_argument("--shop", type=Path, default=ROOT / "data/demo.sqlite", help="its SQLite file; default data/demo.sqlite")
+    parser.add_argument(
+        "--shop", type=Path, default=ROOT / "data/demo.sqlite", help="its SQLite file; default data/demo.sqlite"
+    )
     parser.add_argument("--models", type=Path, default=ROOT / "models", help="its versions; default models/")
     parser.add_argument("--requests", type=int, default=500, metavar="N", help="default 500")
-    parser.add_argument("--one-shot", type=int, default=30, metavar="N", help="of them, through a process each; default 30")
+    parser.add_argument(
+        "--one-shot", type=int, default=30, metavar="N", help="of them, through a process each; default 30"
+    )
     parser.add_argument("--seed", type=int, default=7, metavar="N", help="default 7")
-    parser.add_argument("--server", default=os.environ.get("RECSYS_BENCH_MYSQL", SERVER), metavar="URL", help=f"default {SERVER}")
-    parser.add_argument("--without-mariadb", dest="server", action="store_const", const=None, help="compare on SQLite only")
+    parser.add_argument(
+        "--server", default=os.environ.get("RECSYS_BENCH_MYSQL", SERVER), metavar="URL", help=f"default {SERVER}"
+    )
+    parser.add_argument(
+        "--without-mariadb", dest="server", action="store_const", const=None, help="compare on SQLite only"
+    )
     return parser
 
 

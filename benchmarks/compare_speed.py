@@ -57,7 +57,9 @@ def worker(shop: SyntheticShop, database: str, checkout: Path, stack: ExitStack)
         start = number * TURN % len(asked)
         told = driver.load(POOL, [*asked[start:], *asked[:start]][:TURN], 1, count=TURN)
         if told["failed"] or told["crossed"]:
-            raise BenchmarkError(f"Every request should be answered. Received: {told['failed']}, {told['crossed']} crossed.")
+            raise BenchmarkError(
+                f"Every request should be answered. Received: {told['failed']}, {told['crossed']} crossed."
+            )
         times: list[float] = told["ms"]
         return times
 
@@ -116,7 +118,9 @@ def main(argv: Sequence[str]) -> int:
                     ratios = quartiles(pairs)
                     worst = max(worst, ratios[-1])
                     medians = (statistics.median(column) for column in zip(*pairs, strict=True))
-                    table.add_row(database, name, *(f"{ms:.2f}" for ms in medians), *(f"{ratio:.3f}" for ratio in ratios))
+                    table.add_row(
+                        database, name, *(f"{ms:.2f}" for ms in medians), *(f"{ratio:.3f}" for ratio in ratios)
+                    )
     except (RecsysError, BenchmarkError) as error:
         console.print(f"compare_speed: {error}", markup=False)
         return 2
@@ -136,9 +140,15 @@ def _parser() -> argparse.ArgumentParser:
         ("processes", 6, "one-shot, in each round"),
     ):
         parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{what}; default {default:,}")
-    parser.add_argument("--bound", type=float, default=1.03, metavar="RATIO", help="of the upper quartile; default 1.03")
-    parser.add_argument("--server", default=os.environ.get("RECSYS_BENCH_MYSQL", SERVER), metavar="URL", help=f"default {SERVER}")
-    parser.add_argument("--without-mariadb", dest="server", action="store_const", const=None, help="measure on SQLite only")
+    parser.add_argument(
+        "--bound", type=float, default=1.03, metavar="RATIO", help="of the upper quartile; default 1.03"
+    )
+    parser.add_argument(
+        "--server", default=os.environ.get("RECSYS_BENCH_MYSQL", SERVER), metavar="URL", help=f"default {SERVER}"
+    )
+    parser.add_argument(
+        "--without-mariadb", dest="server", action="store_const", const=None, help="measure on SQLite only"
+    )
     return parser
 
 

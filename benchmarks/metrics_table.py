@@ -70,7 +70,10 @@ LIBRARIES: Mapping[str, Library] = {
     "rectools": Library("RecTools", "rectools==0.19.0", ["pandas==2.3.3", "numpy==1.26.4"]),
     "implicit": Library("implicit", "implicit==0.7.3", ["scipy==1.17.1", "numpy==2.4.6"]),
     "recommenders": Library(
-        "recommenders", "recommenders==1.2.1", ["pandas==2.2.3", "scikit-learn==1.6.1", "scipy==1.17.1", "numpy==1.26.4"], alone=True
+        "recommenders",
+        "recommenders==1.2.1",
+        ["pandas==2.2.3", "scikit-learn==1.6.1", "scipy==1.17.1", "numpy==1.26.4"],
+        alone=True,
     ),
     "cornac": Library("Cornac", "cornac==3.0.1", ["scipy==1.17.1", "numpy==2.4.6"]),
     "replay": Library("RePlay", "replay-rec==0.22.0", ["pandas==2.3.3", "polars==1.44.2"]),
@@ -81,7 +84,9 @@ LIBRARIES: Mapping[str, Library] = {
         alone=True,
     ),
     "lenskit": Library("LensKit", "lenskit==2025.8.1", [TORCH]),
-    "recbole": Library("RecBole", "recbole==1.2.1", [TORCH, "pandas==2.0.3", "scikit-learn==1.3.2", "scipy==1.11.4", "numpy==1.23.5"]),
+    "recbole": Library(
+        "RecBole", "recbole==1.2.1", [TORCH, "pandas==2.0.3", "scikit-learn==1.3.2", "scipy==1.11.4", "numpy==1.23.5"]
+    ),
 }
 
 
@@ -115,7 +120,20 @@ def asked(name: str) -> dict[str, Any]:
         python = Path(folder) / "bin/python"
         venv.create(folder, with_pip=True)
         for packages in _installs(library):
-            _run(name, [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", *packages], folder)
+            _run(
+                name,
+                [
+                    str(python),
+                    "-m",
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                    "--no-input",
+                    *packages,
+                ],
+                folder,
+            )
         told = _run(name, [str(python), "-I", str(ADAPTERS), name], folder, json.dumps(as_json()))
     figures = json.loads(told.splitlines()[-1])
     return {"packages": [library.package, *library.beside], "python": platform.python_version(), "figures": figures}
@@ -165,7 +183,9 @@ def write_page(page: Path, kept: Path, *, check: bool) -> int:
         libraries = _kept(kept)
         pinned = {name: [library.package, *library.beside] for name, library in LIBRARIES.items()}
         if stale := [name for name, packages in pinned.items() if libraries.get(name, {}).get("packages") != packages]:
-            raise MetricsError(f"{kept.name} should hold today's lists and packages. Received others for {', '.join(stale)}: ask again.")
+            raise MetricsError(
+                f"{kept.name} should hold today's lists and packages. Received others for {', '.join(stale)}: ask again."
+            )
         block = markdown(libraries)
     text = pages.replaced(page.read_text(encoding="utf-8"), block, NAME, page.name)
     return pages.settled(page, text, "benchmarks/metrics_table.py --markdown docs/METRICS.md", check=check)
@@ -179,24 +199,30 @@ def markdown(libraries: Mapping[str, Any]) -> str:
     for figure, title in FIGURES.items():
         rows = [["**here**", *(shown(here[name][figure]) for name in CASES)]]
         rows += [
-            [LIBRARIES[name].title, *cells] for name, of in libraries.items() if _differs(cells := _cells(of["figures"], here, figure))
+            [LIBRARIES[name].title, *cells]
+            for name, of in libraries.items()
+            if _differs(cells := _cells(of["figures"], here, figure))
         ]
         agree = [
             LIBRARIES[name].title
             for name, of in libraries.items()
-            if any(figure in told for told in of["figures"].values()) and not _differs(_cells(of["figures"], here, figure))
+            if any(figure in told for told in of["figures"].values())
+            and not _differs(_cells(of["figures"], here, figure))
         ]
         parts.append(_table([title, *letters.values()], rows, "---|" + "---:|" * (len(CASES) - 1) + "---:"))
         parts += [f"As here in all that they can be asked: {', '.join(agree)}.\n"] if agree else []
     called = {peer.__name__: (peer.__doc__ or "").splitlines()[0].rstrip(".") for peer in peers.PEERS}
     made = [
-        [LIBRARIES[name].title, called[name], ", ".join(f"`{package}`" for package in of["packages"])] for name, of in libraries.items()
+        [LIBRARIES[name].title, called[name], ", ".join(f"`{package}`" for package in of["packages"])]
+        for name, of in libraries.items()
     ]
     parts.append(_table(["library", "what was called", "packages"], made, "---|---|---"))
     return "\n".join(parts)
 
 
-def _cells(told: Mapping[str, Mapping[str, Any]], here: Mapping[str, Mapping[str, float | None]], figure: str) -> list[str]:
+def _cells(
+    told: Mapping[str, Mapping[str, Any]], here: Mapping[str, Mapping[str, float | None]], figure: str
+) -> list[str]:
     return [_cell(told[name], here[name][figure], figure) for name in CASES]
 
 
@@ -230,7 +256,14 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], rule: str) -> str
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--libraries", nargs="+", choices=list(LIBRARIES), default=list(LIBRARIES), metavar="NAME", help="all by default")
+    parser.add_argument(
+        "--libraries",
+        nargs="+",
+        choices=list(LIBRARIES),
+        default=list(LIBRARIES),
+        metavar="NAME",
+        help="all by default",
+    )
     pages.add_flags(parser)
     return parser
 

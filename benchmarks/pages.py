@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-BEGIN, END = "<!-- results: {} -->\n", "<!-- end of results -->\n"  # the first names what stands there: a page may hold several
+BEGIN, END = (
+    "<!-- results: {} -->\n",
+    "<!-- end of results -->\n",
+)  # the first names what stands there: a page may hold several
 NOT_TAKEN = "Not measured yet.\n"
 
 
@@ -26,7 +29,9 @@ def replaced(text: str, block: str, name: str, page: str) -> str:
     before, found, rest = text.partition(begin(name))
     _, ended, after = rest.partition(END)
     if begin(name) in rest or not found or not ended or BEGIN.partition("{")[0] in rest.partition(END)[0]:
-        raise SystemExit(f"{page} should hold {begin(name).strip()} once, on a line of its own, and {END.strip()} behind it.")
+        raise SystemExit(
+            f"{page} should hold {begin(name).strip()} once, on a line of its own, and {END.strip()} behind it."
+        )
     return before + begin(name) + block + END + after
 
 
@@ -51,7 +56,9 @@ def settled(page: Path, text: str, made_by: str, *, check: bool, same: bool = Tr
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of a command that measures, and writes a page of what was measured."""
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the kept figures into a page instead of measuring")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write the kept figures into a page instead of measuring"
+    )
     parser.add_argument("--check", action="store_true", help="with --markdown: only compare")
 
 

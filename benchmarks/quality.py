@@ -55,7 +55,8 @@ def main(argv: list[str], root: Path = ROOT) -> int:
 def measure(flags: argparse.Namespace) -> None:
     """Run every set with every seed; print a set's tables and write the file as soon as there is something new.
 
-    The first seed chooses on validation and has all ablations; the others fit by its choices, and show how far a seed moves the figures.
+    The first seed chooses on validation and has all ablations; the others fit by its choices, and show how far a seed
+    moves the figures.
 
     Raises:
         BenchmarkError: A set is missing or not what it should be, known before anything is run.
@@ -132,7 +133,9 @@ def named(text: str) -> Sequence[str]:
     places = {name: pages.begin(name) for name in SETS}
     found = [name for name, begin in places.items() if begin in text]
     if not found:
-        raise BenchmarkError(f"The page should hold one of {', '.join(begin.strip() for begin in places.values())}. Received: none.")
+        raise BenchmarkError(
+            f"The page should hold one of {', '.join(begin.strip() for begin in places.values())}. Received: none."
+        )
     return found
 
 
@@ -141,10 +144,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("data_dir", nargs="?", type=Path, metavar="DATA_DIR", help="holds a folder a set")
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS), help="all of them by default")
     parser.add_argument(
-        "--seeds", type=int, choices=range(1, 101), default=3, metavar="N", help="fits of everything, each by a seed of its own (3)"
+        "--seeds",
+        type=int,
+        choices=range(1, 101),
+        default=3,
+        metavar="N",
+        help="fits of everything, each by a seed of its own (3)",
     )
-    parser.add_argument("--epochs", type=pages.positive, metavar="N", help="epochs at most; validation may end a fit earlier")
-    parser.add_argument("--ablations", action="store_true", help="also without history and without embedding: three times as long")
+    parser.add_argument(
+        "--epochs", type=pages.positive, metavar="N", help="epochs at most; validation may end a fit earlier"
+    )
+    parser.add_argument(
+        "--ablations", action="store_true", help="also without history and without embedding: three times as long"
+    )
     pages.add_flags(parser)
     return parser
 

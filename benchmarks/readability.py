@@ -38,7 +38,12 @@ AT_THE_ROOT = {"__init__.py"}  # of recsys
 SMALL = 60  # lines
 CODE = ("recsys/", "backend/src/")
 REGISTRY = "recsys/scorers/registry.py"
-LOOSE, SPLINTERS, WORDS, RIDDLES = "loose modules at recsys' root", f"files under {SMALL} lines", "old identifiers", "riddles"
+LOOSE, SPLINTERS, WORDS, RIDDLES = (
+    "loose modules at recsys' root",
+    f"files under {SMALL} lines",
+    "old identifiers",
+    "riddles",
+)
 BOUNDS: Mapping[str, int] = {LOOSE: 0, SPLINTERS: 25, WORDS: 0, RIDDLES: 0}
 NOTHING_BUT_LAYOUT = {
     tokenize.COMMENT,
@@ -55,7 +60,9 @@ JS_TOKEN = re.compile(
     re.DOTALL,
 )
 JS_REGEX = re.compile(r"/(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n\[])+/[a-z]*")
-JS_TEXT = re.compile(r"(?:\\.|\$(?!\{)|[^`\\$])*(`|\$\{)", re.DOTALL)  # of a template, up to its end or to an expression
+JS_TEXT = re.compile(
+    r"(?:\\.|\$(?!\{)|[^`\\$])*(`|\$\{)", re.DOTALL
+)  # of a template, up to its end or to an expression
 BEFORE_REGEX = {"", *"(,=:[!&|?{};>", "return", "typeof", "case"}  # a slash behind anything else divides
 
 
@@ -72,9 +79,15 @@ class Found:
 def tracked(folder: Path) -> dict[str, str]:
     """Return the texts of Python, JavaScript and Markdown files by path: those that git tracks, or all where there is no git."""
     if (folder / ".git").exists():
-        listed = subprocess.run(["git", "-C", str(folder), "ls-files"], capture_output=True, text=True, check=True).stdout.splitlines()
+        listed = subprocess.run(
+            ["git", "-C", str(folder), "ls-files"], capture_output=True, text=True, check=True
+        ).stdout.splitlines()
     else:
-        listed = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if "node_modules" not in path.parts]
+        listed = [
+            path.relative_to(folder).as_posix()
+            for path in sorted(folder.rglob("*"))
+            if "node_modules" not in path.parts
+        ]
     paths = [path for path in listed if path.endswith((".py", ".js", ".mjs", ".md")) and (folder / path).is_file()]
     return {path: (folder / path).read_text(encoding="utf-8") for path in paths if path not in UNSEARCHED}
 
@@ -159,7 +172,10 @@ def riddles(files: Mapping[str, str], vocabulary: Mapping[str, Any]) -> list[Fou
     for rule in vocabulary["riddles"]:
         pattern = re.compile(r"(?:\s|\n\s*(?:#|//|\*))+".join(map(re.escape, rule["old"].split())))
         for path, text in files.items():
-            found += [Found(rule["old"], path, text.count("\n", 0, hit.start()) + 1, rule["new"]) for hit in pattern.finditer(text)]
+            found += [
+                Found(rule["old"], path, text.count("\n", 0, hit.start()) + 1, rule["new"])
+                for hit in pattern.finditer(text)
+            ]
     return found
 
 
@@ -177,9 +193,17 @@ def splinters(files: Mapping[str, str]) -> list[str]:
 def registry(text: str) -> list[str]:
     """Return the keys of `REGISTRY`."""
     tables = [
-        node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "REGISTRY"
+        node.value
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "REGISTRY"
     ]
-    return [key.value for table in tables if isinstance(table, ast.Dict) for key in table.keys if isinstance(key, ast.Constant)]
+    return [
+        key.value
+        for table in tables
+        if isinstance(table, ast.Dict)
+        for key in table.keys
+        if isinstance(key, ast.Constant)
+    ]
 
 
 def python_lines(text: str) -> tuple[int, int]:
@@ -190,7 +214,10 @@ def python_lines(text: str) -> tuple[int, int]:
     """
     documented: set[int] = set()
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node) is not None:
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and ast.get_docstring(node) is not None
+        ):
             documented.update(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
     code: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
@@ -212,7 +239,11 @@ def js_lines(text: str) -> int:
 def count(files: Mapping[str, str], vocabulary: Mapping[str, Any]) -> tuple[dict[str, str], list[Found]]:
     """Return every figure by its name, and the old words and riddles."""
     words, sentences = old_words(files, vocabulary), riddles(files, vocabulary)
-    loose = [path for path in files if re.fullmatch(r"recsys/[^/]+\.py", path) and path.removeprefix("recsys/") not in AT_THE_ROOT]
+    loose = [
+        path
+        for path in files
+        if re.fullmatch(r"recsys/[^/]+\.py", path) and path.removeprefix("recsys/") not in AT_THE_ROOT
+    ]
     python = [python_lines(text) for path, text in files.items() if path.startswith("recsys/") and path.endswith(".py")]
     code, documented = (sum(column) for column in zip(*python, strict=True)) if python else (0, 0)
     prose = re.compile(rf"\b(?:{'|'.join(vocabulary['prose']['old'])})\b", re.IGNORECASE)
@@ -243,7 +274,10 @@ def main(argv: Sequence[str], root: Path = ROOT) -> int:
     flags = _parser().parse_args(argv)
     vocabulary = tomllib.loads((root / VOCABULARY).read_text(encoding="utf-8"))
     figures, found = count(tracked(root), vocabulary)
-    table, before = Table("what", *(["before"] if flags.score_shared_candidates else []), "now", "bound"), dict[str, str]()
+    table, before = (
+        Table("what", *(["before"] if flags.score_shared_candidates else []), "now", "bound"),
+        dict[str, str](),
+    )
     if flags.score_shared_candidates:
         with tempfile.TemporaryDirectory() as name:
             other = (
@@ -264,7 +298,9 @@ def main(argv: Sequence[str], root: Path = ROOT) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--against", metavar="COMMIT", help="a commit of this repository, or the folder of another checkout")
+    parser.add_argument(
+        "--against", metavar="COMMIT", help="a commit of this repository, or the folder of another checkout"
+    )
     parser.add_argument("--list", action="store_true", help="say where each old word is")
     return parser
 

@@ -21,7 +21,14 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.pages import NOT_TAKEN, replaced, settled  # noqa: E402
 
 NAME = "online-retail"
-COLUMNS = {"precision10": "P@10", "ndcg10": "NDCG@10", "hr10": "HR@10", "auc": "AUC", "rmse": "RMSE", "coverage": "coverage"}
+COLUMNS = {
+    "precision10": "P@10",
+    "ndcg10": "NDCG@10",
+    "hr10": "HR@10",
+    "auc": "AUC",
+    "rmse": "RMSE",
+    "coverage": "coverage",
+}
 
 
 def main(argv: list[str], root: Path = ROOT) -> int:

@@ -81,7 +81,9 @@ def in_its_own_process(n: int, cases: int, rounds: int) -> dict[str, Any]:
 def _make_and_ask(n: int, cases: int, rounds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="recsys-scale-") as folder:
         with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            made = pool.submit(_make, n, Path(folder)).result()  # what making it took of memory is gone before requests are asked
+            made = pool.submit(
+                _make, n, Path(folder)
+            ).result()  # what making it took of memory is gone before requests are asked
         return {"items": n, **made, **_ask(n, Path(folder), cases, rounds)}
 
 
@@ -125,7 +127,17 @@ def crossing(rows: Sequence[Mapping[str, Any]]) -> float | None:
 def costs(result: Mapping[str, Any]) -> Table:
     """Return times, memory and disk as a table."""
     made = Table(title="Ranking of a request, ms", caption=_request_events(result))
-    for title in ("items", "all, p50", "p95", "candidates, p50", "p95", "competing", "index, s", "index, MB", "resident, MB"):
+    for title in (
+        "items",
+        "all, p50",
+        "p95",
+        "candidates, p50",
+        "p95",
+        "competing",
+        "index, s",
+        "index, MB",
+        "resident, MB",
+    ):
         made.add_column(title, justify="right")
     for row in result["sizes"]:
         made.add_row(*_cost_cells(row))
@@ -155,21 +167,42 @@ def _cost_cells(row: Mapping[str, Any]) -> list[str]:
 
 def _recall_cells(row: Mapping[str, Any], label: str) -> list[str]:
     told = row["filters"][label]
-    return [f"{row['items']:,}", label, *(f"{told['recall'][name]:.3f} ({told['without_index'][name]:.3f})" for name in MODELS)]
+    return [
+        f"{row['items']:,}",
+        label,
+        *(f"{told['recall'][name]:.3f} ({told['without_index'][name]:.3f})" for name in MODELS),
+    ]
 
 
 def _request_events(result: Mapping[str, Any]) -> str:
     found = result["switch_over"]
-    crossed = f"candidates are faster from about {round(found, -3):,.0f} items on" if found else "candidates are nowhere faster"
+    crossed = (
+        f"candidates are faster from about {round(found, -3):,.0f} items on"
+        if found
+        else "candidates are nowhere faster"
+    )
     return f"{crossed}; {result['machine']}, Python {result['python']}"
 
 
 def markdown(result: Mapping[str, Any]) -> str:
     """Return both tables and the switch-over as Markdown."""
-    heads = ["items", "all, p50", "p95", "candidates, p50", "p95", "competing", "index, s", "index, MB", "resident, MB: candidates / all"]
+    heads = [
+        "items",
+        "all, p50",
+        "p95",
+        "candidates, p50",
+        "p95",
+        "competing",
+        "index, s",
+        "index, MB",
+        "resident, MB: candidates / all",
+    ]
     blocks = [_table(heads, [_cost_cells(row) for row in result["sizes"]])]
     blocks.append(
-        _table(["items", "may be answered", *MODELS], [_recall_cells(row, label) for row in result["sizes"] for label in FILTERS])
+        _table(
+            ["items", "may be answered", *MODELS],
+            [_recall_cells(row, label) for row in result["sizes"] for label in FILTERS],
+        )
     )
     blocks.append(f"{_request_events(result)[0].upper()}{_request_events(result)[1:]}.\n")
     return "\n".join(blocks)
@@ -188,14 +221,21 @@ def write_page(page: Path, kept: Path, *, check: bool) -> int:
 
 
 def _circumstances() -> dict[str, Any]:
-    return {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"}
+    return {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+    }
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=pages.positive, nargs="+", default=list(SIZES), metavar="N", help="of the catalogues, in items")
+    parser.add_argument(
+        "--sizes", type=pages.positive, nargs="+", default=list(SIZES), metavar="N", help="of the catalogues, in items"
+    )
     parser.add_argument("--questions", type=pages.positive, default=60, metavar="N", help="customers who ask (60)")
-    parser.add_argument("--rounds", type=pages.positive, default=3, metavar="N", help="how often each is timed, both ways in turns (3)")
+    parser.add_argument(
+        "--rounds", type=pages.positive, default=3, metavar="N", help="how often each is timed, both ways in turns (3)"
+    )
     pages.add_flags(parser)
     return parser
 

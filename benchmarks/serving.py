@@ -31,7 +31,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as train.py does, for the processes that make versions and for the reference
+os.environ.setdefault(
+    "TF_CPP_MIN_LOG_LEVEL", "3"
+)  # as train.py does, for the processes that make versions and for the reference
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -121,7 +123,9 @@ def main(argv: Sequence[str], root: Path = ROOT) -> int:
 def measure(flags: argparse.Namespace, say: Say) -> dict[str, Any]:
     """Return the figures, those that were kept before among them; the file is written whenever there is something new."""
     plan = QUICK if flags.quick else FULL
-    wanted = [task for task in tasks(plan) if task.name in (flags.only or [name for name in NAMES if name != ENVIRONMENT])]
+    wanted = [
+        task for task in tasks(plan) if task.name in (flags.only or [name for name in NAMES if name != ENVIRONMENT])
+    ]
     results = begun(flags, plan, say)
     for task, shops in with_shops(wanted, plan, flags.server, say):
         since = time.perf_counter()
@@ -136,7 +140,11 @@ def measure(flags: argparse.Namespace, say: Say) -> dict[str, Any]:
 
 def begun(flags: argparse.Namespace, plan: Plan, say: Say) -> dict[str, Any]:
     """Return the results to be filled: those of the file, where only some are measured, on the same machine and shops of the same sizes."""
-    told = {"quick": flags.quick, "sizes": {part: asdict(size) for part, size in plan.sizes.items()}, "machine": machine()}
+    told = {
+        "quick": flags.quick,
+        "sizes": {part: asdict(size) for part, size in plan.sizes.items()},
+        "machine": machine(),
+    }
     kept = read(flags.json) if flags.json and flags.json.exists() else {}
     environment = {name: kept[name] for name in (ENVIRONMENT,) if name in kept}
     if flags.only and {name: kept.get(name) for name in told} == told:
@@ -147,7 +155,9 @@ def begun(flags: argparse.Namespace, plan: Plan, say: Say) -> dict[str, Any]:
     return {**told, "measured": measured, **environment}
 
 
-def with_shops(wanted: Sequence[Task], plan: Plan, server: str | None, say: Say) -> Iterator[tuple[Task, list[SyntheticShop]]]:
+def with_shops(
+    wanted: Sequence[Task], plan: Plan, server: str | None, say: Say
+) -> Iterator[tuple[Task, list[SyntheticShop]]]:
     """Yield each task with its shops; a shop is made when it is first needed and removed after its last task."""
     opened: dict[Size, tuple[SyntheticShop, ExitStack]] = {}
     try:
@@ -176,7 +186,11 @@ def put(results: dict[str, Any], path: Sequence[str], figures: Mapping[str, Any]
 def machine() -> dict[str, Any]:
     """Return what the figures depend on."""
     node = shutil.which("node")
-    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip() if node else "no Node"
+    version = (
+        subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+        if node
+        else "no Node"
+    )
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processors": os.cpu_count(),
@@ -192,13 +206,20 @@ def processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor() or "unknown")
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        platform.processor() or "unknown",
+    )
 
 
 def commit() -> str | None:
     """Return the commit of the project, or None outside a repository."""
     git = shutil.which("git")
-    done = subprocess.run([git, "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False) if git else None
+    done = (
+        subprocess.run([git, "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+        if git
+        else None
+    )
     return done.stdout.strip() or None if done else None
 
 
@@ -213,7 +234,9 @@ def read(path: Path) -> dict[str, Any]:
         if not {"sizes", "machine", "measured", "quick"} <= set(results):
             raise KeyError("sizes, machine, measured or quick")
     except (ValueError, KeyError, TypeError) as error:
-        raise BenchmarkError(f"{path.name} should hold figures as --json writes them. Received: something else ({error}).") from error
+        raise BenchmarkError(
+            f"{path.name} should hold figures as --json writes them. Received: something else ({error})."
+        ) from error
     return results
 
 
@@ -236,9 +259,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", choices=NAMES, metavar="WHAT", help=f"some of: {', '.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="tiny shops: whether it runs, no figures")
     parser.add_argument(
-        "--server", default=os.environ.get("RECSYS_BENCH_MYSQL", SERVER), metavar="URL", help=f"MariaDB's; default {SERVER}"
+        "--server",
+        default=os.environ.get("RECSYS_BENCH_MYSQL", SERVER),
+        metavar="URL",
+        help=f"MariaDB's; default {SERVER}",
     )
-    parser.add_argument("--without-mariadb", dest="server", action="store_const", const=None, help="measure on SQLite only")
+    parser.add_argument(
+        "--without-mariadb", dest="server", action="store_const", const=None, help="measure on SQLite only"
+    )
     parser.add_argument("--strict", action="store_true", help="leave with 1 where a figure was not reached")
     pages.add_flags(parser)
     return parser

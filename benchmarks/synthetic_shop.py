@@ -34,7 +34,10 @@ def main(argv: Sequence[str]) -> int:
     try:
         with synthetic_shop(size, SERVER if flags.mariadb else None, err.print) as shop:
             for database in shop.urls:
-                print(" ".join(f"{name}={shlex.quote(value)}" for name, value in shop.environ(database).items()), flush=True)
+                print(
+                    " ".join(f"{name}={shlex.quote(value)}" for name, value in shop.environ(database).items()),
+                    flush=True,
+                )
             examples = ", ".join(f"{ids[0]} ({name})" for name, ids in shop.groups.items())
             err.print(f"Customers, such as: {examples}. Enter removes the shop.")
             sys.stdin.readline()
@@ -49,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--items", type=int, default=5000, metavar="N", help="default 5,000")
     parser.add_argument("--users", type=int, default=20_000, metavar="N", help="that the version knows; default 20,000")
     parser.add_argument("--customers", type=int, default=4000, metavar="N", help="that have events; default 4,000")
-    parser.add_argument("--history", type=int, default=50, metavar="N", help="median number of their events; default 50")
+    parser.add_argument(
+        "--history", type=int, default=50, metavar="N", help="median number of their events; default 50"
+    )
     parser.add_argument("--mariadb", action="store_true", help=f"also as a database of {SERVER}")
     return parser
 

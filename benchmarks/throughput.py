@@ -41,7 +41,15 @@ from recsys.training.terminal import console  # noqa: E402
 
 N_USERS, N_ITEMS, N_EVENTS = 6040, 3706, 1_000_000  # about MovieLens-1M
 OPTIONS = Training(
-    dim=50, batch=65_536, loss="bce", negatives=4, learning_rate=1e-3, dropout=0.0, dropped_users=0.0, dropped_contexts=0.0, seed=7
+    dim=50,
+    batch=65_536,
+    loss="bce",
+    negatives=4,
+    learning_rate=1e-3,
+    dropout=0.0,
+    dropped_users=0.0,
+    dropped_contexts=0.0,
+    seed=7,
 )
 KERAS_BATCH = 256  # of He et al. 2017
 LABELS = {"ours": "our loop", "keras": "keras.Model.fit", "keras_xla": "Model.fit, jit_compile"}
@@ -72,7 +80,10 @@ class Ours:
         self._samples = len(data) * (1 + OPTIONS.negatives)
         popularity = np.bincount(data.items, minlength=data.n_items).astype(np.float32)
         self._loop = Trainer(
-            NETWORKS["NeuMF"](shapes(data, OPTIONS), OPTIONS.seed), pairs(data), Negatives.of(popularity, OPTIONS), OPTIONS
+            NETWORKS["NeuMF"](shapes(data, OPTIONS), OPTIONS.seed),
+            pairs(data),
+            Negatives.of(popularity, OPTIONS),
+            OPTIONS,
         )
 
     def run(self) -> tuple[int, float]:
@@ -116,9 +127,13 @@ class Keras:
         return {"drawing_s_an_epoch": self._drawing_s}
 
 
-def drawn(rng: np.random.Generator, data: Dataset, negatives: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+def drawn(
+    rng: np.random.Generator, data: Dataset, negatives: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
     """Return users, items and labels `(n · (1 + negatives),)` of an epoch, shuffled."""
-    items = np.concatenate([data.items[:, None], rng.integers(0, data.n_items, (len(data), negatives), np.int32)], axis=1)
+    items = np.concatenate(
+        [data.items[:, None], rng.integers(0, data.n_items, (len(data), negatives), np.int32)], axis=1
+    )
     labels = np.zeros(items.shape, np.float32)
     labels[:, 0] = 1.0
     order = rng.permutation(items.size)
@@ -132,7 +147,12 @@ def keras_neumf(n_users: int, n_items: int, dim: int) -> Any:
     from recsys.networks.base import HIDDEN
 
     user, item = keras.Input((), dtype="int32"), keras.Input((), dtype="int32")
-    sizes = {"user_factors": (user, n_users), "item_factors": (item, n_items), "mlp_users": (user, n_users), "mlp_items": (item, n_items)}
+    sizes = {
+        "user_factors": (user, n_users),
+        "item_factors": (item, n_items),
+        "mlp_users": (user, n_users),
+        "mlp_items": (item, n_items),
+    }
     rows = {name: keras.layers.Embedding(size, dim, name=name)(index) for name, (index, size) in sizes.items()}
     hidden = keras.layers.Concatenate()([rows["mlp_users"], rows["mlp_items"]])
     for n, width in enumerate(HIDDEN):
@@ -166,7 +186,9 @@ def measure(data: Dataset, rounds: int, steps: int) -> dict[str, Any]:
         rounds: How often each side is timed, one after another; what they do before, compiling for one, is timed apart.
         steps: Of Keras, in a run.
     """
-    spawned = multiprocessing.get_context("spawn")  # op determinism cannot be switched off again, and it slows Keras down
+    spawned = multiprocessing.get_context(
+        "spawn"
+    )  # op determinism cannot be switched off again, and it slows Keras down
     sides = {name: ProcessPoolExecutor(1, spawned, _open, (name, data, steps)) for name in LABELS}
     try:
         first = {name: side.submit(_run).result() for name, side in sides.items()}
@@ -184,7 +206,9 @@ def measure(data: Dataset, rounds: int, steps: int) -> dict[str, Any]:
     return figures(timed, notes, len(data) * (1 + OPTIONS.negatives)) | told
 
 
-def figures(timed: Mapping[str, Sequence[float]], notes: Mapping[str, Mapping[str, float]], epoch: int) -> dict[str, Any]:
+def figures(
+    timed: Mapping[str, Sequence[float]], notes: Mapping[str, Mapping[str, float]], epoch: int
+) -> dict[str, Any]:
     """Return medians and ratios.
 
     Args:
@@ -199,14 +223,18 @@ def figures(timed: Mapping[str, Sequence[float]], notes: Mapping[str, Mapping[st
         if name != "ours":
             sides[name]["samples_per_s_with_drawing"] = epoch / (epoch / median + notes[name]["drawing_s_an_epoch"])
             sides[name]["ratio_of_medians"] = statistics.median(timed["ours"]) / median
-            sides[name]["median_of_ratios"] = statistics.median(ours / theirs for ours, theirs in zip(timed["ours"], rates, strict=True))
+            sides[name]["median_of_ratios"] = statistics.median(
+                ours / theirs for ours, theirs in zip(timed["ours"], rates, strict=True)
+            )
     return {"sides": sides, "samples_an_epoch": epoch}
 
 
 def table(result: Mapping[str, Any]) -> Table:
     """Return the figures as a table."""
     title = f"NeuMF, {result['users']:,} users, {result['items']:,} items, {result['events']:,} events, {result['rounds']} rounds"
-    made = Table(title=title, caption=f"TensorFlow {result['tensorflow']}, Keras {result['keras']}, {result['machine']}")
+    made = Table(
+        title=title, caption=f"TensorFlow {result['tensorflow']}, Keras {result['keras']}, {result['machine']}"
+    )
     made.add_column("1,000 samples/s")
     for column in ("median", "range", "with draws", "first, s", "ratio"):
         made.add_column(column, justify="right", no_wrap=True)
@@ -221,7 +249,9 @@ def table(result: Mapping[str, Any]) -> Table:
 def main(argv: list[str]) -> int:
     """Measure, print the table, write the JSON; returns the exit status."""
     flags = _parser().parse_args(argv)
-    result = measure(movielens(flags.data_dir) if flags.data_dir else synthetic(flags.events), flags.rounds, flags.steps)
+    result = measure(
+        movielens(flags.data_dir) if flags.data_dir else synthetic(flags.events), flags.rounds, flags.steps
+    )
     console().print(table(result))
     if flags.json:
         flags.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
@@ -274,12 +304,16 @@ def _circumstances(data: Dataset, steps: int) -> dict[str, Any]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data_dir", type=Path, nargs="?", metavar="DATA_DIR", help="the folder of ml-1m-ncf; default: synthetic events")
+    parser.add_argument(
+        "data_dir", type=Path, nargs="?", metavar="DATA_DIR", help="the folder of ml-1m-ncf; default: synthetic events"
+    )
     parser.add_argument("--events", type=int, default=N_EVENTS, metavar="N", help="synthetic events; default a million")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="default 5")
     parser.add_argument("--steps", type=int, default=2000, metavar="N", help="of Keras in a run; default 2,000")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures are written, too")
-    parser.add_argument("--min-ratio", type=float, metavar="R", help="leave with 1 if the ratio of medians to keras.Model.fit is below")
+    parser.add_argument(
+        "--min-ratio", type=float, metavar="R", help="leave with 1 if the ratio of medians to keras.Model.fit is below"
+    )
     return parser
 
 
@@ -290,9 +324,9 @@ if __name__ == "__main__":
 def pairs(data: Dataset) -> Windows:
     """Return every event as the only target of a window in which nothing has happened before it.
 
-    The networks train on these windows as on any others. All of them having one target, nothing is spent on padding and pooled
-    histories, so that `Training.batch` can be tens of thousands: with the negatives drawn in the graph, a step is then long enough for
-    its products to be near the machine's limit.
+    The networks train on these windows as on any others. All of them having one target, nothing is spent on padding and
+    pooled histories, so that `Training.batch` can be tens of thousands: with the negatives drawn in the graph, a step
+    is then long enough for its products to be near the machine's limit.
 
     Args:
         data: The events.

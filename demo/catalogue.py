@@ -90,7 +90,9 @@ def make_catalogue(rng: np.random.Generator, n_products: int, days: int) -> Cata
         price = _tidy(low * (high / low) ** expensiveness[position])
         discount = _tidy(price * (1 - reductions[position])) if discounted[position] else None
         end = int(ended[position]) if ended[position] < _NEVER else None
-        products.append(Product(position + 1, name.line, name.brand, name.text, price, discount, int(launched[position]), end))
+        products.append(
+            Product(position + 1, name.line, name.brand, name.text, price, discount, int(launched[position]), end)
+        )
     brand_keys = list(BRANDS)
     return Catalogue(
         products=tuple(products),
@@ -113,7 +115,11 @@ def _life_spans(rng: np.random.Generator, n: int, days: int) -> tuple[NDArray[np
     later = rng.random(n) < SHARE_LAUNCHED_LATER
     launched = np.where(later, rng.integers(0, max(1, int(days * 0.92)), n), -rng.integers(30, 900, n))
     fate = rng.random(n)
-    ends = np.where(fate < SHARE_ENDED, rng.integers(days // 3, max(days // 3 + 1, days), n), rng.integers(max(0, days - 21), days + 1, n))
+    ends = np.where(
+        fate < SHARE_ENDED,
+        rng.integers(days // 3, max(days // 3 + 1, days), n),
+        rng.integers(max(0, days - 21), days + 1, n),
+    )
     gone = (fate < SHARE_ENDED + SHARE_SOLD_OUT) & ~later
     return launched, np.where(gone, ends, _NEVER)
 

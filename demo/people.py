@@ -24,7 +24,12 @@ CULTURES = (
         "Smith Taylor Walker Hughes Bennett Clarke",
         "Leeds Bristol York",
     ),
-    ("Linh Mai Hương Thảo Trang Ngọc", "Minh Tuấn Dũng Khoa Hải Đức", "Nguyễn Trần Lê Phạm Hoàng Vũ", "Hanoi Huế Đà-Nẵng"),
+    (
+        "Linh Mai Hương Thảo Trang Ngọc",
+        "Minh Tuấn Dũng Khoa Hải Đức",
+        "Nguyễn Trần Lê Phạm Hoàng Vũ",
+        "Hanoi Huế Đà-Nẵng",
+    ),
     (
         "Hannah Lena Marie Clara Johanna Greta",
         "Paul Jonas Felix Lukas Emil Anton",
@@ -43,7 +48,12 @@ CULTURES = (
         "Martin Bernard Dubois Lefèvre Moreau Girard",
         "Lyon Nantes Lille",
     ),
-    ("Yui Aoi Hina Sakura Mio Rin", "Haruto Sota Yuto Ren Kaito Daiki", "Sato Suzuki Takahashi Tanaka Watanabe Ito", "Sapporo Kobe Nara"),
+    (
+        "Yui Aoi Hina Sakura Mio Rin",
+        "Haruto Sota Yuto Ren Kaito Daiki",
+        "Sato Suzuki Takahashi Tanaka Watanabe Ito",
+        "Sapporo Kobe Nara",
+    ),
     (
         "Ananya Priya Diya Kavya Meera Isha",
         "Arjun Vihaan Rohan Aditya Kabir Nikhil",
@@ -82,7 +92,16 @@ CULTURES = (
         "Bergen Aarhus Lund",
     ),
 )
-STREETS = ("Harbour Street", "Mill Lane", "Station Road", "Garden Row", "Castle Hill", "Market Square", "Orchard Way", "Bridge Street")
+STREETS = (
+    "Harbour Street",
+    "Mill Lane",
+    "Station Road",
+    "Garden Row",
+    "Castle Hill",
+    "Market Square",
+    "Orchard Way",
+    "Bridge Street",
+)
 
 
 @dataclass(frozen=True)

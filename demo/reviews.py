@@ -19,8 +19,18 @@ TEXTS = {
         "Better than I expected, and it looks lovely.",
         "I would buy it again at once.",
     ),
-    4: ("Very good, with one small thing to complain about.", "Does its job well.", "Solid, and worth its price.", "I like it a lot."),
-    3: ("It is all right.", "Neither good nor bad.", "Fine, but I had hoped for a little more.", "Average for the price."),
+    4: (
+        "Very good, with one small thing to complain about.",
+        "Does its job well.",
+        "Solid, and worth its price.",
+        "I like it a lot.",
+    ),
+    3: (
+        "It is all right.",
+        "Neither good nor bad.",
+        "Fine, but I had hoped for a little more.",
+        "Average for the price.",
+    ),
     2: ("Not quite for me.", "It looked better in the picture.", "Too expensive for what it is."),
     1: ("I sent it back.", "A disappointment.", "It did not last a week."),
 }
@@ -37,7 +47,9 @@ class Review:
     text: str
 
 
-def make_reviews(rng: np.random.Generator, catalogue: Catalogue, tastes: Tastes, events: Sequence[Event], days: int) -> list[Review]:
+def make_reviews(
+    rng: np.random.Generator, catalogue: Catalogue, tastes: Tastes, events: Sequence[Event], days: int
+) -> list[Review]:
     """Return the reviews of a story's purchases, ordered by time: one a customer and product at most."""
     first_purchases = {(event.user, event.item): event.second for event in reversed(events) if event.action == PURCHASE}
     reviews = []

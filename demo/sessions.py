@@ -69,7 +69,9 @@ def make_events(rng: np.random.Generator, catalogue: Catalogue, tastes: Tastes, 
         for second in _visits(rng, tastes, user, day_shares):
             events += _Session(rng, catalogue, tastes, visitor, second, months[second // DAY]).events()
     # A session that runs past the story's end is cut there.
-    return sorted((event for event in events if event.second < days * DAY), key=lambda event: (event.second, event.user))
+    return sorted(
+        (event for event in events if event.second < days * DAY), key=lambda event: (event.second, event.user)
+    )
 
 
 def _liking(catalogue: Catalogue, tastes: Tastes, user: int) -> NDArray[np.float64]:
@@ -108,7 +110,13 @@ class _Session:
     """One visit: a first wish, some steps from item to item, and perhaps a till."""
 
     def __init__(
-        self, rng: np.random.Generator, catalogue: Catalogue, tastes: Tastes, visitor: _Visitor, second: int, month: float
+        self,
+        rng: np.random.Generator,
+        catalogue: Catalogue,
+        tastes: Tastes,
+        visitor: _Visitor,
+        second: int,
+        month: float,
     ) -> None:
         self.rng, self.catalogue, self.tastes, self.visitor = rng, catalogue, tastes, visitor
         self.second, self.day = second, second / DAY

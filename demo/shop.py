@@ -70,7 +70,12 @@ def make_shop(options: Options) -> dict[str, Rows]:
         "Products": _products(catalogue, events, clock),
         "Productdetails": _details(catalogue, _rng(options, 7), clock),
         "Productimages": [
-            {"id": product.id, "productId": product.id, "image": picture(product), **clock.stamps(product.launched * DAY)}
+            {
+                "id": product.id,
+                "productId": product.id,
+                "image": picture(product),
+                **clock.stamps(product.launched * DAY),
+            }
             for product in catalogue.products
         ],
         "Interactions": _interactions(events, clock),
@@ -96,8 +101,13 @@ class _Clock:
 
 
 def _codes() -> Rows:
-    named = [("CATEGORY", code, name) for code, name in CATEGORIES.items()] + [("BRAND", code, name) for code, name in BRANDS.items()]
-    return [{"id": k, "type": kind, "code": code, "value": value} for k, (kind, code, value) in enumerate((*BASE_CODES, *named), 1)]
+    named = [("CATEGORY", code, name) for code, name in CATEGORIES.items()] + [
+        ("BRAND", code, name) for code, name in BRANDS.items()
+    ]
+    return [
+        {"id": k, "type": kind, "code": code, "value": value}
+        for k, (kind, code, value) in enumerate((*BASE_CODES, *named), 1)
+    ]
 
 
 def _users(people: Sequence[Person], tastes: Tastes, passwords: Sequence[str], clock: _Clock) -> Rows:

@@ -54,7 +54,9 @@ def main(argv: list[str]) -> int:
     try:
         environ = {**os.environ, **_own_variables(os.environ)}
         settings = load_settings(environ, ROOT)
-        compileall.compile_dir(ROOT / "recsys", quiet=2)  # a web server's user may not be allowed to, and would compile for each request
+        compileall.compile_dir(
+            ROOT / "recsys", quiet=2
+        )  # a web server's user may not be allowed to, and would compile for each request
         _run(["scripts/make_shop.py", "--keep"], environ)
         version = _up_to_date(settings)
         if version:
@@ -85,14 +87,19 @@ def _own_variables(environ: Mapping[str, str]) -> Mapping[str, str]:
             return {}
     except SettingsError:
         pass  # whatever is wrong with another shop's settings, it is not the demo's business
-    out.print("The settings name another shop, which is left alone: the demo keeps to data/demo.sqlite and data/demo-models.")
+    out.print(
+        "The settings name another shop, which is left alone: the demo keeps to data/demo.sqlite and data/demo-models."
+    )
     return APART
 
 
 def _write_env(*, apart: bool) -> None:
     """Write .env; beside versions or a mapping of another shop it keeps the demo apart from them."""
     variables = APART if apart else {"DATABASE_URL": DEMO_URL}
-    lines = ['# The demo\'s embedded shop. For your own: README.md, "Your own shop".', *(f"{k}={v}" for k, v in variables.items())]
+    lines = [
+        '# The demo\'s embedded shop. For your own: README.md, "Your own shop".',
+        *(f"{k}={v}" for k, v in variables.items()),
+    ]
     with (ROOT / ".env").open("x", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
     out.print(f".env written: {', '.join(lines[1:])}")
@@ -109,7 +116,12 @@ def _run(command: Sequence[str], environ: Mapping[str, str], stdin: str | None =
     pipe = f"echo {shlex.quote(stdin)} | " if stdin else ""
     out.print(f"$ {pipe}{shown} {shlex.join(command)}", style="bold", soft_wrap=True)
     done = subprocess.run(
-        [sys.executable, *command], env=environ, cwd=ROOT, input=stdin, encoding="utf-8", stdout=subprocess.PIPE if stdin else None
+        [sys.executable, *command],
+        env=environ,
+        cwd=ROOT,
+        input=stdin,
+        encoding="utf-8",
+        stdout=subprocess.PIPE if stdin else None,
     )
     if done.returncode:
         console(stderr=True).print(f"demo: {command[0]} ended with exit status {done.returncode}. {done.stdout or ''}")
@@ -141,9 +153,12 @@ def _show(answer: Mapping[str, Any], settings: Settings) -> None:
     out.print(table)
     out.print(_runs(answer))
     out.print(
-        f"{answer['ms']:.0f} ms in the process. {name} logs in as {address}; every customer's password is {DEMO_PASSWORD}.", soft_wrap=True
+        f"{answer['ms']:.0f} ms in the process. {name} logs in as {address}; every customer's password is {DEMO_PASSWORD}.",
+        soft_wrap=True,
     )
-    out.print("Next: ask for another user_id, train on your own shop (README.md), read docs/PROTOCOL.md.", soft_wrap=True)
+    out.print(
+        "Next: ask for another user_id, train on your own shop (README.md), read docs/PROTOCOL.md.", soft_wrap=True
+    )
 
 
 def _runs(answer: Mapping[str, Any]) -> Table:

@@ -66,9 +66,18 @@ def _run(settings: Settings, path: Path, options: ImportOptions) -> ImportReport
         TimeRemainingColumn(),
     )
     stderr = console(stderr=True)
-    with connect(settings.database_url, create=True) as db, Progress(*columns, console=stderr, disable=not stderr.is_terminal) as bar:
+    with (
+        connect(settings.database_url, create=True) as db,
+        Progress(*columns, console=stderr, disable=not stderr.is_terminal) as bar,
+    ):
         task = bar.add_task(path.name, total=path.stat().st_size if path.is_file() else None, rows=0)
-        return import_events(db, path, options, shop=settings.shop, progress=lambda done, rows: bar.update(task, completed=done, rows=rows))
+        return import_events(
+            db,
+            path,
+            options,
+            shop=settings.shop,
+            progress=lambda done, rows: bar.update(task, completed=done, rows=rows),
+        )
 
 
 def _table(path: Path, report: ImportReport) -> Table:
@@ -134,30 +143,58 @@ def _parser() -> argparse.ArgumentParser:
     needed.add_argument("--item", required=True, metavar="COL", help="the product")
     event = needed.add_mutually_exclusive_group()
     event.add_argument("--event", metavar="COL", help="what happened")
-    event.add_argument("--event-name", default="purchase", metavar="NAME", help="what every row is, without --event; default purchase")
+    event.add_argument(
+        "--event-name", default="purchase", metavar="NAME", help="what every row is, without --event; default purchase"
+    )
     moment = needed.add_mutually_exclusive_group(required=True)
-    moment.add_argument("--timestamp", metavar="COL", help="when: ISO 8601, seconds (milliseconds) since 1970, or a date-time type")
-    moment.add_argument("--order", metavar="COL", help="a running number instead: number k is stored as 2000-01-01 plus k hours")
+    moment.add_argument(
+        "--timestamp", metavar="COL", help="when: ISO 8601, seconds (milliseconds) since 1970, or a date-time type"
+    )
+    moment.add_argument(
+        "--order", metavar="COL", help="a running number instead: number k is stored as 2000-01-01 plus k hours"
+    )
     needed.add_argument("--category", metavar="COL", help="the product's category")
     needed.add_argument("--price", metavar="COL", help="the product's price; the newest one is kept")
     needed.add_argument("--name", metavar="COL", help="the product's name; the first one is kept")
-    needed.add_argument("--context", action="append", default=[], metavar="device_type=COL", help="the customer's device")
+    needed.add_argument(
+        "--context", action="append", default=[], metavar="device_type=COL", help="the customer's device"
+    )
     words = parser.add_argument_group("words")
-    words.add_argument("--event-map", default="", metavar="A=B,…", help="the file's event names to ours: pv=view,fav=wishlist,buy=purchase")
     words.add_argument(
-        "--cancelled-when", action="append", default=[], metavar="COND", help="such rows are the event `cancel`: 'InvoiceNo^=C'"
+        "--event-map",
+        default="",
+        metavar="A=B,…",
+        help="the file's event names to ours: pv=view,fav=wishlist,buy=purchase",
     )
     words.add_argument(
-        "--drop-when", action="append", default=[], metavar="COND", help="such rows are dropped, unless cancelled; = != ^= < <= > >="
+        "--cancelled-when",
+        action="append",
+        default=[],
+        metavar="COND",
+        help="such rows are the event `cancel`: 'InvoiceNo^=C'",
+    )
+    words.add_argument(
+        "--drop-when",
+        action="append",
+        default=[],
+        metavar="COND",
+        help="such rows are dropped, unless cancelled; = != ^= < <= > >=",
     )
     words.add_argument("--timestamp-unit", metavar="UNIT", help="of numbers: s, ms, us or ns")
     words.add_argument("--timestamp-format", metavar="FORMAT", help="of text, as in strptime: '%%m/%%d/%%Y %%H:%%M'")
-    words.add_argument("--time-zone", default="UTC", metavar="ZONE", help="of moments that have none, such as Asia/Shanghai; default UTC")
+    words.add_argument(
+        "--time-zone",
+        default="UTC",
+        metavar="ZONE",
+        help="of moments that have none, such as Asia/Shanghai; default UTC",
+    )
     words.add_argument("--delimiter", default=",", metavar="CHAR", help="of a CSV; default a comma")
     words.add_argument("--encoding", default="utf8", metavar="NAME", help="of a CSV; default utf8")
     where = parser.add_argument_group("where to")
     where.add_argument("--database-url", metavar="URL", help="without it, what the environment or .env says")
-    where.add_argument("--chunk", type=int, default=50_000, metavar="N", help="rows in one transaction at most; default 50000")
+    where.add_argument(
+        "--chunk", type=int, default=50_000, metavar="N", help="rows in one transaction at most; default 50000"
+    )
     return parser
 
 

@@ -70,12 +70,18 @@ def _counts(held: dict[str, int]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--database-url", metavar="URL", help="where to write; without it, what the environment or .env says")
+    parser.add_argument(
+        "--database-url", metavar="URL", help="where to write; without it, what the environment or .env says"
+    )
     parser.add_argument("--customers", type=_positive, default=600, metavar="N", help="default 600")
     parser.add_argument("--products", type=_positive, default=240, metavar="N", help="default 240")
     parser.add_argument("--days", type=_positive, default=365, metavar="N", help="length of the story; default 365")
     parser.add_argument(
-        "--until", type=_day, default=datetime.now(UTC).date(), metavar="DATE", help="the story ends at its midnight UTC; default today's"
+        "--until",
+        type=_day,
+        default=datetime.now(UTC).date(),
+        metavar="DATE",
+        help="the story ends at its midnight UTC; default today's",
     )
     parser.add_argument("--seed", type=int, default=7, metavar="N", help="default 7")
     choice = parser.add_mutually_exclusive_group()

@@ -63,13 +63,22 @@ def _from_version(models_dir: Path, name: str | None) -> Encoders:
     with artifacts.open_version(models_dir, name or str(active)) as version:
         ids = version.arrays("encoders.h5")
         contexts = version.json("contexts.json")
-        return Encoders(version.name, int(version.manifest["data_until"]), ids["users"], ids["items"], contexts, version.name == active)
+        return Encoders(
+            version.name,
+            int(version.manifest["data_until"]),
+            ids["users"],
+            ids["items"],
+            contexts,
+            version.name == active,
+        )
 
 
 def _from_pickles(folder: Path) -> Encoders:
     """Read the pickles of an earlier system; how new the events behind them are, nobody knows any more."""
     old = legacy.read_encoders(folder)
-    users, items = (np.array(ids, np.int64 if ids and isinstance(ids[0], int) else object) for ids in (old.users, old.items))
+    users, items = (
+        np.array(ids, np.int64 if ids and isinstance(ids[0], int) else object) for ids in (old.users, old.items)
+    )
     return Encoders(old.name, 0, users, items, old.contexts, active=None)
 
 
@@ -97,8 +106,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--version", metavar="NAME", help="a published version; default the active one")
-    source.add_argument("--pickles", metavar="DIR", type=Path, help=f"a folder with {legacy.USERS}, {legacy.ITEMS}, {legacy.CONTEXTS}")
-    parser.add_argument("--models-dir", metavar="DIR", type=Path, help="where versions are; default MODELS_DIR, else models/")
+    source.add_argument(
+        "--pickles", metavar="DIR", type=Path, help=f"a folder with {legacy.USERS}, {legacy.ITEMS}, {legacy.CONTEXTS}"
+    )
+    parser.add_argument(
+        "--models-dir", metavar="DIR", type=Path, help="where versions are; default MODELS_DIR, else models/"
+    )
     return parser
 
 

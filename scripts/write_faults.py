@@ -31,7 +31,10 @@ FAULTS: Mapping[str, tuple[str, str]] = {
     "F05": ("settings or the version are missing at the start", "one start; the next one when a file has changed"),
     "F06": ("a worker never says `ready`", "killed after 20 s; requests fall back meanwhile"),
     "F07": ("`ready` in another protocol", "killed, not tried again"),
-    "F08": ("a banner on stdout before `ready`", "ours lands on stderr; one line is ignored and counted, two are another protocol"),
+    "F08": (
+        "a banner on stdout before `ready`",
+        "ours lands on stderr; one line is ignored and counted, two are another protocol",
+    ),
     "F09": ("Python prints in the middle of a request", "the answer is intact, the print on stderr"),
     "F10": ("C code or a child of Python's writes to descriptor 1", "as F09"),
     "F11": ("two answers to one request", "the second reaches nobody, and is counted"),
@@ -176,9 +179,12 @@ def soaked(summary: Mapping[str, Any]) -> str:
         "workers": f"{workers['started']:,} started, {workers['deaths']:,} died",
         "heap, MiB": f"{memory['early_heap_bytes'] / 2**20:.1f} early, {memory['last_heap_bytes'] / 2**20:.1f} at the end",
         "descriptors": f"{files['before']} before, {files['most']} at most, {files['after']} after",
-        "what should not be": ", ".join(f"{name} {count}" for name, count in summary["violations"].items()) or "nothing",
+        "what should not be": ", ".join(f"{name} {count}" for name, count in summary["violations"].items())
+        or "nothing",
     }
-    return SECTION.format(machine=summary["machine"]) + "".join(f"| {name} | {text} |\n" for name, text in facts.items())
+    return SECTION.format(machine=summary["machine"]) + "".join(
+        f"| {name} | {text} |\n" for name, text in facts.items()
+    )
 
 
 def _percentiles(of: Mapping[str, float]) -> str:

@@ -9,12 +9,23 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as train.py does, before anything imports TensorFlow
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before anything imports NumPy: in tiny fits its threads only wait for each other
+os.environ.setdefault(
+    "OPENBLAS_NUM_THREADS", "1"
+)  # before anything imports NumPy: in tiny fits its threads only wait for each other
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-from tests.helpers.databases import MYSQL, POSTGRESQL, emptied, migrated, new_database, run_on_mysql, run_on_postgresql, without_rows
+from tests.helpers.databases import (
+    MYSQL,
+    POSTGRESQL,
+    emptied,
+    migrated,
+    new_database,
+    run_on_mysql,
+    run_on_postgresql,
+    without_rows,
+)
 from tests.helpers.tiny_shop import Published, Trained, train_in  # noqa: E402
 
 pytest_plugins = ["tests.helpers.skips"]

@@ -130,7 +130,15 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(folder: Path, *argv: str) -> str:
     """Return what a Python command prints in a folder; it has to succeed."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))}
-    done = subprocess.run([sys.executable, *argv], cwd=folder, env=env, capture_output=True, text=True, timeout=3 * PATIENCE_S, check=False)
+    done = subprocess.run(
+        [sys.executable, *argv],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=3 * PATIENCE_S,
+        check=False,
+    )
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
     return done.stdout
 
@@ -138,11 +146,16 @@ def run(folder: Path, *argv: str) -> str:
 @pytest.mark.slow
 def test_the_docs_command_the_report_and_the_suites_take_it_up(copy: Path) -> None:
     run(copy, "scripts/write_schema.py")
-    assert f"`{NAME}`" in re.findall(r"^Models: .*$", (copy / "docs/PROTOCOL.md").read_text(encoding="utf-8"), re.MULTILINE)[0]
+    assert (
+        f"`{NAME}`"
+        in re.findall(r"^Models: .*$", (copy / "docs/PROTOCOL.md").read_text(encoding="utf-8"), re.MULTILINE)[0]
+    )
     assert f'"{NAME}"' in (copy / "docs/schema/request.json").read_text(encoding="utf-8")
 
     assert f"<!-- {NAME} -->" in run(copy, "-c", REPORT).split("Loss of each epoch")[1]
 
     told = run(copy, "-m", "pytest", "-v", "-p", "no:cacheprovider", *SUITES)
     for suite in OF_EACH_MODEL:
-        assert re.search(rf"^{suite}::\S+\[{NAME}\b.* PASSED", told, re.MULTILINE), f"{suite} should have tests of {NAME}"
+        assert re.search(rf"^{suite}::\S+\[{NAME}\b.* PASSED", told, re.MULTILINE), (
+            f"{suite} should have tests of {NAME}"
+        )

@@ -25,7 +25,9 @@ def test_four(): assert False
 """
 
 
-@pytest.mark.parametrize(("ci", "status", "said"), [("", 0, "SKIPPED [1]"), ("true", 1, "CI refuses to skip a test. Skipped:")])
+@pytest.mark.parametrize(
+    ("ci", "status", "said"), [("", 0, "SKIPPED [1]"), ("true", 1, "CI refuses to skip a test. Skipped:")]
+)
 def test_a_skip_says_why_and_fails_on_ci(tmp_path: Path, ci: str, status: int, said: str) -> None:
     file = tmp_path / "test_it.py"
     file.write_text(SKIPPING, encoding="utf-8")
@@ -43,7 +45,9 @@ def test_a_skip_says_why_and_fails_on_ci(tmp_path: Path, ci: str, status: int, s
         str(file),
     ]
     environ = {**os.environ, "CI": ci, "PYTHONPATH": str(Path(__file__).parents[1])}
-    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, encoding="utf-8", timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environ, capture_output=True, encoding="utf-8", timeout=120, check=False
+    )
 
     assert done.returncode == status, done.stdout + done.stderr
     summary = done.stdout.partition("short test summary info")[2].splitlines()

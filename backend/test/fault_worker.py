@@ -96,7 +96,9 @@ def lack_memory(request: Request) -> None:
 
 def drip(request: Request, pause_s: float) -> None:
     """Write the answer byte by byte, with text of several bytes a character."""
-    for byte in json.dumps(answer(request, warnings=["caf\u00e9 \u2028 \U0001f36f"]), ensure_ascii=False).encode() + b"\n":
+    for byte in (
+        json.dumps(answer(request, warnings=["caf\u00e9 \u2028 \U0001f36f"]), ensure_ascii=False).encode() + b"\n"
+    ):
         write(bytes([byte]))
         time.sleep(pause_s)
 

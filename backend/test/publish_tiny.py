@@ -24,7 +24,9 @@ def main(folder: Path) -> str | None:
     url = f"sqlite:///{folder / 'shop.sqlite'}"
     fill(url, {name: [row for row in rows if row.get("userId", 0) < N_USERS] for name, rows in tiny_shop().items()})
     tf.config.run_functions_eagerly(True)  # tracing graphs takes longer than tiny fits
-    outcome = training.train(replace(fast_settings(url, folder / "models"), training=BRIEFLY), now=NOW, progress=Quiet())
+    outcome = training.train(
+        replace(fast_settings(url, folder / "models"), training=BRIEFLY), now=NOW, progress=Quiet()
+    )
     return None if outcome.version else f"Nothing was published: {outcome}."
 
 

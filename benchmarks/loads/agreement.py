@@ -66,7 +66,10 @@ def keras_logits(shop: SyntheticShop, question: Mapping[str, Any]) -> dict[str, 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scores.npz"
         program = seeds_way(shop, next(iter(shop.urls)), "--scores", str(path))
-        timed(Program(program.argv, [json.dumps({**question, "limit": LIMIT}).encode()], program.environ, program.check), 0)
+        timed(
+            Program(program.argv, [json.dumps({**question, "limit": LIMIT}).encode()], program.environ, program.check),
+            0,
+        )
         with np.load(path) as kept:
             return {name: kept[name] for name in MODELS}
 
@@ -88,14 +91,23 @@ def at_a_worker(shop: SyntheticShop, database: str, requests: Sequence[Mapping[s
 def _run(shop: SyntheticShop, database: str, requests: Sequence[Mapping[str, Any]], *argv: str) -> list[Answer]:
     program = Program([sys.executable, str(DOOR), *argv], environ=shop.environ(database))
     asked = "".join(json.dumps(request) + "\n" for request in requests).encode()
-    done = subprocess.run(program.argv, input=asked, capture_output=True, env=program.variables(), timeout=TIMEOUT_S, check=False)
+    done = subprocess.run(
+        program.argv, input=asked, capture_output=True, env=program.variables(), timeout=TIMEOUT_S, check=False
+    )
     if done.returncode or done.stderr:
-        raise BenchmarkError(f"recommend_api.py should answer. Received: {done.returncode}, {(done.stdout + done.stderr).decode()[-500:]}")
+        raise BenchmarkError(
+            f"recommend_api.py should answer. Received: {done.returncode}, {(done.stdout + done.stderr).decode()[-500:]}"
+        )
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def expected(
-    shop: SyntheticShop, database: str, bundle: ModelBundle, name: str, question: Mapping[str, Any], logits: NDArray[np.float32]
+    shop: SyntheticShop,
+    database: str,
+    bundle: ModelBundle,
+    name: str,
+    question: Mapping[str, Any],
+    logits: NDArray[np.float32],
 ) -> tuple[list[tuple[Any, float]], float]:
     """Return a model's list as it follows from Keras' logits, with σ of the scores; and how far our own logits are from Keras'.
 
@@ -109,7 +121,9 @@ def expected(
     ours = scorer.network.score(query)
     largest = float((np.abs(ours - logits) / np.maximum(1, np.abs(logits))).max())
     if largest > TOLERANCE or not np.array_equal(top_k(ours, LIMIT), top_k(logits, LIMIT)):
-        raise BenchmarkError(f"{name} should score as Keras does. Received: logits that differ by up to {largest:.2g}, or other ranks.")
+        raise BenchmarkError(
+            f"{name} should score as Keras does. Received: logits that differ by up to {largest:.2g}, or other ranks."
+        )
     weights = scorer.weights[int(query.repeats)]
     whole = scorer.features.blend(query, weights[:-1]) + weights[-1] * logits
     best = top_k(whole, LIMIT, allowed)
@@ -117,7 +131,9 @@ def expected(
     return list(zip(bundle.original_ids(best.tolist()), shares.tolist(), strict=True)), largest
 
 
-def who_asks(shop: SyntheticShop, database: str, bundle: ModelBundle, question: Mapping[str, Any]) -> tuple[User, NDArray[np.bool_]]:
+def who_asks(
+    shop: SyntheticShop, database: str, bundle: ModelBundle, question: Mapping[str, Any]
+) -> tuple[User, NDArray[np.bool_]]:
     """Return the customer of a request, and which items she may be answered with."""
     request = parse_request(json.dumps(question).encode(), models=tuple(REGISTRY))
     mapping, named = bundle.shop(shop.settings(database).shop), numbers(request, bundle)
@@ -137,5 +153,7 @@ def difference(answer: Answer, listed: Sequence[tuple[Any, float]], where: str) 
         raise BenchmarkError(f"{where} should answer {listed[:5]} …. Received: {items[:5]} ….")
     largest = max(abs(score - other) for (_, score), (_, other) in zip(items, listed, strict=True))
     if largest > TOLERANCE:
-        raise BenchmarkError(f"{where} should score as Keras does. Received: scores that differ by up to {largest:.2g}.")
+        raise BenchmarkError(
+            f"{where} should score as Keras does. Received: scores that differ by up to {largest:.2g}."
+        )
     return largest

@@ -14,7 +14,8 @@ from recsys.data.interactions import Interactions
 
 USUAL, FRESH = "usual", "fresh"
 HISTORIES = (10, 50, 200, 500)  # events of everybody in a group of that name
-ITEM_ITEM = 0.8  # standard deviation of the log of the number of events: the busiest of a hundred customers has six times the median
+# Standard deviation of the log of the number of events: the busiest of a hundred customers has six times the median
+ITEM_ITEM = 0.8
 MOST_EVENTS = 2_000
 GROUP = 100  # customers in each group but the usual ones
 FRESH_EVENTS = 5  # since training, enough to judge models by
@@ -30,7 +31,8 @@ class Customers:
     """Groups of customers, nobody in two of them.
 
     Attributes:
-        groups: External ids by group: `usual`; `10`, `50` … by the number of their events; `fresh`, who came back since training.
+        groups: External ids by group: `usual`; `10`, `50` … by the number of their events; `fresh`, who came back since
+            training.
         events: What they did, in the order of time.
         data_until: Seconds since 1970; training saw what had happened until then.
     """
@@ -49,7 +51,13 @@ class Customers:
         moments = np.char.replace(self.events.timestamps.astype("datetime64[s]").astype(str), "T", " ")
         columns = self.events.users, self.events.items, self.events.events, self.events.contexts["device_type"], moments
         for user, item, event, device, moment in zip(*(column.tolist() for column in columns), strict=True):
-            yield {"userId": user, "productId": item, "actionCode": EVENTS[event], "device_type": device, "timestamp": moment}
+            yield {
+                "userId": user,
+                "productId": item,
+                "actionCode": EVENTS[event],
+                "device_type": device,
+                "timestamp": moment,
+            }
 
 
 def make_customers(
@@ -68,19 +76,29 @@ def make_customers(
     sizes = {USUAL: n_customers, **{str(length): GROUP for length in HISTORIES}, FRESH: GROUP}
     users = rng.choice(n_users, sum(sizes.values()), replace=False) + FIRST_USER
     groups = dict(zip(sizes, np.split(users, np.cumsum(list(sizes.values()))[:-1]), strict=True))
-    lengths = {name: np.full(len(ids), history if name == FRESH else 0 if name == USUAL else int(name)) for name, ids in groups.items()}
+    lengths = {
+        name: np.full(len(ids), history if name == FRESH else 0 if name == USUAL else int(name))
+        for name, ids in groups.items()
+    }
     usual = np.exp(rng.normal(np.log(history), ITEM_ITEM, n_customers))
     lengths[USUAL] = np.clip(usual, 1, MOST_EVENTS).astype(np.int64)
     past = np.repeat(users, np.concatenate(list(lengths.values())))
     later = np.repeat(groups[FRESH], FRESH_EVENTS)
-    moments = data_until - rng.integers(0, DAYS * SECONDS_PER_DAY, len(past)), data_until + rng.integers(60, 3600, len(later))
+    moments = (
+        data_until - rng.integers(0, DAYS * SECONDS_PER_DAY, len(past)),
+        data_until + rng.integers(60, 3600, len(later)),
+    )
     events = rng.choice(len(EVENTS), len(past), p=SHARES), np.full(len(later), EVENTS.index("cart"))
     made = _in_order(rng, popularity, np.concatenate([past, later]), np.concatenate(events), np.concatenate(moments))
     return Customers({name: ids.tolist() for name, ids in groups.items()}, made, data_until)
 
 
 def _in_order(
-    rng: np.random.Generator, popularity: Popularity, users: NDArray[np.int64], events: NDArray[np.int64], moments: NDArray[np.int64]
+    rng: np.random.Generator,
+    popularity: Popularity,
+    users: NDArray[np.int64],
+    events: NDArray[np.int64],
+    moments: NDArray[np.int64],
 ) -> Interactions:
     order = np.argsort(moments, kind="stable")
     return Interactions(

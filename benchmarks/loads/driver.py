@@ -33,14 +33,18 @@ class Driver:
         """
         node = shutil.which("node")
         if node is None:
-            raise BenchmarkError("Node 20 or newer should be on PATH, to ask workers as a backend does. Received: none.")
+            raise BenchmarkError(
+                "Node 20 or newer should be on PATH, to ask workers as a backend does. Received: none."
+            )
         self._request_events = {**os.environ, **environ}
         self._node = subprocess.Popen([node, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is not None:
             self._node.kill()  # its workers end with it
         self._node.communicate(timeout=CLOSING_S)

@@ -31,4 +31,6 @@ def serving_environment() -> dict[str, Any]:
 def _run(argv: list[str]) -> None:
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise BenchmarkError(f"{' '.join(argv[1:4])} should succeed. Received: {done.returncode}, {done.stderr.strip()[-500:]}")
+        raise BenchmarkError(
+            f"{' '.join(argv[1:4])} should succeed. Received: {done.returncode}, {done.stderr.strip()[-500:]}"
+        )

@@ -48,7 +48,10 @@ def drawn_requests(
     while True:
         user = {"user_id": rng.choice(users)}
         low = rng.uniform(1, 60)
-        context = {"time_of_day": rng.choice(["morning", "night", "?"]), "device_type": rng.choice(["mobile", "desktop", None])}
+        context = {
+            "time_of_day": rng.choice(["morning", "night", "?"]),
+            "device_type": rng.choice(["mobile", "desktop", None]),
+        }
         yield user
         yield {**user, "limit": rng.choice([1, 3, 25, 100]), "id": f"no. {rng.randint(1, 99)}"}
         yield {**user, "context": {name: value for name, value in context.items() if value}}
@@ -60,4 +63,12 @@ def drawn_requests(
         yield {**user, "candidates": some(30)}
         yield {**user, "exclude": some(50), "limit": 20}
         yield {**user, "model": rng.choice(scorers)}
-        yield rng.choice([{"user_id": -5}, {**user, "limit": 101}, {**user, "model": "none"}, {**user, "filters": {"colour": "red"}}, {}])
+        yield rng.choice(
+            [
+                {"user_id": -5},
+                {**user, "limit": 101},
+                {**user, "model": "none"},
+                {**user, "filters": {"colour": "red"}},
+                {},
+            ]
+        )

@@ -42,12 +42,22 @@ def worker_memory(shop: SyntheticShop, plan: Plan) -> dict[str, Any]:
         raise BenchmarkError(f"The worker should have taken over {second}. Received: {after['version']}.")
     activate(shop.models_dir, shop.version)
     figures = {"database": database, "told_bytes": stats["rss_bytes"], "peak_bytes": peak}
-    return {**figures, "before": before, "during": watched.most, "after": left, "swap": level(told), "swaps": after["swaps"]}
+    return {
+        **figures,
+        "before": before,
+        "during": watched.most,
+        "after": left,
+        "swap": level(told),
+        "swaps": after["swaps"],
+    }
 
 
 def same_again(shop: SyntheticShop) -> str:
     """Publish the shop's version once more, without copying its files; returns its name. It is not active."""
-    with open_version(shop.models_dir, shop.version) as first, Draft.create(shop.models_dir, int(time.time()) + 1) as draft:
+    with (
+        open_version(shop.models_dir, shop.version) as first,
+        Draft.create(shop.models_dir, int(time.time()) + 1) as draft,
+    ):
         for entry in first.manifest["files"]:
             os.link(first.file(entry["path"]), draft.path(entry["path"]))
         name = draft.publish({key: value for key, value in first.manifest.items() if key not in RESERVED})
@@ -100,6 +110,8 @@ def rollup(pid: int) -> dict[str, int]:
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
     except OSError as error:
-        raise BenchmarkError(f"/proc/{pid}/smaps_rollup should tell the memory of a worker. Received: {error.strerror}.") from error
+        raise BenchmarkError(
+            f"/proc/{pid}/smaps_rollup should tell the memory of a worker. Received: {error.strerror}."
+        ) from error
     told = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
     return {name: told[key] for name, key in ROLLUP.items()}

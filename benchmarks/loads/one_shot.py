@@ -41,7 +41,9 @@ def beside_the_seeds_way(shop: SyntheticShop, plan: Plan) -> dict[str, Any]:
     database = next(iter(shop.urls))
     programs = {DOOR: asked(shop, database), SEEDS: seeds_way(shop, database)}
     times = in_turns(programs, plan.seeds_rounds, min(1, plan.warm_ups))
-    peaks = {name: statistics.median(peak_bytes(program, n) for n in range(plan.peaks)) for name, program in programs.items()}
+    peaks = {
+        name: statistics.median(peak_bytes(program, n) for n in range(plan.peaks)) for name, program in programs.items()
+    }
     return {
         "database": database,
         "sides": {name: {**summary(took), "peak_bytes": peaks[name]} for name, took in times.items()},
@@ -58,7 +60,9 @@ def asked(shop: SyntheticShop, database: str) -> Program:
 def seeds_way(shop: SyntheticShop, database: str, *argv: str) -> Program:
     """Return the reference, asked the same."""
     script = str(ROOT / "benchmarks/loads/seeds_way.py")
-    return Program([sys.executable, script, *argv], asked(shop, database).stdin, shop.environ(database), check_four_lists)
+    return Program(
+        [sys.executable, script, *argv], asked(shop, database).stdin, shop.environ(database), check_four_lists
+    )
 
 
 def check_four_lists(asked: bytes, answer: bytes) -> None:
@@ -69,5 +73,9 @@ def check_four_lists(asked: bytes, answer: bytes) -> None:
     """
     request, told = json.loads(asked), json.loads(answer)
     lists: Mapping[str, list[str]] = told["items"]
-    if told["user_id"] != request.get("user_id") or [len(set(items)) for items in lists.values()] != 4 * [request["limit"]]:
-        raise BenchmarkError(f"The reference should answer with four lists of {request['limit']}. Received: {answer[:300]!r}.")
+    if told["user_id"] != request.get("user_id") or [len(set(items)) for items in lists.values()] != 4 * [
+        request["limit"]
+    ]:
+        raise BenchmarkError(
+            f"The reference should answer with four lists of {request['limit']}. Received: {answer[:300]!r}."
+        )

@@ -16,7 +16,8 @@ class Plan:
     """What a run of the benchmark does.
 
     Attributes:
-        sizes: Of the shop that plays a part: `small`, `medium` and `large` by items; `door` for one-shot requests; `huge` by users.
+        sizes: Of the shop that plays a part: `small`, `medium` and `large` by items; `door` for one-shot requests;
+            `huge` by users.
         pairs: Rounds of one-shot requests.
         warm_ups: Rounds before that do not count.
         seeds_rounds: Rounds beside the seeds' way.
@@ -54,7 +55,10 @@ FULL = Plan(
     least=200,
     blocks=4,
 )
-_LITTLE, _MORE = Size(items=200, users=1_200, customers=50, history=12), Size(items=400, users=2_000, customers=50, history=12)
+_LITTLE, _MORE = (
+    Size(items=200, users=1_200, customers=50, history=12),
+    Size(items=400, users=2_000, customers=50, history=12),
+)
 QUICK = Plan(
     sizes={SMALL: _LITTLE, DOOR: _LITTLE, MEDIUM: _LITTLE, LARGE: _MORE, HUGE: _MORE},
     pairs=2,

@@ -52,7 +52,12 @@ def draw(results: Results, path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    matplotlib.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "recsys", "font.size": 10, "font.family": "sans-serif"}
+    matplotlib.rcParams |= {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "recsys",
+        "font.size": 10,
+        "font.family": "sans-serif",
+    }
     from matplotlib import pyplot
 
     shown = plotted(results)
@@ -70,7 +75,9 @@ def _curves(axes: Any, curves: dict[str, dict[str, list[tuple[int, float]]]]) ->
             items, took = zip(*points, strict=True)
             label = f"{LABELS[database]}, {name}"
             axes.plot(items, took, STYLES[name], marker="o", markersize=4, color=COLOURS[database], label=label)
-    axes.set(xscale="log", yscale="log", xlabel="items", ylabel="ms", title="Worker: Node → Python → Node, one in flight")
+    axes.set(
+        xscale="log", yscale="log", xlabel="items", ylabel="ms", title="Worker: Node → Python → Node, one in flight"
+    )
     everything = sorted({items for told in curves.values() for points in told.values() for items, _ in points})
     axes.set_xticks(everything, [f"{items:,}" for items in everything])
     axes.set_yticks(*_readable([took for told in curves.values() for points in told.values() for _, took in points]))
@@ -90,7 +97,9 @@ def _readable(values: list[float]) -> tuple[list[float], list[str]]:
 
 def _one_shots(axes: Any, bars: list[tuple[str, float]]) -> None:
     labels, values = zip(*bars[::-1], strict=True) if bars else ((), ())
-    drawn = axes.barh(range(len(values)), values, color=[GREY if "one-shot" not in label else COLOURS[SQLITE] for label in labels])
+    drawn = axes.barh(
+        range(len(values)), values, color=[GREY if "one-shot" not in label else COLOURS[SQLITE] for label in labels]
+    )
     axes.bar_label(drawn, [f"{value:,.0f}" for value in values], padding=4)
     axes.set_yticks(range(len(values)), labels)
     axes.set(xlabel="ms", title="A process for one request, SQLite")

@@ -59,7 +59,9 @@ class Catalogue(keras.Model):
 
 def past(asked: Query) -> UserBatch:
     """Return a question as the networks take it; a row without history holds one event of no weight."""
-    items, weights = (asked.items, asked.weights) if len(asked.items) else (np.zeros(1, np.int32), np.zeros(1, np.float32))
+    items, weights = (
+        (asked.items, asked.weights) if len(asked.items) else (np.zeros(1, np.int32), np.zeros(1, np.float32))
+    )
     return UserBatch(
         users=tf.constant([asked.user], tf.int32),
         items=tf.constant(items[None], tf.int32),
@@ -73,7 +75,12 @@ def past(asked: Query) -> UserBatch:
 def keras_model(bundle: ModelBundle, name: str) -> Network:
     """Return one of the four with its published weights."""
     told = bundle.version.json(f"{name.lower()}_config.json")
-    shapes = Shapes(**{**{key: value for key, value in told.items() if key != "model"}, "context_sizes": tuple(told["context_sizes"])})
+    shapes = Shapes(
+        **{
+            **{key: value for key, value in told.items() if key != "model"},
+            "context_sizes": tuple(told["context_sizes"]),
+        }
+    )
     network = NETWORKS[name](shapes, seed=0)
     network.load_weights(bundle.version.file(f"{name.lower()}_model.weights.h5"))
     return network
@@ -89,7 +96,13 @@ def main(argv: list[str]) -> int:
         whole = {table: db.query(f"SELECT * FROM {table}") for table in TABLES}  # noqa: S608 - our own names
         users, items = ({text(row[0]): int(row[1]) for row in whole[table]} for table in TABLES[:2])
         sold = np.zeros(len(items), bool)
-        sold[[items[str(row[0])] for row in db.query("SELECT id FROM Products WHERE statusId = 'S1'") if str(row[0]) in items]] = True
+        sold[
+            [
+                items[str(row[0])]
+                for row in db.query("SELECT id FROM Products WHERE statusId = 'S1'")
+                if str(row[0]) in items
+            ]
+        ] = True
         shop, told = bundle.shop(settings.shop), numbers(request, bundle)
         user = load_user(request, bundle, db, numbers=told, shop=shop, now=int(time.time()))
         asked = replace(user, index=users.get(str(request.user_id), len(users))).query()
@@ -102,7 +115,10 @@ def main(argv: list[str]) -> int:
     if argv[:1] == ["--scores"]:
         np.savez(argv[1], **logits)
     numbered = {index: key for key, index in items.items()}
-    best = {name: [numbered[index] for index in top_k(scores, request.limit, sold).tolist()] for name, scores in logits.items()}
+    best = {
+        name: [numbered[index] for index in top_k(scores, request.limit, sold).tolist()]
+        for name, scores in logits.items()
+    }
     print(json.dumps({"ok": True, "user_id": request.user_id, "items": best, "seconds": laps}))
     return 0
 

@@ -137,9 +137,13 @@ def make(size: Size, folder: Path, urls: Mapping[str, str], options: Training) -
 
 def make_catalogue(rng: np.random.Generator, n_items: int) -> Catalogue:
     """Return products of twenty categories and fifty brands, of which some are not sold any more."""
-    categories, brands = (np.array(words, object)[rng.integers(0, len(words), n_items)] for words in (CATEGORIES, BRANDS))
+    categories, brands = (
+        np.array(words, object)[rng.integers(0, len(words), n_items)] for words in (CATEGORIES, BRANDS)
+    )
     prices = np.round(np.exp(rng.normal(3, 1, n_items)), 2)
-    return Catalogue(np.arange(FIRST_ITEM, FIRST_ITEM + n_items), rng.random(n_items) < SOLD, categories, brands, prices)
+    return Catalogue(
+        np.arange(FIRST_ITEM, FIRST_ITEM + n_items), rng.random(n_items) < SOLD, categories, brands, prices
+    )
 
 
 def fill(url: str, catalogue: Catalogue, customers: Customers) -> None:
@@ -151,13 +155,24 @@ def fill(url: str, catalogue: Catalogue, customers: Customers) -> None:
 
 
 def _products(catalogue: Catalogue) -> dict[str, Iterator[Row]]:
-    columns = (column.tolist() for column in (catalogue.items, catalogue.active, catalogue.categories, catalogue.brands))
+    columns = (
+        column.tolist() for column in (catalogue.items, catalogue.active, catalogue.categories, catalogue.brands)
+    )
     products = (
-        {"id": item, "name": f"Product {item}", "statusId": "S1" if active else "S2", "categoryId": category, "brandId": brand}
+        {
+            "id": item,
+            "name": f"Product {item}",
+            "statusId": "S1" if active else "S2",
+            "categoryId": category,
+            "brandId": brand,
+        }
         for item, active, category, brand in zip(*columns, strict=True)
     )
     priced = zip(catalogue.items.tolist(), catalogue.prices.tolist(), strict=True)
-    return {"Products": products, "Productdetails": ({"productId": item, "originalPrice": price} for item, price in priced)}
+    return {
+        "Products": products,
+        "Productdetails": ({"productId": item, "originalPrice": price} for item, price in priced),
+    }
 
 
 def put_encoders(shop: SyntheticShop, version: str) -> None:
@@ -167,7 +182,15 @@ def put_encoders(shop: SyntheticShop, version: str) -> None:
         for url in shop.urls.values():
             with store.connect(url) as db:
                 until = opened.manifest["data_until"]
-                store.write_version(db, version, data_until=until, users=ids["users"], items=ids["items"], contexts=contexts, chunk=CHUNK)
+                store.write_version(
+                    db,
+                    version,
+                    data_until=until,
+                    users=ids["users"],
+                    items=ids["items"],
+                    contexts=contexts,
+                    chunk=CHUNK,
+                )
                 store.set_active(db, version)
 
 

@@ -47,7 +47,10 @@ def sections(results: Results) -> list[Section]:
 
 def terminal(results: Results) -> Group:
     """Return the tables for a terminal."""
-    return Group(*(part for section in sections(results) for part in _terminal(section)), Text(circumstances(results), style="italic"))
+    return Group(
+        *(part for section in sections(results) for part in _terminal(section)),
+        Text(circumstances(results), style="italic"),
+    )
 
 
 def markdown(results: Results, plot: str | None) -> str:
@@ -59,7 +62,11 @@ def markdown(results: Results, plot: str | None) -> str:
     """
     parts = [f"![{PLOT}]({plot})"] if plot else []
     for section in sections(results):
-        parts += [f"**{section.title}**", grid(section.columns, section.rows, section.n_left), *([section.note] if section.note else [])]
+        parts += [
+            f"**{section.title}**",
+            grid(section.columns, section.rows, section.n_left),
+            *([section.note] if section.note else []),
+        ]
     return "\n\n".join([*parts, circumstances(results)]) + "\n"
 
 
@@ -72,7 +79,9 @@ def circumstances(results: Results) -> str:
     commits = {str(told.get("commit"))[:8]: None for told in results["measured"].values()}
     days = sorted({told["day"] for told in results["measured"].values()})
     quick = " Tiny shops: these figures say that the benchmark runs, and nothing else." if results["quick"] else ""
-    where = f"{machine['system']}, {machine['processors']} processors ({machine['processor']}), Python {machine['python']}"
+    where = (
+        f"{machine['system']}, {machine['processors']} processors ({machine['processor']}), Python {machine['python']}"
+    )
     return f"{where}, {machine['node']}, commit {', '.join(commits)}, {' to '.join(dict.fromkeys((days[0], days[-1])))}.{quick}"
 
 
@@ -100,7 +109,12 @@ def _one_shot(results: Results) -> Section:
             side = told["sides"][name]
             cells = [LABELS[database], label or f"`{told['imports']}`", *_took(side), f"{side['processor']:.0f}"]
             ratios = {FLOOR: None, DOOR: told["to_floor"], HUGE: told["growth"]}[name]
-            rows.append([*cells, "" if ratios is None else f"{times(ratios['median'])} ({ratios['low']:.2f} – {ratios['high']:.2f})"])
+            rows.append(
+                [
+                    *cells,
+                    "" if ratios is None else f"{times(ratios['median'])} ({ratios['low']:.2f} – {ratios['high']:.2f})",
+                ]
+            )
     columns = ("database", "one process", *PERCENTILES, "processor", "median of the rounds' ratios (quartiles)")
     note = "Milliseconds from start to end, in turns. The first ratio is to the bare imports, the second to the smaller shop."
     return Section("One-shot requests", columns, rows, 2, note)
@@ -125,7 +139,13 @@ def _round_trips(results: Results) -> Section:
     for part, told in results.get("round_trips", {}).items():
         for database, figures in told.items():
             for in_flight, level in figures["in_flight"].items():
-                cells = [size(results, part), LABELS[database], in_flight, *_took(level, 1), f"{level['per_second']:.0f}"]
+                cells = [
+                    size(results, part),
+                    LABELS[database],
+                    in_flight,
+                    *_took(level, 1),
+                    f"{level['per_second']:.0f}",
+                ]
                 rows.append([*cells, f"{level['lost']} / {level['crossed']} / {level['asked']:,}"])
     columns = ("shop", "database", "in flight", *PERCENTILES, "answers/s", "lost / crossed / asked")
     note = (
@@ -153,21 +173,28 @@ def _histories(results: Results) -> Section:
         for name, level in told.items():
             label = f"{name} events" if name.isdigit() else "came back since training"
             rows.append([LABELS[database], label, *_took(level, 1), str(level["n"])])
-    note = (
-        "Milliseconds of a round trip, one in flight. Whoever came back has every model judged on what she chose since: two scorings each."
+    note = "Milliseconds of a round trip, one in flight. Whoever came back has every model judged on what she chose since: two scorings each."
+    return Section(
+        f"Worker by history, {size(results, 'medium')}",
+        ("database", "customer", *PERCENTILES, "requests"),
+        rows,
+        2,
+        note,
     )
-    return Section(f"Worker by history, {size(results, 'medium')}", ("database", "customer", *PERCENTILES, "requests"), rows, 2, note)
 
 
 def _memory(results: Results) -> Section:
     told = results.get("memory")
     labels = {"before": "serving", "during": "while another version takes over", "after": "afterwards"}
     rows = [
-        [label, *(megabytes(told[when][kind]) for kind in ("rss", "pss", "anonymous"))] for when, label in (labels.items() if told else ())
+        [label, *(megabytes(told[when][kind]) for kind in ("rss", "pss", "anonymous"))]
+        for when, label in (labels.items() if told else ())
     ]
     swap = figure(results, "memory", "swap")
     note = (
-        f"Requests during the swap: p50 {ms(swap['p50'])}, p99 {ms(swap['p99'])}, {swap['lost']} of {swap['asked']} lost." if swap else ""
+        f"Requests during the swap: p50 {ms(swap['p50'])}, p99 {ms(swap['p99'])}, {swap['lost']} of {swap['asked']} lost."
+        if swap
+        else ""
     )
     columns = ("a worker", "resident", "proportional share", "without files")
     return Section(f"Memory of a worker, {size(results, LARGE)}", columns, rows, 1, note)

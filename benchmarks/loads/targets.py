@@ -74,9 +74,17 @@ def _one_shot(results: Results) -> Iterator[Target]:
 
 def _seeds(results: Results) -> Iterator[Target]:
     faster, share = figure(results, "seeds", "faster", "of_medians"), figure(results, "seeds", "memory_share")
-    yield _target("one-shot against the seeds' way: faster", f"≥ {FASTER:.0f} ×", faster, times, lambda it: it >= FASTER)
+    yield _target(
+        "one-shot against the seeds' way: faster", f"≥ {FASTER:.0f} ×", faster, times, lambda it: it >= FASTER
+    )
     asked = f"≤ 1/{1 / MEMORY_SHARE:.0f}"
-    yield _target("one-shot against the seeds' way: peak memory", asked, share, lambda it: f"1/{1 / it:.1f}", lambda it: it <= MEMORY_SHARE)
+    yield _target(
+        "one-shot against the seeds' way: peak memory",
+        asked,
+        share,
+        lambda it: f"1/{1 / it:.1f}",
+        lambda it: it <= MEMORY_SHARE,
+    )
 
 
 def _growth(results: Results) -> Iterator[Target]:
@@ -91,13 +99,31 @@ def _round_trips(results: Results) -> Iterator[Target]:
         for database, label in LABELS.items():
             told, what = figure(results, "round_trips", part, database), f"worker, {_items(results, part)}, {label}"
             took = figure(told or {}, "in_flight", "1")
-            yield _target(f"{what}: p50", f"≤ {most:g} ms", took, lambda it: ms(it["p50"]), lambda it, most=most: it["p50"] <= most)
             yield _target(
-                f"{what}: p95", f"≤ {P95_RATIO:g} × p50", took, lambda it: ms(it["p95"]), lambda it: it["p95"] <= P95_RATIO * it["p50"]
+                f"{what}: p50",
+                f"≤ {most:g} ms",
+                took,
+                lambda it: ms(it["p50"]),
+                lambda it, most=most: it["p50"] <= most,
+            )
+            yield _target(
+                f"{what}: p95",
+                f"≤ {P95_RATIO:g} × p50",
+                took,
+                lambda it: ms(it["p95"]),
+                lambda it: it["p95"] <= P95_RATIO * it["p50"],
             )
             asked = f"≤ p50 + {P99_BEHIND_MS:g} ms"
-            yield _target(f"{what}: p99", asked, took, lambda it: ms(it["p99"]), lambda it: it["p99"] <= it["p50"] + P99_BEHIND_MS)
-            yield _target(f"{what}: statements", f"≤ {STATEMENTS}", figure(told or {}, "statements"), str, lambda it: it <= STATEMENTS)
+            yield _target(
+                f"{what}: p99", asked, took, lambda it: ms(it["p99"]), lambda it: it["p99"] <= it["p50"] + P99_BEHIND_MS
+            )
+            yield _target(
+                f"{what}: statements",
+                f"≤ {STATEMENTS}",
+                figure(told or {}, "statements"),
+                str,
+                lambda it: it <= STATEMENTS,
+            )
 
 
 def _pings(results: Results) -> Iterator[Target]:
@@ -119,9 +145,18 @@ def _throughput(results: Results) -> Iterator[Target]:
 
 def _sizes(results: Results) -> Iterator[Target]:
     value = figure(results, "environment", "bytes")
-    yield _target("serving environment on disk", f"≤ {ENVIRONMENT_MB:.0f} MB", value, megabytes, lambda it: it <= ENVIRONMENT_MB * MB)
+    yield _target(
+        "serving environment on disk",
+        f"≤ {ENVIRONMENT_MB:.0f} MB",
+        value,
+        megabytes,
+        lambda it: it <= ENVIRONMENT_MB * MB,
+    )
     for when, most in (("before", WORKER_MB), ("during", 2 * WORKER_MB), ("after", WORKER_MB)):
-        value, words = figure(results, "memory", when, "rss"), {"before": "", "during": ", during a hot swap", "after": ", after it"}
+        value, words = (
+            figure(results, "memory", when, "rss"),
+            {"before": "", "during": ", during a hot swap", "after": ", after it"},
+        )
         what = f"worker's resident memory, {_items(results, LARGE)}{words[when]}"
         yield _target(what, f"≤ {most:.0f} MB", value, megabytes, lambda it, most=most: it <= most * MB)
 

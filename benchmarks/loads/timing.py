@@ -51,7 +51,9 @@ class Program:
 
 def one_shot(environ: Mapping[str, str], requests: Sequence[Mapping[str, Any]]) -> Program:
     """Return recommend_api.py, asked one of the requests each time."""
-    return Program([sys.executable, str(DOOR)], [json.dumps(request).encode() for request in requests], environ, check_answer)
+    return Program(
+        [sys.executable, str(DOOR)], [json.dumps(request).encode() for request in requests], environ, check_answer
+    )
 
 
 def check_answer(asked: bytes, answer: bytes) -> None:
@@ -63,7 +65,9 @@ def check_answer(asked: bytes, answer: bytes) -> None:
     request = json.loads(asked)
     told = json.loads(answer) if answer.count(b"\n") == 1 else {}
     if told.get("ok") is not True or told["user_id"] != request["user_id"] or len(told["items"]) != request["limit"]:
-        raise BenchmarkError(f"An answer should be one line with {request['limit']} items for her who asks. Received: {answer[:300]!r}.")
+        raise BenchmarkError(
+            f"An answer should be one line with {request['limit']} items for her who asks. Received: {answer[:300]!r}."
+        )
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,9 @@ def timed(program: Program, number: int) -> Time:
     """
     asked = program.stdin[number % len(program.stdin)]
     before, started = _of_children(), time.perf_counter()
-    done = subprocess.run(program.argv, input=asked, capture_output=True, env=program.variables(), timeout=TIMEOUT_S, check=False)
+    done = subprocess.run(
+        program.argv, input=asked, capture_output=True, env=program.variables(), timeout=TIMEOUT_S, check=False
+    )
     wall, processor = time.perf_counter() - started, _of_children() - before
     _check(program, asked, done.returncode, done.stdout, done.stderr)
     return Time(wall, processor)
@@ -143,7 +149,9 @@ def peak_bytes(program: Program, number: int = 0) -> int:
         watcher.join()
     _check(program, asked, child.returncode, stdout, stderr)
     if not seen[0]:
-        raise BenchmarkError(f"The system should tell the peak memory of a process in /proc. Received: nothing, on {sys.platform}.")
+        raise BenchmarkError(
+            f"The system should tell the peak memory of a process in /proc. Received: nothing, on {sys.platform}."
+        )
     return seen[0]
 
 

@@ -35,7 +35,13 @@ RULE, PROTOCOL = "hide", "time"
 EXAMINED = 3000  # users at most, as in training
 EVENTS_A_USER = 50
 # What is near the size of trained weights: noise that every part of a network has a say in.
-SPREADS: Mapping[str, float] = {"user_factors": 0.3, "slow_items": 0.05, "fast_items": 0.05, "item_factors": 0.1, "mlp_output": 0.2}
+SPREADS: Mapping[str, float] = {
+    "user_factors": 0.3,
+    "slow_items": 0.05,
+    "fast_items": 0.05,
+    "item_factors": 0.1,
+    "mlp_output": 0.2,
+}
 SMALL = 0.1  # of biases and all else that starts at zero
 LARGEST_REDRAWN = 10_000_000  # values; larger tables are scaled instead, which Keras does faster than NumPy draws
 
@@ -88,7 +94,9 @@ class Drawn:
         return network
 
 
-def publish(draft: Draft, settings: Settings, customers: Customers, catalogue: Catalogue, popularity: Popularity, n_users: int) -> str:
+def publish(
+    draft: Draft, settings: Settings, customers: Customers, catalogue: Catalogue, popularity: Popularity, n_users: int
+) -> str:
     """Write a version and publish it; it is not active yet.
 
     Args:
@@ -143,7 +151,9 @@ def _encoders(source: ShopData, n_users: int, n_items: int) -> Encoders:
     return Encoders(users, items, contexts, contexts.column("category", [*source.catalogue.categories.tolist(), None]))
 
 
-def _baselines(rng: np.random.Generator, popularity: Popularity, counts: NDArray[np.float32], n_events: int) -> dict[str, Arrays]:
+def _baselines(
+    rng: np.random.Generator, popularity: Popularity, counts: NDArray[np.float32], n_events: int
+) -> dict[str, Arrays]:
     plain, recent = {"popularity": counts}, {"popularity": counts * rng.random(len(counts), np.float32)}
     return {
         "ease": weights.ease(rng, popularity),
@@ -156,7 +166,12 @@ def _baselines(rng: np.random.Generator, popularity: Popularity, counts: NDArray
 
 
 def _signals(
-    rng: np.random.Generator, popularity: Popularity, counts: NDArray[np.float32], n_users: int, n_events: int, options: Training
+    rng: np.random.Generator,
+    popularity: Popularity,
+    counts: NDArray[np.float32],
+    n_users: int,
+    n_events: int,
+    options: Training,
 ) -> Arrays:
     following = weights.transitions(rng, popularity, n_events)
     fading = [np.log1p(counts * rng.random(len(counts), np.float32)) for _ in POPULARITIES[1:]]
@@ -182,14 +197,23 @@ def _results(rng: np.random.Generator, final: TrainedModels) -> Results:
     nothing = np.zeros(0, np.int32)
     empty = nothing, np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(len(final.data.context_sizes), np.int32)
     users = rng.choice(final.data.n_users, n, replace=False).tolist()
-    cases = tuple(EvaluationCase(Query(user, *empty, now=0), np.arange(3, dtype=np.int32), 0, nothing) for user in users)
+    cases = tuple(
+        EvaluationCase(Query(user, *empty, now=0), np.arange(3, dtype=np.int32), 0, nothing) for user in users
+    )
     evaluation_set = EvaluationSet(cases, np.ones(n, bool), 0, final.active, ())
     per_user = {name: {figure: rng.integers(0, 11, n) / 10 for figure in ("precision10", "map10")} for name in REGISTRY}
-    rows = {name: {figure: float(column.mean()) for figure, column in columns.items()} for name, columns in per_user.items()}
-    marks = {name: EvaluationResult(columns, (), np.zeros(0, np.float32), np.zeros(0, bool)) for name, columns in per_user.items()}
+    rows = {
+        name: {figure: float(column.mean()) for figure, column in columns.items()} for name, columns in per_user.items()
+    }
+    marks = {
+        name: EvaluationResult(columns, (), np.zeros(0, np.float32), np.zeros(0, bool))
+        for name, columns in per_user.items()
+    }
     return Results({RULE: rows}, marks, evaluation_set, None)
 
 
 def _choices(rng: np.random.Generator, options: Training) -> Hyperparameters:
     made = Hyperparameters.default(options, "nothing was learned")
-    return Hyperparameters(**{**vars(made), "winner": WINNER, "signal_weights": dict.fromkeys((*NETWORKS, "blend"), ensemble_weights(rng))})
+    return Hyperparameters(
+        **{**vars(made), "winner": WINNER, "signal_weights": dict.fromkeys((*NETWORKS, "blend"), ensemble_weights(rng))}
+    )

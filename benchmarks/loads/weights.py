@@ -18,7 +18,9 @@ SKEW = 0.8  # exponent of Zipf's law: of 10,000 items the hundred most popular h
 ROWS_AT_ONCE = 512  # of a dense table of random keys
 DRAWS_AT_ONCE = 1 << 23
 SPARE_DRAWS = 1.5  # popular items are drawn again and again, and count once
-PAIRS_AN_EVENT = 10  # distinct items that follow an event, or that its customer also has: what a rare item's row is as long as
+PAIRS_AN_EVENT = (
+    10  # distinct items that follow an event, or that its customer also has: what a rare item's row is as long as
+)
 Pick = Callable[[int], NDArray[np.int32]]
 
 
@@ -74,7 +76,9 @@ def transitions(rng: np.random.Generator, popularity: Popularity, n_events: int)
 def item_cf(rng: np.random.Generator, popularity: Popularity, n_events: int) -> Arrays:
     """Return arrays as of `recsys.scorers.item_item`, but for the order inside a row, which the sum over rows does not mind."""
     starts, neighbours = _followers(rng, popularity, n_events, ITEM_CF_NEIGHBOURS)
-    return _table(starts, neighbours, rng.exponential(0.05, len(neighbours)) + 1e-4) | {"tie_break": _tie_break(popularity)}
+    return _table(starts, neighbours, rng.exponential(0.05, len(neighbours)) + 1e-4) | {
+        "tie_break": _tie_break(popularity)
+    }
 
 
 def whole_rows(n: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
@@ -82,7 +86,9 @@ def whole_rows(n: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     return np.arange(n + 1, dtype=np.int64) * n, np.tile(np.arange(n, dtype=np.int32), n)
 
 
-def full_rows(rng: np.random.Generator, n: int, keep: int, weights: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+def full_rows(
+    rng: np.random.Generator, n: int, keep: int, weights: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Return rows of the same length without their diagonal, columns ascending: draws without replacement (Efraimidis & Spirakis 2006).
 
     Args:
@@ -145,7 +151,9 @@ def thinned(counts: NDArray[np.int64], most: NDArray[np.int64]) -> NDArray[np.bo
     return (place + 1) * share // np.maximum(count, 1) > place * share // np.maximum(count, 1)
 
 
-def turned(starts: NDArray[np.int64], neighbours: NDArray[np.int32], keep: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+def turned(
+    starts: NDArray[np.int64], neighbours: NDArray[np.int32], keep: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Return the transposed matrix, at most so many columns of each row.
 
     Args:
@@ -160,7 +168,9 @@ def turned(starts: NDArray[np.int64], neighbours: NDArray[np.int32], keep: int) 
     return np.concatenate([[0], np.cumsum(np.minimum(counts, keep))]).astype(np.int64), rows[kept]
 
 
-def _followers(rng: np.random.Generator, popularity: Popularity, n_events: int, keep: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+def _followers(
+    rng: np.random.Generator, popularity: Popularity, n_events: int, keep: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     n = len(popularity)
     if n <= EXACT_UP_TO:
         return full_rows(rng, n, keep, popularity.shares)
@@ -168,7 +178,9 @@ def _followers(rng: np.random.Generator, popularity: Popularity, n_events: int, 
     return drawn_rows(lengths, n, popularity.draw)
 
 
-def _table(starts: NDArray[np.int64], neighbours: NDArray[np.int32], similarities: NDArray[np.float64]) -> dict[str, NDArray]:
+def _table(
+    starts: NDArray[np.int64], neighbours: NDArray[np.int32], similarities: NDArray[np.float64]
+) -> dict[str, NDArray]:
     return {"starts": starts, "neighbours": neighbours, "similarities": similarities.astype(np.float32)}
 
 

@@ -89,8 +89,13 @@ def level(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def gained(many: Sequence[Mapping[str, Any]], one: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Return how many times as many answers a second there are with many in flight: of all blocks, and the median over pairs of blocks."""
     rates = [[len(block["ms"]) / block["seconds"] for block in blocks] for blocks in (many, one)]
-    whole = [sum(len(block["ms"]) for block in blocks) / sum(block["seconds"] for block in blocks) for blocks in (many, one)]
-    return {"ratio": whole[0] / whole[1], "median": statistics.median(ours / theirs for ours, theirs in zip(*rates, strict=True))}
+    whole = [
+        sum(len(block["ms"]) for block in blocks) / sum(block["seconds"] for block in blocks) for blocks in (many, one)
+    ]
+    return {
+        "ratio": whole[0] / whole[1],
+        "median": statistics.median(ours / theirs for ours, theirs in zip(*rates, strict=True)),
+    }
 
 
 def by_history(shop: SyntheticShop, plan: Plan) -> dict[str, Any]:

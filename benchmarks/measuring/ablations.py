@@ -15,8 +15,8 @@ from recsys.settings import Training
 def without_history(part: Part, options: Training) -> tuple[Part, Training]:
     """Return a part in which nobody has a past: a user's events are of one moment, and questions come with an empty history.
 
-    Events of one moment are no history of one another, so every event is learned with nothing before it. What the repeat rule
-    hides stays hidden.
+    Events of one moment are no history of one another, so every event is learned with nothing before it. What the
+    repeat rule hides stays hidden.
 
     Args:
         part: With history.
@@ -28,10 +28,14 @@ def without_history(part: Part, options: Training) -> tuple[Part, Training]:
 
     def emptied(question: EvaluationCase) -> EvaluationCase:
         query = question.query
-        return replace(question, query=replace(query, items=query.items[:0], weights=query.weights[:0], timestamps=query.timestamps[:0]))
+        return replace(
+            question,
+            query=replace(query, items=query.items[:0], weights=query.weights[:0], timestamps=query.timestamps[:0]),
+        )
 
     return Part(
-        timeless, {rule: asked_otherwise(evaluation_set, emptied) for rule, evaluation_set in part.evaluation_sets.items()}
+        timeless,
+        {rule: asked_otherwise(evaluation_set, emptied) for rule, evaluation_set in part.evaluation_sets.items()},
     ), options
 
 
@@ -47,7 +51,9 @@ def without_embedding(part: Part, options: Training) -> tuple[Part, Training]:
     def anonymous(question: EvaluationCase) -> EvaluationCase:
         return replace(question, query=replace(question.query, user=guest))
 
-    evaluation_sets = {rule: asked_otherwise(evaluation_set, anonymous) for rule, evaluation_set in part.evaluation_sets.items()}
+    evaluation_sets = {
+        rule: asked_otherwise(evaluation_set, anonymous) for rule, evaluation_set in part.evaluation_sets.items()
+    }
     return Part(part.data, evaluation_sets), replace(options, dropped_users=1.0)
 
 

@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.evaluation.metrics import average_precision_at_k, coverage, hit_rate_at_k, ndcg_at_k, precision_at_k, recall_at_k
+from recsys.evaluation.metrics import (
+    average_precision_at_k,
+    coverage,
+    hit_rate_at_k,
+    ndcg_at_k,
+    precision_at_k,
+    recall_at_k,
+)
 from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, allowed_items
 from recsys.evaluation.ranking import top_k
 from recsys.scorers.base import Scorer
@@ -40,8 +47,8 @@ class EvaluationResult:
 def mark(scorers: Mapping[str, Scorer], evaluation_set: EvaluationSet) -> dict[str, EvaluationResult]:
     """Let scorers sit an exam, question after question.
 
-    A question remembers what its scorers have in common. Each is asked of a copy, so that an exam of twenty thousand does not
-    end up with as many rows of the catalogue in memory.
+    A question remembers what its scorers have in common. Each is asked of a copy, so that an exam of twenty thousand
+    does not end up with as many rows of the catalogue in memory.
     """
     lists: dict[str, list[NDArray[np.int32]]] = {name: [] for name in scorers}
     for question in evaluation_set.cases:

@@ -62,7 +62,8 @@ class Run:
         choices: What validation decided.
         marks: Of each scorer on the test.
         seconds: What each fit on the train part took, where it is known.
-        choosing_seconds: What choosing took: all fits on the validation part, and their exams; 0 where it was done before.
+        choosing_seconds: What choosing took: all fits on the validation part, and their exams; 0 where it was done
+            before.
         fitting_seconds: What fitting everything on the train part took.
         peak_mb: The largest resident memory of the process up to the end of this run, MiB.
         failures: Why a model is missing.
@@ -103,7 +104,12 @@ def execute(task: Task) -> list[Run]:
 
 
 def one_run(
-    parts: Parts, rule: str, variant: str, options: Training, say: Callable[[str], object], chosen: Hyperparameters | None = None
+    parts: Parts,
+    rule: str,
+    variant: str,
+    options: Training,
+    say: Callable[[str], object],
+    chosen: Hyperparameters | None = None,
 ) -> Run:
     """Choose on validation, fit on train, sit the test.
 
@@ -115,10 +121,16 @@ def one_run(
         say: Told of progress, a line at a time.
         chosen: What validation chose with another seed.
     """
-    from recsys.training.fitting import ValidationSplit, choose, fit_everything  # TensorFlow takes seconds: not for reading a table
+    from recsys.training.fitting import (
+        ValidationSplit,
+        choose,
+        fit_everything,
+    )  # TensorFlow takes seconds: not for reading a table
 
     watch = Watch(say)
-    choices = chosen or choose(ValidationSplit(parts.validation.data, parts.validation.evaluation_sets, rule), options, watch.epoch)
+    choices = chosen or choose(
+        ValidationSplit(parts.validation.data, parts.validation.evaluation_sets, rule), options, watch.epoch
+    )
     choosing = 0.0 if chosen else watch.lap("chose on validation")
     fitted = fit_everything(parts.test.data, options, choices, watch.epoch)
     fitting = watch.lap("fitted on train")
@@ -156,7 +168,9 @@ class Watch:
         """Report a pass over the data."""
         self._now[epoch.model] = self._now.get(epoch.model, 0.0) + epoch.seconds
         marked = "" if epoch.mark is None else f"  validation {epoch.mark:.4f}"
-        self._say(f"  {epoch.model:<6} epoch {epoch.number}/{epoch.of}  loss {epoch.loss:.4f}  {epoch.seconds:.1f} s{marked}")
+        self._say(
+            f"  {epoch.model:<6} epoch {epoch.number}/{epoch.of}  loss {epoch.loss:.4f}  {epoch.seconds:.1f} s{marked}"
+        )
 
     def lap(self, done: str) -> float:
         """End a step; returns its seconds."""

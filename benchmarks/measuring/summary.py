@@ -37,9 +37,15 @@ def summarise(benchmark: BenchmarkSet, runs: Sequence[Run], commit: str | None, 
         "users": {rule: n_cases(mine) for rule, mine in whole.items()},
         "rows": [row for rule, mine in whole.items() for row in rows(rule, mine)],
         "paired": [pair for rule, mine in whole.items() for pair in paired(rule, mine, benchmark.references[rule])],
-        "ablations": [row for rule in benchmark.rules for row in ablation_rows(rule, [run for run in runs if run.rule == rule])],
+        "ablations": [
+            row for rule in benchmark.rules for row in ablation_rows(rule, [run for run in runs if run.rule == rule])
+        ],
         "runs": [_run(run) for run in runs],
-        "trials": [{"seed": run.seed, "rule": run.rule, "variant": run.variant, **trial} for run in runs for trial in run.trials],
+        "trials": [
+            {"seed": run.seed, "rule": run.rule, "variant": run.variant, **trial}
+            for run in runs
+            for trial in run.trials
+        ],
         "commit": commit,
         "data_sha256": data_sha256,
     }
@@ -114,7 +120,9 @@ def paired(rule: str, runs: Sequence[Run], references: Sequence[str]) -> list[di
     found = []
     for metric in PAIRED if won else ():
         best = max(others, key=lambda name: float(per_user(name, metric, runs).mean()), default=None)
-        score_shared_candidates = [name for name in dict.fromkeys((*references, BLEND, best)) if name in known and name != won]
+        score_shared_candidates = [
+            name for name in dict.fromkeys((*references, BLEND, best)) if name in known and name != won
+        ]
         found += [difference(rule, str(won), str(name), metric, runs) for name in score_shared_candidates]
     return found
 
@@ -139,7 +147,8 @@ def difference(rule: str, name: str, score_shared_candidates: str, metric: str, 
 def ablation_rows(rule: str, runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return a row for each of the four and each variant, where any variant was run; empty where none was.
 
-    Without its neural part each model is the blend of the shared signals; its row with everything says how much it adds to that.
+    Without its neural part each model is the blend of the shared signals; its row with everything says how much it adds
+    to that.
     """
     variants = list(dict.fromkeys(run.variant for run in runs))
     if len(variants) < 2:
@@ -161,4 +170,8 @@ def ablation_rows(rule: str, runs: Sequence[Run]) -> list[dict[str, Any]]:
 def _run(run: Run) -> dict[str, Any]:
     """Return what a run says about itself."""
     kept = ("seed", "rule", "variant", "winner", "choosing_seconds", "fitting_seconds", "peak_mb")
-    return {**{name: getattr(run, name) for name in kept}, "validation_map10": dict(run.validation), "failures": dict(run.failures)}
+    return {
+        **{name: getattr(run, name) for name in kept},
+        "validation_map10": dict(run.validation),
+        "failures": dict(run.failures),
+    }

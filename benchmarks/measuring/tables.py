@@ -102,7 +102,17 @@ def ablations(entry: Mapping[str, Any]) -> list[list[str]]:
     for row in entry["ablations"]:
         own = row.get("own_part")
         added = f"{signed(own['difference'])} ({signed(own['lower_bound'])})" if own else ""
-        found.append([row["model"], RULES[row["rule"]], row["variant"], str(row["seeds"]), figure(row["hr10"]), cells(row)[0], added])
+        found.append(
+            [
+                row["model"],
+                RULES[row["rule"]],
+                row["variant"],
+                str(row["seeds"]),
+                figure(row["hr10"]),
+                cells(row)[0],
+                added,
+            ]
+        )
     return found
 
 
@@ -110,7 +120,9 @@ def markdown(entry: Mapping[str, Any]) -> str:
     """Return a set's protocol, tables and notes as Markdown."""
     blocks = [entry["protocol"]]
     for rule in entry["users"]:
-        rows = [[f"**{row['model']}** ★" if row["winner"] else row["model"], *cells(row)] for row in of_rule(entry, rule)]
+        rows = [
+            [f"**{row['model']}** ★" if row["winner"] else row["model"], *cells(row)] for row in of_rule(entry, rule)
+        ]
         blocks += [f"*{heading(entry, rule)}*", grid(["model", *TITLES], rows, n_left=1)]
     if entry["ablations"]:
         blocks.append(grid(ABLATION_TITLES, ablations(entry), n_left=3))

@@ -70,8 +70,12 @@ CASES: Mapping[str, Case] = {
     "ties": Case("4 items with the same score, the second is relevant", [User([1.0] * 4, [2])]),
     "short": Case("3 items, the second is relevant", [User(_falling(3), [2])]),
     "all": Case("3 items, all of them relevant", [User(_falling(3), [1, 2, 3])]),
-    "miss": Case("12 items, the first is relevant, and so is one that is not among them", [User(_falling(12), [1, 13])]),
-    "brief": Case("a list of one item, which is relevant; so are four others, which are not in it", [User([1.0], range(1, 6))]),
+    "miss": Case(
+        "12 items, the first is relevant, and so is one that is not among them", [User(_falling(12), [1, 13])]
+    ),
+    "brief": Case(
+        "a list of one item, which is relevant; so are four others, which are not in it", [User([1.0], range(1, 6))]
+    ),
     "nobody": Case("two users: one as in A, one for whom nothing is relevant", [FIRST, User(_falling(12), [])]),
     "unasked": Case("two users: one as in A, one with a relevant item and without a list", [FIRST, User([], [1])]),
 }
@@ -79,7 +83,10 @@ CASES: Mapping[str, Case] = {
 
 def as_json() -> dict[str, Any]:
     """Return the lists as a library's adapter reads them."""
-    cases = {name: [{"scores": list(user.scores), "relevant": list(user.relevant)} for user in case.users] for name, case in CASES.items()}
+    cases = {
+        name: [{"scores": list(user.scores), "relevant": list(user.relevant)} for user in case.users]
+        for name, case in CASES.items()
+    }
     return {"k": K, "cases": cases}
 
 

@@ -44,18 +44,34 @@ def frames(users: Users, names: Sequence[str]) -> tuple[Any, Any]:
     """Return the lists and the relevant items as data frames; the names are those of user, item, score and, where wanted, rank."""
     import pandas as pd
 
-    rows = [(n, item, user["scores"][item - 1], rank) for n, user in enumerate(users) for rank, item in enumerate(ranked(user), start=1)]
+    rows = [
+        (n, item, user["scores"][item - 1], rank)
+        for n, user in enumerate(users)
+        for rank, item in enumerate(ranked(user), start=1)
+    ]
     truth = [(n, item, 1.0) for n, user in enumerate(users) for item in user["relevant"]]
-    return pd.DataFrame([row[: len(names)] for row in rows], columns=list(names)), pd.DataFrame(truth, columns=[*names[:2], "rating"])
+    return pd.DataFrame([row[: len(names)] for row in rows], columns=list(names)), pd.DataFrame(
+        truth, columns=[*names[:2], "rating"]
+    )
 
 
 def pytrec_eval(users: Users, k: int) -> Figures:
     """RelevanceEvaluator.evaluate, averaged over the users that it returns; who has nothing relevant has a judgement of 0."""
     import pytrec_eval
 
-    names = {"precision": f"P_{k}", "map": f"map_cut_{k}", "ndcg": f"ndcg_cut_{k}", "hit_rate": f"success_{k}", "recall": f"recall_{k}"}
+    names = {
+        "precision": f"P_{k}",
+        "map": f"map_cut_{k}",
+        "ndcg": f"ndcg_cut_{k}",
+        "hit_rate": f"success_{k}",
+        "recall": f"recall_{k}",
+    }
     truth = {str(n): {str(item): 1 for item in user["relevant"]} or {"1": 0} for n, user in enumerate(users)}
-    run = {str(n): {str(i): score for i, score in enumerate(user["scores"], start=1)} for n, user in enumerate(users) if user["scores"]}
+    run = {
+        str(n): {str(i): score for i, score in enumerate(user["scores"], start=1)}
+        for n, user in enumerate(users)
+        if user["scores"]
+    }
     marks = pytrec_eval.RelevanceEvaluator(truth, set(names.values())).evaluate(run)
     return {figure: lambda name=name: mean([of[name] for of in marks.values()]) for figure, name in names.items()}
 
@@ -71,8 +87,15 @@ def ir_measures(users: Users, k: int) -> Figures:
         for n, user in enumerate(users)
         for item in {1, *user["relevant"]}
     ]
-    run = [ir_measures.ScoredDoc(str(n), str(i), score) for n, user in enumerate(users) for i, score in enumerate(user["scores"], start=1)]
-    return {figure: lambda measure=measure: ir_measures.calc_aggregate([measure], truth, run)[measure] for figure, measure in names.items()}
+    run = [
+        ir_measures.ScoredDoc(str(n), str(i), score)
+        for n, user in enumerate(users)
+        for i, score in enumerate(user["scores"], start=1)
+    ]
+    return {
+        figure: lambda measure=measure: ir_measures.calc_aggregate([measure], truth, run)[measure]
+        for figure, measure in names.items()
+    }
 
 
 def ranx(users: Users, k: int) -> Figures:
@@ -83,7 +106,9 @@ def ranx(users: Users, k: int) -> Figures:
 
     def of(name: str) -> float:
         truth = Qrels({str(n): {str(item): 1 for item in user["relevant"]} for n, user in enumerate(users)})
-        lists = {str(n): {str(i): score for i, score in enumerate(user["scores"], start=1)} for n, user in enumerate(users)}
+        lists = {
+            str(n): {str(i): score for i, score in enumerate(user["scores"], start=1)} for n, user in enumerate(users)
+        }
         return float(evaluate(truth, Run(lists), f"{name}@{k}"))
 
     return {figure: lambda name=name: of(name) for figure, name in names.items()}
@@ -144,7 +169,9 @@ def implicit(users: Users, k: int) -> Figures:
         def recommend(self, userid: Any, user_items: Any, N: int = 10, **others: Any) -> tuple[Any, Any]:  # noqa: N803
             lists = [ranked(users[n])[:N] for n in userid]
             width = min(N, n_items)
-            return np.array([np.subtract(items, 1)[:width] for items in lists], np.int32), np.zeros((len(lists), width), np.float32)
+            return np.array([np.subtract(items, 1)[:width] for items in lists], np.int32), np.zeros(
+                (len(lists), width), np.float32
+            )
 
     pairs = [(n, item - 1) for n, user in enumerate(users) for item in user["relevant"]]
     test = csr_matrix((np.ones(len(pairs)), tuple(zip(*pairs, strict=True))), shape=(len(users), n_items))
@@ -153,7 +180,9 @@ def implicit(users: Users, k: int) -> Figures:
 
     def of(name: str) -> float:
         if not marks:
-            marks.update(ranking_metrics_at_k(Model(), train, test, K=min(k, n_items), show_progress=False, num_threads=1))
+            marks.update(
+                ranking_metrics_at_k(Model(), train, test, K=min(k, n_items), show_progress=False, num_threads=1)
+            )
         return marks[name]
 
     return {figure: lambda figure=figure: of(figure) for figure in ("precision", "map", "ndcg", "auc")}
@@ -165,8 +194,12 @@ def recommenders(users: Users, k: int) -> Figures:
 
     lists, truth = frames(users, ["userID", "itemID", "prediction"])
     names = {"precision": "precision_at_k", "map": "map_at_k", "ndcg": "ndcg_at_k", "recall": "recall_at_k"}
-    marked = lists.assign(rating=[float(item in users[n]["relevant"]) for n, item in zip(lists["userID"], lists["itemID"], strict=True)])
-    found = {figure: lambda name=name: getattr(python_evaluation, name)(truth, lists, k=k) for figure, name in names.items()}
+    marked = lists.assign(
+        rating=[float(item in users[n]["relevant"]) for n, item in zip(lists["userID"], lists["itemID"], strict=True)]
+    )
+    found = {
+        figure: lambda name=name: getattr(python_evaluation, name)(truth, lists, k=k) for figure, name in names.items()
+    }
     return found if beyond(users) else {**found, "auc": lambda: python_evaluation.auc(marked, lists)}
 
 
@@ -186,7 +219,9 @@ def cornac(users: Users, k: int) -> Figures:
 
     def of(metric: Any, user: Mapping[str, list]) -> float:
         items, scores = np.arange(1, len(user["scores"]) + 1), np.array(user["scores"])
-        return metric.compute(gt_pos=np.array(user["relevant"], int), pd_rank=np.array(ranked(user)), item_indices=items, pd_scores=scores)
+        return metric.compute(
+            gt_pos=np.array(user["relevant"], int), pd_rank=np.array(ranked(user)), item_indices=items, pd_scores=scores
+        )
 
     return {
         figure: lambda metric=metric: mean([of(metric, user) for user in users])
@@ -201,7 +236,10 @@ def replay(users: Users, k: int) -> Figures:
 
     lists, truth = frames(users, ["query_id", "item_id", "rating"])
     names = {**NAMES, "auc": "RocAuc"}
-    return {figure: lambda name=name: next(iter(getattr(metrics, name)(k)(lists, truth).values())) for figure, name in names.items()}
+    return {
+        figure: lambda name=name: next(iter(getattr(metrics, name)(k)(lists, truth).values()))
+        for figure, name in names.items()
+    }
 
 
 def recpack(users: Users, k: int) -> Figures:
@@ -213,10 +251,13 @@ def recpack(users: Users, k: int) -> Figures:
 
     def matrix(cells: Sequence[tuple[int, int, float]]) -> Any:
         return csr_matrix(
-            ([value for *_, value in cells], ([n for n, *_ in cells], [item - 1 for _, item, _ in cells])), shape=(len(users), n_items)
+            ([value for *_, value in cells], ([n for n, *_ in cells], [item - 1 for _, item, _ in cells])),
+            shape=(len(users), n_items),
         )
 
-    lists = matrix([(n, item, score) for n, user in enumerate(users) for item, score in enumerate(user["scores"], start=1)])
+    lists = matrix(
+        [(n, item, score) for n, user in enumerate(users) for item, score in enumerate(user["scores"], start=1)]
+    )
     truth = matrix([(n, item, 1.0) for n, user in enumerate(users) for item in user["relevant"]])
     names = {"precision": "PrecisionK", "ndcg": "NDCGK", "recall": "RecallK"}
 
@@ -234,7 +275,13 @@ def lenskit(users: Users, k: int) -> Figures:
     from lenskit.metrics import RunAnalysis
     from lenskit.metrics.ranking import NDCG, AveragePrecision, Hit, Precision, Recall
 
-    kinds = {"precision": Precision(n=k), "map": AveragePrecision(n=k), "ndcg": NDCG(n=k), "hit_rate": Hit(n=k), "recall": Recall(n=k)}
+    kinds = {
+        "precision": Precision(n=k),
+        "map": AveragePrecision(n=k),
+        "ndcg": NDCG(n=k),
+        "hit_rate": Hit(n=k),
+        "recall": Recall(n=k),
+    }
     lists, truth = ItemListCollection(["user_id"]), ItemListCollection(["user_id"])
     for n, user in enumerate(users):
         truth.add(ItemList(list(user["relevant"])), user_id=n)
@@ -259,9 +306,14 @@ def keras_rs(users: Users, k: int) -> Figures:
 
     if beyond(users) or len({len(user["scores"]) for user in users}) > 1:
         return {}
-    truth, scores = (np.array(rows, np.float32) for rows in ([labels(user) for user in users], [user["scores"] for user in users]))
+    truth, scores = (
+        np.array(rows, np.float32) for rows in ([labels(user) for user in users], [user["scores"] for user in users])
+    )
     names = {"precision": "PrecisionAtK", "map": "MeanAveragePrecision", "ndcg": "NDCG", "recall": "RecallAtK"}
-    return {figure: lambda name=name: getattr(metrics, name)(k=k, shuffle_ties=False)(truth, scores) for figure, name in names.items()}
+    return {
+        figure: lambda name=name: getattr(metrics, name)(k=k, shuffle_ties=False)(truth, scores)
+        for figure, name in names.items()
+    }
 
 
 def recbole(users: Users, k: int) -> Figures:
@@ -273,7 +325,14 @@ def recbole(users: Users, k: int) -> Figures:
     users = [user for user in users if user["relevant"]]
     if beyond(users) or len({len(user["scores"]) for user in users}) > 1:
         return {}
-    names = {"precision": "Precision", "map": "MAP", "ndcg": "NDCG", "hit_rate": "Hit", "recall": "Recall", "auc": "GAUC"}
+    names = {
+        "precision": "Precision",
+        "map": "MAP",
+        "ndcg": "NDCG",
+        "hit_rate": "Hit",
+        "recall": "Recall",
+        "auc": "GAUC",
+    }
     scores = torch.tensor([[-torch.inf, *user["scores"]] for user in users])  # item 0 is padding
     pairs = [(n, item) for n, user in enumerate(users) for item in user["relevant"]]
 
@@ -307,7 +366,10 @@ def main(name: str) -> int:
     """Print one library's figures."""
     warnings.simplefilter("ignore")
     given, peer = json.load(sys.stdin), {peer.__name__: peer for peer in PEERS}[name]
-    found = {case: {figure: attempted(of) for figure, of in peer(users, given["k"]).items()} for case, users in given["cases"].items()}
+    found = {
+        case: {figure: attempted(of) for figure, of in peer(users, given["k"]).items()}
+        for case, users in given["cases"].items()
+    }
     print(json.dumps(found))  # the last line: some libraries print too
     return 0
 

@@ -87,7 +87,9 @@ def make(n: int, rng: np.random.Generator) -> Catalogue:
     """Return so many items; inside a cluster the most popular come first."""
     n_clusters = max(n // ITEMS_A_CLUSTER, 8)
     topics = rng.standard_normal((max(n_clusters // 12, 4), LATENT), np.float32)
-    centres = topics[rng.integers(len(topics), size=n_clusters)] + 0.6 * rng.standard_normal((n_clusters, LATENT), np.float32)
+    centres = topics[rng.integers(len(topics), size=n_clusters)] + 0.6 * rng.standard_normal(
+        (n_clusters, LATENT), np.float32
+    )
     shares = np.arange(1, n_clusters + 1) ** -0.5
     clusters = np.sort(rng.choice(n_clusters, n, p=shares / shares.sum()).astype(np.int32))
     places = centres[clusters] + 0.6 * rng.standard_normal((n, LATENT), np.float32)
@@ -122,7 +124,9 @@ def publish(catalogue: Catalogue, models_dir: Path, rng: np.random.Generator, in
     with Draft.create(models_dir, NOW) as draft:
         for name in MODELS:
             arrays = network(name, catalogue, rng, seed)
-            draft.write_arrays(f"{name.lower()}_model.weights.h5", {f"vars/{key}": array for key, array in arrays.items()})
+            draft.write_arrays(
+                f"{name.lower()}_model.weights.h5", {f"vars/{key}": array for key, array in arrays.items()}
+            )
             precompute = REGISTRY[name].precompute
             derived = precompute(arrays) if precompute else {}
             if precompute:
@@ -135,7 +139,10 @@ def publish(catalogue: Catalogue, models_dir: Path, rng: np.random.Generator, in
         draft.write_arrays("ease.h5", {**near, "tie_break": tie_break(catalogue.events.astype(np.int64))})
         following = neighbours(catalogue, rng, SUCCESSORS)
         factors = {"user_factors": users(rng, FACTORS, 0.2), "item_factors": catalogue.vectors(rng, FACTORS, 0.1)}
-        draft.write_arrays("signals.h5", {**{f"transitions/{key}": a for key, a in following.items()}, **factors, "popularity": popularity})
+        draft.write_arrays(
+            "signals.h5",
+            {**{f"transitions/{key}": a for key, a in following.items()}, **factors, "popularity": popularity},
+        )
         draft.path("candidates.usearch").write_bytes(index)
         draft.write_arrays("candidates.h5", {"popular": most_popular(np.stack([*popularity, *liked]))})
         _write_items(draft, catalogue)
@@ -251,7 +258,12 @@ def _sequence(rng: np.random.Generator) -> dict[str, NDArray]:
 def _write_items(draft: Draft, catalogue: Catalogue) -> None:
     n = len(catalogue)
     category = (catalogue.clusters % CATEGORIES).astype(np.int32)
-    columns = {"category": category, "brand": np.full(n, -1, np.int32), "price": np.ones(n), "active": np.ones(n, np.uint8)}
+    columns = {
+        "category": category,
+        "brand": np.full(n, -1, np.int32),
+        "price": np.ones(n),
+        "active": np.ones(n, np.uint8),
+    }
     draft.write_arrays("items.h5", columns)
     draft.write_json("catalogue.json", {"category": [f"{number:02}" for number in range(CATEGORIES)], "brand": []})
     draft.write_json("contexts.json", {name: [str(value) for value in range(size)] for name, size in CONTEXTS.items()})

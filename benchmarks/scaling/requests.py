@@ -52,7 +52,9 @@ def allowed_items(bundle: ModelBundle, query: Query, categories: slice | Sequenc
     return allowed
 
 
-def ranked(bundle: ModelBundle, query: Query, allowed: NDArray[np.bool_], *, exhaustive: bool) -> tuple[dict[str, list[int]], int]:
+def ranked(
+    bundle: ModelBundle, query: Query, allowed: NDArray[np.bool_], *, exhaustive: bool
+) -> tuple[dict[str, list[int]], int]:
     """Return the ten best of each model and how many items competed.
 
     Raises:
@@ -60,7 +62,9 @@ def ranked(bundle: ModelBundle, query: Query, allowed: NDArray[np.bool_], *, exh
     """
     asking: Any = Asking(bundle, query)
     items = None
-    if not exhaustive and bundle.candidates is not None:  # whatever the size: the benchmark is to find from which one on
+    if (
+        not exhaustive and bundle.candidates is not None
+    ):  # whatever the size: the benchmark is to find from which one on
         items = bundle.candidates.of(query, allowed, [bundle.scorer(name) for name in MODELS])
     runs = score_all(MODELS, asking, None, items)
     failed = [f"{run.model}: {run.error}" for run in runs if run.error]
@@ -80,12 +84,18 @@ def without_index(bundle: ModelBundle, query: Query, allowed: NDArray[np.bool_])
     nothing = np.zeros(0, np.int32)
     if bundle.candidates is None:
         raise RuntimeError("The version should have an index, and usearch should be installed. Received: no index.")
-    items: list[int] = replace(bundle.candidates, search=lambda user_representation, k: nothing).of(query, allowed).tolist()
+    items: list[int] = (
+        replace(bundle.candidates, search=lambda user_representation, k: nothing).of(query, allowed).tolist()
+    )
     return items
 
 
 def measure(
-    bundle: ModelBundle, asked: Sequence[Query], categories: slice | Sequence[int], rounds: int, say: Callable[[str], object]
+    bundle: ModelBundle,
+    asked: Sequence[Query],
+    categories: slice | Sequence[int],
+    rounds: int,
+    say: Callable[[str], object],
 ) -> dict[str, Any]:
     """Return recall, and both ways' times in milliseconds, taken in turns.
 
@@ -121,13 +131,23 @@ def measure(
     summaries = {way: summary(values) for way, values in times.items()}
     say("  " + ", ".join(f"{way} {row['p50']:.1f} ms" for way, row in summaries.items()))
     alone = {name: statistics.fmean(share) for name, share in signalled.items()}
-    return {"recall": recalls, "without_index": alone, "competing": statistics.median(sizes), "questions": len(asked), **summaries}
+    return {
+        "recall": recalls,
+        "without_index": alone,
+        "competing": statistics.median(sizes),
+        "questions": len(asked),
+        **summaries,
+    }
 
 
 def summary(values: Sequence[float]) -> Mapping[str, float]:
     """Return the median, 95th percentile by nearest rank, and number of times."""
     ordered = sorted(values)
-    return {"p50": statistics.median(ordered), "p95": ordered[max(0, -(-95 * len(ordered) // 100) - 1)], "n": len(ordered)}
+    return {
+        "p50": statistics.median(ordered),
+        "p95": ordered[max(0, -(-95 * len(ordered) // 100) - 1)],
+        "n": len(ordered),
+    }
 
 
 def switch_over(rows: Sequence[tuple[int, float, float]]) -> float | None:

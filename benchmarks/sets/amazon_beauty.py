@@ -7,7 +7,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.sets.base import MAX_VALIDATION_QUESTIONS, NOW, BenchmarkSet, Part, Parts, columns, events, hours_apart, make_part
+from benchmarks.sets.base import (
+    MAX_VALIDATION_QUESTIONS,
+    NOW,
+    BenchmarkSet,
+    Part,
+    Parts,
+    columns,
+    events,
+    hours_apart,
+    make_part,
+)
 from benchmarks.sets.movielens import is_last
 from recsys.data.interactions import Interactions
 
@@ -27,9 +37,13 @@ def read(folder: Path) -> Parts:
     )
 
 
-def _part(table: dict[str, NDArray], train: NDArray[np.bool_], after: NDArray[np.bool_], max_questions: int | None = None) -> Part:
+def _part(
+    table: dict[str, NDArray], train: NDArray[np.bool_], after: NDArray[np.bool_], max_questions: int | None = None
+) -> Part:
     def rows(which: NDArray[np.bool_]) -> Interactions:
-        return events(table["user"][which], table["item"][which], hours_apart(table["user"][which], table["pos"][which]))
+        return events(
+            table["user"][which], table["item"][which], hours_apart(table["user"][which], table["pos"][which])
+        )
 
     return make_part(rows(train), rows(after), cut=NOW, rules=RULES, has_clock=False, max_questions=max_questions)
 

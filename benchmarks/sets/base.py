@@ -103,7 +103,9 @@ class BenchmarkSet:
         """
         for name in self.files:
             if not (data_dir / self.name / name).is_file():
-                raise BenchmarkError(f"DATA_DIR should hold {self.name}/{name}. Received: {data_dir}, which does not. {self.origin}")
+                raise BenchmarkError(
+                    f"DATA_DIR should hold {self.name}/{name}. Received: {data_dir}, which does not. {self.origin}"
+                )
 
     def sha256(self, data_dir: Path) -> str:
         """Return the SHA-256 of the set's files, one after the other."""
@@ -113,7 +115,9 @@ class BenchmarkSet:
         return digest.hexdigest()
 
 
-def columns(path: Path, names: Sequence[str] | None = None, *, delimiter: str = ",", text: bool = False) -> dict[str, NDArray]:
+def columns(
+    path: Path, names: Sequence[str] | None = None, *, delimiter: str = ",", text: bool = False
+) -> dict[str, NDArray]:
     """Return the columns of a compressed text file, by name.
 
     Args:
@@ -137,7 +141,9 @@ def _header(path: Path, delimiter: str) -> list[str]:
         return list(reader.schema.names)
 
 
-def events(users: NDArray, items: NDArray, timestamps: NDArray[np.int64], event: str | NDArray = "purchase") -> Interactions:
+def events(
+    users: NDArray, items: NDArray, timestamps: NDArray[np.int64], event: str | NDArray = "purchase"
+) -> Interactions:
     """Return events in the order given; no set tells the device.
 
     Args:

@@ -29,7 +29,9 @@ def _rows(path: Path, event: str, moment: int) -> Interactions:
 
 
 def _part(train: tuple[Interactions, ...], after: Interactions) -> Part:
-    users, items, timestamps = (np.concatenate([getattr(rows, name) for rows in train]) for name in ("users", "items", "timestamps"))
+    users, items, timestamps = (
+        np.concatenate([getattr(rows, name) for rows in train]) for name in ("users", "items", "timestamps")
+    )
     names = np.repeat([rows.event_names[0] for rows in train], [len(rows) for rows in train])
     learned = events(users, items, timestamps, names)
     return make_part(learned, after, cut=NOW, rules=RULES, has_clock=False, max_questions=MAX_CASES)

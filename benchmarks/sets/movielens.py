@@ -40,7 +40,10 @@ def read(folder: Path) -> Parts:
     candidates = official_candidates(folder / NEGATIVES, test["user"], test["item"])
     n_users = 1 + max(int(column["user"].max()) for column in (ratings, test))
     n_items = 1 + max(int(ids.max()) for ids in (ratings["item"], *candidates))
-    users, items = IdMap(np.arange(n_users)), IdMap(np.arange(n_items))  # an item that only the test knows competes in it
+    users, items = (
+        IdMap(np.arange(n_users)),
+        IdMap(np.arange(n_items)),
+    )  # an item that only the test knows competes in it
     contexts = ContextEncoder.fit({"device_type": ()}, ())
     encoders = Encoders(users, items, contexts, contexts.column("category", [None] * (n_items + 1)))
     last = is_last(ratings["user"], ratings["rank"])
@@ -67,9 +70,13 @@ def official_candidates(path: Path, users: NDArray[np.int64], items: NDArray[np.
     names = ("pair", *(str(n) for n in range(N_NEGATIVES)))
     table = columns(path, names, delimiter="\t")
     if table["pair"].tolist() != [f"({user},{item})" for user, item in zip(users, items, strict=True)]:
-        raise BenchmarkError(f"{NEGATIVES} should have a line for each row of {TEST}, in its order. Received: other pairs.")
+        raise BenchmarkError(
+            f"{NEGATIVES} should have a line for each row of {TEST}, in its order. Received: other pairs."
+        )
     negatives = np.stack([table[name] for name in names[1:]], axis=1).astype(np.int32)
-    return [np.append(np.setdiff1d(row, [item]), item).astype(np.int32) for row, item in zip(negatives, items, strict=True)]
+    return [
+        np.append(np.setdiff1d(row, [item]), item).astype(np.int32) for row, item in zip(negatives, items, strict=True)
+    ]
 
 
 def is_last(users: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -84,7 +91,8 @@ def is_last(users: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.bo
 def sampled_candidates(ratings: dict[str, NDArray], out: dict[str, NDArray], n_items: int) -> list[NDArray[np.int32]]:
     """Return for each held-out row 99 items that its user has not rated in the train file, then the row's own.
 
-    The test's positives are not looked at: they may be among the negatives, as any other item that she has not rated yet.
+    The test's positives are not looked at: they may be among the negatives, as any other item that she has not rated
+    yet.
     """
     by_user = np.argsort(ratings["user"], kind="stable")
     starts = np.searchsorted(ratings["user"][by_user], np.stack([out["user"], out["user"] + 1]))
@@ -93,13 +101,17 @@ def sampled_candidates(ratings: dict[str, NDArray], out: dict[str, NDArray], n_i
     return [np.append(row, item).astype(np.int32) for row, item in zip(negatives, out["item"], strict=True)]
 
 
-def _thinned(users: NDArray[np.int64], candidates: list[NDArray[np.int32]]) -> tuple[NDArray[np.int64], list[NDArray[np.int32]]]:
+def _thinned(
+    users: NDArray[np.int64], candidates: list[NDArray[np.int32]]
+) -> tuple[NDArray[np.int64], list[NDArray[np.int32]]]:
     """Return a seeded sample of the questions, where there are too many for validation."""
     kept = np.sort(np.random.default_rng(SEED).permutation(len(users))[:MAX_VALIDATION_QUESTIONS])
     return users[kept], [candidates[n] for n in kept]
 
 
-def _part(ratings: dict[str, NDArray], users: NDArray[np.int64], candidates: list[NDArray[np.int32]], encoders: Encoders) -> Part:
+def _part(
+    ratings: dict[str, NDArray], users: NDArray[np.int64], candidates: list[NDArray[np.int32]], encoders: Encoders
+) -> Part:
     """Return a fit's ratings, and the exam whose candidates end with the positive: who only reaches a tie with another loses it."""
     train = events(ratings["user"], ratings["item"], hours_apart(ratings["user"], ratings["rank"]))
     data = encode(train, encoders, SHOP, training(has_clock=False), NOW)

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.sets.base import SHOP, BenchmarkSet, Part, Parts, columns, events, make_part, quantile_cut, rows_of_events
+from benchmarks.sets.base import (
+    SHOP,
+    BenchmarkSet,
+    Part,
+    Parts,
+    columns,
+    events,
+    make_part,
+    quantile_cut,
+    rows_of_events,
+)
 from recsys.data.interactions import Catalogue, Interactions
 from recsys.data.splitting import split_at
 
@@ -15,7 +25,10 @@ FILE = "events.csv.gz"
 RULES = ("hide",)
 EVENTS = {"pv": "view", "fav": "wishlist", "cart": "cart", "buy": "purchase"}
 POSITIVE = ("wishlist", "cart", "purchase")
-FIRST, END = 1_511_539_200, 1_512_316_800  # 25 November and 4 December 2017, midnight in Beijing: rows outside are noise
+FIRST, END = (
+    1_511_539_200,
+    1_512_316_800,
+)  # 25 November and 4 December 2017, midnight in Beijing: rows outside are noise
 TAOBAO_SHOP = replace(SHOP, time_zone="Asia/Shanghai", relevant_events=POSITIVE)
 
 

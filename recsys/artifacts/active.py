@@ -14,7 +14,9 @@ from recsys.artifacts.version import CURRENT, open_version
 from recsys.errors import ModelRefused
 
 HISTORY = "metrics.json"
-REPLACE_LOCK = ".replace.lock"  # held while CURRENT or metrics.json is replaced, so that a rollback need not wait for a training
+REPLACE_LOCK = (
+    ".replace.lock"  # held while CURRENT or metrics.json is replaced, so that a rollback need not wait for a training
+)
 REPLACE_WAIT_S = 10.0  # a replacement takes milliseconds; a holder that needs ten seconds is stopped or dead
 MAX_HISTORY_BYTES = 256 * 2**20
 
@@ -70,7 +72,9 @@ def history(models_dir: Path) -> list[dict[str, Any]]:
         raise ModelRefused(f"{error} Move the file away; a new one will be started.") from error
     if not isinstance(entries, list):
         received = type(entries).__name__
-        raise ModelRefused(f"{HISTORY} should be a JSON list. Received: {received}. Move the file away; a new one will be started.")
+        raise ModelRefused(
+            f"{HISTORY} should be a JSON list. Received: {received}. Move the file away; a new one will be started."
+        )
     return entries
 
 

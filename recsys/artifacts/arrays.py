@@ -37,7 +37,12 @@ class Arrays(dict[str, NDArray[Any]]):
 
 
 def map_arrays(
-    path: Path, where: str, layout: Mapping[str, Sequence[Any]], shapes: Mapping[str, Sequence[int]], *, memory_map: bool = False
+    path: Path,
+    where: str,
+    layout: Mapping[str, Sequence[Any]],
+    shapes: Mapping[str, Sequence[int]],
+    *,
+    memory_map: bool = False,
 ) -> Arrays:
     """Return the arrays of a file whose place is known, without asking the file.
 
@@ -53,7 +58,10 @@ def map_arrays(
     """
     try:
         mapped = mmap_file(path)
-        return Arrays({name: _placed(mapped, kind, offset, shapes[name], memory_map) for name, (kind, offset) in layout.items()}, {})
+        return Arrays(
+            {name: _placed(mapped, kind, offset, shapes[name], memory_map) for name, (kind, offset) in layout.items()},
+            {},
+        )
     except (OSError, LookupError, TypeError, ValueError) as error:
         raise ModelRefused(f"{where} should be laid out as its manifest says. Received: {error}.") from error
 
@@ -84,8 +92,8 @@ def mmap_file(path: Path) -> NDArray[np.uint8]:
 def release_pages() -> None:
     """Give back the memory of all mapped files; arrays stay usable, and what is read again comes from the file cache.
 
-    To read one row, the kernel maps up to 2 MB around it, and it keeps what it has mapped: a process that reads some rows of everything
-    ends up with everything resident. Giving 40 MB back takes 0.07 ms, mapping them again 0.4 ms.
+    To read one row, the kernel maps up to 2 MB around it, and it keeps what it has mapped: a process that reads some
+    rows of everything ends up with everything resident. Giving 40 MB back takes 0.07 ms, mapping them again 0.4 ms.
     """
     with _MAPS_LOCK:
         maps = list(_MAPS)
@@ -96,14 +104,16 @@ def release_pages() -> None:
 
 MEMORY_FILE = "/proc/self/statm"  # Linux: sizes in pages, the second of them resident
 RESIDENT_LIMIT = 256 << 20  # bytes, between two answers
-ANSWERING_LIMIT = 512 << 20  # bytes, between two models of an answer, which waits while memory is given back and mapped again
+ANSWERING_LIMIT = (
+    512 << 20
+)  # bytes, between two models of an answer, which waits while memory is given back and mapped again
 
 
 def trim_memory(limit: int = RESIDENT_LIMIT) -> None:
     """Give mapped memory back, if the process holds more than it should; to be called between two uses of a large version.
 
-    An answer over a large catalogue maps far more than it reads, since the system maps up to 2 MB around each row. Giving 900 MB back takes
-    two milliseconds; whoever needs some of it maps it again, from the system's cache of files.
+    An answer over a large catalogue maps far more than it reads, since the system maps up to 2 MB around each row.
+    Giving 900 MB back takes two milliseconds; whoever needs some of it maps it again, from the system's cache of files.
 
     Args:
         limit: Resident bytes that are fine.

@@ -83,7 +83,9 @@ class Files:
             if time.monotonic() >= deadline:
                 holder = _holder(descriptor)
                 os.close(descriptor)
-                raise Overloaded(f"{path} should be free. Received: it is held by {holder}, which trains or publishes. Try again later.")
+                raise Overloaded(
+                    f"{path} should be free. Received: it is held by {holder}, which trains or publishes. Try again later."
+                )
             time.sleep(LOCK_POLL_S)
         _note_holder(descriptor)
         return descriptor
@@ -199,10 +201,14 @@ def describe(code: int, models_dir: Path) -> RecsysError:
             "Free some space and train again; the active version is untouched and still serves."
         )
     if code in NOT_ALLOWED:
-        return SettingsError(f"MODELS_DIR should be a folder that this user may write to. Received: {models_dir}: {reason}.")
+        return SettingsError(
+            f"MODELS_DIR should be a folder that this user may write to. Received: {models_dir}: {reason}."
+        )
     if code in EXHAUSTED:
         return Overloaded(f"The process should have file descriptors and memory to spare. Received: {reason}.")
-    return InternalError(f"{models_dir} should take a write. Received: {reason}. The active version is untouched and still serves.")
+    return InternalError(
+        f"{models_dir} should take a write. Received: {reason}. The active version is untouched and still serves."
+    )
 
 
 def open_regular(path: Path) -> int:
@@ -221,7 +227,9 @@ def open_regular(path: Path) -> int:
     except OSError as error:
         if error.errno in EXHAUSTED:
             raise Overloaded(f"{path} should open. Received: {error.strerror}.") from error
-        raise ModelRefused(f"{path} should be a plain file that this user may read. Received: {error.strerror}.") from error
+        raise ModelRefused(
+            f"{path} should be a plain file that this user may read. Received: {error.strerror}."
+        ) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise ModelRefused(f"{path} should be a plain file. Received: a folder, pipe or device.")

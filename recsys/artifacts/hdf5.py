@@ -55,7 +55,9 @@ def _checked(name: str, array: NDArray[Any]) -> NDArray[Any]:
     if parts[0] == NOT_ARRAYS or any(part in ("", ".", "..") or part.startswith("_") or "\0" in part for part in parts):
         raise ValueError(f"An array's name should be parts joined by `/`, none starting with `_`. Received: {name!r}.")
     if array.dtype.kind not in KINDS:
-        raise ValueError(f"`{name}` should hold floats, integers or bytes (encode texts as UTF-8). Received: {array.dtype}.")
+        raise ValueError(
+            f"`{name}` should hold floats, integers or bytes (encode texts as UTF-8). Received: {array.dtype}."
+        )
     return array
 
 
@@ -70,25 +72,30 @@ def read_arrays(path: Path, where: str, *, memory_map: bool = False) -> Arrays:
         memory_map: Whether to map arrays that lie contiguous and aligned; the others are read.
 
     Raises:
-        ModelRefused: The file is damaged, or holds a link, a virtual dataset, a dtype beyond floats, integers and bytes, or
-            datasets that declare more than the file stores.
+        ModelRefused: The file is damaged, or holds a link, a virtual dataset, a dtype beyond floats, integers and
+            bytes, or datasets that declare more than the file stores.
     """
     try:
         with h5py.File(path, "r", locking=False) as file:  # a version never changes, so HDF5 needs no lock of its own
             mapped = mmap_file(path) if memory_map else None
             datasets = dict(_walk(file, "", where, _root(file)))  # all are checked before one is read
             arrays = {name: _array(dataset, mapped) for name, dataset in datasets.items()}
-            attrs = {name: value for name, value in file.attrs.items() if isinstance(value, str | int | float | np.number)}
+            attrs = {
+                name: value for name, value in file.attrs.items() if isinstance(value, str | int | float | np.number)
+            }
     except _H5_ERRORS as error:
         raise ModelRefused(f"{where} should be a readable HDF5 file. Received: {error}.") from error
-    return Arrays(arrays, {name: value.item() if isinstance(value, np.generic) else value for name, value in attrs.items()})
+    return Arrays(
+        arrays, {name: value.item() if isinstance(value, np.generic) else value for name, value in attrs.items()}
+    )
 
 
 def described(path: Path, where: str) -> dict[str, Any]:
     """Return what a manifest says of an HDF5 file; the checks are those of `read_arrays`.
 
     Returns:
-        `shapes` by name; `layout` by name, dtype and offset in bytes, where all arrays lie contiguous and there is nothing beside them.
+        `shapes` by name; `layout` by name, dtype and offset in bytes, where all arrays lie contiguous and there is
+        nothing beside them.
     """
     try:
         with h5py.File(path, "r", locking=False) as file:
@@ -144,7 +151,9 @@ def _check_dataset(item: Any, name: str, where: str) -> None:
 
 
 def _bytes(dataset: Any) -> int:
-    return int(math.prod(dataset.shape)) * int(dataset.dtype.itemsize)  # Python integers: NumPy's product would overflow
+    return int(math.prod(dataset.shape)) * int(
+        dataset.dtype.itemsize
+    )  # Python integers: NumPy's product would overflow
 
 
 def _array(dataset: Any, mapped: NDArray[np.uint8] | None) -> NDArray[Any]:

@@ -80,7 +80,9 @@ def parse_manifest(data: bytes, where: str) -> tuple[dict[str, Any], dict[str, F
         raise ModelRefused(f"{where} should be a JSON object. Received: {type(manifest).__name__}.")
     schema = manifest.get("schema")
     if isinstance(schema, bool) or schema != SCHEMA:
-        raise ModelRefused(f"{where} `schema` should be {SCHEMA}. Received: {schema!r}. Publish again with this code, or update it.")
+        raise ModelRefused(
+            f"{where} `schema` should be {SCHEMA}. Received: {schema!r}. Publish again with this code, or update it."
+        )
     listed = manifest.get("files")
     if not isinstance(listed, list) or not listed:
         raise ModelRefused(f"{where} `files` should be a list of files. Received: {type(listed).__name__}.")
@@ -104,7 +106,9 @@ def _entry(item: object, where: str) -> FileEntry:
     if isinstance(size, bool) or not isinstance(size, int) or size < 0:
         raise ModelRefused(f"{where} `size` of {path} should be a number of bytes. Received: {size!r:.100}.")
     if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
-        raise ModelRefused(f"{where} `sha256` of {path} should be 64 lower-case hexadecimal digits. Received: {sha256!r:.100}.")
+        raise ModelRefused(
+            f"{where} `sha256` of {path} should be 64 lower-case hexadecimal digits. Received: {sha256!r:.100}."
+        )
     tables = {name: item.get(name) for name in ("layout", "shapes")}
     for name, table in tables.items():
         if not isinstance(table, dict | None):
@@ -163,7 +167,9 @@ def list_files(folder: Path, *, prefix: str = "") -> dict[str, os.stat_result]:
                     kind = "a symbolic link" if entry.is_symlink() else "a pipe, socket or device"
                     raise ModelRefused(f"{folder.name}/{entry.name} should be a plain file. Received: {kind}.")
     except OSError as error:
-        raise ModelRefused(f"{folder} should be a folder that this user may read. Received: {error.strerror}.") from error
+        raise ModelRefused(
+            f"{folder} should be a folder that this user may read. Received: {error.strerror}."
+        ) from error
     return found
 
 

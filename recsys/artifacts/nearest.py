@@ -36,8 +36,9 @@ def installed() -> bool:
 def build(vectors: NDArray[np.float32]) -> bytes:
     """Return an index, the same bytes for the same vectors: one thread makes it, because several would race for the neighbours.
 
-    Numbers are stored in units of a power of two near the usual length, so that none is too large for 16 bits: the order does not depend on
-    the unit. The few vectors that are far longer are shortened, and come first all the same. One that is 10⁷ times shorter counts as zeros.
+    Numbers are stored in units of a power of two near the usual length, so that none is too large for 16 bits: the
+    order does not depend on the unit. The few vectors that are far longer are shortened, and come first all the same.
+    One that is 10⁷ times shorter counts as zeros.
 
     Args:
         vectors: `(n, dim)` float32, finite; the index of a row is what a search answers.
@@ -54,7 +55,9 @@ def build(vectors: NDArray[np.float32]) -> bytes:
     shares = np.divide(np.minimum(lengths, LONGEST * usual), lengths, out=np.ones_like(lengths), where=lengths > 0)
     missing = np.sqrt(np.maximum(usual**2 - lengths**2, 0))
     rows = np.column_stack([vectors * shares[:, None], missing]) / _unit(usual)
-    index = Index(ndim=vectors.shape[1] + 1, metric="ip", dtype=STORED_AS, connectivity=CONNECTIVITY, expansion_add=EXPANSION)
+    index = Index(
+        ndim=vectors.shape[1] + 1, metric="ip", dtype=STORED_AS, connectivity=CONNECTIVITY, expansion_add=EXPANSION
+    )
     index.add(np.arange(len(vectors)), rows.astype(np.float32), threads=1)
     data: bytes | None = index.save()
     return bytes(data or b"")
@@ -70,7 +73,9 @@ class Nearest:
 
     dim: int
     _index: Any
-    _source: Path | bytes  # the library reads the caller's bytes where they are, and does not keep them from being freed
+    _source: (
+        Path | bytes
+    )  # the library reads the caller's bytes where they are, and does not keep them from being freed
 
     @classmethod
     def open(cls, source: Path | bytes, where: str, *, dim: int, n: int) -> Nearest:
@@ -93,7 +98,9 @@ class Nearest:
             raise ModelRefused(f"{where} should be a readable index. Received: {error}.") from error
         found = None if index is None else (len(index), index.ndim, str(index.metric_kind))
         if found != (n, dim + 1, METRIC):
-            raise ModelRefused(f"{where} should be an index of {n} vectors of {dim} numbers by dot product. Received: {found}.")
+            raise ModelRefused(
+                f"{where} should be an index of {n} vectors of {dim} numbers by dot product. Received: {found}."
+            )
         return cls(dim, index, source)
 
     def search(self, vector: NDArray[np.float32], k: int) -> NDArray[np.int32]:

@@ -14,8 +14,27 @@ from numpy.typing import NDArray
 
 from recsys.artifacts.active import HISTORY, replacing
 from recsys.artifacts.arrays import Attribute
-from recsys.artifacts.files import DISK, DISK_FULL, Files, LockHandle, describe, disk_errors, error_number, free_bytes, reserve
-from recsys.artifacts.manifest import MANIFEST, RESERVED, SCHEMA, file_entry, is_relative_path, list_files, to_json, version_name
+from recsys.artifacts.files import (
+    DISK,
+    DISK_FULL,
+    Files,
+    LockHandle,
+    describe,
+    disk_errors,
+    error_number,
+    free_bytes,
+    reserve,
+)
+from recsys.artifacts.manifest import (
+    MANIFEST,
+    RESERVED,
+    SCHEMA,
+    file_entry,
+    is_relative_path,
+    list_files,
+    to_json,
+    version_name,
+)
 from recsys.artifacts.version import CURRENT, STAMPS, current_name, is_current, open_version
 from recsys.errors import ModelRefused, NoModel, Overloaded, RecsysError
 from recsys.errors.wording import listed
@@ -27,8 +46,9 @@ LEAST_ROOM = 16 * 2**20  # bytes, beyond the size of the active version
 class Draft:
     """A version in the making. Nothing of it can be opened before `publish` has returned.
 
-    Used as a context manager, it discards itself unless it was published; a version that it published is removed again where the block
-    fails before the version was activated. Only one draft exists at a time: the publisher's lock is held until the block ends.
+    Used as a context manager, it discards itself unless it was published; a version that it published is removed again
+    where the block fails before the version was activated. Only one draft exists at a time: the publisher's lock is
+    held until the block ends.
     """
 
     def __init__(self, folder: Path, created: str, lock: LockHandle, files: Files) -> None:
@@ -99,7 +119,9 @@ class Draft:
         with disk_errors(self._folder.parent):
             self._files.write(path, data)
 
-    def write_arrays(self, relpath: str, arrays: Mapping[str, NDArray[Any]], attrs: Mapping[str, Attribute] | None = None) -> None:
+    def write_arrays(
+        self, relpath: str, arrays: Mapping[str, NDArray[Any]], attrs: Mapping[str, Attribute] | None = None
+    ) -> None:
         """Write an HDF5 file of named arrays, contiguous, so that they can be memory-mapped.
 
         Args:
@@ -132,7 +154,9 @@ class Draft:
         """
         self._check_open()
         if RESERVED & set(manifest):
-            raise ValueError(f"`manifest` should leave {listed(sorted(RESERVED))} to the publisher. Received: {listed(sorted(manifest))}.")
+            raise ValueError(
+                f"`manifest` should leave {listed(sorted(RESERVED))} to the publisher. Received: {listed(sorted(manifest))}."
+            )
         to_json(dict(manifest))  # fails before anything is hashed
         models_dir = self._folder.parent
         with disk_errors(models_dir):
@@ -153,7 +177,9 @@ class Draft:
 
     def _hashed(self, path: str, size: int) -> Mapping[str, Any]:
         if not is_relative_path(path):
-            raise ModelRefused(f"A version's files should be named by letters, digits, `.`, `_`, `-`. Received: {path!r}.")
+            raise ModelRefused(
+                f"A version's files should be named by letters, digits, `.`, `_`, `-`. Received: {path!r}."
+            )
         entry = file_entry(self._folder, path, size)
         if not path.endswith(".h5"):
             return entry
@@ -195,12 +221,16 @@ class Draft:
     def __enter__(self) -> Draft:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         made, self._made = self._made, None
         if error is not None and made and not is_current(made.parent, made.name):
             with suppress(OSError):
                 self._files.remove(made.parent / STAMPS / f"{made.name}.json")
-                self._files.rename(made, self._folder)  # whole or not there: the next draft removes what is left of this one
+                self._files.rename(
+                    made, self._folder
+                )  # whole or not there: the next draft removes what is left of this one
                 _remove_tree(self._folder, self._files)
         self.discard()
         code = error_number(error)

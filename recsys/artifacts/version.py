@@ -45,10 +45,14 @@ def current_name(models_dir: Path) -> str:
     try:
         data = read_small(models_dir / CURRENT, MAX_CURRENT_BYTES)
     except FileNotFoundError as error:
-        raise NoModel(f"{models_dir} should hold a published version. Received: none is active. Run train.py first.") from error
+        raise NoModel(
+            f"{models_dir} should hold a published version. Received: none is active. Run train.py first."
+        ) from error
     name = data.decode("ascii", "replace").removesuffix("\n")
     if not is_version_name(name):
-        raise ModelRefused(f"{CURRENT} should name a version. Received: {name!r}. Roll back to a version that is whole.")
+        raise ModelRefused(
+            f"{CURRENT} should name a version. Received: {name!r}. Roll back to a version that is whole."
+        )
     return name
 
 
@@ -88,7 +92,9 @@ def open_version(models_dir: Path, name: str, *, full: bool = False, files: File
         _hold(descriptor, where)
         data = _read(descriptor, where)
         if version_name(name.split("-")[0], data) != name:
-            raise ModelRefused(f"{where} should have the SHA-256 that the version's name carries. Received: another; it was changed.")
+            raise ModelRefused(
+                f"{where} should have the SHA-256 that the version's name carries. Received: another; it was changed."
+            )
         manifest, entries = parse_manifest(data, where)
         version = Version(name, models_dir / name, MappingProxyType(manifest), entries, files, held)
         version.verify(full=full)
@@ -103,7 +109,9 @@ def _open_manifest(models_dir: Path, name: str) -> int:
     if folder.is_symlink():
         raise ModelRefused(f"{name} should be a folder. Received: a symbolic link.")
     if not folder.is_dir():
-        raise NoModel(f"{models_dir} should hold the version {name}. Received: it is missing. Roll back or train again.")
+        raise NoModel(
+            f"{models_dir} should hold the version {name}. Received: it is missing. Roll back or train again."
+        )
     try:
         return open_regular(folder / MANIFEST)
     except FileNotFoundError as error:
@@ -208,7 +216,9 @@ class Version:
         for entry in self._entries.values():
             received = sha256_of(self.path / entry.path)
             if received != entry.sha256:
-                raise ModelRefused(f"{self.name}/{entry.path} should have the SHA-256 {entry.sha256}. Received: {received}.")
+                raise ModelRefused(
+                    f"{self.name}/{entry.path} should have the SHA-256 {entry.sha256}. Received: {received}."
+                )
         self._stamp(observed)
 
     def close(self) -> None:
@@ -218,7 +228,9 @@ class Version:
     def __enter__(self) -> Version:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _observed(self) -> Stamp:

@@ -37,7 +37,9 @@ def _named(error: BaseException) -> RecsysError:
     if isinstance(error, MemoryError):
         return Overloaded("Memory should suffice for the request. Received: no more from the system.")
     if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("recsys"):
-        return SettingsError(f"Python 3.11 or newer should have the packages of requirements/serve.txt. Missing: {error.name}.")
+        return SettingsError(
+            f"Python 3.11 or newer should have the packages of requirements/serve.txt. Missing: {error.name}."
+        )
     if isinstance(error, RecsysError) and error.code != InternalError.code:
         return error
     if sys.stderr is not None:

@@ -67,7 +67,9 @@ class Versions:
             bundle = attempt(self._proven)
             if isinstance(bundle, RecsysError):
                 return self._refuse(name, bundle)
-            self._service.bundle = bundle  # one reference: the request in hand keeps the old version until its answer is out
+            self._service.bundle = (
+                bundle  # one reference: the request in hand keeps the old version until its answer is out
+            )
             self.swaps += 1
             self.refused = None
             return None
@@ -97,7 +99,9 @@ class Versions:
         refusal = Refusal(name, error.code, str(error))
         if refusal != self.refused and sys.stderr is not None:
             with suppress(OSError):
-                sys.stderr.write(f"{self._service.bundle.name} goes on serving, because {name or 'CURRENT'} cannot: {error}\n")
+                sys.stderr.write(
+                    f"{self._service.bundle.name} goes on serving, because {name or 'CURRENT'} cannot: {error}\n"
+                )
                 sys.stderr.flush()
         self.refused = refusal
         self._try_again_at = time.monotonic() + _pause_s(error)

@@ -26,14 +26,18 @@ def main(argv: Sequence[str], root: Path | None = None) -> int:
         root: The folder that holds `.env`, `recsys.toml` and `models/`; by default the one above the package.
     """
     parent = os.getppid()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the process as SIGTERM does: at once, by the signal, without a traceback
+    signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # Ctrl-C ends the process as SIGTERM does: at once, by the signal, without a traceback
     try:
         requests, answers = take_streams()
         from recsys.bridge.command_line import ROOT, WORKER, run  # only now: what this imports may print
 
         watchdog = _watch_parent(requests, parent) if list(argv) == [WORKER] else None
         with open(requests, "rb") as incoming:
-            return run(argv, incoming, lambda line: send(answers, line), os.environ, root=root or ROOT, watchdog=watchdog)
+            return run(
+                argv, incoming, lambda line: send(answers, line), os.environ, root=root or ROOT, watchdog=watchdog
+            )
     except OSError as error:
         if sys.stderr is not None and not isinstance(error, BrokenPipeError):  # a reader that has left needs no word
             sys.stderr.write(f"stdin or stdout broke off: {error}\n")

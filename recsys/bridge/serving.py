@@ -23,7 +23,9 @@ from recsys.bridge.watchdog import deadline_of, ended_after
 from recsys.contract import Request, parse_request, success
 
 DATABASE_TIMEOUT_S = 5.0  # without a budget: far above the time of a few indexed queries, below a visitor's patience
-ANSWER_SHARE = 0.1  # of the time left: a client that gives up at its deadline should have heard by then that it was the database
+ANSWER_SHARE = (
+    0.1  # of the time left: a client that gives up at its deadline should have heard by then that it was the database
+)
 MAX_IDLE_S = 60.0  # routers forget connections that are idle for some minutes, and nobody tells either end
 HARMLESS = (UnknownUser, InvalidRequest)  # refusals that leave nothing unread on the connection
 
@@ -46,8 +48,8 @@ class Connection:
     def use(self, read: Callable[[Database], T], until: float) -> T:
         """Return what `read` makes of the database.
 
-        If a connection that was kept open turns out to be gone, one new connection is made and `read` runs once more: it
-        only reads, and outside of transactions.
+        If a connection that was kept open turns out to be gone, one new connection is made and `read` runs once more:
+        it only reads, and outside of transactions.
 
         Args:
             read: Called once, or twice.
@@ -123,7 +125,9 @@ class Service:
         self.connection = Connection(settings.database_url)
 
     @classmethod
-    def open(cls, environ: Mapping[str, str], root: Path, *, full: bool = False, resident_limit: int | None = None) -> Service:
+    def open(
+        cls, environ: Mapping[str, str], root: Path, *, full: bool = False, resident_limit: int | None = None
+    ) -> Service:
         """Read the settings and open the current version.
 
         Args:

@@ -16,9 +16,12 @@ from recsys.bridge.streams import STDERR
 from recsys.contract import Request
 from recsys.errors import DeadlineExceeded
 
-WATCHDOG_GRACE_S = 0.2  # after the budget: time for an orderly refusal, before the process is ended in the middle of whatever it does
+WATCHDOG_GRACE_S = (
+    0.2  # after the budget: time for an orderly refusal, before the process is ended in the middle of whatever it does
+)
 LAST_ANSWER_S = 1.0  # what is being answered when the input ends has so long, not as long as it likes
-LAST_RESORT_S = 0.5  # then the kernel ends it: what nobody reads keeps the stack from being written, and the process from ending over it
+# Then the kernel ends it: what nobody reads keeps the stack from being written, and the process from ending over it
+LAST_RESORT_S = 0.5
 LEAST_S = 0.001  # faulthandler takes no time that has passed
 
 
@@ -32,7 +35,9 @@ def deadline_of(request: Request, arrived: float) -> float | None:
         return None
     deadline = arrived + request.budget_ms / 1000
     if deadline <= time.monotonic():
-        raise DeadlineExceeded(f"`budget_ms` should be enough to get started. Received: {request.budget_ms}.", field="budget_ms")
+        raise DeadlineExceeded(
+            f"`budget_ms` should be enough to get started. Received: {request.budget_ms}.", field="budget_ms"
+        )
     return deadline
 
 
@@ -158,6 +163,8 @@ def _poll(parent: int) -> None:
 
 def _wait_for_the_end(requests: int, ended: Callable[[], None]) -> None:
     poller = select.poll()
-    poller.register(requests, getattr(select, "POLLRDHUP", 0))  # a socket's writing half closed; a pipe's end comes unasked
+    poller.register(
+        requests, getattr(select, "POLLRDHUP", 0)
+    )  # a socket's writing half closed; a pipe's end comes unasked
     poller.poll()
     ended()

@@ -21,11 +21,16 @@ from recsys.contract.worker_messages import Pong, Ready, Stats, worker_line
 from recsys.errors import RecsysError
 
 WORKER_OPS = (*OPS, "ping", "stats", "reload")
-LAST_BUDGET_MS = 800  # once the input has ended; with the watchdog's grace a worker is gone a second later whatever it computes
-FIRST_CONNECT_S = 1.0  # the first request should not pay for connecting; a database that is down should not keep the worker from starting
+LAST_BUDGET_MS = (
+    800  # once the input has ended; with the watchdog's grace a worker is gone a second later whatever it computes
+)
+# The first request should not pay for connecting; a database that is down should not keep the worker from starting
+FIRST_CONNECT_S = 1.0
 
 
-def work(requests: BinaryIO, send: Callable[[bytes], None], environ: Mapping[str, str], root: Path, watchdog: Watchdog) -> int:
+def work(
+    requests: BinaryIO, send: Callable[[bytes], None], environ: Mapping[str, str], root: Path, watchdog: Watchdog
+) -> int:
     """Answer each line in turn until the input ends; a worker that cannot start says why and leaves.
 
     Args:
@@ -111,7 +116,9 @@ class Worker:
         """Return the request with the budget that it really has."""
         if self._watchdog.ended:
             return replace(request, budget_ms=min(request.budget_ms or LAST_BUDGET_MS, LAST_BUDGET_MS))
-        return replace(request, budget_ms=None) if request.op == "reload" else request  # a version takes the time that it takes
+        return (
+            replace(request, budget_ms=None) if request.op == "reload" else request
+        )  # a version takes the time that it takes
 
     def _stats(self, request: Request) -> bytes:
         return worker_line(

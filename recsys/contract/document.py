@@ -38,7 +38,9 @@ def _text(data: bytes) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidJson(f"The request should be UTF-8. Received: the byte 0x{error.object[error.start]:02x}.") from error
+        raise InvalidJson(
+            f"The request should be UTF-8. Received: the byte 0x{error.object[error.start]:02x}."
+        ) from error
     if not text.strip(" \t\r\n"):
         raise InvalidJson("The request should be one JSON object. Received: nothing.")
     return text
@@ -59,7 +61,9 @@ def _within_limits(value: dict[str, Any] | list[Any], field: str, depth: int) ->
         raise _too_deep(field)
     if len(value) > MAX_LENGTH:
         subject = f"`{field}`" if field else "The request"
-        raise TooLarge(f"{subject} should have at most {MAX_LENGTH} members. Received: {len(value)}.", field=field or None)
+        raise TooLarge(
+            f"{subject} should have at most {MAX_LENGTH} members. Received: {len(value)}.", field=field or None
+        )
     if isinstance(value, list):
         for inner in value:
             if isinstance(inner, dict | list):
@@ -83,9 +87,13 @@ def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _whole(digits: str) -> int:
-    value = int(digits) if len(digits) <= len(str(-MAX_WHOLE)) else None  # int() of thousands of digits raises, or takes its time
+    value = (
+        int(digits) if len(digits) <= len(str(-MAX_WHOLE)) else None
+    )  # int() of thousands of digits raises, or takes its time
     if value is None or abs(value) > MAX_WHOLE:
-        raise InvalidRequest(f"Numbers should be within ±{MAX_WHOLE}, and larger ids be text. Received: {shown(digits, quotes=False)}.")
+        raise InvalidRequest(
+            f"Numbers should be within ±{MAX_WHOLE}, and larger ids be text. Received: {shown(digits, quotes=False)}."
+        )
     return value
 
 
@@ -100,4 +108,6 @@ def _no_constant(name: str) -> object:
     raise InvalidJson(f"The request should be one JSON object. Received: {name}, which JSON does not know.")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_distinct, parse_int=_whole, parse_float=_finite, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_distinct, parse_int=_whole, parse_float=_finite, parse_constant=_no_constant
+)

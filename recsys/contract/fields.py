@@ -16,7 +16,9 @@ MAX_WHOLE = 2**53 - 1  # JavaScript keeps no larger whole number exactly
 MAX_TEXT_BYTES = 512  # what the key columns of the rec_* tables hold
 MAX_SHOWN = 60
 TEXT = f"text of 1 to {MAX_TEXT_BYTES} bytes without control characters"
-_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters; lone surrogates, which UTF-8 cannot carry
+_UNFIT = re.compile(
+    "[\x00-\x1f\x7f-\x9f\ud800-\udfff]"
+)  # control characters; lone surrogates, which UTF-8 cannot carry
 
 
 def refused(field: str, wanted: str, value: object) -> InvalidRequest:
@@ -137,7 +139,9 @@ def members(value: object, checks: Mapping[str, Check], field: str = "") -> dict
         known = name if name in checks else shown(name, quotes=False)
         path = f"{field}.{known}" if field else known
         if name not in checks:
-            raise InvalidRequest(f"`{path}` should be one of the fields {', '.join(checks)}. Received: an unknown field.", field=path)
+            raise InvalidRequest(
+                f"`{path}` should be one of the fields {', '.join(checks)}. Received: an unknown field.", field=path
+            )
         if inner is not None:
             checked[name] = checks[name](inner, path)
     return checked

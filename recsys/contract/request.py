@@ -8,7 +8,21 @@ from functools import lru_cache
 from typing import Literal
 
 from recsys.contract.document import read_document
-from recsys.contract.fields import Check, Choice, Id, Many, Whole, amount, flag, identifier, label, labels, members, refused, text
+from recsys.contract.fields import (
+    Check,
+    Choice,
+    Id,
+    Many,
+    Whole,
+    amount,
+    flag,
+    identifier,
+    label,
+    labels,
+    members,
+    refused,
+    text,
+)
 from recsys.errors import InvalidRequest, RecsysError
 
 Op = Literal["recommend", "similar", "ping", "stats", "reload"]
@@ -125,7 +139,9 @@ def _check_subject(request: Request) -> None:
     if request.item_id is not None:
         raise refused("item_id", "given only with `op` similar", request.item_id)
     if request.user_id is None and not request.interactions:
-        raise InvalidRequest("`user_id` should be given, or `interactions` for a guest. Received: neither.", field="user_id")
+        raise InvalidRequest(
+            "`user_id` should be given, or `interactions` for a guest. Received: neither.", field="user_id"
+        )
 
 
 def recent_event(value: object, path: str) -> RecentEvent:
@@ -167,4 +183,10 @@ def request_checks(models: tuple[str, ...], ops: tuple[str, ...]) -> Mapping[str
 
 EVENT_REQUIRED = ("item_id", "event")
 EVENT_CHECKS: Mapping[str, Check] = {"item_id": identifier, "event": text, "timestamp": Whole(0, LAST_SECOND)}
-FILTER_CHECKS: Mapping[str, Check] = {"category": label, "brand": label, "price_min": amount, "price_max": amount, "in_stock": flag}
+FILTER_CHECKS: Mapping[str, Check] = {
+    "category": label,
+    "brand": label,
+    "price_min": amount,
+    "price_max": amount,
+    "in_stock": flag,
+}

@@ -66,7 +66,8 @@ class Run:
         model: The registry name.
         items: Its best items of those that may be answered, best first.
         metrics: Its quality; None where the run failed or nothing is known.
-        basis: Where the metrics come from: events since training, the customer's held-out events, or the version's report.
+        basis: Where the metrics come from: events since training, the customer's held-out events, or the version's
+            report.
         error: What went wrong, where the run failed.
     """
 
@@ -149,7 +150,12 @@ def _run(run: Run) -> dict[str, object]:
         "precision10": _finite("precision10", run.metrics.precision10),
         "map10": _finite("map10", run.metrics.map10),
     }
-    document: dict[str, object] = {"model": run.model, "items": [_id(item) for item in run.items], "metrics": metrics, "basis": run.basis}
+    document: dict[str, object] = {
+        "model": run.model,
+        "items": [_id(item) for item in run.items],
+        "metrics": metrics,
+        "basis": run.basis,
+    }
     return document if run.error is None else {**document, "error": run.error}
 
 

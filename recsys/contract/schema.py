@@ -12,7 +12,21 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from recsys import errors
 from recsys.contract.document import MAX_LENGTH
-from recsys.contract.fields import MAX_TEXT_BYTES, MAX_WHOLE, Check, Choice, Id, Many, Whole, amount, flag, identifier, label, labels, text
+from recsys.contract.fields import (
+    MAX_TEXT_BYTES,
+    MAX_WHOLE,
+    Check,
+    Choice,
+    Id,
+    Many,
+    Whole,
+    amount,
+    flag,
+    identifier,
+    label,
+    labels,
+    text,
+)
 from recsys.contract.request import (
     EVENT_CHECKS,
     EVENT_REQUIRED,
@@ -31,7 +45,12 @@ from recsys.contract.worker_messages import Pong, Ready, Stats
 Schema = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT_BYTES, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$"}
+TEXT: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_TEXT_BYTES,
+    "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$",
+}
 ID: Schema = {
     "description": "A whole number, or a text of 1 to 512 bytes of UTF-8 without control characters.",
     "anyOf": [{"type": "integer", "minimum": -MAX_WHOLE, "maximum": MAX_WHOLE}, TEXT],
@@ -92,7 +111,10 @@ def _given(name: str) -> Schema:
 
 _SOMEBODY: Schema = {
     "properties": {"item_id": NULL},
-    "anyOf": [_given("user_id"), {"required": ["interactions"], "properties": {"interactions": {"type": "array", "minItems": 1}}}],
+    "anyOf": [
+        _given("user_id"),
+        {"required": ["interactions"], "properties": {"interactions": {"type": "array", "minItems": 1}}},
+    ],
 }
 
 
@@ -199,7 +221,12 @@ def _described(kind: type) -> Mapping[str, str]:
     return {name: words.replace("None", "null").replace("`", "") for name, words in about.items()}
 
 
-_SPOKEN: tuple[tuple[type, str], ...] = ((Response, "Recommendation"), (Ready, "Ready"), (Pong, "Pong"), (Stats, "Stats"))
+_SPOKEN: tuple[tuple[type, str], ...] = (
+    (Response, "Recommendation"),
+    (Ready, "Ready"),
+    (Pong, "Pong"),
+    (Stats, "Stats"),
+)
 _LEFT_OUT: Mapping[type, frozenset[str]] = {  # where they are None; all others are always there, as null if need be
     Response: frozenset({"id"}),
     Item: frozenset({"reason"}),
@@ -217,9 +244,15 @@ _FAILURE: Schema = {
         "error": {
             "type": "object",
             "properties": {
-                "code": {"type": "string", "enum": sorted({kind.code for kind in _ERRORS if kind.exit_status >= FIRST_WIRE_STATUS})},
+                "code": {
+                    "type": "string",
+                    "enum": sorted({kind.code for kind in _ERRORS if kind.exit_status >= FIRST_WIRE_STATUS}),
+                },
                 "message": {"description": "For people.", "type": "string"},
-                "field": {"description": "The path of the field at fault, such as interactions[3].event.", "type": "string"},
+                "field": {
+                    "description": "The path of the field at fault, such as interactions[3].event.",
+                    "type": "string",
+                },
                 "retryable": {"description": "Whether the same request may succeed later.", "type": "boolean"},
             },
             "required": ["code", "message", "retryable"],

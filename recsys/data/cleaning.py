@@ -31,7 +31,8 @@ class CleanReport:
         rows_in: Rows before the first rule.
         rows_out: Rows after the last one; `rows_in` less everything in `dropped`.
         dropped: Rows dropped for each reason, in the order of the rules; reasons that met no row are absent.
-        unreadable: A line for each column of events and products with values that cannot be read: how many, and one of them.
+        unreadable: A line for each column of events and products with values that cannot be read: how many, and one of
+            them.
     """
 
     rows_in: int
@@ -43,7 +44,8 @@ class CleanReport:
         """Return the report with rows that were dropped before cleaning, such as the reader's, counted in.
 
         >>> CleanReport(10, 9, {"duplicate": 1}).preceded_by({"null user": 2}, ["price: 1 of 3 unreadable"])
-        CleanReport(rows_in=12, rows_out=9, dropped={'null user': 2, 'duplicate': 1}, unreadable=('price: 1 of 3 unreadable',))
+        CleanReport(rows_in=12, rows_out=9, dropped={'null user': 2, 'duplicate': 1}, unreadable=('price: 1 of 3
+        unreadable',))
         """
         return replace(
             self,
@@ -93,7 +95,8 @@ def clean_history(interactions: Interactions, *, shop: Shop, now: int) -> tuple[
     """Return the events that count, ordered by (timestamp, row id), and the report; for one customer or for all.
 
     In this order: "unweighted event" (the shop gives it no weight, or 0, and does not call it a cancellation), "bad
-    timestamp" (1970 or before), "future timestamp" (more than a day ahead), "duplicate", "cancelled" (see `cancelled_rows`).
+    timestamp" (1970 or before), "future timestamp" (more than a day ahead), "duplicate", "cancelled" (see
+    `cancelled_rows`).
 
     Args:
         interactions: Events in any order.
@@ -150,8 +153,8 @@ def duplicate_rows(users: NDArray, items: NDArray, events: NDArray[np.int16], ti
 def cancelled_rows(users: NDArray, items: NDArray, is_purchase: Mask, is_cancel: Mask) -> Mask:
     """Return the `(n,)` mask of rows to drop: every cancellation, and the purchase that it annuls.
 
-    A cancellation annuls the newest earlier purchase of the same item by the same user that is not annulled yet; there may
-    be none, because the purchase is older than the data.
+    A cancellation annuls the newest earlier purchase of the same item by the same user that is not annulled yet; there
+    may be none, because the purchase is older than the data.
 
     Args:
         users: `(n,)` ids or indices, rows in time order.
@@ -203,9 +206,9 @@ def bot_rows(users: NDArray, timestamps: NDArray[np.int64], max_events_per_day: 
 def frequent_ids(interactions: Interactions, min_user_events: int, min_item_events: int) -> tuple[NDArray, NDArray]:
     """Return the distinct `(users, items)`, ascending, that have enough events to be learned.
 
-    One pass, items first: items are counted over all events, users over the events on the items that are left. It is not
-    repeated until nothing changes (a k-core), because that empties a sparse shop. Give it the events before the cut only:
-    thresholds that see the exam make it easier.
+    One pass, items first: items are counted over all events, users over the events on the items that are left. It is
+    not repeated until nothing changes (a k-core), because that empties a sparse shop. Give it the events before the cut
+    only: thresholds that see the exam make it easier.
 
     Args:
         interactions: Cleaned events of the train part.
@@ -224,7 +227,9 @@ def _frequent(values: NDArray, minimum: int) -> tuple[NDArray, Mask]:
     return np.sort(values[first[frequent]]), frequent[codes]
 
 
-def confidences(interactions: Interactions, event_weights: Mapping[str, float], half_life_days: float, now: int) -> NDArray[np.float32]:
+def confidences(
+    interactions: Interactions, event_weights: Mapping[str, float], half_life_days: float, now: int
+) -> NDArray[np.float32]:
     """Return `(n,)` float32: the event's weight × 0.5 ** (age / half-life), with the weight's sign, -1 to 1.
 
     Args:
@@ -239,7 +244,9 @@ def confidences(interactions: Interactions, event_weights: Mapping[str, float], 
     missing = [name for name in interactions.event_names if name not in event_weights]
     if is_event(interactions, missing).any():
         given = listed(sorted(event_weights))
-        raise ValueError(f"`event_weights` should hold every event of the rows. Received: {given} without {listed(missing)}.")
+        raise ValueError(
+            f"`event_weights` should hold every event of the rows. Received: {given} without {listed(missing)}."
+        )
     weights = np.array([event_weights.get(name, 0.0) for name in interactions.event_names])[interactions.events]
     if half_life_days > 0:
         age_days = np.maximum(now - interactions.timestamps, 0) / SECONDS_PER_DAY

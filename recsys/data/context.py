@@ -63,7 +63,8 @@ def clock_columns(timestamps: NDArray[np.int64], time_zone: str) -> dict[str, ND
     moments, inverse = np.unique(timestamps // QUARTER_HOUR, return_inverse=True)
     contexts = [clock_context(int(moment) * QUARTER_HOUR, time_zone) for moment in moments]
     return {
-        name: np.array([values.index(context[name]) for context in contexts], np.int32)[inverse] for name, values in CLOCK_FEATURES.items()
+        name: np.array([values.index(context[name]) for context in contexts], np.int32)[inverse]
+        for name, values in CLOCK_FEATURES.items()
     }
 
 
@@ -101,7 +102,8 @@ class ContextEncoder:
     def encode(self, context: Mapping[str, str | None]) -> NDArray[np.int32]:
         """Return `(m,)` int32, one index for each feature; absent and unseen values are "unknown"."""
         return np.array(
-            [self._lookups[name].get(_folded(context.get(name)), len(values)) for name, values in self.values.items()], np.int32
+            [self._lookups[name].get(_folded(context.get(name)), len(values)) for name, values in self.values.items()],
+            np.int32,
         )
 
     def known_value(self, name: str, value: str | None) -> str | None:
@@ -116,7 +118,9 @@ class ContextEncoder:
 
     @cached_property
     def _lookups(self) -> dict[str, dict[str | None, int]]:
-        return {name: {_folded(value): index for index, value in enumerate(values)} for name, values in self.values.items()}
+        return {
+            name: {_folded(value): index for index, value in enumerate(values)} for name, values in self.values.items()
+        }
 
 
 def _distinct(column: Iterable[str | None]) -> tuple[str, ...]:

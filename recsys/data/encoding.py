@@ -23,7 +23,8 @@ class Encoders:
         users: Every user with an event on a kept item.
         items: Items with enough events.
         contexts: The context features.
-        item_categories: `(n_items + 1,)` int32, each item's index in the feature `category`; the last one stands for no item.
+        item_categories: `(n_items + 1,)` int32, each item's index in the feature `category`; the last one stands for no
+            item.
     """
 
     users: IdMap
@@ -43,7 +44,9 @@ class Encoders:
         users, items = (IdMap(ids) for ids in frequent_ids(interactions, 1, min_item_events))
         contexts = ContextEncoder.fit(interactions.contexts, catalogue.categories)
         order = np.argsort(catalogue.items, kind="stable")
-        listed = np.append(catalogue.categories[order], np.array([None]))[IdMap(catalogue.items[order]).indices(items.ids)]
+        listed = np.append(catalogue.categories[order], np.array([None]))[
+            IdMap(catalogue.items[order]).indices(items.ids)
+        ]
         return cls(users, items, contexts, contexts.column("category", [*listed, None]))
 
 
@@ -77,9 +80,15 @@ def encode(interactions: Interactions, encoders: Encoders, shop: Shop, training:
     )
 
 
-def _contexts(rows: Interactions, users: NDArray[np.int32], items: NDArray[np.int32], encoders: Encoders, shop: Shop) -> NDArray[np.int32]:
+def _contexts(
+    rows: Interactions, users: NDArray[np.int32], items: NDArray[np.int32], encoders: Encoders, shop: Shop
+) -> NDArray[np.int32]:
     """Return `(n, m)` int32: the context known before each event; its category is that of the user's event before it."""
-    clock = clock_columns(rows.timestamps, shop.time_zone) if len(rows) else {name: np.zeros(0, np.int32) for name in CLOCK_FEATURES}
+    clock = (
+        clock_columns(rows.timestamps, shop.time_zone)
+        if len(rows)
+        else {name: np.zeros(0, np.int32) for name in CLOCK_FEATURES}
+    )
     previous = np.full(len(rows), len(encoders.items))
     if len(rows):
         earlier = first_of_moment(users, rows.timestamps) - 1

@@ -36,7 +36,9 @@ class Interactions:
         columns = {"items": self.items, "events": self.events, "timestamps": self.timestamps, "row_ids": self.row_ids}
         for name, column in {**columns, **self.contexts}.items():
             if len(column) != len(self.users):
-                raise ValueError(f"`{name}` should have {len(self.users)} rows, as `users` has. Received: {len(column)}.")
+                raise ValueError(
+                    f"`{name}` should have {len(self.users)} rows, as `users` has. Received: {len(column)}."
+                )
 
     def __len__(self) -> int:
         return len(self.users)

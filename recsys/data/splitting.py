@@ -11,7 +11,8 @@ from recsys.data.interactions import Interactions
 def cut_time(timestamps: NDArray[np.int64], quantile: float) -> int:
     """Return the moment of the one global cut: at most the given share of the events is before it.
 
-    Events of the same second stay together, on the later side. Where one second holds everything, nothing is before the cut.
+    Events of the same second stay together, on the later side. Where one second holds everything, nothing is before the
+    cut.
 
     Args:
         timestamps: `(n,)` seconds since 1970, in any order; at least one.
@@ -45,9 +46,9 @@ def split_at(interactions: Interactions, cut: int) -> tuple[Interactions, Intera
 def last_item_out(interactions: Interactions) -> tuple[Interactions, Interactions]:
     """Return the train part and the exam of leave-one-out, both ordered by (timestamp, row id).
 
-    The exam is the last event of each user; users with a single event stay in the train part, because nothing would be left
-    to know them by. For sets that have an order but no clock, and for `loo99`. An earlier event on the same item stays in
-    the train part.
+    The exam is the last event of each user; users with a single event stay in the train part, because nothing would be
+    left to know them by. For sets that have an order but no clock, and for `loo99`. An earlier event on the same item
+    stays in the train part.
 
     Args:
         interactions: Events in any order.

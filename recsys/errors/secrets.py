@@ -104,11 +104,17 @@ def _guard_tracebacks() -> None:
         sys.excepthook = lambda kind, error, trace: _print("", kind, error, trace)
     if threading.excepthook is threading.__excepthook__:
         threading.excepthook = lambda told: _print(
-            f"Exception in thread {told.thread and told.thread.name}:\n", told.exc_type, told.exc_value, told.exc_traceback
+            f"Exception in thread {told.thread and told.thread.name}:\n",
+            told.exc_type,
+            told.exc_value,
+            told.exc_traceback,
         )
     if sys.unraisablehook is sys.__unraisablehook__:
         sys.unraisablehook = lambda told: _print(
-            f"{told.err_msg or 'Exception ignored in'}: {told.object!r}\n", told.exc_type, told.exc_value, told.exc_traceback
+            f"{told.err_msg or 'Exception ignored in'}: {told.object!r}\n",
+            told.exc_type,
+            told.exc_value,
+            told.exc_traceback,
         )
 
 

@@ -27,7 +27,9 @@ class Calibration:
     intercept: float
 
     @classmethod
-    def fit(cls, logits: NDArray[np.float32], labels: NDArray[np.bool_], weights: NDArray[np.float64] | None = None) -> Calibration:
+    def fit(
+        cls, logits: NDArray[np.float32], labels: NDArray[np.bool_], weights: NDArray[np.float64] | None = None
+    ) -> Calibration:
         """Return the maximum-likelihood fit, by Newton's method with halved steps.
 
         Labels are smoothed as Platt has it, to (n₊ + 1) / (n₊ + 2) and 1 / (n₋ + 2): the fit is finite on data that a
@@ -49,7 +51,9 @@ class Calibration:
         """
         z = np.asarray(logits, np.float64)
         if not len(z) or not np.isfinite(z).all():
-            raise ValueError(f"`logits` should be finite numbers, at least one. Received: {z[~np.isfinite(z)][:3].tolist() or 'none'}.")
+            raise ValueError(
+                f"`logits` should be finite numbers, at least one. Received: {z[~np.isfinite(z)][:3].tolist() or 'none'}."
+            )
         happened = np.asarray(labels, bool)
         w = np.ones(len(z)) if weights is None else np.asarray(weights, np.float64)
         w_positive, w_negative = w[happened].sum(), w[~happened].sum()

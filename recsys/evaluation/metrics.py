@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def precision_at_k(ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: int = 10, n_relevant: int | None = None) -> float:
+def precision_at_k(
+    ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: int = 10, n_relevant: int | None = None
+) -> float:
     """Return hits / k, also where the list is shorter than k.
 
     Args:
@@ -33,10 +35,13 @@ def precision_at_k(ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k:
     return float(hits.sum() / k) if n_relevant else math.nan
 
 
-def average_precision_at_k(ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: int = 10, n_relevant: int | None = None) -> float:
+def average_precision_at_k(
+    ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: int = 10, n_relevant: int | None = None
+) -> float:
     """Return Σ P@i · rel_i / min(k, relevant): 1 for the best list possible. Its mean over users is MAP@k.
 
-    Other libraries divide by all relevant items, so that a user with 30 of them cannot reach 1 in a list of 10: docs/METRICS.md.
+    Other libraries divide by all relevant items, so that a user with 30 of them cannot reach 1 in a list of 10:
+    docs/METRICS.md.
 
     The arguments are those of `precision_at_k`.
 
@@ -52,7 +57,9 @@ def average_precision_at_k(ranked: NDArray[np.int32], relevant: NDArray[np.int32
     return float(precisions[hits].sum() / min(k, n_relevant)) if n_relevant else math.nan
 
 
-def ndcg_at_k(ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: int = 10, n_relevant: int | None = None) -> float:
+def ndcg_at_k(
+    ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: int = 10, n_relevant: int | None = None
+) -> float:
     """Return Σ rel_i / log2(i + 1), divided by the same sum of the best list possible: min(k, relevant) hits on top.
 
     The arguments are those of `precision_at_k`.
@@ -65,7 +72,9 @@ def ndcg_at_k(ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: int 
     return float(gains[: len(hits)][hits].sum() / gains[:n_relevant].sum()) if n_relevant else math.nan
 
 
-def hit_rate_at_k(ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: int = 10, n_relevant: int | None = None) -> float:
+def hit_rate_at_k(
+    ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: int = 10, n_relevant: int | None = None
+) -> float:
     """Return 1 where any of the first k is relevant, else 0.
 
     The arguments are those of `precision_at_k`.
@@ -77,7 +86,9 @@ def hit_rate_at_k(ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: 
     return float(hits.any()) if n_relevant else math.nan
 
 
-def recall_at_k(ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: int = 10, n_relevant: int | None = None) -> float:
+def recall_at_k(
+    ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: int = 10, n_relevant: int | None = None
+) -> float:
     """Return hits / relevant; a user with more than k relevant items cannot reach 1.
 
     The arguments are those of `precision_at_k`.
@@ -89,7 +100,9 @@ def recall_at_k(ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: in
     return float(hits.sum() / n_relevant) if n_relevant else math.nan
 
 
-def _hits(ranked: NDArray[np.int32], relevant: NDArray[np.int32], k: int, n_relevant: int | None) -> tuple[NDArray[np.bool_], int]:
+def _hits(
+    ranked: NDArray[np.int32], relevant: NDArray[np.int32], k: int, n_relevant: int | None
+) -> tuple[NDArray[np.bool_], int]:
     if k < 1:
         raise ValueError(f"`k` should be a positive integer. Received: {k}.")
     hits = (np.asarray(ranked)[:k, np.newaxis] == relevant).any(axis=1)
@@ -111,7 +124,8 @@ def auc(
         scores: `(n,)` floats; minus infinity means "no candidate", as in `ranking.top_k`.
         relevant: `(n,)` which items are relevant.
         candidates: `(n,)` which items can be recommended; None for all.
-        n_relevant: How many are relevant in all, where some of them have no index; None for those that `relevant` marks.
+        n_relevant: How many are relevant in all, where some of them have no index; None for those that `relevant`
+            marks.
 
     Returns:
         0 to 1; NaN where nothing is relevant, or no candidate is irrelevant: there is nothing to compare.
@@ -139,13 +153,16 @@ def rmse(predicted: NDArray[np.float64], actual: NDArray[np.float64]) -> float:
     """Return the root of the mean squared difference; NaN for nothing to compare.
 
     Args:
-        predicted: `(n,)` probabilities, as `calibration.Calibration.apply` gives them; 0 for what cannot be recommended.
+        predicted: `(n,)` probabilities, as `calibration.Calibration.apply` gives them; 0 for what cannot be
+            recommended.
         actual: `(n,)` what happened, 0 or 1 (or ratings, where both sides are ratings).
 
     >>> rmse(np.array([1.0, 0.0]), np.array([0.0, 0.0])) == math.sqrt(1 / 2)
     True
     """
-    return math.sqrt(np.mean(np.square(np.subtract(predicted, actual, dtype=np.float64)))) if len(predicted) else math.nan
+    return (
+        math.sqrt(np.mean(np.square(np.subtract(predicted, actual, dtype=np.float64)))) if len(predicted) else math.nan
+    )
 
 
 def coverage(lists: Iterable[NDArray[np.int32]], n_items: int) -> float:
@@ -164,7 +181,9 @@ def coverage(lists: Iterable[NDArray[np.int32]], n_items: int) -> float:
     return len(shown) / n_items if n_items else math.nan
 
 
-def bootstrap_interval(values: NDArray[np.float64], rng: np.random.Generator, *, n: int = 1000, level: float = 0.95) -> tuple[float, float]:
+def bootstrap_interval(
+    values: NDArray[np.float64], rng: np.random.Generator, *, n: int = 1000, level: float = 0.95
+) -> tuple[float, float]:
     """Return the percentile bootstrap interval `(low, high)` of the mean, resampling users.
 
     Args:
@@ -206,9 +225,13 @@ def paired_lower_bound(
     return _resampled_quantiles(np.subtract(a, b), rng, n, [1 - level])[0]
 
 
-def _resampled_quantiles(values: NDArray[np.float64], rng: np.random.Generator, n: int, quantiles: list[float]) -> list[float]:
+def _resampled_quantiles(
+    values: NDArray[np.float64], rng: np.random.Generator, n: int, quantiles: list[float]
+) -> list[float]:
     if not np.isfinite(values).all():
-        raise ValueError("`values` should be finite: users without relevant items are counted, not averaged. Received: NaN.")
+        raise ValueError(
+            "`values` should be finite: users without relevant items are counted, not averaged. Received: NaN."
+        )
     if not len(values):
         return [math.nan] * len(quantiles)
     means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(n)]

@@ -13,8 +13,8 @@ def sampled_negatives(
 ) -> list[NDArray[np.int32]]:
     """Return for each user up to `n` distinct items that she has not seen, in random order.
 
-    There are fewer than `n` where the catalogue has no more unseen items; the exam is easier then, and chance is no longer
-    10 in 100: a caller who prints the figure should say how many candidates there were.
+    There are fewer than `n` where the catalogue has no more unseen items; the exam is easier then, and chance is no
+    longer 10 in 100: a caller who prints the figure should say how many candidates there were.
 
     Args:
         rng: Source of randomness.

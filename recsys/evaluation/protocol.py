@@ -50,7 +50,8 @@ class EvaluationCase:
     Attributes:
         query: What she is to be answered.
         relevant: Indices of known items that she chose after the cut, distinct, ascending.
-        n_unreachable: Relevant items outside the encoder, distinct; like those of `relevant` that are not sold, no list can hit them.
+        n_unreachable: Relevant items outside the encoder, distinct; like those of `relevant` that are not sold, no list
+            can hit them.
         hidden: Indices that the repeat rule hides from her.
         candidates: Indices to rank; None ranks the whole active catalogue.
     """
@@ -116,7 +117,9 @@ def build_evaluation_set(
     """
     cases = []
     for user, relevant, n_unreachable in _answers(after, encoders, shop):
-        query = past.query(user, context=known_context(past, user, encoders, shop, cut), now=cut, repeats=repeat_after_days < np.inf)
+        query = past.query(
+            user, context=known_context(past, user, encoders, shop, cut), now=cut, repeats=repeat_after_days < np.inf
+        )
         hidden = past.bought(user, cut - repeat_after_days * SECONDS_PER_DAY)
         kept = np.setdiff1d(relevant, hidden)
         asked = EvaluationCase(query, kept, n_unreachable, hidden)
@@ -129,7 +132,14 @@ def build_evaluation_set(
 
 
 def leave_one_out(
-    past: Dataset, out: Interactions, encoders: Encoders, *, shop: Shop, rng: np.random.Generator, max_users: int, n_negatives: int = 99
+    past: Dataset,
+    out: Interactions,
+    encoders: Encoders,
+    *,
+    shop: Shop,
+    rng: np.random.Generator,
+    max_users: int,
+    n_negatives: int = 99,
 ) -> EvaluationSet:
     """Return the exam of the seeds: each user's last item among 99 sampled items that she has not seen.
 
@@ -240,7 +250,9 @@ def evaluate_all(scorers: Mapping[str, Scorer], evaluation_set: EvaluationSet) -
 
     Each question is asked as a copy: an exam does not keep what its questions were answered.
     """
-    metrics: dict[str, dict[str, list[float]]] = {name: {metric: [] for metric in (*RANKING_METRICS, "auc")} for name in scorers}
+    metrics: dict[str, dict[str, list[float]]] = {
+        name: {metric: [] for metric in (*RANKING_METRICS, "auc")} for name in scorers
+    }
     lists: dict[str, list[NDArray[np.int32]]] = {name: [] for name in scorers}
     logits: dict[str, list[NDArray[np.float32]]] = {name: [np.zeros(0, np.float32)] for name in scorers}
     labels, n_unreachable = [np.zeros(0, bool)], 0
@@ -316,8 +328,12 @@ def summarise(
     """
     known = evaluation_set.known
     row: dict[str, Any] = {name: _mean(values[known]) for name, values in result.per_user.items()}
-    row["map10_low"], row["map10_high"] = bootstrap_interval(result.per_user["map10"][known], rng) if known.any() else (None, None)
-    row["rmse"] = _rmse(result, calibration) if calibration and (len(result.pair_labels) or result.n_unreachable) else None
+    row["map10_low"], row["map10_high"] = (
+        bootstrap_interval(result.per_user["map10"][known], rng) if known.any() else (None, None)
+    )
+    row["rmse"] = (
+        _rmse(result, calibration) if calibration and (len(result.pair_labels) or result.n_unreachable) else None
+    )
     row["coverage"] = coverage(result.lists, max(int(evaluation_set.active.sum()), 1))
     row["users"] = int(known.sum())
     row["unseen_users"] = int((~known).sum())

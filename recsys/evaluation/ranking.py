@@ -30,9 +30,12 @@ def top_k(scores: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None
     if k < 1:
         raise ValueError(f"`k` should be a positive integer. Received: {k}.")
     if len(scores) and np.isnan(scores.max()):
-        raise ValueError(f"`scores` should be numbers. Received: NaN at {np.flatnonzero(np.isnan(scores))[:5].tolist()}.")
+        raise ValueError(
+            f"`scores` should be numbers. Received: NaN at {np.flatnonzero(np.isnan(scores))[:5].tolist()}."
+        )
     eligible = scores if allowed is None else np.where(allowed, scores, np.float32(-np.inf))
-    # All that reach the k-th highest value: which of those that equal it a partition alone would take depends on NumPy's build.
+    # All that reach the k-th highest value: which of those that equal it a partition alone would take depends on
+    # NumPy's build.
     border = np.partition(eligible, len(eligible) - k)[len(eligible) - k] if len(eligible) > k else -np.inf
     candidates = np.flatnonzero(eligible >= border if border > -np.inf else eligible > -np.inf)
     return candidates[np.argsort(-eligible[candidates], kind="stable")[:k]].astype(np.int32)

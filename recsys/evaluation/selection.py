@@ -48,12 +48,18 @@ class Priors:
         """
         try:
             best, strength = str(given["best"]), float(given["strength"])
-            mean, spread = ({str(name): float(value) for name, value in given[key].items()} for key in ("mean", "spread"))
+            mean, spread = (
+                {str(name): float(value) for name, value in given[key].items()} for key in ("mean", "spread")
+            )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ModelRefused(f"Selection priors should hold best, mean, spread and strength. Received: {error!r}.") from error
+            raise ModelRefused(
+                f"Selection priors should hold best, mean, spread and strength. Received: {error!r}."
+            ) from error
         finite = all(map(math.isfinite, (strength, *mean.values(), *spread.values())))
         if not finite or strength <= 0 or min(spread.values(), default=0.0) < 0 or mean.keys() != spread.keys():
-            raise ModelRefused(f"Selection priors should hold a finite mean and a spread from 0 for each model. Received: {given!r}.")
+            raise ModelRefused(
+                f"Selection priors should hold a finite mean and a spread from 0 for each model. Received: {given!r}."
+            )
         return cls(best, mean, spread, strength)
 
 
@@ -73,7 +79,11 @@ class Evidence:
 
 
 def fit_priors(
-    best: str, per_user_ap: Mapping[str, NDArray[np.float64]], n_relevant: NDArray[np.int64], *, strength: float = PRIOR_STRENGTH
+    best: str,
+    per_user_ap: Mapping[str, NDArray[np.float64]],
+    n_relevant: NDArray[np.int64],
+    *,
+    strength: float = PRIOR_STRENGTH,
 ) -> Priors:
     """Return μ and τ of every model against the best: τ² is the mean over users of n_u · (d_u − μ)², d_u the user's difference.
 
@@ -105,15 +115,15 @@ def fit_priors(
 def choose(priors: Priors, evidence: Evidence | None, order: Sequence[str]) -> str:
     """Return the name of the model that answers.
 
-    The customer's mean difference x̄ to the best is shrunk to θ = (n·x̄ + k·μ) / (n + k), with standard deviation
-    τ / √(n + k). A model other than the best is chosen only where P(θ > 0) > 0.9; the highest θ among those, ties by P@10,
+    The customer's mean difference x̄ to the best is shrunk to θ = (n·x̄ + k·μ) / (n + k), with standard deviation τ /
+    √(n + k). A model other than the best is chosen only where P(θ > 0) > 0.9; the highest θ among those, ties by P@10,
     then by registry order. Without evidence, or with a spread of 0, the best answers.
 
     Args:
         priors: From the evaluation of all users.
         evidence: The customer's own figures, or None.
-        order: Names of the models that have an answer, in registry order, at least one. Where the best is not among them,
-            the one with the highest μ answers, since no difference to the best is known.
+        order: Names of the models that have an answer, in registry order, at least one. Where the best is not among
+            them, the one with the highest μ answers, since no difference to the best is known.
 
     >>> priors = Priors("BMF", {"ENCM": -0.01}, {"ENCM": 0.2})
     >>> choose(priors, Evidence({"BMF": 0.1, "ENCM": 0.9}, n_relevant=10), ("ENCM", "BMF"))  # θ = 0.395, sd = 0.045

@@ -23,7 +23,9 @@ N_FEATURES = len(NAMES)
 USER_ITEM_HALF_LIVES = (np.inf, 60.0, 15.0)  # days
 NEIGHBOURS_DECAY = 0.9  # for each moment of age
 TRANSITIONS_DECAY = 0.8
-_RECENCY = np.array([[1.0], [NEIGHBOURS_DECAY], [TRANSITIONS_DECAY]]) ** np.arange(MAX_HISTORY)  # of each of `ITEM_ITEM`, by age
+_RECENCY = np.array([[1.0], [NEIGHBOURS_DECAY], [TRANSITIONS_DECAY]]) ** np.arange(
+    MAX_HISTORY
+)  # of each of `ITEM_ITEM`, by age
 FEW = 8  # a list so many times shorter than the catalogue is worth a computation of its own
 
 
@@ -78,8 +80,8 @@ class Features:
     ) -> NDArray[np.float32]:
         """Return the weighted sum of the signals, `weights @ self.of(query, items)`; a table whose signals weigh 0 is not looked at.
 
-        Rows are added one by one, not by BLAS: so equals stay equal, and an item scores the same in whatever company, to the last bit
-        but for `factors` of a short list, which are computed for it alone.
+        Rows are added one by one, not by BLAS: so equals stay equal, and an item scores the same in whatever company,
+        to the last bit but for `factors` of a short list, which are computed for it alone.
 
         Args:
             query: The customer and the moment.
@@ -118,11 +120,15 @@ class Features:
         """
         _, strengths = _strengths(query)
         ease, transitions = self._blocks(query, items)
-        accumulate = (weights[0] * strengths[:, 0] + weights[1] * strengths[:, 1]) @ ease + (weights[2] * strengths[:, 2]) @ transitions
+        accumulate = (weights[0] * strengths[:, 0] + weights[1] * strengths[:, 1]) @ ease + (
+            weights[2] * strengths[:, 2]
+        ) @ transitions
         score_drops: NDArray[np.float32] = accumulate[0] - accumulate[1:]
         own, values = user_item_features(query)  # an item's own counts are nobody else's
         removed = np.array(without, np.int32)
-        score_drops += (removed[:, None] == items) * (weights[-len(USER_ITEM) :] @ values)[np.searchsorted(own, removed), None]
+        score_drops += (removed[:, None] == items) * (weights[-len(USER_ITEM) :] @ values)[
+            np.searchsorted(own, removed), None
+        ]
         return score_drops
 
     def prior(self, weights: NDArray[np.float32], items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
@@ -142,7 +148,9 @@ class Features:
                 scores += weight * row[which]
         return scores
 
-    def contributions(self, query: Query, weights: NDArray[np.float32], items: NDArray[np.int32]) -> NDArray[np.float32]:
+    def contributions(
+        self, query: Query, weights: NDArray[np.float32], items: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
         """Return what each item of the history adds to the weighted sum by its neighbours, its successors and its own counts.
 
         Args:
@@ -162,7 +170,9 @@ class Features:
             added += (own[:, None] == items) * (weights[-len(USER_ITEM) :] @ values)[:, None]
         return added
 
-    def _accumulated(self, query: Query, table: Neighbours, which: slice, items: NDArray[np.int32] | None) -> NDArray[np.float32]:
+    def _accumulated(
+        self, query: Query, table: Neighbours, which: slice, items: NDArray[np.int32] | None
+    ) -> NDArray[np.float32]:
         """Return some of `ITEM_ITEM` `(s, n_items)` or `(s, k)`; computed once a question, whatever the number of models."""
 
         def accumulate() -> NDArray[np.float32]:
@@ -186,7 +196,9 @@ class Features:
             return np.zeros(self.n_items if items is None else len(items), np.float32)
         user = self.user_factors[query.user]
         if items is not None and len(items) * FEW <= self.n_items:
-            few: NDArray[np.float32] = query.once((self, "factors", items.tobytes()), lambda: self.item_factors[items] @ user)
+            few: NDArray[np.float32] = query.once(
+                (self, "factors", items.tobytes()), lambda: self.item_factors[items] @ user
+            )
             return few
         everything: NDArray[np.float32] = query.once((self, "factors"), lambda: self.item_factors @ user)
         return everything if items is None else everything[items]

@@ -24,7 +24,9 @@ def pooled(query: Query, item_vectors: NDArray[np.float32], decay: float) -> NDA
     Returns:
         `(dim,)` float32; zeros for an empty history. `(v, dim)` of variants.
     """
-    recency = query.once(("faded", float(decay), query.variants), lambda: weights(query) * np.float32(decay) ** later(query))
+    recency = query.once(
+        ("faded", float(decay), query.variants), lambda: weights(query) * np.float32(decay) ** later(query)
+    )
     return recency @ item_vectors[query.items]
 
 
@@ -105,14 +107,16 @@ def user_item_counts(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float3
     """Return what the customer did with each item of the history.
 
     Returns:
-        The distinct items `(k,)` int32 ascending; `(k,)` float32 the sum of their positive weights; `(k,)` float32 the same sum
-        with every event halved for each 60 days of age.
+        The distinct items `(k,)` int32 ascending; `(k,)` float32 the sum of their positive weights; `(k,)` float32 the
+        same sum with every event halved for each 60 days of age.
     """
     items, (counts, decayed) = user_item_sums(query, (np.inf, USER_ITEM_HALF_LIFE_DAYS))
     return items, counts, decayed
 
 
-def add_at(scores: NDArray[np.float32], own: NDArray[np.int32], values: NDArray[np.float32], items: NDArray[np.int32] | None) -> None:
+def add_at(
+    scores: NDArray[np.float32], own: NDArray[np.int32], values: NDArray[np.float32], items: NDArray[np.int32] | None
+) -> None:
     """Add `values` `(k,)` to the scores of the items `own` (ascending), in place; `scores` stands for `items`, None for all."""
     if items is None:
         scores[own] += values

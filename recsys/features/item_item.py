@@ -40,7 +40,9 @@ class Neighbours:
     @cached_property
     def _dense(self) -> NDArray[np.float32] | None:
         """The matrix as it is, `(n_items, n_items)`, where every row has every column; a small catalogue is faster so."""
-        return self.similarities.reshape(self.n_items, self.n_items) if len(self.similarities) == self.n_items**2 else None
+        return (
+            self.similarities.reshape(self.n_items, self.n_items) if len(self.similarities) == self.n_items**2 else None
+        )
 
     def accumulate(self, items: NDArray[np.int32], strengths: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return `Σ_j strengths_j · W[items_j, :]`; several strengths of the same items cost little more than one.
@@ -83,8 +85,12 @@ class Neighbours:
         if not len(self.neighbours):
             return np.zeros((len(items), len(columns)), np.float32)
         ends = self.starts[items + 1][:, None]
-        place = np.repeat(self.starts[items][:, None] - 1, len(columns), axis=1)  # of the last neighbour that is not beyond the column
-        for bit in reversed(range(int(self._lengths(items).max(initial=0)).bit_length())):  # all rows and columns are bisected at once
+        place = np.repeat(
+            self.starts[items][:, None] - 1, len(columns), axis=1
+        )  # of the last neighbour that is not beyond the column
+        for bit in reversed(
+            range(int(self._lengths(items).max(initial=0)).bit_length())
+        ):  # all rows and columns are bisected at once
             further = place + (1 << bit)
             place = np.where((further < ends) & (self.neighbours.take(further, mode="clip") <= columns), further, place)
         hit = (place >= self.starts[items][:, None]) & (self.neighbours.take(place, mode="clip") == columns)

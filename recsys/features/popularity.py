@@ -10,7 +10,11 @@ SECONDS_PER_DAY = 86_400
 
 
 def popularity(
-    items: NDArray[np.int32], weights: NDArray[np.float32], timestamps: NDArray[np.int64], n_items: int, half_life_days: float = 0
+    items: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    timestamps: NDArray[np.int64],
+    n_items: int,
+    half_life_days: float = 0,
 ) -> NDArray[np.float32]:
     """Return the summed positive weight of each item, older events counting less.
 

@@ -28,7 +28,8 @@ class Query:
         context: `(m,)` int32, one index for each context feature of the version.
         now: Seconds since 1970 at the moment of the question.
         repeats: Whether items bought before may be answered; it chooses the weights of the signals.
-        kept: `(v, h)` bool, where v variants are asked at once: the events that each of them has; None for one question with all.
+        kept: `(v, h)` bool, where v variants are asked at once: the events that each of them has; None for one question
+            with all.
     """
 
     user: int
@@ -50,8 +51,8 @@ class Query:
     def leave_one_out_variants(self, items: Sequence[int]) -> Query:
         """Return variants of the question to be asked at once: as it is, then without each of some items.
 
-        Networks answer `(1 + len(items), k)`, for some of the catalogue's items only. A sum of signals is not scored with them; see
-        `LinearEnsemble.score_drops`.
+        Networks answer `(1 + len(items), k)`, for some of the catalogue's items only. A sum of signals is not scored
+        with them; see `LinearEnsemble.score_drops`.
         """
         variants = replace(self, kept=np.append(-1, items)[:, None] != self.items)
         for shared in ("_known", "_lock"):

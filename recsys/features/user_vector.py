@@ -34,5 +34,11 @@ class UserRepresentation:
 
     def of(self, query: Query) -> NDArray[np.float32]:
         """Return s_u `(dim,)` float32, or `(v, dim)` of variants; a guest has no embedding of her own."""
-        user_representation = pooled(query, self.slow_items, self.decays[0]) + pooled(query, self.fast_items, self.decays[1])
-        return user_representation + self.user_factors[query.user] if query.user < len(self.user_factors) else user_representation
+        user_representation = pooled(query, self.slow_items, self.decays[0]) + pooled(
+            query, self.fast_items, self.decays[1]
+        )
+        return (
+            user_representation + self.user_factors[query.user]
+            if query.user < len(self.user_factors)
+            else user_representation
+        )

@@ -45,7 +45,9 @@ def row_texts(batch: Any) -> list[str]:
     import pyarrow.types as types
 
     columns = [_as_strings(column) for column in batch.columns if not types.is_nested(column.type)]
-    rows: list[str] = compute.binary_join_element_wise(*columns, SEPARATOR, null_handling="replace", null_replacement=ABSENT).to_pylist()
+    rows: list[str] = compute.binary_join_element_wise(
+        *columns, SEPARATOR, null_handling="replace", null_replacement=ABSENT
+    ).to_pylist()
     return rows
 
 
@@ -97,7 +99,8 @@ def _clocks(column: Any, form: str | None) -> Sequence[Any]:
     import pyarrow.types as types
 
     if types.is_timestamp(column.type):
-        # To whole seconds first: nanoseconds have no Python type, and pandas writes microseconds, pyarrow what it likes.
+        # To whole seconds first: nanoseconds have no Python type, and pandas writes microseconds, pyarrow what it
+        # likes.
         clocks: list[Any] = column.cast(pyarrow.timestamp("s", column.type.tz), safe=False).to_pylist()
         return clocks
     if types.is_date(column.type) or types.is_integer(column.type) or types.is_floating(column.type):

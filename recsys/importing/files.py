@@ -50,7 +50,9 @@ class EventFile:
             raise UsageError(f"{self.path.name} should hold a header and rows. Received: an empty file.")
         for suffix, kind, is_kind in ((".gz", "gzip", self._gzip), (".parquet", "Parquet", self._parquet)):
             if self.path.suffix.lower() == suffix and not is_kind:
-                raise UsageError(f"{self.path.name} should be a {kind} file, as its name says. Received: something else.")
+                raise UsageError(
+                    f"{self.path.name} should be a {kind} file, as its name says. Received: something else."
+                )
 
     def require(self, columns: Sequence[str]) -> None:
         """Check that each column is there, once.
@@ -61,7 +63,9 @@ class EventFile:
         for name in columns:
             if self.columns.count(name) != 1:
                 found = "no such column" if name not in self.columns else "more than one"
-                raise UsageError(f"{self.path.name} should have one column {name!r}. Received: {found} among {', '.join(self.columns)}.")
+                raise UsageError(
+                    f"{self.path.name} should have one column {name!r}. Received: {found} among {', '.join(self.columns)}."
+                )
 
     def batches(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[Any]:
         """Yield pyarrow record batches of at most `rows` rows, in the file's order; a CSV's columns are all text.
@@ -113,12 +117,16 @@ class EventFile:
                 whole = [line for line in lines if len(line) == len(self.columns)]
                 self.malformed += len(lines) - len(whole) - lines.count([])  # an empty line is no row at all
                 fields = list(zip(*whole, strict=True)) or [()] * len(self.columns)
-                yield pyarrow.RecordBatch.from_arrays([pyarrow.array(fields[place], pyarrow.string()) for place in places], names)
+                yield pyarrow.RecordBatch.from_arrays(
+                    [pyarrow.array(fields[place], pyarrow.string()) for place in places], names
+                )
 
     @contextmanager
     def _csv(self) -> Iterator[tuple[Iterator[list[str]], BinaryIO]]:
         """Open the file as lines of fields, beside the bytes that they come from."""
-        encoding = "utf-8-sig" if self._encoding.lower().replace("-", "") == "utf8" else self._encoding  # Excel writes a mark
+        encoding = (
+            "utf-8-sig" if self._encoding.lower().replace("-", "") == "utf8" else self._encoding
+        )  # Excel writes a mark
         with self.path.open("rb") as stream:
             plain = gzip.GzipFile(fileobj=stream) if self._gzip else stream
             with TextIOWrapper(plain, encoding, newline="") as text:

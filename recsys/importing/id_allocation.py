@@ -64,7 +64,9 @@ class IdAllocator:
             their first appearance.
         """
         texts: Sequence[str] = ids.tolist()
-        new = {self._add(text): None if self._whole else text for text in dict.fromkeys(texts) if text not in self._numbers}
+        new = {
+            self._add(text): None if self._whole else text for text in dict.fromkeys(texts) if text not in self._numbers
+        }
         return np.fromiter(map(self._numbers.__getitem__, texts), np.int64, len(texts)), new
 
     def _add(self, text: str) -> int:

@@ -16,7 +16,12 @@ from recsys.errors import UsageError
 
 TIMESTAMP_UNITS: Mapping[str, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # units in a second
 _CONDITION = re.compile(r"\s*(?P<column>[^=!<>^]+?)\s*(?P<operator>\^=|!=|<=|>=|=|<|>)\s*(?P<value>.*?)\s*", re.DOTALL)
-_COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
+_COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,9 @@ class Condition:
         """
         match = _CONDITION.fullmatch(text)
         if not match:
-            raise UsageError(f"A condition should be COLUMN, one of = != ^= < <= > >=, and a value. Received: {text!r}.")
+            raise UsageError(
+                f"A condition should be COLUMN, one of = != ^= < <= > >=, and a value. Received: {text!r}."
+            )
         if match["operator"] in _COMPARISONS and np.isnan(number(match["value"])):
             raise UsageError(f"`{match['operator']}` should be followed by a number. Received: {text!r}.")
         return cls(match["column"], match["operator"], match["value"])
@@ -130,7 +137,9 @@ class ImportOptions:
         if (self.timestamp is None) == (self.order is None):
             raise UsageError("Either --timestamp or --order should be given. Received: both or neither.")
         if self.timestamp_unit not in {None, *TIMESTAMP_UNITS}:
-            raise UsageError(f"--timestamp-unit should be one of {', '.join(TIMESTAMP_UNITS)}. Received: {self.timestamp_unit}.")
+            raise UsageError(
+                f"--timestamp-unit should be one of {', '.join(TIMESTAMP_UNITS)}. Received: {self.timestamp_unit}."
+            )
         if self.timestamp_unit and self.timestamp_format:
             raise UsageError("--timestamp-unit is for numbers and --timestamp-format for text. Received: both.")
         if self.event_map and self.event is None:
@@ -138,7 +147,9 @@ class ImportOptions:
         try:
             ZoneInfo(self.time_zone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise UsageError(f"--time-zone should be a name such as UTC or Asia/Shanghai. Received: {self.time_zone!r}.") from error
+            raise UsageError(
+                f"--time-zone should be a name such as UTC or Asia/Shanghai. Received: {self.time_zone!r}."
+            ) from error
         if len(self.delimiter) != 1 or not self.delimiter.isascii():
             raise UsageError(f"--delimiter should be one ASCII character. Received: {self.delimiter!r}.")
         if self.chunk < 1:
@@ -146,6 +157,16 @@ class ImportOptions:
 
     def columns(self) -> tuple[str, ...]:
         """Return the names of all columns that are needed, each once."""
-        single = (self.user, self.item, self.event, self.timestamp, self.order, self.category, self.price, self.name, self.device_type)
+        single = (
+            self.user,
+            self.item,
+            self.event,
+            self.timestamp,
+            self.order,
+            self.category,
+            self.price,
+            self.name,
+            self.device_type,
+        )
         tested = (condition.column for condition in (*self.cancelled_when, *self.drop_when))
         return tuple(dict.fromkeys(name for name in (*single, *tested) if name is not None))

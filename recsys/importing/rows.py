@@ -75,7 +75,9 @@ class RowReader:
         for kind, ids in (("user", users), ("item", items)):
             self._drop(keep, _is_none(ids), f"no {kind}")
             self._drop(
-                keep, np.array([text is not None and not is_storable(text) for text in ids.tolist()], np.bool_), f"{kind} id too long"
+                keep,
+                np.array([text is not None and not is_storable(text) for text in ids.tolist()], np.bool_),
+                f"{kind} id too long",
             )
         events = self._events(batch, keep, cancelled)
         moments, legible = seconds(batch.column(options.timestamp or options.order), options)
@@ -129,7 +131,9 @@ class RowReader:
         if column is None:
             return None
         codes = texts(rows.column(column))
-        long = np.array([code is not None and (len(code) > MAX_CODE or "\0" in code) for code in codes.tolist()], np.bool_)
+        long = np.array(
+            [code is not None and (len(code) > MAX_CODE or "\0" in code) for code in codes.tolist()], np.bool_
+        )
         self.ignored[f"{kind} longer than {MAX_CODE} characters"] += int(long.sum())
         codes[long] = None
         return codes

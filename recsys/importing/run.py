@@ -34,7 +34,9 @@ from recsys.store.writes import (
 Progress = Callable[[int, int], None]
 
 
-def import_events(db: Database, path: Path, options: ImportOptions, *, shop: Shop, progress: Progress | None = None) -> ImportReport:
+def import_events(
+    db: Database, path: Path, options: ImportOptions, *, shop: Shop, progress: Progress | None = None
+) -> ImportReport:
     """Add a file's events to the default schema, with the users and products that they name.
 
     Every row is known by its event and all its columns, so that the same file, or another export that overlaps it, adds
@@ -69,7 +71,9 @@ def import_events(db: Database, path: Path, options: ImportOptions, *, shop: Sho
         try:
             run.write(reader.read(batch))
         except Duplicate as error:  # the ids were free when this import began
-            raise Overloaded("Something else is adding rows to the same tables. Run the import again when it has ended.") from error
+            raise Overloaded(
+                "Something else is adding rows to the same tables. Run the import again when it has ended."
+            ) from error
         if progress:
             progress(file.position(), rows)
     if rows + file.malformed == 0:
@@ -77,7 +81,13 @@ def import_events(db: Database, path: Path, options: ImportOptions, *, shop: Sho
     run.finish()
     dropped = reader.dropped + run.dropped + Counter({"line with too few or too many fields": file.malformed})
     return ImportReport(
-        rows + file.malformed, run.added, dropped, +reader.ignored, run.new_users, run.new_products, priced_products=len(run.prices)
+        rows + file.malformed,
+        run.added,
+        dropped,
+        +reader.ignored,
+        run.new_users,
+        run.new_products,
+        priced_products=len(run.prices),
     )
 
 
@@ -122,12 +132,21 @@ class _Import:
         self._db.insert(
             "Users",
             (
-                {"id": user, "externalId": external, "roleId": "R2", "statusId": "S1", "createdAt": since[user], "updatedAt": since[user]}
+                {
+                    "id": user,
+                    "externalId": external,
+                    "roleId": "R2",
+                    "statusId": "S1",
+                    "createdAt": since[user],
+                    "updatedAt": since[user],
+                }
                 for user, external in new.items()
             ),
         )
 
-    def _write_products(self, new: dict[int, str | None], events: Events, items: NDArray[np.int64], stamps: list[str]) -> None:
+    def _write_products(
+        self, new: dict[int, str | None], events: Events, items: NDArray[np.int64], stamps: list[str]
+    ) -> None:
         """Add new products with the first name and category that the file has for them; later chunks may still tell more."""
         for waiting in self._undescribed.values():
             waiting.update(new)
@@ -172,7 +191,9 @@ class _Import:
         self.dropped["equal to an earlier row"] += len(events) - len(first) + len(stored) - earlier
         return [position for key, position in first.items() if key not in stored]
 
-    def _write_interactions(self, events: Events, users: NDArray, items: NDArray, stamps: list[str], new: list[int]) -> None:
+    def _write_interactions(
+        self, events: Events, users: NDArray, items: NDArray, stamps: list[str], new: list[int]
+    ) -> None:
         kinds, keys = events.events.tolist(), events.event_ids.tolist()
         devices = events.devices.tolist() if events.devices is not None else [None] * len(events)
         self._db.insert(

@@ -41,7 +41,8 @@ def read_encoders(folder: Path) -> LegacyEncoders:
     """Read `user_encoder.pkl`, `item_encoder.pkl` and `context_info.pkl`.
 
     Each encoder is a scikit-learn LabelEncoder or a dict of originals to indices 0 … n - 1. The contexts are a dict
-    that holds such encoders, or lists of values, by feature (also one level down) and maybe a list of the features' order.
+    that holds such encoders, or lists of values, by feature (also one level down) and maybe a list of the features'
+    order.
 
     Raises:
         SettingsError: A file is missing.
@@ -49,7 +50,9 @@ def read_encoders(folder: Path) -> LegacyEncoders:
     """
     missing = [name for name in (USERS, ITEMS, CONTEXTS) if not (folder / name).is_file()]
     if missing:
-        raise SettingsError(f"{folder} should hold {USERS}, {ITEMS} and {CONTEXTS}. Received: {', '.join(missing)} missing.")
+        raise SettingsError(
+            f"{folder} should hold {USERS}, {ITEMS} and {CONTEXTS}. Received: {', '.join(missing)} missing."
+        )
     data = {name: _read(folder / name) for name in (USERS, ITEMS, CONTEXTS)}
     digest = hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in data.values())).hexdigest()
     return LegacyEncoders(
@@ -93,10 +96,14 @@ def _originals(encoder: Any) -> list[Any] | None:
     if isinstance(encoder, LabelEncoder):
         classes = encoder.state.get("classes_") if isinstance(encoder.state, dict) else None
         return None if classes is None else _values(classes)
-    if not isinstance(encoder, dict) or any(isinstance(value, dict | list | LabelEncoder) for value in encoder.values()):
+    if not isinstance(encoder, dict) or any(
+        isinstance(value, dict | list | LabelEncoder) for value in encoder.values()
+    ):
         return None
     indices = [_plain(index) for index in encoder.values()]
-    if any(isinstance(index, bool) or not isinstance(index, int) for index in indices) or sorted(indices) != list(range(len(indices))):
+    if any(isinstance(index, bool) or not isinstance(index, int) for index in indices) or sorted(indices) != list(
+        range(len(indices))
+    ):
         return None
     return [_plain(original) for _, original in sorted(zip(indices, encoder, strict=True), key=lambda pair: pair[0])]
 
@@ -126,14 +133,18 @@ def _contexts(info: Mapping[Any, Any]) -> dict[str, list[str]]:
     features = [_feature(str(name)) for name in lists[order]] if order else list(found)
     unknown = [name for name in features if name not in found]
     if unknown:
-        raise ModelRefused(f"{CONTEXTS} should hold an encoder for each feature it lists. Received: none for {', '.join(unknown)}.")
+        raise ModelRefused(
+            f"{CONTEXTS} should hold an encoder for each feature it lists. Received: none for {', '.join(unknown)}."
+        )
     return {name: found[name] for name in features}
 
 
 def _order(lists: Mapping[str, Sequence[Any]], features: set[str]) -> str | None:
     """Return the key of the list that orders the features: it is called so, or all it holds are names of features."""
     for key, values in lists.items():
-        if key in _ORDERS or (values and all(isinstance(value, str) and _feature(value) in features - {_feature(key)} for value in values)):
+        if key in _ORDERS or (
+            values and all(isinstance(value, str) and _feature(value) in features - {_feature(key)} for value in values)
+        ):
             return key
     return None
 
@@ -171,7 +182,9 @@ def _values(sequence: Any) -> list[Any]:
         raise ModelRefused("An encoder's array should have one dimension. Received: another shape.")
     values = [_plain(value) for value in data] if isinstance(data, list) else _unpacked(data, dtype)
     if len(values) != shape[0]:
-        raise ModelRefused(f"An encoder's array should hold {shape[0]} values, as its shape says. Received: {len(values)}.")
+        raise ModelRefused(
+            f"An encoder's array should hold {shape[0]} values, as its shape says. Received: {len(values)}."
+        )
     return values
 
 
@@ -189,7 +202,12 @@ def _unpacked(data: Any, dtype: Any) -> list[Any]:
         raise ModelRefused(f"An array's data should be bytes with a dtype. Received: {type(data).__name__}.")
     code = dtype.arguments[0] if dtype.arguments else None
     order = dtype.state[1] if isinstance(dtype.state, tuple) and len(dtype.state) > 1 else "|"
-    if not isinstance(code, str) or code[:1] not in set("iufbUS") or not code[1:].isdigit() or order not in ("<", ">", "|", "="):
+    if (
+        not isinstance(code, str)
+        or code[:1] not in set("iufbUS")
+        or not code[1:].isdigit()
+        or order not in ("<", ">", "|", "=")
+    ):
         raise ModelRefused("An encoder's array should be of integers, floats or text. Received: another dtype.")
     values = np.frombuffer(bytes(data), np.dtype(f"{order}{code}")).tolist() if data else []
     return [value.decode("utf-8") if isinstance(value, bytes) else value for value in values]

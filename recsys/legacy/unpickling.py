@@ -51,7 +51,9 @@ def refusing(where: str) -> Iterator[None]:
     try:
         yield
     except _BROKEN as error:
-        raise ModelRefused(f"{where} should be a whole pickle of an encoder. Received: {type(error).__name__}: {error}") from error
+        raise ModelRefused(
+            f"{where} should be a whole pickle of an encoder. Received: {type(error).__name__}: {error}"
+        ) from error
 
 
 class _Inert:
@@ -120,12 +122,20 @@ _ALLOWED: Mapping[tuple[str, str], Any] = {
     ("sklearn.preprocessing.label", "LabelEncoder"): LabelEncoder,
     ("numpy", "ndarray"): Array,
     ("numpy", "dtype"): Dtype,
-    **{(f"numpy.{core}.multiarray", name): _NUMPY[name] for core in ("core", "_core") for name in ("_reconstruct", "scalar")},
+    **{
+        (f"numpy.{core}.multiarray", name): _NUMPY[name]
+        for core in ("core", "_core")
+        for name in ("_reconstruct", "scalar")
+    },
     **{(f"numpy.{core}.numeric", "_frombuffer"): FromBuffer for core in ("core", "_core")},
     ("_codecs", "encode"): _Latin1,
     **{(module, "_reconstructor"): _Remade for module in ("copyreg", "copy_reg")},
     **{(module, "object"): _Object for module in ("builtins", "__builtin__")},
-    **{(module, name): kind for module in ("builtins", "__builtin__") for name, kind in (("set", set), ("frozenset", frozenset))},
+    **{
+        (module, name): kind
+        for module in ("builtins", "__builtin__")
+        for name, kind in (("set", set), ("frozenset", frozenset))
+    },
     ("collections", "OrderedDict"): dict,
 }
 
@@ -158,7 +168,9 @@ class _AllowListing(pickle._Unpickler):
     def _load_bytearray8(self) -> None:
         size = int.from_bytes(self.read(8), "little")  # type: ignore[attr-defined]
         if size > self._size:
-            raise ModelRefused(f"{self._where} should hold its arrays whole. Received: {self._size} bytes that claim {size}.")
+            raise ModelRefused(
+                f"{self._where} should hold its arrays whole. Received: {self._size} bytes that claim {size}."
+            )
         self.append(bytearray(self.read(size)))  # type: ignore[attr-defined]
 
     dispatch = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: _load_bytearray8}  # type: ignore[dict-item]

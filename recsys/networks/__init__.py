@@ -3,4 +3,15 @@
 from recsys.networks.base import Network, Shapes, UserBatch
 from recsys.networks.fit import FAILURES, NETWORKS, Epoch, Fit, ValidationMetric, WarmStart, fit
 
-__all__ = ["FAILURES", "NETWORKS", "Epoch", "Fit", "ValidationMetric", "Network", "UserBatch", "Shapes", "WarmStart", "fit"]
+__all__ = [
+    "FAILURES",
+    "NETWORKS",
+    "Epoch",
+    "Fit",
+    "ValidationMetric",
+    "Network",
+    "UserBatch",
+    "Shapes",
+    "WarmStart",
+    "fit",
+]

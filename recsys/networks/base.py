@@ -79,7 +79,8 @@ class Network(keras.Model):
     Weights are stored in the h5 group `vars` under the names of `tables`, so that NumPy finds them again.
 
     Attributes:
-        pairwise: Whether a logit needs the customer and the item together, so that negatives cannot be shared by a batch.
+        pairwise: Whether a logit needs the customer and the item together, so that negatives cannot be shared by a
+            batch.
     """
 
     pairwise = True
@@ -182,7 +183,11 @@ class Network(keras.Model):
         """Return a user table's rows `(b, t, …)`: zero for guests and where `known` is 0."""
         gather_rows = tf.gather(self.tables[name], tf.minimum(user_batch.users, self.shapes.n_users - 1))
         known = user_batch.known * tf.cast(user_batch.users < self.shapes.n_users, tf.float32)[:, None]
-        return known[..., None] * tf.expand_dims(gather_rows, 1) if len(gather_rows.shape) == 2 else known * gather_rows[:, None]
+        return (
+            known[..., None] * tf.expand_dims(gather_rows, 1)
+            if len(gather_rows.shape) == 2
+            else known * gather_rows[:, None]
+        )
 
     def user_representation(self, user_batch: UserBatch) -> tf.Tensor:
         """Return s_u `(b, t, dim)`: the embedding plus both pooled histories, strictly before each target."""
@@ -198,7 +203,9 @@ class Network(keras.Model):
         width = tf.shape(user_batch.items)[1]
         ages = tf.cast(tf.range(width)[:, None] - tf.range(width)[None, :], tf.float32)
         weights = tf.where(ages >= 0, tf.pow(decay, tf.maximum(ages, 0.0)), 0.0)
-        return tf.einsum("kj,bjd->bkd", weights, user_batch.weights[..., None] * tf.gather(self.tables[name], user_batch.items))
+        return tf.einsum(
+            "kj,bjd->bkd", weights, user_batch.weights[..., None] * tf.gather(self.tables[name], user_batch.items)
+        )
 
     def save_own_variables(self, store: Any) -> None:
         """Write every weight under its own name."""
@@ -244,10 +251,14 @@ def dense(states: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
 
 @tf.custom_gradient
-def gather_rows(states: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None]]]:
+def gather_rows(
+    states: tf.Tensor, indices: tf.Tensor
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None]]]:
     """Return `(…, d)`: rows of computed states `(n, d)`; the gradient of `tf.gather` itself would take four times as long."""
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
-        return tf.scatter_nd(tf.reshape(indices, (-1, 1)), tf.reshape(upstream, (-1, states.shape[-1])), tf.shape(states)), None
+        return tf.scatter_nd(
+            tf.reshape(indices, (-1, 1)), tf.reshape(upstream, (-1, states.shape[-1])), tf.shape(states)
+        ), None
 
     return tf.gather(states, indices), gradient

@@ -27,7 +27,9 @@ class ENCM(Network):
         """Return the shifted taste, the context's bias and the customer's part of the tower's first layer."""
         dim, n_features = self.shapes.dim, len(self.shapes.context_sizes)
         user_representation, kernel = dropout(self.user_representation(user_batch)), self.tables["mlp_kernel_0"]
-        contexts = [tf.gather(self.tables[f"context_factors_{n}"], user_batch.contexts[..., n]) for n in range(n_features)]
+        contexts = [
+            tf.gather(self.tables[f"context_factors_{n}"], user_batch.contexts[..., n]) for n in range(n_features)
+        ]
         biases = [tf.gather(self.tables[f"context_bias_{n}"], user_batch.contexts[..., n]) for n in range(n_features)]
         user = dense(user_representation, kernel[:dim]) + dense(tf.concat(contexts, -1), kernel[2 * dim :])
         return user_representation + tf.add_n(contexts), tf.add_n(biases)[..., None], user
@@ -37,4 +39,9 @@ class ENCM(Network):
         user_representation, context_bias, user = state
         factors, dim = tf.gather(self.tables["item_factors"], items), self.shapes.dim
         first = user[:, None] + self.first_layer("item_factors", self.tables["mlp_kernel_0"][dim : 2 * dim], items)
-        return dot_scores(user_representation, factors) + context_bias + tf.gather(self.tables["item_bias"], items) + self.tower(first)
+        return (
+            dot_scores(user_representation, factors)
+            + context_bias
+            + tf.gather(self.tables["item_bias"], items)
+            + self.tower(first)
+        )

@@ -22,7 +22,9 @@ from recsys.networks.windows import Windows, by_width, windows
 from recsys.scorers.registry import MODELS
 from recsys.settings import Training
 
-NETWORKS: dict[str, type[Network]] = {name: getattr(import_module(f"recsys.networks.{name.lower()}"), name) for name in MODELS}
+NETWORKS: dict[str, type[Network]] = {
+    name: getattr(import_module(f"recsys.networks.{name.lower()}"), name) for name in MODELS
+}
 FAILURES = (MemoryError, tf.errors.OpError)  # of one network; the others are not to blame
 PATIENCE = 3  # epochs without improvement before the fit stops; the last ones of a falling learning rate gain most
 STRETCH = 25  # steps of one group of windows before another has its turn
@@ -101,8 +103,10 @@ def fit(
         start: Where the network begins.
         options: Epochs, batch, widths, rates and the seed.
         report: Told of every epoch.
-        judge: Marks the network after each epoch, higher is better; the best epoch is kept, and three worse ones end the fit.
-        epochs: Ends the fit after so many passes, the learning rate falling as if it went on; what a judge chose before.
+        judge: Marks the network after each epoch, higher is better; the best epoch is kept, and three worse ones end
+            the fit.
+        epochs: Ends the fit after so many passes, the learning rate falling as if it went on; what a judge chose
+            before.
 
     Returns:
         The network of the best epoch, deterministic for a seed, a machine and a library version.
@@ -152,7 +156,9 @@ def check_finite(name: str, network: Network) -> None:
     """Refuse a network that holds NaN or infinity."""
     for add_embedding, values in network.arrays().items():
         if not np.isfinite(values).all():
-            raise TrainingRefused(f"{name}: `{add_embedding}` should be finite after the fit. A lower --learning-rate may help.")
+            raise TrainingRefused(
+                f"{name}: `{add_embedding}` should be finite after the fit. A lower --learning-rate may help."
+            )
 
 
 class Trainer:
@@ -165,7 +171,9 @@ class Trainer:
         self._n_steps = [-(-len(group) // size) for group, size in zip(groups, self._sizes, strict=True)]
         self._columns = [tuple(tf.constant(column) for column in vars(group).values()) for group in groups]
         pass_over = train_epoch(network, negatives, options, sum(self._n_steps) * options.epochs)
-        self._passes = [_compiled(pass_over, size, columns) for size, columns in zip(self._sizes, self._columns, strict=True)]
+        self._passes = [
+            _compiled(pass_over, size, columns) for size, columns in zip(self._sizes, self._columns, strict=True)
+        ]
 
     def epoch(self, name: str, number: int) -> float:
         """Pass over all windows once, in random order, and return the mean loss.
@@ -173,7 +181,9 @@ class Trainer:
         Raises:
             TrainingRefused: The loss of a batch is not finite.
         """
-        losses = np.concatenate([self._passes[group](order, *self._columns[group]).numpy() for group, order in self._orders()])
+        losses = np.concatenate(
+            [self._passes[group](order, *self._columns[group]).numpy() for group, order in self._orders()]
+        )
         wrong = np.flatnonzero(~np.isfinite(losses))
         if len(wrong):
             raise TrainingRefused(
@@ -201,11 +211,16 @@ def batch_size(group: Windows, batch: int, widest: int) -> int:
 
 def _compiled(pass_over: Callable[..., tf.Tensor], size: int, columns: Sequence[tf.Tensor]) -> Callable[..., tf.Tensor]:
     """Return a pass as one graph, for any number of steps over windows of one width."""
-    signature = [tf.TensorSpec((None, size), tf.int32), *(tf.TensorSpec(column.shape, column.dtype) for column in columns)]
+    signature = [
+        tf.TensorSpec((None, size), tf.int32),
+        *(tf.TensorSpec(column.shape, column.dtype) for column in columns),
+    ]
     return tf.function(pass_over, input_signature=signature)
 
 
-def train_epoch(network: Network, negatives: Negatives, options: Training, total_steps: int) -> Callable[..., tf.Tensor]:
+def train_epoch(
+    network: Network, negatives: Negatives, options: Training, total_steps: int
+) -> Callable[..., tf.Tensor]:
     """Return what passes over windows in an order `(steps, batch)`; it returns the loss of each step."""
     variables = network.trainable_variables
     optimizer = RowAdam(variables, options.learning_rate, total_steps, options.l2)
@@ -215,7 +230,9 @@ def train_epoch(network: Network, negatives: Negatives, options: Training, total
         n_steps = tf.shape(order)[0]
         losses = tf.TensorArray(tf.float32, n_steps)
         for step in tf.range(n_steps):
-            users, items, weights, before, targets, confidences, contexts = (tf.gather(column, order[step]) for column in columns)
+            users, items, weights, before, targets, confidences, contexts = (
+                tf.gather(column, order[step]) for column in columns
+            )
             with tf.GradientTape() as tape:
                 known = tf.cast(random.uniform(tf.shape(before)) >= options.dropped_users, tf.float32)
                 unknown = tf.constant([size - 1 for size in network.shapes.context_sizes], tf.int32)

@@ -35,12 +35,15 @@ class LNCM(Network):
         """Return the gated sum of taste and latent context."""
         gate = tf.sigmoid(self.tables["gate"])
         return [
-            gate * self.user_representation(user_batch) + (1 - gate) * gather_states(self._latent(user_batch, dropout), user_batch.before)
+            gate * self.user_representation(user_batch)
+            + (1 - gate) * gather_states(self._latent(user_batch, dropout), user_batch.before)
         ]
 
     def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
         """Return logits `(n, c)`."""
-        return dot_scores(state[0], tf.gather(self.tables["item_factors"], items)) + tf.gather(self.tables["item_bias"], items)
+        return dot_scores(state[0], tf.gather(self.tables["item_factors"], items)) + tf.gather(
+            self.tables["item_bias"], items
+        )
 
     def score_shared_candidates(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
         """Return logits `(n, c)` against shared candidates `(c,)`."""
@@ -51,7 +54,8 @@ class LNCM(Network):
         """Return `(b, w, dim)`: the latent context after each event."""
         tables = self.tables
         h = dropout(
-            tf.gather(tables["item_factors"], user_batch.items) * self.shapes.dim**0.5 + user_batch.weights[..., None] * tables["strength"]
+            tf.gather(tables["item_factors"], user_batch.items) * self.shapes.dim**0.5
+            + user_batch.weights[..., None] * tables["strength"]
         )
         is_event = tf.where(user_batch.weights == 0.0, NEVER, 0.0)[:, None, :]
         for block in range(BLOCKS):

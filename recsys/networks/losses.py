@@ -20,8 +20,8 @@ class Negatives:
 
     Attributes:
         steps: `(n_items,)` float32 ascending to 1, the cumulative distribution; None samples uniformly.
-        correction: `(n_items,)` float32, the log of each item's probability against the uniform one; taken off the logits in training, so
-            that what is learned does not depend on the distribution (Bengio & Senécal 2003).
+        correction: `(n_items,)` float32, the log of each item's probability against the uniform one; taken off the
+            logits in training, so that what is learned does not depend on the distribution (Bengio & Senécal 2003).
         n_items: The number of items.
     """
 

@@ -15,10 +15,11 @@ MOMENTUM, SCALE_MEMORY, EPSILON = 0.9, 0.999, 1e-7  # β₁, β₂, ε as in Ker
 class RowAdam:
     """Adam (Kingma & Ba 2015); for embedding tables its lazy variant.
 
-    Keras' Adam decays the moments of a whole table in each step. Here a gradient that comes as `tf.IndexedSlices` changes its rows of
-    the table and of both moments, and no others: what a step costs grows with the rows looked up, not with the table. Rows that come
-    twice are summed first. Summing by `tf.unique` and `tf.scatter_nd` was never slower than a masked step over the whole table by more
-    than a millisecond, from 4,000 rows up, and up to 100 times faster; so there is one way for all sizes.
+    Keras' Adam decays the moments of a whole table in each step. Here a gradient that comes as `tf.IndexedSlices`
+    changes its rows of the table and of both moments, and no others: what a step costs grows with the rows looked up,
+    not with the table. Rows that come twice are summed first. Summing by `tf.unique` and `tf.scatter_nd` was never
+    slower than a masked step over the whole table by more than a millisecond, from 4,000 rows up, and up to 100 times
+    faster; so there is one way for all sizes.
 
     All state is made here, so that `apply` may be traced in a `tf.function` and run in its loops.
     """
@@ -39,8 +40,8 @@ class RowAdam:
             variables: float32, in the order of the gradients that `apply` will get.
             learning_rate: The largest step size.
             total_steps: Where the step size reaches 0; it stays there.
-            weight_decay: Each step takes off this share of the weights times the step size (decoupled, Loshchilov & Hutter 2019); of a
-                table, off the rows looked up.
+            weight_decay: Each step takes off this share of the weights times the step size (decoupled, Loshchilov &
+                Hutter 2019); of a table, off the rows looked up.
             warm_up: The step size grows linearly over so many steps, a tenth of all steps at most.
             clip_norm: All gradients together are scaled down to this Euclidean norm; None leaves them alone.
 
@@ -49,10 +50,14 @@ class RowAdam:
         """
         if total_steps < 1:
             raise ValueError(f"`total_steps` should be a positive integer. Received: {total_steps}.")
-        self._variables = [variable.value if isinstance(variable, keras.Variable) else variable for variable in variables]
+        self._variables = [
+            variable.value if isinstance(variable, keras.Variable) else variable for variable in variables
+        ]
         self._first = [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in self._variables]
         self._second = [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in self._variables]
-        self._steps = tf.Variable(0, dtype=tf.int64, trainable=False)  # taken so far; float32 would stop counting at 2^24
+        self._steps = tf.Variable(
+            0, dtype=tf.int64, trainable=False
+        )  # taken so far; float32 would stop counting at 2^24
         self._largest, self._total, self._decay, self._clip = learning_rate, total_steps, weight_decay, clip_norm
         self._warm_up = max(1, min(warm_up, total_steps // 10))
 
@@ -66,8 +71,8 @@ class RowAdam:
         """Take one step.
 
         Args:
-            gradients: One for each variable; None leaves a variable alone. What is not finite makes its weights so, and clipped
-                gradients all of them: finding out is up to the caller.
+            gradients: One for each variable; None leaves a variable alone. What is not finite makes its weights so, and
+                clipped gradients all of them: finding out is up to the caller.
         """
         gradients = [summed(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient for gradient in gradients]
         if self._clip is not None:
@@ -75,7 +80,9 @@ class RowAdam:
         rate = self.rate()
         done = tf.cast(self._steps.assign_add(1), tf.float32)
         unbiased = rate * tf.sqrt(1 - tf.pow(SCALE_MEMORY, done)) / (1 - tf.pow(MOMENTUM, done))
-        for variable, first, second, gradient in zip(self._variables, self._first, self._second, gradients, strict=True):
+        for variable, first, second, gradient in zip(
+            self._variables, self._first, self._second, gradients, strict=True
+        ):
             if isinstance(gradient, tf.IndexedSlices):
                 self._apply_rows(variable, first, second, gradient, rate, unbiased)
             elif gradient is not None:

@@ -20,7 +20,8 @@ class Windows:
         users: `(w,)` int32.
         items: `(w, 2·length)` int32; padding is item 0 with weight 0.
         weights: `(w, 2·length)` float32.
-        before: `(w, length)` int32, for each target the position in the row of the last event strictly before it in time; -1: none.
+        before: `(w, length)` int32, for each target the position in the row of the last event strictly before it in
+            time; -1: none.
         targets: `(w, length)` int32, the items to predict.
         confidences: `(w, length)` float32, signed; 0 is padding.
         contexts: `(w, length, m)` int32, the context of each target.
@@ -60,7 +61,8 @@ class Windows:
 def by_width(cut: Windows, least: int) -> list[Windows]:
     """Return windows in groups that need little padding: with a few targets and no past, with more and no past, and with a past.
 
-    Most customers of a shop have a handful of events. In windows of full width nine tenths of the work would be on padding.
+    Most customers of a shop have a handful of events. In windows of full width nine tenths of the work would be on
+    padding.
 
     Args:
         cut: Windows, as `windows` makes them; others are one group.
@@ -112,8 +114,8 @@ def windows(data: Dataset, length: int) -> Windows:
 def _first_targets(data: Dataset, length: int) -> NDArray[np.int64]:
     """Return the first target of each window: every `length` events of a customer, and where a large basket ends inside a window.
 
-    A window deep inside a basket of one moment would hold hardly anything from before that moment. Its context is taken from
-    before the basket instead, so it has to end with the basket: what comes later has the whole basket behind it.
+    A window deep inside a basket of one moment would hold hardly anything from before that moment. Its context is taken
+    from before the basket instead, so it has to end with the basket: what comes later has the whole basket behind it.
     """
     regular = np.flatnonzero((np.arange(len(data)) - data.starts[data.users]) % length == 0)
     deep = regular[_deep(data, regular, length)]

@@ -14,7 +14,9 @@ from recsys.scorers.base import Scorer
 from recsys.scorers.ensemble import LinearEnsemble
 
 MAX_CAUSES = 5  # items of the history that are tried; each costs one scoring of the answered items
-RANK_WEIGHTS = 1 / np.log2(np.arange(MAX_LIMIT) + 2)  # how much each place of a list counts: the first ones are the ones that are seen
+RANK_WEIGHTS = 1 / np.log2(
+    np.arange(MAX_LIMIT) + 2
+)  # how much each place of a list counts: the first ones are the ones that are seen
 LEAST_EFFECT = 1e-3  # a smaller drop of the logit is no reason that a person would call one
 
 
@@ -35,7 +37,9 @@ def explanations(scorer: Scorer, query: Query, answered: NDArray[np.int32]) -> M
     if isinstance(scorer, LinearEnsemble):
         effects = scorer.score_drops(query, tried, answered)
     else:
-        effects = scorer.score(query, answered) - np.stack([scorer.score(query.without(item), answered) for item in tried])
+        effects = scorer.score(query, answered) - np.stack(
+            [scorer.score(query.without(item), answered) for item in tried]
+        )
     strongest = effects.argmax(0)
     return {
         int(item): tried[cause]
@@ -47,7 +51,8 @@ def explanations(scorer: Scorer, query: Query, answered: NDArray[np.int32]) -> M
 def candidate_causes(scorer: Scorer, query: Query, answered: NDArray[np.int32]) -> list[int]:
     """Return items of the history to try as causes, at most five.
 
-    They are those with the strongest signals to the answered items, and the newest, which a network's own part depends on most.
+    They are those with the strongest signals to the answered items, and the newest, which a network's own part depends
+    on most.
 
     Args:
         scorer: The one that ranked them.

@@ -96,21 +96,28 @@ def build_item_filter(request: Request, user: User, resolved: ItemRefs) -> ItemF
     outside = request.exclude if request.item_id is None else (*request.exclude, request.item_id)
     allowed[indices(resolved, outside)] = False
     candidates = (
-        None if request.candidates is None else frozenset(resolved[item].item_id for item in request.candidates if item in resolved)
+        None
+        if request.candidates is None
+        else frozenset(resolved[item].item_id for item in request.candidates if item in resolved)
     )
     excluded = user.bought | {resolved[item].item_id for item in outside if item in resolved}
     return ItemFilter(allowed, frozenset(excluded), candidates, request.filters, request.limit)
 
 
 def fill_list(
-    db: store.Database, user: User, best: Callable[[int], NDArray[np.int32]], item_filter: ItemFilter, others: Sequence[int]
+    db: store.Database,
+    user: User,
+    best: Callable[[int], NDArray[np.int32]],
+    item_filter: ItemFilter,
+    others: Sequence[int],
 ) -> RecommendationList:
     """Return the best items that are sold now, filled up from the shop's own products where the ranking has no more.
 
     Args:
         db: The shop's database.
         user: Who asks.
-        best: Returns so many indices of items that the winner ranks highest among those that are wanted, or all there are.
+        best: Returns so many indices of items that the winner ranks highest among those that are wanted, or all there
+            are.
         item_filter: Which items may be answered.
         others: Further indices to look up, those of the other models' lists.
     """
@@ -132,11 +139,17 @@ def fill_list(
         try:
             listed += _fill(db, user, item_filter, [item for item, _ in listed])
         except store.UnusableValue:
-            notes = ("items: none of the shop's other products, because the database cannot work out all of their rows",)
-    return RecommendationList(tuple(listed), ids, frozenset(index for index, item in ids.items() if item in rows), notes)
+            notes = (
+                "items: none of the shop's other products, because the database cannot work out all of their rows",
+            )
+    return RecommendationList(
+        tuple(listed), ids, frozenset(index for index, item in ids.items() if item in rows), notes
+    )
 
 
-def _fill(db: store.Database, user: User, item_filter: ItemFilter, taken: Sequence[int | str]) -> list[tuple[int | str, int]]:
+def _fill(
+    db: store.Database, user: User, item_filter: ItemFilter, taken: Sequence[int | str]
+) -> list[tuple[int | str, int]]:
     """Return products that no ranking reached, because they are new or too rare: the newest first."""
     asked = item_filter.filters
     rows = store.newest_products(

@@ -77,7 +77,9 @@ class ModelBundle:
     priors: Priors
     resident_limit: int = ANSWERING_LIMIT
     _scorers: dict[str, Scorer] = field(default_factory=dict, repr=False)
-    _shops: list[tuple[Shop, Shop]] = field(init=False, default_factory=list, repr=False)  # the last one given, and what became of it
+    _shops: list[tuple[Shop, Shop]] = field(
+        init=False, default_factory=list, repr=False
+    )  # the last one given, and what became of it
 
     @property
     def name(self) -> str:
@@ -158,7 +160,9 @@ class ModelBundle:
         """The external id of each item in ascending order, int64 or fixed-length UTF-8; read on first use."""
         ids = self.version.arrays("encoders.h5", memory_map=True)["items"]
         if len(ids) != len(self.items):
-            raise ModelRefused(f"{self.name} should hold an id of each of its {len(self.items)} items. Received: {len(ids)}.")
+            raise ModelRefused(
+                f"{self.name} should hold an id of each of its {len(self.items)} items. Received: {len(ids)}."
+            )
         return ids
 
     @property
@@ -250,14 +254,18 @@ def load(models_dir: Path, *, full: bool = False, resident_limit: int = ANSWERIN
         features = {name: tuple(contexts[name]) for name in version.manifest["context_features"]}
     except (KeyError, TypeError) as error:
         raise ModelRefused(f"{version.name} should hold what its schema says. Received: no {error}.") from error
-    return ModelBundle(version, ContextEncoder(features), items, Priors.from_json(version.json("selection.json")), resident_limit)
+    return ModelBundle(
+        version, ContextEncoder(features), items, Priors.from_json(version.json("selection.json")), resident_limit
+    )
 
 
 def _scorer(version: Version, name: str, n_items: int, features: Features) -> Scorer:
     kind = REGISTRY[name]
     try:
         if name in MODELS:
-            scorer = kind.build({**_weights(version, name), **(_derived(version, name) if kind.precompute else {})}, features)
+            scorer = kind.build(
+                {**_weights(version, name), **(_derived(version, name) if kind.precompute else {})}, features
+            )
         else:
             scorer = kind.build(version.arrays(f"{name}.h5", memory_map=True), features)
     except KeyError as error:

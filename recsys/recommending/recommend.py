@@ -21,7 +21,14 @@ from recsys.evaluation.selection import choose
 from recsys.recommending.explain import explanations
 from recsys.recommending.fill import RecommendationList, build_item_filter, fill_list
 from recsys.recommending.loading import ItemRefs, ModelBundle, indices, resolve_items
-from recsys.recommending.runs import ModelEvidence, Scored, build_recent_holdout, pick_evidence, retrieve_candidates, score_all
+from recsys.recommending.runs import (
+    ModelEvidence,
+    Scored,
+    build_recent_holdout,
+    pick_evidence,
+    retrieve_candidates,
+    score_all,
+)
 from recsys.recommending.user import User, load_user, purchased
 from recsys.scorers.registry import MODELS, REGISTRY
 from recsys.settings import Shop
@@ -61,7 +68,9 @@ def recommend(
 
     def in_time() -> None:
         if deadline is not None and monotonic() > deadline:
-            raise DeadlineExceeded(f"`budget_ms` should be enough for an answer. Received: {request.budget_ms}.", field="budget_ms")
+            raise DeadlineExceeded(
+                f"`budget_ms` should be enough for an answer. Received: {request.budget_ms}.", field="budget_ms"
+            )
 
     shop = bundle.shop(shop)
     resolved = resolve_items(request, bundle)
@@ -81,7 +90,11 @@ def recommend(
     runs = [run for run in runs if run.model in MODELS] + [winner] * (winner.model not in MODELS)
     in_time()
     best = cache(lambda k: winner.best(k, item_filter.allowed))
-    tops = {run.model: run.best(request.limit, item_filter.allowed) for run in runs if run.scores is not None and run is not winner}
+    tops = {
+        run.model: run.best(request.limit, item_filter.allowed)
+        for run in runs
+        if run.scores is not None and run is not winner
+    }
     tops[winner.model] = best(item_filter.depth_of(0))[: request.limit]
     listed_items = fill_list(db, user, best, item_filter, [int(item) for top in tops.values() for item in top])
     in_time()
@@ -97,7 +110,9 @@ def recommend(
     )
 
 
-def _similar_query_user(request: Request, bundle: ModelBundle, db: store.Database, resolved: ItemRefs, shop: Shop, now: int) -> User:
+def _similar_query_user(
+    request: Request, bundle: ModelBundle, db: store.Database, resolved: ItemRefs, shop: Shop, now: int
+) -> User:
     """Return somebody whose one event is a look at the item that `similar` starts from; what she has bought stays hidden."""
     store.require_version(db, bundle.name)
     item = resolved.get(request.item_id) if request.item_id is not None else None
@@ -141,7 +156,11 @@ def _asked(request: Request, user: User) -> str | None:
 
 
 def _winner(
-    asked: str | None, user: User, runs: Sequence[Scored], model_evidence: ModelEvidence, items: NDArray[np.int32] | None
+    asked: str | None,
+    user: User,
+    runs: Sequence[Scored],
+    model_evidence: ModelEvidence,
+    items: NDArray[np.int32] | None,
 ) -> Scored:
     """Return the run that answers: the one asked for, else the choice on evidence, else the last resort."""
     done = {run.model: run for run in runs if run.scores is not None}
@@ -164,17 +183,23 @@ def _items(user: User, winner: Scored, listed_items: RecommendationList) -> tupl
     reasons = {item: Reason("history", ids[cause]) for item, cause in because.items()}
     squash = _share if REGISTRY[winner.model].is_count else _sigmoid
     return tuple(
-        Item(item, squash(winner.score_of(index)) if index >= 0 else 0.0, reasons.get(index)) for item, index in listed_items.items
+        Item(item, squash(winner.score_of(index)) if index >= 0 else 0.0, reasons.get(index))
+        for item, index in listed_items.items
     )
 
 
-def _run(run: Scored, model_evidence: ModelEvidence, listed_items: RecommendationList, top: NDArray[np.int32] | None) -> Run:
+def _run(
+    run: Scored, model_evidence: ModelEvidence, listed_items: RecommendationList, top: NDArray[np.int32] | None
+) -> Run:
     """Return a run as the wire shows it; of its list, what the shop sells now."""
     if run.scores is None or top is None:
         return Run(run.model, error=run.error)
     items = tuple(listed_items.ids[int(item)] for item in top if int(item) in listed_items.available)
     return Run(
-        run.model, items, model_evidence.metrics.get(run.model), model_evidence.basis if run.model in model_evidence.metrics else None
+        run.model,
+        items,
+        model_evidence.metrics.get(run.model),
+        model_evidence.basis if run.model in model_evidence.metrics else None,
     )
 
 
@@ -187,9 +212,13 @@ def _warnings(request: Request, user: User, listed_items: RecommendationList) ->
     unknown = sorted(set(request.context) - set(user.context))
     notes = [*user.notes, *listed_items.notes, *(f"context: {name} is no feature of this version" for name in unknown)]
     if user.bundle.has_unread_index:
-        notes.append(f"candidates: every item is scored, because {LIBRARY}, which reads this version's index, is not installed")
+        notes.append(
+            f"candidates: every item is scored, because {LIBRARY}, which reads this version's index, is not installed"
+        )
     if len(listed_items.items) < request.limit:
-        notes.append(f"items: {len(listed_items.items)} of {request.limit}, because the shop has no more that may be shown")
+        notes.append(
+            f"items: {len(listed_items.items)} of {request.limit}, because the shop has no more that may be shown"
+        )
     return notes
 
 

@@ -129,7 +129,8 @@ def score_all(
         user: Who asks.
         holdout: What she chose since training; None without enough of it.
         items: `(k,)` int32 ascending, the items to score; None scores the whole catalogue.
-        threads: How many score at once, from 1; None means as many as there are cores where there is enough to score, else 1.
+        threads: How many score at once, from 1; None means as many as there are cores where there is enough to score,
+            else 1.
 
     Raises:
         ModelRefused: The arrays of one are damaged.
@@ -173,7 +174,9 @@ def score(name: str, user: User, holdout: RecentHoldout | None, items: NDArray[n
     return Scored(name, scores, fresh, None, thread, items)
 
 
-def best(scores: NDArray[np.float32], k: int, allowed: NDArray[np.bool_], items: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
+def best(
+    scores: NDArray[np.float32], k: int, allowed: NDArray[np.bool_], items: NDArray[np.int32] | None = None
+) -> NDArray[np.int32]:
     """Return the indices of the `k` items with the highest scores that are allowed, best first; see `recsys.evaluation.ranking.top_k`.
 
     Args:
@@ -190,7 +193,8 @@ def _judge(scorer: Scorer, user: User, holdout: RecentHoldout) -> Metrics:
     scores = scorer.score(user.query(until=user.bundle.data_until), holdout.items)
     top = best(scores, K, holdout.allowed, holdout.items)
     precision, average = (
-        metric(top, holdout.relevant, k=K, n_relevant=holdout.n_relevant) for metric in (precision_at_k, average_precision_at_k)
+        metric(top, holdout.relevant, k=K, n_relevant=holdout.n_relevant)
+        for metric in (precision_at_k, average_precision_at_k)
     )
     return Metrics(precision, average)
 
@@ -237,7 +241,9 @@ def _heldout(user: User) -> tuple[dict[str, Metrics], int] | None:
     if row < 0:
         return None
     names = user.bundle.evaluated_scorers
-    figures = {name: Metrics(float(arrays[f"{name}/precision10"][row]), float(arrays[f"{name}/map10"][row])) for name in names}
+    figures = {
+        name: Metrics(float(arrays[f"{name}/precision10"][row]), float(arrays[f"{name}/map10"][row])) for name in names
+    }
     return figures, int(arrays["n_relevant"][row])
 
 
@@ -277,7 +283,8 @@ def fan_out(step: Callable[[T], None], values: Sequence[T], threads: int) -> Non
     Args:
         step: Must not raise: in a thread of its own nobody would hear of it.
         values: What to take it for; the first ones begin first.
-        threads: How many steps may be under way at once, from 1. With 1 the caller's own thread takes them one after another.
+        threads: How many steps may be under way at once, from 1. With 1 the caller's own thread takes them one after
+            another.
     """
     if threads == 1:
         for value in values:

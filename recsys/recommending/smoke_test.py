@@ -31,7 +31,9 @@ def smoke_test(bundle: ModelBundle, db: store.Database) -> None:
         for name in bundle.names:
             scores = bundle.scorer(name).score(query)
             if scores.shape != (len(bundle.items),) or not np.isfinite(scores).all():
-                raise ModelRefused(f"{name} of {bundle.name} should score every item with a finite number. Received: others.")
+                raise ModelRefused(
+                    f"{name} of {bundle.name} should score every item with a finite number. Received: others."
+                )
             trim_memory()  # another version is mapped beside this one
 
 

@@ -91,19 +91,24 @@ class User:
         """Return what the customer chose after training's last event, without what the repeat rule hid then.
 
         Returns:
-            `(n,)` int32 distinct item indices, ascending; the number of distinct items beside them that training does not know.
+            `(n,)` int32 distinct item indices, ascending; the number of distinct items beside them that training does
+            not know.
         """
         chosen = is_event(self.events, self.shop.relevant_events) & (self.events.timestamps > self.bundle.data_until)
         hidden, learned = self._hiding(self.bundle.data_until), self.indices < len(self.bundle.items)
         known = set(self.indices[chosen & learned].tolist()) - set(self.indices[hidden & learned].tolist())
-        unknown = set(self.events.items[chosen & ~learned].tolist()) - set(self.events.items[hidden & ~learned].tolist())
+        unknown = set(self.events.items[chosen & ~learned].tolist()) - set(
+            self.events.items[hidden & ~learned].tolist()
+        )
         return distinct(known), len(unknown)
 
     def _hiding(self, moment: int) -> NDArray[np.bool_]:
         return _purchases(self.events, self.shop, moment) & (self.events.timestamps <= moment)
 
 
-def load_user(request: Request, bundle: ModelBundle, db: store.Database, *, resolve_items: ItemRefs, shop: Shop, now: int) -> User:
+def load_user(
+    request: Request, bundle: ModelBundle, db: store.Database, *, resolve_items: ItemRefs, shop: Shop, now: int
+) -> User:
     """Return who asks.
 
     Args:
@@ -127,7 +132,9 @@ def load_user(request: Request, bundle: ModelBundle, db: store.Database, *, reso
     events, indices = _cleaned([stored, *told], bundle, shop, now)
     if index is None and not (indices < len(bundle.items)).any():
         received = "nothing" if request.user_id is None else repr(request.user_id)
-        raise UnknownUser(f"`user_id` should be a user of the training or have events on its items. Received: {received}.")
+        raise UnknownUser(
+            f"`user_id` should be a user of the training or have events on its items. Received: {received}."
+        )
     bought = set(events.items[_purchases(events, shop, now)].tolist())
     if stored.truncated and user_id is not None:
         bought |= purchased(db, shop, user_id, bundle, now)
@@ -157,7 +164,9 @@ def _notes(stored: store.UserEvents) -> tuple[str, ...]:
     return (f"history: {n_unread} left out, because they cannot be read ({columns})",)
 
 
-def purchased(db: store.Database, shop: Shop, user_id: int | str, bundle: ModelBundle, now: int) -> frozenset[int | str]:
+def purchased(
+    db: store.Database, shop: Shop, user_id: int | str, bundle: ModelBundle, now: int
+) -> frozenset[int | str]:
     """Return what the repeat rule hides of all that a user ever bought, however many events she has.
 
     Args:
@@ -170,10 +179,14 @@ def purchased(db: store.Database, shop: Shop, user_id: int | str, bundle: ModelB
     if not shop.repeat_after_days:
         return frozenset()
     since = None if shop.repeat_after_days == np.inf else int(now - shop.repeat_after_days * SECONDS_PER_DAY)
-    return frozenset(store.purchased_items(db, shop, user_id, since=since, item_kind=bundle.version.manifest["id_type"]["items"]))
+    return frozenset(
+        store.purchased_items(db, shop, user_id, since=since, item_kind=bundle.version.manifest["id_type"]["items"])
+    )
 
 
-def _stored(db: store.Database, shop: Shop, version_name: str, user_id: int | str | None, kind: str) -> store.UserEvents:
+def _stored(
+    db: store.Database, shop: Shop, version_name: str, user_id: int | str | None, kind: str
+) -> store.UserEvents:
     """Return what the database knows of the user; of a guest nothing."""
     if user_id is None:
         store.require_version(db, version_name)
@@ -188,7 +201,9 @@ def _request_events(request: Request, resolve_items: ItemRefs, shop: Shop, now: 
     for position, event in enumerate(request.interactions):
         if event.event not in words:
             field = f"interactions[{position}].event"
-            raise InvalidRequest(f"`{field}` should be one of {listed(sorted(words))}. Received: {event.event!r}.", field=field)
+            raise InvalidRequest(
+                f"`{field}` should be one of {listed(sorted(words))}. Received: {event.event!r}.", field=field
+            )
     told = [(resolve_items[event.item_id], event) for event in request.interactions if event.item_id in resolve_items]
     return store.UserEvents(
         items=id_column(number.item_id for number, _ in told),
@@ -200,7 +215,9 @@ def _request_events(request: Request, resolve_items: ItemRefs, shop: Shop, now: 
     )
 
 
-def _cleaned(parts: Sequence[store.UserEvents], bundle: ModelBundle, shop: Shop, now: int) -> tuple[Interactions, NDArray[np.int32]]:
+def _cleaned(
+    parts: Sequence[store.UserEvents], bundle: ModelBundle, shop: Shop, now: int
+) -> tuple[Interactions, NDArray[np.int32]]:
     """Return the customer's events as training would have cleaned them, and their item indices."""
     rows = _joined(parts)
     rows.contexts[INDEX][rows.contexts[INDEX] < 0] = len(bundle.items)
@@ -211,7 +228,9 @@ def _cleaned(parts: Sequence[store.UserEvents], bundle: ModelBundle, shop: Shop,
 def _joined(parts: Sequence[store.UserEvents]) -> Interactions:
     """Return events of one customer end to end, her item indices as a context."""
     names = tuple(dict.fromkeys(name for part in parts for name in part.event_names))
-    codes = [np.array([names.index(name) for name in part.event_names], np.int16)[part.events] for part in parts if len(part)]
+    codes = [
+        np.array([names.index(name) for name in part.event_names], np.int16)[part.events] for part in parts if len(part)
+    ]
     items = [part.items for part in parts if len(part)]
     return Interactions(
         users=np.zeros(sum(map(len, parts)), np.int64),
@@ -228,10 +247,14 @@ def _purchases(events: Interactions, shop: Shop, now: int) -> NDArray[np.bool_]:
     """Return which events are purchases that the repeat rule still hides; where repeats are allowed, not even one of this second."""
     if not shop.repeat_after_days:
         return np.zeros(len(events), bool)
-    return is_event(events, shop.purchase_events) & (events.timestamps >= now - shop.repeat_after_days * SECONDS_PER_DAY)
+    return is_event(events, shop.purchase_events) & (
+        events.timestamps >= now - shop.repeat_after_days * SECONDS_PER_DAY
+    )
 
 
-def _context(request: Request, bundle: ModelBundle, indices: NDArray[np.int32], events: Interactions, now: int) -> Mapping[str, str | None]:
+def _context(
+    request: Request, bundle: ModelBundle, indices: NDArray[np.int32], events: Interactions, now: int
+) -> Mapping[str, str | None]:
     """Return the value of each feature: as the request says, else by the clock and the category of the newest event."""
     known = np.flatnonzero(indices < len(bundle.items))
     category = bundle.items.category_of(int(indices[known[-1]])) if len(known) else None

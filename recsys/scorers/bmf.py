@@ -45,6 +45,8 @@ class BMF:
         which = slice(None) if items is None else items
         user_bias = self.user_bias[query.user] if query.user < len(self.user_bias) else np.float32(0)
         scores: NDArray[np.float32] = (
-            self.user_representation.of(query) @ self.item_factors[which].T + self.item_bias[which] + (self.bias + user_bias)
+            self.user_representation.of(query) @ self.item_factors[which].T
+            + self.item_bias[which]
+            + (self.bias + user_bias)
         )
         return scores

@@ -44,7 +44,8 @@ class LinearEnsemble:
     def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         """Return the weighted sum of the signals and the network's logits; see `Scorer.score`.
 
-        The network comes first: where models are scored in threads, the quickest one computes the signals while others are in their towers.
+        The network comes first: where models are scored in threads, the quickest one computes the signals while others
+        are in their towers.
         """
         weights = self.weights[int(query.repeats)]
         network = self.network.score(query, items) if self.network is not None and weights[-1] else None

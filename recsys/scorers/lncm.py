@@ -43,7 +43,8 @@ class SequenceEncoder:
     Attributes:
         item_factors: `(n_items, dim)` float32, q: what is read is what is ranked.
         strength: `(dim,)` float32, the direction in which an event's confidence moves its embedding.
-        age_bias: `(2, window)` float32, what an item's age adds to its attention; its length bounds how far a block sees.
+        age_bias: `(2, window)` float32, what an item's age adds to its attention; its length bounds how far a block
+            sees.
         attention_query: `(2, dim, dim)` float32, as are the other kernels.
         attention_key: Kernels of the keys.
         attention_value: Kernels of the values.
@@ -98,7 +99,8 @@ class SequenceEncoder:
     def encode(self, query: Query) -> NDArray[np.float32]:
         """Return c_u `(dim,)` float32, or `(v, dim)` of variants; zeros for an empty history.
 
-        Variants share with the question what no event that they leave out has changed: such an event is masked, and makes no other older.
+        Variants share with the question what no event that they leave out has changed: such an event is masked, and
+        makes no other older.
         """
         kept = np.ones((1, len(query.items)), bool) if query.kept is None else query.kept
         if not len(query.items):
@@ -109,14 +111,19 @@ class SequenceEncoder:
         kept, ages = kept[:, -len(reading.h) :], np.atleast_2d(later(query)).astype(np.int64)[:, -len(reading.h) :]
         states = reading.states[None] if query.kept is None else self._states(reading, kept, ages)
         n = states.shape[1]
-        latent = self._newest_state(states, (kept & reading.is_event)[:, -n:], ages[:, -n:], n - 1 - kept[:, ::-1].argmax(1))
+        latent = self._newest_state(
+            states, (kept & reading.is_event)[:, -n:], ages[:, -n:], n - 1 - kept[:, ::-1].argmax(1)
+        )
         return latent[0] if query.kept is None else np.where(kept.any(1, keepdims=True), latent, np.float32(0))
 
     def _reading(self, query: Query, asked: int) -> _Reading:
         """Return what the first block makes of the newest events; of so many of them, their states are asked for."""
         reach = slice(-(asked + self._window), None)
         weights = query.weights[reach]
-        h = self.item_factors[query.items[reach]] * np.float32(np.sqrt(self.item_factors.shape[1])) + weights[:, None] * self.strength
+        h = (
+            self.item_factors[query.items[reach]] * np.float32(np.sqrt(self.item_factors.shape[1]))
+            + weights[:, None] * self.strength
+        )
         is_event, newest = weights != 0, h[-asked:]
         logits, values = _norm(newest) @ self._match[0] @ h.T, h @ self._read[0]
         place = np.arange(len(h))
@@ -147,10 +154,14 @@ class SequenceEncoder:
         seen = (attention[:, None] @ h)[:, 0] @ self._read[1]
         return _norm(self._fed(1, asked + seen)) * self.last_gain
 
-    def _attention(self, block: int, logits: NDArray, is_event: NDArray[np.bool_], ages: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _attention(
+        self, block: int, logits: NDArray, is_event: NDArray[np.bool_], ages: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
         """Return how much of each event is seen, `(n, w)`; events that are not there, later ones and those beyond the window are not."""
         seen = is_event & (ages >= 0) & (ages < self._window)
-        attention: NDArray[np.float32] = np.where(seen, logits + self.age_bias[block].take(ages, mode="clip"), np.float32(-1e9))
+        attention: NDArray[np.float32] = np.where(
+            seen, logits + self.age_bias[block].take(ages, mode="clip"), np.float32(-1e9)
+        )
         attention -= np.maximum.reduce(attention, 1, keepdims=True)
         np.exp(attention, out=attention)
         attention /= np.add.reduce(attention, 1, keepdims=True)

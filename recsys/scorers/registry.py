@@ -43,8 +43,9 @@ class ScorerSpec:
 def model(name: str) -> ScorerSpec:
     """Return the entry of a neural model, found by its name, so that one line registers it.
 
-    Its scorer is the class `name` in the module of that name, in lower case, of `recsys.scorers`; its network, which only training
-    imports, that of `recsys.networks`. A scorer with a `precompute` has arrays that are computed once a version.
+    Its scorer is the class `name` in the module of that name, in lower case, of `recsys.scorers`; its network, which
+    only training imports, that of `recsys.networks`. A scorer with a `precompute` has arrays that are computed once a
+    version.
     """
     scorer = getattr(import_module(f"recsys.scorers.{name.lower()}"), name)
     return ScorerSpec(scorer.from_arrays, "model", getattr(scorer, "precompute", None))

@@ -17,12 +17,17 @@ from recsys.scorers.bmf import BMF
 from recsys.scorers.ensemble import LinearEnsemble
 from recsys.scorers.item_item import NeighbourScorer
 
-EXHAUSTIVE_UP_TO = 100_000  # items that may be answered; so many are all scored, see docs/SCALE.md for what was measured
+EXHAUSTIVE_UP_TO = (
+    100_000  # items that may be answered; so many are all scored, see docs/SCALE.md for what was measured
+)
 INDEXED = "BMF"  # whose item vectors stand for all models': they find the others' best, too
-MOST_POPULAR = 20_000  # kept of each popularity: enough that some hundreds are left where nine of ten items may not be answered
+MOST_POPULAR = (
+    20_000  # kept of each popularity: enough that some hundreds are left where nine of ten items may not be answered
+)
 RECENT = 100  # newest distinct items of the history whose neighbours are looked at: 0.9^100 of a weight is nothing
 
-# Of each list; docs/SCALE.md has what they find. Favourites are many for the sake of ENCM, whose tower likes some items whoever asks: of
+# Of each list; docs/SCALE.md has what they find. Favourites are many for the sake of ENCM, whose tower likes some items
+# whoever asks: of
 # 200,000 synthetic items, 200 find 76 % of its ten best, 500 91 % and 1,000 96 %, 6 ms later.
 NEAREST = 1000  # more than a list of 100 may need, which is 960
 STRONGEST = 300
@@ -54,7 +59,11 @@ class Candidates:
             allowed: `(n_items,)` bool, the items that may be returned.
             scorers: Those that will rank them: neighbours of their own are looked at, too.
         """
-        lists = [query.items, self._nearest(query, allowed), nearest_by_feature(self.features, query, allowed, STRONGEST)]
+        lists = [
+            query.items,
+            self._nearest(query, allowed),
+            nearest_by_feature(self.features, query, allowed, STRONGEST),
+        ]
         tables = [scorer.neighbours for scorer in scorers if isinstance(scorer, NeighbourScorer)]
         lists += [accumulate(table, *presence(query), allowed, STRONGEST) for table in tables]
         lists += [ranked[allowed[ranked]][:POPULAR] for ranked in self.popular]
@@ -98,7 +107,9 @@ def nearest_by_feature(features: Features, query: Query, allowed: NDArray[np.boo
     """
     items, plain = presence(query)
     near = accumulate(features.ease, items, np.stack([plain, recency_weighted(query, NEIGHBOURS_DECAY)[1]]), allowed, k)
-    return np.concatenate([near, accumulate(features.transitions, *recency_weighted(query, TRANSITIONS_DECAY), allowed, k)])
+    return np.concatenate(
+        [near, accumulate(features.transitions, *recency_weighted(query, TRANSITIONS_DECAY), allowed, k)]
+    )
 
 
 def presence(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

@@ -21,8 +21,8 @@ def tower(
 ) -> NDArray[np.float32]:
     """Return the tower's output for every item.
 
-    relu(x + c) is max(x, -c) + c: what every item would have added is carried along as one vector instead, and each layer is a product and
-    a maximum.
+    relu(x + c) is max(x, -c) + c: what every item would have added is carried along as one vector instead, and each
+    layer is a product and a maximum.
 
     Args:
         item_layer: `(n_items, hidden)`, the items' half of the first layer before its activation.

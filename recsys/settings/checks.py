@@ -58,10 +58,14 @@ def number(least: float, most: float, *, whole: bool = False) -> ScorerSpec:
     """Return the kind of numbers from `least` to `most`."""
 
     def read(value: Any) -> float:
-        _require(isinstance(value, int if whole else int | float) and not isinstance(value, bool) and least <= value <= most)
+        _require(
+            isinstance(value, int if whole else int | float) and not isinstance(value, bool) and least <= value <= most
+        )
         return int(value) if whole else float(value)
 
-    return ScorerSpec(f"a whole number from {least:,} to {most:,}" if whole else f"a number from {least:g} to {most:g}", read)
+    return ScorerSpec(
+        f"a whole number from {least:,} to {most:,}" if whole else f"a number from {least:g} to {most:g}", read
+    )
 
 
 def one_of(words: Iterable[str]) -> ScorerSpec:
@@ -133,7 +137,9 @@ def _read_repeat(value: Any) -> float:
     words = {"hide": math.inf, "allow": 0.0}
     if isinstance(value, str) and value in words:
         return words[value]
-    _require(isinstance(value, int | float) and not isinstance(value, bool) and (0 <= value <= 1e6 or value == math.inf))
+    _require(
+        isinstance(value, int | float) and not isinstance(value, bool) and (0 <= value <= 1e6 or value == math.inf)
+    )
     return float(value)
 
 

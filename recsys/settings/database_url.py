@@ -16,12 +16,17 @@ DIALECTS: Mapping[str, str] = {
     **dict.fromkeys(("mysql", "mysql+pymysql", "mariadb", "mariadb+pymysql"), "mysql"),
     **dict.fromkeys(("postgresql", "postgresql+psycopg", "postgres"), "postgresql"),
 }
-SCHEMES: Mapping[str, str] = {"mysql": "mysql+pymysql", "postgresql": "postgresql+psycopg"}  # as written by `DatabaseUrl`
+SCHEMES: Mapping[str, str] = {
+    "mysql": "mysql+pymysql",
+    "postgresql": "postgresql+psycopg",
+}  # as written by `DatabaseUrl`
 DEFAULTS: Mapping[str, tuple[str, int]] = {"mysql": ("root", 3306), "postgresql": ("postgres", 5432)}  # user and port
 LOCAL_HOST = "127.0.0.1"
 LAST_PORT = 65_535
 SECRET_OPTIONS = ("pass", "secret", "scram", "token")  # parts of names: sslpassword, oauth_client_secret, …
-FORMS = "sqlite:///path, mysql+pymysql://user:password@host:port/name or postgresql+psycopg://user:password@host:port/name"
+FORMS = (
+    "sqlite:///path, mysql+pymysql://user:password@host:port/name or postgresql+psycopg://user:password@host:port/name"
+)
 ENCODE = "In a user name or a password `/` `#` `?` `[` `]` `%` must be percent-encoded, as %2F %23 %3F %5B %5D %25"
 
 
@@ -68,7 +73,9 @@ class DatabaseUrl:
         dialect = DIALECTS.get(scheme.lower())
         if not separator or dialect is None:
             known = separator and scheme.isascii() and scheme.replace("+", "").isalpha()
-            raise SettingsError(f"{setting} should be {FORMS}. Received: {f'{scheme[:30]}://…' if known else 'no scheme'}.")
+            raise SettingsError(
+                f"{setting} should be {FORMS}. Received: {f'{scheme[:30]}://…' if known else 'no scheme'}."
+            )
         return _Reader(setting, dialect).read(rest)
 
     @classmethod
@@ -99,7 +106,9 @@ class DatabaseUrl:
             return f"{SQLITE}{self.name}"
         account = f"{quote(self.user, safe='')}:{self.password}" if self.password else quote(self.user, safe="")
         host = f"[{self.host}]" if ":" in self.host else self.host
-        options = "&".join(f"{name}={value if isinstance(value, Secret) else quote(value)}" for name, value in self.options)
+        options = "&".join(
+            f"{name}={value if isinstance(value, Secret) else quote(value)}" for name, value in self.options
+        )
         question = f"?{options}" if options else ""
         return f"{SCHEMES[self.dialect]}://{account}@{host}:{self.port}/{quote(self.name, safe='')}{question}"
 
@@ -157,9 +166,15 @@ class _Reader:
         """Return a server's name, or its address without brackets."""
         if text and all(letter.isalnum() or letter in "_.,-" for letter in text):
             return text
-        if text[:1] + text[-1:] == "[]" and all(letter.isalnum() or letter in ":.%" for letter in text[1:-1]) and ":" in text:
+        if (
+            text[:1] + text[-1:] == "[]"
+            and all(letter.isalnum() or letter in ":.%" for letter in text[1:-1])
+            and ":" in text
+        ):
             return text[1:-1]
-        self._fail("the host should be a name, an address such as 127.0.0.1, or one of IPv6 in brackets; the port has its own place")
+        self._fail(
+            "the host should be a name, an address such as 127.0.0.1, or one of IPv6 in brackets; the port has its own place"
+        )
 
     def port(self, text: str) -> int:
         """Return a port's number."""
@@ -184,4 +199,6 @@ class _Reader:
         return decoded
 
     def _fail(self, reason: str) -> NoReturn:
-        raise SettingsError(f"{self._setting} cannot be used: {reason}. Its value is not shown, for it may hold a password.") from None
+        raise SettingsError(
+            f"{self._setting} cannot be used: {reason}. Its value is not shown, for it may hold a password."
+        ) from None

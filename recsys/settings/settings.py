@@ -11,7 +11,20 @@ from typing import Any
 
 from recsys.errors import SettingsError
 from recsys.errors.secrets import Secret
-from recsys.settings.checks import NAME, NAMES, REPEAT, SOME_NAMES, TEXT, ZONE, ScorerSpec, checked, listed, number, one_of, shown
+from recsys.settings.checks import (
+    NAME,
+    NAMES,
+    REPEAT,
+    SOME_NAMES,
+    TEXT,
+    ZONE,
+    ScorerSpec,
+    checked,
+    listed,
+    number,
+    one_of,
+    shown,
+)
 from recsys.settings.database_url import DatabaseUrl
 
 DEFAULT_EVENT_WEIGHTS = MappingProxyType(
@@ -100,7 +113,8 @@ class Training:
         batch: Windows of events in one gradient step.
         window: Consecutive events of one user in one window; a block of LNCM's attention sees as many.
         loss: `softmax`, each event against sampled items at once, or `bce`, binary cross-entropy one by one.
-        negatives: Items sampled against each event by the models with a tower, NeuMF and ENCM; never the event's own item.
+        negatives: Items sampled against each event by the models with a tower, NeuMF and ENCM; never the event's own
+            item.
         shared_negatives: Items sampled in each step against all its events by the others, BMF and LNCM.
         negative_power: Items are sampled by popularity to this power; 0 is uniform.
         learning_rate: Largest step size of Adam; it falls to 0 over the epochs.
@@ -149,7 +163,9 @@ class Training:
 
 
 TRAINING_KINDS: Mapping[str, ScorerSpec] = {
-    option.name: number(*TRAINING_RANGES[option.name], whole=option.type == "int") if option.type != "str" else one_of(LOSSES)
+    option.name: number(*TRAINING_RANGES[option.name], whole=option.type == "int")
+    if option.type != "str"
+    else one_of(LOSSES)
     for option in fields(Training)
 }
 
@@ -163,7 +179,8 @@ class Settings:
         models_dir: The folder that holds published versions.
         shop: The shop's mapping.
         training: Options of training.
-        scoring_threads: How many models score at once in a process that answers; None leaves it to the size of the catalogue.
+        scoring_threads: How many models score at once in a process that answers; None leaves it to the size of the
+            catalogue.
     """
 
     database_url: DatabaseUrl
@@ -237,7 +254,9 @@ def _text_of(path: Path, what: str) -> str | None:
         return None
     except UnicodeDecodeError as error:  # which would tell the byte
         line = error.object[: error.start].count(b"\n") + 1
-        raise SettingsError(f"{what} should be a text file in UTF-8. Received: another encoding, in line {line}.") from None
+        raise SettingsError(
+            f"{what} should be a text file in UTF-8. Received: another encoding, in line {line}."
+        ) from None
     except OSError as error:
         raise SettingsError(f"{what} should be a file that this user may read. Received: {error.strerror}.") from error
     if "\0" in text:
@@ -274,7 +293,9 @@ def _scoring_threads(text: str) -> int | None:
         return None
     if text.isascii() and text.isdecimal() and len(text) <= 2 and 1 <= int(text) <= MOST_THREADS:
         return int(text)
-    received = shown(text)[1:-1] if set(text) <= set("+-.0123456789") else "no number"  # a password may stand in the wrong line
+    received = (
+        shown(text)[1:-1] if set(text) <= set("+-.0123456789") else "no number"
+    )  # a password may stand in the wrong line
     raise SettingsError(f"SCORING_THREADS should be a whole number from 1 to {MOST_THREADS}. Received: {received}.")
 
 
@@ -288,7 +309,14 @@ DEFAULT_SOURCES: tuple[Mapping[str, str], ...] = (
         "row_id": "interId",
         "device_type": "device_type",
     },
-    {"table": "Comments", "user": "userId", "item": "productId", "rating": "star", "timestamp": "createdAt", "row_id": "id"},
+    {
+        "table": "Comments",
+        "user": "userId",
+        "item": "productId",
+        "rating": "star",
+        "timestamp": "createdAt",
+        "row_id": "id",
+    },
 )
 DEFAULT_PRODUCTS = (
     "SELECT p.id AS item_id, CASE WHEN p.statusId = 'S1' THEN 1 ELSE 0 END AS active, p.categoryId AS category, p.brandId AS brand, "
@@ -340,7 +368,9 @@ def _event_weights(table: object) -> Mapping[str, float]:
     names = table if isinstance(table, Mapping) else {}
     weights = checked(table, dict.fromkeys(names, number(-1, 1)), "[events]")
     if not any(weight > 0 for weight in weights.values()):
-        raise SettingsError(f"[events] should give at least one event a weight above 0. Received: {shown(dict(names))}.")
+        raise SettingsError(
+            f"[events] should give at least one event a weight above 0. Received: {shown(dict(names))}."
+        )
     return {name: weight for name, weight in weights.items() if weight}
 
 
@@ -351,7 +381,11 @@ def _default_sources(contexts: Sequence[str]) -> tuple[Source, ...]:
 def _sources(blocks: object, contexts: Sequence[str]) -> tuple[Source, ...]:
     if not isinstance(blocks, list) or not blocks:
         raise SettingsError(f"[[sources]] should be one block or more. Received: {shown(blocks)}.")
-    places = ["[[sources]]"] if len(blocks) == 1 else [f"[[sources]] (block {number})" for number in range(1, len(blocks) + 1)]
+    places = (
+        ["[[sources]]"]
+        if len(blocks) == 1
+        else [f"[[sources]] (block {number})" for number in range(1, len(blocks) + 1)]
+    )
     return tuple(_source(block, contexts, where) for block, where in zip(blocks, places, strict=True))
 
 
@@ -360,7 +394,9 @@ def _source(block: object, contexts: Sequence[str], where: str) -> Source:
     names = set(block) if isinstance(block, Mapping) else set()
     if names & set(STATEMENT_KINDS):
         if names != set(STATEMENT_KINDS):
-            raise SettingsError(f"{where} should hold both `since` and `one_user` and no more. Received: {listed(sorted(names))}.")
+            raise SettingsError(
+                f"{where} should hold both `since` and `one_user` and no more. Received: {listed(sorted(names))}."
+            )
         return Source(**checked(block, STATEMENT_KINDS, where))
     source = checked(block, {**SOURCE_KINDS, **dict.fromkeys((*contexts, "device_type"), NAME)}, where)
     if not {"table", "user", "item", "timestamp"} <= names or len(names & {"event", "event_name", "rating"}) != 1:
@@ -398,7 +434,9 @@ def _products(written: object) -> str:
     if set(table) == {"query"}:
         return str(table["query"])
     if "query" in table or not {"table", "id"} <= set(table):
-        raise SettingsError(f"[products] should hold `query` alone, or `table` and `id`. Received: {listed(sorted(table)) or 'nothing'}.")
+        raise SettingsError(
+            f"[products] should hold `query` alone, or `table` and `id`. Received: {listed(sorted(table)) or 'nothing'}."
+        )
     active = f"CASE WHEN {table['active']} THEN 1 ELSE 0 END" if "active" in table else "1"
     optional = ", ".join(f"{table.get(name, 'NULL')} AS {name}" for name in ("category", "brand", "price", "name"))
     return f"SELECT {table['id']} AS item_id, {active} AS active, {optional} FROM {table['table']}"  # noqa: S608 - names checked above

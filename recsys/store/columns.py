@@ -28,7 +28,9 @@ _FIRST_SECOND, _LAST_SECOND = -62_135_510_400, 253_402_214_400  # the years 1 to
 _ZONE_STEP_S = 900  # every change of a zone's offset falls on a quarter of an hour
 UNKNOWN, UNREADABLE = -1, -2  # in the place of an event's code
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?", re.ASCII)
-_PLAIN_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?", re.ASCII)  # what no country reads otherwise: no comma, no currency, no grouping
+_PLAIN_NUMBER = re.compile(
+    r"[-+]?\d+(\.\d+)?", re.ASCII
+)  # what no country reads otherwise: no comma, no currency, no grouping
 _RANK = re.compile(r"-?\d{1,18}", re.ASCII)
 _YES, _NO = frozenset({"true", "t", "yes", "y", "on"}), frozenset({"false", "f", "no", "n", "off"})
 _BYTES = (bytes, bytearray, memoryview)
@@ -50,13 +52,16 @@ def read_each(column: Sequence[Any], read: Callable[[Any], T]) -> Iterator[T]:
     return map(read, column)
 
 
-def unreadable(column: Sequence[Any], readable: NDArray[np.bool_], *, blank_is_nothing: bool = False) -> NDArray[np.bool_]:
+def unreadable(
+    column: Sequence[Any], readable: NDArray[np.bool_], *, blank_is_nothing: bool = False
+) -> NDArray[np.bool_]:
     """Return `(n,)` bool: which values are there and could not be read.
 
     Args:
         column: `(n,)` values as the driver returned them.
         readable: `(n,)` which of them could be read.
-        blank_is_nothing: Whether blank text is as good as null, as in columns of ids and names; it is no number and no date.
+        blank_is_nothing: Whether blank text is as good as null, as in columns of ids and names; it is no number and no
+            date.
     """
     missing = len(column) - np.count_nonzero(readable)
     if not missing or missing == column.count(None):  # nearly always
@@ -161,7 +166,9 @@ def _objects(column: Sequence[Any], read: Callable[[Any], str | None]) -> NDArra
     return values
 
 
-def event_codes(column: Sequence[Any], names: dict[str, int], allowed: Collection[str], *, rating: bool) -> NDArray[np.int16]:
+def event_codes(
+    column: Sequence[Any], names: dict[str, int], allowed: Collection[str], *, rating: bool
+) -> NDArray[np.int16]:
     """Return `(n,)` int16 positions in `names`, `UNKNOWN` for an event that isn't allowed, `UNREADABLE` for what is no event at all.
 
     Args:
@@ -322,7 +329,9 @@ def zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise SettingsError(f"[shop] time zones should be names such as UTC or Asia/Ho_Chi_Minh. Received: {name!r}.") from error
+        raise SettingsError(
+            f"[shop] time zones should be names such as UTC or Asia/Ho_Chi_Minh. Received: {name!r}."
+        ) from error
 
 
 def _moments(column: Sequence[Any], kinds: set[type]) -> Sequence[datetime | float | None]:

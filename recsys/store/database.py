@@ -27,7 +27,9 @@ CHUNK_ROWS = 5_000  # a transaction short enough to keep readers and replicas go
 STREAM_ROWS = 50_000  # large enough to convert by column, small enough to forget about memory
 
 
-def connect(url: DatabaseUrl | str, *, timeout_s: float | None = None, tracer: Tracer | None = None, create: bool = False) -> Database:
+def connect(
+    url: DatabaseUrl | str, *, timeout_s: float | None = None, tracer: Tracer | None = None, create: bool = False
+) -> Database:
     """Open a connection.
 
     Args:
@@ -79,7 +81,10 @@ def _open(driver: Driver, url: DatabaseUrl, timeouts: Timeouts, create: bool) ->
         if issubclass(kind, SettingsError):
             raise SettingsError(f"{url.setting} cannot be used: {_words(error)}") from error
         raise DatabaseUnavailable(f"The database of {url.setting} cannot be reached: {_words(error)}") from error
-    except (ValueError, RuntimeError) as error:  # what a driver says of an option; a login method whose package is missing
+    except (
+        ValueError,
+        RuntimeError,
+    ) as error:  # what a driver says of an option; a login method whose package is missing
         raise SettingsError(f"{url.setting} cannot be used: {_words(error)}") from error
 
 
@@ -101,7 +106,9 @@ class Database:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -188,7 +195,9 @@ class Database:
                 changed += self._send_many(text, batch)
         return changed
 
-    def insert(self, table: str, rows: Iterable[Mapping[str, Any]], *, skip_duplicates: bool = False, chunk: int = CHUNK_ROWS) -> int:
+    def insert(
+        self, table: str, rows: Iterable[Mapping[str, Any]], *, skip_duplicates: bool = False, chunk: int = CHUNK_ROWS
+    ) -> int:
         """Insert rows that all have the first row's columns, and return how many were new.
 
         Args:
@@ -211,7 +220,11 @@ class Database:
         sql = f"INSERT INTO {table} ({', '.join(first)}) VALUES ({places})"  # noqa: S608 - names checked above
         if skip_duplicates:  # not INSERT IGNORE, which would also let cut and bent values through
             column = next(iter(first))
-            sql += f" ON DUPLICATE KEY UPDATE {column} = {column}" if self.dialect == "mysql" else " ON CONFLICT DO NOTHING"
+            sql += (
+                f" ON DUPLICATE KEY UPDATE {column} = {column}"
+                if self.dialect == "mysql"
+                else " ON CONFLICT DO NOTHING"
+            )
         return self.execute_many(sql, _chained(first, remaining), chunk=chunk)
 
     @contextmanager
@@ -293,7 +306,9 @@ class Stream(Iterator[list[tuple[Any, ...]]]):
         numeric: The names of those declared as numbers; SQLite declares none.
     """
 
-    def __init__(self, columns: tuple[str, ...], numeric: frozenset[str], chunks: _Chunks, release: Callable[[], None]) -> None:
+    def __init__(
+        self, columns: tuple[str, ...], numeric: frozenset[str], chunks: _Chunks, release: Callable[[], None]
+    ) -> None:
         self.columns = columns
         self.numeric = numeric
         self._chunks = chunks
@@ -319,7 +334,9 @@ class _ProjectErrors:
     def __enter__(self) -> None:
         """Begin the block."""
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Raise what a driver's error is here."""
         if error is None or not isinstance(error, self._driver.errors):
             return

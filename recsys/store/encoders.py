@@ -89,11 +89,16 @@ def write_version(
     db.insert("rec_context_mapping", _mappings(version, contexts), chunk=chunk)
     db.insert(
         "rec_context_meta",
-        ({"version": version, "feature_name": feature, "position": position} for position, feature in enumerate(contexts)),
+        (
+            {"version": version, "feature_name": feature, "position": position}
+            for position, feature in enumerate(contexts)
+        ),
         chunk=chunk,
     )
     if _counts(db, version) != sizes:
-        raise Overloaded(f"The encoders of version {name} were changed by somebody else while they were written. Try again.")
+        raise Overloaded(
+            f"The encoders of version {name} were changed by somebody else while they were written. Try again."
+        )
     db.execute("UPDATE rec_versions SET complete = 1 WHERE id = :id", {"id": version})
     return version
 
@@ -124,7 +129,9 @@ def require_version(db: Database, version_name: str) -> None:
     find_user(db, version_name, "")
 
 
-def item_ids(db: Database, version_id: int, indices: Sequence[int] | NDArray, *, kind: str = "str") -> list[int | str | None]:
+def item_ids(
+    db: Database, version_id: int, indices: Sequence[int] | NDArray, *, kind: str = "str"
+) -> list[int | str | None]:
     """Return the ids of item indices, aligned; None for an index that the version doesn't have.
 
     Args:
@@ -134,7 +141,9 @@ def item_ids(db: Database, version_id: int, indices: Sequence[int] | NDArray, *,
         kind: `int` or `str`, the type to return ids in.
     """
     sql = "SELECT idx, original_id FROM rec_item_encoder WHERE version = :version AND idx IN (:wanted)"
-    found: dict[int, str] = {int(idx): _text(raw) for idx, raw in _look_up(db, sql, version_id, [int(index) for index in indices])}
+    found: dict[int, str] = {
+        int(idx): _text(raw) for idx, raw in _look_up(db, sql, version_id, [int(index) for index in indices])
+    }
     texts = (found.get(int(index)) for index in indices)
     return [text if text is None or kind == "str" else int(text) for text in texts]
 
@@ -149,7 +158,10 @@ def item_indices(db: Database, version_id: int, ids: Sequence[int | str]) -> lis
     """
     sql = "SELECT original_id, idx FROM rec_item_encoder WHERE version = :version AND original_id IN (:wanted)"
     keys = [str(item) for item in ids]
-    found = {_text(raw): int(idx) for raw, idx in _look_up(db, sql, version_id, [stored_key(db, key) for key in keys if is_key(key)])}
+    found = {
+        _text(raw): int(idx)
+        for raw, idx in _look_up(db, sql, version_id, [stored_key(db, key) for key in keys if is_key(key)])
+    }
     return [found.get(key) for key in keys]
 
 
@@ -168,7 +180,9 @@ def read_contexts(db: Database, version_id: int) -> dict[str, list[str]]:
 
 def list_versions(db: Database) -> list[VersionRow]:
     """Return every version that the database has rows of, the newest last."""
-    return [_row(row) for row in db.query("SELECT id, name, complete, active, data_until FROM rec_versions ORDER BY id")]
+    return [
+        _row(row) for row in db.query("SELECT id, name, complete, active, data_until FROM rec_versions ORDER BY id")
+    ]
 
 
 def set_active(db: Database, name: str) -> None:
@@ -221,7 +235,9 @@ def purge_unfinished(db: Database, chunk: int = CHUNK_ROWS) -> None:
 
 
 def _version(db: Database, name: str) -> VersionRow | None:
-    rows = db.query("SELECT id, name, complete, active, data_until FROM rec_versions WHERE name = :name", {"name": name})
+    rows = db.query(
+        "SELECT id, name, complete, active, data_until FROM rec_versions WHERE name = :name", {"name": name}
+    )
     return _row(rows[0]) if rows else None
 
 
@@ -263,7 +279,9 @@ def _keys(name: str, ids: NDArray | IdMap) -> list[str]:
         if not is_key(key):
             raise SettingsError(f"`{name}` should hold ids of 1 to 512 bytes of UTF-8. Received: {key[:80]!r}.")
     if len(set(keys)) != len(keys):
-        raise SettingsError(f"`{name}` should hold distinct ids. Received: {len(keys)}, of which {len(set(keys))} are distinct.")
+        raise SettingsError(
+            f"`{name}` should hold distinct ids. Received: {len(keys)}, of which {len(set(keys))} are distinct."
+        )
     return keys
 
 

@@ -107,7 +107,11 @@ class _Events:
         timestamps, legible = epoch_seconds(columns["timestamp"], self.shop.stored_time_zone)
         row_ids = ranks(columns["row_id"]) if "row_id" in columns else np.zeros(len(codes), np.int64)
         contexts = {name: label_array(columns[name]) for name in self.shop.context_columns if name in columns}
-        row_names = columns["row_id"] if any(columns.get("row_id", ())) else range(self.n_read + 1, self.n_read + 1 + len(codes))
+        row_names = (
+            columns["row_id"]
+            if any(columns.get("row_id", ()))
+            else range(self.n_read + 1, self.n_read + 1 + len(codes))
+        )
         self.n_read += len(codes)
         known_users, known_items = present(users), present(items)
         no_user = self.reading.add("user_id", columns["user_id"], known_users, row_names)
@@ -167,7 +171,9 @@ def _checked_columns(source: Source, columns: Sequence[str]) -> tuple[str, ...]:
     names = tuple(name.lower() for name in columns)
     missing = {"user_id", "item_id", "timestamp"} - set(names)
     if missing or ("event" in names) == ("rating" in names):
-        raise SettingsError(f"A source should return user_id, item_id, timestamp, and event or rating. Received: {', '.join(names)}.")
+        raise SettingsError(
+            f"A source should return user_id, item_id, timestamp, and event or rating. Received: {', '.join(names)}."
+        )
     if ("rating" in names) != rates(source.one_user):
         raise SettingsError("Both texts of a source should return `event`, or both a rating written as `AS rating`.")
     return names

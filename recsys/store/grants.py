@@ -22,7 +22,9 @@ def grants_to_write(db: Database) -> str:
         return "\n".join(f"GRANT {right} ON {schema}.{_ticked(name)} TO {account};" for name, right in rights)
     account, schema = _postgresql_account(db)
     lines = [f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {account};"]
-    lines += [f"GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.{name} TO {account};" for name in ours if columns(db, name)]
+    lines += [
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.{name} TO {account};" for name in ours if columns(db, name)
+    ]
     return "\n".join(lines)
 
 
@@ -52,18 +54,24 @@ def grants_to_read(db: Database, refusal: str, text: str) -> str:
     )
     places = [str(place) for (place,) in db.query(sql, {"name": found["name"]})]
     named = [place for place in places if f"{place}.{found['name']}" in text]
-    return f"GRANT SELECT ON {_quoted((named or places)[0]) if places else schema}.{_quoted(found['name'])} TO {account};"
+    return (
+        f"GRANT SELECT ON {_quoted((named or places)[0]) if places else schema}.{_quoted(found['name'])} TO {account};"
+    )
 
 
 def _mysql_account(db: Database) -> tuple[str, str]:
     """Return the account as the server took it, `'user'@'host'`, and its database."""
     ((account, schema),) = db.query("SELECT CURRENT_USER(), DATABASE()")
     user, _, host = str(account).rpartition("@")
-    return "@".join("'" + part.replace("\\", "\\\\").replace("'", "''") + "'" for part in (user, host)), _ticked(str(schema))
+    return "@".join("'" + part.replace("\\", "\\\\").replace("'", "''") + "'" for part in (user, host)), _ticked(
+        str(schema)
+    )
 
 
 def _postgresql_account(db: Database) -> tuple[str, str]:
-    ((account, schema),) = db.query("SELECT quote_ident(current_user), quote_ident(COALESCE(current_schema(), 'public'))")
+    ((account, schema),) = db.query(
+        "SELECT quote_ident(current_user), quote_ident(COALESCE(current_schema(), 'public'))"
+    )
     return str(account), str(schema)
 
 

@@ -66,8 +66,9 @@ def migrate(db: Database, *, shop: bool = True) -> list[str]:
 
     Args:
         db: The database.
-        shop: Whether the default schema's shop is wanted. A shop that maps its own tables may have a `Products` unlike ours; where it
-            has a `recommendations` unlike ours, the backend's cache is left out as well: training does not need it.
+        shop: Whether the default schema's shop is wanted. A shop that maps its own tables may have a `Products` unlike
+            ours; where it has a `recommendations` unlike ours, the backend's cache is left out as well: training does
+            not need it.
 
     Returns:
         The names of the migrations that were run; none the second time.
@@ -80,7 +81,9 @@ def migrate(db: Database, *, shop: bool = True) -> list[str]:
         _begin_record(db)
         names = sorted(file.name for file in _FOLDER.glob("*.sql"))
         return [
-            name for name in names if (shop or name != _OF_THE_SHOP) and _apply(db, name, optional=not shop and name in _OF_THE_BACKEND)
+            name
+            for name in names
+            if (shop or name != _OF_THE_SHOP) and _apply(db, name, optional=not shop and name in _OF_THE_BACKEND)
         ]
 
 
@@ -103,7 +106,10 @@ def columns(db: Database, table: str) -> list[str]:
         db: The database.
         table: A table's name as in a statement, unquoted.
     """
-    return [str(name) for (name,) in db.query(_COLUMNS[db.dialect], {"table": table.lower() if db.dialect == "postgresql" else table})]
+    return [
+        str(name)
+        for (name,) in db.query(_COLUMNS[db.dialect], {"table": table.lower() if db.dialect == "postgresql" else table})
+    ]
 
 
 def statements(name: str, dialect: str) -> list[str]:
@@ -115,7 +121,9 @@ def statements(name: str, dialect: str) -> list[str]:
     """
     text = (_FOLDER / name).read_text(encoding="utf-8")
     code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
-    return [_spelled(statement, dialect) for piece in re.split(r";[ \t]*(?:\n|\Z)", code) if (statement := piece.strip())]
+    return [
+        _spelled(statement, dialect) for piece in re.split(r";[ \t]*(?:\n|\Z)", code) if (statement := piece.strip())
+    ]
 
 
 def renumber(db: Database, tables: Sequence[tuple[str, str]] = _IDENTITIES) -> None:

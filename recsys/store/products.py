@@ -30,7 +30,16 @@ from recsys.store.database import Database, Stream, UnusableValue
 from recsys.store.reading import Reading
 from recsys.store.statements import as_price, as_text, derived
 
-NOT_SOLD = ("0", "0.0", "false", "f", "no", "n", "off", "")  # a flag as text; other words are told apart once they are read
+NOT_SOLD = (
+    "0",
+    "0.0",
+    "false",
+    "f",
+    "no",
+    "n",
+    "off",
+    "",
+)  # a flag as text; other words are told apart once they are read
 DESCRIPTION = ("category", "brand", "price")  # what a product has besides its id and whether it is sold
 
 
@@ -61,7 +70,8 @@ def read_catalogue(db: Database, shop: Shop, *, tell: Callable[[str], None] | No
         tell: Called with a line for each column that has unreadable values: how many, and one of them.
 
     Raises:
-        SettingsError: The products' text doesn't fit the tables, lacks a column, or has one in which nothing can be read.
+        SettingsError: The products' text doesn't fit the tables, lacks a column, or has one in which nothing can be
+            read.
     """
     reading = Reading("", "product")
     rows: dict[Any, tuple[Any, ...]] = {}
@@ -100,14 +110,17 @@ def read_catalogue(db: Database, shop: Shop, *, tell: Callable[[str], None] | No
     )
 
 
-def products(db: Database, shop: Shop, item_ids: Sequence[int | str], description: Sequence[str] = DESCRIPTION) -> list[ProductRow]:
+def products(
+    db: Database, shop: Shop, item_ids: Sequence[int | str], description: Sequence[str] = DESCRIPTION
+) -> list[ProductRow]:
     """Return what the shop says now of some products, in one statement; those it doesn't have are missing.
 
     Args:
         db: The shop's database.
         shop: The mapping.
         item_ids: Ids in the shop's type, at most some thousands.
-        description: Some of `DESCRIPTION`; what is not asked for costs the database nothing, a price being a search in a second table.
+        description: Some of `DESCRIPTION`; what is not asked for costs the database nothing, a price being a search in
+            a second table.
     """
     if len(item_ids) == 0:
         return []
@@ -191,7 +204,9 @@ def _product_rows(raw_rows: Sequence[tuple[Any, ...]], description: Sequence[str
 def _product_places(stream: Stream) -> dict[str, int]:
     places = {name.lower(): position for position, name in enumerate(stream.columns)}
     if {"item_id", "active", "category", "brand", "price"} - set(places):
-        raise SettingsError(f"[products] should return item_id, active, category, brand, price. Received: {', '.join(places)}.")
+        raise SettingsError(
+            f"[products] should return item_id, active, category, brand, price. Received: {', '.join(places)}."
+        )
     return places
 
 

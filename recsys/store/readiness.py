@@ -29,7 +29,8 @@ def check_mapping(db: Database, shop: Shop) -> None:
 
     Raises:
         DatabaseUnavailable: The database does not answer.
-        SettingsError: A text does not fit the tables, or the account may not read them; it names the source and what to change.
+        SettingsError: A text does not fit the tables, or the account may not read them; it names the source and what to
+            change.
     """
     db.query("SELECT 1")
     for number, source in enumerate(shop.sources, 1):
@@ -46,7 +47,8 @@ def check_own_tables(db: Database) -> None:
     """Create what is missing of our tables, and make sure that the account may change them.
 
     Raises:
-        SettingsError: The account may not, and the message holds the GRANT that it needs; or a table of the shop's has a name of ours.
+        SettingsError: The account may not, and the message holds the GRANT that it needs; or a table of the shop's has
+            a name of ours.
     """
     try:
         migrate(db, shop=False)
@@ -69,14 +71,20 @@ def _columns(db: Database, where: str, table: str, text: str, parameter: str | N
             return tuple(name.lower() for name in stream.columns)
     except NotAllowed as error:
         grants = grants_to_read(db, str(error.__cause__), text)
-        raise SettingsError(f"{where} should be readable. Received: {_reason(error)}.\n{_MAY_GRANT}\n\n{grants}\n") from error
+        raise SettingsError(
+            f"{where} should be readable. Received: {_reason(error)}.\n{_MAY_GRANT}\n\n{grants}\n"
+        ) from error
     except SettingsError as error:
-        raise SettingsError(f"{where} should fit the shop's tables. Received: {_reason(error)}. {_WAY_OUT.format(table)}") from error
+        raise SettingsError(
+            f"{where} should fit the shop's tables. Received: {_reason(error)}. {_WAY_OUT.format(table)}"
+        ) from error
 
 
 def _check_columns(where: str, table: str, wanted: tuple[str, ...], found: tuple[str, ...]) -> None:
     if set(wanted) - set(found):
-        raise SettingsError(f"{where} should return {listed(wanted)}. Received: {listed(found)}. {_WAY_OUT.format(table)}")
+        raise SettingsError(
+            f"{where} should return {listed(wanted)}. Received: {listed(found)}. {_WAY_OUT.format(table)}"
+        )
 
 
 def _first_table(text: str) -> str:

@@ -68,7 +68,15 @@ class Reading:
         self.columns: dict[str, Column] = {}
         self._table, self._row = table, row
 
-    def add(self, name: str, column: Sequence[Any], readable: Mask, row_names: Sequence[Any], *, blank_is_nothing: bool = True) -> Mask:
+    def add(
+        self,
+        name: str,
+        column: Sequence[Any],
+        readable: Mask,
+        row_names: Sequence[Any],
+        *,
+        blank_is_nothing: bool = True,
+    ) -> Mask:
         """Count a chunk of a column.
 
         Args:

@@ -24,7 +24,9 @@ _OPAQUE = {
     "mysql": rf"""'(?:[^'\\]|''|\\.)*'|"(?:[^"\\]|""|\\.)*"|`[^`]*`|--(?=\s|\Z)[^\n]*|\#[^\n]*|{_COMMENT}""",
     "postgresql": rf"""\b[eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$|--[^\n]*|{_COMMENT}|::""",
 }
-_TOKENS = {dialect: re.compile(rf"(?:{opaque})|:(?P<name>[A-Za-z_]\w*)", re.DOTALL) for dialect, opaque in _OPAQUE.items()}
+_TOKENS = {
+    dialect: re.compile(rf"(?:{opaque})|:(?P<name>[A-Za-z_]\w*)", re.DOTALL) for dialect, opaque in _OPAQUE.items()
+}
 
 
 def bind(sql: str, params: Parameters, dialect: str) -> tuple[str, dict[str, Any]]:
@@ -51,7 +53,9 @@ def bind(sql: str, params: Parameters, dialect: str) -> tuple[str, dict[str, Any
         if name is None:
             continue
         if name not in params:
-            raise SettingsError(f"A statement should use only the placeholders {listed(sorted(params))}. Received: `:{name}`.")
+            raise SettingsError(
+                f"A statement should use only the placeholders {listed(sorted(params))}. Received: `:{name}`."
+            )
         value = params[name]
         if isinstance(value, np.ndarray):
             value = value.tolist()
@@ -114,7 +118,11 @@ def _places(name: str, n: int, dialect: str) -> tuple[tuple[str, ...], str]:
 
 _FROM = re.compile(r"\bFROM\s+([\w.]+)", re.IGNORECASE)
 _RATING = re.compile(r"\bAS\s+rating\b", re.IGNORECASE)
-_AS_TEXT = {"sqlite": "CAST({} AS TEXT)", "postgresql": "CAST({} AS TEXT)", "mysql": "CAST({} AS CHAR CHARACTER SET utf8mb4)"}
+_AS_TEXT = {
+    "sqlite": "CAST({} AS TEXT)",
+    "postgresql": "CAST({} AS TEXT)",
+    "mysql": "CAST({} AS CHAR CHARACTER SET utf8mb4)",
+}
 
 
 def known_events(shop: Shop) -> frozenset[str]:

@@ -65,7 +65,9 @@ class UserEvents:
         return len(self.items)
 
 
-def user_events(db: Database, shop: Shop, version_name: str, user_id: int | str, limit: int, *, item_kind: str | None = None) -> UserEvents:
+def user_events(
+    db: Database, shop: Shop, version_name: str, user_id: int | str, limit: int, *, item_kind: str | None = None
+) -> UserEvents:
     """Read a user's index and her newest events, in one statement over the version's encoders and all sources.
 
     Args:
@@ -82,7 +84,9 @@ def user_events(db: Database, shop: Shop, version_name: str, user_id: int | str,
     if not shop.sources or limit < 1 or not is_key(str(user_id)):
         return _as_user_events([], shop, limit, item_kind, find_user(db, version_name, user_id)[1])
     sql = _user_and_events(tuple(shop.sources), db.dialect)
-    rows = _ask_of_user(db, sql, user_id, {"version": version_name, "limit": limit + 1, "events": sorted(known_events(shop))})
+    rows = _ask_of_user(
+        db, sql, user_id, {"version": version_name, "limit": limit + 1, "events": sorted(known_events(shop))}
+    )
     indices = [index for source, _, index, *_ in rows or () if source == USER]
     events = [row for row in rows or () if row[0] != USER]
     index = indices[0] if indices else find_user(db, version_name, user_id)[1]  # which says what is wrong
@@ -157,7 +161,9 @@ def _ask_of_user(db: Database, sql: str, user_id: int | str, params: Mapping[str
         return None
 
 
-def _as_user_events(rows: Sequence[tuple[Any, ...]], shop: Shop, limit: int, item_kind: str | None, user: int | None) -> UserEvents:
+def _as_user_events(
+    rows: Sequence[tuple[Any, ...]], shop: Shop, limit: int, item_kind: str | None, user: int | None
+) -> UserEvents:
     rows = rows[::-1]  # newest came first; equal ones keep the table's order
     sources, items, idx, events, moments, row_ids = zip(*rows, strict=True) if rows else ((),) * 6
     ids, fitting = _typed(items, item_kind)

@@ -70,7 +70,9 @@ def fill_shop(db: Database, tables: Mapping[str, Sequence[Row]], *, empty_first:
 
 def write_codes(db: Database, codes: Iterable[tuple[str, str, str]]) -> None:
     """Add codes, as (type, code, value); those that are there stay as they are."""
-    db.insert("Allcodes", [{"type": kind, "code": code, "value": value} for kind, code, value in codes], skip_duplicates=True)
+    db.insert(
+        "Allcodes", [{"type": kind, "code": code, "value": value} for kind, code, value in codes], skip_duplicates=True
+    )
 
 
 def known_ids(db: Database, table: str) -> Iterable[tuple[int, str | None]]:
@@ -106,17 +108,34 @@ def add_views(db: Database, views: Mapping[int, int]) -> None:
 
 def describe_products(db: Database, names: Mapping[int, str], categories: Mapping[int, str]) -> None:
     """Set names and categories, by product id."""
-    rows = [{"id": product, "name": names.get(product), "category": categories.get(product)} for product in {**names, **categories}]
-    db.execute_many("UPDATE Products SET name = COALESCE(:name, name), categoryId = COALESCE(:category, categoryId) WHERE id = :id", rows)
+    rows = [
+        {"id": product, "name": names.get(product), "category": categories.get(product)}
+        for product in {**names, **categories}
+    ]
+    db.execute_many(
+        "UPDATE Products SET name = COALESCE(:name, name), categoryId = COALESCE(:category, categoryId) WHERE id = :id",
+        rows,
+    )
 
 
 def write_prices(db: Database, prices: Mapping[int, float]) -> None:
     """Set the products' list prices, by product id; prices that are so already are left alone."""
-    stored = {int(product): price for chunk in db.stream("SELECT productId, originalPrice FROM Productdetails") for product, price in chunk}
-    changed = [{"product": product, "price": price} for product, price in prices.items() if product in stored and stored[product] != price]
+    stored = {
+        int(product): price
+        for chunk in db.stream("SELECT productId, originalPrice FROM Productdetails")
+        for product, price in chunk
+    }
+    changed = [
+        {"product": product, "price": price}
+        for product, price in prices.items()
+        if product in stored and stored[product] != price
+    ]
     with db.atomic():
         db.execute_many("UPDATE Productdetails SET originalPrice = :price WHERE productId = :product", changed)
-        db.insert("Productdetails", [{"productId": item, "originalPrice": price} for item, price in prices.items() if item not in stored])
+        db.insert(
+            "Productdetails",
+            [{"productId": item, "originalPrice": price} for item, price in prices.items() if item not in stored],
+        )
 
 
 def _with_external_ids(table: str) -> str:

@@ -19,7 +19,9 @@ CUSTOMERS = 50  # asked what they would find; each once more as a guest with her
 LEAST_RECALL = 0.95  # of each model's ten best; below it, the time that is saved is not worth what is missed
 
 
-def write_candidates(draft: Draft, final: TrainedModels, *, repeats: bool, seed: int, note: Callable[[str], None]) -> None:
+def write_candidates(
+    draft: Draft, final: TrainedModels, *, repeats: bool, seed: int, note: Callable[[str], None]
+) -> None:
     """Write the index of a catalogue that is too large to be scored for each request; nothing of a smaller one.
 
     Args:
@@ -34,7 +36,11 @@ def write_candidates(draft: Draft, final: TrainedModels, *, repeats: bool, seed:
         return
     exhaustive = f"Every request will score all {n_items:,} items."
     if INDEXED not in final.networks or not installed():
-        why = f'{LIBRARY} is not installed (pip install ".[ann]")' if INDEXED in final.networks else f"{INDEXED} is missing"
+        why = (
+            f'{LIBRARY} is not installed (pip install ".[ann]")'
+            if INDEXED in final.networks
+            else f"{INDEXED} is missing"
+        )
         note(f"No index of items: {why}. {exhaustive}")
         return
     vectors = final.networks[INDEXED].arrays()["item_factors"]
@@ -42,14 +48,20 @@ def write_candidates(draft: Draft, final: TrainedModels, *, repeats: bool, seed:
     data, popular = build(vectors), most_popular(np.stack([*final.features["popularity"], *liked]))
     nearest = Nearest.open(data, "candidates.usearch", dim=vectors.shape[1], n=n_items)
     features = load_features(final.baselines, final.features)
-    found = recall(Candidates(features, final.scorers[INDEXED], nearest.search, popular), final, repeats=repeats, seed=seed)
+    found = recall(
+        Candidates(features, final.scorers[INDEXED], nearest.search, popular), final, repeats=repeats, seed=seed
+    )
     figures = ", ".join(f"{name} {share:.3f}" for name, share in found.items())
     if min(found.values()) < LEAST_RECALL:
-        note(f"No index of items: it should find {LEAST_RECALL} of each model's {K} best. Found: {figures}. {exhaustive}")
+        note(
+            f"No index of items: it should find {LEAST_RECALL} of each model's {K} best. Found: {figures}. {exhaustive}"
+        )
         return
     note(f"The index of items finds, of each model's {K} best: {figures}.")
     draft.path("candidates.usearch").write_bytes(data)
-    draft.write_arrays("candidates.h5", {"popular": popular}, {f"recall10_{name}": share for name, share in found.items()})
+    draft.write_arrays(
+        "candidates.h5", {"popular": popular}, {f"recall10_{name}": share for name, share in found.items()}
+    )
 
 
 def recall(candidates: Candidates, final: TrainedModels, *, repeats: bool, seed: int) -> dict[str, float]:

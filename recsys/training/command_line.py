@@ -123,7 +123,9 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="Evaluate and print; publish and write nothing.")
     how = "How to evaluate: by one cut in time, or with each user's last item among 99 sampled ones. Default time."
     parser.add_argument("--eval", hyperparameters=("time", "loo99"), default="time", help=how)
-    meanings = dict(re.findall(r"^    (\w+): (.+?)(?=\n    \w|\Z)", inspect.getdoc(Training) or "", re.MULTILINE | re.DOTALL))
+    meanings = dict(
+        re.findall(r"^    (\w+): (.+?)(?=\n    \w|\Z)", inspect.getdoc(Training) or "", re.MULTILINE | re.DOTALL)
+    )
     for option in fields(Training):
         kind = {"int": int, "float": float, "str": str}[str(option.type)]
         text = f"{' '.join(meanings.get(option.name, '').split())} Default {option.default}; {_range(option.name)}."

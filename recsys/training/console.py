@@ -54,7 +54,9 @@ class TrainingConsole:
             self._answer.print(network_gains(outcome.rows[rule]), soft_wrap=True)
         if outcome.context_lift:
             lift = outcome.context_lift
-            self._answer.print(f"ENCM's context lift: {lift['lift']:+.4f} mean reciprocal rank over {lift['events']:.0f} held-out events")
+            self._answer.print(
+                f"ENCM's context lift: {lift['lift']:+.4f} mean reciprocal rank over {lift['events']:.0f} held-out events"
+            )
         done = f"published {outcome.version}" if outcome.version else "dry run: nothing was published"
         self._answer.print(f"{outcome.winner} wins on validation; {done}", style="bold")
 
@@ -64,11 +66,15 @@ def table(outcome: TrainingResult, rule: str) -> Table:
     rows = outcome.rows[rule]
     users = next(iter(rows.values()))["users"]
     note = "" if rule == outcome.rule else " (for comparison)"
-    made = Table(title=f"{RULE_TITLES[rule]}{note}: {users:,} users, {outcome.users_without_relevant:,} without anything relevant")
+    made = Table(
+        title=f"{RULE_TITLES[rule]}{note}: {users:,} users, {outcome.users_without_relevant:,} without anything relevant"
+    )
     made.add_column("scorer")
     for title in COLUMNS.values():
         made.add_column(title, justify="right")
     for name in ranked(rows):
         cells = [figure(rows[name][column]) for column in COLUMNS]
-        made.add_row(f"{name} ★" if name == outcome.winner else name, *cells, style="bold" if name == outcome.winner else None)
+        made.add_row(
+            f"{name} ★" if name == outcome.winner else name, *cells, style="bold" if name == outcome.winner else None
+        )
     return made

@@ -27,7 +27,8 @@ SAMPLING_CORRECTION_POWERS = (
 )  # a sampled item stands for all the items it was drawn from, or for itself: then only what is near the top counts
 MAX_ITERATIONS = 200
 NETWORK = "network"  # what the last weight is called
-TIE_BREAK = 1e-6  # of popularity where it has no say: an order for those of whom nothing else is known, and below every other difference
+# Of popularity where it has no say: an order for those of whom nothing else is known, and below every other difference
+TIE_BREAK = 1e-6
 RANKING = tuple(NAMES.index(name) for name in (*DENSE, "popularity_15d"))
 FALLBACK: Mapping[str, float] = {"popularity_15d": 0.5, "own_count": 1.0, NETWORK: 1.0}  # without anything to fit on
 NetworkScore = Callable[[Query], NDArray[np.float32]]
@@ -62,7 +63,8 @@ class EnsembleHyperparameters:
     Attributes:
         penalty: See `maximise`.
         sampling_correction_power: The power to which the number of items is taken that a sampled one stands for.
-        popularity: Whether popularity may have a weight. The likelihood always gives it one, for what it tells of items far below the top.
+        popularity: Whether popularity may have a weight. The likelihood always gives it one, for what it tells of items
+            far below the top.
     """
 
     penalty: float = PENALTIES[0]
@@ -134,8 +136,8 @@ def fit_ensembles(
 
     Args:
         features: Of the events before the exam's cut.
-        networks: Each one's own scores `(n_items,)` by its name; None fits the signals alone and gives the network weight 0. All of them
-            compete on the same candidates.
+        networks: Each one's own scores `(n_items,)` by its name; None fits the signals alone and gives the network
+            weight 0. All of them compete on the same candidates.
         evaluation_set: Of the validation part.
         rng: Draws the questions of a large exam, the candidates and the halves that choose the penalty.
         allowed: The signals that may have a weight; the others get 0.
@@ -148,7 +150,10 @@ def fit_ensembles(
     network_scores = {name: network_score for name, network_score in networks.items() if network_score is not None}
     batch = build_batch(features, network_scores, evaluation_set, rng)
     used = np.array([name in allowed for name in NAMES])
-    return {name: _fit_of(batch, np.array([*used, *(other == name for other in network_scores)], bool), rng) for name in networks}
+    return {
+        name: _fit_of(batch, np.array([*used, *(other == name for other in network_scores)], bool), rng)
+        for name in networks
+    }
 
 
 def fallback(used: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -181,7 +186,8 @@ def select_hyperparameters(
 ) -> tuple[EnsembleHyperparameters, list[dict[str, Any]]]:
     """Return the way whose fit on one half of the questions reaches the highest MAP@10 on the other.
 
-    The likelihood alone would not choose well: it spends weights on what is far below the top 10, the more of the catalogue it counts.
+    The likelihood alone would not choose well: it spends weights on what is far below the top 10, the more of the
+    catalogue it counts.
 
     Args:
         batch: Of the exam; with a single question there are no halves, and the default is taken.
@@ -203,7 +209,8 @@ def select_hyperparameters(
     ]
     validation_scores = [_validation_map(hyperparameters, halves, used) for hyperparameters in grid]
     return grid[int(np.argmax(validation_scores))], [
-        {**asdict(hyperparameters), "map10": mark} for hyperparameters, mark in zip(grid, validation_scores, strict=True)
+        {**asdict(hyperparameters), "map10": mark}
+        for hyperparameters, mark in zip(grid, validation_scores, strict=True)
     ]
 
 
@@ -212,10 +219,14 @@ def fit_with(
 ) -> tuple[NDArray[np.float64], dict[str, Any]]:
     """Return the weights of a way `(n_features,)` float64, and what the optimiser said; see `maximise`."""
     if hyperparameters.popularity:
-        return maximise(batch.with_sampling_correction(hyperparameters.sampling_correction_power), used, hyperparameters.penalty)
+        return maximise(
+            batch.with_sampling_correction(hyperparameters.sampling_correction_power), used, hyperparameters.penalty
+        )
     silenced = used & is_popularity(used)
     weights, said = maximise(
-        batch.with_sampling_correction(hyperparameters.sampling_correction_power), used & ~silenced, hyperparameters.penalty
+        batch.with_sampling_correction(hyperparameters.sampling_correction_power),
+        used & ~silenced,
+        hyperparameters.penalty,
     )
     return np.where(silenced, TIE_BREAK, weights), said
 
@@ -225,9 +236,13 @@ def is_popularity(used: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.isin([*NAMES, *[NETWORK] * (len(used) - N_FEATURES)], POPULARITIES)
 
 
-def _validation_map(hyperparameters: EnsembleHyperparameters, halves: Sequence[ListwiseBatch], used: NDArray[np.bool_]) -> float:
+def _validation_map(
+    hyperparameters: EnsembleHyperparameters, halves: Sequence[ListwiseBatch], used: NDArray[np.bool_]
+) -> float:
     fits = [fit_with(hyperparameters, half, used)[0] for half in halves]
-    return float(np.concatenate([_precisions(weights, other) for weights, other in zip(fits, halves[::-1], strict=True)]).mean())
+    return float(
+        np.concatenate([_precisions(weights, other) for weights, other in zip(fits, halves[::-1], strict=True)]).mean()
+    )
 
 
 def _precisions(weights: NDArray[np.float64], batch: ListwiseBatch) -> NDArray[np.float64]:
@@ -245,7 +260,9 @@ def _by_query(values: NDArray, of: NDArray[np.int64]) -> list[NDArray]:
     return np.split(values, np.flatnonzero(np.diff(of)) + 1)
 
 
-def maximise(batch: ListwiseBatch, used: NDArray[np.bool_], penalty: float) -> tuple[NDArray[np.float64], dict[str, Any]]:
+def maximise(
+    batch: ListwiseBatch, used: NDArray[np.bool_], penalty: float
+) -> tuple[NDArray[np.float64], dict[str, Any]]:
     """Return the weights of the highest likelihood less `penalty·Σ (weight·deviation)²`, by L-BFGS-B.
 
     Args:
@@ -268,7 +285,9 @@ def maximise(batch: ListwiseBatch, used: NDArray[np.bool_], penalty: float) -> t
 
     def loss(standardised: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         value, gradient = log_likelihood(weights_of(standardised), batch)
-        return penalty * float(standardised @ standardised) - value, 2 * penalty * standardised - gradient[free] / deviations[free]
+        return penalty * float(standardised @ standardised) - value, 2 * penalty * standardised - gradient[
+            free
+        ] / deviations[free]
 
     if not free.any():
         return np.zeros(len(used)), {"iterations": 0, "converged": True}
@@ -279,7 +298,8 @@ def maximise(batch: ListwiseBatch, used: NDArray[np.bool_], penalty: float) -> t
 def log_likelihood(weights: NDArray[np.float64], batch: ListwiseBatch) -> tuple[float, NDArray[np.float64]]:
     """Return the mean over the questions of the mean log p(chosen item), and its gradient.
 
-    p is the softmax over one chosen item and all that were not chosen: items chosen together do not compete with each other.
+    p is the softmax over one chosen item and all that were not chosen: items chosen together do not compete with each
+    other.
 
     Args:
         weights: `(n_features,)` float64.
@@ -320,7 +340,10 @@ def _deviations(batch: ListwiseBatch) -> NDArray[np.float64]:
 
 
 def build_batch(
-    features: Features, network_scores: Mapping[str, NetworkScore], evaluation_set: EvaluationSet, rng: np.random.Generator
+    features: Features,
+    network_scores: Mapping[str, NetworkScore],
+    evaluation_set: EvaluationSet,
+    rng: np.random.Generator,
 ) -> ListwiseBatch:
     """Return the candidates of each question that has some to choose and some to leave; at most 2,000 questions.
 
@@ -340,7 +363,9 @@ def build_batch(
         relevant = case.relevant[allowed[case.relevant]]
         allowed[relevant] = False
         if len(relevant) and allowed.any():
-            feature_matrix = _features(features, network_scores, replace(case.query))  # a copy: the exam shall not keep every answer
+            feature_matrix = _features(
+                features, network_scores, replace(case.query)
+            )  # a copy: the exam shall not keep every answer
             left, odds = candidates(case, feature_matrix, allowed, rng)
             positives.append(feature_matrix[:, relevant].T)
             negatives.append(feature_matrix[:, left].T)
@@ -349,18 +374,25 @@ def build_batch(
         np.repeat(np.arange(len(rows) - 1), [len(row) for row in rows[1:]]) for rows in (positives, negatives)
     )
     return ListwiseBatch(
-        np.concatenate(positives), positive_query, np.concatenate(negatives), negative_query, np.concatenate(log_sampling_weight)
+        np.concatenate(positives),
+        positive_query,
+        np.concatenate(negatives),
+        negative_query,
+        np.concatenate(log_sampling_weight),
     )
 
 
 def _features(features: Features, network_scores: Mapping[str, NetworkScore], query: Query) -> NDArray[np.float32]:
     """Return `(N_SIGNALS + n_networks, n_items)` float32, the networks' scores last."""
     feature_matrix = np.concatenate(
-        [features.of(query), *(network_score(query)[None] for network_score in network_scores.values())], dtype=np.float32
+        [features.of(query), *(network_score(query)[None] for network_score in network_scores.values())],
+        dtype=np.float32,
     )
     for name, row in zip((*NAMES, *network_scores), feature_matrix, strict=True):
         if not np.isfinite(row).all():
-            raise ValueError(f"`{name}` should be finite scores. Received: {row[~np.isfinite(row)][0]} for user {query.user}.")
+            raise ValueError(
+                f"`{name}` should be finite scores. Received: {row[~np.isfinite(row)][0]} for user {query.user}."
+            )
     return feature_matrix
 
 
@@ -389,6 +421,8 @@ def candidates(
         near[top_k(feature_matrix[row], TOP_OF_EACH_FEATURE, allowed)] = True
     near &= allowed
     sampling_correction_power = np.flatnonzero(allowed & ~near)
-    sample = rng.choice(sampling_correction_power, min(SAMPLED_CANDIDATES, len(sampling_correction_power)), replace=False)
+    sample = rng.choice(
+        sampling_correction_power, min(SAMPLED_CANDIDATES, len(sampling_correction_power)), replace=False
+    )
     each = np.log(len(sampling_correction_power) / len(sample)) if len(sample) else 0.0
     return np.concatenate([np.flatnonzero(near), sample]), np.repeat([0.0, each], [near.sum(), len(sample)])

@@ -21,7 +21,13 @@ from recsys.networks import FAILURES, NETWORKS, Epoch, Fit, Network, ValidationM
 from recsys.scorers.base import Scorer
 from recsys.scorers.registry import BASELINES, MODELS, REGISTRY
 from recsys.settings import Training
-from recsys.training.closed_form.choose import ClosedForms, choose_closed_forms, fit_baselines, fit_factors, fit_features
+from recsys.training.closed_form.choose import (
+    ClosedForms,
+    choose_closed_forms,
+    fit_baselines,
+    fit_factors,
+    fit_features,
+)
 from recsys.training.ensemble import EnsembleFit, fallback, fit_ensembles
 
 RULES = ("hide", "allow")  # the rows of signal weights
@@ -127,7 +133,8 @@ def choose(fold: ValidationSplit, options: Training, report: Report) -> Hyperpar
     evaluation_set = fold.evaluation_sets[fold.rule]
     if evaluation_set.known.sum() < MIN_VALIDATION_USERS:
         return Hyperparameters.default(
-            options, f"validation has {evaluation_set.known.sum()} users, {MIN_VALIDATION_USERS} are needed: defaults are used"
+            options,
+            f"validation has {evaluation_set.known.sum()} users, {MIN_VALIDATION_USERS} are needed: defaults are used",
         )
     closed_forms, trials = choose_closed_forms(fold.data, evaluation_set, options)
     baselines, _ = fit_baselines(fold.data, closed_forms)
@@ -151,10 +158,15 @@ def choose(fold: ValidationSplit, options: Training, report: Report) -> Hyperpar
     ]
     fitted = load_scorers(networks, baselines, signal_arrays, weights)
     evaluations = evaluate_all(fitted, evaluation_set)
-    map10 = {name: float(np.mean(evaluation.per_user["map10"][evaluation_set.known])) for name, evaluation in evaluations.items()}
+    map10 = {
+        name: float(np.mean(evaluation.per_user["map10"][evaluation_set.known]))
+        for name, evaluation in evaluations.items()
+    }
     calibrations = {name: calibrate(evaluation) for name, evaluation in evaluations.items()}
     epochs = {name: done.epochs for name, done in fits.items()}
-    return Hyperparameters(closed_forms, epochs, weights, calibrations, best_of(map10), map10, tuple(trials), failures=failures)
+    return Hyperparameters(
+        closed_forms, epochs, weights, calibrations, best_of(map10), map10, tuple(trials), failures=failures
+    )
 
 
 def best_of(map10: Mapping[str, float]) -> str:
@@ -181,10 +193,14 @@ def fit_everything(data: Dataset, options: Training, hyperparameters: Hyperparam
     networks = {name: done.network for name, done in fits.items()}
     scorers = load_scorers(networks, baselines, features, hyperparameters.ensemble_weights)
     losses = {name: done.losses for name, done in fits.items()}
-    return Fitted(data, networks, baselines, features, scorers, losses, seconds, {**hyperparameters.failures, **failures})
+    return Fitted(
+        data, networks, baselines, features, scorers, losses, seconds, {**hyperparameters.failures, **failures}
+    )
 
 
-def fit_start(data: Dataset, baselines: Mapping[str, Arrays], closed_forms: ClosedForms, options: Training) -> WarmStart:
+def fit_start(
+    data: Dataset, baselines: Mapping[str, Arrays], closed_forms: ClosedForms, options: Training
+) -> WarmStart:
     """Return where the networks begin."""
     factors = fit_factors(data, options.dim, closed_forms.regularization, options)
     return WarmStart(factors, baselines["popularity"]["popularity"])
@@ -232,7 +248,10 @@ def load_network(name: str, arrays: Arrays) -> Scorer:
 
 
 def load_scorers(
-    networks: Mapping[str, Network], baselines: Mapping[str, Arrays], features: Arrays, weights: Mapping[str, NDArray[np.float32]]
+    networks: Mapping[str, Network],
+    baselines: Mapping[str, Arrays],
+    features: Arrays,
+    weights: Mapping[str, NDArray[np.float32]],
 ) -> dict[str, Scorer]:
     """Return the very scorers that will serve, in registry order; the networks are given their weights.
 

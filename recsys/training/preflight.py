@@ -11,7 +11,12 @@ from recsys.store.readiness import check_mapping, check_own_tables
 
 
 def check(
-    settings: Settings, *, now: int, dry_run: bool = False, files: Files = DISK, connect: Callable[..., store.Database] = store.connect
+    settings: Settings,
+    *,
+    now: int,
+    dry_run: bool = False,
+    files: Files = DISK,
+    connect: Callable[..., store.Database] = store.connect,
 ) -> None:
     """Refuse a run that could only fail later: mapping, rights, tables of our names, the lock, the disk; in this order.
 

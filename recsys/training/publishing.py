@@ -26,7 +26,12 @@ SNAPSHOT_NAME_LENGTH = 255
 
 
 def write_version(
-    draft: Draft, source: ShopData, evaluated: TrainedModels, final: TrainedModels, results: Results, hyperparameters: Hyperparameters
+    draft: Draft,
+    source: ShopData,
+    evaluated: TrainedModels,
+    final: TrainedModels,
+    results: Results,
+    hyperparameters: Hyperparameters,
 ) -> None:
     """Write every file of a version but its manifest.
 
@@ -80,7 +85,9 @@ def manifest(
         "scorers": list(final.scorers),
         "protocol": protocol,
         "rule": rule,
-        "offline": {name: {"precision10": row["precision10"], "map10": row["map10"]} for name, row in results.rows[rule].items()},
+        "offline": {
+            name: {"precision10": row["precision10"], "map10": row["map10"]} for name, row in results.rows[rule].items()
+        },
         "context_features": list(final.encoders.contexts.features),
         "settings": settings(source),
     }
@@ -113,7 +120,11 @@ def history_entry(
         "rows": results.rows,
         "users_without_relevant": results.evaluation_set.n_nothing_relevant,
         "context_lift": results.context_lift,
-        "validation": {"map10": hyperparameters.map10, "defaults": hyperparameters.defaults, "trials": list(hyperparameters.trials)},
+        "validation": {
+            "map10": hyperparameters.map10,
+            "defaults": hyperparameters.defaults,
+            "trials": list(hyperparameters.trials),
+        },
         "failures": dict(final.failures),
         "cleaning": {
             "rows_in": source.cleaning.rows_in,
@@ -131,7 +142,9 @@ def git_commit() -> str | None:
     """Return the commit that is checked out, or None outside of a repository."""
     root = Path(__file__).parent.parent.parent
     try:
-        done = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        )
     except FileNotFoundError:
         return None
     return done.stdout.strip() or None
@@ -160,7 +173,10 @@ def snapshot(catalogue: Catalogue, final: TrainedModels) -> dict[str, Any]:
         "popular": [items[row] for row in popular],
         "by_category": {category: [items[row] for row in rows] for category, rows in by_category.items()},
         "newest": [items[row] for row in newest],
-        "products": [_shown(catalogue, row) for row in dict.fromkeys([*popular, *newest, *chain.from_iterable(by_category.values())])],
+        "products": [
+            _shown(catalogue, row)
+            for row in dict.fromkeys([*popular, *newest, *chain.from_iterable(by_category.values())])
+        ],
     }
 
 
@@ -193,8 +209,15 @@ def _write_items(draft: Draft, source: ShopData, final: TrainedModels) -> None:
     """Write the per-item arrays that pre-filter a request."""
     catalogue, ids = source.catalogue, final.encoders.items.ids
     order = np.argsort(catalogue.items, kind="stable")
-    positions = np.append(order, len(catalogue))[IdMap(catalogue.items[order]).indices(ids)] if len(catalogue) else np.zeros(len(ids), int)
-    arrays: dict[str, NDArray] = {"price": np.append(catalogue.prices, np.nan)[positions], "active": final.active.astype(np.uint8)}
+    positions = (
+        np.append(order, len(catalogue))[IdMap(catalogue.items[order]).indices(ids)]
+        if len(catalogue)
+        else np.zeros(len(ids), int)
+    )
+    arrays: dict[str, NDArray] = {
+        "price": np.append(catalogue.prices, np.nan)[positions],
+        "active": final.active.astype(np.uint8),
+    }
     words: dict[str, list[str]] = {}
     for name, column in (("category", catalogue.categories), ("brand", catalogue.brands)):
         listed = [None if value is None else str(value) for value in np.append(column, np.array([None]))[positions]]

@@ -70,8 +70,13 @@ def page(entry: Mapping[str, Any], losses: Mapping[str, Sequence[float]]) -> str
     cleaning, rule = entry["cleaning"], entry["rule"]
     users = next(iter(entry["rows"][rule].values()))["users"]
     rules, winner = sorted(entry["rows"].items()), entry["winner"]
-    tables = "".join(f"<h2>{RULE_TITLES[label]}</h2>{_table(rows, winner)}<p>{escape(network_gains(rows))}</p>" for label, rows in rules)
-    dropped = "".join(f"<tr><td>{escape(reason)}</td><td>{count:,}</td></tr>" for reason, count in cleaning["dropped"].items())
+    tables = "".join(
+        f"<h2>{RULE_TITLES[label]}</h2>{_table(rows, winner)}<p>{escape(network_gains(rows))}</p>"
+        for label, rows in rules
+    )
+    dropped = "".join(
+        f"<tr><td>{escape(reason)}</td><td>{count:,}</td></tr>" for reason, count in cleaning["dropped"].items()
+    )
     unreadable = "".join(f"<li>{escape(line)}</li>" for line in cleaning["unreadable"])
     lift = entry["context_lift"]
     context = (
@@ -106,14 +111,22 @@ def _bars(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     from matplotlib.figure import Figure  # only training draws
 
     drawing = Figure(figsize=(10, 3.6), layout="constrained")
-    for panel, (label, table) in zip(drawing.subplots(1, len(rows), squeeze=False)[0], sorted(rows.items()), strict=True):
+    for panel, (label, table) in zip(
+        drawing.subplots(1, len(rows), squeeze=False)[0], sorted(rows.items()), strict=True
+    ):
         names = ranked(table)[::-1]
         values = [table[name]["map10"] or 0.0 for name in names]
         errors = [
             [max(value - (table[name]["map10_low"] or 0.0), 0.0) for name, value in zip(names, values, strict=True)],
             [max((table[name]["map10_high"] or 0.0) - value, 0.0) for name, value in zip(names, values, strict=True)],
         ]
-        panel.barh(names, values, xerr=errors, color=["#2563eb" if name in MODELS else "#cbd5e1" for name in names], ecolor="#475569")
+        panel.barh(
+            names,
+            values,
+            xerr=errors,
+            color=["#2563eb" if name in MODELS else "#cbd5e1" for name in names],
+            ecolor="#475569",
+        )
         panel.set_title(f"MAP@10 — {RULE_TITLES[label].lower()}", fontsize=10)
         panel.spines[["top", "right"]].set_visible(False)
     return _svg(drawing)
@@ -128,7 +141,9 @@ def _curves(losses: Mapping[str, Sequence[float]]) -> str:
     drawing = Figure(figsize=(7, 3.2), layout="constrained")
     panel = drawing.subplots()
     for share, (name, values) in zip(np.linspace(0.1, 0.85, len(losses)), losses.items(), strict=True):
-        panel.plot(range(1, len(values) + 1), values, marker="o", markersize=3, label=name, color=colormaps["plasma"](share))
+        panel.plot(
+            range(1, len(values) + 1), values, marker="o", markersize=3, label=name, color=colormaps["plasma"](share)
+        )
     panel.set_xlabel("epoch")
     panel.set_ylabel("weighted cross-entropy")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -19,7 +19,14 @@ from recsys.data.splitting import cut_time, last_item_out, split_at
 from recsys.errors import NotEnoughData
 from recsys.errors.wording import listed
 from recsys.evaluation.metrics import paired_lower_bound
-from recsys.evaluation.protocol import EvaluationResult, EvaluationSet, build_evaluation_set, evaluate_all, leave_one_out, summarise
+from recsys.evaluation.protocol import (
+    EvaluationResult,
+    EvaluationSet,
+    build_evaluation_set,
+    evaluate_all,
+    leave_one_out,
+    summarise,
+)
 from recsys.settings import Shop, Training
 from recsys.training.fitting import Fitted, Hyperparameters, Report, ValidationSplit, choose, fit_everything
 
@@ -102,7 +109,8 @@ class Results:
         rows: For each repeat rule, for each scorer, one row of the report.
         evaluations: Per-user figures of each scorer under the shop's rule.
         evaluation_set: The exam behind `evaluations`.
-        context_lift: What ENCM gains from the true context of each event; None where there is no event to measure it on.
+        context_lift: What ENCM gains from the true context of each event; None where there is no event to measure it
+            on.
     """
 
     rows: Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -120,12 +128,18 @@ def encode_events(source: ShopData, events: Interactions) -> EncodedEvents:
     encoders = Encoders.fit(events, source.catalogue, source.options.min_item_events)
     if not len(encoders.items):
         needed = source.options.min_item_events
-        raise NotEnoughData(f"An item needs {needed} events (min_item_events). None of the training part's {len(events)} events is on one.")
+        raise NotEnoughData(
+            f"An item needs {needed} events (min_item_events). None of the training part's {len(events)} events is on one."
+        )
     now = int(events.timestamps.max()) + 1
-    return EncodedEvents(encoders, encode(events, encoders, source.shop, source.options, now), active_items(encoders, source.catalogue))
+    return EncodedEvents(
+        encoders, encode(events, encoders, source.shop, source.options, now), active_items(encoders, source.catalogue)
+    )
 
 
-def fit_stage(source: ShopData, events: Interactions, report: Report, hyperparameters: Hyperparameters) -> TrainedModels:
+def fit_stage(
+    source: ShopData, events: Interactions, report: Report, hyperparameters: Hyperparameters
+) -> TrainedModels:
     """Encode events and fit everything on them; nothing else of the shop's history is seen.
 
     Args:
@@ -135,7 +149,9 @@ def fit_stage(source: ShopData, events: Interactions, report: Report, hyperparam
         hyperparameters: Made on validation.
     """
     encoded = encode_events(source, events)
-    return TrainedModels(**{**vars(fit_everything(encoded.data, source.options, hyperparameters, report)), **vars(encoded)})
+    return TrainedModels(
+        **{**vars(fit_everything(encoded.data, source.options, hyperparameters, report)), **vars(encoded)}
+    )
 
 
 def active_items(encoders: Encoders, catalogue: Catalogue) -> NDArray[np.bool_]:
@@ -148,7 +164,9 @@ def active_items(encoders: Encoders, catalogue: Catalogue) -> NDArray[np.bool_]:
     return np.append(catalogue.active[order], False)[positions]
 
 
-def split(source: ShopData, events: Interactions, protocol: str, quantile: float) -> tuple[Interactions, Interactions, int]:
+def split(
+    source: ShopData, events: Interactions, protocol: str, quantile: float
+) -> tuple[Interactions, Interactions, int]:
     """Return the events to learn from, the exam's events, and the moment of the cut.
 
     Args:
@@ -174,11 +192,17 @@ def check_left(before: Interactions, part: str) -> None:
         raise NotEnoughData(f"Nothing is left to learn from before the {part} cut: the events share too few moments.")
 
 
-def build_evaluation_sets(source: ShopData, stage: EncodedEvents, after: Interactions, cut: int, protocol: str) -> dict[str, EvaluationSet]:
+def build_evaluation_sets(
+    source: ShopData, stage: EncodedEvents, after: Interactions, cut: int, protocol: str
+) -> dict[str, EvaluationSet]:
     """Return the exam under each repeat rule."""
     options, rng = source.options, np.random.default_rng(source.options.seed)
     if protocol == "loo99":
-        return {"allow": leave_one_out(stage.data, after, stage.encoders, shop=source.shop, rng=rng, max_users=options.max_exam_users)}
+        return {
+            "allow": leave_one_out(
+                stage.data, after, stage.encoders, shop=source.shop, rng=rng, max_users=options.max_exam_users
+            )
+        }
     allowed_after = source.shop.repeat_after_days if source.shop.repeat_after_days < math.inf else 0.0
     return {
         rule: build_evaluation_set(
@@ -201,7 +225,9 @@ def in_force(shop: Shop, protocol: str) -> str:
     return "allow" if protocol == "loo99" or shop.repeat_after_days < math.inf else "hide"
 
 
-def validate(source: ShopData, events: Interactions, later: Interactions, cut: int, protocol: str, report: Report) -> Hyperparameters:
+def validate(
+    source: ShopData, events: Interactions, later: Interactions, cut: int, protocol: str, report: Report
+) -> Hyperparameters:
     """Choose everything there is to choose on what came after a cut.
 
     Args:
@@ -214,7 +240,11 @@ def validate(source: ShopData, events: Interactions, later: Interactions, cut: i
     """
     encoded = encode_events(source, events)
     rule = in_force(source.shop, protocol)
-    return choose(ValidationSplit(encoded.data, build_evaluation_sets(source, encoded, later, cut, protocol), rule), source.options, report)
+    return choose(
+        ValidationSplit(encoded.data, build_evaluation_sets(source, encoded, later, cut, protocol), rule),
+        source.options,
+        report,
+    )
 
 
 def evaluate_on_test(
@@ -265,7 +295,9 @@ def check_evaluation_set(evaluation_set: EvaluationSet, part: str) -> None:
         )
 
 
-def context_lift(source: ShopData, stage: TrainedModels, after: Interactions, limit: int = 2000) -> Mapping[str, float] | None:
+def context_lift(
+    source: ShopData, stage: TrainedModels, after: Interactions, limit: int = 2000
+) -> Mapping[str, float] | None:
     """Return ENCM's mean reciprocal rank of held-out events with their own context and with all of it unknown.
 
     Args:
@@ -294,5 +326,7 @@ def _following(stage: TrainedModels, later: Dataset) -> NDArray[np.int32]:
     """Return the contexts of later events; the category before a customer's first one is that of her newest event in the stage."""
     contexts, first = later.contexts.copy(), later.baskets == later.starts[later.users]
     newest = stage.data.starts[later.users[first] + 1] - 1
-    contexts[first, stage.encoders.contexts.features.index("category")] = stage.encoders.item_categories[stage.data.items[newest]]
+    contexts[first, stage.encoders.contexts.features.index("category")] = stage.encoders.item_categories[
+        stage.data.items[newest]
+    ]
     return contexts

@@ -102,7 +102,9 @@ def train(
         NotEnoughData: The shop is too small; it says what there is and what is needed.
         TrainingRefused: The candidate did not pass the gate.
     """
-    with nullcontext() if dry_run else Draft.create(settings.models_dir, now, files) as draft:  # first: two runs would be one for nothing
+    with (
+        nullcontext() if dry_run else Draft.create(settings.models_dir, now, files) as draft
+    ):  # first: two runs would be one for nothing
         with connect(settings.database_url) as db:
             source = read_shop(db, settings, now=now, progress=progress)
         try:
@@ -114,12 +116,21 @@ def train(
             pass_gate(evaluated, final)
         except (NotEnoughData, TrainingRefused) as refusal:
             if draft:
-                append_history(settings.models_dir, {"trained_at": now, "published": None, "reason": str(refusal)}, files)
+                append_history(
+                    settings.models_dir, {"trained_at": now, "published": None, "reason": str(refusal)}, files
+                )
             raise
         given = (settings, source, evaluated, final, results, hyperparameters, protocol, files, connect, progress)
         name = publish(*given, draft) if draft else None
     rule = in_force(source.shop, protocol)
-    return TrainingResult(name, hyperparameters.winner, rule, results.rows, results.context_lift, results.evaluation_set.n_nothing_relevant)
+    return TrainingResult(
+        name,
+        hyperparameters.winner,
+        rule,
+        results.rows,
+        results.context_lift,
+        results.evaluation_set.n_nothing_relevant,
+    )
 
 
 def read_shop(db: store.Database, settings: Settings, *, now: int, progress: Progress) -> ShopData:
@@ -174,7 +185,14 @@ def evaluate(source: ShopData, protocol: str, progress: Progress) -> tuple[Train
     return (
         evaluated,
         hyperparameters,
-        evaluate_on_test(source, evaluated, after, build_evaluation_sets(source, evaluated, after, cut, protocol), rule, hyperparameters),
+        evaluate_on_test(
+            source,
+            evaluated,
+            after,
+            build_evaluation_sets(source, evaluated, after, cut, protocol),
+            rule,
+            hyperparameters,
+        ),
     )
 
 

@@ -89,7 +89,10 @@ def test_arrays_come_back_as_they_were_written(tmp_path, memory_map):
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
-        hnp.arrays(st.sampled_from(["f4", "f8", "i4", "i8", "u2", "S3", ">i4"]), hnp.array_shapes(min_dims=0, min_side=0, max_side=6)),
+        hnp.arrays(
+            st.sampled_from(["f4", "f8", "i4", "i8", "u2", "S3", ">i4"]),
+            hnp.array_shapes(min_dims=0, min_side=0, max_side=6),
+        ),
         max_size=4,
     ),
     st.booleans(),
@@ -105,7 +108,8 @@ def test_any_array_comes_back_as_it_was_written(tmp_path, arrays, memory_map):
 
 def test_the_same_arrays_make_the_same_version(tmp_path):
     names = [
-        published(tmp_path / folder, lambda draft: draft.write_arrays("a.h5", ARRAYS, {"kind": "int"})).name for folder in ("here", "there")
+        published(tmp_path / folder, lambda draft: draft.write_arrays("a.h5", ARRAYS, {"kind": "int"})).name
+        for folder in ("here", "there")
     ]
     assert names[0] == names[1]
 
@@ -162,15 +166,27 @@ def test_a_file_behind_a_user_block_is_read_right(tmp_path):
 
 @pytest.mark.parametrize(
     "array",
-    [np.array(["text"]), np.array([None]), np.array([True]), np.array([1j]), np.array([(1,)], "i4,"), np.array(["2026"], "M8[s]")],
+    [
+        np.array(["text"]),
+        np.array([None]),
+        np.array([True]),
+        np.array([1j]),
+        np.array([(1,)], "i4,"),
+        np.array(["2026"], "M8[s]"),
+    ],
     ids=lambda a: str(a.dtype),
 )
 def test_dtypes_that_could_not_be_read_back_are_refused(tmp_path, array):
-    with Draft.create(tmp_path, NEW) as draft, pytest.raises(ValueError, match="`x` should hold floats, integers or bytes"):
+    with (
+        Draft.create(tmp_path, NEW) as draft,
+        pytest.raises(ValueError, match="`x` should hold floats, integers or bytes"),
+    ):
         draft.write_arrays("a.h5", {"x": array})
 
 
-@pytest.mark.parametrize("name", ["", "/x", "x/", "a//b", "..", "a/./b", "_x", "a/_b", "optimizer", "optimizer/x", "a\0b"])
+@pytest.mark.parametrize(
+    "name", ["", "/x", "x/", "a//b", "..", "a/./b", "_x", "a/_b", "optimizer", "optimizer/x", "a\0b"]
+)
 def test_names_that_could_not_be_read_back_are_refused(tmp_path, name):
     with Draft.create(tmp_path, NEW) as draft, pytest.raises(ValueError, match="An array's name should be"):
         draft.write_arrays("a.h5", {name: np.zeros(1)})
@@ -234,7 +250,10 @@ def test_a_draft_with_something_else_than_plain_files_is_not_published(tmp_path,
 
 
 def test_a_draft_whose_arrays_could_not_be_read_is_not_published(tmp_path):
-    with pytest.raises(ModelRefused, match=r"broken.h5 should be a readable HDF5 file"), Draft.create(tmp_path, NEW) as draft:
+    with (
+        pytest.raises(ModelRefused, match=r"broken.h5 should be a readable HDF5 file"),
+        Draft.create(tmp_path, NEW) as draft,
+    ):
         draft.path("broken.h5").write_bytes(b"not HDF5")
         draft.publish({})
 
@@ -386,7 +405,9 @@ def test_an_hdf5_file_with_more_than_plain_arrays_is_refused(tmp_path, monkeypat
         assert REFUSED[write] in str(caught.value)
 
 
-@pytest.mark.parametrize("data", [b"", b"PK\3\4", b"\x80\x04.", b"\x89HDF\r\n\x1a\n", b"\x89HDF\r\n\x1a\n" + b"\xff" * 1000], ids=repr)
+@pytest.mark.parametrize(
+    "data", [b"", b"PK\3\4", b"\x80\x04.", b"\x89HDF\r\n\x1a\n", b"\x89HDF\r\n\x1a\n" + b"\xff" * 1000], ids=repr
+)
 def test_what_is_no_hdf5_is_refused(tmp_path, data):
     version = published(tmp_path, lambda draft: draft.path("weights.bin").write_bytes(data))
     with pytest.raises(ModelRefused, match=r"weights.bin should be a readable HDF5 file"):
@@ -565,7 +586,10 @@ def test_a_false_layout_is_refused(tmp_path: Path, place: object, memory_map: bo
     with published(tmp_path, lambda draft: draft.write_arrays("a.h5", {"x": np.ones(200, np.float32)})) as version:
         manifest = json.loads((version.path / "manifest.json").read_text())
         manifest["files"][0]["layout"]["x"] = place
-        with rewritten(tmp_path, version, manifest) as false, pytest.raises(ModelRefused, match="should be laid out as its manifest says"):
+        with (
+            rewritten(tmp_path, version, manifest) as false,
+            pytest.raises(ModelRefused, match="should be laid out as its manifest says"),
+        ):
             false.arrays("a.h5", memory_map=memory_map)
 
 
@@ -574,7 +598,10 @@ def test_a_false_shape_is_refused(tmp_path: Path, shapes: object) -> None:
     with published(tmp_path, lambda draft: draft.write_arrays("a.h5", {"x": np.ones(200, np.float32)})) as version:
         manifest = json.loads((version.path / "manifest.json").read_text())
         manifest["files"][0]["shapes"] = shapes
-        with rewritten(tmp_path, version, manifest) as false, pytest.raises(ModelRefused, match="should be laid out as its manifest says"):
+        with (
+            rewritten(tmp_path, version, manifest) as false,
+            pytest.raises(ModelRefused, match="should be laid out as its manifest says"),
+        ):
             false.arrays("a.h5", memory_map=True)
 
 

@@ -14,9 +14,22 @@ import pytest
 
 from recsys.artifacts import Draft, current, current_name, history, open_version
 from recsys.errors import InternalError, Overloaded, RecsysError, SettingsError
-from tests.helpers.dying_disk import NEW, NEXT, Died, Full, Mortal, PowerCut, Unsynced, Watched, copy, publish, version_names
+from tests.helpers.dying_disk import (
+    NEW,
+    NEXT,
+    Died,
+    Full,
+    Mortal,
+    PowerCut,
+    Unsynced,
+    Watched,
+    copy,
+    publish,
+    version_names,
+)
 
-# Every effect of Draft.create … publish, activate and append_history, in order. A new effect belongs here with its reason.
+# Every effect of Draft.create … publish, activate and append_history, in order. A new effect belongs here with its
+# reason.
 PUBLISH = [
     "make_dir models",
     "lock .lock",
@@ -120,7 +133,11 @@ def test_f54_a_killed_process_leaves_the_old_version_or_the_new_one_and_no_lock(
     old = current_name(models_dir)
     script = Path(__file__).parents[1] / "helpers" / "killed_publisher.py"
     finished = subprocess.run(
-        [sys.executable, str(script), str(models_dir), str(tmp_path)], capture_output=True, encoding="utf-8", timeout=300, check=False
+        [sys.executable, str(script), str(models_dir), str(tmp_path)],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
     )
     assert (finished.returncode, finished.stderr, finished.stdout) == (0, "", str(EFFECTS))
     for at in range(1, EFFECTS + 2):
@@ -129,7 +146,9 @@ def test_f54_a_killed_process_leaves_the_old_version_or_the_new_one_and_no_lock(
         check(attempt, old)
 
 
-def test_f54_a_power_cut_that_forgets_whatever_was_not_synced_leaves_the_old_version_or_the_new_one(models_dir, tmp_path):
+def test_f54_a_power_cut_that_forgets_whatever_was_not_synced_leaves_the_old_version_or_the_new_one(
+    models_dir, tmp_path
+):
     old = current_name(models_dir)
     cuts = 0
     for at in range(1, EFFECTS + 2):
@@ -151,7 +170,9 @@ def test_f54_a_power_cut_that_forgets_whatever_was_not_synced_leaves_the_old_ver
 def test_a_published_version_survives_a_power_cut_once_activate_has_returned(models_dir):
     disk = PowerCut(models_dir, at=1000)
     name = publish(models_dir, NEW, disk)
-    assert [target.parent.name for _, target, _ in disk.pending] == [".stamps"]  # a stamp may be lost: it is only a shortcut
+    assert [target.parent.name for _, target, _ in disk.pending] == [
+        ".stamps"
+    ]  # a stamp may be lost: it is only a shortcut
     disk.cut(tuple(range(len(disk.pending))), forgets_entries=True)
     assert current_name(models_dir) == name and served(models_dir) == NEW
 
@@ -205,14 +226,18 @@ def test_every_reason_that_a_write_fails_for_has_its_error(models_dir, code, kin
 
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-FULL_IN_HDF5 = RuntimeError(f"Can't decrement id ref count (file write failed: errno = {errno.ENOSPC}, error message = 'No space')")
+FULL_IN_HDF5 = RuntimeError(
+    f"Can't decrement id ref count (file write failed: errno = {errno.ENOSPC}, error message = 'No space')"
+)
 
 
 FULL_BEHIND = ValueError("Could not save the model")
 FULL_BEHIND.__cause__ = FULL
 
 
-@pytest.mark.parametrize("error", [FULL, FULL_IN_HDF5, FULL_BEHIND], ids=["OSError", "in HDF5's text", "behind another error"])
+@pytest.mark.parametrize(
+    "error", [FULL, FULL_IN_HDF5, FULL_BEHIND], ids=["OSError", "in HDF5's text", "behind another error"]
+)
 def test_a_library_that_meets_a_full_disk_in_the_draft_is_explained_too(models_dir, error):
     with pytest.raises(Overloaded, match="Free some space"), Draft.create(models_dir, NEW) as draft:
         draft.path("bmf_model.weights.h5").write_bytes(b"half")
@@ -269,7 +294,11 @@ except RecsysError as error:
 @pytest.mark.parametrize("size", ["1000000", "24700"], ids=["while writing", "while closing"])
 def test_f44_hdf5_that_really_runs_out_of_room_is_explained(models_dir, size):
     finished = subprocess.run(
-        [sys.executable, "-c", REAL_LIMIT, str(models_dir), size], capture_output=True, encoding="utf-8", timeout=60, check=False
+        [sys.executable, "-c", REAL_LIMIT, str(models_dir), size],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
     )
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.startswith(f"overloaded: {models_dir} should have room for one more version.")
@@ -283,11 +312,15 @@ UNSHARED = {"disk": ["unshare", "-rm"], "file": []}
 def may_mount() -> bool:
     """Return whether this user may mount a disk in a namespace of its own."""
     asked = [*UNSHARED["disk"], "sh", "-c", "mount -t tmpfs -o size=1m tmpfs /mnt"]
-    return shutil.which("unshare") is not None and subprocess.run(asked, capture_output=True, check=False).returncode == 0
+    return (
+        shutil.which("unshare") is not None and subprocess.run(asked, capture_output=True, check=False).returncode == 0
+    )
 
 
 @pytest.mark.parametrize("kind", ["file", *(["disk"] if may_mount() else [])])
-def test_f44_without_room_the_old_version_stays_in_place_and_the_new_one_follows_as_soon_as_it_fits(models_dir, tmp_path, kind):
+def test_f44_without_room_the_old_version_stays_in_place_and_the_new_one_follows_as_soon_as_it_fits(
+    models_dir, tmp_path, kind
+):
     (tmp_path / "small").mkdir()
     script = Path(__file__).parents[1] / "helpers" / "full_disk.py"
     finished = subprocess.run(

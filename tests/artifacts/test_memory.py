@@ -13,8 +13,12 @@ from recsys.artifacts.hdf5 import read_arrays, write_arrays
 MB = 1 << 20
 
 
-@pytest.mark.parametrize(("resident", "given_back"), [(50, 0), (100, 0), (101, 1), (None, 0)])  # None: a system that does not say
-def test_memory_above_the_limit_is_given_back(resident: int | None, given_back: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("resident", "given_back"), [(50, 0), (100, 0), (101, 1), (None, 0)]
+)  # None: a system that does not say
+def test_memory_above_the_limit_is_given_back(
+    resident: int | None, given_back: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[str] = []
     monkeypatch.setattr(residency, "resident_bytes", lambda: resident)
     monkeypatch.setattr(residency, "release_pages", lambda: calls.append("let go"))

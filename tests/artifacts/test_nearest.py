@@ -24,7 +24,9 @@ def test_the_largest_dot_product_comes_first_not_the_smallest_angle() -> None:
     assert opened(vectors).search(np.array([-1, 0.5], np.float32), 2).tolist() == [3, 2]
 
 
-def test_nearly_all_of_the_best_are_found_though_the_vectors_are_of_very_different_lengths(rng: np.random.Generator) -> None:
+def test_nearly_all_of_the_best_are_found_though_the_vectors_are_of_very_different_lengths(
+    rng: np.random.Generator,
+) -> None:
     vectors = (rng.normal(size=(4000, 16)) * rng.lognormal(0, 1, (4000, 1))).astype(np.float32)
     index = opened(vectors)
     shares = []
@@ -134,7 +136,9 @@ def test_what_is_no_number_is_not_indexed(broken: float) -> None:
 def test_an_index_of_other_vectors_is_refused(rng: np.random.Generator, dim: int, n: int) -> None:
     data = build(rng.normal(size=(300, 8)).astype(np.float32))
 
-    with pytest.raises(ModelRefused, match=f"an index should be an index of {n} vectors of {dim} numbers by dot product"):
+    with pytest.raises(
+        ModelRefused, match=f"an index should be an index of {n} vectors of {dim} numbers by dot product"
+    ):
         Nearest.open(data, "an index", dim=dim, n=n)
 
 

@@ -242,7 +242,17 @@ def test_a_manifest_without_a_list_of_files_is_refused(models_dir, files):
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"[]", b"null", b"{", b"\xff\xfe", b'{"schema": NaN}', b"[" * 100_000, b'{"schema": 1, "schema": 1}', b"\x80\x04pickle"],
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"{",
+        b"\xff\xfe",
+        b'{"schema": NaN}',
+        b"[" * 100_000,
+        b'{"schema": 1, "schema": 1}',
+        b"\x80\x04pickle",
+    ],
     ids=repr,
 )
 def test_a_manifest_that_is_no_json_object_is_refused(models_dir, data):
@@ -371,7 +381,9 @@ def test_touched_files_are_hashed_once_and_stamped_anew(models_dir, monkeypatch)
     assert hashed == ["bmf_config.json", "prices.h5", "snapshot.bin"]
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"7", b"\xff", b"[" * 9999, b'{"snapshot.bin": [1, 1000, 1]}', b" " * 2**21])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"null", b"7", b"\xff", b"[" * 9999, b'{"snapshot.bin": [1, 1000, 1]}', b" " * 2**21]
+)
 def test_a_damaged_stamp_is_replaced(models_dir, monkeypatch, data):
     good = stamp_of(models_dir).read_bytes()
     stamp_of(models_dir).write_bytes(data)
@@ -427,7 +439,10 @@ def test_a_version_that_is_being_removed_is_no_model(models_dir):
 
 def test_there_is_one_publisher_at_a_time(models_dir):
     before = len(os.listdir("/proc/self/fd"))
-    with Draft.create(models_dir, NEW), pytest.raises(Overloaded, match=f"held by process {os.getpid()} on .* since .* UTC"):
+    with (
+        Draft.create(models_dir, NEW),
+        pytest.raises(Overloaded, match=f"held by process {os.getpid()} on .* since .* UTC"),
+    ):
         Draft.create(models_dir, NEW)
     assert len(os.listdir("/proc/self/fd")) == before
     Draft.create(models_dir, NEW).discard()
@@ -495,10 +510,23 @@ def test_an_entry_that_is_no_json_changes_nothing(tmp_path):
 def test_importing_needs_numpy_and_nothing_heavier():
     script = "import sys, numpy; before = set(sys.modules); import recsys.artifacts; print(*sorted(set(sys.modules) - before))"
     root = Path(__file__).parents[2]
-    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="utf-8", timeout=60, check=True, cwd=root)
+    finished = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, encoding="utf-8", timeout=60, check=True, cwd=root
+    )
     packages = {module.partition(".")[0] for module in finished.stdout.split()}
     assert packages - sys.stdlib_module_names == {"numpy", "recsys"}  # numpy.typing
-    assert not packages & {"asyncio", "concurrent", "ctypes", "email", "http", "inspect", "logging", "pickle", "socket", "subprocess"}
+    assert not packages & {
+        "asyncio",
+        "concurrent",
+        "ctypes",
+        "email",
+        "http",
+        "inspect",
+        "logging",
+        "pickle",
+        "socket",
+        "subprocess",
+    }
 
 
 def test_a_stamped_version_of_fifteen_files_opens_in_milliseconds(tmp_path):

@@ -38,7 +38,9 @@ def test_the_same_code_answers_alike_and_other_code_does_not(
 
 
 @pytest.mark.slow
-def test_a_comparison_without_any_success_is_a_failure(published: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_comparison_without_any_success_is_a_failure(
+    published: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "recommend_api.py").write_text(TERSE, encoding="utf-8")
 
     assert compare(published, tmp_path, tmp_path) == 1
@@ -53,7 +55,18 @@ def test_requests_are_the_same_for_a_seed_and_of_every_kind(published: Published
     assert first == second
     assert first != other
     drawn = b" ".join(data for name, (data, _) in first.items() if name.startswith("drawn"))
-    for field in ("user_id", "limit", "context", "interactions", "ground_truth", "item_id", "filters", "candidates", "exclude", "model"):
+    for field in (
+        "user_id",
+        "limit",
+        "context",
+        "interactions",
+        "ground_truth",
+        "item_id",
+        "filters",
+        "candidates",
+        "exclude",
+        "model",
+    ):
         assert f'"{field}"'.encode() in drawn
 
 
@@ -69,13 +82,27 @@ def test_sides_take_turns_and_a_round_is_a_pair_of_medians() -> None:
 
     assert compare_speed.paired(side("b", 10), side("a", 20), 2, 1) == [(10, 20), (11, 21)]
     assert calls == ["b0", "a0", "a1", "b1"]
-    assert compare_speed.paired(side("b", 10), side("a", 20), 1, 3) == [(12, 22)]  # of 10 10 11 11 12 12 and three outliers
+    assert compare_speed.paired(side("b", 10), side("a", 20), 1, 3) == [
+        (12, 22)
+    ]  # of 10 10 11 11 12 12 and three outliers
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
 def test_the_same_code_is_timed_beside_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    small = ["--items", "60", "--users", "1200", "--rounds", "1", "--requests", "5", "--processes", "1", "--without-mariadb"]
+    small = [
+        "--items",
+        "60",
+        "--users",
+        "1200",
+        "--rounds",
+        "1",
+        "--requests",
+        "5",
+        "--processes",
+        "1",
+        "--without-mariadb",
+    ]
 
     assert compare_speed.main([str(ROOT), str(ROOT), *small, "--bound", "1000"]) == 0
     assert re.findall(r"│ sqlite +│ ([\w-]+) ", capsys.readouterr().out) == ["worker", "one-shot"]

@@ -34,17 +34,48 @@ def marks(ndcg: Sequence[float], coverage: float = 0.5) -> EvaluationResult:
 
 def run(made: Mapping[str, EvaluationResult], validation: Mapping[str, float], **others: Any) -> Run:
     """Return a run whose seconds count the scorers from 1."""
-    told = {"variant": "everything", "rule": "allow", "seed": 7, "winner": "BMF", "trials": [{"model": "BMF", "tried": 1}]}
-    times = {"seconds": {name: n + 1.0 for n, name in enumerate(made)}, "choosing_seconds": 60.0, "fitting_seconds": 30.0}
-    return Run(**{**told, **times, "marks": made, "validation": validation, "peak_mb": 1024.0, "choices": None, "failures": {}, **others})
+    told = {
+        "variant": "everything",
+        "rule": "allow",
+        "seed": 7,
+        "winner": "BMF",
+        "trials": [{"model": "BMF", "tried": 1}],
+    }
+    times = {
+        "seconds": {name: n + 1.0 for n, name in enumerate(made)},
+        "choosing_seconds": 60.0,
+        "fitting_seconds": 30.0,
+    }
+    return Run(
+        **{
+            **told,
+            **times,
+            "marks": made,
+            "validation": validation,
+            "peak_mb": 1024.0,
+            "choices": None,
+            "failures": {},
+            **others,
+        }
+    )
 
 
 ONE = run(
-    {"BMF": marks([1, 0, 1, 0]), "blend": marks([1, 0, 0, 0]), "ease": marks([0, 0, 0, 1]), "popularity": marks([0, 0, 0, 0], 0.1)},
+    {
+        "BMF": marks([1, 0, 1, 0]),
+        "blend": marks([1, 0, 0, 0]),
+        "ease": marks([0, 0, 0, 1]),
+        "popularity": marks([0, 0, 0, 0], 0.1),
+    },
     {"BMF": 0.5, "blend": 0.4, "ease": 0.3, "popularity": 0.1},
 )
 TWO = run(
-    {"BMF": marks([0, 0, 1, 0]), "blend": marks([1, 0, 0, 0]), "ease": marks([0, 0, 0, 1]), "popularity": marks([0, 0, 0, 0], 0.3)},
+    {
+        "BMF": marks([0, 0, 1, 0]),
+        "blend": marks([1, 0, 0, 0]),
+        "ease": marks([0, 0, 0, 1]),
+        "popularity": marks([0, 0, 0, 0], 0.3),
+    },
     {"BMF": 0.1, "blend": 0.4, "ease": 0.6, "popularity": 0.1},
     seed=8,
     peak_mb=2048.0,
@@ -70,7 +101,9 @@ def test_coverage_is_the_mean_over_seeds() -> None:
 
 
 def test_a_model_that_a_seed_could_not_fit_has_the_figures_of_the_others() -> None:
-    without = replace(TWO, marks={name: made for name, made in TWO.marks.items() if name != "BMF"}, failures={"BMF": "out of memory"})
+    without = replace(
+        TWO, marks={name: made for name, made in TWO.marks.items() if name != "BMF"}, failures={"BMF": "out of memory"}
+    )
     found = row("BMF", "allow", [ONE, without])
 
     assert (found["ndcg10"], found["seeds"]) == (0.5, 1)
@@ -128,7 +161,10 @@ def test_an_entry_has_the_rows_of_each_rule_and_every_trial() -> None:
         (7, "hide", 1),
         (8, "hide", 1),
     ]
-    assert [(told["winner"], told["validation_map10"]["BMF"]) for told in entry["runs"][:2]] == [("BMF", 0.5), ("ease", 0.1)]
+    assert [(told["winner"], told["validation_map10"]["BMF"]) for told in entry["runs"][:2]] == [
+        ("BMF", 0.5),
+        ("ease", 0.1),
+    ]
     assert entry["users"] == {"allow": 4, "hide": 4}
     assert json.loads(json.dumps(entry, allow_nan=False)) == entry
 
@@ -165,17 +201,54 @@ ENTRY: dict[str, Any] = {
     "protocol": "One of a hundred.",
     "users": {"allow": 6040},
     "rows": [
-        {**dict.fromkeys(ROW, 0.25), "model": "ease", "rule": "allow", "seconds": None, "peak_mb": 2048.0, "seeds": 3, "winner": False},
-        {**dict.fromkeys(ROW, 0.5), "model": "LNCM", "rule": "allow", "seconds": 12.34, "peak_mb": 2048.0, "seeds": 3, "winner": True},
+        {
+            **dict.fromkeys(ROW, 0.25),
+            "model": "ease",
+            "rule": "allow",
+            "seconds": None,
+            "peak_mb": 2048.0,
+            "seeds": 3,
+            "winner": False,
+        },
+        {
+            **dict.fromkeys(ROW, 0.5),
+            "model": "LNCM",
+            "rule": "allow",
+            "seconds": 12.34,
+            "peak_mb": 2048.0,
+            "seeds": 3,
+            "winner": True,
+        },
     ],
     "paired": [
-        {"rule": "allow", "winner": "LNCM", "against": "ease", "metric": "ndcg10", "difference": 0.25, "low": -0.125, "high": 0.5},
-        {"rule": "allow", "winner": "LNCM", "against": "ease", "metric": "hr10", "difference": 0.25, "low": 0.125, "high": 0.5},
+        {
+            "rule": "allow",
+            "winner": "LNCM",
+            "against": "ease",
+            "metric": "ndcg10",
+            "difference": 0.25,
+            "low": -0.125,
+            "high": 0.5,
+        },
+        {
+            "rule": "allow",
+            "winner": "LNCM",
+            "against": "ease",
+            "metric": "hr10",
+            "difference": 0.25,
+            "low": 0.125,
+            "high": 0.5,
+        },
     ],
     "ablations": [],
     "runs": [
         {"seed": 7, "variant": "everything", "choosing_seconds": 400.0, "fitting_seconds": 100.0},
-        {"seed": 8, "variant": "everything", "choosing_seconds": 0.0, "fitting_seconds": 300.0},  # by the choices of the first
+        {
+            "seed": 8,
+            "variant": "everything",
+            "choosing_seconds": 0.0,
+            "fitting_seconds": 300.0,
+        },  # by the choices of the first
         {"seed": 8, "variant": "without history", "choosing_seconds": 1.0, "fitting_seconds": 1.0},
     ],
     "trials": [],
@@ -205,14 +278,18 @@ def test_a_set_becomes_a_page_best_first() -> None:
 
 
 def test_ablations_become_a_table_of_their_own() -> None:
-    page = tables.markdown({**ENTRY, "ablations": [{**ENTRY["rows"][0], "model": "LNCM", "variant": "without history"}, ABLATION]})
+    page = tables.markdown(
+        {**ENTRY, "ablations": [{**ENTRY["rows"][0], "model": "LNCM", "variant": "without history"}, ABLATION]}
+    )
 
     assert (
         "| model | rule | variant | seeds | HR@10 | NDCG@10 (95 %) | adds to the blend (lower bound) |\n|---|---|---|---:|---:|---:|---:|\n"
         in page
     )
     assert "| LNCM | repeats allowed | without history | 3 | 0.2500 | 0.2500 (0.2500 – 0.2500) |  |\n" in page
-    assert "| LNCM | repeats allowed | everything | 3 | 0.5000 | 0.5000 (0.5000 – 0.5000) | +0.1250 (-0.0625) |\n" in page
+    assert (
+        "| LNCM | repeats allowed | everything | 3 | 0.5000 | 0.5000 (0.5000 – 0.5000) | +0.1250 (-0.0625) |\n" in page
+    )
 
 
 def test_a_terminal_shows_the_same(capsys: pytest.CaptureFixture[str]) -> None:
@@ -220,7 +297,11 @@ def test_a_terminal_shows_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
 
     assert shown.index("LNCM ★") < shown.index("ease")
-    assert [word for word in ("One of a hundred.", "6,040 users", "12.3", "standard error", "+0.1250 (-0.0625)") if word not in shown] == []
+    assert [
+        word
+        for word in ("One of a hundred.", "6,040 users", "12.3", "standard error", "+0.1250 (-0.0625)")
+        if word not in shown
+    ] == []
 
 
 # the door
@@ -228,7 +309,10 @@ def test_a_terminal_shows_the_same(capsys: pytest.CaptureFixture[str]) -> None:
 
 def page_of(root: Path, *names: str) -> Path:
     page = root / "MODELS.md"
-    page.write_text("# Models\n" + "".join(f"<!-- results: {name} -->\nold\n<!-- end of results -->\n" for name in names), encoding="utf-8")
+    page.write_text(
+        "# Models\n" + "".join(f"<!-- results: {name} -->\nold\n<!-- end of results -->\n" for name in names),
+        encoding="utf-8",
+    )
     return page
 
 
@@ -250,9 +334,15 @@ def test_the_page_has_the_kept_figures_between_its_markers(tmp_path: Path) -> No
     ("flags", "message"),
     [
         ([], "quality: DATA_DIR should name the folder of the sets. Received: nothing."),
-        (["--markdown", "{tmp}/none.md"], "quality: --markdown should name a page. Received: {tmp}/none.md, which is not there."),
+        (
+            ["--markdown", "{tmp}/none.md"],
+            "quality: --markdown should name a page. Received: {tmp}/none.md, which is not there.",
+        ),
         (["--markdown", "{tmp}/MODELS.md"], "quality: The page should hold one of <!-- results: ml-1m-ncf -->,"),
-        (["{tmp}"], "quality: DATA_DIR should hold ml-1m-ncf/ml-1m.train.rating.gz. Received: {tmp}, which does not. The files are"),
+        (
+            ["{tmp}"],
+            "quality: DATA_DIR should hold ml-1m-ncf/ml-1m.train.rating.gz. Received: {tmp}, which does not. The files are",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(
@@ -283,7 +373,9 @@ def test_flags_that_make_no_sense_are_refused(words: str, capsys: pytest.Capture
     assert words.split()[0] in capsys.readouterr().err
 
 
-def test_every_seed_has_its_own_process_and_the_file_grows_with_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_seed_has_its_own_process_and_the_file_grows_with_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[tuple[Task, int]] = []
     kept = tmp_path / "quality.json"
     write_online_retail(tmp_path / "online-retail")
@@ -296,13 +388,21 @@ def test_every_seed_has_its_own_process_and_the_file_grows_with_each(tmp_path: P
     monkeypatch.setattr(quality, "in_its_own_process", pretend)
     monkeypatch.setattr(quality, "current_commit", lambda: "0123456789")
 
-    assert quality.main([str(tmp_path), "--sets", "online-retail", "--seeds", "2", "--epochs", "3", "--json", str(kept)]) == 0
+    assert (
+        quality.main([str(tmp_path), "--sets", "online-retail", "--seeds", "2", "--epochs", "3", "--json", str(kept)])
+        == 0
+    )
     assert [(task.seed, task.options, task.ablations, done) for task, done in seen] == [
         (7, {"epochs": 3}, [], 0),
         (8, {"epochs": 3}, [], 1),
     ]
     (entry,) = json.loads(kept.read_text(encoding="utf-8"))["sets"]
-    assert (entry["set"], entry["commit"], len(entry["rows"]), entry["rows"][0]["seeds"]) == ("online-retail", "0123456789", 8, 2)
+    assert (entry["set"], entry["commit"], len(entry["rows"]), entry["rows"][0]["seeds"]) == (
+        "online-retail",
+        "0123456789",
+        8,
+        2,
+    )
 
 
 @pytest.mark.slow
@@ -317,7 +417,9 @@ def test_a_whole_run_chooses_fits_and_sits_the_test(tmp_path: Path, capsys: pyte
     (entry,) = json.loads(kept.read_text(encoding="utf-8"))["sets"]
     found = {each["model"]: each for each in entry["rows"]}
     assert list(found) == list(REGISTRY)
-    assert all(0 <= each["ndcg10"] <= each["hr10"] <= each["recall20"] == 1 for each in found.values()), "20 items, 20 places"
+    assert all(0 <= each["ndcg10"] <= each["hr10"] <= each["recall20"] == 1 for each in found.values()), (
+        "20 items, 20 places"
+    )
     assert {trial["model"] for trial in entry["trials"] if "model" in trial} >= {*MODELS, "blend"}
     assert sum(each["winner"] for each in entry["rows"]) == 1
     assert found["popularity"]["peak_mb"] > 100

@@ -59,7 +59,11 @@ def words(path: str, text: str) -> list[tuple[str, int]]:
         ("a.py", "def done(): ...\nclass done: ...\n", [("done", 1), ("done", 2)]),
         ("a.py", "blend = 1\n", []),
         ("a.js", "const x = new Exam(); // Exam\n/* Exam */ f('Exam', \"Exam\");\n", [("EvaluationSet", 1)]),
-        ("a.js", "`Exam ${a ? `${Exam} Exam` : { b: 1 }} Exam`;\nthis.#sit_all();\n", [("EvaluationSet", 1), ("sit_all", 2)]),
+        (
+            "a.js",
+            "`Exam ${a ? `${Exam} Exam` : { b: 1 }} Exam`;\nthis.#sit_all();\n",
+            [("EvaluationSet", 1), ("sit_all", 2)],
+        ),
         ("a.js", "x.match(/'Exam[/\"]/g); a = b / Exam / 2;\n", [("EvaluationSet", 1)]),
         ("a.md", "The Exam is `make(Exam)`.\n", [("EvaluationSet", 1)]),
     ],
@@ -120,14 +124,18 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_figures_are_printed_beside_another_checkouts(checkout: Path, tmp_path_factory: pytest.TempPathFactory, capsys) -> None:
+def test_figures_are_printed_beside_another_checkouts(
+    checkout: Path, tmp_path_factory: pytest.TempPathFactory, capsys
+) -> None:
     before = tmp_path_factory.mktemp("before")
     (before / "recsys").mkdir()
 
     assert readability.main(["--against", str(before), "--list"], checkout) == 1
 
     printed = capsys.readouterr().out
-    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in printed.splitlines() if line.startswith("│")]
+    rows = [
+        [cell.strip() for cell in line.strip("│").split("│")] for line in printed.splitlines() if line.startswith("│")
+    ]
     assert {row[0]: row[1:3] for row in rows} == {
         "loose modules at recsys' root": ["0", "1"],
         "files under 60 lines": ["0", "1"],

@@ -52,7 +52,9 @@ def test_the_share_that_is_found() -> None:
     assert shared([], [4]) == 1.0
 
 
-def test_an_item_is_nearer_to_its_cluster_than_to_others_and_the_longer_the_more_popular(catalogue: synthetic.Catalogue) -> None:
+def test_an_item_is_nearer_to_its_cluster_than_to_others_and_the_longer_the_more_popular(
+    catalogue: synthetic.Catalogue,
+) -> None:
     vectors = synthetic.vectors_of_bmf(catalogue, 3)
     directions = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     alike = directions @ directions.T
@@ -141,7 +143,9 @@ def test_the_page_holds_the_figures() -> None:
     assert "Candidates are faster from about 31,000 items on; a machine, Python 3.11.7.\n" in page
 
 
-def test_the_page_is_written_between_its_markers_and_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_is_written_between_its_markers_and_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     page, kept = tmp_path / "SCALE.md", tmp_path / scale.KEPT
     begin = pages.begin(scale.NAME)
     page.write_text(f"# Before\n\n{begin}{pages.END}\nAfter\n", encoding="utf-8")

@@ -52,7 +52,10 @@ def results(**changes: Any) -> dict[str, Any]:
         "quick": False,
         "sizes": {part: {"items": size.items, "users": size.users} for part, size in FULL.sizes.items()},
         "machine": MACHINE,
-        "measured": {"agreement": {"commit": "0123456789", "day": "2026-11-20"}, "seeds": {"commit": "89abcdef01", "day": "2026-11-21"}},
+        "measured": {
+            "agreement": {"commit": "0123456789", "day": "2026-11-20"},
+            "seeds": {"commit": "89abcdef01", "day": "2026-11-21"},
+        },
         "agreement": {"lists": 24, "items": 50, "largest_difference": 3e-6, "tolerance": 1e-5},
         "one_shot": {
             database: {
@@ -85,7 +88,14 @@ def named(found: list[Target], words: str) -> Target:
 
 
 def test_percentiles_are_by_nearest_rank() -> None:
-    assert timing.percentiles([4.0, 1.0, 3.0, 2.0]) == {"p50": 2.5, "p95": 4.0, "p99": 4.0, "min": 1.0, "max": 4.0, "n": 4}
+    assert timing.percentiles([4.0, 1.0, 3.0, 2.0]) == {
+        "p50": 2.5,
+        "p95": 4.0,
+        "p99": 4.0,
+        "min": 1.0,
+        "max": 4.0,
+        "n": 4,
+    }
     hundred = timing.percentiles([float(n) for n in range(1, 101)])
     assert (hundred["p50"], hundred["p95"], hundred["p99"]) == (50.5, 95, 99)
 
@@ -95,7 +105,9 @@ def test_ratios_are_of_medians_and_of_rounds() -> None:
 
     found = timing.ratio(times, "ours", "theirs")
 
-    assert found == pytest.approx({"of_medians": 0.4 / 0.2, "median": 1.5, "low": 1.25, "high": 2.0})  # of 1, 1.5 and 2.5
+    assert found == pytest.approx(
+        {"of_medians": 0.4 / 0.2, "median": 1.5, "low": 1.25, "high": 2.0}
+    )  # of 1, 1.5 and 2.5
 
 
 def test_a_summary_is_in_milliseconds() -> None:
@@ -116,7 +128,11 @@ def test_everybody_is_first_in_some_round_and_warm_ups_do_not_count(monkeypatch:
 
     assert "".join(name for name, _ in ran) == "abc" + "bca" + "cab"
     assert [number for _, number in ran] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-    assert {name: [time.wall for time in told] for name, told in times.items()} == {"a": [6, 8], "b": [4, 9], "c": [5, 7]}
+    assert {name: [time.wall for time in told] for name, told in times.items()} == {
+        "a": [6, 8],
+        "b": [4, 9],
+        "c": [5, 7],
+    }
 
 
 def test_levels_and_throughput_by_hand() -> None:
@@ -124,7 +140,10 @@ def test_levels_and_throughput_by_hand() -> None:
         {"ms": [1.0, 2.0], "seconds": 0.5, "asked": 2, "crossed": 0},
         {"ms": [3.0, 4.0], "seconds": 0.5, "asked": 3, "crossed": 1, "failed": {"deadline": 1}},
     ]
-    one = [{"ms": [1.0], "seconds": 0.5, "asked": 1, "crossed": 0}, {"ms": [1.0], "seconds": 1.0, "asked": 1, "crossed": 0}]
+    one = [
+        {"ms": [1.0], "seconds": 0.5, "asked": 1, "crossed": 0},
+        {"ms": [1.0], "seconds": 1.0, "asked": 1, "crossed": 0},
+    ]
 
     found = workers.level(many)
 
@@ -168,7 +187,8 @@ def test_a_run_that_fails_or_complains_is_no_figure(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [{"ok": False}, {"ok": True, "user_id": 8, "items": [1, 2]}, {"ok": True, "user_id": 7, "items": [1]}, None]
+    "answer",
+    [{"ok": False}, {"ok": True, "user_id": 8, "items": [1, 2]}, {"ok": True, "user_id": 7, "items": [1]}, None],
 )
 def test_an_answer_that_is_none_is_no_figure(answer: Mapping[str, Any] | None) -> None:
     asked = b'{"user_id": 7, "limit": 2}'
@@ -189,7 +209,9 @@ def test_the_reference_answers_with_four_lists() -> None:
 
 def test_the_peak_of_memory_is_that_of_the_program_and_not_of_its_parent() -> None:
     ballast = np.ones(50_000_000)  # 400 MB of this process
-    lean, heavy = (timing.peak_bytes(shouts(f"import time; b = bytearray({n}); time.sleep(0.2)")) for n in (1, 100_000_000))
+    lean, heavy = (
+        timing.peak_bytes(shouts(f"import time; b = bytearray({n}); time.sleep(0.2)")) for n in (1, 100_000_000)
+    )
 
     assert 100e6 < heavy < 200e6
     assert lean < 50e6 < heavy - lean
@@ -226,7 +248,12 @@ def test_answers_agree_within_the_tolerance_and_in_order() -> None:
         return {"ok": True, "items": [{"productId": item, "score": score} for item, score in items]}
 
     assert agreement.difference(answer((101, 0.900005), (102, 0.8)), listed, "here") == pytest.approx(5e-6)
-    for wrong in (answer((102, 0.8), (101, 0.9)), answer((101, 0.9)), answer((101, 0.90002), (102, 0.8)), {"ok": False}):
+    for wrong in (
+        answer((102, 0.8), (101, 0.9)),
+        answer((101, 0.9)),
+        answer((101, 0.90002), (102, 0.8)),
+        {"ok": False},
+    ):
         with pytest.raises(BenchmarkError, match="^here should"):
             agreement.difference(wrong, listed, "here")
 
@@ -275,7 +302,13 @@ def test_node_counts_answers_that_are_lost_or_cannot_be_hers(driver: Driver) -> 
 @pytest.mark.slow
 def test_a_worker_that_cannot_start_is_told(driver: Driver) -> None:  # whatever a `.env` beside the door says
     with pytest.raises(BenchmarkError, match="Workers should answer. Received: settings"):
-        driver.tell("open", pool="two", size=1, python=sys.executable, env={"PATH": os.environ["PATH"], "SCORING_THREADS": "none"})
+        driver.tell(
+            "open",
+            pool="two",
+            size=1,
+            python=sys.executable,
+            env={"PATH": os.environ["PATH"], "SCORING_THREADS": "none"},
+        )
 
 
 def test_without_node_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,7 +332,10 @@ def test_everything_that_was_reached_is_said_to_be() -> None:
 
 
 def worse(changed: Mapping[str, Any], **trip: Any) -> dict[str, Any]:
-    return results(**changed, round_trips={part: dict.fromkeys(DATABASES, {**TRIP, **trip}) for part in ("small", "medium", "large")})
+    return results(
+        **changed,
+        round_trips={part: dict.fromkeys(DATABASES, {**TRIP, **trip}) for part in ("small", "medium", "large")},
+    )
 
 
 @pytest.mark.parametrize(
@@ -445,7 +481,9 @@ def test_some_of_it_can_be_measured_again(quick: tuple[dict[str, Any], Path], mo
     serving.begun(flags("--only", "memory", "--json", str(path)), FULL, said.append)
     assert said == ["serving.json is of another machine or of shops of other sizes: it is begun anew"]
     full = serving.begun(flags("--json", str(path)), FULL, print)
-    assert set(full) == {"quick", "sizes", "machine", "measured", "environment"}, "tiny shops say nothing of others; the folder is the same"
+    assert set(full) == {"quick", "sizes", "machine", "measured", "environment"}, (
+        "tiny shops say nothing of others; the folder is the same"
+    )
     assert set(full["measured"]) == {"environment"}
 
 
@@ -518,4 +556,17 @@ def test_a_request_pays_for_no_module_that_it_has_no_use_for(published: Publishe
 
     assert done.returncode == 0
     assert {"numpy", "sqlite3"} <= bundle
-    assert bundle & {"numpy.ma", "numpy.random", "numpy.testing", "tomllib", "importlib.resources", "dotenv", "pymysql", "psycopg"} == set()
+    assert (
+        bundle
+        & {
+            "numpy.ma",
+            "numpy.random",
+            "numpy.testing",
+            "tomllib",
+            "importlib.resources",
+            "dotenv",
+            "pymysql",
+            "psycopg",
+        }
+        == set()
+    )

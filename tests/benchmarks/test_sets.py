@@ -39,9 +39,17 @@ def write(path: Path, rows: Iterable[Sequence[object]], header: str | None = Non
 def write_ml_1m_ncf(folder: Path) -> None:
     """Three users; the second has her own test item among her negatives, the third a single rating."""
     write(
-        folder / "ml-1m.train.rating.gz", [(0, 2, 1, 2), (1, 4, 1, 1), (0, 0, 1, 0), (2, 5, 1, 0), (1, 3, 1, 0), (0, 1, 1, 1)], None, "\t"
+        folder / "ml-1m.train.rating.gz",
+        [(0, 2, 1, 2), (1, 4, 1, 1), (0, 0, 1, 0), (2, 5, 1, 0), (1, 3, 1, 0), (0, 1, 1, 1)],
+        None,
+        "\t",
     )
-    write(folder / "ml-1m.test.rating.gz", [(0, 10, 5, 978300000), (1, 11, 4, 978300000), (2, 12, 3, 978300000)], None, "\t")
+    write(
+        folder / "ml-1m.test.rating.gz",
+        [(0, 10, 5, 978300000), (1, 11, 4, 978300000), (2, 12, 3, 978300000)],
+        None,
+        "\t",
+    )
     negatives = [("(0,10)", *FILLERS), ("(1,11)", 11, *FILLERS[:98]), ("(2,12)", *FILLERS)]
     write(folder / "ml-1m.test.negative.gz", negatives, None, "\t")
 
@@ -49,7 +57,10 @@ def write_ml_1m_ncf(folder: Path) -> None:
 def write_online_retail(folder: Path) -> None:
     """An hour a line from 0 to 10, and three lines that are no purchase; 80 % of the time is before hour 8, or 5.6 of 0 to 7."""
     sold = ["a x", "a y", "b x", "b y", "a z", "c x", "a x", "b z", "a x", "c y", "b q"]
-    rows = [("536", words[2], '"a, ""b"""', 1, f"2010-12-01 {hour:02}:00:00", 1.5, words[0], "UK") for hour, words in enumerate(sold)]
+    rows = [
+        ("536", words[2], '"a, ""b"""', 1, f"2010-12-01 {hour:02}:00:00", 1.5, words[0], "UK")
+        for hour, words in enumerate(sold)
+    ]
     rows.insert(3, ("C536", "z", "", 1, "2010-12-01 02:00:00", 1.5, "a", "UK"))  # a cancellation
     rows.insert(5, ("536", "z", "", -1, "2010-12-01 03:00:00", 1.5, "a", "UK"))  # a return
     rows.append(("537", "z", "", 1, "2010-12-01 20:00:00", 1.5, "", "UK"))  # nobody's
@@ -66,8 +77,21 @@ def write_amazon_beauty(folder: Path) -> None:
 
 def write_taobao(folder: Path) -> None:
     """Positive at hours 1, 2, 3, 5, 6 and 8: 80 % of the time is before 6; of 1, 2, 3 and 5 it is before 3.8."""
-    lines = ["1 101 pv", "1 101 cart", "2 102 fav", "2 103 buy", "1 102 pv", "1 103 buy", "2 101 cart", "2 102 pv", "1 102 buy"]
-    rows = [(*line.split()[:2], 7 if "101" in line else 8, line.split()[2], FIRST + hour * HOUR) for hour, line in enumerate(lines)]
+    lines = [
+        "1 101 pv",
+        "1 101 cart",
+        "2 102 fav",
+        "2 103 buy",
+        "1 102 pv",
+        "1 103 buy",
+        "2 101 cart",
+        "2 102 pv",
+        "1 102 buy",
+    ]
+    rows = [
+        (*line.split()[:2], 7 if "101" in line else 8, line.split()[2], FIRST + hour * HOUR)
+        for hour, line in enumerate(lines)
+    ]
     rows.append((1, 109, 7, "buy", FIRST - 1))  # before the window
     write(folder / "events.csv.gz", rows, "user_id,item_id,category_id,event_type,timestamp")
 
@@ -107,7 +131,9 @@ def marks_of(scorer: Fixed, evaluation_set: EvaluationSet) -> EvaluationResult:
 
 def asked(evaluation_set: EvaluationSet) -> dict[int, tuple[list[int], list[int]]]:
     """Return what is relevant for each user and what is hidden from her."""
-    return {question.query.user: (question.relevant.tolist(), question.hidden.tolist()) for question in evaluation_set.cases}
+    return {
+        question.query.user: (question.relevant.tolist(), question.hidden.tolist()) for question in evaluation_set.cases
+    }
 
 
 # ml-1m-ncf
@@ -127,7 +153,9 @@ def test_movielens_validates_on_the_newest_rating_of_the_train_file(data_dir: Pa
     validation = SETS["ml-1m-ncf"].load(data_dir).validation
     first, second = validation.evaluation_sets["allow"].cases
 
-    assert asked(validation.evaluation_sets["allow"]) == {0: ([2], []), 1: ([4], [])}, "a user with one rating has nothing to be asked from"
+    assert asked(validation.evaluation_sets["allow"]) == {0: ([2], []), 1: ([4], [])}, (
+        "a user with one rating has nothing to be asked from"
+    )
     assert validation.data.items.tolist() == [0, 1, 3, 5]
     assert (len(set(first.candidates.tolist())), first.candidates[-1]) == (100, 2)
     assert set(first.candidates[:-1].tolist()) & {0, 1, 2} == set()
@@ -171,7 +199,12 @@ def test_a_question_answered_with_nan_is_lost(data_dir: Path) -> None:
 
 
 def test_negatives_of_other_rows_are_refused(data_dir: Path) -> None:
-    write(data_dir / "ml-1m-ncf/ml-1m.test.negative.gz", [("(0,10)", *FILLERS), ("(2,12)", *FILLERS), ("(1,11)", *FILLERS)], None, "\t")
+    write(
+        data_dir / "ml-1m-ncf/ml-1m.test.negative.gz",
+        [("(0,10)", *FILLERS), ("(2,12)", *FILLERS), ("(1,11)", *FILLERS)],
+        None,
+        "\t",
+    )
 
     with pytest.raises(BenchmarkError, match="should have a line for each row of ml-1m.test.rating.gz"):
         SETS["ml-1m-ncf"].load(data_dir)
@@ -210,7 +243,11 @@ def test_the_whole_catalogue_competes_without_the_hidden_and_ties_go_by_index(da
     (new,) = evaluation_sets["hide"].cases
 
     assert answer(Fixed([3, 1, 2]), new, evaluation_sets["hide"].active).tolist() == [2, 1]
-    assert answer(Fixed([0, 0, 0]), evaluation_sets["allow"].cases[0], evaluation_sets["allow"].active).tolist() == [0, 1, 2]
+    assert answer(Fixed([0, 0, 0]), evaluation_sets["allow"].cases[0], evaluation_sets["allow"].active).tolist() == [
+        0,
+        1,
+        2,
+    ]
 
 
 def test_marks_by_hand(data_dir: Path) -> None:
@@ -233,7 +270,10 @@ def test_scorers_share_what_a_question_remembers_and_the_exam_forgets_it(data_di
     mark({"one": Sharing([1, 2, 3]), "other": Sharing([1, 2, 3])}, evaluation_set)
 
     assert computed == [0, 2]
-    assert [question.query.once("shared", lambda: "nothing") for question in evaluation_set.cases] == ["nothing", "nothing"]
+    assert [question.query.once("shared", lambda: "nothing") for question in evaluation_set.cases] == [
+        "nothing",
+        "nothing",
+    ]
 
 
 # amazon-beauty-5core: items 1, 2, 3 are 0, 1, 2
@@ -298,7 +338,12 @@ def test_both_parts_have_an_exam_for_each_rule_that_is_reported(name: str, data_
     benchmark = SETS[name]
     parts = benchmark.load(data_dir)
 
-    assert set(parts.validation.evaluation_sets) == set(parts.test.evaluation_sets) == set(benchmark.rules) == set(benchmark.references)
+    assert (
+        set(parts.validation.evaluation_sets)
+        == set(parts.test.evaluation_sets)
+        == set(benchmark.rules)
+        == set(benchmark.references)
+    )
     assert all(
         evaluation_set.known.all() and len(evaluation_set) == len(evaluation_set.pairs)
         for part in (parts.validation, parts.test)

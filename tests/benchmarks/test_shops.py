@@ -80,7 +80,9 @@ def test_a_turned_matrix_has_rows_for_columns() -> None:
     assert rows_of(*weights.turned(np.array([0, 2, 3, 3]), np.array([1, 2, 2], np.int32), keep=1)) == [[], [0], [1]]
 
 
-def test_above_the_exact_limit_each_target_has_its_own_sources(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_above_the_exact_limit_each_target_has_its_own_sources(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(weights, "EXACT_UP_TO", 1000)
     arrays = weights.ease(rng, Popularity(rng, 1500))
     rows = rows_of(arrays["starts"], arrays["neighbours"])
@@ -110,7 +112,9 @@ def test_customers_of_a_group_have_as_many_events_as_it_says(rng: np.random.Gene
     everybody = [user for ids in made.groups.values() for user in ids]
     assert len(everybody) == len(set(everybody)) == 800 + GROUP * (len(HISTORIES) + 1)
     assert min(everybody) >= FIRST_USER and max(everybody) < FIRST_USER + 5000
-    assert [{counts[user] for user in made.groups[str(length)]} for length in HISTORIES] == [{length} for length in HISTORIES]
+    assert [{counts[user] for user in made.groups[str(length)]} for length in HISTORIES] == [
+        {length} for length in HISTORIES
+    ]
     assert {counts[user] for user in made.groups["fresh"]} == {20 + FRESH_EVENTS}
     assert np.median([counts[user] for user in made.groups["usual"]]) == pytest.approx(20, abs=2)
     assert (np.diff(made.events.timestamps) >= 0).all()
@@ -165,7 +169,10 @@ def test_everybody_in_it_is_answered_by_all_four_models(shop: SyntheticShop, gro
 @pytest.mark.slow
 def test_a_shop_has_as_many_rows_as_it_says(shop: SyntheticShop) -> None:
     db = sqlite3.connect(shop.folder / "shop.sqlite")
-    counts = [db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in ("Products", "rec_item_encoder", "rec_user_encoder")]
+    counts = [
+        db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
+        for table in ("Products", "rec_item_encoder", "rec_user_encoder")
+    ]
     db.close()
 
     assert counts == [120, 120, 1500]

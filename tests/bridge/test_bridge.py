@@ -21,7 +21,15 @@ from recsys.bridge import serving as service
 from recsys.bridge import watchdog as deadlines
 from recsys.bridge import worker as worker_module
 from recsys.contract import MAX_BYTES, Item, Request, Response
-from recsys.errors import DatabaseUnavailable, DeadlineExceeded, ModelRefused, NoModel, Overloaded, RecsysError, UnknownUser
+from recsys.errors import (
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    ModelRefused,
+    NoModel,
+    Overloaded,
+    RecsysError,
+    UnknownUser,
+)
 from tests.helpers.doors import answer, ask, code, command
 from tests.helpers.misbehaving import VERSION, install_misbehaving
 
@@ -86,7 +94,9 @@ def at(monkeypatch: pytest.MonkeyPatch, monotonic: Callable[[], float]) -> None:
         monkeypatch.setattr(module, "time", clock)
 
 
-def run(data: bytes, *argv: str, tmp_path: Path, environ: Mapping[str, str] | None = None) -> tuple[int, list[dict[str, Any]]]:
+def run(
+    data: bytes, *argv: str, tmp_path: Path, environ: Mapping[str, str] | None = None
+) -> tuple[int, list[dict[str, Any]]]:
     lines: list[bytes] = []
     given = {"DATABASE_URL": "sqlite:///shop.sqlite"} if environ is None else environ
     status = command_line.run(argv, io.BytesIO(data), lines.append, given, root=tmp_path)
@@ -104,7 +114,9 @@ def test_one_request_gets_one_answer_with_its_id_and_its_time(stage: Stage, tmp_
     assert answers[0]["ms"] >= 0
 
 
-def test_the_use_case_is_told_the_shop_the_moment_and_the_deadline(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_use_case_is_told_the_shop_the_moment_and_the_deadline(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     at(monkeypatch, lambda: 100.0)
 
     _, answers = run(b'{"user_id": 7, "budget_ms": 800}', tmp_path=tmp_path)
@@ -125,7 +137,9 @@ def test_without_a_budget_there_is_no_deadline_but_a_limit_for_the_database(stag
     assert stage.connected[0][1] == pytest.approx(service.DATABASE_TIMEOUT_S, abs=1)
 
 
-@pytest.mark.parametrize(("given", "threads"), [({}, None), ({"SCORING_THREADS": ""}, None), ({"SCORING_THREADS": "2"}, 2)])
+@pytest.mark.parametrize(
+    ("given", "threads"), [({}, None), ({"SCORING_THREADS": ""}, None), ({"SCORING_THREADS": "2"}, 2)]
+)
 def test_the_use_case_is_told_how_many_models_may_score_at_once(
     stage: Stage, tmp_path: Path, given: Mapping[str, str], threads: int | None
 ) -> None:
@@ -141,10 +155,14 @@ def test_a_number_of_threads_that_cannot_be_is_refused(stage: Stage, tmp_path: P
     status, answers = run(b'{"user_id": 7}', tmp_path=tmp_path, environ=environ)
 
     assert (status, code(answers[0])) == (78, "settings")
-    assert answers[0]["error"]["message"].startswith("SCORING_THREADS should be a whole number from 1 to 64. Received: ")
+    assert answers[0]["error"]["message"].startswith(
+        "SCORING_THREADS should be a whole number from 1 to 64. Received: "
+    )
 
 
-def test_a_budget_that_opening_the_version_has_used_up_is_a_deadline(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_budget_that_opening_the_version_has_used_up_is_a_deadline(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     at(monkeypatch, iter((100.0, 100.1, 100.2, 100.9)).__next__)
 
     status, answers = run(b'{"user_id": 7, "budget_ms": 800}', tmp_path=tmp_path)
@@ -153,7 +171,9 @@ def test_a_budget_that_opening_the_version_has_used_up_is_a_deadline(stage: Stag
     assert stage.connected == []
 
 
-def test_a_budget_that_starting_has_used_up_opens_nothing(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_budget_that_starting_has_used_up_opens_nothing(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     at(monkeypatch, iter((100.0, 100.8)).__next__)
 
     status, answers = run(b'{"user_id": 7, "budget_ms": 800}', tmp_path=tmp_path)
@@ -192,7 +212,9 @@ def test_every_exception_becomes_one_failure_and_its_exit_status(
     assert "secret" not in json.dumps(answers)
 
 
-def test_the_traceback_of_a_defect_goes_to_stderr(stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_traceback_of_a_defect_goes_to_stderr(
+    stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     stage.answering = lambda request: KeyError("secret")
 
     run(b'{"user_id": 7}', tmp_path=tmp_path)
@@ -200,7 +222,9 @@ def test_the_traceback_of_a_defect_goes_to_stderr(stage: Stage, tmp_path: Path, 
     assert "KeyError: 'secret'" in capsys.readouterr().err
 
 
-def test_a_foreseen_failure_leaves_stderr_alone(stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_foreseen_failure_leaves_stderr_alone(
+    stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(b'{"user_id": 7, "limit": 0}', tmp_path=tmp_path)
 
     assert capsys.readouterr().err == ""
@@ -214,7 +238,9 @@ def test_a_score_that_is_not_finite_is_a_failure_and_no_answer(stage: Stage, tmp
     assert (status, [code(answer) for answer in answers]) == (70, ["internal"])
 
 
-def test_the_request_is_judged_first_then_the_settings_then_the_model_then_the_database(stage: Stage, tmp_path: Path) -> None:
+def test_the_request_is_judged_first_then_the_settings_then_the_model_then_the_database(
+    stage: Stage, tmp_path: Path
+) -> None:
     stage.loading, stage.connecting = NoModel("None."), DatabaseUnavailable("Gone.")
 
     assert code(run(b"{", tmp_path=tmp_path, environ={})[1][0]) == "invalid_json"
@@ -233,7 +259,9 @@ def test_help_is_printed_and_nothing_is_read_or_opened(stage: Stage, tmp_path: P
     assert stage.opened == 0
 
 
-@pytest.mark.parametrize("argv", [["--help", "--worker"], ["--worker", "--worker"], ["recommend"], ["-x" * 1000, "\udce9\x1b"]])
+@pytest.mark.parametrize(
+    "argv", [["--help", "--worker"], ["--worker", "--worker"], ["recommend"], ["-x" * 1000, "\udce9\x1b"]]
+)
 def test_a_wrong_command_line_is_refused_before_anything_is_read(stage: Stage, tmp_path: Path, argv: list[str]) -> None:
     status, answers = run(b'{"user_id": 7}', *argv, tmp_path=tmp_path)
 
@@ -273,7 +301,14 @@ def test_a_worker_answers_every_line_in_order_and_opens_the_version_once(stage: 
 
 
 def test_a_worker_tells_how_it_has_fared(stage: Stage, tmp_path: Path) -> None:
-    lines = [b'{"user_id": 1}', b"{", b'{"user_id": 1, "limit": 0}', b"[]", b'{"op": "stats", "id": 9}', b'{"op": "stats"}']
+    lines = [
+        b'{"user_id": 1}',
+        b"{",
+        b'{"user_id": 1, "limit": 0}',
+        b"[]",
+        b'{"op": "stats", "id": 9}',
+        b'{"op": "stats"}',
+    ]
 
     _, answers = run(b"\n".join(lines), "--worker", tmp_path=tmp_path)
 
@@ -337,14 +372,21 @@ def test_after_the_end_of_its_input_a_worker_has_800_ms_for_an_answer(
     environ = {"DATABASE_URL": "sqlite:///shop.sqlite"}
 
     command_line.run(
-        ["--worker"], io.BytesIO(b'{"user_id": 7%s}' % given.encode()), stage.sent.append, environ, root=tmp_path, watchdog=watchdog
+        ["--worker"],
+        io.BytesIO(b'{"user_id": 7%s}' % given.encode()),
+        stage.sent.append,
+        environ,
+        root=tmp_path,
+        watchdog=watchdog,
     )
 
     assert stage.told[0]["deadline"] == pytest.approx(100.0 + left)
     assert stage.until[-1] == pytest.approx(100.0 + 0.9 * left)
 
 
-def test_a_reload_has_no_budget_but_for_the_end_of_the_input(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reload_has_no_budget_but_for_the_end_of_the_input(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     limits: list[float | None] = []
     monkeypatch.setattr(deadlines.Watchdog, "limit", lambda watchdog, deadline: limits.append(deadline))
 
@@ -356,7 +398,12 @@ def test_a_reload_has_no_budget_but_for_the_end_of_the_input(stage: Stage, tmp_p
 
 
 def test_a_worker_answers_errors_in_their_place_and_goes_on(stage: Stage, tmp_path: Path) -> None:
-    stage.answering = lambda request: {2: KeyError(), 3: UnknownUser("Nobody."), 4: MemoryError(), 5: SystemExit(1)}.get(request.user_id)
+    stage.answering = lambda request: {
+        2: KeyError(),
+        3: UnknownUser("Nobody."),
+        4: MemoryError(),
+        5: SystemExit(1),
+    }.get(request.user_id)
     lines = [b"{", b"", *(b'{"user_id": %d}' % user for user in (1, 2, 3, 4, 5, 6)), b'{"user_id": 7, "limit": 0}']
 
     status, answers = run(b"\n".join(lines) + b"\n", "--worker", tmp_path=tmp_path)
@@ -376,7 +423,9 @@ def test_a_worker_answers_errors_in_their_place_and_goes_on(stage: Stage, tmp_pa
 
 
 @pytest.mark.parametrize("excess", [1, 2, MAX_BYTES, 3 * MAX_BYTES + 5])
-def test_a_worker_refuses_a_line_that_is_too_long_and_reads_the_next_one(stage: Stage, tmp_path: Path, excess: int) -> None:
+def test_a_worker_refuses_a_line_that_is_too_long_and_reads_the_next_one(
+    stage: Stage, tmp_path: Path, excess: int
+) -> None:
     too_long = b'{"user_id": 7}'.ljust(MAX_BYTES - 1 + excess) + b"\n"
     longest = b'{"user_id": 7}'.ljust(MAX_BYTES - 1) + b"\n"
 
@@ -397,8 +446,12 @@ def test_a_last_line_without_its_end_is_answered(stage: Stage, tmp_path: Path) -
     assert [answer["user_id"] for answer in answers[1:]] == [7, 8]
 
 
-@pytest.mark.parametrize(("error", "status"), [(NoModel("None."), 78), (ModelRefused("Damaged."), 77), (KeyError(), 70)], ids=repr)
-def test_a_worker_that_cannot_start_says_why_instead_of_ready(stage: Stage, tmp_path: Path, error: BaseException, status: int) -> None:
+@pytest.mark.parametrize(
+    ("error", "status"), [(NoModel("None."), 78), (ModelRefused("Damaged."), 77), (KeyError(), 70)], ids=repr
+)
+def test_a_worker_that_cannot_start_says_why_instead_of_ready(
+    stage: Stage, tmp_path: Path, error: BaseException, status: int
+) -> None:
     stage.loading = error
 
     left, answers = run(b'{"user_id": 7}\n', "--worker", tmp_path=tmp_path)
@@ -478,11 +531,21 @@ def test_whatever_libraries_write_to_stdout_lands_on_stderr(installed: Path, sho
     done = ask(installed, b'{"user_id": "print"}', env={**shop, "PATH": os.defpath})
 
     assert answer(done)["user_id"] == "print"
-    for stray in (b"a banner at import", b"a stray line", b"another", b"from a library", b"from C", b"from a child", b"''"):
+    for stray in (
+        b"a banner at import",
+        b"a stray line",
+        b"another",
+        b"from a library",
+        b"from C",
+        b"from a child",
+        b"''",
+    ):
         assert stray in done.stderr
 
 
-def test_the_environment_of_the_interpreter_does_not_matter(installed: Path, shop: Mapping[str, str], tmp_path: Path) -> None:
+def test_the_environment_of_the_interpreter_does_not_matter(
+    installed: Path, shop: Mapping[str, str], tmp_path: Path
+) -> None:
     awkward = {**shop, "PYTHONIOENCODING": "ascii", "LC_ALL": "POSIX", "PYTHONPATH": "/nowhere", "PATH": os.defpath}
     (tmp_path / "json.py").write_text("raise SystemExit('not this one')", encoding="utf-8")
 
@@ -544,7 +607,11 @@ def test_a_defect_at_import_is_one_failure(installed: Path, shop: Mapping[str, s
 @pytest.fixture
 def worker(installed: Path, shop: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(
-        command(installed, "--worker"), env=shop, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        command(installed, "--worker"),
+        env=shop,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     ) as process:
         yield process
         process.kill()
@@ -590,7 +657,9 @@ def deaf() -> Iterator[int]:
     os.close(writing)
 
 
-def test_a_defect_is_answered_even_if_nobody_reads_its_traceback(installed: Path, shop: Mapping[str, str], deaf: int) -> None:
+def test_a_defect_is_answered_even_if_nobody_reads_its_traceback(
+    installed: Path, shop: Mapping[str, str], deaf: int
+) -> None:
     done = ask(installed, b'{"user_id": 7}', env=shop, stderr=deaf)
 
     assert (done.returncode, code(answer(done))) == (70, "internal")  # the banner at import could not be printed
@@ -612,7 +681,13 @@ def test_a_full_disk_behind_stdout_is_exit_74_with_a_word(installed: Path, shop:
 
 @pytest.mark.parametrize(
     ("redirection", "status", "expected"),
-    [("0<&-", 65, "invalid_json"), ("2>&-", 0, None), ("1>&-", 74, None), ("0<&- 2>&-", 65, "invalid_json"), ("0<&- 1>&- 2>&-", 74, None)],
+    [
+        ("0<&-", 65, "invalid_json"),
+        ("2>&-", 0, None),
+        ("1>&-", 74, None),
+        ("0<&- 2>&-", 65, "invalid_json"),
+        ("0<&- 1>&- 2>&-", 74, None),
+    ],
 )
 def test_a_standard_stream_that_is_closed_is_no_defect(
     installed: Path, shop: Mapping[str, str], redirection: str, status: int, expected: str | None

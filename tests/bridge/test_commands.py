@@ -18,13 +18,21 @@ from tests.helpers.tiny_shop import Published
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
 
 
-def run(command: str, folder: Path, data: bytes = b"", *flags: str, python_path: Path = ROOT) -> subprocess.CompletedProcess[bytes]:
+def run(
+    command: str, folder: Path, data: bytes = b"", *flags: str, python_path: Path = ROOT
+) -> subprocess.CompletedProcess[bytes]:
     """Run a command in a folder as its installed script does."""
     module, function = SCRIPTS[command].split(":")
     code = f"import sys; sys.argv[0] = {command!r}; from {module} import {function}; sys.exit({function}())"
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{python_path}{os.pathsep}{ROOT}"}
     return subprocess.run(
-        [sys.executable, "-c", code, *flags], cwd=folder, input=data, env=environ, capture_output=True, timeout=PATIENCE_S, check=False
+        [sys.executable, "-c", code, *flags],
+        cwd=folder,
+        input=data,
+        env=environ,
+        capture_output=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
 
 
@@ -72,7 +80,9 @@ def test_train_names_itself_as_it_was_called(tmp_path: Path) -> None:
 
 def test_train_without_its_packages_names_the_missing_one(published: Published, tmp_path: Path) -> None:
     shop = published.copy(tmp_path / "shop")
-    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in shop.environ.items()), encoding="utf-8")
+    (tmp_path / ".env").write_text(
+        "".join(f"{name}={value}\n" for name, value in shop.environ.items()), encoding="utf-8"
+    )
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['keras'] = None\n", encoding="utf-8")
 
     done = run("recsys-train", tmp_path, b"", python_path=tmp_path)

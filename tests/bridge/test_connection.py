@@ -105,7 +105,9 @@ def test_a_connection_is_kept_open(server: Server, connection: Connection) -> No
     assert (server.opened, server.limits, server.closed, connection.opened) == ([1.0], [1001.0, 1002.0, 1003.0], [], 1)
 
 
-def test_a_kept_connection_that_has_gone_is_replaced_and_read_from_once_more(server: Server, connection: Connection) -> None:
+def test_a_kept_connection_that_has_gone_is_replaced_and_read_from_once_more(
+    server: Server, connection: Connection
+) -> None:
     connection.use(number, 1005.0)
 
     assert connection.use(failing(GONE), 1005.0) == 2
@@ -162,11 +164,20 @@ def test_a_refusal_leaves_the_connection_open(server: Server, connection: Connec
     assert connection.use(number, 1005.0) == 1
 
 
-SPOILING = (Overloaded("Locked."), DeadlineExceeded("Late."), SettingsError("No table."), MemoryError(), KeyError(), SystemExit())
+SPOILING = (
+    Overloaded("Locked."),
+    DeadlineExceeded("Late."),
+    SettingsError("No table."),
+    MemoryError(),
+    KeyError(),
+    SystemExit(),
+)
 
 
 @pytest.mark.parametrize("error", SPOILING, ids=repr)
-def test_anything_else_may_leave_half_an_answer_unread_and_closes_it(server: Server, connection: Connection, error: BaseException) -> None:
+def test_anything_else_may_leave_half_an_answer_unread_and_closes_it(
+    server: Server, connection: Connection, error: BaseException
+) -> None:
     connection.use(number, 1005.0)
 
     with pytest.raises(type(error)):
@@ -175,7 +186,9 @@ def test_anything_else_may_leave_half_an_answer_unread_and_closes_it(server: Ser
     assert connection.use(number, 1005.0) == 2
 
 
-def test_a_connection_that_is_known_to_lead_elsewhere_is_replaced_before_it_is_used(server: Server, connection: Connection) -> None:
+def test_a_connection_that_is_known_to_lead_elsewhere_is_replaced_before_it_is_used(
+    server: Server, connection: Connection
+) -> None:
     connection.use(number, 1005.0)
     server.stale = True
 
@@ -253,7 +266,9 @@ def replace_file(shop: Published) -> None:
     file.with_name("copy.sqlite").rename(file)
 
 
-def test_a_request_after_the_database_broke_off_is_answered_as_if_nothing_had_been(shop: Published, service: Service) -> None:
+def test_a_request_after_the_database_broke_off_is_answered_as_if_nothing_had_been(
+    shop: Published, service: Service
+) -> None:
     before = service.recommend(REQUEST, None)
     assert service.recommend(REQUEST, None).items == before.items
     assert service.connection.opened == 1
@@ -310,9 +325,14 @@ def test_a_server_that_freezes_costs_a_request_its_own_time_and_no_more(database
 
 @pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
 @pytest.mark.parametrize("when", ["at the greeting", "in the rows"])
-def test_a_server_that_drips_costs_a_worker_nothing(published: Published, database_url: str, tmp_path: Path, when: str) -> None:
+def test_a_server_that_drips_costs_a_worker_nothing(
+    published: Published, database_url: str, tmp_path: Path, when: str
+) -> None:
     shop = moved(published.copy(tmp_path / "shop"), database_url)
-    with FreezableProxy(database_url) as proxy, WorkerProcess(install(tmp_path), {**shop.environ, "DATABASE_URL": proxy.url}) as worker:
+    with (
+        FreezableProxy(database_url) as proxy,
+        WorkerProcess(install(tmp_path), {**shop.environ, "DATABASE_URL": proxy.url}) as worker,
+    ):
         if when == "in the rows":
             assert worker.ask({"user_id": 7})["ok"]
         proxy.drip()
@@ -342,7 +362,9 @@ def test_a_locked_file_costs_a_request_its_own_time_and_no_more(published: Publi
     connection.close()
 
 
-def test_a_statement_that_follows_a_slow_one_has_what_is_left(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_statement_that_follows_a_slow_one_has_what_is_left(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(database_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
     with connect(database_url) as db:

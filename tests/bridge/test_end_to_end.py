@@ -23,7 +23,8 @@ from tests.helpers.tiny_shop import FAST, INACTIVE, RARE, Published, bought, fil
 
 CHANGED = [option.name for option in fields(Training) if getattr(FAST, option.name) != option.default]
 OPTIONS = [f"--{name.replace('_', '-')}={getattr(FAST, name)}" for name in CHANGED]
-# The door as it is, but that TensorFlow runs without tracing graphs first, which takes longer than fits as small as these.
+# The door as it is, but that TensorFlow runs without tracing graphs first, which takes longer than fits as small as
+# these.
 EAGERLY = """
 import runpy, sys
 import tensorflow
@@ -36,7 +37,11 @@ REQUESTS: tuple[Mapping[str, Any], ...] = (
     {"user_id": 7, "context": CONTEXT},
     {"user_id": 0, "context": CONTEXT, "limit": 30},
     {"user_id": 25, "context": CONTEXT, "model": "ENCM", "filters": {"category": "honey"}},
-    {"user_id": 58, "context": CONTEXT, "interactions": [{"item_id": 101, "event": "purchase", "timestamp": 1_730_000_000}]},
+    {
+        "user_id": 58,
+        "context": CONTEXT,
+        "interactions": [{"item_id": 101, "event": "purchase", "timestamp": 1_730_000_000}],
+    },
     {"interactions": [{"item_id": 102, "event": "view", "timestamp": 1_730_000_000}], "context": CONTEXT},
     {"op": "similar", "item_id": 103},
     {"user_id": 4711},
@@ -54,15 +59,24 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def learn(folder: Path, env: Mapping[str, str], *flags: str, eagerly: bool = True) -> subprocess.CompletedProcess[str]:
     """Run the training door."""
     code = ["-c", EAGERLY] if eagerly else []
-    same = {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}  # the same kernels, the same last bits
+    same = {
+        name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")
+    }  # the same kernels, the same last bits
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", **same}
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), **quiet, **env}
     return subprocess.run(
-        [sys.executable, *code, str(folder / "train.py"), *flags], env=env, capture_output=True, text=True, timeout=600, check=False
+        [sys.executable, *code, str(folder / "train.py"), *flags],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
 
 
-def answers(folder: Path, env: Mapping[str, str], requests: tuple[Mapping[str, Any], ...] = REQUESTS) -> list[dict[str, Any]]:
+def answers(
+    folder: Path, env: Mapping[str, str], requests: tuple[Mapping[str, Any], ...] = REQUESTS
+) -> list[dict[str, Any]]:
     """Return what a worker answers, without what differs from run to run."""
     lines = b"".join(json.dumps(request).encode() + b"\n" for request in requests)
     done = doors.ask(folder, lines, "--worker", env=env)
@@ -153,7 +167,13 @@ def other_shop(path: Path) -> None:
         for row in products():
             db.execute(
                 "INSERT INTO products VALUES (?, ?, ?, ?, ?)",
-                (f"SKU-{row['id']}", int(row["statusId"] == "S1"), row["categoryId"], row["brandId"], 100 * (row["id"] - 96)),
+                (
+                    f"SKU-{row['id']}",
+                    int(row["statusId"] == "S1"),
+                    row["categoryId"],
+                    row["brandId"],
+                    100 * (row["id"] - 96),
+                ),
             )
         for row in interactions():
             user, sku = f"c-{row['userId']}", f"SKU-{row['productId']}"
@@ -204,7 +224,11 @@ def test_a_shop_of_other_tables_and_text_ids_is_read_as_it_is(installed: Path, t
             {"user_id": "c-7", "limit": 100},
             {"user_id": "c-4711"},
             {"user_id": "C-7"},
-            {"interactions": [{"item_id": "SKU-101", "event": "look"}], "context": {"channel": "mobile"}, "filters": {"price_max": 20}},
+            {
+                "interactions": [{"item_id": "SKU-101", "event": "look"}],
+                "context": {"channel": "mobile"},
+                "filters": {"price_max": 20},
+            },
         ),
     )
     assert (known["ok"], known["user_id"]) == (True, "c-7")

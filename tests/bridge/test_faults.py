@@ -86,7 +86,9 @@ REQUESTS = {
 
 
 @pytest.mark.parametrize(("data", "status", "expected"), REQUESTS.values(), ids=REQUESTS)
-def test_a_request_at_fault_has_a_decided_answer(door: Path, published: Published, data: bytes, status: int, expected: str) -> None:
+def test_a_request_at_fault_has_a_decided_answer(
+    door: Path, published: Published, data: bytes, status: int, expected: str
+) -> None:
     done = ask(door, data, env=published.environ)
 
     assert (done.returncode, code(answer(done)), done.stderr) == (status, expected, b"")
@@ -189,9 +191,13 @@ def test_a_world_at_fault_has_a_decided_answer(
 
 
 @pytest.mark.parametrize(("value", "said"), [("x'00ff'", "timestamp 1"), ("CAST(x'ff' AS TEXT)", "timestamp 1")])
-def test_a_damaged_row_is_the_fault_of_nobody_else(door: Path, published: Published, tmp_path: Path, value: str, said: str) -> None:
+def test_a_damaged_row_is_the_fault_of_nobody_else(
+    door: Path, published: Published, tmp_path: Path, value: str, said: str
+) -> None:
     shop = published.copy(tmp_path / "shop")
-    shop.execute(f"UPDATE Interactions SET timestamp = {value} WHERE interId = (SELECT MAX(interId) FROM Interactions WHERE userId = 3)")
+    shop.execute(
+        f"UPDATE Interactions SET timestamp = {value} WHERE interId = (SELECT MAX(interId) FROM Interactions WHERE userId = 3)"
+    )
 
     done = ask(door, GOOD, env=shop.environ)
     told = answer(done)
@@ -248,15 +254,21 @@ def test_a_worker_outlives_every_bad_request(door: Path, published: Published) -
     _, *told = [json.loads(line) for line in done.stdout.splitlines()]
 
     assert done.returncode == 0
-    assert [code(each) for each in told[::2]] == [expected for name, (_, _, expected) in REQUESTS.items() if name != "nothing"]
+    assert [code(each) for each in told[::2]] == [
+        expected for name, (_, _, expected) in REQUESTS.items() if name != "nothing"
+    ]
     assert [code(each) for each in told[1::2]] == [None] * len(bad)
 
 
-def test_a_worker_notices_that_the_database_has_gone_and_come_back(door: Path, published: Published, tmp_path: Path) -> None:
+def test_a_worker_notices_that_the_database_has_gone_and_come_back(
+    door: Path, published: Published, tmp_path: Path
+) -> None:
     shop = published.copy(tmp_path / "shop")
     file, aside = shop.folder / "shop.sqlite", shop.folder / "aside.sqlite"
     line = json.dumps(GOOD).encode() + b"\n"
-    with subprocess.Popen(command(door, "--worker"), env=shop.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+    with subprocess.Popen(
+        command(door, "--worker"), env=shop.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as worker:
         assert worker.stdin is not None
         assert worker.stdout is not None
         codes = []
@@ -271,7 +283,9 @@ def test_a_worker_notices_that_the_database_has_gone_and_come_back(door: Path, p
     assert codes == [None, "database_unavailable", None]
 
 
-def test_where_nothing_may_be_sold_the_list_is_empty_and_says_so(door: Path, published: Published, tmp_path: Path) -> None:
+def test_where_nothing_may_be_sold_the_list_is_empty_and_says_so(
+    door: Path, published: Published, tmp_path: Path
+) -> None:
     shop = published.copy(tmp_path / "shop")
     shop.execute("UPDATE Products SET statusId = 'S2'")
 

@@ -138,7 +138,9 @@ def not_in_the_database(shop: Published) -> str:
 def scoring_nan(shop: Published) -> str:
     name = second_version(
         shop,
-        lambda draft, first: rewrite(draft, first, "popularity.h5", popularity=lambda popularity: np.full_like(popularity, np.nan)),
+        lambda draft, first: rewrite(
+            draft, first, "popularity.h5", popularity=lambda popularity: np.full_like(popularity, np.nan)
+        ),
     )
     activate(shop.models_dir, name)
     return name
@@ -146,7 +148,10 @@ def scoring_nan(shop: Published) -> str:
 
 def scoring_too_few(shop: Published) -> str:
     name = second_version(
-        shop, lambda draft, first: rewrite(draft, first, "popularity_recent.h5", popularity=lambda popularity: popularity[1:])
+        shop,
+        lambda draft, first: rewrite(
+            draft, first, "popularity_recent.h5", popularity=lambda popularity: popularity[1:]
+        ),
     )
     activate(shop.models_dir, name)
     return name
@@ -159,13 +164,17 @@ def without_a_file(shop: Published) -> str:
 
 
 def ids_out_of_order(shop: Published) -> str:
-    name = second_version(shop, lambda draft, first: rewrite(draft, first, "encoders.h5", items=lambda items: items[::-1]))
+    name = second_version(
+        shop, lambda draft, first: rewrite(draft, first, "encoders.h5", items=lambda items: items[::-1])
+    )
     activate(shop.models_dir, name)
     return name
 
 
 def ids_too_few(shop: Published) -> str:
-    name = second_version(shop, lambda draft, first: rewrite(draft, first, "encoders.h5", items=lambda items: items[1:]))
+    name = second_version(
+        shop, lambda draft, first: rewrite(draft, first, "encoders.h5", items=lambda items: items[1:])
+    )
     activate(shop.models_dir, name)
     return name
 
@@ -191,7 +200,12 @@ BAD: dict[str, tuple[Callable[[Published], str], str]] = {
 
 @pytest.mark.parametrize(("publish", "code"), BAD.values(), ids=BAD)
 def test_f50_f51_a_version_that_is_no_good_leaves_the_old_one_in_place(
-    shop: Published, service: Service, opened: list[str], capsys: pytest.CaptureFixture[str], publish: Callable[[Published], str], code: str
+    shop: Published,
+    service: Service,
+    opened: list[str],
+    capsys: pytest.CaptureFixture[str],
+    publish: Callable[[Published], str],
+    code: str,
 ) -> None:
     found, name = Versions(service), publish(shop)
 
@@ -299,7 +313,11 @@ def test_whatever_breaks_while_a_version_is_opened_leaves_the_old_one_in_place(
     from recsys.recommending import loading
 
     activate(shop.models_dir, second_version(shop))
-    for broken, code in ((MemoryError(), "overloaded"), (KeyError("secret"), "internal"), (OSError(5, "I/O"), "internal")):
+    for broken, code in (
+        (MemoryError(), "overloaded"),
+        (KeyError("secret"), "internal"),
+        (OSError(5, "I/O"), "internal"),
+    ):
         monkeypatch.setattr(loading, "load", lambda models_dir, full, error=broken: (_ for _ in ()).throw(error))
         error = Versions(service).look()
         assert error is not None and error.code == code

@@ -144,7 +144,9 @@ def test_writing_an_answer_has_a_second_once_the_input_has_ended(clock: SimpleNa
     assert timer.seconds is None
 
 
-def test_the_end_of_the_input_during_the_writing_of_an_answer_gives_it_a_second(clock: SimpleNamespace, timer: Timer) -> None:
+def test_the_end_of_the_input_during_the_writing_of_an_answer_gives_it_a_second(
+    clock: SimpleNamespace, timer: Timer
+) -> None:
     watchdog = Watchdog()
     with watchdog.answering():
         watchdog.limit(None)
@@ -271,7 +273,9 @@ PINGS = 4000  # 50 KB of requests, which a pipe holds, and 400 KB of answers, wh
 
 
 @pytest.mark.skipif(not hasattr(select, "poll"), reason="the system has no poll")
-@pytest.mark.parametrize("request_line", [b"{}\n", b'{"op":"ping"}\n', b"nothing\n"], ids=["answers", "pongs", "failures"])
+@pytest.mark.parametrize(
+    "request_line", [b"{}\n", b'{"op":"ping"}\n', b"nothing\n"], ids=["answers", "pongs", "failures"]
+)
 def test_the_end_of_the_input_ends_a_worker_whose_answers_nobody_reads(installed: Path, request_line: bytes) -> None:
     with WorkerProcess(installed, SHOP) as worker:
         assert worker.process.stdin is not None
@@ -331,7 +335,13 @@ def adopted() -> Iterator[dict[str, int]]:
 
 
 KERNEL, POLLING = "by the kernel", "by polling"
-DEATHS = [(KERNEL, "idle"), (KERNEL, "busy"), (KERNEL, "holding"), (POLLING, "idle"), (POLLING, "busy")]  # C code lets nobody poll
+DEATHS = [
+    (KERNEL, "idle"),
+    (KERNEL, "busy"),
+    (KERNEL, "holding"),
+    (POLLING, "idle"),
+    (POLLING, "busy"),
+]  # C code lets nobody poll
 
 
 @pytest.mark.parametrize(("noticed", "state"), DEATHS)
@@ -358,7 +368,9 @@ def test_the_death_of_the_parent_ends_a_worker_whose_input_stays_open(
         assert time.monotonic() - killed < 1 + BUSY_MACHINE_S
 
 
-def test_a_worker_that_leaves_lets_go_of_its_database_and_its_versions(published, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_worker_that_leaves_lets_go_of_its_database_and_its_versions(
+    published, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
     from recsys.bridge.worker import Worker
 
     worker = Worker.start(published.environ, published.folder, Watchdog())

@@ -18,8 +18,12 @@ from tests.helpers.doors import PATIENCE_S, install
 from tests.helpers.tiny_shop import Published
 from tests.helpers.worker_process import WorkerProcess
 
-SCHEMA = Draft202012Validator(json.loads((Path(__file__).parents[2] / "docs" / "schema" / "response.json").read_text(encoding="utf-8")))
-TYPED = re.findall(r"(?:^    |`)((?:echo|printf) .+?recommend_api\.py(?: --worker)?)`?(?= works|$)", PROTOCOL, re.MULTILINE)
+SCHEMA = Draft202012Validator(
+    json.loads((Path(__file__).parents[2] / "docs" / "schema" / "response.json").read_text(encoding="utf-8"))
+)
+TYPED = re.findall(
+    r"(?:^    |`)((?:echo|printf) .+?recommend_api\.py(?: --worker)?)`?(?= works|$)", PROTOCOL, re.MULTILINE
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +34,9 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shell(line: str, shop: Published, cwd: Path) -> list[dict[str, Any]]:
     """Let a shell run a command line, and return the lines of its last process, which has to succeed."""
     environ = {**shop.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"}
-    done = subprocess.run(["sh", "-c", line], env=environ, cwd=cwd, capture_output=True, timeout=PATIENCE_S, check=False)
+    done = subprocess.run(
+        ["sh", "-c", line], env=environ, cwd=cwd, capture_output=True, timeout=PATIENCE_S, check=False
+    )
     assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()
     documents = [json.loads(line) for line in done.stdout.splitlines()]
     for document in documents:
@@ -47,7 +53,9 @@ def test_an_example_through_a_pipe_from_another_folder_is_answered(
     (tmp_path / "json.py").write_text("raise SystemExit('not this one')", encoding="utf-8")
 
     (answer,) = shell(
-        f"echo {shlex.quote(json.dumps(request))} | python {flags}{shlex.quote(str(door / 'recommend_api.py'))}", published, tmp_path
+        f"echo {shlex.quote(json.dumps(request))} | python {flags}{shlex.quote(str(door / 'recommend_api.py'))}",
+        published,
+        tmp_path,
     )
 
     assert (answer["ok"], answer["user_id"], answer.get("id")) == (True, request.get("user_id"), request.get("id"))

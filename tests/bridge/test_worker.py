@@ -33,7 +33,9 @@ QUESTIONS: Mapping[str, Mapping[str, Any]] = {
     "a customer with few events": {"user_id": 58},
     "a stranger": {"user_id": STRANGER},
     "nobody": {"user_id": 999_999},
-    "a guest": {"interactions": [{"item_id": 103, "event": "view"}, {"item_id": "104", "event": "cart", "timestamp": NOW}]},
+    "a guest": {
+        "interactions": [{"item_id": 103, "event": "view"}, {"item_id": "104", "event": "cart", "timestamp": NOW}]
+    },
     "a guest of unknown items": {"interactions": [{"item_id": 9999, "event": "view"}]},
     "everything at once": {
         "user_id": 7,
@@ -85,7 +87,9 @@ def told(line: bytes) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("stopped")
-def test_a_worker_says_what_a_one_shot_process_says_to_the_last_digit(shop: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_says_what_a_one_shot_process_says_to_the_last_digit(
+    shop: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also after it has given back the memory of everything it had mapped."""
     settled: list[None] = []
     monkeypatch.setattr(worker_module, "trim_memory", lambda: settled.append(release_pages()))
@@ -93,7 +97,9 @@ def test_a_worker_says_what_a_one_shot_process_says_to_the_last_digit(shop: Publ
     with closing(Worker.start(shop.environ, shop.folder, Watchdog())) as worker:
         first = {name: told(worker.answer(json.dumps(question).encode())) for name, question in QUESTIONS.items()}
         worker.tidy()
-        again = {name: told(worker.answer(json.dumps(question).encode())) for name, question in reversed(QUESTIONS.items())}
+        again = {
+            name: told(worker.answer(json.dumps(question).encode())) for name, question in reversed(QUESTIONS.items())
+        }
 
     assert first == alone
     assert again == alone
@@ -119,7 +125,9 @@ STATEMENTS = {
 }
 
 
-def test_a_worker_needs_two_statements(published: Published, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_needs_two_statements(
+    published: Published, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shop = moved(published.copy(tmp_path / "shop"), database_url)
     shop.add([event(STRANGER, 101 + n, "view", NOW - 60) for n in range(5)])
     sent: list[str] = []
@@ -146,7 +154,9 @@ def worker(door: Path, shop: Published) -> Iterator[WorkerProcess]:
         yield worker
 
 
-def until(worker: WorkerProcess, line: Mapping[str, Any], fits: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+def until(
+    worker: WorkerProcess, line: Mapping[str, Any], fits: Callable[[dict[str, Any]], bool]
+) -> list[dict[str, Any]]:
     """Ask until an answer fits, and return all answers; pytest's own patience ends it."""
     answers = [worker.ask(line)]
     while not fits(answers[-1]):
@@ -155,7 +165,9 @@ def until(worker: WorkerProcess, line: Mapping[str, Any], fits: Callable[[dict[s
     return answers
 
 
-def test_f49_versions_come_and_go_under_requests_and_no_answer_fails_or_mixes_them(shop: Published, worker: WorkerProcess) -> None:
+def test_f49_versions_come_and_go_under_requests_and_no_answer_fails_or_mixes_them(
+    shop: Published, worker: WorkerProcess
+) -> None:
     question = {"user_id": 7, "model": "popularity", "limit": 20}
     names = [second_version(shop), shop.version] * 2
     answers = [worker.ask(question)]
@@ -189,7 +201,10 @@ def test_a_version_that_is_no_good_is_told_and_the_old_one_goes_on(shop: Publish
     stats = worker.ask({"op": "stats"})
 
     assert (failed["ok"], failed["id"], failed["error"]["code"]) == (False, "now", "model_refused")
-    assert stats["refused"] == {"version": (shop.models_dir / "CURRENT").read_text(encoding="ascii"), **without(failed["error"])}
+    assert stats["refused"] == {
+        "version": (shop.models_dir / "CURRENT").read_text(encoding="ascii"),
+        **without(failed["error"]),
+    }
     assert worker.ask({"user_id": 7})["model_version"] == shop.version == stats["version"]
     worker.end()
     assert worker.process.stderr is not None

@@ -71,7 +71,9 @@ def work(data: bytes, folder: Path, sizes: list[int] | None = None) -> list[dict
     """Return what a worker says to a stream after `ready`."""
     lines: list[bytes] = []
     requests = io.BytesIO(data) if sizes is None else io.BufferedReader(Dripping(data, sizes))
-    status = command_line.run(["--worker"], requests, lines.append, {"DATABASE_URL": "sqlite:///shop.sqlite"}, root=folder)
+    status = command_line.run(
+        ["--worker"], requests, lines.append, {"DATABASE_URL": "sqlite:///shop.sqlite"}, root=folder
+    )
     assert status == 0
     documents = [json.loads(line) for line in lines]
     for line, document in zip(lines, documents, strict=True):
@@ -90,9 +92,13 @@ def flipped(data: bytes, where: int, byte: int) -> bytes:
     return data[:where] + bytes([byte]) + data[where + 1 :]
 
 
-documents = st.dictionaries(st.sampled_from(FIELDS), anything, max_size=5).map(lambda document: json.dumps(document).encode())
+documents = st.dictionaries(st.sampled_from(FIELDS), anything, max_size=5).map(
+    lambda document: json.dumps(document).encode()
+)
 good = st.integers(0, 999).map(lambda user: b'{"user_id": %d, "id": "good"}' % user)
-damaged = st.builds(flipped, good | documents, st.integers(0, 500), st.integers(0, 255)) | st.builds(cut, good | documents, st.integers(0))
+damaged = st.builds(flipped, good | documents, st.integers(0, 500), st.integers(0, 255)) | st.builds(
+    cut, good | documents, st.integers(0)
+)
 lines = (good | documents | damaged | st.binary(max_size=60)).map(lambda line: line.replace(b"\n", b" "))
 
 
@@ -147,7 +153,8 @@ wanted = st.fixed_dictionaries(
     },
 )
 context = st.dictionaries(
-    st.sampled_from(["device_type", "time_of_day", "season", "category", "moon"]), st.sampled_from([None, "mobile", "tea", "night", 7])
+    st.sampled_from(["device_type", "time_of_day", "season", "category", "moon"]),
+    st.sampled_from([None, "mobile", "tea", "night", 7]),
 )
 questions = st.fixed_dictionaries(
     {},
@@ -164,7 +171,13 @@ questions = st.fixed_dictionaries(
         "filters": wanted,
         "item_id": item,
     },
-).map(lambda question: question if question.get("op") == "similar" else {name: question[name] for name in question if name != "item_id"})
+).map(
+    lambda question: (
+        question
+        if question.get("op") == "similar"
+        else {name: question[name] for name in question if name != "item_id"}
+    )
+)
 
 
 @unhurried

@@ -128,7 +128,9 @@ def test_22_a_line_that_comes_byte_by_byte_is_one_line(worker: WorkerProcess) ->
 
 
 @pytest.mark.parametrize(("sold", "limit"), [(0, 10), (1, 10), (1, 1)])
-def test_73_a_catalogue_of_nothing_or_of_one_product(published: Published, tmp_path: Path, sold: int, limit: int) -> None:
+def test_73_a_catalogue_of_nothing_or_of_one_product(
+    published: Published, tmp_path: Path, sold: int, limit: int
+) -> None:
     shop = published.copy(tmp_path / "shop")
     shop.execute(f"UPDATE Products SET statusId = CASE WHEN id < {104 + sold} AND id >= 104 THEN 'S1' ELSE 'S2' END")
 
@@ -148,7 +150,9 @@ class Indifferent:
 
 
 def test_86_equal_scores_are_ordered_by_index(published: Published) -> None:
-    told = published.ask(published.load(popularity=Indifferent()), user_id=999, model="popularity", interactions=[SEEN], limit=100)
+    told = published.ask(
+        published.load(popularity=Indifferent()), user_id=999, model="popularity", interactions=[SEEN], limit=100
+    )
 
     ranked = [item.product_id for item in told.items if item.score > 0]
     assert ranked == sorted(ranked) == [item for item in LEARNED if item not in INACTIVE]

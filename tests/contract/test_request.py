@@ -11,7 +11,17 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from recsys.contract import MAX_BYTES, MAX_LENGTH, MAX_TEXT_BYTES, MAX_WHOLE, Filters, RecentEvent, Request, parse_request, request_id
+from recsys.contract import (
+    MAX_BYTES,
+    MAX_LENGTH,
+    MAX_TEXT_BYTES,
+    MAX_WHOLE,
+    Filters,
+    RecentEvent,
+    Request,
+    parse_request,
+    request_id,
+)
 from recsys.errors import InvalidJson, InvalidRequest, RecsysError, TooLarge
 
 MODELS = ("ENCM", "LNCM", "NeuMF", "BMF", "item_cf", "popularity")
@@ -39,7 +49,10 @@ def test_a_full_request_arrives_field_by_field() -> None:
             "limit": 5,
             "model": "neumf",
             "context": {"device_type": "mobile", "hour": 14, "season": None},
-            "interactions": [{"item_id": 12, "event": "view", "timestamp": 1764547200}, {"item_id": "B", "event": "cart"}],
+            "interactions": [
+                {"item_id": 12, "event": "view", "timestamp": 1764547200},
+                {"item_id": "B", "event": "cart"},
+            ],
             "ground_truth": [3],
             "candidates": [1, 2, "3"],
             "exclude": [9],
@@ -82,7 +95,9 @@ def test_no_candidates_is_not_the_same_as_any_candidate() -> None:
     assert parse(request(candidates=[])).candidates == ()
 
 
-@pytest.mark.parametrize(("written", "name"), [("encm", "ENCM"), ("NEUMF", "NeuMF"), ("Item_CF", "item_cf"), ("AUTO", "auto")])
+@pytest.mark.parametrize(
+    ("written", "name"), [("encm", "ENCM"), ("NEUMF", "NeuMF"), ("Item_CF", "item_cf"), ("AUTO", "auto")]
+)
 def test_a_model_is_named_in_any_case(written: str, name: str) -> None:
     assert parse(request(model=written)).model == name
 
@@ -160,7 +175,10 @@ TOO_LARGE = {
     "30 80,000 names": (json.dumps(dict.fromkeys(map(str, range(80_000)), 0)).encode(), None),
     "38 a list over its limit": (request(exclude=[1] * (MAX_LENGTH + 1)), "exclude"),
     "38 an object over its limit": (request(context={str(n): "x" for n in range(MAX_LENGTH + 1)}), "context"),
-    "77 an event too often": (request(interactions=[{"item_id": 1, "event": "view"}] * (MAX_LENGTH + 1)), "interactions"),
+    "77 an event too often": (
+        request(interactions=[{"item_id": 1, "event": "view"}] * (MAX_LENGTH + 1)),
+        "interactions",
+    ),
 }
 
 
@@ -184,10 +202,16 @@ REFUSED = {
     "32 nobody and no events": (b'{"interactions": []}', "user_id"),
     "32 similar to nothing": (b'{"op": "similar", "user_id": 7}', "item_id"),
     "32 event without item": (request(interactions=[{"event": "view"}]), "interactions[0].item_id"),
-    "32 event without name": (request(interactions=[{"item_id": 1, "event": "view"}, {"item_id": 1}]), "interactions[1].event"),
+    "32 event without name": (
+        request(interactions=[{"item_id": 1, "event": "view"}, {"item_id": 1}]),
+        "interactions[1].event",
+    ),
     "34 unknown field": (request(limt=5), "limt"),
     "34 unknown field of a filter": (request(filters={"colour": "red"}), "filters.colour"),
-    "34 unknown field of an event": (request(interactions=[{"item_id": 1, "event": "view", "price": 3}]), "interactions[0].price"),
+    "34 unknown field of an event": (
+        request(interactions=[{"item_id": 1, "event": "view", "price": 3}]),
+        "interactions[0].price",
+    ),
     "34 unknown field, even as null": (request(limt=None), "limt"),
     "35 __proto__": (request(__proto__={"admin": True}), "__proto__"),
     "35 constructor": (request(constructor={"prototype": {}}), "constructor"),
@@ -226,9 +250,18 @@ REFUSED = {
     "53 empty item": (request(candidates=["a", ""]), "candidates[1]"),
     "54 4 KiB id": (request(user_id="x" * 4096), "user_id"),
     "54 513 bytes in 257 letters": (request(user_id="é" * 256 + "x"), "user_id"),
-    "79 negative timestamp": (request(interactions=[{"item_id": 1, "event": "view", "timestamp": -1}]), "interactions[0].timestamp"),
-    "79 milliseconds": (request(interactions=[{"item_id": 1, "event": "view", "timestamp": 1764547200000}]), "interactions[0].timestamp"),
-    "79 a date": (request(interactions=[{"item_id": 1, "event": "view", "timestamp": "2026-02-30"}]), "interactions[0].timestamp"),
+    "79 negative timestamp": (
+        request(interactions=[{"item_id": 1, "event": "view", "timestamp": -1}]),
+        "interactions[0].timestamp",
+    ),
+    "79 milliseconds": (
+        request(interactions=[{"item_id": 1, "event": "view", "timestamp": 1764547200000}]),
+        "interactions[0].timestamp",
+    ),
+    "79 a date": (
+        request(interactions=[{"item_id": 1, "event": "view", "timestamp": "2026-02-30"}]),
+        "interactions[0].timestamp",
+    ),
     "81 negative price": (request(filters={"price_min": -0.01}), "filters.price_min"),
     "81 prices crossed": (request(filters={"price_min": 5, "price_max": 4}), "filters.price_max"),
     "model unknown": (request(model="SVD++"), "model"),
@@ -333,14 +366,18 @@ def test_the_id_to_echo_survives_a_refusal() -> None:
     assert request_id(request(id=12, nonsense=1)) == 12
 
 
-@pytest.mark.parametrize("data", [b"{", b"[]", request(), request(id=None), request(id=[1]), request(id="\x00"), b" " * 2**21])
+@pytest.mark.parametrize(
+    "data", [b"{", b"[]", request(), request(id=None), request(id=[1]), request(id="\x00"), b" " * 2**21]
+)
 def test_an_unusable_id_is_not_echoed(data: bytes) -> None:
     assert request_id(data) is None
 
 
 def test_the_contract_imports_the_standard_library_and_the_errors_only() -> None:
     code = "import sys, recsys.contract; print(sorted(name for name in sys.modules if name.startswith('recsys') or name == 'numpy'))"
-    seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8").stdout
+    seen = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8"
+    ).stdout
     assert seen.split("'")[1::2] == [
         "recsys",
         "recsys.contract",
@@ -393,7 +430,9 @@ def test_arbitrary_bytes_raise_nothing_but_named_errors(data: bytes) -> None:
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8) | st.sampled_from(FIELDS), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8) | st.sampled_from(FIELDS), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 

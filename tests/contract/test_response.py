@@ -79,7 +79,12 @@ def test_ids_that_javascript_would_round_leave_as_text() -> None:
 @pytest.mark.parametrize("text", ["caf\u00e9", "a\u2028b", "\U0001f600", "\x00\x1b\n", "\ud800", "</script>"])
 def test_any_text_leaves_as_one_line_of_ascii(text: str) -> None:
     answer = line(success(Response(text, "BMF", "v", (), (), "model", {text: text}, (text,), id=text)))
-    assert (answer["user_id"], answer["context"], answer["warnings"], answer["id"]) == (text, {text: text}, [text], text)
+    assert (answer["user_id"], answer["context"], answer["warnings"], answer["id"]) == (
+        text,
+        {text: text},
+        [text],
+        text,
+    )
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf"), np.float32("nan")])
@@ -98,7 +103,12 @@ def test_a_number_that_is_not_finite_never_leaves(number: float) -> None:
 def test_a_failure_names_code_message_field_and_whether_to_retry() -> None:
     assert line(failure(InvalidRequest("`limit` should be less.", field="limit"), id="r-1")) == {
         "ok": False,
-        "error": {"code": "invalid_request", "message": "`limit` should be less.", "field": "limit", "retryable": False},
+        "error": {
+            "code": "invalid_request",
+            "message": "`limit` should be less.",
+            "field": "limit",
+            "retryable": False,
+        },
         "id": "r-1",
     }
 
@@ -109,7 +119,10 @@ WIRE_ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) 
 @pytest.mark.parametrize("kind", WIRE_ERRORS)
 def test_every_error_class_leaves_as_one_line(kind: type[RecsysError]) -> None:
     told = line(failure(kind("caf\u00e9\n\x1b[31m")))
-    assert told == {"ok": False, "error": {"code": kind.code, "message": "caf\u00e9\n\x1b[31m", "retryable": kind.retryable}}
+    assert told == {
+        "ok": False,
+        "error": {"code": kind.code, "message": "caf\u00e9\n\x1b[31m", "retryable": kind.retryable},
+    }
 
 
 def test_a_worker_introduces_itself_with_protocol_version_limits_and_pid() -> None:
@@ -123,7 +136,13 @@ def test_a_worker_introduces_itself_with_protocol_version_limits_and_pid() -> No
 
 
 def test_a_pong_says_which_version_serves() -> None:
-    assert line(worker_line(Pong(version="v1", pid=42, id=3))) == {"ok": True, "protocol": 1, "version": "v1", "pid": 42, "id": 3}
+    assert line(worker_line(Pong(version="v1", pid=42, id=3))) == {
+        "ok": True,
+        "protocol": 1,
+        "version": "v1",
+        "pid": 42,
+        "id": 3,
+    }
     assert "id" not in line(worker_line(Pong(version="v1", pid=42)))
 
 

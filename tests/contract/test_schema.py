@@ -18,7 +18,17 @@ from recsys.contract.schema import request_schema, response_schema
 from recsys.contract.worker_messages import Pong, Ready, Refusal, Stats, worker_line
 from recsys.errors import RecsysError
 from scripts.write_schema import FOLDER, schemas
-from tests.contract.test_request import ACCEPTED, FIELDS, MODELS, REFUSED, WRONG_TYPES, anything, ids, texts, valid_requests
+from tests.contract.test_request import (
+    ACCEPTED,
+    FIELDS,
+    MODELS,
+    REFUSED,
+    WRONG_TYPES,
+    anything,
+    ids,
+    texts,
+    valid_requests,
+)
 from tests.docs.test_pages import EXAMPLES, WIRE_ERRORS
 
 Schema = dict[str, Any]
@@ -28,7 +38,9 @@ unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[Heal
 
 
 def test_the_files_are_what_the_command_writes() -> None:
-    assert {path.name: path.read_text(encoding="utf-8") for path in FOLDER.iterdir()} == schemas(), "run scripts/write_schema.py"
+    assert {path.name: path.read_text(encoding="utf-8") for path in FOLDER.iterdir()} == schemas(), (
+        "run scripts/write_schema.py"
+    )
 
 
 @pytest.mark.parametrize("name", sorted(schemas()))
@@ -58,7 +70,9 @@ def complaints(document: Any, name: str) -> list[str]:
 KINDS = {"response": "Recommendation", "failure": "Failure", "ready": "Ready", "pong": "Pong", "stats": "Stats"}
 
 
-@pytest.mark.parametrize(("kind", "text"), EXAMPLES, ids=[f"{kind} {number}" for number, (kind, _) in enumerate(EXAMPLES)])
+@pytest.mark.parametrize(
+    ("kind", "text"), EXAMPLES, ids=[f"{kind} {number}" for number, (kind, _) in enumerate(EXAMPLES)]
+)
 def test_the_examples_of_the_documentation_are_valid(kind: str, text: str) -> None:
     if kind.startswith("request"):
         assert list(Draft202012Validator(json.loads(schemas()["request.json"])).iter_errors(json.loads(text))) == []
@@ -91,7 +105,8 @@ def test_what_is_not_valid_is_refused(document: Mapping[str, object]) -> None:
     assert isinstance(read, RecsysError) or REQUEST.is_valid(json.loads(data)) or read.model != document["model"]
 
 
-# What a schema cannot say: the two sides of a comparison, one number from another, bytes from letters, one spelling from another.
+# What a schema cannot say: the two sides of a comparison, one number from another, bytes from letters, one spelling
+# from another.
 BEYOND = (
     "81 prices crossed",
     "46 1.0 as a limit",
@@ -101,7 +116,9 @@ BEYOND = (
     "21 lone surrogate",
     "21 lone surrogate in a name",
 )
-READABLE = {name: data for name, (data, _) in REFUSED.items() if not name.startswith(("31", "40 op of the worker", "42", "45"))}
+READABLE = {
+    name: data for name, (data, _) in REFUSED.items() if not name.startswith(("31", "40 op of the worker", "42", "45"))
+}
 
 
 @pytest.mark.parametrize("name", READABLE)
@@ -170,7 +187,15 @@ def test_every_answer_is_valid_and_has_no_field_that_the_schema_does_not_name(re
 
 
 def lines_of_workers() -> Iterator[tuple[str, bytes]]:
-    told = {"version": "v1", "pid": 1, "uptime_s": 0.5, "answered": 1, "failures": {"internal": 1}, "swaps": 0, "connections": 0}
+    told = {
+        "version": "v1",
+        "pid": 1,
+        "uptime_s": 0.5,
+        "answered": 1,
+        "failures": {"internal": 1},
+        "swaps": 0,
+        "connections": 0,
+    }
     yield "Ready", worker_line(Ready(version="v1", pid=1))
     yield "Pong", worker_line(Pong(version="v1", pid=1))
     yield "Pong", worker_line(Pong(version="v1", pid=1, id="x"))

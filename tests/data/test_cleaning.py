@@ -44,7 +44,9 @@ def cancelled(*rows: tuple[object, object, int]) -> list[bool]:
 
 
 def test_a_row_that_repeats_an_earlier_one_in_all_four_columns_is_a_duplicate() -> None:
-    rows = events_of((1, 5, VIEW, 10), (2, 5, VIEW, 10), (1, 6, VIEW, 10), (1, 5, CART, 10), (1, 5, VIEW, 11), (1, 5, VIEW, 10))
+    rows = events_of(
+        (1, 5, VIEW, 10), (2, 5, VIEW, 10), (1, 6, VIEW, 10), (1, 5, CART, 10), (1, 5, VIEW, 11), (1, 5, VIEW, 10)
+    )
 
     drop = duplicate_rows(rows.users, rows.items, rows.events, rows.timestamps)
 
@@ -52,7 +54,9 @@ def test_a_row_that_repeats_an_earlier_one_in_all_four_columns_is_a_duplicate() 
 
 
 def test_of_equal_rows_the_first_stays() -> None:
-    rows = events_of(("b", "x", VIEW, 10), ("a", "x", VIEW, 10), ("b", "x", VIEW, 10), ("a", "x", VIEW, 10), ("b", "x", VIEW, 10))
+    rows = events_of(
+        ("b", "x", VIEW, 10), ("a", "x", VIEW, 10), ("b", "x", VIEW, 10), ("a", "x", VIEW, 10), ("b", "x", VIEW, 10)
+    )
 
     drop = duplicate_rows(rows.users, rows.items, rows.events, rows.timestamps)
 
@@ -69,7 +73,13 @@ def test_a_cancel_annuls_the_newest_purchase_that_still_stands() -> None:
     assert cancelled((1, 5, BUY), (1, 5, BUY), (1, 5, CANCEL)) == [False, True, True]
     assert cancelled((1, 5, BUY), (1, 5, BUY), (1, 5, CANCEL), (1, 5, CANCEL)) == [True, True, True, True]
     assert cancelled((1, 5, BUY), (1, 5, CANCEL), (1, 5, BUY)) == [True, True, False]
-    assert cancelled((1, 5, BUY), (1, 5, BUY), (1, 5, CANCEL), (1, 5, BUY), (1, 5, CANCEL)) == [False, True, True, True, True]
+    assert cancelled((1, 5, BUY), (1, 5, BUY), (1, 5, CANCEL), (1, 5, BUY), (1, 5, CANCEL)) == [
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
 
 
 def test_a_cancel_without_a_purchase_before_it_is_dropped_alone() -> None:
@@ -116,7 +126,14 @@ def test_cleaning_names_each_reason_with_its_count() -> None:
 
     assert list(zip(kept.items.tolist(), kept.events.tolist(), strict=True)) == [(5, VIEW), (5, CART)]
     assert (report.rows_in, report.rows_out) == (12, 2)
-    assert report.dropped == {"unweighted event": 1, "bad timestamp": 2, "future timestamp": 1, "duplicate": 1, "cancelled": 2, "bot": 3}
+    assert report.dropped == {
+        "unweighted event": 1,
+        "bad timestamp": 2,
+        "future timestamp": 1,
+        "duplicate": 1,
+        "cancelled": 2,
+        "bot": 3,
+    }
 
 
 def test_a_purchase_that_was_written_twice_is_annulled_by_one_cancel() -> None:
@@ -140,7 +157,9 @@ def test_an_event_of_weight_zero_is_dropped_and_a_negative_one_stays() -> None:
 def test_one_customers_history_is_cleaned_as_it_is_among_all() -> None:
     rng = np.random.default_rng(7)
     users, items, events, ages = rng.integers(0, [[4], [5], [5], [50]], (4, 400)).tolist()
-    rows = events_of(*((user, item, event, NOW - age) for user, item, event, age in zip(users, items, events, ages, strict=True)))
+    rows = events_of(
+        *((user, item, event, NOW - age) for user, item, event, age in zip(users, items, events, ages, strict=True))
+    )
 
     together, report = clean_history(rows, shop=SHOP, now=NOW)
 
@@ -165,7 +184,9 @@ def test_a_bot_is_known_by_its_busiest_day_not_by_its_total() -> None:
 
 
 def test_rows_in_less_everything_dropped_is_rows_out_over_all_stages() -> None:
-    report = CleanReport(10, 8, {"duplicate": 2}).preceded_by({"null user": 3, "null item": 0}).followed_by({"rare item": 4})
+    report = (
+        CleanReport(10, 8, {"duplicate": 2}).preceded_by({"null user": 3, "null item": 0}).followed_by({"rare item": 4})
+    )
 
     assert report == CleanReport(13, 4, {"null user": 3, "duplicate": 2, "rare item": 4})
     assert report.rows_in - sum(report.dropped.values()) == report.rows_out
@@ -194,7 +215,9 @@ def test_rarity_is_one_pass_so_an_item_stays_when_its_users_go() -> None:
 
 
 def test_confidence_halves_with_each_half_life_and_keeps_its_sign() -> None:
-    rows = events_of((1, 5, BUY, NOW), (1, 5, BUY, NOW - 30 * DAY), (1, 5, VIEW, NOW - 60 * DAY), (1, 5, CART, NOW + 3600))
+    rows = events_of(
+        (1, 5, BUY, NOW), (1, 5, BUY, NOW - 30 * DAY), (1, 5, VIEW, NOW - 60 * DAY), (1, 5, CART, NOW + 3600)
+    )
     weights = {"purchase": 1.0, "view": -0.4, "cart": 0.7}
 
     given = confidences(rows, weights, 30.0, NOW)

@@ -88,7 +88,9 @@ def test_node_derives_the_same_context_in_every_hour_of_a_year() -> None:
     module = Path(__file__).parents[2] / "backend/src/services/lists/context.js"
     moments = (utc("2024-01-01T00:30") + 3600 * np.arange(366 * 24)).tolist()
     asked = json.dumps({"zones": ZONES, "moments": moments})
-    done = subprocess.run([node, "--input-type=module", "-e", NODE, module.as_uri(), asked], capture_output=True, check=True)
+    done = subprocess.run(
+        [node, "--input-type=module", "-e", NODE, module.as_uri(), asked], capture_output=True, check=True
+    )
 
     for zone, contexts in zip(ZONES, json.loads(done.stdout), strict=True):
         assert contexts == [{**clock_context(moment, zone), "device_type": None} for moment in moments], zone
@@ -96,7 +98,9 @@ def test_node_derives_the_same_context_in_every_hour_of_a_year() -> None:
 
 @pytest.fixture
 def encoder() -> ContextEncoder:
-    return ContextEncoder.fit({"device_type": ["Mobile", None, "desktop", "mobile ", ""]}, ["tea", "Coffee", None, "TEA"])
+    return ContextEncoder.fit(
+        {"device_type": ["Mobile", None, "desktop", "mobile ", ""]}, ["tea", "Coffee", None, "TEA"]
+    )
 
 
 def test_values_are_distinct_folded_and_in_order(encoder: ContextEncoder) -> None:
@@ -108,8 +112,12 @@ def test_values_are_distinct_folded_and_in_order(encoder: ContextEncoder) -> Non
 
 def test_absent_and_unseen_values_are_unknown(encoder: ContextEncoder) -> None:
     assert encoder.encode({}).tolist() == [4, 4, 2, 2]
-    assert encoder.encode({"time_of_day": "noon", "season": None, "device_type": "tv", "category": "honey"}).tolist() == [4, 4, 2, 2]
-    assert encoder.encode({"time_of_day": "evening", "season": "winter", "device_type": " MOBILE", "category": "Tea"}).tolist() == [
+    assert encoder.encode(
+        {"time_of_day": "noon", "season": None, "device_type": "tv", "category": "honey"}
+    ).tolist() == [4, 4, 2, 2]
+    assert encoder.encode(
+        {"time_of_day": "evening", "season": "winter", "device_type": " MOBILE", "category": "Tea"}
+    ).tolist() == [
         3,
         0,
         1,

@@ -11,7 +11,9 @@ from recsys.features.query import MAX_HISTORY
 CONTEXT = np.array([1], np.int32)
 
 
-def dataset(users: list[int], items: list[int], timestamps: list[int], *, purchases: list[bool] | None = None, n_users: int = 3) -> Dataset:
+def dataset(
+    users: list[int], items: list[int], timestamps: list[int], *, purchases: list[bool] | None = None, n_users: int = 3
+) -> Dataset:
     n = len(users)
     return Dataset(
         users=np.array(users, np.int32),
@@ -30,7 +32,12 @@ def dataset(users: list[int], items: list[int], timestamps: list[int], *, purcha
 @pytest.fixture
 def data() -> Dataset:
     """User 0: items 5, 6, 6, then 7 and 8 in one second; user 1: nothing; user 2: item 5."""
-    return dataset([0, 0, 0, 0, 0, 2], [5, 6, 6, 7, 8, 5], [10, 20, 30, 40, 40, 40], purchases=[True, True, False, True, False, True])
+    return dataset(
+        [0, 0, 0, 0, 0, 2],
+        [5, 6, 6, 7, 8, 5],
+        [10, 20, 30, 40, 40, 40],
+        purchases=[True, True, False, True, False, True],
+    )
 
 
 def test_each_users_events_lie_together(data: Dataset) -> None:
@@ -39,7 +46,14 @@ def test_each_users_events_lie_together(data: Dataset) -> None:
 
 
 def test_a_basket_starts_at_the_first_event_of_its_second(data: Dataset) -> None:
-    assert data.baskets.tolist() == [0, 1, 2, 3, 3, 5]  # user 2 has an event in the same second, and a basket of her own
+    assert data.baskets.tolist() == [
+        0,
+        1,
+        2,
+        3,
+        3,
+        5,
+    ]  # user 2 has an event in the same second, and a basket of her own
 
 
 def test_moments_of_nothing_and_of_one() -> None:

@@ -71,7 +71,12 @@ def test_events_are_ordered_by_user_moment_and_row(events: Interactions, encoder
     assert data.weights.tolist() == pytest.approx([0.7, 0.3, 1.0, 1.0, 1.0])
     assert data.purchases.tolist() == [False, False, True, True, True]
     assert (data.n_users, data.n_items, data.context_sizes) == (2, 2, (5, 5, 3, 3))
-    assert [array.dtype for array in (data.users, data.items, data.weights, data.timestamps)] == [np.int32, np.int32, np.float32, np.int64]
+    assert [array.dtype for array in (data.users, data.items, data.weights, data.timestamps)] == [
+        np.int32,
+        np.int32,
+        np.float32,
+        np.int64,
+    ]
 
 
 def test_confidence_fades_and_weight_does_not(events: Interactions, encoders: Encoders) -> None:
@@ -91,7 +96,8 @@ def test_a_context_is_what_was_known_before_its_event(events: Interactions, enco
     assert data.contexts[:, TIME_OF_DAY].tolist() == [3] * 5
     assert data.contexts[:, SEASON].tolist() == [0] * 5
     assert data.contexts[:, DEVICE].tolist() == [2, 0, 0, 0, 1]  # none, desktop, desktop, desktop, mobile
-    # nothing before the first; before the two of one second, the look at 12; before the last, the newest of that second, 10
+    # nothing before the first; before the two of one second, the look at 12; before the last, the newest of that
+    # second, 10
     assert data.contexts[:, CATEGORY].tolist() == [UNKNOWN_CATEGORY, UNKNOWN_CATEGORY, tea, tea, coffee]
 
 
@@ -102,7 +108,9 @@ def test_the_clock_is_the_shops(events: Interactions, encoders: Encoders) -> Non
 
 
 def test_unknown_users_and_items_are_left_out(events: Interactions, encoders: Encoders) -> None:
-    later = events_of([(70, 10, "view", EVENING + 900), (71, 10, "view", EVENING + 901), (70, 13, "view", EVENING + 902)])
+    later = events_of(
+        [(70, 10, "view", EVENING + 900), (71, 10, "view", EVENING + 901), (70, 13, "view", EVENING + 902)]
+    )
 
     data = encode(later, encoders, SHOP, TIMELESS, now=EVENING + 1000)
 

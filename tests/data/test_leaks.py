@@ -43,7 +43,8 @@ from tests.helpers.checkerboard import (
 PERSONAL = [name for name, kind in REGISTRY.items() if kind.source != "popularity"]
 N_HELD_OUT = 4  # items of each customer after the cut in the exams of taste and of noise
 # A random ranking of 16 items, 4 of them relevant: the AUC is a Mann-Whitney statistic with mean 1/2 and variance
-# (4 + 12 + 1) / (12 · 4 · 12), hits in the top 10 are hypergeometric with mean 10 · 4/16. Customers are drawn independently,
+# (4 + 12 + 1) / (12 · 4 · 12), hits in the top 10 are hypergeometric with mean 10 · 4/16. Customers are drawn
+# independently,
 # so a mean over 64 of them lies within four standard deviations but once in 16,000 trials.
 AUC_TOLERANCE = 4 * math.sqrt(17 / (12 * 4 * 12) / N_USERS)
 P10_CHANCE = 4 / 16
@@ -89,7 +90,10 @@ def user_representation() -> Interactions:
     rng = np.random.default_rng(21)
     rows: list[Row] = []
     for user in range(N_USERS):
-        rows += [(100 + user, 500 + int(item), "purchase", CUT + DAY) for item in rng.choice(own_cluster(user), N_HELD_OUT, replace=False)]
+        rows += [
+            (100 + user, 500 + int(item), "purchase", CUT + DAY)
+            for item in rng.choice(own_cluster(user), N_HELD_OUT, replace=False)
+        ]
     return events_of(rows)
 
 
@@ -120,7 +124,9 @@ def sense(board: TrainedModels) -> EvaluationSet:
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-def test_with_shuffled_labels_everything_is_as_good_as_chance(name: str, noise: tuple[TrainedModels, EvaluationSet]) -> None:
+def test_with_shuffled_labels_everything_is_as_good_as_chance(
+    name: str, noise: tuple[TrainedModels, EvaluationSet]
+) -> None:
     stage, evaluation_set = noise
     marks = evaluate_one(stage.scorers[name], evaluation_set)
 
@@ -130,7 +136,9 @@ def test_with_shuffled_labels_everything_is_as_good_as_chance(name: str, noise: 
 
 
 @pytest.mark.parametrize("name", PERSONAL)
-def test_with_true_labels_the_same_exam_shows_what_was_learned(name: str, board: TrainedModels, sense: EvaluationSet) -> None:
+def test_with_true_labels_the_same_exam_shows_what_was_learned(
+    name: str, board: TrainedModels, sense: EvaluationSet
+) -> None:
     """Four of her eight items are relevant: who knows the cluster and no more has an AUC of (½·4 + 8) / 12."""
     marks = evaluate_one(board.scorers[name], sense)
 
@@ -151,7 +159,10 @@ def test_a_constant_scorer_is_as_good_as_chance_among_ninety_nine() -> None:
     once = events_of([(user, int(item), "view", CUT) for user, item in enumerate(rng.integers(0, n_items, n_users))])
     everything = events_of([(n_users, item, "view", CUT) for item in range(n_items)])
     last = events_of(
-        [(user, (once.items[user] + 1 + int(rng.integers(n_items - 1))) % n_items, "view", CUT + 1) for user in range(n_users)]
+        [
+            (user, (once.items[user] + 1 + int(rng.integers(n_items - 1))) % n_items, "view", CUT + 1)
+            for user in range(n_users)
+        ]
     )
     options, history = Training(min_item_events=1), joined(once, everything)
     encoders = Encoders.fit(history, no_catalogue(), 1)
@@ -176,10 +187,12 @@ def no_catalogue() -> Catalogue:
 def the_future() -> Interactions:
     """Return events after the cut that would change everything learned before it, were they seen.
 
-    New customers, a new item, a rare item that becomes frequent, a shift of all tastes, cancellations of earlier purchases, a
-    customer who becomes a robot.
+    New customers, a new item, a rare item that becomes frequent, a shift of all tastes, cancellations of earlier
+    purchases, a customer who becomes a robot.
     """
-    rows: list[Row] = [(100 + user, 500 + int(item), "purchase", CUT + DAY) for user in range(N_USERS) for item in other_cluster(user)]
+    rows: list[Row] = [
+        (100 + user, 500 + int(item), "purchase", CUT + DAY) for user in range(N_USERS) for item in other_cluster(user)
+    ]
     rows += [(900 + n, 500 + n % N_ITEMS, "purchase", CUT + 2 * DAY) for n in range(40)]
     rows += [(100 + user, RARE, "purchase", CUT + 3 * DAY) for user in range(20)]
     rows += [(100 + user, 777, "purchase", CUT) for user in range(20)]
@@ -270,7 +283,9 @@ def test_an_events_context_never_tells_its_own_category(board: TrainedModels) ->
     base = clean(before_the_cut(), shop=SHOP, training=Training(), now=CUT)[0]
     column = board.encoders.contexts.features.index("category")
     for row in (0, 3, 100, len(board.data) - 1):
-        place = np.flatnonzero((base.users == 100 + board.data.users[row]) & (base.timestamps == board.data.timestamps[row]))[0]
+        place = np.flatnonzero(
+            (base.users == 100 + board.data.users[row]) & (base.timestamps == board.data.timestamps[row])
+        )[0]
         items = base.items.copy()
         items[place] = 500 + (items[place] - 500 + 1) % N_ITEMS  # the next item is of another category
         moved = encode(replace(base, items=items), board.encoders, SHOP, Training(), now=CUT + 1)
@@ -299,7 +314,9 @@ def test_held_out_events_on_items_too_rare_to_learn_count_as_misses(board: Train
 
 def test_what_the_repeat_rule_hides_is_neither_relevant_nor_ranked(board: TrainedModels) -> None:
     """Everybody buys all of her cluster after the cut; what she had bought before is out, what she had only looked at is in."""
-    after = events_of([(100 + user, 500 + int(item), "purchase", CUT + DAY) for user in range(N_USERS) for item in own_cluster(user)])
+    after = events_of(
+        [(100 + user, 500 + int(item), "purchase", CUT + DAY) for user in range(N_USERS) for item in own_cluster(user)]
+    )
     evaluation_sets = dict(exam_questions(board, after))
     n_hidden = 0
     for asked in evaluation_sets["hide"].cases:
@@ -309,7 +326,9 @@ def test_what_the_repeat_rule_hides_is_neither_relevant_nor_ranked(board: Traine
         assert asked.hidden.tolist() == bought.tolist()
         assert asked.relevant.tolist() == np.setdiff1d(own_cluster(asked.query.user), bought).tolist()
     for name, scorer in board.scorers.items():
-        for asked, top in zip(evaluation_sets["hide"].cases, evaluate_one(scorer, evaluation_sets["hide"]).lists, strict=True):
+        for asked, top in zip(
+            evaluation_sets["hide"].cases, evaluate_one(scorer, evaluation_sets["hide"]).lists, strict=True
+        ):
             assert not np.intersect1d(top, asked.hidden).size, name
     assert n_hidden > N_USERS
     assert all((len(asked.hidden), len(asked.relevant)) == (0, 8) for asked in evaluation_sets["allow"].cases)
@@ -336,7 +355,9 @@ def test_a_network_changes_the_ranking(name: str, board: TrainedModels) -> None:
     lists, popular, for_guests = [], [], []
     for user in range(N_USERS):
         asked = question(board, user)
-        nothing = replace(asked, user=N_USERS, items=asked.items[:0], weights=asked.weights[:0], timestamps=asked.timestamps[:0])
+        nothing = replace(
+            asked, user=N_USERS, items=asked.items[:0], weights=asked.weights[:0], timestamps=asked.timestamps[:0]
+        )
         lists.append(tuple(top_k(board.scorers[name].score(asked), 10)))
         popular.append(tuple(top_k(board.scorers["popularity"].score(asked), 10)))
         for_guests.append(tuple(top_k(board.scorers[name].score(nothing), 10)))
@@ -377,4 +398,6 @@ def test_a_networks_nonlinear_part_changes_the_ranking(name: str, board: Trained
 def orders_differ(board: TrainedModels, one: Scorer, other: Scorer) -> int:
     """Return for how many customers two scorers rank the catalogue differently."""
     asked = [question(board, user) for user in range(N_USERS)]
-    return sum(top_k(one.score(query), N_ITEMS).tolist() != top_k(other.score(query), N_ITEMS).tolist() for query in asked)
+    return sum(
+        top_k(one.score(query), N_ITEMS).tolist() != top_k(other.score(query), N_ITEMS).tolist() for query in asked
+    )

@@ -5,7 +5,9 @@ from recsys.data.interactions import Interactions
 from recsys.data.splitting import cut_time, last_item_out, split_at
 
 
-def events_of(users: list[int], items: list[int], timestamps: list[int], row_ids: list[int] | None = None) -> Interactions:
+def events_of(
+    users: list[int], items: list[int], timestamps: list[int], row_ids: list[int] | None = None
+) -> Interactions:
     return Interactions(
         users=np.array(users, np.int64),
         items=np.array(items, np.int64),
@@ -26,7 +28,9 @@ def events_of(users: list[int], items: list[int], timestamps: list[int], row_ids
         ([10], 0.8, 10, 0),
     ],
 )
-def test_at_most_the_quantile_is_before_the_cut(timestamps: list[int], quantile: float, cut: int, n_before: int) -> None:
+def test_at_most_the_quantile_is_before_the_cut(
+    timestamps: list[int], quantile: float, cut: int, n_before: int
+) -> None:
     assert cut_time(np.array(timestamps), quantile) == cut
     assert sum(timestamp < cut for timestamp in timestamps) == n_before
 
@@ -52,7 +56,9 @@ def test_the_event_at_the_cut_belongs_to_the_exam() -> None:
 
 
 def test_each_users_last_event_by_time_then_row_is_the_exam() -> None:
-    rows = events_of(users=[1, 2, 1, 2, 1], items=[10, 20, 11, 21, 12], timestamps=[50, 30, 50, 10, 20], row_ids=[9, 1, 4, 2, 3])
+    rows = events_of(
+        users=[1, 2, 1, 2, 1], items=[10, 20, 11, 21, 12], timestamps=[50, 30, 50, 10, 20], row_ids=[9, 1, 4, 2, 3]
+    )
 
     train, evaluation_set = last_item_out(rows)
 

@@ -35,8 +35,12 @@ def test_where_nothing_names_a_shop_the_demo_writes_its_env_and_publishes_into_m
     assert chosen(folder, {}) == (f"sqlite:///{folder}/data/demo.sqlite", folder / "models"), "the second time"
 
 
-@pytest.mark.parametrize("environ", [{"DATABASE_URL": OTHER}, {"DB_NAME": "real_shop"}, {"DB_DATABASE_NAME": "real_shop"}])
-def test_a_shop_that_the_environment_names_is_left_alone_and_no_env_is_written(folder: Path, environ: Mapping[str, str]) -> None:
+@pytest.mark.parametrize(
+    "environ", [{"DATABASE_URL": OTHER}, {"DB_NAME": "real_shop"}, {"DB_DATABASE_NAME": "real_shop"}]
+)
+def test_a_shop_that_the_environment_names_is_left_alone_and_no_env_is_written(
+    folder: Path, environ: Mapping[str, str]
+) -> None:
     assert chosen(folder, environ) == (f"sqlite:///{folder}/data/demo.sqlite", folder / "data/demo-models")
     assert not (folder / ".env").exists()
 
@@ -64,7 +68,9 @@ def test_beside_what_another_shop_has_left_the_written_env_keeps_the_demo_apart(
 
     assert chosen(folder, {}) == (f"sqlite:///{folder}/data/demo.sqlite", folder / "data/demo-models")
     assert "MODELS_DIR=data/demo-models\nRECSYS_TOML=data/demo.toml\n" in (folder / ".env").read_text(encoding="utf-8")
-    assert chosen(folder, {}) == (f"sqlite:///{folder}/data/demo.sqlite", folder / "data/demo-models"), "the second time"
+    assert chosen(folder, {}) == (f"sqlite:///{folder}/data/demo.sqlite", folder / "data/demo-models"), (
+        "the second time"
+    )
 
 
 def test_a_version_is_up_to_date_until_something_happens_in_the_shop(published: Published, tmp_path: Path) -> None:
@@ -76,7 +82,9 @@ def test_a_version_is_up_to_date_until_something_happens_in_the_shop(published: 
     assert demo._up_to_date(shop.settings) is None
 
 
-def test_without_a_version_or_with_a_damaged_one_there_is_something_to_train(published: Published, tmp_path: Path) -> None:
+def test_without_a_version_or_with_a_damaged_one_there_is_something_to_train(
+    published: Published, tmp_path: Path
+) -> None:
     shop = published.copy(tmp_path / "shop")
     (shop.models_dir / shop.version / "contexts.json").write_text("{}", encoding="utf-8")
     assert demo._up_to_date(shop.settings) is None
@@ -87,7 +95,9 @@ def test_without_a_version_or_with_a_damaged_one_there_is_something_to_train(pub
 
 
 @pytest.mark.slow
-def test_a_second_run_trains_nothing_and_shows_what_the_first_has_published(published: Published, tmp_path: Path) -> None:
+def test_a_second_run_trains_nothing_and_shows_what_the_first_has_published(
+    published: Published, tmp_path: Path
+) -> None:
     install(tmp_path)
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     first = published.copy(tmp_path / "first")
@@ -97,7 +107,12 @@ def test_a_second_run_trains_nothing_and_shows_what_the_first_has_published(publ
     (tmp_path / ".env").write_text("DATABASE_URL=sqlite:///data/demo.sqlite\n", encoding="utf-8")
 
     done = subprocess.run(
-        [sys.executable, tmp_path / "scripts/demo.py"], env={}, capture_output=True, encoding="utf-8", timeout=PATIENCE_S, check=False
+        [sys.executable, tmp_path / "scripts/demo.py"],
+        env={},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=PATIENCE_S,
+        check=False,
     )
 
     assert (done.returncode, done.stderr) == (0, "")

@@ -76,7 +76,9 @@ def test_the_rows_are_the_same_in_every_database(database_url: str) -> None:
         stored = {table: [tuple(row) for row in db.query(select(made[table], table))] for table in SHOP_TABLES}
 
     for table, rows in made.items():
-        assert [tuple(map(comparable, row)) for row in stored[table]] == [tuple(map(comparable, row.values())) for row in rows]
+        assert [tuple(map(comparable, row)) for row in stored[table]] == [
+            tuple(map(comparable, row.values())) for row in rows
+        ]
 
 
 def select(rows: Rows, table: str) -> str:
@@ -167,7 +169,9 @@ def test_pictures_are_well_formed_and_told_apart_by_line(shop: Tables, line_of_p
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
         group = root.find("{http://www.w3.org/2000/svg}g")
         assert group is not None
-        shapes = tuple(shape.get("d") or tuple(sorted(shape.attrib.items() - {("fill", shape.get("fill"))})) for shape in group)
+        shapes = tuple(
+            shape.get("d") or tuple(sorted(shape.attrib.items() - {("fill", shape.get("fill"))})) for shape in group
+        )
         drawings[line_of_product[row["productId"]]].add(shapes)
 
     assert len(shop["Productimages"]) == OPTIONS.products
@@ -215,7 +219,9 @@ def test_every_purchase_was_put_into_the_cart_before(shop: Tables) -> None:
 def test_view_counters_are_the_views_of_the_log(shop: Tables) -> None:
     views = Counter(row["productId"] for row in shop["Interactions"] if row["actionCode"] == "view")
 
-    assert {row["id"]: row["view"] for row in shop["Products"]} == {row["id"]: views[row["id"]] for row in shop["Products"]}
+    assert {row["id"]: row["view"] for row in shop["Products"]} == {
+        row["id"]: views[row["id"]] for row in shop["Products"]
+    }
 
 
 def test_a_few_products_have_most_of_the_views(shop: Tables) -> None:
@@ -226,9 +232,12 @@ def test_a_few_products_have_most_of_the_views(shop: Tables) -> None:
 
 def test_used_up_goods_are_bought_again_and_durable_ones_are_not(shop: Tables, line_of_product: dict[int, str]) -> None:
     lasting = {line.key: line.days for line in LINES}
-    counts = Counter((row["userId"], row["productId"]) for row in shop["Interactions"] if row["actionCode"] == "purchase")
+    counts = Counter(
+        (row["userId"], row["productId"]) for row in shop["Interactions"] if row["actionCode"] == "purchase"
+    )
     again = {
-        kind: [n > 1 for (_, product), n in counts.items() if bool(lasting[line_of_product[product]]) is kind] for kind in (True, False)
+        kind: [n > 1 for (_, product), n in counts.items() if bool(lasting[line_of_product[product]]) is kind]
+        for kind in (True, False)
     }
 
     assert np.mean(again[True]) > 4 * np.mean(again[False])
@@ -242,12 +251,16 @@ def test_customers_have_taste_of_their_own(shop: Tables) -> None:
     own = []
     for events in events_by_user(shop).values():
         if len(events) >= 30:
-            own.append(max(Counter(products[event["productId"]]["categoryId"] for event in events).values()) / len(events))
+            own.append(
+                max(Counter(products[event["productId"]]["categoryId"] for event in events).values()) / len(events)
+            )
 
     assert np.median(own) > 2 * max(everybody.values()) / everybody.total()
 
 
-@pytest.mark.parametrize(("category", "high", "low"), [("winter", ("12", "01"), ("06", "07")), ("outdoor", ("06", "07"), ("12", "01"))])
+@pytest.mark.parametrize(
+    ("category", "high", "low"), [("winter", ("12", "01"), ("06", "07")), ("outdoor", ("06", "07"), ("12", "01"))]
+)
 def test_seasons_move_categories(shop: Tables, category: str, high: tuple[str, str], low: tuple[str, str]) -> None:
     assert share(shop, category, lambda row: row["timestamp"][5:7] in high) > 2 * share(
         shop, category, lambda row: row["timestamp"][5:7] in low
@@ -275,7 +288,11 @@ def test_a_camera_is_followed_by_its_complements(shop: Tables, line_of_product: 
     for events in events_by_user(shop).values():
         lines = [line_of_product[event["productId"]] for event in events]
         all_views += [line in complements for line in lines]
-        after += [second in complements for first, second in zip(lines, lines[1:], strict=False) if first == "mirrorless" != second]
+        after += [
+            second in complements
+            for first, second in zip(lines, lines[1:], strict=False)
+            if first == "mirrorless" != second
+        ]
 
     assert len(after) > 30
     assert np.mean(after) > 2.5 * np.mean(all_views)
@@ -283,7 +300,9 @@ def test_a_camera_is_followed_by_its_complements(shop: Tables, line_of_product: 
 
 def test_stars_follow_the_products_and_every_reviewer_has_bought(shop: Tables) -> None:
     bought = {
-        (row["userId"], row["productId"]): row["timestamp"] for row in reversed(shop["Interactions"]) if row["actionCode"] == "purchase"
+        (row["userId"], row["productId"]): row["timestamp"]
+        for row in reversed(shop["Interactions"])
+        if row["actionCode"] == "purchase"
     }
     stars = Counter(row["star"] for row in shop["Comments"])
 
@@ -316,7 +335,9 @@ def test_devices_are_those_of_the_schema_and_sometimes_unknown(shop: Tables) -> 
 # The door
 
 
-def test_the_door_fills_an_empty_database_and_prints_what_it_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_door_fills_an_empty_database_and_prints_what_it_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     url = f"sqlite:///{tmp_path / 'shop.sqlite'}"
 
     assert door.main([*SMALL, "--database-url", url]) == 0
@@ -326,7 +347,9 @@ def test_the_door_fills_an_empty_database_and_prints_what_it_made(tmp_path: Path
         assert count(db, "Users") == 30 and count(db, "Products") == 40 and count(db, "Productimages") == 40
 
 
-def test_a_database_that_holds_a_shop_is_refused_and_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_database_that_holds_a_shop_is_refused_and_left_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     url = f"sqlite:///{tmp_path / 'shop.sqlite'}"
     with connect(url, create=True) as db:
         migrate(db)
@@ -379,7 +402,9 @@ def test_a_shop_that_cannot_be_written_whole_is_not_written_at_all(tmp_path: Pat
         assert count(db, "Users") == count(db, "Products") == count(db, "Interactions") == 0
 
 
-@pytest.mark.parametrize("flags", [["--customers", "0"], ["--products", "x"], ["--until", "31.1.2026"], ["--force", "--keep"]])
+@pytest.mark.parametrize(
+    "flags", [["--customers", "0"], ["--products", "x"], ["--until", "31.1.2026"], ["--force", "--keep"]]
+)
 def test_a_wrong_command_line_is_refused(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         door.main(flags)
@@ -389,7 +414,10 @@ def test_a_wrong_command_line_is_refused(flags: list[str], capsys: pytest.Captur
 
 
 def test_tables_of_others_are_never_filled(tmp_path: Path) -> None:
-    with connect(f"sqlite:///{tmp_path / 'shop.sqlite'}", create=True) as db, pytest.raises(ValueError, match="rec_versions"):
+    with (
+        connect(f"sqlite:///{tmp_path / 'shop.sqlite'}", create=True) as db,
+        pytest.raises(ValueError, match="rec_versions"),
+    ):
         fill_shop(db, {"rec_versions": []}, empty_first=True)
 
 

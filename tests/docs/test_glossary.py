@@ -16,7 +16,9 @@ MOST_WORDS = 25  # in the meaning of a term
 def table(heading: str) -> list[dict[str, str]]:
     """Return the rows of the table behind a heading, by column."""
     section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    head, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("|"))
+    head, _, *rows = (
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("|")
+    )
     return [dict(zip(head, row, strict=True)) for row in rows]
 
 

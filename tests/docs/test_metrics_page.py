@@ -48,13 +48,17 @@ class OfTheExample:
 def test_the_example_is_what_the_code_computes() -> None:
     told = {
         name: float(value)
-        for name, _, value in (row for row in rows(section("An example by hand")) if len(row) == 3 and row[2][0].isdigit())
+        for name, _, value in (
+            row for row in rows(section("An example by hand")) if len(row) == 3 and row[2][0].isdigit()
+        )
     }
     query = Query(0, *(np.zeros(0, kind) for kind in (np.int32, np.float32, np.int64, np.int32)), now=0)
     ann = EvaluationCase(query, np.array([2, 4, 6], np.int32), 1, np.array([0], np.int32))
     sold = np.array([True] * 6 + [False])
     others = np.array([1, 1, 3, 3, 5, 5, 1, 3], np.int32)
-    evaluation_set = EvaluationSet((ann,), np.ones(1, bool), 0, sold, (np.concatenate([np.array([2, 4], np.int32), others]),))
+    evaluation_set = EvaluationSet(
+        (ann,), np.ones(1, bool), 0, sold, (np.concatenate([np.array([2, 4], np.int32), others]),)
+    )
     marks = evaluate_one(OfTheExample(), evaluation_set)
     row = summarise(marks, evaluation_set, AsToldThere(1.0, 0.0), np.random.default_rng(1))
 
@@ -89,7 +93,15 @@ def evaluated(formula: str, names: Mapping[str, Any]) -> float:
 
 def test_every_figure_of_the_tables_is_defined() -> None:
     defined = section("The figures")
-    for title in [*FIGURES.values(), *COLUMNS.values(), "Recall@20", "own_part", "own_part_low", "context lift", "unseen_map10"]:
+    for title in [
+        *FIGURES.values(),
+        *COLUMNS.values(),
+        "Recall@20",
+        "own_part",
+        "own_part_low",
+        "context lift",
+        "unseen_map10",
+    ]:
         word = {"Coverage": "coverage", "Recall": "Recall@10", "Unseen MAP": "unseen_map10"}.get(title, title)
         assert word in (defined if word != "unseen_map10" else TEXT), title
 
@@ -113,7 +125,9 @@ def test_a_page_that_says_something_else_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["lists", "packages"])
-def test_figures_of_other_lists_or_packages_are_refused(what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_figures_of_other_lists_or_packages_are_refused(
+    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     kept = json.loads(KEPT.read_text(encoding="utf-8"))
     if what == "lists":
         kept["lists"]["k"] = 20
@@ -125,7 +139,9 @@ def test_figures_of_other_lists_or_packages_are_refused(what: str, tmp_path: Pat
     page = shutil.copy(PAGE, tmp_path)
 
     assert metrics_table.main(["--markdown", str(page), "--check"], root=tmp_path) == 1
-    assert re.search(r"metrics.json should hold today's lists and packages. Received others for .*lenskit", capsys.readouterr().err)
+    assert re.search(
+        r"metrics.json should hold today's lists and packages. Received others for .*lenskit", capsys.readouterr().err
+    )
 
 
 def test_what_is_kept_is_of_every_library_and_every_list() -> None:
@@ -178,7 +194,9 @@ def kept(library: str, case: str, figure: str) -> Any:
         ("recommenders", "nobody", "auc", 0.978261),
     ],
 )
-def test_what_the_page_says_of_a_library_is_what_it_printed(library: str, case: str, figure: str, expected: float) -> None:
+def test_what_the_page_says_of_a_library_is_what_it_printed(
+    library: str, case: str, figure: str, expected: float
+) -> None:
     assert kept(library, case, figure) == pytest.approx(expected, abs=1e-6)
 
 
@@ -207,7 +225,9 @@ def test_our_figures_of_the_lists_by_hand() -> None:
     second, three = 1 / math.log2(3), 1 + 1 / math.log2(3) + 1 / 2
 
     assert here["many"] == {"precision": 1, "map": 1, "ndcg": 1, "hit_rate": 1, "recall": 10 / 20, "auc": 1}
-    assert here["two"] == pytest.approx({"precision": 0.1, "map": 0.5, "ndcg": 1 / (1 + second), "hit_rate": 1, "recall": 0.5, "auc": 0.5})
+    assert here["two"] == pytest.approx(
+        {"precision": 0.1, "map": 0.5, "ndcg": 1 / (1 + second), "hit_rate": 1, "recall": 0.5, "auc": 0.5}
+    )
     assert here["miss"] == pytest.approx(here["two"]), "not in the list or not known: a miss is a miss"
     assert (
         here["ties"]
@@ -215,7 +235,9 @@ def test_our_figures_of_the_lists_by_hand() -> None:
         == pytest.approx({"precision": 0.1, "map": 0.5, "ndcg": second, "hit_rate": 1, "recall": 1, "auc": 0.5})
     )
     ideal = three + 1 / math.log2(5) + 1 / math.log2(6)
-    assert here["brief"] == pytest.approx({"precision": 0.1, "map": 1 / 5, "ndcg": 1 / ideal, "hit_rate": 1, "recall": 1 / 5, "auc": None})
+    assert here["brief"] == pytest.approx(
+        {"precision": 0.1, "map": 1 / 5, "ndcg": 1 / ideal, "hit_rate": 1, "recall": 1 / 5, "auc": None}
+    )
     assert here["all"]["auc"] is None
     assert here["nobody"] == here["one"]
     assert here["unasked"]["recall"] == 0.5
@@ -228,7 +250,11 @@ def test_adapters_read_the_lists_as_they_are() -> None:
     assert peers.ranked(ties[0]) == [1, 2, 3, 4]
     assert peers.labels(ties[0]) == [0, 1, 0, 0]
     assert (peers.beyond(ties), peers.beyond(brief)) == (False, True)
-    assert [peers.attempted(of) for of in (lambda: 1 / 3, lambda: math.nan, lambda: 1 / 0)] == [0.333333, None, "ZeroDivisionError"]
+    assert [peers.attempted(of) for of in (lambda: 1 / 3, lambda: math.nan, lambda: 1 / 0)] == [
+        0.333333,
+        None,
+        "ZeroDivisionError",
+    ]
 
 
 @pytest.mark.parametrize("library", metrics_table.LIBRARIES.values(), ids=list(metrics_table.LIBRARIES))
@@ -239,7 +265,12 @@ def test_every_package_is_pinned(library: metrics_table.Library) -> None:
 @pytest.mark.parametrize("script", sorted((ROOT / "findings").glob("*.sh")), ids=lambda path: path.stem)
 def test_a_finding_installs_pinned_packages_in_a_folder_that_it_removes(script: Path) -> None:
     text = script.read_text(encoding="utf-8")
-    installed = [word for line in re.findall(r"pip\" install (.+)", text) for word in line.partition("#")[0].split() if word[0] != "-"]
+    installed = [
+        word
+        for line in re.findall(r"pip\" install (.+)", text)
+        for word in line.partition("#")[0].split()
+        if word[0] != "-"
+    ]
 
     assert script.stat().st_mode & 0o111
     assert all("==" in word for word in installed)

@@ -59,7 +59,15 @@ def in_rows(text: str) -> list[list[str]]:
 
 
 def test_every_example_is_of_a_kind_that_is_checked() -> None:
-    assert sorted({kind for kind, _ in EXAMPLES}) == ["failure", "pong", "ready", "request", "request worker", "response", "stats"]
+    assert sorted({kind for kind, _ in EXAMPLES}) == [
+        "failure",
+        "pong",
+        "ready",
+        "request",
+        "request worker",
+        "response",
+        "stats",
+    ]
     assert PROTOCOL.count("```") == 2 * len(EXAMPLES)
 
 
@@ -69,7 +77,10 @@ def test_the_request_examples_are_requests(text: str) -> None:
 
 
 def test_the_worker_examples_are_requests_of_a_worker() -> None:
-    parsed = [parse_request(text.encode(), models=tuple(REGISTRY), ops=worker.WORKER_OPS) for text in examples("request worker")]
+    parsed = [
+        parse_request(text.encode(), models=tuple(REGISTRY), ops=worker.WORKER_OPS)
+        for text in examples("request worker")
+    ]
 
     assert {request.op for request in parsed} | set(answering.OPS) == set(worker.WORKER_OPS)
 
@@ -84,9 +95,18 @@ def test_the_full_request_example_uses_every_field_of_recommend() -> None:
 
 def test_the_answer_example_is_what_the_contract_writes() -> None:
     told = only("response")
-    items = [Item(item["productId"], item["score"], Reason(**item["reason"]) if "reason" in item else None) for item in told["items"]]
+    items = [
+        Item(item["productId"], item["score"], Reason(**item["reason"]) if "reason" in item else None)
+        for item in told["items"]
+    ]
     runs = [
-        Run(run["model"], tuple(run["items"]), run["metrics"] and Metrics(**run["metrics"]), run["basis"], run.get("error"))
+        Run(
+            run["model"],
+            tuple(run["items"]),
+            run["metrics"] and Metrics(**run["metrics"]),
+            run["basis"],
+            run.get("error"),
+        )
         for run in told["runs"]
     ]
     rest = {name: value for name, value in told.items() if name not in ("ok", "items", "runs")}
@@ -139,7 +159,14 @@ def test_the_names_of_the_models_are_those_of_the_registry_in_its_order() -> Non
 def test_every_limit_has_its_figure() -> None:
     figures = {int(figure) for figure in re.findall(r"(?<![\w-])\d+(?![\w-])", PROTOCOL)}
 
-    assert {*dataclasses.astuple(Limits()), MAX_WHOLE, MAX_TEXT_BYTES, MAX_BUDGET_MS, ANSWER_LOST, worker.LAST_BUDGET_MS} <= figures
+    assert {
+        *dataclasses.astuple(Limits()),
+        MAX_WHOLE,
+        MAX_TEXT_BYTES,
+        MAX_BUDGET_MS,
+        ANSWER_LOST,
+        worker.LAST_BUDGET_MS,
+    } <= figures
     assert f"{deadlines.WATCHDOG_GRACE_S} s" in PROTOCOL
     assert f"{service.DATABASE_TIMEOUT_S:.0f} s" in PROTOCOL
     assert f"{versions.AGAIN_AFTER_S:.0f} s" in PROTOCOL

@@ -35,13 +35,18 @@ DATASETS = (ROOT / "docs/DATASETS.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 DOORS = [
     "train.py",
-    *(f"{path.parent.name}/{path.name}" for room in ("scripts", "benchmarks") for path in sorted((ROOT / room).glob("[!_]*.py"))),
+    *(
+        f"{path.parent.name}/{path.name}"
+        for room in ("scripts", "benchmarks")
+        for path in sorted((ROOT / room).glob("[!_]*.py"))
+    ),
 ]
 
 
 def blocks(page: str, kind: str) -> list[str]:
     return [
-        re.sub("^   ", "", text, flags=re.MULTILINE) for text in re.findall(rf"^ *```{kind}\n(.+?)^ *```$", page, re.MULTILINE | re.DOTALL)
+        re.sub("^   ", "", text, flags=re.MULTILINE)
+        for text in re.findall(rf"^ *```{kind}\n(.+?)^ *```$", page, re.MULTILINE | re.DOTALL)
     ]
 
 
@@ -58,13 +63,19 @@ def commands(page: str = README + VIETNAMESE + DATASETS) -> list[list[str]]:
     """Return the command lines that a page gives, continued lines joined, by words."""
     joined = page.replace("\\\n", " ")
     lines = [line.strip() for line in joined.splitlines() if line.startswith(("    ", "$ "))]
-    return [shlex.split(line.removeprefix("$ "), comments=True) for line in lines if line.startswith((".venv/", "make ", "echo ", "$ "))]
+    return [
+        shlex.split(line.removeprefix("$ "), comments=True)
+        for line in lines
+        if line.startswith((".venv/", "make ", "echo ", "$ "))
+    ]
 
 
 @cache
 def flags_of(door: str) -> set[str]:
     """Return the flags that a door's --help lists."""
-    done = subprocess.run([sys.executable, ROOT / door, "--help"], capture_output=True, encoding="utf-8", timeout=PATIENCE_S, check=True)
+    done = subprocess.run(
+        [sys.executable, ROOT / door, "--help"], capture_output=True, encoding="utf-8", timeout=PATIENCE_S, check=True
+    )
     usage = done.stdout.split("\n\n")[0]
     return set(re.findall(r"--[a-z][\w-]*", usage)) - {"--help"}
 
@@ -78,14 +89,28 @@ def test_every_make_target_is_in_the_readme_and_every_one_named_there_exists() -
 
 def test_a_bare_make_lists_the_targets() -> None:
     done = subprocess.run(
-        ["make", "-C", ROOT, "--no-print-directory"], capture_output=True, encoding="utf-8", timeout=PATIENCE_S, check=True
+        ["make", "-C", ROOT, "--no-print-directory"],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=PATIENCE_S,
+        check=True,
     )
 
-    assert [line.split()[1] for line in done.stdout.splitlines()] == ["help", "demo", "test", "lint", "bench", "lock", "clean"]
+    assert [line.split()[1] for line in done.stdout.splitlines()] == [
+        "help",
+        "demo",
+        "test",
+        "lint",
+        "bench",
+        "lock",
+        "clean",
+    ]
 
 
 def test_the_commands_use_flags_that_exist() -> None:
-    used = [(door, word) for words in commands() for door in {*words} & {*DOORS} for word in words if word.startswith("--")]
+    used = [
+        (door, word) for words in commands() for door in {*words} & {*DOORS} for word in words if word.startswith("--")
+    ]
 
     assert len(used) > 10
     assert [(door, flag) for door, flag in used if flag not in flags_of(door)] == []
@@ -94,7 +119,10 @@ def test_the_commands_use_flags_that_exist() -> None:
 def test_the_recipes_of_public_sets_map_their_event_names_to_ours() -> None:
     recipes = [words for words in commands(DATASETS) if "scripts/import_events.py" in words]
     mapped = {
-        pair.partition("=")[2] for words in recipes if "--event-map" in words for pair in words[words.index("--event-map") + 1].split(",")
+        pair.partition("=")[2]
+        for words in recipes
+        if "--event-map" in words
+        for pair in words[words.index("--event-map") + 1].split(",")
     }
 
     assert len(recipes) == DATASETS.count("\n## ")
@@ -110,13 +138,20 @@ def test_every_flag_of_train_is_documented_and_no_other() -> None:
 
 
 def test_every_script_is_named_and_every_path_named_exists() -> None:
-    found = set(re.findall(r"(?<![\w/.])(?:scripts|benchmarks|tests|docs|recsys|\.ci)/[\w./-]*\w", README + VIETNAMESE + SHOP + DATASETS))
+    found = set(
+        re.findall(
+            r"(?<![\w/.])(?:scripts|benchmarks|tests|docs|recsys|\.ci)/[\w./-]*\w",
+            README + VIETNAMESE + SHOP + DATASETS,
+        )
+    )
 
     assert {path for path in found if not (ROOT / path).exists()} == set()
     assert {door for door in DOORS if door.startswith("scripts/")} <= found
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.vi.md", "SECURITY.md", "CHANGELOG.md", "docs/GLOSSARY.md", "docs/DATASETS.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "README.vi.md", "SECURITY.md", "CHANGELOG.md", "docs/GLOSSARY.md", "docs/DATASETS.md"]
+)
 def test_the_links_of_a_page_lead_somewhere(name: str) -> None:
     page = ROOT / name
     links = re.findall(r"\]\((?!https?://)([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
@@ -146,9 +181,14 @@ def test_the_public_ci_runs_the_same_on_the_servers_that_the_tests_expect() -> N
 
     assert workflow.endswith("      - run: .ci/run\n")
     assert variables == dict(
-        re.findall(r'environ\.get\("(RECSYS_TEST_\w+)", "(.+)"\)', (ROOT / "tests/conftest.py").read_text(encoding="utf-8"))
+        re.findall(
+            r'environ\.get\("(RECSYS_TEST_\w+)", "(.+)"\)', (ROOT / "tests/conftest.py").read_text(encoding="utf-8")
+        )
     )
-    assert [url.rpartition(":")[2] in re.findall(r'ports: \["(\d+):', workflow) for url in variables.values()] == [True, True]
+    assert [url.rpartition(":")[2] in re.findall(r'ports: \["(\d+):', workflow) for url in variables.values()] == [
+        True,
+        True,
+    ]
 
 
 def test_the_exit_statuses_of_training_are_those_of_the_errors() -> None:
@@ -175,7 +215,9 @@ def test_the_table_of_the_shop_has_every_name_that_is_understood(tmp_path: Path)
     assert set(table_rows(SHOP, "[shop]")) == set(re.findall("`(.+?)`", listed))
 
 
-@pytest.mark.parametrize("text", [*blocks(SHOP, "toml"), *blocks(README, "toml")], ids=lambda text: text.splitlines()[0])
+@pytest.mark.parametrize(
+    "text", [*blocks(SHOP, "toml"), *blocks(README, "toml")], ids=lambda text: text.splitlines()[0]
+)
 def test_the_examples_of_recsys_toml_are_understood(text: str, tmp_path: Path) -> None:
     (tmp_path / "recsys.toml").write_text(text, encoding="utf-8")
 
@@ -199,7 +241,9 @@ def test_the_default_weights_are_those_of_the_page() -> None:
 EVERYTHING, SERVE, ANN = "requirements.txt", "requirements/serve.txt", "requirements/ann.txt"
 PIN = re.compile(r"^([a-z][^\\\n]+) \\\n((?: {4}--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+) {4}# via (.+)\n", re.MULTILINE)
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in (EVERYTHING, SERVE, ANN)}
-LOCKED = {name: PIN.findall(text) for name, text in TEXTS.items()}  # of each pin: the requirement, its hashes, and who asks for it
+LOCKED = {
+    name: PIN.findall(text) for name, text in TEXTS.items()
+}  # of each pin: the requirement, its hashes, and who asks for it
 
 
 def applying(texts: Iterable[str]) -> dict[str, Requirement]:
@@ -226,7 +270,9 @@ ALL_PINS = pins(EVERYTHING)
 @pytest.mark.parametrize("name", LOCKED)
 def test_requirements_are_pins_with_hashes_and_name_no_registry(name: str) -> None:
     assert LOCKED[name]
-    assert PIN.sub("", TEXTS[name]) == "# This file was autogenerated by uv via the following command:\n#    make lock\n"
+    assert (
+        PIN.sub("", TEXTS[name]) == "# This file was autogenerated by uv via the following command:\n#    make lock\n"
+    )
 
 
 @pytest.mark.parametrize("name", [SERVE, ANN])
@@ -270,8 +316,16 @@ def test_the_ranges_of_pyproject_hold_the_pins_and_name_the_same_packages(name: 
 
 def test_requirements_serve_has_what_the_serving_path_imports() -> None:
     modules = [path for name, path in MODULES.items() if "." not in name or name.split(".")[1] in SERVING]
-    imported = {package for path in modules for package in packages(imports_of(path))} - set(sys.stdlib_module_names) - HEAVY - {"recsys"}
-    distributions = {package: {canonicalize_name(name) for name in metadata.packages_distributions()[package]} for package in imported}
+    imported = (
+        {package for path in modules for package in packages(imports_of(path))}
+        - set(sys.stdlib_module_names)
+        - HEAVY
+        - {"recsys"}
+    )
+    distributions = {
+        package: {canonicalize_name(name) for name in metadata.packages_distributions()[package]}
+        for package in imported
+    }
 
     assert {"numpy", "h5py", "pymysql", "psycopg", "dotenv"} <= imported
     assert {package for package, names in distributions.items() if not names & set(pins(SERVE))} == set()
@@ -291,7 +345,11 @@ ENTRY = {
     "rule": "hide",
     "winner": "item_cf",
     "rows": {
-        "hide": {"BMF": scorer(0.0614), "item_cf": scorer(0.0716, map10_low=0.06, map10_high=0.08), "popularity": scorer(None)},
+        "hide": {
+            "BMF": scorer(0.0614),
+            "item_cf": scorer(0.0716, map10_low=0.06, map10_high=0.08),
+            "popularity": scorer(None),
+        },
         "allow": {"BMF": scorer(0.25), "item_cf": scorer(0.125), "popularity": scorer(0.5)},
     },
     "users_without_relevant": 34,
@@ -322,19 +380,26 @@ def test_a_runs_figures_become_a_table_best_first() -> None:
     assert readme_table.rendered(ENTRY) == BLOCK
 
 
-def test_taking_a_run_keeps_the_newest_published_one_and_rewrites_the_readme(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_taking_a_run_keeps_the_newest_published_one_and_rewrites_the_readme(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "benchmarks").mkdir()
-    (tmp_path / "README.md").write_text(f"before\n{pages.begin(readme_table.NAME)}old\n{pages.END}after\n", encoding="utf-8")
+    (tmp_path / "README.md").write_text(
+        f"before\n{pages.begin(readme_table.NAME)}old\n{pages.END}after\n", encoding="utf-8"
+    )
     history = tmp_path / "metrics.json"
     history.write_text(
-        json.dumps([{**ENTRY, "seed": 6}, ENTRY, {"trained_at": 1, "published": None, "reason": "too little"}]), encoding="utf-8"
+        json.dumps([{**ENTRY, "seed": 6}, ENTRY, {"trained_at": 1, "published": None, "reason": "too little"}]),
+        encoding="utf-8",
     )
 
     assert readme_table.main(["--check"], tmp_path) == 1
     assert readme_table.main(["--take", str(history)], tmp_path) == 0
     assert readme_table.main(["--check"], tmp_path) == 0
 
-    assert (tmp_path / "README.md").read_text(encoding="utf-8") == f"before\n{pages.begin(readme_table.NAME)}{BLOCK}{pages.END}after\n"
+    assert (tmp_path / "README.md").read_text(
+        encoding="utf-8"
+    ) == f"before\n{pages.begin(readme_table.NAME)}{BLOCK}{pages.END}after\n"
     kept = json.loads((tmp_path / "benchmarks/results/online-retail.json").read_text(encoding="utf-8"))
     assert kept == {**ENTRY, "validation": {"map10": {"BMF": 0.1}}}
 
@@ -375,7 +440,13 @@ def from_node(tmp_path: Path) -> Callable[..., list[Any]]:
         (tmp_path / "ask.cjs").write_text(patient + ASKING % json.dumps(requests), encoding="utf-8")
         environ = {"PATH": os.environ["PATH"], "PYTHON_BIN": sys.executable, **environ}
         done = subprocess.run(
-            ["node", "ask.cjs"], cwd=tmp_path, env=environ, capture_output=True, encoding="utf-8", timeout=PATIENCE_S, check=True
+            ["node", "ask.cjs"],
+            cwd=tmp_path,
+            env=environ,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=PATIENCE_S,
+            check=True,
         )
         answers: list[Any] = json.loads(done.stdout)
         return answers
@@ -393,7 +464,9 @@ def test_the_call_from_node_is_short() -> None:
 def test_the_call_from_node_has_every_kind_of_answer(published: Published, from_node: Callable[..., list[Any]]) -> None:
     told = dict(zip(ASKED, from_node(*ASKED.values(), **published.environ), strict=True))
 
-    assert {what: len(items) for what, items in told.items() if isinstance(items, list)} == dict.fromkeys(ASKED, 3), told
+    assert {what: len(items) for what, items in told.items() if isinstance(items, list)} == dict.fromkeys(ASKED, 3), (
+        told
+    )
     assert told["an id as text"] == told["a customer"] == told["an id of its own"]
     assert 103 not in told["similar"]
 
@@ -411,7 +484,11 @@ def test_the_call_from_node_has_every_kind_of_answer(published: Published, from_
     ids=["refused", "its mapping", "its threads", "an empty variable", "no Python"],
 )
 def test_the_call_from_node_fails_as_it_says(
-    published: Published, from_node: Callable[..., list[Any]], environ: dict[str, str], request_: dict[str, Any], said: str
+    published: Published,
+    from_node: Callable[..., list[Any]],
+    environ: dict[str, str],
+    request_: dict[str, Any],
+    said: str,
 ) -> None:
     (told,) = from_node(request_, **{**published.environ, **environ})
 
@@ -431,7 +508,9 @@ DOORS_THAT_LIE = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("door", DOORS_THAT_LIE.values(), ids=DOORS_THAT_LIE)
-def test_the_call_from_node_takes_nothing_for_an_answer_that_is_none(from_node: Callable[..., list[Any]], door: str) -> None:
+def test_the_call_from_node_takes_nothing_for_an_answer_that_is_none(
+    from_node: Callable[..., list[Any]], door: str
+) -> None:
     (told,) = from_node({"user_id": 7}, door=door)
 
     assert isinstance(told, str)
@@ -439,7 +518,9 @@ def test_the_call_from_node_takes_nothing_for_an_answer_that_is_none(from_node: 
 
 @pytest.mark.slow
 def test_the_call_from_node_hands_on_the_settings_and_no_secret(from_node: Callable[..., list[Any]]) -> None:
-    settings = dict.fromkeys(("DATABASE_URL", "DB_HOST", "DB_PASSWORD", "MODELS_DIR", "RECSYS_TOML", "SCORING_THREADS"), "x")
+    settings = dict.fromkeys(
+        ("DATABASE_URL", "DB_HOST", "DB_PASSWORD", "MODELS_DIR", "RECSYS_TOML", "SCORING_THREADS"), "x"
+    )
     (told,) = from_node(
         {},
         door="import os, sys; sys.exit(' '.join(sorted(os.environ)))",

@@ -159,7 +159,9 @@ def migrate_encoders(folder: Path) -> str:
 
 def import_events(folder: Path) -> str:
     (folder / "events.csv").write_text("user,item,at\n1,2,yesterday\n", encoding="utf-8")
-    return script("scripts.import_events", folder, f"{folder}/events.csv", "--user", "user", "--item", "item", "--timestamp", "at")
+    return script(
+        "scripts.import_events", folder, f"{folder}/events.csv", "--user", "user", "--item", "item", "--timestamp", "at"
+    )
 
 
 def make_shop(folder: Path) -> str:
@@ -205,7 +207,11 @@ def clean(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[str],
 
 
 def without_mark(told: str, folder: Path) -> str:
-    made = [path for path in folder.rglob("*") if path.is_file() and path.name not in {".env", "recsys.toml", "shop.sqlite", "none"}]
+    made = [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in {".env", "recsys.toml", "shop.sqlite", "none"}
+    ]
     for text in (told, *(path.read_bytes().decode(errors="replace") for path in made)):
         assert MARK.lower() not in "".join(text.split()).lower()
     return told
@@ -214,7 +220,11 @@ def without_mark(told: str, folder: Path) -> str:
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
 @each_door
 def test_no_failure_tells_a_secret(
-    door: Callable[[Path], str], world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean: Callable[[str], str]
+    door: Callable[[Path], str],
+    world: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    clean: Callable[[str], str],
 ) -> None:
     for name, value in world(tmp_path).items():
         monkeypatch.setenv(name, value)
@@ -239,7 +249,9 @@ TEXTS: Mapping[str, Callable[[str], str]] = {
     "in a form": quote_plus,
     "quoted twice": lambda text: repr(json.dumps(text)),
     "percent-encoded twice": lambda text: quote(quote(text, safe="")),
-    "in lower case": lambda text: quote(text, safe="").replace("%2F", "%2f").replace("%3F", "%3f").replace("%C3%A4", "%c3%a4"),
+    "in lower case": lambda text: (
+        quote(text, safe="").replace("%2F", "%2f").replace("%3F", "%3f").replace("%C3%A4", "%c3%a4")
+    ),
     "in a URL": lambda text: f"mysql://root:{quote(text, safe='')}@127.0.0.1/db",
 }
 KINDS: tuple[Callable[[str], BaseException], ...] = (
@@ -257,7 +269,11 @@ KINDS: tuple[Callable[[str], BaseException], ...] = (
 @pytest.mark.parametrize("written", TEXTS.values(), ids=TEXTS)
 @pytest.mark.parametrize("door", [migrate_encoders, import_events, make_shop, train])
 def test_whatever_a_library_says_is_told_without_the_secret(
-    door: Callable[[Path], str], written: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clean: Callable[[str], str]
+    door: Callable[[Path], str],
+    written: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    clean: Callable[[str], str],
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", f"mysql://root:{ENCODED}@127.0.0.1:{CLOSED}/db")
     monkeypatch.setattr("scripts.migrate_encoders._from_version", lambda *_: None)
@@ -289,7 +305,14 @@ def raising(error: BaseException) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize(
-    "data", [b"{", b'{"user_id": [1]}', b"x" * 2**21, b'{"user_id": 1, "models": 1}', b'{"user_id": "mysql://root:hUntEr2@h/db", "x": 1}']
+    "data",
+    [
+        b"{",
+        b'{"user_id": [1]}',
+        b"x" * 2**21,
+        b'{"user_id": 1, "models": 1}',
+        b'{"user_id": "mysql://root:hUntEr2@h/db", "x": 1}',
+    ],
 )
 def test_a_wrong_request_is_answered_without_a_secret(
     data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean: Callable[[str], str]
@@ -297,7 +320,11 @@ def test_a_wrong_request_is_answered_without_a_secret(
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
 
-    assert json.loads(clean(one_shot(tmp_path, data)))["error"]["code"] in {"invalid_json", "invalid_request", "too_large"}
+    assert json.loads(clean(one_shot(tmp_path, data)))["error"]["code"] in {
+        "invalid_json",
+        "invalid_request",
+        "too_large",
+    }
 
 
 @pytest.mark.parametrize("guess", [MARK, PASSWORD])
@@ -354,18 +381,24 @@ class Gone:
         fail()
 {end}
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
 
     assert "***" in without_mark(done.stdout + done.stderr, tmp_path)
     assert "Traceback (most recent call last):" in done.stderr
 
 
-@pytest.mark.parametrize("rest", ["root:hUntEr2/x@127.0.0.1:3306/db", "root:hun#hUntEr2@127.0.0.1:3306/db", "root:p[hUntEr2]@127.0.0.1/db"])
+@pytest.mark.parametrize(
+    "rest", ["root:hUntEr2/x@127.0.0.1:3306/db", "root:hun#hUntEr2@127.0.0.1:3306/db", "root:p[hUntEr2]@127.0.0.1/db"]
+)
 def test_a_real_process_tells_no_password(rest: str, tmp_path: Path) -> None:
     folder = install(tmp_path)
     for argv in ((), ("--worker",)):
         environ = {"DATABASE_URL": f"mysql+pymysql://{rest}"}
-        done = subprocess.run(command(folder, *argv), input=GOOD, env=environ, capture_output=True, timeout=60, check=False)
+        done = subprocess.run(
+            command(folder, *argv), input=GOOD, env=environ, capture_output=True, timeout=60, check=False
+        )
 
         told = json.loads(without_mark(done.stdout.decode() + done.stderr.decode(), tmp_path))
         assert (done.returncode, told["error"]["code"]) == (78, "settings")
@@ -409,7 +442,12 @@ def test_the_hooks_of_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_everything_that_writes_a_traceback_goes_through_the_mask() -> None:
     outside = {"recsys/errors/secrets.py", "recsys/bridge/error_boundary.py"}
-    doors = [ROOT / "train.py", ROOT / "recommend_api.py", *(ROOT / "recsys").rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]
+    doors = [
+        ROOT / "train.py",
+        ROOT / "recommend_api.py",
+        *(ROOT / "recsys").rglob("*.py"),
+        *(ROOT / "scripts").rglob("*.py"),
+    ]
     found = {str(path.relative_to(ROOT)) for path in doors if "traceback" in imported(path)}
 
     assert found <= outside
@@ -417,4 +455,6 @@ def test_everything_that_writes_a_traceback_goes_through_the_mask() -> None:
 
 def imported(path: Path) -> set[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    return {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names}
+    return {
+        alias.name for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names
+    }

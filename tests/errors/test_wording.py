@@ -15,12 +15,18 @@ from recsys.errors.wording import listed
 from recsys.training.terminal import console
 
 ROOT = Path(__file__).parents[2]
-SOURCES = [path for place in ("*.py", "recsys/**/*.py", "scripts/**/*.py", "benchmarks/**/*.py") for path in sorted(ROOT.glob(place))]
+SOURCES = [
+    path
+    for place in ("*.py", "recsys/**/*.py", "scripts/**/*.py", "benchmarks/**/*.py")
+    for path in sorted(ROOT.glob(place))
+]
 SAID = "[shop] `time_zone` should be a zone. Received: [/bold] [red] :smile: [a-z]. " + "word " * 40
 
 
 @pytest.mark.parametrize(
-    ("values", "words"), [([], "nothing"), (["view"], "view"), (("cart", 3), "cart, 3"), (["x" * 500], "x" * 80)], ids=str
+    ("values", "words"),
+    [([], "nothing"), (["view"], "view"), (("cart", 3), "cart, 3"), (["x" * 500], "x" * 80)],
+    ids=str,
 )
 def test_values_are_listed_as_a_person_would(values: Any, words: str):
     assert listed(values) == words

@@ -28,7 +28,11 @@ def test_two_groups_are_fitted_to_their_own_rates() -> None:
 
 
 def test_a_weight_of_three_is_a_row_written_three_times() -> None:
-    logits, labels, weights = np.array([-1.0, 0.0, 0.5, 2.0]), np.array([False, True, False, True]), np.array([3.0, 1.0, 2.0, 1.0])
+    logits, labels, weights = (
+        np.array([-1.0, 0.0, 0.5, 2.0]),
+        np.array([False, True, False, True]),
+        np.array([3.0, 1.0, 2.0, 1.0]),
+    )
 
     weighted = Calibration.fit(logits, labels, weights)
     repeated = Calibration.fit(np.repeat(logits, [3, 1, 2, 1]), np.repeat(labels, [3, 1, 2, 1]))

@@ -39,7 +39,10 @@ RELEVANT = items(9, 3, 50, 7)
     [
         (precision_at_k, 3 / 10),
         (average_precision_at_k, (1 / 1 + 2 / 3 + 3 / 10) / 4),
-        (ndcg_at_k, (1 / log2(2) + 1 / log2(4) + 1 / log2(11)) / (1 / log2(2) + 1 / log2(3) + 1 / log2(4) + 1 / log2(5))),
+        (
+            ndcg_at_k,
+            (1 / log2(2) + 1 / log2(4) + 1 / log2(11)) / (1 / log2(2) + 1 / log2(3) + 1 / log2(4) + 1 / log2(5)),
+        ),
         (hit_rate_at_k, 1.0),
         (recall_at_k, 3 / 4),
     ],
@@ -63,7 +66,8 @@ def test_only_the_first_k_count(metric, expected: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "expected"), [(precision_at_k, 1 / 10), (average_precision_at_k, 1 / 2), (hit_rate_at_k, 1.0), (recall_at_k, 1 / 2)]
+    ("metric", "expected"),
+    [(precision_at_k, 1 / 10), (average_precision_at_k, 1 / 2), (hit_rate_at_k, 1.0), (recall_at_k, 1 / 2)],
 )
 def test_a_list_shorter_than_k_is_divided_as_a_full_one(metric, expected: float) -> None:
     assert metric(items(3), items(3, 4)) == pytest.approx(expected)
@@ -71,7 +75,13 @@ def test_a_list_shorter_than_k_is_divided_as_a_full_one(metric, expected: float)
 
 @pytest.mark.parametrize(
     ("metric", "expected"),
-    [(precision_at_k, 1.0), (average_precision_at_k, 1.0), (ndcg_at_k, 1.0), (hit_rate_at_k, 1.0), (recall_at_k, 10 / 30)],
+    [
+        (precision_at_k, 1.0),
+        (average_precision_at_k, 1.0),
+        (ndcg_at_k, 1.0),
+        (hit_rate_at_k, 1.0),
+        (recall_at_k, 10 / 30),
+    ],
 )
 def test_a_perfect_list_of_ten_from_thirty_relevant_items_is_perfect_but_in_recall(metric, expected: float) -> None:
     assert metric(items(*range(10)), items(*range(30))) == pytest.approx(expected)
@@ -125,7 +135,9 @@ def test_only_candidates_are_what_a_relevant_item_is_compared_to() -> None:
 def test_auc_agrees_with_counting_every_pair() -> None:
     rng = np.random.default_rng(7)
     scores, relevant, candidates = rng.integers(0, 9, 80).astype(np.float32), rng.random(80) < 0.3, rng.random(80) < 0.8
-    pairs = [(np.sign(a - b) + 1) / 2 for a, b in product(scores[relevant & candidates], scores[~relevant & candidates])]
+    pairs = [
+        (np.sign(a - b) + 1) / 2 for a, b in product(scores[relevant & candidates], scores[~relevant & candidates])
+    ]
     lost = int((relevant & ~candidates).sum()) * int((~relevant & candidates).sum())
 
     assert lost > 0
@@ -205,7 +217,9 @@ def test_the_interval_is_that_of_the_normal_law_for_many_users() -> None:
 
 def test_a_wider_level_gives_a_wider_interval_and_the_same_seed_the_same() -> None:
     values = np.arange(30) / 30
-    narrow, wide, again = (bootstrap_interval(values, np.random.default_rng(7), level=level) for level in (0.5, 0.99, 0.5))
+    narrow, wide, again = (
+        bootstrap_interval(values, np.random.default_rng(7), level=level) for level in (0.5, 0.99, 0.5)
+    )
 
     assert wide[0] < narrow[0] < narrow[1] < wide[1]
     assert narrow == again

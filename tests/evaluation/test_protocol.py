@@ -92,7 +92,9 @@ def past(before: Interactions, encoders: Encoders) -> Dataset:
     return encode(before, encoders, SHOP, TIMELESS, now=CUT)
 
 
-def exam_of(past: Dataset, after: Interactions, encoders: Encoders, repeat_after_days: float, max_users: int = 100) -> EvaluationSet:
+def exam_of(
+    past: Dataset, after: Interactions, encoders: Encoders, repeat_after_days: float, max_users: int = 100
+) -> EvaluationSet:
     active = np.ones(12, bool)
     active[INACTIVE] = False
     return build_evaluation_set(
@@ -119,7 +121,10 @@ def allow(past: Dataset, after: Interactions, encoders: Encoders) -> EvaluationS
 
 
 def contents(evaluation_set: EvaluationSet) -> list[tuple[int, list[int], int, list[int]]]:
-    return [(asked.query.user, asked.relevant.tolist(), asked.n_unreachable, asked.hidden.tolist()) for asked in evaluation_set.cases]
+    return [
+        (asked.query.user, asked.relevant.tolist(), asked.n_unreachable, asked.hidden.tolist())
+        for asked in evaluation_set.cases
+    ]
 
 
 def test_where_repeats_are_hidden_what_was_bought_is_neither_relevant_nor_ranked(hide: EvaluationSet) -> None:
@@ -160,7 +165,9 @@ def test_the_marks_by_hand(hide: EvaluationSet) -> None:
     assert marks.per_user["precision10"].tolist() == pytest.approx([0.2, 0.1])
     assert marks.per_user["map10"].tolist() == pytest.approx([(1 / 2 + 2 / 4) / 3, 1 / 4])
     ideal = 1 + 1 / math.log2(3) + 1 / math.log2(4)
-    assert marks.per_user["ndcg10"].tolist() == pytest.approx([(1 / math.log2(3) + 1 / math.log2(5)) / ideal, 1 / math.log2(5)])
+    assert marks.per_user["ndcg10"].tolist() == pytest.approx(
+        [(1 / math.log2(3) + 1 / math.log2(5)) / ideal, 1 / math.log2(5)]
+    )
     assert marks.per_user["hr10"].tolist() == [1.0, 1.0]
     assert marks.per_user["recall10"].tolist() == pytest.approx([2 / 3, 1.0])
     # Ann: 3 is above 7 of the 8 others, 5 above 6, the miss above none; Cat: 4 is above 7 of 10
@@ -239,7 +246,9 @@ def test_the_row_of_the_report_by_hand(hide: EvaluationSet) -> None:
     assert row["unseen_map10"] == pytest.approx(1 / 4)
     assert row["precision10"] == pytest.approx(0.2)
     assert row["coverage"] == pytest.approx(1.0)  # 0 and 2 … 11 are shown, 1 is not sold
-    assert row["rmse"] == pytest.approx(math.sqrt((15 * 0.25 + 1) / 16))  # every pair is said to be even odds; Ann's miss is 0 and was 1
+    assert row["rmse"] == pytest.approx(
+        math.sqrt((15 * 0.25 + 1) / 16)
+    )  # every pair is said to be even odds; Ann's miss is 0 and was 1
 
 
 def test_rmse_is_that_of_the_calibrated_scores(hide: EvaluationSet) -> None:
@@ -264,7 +273,9 @@ def test_pairs_are_the_relevant_items_and_four_others_for_each(hide: EvaluationS
 
 def test_pairs_are_of_items_that_compete(past: Dataset, encoders: Encoders) -> None:
     """Nothing that cannot be recommended has a probability: neither item 1, which is not sold, nor what the repeat rule hides."""
-    rows = [(BEN, item, "purchase", CUT) for item in (100 + INACTIVE, 103, 104)] + [(DEE, item, "cart", CUT) for item in ITEMS]
+    rows = [(BEN, item, "purchase", CUT) for item in (100 + INACTIVE, 103, 104)] + [
+        (DEE, item, "cart", CUT) for item in ITEMS
+    ]
     evaluation_set = exam_of(past, events_of(rows), encoders, math.inf)
     ben, dee = evaluation_set.pairs
 
@@ -285,7 +296,9 @@ def test_calibration_needs_pairs_of_both_kinds(hide: EvaluationSet) -> None:
 
 
 def test_items_that_training_dropped_stay_relevant_and_count_as_misses(past: Dataset, encoders: Encoders) -> None:
-    only_a_miss = events_of([(ANN, UNENCODED, "purchase", CUT), (BEN, 103, "purchase", CUT), (BEN, UNENCODED, "purchase", CUT)])
+    only_a_miss = events_of(
+        [(ANN, UNENCODED, "purchase", CUT), (BEN, 103, "purchase", CUT), (BEN, UNENCODED, "purchase", CUT)]
+    )
     evaluation_set = exam_of(past, only_a_miss, encoders, math.inf)
     best = Fixed(np.array([0, 0, 0, 9] + [0] * 8, np.float32))
 
@@ -298,43 +311,81 @@ def test_items_that_training_dropped_stay_relevant_and_count_as_misses(past: Dat
 
 
 def test_a_held_out_item_that_is_not_sold_is_a_miss(past: Dataset, encoders: Encoders) -> None:
-    evaluation_set = exam_of(past, events_of([(BEN, 100 + INACTIVE, "purchase", CUT), (BEN, 103, "purchase", CUT)]), encoders, math.inf)
+    evaluation_set = exam_of(
+        past, events_of([(BEN, 100 + INACTIVE, "purchase", CUT), (BEN, 103, "purchase", CUT)]), encoders, math.inf
+    )
 
     assert contents(evaluation_set) == [(1, [1, 3], 0, [2])]
-    assert evaluate_one(Fixed(np.array([0, 9, 0, 8] + [0] * 8, np.float32)), evaluation_set).per_user["map10"].tolist() == [0.5]
+    assert evaluate_one(Fixed(np.array([0, 9, 0, 8] + [0] * 8, np.float32)), evaluation_set).per_user[
+        "map10"
+    ].tolist() == [0.5]
 
 
 NOT_SOLD, SECOND, SECOND_OF_TWO = "011", 1 / math.log2(3), 1 / (1 + 1 / math.log2(3))
 NO_FIGURE = (math.nan,) * 6
 
 
-# Scores of items 0, 1, 2; which are sold; which are relevant, and how many more are unknown; which are hidden; the six figures.
+# Scores of items 0, 1, 2; which are sold; which are relevant, and how many more are unknown; which are hidden; the six
+# figures.
 @pytest.mark.parametrize(
     ("scores", "sold", "relevant", "n_unknown", "hidden", "expected"),
     [
         pytest.param((3, 2, 1), NOT_SOLD, [0], 0, [], (0, 0, 0, 0, 0, 0), id="not sold"),
         pytest.param((3, 2, 1), NOT_SOLD, [], 1, [], (0, 0, 0, 0, 0, 0), id="unknown"),
-        pytest.param((3, 2, 1), NOT_SOLD, [0, 1], 0, [], (0.1, 1 / 2, SECOND_OF_TWO, 1, 1 / 2, 1 / 2), id="one sold, one not"),
-        pytest.param((3, 2, 1), NOT_SOLD, [1], 1, [], (0.1, 1 / 2, SECOND_OF_TWO, 1, 1 / 2, 1 / 2), id="one sold, one unknown"),
-        pytest.param((3, 2, 1), NOT_SOLD, [0, 1], 1, [], (0.1, 1 / 3, 1 / (1.5 + SECOND), 1, 1 / 3, 1 / 3), id="both kinds"),
+        pytest.param(
+            (3, 2, 1), NOT_SOLD, [0, 1], 0, [], (0.1, 1 / 2, SECOND_OF_TWO, 1, 1 / 2, 1 / 2), id="one sold, one not"
+        ),
+        pytest.param(
+            (3, 2, 1), NOT_SOLD, [1], 1, [], (0.1, 1 / 2, SECOND_OF_TWO, 1, 1 / 2, 1 / 2), id="one sold, one unknown"
+        ),
+        pytest.param(
+            (3, 2, 1), NOT_SOLD, [0, 1], 1, [], (0.1, 1 / 3, 1 / (1.5 + SECOND), 1, 1 / 3, 1 / 3), id="both kinds"
+        ),
         pytest.param((3, 2, 1), NOT_SOLD, [0], 1, [], (0, 0, 0, 0, 0, 0), id="both kinds and nothing else"),
         pytest.param((3, 2, 1), "000", [0, 1], 0, [], (0, 0, 0, 0, 0, math.nan), id="nothing is sold"),
         pytest.param((3, 2, 1), "111", [], 0, [], NO_FIGURE, id="nothing is relevant"),
         pytest.param((3, 2, 1), "111", [0, 1, 2], 0, [], (0.3, 1, 1, 1, 1, math.nan), id="everything is relevant"),
-        pytest.param((1, 1, 1), "111", [2], 0, [], (0.1, 1 / 3, 1 / 2, 1, 1, 1 / 2), id="ties go by index, and half in AUC"),
-        pytest.param((1, 1, 1), NOT_SOLD, [0, 2], 0, [], (0.1, 1 / 4, SECOND / (1 + SECOND), 1, 1 / 2, 1 / 4), id="ties beside a miss"),
+        pytest.param(
+            (1, 1, 1), "111", [2], 0, [], (0.1, 1 / 3, 1 / 2, 1, 1, 1 / 2), id="ties go by index, and half in AUC"
+        ),
+        pytest.param(
+            (1, 1, 1),
+            NOT_SOLD,
+            [0, 2],
+            0,
+            [],
+            (0.1, 1 / 4, SECOND / (1 + SECOND), 1, 1 / 2, 1 / 4),
+            id="ties beside a miss",
+        ),
         pytest.param((3, 2, 1), "001", [2], 0, [], (0.1, 1, 1, 1, 1, math.nan), id="a list of one"),
         pytest.param((3, 2, 1), "111", [1], 0, [0], (0.1, 1, 1, 1, 1, 1), id="what is hidden does not compete"),
-        pytest.param((3, 2, 1), "101", [2], 1, [0], (0.1, 1 / 2, SECOND_OF_TWO, 1, 1 / 2, math.nan), id="hidden, not sold and unknown"),
-        pytest.param((-math.inf, 2, 1), "111", [0, 1], 0, [], (0.1, 1 / 2, SECOND_OF_TWO, 1, 1 / 2, 1 / 2), id="minus infinity"),
+        pytest.param(
+            (3, 2, 1),
+            "101",
+            [2],
+            1,
+            [0],
+            (0.1, 1 / 2, SECOND_OF_TWO, 1, 1 / 2, math.nan),
+            id="hidden, not sold and unknown",
+        ),
+        pytest.param(
+            (-math.inf, 2, 1), "111", [0, 1], 0, [], (0.1, 1 / 2, SECOND_OF_TWO, 1, 1 / 2, 1 / 2), id="minus infinity"
+        ),
     ],
 )
 def test_what_cannot_be_recommended_is_a_miss_in_every_figure(
-    scores: Sequence[float], sold: str, relevant: Sequence[int], n_unknown: int, hidden: Sequence[int], expected: Sequence[float]
+    scores: Sequence[float],
+    sold: str,
+    relevant: Sequence[int],
+    n_unknown: int,
+    hidden: Sequence[int],
+    expected: Sequence[float],
 ) -> None:
     nothing = Query(0, *(np.zeros(0, kind) for kind in (np.int32, np.float32, np.int64, np.int32)), now=CUT)
     asked = EvaluationCase(nothing, np.array(relevant, np.int32), n_unknown, np.array(hidden, np.int32))
-    evaluation_set = EvaluationSet((asked,), np.ones(1, bool), 0, np.array([bit == "1" for bit in sold]), (np.zeros(0, np.int32),))
+    evaluation_set = EvaluationSet(
+        (asked,), np.ones(1, bool), 0, np.array([bit == "1" for bit in sold]), (np.zeros(0, np.int32),)
+    )
 
     per_user = evaluate_one(Fixed(np.array(scores, np.float32)), evaluation_set).per_user
 
@@ -352,7 +403,9 @@ def test_a_row_of_the_report_is_the_same_whether_an_item_is_unknown_or_not_sold(
         for missed in (100 + INACTIVE, UNENCODED)
     )
     rows = [
-        summarise(evaluate_one(scorer, evaluation_set), evaluation_set, Calibration(0.3, -1.0), np.random.default_rng(1))
+        summarise(
+            evaluate_one(scorer, evaluation_set), evaluation_set, Calibration(0.3, -1.0), np.random.default_rng(1)
+        )
         for evaluation_set in (not_sold, unknown)
     ]
 
@@ -360,7 +413,10 @@ def test_a_row_of_the_report_is_the_same_whether_an_item_is_unknown_or_not_sold(
     assert rows[0]["recall10"] == len(beside) / (len(beside) + 1)
     if not beside:
         assert (rows[0]["map10"], rows[0]["auc"], rows[0]["rmse"]) == (0.0, 0.0, 1.0)
-        assert [calibrate(evaluate_one(scorer, evaluation_set)) for evaluation_set in (not_sold, unknown)] == [None, None]
+        assert [calibrate(evaluate_one(scorer, evaluation_set)) for evaluation_set in (not_sold, unknown)] == [
+            None,
+            None,
+        ]
 
 
 def test_without_purchases_and_carts_any_positive_event_is_relevant(past: Dataset, encoders: Encoders) -> None:
@@ -372,12 +428,16 @@ def test_without_purchases_and_carts_any_positive_event_is_relevant(past: Datase
     assert evaluation_set.n_nothing_relevant == 1
 
 
-def test_a_large_exam_is_sampled_down_and_the_rest_stays_uncounted(past: Dataset, after: Interactions, encoders: Encoders) -> None:
+def test_a_large_exam_is_sampled_down_and_the_rest_stays_uncounted(
+    past: Dataset, after: Interactions, encoders: Encoders
+) -> None:
     sampled = exam_of(past, after, encoders, 0, max_users=2)
 
     assert len(sampled) == 2
     assert sampled.n_nothing_relevant == 1
-    assert contents(sampled) == contents(exam_of(past, after, encoders, 0, max_users=2)), "the sample follows from the seed"
+    assert contents(sampled) == contents(exam_of(past, after, encoders, 0, max_users=2)), (
+        "the sample follows from the seed"
+    )
 
 
 def test_nothing_after_the_cut_is_an_empty_exam(past: Dataset, encoders: Encoders) -> None:

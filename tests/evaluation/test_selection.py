@@ -8,7 +8,12 @@ from recsys.errors import ModelRefused
 from recsys.evaluation.selection import Evidence, Priors, choose, fit_priors
 
 ORDER = ("ENCM", "LNCM", "NeuMF", "BMF")
-PRIORS = Priors("BMF", mean={"ENCM": -0.01, "LNCM": -0.02, "NeuMF": -0.03}, spread={"ENCM": 0.5, "LNCM": 0.5, "NeuMF": 0.5}, strength=10)
+PRIORS = Priors(
+    "BMF",
+    mean={"ENCM": -0.01, "LNCM": -0.02, "NeuMF": -0.03},
+    spread={"ENCM": 0.5, "LNCM": 0.5, "NeuMF": 0.5},
+    strength=10,
+)
 
 
 def test_priors_are_mean_and_spread_of_the_differences_to_the_best() -> None:
@@ -53,7 +58,8 @@ def test_a_spread_of_zero_says_nothing_about_chance_so_the_best_answers() -> Non
 @pytest.mark.parametrize(
     ("difference", "chosen"),
     [
-        # n = 10, k = 10: θ = (10 d − 0.1) / 20, sd = 0.5 / √20 = 0.1118; P > 0.9 needs θ > 1.2816 sd = 0.14328, d > 0.29656
+        # n = 10, k = 10: θ = (10 d − 0.1) / 20, sd = 0.5 / √20 = 0.1118; P > 0.9 needs θ > 1.2816 sd = 0.14328, d >
+        # 0.29656
         (0.297, "ENCM"),
         (0.296, "BMF"),
         (-0.5, "BMF"),

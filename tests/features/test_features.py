@@ -96,14 +96,20 @@ def test_transitions_fade_faster() -> None:
     assert signal("transitions") == pytest.approx([0.4 * 0.64 * 4, 0, 0, 1.64, 0])
 
 
-@pytest.mark.parametrize(("user", "expected"), [(0, [1, 2, 3, 0, 0]), (1, [0, -1, -1, 0, 1]), (N_USERS, [0, 0, 0, 0, 0])])
+@pytest.mark.parametrize(
+    ("user", "expected"), [(0, [1, 2, 3, 0, 0]), (1, [0, -1, -1, 0, 1]), (N_USERS, [0, 0, 0, 0, 0])]
+)
 def test_factors_are_a_dot_product_and_nothing_for_the_unseen(user: int, expected: list[float]) -> None:
     assert signal("factors", replace(HISTORY, user=user)) == expected
 
 
 @pytest.mark.parametrize("half_life", range(4))
 def test_popularity_is_the_same_for_everybody(half_life: int) -> None:
-    assert signal(NAMES[4 + half_life]) == signal(NAMES[4 + half_life], asked(user=N_USERS)) == POPULARITY[half_life].tolist()
+    assert (
+        signal(NAMES[4 + half_life])
+        == signal(NAMES[4 + half_life], asked(user=N_USERS))
+        == POPULARITY[half_life].tolist()
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,7 +140,9 @@ def test_a_guest_without_history_has_popularity_alone() -> None:
     features = five_items().of(asked(user=N_USERS))
 
     assert features.dtype == np.float32
-    np.testing.assert_array_equal(features, np.concatenate([np.zeros((4, N_ITEMS)), POPULARITY, np.zeros((4, N_ITEMS))]))
+    np.testing.assert_array_equal(
+        features, np.concatenate([np.zeros((4, N_ITEMS)), POPULARITY, np.zeros((4, N_ITEMS))])
+    )
 
 
 def test_popularities_are_logs_of_weights_halved_every_so_many_days() -> None:
@@ -147,7 +155,9 @@ def test_popularities_are_logs_of_weights_halved_every_so_many_days() -> None:
     assert table[0].tolist() == pytest.approx([math.log(2), math.log(2), math.log(4), 0])
     assert table[1].tolist() == pytest.approx([math.log(1.5), math.log(2), math.log1p(3 * 0.5**0.25), 0])
     assert table[2].tolist() == pytest.approx([math.log1p(0.0625), math.log(2), math.log(2.5), 0])
-    assert table[3].tolist() == pytest.approx([math.log1p(0.5 ** (60 / 7)), math.log(2), math.log1p(3 * 0.5 ** (15 / 7)), 0])
+    assert table[3].tolist() == pytest.approx(
+        [math.log1p(0.5 ** (60 / 7)), math.log(2), math.log1p(3 * 0.5 ** (15 / 7)), 0]
+    )
 
 
 def test_signals_of_a_shop_without_events_are_zero() -> None:
@@ -164,7 +174,9 @@ def many(rng: np.random.Generator) -> Features:
     n = 60
 
     def sparse() -> Neighbours:
-        return table({item: dict(zip(rng.permutation(n)[:7].tolist(), rng.normal(size=7), strict=True)) for item in range(n)}, n)
+        return table(
+            {item: dict(zip(rng.permutation(n)[:7].tolist(), rng.normal(size=7), strict=True)) for item in range(n)}, n
+        )
 
     factors = [rng.normal(size=(rows, 6)).astype(np.float32) for rows in (9, n)]
     return Features(sparse(), sparse(), *factors, rng.exponential(size=(4, n)).astype(np.float32))
@@ -188,7 +200,9 @@ def weights_to_try(rng: np.random.Generator) -> Iterator[NDArray[np.float32]]:
     yield rng.normal(size=N_FEATURES).astype(np.float32)
 
 
-def test_the_blend_is_the_weighted_sum_of_the_signals(many: Features, questions: list[Query], rng: np.random.Generator) -> None:
+def test_the_blend_is_the_weighted_sum_of_the_signals(
+    many: Features, questions: list[Query], rng: np.random.Generator
+) -> None:
     for query in questions:
         for weights in weights_to_try(rng):
             blend = many.blend(query, weights)
@@ -201,15 +215,21 @@ def test_some_items_are_blended_as_among_all_to_the_last_bit_but_for_their_facto
     many: Features, questions: list[Query], rng: np.random.Generator
 ) -> None:
     some = np.array([59, 0, 3, 17, 3], np.int32)  # in any order, twice if asked twice
-    factors = NAMES.index("factors")  # of few items they are computed for these alone, and BLAS may add up in another order
+    factors = NAMES.index(
+        "factors"
+    )  # of few items they are computed for these alone, and BLAS may add up in another order
     others = np.arange(N_FEATURES) != factors
     for query in questions:
         some_signals, features = many.of(query, some), many.of(query)[:, some]
         np.testing.assert_array_equal(some_signals[others], features[others])
         np.testing.assert_allclose(some_signals[factors], features[factors], rtol=1e-5, atol=1e-6)
         for weights in weights_to_try(rng):
-            np.testing.assert_array_equal(many.blend(query, weights * others, some), many.blend(query, weights * others)[some])
-            np.testing.assert_allclose(many.blend(query, weights, some), many.blend(query, weights)[some], rtol=1e-5, atol=1e-5)
+            np.testing.assert_array_equal(
+                many.blend(query, weights * others, some), many.blend(query, weights * others)[some]
+            )
+            np.testing.assert_allclose(
+                many.blend(query, weights, some), many.blend(query, weights)[some], rtol=1e-5, atol=1e-5
+            )
             assert many.blend(query, weights, some[:0]).shape == (0,)
 
 
@@ -259,7 +279,9 @@ def test_what_has_no_weight_is_not_computed(counting: Features, questions: list[
     assert Counting.spreads == 1
 
 
-def test_an_answer_is_the_callers_own_and_what_is_shared_cannot_be_written_to(many: Features, questions: list[Query]) -> None:
+def test_an_answer_is_the_callers_own_and_what_is_shared_cannot_be_written_to(
+    many: Features, questions: list[Query]
+) -> None:
     query = questions[-1]
     for weights in (*np.eye(N_FEATURES, dtype=np.float32), np.zeros(N_FEATURES, np.float32)):
         expected = many.blend(query, weights).copy()
@@ -282,8 +304,15 @@ def test_two_versions_do_not_answer_for_each_other(many: Features, questions: li
 
 def test_signals_come_back_from_arrays_under_their_names(many: Features, questions: list[Query]) -> None:
     names = ("starts", "neighbours", "similarities")
-    tables = {f"{table}/{name}": getattr(getattr(many, table), name) for table in ("ease", "transitions") for name in names}
-    arrays = {**tables, "user_factors": many.user_factors, "item_factors": many.item_factors, "popularity": many.popularity}
+    tables = {
+        f"{table}/{name}": getattr(getattr(many, table), name) for table in ("ease", "transitions") for name in names
+    }
+    arrays = {
+        **tables,
+        "user_factors": many.user_factors,
+        "item_factors": many.item_factors,
+        "popularity": many.popularity,
+    }
     for array in arrays.values():
         array.flags.writeable = False  # as memory-mapped ones are
     again = Features.from_arrays(arrays)

@@ -12,7 +12,15 @@ from recsys.features.item_item import MANY, Neighbours
 from recsys.features.query import Query
 from recsys.scorers.item_item import ItemCF, NeighbourScorer, tie_break
 from recsys.training.closed_form import co_occurrence
-from recsys.training.closed_form.co_occurrence import affection, blocks, co_occurrences, customers, every, stacked, strongest
+from recsys.training.closed_form.co_occurrence import (
+    affection,
+    blocks,
+    co_occurrences,
+    customers,
+    every,
+    stacked,
+    strongest,
+)
 from recsys.training.closed_form.item_cf import item_cf
 
 Columns = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
@@ -39,7 +47,11 @@ def test_strengths_spread_along_the_rows() -> None:
 
     assert weights.n_items == 3
     assert weights.accumulate(np.array([2, 0], np.int32), np.array([10, 1], np.float32)).tolist() == [10, -28, 5]
-    assert weights.accumulate(np.array([0, 0, 1], np.int32), np.array([1, 0.5, 7], np.float32)).tolist() == [0, 3, 0]  # twice adds up
+    assert weights.accumulate(np.array([0, 0, 1], np.int32), np.array([1, 0.5, 7], np.float32)).tolist() == [
+        0,
+        3,
+        0,
+    ]  # twice adds up
 
 
 def test_nothing_spreads_from_nothing() -> None:
@@ -64,11 +76,17 @@ def test_spreading_is_a_plain_loop(rng: np.random.Generator, h: int) -> None:
 
 
 def test_arrays_may_lie_below_a_prefix_and_be_read_only() -> None:
-    arrays = {"a/starts": np.array([0, 1, 1]), "a/neighbours": np.array([1], np.int32), "a/similarities": np.array([4], np.float32)}
+    arrays = {
+        "a/starts": np.array([0, 1, 1]),
+        "a/neighbours": np.array([1], np.int32),
+        "a/similarities": np.array([4], np.float32),
+    }
     for array in arrays.values():
         array.flags.writeable = False
 
-    assert Neighbours.from_arrays(arrays, "a/").accumulate(np.array([0], np.int32), np.array([0.5], np.float32)).tolist() == [0, 2]
+    assert Neighbours.from_arrays(arrays, "a/").accumulate(
+        np.array([0], np.int32), np.array([0.5], np.float32)
+    ).tolist() == [0, 2]
 
 
 def test_a_history_counts_its_distinct_items_by_positive_weight_up_to_one() -> None:
@@ -102,7 +120,9 @@ def test_weights_that_are_no_numbers_are_refused(wrong: float) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 7, 100])
-def test_co_occurrences_in_parts_are_those_of_the_whole(limit: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_co_occurrences_in_parts_are_those_of_the_whole(
+    limit: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(co_occurrence, "ENTRIES_AT_ONCE", limit)
     dense = (rng.random((20, 9)) < 0.3).astype(np.float32)
     parts = list(co_occurrences(sparse.csr_matrix(dense)))
@@ -114,7 +134,13 @@ def test_co_occurrences_in_parts_are_those_of_the_whole(limit: int, rng: np.rand
 
 @pytest.mark.parametrize(
     ("sizes", "expected"),
-    [([], []), ([0, 0], [(0, 2)]), ([3, 3, 4, 1], [(0, 3), (3, 4)]), ([20, 1, 20], [(0, 1), (1, 2), (2, 3)]), ([5, 5], [(0, 2)])],
+    [
+        ([], []),
+        ([0, 0], [(0, 2)]),
+        ([3, 3, 4, 1], [(0, 3), (3, 4)]),
+        ([20, 1, 20], [(0, 1), (1, 2), (2, 3)]),
+        ([5, 5], [(0, 2)]),
+    ],
 )
 def test_blocks_hold_up_to_their_limit_or_one_row(sizes: list[int], expected: list[tuple[int, int]]) -> None:
     assert list(blocks(np.array(sizes, np.int64), 10)) == expected
@@ -207,7 +233,9 @@ def test_a_matrix_of_whole_rows_is_the_same_matrix(rng: np.random.Generator) -> 
     wanted = np.array([2, 0, 3, 0], np.int32)
 
     np.testing.assert_array_equal(whole.block(items, wanted), few.block(items, wanted))
-    np.testing.assert_allclose(whole.accumulate(items, strengths), few.accumulate(items, strengths), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        whole.accumulate(items, strengths), few.accumulate(items, strengths), rtol=1e-5, atol=1e-6
+    )
     assert whole.accumulate(items, strengths[0]).shape == (9,)
 
 

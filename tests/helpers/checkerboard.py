@@ -81,7 +81,9 @@ def events_of(rows: Sequence[Row], devices: Sequence[str | None] | None = None) 
     )
 
 
-def catalogue_of(items: Sequence[int], categories: Sequence[str | None], active: Sequence[bool] | None = None) -> Catalogue:
+def catalogue_of(
+    items: Sequence[int], categories: Sequence[str | None], active: Sequence[bool] | None = None
+) -> Catalogue:
     """Return products without brand and price."""
     return Catalogue(
         items=np.array(items, np.int64),
@@ -101,7 +103,10 @@ def before_the_cut() -> Interactions:
         days = np.sort(rng.choice(100, len(liked), replace=False))
         moments = START + days * DAY + rng.integers(0, DAY, len(liked))
         kinds = rng.choice(["view", "cart", "purchase"], len(liked))
-        rows += [(100 + user, 500 + int(item), str(kind), int(moment)) for item, kind, moment in zip(liked, kinds, moments, strict=True)]
+        rows += [
+            (100 + user, 500 + int(item), str(kind), int(moment))
+            for item, kind, moment in zip(liked, kinds, moments, strict=True)
+        ]
     rows += [(100 + user, RARE, "view", CUT - DAY) for user in (0, 1)]
     return events_of(rows, [DEVICES[n] for n in rng.integers(0, 3, len(rows))])
 
@@ -117,7 +122,9 @@ def catalogue() -> Catalogue:
     return catalogue_of([500 + item for item in items], [CATEGORIES[item % 3] for item in items])
 
 
-def shop_of(recorded: Interactions, options: Training = FAST, products: Catalogue | None = None, shop: Shop = SHOP) -> ShopData:
+def shop_of(
+    recorded: Interactions, options: Training = FAST, products: Catalogue | None = None, shop: Shop = SHOP
+) -> ShopData:
     """Return a shop as a training run reads it."""
     now = CUT + 60 * DAY
     cleaned, report = clean(recorded, shop=shop, training=options, now=now)
@@ -128,7 +135,9 @@ def hyperparameters(options: Training = FAST) -> Hyperparameters:
     """Return choices as validation might have made them, so that signals and networks both matter."""
     plain = Hyperparameters.default(options, "a board has no validation")
     weights = np.array([ENSEMBLE_WEIGHTS[name] for name in (*NAMES, NETWORK)], np.float32).T
-    return replace(plain, closed_forms=ClosedForms(10.0, 2.0), ensemble_weights=dict.fromkeys(plain.ensemble_weights, weights))
+    return replace(
+        plain, closed_forms=ClosedForms(10.0, 2.0), ensemble_weights=dict.fromkeys(plain.ensemble_weights, weights)
+    )
 
 
 def fit(source: ShopData) -> TrainedModels:

@@ -43,7 +43,9 @@ def prepare(shop: Published) -> Published:
     shop.add([event(ONE_EVENT, 101, "view", NOW - 60)])
     shop.add([event(CROWDED, 101 + n % 30, "view", NOW - 20_000 + n) for n in range(TWELVE_THOUSAND)])
     shop.add([event(7, 9_999_999, "view", NOW - 60), event(7, 101, "", NOW - 60), event(7, 101, "stare", NOW - 60)])
-    stars = [{"userId": 7, "productId": 101, "star": star, "createdAt": stored_time(NOW - 60)} for star in (99, -1, 0, None)]
+    stars = [
+        {"userId": 7, "productId": 101, "star": star, "createdAt": stored_time(NOW - 60)} for star in (99, -1, 0, None)
+    ]
     with connect(shop.url) as db:
         db.insert("Comments", stars)
     shop.execute("DELETE FROM Products WHERE id = 103")  # 84: gone since training
@@ -71,7 +73,9 @@ def _framing() -> dict[str, Case]:
     table |= {f"large {name}": _case(data, "too_large") for name, (data, _) in TOO_LARGE.items()}
     for name, data in ACCEPTED.items():
         table[f"harmless {name}"] = Case(data, OK, (OK, "invalid_json") if data.endswith(b"\n") else (OK,))
-    table["harmless 23 exactly 1 MiB"] = Case(ACCEPTED["23 exactly 1 MiB"], OK, ("too_large",))  # its line end makes it a byte longer
+    table["harmless 23 exactly 1 MiB"] = Case(
+        ACCEPTED["23 exactly 1 MiB"], OK, ("too_large",)
+    )  # its line end makes it a byte longer
     table["json 2 only LF"] = Case(b"\n", "invalid_json", ("invalid_json", "invalid_json"))
     two = b'{"user_id": 7}\n{"user_id": 8}'
     table["json 8 two documents"] = Case(two, "invalid_json", (OK, OK))
@@ -113,7 +117,9 @@ def _ids() -> dict[str, Case]:
         table[f"id {name} everywhere else"] = ask(
             id=text, exclude=[text], candidates=[text, 104], ground_truth=[text], context={text: text, "category": text}
         )
-        table[f"id {name} as a category and an item to start from"] = ask(op="similar", item_id=text, filters={"category": text})
+        table[f"id {name} as a category and an item to start from"] = ask(
+            op="similar", item_id=text, filters={"category": text}
+        )
         table[f"id {name} as an event"] = ask("invalid_request", interactions=[{"item_id": text, "event": text}])
     return table
 
@@ -127,7 +133,10 @@ def _domain_cases() -> Iterator[tuple[str, Case]]:
     yield "70 an unknown customer", ask("unknown_user", user_id=999_999)
     yield "70 the largest number", ask("unknown_user", user_id=2**53 - 1)
     yield "70 a number as text beyond 64 bits", ask("unknown_user", user_id="9223372036854775808")
-    yield "71 unknown items", ask(exclude=[1, 2], candidates=[1, 2, 104], ground_truth=[1], interactions=[{"item_id": 1, "event": "view"}])
+    yield (
+        "71 unknown items",
+        ask(exclude=[1, 2], candidates=[1, 2, 104], ground_truth=[1], interactions=[{"item_id": 1, "event": "view"}]),
+    )
     yield "71 items beyond 64 bits", ask(exclude=["9223372036854775807", "9223372036854775808", "-9223372036854775809"])
     yield "71 similar to an unknown item", ask(op="similar", item_id=1)
     yield "72 a customer with one event", ask(user_id=ONE_EVENT)
@@ -146,5 +155,8 @@ def _domain_cases() -> Iterator[tuple[str, Case]]:
     yield "81 nothing is free", ask(filters={"price_min": 0, "price_max": 0})
     yield "81 the smallest price there is", ask(filters={"price_min": 5e-324, "price_max": 1.7e308})
     yield "84 only what is gone", ask(candidates=[103])
-    yield "guest 32 a purchase of hers", _case(json.dumps({"interactions": [{**view, "event": "purchase"}]}).encode(), OK)
+    yield (
+        "guest 32 a purchase of hers",
+        _case(json.dumps({"interactions": [{**view, "event": "purchase"}]}).encode(), OK),
+    )
     yield "guest 71 of unknown items", _case(b'{"interactions": [{"item_id": 1, "event": "view"}]}', "unknown_user")

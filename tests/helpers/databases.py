@@ -45,7 +45,9 @@ def without_rows(url: str) -> str:
     """Return the URL of a migrated database after rows have been deleted, and tables of single tests dropped."""
     with connect(url) as db:
         schema = "DATABASE()" if db.dialect == "mysql" else "'public'"
-        tables = db.query(f"SELECT table_name FROM information_schema.tables WHERE table_schema = {schema} AND table_type = 'BASE TABLE'")
+        tables = db.query(
+            f"SELECT table_name FROM information_schema.tables WHERE table_schema = {schema} AND table_type = 'BASE TABLE'"
+        )
         for (table,) in tables:
             if table.lower() not in SCHEMA_TABLES:
                 db.execute(f"DROP TABLE {table}")

@@ -16,7 +16,9 @@ PATIENCE_S = 120  # no process of the suite needs it; one that hangs fails its t
 
 def install(folder: Path) -> Path:
     """Put the door and the package into a folder where no developer's `.env` or `recsys.toml` lies, and return the folder."""
-    shutil.copytree(ROOT / "recsys", folder / "recsys", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    shutil.copytree(
+        ROOT / "recsys", folder / "recsys", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
+    )
     shutil.copy(ROOT / "recommend_api.py", folder)
     return folder
 
@@ -27,12 +29,19 @@ def command(folder: Path, *argv: str, flags: tuple[str, ...] = ()) -> list[str]:
 
 
 def ask(
-    folder: Path, data: bytes | Mapping[str, Any], *argv: str, env: Mapping[str, str], flags: tuple[str, ...] = (), **streams: Any
+    folder: Path,
+    data: bytes | Mapping[str, Any],
+    *argv: str,
+    env: Mapping[str, str],
+    flags: tuple[str, ...] = (),
+    **streams: Any,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the door once."""
     data = data if isinstance(data, bytes) else json.dumps(data).encode()
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
-    return subprocess.run(command(folder, *argv, flags=flags), input=data, env=env, timeout=PATIENCE_S, check=False, **streams)
+    return subprocess.run(
+        command(folder, *argv, flags=flags), input=data, env=env, timeout=PATIENCE_S, check=False, **streams
+    )
 
 
 def answer(done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:

@@ -132,8 +132,8 @@ class Full(Watched):
 class PowerCut(Mortal):
     """A disk that forgets at effect `at` what nobody had waited for.
 
-    Content that was never fsynced is gone (files are empty). New names in a folder that was not fsynced since may be gone, and each
-    rename in such a folder may or may not have happened, independently of the others.
+    Content that was never fsynced is gone (files are empty). New names in a folder that was not fsynced since may be
+    gone, and each rename in such a folder may or may not have happened, independently of the others.
     """
 
     def __init__(self, models_dir: Path, at: int) -> None:

@@ -45,7 +45,9 @@ def judge(data: bytes) -> str:
         told = json.loads(line)
         assert (told["ok"], told["error"]["code"], told.get("id")) == (False, error.code, mark)
         return error.code
-    assert parse_request(json.dumps(asdict(request)).encode(), models=MODELS, ops=OPS) == request, "it should read what it has read"
+    assert parse_request(json.dumps(asdict(request)).encode(), models=MODELS, ops=OPS) == request, (
+        "it should read what it has read"
+    )
     plain = json.loads(data.decode("utf-8-sig"))
     for name in ("user_id", "item_id", "id", "budget_ms"):
         assert getattr(request, name) == plain.get(name) and type(getattr(request, name)) is type(plain.get(name)), name
@@ -73,7 +75,13 @@ def search(seconds: int, options: Sequence[str]) -> None:
         (folder / "corpus" / str(number)).write_bytes(data)
     words = [*MARKS, *_fields(), *MODELS, *OPS]
     (folder / "words").write_text("".join(f'"{_escaped(word)}"\n' for word in words), encoding="ascii")
-    limits = [f"-max_total_time={seconds}", "-max_len=4096", "-timeout=5", "-rss_limit_mb=1024", f"-artifact_prefix={folder}/"]
+    limits = [
+        f"-max_total_time={seconds}",
+        "-max_len=4096",
+        "-timeout=5",
+        "-rss_limit_mb=1024",
+        f"-artifact_prefix={folder}/",
+    ]
     atheris.Setup([sys.argv[0], str(folder / "corpus"), f"-dict={folder}/words", *limits, *options], _judged)
     atheris.Fuzz()
 

@@ -28,7 +28,9 @@ def rewrite(draft: Draft, first: Version, path: str, **changes: Callable[[np.nda
     draft.write_arrays(path, {**arrays, **{name: change(arrays[name]) for name, change in changes.items()}})
 
 
-def second_version(shop: Published, alter: Alter = turned_around, *, in_database: bool = True, files: Files = DISK) -> str:
+def second_version(
+    shop: Published, alter: Alter = turned_around, *, in_database: bool = True, files: Files = DISK
+) -> str:
     """Publish the shop's version once more, changed, and return its name; it is not active yet.
 
     Args:

@@ -120,7 +120,9 @@ class Published:
         bundle._scorers.update(scorers)
         return bundle
 
-    def ask(self, bundle: ModelBundle | None = None, *, now: int = NOW, tracer: Tracer | None = None, **fields: Any) -> Response:
+    def ask(
+        self, bundle: ModelBundle | None = None, *, now: int = NOW, tracer: Tracer | None = None, **fields: Any
+    ) -> Response:
         """Return the answer to a request of the wire contract."""
         request = parse_request(json.dumps(fields).encode(), models=tuple(REGISTRY))
         with connect(self.url, tracer=tracer) as db:
@@ -246,7 +248,10 @@ def products() -> list[Row]:
 
 def prices() -> list[Row]:
     """101 costs 5, 102 costs 6, and so on; every tenth is discounted by 2."""
-    return [{"productId": item, "originalPrice": item - 96.0, "discountPrice": item - 98.0 if item % 10 == 0 else None} for item in ITEMS]
+    return [
+        {"productId": item, "originalPrice": item - 96.0, "discountPrice": item - 98.0 if item % 10 == 0 else None}
+        for item in ITEMS
+    ]
 
 
 def interactions() -> list[Row]:
@@ -276,7 +281,13 @@ def visits(user: int, rng: np.random.Generator) -> list[Row]:
 
 def event(user: int, item: int, action: str, timestamp: int) -> Row:
     device = ("mobile", "desktop", None)[user % 3 if user % 4 else 2]
-    return {"userId": user, "productId": item, "actionCode": action, "device_type": device, "timestamp": stored_time(timestamp)}
+    return {
+        "userId": user,
+        "productId": item,
+        "actionCode": action,
+        "device_type": device,
+        "timestamp": stored_time(timestamp),
+    }
 
 
 def stored_time(timestamp: int) -> str:
@@ -298,5 +309,7 @@ def stars() -> list[Row]:
     rows = []
     for user in USERS[::5]:
         for item, star in ((101 + user % 3, 5), (101 + (user + 1) % 3, 1)):
-            rows.append({"userId": user, "productId": item, "star": star, "createdAt": stored_time(START + 200 * DAY + user)})
+            rows.append(
+                {"userId": user, "productId": item, "star": star, "createdAt": stored_time(START + 200 * DAY + user)}
+            )
     return rows

@@ -38,7 +38,18 @@ C536367,71053,WHITE LANTERN,-1,2010-12-03 10:00:00,3.75,13047
 536365,71053,WHITE LANTERN,6,2010-12-01 08:26:00,3.39,17850
 """
 ORDER_FLAGS = (
-    *("--user", "CustomerID", "--item", "StockCode", "--timestamp", "InvoiceDate", "--price", "UnitPrice", "--name", "Description"),
+    *(
+        "--user",
+        "CustomerID",
+        "--item",
+        "StockCode",
+        "--timestamp",
+        "InvoiceDate",
+        "--price",
+        "UnitPrice",
+        "--name",
+        "Description",
+    ),
     *("--cancelled-when", "InvoiceNo^=C", "--drop-when", "Quantity<=0"),
 )
 ORDER_OPTIONS = ImportOptions(
@@ -155,12 +166,16 @@ def test_every_chunk_size_gives_the_same_tables(tmp_path: Path, write: Callable[
     for chunk in (1, 3, 1_000):
         with connect(f"sqlite:///{tmp_path / f'{chunk}.sqlite'}", create=True) as db:
             run(db, path, ImportOptions(**{**vars(ORDER_OPTIONS), "chunk": chunk}))
-            tables.append([db.query("SELECT * FROM Interactions"), db.query("SELECT id, externalId, name FROM Products")])
+            tables.append(
+                [db.query("SELECT * FROM Interactions"), db.query("SELECT id, externalId, name FROM Products")]
+            )
 
     assert tables[0] == tables[1] == tables[2]
 
 
-def test_an_import_killed_at_any_statement_is_finished_by_the_next_run(tmp_path: Path, write: Callable[..., Path]) -> None:
+def test_an_import_killed_at_any_statement_is_finished_by_the_next_run(
+    tmp_path: Path, write: Callable[..., Path]
+) -> None:
     path, options = write(ORDERS), ImportOptions(**{**vars(ORDER_OPTIONS), "chunk": 2})
     sent: list[str] = []
     whole = imported_tables(tmp_path / "whole.sqlite", path, options, lambda sql, _: sent.append(sql))
@@ -178,7 +193,10 @@ def imported_tables(database: Path, path: Path, options: ImportOptions, tracer: 
     with connect(f"sqlite:///{database}", create=True, tracer=tracer) as db:
         run(db, path, options)
     with connect(f"sqlite:///{database}") as db:
-        return [db.query(sql) for sql in ("SELECT * FROM Interactions", "SELECT id, externalId, name, categoryId, view FROM Products")] + [
+        return [
+            db.query(sql)
+            for sql in ("SELECT * FROM Interactions", "SELECT id, externalId, name, categoryId, view FROM Products")
+        ] + [
             db.query("SELECT productId, originalPrice FROM Productdetails ORDER BY productId"),
             db.query("SELECT id, externalId FROM Users"),
         ]
@@ -201,7 +219,10 @@ def test_whole_numbers_are_the_ids_themselves(db: Database, write: Callable[...,
     run(db, write("user,item,event,at\n7,2268318,view,1511544070\n9,4,view,1511544071\n"), CLICKS)
 
     assert stored(db) == [(7, 2268318, "view", "2017-11-24 17:21:10"), (9, 4, "view", "2017-11-24 17:21:11")]
-    assert db.query("SELECT id, externalId, name FROM Products ORDER BY id") == [(4, None, "Product 4"), (2268318, None, "Product 2268318")]
+    assert db.query("SELECT id, externalId, name FROM Products ORDER BY id") == [
+        (4, None, "Product 4"),
+        (2268318, None, "Product 2268318"),
+    ]
 
 
 def test_one_id_that_is_no_number_makes_the_whole_column_mapped(db: Database, write: Callable[..., Path]) -> None:
@@ -267,7 +288,9 @@ def test_every_spelling_of_nothing_is_no_user(db: Database, write: Callable[...,
 
 
 def test_event_names_are_mapped_and_the_others_counted_by_name(database_url: str, write: Callable[..., Path]) -> None:
-    text = "user,item,event,at\n1,1,pv,1\n1,1,pv,2\n1,1,buy,3\n1,1,cart,4\n1,1,share,5\n1,1,share,6\n1,1,,7\n1,1,Cart,8\n"
+    text = (
+        "user,item,event,at\n1,1,pv,1\n1,1,pv,2\n1,1,buy,3\n1,1,cart,4\n1,1,share,5\n1,1,share,6\n1,1,,7\n1,1,Cart,8\n"
+    )
     with connect(database_url) as db:
         report = run(db, write(text), ImportOptions(**{**vars(CLICKS), "event_map": {"pv": "view", "buy": "purchase"}}))
         views = db.query("SELECT view FROM Products")
@@ -286,7 +309,11 @@ def test_endless_event_names_are_counted_together_after_twenty(db: Database, wri
 
 
 def test_without_an_event_column_every_row_is_the_named_event(db: Database, write: Callable[..., Path]) -> None:
-    report = run(db, write("user,item,at\n1,1,1\n"), ImportOptions(user="user", item="item", event_name="wishlist", timestamp="at"))
+    report = run(
+        db,
+        write("user,item,at\n1,1,1\n"),
+        ImportOptions(user="user", item="item", event_name="wishlist", timestamp="at"),
+    )
 
     assert report.added == {"wishlist": 1}
 
@@ -305,7 +332,9 @@ def test_rows_that_differ_in_an_unused_column_are_two_events(db: Database, write
     assert report.added == {"purchase": 2}
 
 
-def test_a_cancellation_survives_the_drop_rules_and_an_unknown_event_name(db: Database, write: Callable[..., Path]) -> None:
+def test_a_cancellation_survives_the_drop_rules_and_an_unknown_event_name(
+    db: Database, write: Callable[..., Path]
+) -> None:
     options = ImportOptions(
         **{
             **vars(CLICKS),
@@ -313,7 +342,9 @@ def test_a_cancellation_survives_the_drop_rules_and_an_unknown_event_name(db: Da
             "drop_when": (Condition("n", "<", "1"), Condition("state", "!=", "returned")),
         }
     )
-    report = run(db, write("user,item,event,at,n,state\n1,1,sold,1,-1,returned\n1,1,view,2,0,ok\n1,1,view,3,5,ok\n"), options)
+    report = run(
+        db, write("user,item,event,at,n,state\n1,1,sold,1,-1,returned\n1,1,view,2,0,ok\n1,1,view,3,5,ok\n"), options
+    )
 
     assert report.added == {"cancel": 1}
     assert dropped(report) == {"dropped as n<1": 1, "dropped as state!=returned": 1}
@@ -351,12 +382,19 @@ def test_devices_and_categories_are_kept_and_too_long_ones_left_out(db: Database
     report = run(db, write(text), ImportOptions(**{**vars(CLICKS), "category": "kind", "device_type": "with"}))
 
     assert db.query("SELECT id, categoryId FROM Products ORDER BY id") == [(1, "tea"), (2, "mugs"), (3, None)]
-    assert [device for (device,) in db.query("SELECT device_type FROM Interactions ORDER BY interId")] == ["mobile", None, None, "tablet"]
+    assert [device for (device,) in db.query("SELECT device_type FROM Interactions ORDER BY interId")] == [
+        "mobile",
+        None,
+        None,
+        "tablet",
+    ]
     assert report.ignored == {"category longer than 50 characters": 1, "device_type longer than 50 characters": 1}
     assert {code for (code,) in db.query("SELECT code FROM Allcodes WHERE type = 'CATEGORY'")} == {"tea", "mugs"}
 
 
-def test_a_name_and_a_category_that_come_in_a_later_chunk_are_still_taken(database_url: str, write: Callable[..., Path]) -> None:
+def test_a_name_and_a_category_that_come_in_a_later_chunk_are_still_taken(
+    database_url: str, write: Callable[..., Path]
+) -> None:
     text = "user,item,event,at,name,kind\n1,1,view,1,,\n1,1,view,2,Kettle,\n1,1,view,3,Other,kitchen\n"
     with connect(database_url) as db:
         run(db, write(text), ImportOptions(**{**vars(CLICKS), "name": "name", "category": "kind", "chunk": 1}))
@@ -373,8 +411,14 @@ def test_products_that_the_shop_has_described_itself_stay_as_they_are(db: Databa
 
 
 @pytest.mark.parametrize("price", ["inf", "-inf", "0", "-1", "1e999", "two", "nan"])
-def test_an_impossible_price_is_ignored_and_its_event_kept(db: Database, write: Callable[..., Path], price: str) -> None:
-    report = run(db, write(f"user,item,event,at,price\n1,1,view,1,{price}\n"), ImportOptions(**{**vars(CLICKS), "price": "price"}))
+def test_an_impossible_price_is_ignored_and_its_event_kept(
+    db: Database, write: Callable[..., Path], price: str
+) -> None:
+    report = run(
+        db,
+        write(f"user,item,event,at,price\n1,1,view,1,{price}\n"),
+        ImportOptions(**{**vars(CLICKS), "price": "price"}),
+    )
 
     assert report.added == {"view": 1} and report.priced_products == 0
     assert report.ignored == ({} if price == "nan" else {"price not a number above 0": 1})  # "nan" says nothing at all
@@ -412,7 +456,9 @@ def test_a_new_price_replaces_the_stored_one(db: Database, write: Callable[..., 
         ("1511544070999999999", {"timestamp_unit": "ns"}, "2017-11-24 17:21:10"),  # a float would round this up
     ],
 )
-def test_moments_are_stored_in_utc(db: Database, write: Callable[..., Path], text: str, more: dict[str, str], expected: str) -> None:
+def test_moments_are_stored_in_utc(
+    db: Database, write: Callable[..., Path], text: str, more: dict[str, str], expected: str
+) -> None:
     run(db, write(f"user,item,event,at\n1,1,view,{text}\n"), ImportOptions(**{**vars(CLICKS), **more}))
 
     assert stored(db) == [(1, 1, "view", expected)]
@@ -420,7 +466,9 @@ def test_moments_are_stored_in_utc(db: Database, write: Callable[..., Path], tex
 
 @pytest.mark.parametrize("text", ["", "soon", "2011-02-30", "-5", "0", "1e300", "inf", "99999999999999999999"])
 @pytest.mark.parametrize("unit", [None, "s"])
-def test_an_illegible_moment_is_dropped_by_name(db: Database, write: Callable[..., Path], text: str, unit: str | None) -> None:
+def test_an_illegible_moment_is_dropped_by_name(
+    db: Database, write: Callable[..., Path], text: str, unit: str | None
+) -> None:
     path = write(f"user,item,event,at\n1,1,view,{text}\n1,1,view,1511544070\n")
     report = run(db, path, ImportOptions(**{**vars(CLICKS), "timestamp_unit": unit}))
 
@@ -430,7 +478,11 @@ def test_an_illegible_moment_is_dropped_by_name(db: Database, write: Callable[..
 
 def test_an_order_becomes_a_clock_of_hours_from_the_year_2000(db: Database, write: Callable[..., Path]) -> None:
     options = ImportOptions(user="user", item="item", event="event", order="rank")
-    report = run(db, write("user,item,event,rank\n1,5,view,0\n1,6,view,25\n2,5,view,1\n2,5,view,-1\n2,5,view,x\n2,5,view,1e15\n"), options)
+    report = run(
+        db,
+        write("user,item,event,rank\n1,5,view,0\n1,6,view,25\n2,5,view,1\n2,5,view,-1\n2,5,view,x\n2,5,view,1e15\n"),
+        options,
+    )
 
     assert [row[3] for row in stored(db)] == ["2000-01-01 00:00:00", "2000-01-02 01:00:00", "2000-01-01 01:00:00"]
     assert dropped(report) == {"illegible order": 3}
@@ -474,7 +526,9 @@ def test_parquet_moments_of_every_unit_mean_the_same(db: Database, tmp_path: Pat
     assert stored(db) == [(1, 2, "view", "2017-11-24 09:21:10")]
 
 
-def test_parquet_as_pandas_writes_it_arrives_with_its_microseconds_nulls_and_zones(db: Database, tmp_path: Path) -> None:
+def test_parquet_as_pandas_writes_it_arrives_with_its_microseconds_nulls_and_zones(
+    db: Database, tmp_path: Path
+) -> None:
     moments = [datetime(2024, 3, 1, 9, 0, 0, 900_000, UTC), datetime(2024, 3, 1, 10, tzinfo=UTC), None]
     table = pa.table(
         {
@@ -493,7 +547,15 @@ def test_parquet_as_pandas_writes_it_arrives_with_its_microseconds_nulls_and_zon
 
 
 def test_floats_are_known_by_their_own_value_not_by_their_chunk(db: Database, tmp_path: Path) -> None:
-    table = pa.table({"user": [1, 1, 1], "item": [1, 1, 1], "event": ["view"] * 3, "at": [10, 20, 30], "price": [2.0, 2.5, float("nan")]})
+    table = pa.table(
+        {
+            "user": [1, 1, 1],
+            "item": [1, 1, 1],
+            "event": ["view"] * 3,
+            "at": [10, 20, 30],
+            "price": [2.0, 2.5, float("nan")],
+        }
+    )
     parquet.write_table(table, tmp_path / "events.parquet")
     options = {**vars(CLICKS), "price": "price"}
     run(db, tmp_path / "events.parquet", ImportOptions(**{**options, "chunk": 1}))
@@ -504,7 +566,9 @@ def test_floats_are_known_by_their_own_value_not_by_their_chunk(db: Database, tm
 
 
 def test_lists_are_no_ids(db: Database, tmp_path: Path) -> None:
-    parquet.write_table(pa.table({"user": [[1]], "item": [2], "event": ["view"], "at": [5]}), tmp_path / "events.parquet")
+    parquet.write_table(
+        pa.table({"user": [[1]], "item": [2], "event": ["view"], "at": [5]}), tmp_path / "events.parquet"
+    )
 
     with pytest.raises(UsageError, match="should hold text"):
         run(db, tmp_path / "events.parquet", CLICKS)
@@ -545,7 +609,9 @@ def test_progress_ends_at_the_size_of_the_file(db: Database, write: Callable[...
     run(db, path, ORDER_OPTIONS, progress=lambda done, rows: calls.append((done, rows)))
     assert calls[-1] == (path.stat().st_size, 10)
 
-    parquet.write_table(pa.table({"user": [1, 1], "item": [2, 2], "event": ["view"] * 2, "at": [5, 6]}), tmp_path / "e.parquet")
+    parquet.write_table(
+        pa.table({"user": [1, 1], "item": [2, 2], "event": ["view"] * 2, "at": [5, 6]}), tmp_path / "e.parquet"
+    )
     calls.clear()
     options = ImportOptions(**{**vars(CLICKS), "chunk": 1})
     run(db, tmp_path / "e.parquet", options, progress=lambda done, rows: calls.append((done, rows)))
@@ -585,12 +651,17 @@ def test_a_folder_is_refused(db: Database, tmp_path: Path) -> None:
 def test_what_is_not_what_its_name_says_is_refused(db: Database, tmp_path: Path) -> None:
     for name, kind in (("events.csv.gz", "gzip"), ("events.parquet", "Parquet")):
         (tmp_path / name).write_text("user,item,event,at\n1,1,view,5\n", encoding="utf-8")
-        assert refusal(db, tmp_path / name) == f"{name} should be a {kind} file, as its name says. Received: something else."
+        assert (
+            refusal(db, tmp_path / name)
+            == f"{name} should be a {kind} file, as its name says. Received: something else."
+        )
 
 
 def test_a_file_cut_off_is_refused_and_the_whole_one_goes_on_from_there(db: Database, tmp_path: Path) -> None:
     options = ImportOptions(**{**vars(CLICKS), "chunk": 500})
-    text = "user,item,event,at\n" + "".join(f"u{k % 50},p{k * 7 % 97},view,{1_500_000_000 + k * k}\n" for k in range(6_000))
+    text = "user,item,event,at\n" + "".join(
+        f"u{k % 50},p{k * 7 % 97},view,{1_500_000_000 + k * k}\n" for k in range(6_000)
+    )
     whole = gzip.compress(text.encode("ascii"))
     path = tmp_path / "events.csv.gz"
     path.write_bytes(whole[: len(whole) * 4 // 5])
@@ -653,7 +724,13 @@ def test_the_door_imports_and_prints_a_table_of_everything(
     assert door.main([str(write(ORDERS, "orders.csv.gz")), *ORDER_FLAGS, "--database-url", url]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
-    for line in ("added: cancel", "added: purchase", "dropped: no user", "dropped: dropped as Quantity<=0", "new products"):
+    for line in (
+        "added: cancel",
+        "added: purchase",
+        "dropped: no user",
+        "dropped: dropped as Quantity<=0",
+        "new products",
+    ):
         assert line in printed.out
     with connect(url) as db:
         assert db.query("SELECT COUNT(*) FROM Interactions") == [(5,)]
@@ -663,7 +740,14 @@ def test_a_file_of_which_nothing_is_usable_prints_its_table_and_fails(
     tmp_path: Path, write: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = ["--user", "user", "--item", "item", "--event", "event", "--timestamp", "at"]
-    status = door.main([str(write("user,item,event,at\n1,1,pv,5\n")), *flags, "--database-url", f"sqlite:///{tmp_path / 'shop.sqlite'}"])
+    status = door.main(
+        [
+            str(write("user,item,event,at\n1,1,pv,5\n")),
+            *flags,
+            "--database-url",
+            f"sqlite:///{tmp_path / 'shop.sqlite'}",
+        ]
+    )
 
     printed = capsys.readouterr()
     assert status == UsageError.exit_status
@@ -685,7 +769,10 @@ def test_names_from_the_file_are_printed_as_they_are(
     ("flags", "says"),
     [
         (["--user", "nobody", "--item", "item", "--timestamp", "at"], "should have one column 'nobody'"),
-        (["--user", "user", "--item", "item", "--timestamp", "at", "--context", "weather=sky"], "--context should name a context"),
+        (
+            ["--user", "user", "--item", "item", "--timestamp", "at", "--context", "weather=sky"],
+            "--context should name a context",
+        ),
         (
             ["--user", "user", "--item", "item", "--timestamp", "at", "--event", "event", "--event-map", "pv"],
             "--event-map should hold pairs",
@@ -705,17 +792,34 @@ def test_the_door_says_in_one_line_what_is_wrong(
 
 
 @pytest.mark.slow
-def test_the_command_runs_from_anywhere_and_a_dead_database_is_one_line(tmp_path: Path, write: Callable[..., Path]) -> None:
+def test_the_command_runs_from_anywhere_and_a_dead_database_is_one_line(
+    tmp_path: Path, write: Callable[..., Path]
+) -> None:
     write(ORDERS)
     command = [sys.executable, str(ROOT / "scripts" / "import_events.py"), "events.csv", *ORDER_FLAGS, "--database-url"]
     environ = {"PATH": os.environ["PATH"]}
 
     good = subprocess.run(
-        [*command, "sqlite:///" + str(tmp_path / "s.sqlite")], cwd=tmp_path, env=environ, capture_output=True, text=True, encoding="utf-8"
+        [*command, "sqlite:///" + str(tmp_path / "s.sqlite")],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
     )
     dead = subprocess.run(
-        [*command, "mysql+pymysql://root@127.0.0.1:1/x"], cwd=tmp_path, env=environ, capture_output=True, text=True, encoding="utf-8"
+        [*command, "mysql+pymysql://root@127.0.0.1:1/x"],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
     )
 
     assert (good.returncode, good.stderr) == (0, "") and "added: purchase" in good.stdout
-    assert dead.returncode == 69 and dead.stdout == "" and dead.stderr.count("\n") == 1 and "cannot be reached" in dead.stderr
+    assert (
+        dead.returncode == 69
+        and dead.stdout == ""
+        and dead.stderr.count("\n") == 1
+        and "cannot be reached" in dead.stderr
+    )

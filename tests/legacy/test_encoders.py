@@ -52,7 +52,11 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
     """Writes the three pickles, whole ones where none is given."""
 
     def write(users: Any = None, items: Any = None, contexts: Any = None, protocol: int = 4) -> Path:
-        given = {USERS: {"a": 0} if users is None else users, ITEMS: {1: 0} if items is None else items, CONTEXTS: contexts or {}}
+        given = {
+            USERS: {"a": 0} if users is None else users,
+            ITEMS: {1: 0} if items is None else items,
+            CONTEXTS: contexts or {},
+        }
         for name, value in given.items():
             (tmp_path / name).write_bytes(value if isinstance(value, bytes) else pickle.dumps(value, protocol=protocol))
         return tmp_path
@@ -79,7 +83,9 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
         (["p", "q"], ["p", "q"]),
     ],
 )
-def test_a_label_encoders_classes_are_its_ids_in_order(folder: Callable[..., Path], protocol: int, classes: Any, ids: list[Any]) -> None:
+def test_a_label_encoders_classes_are_its_ids_in_order(
+    folder: Callable[..., Path], protocol: int, classes: Any, ids: list[Any]
+) -> None:
     read = read_encoders(folder(users=LabelEncoder(classes), protocol=protocol))
 
     assert read.users == ids
@@ -115,12 +121,19 @@ def test_the_older_name_of_numpys_core_is_known_too(folder: Callable[..., Path])
 @pytest.mark.parametrize(
     "info",
     [
-        {"reverse_mappings": {"season": {"wet": 1, "dry": 0}, "hour": {"0": 0, "1": 1}}, "feature_names": ["hour", "season"]},
+        {
+            "reverse_mappings": {"season": {"wet": 1, "dry": 0}, "hour": {"0": 0, "1": 1}},
+            "feature_names": ["hour", "season"],
+        },
         {
             "encoders": {"season": LabelEncoder(np.array(["dry", "wet"])), "hour": LabelEncoder(np.array([0, 1]))},
             "order": ["hour", "season"],
         },
-        {"context_features": ["hour_encoded", "season_encoded"], "season_encoded": {"dry": 0, "wet": 1}, "hour": ["0", "1"]},
+        {
+            "context_features": ["hour_encoded", "season_encoded"],
+            "season_encoded": {"dry": 0, "wet": 1},
+            "hour": ["0", "1"],
+        },
         {
             "hour_encoder": LabelEncoder(np.array([0, 1], object)),
             "season_encoder": {"dry": 0, "wet": 1},
@@ -129,7 +142,9 @@ def test_the_older_name_of_numpys_core_is_known_too(folder: Callable[..., Path])
         {"hour": ["0", "1"], "season": np.array(["dry", "wet"]), "n_contexts": 2, "empty": {}},
     ],
 )
-def test_contexts_are_found_however_the_pickle_groups_them(folder: Callable[..., Path], protocol: int, info: Any) -> None:
+def test_contexts_are_found_however_the_pickle_groups_them(
+    folder: Callable[..., Path], protocol: int, info: Any
+) -> None:
     contexts = read_encoders(folder(contexts=info, protocol=protocol)).contexts
 
     assert contexts == {"hour": ["0", "1"], "season": ["dry", "wet"]}
@@ -150,7 +165,9 @@ def test_reading_imports_no_scikit_learn(folder: Callable[..., Path]) -> None:
     code = f"import sys; from pathlib import Path; from recsys.legacy import read_encoders; print(read_encoders(Path({str(path)!r})).users)"
     code += "; print([name for name in sys.modules if name.startswith('sklearn')])"
 
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
 
     assert ran.stdout.splitlines() == ["['a']", "[]"]
 
@@ -195,22 +212,34 @@ PAYLOADS: dict[str, Callable[[Path, int], bytes]] = {
     "in a dict": lambda marker, protocol: pickle.dumps({"a": 0, "b": Acts(os.system, command(marker))}, protocol),
     "as a key": lambda marker, protocol: pickle.dumps({Acts(os.system, command(marker)): 0}, protocol),
     "in an encoder": lambda marker, protocol: pickle.dumps(LabelEncoder([Acts(os.system, command(marker))]), protocol),
-    "in an array": lambda marker, protocol: pickle.dumps(LabelEncoder(np.array(["a", Acts(os.system, command(marker))], object)), protocol),
+    "in an array": lambda marker, protocol: pickle.dumps(
+        LabelEncoder(np.array(["a", Acts(os.system, command(marker))], object)), protocol
+    ),
     "in an array in a list in a dict": lambda marker, protocol: pickle.dumps(
         {"encoders": [np.array([[Acts(os.system, command(marker))]], object)]}, protocol
     ),
-    "as an encoder's state": lambda marker, protocol: pickle.dumps(StateActs(Acts(os.system, command(marker))), protocol),
+    "as an encoder's state": lambda marker, protocol: pickle.dumps(
+        StateActs(Acts(os.system, command(marker))), protocol
+    ),
     "by GLOBAL and REDUCE": lambda marker, protocol: b"cos\nsystem\n(V" + command(marker).encode() + b"\ntR.",
     "by INST": lambda marker, protocol: b"(V" + command(marker).encode() + b"\nios\nsystem\n.",
     "by OBJ": lambda marker, protocol: b"(cos\nsystem\nV" + command(marker).encode() + b"\no.",
     "by BUILD on an encoder": lambda marker, protocol: (
-        b"csklearn.preprocessing._label\nLabelEncoder\n)\x81}V__setstate__\ncos\nsystem\nsbV" + command(marker).encode() + b"\nb."
+        b"csklearn.preprocessing._label\nLabelEncoder\n)\x81}V__setstate__\ncos\nsystem\nsbV"
+        + command(marker).encode()
+        + b"\nb."
     ),
     "by STACK_GLOBAL": lambda marker, protocol: (
-        b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c" + bytes([len(command(marker))]) + command(marker).encode() + b"\x85R."
+        b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c"
+        + bytes([len(command(marker))])
+        + command(marker).encode()
+        + b"\x85R."
     ),
     "by a nested name": lambda marker, protocol: (
-        b"\x80\x04\x8c\x05numpy\x8c\x0fos.system.__call__\x93\x8c" + bytes([len(command(marker))]) + command(marker).encode() + b"\x85R."
+        b"\x80\x04\x8c\x05numpy\x8c\x0fos.system.__call__\x93\x8c"
+        + bytes([len(command(marker))])
+        + command(marker).encode()
+        + b"\x85R."
     ),
     "through numpy's testing gadget": lambda marker, protocol: (
         b"cnumpy.testing._private.utils\nrunstring\n(V" + touching(marker).encode() + b"\n}tR."
@@ -224,7 +253,9 @@ PAYLOADS: dict[str, Callable[[Path, int], bytes]] = {
     ),
     "through a persistent id": lambda marker, protocol: b"Pos.system\n.",
     "through an extension code": lambda marker, protocol: b"\x82\x01.",
-    "a pickled class of ours": lambda marker, protocol: b"crecsys.store\nconnect\n(Vsqlite:////" + str(marker).encode() + b"\ntR.",
+    "a pickled class of ours": lambda marker, protocol: (
+        b"crecsys.store\nconnect\n(Vsqlite:////" + str(marker).encode() + b"\ntR."
+    ),
 }
 
 
@@ -263,13 +294,15 @@ def test_the_payloads_are_real(tmp_path: Path) -> None:
 
 def test_the_refused_name_is_named() -> None:
     with pytest.raises(
-        ModelRefused, match=r"user_encoder.pkl should hold nothing but LabelEncoder.* Received: (posix|nt|os)\.system. Nothing was run"
+        ModelRefused,
+        match=r"user_encoder.pkl should hold nothing but LabelEncoder.* Received: (posix|nt|os)\.system. Nothing was run",
     ):
         unpickle(pickle.dumps(os.system), USERS)
 
 
 @pytest.mark.parametrize(
-    "value", [Path("x"), 1j, print, LabelEncoder, np.float64, np.array, io.BytesIO, Exception("x"), np.random.default_rng(1)]
+    "value",
+    [Path("x"), 1j, print, LabelEncoder, np.float64, np.array, io.BytesIO, Exception("x"), np.random.default_rng(1)],
 )
 def test_harmless_things_of_another_kind_are_refused_too(value: Any) -> None:
     data = pickle.dumps(value)
@@ -361,7 +394,9 @@ def test_a_dict_that_holds_itself_comes_to_an_end(folder: Callable[..., Path]) -
         b"cnumpy\nndarray\n(K\x01tR}b.",
     ],
 )
-def test_a_damaged_pickle_is_refused_without_taking_the_memory_it_claims(folder: Callable[..., Path], data: bytes) -> None:
+def test_a_damaged_pickle_is_refused_without_taking_the_memory_it_claims(
+    folder: Callable[..., Path], data: bytes
+) -> None:
     import resource
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -383,9 +418,15 @@ def test_a_pickle_never_changes_the_classes_that_stand_in(folder: Callable[..., 
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
-def test_cut_or_changed_at_any_byte_a_pickle_is_read_or_refused_and_nothing_else(rng: np.random.Generator, protocol: int) -> None:
+def test_cut_or_changed_at_any_byte_a_pickle_is_read_or_refused_and_nothing_else(
+    rng: np.random.Generator, protocol: int
+) -> None:
     whole = pickle.dumps(
-        {"encoders": {"hour": LabelEncoder(np.array(["0", "1"], object)), "day": LabelEncoder(np.arange(3))}, "x": {1, 2}}, protocol
+        {
+            "encoders": {"hour": LabelEncoder(np.array(["0", "1"], object)), "day": LabelEncoder(np.arange(3))},
+            "x": {1, 2},
+        },
+        protocol,
     )
     damaged = [whole[:length] for length in range(len(whole))]
     for _ in range(1_500):

@@ -40,7 +40,9 @@ def run(shop_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
 def publish(tmp_path: Path) -> Callable[..., str]:
     """Publishes a version that holds encoders."""
 
-    def make(users: np.ndarray, items: np.ndarray, *, now: int = NOW, active: bool = True, models: str = "models") -> str:
+    def make(
+        users: np.ndarray, items: np.ndarray, *, now: int = NOW, active: bool = True, models: str = "models"
+    ) -> str:
         with Draft.create(tmp_path / models, now) as draft:
             draft.write_arrays("encoders.h5", {"users": users, "items": items})
             draft.write_json("contexts.json", FEATURES)
@@ -63,7 +65,9 @@ def pickles(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_active_versions_encoders_are_written_and_shown(run: Run, shop_url: str, publish: Callable[..., str]) -> None:
+def test_the_active_versions_encoders_are_written_and_shown(
+    run: Run, shop_url: str, publish: Callable[..., str]
+) -> None:
     name = publish(np.array([3, 7]), np.array([10, 11, 12]))
 
     status, out, err = run()
@@ -83,7 +87,10 @@ def test_running_again_changes_nothing_and_says_so(run: Run, shop_url: str, publ
 
     status, out, _ = run("--version", name)
 
-    assert (status, out) == (0, f"{name}: 2 users, 1 items, 2 context features are in the database already (version 1).\n")
+    assert (status, out) == (
+        0,
+        f"{name}: 2 users, 1 items, 2 context features are in the database already (version 1).\n",
+    )
     with connect(shop_url) as db:
         assert len(list_versions(db)) == 1
 
@@ -144,7 +151,11 @@ def test_old_pickles_are_written_under_a_name_of_their_own(run: Run, shop_url: s
     assert again[1] == f"{name}: 2 users, 2 items, 1 context features are in the database already (version 1).\n"
     with connect(shop_url) as db:
         version, idx = find_user(db, name, "9")
-        assert (idx, item_indices(db, version, [10, 11]), read_contexts(db, version)) == (1, [1, 0], {"season": ["dry", "wet"]})
+        assert (idx, item_indices(db, version, [10, 11]), read_contexts(db, version)) == (
+            1,
+            [1, 0],
+            {"season": ["dry", "wet"]},
+        )
         assert list_versions(db)[0].active
         assert db.query("SELECT original_id, idx FROM rec_user_encoder_active ORDER BY idx") == [("7", 0), ("9", 1)]
 
@@ -161,7 +172,9 @@ def test_old_pickles_never_take_the_views_from_a_published_version(
         assert [row.name for row in list_versions(db) if row.active] == [name]
 
 
-def test_a_pickle_that_acts_is_refused_and_the_database_is_not_touched(run: Run, shop_url: str, pickles: Path, tmp_path: Path) -> None:
+def test_a_pickle_that_acts_is_refused_and_the_database_is_not_touched(
+    run: Run, shop_url: str, pickles: Path, tmp_path: Path
+) -> None:
     marker = tmp_path / "ran"
     (pickles / ITEMS).write_bytes(b"cos\nsystem\n(Vtouch " + str(marker).encode() + b"\ntR.")
 
@@ -199,7 +212,9 @@ def test_a_version_that_is_none_is_refused(run: Run, publish: Callable[..., str]
     assert run("--version", name)[0] == status
 
 
-def test_a_damaged_version_is_refused_and_nothing_is_written(run: Run, shop_url: str, publish: Callable[..., str], tmp_path: Path) -> None:
+def test_a_damaged_version_is_refused_and_nothing_is_written(
+    run: Run, shop_url: str, publish: Callable[..., str], tmp_path: Path
+) -> None:
     name = publish(np.array([3]), np.array([10]))
     (tmp_path / "models" / name / "contexts.json").write_text("{}", encoding="utf-8")
 
@@ -213,9 +228,13 @@ def test_a_damaged_version_is_refused_and_nothing_is_written(run: Run, shop_url:
 
 @pytest.mark.parametrize("shop_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
-    "argv", [["--nonsense"], ["surplus"], ["--version"], ["--version", "a", "--pickles", "b"], ["--models-dir"]], ids=" ".join
+    "argv",
+    [["--nonsense"], ["surplus"], ["--version"], ["--version", "a", "--pickles", "b"], ["--models-dir"]],
+    ids=" ".join,
 )
-def test_a_wrong_command_line_is_2_and_shows_the_usage(run: Run, argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_command_line_is_2_and_shows_the_usage(
+    run: Run, argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as left:
         run(*argv)
 
@@ -225,7 +244,9 @@ def test_a_wrong_command_line_is_2_and_shows_the_usage(run: Run, argv: list[str]
 
 
 @pytest.mark.parametrize("shop_url", ["sqlite"], indirect=True)
-def test_a_dead_database_is_69(run: Run, publish: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_dead_database_is_69(
+    run: Run, publish: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     publish(np.array([3]), np.array([10]))
 
     for url in ("mysql+pymysql://root@127.0.0.1:1/shop", f"sqlite:///{tmp_path / 'missing.sqlite'}"):
@@ -250,7 +271,9 @@ def test_from_the_shell_it_prints_one_line_and_loads_nothing_that_training_needs
     )
     environ = {"PATH": os.environ["PATH"], "DATABASE_URL": shop_url, "MODELS_DIR": str(tmp_path / "models")}
 
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path, env=environ)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path, env=environ
+    )
 
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout == f"{name}: 1 users, 1 items, 2 context features written (version 1).\n"

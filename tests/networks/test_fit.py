@@ -24,7 +24,10 @@ QUICK = replace(FAST, epochs=1, batch=64, shared_negatives=16)
 
 def begin(data: Dataset, options: Training = QUICK) -> WarmStart:
     """Return where a training run would let the networks begin."""
-    return WarmStart(fit_factors(data, options.dim, 2.0, options), popularity(data.items, data.weights, data.timestamps, data.n_items))
+    return WarmStart(
+        fit_factors(data, options.dim, 2.0, options),
+        popularity(data.items, data.weights, data.timestamps, data.n_items),
+    )
 
 
 def from_nothing(data: Dataset, options: Training = QUICK) -> WarmStart:
@@ -79,7 +82,10 @@ def test_a_loss_that_is_not_a_number_stops_the_fit_and_is_named(name: str, board
     weights = board.data.weights.copy()
     weights[17] = np.nan
 
-    with pytest.raises(TrainingRefused, match=rf"^{name}: the loss should be finite. Received: nan in epoch 1, batch 1 of 1. Try a lower"):
+    with pytest.raises(
+        TrainingRefused,
+        match=rf"^{name}: the loss should be finite. Received: nan in epoch 1, batch 1 of 1. Try a lower",
+    ):
         done(name, replace(board.data, weights=weights), start=begin(board.data))
 
 
@@ -110,7 +116,9 @@ def test_a_loss_that_explodes_later_names_its_epoch(board: TrainedModels, monkey
         made[0].tables["item_factors"].assign(np.full((N_ITEMS, FAST.dim), np.inf, np.float32))
 
     monkeypatch.setitem(NETWORKS, "BMF", make)
-    with pytest.raises(TrainingRefused, match="^BMF: the loss should be finite. Received: nan in epoch 2, batch 1 of 1"):
+    with pytest.raises(
+        TrainingRefused, match="^BMF: the loss should be finite. Received: nan in epoch 2, batch 1 of 1"
+    ):
         done("BMF", board.data, replace(QUICK, epochs=5), report=spoil)
 
     assert seen == [1]
@@ -160,7 +168,9 @@ def test_every_epoch_is_reported_and_the_loss_falls(board: TrainedModels) -> Non
 
 def test_from_nothing_the_loss_falls_by_a_fifth(board: TrainedModels) -> None:
     """Seventeen items alike have a loss of ln 17; of those of one cluster, eight or nine are left."""
-    losses = done("BMF", board.data, replace(QUICK, batch=16, epochs=10, dropout=0.0), start=from_nothing(board.data)).losses
+    losses = done(
+        "BMF", board.data, replace(QUICK, batch=16, epochs=10, dropout=0.0), start=from_nothing(board.data)
+    ).losses
 
     assert losses[0] == pytest.approx(np.log(17), abs=0.2)
     assert losses[-1] < 0.8 * losses[0]
@@ -226,7 +236,9 @@ def test_the_last_epoch_may_be_the_best(board: TrainedModels) -> None:
 
 
 @pytest.mark.parametrize("validation_scores", [[0.5, 0.4, 0.4, 0.4], [0.5, 0.5, 0.5, 0.5]], ids=["worse", "no better"])
-def test_training_that_does_not_improve_on_the_start_gives_it_back(validation_scores: list[float], board: TrainedModels) -> None:
+def test_training_that_does_not_improve_on_the_start_gives_it_back(
+    validation_scores: list[float], board: TrainedModels
+) -> None:
     judge = Judging(validation_scores)
     made = done("BMF", board.data, replace(QUICK, epochs=10), judge=judge)
 
@@ -281,7 +293,9 @@ def test_a_context_that_is_always_dropped_trains_unknown_alone(board: TrainedMod
 def test_unknown_is_trained_by_default(board: TrainedModels) -> None:
     before, after = untrained("ENCM", board.data, FAST), board.networks["ENCM"].arrays()
 
-    assert all(np.abs(after[f"context_factors_{n}"][-1] - before[f"context_factors_{n}"][-1]).max() > 1e-3 for n in range(4))
+    assert all(
+        np.abs(after[f"context_factors_{n}"][-1] - before[f"context_factors_{n}"][-1]).max() > 1e-3 for n in range(4)
+    )
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -52,7 +52,12 @@ DRAWN = Drawn(None, None, 4)
 
 
 def loss(
-    network: Written, targets: list[int], confidences: list[float], options: Training = PLAIN, negatives: Negatives = DRAWN, seed: int = 1
+    network: Written,
+    targets: list[int],
+    confidences: list[float],
+    options: Training = PLAIN,
+    negatives: Negatives = DRAWN,
+    seed: int = 1,
 ) -> float:
     """Return the loss of one target a customer."""
     columns = tf.constant(targets)[:, None], tf.constant(confidences)[:, None]
@@ -101,7 +106,9 @@ def test_cross_entropy_of_a_dislike_is_that_of_a_zero_and_samples_nothing() -> N
 
     assert loss(Written(True), [2, 3], [-0.5, 0.0], options) == pytest.approx(softplus(2.0), rel=1e-5)
     liked = softplus(0.7) + (softplus(1.5) + softplus(0.3)) / 3
-    assert loss(Written(True), [2, 2], [-0.5, 1.0], options) == pytest.approx((0.5 * softplus(2.0) + liked) / 1.5, rel=1e-5)
+    assert loss(Written(True), [2, 2], [-0.5, 1.0], options) == pytest.approx(
+        (0.5 * softplus(2.0) + liked) / 1.5, rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("kind", ["softmax", "bce"])
@@ -111,7 +118,9 @@ def test_what_is_sampled_often_has_no_advantage(kind: str) -> None:
     corrected = Written(True, LOGITS - correction)
 
     expected = loss(corrected, [1, 3], [1.0, 0.3], options)
-    assert loss(Written(True), [1, 3], [1.0, 0.3], options, replace(DRAWN, correction=correction)) == pytest.approx(expected, rel=1e-5)
+    assert loss(Written(True), [1, 3], [1.0, 0.3], options, replace(DRAWN, correction=correction)) == pytest.approx(
+        expected, rel=1e-5
+    )
     assert loss(Written(True), [1, 3], [1.0, 0.3], options) != pytest.approx(expected, rel=1e-3)
 
 
@@ -131,10 +140,14 @@ def test_samples_are_uniform_without_a_power() -> None:
 
     assert (negatives.steps, negatives.correction) == (None, None)
     assert items.shape == (200, 100)
-    assert np.bincount(items.ravel(), minlength=4) / 20_000 == pytest.approx([0.25] * 4, abs=4 * math.sqrt(0.25 * 0.75 / 20_000))
+    assert np.bincount(items.ravel(), minlength=4) / 20_000 == pytest.approx(
+        [0.25] * 4, abs=4 * math.sqrt(0.25 * 0.75 / 20_000)
+    )
 
 
-@pytest.mark.parametrize(("power", "shares"), [(1.0, [9 / 12, 1 / 12, 2 / 12]), (0.5, np.array([3, 1, math.sqrt(2)]) / (4 + math.sqrt(2)))])
+@pytest.mark.parametrize(
+    ("power", "shares"), [(1.0, [9 / 12, 1 / 12, 2 / 12]), (0.5, np.array([3, 1, math.sqrt(2)]) / (4 + math.sqrt(2)))]
+)
 def test_samples_follow_popularity_to_a_power(power: float, shares: Sequence[float]) -> None:
     negatives = Negatives.of(np.array([9.0, 1.0, 2.0], np.float32), Training(negative_power=power))
     items = negatives.sample(tf.random.Generator.from_seed(1), tf.constant([20_000])).numpy()
@@ -143,7 +156,9 @@ def test_samples_follow_popularity_to_a_power(power: float, shares: Sequence[flo
     assert items.dtype == np.int32
     assert np.bincount(items, minlength=3) / 20_000 == pytest.approx(np.array(shares), abs=4 * math.sqrt(0.25 / 20_000))
     expected = [1 - math.log(3 * share) for share in shares]
-    assert negatives.corrected(logits, tf.constant([[0, 1, 2]])).numpy()[0].tolist() == pytest.approx(expected, rel=1e-5)
+    assert negatives.corrected(logits, tf.constant([[0, 1, 2]])).numpy()[0].tolist() == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 def test_what_nobody_bought_is_sampled_too_if_hardly_ever() -> None:
@@ -164,13 +179,18 @@ def test_dropout_zeroes_a_share_and_scales_the_rest() -> None:
 def test_without_dropout_the_loss_depends_on_the_samples_alone(name: str, board: TrainedModels) -> None:
     network, cut = board.networks[name], windows(board.data, FAST.window)
     known = tf.ones(cut.before.shape)
-    user_batch = UserBatch(*(tf.constant(column) for column in (cut.users, cut.items, cut.weights, cut.before, cut.contexts)), known)
+    user_batch = UserBatch(
+        *(tf.constant(column) for column in (cut.users, cut.items, cut.weights, cut.before, cut.contexts)), known
+    )
     columns = tf.constant(cut.targets), tf.constant(cut.confidences)
 
     def losses(rate: float) -> list[float]:
         options = replace(FAST, dropout=rate, negatives=3, shared_negatives=3)
         negatives = Drawn(None, None, board.data.n_items)
-        return [float(loss_of(network, user_batch, *columns, negatives, options, tf.random.Generator.from_seed(seed))) for seed in (1, 2)]
+        return [
+            float(loss_of(network, user_batch, *columns, negatives, options, tf.random.Generator.from_seed(seed)))
+            for seed in (1, 2)
+        ]
 
     plain, dropped = losses(0.0), losses(0.5)
     assert plain[0] == plain[1]

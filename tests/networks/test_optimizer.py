@@ -130,7 +130,9 @@ def test_clipping_counts_summed_rows() -> None:
     table, bias = tf.Variable([[0.0], [0.0]]), tf.Variable([0.0])
     adam = RowAdam([table, bias], 0.1, FOREVER, warm_up=1, clip_norm=1.0)
 
-    adam.apply([tf.IndexedSlices(tf.constant([[1.0], [2.0]]), tf.constant([1, 1]), tf.constant([2, 1])), tf.constant([4.0])])
+    adam.apply(
+        [tf.IndexedSlices(tf.constant([[1.0], [2.0]]), tf.constant([1, 1]), tf.constant([2, 1])), tf.constant([4.0])]
+    )
 
     assert adam._first[0].numpy() == pytest.approx(np.array([[0.0], [0.06]]))
     assert adam._first[1].numpy() == pytest.approx([0.08])
@@ -172,7 +174,9 @@ def test_the_same_steps_make_the_same_bits() -> None:
     def train() -> NDArray:
         table = tf.Variable(tf.ones((50, 8)))
         adam = RowAdam([table], 0.1, 20)
-        step = tf.function(lambda: adam.apply([tf.IndexedSlices(tf.constant(values), tf.constant(indices), tf.constant([50, 8]))]))
+        step = tf.function(
+            lambda: adam.apply([tf.IndexedSlices(tf.constant(values), tf.constant(indices), tf.constant([50, 8]))])
+        )
         for _ in range(3):
             step()
         return table.numpy()

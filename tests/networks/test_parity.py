@@ -54,7 +54,9 @@ def pairs(board: TrainedModels, tmp_path_factory: pytest.TempPathFactory) -> Map
         version_name = draft.publish({})
     pairs = {}
     with open_version(models_dir, version_name) as version:
-        features = load_features({"ease": version.arrays("ease.h5", memory_map=True)}, version.arrays("signals.h5", memory_map=True))
+        features = load_features(
+            {"ease": version.arrays("ease.h5", memory_map=True)}, version.arrays("signals.h5", memory_map=True)
+        )
         for name, network in board.networks.items():
             fresh = NETWORKS[name](network.shapes, seed=99)
             fresh.load_weights(version.file(f"{name}.weights.h5"))
@@ -90,7 +92,9 @@ def signals_by_hand(board: TrainedModels, asked: Query) -> NDArray[np.float64]:
     features = {name: np.zeros(N_ITEMS) for name in NAMES}
     ease, transitions = dense(board.baselines["ease"], ""), dense(board.features, "transitions/")
     sums: dict[int, list[float]] = {}
-    for item, weight, moment in zip(asked.items.tolist(), asked.weights.tolist(), asked.timestamps.tolist(), strict=True):
+    for item, weight, moment in zip(
+        asked.items.tolist(), asked.weights.tolist(), asked.timestamps.tolist(), strict=True
+    ):
         age, days = len({later for later in asked.timestamps.tolist() if later > moment}), (asked.now - moment) / DAY
         liked = max(weight, 0.0)
         features["neighbours_recent"] += liked * 0.9**age * ease[item]
@@ -104,7 +108,9 @@ def signals_by_hand(board: TrainedModels, asked: Query) -> NDArray[np.float64]:
         features["own_count"][item], features["own_60d"][item] = math.log(1 + count), math.log(1 + fading)
         features["own_15d"][item] = math.log(1 + fleeting)
     if asked.user < N_USERS:
-        features["factors"] += board.features["item_factors"].astype(np.float64) @ board.features["user_factors"][asked.user]
+        features["factors"] += (
+            board.features["item_factors"].astype(np.float64) @ board.features["user_factors"][asked.user]
+        )
     for name, half_life in HALF_LIVES.items():
         sold = np.zeros(N_ITEMS)
         for item, weight, moment in zip(board.data.items, board.data.weights, board.data.timestamps, strict=True):
@@ -153,7 +159,9 @@ def known(board: TrainedModels) -> Query:
 
 def guest() -> Query:
     nothing = np.zeros(0, np.int32)
-    return Query(N_USERS, nothing, nothing.astype(np.float32), nothing.astype(np.int64), np.array([2, 1, 0, 0], np.int32), CUT)
+    return Query(
+        N_USERS, nothing, nothing.astype(np.float32), nothing.astype(np.int64), np.array([2, 1, 0, 0], np.int32), CUT
+    )
 
 
 def again(board: TrainedModels) -> Query:
@@ -208,7 +216,9 @@ def test_the_networks_own_part_agrees_without_the_signals(pair: Pair, board: Tra
     asked = CASES[case](board)
     assert pair.scorer.network is not None
 
-    np.testing.assert_allclose(pair.scorer.network.score(asked), keras_logits(pair.network, asked), rtol=TOLERANCE, atol=TOLERANCE)
+    np.testing.assert_allclose(
+        pair.scorer.network.score(asked), keras_logits(pair.network, asked), rtol=TOLERANCE, atol=TOLERANCE
+    )
 
 
 def test_candidates_that_a_batch_shares_score_as_those_of_one_customer(pair: Pair) -> None:
@@ -244,7 +254,9 @@ def test_what_the_cases_vary_changes_the_scores(pair: Pair, board: TrainedModels
 
 def test_context_matters_to_whom_the_table_says(pairs: Mapping[str, Pair], board: TrainedModels) -> None:
     asked, unknown = known(board), replace(known(board), context=np.array(UNKNOWN, np.int32))
-    moved = {name: float(np.abs(pair.scorer.score(asked) - pair.scorer.score(unknown)).max()) for name, pair in pairs.items()}
+    moved = {
+        name: float(np.abs(pair.scorer.score(asked) - pair.scorer.score(unknown)).max()) for name, pair in pairs.items()
+    }
 
     assert {name: largest > 0.05 for name, largest in moved.items()} == READS_CONTEXT
     assert {largest for name, largest in moved.items() if not READS_CONTEXT[name]} == {0.0}
@@ -252,7 +264,9 @@ def test_context_matters_to_whom_the_table_says(pairs: Mapping[str, Pair], board
 
 def test_both_rules_read_their_own_row_of_the_signal_weights(pair: Pair, board: TrainedModels) -> None:
     """Of an item had once, a day ago, with weight 1, the signals `USER_ITEM` are 1, ln 2 and ln 2 faded by one day of 60 and of 15."""
-    asked = replace(known(board), timestamps=np.array([CUT - DAY]), items=np.array([3], np.int32), weights=np.ones(1, np.float32))
+    asked = replace(
+        known(board), timestamps=np.array([CUT - DAY]), items=np.array([3], np.int32), weights=np.ones(1, np.float32)
+    )
     is_own = np.array([*(name.startswith("own") for name in NAMES), False])
     scorer = replace(pair.scorer, weights=pair.scorer.weights * is_own, network=None)
     gain = scorer.score(replace(asked, repeats=True))[3] - scorer.score(asked)[3]

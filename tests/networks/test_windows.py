@@ -24,7 +24,9 @@ def data() -> Dataset:
     rng = np.random.default_rng(3)
     counts = (0, 1, 2, 6, 13, 3, 40)
     users = np.repeat(np.arange(N_USERS), counts).astype(np.int32)
-    timestamps = np.concatenate([np.sort(rng.integers(0, max(count // 2, 1), count)) for count in counts]).astype(np.int64)
+    timestamps = np.concatenate([np.sort(rng.integers(0, max(count // 2, 1), count)) for count in counts]).astype(
+        np.int64
+    )
     timestamps[-9:] = timestamps[-9]  # a basket of nine
     n = len(users)
     return Dataset(
@@ -82,7 +84,11 @@ def source_rows(data: Dataset, cut: Windows) -> NDArray[np.int64]:
 
 def events_before(data: Dataset, row: int) -> list[int]:
     """Return the rows that are history when an event is the target, by its user and its second."""
-    return [other for other in range(len(data)) if data.users[other] == data.users[row] and data.timestamps[other] < data.timestamps[row]]
+    return [
+        other
+        for other in range(len(data))
+        if data.users[other] == data.users[row] and data.timestamps[other] < data.timestamps[row]
+    ]
 
 
 @pytest.mark.parametrize("length", LENGTHS)
@@ -180,7 +186,10 @@ def test_the_pooled_history_in_keras_equals_a_plain_loop(data: Dataset, length: 
     rows = source_rows(data, cut)
     for window, column in zip(*np.nonzero(rows >= 0), strict=True):
         row = rows[window, column]
-        history, n_seen = events_before(data, row), int((cut.weights[window, : cut.before[window, column] + 1] != 0).sum())
+        history, n_seen = (
+            events_before(data, row),
+            int((cut.weights[window, : cut.before[window, column] + 1] != 0).sum()),
+        )
         expected = naive_taste(network, data, int(data.users[row]), history[len(history) - n_seen :])
 
         np.testing.assert_allclose(tastes[window, column], expected, rtol=1e-4, atol=1e-5)

@@ -102,7 +102,8 @@ def test_every_model_ranks_the_same_items_and_its_scores_are_those_among_all(
 
 
 @pytest.mark.parametrize(
-    "fields", [{"user_id": 7}, {"interactions": SEEN}, {"op": "similar", "item_id": 101}, {"user_id": 7, "model": "ease"}]
+    "fields",
+    [{"user_id": 7}, {"interactions": SEEN}, {"op": "similar", "item_id": 101}, {"user_id": 7, "model": "ease"}],
 )
 def test_where_everything_is_promising_the_answer_is_that_of_all(
     indexed: Published, many: None, monkeypatch: pytest.MonkeyPatch, fields: dict[str, object]
@@ -129,7 +130,9 @@ def test_items_like_one_include_its_neighbours_by_common_customers(indexed: Publ
 
 def test_few_that_may_be_answered_are_scored_and_nothing_else(indexed: Published, many: None):
     bundle, watching = watched(indexed)
-    answer = indexed.ask(bundle, user_id=7, limit=3, model="NeuMF", candidates=[102, 103, 110, 131, 139, 135], exclude=[110])
+    answer = indexed.ask(
+        bundle, user_id=7, limit=3, model="NeuMF", candidates=[102, 103, 110, 131, 139, 135], exclude=[110]
+    )
     build_item_filter = sorted({102, 103, 131} - bought(7))
 
     assert [item + LEARNED[0] for item in first(watching).tolist()] == build_item_filter
@@ -169,16 +172,22 @@ def test_a_version_without_an_index_is_scored_as_a_whole(published: Published, m
     assert answer.warnings == ()
 
 
-def test_without_the_library_everything_competes_and_it_is_said(indexed: Published, many: None, monkeypatch: pytest.MonkeyPatch):
+def test_without_the_library_everything_competes_and_it_is_said(
+    indexed: Published, many: None, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(loading, "installed", lambda: False)
     bundle, watching = watched(indexed)
     answer = indexed.ask(bundle, user_id=7, limit=3)
 
     assert watching.asked[0][1] is None
-    assert answer.warnings == ("candidates: every item is scored, because usearch, which reads this version's index, is not installed",)
+    assert answer.warnings == (
+        "candidates: every item is scored, because usearch, which reads this version's index, is not installed",
+    )
 
 
-def test_the_exam_of_what_she_chose_since_training_follows_the_same_rule(indexed: Published, many: None, tmp_path: Path):
+def test_the_exam_of_what_she_chose_since_training_follows_the_same_rule(
+    indexed: Published, many: None, tmp_path: Path
+):
     shop = indexed.copy(tmp_path)
     until = shop.load().data_until
     shop.add([event(STRANGER, 120, "view", until - 60)])

@@ -20,7 +20,11 @@ def matrix(weights: dict[tuple[int, int], float]) -> Neighbours:
     """Return the weights from item to item; all others are 0."""
     pairs = sorted(weights)
     starts = np.searchsorted([row for row, _ in pairs], np.arange(N_ITEMS + 1))
-    return Neighbours(starts, np.array([column for _, column in pairs], np.int32), np.array([weights[pair] for pair in pairs], np.float32))
+    return Neighbours(
+        starts,
+        np.array([column for _, column in pairs], np.int32),
+        np.array([weights[pair] for pair in pairs], np.float32),
+    )
 
 
 def features(ease: dict[tuple[int, int], float], transitions: dict[tuple[int, int], float]) -> Features:
@@ -51,7 +55,9 @@ def test_a_strong_cause_is_found_however_old_it_is(query: Query) -> None:
 
 def test_successors_and_own_counts_are_suspects_too(query: Query) -> None:
     by_steps = LinearEnsemble(features({}, {(NEWEST, ANSWERED): 0.5, (OLDEST, ANSWERED): 0.5}), weights(transitions=1))
-    assert explanations(by_steps, query, np.array([ANSWERED], np.int32)) == {ANSWERED: NEWEST}  # the fresher of two equals
+    assert explanations(by_steps, query, np.array([ANSWERED], np.int32)) == {
+        ANSWERED: NEWEST
+    }  # the fresher of two equals
 
     repeats = LinearEnsemble(features({}, {}), weights(own=1))
     assert candidate_causes(repeats, query, np.array([USER_ITEM], np.int32))[0] == USER_ITEM
@@ -77,18 +83,29 @@ def test_nobody_is_suspected_without_a_history_or_an_answer(query: Query) -> Non
     nothing = np.zeros(0, np.int32)
     empty = Query(0, nothing, nothing.astype(np.float32), nothing.astype(np.int64), nothing, 0)
 
-    assert candidate_causes(blend, query, nothing) == candidate_causes(blend, empty, np.array([ANSWERED], np.int32)) == []
+    assert (
+        candidate_causes(blend, query, nothing) == candidate_causes(blend, empty, np.array([ANSWERED], np.int32)) == []
+    )
     assert explanations(blend, query, nothing) == explanations(blend, empty, np.array([ANSWERED], np.int32)) == {}
 
 
 def test_contributions_add_up_to_the_signals_of_the_history(query: Query, rng: np.random.Generator) -> None:
-    dense = {(row, column): float(value) for (row, column), value in np.ndenumerate(rng.normal(size=(N_ITEMS, N_ITEMS)))}
-    some, row = features(dense, {pair: -value / 2 for pair, value in dense.items()}), rng.normal(size=N_FEATURES).astype(np.float32)
+    dense = {
+        (row, column): float(value) for (row, column), value in np.ndenumerate(rng.normal(size=(N_ITEMS, N_ITEMS)))
+    }
+    some, row = (
+        features(dense, {pair: -value / 2 for pair, value in dense.items()}),
+        rng.normal(size=N_FEATURES).astype(np.float32),
+    )
     row[3:8] = 0  # factors and popularity belong to no item of the history
     items = np.array([9, 2, 5], np.int32)
 
-    np.testing.assert_allclose(some.contributions(query, row, items).sum(0), some.blend(query, row, items), rtol=1e-4, atol=1e-5)
-    assert len(candidate_causes(LinearEnsemble(some, np.array([[*row, 0]] * 2, np.float32)), query, items)) == MAX_CAUSES
+    np.testing.assert_allclose(
+        some.contributions(query, row, items).sum(0), some.blend(query, row, items), rtol=1e-4, atol=1e-5
+    )
+    assert (
+        len(candidate_causes(LinearEnsemble(some, np.array([[*row, 0]] * 2, np.float32)), query, items)) == MAX_CAUSES
+    )
 
 
 def test_the_newest_is_a_suspect_and_the_first_of_the_list_count_most(query: Query) -> None:

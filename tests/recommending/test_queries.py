@@ -31,7 +31,10 @@ def shop(published: Published, database_url: str) -> Published:
 def add_weights(shop: Published) -> None:
     """Let the shop have a hundred times the products and several times the events."""
     with connect(shop.url) as db:
-        db.insert("Products", [{"id": 1000 + n, "name": f"New {n}", "statusId": "S1", "categoryId": "tea"} for n in range(4000)])
+        db.insert(
+            "Products",
+            [{"id": 1000 + n, "name": f"New {n}", "statusId": "S1", "categoryId": "tea"} for n in range(4000)],
+        )
         db.insert("Interactions", [event(5000 + n % 500, 1000 + n % 4000, "view", NOW - 60) for n in range(12_000)])
 
 

@@ -21,7 +21,9 @@ def repeat_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     real = ModelBundle.shop
 
     def change(days: float) -> None:
-        monkeypatch.setattr(ModelBundle, "shop", lambda bundle, shop: replace(real(bundle, shop), repeat_after_days=days))
+        monkeypatch.setattr(
+            ModelBundle, "shop", lambda bundle, shop: replace(real(bundle, shop), repeat_after_days=days)
+        )
 
     return change
 
@@ -41,7 +43,9 @@ def test_every_item_that_may_be_shown_is_shown_where_as_many_are_asked_for(publi
     answer = published.ask(user_id=7, model=model, limit=100)
     assert set(shown(answer)) == SOLD - bought(7)
     assert len(shown(answer)) == len(SOLD - bought(7))
-    assert answer.warnings == (f"items: {len(SOLD - bought(7))} of 100, because the shop has no more that may be shown",)
+    assert answer.warnings == (
+        f"items: {len(SOLD - bought(7))} of 100, because the shop has no more that may be shown",
+    )
 
 
 def test_products_that_no_model_ranks_fill_the_list_with_the_newest_first(published: Published):
@@ -67,7 +71,9 @@ def test_new_products_that_she_has_bought_do_not_take_the_place_of_others(publis
     assert shown(shop.ask(user_id=7, limit=ranked + 1))[-1] == RARE
 
 
-@pytest.mark.parametrize("ending", ["UPDATE Products SET statusId = 'S2' WHERE id = {}", "DELETE FROM Products WHERE id = {}"])
+@pytest.mark.parametrize(
+    "ending", ["UPDATE Products SET statusId = 'S2' WHERE id = {}", "DELETE FROM Products WHERE id = {}"]
+)
 def test_a_product_sold_out_after_training_makes_room_for_the_next(published: Published, tmp_path: Path, ending: str):
     shop = published.copy(tmp_path)
     before = shown(shop.ask(user_id=7, limit=6))
@@ -83,7 +89,9 @@ def test_a_product_that_is_sold_again_after_training_can_be_shown(published: Pub
     assert 135 in shown(shop.ask(user_id=7, limit=100))
 
 
-def test_the_ranking_is_read_deeper_until_enough_of_it_is_sold(published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_ranking_is_read_deeper_until_enough_of_it_is_sold(
+    published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(listing, "HEADROOM", 0)
     shop = published.copy(tmp_path)
     ranked = shown(shop.ask(user_id=7, limit=100))
@@ -139,7 +147,9 @@ def test_the_first_second_of_the_window_is_inside(published: Published, repeat_a
     assert 106 not in answer
 
 
-def test_a_purchase_beyond_the_events_that_are_read_is_still_hidden(published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_purchase_beyond_the_events_that_are_read_is_still_hidden(
+    published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     from recsys.recommending import user as user
 
     monkeypatch.setattr(user, "MAX_EVENTS", 5)

@@ -80,7 +80,9 @@ def figures(answer: Response, model: str) -> tuple[float, float]:
 # Threads
 
 
-def test_the_four_models_score_at_the_same_time_in_threads_of_their_own(published: Published, monkeypatch: pytest.MonkeyPatch):
+def test_the_four_models_score_at_the_same_time_in_threads_of_their_own(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(runs_module, "WORTH_THREADS", 0)
     monkeypatch.setattr(runs_module, "cores", lambda: 4)
     together = threading.Barrier(4)  # opens when four are inside: one after another would wait for ever
@@ -128,7 +130,9 @@ def test_between_models_memory_is_looked_after_where_they_may_map_too_much(
     assert limits == [limit] * looks
 
 
-def test_with_one_thread_the_models_score_one_after_another_in_the_callers_own(published: Published, monkeypatch: pytest.MonkeyPatch):
+def test_with_one_thread_the_models_score_one_after_another_in_the_callers_own(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+):
     seen: list[Sequence[Scored]] = []
     real = use_case.score_all
     monkeypatch.setattr(use_case, "score_all", lambda *given: seen.append(real(*given)) or seen[-1])
@@ -142,7 +146,9 @@ def test_with_one_thread_the_models_score_one_after_another_in_the_callers_own(p
 # Failures
 
 
-@pytest.mark.parametrize("error", [ValueError("odd"), RuntimeError("odd"), KeyError("odd"), MemoryError("odd"), FloatingPointError("odd")])
+@pytest.mark.parametrize(
+    "error", [ValueError("odd"), RuntimeError("odd"), KeyError("odd"), MemoryError("odd"), FloatingPointError("odd")]
+)
 @pytest.mark.parametrize("model", MODELS)
 def test_a_model_that_raises_loses_its_own_run_and_no_other(published: Published, model: str, error: Exception):
     sound = published.ask(user_id=7)
@@ -158,7 +164,9 @@ def test_a_model_whose_scores_are_not_numbers_loses_its_own_run(published: Publi
     scores = FALLING.copy()
     scores[7] = broken
     answer = published.ask(published.load(BMF=Fixed(scores)), user_id=7)
-    assert run_of(answer, "BMF").error == "FloatingPointError: BMF should score finite numbers. Received: NaN or infinity."
+    assert (
+        run_of(answer, "BMF").error == "FloatingPointError: BMF should score finite numbers. Received: NaN or infinity."
+    )
     assert run_of(answer, "BMF").items == ()
     assert all(run.error is None and run.items for run in answer.runs if run.model != "BMF")
 
@@ -196,7 +204,9 @@ def test_the_last_resort_has_the_figures_of_its_held_out_customers(published: Pu
     assert last.metrics is not None
 
 
-def test_a_damaged_scorer_refuses_the_version_by_name_instead_of_hiding_in_a_thread(published: Published, monkeypatch: pytest.MonkeyPatch):
+def test_a_damaged_scorer_refuses_the_version_by_name_instead_of_hiding_in_a_thread(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+):
     def damaged(arrays: object) -> Fixed:
         raise KeyError("item_factors")
 
@@ -326,7 +336,9 @@ def test_choices_that_the_client_vouches_for_count_as_fresh(shop: Published):
 
 def test_choices_from_before_training_ended_or_unknown_ones_are_dropped_with_a_warning(shop: Published):
     answer = shop.ask(user_id=7, ground_truth=[*sorted(bought(7))[:2], 4711, "7abc"])
-    assert answer.warnings == ("ground_truth: 4 dropped, because training had seen them with this user or does not know them",)
+    assert answer.warnings == (
+        "ground_truth: 4 dropped, because training had seen them with this user or does not know them",
+    )
     assert {run.basis for run in answer.runs} == {"heldout"}
 
 
@@ -342,7 +354,10 @@ def test_a_customer_of_the_exam_is_judged_by_her_own_held_out_events(published: 
     assert row >= 0
     for run in answer.runs:
         assert run.basis == "heldout"
-        assert figures(answer, run.model) == (float(arrays[f"{run.model}/precision10"][row]), float(arrays[f"{run.model}/map10"][row]))
+        assert figures(answer, run.model) == (
+            float(arrays[f"{run.model}/precision10"][row]),
+            float(arrays[f"{run.model}/map10"][row]),
+        )
 
 
 def test_everybody_else_is_judged_by_the_report(published: Published):
@@ -385,14 +400,19 @@ def test_without_evidence_of_her_own_the_best_of_all_answers(published: Publishe
     bundle = published.load()
     for best in REGISTRY:
         priors = replace(bundle.priors, best=best)
-        assert published.ask(replace(bundle, priors=priors), interactions=[{"item_id": 101, "event": "view"}]).model == best
+        assert (
+            published.ask(replace(bundle, priors=priors), interactions=[{"item_id": 101, "event": "view"}]).model
+            == best
+        )
 
 
 # Reasons
 
 
 @pytest.mark.parametrize("model", ["ENCM", "LNCM", "NeuMF", "BMF", "item_cf", "user_frequency"])
-def test_without_the_item_that_is_named_as_reason_the_score_would_be_lower(published: Published, tmp_path: Path, model: str):
+def test_without_the_item_that_is_named_as_reason_the_score_would_be_lower(
+    published: Published, tmp_path: Path, model: str
+):
     fields = {"user_id": 7, "model": model, "limit": 8, "context": {"category": "coffee"}}
     reasons = [(item.product_id, item.score, item.reason) for item in published.ask(**fields).items]
     named = [(item, score, reason.item_id) for item, score, reason in reasons if reason and reason.code == "history"]
@@ -428,7 +448,9 @@ def test_what_the_signals_cost_is_paid_once_a_question(shop: Published, monkeypa
 
     monkeypatch.setattr(Neighbours, "accumulate", counted)
     monkeypatch.setattr(
-        Features, "blend", lambda self, query, weights, items=None, prior=None: blend(self, query, np.ones_like(weights), items)
+        Features,
+        "blend",
+        lambda self, query, weights, items=None, prior=None: blend(self, query, np.ones_like(weights), items),
     )
     answer = shop.ask(user_id=STRANGER, model="BMF")
 

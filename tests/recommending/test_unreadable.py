@@ -49,7 +49,9 @@ def test_a_history_of_damaged_rows_only_is_empty(published: Published, tmp_path:
     shop = published.copy(tmp_path)
     shop.execute("UPDATE Interactions SET timestamp = x'00ff' WHERE userId = 1")
     shop.execute("DELETE FROM Comments WHERE userId = 1")
-    shop.execute("INSERT INTO Interactions (userId, productId, actionCode, timestamp) VALUES (1000, 101, 'view', x'ff')")
+    shop.execute(
+        "INSERT INTO Interactions (userId, productId, actionCode, timestamp) VALUES (1000, 101, 'view', x'ff')"
+    )
     with connect(shop.url) as db:
         read, dropped = read_interactions(db, shop.settings.shop)
 
@@ -66,9 +68,7 @@ def test_a_history_of_damaged_rows_only_is_empty(published: Published, tmp_path:
 
 def test_rows_that_the_database_cannot_work_out_cost_their_user_the_history(published: Published, tmp_path: Path):
     shop = published.copy(tmp_path)
-    columns = (
-        "userId AS user_id, productId AS item_id, actionCode AS event, json_extract(device_type, '$.at') AS timestamp, interId AS row_id"
-    )
+    columns = "userId AS user_id, productId AS item_id, actionCode AS event, json_extract(device_type, '$.at') AS timestamp, interId AS row_id"
     text = f"SELECT {columns} FROM Interactions WHERE {{}}"
     source = f'[[sources]]\nsince = "{text.format("1")}"\none_user = "{text.format("userId = :user_id")}"\n'
     (tmp_path / "recsys.toml").write_text(source, encoding="utf-8")
@@ -85,8 +85,12 @@ def test_rows_that_the_database_cannot_work_out_cost_their_user_the_history(publ
     assert (len(kept.items), kept.warnings) == (10, ())
 
 
-@pytest.mark.parametrize("price", ["''", "'12,50'", "'12.50 EUR'", "'free'", "x'ff'", "CAST(x'ff' AS TEXT)", "-1", "9e999", "'nan'"])
-def test_a_product_whose_price_cannot_be_read_passes_no_filter_of_prices(published: Published, tmp_path: Path, price: str):
+@pytest.mark.parametrize(
+    "price", ["''", "'12,50'", "'12.50 EUR'", "'free'", "x'ff'", "CAST(x'ff' AS TEXT)", "-1", "9e999", "'nan'"]
+)
+def test_a_product_whose_price_cannot_be_read_passes_no_filter_of_prices(
+    published: Published, tmp_path: Path, price: str
+):
     shop = published.copy(tmp_path)
     items = (101, RARE)  # one that models rank, one that fills lists
     shop.execute(f"UPDATE Productdetails SET originalPrice = {price}, discountPrice = NULL WHERE productId IN {items}")
@@ -103,7 +107,9 @@ def test_a_product_whose_price_cannot_be_read_passes_no_filter_of_prices(publish
 
 def test_text_that_is_no_utf8_in_names_and_categories_disturbs_no_list(published: Published, tmp_path: Path):
     shop = published.copy(tmp_path)
-    shop.execute("UPDATE Products SET name = CAST(x'ff' AS TEXT), categoryId = CAST(x'ff' AS TEXT), brandId = x'ff' WHERE id = 101")
+    shop.execute(
+        "UPDATE Products SET name = CAST(x'ff' AS TEXT), categoryId = CAST(x'ff' AS TEXT), brandId = x'ff' WHERE id = 101"
+    )
 
     for filters in ({}, {"category": "tea"}, {"brand": "sud"}):
         assert (101 in shown(shop.ask(user_id=2, limit=100, filters=filters))) is (not filters)

@@ -48,7 +48,9 @@ def test_a_customer_whom_training_never_saw_is_folded_in_by_her_events(published
 
 
 def test_a_guest_is_answered_by_what_the_request_tells_of_her(published: Published):
-    answer = published.ask(interactions=[{"item_id": 101, "event": "view"}, {"item_id": "104", "event": "cart"}], model="BMF")
+    answer = published.ask(
+        interactions=[{"item_id": 101, "event": "view"}, {"item_id": "104", "event": "cart"}], model="BMF"
+    )
     assert (answer.user_id, answer.source) == (None, "fold_in")
     assert len(answer.items) == 10
 
@@ -76,7 +78,8 @@ def test_with_nothing_to_go_on_the_user_is_unknown(published: Published, fields:
 
 
 @pytest.mark.parametrize(
-    ("fields", "received"), [({"user_id": "nobody"}, "'nobody'"), ({"interactions": [{"item_id": 4711, "event": "view"}]}, "nothing")]
+    ("fields", "received"),
+    [({"user_id": "nobody"}, "'nobody'"), ({"interactions": [{"item_id": 4711, "event": "view"}]}, "nothing")],
 )
 def test_who_is_unknown_is_told_as_a_person_would(published: Published, fields: dict[str, Any], received: str):
     with pytest.raises(UnknownUser, match=rf"Received: {received}\.$"):
@@ -96,7 +99,9 @@ def test_a_purchase_in_the_database_changes_the_next_answer(published: Published
     assert changed  # not only one item less: the taste itself has moved
 
 
-def test_a_purchase_that_only_the_request_knows_changes_the_answer_as_if_it_were_stored(published: Published, tmp_path: Path):
+def test_a_purchase_that_only_the_request_knows_changes_the_answer_as_if_it_were_stored(
+    published: Published, tmp_path: Path
+):
     shop = published.copy(tmp_path)
     told = published.ask(user_id=7, interactions=[{"item_id": 105, "event": "cart", "timestamp": NOW - 60}])
     shop.add([event(7, 105, "cart", NOW - 60)])
@@ -128,7 +133,9 @@ def test_a_cancellation_that_has_a_weight_too_is_named_once(published: Published
 
 def test_an_event_that_the_shop_does_not_know_is_refused_by_its_place(published: Published):
     told = [{"item_id": 101, "event": "view"}, {"item_id": 101, "event": "teleport"}]
-    with pytest.raises(InvalidRequest, match="should be one of cancel, cart, purchase, .* Received: 'teleport'") as caught:
+    with pytest.raises(
+        InvalidRequest, match="should be one of cancel, cart, purchase, .* Received: 'teleport'"
+    ) as caught:
         published.ask(user_id=7, interactions=told)
     assert caught.value.field == "interactions[1].event"
 
@@ -145,7 +152,9 @@ def test_the_clock_is_that_of_the_shops_customers(published: Published, monkeypa
 
 
 def test_circumstances_that_are_told_win_in_the_versions_own_spelling(published: Published):
-    answer = published.ask(user_id=7, context={"season": " Winter", "device_type": "MOBILE", "category": None, "time_of_day": "teatime"})
+    answer = published.ask(
+        user_id=7, context={"season": " Winter", "device_type": "MOBILE", "category": None, "time_of_day": "teatime"}
+    )
     assert answer.context == {"time_of_day": None, "season": "winter", "device_type": "mobile", "category": None}
     assert answer.warnings == ()
 
@@ -176,7 +185,9 @@ def test_ids_mean_the_same_as_number_and_as_text_and_come_back_as_numbers(publis
 def test_what_cannot_be_an_id_is_unknown_and_never_reaches_sql(published: Published, given: str):
     sent: list[str] = []
     with pytest.raises(UnknownUser):
-        published.ask(user_id=given, tracer=lambda sql, values: sent.append(f"{sql} {values}".replace(published.version, "")))
+        published.ask(
+            user_id=given, tracer=lambda sql, values: sent.append(f"{sql} {values}".replace(published.version, ""))
+        )
     assert sent
     assert not any(given in statement for statement in sent)
 

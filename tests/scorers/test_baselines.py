@@ -32,7 +32,11 @@ def asked(items: list[int], weights: list[float], days_ago: list[float], *, repe
 def columns(rows: list[tuple[int, float, float]]) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
     """Return items, weights and timestamps of events given as (item, weight, days ago)."""
     items, weights, days = zip(*rows, strict=True)
-    return np.array(items, np.int32), np.array(weights, np.float32), np.array([NOW - int(day * DAY) for day in days], np.int64)
+    return (
+        np.array(items, np.int32),
+        np.array(weights, np.float32),
+        np.array([NOW - int(day * DAY) for day in days], np.int64),
+    )
 
 
 def test_popularity_is_the_sum_of_positive_weights() -> None:
@@ -82,7 +86,9 @@ def test_values_are_added_where_they_belong_among_some_items() -> None:
 def test_user_frequency_is_the_own_count_then_half_of_relative_popularity() -> None:
     scorer = REGISTRY["user_frequency"].load({"popularity": np.array([8.0, 4.0, 0.0], np.float32)})
 
-    assert scorer.score(asked([1, 2, 2], [0.3, 1.0, 1.0], [500, 500, 500])).tolist() == pytest.approx([0.5, 0.25 + 0.3, 2.0])
+    assert scorer.score(asked([1, 2, 2], [0.3, 1.0, 1.0], [500, 500, 500])).tolist() == pytest.approx(
+        [0.5, 0.25 + 0.3, 2.0]
+    )
 
 
 def test_decayed_user_frequency_adds_faded_counts_to_twice_the_relative_popularity() -> None:
@@ -100,7 +106,20 @@ def test_frequencies_of_a_shop_without_popular_items_are_the_own_counts() -> Non
 @pytest.fixture
 def neighbours() -> dict[str, NDArray]:
     """Items 0 and 1 share three of their customers, 0 and 2 share two, 1 and 2 share one; item 3 is disliked, item 4 untouched."""
-    pairs = [(0, 0), (1, 0), (2, 0), (3, 0), (0, 1), (1, 1), (2, 1), (0, 2), (3, 2), (0, 3), (1, 3), (0, 0)]  # the last one again
+    pairs = [
+        (0, 0),
+        (1, 0),
+        (2, 0),
+        (3, 0),
+        (0, 1),
+        (1, 1),
+        (2, 1),
+        (0, 2),
+        (3, 2),
+        (0, 3),
+        (1, 3),
+        (0, 0),
+    ]  # the last one again
     users, items = (np.array(column, np.int32) for column in zip(*pairs, strict=True))
     weights = np.where(items == 3, -0.5, 1.0).astype(np.float32)
     return dict(item_cf(users, items, weights, n_users=4, n_items=5))
@@ -124,7 +143,9 @@ def test_item_cf_sums_the_neighbours_of_the_history(neighbours: dict[str, NDArra
 
     scores = scorer.score(asked([1, 2, 1], [1.0, 0.3, 1.0], [9, 5, 1]))
 
-    assert scores.tolist() == pytest.approx([zero_one + 0.3 * zero_two, 0, 0, 0, 0], abs=2e-6)  # twice is as good as once
+    assert scores.tolist() == pytest.approx(
+        [zero_one + 0.3 * zero_two, 0, 0, 0, 0], abs=2e-6
+    )  # twice is as good as once
     assert scorer.score(asked([0], [-0.5], [1])).tolist() == pytest.approx(neighbours["tie_break"].tolist())
 
 
@@ -139,7 +160,9 @@ def test_item_cf_of_many_items_is_that_of_a_plain_loop(rng: np.random.Generator)
         for other in range(25):
             common = len(customers[item] & customers[other])
             if other != item and common >= 2:
-                expected[other] = common / math.sqrt(len(customers[item]) * len(customers[other])) * common / (common + 10)
+                expected[other] = (
+                    common / math.sqrt(len(customers[item]) * len(customers[other])) * common / (common + 10)
+                )
 
         assert found == pytest.approx(expected)
 

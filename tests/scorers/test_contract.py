@@ -29,7 +29,9 @@ from tests.helpers.checkerboard import (
     withheld,
 )
 
-PERSONAL = [name for name, kind in REGISTRY.items() if kind.source != "popularity"]  # the others need not tell two clusters apart
+PERSONAL = [
+    name for name, kind in REGISTRY.items() if kind.source != "popularity"
+]  # the others need not tell two clusters apart
 SAMPLE_USERS = (0, 1, 22, 63)
 
 
@@ -101,7 +103,9 @@ def test_an_unseen_user_is_known_by_her_history(personal: Scorer, board: Trained
 def test_a_short_history_is_enough_to_tell_the_cluster(personal: Scorer, board: TrainedModels) -> None:
     for user in (0, 1):
         asked = question(board, user)
-        three = replace(asked, user=N_USERS, items=asked.items[:3], weights=asked.weights[:3], timestamps=asked.timestamps[:3])
+        three = replace(
+            asked, user=N_USERS, items=asked.items[:3], weights=asked.weights[:3], timestamps=asked.timestamps[:3]
+        )
         scores = personal.score(three)
         others = np.setdiff1d(own_cluster(user), three.items)
 
@@ -110,7 +114,12 @@ def test_a_short_history_is_enough_to_tell_the_cluster(personal: Scorer, board: 
 
 def test_scores_are_one_finite_float32_for_each_item(scorer: Scorer, board: TrainedModels) -> None:
     assert scorer.n_items == N_ITEMS
-    for asked in (question(board, 0), question(board, 1, repeats=True), replace(question(board, 0), user=N_USERS), guest()):
+    for asked in (
+        question(board, 0),
+        question(board, 1, repeats=True),
+        replace(question(board, 0), user=N_USERS),
+        guest(),
+    ):
         scores = scorer.score(asked)
 
         assert (scores.dtype, scores.shape) == (np.float32, (N_ITEMS,))
@@ -142,7 +151,9 @@ def test_an_answer_is_the_callers_own(scorer: Scorer, board: TrainedModels) -> N
 
 def test_a_question_is_left_as_it_was(scorer: Scorer, board: TrainedModels) -> None:
     asked = question(board, 3, repeats=True)
-    arrays = [getattr(asked, field.name) for field in fields(asked) if isinstance(getattr(asked, field.name), np.ndarray)]
+    arrays = [
+        getattr(asked, field.name) for field in fields(asked) if isinstance(getattr(asked, field.name), np.ndarray)
+    ]
     before = [array.copy() for array in arrays]
     scorer.score(asked)
     scorer.score(asked, np.array([1, 2], np.int32))
@@ -188,7 +199,15 @@ def lone() -> dict[str, Scorer]:
 
 
 def test_a_catalogue_of_one_item_is_ranked(name: str, lone: dict[str, Scorer]) -> None:
-    known = Query(1, np.zeros(2, np.int32), np.ones(2, np.float32), np.array([START, START + DAY]), np.zeros(2, np.int32), CUT, True)
+    known = Query(
+        1,
+        np.zeros(2, np.int32),
+        np.ones(2, np.float32),
+        np.array([START, START + DAY]),
+        np.zeros(2, np.int32),
+        CUT,
+        True,
+    )
     for asked in (known, replace(guest(3, 2), context=np.array([1, 0], np.int32))):
         scores = lone[name].score(asked)
 
@@ -205,7 +224,9 @@ def test_a_question_without_an_item_is_that_question_asked_afresh(scorer: Scorer
 
             assert item not in less.items
             assert len(less.items) == len(less.weights) == len(less.timestamps) < len(asked.items)
-            np.testing.assert_allclose(scorer.score(less, some), scorer.score(replace(less), some), rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(
+                scorer.score(less, some), scorer.score(replace(less), some), rtol=1e-5, atol=1e-6
+            )
 
 
 HISTORIES = {
@@ -220,13 +241,17 @@ HISTORIES = {
 @pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES)
 @pytest.mark.parametrize("moments", ["apart", "in baskets"])
 @pytest.mark.parametrize("name", [*MODELS, "blend"])
-def test_scores_drop_without_an_item_as_if_that_had_been_asked(name: str, board: TrainedModels, history: list[int], moments: str) -> None:
+def test_scores_drop_without_an_item_as_if_that_had_been_asked(
+    name: str, board: TrainedModels, history: list[int], moments: str
+) -> None:
     items, some = np.array(history, np.int32), np.array([3, 0, 7, 3], np.int32)
     times = START + DAY * (np.arange(len(items)) // (1 if moments == "apart" else 3))
     weights = np.array([(1.0, 0.3, 0.0, 0.7, -0.4)[position % 5] for position in range(len(items))], np.float32)
     tried = list(dict.fromkeys(history))[:4]
     for user in (0, N_USERS):
-        asked = Query(user, items, weights, times.astype(np.int64), question(board, 0).context, int(times[-1]) + 5, True)
+        asked = Query(
+            user, items, weights, times.astype(np.int64), question(board, 0).context, int(times[-1]) + 5, True
+        )
         scorer = board.scorers[name]
         assert isinstance(scorer, LinearEnsemble)
 
@@ -234,4 +259,6 @@ def test_scores_drop_without_an_item_as_if_that_had_been_asked(name: str, board:
         np.testing.assert_allclose(scorer.score_drops(asked, tried, some), scores[0] - scores[1:], rtol=1e-4, atol=2e-5)
         if scorer.network is not None:
             own = [scorer.network.score(replace(query), some) for query in (asked, *map(asked.without, tried))]
-            np.testing.assert_allclose(scorer.network.score(asked.leave_one_out_variants(tried), some), own, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(
+                scorer.network.score(asked.leave_one_out_variants(tried), some), own, rtol=1e-4, atol=1e-5
+            )

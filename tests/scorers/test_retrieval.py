@@ -150,13 +150,17 @@ def test_what_is_near_signalled_popular_or_her_own_is_a_candidate(exact: Candida
 def test_where_half_may_be_answered_twice_as_many_are_looked_at(exact: Candidates, model: BMF) -> None:
     allowed = np.arange(N_ITEMS) % 2 == 0
 
-    assert exact.of(asked([3, 8, 20]), allowed).tolist() == sorted(expected(exact, model, asked([3, 8, 20]), allowed, 6))
+    assert exact.of(asked([3, 8, 20]), allowed).tolist() == sorted(
+        expected(exact, model, asked([3, 8, 20]), allowed, 6)
+    )
 
 
 def test_however_few_may_be_answered_the_search_has_an_end(exact: Candidates, model: BMF) -> None:
     allowed = np.arange(N_ITEMS) < 3  # a tenth: 30 would be looked at
 
-    assert exact.of(asked([3, 8, 20]), allowed).tolist() == sorted(expected(exact, model, asked([3, 8, 20]), allowed, 8))
+    assert exact.of(asked([3, 8, 20]), allowed).tolist() == sorted(
+        expected(exact, model, asked([3, 8, 20]), allowed, 8)
+    )
     assert exact.of(asked([3, 8, 20]), ~EVERYTHING).tolist() == []
 
 

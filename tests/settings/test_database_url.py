@@ -52,7 +52,9 @@ TAKEN: Mapping[str, tuple[str, str, str, str, int | None, str]] = {
 
 @pytest.mark.parametrize(("rest", "user", "password", "host", "port", "name"), TAKEN.values(), ids=TAKEN)
 @each_server
-def test_a_url_is_read_in_parts(scheme: str, rest: str, user: str, password: str, host: str, port: int | None, name: str) -> None:
+def test_a_url_is_read_in_parts(
+    scheme: str, rest: str, user: str, password: str, host: str, port: int | None, name: str
+) -> None:
     url = DatabaseUrl.parse(f"{scheme}://{rest}")
 
     own = 5432 if scheme.startswith("postgres") else 3306
@@ -65,7 +67,9 @@ def test_a_url_is_read_in_parts(scheme: str, rest: str, user: str, password: str
     [("mysql:///shop", "root", 3306), ("postgresql:///shop", "postgres", 5432), ("MySQL:///shop", "root", 3306)],
 )
 def test_what_is_not_said_is_the_servers_own(text: str, user: str, port: int) -> None:
-    assert DatabaseUrl.parse(text) == DatabaseUrl("mysql" if port == 3306 else "postgresql", "shop", "127.0.0.1", port, user)
+    assert DatabaseUrl.parse(text) == DatabaseUrl(
+        "mysql" if port == 3306 else "postgresql", "shop", "127.0.0.1", port, user
+    )
 
 
 def test_a_socket_stands_for_a_host() -> None:
@@ -157,7 +161,9 @@ def test_a_url_of_no_known_kind_is_told_by_its_scheme_alone(text: str, received:
     with pytest.raises(SettingsError) as caught:
         load_settings({"DATABASE_URL": text}, tmp_path)
 
-    assert str(caught.value).startswith("DATABASE_URL should be sqlite:///path, mysql+pymysql://user:password@host:port/name or ")
+    assert str(caught.value).startswith(
+        "DATABASE_URL should be sqlite:///path, mysql+pymysql://user:password@host:port/name or "
+    )
     assert str(caught.value).endswith(f"Received: {received}.")
     assert MARK not in told(caught.value)
 
@@ -263,7 +269,9 @@ def test_a_password_of_any_letters_opens_the_database(password: str) -> None:
 
     reachable(run_on_mysql, MYSQL)
     host = MYSQL.rpartition("@")[2]
-    connection = pymysql.connect(host=host.partition(":")[0], port=int(host.partition(":")[2] or 3306), user="root", charset="utf8mb4")
+    connection = pymysql.connect(
+        host=host.partition(":")[0], port=int(host.partition(":")[2] or 3306), user="root", charset="utf8mb4"
+    )
     with connection, connection.cursor() as cursor:
         cursor.execute("DROP USER IF EXISTS recsys_letters")
         cursor.execute("CREATE USER recsys_letters IDENTIFIED BY %s", (password,))
@@ -274,7 +282,9 @@ def test_a_password_of_any_letters_opens_the_database(password: str) -> None:
             cursor.execute("DROP USER recsys_letters")
 
 
-@pytest.mark.parametrize("server", ["mysql://nobody:{}@127.0.0.1:1/x", "postgresql://nobody:{}@127.0.0.1:1/x?sslmode={}"])
+@pytest.mark.parametrize(
+    "server", ["mysql://nobody:{}@127.0.0.1:1/x", "postgresql://nobody:{}@127.0.0.1:1/x?sslmode={}"]
+)
 def test_what_a_driver_says_of_a_url_holds_no_password(server: str) -> None:
     with pytest.raises(RecsysError) as caught:
         connect(server.format(MARK, MARK), timeout_s=2)

@@ -25,9 +25,7 @@ COUNT = "a whole number from 1 to 1,000,000,000"
 BOTH = "[[sources]] should hold both `since` and `one_user` and no more"
 SOURCE_NAMES = "[[sources]] should name `table`, `user`, `item`, `timestamp` and one of `event`, `event_name`, `rating`"
 PRODUCT_NAMES = "[products] should hold `query` alone, or `table` and `id`"
-TRAINING_NAMES = (
-    "`dim`, `factors`, `epochs`, `batch`, `window`, `loss`, `negatives`, `shared_negatives`, `negative_power`, `learning_rate`, "
-)
+TRAINING_NAMES = "`dim`, `factors`, `epochs`, `batch`, `window`, `loss`, `negatives`, `shared_negatives`, `negative_power`, `learning_rate`, "
 
 FAULTS: Mapping[str, tuple[str, str, str]] = {
     # the file: what was expected, what came
@@ -185,7 +183,11 @@ loss = "bce"
 
     settings = load_settings(SQLITE, tmp_path)
 
-    assert (settings.shop.repeat_after_days, settings.shop.purchase_events, settings.shop.cancel_events) == (math.inf, (), ())
+    assert (settings.shop.repeat_after_days, settings.shop.purchase_events, settings.shop.cancel_events) == (
+        math.inf,
+        (),
+        (),
+    )
     assert dict(settings.shop.event_weights) == {"order": 1.0, "return": -1.0}
     assert settings.shop.sources[0].since == (
         "SELECT Käufer AS user_id, i AS item_id, e AS event, w AS timestamp, 0 AS row_id, c AS channel FROM shop.activity WHERE w >= :since"
@@ -231,9 +233,16 @@ def unreadable(path: Path) -> None:
         (unreadable, "should be a file that this user may read. Received: Permission denied."),
     ],
 )
-@pytest.mark.parametrize(("name", "environ"), [(".env", {}), ("recsys.toml", {}), ("RECSYS_TOML", {"RECSYS_TOML": "my.toml"})])
+@pytest.mark.parametrize(
+    ("name", "environ"), [(".env", {}), ("recsys.toml", {}), ("RECSYS_TOML", {"RECSYS_TOML": "my.toml"})]
+)
 def test_a_file_that_cannot_be_read_is_told_by_its_name(
-    name: str, environ: Mapping[str, str], make: Callable[[Path], None], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    environ: Mapping[str, str],
+    make: Callable[[Path], None],
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = tmp_path / environ.get("RECSYS_TOML", name)
     make(path)
@@ -256,7 +265,9 @@ def refuse(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_file_that_is_named_should_be_there(tmp_path: Path) -> None:
-    assert told({**SQLITE, "RECSYS_TOML": "my.toml"}, tmp_path) == 'RECSYS_TOML should name a file. Received: "my.toml".'
+    assert (
+        told({**SQLITE, "RECSYS_TOML": "my.toml"}, tmp_path) == 'RECSYS_TOML should name a file. Received: "my.toml".'
+    )
 
 
 def test_a_mark_of_byte_order_is_no_part_of_a_name(tmp_path: Path) -> None:
@@ -306,7 +317,9 @@ def test_an_empty_variable_is_not_set(name: str, said: str, tmp_path: Path) -> N
 def test_with_all_variables_empty_the_database_is_missing(tmp_path: Path) -> None:
     message = told(dict.fromkeys(("DATABASE_URL", "DB_NAME", "DB_DATABASE_NAME", *EMPTY), ""), tmp_path)
 
-    assert message.startswith("DATABASE_URL (or DB_HOST, DB_PORT, DB_NAME, DB_USER, DB_PASSWORD) should say where the shop's database is.")
+    assert message.startswith(
+        "DATABASE_URL (or DB_HOST, DB_PORT, DB_NAME, DB_USER, DB_PASSWORD) should say where the shop's database is."
+    )
 
 
 def test_paths_start_at_the_folder_of_the_scripts(tmp_path: Path) -> None:

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from recsys.errors import SettingsError
-from recsys.store.columns import IdReader, epoch_seconds, event_codes, id_array, is_key, joined_ids, read_id, sorted_names, star, text_array
+from recsys.store.columns import (
+    IdReader,
+    epoch_seconds,
+    event_codes,
+    id_array,
+    is_key,
+    joined_ids,
+    read_id,
+    sorted_names,
+    star,
+    text_array,
+)
 
 NOON = 1_704_110_400  # 2024-01-01 12:00:00 UTC: 19,723 days and a half
 
@@ -105,7 +116,13 @@ def test_a_column_of_one_kind_keeps_its_length(kinds: list[object]) -> None:
 
 def test_clocks_without_a_zone_are_in_the_stored_zone_and_those_with_one_are_not() -> None:
     # Hanoi is 7 hours ahead: its noon is 5 o'clock in UTC.
-    column = ["2024-01-01 12:00:00", "2024-01-01T12:00:00Z", NOON, datetime(2024, 1, 1, 12), datetime(2024, 1, 1, 12, tzinfo=UTC)]
+    column = [
+        "2024-01-01 12:00:00",
+        "2024-01-01T12:00:00Z",
+        NOON,
+        datetime(2024, 1, 1, 12),
+        datetime(2024, 1, 1, 12, tzinfo=UTC),
+    ]
 
     seconds, _ = epoch_seconds(column, "Asia/Ho_Chi_Minh")
 
@@ -125,7 +142,9 @@ def test_a_large_column_equals_its_rows_one_by_one(rng: np.random.Generator) -> 
     column = [str(np.datetime64(moment, "s")).replace("T", " ") for moment in moments]
 
     assert epoch_seconds(column, "UTC")[0].tolist() == moments
-    assert epoch_seconds(column, "America/New_York")[0].tolist() == [seconds_of(text, "America/New_York") for text in column]
+    assert epoch_seconds(column, "America/New_York")[0].tolist() == [
+        seconds_of(text, "America/New_York") for text in column
+    ]
 
 
 @pytest.mark.parametrize("name", ["Hanoi", "", "../../etc/passwd"])
@@ -171,7 +190,14 @@ def test_a_value_of_another_type_is_no_id(raw: object) -> None:
 
 
 def test_a_key_is_1_to_512_bytes_without_nul() -> None:
-    assert [is_key(text) for text in ("a", "ä" * 256, "", "a\0", "ä" * 257, "\udfff")] == [True, True, False, False, False, False]
+    assert [is_key(text) for text in ("a", "ä" * 256, "", "a\0", "ä" * 257, "\udfff")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_integers_stay_integers_even_where_others_were_null() -> None:

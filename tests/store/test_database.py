@@ -35,7 +35,17 @@ def words(bare_db: Database) -> Database:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "shop.sqlite", "sqlite:", "sqlite://", "sqlite:///", "sqlite://host/x", "oracle://a/b", "http://a", "mysql+mysqldb://a/b"],
+    [
+        "",
+        "shop.sqlite",
+        "sqlite:",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite://host/x",
+        "oracle://a/b",
+        "http://a",
+        "mysql+mysqldb://a/b",
+    ],
 )
 def test_a_url_of_no_known_kind_is_a_settings_error(url: str) -> None:
     with pytest.raises(SettingsError, match="DATABASE_URL should be sqlite:///path"):
@@ -54,7 +64,9 @@ def test_an_option_the_driver_does_not_have_is_refused(scheme: str) -> None:
         connect(f"{scheme}://root@127.0.0.1:1/x?nonsense=1")
 
 
-@pytest.mark.parametrize("scheme", ["mysql+pymysql", "mysql", "mariadb+pymysql", "postgresql+psycopg", "postgresql", "postgres"])
+@pytest.mark.parametrize(
+    "scheme", ["mysql+pymysql", "mysql", "mariadb+pymysql", "postgresql+psycopg", "postgresql", "postgres"]
+)
 def test_nobody_listening_is_database_unavailable_and_never_shows_the_password(scheme: str) -> None:
     with pytest.raises(DatabaseUnavailable) as caught:
         connect(f"{scheme}://someone:s3cret@127.0.0.1:1/x", timeout_s=1)
@@ -73,7 +85,11 @@ def test_options_behind_the_question_mark_go_to_libpq(database_url: str) -> None
 
 def test_an_unknown_database_is_database_unavailable(database_url: str) -> None:
     with pytest.raises(DatabaseUnavailable):
-        connect(database_url.replace("shop.sqlite", "other/shop.sqlite") if "sqlite" in database_url else f"{database_url}_other")
+        connect(
+            database_url.replace("shop.sqlite", "other/shop.sqlite")
+            if "sqlite" in database_url
+            else f"{database_url}_other"
+        )
 
 
 def test_serving_never_makes_a_missing_sqlite_file(tmp_path: Path) -> None:
@@ -110,7 +126,9 @@ def test_a_driver_is_imported_when_a_url_asks_for_it(tmp_path: Path) -> None:
         "print([name for name in drivers if name in sys.modules])\n"
     )
 
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
 
     assert ran.stdout.splitlines() == ["[]", "['sqlite3']"]
 
@@ -119,7 +137,9 @@ def test_a_driver_is_imported_when_a_url_asks_for_it(tmp_path: Path) -> None:
 
 
 def test_one_text_asks_all_three_databases(words: Database) -> None:
-    rows = words.query("SELECT id, word FROM words WHERE id IN (:ids) AND word <> :word ORDER BY id", {"ids": [1, 2, 3], "word": "10%"})
+    rows = words.query(
+        "SELECT id, word FROM words WHERE id IN (:ids) AND word <> :word ORDER BY id", {"ids": [1, 2, 3], "word": "10%"}
+    )
 
     assert rows == [(1, "một"), (2, "hai 🎒")]
 
@@ -405,10 +425,14 @@ def test_a_server_whose_greeting_would_end_too_late_is_given_up(database_url: st
 
 @on_servers
 @pytest.mark.parametrize(
-    "statement", ["SELECT REPEAT('x', 1000)", "SELECT 1 UNION ALL " * 60 + "SELECT 2"], ids=["one long value", "many rows"]
+    "statement",
+    ["SELECT REPEAT('x', 1000)", "SELECT 1 UNION ALL " * 60 + "SELECT 2"],
+    ids=["one long value", "many rows"],
 )
 @pytest.mark.parametrize("reading", ["query", "stream"])
-def test_an_answer_that_comes_a_few_bytes_at_a_time_is_given_up(database_url: str, statement: str, reading: str) -> None:
+def test_an_answer_that_comes_a_few_bytes_at_a_time_is_given_up(
+    database_url: str, statement: str, reading: str
+) -> None:
     read = {"query": lambda db: db.query(statement), "stream": lambda db: list(db.stream(statement))}[reading]
     with FreezableProxy(database_url) as proxy, connect(proxy.url) as db:
         db.limit(time.monotonic() + SHORT_S)

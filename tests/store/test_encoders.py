@@ -47,7 +47,9 @@ def test_a_version_is_read_as_it_was_written(db: Database) -> None:
     assert list_versions(db) == [VersionRow(version, "v1", complete=True, active=False, data_until=5)]
 
 
-@pytest.mark.parametrize("users", [np.array(["a", "A", "a ", "ä", "🎒", "7", "07"], object), IdMap.fit(np.array(["b", "a"], object))])
+@pytest.mark.parametrize(
+    "users", [np.array(["a", "A", "a ", "ä", "🎒", "7", "07"], object), IdMap.fit(np.array(["b", "a"], object))]
+)
 def test_ids_are_told_apart_to_the_byte(db: Database, users: Any) -> None:
     version = write(db, users=users, items=np.array([b"abc", b"ABC"]))
     ids = users.ids if isinstance(users, IdMap) else users
@@ -165,7 +167,9 @@ class Killed(Exception):
     """The writer dies here."""
 
 
-def test_killed_at_any_statement_it_leaves_the_old_version_and_is_finished_by_the_next_run(db: Database, shop_url: str) -> None:
+def test_killed_at_any_statement_it_leaves_the_old_version_and_is_finished_by_the_next_run(
+    db: Database, shop_url: str
+) -> None:
     old = write(db, "old", chunk=3)
     set_active(db, "old")
     killed = 0
@@ -188,11 +192,16 @@ def test_killed_at_any_statement_it_leaves_the_old_version_and_is_finished_by_th
         except Killed:
             killed += 1
 
-    # The last run purges what the one before it has left: 2 look-ups, 9 statements to purge; then MAX(id), and as BEGIN, INSERT,
+    # The last run purges what the one before it has left: 2 look-ups, 9 statements to purge; then MAX(id), and as
+    # BEGIN, INSERT,
     # COMMIT each: the id, 3 users, 3 + 2 items, 3 + 2 context values, 3 features; the count, and `complete`.
     assert killed == 2 + 9 + 1 + 7 * 3 + 2
     (version, idx) = find_user(db, "new", 7)
-    assert (idx, item_ids(db, version, range(5), kind="int"), read_contexts(db, version)) == (1, ITEMS.tolist(), CONTEXTS)
+    assert (idx, item_ids(db, version, range(5), kind="int"), read_contexts(db, version)) == (
+        1,
+        ITEMS.tolist(),
+        CONTEXTS,
+    )
     assert [row.name for row in list_versions(db) if row.active] == ["old"]
 
 

@@ -19,8 +19,14 @@ TIMESTAMP_COLUMNS = {
     "stamps": ({"sqlite": "TIMESTAMP", "mysql": "TIMESTAMP NULL", "postgresql": "TIMESTAMPTZ"}, lambda s: utc(s)),
     "seconds": (SECONDS, lambda s: NEW_YEAR + s),
     "milliseconds": (SECONDS, lambda s: (NEW_YEAR + s) * 1000 + 7),
-    "fractional seconds": ({"sqlite": "REAL", "mysql": "DOUBLE", "postgresql": "DOUBLE PRECISION"}, lambda s: NEW_YEAR + s + 0.25),
-    "decimals": ({"sqlite": "NUMERIC", "mysql": "DECIMAL(16,3)", "postgresql": "NUMERIC(16,3)"}, lambda s: NEW_YEAR + s + 0.25),
+    "fractional seconds": (
+        {"sqlite": "REAL", "mysql": "DOUBLE", "postgresql": "DOUBLE PRECISION"},
+        lambda s: NEW_YEAR + s + 0.25,
+    ),
+    "decimals": (
+        {"sqlite": "NUMERIC", "mysql": "DECIMAL(16,3)", "postgresql": "NUMERIC(16,3)"},
+        lambda s: NEW_YEAR + s + 0.25,
+    ),
     "texts": (TEXTS, lambda s: utc(s)),
     "texts with T and Z": (TEXTS, lambda s: utc(s).replace(" ", "T") + "Z"),
     "texts with fractions": (TEXTS, lambda s: utc(s) + ".123"),
@@ -33,17 +39,23 @@ def utc(seconds_from_new_year: int) -> str:
     return str(np.datetime64(NEW_YEAR + seconds_from_new_year, "s")).replace("T", " ")
 
 
-def visit(user: object, item: object, event: str = "view", at: object = "2024-01-01 00:00:00", **others: object) -> dict[str, object]:
+def visit(
+    user: object, item: object, event: str = "view", at: object = "2024-01-01 00:00:00", **others: object
+) -> dict[str, object]:
     return {"userId": user, "productId": item, "actionCode": event, "timestamp": at, **others}
 
 
 def as_rows(read: Interactions) -> list[tuple[object, ...]]:
     names = [read.event_names[event] for event in read.events]
-    return sorted(zip(read.users.tolist(), read.items.tolist(), names, (read.timestamps - NEW_YEAR).tolist(), strict=True))
+    return sorted(
+        zip(read.users.tolist(), read.items.tolist(), names, (read.timestamps - NEW_YEAR).tolist(), strict=True)
+    )
 
 
 def test_all_sources_are_read_as_they_are(db: Database, shop: Shop) -> None:
-    db.insert("Interactions", [visit(7, 1, "view", utc(0)), visit(7, 2, "purchase", utc(60)), visit(8, 1, "cart", utc(30))])
+    db.insert(
+        "Interactions", [visit(7, 1, "view", utc(0)), visit(7, 2, "purchase", utc(60)), visit(8, 1, "cart", utc(30))]
+    )
     db.insert("Comments", [{"userId": 7, "productId": 2, "star": 4, "createdAt": utc(90)}])
 
     read, dropped = read_interactions(db, shop)
@@ -135,12 +147,16 @@ def test_only_events_with_a_weight_are_read(db: Database, shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("kind", TIMESTAMP_COLUMNS)
-def test_every_kind_of_timestamp_is_read_to_the_second_and_since_is_exact(bare_db: Database, shop: Shop, kind: str) -> None:
+def test_every_kind_of_timestamp_is_read_to_the_second_and_since_is_exact(
+    bare_db: Database, shop: Shop, kind: str
+) -> None:
     types, written = TIMESTAMP_COLUMNS[kind]
     bare_db.execute(f"CREATE TABLE log (id INTEGER, at {types[bare_db.dialect]})")
     moments = [-400 * DAY, -DAY, -1, 0, 1, DAY]
     bare_db.insert("log", [{"id": row, "at": written(moment)} for row, moment in enumerate(moments, 1)])
-    select = "SELECT 7 AS user_id, id AS item_id, 'view' AS event, at AS timestamp, id AS row_id FROM log WHERE at >= :since"
+    select = (
+        "SELECT 7 AS user_id, id AS item_id, 'view' AS event, at AS timestamp, id AS row_id FROM log WHERE at >= :since"
+    )
     mapped = replace(shop, sources=(Source(select, select),))
 
     everything, dropped = read_interactions(bare_db, mapped)
@@ -157,7 +173,9 @@ def test_since_is_asked_for_in_the_stored_time_zone(bare_db: Database, shop: Sho
     types, written = TIMESTAMP_COLUMNS[kind]
     bare_db.execute(f"CREATE TABLE log (id INTEGER, at {types[bare_db.dialect]})")
     bare_db.insert("log", [{"id": row, "at": written(moment - 5 * 3600)} for row, moment in enumerate([-1, 0, 1])])
-    select = "SELECT 7 AS user_id, id AS item_id, 'view' AS event, at AS timestamp, id AS row_id FROM log WHERE at >= :since"
+    select = (
+        "SELECT 7 AS user_id, id AS item_id, 'view' AS event, at AS timestamp, id AS row_id FROM log WHERE at >= :since"
+    )
     sent: list[object] = []
 
     bare_db._tracer = lambda sql, params: sent.append(params.get("since"))
@@ -196,7 +214,9 @@ def test_a_shops_text_may_calculate_with_since(bare_db: Database, shop: Shop) ->
 def test_rows_without_an_id_of_their_own_are_numbered_as_they_come(bare_db: Database, shop: Shop) -> None:
     bare_db.execute("CREATE TABLE log (id INTEGER, at VARCHAR(20))")
     bare_db.insert("log", [{"id": row, "at": utc(0)} for row in (1, 2, 3)])
-    select = "SELECT 7 AS user_id, id AS item_id, 'view' AS event, at AS timestamp{} FROM log WHERE at >= :since ORDER BY id"
+    select = (
+        "SELECT 7 AS user_id, id AS item_id, 'view' AS event, at AS timestamp{} FROM log WHERE at >= :since ORDER BY id"
+    )
 
     for row_id in (", 0 AS row_id", "", ", 'a-uuid' AS row_id"):
         text = select.format(row_id)
@@ -206,7 +226,10 @@ def test_rows_without_an_id_of_their_own_are_numbered_as_they_come(bare_db: Data
 def test_a_source_that_lacks_a_column_says_which_it_should_return(bare_db: Database, shop: Shop) -> None:
     text = "SELECT 1 AS user_id, 2 AS item_id, '2024-01-01' AS timestamp WHERE '2' > :since"
 
-    with pytest.raises(SettingsError, match="should return user_id, item_id, timestamp, and event or rating. Received: user_id, item_id"):
+    with pytest.raises(
+        SettingsError,
+        match="should return user_id, item_id, timestamp, and event or rating. Received: user_id, item_id",
+    ):
         read_interactions(bare_db, replace(shop, sources=(Source(text, text),)))
 
 
@@ -225,7 +248,9 @@ def test_a_missing_table_names_the_statement_and_recsys_toml(bare_db: Database, 
 def test_a_column_of_no_ids_is_refused(bare_db: Database, shop: Shop) -> None:
     bare_db.execute("CREATE TABLE log (who DOUBLE PRECISION, at VARCHAR(20))")
     bare_db.insert("log", [{"who": 1.5, "at": utc(0)}])
-    text = "SELECT who AS user_id, 1 AS item_id, 'view' AS event, at AS timestamp, 0 AS row_id FROM log WHERE at >= :since"
+    text = (
+        "SELECT who AS user_id, 1 AS item_id, 'view' AS event, at AS timestamp, 0 AS row_id FROM log WHERE at >= :since"
+    )
 
     with pytest.raises(SettingsError, match="CAST them in recsys.toml"):
         read_interactions(bare_db, replace(shop, sources=(Source(text, text),)))

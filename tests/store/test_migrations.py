@@ -52,9 +52,9 @@ def test_every_table_has_the_columns_that_its_readers_know(db: Database) -> None
 
 
 def test_our_own_tables_and_views_are_known_by_name(db: Database) -> None:
-    assert {*own_tables(db), *own_views()} == {name for name in COLUMNS if name.startswith("rec") or name == "model_runs"} | {
-        "rec_schema_migrations"
-    }
+    assert {*own_tables(db), *own_views()} == {
+        name for name in COLUMNS if name.startswith("rec") or name == "model_runs"
+    } | {"rec_schema_migrations"}
     for table in own_tables(db)[1:]:
         assert [name.lower() for name in columns(db, table)] == COLUMNS[table].lower().split()
 
@@ -68,9 +68,13 @@ def test_no_token_is_left_and_no_name_is_quoted(name: str, dialect: str) -> None
 
 
 def test_every_dialect_knows_the_same_tokens_and_each_is_used() -> None:
-    used = {token for name in NAMES for token in re.findall(r"\{\{(\w+)\}\}", (FOLDER / name).read_text(encoding="utf-8"))} - {"words"}
+    used = {
+        token for name in NAMES for token in re.findall(r"\{\{(\w+)\}\}", (FOLDER / name).read_text(encoding="utf-8"))
+    } - {"words"}
 
-    assert {dialect: set(tokens) for dialect, tokens in DIALECTS.items()} == dict.fromkeys(("sqlite", "mysql", "postgresql"), used)
+    assert {dialect: set(tokens) for dialect, tokens in DIALECTS.items()} == dict.fromkeys(
+        ("sqlite", "mysql", "postgresql"), used
+    )
 
 
 def test_a_migration_that_broke_off_is_taken_up_again(bare_db: Database, database_url: str) -> None:
@@ -109,7 +113,9 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("ddl", FOREIGN.values(), ids=FOREIGN)
-def test_what_training_needs_is_made_beside_tables_of_the_shops_own_and_these_stay_as_they_are(bare_db: Database, ddl: str) -> None:
+def test_what_training_needs_is_made_beside_tables_of_the_shops_own_and_these_stay_as_they_are(
+    bare_db: Database, ddl: str
+) -> None:
     table = ddl.split()[2]
     bare_db.execute(ddl)
     had = columns(bare_db, table)
@@ -126,7 +132,9 @@ def test_what_training_needs_is_made_beside_tables_of_the_shops_own_and_these_st
 
 
 @pytest.mark.parametrize("table", ["rec_schema_migrations", "rec_versions", "rec_user_encoder", "rec_context_meta"])
-def test_a_table_that_training_cannot_share_is_refused_by_name_columns_and_way_out(bare_db: Database, table: str) -> None:
+def test_a_table_that_training_cannot_share_is_refused_by_name_columns_and_way_out(
+    bare_db: Database, table: str
+) -> None:
     bare_db.execute(f"CREATE TABLE {table} (id INT PRIMARY KEY, owner VARCHAR(50))")
 
     with pytest.raises(SettingsError) as caught:
@@ -140,7 +148,9 @@ def test_a_table_that_training_cannot_share_is_refused_by_name_columns_and_way_o
 def test_a_whole_schema_is_not_made_around_a_recommendations_of_the_shops_own(bare_db: Database) -> None:
     bare_db.execute(FOREIGN["recommendations"])
 
-    with pytest.raises(SettingsError, match="`recommendations` should be recsys' own.* a table with id, customer_id, product_id"):
+    with pytest.raises(
+        SettingsError, match="`recommendations` should be recsys' own.* a table with id, customer_id, product_id"
+    ):
         migrate(bare_db)
 
 
@@ -153,14 +163,18 @@ def test_what_an_older_record_says_is_taken_over_and_nothing_is_run_again(bare_d
     migrate(bare_db)
     bare_db.execute("DROP TABLE rec_schema_migrations")
     bare_db.execute(OLD_RECORD.format(DIALECTS[bare_db.dialect]["datetime"]))
-    bare_db.insert("schema_migrations", [{"name": name, "applied_at": "2024-01-01 00:00:00"} for name in IN_THE_OLD_RECORD])
+    bare_db.insert(
+        "schema_migrations", [{"name": name, "applied_at": "2024-01-01 00:00:00"} for name in IN_THE_OLD_RECORD]
+    )
     bare_db.insert("recommendations", [{"userId": 1, "productId": 2, "modelName": "BMF"}])
 
     assert migrate(bare_db) == ["0004_cache.sql"]
 
     assert bare_db.query("SELECT COUNT(*) FROM recommendations") == [(1,)]
     record = bare_db.query("SELECT name, applied_at FROM rec_schema_migrations WHERE name < '0004' ORDER BY name")
-    assert [(name, str(applied)) for name, applied in record] == [(name, "2024-01-01 00:00:00") for name in IN_THE_OLD_RECORD]
+    assert [(name, str(applied)) for name, applied in record] == [
+        (name, "2024-01-01 00:00:00") for name in IN_THE_OLD_RECORD
+    ]
     assert bare_db.query("SELECT COUNT(*) FROM schema_migrations") == [(3,)]
 
 
@@ -227,13 +241,23 @@ def test_an_image_and_a_price_come_back_as_they_went_in(db: Database) -> None:
 
 def test_readers_of_the_old_tables_find_the_active_version_only(db: Database) -> None:
     write_version(db, "old", data_until=1, users=np.array([7]), items=np.array([1, 2]), contexts={"season": ["dry"]})
-    write_version(db, "new", data_until=2, users=np.array([8, 7]), items=np.array([2]), contexts={"season": ["wet"], "hour": ["1"]})
+    write_version(
+        db,
+        "new",
+        data_until=2,
+        users=np.array([8, 7]),
+        items=np.array([2]),
+        contexts={"season": ["wet"], "hour": ["1"]},
+    )
     assert db.query("SELECT original_id FROM rec_user_encoder_active") == []
 
     set_active(db, "new")
     assert db.query("SELECT original_id, idx FROM rec_user_encoder_active ORDER BY idx") == [("8", 0), ("7", 1)]
     assert db.query("SELECT original_id, idx FROM rec_item_encoder_active") == [("2", 0)]
-    assert db.query("SELECT feature_name, position FROM rec_context_meta_active ORDER BY position") == [("season", 0), ("hour", 1)]
+    assert db.query("SELECT feature_name, position FROM rec_context_meta_active ORDER BY position") == [
+        ("season", 0),
+        ("hour", 1),
+    ]
 
     set_active(db, "old")
     assert db.query("SELECT original_id, idx FROM rec_user_encoder_active") == [("7", 0)]

@@ -8,7 +8,15 @@ import pytest
 
 from recsys.errors import SettingsError
 from recsys.settings import Shop, load_settings
-from recsys.store import Database, products, purchased_items, read_catalogue, read_interactions, user_events, write_version
+from recsys.store import (
+    Database,
+    products,
+    purchased_items,
+    read_catalogue,
+    read_interactions,
+    user_events,
+    write_version,
+)
 
 NEW_YEAR = 1_704_067_200  # 2024-01-01 00:00:00 UTC
 HANOI_S = 7 * 3600
@@ -24,7 +32,8 @@ context_columns = ["channel"]
 order = 1.0
 pageview = 0.2
 
-# Orders: three tables, the shop's own words, and no order that was cancelled. One text with quotes, a percent sign and a comment.
+# Orders: three tables, the shop's own words, and no order that was cancelled. One text with quotes, a percent sign and
+# a comment.
 [[sources]]
 since = """
 SELECT o.customer_code AS user_id, l.sku AS item_id, 'order' AS event, o.placed_at AS timestamp, l.line_no AS row_id, o.channel AS channel
@@ -106,25 +115,38 @@ def bags(db: Database) -> Database:
     db.execute(f"CREATE TABLE orders ({columns}, placed_at {moment})")
     db.execute("CREATE TABLE order_lines (order_no INTEGER, line_no INTEGER, sku VARCHAR(40))")
     db.execute("CREATE TABLE page_views (visitor VARCHAR(40), page_sku VARCHAR(40), seen_ms BIGINT)")
-    db.execute("CREATE TABLE articles (sku VARCHAR(40), group_no INTEGER, maker VARCHAR(40), cents INTEGER, sellable INTEGER)")
+    db.execute(
+        "CREATE TABLE articles (sku VARCHAR(40), group_no INTEGER, maker VARCHAR(40), cents INTEGER, sellable INTEGER)"
+    )
     db.execute("CREATE TABLE article_groups (group_no INTEGER, title VARCHAR(40))")
     orders = [
         (1, "C-ä7", "PAID", "2024-01-01 07:00:00", "web"),  # midnight in UTC
         (2, "C-ä7", "CANCELLED", "2024-01-02 07:00:00", "web"),
         (3, "C-9", "SENT", "2024-01-03 07:00:00", None),
     ]
-    db.insert("orders", [dict(zip(("order_no", "customer_code", "state", "placed_at", "channel"), row, strict=True)) for row in orders])
+    db.insert(
+        "orders",
+        [dict(zip(("order_no", "customer_code", "state", "placed_at", "channel"), row, strict=True)) for row in orders],
+    )
     lines = [(1, 1, "BAG-1"), (1, 2, "HAT-2"), (1, 3, "GIFT-5"), (2, 1, "BELT-3"), (3, 1, "BAG-1")]
     db.insert("order_lines", [dict(zip(("order_no", "line_no", "sku"), row, strict=True)) for row in lines])
-    views = [("C-ä7", "BELT-3", (NEW_YEAR - 10) * 1000 + 5), ("C-9", "OLD-9", (NEW_YEAR + 10) * 1000), (None, "BAG-1", NEW_YEAR * 1000)]
+    views = [
+        ("C-ä7", "BELT-3", (NEW_YEAR - 10) * 1000 + 5),
+        ("C-9", "OLD-9", (NEW_YEAR + 10) * 1000),
+        (None, "BAG-1", NEW_YEAR * 1000),
+    ]
     db.insert("page_views", [dict(zip(("visitor", "page_sku", "seen_ms"), row, strict=True)) for row in views])
     articles = [("BAG-1", 1, "Jan", 2550, 1), ("HAT-2", None, None, None, 1), ("BELT-3", 2, "Jan", 990, 0)]
-    db.insert("articles", [dict(zip(("sku", "group_no", "maker", "cents", "sellable"), row, strict=True)) for row in articles])
+    db.insert(
+        "articles", [dict(zip(("sku", "group_no", "maker", "cents", "sellable"), row, strict=True)) for row in articles]
+    )
     db.insert("article_groups", [{"group_no": 1, "title": "Bags"}, {"group_no": 2, "title": "Belts"}])
     return db
 
 
-def test_a_shop_of_orders_and_page_views_is_read_as_its_texts_say(bags: Database, mapped: Callable[[str], Shop]) -> None:
+def test_a_shop_of_orders_and_page_views_is_read_as_its_texts_say(
+    bags: Database, mapped: Callable[[str], Shop]
+) -> None:
     read, dropped = read_interactions(bags, mapped(ORDERS_AND_VIEWS))
 
     rows = zip(
@@ -149,10 +171,17 @@ def test_a_shop_of_orders_and_page_views_is_read_as_its_texts_say(bags: Database
     assert (read.users.dtype, read.items.dtype) == (object, object)
 
 
-def test_its_recent_events_are_those_since_a_moment_in_every_source(bags: Database, mapped: Callable[[str], Shop]) -> None:
+def test_its_recent_events_are_those_since_a_moment_in_every_source(
+    bags: Database, mapped: Callable[[str], Shop]
+) -> None:
     shop = mapped(ORDERS_AND_VIEWS)
 
-    assert sorted(read_interactions(bags, shop, since=NEW_YEAR)[0].items.tolist()) == ["BAG-1", "BAG-1", "HAT-2", "OLD-9"]
+    assert sorted(read_interactions(bags, shop, since=NEW_YEAR)[0].items.tolist()) == [
+        "BAG-1",
+        "BAG-1",
+        "HAT-2",
+        "OLD-9",
+    ]
     assert read_interactions(bags, shop, since=NEW_YEAR + 11)[0].items.tolist() == ["BAG-1"]
     assert len(read_interactions(bags, shop, since=NEW_YEAR + 3 * 86_400)[0]) == 0
 
@@ -196,12 +225,20 @@ def test_a_shop_is_mapped_by_the_names_of_its_tables_and_columns(db: Database, m
     db.execute(f"CREATE TABLE opinions (member_id BIGINT, thing_id BIGINT, grade DECIMAL(3,1), given_at {moment})")
     db.execute("CREATE TABLE things (thing_id BIGINT, on_sale VARCHAR(1), kind VARCHAR(9), price DECIMAL(8,2))")
     activity = {"member_id": 5, "thing_id": 1, "happened_at": "2024-01-01 00:00:01", "device": "mobile"}
-    db.insert("activity", [{**activity, "activity_id": 8, "kind": "bought"}, {**activity, "activity_id": 9, "kind": "seen"}])
+    db.insert(
+        "activity", [{**activity, "activity_id": 8, "kind": "bought"}, {**activity, "activity_id": 9, "kind": "seen"}]
+    )
     grades = [4.5, 1.0, 3.0, 9.0, None]
-    db.insert("opinions", [{"member_id": 5, "thing_id": 2, "grade": grade, "given_at": "2024-01-01 00:00:00"} for grade in grades])
+    db.insert(
+        "opinions",
+        [{"member_id": 5, "thing_id": 2, "grade": grade, "given_at": "2024-01-01 00:00:00"} for grade in grades],
+    )
     db.insert(
         "things",
-        [{"thing_id": 1, "on_sale": "Y", "kind": "bag", "price": 25.5}, {"thing_id": 2, "on_sale": "N", "kind": None, "price": None}],
+        [
+            {"thing_id": 1, "on_sale": "Y", "kind": "bag", "price": 25.5},
+            {"thing_id": 2, "on_sale": "N", "kind": None, "price": None},
+        ],
     )
     shop = mapped(BY_NAMES)
 
@@ -222,7 +259,9 @@ def test_a_shop_is_mapped_by_the_names_of_its_tables_and_columns(db: Database, m
     assert products(db, shop, [1])[0] == (1, True, "bag", None, 25.5)
 
 
-def test_a_mapping_that_does_not_fit_the_tables_names_what_to_check(db: Database, mapped: Callable[[str], Shop]) -> None:
+def test_a_mapping_that_does_not_fit_the_tables_names_what_to_check(
+    db: Database, mapped: Callable[[str], Shop]
+) -> None:
     with pytest.raises(SettingsError, match=r"recsys.toml.*activity"):
         read_interactions(db, mapped(BY_NAMES))
     with pytest.raises(SettingsError, match=r"recsys.toml.*things"):

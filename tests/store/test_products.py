@@ -95,24 +95,34 @@ def test_a_product_listed_twice_counts_once(stocked: Database, shop: Shop) -> No
     ("written", "active"), [("1", True), ("0", False), ("NULL", False), ("TRUE", True), ("FALSE", False), ("'1'", True)]
 )
 def test_active_may_be_a_number_a_truth_or_nothing(bare_db: Database, shop: Shop, written: str, active: bool) -> None:
-    mapped = replace(shop, products=f"SELECT 'x' AS item_id, {written} AS active, 7 AS category, 8 AS brand, 1.5 AS price;")
+    mapped = replace(
+        shop, products=f"SELECT 'x' AS item_id, {written} AS active, 7 AS category, 8 AS brand, 1.5 AS price;"
+    )
 
     catalogue = read_catalogue(bare_db, mapped)
 
     assert (catalogue.items.tolist(), catalogue.active.tolist()) == (["x"], [active])
-    assert (catalogue.categories.tolist(), catalogue.brands.tolist(), catalogue.prices.tolist()) == (["7"], ["8"], [1.5])
+    assert (catalogue.categories.tolist(), catalogue.brands.tolist(), catalogue.prices.tolist()) == (
+        ["7"],
+        ["8"],
+        [1.5],
+    )
     assert products(bare_db, mapped, ["x"])[0].active is active
 
 
 def test_ids_that_differ_in_case_are_two_products(bare_db: Database, shop: Shop) -> None:
     bare_db.execute("CREATE TABLE goods (sku VARCHAR(20), kind VARCHAR(20))")
     bare_db.insert("goods", [{"sku": "aB", "kind": "lower"}, {"sku": "AB", "kind": "upper"}])
-    mapped = replace(shop, products="SELECT sku AS item_id, 1 AS active, kind AS category, NULL AS brand, NULL AS price FROM goods")
+    mapped = replace(
+        shop, products="SELECT sku AS item_id, 1 AS active, kind AS category, NULL AS brand, NULL AS price FROM goods"
+    )
 
     assert [row.category for row in products(bare_db, mapped, ["aB"])] == ["lower"]
     assert sorted(read_catalogue(bare_db, mapped).items.tolist()) == ["AB", "aB"]
 
 
 def test_products_that_lack_a_column_say_which_they_should_return(bare_db: Database, shop: Shop) -> None:
-    with pytest.raises(SettingsError, match="should return item_id, active, category, brand, price. Received: item_id, active"):
+    with pytest.raises(
+        SettingsError, match="should return item_id, active, category, brand, price. Received: item_id, active"
+    ):
         read_catalogue(bare_db, replace(shop, products="SELECT 1 AS item_id, 1 AS active"))

@@ -51,8 +51,16 @@ AMISS = {
         "[[sources]] 1 (purchases), `since`, should fit",
         "without [[sources]] there",
     ),
-    "no column, second source": (SOURCE + SECOND.format("verb") + PRODUCTS, "[[sources]] 2 (orders), `since`, should fit", "recsys.toml"),
-    "a default table": (PRODUCTS, "[[sources]] 1 (Interactions), `since`, should fit", "those of the default schema are read"),
+    "no column, second source": (
+        SOURCE + SECOND.format("verb") + PRODUCTS,
+        "[[sources]] 2 (orders), `since`, should fit",
+        "recsys.toml",
+    ),
+    "a default table": (
+        PRODUCTS,
+        "[[sources]] 1 (Interactions), `since`, should fit",
+        "those of the default schema are read",
+    ),
     "no products": (SOURCE, "[products] (Products) should fit", "without [products] there"),
     "products without a price": (
         SOURCE + '[products]\nquery = "SELECT sku AS item_id, sold AS active FROM goods"',
@@ -64,7 +72,11 @@ AMISS = {
         "[[sources]] 1 (orders), `one_user`, should return user_id, item_id, timestamp, event, row_id. Received: user_id,",
         "recsys.toml",
     ),
-    "one user's text is none": (BY_TEXT.format("customer,") + PRODUCTS, "[[sources]] 1 (orders), `one_user`, should fit", "recsys.toml"),
+    "one user's text is none": (
+        BY_TEXT.format("customer,") + PRODUCTS,
+        "[[sources]] 1 (orders), `one_user`, should fit",
+        "recsys.toml",
+    ),
     "a placeholder that nobody fills": (
         BY_TEXT.format(WHOLE).replace(":user_id", ":customer") + PRODUCTS,
         "[[sources]] 1 (orders), `one_user`, should fit the shop's tables. Received: A statement should use only the placeholders user_id.",
@@ -134,7 +146,8 @@ class Guarded:
     Attributes:
         url: For the administrator.
         reader: For the account.
-        accounts: The account as its administrator writes it; MySQL knows two, and takes one of them by how the host is called.
+        accounts: The account as its administrator writes it; MySQL knows two, and takes one of them by how the host is
+            called.
     """
 
     url: str
@@ -150,7 +163,13 @@ def guarded(request: pytest.FixtureRequest) -> Iterator[Guarded]:
     user = f'o\'brien "{secrets.token_hex(4)}"'  # an account's name may hold what SQL quotes by
     if request.param == "mariadb":
         accounts = tuple("'{}'@'{}'".format(user.replace("'", "''"), place) for place in ("localhost", "127.0.0.1"))
-        run, server, elsewhere, create, drop = run_on_mysql, MYSQL, "", "CREATE USER {} IDENTIFIED BY '{}';", "DROP USER {};"
+        run, server, elsewhere, create, drop = (
+            run_on_mysql,
+            MYSQL,
+            "",
+            "CREATE USER {} IDENTIFIED BY '{}';",
+            "DROP USER {};",
+        )
     else:
         accounts = ('"{}"'.format(user.replace('"', '""')),)
         run, server, elsewhere = run_on_postgresql, POSTGRESQL, ELSEWHERE
@@ -162,8 +181,15 @@ def guarded(request: pytest.FixtureRequest) -> Iterator[Guarded]:
         parts = urlsplit(url)
         as_administrator(url, ORDERS + elsewhere + "\n".join(create.format(account, PASSWORD) for account in accounts))
         try:
-            as_administrator(url, "\n".join(f"GRANT SELECT ON {table} TO {who};" for who in accounts for table in ("orders", "goods")))
-            yield Guarded(url, url.replace(parts.netloc, f"{quote(user)}:{quote(PASSWORD)}@{parts.hostname}:{parts.port}"), accounts)
+            as_administrator(
+                url,
+                "\n".join(f"GRANT SELECT ON {table} TO {who};" for who in accounts for table in ("orders", "goods")),
+            )
+            yield Guarded(
+                url,
+                url.replace(parts.netloc, f"{quote(user)}:{quote(PASSWORD)}@{parts.hostname}:{parts.port}"),
+                accounts,
+            )
         finally:
             as_administrator(url, "\n".join(drop.format(account) for account in accounts))
 
@@ -192,7 +218,10 @@ def test_an_account_that_may_only_read_is_told_what_to_grant_and_that_suffices(g
 def test_an_account_that_may_not_change_tables_that_are_there_is_told_what_to_grant(guarded: Guarded):
     with connect(guarded.url) as db:
         migrate(db, shop=False)
-    with connect(guarded.reader) as db, pytest.raises(SettingsError, match="should have the right to write the tables rec_") as caught:
+    with (
+        connect(guarded.reader) as db,
+        pytest.raises(SettingsError, match="should have the right to write the tables rec_") as caught,
+    ):
         check_own_tables(db)
 
     as_administrator(guarded.url, granted(str(caught.value)))
@@ -203,7 +232,9 @@ def test_an_account_that_may_not_change_tables_that_are_there_is_told_what_to_gr
 
 def test_no_right_to_write_a_table_of_the_shops_own_is_asked_for(guarded: Guarded):
     as_administrator(guarded.url, "CREATE TABLE recommendations (id INT PRIMARY KEY, customer_id INT);")
-    as_administrator(guarded.url, "\n".join(f"GRANT SELECT ON recommendations TO {account};" for account in guarded.accounts))
+    as_administrator(
+        guarded.url, "\n".join(f"GRANT SELECT ON recommendations TO {account};" for account in guarded.accounts)
+    )
     with connect(guarded.reader) as db, pytest.raises(SettingsError) as caught:
         check_own_tables(db)
     assert "rec_versions" in granted(str(caught.value)) or "SCHEMA" in granted(str(caught.value))
@@ -216,7 +247,11 @@ def test_no_right_to_write_a_table_of_the_shops_own_is_asked_for(guarded: Guarde
 
 
 # table, its columns of ids and prices
-UNREADABLE = [("goods", "sku", "price"), (f"{OTHER_SCHEMA}.goods", "sku", "price"), ("mysql.user", "User", "password_expired")]
+UNREADABLE = [
+    ("goods", "sku", "price"),
+    (f"{OTHER_SCHEMA}.goods", "sku", "price"),
+    ("mysql.user", "User", "password_expired"),
+]
 
 
 @pytest.mark.parametrize(("table", "item", "price"), UNREADABLE)
@@ -228,7 +263,9 @@ def test_an_account_that_may_not_read_a_source_is_told_which_and_what_to_grant(
     guarded.revoke("goods")
     shop = mapped(tmp_path, SOURCE + f'[products]\ntable = "{table}"\nid = "{item}"\nprice = "{price}"\n')
 
-    for _ in range(2 if table == f"{OTHER_SCHEMA}.goods" else 1):  # PostgreSQL names a schema first, then the table in it
+    for _ in range(
+        2 if table == f"{OTHER_SCHEMA}.goods" else 1
+    ):  # PostgreSQL names a schema first, then the table in it
         with connect(guarded.reader) as db, pytest.raises(SettingsError) as caught:
             check_mapping(db, shop)
         assert str(caught.value).startswith(f"[products] ({table}) should be readable.")

@@ -12,7 +12,16 @@ import pytest
 
 from recsys.errors import SettingsError
 from recsys.settings import Shop, Source
-from recsys.store import Database, newest_products, products, purchased_items, read_catalogue, read_interactions, user_events, write_version
+from recsys.store import (
+    Database,
+    newest_products,
+    products,
+    purchased_items,
+    read_catalogue,
+    read_interactions,
+    user_events,
+    write_version,
+)
 from recsys.store.columns import (
     IdReader,
     epoch_seconds,
@@ -115,8 +124,28 @@ def test_null_is_nothing_and_blank_text_is_where_text_is_due() -> None:
         ("12.50", 12.5),
         (" 7 ", 7.0),
         (b"12.5", 12.5),
-        *((raw, None) for raw in (None, "", "12,50", "12.50 EUR", "$12.50", "free", "1.234,50", "1e3", "٣", -1, "-1", "nan", "inf")),
-        *((raw, None) for raw in (math.nan, math.inf, True, b"\xff", [1], Decimal("NaN"), Decimal("Infinity"), 10**400)),
+        *(
+            (raw, None)
+            for raw in (
+                None,
+                "",
+                "12,50",
+                "12.50 EUR",
+                "$12.50",
+                "free",
+                "1.234,50",
+                "1e3",
+                "٣",
+                -1,
+                "-1",
+                "nan",
+                "inf",
+            )
+        ),
+        *(
+            (raw, None)
+            for raw in (math.nan, math.inf, True, b"\xff", [1], Decimal("NaN"), Decimal("Infinity"), 10**400)
+        ),
     ],
 )
 def test_a_price_is_a_plain_number_from_0(raw: object, amount: float | None) -> None:
@@ -127,8 +156,14 @@ def test_a_price_is_a_plain_number_from_0(raw: object, amount: float | None) -> 
 @pytest.mark.parametrize(
     ("raw", "is_set"),
     [
-        *((raw, True) for raw in (1, True, 17, 2.0, Decimal(1), "1", "17", "true", "T", "Y", "yes", " On ", b"\x01", b"1", b"Y")),
-        *((raw, False) for raw in (0, False, 0.0, Decimal("0.00"), "0", "0.0", "FALSE", "f", "N", "no", "off", b"\x00", b"0")),
+        *(
+            (raw, True)
+            for raw in (1, True, 17, 2.0, Decimal(1), "1", "17", "true", "T", "Y", "yes", " On ", b"\x01", b"1", b"Y")
+        ),
+        *(
+            (raw, False)
+            for raw in (0, False, 0.0, Decimal("0.00"), "0", "0.0", "FALSE", "f", "N", "no", "off", b"\x00", b"0")
+        ),
         *((raw, None) for raw in (None, "", "inactive", "S1", date(2024, 1, 1), math.nan, [1], b"\xff", "1,0")),
     ],
 )
@@ -142,8 +177,16 @@ def test_a_flag_is_a_number_or_a_word_for_yes_or_no(raw: object, is_set: bool | 
 def log_of(db: Database, rows: list[tuple[object, ...]], types: tuple[str, str, str, str] | None = None) -> Source:
     """Make a table of users, items, events and moments, of text where no types are given; its rows are numbered from 1."""
     kinds = types or (NOTHING_ELSE[db.dialect],) * 4
-    db.execute("CREATE TABLE log (id INTEGER, " + ", ".join(f"c{number} {kind}" for number, kind in enumerate(kinds)) + ")")
-    db.insert("log", [{"id": row, **{f"c{number}": value for number, value in enumerate(values)}} for row, values in enumerate(rows, 1)])
+    db.execute(
+        "CREATE TABLE log (id INTEGER, " + ", ".join(f"c{number} {kind}" for number, kind in enumerate(kinds)) + ")"
+    )
+    db.insert(
+        "log",
+        [
+            {"id": row, **{f"c{number}": value for number, value in enumerate(values)}}
+            for row, values in enumerate(rows, 1)
+        ],
+    )
     columns = "c0 AS user_id, c1 AS item_id, c2 AS event, c3 AS timestamp, id AS row_id"
     return Source(f"SELECT {columns} FROM log", f"SELECT {columns} FROM log WHERE c0 = :user_id")
 
@@ -195,8 +238,12 @@ def damaged(db: Database) -> Callable[[str, str], None]:
         moments = ("2024-01-01 00:00:00", "2024-01-01 00:00:05", "2024-01-01 00:00:10")
         rows = [(row, 7 + row // 4, 10 + row % 3, "purchase", moments[row % 3], "mobile") for row in range(1, 7)]
         db.insert("Interactions", [dict(zip(names, row, strict=True)) for row in rows])
-        db.execute("CREATE TABLE plain (interId, userId, productId, actionCode, device_type, timestamp)")  # without types any value goes
-        db.execute("INSERT INTO plain SELECT interId, userId, productId, actionCode, device_type, timestamp FROM Interactions")
+        db.execute(
+            "CREATE TABLE plain (interId, userId, productId, actionCode, device_type, timestamp)"
+        )  # without types any value goes
+        db.execute(
+            "INSERT INTO plain SELECT interId, userId, productId, actionCode, device_type, timestamp FROM Interactions"
+        )
         db.execute("DROP TABLE Interactions")
         db.execute("ALTER TABLE plain RENAME TO Interactions")
         db.execute(f"UPDATE Interactions SET {column} = {value} WHERE interId = 2")
@@ -255,20 +302,34 @@ def test_a_damaged_row_id_costs_its_place_among_equal_moments_only(
     assert of_serving(db, shop, 7, "int") == of_training(db, shop, 7)
 
 
-BAD_TEXTS = ["yesterday", "0000-00-00 00:00:00", "2024-99-99", "infinity", "12:00:00", "9999-12-31 23:59:59", "nan", "²", " "]
+BAD_TEXTS = [
+    "yesterday",
+    "0000-00-00 00:00:00",
+    "2024-99-99",
+    "infinity",
+    "12:00:00",
+    "9999-12-31 23:59:59",
+    "nan",
+    "²",
+    " ",
+]
 
 
 def test_on_every_database_text_that_is_no_time_costs_its_row_only(db: Database, shop: Shop) -> None:
     good = [("7", str(item), "view", f"2024-01-01 00:00:0{item}") for item in (1, 2)]
     source = log_of(db, [*good, *(("7", "3", "view", text) for text in BAD_TEXTS)])
     mapped = replace(shop, sources=(source,))
-    write_version(db, "v1", data_until=0, users=np.array(["7"], object), items=np.array(["1", "2", "3"], object), contexts={})
+    write_version(
+        db, "v1", data_until=0, users=np.array(["7"], object), items=np.array(["1", "2", "3"], object), contexts={}
+    )
     told: list[str] = []
 
     read, dropped = read_interactions(db, mapped, tell=told.append)
 
     assert (len(read), dropped) == (2, {"bad timestamp": len(BAD_TEXTS)})
-    assert told == [f"`timestamp` of log: {len(BAD_TEXTS)} of {len(BAD_TEXTS) + 2} unreadable, e.g. 'yesterday' (row 3)"]
+    assert told == [
+        f"`timestamp` of log: {len(BAD_TEXTS)} of {len(BAD_TEXTS) + 2} unreadable, e.g. 'yesterday' (row 3)"
+    ]
     assert of_serving(db, mapped, "7", "str") == of_training(db, mapped, "7")
     events = user_events(db, mapped, "v1", "7", 100, item_kind="str")
     assert (events.user, dict(events.unread), events.refused) == (0, {"timestamp": len(BAD_TEXTS)}, False)
@@ -286,17 +347,25 @@ TYPED = {  # the type of a column of moments, and what may stand in it
 
 
 @pytest.mark.parametrize(
-    ("shop_url", "case"), [(f"{name}", n) for name, n in (("mariadb", 3), ("postgresql", 4)) for n in range(n)], indirect=["shop_url"]
+    ("shop_url", "case"),
+    [(f"{name}", n) for name, n in (("mariadb", 3), ("postgresql", 4)) for n in range(n)],
+    indirect=["shop_url"],
 )
 def test_what_only_a_server_can_hold_costs_its_row_only(db: Database, shop: Shop, case: int) -> None:
     kind, value = TYPED[db.dialect][case]
     text = NOTHING_ELSE[db.dialect]
-    source = log_of(db, [("7", "1", "view", "2024-01-01 00:00:01"), ("7", "2", "view", "2024-01-01 00:00:02")], (text, text, text, kind))
+    source = log_of(
+        db,
+        [("7", "1", "view", "2024-01-01 00:00:01"), ("7", "2", "view", "2024-01-01 00:00:02")],
+        (text, text, text, kind),
+    )
     if db.dialect == "mysql":
         db.execute("SET sql_mode = ''")
     db.execute(f"UPDATE log SET c3 = {value} WHERE id = 2")
     mapped = replace(shop, sources=(source,))
-    write_version(db, "v1", data_until=0, users=np.array(["7"], object), items=np.array(["1", "2"], object), contexts={})
+    write_version(
+        db, "v1", data_until=0, users=np.array(["7"], object), items=np.array(["1", "2"], object), contexts={}
+    )
 
     read, dropped = read_interactions(db, mapped)
 
@@ -315,11 +384,20 @@ WORKED_OUT = {
 
 def test_a_row_that_the_database_cannot_work_out_is_no_fault_of_the_installation(db: Database, shop: Shop) -> None:
     expression, _, good, bad = WORKED_OUT[db.dialect]
-    log_of(db, [("7", "1", good, "2024-01-01 00:00:01"), ("7", "2", bad, "2024-01-01 00:00:02"), ("8", "2", good, "2024-01-01 00:00:02")])
+    log_of(
+        db,
+        [
+            ("7", "1", good, "2024-01-01 00:00:01"),
+            ("7", "2", bad, "2024-01-01 00:00:02"),
+            ("8", "2", good, "2024-01-01 00:00:02"),
+        ],
+    )
     columns = f"c0 AS user_id, c1 AS item_id, {expression} AS event, c3 AS timestamp, id AS row_id"
     source = Source(f"SELECT {columns} FROM log", f"SELECT {columns} FROM log WHERE c0 = :user_id")
     mapped = replace(shop, sources=(source,))
-    write_version(db, "v1", data_until=0, users=np.array(["7", "8"], object), items=np.array(["1", "2"], object), contexts={})
+    write_version(
+        db, "v1", data_until=0, users=np.array(["7", "8"], object), items=np.array(["1", "2"], object), contexts={}
+    )
 
     lost, kept = (user_events(db, mapped, "v1", user, 100, item_kind="str") for user in ("7", "8"))
 
@@ -342,12 +420,16 @@ def test_a_column_in_which_nothing_can_be_read_is_refused_with_the_way_out(
     bare_db.execute("CREATE TABLE log (id INTEGER)")
     bare_db.insert("log", [{"id": 4}, {"id": 5}])
     user, item, event, moment = row
-    text = f"SELECT {user} AS user_id, {item} AS item_id, {event} AS event, {moment} AS timestamp, id AS row_id FROM log"
+    text = (
+        f"SELECT {user} AS user_id, {item} AS item_id, {event} AS event, {moment} AS timestamp, id AS row_id FROM log"
+    )
 
     with pytest.raises(SettingsError) as caught:
         read_interactions(bare_db, replace(shop, sources=(Source(text, text),)))
 
-    assert f"[[sources]] `{named}` of log should hold {should}. Received: 2 values that are none, e.g. " in str(caught.value)
+    assert f"[[sources]] `{named}` of log should hold {should}. Received: 2 values that are none, e.g. " in str(
+        caught.value
+    )
     assert str(caught.value).endswith("(row 4). CAST them in recsys.toml.")
 
 
@@ -359,7 +441,10 @@ def goods(db: Database, shop: Shop, column: str, kind: str, values: list[object]
     db.execute(f"CREATE TABLE goods (sku INTEGER, given {kind})")
     db.insert("goods", [{"sku": sku, "given": value} for sku, value in enumerate(values, 1)])
     others = {"active": "1", "category": "NULL", "brand": "NULL", "price": "NULL", "name": "NULL", column: "given"}
-    return replace(shop, products=f"SELECT sku AS item_id, {', '.join(f'{text} AS {name}' for name, text in others.items())} FROM goods")
+    return replace(
+        shop,
+        products=f"SELECT sku AS item_id, {', '.join(f'{text} AS {name}' for name, text in others.items())} FROM goods",
+    )
 
 
 PRICES = ["9.90", "101,50 EUR", "", "12,50", "12.50 EUR", "free", "-1", "nan", "inf", "1e3", " 12 ", None]
@@ -371,7 +456,11 @@ def test_prices_of_text_are_known_where_they_are_plain_numbers(bare_db: Database
 
     catalogue = read_catalogue(bare_db, mapped, tell=told.append)
 
-    known = {sku: amount for sku, amount in zip(catalogue.items.tolist(), catalogue.prices.tolist(), strict=True) if amount == amount}
+    known = {
+        sku: amount
+        for sku, amount in zip(catalogue.items.tolist(), catalogue.prices.tolist(), strict=True)
+        if amount == amount
+    }
     assert known == {1: 9.9, 11: 12.0}
     assert told == ["price: 9 of 11 unreadable, e.g. '101,50 EUR' (product 2)"]
     described = products(bare_db, mapped, list(range(1, 13)), ["price"])
@@ -380,9 +469,16 @@ def test_prices_of_text_are_known_where_they_are_plain_numbers(bare_db: Database
 
 @pytest.mark.parametrize(
     ("bounds", "expected"),
-    [({}, set(range(1, 13))), ({"price_min": 0.0}, {1, 11}), ({"price_max": 10.0}, {1}), ({"price_min": 10.0, "price_max": 13.0}, {11})],
+    [
+        ({}, set(range(1, 13))),
+        ({"price_min": 0.0}, {1, 11}),
+        ({"price_max": 10.0}, {1}),
+        ({"price_min": 10.0, "price_max": 13.0}, {11}),
+    ],
 )
-def test_an_unknown_price_passes_no_filter_of_prices(bare_db: Database, shop: Shop, bounds: dict[str, float], expected: set[int]) -> None:
+def test_an_unknown_price_passes_no_filter_of_prices(
+    bare_db: Database, shop: Shop, bounds: dict[str, float], expected: set[int]
+) -> None:
     mapped = goods(bare_db, shop, "price", NOTHING_ELSE[bare_db.dialect], list(PRICES))
 
     found = newest_products(bare_db, mapped, limit=20, **bounds)  # type: ignore[arg-type]
@@ -392,11 +488,21 @@ def test_an_unknown_price_passes_no_filter_of_prices(bare_db: Database, shop: Sh
 
 
 @pytest.mark.parametrize("kind", ["number", "exact number"])
-def test_a_filter_of_prices_finds_what_lies_between_in_a_column_of_numbers(bare_db: Database, shop: Shop, kind: str) -> None:
-    mapped = goods(bare_db, shop, "price", {"number": "DOUBLE PRECISION", "exact number": "DECIMAL(12, 2)"}[kind], [0, 9.5, 10, 1e9, None])
+def test_a_filter_of_prices_finds_what_lies_between_in_a_column_of_numbers(
+    bare_db: Database, shop: Shop, kind: str
+) -> None:
+    mapped = goods(
+        bare_db,
+        shop,
+        "price",
+        {"number": "DOUBLE PRECISION", "exact number": "DECIMAL(12, 2)"}[kind],
+        [0, 9.5, 10, 1e9, None],
+    )
 
     for low, high, expected in ((0, 1e10, [4, 3, 2, 1]), (9.5, 10, [3, 2]), (1e9, 1e9, [4]), (10.25, 11, [])):
-        assert [row.item_id for row in newest_products(bare_db, mapped, limit=9, price_min=low, price_max=high)] == expected
+        assert [
+            row.item_id for row in newest_products(bare_db, mapped, limit=9, price_min=low, price_max=high)
+        ] == expected
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -440,7 +546,10 @@ def test_flags_of_words_are_understood_and_other_words_are_not_sold(bare_db: Dat
 
     catalogue = read_catalogue(bare_db, mapped, tell=told.append)
 
-    assert [sku for sku, active in zip(catalogue.items.tolist(), catalogue.active.tolist(), strict=True) if active] == [1, 9]
+    assert [sku for sku, active in zip(catalogue.items.tolist(), catalogue.active.tolist(), strict=True) if active] == [
+        1,
+        9,
+    ]
     assert told == ["active: 1 of 9 unreadable, e.g. 'inactive' (product 6)"]
     assert [row.item_id for row in newest_products(bare_db, mapped, limit=20) if row.active] == [9, 1]
 
@@ -458,7 +567,10 @@ def test_a_product_that_the_database_cannot_work_out_costs_no_other(bare_db: Dat
     expression, _, good, bad = WORKED_OUT[bare_db.dialect]
     bare_db.insert("goods", [{"sku": sku, "given": bad if sku == 3 else good} for sku in range(1, 6)])
     flag = expression.replace("c2", "given")
-    mapped = replace(shop, products=f"SELECT sku AS item_id, 1 AS active, {flag} AS category, NULL AS brand, NULL AS price FROM goods")
+    mapped = replace(
+        shop,
+        products=f"SELECT sku AS item_id, 1 AS active, {flag} AS category, NULL AS brand, NULL AS price FROM goods",
+    )
 
     rows = products(bare_db, mapped, [1, 2, 3, 4, 5], ["category"])
 

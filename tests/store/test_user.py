@@ -21,7 +21,9 @@ def visit(user: int, item: int, event: str, at: int, row: int | None = None) -> 
 
 def as_rows(events: UserEvents) -> list[tuple[object, ...]]:
     names = [events.event_names[event] for event in events.events]
-    return list(zip(events.items.tolist(), events.idx.tolist(), names, (events.timestamps - NEW_YEAR).tolist(), strict=True))
+    return list(
+        zip(events.items.tolist(), events.idx.tolist(), names, (events.timestamps - NEW_YEAR).tolist(), strict=True)
+    )
 
 
 @pytest.fixture
@@ -32,8 +34,13 @@ def version(db: Database) -> str:
     return "this"
 
 
-def test_one_users_events_come_oldest_first_from_all_sources_with_the_versions_indices(db: Database, shop: Shop, version: str) -> None:
-    db.insert("Interactions", [visit(7, 12, "purchase", 60), visit(7, 10, "view", 0), visit(7, 99, "cart", 90), visit(8, 11, "view", 1)])
+def test_one_users_events_come_oldest_first_from_all_sources_with_the_versions_indices(
+    db: Database, shop: Shop, version: str
+) -> None:
+    db.insert(
+        "Interactions",
+        [visit(7, 12, "purchase", 60), visit(7, 10, "view", 0), visit(7, 99, "cart", 90), visit(8, 11, "view", 1)],
+    )
     db.insert("Comments", [{"userId": 7, "productId": 11, "star": 4, "createdAt": utc(30)}])
 
     events = user_events(db, shop, version, 7, 10)
@@ -79,7 +86,9 @@ def test_equal_times_keep_the_tables_order_as_in_training(db: Database, shop: Sh
 
 
 def test_events_that_mean_nothing_do_not_use_up_the_limit(db: Database, shop: Shop, version: str) -> None:
-    db.insert("Interactions", [visit(7, 10, "purchase", 0), *(visit(7, 11, "scroll", second) for second in range(1, 9))])
+    db.insert(
+        "Interactions", [visit(7, 10, "purchase", 0), *(visit(7, 11, "scroll", second) for second in range(1, 9))]
+    )
 
     events = user_events(db, shop, version, 7, 2)
 
@@ -112,7 +121,9 @@ def test_what_can_be_no_id_has_no_events(db: Database, shop: Shop, version: int,
 
 def test_no_events_are_arrays_without_rows(db: Database, shop: Shop, version: str) -> None:
     without_sources = replace(shop, sources=())
-    for events in (user_events(db, of, version, 7, limit) for of, limit in ((shop, 10), (shop, 0), (without_sources, 10))):
+    for events in (
+        user_events(db, of, version, 7, limit) for of, limit in ((shop, 10), (shop, 0), (without_sources, 10))
+    ):
         assert (len(events), events.event_names, events.truncated, events.user) == (0, (), False, 1)
         assert (events.idx.dtype, events.events.dtype, events.timestamps.dtype) == (np.int32, np.int16, np.int64)
 
@@ -136,7 +147,9 @@ def test_a_row_whose_item_came_as_nothing_is_no_event_and_not_the_user(db: Datab
 
 
 @pytest.mark.parametrize("limit", [0, 10])
-def test_a_version_that_the_database_does_not_hold_is_refused(db: Database, shop: Shop, version: str, limit: int) -> None:
+def test_a_version_that_the_database_does_not_hold_is_refused(
+    db: Database, shop: Shop, version: str, limit: int
+) -> None:
     db.insert("Interactions", [visit(7, 10, "view", 0)])
 
     with pytest.raises(ModelMismatch, match="encoders of version nobody's"):
@@ -183,7 +196,11 @@ def test_ids_that_differ_in_case_or_blanks_are_two_customers(db: Database, shop:
     mapped = replace(shop, sources=(source,))
 
     for who in ("lan", "LAN", "lan ", "län"):
-        items = user_events(db, mapped, version, who, 9).items.tolist() if what == "events" else purchased_items(db, mapped, who)
+        items = (
+            user_events(db, mapped, version, who, 9).items.tolist()
+            if what == "events"
+            else purchased_items(db, mapped, who)
+        )
         assert items == [f"of {who}"]
 
 
@@ -208,7 +225,9 @@ def test_a_text_that_is_no_uuid_is_nobody(db: Database, shop: Shop, version: str
 def test_the_encoders_primary_key_is_used_among_many_items(db: Database, shop: Shop) -> None:
     write_version(db, "v0", data_until=0, users=np.arange(10), items=np.arange(12_000), contexts={})
     write_version(db, "v1", data_until=0, users=np.arange(10), items=np.arange(12_000), contexts={})
-    db.insert("Interactions", [visit(user, 37 * user + second, "view", second) for user in range(40) for second in range(25)])
+    db.insert(
+        "Interactions", [visit(user, 37 * user + second, "view", second) for user in range(40) for second in range(25)]
+    )
     if db.dialect == "mysql":
         db.query("ANALYZE TABLE Interactions, rec_item_encoder")
     sent: list[tuple[str, dict[str, object]]] = []
@@ -224,7 +243,9 @@ def test_the_encoders_primary_key_is_used_among_many_items(db: Database, shop: S
     plan = cursor.fetchall()
     if db.dialect == "sqlite":
         steps = [step for *_, step in plan]
-        assert sum("SEARCH r USING PRIMARY KEY (version=? AND original_id=?)" in step for step in steps) == len(shop.sources)
+        assert sum("SEARCH r USING PRIMARY KEY (version=? AND original_id=?)" in step for step in steps) == len(
+            shop.sources
+        )
         assert any("SEARCH Interactions USING INDEX Interactions_by_user (userId=?)" in step for step in steps)
         assert not any(step.startswith(("SCAN r", "SCAN Interactions", "SCAN Comments")) for step in steps)
     else:

@@ -29,7 +29,9 @@ def many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "EXHAUSTIVE_UP_TO", N_ITEMS - 1)
 
 
-def test_so_many_items_as_are_all_scored_need_no_index(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_so_many_items_as_are_all_scored_need_no_index(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(module, "EXHAUSTIVE_UP_TO", N_ITEMS)
     notes: list[str] = []
 
@@ -38,7 +40,9 @@ def test_so_many_items_as_are_all_scored_need_no_index(trained: Trained, tmp_pat
     assert notes == []
 
 
-def test_one_more_has_an_index_of_the_vectors_of_bmf_and_says_what_it_finds(trained: Trained, tmp_path: Path, many: None):
+def test_one_more_has_an_index_of_the_vectors_of_bmf_and_says_what_it_finds(
+    trained: Trained, tmp_path: Path, many: None
+):
     notes: list[str] = []
     vectors = trained.final.networks["BMF"].arrays()["item_factors"]
 
@@ -53,8 +57,14 @@ def test_one_more_has_an_index_of_the_vectors_of_bmf_and_says_what_it_finds(trai
     for name, liked in zip(trained.final.networks, kept["popular"][4:], strict=True):
         scores = trained.final.scorers[name].score(module._nobody(trained.final))
         np.testing.assert_array_equal(liked, np.argsort(-scores, kind="stable"))
-    assert kept.attrs == {f"recall10_{name}": 1.0 for name in trained.final.networks}  # the lists are longer than the catalogue
-    assert notes == ["The index of items finds, of each model's 10 best: " + ", ".join(f"{n} 1.000" for n in trained.final.networks) + "."]
+    assert kept.attrs == {
+        f"recall10_{name}": 1.0 for name in trained.final.networks
+    }  # the lists are longer than the catalogue
+    assert notes == [
+        "The index of items finds, of each model's 10 best: "
+        + ", ".join(f"{n} 1.000" for n in trained.final.networks)
+        + "."
+    ]
 
 
 def test_without_the_library_there_is_no_index_and_the_fix_is_said(
@@ -65,7 +75,9 @@ def test_without_the_library_there_is_no_index_and_the_fix_is_said(
 
     with written(trained.final, tmp_path, notes) as version:
         assert not version.holds("candidates.usearch")
-    assert notes == [f'No index of items: usearch is not installed (pip install ".[ann]"). Every request will score all {N_ITEMS} items.']
+    assert notes == [
+        f'No index of items: usearch is not installed (pip install ".[ann]"). Every request will score all {N_ITEMS} items.'
+    ]
 
 
 def test_without_bmf_there_is_no_index(trained: Trained, tmp_path: Path, many: None):
@@ -77,7 +89,9 @@ def test_without_bmf_there_is_no_index(trained: Trained, tmp_path: Path, many: N
     assert notes == [f"No index of items: BMF is missing. Every request will score all {N_ITEMS} items."]
 
 
-def test_an_index_that_misses_too_much_is_not_published(trained: Trained, tmp_path: Path, many: None, monkeypatch: pytest.MonkeyPatch):
+def test_an_index_that_misses_too_much_is_not_published(
+    trained: Trained, tmp_path: Path, many: None, monkeypatch: pytest.MonkeyPatch
+):
     shares = {"ENCM": 0.949, "LNCM": 1.0, "NeuMF": 1.0, "BMF": 1.0}
     monkeypatch.setattr(module, "recall", lambda *_, **__: shares)
     notes: list[str] = []
@@ -104,7 +118,8 @@ def test_recall_is_the_mean_share_of_the_ten_best_that_are_candidates(trained: T
     final = trained.final
     assert recall(Some(list(range(N_ITEMS))), final, repeats=True, seed=7) == dict.fromkeys(final.networks, 1.0)
     assert recall(Some([]), final, repeats=True, seed=7) == dict.fromkeys(final.networks, 0.0)
-    # each of the items that are sold is among somebody's ten best once or not at all: the shares of a partition add up to 1
+    # each of the items that are sold is among somebody's ten best once or not at all: the shares of a partition add up
+    # to 1
     halves = [recall(Some(list(range(first, N_ITEMS, 2))), final, repeats=False, seed=7) for first in (0, 1)]
     for name in final.networks:
         assert halves[0][name] + halves[1][name] == pytest.approx(1)

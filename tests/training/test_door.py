@@ -71,8 +71,16 @@ FORGET = ("DROP TABLE rec_schema_migrations", "DROP TABLE rec_context_meta", "DR
 LATE = {
     "an option": (lambda folder: None, ["--epochs", "0"], "`epochs` should be a whole number from 1"),
     "a key of recsys.toml": (toml("[shop]\nrepeat = 'never'"), [], "[shop] `repeat` should be"),
-    "no database": (lambda folder: (folder / "shop.sqlite").unlink(), [], "The database of DATABASE_URL cannot be reached"),
-    "no table of events": (sql("DROP TABLE Comments"), [], "[[sources]] 2 (Comments), `since`, should fit the shop's tables"),
+    "no database": (
+        lambda folder: (folder / "shop.sqlite").unlink(),
+        [],
+        "The database of DATABASE_URL cannot be reached",
+    ),
+    "no table of events": (
+        sql("DROP TABLE Comments"),
+        [],
+        "[[sources]] 2 (Comments), `since`, should fit the shop's tables",
+    ),
     "no table of products": (sql("DROP TABLE Products"), [], "[products] (Products) should fit the shop's tables"),
     "a table of our name": (sql(*FORGET, FOREIGN), [], "`rec_context_meta` should be recsys' own"),
     "models/ is a file": (a_file_for_models, [], "MODELS_DIR should be a folder"),
@@ -82,7 +90,12 @@ LATE = {
 
 @pytest.mark.parametrize(("harm", "argv", "words"), LATE.values(), ids=LATE)
 def test_what_would_fail_later_is_told_before_tensorflow_is_loaded(
-    door: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], harm: Callable[[Path], None], argv: list[str], words: str
+    door: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    harm: Callable[[Path], None],
+    argv: list[str],
+    words: str,
 ):
     harm(tmp_path)
     assert door.main(argv) == 1
@@ -97,15 +110,29 @@ def test_what_passes_every_check_goes_on_to_tensorflow(door: Any):
         door.main([])
 
 
-@pytest.mark.parametrize("table", ["schema_migrations (version INT, dirty INT)", "recommendations (id INT, customer INT)"])
+@pytest.mark.parametrize(
+    "table", ["schema_migrations (version INT, dirty INT)", "recommendations (id INT, customer INT)"]
+)
 def test_tables_of_the_shops_own_that_training_can_do_without_pass(door: Any, tmp_path: Path, table: str):
-    sql("DROP TABLE rec_schema_migrations", "DROP TABLE rec_versions", "DROP TABLE recommendations", f"CREATE TABLE {table}")(tmp_path)
-    sql(*(f"DROP TABLE {name}" for name in ("rec_user_encoder", "rec_item_encoder", "rec_context_mapping", "rec_context_meta")))(tmp_path)
+    sql(
+        "DROP TABLE rec_schema_migrations",
+        "DROP TABLE rec_versions",
+        "DROP TABLE recommendations",
+        f"CREATE TABLE {table}",
+    )(tmp_path)
+    sql(
+        *(
+            f"DROP TABLE {name}"
+            for name in ("rec_user_encoder", "rec_item_encoder", "rec_context_mapping", "rec_context_meta")
+        )
+    )(tmp_path)
     with pytest.raises(ImportError):
         door.main([])
 
 
-def test_a_second_run_finds_the_lock_and_says_who_holds_it(door: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_second_run_finds_the_lock_and_says_who_holds_it(
+    door: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     with Draft.create(tmp_path / "models", NOW):
         assert door.main([]) == 1
     said = capsys.readouterr().err
@@ -141,7 +168,9 @@ def test_every_option_says_what_it_means_its_default_and_its_range(door: Any, ca
     words = " ".join(capsys.readouterr().out.split())
     for option in fields(Training):
         flag = re.escape(f"--{option.name.replace('_', '-')} {option.type} ")
-        found = re.search(rf"{flag}(\S.+?) Default {re.escape(str(option.default))}; (above|from|one of) [^;]+?\.( -|$)", words)
+        found = re.search(
+            rf"{flag}(\S.+?) Default {re.escape(str(option.default))}; (above|from|one of) [^;]+?\.( -|$)", words
+        )
         assert found, option.name
         assert len(found[1].split()) >= 4 and found[1].endswith("."), option.name
 
@@ -152,7 +181,13 @@ def test_every_option_says_what_it_means_its_default_and_its_range(door: Any, ca
 def environ(folder: Path, **more: str) -> dict[str, str]:
     url = f"sqlite:///{folder / 'shop.sqlite'}"
     fill(url)
-    return {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "DATABASE_URL": url, "MODELS_DIR": str(folder / "models"), **more}
+    return {
+        "PATH": "/usr/bin:/bin",
+        "HOME": "/nonexistent",
+        "DATABASE_URL": url,
+        "MODELS_DIR": str(folder / "models"),
+        **more,
+    }
 
 
 def left_behind(folder: Path) -> list[str]:
@@ -167,7 +202,9 @@ INTERRUPTING = "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)
 
 
 @pytest.mark.parametrize("package", ["argparse", "rich", "tensorflow"])
-def test_an_interrupt_before_the_run_ends_in_one_line_even_where_an_import_would_swallow_it(tmp_path: Path, package: str):
+def test_an_interrupt_before_the_run_ends_in_one_line_even_where_an_import_would_swallow_it(
+    tmp_path: Path, package: str
+):
     stubs = tmp_path / "stubs"
     stubs.mkdir()
     for name in (package, "keras") if package == "tensorflow" else (package,):
@@ -180,11 +217,17 @@ def test_an_interrupt_before_the_run_ends_in_one_line_even_where_an_import_would
         timeout=120,
         check=False,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted; nothing of an unfinished version is left.\n")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        130,
+        "",
+        "Interrupted; nothing of an unfinished version is left.\n",
+    )
     assert left_behind(tmp_path) == []
 
 
-def test_an_interrupt_that_a_callback_swallows_comes_again(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_an_interrupt_that_a_callback_swallows_comes_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     class Swallowing:
         def __del__(self) -> None:
             raise KeyboardInterrupt

@@ -110,13 +110,18 @@ def test_the_likelihood_by_hand() -> None:
 @pytest.mark.parametrize("scale", [0.0, 0.3, 3.0])
 def test_the_gradient_is_that_of_finite_differences(scale: float, rng: np.random.Generator) -> None:
     batch, weights, step = random_cases(rng), scale * rng.normal(size=4), 1e-6
-    expected = [(log_likelihood(weights + e, batch)[0] - log_likelihood(weights - e, batch)[0]) / (2 * step) for e in step * np.eye(4)]
+    expected = [
+        (log_likelihood(weights + e, batch)[0] - log_likelihood(weights - e, batch)[0]) / (2 * step)
+        for e in step * np.eye(4)
+    ]
 
     np.testing.assert_allclose(log_likelihood(weights, batch)[1], expected, rtol=1e-6, atol=1e-8)
 
 
 def test_scores_far_apart_neither_overflow_nor_vanish() -> None:
-    far = ListwiseBatch(np.array([[-1e4], [1e4]]), np.array([0, 0]), np.array([[0.0], [1.0]]), np.array([0, 0]), np.zeros(2))
+    far = ListwiseBatch(
+        np.array([[-1e4], [1e4]]), np.array([0, 0]), np.array([[0.0], [1.0]]), np.array([0, 0]), np.zeros(2)
+    )
 
     value, gradient = log_likelihood(np.ones(1), far)
 
@@ -144,7 +149,9 @@ def test_units_do_not_matter(rng: np.random.Generator) -> None:
     """The penalty is on signals of deviation 1: ten times the signal has a tenth of the weight."""
     batch, tenfold = random_cases(rng), np.array([1.0, 10.0, 1.0, 1.0])
     weights, _ = maximise(batch, ALL[:4], 0.1)
-    scaled, _ = maximise(replace(batch, positives=batch.positives * tenfold, negatives=batch.negatives * tenfold), ALL[:4], 0.1)
+    scaled, _ = maximise(
+        replace(batch, positives=batch.positives * tenfold, negatives=batch.negatives * tenfold), ALL[:4], 0.1
+    )
 
     np.testing.assert_allclose(scaled * tenfold, weights, rtol=1e-3, atol=1e-4)
 
@@ -172,7 +179,9 @@ def test_candidates_are_neither_hidden_nor_inactive(rng: np.random.Generator) ->
     assert set(negatives) & {3, 996, 997, 998, 999} == set()
     assert len(set(negatives)) == len(negatives)
     assert set(range(946, 996)) | {10} <= set(negatives)  # the 50 best by factors, and her own
-    assert np.exp(batch.log_sampling_weight).sum() == pytest.approx(n - 5)  # together they stand for everything that may be answered
+    assert np.exp(batch.log_sampling_weight).sum() == pytest.approx(
+        n - 5
+    )  # together they stand for everything that may be answered
 
 
 def test_a_small_catalogue_is_taken_whole(rng: np.random.Generator) -> None:
@@ -229,7 +238,9 @@ def test_some_questions_are_taken_out_whole(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("truth", [(2.0, 0.0), (1.0, -1.0)])
-def test_the_weights_that_made_the_exam_are_found_from_a_sample_of_candidates(truth: tuple[float, float], rng: np.random.Generator) -> None:
+def test_the_weights_that_made_the_exam_are_found_from_a_sample_of_candidates(
+    truth: tuple[float, float], rng: np.random.Generator
+) -> None:
     """Of 2,000 items about 550 compete; uncorrected, the weights would come out too small."""
     features, evaluation_set = planted(rng, 400, 2_000, truth)
     batch = build_batch(features, {}, evaluation_set, rng)
@@ -256,7 +267,10 @@ def test_the_signal_that_is_right_ranks_and_the_others_don_t(rng: np.random.Gene
 def test_a_network_that_knows_is_believed(rng: np.random.Generator) -> None:
     truth = rng.normal(size=(150, 60)).astype(np.float32)
     features, evaluation_set = planted(rng, 150, 60, (0.0, 0.0))
-    cases = [replace(case, relevant=np.argsort(-truth[n])[:1].astype(np.int32)) for n, case in enumerate(evaluation_set.cases)]
+    cases = [
+        replace(case, relevant=np.argsort(-truth[n])[:1].astype(np.int32))
+        for n, case in enumerate(evaluation_set.cases)
+    ]
     blend = fit_ensemble(features, lambda query: truth[query.user], replace(evaluation_set, cases=tuple(cases)), rng)
 
     assert blend.weights[-1] > 1
@@ -273,7 +287,9 @@ def test_a_network_that_says_the_same_of_everything_has_no_weight(rng: np.random
 
 def test_only_allowed_signals_have_a_weight(rng: np.random.Generator) -> None:
     features, evaluation_set = planted(rng, 60, 40, (2.0, 1.0))
-    blend = fit_ensemble(features, lambda query: np.arange(40, dtype=np.float32), evaluation_set, rng, allowed=("popularity", "own"))
+    blend = fit_ensemble(
+        features, lambda query: np.arange(40, dtype=np.float32), evaluation_set, rng, allowed=("popularity", "own")
+    )
     nothing = fit_ensemble(features, None, evaluation_set, rng, allowed=())
 
     assert np.flatnonzero(blend.weights).tolist() == [POPULARITY, N_FEATURES]
@@ -354,7 +370,9 @@ def test_where_popularity_has_no_say_it_orders_what_is_equal_otherwise(rng: np.r
 
 def test_signals_that_nobody_allows_are_not_tried_without(rng: np.random.Generator) -> None:
     features, evaluation_set = planted(rng, 60, 40, (2.0, 0.0))
-    _, tried = select_hyperparameters(build_batch(features, {}, evaluation_set, rng), np.array([name == "factors" for name in NAMES]), rng)
+    _, tried = select_hyperparameters(
+        build_batch(features, {}, evaluation_set, rng), np.array([name == "factors" for name in NAMES]), rng
+    )
 
     assert {trial["popularity"] for trial in tried} == {True}
 

@@ -57,9 +57,13 @@ def quiet(epoch: Epoch) -> None:
 @pytest.fixture(scope="module")
 def fold(board: TrainedModels) -> ValidationSplit:
     """After the cut everybody takes the withheld item and, where repeats are allowed, one that she has had."""
-    rows = [(100 + user, 500 + int(own_cluster(user)[user % 8]), "purchase", CUT + 3600 * user) for user in range(N_USERS)]
+    rows = [
+        (100 + user, 500 + int(own_cluster(user)[user % 8]), "purchase", CUT + 3600 * user) for user in range(N_USERS)
+    ]
     rows += [(100 + user, 500 + withheld(user), "purchase", CUT + 3600 * user) for user in range(N_USERS)]
-    return ValidationSplit(board.data, build_evaluation_sets(shop_of(before_the_cut()), board, events_of(rows), CUT, "time"), "hide")
+    return ValidationSplit(
+        board.data, build_evaluation_sets(shop_of(before_the_cut()), board, events_of(rows), CUT, "time"), "hide"
+    )
 
 
 @contextmanager
@@ -103,7 +107,8 @@ def test_with_too_few_known_users_defaults_are_taken_and_nothing_is_fitted(
 ) -> None:
     monkeypatch.setattr(fitting, "fit", None)
     few = replace(
-        fold, evaluation_sets={"hide": known(fold.evaluation_sets["hide"], n_users), "allow": fold.evaluation_sets["allow"]}
+        fold,
+        evaluation_sets={"hide": known(fold.evaluation_sets["hide"], n_users), "allow": fold.evaluation_sets["allow"]},
     )  # the rule in force counts
     made = choose(few, QUICK, quiet)
 
@@ -125,7 +130,9 @@ def test_default_weights_are_the_fallback_under_both_rules() -> None:
     assert sum(value != 0 for value in row) == 3
 
 
-def test_ten_known_users_are_enough_to_choose(fold: ValidationSplit, chosen: Hyperparameters, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ten_known_users_are_enough_to_choose(
+    fold: ValidationSplit, chosen: Hyperparameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fitting, "fit", at_its_start(chosen, fold))
     enough = replace(fold, evaluation_sets={"hide": known(fold.evaluation_sets["hide"], MIN_VALIDATION_USERS)})
 
@@ -162,7 +169,9 @@ def test_the_winner_is_the_best_of_the_whole_registry(chosen: Hyperparameters) -
     assert chosen.defaults is None
 
 
-def test_each_figure_is_what_the_scorer_reaches_on_the_exam_of_the_rule_in_force(chosen: Hyperparameters, fold: ValidationSplit) -> None:
+def test_each_figure_is_what_the_scorer_reaches_on_the_exam_of_the_rule_in_force(
+    chosen: Hyperparameters, fold: ValidationSplit
+) -> None:
     """The baselines depend on nothing but the choice, so they can be fitted again."""
     arrays, _ = fit_baselines(fold.data, chosen.closed_forms)
     for name in arrays:
@@ -204,7 +213,9 @@ def test_networks_are_judged_by_their_own_part_on_the_exam_of_the_rule_in_force(
 ) -> None:
     asked: list[tuple[type, EvaluationSet]] = []
     monkeypatch.setattr(
-        fitting, "mean_average_precision", lambda scorer, evaluation_set: asked.append((type(scorer), evaluation_set)) or 0.5
+        fitting,
+        "mean_average_precision",
+        lambda scorer, evaluation_set: asked.append((type(scorer), evaluation_set)) or 0.5,
     )
     with eagerly():
         made = choose(replace(fold, rule="allow"), QUICK, quiet)
@@ -287,7 +298,10 @@ def failing(error: Exception) -> Callable[..., Fit]:
     ("error", "why"),
     [
         (MemoryError("no room"), "MemoryError: no room"),
-        (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nHint: …"), "ResourceExhaustedError: OOM when allocating"),
+        (
+            tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nHint: …"),
+            "ResourceExhaustedError: OOM when allocating",
+        ),
         (tf.errors.InternalError(None, None, "odd"), "InternalError: odd"),
     ],
 )
@@ -315,7 +329,12 @@ def test_a_loss_that_is_not_a_number_is_refused_from_within_a_whole_fit(fold: Va
     broken = replace(fold.data, weights=weights)
     start = fit_start(fold.data, fit_baselines(fold.data, ClosedForms())[0], ClosedForms(), QUICK)
 
-    with eagerly(), pytest.raises(TrainingRefused, match="^ENCM: the loss should be finite. Received: nan in epoch 1, batch . of 4"):
+    with (
+        eagerly(),
+        pytest.raises(
+            TrainingRefused, match="^ENCM: the loss should be finite. Received: nan in epoch 1, batch . of 4"
+        ),
+    ):
         fit_networks(broken, start, QUICK, quiet)
 
 

@@ -31,12 +31,15 @@ STEPS = {
     "lock": 3,  # the publisher's; for CURRENT; for metrics.json
     "make_dir": 9,  # models/; the draft; evaluation/ for each of its five files; models/ for the history; .stamps/
     "create": 14,  # arrays: two derived, seven baselines, signals, encoders twice, items, held-out figures
-    "write": 12,  # four configurations, contexts, catalogue, snapshot, selection; manifest; metrics.json; the stamp; CURRENT
+    # Four configurations, contexts, catalogue, snapshot, selection; manifest; metrics.json; the stamp; CURRENT
+    "write": 12,
     "fsync": 39,  # the draft's 31 files, manifest, two folders, models/; metrics.json and CURRENT, each with models/
     "rename": 4,  # the version appears; metrics.json; the stamp; CURRENT
-    "BEGIN": 8,  # are our three migrations done; then a transaction a chunk: the version, users, items, context values, features
+    # Are our three migrations done; then a transaction a chunk: the version, users, items, context values, features
+    "BEGIN": 8,
     "COMMIT": 8,
-    # The record of migrations and what it says; unfinished versions; is this one there, twice; the highest id; the counts; is it
+    # The record of migrations and what it says; unfinished versions; is this one there, twice; the highest id; the
+    # counts; is it
     # complete before it is shown.
     "SELECT": 11,
     "INSERT": 5,
@@ -61,7 +64,12 @@ class Stored:
 
     def __init__(self, network: Network, path: Path) -> None:
         network.save_weights(path)
-        self.weights, self.shapes, self._arrays, self.sizes = path.read_bytes(), network.shapes, network.arrays(), network.sizes
+        self.weights, self.shapes, self._arrays, self.sizes = (
+            path.read_bytes(),
+            network.shapes,
+            network.arrays(),
+            network.sizes,
+        )
 
     def save_weights(self, path: Path) -> None:
         path.write_bytes(self.weights)
@@ -86,10 +94,23 @@ class Candidate:
     old: tuple[Item, ...]
     new: tuple[Item, ...]
 
-    def publish(self, shop: Published, *, now: int, files: Files = UNSYNCED, connect: Callable[..., Database] = store.connect) -> str:
+    def publish(
+        self, shop: Published, *, now: int, files: Files = UNSYNCED, connect: Callable[..., Database] = store.connect
+    ) -> str:
         _, source, _, _, results, hyperparameters, protocol, *_ = self.trained.publishing
         few = replace(hyperparameters, trials=hyperparameters.trials[:1])
-        return publish(shop.settings, replace(source, now=now), self.stage, self.stage, results, few, protocol, files, connect, Quiet())
+        return publish(
+            shop.settings,
+            replace(source, now=now),
+            self.stage,
+            self.stage,
+            results,
+            few,
+            protocol,
+            files,
+            connect,
+            Quiet(),
+        )
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -134,7 +155,9 @@ def test_publishing_takes_the_steps_that_are_known(candidate: Candidate, tmp_pat
     assert Counter(step.split()[0] for step in disk.steps) == STEPS
     assert len(disk.steps) == sum(STEPS.values()) == N_STEPS
     assert disk.steps[ACTIVATION - 1] == "rename CURRENT"
-    assert disk.steps.index(f"rename {name}") < disk.steps.index("SELECT database") < ACTIVATION  # whole before known, known before active
+    assert (
+        disk.steps.index(f"rename {name}") < disk.steps.index("SELECT database") < ACTIVATION
+    )  # whole before known, known before active
     assert disk.steps[-1] == "UPDATE database"
 
 
@@ -153,7 +176,9 @@ def test_a_publisher_that_outlives_every_step_publishes(candidate: Candidate, tm
 
 
 @pytest.mark.parametrize("step", range(1, N_STEPS + 1))
-def test_a_publisher_that_dies_leaves_one_version_whole_and_the_next_one_publishes(candidate: Candidate, tmp_path: Path, step: int):
+def test_a_publisher_that_dies_leaves_one_version_whole_and_the_next_one_publishes(
+    candidate: Candidate, tmp_path: Path, step: int
+):
     old = candidate.trained.published.version
     shop = candidate.trained.published.copy(tmp_path)
     with pytest.raises(Died):
@@ -170,7 +195,9 @@ def test_a_publisher_that_dies_leaves_one_version_whole_and_the_next_one_publish
     answer = shop.ask(**PROBE)
     assert (answer.model_version, answer.items) == (after, candidate.new)
     assert history(shop.models_dir)[-1]["published"] == after
-    assert not [path.name for path in shop.models_dir.iterdir() if path.name.startswith(".draft-") or path.suffix == ".tmp"]
+    assert not [
+        path.name for path in shop.models_dir.iterdir() if path.name.startswith(".draft-") or path.suffix == ".tmp"
+    ]
     with store.connect(shop.url) as db:
         assert [version.name for version in list_versions(db) if version.active] == [after]
         assert all(version.complete for version in list_versions(db)), "what the dead one left should be gone"
@@ -183,7 +210,9 @@ SHOWN = 34  # statements before CURRENT is renamed; after it the views follow wi
 
 
 @pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
-def test_on_a_server_too_a_death_at_any_statement_leaves_one_version_whole(candidate: Candidate, tmp_path: Path, database_url: str):
+def test_on_a_server_too_a_death_at_any_statement_leaves_one_version_whole(
+    candidate: Candidate, tmp_path: Path, database_url: str
+):
     shop = moved(candidate.trained.published.copy(tmp_path), database_url)
     sent: list[str] = []
 
@@ -233,12 +262,20 @@ class Faulty(Watched):
 
 def full_or_away(step: str) -> BaseException:
     """Return what a step fails with: the disk is full, or the database breaks off."""
-    return DatabaseUnavailable("The database failed: gone away") if step.endswith(" database") else OSError(errno.ENOSPC, "full", step)
+    return (
+        DatabaseUnavailable("The database failed: gone away")
+        if step.endswith(" database")
+        else OSError(errno.ENOSPC, "full", step)
+    )
 
 
 def not_allowed(step: str) -> BaseException:
     """Return what a step fails with where a right is missing."""
-    return SettingsError("The account may not.") if step.endswith(" database") else PermissionError(errno.EACCES, "denied", step)
+    return (
+        SettingsError("The account may not.")
+        if step.endswith(" database")
+        else PermissionError(errno.EACCES, "denied", step)
+    )
 
 
 FAULTS = (full_or_away, not_allowed, lambda step: KeyboardInterrupt())

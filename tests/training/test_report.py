@@ -21,11 +21,15 @@ def marks(ndcg: list[float]) -> EvaluationResult:
 
 def evaluation_set(known: list[bool]) -> EvaluationSet:
     query = Query(0, NOTHING, NOTHING.astype(np.float32), NOTHING.astype(np.int64), NOTHING, CUT)
-    return EvaluationSet(tuple(EvaluationCase(query, NOTHING, 1, NOTHING) for _ in known), np.array(known), 0, np.ones(3, bool), ())
+    return EvaluationSet(
+        tuple(EvaluationCase(query, NOTHING, 1, NOTHING) for _ in known), np.array(known), 0, np.ones(3, bool), ()
+    )
 
 
 def test_an_own_part_is_the_mean_difference_over_known_users() -> None:
-    found = network_gain(marks([0.5, 0.7, 9.0]), marks([0.4, 0.6, 0.0]), evaluation_set([True, True, False]), np.random.default_rng(1))
+    found = network_gain(
+        marks([0.5, 0.7, 9.0]), marks([0.4, 0.6, 0.0]), evaluation_set([True, True, False]), np.random.default_rng(1)
+    )
 
     assert {name: round(value, 9) for name, value in found.items()} == {"own_part": 0.1, "own_part_low": 0.1}
 
@@ -35,7 +39,11 @@ def test_without_known_users_there_is_nothing_to_compare() -> None:
 
 
 def test_the_report_says_who_adds_nothing() -> None:
-    rows = {"ENCM": {"own_part": 0.012, "own_part_low": 0.004}, "BMF": {"own_part": 0.012, "own_part_low": -0.001}, "blend": {}}
+    rows = {
+        "ENCM": {"own_part": 0.012, "own_part_low": 0.004},
+        "BMF": {"own_part": 0.012, "own_part_low": -0.001},
+        "blend": {},
+    }
 
     assert network_gains(rows) == (
         "What the networks add to the blend of shared signals, NDCG@10: ENCM +0.0120 (at least +0.0040), BMF nothing that is certain."

@@ -14,7 +14,15 @@ from recsys.errors import NotEnoughData, TrainingRefused
 from recsys.features.query import Query
 from recsys.scorers.registry import MODELS
 from recsys.training.fitting import check_complete, load_scorers
-from recsys.training.stages import TrainedModels, active_items, build_evaluation_sets, check_evaluation_set, context_lift, in_force, split
+from recsys.training.stages import (
+    TrainedModels,
+    active_items,
+    build_evaluation_sets,
+    check_evaluation_set,
+    context_lift,
+    in_force,
+    split,
+)
 from tests.helpers.checkerboard import (
     CUT,
     DAY,
@@ -102,10 +110,14 @@ def test_leave_one_out_has_one_exam_and_allows_repeats(board: TrainedModels) -> 
 def test_the_lift_of_context_is_measured_event_by_event(board: TrainedModels) -> None:
     """Each customer takes her withheld item on a phone, then item 2 an hour later on nothing that is known.
 
-    Item i is at rank i + 1: the mean reciprocal rank is known. Before the first event, the newest one before the cut tells the
-    category; before the second, the withheld item does.
+    Item i is at rank i + 1: the mean reciprocal rank is known. Before the first event, the newest one before the cut
+    tells the category; before the second, the withheld item does.
     """
-    rows = [(100 + user, 500 + item, "purchase", CUT + 3600 * n) for user in range(N_USERS) for n, item in ((6, withheld(user)), (7, 2))]
+    rows = [
+        (100 + user, 500 + item, "purchase", CUT + 3600 * n)
+        for user in range(N_USERS)
+        for n, item in ((6, withheld(user)), (7, 2))
+    ]
     after = events_of(rows, ["mobile", None] * N_USERS)
     recorder = Recorder(len(board.encoders.items))
     source = shop_of(before_the_cut())
@@ -134,16 +146,22 @@ def test_without_later_events_there_is_no_lift_to_measure(board: TrainedModels) 
     assert context_lift(shop_of(before_the_cut()), board, events_of([])) is None
 
 
-@pytest.mark.parametrize("after", [events_of([]), events_of([(9999, 501, "purchase", CUT)])], ids=["nothing", "a stranger's purchase"])
+@pytest.mark.parametrize(
+    "after", [events_of([]), events_of([(9999, 501, "purchase", CUT)])], ids=["nothing", "a stranger's purchase"]
+)
 def test_an_exam_without_a_known_customer_is_refused(after: Interactions, board: TrainedModels) -> None:
     evaluation_sets = build_evaluation_sets(shop_of(before_the_cut()), board, after, CUT, "time")
 
-    with pytest.raises(NotEnoughData, match="The test part needs a user who bought before its cut and chose something new after it"):
+    with pytest.raises(
+        NotEnoughData, match="The test part needs a user who bought before its cut and chose something new after it"
+    ):
         check_evaluation_set(evaluation_sets["hide"], "test")
 
 
 def test_a_known_customer_who_chose_something_new_is_an_exam(board: TrainedModels) -> None:
-    check_evaluation_set(build_evaluation_sets(shop_of(before_the_cut()), board, after_the_cut(), CUT, "time")["hide"], "test")
+    check_evaluation_set(
+        build_evaluation_sets(shop_of(before_the_cut()), board, after_the_cut(), CUT, "time")["hide"], "test"
+    )
 
 
 def test_without_encm_there_is_no_lift_to_measure(board: TrainedModels) -> None:

@@ -34,7 +34,20 @@ from recsys.training.fitting import DEFAULT_WINNER
 from recsys.training.train import TrainingResult, train
 from tests.helpers import tiny_shop
 from tests.helpers.dying_disk import version_names
-from tests.helpers.tiny_shop import DAY, NOW, START, Published, Quiet, Row, Trained, event, fast_settings, fill, interactions, products
+from tests.helpers.tiny_shop import (
+    DAY,
+    NOW,
+    START,
+    Published,
+    Quiet,
+    Row,
+    Trained,
+    event,
+    fast_settings,
+    fill,
+    interactions,
+    products,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,7 +58,9 @@ def unfitted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "fit", at_its_start)
 
 
-def at_its_start(name: str, data: Any, start: WarmStart, options: Training, report: Any, *, judge: Any = None, epochs: Any = None) -> Fit:
+def at_its_start(
+    name: str, data: Any, start: WarmStart, options: Training, report: Any, *, judge: Any = None, epochs: Any = None
+) -> Fit:
     report(Epoch(name, 1, 1, 0.7, 0.0))
     network = NETWORKS[name](shapes(data, options), options.seed)
     network.warm_start(start.factors, start.popularity)
@@ -85,7 +100,11 @@ def daily(n_users: int, n_items: int, n_days: int, action: str = "purchase", str
 # Refusals
 
 TOO_LITTLE: Mapping[str, tuple[list[Row], list[Row] | None, str]] = {
-    "nothing at all": ([], None, "There are 0 events of 0 users on 0 items, 36 active products (0 rows were read; dropped: nothing)."),
+    "nothing at all": (
+        [],
+        None,
+        "There are 0 events of 0 users on 0 items, 36 active products (0 rows were read; dropped: nothing).",
+    ),
     "one user": (daily(1, 12, 200), None, "There are 200 events of 1 users on 12 items, 36 active products"),
     "one item": (daily(12, 1, 20), None, "There are 240 events of 12 users on 1 items, 36 active products"),
     "99 events": (daily(11, 12, 9), None, "There are 99 events of 11 users on 12 items, 36 active products"),
@@ -116,13 +135,17 @@ def test_too_small_a_shop_is_refused_saying_what_there_is_and_what_is_needed(tmp
 
 def test_events_of_one_moment_are_refused_because_they_have_no_before_and_after(tmp_path: Path):
     events = [event(user, item, "purchase", START) for user in range(12) for item in range(101, 113)]
-    with pytest.raises(NotEnoughData, match="Nothing is left to learn from before the test cut: the events share too few moments"):
+    with pytest.raises(
+        NotEnoughData, match="Nothing is left to learn from before the test cut: the events share too few moments"
+    ):
         learn(shop(tmp_path, events))
     assert len(history(tmp_path / "models")) == 1
 
 
 def test_events_of_two_moments_are_refused_as_well(tmp_path: Path):
-    events = [event(user, item, "purchase", START + DAY * (item > 108)) for user in range(12) for item in range(101, 113)]
+    events = [
+        event(user, item, "purchase", START + DAY * (item > 108)) for user in range(12) for item in range(101, 113)
+    ]
     with pytest.raises(NotEnoughData, match="Nothing is left to learn from before the validation cut"):
         learn(shop(tmp_path, events))
 
@@ -131,13 +154,16 @@ def test_items_that_are_all_too_rare_are_refused(tmp_path: Path, unfitted: None)
     sold = [{"id": 1000 + n, "name": f"Single {n}", "statusId": "S1"} for n in range(240)]
     events = [event(n % 12, 1000 + n, "purchase", START + n * 3600) for n in range(240)]
     with pytest.raises(
-        NotEnoughData, match=r"An item needs 3 events \(min_item_events\). None of the training part's 172 events is on one"
+        NotEnoughData,
+        match=r"An item needs 3 events \(min_item_events\). None of the training part's 172 events is on one",
     ):
         learn(shop(tmp_path, events, sold))
 
 
 @pytest.mark.parametrize(("events", "catalogue"), [("text", "integer"), ("integer", "text")])
-def test_events_and_products_that_name_items_unlike_are_refused_by_what_to_do(tmp_path: Path, events: str, catalogue: str):
+def test_events_and_products_that_name_items_unlike_are_refused_by_what_to_do(
+    tmp_path: Path, events: str, catalogue: str
+):
     settings = shop(tmp_path, interactions())
     [source, _] = settings.shop.sources
     columns = {"text": "CAST({0} AS TEXT) AS", "integer": "{0} AS"}
@@ -152,7 +178,9 @@ def test_events_and_products_that_name_items_unlike_are_refused_by_what_to_do(tm
 
 def test_customers_who_never_choose_anything_new_are_refused(tmp_path: Path, unfitted: None):
     events = [event(user, 101 + user, "purchase", START + day * DAY + user) for user in range(12) for day in range(20)]
-    with pytest.raises(NotEnoughData, match="The test part needs a user who bought before its cut and chose something new after it"):
+    with pytest.raises(
+        NotEnoughData, match="The test part needs a user who bought before its cut and chose something new after it"
+    ):
         learn(shop(tmp_path, events))
 
 
@@ -170,7 +198,9 @@ def test_a_candidate_that_is_not_finite_is_refused_and_recorded(tmp_path: Path, 
     assert version_names(settings.models_dir) == []
 
 
-def test_a_refused_run_leaves_the_version_before_it_serving_and_adds_to_the_history(published: Published, tmp_path: Path):
+def test_a_refused_run_leaves_the_version_before_it_serving_and_adds_to_the_history(
+    published: Published, tmp_path: Path
+):
     mine = published.copy(tmp_path)
     mine.execute("DELETE FROM Interactions WHERE userId > 0")
     with pytest.raises(NotEnoughData):
@@ -218,7 +248,12 @@ def test_options_that_no_training_can_have_are_refused_by_name(option: str, valu
 def door(environ: Mapping[str, str], *flags: str) -> subprocess.CompletedProcess[str]:
     environ = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **environ}
     return subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), *flags], env=environ, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, str(ROOT / "train.py"), *flags],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 
@@ -228,7 +263,12 @@ def test_the_door_leaves_with_3_where_training_is_refused(tmp_path: Path):
     assert done.returncode == 3
     assert done.stdout == ""
     assert "Refused: Training needs 100 events of 10 users" in done.stderr
-    assert done.stderr.splitlines()[:4] == ["Read the shop's tables", "  99 rows", "  99 rows read, 99 kept", done.stderr.splitlines()[3]]
+    assert done.stderr.splitlines()[:4] == [
+        "Read the shop's tables",
+        "  99 rows",
+        "  99 rows read, 99 kept",
+        done.stderr.splitlines()[3],
+    ]
     assert len(history(settings.models_dir)) == 1
 
 
@@ -290,11 +330,19 @@ def test_the_winner_is_the_best_on_validation_and_is_named_everywhere(trained: T
     assert set(validation) == set(REGISTRY)
     best = max(REGISTRY, key=lambda name: validation[name])  # the first of equals, in registry order
     version = current(trained.published.models_dir)
-    assert entry["winner"] == trained.outcome.winner == version.manifest["winner"] == version.json("selection.json")["best"] == best
+    assert (
+        entry["winner"]
+        == trained.outcome.winner
+        == version.manifest["winner"]
+        == version.json("selection.json")["best"]
+        == best
+    )
     assert entry["published"] == trained.outcome.version == version.name
 
 
-def test_of_equals_on_validation_the_first_of_the_registry_wins(trained: Trained, unfitted: None, monkeypatch: pytest.MonkeyPatch):
+def test_of_equals_on_validation_the_first_of_the_registry_wins(
+    trained: Trained, unfitted: None, monkeypatch: pytest.MonkeyPatch
+):
     _, source, evaluated, _, results, *_ = trained.publishing
     marks = results.evaluations["BMF"]
     monkeypatch.setattr(fitting, "evaluate_all", lambda scorers, evaluation_set: dict.fromkeys(scorers, marks))
@@ -306,14 +354,19 @@ def test_of_equals_on_validation_the_first_of_the_registry_wins(trained: Trained
 
 
 @pytest.mark.parametrize("best", ["blend", "item_cf", "user_frequency_decayed"])
-def test_a_baseline_that_wins_is_published_as_such(tmp_path: Path, unfitted: None, monkeypatch: pytest.MonkeyPatch, best: str):
+def test_a_baseline_that_wins_is_published_as_such(
+    tmp_path: Path, unfitted: None, monkeypatch: pytest.MonkeyPatch, best: str
+):
     """Validation is told that nothing but one baseline hits anything."""
     real = fitting.evaluate_all
 
     def favouring(scorers: Mapping[str, Scorer], evaluation_set: EvaluationSet) -> dict[str, EvaluationResult]:
         marks = real(scorers, evaluation_set)
         return {
-            name: replace(validation_score, per_user={**validation_score.per_user, "map10": np.full(len(evaluation_set), name == best)})
+            name: replace(
+                validation_score,
+                per_user={**validation_score.per_user, "map10": np.full(len(evaluation_set), name == best)},
+            )
             for name, validation_score in marks.items()
         }
 
@@ -336,9 +389,12 @@ def trials_of(trained: Trained) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("choice", "grid", "field"), [("EASE l2", L2_GRID, "l2"), ("ALS regularization", REGULARIZATION_GRID, "regularization")]
+    ("choice", "grid", "field"),
+    [("EASE l2", L2_GRID, "l2"), ("ALS regularization", REGULARIZATION_GRID, "regularization")],
 )
-def test_every_value_of_a_grid_is_tried_and_the_best_is_taken(trained: Trained, choice: str, grid: tuple[float, ...], field: str):
+def test_every_value_of_a_grid_is_tried_and_the_best_is_taken(
+    trained: Trained, choice: str, grid: tuple[float, ...], field: str
+):
     tried = {trial["value"]: trial["map10"] for trial in trials_of(trained) if trial["choice"] == choice}
     assert list(tried) == list(grid)
     assert all(0 <= figure <= 1 for figure in tried.values())
@@ -359,7 +415,9 @@ def test_every_networks_epochs_are_logged_and_its_best_one_is_fitted_again(train
 
 
 def test_signal_weights_are_fitted_for_every_model_and_rule_and_those_serve(trained: Trained):
-    tried = {(trial["model"], trial["rule"]): trial for trial in trials_of(trained) if trial["choice"] == "signal weights"}
+    tried = {
+        (trial["model"], trial["rule"]): trial for trial in trials_of(trained) if trial["choice"] == "signal weights"
+    }
     assert set(tried) == {(name, rule) for name in (*MODELS, "blend") for rule in ("hide", "allow")}
     version = current(trained.published.models_dir)
     for name in (*MODELS, "blend"):
@@ -377,7 +435,11 @@ def test_signal_weights_are_fitted_for_every_model_and_rule_and_those_serve(trai
 
 def test_what_cannot_be_chosen_is_set_to_defaults_and_said(tmp_path: Path, unfitted: None):
     """All are customers for 8 days, five go on for 28 more: too few to choose by, enough to be examined on."""
-    events = [row for row in daily(12, 36, 36) if row["userId"] < 5 or row["timestamp"] < tiny_shop.stored_time(START + 8 * DAY)]
+    events = [
+        row
+        for row in daily(12, 36, 36)
+        if row["userId"] < 5 or row["timestamp"] < tiny_shop.stored_time(START + 8 * DAY)
+    ]
     settings, noting = shop(tmp_path, events), Noting()
     outcome = learn(settings, progress=noting)
     said = "validation has 5 users, 10 are needed: defaults are used"
@@ -399,7 +461,8 @@ def test_what_cannot_be_chosen_is_set_to_defaults_and_said(tmp_path: Path, unfit
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError("no room for 9 GB"), tf.errors.ResourceExhaustedError(None, None, "no room for 9 GB\nat some node")]
+    "error",
+    [MemoryError("no room for 9 GB"), tf.errors.ResourceExhaustedError(None, None, "no room for 9 GB\nat some node")],
 )
 def test_a_network_that_memory_cannot_hold_is_left_out_and_the_others_are_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
@@ -417,14 +480,19 @@ def test_a_network_that_memory_cannot_hold_is_left_out_and_the_others_are_publis
 
 
 @pytest.mark.parametrize("turn", [2, 3], ids=["the evaluation_set", "what serves"])
-def test_a_network_that_could_only_be_fitted_to_less_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turn: int):
+def test_a_network_that_could_only_be_fitted_to_less_is_left_out_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turn: int
+):
     """Later fits have more events; a network that won on validation and fails in one of them is not the winner of the version."""
     real = fitting.evaluate_all
 
     def favouring(scorers: Mapping[str, Scorer], evaluation_set: EvaluationSet) -> dict[str, EvaluationResult]:
         marks = real(scorers, evaluation_set)
         return {
-            name: replace(validation_score, per_user={**validation_score.per_user, "map10": np.full(len(evaluation_set), name == "LNCM")})
+            name: replace(
+                validation_score,
+                per_user={**validation_score.per_user, "map10": np.full(len(evaluation_set), name == "LNCM")},
+            )
             for name, validation_score in marks.items()
         }
 
@@ -455,7 +523,11 @@ def assert_published_without_lncm(folder: Path, settings: Settings, outcome: Tra
     assert version.manifest["scorers"] == [name for name in REGISTRY if name != "LNCM"]
     assert version.manifest["winner"] == outcome.winner != "LNCM"
     assert not (version.path / "lncm_model.weights.h5").exists()
-    for asked in ({"user_id": 7}, {"user_id": 7, "model": "LNCM"}, {"interactions": [{"item_id": 101, "event": "view"}]}):
+    for asked in (
+        {"user_id": 7},
+        {"user_id": 7, "model": "LNCM"},
+        {"interactions": [{"item_id": 101, "event": "view"}]},
+    ):
         answer = Published(folder, version.name).ask(**asked)
         errors = {run.model: run.error for run in answer.runs}
         assert errors.pop("LNCM") == "LNCM is not part of this version: its training failed"
@@ -479,10 +551,14 @@ def test_where_no_network_can_be_fitted_nothing_is_published(tmp_path: Path, mon
 # Leave-one-out
 
 
-def test_leave_one_out_asks_for_each_users_last_item_among_99_at_most(tmp_path: Path, unfitted: None, monkeypatch: pytest.MonkeyPatch):
+def test_leave_one_out_asks_for_each_users_last_item_among_99_at_most(
+    tmp_path: Path, unfitted: None, monkeypatch: pytest.MonkeyPatch
+):
     evaluation_sets: list[Any] = []
     real = stages.evaluate_on_test
-    monkeypatch.setattr("recsys.training.stages.evaluate_on_test", lambda *given: evaluation_sets.append(given[3]) or real(*given))
+    monkeypatch.setattr(
+        "recsys.training.stages.evaluate_on_test", lambda *given: evaluation_sets.append(given[3]) or real(*given)
+    )
     sold = [{"id": 101 + n, "name": f"Item {n}", "statusId": "S1", "categoryId": "tea"} for n in range(130)]
     settings = shop(tmp_path, daily(24, 130, 30, stride=7), sold)
     outcome = learn(settings, protocol="loo99")
@@ -524,7 +600,9 @@ def test_the_manifest_says_what_the_version_was_made_of(trained: Trained):
 
 def test_the_manifest_lists_every_file_with_its_size_and_hash_and_the_shapes_of_arrays(published: Published):
     folder = current(published.models_dir).path
-    listed = {entry["path"]: entry for entry in json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]}
+    listed = {
+        entry["path"]: entry for entry in json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
+    }
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {"manifest.json"}
     assert set(listed) == found
     for path, entry in listed.items():
@@ -538,7 +616,9 @@ def test_a_version_holds_everything_that_serving_comparing_and_explaining_need(p
     folder = current(published.models_dir).path
     weights = {f"{name.lower()}_model.weights.h5" for name in MODELS}
     expected = weights | {f"evaluation/{name}" for name in weights} | {f"{name.lower()}_config.json" for name in MODELS}
-    expected |= {f"{name}.h5" for name in BASELINES} | {f"{name}_derived.h5" for name in ("encm", "neumf")} | {"signals.h5"}
+    expected |= (
+        {f"{name}.h5" for name in BASELINES} | {f"{name}_derived.h5" for name in ("encm", "neumf")} | {"signals.h5"}
+    )
     expected |= {"encoders.h5", "evaluation/encoders.h5", "contexts.json", "items.h5", "catalogue.json", "heldout.h5"}
     expected |= {"snapshot.json", "selection.json", "report.html", "manifest.json"}
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == expected
@@ -575,7 +655,11 @@ def test_the_snapshot_says_what_a_page_shows_of_each_product(published: Publishe
     for row in products():
         if row["statusId"] == "S1":
             shown = of_id[row["id"]]
-            assert (shown["name"], shown["category"], shown["brand"]) == (row["name"], row["categoryId"], row["brandId"])
+            assert (shown["name"], shown["category"], shown["brand"]) == (
+                row["name"],
+                row["categoryId"],
+                row["brandId"],
+            )
             assert shown["price"] > 0
 
 
@@ -609,7 +693,9 @@ def test_the_report_stands_alone_and_names_the_winner(published: Published, trai
 
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
             assert tag not in {"script", "link", "iframe", "object", "img"}
-            self.found += [value or "" for name, value in attrs if name in {"src", "href", "xlink:href", "action", "data"}]
+            self.found += [
+                value or "" for name, value in attrs if name in {"src", "href", "xlink:href", "action", "data"}
+            ]
 
     References().feed(page)
     assert References.found  # the plots refer to their own glyphs

@@ -23,7 +23,9 @@ def read(folder: Path, *statements: str) -> tuple[str, ...]:
     with connect(url) as db:
         for statement in statements:
             db.execute(statement)
-        return read_shop(db, fast_settings(url, folder / "models"), now=NOW, progress=TrainingConsole()).cleaning.unreadable
+        return read_shop(
+            db, fast_settings(url, folder / "models"), now=NOW, progress=TrainingConsole()
+        ).cleaning.unreadable
 
 
 def test_a_whole_shop_leaves_nothing_to_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -32,7 +34,9 @@ def test_a_whole_shop_leaves_nothing_to_say(tmp_path: Path, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("price", ["", "12,50", "12.50 EUR", "free", "[/b] [free]"])
-def test_a_price_of_text_is_counted_and_shown_with_its_product(tmp_path: Path, capsys: pytest.CaptureFixture[str], price: str):
+def test_a_price_of_text_is_counted_and_shown_with_its_product(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], price: str
+):
     line = f"price: 1 of {len(ITEMS)} unreadable, e.g. {price!r} (product 103)"
 
     assert read(tmp_path, f"UPDATE Productdetails SET originalPrice = '{price}' WHERE productId = 103") == (line,)
@@ -61,8 +65,14 @@ def test_every_table_and_column_has_a_line_of_its_own(tmp_path: Path):
             "UPDATE Productdetails SET originalPrice = 'free', discountPrice = NULL",
             r"[products] price should hold numbers from 0 with a dot",
         ),
-        ("UPDATE Interactions SET timestamp = x'ff'", r"[[sources]] `timestamp` of Interactions should hold date-times"),
-        ("UPDATE Interactions SET device_type = x'ff'", r"[[sources]] `device_type` of Interactions should hold text of 1 to 512 bytes"),
+        (
+            "UPDATE Interactions SET timestamp = x'ff'",
+            r"[[sources]] `timestamp` of Interactions should hold date-times",
+        ),
+        (
+            "UPDATE Interactions SET device_type = x'ff'",
+            r"[[sources]] `device_type` of Interactions should hold text of 1 to 512 bytes",
+        ),
         ("UPDATE Comments SET star = 'good'", r"[[sources]] `rating` of Comments should hold numbers with a dot"),
     ],
 )

@@ -82,15 +82,29 @@ query = '''
 '''
 
 """
-TRAINING = {"dim": 8, "factors": 8, "epochs": 3, "batch": 16, "window": 10, "shared_negatives": 32, "learning_rate": 0.01}
+TRAINING = {
+    "dim": 8,
+    "factors": 8,
+    "epochs": 3,
+    "batch": 16,
+    "window": 10,
+    "shared_negatives": 32,
+    "learning_rate": 0.01,
+}
 CONTEXT = {"time_of_day": "evening", "season": "summer", "device_type": "mobile", "category": "coffee"}
-SEEN = [{"item_id": 7, "event": "view", "timestamp": NOW - 120}, {"item_id": 12, "event": "cart", "timestamp": NOW - 60}]
+SEEN = [
+    {"item_id": 7, "event": "view", "timestamp": NOW - 120},
+    {"item_id": 12, "event": "cart", "timestamp": NOW - 60},
+]
 REQUESTS: list[dict[str, Any]] = [
     {"user_id": 1},
     *({"user_id": user, "context": CONTEXT} for user in (2, 3, 5, 11, 40, 70)),
     {"user_id": 15, "context": {}, "limit": 60},
     {"user_id": "6", "context": {"device_type": "unheard of", "no_such_feature": 1}},
-    *({"user_id": 8, "context": CONTEXT, "model": model} for model in ("ENCM", "lncm", "NeuMF", "BMF", "blend", "ease", "item_cf")),
+    *(
+        {"user_id": 8, "context": CONTEXT, "model": model}
+        for model in ("ENCM", "lncm", "NeuMF", "BMF", "blend", "ease", "item_cf")
+    ),
     {"user_id": 9, "context": CONTEXT, "model": "popularity"},
     {"user_id": 16, "context": CONTEXT, "filters": {"category": "coffee"}},
     {"user_id": 16, "context": CONTEXT, "filters": {"price_min": 10, "price_max": 80, "in_stock": True}},
@@ -133,7 +147,9 @@ def main() -> int:
         shutil.copytree(folder / "models", unpacked / "models", ignore=shutil.ignore_patterns(".*"))
         pack(unpacked, ARCHIVE)
     commit = run(["git", "-C", str(ROOT), "rev-parse", "HEAD"]).strip()
-    pairs = [json.dumps({"request": request, "answer": answer}) for request, answer in zip(REQUESTS, answers, strict=True)]
+    pairs = [
+        json.dumps({"request": request, "answer": answer}) for request, answer in zip(REQUESTS, answers, strict=True)
+    ]
     asked = ",\n".join(pairs)  # one pair a line
     ANSWERS.write_text(f'{{"commit": "{commit}", "now": {NOW}, "asked": [\n{asked}\n]}}\n', encoding="utf-8")
     print(f"wrote {len(pairs)} answers, {sum(file.stat().st_size for file in (ARCHIVE, ANSWERS)):,} bytes")  # noqa: T201 - a command
@@ -169,8 +185,12 @@ def ask(folder: Path, requests: list[dict[str, Any]], **environ: str) -> list[di
 
 def run(command: list[str], stdin: str = "", **environ: str) -> str:
     """Return a command's output, and show what it says if it fails."""
-    same = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith(("OPENBLAS_", "TF_"))}
-    done = subprocess.run(command, input=stdin, env={**same, **environ}, capture_output=True, encoding="utf-8", check=False)
+    same = {
+        name: value for name, value in os.environ.items() if name == "PATH" or name.startswith(("OPENBLAS_", "TF_"))
+    }
+    done = subprocess.run(
+        command, input=stdin, env={**same, **environ}, capture_output=True, encoding="utf-8", check=False
+    )
     if done.returncode:
         raise SystemExit(
             f"{' '.join(command[-2:])} should succeed. Received: {done.returncode}, {done.stdout[-500:]} {done.stderr[-2000:]}"
@@ -182,7 +202,12 @@ def write_database(path: Path, folder: Path) -> None:
     """Write a SQLite database as rows, and the tables of every dialect as statements; bytes become `{"hex": …}`."""
     rows: dict[str, Any] = {}
     with sqlite3.connect(path) as db:
-        names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")]
+        names = [
+            name
+            for (name,) in db.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            )
+        ]
         for name in names:
             found = db.execute(f"SELECT * FROM {name} ORDER BY 1, 2")  # noqa: S608 - names of the catalogue
             columns = [column[0] for column in found.description]
@@ -190,7 +215,10 @@ def write_database(path: Path, folder: Path) -> None:
     (folder / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
     for dialect in DIALECTS:
         record = migrations._spelled(migrations._RECORD, dialect)
-        statements = [record, *(text for name, _ in rows["schema_migrations"]["rows"] for text in migrations.statements(name, dialect))]
+        statements = [
+            record,
+            *(text for name, _ in rows["schema_migrations"]["rows"] for text in migrations.statements(name, dialect)),
+        ]
         (folder / f"schema.{dialect}.sql").write_text(";\n".join(statements) + ";\n", encoding="utf-8")
 
 

@@ -74,7 +74,10 @@ def restore(url: str, frozen: Path) -> None:
 def old_rows(frozen: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the rows of each table as they were frozen."""
     tables = json.loads((frozen / "rows.json").read_text(encoding="utf-8"))
-    return {name: [dict(zip(table["columns"], map(cell, row), strict=True)) for row in table["rows"]] for name, table in tables.items()}
+    return {
+        name: [dict(zip(table["columns"], map(cell, row), strict=True)) for row in table["rows"]]
+        for name, table in tables.items()
+    }
 
 
 def cell(value: Any) -> Any:
@@ -94,7 +97,9 @@ def run(folder: Path, command: list[str], lines: str = "", **environ: str) -> su
     """Run a command beside the old `.env`; it has to succeed."""
     same = {name: value for name, value in os.environ.items() if name.startswith(("OPENBLAS_", "TF_"))}
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), **same, **environ}
-    done = subprocess.run(command, input=lines.encode(), env=env, cwd=folder, capture_output=True, timeout=PATIENCE_S, check=False)
+    done = subprocess.run(
+        command, input=lines.encode(), env=env, cwd=folder, capture_output=True, timeout=PATIENCE_S, check=False
+    )
     assert done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")[-3000:]
     return done
 
@@ -164,7 +169,10 @@ def test_old_command_lines_work(upgraded: Path) -> None:
 
     run(upgraded, [sys.executable, str(upgraded / "scripts/make_shop.py"), "--keep"])
     run(upgraded, [sys.executable, str(upgraded / "scripts/migrate_encoders.py")])
-    run(upgraded, [sys.executable, str(upgraded / "scripts/migrate_encoders.py"), "--version", version, "--models-dir", "models"])
+    run(
+        upgraded,
+        [sys.executable, str(upgraded / "scripts/migrate_encoders.py"), "--version", version, "--models-dir", "models"],
+    )
     run(upgraded, at(NOW, upgraded / "train.py", *TRAIN, code=EAGERLY))
 
     assert {path.name for path in (upgraded / "models").iterdir() if not path.name.startswith(".")} == published

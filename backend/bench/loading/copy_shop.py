@@ -21,8 +21,12 @@ def main(source_url: str, target_url: str) -> None:
         for table in (*SHOP_TABLES, *ENCODERS):
             target.insert(table, rows_of(source, table))
         # 0 is left out: MySQL takes it for "the next number"
-        missing = target.query("SELECT DISTINCT userId FROM Interactions WHERE userId > 0 AND userId NOT IN (SELECT id FROM Users)")
-        target.insert("Users", ({"id": user, "email": f"customer{user}@shop.example", "statusId": "S1"} for (user,) in missing))
+        missing = target.query(
+            "SELECT DISTINCT userId FROM Interactions WHERE userId > 0 AND userId NOT IN (SELECT id FROM Users)"
+        )
+        target.insert(
+            "Users", ({"id": user, "email": f"customer{user}@shop.example", "statusId": "S1"} for (user,) in missing)
+        )
 
 
 def rows_of(source: Database, table: str) -> Iterator[Row]:

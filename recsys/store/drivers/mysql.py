@@ -29,7 +29,9 @@ NUMBERS = frozenset(
     }
 )
 # Date-times stay text: PyMySQL's own conversion costs more than all the rest of reading a row.
-TEXTS = dict.fromkeys((FIELD_TYPE.DATE, FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP, FIELD_TYPE.TIME), pymysql.converters.through)
+TEXTS = dict.fromkeys(
+    (FIELD_TYPE.DATE, FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP, FIELD_TYPE.TIME), pymysql.converters.through
+)
 CONVERSIONS = {**pymysql.converters.conversions, **TEXTS}
 LEAST_S = 0.001  # a goodbye is tried even where no time is left; 0 would mean not to wait at all
 
@@ -41,12 +43,35 @@ class Mysql:
     errors: tuple[type[Exception], ...] = (pymysql.err.Error, OSError, UnicodeError)
     _overloaded = frozenset({1040, 1203, 1205, 1213, 1226, 1037, 1038, 1041})
     _unreachable = frozenset(
-        {0, 1021, 1042, 1043, 1044, 1045, 1047, 1049, 1053, 1077, 1114, 1129, 1130, 1152, 1159, 1161, 1184, 1251, 1317, 1698, 1927}
+        {
+            0,
+            1021,
+            1042,
+            1043,
+            1044,
+            1045,
+            1047,
+            1049,
+            1053,
+            1077,
+            1114,
+            1129,
+            1130,
+            1152,
+            1159,
+            1161,
+            1184,
+            1251,
+            1317,
+            1698,
+            1927,
+        }
         | {1969, 3024}  # out of time, in MariaDB's words and in MySQL's
     )
     _duplicate = frozenset({1050, 1061, 1062, 1586})
     _denied = frozenset({1142, 1143, 1227, 1370})
-    # Besides: a difference below 0 of unsigned numbers, two rows where one is due, text that is no JSON, no date, no UTF-8.
+    # Besides: a difference below 0 of unsigned numbers, two rows where one is due, text that is no JSON, no date, no
+    # UTF-8.
     _unusable = frozenset({1264, 1265, 1292, 1366, 1406, 3988, 1242, 1300, 1411, 1525, 1690, 3141, 3146, 3156, 3854})
 
     def __init__(self) -> None:

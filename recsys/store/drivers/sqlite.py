@@ -38,7 +38,9 @@ class Sqlite:
         }
     )
     _unusable = frozenset({sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH})
-    _duplicate = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID})
+    _duplicate = frozenset(
+        {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID}
+    )
 
     def __init__(self) -> None:
         self._give_up_at = 0.0
@@ -50,7 +52,9 @@ class Sqlite:
     def open(self, url: DatabaseUrl, timeouts: Timeouts, create: bool) -> Any:
         """Open the file; only `create` makes one, so that a mistyped path never looks like an empty shop."""
         uri = f"file:{quote(url.name)}?mode={'rwc' if create else 'rw'}"
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeouts.lock_s, check_same_thread=False)
+        connection = sqlite3.connect(
+            uri, uri=True, isolation_level=None, timeout=timeouts.lock_s, check_same_thread=False
+        )
         self._statement_s = timeouts.statement_s
         self._path, self._file = url.name, _identity(url.name)
         connection.text_factory = _text
@@ -104,7 +108,9 @@ class Sqlite:
         primary = code & 0xFF
         if primary in self._unusable or (primary == sqlite3.SQLITE_ERROR and str(error).startswith(VALUE_ERRORS)):
             return UnusableValue
-        return Overloaded if primary in self._busy else DatabaseUnavailable if primary in self._broken else SettingsError
+        return (
+            Overloaded if primary in self._busy else DatabaseUnavailable if primary in self._broken else SettingsError
+        )
 
 
 def _text(raw: bytes) -> str | bytes:

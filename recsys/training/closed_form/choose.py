@@ -42,7 +42,9 @@ class ClosedForms:
     regularization: float = 20.0
 
 
-def choose_closed_forms(data: Dataset, evaluation_set: EvaluationSet, options: Training) -> tuple[ClosedForms, list[dict[str, Any]]]:
+def choose_closed_forms(
+    data: Dataset, evaluation_set: EvaluationSet, options: Training
+) -> tuple[ClosedForms, list[dict[str, Any]]]:
     """Return the hyperparameters with the best MAP@10 on an exam, and every value tried.
 
     Args:
@@ -52,7 +54,10 @@ def choose_closed_forms(data: Dataset, evaluation_set: EvaluationSet, options: T
     """
 
     def tried(name: str, grid: Sequence[float], solved: Callable[[float], Scorer]) -> list[dict[str, Any]]:
-        return [{"choice": name, "value": value, "map10": mean_average_precision(solved(value), evaluation_set)} for value in grid]
+        return [
+            {"choice": name, "value": value, "map10": mean_average_precision(solved(value), evaluation_set)}
+            for value in grid
+        ]
 
     solved = partial(fit_factors, data, options.factors, options=options)
     l2 = tried("EASE l2", L2_GRID, lambda value: EASE.from_arrays(fit_ease(data, value)))
@@ -69,13 +74,25 @@ def fit_ease(data: Dataset, l2: float) -> Arrays:
 def fit_factors(data: Dataset, dim: int, regularization: float, options: Training) -> Arrays:
     """Return user and item factors."""
     sizes = data.n_users, data.n_items
-    return als(data.users, data.items, data.weights, *sizes, dim=dim, regularization=regularization, alpha=ALPHA, seed=options.seed)
+    return als(
+        data.users,
+        data.items,
+        data.weights,
+        *sizes,
+        dim=dim,
+        regularization=regularization,
+        alpha=ALPHA,
+        seed=options.seed,
+    )
 
 
 def fit_baselines(data: Dataset, hyperparameters: ClosedForms) -> tuple[dict[str, Arrays], dict[str, float]]:
     """Return the arrays of every baseline but the blend, and the seconds that each one took."""
     recently = popularity(data.items, data.weights, data.timestamps, data.n_items, RECENT_HALF_LIFE_DAYS)
-    recent, plain = {"popularity": recently}, {"popularity": popularity(data.items, data.weights, data.timestamps, data.n_items)}
+    recent, plain = (
+        {"popularity": recently},
+        {"popularity": popularity(data.items, data.weights, data.timestamps, data.n_items)},
+    )
     baselines: dict[str, Arrays] = {}
     seconds: dict[str, float] = {}
     solve: Mapping[str, Callable[[], Arrays]] = {

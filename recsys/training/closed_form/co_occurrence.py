@@ -14,10 +14,14 @@ from numpy.typing import NDArray
 from recsys.features.query import Arrays
 
 ENTRIES_AT_ONCE = 1 << 24  # of a product held at one time: 128 MiB of an index and a value each
-WHOLE_UP_TO = 1000  # items: of so few every weight is kept, zeros too, because whole rows are added up several times faster
+WHOLE_UP_TO = (
+    1000  # items: of so few every weight is kept, zeros too, because whole rows are added up several times faster
+)
 
 
-def customers(users: NDArray[np.int32], items: NDArray[np.int32], weights: NDArray[np.float32], n_users: int, n_items: int) -> Any:
+def customers(
+    users: NDArray[np.int32], items: NDArray[np.int32], weights: NDArray[np.float32], n_users: int, n_items: int
+) -> Any:
     """Return who has had what: `(n_users, n_items)` float32 in CSR form, 1 however often.
 
     Args:
@@ -35,12 +39,16 @@ def customers(users: NDArray[np.int32], items: NDArray[np.int32], weights: NDArr
     return matrix
 
 
-def affection(users: NDArray[np.int32], items: NDArray[np.int32], weights: NDArray[np.float32], n_users: int, n_items: int) -> Any:
+def affection(
+    users: NDArray[np.int32], items: NDArray[np.int32], weights: NDArray[np.float32], n_users: int, n_items: int
+) -> Any:
     """Return the summed positive weight of each customer and item, at most 1; see `customers`."""
     from scipy import sparse  # fitting only: serving never pays for it
 
     liked = positive(weights)
-    matrix = sparse.csr_matrix((weights[liked], (users[liked], items[liked])), shape=(n_users, n_items), dtype=np.float32)
+    matrix = sparse.csr_matrix(
+        (weights[liked], (users[liked], items[liked])), shape=(n_users, n_items), dtype=np.float32
+    )
     np.minimum(matrix.data, 1, out=matrix.data)  # several events of one customer with one item count once
     return matrix
 
@@ -53,7 +61,9 @@ def positive(weights: NDArray[np.float32]) -> NDArray[np.bool_]:
     """
     finite = np.isfinite(weights)
     if not finite.all():
-        raise ValueError(f"`weights` should be finite. Received: {weights[~finite][0]} at {np.flatnonzero(~finite)[0]}.")
+        raise ValueError(
+            f"`weights` should be finite. Received: {weights[~finite][0]} at {np.flatnonzero(~finite)[0]}."
+        )
     return weights > 0
 
 
@@ -134,4 +144,8 @@ def stacked(parts: Iterable[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[
     """
     nothing = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
     lengths, neighbours, similarities = (np.concatenate(column) for column in zip(nothing, *parts, strict=True))
-    return {"starts": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), "neighbours": neighbours, "similarities": similarities}
+    return {
+        "starts": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        "neighbours": neighbours,
+        "similarities": similarities,
+    }

@@ -13,16 +13,26 @@ from recsys.scorers.item_item import tie_break
 from recsys.training.closed_form.co_occurrence import co_occurrences, customers, table
 
 EXACT_UP_TO = 10_000  # items: a dense inverse of 800 MB
-# Weights kept of each item. NDCG@10 on validation against all weights: online-retail 0.0989 to 0.0984, beauty 0.0507 to 0.0507, but
+# Weights kept of each item. NDCG@10 on validation against all weights: online-retail 0.0989 to 0.0984, beauty 0.0507 to
+# 0.0507, but
 # ml-1m 0.453 to 0.462 (1000: 0.459). All of them cost 51 ms for a history of 500, a thousand 2 ms.
 NEIGHBOURS = 1000
-LOCAL_NEIGHBOURS = 100  # in each item's regression above. On beauty, NDCG@10: 0.0506, 400 of them 0.0506, the exact solution 0.0501
+LOCAL_NEIGHBOURS = (
+    100  # in each item's regression above. On beauty, NDCG@10: 0.0506, 400 of them 0.0506, the exact solution 0.0501
+)
 TARGETS_AT_ONCE = 16_384  # regressions held at one time: 655 MB at 100 neighbours
 SOLVED_AT_ONCE = 256  # of them, in float64: 20 MB
 ROWS_AT_ONCE = 512  # of the dense inverse
 
 
-def ease(users: NDArray[np.int32], items: NDArray[np.int32], weights: NDArray[np.float32], n_users: int, n_items: int, l2: float) -> Arrays:
+def ease(
+    users: NDArray[np.int32],
+    items: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    n_users: int,
+    n_items: int,
+    l2: float,
+) -> Arrays:
     """Return the arrays of `EASE`: exact up to 10,000 items, above from the 100 most similar items of each, see `local_weights`.
 
     Args:
@@ -34,8 +44,8 @@ def ease(users: NDArray[np.int32], items: NDArray[np.int32], weights: NDArray[np
         l2: Regularization, in customers; above 0.
 
     Returns:
-        `starts` `(n_items + 1,)` int64, `neighbours` `(k,)` int32, `similarities` `(k,)` float32, at most 1,000 an item, `tie_break`
-        `(n_items,)` float32.
+        `starts` `(n_items + 1,)` int64, `neighbours` `(k,)` int32, `similarities` `(k,)` float32, at most 1,000 an
+        item, `tie_break` `(n_items,)` float32.
 
     Raises:
         ValueError: `l2` is not a positive number, or a weight is NaN or infinite.
@@ -68,7 +78,8 @@ def exact_weights(matrix: Any, l2: float) -> Iterator[Any]:
     for first, rows in co_occurrences(matrix):
         rows.astype(np.float64).toarray(out=gram[first : first + rows.shape[0]])
     np.einsum("ii->i", gram)[:] += l2
-    # The transposed view is as LAPACK wants its matrices, so nothing is copied. Cholesky needs a third of the work of a general inverse.
+    # The transposed view is as LAPACK wants its matrices, so nothing is copied. Cholesky needs a third of the work of a
+    # general inverse.
     factor, failed = lapack.dpotrf(gram.T, lower=1, overwrite_a=1)  # also clears the other triangle
     inverse, failed = lapack.dpotri(factor, lower=1, overwrite_c=1) if not failed else (factor, failed)
     if failed:
@@ -84,8 +95,8 @@ def exact_weights(matrix: Any, l2: float) -> Iterator[Any]:
 def local_weights(matrix: Any, l2: float, n_neighbours: int) -> Any:
     """Return weights of the same regression, each item's restricted to the items most like it.
 
-    Likeness is `co-occurrence / √(customers + l2)`, of the items that have a common customer. Where these are all items, the answer is
-    that of `exact_weights`.
+    Likeness is `co-occurrence / √(customers + l2)`, of the items that have a common customer. Where these are all
+    items, the answer is that of `exact_weights`.
 
     Args:
         matrix: X, `(n_users, n_items)` in CSR form.
@@ -103,7 +114,9 @@ def local_weights(matrix: Any, l2: float, n_neighbours: int) -> Any:
     solved = [_solved(_grams(matrix, neighbours[part]), together[part], l2) for part in parts]
     there = neighbours >= 0
     ends = np.concatenate([[0], np.cumsum(there.sum(1))])
-    return sparse.csc_matrix((np.concatenate(solved)[there], neighbours[there], ends), shape=(matrix.shape[1],) * 2).tocsr()
+    return sparse.csc_matrix(
+        (np.concatenate(solved)[there], neighbours[there], ends), shape=(matrix.shape[1],) * 2
+    ).tocsr()
 
 
 def _most_similar(
@@ -128,7 +141,8 @@ def _most_similar(
 def _grams(matrix: Any, neighbours: NDArray[np.int32]) -> NDArray[np.float32]:
     """Return the co-occurrences among the neighbours of each of some targets.
 
-    The rows of the whole co-occurrence matrix pass by once; each is spread out and read by all targets that have its item as a neighbour.
+    The rows of the whole co-occurrence matrix pass by once; each is spread out and read by all targets that have its
+    item as a neighbour.
 
     Args:
         matrix: X, `(n_users, n_items)` in CSR form.

@@ -36,14 +36,15 @@ def item_cf(
         weights: `(n,)` float32; negative events don't count.
         n_users: The number of users.
         n_items: The number of items.
-        weighted: Whether a customer counts by her summed weight for the item, at most 1, instead of 1. A co-occurrence is then the
-            product of two such weights.
+        weighted: Whether a customer counts by her summed weight for the item, at most 1, instead of 1. A co-occurrence
+            is then the product of two such weights.
         min_co_occurrence: Items with fewer common customers are no neighbours.
         shrinkage: So many common customers halve the cosine.
         n_neighbours: The most neighbours of an item.
 
     Returns:
-        `starts` `(n_items + 1,)` int64, `neighbours` `(k,)` int32, `similarities` `(k,)` float32 above 0, `tie_break` `(n_items,)` float32.
+        `starts` `(n_items + 1,)` int64, `neighbours` `(k,)` int32, `similarities` `(k,)` float32 above 0, `tie_break`
+        `(n_items,)` float32.
 
     Raises:
         ValueError: A weight is NaN or infinite, or a parameter is out of range.
@@ -54,13 +55,21 @@ def item_cf(
         )
     matrix = (affection if weighted else customers)(users, items, weights, n_users, n_items)
     squares = np.asarray(matrix.power(2).sum(0)).ravel()
-    nearest = (_nearest(rows, first, squares, min_co_occurrence, shrinkage, n_neighbours) for first, rows in co_occurrences(matrix))
+    nearest = (
+        _nearest(rows, first, squares, min_co_occurrence, shrinkage, n_neighbours)
+        for first, rows in co_occurrences(matrix)
+    )
     popularity = np.bincount(matrix.indices, minlength=n_items)
     return {**stacked(part for parts in nearest for part in parts), "tie_break": tie_break(popularity)}
 
 
 def _nearest(
-    together: Any, first: int, squares: NDArray[np.float32], min_co_occurrence: float, shrinkage: float, n_neighbours: int
+    together: Any,
+    first: int,
+    squares: NDArray[np.float32],
+    min_co_occurrence: float,
+    shrinkage: float,
+    n_neighbours: int,
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]]:
     """Return, for each of some rows of the co-occurrence matrix, the number of neighbours, their indices and similarities."""
     parts = []

@@ -19,18 +19,24 @@ PAIRS_AT_ONCE = 1 << 23  # of an item and its successor held at one time: about 
 
 
 def transitions(
-    users: NDArray[np.int32], items: NDArray[np.int32], weights: NDArray[np.float32], timestamps: NDArray[np.int64], n_items: int
+    users: NDArray[np.int32],
+    items: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    timestamps: NDArray[np.int64],
+    n_items: int,
 ) -> Arrays:
     """Return the arrays of `Neighbours`: `T[j, i] / √((n_j + 20)·(n_i + 20))`, n an item's events.
 
     At most 400 weights of a row are kept, or all of a small catalogue.
 
-    T[j, i] sums 0.8^(gap - 1) over all pairs of an event with j and one with i that comes 1 to 10 events later, of one customer.
-    The order inside a basket (one customer, one moment) means nothing, so such a pair counts half in each direction.
+    T[j, i] sums 0.8^(gap - 1) over all pairs of an event with j and one with i that comes 1 to 10 events later, of one
+    customer. The order inside a basket (one customer, one moment) means nothing, so such a pair counts half in each
+    direction.
 
-    Measured on the validation part of online-retail, NDCG@10, items bought before hidden / allowed: 0.0936 / 0.2337. Row order taken
-    for an order inside a basket 0.0911 / 0.2309; no pairs inside baskets 0.0666 / 0.2479; steps of whole baskets 0.0746 / 0.2663. An
-    item after itself changes nothing where items bought before are hidden, and is worth 0.0128 where they are allowed: it stays.
+    Measured on the validation part of online-retail, NDCG@10, items bought before hidden / allowed: 0.0936 / 0.2337.
+    Row order taken for an order inside a basket 0.0911 / 0.2309; no pairs inside baskets 0.0666 / 0.2479; steps of
+    whole baskets 0.0746 / 0.2663. An item after itself changes nothing where items bought before are hidden, and is
+    worth 0.0128 where they are allowed: it stays.
 
     Args:
         users: `(n,)` int32, ascending.
@@ -49,11 +55,15 @@ def transitions(
     users, items, timestamps = users[liked], items[liked], timestamps[liked]
     later = (users[1:] > users[:-1]) | ((users[1:] == users[:-1]) & (timestamps[1:] >= timestamps[:-1]))
     if not later.all():
-        raise ValueError(f"`users` and `timestamps` should be in order. Received: event {np.argmin(later) + 1} before an earlier one.")
+        raise ValueError(
+            f"`users` and `timestamps` should be in order. Received: event {np.argmin(later) + 1} before an earlier one."
+        )
     return table(_rows(users, items, timestamps, n_items), n_items, NEIGHBOURS)
 
 
-def _rows(users: NDArray[np.int32], items: NDArray[np.int32], timestamps: NDArray[np.int64], n_items: int) -> Iterator[Any]:
+def _rows(
+    users: NDArray[np.int32], items: NDArray[np.int32], timestamps: NDArray[np.int64], n_items: int
+) -> Iterator[Any]:
     """Yield the normalised rows of T `(k, n_items)` float32 in CSR form, as many at a time as memory allows."""
     from scipy import sparse  # fitting only: serving never pays for it
 

@@ -32,12 +32,16 @@ def test_item_factors_solve_their_least_squares(columns: Columns) -> None:
         own = user_factors[np.unique(users[(items == item) & (weights > 0)])]
         left = user_factors.T @ user_factors + (3.3 - 1) * own.T @ own + 0.5 * np.eye(3)
 
-        np.testing.assert_allclose(found["item_factors"][item], np.linalg.solve(left, 3.3 * own.sum(0)), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(
+            found["item_factors"][item], np.linalg.solve(left, 3.3 * own.sum(0)), rtol=1e-3, atol=1e-4
+        )
 
 
 def test_what_a_user_has_had_scores_above_everything_else() -> None:
     """Users of two circles of items; each user lacks one item of hers."""
-    pairs = [(user, item) for user in range(12) for item in range(6) if user % 2 == item % 2 and item // 2 != user // 2 % 3]
+    pairs = [
+        (user, item) for user in range(12) for item in range(6) if user % 2 == item % 2 and item // 2 != user // 2 % 3
+    ]
     users, items = np.array(pairs, np.int32).T
     found = als(users, items, np.ones(len(pairs), np.float32), 12, 6, dim=2, regularization=0.1, alpha=2.0, seed=0)
     scores = found["user_factors"] @ found["item_factors"].T
@@ -72,7 +76,10 @@ def test_once_or_often_liked_or_loved_is_the_same(columns: Columns) -> None:
     liked = weights > 0
     once = np.unique(np.stack([users[liked], items[liked]]), axis=1).astype(np.int32)
 
-    found, expected = als(*columns, 30, 20, **OPTIONS), als(*once, np.ones(once.shape[1], np.float32), 30, 20, **OPTIONS)
+    found, expected = (
+        als(*columns, 30, 20, **OPTIONS),
+        als(*once, np.ones(once.shape[1], np.float32), 30, 20, **OPTIONS),
+    )
     np.testing.assert_array_equal(found["item_factors"], expected["item_factors"])
 
 
@@ -101,7 +108,10 @@ def test_no_events(n_users: int, n_items: int) -> None:
     nothing = np.zeros(0, np.int32)
     found = als(nothing, nothing, np.zeros(0, np.float32), n_users, n_items, **OPTIONS)
 
-    assert (found["user_factors"].tolist(), found["item_factors"].tolist()) == ([[0, 0, 0]] * n_users, [[0, 0, 0]] * n_items)
+    assert (found["user_factors"].tolist(), found["item_factors"].tolist()) == (
+        [[0, 0, 0]] * n_users,
+        [[0, 0, 0]] * n_items,
+    )
 
 
 def test_one_user_and_one_item() -> None:

@@ -67,7 +67,12 @@ def test_every_baseline_but_the_blend_is_fitted_and_timed(board: TrainedModels) 
     assert list(seconds) == list(arrays)
     assert all(taken >= 0 for taken in seconds.values())
     np.testing.assert_array_equal(arrays["ease"]["similarities"], fit_ease(data, 33.0)["similarities"])
-    for name, half_life in {"popularity": 0.0, "user_frequency": 0.0, "popularity_recent": 15.0, "user_frequency_decayed": 15.0}.items():
+    for name, half_life in {
+        "popularity": 0.0,
+        "user_frequency": 0.0,
+        "popularity_recent": 15.0,
+        "user_frequency_decayed": 15.0,
+    }.items():
         np.testing.assert_array_equal(arrays[name]["popularity"], popularity(*columns, half_life), err_msg=name)
 
 
@@ -126,7 +131,9 @@ def test_each_value_is_judged_by_what_it_does_alone(
         assert not scorer.score(replace(asked, user=N_USERS)).any()
 
 
-def test_on_a_board_whose_answer_is_known_the_choice_finds_it(board: TrainedModels, evaluation_set: EvaluationSet) -> None:
+def test_on_a_board_whose_answer_is_known_the_choice_finds_it(
+    board: TrainedModels, evaluation_set: EvaluationSet
+) -> None:
     chosen, trials = choose_closed_forms(board.data, evaluation_set, FAST)
     scorer = EASE.from_arrays(fit_ease(board.data, chosen.l2))
 

@@ -41,7 +41,9 @@ def formula(held: NDArray[np.float64], l2: float) -> NDArray[np.float64]:
 
 def dense(arrays: Arrays) -> NDArray[np.float32]:
     n_items = len(arrays["starts"]) - 1
-    matrix = sparse.csr_matrix((arrays["similarities"], arrays["neighbours"], arrays["starts"]), shape=(n_items, n_items))
+    matrix = sparse.csr_matrix(
+        (arrays["similarities"], arrays["neighbours"], arrays["starts"]), shape=(n_items, n_items)
+    )
     return np.asarray(matrix.toarray())
 
 
@@ -91,7 +93,9 @@ def test_parts_are_the_whole(columns: Columns, held: NDArray[np.float64], monkey
     np.testing.assert_allclose(dense(ease(*columns, 40, 12, L2)), formula(held, L2), rtol=1e-5, atol=1e-7)
 
 
-def test_the_strongest_weights_of_each_row_are_kept(columns: Columns, held: NDArray[np.float64], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_strongest_weights_of_each_row_are_kept(
+    columns: Columns, held: NDArray[np.float64], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(co_occurrence, "WHOLE_UP_TO", 11)
     monkeypatch.setattr(ease_module, "NEIGHBOURS", 3)
     expected = formula(held, L2)
@@ -103,7 +107,11 @@ def test_the_strongest_weights_of_each_row_are_kept(columns: Columns, held: NDAr
 
 @pytest.mark.parametrize(("targets_at_once", "solved_at_once"), [(100, 100), (5, 2)])
 def test_the_local_answer_is_the_exact_one_where_every_item_is_a_neighbour(
-    targets_at_once: int, solved_at_once: int, columns: Columns, held: NDArray[np.float64], monkeypatch: pytest.MonkeyPatch
+    targets_at_once: int,
+    solved_at_once: int,
+    columns: Columns,
+    held: NDArray[np.float64],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ease_module, "EXACT_UP_TO", 11)
     monkeypatch.setattr(ease_module, "TARGETS_AT_ONCE", targets_at_once)
@@ -124,7 +132,9 @@ def test_the_local_answer_is_a_regression_on_the_most_similar(n_neighbours: int,
         likeness = gram[target] / np.sqrt(np.diag(gram) + L2)
         likeness[target] = -1
         near = np.argsort(-likeness)[:n_neighbours]
-        expected[near, target] = np.linalg.solve(gram[np.ix_(near, near)] + L2 * np.eye(n_neighbours), gram[near, target])
+        expected[near, target] = np.linalg.solve(
+            gram[np.ix_(near, near)] + L2 * np.eye(n_neighbours), gram[near, target]
+        )
 
     found = local_weights(sparse.csr_matrix(held.astype(np.float32)), L2, n_neighbours)
 
@@ -142,7 +152,9 @@ def test_a_regression_on_fewer_neighbours_than_allowed() -> None:
 
 @pytest.mark.parametrize("exact_up_to", [0, 100])
 @pytest.mark.parametrize(
-    "rows", [[], [(0, 0)], [(0, 0), (1, 0), (2, 0)], [(0, 0), (0, 0), (0, 2)]], ids=["none", "one", "one item", "one user"]
+    "rows",
+    [[], [(0, 0)], [(0, 0), (1, 0), (2, 0)], [(0, 0), (0, 0), (0, 2)]],
+    ids=["none", "one", "one item", "one user"],
 )
 def test_hardly_any_events(rows: list[tuple[int, int]], exact_up_to: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ease_module, "EXACT_UP_TO", exact_up_to)
@@ -150,7 +162,9 @@ def test_hardly_any_events(rows: list[tuple[int, int]], exact_up_to: int, monkey
     held = np.zeros((3, 3))
     held[users, items] = 1
 
-    np.testing.assert_allclose(dense(ease(users, items, np.ones(len(rows), np.float32), 3, 3, L2)), formula(held, L2), atol=1e-7)
+    np.testing.assert_allclose(
+        dense(ease(users, items, np.ones(len(rows), np.float32), 3, 3, L2)), formula(held, L2), atol=1e-7
+    )
 
 
 @pytest.mark.parametrize("n_users", [0, 2])

@@ -15,14 +15,20 @@ from recsys.training.closed_form.transitions import transitions
 
 def dense(arrays: Arrays) -> NDArray[np.float32]:
     n_items = len(arrays["starts"]) - 1
-    matrix = sparse.csr_matrix((arrays["similarities"], arrays["neighbours"], arrays["starts"]), shape=(n_items, n_items))
+    matrix = sparse.csr_matrix(
+        (arrays["similarities"], arrays["neighbours"], arrays["starts"]), shape=(n_items, n_items)
+    )
     return np.asarray(matrix.toarray())
 
 
 def fitted(rows: list[tuple[int, int, float, int]], n_items: int) -> NDArray[np.float32]:
     """Return T of events given as (user, item, weight, time)."""
     users, items, weights, times = np.array(rows, float).reshape(-1, 4).T
-    return dense(transitions(users.astype(np.int32), items.astype(np.int32), weights.astype(np.float32), times.astype(np.int64), n_items))
+    return dense(
+        transitions(
+            users.astype(np.int32), items.astype(np.int32), weights.astype(np.float32), times.astype(np.int64), n_items
+        )
+    )
 
 
 def scaled(counts: list[list[float]], popularity: list[int]) -> NDArray[np.float64]:
@@ -68,7 +74,9 @@ def test_the_eleventh_step_is_too_far() -> None:
 
 
 @pytest.mark.parametrize("pairs_at_once", [1, 2000, 10**6])
-def test_many_events_are_a_plain_loop(pairs_at_once: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_events_are_a_plain_loop(
+    pairs_at_once: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "PAIRS_AT_ONCE", pairs_at_once)
     users, items = np.sort(rng.integers(0, 12, 500)).astype(np.int32), rng.integers(0, 17, 500).astype(np.int32)
     times = np.arange(500) // 3  # baskets of three, some of two customers
@@ -103,7 +111,9 @@ def test_a_small_catalogue_has_whole_rows(monkeypatch: pytest.MonkeyPatch) -> No
     assert [np.flatnonzero(row).tolist() for row in dense(arrays)] == [[1, 2, 3, 4], [2, 3, 4], [3, 4], [4], []]
 
 
-@pytest.mark.parametrize("rows", [[], [(0, 0, 1.0, 1)], [(0, 0, 1.0, 1), (1, 1, 1.0, 2)], [(0, 0, -1.0, 1), (0, 1, -1.0, 2)]])
+@pytest.mark.parametrize(
+    "rows", [[], [(0, 0, 1.0, 1)], [(0, 0, 1.0, 1), (1, 1, 1.0, 2)], [(0, 0, -1.0, 1), (0, 1, -1.0, 2)]]
+)
 def test_where_nothing_follows_nothing_is_stored(rows: list[tuple[int, int, float, int]]) -> None:
     assert fitted(rows, 2).tolist() == [[0, 0], [0, 0]]
 
@@ -113,9 +123,13 @@ def test_one_item_and_no_items() -> None:
     assert fitted([], 0).shape == (0, 0)
 
 
-@pytest.mark.parametrize("rows", [[(1, 0, 1.0, 1), (0, 1, 1.0, 2)], [(0, 0, 1.0, 2), (0, 1, 1.0, 1)]], ids=["users", "times"])
+@pytest.mark.parametrize(
+    "rows", [[(1, 0, 1.0, 1), (0, 1, 1.0, 2)], [(0, 0, 1.0, 2), (0, 1, 1.0, 1)]], ids=["users", "times"]
+)
 def test_events_out_of_order_are_refused(rows: list[tuple[int, int, float, int]]) -> None:
-    with pytest.raises(ValueError, match="`users` and `timestamps` should be in order. Received: event 1 before an earlier one."):
+    with pytest.raises(
+        ValueError, match="`users` and `timestamps` should be in order. Received: event 1 before an earlier one."
+    ):
         fitted(rows, 2)
 
 
@@ -127,4 +141,8 @@ def test_weights_that_are_no_numbers_are_refused() -> None:
 def test_types() -> None:
     arrays = transitions(*(np.zeros(2, kind) for kind in (np.int32, np.int32)), np.ones(2, np.float32), np.arange(2), 1)
 
-    assert {name: array.dtype for name, array in arrays.items()} == {"starts": np.int64, "neighbours": np.int32, "similarities": np.float32}
+    assert {name: array.dtype for name, array in arrays.items()} == {
+        "starts": np.int64,
+        "neighbours": np.int32,
+        "similarities": np.float32,
+    }
