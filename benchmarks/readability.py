@@ -275,16 +275,12 @@ def main(argv: Sequence[str], root: Path = ROOT) -> int:
     vocabulary = tomllib.loads((root / VOCABULARY).read_text(encoding="utf-8"))
     figures, found = count(tracked(root), vocabulary)
     table, before = (
-        Table("what", *(["before"] if flags.score_shared_candidates else []), "now", "bound"),
+        Table("what", *(["before"] if flags.against else []), "now", "bound"),
         dict[str, str](),
     )
-    if flags.score_shared_candidates:
+    if flags.against:
         with tempfile.TemporaryDirectory() as name:
-            other = (
-                Path(flags.score_shared_candidates)
-                if Path(flags.score_shared_candidates).is_dir()
-                else at_commit(flags.score_shared_candidates, Path(name))
-            )
+            other = Path(flags.against) if Path(flags.against).is_dir() else at_commit(flags.against, Path(name))
             before, _ = count(tracked(other), vocabulary)
     for what, figure in figures.items():
         bound = f"≤ {BOUNDS[what]}" if what in BOUNDS else ""
