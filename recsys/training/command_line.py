@@ -122,7 +122,7 @@ def _parser() -> ArgumentParser:
     parser = Parser(description=TRAIN, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--dry-run", action="store_true", help="Evaluate and print; publish and write nothing.")
     how = "How to evaluate: by one cut in time, or with each user's last item among 99 sampled ones. Default time."
-    parser.add_argument("--eval", hyperparameters=("time", "loo99"), default="time", help=how)
+    parser.add_argument("--eval", choices=("time", "loo99"), default="time", help=how)
     meanings = dict(
         re.findall(r"^    (\w+): (.+?)(?=\n    \w|\Z)", inspect.getdoc(Training) or "", re.MULTILINE | re.DOTALL)
     )
