@@ -22,8 +22,8 @@ from benchmarks.loads.timing import DOOR, TIMEOUT_S, BenchmarkError, Program, ti
 from recsys import store
 from recsys.contract import parse_request
 from recsys.evaluation.ranking import top_k
-from recsys.recommending.fill import wanted
-from recsys.recommending.loading import ModelBundle, load, numbers
+from recsys.recommending.fill import build_item_filter
+from recsys.recommending.loading import ModelBundle, load, resolve_items
 from recsys.recommending.user import User, load_user
 from recsys.scorers.ensemble import LinearEnsemble
 from recsys.scorers.registry import MODELS, REGISTRY
@@ -136,10 +136,10 @@ def who_asks(
 ) -> tuple[User, NDArray[np.bool_]]:
     """Return the customer of a request, and which items she may be answered with."""
     request = parse_request(json.dumps(question).encode(), models=tuple(REGISTRY))
-    mapping, named = bundle.shop(shop.settings(database).shop), numbers(request, bundle)
+    mapping, named = bundle.shop(shop.settings(database).shop), resolve_items(request, bundle)
     with store.connect(shop.urls[database]) as db:
-        user = load_user(request, bundle, db, numbers=named, shop=mapping, now=int(time.time()))
-    return user, wanted(request, user, named).allowed
+        user = load_user(request, bundle, db, resolve_items=named, shop=mapping, now=int(time.time()))
+    return user, build_item_filter(request, user, named).allowed
 
 
 def difference(answer: Answer, listed: Sequence[tuple[Any, float]], where: str) -> float:

@@ -103,8 +103,8 @@ def main(argv: list[str]) -> int:
                 if str(row[0]) in items
             ]
         ] = True
-        shop, told = bundle.shop(settings.shop), numbers(request, bundle)
-        user = load_user(request, bundle, db, numbers=told, shop=shop, now=int(time.time()))
+        shop, told = bundle.shop(settings.shop), resolve_items(request, bundle)
+        user = load_user(request, bundle, db, resolve_items=told, shop=shop, now=int(time.time()))
         asked = replace(user, index=users.get(str(request.user_id), len(users))).query()
     laps["tables"] = time.perf_counter() - SINCE
     logits: dict[str, Any] = {}

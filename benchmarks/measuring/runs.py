@@ -167,7 +167,7 @@ class Watch:
     def epoch(self, epoch: Epoch) -> None:
         """Report a pass over the data."""
         self._now[epoch.model] = self._now.get(epoch.model, 0.0) + epoch.seconds
-        marked = "" if epoch.mark is None else f"  validation {epoch.mark:.4f}"
+        marked = "" if epoch.validation_score is None else f"  validation {epoch.mark:.4f}"
         self._say(
             f"  {epoch.model:<6} epoch {epoch.number}/{epoch.of}  loss {epoch.loss:.4f}  {epoch.seconds:.1f} s{marked}"
         )
