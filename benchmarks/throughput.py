@@ -35,7 +35,7 @@ from numpy.typing import NDArray  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from recsys.data.dataset import Dataset  # noqa: E402
-from recsys.networks.windows import Windows
+from recsys.networks.windows import Windows  # noqa: E402
 from recsys.settings import Training  # noqa: E402
 from recsys.training.terminal import console  # noqa: E402
 

@@ -35,7 +35,7 @@ from recsys.networks import NETWORKS, Network, Shapes, UserBatch  # noqa: E402
 from recsys.recommending.loading import (  # noqa: E402
     ModelBundle,
     load,
-    numbers,  # noqa: E402
+    resolve_items,  # noqa: E402
 )
 from recsys.recommending.user import load_user  # noqa: E402
 from recsys.scorers.registry import MODELS, REGISTRY  # noqa: E402
