@@ -81,8 +81,8 @@ def _notes(entry: Mapping[str, Any], users: int) -> list[str]:
     cleaning = entry["cleaning"]
     day = datetime.fromtimestamp(entry["trained_at"], UTC).strftime("%Y-%m-%d")
     return [
-        f"**{entry['winner']}** won on validation and serves. {users:,} customers examined, {entry['users_without_relevant']:,} more had",
-        f"nothing relevant after the cut; {cleaning['rows_in']:,} rows read, {cleaning['rows_out']:,} kept.",
+        f"**{entry['winner']}** won on validation and serves. {users:,} users were evaluated; {entry['users_without_relevant']:,} more had no",
+        f"relevant item after the cut; {cleaning['rows_in']:,} rows read, {cleaning['rows_out']:,} kept.",
         f"{day}, seed {entry['seed']}, commit {str(entry['git_commit'])[:8]}, data {entry['data_sha256'][:8]}.",
     ]
 

@@ -1,4 +1,4 @@
-"""README.md, README.vi.md, docs/SHOP.md and docs/DATASETS.md say what is there: commands, flags, files, settings, pins, figures."""
+"""README.md, README.vi.md and the pages in docs/: commands, flags, paths, links, settings, pins, results, and the client for Node."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 VIETNAMESE = (ROOT / "README.vi.md").read_text(encoding="utf-8")
 SHOP = (ROOT / "docs/SHOP.md").read_text(encoding="utf-8")
 DATASETS = (ROOT / "docs/DATASETS.md").read_text(encoding="utf-8")
+PROTOCOL = (ROOT / "docs/PROTOCOL.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "models/README.md", ROOT / "backend/README.md"})
 DOORS = [
     "train.py",
     *(
@@ -149,14 +151,30 @@ def test_every_script_is_named_and_every_path_named_exists() -> None:
     assert {door for door in DOORS if door.startswith("scripts/")} <= found
 
 
-@pytest.mark.parametrize(
-    "name", ["README.md", "README.vi.md", "SECURITY.md", "CHANGELOG.md", "docs/GLOSSARY.md", "docs/DATASETS.md"]
-)
-def test_the_links_of_a_page_lead_somewhere(name: str) -> None:
-    page = ROOT / name
-    links = re.findall(r"\]\((?!https?://)([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+def anchors(page: str) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^ *```.+?^ *```$", "", page, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
-    assert [link for link in links if not (page.parent / link).exists()] == []
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_the_links_of_a_page_lead_to_files_and_headings(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    broken = []
+    for link in links:
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text(encoding="utf-8"))):
+            broken.append(link)
+
+    assert broken == []
+
+
+def test_every_page_is_in_the_index_of_the_documentation() -> None:
+    index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
+    linked = {(ROOT / "docs" / link).resolve() for link in re.findall(r"\]\(([^)#]+)", index)}
+
+    assert set((ROOT / "docs").glob("*.md")) - linked == {ROOT / "docs/README.md"}
 
 
 def test_the_vietnamese_page_gives_the_same_first_commands() -> None:
@@ -366,8 +384,8 @@ BLOCK = """\
 | BMF | 0.061 (0.061 – 0.061) | 0.100 | 0.200 | 0.300 | 0.900 | – | 0.500 | 0.250 |
 | popularity | – (– – –) | 0.100 | 0.200 | 0.300 | 0.900 | – | 0.500 | 0.500 |
 
-**item_cf** won on validation and serves. 1,200 customers examined, 34 more had
-nothing relevant after the cut; 541,909 rows read, 392,732 kept.
+**item_cf** won on validation and serves. 1,200 users were evaluated; 34 more had no
+relevant item after the cut; 541,909 rows read, 392,732 kept.
 2026-11-18, seed 7, commit 01234567, data fedcba98.
 """
 
@@ -426,10 +444,10 @@ const settled = (request) => recommend(request).then((items) => items.map((item)
 
 @pytest.fixture
 def from_node(tmp_path: Path) -> Callable[..., list[Any]]:
-    """Return what the client of README.md makes of requests: the ids of items, or the message of what was thrown."""
+    """Run requests with the client of docs/PROTOCOL.md; of each, the ids of its items or the message of its error."""
     if shutil.which("node") is None:
         pytest.skip("Node is not installed")
-    (client,) = blocks(README, "js")
+    (client,) = blocks(PROTOCOL, "js")
     patient = client.replace("timeout: 3000", f"timeout: {PATIENCE_S}000")
     assert patient != client
 
@@ -455,7 +473,7 @@ def from_node(tmp_path: Path) -> Callable[..., list[Any]]:
 
 
 def test_the_call_from_node_is_short() -> None:
-    (client,) = blocks(README, "js")
+    (client,) = blocks(PROTOCOL, "js")
 
     assert len(client.splitlines()) <= MOST_LINES
 
