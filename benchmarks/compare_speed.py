@@ -28,7 +28,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 from rich.table import Table  # noqa: E402
 
-from benchmarks.loads.customers import USUAL  # noqa: E402
+from benchmarks.loads.users import USUAL  # noqa: E402
 from benchmarks.loads.databases import SERVER  # noqa: E402
 from benchmarks.loads.driver import Driver  # noqa: E402
 from benchmarks.loads.shops import Size, SyntheticShop, synthetic_shop  # noqa: E402

@@ -1,4 +1,4 @@
-"""What other libraries print for the lists that docs/METRICS.md marks by hand; each is installed, asked and thrown away again.
+"""What other libraries compute for the lists of docs/METRICS.md; each is installed into a folder that is removed afterwards.
 
 python benchmarks/metrics_table.py --json benchmarks/results/metrics.json     a quarter of an hour and 2 GB of disk at a time
 python benchmarks/metrics_table.py --libraries lenskit --json benchmarks/results/metrics.json     one again; the others are kept
@@ -195,7 +195,7 @@ def markdown(libraries: Mapping[str, Any]) -> str:
     """Return the lists, a table for each figure, and the libraries, as Markdown."""
     letters = dict(zip(CASES, ascii_uppercase, strict=False))
     here = {name: ours(case.users) for name, case in CASES.items()}
-    parts = [_table(["list", "what it is"], [[letters[name], case.title] for name, case in CASES.items()], "---|---")]
+    parts = [_table(["list", "content"], [[letters[name], case.title] for name, case in CASES.items()], "---|---")]
     for figure, title in FIGURES.items():
         rows = [["**here**", *(shown(here[name][figure]) for name in CASES)]]
         rows += [
@@ -210,13 +210,13 @@ def markdown(libraries: Mapping[str, Any]) -> str:
             and not _differs(_cells(of["figures"], here, figure))
         ]
         parts.append(_table([title, *letters.values()], rows, "---|" + "---:|" * (len(CASES) - 1) + "---:"))
-        parts += [f"As here in all that they can be asked: {', '.join(agree)}.\n"] if agree else []
+        parts += [f"Equal to ours in every list that they accept: {', '.join(agree)}.\n"] if agree else []
     called = {peer.__name__: (peer.__doc__ or "").splitlines()[0].rstrip(".") for peer in peers.PEERS}
     made = [
         [LIBRARIES[name].title, called[name], ", ".join(f"`{package}`" for package in of["packages"])]
         for name, of in libraries.items()
     ]
-    parts.append(_table(["library", "what was called", "packages"], made, "---|---|---"))
+    parts.append(_table(["library", "function", "packages"], made, "---|---|---"))
     return "\n".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""From how many items on it pays to score only the promising ones, and what they miss, on synthetic catalogues.
+"""From which catalogue size on candidates are faster than scoring every item, and which items they miss.
 
 python benchmarks/scale.py --json benchmarks/results/scale.json     measure everything: up to an hour, most of it making indexes
 python benchmarks/scale.py --sizes 25000 50000                      measure some sizes
@@ -6,8 +6,8 @@ python benchmarks/scale.py --markdown docs/SCALE.md                 write the ke
 python benchmarks/scale.py --markdown docs/SCALE.md --check         change nothing; leave with 1 if the page says anything else
 
 A million items need 6 GB of memory and as much room for temporary files; each size has a process of its own. What is timed is what a
-worker does between the customer's history and the four lists: which items may be answered, which compete, four models in threads, the best
-ten of each. The database is not asked. Tables go to stdout, progress to stderr.
+worker does between the user's history and the four lists: eligible items, candidates, four models in threads, the ten best of each. The
+database is not part of it. Tables go to stdout, progress to stderr.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def main(argv: list[str], root: Path = ROOT) -> int:
     if flags.markdown:
         return write_page(flags.markdown, root / KEPT, check=flags.check)
     largest_first = sorted(set(flags.sizes), reverse=True)  # where memory or disk is too small, that is known soon
-    rows = [in_its_own_process(n, flags.cases, flags.rounds) for n in largest_first][::-1]
+    rows = [in_its_own_process(n, flags.questions, flags.rounds) for n in largest_first][::-1]
     result = {"sizes": rows, "switch_over": crossing(rows), "exhaustive_up_to": EXHAUSTIVE_UP_TO, **_circumstances()}
     for made in (costs(result), recalls(result)):
         console(log_width=LOG_WIDTH).print(made)
@@ -126,14 +126,14 @@ def crossing(rows: Sequence[Mapping[str, Any]]) -> float | None:
 
 def costs(result: Mapping[str, Any]) -> Table:
     """Return times, memory and disk as a table."""
-    made = Table(title="Ranking of a request, ms", caption=_request_events(result))
+    made = Table(title="Ranking of a request, ms", caption=_summary(result))
     for title in (
         "items",
         "all, p50",
         "p95",
         "candidates, p50",
         "p95",
-        "competing",
+        "candidates",
         "index, s",
         "index, MB",
         "resident, MB",
@@ -145,11 +145,10 @@ def costs(result: Mapping[str, Any]) -> Table:
 
 
 def recalls(result: Mapping[str, Any]) -> Table:
-    """Return what of each model's ten best is found."""
-    made = Table(
-        title=f"Share of each model's ten best that candidates find, {result['sizes'][0]['filters']['everything']['questions']} customers"
-    )
-    for title in ("items", "may be answered", *MODELS):
+    """Return the recall of candidates by model, as a table."""
+    n_users = result["sizes"][0]["filters"]["everything"]["questions"]
+    made = Table(title=f"Share of each model's ten best that candidates contain, {n_users} users")
+    for title in ("items", "eligible", *MODELS):
         made.add_column(title, justify="right")
     for row in result["sizes"]:
         for label in FILTERS:
@@ -174,14 +173,10 @@ def _recall_cells(row: Mapping[str, Any], label: str) -> list[str]:
     ]
 
 
-def _request_events(result: Mapping[str, Any]) -> str:
-    found = result["switch_over"]
-    crossed = (
-        f"candidates are faster from about {round(found, -3):,.0f} items on"
-        if found
-        else "candidates are nowhere faster"
-    )
-    return f"{crossed}; {result['machine']}, Python {result['python']}"
+def _summary(result: Mapping[str, Any]) -> str:
+    items = result["switch_over"]
+    crossing = f"candidates are faster from about {round(items, -3):,.0f} items on" if items else "candidates are never faster"
+    return f"{crossing}; {result['machine']}, Python {result['python']}"
 
 
 def markdown(result: Mapping[str, Any]) -> str:
@@ -192,7 +187,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         "p95",
         "candidates, p50",
         "p95",
-        "competing",
+        "candidates",
         "index, s",
         "index, MB",
         "resident, MB: candidates / all",
@@ -200,11 +195,12 @@ def markdown(result: Mapping[str, Any]) -> str:
     blocks = [_table(heads, [_cost_cells(row) for row in result["sizes"]])]
     blocks.append(
         _table(
-            ["items", "may be answered", *MODELS],
+            ["items", "eligible", *MODELS],
             [_recall_cells(row, label) for row in result["sizes"] for label in FILTERS],
         )
     )
-    blocks.append(f"{_request_events(result)[0].upper()}{_request_events(result)[1:]}.\n")
+    summary = _summary(result)
+    blocks.append(f"{summary[0].upper()}{summary[1:]}.\n")
     return "\n".join(blocks)
 
 
@@ -232,7 +228,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--sizes", type=pages.positive, nargs="+", default=list(SIZES), metavar="N", help="of the catalogues, in items"
     )
-    parser.add_argument("--questions", type=pages.positive, default=60, metavar="N", help="customers who ask (60)")
+    parser.add_argument("--questions", type=pages.positive, default=60, metavar="N", help="users of each size (60)")
     parser.add_argument(
         "--rounds", type=pages.positive, default=3, metavar="N", help="how often each is timed, both ways in turns (3)"
     )

@@ -84,7 +84,7 @@ def tasks(plan: Plan) -> list[Task]:
 
     return [
         Task("agreement", ("agreement",), (DOOR,), agreement.agreement),
-        Task("seeds", ("seeds",), (DOOR,), lambda door: one_shot.beside_the_seeds_way(door, plan)),
+        Task("seeds", ("seeds",), (DOOR,), lambda door: one_shot.beside_tensorflow_per_request(door, plan)),
         round_trips(DOOR),
         Task("one-shot", ("one_shot",), (DOOR, HUGE), lambda door, huge: one_shot.beside_the_floor(door, huge, plan)),
         round_trips(HUGE),
@@ -113,7 +113,7 @@ def main(argv: Sequence[str], root: Path = ROOT) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     out.print(tables.terminal(results))
-    missed = [target.what for target in targets(results) if target.met is False]
+    missed = [target.name for target in targets(results) if target.met is False]
     if flags.strict and missed:
         err.print(f"serving: {len(missed)} figures should be reached: {'; '.join(missed)}.")
         return 1

@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
                     flush=True,
                 )
             examples = ", ".join(f"{ids[0]} ({name})" for name, ids in shop.groups.items())
-            err.print(f"Customers, such as: {examples}. Enter removes the shop.")
+            err.print(f"SyntheticUsers, such as: {examples}. Enter removes the shop.")
             sys.stdin.readline()
     except RecsysError as error:
         err.print(f"synthetic_shop: {error}")

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.loads.customers import FIRST_ITEM, FRESH, USUAL
-from benchmarks.loads.one_shot import seeds_way
+from benchmarks.loads.users import FIRST_ITEM, FRESH, USUAL
+from benchmarks.loads.one_shot import tensorflow_per_request
 from benchmarks.loads.shops import SyntheticShop
 from benchmarks.loads.timing import DOOR, TIMEOUT_S, BenchmarkError, Program, timed
 from recsys import store
@@ -42,13 +42,13 @@ def agreement(shop: SyntheticShop) -> dict[str, Any]:
     """
     apart, compared, bundle, asked = [0.0], 0, load(shop.models_dir), cases(shop)
     with ThreadPoolExecutor(len(asked)) as pool:  # nothing is timed yet
-        told = list(pool.map(lambda question: keras_logits(shop, question), asked))
-    for question, logits in zip(asked, told, strict=True):
+        told = list(pool.map(lambda case: keras_logits(shop, case), asked))
+    for case, logits in zip(asked, told, strict=True):
         for database in shop.urls:
-            requests = [{**question, "model": name, "limit": LIMIT} for name in MODELS]
+            requests = [{**case, "model": name, "limit": LIMIT} for name in MODELS]
             doors = [one_by_one(shop, database, request) for request in requests], at_a_worker(shop, database, requests)
             for name, *answers in zip(MODELS, *doors, strict=True):
-                listed, largest = expected(shop, database, bundle, name, {**question, "limit": LIMIT}, logits[name])
+                listed, largest = expected(shop, database, bundle, name, {**case, "limit": LIMIT}, logits[name])
                 apart += [largest, *(difference(answer, listed, f"{name} on {database}") for answer in answers)]
                 compared += 1
     return {"lists": compared, "items": LIMIT, "largest_difference": max(apart), "tolerance": TOLERANCE}
@@ -61,13 +61,13 @@ def cases(shop: SyntheticShop) -> list[dict[str, Any]]:
     return [*known, {"interactions": told, "context": CONTEXT}]
 
 
-def keras_logits(shop: SyntheticShop, question: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
+def keras_logits(shop: SyntheticShop, case: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
     """Return what each network by itself says of the whole catalogue, by Keras."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scores.npz"
-        program = seeds_way(shop, next(iter(shop.urls)), "--scores", str(path))
+        program = tensorflow_per_request(shop, next(iter(shop.urls)), "--scores", str(path))
         timed(
-            Program(program.argv, [json.dumps({**question, "limit": LIMIT}).encode()], program.environ, program.check),
+            Program(program.argv, [json.dumps({**case, "limit": LIMIT}).encode()], program.environ, program.check),
             0,
         )
         with np.load(path) as kept:
@@ -106,7 +106,7 @@ def expected(
     database: str,
     bundle: ModelBundle,
     name: str,
-    question: Mapping[str, Any],
+    case: Mapping[str, Any],
     logits: NDArray[np.float32],
 ) -> tuple[list[tuple[Any, float]], float]:
     """Return a model's list as it follows from Keras' logits, with σ of the scores; and how far our own logits are from Keras'.
@@ -114,7 +114,7 @@ def expected(
     Raises:
         BenchmarkError: Too far, or they rank the catalogue differently.
     """
-    user, allowed = who_asks(shop, database, bundle, question)
+    user, allowed = user_and_allowed_items(shop, database, bundle, case)
     scorer, query = bundle.scorer(name), user.query()
     if not isinstance(scorer, LinearEnsemble) or scorer.network is None:
         raise BenchmarkError(f"{name} should have a part of its own. Received: {type(scorer).__name__}.")
@@ -131,11 +131,11 @@ def expected(
     return list(zip(bundle.original_ids(best.tolist()), shares.tolist(), strict=True)), largest
 
 
-def who_asks(
-    shop: SyntheticShop, database: str, bundle: ModelBundle, question: Mapping[str, Any]
+def user_and_allowed_items(
+    shop: SyntheticShop, database: str, bundle: ModelBundle, case: Mapping[str, Any]
 ) -> tuple[User, NDArray[np.bool_]]:
     """Return the customer of a request, and which items she may be answered with."""
-    request = parse_request(json.dumps(question).encode(), models=tuple(REGISTRY))
+    request = parse_request(json.dumps(case).encode(), models=tuple(REGISTRY))
     mapping, named = bundle.shop(shop.settings(database).shop), resolve_items(request, bundle)
     with store.connect(shop.urls[database]) as db:
         user = load_user(request, bundle, db, resolve_items=named, shop=mapping, now=int(time.time()))

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.loads.customers import USUAL
+from benchmarks.loads.users import USUAL
 from benchmarks.loads.driver import Driver
 from benchmarks.loads.plan import Plan
 from benchmarks.loads.shops import SyntheticShop, put_encoders

@@ -8,14 +8,14 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.loads.customers import USUAL
+from benchmarks.loads.users import USUAL
 from benchmarks.loads.databases import DRIVERS
 from benchmarks.loads.plan import Plan
 from benchmarks.loads.shops import SyntheticShop
 from benchmarks.loads.timing import ROOT, BenchmarkError, Program, in_turns, one_shot, peak_bytes, ratio, summary
 
 LIMIT = 10
-FLOOR, DOOR, HUGE, SEEDS = "floor", "door", "huge", "seeds"
+FLOOR, DOOR, HUGE, TENSORFLOW = "floor", "door", "huge", "seeds"
 
 
 def beside_the_floor(door: SyntheticShop, huge: SyntheticShop, plan: Plan) -> dict[str, Any]:
@@ -36,19 +36,19 @@ def _of_database(door: SyntheticShop, huge: SyntheticShop, database: str, plan: 
     }
 
 
-def beside_the_seeds_way(shop: SyntheticShop, plan: Plan) -> dict[str, Any]:
+def beside_tensorflow_per_request(shop: SyntheticShop, plan: Plan) -> dict[str, Any]:
     """Return the figures of a request and of the same request answered the seeds' way, in turns, and the peak memory of both."""
     database = next(iter(shop.urls))
-    programs = {DOOR: asked(shop, database), SEEDS: seeds_way(shop, database)}
-    times = in_turns(programs, plan.seeds_rounds, min(1, plan.warm_ups))
+    programs = {DOOR: asked(shop, database), TENSORFLOW: tensorflow_per_request(shop, database)}
+    times = in_turns(programs, plan.tensorflow_rounds, min(1, plan.warm_ups))
     peaks = {
         name: statistics.median(peak_bytes(program, n) for n in range(plan.peaks)) for name, program in programs.items()
     }
     return {
         "database": database,
         "sides": {name: {**summary(took), "peak_bytes": peaks[name]} for name, took in times.items()},
-        "faster": ratio(times, SEEDS, DOOR),
-        "memory_share": peaks[DOOR] / peaks[SEEDS],
+        "faster": ratio(times, TENSORFLOW, DOOR),
+        "memory_share": peaks[DOOR] / peaks[TENSORFLOW],
     }
 
 
@@ -57,9 +57,9 @@ def asked(shop: SyntheticShop, database: str) -> Program:
     return one_shot(shop.environ(database), [{"user_id": user, "limit": LIMIT} for user in shop.groups[USUAL]])
 
 
-def seeds_way(shop: SyntheticShop, database: str, *argv: str) -> Program:
+def tensorflow_per_request(shop: SyntheticShop, database: str, *argv: str) -> Program:
     """Return the reference, asked the same."""
-    script = str(ROOT / "benchmarks/loads/seeds_way.py")
+    script = str(ROOT / "benchmarks/loads/tensorflow_per_request.py")
     return Program(
         [sys.executable, script, *argv], asked(shop, database).stdin, shop.environ(database), check_four_lists
     )

@@ -20,7 +20,7 @@ class Plan:
             `huge` by users.
         pairs: Rounds of one-shot requests.
         warm_ups: Rounds before that do not count.
-        seeds_rounds: Rounds beside the seeds' way.
+        tensorflow_rounds: Rounds beside the seeds' way.
         peaks: Runs whose peak of memory is looked at.
         seconds: That each number of requests in flight is kept up for.
         least: Requests that it has at least.
@@ -31,7 +31,7 @@ class Plan:
     sizes: Mapping[str, Size]
     pairs: int
     warm_ups: int
-    seeds_rounds: int
+    tensorflow_rounds: int
     peaks: int
     seconds: float
     least: int
@@ -49,7 +49,7 @@ FULL = Plan(
     },
     pairs=40,
     warm_ups=3,
-    seeds_rounds=8,
+    tensorflow_rounds=8,
     peaks=5,
     seconds=5.0,
     least=200,
@@ -63,7 +63,7 @@ QUICK = Plan(
     sizes={SMALL: _LITTLE, DOOR: _LITTLE, MEDIUM: _LITTLE, LARGE: _MORE, HUGE: _MORE},
     pairs=2,
     warm_ups=0,
-    seeds_rounds=1,
+    tensorflow_rounds=1,
     peaks=1,
     seconds=0.1,
     least=10,

@@ -1,4 +1,4 @@
-"""The picture of docs/PERFORMANCE.md: an SVG that carries a digest of the figures that it shows."""
+"""The plot of docs/PERFORMANCE.md: an SVG that carries a digest of the values it shows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.loads.databases import LABELS, MARIADB, SQLITE
-from benchmarks.loads.one_shot import DOOR, FLOOR, HUGE, SEEDS
+from benchmarks.loads.one_shot import DOOR, FLOOR, HUGE, TENSORFLOW
 from benchmarks.loads.plan import LARGE, MEDIUM, SMALL
 from benchmarks.loads.targets import Results, figure
 
@@ -19,7 +19,7 @@ ITEMS = (SMALL, DOOR, MEDIUM, LARGE)  # the shop of a million users has as many 
 
 
 def plotted(results: Results) -> dict[str, Any]:
-    """Return the figures of the picture: milliseconds by items of each database, and of each one-shot program."""
+    """Return the plotted values: milliseconds by number of items for each database, and of each one-shot program."""
     curves: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for part in ITEMS:
         for database, told in results.get("round_trips", {}).get(part, {}).items():
@@ -36,19 +36,19 @@ def _bars(results: Results) -> list[tuple[str, float]]:
         "bare imports": ("one_shot", SQLITE, "sides", FLOOR, "p50"),
         door: ("one_shot", SQLITE, "sides", DOOR, "p50"),
         huge: ("one_shot", SQLITE, "sides", HUGE, "p50"),
-        "the seeds' way": ("seeds", "sides", SEEDS, "p50"),
+        "TensorFlow per request": ("seeds", "sides", TENSORFLOW, "p50"),
     }
     found = {label: figure(results, *path) for label, path in paths.items()}
     return [(label, round(value, 1)) for label, value in found.items() if value is not None]
 
 
 def digest(results: Results) -> str:
-    """Return what identifies the figures of the picture."""
+    """Return 16 hexadecimal digits that identify the plotted values."""
     return hashlib.sha256(json.dumps(plotted(results)).encode()).hexdigest()[:16]
 
 
 def draw(results: Results, path: Path) -> None:
-    """Write the picture; the suffix decides the format."""
+    """Write the plot; the suffix of the path decides the format."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.loads.customers import FIRST_ITEM, SECONDS_PER_DAY, Customers, make_customers
+from benchmarks.loads.users import FIRST_ITEM, SECONDS_PER_DAY, SyntheticUsers, make_users
 from benchmarks.loads.databases import databases
 from benchmarks.loads.weights import Popularity
 from recsys import store
@@ -36,7 +36,7 @@ class Size:
     Attributes:
         items: That the version knows, and products of the shop.
         users: That the version knows.
-        customers: That have events, beside the groups of `Customers`.
+        customers: That have events, beside the groups of `SyntheticUsers`.
         history: Median number of their events.
     """
 
@@ -60,7 +60,7 @@ class SyntheticShop:
         folder: Holds `models/`, the empty `recsys.toml` and, if there is one, the SQLite file.
         urls: The same tables in each database.
         version: The name of the active version.
-        groups: External ids of customers; see `Customers`.
+        groups: External ids of customers; see `SyntheticUsers`.
     """
 
     size: Size
@@ -119,8 +119,8 @@ def make(size: Size, folder: Path, urls: Mapping[str, str], options: Training) -
     rng = np.random.default_rng(options.seed)
     popularity, now = Popularity(rng, size.items), int(time.time())
     catalogue = make_catalogue(rng, size.items)
-    sizes = {"n_users": size.users, "n_customers": min(size.customers, size.users // 2), "history": size.history}
-    customers = make_customers(rng, popularity, **sizes, data_until=now - SECONDS_PER_DAY)
+    sizes = {"n_users": size.users, "n_usual": min(size.customers, size.users // 2), "history": size.history}
+    customers = make_users(rng, popularity, **sizes, data_until=now - SECONDS_PER_DAY)
     for url in urls.values():
         fill(url, catalogue, customers)
     told = load_settings({"DATABASE_URL": next(iter(urls.values())), "MODELS_DIR": str(folder / "models")}, folder)
@@ -146,7 +146,7 @@ def make_catalogue(rng: np.random.Generator, n_items: int) -> Catalogue:
     )
 
 
-def fill(url: str, catalogue: Catalogue, customers: Customers) -> None:
+def fill(url: str, catalogue: Catalogue, customers: SyntheticUsers) -> None:
     """Write the shop's tables into an empty database."""
     with store.connect(url, create=True) as db:
         store.migrate(db)

@@ -1,4 +1,4 @@
-"""The figures as tables, each said once: for a terminal, and as Markdown."""
+"""The results of `benchmarks/serving.py` as tables, for a terminal and as Markdown."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.loads.databases import LABELS
-from benchmarks.loads.one_shot import DOOR, FLOOR, HUGE, SEEDS
+from benchmarks.loads.one_shot import DOOR, FLOOR, HUGE, TENSORFLOW
 from benchmarks.loads.plan import LARGE
 from benchmarks.loads.targets import Results, figure, megabytes, ms, targets, times
 from benchmarks.measuring.tables import grid
 
 MET = {True: "yes", False: "**no**", None: "not measured"}
+MISSED = (
+    "**no** means that this run missed the target. A target is a goal for development, not a limit that anything depends on: "
+    "plan with the result."
+)
 PERCENTILES = ("p50", "p95", "p99")
 
 
@@ -25,11 +29,11 @@ class Section:
     """One table.
 
     Attributes:
-        title: Of it.
-        columns: Titles; those of texts first.
+        title: Title of the table.
+        columns: Titles of the columns, text columns first.
         rows: Cells as text.
-        n_left: Columns of texts.
-        note: What should be known to read it; "" for nothing.
+        n_left: Number of text columns, which are aligned to the left.
+        note: Explanation below the table; "" for none.
     """
 
     title: str
@@ -40,7 +44,7 @@ class Section:
 
 
 def sections(results: Results) -> list[Section]:
-    """Return the tables of what was measured."""
+    """Return the tables; sections without results are left out."""
     made = [_targets(results), _one_shot(results), _seeds(results), _round_trips(results), _pings(results)]
     return [section for section in (*made, _histories(results), _memory(results)) if section.rows]
 
@@ -57,8 +61,8 @@ def markdown(results: Results, plot: str | None) -> str:
     """Return the tables as Markdown.
 
     Args:
-        results: As measured.
-        plot: The name of the picture beside the page; None where there is none.
+        results: Results as `--json` writes them.
+        plot: File name of the plot beside the page; None if there is none.
     """
     parts = [f"![{PLOT}]({plot})"] if plot else []
     for section in sections(results):
@@ -70,15 +74,15 @@ def markdown(results: Results, plot: str | None) -> str:
     return "\n\n".join([*parts, circumstances(results)]) + "\n"
 
 
-PLOT = "Left: milliseconds of a round trip to a worker by items. Right: one-shot requests beside bare imports and the seeds' way."
+PLOT = "Left: milliseconds of a round trip to a worker by items. Right: one-shot requests compared with bare imports and with TensorFlow per request."
 
 
 def circumstances(results: Results) -> str:
-    """Return where and of what this was measured."""
+    """Return machine, versions, commits and days of the results, as one sentence."""
     machine = results["machine"]
     commits = {str(told.get("commit"))[:8]: None for told in results["measured"].values()}
     days = sorted({told["day"] for told in results["measured"].values()})
-    quick = " Tiny shops: these figures say that the benchmark runs, and nothing else." if results["quick"] else ""
+    quick = " Tiny shops: these results only show that the benchmark runs." if results["quick"] else ""
     where = (
         f"{machine['system']}, {machine['processors']} processors ({machine['processor']}), Python {machine['python']}"
     )
@@ -97,8 +101,9 @@ def _terminal(section: Section) -> Iterator[Any]:
 
 
 def _targets(results: Results) -> Section:
-    rows = [[each.what, each.asked, each.measured, MET[each.met]] for each in targets(results)]
-    return Section("What is asked, and what was measured", ("figure", "asked", "measured", "met"), rows, 1)
+    rows = [[target.name, target.limit, target.measured, MET[target.met]] for target in targets(results)]
+    note = MISSED if any(row[-1] == MET[False] for row in rows) else ""
+    return Section("Targets and results", ("measurement", "target", "result", "met"), rows, 1, note)
 
 
 def _one_shot(results: Results) -> Section:
@@ -115,23 +120,26 @@ def _one_shot(results: Results) -> Section:
                     "" if ratios is None else f"{times(ratios['median'])} ({ratios['low']:.2f} – {ratios['high']:.2f})",
                 ]
             )
-    columns = ("database", "one process", *PERCENTILES, "processor", "median of the rounds' ratios (quartiles)")
-    note = "Milliseconds from start to end, in turns. The first ratio is to the bare imports, the second to the smaller shop."
+    columns = ("database", "one process", *PERCENTILES, "processor", "median ratio over rounds (quartiles)")
+    note = (
+        "Milliseconds from start to end; the programs take turns. The first ratio is to the bare imports, the second to the "
+        "smaller shop."
+    )
     return Section("One-shot requests", columns, rows, 2, note)
 
 
 def _seeds(results: Results) -> Section:
     told = results.get("seeds")
     rows = []
-    for name, label in ((DOOR, "`recommend_api.py`"), (SEEDS, "the seeds' way")) if told else ():
+    for name, label in ((DOOR, "`recommend_api.py`"), (TENSORFLOW, "TensorFlow per request")) if told else ():
         side = told["sides"][name]
         rows.append([label, *_took(side), f"{side['processor']:.0f}", megabytes(side["peak_bytes"]), str(side["n"])])
     columns = ("one process", *PERCENTILES, "processor", "peak memory", "runs")
     note = (
-        "The seeds' way is `benchmarks/loads/seeds_way.py`: TensorFlow, whole encoder tables, four Keras models one after another, the "
-        "same shop, weights and history. Memory is resident memory at its highest, mapped files included."
+        "`benchmarks/loads/tensorflow_per_request.py` imports TensorFlow, reads whole encoder tables and predicts with four Keras models. "
+        "It has the same shop, weights and history. Memory is peak resident memory, with mapped files."
     )
-    return Section(f"One-shot beside the seeds' way, {size(results, DOOR)}", columns, rows, 1, note)
+    return Section(f"One-shot compared with TensorFlow per request, {size(results, DOOR)}", columns, rows, 1, note)
 
 
 def _round_trips(results: Results) -> Section:
@@ -147,10 +155,10 @@ def _round_trips(results: Results) -> Section:
                     f"{level['per_second']:.0f}",
                 ]
                 rows.append([*cells, f"{level['lost']} / {level['crossed']} / {level['asked']:,}"])
-    columns = ("shop", "database", "in flight", *PERCENTILES, "answers/s", "lost / crossed / asked")
+    columns = ("shop", "database", "in flight", *PERCENTILES, "answers/s", "lost / crossed / requests")
     note = (
-        "Milliseconds from Node through pythonInvoker and back, database included: usual customers, all four models, evidence, reasons. "
-        "One in flight has a pool of one worker, the others a pool of two."
+        "Milliseconds from Node through pythonInvoker and back, with the database: users with a usual history, all four models, evidence and "
+        "reasons. One request in flight has a pool of one worker, the others a pool of two. *Crossed* answers belong to another request."
     )
     return Section("Worker", columns, rows, 2, note)
 
@@ -171,16 +179,22 @@ def _histories(results: Results) -> Section:
     rows = []
     for database, told in results.get("histories", {}).items():
         for name, level in told.items():
-            label = f"{name} events" if name.isdigit() else "came back since training"
+            label = f"{name} events" if name.isdigit() else "with events since training"
             rows.append([LABELS[database], label, *_took(level, 1), str(level["n"])])
-    note = "Milliseconds of a round trip, one in flight. Whoever came back has every model judged on what she chose since: two scorings each."
+    note = (
+        "Milliseconds of a round trip, one in flight. If a user has events since training, every model is also evaluated on them, "
+        "so that it scores twice."
+    )
     return Section(
         f"Worker by history, {size(results, 'medium')}",
-        ("database", "customer", *PERCENTILES, "requests"),
+        ("database", "user", *PERCENTILES, "requests"),
         rows,
         2,
         note,
     )
+
+
+ANONYMOUS = "Anonymous memory is not backed by a file, so that the system cannot take it back without swapping."
 
 
 def _memory(results: Results) -> Section:
@@ -192,11 +206,11 @@ def _memory(results: Results) -> Section:
     ]
     swap = figure(results, "memory", "swap")
     note = (
-        f"Requests during the swap: p50 {ms(swap['p50'])}, p99 {ms(swap['p99'])}, {swap['lost']} of {swap['asked']} lost."
+        f"Requests during the swap: p50 {ms(swap['p50'])}, p99 {ms(swap['p99'])}, {swap['lost']} of {swap['asked']} lost. {ANONYMOUS}"
         if swap
         else ""
     )
-    columns = ("a worker", "resident", "proportional share", "without files")
+    columns = ("a worker", "resident", "proportional share", "anonymous")
     return Section(f"Memory of a worker, {size(results, LARGE)}", columns, rows, 1, note)
 
 
@@ -205,6 +219,6 @@ def _took(told: Mapping[str, float], digits: int = 0) -> list[str]:
 
 
 def size(results: Results, part: str) -> str:
-    """Return the size of the shop that plays a part."""
+    """Return the size of the shop in one role, in words."""
     told = results["sizes"][part]
     return f"{told['items']:,} items, {told['users']:,} users"

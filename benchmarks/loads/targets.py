@@ -1,4 +1,4 @@
-"""What serving is asked to reach, and what was measured."""
+"""Targets for serving, and whether the results meet them."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ MB = 1e6
 
 @dataclass(frozen=True)
 class Target:
-    """One figure.
+    """One target and its result.
 
     Attributes:
-        what: It is of.
-        asked: The limit, in words.
-        measured: The figure, in words; a dash where there is none.
-        met: Whether the one is within the other; None where it was not measured.
+        name: What is measured.
+        limit: The target, in words.
+        measured: The result, in words; a dash if there is none.
+        met: Whether the result meets the target; None if it was not measured.
     """
 
-    what: str
-    asked: str
+    name: str
+    limit: str
     measured: str
     met: bool | None
 
 
 def targets(results: Results) -> list[Target]:
-    """Return all figures in the order of the list that asks for them."""
+    """Return all targets, in the order of the page."""
     return [
         *_one_shot(results),
         *_seeds(results),
@@ -52,7 +52,7 @@ def targets(results: Results) -> list[Target]:
 
 
 def figure(results: Results, *path: str) -> Any:
-    """Return what lies at the end of a path, or None where something of it was not measured."""
+    """Return the value at a path of keys, or None if it was not measured."""
     found: Any = results
     for name in path:
         if not isinstance(found, Mapping) or name not in found:
@@ -68,18 +68,18 @@ def _target(what: str, asked: str, value: Any, words: Callable[[Any], str], is_m
 def _one_shot(results: Results) -> Iterator[Target]:
     for database, most in FLOOR_RATIOS.items():
         value = figure(results, "one_shot", database, "to_floor", "of_medians")
-        what = f"one-shot, {_items(results, DOOR)}, against bare imports, {LABELS[database]}"
+        what = f"one-shot, {_items(results, DOOR)}, compared with bare imports, {LABELS[database]}"
         yield _target(what, f"≤ {most} ×", value, times, lambda it, most=most: it <= most)
 
 
 def _seeds(results: Results) -> Iterator[Target]:
     faster, share = figure(results, "seeds", "faster", "of_medians"), figure(results, "seeds", "memory_share")
     yield _target(
-        "one-shot against the seeds' way: faster", f"≥ {FASTER:.0f} ×", faster, times, lambda it: it >= FASTER
+        "one-shot compared with TensorFlow per request: speed-up", f"≥ {FASTER:.0f} ×", faster, times, lambda it: it >= FASTER
     )
     asked = f"≤ 1/{1 / MEMORY_SHARE:.0f}"
     yield _target(
-        "one-shot against the seeds' way: peak memory",
+        "one-shot compared with TensorFlow per request: peak memory",
         asked,
         share,
         lambda it: f"1/{1 / it:.1f}",
@@ -90,7 +90,7 @@ def _seeds(results: Results) -> Iterator[Target]:
 def _growth(results: Results) -> Iterator[Target]:
     for database, label in LABELS.items():
         value = figure(results, "one_shot", database, "growth", "of_medians")
-        what = f"one-shot, {_items(results, HUGE)}, {_users(results, HUGE)}, against {_items(results, DOOR)}, {label}"
+        what = f"one-shot, {_items(results, HUGE)}, {_users(results, HUGE)}, compared with {_items(results, DOOR)}, {label}"
         yield _target(what, f"≤ {GROWTH:.0f} ×", value, times, lambda it: it <= GROWTH)
 
 
@@ -135,11 +135,11 @@ def _pings(results: Results) -> Iterator[Target]:
 def _throughput(results: Results) -> Iterator[Target]:
     for database, label in LABELS.items():
         told = figure(results, "round_trips", SMALL, database) or {}
-        what = f"64 in flight at two workers against one at one, {_items(results, SMALL)}, {label}"
+        what = f"64 in flight to two workers, compared with 1 to one worker, {_items(results, SMALL)}, {label}"
         value, most = figure(told, "throughput", "ratio"), f"≥ {THROUGHPUT} ×"
         yield _target(f"{what}: throughput", most, value, times, lambda it: it >= THROUGHPUT)
         many = figure(told, "in_flight", "64")
-        words = lambda it: f"{it['lost']}, {it['crossed']} of {it['asked']:,}"  # noqa: E731 - a word for a figure, as the others
+        words = lambda it: f"{it['lost']}, {it['crossed']} of {it['asked']:,}"  # noqa: E731 - as the other formats
         yield _target(f"{what}: lost, crossed", "0, 0", many, words, lambda it: it["lost"] == it["crossed"] == 0)
 
 
@@ -163,7 +163,7 @@ def _sizes(results: Results) -> Iterator[Target]:
 
 def _agreement(results: Results) -> Iterator[Target]:
     told = figure(results, "agreement")
-    what = "one-shot, worker and Keras, of the same weights: ranks equal, scores apart by"
+    what = "one-shot, worker and Keras on the same weights: equal ranks, largest difference of scores"
     tolerance = figure(told or {}, "tolerance") or 1e-5
     words: Callable[[Any], str] = lambda it: f"{it['largest_difference']:.1e}"  # noqa: E731 - as above
     yield _target(what, f"≤ {tolerance:.0e}", told, words, lambda it: it["largest_difference"] <= it["tolerance"])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.loads import weights
-from benchmarks.loads.customers import FIRST_ITEM, FIRST_USER, Customers
+from benchmarks.loads.users import FIRST_ITEM, FIRST_USER, SyntheticUsers
 from benchmarks.loads.weights import Popularity
 from recsys.artifacts import Draft
 from recsys.artifacts.hdf5 import read_arrays
@@ -95,7 +95,7 @@ class Drawn:
 
 
 def publish(
-    draft: Draft, settings: Settings, customers: Customers, catalogue: Catalogue, popularity: Popularity, n_users: int
+    draft: Draft, settings: Settings, customers: SyntheticUsers, catalogue: Catalogue, popularity: Popularity, n_users: int
 ) -> str:
     """Write a version and publish it; it is not active yet.
 
@@ -118,7 +118,7 @@ def publish(
     return draft.publish(manifest(source, final, results, choices, PROTOCOL, RULE))
 
 
-def _source(settings: Settings, customers: Customers, catalogue: Catalogue) -> ShopData:
+def _source(settings: Settings, customers: SyntheticUsers, catalogue: Catalogue) -> ShopData:
     learned, now = customers.learned, customers.data_until + 1
     cleaning = CleanReport(len(learned), len(learned), {})
     return ShopData(customers.events, learned, catalogue, cleaning, settings.shop, settings.training, now)
@@ -174,13 +174,13 @@ def _signals(
     options: Training,
 ) -> Arrays:
     following = weights.transitions(rng, popularity, n_events)
-    fading = [np.log1p(counts * rng.random(len(counts), np.float32)) for _ in POPULARITIES[1:]]
+    decayed = [np.log1p(counts * rng.random(len(counts), np.float32)) for _ in POPULARITIES[1:]]
     spread = np.float32((3 * options.factors) ** -0.25)  # so that a product of two factors is about a third
     return {
         **{f"transitions/{name}": array for name, array in following.items()},
         "user_factors": rng.standard_normal((n_users, options.factors), np.float32) * spread,
         "item_factors": rng.standard_normal((len(counts), options.factors), np.float32) * spread,
-        "popularity": np.stack([np.log1p(counts), *fading]),
+        "popularity": np.stack([np.log1p(counts), *decayed]),
     }
 
 
@@ -205,11 +205,11 @@ def _results(rng: np.random.Generator, final: TrainedModels) -> Results:
     rows = {
         name: {figure: float(column.mean()) for figure, column in columns.items()} for name, columns in per_user.items()
     }
-    marks = {
+    results = {
         name: EvaluationResult(columns, (), np.zeros(0, np.float32), np.zeros(0, bool))
         for name, columns in per_user.items()
     }
-    return Results({RULE: rows}, marks, evaluation_set, None)
+    return Results({RULE: rows}, results, evaluation_set, None)
 
 
 def _choices(rng: np.random.Generator, options: Training) -> Hyperparameters:

@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from benchmarks.loads.customers import FRESH, HISTORIES, USUAL
+from benchmarks.loads.users import FRESH, HISTORIES, USUAL
 from benchmarks.loads.driver import Driver
 from benchmarks.loads.plan import Plan
 from benchmarks.loads.shops import SyntheticShop

@@ -1,1 +1,1 @@
-"""How `benchmarks/quality.py` measures: marks, runs, what is left of them after several seeds, and tables."""
+"""How `benchmarks/quality.py` measures: results, runs, what is left of them after several seeds, and tables."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.sets.base import Part, asked_otherwise
+from benchmarks.sets.base import Part, map_cases
 from recsys.evaluation.protocol import EvaluationCase
 from recsys.settings import Training
 
@@ -26,16 +26,16 @@ def without_history(part: Part, options: Training) -> tuple[Part, Training]:
     newest = data.timestamps[np.maximum(data.starts[1:] - 1, 0)] if len(data) else data.timestamps
     timeless = replace(data, timestamps=newest[data.users])
 
-    def emptied(question: EvaluationCase) -> EvaluationCase:
-        query = question.query
+    def emptied(case: EvaluationCase) -> EvaluationCase:
+        query = case.query
         return replace(
-            question,
+            case,
             query=replace(query, items=query.items[:0], weights=query.weights[:0], timestamps=query.timestamps[:0]),
         )
 
     return Part(
         timeless,
-        {rule: asked_otherwise(evaluation_set, emptied) for rule, evaluation_set in part.evaluation_sets.items()},
+        {rule: map_cases(evaluation_set, emptied) for rule, evaluation_set in part.evaluation_sets.items()},
     ), options
 
 
@@ -48,11 +48,11 @@ def without_embedding(part: Part, options: Training) -> tuple[Part, Training]:
     """
     guest = part.data.n_users
 
-    def anonymous(question: EvaluationCase) -> EvaluationCase:
-        return replace(question, query=replace(question.query, user=guest))
+    def anonymous(case: EvaluationCase) -> EvaluationCase:
+        return replace(case, query=replace(case.query, user=guest))
 
     evaluation_sets = {
-        rule: asked_otherwise(evaluation_set, anonymous) for rule, evaluation_set in part.evaluation_sets.items()
+        rule: map_cases(evaluation_set, anonymous) for rule, evaluation_set in part.evaluation_sets.items()
     }
     return Part(part.data, evaluation_sets), replace(options, dropped_users=1.0)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.measuring.ablations import ABLATIONS, EVERYTHING
-from benchmarks.measuring.marks import EvaluationResult, mark
+from benchmarks.measuring.results import EvaluationResult, evaluate_scorers
 from benchmarks.sets import SETS, Part, Parts
 from benchmarks.sets.base import training
 from recsys.settings import Training
@@ -60,7 +60,7 @@ class Run:
         validation: MAP@10 of each scorer on validation.
         trials: Everything that was tried on validation; nothing where the choices were made before.
         choices: What validation decided.
-        marks: Of each scorer on the test.
+        results: Of each scorer on the test.
         seconds: What each fit on the train part took, where it is known.
         choosing_seconds: What choosing took: all fits on the validation part, and their exams; 0 where it was done
             before.
@@ -76,7 +76,7 @@ class Run:
     validation: Mapping[str, float]
     trials: Sequence[Mapping[str, Any]]
     choices: Hyperparameters
-    marks: Mapping[str, EvaluationResult]
+    results: Mapping[str, EvaluationResult]
     seconds: Mapping[str, float]
     choosing_seconds: float
     fitting_seconds: float
@@ -134,7 +134,7 @@ def one_run(
     choosing = 0.0 if chosen else watch.lap("chose on validation")
     fitted = fit_everything(parts.test.data, options, choices, watch.epoch)
     fitting = watch.lap("fitted on train")
-    marks = mark(fitted.scorers, parts.test.evaluation_sets[rule])
+    results = evaluate_scorers(fitted.scorers, parts.test.evaluation_sets[rule])
     watch.lap("sat the test")
     return Run(
         variant=variant,
@@ -144,7 +144,7 @@ def one_run(
         validation=choices.map10,
         trials=() if chosen else choices.trials,
         choices=choices,
-        marks=marks,
+        results=results,
         seconds=fitted.seconds,
         choosing_seconds=choosing,
         fitting_seconds=fitting,
@@ -167,7 +167,7 @@ class Watch:
     def epoch(self, epoch: Epoch) -> None:
         """Report a pass over the data."""
         self._now[epoch.model] = self._now.get(epoch.model, 0.0) + epoch.seconds
-        marked = "" if epoch.validation_score is None else f"  validation {epoch.mark:.4f}"
+        marked = "" if epoch.validation_score is None else f"  validation {epoch.validation_score:.4f}"
         self._say(
             f"  {epoch.model:<6} epoch {epoch.number}/{epoch.of}  loss {epoch.loss:.4f}  {epoch.seconds:.1f} s{marked}"
         )

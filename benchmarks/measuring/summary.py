@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measuring.ablations import EVERYTHING, WITHOUT_NEURAL
-from benchmarks.measuring.marks import METRICS
+from benchmarks.measuring.results import METRICS
 from benchmarks.measuring.runs import Run
 from benchmarks.sets import BenchmarkSet
 from recsys.evaluation.metrics import bootstrap_interval, paired_lower_bound
@@ -59,7 +59,7 @@ def rows(rule: str, runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 def fitted(runs: Sequence[Run]) -> list[str]:
     """Return the scorers that any of the runs fitted, in registry order."""
-    return [name for name in REGISTRY if any(name in run.marks for run in runs)]
+    return [name for name in REGISTRY if any(name in run.results for run in runs)]
 
 
 def row(name: str, rule: str, runs: Sequence[Run]) -> dict[str, Any]:
@@ -70,14 +70,14 @@ def row(name: str, rule: str, runs: Sequence[Run]) -> dict[str, Any]:
         rule: The repeat rule.
         runs: One a seed; those that lack the scorer are left out.
     """
-    mine = [run for run in runs if name in run.marks]
+    mine = [run for run in runs if name in run.results]
     low, high = bootstrap_interval(per_user(name, "ndcg10", mine), np.random.default_rng(BOOTSTRAP_SEED))
     seconds = [run.seconds[name] for run in mine if name in run.seconds]
     return {
         "model": name,
         "rule": rule,
         **{metric: float(per_user(name, metric, mine).mean()) for metric in METRICS},
-        "coverage": fmean(run.marks[name].coverage for run in mine),
+        "coverage": fmean(run.results[name].coverage for run in mine),
         "low": low,
         "high": high,
         "seconds": fmean(seconds) if seconds else None,
@@ -87,13 +87,13 @@ def row(name: str, rule: str, runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def per_user(name: str, metric: str, runs: Sequence[Run]) -> NDArray[np.float64]:
-    """Return `(n_questions,)` one scorer's figures, averaged over seeds."""
-    return np.mean([run.marks[name].per_user[metric] for run in runs if name in run.marks], axis=0)
+    """Return `(n_cases,)` one scorer's figures, averaged over seeds."""
+    return np.mean([run.results[name].per_user[metric] for run in runs if name in run.results], axis=0)
 
 
 def n_cases(runs: Sequence[Run]) -> int:
     """Return how many users were asked."""
-    return max((len(marks.per_user["ndcg10"]) for run in runs for marks in run.marks.values()), default=0)
+    return max((len(results.per_user["ndcg10"]) for run in runs for results in run.results.values()), default=0)
 
 
 def winner(runs: Sequence[Run]) -> str | None:
@@ -101,7 +101,7 @@ def winner(runs: Sequence[Run]) -> str | None:
 
     Equal ones by registry order; where validation was too small to choose in, what the first seed served.
     """
-    complete = [name for name in fitted(runs) if all(name in run.validation and name in run.marks for run in runs)]
+    complete = [name for name in fitted(runs) if all(name in run.validation and name in run.results for run in runs)]
     if not complete:
         return runs[0].winner if runs else None
     return max(complete, key=lambda name: fmean(run.validation[name] for run in runs))
@@ -117,25 +117,23 @@ def paired(rule: str, runs: Sequence[Run], references: Sequence[str]) -> list[di
     """
     won, known = winner(runs), fitted(runs)
     others = [name for name in BASELINES if name in known and name not in {won, BLEND}]
-    found = []
+    pairs: list[dict[str, Any]] = []
     for metric in PAIRED if won else ():
         best = max(others, key=lambda name: float(per_user(name, metric, runs).mean()), default=None)
-        score_shared_candidates = [
-            name for name in dict.fromkeys((*references, BLEND, best)) if name in known and name != won
-        ]
-        found += [difference(rule, str(won), str(name), metric, runs) for name in score_shared_candidates]
-    return found
+        compared = [name for name in dict.fromkeys((*references, BLEND, best)) if name in known and name != won]
+        pairs += [difference(rule, str(won), str(name), metric, runs) for name in compared]
+    return pairs
 
 
-def difference(rule: str, name: str, score_shared_candidates: str, metric: str, runs: Sequence[Run]) -> dict[str, Any]:
+def difference(rule: str, name: str, reference: str, metric: str, runs: Sequence[Run]) -> dict[str, Any]:
     """Return the mean difference of two scorers with its 95 % interval over users, and the one-sided 95 % lower bound."""
-    ours, theirs = per_user(name, metric, runs), per_user(score_shared_candidates, metric, runs)
+    ours, theirs = per_user(name, metric, runs), per_user(reference, metric, runs)
     low, high = bootstrap_interval(ours - theirs, np.random.default_rng(BOOTSTRAP_SEED))
     bound = paired_lower_bound(ours, theirs, np.random.default_rng(BOOTSTRAP_SEED))
     return {
         "rule": rule,
         "winner": name,
-        "against": score_shared_candidates,
+        "against": reference,
         "metric": metric,
         "difference": float((ours - theirs).mean()),
         "low": low,
@@ -157,7 +155,7 @@ def ablation_rows(rule: str, runs: Sequence[Run]) -> list[dict[str, Any]]:
     found = []
     for name in [name for name in MODELS if name in fitted(whole)]:
         for variant in variants:
-            mine = [run for run in runs if run.variant == variant and name in run.marks]
+            mine = [run for run in runs if run.variant == variant and name in run.results]
             if mine and variant != EVERYTHING:
                 found.append({"variant": variant, **row(name, rule, mine)})
         if BLEND in fitted(whole):

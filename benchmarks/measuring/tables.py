@@ -1,4 +1,4 @@
-"""The same figures twice: a table a set for a terminal, and Markdown for docs/MODELS.md."""
+"""The results of `benchmarks/quality.py`: tables for a terminal, and Markdown for docs/MODELS.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from benchmarks.measuring.ablations import EVERYTHING
 
-RULES = {"allow": "repeats allowed", "hide": "new only"}
+RULES = {"allow": "repeats allowed", "hide": "repeats hidden"}
 COLUMNS = {"hr10": "HR@10", "p10": "P@10", "map10": "MAP@10", "recall20": "Recall@20", "coverage": "coverage"}
 INTERVAL = "NDCG@10 (95 %)"
 REMARKS = {"ml-1m-ncf": "The standard error of HR@10 is 0.005."}
@@ -20,7 +20,7 @@ UNMEASURED = "Not measured yet.\n"
 
 
 def figure(value: float | None, digits: int = 4) -> str:
-    """Return a figure with so many digits, or a dash where there is none."""
+    """Return a value with a number of decimals, or a dash for None."""
     return "–" if value is None else f"{value:.{digits}f}"
 
 
@@ -30,17 +30,17 @@ def signed(value: float) -> str:
 
 
 def of_rule(entry: Mapping[str, Any], rule: str) -> list[dict[str, Any]]:
-    """Return a set's rows under one rule, best NDCG@10 first; equal ones in their order."""
+    """Return a set's rows under one rule, best NDCG@10 first; ties keep their order."""
     return sorted((row for row in entry["rows"] if row["rule"] == rule), key=lambda row: -row["ndcg10"])
 
 
 def heading(entry: Mapping[str, Any], rule: str) -> str:
-    """Return what a table is about."""
+    """Return the title of a table: set, repeat rule and number of users."""
     return f"{entry['set']}, {RULES[rule]}: {entry['users'][rule]:,} users"
 
 
 def cells(row: Mapping[str, Any]) -> list[str]:
-    """Return a row's figures as text, in the order of `titles`."""
+    """Return a row's values as text, in the order of `TITLES`."""
     ndcg = f"{figure(row['ndcg10'])} ({figure(row['low'])} – {figure(row['high'])})"
     return [ndcg, *(figure(row[name]) for name in COLUMNS), figure(row["seconds"], 1), f"{row['peak_mb']:,.0f}"]
 
@@ -55,22 +55,22 @@ def notes(entry: Mapping[str, Any]) -> Iterator[str]:
     for pair in entry["paired"]:
         if pair["metric"] == "ndcg10":
             interval = f"{signed(pair['low'])} to {signed(pair['high'])}"
-            yield f"{pair['winner']} against {pair['against']}, {RULES[pair['rule']]}: NDCG@10 {signed(pair['difference'])} ({interval})."
+            yield f"{pair['winner']} compared with {pair['against']}, {RULES[pair['rule']]}: NDCG@10 {signed(pair['difference'])} ({interval})."
     whole = [run for run in entry["runs"] if run["variant"] == EVERYTHING]
     if whole:
         first = max(whole, key=lambda run: run["choosing_seconds"])
-        times = f"{first['choosing_seconds']:,.0f} s to choose on validation, {first['fitting_seconds']:,.0f} s to fit on train"
-        yield f"Everything together, with the seed that chose: {times}."
+        choosing, fitting = (f"{first[name]:,.0f} s" for name in ("choosing_seconds", "fitting_seconds"))
+        yield f"The seed that made the choices took {choosing} on validation, and {fitting} to fit all scorers for the test."
     seeds, commit = sorted({run["seed"] for run in whole}), str(entry["commit"])[:8]
-    yield f"★ was chosen on validation. Seeds {', '.join(map(str, seeds))}; commit {commit}, data {entry['data_sha256'][:8]}."
+    yield f"★ is the winner on validation. Seeds {', '.join(map(str, seeds))}; commit {commit}, data {entry['data_sha256'][:8]}."
 
 
 def terminal(entry: Mapping[str, Any]) -> Group:
     """Return a set's protocol, tables and notes."""
     tables = [_terminal_table(entry, rule) for rule in entry["users"]]
     ablations = [_terminal_ablations(entry)] if entry["ablations"] else []
-    said = Text("\n".join(notes(entry)))
-    return Group(Text(f"\n{entry['protocol']}", style="italic"), *tables, *ablations, said)
+    text = Text("\n".join(notes(entry)))
+    return Group(Text(f"\n{entry['protocol']}", style="italic"), *tables, *ablations, text)
 
 
 def _terminal_table(entry: Mapping[str, Any], rule: str) -> Table:
@@ -85,7 +85,7 @@ def _terminal_table(entry: Mapping[str, Any], rule: str) -> Table:
 
 
 def _terminal_ablations(entry: Mapping[str, Any]) -> Table:
-    made = Table(title=f"{entry['set']}: what each side of a model is worth")
+    made = Table(title=f"{entry['set']}: ablations")
     for title in ABLATION_TITLES:
         made.add_column(title, justify="left" if title in {"model", "rule", "variant"} else "right")
     for row, after in pairwise([*ablations(entry), None]):
@@ -93,15 +93,15 @@ def _terminal_ablations(entry: Mapping[str, Any]) -> Table:
     return made
 
 
-ABLATION_TITLES = ("model", "rule", "variant", "seeds", "HR@10", INTERVAL, "adds to the blend (lower bound)")
+ABLATION_TITLES = ("model", "rule", "variant", "seeds", "HR@10", INTERVAL, "gain over `blend` (lower bound)")
 
 
 def ablations(entry: Mapping[str, Any]) -> list[list[str]]:
     """Return the rows of the ablation table as text."""
     found = []
     for row in entry["ablations"]:
-        own = row.get("own_part")
-        added = f"{signed(own['difference'])} ({signed(own['lower_bound'])})" if own else ""
+        gain = row.get("own_part")
+        added = f"{signed(gain['difference'])} ({signed(gain['lower_bound'])})" if gain else ""
         found.append(
             [
                 row["model"],

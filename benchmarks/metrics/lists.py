@@ -1,4 +1,4 @@
-"""The lists that every library is asked to mark: each is small enough to mark by hand."""
+"""The lists that every library evaluates; each is small enough to compute by hand."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class User:
     """One user's list.
 
     Attributes:
-        scores: Of the items 1, 2, 3 …; empty where the user was given no list.
-        relevant: The relevant items; one beyond the scores is in no list.
+        scores: Scores of the items 1, 2, 3 …; empty for a user without a list.
+        relevant: The relevant items; an item without a score is in no list.
     """
 
     scores: Sequence[float]
@@ -44,11 +44,11 @@ class User:
 
 @dataclass(frozen=True)
 class Case:
-    """What is to be marked: the mean over one or two users.
+    """One or two users; a metric of the case is the mean over them.
 
     Attributes:
-        title: For people.
-        users: Whose lists these are.
+        title: Description for readers.
+        users: The users with their lists.
     """
 
     title: str
@@ -71,13 +71,13 @@ CASES: Mapping[str, Case] = {
     "short": Case("3 items, the second is relevant", [User(_falling(3), [2])]),
     "all": Case("3 items, all of them relevant", [User(_falling(3), [1, 2, 3])]),
     "miss": Case(
-        "12 items, the first is relevant, and so is one that is not among them", [User(_falling(12), [1, 13])]
+        "12 items; relevant are the first and an item that is not in the list", [User(_falling(12), [1, 13])]
     ),
     "brief": Case(
-        "a list of one item, which is relevant; so are four others, which are not in it", [User([1.0], range(1, 6))]
+        "a list of one relevant item; four other relevant items are not in it", [User([1.0], range(1, 6))]
     ),
-    "nobody": Case("two users: one as in A, one for whom nothing is relevant", [FIRST, User(_falling(12), [])]),
-    "unasked": Case("two users: one as in A, one with a relevant item and without a list", [FIRST, User([], [1])]),
+    "nobody": Case("two users: one as in A, one without a relevant item", [FIRST, User(_falling(12), [])]),
+    "unasked": Case("two users: one as in A, one with a relevant item but no list", [FIRST, User([], [1])]),
 }
 
 
@@ -91,16 +91,16 @@ def as_json() -> dict[str, Any]:
 
 
 def ours(users: Iterable[User]) -> dict[str, float | None]:
-    """Return this project's figures: means over the users for whom a figure is defined; None where it is for nobody."""
-    marks: dict[str, list[float]] = {name: [] for name in FIGURES}
+    """Return this project's figures: each is the mean over the users for whom it is defined, or None."""
+    per_user: dict[str, list[float]] = {name: [] for name in FIGURES}
     for user in users:
         scores = np.array(user.scores, np.float32)
         relevant = np.array([item - 1 for item in user.relevant if item <= len(scores)], np.int32)
         ranked, n_relevant = top_k(scores, K), len(user.relevant)
         for name, metric in AT_K.items():
-            marks[name].append(metric(ranked, relevant, k=K, n_relevant=n_relevant))
+            per_user[name].append(metric(ranked, relevant, k=K, n_relevant=n_relevant))
         mask = np.zeros(len(scores), bool)
         mask[relevant] = True
-        marks["auc"].append(auc(scores, mask, n_relevant=n_relevant))
-    defined = {name: [value for value in values if not np.isnan(value)] for name, values in marks.items()}
+        per_user["auc"].append(auc(scores, mask, n_relevant=n_relevant))
+    defined = {name: [value for value in values if not np.isnan(value)] for name, values in per_user.items()}
     return {name: float(np.mean(values)) if values else None for name, values in defined.items()}

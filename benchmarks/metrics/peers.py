@@ -56,7 +56,7 @@ def frames(users: Users, names: Sequence[str]) -> tuple[Any, Any]:
 
 
 def pytrec_eval(users: Users, k: int) -> Figures:
-    """RelevanceEvaluator.evaluate, averaged over the users that it returns; who has nothing relevant has a judgement of 0."""
+    """RelevanceEvaluator.evaluate, averaged over the users that it returns; a user without a relevant item gets one judgement of 0."""
     import pytrec_eval
 
     names = {
@@ -72,12 +72,12 @@ def pytrec_eval(users: Users, k: int) -> Figures:
         for n, user in enumerate(users)
         if user["scores"]
     }
-    marks = pytrec_eval.RelevanceEvaluator(truth, set(names.values())).evaluate(run)
-    return {figure: lambda name=name: mean([of[name] for of in marks.values()]) for figure, name in names.items()}
+    results = pytrec_eval.RelevanceEvaluator(truth, set(names.values())).evaluate(run)
+    return {figure: lambda name=name: mean([of[name] for of in results.values()]) for figure, name in names.items()}
 
 
 def ir_measures(users: Users, k: int) -> Figures:
-    """ir_measures.calc_aggregate; who has nothing relevant has a judgement of 0."""
+    """ir_measures.calc_aggregate; a user without a relevant item gets one judgement of 0."""
     import ir_measures
     from ir_measures import AP, P, R, Success, nDCG
 
@@ -115,7 +115,7 @@ def ranx(users: Users, k: int) -> Figures:
 
 
 def sklearn(users: Users, k: int) -> Figures:
-    """sklearn.metrics: ndcg_score(k=10) and roc_auc_score, user by user."""
+    """sklearn.metrics: ndcg_score(k=10) and roc_auc_score, averaged over users."""
     from sklearn.metrics import ndcg_score, roc_auc_score
 
     if beyond(users):
@@ -156,7 +156,7 @@ def rectools(users: Users, k: int) -> Figures:
 
 
 def implicit(users: Users, k: int) -> Figures:
-    """implicit.evaluation.ranking_metrics_at_k(K=10) of a model that answers with the lists."""
+    """implicit.evaluation.ranking_metrics_at_k(K=10) of a model that returns the lists."""
     import numpy as np
     from implicit.evaluation import ranking_metrics_at_k
     from scipy.sparse import csr_matrix
@@ -176,14 +176,14 @@ def implicit(users: Users, k: int) -> Figures:
     pairs = [(n, item - 1) for n, user in enumerate(users) for item in user["relevant"]]
     test = csr_matrix((np.ones(len(pairs)), tuple(zip(*pairs, strict=True))), shape=(len(users), n_items))
     train = csr_matrix((len(users), n_items))
-    marks = {}
+    results = {}
 
     def of(name: str) -> float:
-        if not marks:
-            marks.update(
+        if not results:
+            results.update(
                 ranking_metrics_at_k(Model(), train, test, K=min(k, n_items), show_progress=False, num_threads=1)
             )
-        return marks[name]
+        return results[name]
 
     return {figure: lambda figure=figure: of(figure) for figure in ("precision", "map", "ndcg", "auc")}
 
@@ -204,7 +204,7 @@ def recommenders(users: Users, k: int) -> Figures:
 
 
 def cornac(users: Users, k: int) -> Figures:
-    """cornac.metrics with k=10, user by user, of those with something relevant, as ranking_eval does; its MAP has no k."""
+    """cornac.metrics with k=10, averaged over users with a relevant item, as ranking_eval does; its MAP has no k."""
     import numpy as np
     from cornac import metrics
 
@@ -317,7 +317,7 @@ def keras_rs(users: Users, k: int) -> Figures:
 
 
 def recbole(users: Users, k: int) -> Figures:
-    """recbole.evaluator with topk=[10] and metric_decimal_place=6, of users with something relevant, as its loaders do; GAUC."""
+    """recbole.evaluator with topk=[10] and metric_decimal_place=6, over users with a relevant item, as its loaders do; GAUC."""
     import torch
     from recbole.config import Config
     from recbole.evaluator import Collector, Evaluator

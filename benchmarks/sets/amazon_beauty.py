@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.sets.base import (
-    MAX_VALIDATION_QUESTIONS,
+    MAX_VALIDATION_CASES,
     NOW,
     BenchmarkSet,
     Part,
@@ -32,20 +32,20 @@ def read(folder: Path) -> Parts:
     before_last = np.zeros(len(last), bool)
     before_last[~last] = is_last(table["user"][~last], table["pos"][~last])
     return Parts(
-        validation=_part(table, ~last & ~before_last, before_last, MAX_VALIDATION_QUESTIONS),
+        validation=_part(table, ~last & ~before_last, before_last, MAX_VALIDATION_CASES),
         test=_part(table, ~last, last),
     )
 
 
 def _part(
-    table: dict[str, NDArray], train: NDArray[np.bool_], after: NDArray[np.bool_], max_questions: int | None = None
+    table: dict[str, NDArray], train: NDArray[np.bool_], after: NDArray[np.bool_], max_cases: int | None = None
 ) -> Part:
     def rows(which: NDArray[np.bool_]) -> Interactions:
         return events(
             table["user"][which], table["item"][which], hours_apart(table["user"][which], table["pos"][which])
         )
 
-    return make_part(rows(train), rows(after), cut=NOW, rules=RULES, has_clock=False, max_questions=max_questions)
+    return make_part(rows(train), rows(after), cut=NOW, rules=RULES, has_clock=False, max_cases=max_cases)
 
 
 AMAZON_BEAUTY = BenchmarkSet(
@@ -56,8 +56,8 @@ AMAZON_BEAUTY = BenchmarkSet(
         "the reviews are https://jmcauley.ucsd.edu/data/amazon/."
     ),
     protocol=(
-        "Each customer's last item, if anybody had it before, among the whole catalogue without her own earlier items. Validation: "
-        f"her last but one, {MAX_VALIDATION_QUESTIONS:,} sampled customers. There is an order and no clock: events are put an hour apart."
+        "Test: each user's last item, if any user had it before, in the whole catalogue without the user's earlier items. Validation: "
+        f"the last item but one, for {MAX_VALIDATION_CASES:,} sampled users. The set has an order but no times; events are one hour apart."
     ),
     rules=RULES,
     references={"hide": ("ease", "item_cf")},

@@ -23,7 +23,7 @@ from recsys.settings import Shop, Training
 HOUR = 3600
 NEWEST = 1_000_000_000  # seconds since 1970: the moment of everybody's newest event where a set has no clock
 NOW = NEWEST + HOUR  # and of the question after it
-MAX_VALIDATION_QUESTIONS = 3_000  # as many as a shop's own validation has
+MAX_VALIDATION_CASES = 3_000  # as many as a shop's own validation has
 SEED = 0  # of sampled negatives and sampled users: the exam is the same one in every run
 SHOP = Shop(sources=(), products="")
 REPEAT_AFTER_DAYS = {"hide": math.inf, "allow": 0.0}
@@ -198,7 +198,7 @@ def make_part(
     has_clock: bool = True,
     shop: Shop = SHOP,
     catalogue: Catalogue | None = None,
-    max_questions: int | None = None,
+    max_cases: int | None = None,
 ) -> Part:
     """Return a fit's events and the exam after them, on users and items that the fit knows.
 
@@ -210,7 +210,7 @@ def make_part(
         has_clock: Without one the time of day and the season are unknown.
         shop: Names the relevant events, the purchases and the time zone.
         catalogue: Where the set has categories.
-        max_questions: A larger exam is sampled down to so many; None keeps all.
+        max_cases: A larger exam is sampled down to so many; None keeps all.
     """
     encoders = Encoders.fit(train, catalogue or no_catalogue(), min_item_events=1)
     data = encode(train, encoders, shop, training(has_clock), cut)
@@ -226,7 +226,7 @@ def make_part(
             cut=cut,
             repeat_after_days=REPEAT_AFTER_DAYS[rule],
             rng=np.random.default_rng(SEED),
-            max_users=max_questions or len(after) + 1,
+            max_users=max_cases or len(after) + 1,
         )
         for rule in rules
     }
@@ -246,19 +246,19 @@ def without_clock(part: Part) -> Part:
     contexts = part.data.contexts.copy()
     contexts[:, :n_clock] = unknown
 
-    def timeless(question: EvaluationCase) -> EvaluationCase:
-        context = np.append(unknown, question.query.context[n_clock:]).astype(np.int32)
-        return replace(question, query=replace(question.query, context=context))
+    def timeless(case: EvaluationCase) -> EvaluationCase:
+        context = np.append(unknown, case.query.context[n_clock:]).astype(np.int32)
+        return replace(case, query=replace(case.query, context=context))
 
     return Part(
         replace(part.data, contexts=contexts),
-        {rule: asked_otherwise(evaluation_set, timeless) for rule, evaluation_set in part.evaluation_sets.items()},
+        {rule: map_cases(evaluation_set, timeless) for rule, evaluation_set in part.evaluation_sets.items()},
     )
 
 
-def asked_otherwise(evaluation_set: EvaluationSet, change: Callable[[EvaluationCase], EvaluationCase]) -> EvaluationSet:
+def map_cases(evaluation_set: EvaluationSet, change: Callable[[EvaluationCase], EvaluationCase]) -> EvaluationSet:
     """Return an exam with every question changed; who counts as known stays as it was."""
-    return replace(evaluation_set, cases=tuple(change(question) for question in evaluation_set.cases))
+    return replace(evaluation_set, cases=tuple(change(case) for case in evaluation_set.cases))
 
 
 def no_catalogue() -> Catalogue:

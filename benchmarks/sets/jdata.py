@@ -34,7 +34,7 @@ def _part(train: tuple[Interactions, ...], after: Interactions) -> Part:
     )
     names = np.repeat([rows.event_names[0] for rows in train], [len(rows) for rows in train])
     learned = events(users, items, timestamps, names)
-    return make_part(learned, after, cut=NOW, rules=RULES, has_clock=False, max_questions=MAX_CASES)
+    return make_part(learned, after, cut=NOW, rules=RULES, has_clock=False, max_cases=MAX_CASES)
 
 
 JDATA = BenchmarkSet(
@@ -45,9 +45,9 @@ JDATA = BenchmarkSet(
         "buy_test, cart and collect with the header user,item, gzipped."
     ),
     protocol=(
-        f"The published split; {MAX_CASES:,} sampled customers are asked for their purchases in it, among the whole catalogue "
-        "without what they bought before. There is no order at all: carts and collections are put at one moment, purchases at the "
-        "next. The published tables also learn from views, which are not in the set: they do not compare."
+        f"The published split. Test: the purchases of {MAX_CASES:,} sampled users, in the whole catalogue without earlier purchases. "
+        "The set has neither times nor an order: all carts and collections get one time, all purchases the next. "
+        "Published results also train on views, which the set lacks, so they cannot be compared."
     ),
     rules=RULES,
     references={"hide": ("item_cf", "user_frequency")},

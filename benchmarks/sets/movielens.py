@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.sets.base import (
-    MAX_VALIDATION_QUESTIONS,
+    MAX_VALIDATION_CASES,
     NOW,
     SEED,
     SHOP,
@@ -105,7 +105,7 @@ def _thinned(
     users: NDArray[np.int64], candidates: list[NDArray[np.int32]]
 ) -> tuple[NDArray[np.int64], list[NDArray[np.int32]]]:
     """Return a seeded sample of the questions, where there are too many for validation."""
-    kept = np.sort(np.random.default_rng(SEED).permutation(len(users))[:MAX_VALIDATION_QUESTIONS])
+    kept = np.sort(np.random.default_rng(SEED).permutation(len(users))[:MAX_VALIDATION_CASES])
     return users[kept], [candidates[n] for n in kept]
 
 
@@ -115,14 +115,14 @@ def _part(
     """Return a fit's ratings, and the exam whose candidates end with the positive: who only reaches a tie with another loses it."""
     train = events(ratings["user"], ratings["item"], hours_apart(ratings["user"], ratings["rank"]))
     data = encode(train, encoders, SHOP, training(has_clock=False), NOW)
-    cases = tuple(_question(data, user, row, encoders) for user, row in zip(users.tolist(), candidates, strict=True))
+    cases = tuple(_case(data, user, row, encoders) for user, row in zip(users.tolist(), candidates, strict=True))
     rng = np.random.default_rng(SEED)
     pairs = tuple(np.append(row[-1:], rng.choice(row[:-1], RMSE_NEGATIVES)).astype(np.int32) for row in candidates)
     evaluation_set = EvaluationSet(cases, np.ones(len(cases), bool), 0, np.ones(data.n_items, bool), pairs)
     return without_clock(Part(data, {"allow": evaluation_set}))
 
 
-def _question(data: Dataset, user: int, candidates: NDArray[np.int32], encoders: Encoders) -> EvaluationCase:
+def _case(data: Dataset, user: int, candidates: NDArray[np.int32], encoders: Encoders) -> EvaluationCase:
     query = data.query(user, context=known_context(data, user, encoders, SHOP, NOW), now=NOW, repeats=True)
     return EvaluationCase(query, candidates[-1:], 0, np.zeros(0, np.int32), candidates)
 
@@ -135,10 +135,9 @@ ML_1M_NCF = BenchmarkSet(
         "the ratings are https://grouplens.org/datasets/movielens/1m/."
     ),
     protocol=(
-        "Each user's newest rating among its 99 official negatives; an exact tie counts against it, and a negative that is the rating "
-        "itself competes once. Validation: her last but one among 99 sampled items that she has not rated, "
-        f"{MAX_VALIDATION_QUESTIONS:,} sampled users. There is an order and no "
-        "clock: events are put an hour apart."
+        "Test: each user's newest rating among its 99 official negatives. Ties count as lost, and a negative equal to the rated item "
+        "is dropped. Validation: the last rating but one among 99 sampled items that the user has not rated, for "
+        f"{MAX_VALIDATION_CASES:,} sampled users. The set has an order but no times; events are one hour apart."
     ),
     rules=("allow",),
     references={"allow": ("ease",)},

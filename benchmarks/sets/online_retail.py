@@ -44,9 +44,9 @@ ONLINE_RETAIL = BenchmarkSet(
         "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country, times as 2010-12-01 08:26:00."
     ),
     protocol=(
-        "Purchases before the 80 % quantile of time are learned from; their customers are asked for what they bought after it, of the "
-        "items known by then; the whole catalogue competes. Repeats allowed: everything counts. New only: items that the customer "
-        "bought before are hidden and not relevant."
+        "The cut is the 80 % quantile of time. Train: purchases before it. Test: later purchases of the same users, among the items "
+        "known before the cut; the ranking covers the whole catalogue. Repeats allowed: every item counts. Repeats hidden: earlier "
+        "purchases of the user are neither ranked nor relevant."
     ),
     rules=RULES,
     references={"allow": ("user_frequency_decayed",), "hide": ("ease",)},

@@ -71,9 +71,9 @@ TAOBAO = BenchmarkSet(
         "user_id,item_id,category_id,event_type,timestamp."
     ),
     protocol=(
-        "Events before the 80 % quantile of the positive events' time are learned from, views at a weight of 0.3; relevant is what was "
-        "put in the cart, marked or bought after it, of the items known by then; the whole catalogue competes without what the customer "
-        "bought. Small: the intervals are wide, and nothing is claimed."
+        "The cut is the 80 % quantile of the times of positive events (cart, favourite, purchase). Train: events before it, views with "
+        "a confidence of 0.3. Test: later positive events on items known before the cut; the ranking covers the whole catalogue without "
+        "the user's purchases. The set is small and the intervals are wide: it supports no claim."
     ),
     rules=RULES,
     references={"hide": ("item_cf", "ease")},

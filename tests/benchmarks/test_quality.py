@@ -12,7 +12,7 @@ from rich.console import Console
 
 from benchmarks import quality
 from benchmarks.measuring import tables
-from benchmarks.measuring.marks import METRICS, EvaluationResult
+from benchmarks.measuring.results import METRICS, EvaluationResult
 from benchmarks.measuring.runs import Run, Task, Watch
 from benchmarks.measuring.summary import difference, paired, row, summarise, winner
 from benchmarks.sets import SETS
@@ -27,8 +27,8 @@ ROW = {
 }
 
 
-def marks(ndcg: Sequence[float], coverage: float = 0.5) -> EvaluationResult:
-    """Return marks of an exam in which every metric is the same."""
+def results(ndcg: Sequence[float], coverage: float = 0.5) -> EvaluationResult:
+    """Return results of an exam in which every metric is the same."""
     return EvaluationResult({name: np.array(ndcg, np.float64) for name in METRICS}, coverage)
 
 
@@ -50,7 +50,7 @@ def run(made: Mapping[str, EvaluationResult], validation: Mapping[str, float], *
         **{
             **told,
             **times,
-            "marks": made,
+            "results": made,
             "validation": validation,
             "peak_mb": 1024.0,
             "choices": None,
@@ -62,19 +62,19 @@ def run(made: Mapping[str, EvaluationResult], validation: Mapping[str, float], *
 
 ONE = run(
     {
-        "BMF": marks([1, 0, 1, 0]),
-        "blend": marks([1, 0, 0, 0]),
-        "ease": marks([0, 0, 0, 1]),
-        "popularity": marks([0, 0, 0, 0], 0.1),
+        "BMF": results([1, 0, 1, 0]),
+        "blend": results([1, 0, 0, 0]),
+        "ease": results([0, 0, 0, 1]),
+        "popularity": results([0, 0, 0, 0], 0.1),
     },
     {"BMF": 0.5, "blend": 0.4, "ease": 0.3, "popularity": 0.1},
 )
 TWO = run(
     {
-        "BMF": marks([0, 0, 1, 0]),
-        "blend": marks([1, 0, 0, 0]),
-        "ease": marks([0, 0, 0, 1]),
-        "popularity": marks([0, 0, 0, 0], 0.3),
+        "BMF": results([0, 0, 1, 0]),
+        "blend": results([1, 0, 0, 0]),
+        "ease": results([0, 0, 0, 1]),
+        "popularity": results([0, 0, 0, 0], 0.3),
     },
     {"BMF": 0.1, "blend": 0.4, "ease": 0.6, "popularity": 0.1},
     seed=8,
@@ -102,7 +102,7 @@ def test_coverage_is_the_mean_over_seeds() -> None:
 
 def test_a_model_that_a_seed_could_not_fit_has_the_figures_of_the_others() -> None:
     without = replace(
-        TWO, marks={name: made for name, made in TWO.marks.items() if name != "BMF"}, failures={"BMF": "out of memory"}
+        TWO, results={name: made for name, made in TWO.results.items() if name != "BMF"}, failures={"BMF": "out of memory"}
     )
     found = row("BMF", "allow", [ONE, without])
 
@@ -170,7 +170,7 @@ def test_an_entry_has_the_rows_of_each_rule_and_every_trial() -> None:
 
 
 def test_an_entry_says_what_each_side_of_a_model_is_worth() -> None:
-    poorer = replace(ONE, variant="without history", marks={**ONE.marks, "BMF": marks([0, 0, 1, 0])})
+    poorer = replace(ONE, variant="without history", results={**ONE.results, "BMF": results([0, 0, 1, 0])})
     entry = summarise(RETAIL, [ONE, poorer, *NEW], None, "fedcba9876")
     found = entry["ablations"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.measuring.ablations import without_embedding, without_history
-from benchmarks.measuring.marks import EvaluationResult, answer, mark
+from benchmarks.measuring.results import EvaluationResult, best_items, evaluate_scorers
 from benchmarks.sets import SETS, BenchmarkError
 from benchmarks.sets.base import HOUR, NEWEST, NOW, hours_apart
 from benchmarks.sets.taobao import FIRST
@@ -126,13 +126,13 @@ def data_dir(tmp_path: Path) -> Path:
 
 
 def marks_of(scorer: Fixed, evaluation_set: EvaluationSet) -> EvaluationResult:
-    return mark({"fixed": scorer}, evaluation_set)["fixed"]
+    return evaluate_scorers({"fixed": scorer}, evaluation_set)["fixed"]
 
 
 def asked(evaluation_set: EvaluationSet) -> dict[int, tuple[list[int], list[int]]]:
     """Return what is relevant for each user and what is hidden from her."""
     return {
-        question.query.user: (question.relevant.tolist(), question.hidden.tolist()) for question in evaluation_set.cases
+        case.query.user: (case.relevant.tolist(), case.hidden.tolist()) for case in evaluation_set.cases
     }
 
 
@@ -141,7 +141,7 @@ def asked(evaluation_set: EvaluationSet) -> dict[int, tuple[list[int], list[int]
 
 def test_movielens_asks_for_the_official_positive_among_the_official_negatives(data_dir: Path) -> None:
     test = SETS["ml-1m-ncf"].load(data_dir).test
-    candidates = [question.candidates.tolist() for question in test.evaluation_sets["allow"].cases]
+    candidates = [case.candidates.tolist() for case in test.evaluation_sets["allow"].cases]
 
     assert asked(test.evaluation_sets["allow"]) == {0: ([10], []), 1: ([11], []), 2: ([12], [])}
     assert candidates[0] == [*FILLERS, 10]
@@ -168,7 +168,7 @@ def test_a_set_without_a_clock_has_hours_between_events_and_unknown_times_of_day
 
     assert test.data.items.tolist() == [0, 1, 2, 3, 4, 5]
     assert (test.data.timestamps - NEWEST).tolist() == [-7200, -3600, 0, -3600, 0, 0]
-    assert {question.query.now for question in test.evaluation_sets["allow"].cases} == {NOW}
+    assert {case.query.now for case in test.evaluation_sets["allow"].cases} == {NOW}
     assert test.data.contexts.tolist() == [[4, 4, 0, 0]] * 6
     assert test.evaluation_sets["allow"].cases[0].query.context.tolist() == [4, 4, 0, 0]
     assert test.data.confidences.tolist() == [1] * 6
@@ -242,8 +242,8 @@ def test_the_whole_catalogue_competes_without_the_hidden_and_ties_go_by_index(da
     evaluation_sets = SETS["online-retail"].load(data_dir).test.evaluation_sets
     (new,) = evaluation_sets["hide"].cases
 
-    assert answer(Fixed([3, 1, 2]), new, evaluation_sets["hide"].active).tolist() == [2, 1]
-    assert answer(Fixed([0, 0, 0]), evaluation_sets["allow"].cases[0], evaluation_sets["allow"].active).tolist() == [
+    assert best_items(Fixed([3, 1, 2]), new, evaluation_sets["hide"].active).tolist() == [2, 1]
+    assert best_items(Fixed([0, 0, 0]), evaluation_sets["allow"].cases[0], evaluation_sets["allow"].active).tolist() == [
         0,
         1,
         2,
@@ -251,13 +251,13 @@ def test_the_whole_catalogue_competes_without_the_hidden_and_ties_go_by_index(da
 
 
 def test_marks_by_hand(data_dir: Path) -> None:
-    marks = marks_of(Fixed([1, 2, 3]), SETS["online-retail"].load(data_dir).test.evaluation_sets["allow"])
+    results = marks_of(Fixed([1, 2, 3]), SETS["online-retail"].load(data_dir).test.evaluation_sets["allow"])
 
-    assert marks.per_user["p10"].tolist() == [0.1, 0.1]
-    assert marks.per_user["map10"].tolist() == pytest.approx([1 / 3, 1 / 2]), "relevant at 3, and at 2"
-    assert marks.per_user["ndcg10"].tolist() == pytest.approx([1 / 2, 1 / np.log2(3)])
-    assert marks.per_user["recall20"].tolist() == [1, 1]
-    assert marks.coverage == 1
+    assert results.per_user["p10"].tolist() == [0.1, 0.1]
+    assert results.per_user["map10"].tolist() == pytest.approx([1 / 3, 1 / 2]), "relevant at 3, and at 2"
+    assert results.per_user["ndcg10"].tolist() == pytest.approx([1 / 2, 1 / np.log2(3)])
+    assert results.per_user["recall20"].tolist() == [1, 1]
+    assert results.coverage == 1
 
 
 def test_scorers_share_what_a_question_remembers_and_the_exam_forgets_it(data_dir: Path) -> None:
@@ -267,10 +267,10 @@ def test_scorers_share_what_a_question_remembers_and_the_exam_forgets_it(data_di
         def score(self, query: Query, items: np.ndarray | None = None) -> np.ndarray:
             return query.once("shared", lambda: computed.append(query.user) or self.scores)
 
-    mark({"one": Sharing([1, 2, 3]), "other": Sharing([1, 2, 3])}, evaluation_set)
+    evaluate_scorers({"one": Sharing([1, 2, 3]), "other": Sharing([1, 2, 3])}, evaluation_set)
 
     assert computed == [0, 2]
-    assert [question.query.once("shared", lambda: "nothing") for question in evaluation_set.cases] == [
+    assert [case.query.once("shared", lambda: "nothing") for case in evaluation_set.cases] == [
         "nothing",
         "nothing",
     ]
@@ -302,7 +302,7 @@ def test_taobao_asks_for_carts_favourites_and_purchases_and_hides_what_was_bough
 def test_taobao_knows_the_category_of_the_newest_event(data_dir: Path) -> None:
     cases = SETS["taobao-userbehavior"].load(data_dir).test.evaluation_sets["hide"].cases
 
-    assert [question.query.context[-1] for question in cases] == [1, 1], "8, after 7"
+    assert [case.query.context[-1] for case in cases] == [1, 1], "8, after 7"
     assert cases[0].query.context[0] == 1, "six o'clock in Beijing"
 
 
@@ -364,19 +364,19 @@ def test_the_hash_is_that_of_all_files(data_dir: Path) -> None:
 
 def test_without_history_nothing_comes_before_anything_and_the_hidden_stay_hidden(data_dir: Path) -> None:
     part, _ = without_history(SETS["online-retail"].load(data_dir).test, Training())
-    (question,) = part.evaluation_sets["hide"].cases
+    (case,) = part.evaluation_sets["hide"].cases
 
     assert part.data.baskets.tolist() == [0, 0, 0, 0, 4, 4, 4, 7]
     assert (part.data.timestamps[:4] == part.data.timestamps[3]).all()
-    assert (len(question.query.items), len(question.query.weights), len(question.query.timestamps)) == (0, 0, 0)
-    assert (question.query.user, question.hidden.tolist()) == (2, [0])
+    assert (len(case.query.items), len(case.query.weights), len(case.query.timestamps)) == (0, 0, 0)
+    assert (case.query.user, case.hidden.tolist()) == (2, [0])
 
 
 def test_without_embedding_everybody_is_a_guest_with_a_history_and_counts_as_known(data_dir: Path) -> None:
     part, options = without_embedding(SETS["online-retail"].load(data_dir).test, Training())
     evaluation_set = part.evaluation_sets["allow"]
 
-    assert [question.query.user for question in evaluation_set.cases] == [3, 3]
-    assert [question.query.items.tolist() for question in evaluation_set.cases] == [[0, 1, 2, 0], [0]]
+    assert [case.query.user for case in evaluation_set.cases] == [3, 3]
+    assert [case.query.items.tolist() for case in evaluation_set.cases] == [[0, 1, 2, 0], [0]]
     assert evaluation_set.known.all()
     assert options.dropped_users == 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.loads import weights
-from benchmarks.loads.customers import EVENTS, FIRST_ITEM, FIRST_USER, FRESH_EVENTS, GROUP, HISTORIES, make_customers
+from benchmarks.loads.users import EVENTS, FIRST_ITEM, FIRST_USER, FRESH_EVENTS, GROUP, HISTORIES, make_users
 from benchmarks.loads.shops import Size, SyntheticShop, disk_bytes, synthetic_shop
 from benchmarks.loads.weights import Popularity
 from recsys.contract import parse_request
@@ -106,7 +106,7 @@ def test_rare_items_have_short_rows(rng: np.random.Generator, monkeypatch: pytes
 
 
 def test_customers_of_a_group_have_as_many_events_as_it_says(rng: np.random.Generator) -> None:
-    made = make_customers(rng, Popularity(rng, 50), n_users=5000, n_customers=800, history=20, data_until=UNTIL)
+    made = make_users(rng, Popularity(rng, 50), n_users=5000, n_usual=800, history=20, data_until=UNTIL)
     counts = dict(zip(*np.unique(made.events.users, return_counts=True), strict=True))
 
     everybody = [user for ids in made.groups.values() for user in ids]
@@ -122,7 +122,7 @@ def test_customers_of_a_group_have_as_many_events_as_it_says(rng: np.random.Gene
 
 
 def test_only_fresh_customers_have_done_something_since(rng: np.random.Generator) -> None:
-    made = make_customers(rng, Popularity(rng, 50), n_users=5000, n_customers=10, history=20, data_until=UNTIL)
+    made = make_users(rng, Popularity(rng, 50), n_users=5000, n_usual=10, history=20, data_until=UNTIL)
     since = made.events.timestamps > UNTIL
 
     assert set(made.events.users[since]) == set(made.groups["fresh"])

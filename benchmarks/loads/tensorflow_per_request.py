@@ -4,8 +4,8 @@ It imports TensorFlow, reads the whole encoder tables, builds four Keras models,
 It has the shop, the version, the weights and the customer's history that recommend_api.py has, and leaves out what that does besides:
 the shared signals, evidence, reasons. Each `predict` is a single batch.
 
-python benchmarks/loads/seeds_way.py < request.json        DATABASE_URL and MODELS_DIR as for recommend_api.py
-python benchmarks/loads/seeds_way.py --scores FILE.npz     also keep each model's logits of the whole catalogue
+python benchmarks/loads/tensorflow_per_request.py < request.json        DATABASE_URL and MODELS_DIR as for recommend_api.py
+python benchmarks/loads/tensorflow_per_request.py --scores FILE.npz     also keep each model's logits of the whole catalogue
 """
 
 import os

@@ -27,7 +27,7 @@ FIRST_USER, FIRST_ITEM = 1001, 101  # so that an index is nobody's id
 
 
 @dataclass(frozen=True)
-class Customers:
+class SyntheticUsers:
     """Groups of customers, nobody in two of them.
 
     Attributes:
@@ -60,27 +60,27 @@ class Customers:
             }
 
 
-def make_customers(
-    rng: np.random.Generator, popularity: Popularity, *, n_users: int, n_customers: int, history: int, data_until: int
-) -> Customers:
+def make_users(
+    rng: np.random.Generator, popularity: Popularity, *, n_users: int, n_usual: int, history: int, data_until: int
+) -> SyntheticUsers:
     """Return customers drawn from all users, with histories drawn by popularity.
 
     Args:
         rng: Draws.
         popularity: Of the items.
         n_users: To draw from.
-        n_customers: In the group of the usual.
+        n_usual: In the group of the usual.
         history: Median number of their events.
         data_until: Seconds since 1970; the fresh have events after it, within a day.
     """
-    sizes = {USUAL: n_customers, **{str(length): GROUP for length in HISTORIES}, FRESH: GROUP}
+    sizes = {USUAL: n_usual, **{str(length): GROUP for length in HISTORIES}, FRESH: GROUP}
     users = rng.choice(n_users, sum(sizes.values()), replace=False) + FIRST_USER
     groups = dict(zip(sizes, np.split(users, np.cumsum(list(sizes.values()))[:-1]), strict=True))
     lengths = {
         name: np.full(len(ids), history if name == FRESH else 0 if name == USUAL else int(name))
         for name, ids in groups.items()
     }
-    usual = np.exp(rng.normal(np.log(history), ITEM_ITEM, n_customers))
+    usual = np.exp(rng.normal(np.log(history), ITEM_ITEM, n_usual))
     lengths[USUAL] = np.clip(usual, 1, MOST_EVENTS).astype(np.int64)
     past = np.repeat(users, np.concatenate(list(lengths.values())))
     later = np.repeat(groups[FRESH], FRESH_EVENTS)
@@ -90,7 +90,7 @@ def make_customers(
     )
     events = rng.choice(len(EVENTS), len(past), p=SHARES), np.full(len(later), EVENTS.index("cart"))
     made = _in_order(rng, popularity, np.concatenate([past, later]), np.concatenate(events), np.concatenate(moments))
-    return Customers({name: ids.tolist() for name, ids in groups.items()}, made, data_until)
+    return SyntheticUsers({name: ids.tolist() for name, ids in groups.items()}, made, data_until)
 
 
 def _in_order(
