@@ -92,7 +92,7 @@ def evaluated(formula: str, names: Mapping[str, Any]) -> float:
 
 
 def test_every_figure_of_the_tables_is_defined() -> None:
-    defined = section("The figures")
+    defined = section("Definitions")
     for title in [
         *FIGURES.values(),
         *COLUMNS.values(),
@@ -265,16 +265,12 @@ def test_every_package_is_pinned(library: metrics_table.Library) -> None:
 @pytest.mark.parametrize("script", sorted((ROOT / "findings").glob("*.sh")), ids=lambda path: path.stem)
 def test_a_finding_installs_pinned_packages_in_a_folder_that_it_removes(script: Path) -> None:
     text = script.read_text(encoding="utf-8")
-    installed = [
-        word
-        for line in re.findall(r"pip\" install (.+)", text)
-        for word in line.partition("#")[0].split()
-        if word[0] != "-"
-    ]
+    commands = re.findall(r"(?:pip\"|npm) install ([^#>\n]+)", text)
+    packages = [word for command in commands for word in command.split() if word[0] != "-"]
 
     assert script.stat().st_mode & 0o111
-    assert all("==" in word for word in installed)
-    assert installed
+    assert packages
+    assert all(re.fullmatch(r".+(==|@)\d[\w.]*", package.strip("\"'")) for package in packages), packages
     assert "folder=$(mktemp -d)\ntrap 'rm -rf \"$folder\"' EXIT\n" in text
     assert re.match(r"#!/usr/bin/env bash\n# \S+ .*\d", text)
     assert re.search(r"^# Seen: ", text, re.MULTILINE)

@@ -200,7 +200,8 @@ def test_the_public_ci_runs_the_same_on_the_servers_that_the_tests_expect() -> N
     assert workflow.endswith("      - run: .ci/run\n")
     assert variables == dict(
         re.findall(
-            r'environ\.get\("(RECSYS_TEST_\w+)", "(.+)"\)', (ROOT / "tests/conftest.py").read_text(encoding="utf-8")
+            r'environ\.get\("(RECSYS_TEST_\w+)", "(.+)"\)',
+            (ROOT / "tests/helpers/databases.py").read_text(encoding="utf-8"),
         )
     )
     assert [url.rpartition(":")[2] in re.findall(r'ports: \["(\d+):', workflow) for url in variables.values()] == [
