@@ -175,7 +175,9 @@ def _recall_cells(row: Mapping[str, Any], label: str) -> list[str]:
 
 def _summary(result: Mapping[str, Any]) -> str:
     items = result["switch_over"]
-    crossing = f"candidates are faster from about {round(items, -3):,.0f} items on" if items else "candidates are never faster"
+    crossing = (
+        f"candidates are faster from about {round(items, -3):,.0f} items on" if items else "candidates are never faster"
+    )
     return f"{crossing}; {result['machine']}, Python {result['python']}"
 
 

@@ -1,1 +1,1 @@
-"""What `benchmarks/serving.py` measures: synthetic shops, the programs that are timed on them, and what is said of the figures."""
+"""Parts of `benchmarks/serving.py`: synthetic shops, the programs that are timed on them, targets and tables."""

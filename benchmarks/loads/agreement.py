@@ -1,4 +1,4 @@
-"""Before anything is timed: the door, the worker and Keras, from the same weights, should say the same."""
+"""Check that one-shot, worker and Keras give the same answers with the same weights, before anything is timed."""
 
 from __future__ import annotations
 
@@ -35,34 +35,34 @@ Answer = Mapping[str, Any]
 
 
 def agreement(shop: SyntheticShop) -> dict[str, Any]:
-    """Compare every model's list for a usual customer, one who came back and a guest, on each database.
+    """Compare every model's list on each database, for a usual user, a user with events since training, and a guest.
 
     Raises:
-        BenchmarkError: A score differs by more than 1e-5, or a rank differs; it says where.
+        BenchmarkError: A score differs by more than 1e-5, or a rank differs; the message says where.
     """
-    apart, compared, bundle, asked = [0.0], 0, load(shop.models_dir), cases(shop)
-    with ThreadPoolExecutor(len(asked)) as pool:  # nothing is timed yet
-        told = list(pool.map(lambda case: keras_logits(shop, case), asked))
-    for case, logits in zip(asked, told, strict=True):
+    differences, compared, bundle, all_cases = [0.0], 0, load(shop.models_dir), cases(shop)
+    with ThreadPoolExecutor(len(all_cases)) as pool:  # nothing is timed yet
+        logits_by_case = list(pool.map(lambda case: keras_logits(shop, case), all_cases))
+    for case, logits in zip(all_cases, logits_by_case, strict=True):
         for database in shop.urls:
             requests = [{**case, "model": name, "limit": LIMIT} for name in MODELS]
-            doors = [one_by_one(shop, database, request) for request in requests], at_a_worker(shop, database, requests)
-            for name, *answers in zip(MODELS, *doors, strict=True):
+            one_shot = [one_shot_answer(shop, database, request) for request in requests]
+            for name, *answers in zip(MODELS, one_shot, worker_answers(shop, database, requests), strict=True):
                 listed, largest = expected(shop, database, bundle, name, {**case, "limit": LIMIT}, logits[name])
-                apart += [largest, *(difference(answer, listed, f"{name} on {database}") for answer in answers)]
+                differences += [largest, *(difference(answer, listed, f"{name} on {database}") for answer in answers)]
                 compared += 1
-    return {"lists": compared, "items": LIMIT, "largest_difference": max(apart), "tolerance": TOLERANCE}
+    return {"lists": compared, "items": LIMIT, "largest_difference": max(differences), "tolerance": TOLERANCE}
 
 
 def cases(shop: SyntheticShop) -> list[dict[str, Any]]:
-    """Return what is asked: by two customers of the training, and by a guest with a history."""
-    told = [{"item_id": FIRST_ITEM + n, "event": "view"} for n in (3, 1, 4)]
+    """Return requests without a model: of two users that training knows, and of a guest with a history."""
+    events = [{"item_id": FIRST_ITEM + n, "event": "view"} for n in (3, 1, 4)]
     known = [{"user_id": shop.groups[group][0], "context": CONTEXT} for group in (USUAL, FRESH)]
-    return [*known, {"interactions": told, "context": CONTEXT}]
+    return [*known, {"interactions": events, "context": CONTEXT}]
 
 
 def keras_logits(shop: SyntheticShop, case: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
-    """Return what each network by itself says of the whole catalogue, by Keras."""
+    """Return the logits of each Keras network, without features, for all items."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scores.npz"
         program = tensorflow_per_request(shop, next(iter(shop.urls)), "--scores", str(path))
@@ -74,13 +74,13 @@ def keras_logits(shop: SyntheticShop, case: Mapping[str, Any]) -> dict[str, NDAr
             return {name: kept[name] for name in MODELS}
 
 
-def one_by_one(shop: SyntheticShop, database: str, request: Mapping[str, Any]) -> Answer:
-    """Return the answer of a process of its own."""
+def one_shot_answer(shop: SyntheticShop, database: str, request: Mapping[str, Any]) -> Answer:
+    """Return the answer of a one-shot process."""
     (answer,) = _run(shop, database, [request])
     return answer
 
 
-def at_a_worker(shop: SyntheticShop, database: str, requests: Sequence[Mapping[str, Any]]) -> list[Answer]:
+def worker_answers(shop: SyntheticShop, database: str, requests: Sequence[Mapping[str, Any]]) -> list[Answer]:
     """Return the answers of one worker."""
     ready, *answers = _run(shop, database, requests, "--worker")
     if ready.get("ready") is not True:
@@ -90,14 +90,13 @@ def at_a_worker(shop: SyntheticShop, database: str, requests: Sequence[Mapping[s
 
 def _run(shop: SyntheticShop, database: str, requests: Sequence[Mapping[str, Any]], *argv: str) -> list[Answer]:
     program = Program([sys.executable, str(DOOR), *argv], environ=shop.environ(database))
-    asked = "".join(json.dumps(request) + "\n" for request in requests).encode()
+    lines = "".join(json.dumps(request) + "\n" for request in requests).encode()
     done = subprocess.run(
-        program.argv, input=asked, capture_output=True, env=program.variables(), timeout=TIMEOUT_S, check=False
+        program.argv, input=lines, capture_output=True, env=program.variables(), timeout=TIMEOUT_S, check=False
     )
     if done.returncode or done.stderr:
-        raise BenchmarkError(
-            f"recommend_api.py should answer. Received: {done.returncode}, {(done.stdout + done.stderr).decode()[-500:]}"
-        )
+        output = (done.stdout + done.stderr).decode()[-500:]
+        raise BenchmarkError(f"recommend_api.py should answer. Received: {done.returncode}, {output}")
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -109,15 +108,15 @@ def expected(
     case: Mapping[str, Any],
     logits: NDArray[np.float32],
 ) -> tuple[list[tuple[Any, float]], float]:
-    """Return a model's list as it follows from Keras' logits, with σ of the scores; and how far our own logits are from Keras'.
+    """Return a model's list computed from Keras's logits, as (id, σ(score)), and the largest difference of our logits.
 
     Raises:
-        BenchmarkError: Too far, or they rank the catalogue differently.
+        BenchmarkError: The difference is above the tolerance, or the ranks differ.
     """
     user, allowed = user_and_allowed_items(shop, database, bundle, case)
     scorer, query = bundle.scorer(name), user.query()
     if not isinstance(scorer, LinearEnsemble) or scorer.network is None:
-        raise BenchmarkError(f"{name} should have a part of its own. Received: {type(scorer).__name__}.")
+        raise BenchmarkError(f"{name} should have a network. Received: {type(scorer).__name__}.")
     ours = scorer.network.score(query)
     largest = float((np.abs(ours - logits) / np.maximum(1, np.abs(logits))).max())
     if largest > TOLERANCE or not np.array_equal(top_k(ours, LIMIT), top_k(logits, LIMIT)):
@@ -134,7 +133,7 @@ def expected(
 def user_and_allowed_items(
     shop: SyntheticShop, database: str, bundle: ModelBundle, case: Mapping[str, Any]
 ) -> tuple[User, NDArray[np.bool_]]:
-    """Return the customer of a request, and which items she may be answered with."""
+    """Return the user of a request, and which items are eligible."""
     request = parse_request(json.dumps(case).encode(), models=tuple(REGISTRY))
     mapping, named = bundle.shop(shop.settings(database).shop), resolve_items(request, bundle)
     with store.connect(shop.urls[database]) as db:

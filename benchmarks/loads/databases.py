@@ -1,4 +1,4 @@
-"""Where a synthetic shop's tables lie: a SQLite file, or a database of its own on a MariaDB server, dropped in the end."""
+"""The databases of a synthetic shop: a SQLite file, and a MariaDB database that is dropped at the end."""
 
 from __future__ import annotations
 

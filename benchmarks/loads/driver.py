@@ -1,4 +1,4 @@
-"""Node beside us: `round_trips.mjs`, which asks workers through pythonInvoker and says how long each answer took."""
+"""Control `round_trips.mjs`, a Node process that sends requests to workers through pythonInvoker and times them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Self
 from benchmarks.loads.timing import ROOT, BenchmarkError
 
 SCRIPT = ROOT / "benchmarks/loads/round_trips.mjs"
-CLOSING_S = 30.0  # pools let their workers answer what they have, within 4 s
+CLOSING_S = 30.0  # pools let their workers finish, within 4 s
 
 
 class Driver:
@@ -25,7 +25,7 @@ class Driver:
         """Start Node.
 
         Args:
-            environ: What a worker has to be told.
+            environ: Variables of the workers.
             script: `round_trips.mjs` of this checkout, or of another one.
 
         Raises:
@@ -34,9 +34,9 @@ class Driver:
         node = shutil.which("node")
         if node is None:
             raise BenchmarkError(
-                "Node 20 or newer should be on PATH, to ask workers as a backend does. Received: none."
+                "Node 20 or newer should be on PATH, to call workers as a backend does. Received: none."
             )
-        self._request_events = {**os.environ, **environ}
+        self._environ = {**os.environ, **environ}
         self._node = subprocess.Popen([node, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self) -> Self:
@@ -51,24 +51,24 @@ class Driver:
 
     def open(self, pool: str, size: int) -> None:
         """Start a pool, and wait until a worker is ready."""
-        self.tell("open", pool=pool, size=size, python=sys.executable, env=self._request_events)
+        self.tell("open", pool=pool, size=size, python=sys.executable, env=self._environ)
 
     def load(self, pool: str, requests: Sequence[Mapping[str, Any]], in_flight: int, **until: float) -> dict[str, Any]:
-        """Return the answers' times in ms and what went wrong; `until` is a `count` of requests, or `seconds`."""
+        """Send requests; returns times in ms and failures. `until` is a `count` of requests, or `seconds`."""
         return self.tell("load", pool=pool, requests=requests, inFlight=in_flight, **until)
 
     def tell(self, command: str, **fields: Any) -> dict[str, Any]:
-        """Return the answer to a command.
+        """Send a command and return the reply.
 
         Raises:
-            BenchmarkError: It failed.
+            BenchmarkError: The command failed.
         """
         if self._node.stdin is None or self._node.stdout is None:
             raise BenchmarkError("Node should have both pipes. Received: none.")
         self._node.stdin.write(json.dumps({"command": command, **fields}) + "\n")
         self._node.stdin.flush()
         line = self._node.stdout.readline()
-        told: dict[str, Any] = json.loads(line) if line else {"error": f"Node ended with {self._node.wait()}"}
-        if "error" in told:
-            raise BenchmarkError(f"Workers should answer. Received: {told['error']}")
-        return told
+        reply: dict[str, Any] = json.loads(line) if line else {"error": f"Node ended with {self._node.wait()}"}
+        if "error" in reply:
+            raise BenchmarkError(f"Workers should answer. Received: {reply['error']}")
+        return reply

@@ -1,4 +1,4 @@
-"""How much of the disk serving needs: a fresh environment with requirements/serve.txt."""
+"""Disk space that serving needs: a new environment with requirements/serve.txt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REQUIREMENTS = ROOT / "requirements/serve.txt"
 
 
 def serving_environment() -> dict[str, Any]:
-    """Install into a folder that is removed, and return its bytes on disk.
+    """Return the bytes on disk of the environment, which is removed afterwards.
 
     Raises:
         BenchmarkError: pip did not succeed.

@@ -1,4 +1,4 @@
-"""How much memory a worker takes: as it serves, and while another version takes over under its hands."""
+"""Memory of a worker while it serves, and during a hot swap."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from benchmarks.loads.driver import Driver
 from benchmarks.loads.plan import Plan
 from benchmarks.loads.shops import SyntheticShop, put_encoders
 from benchmarks.loads.timing import BenchmarkError, status_bytes
-from benchmarks.loads.workers import ONE, asked_by, level
+from benchmarks.loads.workers import ONE, requests_of, level
 from recsys.artifacts import Draft, activate, open_version
 from recsys.artifacts.manifest import RESERVED
 
-ASKED = 100  # requests before anything is read
+WARM_UPS = 100  # requests before memory is read
 LOOK_EVERY_S = 0.01
 SWAP_S = 60.0  # until a new version serves; hashing some gigabytes takes seconds
 ROLLUP = {"rss": "Rss", "pss": "Pss", "anonymous": "Anonymous"}
 
 
 def worker_memory(shop: SyntheticShop, plan: Plan) -> dict[str, Any]:
-    """Return a worker's memory in bytes before, during and after a hot swap, and how requests fared meanwhile."""
+    """Return a worker's memory in bytes before, during and after a hot swap, and the times of requests during it."""
     database = next(iter(shop.urls))
     second = same_again(shop)
-    requests = asked_by(shop.groups[USUAL])
+    requests = requests_of(shop.groups[USUAL])
     with Driver(shop.environ(database)) as driver:
         driver.open(ONE, 1)
-        driver.load(ONE, requests, 1, count=max(ASKED, plan.least))
+        driver.load(ONE, requests, 1, count=max(WARM_UPS, plan.least))
         stats = driver.tell("stats", pool=ONE)["worker"]
         before, peak = rollup(stats["pid"]), status_bytes(stats["pid"], "VmHWM")
         with Watched(stats["pid"]) as watched:
             activate(shop.models_dir, second)
-            told = _until_swapped(driver, requests, stats["swaps"])
+            loads = _until_swapped(driver, requests, stats["swaps"])
         after = driver.tell("stats", pool=ONE)["worker"]
-        left = rollup(stats["pid"])
+        last = rollup(stats["pid"])
     if after["pid"] != stats["pid"] or after["version"] != second:
         raise BenchmarkError(f"The worker should have taken over {second}. Received: {after['version']}.")
     activate(shop.models_dir, shop.version)
@@ -46,8 +46,8 @@ def worker_memory(shop: SyntheticShop, plan: Plan) -> dict[str, Any]:
         **figures,
         "before": before,
         "during": watched.most,
-        "after": left,
-        "swap": level(told),
+        "after": last,
+        "swap": level(loads),
         "swaps": after["swaps"],
     }
 
@@ -66,20 +66,20 @@ def same_again(shop: SyntheticShop) -> str:
 
 
 def _until_swapped(driver: Driver, requests: list[dict[str, Any]], swaps: int) -> list[dict[str, Any]]:
-    """Go on asking until the worker says that it has swapped; returns what Node tells of it."""
-    told, deadline = [], time.monotonic() + SWAP_S
+    """Send requests until the worker has changed to the new version; returns the results of each load."""
+    loads, deadline = [], time.monotonic() + SWAP_S
     while driver.tell("stats", pool=ONE)["worker"]["swaps"] == swaps:
         if time.monotonic() > deadline:
             raise BenchmarkError(f"A new version should serve within {SWAP_S:.0f} s. Received: the old one.")
-        told.append(driver.load(ONE, requests, 1, seconds=0.5))
-    return [*told, driver.load(ONE, requests, 1, seconds=0.5)]
+        loads.append(driver.load(ONE, requests, 1, seconds=0.5))
+    return [*loads, driver.load(ONE, requests, 1, seconds=0.5)]
 
 
 class Watched:
-    """The most memory that a process has while this is entered, looked at every hundredth of a second.
+    """Context manager that samples the peak memory of a process every hundredth of a second.
 
     Attributes:
-        most: Bytes of each kind, each at its own highest.
+        most: Peak bytes of each kind.
     """
 
     def __init__(self, pid: int) -> None:
@@ -102,10 +102,10 @@ class Watched:
 
 
 def rollup(pid: int) -> dict[str, int]:
-    """Return a process's memory in bytes: resident, its share of what is shared, and what no file stands behind.
+    """Return a process's memory in bytes: resident, proportional share, and anonymous.
 
     Raises:
-        BenchmarkError: The system does not tell.
+        BenchmarkError: The system does not report it.
     """
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
@@ -113,5 +113,5 @@ def rollup(pid: int) -> dict[str, int]:
         raise BenchmarkError(
             f"/proc/{pid}/smaps_rollup should tell the memory of a worker. Received: {error.strerror}."
         ) from error
-    told = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
-    return {name: told[key] for name, key in ROLLUP.items()}
+    kilobytes = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
+    return {name: kilobytes[key] for name, key in ROLLUP.items()}

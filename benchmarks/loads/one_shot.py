@@ -1,4 +1,4 @@
-"""What a request costs in a process of its own, beside bare imports, beside a larger shop, and beside the seeds' way."""
+"""Time and memory of one-shot requests, compared with bare imports, a larger shop and TensorFlow per request."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ FLOOR, DOOR, HUGE, TENSORFLOW = "floor", "door", "huge", "seeds"
 
 
 def beside_the_floor(door: SyntheticShop, huge: SyntheticShop, plan: Plan) -> dict[str, Any]:
-    """Return, for each database, the figures of three programs in turns: bare imports, a request, a request to a large shop."""
+    """Return times by database of three programs that take turns: bare imports, a request, a request to a large shop."""
     return {database: _of_database(door, huge, database, plan) for database in door.urls}
 
 
 def _of_database(door: SyntheticShop, huge: SyntheticShop, database: str, plan: Plan) -> dict[str, Any]:
     imports = f"import numpy, h5py, orjson, {DRIVERS[database]}"
     programs = {FLOOR: Program([sys.executable, "-c", imports])}
-    programs |= {name: asked(shop, database) for name, shop in ((DOOR, door), (HUGE, huge))}
+    programs |= {name: request_program(shop, database) for name, shop in ((DOOR, door), (HUGE, huge))}
     times = in_turns(programs, plan.pairs, plan.warm_ups)
     return {
         "imports": imports,
@@ -37,9 +37,9 @@ def _of_database(door: SyntheticShop, huge: SyntheticShop, database: str, plan: 
 
 
 def beside_tensorflow_per_request(shop: SyntheticShop, plan: Plan) -> dict[str, Any]:
-    """Return the figures of a request and of the same request answered the seeds' way, in turns, and the peak memory of both."""
+    """Return times and peak memory of `recommend_api.py` and of TensorFlow per request; both take turns."""
     database = next(iter(shop.urls))
-    programs = {DOOR: asked(shop, database), TENSORFLOW: tensorflow_per_request(shop, database)}
+    programs = {DOOR: request_program(shop, database), TENSORFLOW: tensorflow_per_request(shop, database)}
     times = in_turns(programs, plan.tensorflow_rounds, min(1, plan.warm_ups))
     peaks = {
         name: statistics.median(peak_bytes(program, n) for n in range(plan.peaks)) for name, program in programs.items()
@@ -52,28 +52,28 @@ def beside_tensorflow_per_request(shop: SyntheticShop, plan: Plan) -> dict[str, 
     }
 
 
-def asked(shop: SyntheticShop, database: str) -> Program:
-    """Return recommend_api.py, asked by one usual customer after another."""
+def request_program(shop: SyntheticShop, database: str) -> Program:
+    """Return `recommend_api.py` with requests of usual users in turn."""
     return one_shot(shop.environ(database), [{"user_id": user, "limit": LIMIT} for user in shop.groups[USUAL]])
 
 
 def tensorflow_per_request(shop: SyntheticShop, database: str, *argv: str) -> Program:
-    """Return the reference, asked the same."""
+    """Return the program that imports TensorFlow for each request, with the same requests."""
     script = str(ROOT / "benchmarks/loads/tensorflow_per_request.py")
     return Program(
-        [sys.executable, script, *argv], asked(shop, database).stdin, shop.environ(database), check_four_lists
+        [sys.executable, script, *argv], request_program(shop, database).stdin, shop.environ(database), check_four_lists
     )
 
 
-def check_four_lists(asked: bytes, answer: bytes) -> None:
-    """Refuse anything but a list of each model.
+def check_four_lists(request_bytes: bytes, answer: bytes) -> None:
+    """Check that the answer has a list of each model.
 
     Raises:
-        BenchmarkError: It says what came instead.
+        BenchmarkError: The answer has something else; the message says what.
     """
-    request, told = json.loads(asked), json.loads(answer)
-    lists: Mapping[str, list[str]] = told["items"]
-    if told["user_id"] != request.get("user_id") or [len(set(items)) for items in lists.values()] != 4 * [
+    request, response = json.loads(request_bytes), json.loads(answer)
+    lists: Mapping[str, list[str]] = response["items"]
+    if response["user_id"] != request.get("user_id") or [len(set(items)) for items in lists.values()] != 4 * [
         request["limit"]
     ]:
         raise BenchmarkError(

@@ -1,4 +1,4 @@
-"""How much is measured: sizes of shops by the part that they play, and how often."""
+"""How much `benchmarks/serving.py` measures: the sizes of the shops by role, and the number of runs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ SMALL, DOOR, MEDIUM, LARGE, HUGE = "small", "door", "medium", "large", "huge"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run of the benchmark does.
+    """Sizes and numbers of runs of the benchmark.
 
     Attributes:
-        sizes: Of the shop that plays a part: `small`, `medium` and `large` by items; `door` for one-shot requests;
+        sizes: Size of the shop of each role: `small`, `medium` and `large` by items; `door` for one-shot requests;
             `huge` by users.
         pairs: Rounds of one-shot requests.
-        warm_ups: Rounds before that do not count.
-        tensorflow_rounds: Rounds beside the seeds' way.
-        peaks: Runs whose peak of memory is looked at.
-        seconds: That each number of requests in flight is kept up for.
-        least: Requests that it has at least.
-        blocks: Into which these are cut, so that all are measured in turns.
-        options: Widths of the networks; training's own where there are none.
+        warm_ups: Rounds before them that do not count.
+        tensorflow_rounds: Rounds of the comparison with TensorFlow per request.
+        peaks: Runs in which peak memory is measured.
+        seconds: Time for each number of requests in flight.
+        least: Smallest number of requests for each of them.
+        blocks: Number of blocks of these requests; the blocks take turns.
+        options: Widths of the networks; None for training's own.
     """
 
     sizes: Mapping[str, Size]

@@ -22,9 +22,9 @@ def plotted(results: Results) -> dict[str, Any]:
     """Return the plotted values: milliseconds by number of items for each database, and of each one-shot program."""
     curves: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for part in ITEMS:
-        for database, told in results.get("round_trips", {}).get(part, {}).items():
+        for database, summary in results.get("round_trips", {}).get(part, {}).items():
             for name in STYLES:
-                took = round(told["in_flight"]["1"][name], 3)
+                took = round(summary["in_flight"]["1"][name], 3)
                 curves.setdefault(database, {}).setdefault(name, []).append((results["sizes"][part]["items"], took))
     return {"curves": curves, "bars": _bars(results)}
 
@@ -64,8 +64,8 @@ def draw(results: Results, path: Path) -> None:
     drawing, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
     _curves(left, shown["curves"])
     _one_shots(right, shown["bars"])
-    told = {"Date": None, "Description": f"figures {digest(results)}"} if path.suffix == ".svg" else {}
-    drawing.savefig(path, metadata=told, dpi=120)
+    metadata = {"Date": None, "Description": f"figures {digest(results)}"} if path.suffix == ".svg" else {}
+    drawing.savefig(path, metadata=metadata, dpi=120)
     pyplot.close(drawing)
 
 

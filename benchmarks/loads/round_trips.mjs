@@ -1,20 +1,20 @@
 /**
- * Asks workers through pythonInvoker and says how long each answer took.
+ * Sends requests to workers through pythonInvoker and times the answers.
  *
- * A command a line on stdin, an answer a line on stdout, one after another; pools are closed at the end of input. The commands:
- * `open` a pool of a name; `load` it with requests, so many in flight; `ping` and `stats` it.
+ * Each line of stdin is a command, and each gets one line on stdout, in order; pools are closed at the end of input. The commands: `open` a
+ * named pool, `load` it with a number of requests in flight, `ping` and `stats`.
  */
 import { performance } from 'node:perf_hooks';
 import { createInterface } from 'node:readline';
 
 import { createPool } from '../../backend/src/services/pythonInvoker.js';
 
-const TIMEOUT_MS = 30_000; // of a request that waits behind 63 others: what is measured is how long it takes, not whether it is in time
+const TIMEOUT_MS = 30_000; // of a request that waits behind 63 others; its time is measured, so it must not fail
 const NEVER = { requests: Number.MAX_SAFE_INTEGER, bytes: Number.MAX_SAFE_INTEGER };
-const SAME = 0.5; // of two lists of one customer; two customers have a few items in common at most
+const SAME = 0.5; // share of items in two lists of one user; lists of two users have few items in common
 
 const pools = new Map();
-const lists = new Map(); // what each customer was answered when she first asked
+const lists = new Map(); // the first list of each user
 
 const commands = {
   async open({ pool, ...options }) {
@@ -23,19 +23,19 @@ const commands = {
     return {};
   },
 
-  /** Let `inFlight` askers ask, each as soon as it is answered, until there were `count` requests or `seconds` are over. */
+  /** Keep `inFlight` requests in flight until `count` requests were sent or `seconds` are over. */
   async load({ pool, requests, inFlight, count = Infinity, seconds = Infinity }) {
-    const told = { ms: [], failed: {}, crossed: 0 };
+    const results = { ms: [], failed: {}, crossed: 0 };
     const started = performance.now();
     let next = 0;
-    const ask = async () => {
+    const sendAll = async () => {
       while (next < count && performance.now() - started < 1000 * seconds) {
         const id = next++;
-        await once(pools.get(pool), { ...requests[id % requests.length], id }, told);
+        await once(pools.get(pool), { ...requests[id % requests.length], id }, results);
       }
     };
-    await Promise.all(Array.from({ length: inFlight }, ask));
-    return { ...told, seconds: (performance.now() - started) / 1000, asked: next };
+    await Promise.all(Array.from({ length: inFlight }, sendAll));
+    return { ...results, seconds: (performance.now() - started) / 1000, asked: next };
   },
 
   async ping({ pool, count }) {
@@ -54,20 +54,20 @@ const commands = {
   },
 };
 
-async function once(pool, request, told) {
+async function once(pool, request, results) {
   const since = performance.now();
   try {
     const answer = await pool.runPythonInference(request, { timeoutMs: TIMEOUT_MS });
-    told.ms.push(performance.now() - since);
-    if (!isHers(answer, request)) told.crossed += 1;
+    results.ms.push(performance.now() - since);
+    if (!belongs(answer, request)) results.crossed += 1;
   } catch (error) {
     if (error.name !== 'PythonBridgeError') throw error;
-    told.failed[error.reason] = (told.failed[error.reason] ?? 0) + 1;
+    results.failed[error.reason] = (results.failed[error.reason] ?? 0) + 1;
   }
 }
 
-/** Whether an answer belongs to its request: by its mark, its user, its length, and what she was answered before. */
-function isHers(answer, request) {
+/** Whether an answer belongs to its request: by id, user, length, and the first list of this user. */
+function belongs(answer, request) {
   const items = answer.items.map(({ productId }) => productId);
   const before = lists.get(request.user_id) ?? items;
   lists.set(request.user_id, before);

@@ -31,12 +31,12 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Size:
-    """What a synthetic shop has.
+    """Size of a synthetic shop.
 
     Attributes:
-        items: That the version knows, and products of the shop.
-        users: That the version knows.
-        customers: That have events, beside the groups of `SyntheticUsers`.
+        items: Number of products in the shop, all known to the version.
+        users: Number of users that the version knows.
+        customers: Number of users with a usual history; the kept results have this name.
         history: Median number of their events.
     """
 
@@ -53,14 +53,14 @@ class Size:
 
 @dataclass(frozen=True)
 class SyntheticShop:
-    """A shop that can be asked.
+    """A shop that can answer requests.
 
     Attributes:
         size: Of the shop.
         folder: Holds `models/`, the empty `recsys.toml` and, if there is one, the SQLite file.
         urls: The same tables in each database.
         version: The name of the active version.
-        groups: External ids of customers; see `SyntheticUsers`.
+        groups: External ids of users by group; see `SyntheticUsers`.
     """
 
     size: Size
@@ -75,12 +75,12 @@ class SyntheticShop:
         return self.folder / "models"
 
     def environ(self, database: str) -> dict[str, str]:
-        """Return what a process has to be told to serve from one of the databases, whatever `.env` and `recsys.toml` say."""
-        told = {"DATABASE_URL": self.urls[database], "MODELS_DIR": str(self.models_dir)}
-        return {**told, "RECSYS_TOML": str(self.folder / "recsys.toml")}
+        """Return the variables of a process that serves from one of the databases; they override `.env` and `recsys.toml`."""
+        urls = {"DATABASE_URL": self.urls[database], "MODELS_DIR": str(self.models_dir)}
+        return {**urls, "RECSYS_TOML": str(self.folder / "recsys.toml")}
 
     def settings(self, database: str) -> Settings:
-        """Return what such a process reads from these."""
+        """Return the settings that such a process reads."""
         return load_settings(self.environ(database), self.folder)
 
 
@@ -88,12 +88,12 @@ class SyntheticShop:
 def synthetic_shop(
     size: Size, server: str | None, say: Callable[[str], object], options: Training | None = None
 ) -> Iterator[SyntheticShop]:
-    """Make a shop in a folder of its own; both it and its database are gone in the end.
+    """Make a shop in a folder of its own; folder and database are removed at the end.
 
     Args:
-        size: Of the shop.
-        server: Of MariaDB; None makes the SQLite file only.
-        say: Told how long it took.
+        size: Size of the shop.
+        server: URL of a MariaDB server; None makes the SQLite file only.
+        say: Called with a line about time and disk space.
         options: Widths of the networks; training's own by default.
     """
     since, folder = time.perf_counter(), Path(tempfile.mkdtemp(prefix="recsys-bench-"))
@@ -120,16 +120,16 @@ def make(size: Size, folder: Path, urls: Mapping[str, str], options: Training) -
     popularity, now = Popularity(rng, size.items), int(time.time())
     catalogue = make_catalogue(rng, size.items)
     sizes = {"n_users": size.users, "n_usual": min(size.customers, size.users // 2), "history": size.history}
-    customers = make_users(rng, popularity, **sizes, data_until=now - SECONDS_PER_DAY)
+    users = make_users(rng, popularity, **sizes, data_until=now - SECONDS_PER_DAY)
     for url in urls.values():
-        fill(url, catalogue, customers)
+        fill(url, catalogue, users)
     told = load_settings({"DATABASE_URL": next(iter(urls.values())), "MODELS_DIR": str(folder / "models")}, folder)
     settings = Settings(told.database_url, told.models_dir, told.shop, options)
     from benchmarks.loads.versions import publish  # TensorFlow takes seconds, which filling need not wait for
 
     with Draft.create(settings.models_dir, now) as draft:
-        version = publish(draft, settings, customers, catalogue, popularity, size.users)
-    made = SyntheticShop(size, folder, dict(urls), version, customers.groups)
+        version = publish(draft, settings, users, catalogue, popularity, size.users)
+    made = SyntheticShop(size, folder, dict(urls), version, users.groups)
     put_encoders(made, version)
     activate(settings.models_dir, version)
     return made
@@ -146,11 +146,11 @@ def make_catalogue(rng: np.random.Generator, n_items: int) -> Catalogue:
     )
 
 
-def fill(url: str, catalogue: Catalogue, customers: SyntheticUsers) -> None:
+def fill(url: str, catalogue: Catalogue, users: SyntheticUsers) -> None:
     """Write the shop's tables into an empty database."""
     with store.connect(url, create=True) as db:
         store.migrate(db)
-        for table, rows in {**_products(catalogue), "Interactions": customers.rows()}.items():
+        for table, rows in {**_products(catalogue), "Interactions": users.rows()}.items():
             db.insert(table, rows, chunk=CHUNK)
 
 

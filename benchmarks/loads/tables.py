@@ -18,8 +18,8 @@ from benchmarks.measuring.tables import grid
 
 MET = {True: "yes", False: "**no**", None: "not measured"}
 MISSED = (
-    "**no** means that this run missed the target. A target is a goal for development, not a limit that anything depends on: "
-    "plan with the result."
+    "**no** means that this run missed the target. A target is a goal for development, not a limit that anything "
+    "depends on: plan with the result."
 )
 PERCENTILES = ("p50", "p95", "p99")
 
@@ -45,7 +45,7 @@ class Section:
 
 def sections(results: Results) -> list[Section]:
     """Return the tables; sections without results are left out."""
-    made = [_targets(results), _one_shot(results), _seeds(results), _round_trips(results), _pings(results)]
+    made = [_targets(results), _one_shot(results), _tensorflow(results), _round_trips(results), _pings(results)]
     return [section for section in (*made, _histories(results), _memory(results)) if section.rows]
 
 
@@ -74,19 +74,23 @@ def markdown(results: Results, plot: str | None) -> str:
     return "\n\n".join([*parts, circumstances(results)]) + "\n"
 
 
-PLOT = "Left: milliseconds of a round trip to a worker by items. Right: one-shot requests compared with bare imports and with TensorFlow per request."
+PLOT = (
+    "Left: milliseconds of a round trip to a worker by items. Right: one-shot requests compared with bare imports and with "
+    "TensorFlow per request."
+)
 
 
 def circumstances(results: Results) -> str:
     """Return machine, versions, commits and days of the results, as one sentence."""
     machine = results["machine"]
-    commits = {str(told.get("commit"))[:8]: None for told in results["measured"].values()}
-    days = sorted({told["day"] for told in results["measured"].values()})
+    commits = ", ".join({str(part.get("commit"))[:8]: None for part in results["measured"].values()})
+    days = sorted({part["day"] for part in results["measured"].values()})
+    period = " to ".join(dict.fromkeys((days[0], days[-1])))
     quick = " Tiny shops: these results only show that the benchmark runs." if results["quick"] else ""
     where = (
         f"{machine['system']}, {machine['processors']} processors ({machine['processor']}), Python {machine['python']}"
     )
-    return f"{where}, {machine['node']}, commit {', '.join(commits)}, {' to '.join(dict.fromkeys((days[0], days[-1])))}.{quick}"
+    return f"{where}, {machine['node']}, commit {commits}, {period}.{quick}"
 
 
 def _terminal(section: Section) -> Iterator[Any]:
@@ -109,11 +113,11 @@ def _targets(results: Results) -> Section:
 def _one_shot(results: Results) -> Section:
     labels = {FLOOR: None, DOOR: size(results, DOOR), HUGE: size(results, HUGE)}
     rows = []
-    for database, told in results.get("one_shot", {}).items():
+    for database, times_of in results.get("one_shot", {}).items():
         for name, label in labels.items():
-            side = told["sides"][name]
-            cells = [LABELS[database], label or f"`{told['imports']}`", *_took(side), f"{side['processor']:.0f}"]
-            ratios = {FLOOR: None, DOOR: told["to_floor"], HUGE: told["growth"]}[name]
+            side = times_of["sides"][name]
+            cells = [LABELS[database], label or f"`{times_of['imports']}`", *_took(side), f"{side['processor']:.0f}"]
+            ratios = {FLOOR: None, DOOR: times_of["to_floor"], HUGE: times_of["growth"]}[name]
             rows.append(
                 [
                     *cells,
@@ -122,30 +126,30 @@ def _one_shot(results: Results) -> Section:
             )
     columns = ("database", "one process", *PERCENTILES, "processor", "median ratio over rounds (quartiles)")
     note = (
-        "Milliseconds from start to end; the programs take turns. The first ratio is to the bare imports, the second to the "
-        "smaller shop."
+        "Milliseconds from start to end; the programs take turns. The first ratio is to the bare imports, the second to "
+        "the smaller shop."
     )
     return Section("One-shot requests", columns, rows, 2, note)
 
 
-def _seeds(results: Results) -> Section:
-    told = results.get("seeds")
+def _tensorflow(results: Results) -> Section:
+    comparison = results.get("seeds")
     rows = []
-    for name, label in ((DOOR, "`recommend_api.py`"), (TENSORFLOW, "TensorFlow per request")) if told else ():
-        side = told["sides"][name]
+    for name, label in ((DOOR, "`recommend_api.py`"), (TENSORFLOW, "TensorFlow per request")) if comparison else ():
+        side = comparison["sides"][name]
         rows.append([label, *_took(side), f"{side['processor']:.0f}", megabytes(side["peak_bytes"]), str(side["n"])])
     columns = ("one process", *PERCENTILES, "processor", "peak memory", "runs")
     note = (
-        "`benchmarks/loads/tensorflow_per_request.py` imports TensorFlow, reads whole encoder tables and predicts with four Keras models. "
-        "It has the same shop, weights and history. Memory is peak resident memory, with mapped files."
+        "`benchmarks/loads/tensorflow_per_request.py` imports TensorFlow, reads whole encoder tables and predicts with four "
+        "Keras models. It has the same shop, weights and history. Memory is peak resident memory, with mapped files."
     )
     return Section(f"One-shot compared with TensorFlow per request, {size(results, DOOR)}", columns, rows, 1, note)
 
 
 def _round_trips(results: Results) -> Section:
     rows = []
-    for part, told in results.get("round_trips", {}).items():
-        for database, figures in told.items():
+    for part, by_database in results.get("round_trips", {}).items():
+        for database, figures in by_database.items():
             for in_flight, level in figures["in_flight"].items():
                 cells = [
                     size(results, part),
@@ -157,16 +161,17 @@ def _round_trips(results: Results) -> Section:
                 rows.append([*cells, f"{level['lost']} / {level['crossed']} / {level['asked']:,}"])
     columns = ("shop", "database", "in flight", *PERCENTILES, "answers/s", "lost / crossed / requests")
     note = (
-        "Milliseconds from Node through pythonInvoker and back, with the database: users with a usual history, all four models, evidence and "
-        "reasons. One request in flight has a pool of one worker, the others a pool of two. *Crossed* answers belong to another request."
+        "Milliseconds from Node through pythonInvoker and back, with the database: users with a usual history, all four "
+        "models, evidence and reasons. One request in flight has a pool of one worker, the others a pool of two. *Crossed* "
+        "answers belong to another request."
     )
     return Section("Worker", columns, rows, 2, note)
 
 
 def _pings(results: Results) -> Section:
     rows = []
-    for part, told in results.get("round_trips", {}).items():
-        for database, figures in told.items():
+    for part, by_database in results.get("round_trips", {}).items():
+        for database, figures in by_database.items():
             gained = times(figures["throughput"]["ratio"])
             cells = [size(results, part), LABELS[database], *_took(figures["ping"], 2), str(figures["statements"])]
             rows.append([*cells, gained, megabytes(figures["rss_bytes"])])
@@ -177,13 +182,13 @@ def _pings(results: Results) -> Section:
 
 def _histories(results: Results) -> Section:
     rows = []
-    for database, told in results.get("histories", {}).items():
-        for name, level in told.items():
+    for database, by_history in results.get("histories", {}).items():
+        for name, level in by_history.items():
             label = f"{name} events" if name.isdigit() else "with events since training"
             rows.append([LABELS[database], label, *_took(level, 1), str(level["n"])])
     note = (
-        "Milliseconds of a round trip, one in flight. If a user has events since training, every model is also evaluated on them, "
-        "so that it scores twice."
+        "Milliseconds of a round trip, one in flight. If a user has events since training, every model is also evaluated on "
+        "them, so that it scores twice."
     )
     return Section(
         f"Worker by history, {size(results, 'medium')}",
@@ -198,15 +203,16 @@ ANONYMOUS = "Anonymous memory is not backed by a file, so that the system cannot
 
 
 def _memory(results: Results) -> Section:
-    told = results.get("memory")
+    memory = results.get("memory")
     labels = {"before": "serving", "during": "while another version takes over", "after": "afterwards"}
     rows = [
-        [label, *(megabytes(told[when][kind]) for kind in ("rss", "pss", "anonymous"))]
-        for when, label in (labels.items() if told else ())
+        [label, *(megabytes(memory[when][kind]) for kind in ("rss", "pss", "anonymous"))]
+        for when, label in (labels.items() if memory else ())
     ]
     swap = figure(results, "memory", "swap")
     note = (
-        f"Requests during the swap: p50 {ms(swap['p50'])}, p99 {ms(swap['p99'])}, {swap['lost']} of {swap['asked']} lost. {ANONYMOUS}"
+        f"Requests during the swap: p50 {ms(swap['p50'])}, p99 {ms(swap['p99'])}, {swap['lost']} of {swap['asked']} lost. "
+        + ANONYMOUS
         if swap
         else ""
     )
@@ -214,11 +220,11 @@ def _memory(results: Results) -> Section:
     return Section(f"Memory of a worker, {size(results, LARGE)}", columns, rows, 1, note)
 
 
-def _took(told: Mapping[str, float], digits: int = 0) -> list[str]:
-    return [f"{told[name]:.{digits}f}" for name in PERCENTILES]
+def _took(summary: Mapping[str, float], digits: int = 0) -> list[str]:
+    return [f"{summary[name]:.{digits}f}" for name in PERCENTILES]
 
 
 def size(results: Results, part: str) -> str:
     """Return the size of the shop in one role, in words."""
-    told = results["sizes"][part]
-    return f"{told['items']:,} items, {told['users']:,} users"
+    shop = results["sizes"][part]
+    return f"{shop['items']:,} items, {shop['users']:,} users"

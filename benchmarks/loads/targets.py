@@ -41,7 +41,7 @@ def targets(results: Results) -> list[Target]:
     """Return all targets, in the order of the page."""
     return [
         *_one_shot(results),
-        *_seeds(results),
+        *_tensorflow(results),
         *_growth(results),
         *_round_trips(results),
         *_pings(results),
@@ -61,8 +61,8 @@ def figure(results: Results, *path: str) -> Any:
     return found
 
 
-def _target(what: str, asked: str, value: Any, words: Callable[[Any], str], is_met: Callable[[Any], bool]) -> Target:
-    return Target(what, asked, "–", None) if value is None else Target(what, asked, words(value), bool(is_met(value)))
+def _target(name: str, limit: str, value: Any, words: Callable[[Any], str], is_met: Callable[[Any], bool]) -> Target:
+    return Target(name, limit, "–", None) if value is None else Target(name, limit, words(value), bool(is_met(value)))
 
 
 def _one_shot(results: Results) -> Iterator[Target]:
@@ -72,15 +72,13 @@ def _one_shot(results: Results) -> Iterator[Target]:
         yield _target(what, f"≤ {most} ×", value, times, lambda it, most=most: it <= most)
 
 
-def _seeds(results: Results) -> Iterator[Target]:
+def _tensorflow(results: Results) -> Iterator[Target]:
     faster, share = figure(results, "seeds", "faster", "of_medians"), figure(results, "seeds", "memory_share")
+    what = "one-shot compared with TensorFlow per request"
+    yield _target(f"{what}: speed-up", f"≥ {FASTER:.0f} ×", faster, times, lambda it: it >= FASTER)
     yield _target(
-        "one-shot compared with TensorFlow per request: speed-up", f"≥ {FASTER:.0f} ×", faster, times, lambda it: it >= FASTER
-    )
-    asked = f"≤ 1/{1 / MEMORY_SHARE:.0f}"
-    yield _target(
-        "one-shot compared with TensorFlow per request: peak memory",
-        asked,
+        f"{what}: peak memory",
+        f"≤ 1/{1 / MEMORY_SHARE:.0f}",
         share,
         lambda it: f"1/{1 / it:.1f}",
         lambda it: it <= MEMORY_SHARE,
@@ -90,15 +88,17 @@ def _seeds(results: Results) -> Iterator[Target]:
 def _growth(results: Results) -> Iterator[Target]:
     for database, label in LABELS.items():
         value = figure(results, "one_shot", database, "growth", "of_medians")
-        what = f"one-shot, {_items(results, HUGE)}, {_users(results, HUGE)}, compared with {_items(results, DOOR)}, {label}"
+        shops = f"{_items(results, HUGE)}, {_users(results, HUGE)}, compared with {_items(results, DOOR)}"
+        what = f"one-shot, {shops}, {label}"
         yield _target(what, f"≤ {GROWTH:.0f} ×", value, times, lambda it: it <= GROWTH)
 
 
 def _round_trips(results: Results) -> Iterator[Target]:
     for part, most in MEDIANS_MS.items():
         for database, label in LABELS.items():
-            told, what = figure(results, "round_trips", part, database), f"worker, {_items(results, part)}, {label}"
-            took = figure(told or {}, "in_flight", "1")
+            part_results = figure(results, "round_trips", part, database) or {}
+            what = f"worker, {_items(results, part)}, {label}"
+            took = figure(part_results, "in_flight", "1")
             yield _target(
                 f"{what}: p50",
                 f"≤ {most:g} ms",
@@ -113,14 +113,14 @@ def _round_trips(results: Results) -> Iterator[Target]:
                 lambda it: ms(it["p95"]),
                 lambda it: it["p95"] <= P95_RATIO * it["p50"],
             )
-            asked = f"≤ p50 + {P99_BEHIND_MS:g} ms"
+            limit = f"≤ p50 + {P99_BEHIND_MS:g} ms"
             yield _target(
-                f"{what}: p99", asked, took, lambda it: ms(it["p99"]), lambda it: it["p99"] <= it["p50"] + P99_BEHIND_MS
+                f"{what}: p99", limit, took, lambda it: ms(it["p99"]), lambda it: it["p99"] <= it["p50"] + P99_BEHIND_MS
             )
             yield _target(
                 f"{what}: statements",
                 f"≤ {STATEMENTS}",
-                figure(told or {}, "statements"),
+                figure(part_results, "statements"),
                 str,
                 lambda it: it <= STATEMENTS,
             )
@@ -134,11 +134,11 @@ def _pings(results: Results) -> Iterator[Target]:
 
 def _throughput(results: Results) -> Iterator[Target]:
     for database, label in LABELS.items():
-        told = figure(results, "round_trips", SMALL, database) or {}
+        small = figure(results, "round_trips", SMALL, database) or {}
         what = f"64 in flight to two workers, compared with 1 to one worker, {_items(results, SMALL)}, {label}"
-        value, most = figure(told, "throughput", "ratio"), f"≥ {THROUGHPUT} ×"
+        value, most = figure(small, "throughput", "ratio"), f"≥ {THROUGHPUT} ×"
         yield _target(f"{what}: throughput", most, value, times, lambda it: it >= THROUGHPUT)
-        many = figure(told, "in_flight", "64")
+        many = figure(small, "in_flight", "64")
         words = lambda it: f"{it['lost']}, {it['crossed']} of {it['asked']:,}"  # noqa: E731 - as the other formats
         yield _target(f"{what}: lost, crossed", "0, 0", many, words, lambda it: it["lost"] == it["crossed"] == 0)
 
@@ -162,11 +162,11 @@ def _sizes(results: Results) -> Iterator[Target]:
 
 
 def _agreement(results: Results) -> Iterator[Target]:
-    told = figure(results, "agreement")
+    agreement = figure(results, "agreement")
     what = "one-shot, worker and Keras on the same weights: equal ranks, largest difference of scores"
-    tolerance = figure(told or {}, "tolerance") or 1e-5
+    tolerance = figure(agreement or {}, "tolerance") or 1e-5
     words: Callable[[Any], str] = lambda it: f"{it['largest_difference']:.1e}"  # noqa: E731 - as above
-    yield _target(what, f"≤ {tolerance:.0e}", told, words, lambda it: it["largest_difference"] <= it["tolerance"])
+    yield _target(what, f"≤ {tolerance:.0e}", agreement, words, lambda it: it["largest_difference"] <= it["tolerance"])
 
 
 def times(value: float) -> str:

@@ -1,11 +1,13 @@
-"""What this project was made to replace, as fair as can be: a process for each request, TensorFlow in it.
+"""The design that `recommend_api.py` is compared with: a process for each request that imports TensorFlow.
 
-It imports TensorFlow, reads the whole encoder tables, builds four Keras models, and lets one after another `predict` the whole catalogue.
-It has the shop, the version, the weights and the customer's history that recommend_api.py has, and leaves out what that does besides:
-the shared signals, evidence, reasons. Each `predict` is a single batch.
+It reads the whole encoder tables, builds four Keras models, and predicts the whole catalogue with each. Shop, version,
+weights and the user's history are those of `recommend_api.py`. In its favour, it has no shared features, evidence or
+reasons, and each `predict` is a single batch.
 
-python benchmarks/loads/tensorflow_per_request.py < request.json        DATABASE_URL and MODELS_DIR as for recommend_api.py
-python benchmarks/loads/tensorflow_per_request.py --scores FILE.npz     also keep each model's logits of the whole catalogue
+DATABASE_URL and MODELS_DIR are set as for recommend_api.py; --scores also saves each model's logits of all items:
+
+    python benchmarks/loads/tensorflow_per_request.py < request.json
+    python benchmarks/loads/tensorflow_per_request.py --scores FILE.npz < request.json
 """
 
 import os
@@ -45,40 +47,40 @@ TABLES = ("rec_user_encoder_active", "rec_item_encoder_active", "rec_context_map
 
 
 class Catalogue(keras.Model):
-    """A network that knows who asks, over items."""
+    """A network with the state of one user, as a function of items."""
 
-    def __init__(self, network: Network, asked: Query) -> None:
+    def __init__(self, network: Network, query: Query) -> None:
         super().__init__()
         self.network = network
-        self.state = tuple(tf.reshape(part, (1, part.shape[-1])) for part in network.encode(past(asked)))
+        self.state = tuple(tf.reshape(part, (1, part.shape[-1])) for part in network.encode(user_batch(query)))
 
     def call(self, items: tf.Tensor) -> tf.Tensor:
         """Return logits `(b,)` of items `(b,)`."""
         return self.network.score(self.state, items[None])[0]
 
 
-def past(asked: Query) -> UserBatch:
-    """Return a question as the networks take it; a row without history holds one event of no weight."""
+def user_batch(query: Query) -> UserBatch:
+    """Return a query as a batch of one user; an empty history becomes one event with weight 0."""
     items, weights = (
-        (asked.items, asked.weights) if len(asked.items) else (np.zeros(1, np.int32), np.zeros(1, np.float32))
+        (query.items, query.weights) if len(query.items) else (np.zeros(1, np.int32), np.zeros(1, np.float32))
     )
     return UserBatch(
-        users=tf.constant([asked.user], tf.int32),
+        users=tf.constant([query.user], tf.int32),
         items=tf.constant(items[None], tf.int32),
         weights=tf.constant(weights[None], tf.float32),
-        before=tf.constant([[len(asked.items) - 1]], tf.int32),
-        contexts=tf.constant(asked.context[None, None], tf.int32),
+        before=tf.constant([[len(query.items) - 1]], tf.int32),
+        contexts=tf.constant(query.context[None, None], tf.int32),
         known=tf.ones((1, 1)),
     )
 
 
 def keras_model(bundle: ModelBundle, name: str) -> Network:
     """Return one of the four with its published weights."""
-    told = bundle.version.json(f"{name.lower()}_config.json")
+    config = bundle.version.json(f"{name.lower()}_config.json")
     shapes = Shapes(
         **{
-            **{key: value for key, value in told.items() if key != "model"},
-            "context_sizes": tuple(told["context_sizes"]),
+            **{key: value for key, value in config.items() if key != "model"},
+            "context_sizes": tuple(config["context_sizes"]),
         }
     )
     network = NETWORKS[name](shapes, seed=0)
@@ -95,28 +97,28 @@ def main(argv: list[str]) -> int:
     with store.connect(settings.database_url) as db:
         whole = {table: db.query(f"SELECT * FROM {table}") for table in TABLES}  # noqa: S608 - our own names
         users, items = ({text(row[0]): int(row[1]) for row in whole[table]} for table in TABLES[:2])
-        sold = np.zeros(len(items), bool)
-        sold[
+        active = np.zeros(len(items), bool)
+        active[
             [
                 items[str(row[0])]
                 for row in db.query("SELECT id FROM Products WHERE statusId = 'S1'")
                 if str(row[0]) in items
             ]
         ] = True
-        shop, told = bundle.shop(settings.shop), resolve_items(request, bundle)
-        user = load_user(request, bundle, db, resolve_items=told, shop=shop, now=int(time.time()))
-        asked = replace(user, index=users.get(str(request.user_id), len(users))).query()
+        shop, items_of_request = bundle.shop(settings.shop), resolve_items(request, bundle)
+        user = load_user(request, bundle, db, resolve_items=items_of_request, shop=shop, now=int(time.time()))
+        query = replace(user, index=users.get(str(request.user_id), len(users))).query()
     laps["tables"] = time.perf_counter() - SINCE
     logits: dict[str, Any] = {}
     for name in MODELS:
-        model = Catalogue(keras_model(bundle, name), asked)
+        model = Catalogue(keras_model(bundle, name), query)
         logits[name] = model.predict(np.arange(len(items), dtype=np.int32), batch_size=len(items), verbose=0)
         laps[name] = time.perf_counter() - SINCE
     if argv[:1] == ["--scores"]:
         np.savez(argv[1], **logits)
     numbered = {index: key for key, index in items.items()}
     best = {
-        name: [numbered[index] for index in top_k(scores, request.limit, sold).tolist()]
+        name: [numbered[index] for index in top_k(scores, request.limit, active).tolist()]
         for name, scores in logits.items()
     }
     print(json.dumps({"ok": True, "user_id": request.user_id, "items": best, "seconds": laps}))

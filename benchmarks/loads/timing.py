@@ -1,4 +1,4 @@
-"""Programs that are timed in turns, and what is left of the figures."""
+"""Time programs in turns, and summarise the times."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ LOOK_EVERY_S = 0.001
 
 
 class BenchmarkError(Exception):
-    """A run that did not do what is being timed."""
+    """A benchmark that cannot run, or whose program gave a wrong answer."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """What is run and what it should answer.
+    """A program to time, its input and the check of its output.
 
     Attributes:
-        argv: Its command line.
-        stdin: What it reads, one after another each time it is run.
-        environ: Its variables, besides those of this process that are not Python's.
-        check: Raises BenchmarkError for an answer that should not count; given what was read and what was written.
+        argv: Command line.
+        stdin: Inputs; run number n reads input n modulo their number.
+        environ: Variables, besides those of this process that do not configure Python.
+        check: Called with input and output; raises BenchmarkError for a wrong answer.
     """
 
     argv: Sequence[str]
     stdin: Sequence[bytes] = (b"",)
     environ: Mapping[str, str] = field(default_factory=dict)
-    check: Callable[[bytes, bytes], None] = lambda asked, answer: None
+    check: Callable[[bytes, bytes], None] = lambda request, answer: None
 
     def variables(self) -> dict[str, str]:
         """Return the whole environment, as a web server starts it."""
@@ -50,33 +50,33 @@ class Program:
 
 
 def one_shot(environ: Mapping[str, str], requests: Sequence[Mapping[str, Any]]) -> Program:
-    """Return recommend_api.py, asked one of the requests each time."""
+    """Return `recommend_api.py` with the requests in turn."""
     return Program(
         [sys.executable, str(DOOR)], [json.dumps(request).encode() for request in requests], environ, check_answer
     )
 
 
-def check_answer(asked: bytes, answer: bytes) -> None:
-    """Refuse anything but one line that answers the request with as many items as it asks for.
+def check_answer(request_bytes: bytes, answer: bytes) -> None:
+    """Check that the answer is one line with the requested user and number of items.
 
     Raises:
-        BenchmarkError: It says what came instead.
+        BenchmarkError: The answer is something else; the message says what.
     """
-    request = json.loads(asked)
-    told = json.loads(answer) if answer.count(b"\n") == 1 else {}
-    if told.get("ok") is not True or told["user_id"] != request["user_id"] or len(told["items"]) != request["limit"]:
+    request = json.loads(request_bytes)
+    body = json.loads(answer) if answer.count(b"\n") == 1 else {}
+    if body.get("ok") is not True or body["user_id"] != request["user_id"] or len(body["items"]) != request["limit"]:
         raise BenchmarkError(
-            f"An answer should be one line with {request['limit']} items for her who asks. Received: {answer[:300]!r}."
+            f"An answer should be one line with {request['limit']} items for the user that was asked for. Received: {answer[:300]!r}."
         )
 
 
 @dataclass(frozen=True)
 class Time:
-    """What one run took, in seconds.
+    """Times of one run, in seconds.
 
     Attributes:
-        wall: From the start until its end was seen.
-        processor: In the process and its children.
+        wall: From start to end.
+        processor: CPU time of the process and its children.
     """
 
     wall: float
@@ -87,19 +87,19 @@ def timed(program: Program, number: int) -> Time:
     """Run a program once.
 
     Args:
-        program: What is run.
-        number: Of the run; it decides what is asked.
+        program: The program to run.
+        number: Number of the run; it selects the input.
 
     Raises:
-        BenchmarkError: It failed, said something on stderr, or did not answer as it should.
+        BenchmarkError: The program failed, wrote to stderr or gave a wrong answer.
     """
-    asked = program.stdin[number % len(program.stdin)]
+    request = program.stdin[number % len(program.stdin)]
     before, started = _of_children(), time.perf_counter()
     done = subprocess.run(
-        program.argv, input=asked, capture_output=True, env=program.variables(), timeout=TIMEOUT_S, check=False
+        program.argv, input=request, capture_output=True, env=program.variables(), timeout=TIMEOUT_S, check=False
     )
     wall, processor = time.perf_counter() - started, _of_children() - before
-    _check(program, asked, done.returncode, done.stdout, done.stderr)
+    _check(program, request, done.returncode, done.stdout, done.stderr)
     return Time(wall, processor)
 
 
@@ -109,12 +109,12 @@ def _of_children() -> float:
 
 
 def in_turns(programs: Mapping[str, Program], rounds: int, warm_ups: int) -> dict[str, list[Time]]:
-    """Run every program once a round, each round in another order: whoever runs later finds warmer caches.
+    """Run every program once a round, each round in another order, because later programs find warmer caches.
 
     Args:
         programs: By name.
-        rounds: That count.
-        warm_ups: Rounds before, which fill the file cache and the caches of compiled code.
+        rounds: Rounds that are timed.
+        warm_ups: Rounds before them, which fill the caches of files and of compiled code.
     """
     names, times = list(programs), {name: list[Time]() for name in programs}
     for number in range(warm_ups + rounds):
@@ -127,27 +127,27 @@ def in_turns(programs: Mapping[str, Program], rounds: int, warm_ups: int) -> dic
 
 
 def peak_bytes(program: Program, number: int = 0) -> int:
-    """Return the largest resident memory of a program, mapped files included, by looking every millisecond.
+    """Return the peak resident memory of a program in bytes, with mapped files, sampled every millisecond.
 
     `ru_maxrss` would not do: it begins with what the parent had resident.
 
     Args:
-        program: What is run; its time does not count.
-        number: Of the run; it decides what is asked.
+        program: The program to run; its time is not measured.
+        number: Number of the run; it selects the input.
 
     Raises:
-        BenchmarkError: As `timed`, or the system does not tell.
+        BenchmarkError: As in `timed`, or the system does not report the memory.
     """
-    asked = program.stdin[number % len(program.stdin)]
+    request = program.stdin[number % len(program.stdin)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(program.argv, env=program.variables(), **pipes) as child:  # type: ignore[call-overload]
         seen, over = [0], threading.Event()
         watcher = threading.Thread(target=_watch, args=(child.pid, seen, over))
         watcher.start()
-        stdout, stderr = child.communicate(asked, timeout=TIMEOUT_S)
+        stdout, stderr = child.communicate(request, timeout=TIMEOUT_S)
         over.set()
         watcher.join()
-    _check(program, asked, child.returncode, stdout, stderr)
+    _check(program, request, child.returncode, stdout, stderr)
     if not seen[0]:
         raise BenchmarkError(
             f"The system should tell the peak memory of a process in /proc. Received: nothing, on {sys.platform}."
@@ -169,21 +169,23 @@ def status_bytes(pid: int, name: str) -> int:
     return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith(f"{name}:")), 0)
 
 
-def _check(program: Program, asked: bytes, status: int, stdout: bytes, stderr: bytes) -> None:
+def _check(program: Program, request: bytes, status: int, stdout: bytes, stderr: bytes) -> None:
     if status or stderr:
-        said = (stderr or stdout).decode(errors="replace").strip()
-        raise BenchmarkError(f"{program.argv[1]} should end with 0 and in silence. Received: {status}, {said[-1000:]}")
-    program.check(asked, stdout)
+        output = (stderr or stdout).decode(errors="replace").strip()
+        raise BenchmarkError(
+            f"{program.argv[1]} should end with 0 and in silence. Received: {status}, {output[-1000:]}"
+        )
+    program.check(request, stdout)
 
 
 def summary(times: Sequence[Time]) -> dict[str, float]:
-    """Return what a program took, in milliseconds."""
+    """Return percentiles and median CPU time, in milliseconds."""
     walls = [1000 * each.wall for each in times]
     return {**percentiles(walls), "processor": 1000 * statistics.median(each.processor for each in times)}
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:
-    """Return median, percentiles, extremes and number of some values; percentiles by nearest rank.
+    """Return median, percentiles by nearest rank, minimum, maximum and number of the values.
 
     >>> percentiles([4.0, 1.0, 3.0, 2.0])
     {'p50': 2.5, 'p95': 4.0, 'p99': 4.0, 'min': 1.0, 'max': 4.0, 'n': 4}
@@ -194,7 +196,7 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
 
 
 def ratio(times: Mapping[str, Sequence[Time]], name: str, to: str) -> dict[str, float]:
-    """Return how many times as long one program takes as another: by medians, and the median over rounds with its quartiles."""
+    """Return the ratio of two programs' times: of their medians, and over rounds the median with its quartiles."""
     rounds = [ours.wall / theirs.wall for ours, theirs in zip(times[name], times[to], strict=True)]
     low, _, high = np.quantile(rounds, (0.25, 0.5, 0.75)).tolist()
     medians = [statistics.median(each.wall for each in times[which]) for which in (name, to)]

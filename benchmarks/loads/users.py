@@ -1,4 +1,4 @@
-"""Who asks in a synthetic shop: groups of customers, and what they did."""
+"""The users of a synthetic shop: groups by the length of their history, and their events."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from benchmarks.loads.weights import Popularity
 from recsys.data.interactions import Interactions
 
 USUAL, FRESH = "usual", "fresh"
-HISTORIES = (10, 50, 200, 500)  # events of everybody in a group of that name
-# Standard deviation of the log of the number of events: the busiest of a hundred customers has six times the median
+HISTORIES = (10, 50, 200, 500)  # number of events of each user in the group of that name
+# Standard deviation of the log of the number of events: the busiest of a hundred users has six times the median
 ITEM_ITEM = 0.8
 MOST_EVENTS = 2_000
-GROUP = 100  # customers in each group but the usual ones
-FRESH_EVENTS = 5  # since training, enough to judge models by
+GROUP = 100  # users in each group except `usual`
+FRESH_EVENTS = 5  # since training, enough to evaluate models on
 EVENTS, SHARES = ("view", "cart", "purchase"), (0.7, 0.2, 0.1)
 DEVICES = ("desktop", "mobile", "tablet")
 DAYS = 240
 SECONDS_PER_DAY = 86_400
-FIRST_USER, FIRST_ITEM = 1001, 101  # so that an index is nobody's id
+FIRST_USER, FIRST_ITEM = 1001, 101  # so that no index equals an id
 
 
 @dataclass(frozen=True)
 class SyntheticUsers:
-    """Groups of customers, nobody in two of them.
+    """Disjoint groups of users.
 
     Attributes:
-        groups: External ids by group: `usual`; `10`, `50` … by the number of their events; `fresh`, who came back since
+        groups: External ids by group: `usual`; `10`, `50` … by the number of their events; `fresh` with events since
             training.
-        events: What they did, in the order of time.
-        data_until: Seconds since 1970; training saw what had happened until then.
+        events: The events of all groups, in the order of time.
+        data_until: Seconds since 1970; training sees the events up to this time.
     """
 
     groups: Mapping[str, Sequence[int]]
@@ -43,7 +43,7 @@ class SyntheticUsers:
 
     @property
     def learned(self) -> Interactions:
-        """The events that training saw."""
+        """The events that training sees."""
         return self.events.take(self.events.timestamps <= self.data_until)
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -63,15 +63,15 @@ class SyntheticUsers:
 def make_users(
     rng: np.random.Generator, popularity: Popularity, *, n_users: int, n_usual: int, history: int, data_until: int
 ) -> SyntheticUsers:
-    """Return customers drawn from all users, with histories drawn by popularity.
+    """Draw the users of all groups, with histories drawn by popularity.
 
     Args:
-        rng: Draws.
-        popularity: Of the items.
-        n_users: To draw from.
-        n_usual: In the group of the usual.
-        history: Median number of their events.
-        data_until: Seconds since 1970; the fresh have events after it, within a day.
+        rng: Random generator.
+        popularity: Popularity of the items.
+        n_users: Number of users to draw from.
+        n_usual: Number of users in the group `usual`.
+        history: Median number of events of these users.
+        data_until: Seconds since 1970; the group `fresh` also has events within the day after it.
     """
     sizes = {USUAL: n_usual, **{str(length): GROUP for length in HISTORIES}, FRESH: GROUP}
     users = rng.choice(n_users, sum(sizes.values()), replace=False) + FIRST_USER

@@ -1,4 +1,4 @@
-"""A version of a given size, written by the code that training publishes with, from numbers that nobody has learned."""
+"""A version of a given size with random weights, written by the code that training publishes with."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WINNER = "LNCM"
 RULE, PROTOCOL = "hide", "time"
 EXAMINED = 3000  # users at most, as in training
 EVENTS_A_USER = 50
-# What is near the size of trained weights: noise that every part of a network has a say in.
+# Standard deviations near those of trained weights, so that every part of a network changes the score.
 SPREADS: Mapping[str, float] = {
     "user_factors": 0.3,
     "slow_items": 0.05,
@@ -48,13 +48,13 @@ LARGEST_REDRAWN = 10_000_000  # values; larger tables are scaled instead, which 
 
 @dataclass
 class Drawn:
-    """A network with random weights that is built when it is asked for: four of a million users would not fit in memory beside each other.
+    """A network with random weights, built only when it is saved: four networks of a million users would not fit in memory.
 
     Attributes:
-        name: In the registry.
-        shapes: Of its weights.
-        seed: Of the draws.
-        ensemble_weights: `(2, N_SIGNALS + 1)` float32.
+        name: Name in the registry.
+        shapes: Shapes of its weights.
+        seed: Seed of the draws.
+        ensemble_weights: `(2, N_FEATURES + 1)` float32.
     """
 
     name: str
@@ -95,33 +95,33 @@ class Drawn:
 
 
 def publish(
-    draft: Draft, settings: Settings, customers: SyntheticUsers, catalogue: Catalogue, popularity: Popularity, n_users: int
+    draft: Draft, settings: Settings, users: SyntheticUsers, catalogue: Catalogue, popularity: Popularity, n_users: int
 ) -> str:
     """Write a version and publish it; it is not active yet.
 
     Args:
-        draft: The version in the making.
+        draft: The version to fill.
         settings: The shop's mapping, and training's sizes.
-        customers: Whose events it would have been learned from.
+        users: Users whose events training would have seen.
         catalogue: The shop's products, one for each item.
-        popularity: Of the items.
-        n_users: That it knows.
+        popularity: Popularity of the items.
+        n_users: Number of users that the version knows.
 
     Returns:
         The version's name.
     """
     rng = np.random.default_rng(settings.training.seed)
-    source = _source(settings, customers, catalogue)
+    source = _source(settings, users, catalogue)
     final = _stage(rng, source, popularity, n_users)
     results, choices = _results(rng, final), _choices(rng, settings.training)
     write_version(draft, source, final, final, results, choices)
     return draft.publish(manifest(source, final, results, choices, PROTOCOL, RULE))
 
 
-def _source(settings: Settings, customers: SyntheticUsers, catalogue: Catalogue) -> ShopData:
-    learned, now = customers.learned, customers.data_until + 1
+def _source(settings: Settings, users: SyntheticUsers, catalogue: Catalogue) -> ShopData:
+    learned, now = users.learned, users.data_until + 1
     cleaning = CleanReport(len(learned), len(learned), {})
-    return ShopData(customers.events, learned, catalogue, cleaning, settings.shop, settings.training, now)
+    return ShopData(users.events, learned, catalogue, cleaning, settings.shop, settings.training, now)
 
 
 def _stage(rng: np.random.Generator, source: ShopData, popularity: Popularity, n_users: int) -> TrainedModels:
@@ -137,7 +137,7 @@ def _stage(rng: np.random.Generator, source: ShopData, popularity: Popularity, n
         active=source.catalogue.active,
         networks={name: Drawn(name, shapes, number, ensemble_weights(rng)) for number, name in enumerate(NETWORKS)},  # type: ignore[misc]
         baselines=_baselines(rng, popularity, counts, n_events),
-        features=_signals(rng, popularity, counts, n_users, n_events, options),
+        features=_features(rng, popularity, counts, n_users, n_events, options),
         scorers=dict.fromkeys(REGISTRY),  # type: ignore[arg-type]
         losses={},
         seconds={},
@@ -165,7 +165,7 @@ def _baselines(
     }
 
 
-def _signals(
+def _features(
     rng: np.random.Generator,
     popularity: Popularity,
     counts: NDArray[np.float32],
@@ -185,14 +185,14 @@ def _signals(
 
 
 def ensemble_weights(rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return `(2, N_SIGNALS + 1)` float32, none of them 0: every signal is computed for every question."""
+    """Return `(2, N_FEATURES + 1)` float32, none of them 0, so that every feature is computed for every query."""
     drawn = rng.uniform(0.1, 1.0, (2, N_FEATURES + 1))
     drawn[:, [NAMES.index(name) for name in POPULARITIES]] /= 50  # logs of thousands: more of them would drown the rest
     return drawn.astype(np.float32)
 
 
 def _results(rng: np.random.Generator, final: TrainedModels) -> Results:
-    """Return figures of an exam that nobody sat."""
+    """Return random evaluation results."""
     n = min(EXAMINED, final.data.n_users)
     nothing = np.zeros(0, np.int32)
     empty = nothing, np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(len(final.data.context_sizes), np.int32)

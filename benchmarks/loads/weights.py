@@ -1,4 +1,4 @@
-"""Random weights from item to item, in the form and the lengths that training keeps them in."""
+"""Random item-item weights, with the layout and row lengths of trained ones."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ SKEW = 0.8  # exponent of Zipf's law: of 10,000 items the hundred most popular h
 ROWS_AT_ONCE = 512  # of a dense table of random keys
 DRAWS_AT_ONCE = 1 << 23
 SPARE_DRAWS = 1.5  # popular items are drawn again and again, and count once
-PAIRS_AN_EVENT = (
-    10  # distinct items that follow an event, or that its customer also has: what a rare item's row is as long as
-)
+PAIRS_AN_EVENT = 10  # distinct items that follow an event or share its user: the row length of a rare item, per event
 Pick = Callable[[int], NDArray[np.int32]]
 
 
@@ -49,24 +47,24 @@ class Popularity:
 
 
 def ease(rng: np.random.Generator, popularity: Popularity) -> Arrays:
-    """Return arrays as of `recsys.scorers.item_item`: full rows where it is exact, above a hundred sources of each target."""
+    """Return arrays as in `recsys.scorers.item_item`: full rows where EASE is exact, above that 100 sources of each target."""
     n = len(popularity)
     if n <= WHOLE_UP_TO:
         starts, neighbours = whole_rows(n)
     elif n <= EXACT_UP_TO:
         starts, neighbours = full_rows(rng, n, EASE_NEIGHBOURS, np.ones(n))
     else:
-        starts, neighbours = turned(*drawn_rows(np.full(n, LOCAL_NEIGHBOURS), n, popularity.draw), EASE_NEIGHBOURS)
+        starts, neighbours = transposed(*drawn_rows(np.full(n, LOCAL_NEIGHBOURS), n, popularity.draw), EASE_NEIGHBOURS)
     return _table(starts, neighbours, rng.normal(0.005, 0.01, len(neighbours))) | {"tie_break": _tie_break(popularity)}
 
 
 def transitions(rng: np.random.Generator, popularity: Popularity, n_events: int) -> Arrays:
-    """Return arrays as of `recsys.training.closed_form.transitions`; rows of rare items are short.
+    """Return arrays as in `recsys.training.closed_form.transitions`; rows of rare items are short.
 
     Args:
-        rng: Draws.
-        popularity: Of the items.
-        n_events: That the weights would have been learned from.
+        rng: Random generator.
+        popularity: Popularity of the items.
+        n_events: Number of events that training would have seen.
     """
     n = len(popularity)
     starts, neighbours = whole_rows(n) if n <= WHOLE_UP_TO else _followers(rng, popularity, n_events, TRANSITIONS)
@@ -74,7 +72,7 @@ def transitions(rng: np.random.Generator, popularity: Popularity, n_events: int)
 
 
 def item_cf(rng: np.random.Generator, popularity: Popularity, n_events: int) -> Arrays:
-    """Return arrays as of `recsys.scorers.item_item`, but for the order inside a row, which the sum over rows does not mind."""
+    """Return arrays as in `recsys.scorers.item_item`, without their order within a row, which sums do not depend on."""
     starts, neighbours = _followers(rng, popularity, n_events, ITEM_CF_NEIGHBOURS)
     return _table(starts, neighbours, rng.exponential(0.05, len(neighbours)) + 1e-4) | {
         "tie_break": _tie_break(popularity)
@@ -89,22 +87,24 @@ def whole_rows(n: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
 def full_rows(
     rng: np.random.Generator, n: int, keep: int, weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return rows of the same length without their diagonal, columns ascending: draws without replacement (Efraimidis & Spirakis 2006).
+    """Draw rows of equal length without replacement and without the diagonal, columns ascending.
+
+    The method is that of Efraimidis & Spirakis (2006).
 
     Args:
-        rng: Draws.
-        n: Rows and columns.
+        rng: Random generator.
+        n: Number of rows and columns.
         keep: Columns of a row, at most `n - 1`.
-        weights: `(n,)` above 0; heavy columns are in many rows.
+        weights: `(n,)` above 0; columns with a large weight are in many rows.
 
     Returns:
         `starts` `(n + 1,)` int64 and `neighbours` int32.
     """
     keep, parts = min(keep, n - 1), []
-    patience = (1 / weights).astype(np.float32)
+    scales = (1 / weights).astype(np.float32)
     for first in range(0, n, ROWS_AT_ONCE):
         last = min(first + ROWS_AT_ONCE, n)
-        keys = rng.standard_exponential((last - first, n), np.float32) * patience
+        keys = rng.standard_exponential((last - first, n), np.float32) * scales
         keys[np.arange(last - first), np.arange(first, last)] = np.inf
         parts.append(np.sort(np.argpartition(keys, keep - 1, axis=1)[:, :keep], axis=1).astype(np.int32).ravel())
     return np.arange(n + 1, dtype=np.int64) * keep, np.concatenate(parts)
@@ -139,7 +139,7 @@ def _draws(lengths: NDArray[np.int64], n: int, pick: Pick) -> Iterator[tuple[int
 
 
 def thinned(counts: NDArray[np.int64], most: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which entries of successive rows stay, evenly spread over a row, so that row i has `min(counts[i], most[i])` of them.
+    """Return which entries of successive rows stay, so that row i keeps `min(counts[i], most[i])`, evenly spread.
 
     Args:
         counts: `(r,)` entries of each row.
@@ -151,7 +151,7 @@ def thinned(counts: NDArray[np.int64], most: NDArray[np.int64]) -> NDArray[np.bo
     return (place + 1) * share // np.maximum(count, 1) > place * share // np.maximum(count, 1)
 
 
-def turned(
+def transposed(
     starts: NDArray[np.int64], neighbours: NDArray[np.int32], keep: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Return the transposed matrix, at most so many columns of each row.

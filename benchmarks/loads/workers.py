@@ -1,4 +1,4 @@
-"""What a request costs at a worker, from Node and back: so many in flight, by the length of the history, and the protocol alone."""
+"""Round trips from Node to workers: by requests in flight, by length of the history, and of the protocol alone."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ T = TypeVar("T")
 ONE, TWO = "one", "two"  # pools, by their number of workers
 IN_FLIGHT: Mapping[int, str] = {1: ONE, 8: TWO, 64: TWO}
 WARM_UPS = 20
-ROUNDS = 2  # of everybody in flight, at least: in the first one nobody waits behind all the others
+ROUNDS = 2  # of all requests in flight, at least: in the first round no request waits for all the others
 PINGS = 200  # in each block
-COUNTED = 20  # customers whose statements are counted
+COUNTED = 20  # users whose SQL statements are counted
 
 
 def round_trips(shop: SyntheticShop, plan: Plan) -> dict[str, Any]:
-    """Return the figures of each database."""
+    """Return the results of each database."""
     return {database: _of_database(shop, database, plan) for database in shop.urls}
 
 
 def _of_database(shop: SyntheticShop, database: str, plan: Plan) -> dict[str, Any]:
-    requests = asked_by(shop.groups[USUAL])
+    requests = requests_of(shop.groups[USUAL])
     with Driver(shop.environ(database)) as driver:
         count = opened(driver, requests, plan)
         blocks: dict[int, list[dict[str, Any]]] = {in_flight: [] for in_flight in IN_FLIGHT}
         pings = list[float]()
         for block in range(plan.blocks):
-            for in_flight in turned(list(IN_FLIGHT), block):
-                mine = turned(requests, block * count)
+            for in_flight in rotated(list(IN_FLIGHT), block):
+                mine = rotated(requests, block * count)
                 many = max(count, ROUNDS * in_flight)
                 blocks[in_flight].append(driver.load(IN_FLIGHT[in_flight], mine, in_flight, count=many))
             pings += driver.tell("ping", pool=ONE, count=PINGS)["ms"]
         stats = driver.tell("stats", pool=ONE)
     return {
-        "in_flight": {str(in_flight): level(told) for in_flight, told in blocks.items()},
+        "in_flight": {str(in_flight): level(loads) for in_flight, loads in blocks.items()},
         "throughput": gained(blocks[64], blocks[1]),
         "ping": percentiles(pings),
         "statements": statements(shop, database),
@@ -58,7 +58,7 @@ def _of_database(shop: SyntheticShop, database: str, plan: Plan) -> dict[str, An
 
 
 def opened(driver: Driver, requests: Sequence[Mapping[str, Any]], plan: Plan) -> int:
-    """Start the pools, warm them up, and return how many requests a block should have."""
+    """Start the pools and warm them up; returns the number of requests in a block."""
     driver.open(ONE, 1)
     driver.open(TWO, 2)
     driver.load(ONE, requests, 1, count=WARM_UPS)
@@ -68,10 +68,10 @@ def opened(driver: Driver, requests: Sequence[Mapping[str, Any]], plan: Plan) ->
 
 
 def level(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what so many in flight had in all blocks: milliseconds, answers a second, what was lost or crossed.
+    """Return the results of one number of requests in flight: milliseconds, answers per second, lost and crossed answers.
 
     Args:
-        blocks: As Node tells them.
+        blocks: Results of the command `load` of `round_trips.mjs`.
     """
     ms = [took for block in blocks for took in block["ms"]]
     if not ms:
@@ -87,7 +87,7 @@ def level(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def gained(many: Sequence[Mapping[str, Any]], one: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return how many times as many answers a second there are with many in flight: of all blocks, and the median over pairs of blocks."""
+    """Return the ratio of answers per second, many in flight to one: over all blocks, and the median over pairs of blocks."""
     rates = [[len(block["ms"]) / block["seconds"] for block in blocks] for blocks in (many, one)]
     whole = [
         sum(len(block["ms"]) for block in blocks) / sum(block["seconds"] for block in blocks) for blocks in (many, one)
@@ -99,10 +99,10 @@ def gained(many: Sequence[Mapping[str, Any]], one: Sequence[Mapping[str, Any]]) 
 
 
 def by_history(shop: SyntheticShop, plan: Plan) -> dict[str, Any]:
-    """Return, for each database, what a request costs by the number of the customer's events, and for one who came back since training."""
-    found = {}
+    """Return times of each database by the number of the user's events, and for users with events since training."""
+    results = {}
     for database in shop.urls:
-        groups = {name: asked_by(shop.groups[name]) for name in (*map(str, HISTORIES), FRESH)}
+        groups = {name: requests_of(shop.groups[name]) for name in (*map(str, HISTORIES), FRESH)}
         with Driver(shop.environ(database)) as driver:
             driver.open(ONE, 1)
             for requests in groups.values():
@@ -110,30 +110,30 @@ def by_history(shop: SyntheticShop, plan: Plan) -> dict[str, Any]:
             count = math.ceil(plan.least / plan.blocks)
             blocks: dict[str, list[dict[str, Any]]] = {name: [] for name in groups}
             for block in range(plan.blocks):
-                for name in turned(list(groups), block):
-                    blocks[name].append(driver.load(ONE, turned(groups[name], block * count), 1, count=count))
-        found[database] = {name: level(told) for name, told in blocks.items()}
-    return found
+                for name in rotated(list(groups), block):
+                    blocks[name].append(driver.load(ONE, rotated(groups[name], block * count), 1, count=count))
+        results[database] = {name: level(loads) for name, loads in blocks.items()}
+    return results
 
 
-def asked_by(users: Iterable[int]) -> list[dict[str, Any]]:
-    """Return a request of each customer."""
+def requests_of(users: Iterable[int]) -> list[dict[str, Any]]:
+    """Return one request for each user."""
     return [{"user_id": user, "limit": LIMIT} for user in users]
 
 
-def turned(values: Sequence[T], by: int) -> list[T]:
-    """Return values in the same order, starting somewhere else."""
+def rotated(values: Sequence[T], by: int) -> list[T]:
+    """Return the values rotated to the left."""
     start = by % len(values)
     return [*values[start:], *values[:start]]
 
 
 def statements(shop: SyntheticShop, database: str) -> int:
-    """Return the largest number of statements that a request sends to the database."""
+    """Return the largest number of SQL statements of one request."""
     bundle, mapping, counts = load(shop.models_dir), shop.settings(database).shop, [0]
     for group in (USUAL, FRESH):
         for user in shop.groups[group][:COUNTED]:
             sent: list[str] = []
-            request = parse_request(json.dumps(asked_by([user])[0]).encode(), models=tuple(REGISTRY))
+            request = parse_request(json.dumps(requests_of([user])[0]).encode(), models=tuple(REGISTRY))
             with store.connect(shop.urls[database], tracer=lambda sql, values, sent=sent: sent.append(sql)) as db:
                 recommend(request, bundle, db, shop=mapping, now=bundle.data_until + 3600)
             counts.append(len(sent))

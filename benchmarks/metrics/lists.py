@@ -70,12 +70,8 @@ CASES: Mapping[str, Case] = {
     "ties": Case("4 items with the same score, the second is relevant", [User([1.0] * 4, [2])]),
     "short": Case("3 items, the second is relevant", [User(_falling(3), [2])]),
     "all": Case("3 items, all of them relevant", [User(_falling(3), [1, 2, 3])]),
-    "miss": Case(
-        "12 items; relevant are the first and an item that is not in the list", [User(_falling(12), [1, 13])]
-    ),
-    "brief": Case(
-        "a list of one relevant item; four other relevant items are not in it", [User([1.0], range(1, 6))]
-    ),
+    "miss": Case("12 items; relevant are the first and an item that is not in the list", [User(_falling(12), [1, 13])]),
+    "brief": Case("a list of one relevant item; four other relevant items are not in it", [User([1.0], range(1, 6))]),
     "nobody": Case("two users: one as in A, one without a relevant item", [FIRST, User(_falling(12), [])]),
     "unasked": Case("two users: one as in A, one with a relevant item but no list", [FIRST, User([], [1])]),
 }
