@@ -2,9 +2,10 @@
 
     python benchmarks/compare_answers.py BEFORE AFTER --shop data/demo.sqlite --models models
 
-500 requests go through each checkout's worker, and a sample of them through a process each: the test corpus of bad and odd input, and
-requests drawn for the shop. The clock of all processes stands still. The shop is copied first, to SQLite and to a MariaDB server
-(RECSYS_BENCH_MYSQL); nothing of the original is written to. The status is 1 where an answer differs, or none is a success.
+500 requests go through a worker of each checkout, and a sample of them through one-shot processes: the test corpus of
+invalid and unusual input, and random requests for the shop. All processes have the same fixed clock. The shop is copied
+to SQLite and to a MariaDB server (RECSYS_BENCH_MYSQL), so that the original is not written to. The exit status is 1 if
+an answer differs, or if no request succeeds.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
     python benchmarks/compare_speed.py BEFORE AFTER
 
-Each round times both checkouts in short turns on one synthetic shop of 1,000 items: requests from Node through `pythonInvoker` to one
-worker and back, and processes that answer one request each. A round's ratio is that of the medians, after by before. The status is 1
-where the upper quartile of the ratios is above the bound, 2 where something failed. Both checkouts need `backend/node_modules`.
+Each round times both checkouts in short turns on one synthetic shop of 1,000 items: requests from Node through
+`pythonInvoker` to one worker and back, and one-shot processes. A round's ratio is that of the medians, after by before.
+The exit status is 1 if the upper quartile of the ratios is above the bound, and 2 if something failed. Both checkouts
+need `backend/node_modules`.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 from rich.table import Table  # noqa: E402
 
-from benchmarks.loads.users import USUAL  # noqa: E402
 from benchmarks.loads.databases import SERVER  # noqa: E402
 from benchmarks.loads.driver import Driver  # noqa: E402
 from benchmarks.loads.shops import Size, SyntheticShop, synthetic_shop  # noqa: E402
 from benchmarks.loads.timing import BenchmarkError, Program, check_answer, timed  # noqa: E402
+from benchmarks.loads.users import USUAL  # noqa: E402
 from recsys.errors import RecsysError  # noqa: E402
 from recsys.training.terminal import console as new_console  # noqa: E402
 
@@ -80,7 +81,7 @@ def requests(shop: SyntheticShop) -> list[dict[str, Any]]:
 
 
 def paired(before: Measure, after: Measure, rounds: int, turns: int) -> list[tuple[float, float]]:
-    """Return the medians of each round, in ms. Turns go before, after, after, before …, so that a drift meets both alike."""
+    """Return the medians of each round, in ms. Turns go before, after, after, before …, to cancel a drift."""
     pairs = []
     for number in range(rounds):
         times = list[float](), list[float]()

@@ -1,9 +1,13 @@
-"""What other libraries compute for the lists of docs/METRICS.md; each is installed into a folder that is removed afterwards.
+"""What other libraries compute for the lists of docs/METRICS.md.
 
-python benchmarks/metrics_table.py --json benchmarks/results/metrics.json     a quarter of an hour and 2 GB of disk at a time
-python benchmarks/metrics_table.py --libraries lenskit --json benchmarks/results/metrics.json     one again; the others are kept
-python benchmarks/metrics_table.py --markdown docs/METRICS.md                 write the kept figures between the page's markers
-python benchmarks/metrics_table.py --markdown docs/METRICS.md --check         change nothing; leave with 1 if the page says anything else
+Each library is installed into a folder that is removed afterwards. All of them take a quarter of an hour, and 2 GB of
+disk at a time. --libraries measures some and keeps the results of the others. --check exits with 1 if the page differs
+from the kept results.
+
+    python benchmarks/metrics_table.py --json benchmarks/results/metrics.json
+    python benchmarks/metrics_table.py --libraries lenskit --json benchmarks/results/metrics.json
+    python benchmarks/metrics_table.py --markdown docs/METRICS.md
+    python benchmarks/metrics_table.py --markdown docs/METRICS.md --check
 """
 
 from __future__ import annotations
@@ -183,9 +187,8 @@ def write_page(page: Path, kept: Path, *, check: bool) -> int:
         libraries = _kept(kept)
         pinned = {name: [library.package, *library.beside] for name, library in LIBRARIES.items()}
         if stale := [name for name, packages in pinned.items() if libraries.get(name, {}).get("packages") != packages]:
-            raise MetricsError(
-                f"{kept.name} should hold today's lists and packages. Received others for {', '.join(stale)}: ask again."
-            )
+            others = ", ".join(stale)
+            raise MetricsError(f"{kept.name} should hold today's lists and packages. Received others for {others}: ask again.")
         block = markdown(libraries)
     text = pages.replaced(page.read_text(encoding="utf-8"), block, NAME, page.name)
     return pages.settled(page, text, "benchmarks/metrics_table.py --markdown docs/METRICS.md", check=check)

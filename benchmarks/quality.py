@@ -1,10 +1,12 @@
-"""How good the models are on public sets, through the project's own training code; every choice is made on validation.
+"""Metrics of all scorers on public data sets, with the project's own training code; every choice is made on validation.
 
-python benchmarks/quality.py DATA_DIR --sets ml-1m-ncf online-retail --seeds 3 --json benchmarks/results/quality.json
-python benchmarks/quality.py --markdown docs/MODELS.md            write the tables of the kept figures between their markers
-python benchmarks/quality.py --markdown docs/MODELS.md --check    change nothing; leave with 1 if the page says anything else
+    python benchmarks/quality.py DATA_DIR --sets online-retail --seeds 3 --json benchmarks/results/quality.json
+    python benchmarks/quality.py --markdown docs/MODELS.md
+    python benchmarks/quality.py --markdown docs/MODELS.md --check
 
-DATA_DIR holds a folder a set. Tables go to stdout, progress to stderr. The JSON file keeps the sets that are not measured again.
+DATA_DIR has one folder for each data set. Tables go to stdout, progress to stderr. The JSON file keeps the sets that
+are not measured again. --markdown writes the kept results into the page; with --check it only compares, and exits with
+1 if the page differs.
 """
 
 from __future__ import annotations
@@ -53,13 +55,13 @@ def main(argv: list[str], root: Path = ROOT) -> int:
 
 
 def measure(flags: argparse.Namespace) -> None:
-    """Run every set with every seed; print a set's tables and write the file as soon as there is something new.
+    """Run every set with every seed; print the tables of each set, and write the file after each seed.
 
-    The first seed chooses on validation and has all ablations; the others fit by its choices, and show how far a seed
-    moves the figures.
+    The first seed chooses on validation and runs all ablations. The others use its choices, and show the variation
+    between seeds.
 
     Raises:
-        BenchmarkError: A set is missing or not what it should be, known before anything is run.
+        BenchmarkError: A file is missing or invalid; this is checked before the first run.
     """
     for name in flags.sets:
         SETS[name].check(flags.data_dir)
@@ -83,7 +85,9 @@ def options(flags: argparse.Namespace) -> dict[str, Any]:
 
 def current_commit() -> str | None:
     """Return the commit of the project, or None outside a repository."""
-    from recsys.training.publishing import git_commit  # it loads TensorFlow, which writing a page has no use for
+    from recsys.training.publishing import (
+        git_commit,
+    )  # here, because it imports TensorFlow, and writing a page does not need it
 
     return git_commit()
 
@@ -101,7 +105,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     """Return the entries of a file.
 
     Raises:
-        BenchmarkError: It is not one of ours.
+        BenchmarkError: The file has another form.
     """
     try:
         entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["sets"]
@@ -125,10 +129,10 @@ def write_page(page: Path, kept: Path, check: bool) -> int:
 
 
 def named(text: str) -> Sequence[str]:
-    """Return the sets that a page has a place for.
+    """Return the data sets that have markers in a page.
 
     Raises:
-        BenchmarkError: It has none.
+        BenchmarkError: The page has no markers.
     """
     places = {name: pages.begin(name) for name in SETS}
     found = [name for name, begin in places.items() if begin in text]

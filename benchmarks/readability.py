@@ -1,4 +1,4 @@
-"""Count what makes the code hard to read: loose modules, splinters, private words, riddles; and how much code and docstring there is.
+"""Count what makes the code hard to read: loose modules, very short files, private words and riddles; also code size.
 
     python benchmarks/readability.py                      count this checkout, with what is asked for
     python benchmarks/readability.py --against HEAD~20    beside a commit, or beside the folder of another checkout
@@ -77,7 +77,7 @@ class Found:
 
 
 def tracked(folder: Path) -> dict[str, str]:
-    """Return the texts of Python, JavaScript and Markdown files by path: those that git tracks, or all where there is no git."""
+    """Return the texts of Python, JavaScript and Markdown files by path: tracked files, or all outside a repository."""
     if (folder / ".git").exists():
         listed = subprocess.run(
             ["git", "-C", str(folder), "ls-files"], capture_output=True, text=True, check=True
@@ -93,7 +93,7 @@ def tracked(folder: Path) -> dict[str, str]:
 
 
 def python_names(text: str) -> Iterator[tuple[str, int, bool]]:
-    """Yield each name with its line, and whether a function or a class is defined by it; `a.b` where it follows a name and a dot."""
+    """Yield each name, or `a.b` after a dot, with its line and whether it defines a function or a class."""
     earlier, before = "", ""
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.NAME:
@@ -103,7 +103,7 @@ def python_names(text: str) -> Iterator[tuple[str, int, bool]]:
 
 
 def js_tokens(text: str) -> Iterator[tuple[str, str, int]]:
-    """Yield kind, text and position of the tokens of JavaScript; of templates, texts are strings and expressions are tokens."""
+    """Yield kind, text and position of JavaScript tokens; the texts of templates are strings."""
     position, before = 0, ""
     braces: list[int] = []  # that are open in each open expression of a template
     while token := JS_TOKEN.search(text, position):
@@ -180,7 +180,7 @@ def riddles(files: Mapping[str, str], vocabulary: Mapping[str, Any]) -> list[Fou
 
 
 def splinters(files: Mapping[str, str]) -> list[str]:
-    """Return the files of fewer than 60 lines but for `__init__`, middlewares and the files of the registry's entries."""
+    """Return files of fewer than 60 lines, except `__init__`, middlewares and files of registry entries."""
     entries = {name.lower() for name in registry(files.get(REGISTRY, ""))}
     return [
         path

@@ -1,8 +1,11 @@
-"""The README's results, made from a training run's own figures and never typed.
+"""Write the results of the README from the metrics of a training run.
 
-python benchmarks/readme_table.py --take models/metrics.json   keep the newest published run's figures, and rewrite the README
-python benchmarks/readme_table.py                              rewrite the README from the figures that were kept
-python benchmarks/readme_table.py --check                      change nothing; leave with 1 if the README says anything else
+--take keeps the metrics of the newest published run and rewrites the README; without it, the kept metrics are used.
+--check only compares, and exits with 1 if the README differs.
+
+    python benchmarks/readme_table.py --take models/metrics.json
+    python benchmarks/readme_table.py
+    python benchmarks/readme_table.py --check
 """
 
 from __future__ import annotations
@@ -58,7 +61,7 @@ def newest(history: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def rendered(entry: Mapping[str, Any]) -> str:
-    """Return a run's figures as Markdown: one row a scorer, best first, those of the repeat rule in force."""
+    """Return a run's metrics under its repeat rule as Markdown, one row for each scorer, best first."""
     rows, other = entry["rows"][entry["rule"]], {"hide": "allow", "allow": "hide"}[entry["rule"]]
     beside = {"allow": "MAP@10 with repeats", "hide": "MAP@10 without repeats"}[other]
     head = ["scorer", "MAP@10 (95 %)", *COLUMNS.values(), *([beside] if other in entry["rows"] else [])]
@@ -78,10 +81,10 @@ def figure(value: float | None) -> str:
 
 
 def _notes(entry: Mapping[str, Any], users: int) -> list[str]:
-    cleaning = entry["cleaning"]
+    cleaning, left_out = entry["cleaning"], entry["users_without_relevant"]
     day = datetime.fromtimestamp(entry["trained_at"], UTC).strftime("%Y-%m-%d")
     return [
-        f"**{entry['winner']}** won on validation and serves. {users:,} users were evaluated; {entry['users_without_relevant']:,} more had no",
+        f"**{entry['winner']}** won on validation and serves. {users:,} users were evaluated; {left_out:,} more had no",
         f"relevant item after the cut; {cleaning['rows_in']:,} rows read, {cleaning['rows_out']:,} kept.",
         f"{day}, seed {entry['seed']}, commit {str(entry['git_commit'])[:8]}, data {entry['data_sha256'][:8]}.",
     ]

@@ -1,13 +1,15 @@
 """From which catalogue size on candidates are faster than scoring every item, and which items they miss.
 
-python benchmarks/scale.py --json benchmarks/results/scale.json     measure everything: up to an hour, most of it making indexes
-python benchmarks/scale.py --sizes 25000 50000                      measure some sizes
-python benchmarks/scale.py --markdown docs/SCALE.md                 write the kept figures into the page
-python benchmarks/scale.py --markdown docs/SCALE.md --check         change nothing; leave with 1 if the page says anything else
+    python benchmarks/scale.py --json benchmarks/results/scale.json
+    python benchmarks/scale.py --sizes 25000 50000
+    python benchmarks/scale.py --markdown docs/SCALE.md
+    python benchmarks/scale.py --markdown docs/SCALE.md --check
 
-A million items need 6 GB of memory and as much room for temporary files; each size has a process of its own. What is timed is what a
-worker does between the user's history and the four lists: eligible items, candidates, four models in threads, the ten best of each. The
-database is not part of it. Tables go to stdout, progress to stderr.
+All sizes take up to an hour, mostly to build indexes. A million items need 6 GB of memory and 6 GB for temporary files;
+each size has a process of its own. The time is that of a worker between the user's history and the four lists: eligible
+items, candidates, four models in threads, the ten best of each. The database is not part of it. Tables go to stdout,
+progress to stderr. --markdown writes the kept results into the page; with --check it only compares, and exits with 1 if
+the page differs.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ NAME = "scale"  # of the page's markers
 SIZES = (25_000, 50_000, 100_000, 200_000, 300_000, 1_000_000)
 FILTERS: Mapping[str, slice | Sequence[int]] = {"everything": ALL, "a fifth": (0, 1, 2, 3)}  # of 20 categories
 SEED = 7
-FIRST = 10  # requests before memory is looked at
+FIRST = 10  # requests before memory is read
 MB = 1_000_000
 LOG_WIDTH = 150  # of a file or a pipe: wide enough for the tables
 
@@ -72,23 +74,21 @@ def main(argv: list[str], root: Path = ROOT) -> int:
 
 
 def in_its_own_process(n: int, cases: int, rounds: int) -> dict[str, Any]:
-    """Return the figures of a size from a process whose memory nobody else has used."""
+    """Return the results of one size from a new process, so that its memory is its own."""
     with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        made = pool.submit(_make_and_ask, n, cases, rounds)
+        made = pool.submit(_make_and_measure, n, cases, rounds)
         return made.result()
 
 
-def _make_and_ask(n: int, cases: int, rounds: int) -> dict[str, Any]:
+def _make_and_measure(n: int, cases: int, rounds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="recsys-scale-") as folder:
         with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            made = pool.submit(
-                _make, n, Path(folder)
-            ).result()  # what making it took of memory is gone before requests are asked
-        return {"items": n, **made, **_ask(n, Path(folder), cases, rounds)}
+            made = pool.submit(_make, n, Path(folder)).result()  # in a process of its own, whose memory is then free
+        return {"items": n, **made, **_measure(n, Path(folder), cases, rounds)}
 
 
 def _make(n: int, folder: Path) -> dict[str, Any]:
-    """Write a version of so many items; returns what its index cost."""
+    """Write a version with n items; returns time and size of its index."""
     err.print(f"{n:,} items", style="bold")
     catalogue = synthetic.make(n, np.random.default_rng([SEED, n]))
     vectors, started = synthetic.vectors_of_bmf(catalogue, SEED), time.perf_counter()
@@ -101,27 +101,27 @@ def _make(n: int, folder: Path) -> dict[str, Any]:
     return {"index_s": seconds, "index_bytes": len(index), "version_bytes": total}
 
 
-def _ask(n: int, folder: Path, cases: int, rounds: int) -> dict[str, Any]:
-    """Ask the version in a folder; returns times, recall and memory."""
+def _measure(n: int, folder: Path, cases: int, rounds: int) -> dict[str, Any]:
+    """Measure times, recall and memory of the version in a folder."""
     catalogue = synthetic.make(n, np.random.default_rng([SEED, n]))
-    asked = synthetic.cases(catalogue, np.random.default_rng([SEED, n, 2]), cases)
+    queries = synthetic.cases(catalogue, np.random.default_rng([SEED, n, 2]), cases)
     del catalogue
     started = time.perf_counter()
     bundle = load(folder)
     hashed = time.perf_counter() - started
     before, resident = resident_bytes(), {}
     for way in ("candidates", "exhaustive"):
-        for query in asked[:FIRST]:
+        for query in queries[:FIRST]:
             ranked(bundle, fresh(query), allowed_items(bundle, query, ALL), exhaustive=way == "exhaustive")
         resident[way] = (resident_bytes() or 0) - (before or 0)
-    figures = {label: measure(bundle, asked, chosen, rounds, err.print) for label, chosen in FILTERS.items()}
+    figures = {label: measure(bundle, queries, chosen, rounds, err.print) for label, chosen in FILTERS.items()}
     return {"verified_s": hashed, "resident": resident, "filters": figures}
 
 
 def crossing(rows: Sequence[Mapping[str, Any]]) -> float | None:
-    """Return from how many items on candidates are faster than scoring all."""
+    """Return the number of items from which on candidates are faster than scoring all, or None."""
     every = [(row["items"], row["filters"]["everything"]) for row in rows]
-    return switch_over([(items, told["exhaustive"]["p50"], told["candidates"]["p50"]) for items, told in every])
+    return switch_over([(items, row["exhaustive"]["p50"], row["candidates"]["p50"]) for items, row in every])
 
 
 def costs(result: Mapping[str, Any]) -> Table:

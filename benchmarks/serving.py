@@ -1,14 +1,19 @@
-"""What answering costs: one process a request, and workers through pythonInvoker, on synthetic shops of growing size.
+"""Time and memory of serving: one-shot processes and workers through pythonInvoker, on synthetic shops.
 
-python benchmarks/serving.py --json benchmarks/results/serving.json    measure everything: about a quarter of an hour, on an idle machine
-python benchmarks/serving.py --only one-shot memory                    measure some of it; with --json, keep what was measured before
-python benchmarks/serving.py --quick                                   tiny shops, under a minute: does it run?
-python benchmarks/serving.py --only environment                        install what serving needs into a folder, and weigh it
-python benchmarks/serving.py --markdown docs/PERFORMANCE.md            write the kept figures into the page, and draw its picture
-python benchmarks/serving.py --markdown docs/PERFORMANCE.md --check    change nothing; leave with 1 if page or picture say anything else
+    python benchmarks/serving.py --json benchmarks/results/serving.json
+    python benchmarks/serving.py --only one-shot memory
+    python benchmarks/serving.py --only environment
+    python benchmarks/serving.py --quick
+    python benchmarks/serving.py --markdown docs/PERFORMANCE.md
+    python benchmarks/serving.py --markdown docs/PERFORMANCE.md --check
 
-It needs Node 20, up to 6 GB of room for temporary files, and a MariaDB server. One-shot, worker and Keras must agree before anything is
-timed. Tables go to stdout, progress to stderr. With --strict the status is 1 where a figure that is asked for was not reached.
+Everything takes a quarter of an hour on an idle machine. --only measures some parts, and keeps the others of --json;
+`environment` installs what serving needs into a new folder and measures its size. --quick uses tiny shops, to test that
+the benchmark runs. --markdown writes the kept results and their plot; with --check it only compares, and exits with 1
+if page or plot differ.
+
+It needs Node 20, up to 6 GB for temporary files, and a MariaDB server. One-shot, worker and Keras must agree before
+anything is timed. Tables go to stdout, progress to stderr. With --strict the exit status is 1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -31,9 +36,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-os.environ.setdefault(
-    "TF_CPP_MIN_LOG_LEVEL", "3"
-)  # as train.py does, for the processes that make versions and for the reference
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as train.py does, for all processes that use TensorFlow
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -64,10 +67,10 @@ class Task:
     """One thing to measure.
 
     Attributes:
-        name: What the command line calls it.
-        path: Where its figures go.
-        parts: Of the shops that it needs.
-        measure: Returns the figures, given these shops.
+        name: Name on the command line.
+        path: Keys of its results in the JSON file.
+        parts: Roles of the shops that it needs.
+        measure: Returns the results; called with these shops.
     """
 
     name: str
@@ -77,7 +80,7 @@ class Task:
 
 
 def tasks(plan: Plan) -> list[Task]:
-    """Return everything there is to measure; what shares a shop follows one another, and agreement comes first."""
+    """Return all tasks; agreement comes first, and tasks with the same shop follow one another."""
 
     def round_trips(part: str) -> Task:
         return Task("round-trips", ("round_trips", part), (part,), lambda shop: workers.round_trips(shop, plan))
@@ -86,7 +89,9 @@ def tasks(plan: Plan) -> list[Task]:
         Task("agreement", ("agreement",), (DOOR,), agreement.agreement),
         Task("seeds", ("seeds",), (DOOR,), lambda door: one_shot.beside_tensorflow_per_request(door, plan)),
         round_trips(DOOR),
-        Task("one-shot", ("one_shot",), (DOOR, HUGE), lambda door, huge: one_shot.beside_the_floor(door, huge, plan)),
+        Task(
+            "one-shot", ("one_shot",), (DOOR, HUGE), lambda door, huge: one_shot.beside_bare_imports(door, huge, plan)
+        ),
         round_trips(HUGE),
         round_trips(SMALL),
         round_trips(MEDIUM),
@@ -121,7 +126,7 @@ def main(argv: Sequence[str], root: Path = ROOT) -> int:
 
 
 def measure(flags: argparse.Namespace, say: Say) -> dict[str, Any]:
-    """Return the figures, those that were kept before among them; the file is written whenever there is something new."""
+    """Return the results, including those kept earlier; the file is written after each task."""
     plan = QUICK if flags.quick else FULL
     wanted = [
         task for task in tasks(plan) if task.name in (flags.only or [name for name in NAMES if name != ENVIRONMENT])
@@ -139,20 +144,23 @@ def measure(flags: argparse.Namespace, say: Say) -> dict[str, Any]:
 
 
 def begun(flags: argparse.Namespace, plan: Plan, say: Say) -> dict[str, Any]:
-    """Return the results to be filled: those of the file, where only some are measured, on the same machine and shops of the same sizes."""
-    told = {
+    """Return the results to fill.
+
+    With --only these are the kept ones, if they are of the same machine and of shops of the same sizes.
+    """
+    circumstances = {
         "quick": flags.quick,
         "sizes": {part: asdict(size) for part, size in plan.sizes.items()},
         "machine": machine(),
     }
     kept = read(flags.json) if flags.json and flags.json.exists() else {}
     environment = {name: kept[name] for name in (ENVIRONMENT,) if name in kept}
-    if flags.only and {name: kept.get(name) for name in told} == told:
+    if flags.only and {name: kept.get(name) for name in circumstances} == circumstances:
         return kept
     if flags.only and kept:
         say(f"{flags.json.name} is of another machine or of shops of other sizes: it is begun anew")
     measured = {name: when for name, when in kept.get("measured", {}).items() if name == ENVIRONMENT}
-    return {**told, "measured": measured, **environment}
+    return {**circumstances, "measured": measured, **environment}
 
 
 def with_shops(
@@ -184,7 +192,7 @@ def put(results: dict[str, Any], path: Sequence[str], figures: Mapping[str, Any]
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures depend on."""
+    """Return the machine and the versions that the results depend on."""
     node = shutil.which("node")
     version = (
         subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
@@ -227,7 +235,7 @@ def read(path: Path) -> dict[str, Any]:
     """Return the figures of a file.
 
     Raises:
-        BenchmarkError: It is not one of ours.
+        BenchmarkError: The file has another form.
     """
     try:
         results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -1,8 +1,9 @@
-"""A shop of any size with a published version that nobody trained, for trying out what serving costs.
+"""Make a synthetic shop of any size, with a published version of random weights, to try out serving.
 
-python benchmarks/synthetic_shop.py --items 10000 --users 50000
+    python benchmarks/synthetic_shop.py --items 10000 --users 50000
 
-Makes it, says what a process has to be told to serve from it, and removes it after Enter or at the end of input.
+It prints the variables that a process needs to serve from the shop, and removes the shop after Enter or at the end of
+input.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
                     flush=True,
                 )
             examples = ", ".join(f"{ids[0]} ({name})" for name, ids in shop.groups.items())
-            err.print(f"SyntheticUsers, such as: {examples}. Enter removes the shop.")
+            err.print(f"Users, such as: {examples}. Enter removes the shop.")
             sys.stdin.readline()
     except RecsysError as error:
         err.print(f"synthetic_shop: {error}")
@@ -51,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=5000, metavar="N", help="default 5,000")
     parser.add_argument("--users", type=int, default=20_000, metavar="N", help="that the version knows; default 20,000")
-    parser.add_argument("--customers", type=int, default=4000, metavar="N", help="that have events; default 4,000")
+    parser.add_argument(
+        "--customers", type=int, default=4000, metavar="N", help="users with a usual history; default 4,000"
+    )
     parser.add_argument(
         "--history", type=int, default=50, metavar="N", help="median number of their events; default 50"
     )

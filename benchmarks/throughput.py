@@ -1,14 +1,14 @@
-"""Training throughput of NeuMF without history: the project's own loop beside `keras.Model.fit`.
+"""Training throughput of NeuMF without history: the project's own loop compared with `keras.Model.fit`.
 
-Both train one architecture (64-32-16, d = 50, binary cross-entropy, 4 uniform negatives) on the same events, in turns, each in a process
-of its own that sleeps while the other one is timed. A sample is a row (user, item, label): an event, or an item drawn against it.
+Both train the same architecture (64-32-16, d = 50, binary cross-entropy, 4 uniform negatives) on the same events. They
+take turns, each in a process of its own that sleeps while the other is timed. A sample is a row (user, item, label).
 
-The project's loop passes over all events, a step a batch of 65,536 events, its draws and its shuffling included. Keras gets batches of
-256 samples of an epoch that was drawn and shuffled beforehand into NumPy arrays; what that took is stated apart. Keras runs twice: as
-`compile()` leaves it, and with jit_compile=True.
+The project's loop passes over all events with 65,536 events per step; drawing and shuffling are included. Keras gets
+batches of 256 samples of an epoch that was drawn and shuffled into NumPy arrays before; that time is reported
+separately. Keras runs twice: with the defaults of `compile()`, and with jit_compile=True.
 
-python benchmarks/throughput.py             a million synthetic events of 6,040 users and 3,706 items
-python benchmarks/throughput.py DATA_DIR    the ratings of ml-1m-ncf in that folder
+    python benchmarks/throughput.py             a million synthetic events of 6,040 users and 3,706 items
+    python benchmarks/throughput.py DATA_DIR    the ratings of ml-1m-ncf in that folder
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ LABELS = {"ours": "our loop", "keras": "keras.Model.fit", "keras_xla": "Model.fi
 
 
 class Side(Protocol):
-    """One of the programs that are compared."""
+    """One of the compared programs."""
 
     def run(self) -> tuple[int, float]:
         """Train for a while; returns how many samples were trained on and the seconds that took."""
 
     def notes(self) -> dict[str, float]:
-        """Return what else is worth telling."""
+        """Return further measurements by name."""
 
 
 class Ours:
@@ -73,8 +73,6 @@ class Ours:
         from recsys.networks import NETWORKS
         from recsys.networks.fit import Trainer, prepare, shapes
         from recsys.networks.losses import Negatives
-
-        pass
 
         prepare(OPTIONS.seed)
         self._samples = len(data) * (1 + OPTIONS.negatives)
@@ -140,8 +138,32 @@ def drawn(
     return np.repeat(data.users, 1 + negatives)[order], items.ravel()[order], labels.ravel()[order]
 
 
+def pairs(data: Dataset) -> Windows:
+    """Return windows without history, each with one event as its target.
+
+    The networks train on these windows as on any others. Without padding and pooled histories `Training.batch` can be
+    tens of thousands, so that the matrix products of a step run near the speed of the machine.
+
+    Args:
+        data: The events.
+
+    Returns:
+        Windows of width 0: a target each, and no events beside it.
+    """
+    n = len(data)
+    return Windows(
+        users=data.users,
+        items=np.zeros((n, 0), np.int32),
+        weights=np.zeros((n, 0), np.float32),
+        before=np.full((n, 1), -1, np.int32),
+        targets=data.items[:, None],
+        confidences=data.confidences[:, None],
+        contexts=data.contexts[:, None],
+    )
+
+
 def keras_neumf(n_users: int, n_items: int, dim: int) -> Any:
-    """Return `recsys.networks.NeuMF` without history as everybody writes it: the same logit from the same weights."""
+    """Return `recsys.networks.NeuMF` without history as a usual Keras model: the same logit from the same weights."""
     import keras
 
     from recsys.networks.base import HIDDEN
@@ -194,7 +216,7 @@ def measure(data: Dataset, rounds: int, steps: int) -> dict[str, Any]:
         first = {name: side.submit(_run).result() for name, side in sides.items()}
         timed: dict[str, list[float]] = {name: [] for name in sides}
         for number in range(rounds):
-            for name in list(sides)[:: 1 if number % 2 else -1]:  # nobody always runs when the machine is warm
+            for name in list(sides)[:: 1 if number % 2 else -1]:  # no side is always the later one, on a warm machine
                 samples, seconds = sides[name].submit(_run).result()
                 timed[name].append(samples / seconds)
         notes = {name: {"first_run_s": first[name][1], **side.submit(_notes).result()} for name, side in sides.items()}
@@ -202,8 +224,8 @@ def measure(data: Dataset, rounds: int, steps: int) -> dict[str, Any]:
     finally:
         for side in sides.values():
             side.shutdown()
-    told = {"rounds": rounds, "events": len(data), **versions, **_circumstances(data, steps)}
-    return figures(timed, notes, len(data) * (1 + OPTIONS.negatives)) | told
+    details = {"rounds": rounds, "events": len(data), **versions, **_circumstances(data, steps)}
+    return figures(timed, notes, len(data) * (1 + OPTIONS.negatives)) | details
 
 
 def figures(
@@ -231,7 +253,8 @@ def figures(
 
 def table(result: Mapping[str, Any]) -> Table:
     """Return the figures as a table."""
-    title = f"NeuMF, {result['users']:,} users, {result['items']:,} items, {result['events']:,} events, {result['rounds']} rounds"
+    size = f"{result['users']:,} users, {result['items']:,} items, {result['events']:,} events"
+    title = f"NeuMF, {size}, {result['rounds']} rounds"
     made = Table(
         title=title, caption=f"TensorFlow {result['tensorflow']}, Keras {result['keras']}, {result['machine']}"
     )
@@ -262,7 +285,7 @@ def main(argv: list[str]) -> int:
 
 
 def make_side(name: str, data: Dataset, steps: int) -> Side:
-    """Return one of the programs that are compared, ready to run."""
+    """Return one of the compared programs, ready to run."""
     if name == "ours":
         return Ours(data, steps)
     return Keras(data, steps, **({"jit_compile": True} if name == "keras_xla" else {}))
@@ -319,28 +342,3 @@ def _parser() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
-
-
-def pairs(data: Dataset) -> Windows:
-    """Return every event as the only target of a window in which nothing has happened before it.
-
-    The networks train on these windows as on any others. All of them having one target, nothing is spent on padding and
-    pooled histories, so that `Training.batch` can be tens of thousands: with the negatives drawn in the graph, a step
-    is then long enough for its products to be near the machine's limit.
-
-    Args:
-        data: The events.
-
-    Returns:
-        Windows of width 0: a target each, and no events beside it.
-    """
-    n = len(data)
-    return Windows(
-        users=data.users,
-        items=np.zeros((n, 0), np.int32),
-        weights=np.zeros((n, 0), np.float32),
-        before=np.full((n, 1), -1, np.int32),
-        targets=data.items[:, None],
-        confidences=data.confidences[:, None],
-        contexts=data.contexts[:, None],
-    )

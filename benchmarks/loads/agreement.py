@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.loads.users import FIRST_ITEM, FRESH, USUAL
 from benchmarks.loads.one_shot import tensorflow_per_request
 from benchmarks.loads.shops import SyntheticShop
 from benchmarks.loads.timing import DOOR, TIMEOUT_S, BenchmarkError, Program, timed
+from benchmarks.loads.users import FIRST_ITEM, FRESH, USUAL
 from recsys import store
 from recsys.contract import parse_request
 from recsys.evaluation.ranking import top_k

@@ -8,12 +8,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.loads.users import USUAL
 from benchmarks.loads.driver import Driver
 from benchmarks.loads.plan import Plan
 from benchmarks.loads.shops import SyntheticShop, put_encoders
 from benchmarks.loads.timing import BenchmarkError, status_bytes
-from benchmarks.loads.workers import ONE, requests_of, level
+from benchmarks.loads.users import USUAL
+from benchmarks.loads.workers import ONE, level, requests_of
 from recsys.artifacts import Draft, activate, open_version
 from recsys.artifacts.manifest import RESERVED
 

@@ -8,18 +8,18 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.loads.users import USUAL
 from benchmarks.loads.databases import DRIVERS
 from benchmarks.loads.plan import Plan
 from benchmarks.loads.shops import SyntheticShop
 from benchmarks.loads.timing import ROOT, BenchmarkError, Program, in_turns, one_shot, peak_bytes, ratio, summary
+from benchmarks.loads.users import USUAL
 
 LIMIT = 10
 FLOOR, DOOR, HUGE, TENSORFLOW = "floor", "door", "huge", "seeds"
 
 
-def beside_the_floor(door: SyntheticShop, huge: SyntheticShop, plan: Plan) -> dict[str, Any]:
-    """Return times by database of three programs that take turns: bare imports, a request, a request to a large shop."""
+def beside_bare_imports(door: SyntheticShop, huge: SyntheticShop, plan: Plan) -> dict[str, Any]:
+    """Return times by database of three programs in turns: bare imports, a request, a request to a large shop."""
     return {database: _of_database(door, huge, database, plan) for database in door.urls}
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.loads.users import FIRST_ITEM, SECONDS_PER_DAY, SyntheticUsers, make_users
 from benchmarks.loads.databases import databases
+from benchmarks.loads.users import FIRST_ITEM, SECONDS_PER_DAY, SyntheticUsers, make_users
 from benchmarks.loads.weights import Popularity
 from recsys import store
 from recsys.artifacts import Draft, activate, open_version
@@ -75,7 +75,7 @@ class SyntheticShop:
         return self.folder / "models"
 
     def environ(self, database: str) -> dict[str, str]:
-        """Return the variables of a process that serves from one of the databases; they override `.env` and `recsys.toml`."""
+        """Return the variables of a process that serves from a database; they override `.env` and `recsys.toml`."""
         urls = {"DATABASE_URL": self.urls[database], "MODELS_DIR": str(self.models_dir)}
         return {**urls, "RECSYS_TOML": str(self.folder / "recsys.toml")}
 

@@ -75,8 +75,8 @@ def markdown(results: Results, plot: str | None) -> str:
 
 
 PLOT = (
-    "Left: milliseconds of a round trip to a worker by items. Right: one-shot requests compared with bare imports and with "
-    "TensorFlow per request."
+    "Left: milliseconds of a round trip to a worker by items. Right: one-shot requests compared with bare imports "
+    "and with TensorFlow per request."
 )
 
 
@@ -126,8 +126,8 @@ def _one_shot(results: Results) -> Section:
             )
     columns = ("database", "one process", *PERCENTILES, "processor", "median ratio over rounds (quartiles)")
     note = (
-        "Milliseconds from start to end; the programs take turns. The first ratio is to the bare imports, the second to "
-        "the smaller shop."
+        "Milliseconds from start to end; the programs take turns. The first ratio is to the bare imports, the "
+        "second to the smaller shop."
     )
     return Section("One-shot requests", columns, rows, 2, note)
 
@@ -140,8 +140,9 @@ def _tensorflow(results: Results) -> Section:
         rows.append([label, *_took(side), f"{side['processor']:.0f}", megabytes(side["peak_bytes"]), str(side["n"])])
     columns = ("one process", *PERCENTILES, "processor", "peak memory", "runs")
     note = (
-        "`benchmarks/loads/tensorflow_per_request.py` imports TensorFlow, reads whole encoder tables and predicts with four "
-        "Keras models. It has the same shop, weights and history. Memory is peak resident memory, with mapped files."
+        "`benchmarks/loads/tensorflow_per_request.py` imports TensorFlow, reads whole encoder tables and predicts "
+        "with four Keras models. It has the same shop, weights and history. Memory is peak resident memory, with "
+        "mapped files."
     )
     return Section(f"One-shot compared with TensorFlow per request, {size(results, DOOR)}", columns, rows, 1, note)
 
@@ -161,9 +162,9 @@ def _round_trips(results: Results) -> Section:
                 rows.append([*cells, f"{level['lost']} / {level['crossed']} / {level['asked']:,}"])
     columns = ("shop", "database", "in flight", *PERCENTILES, "answers/s", "lost / crossed / requests")
     note = (
-        "Milliseconds from Node through pythonInvoker and back, with the database: users with a usual history, all four "
-        "models, evidence and reasons. One request in flight has a pool of one worker, the others a pool of two. *Crossed* "
-        "answers belong to another request."
+        "Milliseconds from Node through pythonInvoker and back, with the database: users with a usual history, all "
+        "four models, evidence and reasons. One request in flight has a pool of one worker, the others a pool of "
+        "two. *Crossed* answers belong to another request."
     )
     return Section("Worker", columns, rows, 2, note)
 
@@ -187,8 +188,8 @@ def _histories(results: Results) -> Section:
             label = f"{name} events" if name.isdigit() else "with events since training"
             rows.append([LABELS[database], label, *_took(level, 1), str(level["n"])])
     note = (
-        "Milliseconds of a round trip, one in flight. If a user has events since training, every model is also evaluated on "
-        "them, so that it scores twice."
+        "Milliseconds of a round trip, one in flight. If a user has events since training, every model is also "
+        "evaluated on them, so that it scores twice."
     )
     return Section(
         f"Worker by history, {size(results, 'medium')}",
@@ -211,8 +212,8 @@ def _memory(results: Results) -> Section:
     ]
     swap = figure(results, "memory", "swap")
     note = (
-        f"Requests during the swap: p50 {ms(swap['p50'])}, p99 {ms(swap['p99'])}, {swap['lost']} of {swap['asked']} lost. "
-        + ANONYMOUS
+        f"Requests during the swap: p50 {ms(swap['p50'])}, p99 {ms(swap['p99'])}, {swap['lost']} of {swap['asked']} "
+        "lost. " + ANONYMOUS
         if swap
         else ""
     )

@@ -66,7 +66,8 @@ def check_answer(request_bytes: bytes, answer: bytes) -> None:
     body = json.loads(answer) if answer.count(b"\n") == 1 else {}
     if body.get("ok") is not True or body["user_id"] != request["user_id"] or len(body["items"]) != request["limit"]:
         raise BenchmarkError(
-            f"An answer should be one line with {request['limit']} items for the user that was asked for. Received: {answer[:300]!r}."
+            f"An answer should be one line with {request['limit']} items for the user that was asked for. Received: "
+            f"{answer[:300]!r}."
         )
 
 

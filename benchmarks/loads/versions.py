@@ -48,7 +48,7 @@ LARGEST_REDRAWN = 10_000_000  # values; larger tables are scaled instead, which 
 
 @dataclass
 class Drawn:
-    """A network with random weights, built only when it is saved: four networks of a million users would not fit in memory.
+    """A network with random weights, built only when it is saved, because four of a million users do not fit in memory.
 
     Attributes:
         name: Name in the registry.

@@ -47,7 +47,7 @@ class Popularity:
 
 
 def ease(rng: np.random.Generator, popularity: Popularity) -> Arrays:
-    """Return arrays as in `recsys.scorers.item_item`: full rows where EASE is exact, above that 100 sources of each target."""
+    """Return arrays as in `recsys.scorers.item_item`: full rows if EASE is exact, else 100 sources of each target."""
     n = len(popularity)
     if n <= WHOLE_UP_TO:
         starts, neighbours = whole_rows(n)

@@ -8,11 +8,11 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from benchmarks.loads.users import FRESH, HISTORIES, USUAL
 from benchmarks.loads.driver import Driver
 from benchmarks.loads.plan import Plan
 from benchmarks.loads.shops import SyntheticShop
 from benchmarks.loads.timing import BenchmarkError, percentiles
+from benchmarks.loads.users import FRESH, HISTORIES, USUAL
 from recsys import store
 from recsys.contract import parse_request
 from recsys.recommending.loading import load
@@ -68,7 +68,7 @@ def opened(driver: Driver, requests: Sequence[Mapping[str, Any]], plan: Plan) ->
 
 
 def level(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the results of one number of requests in flight: milliseconds, answers per second, lost and crossed answers.
+    """Return the results of one number in flight: milliseconds, answers per second, lost and crossed answers.
 
     Args:
         blocks: Results of the command `load` of `round_trips.mjs`.
@@ -87,7 +87,7 @@ def level(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def gained(many: Sequence[Mapping[str, Any]], one: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return the ratio of answers per second, many in flight to one: over all blocks, and the median over pairs of blocks."""
+    """Return the ratio of answers per second, many in flight to one: over all blocks, and the median over pairs."""
     rates = [[len(block["ms"]) / block["seconds"] for block in blocks] for blocks in (many, one)]
     whole = [
         sum(len(block["ms"]) for block in blocks) / sum(block["seconds"] for block in blocks) for blocks in (many, one)

@@ -1,1 +1,1 @@
-"""How `benchmarks/quality.py` measures: results, runs, what is left of them after several seeds, and tables."""
+"""Parts of `benchmarks/quality.py`: evaluation of scorers, runs, summaries over seeds, ablations and tables."""

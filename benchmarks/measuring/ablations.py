@@ -1,4 +1,4 @@
-"""A part without one of the two sides of a customer; the models themselves are left as they are."""
+"""Ablations of the data: without histories, and without user embeddings. The models stay the same."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from recsys.settings import Training
 
 
 def without_history(part: Part, options: Training) -> tuple[Part, Training]:
-    """Return a part in which nobody has a past: a user's events are of one moment, and questions come with an empty history.
+    """Return a part without histories: all events of a user have one time, and test cases have an empty history.
 
-    Events of one moment are no history of one another, so every event is learned with nothing before it. What the
-    repeat rule hides stays hidden.
+    Events at the same time are not in each other's history, so that every event is trained without one. Items that the
+    repeat rule hides stay hidden.
 
     Args:
-        part: With history.
-        options: Of the fit.
+        part: Part with histories.
+        options: Training options, returned unchanged.
     """
     data = part.data
     newest = data.timestamps[np.maximum(data.starts[1:] - 1, 0)] if len(data) else data.timestamps
@@ -40,11 +40,11 @@ def without_history(part: Part, options: Training) -> tuple[Part, Training]:
 
 
 def without_embedding(part: Part, options: Training) -> tuple[Part, Training]:
-    """Return a part whose questions come from guests with a history, and options that train on nothing but guests.
+    """Return a part whose test cases are guests with a history, and options that train without user embeddings.
 
     Args:
-        part: With users.
-        options: Of the fit.
+        part: Part with known users.
+        options: Training options.
     """
     guest = part.data.n_users
 

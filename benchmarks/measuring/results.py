@@ -1,4 +1,4 @@
-"""What a scorer makes of an exam, user by user."""
+"""Metrics of scorers on an evaluation set, user by user."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ NOTHING = np.zeros(0, np.int32)
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What one scorer made of one exam.
+    """Metrics of one scorer on one evaluation set.
 
     Attributes:
         per_user: `(n_cases,)` float64 of each metric.
-        coverage: The share of the items sold that the lists of ten show, 0 to 1.
+        coverage: Share of the active items that appear in a list of ten, 0 to 1.
     """
 
     per_user: Mapping[str, NDArray[np.float64]]
@@ -45,25 +45,25 @@ class EvaluationResult:
 
 
 def evaluate_scorers(scorers: Mapping[str, Scorer], evaluation_set: EvaluationSet) -> dict[str, EvaluationResult]:
-    """Let scorers sit an exam, question after case.
+    """Evaluate every scorer on every test case.
 
-    A question remembers what its scorers have in common. Each is asked of a copy, so that an exam of twenty thousand
-    does not end up with as many rows of the catalogue in memory.
+    A query caches what its scorers share. Each case is scored with a copy, so that 20,000 cases do not keep 20,000 rows
+    of the catalogue in memory.
     """
     lists: dict[str, list[NDArray[np.int32]]] = {name: [] for name in scorers}
     for case in evaluation_set.cases:
-        asked = replace(case, query=replace(case.query))
+        copied = replace(case, query=replace(case.query))
         for name, scorer in scorers.items():
-            lists[name].append(best_items(scorer, asked, evaluation_set.active))
-    return {name: result_of_lists(given, evaluation_set) for name, given in lists.items()}
+            lists[name].append(best_items(scorer, copied, evaluation_set.active))
+    return {name: result_of_lists(ranked, evaluation_set) for name, ranked in lists.items()}
 
 
 def result_of_lists(lists: Sequence[NDArray[np.int32]], evaluation_set: EvaluationSet) -> EvaluationResult:
-    """Return the results of one scorer's answers.
+    """Return the metrics of one scorer's lists.
 
     Args:
-        lists: One a case, best first.
-        evaluation_set: The questions.
+        lists: One list for each test case, best item first.
+        evaluation_set: The test cases.
     """
     per_user = {name: np.zeros(len(lists)) for name in METRICS}
     for n, (ranked, case) in enumerate(zip(lists, evaluation_set.cases, strict=True)):
@@ -73,10 +73,10 @@ def result_of_lists(lists: Sequence[NDArray[np.int32]], evaluation_set: Evaluati
 
 
 def best_items(scorer: Scorer, case: EvaluationCase, active: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Return the 20 best items, best first; a question that is answered with NaN is lost.
+    """Return the 20 best items, best first; a NaN among the scores gives an empty list.
 
-    Among a question's own candidates the later ones lose ties: the positive, which stands last, loses all of its own.
-    In the whole catalogue ties go by ascending index.
+    Among candidates of the test case, later ones lose ties: the positive stands last and loses all of its ties. In the
+    whole catalogue ties are ordered by ascending index.
     """
     if case.candidates is None:
         scores = scorer.score(case.query)

@@ -1,4 +1,4 @@
-"""One seed of one set, in a process of its own: chosen on validation, or by an earlier seed; fitted on train, sitting the test."""
+"""One seed of one data set in a process of its own: choose on validation, fit on train, evaluate on test."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ PER_MB = 1024 * KIBIBYTES
 
 @dataclass(frozen=True)
 class Task:
-    """What one process is to do.
+    """The work of one process.
 
     Attributes:
-        data_dir: Holds the sets.
-        set: Its name.
-        seed: Of every draw of the fits; the exam's own draws do not follow it.
-        options: Options of training that are not at their default.
-        ablations: Names of those wanted beside everything.
-        choices: What validation chose before, by variant and rule; what is not there is chosen now.
+        data_dir: Folder of the data sets.
+        set: Name of the data set.
+        seed: Seed of the fits; the draws of the evaluation set do not depend on it.
+        options: Training options that differ from the defaults.
+        ablations: Names of the ablations to run besides the full models.
+        choices: Earlier choices by variant and rule; missing ones are made on validation.
     """
 
     data_dir: Path
@@ -50,23 +50,22 @@ class Task:
 
 @dataclass(frozen=True)
 class Run:
-    """What came of one rule of one variant with one seed.
+    """The results of one variant under one repeat rule with one seed.
 
     Attributes:
         variant: `everything` or the name of an ablation.
-        rule: The repeat rule that was chosen under and examined.
-        seed: Of the fits.
-        winner: The scorer that validation chose.
+        rule: The repeat rule of choices and test.
+        seed: Seed of the fits.
+        winner: Scorer that validation chose.
         validation: MAP@10 of each scorer on validation.
-        trials: Everything that was tried on validation; nothing where the choices were made before.
-        choices: What validation decided.
-        results: Of each scorer on the test.
-        seconds: What each fit on the train part took, where it is known.
-        choosing_seconds: What choosing took: all fits on the validation part, and their exams; 0 where it was done
-            before.
-        fitting_seconds: What fitting everything on the train part took.
-        peak_mb: The largest resident memory of the process up to the end of this run, MiB.
-        failures: Why a model is missing.
+        trials: All trials on validation; empty if the choices were made earlier.
+        choices: Hyperparameters and winner.
+        results: Result of each scorer on the test.
+        seconds: Seconds of each fit on the train part, if known.
+        choosing_seconds: Seconds of all fits and evaluations on validation; 0 if the choices were made earlier.
+        fitting_seconds: Seconds of all fits on the train part.
+        peak_mb: Peak resident memory of the process up to the end of this run, MiB.
+        failures: Reason for each missing model.
     """
 
     variant: str
@@ -85,7 +84,7 @@ class Run:
 
 
 def in_its_own_process(task: Task) -> list[Run]:
-    """Return the runs of a task from a new process, so that its peak of memory is its own."""
+    """Return the runs of a task from a new process, so that its peak memory is its own."""
     with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(execute, task).result()
 
@@ -111,21 +110,18 @@ def one_run(
     say: Callable[[str], object],
     chosen: Hyperparameters | None = None,
 ) -> Run:
-    """Choose on validation, fit on train, sit the test.
+    """Choose on validation, fit on train, evaluate on test.
 
     Args:
-        parts: Of the set.
-        rule: The repeat rule in force.
-        variant: Its name in the run.
-        options: Of the fits.
-        say: Told of progress, a line at a time.
-        chosen: What validation chose with another seed.
+        parts: Parts of the data set.
+        rule: The repeat rule.
+        variant: Name of the variant.
+        options: Training options.
+        say: Called with each line of progress.
+        chosen: Choices of another seed; None chooses on validation.
     """
-    from recsys.training.fitting import (
-        ValidationSplit,
-        choose,
-        fit_everything,
-    )  # TensorFlow takes seconds: not for reading a table
+    # here, because TensorFlow takes seconds to import, and reading a table does not need it
+    from recsys.training.fitting import ValidationSplit, choose, fit_everything
 
     watch = Watch(say)
     choices = chosen or choose(
@@ -135,7 +131,7 @@ def one_run(
     fitted = fit_everything(parts.test.data, options, choices, watch.epoch)
     fitting = watch.lap("fitted on train")
     results = evaluate_scorers(fitted.scorers, parts.test.evaluation_sets[rule])
-    watch.lap("sat the test")
+    watch.lap("evaluated on test")
     return Run(
         variant=variant,
         rule=rule,
@@ -167,17 +163,16 @@ class Watch:
     def epoch(self, epoch: Epoch) -> None:
         """Report a pass over the data."""
         self._now[epoch.model] = self._now.get(epoch.model, 0.0) + epoch.seconds
-        marked = "" if epoch.validation_score is None else f"  validation {epoch.validation_score:.4f}"
-        self._say(
-            f"  {epoch.model:<6} epoch {epoch.number}/{epoch.of}  loss {epoch.loss:.4f}  {epoch.seconds:.1f} s{marked}"
-        )
+        validation = "" if epoch.validation_score is None else f"  validation {epoch.validation_score:.4f}"
+        progress = f"{epoch.model:<6} epoch {epoch.number}/{epoch.of}  loss {epoch.loss:.4f}  {epoch.seconds:.1f} s"
+        self._say(f"  {progress}{validation}")
 
-    def lap(self, done: str) -> float:
+    def lap(self, step: str) -> float:
         """End a step; returns its seconds."""
         seconds, self._since = time.perf_counter() - self._since, time.perf_counter()
         if self._now:
             self.epoch_seconds, self._now = self._now, {}
-        self._say(f"  {done}: {seconds:.1f} s")
+        self._say(f"  {step}: {seconds:.1f} s")
         return seconds
 
 

@@ -1,4 +1,4 @@
-"""What is left of several runs: one row a model, the winner that validation chose, and paired differences to it."""
+"""Summary of several runs: one row for each scorer, the winner on validation, and paired differences to it."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def summarise(benchmark: BenchmarkSet, runs: Sequence[Run], commit: str | None, 
     """Return a set's entry of the JSON file.
 
     Args:
-        benchmark: The set.
-        runs: Of all seeds, rules and variants so far.
-        commit: Of the project.
-        data_sha256: Of the set's files.
+        benchmark: The data set.
+        runs: Runs of all seeds, rules and variants so far.
+        commit: Commit of the project.
+        data_sha256: SHA-256 of the files of the data set.
     """
     whole = {rule: [run for run in runs if run.rule == rule and run.variant == EVERYTHING] for rule in benchmark.rules}
     return {
@@ -63,12 +63,12 @@ def fitted(runs: Sequence[Run]) -> list[str]:
 
 
 def row(name: str, rule: str, runs: Sequence[Run]) -> dict[str, Any]:
-    """Return one scorer's figures: means over users and seeds, the interval of NDCG@10 over users.
+    """Return one scorer's metrics: means over users and seeds, and the interval of NDCG@10 over users.
 
     Args:
-        name: Of the scorer.
+        name: Name of the scorer.
         rule: The repeat rule.
-        runs: One a seed; those that lack the scorer are left out.
+        runs: One run for each seed; runs without the scorer are left out.
     """
     mine = [run for run in runs if name in run.results]
     low, high = bootstrap_interval(per_user(name, "ndcg10", mine), np.random.default_rng(BOOTSTRAP_SEED))
@@ -87,19 +87,19 @@ def row(name: str, rule: str, runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def per_user(name: str, metric: str, runs: Sequence[Run]) -> NDArray[np.float64]:
-    """Return `(n_cases,)` one scorer's figures, averaged over seeds."""
+    """Return `(n_cases,)` one scorer's metric, averaged over seeds."""
     return np.mean([run.results[name].per_user[metric] for run in runs if name in run.results], axis=0)
 
 
 def n_cases(runs: Sequence[Run]) -> int:
-    """Return how many users were asked."""
+    """Return the number of test cases."""
     return max((len(results.per_user["ndcg10"]) for run in runs for results in run.results.values()), default=0)
 
 
 def winner(runs: Sequence[Run]) -> str | None:
     """Return the scorer with the best mean MAP@10 on validation over the seeds, of those that every seed fitted.
 
-    Equal ones by registry order; where validation was too small to choose in, what the first seed served.
+    Ties go by registry order. If validation was too small to choose, the winner is that of the first seed.
     """
     complete = [name for name in fitted(runs) if all(name in run.validation and name in run.results for run in runs)]
     if not complete:
@@ -108,12 +108,12 @@ def winner(runs: Sequence[Run]) -> str | None:
 
 
 def paired(rule: str, runs: Sequence[Run], references: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the differences, user by user, of the winner to the references and to the baseline that is best on the test.
+    """Return the paired differences of the winner to the references and to the best baseline on the test.
 
     Args:
         rule: The repeat rule.
-        runs: One a seed.
-        references: Named by the set.
+        runs: One run for each seed.
+        references: Scorers that the data set names.
     """
     won, known = winner(runs), fitted(runs)
     others = [name for name in BASELINES if name in known and name not in {won, BLEND}]
@@ -126,7 +126,7 @@ def paired(rule: str, runs: Sequence[Run], references: Sequence[str]) -> list[di
 
 
 def difference(rule: str, name: str, reference: str, metric: str, runs: Sequence[Run]) -> dict[str, Any]:
-    """Return the mean difference of two scorers with its 95 % interval over users, and the one-sided 95 % lower bound."""
+    """Return the mean difference of two scorers, its 95 % interval over users, and the one-sided 95 % lower bound."""
     ours, theirs = per_user(name, metric, runs), per_user(reference, metric, runs)
     low, high = bootstrap_interval(ours - theirs, np.random.default_rng(BOOTSTRAP_SEED))
     bound = paired_lower_bound(ours, theirs, np.random.default_rng(BOOTSTRAP_SEED))
@@ -143,30 +143,30 @@ def difference(rule: str, name: str, reference: str, metric: str, runs: Sequence
 
 
 def ablation_rows(rule: str, runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Return a row for each of the four and each variant, where any variant was run; empty where none was.
+    """Return a row for each of the four models and each variant; empty without ablations.
 
-    Without its neural part each model is the blend of the shared signals; its row with everything says how much it adds
-    to that.
+    Without its network each model is the ensemble of the shared features, `blend`. The row of the full model has its
+    gain over that.
     """
     variants = list(dict.fromkeys(run.variant for run in runs))
     if len(variants) < 2:
         return []
     whole = [run for run in runs if run.variant == EVERYTHING]
-    found = []
+    ablations: list[dict[str, Any]] = []
     for name in [name for name in MODELS if name in fitted(whole)]:
         for variant in variants:
             mine = [run for run in runs if run.variant == variant and name in run.results]
             if mine and variant != EVERYTHING:
-                found.append({"variant": variant, **row(name, rule, mine)})
+                ablations.append({"variant": variant, **row(name, rule, mine)})
         if BLEND in fitted(whole):
-            found.append({"variant": WITHOUT_NEURAL, **row(BLEND, rule, whole), "model": name})
+            ablations.append({"variant": WITHOUT_NEURAL, **row(BLEND, rule, whole), "model": name})
         added = {"own_part": difference(rule, name, BLEND, "ndcg10", whole)} if BLEND in fitted(whole) else {}
-        found.append({"variant": EVERYTHING, **row(name, rule, whole), **added})
-    return found
+        ablations.append({"variant": EVERYTHING, **row(name, rule, whole), **added})
+    return ablations
 
 
 def _run(run: Run) -> dict[str, Any]:
-    """Return what a run says about itself."""
+    """Return a run's own entry of the JSON file."""
     kept = ("seed", "rule", "variant", "winner", "choosing_seconds", "fitting_seconds", "peak_mb")
     return {
         **{name: getattr(run, name) for name in kept},

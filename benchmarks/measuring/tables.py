@@ -55,14 +55,16 @@ def notes(entry: Mapping[str, Any]) -> Iterator[str]:
     for pair in entry["paired"]:
         if pair["metric"] == "ndcg10":
             interval = f"{signed(pair['low'])} to {signed(pair['high'])}"
-            yield f"{pair['winner']} compared with {pair['against']}, {RULES[pair['rule']]}: NDCG@10 {signed(pair['difference'])} ({interval})."
+            scorers = f"{pair['winner']} compared with {pair['against']}, {RULES[pair['rule']]}"
+            yield f"{scorers}: NDCG@10 {signed(pair['difference'])} ({interval})."
     whole = [run for run in entry["runs"] if run["variant"] == EVERYTHING]
     if whole:
         first = max(whole, key=lambda run: run["choosing_seconds"])
         choosing, fitting = (f"{first[name]:,.0f} s" for name in ("choosing_seconds", "fitting_seconds"))
-        yield f"The seed that made the choices took {choosing} on validation, and {fitting} to fit all scorers for the test."
-    seeds, commit = sorted({run["seed"] for run in whole}), str(entry["commit"])[:8]
-    yield f"★ is the winner on validation. Seeds {', '.join(map(str, seeds))}; commit {commit}, data {entry['data_sha256'][:8]}."
+        yield f"The seed that made the choices took {choosing} on validation; fitting for the test took {fitting}."
+    seeds = ", ".join(map(str, sorted({run["seed"] for run in whole})))
+    commit, data = str(entry["commit"])[:8], entry["data_sha256"][:8]
+    yield f"★ is the winner on validation. Seeds {seeds}; commit {commit}, data {data}."
 
 
 def terminal(entry: Mapping[str, Any]) -> Group:

@@ -1,9 +1,10 @@
-"""What one library prints for the lists: run in an environment that holds it, lists as JSON on stdin, figures as JSON on stdout.
+"""Adapters to other libraries: read lists as JSON from stdin, and write the metrics of one library as JSON to stdout.
 
-python benchmarks/metrics/peers.py NAME < lists.json
+    python benchmarks/metrics/peers.py NAME < lists.json
 
-It needs nothing of this project. A figure is a number, null for "not a number", or the name of the exception; what a library
-does not have, or cannot be given, is left out. A function's first line says what is called; the page shows it.
+It runs in an environment with that library, and imports nothing of this project. A metric is a number, null for "not a
+number", or the name of the exception. Metrics that a library lacks, and lists that it cannot take, are left out. The
+first line of each docstring says which function is called; docs/METRICS.md shows it.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ def labels(user: Mapping[str, list]) -> list[int]:
 
 
 def beyond(users: Users) -> bool:
-    """Return whether a relevant item is in no list, which a library that takes labels beside scores cannot be told."""
+    """Return whether a relevant item is in no list; libraries that take labels and scores cannot represent that."""
     return any(item > len(user["scores"]) for user in users for item in user["relevant"])
 
 
 def mean(values: Sequence[float]) -> float:
-    """Return the mean as a caller would write it."""
+    """Return the mean of the values as a float."""
     return float(sum(float(value) for value in values) / len(values))
 
 
 def frames(users: Users, names: Sequence[str]) -> tuple[Any, Any]:
-    """Return the lists and the relevant items as data frames; the names are those of user, item, score and, where wanted, rank."""
+    """Return lists and relevant items as data frames; `names` are the columns of user, item, score and maybe rank."""
     import pandas as pd
 
     rows = [
@@ -56,7 +57,7 @@ def frames(users: Users, names: Sequence[str]) -> tuple[Any, Any]:
 
 
 def pytrec_eval(users: Users, k: int) -> Figures:
-    """RelevanceEvaluator.evaluate, averaged over the users that it returns; a user without a relevant item gets one judgement of 0."""
+    """RelevanceEvaluator.evaluate, averaged over its users; users without a relevant item get a judgement of 0."""
     import pytrec_eval
 
     names = {
@@ -77,7 +78,7 @@ def pytrec_eval(users: Users, k: int) -> Figures:
 
 
 def ir_measures(users: Users, k: int) -> Figures:
-    """ir_measures.calc_aggregate; a user without a relevant item gets one judgement of 0."""
+    """ir_measures.calc_aggregate; users without a relevant item get a judgement of 0."""
     import ir_measures
     from ir_measures import AP, P, R, Success, nDCG
 
@@ -317,7 +318,7 @@ def keras_rs(users: Users, k: int) -> Figures:
 
 
 def recbole(users: Users, k: int) -> Figures:
-    """recbole.evaluator with topk=[10] and metric_decimal_place=6, over users with a relevant item, as its loaders do; GAUC."""
+    """recbole.evaluator with topk=[10] and metric_decimal_place=6, over users with a relevant item; GAUC."""
     import torch
     from recbole.config import Config
     from recbole.evaluator import Collector, Evaluator
@@ -357,7 +358,7 @@ def attempted(figure: Callable[[], Any]) -> float | str | None:
     """Return a figure rounded to six digits, None for "not a number", or the name of what it raised."""
     try:
         value = float(figure())
-    except Exception as error:  # whatever a library raises is its answer
+    except Exception as error:  # every exception of a library is recorded by name
         return type(error).__name__
     return None if isnan(value) else round(value, 6)
 

@@ -1,1 +1,1 @@
-"""What benchmarks/scale.py is made of: a catalogue that might have been learned, and the timing of requests to it."""
+"""Parts of `benchmarks/scale.py`: a synthetic catalogue with the structure of a learned one, and its measurements."""

@@ -1,9 +1,9 @@
-"""A version of any number of items with the structure of a learned one, and customers who might ask it.
+"""A synthetic version with any number of items and the structure of a learned one, and queries to it.
 
-Random vectors would be a lie in both directions: nothing is near anything in 64 random dimensions, and a search finds nothing. Here items
-lie in clusters of a space of 32 dimensions, a customer has some of them, popularity follows Zipf's law, and an item's vector is the longer
-the more popular the item is. Spreads, lengths and the numbers of neighbours are those that training found on amazon-beauty-5core, and the
-weights of the signals are those that validation chose there.
+Random vectors would not do, because in 64 random dimensions no item is near another. Here items lie in clusters of a
+space of 32 dimensions, a user's items are from a few clusters, popularity follows Zipf's law, and popular items have
+longer vectors. Standard deviations, lengths and numbers of neighbours are those that training found on
+amazon-beauty-5core, and the ensemble weights are those of validation there.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NEIGHBOURS, SUCCESSORS = 80, 50  # of an item, on average
 LONGEST = 30  # times the length of an item of eight events
 DECAYS = (0.98, 0.8)
 NOW = 1_700_000_000
-# Of validation on amazon-beauty-5core, bought items hidden: twelve signals, then the network.
+# Of validation on amazon-beauty-5core with repeats hidden: twelve features, then the network score.
 ENSEMBLE_WEIGHTS: Mapping[str, tuple[float, ...]] = {
     "ENCM": (-4.98, 5.99, 12.93, -3.21, -0.07, -0.07, -0.07, -0.06, 0, 0, 0, 0, 0.20),
     "LNCM": (-2.97, 6.02, 12.36, 0.56, -0.06, -0.06, -0.06, -0.05, 0, 0, 0, 0, 0.22),
@@ -74,7 +74,7 @@ class Catalogue:
         return scaled
 
     def history(self, rng: np.random.Generator) -> NDArray[np.int32]:
-        """Return the items of a customer's events, oldest first: most are of one to four clusters, the more popular the likelier."""
+        """Return the items of a user's events, oldest first, mostly popular items of one to four clusters."""
         count = int(np.clip(rng.lognormal(2.7, 1.0), 1, MAX_HISTORY))
         own = rng.choice(self.clusters, rng.integers(1, 5))
         starts, ends = np.searchsorted(self.clusters, own), np.searchsorted(self.clusters, own, "right")
@@ -84,7 +84,7 @@ class Catalogue:
 
 
 def make(n: int, rng: np.random.Generator) -> Catalogue:
-    """Return so many items; inside a cluster the most popular come first."""
+    """Return a catalogue of n items; within a cluster the most popular come first."""
     n_clusters = max(n // ITEMS_A_CLUSTER, 8)
     topics = rng.standard_normal((max(n_clusters // 12, 4), LATENT), np.float32)
     centres = topics[rng.integers(len(topics), size=n_clusters)] + 0.6 * rng.standard_normal(
@@ -99,15 +99,15 @@ def make(n: int, rng: np.random.Generator) -> Catalogue:
 
 
 def cases(catalogue: Catalogue, rng: np.random.Generator, count: int) -> list[Query]:
-    """Return what customers ask: every other one is known, the rest are guests with a history."""
-    asked = []
+    """Return queries: every second one of a known user, the others of guests with a history."""
+    queries = []
     for number in range(count):
         items = catalogue.history(rng)
         weights = rng.choice(np.array([0.3, 0.7, 1.0], np.float32), len(items), p=(0.6, 0.15, 0.25))
         moments = np.sort(NOW - rng.integers(0, 200 * 86_400, len(items)))
         context = np.array([rng.integers(size + 1) for size in CONTEXTS.values()], np.int32)
-        asked.append(Query(number % N_USERS if number % 2 else N_USERS, items, weights, moments, context, NOW))
-    return asked
+        queries.append(Query(number % N_USERS if number % 2 else N_USERS, items, weights, moments, context, NOW))
+    return queries
 
 
 def publish(catalogue: Catalogue, models_dir: Path, rng: np.random.Generator, index: bytes, seed: int) -> str:
@@ -132,7 +132,7 @@ def publish(catalogue: Catalogue, models_dir: Path, rng: np.random.Generator, in
             if precompute:
                 draft.write_arrays(f"{name.lower()}_derived.h5", derived)
             load = REGISTRY[name].load
-            liked += [load({**arrays, **derived}).score(nobody())] if load else []
+            liked += [load({**arrays, **derived}).score(empty_query())] if load else []
         logs = np.log1p(catalogue.events)
         popularity = np.stack([logs, *(logs * rng.uniform(0.2, 0.6, n).astype(np.float32) for _ in range(3))])
         near = neighbours(catalogue, rng, NEIGHBOURS)
@@ -151,8 +151,8 @@ def publish(catalogue: Catalogue, models_dir: Path, rng: np.random.Generator, in
     return name
 
 
-def nobody() -> Query:
-    """Return the question of a guest of whom nothing is known."""
+def empty_query() -> Query:
+    """Return the query of a guest without history and context."""
     nothing = np.zeros(0, np.int32)
     unknown = np.array(list(CONTEXTS.values()), np.int32)
     return Query(N_USERS, nothing, nothing.astype(np.float32), nothing.astype(np.int64), unknown, NOW)
@@ -164,7 +164,7 @@ def vectors_of_bmf(catalogue: Catalogue, seed: int) -> Floats:
 
 
 def network(name: str, catalogue: Catalogue, rng: np.random.Generator, seed: int) -> dict[str, NDArray]:
-    """Return the weights of a model: item vectors alike in all four, since they begin at one matrix factorisation, and not the same."""
+    """Return the weights of a model; the item vectors of the four models are similar, as after a common ALS start."""
     shared = vectors_of_bmf(catalogue, seed)
     own = shared if name == "BMF" else shared + 0.4 * np.abs(shared) * rng.standard_normal(shared.shape, np.float32)
     arrays: dict[str, NDArray] = {
@@ -176,7 +176,7 @@ def network(name: str, catalogue: Catalogue, rng: np.random.Generator, seed: int
         "item_bias": (BIAS * catalogue.standardised_events()).astype(np.float32),
         "signal_weights": np.tile(np.array(ENSEMBLE_WEIGHTS[name], np.float32), (2, 1)),
     }
-    return arrays | _own_part(name, own, rng)
+    return arrays | _network_weights(name, own, rng)
 
 
 def users(rng: np.random.Generator, dim: int, length: float) -> Floats:
@@ -185,7 +185,7 @@ def users(rng: np.random.Generator, dim: int, length: float) -> Floats:
 
 
 def neighbours(catalogue: Catalogue, rng: np.random.Generator, mean: int) -> Arrays:
-    """Return item-item weights: an item's neighbours are of its cluster, the more popular the likelier, their weights log-normal."""
+    """Return item-item weights, log-normal; neighbours are drawn from the item's cluster by popularity."""
     n = len(catalogue)
     lengths = np.minimum(rng.geometric(1 / mean, n), 400)
     starts = np.concatenate([[0], np.cumsum(lengths)])
@@ -199,11 +199,11 @@ def neighbours(catalogue: Catalogue, rng: np.random.Generator, mean: int) -> Arr
 
 
 def _pooled(vectors: Floats, scale: float) -> Floats:
-    """Return what an item adds to a taste: its direction, whatever its popularity."""
+    """Return what an item adds to the user vector: its direction, independent of its popularity."""
     return vectors * (np.float32(scale) / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-6)))
 
 
-def _own_part(name: str, vectors: Floats, rng: np.random.Generator) -> dict[str, NDArray]:
+def _network_weights(name: str, vectors: Floats, rng: np.random.Generator) -> dict[str, NDArray]:
     if name == "BMF":
         return {"user_bias": np.zeros(N_USERS, np.float32), "bias": np.zeros((), np.float32)}
     if name == "LNCM":
@@ -226,7 +226,7 @@ def _own_part(name: str, vectors: Floats, rng: np.random.Generator) -> dict[str,
 
 
 def _tower(name: str, width: int, items: Floats, first_row: int, rng: np.random.Generator) -> dict[str, NDArray]:
-    """Return a tower whose answers for the items, for nobody in particular, have the spread of a learned one."""
+    """Return an MLP whose outputs over the items have the standard deviation of a learned one."""
     arrays: dict[str, NDArray] = {}
     hidden = items[rng.integers(len(items), size=2000)]
     for number, (before, after) in enumerate(zip((width, *HIDDEN), HIDDEN, strict=False)):

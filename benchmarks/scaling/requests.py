@@ -1,4 +1,4 @@
-"""What ranking costs in a request to a worker, every item scored or the promising ones only, and what the latter miss."""
+"""Times of ranking all items or candidates in a request, and the recall of candidates."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ ALL = slice(None)
 
 
 @dataclass(frozen=True)
-class Asking:
-    """As much of a customer as ranking needs.
+class SyntheticUser:
+    """The parts of a user that ranking needs.
 
     Attributes:
         bundle: The version.
-        asked: Her question.
+        full_query: The user's query.
     """
 
     bundle: ModelBundle
-    asked: Query
+    full_query: Query
 
     def query(self, until: int | None = None) -> Query:
-        """Return the question."""
+        """Return the query; `until` is ignored."""
         del until
-        return self.asked
+        return self.full_query
 
 
 def fresh(query: Query) -> Query:
-    """Return the question as a new one, of which nothing is known yet."""
+    """Return a copy of the query with empty caches."""
     return Query(query.user, query.items, query.weights, query.timestamps, query.context, query.now, query.repeats)
 
 
 def allowed_items(bundle: ModelBundle, query: Query, categories: slice | Sequence[int]) -> NDArray[np.bool_]:
-    """Return which items may be answered: of some categories, none of the customer's own."""
+    """Return which items are eligible: active, of the categories, and not in the user's history."""
     allowed = bundle.items.active.copy()
     if categories != ALL:
         allowed &= np.isin(bundle.items.categories, categories)
@@ -55,18 +55,16 @@ def allowed_items(bundle: ModelBundle, query: Query, categories: slice | Sequenc
 def ranked(
     bundle: ModelBundle, query: Query, allowed: NDArray[np.bool_], *, exhaustive: bool
 ) -> tuple[dict[str, list[int]], int]:
-    """Return the ten best of each model and how many items competed.
+    """Return the ten best items of each model, and the number of items that were scored.
 
     Raises:
         RuntimeError: A model failed.
     """
-    asking: Any = Asking(bundle, query)
+    user: Any = SyntheticUser(bundle, query)
     items = None
-    if (
-        not exhaustive and bundle.candidates is not None
-    ):  # whatever the size: the benchmark is to find from which one on
+    if not exhaustive and bundle.candidates is not None:  # for every size, to find the one from which on it is faster
         items = bundle.candidates.of(query, allowed, [bundle.scorer(name) for name in MODELS])
-    runs = score_all(MODELS, asking, None, items)
+    runs = score_all(MODELS, user, None, items)
     failed = [f"{run.model}: {run.error}" for run in runs if run.error]
     if failed:
         raise RuntimeError(f"Every model should score. Received: {failed}.")
@@ -75,12 +73,12 @@ def ranked(
 
 
 def shared(best: Sequence[int], found: Sequence[int]) -> float:
-    """Return the share of the best that is found; 1 where there are none."""
+    """Return the share of the best items that were found; 1 if there are none."""
     return len(set(best) & set(found)) / len(best) if best else 1.0
 
 
 def without_index(bundle: ModelBundle, query: Query, allowed: NDArray[np.bool_]) -> list[int]:
-    """Return the items that signals, popularity and the own history find: what the index need not."""
+    """Return the candidates without those of the index."""
     nothing = np.zeros(0, np.int32)
     if bundle.candidates is None:
         raise RuntimeError("The version should have an index, and usearch should be installed. Received: no index.")
@@ -92,24 +90,24 @@ def without_index(bundle: ModelBundle, query: Query, allowed: NDArray[np.bool_])
 
 def measure(
     bundle: ModelBundle,
-    asked: Sequence[Query],
+    queries: Sequence[Query],
     categories: slice | Sequence[int],
     rounds: int,
     say: Callable[[str], object],
 ) -> dict[str, Any]:
-    """Return recall, and both ways' times in milliseconds, taken in turns.
+    """Return recall, and times in milliseconds with and without candidates, which take turns.
 
     Args:
         bundle: The version.
-        asked: Each is asked both ways, once for recall and so many times for time.
-        categories: Which items may be answered.
-        rounds: How often each question is timed.
-        say: Told of progress.
+        queries: The queries.
+        categories: Categories of eligible items.
+        rounds: Number of times that each query is timed.
+        say: Called with each line of progress.
     """
     shares: dict[str, list[float]] = {name: [] for name in MODELS}
-    signalled: dict[str, list[float]] = {name: [] for name in MODELS}
+    without_search: dict[str, list[float]] = {name: [] for name in MODELS}
     sizes: list[int] = []
-    for query in asked:
+    for query in queries:
         allowed = allowed_items(bundle, query, categories)
         all_best, _ = ranked(bundle, fresh(query), allowed, exhaustive=True)
         best, size = ranked(bundle, fresh(query), allowed, exhaustive=False)
@@ -117,12 +115,12 @@ def measure(
         without = without_index(bundle, query, allowed)
         for name, share in shares.items():
             share.append(shared(all_best[name], best[name]))
-            signalled[name].append(shared(all_best[name], without))
+            without_search[name].append(shared(all_best[name], without))
     recalls = {name: statistics.fmean(share) for name, share in shares.items()}
     say("  recall " + ", ".join(f"{name} {share:.4f}" for name, share in recalls.items()))
     times: dict[str, list[float]] = {"exhaustive": [], "candidates": []}
     for _ in range(rounds):
-        for query in asked:
+        for query in queries:
             for way in times:
                 started = time.perf_counter()
                 allowed = allowed_items(bundle, query, categories)
@@ -130,12 +128,12 @@ def measure(
                 times[way].append(1000 * (time.perf_counter() - started))
     summaries = {way: summary(values) for way, values in times.items()}
     say("  " + ", ".join(f"{way} {row['p50']:.1f} ms" for way, row in summaries.items()))
-    alone = {name: statistics.fmean(share) for name, share in signalled.items()}
+    alone = {name: statistics.fmean(share) for name, share in without_search.items()}
     return {
         "recall": recalls,
         "without_index": alone,
         "competing": statistics.median(sizes),
-        "questions": len(asked),
+        "questions": len(queries),
         **summaries,
     }
 
@@ -151,13 +149,13 @@ def summary(values: Sequence[float]) -> Mapping[str, float]:
 
 
 def switch_over(rows: Sequence[tuple[int, float, float]]) -> float | None:
-    """Return from how many items on candidates are faster, on straight lines through the logarithms.
+    """Return the number of items from which on candidates are faster, interpolated linearly in logarithms.
 
     Args:
-        rows: Items, milliseconds of scoring all, milliseconds of candidates, ascending.
+        rows: Items, milliseconds of scoring all, milliseconds of candidates; by ascending number of items.
 
     Returns:
-        The first crossing; the smallest size where candidates win already there; None where they never do.
+        The first crossing; the smallest size if candidates are faster there already; None if they never are.
     """
     before: tuple[int, float] | None = None
     for items, exhaustive, candidates in rows:

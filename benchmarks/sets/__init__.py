@@ -1,4 +1,4 @@
-"""The public sets that `benchmarks/quality.py` measures on, each under its own protocol; no set is part of the project."""
+"""Public data sets of `benchmarks/quality.py`, each with its protocol; their files are not part of the project."""
 
 from benchmarks.sets.amazon_beauty import AMAZON_BEAUTY
 from benchmarks.sets.base import BenchmarkError, BenchmarkSet, Part, Parts

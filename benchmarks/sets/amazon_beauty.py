@@ -1,4 +1,4 @@
-"""Amazon reviews of beauty products (2014, 5-core): each customer's last item, among the whole catalogue."""
+"""Amazon reviews of beauty products (2014, 5-core): each user's last item, in the whole catalogue."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from benchmarks.sets.movielens import is_last
 from recsys.data.interactions import Interactions
 
 FILE = "interactions.csv.gz"
-RULES = ("hide",)  # nobody reviews a thing twice
+RULES = ("hide",)  # a user reviews an item once
 
 
 def read(folder: Path) -> Parts:
-    """Return the parts: the last item of everybody is the test, the last but one validation."""
+    """Return the parts: each user's last item is the test, the last but one validation."""
     table = columns(folder / FILE)
     last = is_last(table["user"], table["pos"])
     before_last = np.zeros(len(last), bool)
@@ -52,12 +52,13 @@ AMAZON_BEAUTY = BenchmarkSet(
     name="amazon-beauty-5core",
     files=(FILE,),
     origin=(
-        "Beauty.txt of https://github.com/RUCAIBox/CIKM2020-S3Rec/tree/master/data, one row an item: user,item,pos with pos 0 the oldest; "
-        "the reviews are https://jmcauley.ucsd.edu/data/amazon/."
+        "Beauty.txt of https://github.com/RUCAIBox/CIKM2020-S3Rec/tree/master/data, one row an item: user,item,pos "
+        "with pos 0 the oldest; the reviews are https://jmcauley.ucsd.edu/data/amazon/."
     ),
     protocol=(
-        "Test: each user's last item, if any user had it before, in the whole catalogue without the user's earlier items. Validation: "
-        f"the last item but one, for {MAX_VALIDATION_CASES:,} sampled users. The set has an order but no times; events are one hour apart."
+        "Test: each user's last item, if any user had it before, in the whole catalogue without the user's earlier "
+        f"items. Validation: the last item but one, for {MAX_VALIDATION_CASES:,} sampled users. The set has an order"
+        " but no times; events are one hour apart."
     ),
     rules=RULES,
     references={"hide": ("ease", "item_cf")},

@@ -1,4 +1,4 @@
-"""What the readers of all sets share: files into columns, columns into events, events into a fit and the exam after it."""
+"""Shared by all data sets: read files into columns, columns into events, events into train data and evaluation sets."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, build_eval
 from recsys.settings import Shop, Training
 
 HOUR = 3600
-NEWEST = 1_000_000_000  # seconds since 1970: the moment of everybody's newest event where a set has no clock
-NOW = NEWEST + HOUR  # and of the question after it
+NEWEST = 1_000_000_000  # seconds since 1970: the time of every user's newest event if a set has no times
+NOW = NEWEST + HOUR  # the time of the test cases after it
 MAX_VALIDATION_CASES = 3_000  # as many as a shop's own validation has
-SEED = 0  # of sampled negatives and sampled users: the exam is the same one in every run
+SEED = 0  # of sampled negatives and sampled users, so that every run has the same evaluation set
 SHOP = Shop(sources=(), products="")
 REPEAT_AFTER_DAYS = {"hide": math.inf, "allow": 0.0}
 
 
 class BenchmarkError(Exception):
-    """A benchmark that cannot be run as asked."""
+    """A benchmark that cannot run."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Events to learn from, and the exam on what came after them.
+    """Train data, and the evaluation sets after it.
 
     Attributes:
         data: The events.
@@ -48,11 +48,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Parts:
-    """A set, cut twice.
+    """A data set, cut twice.
 
     Attributes:
-        validation: The train part without its end, and the exam on that end: everything is chosen on it.
-        test: The whole train part, and the exam that is reported.
+        validation: The train part without its end, and the evaluation set of that end, for all choices.
+        test: The whole train part, and the evaluation set that is reported.
     """
 
     validation: Part
@@ -64,14 +64,14 @@ class BenchmarkSet:
     """A public set and the protocol it is used under.
 
     Attributes:
-        name: Of the folder in DATA_DIR and in every table.
-        files: In that folder.
-        origin: Where a stranger gets it.
-        protocol: What is learned from, what is asked, what competes; one or two sentences.
-        rules: The repeat rules that are reported; everything is chosen under each of them apart.
-        references: By rule, scorers that the winner is compared with, beside the best baseline.
-        has_clock: Whether events have a time; without one nothing fades.
-        read: From the folder to the parts.
+        name: Name of the folder in DATA_DIR, and in every table.
+        files: Files in that folder.
+        origin: Where to get them.
+        protocol: Train data, test cases and candidates, in a few sentences.
+        rules: The repeat rules that are reported; each has choices of its own.
+        references: By rule, scorers to compare the winner with, besides the best baseline.
+        has_clock: Whether events have times; without them there is no time decay.
+        read: Reads the parts from the folder.
     """
 
     name: str
@@ -96,10 +96,10 @@ class BenchmarkSet:
         return self.read(data_dir / self.name)
 
     def check(self, data_dir: Path) -> None:
-        """Refuse a folder without the set's files.
+        """Check that the files are there.
 
         Raises:
-            BenchmarkError: It names the first missing file and where the set is to be had.
+            BenchmarkError: A file is missing; the message names it and where to get it.
         """
         for name in self.files:
             if not (data_dir / self.name / name).is_file():
@@ -121,10 +121,10 @@ def columns(
     """Return the columns of a compressed text file, by name.
 
     Args:
-        path: Of the file.
-        names: The columns' names where the file has no header; None reads them from it.
-        delimiter: Between two values.
-        text: Whether every value is read as text, an absent one as "".
+        path: Path of the file.
+        names: Names of the columns of a file without a header; None reads the header.
+        delimiter: Separator of values.
+        text: Whether to read every value as text, with "" for a missing one.
 
     Returns:
         Arrays `(n,)` of int64, float64, or object holding str.
@@ -144,13 +144,13 @@ def _header(path: Path, delimiter: str) -> list[str]:
 def events(
     users: NDArray, items: NDArray, timestamps: NDArray[np.int64], event: str | NDArray = "purchase"
 ) -> Interactions:
-    """Return events in the order given; no set tells the device.
+    """Return events in the order of the arguments; no data set has a device type.
 
     Args:
         users: `(n,)` ids.
         items: `(n,)` ids.
         timestamps: `(n,)` seconds since 1970.
-        event: The one name of all events, or `(n,)` names.
+        event: One name for all events, or `(n,)` names.
     """
     names, kinds = np.unique(np.broadcast_to(np.asarray(event, dtype=str), len(users)), return_inverse=True)
     return Interactions(
@@ -165,14 +165,14 @@ def events(
 
 
 def hours_apart(users: NDArray, order: NDArray) -> NDArray[np.int64]:
-    """Return times for a set that has an order but no clock: an hour between two events, everybody's newest at one moment.
+    """Return times for a set with an order but no times: one hour between two events, every user's newest at one time.
 
     Args:
         users: `(n,)` ids in any order.
-        order: `(n,)` numbers that ascend with time within a user.
+        order: `(n,)` numbers that increase with time for each user.
 
     Returns:
-        `(n,)` seconds since 1970, so that nothing but the order within a user can be learned from them.
+        `(n,)` seconds since 1970 that contain only the order within each user.
 
     >>> (hours_apart(np.array([1, 1, 2]), np.array([7, 8, 0])) - NEWEST).tolist()
     [-3600, 0, 0]
@@ -185,7 +185,7 @@ def hours_apart(users: NDArray, order: NDArray) -> NDArray[np.int64]:
 
 
 def quantile_cut(timestamps: NDArray[np.int64], quantile: float = 0.8) -> int:
-    """Return the interpolated quantile of time, rounded up: what is before either is the same, for whole seconds."""
+    """Return the interpolated quantile of times, rounded up; whole seconds before it are the same without rounding."""
     return math.ceil(np.quantile(timestamps, quantile))
 
 
@@ -200,17 +200,17 @@ def make_part(
     catalogue: Catalogue | None = None,
     max_cases: int | None = None,
 ) -> Part:
-    """Return a fit's events and the exam after them, on users and items that the fit knows.
+    """Return train data and the evaluation sets after it, on users and items of the train data.
 
     Args:
         train: Events before the cut.
-        after: Events at or after it; those on users and items that `train` does not know are no part of the exam.
+        after: Events at or after the cut; users and items that are not in `train` are left out.
         cut: Seconds since 1970.
-        rules: An exam for each.
-        has_clock: Without one the time of day and the season are unknown.
-        shop: Names the relevant events, the purchases and the time zone.
-        catalogue: Where the set has categories.
-        max_cases: A larger exam is sampled down to so many; None keeps all.
+        rules: Repeat rules, an evaluation set for each.
+        has_clock: Whether there are times; without them the time of day and the season are unknown.
+        shop: Has the relevant events, the purchase events and the time zone.
+        catalogue: Categories, if the set has them.
+        max_cases: Most test cases; a larger set is sampled, and None keeps all.
     """
     encoders = Encoders.fit(train, catalogue or no_catalogue(), min_item_events=1)
     data = encode(train, encoders, shop, training(has_clock), cut)
@@ -235,12 +235,12 @@ def make_part(
 
 
 def training(has_clock: bool) -> Training:
-    """Return the options that events are encoded with: confidences fade only where there is a clock."""
+    """Return the options for encoding events: confidences decay only if there are times."""
     return Training(min_item_events=1) if has_clock else Training(min_item_events=1, half_life_days=0.0)
 
 
 def without_clock(part: Part) -> Part:
-    """Return a part in which the clock's features are unknown, in events and in questions."""
+    """Return a part in which the features of the clock are unknown, in events and in test cases."""
     n_clock = len(CLOCK_FEATURES)  # they stand first
     unknown = np.array(part.data.context_sizes[:n_clock], np.int32) - 1
     contexts = part.data.contexts.copy()
@@ -257,12 +257,12 @@ def without_clock(part: Part) -> Part:
 
 
 def map_cases(evaluation_set: EvaluationSet, change: Callable[[EvaluationCase], EvaluationCase]) -> EvaluationSet:
-    """Return an exam with every question changed; who counts as known stays as it was."""
+    """Return the evaluation set with every test case changed."""
     return replace(evaluation_set, cases=tuple(change(case) for case in evaluation_set.cases))
 
 
 def no_catalogue() -> Catalogue:
-    """Return a catalogue that tells nothing."""
+    """Return an empty catalogue."""
     nothing = np.zeros(0, object)
     return Catalogue(nothing, np.zeros(0, bool), nothing, nothing, np.zeros(0))
 

@@ -1,4 +1,4 @@
-"""JData of JD.com, as the papers on several kinds of behaviour use it: purchases, carts and collections without a clock."""
+"""JData of JD.com, as in papers on multi-behaviour recommendation: purchases, carts and collections without times."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ MAX_CASES = 5_000
 
 
 def read(folder: Path) -> Parts:
-    """Return the parts: validation asks for `buy_valid`; the test for `buy_test`, and `buy_valid` is learned from."""
+    """Return the parts: validation is `buy_valid`; the test is `buy_test`, with `buy_valid` in its train data."""
     train, valid, test = (_rows(folder / name, "purchase", NEWEST) for name in BUYS)
     beside = (_rows(folder / CART, "cart", NEWEST - HOUR), _rows(folder / COLLECT, "wishlist", NEWEST - HOUR))
     return Parts(validation=_part((*beside, train), valid), test=_part((*beside, train, valid), test))
 
 
 def _rows(path: Path, event: str, moment: int) -> Interactions:
-    """Return events of one kind at one moment: nothing in the set tells which came first."""
+    """Return events of one kind, all at one time, because the set has no order."""
     table = columns(path)
     return events(table["user"], table["item"], np.full(len(table["user"]), moment), event)
 
@@ -41,13 +41,14 @@ JDATA = BenchmarkSet(
     name="jdata-mb",
     files=(*BUYS, CART, COLLECT),
     origin=(
-        "data/jdata of https://github.com/K-Kyungho/MEMBER: train, validation, test, cart and collect, saved as buy_train, buy_valid, "
-        "buy_test, cart and collect with the header user,item, gzipped."
+        "data/jdata of https://github.com/K-Kyungho/MEMBER: train, validation, test, cart and collect, saved as "
+        "buy_train, buy_valid, buy_test, cart and collect with the header user,item, gzipped."
     ),
     protocol=(
-        f"The published split. Test: the purchases of {MAX_CASES:,} sampled users, in the whole catalogue without earlier purchases. "
-        "The set has neither times nor an order: all carts and collections get one time, all purchases the next. "
-        "Published results also train on views, which the set lacks, so they cannot be compared."
+        f"The published split. Test: the purchases of {MAX_CASES:,} sampled users, in the whole catalogue without "
+        "earlier purchases. The set has neither times nor an order: all carts and collections get one time, all "
+        "purchases the next. Published results also train on views, which the set lacks, so they cannot be "
+        "compared."
     ),
     rules=RULES,
     references={"hide": ("item_cf", "user_frequency")},

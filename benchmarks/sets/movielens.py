@@ -1,4 +1,4 @@
-"""MovieLens-1M as the paper of neural collaborative filtering cut it (He et al. 2017)."""
+"""MovieLens-1M with the split of the paper on neural collaborative filtering (He et al. 2017)."""
 
 from __future__ import annotations
 
@@ -34,16 +34,13 @@ N_NEGATIVES = 99
 
 
 def read(folder: Path) -> Parts:
-    """Return the parts: validation asks for each user's last but one item, the test for the official one."""
+    """Return the parts: validation evaluates on each user's last item but one, the test on the official item."""
     ratings = columns(folder / TRAIN, ("user", "item", "rating", "rank"), delimiter="\t")
     test = columns(folder / TEST, ("user", "item", "rating", "timestamp"), delimiter="\t")
     candidates = official_candidates(folder / NEGATIVES, test["user"], test["item"])
     n_users = 1 + max(int(column["user"].max()) for column in (ratings, test))
     n_items = 1 + max(int(ids.max()) for ids in (ratings["item"], *candidates))
-    users, items = (
-        IdMap(np.arange(n_users)),
-        IdMap(np.arange(n_items)),
-    )  # an item that only the test knows competes in it
+    users, items = IdMap(np.arange(n_users)), IdMap(np.arange(n_items))  # also items that only the test has
     contexts = ContextEncoder.fit({"device_type": ()}, ())
     encoders = Encoders(users, items, contexts, contexts.column("category", [None] * (n_items + 1)))
     last = is_last(ratings["user"], ratings["rank"])
@@ -57,15 +54,15 @@ def read(folder: Path) -> Parts:
 def official_candidates(path: Path, users: NDArray[np.int64], items: NDArray[np.int64]) -> list[NDArray[np.int32]]:
     """Return for each test row its distinct official negatives, then its positive.
 
-    156 users have their own test item among their negatives; it competes once, as in the paper's own program.
+    156 users have their test item among their negatives. It is a candidate once, as in the paper's program.
 
     Args:
-        path: Of the negatives, a line a test row: `(user,item)`, then 99 items.
-        users: `(n,)` of the test rows.
-        items: `(n,)` likewise.
+        path: File of the negatives, one line for each test row: `(user,item)`, then 99 items.
+        users: `(n,)` users of the test rows.
+        items: `(n,)` items of the test rows.
 
     Raises:
-        BenchmarkError: The file's lines are not those of the test rows.
+        BenchmarkError: The lines do not match the test rows.
     """
     names = ("pair", *(str(n) for n in range(N_NEGATIVES)))
     table = columns(path, names, delimiter="\t")
@@ -80,7 +77,7 @@ def official_candidates(path: Path, users: NDArray[np.int64], items: NDArray[np.
 
 
 def is_last(users: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return `(n,)` which rows are their user's newest, of users with another one."""
+    """Return `(n,)` which rows are the newest of their user, for users with at least two rows."""
     oldest_first = np.lexsort((order, users))
     _, starts, counts = np.unique(users[oldest_first], return_index=True, return_counts=True)
     last = np.zeros(len(users), bool)
@@ -91,8 +88,7 @@ def is_last(users: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.bo
 def sampled_candidates(ratings: dict[str, NDArray], out: dict[str, NDArray], n_items: int) -> list[NDArray[np.int32]]:
     """Return for each held-out row 99 items that its user has not rated in the train file, then the row's own.
 
-    The test's positives are not looked at: they may be among the negatives, as any other item that she has not rated
-    yet.
+    Test positives are not used: they may be among the negatives, like any other item that the user has not rated yet.
     """
     by_user = np.argsort(ratings["user"], kind="stable")
     starts = np.searchsorted(ratings["user"][by_user], np.stack([out["user"], out["user"] + 1]))
@@ -104,7 +100,7 @@ def sampled_candidates(ratings: dict[str, NDArray], out: dict[str, NDArray], n_i
 def _thinned(
     users: NDArray[np.int64], candidates: list[NDArray[np.int32]]
 ) -> tuple[NDArray[np.int64], list[NDArray[np.int32]]]:
-    """Return a seeded sample of the questions, where there are too many for validation."""
+    """Return a seeded sample of the test cases if there are too many for validation."""
     kept = np.sort(np.random.default_rng(SEED).permutation(len(users))[:MAX_VALIDATION_CASES])
     return users[kept], [candidates[n] for n in kept]
 
@@ -112,7 +108,7 @@ def _thinned(
 def _part(
     ratings: dict[str, NDArray], users: NDArray[np.int64], candidates: list[NDArray[np.int32]], encoders: Encoders
 ) -> Part:
-    """Return a fit's ratings, and the exam whose candidates end with the positive: who only reaches a tie with another loses it."""
+    """Return a part whose candidates end with the positive, so that the positive loses ties."""
     train = events(ratings["user"], ratings["item"], hours_apart(ratings["user"], ratings["rank"]))
     data = encode(train, encoders, SHOP, training(has_clock=False), NOW)
     cases = tuple(_case(data, user, row, encoders) for user, row in zip(users.tolist(), candidates, strict=True))
@@ -131,13 +127,14 @@ ML_1M_NCF = BenchmarkSet(
     name="ml-1m-ncf",
     files=(TRAIN, TEST, NEGATIVES),
     origin=(
-        "The files are in the folder Data of https://github.com/hexiangnan/neural_collaborative_filtering, gzipped here; "
-        "the ratings are https://grouplens.org/datasets/movielens/1m/."
+        "The files are in the folder Data of https://github.com/hexiangnan/neural_collaborative_filtering, gzipped "
+        "here; the ratings are https://grouplens.org/datasets/movielens/1m/."
     ),
     protocol=(
-        "Test: each user's newest rating among its 99 official negatives. Ties count as lost, and a negative equal to the rated item "
-        "is dropped. Validation: the last rating but one among 99 sampled items that the user has not rated, for "
-        f"{MAX_VALIDATION_CASES:,} sampled users. The set has an order but no times; events are one hour apart."
+        "Test: each user's newest rating among its 99 official negatives. Ties count as lost, and a negative equal "
+        "to the rated item is dropped. Validation: the last rating but one among 99 sampled items that the user has"
+        f" not rated, for {MAX_VALIDATION_CASES:,} sampled users. The set has an order but no times; events are one "
+        "hour apart."
     ),
     rules=("allow",),
     references={"allow": ("ease",)},

@@ -1,4 +1,4 @@
-"""UCI Online Retail: a wholesaler's purchases, cut in time; the whole catalogue competes."""
+"""UCI Online Retail: purchases from a wholesaler, cut in time, ranked in the whole catalogue."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ RULES = ("allow", "hide")
 
 
 def read(folder: Path) -> Parts:
-    """Return the parts: both cut at the 80 % quantile of time, validation within what the test learns from."""
+    """Return the parts: both cut at the 80 % quantile of time, validation within the train part of the test."""
     rows = purchases(folder / FILE)
     train, after = split_at(rows, quantile_cut(rows.timestamps))
     return Parts(validation=_cut(train), test=make_part(train, after, cut=quantile_cut(rows.timestamps), rules=RULES))
 
 
 def purchases(path: Path) -> Interactions:
-    """Return the lines with a customer and a positive quantity that no cancellation is; repeated lines count each."""
+    """Return the lines with a user and a positive quantity, without cancellations; repeated lines count separately."""
     table = columns(path, text=True)
     kept = table["CustomerID"] != ""
     kept &= np.array([not invoice.startswith("C") for invoice in table["InvoiceNo"]], bool)
@@ -40,13 +40,14 @@ ONLINE_RETAIL = BenchmarkSet(
     name="online-retail",
     files=(FILE,),
     origin=(
-        "Get it from https://archive.ics.uci.edu/dataset/352/online+retail and save it as gzipped CSV with the header "
-        "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country, times as 2010-12-01 08:26:00."
+        "Get it from https://archive.ics.uci.edu/dataset/352/online+retail and save it as gzipped CSV with the "
+        "header InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country, times as "
+        "2010-12-01 08:26:00."
     ),
     protocol=(
-        "The cut is the 80 % quantile of time. Train: purchases before it. Test: later purchases of the same users, among the items "
-        "known before the cut; the ranking covers the whole catalogue. Repeats allowed: every item counts. Repeats hidden: earlier "
-        "purchases of the user are neither ranked nor relevant."
+        "The cut is the 80 % quantile of time. Train: purchases before it. Test: later purchases of the same users,"
+        " among the items known before the cut; the ranking covers the whole catalogue. Repeats allowed: every item"
+        " counts. Repeats hidden: earlier purchases of the user are neither ranked nor relevant."
     ),
     rules=RULES,
     references={"allow": ("user_frequency_decayed",), "hide": ("ease",)},

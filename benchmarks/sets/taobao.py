@@ -1,4 +1,4 @@
-"""UserBehavior of Taobao, its first 815 customers: nine days of views, favourites, carts and purchases."""
+"""UserBehavior of Taobao, its first 815 users: nine days of views, favourites, carts and purchases."""
 
 from __future__ import annotations
 
@@ -25,15 +25,13 @@ FILE = "events.csv.gz"
 RULES = ("hide",)
 EVENTS = {"pv": "view", "fav": "wishlist", "cart": "cart", "buy": "purchase"}
 POSITIVE = ("wishlist", "cart", "purchase")
-FIRST, END = (
-    1_511_539_200,
-    1_512_316_800,
-)  # 25 November and 4 December 2017, midnight in Beijing: rows outside are noise
+# 25 November and 4 December 2017, midnight in Beijing: rows outside are noise
+FIRST, END = 1_511_539_200, 1_512_316_800
 TAOBAO_SHOP = replace(SHOP, time_zone="Asia/Shanghai", relevant_events=POSITIVE)
 
 
 def read(folder: Path) -> Parts:
-    """Return the parts: both cut at the 80 % quantile of the positive events' time, validation within what the test learns from."""
+    """Return the parts, both cut at the 80 % quantile of positive events' times; validation is in the train part."""
     rows, catalogue = _events(folder / FILE)
     cut = _cut(rows)
     train, after = split_at(rows, cut)
@@ -59,8 +57,8 @@ def _cut(rows: Interactions) -> int:
 
 
 def _part(train: Interactions, after: Interactions, cut: int, catalogue: Catalogue) -> Part:
-    asked = after.take(rows_of_events(after, *POSITIVE))
-    return make_part(train, asked, cut=cut, rules=RULES, shop=TAOBAO_SHOP, catalogue=catalogue)
+    relevant = after.take(rows_of_events(after, *POSITIVE))
+    return make_part(train, relevant, cut=cut, rules=RULES, shop=TAOBAO_SHOP, catalogue=catalogue)
 
 
 TAOBAO = BenchmarkSet(
@@ -71,9 +69,10 @@ TAOBAO = BenchmarkSet(
         "user_id,item_id,category_id,event_type,timestamp."
     ),
     protocol=(
-        "The cut is the 80 % quantile of the times of positive events (cart, favourite, purchase). Train: events before it, views with "
-        "a confidence of 0.3. Test: later positive events on items known before the cut; the ranking covers the whole catalogue without "
-        "the user's purchases. The set is small and the intervals are wide: it supports no claim."
+        "The cut is the 80 % quantile of the times of positive events (cart, favourite, purchase). Train: events "
+        "before it, views with a confidence of 0.3. Test: later positive events on items known before the cut; the "
+        "ranking covers the whole catalogue without the user's purchases. The set is small and the intervals are "
+        "wide: it supports no claim."
     ),
     rules=RULES,
     references={"hide": ("item_cf", "ease")},
