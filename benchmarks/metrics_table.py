@@ -187,8 +187,8 @@ def write_page(page: Path, kept: Path, *, check: bool) -> int:
         libraries = _kept(kept)
         pinned = {name: [library.package, *library.beside] for name, library in LIBRARIES.items()}
         if stale := [name for name, packages in pinned.items() if libraries.get(name, {}).get("packages") != packages]:
-            others = ", ".join(stale)
-            raise MetricsError(f"{kept.name} should hold today's lists and packages. Received others for {others}: ask again.")
+            expected = f"{kept.name} should hold today's lists and packages"
+            raise MetricsError(f"{expected}. Received others for {', '.join(stale)}: ask again.")
         block = markdown(libraries)
     text = pages.replaced(page.read_text(encoding="utf-8"), block, NAME, page.name)
     return pages.settled(page, text, "benchmarks/metrics_table.py --markdown docs/METRICS.md", check=check)

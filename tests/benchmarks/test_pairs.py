@@ -29,7 +29,7 @@ def test_every_event_is_a_target_once(board: TrainedModels) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_nothing_that_happened_before_counts(name: str, board: TrainedModels) -> None:
-    """The logits are those of the same customers asked before all of a history of three events."""
+    """The logits are those of the same users before the first of three events."""
     network, cut = NETWORKS[name](shapes(board.data, FAST), 5), pairs(board.data)
     n, ask = len(cut), tf.constant(cut.targets[:, None])
     rest = (tf.constant(cut.before), tf.constant(cut.contexts), tf.ones((n, 1)))

@@ -19,7 +19,7 @@ new = "EvaluationSet, evaluate_all"
 old = ["own"]
 new = "network_score"
 scope = ["recsys/scorers/*", "recsys/features/*"]
-unless = ["os.network"]
+unless = ["os.own"]
 
 [[words]]
 old = ["done"]
@@ -48,24 +48,24 @@ def words(path: str, text: str) -> list[tuple[str, int]]:
 @pytest.mark.parametrize(
     ("path", "text", "expected"),
     [
-        ("a.py", "x = Exam()\n", [("EvaluationSet", 1)]),
+        ("a.py", "x = Exam()\n", [("Exam", 1)]),
         ("a.py", "x = 1\n\n\ndef sit_all(): ...\n", [("sit_all", 4)]),
         ("a.py", "# Exam\nx = 'Exam'\nExams = FreshExam = make_Exam = 1\n", []),
-        ("recsys/scorers/a.py", "self.network = own\n", [("own", 1), ("own", 1)]),
+        ("recsys/scorers/a.py", "self.own = own\n", [("own", 1), ("own", 1)]),
         ("recsys/features/deep/a.py", "own = 1\n", [("own", 1)]),
         ("recsys/store/a.py", "own = 1\n", []),
-        ("recsys/scorers/a.py", "os.network(), x.os.network\n", []),
+        ("recsys/scorers/a.py", "os.own(), x.os.own\n", []),
         ("a.py", "done = run()\n", []),
         ("a.py", "def done(): ...\nclass done: ...\n", [("done", 1), ("done", 2)]),
         ("a.py", "blend = 1\n", []),
-        ("a.js", "const x = new Exam(); // Exam\n/* Exam */ f('Exam', \"Exam\");\n", [("EvaluationSet", 1)]),
+        ("a.js", "const x = new Exam(); // Exam\n/* Exam */ f('Exam', \"Exam\");\n", [("Exam", 1)]),
         (
             "a.js",
             "`Exam ${a ? `${Exam} Exam` : { b: 1 }} Exam`;\nthis.#sit_all();\n",
-            [("EvaluationSet", 1), ("sit_all", 2)],
+            [("Exam", 1), ("sit_all", 2)],
         ),
-        ("a.js", "x.match(/'Exam[/\"]/g); a = b / Exam / 2;\n", [("EvaluationSet", 1)]),
-        ("a.md", "The Exam is `make(Exam)`.\n", [("EvaluationSet", 1)]),
+        ("a.js", "x.match(/'Exam[/\"]/g); a = b / Exam / 2;\n", [("Exam", 1)]),
+        ("a.md", "The Exam is `make(Exam)`.\n", [("Exam", 1)]),
     ],
 )
 def test_old_words_are_whole_names_in_their_scope(path: str, text: str, expected: list[tuple[str, int]]) -> None:
@@ -88,7 +88,7 @@ def test_splinters_are_short_files_but_for_what_is_exempt() -> None:
     short, long = "x = 1\n" * 59, "x = 1\n" * 60
     registry = "REGISTRY: dict = {'BMF': 1, **others}\n"
     files = {
-        "recsys/scorers/__init__.py": registry,
+        "recsys/scorers/registry.py": registry + long,
         "recsys/scorers/bmf.py": short,
         "recsys/networks/bmf.py": short,
         "recsys/scorers/tower.py": short,
@@ -115,11 +115,11 @@ def checkout(tmp_path: Path) -> Path:
     files = {
         "docs/vocabulary.toml": VOCABULARY,
         "recsys/__init__.py": "",
-        "recsys/settings.py": "x = 1\n" * 60,
+        "recsys/settings/settings.py": "x = 1\n" * 60,
         "recsys/loose.py": "Exam = 1  # it wants a distance, and a dot product; she has so many\n",
     }
     for path, text in files.items():
-        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text, encoding="utf-8")
     return tmp_path
 
@@ -157,10 +157,10 @@ def test_a_checkout_within_the_bounds_passes(checkout: Path, capsys: pytest.Capt
 
 
 def test_only_what_git_tracks_is_counted(checkout: Path) -> None:
-    for command in (["init", "-q"], ["add", "recsys/loose.py", "recsys/settings.py"]):
+    for command in (["init", "-q"], ["add", "recsys/loose.py", "recsys/settings/settings.py"]):
         subprocess.run(["git", "-C", str(checkout), *command], check=True)
 
-    assert sorted(readability.tracked(checkout)) == ["recsys/loose.py", "recsys/settings.py"]
+    assert sorted(readability.tracked(checkout)) == ["recsys/loose.py", "recsys/settings/settings.py"]
 
 
 def test_the_projects_own_vocabulary_is_well_formed() -> None:

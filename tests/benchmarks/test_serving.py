@@ -80,7 +80,7 @@ def results(**changes: Any) -> dict[str, Any]:
 
 
 def named(found: list[Target], words: str) -> Target:
-    (target,) = [target for target in found if words in target.what]
+    (target,) = [target for target in found if words in target.name]
     return target
 
 
@@ -154,8 +154,8 @@ def test_levels_and_throughput_by_hand() -> None:
 
 
 def test_turning_changes_where_the_row_begins() -> None:
-    assert workers.turned([1, 2, 3], 4) == [2, 3, 1]
-    assert workers.turned([1, 2, 3], 0) == [1, 2, 3]
+    assert workers.rotated([1, 2, 3], 4) == [2, 3, 1]
+    assert workers.rotated([1, 2, 3], 0) == [1, 2, 3]
 
 
 # runs
@@ -266,7 +266,7 @@ print(json.dumps({"ready": True, "protocol": 1, "version": "v", "pid": 1}), flus
 for number, line in enumerate(sys.stdin):
     asked = json.loads(line)
     if asked.get("user_id") == 9:
-        told = {"ok": False, "error": {"code": "unknown_user", "message": "nobody", "retryable": False}}
+        told = {"ok": False, "error": {"code": "unknown_user", "message": "no such user", "retryable": False}}
     else:
         shift = 100 * number if asked.get("user_id") == 8 else 0
         items = [{"productId": n + shift, "score": 0.5} for n in range(asked["limit"])]
@@ -278,7 +278,7 @@ for number, line in enumerate(sys.stdin):
 
 @pytest.fixture
 def driver(tmp_path: Path) -> Iterator[Driver]:
-    """Node with a pool of one fake: customer 8 is answered with other items every time, customer 9 is unknown."""
+    """Node with a pool of one fake: user 8 gets other items every time, user 9 is unknown."""
     script = tmp_path / "fake.py"
     script.write_text(FAKE)
     with Driver({}) as node:
@@ -291,9 +291,9 @@ def test_node_counts_answers_that_are_lost_or_cannot_be_hers(driver: Driver) -> 
     def asked(user: int) -> dict[str, Any]:
         return driver.load("one", workers.asked_by([user]), 2, count=4)
 
-    hers, changing, unknown = (asked(user) for user in (7, 8, 9))
+    same, changing, unknown = (asked(user) for user in (7, 8, 9))
 
-    assert (len(hers["ms"]), hers["crossed"], hers["failed"], hers["asked"]) == (4, 0, {}, 4)
+    assert (len(same["ms"]), same["crossed"], same["failed"], same["asked"]) == (4, 0, {}, 4)
     assert (len(changing["ms"]), changing["crossed"]) == (4, 3), "all but the first are unlike the first"
     assert (unknown["ms"], unknown["failed"]) == ([], {"unknown_user": 4})
     assert driver.load("one", workers.asked_by([7]), 1, seconds=0.05)["asked"] > 0
@@ -317,18 +317,18 @@ def test_without_node_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         Driver({})
 
 
-# what is asked for
+# targets
 
 
 def test_everything_that_was_reached_is_said_to_be() -> None:
     found = targets(results())
 
     assert {target.met for target in found} == {True}
-    assert named(found, "against the seeds' way: peak memory") == Target(
-        "one-shot against the seeds' way: peak memory", "≤ 1/6", "1/8.0", True
+    assert named(found, "TensorFlow per request: peak memory") == Target(
+        "one-shot compared with TensorFlow per request: peak memory", "≤ 1/6", "1/8.0", True
     )
     assert named(found, "worker, 10,000 items, MariaDB: p50").measured == "2.0 ms"
-    assert named(found, "1,000,000 users, against 5,000 items, SQLite").asked == "≤ 2 ×"
+    assert named(found, "1,000,000 users, compared with 5,000 items, SQLite").limit == "≤ 2 ×"
 
 
 def worse(changed: Mapping[str, Any], **trip: Any) -> dict[str, Any]:
@@ -350,10 +350,10 @@ def worse(changed: Mapping[str, Any], **trip: Any) -> dict[str, Any]:
         ("1,000 items, SQLite: lost, crossed", worse({}, in_flight={"1": LEVEL, "64": {**LEVEL, "crossed": 1}})),
         ("on disk", results(environment={"bytes": 200_000_001})),
         ("during a hot swap", results(memory={"during": {**ROLLUP, "rss": 800_000_001}})),
-        ("seeds' way: faster", results(seeds={"faster": {"of_medians": 19.9}})),
-        ("seeds' way: peak memory", results(seeds={"memory_share": 0.17})),
+        ("TensorFlow per request: speed-up", results(seeds={"faster": {"of_medians": 19.9}})),
+        ("TensorFlow per request: peak memory", results(seeds={"memory_share": 0.17})),
         ("bare imports, MariaDB", results(one_shot={"mariadb": {"to_floor": {"of_medians": 1.36}}})),
-        ("against 5,000 items, MariaDB", results(one_shot={"mariadb": {"growth": {"of_medians": 2.01}}})),
+        ("compared with 5,000 items, MariaDB", results(one_shot={"mariadb": {"growth": {"of_medians": 2.01}}})),
         ("worker and Keras", results(agreement={"largest_difference": 1.1e-5, "tolerance": 1e-5})),
     ],
 )
@@ -365,7 +365,7 @@ def test_what_was_not_measured_is_neither() -> None:
     nothing = {name: results()[name] for name in ("quick", "sizes", "machine", "measured")}
 
     assert {(target.measured, target.met) for target in targets(nothing)} == {("–", None)}
-    assert [section.title for section in tables.sections(nothing)] == ["What is asked, and what was measured"]
+    assert [section.title for section in tables.sections(nothing)] == ["Targets and results"]
 
 
 # tables, picture, page
@@ -383,7 +383,7 @@ def test_every_table_is_in_the_terminal_and_on_the_page() -> None:
     assert "| worker, 1,000 items, SQLite: p50 | ≤ 3 ms | 2.0 ms | yes |" in page
     assert "](serving.svg)" in page
     assert "commit 01234567, 89abcdef, 2026-11-20 to 2026-11-21." in page
-    assert "nothing else" not in page and "nothing else" in tables.circumstances(results(quick=True))
+    assert "Tiny shops" not in page and "Tiny shops" in tables.circumstances(results(quick=True))
 
 
 def test_the_picture_carries_the_digest_of_its_figures(tmp_path: Path) -> None:
@@ -451,7 +451,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pat
 @pytest.mark.slow
 def test_a_whole_run_measures_everything_on_tiny_shops(quick: tuple[dict[str, Any], Path]) -> None:
     found, path = quick
-    missing = [target.what for target in targets(found) if target.met is None]
+    missing = [target.name for target in targets(found) if target.met is None]
 
     assert json.loads(path.read_text()) == found
     assert all("MariaDB" in what or "disk" in what for what in missing), "what was left out, and nothing else"

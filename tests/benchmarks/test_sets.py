@@ -16,11 +16,11 @@ from recsys.evaluation.protocol import EvaluationSet
 from recsys.features.query import Query
 from recsys.settings import Training
 
-FILLERS = range(20, 119)  # 99 items that nobody rated
+FILLERS = range(20, 119)  # 99 items that no user rated
 
 
 class Fixed:
-    """A scorer with the same scores for everybody."""
+    """A scorer with the same scores for all users."""
 
     def __init__(self, scores: Sequence[float]) -> None:
         self.scores, self.n_items = np.array(scores, np.float32), len(scores)
@@ -37,7 +37,7 @@ def write(path: Path, rows: Iterable[Sequence[object]], header: str | None = Non
 
 
 def write_ml_1m_ncf(folder: Path) -> None:
-    """Three users; the second has her own test item among her negatives, the third a single rating."""
+    """Three users; the second has their test item among their negatives, the third a single rating."""
     write(
         folder / "ml-1m.train.rating.gz",
         [(0, 2, 1, 2), (1, 4, 1, 1), (0, 0, 1, 0), (2, 5, 1, 0), (1, 3, 1, 0), (0, 1, 1, 1)],
@@ -63,13 +63,13 @@ def write_online_retail(folder: Path) -> None:
     ]
     rows.insert(3, ("C536", "z", "", 1, "2010-12-01 02:00:00", 1.5, "a", "UK"))  # a cancellation
     rows.insert(5, ("536", "z", "", -1, "2010-12-01 03:00:00", 1.5, "a", "UK"))  # a return
-    rows.append(("537", "z", "", 1, "2010-12-01 20:00:00", 1.5, "", "UK"))  # nobody's
+    rows.append(("537", "z", "", 1, "2010-12-01 20:00:00", 1.5, "", "UK"))  # without a user
     header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
     write(folder / "transactions.csv.gz", rows, header)
 
 
 def write_amazon_beauty(folder: Path) -> None:
-    """Three customers of three items each, newest first; nobody but the third has item 9."""
+    """Three users of three items each, newest first; only the third has item 9."""
     taken = {1: (1, 2, 3), 2: (2, 3, 1), 3: (3, 1, 9)}
     rows = [(user, items[pos], pos) for pos in (2, 1, 0) for user, items in taken.items()]
     write(folder / "interactions.csv.gz", rows, "user,item,pos")
@@ -97,7 +97,7 @@ def write_taobao(folder: Path) -> None:
 
 
 def write_jdata(folder: Path) -> None:
-    """Customer 2 buys what was in her cart; nobody knows customer 9."""
+    """User 2 buys what was in their cart; user 9 is unknown."""
     files = {
         "buy_train": [(1, 10), (2, 11), (3, 12)],
         "buy_valid": [(1, 11)],
@@ -125,15 +125,13 @@ def data_dir(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def marks_of(scorer: Fixed, evaluation_set: EvaluationSet) -> EvaluationResult:
+def result_of(scorer: Fixed, evaluation_set: EvaluationSet) -> EvaluationResult:
     return evaluate_scorers({"fixed": scorer}, evaluation_set)["fixed"]
 
 
 def asked(evaluation_set: EvaluationSet) -> dict[int, tuple[list[int], list[int]]]:
-    """Return what is relevant for each user and what is hidden from her."""
-    return {
-        case.query.user: (case.relevant.tolist(), case.hidden.tolist()) for case in evaluation_set.cases
-    }
+    """Return what is relevant for each user and what is hidden from them."""
+    return {case.query.user: (case.relevant.tolist(), case.hidden.tolist()) for case in evaluation_set.cases}
 
 
 # ml-1m-ncf
@@ -145,7 +143,7 @@ def test_movielens_asks_for_the_official_positive_among_the_official_negatives(d
 
     assert asked(test.evaluation_sets["allow"]) == {0: ([10], []), 1: ([11], []), 2: ([12], [])}
     assert candidates[0] == [*FILLERS, 10]
-    assert candidates[1] == [*FILLERS[:98], 11], "her own test item competes once"
+    assert candidates[1] == [*FILLERS[:98], 11], "the user's test item is a candidate once"
     assert (test.data.n_users, test.data.n_items) == (3, 119)
 
 
@@ -185,9 +183,9 @@ def test_a_tie_with_the_positive_is_lost(data_dir: Path) -> None:
     level[20:29], level[29], level[[10, 11, 12]] = 2, 1, 1  # and a tenth that is as good
     ahead[[10, 11, 12]] = 1 - 1e-6
 
-    assert marks_of(Fixed(np.zeros(119)), evaluation_set).per_user["hr10"].tolist() == [0, 0, 0]
-    assert marks_of(Fixed(ahead), evaluation_set).per_user["hr10"].tolist() == [1, 1, 1]
-    assert marks_of(Fixed(level), evaluation_set).per_user["hr10"].tolist() == [0, 0, 0]
+    assert result_of(Fixed(np.zeros(119)), evaluation_set).per_user["hr10"].tolist() == [0, 0, 0]
+    assert result_of(Fixed(ahead), evaluation_set).per_user["hr10"].tolist() == [1, 1, 1]
+    assert result_of(Fixed(level), evaluation_set).per_user["hr10"].tolist() == [0, 0, 0]
 
 
 def test_a_question_answered_with_nan_is_lost(data_dir: Path) -> None:
@@ -195,7 +193,7 @@ def test_a_question_answered_with_nan_is_lost(data_dir: Path) -> None:
     scores = np.full(119, np.nan)
     scores[[10, 11]] = 9
 
-    assert marks_of(Fixed(scores), evaluation_set).per_user["ndcg10"].tolist() == [0, 0, 0]
+    assert result_of(Fixed(scores), evaluation_set).per_user["ndcg10"].tolist() == [0, 0, 0]
 
 
 def test_negatives_of_other_rows_are_refused(data_dir: Path) -> None:
@@ -210,7 +208,7 @@ def test_negatives_of_other_rows_are_refused(data_dir: Path) -> None:
         SETS["ml-1m-ncf"].load(data_dir)
 
 
-# online-retail: customers a, b, c are 0, 1, 2; items x, y, z are 0, 1, 2
+# online-retail: users a, b, c are 0, 1, 2; items x, y, z are 0, 1, 2
 
 
 def test_retail_asks_customers_and_items_known_before_the_cut(data_dir: Path) -> None:
@@ -218,7 +216,7 @@ def test_retail_asks_customers_and_items_known_before_the_cut(data_dir: Path) ->
 
     assert test.data.users.tolist() == [0, 0, 0, 0, 1, 1, 1, 2]
     assert test.data.items.tolist() == [0, 1, 2, 0, 0, 1, 2, 0]
-    assert asked(test.evaluation_sets["allow"]) == {0: ([0], []), 2: ([1], [])}, "nobody knew q"
+    assert asked(test.evaluation_sets["allow"]) == {0: ([0], []), 2: ([1], [])}, "no train data has q"
     assert asked(test.evaluation_sets["hide"]) == {2: ([1], [0])}, "a bought nothing new"
 
 
@@ -243,15 +241,17 @@ def test_the_whole_catalogue_competes_without_the_hidden_and_ties_go_by_index(da
     (new,) = evaluation_sets["hide"].cases
 
     assert best_items(Fixed([3, 1, 2]), new, evaluation_sets["hide"].active).tolist() == [2, 1]
-    assert best_items(Fixed([0, 0, 0]), evaluation_sets["allow"].cases[0], evaluation_sets["allow"].active).tolist() == [
+    assert best_items(
+        Fixed([0, 0, 0]), evaluation_sets["allow"].cases[0], evaluation_sets["allow"].active
+    ).tolist() == [
         0,
         1,
         2,
     ]
 
 
-def test_marks_by_hand(data_dir: Path) -> None:
-    results = marks_of(Fixed([1, 2, 3]), SETS["online-retail"].load(data_dir).test.evaluation_sets["allow"])
+def test_metrics_by_hand(data_dir: Path) -> None:
+    results = result_of(Fixed([1, 2, 3]), SETS["online-retail"].load(data_dir).test.evaluation_sets["allow"])
 
     assert results.per_user["p10"].tolist() == [0.1, 0.1]
     assert results.per_user["map10"].tolist() == pytest.approx([1 / 3, 1 / 2]), "relevant at 3, and at 2"
@@ -282,7 +282,7 @@ def test_scorers_share_what_a_question_remembers_and_the_exam_forgets_it(data_di
 def test_beauty_asks_for_the_last_item_if_anybody_had_it_before(data_dir: Path) -> None:
     parts = SETS["amazon-beauty-5core"].load(data_dir)
 
-    assert asked(parts.test.evaluation_sets["hide"]) == {0: ([2], [0, 1]), 1: ([0], [1, 2])}, "nobody had item 9 before"
+    assert asked(parts.test.evaluation_sets["hide"]) == {0: ([2], [0, 1]), 1: ([0], [1, 2])}, "no train data has item 9"
     assert parts.test.evaluation_sets["hide"].cases[1].query.items.tolist() == [1, 2], "oldest first"
     assert asked(parts.validation.evaluation_sets["hide"]) == {0: ([1], [0]), 1: ([2], [1]), 2: ([0], [2])}
 
@@ -306,14 +306,14 @@ def test_taobao_knows_the_category_of_the_newest_event(data_dir: Path) -> None:
     assert cases[0].query.context[0] == 1, "six o'clock in Beijing"
 
 
-# jdata-mb: users 1, 2, 3 are 0, 1, 2; items 10, 11, 12 likewise
+# jdata-mb: users 1, 2, 3 are 0, 1, 2; items 10, 11, 12 are 0, 1, 2
 
 
 def test_jdata_puts_carts_and_collections_before_purchases_and_hides_purchases_only(data_dir: Path) -> None:
     parts = SETS["jdata-mb"].load(data_dir)
 
     assert asked(parts.validation.evaluation_sets["hide"]) == {0: ([1], [0])}
-    assert asked(parts.test.evaluation_sets["hide"]) == {1: ([0], [1])}, "item 10 is in her cart and may be answered"
+    assert asked(parts.test.evaluation_sets["hide"]) == {1: ([0], [1])}, "item 10 is in their cart and eligible"
     assert (parts.test.data.timestamps - NEWEST).tolist() == [-3600, 0, 0, -3600, 0, -3600, 0]
     assert parts.test.data.weights.tolist() == pytest.approx([0.7, 1, 1, 0.7, 1, 0.5, 1])
 

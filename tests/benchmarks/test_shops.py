@@ -73,11 +73,11 @@ def test_rows_that_are_too_long_are_thinned_evenly() -> None:
     assert kept.tolist() == [False, True, False, True, True, True, False, False, True]
 
 
-def test_a_turned_matrix_has_rows_for_columns() -> None:
-    starts, neighbours = weights.turned(np.array([0, 2, 3, 3]), np.array([1, 2, 2], np.int32), keep=2)
+def test_a_transposed_matrix_has_rows_for_columns() -> None:
+    starts, neighbours = weights.transposed(np.array([0, 2, 3, 3]), np.array([1, 2, 2], np.int32), keep=2)
 
     assert rows_of(starts, neighbours) == [[], [0], [0, 1]]
-    assert rows_of(*weights.turned(np.array([0, 2, 3, 3]), np.array([1, 2, 2], np.int32), keep=1)) == [[], [0], [1]]
+    assert rows_of(*weights.transposed(np.array([0, 2, 3, 3]), np.array([1, 2, 2], np.int32), keep=1)) == [[], [0], [1]]
 
 
 def test_above_the_exact_limit_each_target_has_its_own_sources(
@@ -102,16 +102,16 @@ def test_rare_items_have_short_rows(rng: np.random.Generator, monkeypatch: pytes
     assert lengths[popularity.shares.argmax()] > 2 * lengths[popularity.shares.argmin()]
 
 
-# customers
+# users
 
 
 def test_customers_of_a_group_have_as_many_events_as_it_says(rng: np.random.Generator) -> None:
     made = make_users(rng, Popularity(rng, 50), n_users=5000, n_usual=800, history=20, data_until=UNTIL)
     counts = dict(zip(*np.unique(made.events.users, return_counts=True), strict=True))
 
-    everybody = [user for ids in made.groups.values() for user in ids]
-    assert len(everybody) == len(set(everybody)) == 800 + GROUP * (len(HISTORIES) + 1)
-    assert min(everybody) >= FIRST_USER and max(everybody) < FIRST_USER + 5000
+    all_users = [user for ids in made.groups.values() for user in ids]
+    assert len(all_users) == len(set(all_users)) == 800 + GROUP * (len(HISTORIES) + 1)
+    assert min(all_users) >= FIRST_USER and max(all_users) < FIRST_USER + 5000
     assert [{counts[user] for user in made.groups[str(length)]} for length in HISTORIES] == [
         {length} for length in HISTORIES
     ]
@@ -152,7 +152,7 @@ def test_a_synthetic_version_can_serve(shop: SyntheticShop) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("group", ["usual", "10", "500", "fresh"])
-def test_everybody_in_it_is_answered_by_all_four_models(shop: SyntheticShop, group: str) -> None:
+def test_all_users_in_it_is_answered_by_all_four_models(shop: SyntheticShop, group: str) -> None:
     bundle, asked = load(shop.models_dir), b'{"user_id": %d}' % shop.groups[group][0]
     with connect(shop.urls["sqlite"]) as db:
         request = parse_request(asked, models=tuple(REGISTRY))

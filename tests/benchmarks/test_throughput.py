@@ -48,7 +48,7 @@ def test_keras_trains_the_network_that_we_train() -> None:
     data, rng = throughput.synthetic(100), np.random.default_rng(2)
     ours = NETWORKS["NeuMF"](shapes(data, throughput.OPTIONS), 3)
     arrays = {name: value + rng.normal(0, 0.3, value.shape).astype(np.float32) for name, value in ours.arrays().items()}
-    ours.take(arrays)
+    ours.assign_arrays(arrays)
     theirs = throughput.keras_neumf(data.n_users, data.n_items, throughput.OPTIONS.dim)
     for name in ("user_factors", "item_factors", "mlp_users", "mlp_items"):
         theirs.get_layer(name).set_weights([arrays[name]])

@@ -59,10 +59,10 @@ def test_the_example_is_what_the_code_computes() -> None:
     evaluation_set = EvaluationSet(
         (ann,), np.ones(1, bool), 0, sold, (np.concatenate([np.array([2, 4], np.int32), others]),)
     )
-    marks = evaluate_one(OfTheExample(), evaluation_set)
-    row = summarise(marks, evaluation_set, AsToldThere(1.0, 0.0), np.random.default_rng(1))
+    result = evaluate_one(OfTheExample(), evaluation_set)
+    row = summarise(result, evaluation_set, AsToldThere(1.0, 0.0), np.random.default_rng(1))
 
-    assert marks.lists[0].tolist() == [1, 2, 3, 4, 5]
+    assert result.lists[0].tolist() == [1, 2, 3, 4, 5]
     figures = {"P@10": "precision10", "AP@10": "map10", "NDCG@10": "ndcg10", "HR@10": "hr10", "Recall@10": "recall10"}
     figures |= {"AUC": "auc", "RMSE": "rmse", "coverage": "coverage"}
     assert told == {name: pytest.approx(row[column], abs=5e-5) for name, column in figures.items()}

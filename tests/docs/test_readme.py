@@ -153,7 +153,9 @@ def test_every_script_is_named_and_every_path_named_exists() -> None:
 
 def anchors(page: str) -> set[str]:
     """Return the anchors of a page's headings, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", re.sub(r"^ *```.+?^ *```$", "", page, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    headings = re.findall(
+        r"^#+ (.+)$", re.sub(r"^ *```.+?^ *```$", "", page, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    )
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
@@ -427,7 +429,7 @@ def test_taking_a_run_keeps_the_newest_published_one_and_rewrites_the_readme(
 
 MOST_LINES = 25
 ASKED: dict[str, dict[str, Any]] = {
-    "a customer": {"user_id": 7, "limit": 3},
+    "a user": {"user_id": 7, "limit": 3},
     "an id as text": {"user_id": "7", "limit": 3},
     "a guest": {"interactions": [{"item_id": 103, "event": "view"}], "limit": 3},
     "similar": {"op": "similar", "item_id": 103, "limit": 3},
@@ -486,7 +488,7 @@ def test_the_call_from_node_has_every_kind_of_answer(published: Published, from_
     assert {what: len(items) for what, items in told.items() if isinstance(items, list)} == dict.fromkeys(ASKED, 3), (
         told
     )
-    assert told["an id as text"] == told["a customer"] == told["an id of its own"]
+    assert told["an id as text"] == told["a user"] == told["an id of its own"]
     assert 103 not in told["similar"]
 
 
@@ -519,9 +521,9 @@ DOORS_THAT_LIE = {
     "half a line": "print('{\"ok\": tr', end='')",
     "no JSON": "print('{ok}')",
     "two lines": 'print(\'{"ok": true}\\n{"ok": true}\')',
-    "an answer to nobody": 'print(\'{"ok": true, "items": []}\')',
-    "an answer to somebody else": 'print(\'{"ok": true, "items": [], "id": "somebody"}\')',
-    "an answer, and then a death": 'import sys; print(\'{"ok": true, "items": [], "id": \' + sys.stdin.read()[-39:]); sys.exit(1)',
+    "an answer without id": 'print(\'{"ok": true, "items": []}\')',
+    "an answer with another id": 'print(\'{"ok": true, "items": [], "id": "other"}\')',
+    "an answer, then exit 1": 'import sys; print(\'{"ok": true, "items": [], "id": \' + sys.stdin.read()[-39:]); sys.exit(1)',
 }
 
 
