@@ -63,7 +63,7 @@ def main(argv: list[str], root: Path = ROOT) -> int:
     if flags.markdown:
         return write_page(flags.markdown, root / KEPT, check=flags.check)
     largest_first = sorted(set(flags.sizes), reverse=True)  # where memory or disk is too small, that is known soon
-    rows = [in_its_own_process(n, flags.questions, flags.rounds) for n in largest_first][::-1]
+    rows = [in_its_own_process(n, flags.cases, flags.rounds) for n in largest_first][::-1]
     result = {"sizes": rows, "switch_over": crossing(rows), "exhaustive_up_to": EXHAUSTIVE_UP_TO, **_circumstances()}
     for made in (costs(result), recalls(result)):
         console(log_width=LOG_WIDTH).print(made)
@@ -230,7 +230,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--sizes", type=pages.positive, nargs="+", default=list(SIZES), metavar="N", help="of the catalogues, in items"
     )
-    parser.add_argument("--questions", type=pages.positive, default=60, metavar="N", help="users of each size (60)")
+    parser.add_argument(
+        "--questions", dest="cases", type=pages.positive, default=60, metavar="N", help="users of each size (60)"
+    )
     parser.add_argument(
         "--rounds", type=pages.positive, default=3, metavar="N", help="how often each is timed, both ways in turns (3)"
     )

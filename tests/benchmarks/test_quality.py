@@ -303,7 +303,7 @@ def test_a_terminal_shows_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     ] == []
 
 
-# the door
+# the command
 
 
 def page_of(root: Path, *names: str) -> Path:
@@ -340,7 +340,8 @@ def test_the_page_has_the_kept_figures_between_its_markers(tmp_path: Path) -> No
         (["--markdown", "{tmp}/MODELS.md"], "quality: The page should hold one of <!-- results: ml-1m-ncf -->,"),
         (
             ["{tmp}"],
-            "quality: DATA_DIR should hold ml-1m-ncf/ml-1m.train.rating.gz. Received: {tmp}, which does not. The files are",
+            "quality: DATA_DIR should hold ml-1m-ncf/ml-1m.train.rating.gz. Received: {tmp}, which does not. "
+            "The files are",
         ),
     ],
 )

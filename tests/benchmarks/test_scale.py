@@ -1,4 +1,4 @@
-"""benchmarks/scale.py: figures by hand, a catalogue with the structure that it claims, the page, and one whole run on a small catalogue."""
+"""benchmarks/scale.py: values by hand, the structure of the catalogue, the page, and one whole run."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""benchmarks/serving.py: figures by hand, runs that count only when they are right, the page, and one whole run on tiny shops."""
+"""benchmarks/serving.py: values by hand, checks of answers, the page, and one whole run on tiny shops."""
 
 from __future__ import annotations
 
@@ -270,8 +270,8 @@ for number, line in enumerate(sys.stdin):
     else:
         shift = 100 * number if asked.get("user_id") == 8 else 0
         items = [{"productId": n + shift, "score": 0.5} for n in range(asked["limit"])]
-        told = {"ok": True, "user_id": asked["user_id"], "model": "BMF", "model_version": "v", "items": items, "runs": [],
-                "source": "model", "context": {}, "warnings": [], "ms": 1}
+        told = {"ok": True, "user_id": asked["user_id"], "model": "BMF", "model_version": "v", "items": items,
+                "runs": [], "source": "model", "context": {}, "warnings": [], "ms": 1}
     print(json.dumps({**told, "id": asked["id"]}), flush=True)
 """
 

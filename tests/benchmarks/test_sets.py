@@ -1,4 +1,4 @@
-"""benchmarks/sets: what each public set's files become, on copies small enough to see across; positions are counted by hand."""
+"""benchmarks/sets: train data and test cases of each public set, on small copies with positions counted by hand."""
 
 import gzip
 from collections.abc import Iterable, Sequence
@@ -55,7 +55,7 @@ def write_ml_1m_ncf(folder: Path) -> None:
 
 
 def write_online_retail(folder: Path) -> None:
-    """An hour a line from 0 to 10, and three lines that are no purchase; 80 % of the time is before hour 8, or 5.6 of 0 to 7."""
+    """Hourly lines from 0 to 10, and three that are no purchase; 80 % of time is before hour 8, or 5.6 of 0 to 7."""
     sold = ["a x", "a y", "b x", "b y", "a z", "c x", "a x", "b z", "a x", "c y", "b q"]
     rows = [
         ("536", words[2], '"a, ""b"""', 1, f"2010-12-01 {hour:02}:00:00", 1.5, words[0], "UK")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from benchmarks.loads import weights
-from benchmarks.loads.users import EVENTS, FIRST_ITEM, FIRST_USER, FRESH_EVENTS, GROUP, HISTORIES, make_users
 from benchmarks.loads.shops import Size, SyntheticShop, disk_bytes, synthetic_shop
+from benchmarks.loads.users import EVENTS, FIRST_ITEM, FIRST_USER, FRESH_EVENTS, GROUP, HISTORIES, make_users
 from benchmarks.loads.weights import Popularity
 from recsys.contract import parse_request
 from recsys.recommending.loading import load

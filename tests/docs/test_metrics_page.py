@@ -1,4 +1,4 @@
-"""docs/METRICS.md: its example is what the code computes, its tables are what was kept; benchmarks/metrics_table.py by hand."""
+"""docs/METRICS.md: the example is computed by the code, the tables are the kept ones; benchmarks/metrics_table.py."""
 
 import json
 import math

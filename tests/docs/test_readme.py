@@ -1,4 +1,4 @@
-"""README.md, README.vi.md and the pages in docs/: commands, flags, paths, links, settings, pins, results, and the client for Node."""
+"""README.md, README.vi.md and docs/: commands, flags, paths, links, settings, pins, results, the client for Node."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DATASETS = (ROOT / "docs/DATASETS.md").read_text(encoding="utf-8")
 PROTOCOL = (ROOT / "docs/PROTOCOL.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "models/README.md", ROOT / "backend/README.md"})
-DOORS = [
+ENTRY_POINTS = [
     "train.py",
     *(
         f"{path.parent.name}/{path.name}"
@@ -62,7 +62,7 @@ def table_rows(page: str, heading: str) -> dict[str, str]:
 
 
 def commands(page: str = README + VIETNAMESE + DATASETS) -> list[list[str]]:
-    """Return the command lines that a page gives, continued lines joined, by words."""
+    """Return the command lines of a page as lists of words, with continued lines joined."""
     joined = page.replace("\\\n", " ")
     lines = [line.strip() for line in joined.splitlines() if line.startswith(("    ", "$ "))]
     return [
@@ -73,10 +73,14 @@ def commands(page: str = README + VIETNAMESE + DATASETS) -> list[list[str]]:
 
 
 @cache
-def flags_of(door: str) -> set[str]:
-    """Return the flags that a door's --help lists."""
+def flags_of(entry_point: str) -> set[str]:
+    """Return the flags that --help of an entry point lists."""
     done = subprocess.run(
-        [sys.executable, ROOT / door, "--help"], capture_output=True, encoding="utf-8", timeout=PATIENCE_S, check=True
+        [sys.executable, ROOT / entry_point, "--help"],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=PATIENCE_S,
+        check=True,
     )
     usage = done.stdout.split("\n\n")[0]
     return set(re.findall(r"--[a-z][\w-]*", usage)) - {"--help"}
@@ -111,11 +115,15 @@ def test_a_bare_make_lists_the_targets() -> None:
 
 def test_the_commands_use_flags_that_exist() -> None:
     used = [
-        (door, word) for words in commands() for door in {*words} & {*DOORS} for word in words if word.startswith("--")
+        (entry_point, word)
+        for words in commands()
+        for entry_point in {*words} & {*ENTRY_POINTS}
+        for word in words
+        if word.startswith("--")
     ]
 
     assert len(used) > 10
-    assert [(door, flag) for door, flag in used if flag not in flags_of(door)] == []
+    assert [(entry_point, flag) for entry_point, flag in used if flag not in flags_of(entry_point)] == []
 
 
 def test_the_recipes_of_public_sets_map_their_event_names_to_ours() -> None:
@@ -148,14 +156,13 @@ def test_every_script_is_named_and_every_path_named_exists() -> None:
     )
 
     assert {path for path in found if not (ROOT / path).exists()} == set()
-    assert {door for door in DOORS if door.startswith("scripts/")} <= found
+    assert {entry_point for entry_point in ENTRY_POINTS if entry_point.startswith("scripts/")} <= found
 
 
 def anchors(page: str) -> set[str]:
     """Return the anchors of a page's headings, as GitHub makes them."""
-    headings = re.findall(
-        r"^#+ (.+)$", re.sub(r"^ *```.+?^ *```$", "", page, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
-    )
+    prose = re.sub(r"^ *```.+?^ *```$", "", page, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
@@ -425,22 +432,24 @@ def test_taking_a_run_keeps_the_newest_published_one_and_rewrites_the_readme(
     assert kept == {**ENTRY, "validation": {"map10": {"BMF": 0.1}}}
 
 
-# the call from Node
+# the client for Node
 
 MOST_LINES = 25
-ASKED: dict[str, dict[str, Any]] = {
+REQUESTS: dict[str, dict[str, Any]] = {
     "a user": {"user_id": 7, "limit": 3},
     "an id as text": {"user_id": "7", "limit": 3},
     "a guest": {"interactions": [{"item_id": 103, "event": "view"}], "limit": 3},
     "similar": {"op": "similar", "item_id": 103, "limit": 3},
     "an id of its own": {"user_id": 7, "limit": 3, "id": "mine"},
 }
-ASKING = """
-const settled = (request) => recommend(request).then((items) => items.map((item) => item.productId), (error) => error.message);
+DRIVER = """
+const ids = (items) => items.map((item) => item.productId);
+const outcome = (request) => recommend(request).then(ids, (error) => error.message);
 (async () => {
-  const told = [];
-  for (const request of %s) told.push(await settled(request));
-  process.stdout.write(JSON.stringify(told), () => process.exit()); // the timer of a process that could not be started goes on
+  const outcomes = [];
+  for (const request of %s) outcomes.push(await outcome(request));
+  // exit, because the timer of a process that could not be started keeps running
+  process.stdout.write(JSON.stringify(outcomes), () => process.exit());
 })();
 """
 
@@ -454,11 +463,11 @@ def from_node(tmp_path: Path) -> Callable[..., list[Any]]:
     patient = client.replace("timeout: 3000", f"timeout: {PATIENCE_S}000")
     assert patient != client
 
-    def told(*requests: dict[str, Any], door: str | None = None, **environ: str) -> list[Any]:
+    def outcomes(*requests: dict[str, Any], entry_point: str | None = None, **environ: str) -> list[Any]:
         install(tmp_path)
-        if door is not None:
-            (tmp_path / "recommend_api.py").write_text(door, encoding="utf-8")
-        (tmp_path / "ask.cjs").write_text(patient + ASKING % json.dumps(requests), encoding="utf-8")
+        if entry_point is not None:
+            (tmp_path / "recommend_api.py").write_text(entry_point, encoding="utf-8")
+        (tmp_path / "ask.cjs").write_text(patient + DRIVER % json.dumps(requests), encoding="utf-8")
         environ = {"PATH": os.environ["PATH"], "PYTHON_BIN": sys.executable, **environ}
         done = subprocess.run(
             ["node", "ask.cjs"],
@@ -472,29 +481,29 @@ def from_node(tmp_path: Path) -> Callable[..., list[Any]]:
         answers: list[Any] = json.loads(done.stdout)
         return answers
 
-    return told
+    return outcomes
 
 
-def test_the_call_from_node_is_short() -> None:
+def test_the_node_client_is_short() -> None:
     (client,) = blocks(PROTOCOL, "js")
 
     assert len(client.splitlines()) <= MOST_LINES
 
 
 @pytest.mark.slow
-def test_the_call_from_node_has_every_kind_of_answer(published: Published, from_node: Callable[..., list[Any]]) -> None:
-    told = dict(zip(ASKED, from_node(*ASKED.values(), **published.environ), strict=True))
+def test_the_node_client_gets_every_kind_of_answer(published: Published, from_node: Callable[..., list[Any]]) -> None:
+    outcomes = dict(zip(REQUESTS, from_node(*REQUESTS.values(), **published.environ), strict=True))
 
-    assert {what: len(items) for what, items in told.items() if isinstance(items, list)} == dict.fromkeys(ASKED, 3), (
-        told
-    )
-    assert told["an id as text"] == told["a user"] == told["an id of its own"]
-    assert 103 not in told["similar"]
+    assert {what: len(items) for what, items in outcomes.items() if isinstance(items, list)} == dict.fromkeys(
+        REQUESTS, 3
+    ), outcomes
+    assert outcomes["an id as text"] == outcomes["a user"] == outcomes["an id of its own"]
+    assert 103 not in outcomes["similar"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("environ", "request_", "said"),
+    ("environ", "request_", "message"),
     [
         ({}, {"user_id": 7, "limit": 0}, r'recommend_api\.py: 65 \{"ok":false,"error":\{"code":"invalid_request"'),
         ({"RECSYS_TOML": "absent.toml"}, {"user_id": 7}, r"recommend_api\.py: 78 .*RECSYS_TOML"),
@@ -504,50 +513,50 @@ def test_the_call_from_node_has_every_kind_of_answer(published: Published, from_
     ],
     ids=["refused", "its mapping", "its threads", "an empty variable", "no Python"],
 )
-def test_the_call_from_node_fails_as_it_says(
+def test_the_node_client_throws_the_reason(
     published: Published,
     from_node: Callable[..., list[Any]],
     environ: dict[str, str],
     request_: dict[str, Any],
-    said: str,
+    message: str,
 ) -> None:
-    (told,) = from_node(request_, **{**published.environ, **environ})
+    (outcome,) = from_node(request_, **{**published.environ, **environ})
 
-    assert re.search(said, told), told
+    assert re.search(message, outcome), outcome
 
 
-DOORS_THAT_LIE = {
+INVALID_ENTRY_POINTS = {
     "nothing": "",
     "half a line": "print('{\"ok\": tr', end='')",
     "no JSON": "print('{ok}')",
     "two lines": 'print(\'{"ok": true}\\n{"ok": true}\')',
     "an answer without id": 'print(\'{"ok": true, "items": []}\')',
     "an answer with another id": 'print(\'{"ok": true, "items": [], "id": "other"}\')',
-    "an answer, then exit 1": 'import sys; print(\'{"ok": true, "items": [], "id": \' + sys.stdin.read()[-39:]); sys.exit(1)',
+    "an answer, then exit 1": (
+        'import sys; print(\'{"ok": true, "items": [], "id": \' + sys.stdin.read()[-39:]); sys.exit(1)'
+    ),
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("door", DOORS_THAT_LIE.values(), ids=DOORS_THAT_LIE)
-def test_the_call_from_node_takes_nothing_for_an_answer_that_is_none(
-    from_node: Callable[..., list[Any]], door: str
-) -> None:
-    (told,) = from_node({"user_id": 7}, door=door)
+@pytest.mark.parametrize("entry_point", INVALID_ENTRY_POINTS.values(), ids=INVALID_ENTRY_POINTS)
+def test_the_node_client_accepts_no_invalid_answer(from_node: Callable[..., list[Any]], entry_point: str) -> None:
+    (outcome,) = from_node({"user_id": 7}, entry_point=entry_point)
 
-    assert isinstance(told, str)
+    assert isinstance(outcome, str)
 
 
 @pytest.mark.slow
-def test_the_call_from_node_hands_on_the_settings_and_no_secret(from_node: Callable[..., list[Any]]) -> None:
+def test_the_node_client_passes_settings_but_no_secret(from_node: Callable[..., list[Any]]) -> None:
     settings = dict.fromkeys(
         ("DATABASE_URL", "DB_HOST", "DB_PASSWORD", "MODELS_DIR", "RECSYS_TOML", "SCORING_THREADS"), "x"
     )
-    (told,) = from_node(
+    (outcome,) = from_node(
         {},
-        door="import os, sys; sys.exit(' '.join(sorted(os.environ)))",
+        entry_point="import os, sys; sys.exit(' '.join(sorted(os.environ)))",
         **settings,
         JWT_SECRET="hush",  # noqa: S106 - a test's
     )
 
-    names = set(told.split()[2:]) - {"LC_CTYPE"}  # which Python sets by itself
+    names = set(outcome.split()[2:]) - {"LC_CTYPE"}  # which Python sets by itself
     assert names == {"PATH", *settings}
