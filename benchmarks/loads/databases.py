@@ -39,5 +39,5 @@ def databases(folder: Path, server: str | None) -> Iterator[dict[str, str]]:
 
 
 def _run(server: str, statement: str) -> None:
-    with connect(server) as db:
+    with connect(f"{server}/information_schema") as db:  # a URL has to name a database, and this one exists
         db.execute(statement)
