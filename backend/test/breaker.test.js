@@ -2,9 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Backoff } from '../src/services/python/backoff.js';
-import { Breaker } from '../src/services/python/breaker.js';
-import { Quarantine } from '../src/services/python/quarantine.js';
+import { Backoff, Breaker, Quarantine } from '../src/services/python/health.js';
 
 const MINUTE = 60_000;
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { LineSplitter } from '../src/services/python/frames.js';
+import { LineSplitter } from '../src/services/python/protocol.js';
 import { seeded } from './fakes.js';
 
 const PLENTY = 2 ** 20;

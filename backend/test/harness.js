@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { PythonBridgeError } from '../src/services/pythonInvoker.js';
-import { findPython } from '../src/services/python/interpreter.js';
+import { findPython } from '../src/services/python/launch.js';
 
 export const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
 export const PYTHON = await findPython({ root: REPOSITORY, environ: process.env });

@@ -2,9 +2,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { provenAnswer, readObject } from '../src/services/python/answer.js';
+import {
+  budgetFor,
+  EncodedRequest,
+  MAX_REQUEST_BYTES,
+  nextId,
+  readObject,
+  validateResponse,
+} from '../src/services/python/protocol.js';
 import { FAILURE_REASONS, PythonBridgeError } from '../src/services/pythonInvoker.js';
-import { budgetFor, EncodedRequest, MAX_REQUEST_BYTES, nextId } from '../src/services/python/request.js';
 
 const refusal = (reason) => (error) => error instanceof PythonBridgeError && error.reason === reason;
 const sent = (request) => JSON.parse(new EncodedRequest(request).line('n1', 800));
@@ -80,7 +86,7 @@ test('the budget is what is left less a margin of 5 to 50 ms, in whole milliseco
 const LISTING = { ok: true, model: 'BMF', model_version: 'v1', source: 'model', items: [], runs: [], warnings: [] };
 
 function proven(request, document, id = 'n1') {
-  return provenAnswer(document, { id, encoded: new EncodedRequest(request) });
+  return validateResponse(document, { id, encoded: new EncodedRequest(request) });
 }
 
 for (const [asked, answered, isOurs] of [

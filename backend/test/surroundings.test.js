@@ -5,13 +5,17 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { ALLOWED_VARIABLES, childEnvironment } from '../src/services/python/environment.js';
-import { endFailure } from '../src/services/python/failures.js';
-import { findPython } from '../src/services/python/interpreter.js';
-import { launchPlan, watched } from '../src/services/python/launch.js';
-import { residentBytes } from '../src/services/python/memory.js';
-import { StderrRing } from '../src/services/python/stderrRing.js';
-import { fingerprint } from '../src/services/python/watch.js';
+import { exitFailure } from '../src/services/python/failures.js';
+import { residentBytes } from '../src/services/python/health.js';
+import {
+  ALLOWED_VARIABLES,
+  childEnvironment,
+  findPython,
+  fingerprint,
+  launchFingerprint,
+  launchPlan,
+} from '../src/services/python/launch.js';
+import { StderrRing } from '../src/services/python/process.js';
 import { runPythonInference } from '../src/services/pythonInvoker.js';
 import { REPOSITORY } from './harness.js';
 
@@ -140,7 +144,7 @@ test('by default it is the repository’s own door, with this process’s enviro
 
   assert.deepEqual([args.at(-1), cwd], [path.join(REPOSITORY, 'recommend_api.py'), path.resolve(REPOSITORY)]);
   assert.equal(env.PATH, process.env.PATH);
-  assert.equal(watched({}), watched({ script: args.at(-1) }));
+  assert.equal(launchFingerprint({}), launchFingerprint({ script: args.at(-1) }));
 });
 
 test('the memory of a process is known while it lives', { skip: process.platform !== 'linux' && 'only Linux tells' }, () => {
@@ -183,7 +187,7 @@ for (const [name, file] of [
 }
 
 test('with an empty PYTHON_BIN the same interpreter is watched as without', () => {
-  assert.equal(watched({ env: { PYTHON_BIN: '' } }), watched({ env: {} }));
+  assert.equal(launchFingerprint({ env: { PYTHON_BIN: '' } }), launchFingerprint({ env: {} }));
 });
 
 test('an empty MODELS_DIR in .env does not take the next line for a folder', () => {
@@ -249,6 +253,6 @@ test('only the watchdog’s own mark at the start of a line is one', () => {
   unmarked.push(Buffer.from('ConnectTimeout (0:00:01)\n'));
 
   assert.deepEqual([marked.hasTimeout, unmarked.hasTimeout], [true, false]);
-  const end = (stderr) => endFailure({ exitCode: 1, signal: null, error: null, stderr }).reason;
+  const end = (stderr) => exitFailure({ exitCode: 1, signal: null, error: null, stderr }).reason;
   assert.deepEqual([end(marked), end(unmarked)], ['deadline', 'crashed']);
 });

@@ -67,7 +67,7 @@ export class TinyShop {
     const isSource = (file) => !file.endsWith('__pycache__');
     cpSync(path.join(REPOSITORY, 'recsys'), path.join(shop.door, 'recsys'), { recursive: true, filter: isSource });
     cpSync(path.join(REPOSITORY, 'recommend_api.py'), shop.script);
-    appendFileSync(path.join(shop.door, 'recsys', 'recommending', '__init__.py'), MISBEHAVIOUR);
+    appendFileSync(path.join(shop.door, 'recsys', 'recommending', 'recommend.py'), MISBEHAVIOUR);
     await runPythonInference({ user_id: 7 }, { ...shop.launch(), timeoutMs: COMPILING_MS }); // the first one compiles the copy
     return shop;
   }

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-import { residentBytes } from '../../src/services/python/memory.js';
+import { residentBytes } from '../../src/services/python/health.js';
 import { createPool } from '../../src/services/pythonInvoker.js';
 import { eventually, processesOf } from '../../test/harness.js';
 import { Ledger, spread } from './ledger.js';
