@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from recsys.bridge import command_line
+from recsys.bridge import main as entry_point
 from recsys.bridge import serving as answering
 from recsys.bridge import serving as service
 from recsys.bridge import watchdog as deadlines
@@ -30,7 +30,7 @@ from recsys.errors import (
     RecsysError,
     UnknownUser,
 )
-from tests.helpers.doors import answer, ask, code, command
+from tests.helpers.entry_points import answer, ask, code, command
 from tests.helpers.misbehaving import VERSION, install_misbehaving
 
 
@@ -99,7 +99,7 @@ def run(
 ) -> tuple[int, list[dict[str, Any]]]:
     lines: list[bytes] = []
     given = {"DATABASE_URL": "sqlite:///shop.sqlite"} if environ is None else environ
-    status = command_line.run(argv, io.BytesIO(data), lines.append, given, root=tmp_path)
+    status = entry_point.run(argv, io.BytesIO(data), lines.append, given, root=tmp_path)
     assert all(line.endswith(b"\n") and line.count(b"\n") == 1 for line in lines)
     return status, [json.loads(line) for line in lines]
 
@@ -254,7 +254,7 @@ def test_the_request_is_judged_first_then_the_settings_then_the_model_then_the_d
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help_is_printed_and_nothing_is_read_or_opened(stage: Stage, tmp_path: Path, flag: str) -> None:
     lines: list[bytes] = []
-    assert command_line.run([flag], io.BytesIO(b'{"user_id": 7}'), lines.append, {}, root=tmp_path) == 0
+    assert entry_point.run([flag], io.BytesIO(b'{"user_id": 7}'), lines.append, {}, root=tmp_path) == 0
     assert [line.startswith(b"usage: recommend_api.py") for line in lines] == [True]
     assert stage.opened == 0
 
@@ -371,7 +371,7 @@ def test_after_the_end_of_its_input_a_worker_has_800_ms_for_an_answer(
     watchdog.end()
     environ = {"DATABASE_URL": "sqlite:///shop.sqlite"}
 
-    command_line.run(
+    entry_point.run(
         ["--worker"],
         io.BytesIO(b'{"user_id": 7%s}' % given.encode()),
         stage.sent.append,
@@ -586,7 +586,9 @@ def test_the_watchdog_ends_a_process_that_c_code_holds(installed: Path, shop: Ma
 
 def test_a_packages_absence_is_named(installed: Path, shop: Mapping[str, str], tmp_path: Path) -> None:
     shutil.copytree(installed, tmp_path / "broken")
-    (tmp_path / "broken" / "recsys" / "recommending.py").write_text("import no_such_package", encoding="utf-8")
+    (tmp_path / "broken" / "recsys" / "recommending" / "recommend.py").write_text(
+        "import no_such_package", encoding="utf-8"
+    )
 
     done = ask(tmp_path / "broken", b'{"user_id": 7}', env=shop)
 
@@ -596,7 +598,7 @@ def test_a_packages_absence_is_named(installed: Path, shop: Mapping[str, str], t
 
 def test_a_defect_at_import_is_one_failure(installed: Path, shop: Mapping[str, str], tmp_path: Path) -> None:
     shutil.copytree(installed, tmp_path / "broken")
-    (tmp_path / "broken" / "recsys" / "recommending.py").write_text("this is no Python", encoding="utf-8")
+    (tmp_path / "broken" / "recsys" / "recommending" / "recommend.py").write_text("this is no Python", encoding="utf-8")
 
     done = ask(tmp_path / "broken", b'{"user_id": 7}', env=shop)
 

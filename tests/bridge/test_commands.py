@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from recsys.errors import SettingsError
-from tests.helpers.doors import PATIENCE_S, ROOT, answer
+from tests.helpers.entry_points import PATIENCE_S, ROOT, answer
 from tests.helpers.tiny_shop import Published
 
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]

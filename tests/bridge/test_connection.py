@@ -19,7 +19,7 @@ from recsys.contract import parse_request
 from recsys.errors import DatabaseUnavailable, DeadlineExceeded, InvalidRequest, Overloaded, SettingsError, UnknownUser
 from recsys.store import connect
 from recsys.store import database as database_module
-from tests.helpers.doors import code, install
+from tests.helpers.entry_points import code, install
 from tests.helpers.failing_servers import FreezableProxy
 from tests.helpers.tiny_shop import INACTIVE, Published, moved, shown
 from tests.helpers.worker_process import WorkerProcess

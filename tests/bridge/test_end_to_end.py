@@ -18,7 +18,7 @@ import pytest
 from recsys.artifacts import history
 from recsys.scorers.registry import MODELS
 from recsys.settings import Training
-from tests.helpers import doors
+from tests.helpers import entry_points
 from tests.helpers.tiny_shop import FAST, INACTIVE, RARE, Published, bought, fill, interactions, products
 
 CHANGED = [option.name for option in fields(Training) if getattr(FAST, option.name) != option.default]
@@ -51,8 +51,8 @@ REQUESTS: tuple[Mapping[str, Any], ...] = (
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package and both doors, and without anybody's `.env`."""
-    folder = doors.install(tmp_path_factory.mktemp("installed"))
-    shutil.copy(doors.ROOT / "train.py", folder)
+    folder = entry_points.install(tmp_path_factory.mktemp("installed"))
+    shutil.copy(entry_points.ROOT / "train.py", folder)
     return folder
 
 
@@ -79,7 +79,7 @@ def answers(
 ) -> list[dict[str, Any]]:
     """Return what a worker answers, without what differs from run to run."""
     lines = b"".join(json.dumps(request).encode() + b"\n" for request in requests)
-    done = doors.ask(folder, lines, "--worker", env=env)
+    done = entry_points.ask(folder, lines, "--worker", env=env)
     assert done.returncode == 0, done.stderr
     told = [json.loads(line) for line in done.stdout.splitlines()[1:]]
     return [{key: value for key, value in answer.items() if key not in {"ms", "model_version"}} for answer in told]
@@ -116,7 +116,7 @@ def test_the_same_shop_gives_the_same_figures_and_answers_on_every_database(
         shown = {item["productId"] for item in answer["items"]}
         assert shown
         assert not shown & (bought(user) | INACTIVE)
-    alone = doors.answer(doors.ask(installed, REQUESTS[0], env=env))
+    alone = entry_points.answer(entry_points.ask(installed, REQUESTS[0], env=env))
     assert alone["model_version"] == entry["published"]
     assert near({key: value for key, value in alone.items() if key not in {"ms", "model_version"}}) == told[0]
 

@@ -14,7 +14,7 @@ import pytest
 from recsys import errors
 from recsys.errors import RecsysError
 from recsys.store import connect, migrate
-from tests.helpers.doors import answer, ask, code, command, install
+from tests.helpers.entry_points import answer, ask, code, command, install
 from tests.helpers.tiny_shop import INACTIVE, Published
 
 World = Mapping[str, str]  # the environment of the process, after the fault

@@ -327,18 +327,18 @@ def test_whatever_breaks_while_a_version_is_opened_leaves_the_old_one_in_place(
 def test_a_version_that_is_activated_while_another_one_is_being_opened_is_served_in_the_end(
     shop: Published, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recsys.recommending import smoke_test as proving
+    from recsys.recommending import loading
 
     second = second_version(shop)
     third = second_version(shop, lambda draft, first: rewrite(draft, first, "popularity.h5", popularity=np.ones_like))
-    real = proving.smoke_test
+    real = loading.smoke_test
 
     def smoke_test(*arguments: object) -> None:
-        monkeypatch.setattr(proving, "smoke_test", real)
+        monkeypatch.setattr(loading, "smoke_test", real)
         activate(shop.models_dir, third)
         real(*arguments)
 
-    monkeypatch.setattr(proving, "smoke_test", smoke_test)
+    monkeypatch.setattr(loading, "smoke_test", smoke_test)
     activate(shop.models_dir, second)
     found, served = Versions(service), []
     for _ in range(3):

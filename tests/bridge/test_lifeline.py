@@ -15,10 +15,9 @@ from typing import Any
 
 import pytest
 
-from recsys.bridge import watchdog as deadlines
-from recsys.bridge import watchdog as lifeline
+from recsys.bridge import watchdog as watchdog_module
 from recsys.bridge.watchdog import LAST_ANSWER_S, LAST_RESORT_S, WATCHDOG_GRACE_S, Watchdog
-from tests.helpers.doors import PATIENCE_S, command
+from tests.helpers.entry_points import PATIENCE_S, command
 from tests.helpers.misbehaving import install_misbehaving
 from tests.helpers.worker_process import WorkerProcess
 
@@ -56,15 +55,15 @@ class Timer:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     clock = SimpleNamespace(now=100.0, monotonic=lambda: clock.now)
-    monkeypatch.setattr(deadlines, "time", clock)
+    monkeypatch.setattr(watchdog_module, "time", clock)
     return clock
 
 
 @pytest.fixture
 def timer(monkeypatch: pytest.MonkeyPatch) -> Timer:
     timer = Timer()
-    monkeypatch.setattr(deadlines, "faulthandler", timer)
-    monkeypatch.setattr(deadlines, "signal", timer)
+    monkeypatch.setattr(watchdog_module, "faulthandler", timer)
+    monkeypatch.setattr(watchdog_module, "signal", timer)
     return timer
 
 
@@ -122,7 +121,7 @@ def test_a_deadline_that_has_passed_ends_it_at_once(clock: SimpleNamespace, time
     watchdog = Watchdog()
     with watchdog.answering():
         watchdog.limit(90.0)
-        assert timer.seconds == deadlines.LEAST_S > 0
+        assert timer.seconds == watchdog_module.LEAST_S > 0
 
 
 def test_writing_an_answer_has_no_deadline_of_its_own(clock: SimpleNamespace, timer: Timer) -> None:
@@ -173,12 +172,12 @@ def test_an_answer_that_fails_is_watched_over_no_longer(clock: SimpleNamespace, 
 
 def test_a_parent_that_died_before_the_kernel_was_asked_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[int] = []
-    monkeypatch.setattr(lifeline, "_told_by_the_kernel", lambda: True)
-    monkeypatch.setattr(lifeline.os, "_exit", left.append)
+    monkeypatch.setattr(watchdog_module, "_signalled_by_kernel", lambda: True)
+    monkeypatch.setattr(watchdog_module.os, "_exit", left.append)
 
-    lifeline.die_with_parent(os.getppid())
+    watchdog_module.die_with_parent(os.getppid())
     assert left == []
-    lifeline.die_with_parent(os.getppid() + 1)
+    watchdog_module.die_with_parent(os.getppid() + 1)
     assert left == [0]
 
 
@@ -195,7 +194,7 @@ def test_the_end_of_the_input_is_noticed_behind_lines_that_nobody_has_read(kind:
         requests = ours.detach()
         theirs.sendall(b"{}\n" * 100)
         hang_up = theirs.close if kind == "socket closed" else lambda: theirs.shutdown(socket.SHUT_WR)
-    lifeline.watch_input(requests, lambda: os.close(tell))
+    watchdog_module.watch_input(requests, lambda: os.close(tell))
 
     assert select.select([noticed], [], [], 0)[0] == []
     hang_up()

@@ -14,7 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.docs.test_pages import PROTOCOL, examples
-from tests.helpers.doors import PATIENCE_S, install
+from tests.helpers.entry_points import PATIENCE_S, install
 from tests.helpers.tiny_shop import Published
 from tests.helpers.worker_process import WorkerProcess
 

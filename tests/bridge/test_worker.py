@@ -16,13 +16,13 @@ import pytest
 
 from recsys import store
 from recsys.artifacts import activate, release_pages
-from recsys.bridge import command_line
+from recsys.bridge import main as entry_point
 from recsys.bridge import serving as service
 from recsys.bridge import worker as worker_module
 from recsys.bridge.watchdog import Watchdog
 from recsys.bridge.worker import Worker
 from recsys.store import connect
-from tests.helpers.doors import answer, ask, code, install
+from tests.helpers.entry_points import answer, ask, code, install
 from tests.helpers.second_version import point_at, second_version
 from tests.helpers.tiny_shop import NOW, Published, event, moved
 from tests.helpers.worker_process import WorkerProcess
@@ -75,7 +75,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def one_shot(shop: Published, question: Mapping[str, Any]) -> dict[str, Any]:
     lines: list[bytes] = []
-    command_line.run([], io.BytesIO(json.dumps(question).encode()), lines.append, shop.environ, root=shop.folder)
+    entry_point.run([], io.BytesIO(json.dumps(question).encode()), lines.append, shop.environ, root=shop.folder)
     return told(lines[0])
 
 

@@ -14,14 +14,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from recsys.bridge import command_line
+from recsys.bridge import main as entry_point
 from recsys.bridge.watchdog import Watchdog
 from recsys.bridge.worker import Worker
 from recsys.contract import Item, Request, Response
 from recsys.contract.schema import response_schema
 from recsys.scorers.registry import REGISTRY
 from tests.contract.test_request import FIELDS, anything
-from tests.helpers.doors import code
+from tests.helpers.entry_points import code
 from tests.helpers.tiny_shop import BRANDS, CATEGORIES, INACTIVE, NOW, Published
 
 SCHEMA = Draft202012Validator(response_schema())
@@ -71,7 +71,7 @@ def work(data: bytes, folder: Path, sizes: list[int] | None = None) -> list[dict
     """Return what a worker says to a stream after `ready`."""
     lines: list[bytes] = []
     requests = io.BytesIO(data) if sizes is None else io.BufferedReader(Dripping(data, sizes))
-    status = command_line.run(
+    status = entry_point.run(
         ["--worker"], requests, lines.append, {"DATABASE_URL": "sqlite:///shop.sqlite"}, root=folder
     )
     assert status == 0

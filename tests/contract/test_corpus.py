@@ -16,14 +16,14 @@ import pytest
 from jsonschema import Draft202012Validator
 from numpy.typing import NDArray
 
-from recsys.bridge import command_line
+from recsys.bridge import main as entry_point
 from recsys.bridge.watchdog import Watchdog
 from recsys.bridge.worker import Worker
 from recsys.contract.schema import response_schema
 from recsys.features.query import Query
 from tests.docs.test_pages import WIRE_ERRORS
 from tests.helpers.corpus import add_what_only_sqlite_stores, cases, prepare
-from tests.helpers.doors import code, install
+from tests.helpers.entry_points import code, install
 from tests.helpers.tiny_shop import INACTIVE, LEARNED, Published, moved
 from tests.helpers.worker_process import WorkerProcess
 
@@ -44,7 +44,7 @@ def shop(published: Published, tmp_path_factory: pytest.TempPathFactory) -> Publ
 def test_one_shot_has_a_decided_answer(shop: Published, capfd: pytest.CaptureFixture[str], name: str) -> None:
     lines: list[bytes] = []
 
-    status = command_line.run([], io.BytesIO(CASES[name].data), lines.append, shop.environ, root=shop.folder)
+    status = entry_point.run([], io.BytesIO(CASES[name].data), lines.append, shop.environ, root=shop.folder)
 
     (told,) = map(checked, lines)
     expected = CASES[name].alone

@@ -17,15 +17,14 @@ from urllib.parse import quote, quote_plus
 
 import pymysql
 import pytest
-from conftest import POSTGRESQL, run_on_postgresql
 
-from recsys.bridge import command_line
+from recsys.bridge import main as entry_point
 from recsys.errors import secrets
 from recsys.errors.secrets import Secret, scrubbed
 from recsys.store import connect
 from recsys.store.migrations import migrate
-from tests.helpers.databases import MYSQL, reachable, run_on_mysql
-from tests.helpers.doors import ROOT, command, install
+from tests.helpers.databases import MYSQL, POSTGRESQL, reachable, run_on_mysql, run_on_postgresql
+from tests.helpers.entry_points import ROOT, command, install
 from tests.settings.test_database_url import REFUSED
 
 MARK = "hUntEr2"
@@ -145,7 +144,7 @@ def worker(folder: Path) -> str:
 
 def bridge(folder: Path, data: bytes, *argv: str) -> str:
     lines: list[bytes] = []
-    command_line.run(argv, io.BytesIO(data), lines.append, os.environ, root=folder)
+    entry_point.run(argv, io.BytesIO(data), lines.append, os.environ, root=folder)
     return b"".join(lines).decode()
 
 

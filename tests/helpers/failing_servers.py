@@ -76,9 +76,9 @@ class FreezableProxy:
                         return
                     if not self._frozen.is_set():
                         with suppress(OSError):
-                            self.train_epoch(data, target, dripping)
+                            self._forward(data, target, dripping)
 
-    def train_epoch(self, data: bytes, target: socket.socket, dripping: threading.Event) -> None:
+    def _forward(self, data: bytes, target: socket.socket, dripping: threading.Event) -> None:
         while data and dripping.is_set() and not self._over.wait(DRIP_S):
             target.sendall(data[:DRIP_BYTES])
             data = data[DRIP_BYTES:]

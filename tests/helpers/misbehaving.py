@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from tests.helpers.doors import install
+from tests.helpers.entry_points import install
 
 VERSION = "20261120T231800Z-0a1b2c3d"
 

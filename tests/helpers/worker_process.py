@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.helpers.doors import PATIENCE_S, command
+from tests.helpers.entry_points import PATIENCE_S, command
 
 Line = bytes | Mapping[str, Any]
 

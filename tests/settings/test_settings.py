@@ -11,7 +11,7 @@ import pytest
 from recsys.errors import SettingsError
 from recsys.settings import load_settings
 from tests.bridge.test_bridge import run
-from tests.helpers.doors import code
+from tests.helpers.entry_points import code
 
 SQLITE = {"DATABASE_URL": "sqlite:///shop.sqlite"}
 TABLE = 'table = "t"\nuser = "u"\nitem = "i"\ntimestamp = "w"\n'
