@@ -314,12 +314,12 @@ def test_a_server_that_freezes_costs_a_request_its_own_time_and_no_more(database
         connection = Connection(proxy.url)
         assert connection.use(ask, time.monotonic() + 60) == [(1,)]
         proxy.freeze()
-        asked = time.monotonic()
+        started = time.monotonic()
 
         with pytest.raises(DatabaseUnavailable):
-            connection.use(ask, asked + 0.2)
+            connection.use(ask, started + 0.2)
 
-        assert time.monotonic() - asked < 5  # and not the minute that the connection was opened with
+        assert time.monotonic() - started < 5  # and not the minute that the connection was opened with
         assert connection.opened == 1
 
 
@@ -338,8 +338,8 @@ def test_a_server_that_drips_costs_a_worker_nothing(
         proxy.drip()
         if when == "at the greeting":
             end_connections(shop)
-        told = [worker.ask({"user_id": user, "budget_ms": 400}) for user in (1, 2, 3)]
-        assert [code(each) for each in told] == ["database_unavailable"] * 3
+        answers = [worker.ask({"user_id": user, "budget_ms": 400}) for user in (1, 2, 3)]
+        assert [code(each) for each in answers] == ["database_unavailable"] * 3
         assert worker.ask({"op": "ping"})["pid"] == worker.ready["pid"]
 
 
@@ -354,10 +354,10 @@ def test_a_locked_file_costs_a_request_its_own_time_and_no_more(published: Publi
         other.execute("PRAGMA journal_mode = DELETE")  # as of a file that other software made
         assert connection.use(ask, time.monotonic() + 60) == [(40,)]
         other.execute("BEGIN EXCLUSIVE")
-        asked = time.monotonic()
+        started = time.monotonic()
         with pytest.raises(Overloaded):
-            connection.use(ask, asked + 0.2)
-        assert time.monotonic() - asked < 5
+            connection.use(ask, started + 0.2)
+        assert time.monotonic() - started < 5
     assert connection.use(ask, time.monotonic() + 60) == [(40,)]
     connection.close()
 
