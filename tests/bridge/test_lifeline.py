@@ -374,4 +374,4 @@ def test_a_worker_that_ends_closes_its_database_and_versions(published, monkeypa
     with closing(worker):
         assert b'"ok":true' in worker.answer(b'{"user_id": 7}')
     assert worker._service.connection._idle is None
-    assert worker._versions._over.is_set()
+    assert worker._versions._closed.is_set()
