@@ -191,9 +191,9 @@ def _explained_items(user: User, winner: Scored, recommended: RecommendationList
     """Return the recommended items with their scores from 0 to 1 and the explanations that hold."""
     scorer = user.bundle.scorer(winner.model)
     ranked = np.array([index for _, index in recommended.items if index >= 0], np.int32)
-    causes = explanations(scorer, user.query(), ranked)
+    explained = explanations(scorer, user.query(), ranked)
     ids = dict(zip(user.indices.tolist(), user.events.items.tolist(), strict=True))
-    reasons = {item: Reason("history", ids[cause]) for item, cause in causes.items()}
+    reasons = {item: Reason("history", ids[cause]) for item, cause in explained.items()}
     to_unit = _share if REGISTRY[winner.model].is_count else _sigmoid
     return tuple(
         Item(item, to_unit(winner.score_of(index)) if index >= 0 else 0.0, reasons.get(index))

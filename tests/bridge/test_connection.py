@@ -1,4 +1,4 @@
-"""A worker's database connection: kept open, replaced once where it has gone, dropped where half an answer may be left on it."""
+"""A worker's database connection: kept open, replaced once if it is lost, closed after errors."""
 
 import shutil
 import sqlite3
@@ -256,7 +256,8 @@ def end_connections(shop: Published) -> None:
                 db.execute(f"KILL {int(process)}")
         else:
             db.query(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
 
 

@@ -1,4 +1,4 @@
-"""The corpus of bad and odd input, through a one-shot request and through one worker that has to live through all of it."""
+"""The corpus of bad and odd input: each case as a one-shot request, and all cases with one worker."""
 
 import io
 import json
@@ -41,7 +41,7 @@ def shop(published: Published, tmp_path_factory: pytest.TempPathFactory) -> Publ
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_one_shot_has_a_decided_answer(shop: Published, capfd: pytest.CaptureFixture[str], name: str) -> None:
+def test_each_case_has_its_one_shot_answer(shop: Published, capfd: pytest.CaptureFixture[str], name: str) -> None:
     lines: list[bytes] = []
 
     status = entry_point.run([], io.BytesIO(CASES[name].data), lines.append, shop.environ, root=shop.folder)
@@ -62,7 +62,7 @@ def checked(line: bytes) -> dict[str, Any]:
     return document
 
 
-def test_a_worker_lives_through_all_of_it(shop: Published, tmp_path: Path) -> None:
+def test_a_worker_survives_all_cases(shop: Published, tmp_path: Path) -> None:
     folder, seconds = install(tmp_path / "door"), []
     with WorkerProcess(folder, shop.environ, stderr=subprocess.PIPE) as worker:
         for name, case in CASES.items():
@@ -128,9 +128,7 @@ def test_22_a_line_that_comes_byte_by_byte_is_one_line(worker: WorkerProcess) ->
 
 
 @pytest.mark.parametrize(("sold", "limit"), [(0, 10), (1, 10), (1, 1)])
-def test_73_a_catalogue_of_nothing_or_of_one_product(
-    published: Published, tmp_path: Path, sold: int, limit: int
-) -> None:
+def test_73_a_catalogue_of_no_or_one_product(published: Published, tmp_path: Path, sold: int, limit: int) -> None:
     shop = published.copy(tmp_path / "shop")
     shop.execute(f"UPDATE Products SET statusId = CASE WHEN id < {104 + sold} AND id >= 104 THEN 'S1' ELSE 'S2' END")
 

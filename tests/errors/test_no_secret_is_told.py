@@ -128,7 +128,9 @@ SURROUNDINGS: Mapping[str, Surroundings] = {
     "too little data": sqlite(),
     "CURRENT names nothing": sqlite(versions={"CURRENT": "20260101T000000Z-00000000"}),
     "CURRENT names a path": sqlite(versions={"CURRENT": "../elsewhere"}),
-    "a damaged version": sqlite(versions={"CURRENT": "20260101T000000Z-00000000", "20260101T000000Z-00000000/manifest.json": "{"}),
+    "a damaged version": sqlite(
+        versions={"CURRENT": "20260101T000000Z-00000000", "20260101T000000Z-00000000/manifest.json": "{"}
+    ),
 }  # fmt: skip
 
 

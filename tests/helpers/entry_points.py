@@ -1,4 +1,4 @@
-"""The bridge as a client meets it: a process, one line, an exit status."""
+"""The entry point of serving as a client runs it: a process, one line, an exit status."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 120  # no process of the suite needs it; one that hangs fails its test instead of the whole run
+PATIENCE_S = 120  # more than any process needs; one that hangs fails its test instead of the whole run
 
 
 def install(folder: Path) -> Path:
-    """Put the door and the package into a folder where no developer's `.env` or `recsys.toml` lies, and return the folder."""
+    """Copy entry point and package to a folder without a developer's `.env` or `recsys.toml`, and return it."""
     shutil.copytree(
         ROOT / "recsys", folder / "recsys", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
     )
@@ -24,7 +24,7 @@ def install(folder: Path) -> Path:
 
 
 def command(folder: Path, *argv: str, flags: tuple[str, ...] = ()) -> list[str]:
-    """Return the command line of the door in a folder."""
+    """Return the command line of the entry point in a folder."""
     return [sys.executable, *flags, str(folder / "recommend_api.py"), *argv]
 
 
@@ -36,7 +36,7 @@ def ask(
     flags: tuple[str, ...] = (),
     **streams: Any,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run the door once."""
+    """Run the entry point once, with data on stdin."""
     data = data if isinstance(data, bytes) else json.dumps(data).encode()
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
     return subprocess.run(
@@ -44,15 +44,15 @@ def ask(
     )
 
 
-def answer(done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
-    """Return the only line that a process has written."""
-    assert done.stdout.endswith(b"\n"), done.stderr.decode(errors="replace")
-    assert done.stdout.count(b"\n") == 1
-    assert done.stdout.isascii()
-    document: dict[str, Any] = json.loads(done.stdout)
+def answer(process: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
+    """Return the document of the only line that a process has written."""
+    assert process.stdout.endswith(b"\n"), process.stderr.decode(errors="replace")
+    assert process.stdout.count(b"\n") == 1
+    assert process.stdout.isascii()
+    document: dict[str, Any] = json.loads(process.stdout)
     return document
 
 
-def code(told: Mapping[str, Any]) -> str | None:
-    """Return a failure's code, or None of a success."""
-    return None if told["ok"] else told["error"]["code"]
+def code(document: Mapping[str, Any]) -> str | None:
+    """Return the code of a failure, or None for a success."""
+    return None if document["ok"] else document["error"]["code"]

@@ -17,7 +17,7 @@ POLL_S = 0.05  # how soon a thread notices that the test is over
 
 
 class FreezableProxy:
-    """Passes bytes between a client and a database server until told to freeze, or to drip; the connections stay open."""
+    """Passes bytes between a client and a database server until `freeze` or `drip`; connections stay open."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -46,7 +46,7 @@ class FreezableProxy:
         self._frozen.set()
 
     def drip(self) -> None:
-        """Let what the server says arrive a few bytes at a time."""
+        """Let the server's bytes arrive a few at a time."""
         self._dripping.set()
 
     def _start(self, target: object, *args: object) -> None:
@@ -87,7 +87,7 @@ class FreezableProxy:
 
 @contextmanager
 def silent_server() -> Iterator[int]:
-    """Yield the port of a server that takes connections and never says a word."""
+    """Yield the port of a server that accepts connections and never writes."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 

@@ -1,4 +1,4 @@
-"""The door and the package with a use case that misbehaves on cue, for tests of what a process survives."""
+"""Entry point and package with a use case that misbehaves on request, for tests of failing processes."""
 
 from __future__ import annotations
 
