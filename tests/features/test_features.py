@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from recsys.features.features import N_FEATURES, NAMES, Features, user_item_features
 from recsys.features.history import ages, user_item_sums
 from recsys.features.item_item import Neighbours
-from recsys.features.popularity import popularities
 from recsys.features.query import Query
 from recsys.scorers.ensemble import LinearEnsemble
+from recsys.training.closed_form.choose import popularities
 
 DAY = 86_400
 NOW = 1_700_000_000

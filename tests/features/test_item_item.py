@@ -13,13 +13,13 @@ from recsys.features.query import Query
 from recsys.scorers.item_item import ItemCF, NeighbourScorer, tie_break
 from recsys.training.closed_form import co_occurrence
 from recsys.training.closed_form.co_occurrence import (
-    affection,
     blocks,
     co_occurrences,
-    customers,
-    every,
-    stacked,
-    strongest,
+    stack_rows,
+    strongest_per_row,
+    user_item_matrix,
+    weight_matrix,
+    whole_rows,
 )
 from recsys.training.closed_form.item_cf import item_cf
 
@@ -109,14 +109,14 @@ def test_a_guest_is_answered_by_popularity_alone() -> None:
 def test_customers_count_once_and_affection_up_to_one() -> None:
     columns = events([(0, 0, 0.25), (0, 0, 0.5), (0, 1, 1.0), (0, 1, 1.0), (1, 0, -0.5), (1, 1, 0.25)])
 
-    assert customers(*columns, 2, 3).toarray().tolist() == [[1, 1, 0], [0, 1, 0]]
-    assert affection(*columns, 2, 3).toarray().tolist() == [[0.75, 1, 0], [0, 0.25, 0]]
+    assert user_item_matrix(*columns, 2, 3).toarray().tolist() == [[1, 1, 0], [0, 1, 0]]
+    assert weight_matrix(*columns, 2, 3).toarray().tolist() == [[0.75, 1, 0], [0, 0.25, 0]]
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
 def test_weights_that_are_no_numbers_are_refused(wrong: float) -> None:
     with pytest.raises(ValueError, match=f"`weights` should be finite. Received: {wrong} at 1."):
-        customers(*events([(0, 0, 1), (0, 1, wrong)]), 1, 2)
+        user_item_matrix(*events([(0, 0, 1), (0, 1, wrong)]), 1, 2)
 
 
 @pytest.mark.parametrize("limit", [1, 7, 100])
@@ -149,7 +149,7 @@ def test_blocks_hold_up_to_their_limit_or_one_row(sizes: list[int], expected: li
 def test_the_strongest_of_a_row_are_largest_in_absolute_value() -> None:
     rows = sparse.csr_matrix(np.array([[1, -5, 3, 2], [0, 0, 0, 0], [0, 7, 0, -6], [4, 1, 0, 0]], np.float32))
     rows.data[rows.data == 1] = 0  # there, and 0
-    lengths, columns, values = strongest(rows, 2)
+    lengths, columns, values = strongest_per_row(rows, 2)
 
     assert lengths.tolist() == [2, 0, 2, 1]
     assert columns.tolist() == [1, 2, 1, 3, 0]
@@ -160,14 +160,14 @@ def test_rows_are_stacked() -> None:
     def part(lengths: list[int], columns: list[int]) -> Any:
         return np.array(lengths, np.int64), np.array(columns, np.int32), np.array(columns, np.float32) / 2
 
-    arrays = stacked([part([1, 0], [3]), part([2], [0, 1])])
+    arrays = stack_rows([part([1, 0], [3]), part([2], [0, 1])])
 
     assert {name: (array.tolist(), array.dtype) for name, array in arrays.items()} == {
         "starts": ([0, 1, 1, 3], np.int64),
         "neighbours": ([3, 0, 1], np.int32),
         "similarities": ([1.5, 0, 0.5], np.float32),
     }
-    assert stacked([])["starts"].tolist() == [0]
+    assert stack_rows([])["starts"].tolist() == [0]
 
 
 def test_item_cf_weighs_events_where_it_should() -> None:
@@ -227,7 +227,7 @@ def test_a_block_is_cut_out_of_the_matrix() -> None:
 
 def test_a_matrix_of_whole_rows_is_the_same_matrix(rng: np.random.Generator) -> None:
     dense = np.where(rng.random((9, 9)) < 0.5, rng.normal(size=(9, 9)), 0).astype(np.float32)
-    lengths, columns, weights = every(sparse.csr_matrix(dense))
+    lengths, columns, weights = whole_rows(sparse.csr_matrix(dense))
     whole, few = Neighbours(np.concatenate([[0], np.cumsum(lengths)]), columns, weights), matrix(dense.tolist())
     items, strengths = np.array([4, 0, 8], np.int32), rng.normal(size=(2, 3)).astype(np.float32)
     wanted = np.array([2, 0, 3, 0], np.int32)
@@ -241,7 +241,7 @@ def test_a_matrix_of_whole_rows_is_the_same_matrix(rng: np.random.Generator) -> 
 
 def test_items_with_equal_weights_get_equal_sums_in_whole_rows_too(rng: np.random.Generator) -> None:
     dense = np.repeat(rng.normal(size=(33, 3)), 11, axis=1).astype(np.float32)  # three kinds of columns
-    lengths, columns, weights = every(sparse.csr_matrix(dense))
+    lengths, columns, weights = whole_rows(sparse.csr_matrix(dense))
     whole = Neighbours(np.concatenate([[0], np.cumsum(lengths)]), columns, weights)
     sums = whole.accumulate(np.arange(33, dtype=np.int32), rng.normal(size=33).astype(np.float32))
 
@@ -251,4 +251,4 @@ def test_items_with_equal_weights_get_equal_sums_in_whole_rows_too(rng: np.rando
 def test_stored_rows_are_ascending() -> None:
     rows = sparse.csr_matrix((np.array([3, 1, 2], np.float32), np.array([4, 0, 2]), np.array([0, 3])), shape=(1, 5))
 
-    assert [part.tolist() for part in strongest(rows, 2)] == [[2], [2, 4], [2, 3]]
+    assert [part.tolist() for part in strongest_per_row(rows, 2)] == [[2], [2, 4], [2, 3]]

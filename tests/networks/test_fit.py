@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from recsys.data.dataset import Dataset
 from recsys.errors import TrainingRefused
 from recsys.features.features import N_FEATURES
-from recsys.features.popularity import popularity
 from recsys.networks import NETWORKS, Epoch, Fit, Network, ValidationMetric, WarmStart, fit
 from recsys.networks.fit import PATIENCE, check_finite
 from recsys.settings import Training
-from recsys.training.closed_form.choose import fit_factors
+from recsys.training.closed_form.choose import fit_factors, popularity
 from recsys.training.stages import TrainedModels
 from tests.helpers.checkerboard import FAST, N_ITEMS, eagerly
 

@@ -24,7 +24,7 @@ PLAIN = Training(dropout=0.0, negatives=3, shared_negatives=3)
 class Written:
     """A network whose logits are written down; it remembers against how many items each target was held."""
 
-    pairwise: bool
+    per_example_negatives: bool
     logits: NDArray[np.float32] = field(default_factory=LOGITS.copy)
     asked: list[tuple[str, list[int]]] = field(default_factory=list)
 
@@ -72,12 +72,14 @@ def softplus(z: float) -> float:
     return math.log(1 + math.exp(z))
 
 
-@pytest.mark.parametrize("pairwise", [True, False])
-def test_a_softmax_of_the_target_and_the_others_without_itself(pairwise: bool) -> None:
+@pytest.mark.parametrize("per_example_negatives", [True, False])
+def test_a_softmax_of_the_target_and_the_others_without_itself(per_example_negatives: bool) -> None:
     """Of 0, 2, 1 the first target, item 1, leaves 0 and 2; item 3 leaves all. Each counts by its confidence."""
     first, second = softmax(-1.0, 0.5, 2.0), softmax(0.0, 1.5, -0.7, 0.3)
 
-    assert loss(Written(pairwise), [1, 3], [1.0, 0.3]) == pytest.approx((first + 0.3 * second) / 1.3, rel=1e-5)
+    assert loss(Written(per_example_negatives), [1, 3], [1.0, 0.3]) == pytest.approx(
+        (first + 0.3 * second) / 1.3, rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("confidence", [-0.5, 0.0], ids=["disliked", "padding"])
@@ -85,19 +87,21 @@ def test_a_softmax_has_no_use_for_dislikes_and_padding(confidence: float) -> Non
     assert loss(Written(True), [1, 3], [1.0, confidence]) == pytest.approx(softmax(-1.0, 0.5, 2.0), rel=1e-5)
 
 
-@pytest.mark.parametrize("pairwise", [True, False])
-def test_a_batch_without_anything_liked_has_no_loss(pairwise: bool) -> None:
-    assert loss(Written(pairwise), [1, 3], [-1.0, 0.0]) == 0.0
+@pytest.mark.parametrize("per_example_negatives", [True, False])
+def test_a_batch_without_anything_liked_has_no_loss(per_example_negatives: bool) -> None:
+    assert loss(Written(per_example_negatives), [1, 3], [-1.0, 0.0]) == 0.0
 
 
-@pytest.mark.parametrize("pairwise", [True, False])
-def test_cross_entropy_one_by_one(pairwise: bool) -> None:
+@pytest.mark.parametrize("per_example_negatives", [True, False])
+def test_cross_entropy_one_by_one(per_example_negatives: bool) -> None:
     """The target is a 1, the mean of the three sampled ones a 0; the target among them is worth nothing."""
     options = replace(PLAIN, loss="bce")
     first = softplus(1.0) + (softplus(0.5) + softplus(2.0)) / 3
     second = softplus(-0.0) + (softplus(1.5) + softplus(-0.7) + softplus(0.3)) / 3
 
-    assert loss(Written(pairwise), [1, 3], [1.0, 0.3], options) == pytest.approx((first + 0.3 * second) / 1.3, rel=1e-5)
+    assert loss(Written(per_example_negatives), [1, 3], [1.0, 0.3], options) == pytest.approx(
+        (first + 0.3 * second) / 1.3, rel=1e-5
+    )
 
 
 def test_cross_entropy_of_a_dislike_is_that_of_a_zero_and_samples_nothing() -> None:

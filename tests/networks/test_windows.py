@@ -8,8 +8,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
-from recsys.features.history import pooled
 from recsys.features.query import Query
+from recsys.features.user_vector import pooled
 from recsys.networks import NETWORKS, Network, Shapes, UserBatch
 from recsys.networks.windows import Windows, windows
 

@@ -7,10 +7,10 @@ import pytest
 from numpy.typing import NDArray
 
 from recsys.features.history import add_at, user_item_counts
-from recsys.features.popularity import popularity
 from recsys.features.query import Query
 from recsys.scorers.registry import REGISTRY
 from recsys.scorers.tower import TILE, tower
+from recsys.training.closed_form.choose import popularity
 from recsys.training.closed_form.item_cf import item_cf
 
 DAY = 86_400

@@ -8,7 +8,6 @@ import pytest
 
 from recsys.evaluation.protocol import EvaluationSet
 from recsys.features.features import Features
-from recsys.features.popularity import popularity
 from recsys.scorers.base import Scorer
 from recsys.scorers.item_item import EASE
 from recsys.scorers.registry import BASELINES
@@ -24,6 +23,7 @@ from recsys.training.closed_form.choose import (
     fit_ease,
     fit_factors,
     fit_features,
+    popularity,
 )
 from recsys.training.closed_form.ease import ease
 from recsys.training.stages import TrainedModels, build_evaluation_sets
