@@ -14,7 +14,8 @@ from recsys.features.query import Arrays, Query
 def pooled(query: Query, item_vectors: NDArray[np.float32], decay: float) -> NDArray[np.float32]:
     """Return the decayed sum of the history's item vectors, `Σ_j w_j · decay^age(j) · a_j`.
 
-    The age of an event is the number of events after it, 0 for the newest.
+    The age of an event is the number of events after it, 0 for the newest. Each model pools twice: a slow decay keeps
+    the long-term history, a fast one the last few events.
 
     Args:
         query: The query whose history is pooled.

@@ -203,7 +203,7 @@ class Network(keras.Model):
         return tf.reshape(tf.nn.relu(hidden) @ self.tables["mlp_output"][:, None], tf.shape(first)[:2])
 
     def user_embedding(self, name: str, user_batch: UserBatch) -> tf.Tensor:
-        """Return each user's row of a weight at each target, `(b, t, …)`; zeros for guests and where `known` is 0."""
+        """Return a user weight's rows at each target, `(b, t, …)`; zeros for guests and where `known` is 0."""
         embedded = tf.gather(self.tables[name], tf.minimum(user_batch.users, self.shapes.n_users - 1))
         is_user = user_batch.known * tf.cast(user_batch.users < self.shapes.n_users, tf.float32)[:, None]
         is_bias = len(embedded.shape) == 1

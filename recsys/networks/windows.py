@@ -25,8 +25,8 @@ class Windows:
         users: `(w,)` int32.
         items: `(w, 2·length)` int32, items of the history and of the targets; padding is item 0 with weight 0.
         weights: `(w, 2·length)` float32, weights of the same events.
-        before: `(w, length)` int32, the position in the row of the last event strictly before each target in time; -1
-            for none.
+        before: `(w, length)` int32, the position in the row of the last event in a second before that of each
+            target; -1 for none.
         targets: `(w, length)` int32, the items to predict.
         confidences: `(w, length)` float32, confidence of each target, -1 to 1; 0 is padding.
         contexts: `(w, length, m)` int32, the context of each target.

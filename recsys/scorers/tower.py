@@ -54,6 +54,10 @@ def tower(
 
 
 def tower_weights(arrays: Arrays) -> tuple[tuple[NDArray[np.float32], ...], tuple[NDArray[np.float32], ...]]:
-    """Return the kernels and the biases of a version's MLP, the first layer first."""
+    """Return the kernels and the biases of an MLP, the first layer first.
+
+    Args:
+        arrays: The network's arrays in a version, `mlp_kernel_0`, `mlp_bias_0` and so on.
+    """
     depth = sum(name.startswith("mlp_kernel_") for name in arrays)
     return tuple(arrays[f"mlp_kernel_{n}"] for n in range(depth)), tuple(arrays[f"mlp_bias_{n}"] for n in range(depth))
