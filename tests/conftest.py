@@ -9,9 +9,8 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as train.py does, before anything imports TensorFlow
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-os.environ.setdefault(
-    "OPENBLAS_NUM_THREADS", "1"
-)  # before anything imports NumPy: in tiny fits its threads only wait for each other
+# Before anything imports NumPy: in tiny fits its threads only wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
@@ -33,7 +32,7 @@ pytest_plugins = ["tests.helpers.skips"]
 
 @pytest.fixture(autouse=True)
 def secrets_of_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each test begin with a process that knows no secret: a word that is one here may be a plain word there."""
+    """Let each test begin without known secrets: the secret of one test may be a plain word of another."""
     monkeypatch.setattr("recsys.errors.secrets._known", set())
 
 
@@ -44,7 +43,7 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture(scope="session")
 def board():  # type: ignore[no-untyped-def] # a `recsys.training.stages.TrainedModels`; naming it would import TensorFlow for every test
-    """The checkerboard, fitted once for the whole suite up to its cut; nobody may change it."""
+    """The checkerboard, fitted once for the whole suite up to its cut; no test may change it."""
     from tests.helpers import checkerboard
 
     return checkerboard.fit(checkerboard.shop_of(checkerboard.before_the_cut()))
@@ -52,13 +51,13 @@ def board():  # type: ignore[no-untyped-def] # a `recsys.training.stages.Trained
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """The tiny shop, trained on once for the whole suite; nobody may change it."""
+    """The tiny shop, trained once for the whole suite; no test may change it."""
     return train_in(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture(scope="session")
 def published(trained: Trained) -> Published:
-    """The tiny shop with its version; nobody may change it: `published.copy(tmp_path)` is for that."""
+    """The tiny shop with its version; no test may change it, but `published.copy(tmp_path)`."""
     return trained.published
 
 
@@ -97,7 +96,7 @@ def sqlite_shop_url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def mariadb_shop_url() -> Iterator[str]:
-    """The URL of a database with the whole schema: MariaDB takes seconds to make it, and milliseconds to take out rows."""
+    """The URL of a migrated database: MariaDB migrates in seconds, and deletes rows in milliseconds."""
     with new_database(run_on_mysql, MYSQL) as url:
         yield migrated(url)
 
@@ -111,6 +110,6 @@ def postgresql_shop_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
-    """The URL of a database for the whole suite: PostgreSQL takes over a second to make one, and milliseconds to empty it."""
+    """The URL of a database for the whole suite: PostgreSQL creates one in a second, and empties it in milliseconds."""
     with new_database(run_on_postgresql, POSTGRESQL) as url:
         yield url

@@ -19,15 +19,16 @@ ENTRIES = [
 ]
 DOOR = "recommend_api.py"
 
-# Runs a program, and tells of whatever it writes, starts or reaches for.
+# Runs a program, and reports each file, process and connection that it opens for writing.
 WATCHED = r"""
 import runpy, sys
 acts = []
+EFFECTS = {"subprocess.Popen", "socket.connect", "sqlite3.connect", "os.mkdir", "os.rename", "os.remove", "os.rmdir"}
 
-def watch(event, given):
-    writes = event == "open" and isinstance(given[1], str) and set("wax+") & set(given[1]) and not str(given[0]).startswith("/dev/")
-    if writes or event in ("subprocess.Popen", "socket.connect", "sqlite3.connect", "os.mkdir", "os.rename", "os.remove", "os.rmdir"):
-        acts.append((event, *map(str, given[:1])))
+def watch(event, arguments):
+    writes = event == "open" and isinstance(arguments[1], str) and set("wax+") & set(arguments[1])
+    if writes and not str(arguments[0]).startswith("/dev/") or event in EFFECTS:
+        acts.append((event, *map(str, arguments[:1])))
 
 sys.addaudithook(watch)
 sys.argv = sys.argv[1:]

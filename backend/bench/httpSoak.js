@@ -20,7 +20,7 @@ import { KINDS, copiedShop, tinySource } from './loading/shops.js';
 import { httpSoak } from './loading/soak.js';
 import { terminal } from './loading/tables.js';
 import { PASSWORD, addressOf } from './loading/visitors.js';
-import { progress } from './soaking/words.js';
+import { progress } from './poolSoak/report.js';
 
 const values = commandLine(HELP, {
   minutes: { type: 'string', default: '30' },

@@ -1,4 +1,4 @@
-/** What the declarations let pass and what they do not; types.test.js has it compiled, and nothing runs it. */
+/** Code that the declarations accept or refuse. contract.test.js compiles it; nothing runs it. */
 import { createPool, PythonBridgeError, runPythonInference } from '../src/services/pythonInvoker.js';
 import type { FailureReason, Id, Item, Recommendation } from '../src/services/pythonInvoker.js';
 
@@ -10,12 +10,12 @@ export async function answered(): Promise<Id[]> {
   const share: number | undefined = runs[0]?.metrics?.map10;
   const known: 'model' | 'fold_in' | 'item_cf' | 'popularity' = source;
   const pong = await pool.runPythonInference({ op: 'ping' });
-  const { rss_bytes: bytes, refused } = await pool.runPythonInference({ op: 'stats', id: { any: 'mark' } });
-  const told: [number, string, number | null, string | undefined] = [pong.protocol, version, bytes, refused?.message];
-  return [best?.productId ?? 0, share ?? 0, known, ...told.map(String)];
+  const { rss_bytes: bytes, refused } = await pool.runPythonInference({ op: 'stats', id: { any: 'id' } });
+  const facts: [number, string, number | null, string | undefined] = [pong.protocol, version, bytes, refused?.message];
+  return [best?.productId ?? 0, share ?? 0, known, ...facts.map(String)];
 }
 
-export const asked: Promise<Recommendation>[] = [
+export const pending: Promise<Recommendation>[] = [
   runPythonInference({ user_id: 2n ** 60n, exclude: [1, '2', 3n], model: 'ENCM', context: { device_type: 'mobile', season: null } }),
   runPythonInference({ interactions: [{ item_id: 1n, event: 'view' }], filters: { price_max: 3, in_stock: true }, candidates: null }),
   runPythonInference({ op: 'similar', item_id: 112, user_id: null }, { timeoutMs: 800, python: 'python3' }),
@@ -30,7 +30,7 @@ export const refused = [
   () => pool.runPythonInference({ user_id: 7, limt: 3 }),
   // @ts-expect-error a limit is no text
   () => pool.runPythonInference({ user_id: 7, limit: '3' }),
-  // @ts-expect-error a model that nobody has trained
+  // @ts-expect-error an unknown model
   () => pool.runPythonInference({ user_id: 7, model: 'SVD' }),
   // @ts-expect-error the budget follows from timeoutMs
   () => pool.runPythonInference({ user_id: 7, budget_ms: 800 }),

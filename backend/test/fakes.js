@@ -1,8 +1,8 @@
-/** Stand-ins for time, chance and processes. */
+/** Fake clocks, processes and random generators. */
 import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
 
-/** A clock that stands still until it is told to advance. */
+/** A clock that stands still until `advance` is called. */
 export class FakeClock {
   #now = 0;
   #timers = new Map();
@@ -24,7 +24,7 @@ export class FakeClock {
     return this.#timers.size;
   }
 
-  /** Let time pass, and every timer that becomes due, in their order. */
+  /** Move the clock, and call every timer that becomes due, in order. */
   async advance(ms) {
     const end = this.#now + ms;
     for (;;) {
@@ -41,12 +41,12 @@ export class FakeClock {
   }
 }
 
-/** Let promises and streams do what they are about to do. */
+/** Wait until promises and streams have done what is due. */
 export async function settled() {
   for (let turn = 0; turn < 3; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** A process that does what the test says. */
+/** A process that a test controls. */
 export class FakeProcess extends EventEmitter {
   static nextPid = 100_000_000; // beyond every real process
 
@@ -79,7 +79,7 @@ export class FakeProcess extends EventEmitter {
     this.say({ ready: true, protocol: 1, version: 'v1', limits: {}, pid: this.pid });
   }
 
-  /** Answer the oldest request that is not answered yet. */
+  /** Answer the oldest request without an answer. */
   answer(changes = {}) {
     const request = this.requests.shift();
     const listing = { model: 'BMF', model_version: 'v1', items: [], runs: [], warnings: [], source: 'model' };
@@ -96,7 +96,7 @@ export class FakeProcess extends EventEmitter {
   }
 
   receive(signal) {
-    if (this.hasEnded) return; // the group is signalled once more at the end, for those it may have left behind
+    if (this.hasEnded) return; // a group is signalled once more after its end, for processes that it left behind
     this.signals.push(signal);
     if (signal === 'SIGKILL' || !this.isDeaf) this.exit(null, signal);
   }
@@ -113,12 +113,12 @@ export function fakeProcesses() {
   return { made, spawn, kill };
 }
 
-/** Return a `spawn` that fails as Node's does where the system refuses. */
+/** Return a `spawn` that fails as Node's does if the system refuses. */
 export function failingSpawn(code) {
   return () => {
-    const unborn = new EventEmitter();
-    process.nextTick(() => unborn.emit('error', Object.assign(new Error(`spawn python ${code}`), { code })));
-    return unborn;
+    const failed = new EventEmitter();
+    process.nextTick(() => failed.emit('error', Object.assign(new Error(`spawn python ${code}`), { code })));
+    return failed;
   };
 }
 
@@ -129,11 +129,11 @@ export function throwingSpawn(code) {
   };
 }
 
-/** Return a generator of numbers from 0 to 1, the same ones for the same seed. */
+/** Return a random generator: a function that returns numbers from 0 to 1. */
 export function seeded(seed) {
   let state = seed;
   return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0; // a linear congruential generator: Numerical Recipes, chapter 7
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0; // linear congruential: Numerical Recipes, chapter 7
     return state / 2 ** 32;
   };
 }

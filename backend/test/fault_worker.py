@@ -1,7 +1,8 @@
-"""A stand-in for recommend_api.py that speaks the protocol and misbehaves on cue: `fault_worker.py [--fault NAME[:ARG]] [--worker]`.
+"""A fake recommend_api.py that speaks the protocol and has faults: `fault_worker.py [--fault NAME[:ARG]] [--worker]`.
 
-A request for the user "cue" gets the fault, every other user a proper answer that only she can have got: product 10·u for user u.
-Faults whose names begin with `boot` happen before anything is read. With `--while FILE` there are faults only while that file exists.
+A request for the user "cue" gets the fault. User u gets product 10·u, so that a test sees whose answer it is.
+Faults whose names begin with `boot` happen before anything is read. With `--while FILE` there are faults only while
+that file exists.
 """
 
 import argparse
@@ -34,7 +35,7 @@ def write(data: bytes) -> None:
 
 
 def line(document: object) -> bytes:
-    """Return a document as the protocol has it."""
+    """Return a document as a line of the protocol."""
     return json.dumps(document, separators=(",", ":")).encode() + b"\n"
 
 
@@ -61,7 +62,7 @@ def answer(request: Request, **changes: object) -> Request:
 
 
 def failure(code: str, **more: object) -> Request:
-    """Return a failure as the protocol has it."""
+    """Return a failure as in the protocol."""
     return {"ok": False, "error": {"code": code, "message": f"The fault {code}.", "retryable": False}, **more}
 
 
@@ -96,9 +97,8 @@ def lack_memory(request: Request) -> None:
 
 def drip(request: Request, pause_s: float) -> None:
     """Write the answer byte by byte, with text of several bytes a character."""
-    for byte in (
-        json.dumps(answer(request, warnings=["caf\u00e9 \u2028 \U0001f36f"]), ensure_ascii=False).encode() + b"\n"
-    ):
+    document = answer(request, warnings=["caf\u00e9 \u2028 \U0001f36f"])
+    for byte in json.dumps(document, ensure_ascii=False).encode() + b"\n":
         write(bytes([byte]))
         time.sleep(pause_s)
 
@@ -118,13 +118,13 @@ def flood_stderr(request: Request, megabytes: str) -> None:
 
 
 def close_and_stay(stream: int) -> None:
-    """Close a stream and live on."""
+    """Close a stream and go on running."""
     os.close(stream)
     time.sleep(FOREVER_S)
 
 
 def truncate(request: Request) -> None:
-    """Write half an answer and leave as if all was well."""
+    """Write half an answer and exit with status 0."""
     write(line(answer(request))[:40])
     leave("0")
 
@@ -136,28 +136,28 @@ def interrupted(request: Request, how: str) -> None:
 
 
 def ignore_sigterm(request: Request) -> None:
-    """Hang, whoever asks politely."""
+    """Hang, and ignore SIGTERM."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(FOREVER_S)
 
 
 def forge_log(request: Request) -> None:
-    """Write what would pass for a log line of somebody else's, and change the terminal's title and colours."""
+    """Write a forged log line, and commands for the terminal's title and colours."""
     os.write(2, b"\x1b]0;title\x07\x1b[31mred\x1b[0m\r\n2026-01-01 INFO all is well\n\x00\xe2\x80\xae")
     leave("1")
 
 
 def crash_in_c(request: Request) -> None:
-    """Read where no memory is."""
+    """Read from an address without memory."""
     ctypes.string_at(0)
 
 
 ON_CUE: dict[str, Callable[[Request, str], object]] = {
     "print": lambda request, _: (write(b"a stray line\n"), reply(request)),
     "answer-twice": lambda request, _: (reply(request), reply(request)),
-    "unknown-id": lambda request, _: (reply(request, id="somebody"), reply(request)),
-    "only-unknown-id": lambda request, _: reply(request, id="somebody"),
-    "strays": lambda request, _: (write(line(answer(request, id="somebody")) * 200), reply(request)),
+    "unknown-id": lambda request, _: (reply(request, id="other"), reply(request)),
+    "only-unknown-id": lambda request, _: reply(request, id="other"),
+    "strays": lambda request, _: (write(line(answer(request, id="other")) * 200), reply(request)),
     "crossed-user": lambda request, _: reply(request, user_id=99),
     "truncated": lambda request, _: truncate(request),
     "answer-then": interrupted,
@@ -192,7 +192,7 @@ ON_CUE: dict[str, Callable[[Request, str], object]] = {
     "fail": lambda request, code: (write(line(failure(code, id=request["id"]))), WORKER or leave("65")),
     "fail-unread": lambda request, code: (write(line(failure(code))), WORKER or leave("65")),
     "fail-and-leave-with-0": lambda request, code: (write(line(failure(code, id=request["id"]))), leave("0")),
-    "fail-somebody": lambda request, code: (write(line(failure(code, id="somebody"))), WORKER or leave("65")),
+    "fail-other-id": lambda request, code: (write(line(failure(code, id="other"))), WORKER or leave("65")),
 }
 
 
@@ -223,7 +223,7 @@ def pairs_in_reverse(requests: Iterator[Request]) -> None:
 
 
 def in_bursts(requests: Iterator[Request], size: int) -> None:
-    """Answer so many requests in one write."""
+    """Answer `size` requests in one write."""
     while True:
         write(b"".join(line(answer(next(requests))) for _ in range(size)))
 
@@ -251,17 +251,17 @@ def on(request: Request, fault: str, argument: str) -> None:
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Read the command line, misbehave at the start if it says so, and answer."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--fault", default="")
     parser.add_argument("--while", dest="active", type=Path)
     parser.add_argument("--worker", action="store_true")
-    told = parser.parse_args()
-    name, _, argument = told.fault.partition(":")
-    if told.active is not None and not told.active.exists():
+    options = parser.parse_args()
+    name, _, argument = options.fault.partition(":")
+    if options.active is not None and not options.active.exists():
         name = ""
     boot(name, argument)
-    if told.worker:
+    if options.worker:
         work(name, argument)
     else:
         on(json.loads(sys.stdin.buffer.read()), name, argument)

@@ -1,4 +1,4 @@
-/** What tests of the bridge share: the double that misbehaves, and the invariants that hold after every fault. */
+/** Helpers of the bridge's tests: options for fault_worker.py, and the invariants that hold after every fault. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { PythonBridgeError } from '../src/services/pythonInvoker.js';
-import { findPython } from '../src/services/python/interpreter.js';
+import { findPython } from '../src/services/python/launch.js';
 
 export const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
 export const PYTHON = await findPython({ root: REPOSITORY, environ: process.env });
@@ -20,30 +20,31 @@ export const CUE = 'cue';
 
 const PARENT = fileURLToPath(new URL('parent.js', import.meta.url));
 const DOUBLE = fileURLToPath(new URL('fault_worker.py', import.meta.url));
-const TEST_TIMEOUT_MS = 240_000; // twenty times what the longest needs, for machines with other things to do; one that hangs fails instead of the whole run
-const TRACES_GONE_MS = 2000; // the system takes its time to report a killed group
+const TEST_TIMEOUT_MS = 240_000; // twenty times the longest test on an idle machine
+const TRACES_GONE_MS = 2000; // the system reports the end of a group late
 const LATE_MS = 150; // I1: after the deadline
 const ORPHANS_GONE_MS = 1000;
 const BUSY_TICKS = 10;
 const BUSY_WITHIN_MS = 30_000;
 
-let lagOfTest = () => 0; // milliseconds by which the machine has kept this process waiting, in the fault test that is running
+let lagOfTest = () => 0; // milliseconds that this process had to wait for a processor, in the running fault test
 
-/** Return options that start the double with a fault. */
+/** Return options that launch fault_worker.py with a fault. */
 export function double(fault, { whileFile, env = process.env } = {}) {
   const until = whileFile === undefined ? [] : ['--while', whileFile];
   return { python: PYTHON, script: DOUBLE, scriptArgs: fault ? ['--fault', fault, ...until] : [], env };
 }
 
 /**
- * Test a sentence and, after it, the invariants: nothing thrown outside a promise (I4), no process left (I3), and descriptors, listeners
- * and timers as they were (I7).
+ * Run a test and check the invariants: nothing is thrown outside a promise (I4), no process is left (I3), and
+ * descriptors, listeners and timers are as before (I7).
  *
- * @param {string} sentence
- * @param {(environment: {env: object, lag: () => number}) => Promise<void>} scenario Starts processes with `env`, by which they are found.
+ * @param {string} name
+ * @param {(environment: {env: object, lag: () => number}) => Promise<void>} scenario
+ *   Starts processes with `env`, by which they are found.
  */
-export function faultTest(sentence, scenario) {
-  test(sentence, { timeout: TEST_TIMEOUT_MS }, async () => {
+export function faultTest(name, scenario) {
+  test(name, { timeout: TEST_TIMEOUT_MS }, async () => {
     const thrown = [];
     const note = (error) => thrown.push(error);
     process.on('uncaughtExceptionMonitor', note).on('unhandledRejection', note);
@@ -67,8 +68,8 @@ export function faultTest(sentence, scenario) {
 }
 
 /**
- * Return the failure that a promise rejects with, once it is shown to have done so by its deadline (I1); in a fault test, what the machine
- * has kept this process waiting does not count.
+ * Return the failure with which a promise rejects, and check that it does so by its deadline (I1). In a fault test the
+ * time that this process had to wait for a processor does not count.
  */
 export async function failureOf(promise, { by = Infinity, lag = lagOfTest } = {}) {
   const start = performance.now();
@@ -82,17 +83,17 @@ export async function failureOf(promise, { by = Infinity, lag = lagOfTest } = {}
   return failure;
 }
 
-/** Return the milliseconds by which the machine has kept this process waiting in the fault test that is running. */
+/** Return the milliseconds that this process had to wait for a processor in the running fault test. */
 export function lagNow() {
   return lagOfTest();
 }
 
-/** Make sure that an answer of the double belongs to the user who asked (I6). */
+/** Check that an answer of fault_worker.py is for this user (I6). */
 export function assertFor(user, answer) {
   assert.deepEqual([answer.ok, answer.user_id, answer.items[0].productId], [true, user, 10 * user]);
 }
 
-/** Repeat a check until it holds. */
+/** Repeat a check until it does not throw. */
 export async function eventually(check, withinMs = 5000) {
   const end = performance.now() + withinMs;
   for (;;) {
@@ -105,24 +106,24 @@ export async function eventually(check, withinMs = 5000) {
   }
 }
 
-/** Return the living processes whose environment has this HOME, and our own zombies. */
+/** Return the running processes whose environment has this HOME, and zombies of this process. */
 export function processesOf(home) {
   return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && (isZombieOfOurs(pid) || environmentOf(pid).includes(`HOME=${home}\0`)));
 }
 
-/** Wait until a process has computed for a tenth of a second. */
+/** Wait until a process has used a tenth of a second of CPU time. */
 export async function untilBusy(pid) {
   const before = ticksOf(pid);
   await eventually(() => assert.ok(ticksOf(pid) - before >= BUSY_TICKS, `process ${pid} should compute`), BUSY_WITHIN_MS);
 }
 
-/** Return the hundredths of a second that a process has computed for. */
+/** Return the CPU time of a process in hundredths of a second. */
 function ticksOf(pid) {
   const [user, system] = statusOf(pid).slice(11, 13);
   return Number(user) + Number(system);
 }
 
-/** Whether a process is there, and not merely waiting to be reaped. */
+/** Whether a process is running, and no zombie. */
 export function isAlive(pid) {
   return !['', 'Z'].includes(statusOf(pid)[0] ?? '');
 }
@@ -158,15 +159,15 @@ function footprint() {
   };
 }
 
-/** Start a backend of its own, parent.js, and return it with the first thing it says. */
+/** Start parent.js, and return the process, a function that reads its next line, and its first line. */
 export async function startParent(args, env, command = [process.execPath]) {
   const parent = spawn(command[0], [...command.slice(1), PARENT, ...args], { env, stdio: ['ignore', 'pipe', 'inherit'] });
   const lines = createInterface({ input: parent.stdout })[Symbol.asyncIterator]();
   const next = async () => JSON.parse((await lines.next()).value);
-  return { parent, next, said: await next() };
+  return { parent, next, first: await next() };
 }
 
-/** Make sure that processes whose backend has just ended end, too. */
+/** Check that processes whose backend has just ended end within a second. */
 export async function assertGone(pids) {
   await eventually(() => assert.deepEqual(pids.filter(isAlive), []), ORPHANS_GONE_MS);
 }

@@ -1,4 +1,4 @@
-/** Every program says what it does, and does nothing else, when it is asked for help or in a way that it does not know. */
+/** Every program prints help, or refuses unknown arguments, and does nothing else. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
@@ -17,7 +17,7 @@ const SPOOL_DIR = path.join(FOLDER, 'spool');
 const PERFORMANCE = path.join(BACKEND, '../docs/PERFORMANCE.md');
 after(() => rmSync(FOLDER, { recursive: true, force: true }));
 
-/** Run a program with everything it needs, and Python where there is none. */
+/** Run a program with all its settings, but without a Python. */
 function run(program, ...args) {
   const { HOME, PATH } = process.env;
   const settings = { DATABASE_URL: `sqlite:///${FOLDER}/none.sqlite`, JWT_SECRET: 's'.repeat(32), PORT: '0', SPOOL_DIR, PYTHON_BIN: path.join(FOLDER, 'none') };
@@ -26,7 +26,7 @@ function run(program, ...args) {
 
 for (const program of PROGRAMS) {
   for (const flag of ['--help', '-h']) {
-    test(`${program} ${flag} prints help, leaves with 0 and does nothing`, () => {
+    test(`${program} ${flag} prints help, exits with 0 and does nothing`, () => {
       const before = readFileSync(PERFORMANCE, 'utf8');
       const { status, stdout, stderr } = run(program, flag);
 
@@ -45,7 +45,7 @@ for (const [program, args] of [
   ['bench/page.js', ['--chekc']],
   ['bench/page.js', ['--check=1']],
 ]) {
-  test(`${program} ${args.join(' ')} leaves with 64 and one line`, () => {
+  test(`${program} ${args.join(' ')} exits with 64 and one line`, () => {
     const { status, stdout, stderr } = run(program, ...args);
 
     assert.deepEqual([status, stdout], [64, '']);
@@ -54,7 +54,7 @@ for (const [program, args] of [
   });
 }
 
-test('the server’s help has every variable with its default, and what it leaves with', () => {
+test('the server’s help has every variable, its default and the exit statuses', () => {
   const { stdout } = run(SERVER, '--help');
   for (const [name, { default: value, meaning }] of Object.entries(VARIABLES)) {
     const line = stdout.split('\n').find((one) => one.startsWith(`  ${name} `));

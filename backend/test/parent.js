@@ -1,6 +1,7 @@
 /**
- * A backend of its own, for tests of what becomes of workers when it ends: `parent.js idle | busy | load | descriptors [OTHER]`. OTHER is
- * JSON: how to launch something else than the double, and which user keeps it busy.
+ * A backend process for tests of its end: `parent.js idle | busy | load | descriptors [OTHER]`.
+ *
+ * OTHER is JSON: `launch`, how to launch another script than fault_worker.py, and `user`, who keeps it busy.
  */
 import { closeSync, openSync } from 'node:fs';
 
@@ -9,28 +10,28 @@ import { CUE, double } from './harness.js';
 
 const other = process.argv[3] === undefined ? null : JSON.parse(process.argv[3]);
 const MANY = 100;
-const PLENTY_MS = 20_000; // for what must not depend on the time
+const PLENTY_MS = 20_000; // where the time does not matter
 const say = (document) => process.stdout.write(`${JSON.stringify(document)}\n`);
-const outcomeOf = (asked) =>
-  asked.then(
+const outcomeOf = (pending) =>
+  pending.then(
     ({ user_id: user }) => user,
     ({ reason }) => reason,
   );
 
-const LIVES = {
-  /** Two workers that wait. */
+const MODES = {
+  /** Two idle workers. */
   async idle() {
     await started('', 2);
   },
 
-  /** A worker that computes; SIGUSR2 leaves without any farewell. */
+  /** A worker that computes; at SIGUSR2 the backend exits at once. */
   async busy() {
     process.on('SIGUSR2', () => process.exit(0));
     const pool = await started('hang', 1);
     await pool.runPythonInference({ user_id: other?.user ?? CUE }, { timeoutMs: 60_000 });
   },
 
-  /** Eight clients all the time; it says when many were answered. SIGTERM closes the pool. */
+  /** Eight clients; a line says when many requests were answered. SIGTERM closes the pool. */
   async load() {
     const pool = await started('', 2);
     const outcomes = {};
@@ -49,7 +50,7 @@ const LIVES = {
     say(outcomes);
   },
 
-  /** Every descriptor is taken, and later given back. */
+  /** All descriptors are used, and later closed. */
   async descriptors() {
     const pool = createPool({ size: 1, random: () => 0.5, ...double('') });
     await pool.ready();
@@ -78,4 +79,4 @@ async function started(fault, size) {
   return pool;
 }
 
-await LIVES[process.argv[2]]();
+await MODES[process.argv[2]]();

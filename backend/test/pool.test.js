@@ -1,4 +1,4 @@
-/** The pool on a clock that stands still, with processes that do what the test says. */
+/** The pool on a fake clock, with fake processes. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -6,12 +6,12 @@ import { createPool } from '../src/services/pythonInvoker.js';
 import { FakeClock, fakeProcesses, failingSpawn, settled } from './fakes.js';
 import { failureOf } from './harness.js';
 
-/** Return a pool of fake processes that starts without delay, and everything that moves it. */
+/** Return a pool of fake processes, with its clock, files, events and processes. */
 function stage(options = {}) {
   const clock = new FakeClock();
   const processes = fakeProcesses();
   const events = [];
-  const files = { state: 'as it was' };
+  const files = { state: 'first version' };
   const pool = createPool({
     size: 1,
     clock,
@@ -34,7 +34,7 @@ function stage(options = {}) {
   };
 }
 
-/** The same, once its workers are ready. */
+/** Return the same, once its workers are ready. */
 async function ready(options) {
   const staged = stage(options);
   await settled();
@@ -43,7 +43,7 @@ async function ready(options) {
   return staged;
 }
 
-/** End a pool whose processes leave when their input ends. */
+/** Close a pool whose processes exit when their input ends. */
 async function end({ pool, made, clock }) {
   for (const worker of made) worker.on('input-ended', () => worker.exit(0));
   const closed = pool.close();
@@ -53,35 +53,35 @@ async function end({ pool, made, clock }) {
   assert.equal(clock.timers, 0, 'no timer is left');
 }
 
-test('a request goes to a worker with its own mark and what is left of its time', async () => {
+test('a worker gets a request with its own id and budget', async () => {
   const staged = await ready();
-  const asked = staged.ask(7, 800);
+  const pending = staged.ask(7, 800);
   await settled();
   const [request] = staged.made[0].requests;
   assert.deepEqual([request.user_id, request.budget_ms], [7, 760]);
   staged.made[0].answer();
 
-  assert.equal((await asked).user_id, 7);
+  assert.equal((await pending).user_id, 7);
   await end(staged);
 });
 
-test('a request that waited gets a smaller budget', async () => {
+test('a request that has waited gets a smaller budget', async () => {
   const staged = stage();
   await settled();
-  const asked = staged.ask(7, 800);
+  const pending = staged.ask(7, 800);
   await staged.clock.advance(300);
   staged.made[0].ready();
   await settled();
 
   assert.equal(staged.made[0].requests[0].budget_ms, 475); // 500 left, less 5 %
   staged.made[0].answer();
-  await asked;
+  await pending;
   await end(staged);
 });
 
-test('no more than `depth` requests are on the wire of a worker, the others wait in their order', async () => {
+test('a worker has `depth` requests at most; the others wait in order', async () => {
   const staged = await ready({ depth: 2 });
-  const asked = [1, 2, 3, 4].map((user) => staged.ask(user));
+  const pending = [1, 2, 3, 4].map((user) => staged.ask(user));
   await settled();
   assert.deepEqual(
     staged.made[0].requests.map(({ user_id: user }) => user),
@@ -94,7 +94,7 @@ test('no more than `depth` requests are on the wire of a worker, the others wait
   }
 
   assert.deepEqual(
-    (await Promise.all(asked)).map(({ user_id: user }) => user),
+    (await Promise.all(pending)).map(({ user_id: user }) => user),
     [1, 2, 3, 4],
   );
   await end(staged);
@@ -102,7 +102,7 @@ test('no more than `depth` requests are on the wire of a worker, the others wait
 
 test('requests go to the least busy worker', async () => {
   const staged = await ready({ size: 2, depth: 2 });
-  const asked = [1, 2, 3].map((user) => staged.ask(user));
+  const pending = [1, 2, 3].map((user) => staged.ask(user));
   await settled();
 
   assert.deepEqual(
@@ -110,26 +110,26 @@ test('requests go to the least busy worker', async () => {
     [2, 1],
   );
   for (const worker of staged.made) while (worker.requests.length > 0) worker.answer();
-  await Promise.all(asked);
+  await Promise.all(pending);
   await end(staged);
 });
 
-test('F42 a queue that is full refuses at once, by number and by bytes', async () => {
+test('F42 a full queue refuses at once, by number and by bytes', async () => {
   const staged = await ready({ depth: 1, queue: { jobs: 3, bytes: 2000 } });
-  const asked = [1, 2, 3].map((user) => staged.ask(user).catch(() => null)); // one is computed, two wait
+  const pending = [1, 2, 3].map((user) => staged.ask(user).catch(() => null)); // one is computed, two wait
   const large = staged.pool.runPythonInference({ user_id: 4, context: { note: 'x'.repeat(2000) } });
   assert.equal((await failureOf(large)).reason, 'overloaded');
-  asked.push(staged.ask(5).catch(() => null));
+  pending.push(staged.ask(5).catch(() => null));
   assert.equal((await failureOf(staged.ask(6))).reason, 'overloaded');
   assert.equal(staged.pool.stats().queued, 3);
   await staged.clock.advance(800);
-  await Promise.all(asked);
+  await Promise.all(pending);
 
   assert.deepEqual([staged.pool.stats().queued, staged.pool.stats().queuedBytes], [0, 0]);
   await end(staged);
 });
 
-test('F06 a worker that never says ready is ended after 20 s; requests wait for it a moment only', async () => {
+test('F06 a worker that is not ready after 20 s is killed; requests do not wait', async () => {
   const staged = stage();
   await settled();
   const first = failureOf(staged.ask(7, 800));
@@ -144,7 +144,7 @@ test('F06 a worker that never says ready is ended after 20 s; requests wait for 
   await end(staged);
 });
 
-test('F07 another protocol is not tried again', async () => {
+test('F07 after another protocol nothing is started again', async () => {
   const staged = stage();
   await settled();
   staged.made[0].say({ ready: true, protocol: [99] });
@@ -156,7 +156,7 @@ test('F07 another protocol is not tried again', async () => {
   await end(staged);
 });
 
-test('F05 a refusal to start is not tried again until a file changes', async () => {
+test('F05 after a lasting failure nothing is started until a file changes', async () => {
   const staged = stage();
   const waiting = failureOf(staged.ask(7));
   await settled();
@@ -169,19 +169,19 @@ test('F05 a refusal to start is not tried again until a file changes', async () 
   assert.equal((await failureOf(staged.ask(7))).reason, 'no_model');
   assert.deepEqual([staged.made.length, staged.pool.stats().refused], [1, 'no_model']);
 
-  staged.files.state = 'somebody has published';
+  staged.files.state = 'another version';
   await staged.clock.advance(1000);
-  const asked = staged.ask(7);
+  const pending = staged.ask(7);
   await settled();
   staged.made[1].ready();
   await settled();
   staged.made[1].answer();
-  assert.equal((await asked).ok, true);
+  assert.equal((await pending).ok, true);
   assert.equal(staged.pool.stats().refused, null);
   await end(staged);
 });
 
-test('an operator can have it tried again', async () => {
+test('reset() starts workers again', async () => {
   const staged = stage();
   await settled();
   staged.made[0].exit(78);
@@ -194,22 +194,22 @@ test('an operator can have it tried again', async () => {
   await end(staged);
 });
 
-test('a refused replacement leaves the workers that are ready at work', async () => {
+test('a replacement that cannot start leaves ready workers serving', async () => {
   const staged = await ready({ size: 2 });
   staged.made[0].exit(1);
   await staged.clock.advance(100);
   staged.made[2].exit(78);
   await settled();
-  const asked = staged.ask(7);
+  const pending = staged.ask(7);
   await settled();
   staged.made[1].answer();
 
-  assert.equal((await asked).user_id, 7);
+  assert.equal((await pending).user_id, 7);
   assert.equal(staged.pool.stats().refused, 'settings');
   await end(staged);
 });
 
-test('F08 one line before ready is ignored and counted, a second one is another protocol', async () => {
+test('F08 one line before ready is counted, a second one is a bad handshake', async () => {
   const staged = stage();
   await settled();
   staged.made[0].say('Welcome!\n');
@@ -226,7 +226,7 @@ test('F08 one line before ready is ignored and counted, a second one is another 
   await end(chatty);
 });
 
-test('F35 a crash loop ends with the fifth death, and costs no process until the cool-down is over', async () => {
+test('F35 after five deaths no process starts during the cool-down', async () => {
   const staged = stage();
   for (let death = 1; death <= 5; death += 1) {
     await settled();
@@ -240,11 +240,11 @@ test('F35 a crash loop ends with the fifth death, and costs no process until the
   assert.equal((await failureOf(staged.ask(7))).reason, 'breaker_open');
   await staged.clock.advance(600_000);
 
-  assert.equal(staged.made.length, 5, 'nobody asked, so nothing was started');
+  assert.equal(staged.made.length, 5, 'without requests nothing is started');
   await end(staged);
 });
 
-/** Open the breaker of a stage, and let its cool-down pass. */
+/** Return a pool whose breaker has opened and whose cool-down has passed. */
 async function cooledDown(options) {
   const staged = stage(options);
   for (let death = 1; death <= 5; death += 1) {
@@ -257,9 +257,9 @@ async function cooledDown(options) {
   return staged;
 }
 
-test('F48 of a hundred requests at the end of the cool-down exactly one is let through, to exactly one new worker', async () => {
+test('F48 after the cool-down one of a hundred requests passes, to one new worker', async () => {
   const staged = await cooledDown({ size: 4 });
-  const asked = Array.from({ length: 100 }, (_, user) =>
+  const pending = Array.from({ length: 100 }, (_, user) =>
     staged.ask(user).then(
       () => 'answered',
       ({ reason }) => reason,
@@ -271,7 +271,7 @@ test('F48 of a hundred requests at the end of the cool-down exactly one is let t
   await settled();
   assert.equal(staged.made.at(-1).requests.length, 1);
   staged.made.at(-1).answer();
-  const outcomes = await Promise.all(asked);
+  const outcomes = await Promise.all(pending);
 
   assert.deepEqual(
     [outcomes.filter((outcome) => outcome === 'answered').length, outcomes.filter((outcome) => outcome === 'breaker_open').length],
@@ -282,7 +282,7 @@ test('F48 of a hundred requests at the end of the cool-down exactly one is let t
   await end(staged);
 });
 
-test('a probe whose worker dies keeps the breaker open for another cool-down', async () => {
+test('a probe whose worker dies starts another cool-down', async () => {
   const staged = await cooledDown();
   const probe = staged.ask(7);
   await settled();
@@ -295,7 +295,7 @@ test('a probe whose worker dies keeps the breaker open for another cool-down', a
   await end(staged);
 });
 
-test('a probe that runs out of time before the worker is ready hands over to the next request', async () => {
+test('after a probe that times out before ready the next request is one', async () => {
   const staged = await cooledDown();
   const probe = failureOf(staged.ask(7, 500));
   await staged.clock.advance(500);
@@ -311,21 +311,21 @@ test('a probe that runs out of time before the worker is ready hands over to the
   await end(staged);
 });
 
-test('a probe that Python refuses in its place shows that Python is well', async () => {
+test('a probe with a reported failure closes the breaker', async () => {
   const staged = await cooledDown();
   const probe = staged.ask(7);
   await settled();
   staged.made.at(-1).ready();
   await settled();
   const [{ id }] = staged.made.at(-1).requests;
-  staged.made.at(-1).say({ ok: false, id, error: { code: 'unknown_user', message: 'Nobody.', retryable: false } });
+  staged.made.at(-1).say({ ok: false, id, error: { code: 'unknown_user', message: 'Unknown.', retryable: false } });
 
   assert.equal((await failureOf(probe)).reason, 'unknown_user');
   assert.equal(staged.pool.stats().breaker, 'closed');
   await end(staged);
 });
 
-test('when the breaker opens, what waits falls back at once and what is computed elsewhere is still answered', async () => {
+test('an opening breaker fails waiting requests, but not those in flight', async () => {
   const staged = await ready({ size: 2, depth: 1 });
   for (let death = 1; death <= 4; death += 1) {
     staged.made.findLast(({ hasEnded }) => !hasEnded).exit(1);
@@ -344,7 +344,7 @@ test('when the breaker opens, what waits falls back at once and what is computed
   await end(staged);
 });
 
-test('a worker that somebody stopped with SIGTERM is replaced, and is no death', async () => {
+test('a worker that is stopped with SIGTERM is replaced, and is no death', async () => {
   const staged = await ready();
   staged.made[0].exit(null, 'SIGTERM');
   await staged.clock.advance(100);
@@ -353,7 +353,7 @@ test('a worker that somebody stopped with SIGTERM is replaced, and is no death',
   await end(staged);
 });
 
-test('the first request of a dead worker fails, the ones behind it move to another, once', async () => {
+test('a dead worker’s first request fails, later ones move to another, once', async () => {
   const staged = await ready({ size: 2, depth: 2 });
   const [computed, elsewhere, moved] = [failureOf(staged.ask(1)), staged.ask(2), staged.ask(3)];
   await settled();
@@ -368,9 +368,9 @@ test('the first request of a dead worker fails, the ones behind it move to anoth
   await end(staged);
 });
 
-test('a request that lost two workers fails', async () => {
+test('a request that has lost two workers fails', async () => {
   const staged = await ready({ depth: 2 });
-  const asked = [1, 2, 3].map((user) => failureOf(staged.ask(user)));
+  const pending = [1, 2, 3].map((user) => failureOf(staged.ask(user)));
   await settled();
   staged.made[0].exit(1); // 1 was computed; 2 moves
   await staged.clock.advance(100);
@@ -383,13 +383,13 @@ test('a request that lost two workers fails', async () => {
   staged.made[2].exit(1);
 
   assert.deepEqual(
-    (await Promise.all(asked)).map(({ reason }) => reason),
+    (await Promise.all(pending)).map(({ reason }) => reason),
     ['crashed', 'crashed', 'crashed'],
   );
   await end(staged);
 });
 
-test('F36 a request that was being computed at two deaths is kept away; another user’s is not', async () => {
+test('F36 a request computed at two deaths is quarantined; another user’s is not', async () => {
   const staged = await ready();
   for (let death = 1; death <= 2; death += 1) {
     const poison = failureOf(staged.ask(666));
@@ -410,7 +410,7 @@ test('F36 a request that was being computed at two deaths is kept away; another 
   await end(staged);
 });
 
-test('F32 an answer after the deadline reaches nobody; the worker is replaced at once and ended after its grace', async () => {
+test('F32 after a missed deadline the worker is replaced, and killed after its grace', async () => {
   const staged = await ready();
   const late = failureOf(staged.ask(1, 800));
   await staged.clock.advance(800);
@@ -431,7 +431,7 @@ test('F32 an answer after the deadline reaches nobody; the worker is replaced at
   await end(staged);
 });
 
-test('a request whose time runs out in the pipe does not cost the worker its life', async () => {
+test('a request that times out in the pipe does not end the worker', async () => {
   const staged = await ready({ depth: 2 });
   const [computed, behind] = [staged.ask(1, 800), failureOf(staged.ask(2, 300))];
   await settled();
@@ -439,7 +439,7 @@ test('a request whose time runs out in the pipe does not cost the worker its lif
   assert.equal((await behind).reason, 'deadline');
   staged.made[0].answer();
   await computed;
-  await staged.clock.advance(200); // the second has begun only now: it has the 285 ms it was told
+  await staged.clock.advance(200); // the second has begun only now: its budget is 285 ms
   staged.made[0].answer();
   await settled();
 
@@ -447,7 +447,7 @@ test('a request whose time runs out in the pipe does not cost the worker its lif
   await end(staged);
 });
 
-test('a request that begins with little time left is late, and its worker is no worse for it', async () => {
+test('a request with little time left is late, and its worker goes on', async () => {
   const staged = await ready();
   const late = failureOf(staged.ask(1, 20));
   await staged.clock.advance(20);
@@ -465,7 +465,7 @@ test('a request that begins with little time left is late, and its worker is no 
   await end(staged);
 });
 
-test('F11 F12 a second answer, or one to an unknown mark, is dropped and counted', async () => {
+test('F11 F12 a second answer, or one to an unknown id, is dropped and counted', async () => {
   const staged = await ready();
   const first = staged.ask(1);
   await settled();
@@ -474,7 +474,7 @@ test('F11 F12 a second answer, or one to an unknown mark, is dropped and counted
   await settled();
   staged.made[0].answer();
   staged.made[0].say({ ok: true, user_id: 1, id });
-  staged.made[0].say({ ok: true, user_id: 2, id: 'unheard of' });
+  staged.made[0].say({ ok: true, user_id: 2, id: 'unknown' });
   staged.made[0].answer();
 
   assert.deepEqual([(await first).user_id, (await second).user_id, staged.pool.stats().stray], [1, 2, 2]);
@@ -484,21 +484,21 @@ test('F11 F12 a second answer, or one to an unknown mark, is dropped and counted
 
 test('answers out of turn end the worker', async () => {
   const staged = await ready({ depth: 2 });
-  const asked = [failureOf(staged.ask(1, 50)), staged.ask(2)];
+  const pending = [failureOf(staged.ask(1, 50)), staged.ask(2)];
   await settled();
   staged.made[0].requests.reverse();
   staged.made[0].answer();
 
-  assert.equal((await asked[0]).reason, 'bad_answer');
+  assert.equal((await pending[0]).reason, 'bad_answer');
   await staged.clock.advance(100);
   staged.made[1].ready();
   await settled();
   staged.made[1].answer();
-  assert.equal((await asked[1]).user_id, 2);
+  assert.equal((await pending[1]).user_id, 2);
   await end(staged);
 });
 
-test('an answer for another user ends the worker, and reaches nobody', async () => {
+test('an answer for another user ends the worker and reaches no caller', async () => {
   const staged = await ready({ depth: 2 });
   const [crossed, other] = [failureOf(staged.ask(1)), staged.ask(2)];
   await settled();
@@ -514,21 +514,21 @@ test('an answer for another user ends the worker, and reaches nobody', async () 
   await end(staged);
 });
 
-test('a failure that Python tells costs nothing but its own request', async () => {
+test('a failure that Python reports affects only its own request', async () => {
   const staged = await ready();
   for (let request = 1; request <= 10; request += 1) {
-    const asked = failureOf(staged.ask(1));
+    const pending = failureOf(staged.ask(1));
     await settled();
     const { id } = staged.made[0].requests.shift();
     staged.made[0].say({ ok: false, id, error: { code: 'internal', message: 'A defect.', retryable: false } });
-    assert.equal((await asked).reason, 'internal');
+    assert.equal((await pending).reason, 'internal');
   }
 
   assert.deepEqual([staged.pool.stats().breaker, staged.made.length, staged.pool.stats().failed], ['closed', 1, { internal: 10 }]);
   await end(staged);
 });
 
-test('an idle worker is pinged after 10 s, and again; one that does not answer in 2 s is replaced', async () => {
+test('an idle worker is pinged every 10 s, and replaced without a pong in 2 s', async () => {
   const staged = await ready();
   for (let ping = 1; ping <= 2; ping += 1) {
     await staged.clock.advance(10_000);
@@ -542,18 +542,18 @@ test('an idle worker is pinged after 10 s, and again; one that does not answer i
 
   assert.deepEqual(staged.made[0].signals, ['SIGKILL']);
   assert.equal(staged.made.length, 2);
-  assert.equal(staged.pool.stats().suspects, 0, 'a ping is nobody’s poison');
+  assert.equal(staged.pool.stats().suspects, 0, 'a ping is no suspect');
   await end(staged);
 });
 
-test('a worker is replaced after so many requests; none fails meanwhile', async () => {
+test('a worker is replaced after `recycle.requests` answers; no request fails', async () => {
   const staged = await ready({ depth: 2, recycle: { requests: 3 } });
   const answers = [];
   const serve = async (worker, user) => {
-    const asked = staged.ask(user);
+    const pending = staged.ask(user);
     await settled();
     worker.answer();
-    answers.push((await asked).user_id);
+    answers.push((await pending).user_id);
   };
   for (const user of [1, 2, 3]) await serve(staged.made[0], user);
   assert.deepEqual([staged.made.length, staged.pool.stats().recycled], [2, 1]);
@@ -576,10 +576,10 @@ test('a worker is replaced after so many requests; none fails meanwhile', async 
 test('a worker that has grown too large is replaced', async () => {
   const staged = await ready({ memoryOf: () => 2 ** 31 });
   for (let user = 1; user <= 64; user += 1) {
-    const asked = staged.ask(user);
+    const pending = staged.ask(user);
     await settled();
     staged.made[0].answer();
-    await asked;
+    await pending;
   }
   await settled();
 
@@ -587,12 +587,12 @@ test('a worker that has grown too large is replaced', async () => {
   await end(staged);
 });
 
-test('where the replacement cannot start, the old worker stays', async () => {
+test('if the replacement cannot start, the old worker stays', async () => {
   const staged = await ready({ recycle: { requests: 1 } });
-  const asked = staged.ask(1);
+  const pending = staged.ask(1);
   await settled();
   staged.made[0].answer();
-  await asked;
+  await pending;
   await settled();
   staged.made[1].exit(1);
   await staged.clock.advance(1000);
@@ -605,7 +605,7 @@ test('where the replacement cannot start, the old worker stays', async () => {
   await end(staged);
 });
 
-test('the way out: end of input, after 2 s SIGTERM, after 2 s more SIGKILL', async () => {
+test('stopping: end of input, after 2 s SIGTERM, after 2 s more SIGKILL', async () => {
   const staged = await ready();
   staged.made[0].isDeaf = true;
   const closed = staged.pool.close();
@@ -622,7 +622,7 @@ test('the way out: end of input, after 2 s SIGTERM, after 2 s more SIGKILL', asy
   assert.equal(staged.clock.timers, 0);
 });
 
-test('closing lets what is computed finish, and turns away what waits and what comes', async () => {
+test('closing answers requests in flight, and refuses waiting and new ones', async () => {
   const staged = await ready({ depth: 1 });
   const [computed, waiting] = [staged.ask(1), failureOf(staged.ask(2))];
   await settled();
@@ -638,19 +638,19 @@ test('closing lets what is computed finish, and turns away what waits and what c
   assert.deepEqual([staged.made.length, staged.clock.timers], [1, 0]);
 });
 
-test('a worker that leaves without answering while closing fails its request', async () => {
+test('a worker that exits without answering while closing fails its request', async () => {
   const staged = await ready();
-  const asked = failureOf(staged.ask(1));
+  const pending = failureOf(staged.ask(1));
   await settled();
   const closed = staged.pool.close();
   staged.made[0].exit(0);
 
-  assert.equal((await asked).reason, 'crashed');
+  assert.equal((await pending).reason, 'crashed');
   await closed;
   assert.equal(staged.pool.stats().deaths, 0);
 });
 
-test('closing while workers start leaves nothing behind', async () => {
+test('closing while workers start leaves no process', async () => {
   const staged = stage({ size: 3 });
   const closed = staged.pool.close();
   await settled();
@@ -666,7 +666,7 @@ test('closing while workers start leaves nothing behind', async () => {
   );
 });
 
-test('F03 where the system has no process to give, it is tried again', async () => {
+test('F03 after a failed spawn it is tried again', async () => {
   const fakes = fakeProcesses();
   const spawns = [failingSpawn('EAGAIN'), failingSpawn('EAGAIN'), fakes.spawn];
   const staged = stage({ spawn: () => spawns.shift()(), kill: fakes.kill });
@@ -677,7 +677,7 @@ test('F03 where the system has no process to give, it is tried again', async () 
   await end({ ...staged, made: fakes.made });
 });
 
-test('F01 without a Python there is one alarm, and no loop', async () => {
+test('F01 without a Python there is one event, and no loop', async () => {
   const staged = stage({ spawn: failingSpawn('ENOENT') });
   await staged.clock.advance(600_000);
 
@@ -686,17 +686,17 @@ test('F01 without a Python there is one alarm, and no loop', async () => {
   await end(staged);
 });
 
-test('a listener that throws does no harm', async () => {
+test('an exception of the listener does not affect requests', async () => {
   const staged = await ready({
     onEvent: () => {
       throw new Error('a defect of the listener');
     },
   });
-  const asked = staged.ask(7);
+  const pending = staged.ask(7);
   await settled();
   staged.made[0].answer();
 
-  assert.equal((await asked).user_id, 7);
+  assert.equal((await pending).user_id, 7);
   await end(staged);
 });
 
@@ -716,9 +716,9 @@ test('a worker whose stdout or stdin has ended is replaced', async () => {
   await end(staged);
 });
 
-test('line after line that nobody asked for ends the worker', async () => {
+test('too many lines that answer no request end the worker', async () => {
   const staged = await ready();
-  for (let stray = 0; stray < 101; stray += 1) staged.made[0].say({ id: 'nobody' });
+  for (let stray = 0; stray < 101; stray += 1) staged.made[0].say({ id: 'unknown' });
   await settled();
 
   assert.deepEqual(staged.made[0].signals, ['SIGKILL']);

@@ -1,4 +1,4 @@
-/** A pool of real processes that misbehave on cue; after each fault the next good request succeeds, within a second. */
+/** A pool of real processes with faults. After each fault the next good request is answered within a second. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,16 +7,16 @@ import path from 'node:path';
 import { createPool } from '../src/services/pythonInvoker.js';
 import { assertFor, CUE, double, eventually, failureOf, faultTest, lagNow } from './harness.js';
 
-const SHORT_MS = 400; // for what never ends by itself
-const PLENTY_MS = 20_000; // for what must not depend on the time
-const RECOVERY_MS = 1000; // I9, on a machine where a worker of the double boots in BOOT_MS
+const SHORT_MS = 400; // for requests that never end by themselves
+const PLENTY_MS = 20_000; // where the time does not matter
+const RECOVERY_MS = 1000; // I9, on a machine where a fault_worker.py starts in BOOT_MS
 const BOOT_MS = 200;
 const promptly = { random: () => 0.5 };
 
 const folder = mkdtempSync(path.join(tmpdir(), 'faults-'));
 process.on('exit', () => rmSync(folder, { recursive: true }));
 
-/** Run a scenario with a pool of the double, which is closed afterwards; it is told of the pool's starts. */
+/** Run a scenario with a pool of fault_worker.py and its start times; the pool is closed afterwards. */
 async function withPool(options, scenario) {
   const starts = new Starts();
   const pool = createPool({ size: 1, ...promptly, ...options, onEvent: (event) => starts.note(event) });
@@ -29,7 +29,7 @@ async function withPool(options, scenario) {
   }
 }
 
-/** How long workers took to be ready: Python's time and the machine's, not the pool's. */
+/** How long workers took to be ready, which depends on Python and the machine, not on the pool. */
 class Starts {
   slowestMs = 0;
   #spawned = new Map();
@@ -40,7 +40,7 @@ class Starts {
   }
 }
 
-/** Make sure that a proper request is answered within a second; on a machine that is slow to start a worker, after as much more. */
+/** Check that a good request is answered within a second, plus the extra time of a slow start. */
 async function assertRecovery(pool, starts) {
   const start = performance.now();
   assertFor(7, await eventually(() => pool.runPythonInference({ user_id: 7 }, { timeoutMs: PLENTY_MS }), PLENTY_MS));
@@ -49,7 +49,7 @@ async function assertRecovery(pool, starts) {
   assert.ok(took < allowed, `recovered after ${took} ms of ${allowed}`);
 }
 
-// [what, fault of the double, reason, whether the worker is lost]
+// [what, fault of fault_worker.py, reason, whether the worker is lost]
 const FAULTS = [
   ['F09 F10 a stray line on stdout', 'print', 'bad_answer', true],
   ['F12 an answer to an unknown id, and nothing else', 'only-unknown-id', 'deadline', true],
@@ -71,18 +71,18 @@ const FAULTS = [
   ['F33 SIGKILL, as by the system', 'signal:SIGKILL', 'crashed', true],
   ['F34 no more memory', 'memory', 'crashed', true],
   ['F38 a closed stdout', 'close-stdout', 'crashed', true],
-  ['200 lines that nobody asked for', 'strays', 'bad_answer', true],
+  ['200 lines that answer no request', 'strays', 'bad_answer', true],
   ['NaN', 'nan', 'bad_answer', true],
   ['an array', 'array', 'bad_answer', true],
   ['bytes that are no UTF-8', 'not-utf8', 'bad_answer', true],
   ['an answer without items', 'no-items', 'bad_answer', true],
-  ["somebody else's failure", 'fail-somebody:internal', 'deadline', true],
-  ['a failure that Python tells', 'fail:unknown_user', 'unknown_user', false],
-  ['a refusal without a mark', 'fail-unread:too_large', 'too_large', false],
+  ['a failure with another id', 'fail-other-id:internal', 'deadline', true],
+  ['a failure that Python reports', 'fail:unknown_user', 'unknown_user', false],
+  ['a failure without an id', 'fail-unread:too_large', 'too_large', false],
 ];
 
 for (const [what, fault, reason, isLost] of FAULTS) {
-  faultTest(`${what}: ${reason}, and the next one is answered`, async ({ env, lag }) => {
+  faultTest(`${what}: ${reason}, and the next request is answered`, async ({ env, lag }) => {
     const timeoutMs = reason === 'deadline' ? SHORT_MS : PLENTY_MS;
     await withPool(double(fault, { env }), async (pool, starts) => {
       const failure = await failureOf(pool.runPythonInference({ user_id: CUE }, { timeoutMs }), { by: timeoutMs, lag });
@@ -94,7 +94,7 @@ for (const [what, fault, reason, isLost] of FAULTS) {
   });
 }
 
-const BORNE = [
+const TOLERATED = [
   ['F11 the same answer twice', 'answer-twice', { stray: 1 }],
   ['F12 an answer to an unknown id beside the right one', 'unknown-id', { stray: 1 }],
   ['F15 F16 an answer, and then death', 'answer-then:SIGKILL', {}],
@@ -103,7 +103,7 @@ const BORNE = [
   ['F39 a grandchild that holds stdout after death', 'grandchild', {}],
 ];
 
-for (const [what, fault, counted] of BORNE) {
+for (const [what, fault, counted] of TOLERATED) {
   faultTest(`${what}: an answer, and the next one`, async ({ env }) => {
     await withPool(double(fault, { env }), async (pool, starts) => {
       assert.equal((await pool.runPythonInference({ user_id: CUE }, { timeoutMs: PLENTY_MS })).user_id, CUE);
@@ -128,7 +128,7 @@ for (const [what, fault, reason] of [
   ['F08 a banner of two lines', 'boot-banner:2', 'handshake'],
   ['a wrong command line', 'boot-leave:2', 'usage'],
 ]) {
-  faultTest(`${what}: one start, no other until something has changed`, async ({ env }) => {
+  faultTest(`${what}: one start, and no other until a file changes`, async ({ env }) => {
     const whileFile = path.join(folder, `while-${fault.replace(':', '-')}`);
     writeFileSync(whileFile, '');
     let version = 'old';
@@ -147,7 +147,7 @@ for (const [what, fault, reason] of [
   });
 }
 
-faultTest('F01 without an interpreter nothing is started, and everybody is told so at once', async ({ env }) => {
+faultTest('F01 without an interpreter nothing is started and requests fail at once', async ({ env }) => {
   const events = [];
   const pool = createPool({ ...double('', { env }), python: path.join(folder, 'absent'), onEvent: ({ type }) => events.push(type) });
   await assert.rejects(pool.ready(), { reason: 'no_python' });
@@ -164,7 +164,7 @@ for (const [what, fault] of [
   ['F04 a module that cannot be imported', 'boot-leave:1'],
   ['F35 death right after ready', 'die-when-ready'],
 ]) {
-  faultTest(`${what}: five starts, and no more for a while; then it recovers`, async ({ env }) => {
+  faultTest(`${what}: five starts, a cool-down, then recovery`, async ({ env }) => {
     const whileFile = path.join(folder, `while-${fault.replace(':', '-')}`);
     writeFileSync(whileFile, '');
     const options = { size: 1, random: () => 0, breaker: { coolDownMs: 1000 }, ...double(fault, { env, whileFile }) };
@@ -182,7 +182,7 @@ for (const [what, fault] of [
   });
 }
 
-faultTest('F26 F37 workers that never read, or close their stdin, are never used and do not outlive the pool', async ({ env, lag }) => {
+faultTest('F26 F37 workers that never read, or close stdin, end with the pool', async ({ env, lag }) => {
   const neverReady = async (fault) => {
     const pool = createPool({ size: 1, ...double(fault, { env }) });
     const ask = (timeoutMs) => failureOf(pool.runPythonInference({ user_id: 7 }, { timeoutMs }), { by: timeoutMs });
@@ -198,13 +198,13 @@ faultTest('F26 F37 workers that never read, or close their stdin, are never used
 faultTest('F37 a worker that dies while 1 MB is being written to it', async ({ env }) => {
   await withPool(double('leave:1', { env }), async (pool, starts) => {
     const note = 'x'.repeat(1_000_000);
-    const asked = [
+    const pending = [
       pool.runPythonInference({ user_id: CUE }, { timeoutMs: PLENTY_MS }),
       pool.runPythonInference({ user_id: 7, context: { note } }, { timeoutMs: PLENTY_MS }),
     ];
 
-    assert.equal((await failureOf(asked[0])).reason, 'crashed');
-    assertFor(7, await asked[1]); // it was behind the one that killed the worker, and moved
+    assert.equal((await failureOf(pending[0])).reason, 'crashed');
+    assertFor(7, await pending[1]); // it was behind the one that killed the worker, and moved
     await assertRecovery(pool, starts);
   });
 });
@@ -218,15 +218,15 @@ faultTest('F21 four answers in one write', async ({ env }) => {
   });
 });
 
-faultTest('answers out of turn reach nobody', async ({ env }) => {
+faultTest('answers out of turn reach no caller', async ({ env }) => {
   await withPool({ ...double('reverse', { env }), depth: 2 }, async (pool) => {
-    const asked = [1, 2].map((user) => failureOf(pool.runPythonInference({ user_id: user }, { timeoutMs: SHORT_MS })));
+    const pending = [1, 2].map((user) => failureOf(pool.runPythonInference({ user_id: user }, { timeoutMs: SHORT_MS })));
 
-    assert.deepEqual([...new Set((await Promise.all(asked)).map(({ reason }) => reason))].sort(), ['bad_answer', 'deadline']);
+    assert.deepEqual([...new Set((await Promise.all(pending)).map(({ reason }) => reason))].sort(), ['bad_answer', 'deadline']);
   });
 });
 
-faultTest('F32 an answer that comes too late is not the next one’s', async ({ env }) => {
+faultTest('F32 a late answer is not given to the next request', async ({ env }) => {
   await withPool(double('late:0.3', { env }), async (pool, starts) => {
     const late = failureOf(pool.runPythonInference({ user_id: CUE }, { timeoutMs: 150 }), { by: 150 });
     const others = [1, 2, 3].map((user) => pool.runPythonInference({ user_id: user }, { timeoutMs: PLENTY_MS }));
@@ -237,7 +237,7 @@ faultTest('F32 an answer that comes too late is not the next one’s', async ({ 
   });
 });
 
-faultTest('F36 a request that kills two workers is kept away from the third', async ({ env }) => {
+faultTest('F36 a request that ends two workers is quarantined', async ({ env }) => {
   await withPool({ ...double('segfault', { env }), size: 2 }, async (pool, starts) => {
     for (let death = 1; death <= 2; death += 1) {
       assert.equal((await failureOf(pool.runPythonInference({ user_id: CUE }, { timeoutMs: PLENTY_MS }))).reason, 'crashed');
@@ -250,7 +250,7 @@ faultTest('F36 a request that kills two workers is kept away from the third', as
 });
 
 faultTest(
-  'F42 of 10,000 calls at once as many wait as may, the others are refused at once, and nobody gets another’s answer',
+  'F42 of 10,000 calls at once 64 wait, and the others are refused at once',
   async ({ env }) => {
     await withPool({ ...double('', { env }), size: 2 }, async (pool) => {
       let refusedBefore = null; // the first answer
@@ -271,7 +271,7 @@ faultTest(
 
       assert.ok(queued <= 64);
       assert.deepEqual([answered, outcomes.filter((outcome) => outcome === 'overloaded').length], [68, 9932]); // 64 wait, 4 are on the wire
-      assert.equal(refusedBefore, 9932, 'a refusal waits for nobody');
+      assert.equal(refusedBefore, 9932, 'refusals come before the first answer');
     });
   },
 );
@@ -281,15 +281,15 @@ faultTest('F45 a clock that is set back does not move the deadline', async ({ en
     const { now } = Date;
     Date.now = () => now() - 3_600_000;
     try {
-      const asked = pool.runPythonInference({ user_id: CUE }, { timeoutMs: SHORT_MS });
-      assert.equal((await failureOf(asked, { by: SHORT_MS, lag })).reason, 'deadline');
+      const pending = pool.runPythonInference({ user_id: CUE }, { timeoutMs: SHORT_MS });
+      assert.equal((await failureOf(pending, { by: SHORT_MS, lag })).reason, 'deadline');
     } finally {
       Date.now = now;
     }
   });
 });
 
-faultTest('random signals to random workers: every request is answered by its own answer or a reason', async ({ env }) => {
+faultTest('random signals to workers: requests get their answer or a reason', async ({ env }) => {
   await withPool({ ...double('', { env }), size: 3, breaker: { deaths: 1000 } }, async (pool) => {
     const outcomes = new Map();
     const note = (outcome) => outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);

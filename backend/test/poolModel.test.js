@@ -1,4 +1,4 @@
-/** The pool under anything at all, in any order: what holds always. */
+/** The pool under random actions in random order, and what must always hold. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -9,8 +9,8 @@ const SEEDS = 60;
 const STEPS = 80;
 const SIZE = 2;
 
-/** Everything that a worker may do, by name. */
-const DEEDS = {
+/** Every action of a worker by name. */
+const ACTIONS = {
   ready: (worker) => worker.ready(),
   answer: (worker) => worker.requests.length > 0 && worker.answer(),
   answerAll: (worker) => {
@@ -20,9 +20,9 @@ const DEEDS = {
     const request = worker.requests.shift();
     if (request) worker.say({ ok: false, id: request.id, error: { code: 'overloaded', message: 'Busy.', retryable: true } });
   },
-  confuse: (worker) => worker.requests.length > 0 && worker.answer({ user_id: 'somebody else' }),
+  confuse: (worker) => worker.requests.length > 0 && worker.answer({ user_id: 'another user' }),
   reverse: (worker) => worker.requests.reverse(),
-  stray: (worker) => worker.say({ ok: true, id: 'nobody', user_id: 1 }),
+  stray: (worker) => worker.say({ ok: true, id: 'unknown', user_id: 1 }),
   babble: (worker) => worker.say('not a word of JSON\n'),
   half: (worker) => worker.say('{"ok":'),
   die: (worker) => worker.exit(1),
@@ -35,12 +35,12 @@ const DEEDS = {
   },
   closeStdout: (worker) => worker.stdout.end(),
 };
-const LIKELY = ['ready', 'ready', 'ready', 'answer', 'answer', 'answerAll', 'answerAll']; // beside each deed once
+const LIKELY = ['ready', 'ready', 'ready', 'answer', 'answer', 'answerAll', 'answerAll']; // besides each action once
 
-test(`${SEEDS} random lives of ${STEPS} steps: every request is settled once, in time, by its own answer or a reason`, async () => {
+test(`in ${SEEDS} random runs every request is settled once and in time`, async () => {
   const seen = new Set();
   for (let seed = 1; seed <= SEEDS; seed += 1) {
-    for (const outcome of await live(seed)) seen.add(outcome);
+    for (const outcome of await runOnce(seed)) seen.add(outcome);
   }
 
   for (const reason of [
@@ -54,11 +54,11 @@ test(`${SEEDS} random lives of ${STEPS} steps: every request is settled once, in
     'settings',
     'closed',
   ]) {
-    assert.ok(seen.has(reason), `no life of them all has seen ${reason}`);
+    assert.ok(seen.has(reason), `no run had the outcome ${reason}`);
   }
 });
 
-async function live(seed) {
+async function runOnce(seed) {
   const random = seeded(seed);
   const pick = (list) => list[Math.floor(random() * list.length)];
   const clock = new FakeClock();
@@ -76,9 +76,9 @@ async function live(seed) {
       assert.ok(clock.now() <= deadline + 0.001, `seed ${seed}: settled after its deadline`);
       outcomes.push(outcome);
     };
-    const asked = pool.runPythonInference({ user_id: user }, { timeoutMs: deadline - clock.now() });
-    return asked.then(
-      (answer) => note(answer.user_id === user ? 'answered' : assert.fail(`seed ${seed}: an answer of somebody else's`)),
+    const pending = pool.runPythonInference({ user_id: user }, { timeoutMs: deadline - clock.now() });
+    return pending.then(
+      (answer) => note(answer.user_id === user ? 'answered' : assert.fail(`seed ${seed}: an answer for another user`)),
       (failure) => note(failure instanceof PythonBridgeError ? failure.reason : assert.fail(failure.stack)),
     );
   };
@@ -89,7 +89,7 @@ async function live(seed) {
     else if (chance < 0.5) await clock.advance(random() * 400);
     else if (chance < 0.52) await clock.advance(40_000);
     else if (chance < 0.54) files.state += 1;
-    else if (worker !== undefined) DEEDS[random() < 0.7 ? pick(LIKELY) : pick(Object.keys(DEEDS))](worker);
+    else if (worker !== undefined) ACTIONS[random() < 0.7 ? pick(LIKELY) : pick(Object.keys(ACTIONS))](worker);
     if (random() < 0.7) await settled();
   };
 

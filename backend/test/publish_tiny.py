@@ -1,4 +1,4 @@
-"""Fill a tiny shop in a folder, train on it as briefly as can be, and publish: `publish_tiny.py FOLDER`. What it learns does not matter."""
+"""Fill a tiny shop in a folder, train briefly and publish: `publish_tiny.py FOLDER`. Quality does not matter."""
 
 import os
 import sys
@@ -20,13 +20,12 @@ N_USERS = 24
 
 
 def main(folder: Path) -> str | None:
-    """Return what went wrong, if anything did."""
+    """Return an error message, or None."""
     url = f"sqlite:///{folder / 'shop.sqlite'}"
     fill(url, {name: [row for row in rows if row.get("userId", 0) < N_USERS] for name, rows in tiny_shop().items()})
     tf.config.run_functions_eagerly(True)  # tracing graphs takes longer than tiny fits
-    outcome = training.train(
-        replace(fast_settings(url, folder / "models"), training=BRIEFLY), now=NOW, progress=Quiet()
-    )
+    settings = replace(fast_settings(url, folder / "models"), training=BRIEFLY)
+    outcome = training.train(settings, now=NOW, progress=Quiet())
     return None if outcome.version else f"Nothing was published: {outcome}."
 
 

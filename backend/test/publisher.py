@@ -1,6 +1,7 @@
 """Further versions of the tiny shop in a folder: `publisher.py FOLDER publish | activate NAME | die | run-out-of-room`.
 
-The last two publish in processes that are killed at each effect on the disk in turn, or that may not write more than 4 KB to a file.
+`die` publishes in processes that are killed at each effect on the disk in turn. `run-out-of-room` publishes in a
+process that may not write more than 4 KB to a file.
 """
 
 import json
@@ -26,7 +27,7 @@ ROOM = 4096  # bytes; less than any file of weights
 
 
 class Hurried(Mortal):
-    """A disk that dies, and that nobody waits for until then: a killed process is no power cut."""
+    """A disk that fails at one effect. It does not sync: a killed process loses no written data."""
 
     def fsync(self, path: Path) -> None:
         """Count, and return at once."""
@@ -39,7 +40,7 @@ def publish(shop: Published) -> dict[str, str]:
 
 
 def die(shop: Published) -> dict[str, object]:
-    """Publish and activate in one process after another, each killed one effect later, until one gets to its end."""
+    """Publish and activate in one process after another, each killed one effect later, until one finishes."""
     deaths = 0
     while outcome_of(partial(publish_and_activate, shop, deaths + 1, Hurried(deaths + 1, how=kill))) != 0:
         deaths += 1
@@ -47,7 +48,7 @@ def die(shop: Published) -> dict[str, object]:
 
 
 def run_out_of_room(shop: Published) -> dict[str, object]:
-    """Publish in a process that may not write large files, and tell the exit status of its failure."""
+    """Publish in a process that may not write large files, and return its exit status."""
 
     def cramped() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, ROOM))
@@ -66,7 +67,7 @@ def publish_and_activate(shop: Published, attempt: int, disk: Files) -> None:
 
 
 def outcome_of(step: Callable[[], None]) -> int:
-    """Return the exit status of a process that takes a step; a negative one is a signal."""
+    """Run a step in a process, and return its exit status; a negative one is a signal."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -86,14 +87,14 @@ def kill() -> None:
 
 
 def main(folder: Path, command: str, *names: str) -> None:
-    """Do what the command line says, and print what came of it as JSON."""
+    """Run the command, and print its result as JSON."""
     shop = Published(folder, current_name(folder / "models"))
     if command == "activate":
         activate(shop.models_dir, *names)
-        told: object = {"version": names[0]}
+        result: object = {"version": names[0]}
     else:
-        told = {"publish": publish, "die": die, "run-out-of-room": run_out_of_room}[command](shop)
-    sys.stdout.write(json.dumps(told) + "\n")
+        result = {"publish": publish, "die": die, "run-out-of-room": run_out_of_room}[command](shop)
+    sys.stdout.write(json.dumps(result) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-/** Whatever goes wrong, nothing that the bridge tells holds a secret: not its errors, not its events, not its figures. */
+/** Errors, events and statistics of the bridge contain no secret. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ import { failingSpawn } from './fakes.js';
 import { CUE, double, PYTHON, REPOSITORY } from './harness.js';
 
 const MARKER = 'Sesame-5d0a';
-const TIMEOUT_MS = 2000; // for what never ends by itself, after a start on a busy machine
+const TIMEOUT_MS = 2000; // for requests that never end by themselves, after a start on a busy machine
 const SECRETS = {
   DATABASE_URL: `mysql+pymysql://root:${MARKER}@127.0.0.1:1/shop`,
   ...{ DB_HOST: '127.0.0.1', DB_PORT: '1', DB_NAME: 'shop', DB_USER: 'root', DB_PASSWORD: MARKER, DB_PASS: MARKER },
@@ -21,8 +21,8 @@ const env = { ...process.env, ...SECRETS };
 const folder = mkdtempSync(path.join(tmpdir(), 'secrets-'));
 process.on('exit', () => rmSync(folder, { recursive: true }));
 
-/** Everything that can be read of a value, however it is logged: as JSON, by `inspect` with what does not show, and each field as text. */
-function toldBy(value) {
+/** Return a value in every form in which it may be logged: as JSON, by `inspect` with hidden fields, and as text. */
+function textOf(value) {
   const seen = new Set();
   const texts = [];
   const look = (thing) => {
@@ -36,18 +36,18 @@ function toldBy(value) {
   return texts.join('\n');
 }
 
-/** Let something go wrong in a pool and in a process of its own, and return all that is told of it. */
-async function everythingToldOf({ request = { user_id: CUE }, ...options }) {
-  const told = [];
-  const pool = createPool({ size: 1, random: () => 0, ...options, onEvent: (event) => told.push(event) });
-  told.push(await pool.ready().catch((failure) => failure));
-  told.push(await pool.runPythonInference(request, { timeoutMs: TIMEOUT_MS }).catch((failure) => failure));
-  told.push(pool.stats(), pool);
+/** Cause a failure in a pool and in one process, and return everything that they report as text. */
+async function everythingReported({ request = { user_id: CUE }, ...options }) {
+  const reported = [];
+  const pool = createPool({ size: 1, random: () => 0, ...options, onEvent: (event) => reported.push(event) });
+  reported.push(await pool.ready().catch((failure) => failure));
+  reported.push(await pool.runPythonInference(request, { timeoutMs: TIMEOUT_MS }).catch((failure) => failure));
+  reported.push(pool.stats(), pool);
   await pool.close();
-  told.push(await runPythonInference(request, { ...options, timeoutMs: TIMEOUT_MS }).catch((failure) => failure));
-  const failures = told.filter((thing) => thing instanceof Error);
+  reported.push(await runPythonInference(request, { ...options, timeoutMs: TIMEOUT_MS }).catch((failure) => failure));
+  const failures = reported.filter((thing) => thing instanceof Error);
   assert.ok(failures.length > 0, 'nothing went wrong');
-  return told.map(toldBy).join('\n');
+  return reported.map(textOf).join('\n');
 }
 
 const FAULTS = [
@@ -57,10 +57,10 @@ const FAULTS = [
 ];
 
 for (const fault of FAULTS) {
-  test(`nothing that is told of ${fault} holds a secret`, async () => {
-    const told = await everythingToldOf(double(fault, { env }));
+  test(`no report of ${fault} contains a secret`, async () => {
+    const reported = await everythingReported(double(fault, { env }));
 
-    assert.ok(!told.includes(MARKER));
+    assert.ok(!reported.includes(MARKER));
   });
 }
 
@@ -76,14 +76,14 @@ for (const [what, options] of [
   ['a request that is no JSON', { request: { user_id: NaN } }],
   ['a request that is too large', { request: { user_id: 1, context: { note: 'x'.repeat(2 ** 20) } } }],
 ]) {
-  test(`nothing that is told of ${what} holds a secret`, async () => {
-    const told = await everythingToldOf({ ...double('', { env }), ...options });
+  test(`no report of ${what} contains a secret`, async () => {
+    const reported = await everythingReported({ ...double('', { env }), ...options });
 
-    assert.ok(!told.includes(MARKER));
+    assert.ok(!reported.includes(MARKER));
   });
 }
 
-// The real door, which tells of itself before it has a version: what is wrong with the setting, and not the setting.
+// The real recommend_api.py without a version: it reports what is wrong with a setting, but not its value.
 const { DATABASE_URL: _, ...withoutUrl } = env;
 for (const [what, environ] of [
   ['a database that refuses', env],
@@ -92,17 +92,17 @@ for (const [what, environ] of [
   ['an option that is none', { ...env, DATABASE_URL: `mysql+pymysql://root:${MARKER}@127.0.0.1/shop?colour=red` }],
   ['a PostgreSQL that refuses', { ...env, DATABASE_URL: `postgresql+psycopg://root:${MARKER}@127.0.0.1:1/shop` }],
 ]) {
-  test(`nothing that the door tells of ${what} holds a secret`, async () => {
+  test(`recommend_api.py reports no secret: ${what}`, async () => {
     const script = path.join(REPOSITORY, 'recommend_api.py');
     const MODELS_DIR = path.join(folder, 'models');
-    const told = await everythingToldOf({ python: PYTHON, script, env: { ...environ, MODELS_DIR }, request: { user_id: 1 } });
+    const reported = await everythingReported({ python: PYTHON, script, env: { ...environ, MODELS_DIR }, request: { user_id: 1 } });
 
-    assert.ok(!told.includes(MARKER));
+    assert.ok(!reported.includes(MARKER));
   });
 }
 
-test('a secret in anything that is told would be found', async () => {
+test('a secret in a report would be found', async () => {
   for (const hidden of [new Error('x', { cause: new Error(MARKER) }), { a: [{ b: MARKER }] }, Object.defineProperty({}, 'c', { value: MARKER })]) {
-    assert.ok(toldBy(hidden).includes(MARKER));
+    assert.ok(textOf(hidden).includes(MARKER));
   }
 });

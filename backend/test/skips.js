@@ -1,5 +1,5 @@
 /**
- * Reporter of the tests that were skipped: each with its reason, at the end of the run. On CI nothing may be skipped: the run fails.
+ * A test reporter that lists skipped tests with their reasons at the end of the run. On CI they fail the run.
  *
  *     node --test --test-reporter=./test/skips.js --test-reporter-destination=stdout …
  */

@@ -1,4 +1,4 @@
-/** What is skipped is said with its reason, and refused on CI. */
+/** Skipped tests are listed with their reasons, and fail on CI. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -25,14 +25,14 @@ function run(source, CI) {
   }
 }
 
-test('a skip is listed with its reason', () => {
+test('a skipped test is listed with its reason', () => {
   assert.deepEqual(run(SKIPPING, ''), { status: 0, stdout: '\nskipped:\n  one: no moon\n  two: no sun\n' });
 });
 
-test('on CI a skip fails the run', () => {
+test('a skipped test fails the run on CI', () => {
   assert.deepEqual(run(SKIPPING, 'true'), { status: 1, stdout: '\nskipped, which CI refuses:\n  one: no moon\n  two: no sun\n' });
 });
 
-test('a run without skips says nothing of them, on CI too', () => {
+test('a run without skipped tests lists none', () => {
   assert.deepEqual(run(WHOLE, 'true'), { status: 0, stdout: '' });
 });

@@ -1,4 +1,4 @@
-/** The declarations say what the modules do. */
+/** The declarations agree with the modules. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -23,7 +23,7 @@ function importsOf(href) {
   return [...readFileSync(new URL(href), 'utf8').matchAll(/(?:\bfrom|^import|\bimport\()\s*['"]([^'"]+)['"]/gm)].map(([, name]) => name);
 }
 
-test('every export is declared, and nothing else', () => {
+test('exactly the exports are declared', () => {
   const declared = [...DECLARED.matchAll(/^export (?:function|class|const) (\w+)/gm)].map(([, name]) => name);
 
   assert.deepEqual(declared.sort(), Object.keys(invoker).sort());
@@ -51,11 +51,11 @@ test('a failure has the declared fields', () => {
   }
 });
 
-test('a backend of CommonJS modules can require it', { skip: !process.features.require_module && 'this Node cannot require modules of ES' }, () => {
+test('a CommonJS module can require it', { skip: !process.features.require_module && 'this Node cannot require ES modules' }, () => {
   assert.equal(typeof createRequire(import.meta.url)(fileURLToPath(MODULE)).createPool, 'function');
 });
 
-test('it needs nothing but Node', () => {
+test('it needs only Node', () => {
   const reached = new Set([MODULE.href]);
   for (const file of reached) {
     for (const name of importsOf(file)) {

@@ -1,4 +1,4 @@
-/** Versions that come, go, and are no good, under requests to the real door: what serves goes on serving, and no answer mixes two. */
+/** Version changes and broken versions under requests to recommend_api.py: no request fails, no answer mixes two. */
 import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -8,13 +8,13 @@ import { createPool, runPythonInference } from '../src/services/pythonInvoker.js
 import { eventually, failureOf, faultTest } from './harness.js';
 import { TinyShop } from './tinyShop.js';
 
-const PLENTY_MS = 30_000; // for what must not depend on the time
-const TRAINING_MS = 300_000; // ten seconds of computing, on a machine that has other things to do
+const PLENTY_MS = 30_000; // where the time does not matter
+const TRAINING_MS = 300_000; // takes ten seconds on an idle machine
 const ROLLBACK_MS = 2000; // on a machine where a worker boots in BOOT_MS
 const BOOT_MS = 600;
 const CLIENTS = 16;
 const OVERLOADED = 75; // exit status of a publisher without room
-const TELLING = { user_id: 7, model: 'popularity', limit: 20 }; // each version has a ranking of its own
+const SHOWS_VERSION = { user_id: 7, model: 'popularity', limit: 20 }; // each version has a ranking of its own
 const FIXED = { time_of_day: 'morning', season: null }; // otherwise the clock would change the answer
 
 let shop;
@@ -30,7 +30,7 @@ before(
 after(() => shop?.remove());
 
 /**
- * Test a scenario with a copy of the shop and a pool on it, in which no worker dies and no request fails but those that look for a version.
+ * Test a scenario with a copy of the shop and a pool. No worker may die, and only `reload` may fail.
  *
  * @param {string} sentence
  * @param {number} size Workers.
@@ -41,7 +41,7 @@ function versionTest(sentence, size, scenario) {
     const here = shop.copy();
     const start = performance.now();
     const pool = createPool({ size, random: () => 0.5, ...here.launch(env) });
-    const ask = (request = TELLING) => pool.runPythonInference(request, { timeoutMs: PLENTY_MS });
+    const ask = (request = SHOWS_VERSION) => pool.runPythonInference(request, { timeoutMs: PLENTY_MS });
     try {
       await eventually(() => assert.equal(pool.stats().workers.filter(({ state }) => state === 'ready').length, size), PLENTY_MS);
       await scenario({ here, pool, ask, old: here.current, bootMs: performance.now() - start, env });
@@ -58,22 +58,22 @@ function versionTest(sentence, size, scenario) {
   });
 }
 
-/** Ask all the time until something has happened; return what came of that, and all answers. */
-async function underLoad(ask, happening) {
+/** Send requests until a promise resolves, and return its value and all answers. */
+async function underLoad(ask, event) {
   const answers = [];
   let isOver = false;
   const client = async () => {
     while (!isOver) answers.push(await ask());
   };
   const clients = Array.from({ length: CLIENTS }, client);
-  const outcome = await happening.finally(() => {
+  const outcome = await event.finally(() => {
     isOver = true;
   });
   await Promise.all(clients);
   return { outcome, answers };
 }
 
-/** Make sure that a version answers with one list, and another version with another one; return the versions that answered. */
+/** Check that each version has exactly one list, and return the versions that answered. */
 function versionsOf(answers) {
   const lists = new Map();
   for (const { model_version: version, items } of answers) {
@@ -88,18 +88,18 @@ function versionsOf(answers) {
 /** Wait until every worker serves a version. */
 async function servedByAll(pool, version) {
   await eventually(async () => {
-    const asked = pool.stats().workers.map(() => pool.runPythonInference({ op: 'ping' }, { timeoutMs: PLENTY_MS }));
-    await Promise.all(asked);
+    const pending = pool.stats().workers.map(() => pool.runPythonInference({ op: 'ping' }, { timeoutMs: PLENTY_MS }));
+    await Promise.all(pending);
     assert.ok(pool.stats().workers.every((worker) => worker.version === version));
   }, PLENTY_MS);
 }
 
-/** Let CURRENT hold what nobody could activate. */
+/** Write to CURRENT, even what `activate` would refuse. */
 function pointAt(here, text) {
   writeFileSync(path.join(here.models, 'CURRENT'), text);
 }
 
-/** Make sure that a worker that looks for another version refuses it and serves on; return why. */
+/** Check that a worker refuses another version and goes on serving; return the reason as a sentence. */
 async function refusalOf({ pool, ask, old }) {
   const { reason, detail } = await failureOf(pool.runPythonInference({ op: 'reload' }, { timeoutMs: PLENTY_MS }));
   assert.ok(['no_model', 'model_refused'].includes(reason), `${reason}: ${detail}`);
@@ -114,7 +114,7 @@ function filesOf(folder) {
   return ['manifest.json', ...files.filter((file) => file !== 'manifest.json')];
 }
 
-versionTest('F49 versions are exchanged under load: no request fails, and each answer is of the version it names', 2, async (world) => {
+versionTest('F49 versions change under load: no request fails, no answer mixes two', 2, async (world) => {
   const { here, pool, ask, old } = world;
   const swaps = async () => {
     for (const version of [other, old, other, old]) {
@@ -127,7 +127,7 @@ versionTest('F49 versions are exchanged under load: no request fails, and each a
   assert.deepEqual(versionsOf(answers), [old, other].sort());
 });
 
-versionTest('F50 a version that is copied file by file is served once it is whole, and never before', 1, async (world) => {
+versionTest('F50 a version copied file by file is served once complete, not before', 1, async (world) => {
   const { here, ask } = world;
   const [source, target] = [path.join(shop.models, other), path.join(here.models, other)];
   rmSync(target, { recursive: true });
@@ -142,7 +142,7 @@ versionTest('F50 a version that is copied file by file is served once it is whol
   assert.equal((await ask()).model_version, other);
 });
 
-versionTest('F50 F51 a file cut by a byte, or with one bit flipped, is refused by its name, whichever it is', 1, async (world) => {
+versionTest('F50 F51 any file that is cut or has a flipped bit is refused by name', 1, async (world) => {
   const { here, ask, env } = world;
   const folder = path.join(here.models, other);
   pointAt(here, other);
@@ -155,7 +155,7 @@ versionTest('F50 F51 a file cut by a byte, or with one bit flipped, is refused b
       assert.ok((await refusalOf(world)).includes(file), file);
     }
     if (number < 2) {
-      const alone = await failureOf(runPythonInference(TELLING, { ...here.launch(env), timeoutMs: PLENTY_MS }));
+      const alone = await failureOf(runPythonInference(SHOWS_VERSION, { ...here.launch(env), timeoutMs: PLENTY_MS }));
       assert.deepEqual([alone.reason, alone.exitCode], ['model_refused', 77]);
     }
     writeFileSync(path.join(folder, file), whole);
@@ -164,10 +164,10 @@ versionTest('F50 F51 a file cut by a byte, or with one bit flipped, is refused b
   assert.equal((await ask({ op: 'reload' })).version, other);
 });
 
-versionTest('F52 a rollback is served by every worker within two seconds, and answers as that version did before', 2, async (world) => {
+versionTest('F52 every worker serves a rollback within two seconds', 2, async (world) => {
   const { here, pool, ask, old, bootMs } = world;
-  const questions = [1, 2, 3, 4, 5].flatMap((user) => ['BMF', 'popularity'].map((model) => ({ user_id: user, model, context: FIXED })));
-  const answers = async () => (await Promise.all(questions.map(ask))).map(({ items, model_version: version }) => ({ version, items }));
+  const requests = [1, 2, 3, 4, 5].flatMap((user) => ['BMF', 'popularity'].map((model) => ({ user_id: user, model, context: FIXED })));
+  const answers = async () => (await Promise.all(requests.map(ask))).map(({ items, model_version: version }) => ({ version, items }));
   const recorded = await answers();
   await here.publisher('activate', other);
   await servedByAll(pool, other);
@@ -198,18 +198,18 @@ const POINTERS = {
 };
 
 for (const [where, tamper] of Object.entries(POINTERS)) {
-  versionTest(`F53 a pointer ${where} opens nothing, and the version that serves goes on`, 1, async (world) => {
+  versionTest(`F53 a pointer ${where} is refused, and the old version serves`, 1, async (world) => {
     const { here, old, env } = world;
     tamper(here, old);
     await refusalOf(world);
-    const alone = await failureOf(runPythonInference(TELLING, { ...here.launch(env), timeoutMs: PLENTY_MS }));
+    const alone = await failureOf(runPythonInference(SHOWS_VERSION, { ...here.launch(env), timeoutMs: PLENTY_MS }));
     assert.ok([77, 78].includes(alone.exitCode), alone.message);
     const started = createPool({ size: 1, ...here.launch(env) });
     try {
       await assert.rejects(started.ready(), { reason: alone.reason });
       rmSync(path.join(here.models, 'CURRENT'));
       pointAt(here, old);
-      await eventually(() => started.runPythonInference(TELLING, { timeoutMs: PLENTY_MS }), PLENTY_MS);
+      await eventually(() => started.runPythonInference(SHOWS_VERSION, { timeoutMs: PLENTY_MS }), PLENTY_MS);
       assert.equal(started.stats().spawned, 2);
     } finally {
       await started.close();
@@ -217,7 +217,7 @@ for (const [where, tamper] of Object.entries(POINTERS)) {
   });
 }
 
-versionTest('F54 a publisher that is killed at each effect in turn leaves the old version or the new one, under load', 2, async (world) => {
+versionTest('F54 a publisher killed at each step leaves the old version or the new one', 2, async (world) => {
   const { here, pool, ask, old } = world;
   const { outcome, answers } = await underLoad(ask, here.publisher('die'));
   assert.ok(outcome.deaths > 50, `${outcome.deaths} deaths`);
@@ -228,7 +228,7 @@ versionTest('F54 a publisher that is killed at each effect in turn leaves the ol
   assert.ok(versions.includes(old) && versions.includes(outcome.version), versions.join(' '));
 });
 
-versionTest('F44 a publisher without room fails and says so, and the version that serves goes on', 1, async (world) => {
+versionTest('F44 a publisher on a full disk fails, and the old version serves', 1, async (world) => {
   const { here, ask, old } = world;
   const { outcome, answers } = await underLoad(ask, here.publisher('run-out-of-room'));
 

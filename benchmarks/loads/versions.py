@@ -215,5 +215,9 @@ def _results(rng: np.random.Generator, final: TrainedModels) -> Results:
 def _choices(rng: np.random.Generator, options: Training) -> Hyperparameters:
     made = Hyperparameters.default(options, "nothing was learned")
     return Hyperparameters(
-        **{**vars(made), "winner": WINNER, "signal_weights": dict.fromkeys((*NETWORKS, "blend"), ensemble_weights(rng))}
+        **{
+            **vars(made),
+            "winner": WINNER,
+            "ensemble_weights": dict.fromkeys((*NETWORKS, "blend"), ensemble_weights(rng)),
+        }
     )

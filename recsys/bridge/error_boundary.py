@@ -1,4 +1,4 @@
-"""The process boundary: whatever happens behind it becomes a named failure."""
+"""The process boundary: any exception becomes a named failure, and a failure becomes a line of the contract."""
 
 from __future__ import annotations
 
@@ -15,25 +15,30 @@ from recsys.errors.secrets import scrubbed
 T = TypeVar("T")
 
 
-def attempt(step: Callable[[], T]) -> T | RecsysError:
-    """Return what a step returns, or the failure it ends in."""
+def run(step: Callable[[], T]) -> T | RecsysError:
+    """Return the result of a step, or the failure that it ends in.
+
+    Args:
+        step: Called once, without arguments. It may raise anything but KeyboardInterrupt.
+    """
     try:
         return step()
     except (Exception, SystemExit) as error:
-        return _named(error)
+        return _to_failure(error)
 
 
-def as_answer(outcome: bytes | RecsysError, data: bytes) -> bytes:
-    """Return the line of an outcome.
+def to_line(result: bytes | RecsysError, data: bytes) -> bytes:
+    """Return the line that answers a request.
 
     Args:
-        outcome: An answer, or why there is none.
-        data: The request; a failure echoes its `id`.
+        result: The line of an answer, or a failure.
+        data: The request; the line of a failure repeats its `id`.
     """
-    return failure(outcome, id=request_id(data)) if isinstance(outcome, RecsysError) else outcome
+    return failure(result, id=request_id(data)) if isinstance(result, RecsysError) else result
 
 
-def _named(error: BaseException) -> RecsysError:
+def _to_failure(error: BaseException) -> RecsysError:
+    """Return an exception as a failure of the contract; the traceback of an unexpected one goes to stderr."""
     if isinstance(error, MemoryError):
         return Overloaded("Memory should suffice for the request. Received: no more from the system.")
     if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("recsys"):
@@ -43,6 +48,6 @@ def _named(error: BaseException) -> RecsysError:
     if isinstance(error, RecsysError) and error.code != InternalError.code:
         return error
     if sys.stderr is not None:
-        with suppress(OSError):  # nobody may be reading it
+        with suppress(OSError):  # stderr may have no reader
             sys.stderr.write(scrubbed("".join(traceback.format_exception(error))))
     return InternalError("The recommender should not fail like this; its stderr has the traceback.")

@@ -1,4 +1,4 @@
-"""The version that serves, exchanged for a newly activated one without a request noticing."""
+"""The hot swap: a worker loads and tests a newly activated version, then serves it without dropping a request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from recsys.bridge.error_boundary import attempt
+from recsys.bridge import error_boundary
 from recsys.bridge.serving import Service
 from recsys.contract.worker_messages import Refusal
 from recsys.errors import ModelMismatch, RecsysError
@@ -18,19 +18,19 @@ from recsys.errors import ModelMismatch, RecsysError
 if TYPE_CHECKING:
     from recsys.recommending.loading import ModelBundle
 
-LOOK_EVERY_S = 0.25  # reading CURRENT takes a tenth of a millisecond; a rollback should be felt at once
-AGAIN_AFTER_S = 5.0  # a version that a passing fault kept from serving; one that is damaged is not tried again
-ENCODERS_AFTER_S = 60.0  # one whose encoders are not in the database: they may still come, and no file would tell
+LOOK_EVERY_S = 0.25  # reading CURRENT takes a tenth of a millisecond; a rollback should work at once
+AGAIN_AFTER_S = 5.0  # the pause after a temporary fault; a damaged version is not tried again
+ENCODERS_AFTER_S = 60.0  # the pause while the database lacks the version's encoders: no file changes when they come
 
 Load = Callable[[Service], "ModelBundle"]
 
 
 class Versions:
-    """Serves what CURRENT names. A version that cannot be opened or does not prove itself leaves the old one in place.
+    """Keeps a service on the version that CURRENT names, unless that version cannot be opened or fails the smoke test.
 
     Attributes:
-        swaps: How often another version has taken over.
-        refused: The version that CURRENT names and that is not served; None where there is none.
+        swaps: The number of times that the version was swapped.
+        refused: The version that CURRENT names but that does not serve, with the reason; None where there is none.
     """
 
     def __init__(self, service: Service) -> None:
@@ -38,25 +38,25 @@ class Versions:
         self.refused: Refusal | None = None
         self._service = service
         self._try_again_at = 0.0
-        self._one_at_a_time = threading.Lock()
-        self._over = threading.Event()
+        self._lock = threading.Lock()  # one version is opened at a time
+        self._closed = threading.Event()
 
     def watch(self) -> None:
-        """Look at CURRENT from now on, in a thread, until `close`."""
+        """Start a thread that looks at CURRENT every `LOOK_EVERY_S` seconds until `close`."""
         threading.Thread(target=self._watch, name="versions", daemon=True).start()
 
     def close(self) -> None:
-        """Look no more; a version that is just being opened is not waited for."""
-        self._over.set()
+        """Stop looking at CURRENT, without waiting for a version that is being opened."""
+        self._closed.set()
 
     def look(self, *, again: bool = False) -> RecsysError | None:
-        """Serve what CURRENT names, and return why not where that is not possible.
+        """Serve the version that CURRENT names, and return the failure where that is not possible.
 
         Args:
-            again: Whether a version that was refused before is tried once more.
+            again: Whether a version that was refused before is tried again at once.
         """
-        with self._one_at_a_time:
-            name = attempt(self._named)
+        with self._lock:
+            name = error_boundary.run(self._current_name)
             if isinstance(name, RecsysError):
                 return self._refuse(None, name)
             if name == self._service.bundle.name:
@@ -64,29 +64,26 @@ class Versions:
                 return None
             if self.refused and self.refused.version == name and not again and time.monotonic() < self._try_again_at:
                 return None
-            bundle = attempt(self._proven)
+            bundle = error_boundary.run(self._load_tested)
             if isinstance(bundle, RecsysError):
                 return self._refuse(name, bundle)
-            self._service.bundle = (
-                bundle  # one reference: the request in hand keeps the old version until its answer is out
-            )
+            self._service.bundle = bundle  # a request that is being answered keeps its reference to the old version
             self.swaps += 1
             self.refused = None
             return None
 
     def _watch(self) -> None:
-        while not self._over.wait(LOOK_EVERY_S):
+        while not self._closed.wait(LOOK_EVERY_S):
             self.look()
 
-    def _named(self) -> str:
+    def _current_name(self) -> str:
         from recsys.artifacts import current_name
 
         return current_name(self._service.settings.models_dir)
 
-    def _proven(self) -> ModelBundle:
-        """Return the current version, opened beside the one that serves, once it has shown that it can take over."""
-        from recsys.recommending.loading import load
-        from recsys.recommending.smoke_test import smoke_test
+    def _load_tested(self) -> ModelBundle:
+        """Return the current version, loaded beside the one that serves, after it has passed the smoke test."""
+        from recsys.recommending.loading import load, smoke_test
         from recsys.store import connect
 
         settings = self._service.settings
@@ -96,6 +93,7 @@ class Versions:
         return bundle
 
     def _refuse(self, name: str | None, error: RecsysError) -> RecsysError:
+        """Keep the old version, remember the reason, and write it to stderr where it is new."""
         refusal = Refusal(name, error.code, str(error))
         if refusal != self.refused and sys.stderr is not None:
             with suppress(OSError):
@@ -109,7 +107,7 @@ class Versions:
 
 
 def _pause_s(error: RecsysError) -> float:
-    """Return the seconds until a refused version is tried again by itself."""
+    """Return the seconds until a refused version is tried again."""
     if isinstance(error, ModelMismatch):
         return ENCODERS_AFTER_S
     return AGAIN_AFTER_S if error.retryable else math.inf

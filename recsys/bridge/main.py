@@ -1,21 +1,35 @@
-"""The process boundary: stdin and stdout, and every failure as one JSON line with its exit status."""
+"""The process behind `recommend_api.py`: takes stdin and stdout, reads the command line, returns an exit status.
+
+Importing this module imports nothing but the standard library, so that no library prints before `take_streams`.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
-
-from recsys.bridge.streams import send, take_streams
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 if TYPE_CHECKING:
     from recsys.bridge.watchdog import Watchdog
 
-ANSWER_LOST = 74  # the sysexits number of an input/output error
+ANSWER_LOST = 74  # the exit status of an input/output error in sysexits.h
+STDIN, STDOUT, STDERR = 0, 1, 2
+ROOT = Path(__file__).resolve().parents[2]
+WORKER = "--worker"
+HELP = """usage: recommend_api.py [--worker]
+
+Without arguments: reads one request, a JSON object, from stdin, writes one line with the answer to stdout, and leaves
+with 0, or with the status of the failure that the line names.
+
+  --worker    answer one request a line until stdin ends; see docs/PROTOCOL.md
+  -h, --help  print this and leave with 0
+
+Settings come from the environment, .env and recsys.toml; see docs/SHOP.md.
+"""
 
 
 def main(argv: Sequence[str], root: Path | None = None) -> int:
@@ -26,36 +40,23 @@ def main(argv: Sequence[str], root: Path | None = None) -> int:
         root: The folder that holds `.env`, `recsys.toml` and `models/`; by default the one above the package.
     """
     parent = os.getppid()
-    signal.signal(
-        signal.SIGINT, signal.SIG_DFL
-    )  # Ctrl-C ends the process as SIGTERM does: at once, by the signal, without a traceback
+    # Ctrl-C ends the process as SIGTERM does: at once, by the signal, without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         requests, answers = take_streams()
-        from recsys.bridge.command_line import ROOT, WORKER, run  # only now: what this imports may print
-
         watchdog = _watch_parent(requests, parent) if list(argv) == [WORKER] else None
         with open(requests, "rb") as incoming:
             return run(
                 argv, incoming, lambda line: send(answers, line), os.environ, root=root or ROOT, watchdog=watchdog
             )
     except OSError as error:
-        if sys.stderr is not None and not isinstance(error, BrokenPipeError):  # a reader that has left needs no word
+        if sys.stderr is not None and not isinstance(error, BrokenPipeError):  # the client has gone: nothing to report
             sys.stderr.write(f"stdin or stdout broke off: {error}\n")
         return ANSWER_LOST
     finally:
         for stream in filter(None, (sys.__stdout__, sys.stderr)):
-            with suppress(OSError):  # its reader may be gone; the exit status stands all the same
-                stream.flush()  # the door leaves without Python's own tidying up
-
-
-def _watch_parent(requests: int, parent: int) -> Watchdog:
-    """Let a worker end with its parent and with its input."""
-    from recsys.bridge.watchdog import Watchdog, die_with_parent, watch_input
-
-    die_with_parent(parent)
-    watchdog = Watchdog()
-    watch_input(requests, watchdog.end)
-    return watchdog
+            with suppress(OSError):  # the stream's reader may have gone; the exit status stays the same
+                stream.flush()  # `os._exit` skips what Python does at exit
 
 
 def recommend_command() -> NoReturn:
@@ -66,6 +67,116 @@ def recommend_command() -> NoReturn:
         os.environ[threads] = "1"  # before NumPy loads: the scorers run in threads of their own
     if not sys.argv[1:]:
         gc.disable()  # one request leaves little garbage; a worker does collect it
-    pass
+    os._exit(main(sys.argv[1:], root=Path.cwd()))  # without Python's work at exit, as in recommend_api.py
 
-    os._exit(main(sys.argv[1:], root=Path.cwd()))  # without Python's tidying up, as recommend_api.py
+
+def run(
+    argv: Sequence[str],
+    requests: BinaryIO,
+    send: Callable[[bytes], None],
+    environ: Mapping[str, str],
+    *,
+    root: Path = ROOT,
+    watchdog: Watchdog | None = None,
+) -> int:
+    """Do what the command line says and return the exit status.
+
+    Args:
+        argv: The command line without the program's name.
+        requests: The stream of requests.
+        send: Writes one line to the client.
+        environ: The process environment.
+        root: The folder that holds `.env`, `recsys.toml` and `models/`.
+        watchdog: Limits the time of a worker's answers.
+
+    Raises:
+        OSError: An answer could not be written.
+    """
+    if list(argv) in (["-h"], ["--help"]):
+        send(HELP.encode())
+        return 0
+    if list(argv) == [WORKER]:
+        from recsys.bridge.watchdog import Watchdog
+        from recsys.bridge.worker import work
+
+        return work(requests, send, environ, root, watchdog or Watchdog())
+    from recsys.bridge import error_boundary
+    from recsys.bridge.serving import answer_once
+    from recsys.contract import MAX_BYTES
+    from recsys.errors import RecsysError
+
+    data = b"" if argv else requests.read(MAX_BYTES + 1)
+    result = error_boundary.run(lambda: _refuse(argv) if argv else answer_once(data, environ, root))
+    send(error_boundary.to_line(result, data))
+    return result.exit_status if isinstance(result, RecsysError) else 0
+
+
+def take_streams() -> tuple[int, int]:
+    """Keep stdin and stdout for the protocol; all other code gets an empty stdin, and its output goes to stderr.
+
+    Python's `print`, C's `puts` and a child's `echo` all write to descriptor 1; after this they end on stderr.
+
+    Returns:
+        The descriptors of requests and of answers.
+
+    Raises:
+        OSError: stdout is closed, so that no answer can be written.
+    """
+    os.fstat(STDOUT)
+    _open_if_closed(STDIN)
+    _open_if_closed(STDERR)
+    requests, answers = os.dup(STDIN), os.dup(STDOUT)
+    if sys.stderr is None:  # stderr was closed when Python started
+        sys.stderr = open(STDERR, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, STDIN)
+    os.close(empty)
+    os.dup2(STDERR, STDOUT)
+    sys.stdout = sys.stderr
+    for stream in (requests, answers):
+        os.set_blocking(stream, True)  # a parent may pass a pipe that it uses without blocking
+    return requests, answers
+
+
+def send(answers: int, line: bytes) -> None:
+    """Write one whole line.
+
+    Args:
+        answers: The descriptor of answers, from `take_streams`.
+        line: The line, its line end included.
+
+    Raises:
+        OSError: The client has gone, or the disk is full.
+    """
+    rest = memoryview(line)
+    while rest:
+        rest = rest[os.write(answers, rest) :]
+
+
+def _open_if_closed(stream: int) -> None:
+    try:
+        os.fstat(stream)
+    except OSError:
+        os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor, which is `stream`
+
+
+def _watch_parent(requests: int, parent: int) -> Watchdog:
+    """Let a worker end with its parent, and soon after the end of its input.
+
+    Args:
+        requests: The descriptor of requests.
+        parent: The parent's process id.
+    """
+    from recsys.bridge.watchdog import Watchdog, die_with_parent, watch_input
+
+    die_with_parent(parent)
+    watchdog = Watchdog()
+    watch_input(requests, watchdog.end)
+    return watchdog
+
+
+def _refuse(argv: Sequence[str]) -> bytes:
+    from recsys.contract.fields import shown
+    from recsys.errors import UsageError
+
+    raise UsageError(f"The command line should be empty, or --worker. Received: {shown(' '.join(argv))}.")

@@ -1,42 +1,40 @@
-"""What a process opens once and keeps: its settings, the version, the database connection."""
+"""Requests answered within a process: the service (settings, version, database connection), and the one-shot answer."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from recsys.bridge.watchdog import deadline_of, ended_after
+from recsys.contract import Request, parse_request, success
 from recsys.errors import DatabaseUnavailable, DeadlineExceeded, InvalidRequest, UnknownUser
 
 if TYPE_CHECKING:
-    from recsys.contract import Request, Response
+    from recsys.contract import Response
     from recsys.recommending.loading import ModelBundle
     from recsys.settings import Settings
     from recsys.settings.database_url import DatabaseUrl
     from recsys.store import Database
-from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import replace
 
-from recsys.bridge.watchdog import deadline_of, ended_after
-from recsys.contract import Request, parse_request, success
-
-DATABASE_TIMEOUT_S = 5.0  # without a budget: far above the time of a few indexed queries, below a visitor's patience
-ANSWER_SHARE = (
-    0.1  # of the time left: a client that gives up at its deadline should have heard by then that it was the database
-)
-MAX_IDLE_S = 60.0  # routers forget connections that are idle for some minutes, and nobody tells either end
-HARMLESS = (UnknownUser, InvalidRequest)  # refusals that leave nothing unread on the connection
+OPS = ("recommend", "similar")
+RESIDENT_ONCE = 72 << 20  # resident bytes of a one-shot process: it scores once, so it need not keep what it has read
+DATABASE_TIMEOUT_S = 5.0  # without a budget: far above the time of a few indexed queries, below a user's patience
+ANSWER_SHARE = 0.1  # the part of the time left that is kept for the answer, so that a slow database is still reported
+MAX_IDLE_S = 60.0  # routers drop connections that are idle for some minutes, without a sign to either end
+HARMLESS = (UnknownUser, InvalidRequest)  # errors that leave nothing unread on the connection
 
 T = TypeVar("T")
 
 
 class Connection:
-    """The database connection, kept open between requests and replaced where it has gone.
+    """The database connection, kept open between requests and replaced where it is lost.
 
     Attributes:
-        opened: How often a connection was made.
+        opened: The number of connections that were opened.
     """
 
     def __init__(self, url: DatabaseUrl | str) -> None:
@@ -46,19 +44,19 @@ class Connection:
         self._idle_since = 0.0
 
     def use(self, read: Callable[[Database], T], until: float) -> T:
-        """Return what `read` makes of the database.
+        """Return the result of `read` on the database.
 
-        If a connection that was kept open turns out to be gone, one new connection is made and `read` runs once more:
-        it only reads, and outside of transactions.
+        If a kept connection turns out to be lost, one new connection is opened and `read` is called once more. That is
+        safe because it only reads, outside of transactions.
 
         Args:
-            read: Called once, or twice.
-            until: The moment of `time.monotonic` at which the database has had its time.
+            read: Called once or twice, with the open database.
+            until: The moment of `time.monotonic` at which the database's time is used up.
 
         Raises:
-            DatabaseUnavailable: There is no connection to be had, or it broke off.
-            DeadlineExceeded: There is no time left.
-            Overloaded: The server has no connection left, or a lock was not released in time.
+            DatabaseUnavailable: No connection could be opened, or it broke off.
+            DeadlineExceeded: No time is left.
+            Overloaded: The server has no free connection, or a lock was not released in time.
         """
         kept = self._take()
         if kept is None:
@@ -66,7 +64,7 @@ class Connection:
         try:
             return self._read(kept, read, until)
         except DatabaseUnavailable:
-            if time.monotonic() >= until:  # it was slow, not gone
+            if time.monotonic() >= until:  # the connection was slow, not lost
                 raise
         return self._read(self._open(until), read, until)
 
@@ -85,15 +83,15 @@ class Connection:
     def _open(self, until: float) -> Database:
         from recsys.store import connect
 
-        left = until - time.monotonic()
-        if left <= 0:
+        seconds = until - time.monotonic()
+        if seconds <= 0:
             raise DeadlineExceeded("The request's time should suffice for the database. Received: none is left.")
-        database = connect(self._url, timeout_s=left)
+        database = connect(self._url, timeout_s=seconds)
         self.opened += 1
         return database
 
     def _read(self, database: Database, read: Callable[[Database], T], until: float) -> T:
-        """Read and keep the connection, unless something went wrong that may have left half an answer on it."""
+        """Read and keep the connection, unless an error may have left half a result on it."""
         database.limit(until)
         try:
             result = read(database)
@@ -111,12 +109,12 @@ class Connection:
 
 
 class Service:
-    """What answers requests, opened once.
+    """Settings, version and database connection, opened once and used for every request.
 
     Attributes:
-        settings: What the process was told from outside.
-        bundle: The version that serves; a request reads this once, so that its answer is of one version.
-        connection: The database.
+        settings: The settings of the process.
+        bundle: The version that serves; a request reads this once, so that its answer comes from one version.
+        connection: The database connection.
     """
 
     def __init__(self, settings: Settings, bundle: ModelBundle) -> None:
@@ -133,27 +131,31 @@ class Service:
         Args:
             environ: The process environment.
             root: The folder that holds `.env`, `recsys.toml` and `models/`.
-            full: Whether to hash every file of the version, whatever its stamp says.
-            resident_limit: Bytes that may stay resident between two scorers; None for what suits a process that stays.
+            full: Whether to hash every file of the version, even where its stamp says that it was checked.
+            resident_limit: Bytes that may stay resident between two scorers; None for a worker's limit.
 
         Raises:
-            SettingsError: Something is not set, or contradicts itself.
-            NoModel: Nothing is published.
+            SettingsError: A setting is missing or wrong, or two contradict each other.
+            NoModel: No version is published.
             ModelRefused: The version is damaged.
         """
         from recsys.artifacts import ANSWERING_LIMIT
         from recsys.recommending.loading import load
         from recsys.settings import load_settings
 
-        settings, limit = load_settings(environ, root), ANSWERING_LIMIT if resident_limit is None else resident_limit
+        settings = load_settings(environ, root)
+        limit = ANSWERING_LIMIT if resident_limit is None else resident_limit
         return cls(settings, load(settings.models_dir, full=full, resident_limit=limit))
 
     def recommend(self, request: Request, deadline: float | None) -> Response:
-        """Answer a request for items.
+        """Return the response to a request for items.
 
         Args:
-            request: The question.
-            deadline: The moment of `time.monotonic` after which an answer is of no use.
+            request: The checked request, `recommend` or `similar`.
+            deadline: The moment of `time.monotonic` after which an answer is of no use; None waits.
+
+        Raises:
+            RecsysError: The request fails; see `recsys.recommending.recommend.recommend` and `Connection.use`.
         """
         from recsys.recommending.recommend import recommend
 
@@ -173,47 +175,56 @@ class Service:
         )
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database connection."""
         self.connection.close()
 
 
 def _database_until(now: float, deadline: float | None) -> float:
-    """Return the moment at which the database has had its time."""
+    """Return the moment of `time.monotonic` at which the database's time is used up."""
     seconds = DATABASE_TIMEOUT_S if deadline is None else min(DATABASE_TIMEOUT_S, (1 - ANSWER_SHARE) * (deadline - now))
     return now + seconds
 
 
-OPS = ("recommend", "similar")
-RESIDENT_ONCE = 72 << 20  # bytes: a process that answers once has no use for what it has read
-
-
 def parse(data: bytes, ops: Sequence[str]) -> Request:
-    """Return the request that one line holds."""
+    """Return the request that one line holds; see `recsys.contract.parse_request`.
+
+    Args:
+        data: The line, its line end included.
+        ops: The operations that the process offers.
+    """
     from recsys.scorers.registry import REGISTRY
 
     return parse_request(data, models=tuple(REGISTRY), ops=ops)
 
 
 def respond(request: Request, service: Service, arrived: float, deadline: float | None) -> bytes:
-    """Return the answer to a request for items.
+    """Return the line that answers a request for items.
 
     Args:
-        request: The question.
-        service: What answers.
-        arrived: The moment of `time.monotonic` when the request was there.
-        deadline: The moment after which an answer is of no use.
+        request: The checked request, `recommend` or `similar`.
+        service: The open service.
+        arrived: The moment of `time.monotonic` at which the request was read.
+        deadline: The moment of `time.monotonic` after which an answer is of no use; None waits.
+
+    Raises:
+        RecsysError: The request fails.
     """
     response = service.recommend(request, deadline)
     return success(replace(response, id=request.id, ms=round(1000 * (time.monotonic() - arrived), 1)))
 
 
 def answer_once(data: bytes, environ: Mapping[str, str], root: Path) -> bytes:
-    """Return the answer to the only request; what can be known without settings, model or database is checked first.
+    """Return the line that answers the only request of a process.
+
+    The request is checked before settings, version and database are opened.
 
     Args:
-        data: The request.
+        data: The request, one JSON object in UTF-8.
         environ: The process environment.
         root: The folder that holds `.env`, `recsys.toml` and `models/`.
+
+    Raises:
+        RecsysError: The request fails.
     """
     arrived = time.monotonic()
     request = parse(data, OPS)

@@ -1,4 +1,4 @@
-"""How long a request may take, and what ends the process if it takes longer."""
+"""Deadlines: a request's deadline, and timers that end a process that misses it or outlives its parent or its input."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from recsys.bridge.streams import STDERR
+from recsys.bridge.main import STDERR
 from recsys.contract import Request
 from recsys.errors import DeadlineExceeded
 
-WATCHDOG_GRACE_S = (
-    0.2  # after the budget: time for an orderly refusal, before the process is ended in the middle of whatever it does
-)
-LAST_ANSWER_S = 1.0  # what is being answered when the input ends has so long, not as long as it likes
-# Then the kernel ends it: what nobody reads keeps the stack from being written, and the process from ending over it
-LAST_RESORT_S = 0.5
-LEAST_S = 0.001  # faulthandler takes no time that has passed
+WATCHDOG_GRACE_S = 0.2  # after the deadline: time to answer with a failure, before the process is ended
+LAST_ANSWER_S = 1.0  # after the end of input: time for the answer that is being computed
+LAST_RESORT_S = 0.5  # then a signal ends the process, for writing the stack to a full pipe would block for ever
+LEAST_S = 0.001  # faulthandler refuses a time of 0 or less
+POLL_S = 0.25  # where the system does not report a parent's death, its id is polled
+PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 
 
 def deadline_of(request: Request, arrived: float) -> float | None:
     """Return the moment of `time.monotonic` after which an answer is of no use, or None where the client waits.
 
+    Args:
+        request: The request, with its budget.
+        arrived: The moment of `time.monotonic` at which the request was read.
+
     Raises:
-        DeadlineExceeded: It is past already: a process that starts late has nothing to win.
+        DeadlineExceeded: The deadline has passed already.
     """
     if request.budget_ms is None:
         return None
@@ -43,7 +46,11 @@ def deadline_of(request: Request, arrived: float) -> float | None:
 
 @contextmanager
 def ended_after(deadline: float | None) -> Iterator[None]:
-    """End the process with status 1 and its stack on stderr if the block outlasts the deadline."""
+    """End the process, with status 1 and its stack on stderr, if the block runs on after the deadline.
+
+    Args:
+        deadline: A moment of `time.monotonic`; None sets no limit.
+    """
     if deadline is None:
         yield
         return
@@ -51,13 +58,13 @@ def ended_after(deadline: float | None) -> Iterator[None]:
     try:
         yield
     finally:
-        _let_live()
+        _cancel_end()
 
 
 class Watchdog:
-    """Ends a worker whose answer outlasts its deadline, or the input by a second.
+    """Ends a worker that misses a deadline, or that still works on an answer one second after the end of its input.
 
-    A process that computes, or writes what nobody reads, notices no end of input.
+    A worker that computes, or that writes to a full pipe, cannot notice the end of its input itself.
 
     Attributes:
         ended: Whether the input has ended.
@@ -67,11 +74,11 @@ class Watchdog:
         self.ended = False
         self._deadline: float | None = None
         self._answering = False
-        self._lock = threading.Lock()  # the input's end comes from another thread; there is one timer for both
+        self._lock = threading.Lock()  # the end of input comes from another thread, but there is only one timer
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """Watch over one line until its answer is out: its deadline, as long as there is one, and a second from the input's end on."""
+        """Limit the time of one answer until it is written: its deadline, and one second after the end of input."""
         with self._lock:
             self._answering, self._deadline = True, None
             self._arm()
@@ -83,13 +90,17 @@ class Watchdog:
                 self._arm()
 
     def limit(self, deadline: float | None) -> None:
-        """Set the deadline of what is done from now on, a moment of `time.monotonic`; writing the answer has none."""
+        """Set the deadline of the current answer.
+
+        Args:
+            deadline: A moment of `time.monotonic`; None for no deadline, as while the answer is written.
+        """
         with self._lock:
             self._deadline = deadline
             self._arm()
 
     def end(self) -> None:
-        """Take note that the input has ended."""
+        """Record that the input has ended."""
         with self._lock:
             self.ended = True
             self._arm()
@@ -100,54 +111,54 @@ class Watchdog:
         if self._answering and moments:
             _end_process_in(min(moments) - time.monotonic())
         else:
-            _let_live()
+            _cancel_end()
 
 
 def _end_process_in(seconds: float) -> None:
-    """Let the process end unless that is cancelled. A thread of ours could not: it waits for the lock that C code may hold."""
+    """End the process after some seconds, unless `_cancel_end` is called.
+
+    A Python thread could not do this: it may wait for the interpreter lock while C code runs.
+    """
     seconds = max(seconds, LEAST_S)
     faulthandler.dump_traceback_later(seconds, exit=True, file=STDERR)
     _alarm_in(seconds + LAST_RESORT_S)
 
 
-def _let_live() -> None:
+def _cancel_end() -> None:
     faulthandler.cancel_dump_traceback_later()
     _alarm_in(0)
 
 
 def _alarm_in(seconds: float) -> None:
-    if hasattr(signal, "setitimer"):  # SIGALRM, which nothing here handles, ends a process without asking it
+    if hasattr(signal, "setitimer"):  # SIGALRM has no handler, so the kernel ends the process
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-POLL_S = 0.25  # where the system does not tell of a parent's death, it is noticed so soon
-PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
-
-
 def die_with_parent(parent: int) -> None:
-    """Let the process end when its parent does; on Linux, when the thread that started it does.
+    """End this process when its parent ends; on Linux, when the thread that started it ends.
 
     Args:
-        parent: The parent's id, read as early as possible.
+        parent: The parent's process id, read as early as possible.
     """
-    if not _told_by_the_kernel():
-        threading.Thread(target=_poll, args=(parent,), name="parent", daemon=True).start()
-    if os.getppid() != parent:  # it died before the kernel was asked
+    if not _signalled_by_kernel():
+        threading.Thread(target=_poll_parent, args=(parent,), name="parent", daemon=True).start()
+    if os.getppid() != parent:  # the parent ended before the signal was requested
         os._exit(0)
 
 
 def watch_input(requests: int, ended: Callable[[], None]) -> None:
-    """Call `ended` as soon as nobody can write requests any more, however many are waiting to be read.
+    """Call `ended` as soon as the writing end of the input is closed, even while requests wait to be read.
 
     Args:
-        requests: The descriptor where requests are read. A file has an end, but nobody who could hang up.
+        requests: The descriptor of requests. A file has no writing end, so that `ended` is not called for one.
         ended: Called once, in a thread of its own.
     """
     if hasattr(select, "poll"):
-        threading.Thread(target=_wait_for_the_end, args=(requests, ended), name="input", daemon=True).start()
+        threading.Thread(target=_wait_for_hangup, args=(requests, ended), name="input", daemon=True).start()
 
 
-def _told_by_the_kernel() -> bool:
+def _signalled_by_kernel() -> bool:
+    """Request SIGKILL at the parent's end and return whether the system does that."""
     if sys.platform != "linux":
         return False
     import ctypes
@@ -155,16 +166,15 @@ def _told_by_the_kernel() -> bool:
     return bool(ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0)
 
 
-def _poll(parent: int) -> None:
+def _poll_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(POLL_S)
     os._exit(0)
 
 
-def _wait_for_the_end(requests: int, ended: Callable[[], None]) -> None:
+def _wait_for_hangup(requests: int, ended: Callable[[], None]) -> None:
     poller = select.poll()
-    poller.register(
-        requests, getattr(select, "POLLRDHUP", 0)
-    )  # a socket's writing half closed; a pipe's end comes unasked
+    # POLLRDHUP reports a socket whose writing half is closed; a pipe's end is always reported.
+    poller.register(requests, getattr(select, "POLLRDHUP", 0))
     poller.poll()
     ended()

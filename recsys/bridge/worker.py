@@ -1,4 +1,4 @@
-"""A process that stays: one line in, one line out, until the input ends."""
+"""The worker: a process that answers one request a line until its input ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from recsys.artifacts import resident_bytes, trim_memory
-from recsys.bridge.error_boundary import as_answer, attempt
+from recsys.bridge import error_boundary
 from recsys.bridge.hot_swap import Versions
 from recsys.bridge.serving import OPS, Service, parse, respond
 from recsys.bridge.watchdog import Watchdog, deadline_of
@@ -21,26 +21,28 @@ from recsys.contract.worker_messages import Pong, Ready, Stats, worker_line
 from recsys.errors import RecsysError
 
 WORKER_OPS = (*OPS, "ping", "stats", "reload")
-LAST_BUDGET_MS = (
-    800  # once the input has ended; with the watchdog's grace a worker is gone a second later whatever it computes
-)
-# The first request should not pay for connecting; a database that is down should not keep the worker from starting
-FIRST_CONNECT_S = 1.0
+LAST_BUDGET_MS = 800  # after the end of input; with the watchdog's grace the worker ends within a second
+FIRST_CONNECT_S = 1.0  # at the start, so that the first request need not connect; without a database it starts, too
 
 
 def work(
     requests: BinaryIO, send: Callable[[bytes], None], environ: Mapping[str, str], root: Path, watchdog: Watchdog
 ) -> int:
-    """Answer each line in turn until the input ends; a worker that cannot start says why and leaves.
+    """Answer each line in turn until the input ends, and return the exit status.
+
+    A worker that cannot start writes one line with the failure and ends.
 
     Args:
-        requests: Where requests are read.
+        requests: The stream of requests.
         send: Writes one line to the client.
         environ: The process environment.
         root: The folder that holds `.env`, `recsys.toml` and `models/`.
-        watchdog: Watches over the answers, and is told when the input ends.
+        watchdog: Limits the time of each answer.
+
+    Raises:
+        OSError: An answer could not be written.
     """
-    worker = attempt(lambda: Worker.start(environ, root, watchdog))
+    worker = error_boundary.run(lambda: Worker.start(environ, root, watchdog))
     if isinstance(worker, RecsysError):
         with watchdog.answering():
             send(failure(worker))
@@ -56,7 +58,7 @@ def work(
 
 
 class Worker:
-    """Answers lines, and counts what becomes of them."""
+    """Answers lines, and counts answers and failures."""
 
     def __init__(self, service: Service, watchdog: Watchdog) -> None:
         self._service = service
@@ -68,40 +70,46 @@ class Worker:
 
     @classmethod
     def start(cls, environ: Mapping[str, str], root: Path, watchdog: Watchdog) -> Worker:
-        """Open everything that a request needs, so that the first one is as fast as the others."""
+        """Open everything that a request needs, so that the first request is as fast as the others.
+
+        Raises:
+            SettingsError: A setting is missing or wrong.
+            NoModel: No version is published.
+            ModelRefused: The version is damaged.
+        """
         service = Service.open(environ, root, full=True)
         service.bundle.warm()
-        with suppress(RecsysError):  # whoever asks will be told
+        with suppress(RecsysError):  # the first request will report it
             service.connection.use(lambda database: None, time.monotonic() + FIRST_CONNECT_S)
         worker = cls(service, watchdog)
         worker._versions.watch()
         return worker
 
     def greeting(self) -> bytes:
-        """Return the first line."""
+        """Return the first line of the worker, `ready`."""
         return worker_line(Ready(version=self._service.bundle.name, pid=os.getpid()))
 
     def answer(self, data: bytes) -> bytes:
         """Return the line that answers a line."""
-        outcome = attempt(lambda: self._answer(data))
-        self._watchdog.limit(None)  # whoever reads the answer takes the time that it takes
+        result = error_boundary.run(lambda: self._answer(data))
+        self._watchdog.limit(None)  # a slow reader of the answer misses no deadline
         self._answered += 1
-        if isinstance(outcome, RecsysError):
-            self._failures[outcome.code] += 1
-        return as_answer(outcome, data)
+        if isinstance(result, RecsysError):
+            self._failures[result.code] += 1
+        return error_boundary.to_line(result, data)
 
     def tidy(self) -> None:
-        """Do what can wait until an answer is out."""
+        """Release memory, which can wait until the answer is written."""
         trim_memory()
 
     def close(self) -> None:
-        """Let go of the database, and of the folder of versions."""
+        """Close the database connection and stop looking for new versions."""
         self._versions.close()
         self._service.close()
 
     def _answer(self, data: bytes) -> bytes:
         arrived = time.monotonic()
-        request = self._bounded(parse(data, WORKER_OPS))
+        request = self._with_real_budget(parse(data, WORKER_OPS))
         deadline = deadline_of(request, arrived)
         self._watchdog.limit(deadline)
         if request.op in OPS:
@@ -112,13 +120,11 @@ class Worker:
             raise error
         return worker_line(Pong(version=self._service.bundle.name, pid=os.getpid(), id=request.id))
 
-    def _bounded(self, request: Request) -> Request:
-        """Return the request with the budget that it really has."""
+    def _with_real_budget(self, request: Request) -> Request:
+        """Return the request with a shorter budget after the end of input, and with none for `reload`."""
         if self._watchdog.ended:
             return replace(request, budget_ms=min(request.budget_ms or LAST_BUDGET_MS, LAST_BUDGET_MS))
-        return (
-            replace(request, budget_ms=None) if request.op == "reload" else request
-        )  # a version takes the time that it takes
+        return replace(request, budget_ms=None) if request.op == "reload" else request
 
     def _stats(self, request: Request) -> bytes:
         return worker_line(
@@ -138,7 +144,7 @@ class Worker:
 
 
 def _lines(requests: BinaryIO) -> Iterator[bytes]:
-    """Yield each line; of one that is too long, enough to refuse it."""
+    """Yield each line; of a line that is too long, only its first `MAX_BYTES` + 1 bytes, which are then refused."""
     while line := requests.readline(MAX_BYTES + 1):
         rest = line
         while len(rest) > MAX_BYTES and not rest.endswith(b"\n"):

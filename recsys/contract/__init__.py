@@ -1,6 +1,6 @@
 """The wire contract (docs/PROTOCOL.md): bytes to frozen requests, frozen responses to bytes; no streams.
 
-What only workers say is in `recsys.contract.worker_messages`, so that a one-shot process need not define it.
+The messages of workers only are in `recsys.contract.worker_messages`, so that a one-shot process need not define them.
 """
 
 from recsys.contract.document import MAX_BYTES, MAX_DEPTH, MAX_LENGTH

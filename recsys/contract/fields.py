@@ -1,4 +1,4 @@
-"""Checks of single fields: a JSON value and its path in, the value of our type out, or a refusal that names the field."""
+"""Checks of single fields: each maps a JSON value and its path to a checked value, or raises an error with the path."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ Id = int | str
 Check = Callable[[object, str], Any]
 
 MAX_WHOLE = 2**53 - 1  # JavaScript keeps no larger whole number exactly
-MAX_TEXT_BYTES = 512  # what the key columns of the rec_* tables hold
-MAX_SHOWN = 60
+MAX_TEXT_BYTES = 512  # the length of the key columns of the rec_* tables
+MAX_SHOWN = 60  # characters of a received value in a message
 TEXT = f"text of 1 to {MAX_TEXT_BYTES} bytes without control characters"
-_UNFIT = re.compile(
-    "[\x00-\x1f\x7f-\x9f\ud800-\udfff]"
-)  # control characters; lone surrogates, which UTF-8 cannot carry
+# Control characters; lone surrogates, which UTF-8 cannot encode.
+_UNSTORABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-def refused(field: str, wanted: str, value: object) -> InvalidRequest:
-    """Return the refusal of a field's value."""
-    return InvalidRequest(f"`{field}` should be {wanted}. Received: {shown(value)}.", field=field)
+def refused(field: str, expected: str, value: object) -> InvalidRequest:
+    """Return the error about a field's value.
+
+    Args:
+        field: The path of the field, such as `interactions[3].event`.
+        expected: A description of valid values, after "should be".
+        value: The received value.
+    """
+    return InvalidRequest(f"`{field}` should be {expected}. Received: {shown(value)}.", field=field)
 
 
 def shown(value: object, *, quotes: bool = True) -> str:
@@ -43,26 +48,26 @@ def shown(value: object, *, quotes: bool = True) -> str:
 
 
 def text(value: object, field: str) -> str:
-    """Return a text that is not empty and that every database can hold."""
-    if not isinstance(value, str) or not _is_fit(value):
+    """Return a text that is not empty and that every database can store."""
+    if not isinstance(value, str) or not _is_valid(value):
         raise refused(field, TEXT, value)
     return value
 
 
 def identifier(value: object, field: str) -> Id:
-    """Return an id as it was written; its type against the shop's is decided later, by `recsys.data.ids.canonical`."""
-    if isinstance(value, bool) or not isinstance(value, int | str) or isinstance(value, str) and not _is_fit(value):
+    """Return an id as received; `recsys.data.ids.canonical` maps it to the shop's type later."""
+    if isinstance(value, bool) or not isinstance(value, int | str) or isinstance(value, str) and not _is_valid(value):
         raise refused(field, f"a whole number, or {TEXT}", value)
     return value
 
 
 def label(value: object, field: str) -> str:
-    """Return a category, brand or context value: text, a whole number being its digits."""
+    """Return a category, brand or context value as text; a whole number becomes its digits."""
     return str(identifier(value, field))
 
 
 class Whole:
-    """The check of a whole number from `low` to `high`; `true` and 1.0 are none."""
+    """The check of a whole number from `low` to `high`; `true` and 1.0 are refused."""
 
     def __init__(self, low: int, high: int) -> None:
         self.low, self.high = low, high
@@ -75,37 +80,37 @@ class Whole:
 
 
 def amount(value: object, field: str) -> float:
-    """Return a price: a number from 0."""
+    """Return a price, which is 0 or more."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
         raise refused(field, "a number from 0", value)
     return float(value)
 
 
 def flag(value: object, field: str) -> bool:
-    """Return a truth value; 1 and "true" are none."""
+    """Return true or false; 1 and "true" are refused."""
     if not isinstance(value, bool):
         raise refused(field, "true or false", value)
     return value
 
 
 class Choice:
-    """The check of one name out of several, given back as it is spelt in `names`."""
+    """The check of one name out of several; it returns the name as it is spelt in `names`."""
 
     def __init__(self, names: Sequence[str], *, any_case: bool = False) -> None:
         self.names = names
         self._fold = str.casefold if any_case else str
-        self._spelt = {self._fold(name): name for name in names}
+        self._spellings = {self._fold(name): name for name in names}
 
     def __call__(self, value: object, field: str) -> str:
         """Return the name."""
-        name = self._spelt.get(self._fold(value)) if isinstance(value, str) else None
+        name = self._spellings.get(self._fold(value)) if isinstance(value, str) else None
         if name is None:
             raise refused(field, f"one of {', '.join(self.names)}", value)
         return name
 
 
 class Many:
-    """The check of a list whose members all pass `check`."""
+    """The check of a list, whose members all have to pass `check`."""
 
     def __init__(self, check: Check) -> None:
         self.check = check
@@ -118,20 +123,26 @@ class Many:
 
 
 def labels(value: object, field: str) -> dict[str, str | None]:
-    """Return an object whose names are free and whose values are labels or null."""
+    """Return an object with any names, whose values are labels or null."""
     if not isinstance(value, dict):
         raise refused(field, "an object", value)
     checked: dict[str, str | None] = {}
     for name, inner in value.items():
         path = f"{field}.{shown(name, quotes=False)}"
-        if not _is_fit(name):
+        if not _is_valid(name):
             raise refused(path, f"named by {TEXT}", name)
         checked[name] = None if inner is None else label(inner, path)
     return checked
 
 
 def members(value: object, checks: Mapping[str, Check], field: str = "") -> dict[str, Any]:
-    """Return an object's members, each checked; null stands for an absent member, an unknown name is refused."""
+    """Return the checked members of an object; a member that is null is left out, an unknown name is refused.
+
+    Args:
+        value: The received value.
+        checks: The check of each known member.
+        field: The path of the object; empty for the request itself.
+    """
     if not isinstance(value, dict):
         raise refused(field, "an object", value)
     checked: dict[str, Any] = {}
@@ -147,5 +158,5 @@ def members(value: object, checks: Mapping[str, Check], field: str = "") -> dict
     return checked
 
 
-def _is_fit(value: str) -> bool:
-    return bool(value) and not _UNFIT.search(value) and len(value.encode()) <= MAX_TEXT_BYTES
+def _is_valid(value: str) -> bool:
+    return bool(value) and not _UNSTORABLE.search(value) and len(value.encode()) <= MAX_TEXT_BYTES

@@ -1,4 +1,4 @@
-"""What a client may ask: the request's types, and the way from bytes to them."""
+"""Requests: their types, and `parse_request`, which reads one from bytes."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ Op = Literal["recommend", "similar", "ping", "stats", "reload"]
 AUTO = "auto"
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 100
-MAX_BUDGET_MS = 600_000  # ten minutes: longer than any answer takes, short enough for every clock
+MAX_BUDGET_MS = 600_000  # ten minutes: longer than any answer takes, and within the range of every clock
 LAST_SECOND = 253_402_300_799  # the end of the year 9999; a timestamp in milliseconds is beyond it
 
 
 @dataclass(frozen=True)
 class RecentEvent:
-    """An event newer than the database knows.
+    """An event that the database may not hold yet.
 
     Attributes:
-        item_id: The item, as the client wrote it.
+        item_id: The item's id, as the client wrote it.
         event: The event's name, such as `view`.
         timestamp: Seconds since 1970 in UTC; None means now.
     """
@@ -51,14 +51,14 @@ class RecentEvent:
 
 @dataclass(frozen=True)
 class Filters:
-    """What an item must be to be answered; None asks nothing.
+    """Conditions on the items of an answer; None sets no condition.
 
     Attributes:
         category: The item's category, as text.
         brand: The item's brand, as text.
-        price_min: The least price, from 0.
-        price_max: The highest price, from 0 and from `price_min`.
-        in_stock: True leaves out items that cannot be sold now.
+        price_min: The lowest price, 0 or more.
+        price_max: The highest price, 0 or more and at least `price_min`.
+        in_stock: True leaves out items that the shop does not sell now.
     """
 
     category: str | None = None
@@ -70,22 +70,22 @@ class Filters:
 
 @dataclass(frozen=True)
 class Request:
-    """One question of the contract, checked.
+    """One checked request.
 
     Attributes:
-        op: What is asked for.
-        user_id: The customer, as the client wrote it; None for a guest.
-        limit: The number of items wanted, 1 to 100.
+        op: The operation.
+        user_id: The user's id, as the client wrote it; None for a guest.
+        limit: The most items of the answer, 1 to 100.
         model: `auto`, or a name of the registry in its own spelling.
         context: Context features and their values; None is an unknown value.
-        interactions: Events of this customer that the database may not know yet.
+        interactions: Events of this user that the database may not hold yet.
         ground_truth: Items chosen after the version's `data_until`.
-        candidates: The only items that may be answered; None admits all.
-        exclude: Items that may not be answered.
-        filters: What an item must be to be answered.
+        candidates: The only items that may be recommended; None allows all.
+        exclude: Items that may not be recommended.
+        filters: Conditions on the items of the answer.
         item_id: The item that `similar` starts from.
-        id: The client's own mark, echoed in the answer.
-        budget_ms: Milliseconds in which an answer is of use; None waits.
+        id: An id that the client chooses, repeated in the answer.
+        budget_ms: Milliseconds after which an answer is of no use; None waits.
     """
 
     op: Op = "recommend"
@@ -108,12 +108,12 @@ def parse_request(data: bytes, *, models: Sequence[str], ops: Sequence[str] = ("
 
     Args:
         data: One JSON object in UTF-8, its line end included.
-        models: The registry's names; they are matched in any case.
+        models: The names of the registry; upper and lower case are the same.
         ops: The operations that the process offers.
 
     Raises:
         InvalidJson: The bytes are not one JSON object.
-        InvalidRequest: A field is unknown, missing or not what it should be; `field` names it.
+        InvalidRequest: A field is unknown, missing or invalid; `field` has its path.
         TooLarge: A limit of the contract is exceeded.
     """
     request = Request(**members(read_document(data), request_checks(tuple(models), tuple(ops))))
@@ -122,7 +122,7 @@ def parse_request(data: bytes, *, models: Sequence[str], ops: Sequence[str] = ("
 
 
 def request_id(data: bytes) -> Id | None:
-    """Return the `id` to echo in a refusal, or None where the request holds no usable one."""
+    """Return the `id` that a failure repeats, or None where the request holds no valid one."""
     try:
         value = read_document(data).get("id")
         return None if value is None else identifier(value, "id")
@@ -131,7 +131,7 @@ def request_id(data: bytes) -> Id | None:
 
 
 def _check_subject(request: Request) -> None:
-    """Refuse a question about nobody, or about nothing."""
+    """Refuse a request without a user or events, or one of `similar` without an item."""
     if request.op == "similar" and request.item_id is None:
         raise InvalidRequest("`item_id` should be given with `op` similar. Received: nothing.", field="item_id")
     if request.op != "recommend":
@@ -145,7 +145,7 @@ def _check_subject(request: Request) -> None:
 
 
 def recent_event(value: object, path: str) -> RecentEvent:
-    """Return an event of the request."""
+    """Return a checked event of the request."""
     checked = members(value, EVENT_CHECKS, path)
     for name in EVENT_REQUIRED:
         if name not in checked:
@@ -154,7 +154,7 @@ def recent_event(value: object, path: str) -> RecentEvent:
 
 
 def item_filters(value: object, path: str) -> Filters:
-    """Return what the items are to be."""
+    """Return the checked filters of the request."""
     filters = Filters(**members(value, FILTER_CHECKS, path))
     if filters.price_min is not None and filters.price_max is not None and filters.price_max < filters.price_min:
         raise refused(f"{path}.price_max", "at least `price_min`", filters.price_max)

@@ -1,4 +1,4 @@
-"""What a client is told: the response's types, and the way from them to one line of ASCII."""
+"""Responses: their types, and `success` and `failure`, which write them as one line of ASCII."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Basis = Literal["fresh", "heldout", "offline"]
 
 @dataclass(frozen=True)
 class Reason:
-    """Why an item is answered.
+    """The explanation of a recommended item.
 
     Attributes:
         code: The kind of reason.
-        item_id: An item of the customer's history; without it the answered item's score would be lower.
+        item_id: An item of the user's history; without it the recommended item's score would be lower.
     """
 
     code: str
@@ -37,7 +37,7 @@ class Item:
     Attributes:
         product_id: The product's id, in the shop's type.
         score: From 0 to 1; higher is better. Comparable only within one answer.
-        reason: Why, where it is known to be true.
+        reason: The explanation, where one was found.
     """
 
     product_id: Id
@@ -47,7 +47,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Metrics:
-    """How well a model ranks, on the evidence of its run.
+    """How well a model ranks, on the basis that its run names.
 
     Attributes:
         precision10: Precision@10, 0 to 1.
@@ -60,14 +60,13 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Run:
-    """One model's own answer to the request.
+    """The list of one model for the request.
 
     Attributes:
         model: The registry name.
-        items: Its best items of those that may be answered, best first.
-        metrics: Its quality; None where the run failed or nothing is known.
-        basis: Where the metrics come from: events since training, the customer's held-out events, or the version's
-            report.
+        items: The model's best available items, best first.
+        metrics: How well the model ranks; None where the run failed or no metrics are known.
+        basis: Where the metrics come from: events since training, the user's held-out events, or the version's report.
         error: What went wrong, where the run failed.
     """
 
@@ -80,19 +79,19 @@ class Run:
 
 @dataclass(frozen=True)
 class Response:
-    """One answer of the contract.
+    """One answer to `recommend` or `similar`.
 
     Attributes:
-        user_id: The customer in the shop's type; None for a guest.
+        user_id: The user's id in the shop's type; None for a guest.
         model: The registry name of the winner.
         model_version: The version that answered.
         items: The recommended products, best first.
         runs: The four models, plus the winner where a baseline wins.
-        source: What kind of scorer the items come from.
-        context: The context features that were used, and their values; None where unknown.
-        warnings: What was ignored and why, for people.
+        source: The kind of scorer that the items come from.
+        context: The context features that were used, and their values; None for unknown.
+        warnings: What was ignored or left out, and why; for people.
         ms: Milliseconds from the request's arrival to this answer.
-        id: The request's own mark.
+        id: The request's id.
     """
 
     user_id: Id | None
@@ -129,19 +128,24 @@ def success(response: Response) -> bytes:
 
 
 def failure(error: RecsysError, *, id: Id | None = None) -> bytes:
-    """Return a failure as one line; the process leaves with `error.exit_status`."""
-    told: dict[str, object] = {"code": error.code, "message": str(error)}
+    """Return a failure as one line.
+
+    Args:
+        error: The failure.
+        id: The request's id, where it had one.
+    """
+    document: dict[str, object] = {"code": error.code, "message": str(error)}
     if error.field is not None:
-        told["field"] = error.field
-    told["retryable"] = error.retryable
-    return as_line({"ok": False, "error": told}, id)
+        document["field"] = error.field
+    document["retryable"] = error.retryable
+    return as_line({"ok": False, "error": document}, id)
 
 
 def _item(item: Item) -> dict[str, object]:
     document: dict[str, object] = {"productId": _id(item.product_id), "score": _finite("score", item.score)}
     if item.reason is not None:
-        named = {} if item.reason.item_id is None else {"item_id": _id(item.reason.item_id)}
-        document["reason"] = {"code": item.reason.code, **named}
+        cause = {} if item.reason.item_id is None else {"item_id": _id(item.reason.item_id)}
+        document["reason"] = {"code": item.reason.code, **cause}
     return document
 
 
@@ -160,7 +164,7 @@ def _run(run: Run) -> dict[str, object]:
 
 
 def _id(value: Id | None) -> Id | None:
-    """Return an id as JSON carries it: NumPy's integers as plain ones, and as text what JavaScript would round."""
+    """Return an id for JSON: NumPy's integers as plain ones, and as text those that JavaScript would round."""
     if value is None or isinstance(value, str):
         return value
     number = int(value)

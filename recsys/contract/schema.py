@@ -1,6 +1,6 @@
-"""The contract as JSON Schema: requests from the checks that read them, answers from the types that are written.
+"""The contract as JSON Schema: requests from the checks that read them, answers from the dataclasses that are written.
 
-Not part of serving: `scripts/write_schema.py` puts it into docs/schema/, where other languages find it.
+Not part of serving: `scripts/write_schema.py` writes the schemas to docs/schema/ for programs in other languages.
 """
 
 from __future__ import annotations
@@ -57,27 +57,28 @@ ID: Schema = {
 }
 NULL: Schema = {"type": "null"}
 BEYOND = (
-    "The process also refuses what a schema cannot say: names given twice, 1.0 for 1, texts above 512 bytes of UTF-8, lone surrogates, "
-    "price_max below price_min, and what exceeds the limits of `ready`. It takes model names in any case."
+    "The process also refuses input that a schema cannot describe: names given twice, 1.0 for 1, texts above 512 bytes "
+    "of UTF-8, lone surrogates, price_max below price_min, and input above the limits of `ready`. "
+    "Model names may be in upper or lower case."
 )
-FIRST_WIRE_STATUS = 64  # lower ones belong to training, which nobody asks for over the wire
+FIRST_WIRE_STATUS = 64  # lower exit statuses belong to training, which has no requests
 
 
 def request_schema(models: Sequence[str]) -> Schema:
     """Return the schema of a request.
 
     Args:
-        models: The registry's names.
+        models: The names of the registry.
     """
     checked = _members(Request, request_checks(tuple(models), get_args(Op)))
     return {
         "$schema": DIALECT,
         "title": "Request",
-        "description": f"One question to recommend_api.py; null is the same as leaving a field out. {BEYOND}",
+        "description": f"One request to recommend_api.py; a field that is null counts as absent. {BEYOND}",
         **checked,
         "allOf": [
-            {"if": {"properties": {"op": {"enum": ["recommend", None]}}}, "then": _SOMEBODY},
-            {"if": {"required": ["op"], "properties": {"op": {"const": "similar"}}}, "then": _given("item_id")},
+            {"if": {"properties": {"op": {"enum": ["recommend", None]}}}, "then": _USER_OR_EVENTS},
+            {"if": {"required": ["op"], "properties": {"op": {"const": "similar"}}}, "then": _required("item_id")},
         ],
         "$defs": {
             "Id": ID,
@@ -88,9 +89,9 @@ def request_schema(models: Sequence[str]) -> Schema:
 
 
 def response_schema() -> Schema:
-    """Return the schema of whatever stands on one line of stdout."""
+    """Return the schema of one line of stdout."""
     definitions: dict[str, Schema] = {"Id": ID}
-    names = [_define(definitions, kind, name) for kind, name in _SPOKEN]
+    names = [_define(definitions, kind, name) for kind, name in _LINES]
     definitions["Failure"] = _FAILURE
     return {
         "$schema": DIALECT,
@@ -105,14 +106,14 @@ def _ref(name: str) -> Schema:
     return {"$ref": f"#/$defs/{name}"}
 
 
-def _given(name: str) -> Schema:
+def _required(name: str) -> Schema:
     return {"required": [name], "properties": {name: {"not": NULL}}}
 
 
-_SOMEBODY: Schema = {
+_USER_OR_EVENTS: Schema = {
     "properties": {"item_id": NULL},
     "anyOf": [
-        _given("user_id"),
+        _required("user_id"),
         {"required": ["interactions"], "properties": {"interactions": {"type": "array", "minItems": 1}}},
     ],
 }
@@ -120,12 +121,12 @@ _SOMEBODY: Schema = {
 
 def _members(kind: type, checks: Mapping[str, Check], required: Sequence[str] = ()) -> Schema:
     """Return the schema of an object that `fields.members` reads."""
-    about = _described(kind)
+    descriptions = _descriptions(kind)
     defaults = {field.name: field.default for field in fields(kind)}
     properties = {}
     for name, check in checks.items():
-        wanted = _of_check(check)
-        schema = {"description": about[name], **(wanted if name in required else _or_null(wanted))}
+        value_schema = _of_check(check)
+        schema = {"description": descriptions[name], **(value_schema if name in required else _or_null(value_schema))}
         if isinstance(defaults.get(name), str | int):
             schema["default"] = defaults[name]
         properties[name] = schema
@@ -145,7 +146,7 @@ def _or_null(schema: Schema) -> Schema:
 
 
 def _of_check(check: Check) -> Schema:
-    """Return the schema of what a check lets pass."""
+    """Return the schema of the values that pass a check."""
     if isinstance(check, Whole):
         return {"type": "integer", "minimum": check.low, "maximum": check.high}
     if isinstance(check, Choice):
@@ -173,21 +174,21 @@ _OF_FUNCTION: Mapping[Callable[..., Any], Schema] = {
 
 
 def _define(definitions: dict[str, Schema], kind: type, name: str) -> str:
-    """Put the schema of an object that is written into the definitions, and those of its parts, and return its name."""
+    """Add the schema of a dataclass and of its parts to the definitions, and return its name."""
     if name not in definitions:
-        about, optional = _described(kind), _LEFT_OUT.get(kind, frozenset())
+        descriptions, optional = _descriptions(kind), _OPTIONAL.get(kind, frozenset())
         properties: dict[str, Schema] = {"ok": {"const": True}} if kind is Response else {}
-        definitions[name] = {}  # its place comes before those of its parts
+        definitions[name] = {}  # keeps its place before those of its parts
         for field, hint in get_type_hints(kind).items():
             schema = _of_type(definitions, _without_none(hint) if field in optional else hint)
-            properties[_RENAMED.get(field, field)] = {"description": about[field], **schema}
+            properties[_RENAMED.get(field, field)] = {"description": descriptions[field], **schema}
         required = [field for field in properties if field not in optional]
         definitions[name] |= {"type": "object", "properties": properties, "required": required}
     return name
 
 
 def _of_type(definitions: dict[str, Schema], hint: Any) -> Schema:
-    """Return the schema of what a value of a type is written as."""
+    """Return the schema of a type's values as they are written."""
     origin, arguments = get_origin(hint), get_args(hint)
     if hint == Id:
         return _ref("Id")
@@ -205,29 +206,29 @@ def _of_type(definitions: dict[str, Schema], hint: Any) -> Schema:
 
 
 def _without_none(hint: Any) -> Any:
-    return Union[tuple(argument for argument in get_args(hint) if argument is not type(None))]  # noqa: UP007 - a computed one
+    return Union[tuple(argument for argument in get_args(hint) if argument is not type(None))]  # noqa: UP007
 
 
-def _described(kind: type) -> Mapping[str, str]:
-    """Return what the docstring of a class says of each attribute, in the words of JSON."""
-    listed = (kind.__doc__ or "").partition("Attributes:\n")[2]
-    about: dict[str, str] = {}
-    for line in filter(None, map(str.rstrip, listed.splitlines())):
-        name, found, words = line.strip().partition(": ")
-        if found and name in kind.__annotations__ and line.startswith(" " * 8) and not line.startswith(" " * 9):
-            about[name] = words
-        elif about:
-            about[next(reversed(about))] += f" {line.strip()}"
-    return {name: words.replace("None", "null").replace("`", "") for name, words in about.items()}
+def _descriptions(kind: type) -> Mapping[str, str]:
+    """Return the description of each attribute in a class's docstring, with `null` for None."""
+    attributes = (kind.__doc__ or "").partition("Attributes:\n")[2]
+    descriptions: dict[str, str] = {}
+    for line in filter(None, map(str.rstrip, attributes.splitlines())):
+        name, colon, text = line.strip().partition(": ")
+        if colon and name in kind.__annotations__ and line.startswith(" " * 8) and not line.startswith(" " * 9):
+            descriptions[name] = text
+        elif descriptions:
+            descriptions[next(reversed(descriptions))] += f" {line.strip()}"
+    return {name: text.replace("None", "null").replace("`", "") for name, text in descriptions.items()}
 
 
-_SPOKEN: tuple[tuple[type, str], ...] = (
+_LINES: tuple[tuple[type, str], ...] = (
     (Response, "Recommendation"),
     (Ready, "Ready"),
     (Pong, "Pong"),
     (Stats, "Stats"),
 )
-_LEFT_OUT: Mapping[type, frozenset[str]] = {  # where they are None; all others are always there, as null if need be
+_OPTIONAL: Mapping[type, frozenset[str]] = {  # fields that are absent where they are None; others are null then
     Response: frozenset({"id"}),
     Item: frozenset({"reason"}),
     Reason: frozenset({"item_id"}),
@@ -235,7 +236,7 @@ _LEFT_OUT: Mapping[type, frozenset[str]] = {  # where they are None; all others 
     Pong: frozenset({"id"}),
     Stats: frozenset({"id"}),
 }
-_RENAMED = {"product_id": "productId"}  # the seeds' name, which their front ends read
+_RENAMED = {"product_id": "productId"}  # existing front ends read this name
 _ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.RecsysError)]
 _FAILURE: Schema = {
     "type": "object",
@@ -250,14 +251,14 @@ _FAILURE: Schema = {
                 },
                 "message": {"description": "For people.", "type": "string"},
                 "field": {
-                    "description": "The path of the field at fault, such as interactions[3].event.",
+                    "description": "The path of the invalid field, such as interactions[3].event.",
                     "type": "string",
                 },
                 "retryable": {"description": "Whether the same request may succeed later.", "type": "boolean"},
             },
             "required": ["code", "message", "retryable"],
         },
-        "id": {"description": "The request's own mark.", **_ref("Id")},
+        "id": {"description": "The request's id.", **_ref("Id")},
     },
     "required": ["ok", "error"],
 }

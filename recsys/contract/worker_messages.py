@@ -1,4 +1,4 @@
-"""What only a worker says: that it is ready, that it is alive, and how it has fared."""
+"""Messages of workers only: `ready`, the answer to `ping` and `reload`, and the statistics of `stats`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from recsys.contract.response import PROTOCOL, as_line
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest request that is read.
+    """The limits of a request.
 
     Attributes:
-        bytes: Of a request, its line end included.
-        depth: Levels of nesting.
-        list: Members of a list or an object.
-        limit: Items that can be asked for.
+        bytes: The most bytes of a request, its line end included.
+        depth: The most levels of nesting.
+        list: The most members of a list or an object.
+        limit: The most items that can be requested.
     """
 
     bytes: int = MAX_BYTES
@@ -35,10 +35,10 @@ class Ready:
 
     Attributes:
         ready: Always true.
-        protocol: The number of this contract.
+        protocol: The version number of this contract.
         version: The version that serves.
-        limits: The largest request that is read.
-        pid: The process.
+        limits: The limits of a request.
+        pid: The process id.
     """
 
     ready: Literal[True] = True
@@ -54,10 +54,10 @@ class Pong:
 
     Attributes:
         ok: Always true.
-        protocol: The number of this contract.
+        protocol: The version number of this contract.
         version: The version that serves.
-        pid: The process.
-        id: The request's own mark.
+        pid: The process id.
+        id: The request's id.
     """
 
     ok: Literal[True] = True
@@ -69,12 +69,12 @@ class Pong:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A version that was activated and is not served.
+    """A version that was activated but does not serve.
 
     Attributes:
-        version: Its name; null where CURRENT itself cannot be read.
-        code: What is wrong, as in a failure.
-        message: The same for people.
+        version: The name of the version; null where CURRENT itself cannot be read.
+        code: The code of the failure that keeps it from serving.
+        message: The failure's message, for people.
     """
 
     version: str | None
@@ -84,21 +84,21 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class Stats:
-    """The answer to `stats`: how a worker has fared since it was ready.
+    """The answer to `stats`: what a worker has done since it was ready.
 
     Attributes:
         ok: Always true.
-        protocol: The number of this contract.
+        protocol: The version number of this contract.
         version: The version that serves.
-        pid: The process.
+        pid: The process id.
         uptime_s: Seconds since it was ready.
-        answered: Lines it has answered, failures included.
-        failures: How many of them failed, by code.
-        swaps: How often another version has taken over.
-        refused: The version that was activated last and is not served; null where there is none.
-        connections: How often the database was connected to.
-        rss_bytes: Resident memory, mapped files included; null where the system does not tell.
-        id: The request's own mark.
+        answered: The number of lines answered, failures included.
+        failures: The number of failures by code.
+        swaps: The number of times that the version was swapped.
+        refused: The version that was activated last but does not serve; null where there is none.
+        connections: The number of connections to the database that were opened.
+        rss_bytes: Resident memory in bytes, mapped files included; null where the system does not report it.
+        id: The request's id.
     """
 
     ok: Literal[True] = True
@@ -115,7 +115,7 @@ class Stats:
     id: Id | None = None
 
 
-def worker_line(said: Ready | Pong | Stats) -> bytes:
-    """Return what a worker says as one line; an `id` that is not there is left out."""
-    document = asdict(said)
+def worker_line(message: Ready | Pong | Stats) -> bytes:
+    """Return a message as one line; an `id` of None is left out."""
+    document = asdict(message)
     return as_line(document, document.pop("id", None))

@@ -1,4 +1,4 @@
-"""Every failure the project names, and how texts are told without secrets."""
+"""The project's failures, with their codes and exit statuses; secrets, and texts without them."""
 
 from recsys.errors.failures import (
     ONLY_QUOTE_THE_REQUEST,

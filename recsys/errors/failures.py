@@ -1,20 +1,21 @@
-"""Every failure the project names: one class each, carrying its wire code and its exit status."""
+"""The project's failures: one class each, with its code in the wire contract and its exit status."""
 
 from __future__ import annotations
 
 from recsys.errors.secrets import scrubbed, without_accounts
 
-ONLY_QUOTE_THE_REQUEST = frozenset({64, 65, 67})  # a mask in these would tell whoever asks that a guess was right
+# Exit statuses whose messages quote only the request: a mask there would confirm a guessed secret to the client.
+ONLY_QUOTE_THE_REQUEST = frozenset({64, 65, 67})
 
 
 class RecsysError(Exception):
-    """A failure with a decided answer, whose message holds no secret of this process, whatever a library put into it.
+    """A failure with a code and an exit status; its message holds no secret of this process, even from a library.
 
     Attributes:
         code: The `error.code` of the wire contract.
-        exit_status: The status the process leaves with.
+        exit_status: The exit status of the process.
         retryable: Whether the same request may succeed later.
-        field: The request field at fault, where there is one.
+        field: The path of the invalid field of the request, where there is one.
     """
 
     code = "internal"
@@ -39,7 +40,7 @@ class InvalidJson(RecsysError):
 
 
 class InvalidRequest(RecsysError):
-    """The input is JSON but not a request of the contract."""
+    """The input is a JSON object, but not a request of the contract."""
 
     code, exit_status = "invalid_request", 65
 
@@ -51,19 +52,19 @@ class TooLarge(RecsysError):
 
 
 class UnknownUser(RecsysError):
-    """Nothing is known of the user: no row, no events, nothing to go on."""
+    """Training did not see the user, and no events of them are known."""
 
     code, exit_status = "unknown_user", 67
 
 
 class DatabaseUnavailable(RecsysError):
-    """The database cannot be reached, or broke off."""
+    """The database cannot be reached, or the connection broke off."""
 
     code, exit_status, retryable = "database_unavailable", 69, True
 
 
 class InternalError(RecsysError):
-    """A defect of ours."""
+    """A defect of this program."""
 
 
 class DeadlineExceeded(RecsysError):
@@ -73,13 +74,13 @@ class DeadlineExceeded(RecsysError):
 
 
 class Overloaded(RecsysError):
-    """A temporary lack: memory, connections, a lock."""
+    """Something is lacking for the moment: memory, a connection, a lock."""
 
     code, exit_status, retryable = "overloaded", 75, True
 
 
 class ModelRefused(RecsysError):
-    """A version's file is damaged, unlisted or outside its folder."""
+    """A version has a file that is damaged, unlisted or outside its folder."""
 
     code, exit_status = "model_refused", 77
 
@@ -97,18 +98,18 @@ class ModelMismatch(RecsysError):
 
 
 class SettingsError(RecsysError):
-    """The environment or recsys.toml is missing something or contradicts itself."""
+    """A setting of the environment or recsys.toml is missing, invalid or contradicts another."""
 
     code, exit_status = "settings", 78
 
 
 class NotEnoughData(RecsysError):
-    """The shop's tables hold too little to train on; training is refused (exit 3)."""
+    """The shop's tables hold too little data for training, which is refused (exit status 3)."""
 
     code, exit_status = "not_enough_data", 3
 
 
 class TrainingRefused(RecsysError):
-    """A trained candidate did not pass the gate; nothing was published (exit 3)."""
+    """A trained version did not pass the gate; nothing was published (exit status 3)."""
 
     code, exit_status = "refused", 3

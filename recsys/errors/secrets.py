@@ -1,4 +1,4 @@
-"""Secrets that print as `***`, and the texts of others without them."""
+"""Secrets that print as `***`, and functions that remove them from messages, tracebacks and command-line errors."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from types import TracebackType
 from typing import NoReturn
 
 MASK = "***"
-TORN_BELOW = 6  # a shorter secret is a part of too many words: it is masked where it stands alone
+WHOLE_WORD_BELOW = 6  # characters; a shorter secret is part of too many words, so it is masked as a whole word only
 
 _known: set[str] = set()
 
 
 class Secret:
-    """A value that nothing but `reveal` tells: it prints as `***`, and is neither pickled nor written as JSON.
+    """A value that only `reveal` returns: it prints as `***` and can be neither pickled nor written as JSON.
 
-    From the first one on, a traceback that ends the process or a thread is printed without any of them.
+    Once a secret exists, tracebacks that Python prints at the end of a process or thread are masked, too.
     """
 
     __slots__ = ("_value",)
@@ -56,19 +56,19 @@ class Secret:
 
 
 def scrubbed(text: str) -> str:
-    """Return a text with `***` for every secret of this process, however it is written, and for the account in any URL.
+    """Return a text with `***` for every secret of this process, escaped ones too, and for the account in any URL.
 
     Args:
-        text: For people: a message, a traceback.
+        text: A message or a traceback, for people.
     """
     text = without_accounts(text)
-    for value in sorted(_known, key=len, reverse=True):  # one that begins with another goes first
+    for value in sorted(_known, key=len, reverse=True):  # longest first: a secret may contain another
         text = _pattern(value).sub(MASK, text)
     return text
 
 
 def without_accounts(text: str) -> str:
-    """Return a text with `***` for the user and the password of any URL, known or not, but for the `user:password@` of our own advice.
+    """Return a text with `***` for user and password of any URL, except the `user:password@` of our own messages.
 
     >>> without_accounts("Received: mysql://root:p@ss@127.0.0.1/shop.")
     'Received: mysql://***@127.0.0.1/shop.'
@@ -78,13 +78,16 @@ def without_accounts(text: str) -> str:
 
 @lru_cache
 def _pattern(value: str) -> re.Pattern[str]:
-    """Return what finds a value in each way that libraries write it, escaped or percent-encoded as often as they like."""
+    """Return a pattern for a value as libraries write it: plain, or escaped or percent-encoded once or more."""
     letters = "".join(_letter(letter) for letter in re.sub(r"\\+", r"\\", value))
-    return re.compile(letters if len(value) >= TORN_BELOW else rf"(?<!\w){letters}(?!\w)")
+    return re.compile(letters if len(value) >= WHOLE_WORD_BELOW else rf"(?<!\w){letters}(?!\w)")
 
 
 def _letter(letter: str) -> str:
-    r"""Return what finds one letter; the backslashes of an escape may have been taken for those of a `\` before it."""
+    r"""Return a pattern for one character.
+
+    An escape's backslashes may already be matched by a `\` before it, so that they are optional.
+    """
     data = letter.encode(errors="surrogatepass")
     encoded = "".join(f"%(?:25)*{byte:02x}" for byte in data)
     if letter.isascii():
@@ -97,38 +100,39 @@ def _letter(letter: str) -> str:
 
 
 def _guard_tracebacks() -> None:
-    """Scrub the tracebacks that Python prints by itself; where another program has hooks of its own, these stay."""
+    """Mask secrets in the tracebacks that Python prints; hooks that another program has set stay."""
     import threading
 
     if sys.excepthook is sys.__excepthook__:
         sys.excepthook = lambda kind, error, trace: _print("", kind, error, trace)
     if threading.excepthook is threading.__excepthook__:
-        threading.excepthook = lambda told: _print(
-            f"Exception in thread {told.thread and told.thread.name}:\n",
-            told.exc_type,
-            told.exc_value,
-            told.exc_traceback,
+        threading.excepthook = lambda hook: _print(
+            f"Exception in thread {hook.thread and hook.thread.name}:\n",
+            hook.exc_type,
+            hook.exc_value,
+            hook.exc_traceback,
         )
     if sys.unraisablehook is sys.__unraisablehook__:
-        sys.unraisablehook = lambda told: _print(
-            f"{told.err_msg or 'Exception ignored in'}: {told.object!r}\n",
-            told.exc_type,
-            told.exc_value,
-            told.exc_traceback,
+        sys.unraisablehook = lambda hook: _print(
+            f"{hook.err_msg or 'Exception ignored in'}: {hook.object!r}\n",
+            hook.exc_type,
+            hook.exc_value,
+            hook.exc_traceback,
         )
 
 
 def _print(heading: str, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    """Write a traceback without secrets to stderr."""
     import traceback
 
-    if sys.stderr is not None and kind is not SystemExit:  # a thread may end by that without a word
+    if sys.stderr is not None and kind is not SystemExit:  # which ends a thread silently
         sys.stderr.write(scrubbed(heading + "".join(traceback.format_exception(kind, error, trace))))
         sys.stderr.flush()
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that tells no user and no password of a URL among its arguments."""
+    """A command-line parser whose errors show neither user nor password of a URL."""
 
     def error(self, message: str) -> NoReturn:
-        """Leave with argparse's status 2."""
+        """Print usage and message, and exit with status 2."""
         super().error(without_accounts(message))

@@ -1,14 +1,14 @@
-"""How messages put values into words."""
+"""Lists of values in messages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-MOST_CHARACTERS = 80  # of one value: what came from outside may be of any length
+MOST_CHARACTERS = 80  # of one value: received values may be of any length
 
 
 def listed(values: Iterable[object]) -> str:
-    """Return values as a person lists them, in their order; `nothing` where there is none.
+    """Return values with commas between them, in their order; `nothing` for no values.
 
     >>> listed(["cart", "view"]), listed([])
     ('cart, view', 'nothing')

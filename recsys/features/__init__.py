@@ -1,1 +1,1 @@
-"""What every model's score starts from: the query, its history, item-item weights, popularity."""
+"""The inputs of every score: queries, histories, item-item similarities, and the features made from them."""

@@ -1,4 +1,4 @@
-"""The user side that all four models share: an embedding plus two pooled histories."""
+"""The user representation that all four models share: a user's embedding plus two pooled histories."""
 
 from __future__ import annotations
 
@@ -7,8 +7,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.features.history import pooled
+from recsys.features.history import event_weights, events_after
 from recsys.features.query import Arrays, Query
+
+
+def pooled(query: Query, item_vectors: NDArray[np.float32], decay: float) -> NDArray[np.float32]:
+    """Return the decayed sum of the history's item vectors, `Σ_j w_j · decay^age(j) · a_j`.
+
+    The age of an event is the number of events after it, 0 for the newest. Each model pools twice: a slow decay keeps
+    the long-term history, a fast one the last few events.
+
+    Args:
+        query: The query whose history is pooled.
+        item_vectors: `(n_items, dim)` float32, the vectors a.
+        decay: Between 0 and 1.
+
+    Returns:
+        `(dim,)` float32, zeros for an empty history; `(v, dim)` for leave-one-out variants.
+    """
+
+    def recency_weighted() -> NDArray[np.float32]:
+        return event_weights(query) * np.float32(decay) ** events_after(query)
+
+    return query.once(("decayed weights", float(decay), query.mask_key), recency_weighted) @ item_vectors[query.items]
 
 
 @dataclass(frozen=True)
@@ -16,10 +37,10 @@ class UserRepresentation:
     """s_u = p_u + Σ_j w_j·γ_slow^age(j)·a_j^slow + Σ_j w_j·γ_fast^age(j)·a_j^fast.
 
     Attributes:
-        user_factors: `(n_users, dim)` float32, p.
-        slow_items: `(n_items, dim)` float32, a of the long memory.
-        fast_items: `(n_items, dim)` float32, a of the short memory.
-        decays: `(2,)` float32, γ slow and fast.
+        user_factors: `(n_users, dim)` float32, the users' embeddings p.
+        slow_items: `(n_items, dim)` float32, the item vectors of the long-term history, a^slow.
+        fast_items: `(n_items, dim)` float32, the item vectors of the short-term history, a^fast.
+        decays: `(2,)` float32, γ_slow and γ_fast.
     """
 
     user_factors: NDArray[np.float32]
@@ -29,16 +50,11 @@ class UserRepresentation:
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> UserRepresentation:
-        """Take the user side out of a version's arrays."""
+        """Build the user representation from a version's arrays."""
         return cls(*(arrays[name] for name in ("user_factors", "slow_items", "fast_items", "decays")))
 
     def of(self, query: Query) -> NDArray[np.float32]:
-        """Return s_u `(dim,)` float32, or `(v, dim)` of variants; a guest has no embedding of her own."""
-        user_representation = pooled(query, self.slow_items, self.decays[0]) + pooled(
-            query, self.fast_items, self.decays[1]
-        )
-        return (
-            user_representation + self.user_factors[query.user]
-            if query.user < len(self.user_factors)
-            else user_representation
-        )
+        """Return s_u, `(dim,)` float32, or `(v, dim)` for variants; without p_u for guests and unseen users."""
+        slow, fast = pooled(query, self.slow_items, self.decays[0]), pooled(query, self.fast_items, self.decays[1])
+        history = slow + fast
+        return history + self.user_factors[query.user] if query.user < len(self.user_factors) else history

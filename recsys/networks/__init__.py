@@ -1,4 +1,4 @@
-"""The four models in Keras: training only. Nothing that serves imports this package."""
+"""The four networks in Keras, for training only. What serves never imports this package."""
 
 from recsys.networks.base import Network, Shapes, UserBatch
 from recsys.networks.fit import FAILURES, NETWORKS, Epoch, Fit, ValidationMetric, WarmStart, fit

@@ -1,4 +1,7 @@
-"""What the four networks share: weights under names of our own, and the taste of DESIGN's user side over windows."""
+"""The base class of the four networks: named weights, and the user representation for each target of a window.
+
+Shapes: b windows in a batch, w events in a window, t targets, m context features, c candidate items, n states.
+"""
 
 from __future__ import annotations
 
@@ -14,25 +17,25 @@ from numpy.typing import NDArray
 from recsys.features.features import N_FEATURES
 from recsys.features.query import Arrays
 
-HIDDEN = (64, 32, 16)  # of NeuMF's tower, He et al. 2017
-START_LOGIT = 4.0  # what a predicted preference of 1 adds to a logit
-START_HISTORY = 0.1  # of an item's factors, how much an event adds to the taste
-START_DEVIATION = 0.1  # standard deviation of pretrained item factors: logits of a normed state are about 1 then
+HIDDEN = (64, 32, 16)  # widths of NeuMF's MLP, He et al. 2017
+START_LOGIT = 4.0  # added to a logit at the warm start where ALS predicts a preference of 1
+START_HISTORY = 0.1  # share of an item's ALS vector that an event adds to the user representation at the warm start
+START_DEVIATION = 0.1  # standard deviation of the item vectors then; logits of a normalised state are about 1
 Drop = Callable[[tf.Tensor], tf.Tensor]
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """Everything a network's shapes depend on; the content of `<name>_config.json`.
+    """All that the shapes of a network's weights depend on; the content of `<name>_config.json`.
 
     Attributes:
-        n_users: Rows of the user tables.
-        n_items: Rows of the item tables.
-        context_sizes: Indices of each context feature, "unknown" included.
-        dim: Width of every embedding.
-        window: Items that LNCM attends to.
-        slow_decay: γ of the long memory.
-        fast_decay: γ of the short memory.
+        n_users: The number of users.
+        n_items: The number of items.
+        context_sizes: The number of values of each context feature, "unknown" included.
+        dim: Width of each embedding.
+        window: Events that each block of LNCM attends to.
+        slow_decay: γ of the long-term history.
+        fast_decay: γ of the short-term history.
     """
 
     n_users: int
@@ -49,20 +52,20 @@ class Shapes:
 
 
 def identity(activations: tf.Tensor) -> tf.Tensor:
-    """Drop nothing."""
+    """Return the activations as they are, without dropout."""
     return activations
 
 
 class UserBatch(NamedTuple):
-    """The customers' side of a batch.
+    """The input of a batch without candidate items: users, their windows of events, and the context of each target.
 
     Attributes:
-        users: `(b,)` int32; `n_users` is a guest.
-        items: `(b, w)` int32, events in the order of time; padding is item 0 with weight 0.
-        weights: `(b, w)` float32.
-        before: `(b, t)` int32: target t is asked after event `before[t]`; -1 asks before all.
-        contexts: `(b, t, m)` int32.
-        known: `(b, t)` float32, 0 where the customer's own embeddings are left out.
+        users: `(b,)` int32; `n_users` stands for guests.
+        items: `(b, w)` int32, items of events ordered by time; padding is item 0 with weight 0.
+        weights: `(b, w)` float32, the weights of the events.
+        before: `(b, t)` int32, the position of the last event that each target may see; -1 for none.
+        contexts: `(b, t, m)` int32, the context of each target.
+        known: `(b, t)` float32, 1, or 0 where the user's embeddings are dropped as for a guest.
     """
 
     users: tf.Tensor
@@ -74,16 +77,18 @@ class UserBatch(NamedTuple):
 
 
 class Network(keras.Model):
-    """A network over windows: `encode` once per target, `score` against candidate items.
+    """A network over windows: `encode` gives a state for each target, `score` compares states with candidate items.
 
-    Weights are stored in the h5 group `vars` under the names of `tables`, so that NumPy finds them again.
+    Weights are stored in the HDF5 group `vars` under the names of `tables`, where NumPy's scorers find them.
 
     Attributes:
-        pairwise: Whether a logit needs the customer and the item together, so that negatives cannot be shared by a
-            batch.
+        per_example_negatives: Whether training samples negatives for each target. A network whose logit is a dot
+            product sets it to False; its targets share the negatives of a batch, which costs less.
+        shapes: The shapes of the weights.
+        tables: The weights by name.
     """
 
-    pairwise = True
+    per_example_negatives = True
 
     def __init__(self, shapes: Shapes, seed: int) -> None:
         super().__init__()
@@ -101,14 +106,14 @@ class Network(keras.Model):
         self.built = True
 
     def add_weights(self) -> None:
-        """Add the weights of the subclass."""
+        """Add the weights of the subclass, by `add_embedding` and `add_constant`."""
         raise NotImplementedError
 
     def warm_start(self, factors: Arrays, popularity: NDArray[np.float32]) -> None:
-        """Begin at a solution of the whole data instead of at noise.
+        """Set the embeddings to those of ALS and the item biases to popularity, instead of to noise.
 
         Args:
-            factors: `user_factors` and `item_factors` `(·, dim)` of a matrix factorisation.
+            factors: `user_factors` `(n_users, dim)` and `item_factors` `(n_items, dim)` of ALS.
             popularity: `(n_items,)` float32, the summed weight of each item's events.
         """
         items = factors["item_factors"]
@@ -122,130 +127,156 @@ class Network(keras.Model):
             self.tables["item_bias"].assign(prior - prior.mean())
 
     def encode(self, user_batch: UserBatch, dropout: Drop = identity) -> Sequence[tf.Tensor]:
-        """Return the tensors `(b, t, …)` that stand for the customer at each target.
+        """Return the state of the user at each target, as one or more tensors `(b, t, …)`.
 
         Args:
-            user_batch: The customers.
+            user_batch: Users, events and contexts.
             dropout: Applied to activations in training.
         """
         raise NotImplementedError
 
     def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
-        """Return logits `(n, c)` of states `(n, …)` against candidate items `(n, c)`."""
+        """Return the logits `(n, c)` of candidate items `(n, c)`, each row for one of the states `(n, …)`."""
         raise NotImplementedError
 
     def score_shared_candidates(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
-        """Return logits `(n, c)` of states `(n, …)` against candidates `(c,)` that all of them share."""
+        """Return the logits `(n, c)` of candidate items `(c,)` for each of the states `(n, …)`."""
         return self.score(state, tf.broadcast_to(items[None], (tf.shape(state[0])[0], tf.shape(items)[0])))
 
     def call(self, user_batch: UserBatch, items: tf.Tensor) -> tf.Tensor:
-        """Return the network's own logits `(b, t, c)`, signals not added.
+        """Return the network's logits `(b, t, c)`, without the features.
 
         Args:
-            user_batch: The customers.
-            items: `(b, t, c)` int32 candidates.
+            user_batch: Users, events and contexts.
+            items: `(b, t, c)` int32, candidate items.
         """
         state = [tf.reshape(part, (-1, part.shape[-1])) for part in self.encode(user_batch)]
         return tf.reshape(self.score(state, tf.reshape(items, (-1, tf.shape(items)[-1]))), tf.shape(items))
 
-    def add_embedding(self, name: str, shape: tuple[int, ...], spread: float, *, centre: float = 0.0) -> None:
-        """Add a trained weight drawn from a normal distribution."""
+    def add_embedding(self, name: str, shape: tuple[int, ...], deviation: float, *, centre: float = 0.0) -> None:
+        """Add a trained weight, initialised from a normal distribution.
+
+        Args:
+            name: Its key in `tables` and in the file of weights.
+            shape: Its shape; () for a scalar.
+            deviation: Standard deviation; 0 sets all values to `centre`.
+            centre: Mean.
+        """
         seed = int(np.random.default_rng(self._seeds.spawn(1)[0]).integers(2**31))
-        initializer = keras.initializers.RandomNormal(centre, spread, seed=seed)
+        initializer = keras.initializers.RandomNormal(centre, deviation, seed=seed)
         self.tables[name] = self.add_weight(shape=shape, initializer=initializer, name=name)
 
     def add_constant(self, name: str, value: NDArray) -> None:
-        """Add a weight that training leaves alone."""
+        """Add a weight that training does not change."""
         self.tables[name] = self.add_weight(shape=value.shape, initializer="zeros", trainable=False, name=name)
         self.tables[name].assign(value)
 
     def add_mlp(self, width: int, hidden: Sequence[int]) -> None:
-        """Add a relu tower with a linear output that starts at zero: the dot product learns first."""
+        """Add an MLP with relu layers and a linear output, which starts at 0, so that the dot product learns first.
+
+        Args:
+            width: Width of the input.
+            hidden: Widths of the layers.
+        """
         for n, (inside, outside) in enumerate(zip((width, *hidden[:-1]), hidden, strict=True)):
             self.add_embedding(f"mlp_kernel_{n}", (inside, outside), float(np.sqrt(2.0 / inside)))
             self.add_embedding(f"mlp_bias_{n}", (outside,), 0.0)
         self.add_embedding("mlp_output", (hidden[-1],), 0.0)
 
     def first_layer(self, name: str, kernel: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-        """Return `(n, c, hidden)`: rows of an item table through a kernel, once for each item that occurs."""
+        """Return the items' part of an MLP's first layer, `(n, c, hidden)`; each distinct item is computed once.
+
+        Args:
+            name: Name of the item embedding.
+            kernel: `(dim, hidden)`, the items' rows of the kernel.
+            items: `(n, c)` int32.
+        """
         distinct, place = tf.unique(tf.reshape(items, (-1,)))
         return gather_rows(tf.gather(self.tables[name], distinct) @ kernel, tf.reshape(place, tf.shape(items)))
 
     def tower(self, first: tf.Tensor) -> tf.Tensor:
-        """Return the tower's output `(n, c)` from the sums of its first layer `(n, c, hidden)`, bias excluded."""
+        """Return the MLP's output `(n, c)` from the sums of its first layer `(n, c, hidden)`, bias excluded."""
         hidden, n = tf.reshape(first, (-1, first.shape[-1])) + self.tables["mlp_bias_0"], 1
         while f"mlp_kernel_{n}" in self.tables:
             hidden = tf.nn.relu(hidden) @ self.tables[f"mlp_kernel_{n}"] + self.tables[f"mlp_bias_{n}"]
             n += 1
         return tf.reshape(tf.nn.relu(hidden) @ self.tables["mlp_output"][:, None], tf.shape(first)[:2])
 
-    def own_embedding(self, name: str, user_batch: UserBatch) -> tf.Tensor:
-        """Return a user table's rows `(b, t, …)`: zero for guests and where `known` is 0."""
-        gather_rows = tf.gather(self.tables[name], tf.minimum(user_batch.users, self.shapes.n_users - 1))
-        known = user_batch.known * tf.cast(user_batch.users < self.shapes.n_users, tf.float32)[:, None]
-        return (
-            known[..., None] * tf.expand_dims(gather_rows, 1)
-            if len(gather_rows.shape) == 2
-            else known * gather_rows[:, None]
-        )
+    def user_embedding(self, name: str, user_batch: UserBatch) -> tf.Tensor:
+        """Return a user weight's rows at each target, `(b, t, …)`; zeros for guests and where `known` is 0."""
+        embedded = tf.gather(self.tables[name], tf.minimum(user_batch.users, self.shapes.n_users - 1))
+        is_user = user_batch.known * tf.cast(user_batch.users < self.shapes.n_users, tf.float32)[:, None]
+        is_bias = len(embedded.shape) == 1
+        return is_user * embedded[:, None] if is_bias else is_user[..., None] * tf.expand_dims(embedded, 1)
 
     def user_representation(self, user_batch: UserBatch) -> tf.Tensor:
-        """Return s_u `(b, t, dim)`: the embedding plus both pooled histories, strictly before each target."""
-        if user_batch.items.shape[1] == 0:  # windows of `pairs`
-            return self.own_embedding("user_factors", user_batch)
-        pooled = self._pooled("slow_items", self.shapes.slow_decay, user_batch) + self._pooled(
-            "fast_items", self.shapes.fast_decay, user_batch
-        )
-        return self.own_embedding("user_factors", user_batch) + gather_states(pooled, user_batch.before)
+        """Return s_u `(b, t, dim)`: the user's embedding plus both pooled histories before each target."""
+        embedded = self.user_embedding("user_factors", user_batch)
+        if user_batch.items.shape[1] == 0:  # windows without events, see `Windows`
+            return embedded
+        slow = self._pooled("slow_items", self.shapes.slow_decay, user_batch)
+        fast = self._pooled("fast_items", self.shapes.fast_decay, user_batch)
+        return embedded + gather_states(slow + fast, user_batch.before)
 
     def _pooled(self, name: str, decay: float, user_batch: UserBatch) -> tf.Tensor:
-        """Return `(b, w, dim)`: after each event, Σ w_j · decay^age(j) · a_j."""
+        """Return the pooled history after each event, Σ_j w_j · decay^age(j) · a_j, `(b, w, dim)`."""
         width = tf.shape(user_batch.items)[1]
         ages = tf.cast(tf.range(width)[:, None] - tf.range(width)[None, :], tf.float32)
         weights = tf.where(ages >= 0, tf.pow(decay, tf.maximum(ages, 0.0)), 0.0)
-        return tf.einsum(
-            "kj,bjd->bkd", weights, user_batch.weights[..., None] * tf.gather(self.tables[name], user_batch.items)
-        )
+        weighted = user_batch.weights[..., None] * tf.gather(self.tables[name], user_batch.items)
+        return tf.einsum("kj,bjd->bkd", weights, weighted)
 
     def save_own_variables(self, store: Any) -> None:
-        """Write every weight under its own name."""
+        """Write all weights by name; Keras calls this when it saves."""
         for name, variable in self.tables.items():
             store[name] = np.asarray(variable.numpy(), order="C")  # ascontiguousarray would make a scalar (1,)
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
-        """Read every weight by its own name."""
+        """Read all weights by name; Keras calls this when it loads."""
         for name, variable in self.tables.items():
             variable.assign(store[name][()])
 
     def assign_arrays(self, arrays: Arrays) -> None:
-        """Set every weight."""
+        """Set all weights.
+
+        Args:
+            arrays: Values by the names of `tables`.
+        """
         for name, variable in self.tables.items():
             variable.assign(arrays[name])
 
     def arrays(self) -> dict[str, NDArray]:
-        """Return every weight as a NumPy array."""
+        """Return all weights as NumPy arrays, by name."""
         return {name: variable.numpy() for name, variable in self.tables.items()}
 
     def sizes(self) -> list[int]:
-        """Return the size of every weight in bytes."""
+        """Return the size of each weight in bytes."""
         return [int(np.prod(variable.shape)) * np.dtype(variable.dtype).itemsize for variable in self.tables.values()]
 
 
-def gather_states(states: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
-    """Return the state after event `before`, `(b, t, d)` out of `(b, w, d)`; zeros where there is no event."""
-    if states.shape[1] == 0:  # windows of `pairs`
-        return tf.zeros(tf.concat([tf.shape(before), tf.shape(states)[2:]], 0))
-    chosen = tf.gather(states, tf.maximum(before, 0), batch_dims=1)
-    return tf.where((before >= 0)[..., None], chosen, 0.0)
+def gather_states(states: tf.Tensor, history_end: tf.Tensor) -> tf.Tensor:
+    """Return the state that each target sees, `(b, t, d)`; zeros for targets without history.
+
+    Args:
+        states: `(b, w, d)`, the states after each event.
+        history_end: `(b, t)` int32, the position of the last event that the target sees; -1 for none.
+    """
+    if states.shape[1] == 0:  # windows without events, see `Windows`
+        return tf.zeros(tf.concat([tf.shape(history_end), tf.shape(states)[2:]], 0))
+    gathered = tf.gather(states, tf.maximum(history_end, 0), batch_dims=1)
+    return tf.where((history_end >= 0)[..., None], gathered, 0.0)
 
 
 def dot_scores(user_representation: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
-    """Return `(n, c)`: tastes `(n, d)` against factors `(n, c, d)`."""
+    """Return the dot products `(n, c)` of user representations `(n, d)` with item vectors `(n, c, d)`."""
     return tf.reduce_sum(factors * user_representation[:, None], -1)
 
 
 def dense(states: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Return `(…, k)`: states `(…, d)` through a kernel `(d, k)`, as one product; `@` would make one for each row of a batch."""
+    """Return the product `(…, k)` of states `(…, d)` and a kernel `(d, k)`.
+
+    It is one matrix product, where `@` would compute one for each row of the batch.
+    """
     product = tf.reshape(states, (-1, states.shape[-1])) @ kernel
     return tf.reshape(product, tf.concat([tf.shape(states)[:-1], tf.shape(product)[-1:]], 0))
 
@@ -254,11 +285,15 @@ def dense(states: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 def gather_rows(
     states: tf.Tensor, indices: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None]]]:
-    """Return `(…, d)`: rows of computed states `(n, d)`; the gradient of `tf.gather` itself would take four times as long."""
+    """Return rows of computed states, `(…, d)`, as `tf.gather` does; the gradient takes a quarter of the time.
+
+    Args:
+        states: `(n, d)`.
+        indices: `(…)` int32.
+    """
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
-        return tf.scatter_nd(
-            tf.reshape(indices, (-1, 1)), tf.reshape(upstream, (-1, states.shape[-1])), tf.shape(states)
-        ), None
+        flat = tf.reshape(upstream, (-1, states.shape[-1]))
+        return tf.scatter_nd(tf.reshape(indices, (-1, 1)), flat, tf.shape(states)), None
 
     return tf.gather(states, indices), gradient

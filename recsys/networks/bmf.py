@@ -10,28 +10,28 @@ from recsys.networks.base import Drop, Network, UserBatch, dot_scores, identity
 
 
 class BMF(Network):
-    """Biased matrix factorisation with pooled histories; `recsys.scorers.bmf` serves it."""
+    """Biased matrix factorisation with pooled histories; `recsys.scorers.bmf` serves its weights."""
 
-    pairwise = False
+    per_example_negatives = False
 
     def add_weights(self) -> None:
-        """Add biases."""
+        """Add the biases of users and items, and the global one."""
         self.add_embedding("user_bias", (self.shapes.n_users,), 0.0)
         self.add_embedding("item_bias", (self.shapes.n_items,), 0.0)
         self.add_embedding("bias", (), 0.0)
 
     def encode(self, user_batch: UserBatch, dropout: Drop = identity) -> Sequence[tf.Tensor]:
-        """Return the taste and the user's bias."""
-        return dropout(self.user_representation(user_batch)), self.own_embedding("user_bias", user_batch)[..., None]
+        """Return the user representation `(b, t, dim)` and the user's bias `(b, t, 1)`."""
+        return dropout(self.user_representation(user_batch)), self.user_embedding("user_bias", user_batch)[..., None]
 
     def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
-        """Return logits `(n, c)`."""
+        """Return the logits `(n, c)` of candidate items `(n, c)`; see `Network.score`."""
         user_representation, user_bias = state
         bias = self.tables["bias"] + user_bias + tf.gather(self.tables["item_bias"], items)
         return dot_scores(user_representation, tf.gather(self.tables["item_factors"], items)) + bias
 
     def score_shared_candidates(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
-        """Return logits `(n, c)` against shared candidates `(c,)`."""
+        """Return the logits `(n, c)` of shared candidate items `(c,)`."""
         user_representation, user_bias = state
         bias = self.tables["bias"] + user_bias + tf.gather(self.tables["item_bias"], items)
         return tf.matmul(user_representation, tf.gather(self.tables["item_factors"], items), transpose_b=True) + bias

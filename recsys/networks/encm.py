@@ -8,14 +8,14 @@ import tensorflow as tf
 
 from recsys.networks.base import Drop, Network, UserBatch, dense, dot_scores, identity
 
-HIDDEN = (64, 32)
+HIDDEN = (64, 32)  # widths of the MLP
 
 
 class ENCM(Network):
-    """The explicit neural context model; `recsys.scorers.encm` serves it."""
+    """The explicit neural context model; `recsys.scorers.encm` serves its weights."""
 
     def add_weights(self) -> None:
-        """Add a table and a bias for each context feature, and the tower."""
+        """Add an embedding and a bias for each value of each context feature, and the MLP."""
         dim, sizes = self.shapes.dim, self.shapes.context_sizes
         self.add_embedding("item_bias", (self.shapes.n_items,), 0.0)
         for n, size in enumerate(sizes):
@@ -24,18 +24,17 @@ class ENCM(Network):
         self.add_mlp((2 + len(sizes)) * dim, HIDDEN)
 
     def encode(self, user_batch: UserBatch, dropout: Drop = identity) -> Sequence[tf.Tensor]:
-        """Return the shifted taste, the context's bias and the customer's part of the tower's first layer."""
+        """Return s_u shifted by the context, the context's bias, and the user's part of the MLP's first layer."""
         dim, n_features = self.shapes.dim, len(self.shapes.context_sizes)
         user_representation, kernel = dropout(self.user_representation(user_batch)), self.tables["mlp_kernel_0"]
-        contexts = [
-            tf.gather(self.tables[f"context_factors_{n}"], user_batch.contexts[..., n]) for n in range(n_features)
-        ]
-        biases = [tf.gather(self.tables[f"context_bias_{n}"], user_batch.contexts[..., n]) for n in range(n_features)]
+        values = [user_batch.contexts[..., n] for n in range(n_features)]
+        contexts = [tf.gather(self.tables[f"context_factors_{n}"], value) for n, value in enumerate(values)]
+        biases = [tf.gather(self.tables[f"context_bias_{n}"], value) for n, value in enumerate(values)]
         user = dense(user_representation, kernel[:dim]) + dense(tf.concat(contexts, -1), kernel[2 * dim :])
         return user_representation + tf.add_n(contexts), tf.add_n(biases)[..., None], user
 
     def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
-        """Return logits `(n, c)`."""
+        """Return the logits `(n, c)` of candidate items `(n, c)`; see `Network.score`."""
         user_representation, context_bias, user = state
         factors, dim = tf.gather(self.tables["item_factors"], items), self.shapes.dim
         first = user[:, None] + self.first_layer("item_factors", self.tables["mlp_kernel_0"][dim : 2 * dim], items)

@@ -1,4 +1,4 @@
-"""The training loop: one compiled graph an epoch, sampled softmax, rows updated by Adam, early stopping on validation."""
+"""The training loop of the networks: compiled epochs over windows, and early stopping on a validation metric."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from recsys.settings import Training
 NETWORKS: dict[str, type[Network]] = {
     name: getattr(import_module(f"recsys.networks.{name.lower()}"), name) for name in MODELS
 }
-FAILURES = (MemoryError, tf.errors.OpError)  # of one network; the others are not to blame
-PATIENCE = 3  # epochs without improvement before the fit stops; the last ones of a falling learning rate gain most
-STRETCH = 25  # steps of one group of windows before another has its turn
-WIDER = 4
+FAILURES = (MemoryError, tf.errors.OpError)  # errors that end the fit of one network; the others are still fitted
+PATIENCE = 3  # epochs without improvement before a fit stops; a falling learning rate gains most at the end
+STEPS_AT_ONCE = 25  # steps with one group of windows before another group may follow
+LARGEST_FACTOR = 4  # narrow windows make batches up to this many times larger
 ValidationMetric = Callable[[Network], float]
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What is known after a pass over the data.
+    """A finished epoch, as reported to the caller.
 
     Attributes:
-        model: The registry name.
-        number: From 1.
-        of: The number of epochs of this fit.
-        loss: Mean weighted loss.
-        seconds: What the pass took, judging excluded.
-        validation_score: What the judge said after it; None where nobody judges.
+        model: The network's name in the registry.
+        number: The number of the epoch, from 1.
+        of: The most epochs of this fit.
+        loss: Mean of the batches' losses.
+        seconds: Time of the epoch, without validation.
+        validation_score: Value of the validation metric after the epoch; None without validation.
     """
 
     model: str
@@ -55,10 +55,10 @@ class Epoch:
 
 @dataclass(frozen=True)
 class WarmStart:
-    """What a network begins with.
+    """The solution that a network starts from.
 
     Attributes:
-        factors: `user_factors` and `item_factors` `(·, dim)` of a matrix factorisation of the same events.
+        factors: `user_factors` `(n_users, dim)` and `item_factors` `(n_items, dim)` of ALS on the same events.
         popularity: `(n_items,)` float32, the summed weight of each item's events.
     """
 
@@ -68,14 +68,14 @@ class WarmStart:
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted network and how it came about.
+    """A fitted network and the course of its training.
 
     Attributes:
-        network: With the weights of its best epoch.
-        epochs: The number of that epoch; 0 means that training did not improve on the start.
+        network: The network with the weights of its best epoch.
+        epochs: The number of that epoch; 0 if no epoch improved on the warm start.
         losses: The loss of each epoch.
-        validation_scores: The judge's marks, that of the start first; empty where nobody judged.
-        seconds: What all of it took.
+        validation_scores: The validation metric of the warm start, then of each epoch; empty without validation.
+        seconds: Time of the whole fit.
     """
 
     network: Network
@@ -88,7 +88,7 @@ class Fit:
 def fit(
     name: str,
     data: Dataset,
-    start: WarmStart,
+    warm_start: WarmStart,
     options: Training,
     report: Callable[[Epoch], None],
     *,
@@ -99,17 +99,17 @@ def fit(
 
     Args:
         name: A key of `NETWORKS`.
-        data: The events to learn from; nothing else is seen.
-        start: Where the network begins.
+        data: The events to learn from, and nothing else.
+        warm_start: The solution that the network starts from.
         options: Epochs, batch, widths, rates and the seed.
-        report: Told of every epoch.
-        judge: Marks the network after each epoch, higher is better; the best epoch is kept, and three worse ones end
-            the fit.
-        epochs: Ends the fit after so many passes, the learning rate falling as if it went on; what a judge chose
-            before.
+        report: Called after each epoch.
+        judge: The validation metric, computed before the first and after each epoch; higher is better. The weights of
+            the best epoch are returned, and three epochs without improvement end the fit.
+        epochs: Ends the fit after this many epochs, as an earlier fit with validation chose. The learning rate still
+            falls over `options.epochs`.
 
     Returns:
-        The network of the best epoch, deterministic for a seed, a machine and a library version.
+        The network of the best epoch; the same for equal seeds on one machine with the same libraries.
 
     Raises:
         TrainingRefused: The loss or a weight is not finite.
@@ -117,111 +117,147 @@ def fit(
     begun = time.perf_counter()
     prepare(options.seed)
     network = NETWORKS[name](shapes(data, options), options.seed)
-    network.warm_start(start.factors, start.popularity)
-    cut = windows(data, options.window)
-    loop = Trainer(network, cut, Negatives.of(start.popularity, options), options)
+    network.warm_start(warm_start.factors, warm_start.popularity)
+    negatives = Negatives.of(warm_start.popularity, options)
+    trainer = Trainer(network, windows(data, options.window), negatives, options)
     validation_scores, losses = [judge(network)] if judge else [], []
-    best, kept = 0, network.arrays() if judge else {}
+    best, best_weights = 0, network.arrays() if judge else {}
     for number in range(1, (options.epochs if epochs is None else epochs) + 1):
         started = time.perf_counter()
-        losses.append(loop.epoch(name, number))
+        losses.append(trainer.epoch(name, number))
         seconds = time.perf_counter() - started
         if judge:
             validation_scores.append(judge(network))
             if validation_scores[-1] > validation_scores[best]:
-                best, kept = number, network.arrays()
+                best, best_weights = number, network.arrays()
         report(Epoch(name, number, options.epochs, losses[-1], seconds, validation_scores[-1] if judge else None))
         if judge and number - best >= PATIENCE:
             break
     if judge:
-        network.assign_arrays(kept)
+        network.assign_arrays(best_weights)
     check_finite(name, network)
     return Fit(network, best if judge else len(losses), losses, validation_scores, time.perf_counter() - begun)
 
 
 def prepare(seed: int) -> None:
-    """Make what follows deterministic and quiet."""
-    tf.get_logger().setLevel("ERROR")  # each network is compiled anew on purpose; TensorFlow would call that retracing
+    """Seed all random generators, make TensorFlow deterministic, and silence its warnings."""
+    tf.get_logger().setLevel("ERROR")  # each network is compiled on purpose; TensorFlow would warn of retracing
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(seed)
 
 
 def shapes(data: Dataset, options: Training) -> Shapes:
-    """Return the shapes of networks for a data set."""
+    """Return the shapes of networks for a dataset."""
     decays = options.slow_decay, options.fast_decay
     return Shapes(data.n_users, data.n_items, data.context_sizes, options.dim, options.window, *decays)
 
 
 def check_finite(name: str, network: Network) -> None:
-    """Refuse a network that holds NaN or infinity."""
-    for add_embedding, values in network.arrays().items():
+    """Check the weights of a fitted network.
+
+    Raises:
+        TrainingRefused: A weight is NaN or infinite.
+    """
+    for weight, values in network.arrays().items():
         if not np.isfinite(values).all():
-            raise TrainingRefused(
-                f"{name}: `{add_embedding}` should be finite after the fit. A lower --learning-rate may help."
-            )
+            message = f"{name}: `{weight}` should be finite after the fit. A lower --learning-rate may help."
+            raise TrainingRefused(message)
 
 
 class Trainer:
-    """Passes over windows for one network."""
+    """Trains one network, an epoch at a time; each group of windows has a compiled graph."""
 
-    def __init__(self, network: Network, cut: Windows, negatives: Negatives, options: Training) -> None:
+    def __init__(self, network: Network, all_windows: Windows, negatives: Negatives, options: Training) -> None:
         self._rng = np.random.default_rng(options.seed)
-        groups = by_width(cut, 2 * WIDER * options.batch)
-        self._sizes = [min(batch_size(group, options.batch, cut.width), len(group)) for group in groups]
+        groups = by_width(all_windows, 2 * LARGEST_FACTOR * options.batch)
+        self._sizes = [min(batch_size(group, options.batch, all_windows.width), len(group)) for group in groups]
         self._n_steps = [-(-len(group) // size) for group, size in zip(groups, self._sizes, strict=True)]
         self._columns = [tuple(tf.constant(column) for column in vars(group).values()) for group in groups]
-        pass_over = train_epoch(network, negatives, options, sum(self._n_steps) * options.epochs)
-        self._passes = [
-            _compiled(pass_over, size, columns) for size, columns in zip(self._sizes, self._columns, strict=True)
-        ]
+        train = train_epoch(network, negatives, options, sum(self._n_steps) * options.epochs)
+        graphs = zip(self._sizes, self._columns, strict=True)
+        self._train = [_compiled(train, size, columns) for size, columns in graphs]
 
     def epoch(self, name: str, number: int) -> float:
-        """Pass over all windows once, in random order, and return the mean loss.
+        """Train on all windows once, in random order.
+
+        Args:
+            name: The network's name, for error messages.
+            number: The number of the epoch, from 1, for error messages.
+
+        Returns:
+            The mean of the batches' losses.
 
         Raises:
             TrainingRefused: The loss of a batch is not finite.
         """
-        losses = np.concatenate(
-            [self._passes[group](order, *self._columns[group]).numpy() for group, order in self._orders()]
-        )
+        orders = self._orders()
+        losses = np.concatenate([self._train[group](order, *self._columns[group]).numpy() for group, order in orders])
         wrong = np.flatnonzero(~np.isfinite(losses))
         if len(wrong):
+            batch = wrong[0]
             raise TrainingRefused(
-                f"{name}: the loss should be finite. Received: {losses[wrong[0]]} in epoch {number}, batch {wrong[0] + 1} "
-                f"of {len(losses)}. Try a lower --learning-rate."
+                f"{name}: the loss should be finite. Received: {losses[batch]} in epoch {number}, batch {batch + 1} of "
+                f"{len(losses)}. Try a lower --learning-rate."
             )
         return float(losses.mean())
 
     def _orders(self) -> list[tuple[int, tf.Tensor]]:
-        """Return stretches of steps in random order: the group, and `(steps, batch)` numbers of its windows.
+        """Return runs of up to 25 steps in random order.
 
-        A few windows come twice to fill a group's last step.
+        A few windows are repeated to fill the last batch of a group.
+
+        Returns:
+            For each run, the group and the numbers of its windows, `(steps, batch)` int32.
         """
-        stretches = []
+        runs = []
         for group, (steps, size) in enumerate(zip(self._n_steps, self._sizes, strict=True)):
             order = np.resize(self._rng.permutation(len(self._columns[group][0])), (steps, size)).astype(np.int32)
-            stretches += [(group, tf.constant(order[first : first + STRETCH])) for first in range(0, steps, STRETCH)]
-        return [stretches[n] for n in self._rng.permutation(len(stretches))]
+            starts = range(0, steps, STEPS_AT_ONCE)
+            runs += [(group, tf.constant(order[first : first + STEPS_AT_ONCE])) for first in starts]
+        return [runs[n] for n in self._rng.permutation(len(runs))]
 
 
 def batch_size(group: Windows, batch: int, widest: int) -> int:
-    """Return the windows of one step: more of narrow ones, so that a step has some work, up to four times as many."""
-    return batch * max(1, min(WIDER, widest // max(group.width, 1)))
+    """Return the number of windows in a batch: up to four times `batch` for narrow windows, to use the processor well.
+
+    Args:
+        group: Windows of one width.
+        batch: The number of windows of full width.
+        widest: The full width, in events.
+    """
+    return batch * max(1, min(LARGEST_FACTOR, widest // max(group.width, 1)))
 
 
-def _compiled(pass_over: Callable[..., tf.Tensor], size: int, columns: Sequence[tf.Tensor]) -> Callable[..., tf.Tensor]:
-    """Return a pass as one graph, for any number of steps over windows of one width."""
+def _compiled(train: Callable[..., tf.Tensor], size: int, columns: Sequence[tf.Tensor]) -> Callable[..., tf.Tensor]:
+    """Return the function of `train_epoch` as one graph, for any number of steps with windows of one width.
+
+    Args:
+        train: The function.
+        size: The number of windows in a batch.
+        columns: The arrays of all windows of the group.
+    """
     signature = [
         tf.TensorSpec((None, size), tf.int32),
         *(tf.TensorSpec(column.shape, column.dtype) for column in columns),
     ]
-    return tf.function(pass_over, input_signature=signature)
+    return tf.function(train, input_signature=signature)
 
 
 def train_epoch(
     network: Network, negatives: Negatives, options: Training, total_steps: int
 ) -> Callable[..., tf.Tensor]:
-    """Return what passes over windows in an order `(steps, batch)`; it returns the loss of each step."""
+    """Return a function that trains the network on windows, which may be compiled.
+
+    Args:
+        network: The network to train.
+        negatives: The distribution of sampled items.
+        options: Rates, dropout and the seed.
+        total_steps: The number of steps over which the learning rate falls to 0.
+
+    Returns:
+        A function of an order of windows `(steps, batch)` and the arrays of all windows; it returns the loss of each
+        step.
+    """
     variables = network.trainable_variables
     optimizer = RowAdam(variables, options.learning_rate, total_steps, options.l2)
     random = tf.random.Generator.from_seed(options.seed)
@@ -230,14 +266,13 @@ def train_epoch(
         n_steps = tf.shape(order)[0]
         losses = tf.TensorArray(tf.float32, n_steps)
         for step in tf.range(n_steps):
-            users, items, weights, before, targets, confidences, contexts = (
-                tf.gather(column, order[step]) for column in columns
-            )
+            batch = [tf.gather(column, order[step]) for column in columns]
+            users, items, weights, history_end, targets, confidences, contexts = batch
             with tf.GradientTape() as tape:
-                known = tf.cast(random.uniform(tf.shape(before)) >= options.dropped_users, tf.float32)
+                user_known = tf.cast(random.uniform(tf.shape(history_end)) >= options.dropped_users, tf.float32)
                 unknown = tf.constant([size - 1 for size in network.shapes.context_sizes], tf.int32)
                 contexts = tf.where(random.uniform(tf.shape(contexts)) < options.dropped_contexts, unknown, contexts)
-                user_batch = UserBatch(users, items, weights, before, contexts, known)
+                user_batch = UserBatch(users, items, weights, history_end, contexts, user_known)
                 loss = loss_of(network, user_batch, targets, confidences, negatives, options, random)
             optimizer.apply(tape.gradient(loss, variables))
             losses = losses.write(step, loss)

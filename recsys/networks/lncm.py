@@ -1,4 +1,4 @@
-"""LNCM in Keras: z = (g·s_u + (1−g)·c_u)·q_i + b_i, c_u from causal attention over the last items."""
+"""LNCM in Keras: z = (g·s_u + (1−g)·c_u)·q_i + b_i, with c_u from causal self-attention over the last items."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import tensorflow as tf
 from recsys.networks.base import Drop, Network, UserBatch, dense, dot_scores, gather_states, identity
 from recsys.scorers.lncm import BLOCKS, EPSILON
 
-NEVER = -1e9  # what attention adds to an event out of reach
+NEVER = -1e9  # added to the attention logit of an event that may not be seen
 
 
 class LNCM(Network):
-    """The latent neural context model; `recsys.scorers.lncm` serves it."""
+    """The latent neural context model; `recsys.scorers.lncm` serves its weights."""
 
-    pairwise = False
+    per_example_negatives = False
 
     def add_weights(self) -> None:
-        """Add the gate and the attention blocks."""
+        """Add the item biases, the gate and the attention blocks."""
         dim = self.shapes.dim
         self.add_embedding("item_bias", (self.shapes.n_items,), 0.0)
         self.add_embedding("gate", (), 0.0, centre=-2.0)
@@ -32,46 +32,39 @@ class LNCM(Network):
         self.add_embedding("last_gain", (dim,), 0.0, centre=1.0)
 
     def encode(self, user_batch: UserBatch, dropout: Drop = identity) -> Sequence[tf.Tensor]:
-        """Return the gated sum of taste and latent context."""
+        """Return the gated sum of user representation and latent context, `(b, t, dim)`."""
         gate = tf.sigmoid(self.tables["gate"])
-        return [
-            gate * self.user_representation(user_batch)
-            + (1 - gate) * gather_states(self._latent(user_batch, dropout), user_batch.before)
-        ]
+        latent = gather_states(self._latent(user_batch, dropout), user_batch.before)
+        return [gate * self.user_representation(user_batch) + (1 - gate) * latent]
 
     def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
-        """Return logits `(n, c)`."""
-        return dot_scores(state[0], tf.gather(self.tables["item_factors"], items)) + tf.gather(
-            self.tables["item_bias"], items
-        )
+        """Return the logits `(n, c)` of candidate items `(n, c)`; see `Network.score`."""
+        products = dot_scores(state[0], tf.gather(self.tables["item_factors"], items))
+        return products + tf.gather(self.tables["item_bias"], items)
 
     def score_shared_candidates(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
-        """Return logits `(n, c)` against shared candidates `(c,)`."""
+        """Return the logits `(n, c)` of shared candidate items `(c,)`."""
         products = tf.matmul(state[0], tf.gather(self.tables["item_factors"], items), transpose_b=True)
         return products + tf.gather(self.tables["item_bias"], items)
 
     def _latent(self, user_batch: UserBatch, dropout: Drop) -> tf.Tensor:
-        """Return `(b, w, dim)`: the latent context after each event."""
+        """Return the latent context c_u after each event, `(b, w, dim)`."""
         tables = self.tables
-        h = dropout(
-            tf.gather(tables["item_factors"], user_batch.items) * self.shapes.dim**0.5
-            + user_batch.weights[..., None] * tables["strength"]
-        )
-        is_event = tf.where(user_batch.weights == 0.0, NEVER, 0.0)[:, None, :]
+        embedded = tf.gather(tables["item_factors"], user_batch.items) * self.shapes.dim**0.5
+        h = dropout(embedded + user_batch.weights[..., None] * tables["strength"])
+        padding = tf.where(user_batch.weights == 0.0, NEVER, 0.0)[:, None, :]
         for block in range(BLOCKS):
             gains = tables["gains"][block]
             query = dense(_norm(h, gains[0]) * self.shapes.dim**-0.5, tables["attention_query"][block])
-            attention = tf.matmul(query, dense(h, tables["attention_key"][block]), transpose_b=True) + (
-                self._reach(user_batch, block) + is_event
-            )
-            seen = tf.nn.softmax(attention) @ dense(h, tables["attention_value"][block])
-            h += dropout(dense(seen, tables["attention_out"][block]))
+            key, value = dense(h, tables["attention_key"][block]), dense(h, tables["attention_value"][block])
+            logits = tf.matmul(query, key, transpose_b=True) + (self._reach(user_batch, block) + padding)
+            h += dropout(dense(tf.nn.softmax(logits) @ value, tables["attention_out"][block]))
             feed = tf.nn.relu(dense(_norm(h, gains[1]), tables["feed_in"][block]) + tables["feed_in_bias"][block])
             h += dropout(dense(feed, tables["feed_out"][block]) + tables["feed_out_bias"][block])
         return _norm(h, tables["last_gain"])
 
     def _reach(self, user_batch: UserBatch, block: int) -> tf.Tensor:
-        """Return `(w, w)`: the bias of each age; the future and what is older than the window out of reach."""
+        """Return the bias of each age, `(w, w)`; `NEVER` for later events and those older than the window."""
         width, window = tf.shape(user_batch.items)[1], self.shapes.window
         ages = tf.range(width)[:, None] - tf.range(width)[None, :]
         bias = tf.gather(self.tables["age_bias"][block], tf.clip_by_value(ages, 0, window - 1))
@@ -79,6 +72,6 @@ class LNCM(Network):
 
 
 def _norm(x: tf.Tensor, gain: tf.Tensor) -> tf.Tensor:
-    """Layer norm over the last axis."""
+    """Return the layer norm over the last axis."""
     mean, variance = tf.nn.moments(x, -1, keepdims=True)
     return (x - mean) * tf.math.rsqrt(variance + EPSILON) * gain

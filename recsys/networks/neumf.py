@@ -10,10 +10,10 @@ from recsys.networks.base import HIDDEN, Drop, Network, UserBatch, dense, dot_sc
 
 
 class NeuMF(Network):
-    """Neural matrix factorisation with pooled histories; `recsys.scorers.neumf` serves it."""
+    """Neural matrix factorisation with pooled histories; `recsys.scorers.neumf` serves its weights."""
 
     def add_weights(self) -> None:
-        """Add the output weights of the dot product and a tower over embeddings of its own."""
+        """Add the output weights of the dot product, the MLP with embeddings of its own, and the biases."""
         dim = self.shapes.dim
         self.add_embedding("dot_output", (dim,), 0.0, centre=1.0)
         self.add_embedding("mlp_users", (self.shapes.n_users, dim), 0.1)
@@ -23,12 +23,12 @@ class NeuMF(Network):
         self.add_embedding("bias", (), 0.0)
 
     def encode(self, user_batch: UserBatch, dropout: Drop = identity) -> Sequence[tf.Tensor]:
-        """Return the weighed taste and the user's half of the tower's first layer."""
-        users = dense(self.own_embedding("mlp_users", user_batch), self.tables["mlp_kernel_0"][: self.shapes.dim])
+        """Return the weighted user representation and the user's part of the MLP's first layer."""
+        users = dense(self.user_embedding("mlp_users", user_batch), self.tables["mlp_kernel_0"][: self.shapes.dim])
         return dropout(self.user_representation(user_batch) * self.tables["dot_output"]), users
 
     def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
-        """Return logits `(n, c)`."""
+        """Return the logits `(n, c)` of candidate items `(n, c)`; see `Network.score`."""
         user_representation, users = state
         first = users[:, None] + self.first_layer("mlp_items", self.tables["mlp_kernel_0"][self.shapes.dim :], items)
         bias = tf.gather(self.tables["item_bias"], items) + self.tables["bias"]

@@ -1,4 +1,7 @@
-"""Windows of a customer's events: a stretch of context, then a stretch of targets, so that every target sees its past."""
+"""Windows for training: consecutive events of one user, first the history, then the targets.
+
+Each target sees the events strictly before its own moment, at least the newest half window of them.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,23 @@ from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
 
-NARROW = 10  # targets of the narrowest windows
+NARROW = 10  # targets of the narrowest group of windows
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Consecutive events of one customer a row, the newest `length` of the past first, then up to `length` targets.
+    """Windows of events, one in each row: up to `length` events of history, then up to `length` targets.
+
+    `by_width` trims them to fewer events of history or fewer targets. A width of 0 means that only targets are given.
 
     Attributes:
         users: `(w,)` int32.
-        items: `(w, 2·length)` int32; padding is item 0 with weight 0.
-        weights: `(w, 2·length)` float32.
-        before: `(w, length)` int32, for each target the position in the row of the last event strictly before it in
-            time; -1: none.
+        items: `(w, 2·length)` int32, items of the history and of the targets; padding is item 0 with weight 0.
+        weights: `(w, 2·length)` float32, weights of the same events.
+        before: `(w, length)` int32, the position in the row of the last event in a second before that of each
+            target; -1 for none.
         targets: `(w, length)` int32, the items to predict.
-        confidences: `(w, length)` float32, signed; 0 is padding.
+        confidences: `(w, length)` float32, confidence of each target, -1 to 1; 0 is padding.
         contexts: `(w, length, m)` int32, the context of each target.
     """
 
@@ -40,90 +45,99 @@ class Windows:
 
     @property
     def width(self) -> int:
-        """Events in a row, padding included."""
+        """The number of events in a row, padding included."""
         return self.items.shape[1]
 
-    def trim(self, rows: NDArray[np.bool_], context: int, targets: int) -> Windows:
-        """Return some windows with the newest `context` events of their past and the first `targets` targets; the rest is padding there."""
+    def trim(self, mask: NDArray[np.bool_], history: int, targets: int) -> Windows:
+        """Return some windows with fewer columns, where the columns that go are padding.
+
+        Args:
+            mask: `(w,)`, the windows to return.
+            history: The number of events of history; the newest ones stay.
+            targets: The number of targets; the first ones stay.
+        """
         length = self.targets.shape[1]
-        kept = slice(length - context, length + targets)
+        columns = slice(length - history, length + targets)
         return Windows(
-            users=self.users[rows],
-            items=self.items[rows, kept],
-            weights=self.weights[rows, kept],
-            before=np.maximum(self.before[rows, :targets] - (length - context), -1).astype(np.int32),
-            targets=self.targets[rows, :targets],
-            confidences=self.confidences[rows, :targets],
-            contexts=self.contexts[rows, :targets],
+            users=self.users[mask],
+            items=self.items[mask, columns],
+            weights=self.weights[mask, columns],
+            before=np.maximum(self.before[mask, :targets] - (length - history), -1).astype(np.int32),
+            targets=self.targets[mask, :targets],
+            confidences=self.confidences[mask, :targets],
+            contexts=self.contexts[mask, :targets],
         )
 
 
-def by_width(cut: Windows, least: int) -> list[Windows]:
-    """Return windows in groups that need little padding: with a few targets and no past, with more and no past, and with a past.
+def by_width(all_windows: Windows, least: int) -> list[Windows]:
+    """Return the windows in up to three groups, each trimmed to the columns that it needs.
 
-    Most customers of a shop have a handful of events. In windows of full width nine tenths of the work would be on
-    padding.
+    The groups are: up to ten targets without history; more targets without history; and windows with history. Most
+    users of a shop have a handful of events, so nine tenths of the work on full windows would be on padding.
 
     Args:
-        cut: Windows, as `windows` makes them; others are one group.
-        least: A smaller group is not worth a graph of its own, and joins the next wider one.
+        all_windows: Windows as `windows` returns them; windows of another width stay one group.
+        least: A group of fewer windows joins the next wider one, as compiling a graph for it would not pay.
     """
-    length = cut.targets.shape[1]
-    if cut.width != 2 * length:
-        return [cut]
+    length = all_windows.targets.shape[1]
+    if all_windows.width != 2 * length:
+        return [all_windows]
     widths = [(0, min(NARROW, length)), (0, length), (length, length)]
-    few = (cut.weights[:, length + NARROW :] == 0).all(1)
-    group = np.where((cut.weights[:, :length] != 0).any(1), 2, np.where(few, 0, 1))
+    has_few_targets = (all_windows.weights[:, length + NARROW :] == 0).all(1)
+    has_history = (all_windows.weights[:, :length] != 0).any(1)
+    group = np.where(has_history, 2, np.where(has_few_targets, 0, 1))
     for narrower in (0, 1):
         if (group == narrower).sum() < least:
             group[group == narrower] += 1
-    return [cut.trim(group == n, *width) for n, width in enumerate(widths) if (group == n).any()]
+    return [all_windows.trim(group == n, *width) for n, width in enumerate(widths) if (group == n).any()]
 
 
 def windows(data: Dataset, length: int) -> Windows:
-    """Cut every customer's events into windows; each event is a target exactly once.
+    """Return each user's events as windows, so that each event is a target exactly once.
 
-    Every target sees at least the newest `length / 2` events before its moment, or all there are.
+    Each target sees at least the newest `length / 2` events before its moment, or all if there are fewer.
 
     Args:
         data: The events.
-        length: Targets in a window, and events of context before them.
+        length: The most targets of a window, and the most events of history before them.
     """
-    first = _first_targets(data, length)  # of each window, ascending; it ends where the next one starts
-    start = np.where(_deep(data, first, length), data.baskets[first], first)  # where the context ends
+    first = _first_targets(data, length)  # of each window, ascending; a window ends where the next one starts
+    history_stop = np.where(_is_deep(data, first, length), data.baskets[first], first)  # one after the last event
     ahead = first[:, None] + np.arange(length)
     is_target = ahead < np.append(first[1:], len(data))[:, None]
     is_target &= ahead < data.starts[data.users[first] + 1][:, None]
-    columns = np.concatenate([start[:, None] + np.arange(-length, 0), ahead], axis=1)
+    events = np.concatenate([history_stop[:, None] + np.arange(-length, 0), ahead], axis=1)
     oldest = data.starts[data.users[first]][:, None]
-    own = np.concatenate([columns[:, :length] >= oldest, is_target], axis=1)
-    columns = np.where(own, columns, 0)
-    ahead = columns[:, length:]
-    before = data.baskets[ahead] - 1
+    is_event = np.concatenate([events[:, :length] >= oldest, is_target], axis=1)
+    events = np.where(is_event, events, 0)
+    target_events = events[:, length:]
+    history_end = data.baskets[target_events] - 1
+    has_history = is_target & (history_end >= oldest)
     return Windows(
         users=data.users[first],
-        items=np.where(own, data.items[columns], 0).astype(np.int32),
-        weights=np.where(own, data.weights[columns], 0).astype(np.float32),
-        before=np.where(is_target & (before >= oldest), before - (start[:, None] - length), -1).astype(np.int32),
-        targets=np.where(is_target, data.items[ahead], 0).astype(np.int32),
-        confidences=np.where(is_target, data.confidences[ahead], 0).astype(np.float32),
-        contexts=np.where(is_target[..., None], data.contexts[ahead], 0).astype(np.int32),
+        items=np.where(is_event, data.items[events], 0).astype(np.int32),
+        weights=np.where(is_event, data.weights[events], 0).astype(np.float32),
+        before=np.where(has_history, history_end - (history_stop[:, None] - length), -1).astype(np.int32),
+        targets=np.where(is_target, data.items[target_events], 0).astype(np.int32),
+        confidences=np.where(is_target, data.confidences[target_events], 0).astype(np.float32),
+        contexts=np.where(is_target[..., None], data.contexts[target_events], 0).astype(np.int32),
     )
 
 
 def _first_targets(data: Dataset, length: int) -> NDArray[np.int64]:
-    """Return the first target of each window: every `length` events of a customer, and where a large basket ends inside a window.
+    """Return the position of each window's first target, int64, ascending.
 
-    A window deep inside a basket of one moment would hold hardly anything from before that moment. Its context is taken
-    from before the basket instead, so it has to end with the basket: what comes later has the whole basket behind it.
+    A new window starts after `length` events of a user, and where a large basket ends inside a window. A window that
+    starts deep inside a basket would see hardly any event from before the basket. So its history is taken from before
+    the basket, and it has to end with the basket: the history of later events includes the whole basket.
     """
     regular = np.flatnonzero((np.arange(len(data)) - data.starts[data.users]) % length == 0)
-    deep = regular[_deep(data, regular, length)]
+    deep = regular[_is_deep(data, regular, length)]
     end = np.searchsorted(data.baskets, data.baskets[deep], side="right")
     inside = (end < deep + length) & (end < data.starts[data.users[deep] + 1])
     return np.union1d(regular, end[inside])
 
 
-def _deep(data: Dataset, first: NDArray[np.int64], length: int) -> NDArray[np.bool_]:
-    """Return which windows start so deep inside a basket that it would fill more than half of their context."""
+def _is_deep(data: Dataset, first: NDArray[np.int64], length: int) -> NDArray[np.bool_]:
+    """Return which windows start so deep inside a basket that it would fill more than half of their history."""
     return np.asarray(first - data.baskets[first] > length // 2)

@@ -1,4 +1,8 @@
-"""Why an item is answered, by true provenance: without the named item of the history its score would be lower."""
+"""Explanations of recommended items, found by scoring them again without single items of the history (leave-one-out).
+
+An explanation is true by construction: without the item that it names, the recommended item would score lower.
+An ensemble scores all variants in one batch: scored one by one, five variants cost LNCM up to 21 ms.
+"""
 
 from __future__ import annotations
 
@@ -13,58 +17,57 @@ from recsys.features.query import Query
 from recsys.scorers.base import Scorer
 from recsys.scorers.ensemble import LinearEnsemble
 
-MAX_CAUSES = 5  # items of the history that are tried; each costs one scoring of the answered items
-RANK_WEIGHTS = 1 / np.log2(
-    np.arange(MAX_LIMIT) + 2
-)  # how much each place of a list counts: the first ones are the ones that are seen
-LEAST_EFFECT = 1e-3  # a smaller drop of the logit is no reason that a person would call one
+MAX_CAUSES = 5  # candidate causes; each costs one scoring of the recommended items
+# The weight of each position of a list, as in DCG: users see the first positions most.
+RANK_WEIGHTS = 1 / np.log2(np.arange(MAX_LIMIT) + 2)
+LEAST_EFFECT = 1e-3  # a smaller drop of the logit is no explanation for people
 
 
-def explanations(scorer: Scorer, query: Query, answered: NDArray[np.int32]) -> Mapping[int, int]:
-    """Return, for answered items that have one, the item of the history that lifts them most, of those that are likely to.
+def explanations(scorer: Scorer, query: Query, recommended: NDArray[np.int32]) -> Mapping[int, int]:
+    """Return the candidate cause that raises each recommended item's score most, where one does.
 
     Args:
-        scorer: The one that ranked them.
-        query: What it was asked.
-        answered: `(k,)` int32 distinct item indices, the best first; at most `MAX_LIMIT`.
+        scorer: The scorer that ranked the items.
+        query: The query that it scored.
+        recommended: `(k,)` int32 distinct item indices, the best first; at most `MAX_LIMIT`.
 
     Returns:
-        Item index → index of the cause. An item can be its own cause where the customer takes it again.
+        Item index → index of its cause. An item can be its own cause where the user takes it again.
     """
-    tried = candidate_causes(scorer, query, answered)
-    if not tried:
+    candidates = candidate_causes(scorer, query, recommended)
+    if not candidates:
         return {}
     if isinstance(scorer, LinearEnsemble):
-        effects = scorer.score_drops(query, tried, answered)
+        effects = scorer.score_drops(query, candidates, recommended)
     else:
-        effects = scorer.score(query, answered) - np.stack(
-            [scorer.score(query.without(item), answered) for item in tried]
-        )
+        scores_without = [scorer.score(query.without(item), recommended) for item in candidates]
+        effects = scorer.score(query, recommended) - np.stack(scores_without)
     strongest = effects.argmax(0)
     return {
-        int(item): tried[cause]
-        for position, (item, cause) in enumerate(zip(answered, strongest, strict=True))
+        int(item): candidates[cause]
+        for position, (item, cause) in enumerate(zip(recommended, strongest, strict=True))
         if effects[cause, position] > LEAST_EFFECT
     }
 
 
-def candidate_causes(scorer: Scorer, query: Query, answered: NDArray[np.int32]) -> list[int]:
-    """Return items of the history to try as causes, at most five.
+def candidate_causes(scorer: Scorer, query: Query, recommended: NDArray[np.int32]) -> list[int]:
+    """Return the items of the history that may be a cause, at most `MAX_CAUSES`.
 
-    They are those with the strongest signals to the answered items, and the newest, which a network's own part depends
-    on most.
+    They are the items whose features contribute most to the recommended items, and the newest items, on which a
+    network's score depends most.
 
     Args:
-        scorer: The one that ranked them.
-        query: What it was asked.
-        answered: `(k,)` int32, the best first; at most `MAX_LIMIT`.
+        scorer: The scorer that ranked the items.
+        query: The query that it scored.
+        recommended: `(k,)` int32, the best first; at most `MAX_LIMIT`.
     """
-    if not len(query.items) or not len(answered):
+    if not len(query.items) or not len(recommended):
         return []
     strongest = []
     if isinstance(scorer, LinearEnsemble):
-        added = scorer.features.contributions(query, scorer.weights[int(query.repeats), :-1], answered)
-        worth = np.maximum(added, 0) @ RANK_WEIGHTS[: len(answered)]
-        strongest = distinct_items(query)[np.argsort(-worth, kind="stable")[: np.count_nonzero(worth)]].tolist()
+        added = scorer.features.contributions(query, scorer.weights[int(query.repeats), :-1], recommended)
+        contributions = np.maximum(added, 0) @ RANK_WEIGHTS[: len(recommended)]
+        best_first = np.argsort(-contributions, kind="stable")[: np.count_nonzero(contributions)]
+        strongest = distinct_items(query)[best_first].tolist()
     newest = query.items[::-1].tolist()
     return list(dict.fromkeys([*strongest[: MAX_CAUSES - 1], newest[0], *strongest, *newest]))[:MAX_CAUSES]

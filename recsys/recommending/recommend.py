@@ -1,4 +1,4 @@
-"""One request answered: user, models in threads, the winner by honest evidence, the list."""
+"""Answers one request: reads the user, scores with every model, chooses the winner and fills its list."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from recsys.recommending.user import User, load_user, purchased
 from recsys.scorers.registry import MODELS, REGISTRY
 from recsys.settings import Shop
 
-SIMILAR = "item_cf"  # what answers "similar": neighbours by shared customers
+SIMILAR = "item_cf"  # the scorer of `similar`: items that the same users chose
 LAST_RESORT = "popularity"
 
 
@@ -51,22 +51,22 @@ def recommend(
     """Answer one request.
 
     Args:
-        request: The question.
-        bundle: The version.
+        request: The checked request, `recommend` or `similar`.
+        bundle: The version that answers.
         db: The shop's database.
-        shop: The mapping.
+        shop: The mapping of the shop's tables.
         now: Seconds since 1970.
         deadline: The moment of `monotonic` after which an answer is of no use.
         monotonic: The clock of the deadline.
         threads: How many models score at once, from 1; None leaves it to `score_all`.
 
     Raises:
-        UnknownUser: There is nothing to go on.
+        UnknownUser: The user has no row, and no event on an item of the version.
         ModelMismatch: The database does not hold the version's encoders.
-        DeadlineExceeded: The budget is used up.
+        DeadlineExceeded: The deadline has passed.
     """
 
-    def in_time() -> None:
+    def check_deadline() -> None:
         if deadline is not None and monotonic() > deadline:
             raise DeadlineExceeded(
                 f"`budget_ms` should be enough for an answer. Received: {request.budget_ms}.", field="budget_ms"
@@ -77,77 +77,85 @@ def recommend(
     if request.op == "similar":
         user = _similar_query_user(request, bundle, db, resolved, shop, now)
     else:
-        user = load_user(request, bundle, db, resolve_items=resolved, shop=shop, now=now)
-    in_time()
-    truth, warnings = _ground_truth(request, user, resolved)
-    asked, item_filter = _asked(request, user), build_item_filter(request, user, resolved)
-    names = list(dict.fromkeys([*MODELS, bundle.priors.best, *([asked] if asked else [])]))
-    holdout = build_recent_holdout(names, user, truth)
-    items = retrieve_candidates(names, user, user.query(), item_filter.allowed, item_filter.depth)
-    runs = score_all(names, user, holdout, items, threads)
+        user = load_user(request, bundle, db, resolved=resolved, shop=shop, now=now)
+    check_deadline()
+
+    ground_truth, warnings = _new_ground_truth(request, user, resolved)
+    item_filter = build_item_filter(request, user, resolved)
+    eligible = item_filter.allowed
+    requested_model = _requested_model(request, user)
+    names = list(dict.fromkeys([*MODELS, bundle.priors.best, *([requested_model] if requested_model else [])]))
+    holdout = build_recent_holdout(names, user, ground_truth)
+    candidates = retrieve_candidates(names, user, user.query(), eligible, item_filter.depth)
+    runs = score_all(names, user, holdout, candidates, threads)
     model_evidence = pick_evidence(runs, user, holdout)
-    winner = _winner(asked, user, runs, model_evidence, items)
+    winner = _winner(requested_model, user, runs, model_evidence, candidates)
     runs = [run for run in runs if run.model in MODELS] + [winner] * (winner.model not in MODELS)
-    in_time()
-    best = cache(lambda k: winner.best(k, item_filter.allowed))
-    tops = {
-        run.model: run.best(request.limit, item_filter.allowed)
-        for run in runs
-        if run.scores is not None and run is not winner
-    }
-    tops[winner.model] = best(item_filter.depth_of(0))[: request.limit]
-    listed_items = fill_list(db, user, best, item_filter, [int(item) for top in tops.values() for item in top])
-    in_time()
+    check_deadline()
+
+    top_of_winner = cache(lambda k: winner.best(k, eligible))
+    other_runs = [run for run in runs if run.scores is not None and run is not winner]
+    top_items = {run.model: run.best(request.limit, eligible) for run in other_runs}
+    top_items[winner.model] = top_of_winner(item_filter.depth_of(0))[: request.limit]
+    all_top_items = [int(item) for top in top_items.values() for item in top]
+    recommended = fill_list(db, user, top_of_winner, item_filter, all_top_items)
+    check_deadline()
+
     return Response(
         user_id=user.user_id,
         model=winner.model,
         model_version=bundle.name,
-        items=_items(user, winner, listed_items),
-        runs=tuple(_run(run, model_evidence, listed_items, tops.get(run.model)) for run in runs),
+        items=_explained_items(user, winner, recommended),
+        runs=tuple(_run(run, model_evidence, recommended, top_items.get(run.model)) for run in runs),
         source=_source(winner, user),
         context=user.context,
-        warnings=(*warnings, *_warnings(request, user, listed_items)),
+        warnings=(*warnings, *_warnings(request, user, recommended)),
     )
 
 
 def _similar_query_user(
     request: Request, bundle: ModelBundle, db: store.Database, resolved: ItemRefs, shop: Shop, now: int
 ) -> User:
-    """Return somebody whose one event is a look at the item that `similar` starts from; what she has bought stays hidden."""
+    """Return a user whose only event is on the item of `similar`; the real user's purchases stay hidden."""
     store.require_version(db, bundle.name)
     item = resolved.get(request.item_id) if request.item_id is not None else None
-    known = item is not None and item.index >= 0
-    strongest = max(shop.event_weights, key=lambda name: shop.event_weights[name])
-    rows = slice(None) if known else slice(0)
+    is_known = item is not None and item.index >= 0
+    strongest_event = max(shop.event_weights, key=lambda name: shop.event_weights[name])
+    rows = slice(None) if is_known else slice(0)
     event = Interactions(
         users=np.zeros(1, np.int64)[rows],
         items=np.array([item.item_id if item else 0], object)[rows],
         events=np.zeros(1, np.int16)[rows],
         timestamps=np.array([now], np.int64)[rows],
         row_ids=np.zeros(1, np.int64)[rows],
-        event_names=(strongest,),
+        event_names=(strongest_event,),
     )
     index = np.array([item.index if item else 0], np.int32)[rows]
     context = dict.fromkeys(bundle.contexts.features)
-    quiet = replace(shop, purchase_events=(), relevant_events=())  # the look is no purchase to hide and no evidence
+    # The event is made up: it is neither a purchase to hide nor evidence of a choice.
+    shop_without_events = replace(shop, purchase_events=(), relevant_events=())
     user_id = bundle.user_id(request.user_id)
     bought = frozenset() if user_id is None else purchased(db, shop, user_id, bundle, now)
-    return User(user_id, bundle.n_users, False, event, index, bought, context, quiet, bundle, now)
+    return User(user_id, bundle.n_users, False, event, index, bought, context, shop_without_events, bundle, now)
 
 
-def _ground_truth(request: Request, user: User, resolved: ItemRefs) -> tuple[NDArray[np.int32], list[str]]:
-    """Return the item indices that were chosen after `data_until`, and a warning for the rest."""
-    truth = indices(resolved, request.ground_truth)
-    before = user.indices[user.events.timestamps <= user.bundle.data_until]
-    kept = distinct(set(truth.tolist()) - set(before.tolist()))
-    given = {resolved[item].item_id if item in resolved else item for item in request.ground_truth}
-    dropped = len(given) - len(kept)
-    note = f"ground_truth: {dropped} dropped, because training had seen them with this user or does not know them"
-    return kept, [note] if dropped else []
+def _new_ground_truth(request: Request, user: User, resolved: ItemRefs) -> tuple[NDArray[np.int32], list[str]]:
+    """Return the item indices of the ground truth that training has not seen, and a warning about the others.
+
+    Returns:
+        `(n,)` int32 distinct item indices, ascending; at most one warning.
+    """
+    ground_truth = indices(resolved, request.ground_truth)
+    seen = user.indices[user.events.timestamps <= user.bundle.data_until]
+    new = distinct(set(ground_truth.tolist()) - set(seen.tolist()))
+    distinct_ids = {resolved[item].item_id if item in resolved else item for item in request.ground_truth}
+    n_dropped = len(distinct_ids) - len(new)
+    warning = f"ground_truth: {n_dropped} dropped, because training had seen them with this user or does not know them"
+    return new, [warning] if n_dropped else []
 
 
-def _asked(request: Request, user: User) -> str | None:
-    """Return the scorer that the request asks for, or None where the evidence shall choose."""
+def _requested_model(request: Request, user: User) -> str | None:
+    """Return the name of the scorer that the request prescribes, or None where the evidence chooses."""
     if request.model != AUTO:
         return request.model
     if request.op == "similar":
@@ -156,74 +164,87 @@ def _asked(request: Request, user: User) -> str | None:
 
 
 def _winner(
-    asked: str | None,
+    requested_model: str | None,
     user: User,
     runs: Sequence[Scored],
     model_evidence: ModelEvidence,
-    items: NDArray[np.int32] | None,
+    candidates: NDArray[np.int32] | None,
 ) -> Scored:
-    """Return the run that answers: the one asked for, else the choice on evidence, else the last resort."""
-    done = {run.model: run for run in runs if run.scores is not None}
-    if asked in done:
-        return done[asked]
-    if done:
-        return done[choose(user.bundle.priors, model_evidence.evidence, [name for name in REGISTRY if name in done])]
-    [last] = score_all([LAST_RESORT], user, None, items)
-    if last.scores is None:
+    """Return the run that answers: the requested model's, else the one with the best evidence, else the last resort's.
+
+    Raises:
+        InternalError: Not even the last resort scores.
+    """
+    scored = {run.model: run for run in runs if run.scores is not None}
+    if requested_model in scored:
+        return scored[requested_model]
+    if scored:
+        names = [name for name in REGISTRY if name in scored]
+        return scored[choose(user.bundle.priors, model_evidence.evidence, names)]
+    [last_resort] = score_all([LAST_RESORT], user, None, candidates)
+    if last_resort.scores is None:
         raise InternalError(f"At least {LAST_RESORT} should score. Received: {[run.error for run in runs]}.")
-    return last
+    return last_resort
 
 
-def _items(user: User, winner: Scored, listed_items: RecommendationList) -> tuple[Item, ...]:
-    """Return the list with its scores and true reasons."""
+def _explained_items(user: User, winner: Scored, recommended: RecommendationList) -> tuple[Item, ...]:
+    """Return the recommended items with their scores from 0 to 1 and the explanations that hold."""
     scorer = user.bundle.scorer(winner.model)
-    answered = np.array([index for _, index in listed_items.items if index >= 0], np.int32)
-    because = explanations(scorer, user.query(), answered)
+    ranked = np.array([index for _, index in recommended.items if index >= 0], np.int32)
+    explained = explanations(scorer, user.query(), ranked)
     ids = dict(zip(user.indices.tolist(), user.events.items.tolist(), strict=True))
-    reasons = {item: Reason("history", ids[cause]) for item, cause in because.items()}
-    squash = _share if REGISTRY[winner.model].is_count else _sigmoid
+    reasons = {item: Reason("history", ids[cause]) for item, cause in explained.items()}
+    to_unit = _share if REGISTRY[winner.model].is_count else _sigmoid
     return tuple(
-        Item(item, squash(winner.score_of(index)) if index >= 0 else 0.0, reasons.get(index))
-        for item, index in listed_items.items
+        Item(item, to_unit(winner.score_of(index)) if index >= 0 else 0.0, reasons.get(index))
+        for item, index in recommended.items
     )
 
 
 def _run(
-    run: Scored, model_evidence: ModelEvidence, listed_items: RecommendationList, top: NDArray[np.int32] | None
+    run: Scored, model_evidence: ModelEvidence, recommended: RecommendationList, top: NDArray[np.int32] | None
 ) -> Run:
-    """Return a run as the wire shows it; of its list, what the shop sells now."""
+    """Return a run for the response, with those of its top items that are available now.
+
+    Args:
+        run: The scorer's run.
+        model_evidence: The metrics of each scorer.
+        recommended: The list that is answered; it knows which items are available.
+        top: `(k,)` int32, the run's best items, best first; None where it failed.
+    """
     if run.scores is None or top is None:
         return Run(run.model, error=run.error)
-    items = tuple(listed_items.ids[int(item)] for item in top if int(item) in listed_items.available)
-    return Run(
-        run.model,
-        items,
-        model_evidence.metrics.get(run.model),
-        model_evidence.basis if run.model in model_evidence.metrics else None,
-    )
+    items = tuple(recommended.ids[int(item)] for item in top if int(item) in recommended.available)
+    metrics = model_evidence.metrics.get(run.model)
+    return Run(run.model, items, metrics, None if metrics is None else model_evidence.basis)
 
 
 def _source(winner: Scored, user: User) -> Source:
+    """Return the kind of scorer that the items come from; a model folds an unseen user in."""
     source = REGISTRY[winner.model].source
     return "fold_in" if source == "model" and not user.known else source
 
 
-def _warnings(request: Request, user: User, listed_items: RecommendationList) -> list[str]:
-    unknown = sorted(set(request.context) - set(user.context))
-    notes = [*user.notes, *listed_items.notes, *(f"context: {name} is no feature of this version" for name in unknown)]
+def _warnings(request: Request, user: User, recommended: RecommendationList) -> list[str]:
+    """Return what was ignored, left out or missing, for people."""
+    unknown_features = sorted(set(request.context) - set(user.context))
+    warnings = [
+        *user.notes,
+        *recommended.notes,
+        *(f"context: {name} is no feature of this version" for name in unknown_features),
+    ]
     if user.bundle.has_unread_index:
-        notes.append(
+        warnings.append(
             f"candidates: every item is scored, because {LIBRARY}, which reads this version's index, is not installed"
         )
-    if len(listed_items.items) < request.limit:
-        notes.append(
-            f"items: {len(listed_items.items)} of {request.limit}, because the shop has no more that may be shown"
-        )
-    return notes
+    n_items = len(recommended.items)
+    if n_items < request.limit:
+        warnings.append(f"items: {n_items} of {request.limit}, because the shop has no more that may be shown")
+    return warnings
 
 
 def _share(score: float) -> float:
-    """Return a count or a similarity, from 0, as a share of 1; σ would tie whatever is counted more than 40 times."""
+    """Return a count or similarity (0 or more) on a scale from 0 to 1; the sigmoid would tie all counts above 40."""
     return score / (1 + score)
 
 

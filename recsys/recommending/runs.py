@@ -1,4 +1,4 @@
-"""The four models side by side: each in a thread of its own, each judged on the best evidence there is."""
+"""Runs of all models for one request: candidate items, scores in threads, and each model's metrics for this user."""
 
 from __future__ import annotations
 
@@ -25,24 +25,25 @@ from recsys.recommending.user import User
 from recsys.scorers.base import Scorer
 from recsys.scorers.retrieval import EXHAUSTIVE_UP_TO
 
-K = 10
-WORTH_THREADS = 20_000  # items to score: with fewer, threads wait for each other's interpreter longer than they save
-MIN_FRESH = 3  # fewer items chosen since training, of those that can be recommended, say nothing about a ranking
-# What a scorer may fail with; a damaged version is none of these, and is refused as a whole.
+K = 10  # the length of the lists that metrics are computed on
+WORTH_THREADS = 20_000  # items to score: with fewer, waiting for the interpreter costs threads more than they save
+MIN_FRESH = 3  # fewer active items chosen since training are too few for a metric
+WORTH_GATHERING = 4  # items are gathered where the catalogue is this many times larger
+# The errors that lose one scorer's run; a damaged version is none of these, and fails the whole request.
 FAILURES = (ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One scorer's run.
+    """The scores of one scorer for a request.
 
     Attributes:
         model: The registry name.
         scores: `(n_items,)` or `(len(items),)` float32 logits; None where the run failed.
-        fresh: P@10 and AP@10 on what the customer chose since training; None without enough of it.
-        error: What went wrong.
+        fresh: P@10 and AP@10 on the recent holdout; None without one, or where the run failed.
+        error: What went wrong, where the run failed.
         thread: Identity of the thread that scored.
-        items: `(k,)` int32 ascending, the items that the scores are of; None for the whole catalogue.
+        items: `(k,)` int32 ascending, the items that the scores belong to; None for the whole catalogue.
     """
 
     model: str
@@ -53,7 +54,11 @@ class Scored:
     items: NDArray[np.int32] | None = None
 
     def best(self, k: int, allowed: NDArray[np.bool_]) -> NDArray[np.int32]:
-        """Return the indices of the `k` items with the highest scores that are allowed, best first.
+        """Return the indices of the `k` allowed items with the highest scores, best first.
+
+        Args:
+            k: Length of the list.
+            allowed: `(n_items,)` bool.
 
         Raises:
             InternalError: The run failed.
@@ -61,7 +66,7 @@ class Scored:
         return best(self._logits(), k, allowed, self.items)
 
     def score_of(self, item: int) -> float:
-        """Return the score of an item that competed.
+        """Return the logit of an item that was scored.
 
         Raises:
             InternalError: The run failed.
@@ -76,13 +81,13 @@ class Scored:
 
 @dataclass(frozen=True)
 class RecentHoldout:
-    """What the customer chose after training, to be ranked from what she had done before.
+    """A test case for one user: items chosen after training, to be ranked from the history before.
 
     Attributes:
-        relevant: Item indices, none of them hidden; at least three are allowed, the others are misses.
-        n_unreachable: Relevant items that training does not know.
+        relevant: `(n,)` int32 item indices, none hidden; at least `MIN_FRESH` are allowed, the others are misses.
+        n_unreachable: The number of relevant items that training does not know.
         allowed: `(n_items,)` bool, without the items that the repeat rule hid at the end of training's data.
-        items: `(k,)` int32 ascending, the items that compete, all of them allowed; None for the whole catalogue.
+        items: `(k,)` int32 ascending, the candidate items, all of them allowed; None for the whole catalogue.
     """
 
     relevant: NDArray[np.int32]
@@ -92,21 +97,21 @@ class RecentHoldout:
 
     @property
     def n_relevant(self) -> int:
-        """The number of relevant items, those that no list can hit among them."""
+        """The number of relevant items, including those that no list can hit."""
         return len(self.relevant) + self.n_unreachable
 
 
 def build_recent_holdout(names: Sequence[str], user: User, ground_truth: NDArray[np.int32]) -> RecentHoldout | None:
-    """Return the exam made of events after `data_until`, or None where there are too few.
+    """Return the test case of events after `data_until`, or None where there are too few.
 
     Args:
-        names: The scorers that will sit it.
-        user: Who asks.
-        ground_truth: Item indices that the client vouches for.
+        names: The scorers that will be evaluated on it.
+        user: The user, with their events.
+        ground_truth: `(n,)` int32 item indices that the client says were chosen.
     """
     hidden = user.hidden(until=user.bundle.data_until)
-    chosen, n_unreachable = user.fresh()
-    relevant = distinct({*chosen.tolist(), *ground_truth.tolist()} - set(hidden.tolist()))
+    fresh, n_unreachable = user.fresh()
+    relevant = distinct({*fresh.tolist(), *ground_truth.tolist()} - set(hidden.tolist()))
     if user.bundle.items.active[relevant].sum() < MIN_FRESH:
         return None
     allowed = user.bundle.items.active.copy()
@@ -122,44 +127,57 @@ def score_all(
     items: NDArray[np.int32] | None = None,
     threads: int | None = None,
 ) -> list[Scored]:
-    """Score with every named model, those of a large catalogue at once; one that fails loses its own run only.
+    """Score with every named model; a model that fails loses only its own run.
 
     Args:
-        names: Of the registry.
-        user: Who asks.
-        holdout: What she chose since training; None without enough of it.
+        names: Names of the registry.
+        user: The user, with their query.
+        holdout: The test case to evaluate each model on; None evaluates none.
         items: `(k,)` int32 ascending, the items to score; None scores the whole catalogue.
-        threads: How many score at once, from 1; None means as many as there are cores where there is enough to score,
+        threads: How many models score at once, from 1; None means one for each core if there are `WORTH_THREADS` items,
             else 1.
 
+    Returns:
+        One run for each name, in the same order.
+
     Raises:
-        ModelRefused: The arrays of one are damaged.
+        ModelRefused: The arrays of a model are damaged.
     """
     runs: dict[str, Scored] = {}
-    refusals: list[RecsysError] = []
+    errors: list[RecsysError] = []
 
     def run(name: str) -> None:
         try:
             runs[name] = score(name, user, holdout, items)
-        except RecsysError as refusal:  # left in a thread, it would reach nobody
-            refusals.append(refusal)
+        except RecsysError as error:  # a thread's own errors would be lost
+            errors.append(error)
         if user.bundle.may_outgrow_limit:
             trim_memory(user.bundle.resident_limit)
 
     n_items = len(user.bundle.items if items is None else items)
     fan_out(run, names, threads or (cores() if n_items >= WORTH_THREADS else 1))
-    if refusals:
-        raise refusals[0]
+    if errors:
+        raise errors[0]
     return [runs[name] for name in names]
 
 
 def cores() -> int:
-    """Return how many threads of this process can run at once."""
+    """Return the number of threads of this process that can run at once."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def score(name: str, user: User, holdout: RecentHoldout | None, items: NDArray[np.int32] | None = None) -> Scored:
-    """Return one scorer's run."""
+    """Return one scorer's run, which has an `error` where it failed.
+
+    Args:
+        name: A name of the registry.
+        user: The user, with their query.
+        holdout: The test case to evaluate the scorer on; None evaluates nothing.
+        items: `(k,)` int32 ascending, the items to score; None scores the whole catalogue.
+
+    Raises:
+        ModelRefused: The scorer's arrays are damaged.
+    """
     thread = threading.get_ident()
     if name not in user.bundle.names:
         return Scored(name, None, None, f"{name} is not part of this version: its training failed", thread)
@@ -168,7 +186,7 @@ def score(name: str, user: User, holdout: RecentHoldout | None, items: NDArray[n
         scores = scorer.score(user.query(), items)
         if not np.isfinite(scores).all():
             raise FloatingPointError(f"{name} should score finite numbers. Received: NaN or infinity.")
-        fresh = _judge(scorer, user, holdout) if holdout else None
+        fresh = _evaluate(scorer, user, holdout) if holdout else None
     except FAILURES as error:
         return Scored(name, None, None, f"{type(error).__name__}: {error}", thread)
     return Scored(name, scores, fresh, None, thread, items)
@@ -177,19 +195,19 @@ def score(name: str, user: User, holdout: RecentHoldout | None, items: NDArray[n
 def best(
     scores: NDArray[np.float32], k: int, allowed: NDArray[np.bool_], items: NDArray[np.int32] | None = None
 ) -> NDArray[np.int32]:
-    """Return the indices of the `k` items with the highest scores that are allowed, best first; see `recsys.evaluation.ranking.top_k`.
+    """Return the indices of the `k` allowed items with the highest scores, best first, as `top_k` ranks them.
 
     Args:
         scores: `(n_items,)` float32, or `(len(items),)`.
         k: Length of the list.
         allowed: `(n_items,)` bool.
-        items: `(len(scores),)` int32 ascending, what the scores are of; None for the whole catalogue.
+        items: `(len(scores),)` int32 ascending, the items that the scores belong to; None for the whole catalogue.
     """
     return top_k(scores, k, allowed) if items is None else items[top_k(scores, k, allowed[items])]
 
 
-def _judge(scorer: Scorer, user: User, holdout: RecentHoldout) -> Metrics:
-    """Return the figures of a ranking made from the history that stops where training's data stops."""
+def _evaluate(scorer: Scorer, user: User, holdout: RecentHoldout) -> Metrics:
+    """Return the metrics of a ranking from the history up to `data_until`."""
     scores = scorer.score(user.query(until=user.bundle.data_until), holdout.items)
     top = best(scores, K, holdout.allowed, holdout.items)
     precision, average = (
@@ -201,12 +219,12 @@ def _judge(scorer: Scorer, user: User, holdout: RecentHoldout) -> Metrics:
 
 @dataclass(frozen=True)
 class ModelEvidence:
-    """How good each scorer is for this customer, and on what basis that is said.
+    """How well each scorer ranks for this user.
 
     Attributes:
-        metrics: Of each scorer that has a figure.
-        basis: Where the figures come from.
-        evidence: What the choice of the model may rest on; None where there are only the version's own figures.
+        metrics: The metrics of each scorer that has some, by name.
+        basis: Where the metrics come from.
+        evidence: The user's own metrics, for the choice of the model; None where only the version's report has metrics.
     """
 
     metrics: Mapping[str, Metrics]
@@ -215,7 +233,13 @@ class ModelEvidence:
 
 
 def pick_evidence(runs: Sequence[Scored], user: User, holdout: RecentHoldout | None) -> ModelEvidence:
-    """Return the figures of the freshest basis: events since training, else her held-out events, else the version's report."""
+    """Return the metrics of the freshest basis: events since training, held-out events, or the version's report.
+
+    Args:
+        runs: All runs of the request.
+        user: The user, who may have held-out metrics in the version.
+        holdout: The test case of events since training, where there is one.
+    """
     if holdout:
         metrics = {run.model: run.fresh for run in runs if run.fresh}
         return ModelEvidence(metrics, "fresh", _evidence(metrics, holdout.n_relevant))
@@ -227,43 +251,39 @@ def pick_evidence(runs: Sequence[Scored], user: User, holdout: RecentHoldout | N
 
 
 def _evidence(metrics: Mapping[str, Metrics], n_relevant: int) -> Evidence:
-    return Evidence(
-        {name: figures.map10 for name, figures in metrics.items()},
-        n_relevant,
-        {name: figures.precision10 for name, figures in metrics.items()},
-    )
+    """Return metrics as the choice of the model reads them."""
+    average_precision = {name: of_model.map10 for name, of_model in metrics.items()}
+    precision = {name: of_model.precision10 for name, of_model in metrics.items()}
+    return Evidence(average_precision, n_relevant, precision)
 
 
 def _heldout(user: User) -> tuple[dict[str, Metrics], int] | None:
-    """Return the customer's own figures of the evaluation fit, and how many items they rest on."""
+    """Return the user's own metrics in the evaluation fit, and the number of relevant items behind them."""
     arrays = user.bundle.heldout
     row = int(arrays["rows"][user.index])
     if row < 0:
         return None
-    names = user.bundle.evaluated_scorers
-    figures = {
-        name: Metrics(float(arrays[f"{name}/precision10"][row]), float(arrays[f"{name}/map10"][row])) for name in names
+    metrics = {
+        name: Metrics(float(arrays[f"{name}/precision10"][row]), float(arrays[f"{name}/map10"][row]))
+        for name in user.bundle.evaluated_scorers
     }
-    return figures, int(arrays["n_relevant"][row])
-
-
-FEW = 4  # items so many times fewer than the catalogue are gathered and scored; more are not worth gathering
+    return metrics, int(arrays["n_relevant"][row])
 
 
 def retrieve_candidates(
     names: Iterable[str], user: User, query: Query, allowed: NDArray[np.bool_], at_least: int
 ) -> NDArray[np.int32] | None:
-    """Return the items to score.
+    """Return the candidate items, which every model scores.
 
     Args:
         names: The scorers that will rank them.
-        user: Who asks.
-        query: Her question.
-        allowed: `(n_items,)` bool, the items that may be answered.
-        at_least: So many are needed; where fewer are promising, all that may be answered compete.
+        user: The user who is answered.
+        query: The user's query.
+        allowed: `(n_items,)` bool, the eligible items.
+        at_least: The number of items that a list may need; where fewer are retrieved, all eligible items are scored.
 
     Returns:
-        `(k,)` int32 ascending, all of them allowed; None for the whole catalogue, of which some may not be allowed.
+        `(k,)` int32 ascending, all of them eligible; None for the whole catalogue, of which some may not be eligible.
     """
     bundle, n_allowed = user.bundle, int(np.count_nonzero(allowed))
     if n_allowed > EXHAUSTIVE_UP_TO and bundle.candidates is not None:
@@ -271,31 +291,30 @@ def retrieve_candidates(
         retrieved = bundle.candidates.of(query, allowed, scorers)
         if len(retrieved) >= at_least:
             return retrieved
-    return np.flatnonzero(allowed).astype(np.int32) if n_allowed * FEW <= len(allowed) else None
+    return np.flatnonzero(allowed).astype(np.int32) if n_allowed * WORTH_GATHERING <= len(allowed) else None
 
 
 T = TypeVar("T")
 
 
 def fan_out(step: Callable[[T], None], values: Sequence[T], threads: int) -> None:
-    """Take a step for each value and return when all are done.
+    """Call `step` with each value, in threads, and return when all calls have returned.
 
     Args:
-        step: Must not raise: in a thread of its own nobody would hear of it.
-        values: What to take it for; the first ones begin first.
-        threads: How many steps may be under way at once, from 1. With 1 the caller's own thread takes them one after
-            another.
+        step: A function that does not raise: a thread's errors are lost.
+        values: Its arguments; the first calls begin first.
+        threads: The most calls at once, from 1. With 1 the caller's own thread makes them one after another.
     """
     if threads == 1:
         for value in values:
             step(value)
         return
-    left = deque(values)
+    waiting = deque(values)
 
     def work() -> None:
         while True:
             try:
-                value = left.popleft()  # whoever is free takes the next
+                value = waiting.popleft()  # a thread that is free takes the next value
             except IndexError:
                 return
             step(value)

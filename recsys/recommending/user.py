@@ -1,4 +1,4 @@
-"""Who asks: the customer's row, her events from the database and from the request, the context of the moment."""
+"""The user of a request: index, events of the database and of the request, purchases to hide, context features."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from recsys.recommending.loading import ItemRefs, ModelBundle
 from recsys.settings import Shop
 
 INDEX = "index"  # the column that carries each event's item index through cleaning
-LATEST_ROW = 2**62  # events of the request come after the database's own of the same second
-MAX_EVENTS = 10_000  # newest events read of one customer; a person does not have more, a robot may have millions
+LATEST_ROW = 2**62  # row ids from here on sort the request's events behind the database's of the same second
+MAX_EVENTS = 10_000  # newest events read of one user; no person has more, a robot may have millions
 
 
 @dataclass(frozen=True)
 class User:
-    """Everything known of who asks.
+    """Everything that is known of the user of a request.
 
     Attributes:
-        user_id: In the shop's type; None for a guest.
-        index: Index of the user; one past the last for a guest or an unseen user.
+        user_id: The external id in the shop's type; None for a guest.
+        index: The user index; `n_users` for a guest or an unseen user.
         known: Whether training saw the user.
-        events: Cleaned events in the order of time, in external ids.
+        events: Cleaned events in the order of time, with external ids.
         indices: `(n,)` int32, each event's item index; `n_items` where training did not see the item.
-        bought: External ids that the repeat rule hides.
-        context: Feature values as given, derived or unknown.
-        shop: The mapping under the version's words and rules.
-        bundle: The version.
+        bought: External ids of items that the repeat rule hides.
+        context: The value of each context feature; None for unknown.
+        shop: The mapping with the version's event names and rules.
+        bundle: The version that answers.
         now: Seconds since 1970.
-        notes: What of the user's rows was left out, for people.
+        notes: Warnings about rows of the user that were left out.
     """
 
     user_id: int | str | None
@@ -57,20 +57,22 @@ class User:
     _queries: dict[int | None, Query] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def query(self, until: int | None = None) -> Query:
-        """Return the question, from all events or from those up to a moment; one object, so that its scorers share what they compute.
+        """Return the query of all events, or of those up to a moment.
+
+        Calls with the same moment return the same object, so that scorers share the features that it caches.
 
         Args:
-            until: Seconds since 1970; events after it are left out.
+            until: Seconds since 1970; events after it are left out. None keeps all events.
         """
         if until not in self._queries:
-            self._queries.setdefault(until, self._build_query(until))  # the first of two threads counts
+            self._queries.setdefault(until, self._build_query(until))  # of two threads, the first one sets it
         return self._queries[until]
 
     def _build_query(self, until: int | None) -> Query:
-        mine = self.indices < len(self.bundle.items)
+        in_history = self.indices < len(self.bundle.items)
         if until is not None:
-            mine &= self.events.timestamps <= until
-        rows = np.flatnonzero(mine)[-MAX_HISTORY:]
+            in_history &= self.events.timestamps <= until
+        rows = np.flatnonzero(in_history)[-MAX_HISTORY:]
         weights = np.array([self.shop.event_weights.get(name, 0.0) for name in self.events.event_names], np.float32)
         return Query(
             user=self.index,
@@ -83,53 +85,57 @@ class User:
         )
 
     def hidden(self, until: int | None = None) -> NDArray[np.int32]:
-        """Return the item indices that the repeat rule hides, from all purchases or from those up to a moment."""
-        purchases = self._hiding(self.now if until is None else until)
+        """Return the items that the repeat rule hides, `(n,)` int32 distinct item indices, ascending.
+
+        Args:
+            until: Seconds since 1970; the rule is applied at this moment to the purchases up to it. None means now.
+        """
+        purchases = self._hiding_purchases(self.now if until is None else until)
         return distinct(self.indices[purchases & (self.indices < len(self.bundle.items))].tolist())
 
     def fresh(self) -> tuple[NDArray[np.int32], int]:
-        """Return what the customer chose after training's last event, without what the repeat rule hid then.
+        """Return the items chosen after training's last event, without those that the repeat rule hid at that moment.
 
         Returns:
-            `(n,)` int32 distinct item indices, ascending; the number of distinct items beside them that training does
-            not know.
+            `(n,)` int32 distinct item indices, ascending; the number of further distinct items, which training does not
+            know.
         """
         chosen = is_event(self.events, self.shop.relevant_events) & (self.events.timestamps > self.bundle.data_until)
-        hidden, learned = self._hiding(self.bundle.data_until), self.indices < len(self.bundle.items)
-        known = set(self.indices[chosen & learned].tolist()) - set(self.indices[hidden & learned].tolist())
-        unknown = set(self.events.items[chosen & ~learned].tolist()) - set(
-            self.events.items[hidden & ~learned].tolist()
-        )
+        hidden, is_known = self._hiding_purchases(self.bundle.data_until), self.indices < len(self.bundle.items)
+        known = set(self.indices[chosen & is_known].tolist()) - set(self.indices[hidden & is_known].tolist())
+        ids = self.events.items
+        unknown = set(ids[chosen & ~is_known].tolist()) - set(ids[hidden & ~is_known].tolist())
         return distinct(known), len(unknown)
 
-    def _hiding(self, moment: int) -> NDArray[np.bool_]:
+    def _hiding_purchases(self, moment: int) -> NDArray[np.bool_]:
+        """Return which events are purchases up to a moment that the repeat rule hides at that moment, `(n,)` bool."""
         return _purchases(self.events, self.shop, moment) & (self.events.timestamps <= moment)
 
 
 def load_user(
-    request: Request, bundle: ModelBundle, db: store.Database, *, resolve_items: ItemRefs, shop: Shop, now: int
+    request: Request, bundle: ModelBundle, db: store.Database, *, resolved: ItemRefs, shop: Shop, now: int
 ) -> User:
-    """Return who asks.
+    """Return the user of a `recommend` request.
 
     Args:
-        request: The question.
-        bundle: The version.
+        request: The checked request.
+        bundle: The version that answers.
         db: The shop's database.
-        resolve_items: Indices of the items that the request names.
-        shop: The mapping under the version's words and rules.
+        resolved: The items that the request names.
+        shop: The mapping with the version's event names and rules.
         now: Seconds since 1970.
 
     Raises:
-        UnknownUser: There is no row, no event, nothing to go on.
+        UnknownUser: Training did not see the user, and they have no event on an item of the version.
         InvalidRequest: An event of the request has a name that the shop does not know.
         ModelMismatch: The database does not hold the version's encoders.
     """
     user_id = bundle.user_id(request.user_id)
-    kind = bundle.version.manifest["id_type"]["items"]
-    told = [_request_events(request, resolve_items, shop, now)] if request.interactions else []
-    stored = _stored(db, shop, bundle.name, user_id, kind)
+    item_kind = bundle.version.manifest["id_type"]["items"]
+    request_events = [_request_events(request, resolved, shop, now)] if request.interactions else []
+    stored = _stored_events(db, shop, bundle.name, user_id, item_kind)
     index = stored.user
-    events, indices = _cleaned([stored, *told], bundle, shop, now)
+    events, indices = _clean_events([stored, *request_events], bundle, shop, now)
     if index is None and not (indices < len(bundle.items)).any():
         received = "nothing" if request.user_id is None else repr(request.user_id)
         raise UnknownUser(
@@ -154,7 +160,7 @@ def load_user(
 
 
 def _notes(stored: store.UserEvents) -> tuple[str, ...]:
-    """Return what to say of rows that training would have dropped, too, because they cannot be read."""
+    """Return a warning about unreadable rows, which training drops, too."""
     if stored.refused:
         return ("history: all of it is left out, because the database cannot work out the user's rows",)
     n_unread = sum(stored.unread.values())
@@ -167,66 +173,70 @@ def _notes(stored: store.UserEvents) -> tuple[str, ...]:
 def purchased(
     db: store.Database, shop: Shop, user_id: int | str, bundle: ModelBundle, now: int
 ) -> frozenset[int | str]:
-    """Return what the repeat rule hides of all that a user ever bought, however many events she has.
+    """Return the external ids that the repeat rule hides, from all purchases of a user, not only the newest events.
 
     Args:
         db: The shop's database.
-        shop: The mapping under the version's words and rules.
-        user_id: In the shop's type.
-        bundle: The version.
+        shop: The mapping with the version's event names and rules.
+        user_id: The external id in the shop's type.
+        bundle: The version that answers.
         now: Seconds since 1970.
     """
     if not shop.repeat_after_days:
         return frozenset()
     since = None if shop.repeat_after_days == np.inf else int(now - shop.repeat_after_days * SECONDS_PER_DAY)
-    return frozenset(
-        store.purchased_items(db, shop, user_id, since=since, item_kind=bundle.version.manifest["id_type"]["items"])
-    )
+    item_kind = bundle.version.manifest["id_type"]["items"]
+    return frozenset(store.purchased_items(db, shop, user_id, since=since, item_kind=item_kind))
 
 
-def _stored(
-    db: store.Database, shop: Shop, version_name: str, user_id: int | str | None, kind: str
+def _stored_events(
+    db: store.Database, shop: Shop, version_name: str, user_id: int | str | None, item_kind: str
 ) -> store.UserEvents:
-    """Return what the database knows of the user; of a guest nothing."""
+    """Return the user's events in the database; none for a guest."""
     if user_id is None:
         store.require_version(db, version_name)
-        nothing = np.zeros(0, np.int64)
-        return store.UserEvents(nothing, nothing.astype(np.int32), nothing.astype(np.int16), nothing, nothing, ())
-    return store.user_events(db, shop, version_name, user_id, MAX_EVENTS, item_kind=kind)
+        empty = np.zeros(0, np.int64)
+        return store.UserEvents(empty, empty.astype(np.int32), empty.astype(np.int16), empty, empty, ())
+    return store.user_events(db, shop, version_name, user_id, MAX_EVENTS, item_kind=item_kind)
 
 
-def _request_events(request: Request, resolve_items: ItemRefs, shop: Shop, now: int) -> store.UserEvents:
-    """Return the events of the request on items that the version knows; they come after the database's own."""
-    words = tuple(dict.fromkeys((*shop.event_weights, *shop.cancel_events)))  # a cancellation may have a weight, too
+def _request_events(request: Request, resolved: ItemRefs, shop: Shop, now: int) -> store.UserEvents:
+    """Return the request's events on items that the shop can have; they sort behind the database's events.
+
+    Raises:
+        InvalidRequest: An event has a name that the shop does not know.
+    """
+    names = tuple(dict.fromkeys((*shop.event_weights, *shop.cancel_events)))  # a cancellation may have a weight, too
     for position, event in enumerate(request.interactions):
-        if event.event not in words:
+        if event.event not in names:
             field = f"interactions[{position}].event"
             raise InvalidRequest(
-                f"`{field}` should be one of {listed(sorted(words))}. Received: {event.event!r}.", field=field
+                f"`{field}` should be one of {listed(sorted(names))}. Received: {event.event!r}.", field=field
             )
-    told = [(resolve_items[event.item_id], event) for event in request.interactions if event.item_id in resolve_items]
+    events = [event for event in request.interactions if event.item_id in resolved]
+    items = [resolved[event.item_id] for event in events]
     return store.UserEvents(
-        items=id_column(number.item_id for number, _ in told),
-        idx=np.array([number.index for number, _ in told], np.int32),
-        events=np.array([words.index(event.event) for _, event in told], np.int16),
-        timestamps=np.array([now if event.timestamp is None else event.timestamp for _, event in told], np.int64),
-        row_ids=LATEST_ROW + np.arange(len(told)),
-        event_names=words,
+        items=id_column(item.item_id for item in items),
+        idx=np.array([item.index for item in items], np.int32),
+        events=np.array([names.index(event.event) for event in events], np.int16),
+        timestamps=np.array([now if event.timestamp is None else event.timestamp for event in events], np.int64),
+        row_ids=LATEST_ROW + np.arange(len(events)),
+        event_names=names,
     )
 
 
-def _cleaned(
+def _clean_events(
     parts: Sequence[store.UserEvents], bundle: ModelBundle, shop: Shop, now: int
 ) -> tuple[Interactions, NDArray[np.int32]]:
-    """Return the customer's events as training would have cleaned them, and their item indices."""
-    rows = _joined(parts)
+    """Return the user's events, cleaned as for training, and `(n,)` int32 their item indices."""
+    rows = _concatenate(parts)
     rows.contexts[INDEX][rows.contexts[INDEX] < 0] = len(bundle.items)
     cleaned, _ = clean_history(rows, shop=shop, now=now)
     return cleaned, cleaned.contexts[INDEX]
 
 
-def _joined(parts: Sequence[store.UserEvents]) -> Interactions:
-    """Return events of one customer end to end, her item indices as a context."""
+def _concatenate(parts: Sequence[store.UserEvents]) -> Interactions:
+    """Return the events of one user in one table, with the item indices as the context column `INDEX`."""
     names = tuple(dict.fromkeys(name for part in parts for name in part.event_names))
     codes = [
         np.array([names.index(name) for name in part.event_names], np.int16)[part.events] for part in parts if len(part)
@@ -244,19 +254,18 @@ def _joined(parts: Sequence[store.UserEvents]) -> Interactions:
 
 
 def _purchases(events: Interactions, shop: Shop, now: int) -> NDArray[np.bool_]:
-    """Return which events are purchases that the repeat rule still hides; where repeats are allowed, not even one of this second."""
+    """Return which events are purchases that the repeat rule hides, `(n,)` bool; none where repeats are allowed."""
     if not shop.repeat_after_days:
         return np.zeros(len(events), bool)
-    return is_event(events, shop.purchase_events) & (
-        events.timestamps >= now - shop.repeat_after_days * SECONDS_PER_DAY
-    )
+    since = now - shop.repeat_after_days * SECONDS_PER_DAY
+    return is_event(events, shop.purchase_events) & (events.timestamps >= since)
 
 
 def _context(
     request: Request, bundle: ModelBundle, indices: NDArray[np.int32], events: Interactions, now: int
 ) -> Mapping[str, str | None]:
-    """Return the value of each feature: as the request says, else by the clock and the category of the newest event."""
+    """Return the value of each context feature: the request's, else by the clock or the newest event's category."""
     known = np.flatnonzero(indices < len(bundle.items))
     category = bundle.items.category_of(int(indices[known[-1]])) if len(known) else None
-    given = {"category": category, **clock_context(now, bundle.time_zone), **request.context}
-    return {name: bundle.contexts.known_value(name, given.get(name)) for name in bundle.contexts.features}
+    values = {"category": category, **clock_context(now, bundle.time_zone), **request.context}
+    return {name: bundle.contexts.known_value(name, values.get(name)) for name in bundle.contexts.features}

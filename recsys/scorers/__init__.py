@@ -1,1 +1,1 @@
-"""Everything that can rank a catalogue, in NumPy."""
+"""The scorers in NumPy: networks, baselines and the linear ensemble, and the retrieval of candidate items."""

@@ -1,4 +1,4 @@
-"""What every scorer is asked and what it answers."""
+"""The interface of every scorer."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from recsys.features.query import Query
 
 
 class Scorer(Protocol):
-    """A trained model that ranks the catalogue for one query, in NumPy."""
+    """Anything that gives each item of the catalogue a score for one query, in NumPy."""
 
     @property
     def n_items(self) -> int:
-        """The number of items it scores."""
+        """The number of items in the catalogue."""
         ...
 
     def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
-        """Return one logit z(u, i) for each item.
+        """Return one score z(u, i) for each item; networks and ensembles give logits.
 
         Args:
-            query: The customer and the moment.
-            items: `(k,)` indices to score; None scores all.
+            query: The user and the moment.
+            items: `(k,)` indices to score; None scores the whole catalogue.
 
         Returns:
             `(k,)` or `(n_items,)` float32, finite; higher is better; not calibrated.

@@ -1,4 +1,4 @@
-"""BMF, biased matrix factorisation: z = b + b_u + b_i + s_u·q_i."""
+"""BMF, biased matrix factorisation with pooled histories: z = b + b_u + b_i + s_u·q_i."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from recsys.features.user_vector import UserRepresentation
 
 @dataclass(frozen=True)
 class BMF:
-    """The taste of the customer against the factors of the item, with biases.
+    """The dot product of user representation and item vector, plus biases.
 
     Attributes:
-        user_representation: The user side.
+        user_representation: Gives s_u.
         user_bias: `(n_users,)` float32.
         item_factors: `(n_items, dim)` float32, q.
         item_bias: `(n_items,)` float32.

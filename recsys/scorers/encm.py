@@ -14,18 +14,18 @@ from recsys.scorers.tower import tower, tower_weights
 
 @dataclass(frozen=True)
 class ENCM:
-    """Context shifts the taste, and a tower sees taste, item and context together.
+    """A dot product whose user vector is shifted by context, plus an MLP over user, item and context.
 
     Attributes:
-        user_representation: The user side.
+        user_representation: Gives s_u.
         item_factors: `(n_items, dim)` float32, q.
         item_bias: `(n_items,)` float32.
-        contexts: One `(values + 1, dim)` float32 table a feature, "unknown" last.
-        context_biases: One `(values + 1,)` float32 table a feature.
-        kernels: Of the tower; the first is `((2 + m)·dim, 64)`: taste, item, contexts from top to bottom.
-        biases: Of the tower.
-        mlp_output: `(last hidden,)` float32.
-        item_layer: `(n_items, 64)` float32, the items' part of the first layer.
+        contexts: One `(values + 1, dim)` float32 embedding for each context feature, "unknown" last.
+        context_biases: One `(values + 1,)` float32 for each context feature.
+        kernels: The MLP's kernels. The first is `((2 + m)·dim, 64)`: rows for the user, the item, then the contexts.
+        biases: The MLP's biases.
+        mlp_output: `(last hidden,)` float32, the kernel of the MLP's output.
+        item_layer: `(n_items, 64)` float32, the items' part of the first layer; see `precompute`.
     """
 
     user_representation: UserRepresentation
@@ -57,7 +57,7 @@ class ENCM:
 
     @staticmethod
     def precompute(arrays: Arrays) -> Arrays:
-        """Return what is computed once a version: the items' part of the tower's first layer."""
+        """Return the arrays that are computed once for each version: the items' part of the MLP's first layer."""
         dim = arrays["item_factors"].shape[1]
         return {"item_layer": arrays["item_factors"] @ arrays["mlp_kernel_0"][dim : 2 * dim]}
 
@@ -71,8 +71,8 @@ class ENCM:
         which = slice(None) if items is None else items
         dim = self.item_factors.shape[1]
         user_representation = self.user_representation.of(query)
-        contexts = [table[value] for table, value in zip(self.contexts, query.context, strict=True)]
-        context_bias = sum(table[value] for table, value in zip(self.context_biases, query.context, strict=True))
+        contexts = [embedding[value] for embedding, value in zip(self.contexts, query.context, strict=True)]
+        context_bias = sum(biases[value] for biases, value in zip(self.context_biases, query.context, strict=True))
         user = user_representation @ self.kernels[0][:dim] + self.biases[0]
         if contexts:
             user = user + np.concatenate(contexts) @ self.kernels[0][2 * dim :]

@@ -1,4 +1,4 @@
-"""A scorer that sums the neighbours of the history; EASE and item-CF are this with other weights."""
+"""Baselines that sum item-item weights over the history: EASE and item-based collaborative filtering."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from recsys.features.query import Arrays, Query
 
 @dataclass(frozen=True)
 class NeighbourScorer:
-    """The neighbours of everything in the customer's history, summed; popularity decides where the history says nothing.
+    """Sums the item-item weights from the items of the history; popularity orders the items without any.
 
     Attributes:
-        neighbours: The weights.
-        tie_break: `(n_items,)` float32, at most 1e-6: see `tie_break`.
+        neighbours: The item-item weights.
+        tie_break: `(n_items,)` float32, at most 1e-6; see the function `tie_break`.
     """
 
     neighbours: Neighbours
@@ -36,17 +36,17 @@ class NeighbourScorer:
         return len(self.tie_break)
 
     def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
-        """Return the summed weights from the distinct items of the history, twice being as good as once; see `Scorer.score`."""
-        own, (counts,) = user_item_sums(query, (np.inf,))
-        scores = self.neighbours.accumulate(own, np.minimum(counts, 1)) + self.tie_break
+        """Return the sums over the distinct history items, each counting 1 at most; see `Scorer.score`."""
+        user_items, (frequencies,) = user_item_sums(query, (np.inf,))
+        scores = self.neighbours.accumulate(user_items, np.minimum(frequencies, 1)) + self.tie_break
         return scores if items is None else scores[items]
 
 
 def tie_break(popularity: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Return popularity scaled to at most 1e-6: far below any weight that is worth a place, and still an order for a guest.
+    """Return popularity scaled to at most 1e-6: too small to outweigh similarity, and still a ranking for guests.
 
     Args:
-        popularity: `(n_items,)` int64, the number of customers of each item.
+        popularity: `(n_items,)` int64, the number of users of each item.
 
     Returns:
         `(n_items,)` float32.
@@ -56,9 +56,9 @@ def tie_break(popularity: NDArray[np.integer]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class EASE(NeighbourScorer):
-    """The weights from everything in the customer's history, summed; they may be negative."""
+    """EASE (Steck 2019); its weights may be negative."""
 
 
 @dataclass(frozen=True)
 class ItemCF(NeighbourScorer):
-    """The neighbours of everything in the customer's history, summed; each row's nearest comes first."""
+    """Item-based collaborative filtering by shrunk cosine. Each row is ordered by similarity, not by column."""

@@ -1,4 +1,7 @@
-"""LNCM, latent neural context model: z = (g·s_u + (1−g)·c_u)·q_i + b_i, g = σ(α); c_u is read from the order of the last items."""
+"""LNCM, latent neural context model: z = (g·s_u + (1−g)·c_u)·q_i + b_i, with the gate g = σ(α).
+
+The latent context c_u is computed by attention over the order of the last items.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +12,24 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.features.history import later
+from recsys.features.history import events_after
 from recsys.features.query import Arrays, Query
 from recsys.features.user_vector import UserRepresentation
 
 BLOCKS = 2
 EPSILON = 1e-6
-SPARE = 8  # older states that are computed beyond the window: enough for variants that leave out so many events
+SPARE = 8  # states computed beyond the window, for leave-one-out variants that lack up to 8 events
 
 
-class _Reading(NamedTuple):
-    """What the first block makes of a history, for the question and all its variants.
+class _FirstBlock(NamedTuple):
+    """What the first block computes from a history, for the original query and all its leave-one-out variants.
 
     Attributes:
-        h: `(w, dim)` float32, each event by itself.
-        is_event: `(w,)` bool, which events have any weight.
-        logits: `(k, w)` float32, how much each of the newest k events looks at each event, before their ages count.
-        values: `(w, dim)` float32, what is read of each event.
-        states: `(k, dim)` float32, the newest events after the block.
+        h: `(w, dim)` float32, the embedding of each event before the block.
+        is_event: `(w,)` bool, which events have a weight other than 0.
+        logits: `(k, w)` float32, the attention of the newest k events to each event, without the bias of age.
+        values: `(w, dim)` float32, the values that attention adds up.
+        states: `(k, dim)` float32, the newest k events after the block, for the whole history.
     """
 
     h: NDArray[np.float32]
@@ -36,25 +39,26 @@ class _Reading(NamedTuple):
     states: NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False)  # equal to itself only, and so hashable: a question remembers whose reading it has
+@dataclass(frozen=True, eq=False)  # equal to itself only, and so hashable: a key of the query's cache
 class SequenceEncoder:
-    """Two blocks of causal attention (after Kang & McAuley 2018); the last position is the latent context c_u.
+    """Two blocks of causal self-attention, after SASRec (Kang & McAuley 2018); the last position gives c_u.
+
+    Arrays of kernels are `(2, dim, dim)` float32, one kernel for each block.
 
     Attributes:
-        item_factors: `(n_items, dim)` float32, q: what is read is what is ranked.
-        strength: `(dim,)` float32, the direction in which an event's confidence moves its embedding.
-        age_bias: `(2, window)` float32, what an item's age adds to its attention; its length bounds how far a block
-            sees.
-        attention_query: `(2, dim, dim)` float32, as are the other kernels.
+        item_factors: `(n_items, dim)` float32, q; the same vectors embed the history and are ranked.
+        strength: `(dim,)` float32; an event's weight times this vector is added to its embedding.
+        age_bias: `(2, window)` float32, added to the attention to an event of each age; older events are not seen.
+        attention_query: Kernels of the queries.
         attention_key: Kernels of the keys.
         attention_value: Kernels of the values.
         attention_out: Kernels after the attention.
-        gains: `(2, 2, dim)` float32, of each block's layer norms: before attention, before the feed-forward part.
+        gains: `(2, 2, dim)` float32, the gains of two layer norms: before attention and before the feed-forward part.
         feed_in: Kernels of the feed-forward part's hidden layer.
-        feed_in_bias: `(2, dim)` float32.
-        feed_out: Kernels of its output.
-        feed_out_bias: `(2, dim)` float32.
-        last_gain: `(dim,)` float32, of the layer norm at the end.
+        feed_in_bias: `(2, dim)` float32, the biases of that layer.
+        feed_out: Kernels of the feed-forward part's output.
+        feed_out_bias: `(2, dim)` float32, the biases of that output.
+        last_gain: `(dim,)` float32, the gain of the layer norm at the end.
     """
 
     item_factors: NDArray[np.float32]
@@ -73,23 +77,23 @@ class SequenceEncoder:
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> SequenceEncoder:
-        """Take the encoder out of a version's arrays."""
+        """Build the encoder from a version's arrays."""
         return cls(*(arrays[field.name] for field in fields(cls)))
 
     @cached_property
-    def _match(self) -> NDArray[np.float32]:
-        """What lies between a normed state and a key, in one, for each block; `(2, dim, dim)`."""
+    def _query_key(self) -> NDArray[np.float32]:
+        """The product of gain, query kernel, key kernel and scale for each block, `(2, dim, dim)`."""
         scale = np.float32(self.item_factors.shape[1] ** -0.5)
         return self.gains[:, 0, :, None] * (self.attention_query @ self.attention_key.swapaxes(1, 2)) * scale
 
     @cached_property
-    def _read(self) -> NDArray[np.float32]:
-        """What a value goes through until it is added to a state, in one, for each block; `(2, dim, dim)`."""
+    def _value_out(self) -> NDArray[np.float32]:
+        """The product of value kernel and output kernel for each block, `(2, dim, dim)`."""
         return self.attention_value @ self.attention_out
 
     @cached_property
-    def _feed(self) -> NDArray[np.float32]:
-        """What lies between a normed state and the feed-forward part's hidden layer, in one, for each block; `(2, dim, hidden)`."""
+    def _gain_feed_in(self) -> NDArray[np.float32]:
+        """The product of gain and hidden kernel of the feed-forward part for each block, `(2, dim, hidden)`."""
         return self.gains[:, 1, :, None] * self.feed_in
 
     @property
@@ -97,90 +101,107 @@ class SequenceEncoder:
         return len(self.age_bias[0])
 
     def encode(self, query: Query) -> NDArray[np.float32]:
-        """Return c_u `(dim,)` float32, or `(v, dim)` of variants; zeros for an empty history.
+        """Return c_u `(dim,)` float32, or `(v, dim)` for leave-one-out variants; zeros for an empty history.
 
-        Variants share with the question what no event that they leave out has changed: such an event is masked, and
-        makes no other older.
+        A variant masks the event that it lacks, and the ages of the other events do not count it.
         """
-        kept = np.ones((1, len(query.items)), bool) if query.kept is None else query.kept
+        masks = np.ones((1, len(query.items)), bool) if query.masks is None else query.masks
         if not len(query.items):
-            return np.zeros((len(kept), self.item_factors.shape[1])[query.kept is None :], np.float32)
-        left_out = 0 if query.kept is None else int((~kept).sum(1).max())
-        asked = self._window + max(left_out, SPARE)  # where one event is left out, an older one comes into the window
-        reading = query.once((self, "reading", asked), lambda: self._reading(query, asked))
-        kept, ages = kept[:, -len(reading.h) :], np.atleast_2d(later(query)).astype(np.int64)[:, -len(reading.h) :]
-        states = reading.states[None] if query.kept is None else self._states(reading, kept, ages)
+            return np.zeros((len(masks), self.item_factors.shape[1])[query.masks is None :], np.float32)
+        n_left_out = 0 if query.masks is None else int((~masks).sum(1).max())
+        n_states = self._window + max(n_left_out, SPARE)  # for each event left out, an older one enters the window
+        key = (self, "first block", n_states)
+        block = query.once(key, lambda: self._first_block(query, n_states))
+        masks = masks[:, -len(block.h) :]
+        ages = np.atleast_2d(events_after(query)).astype(np.int64)[:, -len(block.h) :]
+        states = block.states[None] if query.masks is None else self._states(block, masks, ages)
         n = states.shape[1]
-        latent = self._newest_state(
-            states, (kept & reading.is_event)[:, -n:], ages[:, -n:], n - 1 - kept[:, ::-1].argmax(1)
-        )
-        return latent[0] if query.kept is None else np.where(kept.any(1, keepdims=True), latent, np.float32(0))
+        newest = n - 1 - masks[:, ::-1].argmax(1)
+        latent = self._newest_state(states, (masks & block.is_event)[:, -n:], ages[:, -n:], newest)
+        return latent[0] if query.masks is None else np.where(masks.any(1, keepdims=True), latent, np.float32(0))
 
-    def _reading(self, query: Query, asked: int) -> _Reading:
-        """Return what the first block makes of the newest events; of so many of them, their states are asked for."""
-        reach = slice(-(asked + self._window), None)
+    def _first_block(self, query: Query, n_states: int) -> _FirstBlock:
+        """Return what the first block computes from the newest events, with the states of the newest `n_states`."""
+        reach = slice(-(n_states + self._window), None)
         weights = query.weights[reach]
-        h = (
-            self.item_factors[query.items[reach]] * np.float32(np.sqrt(self.item_factors.shape[1]))
-            + weights[:, None] * self.strength
-        )
-        is_event, newest = weights != 0, h[-asked:]
-        logits, values = _norm(newest) @ self._match[0] @ h.T, h @ self._read[0]
+        embedded = self.item_factors[query.items[reach]] * np.float32(np.sqrt(self.item_factors.shape[1]))
+        h = embedded + weights[:, None] * self.strength
+        is_event, newest = weights != 0, h[-n_states:]
+        logits, values = _norm(newest) @ self._query_key[0] @ h.T, h @ self._value_out[0]
         place = np.arange(len(h))
         attention = self._attention(0, logits, is_event, place[len(h) - len(newest) :, None] - place)
-        return _Reading(h, is_event, logits, values, self._fed(0, newest + attention @ values))
+        return _FirstBlock(h, is_event, logits, values, self._feed_forward(0, newest + attention @ values))
 
-    def _states(self, reading: _Reading, kept: NDArray[np.bool_], ages: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return variants' states after the first block, `(v, k, dim)`; what comes before an event that is left out stays as it was."""
-        n = len(reading.states)
-        first = len(reading.h) - n
-        variant, place = np.nonzero(np.logical_or.accumulate(~kept, 1)[:, first:])
+    def _states(self, block: _FirstBlock, masks: NDArray[np.bool_], ages: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the variants' states after the first block, `(v, k, dim)`.
+
+        Why this exists: a new pass for each variant cost 15 to 21 ms for five of them, most of the time of an
+        explanation. Attention is causal, so leaving out an event changes no state before it; those are reused from the
+        original query. Only the states from that event on are computed again, for all variants in one batch. Their
+        logits are reused, too: they depend on the two events alone, and the bias of age is added afterwards.
+
+        Args:
+            block: What the first block computed for the whole history.
+            masks: `(v, w)`, the events that each variant has.
+            ages: `(v, w)`, the number of events after each one that the variant has.
+        """
+        n = len(block.states)
+        first = len(block.h) - n
+        variant, place = np.nonzero(np.logical_or.accumulate(~masks, 1)[:, first:])
         since = ages[variant] - ages[variant, first + place][:, None]
-        attention = self._attention(0, reading.logits[place], (kept & reading.is_event)[variant], since)
-        states = np.repeat(reading.states[None], len(kept), 0)
-        states[variant, place] = self._fed(0, reading.h[first + place] + attention @ reading.values)
+        attention = self._attention(0, block.logits[place], (masks & block.is_event)[variant], since)
+        states = np.repeat(block.states[None], len(masks), 0)
+        states[variant, place] = self._feed_forward(0, block.h[first + place] + attention @ block.values)
         return states
 
     def _newest_state(
         self, h: NDArray, is_event: NDArray[np.bool_], ages: NDArray[np.int64], newest: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Return the state of each variant's newest position after the last block, `(v, dim)` out of `(v, k, dim)`.
+        """Return each variant's newest state after the last block and its layer norm, `(v, dim)`.
 
-        Nothing else is asked for, so the kernels meet one vector instead of every state.
+        No other state is needed, so each kernel is applied to one vector instead of all states.
+
+        Args:
+            h: `(v, k, dim)`, the states after the first block.
+            is_event: `(v, k)`, the events that each variant has.
+            ages: `(v, k)`, the number of later events that the variant has.
+            newest: `(v,)`, the position of each variant's newest event.
         """
-        asked = h[np.arange(len(h)), newest]
-        question = _norm(asked) @ self._match[1]
-        attention = self._attention(1, (h @ question[:, :, None])[:, :, 0], is_event, ages)
-        seen = (attention[:, None] @ h)[:, 0] @ self._read[1]
-        return _norm(self._fed(1, asked + seen)) * self.last_gain
+        last = h[np.arange(len(h)), newest]
+        attention_query = _norm(last) @ self._query_key[1]
+        attention = self._attention(1, (h @ attention_query[:, :, None])[:, :, 0], is_event, ages)
+        attended = (attention[:, None] @ h)[:, 0] @ self._value_out[1]
+        return _norm(self._feed_forward(1, last + attended)) * self.last_gain
 
     def _attention(
         self, block: int, logits: NDArray, is_event: NDArray[np.bool_], ages: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Return how much of each event is seen, `(n, w)`; events that are not there, later ones and those beyond the window are not."""
+        """Return the attention to each event, `(n, w)`, rows summing to 1.
+
+        Padding, later events and events beyond the window get none.
+        """
         seen = is_event & (ages >= 0) & (ages < self._window)
-        attention: NDArray[np.float32] = np.where(
-            seen, logits + self.age_bias[block].take(ages, mode="clip"), np.float32(-1e9)
-        )
+        biased = logits + self.age_bias[block].take(ages, mode="clip")
+        attention: NDArray[np.float32] = np.where(seen, biased, np.float32(-1e9))
         attention -= np.maximum.reduce(attention, 1, keepdims=True)
         np.exp(attention, out=attention)
         attention /= np.add.reduce(attention, 1, keepdims=True)
         return attention
 
-    def _fed(self, block: int, h: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return states after a block's feed-forward part."""
-        hidden = np.maximum(_norm(h) @ self._feed[block] + self.feed_in_bias[block], 0)
-        fed: NDArray[np.float32] = h + hidden @ self.feed_out[block] + self.feed_out_bias[block]
-        return fed
+    def _feed_forward(self, block: int, h: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return states after a block's feed-forward part, of the same shape."""
+        hidden = np.maximum(_norm(h) @ self._gain_feed_in[block] + self.feed_in_bias[block], 0)
+        states: NDArray[np.float32] = h + hidden @ self.feed_out[block] + self.feed_out_bias[block]
+        return states
 
 
 @dataclass(frozen=True)
 class LNCM:
-    """The taste and the latent context, weighed by a learned gate, against the factors of the item.
+    """The dot product of an item vector with a gated sum of user representation and latent context.
 
     Attributes:
-        user_representation: The user side of the linear path.
-        sequence: The encoder of the latent context.
+        user_representation: Gives s_u.
+        sequence: Gives c_u.
         item_bias: `(n_items,)` float32.
         gate: Scalar float32, α.
     """
@@ -211,7 +232,10 @@ class LNCM:
 
 
 def _norm(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Layer norm over the last axis, without its gain; sums, because NumPy's means take three times as long on few numbers."""
+    """Return the layer norm over the last axis, without its gain.
+
+    It divides sums, because NumPy's means take three times as long for short axes.
+    """
     share = np.float32(1 / x.shape[-1])
     centred = x - np.add.reduce(x, -1, keepdims=True) * share
     variance = np.add.reduce(centred * centred, -1, keepdims=True) * share

@@ -14,19 +14,19 @@ from recsys.scorers.tower import tower, tower_weights
 
 @dataclass(frozen=True)
 class NeuMF:
-    """A generalised dot product and a tower over embeddings of its own, weighed together.
+    """A weighted dot product (GMF) plus an MLP over embeddings of its own.
 
     Attributes:
-        user_representation: The user side of the dot product.
+        user_representation: Gives s_u, for the dot product.
         item_factors: `(n_items, dim)` float32, q.
         item_bias: `(n_items,)` float32.
         dot_output: `(dim,)` float32, the first part of h.
         mlp_users: `(n_users, dim)` float32, m_u.
-        kernels: Of the tower; the first is `(2·dim, 64)`, users above items.
-        biases: Of the tower.
+        kernels: The MLP's kernels. The first is `(2·dim, 64)`: rows for the user, then the item.
+        biases: The MLP's biases.
         mlp_output: `(last hidden,)` float32, the second part of h.
         bias: Scalar float32.
-        item_layer: `(n_items, 64)` float32, the items' half of the first layer.
+        item_layer: `(n_items, 64)` float32, the items' half of the first layer; see `precompute`.
     """
 
     user_representation: UserRepresentation
@@ -59,7 +59,7 @@ class NeuMF:
 
     @staticmethod
     def precompute(arrays: Arrays) -> Arrays:
-        """Return what is computed once a version: the items' half of the tower's first layer."""
+        """Return the arrays that are computed once for each version: the items' half of the MLP's first layer."""
         return {"item_layer": arrays["mlp_items"] @ arrays["mlp_kernel_0"][arrays["mlp_users"].shape[1] :]}
 
     @property
@@ -74,8 +74,8 @@ class NeuMF:
         if query.user < len(self.mlp_users):
             user = user + self.mlp_users[query.user] @ self.kernels[0][: self.mlp_users.shape[1]]
         layers = tuple(zip(self.kernels[1:], self.biases[1:], strict=True))
-        weighed: NDArray[np.float32] = self.user_representation.of(query) * self.dot_output
-        scores: NDArray[np.float32] = weighed @ self.item_factors[which].T
+        weighted: NDArray[np.float32] = self.user_representation.of(query) * self.dot_output
+        scores: NDArray[np.float32] = weighted @ self.item_factors[which].T
         scores += self.item_bias[which] + self.bias
         scores += tower(self.item_layer, user, layers, self.mlp_output, items)
         return scores

@@ -1,4 +1,4 @@
-"""The registry of scorers; its order decides ties."""
+"""The registry of all scorers. Between equal scores on validation, the earlier entry wins."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from recsys.features.query import Arrays
 from recsys.scorers.base import Scorer
 from recsys.scorers.ensemble import LinearEnsemble
 from recsys.scorers.item_item import EASE, ItemCF
-from recsys.scorers.popularity import Popularity
-from recsys.scorers.user_frequency import DecayedUserFrequency, UserFrequency
+from recsys.scorers.popularity import DecayedUserFrequency, Popularity, UserFrequency
 
 
 @dataclass(frozen=True)
@@ -21,10 +20,10 @@ class ScorerSpec:
     """One entry of the registry.
 
     Attributes:
-        load: Builds the scorer, or a network's own part, from a version's arrays; None where there are only signals.
-        source: What the wire calls an answer of this scorer.
-        precompute: Returns the arrays that are computed once a version, for networks that have any.
-        is_count: Whether scores are counts or similarities from 0; the others are logits.
+        load: Builds a network or a baseline from a version's arrays; None for the ensemble of features alone.
+        source: The `source` of answers by this scorer.
+        precompute: Returns arrays that are computed once for each version; None for scorers without such arrays.
+        is_count: Whether scores are counts or similarities, 0 or more; otherwise they are logits.
     """
 
     load: Callable[[Arrays], Scorer] | None
@@ -33,19 +32,23 @@ class ScorerSpec:
     is_count: bool = False
 
     def build(self, arrays: Arrays, features: Features) -> Scorer:
-        """Return the scorer as it serves: on top of the signals where it has weights for them."""
-        own = self.load(arrays) if self.load else None
-        if own is not None and "signal_weights" not in arrays:
-            return own
-        return LinearEnsemble(features, arrays["signal_weights"], own)
+        """Return the scorer that serves: a baseline, or a linear ensemble if the arrays hold ensemble weights.
+
+        Args:
+            arrays: The scorer's arrays in a version.
+            features: The version's features.
+        """
+        scorer = self.load(arrays) if self.load else None
+        if scorer is not None and "signal_weights" not in arrays:
+            return scorer
+        return LinearEnsemble(features, arrays["signal_weights"], scorer)
 
 
 def model(name: str) -> ScorerSpec:
-    """Return the entry of a neural model, found by its name, so that one line registers it.
+    """Return the entry of a network, whose classes are found by name, so that one line registers it.
 
-    Its scorer is the class `name` in the module of that name, in lower case, of `recsys.scorers`; its network, which
-    only training imports, that of `recsys.networks`. A scorer with a `precompute` has arrays that are computed once a
-    version.
+    The scorer is the class `name` in the module of `recsys.scorers` that has this name in lower case. Its network is
+    found the same way in `recsys.networks`, by training only. A scorer may have a static method `precompute`.
     """
     scorer = getattr(import_module(f"recsys.scorers.{name.lower()}"), name)
     return ScorerSpec(scorer.from_arrays, "model", getattr(scorer, "precompute", None))
@@ -64,5 +67,5 @@ REGISTRY: Mapping[str, ScorerSpec] = {
     "popularity_recent": ScorerSpec(Popularity.from_arrays, "popularity", is_count=True),
     "popularity": ScorerSpec(Popularity.from_arrays, "popularity", is_count=True),
 }
-MODELS = tuple(name for name, kind in REGISTRY.items() if kind.source == "model")
+MODELS = tuple(name for name, spec in REGISTRY.items() if spec.source == "model")
 BASELINES = tuple(name for name in REGISTRY if name not in MODELS)

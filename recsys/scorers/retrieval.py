@@ -1,4 +1,4 @@
-"""Which items of a very large catalogue are promising for a customer, found without scoring the others."""
+"""Retrieval of candidate items in a very large catalogue, without scoring the whole catalogue."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from recsys.scorers.bmf import BMF
 from recsys.scorers.ensemble import LinearEnsemble
 from recsys.scorers.item_item import NeighbourScorer
 
-EXHAUSTIVE_UP_TO = (
-    100_000  # items that may be answered; so many are all scored, see docs/SCALE.md for what was measured
-)
-INDEXED = "BMF"  # whose item vectors stand for all models': they find the others' best, too
-MOST_POPULAR = (
-    20_000  # kept of each popularity: enough that some hundreds are left where nine of ten items may not be answered
-)
-RECENT = 100  # newest distinct items of the history whose neighbours are looked at: 0.9^100 of a weight is nothing
+# Eligible items. Up to this number all are scored, above it only candidate items; docs/SCALE.md has the measurements.
+EXHAUSTIVE_UP_TO = 100_000
+INDEXED = "BMF"  # its item vectors are searched for all models: they find the best items of the other models, too
+# Items stored for each popularity. Some hundreds are eligible even where nine of ten items are not.
+MOST_POPULAR = 20_000
+RECENT = 100  # newest distinct items of the history whose neighbours are read; 0.9^100 of a weight is negligible
 
-# Of each list; docs/SCALE.md has what they find. Favourites are many for the sake of ENCM, whose tower likes some items
-# whoever asks: of
-# 200,000 synthetic items, 200 find 76 % of its ten best, 500 91 % and 1,000 96 %, 6 ms later.
-NEAREST = 1000  # more than a list of 100 may need, which is 960
+# Items of each list; docs/SCALE.md has the recall. Popular items are many because of ENCM, whose MLP scores some items
+# high for all users. Of 200,000 synthetic items, 200 popular ones include 76 % of ENCM's ten best, 500 include 91 %,
+# and 1,000 include 96 %, in 6 ms more.
+NEAREST = 1000  # a list of 100 needs 960 at most
 STRONGEST = 300
 POPULAR = 1000
-MOST_NEAREST = 5000  # where few of the nearest may be answered, more are looked at; so many take some milliseconds
+MOST_NEAREST = 5000  # the bound where few of the nearest items are eligible and more are searched; it takes a few ms
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Four ways to an item that some model may rank among its best: near to the taste, signalled by the history, a favourite, her own.
+    """Retrieves candidate items from four sources.
+
+    They are the nearest to the user representation, the strongest by item-item features, popular ones, and the history.
 
     Attributes:
-        features: Of the version.
-        indexed: The scorer whose item vectors are searched; where it is no BMF, nothing is near.
-        search: Returns the items with the largest dot product with a taste, at most so many.
+        features: The features of the version.
+        indexed: The scorer whose item vectors are searched. If it is not BMF, there are no nearest items.
+        search: Takes a user representation and a number k; returns up to k items with the largest dot products.
         popular: `(p, k)` int32, see `most_popular`.
     """
 
@@ -52,40 +52,41 @@ class Candidates:
     popular: NDArray[np.int32]
 
     def of(self, query: Query, allowed: NDArray[np.bool_], scorers: Iterable[Scorer] = ()) -> NDArray[np.int32]:
-        """Return the promising items, ascending.
+        """Return the candidate items, int32, ascending.
 
         Args:
-            query: The customer.
-            allowed: `(n_items,)` bool, the items that may be returned.
-            scorers: Those that will rank them: neighbours of their own are looked at, too.
+            query: The user and the moment.
+            allowed: `(n_items,)` bool, the eligible items.
+            scorers: The scorers that will rank them; item-item baselines add their strongest items.
         """
         lists = [
             query.items,
             self._nearest(query, allowed),
             nearest_by_feature(self.features, query, allowed, STRONGEST),
         ]
-        tables = [scorer.neighbours for scorer in scorers if isinstance(scorer, NeighbourScorer)]
-        lists += [accumulate(table, *presence(query), allowed, STRONGEST) for table in tables]
+        matrices = [scorer.neighbours for scorer in scorers if isinstance(scorer, NeighbourScorer)]
+        lists += [accumulate(matrix, *presence(query), allowed, STRONGEST) for matrix in matrices]
         lists += [ranked[allowed[ranked]][:POPULAR] for ranked in self.popular]
-        found = np.unique(np.concatenate(lists))
-        retrieved: NDArray[np.int32] = found[allowed[found]]
+        items = np.unique(np.concatenate(lists))
+        retrieved: NDArray[np.int32] = items[allowed[items]]
         return retrieved
 
     def _nearest(self, query: Query, allowed: NDArray[np.bool_]) -> NDArray[np.int32]:
+        """Return the eligible items nearest to the user representation; if few are eligible, more are searched."""
         network = self.indexed.network if isinstance(self.indexed, LinearEnsemble) else self.indexed
         share = np.count_nonzero(allowed) / max(len(allowed), 1)
         if not isinstance(network, BMF) or not share:
             return np.zeros(0, np.int32)
-        found = self.search(network.user_representation.of(query), min(int(NEAREST / share), MOST_NEAREST))
-        return found[allowed[found]]
+        items = self.search(network.user_representation.of(query), min(int(NEAREST / share), MOST_NEAREST))
+        return items[allowed[items]]
 
 
 def most_popular(scores: NDArray[np.float32], depth: int = MOST_POPULAR) -> NDArray[np.int32]:
-    """Return the items that lead whoever asks, best first, equals by ascending index.
+    """Return the items with the highest scores for an unknown user, best first, equal ones by ascending index.
 
     Args:
-        scores: `(p, n_items)` float32: the popularities, and what each model says to somebody of whom nothing is known.
-        depth: How many of each.
+        scores: `(p, n_items)` float32: the popularities, and each model's scores for a guest without history.
+        depth: The most items of each row.
 
     Returns:
         `(p, at most depth)` int32.
@@ -94,72 +95,74 @@ def most_popular(scores: NDArray[np.float32], depth: int = MOST_POPULAR) -> NDAr
 
 
 def nearest_by_feature(features: Features, query: Query, allowed: NDArray[np.bool_], k: int) -> NDArray[np.int32]:
-    """Return the items with the strongest of each signal that spreads from the history: neighbours, plain and fading, and transitions.
+    """Return the items with the largest value of each item-item feature.
 
     Args:
-        features: Of the version.
-        query: The customer.
-        allowed: `(n_items,)` bool, the items that may be returned.
-        k: How many of each.
+        features: The features of the version.
+        query: The user and the moment.
+        allowed: `(n_items,)` bool, the eligible items.
+        k: The most items for each feature.
 
     Returns:
-        `(at most 3·k,)` int32; an item may be there twice.
+        `(at most 3·k,)` int32; an item may be repeated.
     """
     items, plain = presence(query)
-    near = accumulate(features.ease, items, np.stack([plain, recency_weighted(query, NEIGHBOURS_DECAY)[1]]), allowed, k)
-    return np.concatenate(
-        [near, accumulate(features.transitions, *recency_weighted(query, TRANSITIONS_DECAY), allowed, k)]
-    )
+    decayed = recency_weighted(query, NEIGHBOURS_DECAY)[1]
+    similar = accumulate(features.ease, items, np.stack([plain, decayed]), allowed, k)
+    following = accumulate(features.transitions, *recency_weighted(query, TRANSITIONS_DECAY), allowed, k)
+    return np.concatenate([similar, following])
 
 
 def presence(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the newest distinct items of the history, as `recency_weighted` does, and the positive weight of each, up to 1."""
+    """Return the items of `recency_weighted` and the sum of each one's positive weights, not decayed, at most 1."""
     items, sums = recency_weighted(query, 1.0)
     return items, np.minimum(sums, 1)
 
 
 def recency_weighted(query: Query, decay: float) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the newest distinct items of the history, at most 100, and how strongly each speaks.
+    """Return the newest distinct items of the history, at most 100, and how much each counts.
 
     Args:
-        query: The customer.
-        decay: For each moment of age.
+        query: The user and the moment.
+        decay: The factor for each moment of age.
 
     Returns:
-        `(h,)` int32 ascending; `(h,)` float32, the sum of `max(weight, 0)·decay^age` of each.
+        The items `(h,)` int32, ascending; the sums of `max(weight, 0)·decay^age` over their events, `(h,)` float32.
     """
     items, inverse = np.unique(query.items, return_inverse=True)
     strengths = np.bincount(inverse, np.maximum(query.weights, 0) * decay ** ages(query), len(items)).astype(np.float32)
     newest = np.zeros(len(items), np.int64)
     np.maximum.at(newest, inverse, np.arange(len(inverse)))
-    kept = np.sort(np.argsort(-newest)[:RECENT])
-    return items[kept], strengths[kept]
+    recent = np.sort(np.argsort(-newest)[:RECENT])
+    return items[recent], strengths[recent]
 
 
 def accumulate(
-    table: Neighbours, items: NDArray[np.int32], strengths: NDArray[np.float32], allowed: NDArray[np.bool_], k: int
+    matrix: Neighbours, items: NDArray[np.int32], strengths: NDArray[np.float32], allowed: NDArray[np.bool_], k: int
 ) -> NDArray[np.int32]:
-    """Return the items with the largest `Σ_j strengths_j · W[items_j, :]`; the work is that of these rows, however large the catalogue.
+    """Return the items with the largest sums `Σ_j strengths_j · W[items_j, :]`.
+
+    Only the rows of `items` are read, so the work does not grow with the catalogue.
 
     Args:
-        table: W.
+        matrix: W.
         items: `(h,)` int32, distinct.
-        strengths: `(h,)` or `(s, h)` float32; each row has a list of its own.
-        allowed: `(n_items,)` bool, the items that may be returned.
-        k: How many in each list; only sums above 0 count.
+        strengths: `(h,)` or `(s, h)` float32; each of the s rows gives a list.
+        allowed: `(n_items,)` bool, the eligible items.
+        k: The most items of each list; only sums above 0 count.
 
     Returns:
-        `(at most s·k,)` int32, list after list, in no order.
+        `(at most s·k,)` int32, one list after the other, each unordered.
     """
-    spans = [slice(*table.starts[item : item + 2]) for item in items]
-    columns = np.concatenate([np.zeros(0, np.int32), *(table.neighbours[span] for span in spans)])
-    weights = np.concatenate([np.zeros(0, np.float32), *(table.similarities[span] for span in spans)])
+    spans = [slice(*matrix.starts[item : item + 2]) for item in items]
+    columns = np.concatenate([np.zeros(0, np.int32), *(matrix.neighbours[span] for span in spans)])
+    weights = np.concatenate([np.zeros(0, np.float32), *(matrix.similarities[span] for span in spans)])
     rows = np.repeat(np.arange(len(items)), [span.stop - span.start for span in spans])
-    may = allowed[columns]
-    reached, place = np.unique(columns[may], return_inverse=True)
+    eligible = allowed[columns]
+    reached, place = np.unique(columns[eligible], return_inverse=True)
     lists = [reached[:0]]
     for strength in np.atleast_2d(strengths):
-        sums = np.bincount(place, strength[rows[may]] * weights[may], len(reached))
+        sums = np.bincount(place, strength[rows[eligible]] * weights[eligible], len(reached))
         best = np.argpartition(-sums, k)[:k] if len(sums) > k else np.arange(len(sums))
         lists.append(reached[best[sums[best] > 0]])
     return np.concatenate(lists)

@@ -1,4 +1,4 @@
-"""What a value of recsys.toml should be, and the sentence about one that isn't."""
+"""Checks of the values in recsys.toml; a failed one raises an error that names place, expectation and value."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 from recsys.errors import SettingsError
 
-MOST_SHOWN = 60  # characters
+MOST_SHOWN = 60  # characters of a received value in a message
 
 
-class ScorerSpec:
-    """What a value should be.
+class SettingCheck:
+    """The check of one setting.
 
     Attributes:
-        expected: What it should be, in words.
-        read: Returns the value as it is used from then on, and raises ValueError for one that is not of the kind.
+        expected: A description of valid values, after "should be".
+        read: Maps a value of TOML to the value in use; raises ValueError for an invalid one.
     """
 
     __slots__ = ("expected", "read")
@@ -26,14 +26,14 @@ class ScorerSpec:
         self.expected, self.read = expected, read
 
     def of(self, value: object, where: str) -> Any:
-        """Return a value as it is used from then on.
+        """Return the value in use.
 
         Args:
-            value: As TOML has it.
-            where: Its place, for the message.
+            value: The value of TOML.
+            where: The setting's place in the file, for the message.
 
         Raises:
-            SettingsError: It is not of the kind.
+            SettingsError: The value is invalid.
         """
         try:
             return self.read(value)
@@ -41,11 +41,16 @@ class ScorerSpec:
             raise SettingsError(f"{where} should be {self.expected}. Received: {shown(value)}.") from None
 
 
-def checked(table: object, kinds: Mapping[str, ScorerSpec], where: str) -> dict[str, Any]:
-    """Return a table's values, each of its kind.
+def checked(table: object, kinds: Mapping[str, SettingCheck], where: str) -> dict[str, Any]:
+    """Return a table's checked values.
+
+    Args:
+        table: The table of TOML.
+        kinds: The check of each known name.
+        where: The table's place in the file, for the message.
 
     Raises:
-        SettingsError: It is no table, has a name that is not understood, or a value that is not what it should be.
+        SettingsError: It is no table, has an unknown name or an invalid value.
     """
     if not isinstance(table, Mapping):
         raise SettingsError(f"{where} should be a table. Received: {shown(table)}.")
@@ -54,29 +59,27 @@ def checked(table: object, kinds: Mapping[str, ScorerSpec], where: str) -> dict[
     return {name: kinds[name].of(value, f"{where} {listed([name])}") for name, value in table.items()}
 
 
-def number(least: float, most: float, *, whole: bool = False) -> ScorerSpec:
-    """Return the kind of numbers from `least` to `most`."""
+def number(least: float, most: float, *, whole: bool = False) -> SettingCheck:
+    """Return the check of a number from `least` to `most`, both included."""
 
     def read(value: Any) -> float:
-        _require(
-            isinstance(value, int if whole else int | float) and not isinstance(value, bool) and least <= value <= most
-        )
+        is_number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+        _require(is_number and least <= value <= most)
         return int(value) if whole else float(value)
 
-    return ScorerSpec(
-        f"a whole number from {least:,} to {most:,}" if whole else f"a number from {least:g} to {most:g}", read
-    )
+    expected = f"a whole number from {least:,} to {most:,}" if whole else f"a number from {least:g} to {most:g}"
+    return SettingCheck(expected, read)
 
 
-def one_of(words: Iterable[str]) -> ScorerSpec:
-    """Return the kind of a few words."""
+def one_of(words: Iterable[str]) -> SettingCheck:
+    """Return the check of a value that is one of a few words."""
     known = tuple(words)
 
     def read(value: object) -> object:
         _require(value in known)
         return value
 
-    return ScorerSpec(f"one of {', '.join(known)}", read)
+    return SettingCheck(f"one of {', '.join(known)}", read)
 
 
 def shown(value: object) -> str:
@@ -93,7 +96,7 @@ def shown(value: object) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return names as a sentence has them.
+    """Return names in backticks, with commas between them.
 
     >>> listed(["time_zone", "repeat"])
     '`time_zone`, `repeat`'
@@ -137,20 +140,20 @@ def _read_repeat(value: Any) -> float:
     words = {"hide": math.inf, "allow": 0.0}
     if isinstance(value, str) and value in words:
         return words[value]
-    _require(
-        isinstance(value, int | float) and not isinstance(value, bool) and (0 <= value <= 1e6 or value == math.inf)
-    )
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    _require(is_number and (0 <= value <= 1e6 or value == math.inf))
     return float(value)
 
 
-def _require(fit: bool) -> None:
-    if not fit:
+def _require(is_valid: bool) -> None:
+    if not is_valid:
         raise ValueError
 
 
-TEXT = ScorerSpec("a text that is not empty", _read_text)
-NAME = ScorerSpec("a plain table or column name", _read_name)
-NAMES = ScorerSpec('a list of names in quotes, each once, such as ["purchase"]', _read_names)
-SOME_NAMES = ScorerSpec('a list of one name or more in quotes, each once, such as ["purchase"]', _read_some_names)
-ZONE = ScorerSpec("the name of a time zone, such as UTC or Asia/Ho_Chi_Minh", _read_zone)
-REPEAT = ScorerSpec('"hide", "allow" or a number of days', _read_repeat)
+ScorerSpec = SettingCheck  # the name that settings.py imports
+TEXT = SettingCheck("a text that is not empty", _read_text)
+NAME = SettingCheck("a plain table or column name", _read_name)
+NAMES = SettingCheck('a list of names in quotes, each once, such as ["purchase"]', _read_names)
+SOME_NAMES = SettingCheck('a list of one name or more in quotes, each once, such as ["purchase"]', _read_some_names)
+ZONE = SettingCheck("the name of a time zone, such as UTC or Asia/Ho_Chi_Minh", _read_zone)
+REPEAT = SettingCheck('"hide", "allow" or a number of days', _read_repeat)

@@ -1,4 +1,4 @@
-"""Where the shop's database is: the one reader of database URLs, and the value that it makes of them."""
+"""Database URLs: `DatabaseUrl`, and the only reader of them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ DIALECTS: Mapping[str, str] = {
     **dict.fromkeys(("mysql", "mysql+pymysql", "mariadb", "mariadb+pymysql"), "mysql"),
     **dict.fromkeys(("postgresql", "postgresql+psycopg", "postgres"), "postgresql"),
 }
-SCHEMES: Mapping[str, str] = {
-    "mysql": "mysql+pymysql",
-    "postgresql": "postgresql+psycopg",
-}  # as written by `DatabaseUrl`
+# The schemes that `DatabaseUrl` writes.
+SCHEMES: Mapping[str, str] = {"mysql": "mysql+pymysql", "postgresql": "postgresql+psycopg"}
 DEFAULTS: Mapping[str, tuple[str, int]] = {"mysql": ("root", 3306), "postgresql": ("postgres", 5432)}  # user and port
 LOCAL_HOST = "127.0.0.1"
 LAST_PORT = 65_535
-SECRET_OPTIONS = ("pass", "secret", "scram", "token")  # parts of names: sslpassword, oauth_client_secret, …
+SECRET_OPTIONS = ("pass", "secret", "scram", "token")  # parts of option names, such as sslpassword
 FORMS = (
     "sqlite:///path, mysql+pymysql://user:password@host:port/name or postgresql+psycopg://user:password@host:port/name"
 )
@@ -32,17 +30,17 @@ ENCODE = "In a user name or a password `/` `#` `?` `[` `]` `%` must be percent-e
 
 @dataclass(frozen=True, repr=False)
 class DatabaseUrl:
-    """A database. As text it is a URL with `***` for the password.
+    """The place of a database. As text it is a URL with `***` for the password.
 
     Attributes:
         dialect: `sqlite`, `mysql` or `postgresql`.
-        name: The database's name; SQLite's path.
+        name: The name of the database; the path of an SQLite file.
         host: The server's name or address; empty for SQLite.
         port: 1 to 65535; 0 for SQLite.
         user: The account's name; empty for SQLite.
-        password: Empty for none.
-        options: Names and values that stand behind the URL's `?`, for the driver.
-        setting: Where it was said, for messages.
+        password: The account's password; empty for none.
+        options: Names and values behind the URL's `?`, for the driver.
+        setting: The setting that holds the URL, for messages.
     """
 
     dialect: str
@@ -56,15 +54,15 @@ class DatabaseUrl:
 
     @classmethod
     def parse(cls, text: str, *, root: Path | None = None, setting: str = "DATABASE_URL") -> DatabaseUrl:
-        """Read a URL. What is wrong with it is told without any part of it: each may be a part of a password.
+        """Read a URL.
 
         Args:
             text: `sqlite:///path`, `mysql+pymysql://…` or `postgresql+psycopg://…`.
-            root: The folder that SQLite's path starts from; None for the process' own.
-            setting: Where the URL was said, for messages.
+            root: The folder that a relative path of SQLite starts from; None for the working directory.
+            setting: The setting that holds the URL, for messages.
 
         Raises:
-            SettingsError: It is not such a URL.
+            SettingsError: It is not such a URL. The message shows no part of it, for any may belong to a password.
         """
         if text.startswith(SQLITE) and text != SQLITE:  # a path is taken as it is, # and % included
             path = text.removeprefix(SQLITE)
@@ -80,10 +78,10 @@ class DatabaseUrl:
 
     @classmethod
     def of_pieces(cls, *, host: str, port: str, name: str, user: str, password: str) -> DatabaseUrl:
-        """Return the MySQL database that `DB_HOST` and its siblings name.
+        """Return the MySQL database of the settings `DB_HOST`, `DB_PORT`, `DB_NAME`, `DB_USER` and `DB_PASSWORD`.
 
         Raises:
-            SettingsError: The port is no number, the host no name.
+            SettingsError: The port is not a number, or the host not a name.
         """
         for setting, piece in (("DB_NAME", name), ("DB_USER", user), ("DB_PASSWORD", password)):
             _Reader(setting, "mysql").check_encoding(piece)
@@ -109,21 +107,25 @@ class DatabaseUrl:
         options = "&".join(
             f"{name}={value if isinstance(value, Secret) else quote(value)}" for name, value in self.options
         )
-        question = f"?{options}" if options else ""
-        return f"{SCHEMES[self.dialect]}://{account}@{host}:{self.port}/{quote(self.name, safe='')}{question}"
+        query = f"?{options}" if options else ""
+        return f"{SCHEMES[self.dialect]}://{account}@{host}:{self.port}/{quote(self.name, safe='')}{query}"
 
     def __repr__(self) -> str:
         return f"DatabaseUrl({str(self)!r})"
 
 
 class _Reader:
-    """Reads the parts of one URL, or of the settings in its place; by hand, for compiling patterns would take a millisecond."""
+    """Reads the parts of one URL, or the settings in its place; without `re`, whose compilation takes a millisecond."""
 
     def __init__(self, setting: str, dialect: str) -> None:
         self._setting, self._dialect = setting, dialect
 
     def read(self, rest: str) -> DatabaseUrl:
-        """Read what stands behind `://`."""
+        """Return the database of a URL.
+
+        Args:
+            rest: The part behind `://`.
+        """
         self.check_encoding(rest)
         if any(letter < " " or letter == "\x7f" for letter in rest):
             self._fail("it holds a line break or another control character")
@@ -131,7 +133,7 @@ class _Reader:
         end = next((place for place, letter in enumerate(rest) if letter in "/?#"), len(rest))
         account, _, address = rest[:end].rpartition("@")
         name, _, query = rest[end + 1 :].partition("?")
-        colon = address.find(":", address.rfind("]") + 1)  # an address of IPv6 has colons of its own
+        colon = address.find(":", address.rfind("]") + 1)  # an IPv6 address contains colons
         host, port = (address, str(default_port)) if colon < 0 else (address[:colon], address[colon + 1 :])
         if not port.isdecimal():
             self._fail(f"the port is not a number. {ENCODE}")
@@ -143,7 +145,7 @@ class _Reader:
         user, _, password = account.partition(":")
         if "[" in account or "]" in account:
             self._fail(f"the user name or the password holds a bracket. {ENCODE}")
-        Secret(password)  # as it is written, too, where that is another way than `scrubbed` knows
+        Secret(password)  # the encoded form is masked, too, for `scrubbed` may not know its spelling
         return DatabaseUrl(
             self._dialect,
             self._decoded(name),
@@ -156,7 +158,7 @@ class _Reader:
         )
 
     def check_encoding(self, text: str) -> None:
-        """Refuse bytes that were not UTF-8: Python keeps them as halves of characters, which no server could be told."""
+        """Refuse text from bytes that were not UTF-8: Python holds them as lone surrogates, which no server accepts."""
         try:
             text.encode()
         except UnicodeEncodeError:
@@ -166,14 +168,12 @@ class _Reader:
         """Return a server's name, or its address without brackets."""
         if text and all(letter.isalnum() or letter in "_.,-" for letter in text):
             return text
-        if (
-            text[:1] + text[-1:] == "[]"
-            and all(letter.isalnum() or letter in ":.%" for letter in text[1:-1])
-            and ":" in text
-        ):
-            return text[1:-1]
+        in_brackets = text[1:-1] if text[:1] + text[-1:] == "[]" else ""
+        if ":" in in_brackets and all(letter.isalnum() or letter in ":.%" for letter in in_brackets):
+            return in_brackets
         self._fail(
-            "the host should be a name, an address such as 127.0.0.1, or one of IPv6 in brackets; the port has its own place"
+            "the host should be a name, an address such as 127.0.0.1, or one of IPv6 in brackets; "
+            "the port has its own place"
         )
 
     def port(self, text: str) -> int:

@@ -26,7 +26,7 @@ from benchmarks.loads.timing import BenchmarkError, Program, Time
 from recsys.errors import DatabaseUnavailable
 from recsys.store import connect
 from tests.helpers.databases import MYSQL, reachable, run_on_mysql
-from tests.helpers.doors import ROOT, ask, install
+from tests.helpers.entry_points import ROOT, ask, install
 from tests.helpers.tiny_shop import Published
 
 MS = {"p50": 2.0, "p95": 5.0, "p99": 9.0, "min": 1.0, "max": 9.0, "n": 100}
@@ -287,16 +287,16 @@ def driver(tmp_path: Path) -> Iterator[Driver]:
 
 
 @pytest.mark.slow
-def test_node_counts_answers_that_are_lost_or_cannot_be_hers(driver: Driver) -> None:
+def test_node_counts_lost_and_crossed_answers(driver: Driver) -> None:
     def asked(user: int) -> dict[str, Any]:
-        return driver.load("one", workers.asked_by([user]), 2, count=4)
+        return driver.load("one", workers.requests_of([user]), 2, count=4)
 
     same, changing, unknown = (asked(user) for user in (7, 8, 9))
 
     assert (len(same["ms"]), same["crossed"], same["failed"], same["asked"]) == (4, 0, {}, 4)
     assert (len(changing["ms"]), changing["crossed"]) == (4, 3), "all but the first are unlike the first"
     assert (unknown["ms"], unknown["failed"]) == ([], {"unknown_user": 4})
-    assert driver.load("one", workers.asked_by([7]), 1, seconds=0.05)["asked"] > 0
+    assert driver.load("one", workers.requests_of([7]), 1, seconds=0.05)["asked"] > 0
 
 
 @pytest.mark.slow

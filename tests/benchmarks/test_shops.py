@@ -11,9 +11,8 @@ from benchmarks.loads.shops import Size, SyntheticShop, disk_bytes, synthetic_sh
 from benchmarks.loads.users import EVENTS, FIRST_ITEM, FIRST_USER, FRESH_EVENTS, GROUP, HISTORIES, make_users
 from benchmarks.loads.weights import Popularity
 from recsys.contract import parse_request
-from recsys.recommending.loading import load
+from recsys.recommending.loading import load, smoke_test
 from recsys.recommending.recommend import recommend
-from recsys.recommending.smoke_test import smoke_test
 from recsys.scorers.registry import MODELS, REGISTRY
 from recsys.settings import Training
 from recsys.store import connect

@@ -1,4 +1,4 @@
-"""The process boundary: one line for whatever happens, and the exit status that belongs to it."""
+"""The process boundary: every result and every failure is one line with its exit status."""
 
 import io
 import json
@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from recsys.bridge import command_line
-from recsys.bridge import serving as answering
+from recsys.bridge import main as entry_point
 from recsys.bridge import serving as service
 from recsys.bridge import watchdog as deadlines
 from recsys.bridge import worker as worker_module
@@ -30,11 +29,11 @@ from recsys.errors import (
     RecsysError,
     UnknownUser,
 )
-from tests.helpers.doors import answer, ask, code, command
+from tests.helpers.entry_points import answer, ask, code, command
 from tests.helpers.misbehaving import VERSION, install_misbehaving
 
 
-class Stage:
+class StandIns:
     """Stand-ins for the use case and the database, with a record of how they were called."""
 
     def __init__(self) -> None:
@@ -42,7 +41,7 @@ class Stage:
         self.connected: list[tuple[str, float]] = []
         self.until: list[float] = []
         self.is_stale = False
-        self.told: list[dict[str, Any]] = []
+        self.calls: list[dict[str, Any]] = []
         self.loading: BaseException | None = None
         self.connecting: BaseException | None = None
         self.answering: Callable[[Request], BaseException | None] = lambda request: None
@@ -55,7 +54,7 @@ class Stage:
             raise self.loading
         return SimpleNamespace(name=VERSION, warm=lambda: None)
 
-    def connect(self, url: str, *, timeout_s: float) -> "Stage":
+    def connect(self, url: str, *, timeout_s: float) -> "StandIns":
         self.connected.append((str(url), timeout_s))
         if self.connecting:
             raise self.connecting
@@ -65,10 +64,10 @@ class Stage:
         self.until.append(until)
 
     def close(self) -> None:
-        self.told.append({"closed": True})
+        self.calls.append({"closed": True})
 
-    def recommend(self, request: Request, bundle: SimpleNamespace, database: "Stage", **told: Any) -> Response:
-        self.told.append(told)
+    def recommend(self, request: Request, bundle: SimpleNamespace, database: "StandIns", **call: Any) -> Response:
+        self.calls.append(call)
         error = self.answering(request)
         if error:
             raise error
@@ -76,21 +75,21 @@ class Stage:
 
 
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
-    stage = Stage()
+def stand_ins(monkeypatch: pytest.MonkeyPatch) -> StandIns:
+    stand_ins = StandIns()
     loading, use_case = ModuleType("recsys.recommending.loading"), ModuleType("recsys.recommending.recommend")
     store = ModuleType("recsys.store")
-    loading.load, use_case.recommend, store.connect = stage.load, stage.recommend, stage.connect  # type: ignore[attr-defined]
+    loading.load, use_case.recommend, store.connect = stand_ins.load, stand_ins.recommend, stand_ins.connect  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "recsys.recommending.loading", loading)
     monkeypatch.setitem(sys.modules, "recsys.recommending.recommend", use_case)
     monkeypatch.setitem(sys.modules, "recsys.store", store)
-    return stage
+    return stand_ins
 
 
 def at(monkeypatch: pytest.MonkeyPatch, monotonic: Callable[[], float]) -> None:
-    """Let every clock of the bridge show what is given."""
+    """Replace the clocks of the bridge."""
     clock = SimpleNamespace(monotonic=monotonic, time=lambda: 1764547200.9)
-    for module in (answering, deadlines, service):
+    for module in (deadlines, service):
         monkeypatch.setattr(module, "time", clock)
 
 
@@ -98,13 +97,13 @@ def run(
     data: bytes, *argv: str, tmp_path: Path, environ: Mapping[str, str] | None = None
 ) -> tuple[int, list[dict[str, Any]]]:
     lines: list[bytes] = []
-    given = {"DATABASE_URL": "sqlite:///shop.sqlite"} if environ is None else environ
-    status = command_line.run(argv, io.BytesIO(data), lines.append, given, root=tmp_path)
+    environ = {"DATABASE_URL": "sqlite:///shop.sqlite"} if environ is None else environ
+    status = entry_point.run(argv, io.BytesIO(data), lines.append, environ, root=tmp_path)
     assert all(line.endswith(b"\n") and line.count(b"\n") == 1 for line in lines)
     return status, [json.loads(line) for line in lines]
 
 
-def test_one_request_gets_one_answer_with_its_id_and_its_time(stage: Stage, tmp_path: Path) -> None:
+def test_one_request_gets_one_answer_with_its_id_and_its_time(stand_ins: StandIns, tmp_path: Path) -> None:
     status, answers = run(b'{"user_id": 7, "id": "r-1"}\n', tmp_path=tmp_path)
 
     assert status == 0
@@ -114,42 +113,46 @@ def test_one_request_gets_one_answer_with_its_id_and_its_time(stage: Stage, tmp_
     assert answers[0]["ms"] >= 0
 
 
-def test_the_use_case_is_told_the_shop_the_moment_and_the_deadline(
-    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_use_case_receives_the_shop_the_moment_and_the_deadline(
+    stand_ins: StandIns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at(monkeypatch, lambda: 100.0)
 
     _, answers = run(b'{"user_id": 7, "budget_ms": 800}', tmp_path=tmp_path)
 
-    told, closed = stage.told
-    assert (told["now"], told["deadline"], told["monotonic"]()) == (1764547200, 100.8, 100.0)
-    assert told["shop"].purchase_events == ("purchase",)
-    assert stage.connected == [(f"sqlite:///{tmp_path}/shop.sqlite", pytest.approx(0.72))]  # a tenth is left to say so
-    assert stage.until == [pytest.approx(100.72)]
+    call, closed = stand_ins.calls
+    assert (call["now"], call["deadline"], call["monotonic"]()) == (1764547200, 100.8, 100.0)
+    assert call["shop"].purchase_events == ("purchase",)
+    assert stand_ins.connected == [
+        (f"sqlite:///{tmp_path}/shop.sqlite", pytest.approx(0.72))
+    ]  # a tenth is kept for the answer
+    assert stand_ins.until == [pytest.approx(100.72)]
     assert closed == {"closed": True}
     assert answers[0]["ms"] == 0.0
 
 
-def test_without_a_budget_there_is_no_deadline_but_a_limit_for_the_database(stage: Stage, tmp_path: Path) -> None:
+def test_without_a_budget_there_is_no_deadline_but_a_limit_for_the_database(
+    stand_ins: StandIns, tmp_path: Path
+) -> None:
     run(b'{"user_id": 7}', tmp_path=tmp_path)
 
-    assert stage.told[0]["deadline"] is None
-    assert stage.connected[0][1] == pytest.approx(service.DATABASE_TIMEOUT_S, abs=1)
+    assert stand_ins.calls[0]["deadline"] is None
+    assert stand_ins.connected[0][1] == pytest.approx(service.DATABASE_TIMEOUT_S, abs=1)
 
 
 @pytest.mark.parametrize(
     ("given", "threads"), [({}, None), ({"SCORING_THREADS": ""}, None), ({"SCORING_THREADS": "2"}, 2)]
 )
-def test_the_use_case_is_told_how_many_models_may_score_at_once(
-    stage: Stage, tmp_path: Path, given: Mapping[str, str], threads: int | None
+def test_the_use_case_receives_the_number_of_scoring_threads(
+    stand_ins: StandIns, tmp_path: Path, given: Mapping[str, str], threads: int | None
 ) -> None:
     run(b'{"user_id": 7}', tmp_path=tmp_path, environ={"DATABASE_URL": "sqlite:///shop.sqlite", **given})
 
-    assert stage.told[0]["threads"] == threads
+    assert stand_ins.calls[0]["threads"] == threads
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "65", "1.5", "two", "٢", "1" * 5000])
-def test_a_number_of_threads_that_cannot_be_is_refused(stage: Stage, tmp_path: Path, text: str) -> None:
+def test_an_invalid_number_of_threads_is_refused(stand_ins: StandIns, tmp_path: Path, text: str) -> None:
     environ = {"DATABASE_URL": "sqlite:///shop.sqlite", "SCORING_THREADS": text}
 
     status, answers = run(b'{"user_id": 7}', tmp_path=tmp_path, environ=environ)
@@ -160,25 +163,25 @@ def test_a_number_of_threads_that_cannot_be_is_refused(stage: Stage, tmp_path: P
     )
 
 
-def test_a_budget_that_opening_the_version_has_used_up_is_a_deadline(
-    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_budget_used_up_by_opening_the_version_is_a_deadline(
+    stand_ins: StandIns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at(monkeypatch, iter((100.0, 100.1, 100.2, 100.9)).__next__)
 
     status, answers = run(b'{"user_id": 7, "budget_ms": 800}', tmp_path=tmp_path)
 
     assert (status, code(answers[0]), answers[0]["error"]["retryable"]) == (75, "deadline", True)
-    assert stage.connected == []
+    assert stand_ins.connected == []
 
 
-def test_a_budget_that_starting_has_used_up_opens_nothing(
-    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_budget_used_up_by_the_start_opens_nothing(
+    stand_ins: StandIns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at(monkeypatch, iter((100.0, 100.8)).__next__)
 
     status, answers = run(b'{"user_id": 7, "budget_ms": 800}', tmp_path=tmp_path)
 
-    assert (status, code(answers[0]), stage.opened) == (75, "deadline", 0)
+    assert (status, code(answers[0]), stand_ins.opened) == (75, "deadline", 0)
 
 
 @pytest.mark.parametrize(
@@ -201,9 +204,9 @@ def test_a_budget_that_starting_has_used_up_opens_nothing(
     ids=repr,
 )
 def test_every_exception_becomes_one_failure_and_its_exit_status(
-    stage: Stage, tmp_path: Path, error: BaseException, expected: tuple[int, str]
+    stand_ins: StandIns, tmp_path: Path, error: BaseException, expected: tuple[int, str]
 ) -> None:
-    stage.answering = lambda request: error
+    stand_ins.answering = lambda request: error
 
     status, answers = run(b'{"user_id": 7, "id": 3}', tmp_path=tmp_path)
 
@@ -213,9 +216,9 @@ def test_every_exception_becomes_one_failure_and_its_exit_status(
 
 
 def test_the_traceback_of_a_defect_goes_to_stderr(
-    stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    stand_ins: StandIns, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stage.answering = lambda request: KeyError("secret")
+    stand_ins.answering = lambda request: KeyError("secret")
 
     run(b'{"user_id": 7}', tmp_path=tmp_path)
 
@@ -223,54 +226,54 @@ def test_the_traceback_of_a_defect_goes_to_stderr(
 
 
 def test_a_foreseen_failure_leaves_stderr_alone(
-    stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    stand_ins: StandIns, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(b'{"user_id": 7, "limit": 0}', tmp_path=tmp_path)
 
     assert capsys.readouterr().err == ""
 
 
-def test_a_score_that_is_not_finite_is_a_failure_and_no_answer(stage: Stage, tmp_path: Path) -> None:
-    stage.score = float("nan")
+def test_a_score_that_is_not_finite_is_a_failure_and_no_answer(stand_ins: StandIns, tmp_path: Path) -> None:
+    stand_ins.score = float("nan")
 
     status, answers = run(b'{"user_id": 7}', tmp_path=tmp_path)
 
     assert (status, [code(answer) for answer in answers]) == (70, ["internal"])
 
 
-def test_the_request_is_judged_first_then_the_settings_then_the_model_then_the_database(
-    stage: Stage, tmp_path: Path
-) -> None:
-    stage.loading, stage.connecting = NoModel("None."), DatabaseUnavailable("Gone.")
+def test_checks_run_in_the_order_request_settings_version_database(stand_ins: StandIns, tmp_path: Path) -> None:
+    stand_ins.loading, stand_ins.connecting = NoModel("None."), DatabaseUnavailable("Gone.")
 
     assert code(run(b"{", tmp_path=tmp_path, environ={})[1][0]) == "invalid_json"
     assert code(run(b'{"user_id": 7}', tmp_path=tmp_path, environ={})[1][0]) == "settings"
     assert code(run(b'{"user_id": 7}', tmp_path=tmp_path)[1][0]) == "no_model"
-    assert stage.connected == []
-    stage.loading = None
+    assert stand_ins.connected == []
+    stand_ins.loading = None
     assert code(run(b'{"user_id": 7}', tmp_path=tmp_path)[1][0]) == "database_unavailable"
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
-def test_help_is_printed_and_nothing_is_read_or_opened(stage: Stage, tmp_path: Path, flag: str) -> None:
+def test_help_is_printed_and_nothing_is_read_or_opened(stand_ins: StandIns, tmp_path: Path, flag: str) -> None:
     lines: list[bytes] = []
-    assert command_line.run([flag], io.BytesIO(b'{"user_id": 7}'), lines.append, {}, root=tmp_path) == 0
+    assert entry_point.run([flag], io.BytesIO(b'{"user_id": 7}'), lines.append, {}, root=tmp_path) == 0
     assert [line.startswith(b"usage: recommend_api.py") for line in lines] == [True]
-    assert stage.opened == 0
+    assert stand_ins.opened == 0
 
 
 @pytest.mark.parametrize(
     "argv", [["--help", "--worker"], ["--worker", "--worker"], ["recommend"], ["-x" * 1000, "\udce9\x1b"]]
 )
-def test_a_wrong_command_line_is_refused_before_anything_is_read(stage: Stage, tmp_path: Path, argv: list[str]) -> None:
+def test_a_wrong_command_line_is_refused_before_anything_is_read(
+    stand_ins: StandIns, tmp_path: Path, argv: list[str]
+) -> None:
     status, answers = run(b'{"user_id": 7}', *argv, tmp_path=tmp_path)
 
     assert (status, code(answers[0])) == (64, "usage")
     assert len(answers[0]["error"]["message"]) < 200
-    assert stage.opened == 0
+    assert stand_ins.opened == 0
 
 
-def test_a_ping_is_for_workers_only(stage: Stage, tmp_path: Path) -> None:
+def test_a_ping_is_for_workers_only(stand_ins: StandIns, tmp_path: Path) -> None:
     status, answers = run(b'{"op": "ping"}', tmp_path=tmp_path)
 
     assert (status, code(answers[0]), answers[0]["error"]["field"]) == (65, "invalid_request", "op")
@@ -285,11 +288,11 @@ READY = {
 }
 
 
-def test_a_worker_says_ready_and_leaves_with_the_input(stage: Stage, tmp_path: Path) -> None:
+def test_a_worker_writes_ready_and_ends_with_its_input(stand_ins: StandIns, tmp_path: Path) -> None:
     assert run(b"", "--worker", tmp_path=tmp_path) == (0, [READY])
 
 
-def test_a_worker_answers_every_line_in_order_and_opens_the_version_once(stage: Stage, tmp_path: Path) -> None:
+def test_a_worker_answers_every_line_in_order_and_opens_the_version_once(stand_ins: StandIns, tmp_path: Path) -> None:
     data = b'{"user_id": 1, "id": "a"}\n{"op": "ping", "id": "b"}\r\n{"user_id": 2, "id": "c"}\n'
 
     status, answers = run(data, "--worker", tmp_path=tmp_path)
@@ -297,10 +300,10 @@ def test_a_worker_answers_every_line_in_order_and_opens_the_version_once(stage: 
     assert status == 0
     assert [answer.get("id") for answer in answers] == [None, "a", "b", "c"]
     assert answers[2] == {"ok": True, "protocol": 1, "version": VERSION, "pid": os.getpid(), "id": "b"}
-    assert stage.opened == 1
+    assert stand_ins.opened == 1
 
 
-def test_a_worker_tells_how_it_has_fared(stage: Stage, tmp_path: Path) -> None:
+def test_stats_counts_answers_and_failures(stand_ins: StandIns, tmp_path: Path) -> None:
     lines = [
         b'{"user_id": 1}',
         b"{",
@@ -312,10 +315,10 @@ def test_a_worker_tells_how_it_has_fared(stage: Stage, tmp_path: Path) -> None:
 
     _, answers = run(b"\n".join(lines), "--worker", tmp_path=tmp_path)
 
-    told = answers[5]
-    assert told.pop("uptime_s") >= 0
-    assert told.pop("rss_bytes") > 10_000_000
-    assert told == {
+    stats = answers[5]
+    assert stats.pop("uptime_s") >= 0
+    assert stats.pop("rss_bytes") > 10_000_000
+    assert stats == {
         "ok": True,
         "protocol": 1,
         "version": VERSION,
@@ -330,29 +333,29 @@ def test_a_worker_tells_how_it_has_fared(stage: Stage, tmp_path: Path) -> None:
     assert answers[6]["answered"] == 5
 
 
-def test_a_worker_connects_before_it_is_ready_and_once(stage: Stage, tmp_path: Path) -> None:
+def test_a_worker_connects_once_before_it_is_ready(stand_ins: StandIns, tmp_path: Path) -> None:
     run(b'{"user_id": 1}\n{"user_id": 2}\n', "--worker", tmp_path=tmp_path)
 
-    assert len(stage.connected) == 1
-    assert [told for told in stage.told if "closed" in told] == [{"closed": True}]
+    assert len(stand_ins.connected) == 1
+    assert [call for call in stand_ins.calls if "closed" in call] == [{"closed": True}]
 
 
-def test_a_worker_starts_where_the_database_is_down(stage: Stage, tmp_path: Path) -> None:
-    stage.connecting = DatabaseUnavailable("Gone.")
+def test_a_worker_starts_where_the_database_is_down(stand_ins: StandIns, tmp_path: Path) -> None:
+    stand_ins.connecting = DatabaseUnavailable("Gone.")
 
     status, answers = run(b'{"user_id": 1}\n', "--worker", tmp_path=tmp_path)
 
     assert (status, answers[0]["ready"], code(answers[1])) == (0, True, "database_unavailable")
-    assert stage.connected[0][1] == pytest.approx(worker_module.FIRST_CONNECT_S, abs=0.5)
+    assert stand_ins.connected[0][1] == pytest.approx(worker_module.FIRST_CONNECT_S, abs=0.5)
 
 
-def test_a_worker_looks_for_another_version_when_it_is_told_to(stage: Stage, tmp_path: Path) -> None:
+def test_reload_looks_for_another_version(stand_ins: StandIns, tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     current = tmp_path / "models" / "CURRENT"
     current.write_text(VERSION, encoding="ascii")
-    told = {"ok": True, "protocol": 1, "version": VERSION, "pid": os.getpid(), "id": 1}
+    pong = {"ok": True, "protocol": 1, "version": VERSION, "pid": os.getpid(), "id": 1}
 
-    assert run(b'{"op": "reload", "id": 1}', "--worker", tmp_path=tmp_path)[1][1] == told
+    assert run(b'{"op": "reload", "id": 1}', "--worker", tmp_path=tmp_path)[1][1] == pong
     current.unlink()
     _, answers = run(b'{"op": "reload", "id": 1}\n{"op": "stats"}\n{"user_id": 7}', "--worker", tmp_path=tmp_path)
 
@@ -361,9 +364,9 @@ def test_a_worker_looks_for_another_version_when_it_is_told_to(stage: Stage, tmp
     assert answers[3]["model_version"] == VERSION
 
 
-@pytest.mark.parametrize(("given", "left"), [("", 0.8), (', "budget_ms": 300', 0.3), (', "budget_ms": 5000', 0.8)])
+@pytest.mark.parametrize(("budget", "seconds"), [("", 0.8), (', "budget_ms": 300', 0.3), (', "budget_ms": 5000', 0.8)])
 def test_after_the_end_of_its_input_a_worker_has_800_ms_for_an_answer(
-    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, left: float
+    stand_ins: StandIns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: str, seconds: float
 ) -> None:
     at(monkeypatch, lambda: 100.0)
     monkeypatch.setattr(worker_module, "time", service.time)
@@ -371,34 +374,34 @@ def test_after_the_end_of_its_input_a_worker_has_800_ms_for_an_answer(
     watchdog.end()
     environ = {"DATABASE_URL": "sqlite:///shop.sqlite"}
 
-    command_line.run(
+    entry_point.run(
         ["--worker"],
-        io.BytesIO(b'{"user_id": 7%s}' % given.encode()),
-        stage.sent.append,
+        io.BytesIO(b'{"user_id": 7%s}' % budget.encode()),
+        stand_ins.sent.append,
         environ,
         root=tmp_path,
         watchdog=watchdog,
     )
 
-    assert stage.told[0]["deadline"] == pytest.approx(100.0 + left)
-    assert stage.until[-1] == pytest.approx(100.0 + 0.9 * left)
+    assert stand_ins.calls[0]["deadline"] == pytest.approx(100.0 + seconds)
+    assert stand_ins.until[-1] == pytest.approx(100.0 + 0.9 * seconds)
 
 
-def test_a_reload_has_no_budget_but_for_the_end_of_the_input(
-    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_reload_has_no_budget_before_the_end_of_input(
+    stand_ins: StandIns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits: list[float | None] = []
     monkeypatch.setattr(deadlines.Watchdog, "limit", lambda watchdog, deadline: limits.append(deadline))
 
     run(b'{"op": "reload", "budget_ms": 600000}\n{"op": "ping", "budget_ms": 600000}\n', "--worker", tmp_path=tmp_path)
 
-    of_reload, after_it, of_ping, after_that = limits  # whoever reads an answer takes the time that it takes
-    assert (of_reload, after_it, after_that) == (None, None, None)
+    of_reload, after_reload, of_ping, after_ping = limits  # reading an answer has no deadline
+    assert (of_reload, after_reload, after_ping) == (None, None, None)
     assert of_ping is not None
 
 
-def test_a_worker_answers_errors_in_their_place_and_goes_on(stage: Stage, tmp_path: Path) -> None:
-    stage.answering = lambda request: {
+def test_a_worker_answers_errors_in_order_and_goes_on(stand_ins: StandIns, tmp_path: Path) -> None:
+    stand_ins.answering = lambda request: {
         2: KeyError(),
         3: UnknownUser("Nobody."),
         4: MemoryError(),
@@ -423,8 +426,8 @@ def test_a_worker_answers_errors_in_their_place_and_goes_on(stage: Stage, tmp_pa
 
 
 @pytest.mark.parametrize("excess", [1, 2, MAX_BYTES, 3 * MAX_BYTES + 5])
-def test_a_worker_refuses_a_line_that_is_too_long_and_reads_the_next_one(
-    stage: Stage, tmp_path: Path, excess: int
+def test_a_worker_refuses_a_line_that_is_too_long_and_reads_the_next(
+    stand_ins: StandIns, tmp_path: Path, excess: int
 ) -> None:
     too_long = b'{"user_id": 7}'.ljust(MAX_BYTES - 1 + excess) + b"\n"
     longest = b'{"user_id": 7}'.ljust(MAX_BYTES - 1) + b"\n"
@@ -434,13 +437,13 @@ def test_a_worker_refuses_a_line_that_is_too_long_and_reads_the_next_one(
     assert [code(answer) for answer in answers[1:]] == ["too_large", None, None]
 
 
-def test_a_worker_refuses_a_line_that_is_too_long_at_the_end_of_the_input(stage: Stage, tmp_path: Path) -> None:
+def test_a_worker_refuses_a_last_line_that_is_too_long(stand_ins: StandIns, tmp_path: Path) -> None:
     _, answers = run(b" " * (2 * MAX_BYTES), "--worker", tmp_path=tmp_path)
 
     assert [code(answer) for answer in answers[1:]] == ["too_large"]
 
 
-def test_a_last_line_without_its_end_is_answered(stage: Stage, tmp_path: Path) -> None:
+def test_a_last_line_without_its_end_is_answered(stand_ins: StandIns, tmp_path: Path) -> None:
     _, answers = run(b'{"user_id": 7}\n{"user_id": 8}', "--worker", tmp_path=tmp_path)
 
     assert [answer["user_id"] for answer in answers[1:]] == [7, 8]
@@ -449,23 +452,23 @@ def test_a_last_line_without_its_end_is_answered(stage: Stage, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("error", "status"), [(NoModel("None."), 78), (ModelRefused("Damaged."), 77), (KeyError(), 70)], ids=repr
 )
-def test_a_worker_that_cannot_start_says_why_instead_of_ready(
-    stage: Stage, tmp_path: Path, error: BaseException, status: int
+def test_a_worker_that_cannot_start_writes_the_failure_instead_of_ready(
+    stand_ins: StandIns, tmp_path: Path, error: BaseException, status: int
 ) -> None:
-    stage.loading = error
+    stand_ins.loading = error
 
-    left, answers = run(b'{"user_id": 7}\n', "--worker", tmp_path=tmp_path)
+    exit_status, answers = run(b'{"user_id": 7}\n', "--worker", tmp_path=tmp_path)
 
-    assert left == status
+    assert exit_status == status
     assert [answer["ok"] for answer in answers] == [False]
 
 
-# From here on real processes: a copy of the doors and the package, with a use case that misbehaves on cue.
+# The tests below run real processes: a copy of entry points and package, with a use case that misbehaves on request.
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the door and the package, where no developer's `.env` lies."""
+    """Return a folder with entry point and package, but without a developer's `.env`."""
     return install_misbehaving(tmp_path_factory.mktemp("installed"))
 
 
@@ -474,11 +477,11 @@ def shop() -> Mapping[str, str]:
     return {"DATABASE_URL": "sqlite:///shop.sqlite"}
 
 
-def test_a_process_answers_and_leaves_with_zero(installed: Path, shop: Mapping[str, str]) -> None:
-    done = ask(installed, '{"user_id": "caf\u00e9"}'.encode(), env=shop)
+def test_a_process_answers_and_exits_with_0(installed: Path, shop: Mapping[str, str]) -> None:
+    process = ask(installed, '{"user_id": "caf\u00e9"}'.encode(), env=shop)
 
-    assert done.returncode == 0
-    assert answer(done)["user_id"] == "caf\u00e9"
+    assert process.returncode == 0
+    assert answer(process)["user_id"] == "caf\u00e9"
 
 
 @pytest.mark.parametrize(
@@ -492,45 +495,45 @@ def test_a_process_answers_and_leaves_with_zero(installed: Path, shop: Mapping[s
     ],
     ids=["nothing", "no UTF-8", "2 MiB of spaces", "too deep", "limit 101"],
 )
-def test_bad_input_leaves_with_65_and_a_quiet_stderr(installed: Path, data: bytes, expected: str) -> None:
-    done = ask(installed, data, env={})
+def test_bad_input_exits_with_65_and_a_quiet_stderr(installed: Path, data: bytes, expected: str) -> None:
+    process = ask(installed, data, env={})
 
-    assert (done.returncode, code(answer(done)), done.stderr) == (65, expected, b"")
-
-
-def test_a_wrong_flag_leaves_with_64(installed: Path) -> None:
-    done = ask(installed, b"", "--serve", env={})
-
-    assert (done.returncode, code(answer(done))) == (64, "usage")
+    assert (process.returncode, code(answer(process)), process.stderr) == (65, expected, b"")
 
 
-def test_nothing_set_at_all_leaves_with_78(installed: Path) -> None:
-    done = ask(installed, b'{"user_id": 7}', env={})
+def test_a_wrong_flag_exits_with_64(installed: Path) -> None:
+    process = ask(installed, b"", "--serve", env={})
 
-    assert (done.returncode, code(answer(done))) == (78, "settings")
+    assert (process.returncode, code(answer(process))) == (64, "usage")
+
+
+def test_missing_settings_exit_with_78(installed: Path) -> None:
+    process = ask(installed, b'{"user_id": 7}', env={})
+
+    assert (process.returncode, code(answer(process))) == (78, "settings")
 
 
 @pytest.mark.parametrize("argv", [(), ("--worker",)], ids=["one-shot", "worker"])
-def test_no_published_version_leaves_with_78(installed: Path, shop: Mapping[str, str], argv: tuple[str, ...]) -> None:
-    done = ask(installed, b'{"user_id": 7}', *argv, env={**shop, "MODELS_DIR": str(installed / "empty")})
+def test_no_published_version_exits_with_78(installed: Path, shop: Mapping[str, str], argv: tuple[str, ...]) -> None:
+    process = ask(installed, b'{"user_id": 7}', *argv, env={**shop, "MODELS_DIR": str(installed / "empty")})
 
-    assert (done.returncode, code(answer(done))) == (78, "no_model")
+    assert (process.returncode, code(answer(process))) == (78, "no_model")
 
 
-def test_a_dead_database_leaves_with_69(installed: Path) -> None:
+def test_a_dead_database_exits_with_69(installed: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
 
-    done = ask(installed, b'{"user_id": 7}', env={"DATABASE_URL": f"mysql+pymysql://root@127.0.0.1:{port}/shop"})
+    process = ask(installed, b'{"user_id": 7}', env={"DATABASE_URL": f"mysql+pymysql://root@127.0.0.1:{port}/shop"})
 
-    assert (done.returncode, code(answer(done))) == (69, "database_unavailable")
+    assert (process.returncode, code(answer(process))) == (69, "database_unavailable")
 
 
-def test_whatever_libraries_write_to_stdout_lands_on_stderr(installed: Path, shop: Mapping[str, str]) -> None:
-    done = ask(installed, b'{"user_id": "print"}', env={**shop, "PATH": os.defpath})
+def test_output_of_libraries_to_stdout_goes_to_stderr(installed: Path, shop: Mapping[str, str]) -> None:
+    process = ask(installed, b'{"user_id": "print"}', env={**shop, "PATH": os.defpath})
 
-    assert answer(done)["user_id"] == "print"
+    assert answer(process)["user_id"] == "print"
     for stray in (
         b"a banner at import",
         b"a stray line",
@@ -540,68 +543,72 @@ def test_whatever_libraries_write_to_stdout_lands_on_stderr(installed: Path, sho
         b"from a child",
         b"''",
     ):
-        assert stray in done.stderr
+        assert stray in process.stderr
 
 
-def test_the_environment_of_the_interpreter_does_not_matter(
-    installed: Path, shop: Mapping[str, str], tmp_path: Path
-) -> None:
+def test_variables_of_the_interpreter_change_nothing(installed: Path, shop: Mapping[str, str], tmp_path: Path) -> None:
     awkward = {**shop, "PYTHONIOENCODING": "ascii", "LC_ALL": "POSIX", "PYTHONPATH": "/nowhere", "PATH": os.defpath}
     (tmp_path / "json.py").write_text("raise SystemExit('not this one')", encoding="utf-8")
 
     for flags in ((), ("-I",), ("-X", "utf8=0")):
-        done = ask(installed, '{"user_id": "print", "id": "\u00e9"}'.encode(), env=awkward, flags=flags, cwd=tmp_path)
+        process = ask(
+            installed, '{"user_id": "print", "id": "\u00e9"}'.encode(), env=awkward, flags=flags, cwd=tmp_path
+        )
 
-        assert (done.returncode, answer(done)["id"]) == (0, "\u00e9")
-        assert b"caf" in done.stderr
+        assert (process.returncode, answer(process)["id"]) == (0, "\u00e9")
+        assert b"caf" in process.stderr
 
 
-def test_the_door_works_through_a_symbolic_link(installed: Path, shop: Mapping[str, str], tmp_path: Path) -> None:
+def test_the_entry_point_works_through_a_symbolic_link(
+    installed: Path, shop: Mapping[str, str], tmp_path: Path
+) -> None:
     (tmp_path / "recommend_api.py").symlink_to(installed / "recommend_api.py")
 
     assert answer(ask(tmp_path, b'{"user_id": 7}', env=shop, flags=("-I",)))["ok"] is True
 
 
-def test_blas_keeps_to_one_thread_whatever_the_environment_says(installed: Path, shop: Mapping[str, str]) -> None:
-    done = ask(installed, b'{"user_id": "threads"}', env={**shop, "OPENBLAS_NUM_THREADS": "8"})
+def test_blas_uses_one_thread_in_any_environment(installed: Path, shop: Mapping[str, str]) -> None:
+    process = ask(installed, b'{"user_id": "threads"}', env={**shop, "OPENBLAS_NUM_THREADS": "8"})
 
-    assert done.stderr.split(b"\n")[-1] == b"1"
+    assert process.stderr.split(b"\n")[-1] == b"1"
 
 
 @pytest.mark.parametrize(("user", "expected"), [("exit", (70, "internal")), ("memory", (75, "overloaded"))])
-def test_what_would_end_a_process_silently_is_answered(
+def test_errors_that_would_end_a_process_silently_are_answered(
     installed: Path, shop: Mapping[str, str], user: str, expected: tuple[int, str]
 ) -> None:
-    done = ask(installed, json.dumps({"user_id": user}).encode(), env=shop)
+    process = ask(installed, json.dumps({"user_id": user}).encode(), env=shop)
 
-    assert (done.returncode, code(answer(done))) == expected
+    assert (process.returncode, code(answer(process))) == expected
 
 
 def test_the_watchdog_ends_a_process_that_c_code_holds(installed: Path, shop: Mapping[str, str]) -> None:
-    done = ask(installed, b'{"user_id": "holding", "budget_ms": 1500}', env=shop)
+    process = ask(installed, b'{"user_id": "holding", "budget_ms": 1500}', env=shop)
 
-    assert (done.returncode, done.stdout) == (1, b"")
-    assert done.stderr.removeprefix(b"a banner at import\nbusy\n").startswith(b"Timeout (")
+    assert (process.returncode, process.stdout) == (1, b"")
+    assert process.stderr.removeprefix(b"a banner at import\nbusy\n").startswith(b"Timeout (")
 
 
-def test_a_packages_absence_is_named(installed: Path, shop: Mapping[str, str], tmp_path: Path) -> None:
+def test_a_missing_package_is_named(installed: Path, shop: Mapping[str, str], tmp_path: Path) -> None:
     shutil.copytree(installed, tmp_path / "broken")
-    (tmp_path / "broken" / "recsys" / "recommending.py").write_text("import no_such_package", encoding="utf-8")
+    (tmp_path / "broken" / "recsys" / "recommending" / "recommend.py").write_text(
+        "import no_such_package", encoding="utf-8"
+    )
 
-    done = ask(tmp_path / "broken", b'{"user_id": 7}', env=shop)
+    process = ask(tmp_path / "broken", b'{"user_id": 7}', env=shop)
 
-    assert (done.returncode, code(answer(done))) == (78, "settings")
-    assert "no_such_package" in answer(done)["error"]["message"]
+    assert (process.returncode, code(answer(process))) == (78, "settings")
+    assert "no_such_package" in answer(process)["error"]["message"]
 
 
 def test_a_defect_at_import_is_one_failure(installed: Path, shop: Mapping[str, str], tmp_path: Path) -> None:
     shutil.copytree(installed, tmp_path / "broken")
-    (tmp_path / "broken" / "recsys" / "recommending.py").write_text("this is no Python", encoding="utf-8")
+    (tmp_path / "broken" / "recsys" / "recommending" / "recommend.py").write_text("this is no Python", encoding="utf-8")
 
-    done = ask(tmp_path / "broken", b'{"user_id": 7}', env=shop)
+    process = ask(tmp_path / "broken", b'{"user_id": 7}', env=shop)
 
-    assert (done.returncode, code(answer(done))) == (70, "internal")
-    assert b"SyntaxError" in done.stderr
+    assert (process.returncode, code(answer(process))) == (70, "internal")
+    assert b"SyntaxError" in process.stderr
 
 
 @pytest.fixture
@@ -625,7 +632,7 @@ def exchange(worker: subprocess.Popen[bytes], line: bytes) -> dict[str, Any]:
     return json.loads(worker.stdout.readline())
 
 
-def test_a_worker_answers_each_line_at_once_and_leaves_when_stdin_closes(worker: subprocess.Popen[bytes]) -> None:
+def test_a_worker_answers_each_line_at_once_and_ends_when_stdin_closes(worker: subprocess.Popen[bytes]) -> None:
     assert worker.stdin is not None
     assert worker.stdout is not None
     ready = json.loads(worker.stdout.readline())
@@ -640,7 +647,7 @@ def test_a_worker_answers_each_line_at_once_and_leaves_when_stdin_closes(worker:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_worker_leaves_by_the_signal_that_asks_it_to(worker: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def test_a_worker_ends_by_the_signal_that_it_receives(worker: subprocess.Popen[bytes], number: signal.Signals) -> None:
     assert worker.stdout is not None
     worker.stdout.readline()
     worker.send_signal(number)
@@ -650,33 +657,33 @@ def test_a_worker_leaves_by_the_signal_that_asks_it_to(worker: subprocess.Popen[
 
 @pytest.fixture
 def deaf() -> Iterator[int]:
-    """Return the writing end of a pipe that nobody reads."""
+    """Return the writing end of a pipe without a reader."""
     reading, writing = os.pipe()
     os.close(reading)
     yield writing
     os.close(writing)
 
 
-def test_a_defect_is_answered_even_if_nobody_reads_its_traceback(
+def test_a_defect_is_answered_even_if_stderr_has_no_reader(installed: Path, shop: Mapping[str, str], deaf: int) -> None:
+    process = ask(installed, b'{"user_id": 7}', env=shop, stderr=deaf)
+
+    assert (process.returncode, code(answer(process))) == (70, "internal")  # the banner at import could not be printed
+
+
+def test_a_missing_reader_is_exit_status_74_without_a_message(
     installed: Path, shop: Mapping[str, str], deaf: int
 ) -> None:
-    done = ask(installed, b'{"user_id": 7}', env=shop, stderr=deaf)
+    process = ask(installed, b'{"user_id": "large"}', env=shop, stdout=deaf)
 
-    assert (done.returncode, code(answer(done))) == (70, "internal")  # the banner at import could not be printed
-
-
-def test_a_reader_that_has_left_is_exit_74_and_no_word(installed: Path, shop: Mapping[str, str], deaf: int) -> None:
-    done = ask(installed, b'{"user_id": "large"}', env=shop, stdout=deaf)
-
-    assert (done.returncode, done.stderr) == (74, b"a banner at import\n")
+    assert (process.returncode, process.stderr) == (74, b"a banner at import\n")
 
 
-def test_a_full_disk_behind_stdout_is_exit_74_with_a_word(installed: Path, shop: Mapping[str, str]) -> None:
+def test_a_full_disk_behind_stdout_is_exit_status_74_with_a_message(installed: Path, shop: Mapping[str, str]) -> None:
     with open("/dev/full", "wb") as full:
-        done = ask(installed, b'{"user_id": 7}', env=shop, stdout=full)
+        process = ask(installed, b'{"user_id": 7}', env=shop, stdout=full)
 
-    assert done.returncode == 74
-    assert b"No space left" in done.stderr
+    assert process.returncode == 74
+    assert b"No space left" in process.stderr
 
 
 @pytest.mark.parametrize(
@@ -693,8 +700,10 @@ def test_a_standard_stream_that_is_closed_is_no_defect(
     installed: Path, shop: Mapping[str, str], redirection: str, status: int, expected: str | None
 ) -> None:
     shell = ["sh", "-c", f'exec "$0" "$1" {redirection}', *command(installed)]
-    done = subprocess.run(shell, env=shop, input=b'{"user_id": "print"}', capture_output=True, timeout=60, check=False)
+    process = subprocess.run(
+        shell, env=shop, input=b'{"user_id": "print"}', capture_output=True, timeout=60, check=False
+    )
 
-    assert done.returncode == status, done.stderr
+    assert process.returncode == status, process.stderr
     if status != 74:
-        assert code(answer(done)) == expected
+        assert code(answer(process)) == expected

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from recsys.errors import SettingsError
-from tests.helpers.doors import PATIENCE_S, ROOT, answer
+from tests.helpers.entry_points import PATIENCE_S, ROOT, answer
 from tests.helpers.tiny_shop import Published
 
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
@@ -49,17 +49,17 @@ def test_recommend_answers_for_the_shop_of_the_current_folder(published: Publish
     lines = [f"{name}={value}\n" for name, value in published.environ.items()]
     (tmp_path / ".env").write_text("".join(lines), encoding="utf-8")
 
-    done = run("recsys-recommend", tmp_path, b'{"user_id": 7, "limit": 3}')
+    process = run("recsys-recommend", tmp_path, b'{"user_id": 7, "limit": 3}')
 
-    assert done.returncode == 0
-    assert len(answer(done)["items"]) == 3
+    assert process.returncode == 0
+    assert len(answer(process)["items"]) == 3
 
 
 def test_recommend_leaves_with_78_where_the_current_folder_names_no_shop(tmp_path: Path) -> None:
-    done = run("recsys-recommend", tmp_path, b'{"user_id": 7}')
+    process = run("recsys-recommend", tmp_path, b'{"user_id": 7}')
 
-    assert done.returncode == SettingsError.exit_status
-    assert answer(done)["ok"] is False
+    assert process.returncode == SettingsError.exit_status
+    assert answer(process)["ok"] is False
 
 
 @pytest.mark.slow
@@ -67,10 +67,10 @@ def test_train_reads_the_settings_of_the_current_folder(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("DATABASE_URL=sqlite:///shop.sqlite\n", encoding="utf-8")
     (tmp_path / "recsys.toml").write_text("[training]\nepochs = 0\n", encoding="utf-8")
 
-    done = run("recsys-train", tmp_path)
+    process = run("recsys-train", tmp_path)
 
-    assert done.returncode == 1
-    assert b"`epochs` should be" in done.stderr
+    assert process.returncode == 1
+    assert b"`epochs` should be" in process.stderr
     assert not (tmp_path / "models").exists()
 
 
@@ -85,10 +85,10 @@ def test_train_without_its_packages_names_the_missing_one(published: Published, 
     )
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['keras'] = None\n", encoding="utf-8")
 
-    done = run("recsys-train", tmp_path, b"", python_path=tmp_path)
+    process = run("recsys-train", tmp_path, b"", python_path=tmp_path)
 
-    assert done.returncode == 1
-    assert b"Missing: keras." in done.stderr
+    assert process.returncode == 1
+    assert b"Missing: keras." in process.stderr
 
 
 def test_the_package_says_that_it_is_typed() -> None:

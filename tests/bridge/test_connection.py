@@ -1,4 +1,4 @@
-"""A worker's database connection: kept open, replaced once where it has gone, dropped where half an answer may be left on it."""
+"""A worker's database connection: kept open, replaced once if it is lost, closed after errors."""
 
 import shutil
 import sqlite3
@@ -19,7 +19,7 @@ from recsys.contract import parse_request
 from recsys.errors import DatabaseUnavailable, DeadlineExceeded, InvalidRequest, Overloaded, SettingsError, UnknownUser
 from recsys.store import connect
 from recsys.store import database as database_module
-from tests.helpers.doors import code, install
+from tests.helpers.entry_points import code, install
 from tests.helpers.failing_servers import FreezableProxy
 from tests.helpers.tiny_shop import INACTIVE, Published, moved, shown
 from tests.helpers.worker_process import WorkerProcess
@@ -256,7 +256,8 @@ def end_connections(shop: Published) -> None:
                 db.execute(f"KILL {int(process)}")
         else:
             db.query(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
 
 
@@ -314,12 +315,12 @@ def test_a_server_that_freezes_costs_a_request_its_own_time_and_no_more(database
         connection = Connection(proxy.url)
         assert connection.use(ask, time.monotonic() + 60) == [(1,)]
         proxy.freeze()
-        asked = time.monotonic()
+        started = time.monotonic()
 
         with pytest.raises(DatabaseUnavailable):
-            connection.use(ask, asked + 0.2)
+            connection.use(ask, started + 0.2)
 
-        assert time.monotonic() - asked < 5  # and not the minute that the connection was opened with
+        assert time.monotonic() - started < 5  # and not the minute that the connection was opened with
         assert connection.opened == 1
 
 
@@ -338,8 +339,8 @@ def test_a_server_that_drips_costs_a_worker_nothing(
         proxy.drip()
         if when == "at the greeting":
             end_connections(shop)
-        told = [worker.ask({"user_id": user, "budget_ms": 400}) for user in (1, 2, 3)]
-        assert [code(each) for each in told] == ["database_unavailable"] * 3
+        answers = [worker.ask({"user_id": user, "budget_ms": 400}) for user in (1, 2, 3)]
+        assert [code(each) for each in answers] == ["database_unavailable"] * 3
         assert worker.ask({"op": "ping"})["pid"] == worker.ready["pid"]
 
 
@@ -354,10 +355,10 @@ def test_a_locked_file_costs_a_request_its_own_time_and_no_more(published: Publi
         other.execute("PRAGMA journal_mode = DELETE")  # as of a file that other software made
         assert connection.use(ask, time.monotonic() + 60) == [(40,)]
         other.execute("BEGIN EXCLUSIVE")
-        asked = time.monotonic()
+        started = time.monotonic()
         with pytest.raises(Overloaded):
-            connection.use(ask, asked + 0.2)
-        assert time.monotonic() - asked < 5
+            connection.use(ask, started + 0.2)
+        assert time.monotonic() - started < 5
     assert connection.use(ask, time.monotonic() + 60) == [(40,)]
     connection.close()
 

@@ -1,4 +1,4 @@
-"""The product's whole line as a shop runs it: tables in, `train.py`, `recommend_api.py`, answers out."""
+"""Training and serving of a shop, end to end: tables, `train.py`, `recommend_api.py`, answers."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ import pytest
 from recsys.artifacts import history
 from recsys.scorers.registry import MODELS
 from recsys.settings import Training
-from tests.helpers import doors
+from tests.helpers import entry_points
 from tests.helpers.tiny_shop import FAST, INACTIVE, RARE, Published, bought, fill, interactions, products
 
 CHANGED = [option.name for option in fields(Training) if getattr(FAST, option.name) != option.default]
 OPTIONS = [f"--{name.replace('_', '-')}={getattr(FAST, name)}" for name in CHANGED]
-# The door as it is, but that TensorFlow runs without tracing graphs first, which takes longer than fits as small as
-# these.
+# Runs a script with TensorFlow in eager mode: tracing graphs takes longer than such small fits.
 EAGERLY = """
 import runpy, sys
 import tensorflow
@@ -50,18 +49,17 @@ REQUESTS: tuple[Mapping[str, Any], ...] = (
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package and both doors, and without anybody's `.env`."""
-    folder = doors.install(tmp_path_factory.mktemp("installed"))
-    shutil.copy(doors.ROOT / "train.py", folder)
+    """A folder with the package and both entry points, without a developer's `.env`."""
+    folder = entry_points.install(tmp_path_factory.mktemp("installed"))
+    shutil.copy(entry_points.ROOT / "train.py", folder)
     return folder
 
 
-def learn(folder: Path, env: Mapping[str, str], *flags: str, eagerly: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run the training door."""
+def train(folder: Path, env: Mapping[str, str], *flags: str, eagerly: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run `train.py`."""
     code = ["-c", EAGERLY] if eagerly else []
-    same = {
-        name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")
-    }  # the same kernels, the same last bits
+    # The same kernels give the same last bits.
+    same = {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", **same}
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), **quiet, **env}
     return subprocess.run(
@@ -77,16 +75,16 @@ def learn(folder: Path, env: Mapping[str, str], *flags: str, eagerly: bool = Tru
 def answers(
     folder: Path, env: Mapping[str, str], requests: tuple[Mapping[str, Any], ...] = REQUESTS
 ) -> list[dict[str, Any]]:
-    """Return what a worker answers, without what differs from run to run."""
+    """Return a worker's answers, without the fields that differ from run to run."""
     lines = b"".join(json.dumps(request).encode() + b"\n" for request in requests)
-    done = doors.ask(folder, lines, "--worker", env=env)
-    assert done.returncode == 0, done.stderr
-    told = [json.loads(line) for line in done.stdout.splitlines()[1:]]
-    return [{key: value for key, value in answer.items() if key not in {"ms", "model_version"}} for answer in told]
+    process = entry_points.ask(folder, lines, "--worker", env=env)
+    assert process.returncode == 0, process.stderr
+    documents = [json.loads(line) for line in process.stdout.splitlines()[1:]]
+    return [{key: value for key, value in each.items() if key not in {"ms", "model_version"}} for each in documents]
 
 
 def near(value: Any) -> Any:
-    """Return the same document with every number that is no whole one compared to 1e-6."""
+    """Return the same document, with floats that compare to 1e-6."""
     if isinstance(value, float):
         return pytest.approx(value, abs=1e-6)
     if isinstance(value, dict):
@@ -100,25 +98,25 @@ def test_the_same_shop_gives_the_same_figures_and_answers_on_every_database(
 ):
     fill(database_url)
     env = {"DATABASE_URL": database_url, "MODELS_DIR": str(tmp_path / "models")}
-    done = learn(installed, env, *OPTIONS)
-    assert done.returncode == 0, done.stderr
+    process = train(installed, env, *OPTIONS)
+    assert process.returncode == 0, process.stderr
     [entry], [reference] = history(tmp_path / "models"), history(published.models_dir)
-    assert f"published {entry['published']}" in done.stdout
+    assert f"published {entry['published']}" in process.stdout
     assert entry["data_sha256"] == reference["data_sha256"]
     assert near(entry["rows"]) == reference["rows"]
     assert near(entry["validation"]) == reference["validation"]
     assert entry["winner"] == reference["winner"]
 
-    told = answers(installed, env)
-    assert near(told) == answers(installed, published.environ)
-    assert [answer["ok"] for answer in told] == [True] * 6 + [False]
-    for answer, user in ((told[0], 7), (told[1], 0), (told[2], 25)):
+    answered = answers(installed, env)
+    assert near(answered) == answers(installed, published.environ)
+    assert [answer["ok"] for answer in answered] == [True] * 6 + [False]
+    for answer, user in ((answered[0], 7), (answered[1], 0), (answered[2], 25)):
         shown = {item["productId"] for item in answer["items"]}
         assert shown
         assert not shown & (bought(user) | INACTIVE)
-    alone = doors.answer(doors.ask(installed, REQUESTS[0], env=env))
+    alone = entry_points.answer(entry_points.ask(installed, REQUESTS[0], env=env))
     assert alone["model_version"] == entry["published"]
-    assert near({key: value for key, value in alone.items() if key not in {"ms", "model_version"}}) == told[0]
+    assert near({key: value for key, value in alone.items() if key not in {"ms", "model_version"}}) == answered[0]
 
 
 TOML = """
@@ -147,10 +145,16 @@ since = '''
     SELECT who AS user_id, what AS item_id, 'look' AS event, at AS timestamp, 0 AS row_id, NULL AS channel
     FROM looks WHERE at >= :since
 '''
-one_user = "SELECT who AS user_id, what AS item_id, 'look' AS event, at AS timestamp, 0 AS row_id FROM looks WHERE who = :user_id"
+one_user = '''
+    SELECT who AS user_id, what AS item_id, 'look' AS event, at AS timestamp, 0 AS row_id
+    FROM looks WHERE who = :user_id
+'''
 
 [products]
-query = "SELECT sku AS item_id, live AS active, department AS category, maker AS brand, cents / 100.0 AS price FROM products"
+query = '''
+    SELECT sku AS item_id, live AS active, department AS category, maker AS brand, cents / 100.0 AS price
+    FROM products
+'''
 """
 OWN_TABLES = """
 CREATE TABLE orders (customer TEXT, sku TEXT, bought_at TEXT, channel TEXT);
@@ -161,7 +165,7 @@ CREATE INDEX orders_of ON orders (customer);
 
 
 def other_shop(path: Path) -> None:
-    """Write the tiny shop into tables of another make, with texts as ids."""
+    """Write the tiny shop into tables of another schema, with texts as ids."""
     with sqlite3.connect(path) as db:
         db.executescript(OWN_TABLES)
         for row in products():
@@ -190,20 +194,20 @@ def dump(path: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 
 @pytest.mark.slow
-def test_a_shop_of_other_tables_and_text_ids_is_read_as_it_is(installed: Path, tmp_path: Path):
+def test_a_shop_with_other_tables_and_text_ids_needs_only_a_mapping(installed: Path, tmp_path: Path):
     database, toml = tmp_path / "other.sqlite", tmp_path / "other.toml"
     other_shop(database)
     toml.write_text(TOML, encoding="utf-8")
     env = {"DATABASE_URL": f"sqlite:///{database}", "MODELS_DIR": str(tmp_path / "models"), "RECSYS_TOML": str(toml)}
     before = dump(database)
 
-    done = learn(installed, env, *OPTIONS, eagerly=False)
-    assert done.returncode == 0, done.stderr
-    noise = [line for line in done.stderr.splitlines() if "arning" in line or line.startswith(("I0", "W0", "E0"))]
+    process = train(installed, env, *OPTIONS, eagerly=False)
+    assert process.returncode == 0, process.stderr
+    noise = [line for line in process.stderr.splitlines() if "arning" in line or line.startswith(("I0", "W0", "E0"))]
     assert noise == []
 
     after = dump(database)
-    assert {name: after[name] for name in before} == before  # nothing of the shop's own was written to
+    assert {name: after[name] for name in before} == before  # the shop's own tables are unchanged
     ours = set(after) - set(before)
     assert ours == {
         "rec_schema_migrations",
@@ -232,9 +236,9 @@ def test_a_shop_of_other_tables_and_text_ids_is_read_as_it_is(installed: Path, t
         ),
     )
     assert (known["ok"], known["user_id"]) == (True, "c-7")
-    sold = {f"SKU-{row['id']}" for row in products() if row["statusId"] == "S1"}
-    # the last order is years ago, so that after 30 days everything may come again
-    assert {item["productId"] for item in known["items"]} == sold
+    active = {f"SKU-{row['id']}" for row in products() if row["statusId"] == "S1"}
+    # the last order is older than 30 days, so that every product may be recommended again
+    assert {item["productId"] for item in known["items"]} == active
     assert known["items"][-1]["productId"] in {f"SKU-{RARE}", "SKU-138", "SKU-139"}
     assert [run["model"] for run in known["runs"]][:4] == list(MODELS)
     for unknown in (stranger, lower):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from recsys.artifacts import activate
-from recsys.bridge import hot_swap as versions
+from recsys.bridge import hot_swap
 from recsys.bridge.hot_swap import AGAIN_AFTER_S, ENCODERS_AFTER_S, Versions
 from recsys.bridge.serving import Service
 from recsys.contract.worker_messages import Refusal
@@ -65,26 +65,26 @@ def test_the_version_that_serves_is_not_opened_again(service: Service, opened: l
 
 
 def test_a_newly_activated_version_takes_over(shop: Published, service: Service) -> None:
-    found, new = Versions(service), second_version(shop)
-    assert found.look() is None
+    versions, new = Versions(service), second_version(shop)
+    assert versions.look() is None
     assert service.bundle.name == shop.version
 
     activate(shop.models_dir, new)
-    assert found.look() is None
+    assert versions.look() is None
 
-    assert (service.bundle.name, found.swaps, found.refused) == (new, 1, None)
+    assert (service.bundle.name, versions.swaps, versions.refused) == (new, 1, None)
 
 
 def test_f52_a_rollback_is_served_too(shop: Published, service: Service) -> None:
-    found = Versions(service)
+    versions = Versions(service)
     for name in (second_version(shop), shop.version):
         activate(shop.models_dir, name)
-        found.look()
+        versions.look()
         assert service.bundle.name == name
-    assert found.swaps == 2
+    assert versions.swaps == 2
 
 
-def test_the_old_version_is_let_go_with_the_last_request_that_it_answers(shop: Published, service: Service) -> None:
+def test_the_old_version_is_released_with_its_last_request(shop: Published, service: Service) -> None:
     new = second_version(shop)
     activate(shop.models_dir, new)
     in_hand = service.bundle
@@ -101,7 +101,7 @@ def test_the_old_version_is_let_go_with_the_last_request_that_it_answers(shop: P
     assert is_held(shop, new)
 
 
-def test_a_version_that_takes_over_reads_nothing_more_from_its_folder(shop: Published, service: Service) -> None:
+def test_a_swapped_version_reads_nothing_more_from_its_folder(shop: Published, service: Service) -> None:
     activate(shop.models_dir, second_version(shop))
     Versions(service).look()
     before = shop.ask(service.bundle, user_id=7, exclude=[101])
@@ -199,7 +199,7 @@ BAD: dict[str, tuple[Callable[[Published], str], str]] = {
 
 
 @pytest.mark.parametrize(("publish", "code"), BAD.values(), ids=BAD)
-def test_f50_f51_a_version_that_is_no_good_leaves_the_old_one_in_place(
+def test_f50_f51_a_faulty_version_leaves_the_old_one_in_place(
     shop: Published,
     service: Service,
     opened: list[str],
@@ -207,84 +207,84 @@ def test_f50_f51_a_version_that_is_no_good_leaves_the_old_one_in_place(
     publish: Callable[[Published], str],
     code: str,
 ) -> None:
-    found, name = Versions(service), publish(shop)
+    versions, name = Versions(service), publish(shop)
 
-    error = found.look()
+    error = versions.look()
     for _ in range(3):
-        assert found.look() is None  # it is not tried again by itself
+        assert versions.look() is None  # it is not tried again by itself
 
     assert error is not None
-    assert found.refused == Refusal(name, code, str(error))
-    assert (error.code, service.bundle.name, found.swaps) == (code, shop.version, 0)
+    assert versions.refused == Refusal(name, code, str(error))
+    assert (error.code, service.bundle.name, versions.swaps) == (code, shop.version, 0)
     assert opened == [name]
     assert shop.ask(service.bundle, user_id=7).model_version == shop.version
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert told.startswith(f"{shop.version} goes on serving, because {name} cannot: ")
+    stderr = capsys.readouterr().err
+    assert stderr.count("\n") == 1
+    assert stderr.startswith(f"{shop.version} goes on serving, because {name} cannot: ")
 
 
-def test_a_refused_version_is_tried_again_when_somebody_asks_for_it(shop: Published, service: Service) -> None:
-    found, name = Versions(service), not_in_the_database(shop)
-    assert found.look() is not None
-    assert found.look(again=True) is not None
+def test_a_refused_version_is_tried_again_on_reload(shop: Published, service: Service) -> None:
+    versions, name = Versions(service), not_in_the_database(shop)
+    assert versions.look() is not None
+    assert versions.look(again=True) is not None
     write_encoders(shop, service.bundle.version, name)
-    assert found.look() is None
+    assert versions.look() is None
     assert service.bundle.name == shop.version
 
-    assert found.look(again=True) is None
+    assert versions.look(again=True) is None
 
-    assert (service.bundle.name, found.refused) == (name, None)
+    assert (service.bundle.name, versions.refused) == (name, None)
 
 
-def test_a_version_is_forgiven_once_current_names_another_one(shop: Published, service: Service) -> None:
-    found = Versions(service)
+def test_a_refusal_is_forgotten_once_current_names_another_version(shop: Published, service: Service) -> None:
+    versions = Versions(service)
     damaged(shop)
-    found.look()
-    assert found.refused is not None
+    versions.look()
+    assert versions.refused is not None
 
     activate(shop.models_dir, shop.version)
-    found.look()
+    versions.look()
 
-    assert (found.refused, found.swaps, service.bundle.name) == (None, 0, shop.version)
+    assert (versions.refused, versions.swaps, service.bundle.name) == (None, 0, shop.version)
 
 
 @pytest.mark.parametrize(("text", "code"), [("../models", "model_refused"), ("", "model_refused"), (None, "no_model")])
-def test_f53_a_pointer_that_cannot_be_read_is_told_once_and_leaves_the_old_version_in_place(
+def test_f53_an_unreadable_current_is_reported_once_and_changes_nothing(
     shop: Published, service: Service, capsys: pytest.CaptureFixture[str], text: str | None, code: str
 ) -> None:
-    found = Versions(service)
+    versions = Versions(service)
     if text is None:
         (shop.models_dir / "CURRENT").unlink()
     else:
         point_at(shop, text)
 
-    errors = [found.look() for _ in range(3)]
+    errors = [versions.look() for _ in range(3)]
 
     assert all(error is not None and error.code == code for error in errors)
-    assert found.refused is not None
-    assert (found.refused.version, found.refused.code, service.bundle.name) == (None, code, shop.version)
+    assert versions.refused is not None
+    assert (versions.refused.version, versions.refused.code, service.bundle.name) == (None, code, shop.version)
     assert capsys.readouterr().err.count("CURRENT cannot: ") == 1
 
 
-def test_a_passing_fault_is_tried_again_after_a_while(
+def test_a_temporary_fault_is_tried_again_after_a_pause(
     shop: Published, service: Service, opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(versions, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(hot_swap, "time", SimpleNamespace(monotonic=lambda: clock.now))
     database, aside = shop.folder / "shop.sqlite", shop.folder / "aside.sqlite"
-    found, name = Versions(service), second_version(shop)
+    versions, name = Versions(service), second_version(shop)
     activate(shop.models_dir, name)
     database.rename(aside)
 
-    error = found.look()
+    error = versions.look()
     clock.now += AGAIN_AFTER_S - 0.1
-    assert found.look() is None
+    assert versions.look() is None
 
     assert error is not None and error.code == "database_unavailable"
     assert opened == [name]
     aside.rename(database)
     clock.now += 0.2
-    assert found.look() is None
+    assert versions.look() is None
     assert (service.bundle.name, opened) == (name, [name, name])
 
 
@@ -292,22 +292,22 @@ def test_encoders_that_come_late_are_found_after_a_minute(
     shop: Published, service: Service, opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(versions, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    found, name = Versions(service), not_in_the_database(shop)
+    monkeypatch.setattr(hot_swap, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    versions, name = Versions(service), not_in_the_database(shop)
 
-    error = found.look()
+    error = versions.look()
     assert error is not None and error.code == "model_mismatch"
     write_encoders(shop, service.bundle.version, name)
     clock.now += ENCODERS_AFTER_S - 0.1
-    assert found.look() is None
+    assert versions.look() is None
     assert (service.bundle.name, opened) == (shop.version, [name])
     clock.now += 0.2
-    assert found.look() is None
+    assert versions.look() is None
 
-    assert (service.bundle.name, found.refused, opened) == (name, None, [name, name])
+    assert (service.bundle.name, versions.refused, opened) == (name, None, [name, name])
 
 
-def test_whatever_breaks_while_a_version_is_opened_leaves_the_old_one_in_place(
+def test_any_error_while_opening_a_version_leaves_the_old_one_in_place(
     shop: Published, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from recsys.recommending import loading
@@ -324,31 +324,31 @@ def test_whatever_breaks_while_a_version_is_opened_leaves_the_old_one_in_place(
     assert service.bundle.name == shop.version
 
 
-def test_a_version_that_is_activated_while_another_one_is_being_opened_is_served_in_the_end(
+def test_a_version_activated_while_another_is_opened_serves_in_the_end(
     shop: Published, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recsys.recommending import smoke_test as proving
+    from recsys.recommending import loading
 
     second = second_version(shop)
     third = second_version(shop, lambda draft, first: rewrite(draft, first, "popularity.h5", popularity=np.ones_like))
-    real = proving.smoke_test
+    real = loading.smoke_test
 
     def smoke_test(*arguments: object) -> None:
-        monkeypatch.setattr(proving, "smoke_test", real)
+        monkeypatch.setattr(loading, "smoke_test", real)
         activate(shop.models_dir, third)
         real(*arguments)
 
-    monkeypatch.setattr(proving, "smoke_test", smoke_test)
+    monkeypatch.setattr(loading, "smoke_test", smoke_test)
     activate(shop.models_dir, second)
-    found, served = Versions(service), []
+    versions, served = Versions(service), []
     for _ in range(3):
-        assert found.look() is None
+        assert versions.look() is None
         served.append(service.bundle.name)
 
     assert served == [second, third, third]
 
 
-def test_the_first_version_proves_its_arrays_as_well(shop: Published) -> None:
+def test_the_first_version_checks_its_arrays_too(shop: Published) -> None:
     ids_out_of_order(shop)
 
     with pytest.raises(ModelRefused, match="ascending order"):

@@ -15,10 +15,9 @@ from typing import Any
 
 import pytest
 
-from recsys.bridge import watchdog as deadlines
-from recsys.bridge import watchdog as lifeline
+from recsys.bridge import watchdog as watchdog_module
 from recsys.bridge.watchdog import LAST_ANSWER_S, LAST_RESORT_S, WATCHDOG_GRACE_S, Watchdog
-from tests.helpers.doors import PATIENCE_S, command
+from tests.helpers.entry_points import PATIENCE_S, command
 from tests.helpers.misbehaving import install_misbehaving
 from tests.helpers.worker_process import WorkerProcess
 
@@ -27,11 +26,11 @@ SHOP = {"DATABASE_URL": "sqlite:///shop.sqlite"}
 
 
 class Timer:
-    """A stand-in for faulthandler and for signal: the seconds until the process would end, and None while nothing ends it.
+    """A stand-in for faulthandler and signal: it records the seconds until the process would end.
 
     Attributes:
-        seconds: Until faulthandler would end it.
-        kernel_s: Until the kernel would.
+        seconds: The seconds until faulthandler would end the process; None for never.
+        kernel_s: The seconds until the kernel would end it; None for never.
     """
 
     ITIMER_REAL = object()
@@ -56,19 +55,19 @@ class Timer:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     clock = SimpleNamespace(now=100.0, monotonic=lambda: clock.now)
-    monkeypatch.setattr(deadlines, "time", clock)
+    monkeypatch.setattr(watchdog_module, "time", clock)
     return clock
 
 
 @pytest.fixture
 def timer(monkeypatch: pytest.MonkeyPatch) -> Timer:
     timer = Timer()
-    monkeypatch.setattr(deadlines, "faulthandler", timer)
-    monkeypatch.setattr(deadlines, "signal", timer)
+    monkeypatch.setattr(watchdog_module, "faulthandler", timer)
+    monkeypatch.setattr(watchdog_module, "signal", timer)
     return timer
 
 
-def test_an_answer_without_a_deadline_may_take_as_long_as_it_likes(clock: SimpleNamespace, timer: Timer) -> None:
+def test_an_answer_without_a_deadline_has_no_limit(clock: SimpleNamespace, timer: Timer) -> None:
     with Watchdog().answering():
         assert timer.seconds is None
 
@@ -90,7 +89,7 @@ def test_the_deadline_of_one_answer_does_not_end_the_next(clock: SimpleNamespace
         assert timer.seconds is None
 
 
-def test_the_end_of_the_input_gives_an_answer_in_hand_a_second(clock: SimpleNamespace, timer: Timer) -> None:
+def test_at_the_end_of_input_a_running_answer_has_a_second(clock: SimpleNamespace, timer: Timer) -> None:
     watchdog = Watchdog()
     with watchdog.answering():
         watchdog.end()
@@ -110,7 +109,9 @@ def test_an_answer_that_begins_after_the_end_has_a_second_too(clock: SimpleNames
 
 
 @pytest.mark.parametrize(("deadline", "seconds"), [(100.3, 0.3 + WATCHDOG_GRACE_S), (105.0, LAST_ANSWER_S)])
-def test_whichever_comes_first_ends_it(clock: SimpleNamespace, timer: Timer, deadline: float, seconds: float) -> None:
+def test_the_earlier_of_both_limits_ends_the_process(
+    clock: SimpleNamespace, timer: Timer, deadline: float, seconds: float
+) -> None:
     watchdog = Watchdog()
     with watchdog.answering():
         watchdog.limit(deadline)
@@ -118,11 +119,11 @@ def test_whichever_comes_first_ends_it(clock: SimpleNamespace, timer: Timer, dea
         assert timer.seconds == pytest.approx(seconds)
 
 
-def test_a_deadline_that_has_passed_ends_it_at_once(clock: SimpleNamespace, timer: Timer) -> None:
+def test_a_deadline_that_has_passed_ends_the_process_at_once(clock: SimpleNamespace, timer: Timer) -> None:
     watchdog = Watchdog()
     with watchdog.answering():
         watchdog.limit(90.0)
-        assert timer.seconds == deadlines.LEAST_S > 0
+        assert timer.seconds == watchdog_module.LEAST_S > 0
 
 
 def test_writing_an_answer_has_no_deadline_of_its_own(clock: SimpleNamespace, timer: Timer) -> None:
@@ -144,9 +145,7 @@ def test_writing_an_answer_has_a_second_once_the_input_has_ended(clock: SimpleNa
     assert timer.seconds is None
 
 
-def test_the_end_of_the_input_during_the_writing_of_an_answer_gives_it_a_second(
-    clock: SimpleNamespace, timer: Timer
-) -> None:
+def test_at_the_end_of_input_a_written_answer_has_a_second(clock: SimpleNamespace, timer: Timer) -> None:
     watchdog = Watchdog()
     with watchdog.answering():
         watchdog.limit(None)
@@ -154,7 +153,7 @@ def test_the_end_of_the_input_during_the_writing_of_an_answer_gives_it_a_second(
         assert timer.seconds == LAST_ANSWER_S
 
 
-def test_the_kernel_ends_what_faulthandler_could_not(clock: SimpleNamespace, timer: Timer) -> None:
+def test_the_kernel_ends_a_process_that_faulthandler_could_not(clock: SimpleNamespace, timer: Timer) -> None:
     watchdog = Watchdog()
     with watchdog.answering():
         watchdog.limit(100.8)
@@ -163,7 +162,7 @@ def test_the_kernel_ends_what_faulthandler_could_not(clock: SimpleNamespace, tim
     assert timer.kernel_s is None
 
 
-def test_an_answer_that_fails_is_watched_over_no_longer(clock: SimpleNamespace, timer: Timer) -> None:
+def test_a_failed_answer_has_no_limit_any_more(clock: SimpleNamespace, timer: Timer) -> None:
     watchdog = Watchdog()
     with suppress(KeyError), watchdog.answering():
         watchdog.limit(100.8)
@@ -171,20 +170,20 @@ def test_an_answer_that_fails_is_watched_over_no_longer(clock: SimpleNamespace, 
     assert timer.seconds is None
 
 
-def test_a_parent_that_died_before_the_kernel_was_asked_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_parent_that_ended_before_the_signal_was_requested_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[int] = []
-    monkeypatch.setattr(lifeline, "_told_by_the_kernel", lambda: True)
-    monkeypatch.setattr(lifeline.os, "_exit", left.append)
+    monkeypatch.setattr(watchdog_module, "_signalled_by_kernel", lambda: True)
+    monkeypatch.setattr(watchdog_module.os, "_exit", left.append)
 
-    lifeline.die_with_parent(os.getppid())
+    watchdog_module.die_with_parent(os.getppid())
     assert left == []
-    lifeline.die_with_parent(os.getppid() + 1)
+    watchdog_module.die_with_parent(os.getppid() + 1)
     assert left == [0]
 
 
 @pytest.mark.skipif(not hasattr(select, "poll"), reason="the system has no poll")
 @pytest.mark.parametrize("kind", ["pipe", "socket shut", "socket closed"])
-def test_the_end_of_the_input_is_noticed_behind_lines_that_nobody_has_read(kind: str) -> None:
+def test_the_end_of_input_is_noticed_behind_unread_lines(kind: str) -> None:
     noticed, tell = os.pipe()
     if kind == "pipe":
         requests, client = os.pipe()
@@ -195,7 +194,7 @@ def test_the_end_of_the_input_is_noticed_behind_lines_that_nobody_has_read(kind:
         requests = ours.detach()
         theirs.sendall(b"{}\n" * 100)
         hang_up = theirs.close if kind == "socket closed" else lambda: theirs.shutdown(socket.SHUT_WR)
-    lifeline.watch_input(requests, lambda: os.close(tell))
+    watchdog_module.watch_input(requests, lambda: os.close(tell))
 
     assert select.select([noticed], [], [], 0)[0] == []
     hang_up()
@@ -227,11 +226,11 @@ def polling(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def until_busy(stderr: int) -> None:
     """Read what a worker says until it says that it is computing."""
-    said = b""
-    while not said.endswith(b"busy\n"):
+    output = b""
+    while not output.endswith(b"busy\n"):
         chunk = os.read(stderr, 4096)
-        assert chunk, said
-        said += chunk
+        assert chunk, output
+        output += chunk
 
 
 def test_the_end_of_the_input_ends_a_worker_that_computes(installed: Path) -> None:
@@ -276,7 +275,7 @@ PINGS = 4000  # 50 KB of requests, which a pipe holds, and 400 KB of answers, wh
 @pytest.mark.parametrize(
     "request_line", [b"{}\n", b'{"op":"ping"}\n', b"nothing\n"], ids=["answers", "pongs", "failures"]
 )
-def test_the_end_of_the_input_ends_a_worker_whose_answers_nobody_reads(installed: Path, request_line: bytes) -> None:
+def test_the_end_of_input_ends_a_worker_with_unread_answers(installed: Path, request_line: bytes) -> None:
     with WorkerProcess(installed, SHOP) as worker:
         assert worker.process.stdin is not None
         worker.process.stdin.write(request_line * PINGS)
@@ -285,7 +284,7 @@ def test_the_end_of_the_input_ends_a_worker_whose_answers_nobody_reads(installed
 
 
 @pytest.mark.skipif(not hasattr(select, "poll"), reason="the system has no poll")
-def test_the_end_of_the_input_ends_a_worker_whose_complaints_nobody_reads(installed: Path) -> None:
+def test_the_end_of_input_ends_a_worker_with_unread_stderr(installed: Path) -> None:
     with WorkerProcess(installed, SHOP, stderr=subprocess.PIPE) as worker:
         assert worker.process.stdin is not None
         worker.process.stdin.write(b'{"user_id":"defect"}\n' * (PINGS // 2))  # a traceback each
@@ -300,19 +299,19 @@ def run(arguments: list[str], **streams: Any) -> subprocess.CompletedProcess[byt
 
 def test_what_was_sent_before_the_end_is_answered(installed: Path) -> None:
     pipe = 'printf \'{"user_id": 7}\\n{"user_id": 8}\\n\' | exec "$0" "$1" --worker'
-    done = run(["sh", "-c", pipe, *command(installed)])
+    process = run(["sh", "-c", pipe, *command(installed)])
 
-    assert (done.returncode, done.stdout.count(b"\n")) == (0, 3), done.stderr
-    assert b'"user_id":7' in done.stdout
-    assert b'"user_id":8' in done.stdout
+    assert (process.returncode, process.stdout.count(b"\n")) == (0, 3), process.stderr
+    assert b'"user_id":7' in process.stdout
+    assert b'"user_id":8' in process.stdout
 
 
 def test_a_file_of_requests_is_answered_to_its_end(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "requests").write_bytes(b'{"user_id": 7}\n' * 500)
     with open(tmp_path / "requests", "rb") as requests:
-        done = run(command(installed, "--worker"), stdin=requests)
+        process = run(command(installed, "--worker"), stdin=requests)
 
-    assert (done.returncode, done.stdout.count(b"\n")) == (0, 501), done.stderr
+    assert (process.returncode, process.stdout.count(b"\n")) == (0, 501), process.stderr
 
 
 PARENT = """
@@ -368,13 +367,11 @@ def test_the_death_of_the_parent_ends_a_worker_whose_input_stays_open(
         assert time.monotonic() - killed < 1 + BUSY_MACHINE_S
 
 
-def test_a_worker_that_leaves_lets_go_of_its_database_and_its_versions(
-    published, monkeypatch: pytest.MonkeyPatch
-) -> None:  # type: ignore[no-untyped-def]
+def test_a_worker_that_ends_closes_its_database_and_versions(published, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     from recsys.bridge.worker import Worker
 
     worker = Worker.start(published.environ, published.folder, Watchdog())
     with closing(worker):
         assert b'"ok":true' in worker.answer(b'{"user_id": 7}')
     assert worker._service.connection._idle is None
-    assert worker._versions._over.is_set()
+    assert worker._versions._closed.is_set()

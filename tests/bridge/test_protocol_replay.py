@@ -1,4 +1,4 @@
-"""The worked examples of docs/PROTOCOL.md, said to the real process as a reader would: with a pipe, from anywhere."""
+"""The examples of docs/PROTOCOL.md, sent to the real process through a pipe, from any folder."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.docs.test_pages import PROTOCOL, examples
-from tests.helpers.doors import PATIENCE_S, install
+from tests.helpers.entry_points import PATIENCE_S, install
 from tests.helpers.tiny_shop import Published
 from tests.helpers.worker_process import WorkerProcess
 
@@ -27,18 +27,18 @@ TYPED = re.findall(
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return install(tmp_path_factory.mktemp("door"))
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install(tmp_path_factory.mktemp("installed"))
 
 
 def shell(line: str, shop: Published, cwd: Path) -> list[dict[str, Any]]:
-    """Let a shell run a command line, and return the lines of its last process, which has to succeed."""
+    """Run a command line in a shell, and return the lines of its last process, which has to succeed."""
     environ = {**shop.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"}
-    done = subprocess.run(
+    process = subprocess.run(
         ["sh", "-c", line], env=environ, cwd=cwd, capture_output=True, timeout=PATIENCE_S, check=False
     )
-    assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()
-    documents = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (process.returncode, process.stderr) == (0, b""), process.stderr.decode()
+    documents = [json.loads(line) for line in process.stdout.splitlines()]
     for document in documents:
         SCHEMA.validate(document)
     return documents
@@ -47,13 +47,13 @@ def shell(line: str, shop: Published, cwd: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("flags", ["", "-I "], ids=["plain", "isolated"])
 @pytest.mark.parametrize("text", examples("request"), ids=range(len(examples("request"))))
 def test_an_example_through_a_pipe_from_another_folder_is_answered(
-    door: Path, published: Published, tmp_path: Path, text: str, flags: str
+    installed: Path, published: Published, tmp_path: Path, text: str, flags: str
 ) -> None:
     request = json.loads(text)
     (tmp_path / "json.py").write_text("raise SystemExit('not this one')", encoding="utf-8")
 
     (answer,) = shell(
-        f"echo {shlex.quote(json.dumps(request))} | python {flags}{shlex.quote(str(door / 'recommend_api.py'))}",
+        f"echo {shlex.quote(json.dumps(request))} | python {flags}{shlex.quote(str(installed / 'recommend_api.py'))}",
         published,
         tmp_path,
     )
@@ -63,24 +63,24 @@ def test_an_example_through_a_pipe_from_another_folder_is_answered(
 
 
 def fits(request: Mapping[str, Any], items: list[int]) -> bool:
-    """Return whether there are items, and no others than were asked for."""
-    among = set(request.get("candidates", items)) - {*request.get("exclude", ()), request.get("item_id")}
-    return 0 < len(items) <= request.get("limit", 10) and set(items) <= among
+    """Return whether there are items, all of which the request allows."""
+    allowed = set(request.get("candidates", items)) - {*request.get("exclude", ()), request.get("item_id")}
+    return 0 < len(items) <= request.get("limit", 10) and set(items) <= allowed
 
 
-def test_the_lines_to_type_are_answered_as_they_stand(door: Path, published: Published) -> None:
-    one, several = TYPED
+def test_the_command_lines_of_the_page_are_answered(installed: Path, published: Published) -> None:
+    one_shot, worker = TYPED
 
-    (answer,) = shell(one, published, door)
-    ready, *answers = shell(several, published, door)
+    (answer,) = shell(one_shot, published, installed)
+    ready, *answers = shell(worker, published, installed)
 
     assert len(answer["items"]) == 3
     assert ready["ready"] is True
     assert [each["user_id"] for each in answers] == [7, 8]
 
 
-def test_a_worker_answers_the_examples_of_both_kinds(door: Path, published: Published) -> None:
-    with WorkerProcess(door, published.environ) as worker:
+def test_a_worker_answers_the_examples_of_both_kinds(installed: Path, published: Published) -> None:
+    with WorkerProcess(installed, published.environ) as worker:
         for text in [*examples("request"), *examples("request worker")]:
             request = json.loads(text)
             answer = worker.ask(request)
@@ -89,7 +89,7 @@ def test_a_worker_answers_the_examples_of_both_kinds(door: Path, published: Publ
         assert worker.end() == 0
 
 
-def test_the_failure_example_is_what_its_request_gets(door: Path, published: Published) -> None:
-    (told,) = map(json.loads, examples("failure"))
-    with WorkerProcess(door, published.environ) as worker:
-        assert worker.ask({"user_id": 7, "limit": 0, "id": told["id"]}) == told
+def test_the_failure_example_is_the_answer_to_its_request(installed: Path, published: Published) -> None:
+    (failure,) = map(json.loads, examples("failure"))
+    with WorkerProcess(installed, published.environ) as worker:
+        assert worker.ask({"user_id": 7, "limit": 0, "id": failure["id"]}) == failure

@@ -1,4 +1,4 @@
-"""A worker over a real version: it answers as a one-shot process does, for two statements, also while versions come and go."""
+"""A worker with a real version: the answers of a one-shot process, two statements for each request, hot swaps."""
 
 import io
 import json
@@ -16,21 +16,21 @@ import pytest
 
 from recsys import store
 from recsys.artifacts import activate, release_pages
-from recsys.bridge import command_line
+from recsys.bridge import main as entry_point
 from recsys.bridge import serving as service
 from recsys.bridge import worker as worker_module
 from recsys.bridge.watchdog import Watchdog
 from recsys.bridge.worker import Worker
 from recsys.store import connect
-from tests.helpers.doors import answer, ask, code, install
+from tests.helpers.entry_points import answer, ask, code, install
 from tests.helpers.second_version import point_at, second_version
 from tests.helpers.tiny_shop import NOW, Published, event, moved
 from tests.helpers.worker_process import WorkerProcess
 
 STRANGER = 1000
-QUESTIONS: Mapping[str, Mapping[str, Any]] = {
-    "a customer": {"user_id": 7},
-    "a customer with few events": {"user_id": 58},
+REQUESTS: Mapping[str, Mapping[str, Any]] = {
+    "a user": {"user_id": 7},
+    "a user with few events": {"user_id": 58},
     "a stranger": {"user_id": STRANGER},
     "nobody": {"user_id": 999_999},
     "a guest": {
@@ -53,7 +53,7 @@ QUESTIONS: Mapping[str, Mapping[str, Any]] = {
     "one model": {"user_id": 5, "model": "bmf"},
     "a baseline": {"user_id": 5, "model": "item_cf"},
     "similar": {"op": "similar", "item_id": 101},
-    "similar for somebody": {"op": "similar", "item_id": 101, "user_id": 7},
+    "similar for a user": {"op": "similar", "item_id": 101, "user_id": 7},
     "similar to nothing known": {"op": "similar", "item_id": "abc"},
     "a wrong event": {"interactions": [{"item_id": 101, "event": "stare"}]},
     "refused": {"user_id": 7, "limit": 0},
@@ -69,42 +69,43 @@ def shop(published: Published, tmp_path: Path) -> Published:
 
 @pytest.fixture
 def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the calendar stand still: the hour is a feature, and old events count less."""
+    """Stop the calendar: the hour is a context feature, and older events count less."""
     monkeypatch.setattr(service, "time", SimpleNamespace(monotonic=time.monotonic, time=lambda: float(NOW)))
 
 
-def one_shot(shop: Published, question: Mapping[str, Any]) -> dict[str, Any]:
+def one_shot(shop: Published, request: Mapping[str, Any]) -> dict[str, Any]:
     lines: list[bytes] = []
-    command_line.run([], io.BytesIO(json.dumps(question).encode()), lines.append, shop.environ, root=shop.folder)
-    return told(lines[0])
+    entry_point.run([], io.BytesIO(json.dumps(request).encode()), lines.append, shop.environ, root=shop.folder)
+    return without_ms(lines[0])
 
 
-def told(line: bytes) -> dict[str, Any]:
-    """Return what a line says, but for how long it took."""
+def without_ms(line: bytes) -> dict[str, Any]:
+    """Return the document of a line, without its time."""
     document: dict[str, Any] = json.loads(line)
     document.pop("ms", None)
     return document
 
 
 @pytest.mark.usefixtures("stopped")
-def test_a_worker_says_what_a_one_shot_process_says_to_the_last_digit(
+def test_a_worker_answers_as_a_one_shot_process_does_to_the_last_digit(
     shop: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also after it has given back the memory of everything it had mapped."""
-    settled: list[None] = []
-    monkeypatch.setattr(worker_module, "trim_memory", lambda: settled.append(release_pages()))
-    alone = {name: one_shot(shop, question) for name, question in QUESTIONS.items()}
+    """Also after it has released all mapped memory."""
+    released: list[None] = []
+    monkeypatch.setattr(worker_module, "trim_memory", lambda: released.append(release_pages()))
+    one_shots = {name: one_shot(shop, request) for name, request in REQUESTS.items()}
     with closing(Worker.start(shop.environ, shop.folder, Watchdog())) as worker:
-        first = {name: told(worker.answer(json.dumps(question).encode())) for name, question in QUESTIONS.items()}
+        first = {name: without_ms(worker.answer(json.dumps(request).encode())) for name, request in REQUESTS.items()}
         worker.tidy()
         again = {
-            name: told(worker.answer(json.dumps(question).encode())) for name, question in reversed(QUESTIONS.items())
+            name: without_ms(worker.answer(json.dumps(request).encode()))
+            for name, request in reversed(REQUESTS.items())
         }
 
-    assert first == alone
-    assert again == alone
-    assert len(settled) == 1
-    assert {name for name, document in alone.items() if not document["ok"]} == {
+    assert first == one_shots
+    assert again == one_shots
+    assert len(released) == 1
+    assert {name for name, document in one_shots.items() if not document["ok"]} == {
         "nobody",
         "a guest of unknown items",
         "a wrong event",
@@ -113,7 +114,7 @@ def test_a_worker_says_what_a_one_shot_process_says_to_the_last_digit(
 
 
 STATEMENTS = {
-    "a customer": 2,  # her index with her events; what the shop says now of the best items
+    "a user": 2,  # index and events of the user; present rows of the best items
     "a stranger": 2,
     "everything at once": 2,
     "a category": 2,
@@ -136,7 +137,7 @@ def test_a_worker_needs_two_statements(
         counts = {}
         for name in [*STATEMENTS, *STATEMENTS]:
             sent.clear()
-            worker.answer(json.dumps(QUESTIONS[name]).encode())
+            worker.answer(json.dumps(REQUESTS[name]).encode())
             counts[name] = len(sent)
             assert all(sql.startswith("SELECT ") for sql in sent)
 
@@ -144,20 +145,20 @@ def test_a_worker_needs_two_statements(
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return install(tmp_path_factory.mktemp("door"))
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install(tmp_path_factory.mktemp("installed"))
 
 
 @pytest.fixture
-def worker(door: Path, shop: Published) -> Iterator[WorkerProcess]:
-    with WorkerProcess(door, shop.environ, stderr=subprocess.PIPE) as worker:
+def worker(installed: Path, shop: Published) -> Iterator[WorkerProcess]:
+    with WorkerProcess(installed, shop.environ, stderr=subprocess.PIPE) as worker:
         yield worker
 
 
 def until(
     worker: WorkerProcess, line: Mapping[str, Any], fits: Callable[[dict[str, Any]], bool]
 ) -> list[dict[str, Any]]:
-    """Ask until an answer fits, and return all answers; pytest's own patience ends it."""
+    """Repeat a request until its answer fits, and return all answers."""
     answers = [worker.ask(line)]
     while not fits(answers[-1]):
         assert len(answers) < 100_000
@@ -165,15 +166,15 @@ def until(
     return answers
 
 
-def test_f49_versions_come_and_go_under_requests_and_no_answer_fails_or_mixes_them(
+def test_f49_hot_swaps_between_requests_fail_no_answer_and_mix_no_versions(
     shop: Published, worker: WorkerProcess
 ) -> None:
-    question = {"user_id": 7, "model": "popularity", "limit": 20}
+    request = {"user_id": 7, "model": "popularity", "limit": 20}
     names = [second_version(shop), shop.version] * 2
-    answers = [worker.ask(question)]
+    answers = [worker.ask(request)]
     for name in names:
         activate(shop.models_dir, name)
-        answers += until(worker, question, lambda answer, name=name: answer["model_version"] == name)
+        answers += until(worker, request, lambda answer, name=name: answer["model_version"] == name)
     swaps = worker.ask({"op": "stats"})["swaps"]
 
     assert all(answer["ok"] for answer in answers)
@@ -193,7 +194,7 @@ def test_reload_answers_once_the_new_version_serves(shop: Published, worker: Wor
     assert (worker.read()["version"], worker.read()["model_version"]) == (name, name)
 
 
-def test_a_version_that_is_no_good_is_told_and_the_old_one_goes_on(shop: Published, worker: WorkerProcess) -> None:
+def test_a_damaged_version_is_reported_and_the_old_one_goes_on(shop: Published, worker: WorkerProcess) -> None:
     point_at(shop, second_version(shop))
     (shop.models_dir / (shop.models_dir / "CURRENT").read_text(encoding="ascii") / "bmf_model.weights.h5").unlink()
 
@@ -215,7 +216,7 @@ def without(error: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in error.items() if name != "retryable"}
 
 
-def test_a_worker_starts_with_hashes_and_refuses_what_a_stamp_hides(door: Path, shop: Published) -> None:
+def test_a_worker_hashes_all_files_at_its_start_despite_the_stamp(installed: Path, shop: Published) -> None:
     shop.ask(user_id=7)  # stamps the version
     path = shop.models_dir / shop.version / "heldout.h5"
     status, data = path.stat(), bytearray(path.read_bytes())
@@ -223,6 +224,6 @@ def test_a_worker_starts_with_hashes_and_refuses_what_a_stamp_hides(door: Path, 
     path.write_bytes(data)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
-    done = ask(door, b"", "--worker", env=shop.environ)
+    process = ask(installed, b"", "--worker", env=shop.environ)
 
-    assert (done.returncode, code(answer(done))) == (77, "model_refused")
+    assert (process.returncode, code(answer(process))) == (77, "model_refused")

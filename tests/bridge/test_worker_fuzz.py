@@ -1,4 +1,4 @@
-"""Streams of noise and streams of questions that nobody thought of: a worker answers each line, in its place, and never with a defect."""
+"""Random bytes and random requests: a worker answers each line, in order, and never with a defect."""
 
 import io
 import json
@@ -14,25 +14,24 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from recsys.bridge import command_line
+from recsys.bridge import main as entry_point
 from recsys.bridge.watchdog import Watchdog
 from recsys.bridge.worker import Worker
 from recsys.contract import Item, Request, Response
 from recsys.contract.schema import response_schema
 from recsys.scorers.registry import REGISTRY
 from tests.contract.test_request import FIELDS, anything
-from tests.helpers.doors import code
+from tests.helpers.entry_points import code
 from tests.helpers.tiny_shop import BRANDS, CATEGORIES, INACTIVE, NOW, Published
 
 SCHEMA = Draft202012Validator(response_schema())
-unhurried = settings(
-    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)  # a busy machine is no finding
+# A busy machine is no finding.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let everybody be answered at once."""
+def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace use case and database, so that every request is answered at once."""
     names = ("recsys.recommending.loading", "recsys.recommending.recommend", "recsys.store")
     loading, use_case, store = map(ModuleType, names)
     link = SimpleNamespace(limit=lambda until: None, close=lambda: None, is_stale=False)
@@ -40,19 +39,19 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> None:
     def recommend(request: Request, bundle: SimpleNamespace, database: object, **_: object) -> Response:
         return Response(request.user_id, "BMF", bundle.name, (Item(1, 0.5),), (), "model")
 
-    stands_in: dict[str, Any] = {
+    functions: dict[str, Any] = {
         "load": lambda models_dir, full, resident_limit=0: SimpleNamespace(name="v1", warm=lambda: None),
         "recommend": recommend,
         "connect": lambda url, timeout_s: link,
     }
     for module, names in ((loading, ("load",)), (use_case, ("recommend",)), (store, ("connect",))):
         for name in names:
-            setattr(module, name, stands_in[name])
+            setattr(module, name, functions[name])
         monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
 class Dripping(io.RawIOBase):
-    """A pipe whose bytes come in pieces of given sizes."""
+    """A pipe whose bytes arrive in pieces of the given sizes."""
 
     def __init__(self, data: bytes, sizes: list[int]) -> None:
         self._rest, self._sizes = data, sizes
@@ -68,10 +67,10 @@ class Dripping(io.RawIOBase):
 
 
 def work(data: bytes, folder: Path, sizes: list[int] | None = None) -> list[dict[str, Any]]:
-    """Return what a worker says to a stream after `ready`."""
+    """Return a worker's answers to a stream, without `ready`."""
     lines: list[bytes] = []
     requests = io.BytesIO(data) if sizes is None else io.BufferedReader(Dripping(data, sizes))
-    status = command_line.run(
+    status = entry_point.run(
         ["--worker"], requests, lines.append, {"DATABASE_URL": "sqlite:///shop.sqlite"}, root=folder
     )
     assert status == 0
@@ -83,7 +82,7 @@ def work(data: bytes, folder: Path, sizes: list[int] | None = None) -> list[dict
     return documents[1:]
 
 
-def cut(data: bytes, where: int) -> bytes:
+def truncated(data: bytes, where: int) -> bytes:
     return data[: where % (len(data) + 1)]
 
 
@@ -97,35 +96,35 @@ documents = st.dictionaries(st.sampled_from(FIELDS), anything, max_size=5).map(
 )
 good = st.integers(0, 999).map(lambda user: b'{"user_id": %d, "id": "good"}' % user)
 damaged = st.builds(flipped, good | documents, st.integers(0, 500), st.integers(0, 255)) | st.builds(
-    cut, good | documents, st.integers(0)
+    truncated, good | documents, st.integers(0)
 )
 lines = (good | documents | damaged | st.binary(max_size=60)).map(lambda line: line.replace(b"\n", b" "))
 
 
-@pytest.mark.usefixtures("stage")
+@pytest.mark.usefixtures("stand_ins")
 @unhurried
 @given(st.lists(lines, max_size=12), st.sampled_from([b"\n", b"\r\n"]))
 @example([b'{"op": "reload"}', b'{"op": "stats"}', b""], b"\n")
-def test_every_line_has_its_answer_in_its_place(tmp_path: Path, stream: list[bytes], end: bytes) -> None:
-    told = work(b"".join(line + end for line in stream), tmp_path)
+def test_every_line_has_one_answer_in_order(tmp_path: Path, stream: list[bytes], end: bytes) -> None:
+    answers = work(b"".join(line + end for line in stream), tmp_path)
 
-    assert len(told) == len(stream)
-    for line, document in zip(stream, told, strict=True):
+    assert len(answers) == len(stream)
+    for line, document in zip(stream, answers, strict=True):
         assert code(document) != "internal"
         if line.endswith(b', "id": "good"}') and line.startswith(b'{"user_id": ') and line[12:-15].isdigit():
             assert (document["ok"], document["user_id"], document["id"]) == (True, int(line[12:-15]), "good")
 
 
-@pytest.mark.usefixtures("stage")
+@pytest.mark.usefixtures("stand_ins")
 @unhurried
 @given(st.lists(lines, max_size=6), st.lists(st.integers(1, 40), max_size=60))
-def test_how_the_bytes_come_makes_no_difference(tmp_path: Path, stream: list[bytes], sizes: list[int]) -> None:
-    data = b"\n".join(line for line in stream if b"stats" not in line)  # which tells the time
+def test_the_sizes_of_arriving_pieces_change_nothing(tmp_path: Path, stream: list[bytes], sizes: list[int]) -> None:
+    data = b"\n".join(line for line in stream if b"stats" not in line)  # whose answer contains the time
 
     assert work(data, tmp_path, sizes) == work(data, tmp_path)
 
 
-# From here on the real thing.
+# The tests below use a real version.
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +141,7 @@ events = st.fixed_dictionaries(
     optional={"timestamp": moments},
 )
 prices = st.none() | st.floats(0, 60)
-wanted = st.fixed_dictionaries(
+filters = st.fixed_dictionaries(
     {},
     optional={
         "category": st.sampled_from([*CATEGORIES, "TEA", "x", 7]),
@@ -156,7 +155,7 @@ context = st.dictionaries(
     st.sampled_from(["device_type", "time_of_day", "season", "category", "moon"]),
     st.sampled_from([None, "mobile", "tea", "night", 7]),
 )
-questions = st.fixed_dictionaries(
+requests = st.fixed_dictionaries(
     {},
     optional={
         "op": st.sampled_from(["recommend", "similar"]),
@@ -168,32 +167,26 @@ questions = st.fixed_dictionaries(
         "ground_truth": items,
         "candidates": st.none() | items,
         "exclude": items,
-        "filters": wanted,
+        "filters": filters,
         "item_id": item,
     },
-).map(
-    lambda question: (
-        question
-        if question.get("op") == "similar"
-        else {name: question[name] for name in question if name != "item_id"}
-    )
-)
+).map(lambda request: {name: request[name] for name in request if name != "item_id" or request.get("op") == "similar"})
 
 
 @unhurried
-@given(questions)
-def test_every_question_has_an_answer_that_keeps_to_it(worker: Worker, question: dict[str, Any]) -> None:
-    told = json.loads(worker.answer(json.dumps(question).encode()))
+@given(requests)
+def test_every_random_request_has_an_answer_that_obeys_it(worker: Worker, request: dict[str, Any]) -> None:
+    answer = json.loads(worker.answer(json.dumps(request).encode()))
 
-    assert SCHEMA.is_valid(told)
-    assert code(told) in (None, "invalid_request", "unknown_user")
-    if told["ok"]:
-        shown = [each["productId"] for each in told["items"]]
-        assert len(shown) == len(set(shown)) <= question.get("limit", 10)
-        assert not {str(each) for each in question.get("exclude", ())} & {str(each) for each in shown}
+    assert SCHEMA.is_valid(answer)
+    assert code(answer) in (None, "invalid_request", "unknown_user")
+    if answer["ok"]:
+        shown = [each["productId"] for each in answer["items"]]
+        assert len(shown) == len(set(shown)) <= request.get("limit", 10)
+        assert not {str(each) for each in request.get("exclude", ())} & {str(each) for each in shown}
         assert not INACTIVE & set(shown)
-        if question.get("candidates") is not None:
-            assert {str(each) for each in shown} <= {str(each) for each in question["candidates"]}
-        scores = [each["score"] for each in told["items"]]
+        if request.get("candidates") is not None:
+            assert {str(each) for each in shown} <= {str(each) for each in request["candidates"]}
+        scores = [each["score"] for each in answer["items"]]
         assert scores == sorted(scores, reverse=True)
         assert all(0 <= score <= 1 for score in scores)

@@ -1,4 +1,4 @@
-"""The corpus of bad and odd input, through a one-shot request and through one worker that has to live through all of it."""
+"""The corpus of bad and odd input: each case as a one-shot request, and all cases with one worker."""
 
 import io
 import json
@@ -16,14 +16,14 @@ import pytest
 from jsonschema import Draft202012Validator
 from numpy.typing import NDArray
 
-from recsys.bridge import command_line
+from recsys.bridge import main as entry_point
 from recsys.bridge.watchdog import Watchdog
 from recsys.bridge.worker import Worker
 from recsys.contract.schema import response_schema
 from recsys.features.query import Query
 from tests.docs.test_pages import WIRE_ERRORS
 from tests.helpers.corpus import add_what_only_sqlite_stores, cases, prepare
-from tests.helpers.doors import code, install
+from tests.helpers.entry_points import code, install
 from tests.helpers.tiny_shop import INACTIVE, LEARNED, Published, moved
 from tests.helpers.worker_process import WorkerProcess
 
@@ -41,10 +41,10 @@ def shop(published: Published, tmp_path_factory: pytest.TempPathFactory) -> Publ
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_one_shot_has_a_decided_answer(shop: Published, capfd: pytest.CaptureFixture[str], name: str) -> None:
+def test_each_case_has_its_one_shot_answer(shop: Published, capfd: pytest.CaptureFixture[str], name: str) -> None:
     lines: list[bytes] = []
 
-    status = command_line.run([], io.BytesIO(CASES[name].data), lines.append, shop.environ, root=shop.folder)
+    status = entry_point.run([], io.BytesIO(CASES[name].data), lines.append, shop.environ, root=shop.folder)
 
     (told,) = map(checked, lines)
     expected = CASES[name].alone
@@ -62,7 +62,7 @@ def checked(line: bytes) -> dict[str, Any]:
     return document
 
 
-def test_a_worker_lives_through_all_of_it(shop: Published, tmp_path: Path) -> None:
+def test_a_worker_survives_all_cases(shop: Published, tmp_path: Path) -> None:
     folder, seconds = install(tmp_path / "door"), []
     with WorkerProcess(folder, shop.environ, stderr=subprocess.PIPE) as worker:
         for name, case in CASES.items():
@@ -128,9 +128,7 @@ def test_22_a_line_that_comes_byte_by_byte_is_one_line(worker: WorkerProcess) ->
 
 
 @pytest.mark.parametrize(("sold", "limit"), [(0, 10), (1, 10), (1, 1)])
-def test_73_a_catalogue_of_nothing_or_of_one_product(
-    published: Published, tmp_path: Path, sold: int, limit: int
-) -> None:
+def test_73_a_catalogue_of_no_or_one_product(published: Published, tmp_path: Path, sold: int, limit: int) -> None:
     shop = published.copy(tmp_path / "shop")
     shop.execute(f"UPDATE Products SET statusId = CASE WHEN id < {104 + sold} AND id >= 104 THEN 'S1' ELSE 'S2' END")
 

@@ -1,4 +1,4 @@
-"""What the contract writes: one line of ASCII that every JSON parser reads the same way."""
+"""Answers: one line of ASCII that every JSON parser reads the same way."""
 
 import json
 
@@ -60,24 +60,24 @@ def test_an_answer_has_exactly_the_fields_of_the_contract() -> None:
     }
 
 
-def test_an_absent_id_is_not_echoed_and_the_id_zero_is() -> None:
+def test_an_absent_id_is_left_out_but_the_id_zero_is_repeated() -> None:
     assert "id" not in line(success(Response(None, "BMF", "v", (), (), "model")))
     assert line(success(Response(None, "BMF", "v", (), (), "model", id=0)))["id"] == 0
 
 
-def test_numpy_numbers_leave_as_plain_ones() -> None:
+def test_numpy_numbers_are_written_as_plain_ones() -> None:
     answer = line(success(Response(np.int64(7), "BMF", "v", (Item(np.int64(1), np.float32(0.5)),), (), "model")))
     assert (answer["user_id"], answer["items"]) == (7, [{"productId": 1, "score": 0.5}])
 
 
-def test_ids_that_javascript_would_round_leave_as_text() -> None:
+def test_ids_that_javascript_would_round_are_written_as_text() -> None:
     answer = line(success(Response(2**53, "BMF", "v", (Item(2**53 - 1, 0.5), Item(-(2**53), 0.5)), (), "model")))
     assert answer["user_id"] == "9007199254740992"
     assert [item["productId"] for item in answer["items"]] == [9007199254740991, "-9007199254740992"]
 
 
 @pytest.mark.parametrize("text", ["caf\u00e9", "a\u2028b", "\U0001f600", "\x00\x1b\n", "\ud800", "</script>"])
-def test_any_text_leaves_as_one_line_of_ascii(text: str) -> None:
+def test_any_text_is_written_as_one_line_of_ascii(text: str) -> None:
     answer = line(success(Response(text, "BMF", "v", (), (), "model", {text: text}, (text,), id=text)))
     assert (answer["user_id"], answer["context"], answer["warnings"], answer["id"]) == (
         text,
@@ -88,7 +88,7 @@ def test_any_text_leaves_as_one_line_of_ascii(text: str) -> None:
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf"), np.float32("nan")])
-def test_a_number_that_is_not_finite_never_leaves(number: float) -> None:
+def test_a_number_that_is_not_finite_is_never_written(number: float) -> None:
     broken = [
         Response(7, "BMF", "v", (Item(1, number),), (), "model"),
         Response(7, "BMF", "v", (), (Run("BMF", (), Metrics(number, 0.0), "fresh"),), "model"),
@@ -117,7 +117,7 @@ WIRE_ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) 
 
 
 @pytest.mark.parametrize("kind", WIRE_ERRORS)
-def test_every_error_class_leaves_as_one_line(kind: type[RecsysError]) -> None:
+def test_every_error_class_is_written_as_one_line(kind: type[RecsysError]) -> None:
     told = line(failure(kind("caf\u00e9\n\x1b[31m")))
     assert told == {
         "ok": False,
@@ -125,7 +125,7 @@ def test_every_error_class_leaves_as_one_line(kind: type[RecsysError]) -> None:
     }
 
 
-def test_a_worker_introduces_itself_with_protocol_version_limits_and_pid() -> None:
+def test_ready_has_protocol_version_limits_and_pid() -> None:
     assert line(worker_line(Ready(version="v1", pid=42))) == {
         "ready": True,
         "protocol": 1,
@@ -135,7 +135,7 @@ def test_a_worker_introduces_itself_with_protocol_version_limits_and_pid() -> No
     }
 
 
-def test_a_pong_says_which_version_serves() -> None:
+def test_a_pong_names_the_version_that_serves() -> None:
     assert line(worker_line(Pong(version="v1", pid=42, id=3))) == {
         "ok": True,
         "protocol": 1,
@@ -146,7 +146,7 @@ def test_a_pong_says_which_version_serves() -> None:
     assert "id" not in line(worker_line(Pong(version="v1", pid=42)))
 
 
-def test_stats_say_how_a_worker_has_fared() -> None:
+def test_stats_have_the_counts_of_a_worker() -> None:
     refusal = Refusal("v2", "model_refused", "caf\u00e9")
     told = Stats(
         version="v1",

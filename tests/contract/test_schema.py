@@ -1,4 +1,4 @@
-"""docs/schema/ says what the code does: the files are what the command writes, and the schemas what the contract reads and writes."""
+"""docs/schema/: the files are as the command writes them, and the schemas agree with parser and answers."""
 
 import dataclasses
 import json
@@ -93,13 +93,13 @@ def wire(request: Request) -> bytes:
 
 @unhurried
 @given(valid_requests)
-def test_what_the_parser_reads_is_valid(request: Request) -> None:
+def test_requests_that_the_parser_reads_are_valid(request: Request) -> None:
     assert REQUEST.is_valid(json.loads(wire(request)))
 
 
 @unhurried
 @given(st.dictionaries(st.sampled_from(FIELDS), anything, max_size=5))
-def test_what_is_not_valid_is_refused(document: Mapping[str, object]) -> None:
+def test_invalid_requests_are_refused(document: Mapping[str, object]) -> None:
     data = json.dumps(document).encode()
     read = parsed(data)
     assert isinstance(read, RecsysError) or REQUEST.is_valid(json.loads(data)) or read.model != document["model"]
@@ -122,21 +122,21 @@ READABLE = {
 
 
 @pytest.mark.parametrize("name", READABLE)
-def test_what_the_parser_refuses_is_not_valid(name: str) -> None:
+def test_requests_that_the_parser_refuses_are_invalid(name: str) -> None:
     assert isinstance(parsed(READABLE[name]), RecsysError)
     assert REQUEST.is_valid(json.loads(READABLE[name])) is (name in BEYOND)
 
 
 @pytest.mark.parametrize("name", FIELDS)
 @pytest.mark.parametrize("kind", WRONG_TYPES)
-def test_each_field_of_each_wrong_type_is_judged_alike(name: str, kind: str) -> None:
+def test_parser_and_schema_agree_on_each_field_of_each_type(name: str, kind: str) -> None:
     document = {"user_id": 7, name: WRONG_TYPES[kind]}
 
     assert REQUEST.is_valid(document) is isinstance(parsed(json.dumps(document).encode()), Request)
 
 
 @pytest.mark.parametrize("document", [*map(json.loads, (b"[7]", b'"user_id"', b"7", b"null", b"true"))], ids=repr)
-def test_what_is_no_object_is_not_valid(document: object) -> None:
+def test_values_other_than_objects_are_invalid(document: object) -> None:
     assert not REQUEST.is_valid(document)
 
 
@@ -145,7 +145,7 @@ def test_harmless_framing_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("op", OPS)
-def test_every_op_is_valid_with_what_it_needs(op: str) -> None:
+def test_every_operation_is_valid_with_its_required_fields(op: str) -> None:
     needed = {"recommend": {"user_id": 7}, "similar": {"item_id": 7}}.get(op, {})
 
     assert REQUEST.is_valid({"op": op, **needed})
@@ -179,7 +179,7 @@ responses = st.builds(
 
 @unhurried
 @given(responses)
-def test_every_answer_is_valid_and_has_no_field_that_the_schema_does_not_name(response: Response) -> None:
+def test_every_answer_is_valid_and_has_only_fields_of_the_schema(response: Response) -> None:
     document = json.loads(success(response))
 
     assert complaints(document, "Recommendation") == []
@@ -215,7 +215,7 @@ def test_every_failure_is_valid(kind: type[RecsysError]) -> None:
         assert complaints(json.loads(line), "Failure") == []
 
 
-def test_what_training_refuses_is_no_line() -> None:
+def test_failures_of_training_are_no_valid_line() -> None:
     assert not RESPONSE.is_valid(json.loads(failure(errors.NotEnoughData("No."))))
 
 

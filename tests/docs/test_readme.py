@@ -24,7 +24,7 @@ from packaging.utils import canonicalize_name
 from benchmarks import pages, readme_table
 from recsys.errors import NotEnoughData, SettingsError, TrainingRefused
 from recsys.settings import DEFAULT_EVENT_WEIGHTS, Training, load_settings
-from tests.helpers.doors import PATIENCE_S, ROOT, install
+from tests.helpers.entry_points import PATIENCE_S, ROOT, install
 from tests.helpers.tiny_shop import Published
 from tests.test_architecture import HEAVY, MODULES, SERVING, imports_of, packages
 

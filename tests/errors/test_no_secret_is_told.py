@@ -1,4 +1,4 @@
-"""A marker stands in every secret; whatever fails, and whoever says so, nothing that is printed, answered or written holds it."""
+"""Every secret contains a marker; no failure prints, answers or writes it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from urllib.parse import quote, quote_plus
 
 import pymysql
 import pytest
-from conftest import POSTGRESQL, run_on_postgresql
 
-from recsys.bridge import command_line
+from recsys.bridge import main as entry_point
 from recsys.errors import secrets
 from recsys.errors.secrets import Secret, scrubbed
 from recsys.store import connect
+from recsys.store.drivers import mysql as mysql_driver
 from recsys.store.migrations import migrate
-from tests.helpers.databases import MYSQL, reachable, run_on_mysql
-from tests.helpers.doors import ROOT, command, install
+from tests.helpers.databases import MYSQL, POSTGRESQL, reachable, run_on_mysql, run_on_postgresql
+from tests.helpers.entry_points import ROOT, command, install
 from tests.settings.test_database_url import REFUSED
 
 MARK = "hUntEr2"
@@ -33,31 +33,31 @@ PASSWORD = f"{MARK} /'\"\\ä%?#"  # each library has its own way of writing some
 ENCODED = quote(PASSWORD, safe="")
 SECRETS = {"DB_PASSWORD": PASSWORD, "DB_PASS": f"{MARK}-2", "JWT_SECRET": f"{MARK}-3", "METRICS_TOKEN": f"{MARK}-4"}
 GOOD = b'{"user_id": 7}'
-CLOSED = 1  # a port that nobody listens at
+CLOSED = 1  # a port without a listener
 
-World = Callable[[Path], Mapping[str, str]]
-
-
-# Worlds: each returns the environment, after it has put its fault into the folder
+Surroundings = Callable[[Path], Mapping[str, str]]
 
 
-def url(text: str) -> World:
+# Surroundings: each function puts its fault into the folder and returns the environment
+
+
+def url(text: str) -> Surroundings:
     return lambda folder: {"DATABASE_URL": text}
 
 
-def variables(**given: str) -> World:
-    return lambda folder: {"DB_NAME": "shop", "DB_PASSWORD": PASSWORD, **given}
+def variables(**extra: str) -> Surroundings:
+    return lambda folder: {"DB_NAME": "shop", "DB_PASSWORD": PASSWORD, **extra}
 
 
-def file(name: str, text: str | bytes, **given: str) -> World:
+def file(name: str, text: str | bytes, **extra: str) -> Surroundings:
     def make(folder: Path) -> Mapping[str, str]:
         (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-        return {**SECRETS, "DATABASE_URL": f"mysql://root:{ENCODED}@127.0.0.1:{CLOSED}/shop", **given}
+        return {**SECRETS, "DATABASE_URL": f"mysql://root:{ENCODED}@127.0.0.1:{CLOSED}/shop", **extra}
 
     return make
 
 
-def server(default: str, reach: Callable[[], None], rest: str) -> World:
+def server(default: str, reach: Callable[[], None], rest: str) -> Surroundings:
     def make(folder: Path) -> Mapping[str, str]:
         reach()
         return {"DATABASE_URL": f"{default.partition('://')[0]}://{rest}".replace("HOST", default.rpartition("@")[2])}
@@ -65,42 +65,42 @@ def server(default: str, reach: Callable[[], None], rest: str) -> World:
     return make
 
 
-def sqlite(*statements: str, versions: Mapping[str, str] | None = None) -> World:
-    """Return a world with a shop whose tables have been meddled with, and with files that are no versions."""
+def sqlite(*statements: str, versions: Mapping[str, str] | None = None) -> Surroundings:
+    """Return surroundings with a shop of changed tables, and with files that are no versions."""
 
     def make(folder: Path) -> Mapping[str, str]:
-        told = {**SECRETS, "DATABASE_URL": f"sqlite:///{folder / 'shop.sqlite'}"}
-        with connect(told["DATABASE_URL"], create=True) as db:
+        environ = {**SECRETS, "DATABASE_URL": f"sqlite:///{folder / 'shop.sqlite'}"}
+        with connect(environ["DATABASE_URL"], create=True) as db:
             migrate(db)
             for statement in statements:
                 db.execute(statement)
         for name, text in (versions or {}).items():
             (folder / "models" / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / "models" / name).write_text(text, encoding="utf-8")
-        return told
+        return environ
 
     return make
 
 
-def mysql(rest: str) -> World:
+def mysql(rest: str) -> Surroundings:
     return server(MYSQL, lambda: reachable(run_on_mysql, MYSQL), rest)
 
 
-def postgresql(rest: str) -> World:
+def postgresql(rest: str) -> Surroundings:
     return server(POSTGRESQL, lambda: reachable(run_on_postgresql, POSTGRESQL), rest)
 
 
-WORLDS: Mapping[str, World] = {
+SURROUNDINGS: Mapping[str, Surroundings] = {
     **{f"{name}: mysql": url(f"mysql://{rest.replace('M', MARK)}") for name, (rest, _) in REFUSED.items()},
     **{f"{name}: postgresql": url(f"postgresql://{rest.replace('M', MARK)}") for name, (rest, _) in REFUSED.items()},
     "no scheme": url(f"root:{MARK}@127.0.0.1/db"),
     "nothing but a password": url(MARK),
     "an unknown scheme": url(f"oracle://root:{MARK}@127.0.0.1/db"),
     "a scheme of SQLite with a server": url(f"sqlite://root:{MARK}@127.0.0.1/db"),
-    "nobody listens: mysql": url(f"mysql://root:{ENCODED}@127.0.0.1:{CLOSED}/db"),
-    "nobody listens: postgresql": url(f"postgresql://root:{ENCODED}@127.0.0.1:{CLOSED}/db"),
-    "nobody listens, as it is written": url(f"mysql://root:{MARK}@ {MARK}@127.0.0.1:{CLOSED}/db"),
-    "nobody listens, by variables": variables(DB_PORT=f"{CLOSED}"),
+    "no listener: mysql": url(f"mysql://root:{ENCODED}@127.0.0.1:{CLOSED}/db"),
+    "no listener: postgresql": url(f"postgresql://root:{ENCODED}@127.0.0.1:{CLOSED}/db"),
+    "no listener, not encoded": url(f"mysql://root:{MARK}@ {MARK}@127.0.0.1:{CLOSED}/db"),
+    "no listener, by variables": variables(DB_PORT=f"{CLOSED}"),
     "no such socket": url(f"mysql://root:{ENCODED}@h/db?unix_socket=/no/such"),
     "no such certificate": url(f"mysql://root:{ENCODED}@127.0.0.1:{CLOSED}/db?ssl_ca=/no/such"),
     "an option that the driver lacks: mysql": url(f"mysql://root:{ENCODED}@127.0.0.1:{CLOSED}/db?password={MARK}"),
@@ -128,11 +128,13 @@ WORLDS: Mapping[str, World] = {
     "too little data": sqlite(),
     "CURRENT names nothing": sqlite(versions={"CURRENT": "20260101T000000Z-00000000"}),
     "CURRENT names a path": sqlite(versions={"CURRENT": "../elsewhere"}),
-    "a damaged version": sqlite(versions={"CURRENT": "20260101T000000Z-00000000", "20260101T000000Z-00000000/manifest.json": "{"}),
+    "a damaged version": sqlite(
+        versions={"CURRENT": "20260101T000000Z-00000000", "20260101T000000Z-00000000/manifest.json": "{"}
+    ),
 }  # fmt: skip
 
 
-# Doors: each fails in a world and returns what it has answered
+# Entry points: each fails in some surroundings and returns its answer
 
 
 def one_shot(folder: Path, data: bytes = GOOD) -> str:
@@ -145,7 +147,7 @@ def worker(folder: Path) -> str:
 
 def bridge(folder: Path, data: bytes, *argv: str) -> str:
     lines: list[bytes] = []
-    command_line.run(argv, io.BytesIO(data), lines.append, os.environ, root=folder)
+    entry_point.run(argv, io.BytesIO(data), lines.append, os.environ, root=folder)
     return b"".join(lines).decode()
 
 
@@ -169,7 +171,7 @@ def make_shop(folder: Path) -> str:
 
 
 def script(name: str, folder: Path, *argv: str) -> str:
-    """Run a script's `main` as its process would, the end by an exception included."""
+    """Run a script's `main` as its process would, including the end by an exception."""
     module = importlib.import_module(name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "ROOT", folder)
@@ -183,13 +185,13 @@ def script(name: str, folder: Path, *argv: str) -> str:
     return ""
 
 
-DOORS = (one_shot, worker, train, migrate_encoders, import_events, make_shop)
-each_door = pytest.mark.parametrize("door", DOORS)
+ENTRY_POINTS = (one_shot, worker, train, migrate_encoders, import_events, make_shop)
+each_entry_point = pytest.mark.parametrize("run_entry_point", ENTRY_POINTS)
 
 
 @pytest.fixture(autouse=True)
 def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A process of its own: nothing is set, and tracebacks are Python's until somebody says otherwise."""
+    """Imitate a new process: no settings, and Python's own hooks for tracebacks."""
     for name in ("DATABASE_URL", "MODELS_DIR", "RECSYS_TOML", *(name for name in os.environ if name.startswith("DB_"))):
         monkeypatch.delenv(name, raising=False)
     for hook in ("excepthook", "unraisablehook"):
@@ -202,41 +204,41 @@ def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def clean(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[str], str]:
-    """Looks for the marker in what was answered, printed and written, and returns that."""
+    """Return a function that searches answer, output and files for the marker, and returns answer and output."""
     return lambda answered: without_mark(answered + "".join(capsys.readouterr()), tmp_path)
 
 
-def without_mark(told: str, folder: Path) -> str:
-    made = [
+def without_mark(output: str, folder: Path) -> str:
+    files = [
         path
         for path in folder.rglob("*")
         if path.is_file() and path.name not in {".env", "recsys.toml", "shop.sqlite", "none"}
     ]
-    for text in (told, *(path.read_bytes().decode(errors="replace") for path in made)):
+    for text in (output, *(path.read_bytes().decode(errors="replace") for path in files)):
         assert MARK.lower() not in "".join(text.split()).lower()
-    return told
+    return output
 
 
-@pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
-@each_door
-def test_no_failure_tells_a_secret(
-    door: Callable[[Path], str],
-    world: World,
+@pytest.mark.parametrize("surroundings", SURROUNDINGS.values(), ids=SURROUNDINGS)
+@each_entry_point
+def test_no_failure_shows_a_secret(
+    run_entry_point: Callable[[Path], str],
+    surroundings: Surroundings,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     clean: Callable[[str], str],
 ) -> None:
-    for name, value in world(tmp_path).items():
+    for name, value in surroundings(tmp_path).items():
         monkeypatch.setenv(name, value)
 
-    assert clean(door(tmp_path)) != ""
+    assert clean(run_entry_point(tmp_path)) != ""
 
 
-def test_there_are_a_hundred_of_them() -> None:
-    assert len(WORLDS) * len(DOORS) > 100
+def test_there_are_more_than_a_hundred_failures() -> None:
+    assert len(SURROUNDINGS) * len(ENTRY_POINTS) > 100
 
 
-# Whichever library raises
+# Errors raised by libraries
 
 TEXTS: Mapping[str, Callable[[str], str]] = {
     "as it is": str,
@@ -267,9 +269,9 @@ KINDS: tuple[Callable[[str], BaseException], ...] = (
 
 
 @pytest.mark.parametrize("written", TEXTS.values(), ids=TEXTS)
-@pytest.mark.parametrize("door", [migrate_encoders, import_events, make_shop, train])
-def test_whatever_a_library_says_is_told_without_the_secret(
-    door: Callable[[Path], str],
+@pytest.mark.parametrize("run_entry_point", [migrate_encoders, import_events, make_shop, train])
+def test_errors_of_libraries_are_printed_without_the_secret(
+    run_entry_point: Callable[[Path], str],
     written: Callable[[str], str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -277,24 +279,24 @@ def test_whatever_a_library_says_is_told_without_the_secret(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", f"mysql://root:{ENCODED}@127.0.0.1:{CLOSED}/db")
     monkeypatch.setattr("scripts.migrate_encoders._from_version", lambda *_: None)
-    told = ""
+    output = ""
     for kind in KINDS:
-        monkeypatch.setattr(pymysql, "connect", raising(kind(f"<{written(PASSWORD)}>")))
-        told += clean(door(tmp_path))
+        monkeypatch.setattr(mysql_driver, "PunctualConnection", raising(kind(f"<{written(PASSWORD)}>")))
+        output += clean(run_entry_point(tmp_path))
 
-    assert told.count("***") >= len(KINDS) - 1  # a MemoryError may have words of ours
+    assert output.count("***") >= len(KINDS) - 1  # a MemoryError may have our own message
 
 
 @pytest.mark.parametrize("written", TEXTS.values(), ids=TEXTS)
-def test_a_defect_while_serving_is_told_without_the_secret(
+def test_a_defect_while_serving_is_printed_without_the_secret(
     written: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clean: Callable[[str], str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", f"mysql://root:{ENCODED}@127.0.0.1:{CLOSED}/db")
     for kind in KINDS:
         monkeypatch.setattr("recsys.recommending.loading.load", raising(kind(f"<{written(PASSWORD)}>")))
-        told = clean(one_shot(tmp_path))
+        output = clean(one_shot(tmp_path))
 
-        assert "***" in told or isinstance(kind(""), MemoryError)
+        assert "***" in output or isinstance(kind(""), MemoryError)
 
 
 def raising(error: BaseException) -> Callable[..., None]:
@@ -328,36 +330,36 @@ def test_a_wrong_request_is_answered_without_a_secret(
 
 
 @pytest.mark.parametrize("guess", [MARK, PASSWORD])
-def test_whoever_guesses_a_password_in_a_request_does_not_learn_that_it_is_one(
+def test_a_password_guessed_in_a_request_is_not_confirmed(
     guess: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def asked() -> str:
+    def answer() -> str:
         return one_shot(tmp_path, json.dumps({"user_id": 1, "model": guess}).encode())
 
-    told = asked()
+    before = answer()
     Secret(guess)
 
-    assert asked() == told
-    assert MARK in told
+    assert answer() == before
+    assert MARK in before
 
 
 @pytest.mark.parametrize(
-    ("door", "flags"),
+    ("program", "flags"),
     [
         ("scripts.import_events", ["--databse-url"]),
         ("scripts.make_shop", ["--databse-url"]),
         ("scripts.migrate_encoders", ["--database-url"]),
     ],
 )
-def test_a_wrong_command_line_is_told_without_the_account_of_a_url(
-    door: str, flags: list[str], tmp_path: Path, clean: Callable[[str], str]
+def test_a_wrong_command_line_is_reported_without_the_account_of_a_url(
+    program: str, flags: list[str], tmp_path: Path, clean: Callable[[str], str]
 ) -> None:
-    script(door, tmp_path, "x", *flags, f"mysql://root:{MARK}@h/db")
+    script(program, tmp_path, "x", *flags, f"mysql://root:{MARK}@h/db")
 
     clean(bridge(tmp_path, b"", f"--database-url=mysql://root:{MARK}@h/db"))
 
 
-# Whatever Python prints by itself, in real processes
+# Tracebacks that Python prints, in real processes
 
 ENDS = {
     "the process": "raise RuntimeError(password)",
@@ -368,12 +370,13 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_an_end_that_nobody_caught_is_told_without_the_secret(end: str, tmp_path: Path) -> None:
+def test_an_uncaught_exception_is_printed_without_the_secret(end: str, tmp_path: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
 from recsys.settings import load_settings
-password = load_settings({{"DATABASE_URL": {f"mysql://root:{ENCODED}@h/db"!r}}}, Path({str(tmp_path)!r})).database_url.password.reveal()
+settings = load_settings({{"DATABASE_URL": {f"mysql://root:{ENCODED}@h/db"!r}}}, Path({str(tmp_path)!r}))
+password = settings.database_url.password.reveal()
 def fail():
     raise ValueError(password)
 class Gone:
@@ -381,28 +384,28 @@ class Gone:
         fail()
 {end}
 """
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
 
-    assert "***" in without_mark(done.stdout + done.stderr, tmp_path)
-    assert "Traceback (most recent call last):" in done.stderr
+    assert "***" in without_mark(completed.stdout + completed.stderr, tmp_path)
+    assert "Traceback (most recent call last):" in completed.stderr
 
 
 @pytest.mark.parametrize(
     "rest", ["root:hUntEr2/x@127.0.0.1:3306/db", "root:hun#hUntEr2@127.0.0.1:3306/db", "root:p[hUntEr2]@127.0.0.1/db"]
 )
-def test_a_real_process_tells_no_password(rest: str, tmp_path: Path) -> None:
+def test_a_real_process_shows_no_password(rest: str, tmp_path: Path) -> None:
     folder = install(tmp_path)
     for argv in ((), ("--worker",)):
         environ = {"DATABASE_URL": f"mysql+pymysql://{rest}"}
-        done = subprocess.run(
+        completed = subprocess.run(
             command(folder, *argv), input=GOOD, env=environ, capture_output=True, timeout=60, check=False
         )
 
-        told = json.loads(without_mark(done.stdout.decode() + done.stderr.decode(), tmp_path))
-        assert (done.returncode, told["error"]["code"]) == (78, "settings")
-        assert "percent-encoded" in told["error"]["message"]
+        output = json.loads(without_mark(completed.stdout.decode() + completed.stderr.decode(), tmp_path))
+        assert (completed.returncode, output["error"]["code"]) == (78, "settings")
+        assert "percent-encoded" in output["error"]["message"]
 
 
 # The mask itself
@@ -418,21 +421,21 @@ def test_a_real_process_tells_no_password(rest: str, tmp_path: Path) -> None:
         ("nothing", "nothing"),
     ],
 )
-def test_a_short_secret_is_masked_where_it_stands_alone(text: str, expected: str) -> None:
+def test_a_short_secret_is_masked_as_a_whole_word_only(text: str, expected: str) -> None:
     Secret("ab")
     Secret("secret")
 
     assert scrubbed(text) == expected
 
 
-def test_a_secret_that_begins_another_leaves_no_rest_of_it() -> None:
+def test_a_secret_that_begins_another_leaves_no_part_of_it() -> None:
     Secret("longer-secret")
     Secret("longer-secret-still")
 
     assert scrubbed("longer-secret-still longer-secret") == "*** ***"
 
 
-def test_the_hooks_of_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hooks_of_other_programs_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "excepthook", print)
 
     Secret("one that is new")
@@ -440,17 +443,17 @@ def test_the_hooks_of_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sys.excepthook is print
 
 
-def test_everything_that_writes_a_traceback_goes_through_the_mask() -> None:
-    outside = {"recsys/errors/secrets.py", "recsys/bridge/error_boundary.py"}
-    doors = [
+def test_every_traceback_is_masked() -> None:
+    masking = {"recsys/errors/secrets.py", "recsys/bridge/error_boundary.py"}
+    paths = [
         ROOT / "train.py",
         ROOT / "recommend_api.py",
         *(ROOT / "recsys").rglob("*.py"),
         *(ROOT / "scripts").rglob("*.py"),
     ]
-    found = {str(path.relative_to(ROOT)) for path in doors if "traceback" in imported(path)}
+    importers = {str(path.relative_to(ROOT)) for path in paths if "traceback" in imported(path)}
 
-    assert found <= outside
+    assert importers <= masking
 
 
 def imported(path: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""What programs say is what was meant: no bracket is taken for markup, no list is printed as Python writes it."""
+"""Messages of programs: brackets are no markup, and no list is printed in Python's notation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SOURCES = [
     for place in ("*.py", "recsys/**/*.py", "scripts/**/*.py", "benchmarks/**/*.py")
     for path in sorted(ROOT.glob(place))
 ]
-SAID = "[shop] `time_zone` should be a zone. Received: [/bold] [red] :smile: [a-z]. " + "word " * 40
+MESSAGE = "[shop] `time_zone` should be a zone. Received: [/bold] [red] :smile: [a-z]. " + "word " * 40
 
 
 @pytest.mark.parametrize(
@@ -28,22 +28,22 @@ SAID = "[shop] `time_zone` should be a zone. Received: [/bold] [red] :smile: [a-
     [([], "nothing"), (["view"], "view"), (("cart", 3), "cart, 3"), (["x" * 500], "x" * 80)],
     ids=str,
 )
-def test_values_are_listed_as_a_person_would(values: Any, words: str):
+def test_values_are_listed_with_commas(values: Any, words: str):
     assert listed(values) == words
 
 
-def test_a_console_prints_what_it_is_given(capsys: pytest.CaptureFixture[str]):
-    console(stderr=True).print(SAID, style="bold red")
-    console(log_width=400).print(SAID)
+def test_a_console_prints_text_without_changes(capsys: pytest.CaptureFixture[str]):
+    console(stderr=True).print(MESSAGE, style="bold red")
+    console(log_width=400).print(MESSAGE)
     printed = capsys.readouterr()
-    assert printed.err == printed.out == SAID + "\n"
+    assert printed.err == printed.out == MESSAGE + "\n"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_there_is_one_console(path: Path):
     calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
     made = [call for call in calls if ast.unparse(call.func).split(".")[-1] == "Console"]
-    assert made == [] or path == ROOT / "recsys" / "terminal.py"
+    assert made == [] or path == ROOT / "recsys" / "training" / "terminal.py"
 
 
 @pytest.mark.parametrize(
@@ -56,11 +56,11 @@ def test_there_is_one_console(path: Path):
         ("scripts.migrate_encoders", []),
     ],
 )
-def test_a_programs_failure_reads_as_it_was_written(
+def test_the_failure_of_a_program_is_printed_without_changes(
     program: str, argv: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     def refuse(*_: object) -> None:
-        raise SettingsError(SAID)
+        raise SettingsError(MESSAGE)
 
     for name in ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.setenv(name, "1")
@@ -69,16 +69,16 @@ def test_a_programs_failure_reads_as_it_was_written(
     if program == "scripts.demo":
         monkeypatch.setattr(module, "_own_variables", lambda environ: {})
     assert module.main(argv) == (1 if program == "train" else 78)
-    assert capsys.readouterr().err.endswith(f": {SAID}\n")
+    assert capsys.readouterr().err.endswith(f": {MESSAGE}\n")
 
 
-# Files whose messages are somebody else's business: none but the settings' own reader.
-ELSEWHERE = {ROOT / "recsys" / "settings.py", ROOT / "recsys" / "store" / "drivers" / "mysql.py"}
+# Files with other rules for their messages.
+ELSEWHERE = {ROOT / "recsys" / "settings" / "settings.py", ROOT / "recsys" / "store" / "drivers" / "mysql.py"}
 LISTS = re.compile(r"^(sorted|list|set|dict|tuple|frozenset)\(")
 
 
 @pytest.mark.parametrize("path", sorted(set(SOURCES) - ELSEWHERE), ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_no_error_prints_a_list_as_python_writes_it(path: Path):
+def test_no_error_prints_a_list_in_pythons_notation(path: Path):
     raised = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Raise)]
     shown = [part for error in raised for part in ast.walk(error) if isinstance(part, ast.FormattedValue)]
     assert [ast.unparse(part.value) for part in shown if LISTS.match(ast.unparse(part.value))] == []

@@ -1,4 +1,4 @@
-"""Each signal by hand on a catalogue of five items, and the weighted sum against the signals one by one."""
+"""Each feature by hand on a catalogue of five items, and the weighted sum against the single features."""
 
 import math
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from recsys.features.features import N_FEATURES, NAMES, Features, user_item_features
 from recsys.features.history import ages, user_item_sums
 from recsys.features.item_item import Neighbours
-from recsys.features.popularity import popularities
 from recsys.features.query import Query
 from recsys.scorers.ensemble import LinearEnsemble
+from recsys.training.closed_form.choose import popularities
 
 DAY = 86_400
 NOW = 1_700_000_000
@@ -43,8 +43,8 @@ def five_items() -> Features:
     )
 
 
-def asked(*events: tuple[int, float, float], user: int = 0, repeats: bool = True) -> Query:
-    """Return the question after these events, given as (item, weight, days ago), oldest first."""
+def query_after(*events: tuple[int, float, float], user: int = 0, repeats: bool = True) -> Query:
+    """Return a query whose history has these events, given as (item, weight, days ago), oldest first."""
     items, weights, days = zip(*events, strict=True) if events else ((), (), ())
     return Query(
         user=user,
@@ -57,16 +57,16 @@ def asked(*events: tuple[int, float, float], user: int = 0, repeats: bool = True
     )
 
 
-# two baskets and one event between them: item 0 twice, item 3 disliked, 1 a little; ages 2, 2, 1, 0, 0
-HISTORY = asked((0, 1.0, 60), (1, 0.4, 60), (3, -0.5, 30), (0, 1.0, 15), (3, 0.2, 15))
+# Two baskets and one event between them. Item 0 has two events, item 3 a negative one. Ages are 2, 2, 1, 0, 0.
+HISTORY = query_after((0, 1.0, 60), (1, 0.4, 60), (3, -0.5, 30), (0, 1.0, 15), (3, 0.2, 15))
 
 
-def signal(name: str, query: Query = HISTORY) -> list[float]:
+def feature(name: str, query: Query = HISTORY) -> list[float]:
     row: list[float] = five_items().of(query)[NAMES.index(name)].tolist()
     return row
 
 
-def test_the_signals_have_their_order() -> None:
+def test_features_have_a_fixed_order() -> None:
     assert NAMES == (
         *("neighbours", "neighbours_recent", "transitions", "factors"),
         *("popularity", "popularity_60d", "popularity_15d", "popularity_7d"),
@@ -75,41 +75,39 @@ def test_the_signals_have_their_order() -> None:
     assert N_FEATURES == 12
 
 
-def test_a_basket_is_one_moment_of_age() -> None:
+def test_a_basket_counts_as_one_moment_of_age() -> None:
     assert ages(HISTORY).tolist() == [2, 2, 1, 0, 0]
-    assert ages(asked()).tolist() == []
-    assert ages(asked((4, 1.0, 3))).tolist() == [0]
+    assert ages(query_after()).tolist() == []
+    assert ages(query_after((4, 1.0, 3))).tolist() == [0]
 
 
 def test_neighbours_count_a_distinct_item_once_at_most() -> None:
-    """Strengths: item 0 min(2, 1), item 1 0.4, item 3 0.2, its dislike not counted."""
-    assert signal("neighbours") == pytest.approx([0, 10.0, 1.0 + 0.2 * -2, 0, 0.4 * 100])
+    """Item 0 counts min(2, 1), item 1 counts 0.4, item 3 counts 0.2, without its negative event."""
+    assert feature("neighbours") == pytest.approx([0, 10.0, 1.0 + 0.2 * -2, 0, 0.4 * 100])
 
 
 def test_recent_neighbours_count_every_event_by_its_age() -> None:
-    """Strengths: item 0 0.9² + 1, item 1 0.4·0.9², item 3 0.2."""
-    assert signal("neighbours_recent") == pytest.approx([0, 18.1, 1.81 + 0.2 * -2, 0, 0.4 * 0.81 * 100])
+    """Item 0 counts 0.9² + 1, item 1 counts 0.4·0.9², item 3 counts 0.2."""
+    assert feature("neighbours_recent") == pytest.approx([0, 18.1, 1.81 + 0.2 * -2, 0, 0.4 * 0.81 * 100])
 
 
-def test_transitions_fade_faster() -> None:
-    """Strengths: item 0 0.8² + 1, item 1 0.4·0.8²."""
-    assert signal("transitions") == pytest.approx([0.4 * 0.64 * 4, 0, 0, 1.64, 0])
+def test_transitions_decay_faster() -> None:
+    """Item 0 counts 0.8² + 1, item 1 counts 0.4·0.8²."""
+    assert feature("transitions") == pytest.approx([0.4 * 0.64 * 4, 0, 0, 1.64, 0])
 
 
 @pytest.mark.parametrize(
     ("user", "expected"), [(0, [1, 2, 3, 0, 0]), (1, [0, -1, -1, 0, 1]), (N_USERS, [0, 0, 0, 0, 0])]
 )
-def test_factors_are_a_dot_product_and_nothing_for_the_unseen(user: int, expected: list[float]) -> None:
-    assert signal("factors", replace(HISTORY, user=user)) == expected
+def test_factors_are_a_dot_product_and_0_for_unseen_users(user: int, expected: list[float]) -> None:
+    assert feature("factors", replace(HISTORY, user=user)) == expected
 
 
 @pytest.mark.parametrize("half_life", range(4))
-def test_popularity_is_the_same_for_everybody(half_life: int) -> None:
-    assert (
-        signal(NAMES[4 + half_life])
-        == signal(NAMES[4 + half_life], asked(user=N_USERS))
-        == POPULARITY[half_life].tolist()
-    )
+def test_popularity_is_the_same_for_all_users(half_life: int) -> None:
+    name = NAMES[4 + half_life]
+
+    assert feature(name) == feature(name, query_after(user=N_USERS)) == POPULARITY[half_life].tolist()
 
 
 @pytest.mark.parametrize(
@@ -121,23 +119,25 @@ def test_popularity_is_the_same_for_everybody(half_life: int) -> None:
         ("own_15d", math.log1p(0.0625 + 0.5), math.log1p(0.4 * 0.0625), math.log1p(0.1)),
     ],
 )
-def test_own_signals_are_there_for_own_items_only(name: str, zero: float, one: float, three: float) -> None:
-    assert signal(name) == pytest.approx([zero, one, 0, three, 0])
+def test_user_item_features_are_0_for_items_outside_the_history(
+    name: str, zero: float, one: float, three: float
+) -> None:
+    assert feature(name) == pytest.approx([zero, one, 0, three, 0])
 
 
-def test_what_was_only_disliked_is_no_own_item() -> None:
-    own, values = user_item_features(asked((2, -1.0, 5), (4, 0.0, 5)))
+def test_an_item_with_negative_events_alone_has_features_of_0() -> None:
+    items, values = user_item_features(query_after((2, -1.0, 5), (4, 0.0, 5)))
 
-    assert own.tolist() == [2, 4]
+    assert items.tolist() == [2, 4]
     assert values.tolist() == [[0, 0]] * 4
 
 
-def test_events_ahead_of_the_clock_count_as_of_now() -> None:
-    assert user_item_sums(asked((1, 1.0, -2)), (np.inf, 15.0))[1].tolist() == [[1], [1]]
+def test_events_after_now_are_not_decayed() -> None:
+    assert user_item_sums(query_after((1, 1.0, -2)), (np.inf, 15.0))[1].tolist() == [[1], [1]]
 
 
 def test_a_guest_without_history_has_popularity_alone() -> None:
-    features = five_items().of(asked(user=N_USERS))
+    features = five_items().of(query_after(user=N_USERS))
 
     assert features.dtype == np.float32
     np.testing.assert_array_equal(
@@ -145,7 +145,7 @@ def test_a_guest_without_history_has_popularity_alone() -> None:
     )
 
 
-def test_popularities_are_logs_of_weights_halved_every_so_many_days() -> None:
+def test_popularities_are_logs_of_decayed_sums_of_weights() -> None:
     items, weights = np.array([0, 0, 1, 2], np.int32), np.array([1.0, -0.5, 1.0, 3.0], np.float32)
     timestamps = NOW - np.array([60, 60, 0, 15]) * DAY
 
@@ -160,13 +160,13 @@ def test_popularities_are_logs_of_weights_halved_every_so_many_days() -> None:
     )
 
 
-def test_signals_of_a_shop_without_events_are_zero() -> None:
+def test_popularities_of_a_shop_without_events_are_0() -> None:
     nothing = np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, np.int64)
 
     assert popularities(*nothing, 3).tolist() == [[0, 0, 0]] * 4
 
 
-# a larger one: nothing by hand, only what must agree with what
+# A larger catalogue: one way to compute a value against another.
 
 
 @pytest.fixture
@@ -183,14 +183,14 @@ def many(rng: np.random.Generator) -> Features:
 
 
 @pytest.fixture
-def questions(rng: np.random.Generator) -> list[Query]:
-    """A guest without history, one with, a known one without, and some with long histories of baskets and dislikes."""
-    asks = [asked(user=9), asked((3, 1.0, 2), user=9), asked(user=4)]
+def queries(rng: np.random.Generator) -> list[Query]:
+    """A guest without history, a guest with one, a user without, and users with long histories of baskets."""
+    queries = [query_after(user=9), query_after((3, 1.0, 2), user=9), query_after(user=4)]
     for user in range(4):
         days = np.sort(rng.integers(0, 40, 50))[::-1]
         events = zip(rng.integers(0, 60, 50).tolist(), rng.uniform(-1, 1, 50).tolist(), days.tolist(), strict=True)
-        asks.append(asked(*events, user=user))
-    return asks
+        queries.append(query_after(*events, user=user))
+    return queries
 
 
 def weights_to_try(rng: np.random.Generator) -> Iterator[NDArray[np.float32]]:
@@ -200,10 +200,10 @@ def weights_to_try(rng: np.random.Generator) -> Iterator[NDArray[np.float32]]:
     yield rng.normal(size=N_FEATURES).astype(np.float32)
 
 
-def test_the_blend_is_the_weighted_sum_of_the_signals(
-    many: Features, questions: list[Query], rng: np.random.Generator
+def test_the_blend_is_the_weighted_sum_of_the_features(
+    many: Features, queries: list[Query], rng: np.random.Generator
 ) -> None:
-    for query in questions:
+    for query in queries:
         for weights in weights_to_try(rng):
             blend = many.blend(query, weights)
 
@@ -211,90 +211,86 @@ def test_the_blend_is_the_weighted_sum_of_the_signals(
             np.testing.assert_allclose(blend, weights @ many.of(query), rtol=1e-5, atol=1e-5)
 
 
-def test_some_items_are_blended_as_among_all_to_the_last_bit_but_for_their_factors(
-    many: Features, questions: list[Query], rng: np.random.Generator
+def test_chosen_items_score_bit_for_bit_as_in_the_catalogue_except_for_factors(
+    many: Features, queries: list[Query], rng: np.random.Generator
 ) -> None:
-    some = np.array([59, 0, 3, 17, 3], np.int32)  # in any order, twice if asked twice
-    factors = NAMES.index(
-        "factors"
-    )  # of few items they are computed for these alone, and BLAS may add up in another order
+    items = np.array([59, 0, 3, 17, 3], np.int32)  # in any order, one repeated
+    factors = NAMES.index("factors")  # computed for a short list alone, where BLAS may add in another order
     others = np.arange(N_FEATURES) != factors
-    for query in questions:
-        some_signals, features = many.of(query, some), many.of(query)[:, some]
-        np.testing.assert_array_equal(some_signals[others], features[others])
-        np.testing.assert_allclose(some_signals[factors], features[factors], rtol=1e-5, atol=1e-6)
+    for query in queries:
+        alone, among_all = many.of(query, items), many.of(query)[:, items]
+        np.testing.assert_array_equal(alone[others], among_all[others])
+        np.testing.assert_allclose(alone[factors], among_all[factors], rtol=1e-5, atol=1e-6)
         for weights in weights_to_try(rng):
-            np.testing.assert_array_equal(
-                many.blend(query, weights * others, some), many.blend(query, weights * others)[some]
-            )
-            np.testing.assert_allclose(
-                many.blend(query, weights, some), many.blend(query, weights)[some], rtol=1e-5, atol=1e-5
-            )
-            assert many.blend(query, weights, some[:0]).shape == (0,)
+            exact = weights * others
+            np.testing.assert_array_equal(many.blend(query, exact, items), many.blend(query, exact)[items])
+            expected = many.blend(query, weights)[items]
+            np.testing.assert_allclose(many.blend(query, weights, items), expected, rtol=1e-5, atol=1e-5)
+            assert many.blend(query, weights, items[:0]).shape == (0,)
 
 
-def test_the_prior_is_what_a_guest_is_answered(many: Features, rng: np.random.Generator) -> None:
+def test_the_prior_is_the_score_for_a_guest_without_history(many: Features, rng: np.random.Generator) -> None:
     weights = rng.normal(size=N_FEATURES).astype(np.float32)
 
-    np.testing.assert_array_equal(many.prior(weights), many.blend(asked(user=9), weights))
+    np.testing.assert_array_equal(many.prior(weights), many.blend(query_after(user=9), weights))
 
 
 class Counting(Neighbours):
-    """Neighbours that count how often they are asked."""
+    """Neighbours that count the calls of `accumulate`."""
 
-    spreads = 0
+    n_calls = 0
 
     def accumulate(self, items: NDArray[np.int32], strengths: NDArray[np.float32]) -> NDArray[np.float32]:
-        Counting.spreads += 1
+        Counting.n_calls += 1
         return super().accumulate(items, strengths)
 
 
 @pytest.fixture
 def counting(many: Features) -> Features:
-    Counting.spreads = 0
-    tables = (Counting(one.starts, one.neighbours, one.similarities) for one in (many.ease, many.transitions))
+    Counting.n_calls = 0
+    tables = (
+        Counting(matrix.starts, matrix.neighbours, matrix.similarities) for matrix in (many.ease, many.transitions)
+    )
     return Features(*tables, many.user_factors, many.item_factors, many.popularity)
 
 
-def test_four_threads_spread_each_table_once_a_question(counting: Features, questions: list[Query]) -> None:
+def test_four_threads_accumulate_each_matrix_once_for_a_query(counting: Features, queries: list[Query]) -> None:
     weights = np.ones((4, N_FEATURES), np.float32)
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda row: counting.blend(questions[-1], row), weights))
+        answers = list(pool.map(lambda row: counting.blend(queries[-1], row), weights))
 
-    assert Counting.spreads == 2  # neighbours, plain and fading, in one; transitions
+    assert Counting.n_calls == 2  # one for both rows of EASE, one for transitions
     for answer in answers:
         np.testing.assert_array_equal(answer, answers[0])
 
 
-def test_what_has_no_weight_is_not_computed(counting: Features, questions: list[Query]) -> None:
+def test_features_of_weight_0_are_not_computed(counting: Features, queries: list[Query]) -> None:
     weights = np.ones(N_FEATURES, np.float32)
     weights[:4] = 0
-    counting.blend(questions[-1], weights)
+    counting.blend(queries[-1], weights)
 
-    assert Counting.spreads == 0
+    assert Counting.n_calls == 0
 
     weights[NAMES.index("transitions")] = 1
-    counting.blend(questions[-1], weights)
+    counting.blend(queries[-1], weights)
 
-    assert Counting.spreads == 1
+    assert Counting.n_calls == 1
 
 
-def test_an_answer_is_the_callers_own_and_what_is_shared_cannot_be_written_to(
-    many: Features, questions: list[Query]
-) -> None:
-    query = questions[-1]
+def test_scores_belong_to_the_caller_and_cached_arrays_are_read_only(many: Features, queries: list[Query]) -> None:
+    query = queries[-1]
     for weights in (*np.eye(N_FEATURES, dtype=np.float32), np.zeros(N_FEATURES, np.float32)):
         expected = many.blend(query, weights).copy()
         many.blend(query, weights)[:] = math.nan
         np.testing.assert_array_equal(many.blend(query, weights), expected)
-    shared = [known for known in query._known.values() if isinstance(known, np.ndarray)]
-    assert len(shared) == 5  # how strongly the history is spread, by EASE, by transitions; factors; own signals
+    shared = [value for value in query._known.values() if isinstance(value, np.ndarray)]
+    assert len(shared) == 5  # strengths; sums by EASE and by transitions; factors; user-item features
     assert not any(array.flags.writeable for array in shared)
 
 
-def test_two_versions_do_not_answer_for_each_other(many: Features, questions: list[Query]) -> None:
-    """A question outlives a version in training: what it remembers of one must not be taken for another's."""
-    query, weights = questions[-1], np.ones(N_FEATURES, np.float32)
+def test_two_versions_do_not_share_cached_values(many: Features, queries: list[Query]) -> None:
+    """In training, a query is scored by several fits; the cache keeps their values apart."""
+    query, weights = queries[-1], np.ones(N_FEATURES, np.float32)
     other = replace(many, item_factors=-many.item_factors)
     first = many.blend(query, weights)
 
@@ -302,28 +298,26 @@ def test_two_versions_do_not_answer_for_each_other(many: Features, questions: li
     np.testing.assert_array_equal(other.blend(query, weights), other.blend(replace(query), weights))
 
 
-def test_signals_come_back_from_arrays_under_their_names(many: Features, questions: list[Query]) -> None:
+def test_features_are_built_from_arrays_by_name(many: Features, queries: list[Query]) -> None:
     names = ("starts", "neighbours", "similarities")
-    tables = {
-        f"{table}/{name}": getattr(getattr(many, table), name) for table in ("ease", "transitions") for name in names
-    }
+    matrices = {"ease": many.ease, "transitions": many.transitions}
     arrays = {
-        **tables,
+        **{f"{key}/{name}": getattr(matrix, name) for key, matrix in matrices.items() for name in names},
         "user_factors": many.user_factors,
         "item_factors": many.item_factors,
         "popularity": many.popularity,
     }
     for array in arrays.values():
-        array.flags.writeable = False  # as memory-mapped ones are
+        array.flags.writeable = False  # as memory-mapped arrays are
     again = Features.from_arrays(arrays)
 
     assert again.n_items == 60
-    for query in questions:
+    for query in queries:
         np.testing.assert_array_equal(again.of(query), many.of(replace(query)))
 
 
 class Fixed:
-    """A network's own part."""
+    """A network with fixed scores."""
 
     n_items = 60
 
@@ -332,16 +326,16 @@ class Fixed:
         return scores if items is None else scores[items]
 
 
-@pytest.mark.parametrize("own", [None, Fixed()])
+@pytest.mark.parametrize("network", [None, Fixed()])
 @pytest.mark.parametrize("repeats", [False, True])
-def test_a_scorer_takes_the_weights_of_the_repeat_rule(
-    repeats: bool, own: Fixed | None, many: Features, questions: list[Query], rng: np.random.Generator
+def test_an_ensemble_uses_the_weights_of_the_repeat_rule(
+    repeats: bool, network: Fixed | None, many: Features, queries: list[Query], rng: np.random.Generator
 ) -> None:
     weights = rng.normal(size=(2, N_FEATURES + 1)).astype(np.float32)
-    scorer, query = LinearEnsemble(many, weights, own), replace(questions[-1], repeats=repeats)
+    scorer, query = LinearEnsemble(many, weights, network), replace(queries[-1], repeats=repeats)
     expected = many.blend(query, weights[int(repeats), :-1])
-    if own is not None:
-        expected = expected + weights[int(repeats), -1] * own.score(query)
+    if network is not None:
+        expected = expected + weights[int(repeats), -1] * network.score(query)
 
     assert scorer.n_items == 60
     np.testing.assert_array_equal(scorer.score(query), expected)

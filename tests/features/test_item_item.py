@@ -1,4 +1,4 @@
-"""Sparse item-item weights: spreading, sums over a history, and what every fit of them begins and ends with."""
+"""Sparse item-item weights: sums over a history, blocks, and the shared steps of their fits."""
 
 import math
 from typing import Any
@@ -13,13 +13,13 @@ from recsys.features.query import Query
 from recsys.scorers.item_item import ItemCF, NeighbourScorer, tie_break
 from recsys.training.closed_form import co_occurrence
 from recsys.training.closed_form.co_occurrence import (
-    affection,
     blocks,
     co_occurrences,
-    customers,
-    every,
-    stacked,
-    strongest,
+    stack_rows,
+    strongest_per_row,
+    user_item_matrix,
+    weight_matrix,
+    whole_rows,
 )
 from recsys.training.closed_form.item_cf import item_cf
 
@@ -31,7 +31,7 @@ def matrix(rows: list[list[float]]) -> Neighbours:
     return Neighbours(csr.indptr.astype(np.int64), csr.indices.astype(np.int32), csr.data)
 
 
-def asked(items: list[int], weights: list[float]) -> Query:
+def query_of(items: list[int], weights: list[float]) -> Query:
     moments = np.arange(len(items), dtype=np.int64)
     return Query(9, np.array(items, np.int32), np.array(weights, np.float32), moments, np.zeros(0, np.int32), now=100)
 
@@ -42,26 +42,23 @@ def events(rows: list[tuple[int, int, float]]) -> Columns:
     return np.array(users, np.int32), np.array(items, np.int32), np.array(weights, np.float32)
 
 
-def test_strengths_spread_along_the_rows() -> None:
+def test_sums_add_the_rows_of_the_items() -> None:
     weights = matrix([[0, 2, 0], [0, 0, 0], [1, -3, 0.5]])
 
     assert weights.n_items == 3
     assert weights.accumulate(np.array([2, 0], np.int32), np.array([10, 1], np.float32)).tolist() == [10, -28, 5]
-    assert weights.accumulate(np.array([0, 0, 1], np.int32), np.array([1, 0.5, 7], np.float32)).tolist() == [
-        0,
-        3,
-        0,
-    ]  # twice adds up
+    repeated = np.array([0, 0, 1], np.int32), np.array([1, 0.5, 7], np.float32)
+    assert weights.accumulate(*repeated).tolist() == [0, 3, 0]
 
 
-def test_nothing_spreads_from_nothing() -> None:
-    accumulate = matrix([[0, 2], [0, 0]]).accumulate(np.zeros(0, np.int32), np.zeros(0, np.float32))
+def test_sums_over_no_items_are_0() -> None:
+    sums = matrix([[0, 2], [0, 0]]).accumulate(np.zeros(0, np.int32), np.zeros(0, np.float32))
 
-    assert (accumulate.tolist(), accumulate.dtype) == ([0, 0], np.float32)
+    assert (sums.tolist(), sums.dtype) == ([0, 0], np.float32)
 
 
 @pytest.mark.parametrize("h", [1, MANY, MANY + 1, 500])
-def test_spreading_is_a_plain_loop(rng: np.random.Generator, h: int) -> None:
+def test_sums_equal_a_plain_loop(rng: np.random.Generator, h: int) -> None:
     dense = np.where(rng.random((30, 30)) < 0.3, rng.normal(size=(30, 30)), 0)
     dense[4] = 0
     items, strengths = rng.integers(0, 30, h).astype(np.int32), rng.normal(size=(2, h)).astype(np.float32)
@@ -69,13 +66,13 @@ def test_spreading_is_a_plain_loop(rng: np.random.Generator, h: int) -> None:
     for item, each in zip(items, strengths.T, strict=True):
         expected += each[:, None] * dense[item]
 
-    found = matrix(dense.tolist()).accumulate(items, strengths)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(matrix(dense.tolist()).accumulate(items, strengths[1]), found[1])
+    sums = matrix(dense.tolist()).accumulate(items, strengths)
+    np.testing.assert_allclose(sums, expected, rtol=1e-5, atol=1e-4)
+    assert sums.dtype == np.float32
+    np.testing.assert_array_equal(matrix(dense.tolist()).accumulate(items, strengths[1]), sums[1])
 
 
-def test_arrays_may_lie_below_a_prefix_and_be_read_only() -> None:
+def test_arrays_may_have_a_prefix_and_be_read_only() -> None:
     arrays = {
         "a/starts": np.array([0, 1, 1]),
         "a/neighbours": np.array([1], np.int32),
@@ -84,43 +81,42 @@ def test_arrays_may_lie_below_a_prefix_and_be_read_only() -> None:
     for array in arrays.values():
         array.flags.writeable = False
 
-    assert Neighbours.from_arrays(arrays, "a/").accumulate(
-        np.array([0], np.int32), np.array([0.5], np.float32)
-    ).tolist() == [0, 2]
+    weights = Neighbours.from_arrays(arrays, "a/")
+    assert weights.accumulate(np.array([0], np.int32), np.array([0.5], np.float32)).tolist() == [0, 2]
 
 
 def test_a_history_counts_its_distinct_items_by_positive_weight_up_to_one() -> None:
     scorer = NeighbourScorer(matrix([[0, 2, 0], [0, 0, 8], [16, 0, 0]]), np.zeros(3, np.float32))
-    scores = scorer.score(asked([0, 1, 0, 2, 1], [1.0, 0.25, 1.0, -0.5, 0.5]))
+    scores = scorer.score(query_of([0, 1, 0, 2, 1], [1.0, 0.25, 1.0, -0.5, 0.5]))
 
-    assert scores.tolist() == [0, 2, 6]  # item 0 once, item 1 with 0.75, item 2 was disliked
-    assert scorer.score(asked([0, 1], [1, 1]), np.array([2, 0, 2], np.int32)).tolist() == [8, 0, 8]
+    assert scores.tolist() == [0, 2, 6]  # item 0 counts 1, item 1 counts 0.75, item 2 is disliked
+    assert scorer.score(query_of([0, 1], [1, 1]), np.array([2, 0, 2], np.int32)).tolist() == [8, 0, 8]
 
 
-def test_a_guest_is_answered_by_popularity_alone() -> None:
+def test_a_guest_without_history_gets_the_order_of_popularity() -> None:
     ties = tie_break(np.array([2, 0, 8]))
     scorer = NeighbourScorer(matrix([[0, 2, 0], [0, 0, 8], [16, 0, 0]]), ties)
 
     assert ties.tolist() == pytest.approx([0.25e-6, 0, 1e-6])
-    assert scorer.score(asked([], [])).tolist() == ties.tolist()
+    assert scorer.score(query_of([], [])).tolist() == ties.tolist()
     assert tie_break(np.zeros(2, np.int64)).tolist() == [0, 0]
 
 
-def test_customers_count_once_and_affection_up_to_one() -> None:
+def test_users_count_once_and_weights_at_most_1() -> None:
     columns = events([(0, 0, 0.25), (0, 0, 0.5), (0, 1, 1.0), (0, 1, 1.0), (1, 0, -0.5), (1, 1, 0.25)])
 
-    assert customers(*columns, 2, 3).toarray().tolist() == [[1, 1, 0], [0, 1, 0]]
-    assert affection(*columns, 2, 3).toarray().tolist() == [[0.75, 1, 0], [0, 0.25, 0]]
+    assert user_item_matrix(*columns, 2, 3).toarray().tolist() == [[1, 1, 0], [0, 1, 0]]
+    assert weight_matrix(*columns, 2, 3).toarray().tolist() == [[0.75, 1, 0], [0, 0.25, 0]]
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
-def test_weights_that_are_no_numbers_are_refused(wrong: float) -> None:
+def test_weights_that_are_not_finite_are_refused(wrong: float) -> None:
     with pytest.raises(ValueError, match=f"`weights` should be finite. Received: {wrong} at 1."):
-        customers(*events([(0, 0, 1), (0, 1, wrong)]), 1, 2)
+        user_item_matrix(*events([(0, 0, 1), (0, 1, wrong)]), 1, 2)
 
 
 @pytest.mark.parametrize("limit", [1, 7, 100])
-def test_co_occurrences_in_parts_are_those_of_the_whole(
+def test_co_occurrences_in_blocks_equal_those_of_the_whole_matrix(
     limit: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(co_occurrence, "ENTRIES_AT_ONCE", limit)
@@ -142,35 +138,35 @@ def test_co_occurrences_in_parts_are_those_of_the_whole(
         ([5, 5], [(0, 2)]),
     ],
 )
-def test_blocks_hold_up_to_their_limit_or_one_row(sizes: list[int], expected: list[tuple[int, int]]) -> None:
+def test_blocks_have_up_to_their_limit_or_one_row(sizes: list[int], expected: list[tuple[int, int]]) -> None:
     assert list(blocks(np.array(sizes, np.int64), 10)) == expected
 
 
 def test_the_strongest_of_a_row_are_largest_in_absolute_value() -> None:
     rows = sparse.csr_matrix(np.array([[1, -5, 3, 2], [0, 0, 0, 0], [0, 7, 0, -6], [4, 1, 0, 0]], np.float32))
-    rows.data[rows.data == 1] = 0  # there, and 0
-    lengths, columns, values = strongest(rows, 2)
+    rows.data[rows.data == 1] = 0  # stored, and 0
+    lengths, columns, values = strongest_per_row(rows, 2)
 
     assert lengths.tolist() == [2, 0, 2, 1]
     assert columns.tolist() == [1, 2, 1, 3, 0]
     assert values.tolist() == [-5, 3, 7, -6, 4]
 
 
-def test_rows_are_stacked() -> None:
+def test_blocks_of_rows_are_stacked() -> None:
     def part(lengths: list[int], columns: list[int]) -> Any:
         return np.array(lengths, np.int64), np.array(columns, np.int32), np.array(columns, np.float32) / 2
 
-    arrays = stacked([part([1, 0], [3]), part([2], [0, 1])])
+    arrays = stack_rows([part([1, 0], [3]), part([2], [0, 1])])
 
     assert {name: (array.tolist(), array.dtype) for name, array in arrays.items()} == {
         "starts": ([0, 1, 1, 3], np.int64),
         "neighbours": ([3, 0, 1], np.int32),
         "similarities": ([1.5, 0, 0.5], np.float32),
     }
-    assert stacked([])["starts"].tolist() == [0]
+    assert stack_rows([])["starts"].tolist() == [0]
 
 
-def test_item_cf_weighs_events_where_it_should() -> None:
+def test_item_cf_uses_event_weights_if_weighted() -> None:
     columns = events([(0, 0, 1.0), (0, 1, 0.25), (1, 0, 0.5), (1, 1, 0.5), (1, 1, 0.25), (2, 1, -1.0)])
     together = 1 * 0.25 + 0.5 * 0.75
     cosine = together / math.sqrt((1 + 0.25) * (0.0625 + 0.5625))
@@ -184,19 +180,19 @@ def test_item_cf_weighs_events_where_it_should() -> None:
     assert weighted["tie_break"].tolist() == plain["tie_break"].tolist() == pytest.approx([1e-6, 1e-6])
 
 
-def test_item_cf_keeps_the_nearest_above_its_threshold() -> None:
-    """Item 0 shares three customers with item 1, two with item 2, one with item 3."""
+def test_item_cf_stores_the_most_similar_items_above_the_threshold() -> None:
+    """Item 0 shares three users with item 1, two with item 2, one with item 3."""
     columns = events([(u, i, 1) for u, i in [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1), (0, 2), (1, 2), (0, 3)]])
 
-    def of_the_first(**options: float) -> list[int]:
+    def neighbours_of_0(**options: float) -> list[int]:
         arrays = item_cf(*columns, 3, 4, **options)  # type: ignore[arg-type]
         return [int(item) for item in arrays["neighbours"][: arrays["starts"][1]]]
 
-    assert of_the_first() == [1, 2]
-    assert of_the_first(min_co_occurrence=1) == [1, 2, 3]
-    assert of_the_first(min_co_occurrence=3) == [1]
-    assert of_the_first(min_co_occurrence=1, n_neighbours=2) == [1, 2]
-    assert of_the_first(min_co_occurrence=1, shrinkage=0) == [1, 2, 3]
+    assert neighbours_of_0() == [1, 2]
+    assert neighbours_of_0(min_co_occurrence=1) == [1, 2, 3]
+    assert neighbours_of_0(min_co_occurrence=3) == [1]
+    assert neighbours_of_0(min_co_occurrence=1, n_neighbours=2) == [1, 2]
+    assert neighbours_of_0(min_co_occurrence=1, shrinkage=0) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("wrong", [{"n_neighbours": 0}, {"shrinkage": -1.0}, {"shrinkage": math.nan}])
@@ -206,49 +202,52 @@ def test_item_cf_refuses_parameters_out_of_range(wrong: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("n_users", "n_items"), [(0, 0), (0, 3), (2, 0), (2, 3)])
-def test_item_cf_of_no_events_says_nothing(n_users: int, n_items: int) -> None:
+def test_item_cf_without_events_scores_0(n_users: int, n_items: int) -> None:
     nothing = np.zeros(0, np.int32)
     scorer = ItemCF.from_arrays(item_cf(nothing, nothing, np.zeros(0, np.float32), n_users, n_items))
 
-    assert scorer.score(asked([], [])).tolist() == [0] * n_items
+    assert scorer.score(query_of([], [])).tolist() == [0] * n_items
 
 
-def test_a_block_is_cut_out_of_the_matrix() -> None:
+def test_a_block_is_a_part_of_the_matrix() -> None:
     dense = np.array([[0, 2, 0, 1], [3, 0, 0, 0], [0, 0, 0, 0], [5, 0, -4, 0]], np.float32)
     rows, columns = np.nonzero(dense)
     starts = np.concatenate([[0], np.cumsum((dense != 0).sum(1))])
     matrix = Neighbours(starts, columns.astype(np.int32), dense[rows, columns])
-    items, wanted = np.array([3, 0, 2], np.int32), np.array([2, 0, 3, 0], np.int32)
+    items, columns_of_block = np.array([3, 0, 2], np.int32), np.array([2, 0, 3, 0], np.int32)
 
-    np.testing.assert_array_equal(matrix.block(items, wanted), dense[np.ix_(items, wanted)])
-    assert matrix.block(items[:0], wanted).shape == (0, 4)
-    assert matrix.block(items, wanted[:0]).shape == (3, 0)
+    np.testing.assert_array_equal(matrix.block(items, columns_of_block), dense[np.ix_(items, columns_of_block)])
+    assert matrix.block(items[:0], columns_of_block).shape == (0, 4)
+    assert matrix.block(items, columns_of_block[:0]).shape == (3, 0)
 
 
-def test_a_matrix_of_whole_rows_is_the_same_matrix(rng: np.random.Generator) -> None:
+def test_whole_rows_give_the_same_results_as_sparse_ones(rng: np.random.Generator) -> None:
     dense = np.where(rng.random((9, 9)) < 0.5, rng.normal(size=(9, 9)), 0).astype(np.float32)
-    lengths, columns, weights = every(sparse.csr_matrix(dense))
-    whole, few = Neighbours(np.concatenate([[0], np.cumsum(lengths)]), columns, weights), matrix(dense.tolist())
-    items, strengths = np.array([4, 0, 8], np.int32), rng.normal(size=(2, 3)).astype(np.float32)
-    wanted = np.array([2, 0, 3, 0], np.int32)
-
-    np.testing.assert_array_equal(whole.block(items, wanted), few.block(items, wanted))
-    np.testing.assert_allclose(
-        whole.accumulate(items, strengths), few.accumulate(items, strengths), rtol=1e-5, atol=1e-6
+    lengths, columns, weights = whole_rows(sparse.csr_matrix(dense))
+    dense_rows, sparse_rows = (
+        Neighbours(np.concatenate([[0], np.cumsum(lengths)]), columns, weights),
+        matrix(dense.tolist()),
     )
-    assert whole.accumulate(items, strengths[0]).shape == (9,)
+    items, strengths = np.array([4, 0, 8], np.int32), rng.normal(size=(2, 3)).astype(np.float32)
+    columns_of_block = np.array([2, 0, 3, 0], np.int32)
+
+    np.testing.assert_array_equal(dense_rows.block(items, columns_of_block), sparse_rows.block(items, columns_of_block))
+    np.testing.assert_allclose(
+        dense_rows.accumulate(items, strengths), sparse_rows.accumulate(items, strengths), rtol=1e-5, atol=1e-6
+    )
+    assert dense_rows.accumulate(items, strengths[0]).shape == (9,)
 
 
-def test_items_with_equal_weights_get_equal_sums_in_whole_rows_too(rng: np.random.Generator) -> None:
-    dense = np.repeat(rng.normal(size=(33, 3)), 11, axis=1).astype(np.float32)  # three kinds of columns
-    lengths, columns, weights = every(sparse.csr_matrix(dense))
-    whole = Neighbours(np.concatenate([[0], np.cumsum(lengths)]), columns, weights)
-    sums = whole.accumulate(np.arange(33, dtype=np.int32), rng.normal(size=33).astype(np.float32))
+def test_items_with_equal_weights_get_equal_sums_in_whole_rows(rng: np.random.Generator) -> None:
+    dense = np.repeat(rng.normal(size=(33, 3)), 11, axis=1).astype(np.float32)  # three distinct columns
+    lengths, columns, weights = whole_rows(sparse.csr_matrix(dense))
+    dense_rows = Neighbours(np.concatenate([[0], np.cumsum(lengths)]), columns, weights)
+    sums = dense_rows.accumulate(np.arange(33, dtype=np.int32), rng.normal(size=33).astype(np.float32))
 
     assert len(set(sums.tolist())) == 3
 
 
-def test_stored_rows_are_ascending() -> None:
+def test_columns_of_stored_rows_are_ascending() -> None:
     rows = sparse.csr_matrix((np.array([3, 1, 2], np.float32), np.array([4, 0, 2]), np.array([0, 3])), shape=(1, 5))
 
-    assert [part.tolist() for part in strongest(rows, 2)] == [[2], [2, 4], [2, 3]]
+    assert [part.tolist() for part in strongest_per_row(rows, 2)] == [[2], [2, 4], [2, 3]]

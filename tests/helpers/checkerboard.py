@@ -1,8 +1,8 @@
-"""A shop whose right answer is known: a customer likes the items of her own parity, and has not met one of them yet.
+"""A shop with a known right answer: each user likes the items of one parity, and one of them is withheld.
 
-Customer u has index u and the id 100 + u, item i the index i and the id 500 + i. Customer u has had every item of her parity but
-`withheld(u)`, one event a day, and takes that one after `CUT`. Devices and categories are spread evenly over both clusters, so that
-only the history tells them apart. The catalogue is listed in descending order, as some tables are.
+User u has index u and id 100 + u, item i has index i and id 500 + i. Before `CUT`, user u has one event a day with all
+items of the same parity, except `withheld(u)`, which they buy after it. Devices and categories are independent of the
+parity, so only the history tells the two clusters apart. The catalogue is in descending order, as some tables are.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ DAY = 86_400
 START = 1_704_672_000  # Monday 2024-01-08 00:00 UTC
 CUT = START + 100 * DAY
 N_USERS, N_ITEMS = 64, 16
-RARE = 599  # an item with two events before the cut, too few to be learned
-USER_ITEM = N_ITEMS // 2  # items of one cluster
+RARE = 599  # an item with two events before the cut, which training leaves out
+CLUSTER_SIZE = N_ITEMS // 2  # items of one cluster
 CATEGORIES = ("tea", "coffee", "honey")
 DEVICES = ("mobile", "desktop", None)
 EVENTS = ("cancel", "cart", "purchase", "star1", "view")
 SHOP = Shop(sources=(), products="")
 FAST = Training(dim=8, factors=8, epochs=8, batch=8, window=8, learning_rate=0.02)
-# Repeats hidden, repeats allowed: no signal is left out, and no two rules weigh one alike.
+# Purchased items hidden, repeats allowed: no weight is 0, and none is the same under both rules.
 ENSEMBLE_WEIGHTS = {
     "neighbours": (2.0, 1.5),
     "neighbours_recent": (1.0, 0.8),
@@ -55,20 +55,22 @@ Row = tuple[int, int, str, int]
 
 
 def withheld(user: int) -> int:
-    """Return the one item of her own cluster that a customer has not met: the diagonal of the board."""
-    return user % 2 + 2 * (user // 2 % USER_ITEM)
+    """Return the one item of a user's cluster without events before the cut: the diagonal of the board."""
+    return user % 2 + 2 * (user // 2 % CLUSTER_SIZE)
 
 
 def own_cluster(user: int) -> np.ndarray:
+    """Return the items of the user's parity."""
     return np.arange(user % 2, N_ITEMS, 2, dtype=np.int32)
 
 
 def other_cluster(user: int) -> np.ndarray:
+    """Return the items of the other parity."""
     return np.arange(1 - user % 2, N_ITEMS, 2, dtype=np.int32)
 
 
 def events_of(rows: Sequence[Row], devices: Sequence[str | None] | None = None) -> Interactions:
-    """Return events given as (user id, item id, event, timestamp); rows keep their order as row ids."""
+    """Return events given as (user id, item id, event, timestamp); row ids follow their order."""
     users, items, events, timestamps = zip(*rows, strict=True) if rows else ((), (), (), ())
     return Interactions(
         users=np.array(users, np.int64),
@@ -84,7 +86,7 @@ def events_of(rows: Sequence[Row], devices: Sequence[str | None] | None = None) 
 def catalogue_of(
     items: Sequence[int], categories: Sequence[str | None], active: Sequence[bool] | None = None
 ) -> Catalogue:
-    """Return products without brand and price."""
+    """Return a catalogue without brands and prices."""
     return Catalogue(
         items=np.array(items, np.int64),
         active=np.ones(len(items), bool) if active is None else np.array(active, bool),
@@ -95,29 +97,29 @@ def catalogue_of(
 
 
 def before_the_cut() -> Interactions:
-    """Return what everybody did before the cut: her own cluster but one, in an order of her own, one event a day."""
+    """Return all events before the cut: each user's cluster except one item, in random order, one event a day."""
     rng = np.random.default_rng(11)
     rows: list[Row] = []
     for user in range(N_USERS):
         liked = rng.permutation(np.setdiff1d(own_cluster(user), withheld(user)))
         days = np.sort(rng.choice(100, len(liked), replace=False))
         moments = START + days * DAY + rng.integers(0, DAY, len(liked))
-        kinds = rng.choice(["view", "cart", "purchase"], len(liked))
+        names = rng.choice(["view", "cart", "purchase"], len(liked))
         rows += [
-            (100 + user, 500 + int(item), str(kind), int(moment))
-            for item, kind, moment in zip(liked, kinds, moments, strict=True)
+            (100 + user, 500 + int(item), str(name), int(moment))
+            for item, name, moment in zip(liked, names, moments, strict=True)
         ]
     rows += [(100 + user, RARE, "view", CUT - DAY) for user in (0, 1)]
     return events_of(rows, [DEVICES[n] for n in rng.integers(0, 3, len(rows))])
 
 
 def after_the_cut() -> Interactions:
-    """Return what everybody did after it: the withheld item, bought."""
+    """Return all events after the cut: each user's purchase of the withheld item."""
     return events_of([(100 + user, 500 + withheld(user), "purchase", CUT + user * 3600) for user in range(N_USERS)])
 
 
 def catalogue() -> Catalogue:
-    """Return all items, in descending order; categories go round in threes, across the clusters."""
+    """Return all items in descending order; the three categories alternate, independent of parity."""
     items = range(N_ITEMS - 1, -1, -1)
     return catalogue_of([500 + item for item in items], [CATEGORIES[item % 3] for item in items])
 
@@ -125,14 +127,14 @@ def catalogue() -> Catalogue:
 def shop_of(
     recorded: Interactions, options: Training = FAST, products: Catalogue | None = None, shop: Shop = SHOP
 ) -> ShopData:
-    """Return a shop as a training run reads it."""
+    """Return the data of a shop as a training run reads it."""
     now = CUT + 60 * DAY
     cleaned, report = clean(recorded, shop=shop, training=options, now=now)
     return ShopData(recorded, cleaned, catalogue() if products is None else products, report, shop, options, now)
 
 
 def hyperparameters(options: Training = FAST) -> Hyperparameters:
-    """Return choices as validation might have made them, so that signals and networks both matter."""
+    """Return hyperparameters as validation might choose them, with weights for features and networks."""
     plain = Hyperparameters.default(options, "a board has no validation")
     weights = np.array([ENSEMBLE_WEIGHTS[name] for name in (*NAMES, NETWORK)], np.float32).T
     return replace(
@@ -141,13 +143,13 @@ def hyperparameters(options: Training = FAST) -> Hyperparameters:
 
 
 def fit(source: ShopData) -> TrainedModels:
-    """Fit the whole registry to what a shop knew at the cut, by the project's own code."""
+    """Fit the whole registry to the events before the cut, as training does."""
     return fit_stage(source, source.known_at(CUT), lambda epoch: None, hyperparameters(source.options))
 
 
 @contextmanager
 def eagerly() -> Iterator[None]:
-    """Run compiled functions step by step: a fit of a few steps is over before its graph would be traced."""
+    """Run compiled functions eagerly: a fit of a few steps takes less time than tracing its graph."""
     import tensorflow as tf
 
     tf.config.run_functions_eagerly(True)
@@ -157,7 +159,12 @@ def eagerly() -> Iterator[None]:
         tf.config.run_functions_eagerly(False)
 
 
-def question(stage: TrainedModels, user: int, *, context: Sequence[int] | None = None, repeats: bool = False) -> Query:
-    """Return what a customer of the board is asked at the cut; every context is unknown unless given."""
+def query_at_cut(
+    stage: TrainedModels, user: int, *, context: Sequence[int] | None = None, repeats: bool = False
+) -> Query:
+    """Return the query of a user at the cut; without `context`, all context features are unknown."""
     unknown = [size - 1 for size in stage.data.context_sizes]
     return stage.data.query(user, context=np.array(context or unknown, np.int32), now=CUT, repeats=repeats)
+
+
+question = query_at_cut  # the name that tests of other folders import

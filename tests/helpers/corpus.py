@@ -1,4 +1,4 @@
-"""Bad and odd input, numbered: each case with the answers it has to get, one-shot and from a worker, in the tiny shop."""
+"""Bad and odd input, numbered: each case with its one-shot answer and its answer of a worker, in the tiny shop."""
 
 from __future__ import annotations
 

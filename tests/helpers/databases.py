@@ -1,4 +1,4 @@
-"""The database servers of the tests: reached, filled, emptied."""
+"""The database servers of the tests: new, migrated and emptied databases."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from recsys.store.migrations import migrate  # noqa: E402
 MYSQL = os.environ.get("RECSYS_TEST_MYSQL", "mysql+pymysql://root@127.0.0.1:3306")
 POSTGRESQL = os.environ.get("RECSYS_TEST_POSTGRESQL", "postgresql+psycopg://postgres@127.0.0.1:5432")
 SCHEMA_TABLES = frozenset(
-    "rec_schema_migrations allcodes users products productdetails productimages interactions comments rec_versions rec_user_encoder "
-    "rec_item_encoder rec_context_mapping rec_context_meta recommendations model_runs rec_lists".split()
+    "rec_schema_migrations allcodes users products productdetails productimages interactions comments "
+    "rec_versions rec_user_encoder rec_item_encoder rec_context_mapping rec_context_meta "
+    "recommendations model_runs rec_lists".split()
 )
 CONNECT_TIMEOUT_S = 3  # a local server answers at once or isn't there
 
@@ -46,7 +47,8 @@ def without_rows(url: str) -> str:
     with connect(url) as db:
         schema = "DATABASE()" if db.dialect == "mysql" else "'public'"
         tables = db.query(
-            f"SELECT table_name FROM information_schema.tables WHERE table_schema = {schema} AND table_type = 'BASE TABLE'"
+            "SELECT table_name FROM information_schema.tables "
+            f"WHERE table_schema = {schema} AND table_type = 'BASE TABLE'"
         )
         for (table,) in tables:
             if table.lower() not in SCHEMA_TABLES:
@@ -57,7 +59,7 @@ def without_rows(url: str) -> str:
 
 
 def emptied(url: str) -> str:
-    """Return the URL of a PostgreSQL database after everything in it, and everybody else, has been thrown out."""
+    """Return the URL of a PostgreSQL database without tables and without other connections."""
     server, _, name = url.rpartition("/")
     run_on_postgresql(server, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
     run_on_postgresql(server, "DROP SCHEMA public CASCADE; CREATE SCHEMA public", name)

@@ -17,7 +17,7 @@ POLL_S = 0.05  # how soon a thread notices that the test is over
 
 
 class FreezableProxy:
-    """Passes bytes between a client and a database server until told to freeze, or to drip; the connections stay open."""
+    """Passes bytes between a client and a database server until `freeze` or `drip`; connections stay open."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -46,7 +46,7 @@ class FreezableProxy:
         self._frozen.set()
 
     def drip(self) -> None:
-        """Let what the server says arrive a few bytes at a time."""
+        """Let the server's bytes arrive a few at a time."""
         self._dripping.set()
 
     def _start(self, target: object, *args: object) -> None:
@@ -76,9 +76,9 @@ class FreezableProxy:
                         return
                     if not self._frozen.is_set():
                         with suppress(OSError):
-                            self.train_epoch(data, target, dripping)
+                            self._forward(data, target, dripping)
 
-    def train_epoch(self, data: bytes, target: socket.socket, dripping: threading.Event) -> None:
+    def _forward(self, data: bytes, target: socket.socket, dripping: threading.Event) -> None:
         while data and dripping.is_set() and not self._over.wait(DRIP_S):
             target.sendall(data[:DRIP_BYTES])
             data = data[DRIP_BYTES:]
@@ -87,7 +87,7 @@ class FreezableProxy:
 
 @contextmanager
 def silent_server() -> Iterator[int]:
-    """Yield the port of a server that takes connections and never says a word."""
+    """Yield the port of a server that accepts connections and never writes."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 

@@ -1,4 +1,4 @@
-"""Commands at a fixed moment: scores decay with age, so an answer can only be compared with one of the same second."""
+"""Commands at a fixed moment: scores decay with age, so only answers of the same second are comparable."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""What the request parser makes of any bytes, and a search for bytes that it makes something wrong of.
+"""A check of the request parser for any bytes, and a search for bytes that fail it.
 
 python tests/helpers/fuzz_request.py                  three minutes
 python tests/helpers/fuzz_request.py --seconds 3600   an hour
 
-The search needs atheris, which needs Linux or macOS: pip install atheris==3.0.0. It starts from the corpus of bad and odd input and leaves
-with 1 when it has found something; the bytes are then in the file that it names.
+The search needs atheris, which needs Linux or macOS: pip install atheris==3.0.0. It starts from the corpus of bad and
+odd input. It ends with status 1 when bytes fail the check, and names the file that holds them.
 """
 
 from __future__ import annotations
@@ -22,52 +22,51 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 MODELS = ("ENCM", "LNCM", "NeuMF", "BMF", "blend", "ease", "item_cf", "popularity")
 OPS = ("recommend", "similar", "ping", "stats", "reload")
 CODES = ("invalid_json", "invalid_request", "too_large")
-MOST_BYTES = 8192  # of a refusal: `id` may be 512 bytes, each written as six
+MOST_BYTES = 8192  # of a failure: `id` may have 512 bytes, each written as six
 MARKS = ("{", "}", "[", "]", ":", ",", "null", "true", "1e999", "NaN", "-0", "\\ud800", "\\u0000", "\ufeff")
 
 
-def judge(data: bytes) -> str:
-    """Read a request and make sure that what comes of it is right; return the code of the refusal, or `read`.
+def check(data: bytes) -> str:
+    """Read a request, check the result, and return the code of the failure, or `read`.
 
     Raises:
-        AssertionError: It is not right.
+        AssertionError: The result is wrong.
     """
     from recsys.contract import failure, parse_request, request_id
     from recsys.errors import RecsysError
 
-    mark = request_id(data)
+    id_ = request_id(data)
     try:
         request = parse_request(data, models=MODELS, ops=OPS)
     except RecsysError as error:
         assert error.code in CODES, error.code
-        line = failure(error, id=mark)
+        line = failure(error, id=id_)
         assert line.endswith(b"\n") and line.count(b"\n") == 1 and line.isascii() and len(line) <= MOST_BYTES
-        told = json.loads(line)
-        assert (told["ok"], told["error"]["code"], told.get("id")) == (False, error.code, mark)
+        document = json.loads(line)
+        assert (document["ok"], document["error"]["code"], document.get("id")) == (False, error.code, id_)
         return error.code
-    assert parse_request(json.dumps(asdict(request)).encode(), models=MODELS, ops=OPS) == request, (
-        "it should read what it has read"
-    )
+    read_again = parse_request(json.dumps(asdict(request)).encode(), models=MODELS, ops=OPS)
+    assert read_again == request, "a request should be read from its own fields"
     plain = json.loads(data.decode("utf-8-sig"))
     for name in ("user_id", "item_id", "id", "budget_ms"):
         assert getattr(request, name) == plain.get(name) and type(getattr(request, name)) is type(plain.get(name)), name
-    assert request.id == mark
+    assert request.id == id_
     return "read"
 
 
 def seeds() -> list[bytes]:
-    """Return where a search starts: every small case of the corpus."""
+    """Return the start of a search: every small case of the corpus."""
     from tests.helpers.corpus import cases
 
     return [case.data for case in cases().values() if len(case.data) < 4096]
 
 
 def search(seconds: int, options: Sequence[str]) -> None:
-    """Look for bytes that are judged wrongly; libFuzzer ends the process."""
+    """Search for bytes that fail the check; libFuzzer ends the process."""
     import atheris
 
     with atheris.instrument_imports(include=["recsys.contract", "json"]):
-        import recsys.contract.request  # noqa: F401 - so that what it reads of the bytes steers the search
+        import recsys.contract.request  # noqa: F401 - its branches steer the search
 
     folder = Path(tempfile.mkdtemp(prefix="fuzz-request-"))
     (folder / "corpus").mkdir()
@@ -82,12 +81,12 @@ def search(seconds: int, options: Sequence[str]) -> None:
         "-rss_limit_mb=1024",
         f"-artifact_prefix={folder}/",
     ]
-    atheris.Setup([sys.argv[0], str(folder / "corpus"), f"-dict={folder}/words", *limits, *options], _judged)
+    atheris.Setup([sys.argv[0], str(folder / "corpus"), f"-dict={folder}/words", *limits, *options], _check)
     atheris.Fuzz()
 
 
-def _judged(data: bytes) -> None:
-    judge(data)
+def _check(data: bytes) -> None:
+    check(data)
 
 
 def _fields() -> list[str]:

@@ -1,4 +1,4 @@
-"""The door and the package with a use case that misbehaves on cue, for tests of what a process survives."""
+"""Entry point and package with a use case that misbehaves on request, for tests of failing processes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from tests.helpers.doors import install
+from tests.helpers.entry_points import install
 
 VERSION = "20261120T231800Z-0a1b2c3d"
 

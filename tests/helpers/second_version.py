@@ -17,7 +17,7 @@ Alter = Callable[[Draft, Version], None]
 
 
 def turned_around(draft: Draft, first: Version) -> None:
-    """Let the least popular item be the most popular one, so that `"model": "popularity"` tells the versions apart."""
+    """Reverse popularity, so that `"model": "popularity"` gives another list for each version."""
     rewrite(draft, first, "popularity.h5", popularity=lambda popularity: popularity.max() - popularity)
 
 
@@ -64,5 +64,5 @@ def write_encoders(shop: Published, version: Version, name: str) -> None:
 
 
 def point_at(shop: Published, text: str) -> None:
-    """Let CURRENT hold what nobody could activate."""
+    """Write any text into CURRENT."""
     (shop.models_dir / "CURRENT").write_text(text, encoding="ascii")

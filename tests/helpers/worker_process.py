@@ -1,4 +1,4 @@
-"""A worker as its supervisor has it: a process, lines in, lines out."""
+"""A worker as a supervisor runs it: a process that reads and writes lines."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.helpers.doors import PATIENCE_S, command
+from tests.helpers.entry_points import PATIENCE_S, command
 
 Line = bytes | Mapping[str, Any]
 
 
 class WorkerProcess:
-    """A worker that has said `ready`.
+    """A running worker that has written `ready`.
 
     Attributes:
         process: The process.
@@ -38,7 +38,7 @@ class WorkerProcess:
         self.process.__exit__(kind, error, trace)
 
     def send(self, line: Line) -> None:
-        """Write a line without its answer being read."""
+        """Write a line without reading its answer."""
         assert self.process.stdin is not None
         self.process.stdin.write((line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n")
         self.process.stdin.flush()

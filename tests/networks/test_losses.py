@@ -1,4 +1,4 @@
-"""Losses of a few targets by hand, and where sampled items come from."""
+"""The losses of a few targets by hand, and the distribution of negatives."""
 
 import math
 from collections.abc import Sequence
@@ -21,117 +21,119 @@ PLAIN = Training(dropout=0.0, negatives=3, shared_negatives=3)
 
 
 @dataclass
-class Written:
-    """A network whose logits are written down; it remembers against how many items each target was held."""
+class FixedLogits:
+    """A network with fixed logits, which records the shapes of the items that it scores."""
 
-    pairwise: bool
+    per_example_negatives: bool
     logits: NDArray[np.float32] = field(default_factory=LOGITS.copy)
-    asked: list[tuple[str, list[int]]] = field(default_factory=list)
+    calls: list[tuple[str, list[int]]] = field(default_factory=list)
 
-    def encode(self, user_batch: object, drop: object) -> Sequence[tf.Tensor]:
+    def encode(self, user_batch: object, dropout: object) -> Sequence[tf.Tensor]:
         return [tf.reshape(tf.range(len(self.logits)), (-1, 1, 1))]  # (b, 1, 1): the row of each target
 
     def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
-        self.asked.append(("match", items.shape.as_list()))
+        self.calls.append(("score", items.shape.as_list()))
         return tf.gather(tf.gather(tf.constant(self.logits), state[0][:, 0]), items, batch_dims=1)
 
     def score_shared_candidates(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
-        self.asked.append(("against", items.shape.as_list()))
+        self.calls.append(("score_shared_candidates", items.shape.as_list()))
         return tf.gather(tf.gather(tf.constant(self.logits), state[0][:, 0]), items, axis=1)
 
 
 @dataclass(frozen=True)
-class Drawn(Negatives):
-    """Sampled items that are known: 0, 2, 1 for every target."""
+class FixedNegatives(Negatives):
+    """Fixed negatives: the items 0, 2, 1 for each target."""
 
     def sample(self, random: tf.random.Generator, shape: tf.Tensor) -> tf.Tensor:
         return tf.broadcast_to(tf.constant([0, 2, 1]), shape)
 
 
-DRAWN = Drawn(None, None, 4)
+FIXED_NEGATIVES = FixedNegatives(None, None, 4)
 
 
 def loss(
-    network: Written,
+    network: FixedLogits,
     targets: list[int],
     confidences: list[float],
     options: Training = PLAIN,
-    negatives: Negatives = DRAWN,
+    negatives: Negatives = FIXED_NEGATIVES,
     seed: int = 1,
 ) -> float:
-    """Return the loss of one target a customer."""
+    """Return the loss of one target for each user."""
     columns = tf.constant(targets)[:, None], tf.constant(confidences)[:, None]
     return float(loss_of(network, None, *columns, negatives, options, tf.random.Generator.from_seed(seed)))
 
 
-def softmax(chosen: float, *others: float) -> float:
-    return math.log(sum(math.exp(z) for z in (chosen, *others))) - chosen
+def softmax(positive: float, *negatives: float) -> float:
+    return math.log(sum(math.exp(z) for z in (positive, *negatives))) - positive
 
 
 def softplus(z: float) -> float:
     return math.log(1 + math.exp(z))
 
 
-@pytest.mark.parametrize("pairwise", [True, False])
-def test_a_softmax_of_the_target_and_the_others_without_itself(pairwise: bool) -> None:
-    """Of 0, 2, 1 the first target, item 1, leaves 0 and 2; item 3 leaves all. Each counts by its confidence."""
+@pytest.mark.parametrize("shared", [False, True])
+def test_softmax_leaves_out_a_negative_that_is_the_target(shared: bool) -> None:
+    """The first target, item 1, has the negatives 0 and 2; item 3 has 0, 2 and 1. Losses weigh by confidence."""
     first, second = softmax(-1.0, 0.5, 2.0), softmax(0.0, 1.5, -0.7, 0.3)
 
-    assert loss(Written(pairwise), [1, 3], [1.0, 0.3]) == pytest.approx((first + 0.3 * second) / 1.3, rel=1e-5)
+    assert loss(FixedLogits(not shared), [1, 3], [1.0, 0.3]) == pytest.approx((first + 0.3 * second) / 1.3, rel=1e-5)
 
 
 @pytest.mark.parametrize("confidence", [-0.5, 0.0], ids=["disliked", "padding"])
-def test_a_softmax_has_no_use_for_dislikes_and_padding(confidence: float) -> None:
-    assert loss(Written(True), [1, 3], [1.0, confidence]) == pytest.approx(softmax(-1.0, 0.5, 2.0), rel=1e-5)
+def test_softmax_ignores_disliked_items_and_padding(confidence: float) -> None:
+    assert loss(FixedLogits(True), [1, 3], [1.0, confidence]) == pytest.approx(softmax(-1.0, 0.5, 2.0), rel=1e-5)
 
 
-@pytest.mark.parametrize("pairwise", [True, False])
-def test_a_batch_without_anything_liked_has_no_loss(pairwise: bool) -> None:
-    assert loss(Written(pairwise), [1, 3], [-1.0, 0.0]) == 0.0
+@pytest.mark.parametrize("shared", [False, True])
+def test_softmax_of_a_batch_without_liked_items_is_0(shared: bool) -> None:
+    assert loss(FixedLogits(not shared), [1, 3], [-1.0, 0.0]) == 0.0
 
 
-@pytest.mark.parametrize("pairwise", [True, False])
-def test_cross_entropy_one_by_one(pairwise: bool) -> None:
-    """The target is a 1, the mean of the three sampled ones a 0; the target among them is worth nothing."""
+@pytest.mark.parametrize("shared", [False, True])
+def test_binary_cross_entropy_of_a_target_and_its_negatives(shared: bool) -> None:
+    """The target has label 1, the three negatives label 0, as a mean; a negative that is the target adds 0."""
     options = replace(PLAIN, loss="bce")
     first = softplus(1.0) + (softplus(0.5) + softplus(2.0)) / 3
     second = softplus(-0.0) + (softplus(1.5) + softplus(-0.7) + softplus(0.3)) / 3
 
-    assert loss(Written(pairwise), [1, 3], [1.0, 0.3], options) == pytest.approx((first + 0.3 * second) / 1.3, rel=1e-5)
+    assert loss(FixedLogits(not shared), [1, 3], [1.0, 0.3], options) == pytest.approx(
+        (first + 0.3 * second) / 1.3, rel=1e-5
+    )
 
 
-def test_cross_entropy_of_a_dislike_is_that_of_a_zero_and_samples_nothing() -> None:
-    """Padding is left out."""
+def test_binary_cross_entropy_of_a_disliked_item_has_label_0_and_no_negatives() -> None:
+    """Padding does not count."""
     options = replace(PLAIN, loss="bce")
 
-    assert loss(Written(True), [2, 3], [-0.5, 0.0], options) == pytest.approx(softplus(2.0), rel=1e-5)
+    assert loss(FixedLogits(True), [2, 3], [-0.5, 0.0], options) == pytest.approx(softplus(2.0), rel=1e-5)
     liked = softplus(0.7) + (softplus(1.5) + softplus(0.3)) / 3
-    assert loss(Written(True), [2, 2], [-0.5, 1.0], options) == pytest.approx(
+    assert loss(FixedLogits(True), [2, 2], [-0.5, 1.0], options) == pytest.approx(
         (0.5 * softplus(2.0) + liked) / 1.5, rel=1e-5
     )
 
 
-@pytest.mark.parametrize("kind", ["softmax", "bce"])
-def test_what_is_sampled_often_has_no_advantage(kind: str) -> None:
-    """log(p · n) is taken off every logit in training, the target's own too."""
-    options, correction = replace(PLAIN, loss=kind), np.array([0.2, -0.4, 0.9, 0.0], np.float32)
-    corrected = Written(True, LOGITS - correction)
+@pytest.mark.parametrize("name", ["softmax", "bce"])
+def test_logits_are_corrected_for_the_sampling_probability(name: str) -> None:
+    """In training, log(p · n) is subtracted from all logits, including the target's."""
+    options, correction = replace(PLAIN, loss=name), np.array([0.2, -0.4, 0.9, 0.0], np.float32)
+    corrected = FixedLogits(True, LOGITS - correction)
 
     expected = loss(corrected, [1, 3], [1.0, 0.3], options)
-    assert loss(Written(True), [1, 3], [1.0, 0.3], options, replace(DRAWN, correction=correction)) == pytest.approx(
-        expected, rel=1e-5
-    )
-    assert loss(Written(True), [1, 3], [1.0, 0.3], options) != pytest.approx(expected, rel=1e-3)
+    assert loss(
+        FixedLogits(True), [1, 3], [1.0, 0.3], options, replace(FIXED_NEGATIVES, correction=correction)
+    ) == pytest.approx(expected, rel=1e-5)
+    assert loss(FixedLogits(True), [1, 3], [1.0, 0.3], options) != pytest.approx(expected, rel=1e-3)
 
 
-def test_each_target_has_samples_of_its_own_or_all_share_some() -> None:
-    own, shared = Written(True), Written(False)
+def test_targets_have_negatives_of_their_own_or_share_them() -> None:
+    separate, shared = FixedLogits(True), FixedLogits(False)
     options, negatives = replace(PLAIN, negatives=5, shared_negatives=7), Negatives(None, None, 4)
-    for network in (own, shared):
+    for network in (separate, shared):
         loss(network, [1, 3], [1.0, 1.0], options, negatives)
 
-    assert own.asked == [("match", [2, 1 + 5])]
-    assert shared.asked == [("match", [2, 1]), ("against", [7])]
+    assert separate.calls == [("score", [2, 1 + 5])]
+    assert shared.calls == [("score", [2, 1]), ("score_shared_candidates", [7])]
 
 
 def test_samples_are_uniform_without_a_power() -> None:
@@ -161,7 +163,7 @@ def test_samples_follow_popularity_to_a_power(power: float, shares: Sequence[flo
     )
 
 
-def test_what_nobody_bought_is_sampled_too_if_hardly_ever() -> None:
+def test_items_without_events_are_sampled_rarely() -> None:
     negatives = Negatives.of(np.array([1.0, 0.0], np.float32), Training(negative_power=1.0))
 
     assert negatives.correction is not None
@@ -176,21 +178,17 @@ def test_dropout_zeroes_a_share_and_scales_the_rest() -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_without_dropout_the_loss_depends_on_the_samples_alone(name: str, board: TrainedModels) -> None:
-    network, cut = board.networks[name], windows(board.data, FAST.window)
-    known = tf.ones(cut.before.shape)
-    user_batch = UserBatch(
-        *(tf.constant(column) for column in (cut.users, cut.items, cut.weights, cut.before, cut.contexts)), known
-    )
-    columns = tf.constant(cut.targets), tf.constant(cut.confidences)
+def test_without_dropout_the_loss_depends_only_on_the_negatives(name: str, board: TrainedModels) -> None:
+    network, batch = board.networks[name], windows(board.data, FAST.window)
+    columns = batch.users, batch.items, batch.weights, batch.before, batch.contexts
+    user_batch = UserBatch(*map(tf.constant, columns), tf.ones(batch.before.shape))
+    targets = tf.constant(batch.targets), tf.constant(batch.confidences)
 
     def losses(rate: float) -> list[float]:
         options = replace(FAST, dropout=rate, negatives=3, shared_negatives=3)
-        negatives = Drawn(None, None, board.data.n_items)
-        return [
-            float(loss_of(network, user_batch, *columns, negatives, options, tf.random.Generator.from_seed(seed)))
-            for seed in (1, 2)
-        ]
+        negatives = FixedNegatives(None, None, board.data.n_items)
+        generators = [tf.random.Generator.from_seed(seed) for seed in (1, 2)]
+        return [float(loss_of(network, user_batch, *targets, negatives, options, random)) for random in generators]
 
     plain, dropped = losses(0.0), losses(0.5)
     assert plain[0] == plain[1]

@@ -1,4 +1,4 @@
-"""Adam by rows: steps by hand, what Keras' own Adam does with dense gradients, and what must not move."""
+"""Lazy Adam: steps by hand, against Keras' Adam for dense gradients, and rows that must not change."""
 
 import math
 
@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 
 from recsys.networks.optimizer import RowAdam, summed
 
-FOREVER = 10**9  # steps: the cosine has not begun to fall, the warm-up is cut to what `warm_up` says
+FOREVER = 10**9  # steps, so that the cosine stays near 1 and the warm-up is as long as `warm_up` says
 RNG = np.random.default_rng(0)
 START = RNG.normal(size=(6, 3)).astype(np.float32)
 
 
-def rows(indices: list[int], values: NDArray | list) -> tf.IndexedSlices:
+def row_gradient(indices: list[int], values: NDArray | list) -> tf.IndexedSlices:
     return tf.IndexedSlices(tf.constant(values, tf.float32), tf.constant(indices, tf.int32), tf.constant(START.shape))
 
 
 def steady(variable: tf.Variable, rate: float = 0.1, **options: float) -> RowAdam:
-    """Adam whose step size is always the same."""
+    """Return an optimizer with a constant step size."""
     return RowAdam([variable], rate, FOREVER, warm_up=1, **options)
 
 
 def test_two_steps_by_hand() -> None:
-    """m = 0.1·g₁, then 0.09·g₁ + 0.1·g₂; v = 0.001·g₁², then 0.000999·g₁² + 0.001·g₂²; both divided by what they lack yet."""
+    """m = 0.1·g₁, then 0.09·g₁ + 0.1·g₂; v = 0.001·g₁², then 0.000999·g₁² + 0.001·g₂²; both corrected for bias."""
     weight = tf.Variable([1.0])
     adam = steady(weight)
 
@@ -53,7 +53,7 @@ def test_the_step_size_warms_up_and_falls_along_a_cosine() -> None:
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.3])
-def test_dense_gradients_move_as_with_keras(weight_decay: float) -> None:
+def test_dense_gradients_give_the_steps_of_keras(weight_decay: float) -> None:
     ours, theirs = tf.Variable(START), keras.Variable(START)
     adam = steady(ours, 0.01, weight_decay=weight_decay)
     other = keras.optimizers.AdamW(0.01, weight_decay=weight_decay) if weight_decay else keras.optimizers.Adam(0.01)
@@ -66,33 +66,33 @@ def test_dense_gradients_move_as_with_keras(weight_decay: float) -> None:
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.3])
-def test_when_every_row_is_looked_up_rows_move_as_a_dense_table_does(weight_decay: float) -> None:
+def test_gradients_of_all_rows_give_the_steps_of_a_dense_gradient(weight_decay: float) -> None:
     by_row, dense = tf.Variable(START), tf.Variable(START)
     one, other = steady(by_row, weight_decay=weight_decay), steady(dense, weight_decay=weight_decay)
 
     for gradient in RNG.normal(size=(3, *START.shape)).astype(np.float32):
         shuffled = [3, 0, 5, 1, 4, 2]
-        one.apply([rows(shuffled, gradient[shuffled])])
+        one.apply([row_gradient(shuffled, gradient[shuffled])])
         other.apply([tf.constant(gradient)])
 
     np.testing.assert_allclose(by_row.numpy(), dense.numpy(), rtol=1e-6)
 
 
-def test_rows_that_nobody_looked_up_stay_to_the_last_bit() -> None:
+def test_rows_outside_the_batch_do_not_change_a_bit() -> None:
     table = tf.Variable(START)
     adam = steady(table, weight_decay=0.5)
-    adam.apply([rows([0, 1, 2, 3, 4, 5], np.ones_like(START))])  # every row has moments now
+    adam.apply([row_gradient([0, 1, 2, 3, 4, 5], np.ones_like(START))])  # all rows have moments now
     before = table.numpy()
 
-    adam.apply([rows([4, 1], [[1, 2, 3], [4, 5, 6]])])
+    adam.apply([row_gradient([4, 1], [[1, 2, 3], [4, 5, 6]])])
 
     after = table.numpy()
     np.testing.assert_array_equal(after[[0, 2, 3, 5]], before[[0, 2, 3, 5]])
     assert (after[[1, 4]] != before[[1, 4]]).all()
 
 
-def test_a_row_that_comes_back_goes_on_from_its_own_moments() -> None:
-    """Two steps of gradient 1 on row 0 with a step on row 1 between: m = 0.19, v = 0.001999, as if the step between had not been."""
+def test_a_row_continues_from_its_moments() -> None:
+    """Row 0 has two steps of gradient 1, with a step of row 1 between, which does not change m = 0.19, v = 0.001999."""
     table = tf.Variable([[0.0], [0.0]])
     adam = steady(table)
     for row in (0, 1, 0):
@@ -103,21 +103,21 @@ def test_a_row_that_comes_back_goes_on_from_its_own_moments() -> None:
     assert table.numpy()[0] == pytest.approx([first + third], rel=1e-4)
 
 
-def test_rows_that_come_twice_are_summed() -> None:
-    made = summed(rows([4, 1, 4], [[1, 2, 3], [4, 5, 6], [10, 20, 30]]))
+def test_repeated_rows_are_summed() -> None:
+    gradient = summed(row_gradient([4, 1, 4], [[1, 2, 3], [4, 5, 6], [10, 20, 30]]))
 
-    assert made.indices.numpy().tolist() == [4, 1]
-    assert made.values.numpy().tolist() == [[11, 22, 33], [4, 5, 6]]
+    assert gradient.indices.numpy().tolist() == [4, 1]
+    assert gradient.values.numpy().tolist() == [[11, 22, 33], [4, 5, 6]]
 
 
-def test_biases_have_rows_too() -> None:
+def test_a_bias_has_rows_of_one_value() -> None:
     bias = tf.Variable([1.0, 2.0, 3.0])
     steady(bias).apply([tf.IndexedSlices(tf.constant([1.0, -3.0]), tf.constant([2, 2], tf.int64), tf.constant([3]))])
 
     assert bias.numpy() == pytest.approx([1.0, 2.0, 3.1])
 
 
-def test_none_leaves_a_variable_alone() -> None:
+def test_a_gradient_of_none_changes_nothing() -> None:
     one, other = tf.Variable([1.0]), tf.Variable([1.0])
     RowAdam([one, other], 0.1, FOREVER, weight_decay=0.1, warm_up=1).apply([None, tf.constant([1.0])])
 
@@ -125,28 +125,27 @@ def test_none_leaves_a_variable_alone() -> None:
     assert other.numpy() == pytest.approx([1.0 - 0.1 - 0.01], rel=1e-5)
 
 
-def test_clipping_counts_summed_rows() -> None:
-    """‖(3, 4)‖ = 5 where the 3 came in two parts; scaled to 1 the moments are (0.06, 0.08)."""
+def test_clipping_uses_the_norm_of_summed_rows() -> None:
+    """‖(3, 4)‖ = 5, where 3 is the sum of a repeated row; scaled to norm 1, the moments are (0.06, 0.08)."""
     table, bias = tf.Variable([[0.0], [0.0]]), tf.Variable([0.0])
     adam = RowAdam([table, bias], 0.1, FOREVER, warm_up=1, clip_norm=1.0)
 
-    adam.apply(
-        [tf.IndexedSlices(tf.constant([[1.0], [2.0]]), tf.constant([1, 1]), tf.constant([2, 1])), tf.constant([4.0])]
-    )
+    repeated = tf.IndexedSlices(tf.constant([[1.0], [2.0]]), tf.constant([1, 1]), tf.constant([2, 1]))
+    adam.apply([repeated, tf.constant([4.0])])
 
     assert adam._first[0].numpy() == pytest.approx(np.array([[0.0], [0.06]]))
     assert adam._first[1].numpy() == pytest.approx([0.08])
 
 
-def test_what_is_not_a_number_is_passed_on() -> None:
+def test_a_gradient_of_nan_makes_its_weights_nan() -> None:
     table, bias = tf.Variable(START), tf.Variable([1.0, 2.0])
-    RowAdam([table, bias], 0.1, FOREVER).apply([rows([2], [[1, np.nan, 1]]), tf.constant([1.0, np.nan])])
+    RowAdam([table, bias], 0.1, FOREVER).apply([row_gradient([2], [[1, np.nan, 1]]), tf.constant([1.0, np.nan])])
 
     assert np.argwhere(np.isnan(table.numpy())).tolist() == [[2, 1]]
     assert np.isnan(bias.numpy()).tolist() == [False, True]
 
 
-def test_a_keras_variable_is_trained_inside_a_loop_of_a_graph() -> None:
+def test_a_keras_variable_can_be_trained_in_a_loop_of_a_graph() -> None:
     looped, stepped = keras.Variable(START), tf.Variable(START)
     adam, other = RowAdam([looped], 0.1, 20), RowAdam([stepped], 0.1, 20)
 
@@ -162,21 +161,20 @@ def test_a_keras_variable_is_trained_inside_a_loop_of_a_graph() -> None:
 
     train(tf.constant(4))
     for step in range(4):
-        other.apply([rows([step, step, 5], 2 * stepped.numpy()[[step, step, 5]])])
+        other.apply([row_gradient([step, step, 5], 2 * stepped.numpy()[[step, step, 5]])])
 
     np.testing.assert_allclose(looped.numpy(), stepped.numpy(), rtol=1e-5)
 
 
-def test_the_same_steps_make_the_same_bits() -> None:
+def test_equal_steps_give_equal_bits() -> None:
     tf.config.experimental.enable_op_determinism()  # as `fit` does
     indices, values = RNG.integers(0, 50, 20_000), RNG.normal(size=(20_000, 8)).astype(np.float32)
 
     def train() -> NDArray:
         table = tf.Variable(tf.ones((50, 8)))
         adam = RowAdam([table], 0.1, 20)
-        step = tf.function(
-            lambda: adam.apply([tf.IndexedSlices(tf.constant(values), tf.constant(indices), tf.constant([50, 8]))])
-        )
+        gradient = tf.IndexedSlices(tf.constant(values), tf.constant(indices), tf.constant([50, 8]))
+        step = tf.function(lambda: adam.apply([gradient]))
         for _ in range(3):
             step()
         return table.numpy()
@@ -184,6 +182,6 @@ def test_the_same_steps_make_the_same_bits() -> None:
     np.testing.assert_array_equal(train(), train())
 
 
-def test_no_steps_are_refused() -> None:
+def test_a_total_of_0_steps_is_refused() -> None:
     with pytest.raises(ValueError, match=r"`total_steps` should be a positive integer. Received: 0."):
         RowAdam([], 0.1, 0)

@@ -1,4 +1,4 @@
-"""What Keras trained is what NumPy serves: the same scores from the same files, read both ways, on top of the same signals."""
+"""Keras and NumPy give the same scores from the same files, and features equal sums over single events."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -21,11 +21,11 @@ from recsys.scorers.lncm import BLOCKS
 from recsys.scorers.registry import REGISTRY
 from recsys.training.fitting import load_features
 from recsys.training.stages import TrainedModels
-from tests.helpers.checkerboard import CUT, DAY, ENSEMBLE_WEIGHTS, FAST, N_ITEMS, N_USERS, question
+from tests.helpers.checkerboard import CUT, DAY, ENSEMBLE_WEIGHTS, FAST, N_ITEMS, N_USERS, query_at_cut
 
 TOLERANCE = 1e-5
 UNKNOWN = (4, 4, 2, 3)  # time_of_day, season, device_type, category
-READS_CONTEXT = {  # one row a model
+READS_CONTEXT = {  # one row for each model
     "ENCM": True,
     "LNCM": False,
     "NeuMF": False,
@@ -36,7 +36,7 @@ HALF_LIVES = {"popularity": math.inf, "popularity_60d": 60, "popularity_15d": 15
 
 @dataclass(frozen=True)
 class Pair:
-    """One trained network, read from its file by Keras and by NumPy."""
+    """A trained network, read from its file by Keras and by NumPy."""
 
     network: Network
     scorer: LinearEnsemble
@@ -72,45 +72,44 @@ def pair(request: pytest.FixtureRequest, pairs: Mapping[str, Pair]) -> Pair:
     return pairs[request.param]
 
 
-def keras_logits(network: Network, asked: Query) -> NDArray[np.float64]:
-    """Return what the network by itself says of the whole catalogue."""
-    n_events = max(len(asked.items), 1)  # a guest's row holds one padding event
+def keras_logits(network: Network, query: Query) -> NDArray[np.float64]:
+    """Return the logits of the network alone for the whole catalogue, by Keras."""
+    n_events = max(len(query.items), 1)  # the window of an empty history has one padding event
     user_batch = UserBatch(
-        users=tf.constant([asked.user], tf.int32),
-        items=tf.constant(np.resize(asked.items, (1, n_events)) if len(asked.items) else [[0]], tf.int32),
-        weights=tf.constant(np.resize(asked.weights, (1, n_events)) if len(asked.items) else [[0.0]], tf.float32),
-        before=tf.constant([[len(asked.items) - 1]], tf.int32),
-        contexts=tf.constant(asked.context[None, None], tf.int32),
+        users=tf.constant([query.user], tf.int32),
+        items=tf.constant(np.resize(query.items, (1, n_events)) if len(query.items) else [[0]], tf.int32),
+        weights=tf.constant(np.resize(query.weights, (1, n_events)) if len(query.items) else [[0.0]], tf.float32),
+        before=tf.constant([[len(query.items) - 1]], tf.int32),
+        contexts=tf.constant(query.context[None, None], tf.int32),
         known=tf.ones((1, 1)),
     )
     candidates = np.arange(N_ITEMS, dtype=np.int32)[None, None]
     return network(user_batch, tf.constant(candidates)).numpy()[0, 0].astype(np.float64)
 
 
-def signals_by_hand(board: TrainedModels, asked: Query) -> NDArray[np.float64]:
-    """Return `(12, n_items)`: every signal of `NAMES`, event by event."""
+def features_by_hand(board: TrainedModels, query: Query) -> NDArray[np.float64]:
+    """Return the features `NAMES`, `(12, n_items)`, computed event by event."""
     features = {name: np.zeros(N_ITEMS) for name in NAMES}
     ease, transitions = dense(board.baselines["ease"], ""), dense(board.features, "transitions/")
     sums: dict[int, list[float]] = {}
     for item, weight, moment in zip(
-        asked.items.tolist(), asked.weights.tolist(), asked.timestamps.tolist(), strict=True
+        query.items.tolist(), query.weights.tolist(), query.timestamps.tolist(), strict=True
     ):
-        age, days = len({later for later in asked.timestamps.tolist() if later > moment}), (asked.now - moment) / DAY
+        age, days = len({later for later in query.timestamps.tolist() if later > moment}), (query.now - moment) / DAY
         liked = max(weight, 0.0)
         features["neighbours_recent"] += liked * 0.9**age * ease[item]
         features["transitions"] += liked * 0.8**age * transitions[item]
-        mine = sums.setdefault(item, [0.0, 0.0, 0.0])
+        item_sums = sums.setdefault(item, [0.0, 0.0, 0.0])
         for n, half_life in enumerate((math.inf, 60, 15)):
-            mine[n] += liked * 0.5 ** (days / half_life)
-    for item, (count, fading, fleeting) in sums.items():
+            item_sums[n] += liked * 0.5 ** (days / half_life)
+    for item, (count, count_60d, count_15d) in sums.items():
         features["neighbours"] += min(count, 1) * ease[item]
         features["own"][item] = count > 0
-        features["own_count"][item], features["own_60d"][item] = math.log(1 + count), math.log(1 + fading)
-        features["own_15d"][item] = math.log(1 + fleeting)
-    if asked.user < N_USERS:
-        features["factors"] += (
-            board.features["item_factors"].astype(np.float64) @ board.features["user_factors"][asked.user]
-        )
+        features["own_count"][item], features["own_60d"][item] = math.log(1 + count), math.log(1 + count_60d)
+        features["own_15d"][item] = math.log(1 + count_15d)
+    if query.user < N_USERS:
+        item_factors = board.features["item_factors"].astype(np.float64)
+        features["factors"] += item_factors @ board.features["user_factors"][query.user]
     for name, half_life in HALF_LIVES.items():
         sold = np.zeros(N_ITEMS)
         for item, weight, moment in zip(board.data.items, board.data.weights, board.data.timestamps, strict=True):
@@ -120,7 +119,7 @@ def signals_by_hand(board: TrainedModels, asked: Query) -> NDArray[np.float64]:
 
 
 def dense(arrays: Arrays, prefix: str) -> NDArray[np.float64]:
-    """Return `(n_items, n_items)`, row by row out of the spans."""
+    """Return the arrays of `Neighbours` as a dense matrix, `(n_items, n_items)`."""
     matrix, starts = np.zeros((N_ITEMS, N_ITEMS)), arrays[f"{prefix}starts"]
     for item in range(N_ITEMS):
         span = slice(starts[item], starts[item + 1])
@@ -128,14 +127,16 @@ def dense(arrays: Arrays, prefix: str) -> NDArray[np.float64]:
     return matrix
 
 
-def total(pair: Pair, board: TrainedModels, asked: Query) -> NDArray[np.float64]:
-    """Return what should serve: the signals by hand and the logits of Keras, weighed by the row of the repeat rule."""
-    *weights, own = pair.network.tables["signal_weights"].numpy().astype(np.float64)[1 if asked.repeats else 0]
-    return np.array(weights) @ signals_by_hand(board, asked) + own * keras_logits(pair.network, asked)
+def total(pair: Pair, board: TrainedModels, query: Query) -> NDArray[np.float64]:
+    """Return the expected scores: features by hand and logits of Keras, weighted by the row of the repeat rule."""
+    *weights, network_weight = (
+        pair.network.tables["signal_weights"].numpy().astype(np.float64)[1 if query.repeats else 0]
+    )
+    return np.array(weights) @ features_by_hand(board, query) + network_weight * keras_logits(pair.network, query)
 
 
 def long_history(n_events: int) -> Query:
-    """Return a question with views, carts, purchases and bad ratings, one an hour, items coming again and again."""
+    """Return a query with views, carts, purchases and bad ratings of repeated items, one event an hour."""
     rng = np.random.default_rng(5)
     return Query(
         user=9,
@@ -148,13 +149,13 @@ def long_history(n_events: int) -> Query:
     )
 
 
-def in_baskets(asked: Query) -> Query:
-    """Return the question with every three events at one moment."""
-    return replace(asked, timestamps=asked.timestamps[np.arange(len(asked.items)) // 3 * 3])
+def in_baskets(query: Query) -> Query:
+    """Return the query with three events at each moment."""
+    return replace(query, timestamps=query.timestamps[np.arange(len(query.items)) // 3 * 3])
 
 
 def known(board: TrainedModels) -> Query:
-    return question(board, 6, context=(0, 3, 1, 2))
+    return query_at_cut(board, 6, context=(0, 3, 1, 2))
 
 
 def guest() -> Query:
@@ -165,19 +166,19 @@ def guest() -> Query:
 
 
 def again(board: TrainedModels) -> Query:
-    """Return a question of a customer who had three of her items again lately."""
-    asked = known(board)
+    """Return the query of a user with three recent events that repeat items."""
+    query = known(board)
     return replace(
-        asked,
-        items=np.append(asked.items, asked.items[:3]),
-        weights=np.append(asked.weights, asked.weights[:3]),
-        timestamps=np.append(asked.timestamps, CUT - np.array([180, 120, 60])),
+        query,
+        items=np.append(query.items, query.items[:3]),
+        weights=np.append(query.weights, query.weights[:3]),
+        timestamps=np.append(query.timestamps, CUT - np.array([180, 120, 60])),
     )
 
 
 def first_event(board: TrainedModels) -> Query:
-    asked = known(board)
-    return replace(asked, items=asked.items[:1], weights=asked.weights[:1], timestamps=asked.timestamps[:1])
+    query = known(board)
+    return replace(query, items=query.items[:1], weights=query.weights[:1], timestamps=query.timestamps[:1])
 
 
 CASES: dict[str, Callable[[TrainedModels], Query]] = {
@@ -187,8 +188,8 @@ CASES: dict[str, Callable[[TrainedModels], Query]] = {
     "an unseen user with history": lambda board: replace(known(board), user=N_USERS),
     "unknown context": lambda board: replace(known(board), context=np.array(UNKNOWN, np.int32)),
     "a guest in unknown context": lambda board: replace(guest(), context=np.array(UNKNOWN, np.int32)),
-    "had again, repeats hidden": again,
-    "had again, repeats allowed": lambda board: replace(again(board), repeats=True),
+    "repeated items, purchases hidden": again,
+    "repeated items, repeats allowed": lambda board: replace(again(board), repeats=True),
     "one event": first_event,
     "as long as the window": lambda board: long_history(FAST.window),
     "longer than the window": lambda board: long_history(FAST.window + 1),
@@ -197,32 +198,31 @@ CASES: dict[str, Callable[[TrainedModels], Query]] = {
     "much longer than both blocks see": lambda board: long_history(5 * FAST.window),
     "the longest history": lambda board: long_history(500),
     "baskets of three": lambda board: in_baskets(long_history(30)),
-    "nothing but dislikes": lambda board: replace(long_history(20), weights=np.full(20, -0.5, np.float32)),
+    "negative events only": lambda board: replace(long_history(20), weights=np.full(20, -0.5, np.float32)),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_keras_and_numpy_agree(pair: Pair, board: TrainedModels, case: str) -> None:
-    asked = CASES[case](board)
-    expected, scores = total(pair, board, asked), pair.scorer.score(asked)
+    query = CASES[case](board)
+    expected, scores = total(pair, board, query), pair.scorer.score(query)
 
     np.testing.assert_allclose(scores, expected, rtol=TOLERANCE, atol=TOLERANCE)
     assert top_k(scores, N_ITEMS).tolist() == top_k(expected, N_ITEMS).tolist()
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_networks_own_part_agrees_without_the_signals(pair: Pair, board: TrainedModels, case: str) -> None:
-    """The total might hide a network behind large signals."""
-    asked = CASES[case](board)
+def test_the_network_score_agrees_without_the_features(pair: Pair, board: TrainedModels, case: str) -> None:
+    """Large features might hide a difference between networks in the total."""
+    query = CASES[case](board)
     assert pair.scorer.network is not None
 
-    np.testing.assert_allclose(
-        pair.scorer.network.score(asked), keras_logits(pair.network, asked), rtol=TOLERANCE, atol=TOLERANCE
-    )
+    scores = pair.scorer.network.score(query)
+    np.testing.assert_allclose(scores, keras_logits(pair.network, query), rtol=TOLERANCE, atol=TOLERANCE)
 
 
-def test_candidates_that_a_batch_shares_score_as_those_of_one_customer(pair: Pair) -> None:
-    """Training asks many customers about the same sampled items at once."""
+def test_shared_candidates_score_as_candidates_of_one_user(pair: Pair) -> None:
+    """In training, the users of a batch may share the sampled items."""
     rng = np.random.default_rng(3)
     user_batch = UserBatch(
         users=tf.constant([0, 9, N_USERS], tf.int32),
@@ -243,46 +243,45 @@ def test_candidates_that_a_batch_shares_score_as_those_of_one_customer(pair: Pai
     )
 
 
-def test_what_the_cases_vary_changes_the_scores(pair: Pair, board: TrainedModels) -> None:
-    """Parity of what never changes would prove nothing."""
-    history, hidden = (pair.scorer.score(ask(board)) for ask in (known, again))
+def test_the_cases_have_different_scores(pair: Pair, board: TrainedModels) -> None:
+    """Parity of scores that are always the same would prove nothing."""
+    history, hidden = (pair.scorer.score(case(board)) for case in (known, again))
 
     assert not np.allclose(history, pair.scorer.score(replace(guest(), context=known(board).context)), atol=0.1)
     assert not np.allclose(history, hidden, atol=0.1)
     assert not np.allclose(hidden, pair.scorer.score(replace(again(board), repeats=True)), atol=0.1)
 
 
-def test_context_matters_to_whom_the_table_says(pairs: Mapping[str, Pair], board: TrainedModels) -> None:
-    asked, unknown = known(board), replace(known(board), context=np.array(UNKNOWN, np.int32))
-    moved = {
-        name: float(np.abs(pair.scorer.score(asked) - pair.scorer.score(unknown)).max()) for name, pair in pairs.items()
-    }
+def test_context_changes_the_scores_of_the_models_that_read_it(pairs: Mapping[str, Pair], board: TrainedModels) -> None:
+    query, unknown = known(board), replace(known(board), context=np.array(UNKNOWN, np.int32))
+    scorers = {name: pair.scorer for name, pair in pairs.items()}
+    moved = {name: float(np.abs(one.score(query) - one.score(unknown)).max()) for name, one in scorers.items()}
 
     assert {name: largest > 0.05 for name, largest in moved.items()} == READS_CONTEXT
     assert {largest for name, largest in moved.items() if not READS_CONTEXT[name]} == {0.0}
 
 
-def test_both_rules_read_their_own_row_of_the_signal_weights(pair: Pair, board: TrainedModels) -> None:
-    """Of an item had once, a day ago, with weight 1, the signals `USER_ITEM` are 1, ln 2 and ln 2 faded by one day of 60 and of 15."""
-    asked = replace(
+def test_each_repeat_rule_has_its_row_of_ensemble_weights(pair: Pair, board: TrainedModels) -> None:
+    """One event of weight 1, a day ago, gives the `USER_ITEM` features 1, ln 2 and ln(1 + 0.5^(1 / 60 or 15))."""
+    query = replace(
         known(board), timestamps=np.array([CUT - DAY]), items=np.array([3], np.int32), weights=np.ones(1, np.float32)
     )
-    is_own = np.array([*(name.startswith("own") for name in NAMES), False])
-    scorer = replace(pair.scorer, weights=pair.scorer.weights * is_own, network=None)
-    gain = scorer.score(replace(asked, repeats=True))[3] - scorer.score(asked)[3]
+    is_user_item = np.array([*(name.startswith("own") for name in NAMES), False])
+    scorer = replace(pair.scorer, weights=pair.scorer.weights * is_user_item, network=None)
+    gain = scorer.score(replace(query, repeats=True))[3] - scorer.score(query)[3]
     hidden, allowed = np.transpose([ENSEMBLE_WEIGHTS[name] for name in ("own", "own_count", "own_60d", "own_15d")])
     values = [1, math.log(2), math.log(1 + 0.5 ** (1 / 60)), math.log(1 + 0.5 ** (1 / 15))]
 
     assert gain == pytest.approx((allowed - hidden) @ values, abs=1e-5)
 
 
-def test_the_file_holds_each_weight_once_under_our_own_names(pair: Pair) -> None:
+def test_the_file_has_each_weight_once_by_its_name(pair: Pair) -> None:
     with h5py.File(pair.path, "r") as file:
         stored = dict(file["vars"].items())
 
         assert set(stored) == set(pair.network.tables)
         for name, dataset in stored.items():
-            assert dataset.chunks is None, f"{name} should lie contiguous, so that it can be memory-mapped"
+            assert dataset.chunks is None, f"{name} should be contiguous, so that it can be memory-mapped"
             assert dataset.compression is None
             assert dataset.dtype == np.float32
             if dataset.size > 1:

@@ -1,4 +1,4 @@
-"""A request to a very large catalogue: only promising items compete, and the answer is the one that all of them would have given."""
+"""Retrieval in a very large catalogue: only candidate items are scored, and the answer is that of all items."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -51,7 +51,7 @@ def indexed(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Publi
 
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """More than ten items are many; lists are short enough that not everything is promising, and a request needs twice its limit."""
+    """Let more than ten items be many, and let retrieval return short lists; a request needs twice its limit."""
     monkeypatch.setattr(candidates, "EXHAUSTIVE_UP_TO", 10)
     for name, length in (("NEAREST", 3), ("STRONGEST", 2), ("POPULAR", 2)):
         monkeypatch.setattr(lists, name, length)
@@ -76,7 +76,7 @@ def runs(answer: Response) -> dict[str, tuple[object, ...]]:
     return {run.model: (run.items, run.metrics, run.basis, run.error) for run in answer.runs}
 
 
-def test_only_what_is_promising_is_scored(indexed: Published, many: None):
+def test_only_retrieved_items_are_scored(indexed: Published, many: None):
     bundle, watching = watched(indexed)
     answer = indexed.ask(bundle, user_id=7, limit=3, model="NeuMF")
     query, items = watching.asked[0][0], first(watching)
@@ -90,7 +90,7 @@ def test_only_what_is_promising_is_scored(indexed: Published, many: None):
     assert [item.score for item in answer.items] == [1 / (1 + np.exp(-float(item))) for item in items[:-4:-1]]
 
 
-def test_every_model_ranks_the_same_items_and_its_scores_are_those_among_all(
+def test_every_model_ranks_the_same_items_with_the_scores_of_the_whole_catalogue(
     indexed: Published, many: None, monkeypatch: pytest.MonkeyPatch
 ):
     few = {model: indexed.ask(user_id=7, limit=3, model=model) for model in MODELS}
@@ -105,7 +105,7 @@ def test_every_model_ranks_the_same_items_and_its_scores_are_those_among_all(
     "fields",
     [{"user_id": 7}, {"interactions": SEEN}, {"op": "similar", "item_id": 101}, {"user_id": 7, "model": "ease"}],
 )
-def test_where_everything_is_promising_the_answer_is_that_of_all(
+def test_if_every_item_is_retrieved_the_answer_is_that_of_the_whole_catalogue(
     indexed: Published, many: None, monkeypatch: pytest.MonkeyPatch, fields: dict[str, object]
 ):
     for name in ("NEAREST", "STRONGEST", "POPULAR"):
@@ -119,7 +119,7 @@ def test_where_everything_is_promising_the_answer_is_that_of_all(
     assert [item.score for item in found.items] == pytest.approx([item.score for item in among_all.items], rel=1e-5)
 
 
-def test_items_like_one_include_its_neighbours_by_common_customers(indexed: Published, many: None):
+def test_similar_items_include_neighbours_by_common_users(indexed: Published, many: None):
     bundle, watching = watched(indexed)
     indexed.ask(bundle, op="similar", item_id=101, limit=3)
     table = bundle.scorer("item_cf").neighbours
@@ -128,7 +128,7 @@ def test_items_like_one_include_its_neighbours_by_common_customers(indexed: Publ
     assert set(nearest[: lists.STRONGEST]) <= set(first(watching).tolist())
 
 
-def test_few_that_may_be_answered_are_scored_and_nothing_else(indexed: Published, many: None):
+def test_few_eligible_items_are_scored_and_no_others(indexed: Published, many: None):
     bundle, watching = watched(indexed)
     answer = indexed.ask(
         bundle, user_id=7, limit=3, model="NeuMF", candidates=[102, 103, 110, 131, 139, 135], exclude=[110]
@@ -139,7 +139,7 @@ def test_few_that_may_be_answered_are_scored_and_nothing_else(indexed: Published
     assert shown(answer)[: len(build_item_filter)] == build_item_filter[::-1]
 
 
-def test_none_that_may_be_answered_are_no_fault(indexed: Published, many: None):
+def test_no_eligible_item_is_no_error(indexed: Published, many: None):
     bundle, watching = watched(indexed)
     answer = indexed.ask(bundle, user_id=7, filters={"category": "wine"})
 
@@ -156,7 +156,7 @@ def test_a_catalogue_that_is_not_large_is_scored_as_a_whole(indexed: Published):
     assert "candidates" not in vars(bundle)  # nobody pays for opening what is not used
 
 
-def test_where_fewer_are_promising_than_are_needed_everything_competes(indexed: Published, many: None):
+def test_if_too_few_items_are_retrieved_all_are_scored(indexed: Published, many: None):
     bundle, watching = watched(indexed)
     answer = indexed.ask(bundle, user_id=7, limit=20)
 
@@ -172,7 +172,7 @@ def test_a_version_without_an_index_is_scored_as_a_whole(published: Published, m
     assert answer.warnings == ()
 
 
-def test_without_the_library_everything_competes_and_it_is_said(
+def test_without_the_library_all_items_are_scored_with_a_warning(
     indexed: Published, many: None, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(loading, "installed", lambda: False)
@@ -185,9 +185,7 @@ def test_without_the_library_everything_competes_and_it_is_said(
     )
 
 
-def test_the_exam_of_what_she_chose_since_training_follows_the_same_rule(
-    indexed: Published, many: None, tmp_path: Path
-):
+def test_the_recent_holdout_uses_retrieved_items_too(indexed: Published, many: None, tmp_path: Path):
     shop = indexed.copy(tmp_path)
     until = shop.load().data_until
     shop.add([event(STRANGER, 120, "view", until - 60)])
@@ -206,7 +204,7 @@ def test_the_exam_of_what_she_chose_since_training_follows_the_same_rule(
     assert metrics.precision10 == pytest.approx(len({101, 105, 131} & set(top)) / 10)
 
 
-def test_the_nearest_alone_are_as_many_as_the_longest_list_may_need():
+def test_nearest_items_alone_fill_the_longest_list():
     assert lists.NEAREST >= (MAX_LIMIT + listing.HEADROOM) * 2**listing.DOUBLINGS
 
 
@@ -217,7 +215,7 @@ def test_warming_opens_the_index(indexed: Published):
     assert vars(bundle)["candidates"].search(np.ones(8, np.float32), 3).shape == (3,)
 
 
-def test_an_index_that_was_changed_is_never_given_to_the_library(indexed: Published, tmp_path: Path):
+def test_a_changed_index_never_reaches_the_library(indexed: Published, tmp_path: Path):
     shop = indexed.copy(tmp_path)
     path = shop.models_dir / shop.version / "candidates.usearch"
     data = bytearray(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Which items of a history are tried as the reason of an answer, and which of them is one."""
+"""Explanations: the candidate causes in a history, and the one that is named."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def query() -> Query:
     return Query(0, items, np.ones(8, np.float32), items.astype(np.int64) * 86_400, np.zeros(0, np.int32), 8 * 86_400)
 
 
-def test_a_strong_cause_is_found_however_old_it_is(query: Query) -> None:
+def test_a_strong_cause_is_a_candidate_at_any_age(query: Query) -> None:
     blend = LinearEnsemble(features({(OLDEST, ANSWERED): 0.5, (NEWEST, ANSWERED): 0.1}, {}), weights(neighbours=1))
     answered = np.array([ANSWERED, 11], np.int32)
 
@@ -53,7 +53,7 @@ def test_a_strong_cause_is_found_however_old_it_is(query: Query) -> None:
     assert explanations(blend, query, answered) == {ANSWERED: OLDEST}  # nothing leads to item 11
 
 
-def test_successors_and_own_counts_are_suspects_too(query: Query) -> None:
+def test_sequential_and_repeated_items_are_candidates_too(query: Query) -> None:
     by_steps = LinearEnsemble(features({}, {(NEWEST, ANSWERED): 0.5, (OLDEST, ANSWERED): 0.5}), weights(transitions=1))
     assert explanations(by_steps, query, np.array([ANSWERED], np.int32)) == {
         ANSWERED: NEWEST
@@ -64,21 +64,21 @@ def test_successors_and_own_counts_are_suspects_too(query: Query) -> None:
     assert explanations(repeats, query, np.array([USER_ITEM], np.int32)) == {USER_ITEM: USER_ITEM}
 
 
-def test_what_pulls_down_is_no_suspect_before_the_newest(query: Query) -> None:
+def test_items_that_lower_scores_come_after_the_newest(query: Query) -> None:
     blend = LinearEnsemble(features({(OLDEST, ANSWERED): -0.5}, {}), weights(neighbours=1))
 
     assert candidate_causes(blend, query, np.array([ANSWERED], np.int32)) == [7, 6, 5, 4, 3]
     assert explanations(blend, query, np.array([ANSWERED], np.int32)) == {}
 
 
-def test_without_signals_the_newest_are_tried(query: Query) -> None:
+def test_without_features_the_newest_items_are_candidates(query: Query) -> None:
     scorer = NeighbourScorer(matrix({(OLDEST, ANSWERED): 0.9, (NEWEST, ANSWERED): 0.1}), np.zeros(N_ITEMS, np.float32))
 
     assert candidate_causes(scorer, query, np.array([ANSWERED], np.int32)) == [7, 6, 5, 4, 3]
     assert explanations(scorer, query, np.array([ANSWERED], np.int32)) == {ANSWERED: NEWEST}
 
 
-def test_nobody_is_suspected_without_a_history_or_an_answer(query: Query) -> None:
+def test_without_history_or_recommended_items_there_are_no_candidates(query: Query) -> None:
     blend = LinearEnsemble(features({}, {}), weights(neighbours=1))
     nothing = np.zeros(0, np.int32)
     empty = Query(0, nothing, nothing.astype(np.float32), nothing.astype(np.int64), nothing, 0)
@@ -89,7 +89,7 @@ def test_nobody_is_suspected_without_a_history_or_an_answer(query: Query) -> Non
     assert explanations(blend, query, nothing) == explanations(blend, empty, np.array([ANSWERED], np.int32)) == {}
 
 
-def test_contributions_add_up_to_the_signals_of_the_history(query: Query, rng: np.random.Generator) -> None:
+def test_contributions_add_up_to_the_features_of_the_history(query: Query, rng: np.random.Generator) -> None:
     dense = {
         (row, column): float(value) for (row, column), value in np.ndenumerate(rng.normal(size=(N_ITEMS, N_ITEMS)))
     }
@@ -108,7 +108,7 @@ def test_contributions_add_up_to_the_signals_of_the_history(query: Query, rng: n
     )
 
 
-def test_the_newest_is_a_suspect_and_the_first_of_the_list_count_most(query: Query) -> None:
+def test_the_newest_is_a_candidate_and_first_positions_count_most(query: Query) -> None:
     answered = np.array([ANSWERED, 11, 8, 9], np.int32)
     lifts = {(cause, item): 0.1 for cause in range(1, 6) for item in (11, 8, 9)}
     blend = LinearEnsemble(features({**lifts, (OLDEST, ANSWERED): 0.5}, {}), weights(neighbours=1))

@@ -1,4 +1,4 @@
-"""As many steps at once as may be, each taken once."""
+"""Calls in threads: each value once, with the given number at once."""
 
 import threading
 
@@ -29,13 +29,13 @@ def most_at_once(n: int, threads: int) -> tuple[list[int], int, set[int]]:
 
 
 @pytest.mark.parametrize(("threads", "most"), [(1, 1), (2, 2), (4, 4), (5, 5), (9, 5)])
-def test_each_step_is_taken_once_and_so_many_at_once(threads: int, most: int) -> None:
+def test_each_value_is_processed_once_with_the_given_concurrency(threads: int, most: int) -> None:
     taken, seen, idents = most_at_once(5, threads)
 
     assert (taken, seen, len(idents)) == ([0, 1, 2, 3, 4], most, most)
 
 
-def test_one_thread_is_the_callers_own_and_keeps_the_order() -> None:
+def test_one_thread_is_the_callers_and_keeps_the_order() -> None:
     taken: list[tuple[int, int]] = []
     fan_out(lambda value: taken.append((value, threading.get_ident())), [3, 1, 2], 1)
 
@@ -43,5 +43,5 @@ def test_one_thread_is_the_callers_own_and_keeps_the_order() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_nothing_to_do_is_done(threads: int) -> None:
+def test_no_values_are_no_error(threads: int) -> None:
     fan_out(lambda value: pytest.fail(f"a step for {value}"), [], threads)

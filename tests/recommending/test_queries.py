@@ -1,4 +1,4 @@
-"""What a request costs at the database: a number of statements that neither the shop's size nor the customer's changes."""
+"""SQL statements of a request: their number depends neither on the shop's size nor on the user's history."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -54,14 +54,14 @@ EXPECTED: tuple[tuple[str, Mapping[str, Any], int], ...] = (
 )
 
 
-def test_the_number_of_statements_depends_on_the_question_only(shop: Published):
+def test_the_number_of_statements_depends_on_the_request_only(shop: Published):
     before = {name: len(statements(shop, **fields)) for name, fields, _ in EXPECTED}
     assert before == {name: number for name, _, number in EXPECTED}
     add_weights(shop)
     assert {name: len(statements(shop, **fields)) for name, fields, _ in EXPECTED} == before
 
 
-def test_more_events_than_are_read_cost_one_statement_more(shop: Published, monkeypatch: pytest.MonkeyPatch):
+def test_events_beyond_the_limit_cost_one_more_statement(shop: Published, monkeypatch: pytest.MonkeyPatch):
     from recsys.recommending import user as user
 
     monkeypatch.setattr(user, "MAX_EVENTS", 2999)

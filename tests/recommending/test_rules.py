@@ -1,4 +1,4 @@
-"""What may be shown: never what the shop's rules forbid, and as many items as the catalogue has."""
+"""Eligible items: no rule of the shop is broken, and a list is as long as the catalogue allows."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,7 +29,7 @@ def repeat_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 @pytest.mark.parametrize("model", REGISTRY)
-def test_what_she_bought_and_what_is_not_sold_never_appears(published: Published, model: str):
+def test_purchased_and_inactive_items_never_appear(published: Published, model: str):
     bundle = published.load()
     for user in (0, 7, 14, 25, 59):
         answer = published.ask(bundle, user_id=user, model=model, limit=20)
@@ -39,7 +39,7 @@ def test_what_she_bought_and_what_is_not_sold_never_appears(published: Published
 
 
 @pytest.mark.parametrize("model", ["ENCM", "item_cf", "popularity"])
-def test_every_item_that_may_be_shown_is_shown_where_as_many_are_asked_for(published: Published, model: str):
+def test_a_long_list_shows_every_eligible_item(published: Published, model: str):
     answer = published.ask(user_id=7, model=model, limit=100)
     assert set(shown(answer)) == SOLD - bought(7)
     assert len(shown(answer)) == len(SOLD - bought(7))
@@ -48,7 +48,7 @@ def test_every_item_that_may_be_shown_is_shown_where_as_many_are_asked_for(publi
     )
 
 
-def test_products_that_no_model_ranks_fill_the_list_with_the_newest_first(published: Published):
+def test_products_without_a_score_fill_the_list_newest_first(published: Published):
     answer = published.ask(user_id=7, limit=100)
     assert shown(answer)[-3:] == [*sorted(NEW, reverse=True), RARE]
     assert {item.score for item in answer.items[-3:]} == {0.0}
@@ -58,13 +58,14 @@ def test_products_that_no_model_ranks_fill_the_list_with_the_newest_first(publis
 def test_a_product_added_after_training_fills_a_short_list(published: Published, tmp_path: Path):
     shop = published.copy(tmp_path)
     shop.execute(
-        "INSERT INTO Products (id, name, statusId, categoryId) VALUES (900, 'Fresh tea', 'S1', 'tea'), (901, 'Ended', 'S2', 'tea')"
+        "INSERT INTO Products (id, name, statusId, categoryId) "
+        "VALUES (900, 'Fresh tea', 'S1', 'tea'), (901, 'Ended', 'S2', 'tea')"
     )
     assert shown(shop.ask(user_id=7, limit=100))[-4:] == [900, *sorted(NEW, reverse=True), RARE]
     assert shown(shop.ask(user_id=7, candidates=[900, 901])) == [900]
 
 
-def test_new_products_that_she_has_bought_do_not_take_the_place_of_others(published: Published, tmp_path: Path):
+def test_purchased_new_products_take_no_place_in_the_list(published: Published, tmp_path: Path):
     shop = published.copy(tmp_path)
     shop.add([event(7, item, "purchase", NOW - 60) for item in NEW])
     ranked = len(SOLD - bought(7)) - len({*NEW, RARE})
@@ -74,7 +75,7 @@ def test_new_products_that_she_has_bought_do_not_take_the_place_of_others(publis
 @pytest.mark.parametrize(
     "ending", ["UPDATE Products SET statusId = 'S2' WHERE id = {}", "DELETE FROM Products WHERE id = {}"]
 )
-def test_a_product_sold_out_after_training_makes_room_for_the_next(published: Published, tmp_path: Path, ending: str):
+def test_a_product_sold_out_after_training_is_replaced_by_the_next(published: Published, tmp_path: Path, ending: str):
     shop = published.copy(tmp_path)
     before = shown(shop.ask(user_id=7, limit=6))
     shop.execute(ending.format(before[1]))
@@ -83,13 +84,13 @@ def test_a_product_sold_out_after_training_makes_room_for_the_next(published: Pu
     assert all(before[1] not in run.items for run in answer.runs)
 
 
-def test_a_product_that_is_sold_again_after_training_can_be_shown(published: Published, tmp_path: Path):
+def test_a_product_active_again_after_training_can_be_shown(published: Published, tmp_path: Path):
     shop = published.copy(tmp_path)
     shop.execute("UPDATE Products SET statusId = 'S1' WHERE id = 135")
     assert 135 in shown(shop.ask(user_id=7, limit=100))
 
 
-def test_the_ranking_is_read_deeper_until_enough_of_it_is_sold(
+def test_the_ranking_is_read_deeper_until_enough_items_are_active(
     published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(listing, "HEADROOM", 0)
@@ -112,7 +113,7 @@ def test_a_ranking_of_sold_out_items_only_ends_in_the_newest_products(
     assert sum("rec_item_encoder WHERE version" in sql for sql in statements) <= 1 + listing.DOUBLINGS
 
 
-def test_where_repeats_are_allowed_her_favourite_comes_first(published: Published, repeat_after):
+def test_if_repeats_are_allowed_the_favourite_item_comes_first(published: Published, repeat_after):
     repeat_after(0)
     answer = published.ask(user_id=7, model="user_frequency")
     counts = dict.fromkeys(ITEMS, 0.0)
@@ -124,13 +125,13 @@ def test_where_repeats_are_allowed_her_favourite_comes_first(published: Publishe
     assert shown(answer)[0] == favourite
 
 
-def test_where_repeats_are_allowed_a_purchase_of_this_second_is_no_exception(published: Published, repeat_after):
+def test_if_repeats_are_allowed_a_purchase_of_this_second_is_no_exception(published: Published, repeat_after):
     repeat_after(0)
     answer = published.ask(user_id=7, limit=100, interactions=[{"item_id": 105, "event": "purchase"}])
     assert set(shown(answer)) == SOLD
 
 
-def test_within_the_window_of_days_bought_items_are_hidden_and_after_it_not(published: Published, repeat_after):
+def test_purchases_are_hidden_within_the_window_of_days_only(published: Published, repeat_after):
     repeat_after(90)
     recent = bought(7, since=NOW - 90 * DAY)
     assert recent
@@ -147,7 +148,7 @@ def test_the_first_second_of_the_window_is_inside(published: Published, repeat_a
     assert 106 not in answer
 
 
-def test_a_purchase_beyond_the_events_that_are_read_is_still_hidden(
+def test_a_purchase_beyond_the_newest_events_is_still_hidden(
     published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     from recsys.recommending import user as user
@@ -157,7 +158,7 @@ def test_a_purchase_beyond_the_events_that_are_read_is_still_hidden(
         assert not set(shown(published.ask(user_id=7, limit=limit))) & bought(7)
 
 
-def test_a_cancelled_purchase_is_not_bought(published: Published):
+def test_a_cancelled_purchase_is_not_hidden(published: Published):
     [taken] = shown(published.ask(user_id=7, limit=1))
     told = [{"item_id": taken, "event": "purchase", "timestamp": NOW - 60}]
     assert taken not in shown(published.ask(user_id=7, limit=100, interactions=told))
@@ -176,13 +177,13 @@ def test_a_filter_by_brand_shows_that_brand_only(published: Published):
     assert set(shown(answer)) == {item for item in SOLD - bought(7) if item % 2 == 0}
 
 
-def test_a_filter_by_price_asks_for_what_a_customer_pays(published: Published):
+def test_a_filter_by_price_uses_the_price_that_users_pay(published: Published):
     # 108 costs 12, and so does 110 with its discount of 2; customer 5 has bought neither
     assert not bought(5) & {108, 110}
     assert set(shown(published.ask(user_id=5, filters={"price_min": 12, "price_max": 12}))) == {108, 110}
 
 
-def test_a_filter_by_price_follows_the_shop_of_today(published: Published, tmp_path: Path):
+def test_a_filter_by_price_uses_present_prices(published: Published, tmp_path: Path):
     shop = published.copy(tmp_path)
     shop.execute("UPDATE Productdetails SET originalPrice = 12.5 WHERE productId = 111")
     assert 111 not in bought(5)
@@ -191,13 +192,13 @@ def test_a_filter_by_price_follows_the_shop_of_today(published: Published, tmp_p
     assert item.score > 0  # it is ranked, though training knew it for 15
 
 
-def test_filters_that_nothing_passes_give_an_empty_list_and_say_so(published: Published):
+def test_filters_that_no_item_passes_give_an_empty_list_and_a_warning(published: Published):
     answer = published.ask(user_id=7, filters={"category": "wine"})
     assert answer.items == ()
     assert answer.warnings == ("items: 0 of 10, because the shop has no more that may be shown",)
 
 
-def test_candidates_are_the_only_ones_shown_and_the_rules_hold_for_them_too(published: Published):
+def test_only_candidates_are_shown_and_all_rules_apply_to_them(published: Published):
     mine = next(iter(bought(7)))
     answer = published.ask(user_id=7, candidates=[101, 102, 103, 139, 135, mine, 4711, "7abc"])
     assert set(shown(answer)) == {101, 102, 103, 139}
@@ -208,7 +209,7 @@ def test_no_candidates_give_an_empty_list(published: Published):
     assert published.ask(user_id=7, candidates=[]).items == ()
 
 
-def test_excluded_items_are_never_shown_whether_training_saw_them_or_not(published: Published):
+def test_excluded_items_are_never_shown_seen_in_training_or_not(published: Published):
     first = shown(published.ask(user_id=7, limit=5))
     answer = published.ask(user_id=7, limit=100, exclude=[first[0], str(first[1]), NEW[1], "x"])
     assert shown(answer)[:3] == first[2:5]

@@ -1,4 +1,4 @@
-"""Four models side by side, each on its own thread, each judged on evidence, one of them answering."""
+"""Runs of the four models: threads, failures, metrics for the user, and the choice of the winner."""
 
 import json
 import threading
@@ -80,7 +80,7 @@ def figures(answer: Response, model: str) -> tuple[float, float]:
 # Threads
 
 
-def test_the_four_models_score_at_the_same_time_in_threads_of_their_own(
+def test_the_four_models_score_at_the_same_time_in_separate_threads(
     published: Published, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(runs_module, "WORTH_THREADS", 0)
@@ -103,7 +103,7 @@ def test_the_four_models_score_at_the_same_time_in_threads_of_their_own(
     assert len({run.thread for run in runs} | {threading.get_ident()}) == 5
 
 
-def test_of_few_items_the_models_score_one_after_another_unless_threads_are_asked_for(
+def test_for_few_items_models_score_in_turn_unless_threads_are_set(
     published: Published, monkeypatch: pytest.MonkeyPatch
 ):
     seen: list[Sequence[Scored]] = []
@@ -119,7 +119,7 @@ def test_of_few_items_the_models_score_one_after_another_unless_threads_are_aske
 
 
 @pytest.mark.parametrize(("spare", "looks"), [(-1, 4), (0, 0)])
-def test_between_models_memory_is_looked_after_where_they_may_map_too_much(
+def test_memory_is_trimmed_between_models_that_may_map_too_much(
     published: Published, monkeypatch: pytest.MonkeyPatch, spare: int, looks: int
 ):
     limits: list[int] = []
@@ -130,7 +130,7 @@ def test_between_models_memory_is_looked_after_where_they_may_map_too_much(
     assert limits == [limit] * looks
 
 
-def test_with_one_thread_the_models_score_one_after_another_in_the_callers_own(
+def test_with_one_thread_models_score_in_turn_in_the_callers_thread(
     published: Published, monkeypatch: pytest.MonkeyPatch
 ):
     seen: list[Sequence[Scored]] = []
@@ -150,7 +150,7 @@ def test_with_one_thread_the_models_score_one_after_another_in_the_callers_own(
     "error", [ValueError("odd"), RuntimeError("odd"), KeyError("odd"), MemoryError("odd"), FloatingPointError("odd")]
 )
 @pytest.mark.parametrize("model", MODELS)
-def test_a_model_that_raises_loses_its_own_run_and_no_other(published: Published, model: str, error: Exception):
+def test_a_model_that_raises_loses_only_its_own_run(published: Published, model: str, error: Exception):
     sound = published.ask(user_id=7)
     answer = published.ask(published.load(**{model: Failing(error)}), user_id=7)
     assert run_of(answer, model) == Run(model, error=f"{type(error).__name__}: {error}")
@@ -171,7 +171,7 @@ def test_a_model_whose_scores_are_not_numbers_loses_its_own_run(published: Publi
     assert all(run.error is None and run.items for run in answer.runs if run.model != "BMF")
 
 
-def test_where_the_best_model_fails_the_next_best_answers(published: Published):
+def test_if_the_best_model_fails_the_next_best_answers(published: Published):
     bundle = published.load(LNCM=Failing(ValueError("odd")))
     priors = Priors("LNCM", {"ENCM": -0.3, "NeuMF": -0.1, "BMF": -0.2}, {"ENCM": 0.1, "NeuMF": 0.1, "BMF": 0.1})
     answer = published.ask(replace(bundle, priors=priors), user_id=7)
@@ -179,14 +179,14 @@ def test_where_the_best_model_fails_the_next_best_answers(published: Published):
     assert shown(answer)[: len(run_of(answer, "NeuMF").items)] == list(run_of(answer, "NeuMF").items)
 
 
-def test_where_the_model_that_was_asked_for_fails_the_evidence_chooses_another(published: Published):
+def test_if_the_requested_model_fails_the_evidence_chooses_another(published: Published):
     bundle = published.load(BMF=Failing(ValueError("odd")))
     answer = published.ask(bundle, user_id=7, model="BMF")
     assert answer.model in {*MODELS, bundle.priors.best} - {"BMF"}
     assert run_of(answer, "BMF").error == "ValueError: odd"
 
 
-def test_where_all_four_fail_popularity_answers(published: Published):
+def test_if_all_four_models_fail_popularity_answers(published: Published):
     bundle = published.load(**{name: Failing(ValueError("odd")) for name in MODELS})
     answer = published.ask(replace(bundle, priors=replace(bundle.priors, best="BMF")), user_id=7)
     assert (answer.model, answer.source) == ("popularity", "popularity")
@@ -196,7 +196,7 @@ def test_where_all_four_fail_popularity_answers(published: Published):
     assert len(answer.items) == 10
 
 
-def test_the_last_resort_has_the_figures_of_its_held_out_customers(published: Published):
+def test_the_last_resort_has_the_metrics_of_its_held_out_users(published: Published):
     user = next(user for user in range(1, 41) if published.ask(user_id=user).runs[0].basis == "heldout")
     bundle = published.load(**{name: Failing(ValueError("odd")) for name in MODELS})
     last = published.ask(replace(bundle, priors=replace(bundle.priors, best="BMF")), user_id=user).runs[4]
@@ -204,9 +204,7 @@ def test_the_last_resort_has_the_figures_of_its_held_out_customers(published: Pu
     assert last.metrics is not None
 
 
-def test_a_damaged_scorer_refuses_the_version_by_name_instead_of_hiding_in_a_thread(
-    published: Published, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_damaged_scorer_in_a_thread_fails_the_request(published: Published, monkeypatch: pytest.MonkeyPatch):
     def damaged(arrays: object) -> Fixed:
         raise KeyError("item_factors")
 
@@ -224,7 +222,7 @@ def test_a_scorer_of_another_catalogue_is_refused(published: Published, monkeypa
 # Runs
 
 
-def test_the_answer_holds_the_four_runs_in_the_order_of_the_registry(published: Published):
+def test_the_answer_has_four_runs_in_the_order_of_the_registry(published: Published):
     answer = published.ask(user_id=7, model="NeuMF")
     assert [run.model for run in answer.runs] == ["ENCM", "LNCM", "NeuMF", "BMF"]
     assert list(run_of(answer, "NeuMF").items) == shown(answer)
@@ -240,14 +238,14 @@ def test_a_baseline_that_wins_is_the_fifth_run(published: Published):
     assert list(answer.runs[-1].items) == shown(answer)
 
 
-def test_a_baseline_that_was_only_considered_is_no_run(published: Published):
+def test_a_baseline_that_does_not_win_is_no_run(published: Published):
     bundle = published.load()
     answer = published.ask(replace(bundle, priors=replace(bundle.priors, best="item_cf")), user_id=7, model="BMF")
     assert answer.model == "BMF"
     assert [run.model for run in answer.runs] == list(MODELS)
 
 
-def test_a_baseline_that_is_asked_for_has_its_figures_too(shop: Published):
+def test_a_requested_baseline_has_metrics_too(shop: Published):
     answer = shop.ask(shop.load(popularity=Fixed(FALLING)), user_id=STRANGER, model="popularity")
     assert [run.model for run in answer.runs] == [*MODELS, "popularity"]
     assert answer.runs[-1].basis == "fresh"
@@ -257,7 +255,7 @@ def test_a_baseline_that_is_asked_for_has_its_figures_too(shop: Published):
 # Evidence
 
 
-def test_with_three_choices_since_training_the_figures_are_fresh(shop: Published):
+def test_with_three_choices_since_training_the_metrics_are_fresh(shop: Published):
     answer = shop.ask(shop.load(BMF=Fixed(FALLING), NeuMF=Fixed(RISING)), user_id=STRANGER)
     assert {run.basis for run in answer.runs} == {"fresh"}
     # 101 … 110: 101 is first, 105 fifth, 131 not among them
@@ -266,7 +264,7 @@ def test_with_three_choices_since_training_the_figures_are_fresh(shop: Published
     assert figures(answer, "NeuMF") == (0.1, pytest.approx((1 / 3) / 3))
 
 
-def test_with_two_choices_since_training_the_figures_are_not_fresh(shop: Published):
+def test_with_two_choices_since_training_the_metrics_are_not_fresh(shop: Published):
     shop.execute("DELETE FROM Interactions WHERE userId = 1000 AND productId = 131")
     assert {run.basis for run in shop.ask(user_id=STRANGER).runs} == {"offline"}
 
@@ -282,7 +280,7 @@ def test_views_since_training_are_no_choices(shop: Published):
     assert {run.basis for run in shop.ask(user_id=STRANGER).runs} == {"offline"}
 
 
-def test_fresh_figures_come_from_a_history_that_stops_where_training_stopped(shop: Published):
+def test_fresh_metrics_use_the_history_up_to_the_end_of_training_data(shop: Published):
     seen: list[NDArray[np.int32]] = []
 
     class Watching(Fixed):
@@ -295,7 +293,7 @@ def test_fresh_figures_come_from_a_history_that_stops_where_training_stopped(sho
     assert [sorted(items.tolist()) for items in seen] == [[101, 105, 120, 131], [120]]
 
 
-def test_what_was_bought_before_training_ended_is_neither_asked_for_nor_in_the_way(shop: Published):
+def test_purchases_before_the_end_of_training_are_neither_relevant_nor_ranked(shop: Published):
     until = shop.load().data_until
     shop.add([event(STRANGER, 102, "purchase", until - 60), event(STRANGER, 105, "purchase", until - 60)])
     shop.add([event(STRANGER, 106, "purchase", NOW - 60)])
@@ -305,7 +303,7 @@ def test_what_was_bought_before_training_ended_is_neither_asked_for_nor_in_the_w
 
 
 @pytest.mark.parametrize("misses", [[NOT_SOLD], [UNLEARNED], [NOT_SOLD, UNLEARNED], [UNLEARNED, UNLEARNED + 1]])
-def test_what_could_not_be_recommended_is_a_miss_in_the_fresh_figures(shop: Published, misses: Sequence[int]):
+def test_items_that_cannot_be_recommended_are_misses_in_fresh_metrics(shop: Published, misses: Sequence[int]):
     shop.add([event(STRANGER, item, "purchase", NOW - 60) for item in (*misses, *misses)])
     answer = shop.ask(shop.load(BMF=Fixed(FALLING)), user_id=STRANGER)
     assert {run.basis for run in answer.runs} == {"fresh"}
@@ -313,20 +311,20 @@ def test_what_could_not_be_recommended_is_a_miss_in_the_fresh_figures(shop: Publ
 
 
 @pytest.mark.parametrize("miss", [NOT_SOLD, UNLEARNED])
-def test_what_could_not_be_recommended_is_no_third_choice(shop: Published, miss: int):
+def test_an_item_that_cannot_be_recommended_is_no_third_choice(shop: Published, miss: int):
     shop.execute(f"UPDATE Interactions SET productId = {miss} WHERE userId = 1000 AND productId = 131")
     assert {run.basis for run in shop.ask(user_id=STRANGER).runs} == {"offline"}
 
 
 @pytest.mark.parametrize("item", [102, NOT_SOLD, UNLEARNED])
-def test_what_was_bought_before_and_again_is_no_miss_where_repeats_are_hidden(shop: Published, item: int):
+def test_a_repeated_purchase_is_no_miss_where_repeats_are_hidden(shop: Published, item: int):
     shop.add([event(STRANGER, item, "purchase", moment) for moment in (shop.load().data_until - 60, NOW - 60)])
     answer = shop.ask(shop.load(BMF=Fixed(FALLING)), user_id=STRANGER)
     place = 4 if item == 102 else 5
     assert figures(answer, "BMF") == (0.2, pytest.approx((1 / 1 + 2 / place) / 3))
 
 
-def test_choices_that_the_client_vouches_for_count_as_fresh(shop: Published):
+def test_ground_truth_of_the_request_counts_as_fresh(shop: Published):
     shop.execute("DELETE FROM Interactions WHERE userId = 1000 AND productId <> 120")
     answer = shop.ask(shop.load(BMF=Fixed(FALLING)), user_id=STRANGER, ground_truth=[101, "105", 131])
     assert answer.warnings == ()
@@ -334,7 +332,7 @@ def test_choices_that_the_client_vouches_for_count_as_fresh(shop: Published):
     assert figures(answer, "BMF") == (0.2, pytest.approx((1 / 1 + 2 / 5) / 3))
 
 
-def test_choices_from_before_training_ended_or_unknown_ones_are_dropped_with_a_warning(shop: Published):
+def test_old_or_unknown_ground_truth_is_dropped_with_a_warning(shop: Published):
     answer = shop.ask(user_id=7, ground_truth=[*sorted(bought(7))[:2], 4711, "7abc"])
     assert answer.warnings == (
         "ground_truth: 4 dropped, because training had seen them with this user or does not know them",
@@ -342,12 +340,12 @@ def test_choices_from_before_training_ended_or_unknown_ones_are_dropped_with_a_w
     assert {run.basis for run in answer.runs} == {"heldout"}
 
 
-def test_one_id_written_in_two_ways_is_one_choice(shop: Published):
+def test_one_id_as_number_and_text_is_one_choice(shop: Published):
     answer = shop.ask(user_id=STRANGER, ground_truth=[103, "103", 103])
     assert answer.warnings == ()
 
 
-def test_a_customer_of_the_exam_is_judged_by_her_own_held_out_events(published: Published):
+def test_a_user_of_the_evaluation_set_has_metrics_of_held_out_events(published: Published):
     answer = published.ask(user_id=7)
     arrays = current(published.models_dir).arrays("heldout.h5")
     row = int(arrays["rows"][7])
@@ -360,7 +358,7 @@ def test_a_customer_of_the_exam_is_judged_by_her_own_held_out_events(published: 
         )
 
 
-def test_everybody_else_is_judged_by_the_report(published: Published):
+def test_other_users_have_the_metrics_of_the_report(published: Published):
     report = json.loads((published.models_dir / "metrics.json").read_text(encoding="utf-8"))[-1]["rows"]["hide"]
     guest = published.ask(interactions=[{"item_id": 101, "event": "view"}])
     outside = next(user for user in range(60) if current(published.models_dir).arrays("heldout.h5")["rows"][user] < 0)
@@ -373,7 +371,7 @@ def test_everybody_else_is_judged_by_the_report(published: Published):
 # Choice
 
 
-def test_another_model_than_the_best_answers_only_with_confidence(shop: Published):
+def test_a_model_other_than_the_best_needs_confident_evidence(shop: Published):
     # Three choices; the best, ENCM, misses all of them. θ = (3·x̄ + 10·μ) / 13 with deviation τ / √13.
     priors = Priors("ENCM", dict.fromkeys(("LNCM", "NeuMF", "BMF"), -0.1), dict.fromkeys(("LNCM", "NeuMF", "BMF"), 0.2))
     scorers = {"ENCM": Fixed(ranking()), "LNCM": Fixed(ranking()), "BMF": Fixed(ranking())}
@@ -396,7 +394,7 @@ def ranking(*first: int) -> NDArray[np.float32]:
     return scores
 
 
-def test_without_evidence_of_her_own_the_best_of_all_answers(published: Published):
+def test_without_evidence_for_the_user_the_best_model_answers(published: Published):
     bundle = published.load()
     for best in REGISTRY:
         priors = replace(bundle.priors, best=best)
@@ -410,9 +408,7 @@ def test_without_evidence_of_her_own_the_best_of_all_answers(published: Publishe
 
 
 @pytest.mark.parametrize("model", ["ENCM", "LNCM", "NeuMF", "BMF", "item_cf", "user_frequency"])
-def test_without_the_item_that_is_named_as_reason_the_score_would_be_lower(
-    published: Published, tmp_path: Path, model: str
-):
+def test_without_the_item_of_an_explanation_the_score_is_lower(published: Published, tmp_path: Path, model: str):
     fields = {"user_id": 7, "model": model, "limit": 8, "context": {"category": "coffee"}}
     reasons = [(item.product_id, item.score, item.reason) for item in published.ask(**fields).items]
     named = [(item, score, reason.item_id) for item, score, reason in reasons if reason and reason.code == "history"]
@@ -426,7 +422,7 @@ def test_without_the_item_that_is_named_as_reason_the_score_would_be_lower(
             assert because != cause or without[item] < score
 
 
-def test_popularity_knows_no_reasons(published: Published):
+def test_popularity_has_no_explanations(published: Published):
     assert all(item.reason is None for item in published.ask(user_id=7, model="popularity").items)
 
 
@@ -438,8 +434,8 @@ def test_scores_fall_along_the_list_between_0_and_1(published: Published, model:
     assert all(0 < score < 1 for score in scores)
 
 
-def test_what_the_signals_cost_is_paid_once_a_question(shop: Published, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of the two tables that are spread from the history, at most once for now and once for the end of training's data."""
+def test_features_are_computed_once_for_each_query(shop: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each similarity table is accumulated at most once for now, and once for the end of training's data."""
     accumulate, seen = Neighbours.accumulate, []
 
     def counted(self: Neighbours, items: NDArray[np.int32], strengths: NDArray[np.float32]) -> NDArray[np.float32]:

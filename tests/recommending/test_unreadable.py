@@ -1,4 +1,4 @@
-"""Damaged rows of the shop: who asks loses that row, who doesn't loses nothing, and a warning says so."""
+"""Damaged rows of the shop: only their user loses them, with a warning."""
 
 from pathlib import Path
 
@@ -59,16 +59,17 @@ def test_a_history_of_damaged_rows_only_is_empty(published: Published, tmp_path:
 
     assert (answer.user_id, len(answer.items)) == (1, 10)
     assert 1 not in read.users
-    assert answer.warnings == (
-        f"history: {dropped['bad timestamp'] - 1} left out, because they cannot be read (timestamp {dropped['bad timestamp'] - 1})",
-    )
+    n_dropped = dropped["bad timestamp"] - 1
+    warning = f"history: {n_dropped} left out, because they cannot be read (timestamp {n_dropped})"
+    assert answer.warnings == (warning,)
     with pytest.raises(UnknownUser):
         shop.ask(user_id=1000)
 
 
-def test_rows_that_the_database_cannot_work_out_cost_their_user_the_history(published: Published, tmp_path: Path):
+def test_rows_that_the_database_cannot_compute_cost_the_user_their_history(published: Published, tmp_path: Path):
     shop = published.copy(tmp_path)
-    columns = "userId AS user_id, productId AS item_id, actionCode AS event, json_extract(device_type, '$.at') AS timestamp, interId AS row_id"
+    timestamp = "json_extract(device_type, '$.at') AS timestamp"
+    columns = f"userId AS user_id, productId AS item_id, actionCode AS event, {timestamp}, interId AS row_id"
     text = f"SELECT {columns} FROM Interactions WHERE {{}}"
     source = f'[[sources]]\nsince = "{text.format("1")}"\none_user = "{text.format("userId = :user_id")}"\n'
     (tmp_path / "recsys.toml").write_text(source, encoding="utf-8")
@@ -77,7 +78,7 @@ def test_rows_that_the_database_cannot_work_out_cost_their_user_the_history(publ
     mapped = load_settings({**shop.environ}, tmp_path).shop
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Published, "settings", property(lambda self: type("Told", (), {"shop": mapped})))
+        patch.setattr(Published, "settings", property(lambda self: type("Mapped", (), {"shop": mapped})))
         lost, kept = (shop.ask(user_id=user) for user in (1, 2))
 
     assert (lost.user_id, len(lost.items)) == (1, 10)
@@ -105,10 +106,11 @@ def test_a_product_whose_price_cannot_be_read_passes_no_filter_of_prices(
     assert set(shown(filtered)) <= set(ITEMS)
 
 
-def test_text_that_is_no_utf8_in_names_and_categories_disturbs_no_list(published: Published, tmp_path: Path):
+def test_names_and_categories_that_are_no_utf8_change_no_list(published: Published, tmp_path: Path):
     shop = published.copy(tmp_path)
     shop.execute(
-        "UPDATE Products SET name = CAST(x'ff' AS TEXT), categoryId = CAST(x'ff' AS TEXT), brandId = x'ff' WHERE id = 101"
+        "UPDATE Products SET name = CAST(x'ff' AS TEXT), categoryId = CAST(x'ff' AS TEXT), brandId = x'ff' "
+        "WHERE id = 101"
     )
 
     for filters in ({}, {"category": "tea"}, {"brand": "sud"}):

@@ -1,4 +1,4 @@
-"""Who asks: customers, guests, strangers; what they did, and the circumstances they ask in."""
+"""The user of a request: known users, unseen users and guests; their events and context."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,19 +18,19 @@ STRANGER = 1000
 TEA = {item for item in ITEMS if (item - 101) % 3 == 0}
 
 
-def test_a_customer_of_the_training_is_answered_by_a_model(published: Published):
+def test_a_user_seen_in_training_is_answered_by_a_model(published: Published):
     answer = published.ask(user_id=7, model="BMF")
     assert (answer.user_id, answer.model, answer.source) == (7, "BMF", "model")
     assert answer.model_version == published.version
 
 
-def test_customer_zero_is_a_customer_of_the_training_like_the_others(published: Published):
+def test_user_zero_is_a_user_like_any_other(published: Published):
     answer = published.ask(user_id=0, model="BMF")
     assert (answer.user_id, answer.source) == (0, "model")
     assert answer.runs[0].basis == "heldout"
 
 
-def test_a_customer_whose_events_are_gone_is_still_known(published: Published, tmp_path: Path):
+def test_a_user_without_events_any_more_is_still_known(published: Published, tmp_path: Path):
     shop = published.copy(tmp_path)
     shop.execute("DELETE FROM Interactions WHERE userId = 7")
     answer = shop.ask(user_id=7, model="BMF")
@@ -38,7 +38,7 @@ def test_a_customer_whose_events_are_gone_is_still_known(published: Published, t
     assert len(answer.items) == 10
 
 
-def test_a_customer_whom_training_never_saw_is_folded_in_by_her_events(published: Published, tmp_path: Path):
+def test_an_unseen_user_is_folded_in_by_stored_events(published: Published, tmp_path: Path):
     shop = published.copy(tmp_path)
     shop.add([event(STRANGER, item, "purchase", NOW - 60) for item in (101, 104, 107)])
     answer = shop.ask(user_id=STRANGER, model="BMF")
@@ -47,7 +47,7 @@ def test_a_customer_whom_training_never_saw_is_folded_in_by_her_events(published
     assert set(shown(shop.ask(user_id=STRANGER, model="item_cf", limit=5))) < TEA  # who bought tea is shown tea
 
 
-def test_a_guest_is_answered_by_what_the_request_tells_of_her(published: Published):
+def test_a_guest_is_answered_by_the_events_of_the_request(published: Published):
     answer = published.ask(
         interactions=[{"item_id": 101, "event": "view"}, {"item_id": "104", "event": "cart"}], model="BMF"
     )
@@ -55,7 +55,7 @@ def test_a_guest_is_answered_by_what_the_request_tells_of_her(published: Publish
     assert len(answer.items) == 10
 
 
-def test_a_baseline_is_called_by_its_own_source_for_guests_too(published: Published):
+def test_a_baseline_keeps_its_source_for_guests(published: Published):
     told = [{"item_id": 101, "event": "view"}]
     assert published.ask(interactions=told, model="item_cf").source == "item_cf"
     assert published.ask(interactions=told, model="popularity_recent").source == "popularity"
@@ -72,7 +72,7 @@ def test_a_baseline_is_called_by_its_own_source_for_guests_too(published: Publis
         {"user_id": STRANGER, "interactions": [{"item_id": 101, "event": "view", "timestamp": 0}]},  # cleaned away
     ],
 )
-def test_with_nothing_to_go_on_the_user_is_unknown(published: Published, fields: dict[str, Any]):
+def test_a_user_without_known_events_is_unknown(published: Published, fields: dict[str, Any]):
     with pytest.raises(UnknownUser, match="should be a user of the training or have events on its items"):
         published.ask(**fields)
 
@@ -81,7 +81,7 @@ def test_with_nothing_to_go_on_the_user_is_unknown(published: Published, fields:
     ("fields", "received"),
     [({"user_id": "nobody"}, "'nobody'"), ({"interactions": [{"item_id": 4711, "event": "view"}]}, "nothing")],
 )
-def test_who_is_unknown_is_told_as_a_person_would(published: Published, fields: dict[str, Any], received: str):
+def test_the_message_names_the_unknown_user(published: Published, fields: dict[str, Any], received: str):
     with pytest.raises(UnknownUser, match=rf"Received: {received}\.$"):
         published.ask(**fields)
 
@@ -99,9 +99,7 @@ def test_a_purchase_in_the_database_changes_the_next_answer(published: Published
     assert changed  # not only one item less: the taste itself has moved
 
 
-def test_a_purchase_that_only_the_request_knows_changes_the_answer_as_if_it_were_stored(
-    published: Published, tmp_path: Path
-):
+def test_a_purchase_of_the_request_counts_like_a_stored_one(published: Published, tmp_path: Path):
     shop = published.copy(tmp_path)
     told = published.ask(user_id=7, interactions=[{"item_id": 105, "event": "cart", "timestamp": NOW - 60}])
     shop.add([event(7, 105, "cart", NOW - 60)])
@@ -110,28 +108,28 @@ def test_a_purchase_that_only_the_request_knows_changes_the_answer_as_if_it_were
     assert told.items != published.ask(user_id=7).items
 
 
-def test_of_one_second_what_the_request_tells_is_newer_than_what_is_stored(published: Published, tmp_path: Path):
+def test_in_one_second_events_of_the_request_are_newer_than_stored_ones(published: Published, tmp_path: Path):
     shop = published.copy(tmp_path)
     shop.add([event(7, 102, "view", NOW)])  # coffee
     answer = shop.ask(user_id=7, interactions=[{"item_id": 101, "event": "view", "timestamp": NOW}])
     assert answer.context["category"] == "tea"
 
 
-def test_an_event_told_twice_counts_once(published: Published, tmp_path: Path):
+def test_an_event_sent_twice_counts_once(published: Published, tmp_path: Path):
     shop = published.copy(tmp_path)
     shop.add([event(7, 105, "cart", NOW - 60)])
     again = shop.ask(user_id=7, interactions=[{"item_id": 105, "event": "cart", "timestamp": NOW - 60}])
     assert again.items == shop.ask(user_id=7).items
 
 
-def test_a_cancellation_that_has_a_weight_too_is_named_once(published: Published):
+def test_a_cancellation_with_a_weight_is_named_once(published: Published):
     request = parse_request(b'{"interactions": [{"item_id": 101, "event": "teleport"}]}', models=())
     shop = published.settings.shop
     with pytest.raises(InvalidRequest, match="should be one of cancel, cart, purchase, star1"):
         user._request_events(request, {}, replace(shop, event_weights={**shop.event_weights, "cancel": -0.5}), NOW)  # type: ignore[arg-type]
 
 
-def test_an_event_that_the_shop_does_not_know_is_refused_by_its_place(published: Published):
+def test_an_unknown_event_is_refused_with_its_field(published: Published):
     told = [{"item_id": 101, "event": "view"}, {"item_id": 101, "event": "teleport"}]
     with pytest.raises(
         InvalidRequest, match="should be one of cancel, cart, purchase, .* Received: 'teleport'"
@@ -140,18 +138,18 @@ def test_an_event_that_the_shop_does_not_know_is_refused_by_its_place(published:
     assert caught.value.field == "interactions[1].event"
 
 
-def test_the_clock_and_her_newest_event_tell_the_circumstances(published: Published):
+def test_the_clock_and_the_newest_event_give_the_context(published: Published):
     # NOW is midnight in September 2024; customer 7 likes coffee and her last event was on it
     answer = published.ask(user_id=7)
     assert answer.context == {"time_of_day": "night", "season": "autumn", "device_type": None, "category": "coffee"}
 
 
-def test_the_clock_is_that_of_the_shops_customers(published: Published, monkeypatch: pytest.MonkeyPatch):
+def test_the_clock_is_in_the_time_zone_of_the_users(published: Published, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(ModelBundle, "time_zone", "Asia/Ho_Chi_Minh")  # seven hours ahead of UTC
     assert published.ask(user_id=7).context["time_of_day"] == "morning"
 
 
-def test_circumstances_that_are_told_win_in_the_versions_own_spelling(published: Published):
+def test_context_of_the_request_wins_in_the_spelling_of_the_version(published: Published):
     answer = published.ask(
         user_id=7, context={"season": " Winter", "device_type": "MOBILE", "category": None, "time_of_day": "teatime"}
     )
@@ -159,13 +157,13 @@ def test_circumstances_that_are_told_win_in_the_versions_own_spelling(published:
     assert answer.warnings == ()
 
 
-def test_circumstances_that_the_version_does_not_know_are_warned_about(published: Published):
+def test_unknown_context_features_give_a_warning(published: Published):
     answer = published.ask(user_id=7, context={"weather": "rain"})
     assert answer.warnings == ("context: weather is no feature of this version",)
     assert "weather" not in answer.context
 
 
-def test_circumstances_move_the_scores_of_the_model_that_knows_them_and_of_no_other(published: Published):
+def test_context_changes_the_scores_of_the_context_aware_model_only(published: Published):
     def scores(model: str, device: str) -> list[float]:
         return [item.score for item in published.ask(user_id=7, model=model, context={"device_type": device}).items]
 
@@ -174,7 +172,7 @@ def test_circumstances_move_the_scores_of_the_model_that_knows_them_and_of_no_ot
         assert scores(model, "mobile") == scores(model, "desktop")
 
 
-def test_ids_mean_the_same_as_number_and_as_text_and_come_back_as_numbers(published: Published):
+def test_ids_as_numbers_or_text_are_equal_and_return_as_numbers(published: Published):
     answer = published.ask(user_id="7", exclude=["101"])
     assert answer.user_id == 7
     assert answer.items == published.ask(user_id=7, exclude=[101]).items
@@ -182,7 +180,7 @@ def test_ids_mean_the_same_as_number_and_as_text_and_come_back_as_numbers(publis
 
 
 @pytest.mark.parametrize("given", ["7abc", "07", "7.0", " 7", "+7", "7 OR 1=1", "９", "9223372036854775808"])
-def test_what_cannot_be_an_id_is_unknown_and_never_reaches_sql(published: Published, given: str):
+def test_an_impossible_user_id_is_unknown_and_never_reaches_sql(published: Published, given: str):
     sent: list[str] = []
     with pytest.raises(UnknownUser):
         published.ask(
@@ -192,7 +190,7 @@ def test_what_cannot_be_an_id_is_unknown_and_never_reaches_sql(published: Publis
     assert not any(given in statement for statement in sent)
 
 
-def test_items_that_cannot_be_ids_never_reach_sql_either(published: Published):
+def test_impossible_item_ids_never_reach_sql(published: Published):
     sent: list[str] = []
     lists = {name: ["7abc", 102] for name in ("candidates", "exclude", "ground_truth")}
     told = [{"item_id": "7abc", "event": "view"}, {"item_id": 103, "event": "view"}]
@@ -201,14 +199,14 @@ def test_items_that_cannot_be_ids_never_reach_sql_either(published: Published):
     assert not any("7abc" in statement for statement in sent)
 
 
-def test_a_database_without_the_versions_encoders_does_not_belong_to_it(published: Published, tmp_path: Path):
+def test_a_database_without_the_versions_encoders_is_a_mismatch(published: Published, tmp_path: Path):
     shop = published.copy(tmp_path)
     shop.execute("UPDATE rec_versions SET complete = 0")
     with pytest.raises(ModelMismatch, match="scripts/migrate_encoders.py"):
         shop.ask(user_id=7)
 
 
-def test_an_answer_after_its_deadline_is_no_answer(published: Published):
+def test_an_answer_after_its_deadline_is_a_failure(published: Published):
     with connect(published.url) as db, pytest.raises(DeadlineExceeded) as caught:
         recommend(
             Request(user_id=7, budget_ms=50),
@@ -222,7 +220,7 @@ def test_an_answer_after_its_deadline_is_no_answer(published: Published):
     assert caught.value.field == "budget_ms"
 
 
-def test_the_tiny_shop_is_what_these_tests_say(published: Published):
+def test_the_tiny_shop_has_the_properties_that_these_tests_need(published: Published):
     assert len(USERS) == 60
     assert all(bought(user) for user in (0, 7, 14, 25))
     assert INACTIVE.isdisjoint({101, 104, 107})

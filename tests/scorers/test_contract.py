@@ -1,4 +1,4 @@
-"""One contract for everything in the registry, on a board whose right answer is known. A new scorer adds nothing here."""
+"""The contract of all scorers in the registry, on a shop with a known right answer. New scorers are covered, too."""
 
 from collections.abc import Iterator
 from dataclasses import fields, replace
@@ -25,13 +25,11 @@ from tests.helpers.checkerboard import (
     hyperparameters,
     other_cluster,
     own_cluster,
-    question,
+    query_at_cut,
     withheld,
 )
 
-PERSONAL = [
-    name for name, kind in REGISTRY.items() if kind.source != "popularity"
-]  # the others need not tell two clusters apart
+PERSONAL = [name for name, spec in REGISTRY.items() if spec.source != "popularity"]  # scorers that know the clusters
 SAMPLE_USERS = (0, 1, 22, 63)
 
 
@@ -52,7 +50,7 @@ def personal(request: pytest.FixtureRequest, board: TrainedModels) -> Scorer:
 
 @pytest.fixture(scope="module")
 def reopened(board: TrainedModels, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Scorer]]:
-    """Everything published and opened again, memory-mapped: no array of a scorer can be written to."""
+    """All scorers, published and opened again with memory-mapped arrays, which are read-only."""
     models_dir = tmp_path_factory.mktemp("models")
     with Draft.create(models_dir, CUT) as draft:
         for name, network in board.networks.items():
@@ -86,62 +84,61 @@ def test_the_whole_registry_is_fitted(board: TrainedModels) -> None:
     assert list(board.scorers) == list(REGISTRY), "recsys.training.fitting should fit every entry of the registry"
 
 
-def test_the_withheld_item_is_above_everything_the_other_cluster_likes(personal: Scorer, board: TrainedModels) -> None:
+def test_the_withheld_item_scores_above_the_other_cluster(personal: Scorer, board: TrainedModels) -> None:
     for user in range(N_USERS):
-        scores = personal.score(question(board, user))
+        scores = personal.score(query_at_cut(board, user))
 
         assert scores[withheld(user)] > scores[other_cluster(user)].max(), f"user {user}"
 
 
-def test_an_unseen_user_is_known_by_her_history(personal: Scorer, board: TrainedModels) -> None:
+def test_the_history_of_an_unseen_user_is_enough(personal: Scorer, board: TrainedModels) -> None:
     for user in range(N_USERS):
-        scores = personal.score(replace(question(board, user), user=N_USERS))
+        scores = personal.score(replace(query_at_cut(board, user), user=N_USERS))
 
         assert scores[withheld(user)] > scores[other_cluster(user)].max(), f"user {user}"
 
 
-def test_a_short_history_is_enough_to_tell_the_cluster(personal: Scorer, board: TrainedModels) -> None:
+def test_three_events_are_enough_to_tell_the_cluster(personal: Scorer, board: TrainedModels) -> None:
     for user in (0, 1):
-        asked = question(board, user)
-        three = replace(
-            asked, user=N_USERS, items=asked.items[:3], weights=asked.weights[:3], timestamps=asked.timestamps[:3]
-        )
-        scores = personal.score(three)
-        others = np.setdiff1d(own_cluster(user), three.items)
+        query = query_at_cut(board, user)
+        history = {name: getattr(query, name)[:3] for name in ("items", "weights", "timestamps")}
+        short = replace(query, user=N_USERS, **history)
+        scores = personal.score(short)
+        others = np.setdiff1d(own_cluster(user), short.items)
 
         assert scores[others].mean() > scores[other_cluster(user)].mean()
 
 
 def test_scores_are_one_finite_float32_for_each_item(scorer: Scorer, board: TrainedModels) -> None:
     assert scorer.n_items == N_ITEMS
-    for asked in (
-        question(board, 0),
-        question(board, 1, repeats=True),
-        replace(question(board, 0), user=N_USERS),
+    for query in (
+        query_at_cut(board, 0),
+        query_at_cut(board, 1, repeats=True),
+        replace(query_at_cut(board, 0), user=N_USERS),
         guest(),
     ):
-        scores = scorer.score(asked)
+        scores = scorer.score(query)
 
         assert (scores.dtype, scores.shape) == (np.float32, (N_ITEMS,))
         assert np.isfinite(scores).all()
 
 
-def test_some_items_score_as_they_do_among_all(scorer: Scorer, board: TrainedModels) -> None:
-    some = np.array([7, 0, 15, 7], np.int32)  # in any order, twice if asked twice
-    for asked in (*(question(board, user, repeats=True) for user in SAMPLE_USERS), guest()):
-        np.testing.assert_allclose(scorer.score(asked, some), scorer.score(asked)[some], rtol=1e-5, atol=1e-6)
-        assert scorer.score(asked, some[:0]).shape == (0,)
-        assert scorer.score(asked, some).dtype == np.float32
+def test_chosen_items_score_as_in_the_whole_catalogue(scorer: Scorer, board: TrainedModels) -> None:
+    items = np.array([7, 0, 15, 7], np.int32)  # in any order, one repeated
+    for query in (*(query_at_cut(board, user, repeats=True) for user in SAMPLE_USERS), guest()):
+        np.testing.assert_allclose(scorer.score(query, items), scorer.score(query)[items], rtol=1e-5, atol=1e-6)
+        assert scorer.score(query, items[:0]).shape == (0,)
+        assert scorer.score(query, items).dtype == np.float32
 
 
-def test_the_same_question_has_the_same_answer(scorer: Scorer, board: TrainedModels) -> None:
-    first = scorer.score(question(board, 5))
-    scorer.score(question(board, 6))
+def test_equal_queries_have_equal_scores(scorer: Scorer, board: TrainedModels) -> None:
+    first = scorer.score(query_at_cut(board, 5))
+    scorer.score(query_at_cut(board, 6))
 
-    np.testing.assert_array_equal(scorer.score(question(board, 5)), first)
+    np.testing.assert_array_equal(scorer.score(query_at_cut(board, 5)), first)
 
 
-def test_an_answer_is_the_callers_own(scorer: Scorer, board: TrainedModels) -> None:
+def test_scores_belong_to_the_caller(scorer: Scorer, board: TrainedModels) -> None:
     first = scorer.score(guest())
     expected = first.copy()
     first[:] = -1.0
@@ -149,38 +146,38 @@ def test_an_answer_is_the_callers_own(scorer: Scorer, board: TrainedModels) -> N
     np.testing.assert_array_equal(scorer.score(guest()), expected)
 
 
-def test_a_question_is_left_as_it_was(scorer: Scorer, board: TrainedModels) -> None:
-    asked = question(board, 3, repeats=True)
+def test_scoring_does_not_change_the_query(scorer: Scorer, board: TrainedModels) -> None:
+    query = query_at_cut(board, 3, repeats=True)
     arrays = [
-        getattr(asked, field.name) for field in fields(asked) if isinstance(getattr(asked, field.name), np.ndarray)
+        getattr(query, field.name) for field in fields(query) if isinstance(getattr(query, field.name), np.ndarray)
     ]
-    before = [array.copy() for array in arrays]
-    scorer.score(asked)
-    scorer.score(asked, np.array([1, 2], np.int32))
+    copies = [array.copy() for array in arrays]
+    scorer.score(query)
+    scorer.score(query, np.array([1, 2], np.int32))
 
-    for array, copy in zip(arrays, before, strict=True):
+    for array, copy in zip(arrays, copies, strict=True):
         np.testing.assert_array_equal(array, copy)
 
 
-def test_published_and_opened_again_it_scores_the_same(
+def test_a_published_scorer_gives_the_same_scores(
     name: str, scorer: Scorer, reopened: dict[str, Scorer], board: TrainedModels
 ) -> None:
-    for asked in (*(question(board, user, repeats=True) for user in SAMPLE_USERS), guest()):
-        np.testing.assert_array_equal(reopened[name].score(asked), scorer.score(asked))
+    for query in (*(query_at_cut(board, user, repeats=True) for user in SAMPLE_USERS), guest()):
+        np.testing.assert_array_equal(reopened[name].score(query), scorer.score(query))
 
 
-def test_a_question_may_be_read_only(name: str, reopened: dict[str, Scorer], board: TrainedModels) -> None:
-    asked = question(board, 2, repeats=True)
-    for field in fields(asked):
-        if isinstance(value := getattr(asked, field.name), np.ndarray):
+def test_the_arrays_of_a_query_may_be_read_only(name: str, reopened: dict[str, Scorer], board: TrainedModels) -> None:
+    query = query_at_cut(board, 2, repeats=True)
+    for field in fields(query):
+        if isinstance(value := getattr(query, field.name), np.ndarray):
             value.flags.writeable = False
 
-    assert np.isfinite(reopened[name].score(asked)).all()
+    assert np.isfinite(reopened[name].score(query)).all()
 
 
 @pytest.fixture(scope="module")
-def lone() -> dict[str, Scorer]:
-    """Everything fitted on three users and one item."""
+def one_item() -> dict[str, Scorer]:
+    """All scorers fitted on three users and one item."""
     data = Dataset(
         users=np.array([0, 1, 1, 2], np.int32),
         items=np.zeros(4, np.int32),
@@ -198,7 +195,7 @@ def lone() -> dict[str, Scorer]:
         return dict(fit_everything(data, options, hyperparameters(options), lambda epoch: None).scorers)
 
 
-def test_a_catalogue_of_one_item_is_ranked(name: str, lone: dict[str, Scorer]) -> None:
+def test_a_catalogue_of_one_item_is_ranked(name: str, one_item: dict[str, Scorer]) -> None:
     known = Query(
         1,
         np.zeros(2, np.int32),
@@ -208,25 +205,24 @@ def test_a_catalogue_of_one_item_is_ranked(name: str, lone: dict[str, Scorer]) -
         CUT,
         True,
     )
-    for asked in (known, replace(guest(3, 2), context=np.array([1, 0], np.int32))):
-        scores = lone[name].score(asked)
+    for query in (known, replace(guest(3, 2), context=np.array([1, 0], np.int32))):
+        scores = one_item[name].score(query)
 
         assert scores.shape == (1,)
         assert np.isfinite(scores).all()
 
 
-def test_a_question_without_an_item_is_that_question_asked_afresh(scorer: Scorer, board: TrainedModels) -> None:
-    some = np.array([3, 0, 7, 3], np.int32)
-    for asked in (question(board, user, repeats=True) for user in SAMPLE_USERS):
-        scorer.score(asked)
-        for item in asked.items[:3].tolist():
-            less = asked.without(item)
+def test_a_query_without_an_item_shares_no_cache_with_the_original(scorer: Scorer, board: TrainedModels) -> None:
+    items = np.array([3, 0, 7, 3], np.int32)
+    for query in (query_at_cut(board, user, repeats=True) for user in SAMPLE_USERS):
+        scorer.score(query)
+        for item in query.items[:3].tolist():
+            less = query.without(item)
 
             assert item not in less.items
-            assert len(less.items) == len(less.weights) == len(less.timestamps) < len(asked.items)
-            np.testing.assert_allclose(
-                scorer.score(less, some), scorer.score(replace(less), some), rtol=1e-5, atol=1e-6
-            )
+            assert len(less.items) == len(less.weights) == len(less.timestamps) < len(query.items)
+            expected = scorer.score(replace(less), items)
+            np.testing.assert_allclose(scorer.score(less, items), expected, rtol=1e-5, atol=1e-6)
 
 
 HISTORIES = {
@@ -241,24 +237,24 @@ HISTORIES = {
 @pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES)
 @pytest.mark.parametrize("moments", ["apart", "in baskets"])
 @pytest.mark.parametrize("name", [*MODELS, "blend"])
-def test_scores_drop_without_an_item_as_if_that_had_been_asked(
+def test_score_drops_equal_those_of_separate_queries(
     name: str, board: TrainedModels, history: list[int], moments: str
 ) -> None:
-    items, some = np.array(history, np.int32), np.array([3, 0, 7, 3], np.int32)
+    items, scored = np.array(history, np.int32), np.array([3, 0, 7, 3], np.int32)
     times = START + DAY * (np.arange(len(items)) // (1 if moments == "apart" else 3))
     weights = np.array([(1.0, 0.3, 0.0, 0.7, -0.4)[position % 5] for position in range(len(items))], np.float32)
-    tried = list(dict.fromkeys(history))[:4]
+    left_out = list(dict.fromkeys(history))[:4]
     for user in (0, N_USERS):
-        asked = Query(
-            user, items, weights, times.astype(np.int64), question(board, 0).context, int(times[-1]) + 5, True
-        )
+        context, now = query_at_cut(board, 0).context, int(times[-1]) + 5
+        query = Query(user, items, weights, times.astype(np.int64), context, now, repeats=True)
+        shortened = [query.without(item) for item in left_out]
         scorer = board.scorers[name]
         assert isinstance(scorer, LinearEnsemble)
 
-        scores = np.stack([scorer.score(replace(query), some) for query in (asked, *map(asked.without, tried))])
-        np.testing.assert_allclose(scorer.score_drops(asked, tried, some), scores[0] - scores[1:], rtol=1e-4, atol=2e-5)
+        scores = np.stack([scorer.score(replace(variant), scored) for variant in (query, *shortened)])
+        drops = scorer.score_drops(query, left_out, scored)
+        np.testing.assert_allclose(drops, scores[0] - scores[1:], rtol=1e-4, atol=2e-5)
         if scorer.network is not None:
-            own = [scorer.network.score(replace(query), some) for query in (asked, *map(asked.without, tried))]
-            np.testing.assert_allclose(
-                scorer.network.score(asked.leave_one_out_variants(tried), some), own, rtol=1e-4, atol=1e-5
-            )
+            expected = [scorer.network.score(replace(variant), scored) for variant in (query, *shortened)]
+            at_once = scorer.network.score(query.leave_one_out_variants(left_out), scored)
+            np.testing.assert_allclose(at_once, expected, rtol=1e-4, atol=1e-5)

@@ -1,4 +1,4 @@
-"""The one reader of database URLs: what it takes, what it refuses, and that no refusal tells a part of what it refused."""
+"""Database URLs: valid ones, and errors about invalid ones, which show no part of them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_url_is_read_in_parts(
     ("text", "user", "port"),
     [("mysql:///shop", "root", 3306), ("postgresql:///shop", "postgres", 5432), ("MySQL:///shop", "root", 3306)],
 )
-def test_what_is_not_said_is_the_servers_own(text: str, user: str, port: int) -> None:
+def test_missing_parts_have_the_defaults_of_the_server(text: str, user: str, port: int) -> None:
     assert DatabaseUrl.parse(text) == DatabaseUrl(
         "mysql" if port == 3306 else "postgresql", "shop", "127.0.0.1", port, user
     )
@@ -78,7 +78,7 @@ def test_a_socket_stands_for_a_host() -> None:
     assert (url.user, url.revealed_options()) == ("root", {"unix_socket": "/run/mysqld.sock"})
 
 
-def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_a_path_of_sqlite_is_not_decoded(tmp_path: Path) -> None:
     assert DatabaseUrl.parse("sqlite:///a b#c?d%20e", root=tmp_path).name == f"{tmp_path}/a b#c?d%20e"
     assert DatabaseUrl.parse("sqlite:////var/shop.sqlite", root=tmp_path).name == "/var/shop.sqlite"
     assert DatabaseUrl.parse("sqlite:///shop.sqlite").name == "shop.sqlite"
@@ -132,7 +132,7 @@ def told(error: BaseException) -> str:
 
 @pytest.mark.parametrize(("rest", "expected"), REFUSED.values(), ids=REFUSED)
 @each_server
-def test_a_url_at_fault_is_told_without_any_part_of_it(scheme: str, rest: str, expected: str, tmp_path: Path) -> None:
+def test_the_error_about_a_url_shows_no_part_of_it(scheme: str, rest: str, expected: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings({"DATABASE_URL": f"{scheme}://{rest.replace('M', MARK)}"}, tmp_path)
 
@@ -157,7 +157,7 @@ def test_a_url_at_fault_is_told_without_any_part_of_it(scheme: str, rest: str, e
         ("sqlite:///", "sqlite://…"),
     ],
 )
-def test_a_url_of_no_known_kind_is_told_by_its_scheme_alone(text: str, received: str, tmp_path: Path) -> None:
+def test_the_error_about_an_unknown_url_shows_only_its_scheme(text: str, received: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings({"DATABASE_URL": text}, tmp_path)
 
@@ -184,7 +184,7 @@ PIECES = {"DB_NAME": "shop", "DB_PASSWORD": MARK}
         ({"DB_PASSWORD": f"{MARK}\udce4"}, "DB_PASSWORD cannot be used: it is not written in UTF-8"),
     ],
 )
-def test_a_piece_at_fault_is_told_by_its_name(given: Mapping[str, str], expected: str, tmp_path: Path) -> None:
+def test_the_error_about_a_variable_names_it(given: Mapping[str, str], expected: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings({**PIECES, **given}, tmp_path)
 
@@ -193,7 +193,7 @@ def test_a_piece_at_fault_is_told_by_its_name(given: Mapping[str, str], expected
 
 
 @pytest.mark.parametrize("password", ["a/b#c?d@e:f%g h[i]", "%41", "pä密", "", "'\"\\"])
-def test_pieces_and_a_url_that_encodes_them_are_the_same_database(password: str, tmp_path: Path) -> None:
+def test_variables_and_an_encoded_url_are_the_same_database(password: str, tmp_path: Path) -> None:
     from urllib.parse import quote
 
     pieces = {"DB_NAME": "shop", "DB_USER": "web", "DB_HOST": "db", "DB_PORT": "3307", "DB_PASSWORD": password}
@@ -245,14 +245,14 @@ def leak_by_format(secret: Secret) -> Any:
 
 
 @pytest.mark.parametrize("way", [leak_by_json, leak_by_pickle, leak_by_format])
-def test_a_secret_is_not_written_by_any_other_way_than_being_revealed(way: Any) -> None:
+def test_only_reveal_returns_the_value_of_a_secret(way: Any) -> None:
     with pytest.raises(TypeError) as caught:
         way(Secret(MARK))
 
     assert MARK not in str(caught.value)
 
 
-def test_a_secret_prints_as_a_mask_and_is_equal_to_its_like() -> None:
+def test_a_secret_prints_as_a_mask_and_equals_the_same_secret() -> None:
     secret = Secret(MARK)
 
     assert [str(secret), repr(secret), f"{secret}", "%s" % secret, str([secret])] == ["***"] * 4 + ["[***]"]  # noqa: UP031
@@ -264,7 +264,7 @@ def test_a_secret_prints_as_a_mask_and_is_equal_to_its_like() -> None:
 
 
 @pytest.mark.parametrize("password", ["pä密/#?%@:", "plain"])
-def test_a_password_of_any_letters_opens_the_database(password: str) -> None:
+def test_a_password_of_any_characters_opens_the_database(password: str) -> None:
     from urllib.parse import quote
 
     reachable(run_on_mysql, MYSQL)
@@ -285,7 +285,7 @@ def test_a_password_of_any_letters_opens_the_database(password: str) -> None:
 @pytest.mark.parametrize(
     "server", ["mysql://nobody:{}@127.0.0.1:1/x", "postgresql://nobody:{}@127.0.0.1:1/x?sslmode={}"]
 )
-def test_what_a_driver_says_of_a_url_holds_no_password(server: str) -> None:
+def test_errors_of_drivers_show_no_password(server: str) -> None:
     with pytest.raises(RecsysError) as caught:
         connect(server.format(MARK, MARK), timeout_s=2)
 

@@ -1,4 +1,4 @@
-"""Settings that are not what they should be: each is told by its name, with what was expected and what came, before anything else."""
+"""Settings: the error about a wrong one has its name, the expectation and the received value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from recsys.errors import SettingsError
 from recsys.settings import load_settings
 from tests.bridge.test_bridge import run
-from tests.helpers.doors import code
+from tests.helpers.entry_points import code
 
 SQLITE = {"DATABASE_URL": "sqlite:///shop.sqlite"}
 TABLE = 'table = "t"\nuser = "u"\nitem = "i"\ntimestamp = "w"\n'
@@ -25,7 +25,10 @@ COUNT = "a whole number from 1 to 1,000,000,000"
 BOTH = "[[sources]] should hold both `since` and `one_user` and no more"
 SOURCE_NAMES = "[[sources]] should name `table`, `user`, `item`, `timestamp` and one of `event`, `event_name`, `rating`"
 PRODUCT_NAMES = "[products] should hold `query` alone, or `table` and `id`"
-TRAINING_NAMES = "`dim`, `factors`, `epochs`, `batch`, `window`, `loss`, `negatives`, `shared_negatives`, `negative_power`, `learning_rate`, "
+TRAINING_NAMES = (
+    "`dim`, `factors`, `epochs`, `batch`, `window`, `loss`, `negatives`, `shared_negatives`, `negative_power`, "
+    "`learning_rate`, "
+)
 
 FAULTS: Mapping[str, tuple[str, str, str]] = {
     # the file: what was expected, what came
@@ -39,7 +42,10 @@ FAULTS: Mapping[str, tuple[str, str, str]] = {
     "sources = []": ("[[sources]] should be one block or more", "[]"),
     "sources = ['t']": ("[[sources]] should be a table", '"t"'),
     "[shops]": ("recsys.toml should hold [shop], [events], [[sources]], [products], [training]", "`shops`"),
-    "[shop]\ntimezone = 'UTC'": ("[shop] should hold `stored_time_zone`, `time_zone`, `repeat`, `purchase_events`, `rele", "`timezone`"),
+    "[shop]\ntimezone = 'UTC'": (
+        "[shop] should hold `stored_time_zone`, `time_zone`, `repeat`, `purchase_events`, `rele",
+        "`timezone`",
+    ),
     # zones
     '[shop]\ntime_zone = "Mars/Base"': (f"[shop] `time_zone` should be {ZONE}", '"Mars/Base"'),
     '[shop]\nstored_time_zone = "Mars/Base"': (f"[shop] `stored_time_zone` should be {ZONE}", '"Mars/Base"'),
@@ -73,7 +79,10 @@ FAULTS: Mapping[str, tuple[str, str, str]] = {
     "[shop]\nrepeat = true": ('[shop] `repeat` should be "hide", "allow" or a number of days', "true"),
     "[shop]\nrepeat = []": ('[shop] `repeat` should be "hide", "allow" or a number of days', "[]"),
     f"[shop]\nrepeat = {10**400}": ('[shop] `repeat` should be "hide", "allow" or a number of days', f"{10**56}..."),
-    f"[shop]\nrepeat = 0x1{'0' * 5000}": ('[shop] `repeat` should be "hide", "allow" or a number of days', "a number that is far too long"),
+    f"[shop]\nrepeat = 0x1{'0' * 5000}": (
+        '[shop] `repeat` should be "hide", "allow" or a number of days',
+        "a number that is far too long",
+    ),
     # weights
     "[events]": ("[events] should give at least one event a weight above 0", "{}"),
     "[events]\nview = 0": ("[events] should give at least one event a weight above 0", '{"view": 0}'),
@@ -88,11 +97,17 @@ FAULTS: Mapping[str, tuple[str, str, str]] = {
     "[[sources]]": (SOURCE_NAMES, "nothing"),
     "[[sources]]\nsince = 1": (BOTH, "`since`"),
     "[[sources]]\nsince = 1\none_user = 'SELECT 1'": ("[[sources]] `since` should be a text that is not empty", "1"),
-    "[[sources]]\nsince = 'SELECT 1'\none_user = ' '": ("[[sources]] `one_user` should be a text that is not empty", '" "'),
+    "[[sources]]\nsince = 'SELECT 1'\none_user = ' '": (
+        "[[sources]] `one_user` should be a text that is not empty",
+        '" "',
+    ),
     "[[sources]]\nsince = 'a'\none_user = 'b'\ntable = 't'": (BOTH, "`one_user`, `since`, `table`"),
     f"[[sources]]\n{TABLE}": (SOURCE_NAMES, "`item`, `table`, `timestamp`, `user`"),
     f"{SOURCE}rating = 'r'": (SOURCE_NAMES, "`event`, `item`, `rating`, `table`, `timestamp`, `user`"),
-    f"{SOURCE}rowid = 'r'": ("[[sources]] should hold `table`, `user`, `item`, `timestamp`, `event`, `rating`, `row_id`", "`rowid`"),
+    f"{SOURCE}rowid = 'r'": (
+        "[[sources]] should hold `table`, `user`, `item`, `timestamp`, `event`, `rating`, `row_id`",
+        "`rowid`",
+    ),
     f"{SOURCE}row_id = 'a; DROP'": ("[[sources]] `row_id` should be a plain table or column name", '"a; DROP"'),
     f"{SOURCE}row_id = 3": ("[[sources]] `row_id` should be a plain table or column name", "3"),
     f"{SOURCE}device_type = 'a b'": ("[[sources]] `device_type` should be a plain table or column name", '"a b"'),
@@ -135,7 +150,7 @@ def told(environ: Mapping[str, str], folder: Path) -> str:
 
 
 @pytest.mark.parametrize("text", FAULTS, ids=lambda text: text[:40])
-def test_a_line_of_recsys_toml_at_fault_is_told_by_its_name(text: str, tmp_path: Path) -> None:
+def test_the_error_about_a_setting_names_it(text: str, tmp_path: Path) -> None:
     (tmp_path / "recsys.toml").write_text(text, encoding="utf-8")
     expected, received = FAULTS[text]
 
@@ -146,7 +161,7 @@ def test_a_line_of_recsys_toml_at_fault_is_told_by_its_name(text: str, tmp_path:
 
 
 @pytest.mark.parametrize("text", ['[shop]\ntime_zone = "Mars/Base"', 'shop = "x"', "[training]\nepochs = 0"])
-def test_serving_says_so_too_before_there_is_a_model(text: str, tmp_path: Path) -> None:
+def test_serving_reports_a_wrong_setting_even_without_a_version(text: str, tmp_path: Path) -> None:
     (tmp_path / "recsys.toml").write_text(text, encoding="utf-8")
 
     for argv in ((), ("--worker",)):
@@ -156,7 +171,7 @@ def test_serving_says_so_too_before_there_is_a_model(text: str, tmp_path: Path) 
         assert answers[0]["error"]["message"].startswith(FAULTS[text][0])
 
 
-def test_whatever_a_shop_may_say_is_taken(tmp_path: Path) -> None:
+def test_every_valid_setting_is_accepted(tmp_path: Path) -> None:
     text = """
 [shop]
 stored_time_zone = "America/Argentina/Buenos_Aires"
@@ -190,7 +205,8 @@ loss = "bce"
     )
     assert dict(settings.shop.event_weights) == {"order": 1.0, "return": -1.0}
     assert settings.shop.sources[0].since == (
-        "SELECT Käufer AS user_id, i AS item_id, e AS event, w AS timestamp, 0 AS row_id, c AS channel FROM shop.activity WHERE w >= :since"
+        "SELECT Käufer AS user_id, i AS item_id, e AS event, w AS timestamp, 0 AS row_id, c AS channel "
+        "FROM shop.activity WHERE w >= :since"
     )
     assert (settings.training.loss, settings.training.dropout) == ("bce", 0.0)
 
@@ -236,7 +252,7 @@ def unreadable(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "environ"), [(".env", {}), ("recsys.toml", {}), ("RECSYS_TOML", {"RECSYS_TOML": "my.toml"})]
 )
-def test_a_file_that_cannot_be_read_is_told_by_its_name(
+def test_the_error_about_an_unreadable_file_names_it(
     name: str,
     environ: Mapping[str, str],
     make: Callable[[Path], None],
@@ -264,13 +280,13 @@ def refuse(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "read_text", read_text)
 
 
-def test_a_file_that_is_named_should_be_there(tmp_path: Path) -> None:
+def test_a_named_file_has_to_exist(tmp_path: Path) -> None:
     assert (
         told({**SQLITE, "RECSYS_TOML": "my.toml"}, tmp_path) == 'RECSYS_TOML should name a file. Received: "my.toml".'
     )
 
 
-def test_a_mark_of_byte_order_is_no_part_of_a_name(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("DATABASE_URL=sqlite:///my.sqlite\n", encoding="utf-8-sig")
 
     assert load_settings({}, tmp_path).database_url.name == f"{tmp_path}/my.sqlite"
@@ -279,7 +295,7 @@ def test_a_mark_of_byte_order_is_no_part_of_a_name(tmp_path: Path) -> None:
 # Variables
 
 
-def test_versions_lie_in_a_folder(tmp_path: Path) -> None:
+def test_models_dir_has_to_be_a_folder(tmp_path: Path) -> None:
     (tmp_path / "models").touch()
 
     assert told(SQLITE, tmp_path) == 'MODELS_DIR should be a folder. Received: the file "models".'
@@ -322,7 +338,7 @@ def test_with_all_variables_empty_the_database_is_missing(tmp_path: Path) -> Non
     )
 
 
-def test_paths_start_at_the_folder_of_the_scripts(tmp_path: Path) -> None:
+def test_relative_paths_start_at_the_project_folder(tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_text("[training]\nepochs = 2\n", encoding="utf-8")
 
     settings = load_settings({**SQLITE, "MODELS_DIR": "versions", "RECSYS_TOML": "my.toml"}, tmp_path)

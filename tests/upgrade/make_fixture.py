@@ -4,9 +4,9 @@
 
 Run it by hand, on the commit whose version is to be frozen, and commit the two files that it writes beside itself:
 
-* `shop.tar.gz`: what an operator has before an upgrade. `.env`, `recsys.toml`, `models/` with one version, and the database as
-  `rows.json` (every table) and `schema.<dialect>.sql` (the tables of each database system, as the commit's migrations make them).
-* `answers.json`: the moment of asking, some 30 requests, and what the commit answered to each.
+* `shop.tar.gz`: the files of an operator before an upgrade. These are `.env`, `recsys.toml`, `models/` with one
+  version, and the database: `rows.json` (every table) and `schema.<dialect>.sql` (the tables of the migrations).
+* `answers.json`: the moment of the requests, about 30 requests, and the commit's answer to each.
 
 The shop is the demo's, with 70 users and 60 products. Pictures and password hashes are left out for size.
 """
@@ -28,7 +28,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT))
 
 from recsys.settings import Training  # noqa: E402
 from recsys.store import migrations  # noqa: E402
@@ -76,8 +76,8 @@ row_id = "id"
 
 [products]
 query = '''
-    SELECT p.id AS item_id, CASE WHEN p.statusId = 'S1' THEN 1 ELSE 0 END AS active, p.categoryId AS category, p.brandId AS brand,
-        COALESCE(d.discountPrice, d.originalPrice) AS price, p.name AS name
+    SELECT p.id AS item_id, CASE WHEN p.statusId = 'S1' THEN 1 ELSE 0 END AS active, p.categoryId AS category,
+        p.brandId AS brand, COALESCE(d.discountPrice, d.originalPrice) AS price, p.name AS name
     FROM Products p JOIN Productdetails d ON d.productId = p.id
 '''
 
@@ -150,9 +150,10 @@ def main() -> int:
     pairs = [
         json.dumps({"request": request, "answer": answer}) for request, answer in zip(REQUESTS, answers, strict=True)
     ]
-    asked = ",\n".join(pairs)  # one pair a line
-    ANSWERS.write_text(f'{{"commit": "{commit}", "now": {NOW}, "asked": [\n{asked}\n]}}\n', encoding="utf-8")
-    print(f"wrote {len(pairs)} answers, {sum(file.stat().st_size for file in (ARCHIVE, ANSWERS)):,} bytes")  # noqa: T201 - a command
+    lines = ",\n".join(pairs)
+    ANSWERS.write_text(f'{{"commit": "{commit}", "now": {NOW}, "asked": [\n{lines}\n]}}\n', encoding="utf-8")
+    n_bytes = sum(file.stat().st_size for file in (ARCHIVE, ANSWERS))
+    print(f"wrote {len(pairs)} answers, {n_bytes:,} bytes")  # noqa: T201 - a command
     return 0
 
 
@@ -163,19 +164,19 @@ def settings() -> str:
 
 
 def install(folder: Path) -> None:
-    """Copy the code to where no developer's `.env` or `recsys.toml` lies."""
-    for part in ("recsys", "scripts"):
+    """Copy the code to a folder without a developer's `.env` or `recsys.toml`."""
+    for part in ("recsys", "scripts", "demo"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     for script in ("train.py", "recommend_api.py"):
         shutil.copy(ROOT / script, folder)
 
 
 def ask(folder: Path, requests: list[dict[str, Any]], **environ: str) -> list[dict[str, Any]]:
-    """Return what a worker answers at the frozen moment, without `ms`.
+    """Return a worker's answers at the frozen moment, without `ms`.
 
     Args:
-        folder: Holds the code and the shop.
-        requests: One line each.
+        folder: The folder with the code and the shop.
+        requests: One for each line.
         environ: Variables beside the folder's `.env`.
     """
     lines = "".join(json.dumps(request) + "\n" for request in requests)
@@ -184,34 +185,28 @@ def ask(folder: Path, requests: list[dict[str, Any]], **environ: str) -> list[di
 
 
 def run(command: list[str], stdin: str = "", **environ: str) -> str:
-    """Return a command's output, and show what it says if it fails."""
+    """Return a command's output; if it fails, exit with the end of its output."""
     same = {
         name: value for name, value in os.environ.items() if name == "PATH" or name.startswith(("OPENBLAS_", "TF_"))
     }
-    done = subprocess.run(
+    process = subprocess.run(
         command, input=stdin, env={**same, **environ}, capture_output=True, encoding="utf-8", check=False
     )
-    if done.returncode:
-        raise SystemExit(
-            f"{' '.join(command[-2:])} should succeed. Received: {done.returncode}, {done.stdout[-500:]} {done.stderr[-2000:]}"
-        )
-    return done.stdout
+    if process.returncode:
+        received = f"{process.returncode}, {process.stdout[-500:]} {process.stderr[-2000:]}"
+        raise SystemExit(f"{' '.join(command[-2:])} should succeed. Received: {received}")
+    return process.stdout
 
 
 def write_database(path: Path, folder: Path) -> None:
     """Write a SQLite database as rows, and the tables of every dialect as statements; bytes become `{"hex": …}`."""
     rows: dict[str, Any] = {}
     with sqlite3.connect(path) as db:
-        names = [
-            name
-            for (name,) in db.execute(
-                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-            )
-        ]
-        for name in names:
-            found = db.execute(f"SELECT * FROM {name} ORDER BY 1, 2")  # noqa: S608 - names of the catalogue
-            columns = [column[0] for column in found.description]
-            rows[name] = {"columns": columns, "rows": [[as_json(value) for value in row] for row in found]}
+        tables = db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+        for (name,) in tables.fetchall():
+            selected = db.execute(f"SELECT * FROM {name} ORDER BY 1, 2")  # noqa: S608 - a name from the database itself
+            columns = [column[0] for column in selected.description]
+            rows[name] = {"columns": columns, "rows": [[as_json(value) for value in row] for row in selected]}
     (folder / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
     for dialect in DIALECTS:
         record = migrations._spelled(migrations._RECORD, dialect)
@@ -223,12 +218,12 @@ def write_database(path: Path, folder: Path) -> None:
 
 
 def as_json(value: Any) -> Any:
-    """Return a cell as JSON can hold it."""
+    """Return a cell as a value of JSON."""
     return {"hex": value.hex()} if isinstance(value, bytes) else value
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """Write a folder's files into an archive that depends on nothing but them."""
+    """Write a folder's files into an archive that is the same for the same files."""
 
     def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
         member.uid = member.gid = 0

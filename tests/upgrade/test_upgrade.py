@@ -1,8 +1,8 @@
 """An earlier commit's shop, version, settings and command lines work with today's code; `make_fixture.py` froze them.
 
-The clock stands still at the moment of freezing, so nothing in an answer depends on when the test runs. Of each recorded answer
-everything is compared but `ms` and an error's `message`, which is for people. Answers may have more fields than before. Scores are
-compared to 1e-6, because processors round the last bits differently.
+The clock stands still at the moment of freezing, so that no answer depends on when the test runs. All fields of a
+recorded answer are compared, except `ms` and an error's `message`, which is for people. Answers may have more fields
+than before. Scores are compared to 1e-6, because processors round the last bits differently.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from recsys.store import Database, connect, migrate
-from tests.helpers.doors import PATIENCE_S, ROOT, answer, install
+from tests.helpers.entry_points import PATIENCE_S, ROOT, answer, install
 from tests.helpers.frozen_clock import EAGERLY, at
 
 HERE = Path(__file__).parent
@@ -31,8 +31,9 @@ RECORDED: list[dict[str, Any]] = [pair["answer"] for pair in FROZEN["asked"]]
 BOOKKEEPING = "schema_migrations"  # later code may keep it elsewhere; no row of the other tables may be lost
 # Every flag of the frozen commit, so that a renamed one is noticed.
 TRAIN = """
---dry-run --eval time --dim 8 --factors 8 --epochs 1 --batch 4096 --window 10 --loss softmax --negatives 2 --shared-negatives 32
---negative-power 0 --learning-rate 0.01 --l2 0 --dropout 0.1 --dropped-users 0.2 --dropped-contexts 0.1 --slow-decay 0.98
+--dry-run --eval time --dim 8 --factors 8 --epochs 1 --batch 4096 --window 10 --loss softmax --negatives 2
+--shared-negatives 32 --negative-power 0 --learning-rate 0.01
+--l2 0 --dropout 0.1 --dropped-users 0.2 --dropped-contexts 0.1 --slow-decay 0.98
 --fast-decay 0.8 --half-life-days 180 --min-item-events 3 --max-user-events-per-day 2000 --test-quantile 0.8
 --validation-quantile 0.9 --max-exam-users 15 --seed 7
 """.split()
@@ -40,7 +41,7 @@ TRAIN = """
 
 @pytest.fixture(scope="module")
 def frozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the archive holds; nobody may change it."""
+    """The folder of the archive's files; no test may change it."""
     folder = tmp_path_factory.mktemp("frozen")
     with tarfile.open(HERE / "shop.tar.gz") as archive:
         archive.extractall(folder, filter="data")
@@ -51,7 +52,8 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def upgraded(frozen: Path, tmp_path: Path) -> Path:
     """Today's code in the folder of the old shop, its database restored where the old `.env` says."""
     folder = install(tmp_path / "upgraded")
-    shutil.copytree(ROOT / "scripts", folder / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("scripts", "demo"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "train.py", folder)
     for part in (".env", "recsys.toml"):
         shutil.copy(frozen / part, folder)
@@ -84,65 +86,66 @@ def cell(value: Any) -> Any:
     return bytes.fromhex(value["hex"]) if isinstance(value, dict) else value
 
 
-def held(db: Database, tables: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[tuple[str, ...]]]:
+def stored_rows(db: Database, tables: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[tuple[str, ...]]]:
     """Return the rows of the old tables' old columns, as sorted texts."""
-    found = {}
+    stored = {}
     for table, rows in tables.items():
         if rows and table != BOOKKEEPING:
-            found[table] = sorted(tuple(map(str, row)) for row in db.query(f"SELECT {', '.join(rows[0])} FROM {table}"))
-    return found
+            selected = db.query(f"SELECT {', '.join(rows[0])} FROM {table}")
+            stored[table] = sorted(tuple(map(str, row)) for row in selected)
+    return stored
 
 
 def run(folder: Path, command: list[str], lines: str = "", **environ: str) -> subprocess.CompletedProcess[bytes]:
     """Run a command beside the old `.env`; it has to succeed."""
     same = {name: value for name, value in os.environ.items() if name.startswith(("OPENBLAS_", "TF_"))}
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), **same, **environ}
-    done = subprocess.run(
+    process = subprocess.run(
         command, input=lines.encode(), env=env, cwd=folder, capture_output=True, timeout=PATIENCE_S, check=False
     )
-    assert done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")[-3000:]
-    return done
+    assert process.returncode == 0, (process.stdout + process.stderr).decode(errors="replace")[-3000:]
+    return process
 
 
 def worker_answers(folder: Path, **environ: str) -> list[dict[str, Any]]:
     """Return what a worker answers to the recorded requests at the moment of freezing."""
     lines = "".join(json.dumps(request) + "\n" for request in REQUESTS)
-    done = run(folder, at(NOW, folder / "recommend_api.py", "--worker"), lines, **environ)
-    ready, *answers = map(json.loads, done.stdout.splitlines())
+    process = run(folder, at(NOW, folder / "recommend_api.py", "--worker"), lines, **environ)
+    ready, *answers = map(json.loads, process.stdout.splitlines())
     assert ready["ready"] is True
     return answers
 
 
-def check(told: Any, recorded: Any, where: str) -> None:
-    """Assert that an answer says what was recorded; see the top of this file."""
+def check(answered: Any, recorded: Any, where: str) -> None:
+    """Assert that a part of an answer equals the recorded one, as the top of this file says."""
     if isinstance(recorded, dict):
         for name in recorded.keys() - {"message"}:
-            assert name in told, f"{where} should have `{name}`"
-            check(told[name], recorded[name], f"{where}.{name}")
+            assert name in answered, f"{where} should have `{name}`"
+            check(answered[name], recorded[name], f"{where}.{name}")
     elif isinstance(recorded, list):
-        assert len(told) == len(recorded), where
-        for position, (member, old) in enumerate(zip(told, recorded, strict=True)):
+        assert len(answered) == len(recorded), where
+        for position, (member, old) in enumerate(zip(answered, recorded, strict=True)):
             check(member, old, f"{where}[{position}]")
     else:
-        assert told == (pytest.approx(recorded, abs=1e-6) if isinstance(recorded, float) else recorded), where
+        assert answered == (pytest.approx(recorded, abs=1e-6) if isinstance(recorded, float) else recorded), where
 
 
 def check_all(answers: list[dict[str, Any]]) -> None:
-    for request, told, recorded in zip(REQUESTS, answers, RECORDED, strict=True):
-        check(told, recorded, json.dumps(request))
+    for request, answered, recorded in zip(REQUESTS, answers, RECORDED, strict=True):
+        check(answered, recorded, json.dumps(request))
 
 
 def test_the_recording_has_successes_and_failures() -> None:
     assert len(RECORDED) >= 30
-    assert {told["ok"] for told in RECORDED} == {True, False}
-    assert {"model", "fold_in", "item_cf", "popularity"} <= {told.get("source") for told in RECORDED}
+    assert {recorded["ok"] for recorded in RECORDED} == {True, False}
+    assert {"model", "fold_in", "item_cf", "popularity"} <= {recorded.get("source") for recorded in RECORDED}
 
 
 @pytest.mark.slow
 def test_an_old_shop_is_served_as_before(upgraded: Path) -> None:
     check_all(worker_answers(upgraded))
-    alone = run(upgraded, at(NOW, upgraded / "recommend_api.py"), json.dumps(REQUESTS[1]))
-    check(answer(alone), RECORDED[1], "one-shot")
+    one_shot = run(upgraded, at(NOW, upgraded / "recommend_api.py"), json.dumps(REQUESTS[1]))
+    check(answer(one_shot), RECORDED[1], "one-shot")
 
 
 @pytest.mark.slow
@@ -151,9 +154,9 @@ def test_an_old_database_is_migrated_without_loss(frozen: Path, upgraded: Path, 
     old = old_rows(frozen)
     applied = {row["name"] for row in old[BOOKKEEPING]}
     with connect(database_url) as db:
-        before = held(db, old)
+        before = stored_rows(db, old)
         first, second = migrate(db), migrate(db)
-        after = held(db, old)
+        after = stored_rows(db, old)
 
     assert before == after
     assert {name: len(rows) for name, rows in before.items()} == {name: len(old[name]) for name in before}

@@ -1,5 +1,5 @@
 /** What a list has to be, whoever made it; and the books of those that came. */
-import { spread } from '../soaking/ledger.js';
+import { percentiles as spread } from '../poolSoak/recorder.js';
 
 const MOST_WORDS = 20; // of which the words are kept; all are counted
 

@@ -1,5 +1,5 @@
 /** The books of a soak over HTTP: what came of every request, and everything that should not have been. */
-import { Ledger, spread } from '../soaking/ledger.js';
+import { Recorder as Ledger, percentiles as spread } from '../poolSoak/recorder.js';
 import { faultOf, idsOf } from './answers.js';
 
 const SETTLED_MS = 1000; // what was sold out or bought so long before a request is known to everybody
@@ -31,7 +31,7 @@ export class Books {
   }
 
   violate(kind, words) {
-    this.#ledger.violate(kind, words);
+    this.#ledger.recordViolation(kind, words);
   }
 
   /** Take note that a product is sold out, or that it is to be had again. */
@@ -84,7 +84,7 @@ export class Books {
       owners_checked: owners,
       latency_ms: spread(this.#took),
       violations: this.#ledger.violations,
-      words: this.#ledger.words,
+      words: this.#ledger.messages,
     };
   }
 

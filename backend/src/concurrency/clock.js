@@ -1,6 +1,6 @@
-/** Time that only moves forward, and timers on it. Tests bring a clock of their own, so everything that waits takes one. */
+/** A monotonic clock with timers. Everything that waits takes a clock as an argument, so that tests can pass a fake. */
 export const systemClock = Object.freeze({
-  now: () => performance.now(), // milliseconds; unlike Date.now() no administrator can turn it back
+  now: () => performance.now(), // milliseconds; it never goes back, unlike Date.now()
   setTimeout: (callback, ms) => setTimeout(callback, ms),
   clearTimeout: (timer) => clearTimeout(timer),
 });

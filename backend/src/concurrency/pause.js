@@ -1,11 +1,12 @@
 import { systemClock } from './clock.js';
 
-/** A pause after a failure: while it lasts, nobody tries again and waits for another one. */
+/** A pause after a failure, during which callers fail at once instead of trying again. */
 export class Pause {
   #ms;
   #clock;
   #until = -Infinity;
 
+  /** @param {number} ms How long it lasts, in milliseconds. */
   constructor(ms, clock = systemClock) {
     this.#ms = ms;
     this.#clock = clock;

@@ -1,12 +1,13 @@
 import { systemClock } from './clock.js';
 import { TooLate } from './withinMs.js';
 
-/** Room for so many at a time; the others wait outside, in the order in which they came, and go away when their time is up. */
+/** Allows a number of holders at the same time. Others wait in order, and fail when their time is up. */
 export class Semaphore {
   #free;
   #clock;
   #waiting = new Set();
 
+  /** @param {number} places How many may hold it at the same time. */
   constructor(places, { clock = systemClock } = {}) {
     this.#free = places;
     this.#clock = clock;
@@ -15,36 +16,36 @@ export class Semaphore {
   /**
    * Take a place.
    *
-   * @param {number} ms How long to wait for one: somebody who waits for himself would do so for ever.
-   * @returns {Promise<() => void>} Gives it back; a second time does nothing.
+   * @param {number} ms How long to wait. A holder that waits for a second place would otherwise wait for ever.
+   * @returns {Promise<() => void>} Releases the place; a second call does nothing.
    * @throws {TooLate}
    */
   async acquire(ms) {
     if (this.#free > 0) this.#free -= 1;
-    else await this.#turn(ms);
+    else await this.#waitForPlace(ms);
     let isHeld = true;
     return () => {
-      if (isHeld) this.#pass();
+      if (isHeld) this.#passOn();
       isHeld = false;
     };
   }
 
-  #turn(ms) {
+  #waitForPlace(ms) {
     return new Promise((resolve, reject) => {
       const timer = this.#clock.setTimeout(() => {
-        this.#waiting.delete(come);
+        this.#waiting.delete(enter);
         reject(new TooLate(`There should be a place within ${ms} ms. Received: none.`));
       }, ms);
-      const come = () => {
+      const enter = () => {
         this.#clock.clearTimeout(timer);
         resolve();
       };
-      this.#waiting.add(come);
+      this.#waiting.add(enter);
     });
   }
 
-  /** Give a place to the one who has waited longest. */
-  #pass() {
+  /** Give a released place to the caller that has waited longest. */
+  #passOn() {
     const [next] = this.#waiting;
     if (next === undefined) this.#free += 1;
     else this.#waiting.delete(next);

@@ -1,4 +1,4 @@
-/** Lets those who want the same thing at the same time share one attempt at it. */
+/** Lets callers that need the same result at the same time share one computation. */
 export class SingleFlight {
   #flights = new Map();
 
@@ -7,17 +7,17 @@ export class SingleFlight {
   }
 
   /**
-   * Return the outcome of the attempt that is under way, or of a new one.
+   * Return the result of the computation that is under way, or of a new one.
    *
    * @template T
-   * @param {string} key What is wanted.
-   * @param {() => Promise<T>} attempt
+   * @param {string} key Identifies the result.
+   * @param {() => Promise<T>} compute
    * @returns {Promise<T>}
    */
-  run(key, attempt) {
+  run(key, compute) {
     const underWay = this.#flights.get(key);
     if (underWay !== undefined) return underWay;
-    const flight = Promise.resolve().then(attempt);
+    const flight = Promise.resolve().then(compute);
     this.#flights.set(key, flight);
     const end = () => {
       if (this.#flights.get(key) === flight) this.#flights.delete(key);
@@ -26,12 +26,12 @@ export class SingleFlight {
     return flight;
   }
 
-  /** Let the next one who wants it start anew: what is under way has been overtaken. */
+  /** Have the next caller start a new computation: the one under way is outdated. */
   forget(key) {
     this.#flights.delete(key);
   }
 
-  /** Forget all whose keys begin so. */
+  /** Do so for all keys with a prefix. */
   forgetAll(prefix) {
     for (const key of this.#flights.keys()) if (key.startsWith(prefix)) this.#flights.delete(key);
   }

@@ -1,12 +1,12 @@
 import { systemClock } from './clock.js';
 
-/** Something took longer than it may. */
+/** Something took longer than allowed. */
 export class TooLate extends Error {
   name = 'TooLate';
 }
 
 /**
- * Return what a promise resolves to, if it does so in time. What it does after that is nobody's business, a failure included.
+ * Return what a promise resolves to, if it does so in time. A later result or failure is ignored.
  *
  * @template T
  * @param {number} ms
@@ -18,10 +18,11 @@ export class TooLate extends Error {
 export async function withinMs(ms, promise, clock = systemClock) {
   let timer;
   const late = new Promise((_, reject) => {
-    timer = clock.setTimeout(() => reject(new TooLate(`There should be an answer within ${ms} ms. Received: none.`)), ms);
+    const failure = () => new TooLate(`There should be an answer within ${ms} ms. Received: none.`);
+    timer = clock.setTimeout(() => reject(failure()), ms);
   });
   try {
-    return await Promise.race([promise, late]); // a loser that rejects later has been listened to, and is not unhandled
+    return await Promise.race([promise, late]); // a rejection after the race counts as handled
   } finally {
     clock.clearTimeout(timer);
   }

@@ -10,19 +10,19 @@ export type Message = Request | Recommendation | Ready | Pong | Stats | Failure;
 export type Id = number | string;
 
 /**
- * One question to recommend_api.py; null is the same as leaving a field out. The process also refuses what a schema cannot say: names given twice, 1.0 for 1, texts above 512 bytes of UTF-8, lone surrogates, price_max below price_min, and what exceeds the limits of `ready`. It takes model names in any case.
+ * One request to recommend_api.py; a field that is null counts as absent. The process also refuses input that a schema cannot describe: names given twice, 1.0 for 1, texts above 512 bytes of UTF-8, lone surrogates, price_max below price_min, and input above the limits of `ready`. Model names may be in upper or lower case.
  */
 export interface Request {
   /**
-   * What is asked for.
+   * The operation.
    */
   op?: 'recommend' | 'similar' | 'ping' | 'stats' | 'reload' | null;
   /**
-   * The customer, as the client wrote it; null for a guest.
+   * The user's id, as the client wrote it; null for a guest.
    */
   user_id?: Id | null;
   /**
-   * The number of items wanted, 1 to 100.
+   * The most items of the answer, 1 to 100.
    */
   limit?: number | null;
   /**
@@ -49,7 +49,7 @@ export interface Request {
     [k: string]: Id | null;
   } | null;
   /**
-   * Events of this customer that the database may not know yet.
+   * Events of this user that the database may not hold yet.
    *
    * @maxItems 10000
    */
@@ -61,19 +61,19 @@ export interface Request {
    */
   ground_truth?: Id[] | null;
   /**
-   * The only items that may be answered; null admits all.
+   * The only items that may be recommended; null allows all.
    *
    * @maxItems 10000
    */
   candidates?: Id[] | null;
   /**
-   * Items that may not be answered.
+   * Items that may not be recommended.
    *
    * @maxItems 10000
    */
   exclude?: Id[] | null;
   /**
-   * What an item must be to be answered.
+   * Conditions on the items of the answer.
    */
   filters?: Filters | null;
   /**
@@ -81,17 +81,17 @@ export interface Request {
    */
   item_id?: Id | null;
   /**
-   * The client's own mark, echoed in the answer.
+   * An id that the client chooses, repeated in the answer.
    */
   id?: Id | null;
   /**
-   * Milliseconds in which an answer is of use; null waits.
+   * Milliseconds after which an answer is of no use; null waits.
    */
   budget_ms?: number | null;
 }
 export interface RecentEvent {
   /**
-   * The item, as the client wrote it.
+   * The item's id, as the client wrote it.
    */
   item_id: Id;
   /**
@@ -113,22 +113,22 @@ export interface Filters {
    */
   brand?: Id | null;
   /**
-   * The least price, from 0.
+   * The lowest price, 0 or more.
    */
   price_min?: number | null;
   /**
-   * The highest price, from 0 and from price_min.
+   * The highest price, 0 or more and at least price_min.
    */
   price_max?: number | null;
   /**
-   * True leaves out items that cannot be sold now.
+   * True leaves out items that the shop does not sell now.
    */
   in_stock?: boolean | null;
 }
 export interface Recommendation {
   ok: true;
   /**
-   * The customer in the shop's type; null for a guest.
+   * The user's id in the shop's type; null for a guest.
    */
   user_id: Id | null;
   /**
@@ -148,17 +148,17 @@ export interface Recommendation {
    */
   runs: Run[];
   /**
-   * What kind of scorer the items come from.
+   * The kind of scorer that the items come from.
    */
   source: 'model' | 'fold_in' | 'item_cf' | 'popularity';
   /**
-   * The context features that were used, and their values; null where unknown.
+   * The context features that were used, and their values; null for unknown.
    */
   context: {
     [k: string]: string | null;
   };
   /**
-   * What was ignored and why, for people.
+   * What was ignored or left out, and why; for people.
    */
   warnings: string[];
   /**
@@ -166,7 +166,7 @@ export interface Recommendation {
    */
   ms: number;
   /**
-   * The request's own mark.
+   * The request's id.
    */
   id?: Id;
 }
@@ -180,7 +180,7 @@ export interface Item {
    */
   score: number;
   /**
-   * Why, where it is known to be true.
+   * The explanation, where one was found.
    */
   reason?: Reason;
 }
@@ -190,7 +190,7 @@ export interface Reason {
    */
   code: string;
   /**
-   * An item of the customer's history; without it the answered item's score would be lower.
+   * An item of the user's history; without it the recommended item's score would be lower.
    */
   item_id?: Id;
 }
@@ -200,15 +200,15 @@ export interface Run {
    */
   model: string;
   /**
-   * Its best items of those that may be answered, best first.
+   * The model's best available items, best first.
    */
   items: Id[];
   /**
-   * Its quality; null where the run failed or nothing is known.
+   * How well the model ranks; null where the run failed or no metrics are known.
    */
   metrics: Metrics | null;
   /**
-   * Where the metrics come from: events since training, the customer's held-out events, or the version's report.
+   * Where the metrics come from: events since training, the user's held-out events, or the version's report.
    */
   basis: 'fresh' | 'heldout' | 'offline' | null;
   /**
@@ -232,7 +232,7 @@ export interface Ready {
    */
   ready: true;
   /**
-   * The number of this contract.
+   * The version number of this contract.
    */
   protocol: 1;
   /**
@@ -240,29 +240,29 @@ export interface Ready {
    */
   version: string;
   /**
-   * The largest request that is read.
+   * The limits of a request.
    */
   limits: Limits;
   /**
-   * The process.
+   * The process id.
    */
   pid: number;
 }
 export interface Limits {
   /**
-   * Of a request, its line end included.
+   * The most bytes of a request, its line end included.
    */
   bytes: number;
   /**
-   * Levels of nesting.
+   * The most levels of nesting.
    */
   depth: number;
   /**
-   * Members of a list or an object.
+   * The most members of a list or an object.
    */
   list: number;
   /**
-   * Items that can be asked for.
+   * The most items that can be requested.
    */
   limit: number;
 }
@@ -272,7 +272,7 @@ export interface Pong {
    */
   ok: true;
   /**
-   * The number of this contract.
+   * The version number of this contract.
    */
   protocol: 1;
   /**
@@ -280,11 +280,11 @@ export interface Pong {
    */
   version: string;
   /**
-   * The process.
+   * The process id.
    */
   pid: number;
   /**
-   * The request's own mark.
+   * The request's id.
    */
   id?: Id;
 }
@@ -294,7 +294,7 @@ export interface Stats {
    */
   ok: true;
   /**
-   * The number of this contract.
+   * The version number of this contract.
    */
   protocol: 1;
   /**
@@ -302,7 +302,7 @@ export interface Stats {
    */
   version: string;
   /**
-   * The process.
+   * The process id.
    */
   pid: number;
   /**
@@ -310,47 +310,47 @@ export interface Stats {
    */
   uptime_s: number;
   /**
-   * Lines it has answered, failures included.
+   * The number of lines answered, failures included.
    */
   answered: number;
   /**
-   * How many of them failed, by code.
+   * The number of failures by code.
    */
   failures: {
     [k: string]: number;
   };
   /**
-   * How often another version has taken over.
+   * The number of times that the version was swapped.
    */
   swaps: number;
   /**
-   * The version that was activated last and is not served; null where there is none.
+   * The version that was activated last but does not serve; null where there is none.
    */
   refused: Refusal | null;
   /**
-   * How often the database was connected to.
+   * The number of connections to the database that were opened.
    */
   connections: number;
   /**
-   * Resident memory, mapped files included; null where the system does not tell.
+   * Resident memory in bytes, mapped files included; null where the system does not report it.
    */
   rss_bytes: number | null;
   /**
-   * The request's own mark.
+   * The request's id.
    */
   id?: Id;
 }
 export interface Refusal {
   /**
-   * Its name; null where CURRENT itself cannot be read.
+   * The name of the version; null where CURRENT itself cannot be read.
    */
   version: string | null;
   /**
-   * What is wrong, as in a failure.
+   * The code of the failure that keeps it from serving.
    */
   code: string;
   /**
-   * The same for people.
+   * The failure's message, for people.
    */
   message: string;
 }
@@ -376,7 +376,7 @@ export interface Failure {
      */
     message: string;
     /**
-     * The path of the field at fault, such as interactions[3].event.
+     * The path of the invalid field, such as interactions[3].event.
      */
     field?: string;
     /**
@@ -385,7 +385,7 @@ export interface Failure {
     retryable: boolean;
   };
   /**
-   * The request's own mark.
+   * The request's id.
    */
   id?: Id;
 }

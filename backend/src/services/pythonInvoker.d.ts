@@ -1,56 +1,62 @@
-/** Asks Python for recommendations: docs/PROTOCOL.md as types, and the two ways to ask. */
+/** docs/PROTOCOL.md as types, and the two ways to have Python answer: a pool, and a process for one request. */
 
 import type { Failure, Id, Pong, Recommendation as Answer, Request, Stats } from './contract.js';
 
 export type { Filters, Id, Item, Metrics, Reason, RecentEvent, Refusal, Run } from './contract.js';
 
-/** As JavaScript may write it: an id may be a BigInt, which is sent as text. */
-type Written<T> = [Id] extends [T] ? T | bigint : T extends readonly (infer One)[] ? Written<One>[] : T extends object ? Members<T> : T;
+/** A type as JavaScript may write it: an id may be a BigInt, which is sent as text. */
+type Written<T> = [Id] extends [T]
+  ? T | bigint
+  : T extends readonly (infer One)[]
+    ? Written<One>[]
+    : T extends object
+      ? Members<T>
+      : T;
 type Members<T> = { [Name in keyof T]: Written<T[Name]> };
 
-/** `budget_ms` follows from the time that is left, and is not given here. */
-type Question = Omit<Members<Request>, 'op' | 'item_id' | 'id' | 'budget_ms'>;
+/** A request without `budget_ms`, which follows from the time that is left. */
+type RequestFields = Omit<Members<Request>, 'op' | 'item_id' | 'id' | 'budget_ms'>;
 
-/** Comes back in the answer. */
-interface Marked {
+/** A request or an answer with the caller's own id, which an answer returns. */
+interface WithId {
   id?: unknown;
 }
 
-/** What is asked. `null` is the same as leaving a field out. */
-export interface RecommendationRequest extends Question, Marked {
+/** A request for recommendations. `null` means the same as leaving a field out. */
+export interface RecommendationRequest extends RequestFields, WithId {
   op?: 'recommend' | null;
 }
 
-/** Items like one item. */
-export interface SimilarRequest extends Question, Marked {
+/** A request for items like one item. */
+export interface SimilarRequest extends RequestFields, WithId {
   op: 'similar';
   item_id: Id | bigint;
 }
 
-/** For workers only: is it there, and is there another version. */
-export interface PingRequest extends Marked {
+/** For workers only. `ping` shows that a worker answers, `reload` has it look for another version. */
+export interface PingRequest extends WithId {
   op: 'ping' | 'reload';
 }
 
-/** For workers only: how it has fared. */
-export interface StatsRequest extends Marked {
+/** A request for a worker's own counts; for workers only. */
+export interface StatsRequest extends WithId {
   op: 'stats';
 }
 
-/** An answer that is proven to belong to its request. */
-export interface Recommendation extends Omit<Answer, 'id'>, Marked {}
+/** A validated answer: it belongs to its request and its user. */
+export interface Recommendation extends Omit<Answer, 'id'>, WithId {}
 
-export interface PingAnswer extends Omit<Pong, 'id'>, Marked {}
+export interface PingAnswer extends Omit<Pong, 'id'>, WithId {}
 
-export interface StatsAnswer extends Omit<Stats, 'id'>, Marked {}
+export interface StatsAnswer extends Omit<Stats, 'id'>, WithId {}
 
-/** What Python tells of a failure. */
+/** A failure as Python reports it. */
 export interface WireError extends Omit<Failure['error'], 'code'> {
-  /** One of the contract's; a newer Python may know others. */
+  /** A code of the contract; a newer Python may have others. */
   code: string;
 }
 
-/** Told by Python (docs/PROTOCOL.md), then seen by Node. */
+/** The codes that Python reports (docs/PROTOCOL.md), then what Node notices itself. */
 export type FailureReason =
   | Failure['error']['code']
   | 'no_python'
@@ -66,24 +72,24 @@ export type FailureReason =
 
 export const FAILURE_REASONS: readonly FailureReason[];
 
-/** A request that got no proven answer. */
+/** A request without a validated answer. */
 export class PythonBridgeError extends Error {
   readonly name: 'PythonBridgeError';
   readonly reason: FailureReason;
-  /** For people. */
+  /** A sentence for people. */
   readonly detail: string;
   readonly exitCode: number | null;
   /** Such as SIGKILL. */
   readonly signal: string | null;
   /** The end of the process's stderr as one line, without control characters. */
   readonly stderrTail: string;
-  /** What Python told, where it told something. */
+  /** The failure that Python reported, or null. */
   readonly error: WireError | null;
-  /** A process that had started well told it of this request, or ended over it: other requests may fare better, whatever the reason. */
+  /** Whether a process that had started well failed on this request; other requests may succeed. */
   readonly aboutRequest: boolean;
-  /** The same request may succeed later. */
+  /** Whether the same request may succeed later. */
   readonly retryable: boolean;
-  /** No new process will do better until somebody puts something right. */
+  /** Whether a new process would fail in the same way until an operator changes something. */
   readonly isLasting: boolean;
 }
 
@@ -92,19 +98,19 @@ export interface LaunchOptions {
   python?: string;
   /** By default recommend_api.py of this repository. */
   script?: string;
-  /** Further words of the command line. */
+  /** More arguments of the script. */
   scriptArgs?: string[];
-  /** Where the child's variables are chosen from; by default `process.env`. A child never sees any other than the allowed ones. */
+  /** Where the child's variables come from; by default `process.env`. A child gets none but the allowed ones. */
   env?: Record<string, string | undefined>;
   /**
-   * How many models score at once, from 1; by default all of them. With a worker for every core, and more requests than workers, 1 gets more
-   * of them done.
+   * How many models score at once, from 1; by default all of them. If every core has a worker and there are more
+   * requests than workers, 1 has the highest throughput.
    */
   scoringThreads?: number;
 }
 
 export interface CallOptions {
-  /** Milliseconds from the call until the caller has an answer or a failure. By default 800 in a pool, 5000 without. */
+  /** Milliseconds from the call to its answer or failure. By default 800 in a pool, 5000 without. */
   timeoutMs?: number;
 }
 
@@ -127,17 +133,17 @@ export interface PoolEvent {
 }
 
 export interface PoolOptions extends LaunchOptions {
-  /** Workers to keep; 2 by default. */
+  /** How many workers to keep; 2 by default. */
   size?: number;
-  /** Requests on the wire of each worker; 2 by default. */
+  /** How many requests each worker may have; 2 by default. */
   depth?: number;
   /** How many requests may wait, and how many bytes they may have; 64 and 8 MiB by default. */
   queue?: { jobs?: number; bytes?: number };
-  /** So many deaths within so long end all starting for a while; 5, 3 minutes and 30 s by default. */
+  /** How many deaths within `windowMs` stop all starts for `coolDownMs`; 5, 3 minutes and 30 s by default. */
   breaker?: { deaths?: number; windowMs?: number; coolDownMs?: number };
-  /** A worker is replaced after so many answers, or above so many bytes of memory; 10,000 and 1 GiB by default. */
+  /** After how many answers, or above how many bytes of memory, to replace a worker; 10,000 and 1 GiB by default. */
   recycle?: { requests?: number; bytes?: number };
-  /** What happens, for logs and alarms: 'refused', 'breaker_open' and 'quarantined' want somebody's attention. */
+  /** Called for logs and alarms. 'refused', 'breaker_open' and 'quarantined' need an operator. */
   onEvent?: (event: PoolEvent) => void;
 }
 
@@ -156,16 +162,16 @@ export interface PoolStats {
   queuedBytes: number;
   breaker: 'closed' | 'open' | 'half-open';
   recentDeaths: number;
-  /** The lasting failure that keeps workers from being started. */
+  /** The lasting failure because of which no worker is started. */
   refused: FailureReason | null;
-  /** Requests that were being computed when a worker died. */
+  /** How many requests were being computed when a worker died. */
   suspects: number;
   answered: number;
   failed: Partial<Record<FailureReason, number>>;
   spawned: number;
   deaths: number;
   recycled: number;
-  /** Lines that were not used: before `ready`, unasked for, too late. */
+  /** Lines that were not used: before `ready`, to no request, too late. */
   banner: number;
   stray: number;
   late: number;
@@ -175,16 +181,16 @@ export interface Pool {
   runPythonInference(request: RecommendationRequest | SimilarRequest, options?: CallOptions): Promise<Recommendation>;
   runPythonInference(request: PingRequest, options?: CallOptions): Promise<PingAnswer>;
   runPythonInference(request: StatsRequest, options?: CallOptions): Promise<StatsAnswer>;
-  /** Resolves once a worker is ready; rejects as soon as it is clear that none will be. */
+  /** Resolves once a worker is ready; rejects as soon as no worker will be. */
   ready(): Promise<void>;
   stats(): PoolStats;
-  /** Starts workers again after a lasting failure that no file shows to be put right. */
+  /** Starts workers again after a lasting failure whose repair changes no watched file. */
   reset(): void;
-  /** Takes no more requests, lets workers answer what they have, and ends them. */
+  /** Refuses new and waiting requests, lets workers answer theirs, and stops them. */
   close(): Promise<void>;
 }
 
-/** Asks once, in a process of its own. */
+/** Has Python answer one request, in a process of its own. */
 export function runPythonInference(
   request: RecommendationRequest | SimilarRequest,
   options?: CallOptions & LaunchOptions,

@@ -1,8 +1,8 @@
 /**
- * Asks Python for recommendations and takes nothing for an answer that is not proven to be one (docs/PROTOCOL.md).
+ * Has Python answer requests, and validates every answer (docs/PROTOCOL.md).
  *
- * `createPool` keeps processes that answer in milliseconds; `runPythonInference` starts one for a single request. Both have the same
- * signature, and reject with a `PythonBridgeError` for everything that can go wrong.
+ * `createPool` keeps processes that answer in milliseconds. `runPythonInference` starts one for a single request. Both
+ * take the same request, and reject with a `PythonBridgeError` whatever goes wrong.
  */
 export { FAILURE_REASONS, PythonBridgeError } from './python/failures.js';
 export { runPythonInference } from './python/oneShot.js';

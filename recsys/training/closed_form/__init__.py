@@ -1,1 +1,1 @@
-"""What is solved in one go: EASE, item-item CF, ALS factors, transitions."""
+"""Fits with a closed-form solution, for baselines and features: EASE, item-based CF, ALS, transitions, popularity."""

@@ -1,6 +1,6 @@
-"""What every fit of item-item weights begins and ends with: who has what, what is had together, and the strongest of each row.
+"""Shared steps of fitting item-item weights: user-item matrices, co-occurrences, and rows stored as `Neighbours`.
 
-SciPy's matrices carry no types, so they are `Any` here.
+SciPy's matrices have no type hints, so they are `Any` here.
 """
 
 from __future__ import annotations
@@ -13,48 +13,46 @@ from numpy.typing import NDArray
 
 from recsys.features.query import Arrays
 
-ENTRIES_AT_ONCE = 1 << 24  # of a product held at one time: 128 MiB of an index and a value each
-WHOLE_UP_TO = (
-    1000  # items: of so few every weight is kept, zeros too, because whole rows are added up several times faster
-)
+ENTRIES_AT_ONCE = 1 << 24  # of a matrix product in memory at once: 128 MiB of indices and values
+WHOLE_UP_TO = 1000  # items; up to this number all weights are stored, zeros too: dense rows are added much faster
 
 
-def customers(
+def user_item_matrix(
     users: NDArray[np.int32], items: NDArray[np.int32], weights: NDArray[np.float32], n_users: int, n_items: int
 ) -> Any:
-    """Return who has had what: `(n_users, n_items)` float32 in CSR form, 1 however often.
+    """Return which users have positive events with which items: `(n_users, n_items)` float32 in CSR form, ones.
 
     Args:
         users: `(n,)` int32.
         items: `(n,)` int32.
-        weights: `(n,)` float32; only what is above 0 counts.
+        weights: `(n,)` float32; only events above 0 count.
         n_users: The number of users.
         n_items: The number of items.
 
     Raises:
         ValueError: A weight is NaN or infinite.
     """
-    matrix = affection(users, items, weights, n_users, n_items)
+    matrix = weight_matrix(users, items, weights, n_users, n_items)
     matrix.data[:] = 1
     return matrix
 
 
-def affection(
+def weight_matrix(
     users: NDArray[np.int32], items: NDArray[np.int32], weights: NDArray[np.float32], n_users: int, n_items: int
 ) -> Any:
-    """Return the summed positive weight of each customer and item, at most 1; see `customers`."""
+    """Return the sum of positive weights of each user and item, at most 1, in CSR form; see `user_item_matrix`."""
     from scipy import sparse  # fitting only: serving never pays for it
 
-    liked = positive(weights)
+    liked = is_positive(weights)
     matrix = sparse.csr_matrix(
         (weights[liked], (users[liked], items[liked])), shape=(n_users, n_items), dtype=np.float32
     )
-    np.minimum(matrix.data, 1, out=matrix.data)  # several events of one customer with one item count once
+    np.minimum(matrix.data, 1, out=matrix.data)  # SciPy has added up several events of one user with one item
     return matrix
 
 
-def positive(weights: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return `(n,)` bool: which events count.
+def is_positive(weights: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return which events have a positive weight, `(n,)` bool.
 
     Raises:
         ValueError: A weight is NaN or infinite.
@@ -68,27 +66,27 @@ def positive(weights: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def co_occurrences(matrix: Any) -> Iterator[tuple[int, Any]]:
-    """Yield the rows of `matrixᵀ·matrix`, as many at a time as memory allows.
+    """Yield the co-occurrence matrix `matrixᵀ·matrix` in blocks of rows that fit into memory.
 
     Args:
-        matrix: `(n_users, n_items)`.
+        matrix: `(n_users, n_items)` in CSR form.
 
     Yields:
-        The first row's item, and the rows `(k, n_items)` in CSR form.
+        The item of the first row, and the rows `(k, n_items)` in CSR form.
     """
     transposed, n_items = matrix.T.tocsr(), matrix.shape[1]
-    # A row has no more entries than its customers have together.
+    # A row has at most as many entries as its users have events.
     widths = np.minimum(transposed.astype(bool) @ np.diff(matrix.indptr).astype(np.int64), n_items)
     for first, last in blocks(widths, ENTRIES_AT_ONCE):
         yield first, (transposed[first:last] @ matrix).tocsr()
 
 
 def blocks(sizes: NDArray[np.integer], limit: int) -> Iterator[tuple[int, int]]:
-    """Yield (first, last) of successive runs of rows of at most `limit` entries, or of one row.
+    """Yield consecutive blocks of rows as (first, last), the last one excluded.
 
     Args:
-        sizes: `(n,)` entries of each row.
-        limit: Entries of a run.
+        sizes: `(n,)`, the number of entries of each row.
+        limit: The most entries of a block; a block of one row may have more.
     """
     totals = np.cumsum(sizes, dtype=np.int64)
     first = 0
@@ -99,48 +97,48 @@ def blocks(sizes: NDArray[np.integer], limit: int) -> Iterator[tuple[int, int]]:
         first = last
 
 
-def table(rows: Iterable[Any], n_items: int, keep: int) -> Arrays:
-    """Return the arrays of `Neighbours`: whole rows of a small catalogue, else the strongest weights of each.
+def neighbour_arrays(rows: Iterable[Any], n_items: int, keep: int) -> Arrays:
+    """Return the arrays of `Neighbours`: all weights for a small catalogue, else the strongest of each row.
 
     Args:
-        rows: All rows, some at a time, in CSR form.
+        rows: Successive blocks of rows in CSR form.
         n_items: The number of items.
-        keep: Neighbours of an item.
+        keep: The most weights of a row.
     """
-    return stacked(every(some) if n_items <= WHOLE_UP_TO else strongest(some, keep) for some in rows)
+    return stack_rows(whole_rows(block) if n_items <= WHOLE_UP_TO else strongest_per_row(block, keep) for block in rows)
 
 
-def strongest(rows: Any, keep: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-    """Return, of some rows, the `keep` weights largest in absolute value of each, zeros left out, columns ascending.
+def strongest_per_row(rows: Any, keep: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+    """Return the weights of each row that are largest in absolute value, without zeros, columns ascending.
 
     Args:
-        rows: `(k, n_items)` in CSR form.
-        keep: Neighbours of an item.
+        rows: `(k, n_items)` in CSR form; its indices are sorted in place.
+        keep: The most weights of a row.
 
     Returns:
-        The rows' lengths `(k,)` int64, their columns int32 and their values float32.
+        The rows' lengths `(k,)` int64, their columns int32 and their weights float32, concatenated.
     """
     rows.sort_indices()
-    sizes, kept = np.abs(rows.data), rows.data != 0
+    sizes, is_stored = np.abs(rows.data), rows.data != 0
     for row in np.flatnonzero(np.diff(rows.indptr) > keep):
         first, last = rows.indptr[row : row + 2]
-        kept[first + np.argpartition(-sizes[first:last], keep - 1)[keep:]] = False
-    ends = np.concatenate([[0], np.cumsum(kept)])[rows.indptr]
-    return np.diff(ends), rows.indices[kept].astype(np.int32), rows.data[kept].astype(np.float32)
+        is_stored[first + np.argpartition(-sizes[first:last], keep - 1)[keep:]] = False
+    ends = np.concatenate([[0], np.cumsum(is_stored)])[rows.indptr]
+    return np.diff(ends), rows.indices[is_stored].astype(np.int32), rows.data[is_stored].astype(np.float32)
 
 
-def every(rows: Any) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-    """Return, of some rows, the weights of all columns, zeros among them; see `strongest`."""
+def whole_rows(rows: Any) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+    """Return all weights of each row, zeros too, in the form of `strongest_per_row`."""
     n_rows, n_items = rows.shape
     columns = np.tile(np.arange(n_items, dtype=np.int32), n_rows)
     return np.full(n_rows, n_items, np.int64), columns, rows.toarray().astype(np.float32).ravel()
 
 
-def stacked(parts: Iterable[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]]) -> Arrays:
-    """Return the arrays of `Neighbours` from those of successive rows.
+def stack_rows(parts: Iterable[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]]) -> Arrays:
+    """Return the arrays of `Neighbours` for successive blocks of rows.
 
     Args:
-        parts: Lengths, columns and values, as of `strongest`.
+        parts: Lengths, columns and weights of each block, as `strongest_per_row` returns them.
     """
     nothing = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
     lengths, neighbours, similarities = (np.concatenate(column) for column in zip(nothing, *parts, strict=True))

@@ -10,19 +10,18 @@ from numpy.typing import NDArray
 
 from recsys.features.query import Arrays
 from recsys.scorers.item_item import tie_break
-from recsys.training.closed_form.co_occurrence import co_occurrences, customers, table
+from recsys.training.closed_form.co_occurrence import co_occurrences, neighbour_arrays, user_item_matrix
 
-EXACT_UP_TO = 10_000  # items: a dense inverse of 800 MB
-# Weights kept of each item. NDCG@10 on validation against all weights: online-retail 0.0989 to 0.0984, beauty 0.0507 to
-# 0.0507, but
-# ml-1m 0.453 to 0.462 (1000: 0.459). All of them cost 51 ms for a history of 500, a thousand 2 ms.
+EXACT_UP_TO = 10_000  # items; the dense inverse then takes 800 MB
+# Weights stored for each item. NDCG@10 on ml-1m's validation: 0.453 with 400, 0.459 with 1000, 0.462 with all. With 400
+# and with all it is 0.0989 and 0.0984 on online-retail, 0.0507 and 0.0507 on beauty. For a history of 500 events, all
+# weights take 51 ms and 1000 take 2 ms.
 NEIGHBOURS = 1000
-LOCAL_NEIGHBOURS = (
-    100  # in each item's regression above. On beauty, NDCG@10: 0.0506, 400 of them 0.0506, the exact solution 0.0501
-)
-TARGETS_AT_ONCE = 16_384  # regressions held at one time: 655 MB at 100 neighbours
-SOLVED_AT_ONCE = 256  # of them, in float64: 20 MB
-ROWS_AT_ONCE = 512  # of the dense inverse
+# Items in each local regression. NDCG@10 on beauty: 0.0506 with 100, 0.0506 with 400, 0.0501 with the exact solution.
+LOCAL_NEIGHBOURS = 100
+TARGETS_AT_ONCE = 16_384  # regressions in memory at once: 655 MB with 100 neighbours
+SOLVED_AT_ONCE = 256  # regressions in float64 at once: 20 MB
+ROWS_AT_ONCE = 512  # rows of the dense inverse at once
 
 
 def ease(
@@ -33,40 +32,43 @@ def ease(
     n_items: int,
     l2: float,
 ) -> Arrays:
-    """Return the arrays of `EASE`: exact up to 10,000 items, above from the 100 most similar items of each, see `local_weights`.
+    """Return the arrays of `EASE`: the exact solution up to 10,000 items, above it that of `local_weights`.
 
     Args:
         users: `(n,)` int32.
         items: `(n,)` int32.
-        weights: `(n,)` float32; only events above 0 count, several of one customer with one item once.
+        weights: `(n,)` float32; only events above 0 count, several of one user with one item once.
         n_users: The number of users.
         n_items: The number of items.
-        l2: Regularization, in customers; above 0.
+        l2: Regularization, in users; above 0.
 
     Returns:
-        `starts` `(n_items + 1,)` int64, `neighbours` `(k,)` int32, `similarities` `(k,)` float32, at most 1,000 an
-        item, `tie_break` `(n_items,)` float32.
+        `starts` `(n_items + 1,)` int64, `neighbours` `(k,)` int32, `similarities` `(k,)` float32, at most 1,000 for
+        each item, `tie_break` `(n_items,)` float32.
 
     Raises:
         ValueError: `l2` is not a positive number, or a weight is NaN or infinite.
     """
     if not 0 < l2 < np.inf:
         raise ValueError(f"`l2` should be a positive number. Received: {l2}.")
-    matrix = customers(users, items, weights, n_users, n_items)
+    matrix = user_item_matrix(users, items, weights, n_users, n_items)
     rows = exact_weights(matrix, l2) if n_items <= EXACT_UP_TO else iter([local_weights(matrix, l2, LOCAL_NEIGHBOURS)])
     popularity = np.bincount(matrix.indices, minlength=n_items)
-    return {**table(rows, n_items, NEIGHBOURS), "tie_break": tie_break(popularity)}
+    return {**neighbour_arrays(rows, n_items, NEIGHBOURS), "tie_break": tie_break(popularity)}
 
 
 def exact_weights(matrix: Any, l2: float) -> Iterator[Any]:
-    """Yield some rows at a time of `W = P / -diag(P)`, `P = (XᵀX + l2·I)⁻¹`, with a zero diagonal.
+    """Yield blocks of rows of `W = P / -diag(P)` with a zero diagonal, where `P = (XᵀX + l2·I)⁻¹`.
 
     Args:
         matrix: X, `(n_users, n_items)` in CSR form.
-        l2: Regularization.
+        l2: Regularization, in users.
 
     Yields:
         `(k, n_items)` float32 in CSR form.
+
+    Raises:
+        FloatingPointError: The matrix is not positive definite.
     """
     from scipy import sparse
     from scipy.linalg import lapack
@@ -78,33 +80,33 @@ def exact_weights(matrix: Any, l2: float) -> Iterator[Any]:
     for first, rows in co_occurrences(matrix):
         rows.astype(np.float64).toarray(out=gram[first : first + rows.shape[0]])
     np.einsum("ii->i", gram)[:] += l2
-    # The transposed view is as LAPACK wants its matrices, so nothing is copied. Cholesky needs a third of the work of a
-    # general inverse.
+    # The transposed view is in Fortran order, as LAPACK expects, so nothing is copied. Cholesky needs a third of the
+    # work of a general inverse.
     factor, failed = lapack.dpotrf(gram.T, lower=1, overwrite_a=1)  # also clears the other triangle
     inverse, failed = lapack.dpotri(factor, lower=1, overwrite_c=1) if not failed else (factor, failed)
     if failed:
         raise FloatingPointError(f"`l2` should make the problem definite. Received: {l2}.")
     diagonal = inverse.diagonal().copy()
     for first in range(0, n_items, ROWS_AT_ONCE):
-        some = np.arange(first, min(first + ROWS_AT_ONCE, n_items))
-        rows = (inverse[some] + inverse[:, some].T) / -diagonal  # of the two triangles one is empty
-        rows[some - first, some] = 0
+        block = np.arange(first, min(first + ROWS_AT_ONCE, n_items))
+        rows = (inverse[block] + inverse[:, block].T) / -diagonal  # one of the two triangles is zero
+        rows[block - first, block] = 0
         yield sparse.csr_matrix(rows.astype(np.float32))
 
 
 def local_weights(matrix: Any, l2: float, n_neighbours: int) -> Any:
-    """Return weights of the same regression, each item's restricted to the items most like it.
+    """Return the weights of EASE where each target's regression uses only the items most similar to it.
 
-    Likeness is `co-occurrence / √(customers + l2)`, of the items that have a common customer. Where these are all
-    items, the answer is that of `exact_weights`.
+    The similarity of a target to an item that shares a user with it is `co-occurrence / √(users of the item + l2)`.
+    If every item is a neighbour of every target, the result is that of `exact_weights`.
 
     Args:
         matrix: X, `(n_users, n_items)` in CSR form.
-        l2: Regularization.
-        n_neighbours: Items in each regression.
+        l2: Regularization, in users.
+        n_neighbours: The most items in each regression.
 
     Returns:
-        `(n_items, n_items)` float32 in CSR form; the row is the item of the history, the column the target.
+        `(n_items, n_items)` float32 in CSR form; rows are items of the history, columns are targets.
     """
     from scipy import sparse
 
@@ -112,17 +114,20 @@ def local_weights(matrix: Any, l2: float, n_neighbours: int) -> Any:
     neighbours, together = _most_similar(matrix, popularity, l2, n_neighbours)
     parts = [slice(first, first + TARGETS_AT_ONCE) for first in range(0, len(neighbours), TARGETS_AT_ONCE)]
     solved = [_solved(_grams(matrix, neighbours[part]), together[part], l2) for part in parts]
-    there = neighbours >= 0
-    ends = np.concatenate([[0], np.cumsum(there.sum(1))])
-    return sparse.csc_matrix(
-        (np.concatenate(solved)[there], neighbours[there], ends), shape=(matrix.shape[1],) * 2
-    ).tocsr()
+    is_neighbour = neighbours >= 0
+    ends = np.concatenate([[0], np.cumsum(is_neighbour.sum(1))])
+    columns = np.concatenate(solved)[is_neighbour], neighbours[is_neighbour], ends
+    return sparse.csc_matrix(columns, shape=(matrix.shape[1],) * 2).tocsr()
 
 
 def _most_similar(
     matrix: Any, popularity: NDArray[np.int64], l2: float, n_neighbours: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the neighbours of each item `(n_items, k)` int32, -1 where there are fewer, and the co-occurrences `(n_items, k)` float32."""
+    """Return the most similar items of each item and how many users they share; see `local_weights`.
+
+    Returns:
+        The neighbours `(n_items, k)` int32, -1 where an item has fewer; the co-occurrences `(n_items, k)` float32.
+    """
     neighbours = np.full((matrix.shape[1], n_neighbours), -1, np.int32)
     together = np.zeros(neighbours.shape, np.float32)
     damping = 1 / np.sqrt(popularity + l2)
@@ -139,23 +144,23 @@ def _most_similar(
 
 
 def _grams(matrix: Any, neighbours: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Return the co-occurrences among the neighbours of each of some targets.
+    """Return the co-occurrences among each target's neighbours.
 
-    The rows of the whole co-occurrence matrix pass by once; each is spread out and read by all targets that have its
+    The co-occurrence matrix is computed once, row by row. Each row is made dense and read by all targets that have its
     item as a neighbour.
 
     Args:
         matrix: X, `(n_users, n_items)` in CSR form.
-        neighbours: `(t, k)` int32, -1 where there is none.
+        neighbours: `(t, k)` int32, -1 where there is no neighbour.
 
     Returns:
         `(t, k, k)` float32; 0 where there is no neighbour.
     """
     n_targets, n_neighbours = neighbours.shape
     grams = np.zeros((n_targets, n_neighbours, n_neighbours), np.float32)
-    order = np.argsort(neighbours, axis=None, kind="stable").astype(np.int32)  # positions, by the item that lies there
+    order = np.argsort(neighbours, axis=None, kind="stable").astype(np.int32)  # positions, sorted by their item
     starts = np.searchsorted(neighbours.ravel()[order], np.arange(matrix.shape[1] + 1))
-    dense = np.zeros(matrix.shape[1] + 1, np.float32)  # the last one is what -1 reads
+    dense = np.zeros(matrix.shape[1] + 1, np.float32)  # index -1 reads the last one, which stays 0
     for first, rows in co_occurrences(matrix):
         for row in range(rows.shape[0]):
             targets, places = np.divmod(order[starts[first + row] : starts[first + row + 1]], n_neighbours)
@@ -167,10 +172,10 @@ def _grams(matrix: Any, neighbours: NDArray[np.int32]) -> NDArray[np.float32]:
 
 
 def _solved(grams: NDArray[np.float32], together: NDArray[np.float32], l2: float) -> NDArray[np.float32]:
-    """Return the weights of each target's neighbours, `(t, k)` float32; 0 where there is none."""
+    """Return the regression weights of each target's neighbours, `(t, k)` float32; 0 where there is no neighbour."""
     weights = np.zeros(together.shape, np.float32)
     for first in range(0, len(grams), SOLVED_AT_ONCE):
-        some = slice(first, first + SOLVED_AT_ONCE)
-        left = grams[some] + l2 * np.eye(together.shape[1])  # float64: 1 to a million customers are added up
-        weights[some] = np.linalg.solve(left, together[some, :, None])[:, :, 0]
+        block = slice(first, first + SOLVED_AT_ONCE)
+        left = grams[block] + l2 * np.eye(together.shape[1])  # float64, because counts go from 1 to millions
+        weights[block] = np.linalg.solve(left, together[block, :, None])[:, :, 0]
     return weights

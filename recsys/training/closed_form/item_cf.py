@@ -1,4 +1,4 @@
-"""Fitting item-item collaborative filtering: shrunk cosine (Sarwar et al. 2001)."""
+"""Fitting item-based collaborative filtering: shrunk cosine similarity (Sarwar et al. 2001)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from recsys.features.query import Arrays
 from recsys.scorers.item_item import tie_break
-from recsys.training.closed_form.co_occurrence import affection, co_occurrences, customers, stacked
+from recsys.training.closed_form.co_occurrence import co_occurrences, stack_rows, user_item_matrix, weight_matrix
 
 NEIGHBOURS = 200
 SHRINKAGE = 10.0
@@ -28,18 +28,20 @@ def item_cf(
     shrinkage: float = SHRINKAGE,
     n_neighbours: int = NEIGHBOURS,
 ) -> Arrays:
-    """Return the arrays of `ItemCF`: cosine × co-occurrence / (co-occurrence + shrinkage), the nearest of each item.
+    """Return the arrays of `ItemCF`: the most similar items of each item.
+
+    The similarity is `cosine × co-occurrence / (co-occurrence + shrinkage)`.
 
     Args:
         users: `(n,)` int32.
         items: `(n,)` int32.
-        weights: `(n,)` float32; negative events don't count.
+        weights: `(n,)` float32; only events above 0 count.
         n_users: The number of users.
         n_items: The number of items.
-        weighted: Whether a customer counts by her summed weight for the item, at most 1, instead of 1. A co-occurrence
-            is then the product of two such weights.
-        min_co_occurrence: Items with fewer common customers are no neighbours.
-        shrinkage: So many common customers halve the cosine.
+        weighted: Whether a user counts by the sum of their weights for the item, at most 1, instead of by 1. Each user
+            then adds the product of two such weights to a co-occurrence.
+        min_co_occurrence: Items with fewer common users are no neighbours.
+        shrinkage: The number of common users that halves the cosine.
         n_neighbours: The most neighbours of an item.
 
     Returns:
@@ -51,16 +53,17 @@ def item_cf(
     """
     if n_neighbours < 1 or not shrinkage >= 0:
         raise ValueError(
-            f"`n_neighbours` should be at least 1 and `shrinkage` at least 0. Received: n_neighbours={n_neighbours}, shrinkage={shrinkage}."
+            "`n_neighbours` should be at least 1 and `shrinkage` at least 0. "
+            f"Received: n_neighbours={n_neighbours}, shrinkage={shrinkage}."
         )
-    matrix = (affection if weighted else customers)(users, items, weights, n_users, n_items)
+    matrix = (weight_matrix if weighted else user_item_matrix)(users, items, weights, n_users, n_items)
     squares = np.asarray(matrix.power(2).sum(0)).ravel()
     nearest = (
         _nearest(rows, first, squares, min_co_occurrence, shrinkage, n_neighbours)
         for first, rows in co_occurrences(matrix)
     )
     popularity = np.bincount(matrix.indices, minlength=n_items)
-    return {**stacked(part for parts in nearest for part in parts), "tie_break": tie_break(popularity)}
+    return {**stack_rows(part for parts in nearest for part in parts), "tie_break": tie_break(popularity)}
 
 
 def _nearest(
@@ -71,7 +74,16 @@ def _nearest(
     shrinkage: float,
     n_neighbours: int,
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]]:
-    """Return, for each of some rows of the co-occurrence matrix, the number of neighbours, their indices and similarities."""
+    """Return the number of neighbours, their indices and their similarities for each row of a block.
+
+    Args:
+        together: `(k, n_items)`, rows of the co-occurrence matrix in CSR form.
+        first: The item of the first row.
+        squares: `(n_items,)`, the squared norm of each item's column.
+        min_co_occurrence: As for `item_cf`.
+        shrinkage: As for `item_cf`.
+        n_neighbours: As for `item_cf`.
+    """
     parts = []
     for row in range(together.shape[0]):
         span = slice(together.indptr[row], together.indptr[row + 1])

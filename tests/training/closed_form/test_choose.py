@@ -1,4 +1,4 @@
-"""What is solved in one go, and how its hyperparameters are chosen on validation."""
+"""Closed-form fits, and the choice of their hyperparameters on validation."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,7 +8,6 @@ import pytest
 
 from recsys.evaluation.protocol import EvaluationSet
 from recsys.features.features import Features
-from recsys.features.popularity import popularity
 from recsys.scorers.base import Scorer
 from recsys.scorers.item_item import EASE
 from recsys.scorers.registry import BASELINES
@@ -24,6 +23,7 @@ from recsys.training.closed_form.choose import (
     fit_ease,
     fit_factors,
     fit_features,
+    popularity,
 )
 from recsys.training.closed_form.ease import ease
 from recsys.training.stages import TrainedModels, build_evaluation_sets
@@ -35,7 +35,7 @@ from tests.helpers.checkerboard import (
     after_the_cut,
     before_the_cut,
     other_cluster,
-    question,
+    query_at_cut,
     shop_of,
     withheld,
 )
@@ -46,7 +46,7 @@ def evaluation_set(board: TrainedModels) -> EvaluationSet:
     return build_evaluation_sets(shop_of(before_the_cut()), board, after_the_cut(), CUT, "time")["hide"]
 
 
-def test_ease_and_factors_are_solved_on_the_whole_data_with_what_was_chosen(board: TrainedModels) -> None:
+def test_ease_and_als_are_fitted_with_the_hyperparameters(board: TrainedModels) -> None:
     data, options = board.data, replace(FAST, seed=4)
     columns = data.users, data.items, data.weights, N_USERS, N_ITEMS
     factors = als(*columns, dim=5, regularization=9.0, alpha=ALPHA, seed=4)
@@ -58,14 +58,14 @@ def test_ease_and_factors_are_solved_on_the_whole_data_with_what_was_chosen(boar
     assert factors["user_factors"].shape == (N_USERS, 5)
 
 
-def test_every_baseline_but_the_blend_is_fitted_and_timed(board: TrainedModels) -> None:
+def test_each_baseline_except_the_ensemble_is_fitted_and_timed(board: TrainedModels) -> None:
     data = board.data
     arrays, seconds = fit_baselines(data, ClosedForms(l2=33.0))
     columns = data.items, data.weights, data.timestamps, N_ITEMS
 
     assert ["blend", *arrays] == list(BASELINES)
     assert list(seconds) == list(arrays)
-    assert all(taken >= 0 for taken in seconds.values())
+    assert all(duration >= 0 for duration in seconds.values())
     np.testing.assert_array_equal(arrays["ease"]["similarities"], fit_ease(data, 33.0)["similarities"])
     for name, half_life in {
         "popularity": 0.0,
@@ -76,34 +76,35 @@ def test_every_baseline_but_the_blend_is_fitted_and_timed(board: TrainedModels) 
         np.testing.assert_array_equal(arrays[name]["popularity"], popularity(*columns, half_life), err_msg=name)
 
 
-def test_signals_have_factors_of_their_own_width_and_no_copy_of_ease(board: TrainedModels) -> None:
-    """The networks' embeddings are `dim` wide, the factors that all models share `factors`."""
+def test_features_have_als_of_their_own_width_and_no_copy_of_ease(board: TrainedModels) -> None:
+    """The networks' embeddings have the width `dim`, the vectors of ALS among the features `factors`."""
     neighbours = fit_ease(board.data, 33.0)
     arrays = fit_features(board.data, neighbours, ClosedForms(33.0, 9.0), replace(FAST, dim=4, factors=6))
 
-    table = {"starts", "neighbours", "similarities"}
-    assert set(arrays) == {f"transitions/{name}" for name in table} | {"user_factors", "item_factors", "popularity"}
+    names = {"starts", "neighbours", "similarities"}
+    assert set(arrays) == {f"transitions/{name}" for name in names} | {"user_factors", "item_factors", "popularity"}
     assert (arrays["user_factors"].shape, arrays["item_factors"].shape) == ((N_USERS, 6), (N_ITEMS, 6))
     np.testing.assert_array_equal(arrays["user_factors"], fit_factors(board.data, 6, 9.0, FAST)["user_factors"])
-    assert Features.from_arrays({**arrays, **{f"ease/{name}": neighbours[name] for name in table}}).n_items == N_ITEMS
+    ease_arrays = {f"ease/{name}": neighbours[name] for name in names}
+    assert Features.from_arrays({**arrays, **ease_arrays}).n_items == N_ITEMS
 
 
 @pytest.fixture
-def marked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Scorer, EvaluationSet]]:
-    """Let every mark be known beforehand: .1, .3 and .3 of EASE's grid, .2 and .5 of that of the factors."""
+def evaluated(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Scorer, EvaluationSet]]:
+    """Replace MAP@10 by .1, .3, .3 for the grid of EASE and .2, .5, .4 for that of ALS; record its arguments."""
     seen: list[tuple[Scorer, EvaluationSet]] = []
     figures: Iterator[float] = iter([0.1, 0.3, 0.3, 0.2, 0.5, 0.4])
 
-    def mark(scorer: Scorer, evaluation_set: EvaluationSet) -> float:
+    def map10(scorer: Scorer, evaluation_set: EvaluationSet) -> float:
         seen.append((scorer, evaluation_set))
         return next(figures)
 
-    monkeypatch.setattr(closed_form, "mean_average_precision", mark)
+    monkeypatch.setattr(closed_form, "mean_average_precision", map10)
     return seen
 
 
-def test_the_best_of_each_grid_is_taken_and_the_first_of_equals(
-    board: TrainedModels, evaluation_set: EvaluationSet, marked: list[tuple[Scorer, EvaluationSet]]
+def test_the_best_of_each_grid_is_chosen_and_the_first_of_equal_ones(
+    board: TrainedModels, evaluation_set: EvaluationSet, evaluated: list[tuple[Scorer, EvaluationSet]]
 ) -> None:
     chosen, trials = choose_closed_forms(board.data, evaluation_set, FAST)
 
@@ -111,33 +112,31 @@ def test_the_best_of_each_grid_is_taken_and_the_first_of_equals(
     assert [trial["choice"] for trial in trials] == ["EASE l2"] * 3 + ["ALS regularization"] * 3
     assert [trial["value"] for trial in trials] == [*L2_GRID, *REGULARIZATION_GRID]
     assert [trial["map10"] for trial in trials] == [0.1, 0.3, 0.3, 0.2, 0.5, 0.4]
-    assert all(given is evaluation_set for _, given in marked)
+    assert all(used is evaluation_set for _, used in evaluated)
 
 
-def test_each_value_is_judged_by_what_it_does_alone(
-    board: TrainedModels, evaluation_set: EvaluationSet, marked: list[tuple[Scorer, EvaluationSet]]
+def test_each_value_is_evaluated_with_its_fit_alone(
+    board: TrainedModels, evaluation_set: EvaluationSet, evaluated: list[tuple[Scorer, EvaluationSet]]
 ) -> None:
     choose_closed_forms(board.data, evaluation_set, FAST)
-    asked = question(board, 3)
-    scorers = [scorer for scorer, _ in marked]
+    query = query_at_cut(board, 3)
+    scorers = [scorer for scorer, _ in evaluated]
     of_ease, of_als = scorers[: len(L2_GRID)], scorers[len(L2_GRID) :]
 
     for scorer, l2 in zip(of_ease, L2_GRID, strict=True):
-        np.testing.assert_array_equal(scorer.score(asked), EASE.from_arrays(fit_ease(board.data, l2)).score(asked))
+        np.testing.assert_array_equal(scorer.score(query), EASE.from_arrays(fit_ease(board.data, l2)).score(query))
     for scorer, regularization in zip(of_als, REGULARIZATION_GRID, strict=True):
         factors = fit_factors(board.data, FAST.factors, regularization, FAST)
-        np.testing.assert_allclose(scorer.score(asked), factors["item_factors"] @ factors["user_factors"][3], rtol=1e-5)
-        np.testing.assert_allclose(scorer.score(replace(asked, repeats=True)), scorer.score(asked))
-        assert not scorer.score(replace(asked, user=N_USERS)).any()
+        np.testing.assert_allclose(scorer.score(query), factors["item_factors"] @ factors["user_factors"][3], rtol=1e-5)
+        np.testing.assert_allclose(scorer.score(replace(query, repeats=True)), scorer.score(query))
+        assert not scorer.score(replace(query, user=N_USERS)).any()
 
 
-def test_on_a_board_whose_answer_is_known_the_choice_finds_it(
-    board: TrainedModels, evaluation_set: EvaluationSet
-) -> None:
+def test_the_chosen_fit_finds_the_withheld_items(board: TrainedModels, evaluation_set: EvaluationSet) -> None:
     chosen, trials = choose_closed_forms(board.data, evaluation_set, FAST)
     scorer = EASE.from_arrays(fit_ease(board.data, chosen.l2))
 
     assert all(0 < trial["map10"] <= 1 for trial in trials)
     for user in range(N_USERS):
-        scores = scorer.score(question(board, user))
+        scores = scorer.score(query_at_cut(board, user))
         assert scores[withheld(user)] > scores[other_cluster(user)].max()

@@ -1,6 +1,6 @@
 import { TooLate, withinMs } from '../../concurrency/withinMs.js';
 import { isOfDatabase } from '../databaseErrors.js';
-import { Breaker } from '../python/breaker.js';
+import { Breaker } from '../python/health.js';
 import { systemClock } from '../../concurrency/clock.js';
 import { DatabaseAway } from './fallbackReasons.js';
 

@@ -1,20 +1,27 @@
+/**
+ * How Python is launched: interpreter, arguments and environment.
+ *
+ * `launchPlan` puts them together. `launchFingerprint` shows when a start that failed may succeed.
+ */
+import { execFile } from 'node:child_process';
+import { readFileSync, statSync } from 'node:fs';
+import { access, constants, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { childEnvironment } from './environment.js';
-import { findPython } from './interpreter.js';
-import { fingerprint } from './watch.js';
+import { PythonBridgeError } from './failures.js';
 
+const WINDOWS = process.platform === 'win32';
 const REPOSITORY = fileURLToPath(new URL('../../../../', import.meta.url));
 const SCRIPT = path.join(REPOSITORY, 'recommend_api.py');
 
 /**
  * @typedef {object} LaunchOptions
- * @property {string} [python] The interpreter; it goes before `PYTHON_BIN` and every search.
- * @property {string} [script] The bridge's door, recommend_api.py of this repository by default.
- * @property {string[]} [scriptArgs] What its command line has besides `--worker`: nothing, for the real one.
- * @property {Record<string, string | undefined>} [env] The environment to choose the child's variables from, `process.env` by default.
- * @property {number} [scoringThreads] How many models score at once; it goes before `SCORING_THREADS`.
+ * @property {string} [python] The interpreter. It precedes `PYTHON_BIN` and every search.
+ * @property {string} [script] The script to run, by default recommend_api.py of this repository.
+ * @property {string[]} [scriptArgs] Arguments besides `--worker`; none for recommend_api.py.
+ * @property {Record<string, string | undefined>} [env] Where the child's variables come from; `process.env` by default.
+ * @property {number} [scoringThreads] How many models score at once. It precedes `SCORING_THREADS`.
  */
 
 /**
@@ -25,20 +32,209 @@ const SCRIPT = path.join(REPOSITORY, 'recommend_api.py');
  * @returns {Promise<{command: string, args: string[], cwd: string, env: Record<string, string>}>}
  * @throws {PythonBridgeError} `no_python`
  */
-export async function launchPlan({ python, script = SCRIPT, scriptArgs = [], env = process.env, scoringThreads }, mode) {
+export async function launchPlan(options, mode) {
+  const { python, script = SCRIPT, scriptArgs = [], env = process.env, scoringThreads } = options;
   const root = path.dirname(path.resolve(script));
   const environ = python === undefined ? env : { ...env, PYTHON_BIN: python };
+  const isolated = ['-I', '-X', 'utf8']; // -I: neither PYTHONPATH nor the current folder adds modules
   return {
     command: await findPython({ root, environ }),
-    args: ['-I', '-X', 'utf8', path.resolve(script), ...scriptArgs, ...mode], // -I: neither PYTHONPATH nor the current folder add modules
+    args: [...isolated, path.resolve(script), ...scriptArgs, ...mode],
     cwd: root,
     env: childEnvironment(scoringThreads === undefined ? env : { ...env, SCORING_THREADS: String(scoringThreads) }),
   };
 }
 
-/** Return a text that stays the same while a start that failed for a lasting reason would fail again. */
-export function watched({ python, script = SCRIPT, env = process.env }) {
+/**
+ * Return a text that describes the files on which a start depends.
+ *
+ * While it stays the same, a start that failed for a lasting reason would fail again.
+ *
+ * @param {LaunchOptions} options
+ * @returns {string}
+ */
+export function launchFingerprint({ python, script = SCRIPT, env = process.env }) {
   const root = path.dirname(path.resolve(script));
   const interpreter = path.resolve(root, python || env.PYTHON_BIN || path.join('.venv', 'bin', 'python'));
   return fingerprint(root, env, [path.resolve(script), interpreter]);
+}
+
+/**
+ * Return a text that describes the settings files, the active version and some more files.
+ *
+ * @param {string} root The folder of the script.
+ * @param {Record<string, string | undefined>} environ
+ * @param {string[]} moreFiles Such as the script and the interpreter.
+ * @returns {string} One line per file.
+ */
+export function fingerprint(root, environ, moreFiles) {
+  const dotenv = path.join(root, '.env');
+  const models = path.resolve(root, environ.MODELS_DIR || modelsDirIn(dotenv) || 'models');
+  const settings = path.resolve(root, environ.RECSYS_TOML || 'recsys.toml');
+  return [dotenv, settings, path.join(models, 'CURRENT'), ...moreFiles].map(fileState).join('\n');
+}
+
+function fileState(file) {
+  try {
+    const { ino, size, mtimeNs, mode } = statSync(file, { bigint: true });
+    return `${ino} ${size} ${mtimeNs} ${mode}`;
+  } catch {
+    return 'absent';
+  }
+}
+
+function modelsDirIn(dotenv) {
+  try {
+    return /^\s*(?:export\s+)?MODELS_DIR[ \t]*=[ \t]*["']?([^"'\n]+)/m.exec(readFileSync(dotenv, 'utf8'))?.[1].trim();
+  } catch {
+    return undefined; // the file is optional
+  }
+}
+
+const NEEDED = [
+  'DATABASE_URL',
+  'DB_HOST',
+  'DB_PORT',
+  'DB_NAME',
+  'DB_DATABASE_NAME',
+  'DB_USER',
+  'DB_USERNAME',
+  'DB_PASSWORD',
+  'DB_PASS',
+  'MODELS_DIR',
+  'RECSYS_TOML',
+  'SCORING_THREADS',
+];
+const BASE_POSIX = [
+  'HOME',
+  'LANG',
+  'LC_ALL',
+  'LC_CTYPE',
+  'LD_LIBRARY_PATH',
+  'LOGNAME',
+  'PATH',
+  'SHELL',
+  'TERM',
+  'TMPDIR',
+  'TZ',
+  'USER',
+];
+const BASE_WINDOWS = [
+  'APPDATA',
+  'HOMEDRIVE',
+  'HOMEPATH',
+  'LOCALAPPDATA',
+  'PATH',
+  'PATHEXT',
+  'SYSTEMDRIVE',
+  'SYSTEMROOT',
+  'TEMP',
+  'TMP',
+  'USERNAME',
+  'USERPROFILE',
+];
+
+/**
+ * The only variables that a child may see: where the shop's data is, and what any program needs.
+ *
+ * The web server's secrets are never among them.
+ */
+export const ALLOWED_VARIABLES = Object.freeze([...NEEDED, ...(WINDOWS ? BASE_WINDOWS : BASE_POSIX)]);
+
+/**
+ * Return the environment of a child. An empty variable counts as unset, in Node as in Python.
+ *
+ * @param {Record<string, string | undefined>} environ The environment to choose from.
+ * @returns {Record<string, string>}
+ */
+export function childEnvironment(environ) {
+  const chosen = {};
+  for (const name of ALLOWED_VARIABLES) {
+    const value = environ[name];
+    const isSet = typeof value === 'string' && value !== '';
+    if (isSet && !value.startsWith('()')) chosen[name] = value; // () begins a function that old shells would run
+  }
+  return chosen;
+}
+
+const INTERPRETERS = ['python3', 'python', 'py'];
+const IN_VENV = WINDOWS ? ['Scripts', 'python.exe'] : ['bin', 'python'];
+const SHIM_TIMEOUT_MS = 5000; // a shim is a shell script that starts Python; on a busy machine it takes a second
+
+const pythonByShim = new Map();
+
+/**
+ * Return the absolute path of the Python to run.
+ *
+ * The order is `PYTHON_BIN`, the repository's `.venv`, then python3, python and py on `PATH`. A shim of pyenv, asdf or
+ * mise costs 0.2 s with every start. It is therefore run once, to learn the path of the real interpreter.
+ *
+ * @param {{root: string, environ: Record<string, string | undefined>}} where
+ * @returns {Promise<string>}
+ * @throws {PythonBridgeError} `no_python`
+ */
+export async function findPython({ root, environ }) {
+  const configured = environ.PYTHON_BIN;
+  if (configured) {
+    const candidates = isPath(configured) ? [path.resolve(root, configured)] : onPath([configured], environ);
+    const python = await firstExecutable(candidates, environ);
+    if (python) return python;
+    const received = `Received: ${configured}.`;
+    throw new PythonBridgeError('no_python', `PYTHON_BIN should name an executable file. ${received}`);
+  }
+  const candidates = [path.join(root, '.venv', ...IN_VENV), ...onPath(INTERPRETERS, environ)];
+  const python = await firstExecutable(candidates, environ);
+  if (python) return python;
+  throw new PythonBridgeError(
+    'no_python',
+    `There should be a Python: PYTHON_BIN, .venv in ${root}, or one of ${INTERPRETERS.join(', ')} on PATH.`,
+  );
+}
+
+function isPath(name) {
+  return name.includes('/') || (WINDOWS && name.includes('\\'));
+}
+
+function onPath(names, environ) {
+  const entries = (environ.PATH ?? '').split(path.delimiter);
+  const folders = entries.filter((folder) => path.isAbsolute(folder)); // never the current folder
+  const files = WINDOWS ? names.map((name) => (name.endsWith('.exe') ? name : `${name}.exe`)) : names;
+  return files.flatMap((file) => folders.map((folder) => path.join(folder, file)));
+}
+
+async function firstExecutable(candidates, environ) {
+  for (const candidate of candidates) {
+    if (!(await isExecutable(candidate))) continue;
+    const isShim = path.basename(path.dirname(candidate)) === 'shims';
+    const python = isShim ? await resolveShim(candidate, environ) : candidate;
+    if (python !== null) return python;
+  }
+  return null;
+}
+
+async function isExecutable(file) {
+  try {
+    await access(file, constants.X_OK);
+    return (await stat(file)).isFile();
+  } catch {
+    return false;
+  }
+}
+
+async function resolveShim(shim, environ) {
+  if (!pythonByShim.has(shim)) {
+    const options = {
+      env: childEnvironment(environ),
+      timeout: SHIM_TIMEOUT_MS,
+      killSignal: 'SIGKILL',
+      windowsHide: true,
+    };
+    const python = await new Promise((resolve) => {
+      const script = 'import sys; print(sys.executable)';
+      execFile(shim, ['-I', '-c', script], options, (error, stdout) => resolve(error ? null : stdout.trim()));
+    });
+    if (python === null || !(await isExecutable(python))) return null; // a shim of a Python that is not installed
+    pythonByShim.set(shim, python);
+  }
+  return pythonByShim.get(shim);
 }

@@ -1,112 +1,127 @@
-import { badAnswer, failureIn, MAX_ANSWER_BYTES, provenAnswer, readObject } from './answer.js';
-import { Child, DRAIN_MS } from './child.js';
+/** A Python process for a single request: `runPythonInference` needs no pool. */
 import { systemClock } from '../../concurrency/clock.js';
-import { deadlineIn, inTime, outOfTime } from './deadline.js';
-import { PythonBridgeError, endFailure } from './failures.js';
-import { LineSplitter } from './frames.js';
+import { exitFailure, PythonBridgeError } from './failures.js';
 import { launchPlan } from './launch.js';
-import { budgetFor, EncodedRequest, nextId } from './request.js';
+import { Child, DRAIN_MS } from './process.js';
+import {
+  badAnswer,
+  budgetFor,
+  EncodedRequest,
+  failureIn,
+  LineSplitter,
+  MAX_ANSWER_BYTES,
+  nextId,
+  readObject,
+  validateResponse,
+} from './protocol.js';
+import { beforeDeadline, deadlineIn, deadlinePassed } from './queue.js';
 
-const DEFAULT_TIMEOUT_MS = 5000; // starting costs 0.3 s, on a busy machine ten times that
-const END_MS = 100; // from SIGKILL until the system says that it is over; the caller waits no longer
+const DEFAULT_TIMEOUT_MS = 5000; // a start takes 0.3 s, and ten times that on a busy machine
+const KILL_MS = 100; // from SIGKILL until the system reports the end; the caller waits no longer
 
 /**
- * Ask Python once, in a process of its own.
+ * Have Python answer one request, in a process of its own.
  *
  * @param {object} request A request of docs/PROTOCOL.md.
  * @param {{timeoutMs?: number, spawn?: Function, clock?: typeof systemClock} & LaunchOptions} [options]
- * @returns {Promise<object>} A proven answer: exit status 0, no signal, exactly one line, our id, our user.
+ * @returns {Promise<object>} A validated answer: exit status 0, no signal, exactly one line, the right id and user.
  * @throws {PythonBridgeError}
  */
 export async function runPythonInference(request, options = {}) {
   const { timeoutMs = DEFAULT_TIMEOUT_MS, spawn, clock = systemClock } = options;
   const deadline = deadlineIn(timeoutMs, clock);
   const encoded = new EncodedRequest(request);
-  const plan = await inTime(launchPlan(options, []), deadline, clock);
-  if (clock.now() >= deadline) throw outOfTime();
-  return new Conversation(plan, { id: nextId(), encoded }, deadline, { spawn, clock }).outcome();
+  const plan = await beforeDeadline(launchPlan(options, []), deadline, clock);
+  if (clock.now() >= deadline) throw deadlinePassed();
+  return new OneShot(plan, { id: nextId(), encoded }, deadline, { spawn, clock }).answer();
 }
 
-/** One request, one process: collects what it writes, ends it when its time is up, and judges what came of it. */
-class Conversation {
-  #asked;
+/** One request and its process: collects the output, kills the process at the deadline, and validates the result. */
+class OneShot {
+  #request;
   #clock;
   #child;
-  #splitter = new LineSplitter(MAX_ANSWER_BYTES, (line) => this.#take(line));
+  #splitter = new LineSplitter(MAX_ANSWER_BYTES, (line) => this.#onLine(line));
   #lines = [];
-  #fault = null;
+  #failure = null; // why the process was killed
   #timers = [];
-  #stopped;
-  #giveUp;
+  #killed; // resolves if the system does not report the end in time
+  #resolveKilled;
 
-  constructor(plan, asked, deadline, { spawn, clock }) {
-    this.#asked = asked;
+  constructor(plan, request, deadline, { spawn, clock }) {
+    this.#request = request;
     this.#clock = clock;
-    this.#stopped = new Promise((resolve) => {
-      this.#giveUp = resolve;
+    this.#killed = new Promise((resolve) => {
+      this.#resolveKilled = resolve;
     });
     const handlers = {
-      onOutput: (chunk) => this.#splitter.push(chunk) || this.#stop(badAnswer(`more than ${MAX_ANSWER_BYTES} bytes`)),
-      onOutputEnd: () => this.#after(DRAIN_MS, () => this.#stop(new PythonBridgeError('crashed', 'closed its stdout and stayed'))),
-      onInputBroken: () => {}, // a request that is too large is refused without being read to its end
+      onOutput: (chunk) => this.#splitter.push(chunk) || this.#kill(badAnswer(`more than ${MAX_ANSWER_BYTES} bytes`)),
+      onOutputEnd: () => this.#onOutputEnd(),
+      onInputBroken: () => {}, // Python refuses a request that is too large without reading all of it
     };
     this.#child = new Child(plan, handlers, { spawn, clock });
-    const left = deadline - clock.now();
-    this.#after(left, () => this.#stop(outOfTime()));
-    this.#child.write(asked.encoded.line(asked.id, budgetFor(left)));
+    const leftMs = deadline - clock.now();
+    this.#after(leftMs, () => this.#kill(deadlinePassed()));
+    this.#child.write(request.encoded.line(request.id, budgetFor(leftMs)));
     this.#child.endInput();
   }
 
   /** Return the answer once the process has ended. */
-  async outcome() {
-    const end = await Promise.race([this.#child.ended, this.#stopped]);
+  async answer() {
+    const end = await Promise.race([this.#child.ended, this.#killed]);
     for (const timer of this.#timers) this.#clock.clearTimeout(timer);
-    return this.#judge(end ?? { exitCode: null, signal: null, error: null, stderr: this.#child.stderr });
+    return this.#answerAt(end ?? { exitCode: null, signal: null, error: null, stderr: this.#child.stderr });
   }
 
-  #take(line) {
-    if (this.#lines.push(line) > 1) this.#stop(badAnswer('a second line'));
+  #onLine(line) {
+    if (this.#lines.push(line) > 1) this.#kill(badAnswer('a second line'));
   }
 
-  #stop(fault) {
-    if (this.#fault !== null) return;
-    this.#fault = fault;
+  #onOutputEnd() {
+    const failure = new PythonBridgeError('crashed', 'closed its stdout and stayed');
+    this.#after(DRAIN_MS, () => this.#kill(failure));
+  }
+
+  #kill(failure) {
+    if (this.#failure !== null) return;
+    this.#failure = failure;
     this.#child.kill('SIGKILL');
-    this.#after(END_MS, this.#giveUp);
+    this.#after(KILL_MS, this.#resolveKilled);
   }
 
   #after(ms, callback) {
     this.#timers.push(this.#clock.setTimeout(callback, ms));
   }
 
-  #judge(end) {
+  #answerAt(end) {
     const facts = { exitCode: end.exitCode, signal: end.signal, stderrTail: end.stderr.tail() };
     const rest = this.#splitter.rest();
-    if (rest.length > 0) this.#lines.push(rest); // the end of the output ends a line, too
-    if (this.#fault !== null) throw Object.assign(this.#fault, facts);
-    if (end.exitCode !== 0) throw this.#told(facts) ?? endFailure(end);
+    if (rest.length > 0) this.#lines.push(rest); // the end of the output also ends a line
+    if (this.#failure !== null) throw Object.assign(this.#failure, facts);
+    if (end.exitCode !== 0) throw this.#reportedFailure(facts) ?? exitFailure(end);
     if (this.#lines.length !== 1) throw badAnswer(`${this.#lines.length} lines`, facts);
-    return this.#proven(facts);
+    return this.#validAnswer(facts);
   }
 
-  /** Return the failure of a process that told it in its only line, as it has to. */
-  #told(facts) {
+  /** Return the failure that the process reported in its only line, or null. */
+  #reportedFailure(facts) {
     if (facts.exitCode === null || this.#lines.length !== 1) return null;
     try {
       const document = readObject(this.#lines[0]);
-      const hasReadIt = document.id === this.#asked.id;
-      return hasReadIt || document.id === undefined ? failureIn(document, { ...facts, aboutRequest: hasReadIt }) : null;
+      const aboutRequest = document.id === this.#request.id;
+      const isOurs = aboutRequest || document.id === undefined;
+      return isOurs ? failureIn(document, { ...facts, aboutRequest }) : null;
     } catch {
-      return null; // it cannot even tell what went wrong; its exit status does
+      return null; // the exit status says what happened
     }
   }
 
-  #proven(facts) {
+  #validAnswer(facts) {
     try {
       const document = readObject(this.#lines[0]);
       const failure = failureIn(document);
       if (failure !== null) throw badAnswer('a failure with exit status 0', { error: failure.error });
-      return provenAnswer(document, this.#asked);
+      return validateResponse(document, this.#request);
     } catch (error) {
       throw Object.assign(error, facts);
     }

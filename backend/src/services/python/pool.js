@@ -1,18 +1,15 @@
-import { Breaker } from './breaker.js';
+/** A pool of Python workers: `createPool` answers requests in milliseconds. */
 import { systemClock } from '../../concurrency/clock.js';
-import { deadlineIn } from './deadline.js';
 import { PythonBridgeError } from './failures.js';
-import { Job } from './job.js';
-import { JobQueue } from './jobQueue.js';
-import { launchPlan, watched } from './launch.js';
-import { residentBytes } from './memory.js';
-import { Quarantine } from './quarantine.js';
-import { EncodedRequest } from './request.js';
+import { Breaker, Quarantine, residentBytes } from './health.js';
+import { launchFingerprint, launchPlan } from './launch.js';
+import { EncodedRequest } from './protocol.js';
+import { deadlineIn, Job, JobQueue } from './queue.js';
 import { Supervisor } from './supervisor.js';
 
 const DEFAULT_SIZE = 2;
-const DEFAULT_DEPTH = 2; // the next request is in the pipe while this process reads the last answer
-const DEFAULT_TIMEOUT_MS = 800; // a page that has a second can still fall back
+const DEFAULT_DEPTH = 2; // the next request is in the pipe while Node reads the last answer
+const DEFAULT_TIMEOUT_MS = 800; // a page that has a second can still use its fallback
 
 /**
  * Start a pool of workers.
@@ -24,7 +21,7 @@ export function createPool(options) {
   return new Pool(options);
 }
 
-/** Requests in, proven answers out: decides who may wait, hands requests to workers, and settles each exactly once. */
+/** Admits or refuses requests, hands them to workers, and settles each exactly once. */
 class Pool {
   #clock;
   #queue;
@@ -33,12 +30,13 @@ class Pool {
   #supervisor;
   #onEvent;
   #counts = { answered: 0, failed: {} };
-  #readiness = [];
+  #readyWaiters = [];
   #closing = null;
 
-  constructor({ size = DEFAULT_SIZE, depth = DEFAULT_DEPTH, queue, breaker, recycle, onEvent = () => {}, ...launch } = {}) {
-    const { clock = systemClock, random = Math.random, memoryOf = residentBytes, spawn, kill, ...where } = launch;
-    const { plan = () => launchPlan(where, ['--worker']), fingerprint = () => watched(where) } = where;
+  constructor(options = {}) {
+    const { size = DEFAULT_SIZE, depth = DEFAULT_DEPTH, queue, breaker, recycle, onEvent = () => {} } = options;
+    const { clock = systemClock, random = Math.random, memoryOf = residentBytes, spawn, kill, ...launch } = options;
+    const { plan = () => launchPlan(launch, ['--worker']), fingerprint = () => launchFingerprint(launch) } = launch;
     this.#clock = clock;
     this.#queue = new JobQueue(queue);
     this.#breaker = new Breaker(clock.now, breaker);
@@ -48,9 +46,9 @@ class Pool {
       { size, depth, recycle, breaker: this.#breaker, plan, fingerprint },
       {
         onRoom: () => this.#dispatch(),
-        onLoss: (failure, jobs, isDeath) => this.#takeBack(failure, jobs, isDeath),
-        onHopeless: (failure) => this.#giveUp(failure),
-        onEvent: (type, facts) => this.#tell(type, facts),
+        onWorkerLost: (failure, jobs, isDeath) => this.#onWorkerLost(failure, jobs, isDeath),
+        onUnavailable: (newFailure) => this.#failWaiting(newFailure),
+        onEvent: (type, facts) => this.#emit(type, facts),
       },
       { clock, random, memoryOf, spawn, kill },
     );
@@ -58,11 +56,11 @@ class Pool {
   }
 
   /**
-   * Ask a worker.
+   * Have a worker answer a request.
    *
    * @param {object} request A request of docs/PROTOCOL.md.
    * @param {{timeoutMs?: number}} [options]
-   * @returns {Promise<object>} A proven answer.
+   * @returns {Promise<object>} A validated answer.
    * @throws {PythonBridgeError}
    */
   async runPythonInference(request, { timeoutMs = DEFAULT_TIMEOUT_MS } = {}) {
@@ -73,30 +71,30 @@ class Pool {
       this.#counts.answered += 1;
       return answer;
     } catch (failure) {
-      if (failure instanceof PythonBridgeError) this.#counts.failed[failure.reason] = (this.#counts.failed[failure.reason] ?? 0) + 1;
+      if (failure instanceof PythonBridgeError) this.#countFailure(failure.reason);
       throw failure;
     }
   }
 
-  /** Resolve once a worker is ready. Rejects as soon as it is clear that none will be. */
+  /** Resolve once a worker is ready. Reject as soon as no worker will be. */
   async ready() {
     if (this.#closing !== null) throw closed();
-    const { refusal, workers } = this.#supervisor;
+    const { lastingFailure, workers } = this.#supervisor;
     if (workers.some(({ state }) => state === 'ready')) return;
-    if (refusal !== null) throw refusal;
-    await new Promise((resolve, reject) => this.#readiness.push({ resolve, reject }));
+    if (lastingFailure !== null) throw lastingFailure;
+    await new Promise((resolve, reject) => this.#readyWaiters.push({ resolve, reject }));
   }
 
-  /** Return what an operator wants to know. */
+  /** Return counts and states for operators; see `PoolStats` in pythonInvoker.d.ts. */
   stats() {
-    const { counts, workers, refusal } = this.#supervisor;
+    const { counts, workers, lastingFailure } = this.#supervisor;
     return {
       workers,
       queued: this.#queue.length,
       queuedBytes: this.#queue.bytes,
       breaker: this.#breaker.state,
       recentDeaths: this.#breaker.recentDeaths,
-      refused: refusal?.reason ?? null,
+      refused: lastingFailure?.reason ?? null,
       suspects: this.#quarantine.size,
       answered: this.#counts.answered,
       failed: { ...this.#counts.failed },
@@ -104,58 +102,64 @@ class Pool {
     };
   }
 
-  /** Try again to start, after a lasting failure that no watched file shows to be put right. */
+  /** Start workers again after a lasting failure whose repair changes no watched file. */
   reset() {
     if (this.#closing === null) this.#supervisor.start();
   }
 
-  /** Take no more requests, let workers answer what they have, and end them. */
+  /** Refuse new and waiting requests, let workers answer theirs, and stop them. */
   close() {
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
   async #close() {
-    this.#giveUp(closed);
+    this.#failWaiting(closed);
     await this.#supervisor.close();
   }
 
-  /** Return the request as a job in the queue, if there is any point in it. */
+  /**
+   * Add a request to the queue, and return it as a job.
+   *
+   * @throws {PythonBridgeError} If it cannot be answered in time, or must not be computed.
+   */
   #admit(request, deadline) {
     if (this.#closing !== null) throw closed();
     const encoded = new EncodedRequest(request);
     if (this.#quarantine.size > 0 && this.#quarantine.holds(encoded.digest)) throw quarantined();
-    this.#supervisor.checkHope();
+    this.#supervisor.assertAvailable();
     this.#queue.checkRoom(encoded.bytes);
-    const passage = this.#breaker.admit();
-    if (passage === 'refuse') throw new PythonBridgeError('breaker_open', 'Another request is finding out whether Python is well again.');
+    const admission = this.#breaker.admit();
+    if (admission === 'refuse') throw probeUnderWay();
     const job = new Job(encoded, deadline, this.#clock);
     this.#queue.add(job);
-    if (passage === 'probe') this.#probe(job);
+    if (admission === 'probe') this.#probe(job);
     return job;
   }
 
+  /** Start one worker for the probe, and close or release the breaker by its outcome. */
   #probe(job) {
     const succeed = () => {
       this.#breaker.succeed();
-      this.#tell('breaker_closed');
+      this.#emit('breaker_closed');
       this.#supervisor.start();
     };
+    // A failure that Python reports shows that Python works.
     job.outcome.then(succeed, (failure) => (failure.error === null ? this.#breaker.release() : succeed()));
     this.#supervisor.start();
   }
 
   #dispatch() {
-    for (let worker = this.#supervisor.free(); worker !== undefined; worker = this.#supervisor.free()) {
+    for (let worker = this.#supervisor.freeWorker(); worker !== undefined; worker = this.#supervisor.freeWorker()) {
       const job = this.#queue.next();
       if (job === undefined) return;
-      worker.take(job);
+      worker.send(job);
     }
   }
 
-  /** The first of a lost worker's requests was being computed: it is to blame. The others are moved, once. */
-  #takeBack(failure, [first, ...others], isDeath) {
-    this.#tell('down', { failure });
+  /** Fail the first request of a lost worker, which was being computed. The others move to other workers, once. */
+  #onWorkerLost(failure, [first, ...others], isDeath) {
+    this.#emit('down', { failure });
     first?.fail(failure);
     if (isDeath && first !== undefined && first.encoded.op !== 'ping') this.#charge(first.encoded.digest);
     const movable = others.filter((job) => !job.wasMoved && this.#closing === null);
@@ -166,29 +170,39 @@ class Pool {
   }
 
   #charge(digest) {
-    if (this.#quarantine.charge(digest)) this.#tell('quarantined', { digest });
+    if (this.#quarantine.charge(digest)) this.#emit('quarantined', { digest });
   }
 
-  /** Nobody will come. */
-  #giveUp(failure) {
-    this.#queue.failAll(failure);
-    for (const { reject } of this.#readiness.splice(0)) reject(failure());
+  /** Fail all requests and `ready()` calls that wait for a worker. */
+  #failWaiting(newFailure) {
+    this.#queue.failAll(newFailure);
+    for (const { reject } of this.#readyWaiters.splice(0)) reject(newFailure());
   }
 
-  #tell(type, facts = {}) {
-    if (type === 'ready') for (const { resolve } of this.#readiness.splice(0)) resolve();
+  #countFailure(reason) {
+    this.#counts.failed[reason] = (this.#counts.failed[reason] ?? 0) + 1;
+  }
+
+  #emit(type, facts = {}) {
+    if (type === 'ready') for (const { resolve } of this.#readyWaiters.splice(0)) resolve();
     try {
       this.#onEvent({ type, ...facts });
     } catch {
-      // a defect of the listener must not become one of the bridge
+      // a defect of the listener must not affect requests
     }
   }
 }
 
 function closed() {
-  return new PythonBridgeError('closed', 'The pool should be open. Received: a request during or after its closing.');
+  const received = 'Received: a request during or after its closing';
+  return new PythonBridgeError('closed', `The pool should be open. ${received}.`);
+}
+
+function probeUnderWay() {
+  return new PythonBridgeError('breaker_open', 'Another request is testing whether Python has recovered.');
 }
 
 function quarantined() {
-  return new PythonBridgeError('quarantined', 'A request should not end workers. Received: one that was being computed at two deaths.');
+  const received = 'Received: one that was being computed at two deaths';
+  return new PythonBridgeError('quarantined', `A request should not end workers. ${received}.`);
 }

@@ -1,15 +1,17 @@
-import { Backoff } from './backoff.js';
+/** The workers of a pool: `Supervisor` starts them and replaces dead and old ones. */
 import { PythonBridgeError } from './failures.js';
-import { Recycling } from './recycling.js';
-import { Refusal } from './refusal.js';
+import { Backoff, LastingFailure, Recycling } from './health.js';
 import { Worker } from './worker.js';
 
-/** How long requests may wait where no worker is ready: time to start one. After that they are better off with their fallback at once. */
-export const HOPE_MS = 1500;
+/**
+ * How long requests may wait while no worker is ready: the time of a start. After that the caller should use its
+ * fallback at once.
+ */
+const STARTUP_GRACE_MS = 1500;
 
-const ASKED_TO_STOP = new Set(['SIGTERM', 'SIGINT', 'SIGHUP']);
+const STOP_SIGNALS = new Set(['SIGTERM', 'SIGINT', 'SIGHUP']); // an operator stopped the worker; that is no death
 
-/** Keeps `size` workers ready: starts them, replaces the dead and the old, and knows when to leave it. */
+/** Keeps `size` workers ready, unless the breaker is open or a lasting failure makes starts useless. */
 export class Supervisor {
   counts = { spawned: 0, deaths: 0, recycled: 0, banner: 0, stray: 0, late: 0 };
 
@@ -20,26 +22,33 @@ export class Supervisor {
   #breaker;
   #backoff;
   #recycling;
-  #refusal;
-  #starting = 0;
-  #restart = null;
-  #hopeUntil = 0;
+  #lastingFailure;
+  #nStarting = 0;
+  #restartTimer = null;
+  #graceUntil = 0;
   #isClosed = false;
 
   /**
    * @param {object} options
-   * @param {number} options.size Workers to keep.
-   * @param {number} options.depth Requests on the wire of each.
+   * @param {number} options.size How many workers to keep.
+   * @param {number} options.depth How many requests each may have.
    * @param {() => Promise<object>} options.plan How to start one; see `launchPlan`.
-   * @param {() => string} options.fingerprint What a start depends on; see watch.js.
+   * @param {() => string} options.fingerprint On what a start depends; see `launchFingerprint`.
    * @param {Breaker} options.breaker
    * @param {{requests?: number, bytes?: number}} [options.recycle] When a worker is old.
    * @param {object} handlers
-   * @param {() => void} handlers.onRoom Some worker has room.
-   * @param {(failure: PythonBridgeError, jobs: Job[], isDeath: boolean) => void} handlers.onLoss A worker went down with these requests.
-   * @param {(failure: () => PythonBridgeError) => void} handlers.onHopeless No worker is left, and none will be started.
+   * @param {() => void} handlers.onRoom Called when a worker has room.
+   * @param {(failure: PythonBridgeError, jobs: Job[], isDeath: boolean) => void} handlers.onWorkerLost
+   *   Called with the requests of a lost worker.
+   * @param {(newFailure: () => PythonBridgeError) => void} handlers.onUnavailable
+   *   Called when no worker is ready and none will be started.
    * @param {(type: string, facts?: object) => void} handlers.onEvent
-   * @param {{clock: object, random: () => number, memoryOf: (pid: number) => number, spawn?: Function, kill?: Function}} seams
+   * @param {object} seams
+   * @param {object} seams.clock
+   * @param {() => number} seams.random From 0 to 1.
+   * @param {(pid: number) => number} seams.memoryOf Bytes.
+   * @param {Function} [seams.spawn]
+   * @param {Function} [seams.kill]
    */
   constructor(options, handlers, seams) {
     this.#options = options;
@@ -48,79 +57,81 @@ export class Supervisor {
     this.#breaker = options.breaker;
     this.#backoff = new Backoff(seams.clock.now, seams.random);
     this.#recycling = new Recycling(options.recycle, seams);
-    this.#refusal = new Refusal(options.fingerprint, seams.clock.now);
+    this.#lastingFailure = new LastingFailure(options.fingerprint, seams.clock.now);
   }
 
-  /** The lasting failure that ended all starting, or null. */
-  get refusal() {
-    return this.#refusal.failure;
+  /** The lasting failure that stopped all starts, or null. */
+  get lastingFailure() {
+    return this.#lastingFailure.failure;
   }
 
   get workers() {
-    return [...this.#workers].map(({ pid, state, version, served, inFlight }) => ({ pid, state, version, served, inFlight }));
+    const facts = ({ pid, state, version, served, inFlight }) => ({ pid, state, version, served, inFlight });
+    return [...this.#workers].map(facts);
   }
 
   /** Return the least busy worker with room, or undefined. */
-  free() {
-    return [...this.#workers].filter((worker) => worker.hasRoom).sort((one, other) => one.inFlight - other.inFlight)[0];
+  freeWorker() {
+    const free = [...this.#workers].filter((worker) => worker.hasRoom);
+    return free.sort((one, other) => one.inFlight - other.inFlight)[0];
   }
 
   /**
-   * Make sure that a request has somebody to wait for.
+   * Check that a worker is ready or will be soon.
    *
    * @throws {PythonBridgeError} The lasting failure, `breaker_open` or `not_ready`.
    */
-  checkHope() {
-    if (this.#refusal.isOutdated()) this.start();
+  assertAvailable() {
+    if (this.#lastingFailure.isOutdated()) this.start();
     if (this.#count('ready') > 0) return;
-    if (this.#refusal.failure !== null) throw this.#refusal.failure;
+    if (this.lastingFailure !== null) throw this.lastingFailure;
     if (this.#breaker.state === 'open') throw breakerOpen();
-    if (this.#breaker.state === 'closed' && this.#seams.clock.now() > this.#hopeUntil) {
+    if (this.#breaker.state === 'closed' && this.#seams.clock.now() > this.#graceUntil) {
       throw new PythonBridgeError('not_ready', 'A worker should be ready. Received: none so far.');
     }
   }
 
-  /** Start workers, whatever may have ended that before. */
+  /** Start the missing workers, even after a lasting failure. */
   start() {
-    this.#refusal.forget();
-    this.#hope();
-    this.#fill();
+    this.#lastingFailure.clear();
+    this.#restartGrace();
+    this.#startMissing();
   }
 
-  /** End all workers, once they have answered what they have. */
+  /** Stop all workers once they have answered their requests. */
   async close() {
     this.#isClosed = true;
-    this.#seams.clock.clearTimeout(this.#restart);
-    const ending = [...this.#workers];
-    for (const worker of ending) worker.stop();
-    await Promise.all(ending.map((worker) => worker.gone));
+    this.#seams.clock.clearTimeout(this.#restartTimer);
+    const stopping = [...this.#workers];
+    for (const worker of stopping) worker.stop();
+    await Promise.all(stopping.map((worker) => worker.gone));
   }
 
-  #fill() {
-    if (this.#isClosed || this.#refusal.failure !== null || this.#restart !== null) return;
-    const wanted = { closed: this.#options.size, 'half-open': this.#breaker.isProbing ? 1 : 0, open: 0 }[this.#breaker.state];
-    const missing = wanted - this.#starting - this.#count('booting', 'ready');
-    for (let started = 0; started < missing; started += 1) this.#launch();
+  #startMissing() {
+    if (this.#isClosed || this.lastingFailure !== null || this.#restartTimer !== null) return;
+    const sizes = { closed: this.#options.size, 'half-open': this.#breaker.isProbing ? 1 : 0, open: 0 };
+    const missing = sizes[this.#breaker.state] - this.#nStarting - this.#count('booting', 'ready');
+    for (let started = 0; started < missing; started += 1) this.#startWorker();
   }
 
-  async #launch() {
-    this.#starting += 1;
+  async #startWorker() {
+    this.#nStarting += 1;
     const plan = await this.#options.plan().catch((failure) => failure);
-    this.#starting -= 1;
+    this.#nStarting -= 1;
     if (this.#isClosed) return;
-    if (plan instanceof Error) this.#lose(plan, []);
-    else this.#add(plan);
+    if (plan instanceof Error) this.#onWorkerLost(plan, []);
+    else this.#addWorker(plan);
   }
 
-  #add(plan) {
+  #addWorker(plan) {
     const worker = new Worker(
       plan,
       {
-        onReady: () => this.#welcome(worker),
-        onAnswer: () => this.#afterAnswer(worker),
-        onDown: (failure, jobs) => this.#lose(failure, jobs),
-        onGone: (end) => this.#bury(worker, end),
-        onDropped: (kind) => this.#note(kind),
+        onReady: () => this.#onReady(worker),
+        onAnswer: () => this.#onAnswer(worker),
+        onDown: (failure, jobs) => this.#onWorkerLost(failure, jobs),
+        onGone: (end) => this.#onExit(worker, end),
+        onDropped: (kind) => this.#onDropped(kind),
       },
       { depth: this.#options.depth, ...this.#seams },
     );
@@ -130,68 +141,69 @@ export class Supervisor {
     this.#handlers.onEvent('spawned', { pid: worker.pid });
   }
 
-  #welcome(worker) {
+  #onReady(worker) {
     this.#handlers.onEvent('ready', { pid: worker.pid, version: worker.version });
     this.#recycling.finish();
     this.#handlers.onRoom();
   }
 
-  #afterAnswer(worker) {
+  #onAnswer(worker) {
     this.#handlers.onRoom();
     if (this.#isClosed || this.#breaker.state !== 'closed' || !this.#recycling.isDue(worker)) return;
     this.counts.recycled += 1;
     this.#handlers.onEvent('recycled', { pid: worker.pid, served: worker.served });
-    this.#launch();
+    this.#startWorker();
   }
 
-  #lose(failure, jobs) {
-    const isDeath = !this.#isClosed && !failure.isLasting && !ASKED_TO_STOP.has(failure.signal);
-    this.#handlers.onLoss(failure, jobs, isDeath);
+  #onWorkerLost(failure, jobs) {
+    const isDeath = !this.#isClosed && !failure.isLasting && !STOP_SIGNALS.has(failure.signal);
+    this.#handlers.onWorkerLost(failure, jobs, isDeath);
     if (this.#isClosed) return;
     this.#recycling.postpone();
-    if (this.#count('ready') === 0) this.#hope();
-    if (failure.isLasting) this.#refuse(failure);
-    else if (isDeath && this.#diesTooOften()) this.#leaveAlone();
-    else this.#fillLater();
+    if (this.#count('ready') === 0) this.#restartGrace();
+    if (failure.isLasting) this.#stopStarting(failure);
+    else if (isDeath && this.#recordDeath()) this.#openBreaker();
+    else this.#startMissingLater();
   }
 
-  #diesTooOften() {
+  /** Return whether this death opens the breaker. */
+  #recordDeath() {
     this.counts.deaths += 1;
     return this.#breaker.die();
   }
 
-  #fillLater() {
-    this.#restart ??= this.#seams.clock.setTimeout(() => {
-      this.#restart = null;
-      this.#fill();
+  #startMissingLater() {
+    this.#restartTimer ??= this.#seams.clock.setTimeout(() => {
+      this.#restartTimer = null;
+      this.#startMissing();
     }, this.#backoff.next());
   }
 
-  #refuse(failure) {
-    if (this.#refusal.failure === null) this.#handlers.onEvent('refused', { failure }); // one alarm is enough
-    this.#refusal.remember(failure);
-    if (this.#count('ready') === 0) this.#handlers.onHopeless(() => this.#refusal.failure);
+  #stopStarting(failure) {
+    if (this.lastingFailure === null) this.#handlers.onEvent('refused', { failure }); // once, for all workers
+    this.#lastingFailure.record(failure);
+    if (this.#count('ready') === 0) this.#handlers.onUnavailable(() => this.lastingFailure);
   }
 
-  #leaveAlone() {
+  #openBreaker() {
     this.#handlers.onEvent('breaker_open');
     for (const worker of this.#workers) worker.retire();
-    this.#handlers.onHopeless(breakerOpen);
+    this.#handlers.onUnavailable(breakerOpen);
   }
 
-  #bury(worker, { exitCode, signal, stderr }) {
+  #onExit(worker, { exitCode, signal, stderr }) {
     this.#workers.delete(worker);
     this.#handlers.onEvent('gone', { exitCode, signal, stderrTail: stderr.tail() });
-    this.#fill();
+    this.#startMissing();
   }
 
-  #note(kind) {
+  #onDropped(kind) {
     this.counts[kind] += 1;
     this.#handlers.onEvent(kind);
   }
 
-  #hope() {
-    this.#hopeUntil = this.#seams.clock.now() + HOPE_MS;
+  #restartGrace() {
+    this.#graceUntil = this.#seams.clock.now() + STARTUP_GRACE_MS;
   }
 
   #count(...states) {
@@ -200,5 +212,6 @@ export class Supervisor {
 }
 
 function breakerOpen() {
-  return new PythonBridgeError('breaker_open', 'Python should stay alive. Received: death after death; it is left alone for a while.');
+  const received = 'Received: too many deaths; no process is started during the cool-down';
+  return new PythonBridgeError('breaker_open', `Python should stay alive. ${received}.`);
 }

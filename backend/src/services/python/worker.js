@@ -1,23 +1,30 @@
-import { badAnswer, failureIn, MAX_ANSWER_BYTES, readObject } from './answer.js';
-import { Child, DRAIN_MS } from './child.js';
-import { PythonBridgeError, endFailure } from './failures.js';
-import { LineSplitter } from './frames.js';
-import { Job } from './job.js';
-import { budgetFor, EncodedRequest } from './request.js';
-import { Turns } from './turns.js';
+/** One Python worker: `Worker` sends it requests, checks what it writes, and ends it if it misbehaves. */
+import { PythonBridgeError, exitFailure } from './failures.js';
+import { Child, DRAIN_MS } from './process.js';
+import {
+  badAnswer,
+  budgetFor,
+  EncodedRequest,
+  failureIn,
+  LineSplitter,
+  MAX_ANSWER_BYTES,
+  readObject,
+} from './protocol.js';
+import { InFlightRequests, Job } from './queue.js';
 
-export const PROTOCOL = 1;
-export const BOOT_MS = 20_000; // loading a large version on a busy machine; longer is a hang
-export const IDLE_MS = 10_000; // then a ping shows whether it is still there
-export const PONG_MS = 2000;
-export const KILL_GRACE_MS = 500; // after a missed deadline: Python's watchdog, 200 ms late itself, ends it and shows where it hung
-export const STEP_MS = 2000; // of the way out: end of input, SIGTERM, SIGKILL
-const MOST_STRAYS = 100; // lines that nobody asked for
+const PROTOCOL = 1;
+const BOOT_MS = 20_000; // to load a large version on a busy machine; longer counts as a hang
+const IDLE_MS = 10_000; // without a request; then a ping shows whether the worker still answers
+const PONG_MS = 2000;
+const KILL_GRACE_MS = 500; // after a missed deadline; Python's watchdog needs 200 ms to show where it hung
+const STOP_STEP_MS = 2000; // from end of input to SIGTERM, and from there to SIGKILL
+const MAX_STRAY_LINES = 100; // that belong to no request
 
 /**
- * One `recommend_api.py --worker`: booting → ready → leaving → gone; or down, once it must not be used any more, and then gone.
+ * One `recommend_api.py --worker`. Its states are booting → ready → leaving → gone, or down → gone after a failure.
  *
- * It answers in the order of the requests, so the first one sent is the one being computed, and the only one to blame for what happens.
+ * It answers requests in the order in which they were sent. The first one is therefore the one being computed, and the
+ * only one that may have caused a death.
  */
 export class Worker {
   state = 'booting';
@@ -28,36 +35,36 @@ export class Worker {
   #clock;
   #handlers;
   #depth;
-  #turns = new Turns();
-  #strays = 0;
-  #hasGreeted = false;
-  #patience = null; // the timer of what is waited for: `ready`, the first answer, or the next ping
-  #end = null; // the timer of the next step of the way out, from which nothing turns back
+  #requests = new InFlightRequests();
+  #nStrayLines = 0;
+  #hasHandshake = false;
+  #waitTimer = null; // until `ready`, the first answer or the next ping
+  #stopTimer = null; // until the next step of stopping; once set, the worker will end
 
   /**
-   * @param {object} plan What `launchPlan` returned.
+   * @param {object} plan From `launchPlan`.
    * @param {object} handlers
-   * @param {() => void} handlers.onReady
-   * @param {() => void} handlers.onAnswer It has room for another request.
-   * @param {(failure: PythonBridgeError, jobs: Job[]) => void} handlers.onDown It takes nothing more; its requests come back.
-   * @param {(end: object) => void} handlers.onGone The process has ended.
-   * @param {(kind: 'banner' | 'stray' | 'late') => void} handlers.onDropped A line that was not used.
+   * @param {() => void} handlers.onReady Called once.
+   * @param {() => void} handlers.onAnswer Called when it has room for another request.
+   * @param {(failure: PythonBridgeError, jobs: Job[]) => void} handlers.onDown Called with its requests once it failed.
+   * @param {(end: object) => void} handlers.onGone Called when the process has ended.
+   * @param {(kind: 'banner' | 'stray' | 'late') => void} handlers.onDropped Called for a line that is not used.
    * @param {{depth: number, clock: object, spawn?: Function, kill?: Function}} options
    */
   constructor(plan, handlers, { depth, clock, spawn, kill }) {
     this.#handlers = handlers;
     this.#depth = depth;
     this.#clock = clock;
-    const splitter = new LineSplitter(MAX_ANSWER_BYTES, (line) => this.#take(line));
+    const splitter = new LineSplitter(MAX_ANSWER_BYTES, (line) => this.#onLine(line));
     const streams = {
-      onOutput: (chunk) => splitter.push(chunk) || this.#condemn(badAnswer(`more than ${MAX_ANSWER_BYTES} bytes`)),
-      onOutputEnd: () => this.#expectEnd('stdout'),
-      onInputBroken: () => this.#expectEnd('stdin'),
+      onOutput: (chunk) => splitter.push(chunk) || this.#terminate(badAnswer(`more than ${MAX_ANSWER_BYTES} bytes`)),
+      onOutputEnd: () => this.#onStreamEnd('stdout'),
+      onInputBroken: () => this.#onStreamEnd('stdin'),
     };
     this.#child = new Child(plan, streams, { spawn, kill, clock });
-    this.#wait(BOOT_MS, () => this.#condemn(new PythonBridgeError('not_ready', `A worker should be ready within ${BOOT_MS} ms.`)));
+    this.#wait(BOOT_MS, () => this.#terminate(notReady()));
     /** @type {Promise<void>} */
-    this.gone = this.#child.ended.then((end) => this.#over(end));
+    this.gone = this.#child.ended.then((end) => this.#onExit(end));
   }
 
   get pid() {
@@ -65,144 +72,152 @@ export class Worker {
   }
 
   get inFlight() {
-    return this.#turns.length;
+    return this.#requests.length;
   }
 
   get hasRoom() {
-    return this.state === 'ready' && this.#turns.length < this.#depth;
+    return this.state === 'ready' && this.#requests.length < this.#depth;
   }
 
   /** Send a request. */
-  take(job) {
-    const budgetMs = budgetFor(job.left);
-    this.#turns.add(job, budgetMs);
+  send(job) {
+    const budgetMs = budgetFor(job.leftMs);
+    this.#requests.add(job, budgetMs);
     this.#child.write(job.encoded.line(job.id, budgetMs));
-    if (this.#turns.length === 1) this.#watchFirst();
+    if (this.#requests.length === 1) this.#waitForNext();
   }
 
-  /** Let it answer what it has in its own time, and then leave. */
+  /** Stop it once it has answered its requests. */
   retire() {
-    if (this.state === 'ready' && this.#turns.length > 0) this.state = 'leaving';
+    if (this.state === 'ready' && this.#requests.length > 0) this.state = 'leaving';
     else this.stop();
   }
 
-  /** Make it leave: end of input, after which it answers what it has; SIGTERM; SIGKILL. */
+  /** Stop it: end its input, after which it answers its requests and exits; then SIGTERM; then SIGKILL. */
   stop() {
-    if (this.state === 'down' || this.state === 'gone' || this.#end !== null) return;
-    if (this.#turns.isForNobody) return void this.#miss();
+    if (this.state === 'down' || this.state === 'gone' || this.#stopTimer !== null) return;
+    if (this.#requests.isAbandoned) return void this.#onTimeout();
     this.state = 'leaving';
-    this.#clock.clearTimeout(this.#patience);
+    this.#clock.clearTimeout(this.#waitTimer);
     this.#child.endInput();
-    this.#leave('SIGTERM', STEP_MS, () => this.#leave('SIGKILL', STEP_MS));
+    this.#killAfter(STOP_STEP_MS, 'SIGTERM', () => this.#killAfter(STOP_STEP_MS, 'SIGKILL'));
   }
 
-  #take(line) {
+  #onLine(line) {
     if (this.state === 'down') return;
     try {
       const document = readObject(line);
-      if (this.#hasGreeted) this.#answer(document);
-      else this.#greet(document);
+      if (this.#hasHandshake) this.#onAnswer(document);
+      else this.#onHandshake(document);
     } catch (failure) {
-      if (this.#hasGreeted) this.#condemn(failure);
-      else this.#ignoreBanner();
+      if (this.#hasHandshake) this.#terminate(failure);
+      else this.#onBanner();
     }
   }
 
-  #greet(document) {
-    this.#hasGreeted = true;
-    const refusal = failureIn(document);
-    if (refusal !== null) return this.#condemn(refusal, DRAIN_MS);
-    if (document.ready !== true || document.protocol !== PROTOCOL) return this.#condemn(handshake(document));
+  #onHandshake(document) {
+    this.#hasHandshake = true;
+    const failure = failureIn(document);
+    if (failure !== null) return this.#terminate(failure, DRAIN_MS);
+    if (document.ready !== true || document.protocol !== PROTOCOL) return this.#terminate(badHandshake(document));
     this.version = document.version ?? null;
-    if (this.state !== 'booting') return undefined; // it was told to leave meanwhile
+    if (this.state !== 'booting') return undefined; // it is being stopped
     this.state = 'ready';
-    this.#watchFirst();
+    this.#waitForNext();
     return this.#handlers.onReady();
   }
 
-  #ignoreBanner() {
+  /** Ignore one line before the handshake, such as a library's banner. */
+  #onBanner() {
     this.#drop('banner');
-    if (this.#strays > 1) this.#condemn(handshake({}));
+    if (this.#nStrayLines > 1) this.#terminate(badHandshake({}));
   }
 
-  #answer(document) {
-    const outcome = this.#turns.settle(document, () => this.#child.stderr.tail());
+  #onAnswer(document) {
+    const outcome = this.#requests.answerFirst(document, () => this.#child.stderr.tail());
     if (outcome !== 'answered') this.#drop(outcome);
     if (outcome === 'stray') return;
     this.served += 1;
     this.version = document.model_version ?? document.version ?? this.version;
-    this.#watchFirst();
+    this.#waitForNext();
     this.#handlers.onAnswer();
   }
 
   #drop(kind) {
     this.#handlers.onDropped(kind);
     if (kind === 'late') return;
-    this.#strays += 1;
-    if (this.#strays > MOST_STRAYS) throw badAnswer('line after line that nobody asked for');
+    this.#nStrayLines += 1;
+    if (this.#nStrayLines > MAX_STRAY_LINES) throw badAnswer('too many lines that answer no request');
   }
 
-  /** Wait for the first answer as long as its request may take; without one, for the next ping, or leave. */
-  #watchFirst() {
-    if (this.#end !== null) return;
-    if (this.#turns.length > 0) this.#wait(this.#turns.patienceMs, () => this.#miss());
+  /** Wait for the first answer as long as its request may take. Without requests, stop or wait for the next ping. */
+  #waitForNext() {
+    if (this.#stopTimer !== null) return;
+    if (this.#requests.length > 0) this.#wait(this.#requests.answerTimeoutMs, () => this.#onTimeout());
     else if (this.state === 'leaving') this.stop();
     else this.#wait(IDLE_MS, () => this.#ping());
   }
 
   #ping() {
     const ping = new Job(new EncodedRequest({ op: 'ping' }), this.#clock.now() + PONG_MS, this.#clock);
-    ping.outcome.catch(() => {}); // `#miss` sees to it
-    this.take(ping);
+    ping.outcome.catch(() => {}); // a failure ends in `#onTimeout` or `#terminate`
+    this.send(ping);
   }
 
-  #miss() {
-    this.#condemn(new PythonBridgeError('deadline', 'A worker should answer in time. Received: no answer.'), KILL_GRACE_MS);
+  #onTimeout() {
+    const failure = new PythonBridgeError('deadline', 'A worker should answer in time. Received: no answer.');
+    this.#terminate(failure, KILL_GRACE_MS);
   }
 
-  #expectEnd(stream) {
+  #onStreamEnd(stream) {
     if (this.state !== 'booting' && this.state !== 'ready') return;
-    this.#wait(DRAIN_MS, () => this.#condemn(new PythonBridgeError('crashed', `A worker should keep its ${stream}. Received: its end.`)));
+    const failure = new PythonBridgeError('crashed', `A worker should keep its ${stream}. Received: its end.`);
+    this.#wait(DRAIN_MS, () => this.#terminate(failure));
   }
 
-  /** Use it no more, and end it. */
-  #condemn(failure, graceMs = 0) {
+  /** Send it no more requests, and kill it after a grace period. */
+  #terminate(failure, graceMs = 0) {
     if (this.state === 'down' || this.state === 'gone') return;
     if (graceMs === 0) this.#child.kill('SIGKILL');
-    else this.#leave('SIGKILL', graceMs);
-    this.#down(failure, { stderrTail: this.#child.stderr.tail() });
+    else this.#killAfter(graceMs, 'SIGKILL');
+    this.#setDown(failure, { stderrTail: this.#child.stderr.tail() });
   }
 
-  #leave(signal, ms, next = () => {}) {
-    this.#clock.clearTimeout(this.#end);
-    this.#end = this.#clock.setTimeout(() => {
+  #killAfter(ms, signal, next = () => {}) {
+    this.#clock.clearTimeout(this.#stopTimer);
+    this.#stopTimer = this.#clock.setTimeout(() => {
       this.#child.kill(signal);
       next();
     }, ms);
   }
 
-  #over(end) {
-    const isExpected = this.state === 'down' || (this.state === 'leaving' && this.#turns.length === 0);
-    if (!isExpected) this.#down(endFailure(end, this.#hasGreeted));
-    this.#clock.clearTimeout(this.#patience);
-    this.#clock.clearTimeout(this.#end);
+  #onExit(end) {
+    const isExpected = this.state === 'down' || (this.state === 'leaving' && this.#requests.length === 0);
+    if (!isExpected) this.#setDown(exitFailure(end, this.#hasHandshake));
+    this.#clock.clearTimeout(this.#waitTimer);
+    this.#clock.clearTimeout(this.#stopTimer);
     this.state = 'gone';
     this.#handlers.onGone(end);
   }
 
-  #down(failure, facts = {}) {
+  #setDown(failure, facts = {}) {
     this.state = 'down';
-    this.#clock.clearTimeout(this.#patience);
-    this.#handlers.onDown(Object.assign(failure, facts), this.#turns.takeAll());
+    this.#clock.clearTimeout(this.#waitTimer);
+    this.#handlers.onDown(Object.assign(failure, facts), this.#requests.takeAll());
   }
 
   #wait(ms, callback) {
-    this.#clock.clearTimeout(this.#patience);
-    this.#patience = this.#clock.setTimeout(callback, ms);
+    this.#clock.clearTimeout(this.#waitTimer);
+    this.#waitTimer = this.#clock.setTimeout(callback, ms);
   }
 }
 
-function handshake({ ready, protocol }) {
+function notReady() {
+  return new PythonBridgeError('not_ready', `A worker should be ready within ${BOOT_MS} ms.`);
+}
+
+function badHandshake({ ready, protocol }) {
   const received = ready === true ? `protocol ${JSON.stringify(protocol)}`.slice(0, 60) : 'something else';
-  return new PythonBridgeError('handshake', `A worker should be ready for protocol ${PROTOCOL}. Received: ${received}.`);
+  const expected = `A worker should be ready for protocol ${PROTOCOL}.`;
+  return new PythonBridgeError('handshake', `${expected} Received: ${received}.`);
 }

@@ -1,4 +1,4 @@
-/** The real recommend_api.py with a version of a tiny shop: one process for one request, and the pool. */
+/** The real recommend_api.py with a version of a tiny shop, in one process per request and in a pool. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,8 +11,8 @@ import { createPool, runPythonInference } from '../src/services/pythonInvoker.js
 import { assertGone, eventually, failureOf, faultTest, startParent, untilBusy } from './harness.js';
 import { TinyShop } from './tinyShop.js';
 
-const PLENTY_MS = 30_000; // for what must not depend on the time
-const TRAINING_MS = 300_000; // ten seconds of computing, on a machine that has other things to do
+const PLENTY_MS = 30_000; // where the time does not matter
+const TRAINING_MS = 300_000; // takes ten seconds on an idle machine
 
 let shop;
 const launch = (env) => shop.launch(env);
@@ -37,7 +37,7 @@ async function withPool(options, scenario) {
 
 const ask = (request, options = {}) => runPythonInference(request, { ...launch(), timeoutMs: PLENTY_MS, ...options });
 
-test('one request is answered in the shop’s own type of id', async () => {
+test('an answer has ids of the shop’s own type', async () => {
   const answer = await ask({ user_id: '7', limit: 3, id: 'mine' });
 
   assert.deepEqual([answer.user_id, answer.id, answer.items.length], [7, 'mine', 3]);
@@ -48,10 +48,10 @@ for (const [what, request, reason, exitCode, field] of [
   ['a limit of 0', { user_id: 7, limit: 0 }, 'invalid_request', 65, 'limit'],
   ['an unknown field', { user_id: 7, colour: 'red' }, 'invalid_request', 65, 'colour'],
   ['a list that is too long', { user_id: 7, exclude: new Array(10_001).fill(1) }, 'too_large', 65, 'exclude'],
-  ['a customer nobody knows', { user_id: 999 }, 'unknown_user', 67, undefined],
+  ['an unknown user', { user_id: 999 }, 'unknown_user', 67, undefined],
   ['an id that is not one of this shop', { user_id: '7abc' }, 'unknown_user', 67, undefined],
 ]) {
-  test(`${what} is told with its reason, in a process of its own and in the pool`, async () => {
+  test(`${what} fails with the same reason in one process and in a pool`, async () => {
     const alone = await failureOf(ask(request));
     assert.deepEqual([alone.reason, alone.exitCode, alone.error.field], [reason, exitCode, field]);
     await withPool(launch(), async (pool) => {
@@ -62,23 +62,23 @@ for (const [what, request, reason, exitCode, field] of [
   });
 }
 
-test('nothing set at all is a matter of settings', async () => {
+test('without any settings the reason is settings', async () => {
   const { PATH } = process.env;
 
   assert.equal((await failureOf(ask({ user_id: 7 }, { env: { PATH } }))).reason, 'settings');
 });
 
-test('the pool answers as one process for one request does, and everybody gets their own', async () => {
+test('the pool gives each user the same answer as a process for one request', async () => {
   const users = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
   await withPool({ ...launch(), size: 2 }, async (pool) => {
-    const asked = Array.from({ length: 6 }, () => users).flat();
-    const answers = await Promise.all(asked.map((user) => pool.runPythonInference({ user_id: user }, { timeoutMs: PLENTY_MS })));
-    answers.forEach((answer, position) => assert.equal(answer.user_id, asked[position]));
+    const requested = Array.from({ length: 6 }, () => users).flat();
+    const answers = await Promise.all(requested.map((user) => pool.runPythonInference({ user_id: user }, { timeoutMs: PLENTY_MS })));
+    answers.forEach((answer, position) => assert.equal(answer.user_id, requested[position]));
     for (const user of [1, 7]) assert.deepEqual((await ask({ user_id: user })).items, answers[users.indexOf(user)].items);
   });
 });
 
-test('a worker that scores one model after another answers as others do', async () => {
+test('a worker with one scoring thread gives the same answers', async () => {
   await withPool({ ...launch(), scoringThreads: 1 }, async (pool) => {
     const environment = readFileSync(`/proc/${pool.stats().workers[0].pid}/environ`, 'utf8');
     assert.ok(environment.includes('SCORING_THREADS=1\0'));
@@ -90,7 +90,7 @@ test('a worker that scores one model after another answers as others do', async 
   assert.equal((await failureOf(ask({ user_id: 7 }, { scoringThreads: 0 }))).reason, 'settings');
 });
 
-test('guests and items like one item are answered', async () => {
+test('guests and similar items are answered', async () => {
   const [productId] = (await ask({ user_id: 7 })).items.map((item) => item.productId);
   await withPool(launch(), async (pool) => {
     const guest = await pool.runPythonInference({ interactions: [{ item_id: productId, event: 'view' }] }, { timeoutMs: PLENTY_MS });
@@ -100,7 +100,7 @@ test('guests and items like one item are answered', async () => {
   });
 });
 
-test('a worker sees the shop’s variables and no secret', async () => {
+test('a worker gets the shop’s variables and no secret', async () => {
   await withPool(launch({ ...process.env, JWT_SECRET: 'a secret', NODE_OPTIONS: '' }), async (pool) => {
     const seen = readFileSync(`/proc/${pool.stats().workers[0].pid}/environ`, 'utf8');
 
@@ -109,8 +109,8 @@ test('a worker sees the shop’s variables and no secret', async () => {
   });
 });
 
-test('empty variables are none: .env says where everything is, to one process and to the pool', async () => {
-  const dotenv = path.join(shop.door, '.env');
+test('empty variables count as unset: .env provides the values', async () => {
+  const dotenv = path.join(shop.scriptFolder, '.env');
   writeFileSync(dotenv, Object.entries(shop.variables).map(([name, value]) => `${name}=${value}\n`).join(''));
   const empty = { DATABASE_URL: '', MODELS_DIR: '', RECSYS_TOML: '', SCORING_THREADS: '' };
   try {
@@ -122,12 +122,12 @@ test('empty variables are none: .env says where everything is, to one process an
   }
 });
 
-// The beginning of a message that is long in coming: MySQL's greeting, PostgreSQL's refusal.
+// The first bytes of a message whose rest arrives slowly: MySQL's greeting, PostgreSQL's refusal.
 for (const [scheme, beginning, options] of [
   ['mysql+pymysql', '\xff\xff\xff\0\x0a', ''],
   ['postgresql+psycopg', 'E\0\0\x75\0', '?sslmode=disable&gssencmode=disable'],
 ]) {
-  faultTest(`a database that drips costs no worker: ${scheme}`, async ({ env }) => {
+  faultTest(`a database that answers byte by byte ends no worker: ${scheme}`, async ({ env }) => {
     const secret = 'Sesame-5d0a';
     const server = createServer((socket) => {
       socket.on('error', () => {});
@@ -137,20 +137,20 @@ for (const [scheme, beginning, options] of [
     });
     await once(server.listen(0, '127.0.0.1'), 'listening');
     const DATABASE_URL = `${scheme}://root:${secret}@127.0.0.1:${server.address().port}/shop${options}`;
-    const told = [];
+    const reported = [];
     try {
-      await withPool({ ...launch(env), env: { ...launch(env).env, DATABASE_URL }, onEvent: (event) => told.push(event) }, async (pool) => {
+      await withPool({ ...launch(env), env: { ...launch(env).env, DATABASE_URL }, onEvent: (event) => reported.push(event) }, async (pool) => {
         for (let user = 1; user <= 6; user += 1) {
           const failure = await failureOf(pool.runPythonInference({ user_id: user }, { timeoutMs: 800 }));
           assert.equal(failure.reason, 'database_unavailable');
-          told.push(failure);
+          reported.push(failure);
         }
         assert.deepEqual([pool.stats().deaths, pool.stats().spawned, pool.stats().breaker], [0, 1, 'closed']);
       });
     } finally {
       await new Promise((resolve) => server.close(resolve));
     }
-    assert.ok(!inspect(told, { depth: Infinity, showHidden: true }).includes(secret));
+    assert.ok(!inspect(reported, { depth: Infinity, showHidden: true }).includes(secret));
   });
 }
 
@@ -169,7 +169,7 @@ test('a pool without a version recovers when one is published', async () => {
   }
 });
 
-faultTest('F09 F10 whatever prints in the middle of a request, the answer is intact', async ({ env }) => {
+faultTest('F09 F10 prints during a request leave the answer intact', async ({ env }) => {
   const ends = [];
   const onEvent = (event) => event.type === 'gone' && ends.push(event);
   assert.equal((await ask({ user_id: 'print' }, launch(env))).user_id, 'print');
@@ -184,7 +184,7 @@ for (const [what, user] of [
   ['F27 a loop', 'loop'],
   ['F28 C code that holds the interpreter', 'regex'],
 ]) {
-  faultTest(`${what} ends at the deadline, its stack is told, and the next request is answered`, async ({ env, lag }) => {
+  faultTest(`${what} ends at the deadline with its stack; the next request is answered`, async ({ env, lag }) => {
     const ends = [];
     const onEvent = (event) => event.type === 'gone' && ends.push(event);
     await withPool({ ...launch(env), onEvent }, async (pool) => {
@@ -201,7 +201,7 @@ for (const [user, reason] of [
   ['defect', 'internal'],
   ['memory', 'overloaded'],
 ]) {
-  test(`F34 ${user} in the middle of a request costs that request only`, async () => {
+  test(`F34 ${user} during a request fails only that request`, async () => {
     await withPool(launch(), async (pool) => {
       const failure = await failureOf(pool.runPythonInference({ user_id: user }, { timeoutMs: PLENTY_MS }));
       assert.equal(failure.reason, reason);
@@ -214,7 +214,7 @@ for (const [user, reason] of [
 
 for (const life of ['idle', 'busy']) {
   faultTest(`F40 after a SIGKILL of the backend ${life} workers are gone within a second`, async ({ env }) => {
-    const { parent, said: pids } = await startParent([life, JSON.stringify({ launch: launch(env), user: 'regex' })], env);
+    const { parent, first: pids } = await startParent([life, JSON.stringify({ launch: launch(env), user: 'regex' })], env);
     if (life === 'busy') await untilBusy(pids[0]);
     parent.kill('SIGKILL');
 
@@ -222,20 +222,20 @@ for (const life of ['idle', 'busy']) {
   });
 }
 
-test('a ping through the pool costs little', async (context) => {
+test('a ping through the pool takes little CPU time', async (context) => {
   await withPool(launch(), async (pool) => {
-    const took = [];
+    const durations = [];
     const before = process.cpuUsage();
     for (let ping = 0; ping < 2000; ping += 1) {
       const start = performance.now();
       await pool.runPythonInference({ op: 'ping' }, { timeoutMs: PLENTY_MS });
-      took.push(performance.now() - start);
+      durations.push(performance.now() - start);
     }
     const { user, system } = process.cpuUsage(before);
-    took.sort((one, other) => one - other);
-    context.diagnostic(`p50 ${took[1000].toFixed(3)} ms, p95 ${took[1900].toFixed(3)} ms`);
+    durations.sort((one, other) => one - other);
+    context.diagnostic(`p50 ${durations[1000].toFixed(3)} ms, p95 ${durations[1900].toFixed(3)} ms`);
 
-    const cost = (user + system) / 1000 / 2000; // of this process's own time, which no other program takes part in
+    const cost = (user + system) / 1000 / 2000; // milliseconds of CPU time of this process
     assert.ok(cost < 2, `${cost} ms`);
   });
 });

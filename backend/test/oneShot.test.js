@@ -1,4 +1,4 @@
-/** One request, one process: every way in which the process can fail, and what must hold after each. */
+/** One process for one request: how it can fail, and what must hold after each failure. */
 import assert from 'node:assert/strict';
 import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,10 +9,10 @@ import { runPythonInference } from '../src/services/pythonInvoker.js';
 import { failingSpawn, throwingSpawn } from './fakes.js';
 import { assertFor, CUE, double, failureOf, faultTest } from './harness.js';
 
-const PLENTY_MS = 20_000; // for what must not depend on the time
-const SHORT_MS = 400; // for what never ends by itself
+const PLENTY_MS = 20_000; // where the time does not matter
+const SHORT_MS = 400; // for requests that never end by themselves
 
-// [fault of the double, reason, exit status, signal]
+// [what, fault of fault_worker.py, reason, exit status, signal]
 const FAILURES = [
   ['F14 half a line and status 0', 'truncated', 'bad_answer', 0, null],
   ['F15 a valid line and status 1', 'answer-then:1', 'crashed', 1, null],
@@ -30,12 +30,12 @@ const FAILURES = [
   ['an answer without items', 'no-items', 'bad_answer', 0, null],
   ['an item without a product', 'bad-item', 'bad_answer', 0, null],
   ['an answer from nowhere', 'bad-source', 'bad_answer', 0, null],
-  ['an answer that is neither good nor bad', 'maybe', 'bad_answer', 0, null],
+  ['an answer whose ok is no boolean', 'maybe', 'bad_answer', 0, null],
   ['a failure with status 0', 'fail-and-leave-with-0:no_model', 'bad_answer', 0, null],
-  ["somebody else's failure", 'fail-somebody:unknown_user', 'crashed', 65, null],
-  ['F33 text that is no JSON and a status that says something', 'not-json-then:70', 'internal', 70, null],
+  ['a failure with another id', 'fail-other-id:unknown_user', 'crashed', 65, null],
+  ['F33 text that is no JSON and a known status', 'not-json-then:70', 'internal', 70, null],
   ['F33 an exit in the middle', 'leave:1', 'crashed', 1, null],
-  ['F33 a status that nobody knows', 'leave:44', 'crashed', 44, null],
+  ['F33 an unknown status', 'leave:44', 'crashed', 44, null],
   ['F33 an answer that could not be written', 'leave:74', 'crashed', 74, null],
   ['F33 a wrong command line', 'leave:2', 'usage', 2, null],
   ['F33 an internal error without a line', 'leave:70', 'internal', 70, null],
@@ -80,11 +80,12 @@ const NEVER_ENDING = [
 
 for (const [what, fault] of NEVER_ENDING) {
   faultTest(`${what}: the deadline`, async ({ env, lag }) => {
-    const asked = runPythonInference({ user_id: CUE }, { ...double(fault, { env }), timeoutMs: SHORT_MS });
-    const failure = await failureOf(asked, { by: SHORT_MS, lag });
+    const pending = runPythonInference({ user_id: CUE }, { ...double(fault, { env }), timeoutMs: SHORT_MS });
+    const failure = await failureOf(pending, { by: SHORT_MS, lag });
 
     assert.deepEqual([failure.reason, failure.retryable], ['deadline', true]);
-    assert.ok(['SIGKILL', null].includes(failure.signal), failure.signal); // null: the system has not said so yet; the process is gone all the same
+    // null: the process has ended, but the system has not reported it yet
+    assert.ok(['SIGKILL', null].includes(failure.signal), failure.signal);
   });
 }
 
@@ -111,20 +112,20 @@ test('F39 a daemon that holds stdout does not hold the answer', async () => {
   assert.ok(performance.now() - start < 2500, 'the daemon sleeps for 3 s');
 });
 
-faultTest('F25 what stderr says is one line, without colours and without control characters', async ({ env }) => {
+faultTest('F25 stderr shows as one line without colours and control characters', async ({ env }) => {
   const failure = await failureOf(runPythonInference({ user_id: CUE }, { ...double('forge-log', { env }), timeoutMs: PLENTY_MS }));
 
   assert.equal(failure.stderrTail, 'red\\n2026-01-01 INFO all is well');
 });
 
-faultTest('F37 a request of 1 MB to a process that dies without reading it', async ({ env }) => {
+faultTest('F37 a request of 1 MB to a process that exits without reading it', async ({ env }) => {
   const request = { user_id: CUE, context: { note: 'x'.repeat(1_000_000) } };
   const failure = await failureOf(runPythonInference(request, { ...double('boot-leave:70', { env }), timeoutMs: PLENTY_MS }));
 
   assert.deepEqual([failure.reason, failure.exitCode], ['internal', 70]);
 });
 
-faultTest('a failure that Python tells comes with its code, field and exit status', async ({ env }) => {
+faultTest('a reported failure has its code, field and exit status', async ({ env }) => {
   for (const fault of ['fail:unknown_user', 'fail-unread:unknown_user']) {
     const failure = await failureOf(runPythonInference({ user_id: CUE }, { ...double(fault, { env }), timeoutMs: PLENTY_MS }));
 
@@ -133,7 +134,7 @@ faultTest('a failure that Python tells comes with its code, field and exit statu
   }
 });
 
-faultTest('a code of a newer Python is an internal failure here', async ({ env }) => {
+faultTest('an unknown code counts as internal', async ({ env }) => {
   const failure = await failureOf(runPythonInference({ user_id: CUE }, { ...double('fail:quota', { env }), timeoutMs: PLENTY_MS }));
 
   assert.deepEqual([failure.reason, failure.error.code], ['internal', 'quota']);
@@ -153,20 +154,20 @@ for (const [what, python, within] of [
   ['F02 a file that is no program', garbage, 500],
 ]) {
   faultTest(`${what}: no Python`, async ({ env, lag }) => {
-    const took = [];
+    const durations = [];
     for (let attempt = 0; attempt < 5; attempt += 1) {
       const start = performance.now();
       const failure = await failureOf(runPythonInference({ user_id: 7 }, { ...double('', { env }), python }));
-      took.push(performance.now() - start);
+      durations.push(performance.now() - start);
 
       assert.equal(failure.reason, 'no_python');
     }
-    assert.ok(Math.min(...took) < within + lag(), `the quickest of five took ${Math.min(...took)} ms`);
+    assert.ok(Math.min(...durations) < within + lag(), `the quickest of five took ${Math.min(...durations)} ms`);
   });
 }
 
 for (const code of ['EAGAIN', 'EMFILE', 'ENOMEM']) {
-  faultTest(`F03 a system that says ${code}: it may work later`, async ({ env }) => {
+  faultTest(`F03 a spawn that fails with ${code} is retryable`, async ({ env }) => {
     for (const spawn of [failingSpawn(code), throwingSpawn(code)]) {
       const failure = await failureOf(runPythonInference({ user_id: 7 }, { ...double('', { env }), spawn }));
 
@@ -179,19 +180,19 @@ faultTest('F45 a clock that is set back does not move the deadline', async ({ en
   const { now } = Date;
   Date.now = () => now() - 3_600_000;
   try {
-    const asked = runPythonInference({ user_id: CUE }, { ...double('hang', { env }), timeoutMs: SHORT_MS });
-    assert.equal((await failureOf(asked, { by: SHORT_MS, lag })).reason, 'deadline');
+    const pending = runPythonInference({ user_id: CUE }, { ...double('hang', { env }), timeoutMs: SHORT_MS });
+    assert.equal((await failureOf(pending, { by: SHORT_MS, lag })).reason, 'deadline');
   } finally {
     Date.now = now;
   }
 });
 
-test('the caller’s own id comes back, and none where there was none', async () => {
+test('an answer has the caller’s own id, or none', async () => {
   assert.equal((await runPythonInference({ user_id: 7, id: 'mine' }, double(''))).id, 'mine');
   assert.equal('id' in (await runPythonInference({ user_id: 7 }, double(''))), false);
 });
 
-test('many at once get each their own answer', async () => {
+test('requests at the same time get their own answers', async () => {
   const users = [1, 2, 3, 4, 5, 6, 7, 8];
   const answers = await Promise.all(users.map((user) => runPythonInference({ user_id: user }, { ...double(''), timeoutMs: PLENTY_MS })));
 
@@ -204,6 +205,6 @@ for (const timeoutMs of [0, -1]) {
   });
 }
 
-test('a timeout that is no number is a mistake of the programmer', async () => {
+test('a timeout that is no number is a TypeError', async () => {
   await assert.rejects(runPythonInference({ user_id: 7 }, { ...double(''), timeoutMs: '800' }), TypeError);
 });

@@ -1,14 +1,12 @@
-/** The breaker, the backoff and the quarantine: three small memories of deaths. */
+/** The breaker, the backoff and the quarantine, on a clock that stands still. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Backoff } from '../src/services/python/backoff.js';
-import { Breaker } from '../src/services/python/breaker.js';
-import { Quarantine } from '../src/services/python/quarantine.js';
+import { Backoff, Breaker, Quarantine } from '../src/services/python/health.js';
 
 const MINUTE = 60_000;
 
-/** Return something with a clock that stands still until `clock.now` is changed. */
+/** Make an object with a clock that stands still until `clock.now` is changed, and return both. */
 function at(make) {
   const clock = { now: 1_000_000 };
   return { clock, made: make(() => clock.now) };
@@ -20,7 +18,7 @@ function opened() {
   return { clock, breaker };
 }
 
-test('four deaths are borne, the fifth opens the breaker', () => {
+test('the fifth death opens the breaker', () => {
   const { made: breaker } = at((now) => new Breaker(now));
 
   assert.deepEqual(
@@ -30,7 +28,7 @@ test('four deaths are borne, the fifth opens the breaker', () => {
   assert.deepEqual([breaker.state, breaker.admit()], ['open', 'refuse']);
 });
 
-test('deaths older than three minutes do not count', () => {
+test('deaths more than three minutes ago do not count', () => {
   const { clock, made: breaker } = at((now) => new Breaker(now));
   for (let death = 0; death < 4; death += 1) breaker.die();
   clock.now += 3 * MINUTE;
@@ -53,7 +51,7 @@ test('F48 after the cool-down exactly one of a hundred requests passes', () => {
   assert.equal(passages.filter((passage) => passage === 'refuse').length, 99);
 });
 
-test('a probe that is answered closes the breaker and forgets the deaths', () => {
+test('an answered probe closes the breaker and clears the deaths', () => {
   const { clock, breaker } = opened();
   clock.now += 30_000;
   breaker.admit();
@@ -62,7 +60,7 @@ test('a probe that is answered closes the breaker and forgets the deaths', () =>
   assert.deepEqual([breaker.state, breaker.recentDeaths, breaker.admit()], ['closed', 0, 'pass']);
 });
 
-test('a death while probing opens it for another cool-down', () => {
+test('a death during a probe starts another cool-down', () => {
   const { clock, breaker } = opened();
   clock.now += 30_000;
   breaker.admit();
@@ -73,7 +71,7 @@ test('a death while probing opens it for another cool-down', () => {
   assert.equal(breaker.admit(), 'probe');
 });
 
-test('a probe without a result lets another one through', () => {
+test('after a probe without a result another one passes', () => {
   const { clock, breaker } = opened();
   clock.now += 30_000;
   breaker.admit();
@@ -82,7 +80,7 @@ test('a probe without a result lets another one through', () => {
   assert.deepEqual([breaker.admit(), breaker.admit()], ['probe', 'refuse']);
 });
 
-test('a death of a leftover while it is open changes nothing', () => {
+test('a death while the breaker is open changes nothing', () => {
   const { clock, breaker } = opened();
   clock.now += 29_000;
 
@@ -91,7 +89,7 @@ test('a death of a leftover while it is open changes nothing', () => {
   assert.equal(breaker.admit(), 'probe');
 });
 
-test('the wait doubles from 0.1 s to 30 s, with full jitter', () => {
+test('backoff doubles from 0.1 s to 30 s, with full jitter', () => {
   const { made: longest } = at((now) => new Backoff(now, () => 1));
   const { made: shortest } = at((now) => new Backoff(now, () => 0));
   const waits = Array.from({ length: 11 }, () => longest.next());
@@ -100,7 +98,7 @@ test('the wait doubles from 0.1 s to 30 s, with full jitter', () => {
   assert.equal(shortest.next(), 0);
 });
 
-test('after a healthy minute the next death is a first one again', () => {
+test('backoff starts again after a minute without a death', () => {
   const { clock, made: backoff } = at((now) => new Backoff(now, () => 1));
   backoff.next();
   clock.now += MINUTE - 1;
@@ -109,7 +107,7 @@ test('after a healthy minute the next death is a first one again', () => {
   assert.equal(backoff.next(), 100);
 });
 
-test('a request is kept away from its second death on, for ten minutes', () => {
+test('a request is in quarantine for ten minutes after its second death', () => {
   const { clock, made: quarantine } = at((now) => new Quarantine(now));
 
   assert.deepEqual([quarantine.charge('poison'), quarantine.holds('poison')], [false, false]);
@@ -120,7 +118,7 @@ test('a request is kept away from its second death on, for ten minutes', () => {
   assert.equal(quarantine.holds('poison'), false);
 });
 
-test('a first death is forgotten after ten minutes', () => {
+test('a first death does not count after ten minutes', () => {
   const { clock, made: quarantine } = at((now) => new Quarantine(now));
   quarantine.charge('unlucky');
   clock.now += 10 * MINUTE;
@@ -128,7 +126,7 @@ test('a first death is forgotten after ten minutes', () => {
   assert.equal(quarantine.charge('unlucky'), false);
 });
 
-test('the memory of suspects is bounded; the oldest go first', () => {
+test('the number of suspects is bounded; the oldest are dropped', () => {
   const { made: quarantine } = at((now) => new Quarantine(now));
   for (let request = 0; request < 2000; request += 1) quarantine.charge(`request ${request}`);
 

@@ -1,33 +1,37 @@
-/** What a child is started with, what its stderr leaves behind, and what its end means. */
+/** Python processes: launch, environment, interpreter, stderr, memory, and what their end means. */
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { ALLOWED_VARIABLES, childEnvironment } from '../src/services/python/environment.js';
-import { endFailure } from '../src/services/python/failures.js';
-import { findPython } from '../src/services/python/interpreter.js';
-import { launchPlan, watched } from '../src/services/python/launch.js';
-import { residentBytes } from '../src/services/python/memory.js';
-import { StderrRing } from '../src/services/python/stderrRing.js';
-import { fingerprint } from '../src/services/python/watch.js';
+import { exitFailure } from '../src/services/python/failures.js';
+import { residentBytes } from '../src/services/python/health.js';
+import {
+  ALLOWED_VARIABLES,
+  childEnvironment,
+  findPython,
+  fingerprint,
+  launchFingerprint,
+  launchPlan,
+} from '../src/services/python/launch.js';
+import { StderrRing } from '../src/services/python/process.js';
 import { runPythonInference } from '../src/services/pythonInvoker.js';
 import { REPOSITORY } from './harness.js';
 
-const folder = mkdtempSync(path.join(tmpdir(), 'surroundings-'));
+const folder = mkdtempSync(path.join(tmpdir(), 'process-'));
 
-/** Write an executable that says it is the given Python, and return its path. */
-function program(name, says = name) {
+/** Write an executable that prints a path as its own, and return where it is. */
+function program(name, prints = name) {
   const file = path.join(folder, name);
   mkdirSync(path.dirname(file), { recursive: true });
-  writeFileSync(file, `#!/bin/sh\necho ${says}\n`);
+  writeFileSync(file, `#!/bin/sh\necho ${prints}\n`);
   chmodSync(file, 0o755);
   return file;
 }
 
-test('a child gets the shop’s variables and the base ones, and no secret', () => {
-  const given = {
+test('a child gets the shop’s variables and basic ones, and no secret', () => {
+  const environ = {
     PATH: '/bin',
     DATABASE_URL: 'sqlite:///shop',
     DB_PASS: 'x',
@@ -36,10 +40,10 @@ test('a child gets the shop’s variables and the base ones, and no secret', () 
     AWS_SECRET_ACCESS_KEY: 's',
   };
 
-  assert.deepEqual(childEnvironment(given), { DATABASE_URL: 'sqlite:///shop', DB_PASS: 'x', MODELS_DIR: 'm', PATH: '/bin' });
+  assert.deepEqual(childEnvironment(environ), { DATABASE_URL: 'sqlite:///shop', DB_PASS: 'x', MODELS_DIR: 'm', PATH: '/bin' });
 });
 
-test('the list of allowed variables is this one', { skip: process.platform === 'win32' && 'Windows has a list of its own' }, () => {
+test('the allowed variables are these', { skip: process.platform === 'win32' && 'Windows has a list of its own' }, () => {
   assert.deepEqual(
     [...ALLOWED_VARIABLES].sort().join(' '),
     'DATABASE_URL DB_DATABASE_NAME DB_HOST DB_NAME DB_PASS DB_PASSWORD DB_PORT DB_USER DB_USERNAME HOME LANG LC_ALL LC_CTYPE ' +
@@ -47,18 +51,18 @@ test('the list of allowed variables is this one', { skip: process.platform === '
   );
 });
 
-test('a value that old shells would run is left out', () => {
+test('a value that old shells would run is dropped', () => {
   assert.deepEqual(childEnvironment({ HOME: '() { :; }; echo', USER: 'me' }), { USER: 'me' });
 });
 
 for (const name of ALLOWED_VARIABLES) {
-  test(`an empty ${name} is none, as it is for Python`, () => {
+  test(`an empty ${name} counts as unset, as in Python`, () => {
     assert.deepEqual(childEnvironment({ [name]: '' }), {});
     assert.deepEqual(childEnvironment({ [name]: 'x' }), { [name]: 'x' });
   });
 }
 
-test('PYTHON_BIN goes first, by its path or by its name', async () => {
+test('PYTHON_BIN comes first, as a path or a name', async () => {
   const python = program('named/python3.13');
   const PATH = path.dirname(python);
 
@@ -67,7 +71,7 @@ test('PYTHON_BIN goes first, by its path or by its name', async () => {
   assert.equal(await findPython({ root: '/', environ: { PYTHON_BIN: 'python3.13', PATH } }), python);
 });
 
-test('then comes the repository’s .venv, then python3 before python before py', async () => {
+test('next are the repository’s .venv, python3, python and py', async () => {
   const py = program('p/py');
   const find = () =>
     findPython({ root: folder, environ: { PATH: [path.join(folder, 'absent'), path.join(folder, 'p')].join(path.delimiter) } });
@@ -81,7 +85,7 @@ test('then comes the repository’s .venv, then python3 before python before py'
   assert.equal(await find(), venv);
 });
 
-test('a shim is asked once for the Python behind it', async () => {
+test('a shim is run once to find the real interpreter', async () => {
   const real = program('versions/3.13/bin/python3');
   program('shims/python3', real);
   const find = () => findPython({ root: '/', environ: { PATH: path.join(folder, 'shims') } });
@@ -91,7 +95,7 @@ test('a shim is asked once for the Python behind it', async () => {
   assert.equal(await find(), real);
 });
 
-test('a shim with nothing behind it is passed over', async () => {
+test('a shim without an interpreter is ignored', async () => {
   program('other/shims/python3', '/no/such/python');
   const python = program('beside/python3');
   const PATH = [path.join(folder, 'other', 'shims'), path.dirname(python)].join(path.delimiter);
@@ -99,35 +103,35 @@ test('a shim with nothing behind it is passed over', async () => {
   assert.equal(await findPython({ root: '/', environ: { PATH } }), python);
 });
 
-test('a shim that hangs takes no more than the time there is', async () => {
+test('a shim that hangs ends at the deadline', async () => {
   const shim = program('slow/shims/python3');
   writeFileSync(shim, '#!/bin/sh\nexec /bin/sleep 1\n');
   const start = performance.now();
 
-  await assert.rejects(runPythonInference({}, { script: '/door.py', env: { PATH: path.dirname(shim) }, timeoutMs: 100 }), {
+  await assert.rejects(runPythonInference({}, { script: '/script.py', env: { PATH: path.dirname(shim) }, timeoutMs: 100 }), {
     reason: 'deadline',
   });
   assert.ok(performance.now() - start < 900);
 });
 
-test('the current folder is never searched', async () => {
+test('the current folder is not searched', async () => {
   program('cwd/python3');
   await assert.rejects(findPython({ root: '/', environ: { PATH: `cwd${path.delimiter}.${path.delimiter}` } }), { reason: 'no_python' });
 });
 
 test('the command line is fixed: isolated, UTF-8, the script by its absolute path', async () => {
   const python = program('plan/python3');
-  const plan = await launchPlan({ python, script: 'somewhere/door.py', env: { JWT_SECRET: 's', USER: 'me' } }, ['--worker']);
+  const plan = await launchPlan({ python, script: 'somewhere/script.py', env: { JWT_SECRET: 's', USER: 'me' } }, ['--worker']);
 
   assert.deepEqual(plan, {
     command: python,
-    args: ['-I', '-X', 'utf8', path.resolve('somewhere/door.py'), '--worker'],
+    args: ['-I', '-X', 'utf8', path.resolve('somewhere/script.py'), '--worker'],
     cwd: path.resolve('somewhere'),
     env: { USER: 'me' },
   });
 });
 
-test('how many models score at once is told as a variable, and the option goes before it', async () => {
+test('scoringThreads is passed as a variable, and precedes it', async () => {
   const threads = async (options) => (await launchPlan({ python: process.execPath, ...options }, [])).env.SCORING_THREADS;
 
   assert.equal(await threads({ env: {} }), undefined);
@@ -135,26 +139,26 @@ test('how many models score at once is told as a variable, and the option goes b
   assert.equal(await threads({ env: { SCORING_THREADS: '3' }, scoringThreads: 1 }), '1');
 });
 
-test('by default it is the repository’s own door, with this process’s environment', async () => {
+test('by default the repository’s recommend_api.py is launched', async () => {
   const { args, cwd, env } = await launchPlan({}, []);
 
   assert.deepEqual([args.at(-1), cwd], [path.join(REPOSITORY, 'recommend_api.py'), path.resolve(REPOSITORY)]);
   assert.equal(env.PATH, process.env.PATH);
-  assert.equal(watched({}), watched({ script: args.at(-1) }));
+  assert.equal(launchFingerprint({}), launchFingerprint({ script: args.at(-1) }));
 });
 
-test('the memory of a process is known while it lives', { skip: process.platform !== 'linux' && 'only Linux tells' }, () => {
+test('the memory of a running process is known', { skip: process.platform !== 'linux' && 'only Linux has /proc' }, () => {
   assert.ok(residentBytes(process.pid) > 2 ** 20);
   assert.equal(residentBytes(2 ** 30), 0);
 });
 
-test('a change of any file that a start depends on is seen', () => {
+test('the fingerprint depends on every file that a start reads', () => {
   const root = mkdtempSync(path.join(folder, 'root-'));
-  const seen = new Set([fingerprint(root, {}, [])]);
+  const fingerprints = new Set([fingerprint(root, {}, [])]);
   const change = (file, text) => {
     mkdirSync(path.dirname(path.join(root, file)), { recursive: true });
     writeFileSync(path.join(root, file), text);
-    seen.add(fingerprint(root, {}, []));
+    fingerprints.add(fingerprint(root, {}, []));
   };
   change('models/CURRENT', 'one');
   change('models/CURRENT', 'another');
@@ -163,7 +167,7 @@ test('a change of any file that a start depends on is seen', () => {
   change('elsewhere/CURRENT', 'one');
   change('models/CURRENT', 'no longer watched');
 
-  assert.equal(seen.size, 6);
+  assert.equal(fingerprints.size, 6);
   assert.notEqual(fingerprint(root, { MODELS_DIR: 'models' }, []), fingerprint(root, {}, []));
 });
 
@@ -171,7 +175,7 @@ for (const [name, file] of [
   ['MODELS_DIR', 'models/CURRENT'],
   ['RECSYS_TOML', 'recsys.toml'],
 ]) {
-  test(`with an empty ${name} the files are watched that are read without it`, () => {
+  test(`an empty ${name} gives the same fingerprint as none`, () => {
     const root = mkdtempSync(path.join(folder, 'root-'));
     const before = fingerprint(root, { [name]: '' }, []);
     mkdirSync(path.dirname(path.join(root, file)), { recursive: true });
@@ -182,11 +186,11 @@ for (const [name, file] of [
   });
 }
 
-test('with an empty PYTHON_BIN the same interpreter is watched as without', () => {
-  assert.equal(watched({ env: { PYTHON_BIN: '' } }), watched({ env: {} }));
+test('an empty PYTHON_BIN gives the same fingerprint as none', () => {
+  assert.equal(launchFingerprint({ env: { PYTHON_BIN: '' } }), launchFingerprint({ env: {} }));
 });
 
-test('an empty MODELS_DIR in .env does not take the next line for a folder', () => {
+test('an empty MODELS_DIR in .env does not read the next line', () => {
   const root = mkdtempSync(path.join(folder, 'root-'));
   writeFileSync(path.join(root, '.env'), 'MODELS_DIR=\nSECRET=elsewhere\n');
   const before = fingerprint(root, {}, []);
@@ -205,7 +209,7 @@ test('stderr keeps its newest 64 KiB', () => {
   assert.equal(ring.tail().length, 4000);
 });
 
-test('one piece larger than the ring leaves its end', () => {
+test('of a piece larger than the ring the end stays', () => {
   const ring = new StderrRing();
   ring.push(Buffer.from('before'));
   ring.push(Buffer.concat([Buffer.alloc(100_000, 'x'), Buffer.from('the end')]));
@@ -214,7 +218,7 @@ test('one piece larger than the ring leaves its end', () => {
   assert.ok(ring.tail().endsWith('xthe end'));
 });
 
-test('the ring gives back what any pieces brought', () => {
+test('the ring returns the newest bytes of any pieces', () => {
   const ring = new StderrRing();
   let all = '';
   for (let piece = 1; piece < 700; piece += 1) {
@@ -242,13 +246,13 @@ for (const [written, shown] of [
   });
 }
 
-test('only the watchdog’s own mark at the start of a line is one', () => {
-  const marked = new StderrRing();
-  marked.push(Buffer.from('a banner\nTimeout (0:00:01)!\nThread 0x1 (most recent call first):\n'));
-  const unmarked = new StderrRing();
-  unmarked.push(Buffer.from('ConnectTimeout (0:00:01)\n'));
+test('only the watchdog’s words at the start of a line count', () => {
+  const watchdog = new StderrRing();
+  watchdog.push(Buffer.from('a banner\nTimeout (0:00:01)!\nThread 0x1 (most recent call first):\n'));
+  const other = new StderrRing();
+  other.push(Buffer.from('ConnectTimeout (0:00:01)\n'));
 
-  assert.deepEqual([marked.hasTimeout, unmarked.hasTimeout], [true, false]);
-  const end = (stderr) => endFailure({ exitCode: 1, signal: null, error: null, stderr }).reason;
-  assert.deepEqual([end(marked), end(unmarked)], ['deadline', 'crashed']);
+  assert.deepEqual([watchdog.hasTimeout, other.hasTimeout], [true, false]);
+  const reason = (stderr) => exitFailure({ exitCode: 1, signal: null, error: null, stderr }).reason;
+  assert.deepEqual([reason(watchdog), reason(other)], ['deadline', 'crashed']);
 });
