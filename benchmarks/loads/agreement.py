@@ -135,10 +135,10 @@ def user_and_allowed_items(
 ) -> tuple[User, NDArray[np.bool_]]:
     """Return the user of a request, and which items are eligible."""
     request = parse_request(json.dumps(case).encode(), models=tuple(REGISTRY))
-    mapping, named = bundle.shop(shop.settings(database).shop), resolve_items(request, bundle)
+    mapping, resolved = bundle.shop(shop.settings(database).shop), resolve_items(request, bundle)
     with store.connect(shop.urls[database]) as db:
-        user = load_user(request, bundle, db, resolve_items=named, shop=mapping, now=int(time.time()))
-    return user, build_item_filter(request, user, named).allowed
+        user = load_user(request, bundle, db, resolved=resolved, shop=mapping, now=int(time.time()))
+    return user, build_item_filter(request, user, resolved).allowed
 
 
 def difference(answer: Answer, listed: Sequence[tuple[Any, float]], where: str) -> float:

@@ -105,8 +105,8 @@ def main(argv: list[str]) -> int:
                 if str(row[0]) in items
             ]
         ] = True
-        shop, items_of_request = bundle.shop(settings.shop), resolve_items(request, bundle)
-        user = load_user(request, bundle, db, resolve_items=items_of_request, shop=shop, now=int(time.time()))
+        shop, resolved = bundle.shop(settings.shop), resolve_items(request, bundle)
+        user = load_user(request, bundle, db, resolved=resolved, shop=shop, now=int(time.time()))
         query = replace(user, index=users.get(str(request.user_id), len(users))).query()
     laps["tables"] = time.perf_counter() - SINCE
     logits: dict[str, Any] = {}

@@ -214,10 +214,5 @@ def _results(rng: np.random.Generator, final: TrainedModels) -> Results:
 
 def _choices(rng: np.random.Generator, options: Training) -> Hyperparameters:
     made = Hyperparameters.default(options, "nothing was learned")
-    return Hyperparameters(
-        **{
-            **vars(made),
-            "winner": WINNER,
-            "ensemble_weights": dict.fromkeys((*NETWORKS, "blend"), ensemble_weights(rng)),
-        }
-    )
+    drawn = dict.fromkeys((*NETWORKS, "blend"), ensemble_weights(rng))
+    return Hyperparameters(**{**vars(made), "winner": WINNER, "ensemble_weights": drawn})
