@@ -110,21 +110,21 @@ def test_with_too_few_known_users_defaults_are_taken_and_nothing_is_fitted(
         # the rule in force counts
         evaluation_sets={**validation.evaluation_sets, "hide": known(validation.evaluation_sets["hide"], n_users)},
     )
-    made = choose(few, QUICK, quiet)
+    choices = choose(few, QUICK, quiet)
 
-    assert made.defaults == f"validation has {n_users} users, 10 are needed: defaults are used"
-    assert (made.closed_forms, made.winner) == (ClosedForms(), DEFAULT_WINNER)
-    assert made.epochs == dict.fromkeys(NETWORKS, QUICK.epochs)
-    assert (dict(made.map10), tuple(made.trials), dict(made.failures)) == ({}, (), {})
-    assert made.calibrations == dict.fromkeys(REGISTRY)
+    assert choices.defaults == f"validation has {n_users} users, 10 are needed: defaults are used"
+    assert (choices.closed_forms, choices.winner) == (ClosedForms(), DEFAULT_WINNER)
+    assert choices.epochs == dict.fromkeys(NETWORKS, QUICK.epochs)
+    assert (dict(choices.map10), tuple(choices.trials), dict(choices.failures)) == ({}, (), {})
+    assert choices.calibrations == dict.fromkeys(REGISTRY)
 
 
 def test_default_weights_are_the_fallback_under_both_rules() -> None:
-    made = Hyperparameters.default(QUICK, "why")
+    choices = Hyperparameters.default(QUICK, "why")
     row = [FALLBACK.get(name, 0.0) for name in (*NAMES, NETWORK)]
 
-    assert set(made.ensemble_weights) == {*MODELS, "blend"}
-    for weights in made.ensemble_weights.values():
+    assert set(choices.ensemble_weights) == {*MODELS, "blend"}
+    for weights in choices.ensemble_weights.values():
         assert weights.tolist() == [row, row]
         assert weights.dtype == np.float32
     assert sum(value != 0 for value in row) == 3
@@ -204,11 +204,11 @@ def test_a_rule_without_an_evaluation_set_has_the_weights_of_the_other(
     validation: ValidationSplit, chosen: Hyperparameters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fitting, "fit", at_its_start(chosen, validation))
-    made = choose(
+    choices = choose(
         ValidationSplit(validation.data, {"allow": validation.evaluation_sets["allow"]}, "allow"), QUICK, quiet
     )
 
-    for weights in made.ensemble_weights.values():
+    for weights in choices.ensemble_weights.values():
         np.testing.assert_array_equal(weights[0], weights[1])
 
 
@@ -222,12 +222,12 @@ def test_early_stopping_measures_network_scores_under_the_rule_in_force(
         lambda scorer, evaluation_set: calls.append((type(scorer), evaluation_set)) or 0.5,
     )
     with eagerly():
-        made = choose(replace(validation, rule="allow"), QUICK, quiet)
+        choices = choose(replace(validation, rule="allow"), QUICK, quiet)
 
     assert all(evaluation_set is validation.evaluation_sets["allow"] for _, evaluation_set in calls)
     assert {scorer_type.__name__ for scorer_type, _ in calls} == set(NETWORKS)
     assert len(calls) == len(NETWORKS) * (1 + QUICK.epochs)
-    assert set(made.epochs.values()) == {0}, "no epoch was better than the start"
+    assert set(choices.epochs.values()) == {0}, "no epoch was better than the start"
 
 
 def test_the_seed_decides_the_choices(validation: ValidationSplit, chosen: Hyperparameters) -> None:
@@ -283,16 +283,16 @@ def test_a_second_fit_on_the_same_events_reaches_the_measured_metrics(
 
 def test_only_the_networks_that_were_chosen_are_fitted(validation: ValidationSplit) -> None:
     only = replace(hyperparameters(QUICK), epochs={"BMF": 0}, failures={"LNCM": "MemoryError"})
-    made = fit_everything(validation.data, QUICK, only, quiet)
-    start = fit_start(validation.data, made.baselines, only.closed_forms, QUICK)
+    fitted = fit_everything(validation.data, QUICK, only, quiet)
+    start = fit_start(validation.data, fitted.baselines, only.closed_forms, QUICK)
 
-    assert list(made.networks) == ["BMF"]
-    assert (made.losses, made.failures) == ({"BMF": []}, {"LNCM": "MemoryError"})
-    new = NETWORKS["BMF"](made.networks["BMF"].shapes, QUICK.seed)
+    assert list(fitted.networks) == ["BMF"]
+    assert (fitted.losses, fitted.failures) == ({"BMF": []}, {"LNCM": "MemoryError"})
+    new = NETWORKS["BMF"](fitted.networks["BMF"].shapes, QUICK.seed)
     new.warm_start(start.factors, start.popularity)
-    np.testing.assert_array_equal(made.networks["BMF"].arrays()["item_factors"], new.arrays()["item_factors"])
+    np.testing.assert_array_equal(fitted.networks["BMF"].arrays()["item_factors"], new.arrays()["item_factors"])
     assert start.factors["item_factors"].shape[1] == QUICK.dim
-    np.testing.assert_array_equal(start.popularity, made.baselines["popularity"]["popularity"])
+    np.testing.assert_array_equal(start.popularity, fitted.baselines["popularity"]["popularity"])
 
 
 # Failures

@@ -130,12 +130,12 @@ def candidate(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Can
     folder = tmp_path_factory.mktemp("candidate")
     evaluated: TrainedModels = trained.publishing[2]
     networks = {name: Stored(network, folder / f"{name}.weights.h5") for name, network in evaluated.networks.items()}
-    made = Candidate(trained, replace(evaluated, networks=networks), trained.published.ask(**PROBE).items, ())
+    candidate = Candidate(trained, replace(evaluated, networks=networks), trained.published.ask(**PROBE).items, ())
     shop = trained.published.copy(folder)
-    made.publish(shop, now=LATER)
-    made = replace(made, new=shop.ask(**PROBE).items)
-    assert made.old != made.new
-    return made
+    candidate.publish(shop, now=LATER)
+    candidate = replace(candidate, new=shop.ask(**PROBE).items)
+    assert candidate.old != candidate.new
+    return candidate
 
 
 def watched(disk: Watched) -> Callable[..., Database]:
