@@ -1,4 +1,4 @@
-"""train.py: what it notices before TensorFlow is loaded, and how it ends when it is interrupted."""
+"""The command line of train.py: the checks before TensorFlow is loaded, the options, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from recsys.artifacts import Draft
+from recsys.artifacts import Draft, check_room
 from recsys.settings import Training
 from recsys.training.command_line import interrupt_again_where_swallowed
 from tests.helpers.dying_disk import version_names
@@ -27,8 +27,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """train.py as a module, on a shop of its own, where importing recsys.training fails."""
+def entry_point(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """train.py as a module, on a tiny shop, where the import of the training run fails."""
     for name in ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.setenv(name, "1")
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -39,8 +39,9 @@ def door(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.setenv("MODELS_DIR", str(tmp_path / "models"))
     monkeypatch.setenv("RECSYS_TOML", str(tmp_path / "recsys.toml"))
     (tmp_path / "recsys.toml").write_text("", encoding="utf-8")
-    monkeypatch.setitem(sys.modules, "recsys.training", None)
-    monkeypatch.setattr("recsys.training.preflight.check_room", lambda models_dir: None)
+    monkeypatch.setitem(sys.modules, "recsys.training.console", None)
+    monkeypatch.setitem(sys.modules, "recsys.training.train", None)
+    monkeypatch.setattr("recsys.artifacts.check_room", lambda models_dir: None)
     return module
 
 
@@ -67,8 +68,12 @@ def damaged_history(folder: Path) -> None:
 
 
 FOREIGN = "CREATE TABLE rec_context_meta (id INT, title TEXT)"
-FORGET = ("DROP TABLE rec_schema_migrations", "DROP TABLE rec_context_meta", "DROP VIEW rec_context_meta_active")
-LATE = {
+DROP_OWN_TABLES = (
+    "DROP TABLE rec_schema_migrations",
+    "DROP TABLE rec_context_meta",
+    "DROP VIEW rec_context_meta_active",
+)
+FAILURES = {
     "an option": (lambda folder: None, ["--epochs", "0"], "`epochs` should be a whole number from 1"),
     "a key of recsys.toml": (toml("[shop]\nrepeat = 'never'"), [], "[shop] `repeat` should be"),
     "no database": (
@@ -82,97 +87,86 @@ LATE = {
         "[[sources]] 2 (Comments), `since`, should fit the shop's tables",
     ),
     "no table of products": (sql("DROP TABLE Products"), [], "[products] (Products) should fit the shop's tables"),
-    "a table of our name": (sql(*FORGET, FOREIGN), [], "`rec_context_meta` should be recsys' own"),
+    "a table of our name": (sql(*DROP_OWN_TABLES, FOREIGN), [], "`rec_context_meta` should be recsys' own"),
     "models/ is a file": (a_file_for_models, [], "MODELS_DIR should be a folder"),
     "a damaged metrics.json": (damaged_history, [], "metrics.json"),
 }
 
 
-@pytest.mark.parametrize(("harm", "argv", "words"), LATE.values(), ids=LATE)
-def test_what_would_fail_later_is_told_before_tensorflow_is_loaded(
-    door: Any,
+@pytest.mark.parametrize(("damage", "argv", "message"), FAILURES.values(), ids=FAILURES)
+def test_a_run_that_would_fail_later_ends_before_tensorflow_is_loaded(
+    entry_point: Any,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    harm: Callable[[Path], None],
+    damage: Callable[[Path], None],
     argv: list[str],
-    words: str,
+    message: str,
 ):
-    harm(tmp_path)
-    assert door.main(argv) == 1
+    damage(tmp_path)
+    assert entry_point.main(argv) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith("Failed: ")
-    assert words in printed.err
+    assert message in printed.err
 
 
-def test_what_passes_every_check_goes_on_to_tensorflow(door: Any):
+def test_a_run_that_passes_every_check_imports_tensorflow(entry_point: Any):
     with pytest.raises(ImportError):
-        door.main([])
+        entry_point.main([])
 
 
 @pytest.mark.parametrize(
     "table", ["schema_migrations (version INT, dirty INT)", "recommendations (id INT, customer INT)"]
 )
-def test_tables_of_the_shops_own_that_training_can_do_without_pass(door: Any, tmp_path: Path, table: str):
-    sql(
-        "DROP TABLE rec_schema_migrations",
-        "DROP TABLE rec_versions",
-        "DROP TABLE recommendations",
-        f"CREATE TABLE {table}",
-    )(tmp_path)
-    sql(
-        *(
-            f"DROP TABLE {name}"
-            for name in ("rec_user_encoder", "rec_item_encoder", "rec_context_mapping", "rec_context_meta")
-        )
-    )(tmp_path)
+def test_a_shop_may_have_tables_of_names_that_training_can_do_without(entry_point: Any, tmp_path: Path, table: str):
+    names = ("rec_schema_migrations", "rec_versions", "recommendations")
+    encoders = ("rec_user_encoder", "rec_item_encoder", "rec_context_mapping", "rec_context_meta")
+    sql(*(f"DROP TABLE {name}" for name in names), f"CREATE TABLE {table}")(tmp_path)
+    sql(*(f"DROP TABLE {name}" for name in encoders))(tmp_path)
     with pytest.raises(ImportError):
-        door.main([])
+        entry_point.main([])
 
 
-def test_a_second_run_finds_the_lock_and_says_who_holds_it(
-    door: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_second_run_finds_the_lock_and_names_its_holder(
+    entry_point: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     with Draft.create(tmp_path / "models", NOW):
-        assert door.main([]) == 1
-    said = capsys.readouterr().err
-    holder = rf"\.lock should be free\. Received: it is held by process {os.getpid()} on \S+ since [-0-9]+ [:0-9]+ UTC, which trains"
-    assert re.search(holder, said)
+        assert entry_point.main([]) == 1
+    printed = capsys.readouterr().err
+    holder = rf"it is held by process {os.getpid()} on \S+ since [-0-9]+ [:0-9]+ UTC, which trains"
+    assert re.search(rf"\.lock should be free\. Received: {holder}", printed)
 
 
-def test_a_disk_without_room_for_one_more_version_is_told_with_figures(
-    door: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_disk_without_room_for_another_version_is_reported_with_sizes(
+    entry_point: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    from recsys.artifacts import check_room
-
-    monkeypatch.setattr("recsys.training.preflight.check_room", check_room)
+    monkeypatch.setattr("recsys.artifacts.check_room", check_room)
     monkeypatch.setattr("recsys.artifacts.publish.free_bytes", lambda folder: 5 * 2**20)
-    assert door.main([]) == 1
+    assert entry_point.main([]) == 1
     assert "should have room for one more version, 16 MiB. Received: 5 MiB free." in capsys.readouterr().err
 
 
-def test_a_dry_run_checks_the_mapping_and_writes_nothing(door: Any, tmp_path: Path):
-    sql(*FORGET, FOREIGN)(tmp_path)  # a dry run has no use for our tables
+def test_a_dry_run_checks_the_mapping_and_writes_nothing(entry_point: Any, tmp_path: Path):
+    sql(*DROP_OWN_TABLES, FOREIGN)(tmp_path)  # a dry run does not use our tables
     before = (tmp_path / "shop.sqlite").read_bytes()
     with pytest.raises(ImportError):
-        door.main(["--dry-run"])
+        entry_point.main(["--dry-run"])
     assert (tmp_path / "shop.sqlite").read_bytes() == before
     assert not (tmp_path / "models").exists()
     sql("DROP TABLE Interactions")(tmp_path)
-    assert door.main(["--dry-run"]) == 1
+    assert entry_point.main(["--dry-run"]) == 1
 
 
-def test_every_option_says_what_it_means_its_default_and_its_range(door: Any, capsys: pytest.CaptureFixture[str]):
+def test_the_help_of_every_option_has_meaning_default_and_range(entry_point: Any, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
-        door.main(["--help"])
-    words = " ".join(capsys.readouterr().out.split())
+        entry_point.main(["--help"])
+    help_text = " ".join(capsys.readouterr().out.split())
     for option in fields(Training):
         flag = re.escape(f"--{option.name.replace('_', '-')} {option.type} ")
-        found = re.search(
-            rf"{flag}(\S.+?) Default {re.escape(str(option.default))}; (above|from|one of) [^;]+?\.( -|$)", words
-        )
-        assert found, option.name
-        assert len(found[1].split()) >= 4 and found[1].endswith("."), option.name
+        default = re.escape(str(option.default))
+        match = re.search(rf"{flag}(\S.+?) Default {default}; (above|from|one of) [^;]+?\.( -|$)", help_text)
+        assert match, option.name
+        assert len(match[1].split()) >= 4 and match[1].endswith("."), option.name
 
 
 # Ctrl-C
@@ -191,25 +185,31 @@ def environ(folder: Path, **more: str) -> dict[str, str]:
 
 
 def left_behind(folder: Path) -> list[str]:
-    """Return what a run has left in models/ besides its lock, and the versions that the database knows."""
+    """Return the files in models/ except the lock, and the versions in the database."""
     models = folder / "models"
     files = [path.name for path in models.iterdir() if path.name != ".lock"] if models.exists() else []
     with sqlite3.connect(folder / "shop.sqlite") as db:
         return [*files, *(name for (name,) in db.execute("SELECT name FROM rec_versions"))]
 
 
-INTERRUPTING = "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\n    sum(range(1000))\nexcept BaseException:\n    pass\n"
+INTERRUPTING = """
+import os, signal
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    sum(range(1000))
+except BaseException:
+    pass
+"""
+INTERRUPTED = "Interrupted; nothing of an unfinished version is left.\n"
 
 
 @pytest.mark.parametrize("package", ["argparse", "rich", "tensorflow"])
-def test_an_interrupt_before_the_run_ends_in_one_line_even_where_an_import_would_swallow_it(
-    tmp_path: Path, package: str
-):
+def test_an_interrupt_that_an_import_would_swallow_ends_in_one_line(tmp_path: Path, package: str):
     stubs = tmp_path / "stubs"
     stubs.mkdir()
     for name in (package, "keras") if package == "tensorflow" else (package,):
         (stubs / f"{name}.py").write_text(INTERRUPTING, encoding="utf-8")
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, str(ROOT / "train.py")],
         env=environ(tmp_path, PYTHONPATH=str(stubs)),
         capture_output=True,
@@ -217,15 +217,11 @@ def test_an_interrupt_before_the_run_ends_in_one_line_even_where_an_import_would
         timeout=120,
         check=False,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (
-        130,
-        "",
-        "Interrupted; nothing of an unfinished version is left.\n",
-    )
+    assert (process.returncode, process.stdout, process.stderr) == (130, "", INTERRUPTED)
     assert left_behind(tmp_path) == []
 
 
-def test_an_interrupt_that_a_callback_swallows_comes_again(
+def test_an_interrupt_that_a_callback_swallows_is_repeated(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     class Swallowing:
@@ -240,7 +236,7 @@ def test_an_interrupt_that_a_callback_swallows_comes_again(
     assert capsys.readouterr().err == ""
 
 
-def test_an_interrupt_of_the_fits_ends_in_one_line_and_leaves_nothing(tmp_path: Path):
+def test_an_interrupt_of_the_fits_ends_in_one_line_and_leaves_no_files(tmp_path: Path):
     with subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), "--dim", "4", "--factors", "4"],
         env=environ(tmp_path),
@@ -249,13 +245,13 @@ def test_an_interrupt_of_the_fits_ends_in_one_line_and_leaves_nothing(tmp_path: 
         encoding="utf-8",
     ) as run:
         assert run.stderr is not None
-        said = []
+        lines: list[str] = []
         for line in run.stderr:
-            said.append(line)
-            if " epoch " in line and sum(" epoch " in earlier for earlier in said) == 1:
+            lines.append(line)
+            if " epoch " in line and sum(" epoch " in earlier for earlier in lines) == 1:
                 assert version_names(tmp_path / "models") == []
                 run.send_signal(signal.SIGINT)
         assert run.wait(timeout=60) == 130
-    assert said[-1] == "Interrupted; nothing of an unfinished version is left.\n"
-    assert "Traceback" not in "".join(said)
+    assert lines[-1] == INTERRUPTED
+    assert "Traceback" not in "".join(lines)
     assert left_behind(tmp_path) == []
