@@ -12,8 +12,8 @@ from typing import Any, Self
 from recsys.errors import DatabaseUnavailable, DeadlineExceeded, Overloaded, RecsysError, SettingsError
 from recsys.errors.wording import listed
 from recsys.settings.database_url import DatabaseUrl
+from recsys.store.dialects import Parameters, bind, plain, template
 from recsys.store.drivers.base import Driver, Duplicate, NotAllowed, Timeouts, UnusableValue
-from recsys.store.statements import Parameters, bind, plain, template
 
 __all__ = ["Database", "Duplicate", "NotAllowed", "Stream", "Tracer", "UnusableValue", "connect"]
 

@@ -30,7 +30,7 @@ from recsys.store.columns import (
 )
 from recsys.store.database import Database
 from recsys.store.reading import Reading, kept_rows
-from recsys.store.statements import derived, known_events, rates, source_name
+from recsys.store.shop_mapping import derived_table, has_ratings, known_events, source_name, source_sql
 
 SINCE_MARGIN_S = 86_400  # a table's text may carry an offset of its own; rows before `since` are left out after reading
 _EVER = -(10**15)  # before any number of seconds or milliseconds
@@ -62,7 +62,7 @@ def read_interactions(
     """
     dropped: Counter[str] = Counter()
     events = _Events(shop, since, dropped)
-    for number, source in enumerate(shop.sources, 1):
+    for number, source in enumerate(map(source_sql, shop.sources), 1):
         reading = events.start_source(source_name(source, number))
         with closing(db.stream(source.since, {"since": _since(db, source, shop, since)})) as stream:
             columns = _checked_columns(source, stream.columns)
@@ -174,7 +174,7 @@ def _checked_columns(source: Source, columns: Sequence[str]) -> tuple[str, ...]:
         raise SettingsError(
             f"A source should return user_id, item_id, timestamp, and event or rating. Received: {', '.join(names)}."
         )
-    if ("rating" in names) != rates(source.one_user):
+    if ("rating" in names) != has_ratings(source.one_user):
         raise SettingsError("Both texts of a source should return `event`, or both a rating written as `AS rating`.")
     return names
 
@@ -192,7 +192,7 @@ def _since(db: Database, source: Source, shop: Shop, since: int | None) -> int |
 
 def _timestamp_kind(db: Database, source: Source) -> str:
     """Return `number`, `text` (date-times included) or `unknown`: SQLite has to look at a row, the others know."""
-    table = derived(source.since, "s")
+    table = derived_table(source.since, "s")
     if db.dialect == "sqlite":
         look = f"SELECT typeof(s.timestamp) FROM {table} WHERE s.timestamp IS NOT NULL LIMIT 1"  # noqa: S608 - the shop's own text
         found = db.query(look, {"since": _EVER})

@@ -27,8 +27,9 @@ from recsys.store.columns import (
     truth,
 )
 from recsys.store.database import Database, Stream, UnusableValue
+from recsys.store.dialects import as_price, as_text
 from recsys.store.reading import Reading
-from recsys.store.statements import as_price, as_text, derived
+from recsys.store.shop_mapping import derived_table, products_sql
 
 NOT_SOLD = (
     "0",
@@ -75,7 +76,7 @@ def read_catalogue(db: Database, shop: Shop, *, tell: Callable[[str], None] | No
     """
     reading = Reading("", "product")
     rows: dict[Any, tuple[Any, ...]] = {}
-    with closing(db.stream(shop.products)) as stream:
+    with closing(db.stream(products_sql(shop.products))) as stream:
         place = _product_places(stream)
         n_read = 0
         for chunk in stream:
@@ -187,7 +188,7 @@ def _readable(db: Database, sql: str, item_ids: Sequence[int | str]) -> list[tup
 
 def _selected(shop: Shop, description: Sequence[str]) -> str:
     columns = ", ".join(f"p.{name}" for name in ("item_id", "active", *description))
-    return f"SELECT {columns} FROM {derived(shop.products, 'p')}"  # noqa: S608 - the shop's own text
+    return f"SELECT {columns} FROM {derived_table(products_sql(shop.products), 'p')}"  # noqa: S608 - the shop's own text
 
 
 def _product_rows(raw_rows: Sequence[tuple[Any, ...]], description: Sequence[str]) -> list[ProductRow]:

@@ -12,7 +12,7 @@ from recsys.store.database import Database, NotAllowed
 from recsys.store.encoders import TABLES
 from recsys.store.grants import grants_to_read, grants_to_write
 from recsys.store.migrations import migrate
-from recsys.store.statements import derived, rates
+from recsys.store.shop_mapping import derived_table, has_ratings, products_sql, source_sql
 
 SOURCE_COLUMNS = ("user_id", "item_id", "timestamp")
 PRODUCT_COLUMNS = ("item_id", "active", "category", "brand", "price")
@@ -33,14 +33,15 @@ def check_mapping(db: Database, shop: Shop) -> None:
             change.
     """
     db.query("SELECT 1")
-    for number, source in enumerate(shop.sources, 1):
+    for number, source in enumerate(map(source_sql, shop.sources), 1):
         for key, text, parameter in (("since", source.since, "since"), ("one_user", source.one_user, "user_id")):
             where = f"[[sources]] {number}{_first_table(text)}, `{key}`,"
-            rating = rates(source.one_user)
+            rating = has_ratings(source.one_user)
             wanted = (*SOURCE_COLUMNS, "rating" if rating else "event", *(["row_id"] if key == "one_user" else []))
             _check_columns(where, "[[sources]]", wanted, _columns(db, where, "[[sources]]", text, parameter))
-    where = f"[products]{_first_table(shop.products)}"
-    _check_columns(where, "[products]", PRODUCT_COLUMNS, _columns(db, where, "[products]", shop.products, None))
+    products = products_sql(shop.products)
+    where = f"[products]{_first_table(products)}"
+    _check_columns(where, "[products]", PRODUCT_COLUMNS, _columns(db, where, "[products]", products, None))
 
 
 def check_own_tables(db: Database) -> None:
@@ -67,7 +68,7 @@ def _columns(db: Database, where: str, table: str, text: str, parameter: str | N
     """Return the columns of a mapping's text, by running it for no rows."""
     params = {parameter: None} if parameter else {}
     try:
-        with closing(db.stream(f"SELECT * FROM {derived(text, 's')} LIMIT 0", params)) as stream:  # noqa: S608 - the shop's own text
+        with closing(db.stream(f"SELECT * FROM {derived_table(text, 's')} LIMIT 0", params)) as stream:  # noqa: S608 - the shop's own text
             return tuple(name.lower() for name in stream.columns)
     except NotAllowed as error:
         grants = grants_to_read(db, str(error.__cause__), text)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.data.ids import canonical_integers
-from recsys.settings import Shop, Source
+from recsys.settings import Shop, Source, TableSource
 from recsys.store.columns import (
     UNREADABLE,
     IdReader,
@@ -26,9 +26,10 @@ from recsys.store.columns import (
     unreadable,
 )
 from recsys.store.database import Database, UnusableValue
+from recsys.store.dialects import as_key, as_text
 from recsys.store.encoders import FIND_USER, find_user, stored_key
 from recsys.store.reading import kept_rows
-from recsys.store.statements import as_key, as_text, derived, known_events, rates
+from recsys.store.shop_mapping import derived_table, has_ratings, known_events, source_sql
 
 USER = -1  # in the place of a source's number
 
@@ -83,7 +84,7 @@ def user_events(
     """
     if not shop.sources or limit < 1 or not is_key(str(user_id)):
         return _as_user_events([], shop, limit, item_kind, find_user(db, version_name, user_id)[1])
-    sql = _user_and_events(tuple(shop.sources), db.dialect)
+    sql = _user_and_events(shop.sources, db.dialect)
     rows = _ask_of_user(
         db, sql, user_id, {"version": version_name, "limit": limit + 1, "events": sorted(known_events(shop))}
     )
@@ -105,8 +106,9 @@ def purchased_items(
         since: Only items last bought at or after this second since 1970 in UTC.
         item_kind: `int` or `str`, the type of the shop's item ids; without it, int where all of them look so.
     """
-    asked = " UNION ALL ".join(_bought(source, db.dialect) for source in shop.sources if not rates(source.one_user))
-    rows = _ask_of_user(db, asked, user_id, {"events": sorted(shop.purchase_events)}) if asked else []
+    sources = [source for source in map(source_sql, shop.sources) if not has_ratings(source.one_user)]
+    sql = " UNION ALL ".join(_bought(source, db.dialect) for source in sources)
+    rows = _ask_of_user(db, sql, user_id, {"events": sorted(shop.purchase_events)}) if sql else []
     seconds, legible = epoch_seconds([moment for _, moment in rows or ()], shop.stored_time_zone)
     if since is not None:
         legible &= seconds >= since
@@ -115,9 +117,9 @@ def purchased_items(
 
 
 @lru_cache(maxsize=16)
-def _user_and_events(sources: tuple[Source, ...], dialect: str) -> str:
+def _user_and_events(sources: tuple[Source | TableSource, ...], dialect: str) -> str:
     """Return the text for the newest events of `:user_id`; one row more is of the source `USER` and has her own index."""
-    newest = " UNION ALL ".join(_newest(source, number, dialect) for number, source in enumerate(sources))
+    newest = " UNION ALL ".join(_newest(source_sql(source), number, dialect) for number, source in enumerate(sources))
     return (
         f"SELECT s.source, s.item, r.idx, s.event, s.moment, s.row_id FROM ({newest}) s "  # noqa: S608 - the shop's own texts
         "LEFT JOIN rec_item_encoder r ON r.version = (SELECT id FROM rec_versions WHERE name = :version AND complete = 1) "
@@ -128,8 +130,8 @@ def _user_and_events(sources: tuple[Source, ...], dialect: str) -> str:
 def _newest(source: Source, number: int, dialect: str) -> str:
     """Return the text for one source's newest events of `:user_id`, everything as text so that sources may differ."""
     item, moment, row_id = (as_text(f"e.{name}", dialect) for name in ("item_id", "timestamp", "row_id"))
-    event = as_text("e.rating" if rates(source.one_user) else "e.event", dialect)
-    wanted = "" if rates(source.one_user) else f" AND {event} IN (:events)"
+    event = as_text("e.rating" if has_ratings(source.one_user) else "e.event", dialect)
+    wanted = "" if has_ratings(source.one_user) else f" AND {event} IN (:events)"
     return (
         f"SELECT * FROM (SELECT {number} AS source, {item} AS item, {event} AS event, {moment} AS moment, {row_id} AS row_id "  # noqa: S608
         f"FROM {_of_user(source, dialect)} AND e.item_id IS NOT NULL AND e.timestamp IS NOT NULL{wanted} "
@@ -147,7 +149,7 @@ def _bought(source: Source, dialect: str) -> str:
 
 def _of_user(source: Source, dialect: str) -> str:
     """Return the source's rows of `:user_id`, and of nobody whom the database's collation takes for the same ('a' and 'A')."""
-    return f"{derived(source.one_user, 'e')} WHERE {as_key('e.user_id', dialect)} = :user_key"
+    return f"{derived_table(source.one_user, 'e')} WHERE {as_key('e.user_id', dialect)} = :user_key"
 
 
 def _ask_of_user(db: Database, sql: str, user_id: int | str, params: Mapping[str, Any]) -> list[tuple[Any, ...]] | None:
@@ -204,7 +206,7 @@ def _event_codes(sources: Sequence[int], events: Sequence[Any], shop: Shop) -> t
     origins = np.array(sources, np.int64)
     for number in sorted(set(sources)):
         rows = np.flatnonzero(origins == number)
-        rated = rates(shop.sources[int(number)].one_user)
+        rated = has_ratings(source_sql(shop.sources[int(number)]).one_user)
         codes[rows] = event_codes([events[row] for row in rows.tolist()], names, known_events(shop), rating=rated)
     return names, codes
 

@@ -50,7 +50,7 @@ def test_a_shop_that_env_names_is_left_alone_with_its_mapping_and_its_versions(f
     (folder / "recsys.toml").write_text('[products]\ntable = "articles"\nid = "sku"\n', encoding="utf-8")
 
     assert chosen(folder, {}) == (f"sqlite:///{folder}/data/demo.sqlite", folder / "data/demo-models")
-    assert "articles" not in load_settings(demo._own_variables({}), folder).shop.products
+    assert load_settings(demo._own_variables({}), folder).shop.products is None
     assert (folder / ".env").read_text(encoding="utf-8") == f"DATABASE_URL={OTHER}\nMODELS_DIR=real-models\n"
 
 

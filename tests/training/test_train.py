@@ -28,6 +28,7 @@ from recsys.scorers.base import Scorer
 from recsys.scorers.registry import BASELINES, MODELS, REGISTRY
 from recsys.settings import Settings, Training
 from recsys.store import connect
+from recsys.store.shop_mapping import products_sql, source_sql
 from recsys.training import fitting, publishing, stages
 from recsys.training.closed_form.choose import L2_GRID, REGULARIZATION_GRID
 from recsys.training.fitting import DEFAULT_WINNER
@@ -165,10 +166,10 @@ def test_events_and_products_that_name_items_unlike_are_refused_by_what_to_do(
     tmp_path: Path, events: str, catalogue: str
 ):
     settings = shop(tmp_path, interactions())
-    [source, _] = settings.shop.sources
+    source = source_sql(settings.shop.sources[0])
     columns = {"text": "CAST({0} AS TEXT) AS", "integer": "{0} AS"}
     since = source.since.replace("productId AS", columns[events].format("productId"))
-    sold = settings.shop.products.replace("p.id AS", columns[catalogue].format("p.id"))
+    sold = products_sql(settings.shop.products).replace("p.id AS", columns[catalogue].format("p.id"))
     other = replace(settings.shop, sources=(replace(source, since=since),), products=sold)
     words = {"text": "texts", "integer": "whole numbers"}
     expected = f"Received: {words[events]} in the events, {words[catalogue]} in the products. CAST one of them"

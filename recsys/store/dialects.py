@@ -12,7 +12,6 @@ import numpy as np
 
 from recsys.errors import SettingsError
 from recsys.errors.wording import listed
-from recsys.settings import Shop, Source
 
 Parameters = Mapping[str, Any]
 REMEMBERED = 256  # places of a list; longer ones are seldom asked for, and would fill the memory
@@ -116,30 +115,11 @@ def _places(name: str, n: int, dialect: str) -> tuple[tuple[str, ...], str]:
     return names, ", ".join(_placeholder(key, dialect) for key in names) or "NULL"
 
 
-_FROM = re.compile(r"\bFROM\s+([\w.]+)", re.IGNORECASE)
-_RATING = re.compile(r"\bAS\s+rating\b", re.IGNORECASE)
 _AS_TEXT = {
     "sqlite": "CAST({} AS TEXT)",
     "postgresql": "CAST({} AS TEXT)",
     "mysql": "CAST({} AS CHAR CHARACTER SET utf8mb4)",
 }
-
-
-def known_events(shop: Shop) -> frozenset[str]:
-    """Return the names of the events that mean something to the shop."""
-    return frozenset(shop.event_weights) | frozenset(shop.cancel_events)
-
-
-@lru_cache(maxsize=64)
-def rates(text: str) -> bool:
-    """Return whether a source's text gives ratings in the place of events: it says so by `AS rating`."""
-    return bool(_RATING.search(text))
-
-
-def source_name(source: Source, number: int) -> str:
-    """Return what people call a source: the first table that its text reads, else its number."""
-    table = _FROM.search(source.since)
-    return table[1] if table else f"source {number}"
 
 
 def as_text(column: str, dialect: str) -> str:
@@ -154,12 +134,6 @@ def as_key(column: str, dialect: str) -> str:
     """
     text = as_text(column, dialect)
     return f"CAST({text} AS BINARY)" if dialect == "mysql" else text
-
-
-def derived(text: str, alias: str) -> str:
-    """Return a shop's text as a table to select from."""
-    bare = text.strip().rstrip("; \n\t")
-    return f"(\n{bare}\n) {alias}"
 
 
 def as_price(column: str, dialect: str) -> str:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from recsys.errors import SettingsError
-from recsys.store import statements
-from recsys.store.statements import bind, plain, template
+from recsys.store import dialects
+from recsys.store.dialects import bind, plain, template
 
 DIALECTS = ("sqlite", "mysql", "postgresql")
 
@@ -24,11 +24,11 @@ def test_a_list_stands_for_as_many_placeholders_as_it_has_values(values: object)
 
 
 def test_the_places_of_a_long_list_are_not_kept_in_memory() -> None:
-    kept = statements._places.cache_info().currsize
-    text, values = bind("id IN (:long)", {"long": list(range(statements.REMEMBERED + 1))}, "sqlite")
+    kept = dialects._places.cache_info().currsize
+    text, values = bind("id IN (:long)", {"long": list(range(dialects.REMEMBERED + 1))}, "sqlite")
 
-    assert text.count(":long_") == len(values) == statements.REMEMBERED + 1
-    assert statements._places.cache_info().currsize == kept
+    assert text.count(":long_") == len(values) == dialects.REMEMBERED + 1
+    assert dialects._places.cache_info().currsize == kept
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
