@@ -112,9 +112,10 @@ class Reading:
         """
         for name, column in self.columns.items():
             if column.is_unreadable:
+                received = f"{column.present:,} values that are none, e.g. {column.example}"
                 raise SettingsError(
                     f"{where} {self._called(name)} should hold {READABLE.get(name, LABEL)}. "
-                    f"Received: {column.present:,} values that are none, e.g. {column.example}. CAST them in recsys.toml."
+                    f"Received: {received}. CAST them in recsys.toml."
                 )
             if column.unread and tell:
                 tell(f"{self._called(name)}: {column.unread:,} of {column.present:,} unreadable, e.g. {column.example}")

@@ -119,7 +119,7 @@ def purchased_items(
 
 @lru_cache(maxsize=16)
 def _user_and_events(sources: tuple[Source | TableSource, ...], dialect: str) -> str:
-    """Return the text for the newest events of `:user_id`; one more row, of the source `USER`, holds the user's index."""
+    """Return the text for the newest events of `:user_id`, and for a row of the source `USER` with the user's index."""
     newest = " UNION ALL ".join(_newest(source_sql(source), number, dialect) for number, source in enumerate(sources))
     return (
         f"SELECT s.source, s.item, r.idx, s.event, s.moment, s.row_id FROM ({newest}) s "  # noqa: S608 - the shop's own texts
