@@ -162,7 +162,7 @@ def test_the_name_follows_the_content(folder: Callable[..., Path]) -> None:
 
 def test_reading_imports_no_scikit_learn(folder: Callable[..., Path]) -> None:
     path = folder(users=LabelEncoder(np.array(["a"], object)))
-    code = f"import sys; from pathlib import Path; from recsys.legacy import read_encoders; print(read_encoders(Path({str(path)!r})).users)"
+    code = f"import sys; from pathlib import Path; from recsys.legacy.encoders import read_encoders; print(read_encoders(Path({str(path)!r})).users)"
     code += "; print([name for name in sys.modules if name.startswith('sklearn')])"
 
     ran = subprocess.run(

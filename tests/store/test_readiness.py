@@ -11,12 +11,12 @@ import numpy as np
 import psycopg
 import pymysql
 import pytest
-from conftest import POSTGRESQL, new_database, run_on_postgresql
 
 from recsys.errors import DatabaseUnavailable, SettingsError
 from recsys.settings import Shop, load_settings
 from recsys.store import Database, connect, migrate, write_version
 from recsys.store.readiness import check_mapping, check_own_tables
+from tests.conftest import POSTGRESQL, new_database, run_on_postgresql
 from tests.helpers.databases import MYSQL, run_on_mysql
 
 ODD_USER = 'o\'brien "x"'  # an account's name may hold what SQL quotes by
