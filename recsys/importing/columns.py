@@ -68,8 +68,8 @@ def seconds(column: Any, options: ImportOptions) -> tuple[NDArray[np.int64], NDA
         options: The kind of the column, and its unit, format and time zone.
 
     Returns:
-        `(n,)` int64 seconds since 1970 in UTC, and `(n,)` bool, the legible values. Times before 1970 and after 9999 are
-        illegible.
+        `(n,)` int64 seconds since 1970 in UTC, and `(n,)` bool, the legible values. Times before 1970 or after 9999
+        are illegible.
     """
     if options.order is not None:
         ranks, legible = _scaled(texts(column), 1)
@@ -95,7 +95,7 @@ def _price(text: str) -> float:
 
 
 def _clocks(column: Any, form: str | None) -> Sequence[Any]:
-    """Convert a column to values that `epoch_seconds` reads: date-times, dates, numbers or ISO 8601 text; None for null."""
+    """Convert a column to values that `epoch_seconds` reads: date-times, numbers or ISO 8601 text; None for null."""
     import pyarrow
     import pyarrow.types as types
 

@@ -60,8 +60,8 @@ class IdAllocator:
             ids: `(n,)` object holding str, all storable.
 
         Returns:
-            `(n,)` int64 numbers, and the external id of each new number (None if the id was kept), in the order of first
-            appearance.
+            `(n,)` int64 numbers, and the external id of each new number (None if the id was kept), in the order of
+            first appearance.
         """
         texts: Sequence[str] = ids.tolist()
         unknown = [text for text in dict.fromkeys(texts) if text not in self._numbers]
