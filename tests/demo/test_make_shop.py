@@ -23,7 +23,7 @@ from recsys.store.writes import SHOP_TABLES, fill_shop
 from scripts import make_shop as door
 
 Tables = dict[str, Rows]
-OPTIONS = Options(customers=150, products=240, days=365, until=date(2026, 1, 1), seed=7)
+OPTIONS = Options(users=150, products=240, days=365, until=date(2026, 1, 1), seed=7)
 SMALL = ("--customers", "30", "--products", "40", "--days", "60", "--until", "2026-01-01")
 
 
@@ -57,7 +57,7 @@ def events_by_user(shop: Tables) -> dict[int, Rows]:
 
 
 def test_the_same_seed_makes_the_same_rows() -> None:
-    options = Options(customers=20, products=30, days=90, until=date(2026, 1, 1), seed=3)
+    options = Options(users=20, products=30, days=90, until=date(2026, 1, 1), seed=3)
 
     assert make_shop(options) == make_shop(options)
 
@@ -95,7 +95,7 @@ def comparable(value: object) -> object:
 def test_customers_have_names_of_several_cultures_and_addresses_of_their_own(shop: Tables) -> None:
     users = shop["Users"]
 
-    assert len({user["email"] for user in users}) == len(users) == OPTIONS.customers
+    assert len({user["email"] for user in users}) == len(users) == OPTIONS.users
     assert all(user["email"].isascii() and user["email"].endswith("@example.com") for user in users)
     assert any(not user["firstName"].isascii() for user in users)
     assert {(user["roleId"], user["statusId"]) for user in users} == {("R2", "S1")}
