@@ -76,7 +76,7 @@ def _run(settings: Settings, path: Path, options: ImportOptions) -> ImportReport
             path,
             options,
             shop=settings.shop,
-            progress=lambda done, rows: bar.update(task, completed=done, rows=rows),
+            progress=lambda n_bytes, rows: bar.update(task, completed=n_bytes, rows=rows),
         )
 
 
@@ -130,10 +130,10 @@ def _options(flags: argparse.Namespace) -> ImportOptions:
 
 
 def _pair(text: str, flag: str) -> tuple[str, str]:
-    left, equals, right = text.partition("=")
-    if not (left.strip() and equals and right.strip()):
+    name, equals, value = text.partition("=")
+    if not (name.strip() and equals and value.strip()):
         raise UsageError(f"{flag} should hold pairs such as a=b. Received: {text!r}.")
-    return left.strip(), right.strip()
+    return name.strip(), value.strip()
 
 
 def _parser() -> argparse.ArgumentParser:

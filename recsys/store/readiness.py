@@ -40,8 +40,8 @@ def check_mapping(db: Database, shop: Shop) -> None:
         for key, text, parameter in (("since", source.since, "since"), ("one_user", source.one_user, "user_id")):
             where = f"[[sources]] {number}{_first_table(text)}, `{key}`,"
             rating = has_ratings(source.one_user)
-            wanted = (*SOURCE_COLUMNS, "rating" if rating else "event", *(["row_id"] if key == "one_user" else []))
-            _check_columns(where, "[[sources]]", wanted, _columns(db, where, "[[sources]]", text, parameter))
+            expected = (*SOURCE_COLUMNS, "rating" if rating else "event", *(["row_id"] if key == "one_user" else []))
+            _check_columns(where, "[[sources]]", expected, _columns(db, where, "[[sources]]", text, parameter))
     products = products_sql(shop.products)
     where = f"[products]{_first_table(products)}"
     _check_columns(where, "[products]", PRODUCT_COLUMNS, _columns(db, where, "[products]", products, None))

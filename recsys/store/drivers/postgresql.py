@@ -139,11 +139,11 @@ def _within(seconds: float, gen: Any) -> Generator[Any, Any, Any]:
     """
     give_up_at = time.monotonic() + seconds
     try:
-        wanted = next(gen)
+        event = next(gen)
         while True:
-            ready = yield wanted
+            ready = yield event
             if time.monotonic() > give_up_at:
                 raise TimeoutError(f"no answer within {seconds:g} s")
-            wanted = gen.send(ready)
-    except StopIteration as done:
-        return done.value
+            event = gen.send(ready)
+    except StopIteration as end:
+        return end.value
