@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import compare_answers, compare_speed
 from benchmarks.loads.inputs import inputs
-from tests.helpers.doors import ROOT, install
+from tests.helpers.entry_points import ROOT, install
 from tests.helpers.tiny_shop import Published
 
 # A checkout whose every answer is one word, one-shot and as a worker.

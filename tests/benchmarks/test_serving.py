@@ -26,7 +26,7 @@ from benchmarks.loads.timing import BenchmarkError, Program, Time
 from recsys.errors import DatabaseUnavailable
 from recsys.store import connect
 from tests.helpers.databases import MYSQL, reachable, run_on_mysql
-from tests.helpers.doors import ROOT, ask, install
+from tests.helpers.entry_points import ROOT, ask, install
 from tests.helpers.tiny_shop import Published
 
 MS = {"p50": 2.0, "p95": 5.0, "p99": 9.0, "min": 1.0, "max": 9.0, "n": 100}

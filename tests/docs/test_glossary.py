@@ -7,7 +7,7 @@ import re
 import pytest
 
 from recsys.settings import DEFAULT_EVENT_WEIGHTS
-from tests.helpers.doors import ROOT
+from tests.helpers.entry_points import ROOT
 
 PAGE = (ROOT / "docs/GLOSSARY.md").read_text(encoding="utf-8")
 MOST_WORDS = 25  # in the meaning of a term

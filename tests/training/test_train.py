@@ -28,6 +28,7 @@ from recsys.scorers.base import Scorer
 from recsys.scorers.registry import BASELINES, MODELS, REGISTRY
 from recsys.settings import Settings, Training
 from recsys.store import connect
+from recsys.store.shop_mapping import products_sql, source_sql
 from recsys.training import fitting, publishing, stages
 from recsys.training import train as training
 from recsys.training.closed_form.choose import L2_GRID, REGULARIZATION_GRID
@@ -176,11 +177,11 @@ def test_a_shop_with_rare_items_only_is_refused(tmp_path: Path, unfitted: None):
 @pytest.mark.parametrize(("events", "catalogue"), [("text", "integer"), ("integer", "text")])
 def test_item_ids_of_different_types_are_refused_with_the_way_out(tmp_path: Path, events: str, catalogue: str):
     settings = shop(tmp_path, interactions())
-    [source, _] = settings.shop.sources
+    source = source_sql(settings.shop.sources[0])
     columns = {"text": "CAST({0} AS TEXT) AS", "integer": "{0} AS"}
     since = source.since.replace("productId AS", columns[events].format("productId"))
-    products_sql = settings.shop.products.replace("p.id AS", columns[catalogue].format("p.id"))
-    other = replace(settings.shop, sources=(replace(source, since=since),), products=products_sql)
+    sold = products_sql(settings.shop.products).replace("p.id AS", columns[catalogue].format("p.id"))
+    other = replace(settings.shop, sources=(replace(source, since=since),), products=sold)
     words = {"text": "texts", "integer": "whole numbers"}
     expected = f"Received: {words[events]} in the events, {words[catalogue]} in the products. CAST one of them"
     with pytest.raises(SettingsError, match=expected):

@@ -1,4 +1,4 @@
-"""One SQL text for every database: `:name` placeholders, bound in each driver's own style."""
+"""What the SQL dialects write differently: placeholders, and expressions for ids, text and prices."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 
 from recsys.errors import SettingsError
 from recsys.errors.wording import listed
-from recsys.settings import Shop, Source
 
 Parameters = Mapping[str, Any]
-REMEMBERED = 256  # places of a list; longer ones are seldom asked for, and would fill the memory
+REMEMBERED = 256  # placeholders of a list; longer lists are rare, and caching them would fill the memory
 
-# What a placeholder cannot hide in, per dialect: strings, quoted names, comments; `::` is a PostgreSQL cast.
+# By dialect, the parts of a text without placeholders: strings, quoted names, comments. `::` is a PostgreSQL cast.
 _COMMENT = r"/\*.*?\*/"
 _OPAQUE = {
     "sqlite": rf"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|--[^\n]*|{_COMMENT}""",
     "mysql": rf"""'(?:[^'\\]|''|\\.)*'|"(?:[^"\\]|""|\\.)*"|`[^`]*`|--(?=\s|\Z)[^\n]*|\#[^\n]*|{_COMMENT}""",
-    "postgresql": rf"""\b[eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$|--[^\n]*|{_COMMENT}|::""",
+    "postgresql": rf"""\b[eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"""
+    rf"|--[^\n]*|{_COMMENT}|::",
 }
 _TOKENS = {
     dialect: re.compile(rf"(?:{opaque})|:(?P<name>[A-Za-z_]\w*)", re.DOTALL) for dialect, opaque in _OPAQUE.items()
@@ -30,18 +30,18 @@ _TOKENS = {
 
 
 def bind(sql: str, params: Parameters, dialect: str) -> tuple[str, dict[str, Any]]:
-    """Return the text and the parameters as the dialect's driver takes them.
+    """Write a text and its parameters as the dialect's driver expects them.
 
-    A list, tuple or array stands for as many placeholders as it has values: `id IN (:ids)` becomes
-    `id IN (:ids_0, :ids_1)`. An empty one becomes NULL, so that `IN` matches nothing (and so does `NOT IN`).
+    A list, tuple or array becomes one placeholder for each value: `id IN (:ids)` becomes `id IN (:ids_0, :ids_1)`.
+    An empty list becomes NULL, with which neither `IN` nor `NOT IN` matches a row.
 
     Args:
         sql: Text with `:name` placeholders.
-        params: A value for each name; those that the text doesn't use are left out.
+        params: A value for each name; names that the text does not use are left out.
         dialect: `sqlite`, `mysql` or `postgresql`.
 
     Raises:
-        SettingsError: The text has a placeholder that nothing is known for.
+        SettingsError: The text has a placeholder without a value.
 
     >>> bind("SELECT '10%' WHERE id IN (:ids)", {"ids": [7, 8]}, "mysql")
     ("SELECT '10%%' WHERE id IN (%(ids_0)s, %(ids_1)s)", {'ids_0': 7, 'ids_1': 8})
@@ -70,14 +70,14 @@ def bind(sql: str, params: Parameters, dialect: str) -> tuple[str, dict[str, Any
 
 
 def template(sql: str, dialect: str) -> tuple[str, tuple[str, ...]]:
-    """Return the text for many rows of single values in the driver's own style, and the names it uses."""
+    """Write a text, whose placeholders take no lists, in the driver's own style; returns it with the names it uses."""
     parts = _parts(sql, dialect)
     text = "".join(literal + (_placeholder(name, dialect) if name else "") for literal, name in parts)
     return text, tuple(name for _, name in parts if name)
 
 
 def plain(value: object) -> Any:
-    """Return a value that every driver takes: NumPy scalars as Python's own, date-times as UTC text."""
+    """Convert a value to one that every driver takes: NumPy scalars to Python's own, date-times to text in UTC."""
     if type(value) is int or type(value) is str:  # nearly all
         return value
     if isinstance(value, np.generic):
@@ -91,7 +91,7 @@ def plain(value: object) -> Any:
 
 @lru_cache(maxsize=256)
 def _parts(sql: str, dialect: str) -> tuple[tuple[str, str | None], ...]:
-    """Return the text as literals, each with the name of the placeholder behind it."""
+    """Split a text at its placeholders, into pairs of a literal and the name of the placeholder that follows it."""
     parts: list[tuple[str, str | None]] = []
     start = 0
     for match in _TOKENS[dialect].finditer(sql):
@@ -111,13 +111,11 @@ def _placeholder(name: str, dialect: str) -> str:
 
 @lru_cache(maxsize=256)
 def _places(name: str, n: int, dialect: str) -> tuple[tuple[str, ...], str]:
-    """Return the names of a list's members, and their placeholders."""
+    """Return the names of a list's values, and their placeholders as one text."""
     names = tuple(f"{name}_{position}" for position in range(n))
     return names, ", ".join(_placeholder(key, dialect) for key in names) or "NULL"
 
 
-_FROM = re.compile(r"\bFROM\s+([\w.]+)", re.IGNORECASE)
-_RATING = re.compile(r"\bAS\s+rating\b", re.IGNORECASE)
 _AS_TEXT = {
     "sqlite": "CAST({} AS TEXT)",
     "postgresql": "CAST({} AS TEXT)",
@@ -125,47 +123,24 @@ _AS_TEXT = {
 }
 
 
-def known_events(shop: Shop) -> frozenset[str]:
-    """Return the names of the events that mean something to the shop."""
-    return frozenset(shop.event_weights) | frozenset(shop.cancel_events)
-
-
-@lru_cache(maxsize=64)
-def rates(text: str) -> bool:
-    """Return whether a source's text gives ratings in the place of events: it says so by `AS rating`."""
-    return bool(_RATING.search(text))
-
-
-def source_name(source: Source, number: int) -> str:
-    """Return what people call a source: the first table that its text reads, else its number."""
-    table = _FROM.search(source.since)
-    return table[1] if table else f"source {number}"
-
-
 def as_text(column: str, dialect: str) -> str:
-    """Return an expression for a column as UTF-8 text, the form that ids are compared in."""
+    """Return an expression for a column as UTF-8 text."""
     return _AS_TEXT[dialect].format(column)
 
 
 def as_key(column: str, dialect: str) -> str:
-    """Return an expression for a column as an id to be compared or grouped by its bytes: 'a', 'A' and 'a ' are three.
+    """Return an expression for a column of ids that compares and groups by bytes: 'a', 'A' and 'a ' differ.
 
-    Only MySQL needs to be told. Even beside a binary literal it would compare a text by its collation.
+    Only MySQL needs a cast for that. Even beside a binary literal it would compare a text by its collation.
     """
     text = as_text(column, dialect)
     return f"CAST({text} AS BINARY)" if dialect == "mysql" else text
 
 
-def derived(text: str, alias: str) -> str:
-    """Return a shop's text as a table to select from."""
-    bare = text.strip().rstrip("; \n\t")
-    return f"(\n{bare}\n) {alias}"
-
-
 def as_price(column: str, dialect: str) -> str:
-    """Return an expression for a price as a number, whatever the column's type; null where the text is none.
+    """Return an expression for a price as a number, for a column of any type; null for text that is no number.
 
-    It lets through a little more than `recsys.store.columns.price` does, never an error.
+    It accepts slightly more than `recsys.store.columns.price` does, and never raises an error.
     """
     text = as_text(column, dialect)
     if dialect == "sqlite":

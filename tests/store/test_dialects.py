@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from recsys.errors import SettingsError
-from recsys.store import statements
-from recsys.store.statements import bind, plain, template
+from recsys.store import dialects
+from recsys.store.dialects import bind, plain, template
 
 DIALECTS = ("sqlite", "mysql", "postgresql")
 
@@ -23,12 +23,12 @@ def test_a_list_stands_for_as_many_placeholders_as_it_has_values(values: object)
     assert bind("id IN (:ids)", {"ids": values}, "sqlite") == ("id IN (:ids_0, :ids_1)", {"ids_0": 7, "ids_1": 8})
 
 
-def test_the_places_of_a_long_list_are_not_kept_in_memory() -> None:
-    kept = statements._places.cache_info().currsize
-    text, values = bind("id IN (:long)", {"long": list(range(statements.REMEMBERED + 1))}, "sqlite")
+def test_the_placeholders_of_a_long_list_are_not_cached() -> None:
+    kept = dialects._places.cache_info().currsize
+    text, values = bind("id IN (:long)", {"long": list(range(dialects.REMEMBERED + 1))}, "sqlite")
 
-    assert text.count(":long_") == len(values) == statements.REMEMBERED + 1
-    assert statements._places.cache_info().currsize == kept
+    assert text.count(":long_") == len(values) == dialects.REMEMBERED + 1
+    assert dialects._places.cache_info().currsize == kept
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -62,7 +62,7 @@ def test_strings_quoted_names_and_comments_hold_no_placeholders(dialect: str, op
         ("mysql", "SELECT 5--3, :yes"),
     ],
 )
-def test_what_only_one_dialect_writes_is_left_alone_there(dialect: str, sql: str) -> None:
+def test_syntax_of_one_dialect_is_left_unchanged_there(dialect: str, sql: str) -> None:
     text, values = bind(sql, {"yes": 1}, dialect)
 
     assert (text, values) == (sql.replace(":yes", "%(yes)s"), {"yes": 1})
@@ -78,7 +78,7 @@ def test_a_percent_sign_is_doubled_for_drivers_that_format_and_nowhere_else() ->
     )
 
 
-def test_a_placeholder_nobody_knows_is_named() -> None:
+def test_an_unknown_placeholder_is_named() -> None:
     with pytest.raises(SettingsError, match="only the placeholders since. Received: `:sinse`"):
         bind("WHERE t >= :sinse", {"since": 1}, "mysql")
 
