@@ -66,9 +66,9 @@ def past(asked: Query) -> UserBatch:
         users=tf.constant([asked.user], tf.int32),
         items=tf.constant(items[None], tf.int32),
         weights=tf.constant(weights[None], tf.float32),
-        before=tf.constant([[len(asked.items) - 1]], tf.int32),
+        history_end=tf.constant([[len(asked.items) - 1]], tf.int32),
         contexts=tf.constant(asked.context[None, None], tf.int32),
-        known=tf.ones((1, 1)),
+        user_known=tf.ones((1, 1)),
     )
 
 

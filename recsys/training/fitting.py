@@ -247,7 +247,7 @@ def fit_networks(
     for name in NETWORKS if epochs is None else epochs:
         metric, n_epochs = metric_of(name) if metric_of else None, epochs[name] if epochs else None
         try:
-            fits[name] = fit(name, data, start, options, report, judge=metric, epochs=n_epochs)
+            fits[name] = fit(name, data, start, options, report, validation_metric=metric, epochs=n_epochs)
         except FAILURES as error:
             failures[name] = f"{type(error).__name__}: {error}".splitlines()[0]
     return fits, failures
