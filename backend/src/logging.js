@@ -1,3 +1,4 @@
+/** The logger, which masks secrets. */
 import pino from 'pino';
 
 import { scrubbed } from './config/secrets.js';
@@ -5,7 +6,7 @@ import { scrubbed } from './config/secrets.js';
 const NAMES = ['password', 'token', 'authorization'];
 
 /**
- * Return the logger of a process. Whatever library has raised something: no secret gets through.
+ * Return the logger of a process. Secrets are masked, also in errors of libraries.
  *
  * @param {{logLevel: string}} settings
  * @param {import('node:stream').Writable} [stream] Standard output, if left out.
@@ -15,14 +16,14 @@ export function logger({ logLevel }, stream) {
   return pino({ level: logLevel, redact, formatters: { log: withoutSecrets }, serializers: { err: errorShown } }, stream);
 }
 
-/** Return what the log tells of an error: not the statement and its values, which Sequelize hangs on it. */
+/** Return an error as the log shows it: without the statement and its values, which Sequelize attaches. */
 export function errorShown(error) {
-  const thrown = error?.raw ?? error; // pino-http hands over a copy
+  const thrown = error?.raw ?? error; // pino-http passes a copy
   if (!(thrown instanceof Error)) return error;
   const { name: type, code, message, stack = '' } = thrown;
   return { type, code, message: scrubbed(message), stack: scrubbed(stack) };
 }
 
-function withoutSecrets(facts) {
-  return Object.fromEntries(Object.entries(facts).map(([name, fact]) => [name, typeof fact === 'string' ? scrubbed(fact) : fact]));
+function withoutSecrets(fields) {
+  return Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, typeof field === 'string' ? scrubbed(field) : field]));
 }

@@ -1,5 +1,5 @@
 /** Whose list is it? Python itself is asked beforehand what each customer's products score, by each version. */
-import { deriveContext } from '../../src/services/lists/context.js';
+import { deriveContext } from '../../src/services/recommendations/context.js';
 
 const LADDER = new Set(['heuristic', 'category', 'most_viewed', 'newest', 'snapshot']); // the names under which the fallback answers
 const MOST = 100; // products of one answer: of a tiny shop, all

@@ -1,14 +1,15 @@
+/** The log of requests. */
 import { randomUUID } from 'node:crypto';
 
 import { pinoHttp } from 'pino-http';
 
 import { errorShown } from '../logging.js';
 
-const OTHERS_ID = /^[\w.-]{8,64}$/; // a proxy's own request id is kept, if it can stand in a log
-const SILENT = new Set(['/health', '/ready', '/metrics']); // asked every few seconds by machines
+const PROXY_ID = /^[\w.-]{8,64}$/; // a proxy's request id is used if it is safe in a log
+const SILENT = new Set(['/health', '/ready', '/metrics']); // requested every few seconds by monitoring
 
 /**
- * Return what gives a request its id and writes a line when it is done: never a header, a query or a body, where secrets would be.
+ * Return the middleware that gives each request an id and logs it. Headers, queries and bodies are not logged, because of their secrets.
  *
  * @param {{log: object}} services A pino logger.
  */
@@ -16,8 +17,8 @@ export function requestLog({ log }) {
   return pinoHttp({
     logger: log,
     genReqId: (req, res) => {
-      const given = req.headers['x-request-id'] ?? '';
-      const id = OTHERS_ID.test(given) ? given : randomUUID();
+      const proxyId = req.headers['x-request-id'] ?? '';
+      const id = PROXY_ID.test(proxyId) ? proxyId : randomUUID();
       res.setHeader('X-Request-Id', id);
       return id;
     },

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 
-import { deriveContext, DEVICES, knownDevice } from '../../src/services/lists/context.js';
+import { deriveContext, DEVICES, knownDevice } from '../../src/services/recommendations/context.js';
 import { PYTHON, REPOSITORY } from '../harness.js';
 
 const HOUR_MS = 3_600_000;

@@ -11,7 +11,7 @@ import { QueryTypes } from 'sequelize';
 import { connectDatabase, placeOf } from '../../src/config/database.js';
 import { applyMigrations, MIGRATIONS, statementsOf } from '../../src/config/migrations.js';
 import { defineModels } from '../../src/models/index.js';
-import { isOfDatabase } from '../../src/services/databaseErrors.js';
+import { isOfDatabase } from '../../src/config/databaseErrors.js';
 import { PYTHON, REPOSITORY } from '../harness.js';
 import { newDatabase, onBothDatabases } from './databases.js';
 

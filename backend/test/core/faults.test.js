@@ -11,7 +11,7 @@ import { DatabaseError } from 'sequelize';
 import { withinMs } from '../../src/concurrency/withinMs.js';
 import { connectDatabase, placeOf } from '../../src/config/database.js';
 import { defineModels } from '../../src/models/index.js';
-import { isOfDatabase } from '../../src/services/databaseErrors.js';
+import { isOfDatabase } from '../../src/config/databaseErrors.js';
 import { eventually } from '../harness.js';
 import { onBothDatabases } from './databases.js';
 import { FakePython, fill, idsOf, published, serve } from './shop.js';

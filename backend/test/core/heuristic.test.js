@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { discountPercent, featuresOf, intentOf, scoreOf, strongest, WEIGHTS } from '../../src/services/lists/heuristic.js';
+import { discountPercent, featuresOf, intentOf, scoreOf, strongest, WEIGHTS } from '../../src/services/recommendations/heuristic.js';
 
 const PLAIN = { stars: null, reviews: 0, view: 0, originalPrice: 10, discountPrice: null, intent: 0 };
 const close = (value, expected) => assert.ok(Math.abs(value - expected) < 1e-12, `${value} should be ${expected}`);

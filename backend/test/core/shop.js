@@ -1,5 +1,5 @@
 /** A small shop and a Python that says what the test wants. */
-import { DEFAULT_RULES } from '../../src/services/lists/snapshot.js';
+import { DEFAULT_RULES } from '../../src/services/recommendations/snapshot.js';
 import { PythonBridgeError } from '../../src/services/pythonInvoker.js';
 import { createRecommendationService } from '../../src/services/recommendationService.js';
 

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { createSnapshot, DEFAULT_RULES } from '../../src/services/lists/snapshot.js';
+import { createSnapshot, DEFAULT_RULES } from '../../src/services/recommendations/snapshot.js';
 
 const LISTS = {
   popular: [3, 1, 2],
@@ -24,7 +24,7 @@ async function withModels(scenario) {
   const warnings = [];
   const clock = { time: 0 };
   const log = { warn: ({ err }) => warnings.push(err.message) };
-  const snapshot = createSnapshot({ modelsDir, log, lookMs: 0, now: () => clock.time });
+  const snapshot = createSnapshot({ modelsDir, log, checkMs: 0, now: () => clock.time });
   try {
     await scenario({ modelsDir, snapshot, warnings, clock, publish: (options) => publish(modelsDir, options) });
   } finally {
@@ -88,7 +88,7 @@ test('there is none before something is published, and it is followed from then 
 test('whoever asks during the first look waits for it', () =>
   withModels(async ({ modelsDir, publish: publishNext }) => {
     const name = publishNext();
-    const snapshot = createSnapshot({ modelsDir, lookMs: 1e9 });
+    const snapshot = createSnapshot({ modelsDir, checkMs: 1e9 });
     const early = [snapshot.current()];
     while (early.length < 50) {
       await new Promise((resolve) => setImmediate(resolve)); // further into the look
@@ -110,7 +110,7 @@ test('CURRENT is looked at so often and no more often', async () => {
   const modelsDir = mkdtempSync(path.join(tmpdir(), 'recsys-models-'));
   try {
     let time = 0;
-    const snapshot = createSnapshot({ modelsDir, lookMs: 200, now: () => time });
+    const snapshot = createSnapshot({ modelsDir, checkMs: 200, now: () => time });
     assert.equal(await snapshot.current(), null);
     publish(modelsDir);
     time = 199;

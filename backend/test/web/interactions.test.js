@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { ConnectionRefusedError, DatabaseError } from 'sequelize';
 
-import { isRowsFault } from '../../src/services/databaseErrors.js';
+import { isRowsFault } from '../../src/config/databaseErrors.js';
 import { EventConflict, UnknownProduct, createInteractionService } from '../../src/services/interactionService.js';
 import { SpoolFailed, openSpool } from '../../src/services/spool/spool.js';
 import { onBothDatabases } from '../core/databases.js';

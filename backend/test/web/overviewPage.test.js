@@ -5,8 +5,7 @@ import { test } from 'node:test';
 
 import { ConnectionRefusedError } from 'sequelize';
 
-import { html } from '../../src/views/html.js';
-import { STYLE_SOURCE, overviewPage } from '../../src/views/overviewPage.js';
+import { html, overviewPage, STYLE_SOURCE } from '../../src/views/overviewPage.js';
 import { ANSWER, stage } from './stage.js';
 
 const RUN = { modelName: 'BMF', metricsJson: '{"map10":0.125,"precision10":0.2,"basis":"fresh"}', recommendationsJson: '[110,111]', createdAt: new Date(0) };

@@ -12,8 +12,7 @@ import pino from 'pino';
 import { connectDatabase } from '../../src/config/database.js';
 import { applyMigrations } from '../../src/config/migrations.js';
 import { finished, httpServer, listening } from '../../src/httpServer.js';
-import { END_MS, waysDown } from '../../src/server.js';
-import { climbDown } from '../../src/shutdown.js';
+import { END_MS, gracefulShutdown, shutdownSteps } from '../../src/shutdown.js';
 import { eventually } from '../harness.js';
 import { rawClient } from './rawClient.js';
 import { spawnServer, startServerProcess } from './serverProcess.js';
@@ -184,7 +183,7 @@ test('a step that fails or hangs keeps no other from being done', async () => {
   const { log, lines } = listeningLog();
   const done = [];
   const step = (name, work) => ({ name, ms: 50, work });
-  const isWell = await climbDown(
+  const isWell = await gracefulShutdown(
     [
       step('fails', async () => {
         throw new Error('a defect');
@@ -199,8 +198,8 @@ test('a step that fails or hangs keeps no other from being done', async () => {
   assert.deepEqual(done, ['works']);
   assert.deepEqual(lines.map((line) => line.step), ['fails', 'hangs']);
   const silent = { log: pino({ level: 'silent' }) };
-  assert.equal(await climbDown([step('works', async () => {})], silent), true);
-  assert.equal(await climbDown([{ ...step('hangs', () => new Promise(() => {})), isCourtesy: true }], silent), true);
+  assert.equal(await gracefulShutdown([step('works', async () => {})], silent), true);
+  assert.equal(await gracefulShutdown([{ ...step('hangs', () => new Promise(() => {})), isOptional: true }], silent), true);
 });
 
 test('lists and passwords that hang at the end cost no status, and all steps together have less than the whole time', async () => {
@@ -210,10 +209,10 @@ test('lists and passwords that hang at the end cost no status, and all steps tog
   await listening(server, { host: '127.0.0.1', port: 0 });
   const services = { server, interactions: ended, recommendations: stuck, python: ended, passwords: stuck, sequelize: ended };
   const { log, lines } = listeningLog();
-  assert.equal(await climbDown(waysDown(services), { log }), true);
+  assert.equal(await gracefulShutdown(shutdownSteps(services), { log }), true);
   assert.deepEqual(lines.map(({ step }) => step), ['lists', 'passwords']);
   const again = httpServer(stage().app);
   await listening(again, { host: '127.0.0.1', port: 0 });
-  assert.equal(await climbDown(waysDown({ ...services, server: again, interactions: { close: async () => assert.fail() } }), { log }), false);
-  assert.ok(waysDown(services).reduce((sum, { ms }) => sum + ms, 0) < END_MS);
+  assert.equal(await gracefulShutdown(shutdownSteps({ ...services, server: again, interactions: { close: async () => assert.fail() } }), { log }), false);
+  assert.ok(shutdownSteps(services).reduce((sum, { ms }) => sum + ms, 0) < END_MS);
 });

@@ -10,8 +10,7 @@ import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { decodeRecords, encodeRecord } from '../../src/services/spool/record.js';
-import { SpoolClosed, SpoolFailed, openSpool } from '../../src/services/spool/spool.js';
+import { decodeRecords, encodeRecord, openSpool, SpoolClosed, SpoolFailed } from '../../src/services/spool/spool.js';
 import { listeningLog } from './stage.js';
 
 const ROOT = mkdtempSync(path.join(tmpdir(), 'spool-'));

@@ -1,11 +1,12 @@
+/** Compares passwords with bcrypt hashes in a thread of their own, so that the main thread can answer meanwhile. */
 import { Worker } from 'node:worker_threads';
 
 import { TooLate } from '../../concurrency/withinMs.js';
 
 const WORKER = new URL('worker.js', import.meta.url);
-const MOST_WAITING = 100; // five seconds' worth; who comes then would have given up
+const MOST_WAITING = 100; // five seconds of work
 
-/** Return what compares passwords with hashes of bcrypt beside the main thread, which goes on answering. */
+/** Create the service that compares passwords. */
 export function createPasswords() {
   return new Passwords();
 }
@@ -16,12 +17,12 @@ class Passwords {
   #last = 0;
 
   /**
-   * Return whether a password belongs to a hash.
+   * Return whether a password matches a hash.
    *
    * @param {string} password
    * @param {string} hash
    * @returns {Promise<boolean>}
-   * @throws {TooLate} Too many wait already.
+   * @throws {TooLate} Too many comparisons wait already.
    */
   compare(password, hash) {
     if (this.#waiting.size >= MOST_WAITING) return Promise.reject(new TooLate('There should be fewer logins at once. Received: more than can wait.'));
@@ -29,7 +30,7 @@ class Passwords {
     const id = this.#last;
     const outcome = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
     this.#worker ??= this.#start();
-    this.#worker.ref(); // an answer is waited for
+    this.#worker.ref(); // keeps the process alive until the answer
     this.#worker.postMessage({ id, password, hash });
     return outcome;
   }
@@ -41,8 +42,8 @@ class Passwords {
 
   #start() {
     const worker = new Worker(WORKER, { env: {} }); // it needs no secret
-    worker.on('message', ({ id, isRight }) => {
-      this.#waiting.get(id)?.resolve(isRight);
+    worker.on('message', ({ id, isMatch }) => {
+      this.#waiting.get(id)?.resolve(isMatch);
       this.#waiting.delete(id);
       if (this.#waiting.size === 0) worker.unref();
     });
