@@ -4,7 +4,7 @@ import express from 'express';
 import helmet from 'helmet';
 
 import { errorHandler, notFound } from './middlewares/errors.js';
-import { requestLog } from './middlewares/requestLog.js';
+import { requestLog } from './monitoring/logging.js';
 import { webRoutes } from './route/web.js';
 import { STYLE_SOURCE } from './views/overviewPage.js';
 

@@ -9,12 +9,12 @@ import { checkIds } from './config/mapping.js';
 import { scrubbed } from './config/secrets.js';
 import { SettingsError, VARIABLES, readSettings } from './config/settings.js';
 import { httpServer, listening } from './httpServer.js';
-import { logger } from './logging.js';
 import { defineModels } from './models/index.js';
+import { logger } from './monitoring/logging.js';
 import { createMetrics } from './monitoring/metrics.js';
 import { createAuthService } from './services/authService.js';
 import { createInteractionService } from './services/interactionService.js';
-import { createPasswords } from './services/passwords/passwords.js';
+import { createPasswords } from './services/passwords.js';
 import { createPool } from './services/pythonInvoker.js';
 import { createRecommendationService } from './services/recommendationService.js';
 import { createSnapshot } from './services/recommendations/snapshot.js';
@@ -23,14 +23,14 @@ import { openSpool } from './services/spool/spool.js';
 import { END_MS, gracefulShutdown, shutdownSteps } from './shutdown.js';
 
 const EXIT = { failed: 1, settings: 78 }; // as Python's own exit statuses
-const HELP = `Serve recommendations over HTTP: node src/server.js, without arguments. On SIGTERM and SIGINT it ends.
+const HELP = `Serve recommendations over HTTP: node src/server.js, without arguments. SIGTERM and SIGINT end it.
 
 It reads these variables from the environment and from the repository's .env; README.md has more.
 
 ${Object.entries(VARIABLES).map(([name, { default: value, meaning }]) => `  ${name.padEnd(18)}${meaning}${value ? ` (${value})` : ''}`).join('\n')}
 
-It leaves with 0 when it was asked to end, 1 when it failed (a port that is taken, a step of the end that failed),
-64 when the command line is not what it should be, 78 when a setting is not.
+Its exit status is 0 after a signal, 1 after a failure (such as a port in use, or a failed step of the shutdown),
+64 if the command line is wrong, 78 if a setting is wrong.
 `;
 const ALARMS = new Set(['refused', 'breaker_open', 'quarantined', 'down']);
 
@@ -139,7 +139,7 @@ async function main() {
 
 function messageOf(error) {
   if (error instanceof SettingsError) return error.message;
-  if (error.code === 'EADDRINUSE') return `PORT should be free. Received: ${error.port}, where somebody listens already.`;
+  if (error.code === 'EADDRINUSE') return `PORT should be free. Received: ${error.port}, where another program listens already.`;
   if (['listen', 'getaddrinfo'].includes(error.syscall)) return `HOST and PORT should be an address of this machine that may be listened on. Received: ${error.message}.`;
   return error.stack;
 }

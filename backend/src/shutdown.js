@@ -12,6 +12,9 @@ export const END_MS = 9000;
  * Return the steps of the shutdown.
  *
  * Optional steps may fail, because nothing is lost: lists can be computed again, and the system ends threads and connections itself.
+ *
+ * @param {object} services What `startServer` has created; each is closed in its step.
+ * @returns {{name: string, ms: number, work: () => Promise<void>, isOptional?: boolean}[]} In their order.
  */
 export function shutdownSteps({ server, interactions, recommendations, python, passwords, sequelize }) {
   return [
@@ -27,7 +30,7 @@ export function shutdownSteps({ server, interactions, recommendations, python, p
 /**
  * Run the steps one after the other, each within its time limit. A step that fails or takes too long does not prevent the next ones.
  *
- * @param {{name: string, ms: number, work: () => Promise<void>, isOptional?: boolean}[]} steps
+ * @param {object[]} steps What `shutdownSteps` returned.
  * @param {{log: object}} services
  * @returns {Promise<boolean>} Whether all steps that are not optional succeeded.
  */

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { contextText, freshnessOf } from '../../src/services/recommendations/cache.js';
+import { freshnessOf } from '../../src/services/recommendations/cache.js';
+import { contextText } from '../../src/services/recommendations/context.js';
 import { NOW, published, SETTINGS } from './shop.js';
 
 const CONTEXT = { time_of_day: 'afternoon', season: 'autumn', device_type: null };

@@ -10,7 +10,7 @@ import jwt from 'jsonwebtoken';
 
 import { ROUTES } from '../../src/route/web.js';
 import { createAuthService } from '../../src/services/authService.js';
-import { createPasswords } from '../../src/services/passwords/passwords.js';
+import { createPasswords } from '../../src/services/passwords.js';
 import { onBothDatabases } from '../core/databases.js';
 import { FakeClock } from '../fakes.js';
 import { SECRET, listeningLog, segment, settingsWith, stage, tokenOf } from './stage.js';

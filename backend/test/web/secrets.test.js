@@ -10,7 +10,7 @@ import { inspect } from 'node:util';
 import { ConnectionError, DatabaseError } from 'sequelize';
 
 import { readSettings } from '../../src/config/settings.js';
-import { logger } from '../../src/logging.js';
+import { logger } from '../../src/monitoring/logging.js';
 import { newDatabase } from '../core/databases.js';
 import { rawAnswer } from './rawClient.js';
 import { failedStart, startServerProcess } from './serverProcess.js';

@@ -10,7 +10,7 @@ import { after, test } from 'node:test';
 
 import { nameOf } from '../../src/config/databaseUrl.js';
 import { SettingsError } from '../../src/config/settings.js';
-import { logger } from '../../src/logging.js';
+import { logger } from '../../src/monitoring/logging.js';
 import { spoolOf } from '../../src/server.js';
 import { folderOf, waitingElsewhere } from '../../src/services/spool/databases.js';
 import { openSpool } from '../../src/services/spool/spool.js';

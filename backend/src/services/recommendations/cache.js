@@ -2,6 +2,7 @@
 import { QueryTypes } from 'sequelize';
 
 import { isDeadlock } from '../../config/databaseErrors.js';
+import { isOtherContext } from './context.js';
 
 const RUNS_KEPT_MS = 30 * 86_400_000; // older runs of a user are deleted when a new list is stored
 const SKEW_MS = 60_000; // how far the clocks of two machines may differ
@@ -182,11 +183,6 @@ export function freshnessOf({ computedAt, nRequested, modelVersion, context }, o
   return isStale ? 'stale' : 'fresh';
 }
 
-/** Return a context as `rec_lists.context` stores it. */
-export function contextText({ time_of_day: time, season, device_type: device }) {
-  return [time, season, device ?? ''].join('|');
-}
-
 /** A list that was computed well after an activation is what Python serves now, whatever version it names. */
 function isOfAnotherVersion(modelVersion, computedAt, published) {
   return published !== null && modelVersion !== published.name && computedAt < published.activatedAt + SWITCH_MS;
@@ -197,10 +193,4 @@ function wasComputedWhileLoading(modelVersion, computedAt, { published, now }) {
   if (published === null || modelVersion === published.name) return false;
   const loadedAt = published.activatedAt + LOAD_MS;
   return computedAt < loadedAt && now >= loadedAt;
-}
-
-/** Whether a stored context differs from the present one. An unknown device matches any. */
-function isOtherContext(text, now) {
-  const [time, season, device] = (text ?? '').split('|');
-  return time !== now.time_of_day || season !== now.season || (now.device_type !== null && device !== now.device_type);
 }

@@ -31,6 +31,17 @@ export function knownDevice(device) {
   return DEVICES.includes(folded) ? folded : null;
 }
 
+/** Return a context as `rec_lists.context` stores it. */
+export function contextText({ time_of_day: time, season, device_type: device }) {
+  return [time, season, device ?? ''].join('|');
+}
+
+/** Whether a stored context differs from the present one. An unknown device matches any. */
+export function isOtherContext(text, now) {
+  const [time, season, device] = (text ?? '').split('|');
+  return time !== now.time_of_day || season !== now.season || (now.device_type !== null && device !== now.device_type);
+}
+
 function localTime(now, timeZone) {
   const parts = clockOf(timeZone).formatToParts(now);
   return Object.fromEntries(parts.map(({ type, value }) => [type, Number(value)]));

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SingleFlight } from '../../concurrency/singleFlight.js';
 import { TooLate } from '../../concurrency/withinMs.js';
 import { systemClock } from '../../concurrency/clock.js';
-import { contextText } from './cache.js';
+import { contextText } from './context.js';
 import { DatabaseUnavailable } from './databaseGuard.js';
 
 const SIZES = [30, 60, 100]; // of stored lists: few, so that requests with different limits share one
