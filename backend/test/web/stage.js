@@ -1,4 +1,4 @@
-/** The application with stand-ins for everything behind it, and what tests ask it with. */
+/** The application with fakes of its services, and requests to it. */
 import { Writable } from 'node:stream';
 
 import bcrypt from 'bcryptjs';
