@@ -85,7 +85,7 @@ def test_node_derives_the_same_context_in_every_hour_of_a_year() -> None:
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed")
-    module = Path(__file__).parents[2] / "backend/src/services/lists/context.js"
+    module = Path(__file__).parents[2] / "backend/src/services/recommendations/context.js"
     moments = (utc("2024-01-01T00:30") + 3600 * np.arange(366 * 24)).tolist()
     arguments = json.dumps({"zones": ZONES, "moments": moments})
     command = [node, "--input-type=module", "-e", NODE, module.as_uri(), arguments]

@@ -1,27 +1,28 @@
+/** The metrics that `/metrics` shows. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
-const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]; // around the aims: 5 ms for a cached list, 40 ms for a new one
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]; // targets: 5 ms for a cached list, 40 ms for a new one
 
 /**
- * Return the counts that an operator watches, most of all how many answers are not a model's, and why.
+ * Create the metrics. The most important one is how many answers come from the fallback chain, by reason.
  *
- * @param {object} [watched] Read whenever somebody looks.
+ * @param {object} [watched] Functions that are called whenever the metrics are read.
  * @param {() => object} [watched.python] A pool's `stats`.
  * @param {() => object} [watched.spool] A spool's `stats`.
  * @param {() => object[]} [watched.elsewhere] What `waitingElsewhere` returns.
  */
 export function createMetrics({ python, spool, elsewhere } = {}) {
   const registry = new Registry();
-  const kit = kitOf(registry);
-  const requests = kit.histogram('http_request_seconds', 'Time until an answer was sent.', ['method', 'route', 'status']);
-  const answers = kit.counter('answers_total', 'Lists answered; a fallback has a reason.', ['source', 'fallback_reason']);
-  const computed = kit.histogram('compute_seconds', 'Time that asking Python took.', ['outcome']);
-  const cache = kit.counter('cache_total', 'Looks into the cache.', ['hit']);
-  const interactions = kit.counter('interactions_total', 'Interactions, by what became of them.', ['outcome']);
-  const clamped = kit.counter('interactions_clamped_total', 'Interactions whose time was moved, by where it was.', ['from']);
-  if (python) watchPython(kit, python);
-  if (spool) watchSpool(kit, spool);
-  if (elsewhere) kit.gauge('spool_elsewhere', 'Spools in SPOOL_DIR that are of other databases, or do not say of which.', () => elsewhere().length);
+  const create = factoriesOf(registry);
+  const requests = create.histogram('http_request_seconds', 'Time until an answer was sent.', ['method', 'route', 'status']);
+  const answers = create.counter('answers_total', 'Lists answered; a fallback has a reason.', ['source', 'fallback_reason']);
+  const computed = create.histogram('compute_seconds', 'Time that asking Python took.', ['outcome']);
+  const cache = create.counter('cache_total', 'Looks into the cache.', ['hit']);
+  const interactions = create.counter('interactions_total', 'Interactions, by what became of them.', ['outcome']);
+  const clamped = create.counter('interactions_clamped_total', 'Interactions whose time was moved, by where it was.', ['from']);
+  if (python) watchPython(create, python);
+  if (spool) watchSpool(create, spool);
+  if (elsewhere) create.gauge('spool_elsewhere', 'Spools in SPOOL_DIR that are of other databases, or do not say of which.', () => elsewhere().length);
   return {
     registry,
     answer: ({ source, fallbackReason }) => answers.inc({ source, fallback_reason: fallbackReason ?? 'none' }),
@@ -35,11 +36,11 @@ export function createMetrics({ python, spool, elsewhere } = {}) {
   };
 }
 
-function kitOf(registry) {
+function factoriesOf(registry) {
   const common = (name, help, labelNames = []) => ({ name: `recsys_${name}`, help, labelNames, registers: [registry] });
   return {
-    counter: (...facts) => new Counter(common(...facts)),
-    histogram: (...facts) => new Histogram({ ...common(...facts), buckets: SECONDS }),
+    counter: (...options) => new Counter(common(...options)),
+    histogram: (...options) => new Histogram({ ...common(...options), buckets: SECONDS }),
     gauge: (name, help, read) =>
       new Gauge({
         ...common(name, help),
