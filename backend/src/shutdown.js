@@ -1,5 +1,5 @@
 /** A graceful shutdown: its steps, each with a time limit, and what runs them. */
-import { withinMs } from './concurrency/withinMs.js';
+import { withinMs } from './concurrency/time.js';
 import { finished } from './httpServer.js';
 
 const REQUESTS_MS = 2000; // for requests that are being answered: as long as their deadlines

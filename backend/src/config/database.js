@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import mysql2 from 'mysql2';
 import { ConnectionError, Sequelize, TimeoutError, Transaction } from 'sequelize';
 
-import { Semaphore } from '../concurrency/semaphore.js';
+import { Semaphore } from '../concurrency/sharing.js';
 import { placeOf } from './databaseUrl.js';
 import { SettingsError } from './secrets.js';
 import { sqliteModule } from './sqlite.js';

@@ -1,5 +1,5 @@
 /** Checks that the shop's mapping and ids fit the default schema, which this backend reads and writes. */
-import { withinMs } from '../concurrency/withinMs.js';
+import { withinMs } from '../concurrency/time.js';
 import { SettingsError } from './secrets.js';
 
 const CHECK_MS = 500; // the server starts without its database, too

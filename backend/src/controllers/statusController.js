@@ -1,6 +1,6 @@
 import { timingSafeEqual, createHash } from 'node:crypto';
 
-import { withinMs } from '../concurrency/withinMs.js';
+import { withinMs } from '../concurrency/time.js';
 import { HttpError } from '../middlewares/errors.js';
 
 const PING_MS = 500; // a database that needs longer for SELECT 1 is too slow for a page

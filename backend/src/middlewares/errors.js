@@ -1,7 +1,7 @@
 /** Errors as answers: `HttpError`, and the handlers of unknown paths and of everything thrown. */
 import { STATUS_CODES } from 'node:http';
 
-import { TooLate } from '../concurrency/withinMs.js';
+import { TooLate } from '../concurrency/time.js';
 import { isOfDatabase } from '../config/databaseErrors.js';
 
 const SHOWN_CHARACTERS = 60;

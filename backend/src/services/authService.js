@@ -5,10 +5,8 @@ import bcrypt from 'bcryptjs';
 import jwt from 'jsonwebtoken';
 import { col, fn, where } from 'sequelize';
 
-import { Pause } from '../concurrency/pause.js';
-import { SingleFlight } from '../concurrency/singleFlight.js';
-import { withinMs } from '../concurrency/withinMs.js';
-import { systemClock } from '../concurrency/clock.js';
+import { SingleFlight } from '../concurrency/sharing.js';
+import { Pause, systemClock, withinMs } from '../concurrency/time.js';
 
 const ALGORITHM = 'HS256'; // whatever algorithm a token's header names
 const SUBJECT = /^(?:0|[1-9]\d{0,15})$/;

@@ -1,8 +1,7 @@
 /** Stores interactions in the database, or in the spool while the database is unavailable. */
 import { randomUUID } from 'node:crypto';
 
-import { Pause } from '../concurrency/pause.js';
-import { TooLate, withinMs } from '../concurrency/withinMs.js';
+import { Pause, TooLate, withinMs } from '../concurrency/time.js';
 import { isDeadlock, isDuplicate, isOfDatabase, isRowsFault } from '../config/databaseErrors.js';
 
 const STORE_MS = 1000; // of a request's time, for the database; after that the spool is used

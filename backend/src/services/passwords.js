@@ -3,7 +3,7 @@ import { parentPort, Worker, workerData } from 'node:worker_threads';
 
 import bcrypt from 'bcryptjs';
 
-import { TooLate } from '../concurrency/withinMs.js';
+import { TooLate } from '../concurrency/time.js';
 
 const FILE = new URL(import.meta.url); // the thread runs this file, too
 const THREAD = 'passwords';

@@ -1,8 +1,6 @@
 /** Lists of recommendations for users: cached, computed by the Python side, or filled by the fallback chain. */
-import { Semaphore } from '../concurrency/semaphore.js';
-import { SingleFlight } from '../concurrency/singleFlight.js';
-import { TooLate, withinMs } from '../concurrency/withinMs.js';
-import { systemClock } from '../concurrency/clock.js';
+import { Semaphore, SingleFlight } from '../concurrency/sharing.js';
+import { systemClock, TooLate, withinMs } from '../concurrency/time.js';
 import { freshnessOf, RecommendationCache } from './recommendations/cache.js';
 import { Catalogue } from './recommendations/catalogue.js';
 import { RecommenderClient } from './recommendations/client.js';

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 import { DatabaseError } from 'sequelize';
 
-import { withinMs } from '../../src/concurrency/withinMs.js';
+import { withinMs } from '../../src/concurrency/time.js';
 import { connectDatabase, placeOf } from '../../src/config/database.js';
 import { defineModels } from '../../src/models/index.js';
 import { isOfDatabase } from '../../src/config/databaseErrors.js';

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Semaphore } from '../../src/concurrency/semaphore.js';
-import { TooLate } from '../../src/concurrency/withinMs.js';
+import { Semaphore } from '../../src/concurrency/sharing.js';
+import { TooLate } from '../../src/concurrency/time.js';
 
 const LONG_MS = 60_000;
 

@@ -1,6 +1,5 @@
 /** The client of the Python side: sends requests, checks whose answer came, and pauses after failures that every request would meet. */
-import { systemClock } from '../../concurrency/clock.js';
-import { Pause } from '../../concurrency/pause.js';
+import { Pause, systemClock } from '../../concurrency/time.js';
 import { PythonBridgeError } from '../pythonInvoker.js';
 
 const PAUSE_MS = 250; // after a failure that every request would meet, none is sent

@@ -1,6 +1,5 @@
 /** A guard for queries that a page can do without: each has a time limit, and a database that keeps failing is not queried. */
-import { TooLate, withinMs } from '../../concurrency/withinMs.js';
-import { systemClock } from '../../concurrency/clock.js';
+import { systemClock, TooLate, withinMs } from '../../concurrency/time.js';
 import { isOfDatabase } from '../../config/databaseErrors.js';
 import { Breaker } from '../python/health.js';
 

@@ -1,5 +1,5 @@
 /** The fallback chain: ever simpler ways to fill a list when no model can answer. Its last tier needs no database. */
-import { TooLate } from '../../concurrency/withinMs.js';
+import { TooLate } from '../../concurrency/time.js';
 import { PythonBridgeError } from '../pythonInvoker.js';
 import { EmptyAnswer } from './client.js';
 import { DatabaseUnavailable } from './databaseGuard.js';

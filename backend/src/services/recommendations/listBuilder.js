@@ -2,9 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { SingleFlight } from '../../concurrency/singleFlight.js';
-import { TooLate } from '../../concurrency/withinMs.js';
-import { systemClock } from '../../concurrency/clock.js';
+import { SingleFlight } from '../../concurrency/sharing.js';
+import { systemClock, TooLate } from '../../concurrency/time.js';
 import { contextText } from './context.js';
 import { DatabaseUnavailable } from './databaseGuard.js';
 

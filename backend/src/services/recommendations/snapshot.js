@@ -4,7 +4,7 @@ import { constants } from 'node:fs';
 import { lstat, open, stat } from 'node:fs/promises';
 import path from 'node:path';
 
-import { SingleFlight } from '../../concurrency/singleFlight.js';
+import { SingleFlight } from '../../concurrency/sharing.js';
 
 const CHECK_MS = 200; // between two checks of CURRENT; Python's workers check as often
 const RETRY_MS = 5000; // after a failed read, even if CURRENT is the same
