@@ -1,4 +1,4 @@
-"""Train on the shop's own tables and publish a version: flags → settings → checks → recsys.training.
+"""Train on the shop's own tables and publish a version; `recsys.training.command_line` does the work.
 
 Exit status: 0 published (or dry run), 1 failed, 2 wrong command line, 3 refused, 130 interrupted.
 """
@@ -15,7 +15,7 @@ from recsys.training.command_line import leave_on_interrupt, train  # noqa: E402
 
 
 def main(argv: list[str]) -> int:
-    """Run the training; returns the exit status."""
+    """Run the training and return the exit status."""
     return train(argv, ROOT)
 
 

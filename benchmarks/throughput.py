@@ -155,7 +155,7 @@ def pairs(data: Dataset) -> Windows:
         users=data.users,
         items=np.zeros((n, 0), np.int32),
         weights=np.zeros((n, 0), np.float32),
-        before=np.full((n, 1), -1, np.int32),
+        history_end=np.full((n, 1), -1, np.int32),
         targets=data.items[:, None],
         confidences=data.confidences[:, None],
         contexts=data.contexts[:, None],

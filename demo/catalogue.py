@@ -1,4 +1,4 @@
-"""The demo shop's products: names that fit their line and brand, prices, quality, style, launch and end of sale."""
+"""The demo shop's products: their names, prices and dates, and the hidden properties that users respond to."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Product:
 
     Attributes:
         id: From 1.
-        line: What kind of thing it is.
+        line: The product line.
         brand: A key of BRANDS.
         name: Unique in the shop.
         price: The list price, a multiple of 0.05 below 100 and whole above.
         discount: The reduced price, or None.
-        launched: Day of its launch; 0 is the shop's first day, negative is before.
-        ended: First day on which it is not sold any more, or None.
+        launched: Day of its launch; 0 is the first simulated day, negative is before.
+        ended: First day on which it is no longer sold, or None.
     """
 
     id: int
@@ -45,18 +45,18 @@ class Product:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Products with the hidden numbers that customers respond to.
+    """Products with the hidden properties that users respond to.
 
     Attributes:
-        products: `n` products, product `k` has id `k + 1`.
+        products: `n` products; product `k` has id `k + 1`.
         lines: `(n,)` positions in LINES.
         brands: `(n,)` positions in BRANDS.
-        styles: `(n, N_STYLES)` what a product looks like; unit variance.
+        styles: `(n, N_STYLES)` coordinates of a product's looks; unit variance.
         quality: `(n,)` 0 to 1.
-        popularity: `(n,)` log-popularity: a few products are far above the rest.
+        popularity: `(n,)` log-popularity, by which a few products are far above the rest.
         expensiveness: `(n,)` 0 (cheapest of its line) to 1.
-        launched: `(n,)` days.
-        ended: `(n,)` days; a large number where sale goes on.
+        launched: `(n,)` days of launch.
+        ended: `(n,)` days of the end of sale; a large number for products that are still sold.
     """
 
     products: tuple[Product, ...]
@@ -71,12 +71,12 @@ class Catalogue:
 
 
 def make_catalogue(rng: np.random.Generator, n_products: int, days: int) -> Catalogue:
-    """Return a catalogue of `n_products`, spread evenly over the categories.
+    """Return a catalogue, with products spread evenly over the categories.
 
     Args:
-        rng: The source of every draw.
-        n_products: How many.
-        days: Length of the shop's story; launches and ends of sale fall into it.
+        rng: The random generator.
+        n_products: Number of products.
+        days: Length of the simulated period, which contains the later launches and the ends of sale.
     """
     named = list(islice(_names(), n_products))
     rank = np.array([name.rank for name in named])
@@ -111,17 +111,17 @@ _NEVER = 10**6
 
 
 def _life_spans(rng: np.random.Generator, n: int, days: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return launch days and end days; most products were there before the story begins and outlive it."""
+    """Return launch days and end days; most products are sold during the whole simulated period."""
     later = rng.random(n) < SHARE_LAUNCHED_LATER
     launched = np.where(later, rng.integers(0, max(1, int(days * 0.92)), n), -rng.integers(30, 900, n))
-    fate = rng.random(n)
+    chance = rng.random(n)
     ends = np.where(
-        fate < SHARE_ENDED,
+        chance < SHARE_ENDED,
         rng.integers(days // 3, max(days // 3 + 1, days), n),
         rng.integers(max(0, days - 21), days + 1, n),
     )
-    gone = (fate < SHARE_ENDED + SHARE_SOLD_OUT) & ~later
-    return launched, np.where(gone, ends, _NEVER)
+    has_end = (chance < SHARE_ENDED + SHARE_SOLD_OUT) & ~later
+    return launched, np.where(has_end, ends, _NEVER)
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,11 @@ class _Name:
     line: Line
     brand: str
     text: str
-    rank: float  # 0 for the line's cheapest model, 1 for its dearest
+    rank: float  # 0 for the cheapest model of the line, 1 for the most expensive
 
 
 def _names() -> Iterator[_Name]:
-    """Yield names for ever: one product a category in turn, every line of it before its second model."""
+    """Yield names without end, from each category in turn, and within it from each line in turn."""
     queues = {category: _names_of(category) for category in CATEGORIES}
     while True:
         for queue in queues.values():
@@ -148,18 +148,18 @@ def _names_of(category: str) -> Iterator[_Name]:
 
 
 def _names_in(line: Line) -> Iterator[_Name]:
-    """Yield the line's names for ever: brands share the models out, then swap them, then come editions."""
+    """Yield a line's names without end: all models under one brand each, then under the others, then in editions."""
     brands = BRANDS_OF_CATEGORY[line.category]
     editions = BATCHES if line.days else EDITIONS
-    for mark in count(1):
+    for generation in count(1):
         for edition, turn, (position, model) in product(editions, range(len(brands)), enumerate(line.models)):
             brand = brands[(position + turn) % len(brands)]
-            parts = [f"{BRANDS[brand]} {model} {line.noun}", edition, f"Mark {mark}" if mark > 1 else ""]
+            parts = [f"{BRANDS[brand]} {model} {line.noun}", edition, f"Mark {generation}" if generation > 1 else ""]
             yield _Name(line, brand, ", ".join(part for part in parts if part), position / (len(line.models) - 1))
 
 
 def _tidy(price: float) -> float:
-    """Return a price as a shop would print it.
+    """Round a price as a shop would.
 
     >>> _tidy(12.34), _tidy(234.56)
     (12.35, 235.0)

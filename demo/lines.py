@@ -1,4 +1,4 @@
-"""What the demo shop deals in: categories, brands and product lines, as plain data."""
+"""The demo shop's categories, brands and product lines, as plain data."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ class Line:
     """A kind of product.
 
     Attributes:
-        key: Short name, unique; also the name of its picture.
+        key: Short, unique name; also the name of its picture.
         category: A key of CATEGORIES.
-        noun: How the product is called, after the brand and the model.
+        noun: The part of the product's name after brand and model.
         price: Lowest and highest price of the line, in the shop's currency.
         models: Model names, the cheapest first.
-        days: Days that one purchase lasts; 0 where it is bought once.
-        season: The month (1–12) of its peak; 0 where there is none.
-        bucket: The time of day at which it is looked at most: night, morning, afternoon or evening; empty where any.
-        complements: Lines that are wanted next.
+        days: Days that one purchase lasts; 0 if it is purchased once only.
+        season: The month (1–12) of most sales; 0 for none.
+        bucket: The time of day with most views: night, morning, afternoon or evening; empty for none.
+        complements: Lines that users view or purchase next.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""The demo shop's customers: names of several cultures, addresses, and a log-in that the documentation gives away."""
+"""The demo shop's users: names of several cultures, addresses, and the password that the documentation shows."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import bcrypt
 import numpy as np
 
-DEMO_PASSWORD = "demo-shop"  # of every customer: this shop holds nothing worth protecting
-BCRYPT_ROUNDS = 4  # the fewest that bcrypt knows, 1 ms each: a real shop takes 12
-DOMAIN = "example.com"  # reserved for examples, so that no mail can reach anybody
+DEMO_PASSWORD = "demo-shop"  # of every user; this shop holds nothing worth protecting
+BCRYPT_ROUNDS = 4  # the fewest that bcrypt allows, 1 ms a hash; a real shop takes 12
+DOMAIN = "example.com"  # reserved for examples, so that no mail is delivered
 
 _GIVEN_F, _GIVEN_M, _FAMILY, _TOWN = range(4)
-# Female and male given names, family names, towns; one row a culture.
+# Female and male given names, family names, towns; one row for each culture.
 CULTURES = (
     (
         "Olivia Amelia Grace Chloe Ruby Evie",
@@ -106,12 +106,12 @@ STREETS = (
 
 @dataclass(frozen=True)
 class Person:
-    """Who a customer is; what she likes is another matter (see tastes).
+    """A user's account. What the user likes is in `demo.tastes`.
 
     Attributes:
         id: From 1.
-        first_name: As written at home.
-        last_name: Likewise.
+        first_name: In its own spelling.
+        last_name: In its own spelling.
         email: Unique, in lower case ASCII.
         gender: M, FE or O, as the shop's codes have it.
         address: Street and town.
@@ -126,8 +126,8 @@ class Person:
 
 
 def make_people(rng: np.random.Generator, n: int) -> tuple[Person, ...]:
-    """Return `n` people; e-mail addresses are told apart by a number where names coincide."""
-    taken: Counter[str] = Counter()
+    """Return `n` people; a number makes the e-mail addresses of equal names unique."""
+    accounts: Counter[str] = Counter()
     people = []
     for number in range(1, n + 1):
         culture = CULTURES[rng.integers(len(CULTURES))]
@@ -137,8 +137,8 @@ def make_people(rng: np.random.Generator, n: int) -> tuple[Person, ...]:
         gender = "O" if rng.random() < 0.02 else "FE" if female else "M"
         address = f"{rng.integers(1, 180)} {STREETS[rng.integers(len(STREETS))]}, {town}"
         account = f"{ascii_name(first)}.{ascii_name(last)}"
-        taken[account] += 1
-        suffix = str(taken[account]) if taken[account] > 1 else ""
+        accounts[account] += 1
+        suffix = str(accounts[account]) if accounts[account] > 1 else ""
         people.append(Person(number, first, last, f"{account}{suffix}@{DOMAIN}", gender, address))
     return tuple(people)
 
@@ -161,7 +161,7 @@ def ascii_name(name: str) -> str:
 
 
 def password_hashes(rng: np.random.Generator, n: int) -> Iterator[str]:
-    """Yield `n` bcrypt hashes of DEMO_PASSWORD, each with a salt of its own that only the seed decides."""
+    """Yield `n` bcrypt hashes of DEMO_PASSWORD, each with its own salt from the generator."""
     secret = DEMO_PASSWORD.encode("ascii")
     for _ in range(n):
         yield bcrypt.hashpw(secret, _salt(rng.bytes(16))).decode("ascii")

@@ -1,4 +1,4 @@
-"""Product pictures as SVG text: a drawing of the product's line in colours of its own, on its category's ground."""
+"""Product pictures as SVG text: a drawing of the product line in the product's colours, on the category's ground."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from demo.lines import BRANDS
 
 SIDE = 640
 DRAWINGS = Path(__file__).parent / "glyphs.txt"
-# Hue (degrees) and saturation of each category's ground, far enough apart that a category is known at a glance.
+# Hue (degrees) and saturation of each category's ground, far enough apart to recognise a category at a glance.
 GROUNDS = {
     "cameras": (214, 0.42),
     "lenses": (258, 0.4),
@@ -32,7 +32,7 @@ GROUNDS = {
 
 
 def picture(product: Product) -> str:
-    """Return one product's picture as a complete SVG document of one to two kilobytes, the same for the same product."""
+    """Return a product's picture as an SVG document of one to two kilobytes; equal products have equal pictures."""
     rng = np.random.default_rng([product.id, sum(product.name.encode("utf-8"))])
     base_hue, saturation = GROUNDS[product.line.category]
     hue = (base_hue + rng.uniform(-8, 8)) % 360
@@ -42,7 +42,8 @@ def picture(product: Product) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100" width="{SIDE}" height="{SIDE}" role="img" '
         f"aria-label={quoteattr(product.name)}>"
-        f'<defs><linearGradient id="ground{product.id}" x1="0" y1="0" x2="0.3" y2="1"><stop offset="0" stop-color="{top}"/>'
+        f'<defs><linearGradient id="ground{product.id}" x1="0" y1="0" x2="0.3" y2="1">'
+        f'<stop offset="0" stop-color="{top}"/>'
         f'<stop offset="1" stop-color="{bottom}"/></linearGradient></defs>'
         f'<rect width="100" height="100" fill="url(#ground{product.id})"/>'
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{rng.uniform(22, 34):.1f}" fill="#fff" opacity="0.28"/>'
@@ -50,22 +51,23 @@ def picture(product: Product) -> str:
         f'<ellipse cx="50" cy="84" rx="27" ry="3.2" fill="#000" opacity="0.12"/>'
         f'<g transform="translate(50 48) rotate({turn:.1f}) scale(0.74) translate(-50 -50)" stroke-linejoin="round">'
         f"{drawing(glyphs()[product.line.key], colours)}</g>"
-        f'<text x="50" y="95" text-anchor="middle" font-family="Helvetica, Arial, sans-serif" font-size="4.4" letter-spacing="0.9" '
+        '<text x="50" y="95" text-anchor="middle" font-family="Helvetica, Arial, sans-serif" '
+        'font-size="4.4" letter-spacing="0.9" '
         f'fill="{_hex(hue, 0.45, 0.3)}">{escape(BRANDS[product.brand].upper())}</text></svg>'
     )
 
 
 @cache
 def glyphs() -> dict[str, list[str]]:
-    """Return the shapes of each product line's drawing; glyphs.txt says what they mean."""
-    found: dict[str, list[str]] = {}
+    """Return the shapes of each product line's drawing, in the notation that glyphs.txt explains."""
+    drawings: dict[str, list[str]] = {}
     shapes: list[str] = []
     for line in DRAWINGS.read_text(encoding="utf-8").splitlines():
         if line.startswith(" "):
             shapes.append(line.strip())
         elif line and not line.startswith("#"):
-            shapes = found[line] = []
-    return found
+            shapes = drawings[line] = []
+    return drawings
 
 
 def drawing(shapes: Sequence[str], colours: dict[str, str]) -> str:
@@ -93,12 +95,13 @@ def _shape(words: list[str], colours: dict[str, str]) -> str:
             return f'<path d="{" ".join(rest[1:])}" fill="{colours[rest[0]]}"/>'
         case "s":
             colour, width, *data = rest
-            return f'<path d="{" ".join(data)}" fill="none" stroke="{colours[colour]}" stroke-width="{width}" stroke-linecap="round"/>'
+            stroke = f'stroke="{colours[colour]}" stroke-width="{width}" stroke-linecap="round"'
+            return f'<path d="{" ".join(data)}" fill="none" {stroke}/>'
     raise ValueError(f"a shape should begin with r, c, e, p or s. Received: {kind!r}.")
 
 
 def _colours(hue: float, rng: np.random.Generator) -> dict[str, str]:
-    """Return main, dark, light and accent: the main colour is one of the ground's relatives, the accent opposes it."""
+    """Return the main, dark, light and accent colours; the main hue derives from the ground's hue."""
     main = hue + rng.choice([0, 0, 30, -30, 150, 180, 210])
     return {
         "m": _hex(main, rng.uniform(0.35, 0.62), rng.uniform(0.42, 0.6)),

@@ -1,4 +1,4 @@
-"""Reviews: what some customers write after a purchase, with stars that follow taste, price and quality."""
+"""Reviews that some users write after a purchase, with stars that follow taste, price and quality."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TEXTS = {
 
 @dataclass(frozen=True)
 class Review:
-    """One customer's verdict on one product: 1 to 5 stars, a sentence, and the second it was written in."""
+    """One user's review of one product: 1 to 5 stars, a sentence, and its time in seconds since the first day."""
 
     second: int
     user: int
@@ -50,7 +50,7 @@ class Review:
 def make_reviews(
     rng: np.random.Generator, catalogue: Catalogue, tastes: Tastes, events: Sequence[Event], days: int
 ) -> list[Review]:
-    """Return the reviews of a story's purchases, ordered by time: one a customer and product at most."""
+    """Return reviews of purchases, ordered by time; at most one for each user and product."""
     first_purchases = {(event.user, event.item): event.second for event in reversed(events) if event.action == PURCHASE}
     reviews = []
     for (user, item), bought in sorted(first_purchases.items()):
@@ -64,6 +64,6 @@ def make_reviews(
 
 def _stars(rng: np.random.Generator, catalogue: Catalogue, tastes: Tastes, user: int, item: int) -> int:
     style = catalogue.styles[item] @ tastes.styles[user] / 2
-    dear = max(0.0, catalogue.expensiveness[item] - tastes.budget[user])
-    pleasure = 2.3 + 1.9 * catalogue.quality[item] + 0.6 * style - 1.5 * dear + rng.normal(0, 0.8)
+    excess_price = max(0.0, catalogue.expensiveness[item] - tastes.budget[user])
+    pleasure = 2.3 + 1.9 * catalogue.quality[item] + 0.6 * style - 1.5 * excess_price + rng.normal(0, 0.8)
     return int(np.clip(round(pleasure), 1, 5))

@@ -1,4 +1,4 @@
-"""Sessions of view → cart → purchase: each customer walks through the shop, and what she did decides what comes next."""
+"""Simulated sessions of views, carts and purchases, in which a user's earlier events influence later ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OUT = -1e9
 
 @dataclass(frozen=True)
 class Event:
-    """One row of the shop's log: who, what, which item, when (seconds since the story began), with which device."""
+    """One event: seconds since the first simulated day, user, item, action and device."""
 
     second: int
     user: int
@@ -40,11 +40,11 @@ class Event:
 
 @dataclass
 class _Visitor:
-    """One customer on her way through the story."""
+    """The state of one user during the simulation."""
 
     user: int
-    liking: NDArray[np.float64]  # (n,) the part of an item's utility that no day changes
-    fatigue: NDArray[np.float64]  # (n,) what owning it, or another of its line, takes away
+    liking: NDArray[np.float64]  # (n,) the part of an item's utility that does not change with the day
+    fatigue: NDArray[np.float64]  # (n,) loss of utility by owning the item, or another of its line
     due: list[tuple[float, int]] = field(default_factory=list)
     basket: list[tuple[float, int]] = field(default_factory=list)
     seen: dict[int, float] = field(default_factory=dict)
@@ -52,14 +52,14 @@ class _Visitor:
 
 
 def make_events(rng: np.random.Generator, catalogue: Catalogue, tastes: Tastes, start: date, days: int) -> list[Event]:
-    """Return every event of the story, ordered by time.
+    """Return all simulated events, ordered by time.
 
     Args:
-        rng: The source of every draw.
-        catalogue: What is sold.
-        tastes: Who comes.
-        start: The story's first day.
-        days: Its length.
+        rng: The random generator.
+        catalogue: The products.
+        tastes: The users' preferences.
+        start: The first simulated day.
+        days: Length of the simulated period.
     """
     events: list[Event] = []
     months = _months(start, days)
@@ -68,10 +68,8 @@ def make_events(rng: np.random.Generator, catalogue: Catalogue, tastes: Tastes, 
         visitor = _Visitor(user, _liking(catalogue, tastes, user), np.zeros(len(catalogue.products)))
         for second in _visits(rng, tastes, user, day_shares):
             events += _Session(rng, catalogue, tastes, visitor, second, months[second // DAY]).events()
-    # A session that runs past the story's end is cut there.
-    return sorted(
-        (event for event in events if event.second < days * DAY), key=lambda event: (event.second, event.user)
-    )
+    in_period = (event for event in events if event.second < days * DAY)  # the last session may run longer
+    return sorted(in_period, key=lambda event: (event.second, event.user))
 
 
 def _liking(catalogue: Catalogue, tastes: Tastes, user: int) -> NDArray[np.float64]:
@@ -83,12 +81,12 @@ def _liking(catalogue: Catalogue, tastes: Tastes, user: int) -> NDArray[np.float
 
 
 def _months(start: date, days: int) -> NDArray[np.float64]:
-    """Return `(days,)` the time of year of each day, from 1.0 (the first of January) to below 13."""
+    """Return `(days,)` float64: the time of year of each day, from 1.0 (1 January) to below 13."""
     return (start.timetuple().tm_yday - 1 + np.arange(days)) / 365.25 % 1 * 12 + 1
 
 
 def _day_shares(start: date, months: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return `(days,)` how busy the shop is: it grows, it has weekends, a quiet summer and a loud December."""
+    """Return `(days,)` relative traffic: it grows, and is higher on weekends and in December, lower in summer."""
     day = np.arange(len(months))
     season = 1 + 0.7 * np.exp(-0.5 * ((months - 12.3) / 0.6) ** 2) - 0.15 * np.exp(-0.5 * ((months - 8) / 0.8) ** 2)
     weekend = (start.weekday() + day) % 7 >= 5
@@ -96,7 +94,7 @@ def _day_shares(start: date, months: NDArray[np.float64]) -> NDArray[np.float64]
 
 
 def _visits(rng: np.random.Generator, tastes: Tastes, user: int, day_shares: NDArray[np.float64]) -> Iterator[int]:
-    """Yield the seconds at which a customer's sessions begin, ascending."""
+    """Yield the seconds at which a user's sessions begin, in ascending order."""
     shares = np.where(np.arange(len(day_shares)) >= tastes.joined[user], day_shares, 0)
     if shares.sum() == 0:
         return
@@ -107,7 +105,7 @@ def _visits(rng: np.random.Generator, tastes: Tastes, user: int, day_shares: NDA
 
 
 class _Session:
-    """One visit: a first wish, some steps from item to item, and perhaps a till."""
+    """One session: a first item, some steps to other items, and perhaps purchases."""
 
     def __init__(
         self,
@@ -121,7 +119,7 @@ class _Session:
         self.rng, self.catalogue, self.tastes, self.visitor = rng, catalogue, tastes, visitor
         self.second, self.day = second, second / DAY
         device = rng.choice(len(DEVICES), p=tastes.devices[visitor.user])
-        self.device = DEVICES[device] if rng.random() > 0.02 else None  # some browsers do not say
+        self.device = DEVICES[device] if rng.random() > 0.02 else None  # some browsers send no device
         self.utility = visitor.liking + visitor.fatigue + self._moment(month)
         on_sale = (catalogue.launched <= self.day) & (self.day < catalogue.ended)
         self.utility[~on_sale] = _OUT
@@ -131,21 +129,21 @@ class _Session:
         self.average = self.utility[on_sale].mean() if on_sale.any() else 0.0
 
     def events(self) -> list[Event]:
-        """Return the visit's events in their order."""
+        """Return the session's events in their order."""
         if not self.on_sale.any():
             return []
-        wanted = self._finish_basket()
+        purchases = self._finish_basket()
         bought_again = self._buy_again()
-        item = self._first_wish() if bought_again is None else self._next(bought_again)
+        item = self._first_item() if bought_again is None else self._next(bought_again)
         for _ in range(min(12, self.rng.geometric(0.3))):
-            wanted += [item] if self._look_at(item) else []
+            purchases += [item] if self._look_at(item) else []
             item = self._next(item)
-        for item in dict.fromkeys(wanted):
+        for item in dict.fromkeys(purchases):
             self._pay(item)
         return self.log
 
     def _moment(self, month: float) -> NDArray[np.float64]:
-        """Return `(n,)` what this day and hour add: drift of taste, season, time of day, novelty."""
+        """Return `(n,)` utility by day and hour: drift of taste, season, time of day, novelty."""
         category = self.tastes.categories(self.visitor.user, self.day)
         season = np.where(_SEASON > 0, 1.1 * np.cos(2 * np.pi * (month - 0.5 - _SEASON) / 12), 0.0)
         bucket = int(self.second % DAY // (6 * 3600))
@@ -157,7 +155,7 @@ class _Session:
         return added
 
     def _choose(self, allowed: NDArray[np.bool_] | None = None) -> int:
-        """Return an item by its utility and chance (Gumbel noise makes this a softmax)."""
+        """Draw an item from the softmax of the utilities, by adding Gumbel noise."""
         utility = self.utility + self.rng.gumbel(size=len(self.utility))
         if allowed is not None and (allowed & self.on_sale).any():
             utility = np.where(allowed, utility, _OUT)
@@ -166,7 +164,7 @@ class _Session:
     def _of_lines(self, lines: NDArray[np.int64]) -> int:
         return self._choose(np.isin(self.catalogue.lines, lines))
 
-    def _first_wish(self) -> int:
+    def _first_item(self) -> int:
         bought_on, bought = self.visitor.last_bought
         if self.day - bought_on < 45 and len(self._complements(bought)) and self.rng.random() < 0.5:
             return self._of_lines(self._complements(bought))
@@ -176,7 +174,7 @@ class _Session:
         return self._choose()
 
     def _next(self, item: int) -> int:
-        """Return the item after this one: compare, complete, or wander."""
+        """Return the next item: one of the same line, a complement, or any other."""
         step = self.rng.random()
         if step < 0.35:
             return self._of_lines(self.catalogue.lines[[item]])
@@ -189,7 +187,7 @@ class _Session:
         return lines
 
     def _look_at(self, item: int) -> bool:
-        """Log a view, and a cart where she wants it; return whether she pays for it today."""
+        """Log a view, and maybe a cart; return whether the item is purchased in this session."""
         self._log(item, VIEW)
         product = self.catalogue.products[item]
         again = self.day - self.visitor.seen.get(item, -1e6) < 14
@@ -207,13 +205,13 @@ class _Session:
         return False
 
     def _finish_basket(self) -> list[int]:
-        """Return what lay in the basket from a visit not long ago and is bought now; the rest is forgotten."""
+        """Return items of the last session's basket that are purchased now; the others are dropped."""
         basket, self.visitor.basket = self.visitor.basket, []
         fresh = [item for day, item in basket if self.day - day < 10 and self.on_sale[item]]
         return [item for item in fresh if self.rng.random() < 0.4]
 
     def _buy_again(self) -> int | None:
-        """Buy what is used up, without much looking; return the last such item."""
+        """Purchase items that are used up, mostly after one view; return the last of them."""
         due = [item for day, item in self.visitor.due if day <= self.day]
         self.visitor.due = [entry for entry in self.visitor.due if entry[0] > self.day]
         last = None

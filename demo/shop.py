@@ -1,4 +1,4 @@
-"""The demo shop as rows of the default schema: the same options, the same rows, whatever the database."""
+"""The demo shop as rows of the default schema; the same options give the same rows for every database."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ PRAISE = {
 
 @dataclass(frozen=True)
 class Options:
-    """What the demo shop is made from.
+    """Options of the demo shop.
 
     Attributes:
-        customers: How many.
-        products: How many.
-        days: Length of the story.
-        until: The day after the story's last.
-        seed: Seed of every draw.
+        users: Number of users.
+        products: Number of products.
+        days: Length of the simulated period.
+        until: The day after the last simulated one.
+        seed: Seed of all random generators.
     """
 
-    customers: int
+    users: int
     products: int
     days: int
     until: date
@@ -56,17 +56,17 @@ class Options:
 
 
 def make_shop(options: Options) -> dict[str, Rows]:
-    """Return the shop's rows by table, in the order in which they should be written."""
+    """Return the shop's rows by table, in the order of writing."""
     start = options.until - timedelta(days=options.days)
     catalogue = make_catalogue(_rng(options, 1), options.products, options.days)
-    tastes = make_tastes(_rng(options, 2), options.customers, options.days)
-    people = make_people(_rng(options, 3), options.customers)
+    tastes = make_tastes(_rng(options, 2), options.users, options.days)
+    people = make_people(_rng(options, 3), options.users)
     events = make_events(_rng(options, 4), catalogue, tastes, start, options.days)
     reviews = make_reviews(_rng(options, 5), catalogue, tastes, events, options.days)
     clock = _Clock(start)
     return {
         "Allcodes": _codes(),
-        "Users": _users(people, tastes, list(password_hashes(_rng(options, 6), options.customers)), clock),
+        "Users": _users(people, tastes, list(password_hashes(_rng(options, 6), options.users)), clock),
         "Products": _products(catalogue, events, clock),
         "Productdetails": _details(catalogue, _rng(options, 7), clock),
         "Productimages": [
@@ -83,9 +83,9 @@ def make_shop(options: Options) -> dict[str, Rows]:
     }
 
 
-def _rng(options: Options, concern: int) -> np.random.Generator:
-    """Return a generator of its own for each concern, so that a change in one leaves the others as they were."""
-    return np.random.default_rng([options.seed, concern])
+def _rng(options: Options, part: int) -> np.random.Generator:
+    """Return the generator of one part of the shop, so that a change in one part leaves the others unchanged."""
+    return np.random.default_rng([options.seed, part])
 
 
 class _Clock:
@@ -93,7 +93,7 @@ class _Clock:
         self._start = datetime(start.year, start.month, start.day, tzinfo=UTC)
 
     def text(self, second: int) -> str:
-        """Return the moment as the tables hold it, in UTC."""
+        """Return a moment in UTC as the tables hold it."""
         return f"{self._start + timedelta(seconds=second):%Y-%m-%d %H:%M:%S}"
 
     def stamps(self, second: int) -> dict[str, str]:
@@ -101,12 +101,11 @@ class _Clock:
 
 
 def _codes() -> Rows:
-    named = [("CATEGORY", code, name) for code, name in CATEGORIES.items()] + [
-        ("BRAND", code, name) for code, name in BRANDS.items()
-    ]
+    categories = [("CATEGORY", code, name) for code, name in CATEGORIES.items()]
+    brands = [("BRAND", code, name) for code, name in BRANDS.items()]
     return [
         {"id": k, "type": kind, "code": code, "value": value}
-        for k, (kind, code, value) in enumerate((*BASE_CODES, *named), 1)
+        for k, (kind, code, value) in enumerate((*BASE_CODES, *categories, *brands), 1)
     ]
 
 
@@ -197,7 +196,7 @@ def _comments(reviews: Sequence[Review], clock: _Clock) -> Rows:
 
 
 def summary(tables: Mapping[str, Rows]) -> list[tuple[str, str]]:
-    """Return what was made, as lines of (what, how much)."""
+    """Return the shop's counts, as pairs of a name and a text."""
     actions = Counter(row["actionCode"] for row in tables["Interactions"])
     status = Counter(row["statusId"] for row in tables["Products"])
     reduced = sum(row["discountPrice"] is not None for row in tables["Productdetails"])

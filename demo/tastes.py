@@ -1,4 +1,4 @@
-"""What each customer likes, when she comes and with which device: the hidden causes of the demo shop's events."""
+"""The users' hidden preferences, hours and devices, which cause the demo shop's events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from demo.catalogue import N_STYLES
 from demo.lines import BRANDS, CATEGORIES
 
 DEVICES = ("desktop", "mobile", "tablet")
-BASE_AFFINITY = -2.3  # of a category that a persona does not care for, on the log scale of the rest
+BASE_AFFINITY = -2.3  # log-affinity to a category that a persona does not name
 PERSONAS = {
     "photographer": {"cameras": 1.6, "lenses": 2.0, "outdoor": 0.4, "audio": -0.4},
     "barista": {"coffee": 2.0, "kitchen": 1.6, "audio": -0.4, "stationery": -0.6},
@@ -25,26 +25,26 @@ PERSONAS = {
 SHARE_DRIFTING = 0.35
 SHARE_JOINED_LATER = 0.4
 MEDIAN_SESSIONS_A_MONTH = 1.4
-# Visits by hour: four kinds of people, as (peak hour, width in hours).
+# Sessions by hour: four kinds of users, as (peak hour, width in hours).
 CHRONOTYPES = ((8.0, 2.0), (13.0, 2.8), (20.0, 2.2), (23.0, 2.4))
 
 
 @dataclass(frozen=True)
 class Tastes:
-    """One row for each customer.
+    """Preferences, with one row for each user.
 
     Attributes:
-        before: `(n, n_categories)` log-affinity to categories until the drift.
-        after: `(n, n_categories)` after it; equal to `before` for most.
+        before: `(n, n_categories)` log-affinity to categories before the drift.
+        after: `(n, n_categories)` log-affinity after it; equal to `before` for most users.
         drift_day: `(n,)` the day in the middle of the drift.
-        styles: `(n, N_STYLES)` what she finds beautiful.
+        styles: `(n, N_STYLES)` preferred looks, in the catalogue's coordinates.
         brands: `(n, n_brands)` log-affinity to brands.
-        budget: `(n,)` 0 to 1, where in a line's price range she looks.
-        loyalty: `(n,)` the chance that a used-up product is bought again.
-        hours: `(n, 24)` when she comes; rows sum to 1.
-        devices: `(n, 3)` what she comes with; rows sum to 1, columns as DEVICES.
-        sessions_a_month: `(n,)` how often: a few come very often.
-        joined: `(n,)` the day she opened her account; negative is before the story.
+        budget: `(n,)` 0 to 1, the preferred place in a line's price range.
+        loyalty: `(n,)` probability that a used-up product is bought again.
+        hours: `(n, 24)` distribution of sessions over the hours; rows sum to 1.
+        devices: `(n, 3)` distribution over DEVICES; rows sum to 1.
+        sessions_a_month: `(n,)` expected sessions; a few users have very many.
+        joined: `(n,)` the day of registration; negative is before the first simulated day.
     """
 
     before: NDArray[np.float64]
@@ -67,7 +67,7 @@ class Tastes:
 
 
 def make_tastes(rng: np.random.Generator, n: int, days: int) -> Tastes:
-    """Return the tastes of `n` customers over a story of `days`."""
+    """Return the preferences of `n` users over a simulated period of `days` days."""
     before = _affinities(rng, n)
     drifting = rng.random(n) < SHARE_DRIFTING
     later = rng.random(n) < SHARE_JOINED_LATER
@@ -87,7 +87,7 @@ def make_tastes(rng: np.random.Generator, n: int, days: int) -> Tastes:
 
 
 def _affinities(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
-    """Return `(n, n_categories)`: one persona, a weaker second one, and a little of her own."""
+    """Return `(n, n_categories)` log-affinities: one persona, a weaker second one, and noise."""
     table = np.full((len(PERSONAS), len(CATEGORIES)), BASE_AFFINITY)
     columns = list(CATEGORIES)
     for row, likes in enumerate(PERSONAS.values()):
@@ -99,7 +99,7 @@ def _affinities(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
 
 
 def _hours(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
-    """Return `(n, 24)` shares: each customer mixes two chronotypes over a thin base."""
+    """Return `(n, 24)` shares: mostly one or two chronotypes, over a small uniform base."""
     hour = np.arange(24)
     curves = []
     for peak, width in CHRONOTYPES:

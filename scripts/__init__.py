@@ -1,1 +1,1 @@
-"""Operators' tools: each file is a thin door."""
+"""Command lines for operators, over functions of the package."""

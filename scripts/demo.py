@@ -1,7 +1,7 @@
-"""The whole line on a shop of our own: make the shop, train, publish, put its encoders into the database, ask for recommendations.
+"""Run every step on a demo shop: make the shop, train, publish, write the encoders, ask for recommendations.
 
-What is there already is kept, so that a second run does little more than ask. A shop that .env or the environment names is left
-alone: the demo then keeps to its own database and its own versions, all in data/.
+Finished steps are skipped, so that a second run only asks for recommendations. If .env or the environment names another
+shop, that shop is not touched: the demo then has its own database and versions in data/.
 """
 
 from __future__ import annotations
@@ -34,29 +34,28 @@ from recsys.store.writes import product_names, user  # noqa: E402
 from recsys.training.terminal import console  # noqa: E402
 
 DEMO_URL = "sqlite:///data/demo.sqlite"
-# Beside another shop: its versions are not replaced, and its mapping does not fit the demo's tables.
+# Settings of the demo beside another shop, whose versions must stay and whose mapping does not fit the demo's tables.
 APART = {"DATABASE_URL": DEMO_URL, "MODELS_DIR": "data/demo-models", "RECSYS_TOML": "data/demo.toml"}
-SHOP_NAMES = ("DATABASE_URL", "DB_NAME", "DB_DATABASE_NAME")  # any of these says where a shop is
+SHOP_NAMES = ("DATABASE_URL", "DB_NAME", "DB_DATABASE_NAME")  # each of these names a shop
 REQUEST = {"user_id": 1, "limit": 5}
-INTERRUPTED = 130  # as shells have it for Ctrl-C
-LOG_WIDTH = 110  # of a file or a pipe: wide enough for the tables
+INTERRUPTED = 130  # the status of shells after Ctrl-C
+LOG_WIDTH = 110  # columns of a file or a pipe, enough for the tables
 
 out = console(log_width=LOG_WIDTH)
 
 
 class StepFailed(Exception):
-    """A step has ended with this exit status, and has said why."""
+    """A step ended with this exit status, after a message of its own."""
 
 
 def main(argv: list[str]) -> int:
-    """Run what is left to do and ask; returns the exit status."""
+    """Run the missing steps and ask for recommendations; returns the exit status."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(argv)
     try:
         environ = {**os.environ, **_own_variables(os.environ)}
         settings = load_settings(environ, ROOT)
-        compileall.compile_dir(
-            ROOT / "recsys", quiet=2
-        )  # a web server's user may not be allowed to, and would compile for each request
+        # A web server's user may not write the compiled files, and would compile for each request.
+        compileall.compile_dir(ROOT / "recsys", quiet=2)
         _run(["scripts/make_shop.py", "--keep"], environ)
         version = _up_to_date(settings)
         if version:
@@ -76,7 +75,7 @@ def main(argv: list[str]) -> int:
 
 
 def _own_variables(environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Return what the steps are told beyond the environment and .env; where nothing names a shop, .env is written for the demo's."""
+    """Return the variables that the steps get in addition to the environment; writes .env if nothing names a shop."""
     data = ROOT / "data"
     data.mkdir(exist_ok=True)
     if not (ROOT / ".env").exists() and not any(environ.get(name) for name in SHOP_NAMES):
@@ -86,7 +85,7 @@ def _own_variables(environ: Mapping[str, str]) -> Mapping[str, str]:
         if load_settings(environ, ROOT).database_url == load_settings(APART, ROOT).database_url:
             return {}
     except SettingsError:
-        pass  # whatever is wrong with another shop's settings, it is not the demo's business
+        pass  # the settings of another shop may be broken
     out.print(
         "The settings name another shop, which is left alone: the demo keeps to data/demo.sqlite and data/demo-models."
     )
@@ -94,7 +93,7 @@ def _own_variables(environ: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _write_env(*, apart: bool) -> None:
-    """Write .env; beside versions or a mapping of another shop it keeps the demo apart from them."""
+    """Write .env. With `apart`, its variables keep the demo apart from another shop's versions and mapping."""
     variables = APART if apart else {"DATABASE_URL": DEMO_URL}
     lines = [
         '# The demo\'s embedded shop. For your own: README.md, "Your own shop".',
@@ -106,7 +105,15 @@ def _write_env(*, apart: bool) -> None:
 
 
 def _run(command: Sequence[str], environ: Mapping[str, str], stdin: str | None = None) -> str:
-    """Run one of the doors and return its stdout where it got a stdin; otherwise both its streams are ours.
+    """Run a command.
+
+    Args:
+        command: A script and its arguments.
+        environ: The environment.
+        stdin: The text on its stdin; None to inherit the streams.
+
+    Returns:
+        Its stdout if it got a stdin, otherwise an empty text.
 
     Raises:
         StepFailed: Its exit status is not 0.
@@ -115,7 +122,7 @@ def _run(command: Sequence[str], environ: Mapping[str, str], stdin: str | None =
     shown = python.relative_to(ROOT) if python.is_relative_to(ROOT) else python
     pipe = f"echo {shlex.quote(stdin)} | " if stdin else ""
     out.print(f"$ {pipe}{shown} {shlex.join(command)}", style="bold", soft_wrap=True)
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, *command],
         env=environ,
         cwd=ROOT,
@@ -123,14 +130,15 @@ def _run(command: Sequence[str], environ: Mapping[str, str], stdin: str | None =
         encoding="utf-8",
         stdout=subprocess.PIPE if stdin else None,
     )
-    if done.returncode:
-        console(stderr=True).print(f"demo: {command[0]} ended with exit status {done.returncode}. {done.stdout or ''}")
-        raise StepFailed(done.returncode)
-    return done.stdout or ""
+    if process.returncode:
+        message = f"demo: {command[0]} ended with exit status {process.returncode}. {process.stdout or ''}"
+        console(stderr=True).print(message)
+        raise StepFailed(process.returncode)
+    return process.stdout or ""
 
 
 def _up_to_date(settings: Settings) -> str | None:
-    """Return the name of the active version if it learned from exactly the events that the shop holds now."""
+    """Return the name of the active version if it was trained on exactly the shop's current events, otherwise None."""
     try:
         with current(settings.models_dir) as version, connect(settings.database_url) as db:
             interactions, _ = read_interactions(db, settings.shop)
@@ -141,28 +149,25 @@ def _up_to_date(settings: Settings) -> str | None:
 
 
 def _show(answer: Mapping[str, Any], settings: Settings) -> None:
-    """Print an answer as tables, with names for ids, and what to do next."""
-    because = [item.get("reason", {}).get("item_id") for item in answer["items"]]
+    """Print an answer as tables, with names in place of ids, and the next steps."""
+    causes = [item.get("reason", {}).get("item_id") for item in answer["items"]]
     with connect(settings.database_url) as db:
-        names = product_names(db, [*(item["productId"] for item in answer["items"]), *filter(None, because)])
+        names = product_names(db, [*(item["productId"] for item in answer["items"]), *filter(None, causes)])
         name, address = user(db, answer["user_id"]) or ("nobody", "nobody")
     table = Table("", "product", "score", "because of", title=f"For {name}, by {answer['model']}")
-    for rank, (item, cause) in enumerate(zip(answer["items"], because, strict=True), 1):
+    for rank, (item, cause) in enumerate(zip(answer["items"], causes, strict=True), 1):
         label = f"{names[item['productId']]} ({item['productId']})"
         table.add_row(str(rank), label, f"{item['score']:.3f}", names.get(cause, ""))
     out.print(table)
     out.print(_runs(answer))
-    out.print(
-        f"{answer['ms']:.0f} ms in the process. {name} logs in as {address}; every customer's password is {DEMO_PASSWORD}.",
-        soft_wrap=True,
-    )
-    out.print(
-        "Next: ask for another user_id, train on your own shop (README.md), read docs/PROTOCOL.md.", soft_wrap=True
-    )
+    log_in = f"{name} logs in as {address}; every user's password is {DEMO_PASSWORD}."
+    out.print(f"{answer['ms']:.0f} ms in the process. {log_in}", soft_wrap=True)
+    next_steps = "Next: ask for another user_id, train on your own shop (README.md), read docs/PROTOCOL.md."
+    out.print(next_steps, soft_wrap=True)
 
 
 def _runs(answer: Mapping[str, Any]) -> Table:
-    table = Table("model", "its first five", "P@10", "MAP@10", "measured", title="All that were asked")
+    table = Table("model", "its first five", "P@10", "MAP@10", "measured", title="All models")
     for run in answer["runs"]:
         metrics = run["metrics"] or {"precision10": float("nan"), "map10": float("nan")}
         name = f"{run['model']} ★" if run["model"] == answer["model"] else run["model"]

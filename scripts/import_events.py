@@ -1,7 +1,7 @@
 r"""Import events from a CSV, a gzipped CSV or a Parquet file into the default schema.
 
-Rows are read as a stream, and written in chunks: a killed import is simply run again, for no row is added twice. What is
-dropped is counted by reason. Moments are stored in UTC.
+Rows are read as a stream and written in chunks. An import that was killed can be run again, because no row is added
+twice. Dropped rows are counted by reason. Times are stored in UTC.
 
   python scripts/import_events.py orders.csv.gz --user CustomerID --item StockCode --timestamp InvoiceDate \
       --price UnitPrice --name Description --cancelled-when 'InvoiceNo^=C' --drop-when 'Quantity<=0'
@@ -31,8 +31,8 @@ from recsys.settings import Settings, load_settings  # noqa: E402
 from recsys.store import connect  # noqa: E402
 from recsys.training.terminal import console  # noqa: E402
 
-INTERRUPTED = 130  # as shells have it for Ctrl-C
-CONTEXTS = ("device_type",)  # what the default schema keeps beside an event
+INTERRUPTED = 130  # the status of shells after Ctrl-C
+CONTEXTS = ("device_type",)  # the context columns of the default schema
 
 
 def main(argv: list[str]) -> int:
@@ -76,7 +76,7 @@ def _run(settings: Settings, path: Path, options: ImportOptions) -> ImportReport
             path,
             options,
             shop=settings.shop,
-            progress=lambda done, rows: bar.update(task, completed=done, rows=rows),
+            progress=lambda n_bytes, rows: bar.update(task, completed=n_bytes, rows=rows),
         )
 
 
@@ -103,7 +103,8 @@ def _options(flags: argparse.Namespace) -> ImportOptions:
     contexts = dict(_pair(text, "--context") for text in flags.context)
     if set(contexts) - set(CONTEXTS):
         raise UsageError(
-            f"--context should name a context that the default schema keeps, {', '.join(CONTEXTS)}. Received: {listed(sorted(contexts))}."
+            f"--context should name a context that the default schema keeps, {', '.join(CONTEXTS)}. "
+            f"Received: {listed(sorted(contexts))}."
         )
     return ImportOptions(
         user=flags.user,
@@ -129,17 +130,17 @@ def _options(flags: argparse.Namespace) -> ImportOptions:
 
 
 def _pair(text: str, flag: str) -> tuple[str, str]:
-    left, equals, right = text.partition("=")
-    if not (left.strip() and equals and right.strip()):
+    name, equals, value = text.partition("=")
+    if not (name.strip() and equals and value.strip()):
         raise UsageError(f"{flag} should hold pairs such as a=b. Received: {text!r}.")
-    return left.strip(), right.strip()
+    return name.strip(), value.strip()
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, help="CSV, CSV.gz or Parquet; columns have names")
     needed = parser.add_argument_group("columns")
-    needed.add_argument("--user", required=True, metavar="COL", help="the customer; rows without one are dropped")
+    needed.add_argument("--user", required=True, metavar="COL", help="the user; rows without one are dropped")
     needed.add_argument("--item", required=True, metavar="COL", help="the product")
     event = needed.add_mutually_exclusive_group()
     event.add_argument("--event", metavar="COL", help="what happened")
@@ -156,9 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     needed.add_argument("--category", metavar="COL", help="the product's category")
     needed.add_argument("--price", metavar="COL", help="the product's price; the newest one is kept")
     needed.add_argument("--name", metavar="COL", help="the product's name; the first one is kept")
-    needed.add_argument(
-        "--context", action="append", default=[], metavar="device_type=COL", help="the customer's device"
-    )
+    needed.add_argument("--context", action="append", default=[], metavar="device_type=COL", help="the user's device")
     words = parser.add_argument_group("words")
     words.add_argument(
         "--event-map",

@@ -1,6 +1,6 @@
-"""Make the demo shop: customers with taste, products with pictures, and a year of what they did, in the default schema.
+"""Make the demo shop in the default schema: users with preferences, products with pictures, and a year of events.
 
-Every customer logs in with the password `demo-shop`. The same options make the same rows in every database.
+Every user logs in with the password `demo-shop`. The same options make the same rows in every database.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ def main(argv: list[str]) -> int:
 
 
 def _fill(url: DatabaseUrl, options: Options, *, force: bool, keep: bool) -> Table | str:
-    """Write the shop and return what to say about it."""
+    """Write the shop; returns a message or a table about it."""
     with connect(url, create=True) as db:
         migrate(db)
-        held = {table: count for table, count in rows_in_shop(db).items() if count}
-        if held and keep:
-            return f"The shop is there already: {_counts(held)}. Nothing was changed."
-        if held and not force:
+        existing = {table: count for table, count in rows_in_shop(db).items() if count}
+        if existing and keep:
+            return f"The shop is there already: {_counts(existing)}. Nothing was changed."
+        if existing and not force:
             raise UsageError(
-                f"The database should hold no shop yet. Received: {_counts(held)}. Nothing was changed; "
+                f"The database should hold no shop yet. Received: {_counts(existing)}. Nothing was changed; "
                 "--force empties the shop's own tables first, --keep leaves the shop as it is."
             )
         tables = make_shop(options)
@@ -64,8 +64,8 @@ def _fill(url: DatabaseUrl, options: Options, *, force: bool, keep: bool) -> Tab
     return table
 
 
-def _counts(held: dict[str, int]) -> str:
-    return ", ".join(f"{count:,} {table}" for table, count in held.items())
+def _counts(rows: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {table}" for table, count in rows.items())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,13 +75,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--customers", type=_positive, default=600, metavar="N", help="default 600")
     parser.add_argument("--products", type=_positive, default=240, metavar="N", help="default 240")
-    parser.add_argument("--days", type=_positive, default=365, metavar="N", help="length of the story; default 365")
+    parser.add_argument("--days", type=_positive, default=365, metavar="N", help="days of events; default 365")
     parser.add_argument(
         "--until",
         type=_day,
         default=datetime.now(UTC).date(),
         metavar="DATE",
-        help="the story ends at its midnight UTC; default today's",
+        help="events end at midnight UTC before this day; default today",
     )
     parser.add_argument("--seed", type=int, default=7, metavar="N", help="default 7")
     choice = parser.add_mutually_exclusive_group()

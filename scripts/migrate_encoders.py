@@ -1,7 +1,7 @@
-"""Put a version's encoders into the database: from the version's own files, or from the pickles of an earlier system.
+"""Write a version's encoders to the database, from the version's files or from the pickles of an earlier system.
 
-Run it again as often as you like: what is there already stays, what an interrupted run has left is replaced, and requests
-go on being answered meanwhile. Without options it takes the active version.
+It can be run again at any time: complete encoders stay, those of an interrupted run are replaced, and requests are
+answered meanwhile. Without options it takes the active version.
 """
 
 from __future__ import annotations
@@ -28,7 +28,16 @@ from recsys.settings.database_url import DatabaseUrl  # noqa: E402
 
 @dataclass(frozen=True)
 class Encoders:
-    """What is to be written, and whether the views are to show it: None says, if they show nothing yet."""
+    """The encoders of one version.
+
+    Attributes:
+        name: The version's name.
+        data_until: The time of the newest event in its training data, in seconds since 1970 in UTC; 0 if unknown.
+        users: `(n_users,)` ids in index order.
+        items: `(n_items,)` ids in index order.
+        contexts: Features in order, each with its values in index order.
+        active: Whether the views should show it; None if they should only if they show no version yet.
+    """
 
     name: str
     data_until: int
@@ -53,7 +62,7 @@ def main(argv: list[str]) -> int:
 
 
 def _from_version(models_dir: Path, name: str | None) -> Encoders:
-    """Read the encoders that a version was published with."""
+    """Read the encoders in a version's files."""
     try:
         active = artifacts.current_name(models_dir)
     except NoModel:
@@ -74,16 +83,17 @@ def _from_version(models_dir: Path, name: str | None) -> Encoders:
 
 
 def _from_pickles(folder: Path) -> Encoders:
-    """Read the pickles of an earlier system; how new the events behind them are, nobody knows any more."""
+    """Read the pickles of an earlier system; the time of its newest event is unknown."""
     old = legacy.read_encoders(folder)
-    users, items = (
-        np.array(ids, np.int64 if ids and isinstance(ids[0], int) else object) for ids in (old.users, old.items)
-    )
-    return Encoders(old.name, 0, users, items, old.contexts, active=None)
+    return Encoders(old.name, 0, _id_array(old.users), _id_array(old.items), old.contexts, active=None)
+
+
+def _id_array(ids: Sequence[int | str]) -> NDArray:
+    return np.array(ids, np.int64 if ids and isinstance(ids[0], int) else object)
 
 
 def _write(url: DatabaseUrl, encoders: Encoders) -> str:
-    """Write them and return what to say about it."""
+    """Write the encoders; returns a message about them."""
     with store.connect(url) as db:
         store.migrate(db, shop=False)
         before = store.list_versions(db)
@@ -97,9 +107,9 @@ def _write(url: DatabaseUrl, encoders: Encoders) -> str:
         )
         if encoders.active or (encoders.active is None and not any(row.active for row in before)):
             store.set_active(db, encoders.name)
-    there = any(row.id == version and row.complete for row in before)
+    existed = any(row.id == version and row.complete for row in before)
     counts = f"{len(encoders.users):,} users, {len(encoders.items):,} items, {len(encoders.contexts)} context features"
-    return f"{encoders.name}: {counts} {'are in the database already' if there else 'written'} (version {version})."
+    return f"{encoders.name}: {counts} {'are in the database already' if existed else 'written'} (version {version})."
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,8 +1,8 @@
-"""Write the contract as JSON Schema into docs/schema/, for clients in other languages, and the names of all models into docs/PROTOCOL.md.
+"""Write the contract as JSON Schema to docs/schema/, and the names of all models to docs/PROTOCOL.md.
 
     python scripts/write_schema.py
 
-Tests compare the files with what this would write.
+Tests compare the files with the output of this script.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ FOLDER, PROTOCOL = ROOT / "docs" / "schema", ROOT / "docs" / "PROTOCOL.md"
 
 
 def schemas() -> dict[str, str]:
-    """Return the text of each file by its name."""
+    """Return the schemas' texts by file name."""
     documents = {"request.json": request_schema(tuple(REGISTRY)), "response.json": response_schema()}
     return {name: json.dumps(document, indent=2) + "\n" for name, document in documents.items()}
 
 
 def protocol(page: str) -> str:
-    """Return the page with the registry's names in its one line that lists the models."""
+    """Return the page with the registry's names in the line that lists the models."""
     names = ", ".join(f"`{name}`" for name in REGISTRY)
     return re.sub(r"^Models: .*$", f"Models: {names}.", page, count=1, flags=re.MULTILINE)
 

@@ -73,7 +73,7 @@ from recsys.networks.base import Drop, Network, UserBatch, dot_scores, identity
 class Plain(Network):
     """Matrix factorisation without biases; `recsys.scorers.plain` serves it."""
 
-    pairwise = False
+    per_example_negatives = False
 
     def add_weights(self) -> None:
         """Add the gain."""

@@ -14,7 +14,10 @@ def test_every_data_file_of_the_package_is_installed_with_it() -> None:
         if path.is_file() and path.suffix not in {".py", ".pyc"} and "__pycache__" not in path.parts
     }
     listed = {
-        path for package, globs in DATA.items() for glob in globs for path in (ROOT / package.replace(".", "/")).glob(glob)
+        path
+        for package, globs in DATA.items()
+        for glob in globs
+        for path in (ROOT / package.replace(".", "/")).glob(glob)
     }
 
     assert files == listed

@@ -1,13 +1,13 @@
 /**
- * The whole server under mixed traffic while it is killed, its workers are killed, its database is cut off, versions come and go and
- * products are sold out: fault F64 through HTTP.
+ * The whole server under mixed traffic, while faults are injected: the server and its workers are killed, its database is cut off, versions
+ * change, and products are sold out. This is fault F64 through HTTP.
  *
  *     node bench/httpSoak.js                                          half an hour on SQLite, half an hour on MariaDB
  *     node bench/httpSoak.js --minutes 2 --only mariadb               one database, briefly; with --json, the other's figures stay
  *     node bench/httpSoak.js --json ../benchmarks/results/http.json   keep the summary; bench/page.js writes it into docs/PERFORMANCE.md
  *
- * --seed, a whole number (1), decides what happens and when. It leaves with 1 if anything that has to hold did not. Python as for the
- * repository's own tests.
+ * --seed, a whole number (1), decides what happens and when. The exit status is 1 if there was a violation. Python is found as for the
+ * repository's tests.
  */
 import { HELP } from './loading/help.js';
 
@@ -19,7 +19,7 @@ import { circumstances, keep, kept } from './loading/results.js';
 import { KINDS, copiedShop, tinySource } from './loading/shops.js';
 import { httpSoak } from './loading/soak.js';
 import { terminal } from './loading/tables.js';
-import { PASSWORD, addressOf } from './loading/visitors.js';
+import { PASSWORD, addressOf } from './loading/traffic.js';
 import { progress } from './poolSoak/report.js';
 
 const values = commandLine(HELP, {
@@ -51,7 +51,7 @@ const soak = { ...about, shop: 'a tiny shop', seed, databases };
 const others = values.only && values.json ? kept(values.json).soak?.databases : {};
 if (values.json) keep(values.json, 'soak', { ...soak, databases: { ...others, ...databases } });
 process.stdout.write(`\n${terminal({ soak })}\n`);
-for (const { words } of Object.values(databases)) for (const word of words) process.stdout.write(`  ${word}\n`);
+for (const { words: messages } of Object.values(databases)) for (const message of messages) process.stdout.write(`  ${message}\n`);
 const isClean = Object.values(databases).every(({ violations }) => Object.keys(violations).length === 0);
 process.exitCode = isClean && Object.keys(databases).length > 0 ? 0 : 1;
 

@@ -1,8 +1,8 @@
 /**
- * The part of docs/PERFORMANCE.md that is made from what bench/load.js and bench/httpSoak.js measured.
+ * Generates the part of docs/PERFORMANCE.md with the figures of bench/load.js and bench/httpSoak.js.
  *
  *     node bench/page.js            write it
- *     node bench/page.js --check    change nothing; leave with 1 if the page says anything else
+ *     node bench/page.js --check    change nothing; exit with 1 if the page differs
  */
 import { HELP } from './loading/help.js';
 

@@ -1,9 +1,10 @@
+/** The Express application: security headers, logging, metrics, routes and error handling. */
 import cors from 'cors';
 import express from 'express';
 import helmet from 'helmet';
 
 import { errorHandler, notFound } from './middlewares/errors.js';
-import { requestLog } from './middlewares/requestLog.js';
+import { requestLog } from './monitoring/logging.js';
 import { webRoutes } from './route/web.js';
 import { STYLE_SOURCE } from './views/overviewPage.js';
 
@@ -16,7 +17,7 @@ const SECURITY = {
 };
 
 /**
- * Return the application. It has no state of its own: everything it uses is given, so that tests give something else.
+ * Create the Express application from its services. It has no state of its own, so that tests can pass other services.
  *
  * @param {object} services
  * @param {object} services.settings What `readSettings` returned.
@@ -29,7 +30,7 @@ const SECURITY = {
  * @param {object} services.metrics
  * @param {object} services.log A pino logger.
  * @param {() => object[]} [services.elsewhere] What `waitingElsewhere` returns.
- * @param {() => boolean} [services.isClosing] Whether the process is about to end.
+ * @param {() => boolean} [services.isClosing] Whether the shutdown has begun.
  * @returns {import('express').Express}
  */
 export function createApp(services) {
@@ -38,13 +39,13 @@ export function createApp(services) {
   app.disable('x-powered-by');
   app.disable('etag'); // personal answers are not cached by browsers
   app.set('trust proxy', settings.trustProxy);
-  app.set('query parser', 'simple'); // a[b]=1 is a parameter named a[b], and none of ours
+  app.set('query parser', 'simple'); // a[b]=1 is a parameter named a[b], which no route has
   app.use(requestLog({ log }), timed(metrics), helmet(SECURITY), crossOrigin(settings), uncached);
   app.use(webRoutes(services), notFound, errorHandler({ log }));
   return app;
 }
 
-/** Pages of the named origins may ask; without any, only those of this one. */
+/** Allow pages of the configured origins. Without any, only pages of this origin may send requests. */
 function crossOrigin({ corsOrigin }) {
   return cors({ origin: corsOrigin.length > 0 ? [...corsOrigin] : false, methods: ['GET', 'POST', 'DELETE'], allowedHeaders: ['Authorization', 'Content-Type'], maxAge: 600 });
 }

@@ -1,10 +1,10 @@
 import { parseArgs } from 'node:util';
 
-const USAGE = 64; // as Python's own: the command line is at fault
+const USAGE = 64; // the exit status of a wrong command line, as on the Python side
 
 /**
- * Return the options of a program's command line. `--help` prints the help and ends with 0, what is not known is told in one line and ends
- * with 64; neither does anything else.
+ * Return the options of a program's command line. `--help` prints the help and exits with 0. An unknown option prints one line and exits
+ * with 64.
  *
  * @param {string} help
  * @param {import('node:util').ParseArgsConfig['options']} [options]
@@ -24,7 +24,7 @@ export function commandLine(help, options = {}) {
   return values;
 }
 
-/** End because of the command line, and say why. */
+/** Print why the command line is wrong, and exit with 64. */
 export function refuse(why) {
   process.stderr.write(`${why} --help says more.\n`);
   process.exit(USAGE);

@@ -1,3 +1,4 @@
+/** The server: `startServer` builds it from settings, and as a script this file runs it until a signal. */
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -7,41 +8,39 @@ import { connectDatabase } from './config/database.js';
 import { checkIds } from './config/mapping.js';
 import { scrubbed } from './config/secrets.js';
 import { SettingsError, VARIABLES, readSettings } from './config/settings.js';
-import { finished, httpServer, listening } from './httpServer.js';
-import { logger } from './logging.js';
+import { httpServer, listening } from './httpServer.js';
 import { defineModels } from './models/index.js';
+import { logger } from './monitoring/logging.js';
+import { createMetrics } from './monitoring/metrics.js';
 import { createAuthService } from './services/authService.js';
 import { createInteractionService } from './services/interactionService.js';
-import { createSnapshot } from './services/lists/snapshot.js';
-import { createMetrics } from './services/metrics.js';
-import { createPasswords } from './services/passwords/passwords.js';
+import { createPasswords } from './services/passwords.js';
 import { createPool } from './services/pythonInvoker.js';
 import { createRecommendationService } from './services/recommendationService.js';
+import { createSnapshot } from './services/recommendations/snapshot.js';
 import { folderOf, waitingElsewhere } from './services/spool/databases.js';
 import { openSpool } from './services/spool/spool.js';
-import { climbDown } from './shutdown.js';
+import { END_MS, gracefulShutdown, shutdownSteps } from './shutdown.js';
 
-const EXIT = { failed: 1, settings: 78 }; // as Python's own: the settings are at fault
-const HELP = `Serve recommendations over HTTP: node src/server.js, without arguments. On SIGTERM and SIGINT it ends.
+const EXIT = { failed: 1, settings: 78 }; // as Python's own exit statuses
+const HELP = `Serve recommendations over HTTP: node src/server.js, without arguments. SIGTERM and SIGINT end it.
 
 It reads these variables from the environment and from the repository's .env; README.md has more.
 
 ${Object.entries(VARIABLES).map(([name, { default: value, meaning }]) => `  ${name.padEnd(18)}${meaning}${value ? ` (${value})` : ''}`).join('\n')}
 
-It leaves with 0 when it was asked to end, 1 when it failed (a port that is taken, a step of the end that failed),
-64 when the command line is not what it should be, 78 when a setting is not.
+Its exit status is 0 after a signal, 1 after a failure (such as a port in use, or a failed step of the shutdown),
+64 if the command line is wrong, 78 if a setting is wrong.
 `;
-const REQUESTS_MS = 2000; // what is being answered at the end may take its deadline
-export const STEP_MS = { requests: 2100, spool: 2200, lists: 200, python: 4200, passwords: 100, database: 150 }; // in all, less than END_MS
-export const END_MS = 9000; // `docker stop` waits for ten seconds
 const ALARMS = new Set(['refused', 'breaker_open', 'quarantined', 'down']);
 
 /**
  * Start the server.
  *
  * @param {object} settings What `readSettings` returned.
- * @param {{environ?: object, log?: object}} [surroundings] The environment that Python's variables are chosen from; a pino logger.
- * @returns {Promise<{address: import('node:net').AddressInfo, close: () => Promise<boolean>}>} `close` resolves to whether all went well.
+ * @param {{environ?: object, log?: object}} [options] The environment, part of which the Python processes get; a pino logger.
+ * @returns {Promise<{address: import('node:net').AddressInfo, close: () => Promise<boolean>}>} `close` resolves to
+ *   whether the shutdown succeeded.
  */
 export async function startServer(settings, { environ = process.env, log = logger(settings) } = {}) {
   const sequelize = connectDatabase(settings, { log });
@@ -53,42 +52,42 @@ export async function startServer(settings, { environ = process.env, log = logge
       await sequelize.close();
       throw error;
     });
-  const python = createPool({ size: settings.python.size, python: settings.python.bin ?? undefined, env: environ, onEvent: teller(log) });
+  const python = createPool({ size: settings.python.size, python: settings.python.bin ?? undefined, env: environ, onEvent: poolEventLogger(log) });
   const metrics = createMetrics({ python: () => python.stats(), spool: () => spool.stats(), elsewhere });
   const recommendations = createRecommendationService({ sequelize, models, python, settings, snapshot, metrics, log });
-  const interactions = createInteractionService({ models, spool, onStored: forgetting(recommendations, log), log });
+  const interactions = createInteractionService({ models, spool, onStored: purchaseListener(recommendations, log), log });
   const passwords = createPasswords();
   const auth = createAuthService({ settings, models, passwords, log });
   let isClosing = false;
   const services = { settings, sequelize, models, python, metrics, recommendations, interactions, elsewhere, auth, log, isClosing: () => isClosing };
   const server = httpServer(createApp(services));
-  const steps = waysDown({ server, interactions, recommendations, python, passwords, sequelize });
+  const steps = shutdownSteps({ server, interactions, recommendations, python, passwords, sequelize });
   const close = () => {
     isClosing = true;
-    return climbDown(steps, { log });
+    return gracefulShutdown(steps, { log });
   };
   try {
     const address = await listening(server, settings);
-    interactions.start(); // and not before: a start that fails touches nothing of what waits
+    interactions.start(); // not earlier: a start that fails must not touch the records that wait
     return { address, close };
   } catch (error) {
-    await climbDown(steps.slice(1), { log });
+    await gracefulShutdown(steps.slice(1), { log });
     throw error;
   }
 }
 
-/** Open the spool of this database, and tell of what waits beside it. */
+/** Open the spool of this database, and log what waits for other databases. */
 export async function spoolOf({ spoolDir, spoolMaxBytes, databaseName }, log, fs = undefined) {
   try {
     const folder = await folderOf(spoolDir, databaseName, fs);
     const spool = await openSpool({ folder, maxBytes: spoolMaxBytes, log, fs });
     const elsewhere = () => waitingElsewhere(spoolDir, folder);
     for (const other of elsewhere()) {
-      const way =
+      const advice =
         other.database === null
           ? `they do not say for which database; if it is ${databaseName}, stop and move the *.spool files into ${folder}`
           : 'start the backend with that database, or move the folder away';
-      log.warn(other, `interactions wait that are left alone: ${way}`);
+      log.warn(other, `interactions wait that are left alone: ${advice}`);
     }
     return { spool, elsewhere };
   } catch (error) {
@@ -97,27 +96,15 @@ export async function spoolOf({ spoolDir, spoolMaxBytes, databaseName }, log, fs
   }
 }
 
-/** Return the steps of the shutdown. Those are courtesies whose work nobody misses: a list is made again, what is being read nobody waits for. */
-export function waysDown({ server, interactions, recommendations, python, passwords, sequelize }) {
-  return [
-    { name: 'requests', ms: STEP_MS.requests, work: () => finished(server, REQUESTS_MS) },
-    { name: 'spool', ms: STEP_MS.spool, work: () => interactions.close() },
-    { name: 'lists', ms: STEP_MS.lists, work: () => recommendations.close(), isCourtesy: true },
-    { name: 'python', ms: STEP_MS.python, work: () => python.close() },
-    { name: 'passwords', ms: STEP_MS.passwords, work: () => passwords.close(), isCourtesy: true },
-    { name: 'database', ms: STEP_MS.database, work: () => sequelize.close(), isCourtesy: true },
-  ];
-}
-
-/** Tell the log what the pool does: loudly what wants somebody's attention. */
-function teller(log) {
+/** Return a listener that logs the pool's events, those that an operator should see as warnings. */
+function poolEventLogger(log) {
   return ({ type, failure, ...facts }) => {
     log[ALARMS.has(type) ? 'warn' : 'debug']({ python: type, reason: failure?.reason, detail: failure?.detail, ...facts }, `python: ${type}`);
   };
 }
 
-/** What was bought is not recommended again: the list is stale as soon as the purchase is stored. */
-function forgetting(recommendations, log) {
+/** Return a listener that invalidates a user's list after a purchase, so that the next list takes it into account. */
+function purchaseListener(recommendations, log) {
   return ({ userId, actionCode }) => {
     if (actionCode !== 'purchase') return;
     Promise.resolve(recommendations.invalidateUser(userId)).catch((error) => log.warn({ reason: error.message }, 'a list could not be invalidated'));
@@ -131,7 +118,7 @@ async function main() {
   const { address, close } = await startServer(settings, { log });
   let ending = null;
   const end = (status) => {
-    if (ending !== null) process.exit(EXIT.failed); // asked twice: at once
+    if (ending !== null) process.exit(EXIT.failed); // a second signal ends the process at once
     log.info('ending: no more requests are taken');
     const giveUp = () => {
       log.error(`the shutdown took longer than ${END_MS} ms`);
@@ -150,9 +137,9 @@ async function main() {
   log.info({ address: address.address, port: address.port }, `listening on http://${settings.host}:${address.port}`);
 }
 
-function explained(error) {
+function messageOf(error) {
   if (error instanceof SettingsError) return error.message;
-  if (error.code === 'EADDRINUSE') return `PORT should be free. Received: ${error.port}, where somebody listens already.`;
+  if (error.code === 'EADDRINUSE') return `PORT should be free. Received: ${error.port}, where another program listens already.`;
   if (['listen', 'getaddrinfo'].includes(error.syscall)) return `HOST and PORT should be an address of this machine that may be listened on. Received: ${error.message}.`;
   return error.stack;
 }
@@ -163,7 +150,7 @@ function isScript() {
 
 if (isScript()) {
   main().catch((error) => {
-    process.stderr.write(`server: ${scrubbed(explained(error))}\n`);
+    process.stderr.write(`server: ${scrubbed(messageOf(error))}\n`);
     process.exit(error instanceof SettingsError ? EXIT.settings : EXIT.failed);
   });
 }

@@ -1,20 +1,47 @@
-import { withinMs } from './concurrency/withinMs.js';
+/** A graceful shutdown: its steps, each with a time limit, and what runs them. */
+import { withinMs } from './concurrency/time.js';
+import { finished } from './httpServer.js';
+
+const REQUESTS_MS = 2000; // for requests that are being answered: as long as their deadlines
+const STEP_MS = { requests: 2100, spool: 2200, lists: 200, python: 4200, passwords: 100, database: 150 }; // in all, less than END_MS
+
+/** The time limit of the whole shutdown, in milliseconds; `docker stop` waits for ten seconds. */
+export const END_MS = 9000;
 
 /**
- * Do one thing after the other, each in the time it has; one that fails or takes too long does not keep the others from being done.
+ * Return the steps of the shutdown.
  *
- * @param {{name: string, ms: number, work: () => Promise<void>, isCourtesy?: boolean}[]} steps A courtesy may fail: the system does it anyway.
- * @param {{log: object}} services
- * @returns {Promise<boolean>} Whether all went well that has to.
+ * Optional steps may fail, because nothing is lost: lists can be computed again, and the system ends threads and connections itself.
+ *
+ * @param {object} services What `startServer` has created; each is closed in its step.
+ * @returns {{name: string, ms: number, work: () => Promise<void>, isOptional?: boolean}[]} In their order.
  */
-export async function climbDown(steps, { log }) {
+export function shutdownSteps({ server, interactions, recommendations, python, passwords, sequelize }) {
+  return [
+    { name: 'requests', ms: STEP_MS.requests, work: () => finished(server, REQUESTS_MS) },
+    { name: 'spool', ms: STEP_MS.spool, work: () => interactions.close() },
+    { name: 'lists', ms: STEP_MS.lists, work: () => recommendations.close(), isOptional: true },
+    { name: 'python', ms: STEP_MS.python, work: () => python.close() },
+    { name: 'passwords', ms: STEP_MS.passwords, work: () => passwords.close(), isOptional: true },
+    { name: 'database', ms: STEP_MS.database, work: () => sequelize.close(), isOptional: true },
+  ];
+}
+
+/**
+ * Run the steps one after the other, each within its time limit. A step that fails or takes too long does not prevent the next ones.
+ *
+ * @param {object[]} steps What `shutdownSteps` returned.
+ * @param {{log: object}} services
+ * @returns {Promise<boolean>} Whether all steps that are not optional succeeded.
+ */
+export async function gracefulShutdown(steps, { log }) {
   let isWell = true;
-  for (const { name, ms, work, isCourtesy = false } of steps) {
+  for (const { name, ms, work, isOptional = false } of steps) {
     try {
       await withinMs(ms, work());
     } catch (error) {
-      isWell &&= isCourtesy;
-      log[isCourtesy ? 'warn' : 'error']({ step: name, reason: error.message }, 'a step of the shutdown failed');
+      isWell &&= isOptional;
+      log[isOptional ? 'warn' : 'error']({ step: name, reason: error.message }, 'a step of the shutdown failed');
     }
   }
   return isWell;

@@ -68,9 +68,9 @@ def user_batch(query: Query) -> UserBatch:
         users=tf.constant([query.user], tf.int32),
         items=tf.constant(items[None], tf.int32),
         weights=tf.constant(weights[None], tf.float32),
-        before=tf.constant([[len(query.items) - 1]], tf.int32),
+        history_end=tf.constant([[len(query.items) - 1]], tf.int32),
         contexts=tf.constant(query.context[None, None], tf.int32),
-        known=tf.ones((1, 1)),
+        user_known=tf.ones((1, 1)),
     )
 
 

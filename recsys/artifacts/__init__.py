@@ -1,4 +1,4 @@
-"""Published versions: the only owner of models/."""
+"""Published versions, and everything else in models/."""
 
 from recsys.artifacts.active import activate, append_history, history
 from recsys.artifacts.arrays import ANSWERING_LIMIT, Arrays, release_pages, resident_bytes, trim_memory

@@ -1,4 +1,4 @@
-"""What is active and what was measured: two small files of models/, each replaced in one step."""
+"""The active version and the history of training runs: two small files in models/, each replaced in one step."""
 
 from __future__ import annotations
 
@@ -14,24 +14,22 @@ from recsys.artifacts.version import CURRENT, open_version
 from recsys.errors import ModelRefused
 
 HISTORY = "metrics.json"
-REPLACE_LOCK = (
-    ".replace.lock"  # held while CURRENT or metrics.json is replaced, so that a rollback need not wait for a training
-)
-REPLACE_WAIT_S = 10.0  # a replacement takes milliseconds; a holder that needs ten seconds is stopped or dead
+REPLACE_LOCK = ".replace.lock"  # apart from the publisher's lock, so that a rollback does not wait for a training run
+REPLACE_WAIT_S = 10.0  # a replacement takes milliseconds; a process that holds the lock for longer hangs
 MAX_HISTORY_BYTES = 256 * 2**20
 
 
 def activate(models_dir: Path, name: str, files: Files = DISK) -> None:
-    """Make a version the active one, once it has been verified in full; a rollback is the same call.
+    """Make a version the active one, after a full verification; a rollback is the same call.
 
     Args:
         models_dir: The folder of all versions.
         name: The version's name.
-        files: How the disk is changed.
+        files: The effects on disk.
 
     Raises:
         NoModel: There is no such version.
-        ModelRefused: The version is damaged; the active one stays.
+        ModelRefused: The version is damaged; the active version stays active.
         RecsysError: The disk is full or not writable.
     """
     with open_version(models_dir, name, full=True, files=files):
@@ -40,12 +38,12 @@ def activate(models_dir: Path, name: str, files: Files = DISK) -> None:
 
 
 def append_history(models_dir: Path, entry: Mapping[str, Any], files: Files = DISK) -> None:
-    """Add one entry to metrics.json, the list of all training runs.
+    """Add an entry to metrics.json, the history of training runs.
 
     Args:
         models_dir: The folder of all versions, created where missing.
-        entry: What this run measured and what became of it.
-        files: How the disk is changed.
+        entry: The metrics and the result of this run.
+        files: The effects on disk.
 
     Raises:
         ModelRefused: metrics.json is damaged; it is left as it is.
@@ -59,7 +57,7 @@ def append_history(models_dir: Path, entry: Mapping[str, Any], files: Files = DI
 
 
 def history(models_dir: Path) -> list[dict[str, Any]]:
-    """Return the entries of metrics.json, oldest first; empty where nothing was trained yet.
+    """Return the entries of metrics.json, oldest first; empty before the first training run.
 
     Raises:
         ModelRefused: The file is damaged.
@@ -80,7 +78,7 @@ def history(models_dir: Path) -> list[dict[str, Any]]:
 
 @contextmanager
 def replacing(models_dir: Path, files: Files) -> Iterator[None]:
-    """Keep other processes from replacing CURRENT or metrics.json meanwhile."""
+    """Hold the lock for replacing CURRENT or metrics.json."""
     with disk_errors(models_dir):
         lock = files.lock(models_dir / REPLACE_LOCK, wait_s=REPLACE_WAIT_S)
         try:

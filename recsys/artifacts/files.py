@@ -1,4 +1,4 @@
-"""Effects on disk, one small method each, so that a test can kill the process between any two of them."""
+"""Effects on disk, one method each, so that tests can end the process between any two; locks and disk errors."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from recsys.errors import InternalError, ModelRefused, Overloaded, RecsysError, 
 if sys.platform != "win32":
     import fcntl
 
-LOCK_POLL_S = 0.02  # a held lock is released within milliseconds; looking more often would only burn the holder's CPU
-MAX_HOLDER_BYTES = 400  # a process' number and a host's name
+LOCK_POLL_S = 0.02  # locks are held for milliseconds; polling more often would slow the holder down
+MAX_HOLDER_BYTES = 400  # a process id and a host name
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EEXIST}
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 class Files:
-    """The only way in which this package changes the disk. Every method is one effect; none is retried."""
+    """All ways in which this package changes the disk. Each method is one effect; none is retried."""
 
     def make_dir(self, path: Path) -> None:
-        """Create a folder and its parents; an existing one is fine."""
+        """Create a folder and its parents, unless they exist."""
         path.mkdir(parents=True, exist_ok=True)
 
     def write(self, path: Path, data: bytes) -> None:
@@ -39,13 +39,13 @@ class Files:
         path.write_bytes(data)
 
     def create(self, path: Path, writer: Callable[[Path], None]) -> None:
-        """Let a library write a file by itself. Durable only after `fsync`."""
+        """Let a library write a file. Durable only after `fsync`."""
         writer(path)
 
     def fsync(self, path: Path) -> None:
         """Wait until a file's content, or a folder's entries, have reached the disk."""
         if sys.platform == "win32" and path.is_dir():
-            return  # Windows opens no folders, and needs no such step
+            return  # Windows cannot open folders, and needs no such step
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -53,11 +53,11 @@ class Files:
             os.close(descriptor)
 
     def rename(self, source: Path, target: Path) -> None:
-        """Replace `target` by `source` in one step; both are in the same file system."""
+        """Replace `target` by `source` in one step, within one file system."""
         os.replace(source, target)
 
     def remove(self, path: Path) -> None:
-        """Remove a file or a symbolic link; a missing one is fine."""
+        """Remove a file or a symbolic link, if it exists."""
         path.unlink(missing_ok=True)
 
     def remove_dir(self, path: Path) -> None:
@@ -65,17 +65,17 @@ class Files:
         path.rmdir()
 
     def lock(self, path: Path, *, wait_s: float = 0.0) -> int:
-        """Take the exclusive lock that a file stands for, and note the holder in it; the system releases it when the process ends.
+        """Take an exclusive lock on a file, and write the holder into it. The system releases it when the process ends.
 
         Args:
             path: The lock file, created where missing and never removed.
-            wait_s: Seconds to wait for another holder.
+            wait_s: Seconds to wait while another process holds the lock.
 
         Returns:
             A file descriptor; closing it releases the lock.
 
         Raises:
-            Overloaded: Another process holds the lock; the message says which one.
+            Overloaded: Another process holds the lock; the message names it.
         """
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         deadline = time.monotonic() + wait_s
@@ -83,9 +83,8 @@ class Files:
             if time.monotonic() >= deadline:
                 holder = _holder(descriptor)
                 os.close(descriptor)
-                raise Overloaded(
-                    f"{path} should be free. Received: it is held by {holder}, which trains or publishes. Try again later."
-                )
+                received = f"it is held by {holder}, which trains or publishes"
+                raise Overloaded(f"{path} should be free. Received: {received}. Try again later.")
             time.sleep(LOCK_POLL_S)
         _note_holder(descriptor)
         return descriptor
@@ -95,7 +94,7 @@ DISK = Files()
 
 
 class LockHandle:
-    """An open file descriptor, and with it a lock, that is given back by `close` or with the object."""
+    """An open file descriptor and its lock, released by `close` or when the object is deleted."""
 
     def __init__(self, descriptor: int) -> None:
         self.close = weakref.finalize(self, os.close, descriptor)
@@ -103,13 +102,13 @@ class LockHandle:
 
 def _note_holder(descriptor: int) -> None:
     if sys.platform != "win32":
-        with suppress(OSError):  # a lock on a full disk is a lock
+        with suppress(OSError):  # on a full disk, the lock holds without the note
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
 
 
 def _holder(descriptor: int) -> str:
-    """Return who wrote into a lock file that it is held, and when."""
+    """Return the holder that is written in a lock file, and since when it holds the lock."""
     with suppress(OSError, AttributeError):  # Windows has no pread
         words = os.pread(descriptor, MAX_HOLDER_BYTES, 0).decode("utf-8", "replace").strip()
         since = datetime.fromtimestamp(os.fstat(descriptor).st_mtime, UTC)
@@ -128,10 +127,10 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def shared_lock(descriptor: int) -> None:
-    """Take a shared lock on an open file; clean-up leaves alone what is held so.
+    """Take a shared lock on an open file, which keeps clean-up from removing it.
 
     Raises:
-        OSError: The file is being removed, or its file system knows no locks.
+        OSError: The file is being removed, or its file system has no locks.
     """
     if sys.platform != "win32":
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -139,7 +138,7 @@ def shared_lock(descriptor: int) -> None:
 
 @contextmanager
 def disk_errors(models_dir: Path) -> Iterator[None]:
-    """Turn a failed write, by us or by a library, into an error that says what to do.
+    """Turn a failed write, by this package or by a library, into an error that says what to do.
 
     Raises:
         Overloaded: The disk is full.
@@ -156,14 +155,16 @@ def disk_errors(models_dir: Path) -> Iterator[None]:
 
 
 def reserve(path: Path, n_bytes: int) -> None:
-    """Fail now where a file would not fit: HDF5 that cannot write a file's end crashes the process when it exits.
+    """Reserve room for a file, so that a full disk fails here.
+
+    Otherwise HDF5, which cannot write a file's end, would crash the process when it exits.
 
     Args:
         path: The file, created where missing; a library overwrites it afterwards.
-        n_bytes: Its size at most.
+        n_bytes: Its largest possible size.
 
     Raises:
-        OSError: There is no room for it.
+        OSError: The disk has no room for it.
     """
     if hasattr(os, "posix_fallocate"):
         with path.open("wb") as file:
@@ -171,7 +172,7 @@ def reserve(path: Path, n_bytes: int) -> None:
 
 
 def free_bytes(folder: Path) -> float:
-    """Return how much room this user has in a folder's file system; infinity where the system does not say."""
+    """Return the free bytes that this user has in a folder's file system; infinity if the system does not tell."""
     if not hasattr(os, "statvfs"):
         return math.inf
     status = os.statvfs(folder)
@@ -186,14 +187,14 @@ def error_number(error: BaseException | None) -> int | None:
     while error is not None:
         if isinstance(error, OSError) and error.errno:
             return error.errno
-        if isinstance(error, RuntimeError) and (found := re.search(r"errno = ([0-9]+)", str(error))):
-            return int(found[1])
+        if isinstance(error, RuntimeError) and (match := re.search(r"errno = ([0-9]+)", str(error))):
+            return int(match[1])
         error = error.__cause__ or error.__context__
     return None
 
 
 def describe(code: int, models_dir: Path) -> RecsysError:
-    """Return the error that a failed write ends in, by the system's error number."""
+    """Return the project's error for a failed write, by the system's error number."""
     reason = os.strerror(code)
     if code in DISK_FULL:
         return Overloaded(
@@ -217,7 +218,7 @@ def open_regular(path: Path) -> int:
     Raises:
         FileNotFoundError: There is no such file.
         ModelRefused: It is no plain file, or may not be read.
-        Overloaded: The process has no file descriptors left.
+        Overloaded: The process has no free file descriptors.
     """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:

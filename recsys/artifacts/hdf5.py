@@ -1,6 +1,7 @@
-"""HDF5 files, ours and Keras' own, read without trusting what a file says about itself. The only importer of h5py.
+"""Reads and writes HDF5 files, ours and Keras' own, without trusting their headers. The only module that imports h5py.
 
-Serving needs it for versions whose manifest does not say where their arrays lie: importing it takes a tenth of a request's time.
+Serving imports it only for versions whose manifest has no layout of the arrays: the import takes a tenth of a request's
+time.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from recsys.artifacts.arrays import KINDS, Arrays, Attribute, mmap_file
 from recsys.artifacts.files import reserve
 from recsys.errors import ModelRefused
 
-ALIGNMENT = 64  # bytes of a cache line: memory-mapped rows start on one
+ALIGNMENT = 64  # bytes of a cache line, on which memory-mapped arrays start
 ALIGNED_FROM = 512  # bytes; smaller arrays are not worth the padding
-AROUND_ARRAY = 4_096  # bytes of headers, groups and padding around one array, at most
-NOT_ARRAYS = "optimizer"  # Keras writes a compiled model's optimizer state beside its weights
+AROUND_ARRAY = 4_096  # most bytes of headers, groups and padding around one array
+NOT_ARRAYS = "optimizer"  # the group of a compiled Keras model's optimizer state
 _H5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises on damaged files
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], attrs: Mapping[str, Attribute]) -> None:
-    """Write arrays so that `read_arrays` returns them, contiguous and aligned.
+    """Write arrays to an HDF5 file, contiguous and aligned.
 
     Args:
         path: The file to create.
         arrays: Floats, integers and fixed-length bytes of any shape. A `/` in a name makes a group.
-        attrs: Texts and numbers to keep beside them.
+        attrs: Texts and numbers to store beside the arrays.
 
     Raises:
         ValueError: A name or a dtype could not be read back.
@@ -46,7 +47,7 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], attrs: Mapping[
 
 
 def room(sizes: Sequence[int]) -> int:
-    """Return how many bytes an HDF5 file of arrays takes at most, by the arrays' sizes in bytes."""
+    """Return the largest possible size of an HDF5 file of arrays, by the arrays' sizes in bytes."""
     return sum(sizes) + AROUND_ARRAY * (len(sizes) + 2)
 
 
@@ -68,8 +69,8 @@ def read_arrays(path: Path, where: str, *, memory_map: bool = False) -> Arrays:
 
     Args:
         path: The file.
-        where: What error messages call it.
-        memory_map: Whether to map arrays that lie contiguous and aligned; the others are read.
+        where: The file's name in error messages.
+        memory_map: Whether to map contiguous, aligned arrays; the others are read.
 
     Raises:
         ModelRefused: The file is damaged, or holds a link, a virtual dataset, a dtype beyond floats, integers and
@@ -78,24 +79,24 @@ def read_arrays(path: Path, where: str, *, memory_map: bool = False) -> Arrays:
     try:
         with h5py.File(path, "r", locking=False) as file:  # a version never changes, so HDF5 needs no lock of its own
             mapped = mmap_file(path) if memory_map else None
-            datasets = dict(_walk(file, "", where, _root(file)))  # all are checked before one is read
+            datasets = dict(_walk(file, "", where, _root(file)))  # all are checked before any is read
             arrays = {name: _array(dataset, mapped) for name, dataset in datasets.items()}
             attrs = {
                 name: value for name, value in file.attrs.items() if isinstance(value, str | int | float | np.number)
             }
     except _H5_ERRORS as error:
         raise ModelRefused(f"{where} should be a readable HDF5 file. Received: {error}.") from error
-    return Arrays(
-        arrays, {name: value.item() if isinstance(value, np.generic) else value for name, value in attrs.items()}
-    )
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in attrs.items()}
+    return Arrays(arrays, plain)
 
 
 def described(path: Path, where: str) -> dict[str, Any]:
-    """Return what a manifest says of an HDF5 file; the checks are those of `read_arrays`.
+    """Return an HDF5 file's entry in the manifest, after the same checks as in `read_arrays`.
 
     Returns:
-        `shapes` by name; `layout` by name, dtype and offset in bytes, where all arrays lie contiguous and there is
-        nothing beside them.
+        `shapes`: Shapes by array name.
+        `layout`: dtype and offset in bytes, by array name; absent unless all arrays are contiguous and the file has no
+        attributes.
     """
     try:
         with h5py.File(path, "r", locking=False) as file:
@@ -109,7 +110,7 @@ def described(path: Path, where: str) -> dict[str, Any]:
 
 
 def _offset(dataset: Any) -> int | None:
-    """Return where an array begins in the file; None where it is in pieces."""
+    """Return the offset of an array in the file; None for an array in chunks."""
     return dataset.id.get_offset() if _bytes(dataset) else 0
 
 
@@ -144,24 +145,20 @@ def _check_dataset(item: Any, name: str, where: str) -> None:
     if item.dtype.kind not in KINDS:
         raise ModelRefused(f"{where} should hold floats, integers and bytes. Received: {item.dtype} at `{name}`.")
     if _bytes(item) > item.id.get_storage_size():
-        raise ModelRefused(
-            f"{where} should store its arrays in full and uncompressed. Received: `{name}` declares {_bytes(item)} bytes "
-            f"and stores {item.id.get_storage_size()}."
-        )
+        received = f"`{name}` declares {_bytes(item)} bytes and stores {item.id.get_storage_size()}"
+        raise ModelRefused(f"{where} should store its arrays in full and uncompressed. Received: {received}.")
 
 
 def _bytes(dataset: Any) -> int:
-    return int(math.prod(dataset.shape)) * int(
-        dataset.dtype.itemsize
-    )  # Python integers: NumPy's product would overflow
+    return int(math.prod(dataset.shape)) * int(dataset.dtype.itemsize)  # Python's integers do not overflow
 
 
 def _array(dataset: Any, mapped: NDArray[np.uint8] | None) -> NDArray[Any]:
     array: NDArray[Any]
     offset = dataset.id.get_offset() if mapped is not None else None  # None also for chunked and empty datasets
     if mapped is None or offset is None or dataset.ndim == 0 or offset % dataset.dtype.alignment:
-        array = np.asarray(dataset[()], dataset.dtype)  # h5py answers scalars in a type of its own
-        array.flags.writeable = False  # as a mapped one is: threads share them
+        array = np.asarray(dataset[()], dataset.dtype)  # h5py returns scalars in a type of its own
+        array.flags.writeable = False  # as mapped arrays are, because threads share them
         return array
     array = mapped[offset : offset + _bytes(dataset)].view(dataset.dtype).reshape(dataset.shape)
     return array

@@ -1,4 +1,4 @@
-"""A version's table of contents: which files, how large, with which SHA-256."""
+"""The manifest of a version, which lists its files with their sizes and hashes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 16 * 2**20
 RESERVED = frozenset({"schema", "created", "files"})
 _NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
-_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")  # so no "..", no leading "/", no "\"
+_PATH = re.compile(
+    r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*"
+)  # excludes "..", a leading "/" and "\"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -31,8 +33,8 @@ class FileEntry:
         path: Relative to the version's folder, with forward slashes.
         size: Bytes.
         sha256: Lower-case hexadecimal.
-        layout: dtype and offset of each array of an HDF5 file; None where the file itself has to be asked.
-        shapes: Of these arrays.
+        layout: dtype and offset of each array of an HDF5 file; None if the file has to be parsed.
+        shapes: Shapes of these arrays; None for other files.
     """
 
     path: str
@@ -43,7 +45,7 @@ class FileEntry:
 
 
 def is_version_name(text: str) -> bool:
-    """Return whether a text can name a version: `20261120T233000Z-0f1e2d3c`.
+    """Return whether a text has the form of a version's name, as `20261120T233000Z-0f1e2d3c`.
 
     >>> is_version_name("20261120T233000Z-0f1e2d3c"), is_version_name("../secret")
     (True, False)
@@ -61,19 +63,19 @@ def is_relative_path(text: str) -> bool:
 
 
 def version_name(created: str, manifest: bytes) -> str:
-    """Return the name of the version that a manifest describes; it carries the manifest's own hash."""
+    """Return a version's name: its time, and the first 8 digits of its manifest's SHA-256."""
     return f"{created}-{hashlib.sha256(manifest).hexdigest()[:8]}"
 
 
 def parse_manifest(data: bytes, where: str) -> tuple[dict[str, Any], dict[str, FileEntry]]:
-    """Return a manifest and its files by path.
+    """Parse a manifest; returns it with its files by path.
 
     Args:
         data: The content of manifest.json.
-        where: What error messages call the file.
+        where: The file's name in error messages.
 
     Raises:
-        ModelRefused: It is no manifest, or one of another schema, or it names a file that it may not.
+        ModelRefused: It is no manifest, has another schema, or names a file outside the version.
     """
     manifest = read_json(data, where, object_pairs_hook=_without_duplicates)
     if not isinstance(manifest, dict):
@@ -117,7 +119,7 @@ def _entry(item: object, where: str) -> FileEntry:
 
 
 def read_json(data: bytes, where: str, **options: Any) -> Any:
-    """Return the value of a UTF-8 JSON text.
+    """Parse a UTF-8 JSON text.
 
     Raises:
         ModelRefused: It is no JSON, or holds NaN or an infinity.
@@ -129,11 +131,11 @@ def read_json(data: bytes, where: str, **options: Any) -> Any:
 
 
 def to_json(value: object) -> bytes:
-    """Return a value as UTF-8 JSON for people and programs.
+    """Return a value as indented UTF-8 JSON.
 
     Raises:
         ValueError: It holds NaN or an infinity.
-        TypeError: It holds what JSON does not know.
+        TypeError: It holds a type that JSON does not have.
     """
     return (json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode()
 
@@ -150,19 +152,19 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def list_files(folder: Path, *, prefix: str = "") -> dict[str, os.stat_result]:
-    """Return every file below a folder by relative path, with its status.
+    """Return the status of every file below a folder, by relative path.
 
     Raises:
-        ModelRefused: Something is neither a plain file nor a folder, or cannot be read.
+        ModelRefused: An entry is neither a plain file nor a folder, or cannot be read.
     """
-    found: dict[str, os.stat_result] = {}
+    statuses: dict[str, os.stat_result] = {}
     try:
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 if entry.is_dir(follow_symlinks=False):
-                    found |= list_files(Path(entry.path), prefix=f"{prefix}{entry.name}/")
+                    statuses |= list_files(Path(entry.path), prefix=f"{prefix}{entry.name}/")
                 elif entry.is_file(follow_symlinks=False):
-                    found[prefix + entry.name] = os.lstat(entry.path)
+                    statuses[prefix + entry.name] = os.lstat(entry.path)
                 else:
                     kind = "a symbolic link" if entry.is_symlink() else "a pipe, socket or device"
                     raise ModelRefused(f"{folder.name}/{entry.name} should be a plain file. Received: {kind}.")
@@ -170,7 +172,7 @@ def list_files(folder: Path, *, prefix: str = "") -> dict[str, os.stat_result]:
         raise ModelRefused(
             f"{folder} should be a folder that this user may read. Received: {error.strerror}."
         ) from error
-    return found
+    return statuses
 
 
 def sha256_of(path: Path) -> str:
@@ -187,5 +189,5 @@ def sha256_of(path: Path) -> str:
 
 
 def file_entry(folder: Path, path: str, size: int) -> Mapping[str, Any]:
-    """Return the manifest's line for one file."""
+    """Return the manifest's entry for one file."""
     return {"path": path, "size": size, "sha256": sha256_of(folder / path)}

@@ -1,4 +1,4 @@
-"""Publishing: a version is built aside, made durable, and appears by one rename; another rename makes it active."""
+"""Publishing: a draft is written beside the versions and made durable, and becomes a version by one rename."""
 
 from __future__ import annotations
 
@@ -39,32 +39,32 @@ from recsys.artifacts.version import CURRENT, STAMPS, current_name, is_current, 
 from recsys.errors import ModelRefused, NoModel, Overloaded, RecsysError
 from recsys.errors.wording import listed
 
-PUBLISHER_LOCK = ".lock"  # held while a draft exists, and until what it published was activated
-LEAST_ROOM = 16 * 2**20  # bytes, beyond the size of the active version
+PUBLISHER_LOCK = ".lock"  # held while a draft exists, until its version is active
+LEAST_ROOM = 16 * 2**20  # bytes needed beyond the size of the active version
 
 
 class Draft:
-    """A version in the making. Nothing of it can be opened before `publish` has returned.
+    """A version that is being written. It cannot be opened before `publish` has returned.
 
-    Used as a context manager, it discards itself unless it was published; a version that it published is removed again
-    where the block fails before the version was activated. Only one draft exists at a time: the publisher's lock is
-    held until the block ends.
+    As a context manager, it discards itself unless it was published. If the block fails after `publish`, but before the
+    version is active, the version is removed. The publisher's lock is held until the block ends, so that only one draft
+    exists at a time.
     """
 
     def __init__(self, folder: Path, created: str, lock: LockHandle, files: Files) -> None:
-        """Wrap a folder that `create` made; use `create`."""
+        """Wrap a folder; use `create` instead."""
         self._folder, self._created, self._lock, self._files = folder, created, lock, files
         self._open = True
-        self._made: Path | None = None  # the version, where it was not there before
+        self._made: Path | None = None  # the published version, unless it existed before
 
     @classmethod
     def create(cls, models_dir: Path, now: int, files: Files = DISK) -> Draft:
-        """Start a version and remove what publishers that died have left.
+        """Start a draft, and remove the files of publishers that died.
 
         Args:
             models_dir: The folder of all versions, created where missing.
-            now: Seconds since 1970, UTC; the version's time.
-            files: How the disk is changed.
+            now: The version's time, in seconds since 1970 in UTC.
+            files: The effects on disk.
 
         Raises:
             Overloaded: Another process is training or publishing, or the disk is full.
@@ -83,11 +83,11 @@ class Draft:
         return cls(folder, created, lock, files)
 
     def path(self, relpath: str, hdf5: Sequence[int] = ()) -> Path:
-        """Return where a library shall write a file of the version by itself; the file's folder exists.
+        """Return the path for a file that a library writes; its folder exists.
 
         Args:
             relpath: Path inside the version, such as `bmf_model.weights.h5`: letters, digits, `.`, `_`, `-`, `/`.
-            hdf5: For an HDF5 file, the sizes of its arrays in bytes: it is known to fit before the library begins.
+            hdf5: For an HDF5 file, the sizes of its arrays in bytes, for which room is reserved.
 
         Raises:
             RecsysError: The disk is full or not writable.
@@ -111,7 +111,7 @@ class Draft:
 
         Raises:
             ValueError: The value holds NaN or an infinity.
-            TypeError: The value holds what JSON does not know, such as a NumPy scalar.
+            TypeError: The value holds a type that JSON does not have, such as a NumPy scalar.
             RecsysError: The disk is full or not writable.
         """
         data = to_json(value)
@@ -122,12 +122,12 @@ class Draft:
     def write_arrays(
         self, relpath: str, arrays: Mapping[str, NDArray[Any]], attrs: Mapping[str, Attribute] | None = None
     ) -> None:
-        """Write an HDF5 file of named arrays, contiguous, so that they can be memory-mapped.
+        """Write an HDF5 file of named arrays, contiguous so that they can be memory-mapped.
 
         Args:
-            relpath: Path inside the version; the suffix should be `.h5`.
+            relpath: Path inside the version, with the suffix `.h5`.
             arrays: Floats, integers and fixed-length bytes of any shape. A `/` in a name makes a group.
-            attrs: Texts and numbers to keep beside them; `Arrays.attrs` returns them.
+            attrs: Texts and numbers to store beside the arrays; they are read back as `Arrays.attrs`.
 
         Raises:
             ValueError: A name or a dtype could not be read back.
@@ -140,10 +140,10 @@ class Draft:
             self._files.create(path, lambda target: write_arrays(target, arrays, attrs or {}))
 
     def publish(self, manifest: Mapping[str, Any]) -> str:
-        """Make the version durable and complete. It is not active yet: see `activate`.
+        """Make the version complete and durable. It serves only after `activate`.
 
         Args:
-            manifest: What the manifest says beside `schema`, `created` and `files`.
+            manifest: The manifest, without `schema`, `created` and `files`.
 
         Returns:
             The version's name.
@@ -154,8 +154,9 @@ class Draft:
         """
         self._check_open()
         if RESERVED & set(manifest):
+            received = listed(sorted(manifest))
             raise ValueError(
-                f"`manifest` should leave {listed(sorted(RESERVED))} to the publisher. Received: {listed(sorted(manifest))}."
+                f"`manifest` should leave {listed(sorted(RESERVED))} to the publisher. Received: {received}."
             )
         to_json(dict(manifest))  # fails before anything is hashed
         models_dir = self._folder.parent
@@ -188,7 +189,7 @@ class Draft:
         return {**entry, **described(self._folder / path, path)}
 
     def _seal(self, manifest: bytes) -> None:
-        """Write the manifest last, and wait for the disk at every step that the rename will vouch for."""
+        """Write the manifest last, and wait until every file and folder has reached the disk."""
         for path in list_files(self._folder):
             self._files.fsync(self._folder / path)
         self._files.write(self._folder / MANIFEST, manifest)
@@ -198,7 +199,7 @@ class Draft:
         self._files.fsync(self._folder)
 
     def _appear(self, target: Path) -> None:
-        if target.exists():  # the same second and the same content: the same version
+        if target.exists():  # a version of the same second and content is the same version
             open_version(target.parent, target.name, full=True, files=self._files).close()
             _remove_tree(self._folder, self._files)
         else:
@@ -207,11 +208,11 @@ class Draft:
 
     @property
     def is_new(self) -> bool:
-        """Whether `publish` made a version that was not there before."""
+        """Whether `publish` made a version that did not exist before."""
         return self._made is not None
 
     def discard(self) -> None:
-        """Remove the draft, unless it was published. What cannot be removed now, the next draft removes."""
+        """Remove the draft, unless it was published. The next draft removes files that cannot be removed now."""
         if self._open:
             self._open = False
             with suppress(OSError):
@@ -228,37 +229,36 @@ class Draft:
         if error is not None and made and not is_current(made.parent, made.name):
             with suppress(OSError):
                 self._files.remove(made.parent / STAMPS / f"{made.name}.json")
-                self._files.rename(
-                    made, self._folder
-                )  # whole or not there: the next draft removes what is left of this one
+                self._files.rename(made, self._folder)  # so that it is never a version in part
                 _remove_tree(self._folder, self._files)
         self.discard()
         code = error_number(error)
-        if code in DISK_FULL and not isinstance(error, RecsysError):  # met by a library that wrote to `path` by itself
+        if code in DISK_FULL and not isinstance(error, RecsysError):  # raised by a library that wrote to `path`
             raise describe(code, self._folder.parent) from error
 
 
 def check_room(models_dir: Path) -> None:
-    """Refuse a disk on which one more version like the active one would not fit.
+    """Make sure that one more version like the active one would fit on the disk.
 
     Args:
         models_dir: The folder of all versions; it exists.
 
     Raises:
-        Overloaded: It says how much room there is, and how much is needed.
+        Overloaded: It would not fit; the message gives the free and the needed room.
     """
     needed = LEAST_ROOM
     with suppress(NoModel, ModelRefused, OSError):
         needed += sum(status.st_size for status in list_files(models_dir / current_name(models_dir)).values())
     if (free := free_bytes(models_dir)) < needed:
         raise Overloaded(
-            f"{models_dir} should have room for one more version, {needed / 2**20:,.0f} MiB. Received: {free / 2**20:,.0f} MiB free. "
+            f"{models_dir} should have room for one more version, {needed / 2**20:,.0f} MiB. "
+            f"Received: {free / 2**20:,.0f} MiB free. "
             "Free some space and train again; the active version is untouched and still serves."
         )
 
 
 def _remove_leftovers(models_dir: Path, files: Files) -> None:
-    """Remove drafts and half-written files of processes that died. The publisher's lock is held."""
+    """Remove drafts and unfinished files of processes that died. The caller holds the publisher's lock."""
     for folder in models_dir.glob(".draft-*"):
         _remove_tree(folder, files)
     leftovers = [path for name in (CURRENT, HISTORY) if (path := models_dir / f"{name}.tmp").exists()]

@@ -1,4 +1,4 @@
-"""Opening a published version: nothing is read from it before it is known to be whole."""
+"""Opens published versions, and verifies them before anything is read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Stamp = dict[str, list[int]]
 
 
 def current_name(models_dir: Path) -> str:
-    """Return the name of the active version; the folder itself is not looked at.
+    """Return the name of the active version, without checking its folder.
 
     Raises:
         NoModel: Nothing is published.
@@ -57,7 +57,7 @@ def current_name(models_dir: Path) -> str:
 
 
 def is_current(models_dir: Path, name: str) -> bool:
-    """Return whether a version is the active one, or may be: where CURRENT is there and cannot be read, nobody knows."""
+    """Return whether a version is the active one; True also if CURRENT cannot be read."""
     try:
         return current_name(models_dir) == name
     except NoModel:
@@ -67,7 +67,7 @@ def is_current(models_dir: Path, name: str) -> bool:
 
 
 def current(models_dir: Path, *, full: bool = False, files: Files = DISK) -> Version:
-    """Open the active version. Takes and raises what `open_version` does."""
+    """Open the active version, with the arguments and errors of `open_version`."""
     return open_version(models_dir, current_name(models_dir), full=full, files=files)
 
 
@@ -77,26 +77,26 @@ def open_version(models_dir: Path, name: str, *, full: bool = False, files: File
     Args:
         models_dir: The folder of all versions.
         name: The version's name.
-        full: Whether to hash every file even if the version's stamp holds; see `Version.verify`.
-        files: How the stamp is written.
+        full: Whether to hash every file; see `Version.verify`.
+        files: The effects on disk.
 
     Raises:
         NoModel: There is no such version.
-        ModelRefused: The version is damaged, or its manifest names what it may not.
+        ModelRefused: The version is damaged, or its manifest is not allowed.
     """
     descriptor = _open_manifest(models_dir, name)
-    held = LockHandle(descriptor)
+    lock = LockHandle(descriptor)
     with ExitStack() as on_failure:
-        on_failure.callback(held.close)
+        on_failure.callback(lock.close)
         where = f"{name}/{MANIFEST}"
-        _hold(descriptor, where)
+        _share(descriptor, where)
         data = _read(descriptor, where)
         if version_name(name.split("-")[0], data) != name:
             raise ModelRefused(
                 f"{where} should have the SHA-256 that the version's name carries. Received: another; it was changed."
             )
         manifest, entries = parse_manifest(data, where)
-        version = Version(name, models_dir / name, MappingProxyType(manifest), entries, files, held)
+        version = Version(name, models_dir / name, MappingProxyType(manifest), entries, files, lock)
         version.verify(full=full)
         on_failure.pop_all()
     return version
@@ -118,13 +118,13 @@ def _open_manifest(models_dir: Path, name: str) -> int:
         raise ModelRefused(f"{name}/{MANIFEST} should exist. Received: it is missing.") from error
 
 
-def _hold(descriptor: int, where: str) -> None:
+def _share(descriptor: int, where: str) -> None:
     try:
         shared_lock(descriptor)
     except BlockingIOError as error:
         raise NoModel(f"{where} should be free to read. Received: the version is being removed.") from error
     except OSError:
-        pass  # a file system without locks: reading needs none, and nobody removes the active version
+        pass  # a file system without locks; the active version is never removed anyway
 
 
 def _read(descriptor: int, where: str) -> bytes:
@@ -137,12 +137,12 @@ def _read(descriptor: int, where: str) -> bytes:
 
 @dataclass(frozen=True, eq=False)
 class Version:
-    """A published version, whole when opened. While it is held, clean-up leaves its folder alone.
+    """A published version, verified when it was opened. While it is open, clean-up does not remove its folder.
 
     Attributes:
         name: `<UTC time>-<first 8 digits of the manifest's SHA-256>`.
         path: The folder.
-        manifest: The manifest: `schema`, `created`, `files` and what the publisher added.
+        manifest: The manifest: `schema`, `created`, `files` and the publisher's own fields.
     """
 
     name: str
@@ -150,7 +150,7 @@ class Version:
     manifest: Mapping[str, Any]
     _entries: Mapping[str, FileEntry] = field(repr=False)
     _files: Files = field(repr=False)
-    _held: LockHandle = field(repr=False)
+    _lock: LockHandle = field(repr=False)
 
     def file(self, relpath: str) -> Path:
         """Return the path of a listed file.
@@ -164,7 +164,7 @@ class Version:
 
     @property
     def size(self) -> int:
-        """The bytes of all listed files together."""
+        """The total size of all listed files, in bytes."""
         return sum(entry.size for entry in self._entries.values())
 
     def holds(self, relpath: str) -> bool:
@@ -172,24 +172,24 @@ class Version:
         return relpath in self._entries
 
     def arrays(self, relpath: str, *, memory_map: bool = False) -> Arrays:
-        """Return the arrays of a listed HDF5 file by name, such as `vars/item_factors`; read-only.
+        """Return the read-only arrays of a listed HDF5 file by name, such as `vars/item_factors`.
 
         Args:
             relpath: The file, as the manifest lists it.
-            memory_map: Whether contiguous arrays are mapped instead of read.
+            memory_map: Whether to map contiguous arrays instead of reading them.
 
         Raises:
-            ModelRefused: The file is not listed, or holds anything but plain arrays of its own.
+            ModelRefused: The file is not listed, or holds other things than plain arrays.
         """
         path, where, entry = self.file(relpath), f"{self.name}/{relpath}", self._entries[relpath]
         if entry.layout is not None and entry.shapes is not None:
             return map_arrays(path, where, entry.layout, entry.shapes, memory_map=memory_map)
-        from recsys.artifacts.hdf5 import read_arrays  # h5py takes its time
+        from recsys.artifacts.hdf5 import read_arrays  # importing h5py is slow
 
         return read_arrays(path, where, memory_map=memory_map)
 
     def json(self, relpath: str) -> Any:
-        """Return the value of a listed JSON file.
+        """Parse a listed JSON file.
 
         Raises:
             ModelRefused: The file is not listed, or no JSON.
@@ -204,11 +204,11 @@ class Version:
         """Check that the folder holds exactly the listed files with their sizes and hashes.
 
         Args:
-            full: Hash every file. Otherwise files that look as they did after the last full check (inode, size,
-                modification time) are trusted, and all are hashed where one does not.
+            full: Whether to hash every file. Otherwise files are trusted if all have the inode, size and modification
+                time of the last full check; if one differs, all are hashed.
 
         Raises:
-            ModelRefused: A file is missing, unlisted, no plain file, or not what was published; the message names it.
+            ModelRefused: A file is missing, unlisted, no plain file, or changed; the message names it.
         """
         observed = self._observed()
         if not full and self._stamped() == observed:
@@ -222,8 +222,8 @@ class Version:
         self._stamp(observed)
 
     def close(self) -> None:
-        """Let clean-up have the folder; arrays that were read or mapped stay usable."""
-        self._held.close()
+        """Release the version for clean-up; arrays that were read or mapped stay usable."""
+        self._lock.close()
 
     def __enter__(self) -> Version:
         return self
@@ -234,17 +234,17 @@ class Version:
         self.close()
 
     def _observed(self) -> Stamp:
-        found = list_files(self.path)
-        found.pop(MANIFEST, None)
-        for path in sorted(found.keys() | self._entries.keys()):
-            if path not in found:
+        statuses = list_files(self.path)
+        statuses.pop(MANIFEST, None)
+        for path in sorted(statuses.keys() | self._entries.keys()):
+            if path not in statuses:
                 raise ModelRefused(f"{self.name}/{path} should exist. Received: it is missing.")
             if path not in self._entries:
                 raise ModelRefused(f"{self.name} should hold the files of its manifest only. Received: {path}.")
-            if found[path].st_size != self._entries[path].size:
-                size = self._entries[path].size
-                raise ModelRefused(f"{self.name}/{path} should have {size} bytes. Received: {found[path].st_size}.")
-        return {path: [status.st_ino, status.st_size, status.st_mtime_ns] for path, status in found.items()}
+            size, received = self._entries[path].size, statuses[path].st_size
+            if received != size:
+                raise ModelRefused(f"{self.name}/{path} should have {size} bytes. Received: {received}.")
+        return {path: [status.st_ino, status.st_size, status.st_mtime_ns] for path, status in statuses.items()}
 
     def _stamp_path(self) -> Path:
         return self.path.parent / STAMPS / f"{self.name}.json"
@@ -254,7 +254,7 @@ class Version:
             stamp: Stamp = json.loads(read_small(self._stamp_path(), MAX_STAMP_BYTES))
             return stamp
         except (OSError, ValueError, RecursionError, RecsysError):
-            return None  # whatever is wrong with a stamp, hashing answers the question
+            return None  # without a readable stamp, all files are hashed
 
     def _stamp(self, observed: Stamp) -> None:
         target = self._stamp_path()
@@ -265,4 +265,4 @@ class Version:
             self._files.write(own, data)
             self._files.rename(own, target)
         except OSError:
-            pass  # a web user without write access hashes every time: slower, not wrong
+            pass  # a user without write access hashes every time, which is slower but correct

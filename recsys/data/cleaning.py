@@ -1,7 +1,7 @@
-"""Which rows of a shop are left out, why, and how much an event that stays is worth.
+"""The rules that drop events, with a report of their counts, and the confidence of the events that stay.
 
-Training cleans all customers and serving cleans one customer's history by the very same functions, so that a model never
-meets in production what it did not meet in training.
+Training cleans the events of all users, and serving cleans the history of one user. Both use the same functions, so
+that a model meets the same kind of events in production as in training.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from recsys.errors.wording import listed
 from recsys.settings import Shop, Training
 
 SECONDS_PER_DAY = 86_400
-CLOCK_SKEW_S = SECONDS_PER_DAY  # browsers and wrongly set time zones run ahead by hours, never by more than a day
+CLOCK_SKEW_S = SECONDS_PER_DAY  # wrong clocks and time zones run ahead by hours, never by more than a day
 
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class CleanReport:
-    """How many rows came in, how many are left, and why the others are not.
+    """The number of rows before and after cleaning, and the number dropped for each reason.
 
     Attributes:
-        rows_in: Rows before the first rule.
-        rows_out: Rows after the last one; `rows_in` less everything in `dropped`.
-        dropped: Rows dropped for each reason, in the order of the rules; reasons that met no row are absent.
-        unreadable: A line for each column of events and products with values that cannot be read: how many, and one of
-            them.
+        rows_in: The number of rows before the first rule.
+        rows_out: The number of rows after the last rule; `rows_in` minus the sum of `dropped`.
+        dropped: The number of rows dropped for each reason, in the order of the rules; reasons without rows are absent.
+        unreadable: A line for each column of events or products that has unreadable values: their number and one
+            example.
     """
 
     rows_in: int
@@ -41,11 +41,11 @@ class CleanReport:
     unreadable: tuple[str, ...] = ()
 
     def preceded_by(self, dropped: Mapping[str, int], unreadable: Sequence[str] = ()) -> CleanReport:
-        """Return the report with rows that were dropped before cleaning, such as the reader's, counted in.
+        """Return the report, including rows that were dropped before cleaning, such as by the reader.
 
-        >>> CleanReport(10, 9, {"duplicate": 1}).preceded_by({"null user": 2}, ["price: 1 of 3 unreadable"])
-        CleanReport(rows_in=12, rows_out=9, dropped={'null user': 2, 'duplicate': 1}, unreadable=('price: 1 of 3
-        unreadable',))
+        >>> report = CleanReport(10, 9, {"duplicate": 1}).preceded_by({"null user": 2}, ["price: 1 of 3 unreadable"])
+        >>> report.rows_in, report.rows_out, report.dropped, report.unreadable
+        (12, 9, {'null user': 2, 'duplicate': 1}, ('price: 1 of 3 unreadable',))
         """
         return replace(
             self,
@@ -55,7 +55,7 @@ class CleanReport:
         )
 
     def followed_by(self, dropped: Mapping[str, int]) -> CleanReport:
-        """Return the report with rows that a later rule dropped counted in.
+        """Return the report, including rows that a later rule dropped.
 
         >>> CleanReport(10, 9, {"duplicate": 1}).followed_by({"rare item": 4})
         CleanReport(rows_in=10, rows_out=5, dropped={'duplicate': 1, 'rare item': 4}, unreadable=())
@@ -64,25 +64,25 @@ class CleanReport:
 
 
 def add_counts(*counts: Mapping[str, int]) -> dict[str, int]:
-    """Return the sum of the counts, reason by reason, without the reasons that met no row.
+    """Return the sum of the counts for each reason, without reasons of count 0.
 
     >>> add_counts({"null user": 2, "bot": 0}, {"duplicate": 1, "null user": 1})
     {'null user': 3, 'duplicate': 1}
     """
     total: Counter[str] = Counter()
-    for part in counts:
-        total.update(part)
+    for count_of_reason in counts:
+        total.update(count_of_reason)
     return {reason: count for reason, count in total.items() if count}
 
 
 def clean(interactions: Interactions, *, shop: Shop, training: Training, now: int) -> tuple[Interactions, CleanReport]:
-    """Return the events that training may learn from, ordered by (timestamp, row id), and the report.
+    """Return the events to learn from, ordered by (timestamp, row id), and the report.
 
-    The rules are those of `clean_history`, then "bot": every event of a user who exceeds the rate on some day.
+    The rules are those of `clean_history`, then "bot": all events of a user with too many events on any day.
 
     Args:
         interactions: Events of the shop, in any order.
-        shop: Names the weighted, the purchase and the cancel events.
+        shop: Holds the weights of events and the names of purchases and cancellations.
         training: Holds `max_user_events_per_day`.
         now: Seconds since 1970.
     """
@@ -92,15 +92,14 @@ def clean(interactions: Interactions, *, shop: Shop, training: Training, now: in
 
 
 def clean_history(interactions: Interactions, *, shop: Shop, now: int) -> tuple[Interactions, CleanReport]:
-    """Return the events that count, ordered by (timestamp, row id), and the report; for one customer or for all.
+    """Return the valid events of one user or of all, ordered by (timestamp, row id), and the report.
 
-    In this order: "unweighted event" (the shop gives it no weight, or 0, and does not call it a cancellation), "bad
-    timestamp" (1970 or before), "future timestamp" (more than a day ahead), "duplicate", "cancelled" (see
-    `cancelled_rows`).
+    The rules are, in this order: "unweighted event" (no weight or weight 0, and no cancellation), "bad timestamp" (1970
+    or before), "future timestamp" (more than a day ahead), "duplicate", and "cancelled" (see `cancelled_rows`).
 
     Args:
         interactions: Events in any order.
-        shop: Names the weighted, the purchase and the cancel events.
+        shop: Holds the weights of events and the names of purchases and cancellations.
         now: Seconds since 1970.
     """
     weighted = {name for name, weight in shop.event_weights.items() if weight}
@@ -122,23 +121,23 @@ def clean_history(interactions: Interactions, *, shop: Shop, now: int) -> tuple[
 
 
 def is_event(interactions: Interactions, names: Collection[str]) -> Mask:
-    """Return the `(n,)` mask of rows whose event has one of the names."""
+    """Return which rows have an event with one of the names, `(n,)` bool."""
     return np.array([name in names for name in interactions.event_names], bool)[interactions.events]
 
 
 def duplicate_rows(users: NDArray, items: NDArray, events: NDArray[np.int16], timestamps: NDArray[np.int64]) -> Mask:
-    """Return the `(n,)` mask of rows to drop: those that repeat an earlier row in all four columns.
+    """Return which rows repeat an earlier row in all four columns, `(n,)` bool; they are to be dropped.
 
     Args:
         users: `(n,)` ids or indices.
-        items: `(n,)` likewise.
+        items: `(n,)` ids or indices.
         events: `(n,)` positions in the event names.
         timestamps: `(n,)` seconds since 1970.
 
     >>> duplicate_rows(np.array([1, 1, 2]), np.array([5, 5, 5]), np.array([0, 0, 0]), np.array([9, 9, 9])).tolist()
     [False, True, False]
     """
-    if (timestamps[1:] > timestamps[:-1]).all():  # as most customers' events are
+    if (timestamps[1:] > timestamps[:-1]).all():  # true of most histories of one user
         return np.zeros(len(timestamps), bool)
     columns = (timestamps, events, _comparable(items), _comparable(users))
     order = np.lexsort(columns)  # stable: among equal rows the first stays first
@@ -151,16 +150,16 @@ def duplicate_rows(users: NDArray, items: NDArray, events: NDArray[np.int16], ti
 
 
 def cancelled_rows(users: NDArray, items: NDArray, is_purchase: Mask, is_cancel: Mask) -> Mask:
-    """Return the `(n,)` mask of rows to drop: every cancellation, and the purchase that it annuls.
+    """Return which rows to drop, `(n,)` bool: every cancellation, and the purchase that it annuls.
 
-    A cancellation annuls the newest earlier purchase of the same item by the same user that is not annulled yet; there
-    may be none, because the purchase is older than the data.
+    A cancellation annuls the newest earlier purchase of the same item by the same user that is not annulled yet. There
+    may be none, if the purchase is older than the data.
 
     Args:
         users: `(n,)` ids or indices, rows in time order.
-        items: `(n,)` likewise.
-        is_purchase: `(n,)` which rows are purchases.
-        is_cancel: `(n,)` which rows are cancellations.
+        items: `(n,)` ids or indices.
+        is_purchase: `(n,)` bool, which rows are purchases.
+        is_cancel: `(n,)` bool, which rows are cancellations.
 
     >>> bought, bought_again, cancelled = [True, False], [True, False], [False, True]
     >>> is_purchase, is_cancel = np.array([bought, bought_again, cancelled]).T
@@ -172,11 +171,13 @@ def cancelled_rows(users: NDArray, items: NDArray, is_purchase: Mask, is_cancel:
         return drop
     rows = np.flatnonzero(is_purchase | is_cancel)
     pairs = list(zip(users[rows].tolist(), items[rows].tolist(), strict=True))
-    standing: dict[tuple[Hashable, Hashable], list[int]] = {pairs[row]: [] for row in np.flatnonzero(is_cancel[rows])}
+    open_purchases: dict[tuple[Hashable, Hashable], list[int]] = {
+        pairs[row]: [] for row in np.flatnonzero(is_cancel[rows])
+    }
     for row, pair, cancels in zip(rows.tolist(), pairs, is_cancel[rows].tolist(), strict=True):
-        purchases = standing.get(pair)
+        purchases = open_purchases.get(pair)
         if purchases is None:
-            continue  # nearly all: nothing of the pair is ever cancelled
+            continue  # most pairs of user and item have no cancellation
         if not cancels:
             purchases.append(row)
         elif purchases:
@@ -185,12 +186,12 @@ def cancelled_rows(users: NDArray, items: NDArray, is_purchase: Mask, is_cancel:
 
 
 def bot_rows(users: NDArray, timestamps: NDArray[np.int64], max_events_per_day: int) -> Mask:
-    """Return the `(n,)` mask of every row of a user who has more events than that on some UTC day.
+    """Return the rows of users with more than `max_events_per_day` events on any UTC day, `(n,)` bool.
 
     Args:
         users: `(n,)` ids or indices.
         timestamps: `(n,)` seconds since 1970, positive.
-        max_events_per_day: The rate that a person may reach.
+        max_events_per_day: The largest number of events of a person on one day.
     """
     if not len(users):
         return np.zeros(0, bool)
@@ -204,11 +205,11 @@ def bot_rows(users: NDArray, timestamps: NDArray[np.int64], max_events_per_day: 
 
 
 def frequent_ids(interactions: Interactions, min_user_events: int, min_item_events: int) -> tuple[NDArray, NDArray]:
-    """Return the distinct `(users, items)`, ascending, that have enough events to be learned.
+    """Return the distinct users and items with enough events to learn from, both ascending.
 
-    One pass, items first: items are counted over all events, users over the events on the items that are left. It is
-    not repeated until nothing changes (a k-core), because that empties a sparse shop. Give it the events before the cut
-    only: thresholds that see the exam make it easier.
+    Items are counted over all events, then users over the events on frequent items. This is one pass and no k-core,
+    which would empty a sparse shop. Pass only events before the cut: thresholds that use later events make the
+    evaluation easier.
 
     Args:
         interactions: Cleaned events of the train part.
@@ -221,7 +222,7 @@ def frequent_ids(interactions: Interactions, min_user_events: int, min_item_even
 
 
 def _frequent(values: NDArray, minimum: int) -> tuple[NDArray, Mask]:
-    """Return the distinct values that occur so often, ascending, and the `(n,)` mask of their rows."""
+    """Return the distinct values with at least `minimum` rows, ascending, and the mask of their rows, `(n,)` bool."""
     _, first, codes, counts = np.unique(_comparable(values), return_index=True, return_inverse=True, return_counts=True)
     frequent = counts >= minimum
     return np.sort(values[first[frequent]]), frequent[codes]
@@ -230,23 +231,21 @@ def _frequent(values: NDArray, minimum: int) -> tuple[NDArray, Mask]:
 def confidences(
     interactions: Interactions, event_weights: Mapping[str, float], half_life_days: float, now: int
 ) -> NDArray[np.float32]:
-    """Return `(n,)` float32: the event's weight × 0.5 ** (age / half-life), with the weight's sign, -1 to 1.
+    """Return the confidences of events, `(n,)` float32, -1 to 1: weight × 0.5 ** (age / half-life).
 
     Args:
         interactions: Cleaned events.
         event_weights: Weight of each event, -1 to 1.
-        half_life_days: An event's confidence halves in so many days; 0 switches the decay off.
-        now: Seconds since 1970 from which age counts; younger events, within the clock skew, have age 0.
+        half_life_days: The days in which a confidence halves; 0 switches the decay off.
+        now: Seconds since 1970 at which the age is measured; events after it have age 0.
 
     Raises:
         ValueError: A row's event has no weight.
     """
     missing = [name for name in interactions.event_names if name not in event_weights]
     if is_event(interactions, missing).any():
-        given = listed(sorted(event_weights))
-        raise ValueError(
-            f"`event_weights` should hold every event of the rows. Received: {given} without {listed(missing)}."
-        )
+        received = f"{listed(sorted(event_weights))} without {listed(missing)}"
+        raise ValueError(f"`event_weights` should hold every event of the rows. Received: {received}.")
     weights = np.array([event_weights.get(name, 0.0) for name in interactions.event_names])[interactions.events]
     if half_life_days > 0:
         age_days = np.maximum(now - interactions.timestamps, 0) / SECONDS_PER_DAY
@@ -255,8 +254,11 @@ def confidences(
 
 
 def _comparable(values: NDArray) -> NDArray[np.integer]:
-    """Return `(n,)` integers that are equal where the values are; by hashing, since sorting Python strings takes seconds."""
+    """Return `(n,)` integers that are equal where the values are equal.
+
+    Texts are hashed, because it takes seconds to sort millions of Python strings.
+    """
     if values.dtype.kind in "iu":
         return values
-    table: dict[Hashable, int] = {}
-    return np.fromiter((table.setdefault(value, len(table)) for value in values.tolist()), np.int64, len(values))
+    codes: dict[Hashable, int] = {}
+    return np.fromiter((codes.setdefault(value, len(codes)) for value in values.tolist()), np.int64, len(values))

@@ -1,4 +1,4 @@
-"""The circumstances of a choice, known before it: time of day, season, device, category of the page."""
+"""Context features, known before a choice: time of day, season, device, category of the page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-# The one table of the whole project: the Node backend reads the same file.
+# The Node backend reads the same file, so that both sides agree.
 _BUCKETS = json.loads(Path(__file__).with_name("buckets.json").read_text(encoding="utf-8"))
 _TIME_OF_HOUR: dict[int, str] = {hour: name for name, hours in _BUCKETS["time_of_day"].items() for hour in hours}
 _SEASON_OF_MONTH: dict[int, str] = {month: name for name, months in _BUCKETS["season"].items() for month in months}
@@ -21,7 +21,7 @@ _SEASON_OF_MONTH: dict[int, str] = {month: name for name, months in _BUCKETS["se
 TIMES_OF_DAY: tuple[str, ...] = tuple(_BUCKETS["time_of_day"])
 SEASONS: tuple[str, ...] = tuple(_BUCKETS["season"])
 CLOCK_FEATURES: Mapping[str, tuple[str, ...]] = {"time_of_day": TIMES_OF_DAY, "season": SEASONS}
-QUARTER_HOUR = 900  # seconds; offsets of zones are multiples of it (Nepal is 5:45 ahead)
+QUARTER_HOUR = 900  # seconds; the offset of every time zone is a multiple of it, such as 5:45 hours in Nepal
 
 
 def time_of_day(hour: int) -> str:
@@ -43,22 +43,22 @@ def season(month: int) -> str:
 
 
 def clock_context(now: int, time_zone: str) -> dict[str, str]:
-    """Return the clock features of one moment.
+    """Return the clock features of one moment, by their names.
 
     Args:
         now: Seconds since 1970 in UTC.
-        time_zone: The zone that the shop's customers live in.
+        time_zone: The time zone of the shop's users, such as `Europe/Berlin`.
     """
     local = datetime.fromtimestamp(now, UTC).astimezone(ZoneInfo(time_zone))
     return {"time_of_day": time_of_day(local.hour), "season": season(local.month)}
 
 
 def clock_columns(timestamps: NDArray[np.int64], time_zone: str) -> dict[str, NDArray[np.int32]]:
-    """Return the clock features of many moments, as indices into `CLOCK_FEATURES`.
+    """Return the clock features of many moments, `(n,)` int32 indices into the values of `CLOCK_FEATURES`.
 
     Args:
         timestamps: `(n,)` int64, seconds since 1970 in UTC.
-        time_zone: The zone that the shop's customers live in.
+        time_zone: The time zone of the shop's users, such as `Europe/Berlin`.
     """
     moments, inverse = np.unique(timestamps // QUARTER_HOUR, return_inverse=True)
     contexts = [clock_context(int(moment) * QUARTER_HOUR, time_zone) for moment in moments]
@@ -70,20 +70,20 @@ def clock_columns(timestamps: NDArray[np.int64], time_zone: str) -> dict[str, ND
 
 @dataclass(frozen=True)
 class ContextEncoder:
-    """Context features in a fixed order, each value with an index; one past the last means "unknown".
+    """Maps the values of context features to indices; one past the last index means "unknown".
 
     Attributes:
-        values: The values of each feature, in index order.
+        values: The values of each feature, in index order. The order of the features is fixed.
     """
 
     values: Mapping[str, tuple[str, ...]]
 
     @classmethod
     def fit(cls, columns: Mapping[str, Iterable[str | None]], categories: Iterable[str | None]) -> ContextEncoder:
-        """Return the encoder of a shop: the clock features, its context columns, the categories of its catalogue.
+        """Fit the encoder of a shop: clock features, context columns, and the categories of its catalogue.
 
         Args:
-            columns: The context columns of the interactions; the clock's own features need none.
+            columns: The context columns of the interactions; columns named as clock features are ignored.
             categories: The category of each product.
         """
         learned = {name: _distinct(column) for name, column in columns.items() if name not in CLOCK_FEATURES}
@@ -91,7 +91,7 @@ class ContextEncoder:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """The features' names in index order."""
+        """The names of the features, in index order."""
         return tuple(self.values)
 
     @property
@@ -100,19 +100,19 @@ class ContextEncoder:
         return tuple(len(values) + 1 for values in self.values.values())
 
     def encode(self, context: Mapping[str, str | None]) -> NDArray[np.int32]:
-        """Return `(m,)` int32, one index for each feature; absent and unseen values are "unknown"."""
+        """Return one index for each feature, `(m,)` int32; absent and unseen values are "unknown"."""
         return np.array(
             [self._lookups[name].get(_folded(context.get(name)), len(values)) for name, values in self.values.items()],
             np.int32,
         )
 
     def known_value(self, name: str, value: str | None) -> str | None:
-        """Return the encoder's own spelling of a value, or None where it is unknown."""
+        """Return the encoder's own spelling of a value, or None if it is unknown."""
         index = self._lookups[name].get(_folded(value), len(self.values[name]))
         return self.values[name][index] if index < len(self.values[name]) else None
 
     def column(self, name: str, values: Sequence[str | None]) -> NDArray[np.int32]:
-        """Return `(n,)` int32 indices of one feature's values."""
+        """Return the indices of many values of one feature, `(n,)` int32."""
         lookup, unknown = self._lookups[name], len(self.values[name])
         return np.array([lookup.get(_folded(value), unknown) for value in values], np.int32)
 
@@ -124,9 +124,10 @@ class ContextEncoder:
 
 
 def _distinct(column: Iterable[str | None]) -> tuple[str, ...]:
+    """Return the distinct folded values of a column, ascending, without empty ones."""
     return tuple(sorted({_folded(value) or "" for value in column} - {""}))
 
 
 def _folded(value: str | None) -> str | None:
-    """Fold case and blanks, so that 'Morning ' and 'morning' are one value."""
+    """Fold case and strip blanks, so that 'Morning ' and 'morning' are one value."""
     return None if value is None else str(value).strip().casefold()

@@ -1,4 +1,4 @@
-"""Encoded events, customer by customer in the order of time: what models are fitted on and queries are made from."""
+"""Encoded events, ordered by user and time: models are fitted on them, and queries are built from them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Dataset:
     Attributes:
         users: `(n,)` int32, ascending.
         items: `(n,)` int32.
-        weights: `(n,)` float32, the event's weight, -1 to 1.
-        confidences: `(n,)` float32, the weight after time decay.
+        weights: `(n,)` float32, the weight of the event, -1 to 1.
+        confidences: `(n,)` float32, the weight after time decay, -1 to 1.
         timestamps: `(n,)` int64, seconds since 1970.
-        purchases: `(n,)` bool, whether the event means "has bought".
-        contexts: `(n, m)` int32, the context at the event, known before it.
+        purchases: `(n,)` bool, whether the event is a purchase.
+        contexts: `(n, m)` int32, the context of the event, known before it.
         n_users: The number of users in the id map.
         n_items: The number of items in the id map.
         context_sizes: The number of indices of each context feature, "unknown" included.
@@ -44,23 +44,23 @@ class Dataset:
 
     @cached_property
     def starts(self) -> NDArray[np.int64]:
-        """`(n_users + 1,)` int64: the events of user u are `starts[u]:starts[u + 1]`."""
+        """The first row of each user, `(n_users + 1,)` int64: user u has the rows `starts[u]:starts[u + 1]`."""
         return np.searchsorted(self.users, np.arange(self.n_users + 1))
 
     @cached_property
     def baskets(self) -> NDArray[np.int64]:
-        """`(n,)` int64: the position of the first event of the same user at the same moment.
+        """For each event, the row of the user's first event in the same second, `(n,)` int64.
 
-        Everything before it, and nothing else, is history when the event is the target.
+        If the event is a training target, its history is the user's rows before that one.
         """
         return first_of_moment(self.users, self.timestamps)
 
     def rows_of(self, user: int) -> slice:
-        """Return where a user's events lie; nowhere for `n_users`, which stands for everybody unseen."""
+        """Return the rows of a user; an empty slice for `n_users`, which stands for unknown users."""
         return slice(int(self.starts[user]), int(self.starts[user + 1])) if user < self.n_users else slice(0, 0)
 
     def take(self, mask: NDArray[np.bool_]) -> Dataset:
-        """Return the events that a mask selects."""
+        """Return the events that a mask `(n,)` bool selects."""
         return replace(
             self,
             users=self.users[mask],
@@ -73,31 +73,36 @@ class Dataset:
         )
 
     def query(self, user: int, *, context: NDArray[np.int32], now: int, repeats: bool) -> Query:
-        """Return the question for one user: her last 500 events, everything in this set being the past.
+        """Return the query of one user, with their newest 500 events of this dataset as history.
 
         Args:
-            user: An index; `n_users` asks for a guest without history.
-            context: `(m,)` int32.
+            user: An index; `n_users` stands for a guest without history.
+            context: `(m,)` int32, one index for each context feature.
             now: Seconds since 1970.
-            repeats: Whether repeats may be answered.
+            repeats: Whether purchased items may be recommended again.
         """
         rows = self.rows_of(user)
-        mine = slice(max(rows.start, rows.stop - MAX_HISTORY), rows.stop)
-        return Query(user, self.items[mine], self.weights[mine], self.timestamps[mine], context, now, repeats)
+        newest = slice(max(rows.start, rows.stop - MAX_HISTORY), rows.stop)
+        return Query(user, self.items[newest], self.weights[newest], self.timestamps[newest], context, now, repeats)
 
     def bought(self, user: int, since: float = -np.inf) -> NDArray[np.int32]:
-        """Return the distinct items that a user bought at or after a moment."""
-        mine = self.rows_of(user)
-        return np.unique(self.items[mine][self.purchases[mine] & (self.timestamps[mine] >= since)])
+        """Return the distinct items that a user bought at or after a moment, int32, ascending.
+
+        Args:
+            user: An index.
+            since: Seconds since 1970.
+        """
+        rows = self.rows_of(user)
+        return np.unique(self.items[rows][self.purchases[rows] & (self.timestamps[rows] >= since)])
 
 
 def first_of_moment(users: NDArray[np.int32], timestamps: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return `(n,)` int64: for each row the position of the first row of the same user and second.
+    """Return for each row the position of the first row of the same user and second, `(n,)` int64.
 
     Args:
         users: `(n,)` int32, ascending.
         timestamps: `(n,)` int64, ascending within a user.
     """
-    new = np.ones(len(users), bool)
-    new[1:] = (np.diff(users) != 0) | (np.diff(timestamps) != 0)
-    return np.maximum.accumulate(np.where(new, np.arange(len(users)), 0))
+    is_first = np.ones(len(users), bool)
+    is_first[1:] = (np.diff(users) != 0) | (np.diff(timestamps) != 0)
+    return np.maximum.accumulate(np.where(is_first, np.arange(len(users)), 0))

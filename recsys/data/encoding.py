@@ -1,4 +1,4 @@
-"""From the shop's words to indices: the encoders of a version, and the events under them."""
+"""The encoders of a version, which map ids and context values to indices, and the encoding of events."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from recsys.settings import Shop, Training
 
 @dataclass(frozen=True)
 class Encoders:
-    """The three encoders of a version; each has an index one past the last for "unknown".
+    """The three encoders of a version; in each, the index one past the last means "unknown".
 
     Attributes:
-        users: Every user with an event on a kept item.
-        items: Items with enough events.
-        contexts: The context features.
-        item_categories: `(n_items + 1,)` int32, each item's index in the feature `category`; the last one stands for no
-            item.
+        users: Encodes users with an event on an encoded item.
+        items: Encodes items with enough events.
+        contexts: Encodes context features.
+        item_categories: `(n_items + 1,)` int32, the index of each item in the feature `category`; the last entry stands
+            for "no item".
     """
 
     users: IdMap
@@ -34,20 +34,19 @@ class Encoders:
 
     @classmethod
     def fit(cls, interactions: Interactions, catalogue: Catalogue, min_item_events: int) -> Encoders:
-        """Return the encoders that the events before a cut allow.
+        """Fit the encoders on the events before a cut.
 
         Args:
-            interactions: Cleaned events of the train part.
+            interactions: Cleaned events before the cut.
             catalogue: The shop's products.
             min_item_events: Items with fewer events are left out.
         """
         users, items = (IdMap(ids) for ids in frequent_ids(interactions, 1, min_item_events))
         contexts = ContextEncoder.fit(interactions.contexts, catalogue.categories)
         order = np.argsort(catalogue.items, kind="stable")
-        listed = np.append(catalogue.categories[order], np.array([None]))[
-            IdMap(catalogue.items[order]).indices(items.ids)
-        ]
-        return cls(users, items, contexts, contexts.column("category", [*listed, None]))
+        positions = IdMap(catalogue.items[order]).indices(items.ids)
+        categories = np.append(catalogue.categories[order], np.array([None]))[positions]
+        return cls(users, items, contexts, contexts.column("category", [*categories, None]))
 
 
 def encode(interactions: Interactions, encoders: Encoders, shop: Shop, training: Training, now: int) -> Dataset:
@@ -55,10 +54,10 @@ def encode(interactions: Interactions, encoders: Encoders, shop: Shop, training:
 
     Args:
         interactions: Cleaned events.
-        encoders: Of the train part.
-        shop: Names event weights, purchases and the customers' time zone.
+        encoders: Fitted on the events before the cut.
+        shop: Holds event weights, purchase events and the time zone.
         training: Holds the half-life of confidences.
-        now: Seconds since 1970 that ages count from.
+        now: Seconds since 1970 at which the age of events is measured.
     """
     ordered = interactions.in_order()
     users, items = encoders.users.indices(ordered.users), encoders.items.indices(ordered.items)
@@ -83,7 +82,10 @@ def encode(interactions: Interactions, encoders: Encoders, shop: Shop, training:
 def _contexts(
     rows: Interactions, users: NDArray[np.int32], items: NDArray[np.int32], encoders: Encoders, shop: Shop
 ) -> NDArray[np.int32]:
-    """Return `(n, m)` int32: the context known before each event; its category is that of the user's event before it."""
+    """Return the context that is known before each event, `(n, m)` int32.
+
+    The category of an event's context is the category of the user's event before it.
+    """
     clock = (
         clock_columns(rows.timestamps, shop.time_zone)
         if len(rows)

@@ -1,4 +1,4 @@
-"""External ids on one side, dense indices on the other; ids enter and leave here."""
+"""The map between the shop's ids and dense indices, and the canonical form of ids."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class IdMap:
 
     @classmethod
     def fit(cls, values: NDArray) -> IdMap:
-        """Return the map over the distinct values of an id column."""
+        """Fit the map on the distinct values of an id column."""
         return cls(np.unique(values))
 
     def __len__(self) -> int:
@@ -41,14 +41,14 @@ class IdMap:
         return "int" if self.ids.dtype.kind in "iu" else "str"
 
     def indices(self, values: NDArray) -> NDArray[np.int32]:
-        """Return `(n,)` int32 indices of ids that have the map's own type; `unknown` for the rest."""
+        """Return the indices of ids of the map's own type, `(n,)` int32; `unknown` for ids outside the map."""
         if len(self.ids) == 0:
             return np.zeros(len(values), np.int32)
-        found = np.minimum(np.searchsorted(self.ids, values), len(self.ids) - 1)
-        return np.where(self.ids[found] == values, found, self.unknown).astype(np.int32)
+        positions = np.minimum(np.searchsorted(self.ids, values), len(self.ids) - 1)
+        return np.where(self.ids[positions] == values, positions, self.unknown).astype(np.int32)
 
     def index(self, value: object) -> int:
-        """Return the index of one id as a client wrote it; `unknown` unless it is canonical."""
+        """Return the index of an id from a request; `unknown` if it is not canonical or not in the map."""
         return self._lookup.get(canonical(value, self.kind), self.unknown)
 
     @cached_property
@@ -57,13 +57,13 @@ class IdMap:
 
 
 def canonical(value: object, kind: str) -> int | str | None:
-    """Return the id in the shop's type, or None where it cannot be one.
+    """Return an id in the shop's type, or None if the value is no valid id.
 
-    In an integer shop only 7 and the text "7" mean 7: MySQL would read '7abc' as 7, so nothing else may pass.
+    In a shop with integer ids, only 7 and the text "7" mean 7. No other text may, because MySQL reads '7abc' as 7.
 
     Args:
-        value: An id as it came over the wire.
-        kind: `int` or `str`.
+        value: An id from a request.
+        kind: `int` or `str`, the type of the shop's ids.
 
     >>> canonical("7", "int"), canonical("07", "int"), canonical("7abc", "int"), canonical(True, "int")
     (7, None, None, None)
@@ -83,7 +83,7 @@ def canonical(value: object, kind: str) -> int | str | None:
 
 
 def canonical_integers(texts: Sequence[str | None]) -> list[int | None]:
-    """Return what `canonical` returns for each text in an integer shop; quickly where all of them are canonical.
+    """Apply `canonical` to each text in a shop with integer ids; fast if all of them are canonical.
 
     >>> canonical_integers(["7", "-12"]), canonical_integers(["7", "07", None])
     ([7, -12], [7, None, None])
@@ -100,7 +100,7 @@ def canonical_integers(texts: Sequence[str | None]) -> list[int | None]:
 def distinct(indices: Iterable[int]) -> NDArray[np.int32]:
     """Return the distinct indices, `(n,)` int32, ascending.
 
-    NumPy's set functions would do, but the first call of one imports numpy.ma: a twentieth of a one-shot request.
+    NumPy's set functions import numpy.ma at their first call, which takes 5 % of a one-shot request.
 
     >>> distinct([3, 1, 3]).tolist()
     [1, 3]
@@ -109,7 +109,7 @@ def distinct(indices: Iterable[int]) -> NDArray[np.int32]:
 
 
 def id_column(values: Iterable[object]) -> NDArray:
-    """Return an id column as int64 where every value is an integer, as object holding str otherwise."""
+    """Return an id column, `(n,)` int64 if every value is an integer, else object holding str."""
     column = list(values)
     if all(isinstance(value, int) for value in column):
         return np.array(column, np.int64)

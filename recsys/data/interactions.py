@@ -1,4 +1,4 @@
-"""What customers did and what the shop sells, as parallel arrays."""
+"""The events of users and the products of a shop, as parallel arrays."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Interactions:
 
     Attributes:
         users: `(n,)` external ids (int64, or object holding str); int32 indices once encoded.
-        items: `(n,)` likewise.
+        items: `(n,)` external ids or indices, like `users`.
         events: `(n,)` int16, positions in `event_names`.
         timestamps: `(n,)` int64, seconds since 1970 in UTC.
-        row_ids: `(n,)` int64, the shop's own order among equal timestamps.
+        row_ids: `(n,)` int64, the order of events with equal timestamps.
         event_names: The names that `events` points into, such as `("view", "cart", "purchase")`.
         contexts: Context columns known before the choice, such as `device_type`: `(n,)` object holding str or None.
     """
@@ -56,7 +56,7 @@ class Interactions:
         )
 
     def in_order(self) -> Interactions:
-        """Return the rows ordered by (timestamp, row id), the one order of the project."""
+        """Return the rows ordered by (timestamp, row id)."""
         if (self.timestamps[1:] > self.timestamps[:-1]).all():
             return self
         return self.take(np.lexsort((self.row_ids, self.timestamps)))
@@ -77,10 +77,10 @@ class Catalogue:
 
     Attributes:
         items: `(n,)` external ids (int64, or object holding str).
-        active: `(n,)` bool, whether the product may be sold now.
+        active: `(n,)` bool, whether the shop sells the product now.
         categories: `(n,)` object holding str or None.
         brands: `(n,)` object holding str or None.
-        prices: `(n,)` float64, what a customer pays now; NaN where unknown.
+        prices: `(n,)` float64, the current price; NaN where unknown.
         names: `(n,)` object holding str or None; None where the shop's mapping has no names.
     """
 

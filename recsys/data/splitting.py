@@ -1,4 +1,4 @@
-"""Where training ends and the exam begins."""
+"""Splits of events into a part to learn from and a part to evaluate on."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from recsys.data.interactions import Interactions
 
 
 def cut_time(timestamps: NDArray[np.int64], quantile: float) -> int:
-    """Return the moment of the one global cut: at most the given share of the events is before it.
+    """Return the moment of the cut, in seconds since 1970: at most the given share of the events is before it.
 
-    Events of the same second stay together, on the later side. Where one second holds everything, nothing is before the
-    cut.
+    Events of the same second stay together after the cut. If all events have one timestamp, none is before the cut.
 
     Args:
         timestamps: `(n,)` seconds since 1970, in any order; at least one.
@@ -33,7 +32,7 @@ def cut_time(timestamps: NDArray[np.int64], quantile: float) -> int:
 
 
 def split_at(interactions: Interactions, cut: int) -> tuple[Interactions, Interactions]:
-    """Return the events before the cut and the events at or after it, each in the order given.
+    """Return the events before the cut and the events at or after it, without changing their order.
 
     Args:
         interactions: Events in any order.
@@ -44,17 +43,17 @@ def split_at(interactions: Interactions, cut: int) -> tuple[Interactions, Intera
 
 
 def last_item_out(interactions: Interactions) -> tuple[Interactions, Interactions]:
-    """Return the train part and the exam of leave-one-out, both ordered by (timestamp, row id).
+    """Return the training part and the last event of each user, both ordered by (timestamp, row id).
 
-    The exam is the last event of each user; users with a single event stay in the train part, because nothing would be
-    left to know them by. For sets that have an order but no clock, and for `loo99`. An earlier event on the same item
-    stays in the train part.
+    A user with a single event stays in the training part, because the user would be unknown otherwise. An earlier event
+    on the same item stays there, too. The split serves the protocol `loo99`, and datasets with an order but no
+    timestamps.
 
     Args:
         interactions: Events in any order.
     """
     ordered = interactions.in_order()
-    # np.unique reports first positions: in the reversed rows these are the last ones
+    # np.unique returns first positions; those of the reversed rows are the last ones
     _, from_end, n_events = np.unique(ordered.users[::-1], return_index=True, return_counts=True)
     last = np.zeros(len(ordered), bool)
     last[len(ordered) - 1 - from_end[n_events > 1]] = True

@@ -1,1 +1,1 @@
-"""Honest evaluation: protocol, metrics, ranking, sampled negatives, calibration."""
+"""Evaluation: protocol, metrics, ranking, calibration, and the choice of a model for one request."""

@@ -1,11 +1,12 @@
-"""What the figures mean; docs/METRICS.md says it with an example, and what other libraries print for the same lists.
+"""Ranking metrics at k, AUC, RMSE, coverage and bootstrap intervals.
 
-The functions at k take one user's list, best first, and the relevant items; they return NaN for a user with nothing
-relevant, for whom they are undefined: the evaluation counts such users and leaves them out of the mean. Ties are already
-decided in the list (`ranking.top_k`: by ascending index).
+docs/METRICS.md explains each with an example, and compares them with the metrics of other libraries.
 
-A relevant item that cannot be recommended is a miss in every figure, whatever the reason: training does not know it, or it
-is no longer sold. It stays in the denominator and is never in the numerator. `n_relevant` counts those without an index too.
+The functions at k take one user's list, best first, and the relevant items. They return NaN for a user without relevant
+items; the evaluation counts such users but does not average them. `ranking.top_k` has already broken ties in the list.
+
+A relevant item that cannot be recommended, because it is unknown or not sold, is a miss in every metric: it counts in
+the denominator only. `n_relevant` includes relevant items without an index.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from numpy.typing import NDArray
 def precision_at_k(
     ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: int = 10, n_relevant: int | None = None
 ) -> float:
-    """Return hits / k, also where the list is shorter than k.
+    """Return hits / k, from 0 to 1, even if the list is shorter than k.
 
     Args:
         ranked: `(m,)` distinct item indices, best first; only the first k count.
         relevant: `(r,)` distinct item indices in any order.
         k: Depth, at least 1.
-        n_relevant: How many are relevant in all, where some of them have no index; None for `r`.
+        n_relevant: The number of all relevant items, if some have no index; None for `r`.
 
     >>> precision_at_k(np.array([7, 3, 9]), np.array([3, 9, 4]))
     0.2
@@ -38,9 +39,9 @@ def precision_at_k(
 def average_precision_at_k(
     ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: int = 10, n_relevant: int | None = None
 ) -> float:
-    """Return Σ P@i · rel_i / min(k, relevant): 1 for the best list possible. Its mean over users is MAP@k.
+    """Return Σ P@i · rel_i / min(k, relevant), from 0 to 1. Its mean over users is MAP@k.
 
-    Other libraries divide by all relevant items, so that a user with 30 of them cannot reach 1 in a list of 10:
+    Other libraries divide by all relevant items, so that a user with 30 of them cannot reach 1 in a list of 10. See
     docs/METRICS.md.
 
     The arguments are those of `precision_at_k`.
@@ -60,7 +61,7 @@ def average_precision_at_k(
 def ndcg_at_k(
     ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: int = 10, n_relevant: int | None = None
 ) -> float:
-    """Return Σ rel_i / log2(i + 1), divided by the same sum of the best list possible: min(k, relevant) hits on top.
+    """Return Σ rel_i / log2(i + 1), divided by its largest possible value, that of min(k, relevant) hits on top.
 
     The arguments are those of `precision_at_k`.
 
@@ -75,7 +76,7 @@ def ndcg_at_k(
 def hit_rate_at_k(
     ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: int = 10, n_relevant: int | None = None
 ) -> float:
-    """Return 1 where any of the first k is relevant, else 0.
+    """Return 1 if any of the first k items is relevant, else 0.
 
     The arguments are those of `precision_at_k`.
 
@@ -89,7 +90,7 @@ def hit_rate_at_k(
 def recall_at_k(
     ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: int = 10, n_relevant: int | None = None
 ) -> float:
-    """Return hits / relevant; a user with more than k relevant items cannot reach 1.
+    """Return hits / relevant, from 0 to 1; a user with more than k relevant items cannot reach 1.
 
     The arguments are those of `precision_at_k`.
 
@@ -103,6 +104,11 @@ def recall_at_k(
 def _hits(
     ranked: NDArray[np.int32], relevant: NDArray[np.int32], k: int, n_relevant: int | None
 ) -> tuple[NDArray[np.bool_], int]:
+    """Return which of the first k items are relevant, and the number of all relevant items.
+
+    Raises:
+        ValueError: `k` is not positive.
+    """
     if k < 1:
         raise ValueError(f"`k` should be a positive integer. Received: {k}.")
     hits = (np.asarray(ranked)[:k, np.newaxis] == relevant).any(axis=1)
@@ -116,61 +122,60 @@ def auc(
     *,
     n_relevant: int | None = None,
 ) -> float:
-    """Return the probability that a relevant item is ranked above a candidate that is not, ties counting half; exact, O(n log n).
+    """Return the probability that a relevant item ranks above an irrelevant candidate; ties count half.
 
-    A relevant item that is no candidate is a miss, and loses to every candidate.
+    The value is exact and takes O(n log n). A relevant item that is no candidate loses to every candidate.
 
     Args:
         scores: `(n,)` floats; minus infinity means "no candidate", as in `ranking.top_k`.
-        relevant: `(n,)` which items are relevant.
-        candidates: `(n,)` which items can be recommended; None for all.
-        n_relevant: How many are relevant in all, where some of them have no index; None for those that `relevant`
-            marks.
+        relevant: `(n,)` bool, which items are relevant.
+        candidates: `(n,)` bool, which items can be recommended; None for all.
+        n_relevant: The number of all relevant items, if some have no index; None to count `relevant`.
 
     Returns:
-        0 to 1; NaN where nothing is relevant, or no candidate is irrelevant: there is nothing to compare.
+        0 to 1; NaN without a relevant item or without an irrelevant candidate.
 
     Raises:
         ValueError: A candidate's score is NaN.
 
     >>> auc(np.array([0.9, 0.5, 0.5, 0.1]), np.array([True, True, False, False]))  # 3 of 4 pairs right, one tie
     0.875
-    >>> auc(np.array([3.0, 2.0, 1.0]), np.array([True, True, False]), np.array([False, True, True]))  # the first is not sold
+    >>> candidates = np.array([False, True, True])  # the first item is not sold
+    >>> auc(np.array([3.0, 2.0, 1.0]), np.array([True, True, False]), candidates)
     0.5
     """
-    compete = (scores != -np.inf) if candidates is None else candidates & (scores != -np.inf)
-    found, others = scores[compete & relevant], np.sort(scores[compete & ~relevant])
-    if np.isnan(found).any() or np.isnan(others[-1:]).any():  # NaN sorts last
+    is_candidate = (scores != -np.inf) if candidates is None else candidates & (scores != -np.inf)
+    positives, negatives = scores[is_candidate & relevant], np.sort(scores[is_candidate & ~relevant])
+    if np.isnan(positives).any() or np.isnan(negatives[-1:]).any():  # NaN sorts last
         raise ValueError("`scores` should be numbers. Received: NaN.")
     n_relevant = int(relevant.sum()) if n_relevant is None else n_relevant
-    if not n_relevant or not len(others):
+    if not n_relevant or not len(negatives):
         return math.nan
-    below, not_above = np.searchsorted(others, found), np.searchsorted(others, found, side="right")
-    return float((below + not_above).sum() / (2 * n_relevant * len(others)))
+    below, not_above = np.searchsorted(negatives, positives), np.searchsorted(negatives, positives, side="right")
+    return float((below + not_above).sum() / (2 * n_relevant * len(negatives)))
 
 
 def rmse(predicted: NDArray[np.float64], actual: NDArray[np.float64]) -> float:
-    """Return the root of the mean squared difference; NaN for nothing to compare.
+    """Return the root of the mean squared difference, 0 or above; NaN for empty arrays.
 
     Args:
-        predicted: `(n,)` probabilities, as `calibration.Calibration.apply` gives them; 0 for what cannot be
-            recommended.
-        actual: `(n,)` what happened, 0 or 1 (or ratings, where both sides are ratings).
+        predicted: `(n,)` probabilities from `calibration.Calibration.apply`; 0 for items that cannot be recommended.
+        actual: `(n,)` outcomes, 0 or 1; or ratings, if both arrays hold ratings.
 
     >>> rmse(np.array([1.0, 0.0]), np.array([0.0, 0.0])) == math.sqrt(1 / 2)
     True
     """
-    return (
-        math.sqrt(np.mean(np.square(np.subtract(predicted, actual, dtype=np.float64)))) if len(predicted) else math.nan
-    )
+    if not len(predicted):
+        return math.nan
+    return math.sqrt(np.mean(np.square(np.subtract(predicted, actual, dtype=np.float64))))
 
 
 def coverage(lists: Iterable[NDArray[np.int32]], n_items: int) -> float:
-    """Return the share of the catalogue that appears in at least one list.
+    """Return the share of the catalogue, 0 to 1, that appears in at least one list; NaN without items.
 
     Args:
-        lists: Item indices of each user's list.
-        n_items: How many items can be recommended; NaN for 0.
+        lists: The item indices of each user's list.
+        n_items: The number of items that can be recommended.
 
     >>> coverage([np.array([0, 1]), np.array([1, 2])], n_items=4)
     0.75
@@ -187,13 +192,13 @@ def bootstrap_interval(
     """Return the percentile bootstrap interval `(low, high)` of the mean, resampling users.
 
     Args:
-        values: `(n_users,)` one figure for each user, finite; users without relevant items are left out by the caller.
+        values: `(n_users,)` one finite metric for each user; the caller leaves out users without relevant items.
         rng: Source of randomness.
-        n: Resamples.
-        level: Share of resampled means inside the interval, between 0 and 1.
+        n: The number of resamples.
+        level: The share of resampled means inside the interval, between 0 and 1.
 
     Returns:
-        Two floats; both NaN for no values.
+        Two floats; both are NaN without values.
 
     Raises:
         ValueError: A value is not finite.
@@ -205,17 +210,19 @@ def bootstrap_interval(
 def paired_lower_bound(
     a: NDArray[np.float64], b: NDArray[np.float64], rng: np.random.Generator, *, n: int = 1000, level: float = 0.95
 ) -> float:
-    """Return the one-sided lower bound of mean(a − b): with probability `level`, `a` is better than `b` by at least this.
+    """Return the one-sided lower bound of mean(a − b) by the paired bootstrap.
+
+    With probability `level`, `a` is better than `b` by at least this value.
 
     Args:
-        a: `(n_users,)` one figure for each user, finite.
-        b: `(n_users,)` the other model's figures, for the same users in the same order.
+        a: `(n_users,)` one finite metric for each user.
+        b: `(n_users,)` the metric of the other model, for the same users in the same order.
         rng: Source of randomness.
-        n: Resamples.
-        level: Share of resampled means above the bound.
+        n: The number of resamples.
+        level: The share of resampled means above the bound.
 
     Returns:
-        The bound; NaN for no users.
+        The bound; NaN without users.
 
     Raises:
         ValueError: The lengths differ, or a value is not finite.
@@ -228,6 +235,11 @@ def paired_lower_bound(
 def _resampled_quantiles(
     values: NDArray[np.float64], rng: np.random.Generator, n: int, quantiles: list[float]
 ) -> list[float]:
+    """Return quantiles of the means of `n` resamples of the values.
+
+    Raises:
+        ValueError: A value is not finite.
+    """
     if not np.isfinite(values).all():
         raise ValueError(
             "`values` should be finite: users without relevant items are counted, not averaged. Received: NaN."

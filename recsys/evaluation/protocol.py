@@ -1,8 +1,12 @@
-"""The exam: one ranking a user over the whole active catalogue, against what she chose after the cut."""
+"""The evaluation protocol: evaluation sets after a cut, and the metrics of scorers on them.
+
+For each user, a scorer ranks the whole active catalogue, or their last item among sampled ones. The ranking is compared
+with the items that the user chose after the cut.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,14 +30,13 @@ from recsys.evaluation.metrics import (
     recall_at_k,
     rmse,
 )
-from recsys.evaluation.negatives import sampled_negatives
 from recsys.evaluation.ranking import top_k
 from recsys.features.query import Query
 from recsys.scorers.base import Scorer
 from recsys.settings import Shop
 
 K = 10
-RMSE_NEGATIVES = 4
+RMSE_NEGATIVES = 4  # sampled items for each relevant item
 RANKING_METRICS: Mapping[str, Callable[..., float]] = {
     "precision10": precision_at_k,
     "map10": average_precision_at_k,
@@ -45,15 +48,14 @@ RANKING_METRICS: Mapping[str, Callable[..., float]] = {
 
 @dataclass(frozen=True)
 class EvaluationCase:
-    """One user of the exam.
+    """One test case: a user's query at the cut, and their relevant items after it.
 
     Attributes:
-        query: What she is to be answered.
-        relevant: Indices of known items that she chose after the cut, distinct, ascending.
-        n_unreachable: Relevant items outside the encoder, distinct; like those of `relevant` that are not sold, no list
-            can hit them.
-        hidden: Indices that the repeat rule hides from her.
-        candidates: Indices to rank; None ranks the whole active catalogue.
+        query: The user's query; its history ends before the cut.
+        relevant: `(r,)` int32, indices of known items that the user chose after the cut, distinct, ascending.
+        n_unreachable: The number of distinct relevant items outside the encoder; no list can hold them.
+        hidden: `(h,)` int32, indices of items that the repeat rule hides.
+        candidates: `(c,)` int32, indices of the items to rank; None ranks the whole active catalogue.
     """
 
     query: Query
@@ -64,20 +66,20 @@ class EvaluationCase:
 
     @property
     def n_relevant(self) -> int:
-        """The number of relevant items, those that no list can hit among them."""
+        """The number of relevant items, unreachable ones included."""
         return len(self.relevant) + self.n_unreachable
 
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """All questions after one cut, under one repeat rule.
+    """The test cases after one cut, under one repeat rule.
 
     Attributes:
-        cases: One a user with something relevant.
-        known: `(n_questions,)` bool, whether the user is known from before the cut.
-        n_nothing_relevant: Users with events after the cut but nothing relevant; counted, not averaged.
-        active: `(n_items,)` bool, items that may be answered.
-        pairs: For each question, items that compete, for RMSE: the relevant ones first, four sampled ones for each.
+        cases: One test case for each user with a relevant item.
+        known: `(n_cases,)` bool, whether the user has events before the cut.
+        n_nothing_relevant: The number of users with events after the cut but no relevant item; they are not averaged.
+        active: `(n_items,)` bool, the items that may be recommended.
+        pairs: The items of each test case for RMSE, int32: relevant ones first, then four sampled ones for each.
     """
 
     cases: tuple[EvaluationCase, ...]
@@ -102,29 +104,28 @@ def build_evaluation_set(
     rng: np.random.Generator,
     max_users: int,
 ) -> EvaluationSet:
-    """Return the exam after a cut, with context as known at the cut.
+    """Return the evaluation set after a cut, with the context that is known at the cut.
 
     Args:
         past: Encoded events before the cut.
         after: Cleaned events at or after the cut, in external ids.
-        encoders: Of the events before the cut.
-        shop: Names the relevant events and the time zone.
-        active: `(n_items,)` items that may be answered.
+        encoders: Encoders of the events before the cut.
+        shop: Holds the relevant events and the time zone.
+        active: `(n_items,)` bool, the items that may be recommended.
         cut: Seconds since 1970.
-        repeat_after_days: The repeat rule: items bought within so many days before the cut are hidden and not relevant.
+        repeat_after_days: The repeat rule: items bought within this number of days before the cut are hidden and not
+            relevant.
         rng: Source of randomness.
-        max_users: A larger exam is sampled down to so many users.
+        max_users: The largest number of users; more are sampled down.
     """
     cases = []
-    for user, relevant, n_unreachable in _answers(after, encoders, shop):
-        query = past.query(
-            user, context=known_context(past, user, encoders, shop, cut), now=cut, repeats=repeat_after_days < np.inf
-        )
+    for user, relevant, n_unreachable in _relevant_by_user(after, encoders, shop):
+        context = known_context(past, user, encoders, shop, cut)
+        query = past.query(user, context=context, now=cut, repeats=repeat_after_days < np.inf)
         hidden = past.bought(user, cut - repeat_after_days * SECONDS_PER_DAY)
-        kept = np.setdiff1d(relevant, hidden)
-        asked = EvaluationCase(query, kept, n_unreachable, hidden)
-        if asked.n_relevant:
-            cases.append(asked)
+        case = EvaluationCase(query, np.setdiff1d(relevant, hidden), n_unreachable, hidden)
+        if case.n_relevant:
+            cases.append(case)
     n_nothing_relevant = len(np.unique(after.users)) - len(cases)
     if len(cases) > max_users:
         cases = [cases[n] for n in np.sort(rng.choice(len(cases), max_users, replace=False))]
@@ -141,66 +142,108 @@ def leave_one_out(
     max_users: int,
     n_negatives: int = 99,
 ) -> EvaluationSet:
-    """Return the exam of the seeds: each user's last item among 99 sampled items that she has not seen.
+    """Return the leave-one-out set: each user's last item among 99 sampled items that the user has not seen.
 
-    A last event of negative weight is nothing relevant; a last item outside the encoder is a miss.
+    A last event of negative weight is not relevant. A last item outside the encoder is a miss.
 
     Args:
         past: Encoded events without each user's last one.
         out: The last event of each user, in external ids.
-        encoders: Of the events of `past`.
-        shop: Names the event weights and the time zone.
+        encoders: Encoders of the events of `past`.
+        shop: Holds the event weights and the time zone.
         rng: Source of randomness.
-        max_users: A larger exam is sampled down to so many users.
-        n_negatives: Sampled items; fewer where the catalogue has no more.
+        max_users: The largest number of users; more are sampled down.
+        n_negatives: The number of sampled items; fewer where the catalogue has no more.
     """
     chosen = out.take(_positive_rows(out, shop))
     n_nothing_relevant = len(out) - len(chosen)
     if len(chosen) > max_users:
         chosen = chosen.take(np.sort(rng.choice(len(chosen), max_users, replace=False)))
     users, items = encoders.users.indices(chosen.users), encoders.items.indices(chosen.items)
-    answers = [items[n : n + 1][items[n : n + 1] < past.n_items] for n in range(len(chosen))]
-    seen = [np.append(past.items[past.rows_of(user)], answer) for user, answer in zip(users, answers, strict=True)]
+    last_items = [items[n : n + 1][items[n : n + 1] < past.n_items] for n in range(len(chosen))]
+    seen = [np.append(past.items[past.rows_of(user)], last) for user, last in zip(users, last_items, strict=True)]
     negatives = sampled_negatives(rng, seen, past.n_items, n_negatives)
-    nothing = np.zeros(0, np.int32)
+    no_items = np.zeros(0, np.int32)
     cases = []
-    for user, now, answer, others in zip(users.tolist(), chosen.timestamps.tolist(), answers, negatives, strict=True):
+    moments = chosen.timestamps.tolist()
+    for user, now, last, sampled in zip(users.tolist(), moments, last_items, negatives, strict=True):
         query = past.query(user, context=known_context(past, user, encoders, shop, now), now=now, repeats=True)
-        cases.append(EvaluationCase(query, answer, 1 - len(answer), nothing, np.append(others, answer)))
+        cases.append(EvaluationCase(query, last, 1 - len(last), no_items, np.append(sampled, last)))
     return _evaluation_set(cases, past, n_nothing_relevant, np.ones(past.n_items, bool), rng)
 
 
+def sampled_negatives(
+    rng: np.random.Generator, seen_by_user: Iterable[NDArray[np.int32]], n_items: int, n: int = 99
+) -> list[NDArray[np.int32]]:
+    """Return for each user up to `n` distinct items that the user has not seen, int32, in random order.
+
+    A small catalogue may have fewer than `n` unseen items. The ranking is easier then, because chance is above 10 in
+    100: print the number of candidates beside the metric.
+
+    Args:
+        rng: Source of randomness.
+        seen_by_user: The item indices that each user has seen, including the relevant item, in any order.
+        n_items: The number of items in the catalogue.
+        n: The number of negatives for each user.
+    """
+    negatives = []
+    for seen in seen_by_user:
+        is_unseen = np.ones(n_items, bool)
+        is_unseen[seen] = False
+        unseen = np.flatnonzero(is_unseen)
+        negatives.append(rng.choice(unseen, min(n, len(unseen)), replace=False).astype(np.int32))
+    return negatives
+
+
 def _evaluation_set(
-    cases: list[EvaluationCase], past: Dataset, n_nothing: int, active: NDArray[np.bool_], rng: np.random.Generator
+    cases: list[EvaluationCase],
+    past: Dataset,
+    n_nothing_relevant: int,
+    active: NDArray[np.bool_],
+    rng: np.random.Generator,
 ) -> EvaluationSet:
     known = np.array([case.query.user < past.n_users for case in cases], bool)
     pairs = tuple(_pairs(case, active, rng) for case in cases)
-    return EvaluationSet(tuple(cases), known, n_nothing, active, pairs)
+    return EvaluationSet(tuple(cases), known, n_nothing_relevant, active, pairs)
 
 
-def _answers(after: Interactions, encoders: Encoders, shop: Shop) -> Iterator[tuple[int, NDArray[np.int32], int]]:
-    """Yield for each user after the cut with something relevant: her index, the known relevant items, the number of unknown ones."""
+def _relevant_by_user(
+    after: Interactions, encoders: Encoders, shop: Shop
+) -> Iterator[tuple[int, NDArray[np.int32], int]]:
+    """Yield for each user with relevant items: their index, the known items, and the number of unknown items."""
     chosen = after.take(_relevant_rows(after, shop))
-    _, owners = np.unique(chosen.users, return_inverse=True)
+    _, user_codes = np.unique(chosen.users, return_inverse=True)
     users, items = encoders.users.indices(chosen.users), encoders.items.indices(chosen.items)
-    order = np.argsort(owners, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(owners[order])) + 1) if len(order) else []:
+    order = np.argsort(user_codes, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(user_codes[order])) + 1) if len(order) else []:
         known = items[rows] < encoders.items.unknown
         yield int(users[rows[0]]), np.unique(items[rows][known]), len(set(chosen.items[rows][~known].tolist()))
 
 
 def _relevant_rows(after: Interactions, shop: Shop) -> NDArray[np.bool_]:
-    """Return the held-out purchases and carts; any positive event where the set has none of them."""
+    """Return the mask of relevant events, `(n,)` bool; without any of the shop's, all events of positive weight."""
     relevant = is_event(after, shop.relevant_events)
     return relevant if relevant.any() else _positive_rows(after, shop)
 
 
 def _positive_rows(events: Interactions, shop: Shop) -> NDArray[np.bool_]:
+    """Return which events have a positive weight, `(n,)` bool."""
     return is_event(events, [name for name, weight in shop.event_weights.items() if weight > 0])
 
 
 def known_context(past: Dataset, user: int, encoders: Encoders, shop: Shop, now: int) -> NDArray[np.int32]:
-    """Return `(m,)` int32: the clock at a moment, and what the user's newest event tells of the rest."""
+    """Return the context of a user at a moment, `(m,)` int32.
+
+    Clock features are those of the moment. All other features come from the user's newest event; without events they
+    are unknown.
+
+    Args:
+        past: Encoded events before the moment.
+        user: An index; `past.n_users` for a user without events.
+        encoders: Encoders of the events of `past`.
+        shop: Holds the time zone and the context columns.
+        now: Seconds since 1970.
+    """
     context = encoders.contexts.encode(clock_context(now, shop.time_zone))
     rows = past.rows_of(user)
     if rows.start < rows.stop:
@@ -214,7 +257,7 @@ def known_context(past: Dataset, user: int, encoders: Encoders, shop: Shop, now:
 
 
 def _pairs(case: EvaluationCase, active: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int32]:
-    """Return the relevant items that compete, then four sampled competitors for each."""
+    """Return the relevant items that are allowed, then four sampled allowed items for each."""
     allowed = allowed_items(case, active)
     relevant = case.relevant[allowed[case.relevant]]
     sampled = rng.choice(np.flatnonzero(allowed), RMSE_NEGATIVES * len(relevant)).astype(np.int32)
@@ -223,14 +266,14 @@ def _pairs(case: EvaluationCase, active: NDArray[np.bool_], rng: np.random.Gener
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What one scorer made of an exam.
+    """All metrics of one scorer on one evaluation set.
 
     Attributes:
-        per_user: `(n_questions,)` float64 of each metric; NaN where undefined.
-        lists: The top 10 of each question.
-        pair_logits: Scores of the exam's pairs, question after question.
-        pair_labels: Whether each pair was relevant.
-        n_unreachable: Relevant items that cannot be recommended, over all questions: they are in no pair.
+        per_user: `(n_cases,)` float64 for each metric; NaN where it is undefined.
+        lists: The ten best items of each test case, int32.
+        pair_logits: `(n_pairs,)` float32, the scores of the pairs, case by case.
+        pair_labels: `(n_pairs,)` bool, whether each pair is relevant.
+        n_unreachable: The number of relevant items that cannot be recommended, over all cases; they are in no pair.
     """
 
     per_user: Mapping[str, NDArray[np.float64]]
@@ -241,14 +284,18 @@ class EvaluationResult:
 
 
 def evaluate_one(scorer: Scorer, evaluation_set: EvaluationSet) -> EvaluationResult:
-    """Let one scorer sit an exam."""
+    """Evaluate one scorer on an evaluation set."""
     return evaluate_all({"": scorer}, evaluation_set)[""]
 
 
 def evaluate_all(scorers: Mapping[str, Scorer], evaluation_set: EvaluationSet) -> dict[str, EvaluationResult]:
-    """Let scorers sit an exam together, question after question, so that what they have in common is computed once.
+    """Evaluate several scorers on an evaluation set, case by case, so that shared features are computed once.
 
-    Each question is asked as a copy: an exam does not keep what its questions were answered.
+    Each query is copied first, so that the evaluation set keeps no cached scores.
+
+    Args:
+        scorers: The scorers by name.
+        evaluation_set: The set to evaluate on.
     """
     metrics: dict[str, dict[str, list[float]]] = {
         name: {metric: [] for metric in (*RANKING_METRICS, "auc")} for name in scorers
@@ -257,16 +304,16 @@ def evaluate_all(scorers: Mapping[str, Scorer], evaluation_set: EvaluationSet) -
     logits: dict[str, list[NDArray[np.float32]]] = {name: [np.zeros(0, np.float32)] for name in scorers}
     labels, n_unreachable = [np.zeros(0, bool)], 0
     for case, pairs in zip(evaluation_set.cases, evaluation_set.pairs, strict=True):
-        asked, allowed = replace(case.query), allowed_items(case, evaluation_set.active)
+        query, allowed = replace(case.query), allowed_items(case, evaluation_set.active)
         relevant = np.zeros(len(allowed), bool)
         relevant[case.relevant] = True
         labels.append(relevant[pairs])
         n_unreachable += case.n_relevant - int(allowed[case.relevant].sum())
         for name, scorer in scorers.items():
-            scores = scorer.score(asked)
+            scores = scorer.score(query)
             top = top_k(scores, K, allowed)
-            for metric, measured in RANKING_METRICS.items():
-                metrics[name][metric].append(measured(top, case.relevant, k=K, n_relevant=case.n_relevant))
+            for metric, metric_at_k in RANKING_METRICS.items():
+                metrics[name][metric].append(metric_at_k(top, case.relevant, k=K, n_relevant=case.n_relevant))
             metrics[name]["auc"].append(auc(scores, relevant, allowed, n_relevant=case.n_relevant))
             lists[name].append(top)
             logits[name].append(scores[pairs])
@@ -283,28 +330,28 @@ def evaluate_all(scorers: Mapping[str, Scorer], evaluation_set: EvaluationSet) -
 
 
 def mean_average_precision(scorer: Scorer, evaluation_set: EvaluationSet, limit: int = 2000) -> float:
-    """Return MAP@10 over the known users of an exam, evenly thinned out to so many: a quick mark to choose by.
+    """Return MAP@10 over known users, 0 to 1: a fast validation metric; 0 without known users.
 
     Args:
-        scorer: Anything that scores.
-        evaluation_set: Of the validation part.
-        limit: Users asked at most.
+        scorer: The scorer to evaluate.
+        evaluation_set: The validation set.
+        limit: The largest number of users; more are thinned out evenly.
     """
     known = np.flatnonzero(evaluation_set.known)
-    asked = [evaluation_set.cases[n] for n in known[np.linspace(0, len(known) - 1, min(limit, len(known))).astype(int)]]
-    result = []
-    for case in asked:
+    sampled = known[np.linspace(0, len(known) - 1, min(limit, len(known))).astype(int)]
+    precisions = []
+    for case in (evaluation_set.cases[n] for n in sampled):
         top = top_k(scorer.score(replace(case.query)), K, allowed_items(case, evaluation_set.active))
-        result.append(average_precision_at_k(top, case.relevant, n_relevant=case.n_relevant))
-    return float(np.mean(result)) if result else 0.0
+        precisions.append(average_precision_at_k(top, case.relevant, n_relevant=case.n_relevant))
+    return float(np.mean(precisions)) if precisions else 0.0
 
 
 def allowed_items(case: EvaluationCase, active: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return `(n_items,)` which items compete in a question: its candidates or all active ones, without the hidden.
+    """Return which items are ranked in a test case, `(n_items,)` bool: candidates or active items, without hidden ones.
 
     Args:
-        case: One user's.
-        active: `(n_items,)` bool.
+        case: The test case.
+        active: `(n_items,)` bool, the items that may be recommended.
     """
     if case.candidates is None:
         allowed = active.copy()
@@ -318,22 +365,20 @@ def allowed_items(case: EvaluationCase, active: NDArray[np.bool_]) -> NDArray[np
 def summarise(
     result: EvaluationResult, evaluation_set: EvaluationSet, calibration: Calibration | None, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Return one row of the report: means over the known users, the interval of MAP@10, the unseen users apart.
+    """Return one row of the report: means over known users, the interval of MAP@10, and MAP@10 of unseen users.
 
     Args:
-        result: Of one scorer.
-        evaluation_set: The exam it sat.
-        calibration: From logits to probabilities, fitted on validation; without it there is no RMSE.
+        result: The result of one scorer.
+        evaluation_set: The set behind the result.
+        calibration: From logits to probabilities, fitted on validation; None leaves out RMSE.
         rng: Source of the bootstrap.
     """
     known = evaluation_set.known
     row: dict[str, Any] = {name: _mean(values[known]) for name, values in result.per_user.items()}
-    row["map10_low"], row["map10_high"] = (
-        bootstrap_interval(result.per_user["map10"][known], rng) if known.any() else (None, None)
-    )
-    row["rmse"] = (
-        _rmse(result, calibration) if calibration and (len(result.pair_labels) or result.n_unreachable) else None
-    )
+    interval = bootstrap_interval(result.per_user["map10"][known], rng) if known.any() else (None, None)
+    row["map10_low"], row["map10_high"] = interval
+    has_pairs = len(result.pair_labels) or result.n_unreachable
+    row["rmse"] = _rmse(result, calibration) if calibration and has_pairs else None
     row["coverage"] = coverage(result.lists, max(int(evaluation_set.active.sum()), 1))
     row["users"] = int(known.sum())
     row["unseen_users"] = int((~known).sum())
@@ -342,17 +387,18 @@ def summarise(
 
 
 def _rmse(result: EvaluationResult, calibration: Calibration) -> float:
-    """Return the RMSE of the pairs and of the misses: what cannot be recommended has the probability 0, and was chosen."""
+    """Return the RMSE over the pairs and over unreachable relevant items, whose predicted probability is 0."""
     predicted = np.append(calibration.apply(result.pair_logits), np.zeros(result.n_unreachable))
     return rmse(predicted, np.append(result.pair_labels, np.ones(result.n_unreachable)))
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:
+    """Return the mean of the values that are not NaN; None without any."""
     return float(np.nanmean(values)) if np.isfinite(values).any() else None
 
 
 def calibrate(result: EvaluationResult) -> Calibration | None:
-    """Return the map from a scorer's logits to probabilities, or None where the exam had no pairs of both kinds."""
+    """Fit the map from a scorer's logits to probabilities; None unless there are relevant and irrelevant pairs."""
     if not result.pair_labels.any() or result.pair_labels.all():
         return None
     return Calibration.fit(result.pair_logits, result.pair_labels)

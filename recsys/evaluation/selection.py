@@ -1,4 +1,7 @@
-"""Which model answers one request: the global best, unless this customer's own evidence says otherwise with confidence."""
+"""The choice of the model for one request: the best over all users, unless this user's evidence favours another one.
+
+The user's evidence is shrunk to a prior over all users, as in empirical Bayes.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,19 @@ from numpy.typing import NDArray
 from recsys.errors import ModelRefused
 
 PRIOR_STRENGTH = 10.0
-CONFIDENCE = 0.9  # fixed by the evaluation plan: below it a choice per customer is a choice by noise
+CONFIDENCE = 0.9  # below it, a choice for each user would follow noise
 
 
 @dataclass(frozen=True)
 class Priors:
-    """What the evaluation of all users says about the differences between the models.
+    """The prior of the differences between the models, from the evaluation of all users.
 
     Attributes:
-        best: Name of the model that is best over all users.
-        mean: μ of each other model: mean over users of AP@10(model) − AP@10(best).
-        spread: τ of each other model: how far a single observation (one relevant item) strays from μ; 0 or more.
-        strength: k: the prior weighs as much as so many relevant items; above 0.
+        best: The name of the model that is best over all users.
+        mean: μ of each other model: the mean over users of AP@10(model) − AP@10(best).
+        spread: τ of each other model: the standard deviation of one observation (one relevant item) around μ; 0 or
+            above.
+        strength: k, the number of relevant items that the prior weighs as much as; above 0.
     """
 
     best: str
@@ -37,19 +41,19 @@ class Priors:
         return {"best": self.best, "mean": dict(self.mean), "spread": dict(self.spread), "strength": self.strength}
 
     @classmethod
-    def from_json(cls, given: Mapping[str, Any]) -> Priors:
-        """Return the priors of an object that `to_json` wrote.
+    def from_json(cls, stored: Mapping[str, Any]) -> Priors:
+        """Read the priors from an object that `to_json` wrote.
 
         Raises:
-            ModelRefused: It is not such an object, or a number is not finite or below its range.
+            ModelRefused: A field is missing or malformed, or a number is not finite or outside its range.
 
         >>> Priors.from_json(Priors("BMF", {"ENCM": -0.01}, {"ENCM": 0.2}).to_json()).mean
         {'ENCM': -0.01}
         """
         try:
-            best, strength = str(given["best"]), float(given["strength"])
+            best, strength = str(stored["best"]), float(stored["strength"])
             mean, spread = (
-                {str(name): float(value) for name, value in given[key].items()} for key in ("mean", "spread")
+                {str(name): float(value) for name, value in stored[key].items()} for key in ("mean", "spread")
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelRefused(
@@ -58,19 +62,19 @@ class Priors:
         finite = all(map(math.isfinite, (strength, *mean.values(), *spread.values())))
         if not finite or strength <= 0 or min(spread.values(), default=0.0) < 0 or mean.keys() != spread.keys():
             raise ModelRefused(
-                f"Selection priors should hold a finite mean and a spread from 0 for each model. Received: {given!r}."
+                f"Selection priors should hold a finite mean and a spread from 0 for each model. Received: {stored!r}."
             )
         return cls(best, mean, spread, strength)
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """How the models did for one customer, on items that they had not seen her choose.
+    """The held-out metrics of the models for one user.
 
     Attributes:
         average_precision: AP@10 of each model, 0 to 1; a model that failed is absent.
-        n_relevant: Relevant items behind the figures.
-        precision: P@10 of each model, 0 to 1; it decides ties.
+        n_relevant: The number of relevant items behind the metrics.
+        precision: P@10 of each model, 0 to 1; it breaks ties.
     """
 
     average_precision: Mapping[str, float]
@@ -85,14 +89,15 @@ def fit_priors(
     *,
     strength: float = PRIOR_STRENGTH,
 ) -> Priors:
-    """Return μ and τ of every model against the best: τ² is the mean over users of n_u · (d_u − μ)², d_u the user's difference.
+    """Fit μ and τ of every model against the best one.
 
-    Users with nothing relevant are left out; where no user is left, μ and τ are 0 and the best is always chosen.
+    τ² is the mean over users of n_u · (d_u − μ)², with d_u the difference of user u. Users without relevant items are
+    left out. If no user remains, μ and τ are 0, so that the best model is always chosen.
 
     Args:
-        best: Name of the globally best model.
-        per_user_ap: `(n_users,)` AP@10 of each model, the best among them; NaN for users with nothing relevant.
-        n_relevant: `(n_users,)` relevant items of each user.
+        best: The name of the model that is best over all users.
+        per_user_ap: `(n_users,)` AP@10 of each model, including the best; NaN for users without relevant items.
+        n_relevant: `(n_users,)` int64, the number of relevant items of each user.
         strength: k, in relevant items.
 
     >>> ap = {"BMF": np.array([0.2, 0.4]), "ENCM": np.array([0.4, 0.4])}
@@ -115,15 +120,15 @@ def fit_priors(
 def choose(priors: Priors, evidence: Evidence | None, order: Sequence[str]) -> str:
     """Return the name of the model that answers.
 
-    The customer's mean difference x̄ to the best is shrunk to θ = (n·x̄ + k·μ) / (n + k), with standard deviation τ /
-    √(n + k). A model other than the best is chosen only where P(θ > 0) > 0.9; the highest θ among those, ties by P@10,
-    then by registry order. Without evidence, or with a spread of 0, the best answers.
+    The user's mean difference x̄ to the best is shrunk to θ = (n·x̄ + k·μ) / (n + k), with standard deviation τ / √(n +
+    k). Another model than the best is chosen only if P(θ > 0) > 0.9. Among those, the highest θ wins; ties go by P@10,
+    then by registry order. Without evidence, or with a spread of 0, the best model answers.
 
     Args:
         priors: From the evaluation of all users.
-        evidence: The customer's own figures, or None.
-        order: Names of the models that have an answer, in registry order, at least one. Where the best is not among
-            them, the one with the highest μ answers, since no difference to the best is known.
+        evidence: The user's own metrics, or None.
+        order: The names of the models that have an answer, in registry order, at least one. If the best model is not
+            among them, the one with the highest μ answers, because no difference to the best is known.
 
     >>> priors = Priors("BMF", {"ENCM": -0.01}, {"ENCM": 0.2})
     >>> choose(priors, Evidence({"BMF": 0.1, "ENCM": 0.9}, n_relevant=10), ("ENCM", "BMF"))  # θ = 0.395, sd = 0.045
@@ -142,13 +147,13 @@ def choose(priors: Priors, evidence: Evidence | None, order: Sequence[str]) -> s
 
 
 def _confident_gain(priors: Priors, evidence: Evidence, name: str) -> float | None:
-    """Return θ of a model that is better than the best with confidence, else None."""
-    own, best = evidence.average_precision.get(name), evidence.average_precision.get(priors.best)
+    """Return θ if the model is better than the best one with enough confidence, else None."""
+    precision, best = evidence.average_precision.get(name), evidence.average_precision.get(priors.best)
     spread = priors.spread.get(name, 0.0)
-    if name == priors.best or own is None or best is None or spread <= 0:
+    if name == priors.best or precision is None or best is None or spread <= 0:
         return None
     n = evidence.n_relevant
-    theta = (n * (own - best) + priors.strength * priors.mean[name]) / (n + priors.strength)
+    theta = (n * (precision - best) + priors.strength * priors.mean[name]) / (n + priors.strength)
     z = theta * math.sqrt(n + priors.strength) / spread
     is_confident = 0.5 * (1 + math.erf(z / math.sqrt(2))) > CONFIDENCE
     return theta if is_confident else None

@@ -1,4 +1,4 @@
-"""Columns of a record batch as texts, moments and prices; what cannot be read is marked, never guessed."""
+"""Conversion of a record batch's columns to text, times and prices. Unreadable values are marked, never guessed."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from recsys.errors import UsageError
 from recsys.importing.options import TIMESTAMP_UNITS, ImportOptions, number
 from recsys.store.columns import epoch_seconds
 
-NULLS = ("", "NULL", "null", "NaN", "nan", "None", "\\N")  # as databases, pandas and spreadsheets write "nothing"
-# Files without a clock are laid out from here, a step an hour: a day of 24 events is no robot's, and a customer's whole
-# history spans weeks, so that time decay and the cut in time see the order without one event making another obsolete.
+NULLS = ("", "NULL", "null", "NaN", "nan", "None", "\\N")  # null in databases, pandas and spreadsheets
+# Events without timestamps get one hour each, from this moment on. A day of 24 events is no bot's, and a user's history
+# then spans weeks, so that time decay and the cut in time follow the order, and no event makes another obsolete.
 ORDER_EPOCH_S = 946_684_800  # 2000-01-01 UTC
 ORDER_STEP_S = 3_600
-LAST_SECOND = 253_402_214_400  # 9999-12-30: the last day that every database holds in every time zone
-MAX_EXACT = 2.0**53  # above, a float no longer says which whole number it was
-SEPARATOR, ABSENT = "\x1f", "\x1e"  # no file writes them: they keep a,b from reading like ab
+LAST_SECOND = 253_402_214_400  # 9999-12-30, the last day that every database can hold in every time zone
+MAX_EXACT = 2.0**53  # above it, float64 does not represent every whole number
+SEPARATOR, ABSENT = "\x1f", "\x1e"  # characters that files do not use, so that "a,b" and "ab" differ
 
 
 def texts(column: Any) -> NDArray:
-    """Return a pyarrow array as `(n,)` object holding str without surrounding blanks, or None where it says nothing.
+    """Convert a pyarrow array to `(n,)` object holding stripped str, or None for null and blank.
 
     Raises:
         UsageError: The column holds lists or structures.
@@ -40,7 +40,7 @@ def texts(column: Any) -> NDArray:
 
 
 def row_texts(batch: Any) -> list[str]:
-    """Return each row of a record batch as one text: equal rows, equal texts. Lists and structures don't count."""
+    """Return each row of a record batch as one text, equal for equal rows. Lists and structures are ignored."""
     import pyarrow.compute as compute
     import pyarrow.types as types
 
@@ -52,7 +52,7 @@ def row_texts(batch: Any) -> list[str]:
 
 
 def event_id(event: str, row: str) -> str:
-    """Return what a row is known by when its file is imported again.
+    """Return the key by which an import recognises a row that is stored already.
 
     >>> event_id("view", "7,9") == event_id("view", "7,9"), event_id("view", "7,9") == event_id("cart", "7,9")
     (True, False)
@@ -61,14 +61,15 @@ def event_id(event: str, row: str) -> str:
 
 
 def seconds(column: Any, options: ImportOptions) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return when each row happened, and which rows say so.
+    """Convert a column of timestamps, or of running numbers, to seconds since 1970.
 
     Args:
         column: pyarrow array of the timestamp or the order column.
-        options: Says which of both it is, its unit, format and time zone.
+        options: The kind of the column, and its unit, format and time zone.
 
     Returns:
-        `(n,)` int64 seconds since 1970 in UTC, and `(n,)` bool; moments before 1970 and after 9999 are illegible.
+        `(n,)` int64 seconds since 1970 in UTC, and `(n,)` bool, the legible values. Times before 1970 or after 9999
+        are illegible.
     """
     if options.order is not None:
         ranks, legible = _scaled(texts(column), 1)
@@ -82,7 +83,7 @@ def seconds(column: Any, options: ImportOptions) -> tuple[NDArray[np.int64], NDA
 
 
 def prices(column: Any) -> NDArray[np.float64]:
-    """Return `(n,)` prices above 0; NaN where there is none, infinity where the text is no price."""
+    """Convert a column to `(n,)` float64 prices above 0; NaN for null, infinity for text that is no price."""
     plain = texts(column)
     known = {text: np.nan if text is None else _price(text) for text in set(plain.tolist())}
     return np.fromiter(map(known.__getitem__, plain.tolist()), np.float64, len(plain))
@@ -94,13 +95,12 @@ def _price(text: str) -> float:
 
 
 def _clocks(column: Any, form: str | None) -> Sequence[Any]:
-    """Return the column as `epoch_seconds` reads it: date-times, dates, numbers or ISO text, None for nothing."""
+    """Convert a column to values that `epoch_seconds` reads: date-times, numbers or ISO 8601 text; None for null."""
     import pyarrow
     import pyarrow.types as types
 
     if types.is_timestamp(column.type):
-        # To whole seconds first: nanoseconds have no Python type, and pandas writes microseconds, pyarrow what it
-        # likes.
+        # To whole seconds first, because Python has no type for nanoseconds.
         clocks: list[Any] = column.cast(pyarrow.timestamp("s", column.type.tz), safe=False).to_pylist()
         return clocks
     if types.is_date(column.type) or types.is_integer(column.type) or types.is_floating(column.type):
@@ -122,7 +122,7 @@ def _parsed(plain: Sequence[str | None], form: str) -> list[datetime | None]:
 
 
 def _scaled(plain: NDArray, per_second: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return numbers divided and rounded down; whole ones exactly, because nanoseconds are beyond a float's 53 bits."""
+    """Divide numbers and round down. Whole numbers stay exact, because nanoseconds exceed a float's 53 bits."""
     scaled = [_whole(text, per_second) for text in plain.tolist()]
     legible = np.array([value is not None for value in scaled], np.bool_)
     return np.array([value or 0 for value in scaled], np.int64), legible
@@ -142,7 +142,7 @@ def _whole(text: str | None, per_second: int) -> int | None:
 
 
 def _as_strings(column: Any) -> Any:
-    """Return a pyarrow array as strings; a whole number is written as one, also where nulls made its column float."""
+    """Convert a pyarrow array to strings; whole numbers have no fraction, even if nulls made the column float."""
     import pyarrow
     import pyarrow.types as types
 
@@ -155,14 +155,14 @@ def _as_strings(column: Any) -> Any:
 
 
 def _floats_as_strings(column: Any) -> Any:
-    """Spell each value by itself, never by its neighbours: what a row is known by must not depend on the chunk it is in."""
+    """Convert each float by itself, so that a row's text does not depend on the other rows of its chunk."""
     import pyarrow
     import pyarrow.compute as compute
 
     values = compute.if_else(compute.is_nan(column), None, column)
     whole = compute.and_(compute.equal(compute.floor(values), values), compute.less(compute.abs(values), MAX_EXACT))
-    spelled = compute.if_else(whole, values, None).cast(pyarrow.int64()).cast(pyarrow.string())
-    return compute.coalesce(spelled, values.cast(pyarrow.string()))
+    integers = compute.if_else(whole, values, None).cast(pyarrow.int64()).cast(pyarrow.string())
+    return compute.coalesce(integers, values.cast(pyarrow.string()))
 
 
 def _strings(values: Sequence[str]) -> Any:

@@ -1,4 +1,4 @@
-"""Another system's ids to ours: a whole number stays itself, any other id gets a number and is remembered."""
+"""Assigns the default schema's ids to another system's ids: whole numbers are kept, other ids get new numbers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_ID_LENGTH = 128  # of externalId
-_MAX_DIGITS = 15  # every such number is exact in JavaScript, which reads these ids too
+MAX_ID_LENGTH = 128  # the width of externalId
+_MAX_DIGITS = 15  # such numbers are exact in JavaScript, which also reads these ids
 
 
 def is_whole(text: str) -> bool:
-    """Return whether an id can be our id as it stands: a positive whole number in its usual spelling.
+    """Return whether an id can be kept: a positive whole number in its usual spelling.
 
     >>> [is_whole(text) for text in ("71053", "85123A", "007", "0", "-1", "1.0", "1000000000000000")]
     [True, False, False, False, False, False, False]
@@ -21,19 +21,19 @@ def is_whole(text: str) -> bool:
 
 
 def is_storable(text: str) -> bool:
-    """Return whether every database can hold the id."""
+    """Return whether every database can store the id as externalId."""
     return 0 < len(text) <= MAX_ID_LENGTH and "\0" not in text
 
 
 class IdAllocator:
     """The ids of one table, of users or of products.
 
-    An id that the table knows keeps its number. A new one is its own number if the whole file has such ids only and the
-    table never needed others; it gets the next free number otherwise, so that in one shop all ids are of one kind.
+    An id that the table knows keeps its number. A new id is kept as its own number if all ids of the file and of the
+    table are whole numbers. Otherwise it gets the next free number, so that all ids of a shop are of one kind.
     """
 
     def __init__(self, known: Iterable[tuple[int, str | None]], *, file_is_whole: bool) -> None:
-        """Learn what the table holds.
+        """Start with the ids of the table.
 
         Args:
             known: Id and external id of each row.
@@ -54,19 +54,18 @@ class IdAllocator:
             self._numbers.setdefault(str(number), number)
 
     def numbers(self, ids: NDArray) -> tuple[NDArray[np.int64], dict[int, str | None]]:
-        """Return the number of each id, and those that are new.
+        """Return the number of each id, and the new numbers.
 
         Args:
             ids: `(n,)` object holding str, all storable.
 
         Returns:
-            `(n,)` int64, and the new rows' ids with their external id (None where it is the id itself), in the order of
-            their first appearance.
+            `(n,)` int64 numbers, and the external id of each new number (None if the id was kept), in the order of
+            first appearance.
         """
         texts: Sequence[str] = ids.tolist()
-        new = {
-            self._add(text): None if self._whole else text for text in dict.fromkeys(texts) if text not in self._numbers
-        }
+        unknown = [text for text in dict.fromkeys(texts) if text not in self._numbers]
+        new = {self._add(text): None if self._whole else text for text in unknown}
         return np.fromiter(map(self._numbers.__getitem__, texts), np.int64, len(texts)), new
 
     def _add(self, text: str) -> int:

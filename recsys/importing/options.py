@@ -1,4 +1,4 @@
-"""What an operator says about her file: which column is what, and which rows to treat in a special way."""
+"""Options of an import: the meaning of the file's columns, and conditions for cancelled and dropped rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from recsys.errors import UsageError
 
-TIMESTAMP_UNITS: Mapping[str, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # units in a second
+TIMESTAMP_UNITS: Mapping[str, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # per second
 _CONDITION = re.compile(r"\s*(?P<column>[^=!<>^]+?)\s*(?P<operator>\^=|!=|<=|>=|=|<|>)\s*(?P<value>.*?)\s*", re.DOTALL)
 _COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "<=": operator.le,
@@ -31,7 +31,7 @@ class Condition:
     Attributes:
         column: The column's name.
         operator: One of the operators above.
-        value: The text, or the number as text, behind the operator.
+        value: The text after the operator, a number for `<`, `<=`, `>`, `>=`.
     """
 
     column: str
@@ -40,10 +40,10 @@ class Condition:
 
     @classmethod
     def parse(cls, text: str) -> Condition:
-        """Return the condition that a text spells.
+        """Parse a condition.
 
         Raises:
-            UsageError: It spells none.
+            UsageError: The text is no condition.
 
         >>> Condition.parse("InvoiceNo^=C")
         Condition(column='InvoiceNo', operator='^=', value='C')
@@ -61,7 +61,7 @@ class Condition:
         return f"{self.column}{self.operator}{self.value}"
 
     def holds(self, texts: NDArray) -> NDArray[np.bool_]:
-        """Return `(n,)` whether the condition holds; null, and what should be a number and isn't, never meets one.
+        """Return `(n,)` bool: the values that meet the condition. Null never does, nor text compared as a number.
 
         Args:
             texts: `(n,)` object holding str or None.
@@ -80,7 +80,7 @@ class Condition:
 
 
 def number(text: str | None) -> float:
-    """Return a text as a number, NaN where it is none."""
+    """Parse a number; NaN for None and for other text."""
     try:
         return float(text) if text is not None else np.nan
     except ValueError:
@@ -89,28 +89,28 @@ def number(text: str | None) -> float:
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """How a file's columns and words map to the default schema.
+    """How a file's columns and event names map to the default schema.
 
     Attributes:
-        user: Column of the customer.
-        item: Column of the product.
-        event: Column of the event's name; None where every row is an `event_name`.
-        event_name: What every row is, without an event column.
-        event_map: The file's event names to ours; a name of ours stands for itself.
-        timestamp: Column of the moment: ISO 8601 text, a number, or a date-time type. Either this or `order` is given.
-        order: Column of a running number, for files that have no clock.
+        user: Column of user ids.
+        item: Column of product ids.
+        event: Column of event names; None if every row is an `event_name`.
+        event_name: The event of every row, for files without an event column.
+        event_map: The file's event names to ours; our names map to themselves.
+        timestamp: Column of timestamps: ISO 8601 text, numbers, or a date-time type. Either this or `order` is set.
+        order: Column of a running number, for files without timestamps.
         timestamp_unit: Unit of numbers, a key of TIMESTAMP_UNITS; None for seconds, and milliseconds above 1e11.
         timestamp_format: Format of text in the notation of strptime; None for ISO 8601.
-        time_zone: The zone of moments that have none of their own.
+        time_zone: The zone of timestamps without one.
         category: Column of the product's category.
         price: Column of the product's price.
         name: Column of the product's name.
-        device_type: Column of the device, the context that the default schema keeps.
-        cancelled_when: A row that meets one of these is the event `cancel`.
-        drop_when: A row that meets one of these, and is no cancellation, is dropped.
-        delimiter: What separates the columns of a CSV.
-        encoding: How a CSV's text is written.
-        chunk: Rows in one transaction at most.
+        device_type: Column of the device, which is the default schema's only context.
+        cancelled_when: A row that meets one of these conditions is the event `cancel`.
+        drop_when: A row that meets one of these conditions is dropped, unless it is a cancellation.
+        delimiter: The separator of a CSV's columns, one ASCII character.
+        encoding: The encoding of a CSV.
+        chunk: Most rows in one transaction.
     """
 
     user: str
@@ -137,9 +137,8 @@ class ImportOptions:
         if (self.timestamp is None) == (self.order is None):
             raise UsageError("Either --timestamp or --order should be given. Received: both or neither.")
         if self.timestamp_unit not in {None, *TIMESTAMP_UNITS}:
-            raise UsageError(
-                f"--timestamp-unit should be one of {', '.join(TIMESTAMP_UNITS)}. Received: {self.timestamp_unit}."
-            )
+            units = ", ".join(TIMESTAMP_UNITS)
+            raise UsageError(f"--timestamp-unit should be one of {units}. Received: {self.timestamp_unit}.")
         if self.timestamp_unit and self.timestamp_format:
             raise UsageError("--timestamp-unit is for numbers and --timestamp-format for text. Received: both.")
         if self.event_map and self.event is None:
@@ -156,7 +155,7 @@ class ImportOptions:
             raise UsageError(f"--chunk should be a positive integer. Received: {self.chunk}.")
 
     def columns(self) -> tuple[str, ...]:
-        """Return the names of all columns that are needed, each once."""
+        """Return the names of all columns that the options name, each once."""
         single = (
             self.user,
             self.item,

@@ -1,4 +1,4 @@
-"""A record batch read as events: what each row means, and why some mean nothing."""
+"""Turns the rows of a record batch into events, and counts the other rows by reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recsys.importing.options import Condition, ImportOptions
 
 CANCEL = "cancel"
 MAX_NAME, MAX_CODE = 255, 50  # the widths of Products.name, and of Products.categoryId and Interactions.device_type
-MAX_NAMED_EVENTS = 20  # so many unknown event names are counted one by one; a column of free text has no end of them
+MAX_NAMED_EVENTS = 20  # unknown event names with a count of their own; a column of free text has no end of them
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,15 @@ class Events:
     """The rows of a batch that are events, in the file's order.
 
     Attributes:
-        users: `(n,)` object holding str, as the file names them.
-        items: `(n,)` likewise.
-        events: `(n,)` object holding str, our names.
-        seconds: `(n,)` int64, since 1970 in UTC.
-        event_ids: `(n,)` object holding str, what each row is known by.
-        categories: `(n,)` object holding str or None; None where the file has no such column.
-        names: `(n,)` likewise.
-        devices: `(n,)` likewise.
-        prices: `(n,)` float64, NaN where unknown.
+        users: `(n,)` object holding str, the file's ids.
+        items: `(n,)` object holding str, the file's ids.
+        events: `(n,)` object holding str, our event names.
+        seconds: `(n,)` int64, seconds since 1970 in UTC.
+        event_ids: `(n,)` object holding str, the keys by which later imports recognise the rows.
+        categories: `(n,)` object holding str or None; None without such a column.
+        names: `(n,)` object holding str or None; None without such a column.
+        devices: `(n,)` object holding str or None; None without such a column.
+        prices: `(n,)` float64, NaN where unknown; None without such a column.
     """
 
     users: NDArray
@@ -50,22 +50,22 @@ class Events:
 
 
 class RowReader:
-    """Reads batches and counts what it leaves out.
+    """Reads batches and counts the rows and values that it leaves out.
 
     Attributes:
-        dropped: Rows that are no events, by reason.
-        ignored: Values left out of rows that are, by reason.
+        dropped: Number of rows that are no events, by reason.
+        ignored: Number of values that were left out of events, by reason.
     """
 
     def __init__(self, options: ImportOptions, known_events: Collection[str]) -> None:
         self._options = options
         self._event_map = {**{name: name for name in known_events}, **options.event_map}
-        self._strange_events: set[str] = set()
+        self._unknown_events: set[str] = set()
         self.dropped: Counter[str] = Counter()
         self.ignored: Counter[str] = Counter()
 
     def read(self, batch: Any) -> Events:
-        """Return a batch's events; each other row is counted once, under the first reason that it meets."""
+        """Return a batch's events; each other row is counted once, under the first reason that applies."""
         options = self._options
         cancelled = self._any(batch, options.cancelled_when)
         keep = np.ones(batch.num_rows, np.bool_)
@@ -74,11 +74,8 @@ class RowReader:
         users, items = texts(batch.column(options.user)), texts(batch.column(options.item))
         for kind, ids in (("user", users), ("item", items)):
             self._drop(keep, _is_none(ids), f"no {kind}")
-            self._drop(
-                keep,
-                np.array([text is not None and not is_storable(text) for text in ids.tolist()], np.bool_),
-                f"{kind} id too long",
-            )
+            too_long = np.array([text is not None and not is_storable(text) for text in ids.tolist()], np.bool_)
+            self._drop(keep, too_long, f"{kind} id too long")
         events = self._events(batch, keep, cancelled)
         moments, legible = seconds(batch.column(options.timestamp or options.order), options)
         self._drop(keep, ~legible, "illegible order" if options.order else "illegible timestamp")
@@ -108,34 +105,33 @@ class RowReader:
         keep &= ~bad
 
     def _events(self, batch: Any, keep: NDArray[np.bool_], cancelled: NDArray[np.bool_]) -> NDArray:
-        """Return `(n,)` our names; rows whose name is none of ours are dropped, and counted by name."""
+        """Return `(n,)` our event names; rows with unknown names are dropped, and counted by name."""
         if self._options.event is None:
             events = _objects([self._options.event_name] * batch.num_rows)
         else:
-            given = texts(batch.column(self._options.event))
-            events = _objects([self._event_map.get(name) for name in given.tolist()])
-            strange = _is_none(events) & ~cancelled
-            for name in dict.fromkeys(given[strange & keep].tolist()):
-                self._drop(keep, strange & (given == name), self._reason(name))
+            names = texts(batch.column(self._options.event))
+            events = _objects([self._event_map.get(name) for name in names.tolist()])
+            unknown = _is_none(events) & ~cancelled
+            for name in dict.fromkeys(names[unknown & keep].tolist()):
+                self._drop(keep, unknown & (names == name), self._reason(name))
         events[cancelled] = CANCEL
         return events
 
     def _reason(self, name: str | None) -> str:
         if name is None:
             return "no event"
-        if len(self._strange_events) < MAX_NAMED_EVENTS:
-            self._strange_events.add(name)
-        return f"unknown event {name[:MAX_CODE]!r}" if name in self._strange_events else "other unknown events"
+        if len(self._unknown_events) < MAX_NAMED_EVENTS:
+            self._unknown_events.add(name)
+        return f"unknown event {name[:MAX_CODE]!r}" if name in self._unknown_events else "other unknown events"
 
     def _codes(self, rows: Any, column: str | None, kind: str) -> NDArray | None:
         if column is None:
             return None
         codes = texts(rows.column(column))
-        long = np.array(
-            [code is not None and (len(code) > MAX_CODE or "\0" in code) for code in codes.tolist()], np.bool_
-        )
-        self.ignored[f"{kind} longer than {MAX_CODE} characters"] += int(long.sum())
-        codes[long] = None
+        is_bad = [code is not None and (len(code) > MAX_CODE or "\0" in code) for code in codes.tolist()]
+        too_long = np.array(is_bad, np.bool_)
+        self.ignored[f"{kind} longer than {MAX_CODE} characters"] += int(too_long.sum())
+        codes[too_long] = None
         return codes
 
     def _names(self, rows: Any) -> NDArray | None:
@@ -147,11 +143,11 @@ class RowReader:
     def _prices(self, rows: Any) -> NDArray[np.float64] | None:
         if self._options.price is None:
             return None
-        found = prices(rows.column(self._options.price))
-        unusable = np.isinf(found)
+        amounts = prices(rows.column(self._options.price))
+        unusable = np.isinf(amounts)
         self.ignored["price not a number above 0"] += int(unusable.sum())
-        found[unusable] = np.nan
-        return found
+        amounts[unusable] = np.nan
+        return amounts
 
 
 def _is_none(values: NDArray) -> NDArray[np.bool_]:

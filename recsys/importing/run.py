@@ -1,4 +1,4 @@
-"""The import itself: file → events → numbers → the default schema, a transaction a chunk."""
+"""Runs an import: reads events from a file, assigns ids and writes them, in one transaction per chunk."""
 
 from __future__ import annotations
 
@@ -37,27 +37,28 @@ Progress = Callable[[int, int], None]
 def import_events(
     db: Database, path: Path, options: ImportOptions, *, shop: Shop, progress: Progress | None = None
 ) -> ImportReport:
-    """Add a file's events to the default schema, with the users and products that they name.
+    """Add a file's events to the default schema, with their users and products.
 
-    Every row is known by its event and all its columns, so that the same file, or another export that overlaps it, adds
-    nothing twice: a killed import is simply run again. Rows of a file that are equal in every column count as one.
+    A row is identified by its event and all its columns, so that the same file, or an export that overlaps it, adds no
+    row twice. An import that was killed can therefore be run again. Rows that are equal in every column count as one.
 
     Args:
-        db: A database; the schema is created where it is missing.
-        path: CSV, gzipped CSV or Parquet.
-        options: What is what in the file.
-        shop: Names the events that training knows.
-        progress: Called after each chunk with the bytes and the rows read so far.
+        db: A database; the schema is created if it is missing.
+        path: A CSV, gzipped CSV or Parquet file.
+        options: The meaning of the file's columns.
+        shop: The mapping, which holds the event names that training knows.
+        progress: Called after each chunk with the numbers of bytes and rows read so far.
 
     Raises:
-        UsageError: The file, its columns or an event name is not what it should be.
-        Overloaded: Another import runs at the same time.
+        UsageError: The file, a column or an event name is wrong.
+        Overloaded: Another process adds rows at the same time.
     """
     known_events = {*shop.event_weights, *shop.cancel_events, CANCEL}
-    strange = {options.event_name, *options.event_map.values()} - known_events
-    if strange:
+    unknown = {options.event_name, *options.event_map.values()} - known_events
+    if unknown:
         raise UsageError(
-            f"Events should be {listed(sorted(known_events))}, or be given a weight in recsys.toml. Received: {listed(sorted(strange))}."
+            f"Events should be {listed(sorted(known_events))}, or be given a weight in recsys.toml. "
+            f"Received: {listed(sorted(unknown))}."
         )
     file = EventFile(path, delimiter=options.delimiter, encoding=options.encoding)
     file.require(options.columns())
@@ -70,7 +71,7 @@ def import_events(
         rows += batch.num_rows
         try:
             run.write(reader.read(batch))
-        except Duplicate as error:  # the ids were free when this import began
+        except Duplicate as error:  # an id that was free when this import began is taken
             raise Overloaded(
                 "Something else is adding rows to the same tables. Run the import again when it has ended."
             ) from error
@@ -92,7 +93,7 @@ def import_events(
 
 
 class _Import:
-    """What one import has learnt and done so far; it grows with users and products, not with rows."""
+    """The state of one import; its size grows with users and products, not with rows."""
 
     def __init__(self, db: Database, file: EventFile, options: ImportOptions) -> None:
         self._db = db
@@ -109,7 +110,7 @@ class _Import:
         self.new_users = self.new_products = 0
 
     def write(self, events: Events) -> None:
-        """Write one chunk: all of it, or nothing."""
+        """Write one chunk in one transaction."""
         users, new_users = self._users.numbers(events.users)
         items, new_items = self._items.numbers(events.items)
         stamps = [text.replace("T", " ") for text in events.seconds.astype("datetime64[s]").astype(str).tolist()]
@@ -123,7 +124,7 @@ class _Import:
         self.new_products += len(new_items)
 
     def finish(self) -> None:
-        """Write what only the whole file tells."""
+        """Write prices, whose newest value only the whole file gives."""
         write_prices(self._db, self.prices)
         renumber(self._db)
 
@@ -147,7 +148,7 @@ class _Import:
     def _write_products(
         self, new: dict[int, str | None], events: Events, items: NDArray[np.int64], stamps: list[str]
     ) -> None:
-        """Add new products with the first name and category that the file has for them; later chunks may still tell more."""
+        """Add new products with their first name and category; a later chunk may fill in missing ones."""
         for waiting in self._undescribed.values():
             waiting.update(new)
         names = self._descriptions("name", items, events.names)
@@ -170,18 +171,18 @@ class _Import:
                 for item, external in new.items()
             ),
         )
-        describe_products(self._db, names, categories)  # what is left was waiting since an earlier chunk
+        describe_products(self._db, names, categories)  # products of earlier chunks, which lacked these values
 
     def _descriptions(self, kind: str, items: NDArray[np.int64], values: NDArray | None) -> dict[int, str]:
-        waiting, found = self._undescribed[kind], {}
+        waiting, descriptions = self._undescribed[kind], {}
         for item, value in zip(items.tolist(), () if values is None else values.tolist(), strict=False):
             if value is not None and item in waiting:
                 waiting.discard(item)
-                found[item] = value
-        return found
+                descriptions[item] = value
+        return descriptions
 
     def _new_rows(self, events: Events) -> list[int]:
-        """Return the positions of the rows that are not stored yet."""
+        """Return the positions of rows that are not stored yet; the others are counted."""
         first: dict[str, int] = {}
         for position, key in enumerate(events.event_ids.tolist()):
             first.setdefault(key, position)
@@ -224,7 +225,7 @@ class _Import:
 
 
 def _first(ids: NDArray[np.int64], stamps: Iterable[str]) -> dict[int, str]:
-    """Return the earliest moment of each id; as text the moments sort as they happened."""
+    """Return the earliest time of each id; the times sort correctly as text."""
     first: dict[int, str] = {}
     for number, stamp in zip(ids.tolist(), stamps, strict=True):
         if number not in first or stamp < first[number]:
@@ -233,7 +234,7 @@ def _first(ids: NDArray[np.int64], stamps: Iterable[str]) -> dict[int, str]:
 
 
 def _whole_columns(file: EventFile, options: ImportOptions) -> tuple[bool, bool]:
-    """Return whether all users, and all items, are whole numbers; reads on only while one of both may be."""
+    """Return whether all user ids, and all item ids, are whole numbers; stops reading once neither is."""
     whole = {options.user: True, options.item: True}
     for batch in file.batches(options.chunk, list(whole)):
         for name in [name for name, still in whole.items() if still]:
@@ -245,16 +246,16 @@ def _whole_columns(file: EventFile, options: ImportOptions) -> tuple[bool, bool]
 
 @dataclass(frozen=True)
 class ImportReport:
-    """Every row of the file is in `added` or in `dropped`, once.
+    """Counts of an import. Every row of the file counts once, in `added` or in `dropped`.
 
     Attributes:
         rows: Rows of the file.
         added: New rows of Interactions, by event.
         dropped: Rows that were not added, by reason.
-        ignored: Values that were left out although their row was added, by reason.
+        ignored: Values that were left out of added rows, by reason.
         new_users: New rows of Users.
         new_products: New rows of Products.
-        priced_products: Products whose price the file told.
+        priced_products: Products with a price in the file.
     """
 
     rows: int

@@ -1,1 +1,1 @@
-"""What older systems left behind."""
+"""Files of earlier systems: the encoder pickles."""

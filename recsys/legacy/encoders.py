@@ -1,4 +1,4 @@
-"""Encoders of older systems, read from their pickles through an allow-list."""
+"""Reads the encoders of earlier systems from their pickles, through an allow-list."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from recsys.errors import ModelRefused, SettingsError
 from recsys.legacy.unpickling import Array, Dtype, FromBuffer, LabelEncoder, Scalar, refusing, unpickle
 
 USERS, ITEMS, CONTEXTS = "user_encoder.pkl", "item_encoder.pkl", "context_info.pkl"
-MAX_BYTES = 512 * 2**20  # an encoder of ten million ids; a pickle beyond that is something else
+MAX_BYTES = 512 * 2**20  # enough for an encoder of ten million ids
 _ORDERS = frozenset({"feature_names", "feature_order", "features", "context_features", "context_order", "order"})
-_SUFFIXES = ("_encoded", "_encoder")  # old names of a feature's column and of its encoder
+_SUFFIXES = ("_encoded", "_encoder")  # suffixes of a feature's name, in old column and encoder names
 
 
 @dataclass(frozen=True)
 class LegacyEncoders:
-    """What three pickles say.
+    """The content of the three pickles.
 
     Attributes:
         name: `legacy-` and the first 8 digits of the SHA-256 over the three files.
-        users: Ids in index order; all int, or all str.
-        items: Likewise.
+        users: User ids in index order; all int, or all str.
+        items: Item ids in index order; all int, or all str.
         contexts: Features in order, each with its values in index order.
     """
 
@@ -40,9 +40,9 @@ class LegacyEncoders:
 def read_encoders(folder: Path) -> LegacyEncoders:
     """Read `user_encoder.pkl`, `item_encoder.pkl` and `context_info.pkl`.
 
-    Each encoder is a scikit-learn LabelEncoder or a dict of originals to indices 0 … n - 1. The contexts are a dict
-    that holds such encoders, or lists of values, by feature (also one level down) and maybe a list of the features'
-    order.
+    Each encoder is a scikit-learn LabelEncoder, or a dict of original values to indices 0 … n - 1. The contexts are a
+    dict of such encoders, or of lists of values, by feature. They may be nested one level deep, beside a list of the
+    features in their order.
 
     Raises:
         SettingsError: A file is missing.
@@ -70,20 +70,21 @@ def _read(path: Path) -> bytes:
 
 
 def _read_ids(where: str, data: bytes) -> list[int | str]:
-    """Return an encoder's originals in index order, as the shop writes its ids."""
+    """Return an encoder's ids in index order; all int, or all str."""
     encoder = unpickle(data, where)
     with refusing(where):
         values = _originals(encoder)
         if values is None:
+            received = type(encoder).__name__
             raise ModelRefused(
-                f"{where} should be a LabelEncoder, or a dict of originals to 0 … n - 1. Received: {type(encoder).__name__}."
+                f"{where} should be a LabelEncoder, or a dict of originals to 0 … n - 1. Received: {received}."
             )
         ids = [_id(where, value) for value in values]
         return ids if all(isinstance(value, int) for value in ids) else [str(value) for value in ids]
 
 
 def _id(where: str, value: Any) -> int | str:
-    """Return one id; pandas made 17850.0 of a 17850 wherever its column had a gap."""
+    """Return one id; a whole float becomes int, because pandas turns 17850 into 17850.0 in a column with gaps."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) <= INT64_MAX):
@@ -92,7 +93,7 @@ def _id(where: str, value: Any) -> int | str:
 
 
 def _originals(encoder: Any) -> list[Any] | None:
-    """Return what a LabelEncoder or a dict maps to 0, 1, …; None for anything else."""
+    """Return the values that a LabelEncoder or a dict maps to 0, 1, …; None for other objects."""
     if isinstance(encoder, LabelEncoder):
         classes = encoder.state.get("classes_") if isinstance(encoder.state, dict) else None
         return None if classes is None else _values(classes)
@@ -101,9 +102,9 @@ def _originals(encoder: Any) -> list[Any] | None:
     ):
         return None
     indices = [_plain(index) for index in encoder.values()]
-    if any(isinstance(index, bool) or not isinstance(index, int) for index in indices) or sorted(indices) != list(
-        range(len(indices))
-    ):
+    if any(isinstance(index, bool) or not isinstance(index, int) for index in indices):
+        return None
+    if sorted(indices) != list(range(len(indices))):
         return None
     return [_plain(original) for _, original in sorted(zip(indices, encoder, strict=True), key=lambda pair: pair[0])]
 
@@ -117,30 +118,30 @@ def _read_contexts(data: bytes) -> dict[str, list[str]]:
 
 
 def _contexts(info: Mapping[Any, Any]) -> dict[str, list[str]]:
-    """Return features to values, in the order that the pickle gives or else that of its keys."""
-    found: dict[str, list[str]] = {}
+    """Return values by feature, in the order that the pickle lists, or else in that of its keys."""
+    contexts: dict[str, list[str]] = {}
     lists: dict[str, list[Any]] = {}
     for key, value in _flat(info):
         originals = _originals(value)
         if originals is not None:
-            found[_feature(key)] = [str(original) for original in originals]
+            contexts[_feature(key)] = [str(original) for original in originals]
         elif isinstance(value, list | tuple | Array | FromBuffer):
             lists[key] = _values(value)
-    order = _order(lists, set(found) | {_feature(key) for key in lists})
+    order = _order(lists, set(contexts) | {_feature(key) for key in lists})
     for key, values in lists.items():
-        if key != order and _feature(key) not in found and all(isinstance(value, str) for value in values):
-            found[_feature(key)] = list(values)
-    features = [_feature(str(name)) for name in lists[order]] if order else list(found)
-    unknown = [name for name in features if name not in found]
+        if key != order and _feature(key) not in contexts and all(isinstance(value, str) for value in values):
+            contexts[_feature(key)] = list(values)
+    features = [_feature(str(name)) for name in lists[order]] if order else list(contexts)
+    unknown = [name for name in features if name not in contexts]
     if unknown:
         raise ModelRefused(
             f"{CONTEXTS} should hold an encoder for each feature it lists. Received: none for {', '.join(unknown)}."
         )
-    return {name: found[name] for name in features}
+    return {name: contexts[name] for name in features}
 
 
 def _order(lists: Mapping[str, Sequence[Any]], features: set[str]) -> str | None:
-    """Return the key of the list that orders the features: it is called so, or all it holds are names of features."""
+    """Return the key of the list that orders the features, known by its name or because it holds only features."""
     for key, values in lists.items():
         if key in _ORDERS or (
             values and all(isinstance(value, str) and _feature(value) in features - {_feature(key)} for value in values)
@@ -150,7 +151,7 @@ def _order(lists: Mapping[str, Sequence[Any]], features: set[str]) -> str | None
 
 
 def _flat(info: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield keys and values, with dicts that merely group encoders opened, one level deep."""
+    """Yield keys and values; a dict that only groups encoders is replaced by its entries, one level deep."""
     for key, value in info.items():
         if isinstance(value, dict) and value and _originals(value) is None and not _counts(value):
             yield from ((str(inner), encoder) for inner, encoder in value.items() if encoder != {})
@@ -197,7 +198,7 @@ def _plain(value: Any) -> Any:
 
 
 def _unpacked(data: Any, dtype: Any) -> list[Any]:
-    """Return the numbers or texts in an array's bytes, read as a dtype of our own making."""
+    """Decode the numbers or texts in an array's bytes, with a dtype that is built here from an allowed code."""
     if not isinstance(data, bytes | bytearray) or not isinstance(dtype, Dtype):
         raise ModelRefused(f"An array's data should be bytes with a dtype. Received: {type(data).__name__}.")
     code = dtype.arguments[0] if dtype.arguments else None

@@ -1,7 +1,7 @@
-"""Unpickling that cannot act.
+"""Unpickling that runs no code of the pickle's choice.
 
-Every name that a pickle may mention is answered by an inert class of ours: neither scikit-learn nor NumPy's own
-unpickling code ever runs. Any other name is refused before anything is called.
+Every name that a pickle may contain stands for an inert class of this module, so that neither scikit-learn's nor
+NumPy's unpickling code runs. Any other name is refused before anything is called.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _BROKEN = (
 
 
 def unpickle(data: bytes, where: str) -> Any:
-    """Return what a pickle of plain containers, LabelEncoders and NumPy arrays holds.
+    """Load a pickle of plain containers, LabelEncoders and NumPy arrays.
 
     Args:
         data: The pickle.
-        where: The file's name, for messages.
+        where: The file's name in error messages.
 
     Raises:
-        ModelRefused: The pickle names anything else, or is damaged; nothing that it names was run.
+        ModelRefused: The pickle contains another name, or is damaged; no code that it names was run.
     """
     with refusing(where):
         return _AllowListing(io.BytesIO(data), where, len(data)).load()
@@ -47,7 +47,7 @@ def unpickle(data: bytes, where: str) -> Any:
 
 @contextmanager
 def refusing(where: str) -> Iterator[None]:
-    """Turn whatever a damaged pickle makes Python raise into a refusal of the file."""
+    """Turn the errors that a damaged pickle causes into ModelRefused."""
     try:
         yield
     except _BROKEN as error:
@@ -57,13 +57,13 @@ def refusing(where: str) -> Iterator[None]:
 
 
 class _Inert:
-    """Stands for a class of the pickle. Its state is kept aside: a pickle must not set attributes of ours."""
+    """A stand-in for a class of the pickle. Its state is stored as one value, so that a pickle sets no attributes."""
 
     def __new__(cls, *args: Any) -> Any:
-        made = super().__new__(cls)
-        made.arguments = args
-        made.state = None
-        return made
+        instance = super().__new__(cls)
+        instance.arguments = args
+        instance.state = None
+        return instance
 
     def __init__(self, *args: Any) -> None:
         self.arguments: tuple[Any, ...]
@@ -78,11 +78,11 @@ class LabelEncoder(_Inert):
 
 
 class Array(_Inert):
-    """A NumPy array; its state is (version, shape, dtype, Fortran order, bytes or list)."""
+    """A NumPy array, whose state is (version, shape, dtype, Fortran order, bytes or list)."""
 
 
 class Dtype(_Inert):
-    """A NumPy dtype; the first argument is a code such as `i8`, the second part of its state the byte order."""
+    """A NumPy dtype: its first argument is a code such as `i8`, the second part of its state is the byte order."""
 
 
 class Scalar(_Inert):
@@ -90,11 +90,11 @@ class Scalar(_Inert):
 
 
 class FromBuffer(_Inert):
-    """An array of protocol 5: bytes, dtype, shape, order."""
+    """A NumPy array in protocol 5: bytes, dtype, shape, order."""
 
 
 class _Remade(_Inert):
-    """An object of protocols 0 and 1: the class is the first argument."""
+    """An object in protocols 0 and 1, whose first argument is the class."""
 
     def __new__(cls, *args: Any) -> Any:
         if args and args[0] is LabelEncoder:
@@ -103,7 +103,7 @@ class _Remade(_Inert):
 
 
 class _Latin1(_Inert):
-    """Bytes as protocols up to 2 write them: text to be encoded as Latin-1."""
+    """Bytes in protocols 0 to 2, which write them as text to be encoded as Latin-1."""
 
     def __new__(cls, *args: Any) -> Any:
         text, encoding = args
@@ -113,7 +113,7 @@ class _Latin1(_Inert):
 
 
 class _Object(_Inert):
-    """The base class `object`, named by protocols 0 and 1 and never made."""
+    """The base class `object`, which protocols 0 and 1 name but never instantiate."""
 
 
 _NUMPY = {"ndarray": Array, "_reconstruct": Array, "dtype": Dtype, "scalar": Scalar, "_frombuffer": FromBuffer}
@@ -141,7 +141,7 @@ _ALLOWED: Mapping[tuple[str, str], Any] = {
 
 
 class _AllowListing(pickle._Unpickler):
-    """Python's own unpickler, in Python: the compiled one reserves memory for whatever size a pickle claims."""
+    """Python's unpickler written in Python; the compiled one would allocate any size that a pickle claims."""
 
     def __init__(self, file: io.BytesIO, where: str, size: int) -> None:
         super().__init__(file)
@@ -149,7 +149,7 @@ class _AllowListing(pickle._Unpickler):
         self._size = size
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return the class of ours for an allowed name."""
+        """Return the class that stands for an allowed name."""
         if (module, name) not in _ALLOWED:
             raise ModelRefused(
                 f"{self._where} should hold nothing but LabelEncoder, arrays and plain containers. "
@@ -158,11 +158,11 @@ class _AllowListing(pickle._Unpickler):
         return _ALLOWED[module, name]
 
     def persistent_load(self, pid: Any) -> Any:
-        """Refuse objects that lie outside the pickle."""
+        """Refuse objects outside the pickle."""
         raise ModelRefused(f"{self._where} should be complete in itself. Received: a reference to {pid!r}.")
 
     def get_extension(self, code: int) -> None:
-        """Refuse names by number, which would not pass through `find_class` the second time."""
+        """Refuse names by number: Python caches them, so that a second use would bypass `find_class`."""
         raise ModelRefused(f"{self._where} should name its classes. Received: the extension code {code}.")
 
     def _load_bytearray8(self) -> None:

@@ -63,17 +63,17 @@ class UserBatch(NamedTuple):
         users: `(b,)` int32; `n_users` stands for guests.
         items: `(b, w)` int32, items of events ordered by time; padding is item 0 with weight 0.
         weights: `(b, w)` float32, the weights of the events.
-        before: `(b, t)` int32, the position of the last event that each target may see; -1 for none.
+        history_end: `(b, t)` int32, the position of the last event that each target may see; -1 for none.
         contexts: `(b, t, m)` int32, the context of each target.
-        known: `(b, t)` float32, 1, or 0 where the user's embeddings are dropped as for a guest.
+        user_known: `(b, t)` float32, 1, or 0 where the user's embeddings are dropped as for a guest.
     """
 
     users: tf.Tensor
     items: tf.Tensor
     weights: tf.Tensor
-    before: tf.Tensor
+    history_end: tf.Tensor
     contexts: tf.Tensor
-    known: tf.Tensor
+    user_known: tf.Tensor
 
 
 class Network(keras.Model):
@@ -203,9 +203,9 @@ class Network(keras.Model):
         return tf.reshape(tf.nn.relu(hidden) @ self.tables["mlp_output"][:, None], tf.shape(first)[:2])
 
     def user_embedding(self, name: str, user_batch: UserBatch) -> tf.Tensor:
-        """Return a user weight's rows at each target, `(b, t, …)`; zeros for guests and where `known` is 0."""
+        """Return a user weight's rows at each target, `(b, t, …)`; zeros for guests and where `user_known` is 0."""
         embedded = tf.gather(self.tables[name], tf.minimum(user_batch.users, self.shapes.n_users - 1))
-        is_user = user_batch.known * tf.cast(user_batch.users < self.shapes.n_users, tf.float32)[:, None]
+        is_user = user_batch.user_known * tf.cast(user_batch.users < self.shapes.n_users, tf.float32)[:, None]
         is_bias = len(embedded.shape) == 1
         return is_user * embedded[:, None] if is_bias else is_user[..., None] * tf.expand_dims(embedded, 1)
 
@@ -216,7 +216,7 @@ class Network(keras.Model):
             return embedded
         slow = self._pooled("slow_items", self.shapes.slow_decay, user_batch)
         fast = self._pooled("fast_items", self.shapes.fast_decay, user_batch)
-        return embedded + gather_states(slow + fast, user_batch.before)
+        return embedded + gather_states(slow + fast, user_batch.history_end)
 
     def _pooled(self, name: str, decay: float, user_batch: UserBatch) -> tf.Tensor:
         """Return the pooled history after each event, Σ_j w_j · decay^age(j) · a_j, `(b, w, dim)`."""

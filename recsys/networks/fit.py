@@ -92,7 +92,7 @@ def fit(
     options: Training,
     report: Callable[[Epoch], None],
     *,
-    judge: ValidationMetric | None = None,
+    validation_metric: ValidationMetric | None = None,
     epochs: int | None = None,
 ) -> Fit:
     """Fit one network.
@@ -103,7 +103,7 @@ def fit(
         warm_start: The solution that the network starts from.
         options: Epochs, batch, widths, rates and the seed.
         report: Called after each epoch.
-        judge: The validation metric, computed before the first and after each epoch; higher is better. The weights of
+        validation_metric: The validation metric, computed before the first and after each epoch; higher is better. The weights of
             the best epoch are returned, and three epochs without improvement end the fit.
         epochs: Ends the fit after this many epochs, as an earlier fit with validation chose. The learning rate still
             falls over `options.epochs`.
@@ -120,23 +120,23 @@ def fit(
     network.warm_start(warm_start.factors, warm_start.popularity)
     negatives = Negatives.of(warm_start.popularity, options)
     trainer = Trainer(network, windows(data, options.window), negatives, options)
-    validation_scores, losses = [judge(network)] if judge else [], []
-    best, best_weights = 0, network.arrays() if judge else {}
+    validation_scores, losses = [validation_metric(network)] if validation_metric else [], []
+    best, best_weights = 0, network.arrays() if validation_metric else {}
     for number in range(1, (options.epochs if epochs is None else epochs) + 1):
         started = time.perf_counter()
         losses.append(trainer.epoch(name, number))
         seconds = time.perf_counter() - started
-        if judge:
-            validation_scores.append(judge(network))
+        if validation_metric:
+            validation_scores.append(validation_metric(network))
             if validation_scores[-1] > validation_scores[best]:
                 best, best_weights = number, network.arrays()
-        report(Epoch(name, number, options.epochs, losses[-1], seconds, validation_scores[-1] if judge else None))
-        if judge and number - best >= PATIENCE:
+        report(Epoch(name, number, options.epochs, losses[-1], seconds, validation_scores[-1] if validation_metric else None))
+        if validation_metric and number - best >= PATIENCE:
             break
-    if judge:
+    if validation_metric:
         network.assign_arrays(best_weights)
     check_finite(name, network)
-    return Fit(network, best if judge else len(losses), losses, validation_scores, time.perf_counter() - begun)
+    return Fit(network, best if validation_metric else len(losses), losses, validation_scores, time.perf_counter() - begun)
 
 
 def prepare(seed: int) -> None:

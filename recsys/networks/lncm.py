@@ -34,7 +34,7 @@ class LNCM(Network):
     def encode(self, user_batch: UserBatch, dropout: Drop = identity) -> Sequence[tf.Tensor]:
         """Return the gated sum of user representation and latent context, `(b, t, dim)`."""
         gate = tf.sigmoid(self.tables["gate"])
-        latent = gather_states(self._latent(user_batch, dropout), user_batch.before)
+        latent = gather_states(self._latent(user_batch, dropout), user_batch.history_end)
         return [gate * self.user_representation(user_batch) + (1 - gate) * latent]
 
     def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:

@@ -25,7 +25,7 @@ class Windows:
         users: `(w,)` int32.
         items: `(w, 2·length)` int32, items of the history and of the targets; padding is item 0 with weight 0.
         weights: `(w, 2·length)` float32, weights of the same events.
-        before: `(w, length)` int32, the position in the row of the last event in a second before that of each
+        history_end: `(w, length)` int32, the position in the row of the last event in a second before that of each
             target; -1 for none.
         targets: `(w, length)` int32, the items to predict.
         confidences: `(w, length)` float32, confidence of each target, -1 to 1; 0 is padding.
@@ -35,7 +35,7 @@ class Windows:
     users: NDArray[np.int32]
     items: NDArray[np.int32]
     weights: NDArray[np.float32]
-    before: NDArray[np.int32]
+    history_end: NDArray[np.int32]
     targets: NDArray[np.int32]
     confidences: NDArray[np.float32]
     contexts: NDArray[np.int32]
@@ -62,7 +62,7 @@ class Windows:
             users=self.users[mask],
             items=self.items[mask, columns],
             weights=self.weights[mask, columns],
-            before=np.maximum(self.before[mask, :targets] - (length - history), -1).astype(np.int32),
+            history_end=np.maximum(self.history_end[mask, :targets] - (length - history), -1).astype(np.int32),
             targets=self.targets[mask, :targets],
             confidences=self.confidences[mask, :targets],
             contexts=self.contexts[mask, :targets],
@@ -117,7 +117,7 @@ def windows(data: Dataset, length: int) -> Windows:
         users=data.users[first],
         items=np.where(is_event, data.items[events], 0).astype(np.int32),
         weights=np.where(is_event, data.weights[events], 0).astype(np.float32),
-        before=np.where(has_history, history_end - (history_stop[:, None] - length), -1).astype(np.int32),
+        history_end=np.where(has_history, history_end - (history_stop[:, None] - length), -1).astype(np.int32),
         targets=np.where(is_target, data.items[target_events], 0).astype(np.int32),
         confidences=np.where(is_target, data.confidences[target_events], 0).astype(np.float32),
         contexts=np.where(is_target[..., None], data.contexts[target_events], 0).astype(np.int32),

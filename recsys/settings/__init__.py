@@ -1,45 +1,19 @@
 """Settings: the environment, .env and recsys.toml, read once and passed down."""
 
-from recsys.settings.settings import (
-    DEFAULT_EVENT_WEIGHTS,
-    DEFAULT_PRODUCTS,
-    DEFAULT_SOURCES,
-    LOSSES,
-    MOST_THREADS,
-    NO_CONTEXTS,
-    PRODUCT_KINDS,
-    SECRETS,
-    SHOP_KINDS,
-    SOURCE_COLUMNS,
-    SOURCE_KINDS,
-    STATEMENT_KINDS,
-    TRAINING_KINDS,
-    TRAINING_RANGES,
-    Settings,
-    Shop,
-    Source,
-    Training,
-    load_settings,
-)
+from recsys.settings.settings import SECRETS, Settings, load_settings
+from recsys.settings.shop import DEFAULT_EVENT_WEIGHTS, ProductsTable, Shop, Source, TableSource
+from recsys.settings.training import LOSSES, TRAINING_RANGES, Training
 
 __all__ = [
     "DEFAULT_EVENT_WEIGHTS",
-    "DEFAULT_PRODUCTS",
-    "DEFAULT_SOURCES",
     "LOSSES",
-    "MOST_THREADS",
-    "NO_CONTEXTS",
-    "PRODUCT_KINDS",
+    "ProductsTable",
     "SECRETS",
-    "SHOP_KINDS",
-    "SOURCE_COLUMNS",
-    "SOURCE_KINDS",
-    "STATEMENT_KINDS",
     "Settings",
     "Shop",
     "Source",
-    "TRAINING_KINDS",
     "TRAINING_RANGES",
+    "TableSource",
     "Training",
     "load_settings",
 ]

@@ -150,7 +150,6 @@ def _require(is_valid: bool) -> None:
         raise ValueError
 
 
-ScorerSpec = SettingCheck  # the name that settings.py imports
 TEXT = SettingCheck("a text that is not empty", _read_text)
 NAME = SettingCheck("a plain table or column name", _read_name)
 NAMES = SettingCheck('a list of names in quotes, each once, such as ["purchase"]', _read_names)

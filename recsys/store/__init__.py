@@ -1,4 +1,4 @@
-"""The shop's database: the only SQL of the project."""
+"""The shop's database, through the only SQL of the project."""
 
 from recsys.store.database import Database, Duplicate, Stream, UnusableValue, connect
 from recsys.store.encoders import (

@@ -1,4 +1,4 @@
-"""Columns as drivers return them, turned into the project's arrays; what cannot be read is marked, never guessed."""
+"""Conversion of raw database columns to arrays. Values that cannot be read are marked, never guessed."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ T = TypeVar("T")
 
 MAX_KEY_BYTES = 512  # the width of the encoders' id columns
 MILLISECONDS_FROM = 10**11  # as seconds this is the year 5138, as milliseconds 1973
-_FIRST_SECOND, _LAST_SECOND = -62_135_510_400, 253_402_214_400  # the years 1 to 9999, a day off each end for time zones
+_FIRST_SECOND, _LAST_SECOND = (
+    -62_135_510_400,
+    253_402_214_400,
+)  # the years 1 to 9999, less a day at each end for time zones
 _ZONE_STEP_S = 900  # every change of a zone's offset falls on a quarter of an hour
-UNKNOWN, UNREADABLE = -1, -2  # in the place of an event's code
+UNKNOWN, UNREADABLE = -1, -2  # codes of events without a known name
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?", re.ASCII)
-_PLAIN_NUMBER = re.compile(
-    r"[-+]?\d+(\.\d+)?", re.ASCII
-)  # what no country reads otherwise: no comma, no currency, no grouping
+# A number that every country reads alike: without comma, currency or grouping of digits.
+_PLAIN_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?", re.ASCII)
 _RANK = re.compile(r"-?\d{1,18}", re.ASCII)
 _YES, _NO = frozenset({"true", "t", "yes", "y", "on"}), frozenset({"false", "f", "no", "n", "off"})
 _BYTES = (bytes, bytearray, memoryview)
@@ -38,13 +40,18 @@ _APART = frozenset({int, str, bytes, NoneType})  # values of two of these types 
 _HASHABLE = _APART | {float, bool, Decimal, UUID, datetime, date}
 _ID_TYPES = _APART | {Decimal, UUID}  # equal values of these types are equal ids
 _TEXT_TYPES = (str, int, float, Decimal, UUID, date)
-_CLOCK = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d", re.ASCII)  # as databases write it: read all at once
+_CLOCK = re.compile(
+    r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d", re.ASCII
+)  # as databases write it; a column of these is read at once
 _SPACED_OFFSET = re.compile(r"\s+(?=[-+]\d\d:?\d\d$)")  # Sequelize writes "… 10:00:00.000 +00:00"
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock without a zone
 
 
 def read_each(column: Sequence[Any], read: Callable[[Any], T]) -> Iterator[T]:
-    """Yield what `read` makes of each value; equal ones of one type are read once, where 1, 1.0 and True cannot meet."""
+    """Yield `read(value)` for each value of a column.
+
+    Equal values are read once, unless values of different types may be equal, as 1, 1.0 and True are.
+    """
     kinds = set(map(type, column))
     if kinds <= _APART or (len(kinds) == 1 and kinds <= _HASHABLE):
         known = {raw: read(raw) for raw in dict.fromkeys(column)}
@@ -55,13 +62,16 @@ def read_each(column: Sequence[Any], read: Callable[[Any], T]) -> Iterator[T]:
 def unreadable(
     column: Sequence[Any], readable: NDArray[np.bool_], *, blank_is_nothing: bool = False
 ) -> NDArray[np.bool_]:
-    """Return `(n,)` bool: which values are there and could not be read.
+    """Find the values that are present but could not be read.
 
     Args:
         column: `(n,)` values as the driver returned them.
-        readable: `(n,)` which of them could be read.
-        blank_is_nothing: Whether blank text is as good as null, as in columns of ids and names; it is no number and no
-            date.
+        readable: `(n,)` bool, the values that could be read.
+        blank_is_nothing: Whether blank text counts as absent, as in columns of ids and names. In columns of numbers and
+            dates it counts as unreadable.
+
+    Returns:
+        `(n,)` bool.
     """
     missing = len(column) - np.count_nonzero(readable)
     if not missing or missing == column.count(None):  # nearly always
@@ -71,12 +81,12 @@ def unreadable(
 
 
 def is_blank(raw: object) -> bool:
-    """Return whether a value says nothing: null, or text of blanks."""
+    """Return whether a value is null or blank text."""
     return raw is None or (isinstance(raw, str | bytes) and not raw.strip())
 
 
 class IdReader(dict[Any, int | str | None]):
-    """Raw database values to ids, each distinct one read once and kept once; None for what cannot be an id."""
+    """A cache from raw database values to ids; None for a value that cannot be an id. Equal ids share one object."""
 
     def __missing__(self, raw: Any) -> int | str | None:
         self[raw] = value = read_id(raw)
@@ -84,7 +94,11 @@ class IdReader(dict[Any, int | str | None]):
 
 
 def read_id(raw: object) -> int | str | None:
-    """Return an id as int or str; None for null, empty, what is no whole number or text, and text that no key column holds."""
+    """Return a raw value as an id, int or str.
+
+    Returns:
+        None for null, for empty text, for types other than whole numbers and text, and for text that `is_key` refuses.
+    """
     if type(raw) is int and -INT64_MAX <= raw <= INT64_MAX:  # nearly all
         return raw
     if isinstance(raw, Decimal):
@@ -101,7 +115,7 @@ def read_id(raw: object) -> int | str | None:
 
 
 def is_key(text: str) -> bool:
-    """Return whether every database can hold the text as an id: 1 to 512 bytes of UTF-8, no NUL."""
+    """Return whether every database can hold a text as an id: 1 to 512 bytes of UTF-8, no NUL."""
     if not text or "\0" in text or len(text) > MAX_KEY_BYTES:
         return False
     try:
@@ -111,11 +125,11 @@ def is_key(text: str) -> bool:
 
 
 def id_array(column: Sequence[Any], reader: IdReader) -> NDArray:
-    """Return a raw column as int64, or as object holding int, str and None.
+    """Convert a raw column to ids: int64, or object holding int, str and None.
 
     Args:
         column: `(n,)` values as the driver returned them.
-        reader: Shared by the chunks of a column.
+        reader: The cache that all chunks of a column share.
     """
     kinds = set(map(type, column))
     if kinds == {int}:
@@ -133,7 +147,7 @@ def id_array(column: Sequence[Any], reader: IdReader) -> NDArray:
 
 
 def joined_ids(chunks: Sequence[NDArray]) -> NDArray:
-    """Return chunks without None as one array: int64 where every id is an integer, object holding str otherwise."""
+    """Join chunks of ids without None: int64 if every id is an integer, otherwise object holding str."""
     chunks = [_as_integers(chunk) for chunk in chunks]
     if all(chunk.dtype == np.int64 for chunk in chunks):
         return np.concatenate(chunks) if chunks else np.zeros(0, np.int64)
@@ -144,19 +158,19 @@ def joined_ids(chunks: Sequence[NDArray]) -> NDArray:
 
 
 def present(values: NDArray) -> NDArray[np.bool_]:
-    """Return `(n,)` bool: which values of an array of ids or texts are not None."""
+    """Return `(n,)` bool: the values of an array of ids or texts that are not None."""
     if values.dtype != object:
         return np.ones(len(values), np.bool_)
     return np.fromiter(map(is_not, values, repeat(None)), np.bool_, len(values))
 
 
 def text_array(column: Sequence[Any]) -> NDArray:
-    """Return a raw column as object holding str, or None for null, empty and unreadable; equal texts are one object."""
+    """Convert a raw column to object holding str, or None for null, empty and unreadable. Equal texts are shared."""
     return _objects(column, text)
 
 
 def label_array(column: Sequence[Any]) -> NDArray:
-    """Return a raw column as `text_array` does, without texts that the encoders' columns cannot hold."""
+    """Convert a raw column as `text_array` does; None also for texts that the encoders' columns cannot hold."""
     return _objects(column, label)
 
 
@@ -169,13 +183,16 @@ def _objects(column: Sequence[Any], read: Callable[[Any], str | None]) -> NDArra
 def event_codes(
     column: Sequence[Any], names: dict[str, int], allowed: Collection[str], *, rating: bool
 ) -> NDArray[np.int16]:
-    """Return `(n,)` int16 positions in `names`, `UNKNOWN` for an event that isn't allowed, `UNREADABLE` for what is no event at all.
+    """Convert a raw column of events, or of ratings, to codes.
 
     Args:
         column: `(n,)` event names, or ratings, as the driver returned them.
-        names: Names seen so far, to their positions; new ones are added.
+        names: Positions by event name; new names are added in place.
         allowed: The names to keep.
-        rating: Whether the column holds ratings; these become `star1` … `star5`, rounded half up.
+        rating: Whether the column holds ratings, which become `star1` … `star5`, rounded half up.
+
+    Returns:
+        `(n,)` int16 positions in `names`; `UNKNOWN` for an event that is not allowed, `UNREADABLE` for other values.
     """
 
     def code(raw: Any) -> int:
@@ -189,11 +206,14 @@ def event_codes(
 
 
 def sorted_names(names: Mapping[str, int], codes: NDArray[np.int16]) -> tuple[tuple[str, ...], NDArray[np.int16]]:
-    """Return the names that occur, in order, and `(n,)` int16 positions in them.
+    """Sort the event names and drop those that do not occur.
 
     Args:
-        names: Names to positions, as `event_codes` gathered them.
-        codes: `(n,)` int16 positions of events that are allowed.
+        names: Positions by event name, as `event_codes` collected them.
+        codes: `(n,)` int16 positions of allowed events.
+
+    Returns:
+        The sorted names, and `(n,)` int16 positions in them.
     """
     occurring = set(codes.tolist())  # not np.unique: see recsys.data.ids.distinct
     ordered = sorted(name for name, code in names.items() if code in occurring)
@@ -204,7 +224,7 @@ def sorted_names(names: Mapping[str, int], codes: NDArray[np.int16]) -> tuple[tu
 
 
 def star(rating: object) -> str | None:
-    """Return the event of a rating from 0.5 to below 5.5; None outside.
+    """Return the event name of a rating from 0.5 to below 5.5; None for other ratings.
 
     >>> star(4), star("3.5"), star(0.2), star(None), star(6)
     ('star4', 'star4', None, None, None)
@@ -214,7 +234,7 @@ def star(rating: object) -> str | None:
 
 
 def number(raw: object) -> float:
-    """Return a number, or text of one with a dot; NaN for everything else, booleans and text with a currency or a comma included.
+    """Return a number, or plain text of one, as float. Booleans and text with a currency or a comma give NaN.
 
     >>> number(4), number(" 12.50 "), number("12,50"), number(True), number(None)
     (4.0, 12.5, nan, nan, nan)
@@ -227,24 +247,24 @@ def number(raw: object) -> float:
 
 
 def price(raw: object) -> float:
-    """Return a price from 0, or NaN where there is none to be read."""
+    """Return a finite price of at least 0; NaN for other values."""
     amount = number(raw)
     return amount if 0 <= amount < math.inf else math.nan
 
 
 def price_array(column: Sequence[Any]) -> NDArray[np.float64]:
-    """Return a raw column as `(n,)` float64 prices; NaN where there is none to be read."""
+    """Convert a raw column to `(n,)` float64 prices of at least 0; NaN for other values."""
     if set(map(type, column)) <= {int, float, NoneType}:
         try:
             amounts = np.array(column, np.float64)
             return np.where((amounts >= 0) & (amounts < math.inf), amounts, math.nan)
         except OverflowError:
-            pass  # a whole number beyond the floats
+            pass  # an integer beyond float64
     return np.fromiter(read_each(column, price), np.float64, len(column))
 
 
 def truth(raw: object) -> bool | None:
-    r"""Return whether a flag is set; None for null, blank and what is neither a number nor one of the words yes, no and the like.
+    r"""Return whether a flag is set. Numbers and words such as yes and no are flags; other values give None.
 
     >>> truth(1), truth("0"), truth("Y"), truth("no"), truth(b"\x01"), truth("perhaps")
     (True, False, True, False, True, None)
@@ -263,7 +283,7 @@ def truth(raw: object) -> bool | None:
 
 
 def ranks(column: Sequence[Any]) -> NDArray[np.int64]:
-    """Return `(n,)` int64 row ids; 0 for what is no whole number, which is as good as none."""
+    """Convert a raw column to `(n,)` int64 row ids. Other values than whole numbers become 0, which means no row id."""
     if set(map(type, column)) == {int}:
         try:
             return np.array(column, np.int64)
@@ -287,24 +307,24 @@ def _whole(number: Decimal) -> int | None:
 
 
 def epoch_seconds(column: Sequence[Any], time_zone: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return when each row happened, and which rows say so legibly.
+    """Convert a raw column of timestamps to seconds since 1970.
 
-    Integers are seconds since 1970, above 1e11 milliseconds. Text is ISO 8601, with a space or a T, with or without
-    fractions, Z or an offset. What has no zone of its own is in `time_zone`.
+    Integers are seconds since 1970, and milliseconds above 1e11. Text is ISO 8601, with a space or a T, with or
+    without fractions, Z or an offset.
 
     Args:
         column: `(n,)` date-times, dates, integers or texts as the driver returned them.
         time_zone: The zone of values that have none.
 
     Returns:
-        `(n,)` int64 seconds since 1970 in UTC, 0 where illegible, and `(n,)` bool.
+        `(n,)` int64 seconds since 1970 in UTC, 0 where a value is illegible, and `(n,)` bool, the legible values.
     """
     kinds = set(map(type, column))
     if kinds == {int}:
         try:
             return _from_numbers(np.array(column, np.float64))
         except OverflowError:
-            pass  # beyond the floats
+            pass  # an integer beyond float64
     if kinds == {str} and all(map(_CLOCK.fullmatch, column)):
         try:
             return _in_range(_from_zone(np.array(column, "datetime64[s]").astype(np.int64), zone(time_zone)))
@@ -329,9 +349,8 @@ def zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise SettingsError(
-            f"[shop] time zones should be names such as UTC or Asia/Ho_Chi_Minh. Received: {name!r}."
-        ) from error
+        expected = "names such as UTC or Asia/Ho_Chi_Minh"
+        raise SettingsError(f"[shop] time zones should be {expected}. Received: {name!r}.") from error
 
 
 def _moments(column: Sequence[Any], kinds: set[type]) -> Sequence[datetime | float | None]:
@@ -341,7 +360,7 @@ def _moments(column: Sequence[Any], kinds: set[type]) -> Sequence[datetime | flo
         try:
             return list(map(datetime.fromisoformat, column))
         except ValueError:
-            pass  # at least one needs a closer look
+            pass  # at least one value is no ISO 8601 text; each is read by itself
     return list(read_each(column, _moment))
 
 
@@ -391,11 +410,11 @@ def _in_utc(clock: datetime) -> datetime:
     try:
         return clock.astimezone(UTC).replace(tzinfo=None)
     except OverflowError:
-        return datetime.max  # within hours of the calendar's end: illegible
+        return datetime.max  # within hours of the calendar's end; counts as illegible
 
 
 def _offsets(local: NDArray[np.int64], default: ZoneInfo) -> NDArray[np.int64]:
-    """Return how far the zone's clocks are ahead of UTC, in seconds; asked once per quarter of an hour."""
+    """Return by how many seconds a zone is ahead of UTC at each local time, computed once per quarter of an hour."""
     steps, where = np.unique(np.clip(local, _FIRST_SECOND, _LAST_SECOND) // _ZONE_STEP_S, return_inverse=True)
     clocks = (_EPOCH + timedelta(seconds=int(step) * _ZONE_STEP_S) for step in steps)
     offsets = [clock.replace(tzinfo=default).utcoffset() or timedelta() for clock in clocks]
@@ -409,14 +428,14 @@ def _as_integers(chunk: NDArray) -> NDArray:
 
 
 def text(raw: object) -> str | None:
-    """Return a raw value as text; None for null and empty, bytes that are no UTF-8, and what is no single value."""
+    """Return a raw value as text; None for null, empty text, bytes that are not UTF-8, and values such as lists."""
     if isinstance(raw, _BYTES):
         raw = _decoded(raw)
     return str(raw) or None if isinstance(raw, _TEXT_TYPES) else None
 
 
 def label(raw: object) -> str | None:
-    """Return a raw value as text that the encoders' columns hold, compared as the encoders do, without case and outer blanks."""
+    """Return a raw value as text. None also for text whose form in the encoders, folded and stripped, is no key."""
     words = text(raw)
     return words if words is not None and is_key(words.strip().casefold()) else None
 
@@ -424,7 +443,7 @@ def label(raw: object) -> str | None:
 def _float(raw: float | Decimal) -> float:
     try:
         return float(raw)
-    except OverflowError:  # a whole number beyond the floats
+    except OverflowError:  # an integer beyond float64
         return math.inf
 
 

@@ -1,4 +1,4 @@
-"""A connection to the shop's database: statements out, plain tuples in, every failure one of the project's own."""
+"""A connection to the shop's database. Rows are plain tuples, and every error is one of the project's own."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Any, Self
 from recsys.errors import DatabaseUnavailable, DeadlineExceeded, Overloaded, RecsysError, SettingsError
 from recsys.errors.wording import listed
 from recsys.settings.database_url import DatabaseUrl
+from recsys.store.dialects import Parameters, bind, plain, template
 from recsys.store.drivers.base import Driver, Duplicate, NotAllowed, Timeouts, UnusableValue
-from recsys.store.statements import Parameters, bind, plain, template
 
 __all__ = ["Database", "Duplicate", "NotAllowed", "Stream", "Tracer", "UnusableValue", "connect"]
 
 Tracer = Callable[[str, Any], None]
 _Chunks = Generator[list[tuple[Any, ...]], None, None]
 
-CONNECT_TIMEOUT_S = 10.0  # a server that takes longer to greet is not one that requests could be answered from
-STATEMENT_TIMEOUT_S = 600.0  # training's largest reads and imports; serving passes its own, from the request's budget
-LOCK_TIMEOUT_S = 10.0  # the longest an importer holds SQLite's write lock is one chunk of rows
-CHUNK_ROWS = 5_000  # a transaction short enough to keep readers and replicas going
-STREAM_ROWS = 50_000  # large enough to convert by column, small enough to forget about memory
+CONNECT_TIMEOUT_S = 10.0  # a slower server could not serve requests
+STATEMENT_TIMEOUT_S = 600.0  # for training's largest reads; serving passes the time that a request has left
+LOCK_TIMEOUT_S = 10.0  # an import holds SQLite's write lock for one chunk of rows
+CHUNK_ROWS = 5_000  # a transaction short enough for readers and replicas
+STREAM_ROWS = 50_000  # large enough to convert by column, small enough for memory
 
 
 def connect(
@@ -33,15 +33,15 @@ def connect(
     """Open a connection.
 
     Args:
-        url: `sqlite:///path`, `mysql+pymysql://…` or `postgresql+psycopg://…`, read already or not.
-        timeout_s: Seconds for connecting and for each statement; without it, limits that suit offline work.
+        url: `sqlite:///path`, `mysql+pymysql://…` or `postgresql+psycopg://…`, parsed or as text.
+        timeout_s: Seconds for connecting and for each statement; None sets limits that suit offline work.
         tracer: Called with the text and the parameters of every statement just before it is sent.
-        create: Make a missing SQLite file. Serving never does: a mistyped path is not an empty shop.
+        create: Whether to create a missing SQLite file. Serving never does, because a mistyped path is no empty shop.
 
     Raises:
         DatabaseUnavailable: No connection can be made.
-        Overloaded: The server has no connection left, or the file is locked.
-        SettingsError: The URL is not one of the three kinds, or its driver is not installed.
+        Overloaded: The server has no free connection, or the file is locked.
+        SettingsError: The URL has another scheme, or its driver is not installed.
     """
     if isinstance(url, str):
         url = DatabaseUrl.parse(url)
@@ -57,7 +57,7 @@ def connect(
 
 
 def _driver(dialect: str) -> Driver:
-    """Return the driver of a dialect; importing one costs more than all its requests need of it."""
+    """Return the driver of a dialect. Only that one is imported, because an import takes longer than a request."""
     if dialect == "sqlite":
         from recsys.store.drivers.sqlite import Sqlite
 
@@ -81,10 +81,7 @@ def _open(driver: Driver, url: DatabaseUrl, timeouts: Timeouts, create: bool) ->
         if issubclass(kind, SettingsError):
             raise SettingsError(f"{url.setting} cannot be used: {_words(error)}") from error
         raise DatabaseUnavailable(f"The database of {url.setting} cannot be reached: {_words(error)}") from error
-    except (
-        ValueError,
-        RuntimeError,
-    ) as error:  # what a driver says of an option; a login method whose package is missing
+    except (ValueError, RuntimeError) as error:  # a wrong option; a login method whose package is missing
         raise SettingsError(f"{url.setting} cannot be used: {_words(error)}") from error
 
 
@@ -118,13 +115,16 @@ class Database:
 
     @property
     def is_stale(self) -> bool:
-        """Whether it is known, without asking the server, that the connection should be replaced by a new one."""
+        """Whether the connection should be replaced, as far as that is known without asking the server."""
         return self._driver.is_stale(self._connection)
 
     def limit(self, until: float) -> None:
-        """Let statements wait until a moment of `time.monotonic`, whatever they were given when connecting.
+        """Set a deadline for all statements, in place of the limits that `connect` set.
 
-        After it, statements raise DeadlineExceeded and are not sent.
+        After the deadline, statements raise DeadlineExceeded and are not sent.
+
+        Args:
+            until: A moment of `time.monotonic`, in seconds.
         """
         self._until = until
 
@@ -137,8 +137,8 @@ class Database:
 
         Raises:
             DatabaseUnavailable: The connection broke, or the answer took too long.
-            Overloaded: A lock or a lack at the server; the same statement may pass later.
-            SettingsError: The statement doesn't fit the tables.
+            Overloaded: A lock is held, or the server lacks a resource; the same statement may pass later.
+            SettingsError: The statement does not fit the tables.
         """
         cursor = self._cursor(sql)
         try:
@@ -158,7 +158,7 @@ class Database:
             self._release(cursor)
 
     def stream(self, sql: str, params: Parameters | None = None, *, chunk: int = STREAM_ROWS) -> Stream:
-        """Run a statement and return its rows bit by bit; on MySQL nothing else can be asked until they are read.
+        """Run a statement and return its rows in chunks. On MySQL, the connection is busy until all rows are read.
 
         Args:
             sql: Text with `:name` placeholders.
@@ -177,11 +177,11 @@ class Database:
         return Stream(names, numeric, self._chunks(cursor, sql, chunk), lambda: self._release(cursor))
 
     def execute_many(self, sql: str, rows: Iterable[Mapping[str, Any]], *, chunk: int = CHUNK_ROWS) -> int:
-        """Run a statement for each row, a transaction a chunk, and return how many rows were changed.
+        """Run a statement for each row, in one transaction per chunk, and return how many rows were changed.
 
         Args:
             sql: Text with `:name` placeholders, such as `INSERT INTO … VALUES (:a, :b)`.
-            rows: A value for each placeholder, per row; single values only.
+            rows: For each row, a value for each placeholder; no lists.
             chunk: Rows in one transaction.
 
         Raises:
@@ -198,16 +198,16 @@ class Database:
     def insert(
         self, table: str, rows: Iterable[Mapping[str, Any]], *, skip_duplicates: bool = False, chunk: int = CHUNK_ROWS
     ) -> int:
-        """Insert rows that all have the first row's columns, and return how many were new.
+        """Insert rows, all with the columns of the first one, and return how many were new.
 
         Args:
             table: A table's name.
             rows: Column names to values.
-            skip_duplicates: Leave out rows whose unique key is there already, instead of failing.
+            skip_duplicates: Whether to skip rows whose unique key exists already, instead of failing.
             chunk: Rows in one transaction.
 
         Raises:
-            Duplicate: A unique key is there already.
+            Duplicate: A unique key exists already.
         """
         remaining = iter(rows)
         first = next(remaining, None)
@@ -218,18 +218,15 @@ class Database:
                 raise ValueError(f"`table` and column names should be plain names. Received: {name!r}.")
         places = ", ".join(f":{name}" for name in first)
         sql = f"INSERT INTO {table} ({', '.join(first)}) VALUES ({places})"  # noqa: S608 - names checked above
-        if skip_duplicates:  # not INSERT IGNORE, which would also let cut and bent values through
+        if skip_duplicates:  # not INSERT IGNORE, which would also store truncated values
             column = next(iter(first))
-            sql += (
-                f" ON DUPLICATE KEY UPDATE {column} = {column}"
-                if self.dialect == "mysql"
-                else " ON CONFLICT DO NOTHING"
-            )
+            unchanged = f"ON DUPLICATE KEY UPDATE {column} = {column}"
+            sql += f" {unchanged}" if self.dialect == "mysql" else " ON CONFLICT DO NOTHING"
         return self.execute_many(sql, _chained(first, remaining), chunk=chunk)
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
-        """Make the statements of a `with` block one transaction; a block inside another joins it."""
+        """Run the statements of a `with` block as one transaction; an inner block joins the outer one."""
         if self._in_transaction:
             yield
             return
@@ -259,11 +256,11 @@ class Database:
 
     def _start_clock(self, sql: str) -> None:
         if self._until is not None:
-            left = self._until - time.monotonic()
-            if left <= 0:
+            remaining_s = self._until - time.monotonic()
+            if remaining_s <= 0:
                 raise DeadlineExceeded("The request's time should suffice for the database. Received: none is left.")
             with self._mapped(sql):
-                self._driver.limit(self._connection, left)
+                self._driver.limit(self._connection, remaining_s)
         self._driver.start_clock()
 
     def _send_many(self, text: str, batch: Sequence[Mapping[str, Any]]) -> int:
@@ -303,7 +300,7 @@ class Stream(Iterator[list[tuple[Any, ...]]]):
 
     Attributes:
         columns: The names of the columns, in order.
-        numeric: The names of those declared as numbers; SQLite declares none.
+        numeric: The names of the columns declared as numbers; none on SQLite.
     """
 
     def __init__(
@@ -318,13 +315,13 @@ class Stream(Iterator[list[tuple[Any, ...]]]):
         return next(self._chunks)
 
     def close(self) -> None:
-        """Leave the remaining rows unread."""
+        """Discard the remaining rows."""
         self._chunks.close()
-        self._release()  # a generator that was never started skips its own clean-up
+        self._release()  # a generator that was never started does not run its own clean-up
 
 
 class _ProjectErrors:
-    """A block whose driver's errors leave it as the project's own."""
+    """A context manager that turns a driver's errors into the project's own."""
 
     __slots__ = ("_driver", "_sql")
 
@@ -332,26 +329,26 @@ class _ProjectErrors:
         self._driver, self._sql = driver, sql
 
     def __enter__(self) -> None:
-        """Begin the block."""
+        """Do nothing."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Raise what a driver's error is here."""
+        """Raise the project's error in place of the driver's."""
         if error is None or not isinstance(error, self._driver.errors):
             return
-        meant = self._driver.meaning(error)
-        if meant is NotAllowed:
-            raise meant(
+        project_error, statement = self._driver.meaning(error), " ".join(self._sql.split())[:300]
+        if project_error is NotAllowed:
+            raise project_error(
                 f"The database's account should have the right to do this. Received: {_words(error)}. "
-                f"The statement: {' '.join(self._sql.split())[:300]}"
+                f"The statement: {statement}"
             ) from error
-        if issubclass(meant, SettingsError):
-            raise meant(
-                f"A statement doesn't fit the database: {_words(error)}. Check the names in recsys.toml and that the migrations "
-                f"have been run. The statement: {' '.join(self._sql.split())[:300]}"
+        if issubclass(project_error, SettingsError):
+            raise project_error(
+                f"A statement doesn't fit the database: {_words(error)}. Check the names in recsys.toml and that the "
+                f"migrations have been run. The statement: {statement}"
             ) from error
-        raise meant(f"The database failed: {_words(error)}") from error
+        raise project_error(f"The database failed: {_words(error)}") from error
 
 
 def _row(names: Sequence[str], row: Mapping[str, Any]) -> dict[str, Any]:

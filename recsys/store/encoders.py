@@ -1,4 +1,4 @@
-"""The rec_* tables: what each published version knows users, items and context values by."""
+"""The tables rec_*: the encoders of each published version, from ids to indices."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from recsys.errors import ModelMismatch, Overloaded, SettingsError
 from recsys.store.columns import is_key
 from recsys.store.database import CHUNK_ROWS, Database, Duplicate
 
-RESERVATIONS = 20  # writers that may take an id at the same moment before one of them gives up
+RESERVATIONS = 20  # attempts to reserve an id that another writer may take first
 LOOK_UP_IDS = 10_000  # the longest list of the wire contract, and well below every driver's limit of placeholders
-FIND_USER = (  # the id of the version of the name `:version`, and the index of `:user_key` in it
-    "SELECT v.id, e.idx FROM rec_versions v LEFT JOIN rec_user_encoder e ON e.version = v.id AND e.original_id = :user_key "
+FIND_USER = (  # the id of the version named `:version`, and the index of `:user_key` in it
+    "SELECT v.id, e.idx FROM rec_versions v "
+    "LEFT JOIN rec_user_encoder e ON e.version = v.id AND e.original_id = :user_key "
     "WHERE v.name = :version AND v.complete = 1"
 )
 TABLES = ("rec_user_encoder", "rec_item_encoder", "rec_context_mapping", "rec_context_meta")
@@ -25,14 +26,14 @@ TABLES = ("rec_user_encoder", "rec_item_encoder", "rec_context_mapping", "rec_co
 
 @dataclass(frozen=True)
 class VersionRow:
-    """A version as the database knows it.
+    """A row of `rec_versions`.
 
     Attributes:
-        id: What its rows are marked with.
+        id: The number that all rows of the version carry.
         name: The version's name.
-        complete: Whether all its rows are there.
+        complete: Whether all its rows are written.
         active: Whether the views show it.
-        data_until: The second since 1970 in UTC of the newest event it learned from.
+        data_until: The time of the newest event in its training data, in seconds since 1970 in UTC.
     """
 
     id: int
@@ -52,14 +53,14 @@ def write_version(
     contexts: Mapping[str, Sequence[str]],
     chunk: int = CHUNK_ROWS,
 ) -> int:
-    """Put a version's encoders beside those of the others, visible only when the last row is there.
+    """Write a version's encoders; they become visible once the last row is written.
 
-    A version that is complete already is left as it is; what an interrupted run has left of it is purged first.
+    A complete version is left as it is. The rows of an interrupted run are deleted first.
 
     Args:
         db: The database.
         name: The version's name.
-        data_until: The second since 1970 in UTC of the newest event it learned from.
+        data_until: The time of the newest event in its training data, in seconds since 1970 in UTC.
         users: `(n_users,)` ids in index order.
         items: `(n_items,)` ids in index order.
         contexts: Features in order, each with its values in index order.
@@ -69,7 +70,8 @@ def write_version(
         The version's id in the tables.
 
     Raises:
-        SettingsError: An id is not 1 to 512 bytes of UTF-8, or there are two of one.
+        SettingsError: An id is not 1 to 512 bytes of UTF-8, or occurs twice.
+        Overloaded: Another process writes the version, or changes its rows.
     """
     rows = {
         "rec_user_encoder": _keys("users", users),
@@ -78,23 +80,17 @@ def write_version(
         "rec_context_meta": list(contexts),
     }
     sizes = {table: len(keys) for table, keys in rows.items()}
-    known = _version(db, name)
-    if known is not None and known.complete and _counts(db, known.id) == sizes:
-        return known.id
+    stored = _version(db, name)
+    if stored is not None and stored.complete and _counts(db, stored.id) == sizes:
+        return stored.id
     purge(db, name, chunk)
     version = _reserve(db, name, data_until)
     for table in ("rec_user_encoder", "rec_item_encoder"):
         numbered = ({"version": version, "original_id": key, "idx": idx} for idx, key in enumerate(rows[table]))
         db.insert(table, numbered, chunk=chunk)
     db.insert("rec_context_mapping", _mappings(version, contexts), chunk=chunk)
-    db.insert(
-        "rec_context_meta",
-        (
-            {"version": version, "feature_name": feature, "position": position}
-            for position, feature in enumerate(contexts)
-        ),
-        chunk=chunk,
-    )
+    features = ({"version": version, "feature_name": name, "position": k} for k, name in enumerate(contexts))
+    db.insert("rec_context_meta", features, chunk=chunk)
     if _counts(db, version) != sizes:
         raise Overloaded(
             f"The encoders of version {name} were changed by somebody else while they were written. Try again."
@@ -104,7 +100,7 @@ def write_version(
 
 
 def find_user(db: Database, version_name: str, user_id: int | str) -> tuple[int, int | None]:
-    """Return a version's id and the user's index in it, None for a user it doesn't know; one statement.
+    """Return a version's id and a user's index in it, None for an unknown user; one statement.
 
     Raises:
         ModelMismatch: The database has no complete version of that name.
@@ -121,7 +117,7 @@ def find_user(db: Database, version_name: str, user_id: int | str) -> tuple[int,
 
 
 def require_version(db: Database, version_name: str) -> None:
-    """Make sure that the database holds a version's encoders, where nobody's index is asked for; one statement.
+    """Make sure that the database holds a version's encoders, for requests without a user; one statement.
 
     Raises:
         ModelMismatch: The database has no complete version of that name.
@@ -132,7 +128,7 @@ def require_version(db: Database, version_name: str) -> None:
 def item_ids(
     db: Database, version_id: int, indices: Sequence[int] | NDArray, *, kind: str = "str"
 ) -> list[int | str | None]:
-    """Return the ids of item indices, aligned; None for an index that the version doesn't have.
+    """Return the item ids of indices, in their order; None for an index that the version does not have.
 
     Args:
         db: The database.
@@ -140,36 +136,34 @@ def item_ids(
         indices: `(n,)` item indices.
         kind: `int` or `str`, the type to return ids in.
     """
-    sql = "SELECT idx, original_id FROM rec_item_encoder WHERE version = :version AND idx IN (:wanted)"
-    found: dict[int, str] = {
-        int(idx): _text(raw) for idx, raw in _look_up(db, sql, version_id, [int(index) for index in indices])
-    }
-    texts = (found.get(int(index)) for index in indices)
+    sql = "SELECT idx, original_id FROM rec_item_encoder WHERE version = :version AND idx IN (:keys)"
+    rows = _look_up(db, sql, version_id, [int(index) for index in indices])
+    ids = {int(idx): _text(raw) for idx, raw in rows}
+    texts = (ids.get(int(index)) for index in indices)
     return [text if text is None or kind == "str" else int(text) for text in texts]
 
 
 def item_indices(db: Database, version_id: int, ids: Sequence[int | str]) -> list[int | None]:
-    """Return the indices of item ids, aligned; None for an id that the version doesn't know.
+    """Return the indices of item ids, in their order; None for an id that the version does not know.
 
     Args:
         db: The database.
         version_id: The version's id in the tables.
         ids: Ids in the shop's type.
     """
-    sql = "SELECT original_id, idx FROM rec_item_encoder WHERE version = :version AND original_id IN (:wanted)"
+    sql = "SELECT original_id, idx FROM rec_item_encoder WHERE version = :version AND original_id IN (:keys)"
     keys = [str(item) for item in ids]
-    found = {
-        _text(raw): int(idx)
-        for raw, idx in _look_up(db, sql, version_id, [stored_key(db, key) for key in keys if is_key(key)])
-    }
-    return [found.get(key) for key in keys]
+    rows = _look_up(db, sql, version_id, [stored_key(db, key) for key in keys if is_key(key)])
+    indices = {_text(raw): int(idx) for raw, idx in rows}
+    return [indices.get(key) for key in keys]
 
 
 def read_contexts(db: Database, version_id: int) -> dict[str, list[str]]:
-    """Return a version's features in order, each with its values in index order."""
+    """Return a version's context features in order, each with its values in index order."""
     rows = db.query(
         "SELECT m.feature_name, c.original_value FROM rec_context_meta m LEFT JOIN rec_context_mapping c "
-        "ON c.version = m.version AND c.feature_name = m.feature_name WHERE m.version = :version ORDER BY m.position, c.idx",
+        "ON c.version = m.version AND c.feature_name = m.feature_name "
+        "WHERE m.version = :version ORDER BY m.position, c.idx",
         {"version": version_id},
     )
     contexts: dict[str, list[str]] = {}
@@ -179,14 +173,13 @@ def read_contexts(db: Database, version_id: int) -> dict[str, list[str]]:
 
 
 def list_versions(db: Database) -> list[VersionRow]:
-    """Return every version that the database has rows of, the newest last."""
-    return [
-        _row(row) for row in db.query("SELECT id, name, complete, active, data_until FROM rec_versions ORDER BY id")
-    ]
+    """Return all versions in the database, the newest last."""
+    rows = db.query("SELECT id, name, complete, active, data_until FROM rec_versions ORDER BY id")
+    return [_row(row) for row in rows]
 
 
 def set_active(db: Database, name: str) -> None:
-    """Let the views show a version; one statement.
+    """Make the views show a version; one statement.
 
     Raises:
         ModelMismatch: The database has no complete version of that name.
@@ -198,12 +191,12 @@ def set_active(db: Database, name: str) -> None:
 
 
 def purge(db: Database, name: str, chunk: int = CHUNK_ROWS) -> None:
-    """Delete a version's rows, a transaction per chunk; the version counts as incomplete from the first moment.
+    """Delete a version's rows, in one transaction per chunk. The version counts as incomplete from the start.
 
     Args:
         db: The database.
-        name: The version's name; one that the database doesn't know is no error.
-        chunk: Rows in one transaction, about.
+        name: The version's name; an unknown one is no error.
+        chunk: About how many rows one transaction deletes.
     """
     version = _version(db, name)
     if version is None:
@@ -223,11 +216,13 @@ def purge(db: Database, name: str, chunk: int = CHUNK_ROWS) -> None:
 
 
 def purge_unfinished(db: Database, chunk: int = CHUNK_ROWS) -> None:
-    """Delete the rows of versions that a writer who was killed has left incomplete; one who is writing now is told to try again.
+    """Delete the rows of incomplete versions, which killed writers have left.
+
+    A writer that is at work meanwhile fails with Overloaded.
 
     Args:
         db: The database.
-        chunk: Rows in one transaction, about.
+        chunk: About how many rows one transaction deletes.
     """
     for version in list_versions(db):
         if not version.complete:
@@ -247,7 +242,7 @@ def _row(row: tuple[Any, ...]) -> VersionRow:
 
 
 def _reserve(db: Database, name: str, data_until: int) -> int:
-    """Take the next id; another writer may take the same one first, then the next is tried."""
+    """Reserve the next free id; where another writer takes it first, the one after it is tried."""
     for _ in range(RESERVATIONS):
         ((newest,),) = db.query("SELECT MAX(id) FROM rec_versions")
         version = 1 if newest is None else int(newest) + 1
@@ -268,10 +263,10 @@ def _counts(db: Database, version: int) -> dict[str, int]:
 
 
 def _keys(name: str, ids: NDArray | IdMap) -> list[str]:
-    """Return ids as the text they are stored as.
+    """Return ids as the text that is stored.
 
     Raises:
-        SettingsError: One cannot be stored, or stands there twice.
+        SettingsError: An id cannot be stored, or occurs twice.
     """
     raw = (ids.ids if isinstance(ids, IdMap) else np.asarray(ids)).tolist()
     keys = [key.decode("utf-8") if isinstance(key, bytes) else str(key) for key in raw]
@@ -291,9 +286,9 @@ def _mappings(version: int, contexts: Mapping[str, Sequence[str]]) -> Iterator[d
             yield {"version": version, "feature_name": feature, "original_value": str(value), "idx": idx}
 
 
-def _look_up(db: Database, sql: str, version_id: int, wanted: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-    for start in range(0, len(wanted), LOOK_UP_IDS):
-        yield from db.query(sql, {"version": version_id, "wanted": wanted[start : start + LOOK_UP_IDS]})
+def _look_up(db: Database, sql: str, version_id: int, keys: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    for start in range(0, len(keys), LOOK_UP_IDS):
+        yield from db.query(sql, {"version": version_id, "keys": keys[start : start + LOOK_UP_IDS]})
 
 
 def stored_key(db: Database, key: str) -> str | bytes:

@@ -1,4 +1,4 @@
-"""Every event of the shop, from all its sources, as columns."""
+"""Reads the events of all sources into columns, for training."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from recsys.store.columns import (
 )
 from recsys.store.database import Database
 from recsys.store.reading import Reading, kept_rows
-from recsys.store.statements import derived, known_events, rates, source_name
+from recsys.store.shop_mapping import derived_table, has_ratings, known_events, source_name, source_sql
 
-SINCE_MARGIN_S = 86_400  # a table's text may carry an offset of its own; rows before `since` are left out after reading
-_EVER = -(10**15)  # before any number of seconds or milliseconds
+SINCE_MARGIN_S = 86_400  # a source's text may add an offset; rows before `since` are dropped after reading
+_EVER = -(10**15)  # earlier than any timestamp in seconds or milliseconds
 _EVER_TEXT = "1000-01-01 00:00:00"  # MySQL's first date-time
 
 
@@ -45,24 +45,26 @@ def read_interactions(
     progress: Callable[[int], None] | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> tuple[Interactions, dict[str, int]]:
-    """Read the events of all sources. What cannot be read is unknown; a row that then says nothing is left out and counted.
+    """Read the events of all sources.
+
+    A context that cannot be read is unknown. A row without a readable user, item, event or timestamp is dropped.
 
     Args:
         db: The shop's database.
         shop: The mapping.
         since: Only events at or after this second since 1970 in UTC.
         progress: Called with the number of rows of each chunk read.
-        tell: Called with a line for each column that has unreadable values: how many, and one of them.
+        tell: Called with a line for each column with unreadable values: their number and an example.
 
     Returns:
-        The events in the order of the tables, and how many rows were left out by reason.
+        The events in the order of the tables, and the number of dropped rows by reason.
 
     Raises:
-        SettingsError: A source doesn't fit the tables, lacks a column, or has one in which nothing can be read.
+        SettingsError: A source does not fit the tables, lacks a column, or has a column without any readable value.
     """
     dropped: Counter[str] = Counter()
     events = _Events(shop, since, dropped)
-    for number, source in enumerate(shop.sources, 1):
+    for number, source in enumerate(map(source_sql, shop.sources), 1):
         reading = events.start_source(source_name(source, number))
         with closing(db.stream(source.since, {"since": _since(db, source, shop, since)})) as stream:
             columns = _checked_columns(source, stream.columns)
@@ -76,7 +78,7 @@ def read_interactions(
 
 @dataclass
 class _Events:
-    """Gathers chunks of raw rows into columns."""
+    """Collects chunks of raw rows as columns."""
 
     shop: Shop
     since: int | None
@@ -93,13 +95,13 @@ class _Events:
     reading: Reading = field(default_factory=lambda: Reading("", "row"))
 
     def start_source(self, name: str) -> Reading:
-        """Begin a new table, whose row ids count for themselves; returns what will be said of its columns."""
+        """Start the next source, whose row ids are independent of the others'; returns the counts of its columns."""
         self.row_ids.append([])
         self.reading, self.n_read = Reading(name, "row"), 0
         return self.reading
 
     def add(self, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Take over a chunk of one source."""
+        """Add a chunk of the current source."""
         users = id_array(columns["user_id"], self.readers[0])
         items = id_array(columns["item_id"], self.readers[1])
         rating = "rating" if "rating" in columns else "event"
@@ -107,11 +109,8 @@ class _Events:
         timestamps, legible = epoch_seconds(columns["timestamp"], self.shop.stored_time_zone)
         row_ids = ranks(columns["row_id"]) if "row_id" in columns else np.zeros(len(codes), np.int64)
         contexts = {name: label_array(columns[name]) for name in self.shop.context_columns if name in columns}
-        row_names = (
-            columns["row_id"]
-            if any(columns.get("row_id", ()))
-            else range(self.n_read + 1, self.n_read + 1 + len(codes))
-        )
+        row_numbers = range(self.n_read + 1, self.n_read + 1 + len(codes))
+        row_names = columns["row_id"] if any(columns.get("row_id", ())) else row_numbers
         self.n_read += len(codes)
         known_users, known_items = present(users), present(items)
         no_user = self.reading.add("user_id", columns["user_id"], known_users, row_names)
@@ -143,7 +142,7 @@ class _Events:
             self.contexts.setdefault(name, []).append(values[keep])
 
     def joined(self) -> Interactions:
-        """Return the whole, with the event names in order."""
+        """Join all chunks, with the event names sorted."""
         names, codes = sorted_names(self.names, _concatenated(self.codes, np.int16))
         return Interactions(
             users=joined_ids(self.users),
@@ -174,7 +173,7 @@ def _checked_columns(source: Source, columns: Sequence[str]) -> tuple[str, ...]:
         raise SettingsError(
             f"A source should return user_id, item_id, timestamp, and event or rating. Received: {', '.join(names)}."
         )
-    if ("rating" in names) != rates(source.one_user):
+    if ("rating" in names) != has_ratings(source.one_user):
         raise SettingsError("Both texts of a source should return `event`, or both a rating written as `AS rating`.")
     return names
 
@@ -191,12 +190,12 @@ def _since(db: Database, source: Source, shop: Shop, since: int | None) -> int |
 
 
 def _timestamp_kind(db: Database, source: Source) -> str:
-    """Return `number`, `text` (date-times included) or `unknown`: SQLite has to look at a row, the others know."""
-    table = derived(source.since, "s")
+    """Return `number`, `text` (also for date-times) or `unknown`. Only SQLite needs a row to tell."""
+    table = derived_table(source.since, "s")
     if db.dialect == "sqlite":
-        look = f"SELECT typeof(s.timestamp) FROM {table} WHERE s.timestamp IS NOT NULL LIMIT 1"  # noqa: S608 - the shop's own text
-        found = db.query(look, {"since": _EVER})
-        return "unknown" if not found else "number" if found[0][0] in {"integer", "real"} else "text"
+        sql = f"SELECT typeof(s.timestamp) FROM {table} WHERE s.timestamp IS NOT NULL LIMIT 1"  # noqa: S608 - the shop's own text
+        rows = db.query(sql, {"since": _EVER})
+        return "unknown" if not rows else "number" if rows[0][0] in {"integer", "real"} else "text"
     stream = db.stream(f"SELECT s.timestamp FROM {table} LIMIT 0", {"since": None})  # noqa: S608 - the shop's own text
     stream.close()
     return "number" if stream.numeric else "text"

@@ -1,4 +1,4 @@
-"""What an administrator has to say so that an account may do what training does: SQL, ready to be pasted."""
+"""The GRANT statements that an account lacks for training, as SQL that an administrator can paste."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DENIED_RELATION = re.compile(r"permission denied for (?P<kind>\w+) \"?(?P<name>
 
 
 def grants_to_write(db: Database) -> str:
-    """Return the statements that let the account create and change our tables, and no others."""
+    """Return statements that let the account create and change our tables, and no others."""
     ours = own_tables(db)
     if db.dialect == "mysql":
         account, schema = _mysql_account(db)
@@ -29,43 +29,44 @@ def grants_to_write(db: Database) -> str:
 
 
 def grants_to_read(db: Database, refusal: str, text: str) -> str:
-    """Return the statements that let the account read what it was refused.
+    """Return statements that let the account read the table that it was denied.
 
     Args:
         db: The database.
-        refusal: The driver's words; they name the table, PostgreSQL's without its schema.
-        text: What was to be read.
+        refusal: The driver's message, which names the table; PostgreSQL's omits the schema.
+        text: The SQL text that was to be run.
     """
     if db.dialect == "mysql":
         account, schema = _mysql_account(db)
         denied = _DENIED_TABLE.search(refusal)
         if denied is None:
             return f"GRANT SELECT ON {schema}.* TO {account};"
-        return f"GRANT SELECT ON {_ticked(denied['schema']) if denied['schema'] else schema}.{_ticked(denied['table'])} TO {account};"
+        schema = _ticked(denied["schema"]) if denied["schema"] else schema
+        return f"GRANT SELECT ON {schema}.{_ticked(denied['table'])} TO {account};"
     account, schema = _postgresql_account(db)
-    found = _DENIED_RELATION.search(refusal)
-    if found is None:
+    denied = _DENIED_RELATION.search(refusal)
+    if denied is None:
         return f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {account};"
-    if found["kind"] == "schema":
-        return f"GRANT USAGE ON SCHEMA {_quoted(found['name'])} TO {account};"
+    name = denied["name"]
+    if denied["kind"] == "schema":
+        return f"GRANT USAGE ON SCHEMA {_quoted(name)} TO {account};"
     sql = (
         "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "WHERE c.relname = :name AND NOT has_table_privilege(c.oid, 'SELECT') ORDER BY n.nspname = current_schema() DESC, n.nspname"
+        "WHERE c.relname = :name AND NOT has_table_privilege(c.oid, 'SELECT') "
+        "ORDER BY n.nspname = current_schema() DESC, n.nspname"
     )
-    places = [str(place) for (place,) in db.query(sql, {"name": found["name"]})]
-    named = [place for place in places if f"{place}.{found['name']}" in text]
-    return (
-        f"GRANT SELECT ON {_quoted((named or places)[0]) if places else schema}.{_quoted(found['name'])} TO {account};"
-    )
+    schemas = [str(schema_name) for (schema_name,) in db.query(sql, {"name": name})]
+    in_text = [schema_name for schema_name in schemas if f"{schema_name}.{name}" in text]
+    schema = _quoted((in_text or schemas)[0]) if schemas else schema
+    return f"GRANT SELECT ON {schema}.{_quoted(name)} TO {account};"
 
 
 def _mysql_account(db: Database) -> tuple[str, str]:
-    """Return the account as the server took it, `'user'@'host'`, and its database."""
+    """Return the account as the server knows it, `'user'@'host'`, and its quoted database."""
     ((account, schema),) = db.query("SELECT CURRENT_USER(), DATABASE()")
     user, _, host = str(account).rpartition("@")
-    return "@".join("'" + part.replace("\\", "\\\\").replace("'", "''") + "'" for part in (user, host)), _ticked(
-        str(schema)
-    )
+    quoted = ("'" + part.replace("\\", "\\\\").replace("'", "''") + "'" for part in (user, host))
+    return "@".join(quoted), _ticked(str(schema))
 
 
 def _postgresql_account(db: Database) -> tuple[str, str]:

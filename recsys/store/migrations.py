@@ -1,4 +1,4 @@
-"""The schema, as numbered SQL files that every database and the Node backend run alike."""
+"""Runs the schema's migrations: numbered SQL files, which the Node backend runs as well."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ CREATE TABLE IF NOT EXISTS rec_schema_migrations (
 ) {{table}}
 """
 RECORD = "rec_schema_migrations"
-_OLD_RECORD = "schema_migrations"  # what the record was called once; other programs call theirs so, too
-# The Node backend takes the same locks. MySQL's are the whole server's, PostgreSQL's the database's.
+_OLD_RECORD = "schema_migrations"  # its earlier name, which other programs use for a table of theirs
+# The Node backend takes the same locks. MySQL's hold for the whole server, PostgreSQL's for one database.
 _LOCK = {
     "mysql": (
         "SELECT GET_LOCK(CONCAT('recsys_', MD5(DATABASE())), 60)",
@@ -59,22 +59,22 @@ _IDENTITIES = (
 
 
 def migrate(db: Database, *, shop: bool = True) -> list[str]:
-    """Run the migrations that the database hasn't seen, in order of their names.
+    """Run the missing migrations, in order of their names.
 
-    A migration and its record are one transaction where the database can undo CREATE; MySQL cannot, so every statement
-    may be run again.
+    A migration and its record are one transaction where the database can undo CREATE. MySQL cannot, so every statement
+    may be run twice.
 
     Args:
         db: The database.
-        shop: Whether the default schema's shop is wanted. A shop that maps its own tables may have a `Products` unlike
-            ours; where it has a `recommendations` unlike ours, the backend's cache is left out as well: training does
-            not need it.
+        shop: Whether to create the default schema's shop. A shop that maps its own tables may have a `Products` unlike
+            ours. If it has a `recommendations` unlike ours, the backend's cache, which training does not need, is
+            left out as well.
 
     Returns:
-        The names of the migrations that were run; none the second time.
+        The names of the migrations that were run; empty if none was missing.
 
     Raises:
-        SettingsError: A table of the shop's own has the name of one of ours.
+        SettingsError: A table of the shop has the name of one of ours.
         NotAllowed: The account may not create our tables.
     """
     with _in_turn(db):
@@ -88,50 +88,47 @@ def migrate(db: Database, *, shop: bool = True) -> list[str]:
 
 
 def own_tables(db: Database) -> list[str]:
-    """Return the names of our tables, those that are still to be made included, and those that another program has left out."""
+    """Return the names of our tables, also of missing ones, without those that another program has taken."""
     texts = [_RECORD.strip(), *_own_statements()]
-    foreign = {made[1] for made, _ in _foreign(db, texts)}
-    return [made[1] for text in texts if (made := _TABLE.match(text)) and made[1] not in foreign]
+    foreign = {created[1] for created, _ in _foreign(db, texts)}
+    return [created[1] for text in texts if (created := _TABLE.match(text)) and created[1] not in foreign]
 
 
 def own_views() -> list[str]:
     """Return the names of the views on the tables of `own_tables`."""
-    return [made[1] for text in _own_statements() if (made := _VIEW.match(text))]
+    return [created[1] for text in _own_statements() if (created := _VIEW.match(text))]
 
 
 def columns(db: Database, table: str) -> list[str]:
-    """Return the names of a table's columns as the database spells them; none where there is no such table.
+    """Return the names of a table's columns as the database spells them; empty if there is no such table.
 
     Args:
         db: The database.
         table: A table's name as in a statement, unquoted.
     """
-    return [
-        str(name)
-        for (name,) in db.query(_COLUMNS[db.dialect], {"table": table.lower() if db.dialect == "postgresql" else table})
-    ]
+    spelling = table.lower() if db.dialect == "postgresql" else table
+    return [str(name) for (name,) in db.query(_COLUMNS[db.dialect], {"table": spelling})]
 
 
 def statements(name: str, dialect: str) -> list[str]:
-    """Return the statements of a migration in a dialect's words.
+    """Return the statements of a migration in a dialect.
 
     Args:
-        name: A file's name, such as `0001_shop.sql`.
+        name: The file's name, such as `0001_shop.sql`.
         dialect: `sqlite`, `mysql` or `postgresql`.
     """
     text = (_FOLDER / name).read_text(encoding="utf-8")
     code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
-    return [
-        _spelled(statement, dialect) for piece in re.split(r";[ \t]*(?:\n|\Z)", code) if (statement := piece.strip())
-    ]
+    pieces = (piece.strip() for piece in re.split(r";[ \t]*(?:\n|\Z)", code))
+    return [_in_dialect(piece, dialect) for piece in pieces if piece]
 
 
 def renumber(db: Database, tables: Sequence[tuple[str, str]] = _IDENTITIES) -> None:
-    """Let PostgreSQL number new rows behind those that were inserted with their ids; the others do so by themselves.
+    """Make PostgreSQL number new rows after those inserted with their ids; the other databases do so by themselves.
 
     Args:
         db: The database.
-        tables: Names of tables, each with that of its numbered column.
+        tables: Pairs of a table and its numbered column.
     """
     if db.dialect != "postgresql":
         return
@@ -142,7 +139,7 @@ def renumber(db: Database, tables: Sequence[tuple[str, str]] = _IDENTITIES) -> N
 
 @contextmanager
 def _in_turn(db: Database) -> Iterator[None]:
-    """Let programs that start at once migrate one after the other; SQLite's transactions do so by themselves."""
+    """Make programs that start at the same time migrate in turn; SQLite's transactions do so by themselves."""
     take, give = _LOCK.get(db.dialect, ("", ""))
     if take:
         db.query(take)
@@ -150,19 +147,19 @@ def _in_turn(db: Database) -> Iterator[None]:
         yield
     finally:
         if give:
-            with suppress(RecsysError):  # a broken connection has given it back
+            with suppress(RecsysError):  # a broken connection has released the lock
                 db.query(give)
 
 
 def _own_statements() -> list[str]:
-    """Return the statements of all migrations but the shop's, in words of one dialect; names are the same in all of them."""
+    """Return the statements of all migrations but the shop's, in SQLite's dialect; all dialects have the same names."""
     names = sorted({file.name for file in _FOLDER.glob("*.sql")} - {_OF_THE_SHOP})
     return [statement for name in names for statement in statements(name, "sqlite")]
 
 
 def _begin_record(db: Database) -> None:
-    """Create the record of what was run, where it is missing, and take over what an older one says."""
-    statement = _spelled(_RECORD.strip(), db.dialect)
+    """Create the record of migrations if it is missing, with the entries of the one under its earlier name."""
+    statement = _in_dialect(_RECORD.strip(), db.dialect)
     _refuse_foreign(db, [statement])
     if columns(db, RECORD):
         return
@@ -181,7 +178,7 @@ def _apply(db: Database, name: str, *, optional: bool) -> bool:
         texts = statements(name, db.dialect)
         if optional and list(_foreign(db, texts)):
             return False
-        if name != _OF_THE_SHOP:  # of the default schema's tables a shop may have some already, with fewer columns
+        if name != _OF_THE_SHOP:  # a shop may have tables of the default schema with fewer columns
             _refuse_foreign(db, texts)
         for statement in texts:
             _run(db, statement)
@@ -190,31 +187,43 @@ def _apply(db: Database, name: str, *, optional: bool) -> bool:
 
 
 def _foreign(db: Database, texts: Iterable[str]) -> Iterator[tuple[re.Match[str], list[str]]]:
-    """Yield the tables among some statements that are there already and lack columns of ours, each with the columns that it has."""
+    """Yield the tables that exist and lack columns of ours.
+
+    Args:
+        db: The database.
+        texts: Statements; those that create no table are skipped.
+
+    Yields:
+        The match of `_TABLE` on the statement, and the columns that the table has.
+    """
     for text in texts:
-        made = _TABLE.match(text)
-        found = columns(db, made[1]) if made else []
-        if made and found and {name.lower() for name in _wanted(made)} - {name.lower() for name in found}:
-            yield made, found
+        created = _TABLE.match(text)
+        existing = columns(db, created[1]) if created else []
+        if (
+            created
+            and existing
+            and {name.lower() for name in _our_columns(created)} - {name.lower() for name in existing}
+        ):
+            yield created, existing
 
 
 def _refuse_foreign(db: Database, texts: Iterable[str]) -> None:
     """Refuse to share a table with another program.
 
     Raises:
-        SettingsError: It names the table, and says which columns it should have and which it has.
+        SettingsError: Such a table exists; the message names it, our columns and the columns that it has.
     """
-    for made, found in _foreign(db, texts):
+    for created, existing in _foreign(db, texts):
         raise SettingsError(
-            f"The table `{made[1]}` should be recsys' own, with the columns {listed(_wanted(made))}. "
-            f"Received: a table with {listed(found)}. "
-            "Rename it; or let DATABASE_URL name a database (PostgreSQL: a schema, by search_path) of recsys' own, and name the shop's "
-            "tables in recsys.toml with theirs in front, such as shop.orders."
+            f"The table `{created[1]}` should be recsys' own, with the columns {listed(_our_columns(created))}. "
+            f"Received: a table with {listed(existing)}. "
+            "Rename it; or let DATABASE_URL name a database (PostgreSQL: a schema, by search_path) of recsys' own, "
+            "and name the shop's tables in recsys.toml with theirs in front, such as shop.orders."
         )
 
 
-def _wanted(made: re.Match[str]) -> list[str]:
-    return [line.split()[0] for line in made[2].splitlines() if line.split()[0] != "PRIMARY"]
+def _our_columns(created: re.Match[str]) -> list[str]:
+    return [line.split()[0] for line in created[2].splitlines() if line.split()[0] != "PRIMARY"]
 
 
 def _run(db: Database, statement: str) -> None:
@@ -222,9 +231,9 @@ def _run(db: Database, statement: str) -> None:
         db.execute(statement)
     except Duplicate:
         if db.dialect != "mysql" or not statement.startswith("CREATE INDEX"):
-            raise  # MySQL has no IF NOT EXISTS for an index that an interrupted run has left
+            raise  # MySQL has no CREATE INDEX IF NOT EXISTS, and an interrupted run may have left the index
 
 
-def _spelled(text: str, dialect: str) -> str:
+def _in_dialect(text: str, dialect: str) -> str:
     words: dict[str, dict[str, Any]] = json.loads((_FOLDER / "dialects.json").read_text(encoding="utf-8"))
     return re.sub(r"\{\{(\w+)\}\}", lambda match: words[dialect][match[1]], text).rstrip()

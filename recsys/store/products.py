@@ -1,4 +1,4 @@
-"""What the shop sells: all of it, or what it says now of a few."""
+"""Reads products: the whole catalogue for training, and single products' current state for requests."""
 
 from __future__ import annotations
 
@@ -27,31 +27,23 @@ from recsys.store.columns import (
     truth,
 )
 from recsys.store.database import Database, Stream, UnusableValue
+from recsys.store.dialects import as_price, as_text
 from recsys.store.reading import Reading
-from recsys.store.statements import as_price, as_text, derived
+from recsys.store.shop_mapping import derived_table, products_sql
 
-NOT_SOLD = (
-    "0",
-    "0.0",
-    "false",
-    "f",
-    "no",
-    "n",
-    "off",
-    "",
-)  # a flag as text; other words are told apart once they are read
-DESCRIPTION = ("category", "brand", "price")  # what a product has besides its id and whether it is sold
+INACTIVE = ("0", "0.0", "false", "f", "no", "n", "off", "")  # flags as text; other words are read by `truth`
+DESCRIPTION = ("category", "brand", "price")  # columns besides the id and the flag
 
 
 class ProductRow(NamedTuple):
-    """What the shop says of one product now.
+    """The current state of one product. A column that was not read has its default.
 
     Attributes:
-        item_id: Its external id.
-        active: Whether it may be sold.
-        category: Its category, or None where it has none or was not asked for.
-        brand: Its brand, likewise.
-        price: What a customer pays, or NaN, likewise.
+        item_id: The shop's id.
+        active: Whether the shop sells it.
+        category: Its category; None if it has none.
+        brand: Its brand; None if it has none.
+        price: Its current price; NaN if it has none.
     """
 
     item_id: int | str
@@ -62,30 +54,30 @@ class ProductRow(NamedTuple):
 
 
 def read_catalogue(db: Database, shop: Shop, *, tell: Callable[[str], None] | None = None) -> Catalogue:
-    """Read all products. What cannot be read of one is unknown: its price, its category; a product that may be sold is known to be.
+    """Read all products. A value that cannot be read is unknown, and a product whose flag cannot be read is inactive.
 
     Args:
         db: The shop's database.
         shop: The mapping.
-        tell: Called with a line for each column that has unreadable values: how many, and one of them.
+        tell: Called with a line for each column with unreadable values: their number and an example.
 
     Raises:
-        SettingsError: The products' text doesn't fit the tables, lacks a column, or has one in which nothing can be
-            read.
+        SettingsError: The products' text does not fit the tables, lacks a column, or has a column without any readable
+            value.
     """
     reading = Reading("", "product")
     rows: dict[Any, tuple[Any, ...]] = {}
-    with closing(db.stream(shop.products)) as stream:
+    with closing(db.stream(products_sql(shop.products))) as stream:
         place = _product_places(stream)
         n_read = 0
         for chunk in stream:
-            given = [row[place["item_id"]] for row in chunk]
-            items = id_array(given, IdReader())
+            raw_ids = [row[place["item_id"]] for row in chunk]
+            items = id_array(raw_ids, IdReader())
             known = present(items)
-            reading.add("item_id", given, known, range(n_read + 1, n_read + 1 + len(chunk)))
+            reading.add("item_id", raw_ids, known, range(n_read + 1, n_read + 1 + len(chunk)))
             n_read += len(chunk)
             for item, row, is_known in zip(items.tolist(), chunk, known.tolist(), strict=True):
-                if is_known:  # the first row of a product counts
+                if is_known:  # a product's first row counts
                     rows.setdefault(item, row)
     raw = list(zip(*rows.values(), strict=True)) or [()] * len(stream.columns)
     columns = {name: raw[position] for name, position in place.items()}
@@ -113,20 +105,21 @@ def read_catalogue(db: Database, shop: Shop, *, tell: Callable[[str], None] | No
 def products(
     db: Database, shop: Shop, item_ids: Sequence[int | str], description: Sequence[str] = DESCRIPTION
 ) -> list[ProductRow]:
-    """Return what the shop says now of some products, in one statement; those it doesn't have are missing.
+    """Return the current state of products, in one statement; ids that the shop does not have are missing.
 
     Args:
         db: The shop's database.
         shop: The mapping.
         item_ids: Ids in the shop's type, at most some thousands.
-        description: Some of `DESCRIPTION`; what is not asked for costs the database nothing, a price being a search in
-            a second table.
+        description: The columns of `DESCRIPTION` to read. A price may take a search in a second table, so callers name
+            what they need.
     """
     if len(item_ids) == 0:
         return []
     sql = f"{_selected(shop, description)} WHERE p.item_id IN (:item_ids)"
-    asked = set(item_ids)  # MySQL's collations would also find 'a' for 'A'
-    return [row for row in _product_rows(_readable(db, sql, list(item_ids)), description) if row.item_id in asked]
+    known_ids = set(item_ids)  # MySQL's collations would also find 'a' for 'A'
+    rows = _product_rows(_readable(db, sql, list(item_ids)), description)
+    return [row for row in rows if row.item_id in known_ids]
 
 
 def newest_products(
@@ -141,31 +134,31 @@ def newest_products(
     price_min: float | None = None,
     price_max: float | None = None,
 ) -> list[ProductRow]:
-    """Return products that may be sold now, those with the highest ids first, in one statement.
+    """Return active products, those with the highest ids first, in one statement.
 
     Args:
         db: The shop's database.
         shop: The mapping.
-        limit: How many at most.
+        limit: Most products to return.
         exclude: Ids to leave out.
-        among: The only ids that may come; None admits all.
-        category: What their category should be, in any case.
-        brand: What their brand should be, in any case.
-        price_min: Their least price.
-        price_max: Their highest price.
+        among: The only eligible ids; None admits all.
+        category: Their category, in upper or lower case; None admits all.
+        brand: Their brand, in upper or lower case; None admits all.
+        price_min: Their lowest price; None admits all.
+        price_max: Their highest price; None admits all.
     """
-    conditions = [f"LOWER({as_text('p.active', db.dialect)}) NOT IN (:not_sold)"]
-    params: dict[str, object] = {"limit": limit, "not_sold": NOT_SOLD}
+    conditions = [f"LOWER({as_text('p.active', db.dialect)}) NOT IN (:inactive)"]
+    params: dict[str, object] = {"limit": limit, "inactive": INACTIVE}
     if len(exclude):
         conditions.append("p.item_id NOT IN (:exclude)")
         params["exclude"] = list(exclude)
     if among is not None:
         conditions.append("p.item_id IN (:among)")
         params["among"] = list(among)
-    for name, asked in (("category", category), ("brand", brand)):
-        if asked is not None:
+    for name, label_filter in (("category", category), ("brand", brand)):
+        if label_filter is not None:
             conditions.append(f"LOWER({as_text(f'p.{name}', db.dialect)}) = :{name}")
-            params[name] = asked.strip().lower()
+            params[name] = label_filter.strip().lower()
     for name, sign, bound in (("price_min", ">=", price_min), ("price_max", "<=", price_max)):
         if bound is not None:
             conditions.append(f"{as_price('p.price', db.dialect)} {sign} :{name}")
@@ -175,7 +168,10 @@ def newest_products(
 
 
 def _readable(db: Database, sql: str, item_ids: Sequence[int | str]) -> list[tuple[Any, ...]]:
-    """Return the rows of those of the products that the shop's text can be worked out for; one of the others would fail them all."""
+    """Return the rows of products, without those for which the shop's text fails.
+
+    A value that the text cannot use fails the whole statement, so the ids are halved until it is alone.
+    """
     try:
         return db.query(sql, {"item_ids": item_ids})
     except UnusableValue:
@@ -187,7 +183,7 @@ def _readable(db: Database, sql: str, item_ids: Sequence[int | str]) -> list[tup
 
 def _selected(shop: Shop, description: Sequence[str]) -> str:
     columns = ", ".join(f"p.{name}" for name in ("item_id", "active", *description))
-    return f"SELECT {columns} FROM {derived(shop.products, 'p')}"  # noqa: S608 - the shop's own text
+    return f"SELECT {columns} FROM {derived_table(products_sql(shop.products), 'p')}"  # noqa: S608 - the shop's own text
 
 
 def _product_rows(raw_rows: Sequence[tuple[Any, ...]], description: Sequence[str]) -> list[ProductRow]:

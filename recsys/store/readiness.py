@@ -1,4 +1,4 @@
-"""Whether a training run could read the shop's tables and write ours; asked by statements that read and change no row."""
+"""Checks before a training run that it can read the shop's tables and write ours, without touching any row."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from recsys.store.database import Database, NotAllowed
 from recsys.store.encoders import TABLES
 from recsys.store.grants import grants_to_read, grants_to_write
 from recsys.store.migrations import migrate
-from recsys.store.statements import derived, rates
+from recsys.store.shop_mapping import derived_table, has_ratings, products_sql, source_sql
 
 SOURCE_COLUMNS = ("user_id", "item_id", "timestamp")
 PRODUCT_COLUMNS = ("item_id", "active", "category", "brand", "price")
 _MAY_GRANT = "An administrator may grant it:"
-_WAY_OUT = "Name the shop's own tables and columns in recsys.toml (docs/SHOP.md); without {} there, those of the default schema are read."
+_WAY_OUT = (
+    "Name the shop's own tables and columns in recsys.toml (docs/SHOP.md); without {} there, those of the default "
+    "schema are read."
+)
 
 
 def check_mapping(db: Database, shop: Shop) -> None:
-    """Make sure that every text of the mapping runs, and returns the columns it should.
+    """Make sure that every text of the mapping runs, and returns the expected columns.
 
     Args:
         db: The shop's database.
@@ -29,26 +32,27 @@ def check_mapping(db: Database, shop: Shop) -> None:
 
     Raises:
         DatabaseUnavailable: The database does not answer.
-        SettingsError: A text does not fit the tables, or the account may not read them; it names the source and what to
-            change.
+        SettingsError: A text does not fit the tables, or the account may not read them. The message names the source
+            and what to change.
     """
     db.query("SELECT 1")
-    for number, source in enumerate(shop.sources, 1):
+    for number, source in enumerate(map(source_sql, shop.sources), 1):
         for key, text, parameter in (("since", source.since, "since"), ("one_user", source.one_user, "user_id")):
             where = f"[[sources]] {number}{_first_table(text)}, `{key}`,"
-            rating = rates(source.one_user)
-            wanted = (*SOURCE_COLUMNS, "rating" if rating else "event", *(["row_id"] if key == "one_user" else []))
-            _check_columns(where, "[[sources]]", wanted, _columns(db, where, "[[sources]]", text, parameter))
-    where = f"[products]{_first_table(shop.products)}"
-    _check_columns(where, "[products]", PRODUCT_COLUMNS, _columns(db, where, "[products]", shop.products, None))
+            rating = has_ratings(source.one_user)
+            expected = (*SOURCE_COLUMNS, "rating" if rating else "event", *(["row_id"] if key == "one_user" else []))
+            _check_columns(where, "[[sources]]", expected, _columns(db, where, "[[sources]]", text, parameter))
+    products = products_sql(shop.products)
+    where = f"[products]{_first_table(products)}"
+    _check_columns(where, "[products]", PRODUCT_COLUMNS, _columns(db, where, "[products]", products, None))
 
 
 def check_own_tables(db: Database) -> None:
-    """Create what is missing of our tables, and make sure that the account may change them.
+    """Create our missing tables, and make sure that the account may change them.
 
     Raises:
-        SettingsError: The account may not, and the message holds the GRANT that it needs; or a table of the shop's has
-            a name of ours.
+        SettingsError: The account may not, and the message holds the GRANT that it lacks; or a table of the shop has
+            the name of one of ours.
     """
     try:
         migrate(db, shop=False)
@@ -64,10 +68,10 @@ def check_own_tables(db: Database) -> None:
 
 
 def _columns(db: Database, where: str, table: str, text: str, parameter: str | None) -> tuple[str, ...]:
-    """Return the columns of a mapping's text, by running it for no rows."""
+    """Return the columns of a mapping's text, which is run for no rows."""
     params = {parameter: None} if parameter else {}
     try:
-        with closing(db.stream(f"SELECT * FROM {derived(text, 's')} LIMIT 0", params)) as stream:  # noqa: S608 - the shop's own text
+        with closing(db.stream(f"SELECT * FROM {derived_table(text, 's')} LIMIT 0", params)) as stream:  # noqa: S608 - the shop's own text
             return tuple(name.lower() for name in stream.columns)
     except NotAllowed as error:
         grants = grants_to_read(db, str(error.__cause__), text)
@@ -80,22 +84,22 @@ def _columns(db: Database, where: str, table: str, text: str, parameter: str | N
         ) from error
 
 
-def _check_columns(where: str, table: str, wanted: tuple[str, ...], found: tuple[str, ...]) -> None:
-    if set(wanted) - set(found):
+def _check_columns(where: str, table: str, expected: tuple[str, ...], received: tuple[str, ...]) -> None:
+    if set(expected) - set(received):
         raise SettingsError(
-            f"{where} should return {listed(wanted)}. Received: {listed(found)}. {_WAY_OUT.format(table)}"
+            f"{where} should return {listed(expected)}. Received: {listed(received)}. {_WAY_OUT.format(table)}"
         )
 
 
 def _first_table(text: str) -> str:
-    """Return the table that a text reads first outside of sub-queries, in brackets, so that a person knows which source is meant."""
+    """Return the first table that a text reads outside of sub-queries, in brackets, as a name for its source."""
     inner = re.compile(r"\([^()]*\)")
     while inner.search(text):
         text = inner.sub("", text)
-    found = re.search(r"\bFROM\s+([\w.]+)", text, re.IGNORECASE)
-    return f" ({found[1]})" if found else ""
+    table = re.search(r"\bFROM\s+([\w.]+)", text, re.IGNORECASE)
+    return f" ({table[1]})" if table else ""
 
 
 def _reason(error: Exception) -> str:
-    """Return the driver's own words, where it was the driver."""
+    """Return the driver's message if there is one, otherwise the error's own."""
     return " ".join(str(error.__cause__ or error).split()).rstrip(".")

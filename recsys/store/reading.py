@@ -1,4 +1,4 @@
-"""What of a shop's rows can be read: unreadable values are counted and shown, rows that say nothing are left out."""
+"""Counts of the unreadable values in each column of a table, and the choice of rows to keep."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recsys.store.columns import is_blank, unreadable
 
 Mask = NDArray[np.bool_]
 
-EXAMPLE_LENGTH = 60  # characters of a value that are shown
+EXAMPLE_LENGTH = 60  # characters of a value that a message shows
 READABLE: Mapping[str, str] = {
     "user_id": "whole numbers or text of 1 to 512 bytes",
     "item_id": "whole numbers or text of 1 to 512 bytes",
@@ -31,39 +31,39 @@ LABEL = "text of 1 to 512 bytes"  # categories, brands, contexts
 
 @dataclass
 class Column:
-    """How a column was read so far.
+    """Counts of one column.
 
     Attributes:
-        there: How many values are there, null and blank ones left out where they are as good as nothing.
+        present: Number of values, without null, and without blank text where it counts as absent.
         unread: How many of them could not be read.
-        example: One of these, and where it stands.
-        is_blank: Whether all of these are text of blanks.
+        example: One of the unreadable values, with its row.
+        is_blank: Whether all unreadable values are blank text.
     """
 
-    there: int = 0
+    present: int = 0
     unread: int = 0
     example: str = ""
     is_blank: bool = True
 
     @property
     def is_unreadable(self) -> bool:
-        """Whether there are values, and none that can be read; a column of blanks is only empty."""
-        return self.there == self.unread and not self.is_blank
+        """Whether no value can be read; a column of blank text is only empty."""
+        return self.present == self.unread and not self.is_blank
 
 
 class Reading:
-    """What was read of the columns of one table.
+    """Counts of the columns of one table.
 
     Attributes:
-        columns: By name, in the order of reading.
+        columns: Counts by column name, in the order of reading.
     """
 
     def __init__(self, table: str, row: str) -> None:
-        """Begin a table.
+        """Start with no columns.
 
         Args:
-            table: What people call it; empty where it goes without saying.
-            row: What one row is, such as `product`.
+            table: The table's name in messages; empty to leave it out.
+            row: The name of a row in messages, such as `product`.
         """
         self.columns: dict[str, Column] = {}
         self._table, self._row = table, row
@@ -82,17 +82,17 @@ class Reading:
         Args:
             name: The column.
             column: `(n,)` values as the driver returned them.
-            readable: `(n,)` bool, which of them could be read.
-            row_names: `(n,)` what each row is called.
-            blank_is_nothing: Whether blank text is as good as null; it is no number and no date.
+            readable: `(n,)` bool, the values that could be read.
+            row_names: `(n,)` names of the rows in messages.
+            blank_is_nothing: Whether blank text counts as absent; in columns of numbers and dates it does not.
 
         Returns:
-            `(n,)` bool: which values are there and could not be read.
+            `(n,)` bool, the values that are present but could not be read.
         """
         unread = unreadable(column, readable, blank_is_nothing=blank_is_nothing)
         places = np.flatnonzero(unread).tolist()
         tally = self.columns.setdefault(name, Column())
-        tally.there += int(np.count_nonzero(readable)) + len(places)
+        tally.present += int(np.count_nonzero(readable)) + len(places)
         tally.unread += len(places)
         if places and tally.is_blank:
             place = next((place for place in places if not is_blank(column[place])), places[0])
@@ -101,34 +101,35 @@ class Reading:
         return unread
 
     def finish(self, where: str, tell: Callable[[str], None] | None) -> None:
-        """Say how the columns were read, or refuse a table with one in which nothing can be read.
+        """Report unreadable values, or refuse a table with a column without any readable value.
 
         Args:
             where: The part of recsys.toml that maps the table.
-            tell: Called with a line for each column that has unreadable values.
+            tell: Called with a line for each column with unreadable values.
 
         Raises:
-            SettingsError: It names the column, a value and the way out.
+            SettingsError: A column has no readable value; the message names it, shows a value and says what to do.
         """
         for name, column in self.columns.items():
             if column.is_unreadable:
+                received = f"{column.present:,} values that are none, e.g. {column.example}"
                 raise SettingsError(
                     f"{where} {self._called(name)} should hold {READABLE.get(name, LABEL)}. "
-                    f"Received: {column.there:,} values that are none, e.g. {column.example}. CAST them in recsys.toml."
+                    f"Received: {received}. CAST them in recsys.toml."
                 )
             if column.unread and tell:
-                tell(f"{self._called(name)}: {column.unread:,} of {column.there:,} unreadable, e.g. {column.example}")
+                tell(f"{self._called(name)}: {column.unread:,} of {column.present:,} unreadable, e.g. {column.example}")
 
     def _called(self, name: str) -> str:
         return f"`{name}` of {self._table}" if self._table else name
 
 
 def kept_rows(conditions: Mapping[str, Mask], dropped: Counter[str]) -> Mask:
-    """Return `(n,)` bool: the rows that meet every condition.
+    """Return `(n,)` bool: the rows to keep.
 
     Args:
-        conditions: For each reason to drop a row, `(n,)` bool: which rows have no such reason.
-        dropped: Counts the others, each under the first reason it has.
+        conditions: For each reason to drop a row, `(n,)` bool: the rows to which it does not apply.
+        dropped: Counts of dropped rows, each under the first reason that applies; updated in place.
     """
     keep = np.ones(len(next(iter(conditions.values()))), np.bool_)
     for reason, condition in conditions.items():
@@ -139,7 +140,7 @@ def kept_rows(conditions: Mapping[str, Mask], dropped: Counter[str]) -> Mask:
 
 
 def shortened(value: object) -> str:
-    """Return a value as Python writes it, cut to a length that a line bears."""
+    """Return a value as Python writes it, cut to a length that fits into a line."""
     if isinstance(value, memoryview | bytearray):
         value = bytes(value)
     if isinstance(value, str | bytes):

@@ -1,4 +1,4 @@
-"""Who a user is and what she did: two statements that a request can afford."""
+"""Reads one user's index, newest events and purchases, each in one statement of a request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.data.ids import canonical_integers
-from recsys.settings import Shop, Source
+from recsys.settings import Shop, Source, TableSource
 from recsys.store.columns import (
     UNREADABLE,
     IdReader,
@@ -26,28 +26,29 @@ from recsys.store.columns import (
     unreadable,
 )
 from recsys.store.database import Database, UnusableValue
+from recsys.store.dialects import as_key, as_text
 from recsys.store.encoders import FIND_USER, find_user, stored_key
 from recsys.store.reading import kept_rows
-from recsys.store.statements import as_key, as_text, derived, known_events, rates
+from recsys.store.shop_mapping import derived_table, has_ratings, known_events, source_sql
 
-USER = -1  # in the place of a source's number
+USER = -1  # in place of a source's number, in the row that holds the user's index
 
 
 @dataclass(frozen=True)
 class UserEvents:
-    """The newest events of one user, oldest first, one per position of every array.
+    """The newest events of one user, oldest first, with aligned arrays.
 
     Attributes:
-        items: `(n,)` external ids (int64, or object holding str).
-        idx: `(n,)` int32, the item's index in the asked version; -1 where that version doesn't know it.
+        items: `(n,)` the shop's ids (int64, or object holding str).
+        idx: `(n,)` int32, each item's index in the version; -1 for an item that the version does not know.
         events: `(n,)` int16, positions in `event_names`.
         timestamps: `(n,)` int64, seconds since 1970 in UTC.
-        row_ids: `(n,)` int64, the shop's own order among equal timestamps.
+        row_ids: `(n,)` int64, the order among equal timestamps.
         event_names: The names that `events` points into.
-        truncated: Whether the user has more events than were asked for.
-        user: The user's own index in the asked version; None where that version doesn't know her.
-        unread: How many rows were left out because a column of theirs cannot be read, by the column's name.
-        refused: Whether the database cannot work out the user's rows at all, because of what stands in them.
+        truncated: Whether the user has more events than the limit.
+        user: The user's index in the version; None for a user that the version does not know.
+        unread: Number of rows dropped for an unreadable value, by the name of its column.
+        refused: Whether the statement failed on a value in the user's rows, so that none could be read.
     """
 
     items: NDArray
@@ -68,45 +69,47 @@ class UserEvents:
 def user_events(
     db: Database, shop: Shop, version_name: str, user_id: int | str, limit: int, *, item_kind: str | None = None
 ) -> UserEvents:
-    """Read a user's index and her newest events, in one statement over the version's encoders and all sources.
+    """Read a user's index and newest events, in one statement over the version's encoders and all sources.
 
     Args:
         db: The shop's database.
         shop: The mapping.
-        version_name: Whose indices to return.
-        user_id: The user, in the shop's type.
-        limit: How many events at most.
-        item_kind: `int` or `str`, the type of the shop's item ids; without it, int where all of them look so.
+        version_name: The version whose indices to return.
+        user_id: The user's id, in the shop's type.
+        limit: Most events to return.
+        item_kind: `int` or `str`, the type of the shop's item ids; None gives int if all ids are whole numbers.
 
     Raises:
         ModelMismatch: The database has no complete version of that name.
     """
     if not shop.sources or limit < 1 or not is_key(str(user_id)):
         return _as_user_events([], shop, limit, item_kind, find_user(db, version_name, user_id)[1])
-    sql = _user_and_events(tuple(shop.sources), db.dialect)
-    rows = _ask_of_user(
-        db, sql, user_id, {"version": version_name, "limit": limit + 1, "events": sorted(known_events(shop))}
-    )
+    sql = _user_and_events(shop.sources, db.dialect)
+    params = {"version": version_name, "limit": limit + 1, "events": sorted(known_events(shop))}
+    rows = _query_user(db, sql, user_id, params)
     indices = [index for source, _, index, *_ in rows or () if source == USER]
     events = [row for row in rows or () if row[0] != USER]
-    index = indices[0] if indices else find_user(db, version_name, user_id)[1]  # which says what is wrong
+    index = (
+        indices[0] if indices else find_user(db, version_name, user_id)[1]
+    )  # raises ModelMismatch if the version is missing
     return replace(_as_user_events(events, shop, limit, item_kind, index), refused=rows is None and index is not None)
 
 
 def purchased_items(
     db: Database, shop: Shop, user_id: int | str, *, since: int | None = None, item_kind: str | None = None
 ) -> list[int | str]:
-    """Return every item the user has bought, in one statement; cancelled purchases included.
+    """Return the ids of all items that a user has purchased, in one statement; cancelled purchases are included.
 
     Args:
         db: The shop's database.
         shop: The mapping.
-        user_id: The user, in the shop's type.
-        since: Only items last bought at or after this second since 1970 in UTC.
-        item_kind: `int` or `str`, the type of the shop's item ids; without it, int where all of them look so.
+        user_id: The user's id, in the shop's type.
+        since: Only purchases at or after this second since 1970 in UTC; None for all.
+        item_kind: `int` or `str`, the type of the shop's item ids; None gives int if all ids are whole numbers.
     """
-    asked = " UNION ALL ".join(_bought(source, db.dialect) for source in shop.sources if not rates(source.one_user))
-    rows = _ask_of_user(db, asked, user_id, {"events": sorted(shop.purchase_events)}) if asked else []
+    sources = [source for source in map(source_sql, shop.sources) if not has_ratings(source.one_user)]
+    sql = " UNION ALL ".join(_purchases(source, db.dialect) for source in sources)
+    rows = _query_user(db, sql, user_id, {"events": sorted(shop.purchase_events)}) if sql else []
     seconds, legible = epoch_seconds([moment for _, moment in rows or ()], shop.stored_time_zone)
     if since is not None:
         legible &= seconds >= since
@@ -115,29 +118,31 @@ def purchased_items(
 
 
 @lru_cache(maxsize=16)
-def _user_and_events(sources: tuple[Source, ...], dialect: str) -> str:
-    """Return the text for the newest events of `:user_id`; one row more is of the source `USER` and has her own index."""
-    newest = " UNION ALL ".join(_newest(source, number, dialect) for number, source in enumerate(sources))
+def _user_and_events(sources: tuple[Source | TableSource, ...], dialect: str) -> str:
+    """Return the text for the newest events of `:user_id`, and for a row of the source `USER` with the user's index."""
+    newest = " UNION ALL ".join(_newest(source_sql(source), number, dialect) for number, source in enumerate(sources))
     return (
         f"SELECT s.source, s.item, r.idx, s.event, s.moment, s.row_id FROM ({newest}) s "  # noqa: S608 - the shop's own texts
-        "LEFT JOIN rec_item_encoder r ON r.version = (SELECT id FROM rec_versions WHERE name = :version AND complete = 1) "
+        "LEFT JOIN rec_item_encoder r "
+        "ON r.version = (SELECT id FROM rec_versions WHERE name = :version AND complete = 1) "
         f"AND r.original_id = s.item UNION ALL SELECT {USER}, NULL, u.idx, NULL, NULL, NULL FROM ({FIND_USER}) u"
     )
 
 
 def _newest(source: Source, number: int, dialect: str) -> str:
-    """Return the text for one source's newest events of `:user_id`, everything as text so that sources may differ."""
+    """Return the text for one source's newest events of `:user_id`; all columns are text, as sources may differ."""
     item, moment, row_id = (as_text(f"e.{name}", dialect) for name in ("item_id", "timestamp", "row_id"))
-    event = as_text("e.rating" if rates(source.one_user) else "e.event", dialect)
-    wanted = "" if rates(source.one_user) else f" AND {event} IN (:events)"
+    event = as_text("e.rating" if has_ratings(source.one_user) else "e.event", dialect)
+    known_event = "" if has_ratings(source.one_user) else f" AND {event} IN (:events)"
     return (
-        f"SELECT * FROM (SELECT {number} AS source, {item} AS item, {event} AS event, {moment} AS moment, {row_id} AS row_id "  # noqa: S608
-        f"FROM {_of_user(source, dialect)} AND e.item_id IS NOT NULL AND e.timestamp IS NOT NULL{wanted} "
+        f"SELECT * FROM (SELECT {number} AS source, {item} AS item, {event} AS event, "  # noqa: S608 - the shop's own text
+        f"{moment} AS moment, {row_id} AS row_id "
+        f"FROM {_of_user(source, dialect)} AND e.item_id IS NOT NULL AND e.timestamp IS NOT NULL{known_event} "
         f"ORDER BY e.timestamp DESC, e.row_id DESC LIMIT :limit) s{number}"
     )
 
 
-def _bought(source: Source, dialect: str) -> str:
+def _purchases(source: Source, dialect: str) -> str:
     item, event, moment = as_key("e.item_id", dialect), as_text("e.event", dialect), as_text("e.timestamp", dialect)
     return (
         f"SELECT DISTINCT {item} AS item, {moment} AS moment FROM {_of_user(source, dialect)} "  # noqa: S608 - the shop's own text
@@ -146,25 +151,25 @@ def _bought(source: Source, dialect: str) -> str:
 
 
 def _of_user(source: Source, dialect: str) -> str:
-    """Return the source's rows of `:user_id`, and of nobody whom the database's collation takes for the same ('a' and 'A')."""
-    return f"{derived(source.one_user, 'e')} WHERE {as_key('e.user_id', dialect)} = :user_key"
+    """Return a FROM clause for the rows of `:user_id`, without those of ids that only the collation equates, as 'A'."""
+    return f"{derived_table(source.one_user, 'e')} WHERE {as_key('e.user_id', dialect)} = :user_key"
 
 
-def _ask_of_user(db: Database, sql: str, user_id: int | str, params: Mapping[str, Any]) -> list[tuple[Any, ...]] | None:
-    """Return the rows, or None where the id or what stands in the rows cannot be what the statement makes of it."""
+def _query_user(db: Database, sql: str, user_id: int | str, params: Mapping[str, Any]) -> list[tuple[Any, ...]] | None:
+    """Return a statement's rows; None if it cannot use the user's id or a value in the user's rows."""
     user_key = str(user_id)
     if not is_key(user_key):
         return None
     try:
         return db.query(sql, {**params, "user_id": user_id, "user_key": stored_key(db, user_key)})
-    except UnusableValue:  # such as a text that is no UUID, in a column of UUIDs: nobody has that id
+    except UnusableValue:  # such as text in a column of UUIDs
         return None
 
 
 def _as_user_events(
     rows: Sequence[tuple[Any, ...]], shop: Shop, limit: int, item_kind: str | None, user: int | None
 ) -> UserEvents:
-    rows = rows[::-1]  # newest came first; equal ones keep the table's order
+    rows = rows[::-1]  # from newest first to oldest first; equal timestamps keep the table's order
     sources, items, idx, events, moments, row_ids = zip(*rows, strict=True) if rows else ((),) * 6
     ids, fitting = _typed(items, item_kind)
     seconds, legible = epoch_seconds(moments, shop.stored_time_zone)
@@ -204,13 +209,17 @@ def _event_codes(sources: Sequence[int], events: Sequence[Any], shop: Shop) -> t
     origins = np.array(sources, np.int64)
     for number in sorted(set(sources)):
         rows = np.flatnonzero(origins == number)
-        rated = rates(shop.sources[int(number)].one_user)
+        rated = has_ratings(source_sql(shop.sources[int(number)]).one_user)
         codes[rows] = event_codes([events[row] for row in rows.tolist()], names, known_events(shop), rating=rated)
     return names, codes
 
 
 def _typed(items: Sequence[str | bytes | None], kind: str | None) -> tuple[NDArray, NDArray[np.bool_]]:
-    """Return ids that came as text in the shop's type, and which of them can be of that type."""
+    """Convert ids from text to the shop's type.
+
+    Returns:
+        `(n,)` int64, or object holding str, and `(n,)` bool, the ids that have that type.
+    """
     texts = id_array(items, IdReader())
     fitting = present(texts)
     if kind != "str":

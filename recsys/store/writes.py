@@ -1,4 +1,4 @@
-"""Writing the default schema's own tables: whole shops, or what an import brings. No other shop's tables are ever written."""
+"""Writes to the default schema's shop, by imports and the demo. A shop's own tables are never written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recsys.store.database import Database
 from recsys.store.migrations import renumber
 
 SHOP_TABLES = ("Allcodes", "Users", "Products", "Productdetails", "Productimages", "Interactions", "Comments")
-# What the columns roleId, genderId, statusId and actionCode hold, as (type, code, value).
+# Codes of the columns roleId, genderId, statusId and actionCode, as (type, code, value).
 BASE_CODES = (
     ("ROLE", "R1", "Admin"),
     ("ROLE", "R2", "User"),
@@ -28,35 +28,38 @@ BASE_CODES = (
     ("ACTION", "cancel", "Cancel"),
 )
 
-IDS_PER_LOOK_UP = 1_000  # far below every database's limit of placeholders, and a short statement still
+IDS_PER_LOOK_UP = 1_000  # far below every database's limit of placeholders, and still a short statement
 
 Row = Mapping[str, Any]
 
 
 def rows_in_shop(db: Database) -> dict[str, int]:
-    """Return how many users, products and interactions there are."""
+    """Return the numbers of users, products and interactions, by table."""
     tables = ("Users", "Products", "Interactions")
     return {table: int(db.query(f"SELECT COUNT(*) FROM {table}")[0][0]) for table in tables}  # noqa: S608 - our own names
 
 
 def product_names(db: Database, product_ids: Sequence[int]) -> dict[int, str]:
-    """Return the names of those of the products that there are."""
+    """Return products' names by id; unknown ids are left out."""
     return dict(db.query("SELECT id, name FROM Products WHERE id IN (:ids)", {"ids": list(product_ids)}))
 
 
 def user(db: Database, user_id: int) -> tuple[str, str] | None:
-    """Return a customer's name and e-mail address, or None where there is no such customer."""
+    """Return a user's name and e-mail address; None for an unknown id."""
     rows = db.query("SELECT firstName, lastName, email FROM Users WHERE id = :id", {"id": user_id})
     return (f"{rows[0][0]} {rows[0][1]}", rows[0][2]) if rows else None
 
 
 def fill_shop(db: Database, tables: Mapping[str, Sequence[Row]], *, empty_first: bool) -> None:
-    """Write a whole shop in one transaction: afterwards all of it is there, or nothing has changed.
+    """Write a whole shop in one transaction.
 
     Args:
         db: A migrated database.
-        tables: Rows by table, of SHOP_TABLES only; rows of a table all have the same columns.
-        empty_first: Whether the shop's tables are emptied before; no other table is touched.
+        tables: Rows by table, for tables of SHOP_TABLES; all rows of a table have the same columns.
+        empty_first: Whether to empty the shop's tables first; no other table is touched.
+
+    Raises:
+        ValueError: A table is not one of the shop's.
     """
     if set(tables) - set(SHOP_TABLES):
         raise ValueError(f"`tables` should hold {listed(SHOP_TABLES)}. Received: {listed(sorted(tables))}.")
@@ -69,7 +72,7 @@ def fill_shop(db: Database, tables: Mapping[str, Sequence[Row]], *, empty_first:
 
 
 def write_codes(db: Database, codes: Iterable[tuple[str, str, str]]) -> None:
-    """Add codes, as (type, code, value); those that are there stay as they are."""
+    """Add codes, as (type, code, value); existing codes stay as they are."""
     db.insert(
         "Allcodes", [{"type": kind, "code": code, "value": value} for kind, code, value in codes], skip_duplicates=True
     )
@@ -82,32 +85,32 @@ def known_ids(db: Database, table: str) -> Iterable[tuple[int, str | None]]:
 
 
 def last_interaction(db: Database) -> int:
-    """Return the highest interId, 0 where there is none."""
+    """Return the highest interId; 0 without interactions."""
     return int(db.query("SELECT COALESCE(MAX(interId), 0) FROM Interactions")[0][0])
 
 
 def stored_events(db: Database, event_ids: Sequence[str]) -> dict[str, int]:
-    """Return those of the event ids that are stored, with their interId."""
-    found: dict[str, int] = {}
+    """Return the interId of each event id that is stored."""
+    stored: dict[str, int] = {}
     for first in range(0, len(event_ids), IDS_PER_LOOK_UP):
-        some = event_ids[first : first + IDS_PER_LOOK_UP]
-        found.update(db.query("SELECT eventId, interId FROM Interactions WHERE eventId IN (:ids)", {"ids": some}))
-    return found
+        ids = event_ids[first : first + IDS_PER_LOOK_UP]
+        stored.update(db.query("SELECT eventId, interId FROM Interactions WHERE eventId IN (:ids)", {"ids": ids}))
+    return stored
 
 
 def add_views(db: Database, views: Mapping[int, int]) -> None:
-    """Raise the products' view counters, by product id; one statement for all that rise alike, not one a product."""
-    risen: dict[int, list[int]] = {}
+    """Add to the products' view counters, by product id; products with equal additions share a statement."""
+    products_by_count: dict[int, list[int]] = {}
     for product, count in sorted(views.items()):
-        risen.setdefault(count, []).append(product)
-    for count, products in sorted(risen.items()):
+        products_by_count.setdefault(count, []).append(product)
+    for count, products in sorted(products_by_count.items()):
         for first in range(0, len(products), IDS_PER_LOOK_UP):
-            some = products[first : first + IDS_PER_LOOK_UP]
-            db.execute("UPDATE Products SET view = view + :n WHERE id IN (:ids)", {"n": count, "ids": some})
+            ids = products[first : first + IDS_PER_LOOK_UP]
+            db.execute("UPDATE Products SET view = view + :n WHERE id IN (:ids)", {"n": count, "ids": ids})
 
 
 def describe_products(db: Database, names: Mapping[int, str], categories: Mapping[int, str]) -> None:
-    """Set names and categories, by product id."""
+    """Set products' names and categories, by product id."""
     rows = [
         {"id": product, "name": names.get(product), "category": categories.get(product)}
         for product in {**names, **categories}
@@ -119,7 +122,7 @@ def describe_products(db: Database, names: Mapping[int, str], categories: Mappin
 
 
 def write_prices(db: Database, prices: Mapping[int, float]) -> None:
-    """Set the products' list prices, by product id; prices that are so already are left alone."""
+    """Set the products' list prices, by product id; equal prices are not written again."""
     stored = {
         int(product): price
         for chunk in db.stream("SELECT productId, originalPrice FROM Productdetails")

@@ -1,4 +1,7 @@
-"""What a version of a very large catalogue has besides: an index of item vectors, where with it the models find what they would without."""
+"""The approximate nearest-neighbour index of a large catalogue.
+
+Its candidates replace a score of every item. The index is published only if its recall is high for every network.
+"""
 
 from __future__ import annotations
 
@@ -15,91 +18,85 @@ from recsys.training.fitting import load_features
 from recsys.training.stages import TrainedModels
 
 K = 10
-CUSTOMERS = 50  # asked what they would find; each once more as a guest with her history
-LEAST_RECALL = 0.95  # of each model's ten best; below it, the time that is saved is not worth what is missed
+N_USERS = 50  # sampled to measure recall; each user counts twice, once as a guest with the same history
+LEAST_RECALL = 0.95  # of each model's ten best items; below it, too many of them would be missed
 
 
 def write_candidates(
     draft: Draft, final: TrainedModels, *, repeats: bool, seed: int, note: Callable[[str], None]
 ) -> None:
-    """Write the index of a catalogue that is too large to be scored for each request; nothing of a smaller one.
+    """Write the index if the catalogue is too large to score it for each request; else write nothing.
 
     Args:
-        draft: The version in the making.
+        draft: The version being written.
         final: The fit that serves.
-        repeats: Whether items bought before may be answered.
-        seed: Of the draw of customers.
-        note: Told what the index finds, or why there is none and each request will score the whole catalogue.
+        repeats: Whether purchased items may be recommended again.
+        seed: The seed of the sample of users.
+        note: Receives the recall of the index, or the reason why there is none.
     """
     n_items = final.data.n_items
     if n_items <= EXHAUSTIVE_UP_TO:
         return
     exhaustive = f"Every request will score all {n_items:,} items."
     if INDEXED not in final.networks or not installed():
-        why = (
-            f'{LIBRARY} is not installed (pip install ".[ann]")'
-            if INDEXED in final.networks
-            else f"{INDEXED} is missing"
-        )
+        not_installed = f'{LIBRARY} is not installed (pip install ".[ann]")'
+        why = not_installed if INDEXED in final.networks else f"{INDEXED} is missing"
         note(f"No index of items: {why}. {exhaustive}")
         return
     vectors = final.networks[INDEXED].arrays()["item_factors"]
-    liked = [final.scorers[name].score(_nobody(final)) for name in final.networks]
-    data, popular = build(vectors), most_popular(np.stack([*final.features["popularity"], *liked]))
+    guest_scores = [final.scorers[name].score(_guest_query(final)) for name in final.networks]
+    data, popular = build(vectors), most_popular(np.stack([*final.features["popularity"], *guest_scores]))
     nearest = Nearest.open(data, "candidates.usearch", dim=vectors.shape[1], n=n_items)
     features = load_features(final.baselines, final.features)
-    found = recall(
-        Candidates(features, final.scorers[INDEXED], nearest.search, popular), final, repeats=repeats, seed=seed
-    )
-    figures = ", ".join(f"{name} {share:.3f}" for name, share in found.items())
-    if min(found.values()) < LEAST_RECALL:
-        note(
-            f"No index of items: it should find {LEAST_RECALL} of each model's {K} best. Found: {figures}. {exhaustive}"
-        )
+    candidates = Candidates(features, final.scorers[INDEXED], nearest.search, popular)
+    recalls = recall(candidates, final, repeats=repeats, seed=seed)
+    figures = ", ".join(f"{name} {share:.3f}" for name, share in recalls.items())
+    if min(recalls.values()) < LEAST_RECALL:
+        expected = f"it should find {LEAST_RECALL} of each model's {K} best"
+        note(f"No index of items: {expected}. Found: {figures}. {exhaustive}")
         return
     note(f"The index of items finds, of each model's {K} best: {figures}.")
     draft.path("candidates.usearch").write_bytes(data)
-    draft.write_arrays(
-        "candidates.h5", {"popular": popular}, {f"recall10_{name}": share for name, share in found.items()}
-    )
+    attributes = {f"recall10_{name}": share for name, share in recalls.items()}
+    draft.write_arrays("candidates.h5", {"popular": popular}, attributes)
 
 
 def recall(candidates: Candidates, final: TrainedModels, *, repeats: bool, seed: int) -> dict[str, float]:
-    """Return, of each network, the mean share of its ten best that are candidates.
+    """Return for each network the mean share, 0 to 1, of its ten best items that are among the candidates.
 
     Args:
-        candidates: What finds them.
+        candidates: Finds the candidate items of a query.
         final: The fit that serves.
-        repeats: Whether items bought before may be answered.
-        seed: Of the draw of customers.
+        repeats: Whether purchased items may be recommended again.
+        seed: The seed of the sample of users.
     """
     shares: dict[str, list[float]] = {name: [] for name in final.networks}
-    for query in _questions(final, repeats, seed):
+    for query in _sampled_queries(final, repeats, seed):
         allowed = final.active.copy()
         if not repeats:
             allowed[query.items] = False
         retrieved = candidates.of(query, allowed)
-        for name, found in shares.items():
+        for name, shares_of_model in shares.items():
             best = top_k(final.scorers[name].score(query), K, allowed)
             if len(best):
-                found.append(np.isin(best, retrieved).mean())
-    return {name: float(np.mean(found)) if found else 1.0 for name, found in shares.items()}
+                shares_of_model.append(np.isin(best, retrieved).mean())
+    return {name: float(np.mean(values)) if values else 1.0 for name, values in shares.items()}
 
 
-def _nobody(final: TrainedModels) -> Query:
-    """Return the question of a guest of whom nothing is known."""
-    nothing = np.zeros(0, np.int32)
+def _guest_query(final: TrainedModels) -> Query:
+    """Return the query of a guest without history, in unknown context."""
+    empty = np.zeros(0, np.int32)
     unknown = np.array([size - 1 for size in final.data.context_sizes], np.int32)
     now = int(final.data.timestamps.max())
-    return Query(final.data.n_users, nothing, nothing.astype(np.float32), nothing.astype(np.int64), unknown, now)
+    return Query(final.data.n_users, empty, empty.astype(np.float32), empty.astype(np.int64), unknown, now)
 
 
-def _questions(final: TrainedModels, repeats: bool, seed: int) -> Iterator[Query]:
-    """Yield what some customers would ask, known and as guests."""
+def _sampled_queries(final: TrainedModels, repeats: bool, seed: int) -> Iterator[Query]:
+    """Yield two queries for each sampled user: with their id, and as a guest with the same history."""
     data, rng = final.data, np.random.default_rng(seed)
     unknown = np.array([size - 1 for size in data.context_sizes], np.int32)
     now = int(data.timestamps.max())
-    for user in rng.permutation(data.n_users)[:CUSTOMERS].tolist():
-        asked = data.query(user, context=unknown, now=now, repeats=repeats)
-        yield asked
-        yield Query(data.n_users, asked.items, asked.weights, asked.timestamps, unknown, now, repeats)
+    for user in rng.permutation(data.n_users)[:N_USERS].tolist():
+        query = data.query(user, context=unknown, now=now, repeats=repeats)
+        yield query
+        yield Query(data.n_users, query.items, query.weights, query.timestamps, unknown, now, repeats)

@@ -1,4 +1,4 @@
-"""The command line of training: flags → settings → checks → the run."""
+"""The command line of training: it reads flags and settings, checks what it can, and only then loads TensorFlow."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-TRAIN = """Train on the shop's own tables, evaluate, and publish a version.
+    from recsys.settings import Settings
+
+DESCRIPTION = """Train on the shop's own tables, evaluate, and publish a version.
 
 Exit status: 0 published (or dry run), 1 failed, 2 wrong command line, 3 refused, 130 interrupted."""
-INTERRUPTED = 130  # as shells have it for Ctrl-C
-MOMENT_S = 0.05  # until the callback has returned
-FAREWELL = "Interrupted; nothing of an unfinished version is left.\n"
+INTERRUPTED = 130  # the exit status that shells use for Ctrl-C
+REPEAT_DELAY_S = 0.05  # seconds; by then the callback has returned
+INTERRUPTED_TEXT = "Interrupted; nothing of an unfinished version is left.\n"
 
 
 def train_command() -> int:
@@ -27,29 +29,33 @@ def train_command() -> int:
 
 
 def leave_on_interrupt() -> None:
-    """End the process at once on Ctrl-C: importing TensorFlow takes seconds, and would swallow a KeyboardInterrupt or bend it."""
+    """End the process at once on Ctrl-C, with one line on stderr and status 130.
+
+    Until the run begins, there is nothing to clean up. Importing TensorFlow takes seconds, and its import may swallow a
+    KeyboardInterrupt or turn it into another error.
+    """
 
     def leave(*_: object) -> NoReturn:
-        os.write(2, FAREWELL.encode())
+        os.write(2, INTERRUPTED_TEXT.encode())
         os._exit(INTERRUPTED)
 
-    signal.signal(signal.SIGINT, leave)  # until the run begins, there is nothing to take back
+    signal.signal(signal.SIGINT, leave)
 
 
 def interrupt_again_where_swallowed() -> None:
-    """Interrupt the main thread once more, in a moment, where a callback of TensorFlow's has swallowed a KeyboardInterrupt."""
+    """Interrupt the main thread again, a moment later, if a callback of TensorFlow swallowed a KeyboardInterrupt."""
     import _thread
     import threading
 
-    print_others = sys.unraisablehook
+    default_hook = sys.unraisablehook
 
-    def again(swallowed: sys.UnraisableHookArgs) -> None:
-        if issubclass(swallowed.exc_type, KeyboardInterrupt):
-            threading.Timer(MOMENT_S, _thread.interrupt_main).start()
+    def interrupt_again(unraisable: sys.UnraisableHookArgs) -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            threading.Timer(REPEAT_DELAY_S, _thread.interrupt_main).start()
         else:
-            print_others(swallowed)
+            default_hook(unraisable)
 
-    sys.unraisablehook = again
+    sys.unraisablehook = interrupt_again
 
 
 def train(argv: Sequence[str], root: Path) -> int:
@@ -62,22 +68,22 @@ def train(argv: Sequence[str], root: Path) -> int:
     Returns:
         The exit status: 0 published (or dry run), 1 failed, 3 refused, 130 interrupted.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: its banners are noise
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # the same figures on every processor, and one banner less
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # two BLAS threads beside TensorFlow's own are slower than one
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: it prints banners otherwise
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # the same results on every processor, and one banner less
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # more threads would compete with TensorFlow's
     from recsys.errors import NotEnoughData, RecsysError, TrainingRefused
 
     flags = vars(_parser().parse_args(argv))
     try:
         _train(flags, root)
     except KeyboardInterrupt:
-        sys.stderr.write(FAREWELL)
+        sys.stderr.write(INTERRUPTED_TEXT)
         return INTERRUPTED
     except ModuleNotFoundError as error:
         if str(error.name).startswith("recsys"):
             raise
-        needed = "Training should have the packages of requirements.txt, or of `pip install recsys[train]`"
-        sys.stderr.write(f"{needed}. Missing: {error.name}.\n")
+        expected = "Training should have the packages of requirements.txt, or of `pip install recsys[train]`"
+        sys.stderr.write(f"{expected}. Missing: {error.name}.\n")
         return 1
     except RecsysError as error:
         from recsys.training.terminal import console
@@ -89,28 +95,62 @@ def train(argv: Sequence[str], root: Path) -> int:
 
 
 def _train(flags: dict[str, object], root: Path) -> None:
-    """Check all that can be known before, then train and print what came of it."""
+    """Load the settings, check them, then train and print the result.
+
+    Args:
+        flags: The parsed command line, by the names of the options.
+        root: The folder that holds `.env` and `recsys.toml`.
+    """
     import time
     from dataclasses import fields, replace
 
     from recsys.settings import Training, load_settings
-    from recsys.training.preflight import check
 
     settings = load_settings(os.environ, root)
-    given = {option.name: flags[option.name] for option in fields(Training) if flags[option.name] is not None}
-    settings = replace(settings, training=replace(settings.training, **given))  # type: ignore[arg-type] # as the parser read them
+    options = {option.name: flags[option.name] for option in fields(Training) if flags[option.name] is not None}
+    settings = replace(settings, training=replace(settings.training, **options))  # type: ignore[arg-type] # parsed types
     now, dry_run = int(time.time()), bool(flags["dry_run"])
-    check(settings, now=now, dry_run=dry_run)
+    check_preconditions(settings, now=now, dry_run=dry_run)
     from recsys.training.console import TrainingConsole
-    from recsys.training.train import train as train_models  # TensorFlow: seconds that a wrong setting should not cost
+    from recsys.training.train import train as train_models  # imports TensorFlow, which takes seconds
 
     progress = TrainingConsole()
     interrupt_again_where_swallowed()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    progress.outcome(train_models(settings, now=now, progress=progress, protocol=str(flags["eval"]), dry_run=dry_run))
+    protocol = str(flags["eval"])
+    progress.result(train_models(settings, now=now, progress=progress, protocol=protocol, dry_run=dry_run))
+
+
+def check_preconditions(settings: Settings, *, now: int, dry_run: bool) -> None:
+    """Refuse a run that would fail later, before TensorFlow is imported and before any table is read.
+
+    Checks run in this order: mapping, rights, tables of our names, the publisher's lock, the disk, the history. The
+    first failure is reported. Our own tables are created where they are missing; everything else stays as it is.
+
+    Args:
+        settings: Where the shop is and how it is mapped.
+        now: Seconds since 1970.
+        dry_run: Whether the run will write nothing; then only the mapping is checked.
+
+    Raises:
+        RecsysError: It says what is in the way, and the way out.
+    """
+    from recsys.artifacts import Draft, check_room, history
+    from recsys.store import connect
+    from recsys.store.readiness import check_mapping, check_own_tables
+
+    with connect(settings.database_url) as db:
+        check_mapping(db, settings.shop)
+        if not dry_run:
+            check_own_tables(db)
+    if not dry_run:
+        Draft.create(settings.models_dir, now).discard()  # it takes the lock and writes into the folder
+        check_room(settings.models_dir)
+        history(settings.models_dir)
 
 
 def _parser() -> ArgumentParser:
+    """Return the parser: one option for each field of `Training`, its help text taken from that class's docstring."""
     import inspect
     import re
     from argparse import RawDescriptionHelpFormatter
@@ -119,13 +159,14 @@ def _parser() -> ArgumentParser:
     from recsys.errors.secrets import Parser
     from recsys.settings import Training
 
-    parser = Parser(description=TRAIN, formatter_class=RawDescriptionHelpFormatter)
+    parser = Parser(description=DESCRIPTION, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--dry-run", action="store_true", help="Evaluate and print; publish and write nothing.")
-    how = "How to evaluate: by one cut in time, or with each user's last item among 99 sampled ones. Default time."
-    parser.add_argument("--eval", choices=("time", "loo99"), default="time", help=how)
-    meanings = dict(
-        re.findall(r"^    (\w+): (.+?)(?=\n    \w|\Z)", inspect.getdoc(Training) or "", re.MULTILINE | re.DOTALL)
+    eval_help = (
+        "How to evaluate: by one cut in time, or with each user's last item among 99 sampled ones. Default time."
     )
+    parser.add_argument("--eval", choices=("time", "loo99"), default="time", help=eval_help)
+    attribute = re.compile(r"^    (\w+): (.+?)(?=\n    \w|\Z)", re.MULTILINE | re.DOTALL)
+    meanings = dict(attribute.findall(inspect.getdoc(Training) or ""))
     for option in fields(Training):
         kind = {"int": int, "float": float, "str": str}[str(option.type)]
         text = f"{' '.join(meanings.get(option.name, '').split())} Default {option.default}; {_range(option.name)}."
@@ -135,7 +176,7 @@ def _parser() -> ArgumentParser:
 
 
 def _range(name: str) -> str:
-    """Return what an option may be, in words."""
+    """Return the values that an option accepts, in words."""
     from recsys.settings import LOSSES, TRAINING_RANGES
 
     if name not in TRAINING_RANGES:

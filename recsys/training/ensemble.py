@@ -1,4 +1,8 @@
-"""The weights of the sum of signals, by listwise maximum likelihood: what was chosen against everything that could have been."""
+"""The weights of a linear ensemble, fitted by listwise maximum likelihood (conditional logit).
+
+Each test case of the validation set is a choice of its relevant items among all allowed items. `build_batch` samples
+these candidates. `maximise` fits weights for one set of hyperparameters, and `select_hyperparameters` chooses that set.
+"""
 
 from __future__ import annotations
 
@@ -18,31 +22,30 @@ from recsys.features.features import DENSE, N_FEATURES, NAMES, POPULARITIES, Fea
 from recsys.features.query import Query
 
 MAX_CASES = 2_000
-TOP_OF_EACH_FEATURE = 50  # candidates by each of the signals that rank a whole catalogue
-SAMPLED_CANDIDATES = 300  # candidates that stand for all the rest
-PENALTIES = (1.0, 1e-1, 1e-2, 1e-3)  # strongest first: it wins ties
-SAMPLING_CORRECTION_POWERS = (
-    1.0,
-    0.0,
-)  # a sampled item stands for all the items it was drawn from, or for itself: then only what is near the top counts
+TOP_OF_EACH_FEATURE = 50  # candidates from each feature that ranks a whole catalogue
+SAMPLED_CANDIDATES = 300  # candidates sampled from all other items
+PENALTIES = (1.0, 1e-1, 1e-2, 1e-3)  # strongest first, because the first wins ties
+# 1: a sampled negative represents all the items it was drawn from; 0: it counts as one, so that the top matters most
+SAMPLING_CORRECTION_POWERS = (1.0, 0.0)
 MAX_ITERATIONS = 200
-NETWORK = "network"  # what the last weight is called
-# Of popularity where it has no say: an order for those of whom nothing else is known, and below every other difference
+NETWORK = "network"  # the name of the last weight
+# The weight of popularity if it may not have a fitted one: it orders items that are equal in every other feature
 TIE_BREAK = 1e-6
 RANKING = tuple(NAMES.index(name) for name in (*DENSE, "popularity_15d"))
-FALLBACK: Mapping[str, float] = {"popularity_15d": 0.5, "own_count": 1.0, NETWORK: 1.0}  # without anything to fit on
+# The weights where there is nothing to fit on
+FALLBACK: Mapping[str, float] = {"popularity_15d": 0.5, "own_count": 1.0, NETWORK: 1.0}
 NetworkScore = Callable[[Query], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class EnsembleFit:
-    """Fitted weights.
+    """The fitted weights of one linear ensemble.
 
     Attributes:
-        weights: `(N_SIGNALS + 1,)` float32 for signals as they are; the last one is the network's.
-        log_likelihood: Mean over the questions, without the penalty; None where nothing was fitted.
-        n_cases: Questions with a relevant item that may be answered; without any the weights are `FALLBACK`.
-        trials: The ways of fitting that were tried and what the optimiser said, for the report.
+        weights: `(N_FEATURES + 1,)` float32, for features in their own units; the last one is for the network score.
+        log_likelihood: The mean over test cases, without the penalty; None where nothing was fitted.
+        n_cases: The number of test cases with an allowed relevant item; with none, the weights are `FALLBACK`.
+        trials: The hyperparameters that were tried and the state of the optimiser, for the report.
     """
 
     weights: NDArray[np.float32]
@@ -58,13 +61,13 @@ class EnsembleFit:
 
 @dataclass(frozen=True)
 class EnsembleHyperparameters:
-    """How the likelihood is maximised.
+    """How the likelihood of an ensemble is maximised.
 
     Attributes:
-        penalty: See `maximise`.
-        sampling_correction_power: The power to which the number of items is taken that a sampled one stands for.
-        popularity: Whether popularity may have a weight. The likelihood always gives it one, for what it tells of items
-            far below the top.
+        penalty: The weight of the squared standardised weights in the loss, 0 or above.
+        sampling_correction_power: The exponent of a sampled negative's importance weight, 0 to 1.
+        popularity: Whether popularity features may have fitted weights. The likelihood alone would always give
+            them some, because popularity predicts well far below the top.
     """
 
     penalty: float = PENALTIES[0]
@@ -74,14 +77,14 @@ class EnsembleHyperparameters:
 
 @dataclass(frozen=True)
 class ListwiseBatch:
-    """The candidates of all questions, those that were chosen apart from the others.
+    """The candidates of all queries: the chosen items as positives, the other items as negatives.
 
     Attributes:
-        positives: `(n_chosen, n_features)` floats, question after question; every question has at least one.
-        positive_query: `(n_chosen,)` int64, the question of each, ascending from 0.
-        negatives: `(n_others, n_features)` floats likewise.
-        negative_query: `(n_others,)` int64; every question has at least one.
-        log_sampling_weight: `(n_others,)` float64, the log of the number of items that each of the others stands for.
+        positives: `(n_positives, n_features)` floats, query by query; each query has at least one.
+        positive_query: `(n_positives,)` int64, the query of each positive, ascending from 0.
+        negatives: `(n_negatives, n_features)` floats, query by query; each query has at least one.
+        negative_query: `(n_negatives,)` int64, the query of each negative, ascending from 0.
+        log_sampling_weight: `(n_negatives,)` float64, the log of the number of items that each negative represents.
     """
 
     positives: NDArray[np.floating]
@@ -95,21 +98,21 @@ class ListwiseBatch:
 
     @property
     def parts(self) -> tuple[tuple[NDArray[np.floating], NDArray[np.int64]], ...]:
-        """The features and the questions of the chosen, then those of the others."""
+        """The features and queries of the positives, then those of the negatives."""
         return (self.positives, self.positive_query), (self.negatives, self.negative_query)
 
-    def with_sampling_correction(self, weight: float) -> ListwiseBatch:
-        """Return the same candidates, the number of items that each one stands for taken to a power."""
-        return replace(self, log_sampling_weight=self.log_sampling_weight * weight)
+    def with_sampling_correction(self, power: float) -> ListwiseBatch:
+        """Return the same candidates, each importance weight raised to a power."""
+        return replace(self, log_sampling_weight=self.log_sampling_weight * power)
 
     def take(self, mask: NDArray[np.bool_]) -> ListwiseBatch:
-        """Return the questions that a mask `(len(self),)` selects."""
-        numbers, positives, negatives = np.cumsum(mask) - 1, mask[self.positive_query], mask[self.negative_query]
+        """Return the queries that a mask `(len(self),)` bool selects, numbered anew from 0."""
+        new_query, positives, negatives = np.cumsum(mask) - 1, mask[self.positive_query], mask[self.negative_query]
         return ListwiseBatch(
             self.positives[positives],
-            numbers[self.positive_query[positives]],
+            new_query[self.positive_query[positives]],
             self.negatives[negatives],
-            numbers[self.negative_query[negatives]],
+            new_query[self.negative_query[negatives]],
             self.log_sampling_weight[negatives],
         )
 
@@ -121,7 +124,7 @@ def fit_ensemble(
     rng: np.random.Generator,
     allowed: Sequence[str] = NAMES,
 ) -> EnsembleFit:
-    """Return the weights of the signals and of one network, or of the signals alone; see `fit_ensembles`."""
+    """Fit one ensemble of the features, with or without a network; the other arguments are as in `fit_ensembles`."""
     return fit_ensembles(features, {NETWORK: network_score}, evaluation_set, rng, allowed)[NETWORK]
 
 
@@ -132,70 +135,75 @@ def fit_ensembles(
     rng: np.random.Generator,
     allowed: Sequence[str] = NAMES,
 ) -> dict[str, EnsembleFit]:
-    """Return, for each network, the weights under which the relevant items of an exam are likeliest.
+    """Fit for each network the weights that maximise the likelihood of the relevant items of an evaluation set.
 
     Args:
-        features: Of the events before the exam's cut.
-        networks: Each one's own scores `(n_items,)` by its name; None fits the signals alone and gives the network
-            weight 0. All of them compete on the same candidates.
-        evaluation_set: Of the validation part.
-        rng: Draws the questions of a large exam, the candidates and the halves that choose the penalty.
-        allowed: The signals that may have a weight; the others get 0.
+        features: Features of the events before the cut of the evaluation set.
+        networks: The function that scores all items, `(n_items,)` float32, of each network by its name. None fits the
+            features alone and gives the network weight 0. All networks share the same candidates.
+        evaluation_set: The evaluation set of the validation part.
+        rng: Samples test cases, candidates and the halves that choose hyperparameters.
+        allowed: The features that may have a weight; the others get 0.
 
     Raises:
-        ValueError: A score is not finite, or `allowed` names something else than signals.
+        ValueError: A score is not finite, or `allowed` holds a name that is no feature.
     """
     if unknown := set(allowed) - set(NAMES):
         raise ValueError(f"`allowed` should be some of {listed(NAMES)}. Received: {listed(sorted(unknown))}.")
     network_scores = {name: network_score for name, network_score in networks.items() if network_score is not None}
     batch = build_batch(features, network_scores, evaluation_set, rng)
-    used = np.array([name in allowed for name in NAMES])
-    return {
-        name: _fit_of(batch, np.array([*used, *(other == name for other in network_scores)], bool), rng)
-        for name in networks
-    }
+    allowed_features = [name in allowed for name in NAMES]
+    used = {name: np.array([*allowed_features, *(other == name for other in network_scores)]) for name in networks}
+    return {name: _fit_one(batch, used[name], rng) for name in networks}
 
 
 def fallback(used: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return `(N_SIGNALS + 1,)` float32: `FALLBACK` where a mask of that length allows it."""
+    """Return `FALLBACK` as `(N_FEATURES + 1,)` float32 weights, with 0 where a mask of that length is False."""
     return (np.array([FALLBACK.get(name, 0.0) for name in (*NAMES, NETWORK)]) * used).astype(np.float32)
 
 
-def _fit_of(batch: ListwiseBatch, used: NDArray[np.bool_], rng: np.random.Generator) -> EnsembleFit:
-    """Return the weights of the signals and of the one network that a mask over the features of cases allows."""
+def _fit_one(batch: ListwiseBatch, used: NDArray[np.bool_], rng: np.random.Generator) -> EnsembleFit:
+    """Fit one ensemble.
 
-    def of_one(values: NDArray) -> NDArray:
-        return np.append(values[:N_FEATURES], values[N_FEATURES:][used[N_FEATURES:]].sum(dtype=values.dtype))
+    Args:
+        batch: The candidates, with one column for each network after the features.
+        used: `(n_features,)` bool, the columns that may have a weight; at most one network among them.
+        rng: Samples the halves that choose hyperparameters.
+    """
+
+    def without_other_networks(values: NDArray) -> NDArray:
+        network_value = values[N_FEATURES:][used[N_FEATURES:]].sum(dtype=values.dtype)
+        return np.append(values[:N_FEATURES], network_value)
 
     if not len(batch):
-        return EnsembleFit(fallback(of_one(used)), None, 0, {"fallback": True})
+        return EnsembleFit(fallback(without_other_networks(used)), None, 0, {"fallback": True})
     hyperparameters, tried = select_hyperparameters(batch, used, rng)
-    weights, said = fit_with(hyperparameters, batch, used)
+    weights, optimiser = fit_with(hyperparameters, batch, used)
     trials = {
         "fallback": False,
         "candidates": len(batch.positives) + len(batch.negatives),
         **asdict(hyperparameters),
         "tried": tried,
-        **said,
+        **optimiser,
     }
-    return EnsembleFit(of_one(weights).astype(np.float32), log_likelihood(weights, batch)[0], len(batch), trials)
+    likelihood = log_likelihood(weights, batch)[0]
+    return EnsembleFit(without_other_networks(weights).astype(np.float32), likelihood, len(batch), trials)
 
 
 def select_hyperparameters(
     batch: ListwiseBatch, used: NDArray[np.bool_], rng: np.random.Generator
 ) -> tuple[EnsembleHyperparameters, list[dict[str, Any]]]:
-    """Return the way whose fit on one half of the questions reaches the highest MAP@10 on the other.
+    """Choose hyperparameters by twofold cross-validation on MAP@10.
 
-    The likelihood alone would not choose well: it spends weights on what is far below the top 10, the more of the
-    catalogue it counts.
+    The likelihood cannot choose them well: it also rewards a good order far below the top 10.
 
     Args:
-        batch: Of the exam; with a single question there are no halves, and the default is taken.
-        used: See `maximise`.
-        rng: Draws the halves.
+        batch: The candidates; a single query has no halves, so it gets the default hyperparameters.
+        used: `(n_features,)` bool, the features that may have a weight.
+        rng: Samples the halves.
 
     Returns:
-        The way; each one that was tried and its `map10`.
+        The hyperparameters with the highest MAP@10; all that were tried, each with its `map10`.
     """
     if len(batch) < 2:
         return EnsembleHyperparameters(), []
@@ -204,76 +212,75 @@ def select_hyperparameters(
     popularity = (True, False) if (used & is_popularity(used)).any() else (True,)
     powers = SAMPLING_CORRECTION_POWERS if batch.log_sampling_weight.any() else SAMPLING_CORRECTION_POWERS[:1]
     grid = [
-        EnsembleHyperparameters(penalty, sampling_correction_power, popular)
-        for popular, sampling_correction_power, penalty in product(popularity, powers, PENALTIES)
+        EnsembleHyperparameters(penalty, power, popular)
+        for popular, power, penalty in product(popularity, powers, PENALTIES)
     ]
-    validation_scores = [_validation_map(hyperparameters, halves, used) for hyperparameters in grid]
-    return grid[int(np.argmax(validation_scores))], [
-        {**asdict(hyperparameters), "map10": mark}
-        for hyperparameters, mark in zip(grid, validation_scores, strict=True)
-    ]
+    map10 = [_cross_validated_map(hyperparameters, halves, used) for hyperparameters in grid]
+    tried = [{**asdict(hyperparameters), "map10": value} for hyperparameters, value in zip(grid, map10, strict=True)]
+    return grid[int(np.argmax(map10))], tried
 
 
 def fit_with(
     hyperparameters: EnsembleHyperparameters, batch: ListwiseBatch, used: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], dict[str, Any]]:
-    """Return the weights of a way `(n_features,)` float64, and what the optimiser said; see `maximise`."""
+    """Return the weights that maximise the likelihood under hyperparameters, and the state of the optimiser.
+
+    Without popularity, its features get `TIE_BREAK`. Arguments and results are those of `maximise`.
+    """
+    batch = batch.with_sampling_correction(hyperparameters.sampling_correction_power)
     if hyperparameters.popularity:
-        return maximise(
-            batch.with_sampling_correction(hyperparameters.sampling_correction_power), used, hyperparameters.penalty
-        )
-    silenced = used & is_popularity(used)
-    weights, said = maximise(
-        batch.with_sampling_correction(hyperparameters.sampling_correction_power),
-        used & ~silenced,
-        hyperparameters.penalty,
-    )
-    return np.where(silenced, TIE_BREAK, weights), said
+        return maximise(batch, used, hyperparameters.penalty)
+    tie_breakers = used & is_popularity(used)
+    weights, optimiser = maximise(batch, used & ~tie_breakers, hyperparameters.penalty)
+    return np.where(tie_breakers, TIE_BREAK, weights), optimiser
 
 
 def is_popularity(used: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which features are popularities, a mask as long as `used`."""
+    """Return which features are popularities, a bool mask of the length of `used`."""
     return np.isin([*NAMES, *[NETWORK] * (len(used) - N_FEATURES)], POPULARITIES)
 
 
-def _validation_map(
+def _cross_validated_map(
     hyperparameters: EnsembleHyperparameters, halves: Sequence[ListwiseBatch], used: NDArray[np.bool_]
 ) -> float:
+    """Return the MAP@10 of each half under the weights that were fitted on the other half."""
     fits = [fit_with(hyperparameters, half, used)[0] for half in halves]
-    return float(
-        np.concatenate([_precisions(weights, other) for weights, other in zip(fits, halves[::-1], strict=True)]).mean()
-    )
+    precisions = [_average_precisions(weights, half) for weights, half in zip(fits, halves[::-1], strict=True)]
+    return float(np.concatenate(precisions).mean())
 
 
-def _precisions(weights: NDArray[np.float64], batch: ListwiseBatch) -> NDArray[np.float64]:
-    """Return the average precision at 10 of each question, among its candidates."""
+def _average_precisions(weights: NDArray[np.float64], batch: ListwiseBatch) -> NDArray[np.float64]:
+    """Return the average precision at 10 of each query among its candidates, `(n_queries,)` float64."""
     precisions = []
-    scores = [_by_query(rows @ weights.astype(rows.dtype), of) for rows, of in batch.parts]
+    scores = [_by_query(rows @ weights.astype(rows.dtype), query) for rows, query in batch.parts]
     for positives, negatives in zip(*scores, strict=True):
-        top = top_k(np.concatenate([negatives, positives]), K)  # the others win ties
+        top = top_k(np.concatenate([negatives, positives]), K)  # negatives win ties
         relevant = np.arange(len(negatives), len(negatives) + len(positives), dtype=np.int32)
         precisions.append(average_precision_at_k(top, relevant, k=K, n_relevant=len(positives)))
     return np.array(precisions)
 
 
-def _by_query(values: NDArray, of: NDArray[np.int64]) -> list[NDArray]:
-    return np.split(values, np.flatnonzero(np.diff(of)) + 1)
+def _by_query(values: NDArray, query: NDArray[np.int64]) -> list[NDArray]:
+    """Return the values of each query; `query` is ascending."""
+    return np.split(values, np.flatnonzero(np.diff(query)) + 1)
 
 
 def maximise(
     batch: ListwiseBatch, used: NDArray[np.bool_], penalty: float
 ) -> tuple[NDArray[np.float64], dict[str, Any]]:
-    """Return the weights of the highest likelihood less `penalty·Σ (weight·deviation)²`, by L-BFGS-B.
+    """Maximise the log-likelihood minus `penalty·Σ (weight·deviation)²` by L-BFGS-B.
+
+    The deviations make the penalty independent of the units of the features.
 
     Args:
-        batch: At least one.
-        used: `(n_features,)` bool, which features may have a weight; those that are alike for all candidates get 0 too.
+        batch: The candidates of at least one query.
+        used: `(n_features,)` bool, the features that may have a weight; one that never differs within a query gets 0.
         penalty: 0 or above.
 
     Returns:
-        `(n_features,)` float64; what the optimiser said.
+        The weights, `(n_features,)` float64; the state of the optimiser: `iterations` and `converged`.
     """
-    from scipy.optimize import minimize  # fitting only: serving never pays for it
+    from scipy.optimize import minimize  # imported here: serving imports no SciPy
 
     deviations = _deviations(batch)
     free = used & (deviations > 0)
@@ -285,45 +292,48 @@ def maximise(
 
     def loss(standardised: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         value, gradient = log_likelihood(weights_of(standardised), batch)
-        return penalty * float(standardised @ standardised) - value, 2 * penalty * standardised - gradient[
-            free
-        ] / deviations[free]
+        loss_gradient = 2 * penalty * standardised - gradient[free] / deviations[free]
+        return penalty * float(standardised @ standardised) - value, loss_gradient
 
     if not free.any():
         return np.zeros(len(used)), {"iterations": 0, "converged": True}
-    found = minimize(loss, np.zeros(int(free.sum())), jac=True, method="L-BFGS-B", options={"maxiter": MAX_ITERATIONS})
-    return weights_of(found.x), {"iterations": int(found.nit), "converged": bool(found.success)}
+    start, limits = np.zeros(int(free.sum())), {"maxiter": MAX_ITERATIONS}
+    optimum = minimize(loss, start, jac=True, method="L-BFGS-B", options=limits)
+    return weights_of(optimum.x), {"iterations": int(optimum.nit), "converged": bool(optimum.success)}
 
 
 def log_likelihood(weights: NDArray[np.float64], batch: ListwiseBatch) -> tuple[float, NDArray[np.float64]]:
-    """Return the mean over the questions of the mean log p(chosen item), and its gradient.
+    """Return the mean over queries of the mean log p(positive), and its gradient.
 
-    p is the softmax over one chosen item and all that were not chosen: items chosen together do not compete with each
-    other.
+    p is the softmax over one positive and all negatives of its query: positives do not compete with each other.
 
     Args:
         weights: `(n_features,)` float64.
-        batch: At least one.
+        batch: The candidates of at least one query.
+
+    Returns:
+        The log-likelihood, 0 or below; its gradient, `(n_features,)` float64.
     """
     n, dtype = len(batch), batch.negatives.dtype
     positives = (batch.positives @ weights.astype(dtype)).astype(np.float64)
     negatives = (batch.negatives @ weights.astype(dtype)) + batch.log_sampling_weight
     starts = np.searchsorted(batch.negative_query, np.arange(n))
     highest = np.maximum.reduceat(negatives, starts)
-    odds = np.exp(negatives - highest[batch.negative_query])
-    sums = np.add.reduceat(odds, starts)
+    exponentials = np.exp(negatives - highest[batch.negative_query])
+    sums = np.add.reduceat(exponentials, starts)
     log_p = positives - np.logaddexp(positives, (highest + np.log(sums))[batch.positive_query])
     shares = 1 / (n * np.bincount(batch.positive_query))[batch.positive_query]
-    surprise = -np.expm1(log_p) * shares
-    pull = (np.bincount(batch.positive_query, surprise) / sums)[batch.negative_query] * odds
-    gradient = surprise.astype(dtype) @ batch.positives - pull.astype(dtype) @ batch.negatives
+    positive_pull = -np.expm1(log_p) * shares  # (1 − p) of each positive
+    negative_pull = (np.bincount(batch.positive_query, positive_pull) / sums)[batch.negative_query] * exponentials
+    gradient = positive_pull.astype(dtype) @ batch.positives - negative_pull.astype(dtype) @ batch.negatives
     return float(log_p @ shares), gradient.astype(np.float64)
 
 
 def _deviations(batch: ListwiseBatch) -> NDArray[np.float64]:
-    """Return `(n_features,)` the standard deviation of each feature within the questions; exactly 0 where all candidates are alike.
+    """Return the standard deviation of each feature within queries, `(n_features,)` float64.
 
-    What differs between questions only cannot change a ranking, so each question's mean is taken off.
+    The mean of each query is subtracted, because differences between queries cannot change a ranking. A feature that is
+    constant within each query gets exactly 0.
     """
     n = len(batch)
     firsts = batch.negatives[np.searchsorted(batch.negative_query, np.arange(n))]
@@ -331,9 +341,9 @@ def _deviations(batch: ListwiseBatch) -> NDArray[np.float64]:
     deviations = []
     for column, first in enumerate(firsts.T):
         sums, squares = np.zeros(n), 0.0
-        for rows, of in batch.parts:
-            differences = rows[:, column].astype(np.float64) - first[of]
-            sums += np.bincount(of, differences, n)
+        for rows, query in batch.parts:
+            differences = rows[:, column].astype(np.float64) - first[query]
+            sums += np.bincount(query, differences, n)
             squares += differences @ differences
         deviations.append(np.sqrt(max(squares - sums @ (sums / counts), 0) / counts.sum()))
     return np.array(deviations)
@@ -345,31 +355,30 @@ def build_batch(
     evaluation_set: EvaluationSet,
     rng: np.random.Generator,
 ) -> ListwiseBatch:
-    """Return the candidates of each question that has some to choose and some to leave; at most 2,000 questions.
+    """Return the candidates of each test case with at least one allowed positive and one allowed negative.
 
     Args:
-        features: See `fit_ensembles`, as the others.
-        network_scores: The networks' scores; a column each, after the signals.
-        evaluation_set: Of the validation part.
-        rng: Draws questions and candidates.
+        features: Features of the events before the cut.
+        network_scores: The function that scores all items of each network; one column each, after the features.
+        evaluation_set: The validation set; more than 2,000 test cases are sampled down.
+        rng: Samples test cases and candidates.
     """
-    numbers = np.arange(len(evaluation_set))
+    positions = np.arange(len(evaluation_set))
     if len(evaluation_set) > MAX_CASES:
-        numbers = np.sort(rng.choice(len(evaluation_set), MAX_CASES, replace=False))
-    nothing = np.zeros((0, N_FEATURES + len(network_scores)), np.float32)
-    positives, negatives, log_sampling_weight = [nothing], [nothing], [np.zeros(0)]
-    for case in (evaluation_set.cases[n] for n in numbers):
+        positions = np.sort(rng.choice(len(evaluation_set), MAX_CASES, replace=False))
+    no_rows = np.zeros((0, N_FEATURES + len(network_scores)), np.float32)
+    positives, negatives, log_sampling_weight = [no_rows], [no_rows], [np.zeros(0)]
+    for case in (evaluation_set.cases[position] for position in positions):
         allowed = allowed_items(case, evaluation_set.active)
         relevant = case.relevant[allowed[case.relevant]]
         allowed[relevant] = False
         if len(relevant) and allowed.any():
-            feature_matrix = _features(
-                features, network_scores, replace(case.query)
-            )  # a copy: the exam shall not keep every answer
-            left, odds = candidates(case, feature_matrix, allowed, rng)
+            query = replace(case.query)  # a copy, so that the evaluation set does not keep cached scores
+            feature_matrix = _feature_matrix(features, network_scores, query)
+            items, log_weights = candidates(case, feature_matrix, allowed, rng)
             positives.append(feature_matrix[:, relevant].T)
-            negatives.append(feature_matrix[:, left].T)
-            log_sampling_weight.append(odds)
+            negatives.append(feature_matrix[:, items].T)
+            log_sampling_weight.append(log_weights)
     positive_query, negative_query = (
         np.repeat(np.arange(len(rows) - 1), [len(row) for row in rows[1:]]) for rows in (positives, negatives)
     )
@@ -382,47 +391,50 @@ def build_batch(
     )
 
 
-def _features(features: Features, network_scores: Mapping[str, NetworkScore], query: Query) -> NDArray[np.float32]:
-    """Return `(N_SIGNALS + n_networks, n_items)` float32, the networks' scores last."""
-    feature_matrix = np.concatenate(
-        [features.of(query), *(network_score(query)[None] for network_score in network_scores.values())],
-        dtype=np.float32,
-    )
+def _feature_matrix(
+    features: Features, network_scores: Mapping[str, NetworkScore], query: Query
+) -> NDArray[np.float32]:
+    """Return the features and then the network scores of all items, `(N_FEATURES + n_networks, n_items)` float32.
+
+    Raises:
+        ValueError: A feature or a score is not finite.
+    """
+    network_rows = (network_score(query)[None] for network_score in network_scores.values())
+    feature_matrix = np.concatenate([features.of(query), *network_rows], dtype=np.float32)
     for name, row in zip((*NAMES, *network_scores), feature_matrix, strict=True):
         if not np.isfinite(row).all():
-            raise ValueError(
-                f"`{name}` should be finite scores. Received: {row[~np.isfinite(row)][0]} for user {query.user}."
-            )
+            value = row[~np.isfinite(row)][0]
+            raise ValueError(f"`{name}` should be finite scores. Received: {value} for user {query.user}.")
     return feature_matrix
 
 
 def candidates(
     case: EvaluationCase, feature_matrix: NDArray[np.float32], allowed: NDArray[np.bool_], rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return what the chosen items compete with: the user's own and the best by anything, and a sample that stands for the rest.
+    """Return the negatives of a test case: hard ones, and a sample of all other items.
 
-    Left as they are, the sampled ones would be too few against the best by each signal, and the signals would look bad.
+    Hard negatives are the items of the history and the best items by each ranking feature and each network. A sampled
+    negative represents several items. Without that correction the sample would be too small beside the hard negatives,
+    and the features would seem to rank badly.
 
     Args:
-        case: One user's; if it has candidates, these are taken.
-        feature_matrix: `(N_SIGNALS + n_networks, n_items)`.
-        allowed: `(n_items,)` bool, what may be answered and is not relevant; at least one.
+        case: The test case; its own candidates are returned, if it has any.
+        feature_matrix: `(N_FEATURES + n_networks, n_items)` float32.
+        allowed: `(n_items,)` bool, the items that may be recommended and are not relevant; at least one.
         rng: Draws the sample.
 
     Returns:
-        `(k,)` distinct indices; `(k,)` float64 the log of the number of items that each stands for.
+        `(k,)` distinct item indices; `(k,)` float64, the log of the number of items that each one represents.
     """
     if case.candidates is not None:
-        left = np.flatnonzero(allowed)
-        return left, np.zeros(len(left))
-    near = np.zeros(len(allowed), bool)
-    near[case.query.items] = True
+        items = np.flatnonzero(allowed)
+        return items, np.zeros(len(items))
+    hard = np.zeros(len(allowed), bool)
+    hard[case.query.items] = True
     for row in (*RANKING, *range(N_FEATURES, len(feature_matrix))):
-        near[top_k(feature_matrix[row], TOP_OF_EACH_FEATURE, allowed)] = True
-    near &= allowed
-    sampling_correction_power = np.flatnonzero(allowed & ~near)
-    sample = rng.choice(
-        sampling_correction_power, min(SAMPLED_CANDIDATES, len(sampling_correction_power)), replace=False
-    )
-    each = np.log(len(sampling_correction_power) / len(sample)) if len(sample) else 0.0
-    return np.concatenate([np.flatnonzero(near), sample]), np.repeat([0.0, each], [near.sum(), len(sample)])
+        hard[top_k(feature_matrix[row], TOP_OF_EACH_FEATURE, allowed)] = True
+    hard &= allowed
+    easy = np.flatnonzero(allowed & ~hard)
+    sample = rng.choice(easy, min(SAMPLED_CANDIDATES, len(easy)), replace=False)
+    log_weight = np.log(len(easy) / len(sample)) if len(sample) else 0.0
+    return np.concatenate([np.flatnonzero(hard), sample]), np.repeat([0.0, log_weight], [hard.sum(), len(sample)])

@@ -1,10 +1,11 @@
-"""Everything of the registry, fitted on one data set: once with choices made on validation, then again by those choices."""
+"""Fits of the whole registry on one dataset: `choose` selects hyperparameters, `fit_everything` uses them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,20 +31,20 @@ from recsys.training.closed_form.choose import (
 )
 from recsys.training.ensemble import EnsembleFit, fallback, fit_ensembles
 
-RULES = ("hide", "allow")  # the rows of signal weights
+RULES = ("hide", "allow")  # the rows of `signal_weights`
 MIN_VALIDATION_USERS = 10
-DEFAULT_WINNER = "item_cf"  # of a shop too small to choose in
+DEFAULT_WINNER = "item_cf"  # where too few users are known to choose a winner
 Report = Callable[[Epoch], None]
 
 
 @dataclass(frozen=True)
 class ValidationSplit:
-    """Events to learn from, and what came after them.
+    """Events before the validation cut, and the evaluation sets after it.
 
     Attributes:
-        data: The events.
-        evaluation_sets: By repeat rule, `hide` and `allow`, or one of them.
-        rule: The rule in force: early stopping and the winner go by its exam.
+        data: The events to learn from.
+        evaluation_sets: The evaluation set of each repeat rule, `hide` and `allow`, or of one of them.
+        rule: The rule in force; its evaluation set decides early stopping and the winner.
     """
 
     data: Dataset
@@ -53,18 +54,18 @@ class ValidationSplit:
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """What validation decided.
+    """Everything that validation chose.
 
     Attributes:
-        closed_forms: Hyperparameters of what is solved in one go.
-        epochs: Of each network; 0 leaves it at its start.
-        ensemble_weights: `(2, N_SIGNALS + 1)` float32 of each model and of the blend: rows repeats hidden and allowed.
-        calibrations: From logits to probabilities, of each scorer.
-        winner: The best of all scorers by MAP@10 under the rule in force.
-        map10: Validation MAP@10 of each scorer.
-        trials: Everything that was tried, and its figure.
-        defaults: Why nothing could be chosen; None where it could.
-        failures: Why a network is missing; it is not tried again.
+        closed_forms: Hyperparameters of the closed-form baselines.
+        epochs: The number of epochs of each network; 0 keeps its warm start.
+        ensemble_weights: `(2, N_FEATURES + 1)` float32 for each model and for `blend`; the rows are `RULES`.
+        calibrations: From logits to probabilities, for each scorer; None where there is none.
+        winner: The scorer with the highest MAP@10 under the rule in force.
+        map10: Validation MAP@10 of each scorer, 0 to 1.
+        trials: All values that were tried, with their metrics, for the report.
+        defaults: Why default values are used; None where validation could choose.
+        failures: Why each missing network could not be fitted; it is not tried again.
     """
 
     closed_forms: ClosedForms
@@ -79,37 +80,43 @@ class Hyperparameters:
 
     @classmethod
     def default(cls, options: Training, why: str) -> Hyperparameters:
-        """Return what is done where there is nobody to choose by."""
+        """Return the hyperparameters of a shop with too few validation users.
+
+        Args:
+            options: How to train.
+            why: The reason, for the report.
+        """
         weights = np.tile(fallback(np.ones(N_FEATURES + 1, bool)), (2, 1))
         everything = dict.fromkeys((*MODELS, "blend"), weights)
         epochs = dict.fromkeys(NETWORKS, options.epochs)
         return cls(ClosedForms(), epochs, everything, dict.fromkeys(REGISTRY), DEFAULT_WINNER, {}, (), why)
 
     def without(self, failures: Mapping[str, str]) -> Hyperparameters:
-        """Return the choices where some networks could not be fitted after all: they are not tried again, and none of them wins.
+        """Return the hyperparameters without networks that failed in a later fit; none of these can be the winner.
 
         Args:
-            failures: Why each of them is missing.
+            failures: Why each of these networks is missing.
         """
         missing = {**self.failures, **failures}
-        epochs = {name: number for name, number in self.epochs.items() if name not in missing}
-        left = {name: figure for name, figure in self.map10.items() if name not in missing}
-        return replace(self, epochs=epochs, winner=best_of(left) if left else self.winner, failures=missing)
+        epochs = {name: n_epochs for name, n_epochs in self.epochs.items() if name not in missing}
+        remaining = {name: value for name, value in self.map10.items() if name not in missing}
+        winner = best_of(remaining) if remaining else self.winner
+        return replace(self, epochs=epochs, winner=winner, failures=missing)
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """Everything fitted on one data set.
+class FittedModels:
+    """All models of the registry, fitted on one dataset.
 
     Attributes:
         data: The events.
-        networks: Those that could be fitted.
-        baselines: Arrays of the others.
-        features: Arrays of the signals that no baseline has.
-        scorers: All of them, as they serve.
+        networks: The networks that could be fitted, by name.
+        baselines: The arrays of each baseline.
+        features: The arrays of the features that no baseline holds.
+        scorers: All scorers, as they serve.
         losses: The loss of each epoch of each network.
-        seconds: What each fit took; the blend's are those of all signals.
-        failures: Why a network is missing.
+        seconds: The duration of each fit; that of `blend` covers all features.
+        failures: Why each missing network could not be fitted.
     """
 
     data: Dataset
@@ -122,86 +129,95 @@ class Fitted:
     failures: Mapping[str, str]
 
 
-def choose(fold: ValidationSplit, options: Training, report: Report) -> Hyperparameters:
-    """Fit everything on a fold and choose by its exams: hyperparameters, epochs, the weights of the signals, the winner.
+def choose(validation: ValidationSplit, options: Training, report: Report) -> Hyperparameters:
+    """Fit the registry before the validation cut; choose hyperparameters, epochs, ensemble weights and the winner.
 
     Args:
-        fold: The validation fold.
+        validation: Events before the validation cut, and the evaluation sets after it.
         options: How to train.
-        report: Told of every epoch.
+        report: Receives every epoch.
+
+    Returns:
+        The choices; default values with fewer than `MIN_VALIDATION_USERS` known users.
     """
-    evaluation_set = fold.evaluation_sets[fold.rule]
-    if evaluation_set.known.sum() < MIN_VALIDATION_USERS:
-        return Hyperparameters.default(
-            options,
-            f"validation has {evaluation_set.known.sum()} users, {MIN_VALIDATION_USERS} are needed: defaults are used",
-        )
-    closed_forms, trials = choose_closed_forms(fold.data, evaluation_set, options)
-    baselines, _ = fit_baselines(fold.data, closed_forms)
-    signal_arrays = fit_features(fold.data, baselines["ease"], closed_forms, options)
-    features = load_features(baselines, signal_arrays)
-    start = fit_start(fold.data, baselines, closed_forms, options)
-    fits, failures = fit_networks(fold.data, start, options, report, lambda name: _judge(name, evaluation_set))
-    trials += [_epochs_tried(name, done) for name, done in fits.items()]
+    evaluation_set = validation.evaluation_sets[validation.rule]
+    n_known = evaluation_set.known.sum()
+    if n_known < MIN_VALIDATION_USERS:
+        why = f"validation has {n_known} users, {MIN_VALIDATION_USERS} are needed: defaults are used"
+        return Hyperparameters.default(options, why)
+    closed_forms, trials = choose_closed_forms(validation.data, evaluation_set, options)
+    baselines, _ = fit_baselines(validation.data, closed_forms)
+    feature_arrays = fit_features(validation.data, baselines["ease"], closed_forms, options)
+    features = load_features(baselines, feature_arrays)
+    start = fit_start(validation.data, baselines, closed_forms, options)
+    metric_of = partial(_validation_metric, evaluation_set)
+    fits, failures = fit_networks(validation.data, start, options, report, metric_of)
+    trials += [_epoch_trial(name, result) for name, result in fits.items()]
     trials += [{"model": name, "failed": why} for name, why in failures.items()]
-    networks = {name: done.network for name, done in fits.items()}
-    owns = {name: load_network(name, network.arrays()).score for name, network in networks.items()}
-    blends = {
-        label: fit_ensembles(features, {**owns, "blend": None}, other, np.random.default_rng(options.seed))
-        for label, other in fold.evaluation_sets.items()
+    networks = {name: result.network for name, result in fits.items()}
+    network_scores = {name: load_network(name, network.arrays()).score for name, network in networks.items()}
+    ensembles = {
+        rule: fit_ensembles(features, {**network_scores, "blend": None}, rule_set, np.random.default_rng(options.seed))
+        for rule, rule_set in validation.evaluation_sets.items()
     }
-    weights = {name: _rows({label: made[name] for label, made in blends.items()}) for name in (*networks, "blend")}
+    weights = {
+        name: _weight_rows({rule: fits_of_rule[name] for rule, fits_of_rule in ensembles.items()})
+        for name in (*networks, "blend")
+    }
     trials += [
-        {"model": name, "rule": label, "choice": "signal weights", **done.trials, "weights": done.weights.tolist()}
-        for label, made in blends.items()
-        for name, done in made.items()
+        {"model": name, "rule": rule, "choice": "signal weights", **result.trials, "weights": result.weights.tolist()}
+        for rule, fits_of_rule in ensembles.items()
+        for name, result in fits_of_rule.items()
     ]
-    fitted = load_scorers(networks, baselines, signal_arrays, weights)
-    evaluations = evaluate_all(fitted, evaluation_set)
-    map10 = {
-        name: float(np.mean(evaluation.per_user["map10"][evaluation_set.known]))
-        for name, evaluation in evaluations.items()
-    }
-    calibrations = {name: calibrate(evaluation) for name, evaluation in evaluations.items()}
-    epochs = {name: done.epochs for name, done in fits.items()}
+    scorers = load_scorers(networks, baselines, feature_arrays, weights)
+    evaluations, known = evaluate_all(scorers, evaluation_set), evaluation_set.known
+    map10 = {name: float(np.mean(result.per_user["map10"][known])) for name, result in evaluations.items()}
+    calibrations = {name: calibrate(result) for name, result in evaluations.items()}
+    epochs = {name: result.epochs for name, result in fits.items()}
     return Hyperparameters(
         closed_forms, epochs, weights, calibrations, best_of(map10), map10, tuple(trials), failures=failures
     )
 
 
 def best_of(map10: Mapping[str, float]) -> str:
-    """Return the name of the highest figure; of equals, the first of the registry."""
+    """Return the name with the highest MAP@10; among equals, the first of the registry."""
     return max((name for name in REGISTRY if name in map10), key=lambda name: map10[name])
 
 
-def fit_everything(data: Dataset, options: Training, hyperparameters: Hyperparameters, report: Report) -> Fitted:
-    """Fit everything on a data set by choices made before.
+def fit_everything(data: Dataset, options: Training, hyperparameters: Hyperparameters, report: Report) -> FittedModels:
+    """Fit the whole registry on a dataset with given hyperparameters.
 
     Args:
-        data: The events to learn from; nothing else is seen.
+        data: The events to learn from; no others are used.
         options: How to train.
-        hyperparameters: Made on validation.
-        report: Told of every epoch.
+        hyperparameters: Chosen on validation.
+        report: Receives every epoch.
     """
     baselines, seconds = fit_baselines(data, hyperparameters.closed_forms)
-    since = time.perf_counter()
+    started = time.perf_counter()
     features = fit_features(data, baselines["ease"], hyperparameters.closed_forms, options)
-    seconds["blend"] = time.perf_counter() - since + seconds["ease"]
+    seconds["blend"] = time.perf_counter() - started + seconds["ease"]
     start = fit_start(data, baselines, hyperparameters.closed_forms, options)
     fits, failures = fit_networks(data, start, options, report, epochs=hyperparameters.epochs)
-    seconds |= {name: done.seconds for name, done in fits.items()}
-    networks = {name: done.network for name, done in fits.items()}
+    seconds |= {name: result.seconds for name, result in fits.items()}
+    networks = {name: result.network for name, result in fits.items()}
     scorers = load_scorers(networks, baselines, features, hyperparameters.ensemble_weights)
-    losses = {name: done.losses for name, done in fits.items()}
-    return Fitted(
-        data, networks, baselines, features, scorers, losses, seconds, {**hyperparameters.failures, **failures}
-    )
+    losses = {name: result.losses for name, result in fits.items()}
+    failures = {**hyperparameters.failures, **failures}
+    return FittedModels(data, networks, baselines, features, scorers, losses, seconds, failures)
 
 
 def fit_start(
     data: Dataset, baselines: Mapping[str, Arrays], closed_forms: ClosedForms, options: Training
 ) -> WarmStart:
-    """Return where the networks begin."""
+    """Return what networks start from: ALS factors and the popularity of items.
+
+    Args:
+        data: The events to learn from.
+        baselines: The arrays of the fitted baselines.
+        closed_forms: Holds the regularization of ALS.
+        options: Holds the dimension of embeddings.
+    """
     factors = fit_factors(data, options.dim, closed_forms.regularization, options)
     return WarmStart(factors, baselines["popularity"]["popularity"])
 
@@ -211,36 +227,43 @@ def fit_networks(
     start: WarmStart,
     options: Training,
     report: Report,
-    judge: Callable[[str], ValidationMetric] | None = None,
+    metric_of: Callable[[str], ValidationMetric] | None = None,
     epochs: Mapping[str, int] | None = None,
 ) -> tuple[dict[str, Fit], dict[str, str]]:
-    """Return the networks that can be fitted, and why the others cannot.
+    """Fit the networks one after another; one that fails for lack of resources is left out.
 
     Args:
         data: The events to learn from.
-        start: Where they begin.
+        start: The values that networks start from.
         options: How to train.
-        report: Told of every epoch.
-        judge: Returns what marks a network by its name; it ends a fit early.
-        epochs: Of each network to fit, where validation has chosen them; others are left out.
+        report: Receives every epoch.
+        metric_of: Returns the validation metric of a network by its name; None trains without early stopping.
+        epochs: The number of epochs of each network to fit, as chosen on validation; None fits all networks.
+
+    Returns:
+        The fits by name; the reason for each network that failed.
     """
     fits, failures = {}, {}
     for name in NETWORKS if epochs is None else epochs:
-        evaluations, passes = judge(name) if judge else None, epochs[name] if epochs else None
+        metric, n_epochs = metric_of(name) if metric_of else None, epochs[name] if epochs else None
         try:
-            fits[name] = fit(name, data, start, options, report, judge=evaluations, epochs=passes)
+            fits[name] = fit(name, data, start, options, report, validation_metric=metric, epochs=n_epochs)
         except FAILURES as error:
             failures[name] = f"{type(error).__name__}: {error}".splitlines()[0]
     return fits, failures
 
 
 def load_features(baselines: Mapping[str, Arrays], features: Arrays) -> Features:
-    """Return the signals made of arrays of their own and of those that they share with EASE."""
+    """Return the features, from their own arrays and from the arrays that they share with EASE."""
     return Features.from_arrays({**{f"ease/{name}": array for name, array in baselines["ease"].items()}, **features})
 
 
 def load_network(name: str, arrays: Arrays) -> Scorer:
-    """Return a network's own part as it serves, without the signals."""
+    """Return the scorer of a network as it serves, without the features.
+
+    Raises:
+        ValueError: `name` is not a network.
+    """
     load = REGISTRY[name].load
     if load is None:
         raise ValueError(f"`name` should be a network. Received: {name}.")
@@ -253,13 +276,13 @@ def load_scorers(
     features: Arrays,
     weights: Mapping[str, NDArray[np.float32]],
 ) -> dict[str, Scorer]:
-    """Return the very scorers that will serve, in registry order; the networks are given their weights.
+    """Return the scorers as they will serve, in registry order; ensemble weights are assigned to the networks.
 
     Args:
-        networks: Fitted.
-        baselines: Arrays.
-        features: Arrays.
-        weights: `(2, N_SIGNALS + 1)` of each network and of the blend.
+        networks: The fitted networks by name.
+        baselines: The arrays of each fitted baseline.
+        features: The arrays of the features that no baseline holds.
+        weights: `(2, N_FEATURES + 1)` float32 for each network and for `blend`.
     """
     for name, network in networks.items():
         network.tables["signal_weights"].assign(weights[name])
@@ -269,44 +292,46 @@ def load_scorers(
         "blend": {"signal_weights": weights["blend"]},
     }
     shared = load_features(baselines, features)
-    return {name: kind.build(arrays[name], shared) for name, kind in REGISTRY.items() if name in arrays}
+    return {name: spec.build(arrays[name], shared) for name, spec in REGISTRY.items() if name in arrays}
 
 
-def check_complete(fitted: Mapping[str, Scorer], query: Query, failures: Mapping[str, str]) -> None:
-    """Refuse a candidate that lacks a scorer for no known reason, lacks all models, or scores anything but finite numbers.
+def check_complete(scorers: Mapping[str, Scorer], query: Query, failures: Mapping[str, str]) -> None:
+    """Refuse scorers that are incomplete for no known reason, without any network, or not finite.
 
     Args:
-        fitted: What would be published.
-        query: Something to score.
-        failures: Why a network is missing.
+        scorers: The scorers to publish, by name.
+        query: A query to score.
+        failures: Why each missing network could not be fitted.
 
     Raises:
-        TrainingRefused: Naming the scorer.
+        TrainingRefused: The message names the scorer.
     """
-    missing = [name for name in (*NETWORKS, *BASELINES) if name not in fitted and name not in failures]
+    missing = [name for name in (*NETWORKS, *BASELINES) if name not in scorers and name not in failures]
     if missing or not set(NETWORKS) - set(failures):
-        what = listed(missing or (f"{name} ({why})" for name, why in failures.items()))
-        raise TrainingRefused(f"A version should hold every scorer of the registry. Missing: {what}.")
-    for name, scorer in fitted.items():
+        names = listed(missing or (f"{name} ({why})" for name, why in failures.items()))
+        raise TrainingRefused(f"A version should hold every scorer of the registry. Missing: {names}.")
+    for name, scorer in scorers.items():
         if not np.isfinite(scorer.score(query)).all():
             raise TrainingRefused(f"{name} should score finite numbers. Received: NaN or infinity.")
 
 
-def _judge(name: str, evaluation_set: EvaluationSet) -> ValidationMetric:
+def _validation_metric(evaluation_set: EvaluationSet, name: str) -> ValidationMetric:
+    """Return the MAP@10 of a network's own score as a function of the network."""
     return lambda network: mean_average_precision(load_network(name, network.arrays()), evaluation_set)
 
 
-def _rows(blends: Mapping[str, EnsembleFit]) -> NDArray[np.float32]:
-    """Return `(2, N_SIGNALS + 1)`; a rule without an exam is served by the other's weights."""
-    some = next(iter(blends.values()))
-    return np.stack([blends.get(label, some).weights for label in RULES]).astype(np.float32)
+def _weight_rows(ensembles: Mapping[str, EnsembleFit]) -> NDArray[np.float32]:
+    """Return `(2, N_FEATURES + 1)`, a row for each of `RULES`; a rule without evaluation set gets the other's row."""
+    default = next(iter(ensembles.values()))
+    return np.stack([ensembles.get(rule, default).weights for rule in RULES]).astype(np.float32)
 
 
-def _epochs_tried(name: str, done: Fit) -> dict[str, Any]:
+def _epoch_trial(name: str, result: Fit) -> dict[str, Any]:
+    """Return the entry of the report on the epochs of one network."""
     return {
         "model": name,
         "choice": "epochs",
-        "value": done.epochs,
-        "map10_by_epoch": list(done.validation_scores),
-        "losses": list(done.losses),
+        "value": result.epochs,
+        "map10_by_epoch": list(result.validation_scores),
+        "losses": list(result.losses),
     }

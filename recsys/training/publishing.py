@@ -1,4 +1,4 @@
-"""What a version folder holds, and the order in which a candidate becomes the version that serves."""
+"""The content of a version: its files, its manifest, its entry in the history and the snapshot for the backend."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from recsys.training.stages import Results, ShopData, TrainedModels
 
 SNAPSHOT_ITEMS = 200
 SNAPSHOT_ITEMS_PER_CATEGORY = 30
-SNAPSHOT_CATEGORIES = 100  # those of the best sellers; with all lists full and long names the file has some 3 MB
+SNAPSHOT_CATEGORIES = 100  # those of the best sellers; the file has 3 MB at most, with full lists and long names
 SNAPSHOT_NAME_LENGTH = 255
 
 
@@ -33,15 +33,15 @@ def write_version(
     results: Results,
     hyperparameters: Hyperparameters,
 ) -> None:
-    """Write every file of a version but its manifest.
+    """Write every file of a version except its manifest.
 
     Args:
-        draft: The version in the making.
+        draft: The version being written.
         source: The shop.
-        evaluated: The fit that sat the test; its weights are kept for later comparisons.
+        evaluated: The evaluation fit; its weights are kept for later comparisons.
         final: The fit that serves.
-        results: Of the test.
-        hyperparameters: Of validation.
+        results: The results on the test.
+        hyperparameters: Chosen on validation.
     """
     for name, network in final.networks.items():
         stem = name.lower()
@@ -73,7 +73,16 @@ def write_version(
 def manifest(
     source: ShopData, final: TrainedModels, results: Results, hyperparameters: Hyperparameters, protocol: str, rule: str
 ) -> dict[str, Any]:
-    """Return what the manifest says beside its files."""
+    """Return the fields of the manifest, except the list of files.
+
+    Args:
+        source: The shop.
+        final: The fit that serves.
+        results: The results on the test.
+        hyperparameters: Chosen on validation.
+        protocol: `time` or `loo99`.
+        rule: The repeat rule in force, `hide` or `allow`.
+    """
     return {
         "id_type": {"users": final.encoders.users.kind, "items": final.encoders.items.kind},
         "data_until": int(final.data.timestamps.max()),
@@ -94,7 +103,7 @@ def manifest(
 
 
 def settings(source: ShopData) -> dict[str, Any]:
-    """Return the settings of the run that serving must share, and those that explain it."""
+    """Return the settings of the run: those that serving must share, and the options of training."""
     shop = source.shop
     return {
         "event_weights": dict(shop.event_weights),
@@ -111,7 +120,7 @@ def settings(source: ShopData) -> dict[str, Any]:
 def history_entry(
     source: ShopData, final: TrainedModels, results: Results, hyperparameters: Hyperparameters, protocol: str, rule: str
 ) -> dict[str, Any]:
-    """Return the run's entry in models/metrics.json."""
+    """Return the entry of the run in models/metrics.json; the arguments are those of `manifest`."""
     return {
         "trained_at": source.now,
         "protocol": protocol,
@@ -139,21 +148,26 @@ def history_entry(
 
 
 def git_commit() -> str | None:
-    """Return the commit that is checked out, or None outside of a repository."""
+    """Return the hash of the commit that is checked out, or None outside a repository or without git."""
     root = Path(__file__).parent.parent.parent
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-        )
+        command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+        completed = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return None
-    return done.stdout.strip() or None
+    return completed.stdout.strip() or None
 
 
 def snapshot(catalogue: Catalogue, final: TrainedModels) -> dict[str, Any]:
-    """Return the lists that answer when neither a model nor the database can: best sellers, by category too, and the newest.
+    """Return the lists that the backend shows when neither a model nor the database can answer.
 
-    `products` says of each product in a list what a page has to show: `id`, `name`, `category`, `brand`, `price`.
+    Args:
+        catalogue: The shop's products.
+        final: The fit that serves.
+
+    Returns:
+        `popular`, `by_category` and `newest` hold ids of active products, best first; `products` holds `id`, `name`,
+        `category`, `brand` and `price` of each product in a list.
     """
     popularity = np.zeros(len(catalogue))
     positions = final.encoders.items.indices(catalogue.items)
@@ -174,13 +188,13 @@ def snapshot(catalogue: Catalogue, final: TrainedModels) -> dict[str, Any]:
         "by_category": {category: [items[row] for row in rows] for category, rows in by_category.items()},
         "newest": [items[row] for row in newest],
         "products": [
-            _shown(catalogue, row)
+            _product_fields(catalogue, row)
             for row in dict.fromkeys([*popular, *newest, *chain.from_iterable(by_category.values())])
         ],
     }
 
 
-def _shown(catalogue: Catalogue, row: int) -> dict[str, Any]:
+def _product_fields(catalogue: Catalogue, row: int) -> dict[str, Any]:
     name = None if catalogue.names is None else catalogue.names[row]
     price = float(catalogue.prices[row])
     return {
@@ -201,12 +215,15 @@ def _write_encoders(draft: Draft, relpath: str, stage: TrainedModels) -> None:
 
 
 def stored_ids(ids: IdMap) -> NDArray:
-    """Return ids as a file holds them: int64, or fixed-length UTF-8."""
+    """Return ids as a file holds them, `(n,)` int64 or fixed-length UTF-8 bytes."""
     return ids.ids if ids.kind == "int" else np.array([value.encode() for value in ids.ids.tolist()], bytes)
 
 
 def _write_items(draft: Draft, source: ShopData, final: TrainedModels) -> None:
-    """Write the per-item arrays that pre-filter a request."""
+    """Write the arrays that filter items for a request: price, active, category and brand of each item.
+
+    Categories and brands are codes into the lists of `catalogue.json`; -1 means none.
+    """
     catalogue, ids = source.catalogue, final.encoders.items.ids
     order = np.argsort(catalogue.items, kind="stable")
     positions = (
@@ -218,29 +235,29 @@ def _write_items(draft: Draft, source: ShopData, final: TrainedModels) -> None:
         "price": np.append(catalogue.prices, np.nan)[positions],
         "active": final.active.astype(np.uint8),
     }
-    words: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for name, column in (("category", catalogue.categories), ("brand", catalogue.brands)):
         listed = [None if value is None else str(value) for value in np.append(column, np.array([None]))[positions]]
-        words[name] = sorted({value for value in listed if value is not None})
-        codes = {value: code for code, value in enumerate(words[name])}
+        names[name] = sorted({value for value in listed if value is not None})
+        codes = {value: code for code, value in enumerate(names[name])}
         arrays[name] = np.array([-1 if value is None else codes[value] for value in listed], np.int32)
     draft.write_arrays("items.h5", arrays)
-    draft.write_json("catalogue.json", words)
+    draft.write_json("catalogue.json", names)
 
 
 def _write_heldout(draft: Draft, final: TrainedModels, evaluated: TrainedModels, results: Results) -> None:
-    """Write each user's own held-out figures, found by her index in the encoder that serves."""
-    users = np.array([question.query.user for question in results.evaluation_set.cases])
+    """Write the held-out metrics of each known user; `rows` maps the serving index of a user to their row, or to -1."""
+    users = np.array([case.query.user for case in results.evaluation_set.cases])
     known = users < len(evaluated.encoders.users)
     rows = np.full(len(final.encoders.users), -1, np.int32)
     indices = final.encoders.users.indices(evaluated.encoders.users.ids[users[known]])
     rows[indices[indices < len(rows)]] = np.flatnonzero(indices < len(rows))
     arrays: dict[str, NDArray] = {"rows": rows, "n_relevant": _n_relevant(results)[known]}
-    for name, evaluations in results.evaluations.items():
-        arrays[f"{name}/precision10"] = evaluations.per_user["precision10"][known]
-        arrays[f"{name}/map10"] = evaluations.per_user["map10"][known]
+    for name, evaluation in results.evaluations.items():
+        arrays[f"{name}/precision10"] = evaluation.per_user["precision10"][known]
+        arrays[f"{name}/map10"] = evaluation.per_user["map10"][known]
     draft.write_arrays("heldout.h5", arrays)
 
 
 def _n_relevant(results: Results) -> NDArray[np.int64]:
-    return np.array([question.n_relevant for question in results.evaluation_set.cases], np.int64)
+    return np.array([case.n_relevant for case in results.evaluation_set.cases], np.int64)

@@ -1,4 +1,4 @@
-"""The three fits of a training run: what is chosen on validation, what is reported on the test, what serves."""
+"""The steps of a training run: split, the fits for validation, test and serving, and evaluation on the test."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from recsys.evaluation.protocol import (
     summarise,
 )
 from recsys.settings import Shop, Training
-from recsys.training.fitting import Fitted, Hyperparameters, Report, ValidationSplit, choose, fit_everything
+from recsys.training.fitting import FittedModels, Hyperparameters, Report, ValidationSplit, choose, fit_everything
 
 MIN_EVENTS, MIN_USERS, MIN_ITEMS = 100, 10, 10
 
 
 @dataclass(frozen=True)
 class ShopData:
-    """What a training run reads.
+    """The shop's data and the options of one training run.
 
     Attributes:
-        recorded: Events as the shop's tables hold them.
-        interactions: Cleaned events in the order of time.
+        recorded: Events as the shop's tables hold them, not cleaned.
+        interactions: Cleaned events, ordered by time.
         catalogue: The shop's products.
-        cleaning: What was dropped and why.
-        shop: The mapping they were read by.
+        cleaning: How many rows were dropped, for each reason.
+        shop: How the shop is mapped.
         options: How to train.
         now: Seconds since 1970.
     """
@@ -56,7 +56,7 @@ class ShopData:
     now: int
 
     def known_at(self, moment: int) -> Interactions:
-        """Return the events before a moment, cleaned as on that day: no cancellation or robot of later days is known yet.
+        """Return the events before a moment, cleaned without later cancellations and later bots.
 
         Args:
             moment: Seconds since 1970.
@@ -68,7 +68,7 @@ class ShopData:
         """Refuse a shop that is too small to learn from.
 
         Raises:
-            NotEnoughData: It says how much there is and what is needed.
+            NotEnoughData: The message says how much there is and what is needed.
         """
         events, active = self.interactions, int(self.catalogue.active.sum())
         users, items = len(np.unique(events.users)), len(np.unique(events.items))
@@ -83,11 +83,11 @@ class ShopData:
 
 @dataclass(frozen=True)
 class EncodedEvents:
-    """Events up to a moment, encoded.
+    """Events up to a moment, with the encoders fitted on them.
 
     Attributes:
-        encoders: Of these events.
-        data: The events.
+        encoders: Encoders of users, items and contexts.
+        data: The encoded events.
         active: `(n_items,)` bool, which encoded items the shop sells now.
     """
 
@@ -97,18 +97,18 @@ class EncodedEvents:
 
 
 @dataclass(frozen=True)
-class TrainedModels(EncodedEvents, Fitted):
-    """Events up to a moment, encoded, and everything fitted on them."""
+class TrainedModels(EncodedEvents, FittedModels):
+    """Encoded events up to a moment, and all scorers fitted on them."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """What the test said.
+    """The results of the evaluation on the test part.
 
     Attributes:
-        rows: For each repeat rule, for each scorer, one row of the report.
-        evaluations: Per-user figures of each scorer under the shop's rule.
-        evaluation_set: The exam behind `evaluations`.
+        rows: One row of the report for each repeat rule and each scorer.
+        evaluations: The results of each scorer under the repeat rule in force.
+        evaluation_set: The evaluation set behind `evaluations`.
         context_lift: What ENCM gains from the true context of each event; None where there is no event to measure it
             on.
     """
@@ -129,7 +129,8 @@ def encode_events(source: ShopData, events: Interactions) -> EncodedEvents:
     if not len(encoders.items):
         needed = source.options.min_item_events
         raise NotEnoughData(
-            f"An item needs {needed} events (min_item_events). None of the training part's {len(events)} events is on one."
+            f"An item needs {needed} events (min_item_events). "
+            f"None of the training part's {len(events)} events is on one."
         )
     now = int(events.timestamps.max()) + 1
     return EncodedEvents(
@@ -140,22 +141,21 @@ def encode_events(source: ShopData, events: Interactions) -> EncodedEvents:
 def fit_stage(
     source: ShopData, events: Interactions, report: Report, hyperparameters: Hyperparameters
 ) -> TrainedModels:
-    """Encode events and fit everything on them; nothing else of the shop's history is seen.
+    """Encode events and fit all scorers on them, without looking at any other event of the shop.
 
     Args:
         source: The shop.
         events: The events to learn from.
-        report: Told of every epoch.
-        hyperparameters: Made on validation.
+        report: Receives every epoch.
+        hyperparameters: Chosen on validation.
     """
     encoded = encode_events(source, events)
-    return TrainedModels(
-        **{**vars(fit_everything(encoded.data, source.options, hyperparameters, report)), **vars(encoded)}
-    )
+    fitted = fit_everything(encoded.data, source.options, hyperparameters, report)
+    return TrainedModels(**{**vars(fitted), **vars(encoded)})
 
 
 def active_items(encoders: Encoders, catalogue: Catalogue) -> NDArray[np.bool_]:
-    """Return `(n_items,)` bool: which encoded items the shop sells now."""
+    """Return which encoded items the shop sells now, `(n_items,)` bool."""
     if not len(catalogue):
         return np.zeros(len(encoders.items), bool)
     listed = IdMap.fit(catalogue.items)
@@ -167,26 +167,30 @@ def active_items(encoders: Encoders, catalogue: Catalogue) -> NDArray[np.bool_]:
 def split(
     source: ShopData, events: Interactions, protocol: str, quantile: float
 ) -> tuple[Interactions, Interactions, int]:
-    """Return the events to learn from, the exam's events, and the moment of the cut.
+    """Return the events before a cut, the events after it, and the moment of the cut in seconds since 1970.
 
     Args:
         source: The shop.
         events: Cleaned events to cut.
         protocol: `time` or `loo99`.
-        quantile: The share of `events` before the cut.
+        quantile: The share of `events` before the cut, between 0 and 1; `loo99` ignores it.
     """
     if protocol == "loo99":
-        past, after = last_item_out(events)
-        return past, after, int(events.timestamps.max()) + 1
+        before, after = last_item_out(events)
+        return before, after, int(events.timestamps.max()) + 1
     cut = cut_time(events.timestamps, quantile)
     return source.known_at(cut), split_at(events, cut)[1], cut
 
 
 def check_left(before: Interactions, part: str) -> None:
-    """Refuse a cut that has nothing before it.
+    """Refuse a cut without events before it.
+
+    Args:
+        before: The events before the cut.
+        part: `test` or `validation`, for the message.
 
     Raises:
-        NotEnoughData: It says which cut.
+        NotEnoughData: There is no event before the cut.
     """
     if not len(before):
         raise NotEnoughData(f"Nothing is left to learn from before the {part} cut: the events share too few moments.")
@@ -195,14 +199,20 @@ def check_left(before: Interactions, part: str) -> None:
 def build_evaluation_sets(
     source: ShopData, stage: EncodedEvents, after: Interactions, cut: int, protocol: str
 ) -> dict[str, EvaluationSet]:
-    """Return the exam under each repeat rule."""
+    """Return the evaluation set under each repeat rule: `hide` and `allow`, or only `allow` for `loo99`.
+
+    Args:
+        source: The shop.
+        stage: Encoded events before the cut.
+        after: Events after the cut.
+        cut: Seconds since 1970.
+        protocol: `time` or `loo99`.
+    """
     options, rng = source.options, np.random.default_rng(source.options.seed)
     if protocol == "loo99":
-        return {
-            "allow": leave_one_out(
-                stage.data, after, stage.encoders, shop=source.shop, rng=rng, max_users=options.max_exam_users
-            )
-        }
+        max_users = options.max_exam_users
+        last_items = leave_one_out(stage.data, after, stage.encoders, shop=source.shop, rng=rng, max_users=max_users)
+        return {"allow": last_items}
     allowed_after = source.shop.repeat_after_days if source.shop.repeat_after_days < math.inf else 0.0
     return {
         rule: build_evaluation_set(
@@ -221,30 +231,27 @@ def build_evaluation_sets(
 
 
 def in_force(shop: Shop, protocol: str) -> str:
-    """Return the repeat rule that serves: `hide` or `allow`."""
+    """Return the repeat rule that serves, `hide` or `allow`; a rule of some days counts as `allow`."""
     return "allow" if protocol == "loo99" or shop.repeat_after_days < math.inf else "hide"
 
 
 def validate(
     source: ShopData, events: Interactions, later: Interactions, cut: int, protocol: str, report: Report
 ) -> Hyperparameters:
-    """Choose everything there is to choose on what came after a cut.
+    """Choose hyperparameters, ensemble weights and the winner on the events after a cut.
 
     Args:
         source: The shop.
-        events: Before the cut.
-        later: After it.
+        events: Events before the cut.
+        later: Events after the cut.
         cut: Seconds since 1970.
         protocol: `time` or `loo99`.
-        report: Told of every epoch.
+        report: Receives every epoch.
     """
     encoded = encode_events(source, events)
     rule = in_force(source.shop, protocol)
-    return choose(
-        ValidationSplit(encoded.data, build_evaluation_sets(source, encoded, later, cut, protocol), rule),
-        source.options,
-        report,
-    )
+    evaluation_sets = build_evaluation_sets(source, encoded, later, cut, protocol)
+    return choose(ValidationSplit(encoded.data, evaluation_sets, rule), source.options, report)
 
 
 def evaluate_on_test(
@@ -255,7 +262,19 @@ def evaluate_on_test(
     rule: str,
     hyperparameters: Hyperparameters,
 ) -> Results:
-    """Let every scorer sit the test under each rule."""
+    """Evaluate every scorer on the test under each repeat rule.
+
+    Args:
+        source: The shop.
+        stage: Models fitted before the test cut.
+        after: Events after the cut.
+        evaluation_sets: The evaluation set of each repeat rule.
+        rule: The repeat rule in force.
+        hyperparameters: Chosen on validation; they hold the calibrations.
+
+    Raises:
+        NotEnoughData: No known user has a relevant item.
+    """
     check_evaluation_set(evaluation_sets[rule], "test")
     rows: dict[str, dict[str, Any]] = {}
     for label, evaluation_set in evaluation_sets.items():
@@ -268,48 +287,68 @@ def evaluate_on_test(
         for name in stage.networks:
             rows[label][name] |= network_gain(evaluations[name], evaluations["blend"], evaluation_set, rng)
         if label == rule:
-            kept = evaluations
-    return Results(rows, kept, evaluation_sets[rule], context_lift(source, stage, after))
+            in_force_evaluations = evaluations
+    return Results(rows, in_force_evaluations, evaluation_sets[rule], context_lift(source, stage, after))
 
 
 def network_gain(
     network: EvaluationResult, blend: EvaluationResult, evaluation_set: EvaluationSet, rng: np.random.Generator
 ) -> dict[str, float]:
-    """Return what a network adds to the shared signals: the mean difference of NDCG@10, and its one-sided 95 % lower bound."""
+    """Return the ablation gain of a network: how much it adds to the NDCG@10 of the ensemble without a network.
+
+    Args:
+        network: The result of the model with its network.
+        blend: The result of the ensemble without a network.
+        evaluation_set: The set behind both results.
+        rng: Source of the bootstrap.
+
+    Returns:
+        `own_part`, the mean difference over known users, and `own_part_low`, its one-sided 95 % lower bound; empty
+        without known users.
+    """
     if not evaluation_set.known.any():
         return {}
-    with_it, without = (evaluations.per_user["ndcg10"][evaluation_set.known] for evaluations in (network, blend))
-    return {"own_part": float((with_it - without).mean()), "own_part_low": paired_lower_bound(with_it, without, rng)}
+    full, ablated = (result.per_user["ndcg10"][evaluation_set.known] for result in (network, blend))
+    return {"own_part": float((full - ablated).mean()), "own_part_low": paired_lower_bound(full, ablated, rng)}
 
 
 def check_evaluation_set(evaluation_set: EvaluationSet, part: str) -> None:
-    """Refuse an exam in which no known user has anything relevant.
+    """Refuse an evaluation set in which no known user has a relevant item.
+
+    Args:
+        evaluation_set: The set to check.
+        part: `test`, for the message.
 
     Raises:
-        NotEnoughData: It says what there is.
+        NotEnoughData: The message counts the users that there are.
     """
     if not evaluation_set.known.any():
         raise NotEnoughData(
-            f"The {part} part needs a user who bought before its cut and chose something new after it. There are {len(evaluation_set)} users with "
-            f"something relevant, none of them known from before; {evaluation_set.n_nothing_relevant} have nothing relevant."
+            f"The {part} part needs a user who bought before its cut and chose something new after it. "
+            f"There are {len(evaluation_set)} users with something relevant, none of them known from before; "
+            f"{evaluation_set.n_nothing_relevant} have nothing relevant."
         )
 
 
 def context_lift(
     source: ShopData, stage: TrainedModels, after: Interactions, limit: int = 2000
 ) -> Mapping[str, float] | None:
-    """Return ENCM's mean reciprocal rank of held-out events with their own context and with all of it unknown.
+    """Return ENCM's mean reciprocal rank of held-out events, with their own context and with unknown context.
 
     Args:
         source: The shop.
-        stage: Fitted before the cut.
+        stage: Models fitted before the cut.
         after: Events after the cut.
-        limit: Events sampled at most.
+        limit: The largest number of events; more are sampled down.
+
+    Returns:
+        `with_context` and `without_context`, from 0 to 1; `lift`, their difference; `events`, the number of events.
+        None without ENCM or without events on known users and items.
     """
     later = encode(after, stage.encoders, source.shop, source.options, source.now)
     if not len(later) or "ENCM" not in stage.scorers:
         return None
-    contexts = _following(stage, later)
+    contexts = _contexts_after_cut(stage, later)
     picked = np.random.default_rng(source.options.seed).permutation(len(later))[:limit]
     unknown = np.array([size - 1 for size in stage.data.context_sizes], np.int32)
     ranks: dict[str, list[float]] = {"with_context": [], "without_context": []}
@@ -322,11 +361,13 @@ def context_lift(
     return {**figures, "lift": figures["with_context"] - figures["without_context"], "events": float(len(picked))}
 
 
-def _following(stage: TrainedModels, later: Dataset) -> NDArray[np.int32]:
-    """Return the contexts of later events; the category before a customer's first one is that of her newest event in the stage."""
-    contexts, first = later.contexts.copy(), later.baskets == later.starts[later.users]
-    newest = stage.data.starts[later.users[first] + 1] - 1
-    contexts[first, stage.encoders.contexts.features.index("category")] = stage.encoders.item_categories[
-        stage.data.items[newest]
-    ]
+def _contexts_after_cut(stage: TrainedModels, later: Dataset) -> NDArray[np.int32]:
+    """Return the contexts of events after the cut, `(n, m)` int32.
+
+    The category before a user's first event after the cut is that of the user's newest event before it.
+    """
+    contexts, is_first = later.contexts.copy(), later.baskets == later.starts[later.users]
+    newest = stage.data.starts[later.users[is_first] + 1] - 1
+    category = stage.encoders.contexts.features.index("category")
+    contexts[is_first, category] = stage.encoders.item_categories[stage.data.items[newest]]
     return contexts

@@ -1,4 +1,4 @@
-"""What a person sees: text as it is, whatever brackets and colons it holds."""
+"""Consoles that print text unchanged, with any brackets and colons in it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from rich.console import Console
 
 
 def console(*, stderr: bool = False, log_width: int | None = None) -> Console:
-    """Return a console that takes nothing in a text for markup, an emoji or something to be coloured, and breaks no line of stderr.
+    """Return a console that reads no markup, emoji or colours into a text, and wraps no line on stderr.
 
     Args:
         stderr: Whether it writes to stderr.
-        log_width: Columns where the stream is a file or a pipe; by default what rich takes for one.
+        log_width: Columns if the stream is a file or a pipe; None for the width that rich assumes.
     """
-    made = Console(stderr=stderr, soft_wrap=stderr, markup=False, emoji=False, highlight=False)
-    if log_width is not None and not made.is_terminal:
-        made.width = log_width
-    return made
+    terminal = Console(stderr=stderr, soft_wrap=stderr, markup=False, emoji=False, highlight=False)
+    if log_width is not None and not terminal.is_terminal:
+        terminal.width = log_width
+    return terminal

@@ -1,4 +1,4 @@
-"""The training run: shop tables → a published version, or a refusal that says why."""
+"""The training run: from the shop's tables to a published version, or to a refusal with its reason."""
 
 from __future__ import annotations
 
@@ -38,35 +38,35 @@ from recsys.training.stages import (
 
 
 class Progress(Protocol):
-    """Who is told how far a run is."""
+    """Receives the progress of a run, such as a terminal."""
 
     def rows(self, n_rows: int) -> None:
-        """So many rows have been read."""
+        """Report the number of rows read so far."""
 
     def cleaned(self, report: CleanReport) -> None:
-        """The events are cleaned."""
+        """Report that the events are cleaned."""
 
     def stage(self, title: str) -> None:
-        """A part of the run begins."""
+        """Report that a part of the run begins."""
 
     def epoch(self, epoch: Epoch) -> None:
-        """A pass over the data has ended."""
+        """Report that an epoch has ended."""
 
     def note(self, text: str) -> None:
-        """Something happened that a person should know."""
+        """Report something unusual, such as a network that could not be fitted."""
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a run made.
+    """The result of a training run.
 
     Attributes:
         version: The published version's name; None for a dry run.
-        winner: The registry name that serves.
+        winner: The registry name of the scorer that serves by default.
         rule: The repeat rule in force, `hide` or `allow`.
-        rows: For each repeat rule, for each scorer, one row of the report.
-        context_lift: What ENCM gains from context.
-        users_without_relevant: Users of the exam who were counted, not averaged.
+        rows: One row of the report for each repeat rule and each scorer.
+        context_lift: What ENCM gains from context, as `stages.context_lift` returns it.
+        users_without_relevant: Users after the test cut without relevant items; they are counted, not averaged.
     """
 
     version: str | None
@@ -87,41 +87,39 @@ def train(
     files: Files = DISK,
     connect: Callable[..., store.Database] = store.connect,
 ) -> TrainingResult:
-    """Read, clean, cut, fit, evaluate, publish; a crash at any line leaves the old version serving.
+    """Read, clean, cut, fit, evaluate and publish; a crash at any line leaves the old version serving.
 
     Args:
         settings: Where the shop is, how it is mapped and how to train.
         now: Seconds since 1970.
-        progress: Told how far the run is.
-        protocol: `time` cuts at one moment; `loo99` leaves each user's last item out among 99 sampled ones.
+        progress: Receives the progress of the run.
+        protocol: `time` cuts at one moment; `loo99` ranks each user's last item among 99 sampled ones.
         dry_run: Stop before anything is written.
-        files: How the disk is changed.
-        connect: How the database is reached.
+        files: Performs every change on the disk.
+        connect: Opens the database.
 
     Raises:
-        NotEnoughData: The shop is too small; it says what there is and what is needed.
+        NotEnoughData: The shop is too small; the message says what there is and what is needed.
         TrainingRefused: The candidate did not pass the gate.
     """
-    with (
-        nullcontext() if dry_run else Draft.create(settings.models_dir, now, files) as draft
-    ):  # first: two runs would be one for nothing
+    # The draft comes first: it takes the publisher's lock, so that a second run stops before it reads anything.
+    with nullcontext() if dry_run else Draft.create(settings.models_dir, now, files) as draft:
         with connect(settings.database_url) as db:
             source = read_shop(db, settings, now=now, progress=progress)
         try:
             source.check_enough()
             evaluated, hyperparameters, results = evaluate(source, protocol, progress)
-            progress.stage("Fit on everything; this one serves")
+            progress.stage("Fit on all events; this fit serves")
             final = fit_stage(source, source.interactions, progress.epoch, hyperparameters)
             hyperparameters = left_out(hyperparameters, final, progress)
             pass_gate(evaluated, final)
         except (NotEnoughData, TrainingRefused) as refusal:
             if draft:
-                append_history(
-                    settings.models_dir, {"trained_at": now, "published": None, "reason": str(refusal)}, files
-                )
+                entry = {"trained_at": now, "published": None, "reason": str(refusal)}
+                append_history(settings.models_dir, entry, files)
             raise
-        given = (settings, source, evaluated, final, results, hyperparameters, protocol, files, connect, progress)
-        name = publish(*given, draft) if draft else None
+        run = (settings, source, evaluated, final, results, hyperparameters, protocol, files, connect, progress)
+        name = publish(*run, draft) if draft else None
     rule = in_force(source.shop, protocol)
     return TrainingResult(
         name,
@@ -134,7 +132,14 @@ def train(
 
 
 def read_shop(db: store.Database, settings: Settings, *, now: int, progress: Progress) -> ShopData:
-    """Return the shop's cleaned events and its catalogue."""
+    """Return the shop's events, raw and cleaned, and its catalogue.
+
+    Args:
+        db: The shop's database.
+        settings: How the shop is mapped and how to train.
+        now: Seconds since 1970.
+        progress: Receives the progress of the run.
+    """
     progress.stage("Read the shop's tables")
     unreadable: list[str] = []
     interactions, dropped = store.read_interactions(db, settings.shop, progress=progress.rows, tell=unreadable.append)
@@ -147,26 +152,38 @@ def read_shop(db: store.Database, settings: Settings, *, now: int, progress: Pro
 
 
 def check_ids(events: NDArray, products: NDArray) -> None:
-    """Refuse a shop whose events and products don't name items alike; nothing that was learned could be sold.
+    """Refuse a shop whose events and products have item ids of different types: no learned item could be recommended.
 
     Args:
         events: `(n,)` item ids of the events.
         products: `(m,)` item ids of the catalogue.
 
     Raises:
-        SettingsError: One holds whole numbers, the other texts.
+        SettingsError: One column holds whole numbers and the other texts.
     """
     words = {"int": "whole numbers", "str": "texts"}
     kinds = [words[IdMap(ids).kind] for ids in (events, products)]
     if len(events) and len(products) and kinds[0] != kinds[1]:
         raise SettingsError(
-            f"Events and products should name items by one type of id. Received: {kinds[0]} in the events, {kinds[1]} in the products. "
-            "CAST one of them in recsys.toml."
+            "Events and products should name items by one type of id. "
+            f"Received: {kinds[0]} in the events, {kinds[1]} in the products. CAST one of them in recsys.toml."
         )
 
 
 def evaluate(source: ShopData, protocol: str, progress: Progress) -> tuple[TrainedModels, Hyperparameters, Results]:
-    """Choose on validation, then fit on everything before the cut and sit the test."""
+    """Choose on validation, fit on all events before the test cut, and evaluate on what came after it.
+
+    Args:
+        source: The shop.
+        protocol: `time` or `loo99`.
+        progress: Receives the progress of the run.
+
+    Returns:
+        The evaluation fit, what validation chose, and the results on the test.
+
+    Raises:
+        NotEnoughData: A cut has no events before it, or the test has no known user.
+    """
     rule = in_force(source.shop, protocol)
     before, after, cut = split(source, source.interactions, protocol, source.options.test_quantile)
     check_left(before, "test")
@@ -182,22 +199,13 @@ def evaluate(source: ShopData, protocol: str, progress: Progress) -> tuple[Train
     evaluated = fit_stage(source, before, progress.epoch, hyperparameters)
     hyperparameters = left_out(hyperparameters, evaluated, progress)
     progress.stage("Evaluate on what came after")
-    return (
-        evaluated,
-        hyperparameters,
-        evaluate_on_test(
-            source,
-            evaluated,
-            after,
-            build_evaluation_sets(source, evaluated, after, cut, protocol),
-            rule,
-            hyperparameters,
-        ),
-    )
+    evaluation_sets = build_evaluation_sets(source, evaluated, after, cut, protocol)
+    results = evaluate_on_test(source, evaluated, after, evaluation_sets, rule, hyperparameters)
+    return evaluated, hyperparameters, results
 
 
 def left_out(hyperparameters: Hyperparameters, stage: TrainedModels, progress: Progress) -> Hyperparameters:
-    """Return the choices without the networks that have failed by now, and say so of the new ones."""
+    """Return the hyperparameters without the networks that failed in this fit, and report new failures."""
     for name, why in stage.failures.items():
         if name not in hyperparameters.failures:
             progress.note(f"{name} is left out: {why}")
@@ -205,17 +213,21 @@ def left_out(hyperparameters: Hyperparameters, stage: TrainedModels, progress: P
 
 
 def pass_gate(evaluated: TrainedModels, final: TrainedModels) -> None:
-    """Refuse a candidate that is not finite and complete.
+    """Refuse to publish scorers that are incomplete or not finite.
+
+    Args:
+        evaluated: The evaluation fit.
+        final: The fit that would serve.
 
     Raises:
         TrainingRefused: It says which scorer fails and how.
     """
     for stage in (evaluated, final):
-        check_complete(stage.scorers, _anybody(stage.data), stage.failures)
+        check_complete(stage.scorers, _first_query(stage.data), stage.failures)
 
 
-def _anybody(data: Dataset) -> Query:
-    """Return a question with history and unknown context."""
+def _first_query(data: Dataset) -> Query:
+    """Return the query of the first user with events, in unknown context."""
     unknown = np.array([size - 1 for size in data.context_sizes], np.int32)
     return data.query(int(data.users[0]), context=unknown, now=int(data.timestamps.max()), repeats=True)
 
@@ -233,7 +245,7 @@ def publish(
     progress: Progress,
     draft: Draft | None = None,
 ) -> str:
-    """Write the version, its metrics and its encoders, and activate it last; what failed before that is taken back.
+    """Write the version, its metrics and its encoders, then activate it; a failure before that removes them again.
 
     Returns:
         The version's name.
@@ -265,7 +277,14 @@ def publish(
 
 
 def write_encoders(settings: Settings, name: str, final: TrainedModels, connect: Callable[..., store.Database]) -> None:
-    """Put a version's encoders beside those of the others; what runs that were killed have left is removed first."""
+    """Store a version's encoders in the database, after removing encoders that killed runs left unfinished.
+
+    Args:
+        settings: Where the database is.
+        name: The version's name.
+        final: The fit that serves.
+        connect: Opens the database.
+    """
     encoders = final.encoders
     with connect(settings.database_url) as db:
         store.migrate(db, shop=False)
@@ -281,7 +300,7 @@ def write_encoders(settings: Settings, name: str, final: TrainedModels, connect:
 
 
 def take_back(settings: Settings, name: str, connect: Callable[..., store.Database], progress: Progress) -> None:
-    """Remove a version's encoders, where the database is still there."""
+    """Remove a version's encoders from the database; if it cannot be reached, report that they stay."""
     try:
         with connect(settings.database_url) as db:
             store.purge(db, name)

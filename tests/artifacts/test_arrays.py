@@ -132,7 +132,7 @@ def test_arrays_of_a_version_cannot_be_changed(tmp_path):
                 array[...] = array
 
 
-def test_chunked_and_unaligned_arrays_are_read_where_mapping_was_asked_for(tmp_path):
+def test_chunked_and_unaligned_arrays_are_read_instead_of_mapped(tmp_path):
     values = np.arange(1000, dtype=np.float64).reshape(100, 10)
 
     def write(file: h5py.File) -> None:
@@ -146,7 +146,7 @@ def test_chunked_and_unaligned_arrays_are_read_where_mapping_was_asked_for(tmp_p
     assert not any(is_mapped(array) for array in arrays.values() if array.size > 3)
 
 
-def test_a_scalar_is_read_where_mapping_was_asked_for(tmp_path):
+def test_a_scalar_is_read_instead_of_mapped(tmp_path):
     version = published(tmp_path, lambda draft: draft.write_arrays("a.h5", {"bias": np.float32(0.5)}))
     bias = version.arrays("a.h5", memory_map=True)["bias"]
     assert same(bias, np.float32(0.5)) and not is_mapped(bias)
@@ -221,7 +221,7 @@ def test_an_empty_draft_is_not_published(tmp_path):
 
 
 @pytest.mark.parametrize("end", ["publish", "discard"])
-def test_a_draft_takes_nothing_once_it_is_over(tmp_path, end):
+def test_a_draft_takes_no_file_after_its_end(tmp_path, end):
     with Draft.create(tmp_path, NEW) as draft:
         draft.write_json("a.json", {})
         draft.publish({}) if end == "publish" else draft.discard()
@@ -477,7 +477,8 @@ model.compile("adam", "mse")
 model.fit(np.ones((8, 300), "f4"), np.ones((8, 1), "f4"), verbose=0)
 model.save_weights(sys.argv[1])
 layers = model.tower.layers
-np.savez(sys.argv[2], item_factors=model.item_factors.numpy(), dense=layers[0].kernel.numpy(), gru=model.order.cell.kernel.numpy())
+dense, gru = layers[0].kernel.numpy(), model.order.cell.kernel.numpy()
+np.savez(sys.argv[2], item_factors=model.item_factors.numpy(), dense=dense, gru=gru)
 """
 
 
@@ -500,7 +501,7 @@ def test_weights_that_keras_saved_are_read_without_keras(tmp_path):
     assert is_mapped(version.arrays("bmf_model.weights.h5", memory_map=True)["vars/item_factors"])
 
 
-def test_the_layout_of_keras_is_read_and_its_bookkeeping_left_out(tmp_path):
+def test_the_layout_of_keras_is_read_without_its_optimizer_state(tmp_path):
     def write(file: h5py.File) -> None:
         file["vars/item_factors"] = np.ones((3, 2), np.float32)
         file["vars"].attrs["name"] = "bmf"
@@ -537,21 +538,24 @@ def rewritten(models_dir: Path, version: Version, manifest: dict[str, object]) -
 @pytest.mark.parametrize("memory_map", [False, True], ids=["read", "mapped"])
 def test_a_layout_gives_what_the_file_gives(tmp_path: Path, memory_map: bool) -> None:
     arrays = {**ARRAYS, "scalar": np.float32(3), "empty": np.zeros((0, 4), np.float32), "odd": np.array([b"abc"] * 3)}
-    with published(tmp_path, lambda draft: draft.write_arrays("a.h5", arrays)) as laid, unlaid(tmp_path, laid) as asked:
+    with (
+        published(tmp_path, lambda draft: draft.write_arrays("a.h5", arrays)) as laid,
+        unlaid(tmp_path, laid) as parsed,
+    ):
         assert laid._entries["a.h5"].layout is not None
-        assert asked._entries["a.h5"].layout is None
-        known, told = laid.arrays("a.h5", memory_map=memory_map), asked.arrays("a.h5", memory_map=memory_map)
+        assert parsed._entries["a.h5"].layout is None
+        known, read = laid.arrays("a.h5", memory_map=memory_map), parsed.arrays("a.h5", memory_map=memory_map)
 
-    assert list(known) == list(told)
-    assert [name for name in told if not same(known[name], told[name])] == []
+    assert list(known) == list(read)
+    assert [name for name in read if not same(known[name], read[name])] == []
     mapped = {name for name in known if is_mapped(known[name])}
-    assert {name for name in mapped if known[name].size} == {name for name in told if is_mapped(told[name])}
+    assert {name for name in mapped if known[name].size} == {name for name in read if is_mapped(read[name])}
     assert bool(mapped) == memory_map
     assert not any(array.flags.writeable for array in known.values())
     assert all(array.flags.aligned for array in known.values())
 
 
-def test_a_file_in_pieces_or_with_words_beside_its_arrays_has_no_layout(tmp_path: Path) -> None:
+def test_a_file_with_chunks_or_attributes_has_no_layout(tmp_path: Path) -> None:
     def write(draft: Draft) -> None:
         draft.write_arrays("words.h5", ARRAYS, {"kind": "int"})
         with h5py.File(draft.path("pieces.h5"), "w") as file:

@@ -101,8 +101,8 @@ def check(models_dir: Path, old: str) -> None:
     assert len(entries) == 1 or current_name(models_dir) == names[1]
     latest = publish(models_dir, NEXT, Unsynced())
     assert current_name(models_dir) == latest and served(models_dir) == NEXT
-    left = {path.name for path in models_dir.iterdir()}
-    assert left == {"CURRENT", "metrics.json", ".lock", ".replace.lock", ".stamps", *names, latest}
+    names_in_folder = {path.name for path in models_dir.iterdir()}
+    assert names_in_folder == {"CURRENT", "metrics.json", ".lock", ".replace.lock", ".stamps", *names, latest}
     assert {path.name for path in (models_dir / ".stamps").iterdir()} <= {f"{name}.json" for name in (*names, latest)}
 
 
@@ -118,14 +118,14 @@ def test_f54_death_at_every_effect_leaves_the_old_version_or_the_new_one(models_
     old = current_name(models_dir)
     deaths = 0
     for at in range(1, EFFECTS + 2):
-        attempt = copy(models_dir, tmp_path / str(at) / "models")
+        folder = copy(models_dir, tmp_path / str(at) / "models")
         try:
-            publish(attempt, NEW, Mortal(at, torn=torn))
+            publish(folder, NEW, Mortal(at, torn=torn))
         except Died:
             deaths += 1
-        assert served(attempt) in (1_700_000_000, NEW)
-        assert (current_name(attempt) == old) == (at <= SERVES)
-        check(attempt, old)
+        assert served(folder) in (1_700_000_000, NEW)
+        assert (current_name(folder) == old) == (at <= SERVES)
+        check(folder, old)
     assert deaths == EFFECTS
 
 
@@ -141,28 +141,26 @@ def test_f54_a_killed_process_leaves_the_old_version_or_the_new_one_and_no_lock(
     )
     assert (finished.returncode, finished.stderr, finished.stdout) == (0, "", str(EFFECTS))
     for at in range(1, EFFECTS + 2):
-        attempt = tmp_path / str(at)
-        assert (current_name(attempt) == old) == (at <= SERVES)
-        check(attempt, old)
+        folder = tmp_path / str(at)
+        assert (current_name(folder) == old) == (at <= SERVES)
+        check(folder, old)
 
 
-def test_f54_a_power_cut_that_forgets_whatever_was_not_synced_leaves_the_old_version_or_the_new_one(
-    models_dir, tmp_path
-):
+def test_f54_a_power_cut_leaves_the_old_version_or_the_new_one(models_dir, tmp_path):
     old = current_name(models_dir)
     cuts = 0
     for at in range(1, EFFECTS + 2):
         outcome, outcomes = 0, 1
         while outcome < outcomes:
-            attempt = copy(models_dir, tmp_path / f"{at}-{outcome}")
-            disk = PowerCut(attempt, at)
+            folder = copy(models_dir, tmp_path / f"{at}-{outcome}")
+            disk = PowerCut(folder, at)
             try:
-                publish(attempt, NEW, disk)
+                publish(folder, NEW, disk)
             except Died:
                 pass
             choices = list(disk.outcomes())
             disk.cut(*choices[outcome])
-            check(attempt, old)
+            check(folder, old)
             outcome, outcomes, cuts = outcome + 1, len(choices), cuts + 1
     assert cuts > 2 * (EFFECTS + 1)  # some cuts had renames to undo
 
@@ -191,20 +189,20 @@ def test_f54_the_very_first_publisher_may_die_anywhere_too(tmp_path):
     assert deaths == EFFECTS
 
 
-def test_f44_a_full_disk_at_every_effect_says_so_and_leaves_the_old_version_or_the_new_one(models_dir, tmp_path):
+def test_f44_a_full_disk_at_every_effect_leaves_the_old_version_or_the_new_one(models_dir, tmp_path):
     old = current_name(models_dir)
     refusals = 0
     for at in range(1, EFFECTS + 2):
-        attempt = copy(models_dir, tmp_path / str(at))
+        folder = copy(models_dir, tmp_path / str(at))
         disk = Full(at)
         try:
-            publish(attempt, NEW, disk)
+            publish(folder, NEW, disk)
         except Overloaded as error:
             refusals += 1
             assert "No space left on device. Free some space and train again" in str(error)
             assert isinstance(error.__cause__, OSError)
-        assert not list(attempt.glob(".draft-*"))
-        check(attempt, old)
+        assert not list(folder.glob(".draft-*"))
+        check(folder, old)
     assert refusals == EFFECTS  # the last effect still needs the disk
 
 
@@ -273,7 +271,7 @@ def test_a_draft_that_could_not_start_leaves_the_lock_to_the_next(models_dir):
     with pytest.raises(Overloaded) as caught:
         Draft.create(models_dir, NEW, Full(PUBLISH.index("make_dir DRAFT") + 1))
     Draft.create(models_dir, NEW).discard()
-    assert caught.value.__traceback__ is not None  # whoever still holds the error, does not hold the lock
+    assert caught.value.__traceback__ is not None  # a reference to the error holds no lock
 
 
 REAL_LIMIT = """
@@ -311,16 +309,15 @@ UNSHARED = {"disk": ["unshare", "-rm"], "file": []}
 
 def may_mount() -> bool:
     """Return whether this user may mount a disk in a namespace of its own."""
-    asked = [*UNSHARED["disk"], "sh", "-c", "mount -t tmpfs -o size=1m tmpfs /mnt"]
+    command = [*UNSHARED["disk"], "sh", "-c", "mount -t tmpfs -o size=1m tmpfs /mnt"]
     return (
-        shutil.which("unshare") is not None and subprocess.run(asked, capture_output=True, check=False).returncode == 0
+        shutil.which("unshare") is not None
+        and subprocess.run(command, capture_output=True, check=False).returncode == 0
     )
 
 
 @pytest.mark.parametrize("kind", ["file", *(["disk"] if may_mount() else [])])
-def test_f44_without_room_the_old_version_stays_in_place_and_the_new_one_follows_as_soon_as_it_fits(
-    models_dir, tmp_path, kind
-):
+def test_f44_without_room_the_old_version_stays_until_the_new_one_fits(models_dir, tmp_path, kind):
     (tmp_path / "small").mkdir()
     script = Path(__file__).parents[1] / "helpers" / "full_disk.py"
     finished = subprocess.run(
@@ -331,8 +328,8 @@ def test_f44_without_room_the_old_version_stays_in_place_and_the_new_one_follows
         check=False,
     )
     assert (finished.returncode, finished.stderr) == (0, "")
-    told = json.loads(finished.stdout)
-    assert told["refusals"] > 3 and told["published"] != current_name(models_dir)
+    report = json.loads(finished.stdout)
+    assert report["refusals"] > 3 and report["published"] != current_name(models_dir)
 
 
 def test_what_dead_publishers_left_is_removed_by_the_next_one(models_dir, tmp_path):
@@ -346,8 +343,8 @@ def test_what_dead_publishers_left_is_removed_by_the_next_one(models_dir, tmp_pa
         (models_dir / name).write_bytes(b"half")
     with Draft.create(models_dir, NEW):
         assert len(list(models_dir.glob(".draft-*"))) == 1
-    left = {path.name for path in models_dir.iterdir()}
-    assert left == {"CURRENT", "metrics.json", ".lock", ".replace.lock", ".stamps", current_name(models_dir)}
+    names_in_folder = {path.name for path in models_dir.iterdir()}
+    assert names_in_folder == {"CURRENT", "metrics.json", ".lock", ".replace.lock", ".stamps", current_name(models_dir)}
     assert [path.name for path in (models_dir / ".stamps").iterdir()] == [f"{current_name(models_dir)}.json"]
     assert precious.read_text(encoding="utf-8") == "not ours"
 

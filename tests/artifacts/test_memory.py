@@ -16,7 +16,7 @@ MB = 1 << 20
 @pytest.mark.parametrize(
     ("resident", "given_back"), [(50, 0), (100, 0), (101, 1), (None, 0)]
 )  # None: a system that does not say
-def test_memory_above_the_limit_is_given_back(
+def test_memory_above_the_limit_is_released(
     resident: int | None, given_back: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[str] = []
@@ -28,7 +28,7 @@ def test_memory_above_the_limit_is_given_back(
 
 
 @pytest.mark.skipif(resident_bytes() is None, reason="this system does not say what is resident")
-def test_what_was_let_go_of_can_be_read_again(tmp_path, rng: np.random.Generator) -> None:
+def test_released_pages_can_be_read_again(tmp_path, rng: np.random.Generator) -> None:
     """Of 64 MB that were read through a map, nearly nothing is left resident, and the array is what it was."""
     values = rng.integers(0, 255, 64 * MB, dtype=np.uint8)
     write_arrays(tmp_path / "large.h5", {"values": values}, {})
@@ -36,15 +36,15 @@ def test_what_was_let_go_of_can_be_read_again(tmp_path, rng: np.random.Generator
     assert int(mapped[::4096].sum()) == int(values[::4096].sum())
     full = resident_bytes()
     release_pages()
-    left = resident_bytes()
+    remaining = resident_bytes()
 
     assert full is not None
-    assert left is not None
-    assert full - left > 50 * MB
+    assert remaining is not None
+    assert full - remaining > 50 * MB
     np.testing.assert_array_equal(mapped, values)
 
 
-def test_a_file_that_nobody_reads_any_more_is_not_held(tmp_path) -> None:
+def test_a_file_without_readers_is_unmapped(tmp_path) -> None:
     write_arrays(tmp_path / "small.h5", {"values": np.arange(4096)}, {})
     before = len(arrays._MAPS)
     mapped = read_arrays(tmp_path / "small.h5", "small.h5", memory_map=True)
@@ -53,7 +53,7 @@ def test_a_file_that_nobody_reads_any_more_is_not_held(tmp_path) -> None:
     assert len(arrays._MAPS) == before
 
 
-def test_a_system_without_advice_keeps_what_it_has(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_without_madvise_keeps_its_pages(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Stubborn:
         def madvise(self, advice: int) -> None:
             raise OSError(advice)

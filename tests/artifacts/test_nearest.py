@@ -1,4 +1,4 @@
-"""An index of vectors by dot product: it finds the largest, whatever their length, and reads nothing that is no index."""
+"""An index of vectors by dot product finds the largest products for vectors of any length, and refuses other files."""
 
 from pathlib import Path
 
@@ -24,25 +24,25 @@ def test_the_largest_dot_product_comes_first_not_the_smallest_angle() -> None:
     assert opened(vectors).search(np.array([-1, 0.5], np.float32), 2).tolist() == [3, 2]
 
 
-def test_nearly_all_of_the_best_are_found_though_the_vectors_are_of_very_different_lengths(
+def test_nearly_all_of_the_best_are_found_among_vectors_of_different_lengths(
     rng: np.random.Generator,
 ) -> None:
     vectors = (rng.normal(size=(4000, 16)) * rng.lognormal(0, 1, (4000, 1))).astype(np.float32)
     index = opened(vectors)
     shares = []
-    for asked in rng.normal(size=(20, 16)).astype(np.float32):
-        best = np.argsort(-(vectors @ asked))[:100]
-        shares.append(np.isin(best, index.search(asked, 400)).mean())
+    for query in rng.normal(size=(20, 16)).astype(np.float32):
+        best = np.argsort(-(vectors @ query))[:100]
+        shares.append(np.isin(best, index.search(query, 400)).mean())
 
     assert np.mean(shares) > 0.97
 
 
 def test_answers_are_distinct_rows_and_no_more_than_there_are(rng: np.random.Generator) -> None:
     vectors = rng.normal(size=(50, 8)).astype(np.float32)
-    found = opened(vectors).search(vectors[0], 80)
+    rows = opened(vectors).search(vectors[0], 80)
 
-    assert found.dtype == np.int32
-    assert sorted(found.tolist()) == list(range(50))
+    assert rows.dtype == np.int32
+    assert sorted(rows.tolist()) == list(range(50))
 
 
 def test_the_same_vectors_make_the_same_bytes(rng: np.random.Generator) -> None:
@@ -69,12 +69,12 @@ SIZES = [1e-8, 6e-8, 6e-5, 1.0, 255.0, 65_504.0, 65_505.0, 65_520.0, 1e6, 1e-38,
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("asked", SIZES)
-def test_numbers_of_any_size_can_be_indexed_and_asked_for(size: float, asked: float) -> None:
+@pytest.mark.parametrize("query", SIZES)
+def test_numbers_of_any_size_can_be_indexed_and_searched(size: float, query: float) -> None:
     vectors = np.array([[0, size], [size, 0], [-size, 0]], np.float32)
 
     # with (2, 1), in units of size: 1, 2, -2
-    assert opened(vectors).search(np.array([asked, asked / 2], np.float32), 3).tolist() == [1, 0, 2]
+    assert opened(vectors).search(np.array([query, query / 2], np.float32), 3).tolist() == [1, 0, 2]
 
 
 @pytest.mark.parametrize("power", [-100, -24, 17, 100])
@@ -114,17 +114,17 @@ def test_the_only_vector_that_is_not_zero_is_found(length: float) -> None:
     assert opened(vectors).search(np.array([1, 0], np.float32), 1).tolist() == [11]
 
 
-def test_a_question_of_zeros_is_answered() -> None:
+def test_a_query_of_zeros_is_answered() -> None:
     assert len(opened(STEPS.astype(np.float32)).search(np.zeros(2, np.float32), 5)) == 5
 
 
 @pytest.mark.parametrize("n", [0, 1])
-def test_a_catalogue_of_nothing_can_be_indexed(n: int) -> None:
+def test_an_empty_catalogue_can_be_indexed(n: int) -> None:
     assert opened(np.ones((n, 4), np.float32)).search(np.ones(4, np.float32), 3).tolist() == list(range(n))
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
-def test_what_is_no_number_is_not_indexed(broken: float) -> None:
+def test_values_that_are_not_finite_are_refused(broken: float) -> None:
     vectors = np.ones((5, 4), np.float32)
     vectors[2, 3] = broken
 

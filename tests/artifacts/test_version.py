@@ -31,7 +31,7 @@ def refusal(models_dir: Path, *, full: bool = False) -> str:
 
 
 def rewrite_manifest(models_dir: Path, data: bytes) -> None:
-    """Give the active version another manifest and the name that goes with it, as a publisher with such a manifest would have."""
+    """Give the active version another manifest and the name that belongs to it, as a publisher would have."""
     old = folder(models_dir)
     (old / "manifest.json").write_bytes(data)
     new = f"{old.name.split('-')[0]}-{hashlib.sha256(data).hexdigest()[:8]}"
@@ -45,7 +45,7 @@ def flip(path: Path, position: int, bit: int = 0) -> None:
     path.write_bytes(data)
 
 
-def test_an_open_version_tells_its_name_manifest_and_files(models_dir):
+def test_an_open_version_has_its_name_manifest_and_files(models_dir):
     with current(models_dir) as version:
         assert version.name == current_name(models_dir) and version.path == models_dir / version.name
         assert list(version.manifest) == ["schema", "created", "data_until", "files"]
@@ -60,7 +60,7 @@ def test_an_open_version_tells_its_name_manifest_and_files(models_dir):
 
 
 @pytest.mark.parametrize("path", ["missing.json", "../metrics.json", "/etc/passwd", "manifest.json", "items", ""])
-def test_files_that_the_manifest_does_not_list_cannot_be_asked_for(models_dir, path):
+def test_files_that_the_manifest_does_not_list_cannot_be_read(models_dir, path):
     with current(models_dir) as version, pytest.raises(ModelRefused, match=re.escape(f"should hold {path}.")):
         version.file(path)
 
@@ -193,8 +193,9 @@ def files_with(models_dir: Path, **changes: object) -> bytes:
 @pytest.mark.parametrize(
     "path",
     [
-        "/etc/passwd", "../metrics.json", "items/../../CURRENT", "..", ".", "", "items//prices.h5", "items/", ".hidden", "items\\prices.h5",
-        "C:/x", "a\0b", "ünï.json", "manifest.json", "Manifest.JSON", 7, None, ["a"], "x\n",
+        "/etc/passwd", "../metrics.json", "items/../../CURRENT", "..", ".", "", "items//prices.h5", "items/",
+        ".hidden", "items\\prices.h5", "C:/x", "a\0b", "ünï.json", "manifest.json", "Manifest.JSON",
+        7, None, ["a"], "x\n",
     ],
 )  # fmt: skip
 def test_a_manifest_that_names_a_path_it_may_not_is_refused(models_dir, path):
@@ -271,8 +272,9 @@ def test_a_huge_manifest_is_refused_unread(models_dir):
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"\n", b"..", b"../models", b".", b"/etc", b"/", b"items", b".draft-20231114T221320Z-1", b"\x00\xff\xfe\x80" * 8, b"x" * 1000,
-        b"20231114T221320Z-0123456", b"20231114T221320Z-0123456G", b"20231114T221320Z-01234567/../x", b"20231114T221320Z-01234567\n\n",
+        b"", b"\n", b"..", b"../models", b".", b"/etc", b"/", b"items", b".draft-20231114T221320Z-1",
+        b"\x00\xff\xfe\x80" * 8, b"x" * 1000, b"20231114T221320Z-0123456", b"20231114T221320Z-0123456G",
+        b"20231114T221320Z-01234567/../x", b"20231114T221320Z-01234567\n\n",
     ],
     ids=lambda data: repr(data[:30]),
 )  # fmt: skip
@@ -345,7 +347,7 @@ def test_f52_a_rollback_is_an_activation_of_the_older_version(models_dir):
 
 
 class Unwritable(Files):
-    """A models folder that belongs to somebody else."""
+    """A models folder that another user owns."""
 
     def make_dir(self, path: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
@@ -373,7 +375,7 @@ def test_a_stamped_version_is_opened_without_hashing_its_files(models_dir, monke
     assert hashed == ["bmf_config.json", "prices.h5", "snapshot.bin"]
 
 
-def test_touched_files_are_hashed_once_and_stamped_anew(models_dir, monkeypatch):
+def test_touched_files_are_hashed_once_and_stamped_again(models_dir, monkeypatch):
     os.utime(folder(models_dir) / "snapshot.bin", (1, 1))
     hashed = hashed_files(monkeypatch)
     current(models_dir).close()
@@ -508,7 +510,8 @@ def test_an_entry_that_is_no_json_changes_nothing(tmp_path):
 
 
 def test_importing_needs_numpy_and_nothing_heavier():
-    script = "import sys, numpy; before = set(sys.modules); import recsys.artifacts; print(*sorted(set(sys.modules) - before))"
+    script = "import sys, numpy; before = set(sys.modules); import recsys.artifacts; "
+    script += "print(*sorted(set(sys.modules) - before))"
     root = Path(__file__).parents[2]
     finished = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, encoding="utf-8", timeout=60, check=True, cwd=root

@@ -23,7 +23,7 @@ def test_every_event_is_a_target_once(board: TrainedModels) -> None:
     np.testing.assert_array_equal(cut.targets[:, 0], board.data.items)
     np.testing.assert_array_equal(cut.confidences[:, 0], board.data.confidences)
     np.testing.assert_array_equal(cut.contexts[:, 0], board.data.contexts)
-    assert (cut.before == -1).all()
+    assert (cut.history_end == -1).all()
     assert (cut.weights == 0).all()
 
 
@@ -32,7 +32,7 @@ def test_nothing_that_happened_before_counts(name: str, board: TrainedModels) ->
     """The logits are those of the same users before the first of three events."""
     network, cut = NETWORKS[name](shapes(board.data, FAST), 5), pairs(board.data)
     n, ask = len(cut), tf.constant(cut.targets[:, None])
-    rest = (tf.constant(cut.before), tf.constant(cut.contexts), tf.ones((n, 1)))
+    rest = (tf.constant(cut.history_end), tf.constant(cut.contexts), tf.ones((n, 1)))
 
     without = network(UserBatch(tf.constant(cut.users), tf.constant(cut.items), tf.constant(cut.weights), *rest), ask)
     before_all = network(UserBatch(tf.constant(cut.users), tf.ones((n, 3), tf.int32), tf.ones((n, 3)), *rest), ask)

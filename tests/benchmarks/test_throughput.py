@@ -59,7 +59,7 @@ def test_keras_trains_the_network_that_we_train() -> None:
     theirs.get_layer("output").set_weights([output[:, None], arrays["bias"][None]])
 
     cut = pairs(data)
-    past = UserBatch(cut.users, cut.items, cut.weights, cut.before, cut.contexts, np.ones((100, 1), np.float32))
+    past = UserBatch(cut.users, cut.items, cut.weights, cut.history_end, cut.contexts, np.ones((100, 1), np.float32))
     logits = ours(UserBatch(*map(tf.constant, past)), tf.constant(cut.targets[:, None]))
 
     np.testing.assert_allclose(logits[:, 0], theirs([data.users, data.items]), rtol=1e-4, atol=1e-4)

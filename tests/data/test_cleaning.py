@@ -115,7 +115,7 @@ def test_cleaning_names_each_reason_with_its_count() -> None:
         (1, 5, CART, -5),  # before 1970
         (1, 5, CART, NOW + DAY),  # clock skew: stays
         (1, 5, CART, NOW + DAY + 1),  # future
-        (1, 6, BUY, NOW - 90),  # annulled
+        (1, 6, BUY, NOW - 90),  # cancelled by the next row
         (1, 6, CANCEL, NOW - 80),
         (9, 5, VIEW, NOW - 70),  # three views by user 9 on one day: a bot
         (9, 6, VIEW, NOW - 60),
@@ -154,7 +154,7 @@ def test_an_event_of_weight_zero_is_dropped_and_a_negative_one_stays() -> None:
     assert report.dropped == {"unweighted event": 1}
 
 
-def test_one_customers_history_is_cleaned_as_it_is_among_all() -> None:
+def test_the_history_of_one_user_is_cleaned_as_among_all_users() -> None:
     rng = np.random.default_rng(7)
     users, items, events, ages = rng.integers(0, [[4], [5], [5], [50]], (4, 400)).tolist()
     rows = events_of(
@@ -175,7 +175,7 @@ def test_an_empty_shop_is_cleaned_to_nothing() -> None:
     assert (len(kept), report) == (0, CleanReport(0, 0, {}))
 
 
-def test_a_bot_is_known_by_its_busiest_day_not_by_its_total() -> None:
+def test_a_bot_is_detected_by_its_busiest_day_not_by_its_total() -> None:
     users = np.array(["person"] * 4 + ["bot"] * 3 + ["bot"])
     timestamps = np.array([DAY, DAY + 1, 2 * DAY, 2 * DAY + 1, 5 * DAY, 5 * DAY + 1, 6 * DAY - 1, 9 * DAY])
 
@@ -183,10 +183,9 @@ def test_a_bot_is_known_by_its_busiest_day_not_by_its_total() -> None:
     assert not bot_rows(users.astype(object), timestamps, 3).any()
 
 
-def test_rows_in_less_everything_dropped_is_rows_out_over_all_stages() -> None:
-    report = (
-        CleanReport(10, 8, {"duplicate": 2}).preceded_by({"null user": 3, "null item": 0}).followed_by({"rare item": 4})
-    )
+def test_rows_in_minus_dropped_is_rows_out_over_all_stages() -> None:
+    report = CleanReport(10, 8, {"duplicate": 2}).preceded_by({"null user": 3, "null item": 0})
+    report = report.followed_by({"rare item": 4})
 
     assert report == CleanReport(13, 4, {"null user": 3, "duplicate": 2, "rare item": 4})
     assert report.rows_in - sum(report.dropped.values()) == report.rows_out
@@ -196,17 +195,17 @@ def test_counts_of_one_reason_add_up() -> None:
     assert add_counts({"null user": 1}, {}, {"null user": 2, "bot": 5}) == {"null user": 3, "bot": 5}
 
 
-def test_users_are_counted_over_the_items_that_are_left() -> None:
+def test_users_are_counted_over_frequent_items() -> None:
     viewed = [("ann", "cup"), ("ann", "cup"), ("ann", "pin"), ("bob", "cup"), ("bob", "pot"), ("cy", "jar")]
     rows = events_of(*((user, item, VIEW, NOW) for user, item in viewed))
 
     users, items = frequent_ids(rows, min_user_events=2, min_item_events=3)
 
     assert items.tolist() == ["cup"]  # 3 events
-    assert users.tolist() == ["ann"]  # bob has one event on cups; his pot is gone
+    assert users.tolist() == ["ann"]  # bob has one event on a frequent item
 
 
-def test_rarity_is_one_pass_so_an_item_stays_when_its_users_go() -> None:
+def test_frequency_is_one_pass_so_an_item_stays_without_its_users() -> None:
     rows = events_of((1, 5, VIEW, NOW), (2, 5, VIEW, NOW), (3, 5, VIEW, NOW))
 
     users, items = frequent_ids(rows, min_user_events=2, min_item_events=3)
@@ -220,10 +219,10 @@ def test_confidence_halves_with_each_half_life_and_keeps_its_sign() -> None:
     )
     weights = {"purchase": 1.0, "view": -0.4, "cart": 0.7}
 
-    given = confidences(rows, weights, 30.0, NOW)
+    values = confidences(rows, weights, 30.0, NOW)
 
-    assert given.dtype == np.float32
-    assert given.tolist() == pytest.approx([1.0, 0.5, -0.4 / 4, 0.7])
+    assert values.dtype == np.float32
+    assert values.tolist() == pytest.approx([1.0, 0.5, -0.4 / 4, 0.7])
 
 
 def test_half_life_zero_means_no_decay() -> None:
@@ -232,6 +231,6 @@ def test_half_life_zero_means_no_decay() -> None:
     assert confidences(rows, {"purchase": 1.0, "view": 0.3}, 0.0, NOW).tolist() == pytest.approx([1.0, 0.3])
 
 
-def test_a_row_whose_event_has_no_weight_is_refused() -> None:
+def test_a_row_with_an_event_without_weight_is_refused() -> None:
     with pytest.raises(ValueError, match="`event_weights` should hold every event"):
         confidences(events_of((1, 5, BUY, NOW), (1, 5, SCROLL, NOW)), {"purchase": 1.0}, 0.0, NOW)

@@ -1,4 +1,4 @@
-"""What is known of a moment before the choice: the customers' own clock, and words that training learned."""
+"""Context features: the clock in the time zone of the shop, and values that training learned."""
 
 import calendar
 import json
@@ -45,7 +45,7 @@ def utc(text: str) -> int:
         ("1969-12-31T12:00", "UTC", "afternoon", "winter"),
     ],
 )
-def test_the_customers_clock_decides(moment: str, zone: str, time_of_day: str, season: str) -> None:
+def test_clock_features_use_the_local_time(moment: str, zone: str, time_of_day: str, season: str) -> None:
     columns = clock_columns(np.array([utc(moment)]), zone)
 
     assert clock_context(utc(moment), zone) == {"time_of_day": time_of_day, "season": season}
@@ -53,7 +53,7 @@ def test_the_customers_clock_decides(moment: str, zone: str, time_of_day: str, s
     assert SEASONS[columns["season"][0]] == season
 
 
-def test_many_moments_are_read_as_one_is() -> None:
+def test_many_moments_have_the_features_of_each() -> None:
     moments = utc("2024-03-09T00:00") + 547 * np.arange(400)  # two and a half days over the change of the clocks
     columns = clock_columns(moments, "America/New_York")
 
@@ -85,14 +85,13 @@ def test_node_derives_the_same_context_in_every_hour_of_a_year() -> None:
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed")
-    module = Path(__file__).parents[2] / "backend/src/services/lists/context.js"
+    module = Path(__file__).parents[2] / "backend/src/services/recommendations/context.js"
     moments = (utc("2024-01-01T00:30") + 3600 * np.arange(366 * 24)).tolist()
-    asked = json.dumps({"zones": ZONES, "moments": moments})
-    done = subprocess.run(
-        [node, "--input-type=module", "-e", NODE, module.as_uri(), asked], capture_output=True, check=True
-    )
+    arguments = json.dumps({"zones": ZONES, "moments": moments})
+    command = [node, "--input-type=module", "-e", NODE, module.as_uri(), arguments]
+    output = subprocess.run(command, capture_output=True, check=True).stdout
 
-    for zone, contexts in zip(ZONES, json.loads(done.stdout), strict=True):
+    for zone, contexts in zip(ZONES, json.loads(output), strict=True):
         assert contexts == [{**clock_context(moment, zone), "device_type": None} for moment in moments], zone
 
 
@@ -112,17 +111,10 @@ def test_values_are_distinct_folded_and_in_order(encoder: ContextEncoder) -> Non
 
 def test_absent_and_unseen_values_are_unknown(encoder: ContextEncoder) -> None:
     assert encoder.encode({}).tolist() == [4, 4, 2, 2]
-    assert encoder.encode(
-        {"time_of_day": "noon", "season": None, "device_type": "tv", "category": "honey"}
-    ).tolist() == [4, 4, 2, 2]
-    assert encoder.encode(
-        {"time_of_day": "evening", "season": "winter", "device_type": " MOBILE", "category": "Tea"}
-    ).tolist() == [
-        3,
-        0,
-        1,
-        1,
-    ]
+    unseen = {"time_of_day": "noon", "season": None, "device_type": "tv", "category": "honey"}
+    known = {"time_of_day": "evening", "season": "winter", "device_type": " MOBILE", "category": "Tea"}
+    assert encoder.encode(unseen).tolist() == [4, 4, 2, 2]
+    assert encoder.encode(known).tolist() == [3, 0, 1, 1]
     assert encoder.encode({"weather": "rain"}).tolist() == [4, 4, 2, 2]
 
 
@@ -140,7 +132,7 @@ def test_a_value_comes_back_in_the_encoders_spelling(encoder: ContextEncoder) ->
     assert encoder.known_value("category", None) is None
 
 
-def test_nothing_but_the_clock_is_known_of_a_shop_without_words() -> None:
+def test_a_shop_without_context_values_has_clock_features_only() -> None:
     encoder = ContextEncoder.fit({"device_type": [None, None]}, [])
 
     assert encoder.sizes == (5, 5, 1, 1)

@@ -1,4 +1,4 @@
-"""Encoded events by hand: whose they are, what was before them, what a question is made of."""
+"""Datasets by hand: the rows of users, baskets, queries and purchases."""
 
 import math
 
@@ -46,56 +46,52 @@ def test_each_users_events_lie_together(data: Dataset) -> None:
 
 
 def test_a_basket_starts_at_the_first_event_of_its_second(data: Dataset) -> None:
-    assert data.baskets.tolist() == [
-        0,
-        1,
-        2,
-        3,
-        3,
-        5,
-    ]  # user 2 has an event in the same second, and a basket of her own
+    # user 2 has an event in the same second, but another basket
+    assert data.baskets.tolist() == [0, 1, 2, 3, 3, 5]
 
 
-def test_moments_of_nothing_and_of_one() -> None:
+def test_first_of_moment_without_events_and_with_one() -> None:
     nothing = np.zeros(0, np.int32)
 
     assert first_of_moment(nothing, nothing.astype(np.int64)).tolist() == []
     assert first_of_moment(np.array([4], np.int32), np.array([7])).tolist() == [0]
 
 
-def test_a_question_holds_the_users_events_oldest_first(data: Dataset) -> None:
-    asked = data.query(0, context=CONTEXT, now=50, repeats=True)
+def test_a_query_holds_the_events_of_the_user_oldest_first(data: Dataset) -> None:
+    query = data.query(0, context=CONTEXT, now=50, repeats=True)
 
-    assert (asked.user, asked.now, asked.repeats) == (0, 50, True)
-    assert asked.items.tolist() == [5, 6, 6, 7, 8]
-    assert asked.timestamps.tolist() == [10, 20, 30, 40, 40]
-    assert asked.weights.tolist() == data.weights[:5].tolist()  # the event's own weight, which time does not fade
-    assert asked.context.tolist() == [1]
+    assert (query.user, query.now, query.repeats) == (0, 50, True)
+    assert query.items.tolist() == [5, 6, 6, 7, 8]
+    assert query.timestamps.tolist() == [10, 20, 30, 40, 40]
+    assert query.weights.tolist() == data.weights[:5].tolist()  # the weight, without time decay
+    assert query.context.tolist() == [1]
 
 
 @pytest.mark.parametrize("user", [1, 3])
-def test_who_did_nothing_has_no_history(data: Dataset, user: int) -> None:
-    asked = data.query(user, context=CONTEXT, now=50, repeats=False)
+def test_a_user_without_events_has_no_history(data: Dataset, user: int) -> None:
+    query = data.query(user, context=CONTEXT, now=50, repeats=False)
 
-    assert (asked.user, len(asked.items), len(asked.weights), len(asked.timestamps)) == (user, 0, 0, 0)
+    assert (query.user, len(query.items), len(query.weights), len(query.timestamps)) == (user, 0, 0, 0)
     assert data.bought(user).tolist() == []
 
 
-def test_of_a_long_history_the_newest_events_are_asked() -> None:
+def test_a_query_holds_the_newest_events_of_a_long_history() -> None:
     n = MAX_HISTORY + 3
     data = dataset([0] + [1] * n, [9] + [item % 8 for item in range(n)], [5] + list(range(n)))
 
-    asked = data.query(1, context=CONTEXT, now=n, repeats=False)
+    query = data.query(1, context=CONTEXT, now=n, repeats=False)
 
     assert MAX_HISTORY == 500
-    assert asked.timestamps.tolist() == list(range(3, n))
-    assert asked.items[:2].tolist() == [3, 4]
-    assert sorted(data.bought(1).tolist()) == list(range(8)), "what was bought counts for ever, not for 500 events"
+    assert query.timestamps.tolist() == list(range(3, n))
+    assert query.items[:2].tolist() == [3, 4]
+    assert sorted(data.bought(1).tolist()) == list(range(8)), (
+        "purchases count without a limit, not only among the newest 500 events"
+    )
 
 
 def test_bought_are_the_distinct_purchases_since_a_moment(data: Dataset) -> None:
     assert data.bought(0).tolist() == [5, 6, 7]
-    assert data.bought(0, since=20).tolist() == [6, 7]  # at that moment counts
+    assert data.bought(0, since=20).tolist() == [6, 7]  # the moment itself counts
     assert data.bought(0, since=21).tolist() == [7]
     assert data.bought(0, since=math.inf).tolist() == []
     assert data.bought(2).tolist() == [5]

@@ -1,4 +1,4 @@
-"""From the shop's words to indices, by hand."""
+"""The encoders and the encoding of events, by hand."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ UNKNOWN_CATEGORY = 2  # after coffee and tea
 
 @pytest.fixture
 def events() -> Interactions:
-    """User 70 looks at 12, buys 10 and 12 at once, and buys 10 again; user 50 has 10, then 11 that nobody else has."""
+    """User 70 views 12, buys 10 and 12 at once, and buys 10 again. User 50 has 10, then 11, which no other user has."""
     return events_of(
         [
             (70, 10, "purchase", EVENING + 200),
@@ -34,7 +34,7 @@ def events() -> Interactions:
 
 @pytest.fixture
 def products() -> Catalogue:
-    return catalogue_of([12, 99, 10, 11], ["Tea", None, "coffee", None])  # in no order, one never touched
+    return catalogue_of([12, 99, 10, 11], ["Tea", None, "coffee", None])  # unordered; 99 has no event
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_items_without_a_product_have_no_category(events: Interactions) -> None:
 def test_events_are_ordered_by_user_moment_and_row(events: Interactions, encoders: Encoders) -> None:
     data = encode(events, encoders, SHOP, TIMELESS, now=EVENING + 300)
 
-    assert data.users.tolist() == [0, 1, 1, 1, 1]  # the event on item 11 is gone
+    assert data.users.tolist() == [0, 1, 1, 1, 1]  # without the event on item 11
     assert data.items.tolist() == [0, 1, 1, 0, 0]  # in one second the row decides: 12 before 10
     assert (data.timestamps - EVENING).tolist() == [50, 0, 100, 100, 200]
     assert data.weights.tolist() == pytest.approx([0.7, 0.3, 1.0, 1.0, 1.0])
@@ -79,29 +79,29 @@ def test_events_are_ordered_by_user_moment_and_row(events: Interactions, encoder
     ]
 
 
-def test_confidence_fades_and_weight_does_not(events: Interactions, encoders: Encoders) -> None:
-    fading = replace(TIMELESS, half_life_days=1.0)
+def test_confidence_decays_and_weight_does_not(events: Interactions, encoders: Encoders) -> None:
+    decaying = replace(TIMELESS, half_life_days=1.0)
 
-    data = encode(events, encoders, SHOP, fading, now=EVENING + 200 + 2 * DAY)
+    data = encode(events, encoders, SHOP, decaying, now=EVENING + 200 + 2 * DAY)
 
     assert data.confidences[-1] == pytest.approx(0.25)  # two half-lives
     assert data.confidences[0] == pytest.approx(0.7 * 0.25 * 0.5 ** (150 / DAY))
     assert data.weights.tolist() == pytest.approx([0.7, 0.3, 1.0, 1.0, 1.0])
 
 
-def test_a_context_is_what_was_known_before_its_event(events: Interactions, encoders: Encoders) -> None:
+def test_a_context_is_what_is_known_before_its_event(events: Interactions, encoders: Encoders) -> None:
     data = encode(events, encoders, SHOP, TIMELESS, now=EVENING + 300)
 
     tea, coffee = 1, 0
     assert data.contexts[:, TIME_OF_DAY].tolist() == [3] * 5
     assert data.contexts[:, SEASON].tolist() == [0] * 5
     assert data.contexts[:, DEVICE].tolist() == [2, 0, 0, 0, 1]  # none, desktop, desktop, desktop, mobile
-    # nothing before the first; before the two of one second, the look at 12; before the last, the newest of that
-    # second, 10
+    # no event before the first; the view of 12 before the two of one second; 10, the newest of that second, before the
+    # last
     assert data.contexts[:, CATEGORY].tolist() == [UNKNOWN_CATEGORY, UNKNOWN_CATEGORY, tea, tea, coffee]
 
 
-def test_the_clock_is_the_shops(events: Interactions, encoders: Encoders) -> None:
+def test_clock_features_use_the_time_zone_of_the_shop(events: Interactions, encoders: Encoders) -> None:
     data = encode(events, encoders, replace(SHOP, time_zone="Asia/Tokyo"), TIMELESS, now=EVENING + 300)
 
     assert data.contexts[:, TIME_OF_DAY].tolist() == [0] * 5  # 03:00 of the next day
@@ -118,22 +118,24 @@ def test_unknown_users_and_items_are_left_out(events: Interactions, encoders: En
     assert data.contexts[:, DEVICE].tolist() == [2]
 
 
-def test_text_ids_are_encoded_likewise(events: Interactions) -> None:
+def test_text_ids_are_encoded_like_integer_ids(events: Interactions) -> None:
     def text(ids: np.ndarray) -> np.ndarray:
         return np.array([f"id-{number}" for number in ids.tolist()], object)
 
-    spelt = replace(events, users=text(events.users), items=text(events.items))
+    text_events = replace(events, users=text(events.users), items=text(events.items))
     products = catalogue_of([1, 2], ["tea", "coffee"])
-    encoders = Encoders.fit(spelt, replace(products, items=np.array(["id-12", "id-10"], object)), min_item_events=2)
+    encoders = Encoders.fit(
+        text_events, replace(products, items=np.array(["id-12", "id-10"], object)), min_item_events=2
+    )
 
-    data = encode(spelt, encoders, SHOP, TIMELESS, now=EVENING + 300)
+    data = encode(text_events, encoders, SHOP, TIMELESS, now=EVENING + 300)
 
     assert (encoders.users.kind, encoders.items.ids.tolist()) == ("str", ["id-10", "id-12"])
     assert (data.users.tolist(), data.items.tolist()) == ([0, 1, 1, 1, 1], [0, 1, 1, 0, 0])
     assert encoders.item_categories.tolist() == [0, 1, UNKNOWN_CATEGORY]
 
 
-def test_nothing_is_encoded_as_nothing(encoders: Encoders) -> None:
+def test_no_events_are_encoded_as_an_empty_dataset(encoders: Encoders) -> None:
     data = encode(events_of([]), encoders, SHOP, TIMELESS, now=EVENING)
 
     assert (len(data), data.contexts.shape) == (0, (0, 4))

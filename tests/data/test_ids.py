@@ -1,4 +1,4 @@
-"""Whole columns of ids are read as each id by itself."""
+"""A column of ids is read as each of its ids alone."""
 
 import pytest
 
@@ -8,7 +8,7 @@ ODD = ["07", "-0", "+7", " 7", "1_000", "７", "7.0", "", "x", str(2**63), str(-
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_one_text_that_is_no_id_changes_nothing_for_the_others(odd: str | None) -> None:
+def test_an_invalid_id_does_not_change_the_other_ids(odd: str | None) -> None:
     assert canonical_integers(["7", odd, "-12"]) == [7, canonical(odd, "int"), -12] == [7, None, -12]
 
 

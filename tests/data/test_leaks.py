@@ -1,4 +1,4 @@
-"""Nothing of the exam reaches what sits it, and the exam tells sense from noise. These tests stay."""
+"""No event after the cut reaches training, and the evaluation separates learned scorers from chance."""
 
 import math
 from collections.abc import Iterator
@@ -35,17 +35,18 @@ from tests.helpers.checkerboard import (
     fit,
     other_cluster,
     own_cluster,
-    question,
     shop_of,
     withheld,
 )
+from tests.helpers.checkerboard import (
+    question as query_of,
+)
 
-PERSONAL = [name for name, kind in REGISTRY.items() if kind.source != "popularity"]
-N_HELD_OUT = 4  # items of each customer after the cut in the exams of taste and of noise
+PERSONAL = [name for name, spec in REGISTRY.items() if spec.source != "popularity"]
+N_HELD_OUT = 4  # items of each user after the cut, with true and with shuffled labels
 # A random ranking of 16 items, 4 of them relevant: the AUC is a Mann-Whitney statistic with mean 1/2 and variance
-# (4 + 12 + 1) / (12 · 4 · 12), hits in the top 10 are hypergeometric with mean 10 · 4/16. Customers are drawn
-# independently,
-# so a mean over 64 of them lies within four standard deviations but once in 16,000 trials.
+# (4 + 12 + 1) / (12 · 4 · 12), hits in the top 10 are hypergeometric with mean 10 · 4/16. Users are drawn
+# independently, so the mean over 64 of them leaves four standard deviations once in 16,000 trials.
 AUC_TOLERANCE = 4 * math.sqrt(17 / (12 * 4 * 12) / N_USERS)
 P10_CHANCE = 4 / 16
 P10_TOLERANCE = 4 * math.sqrt(10 * (4 / 16) * (12 / 16) * (6 / 15) / 100 / N_USERS)
@@ -53,7 +54,7 @@ P10_TOLERANCE = 4 * math.sqrt(10 * (4 / 16) * (12 / 16) * (6 / 15) / 100 / N_USE
 
 @dataclass(frozen=True)
 class Constant:
-    """A scorer without an opinion."""
+    """A scorer with the same score for every item."""
 
     n_items: int
 
@@ -63,7 +64,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Oracle:
-    """A scorer that knows one item of each customer beforehand: the withheld one."""
+    """A scorer that knows the withheld item of each user."""
 
     n_items: int = N_ITEMS
 
@@ -74,7 +75,7 @@ class Oracle:
 
 
 def joined(*parts: Interactions) -> Interactions:
-    """Return all events, row ids running on."""
+    """Return the events of all parts, with new row ids."""
     columns = {
         field.name: np.concatenate([getattr(part, field.name) for part in parts])
         for field in fields(Interactions)
@@ -85,8 +86,8 @@ def joined(*parts: Interactions) -> Interactions:
     return Interactions(**columns, event_names=parts[0].event_names, contexts={"device_type": devices})
 
 
-def user_representation() -> Interactions:
-    """Return four purchases a customer after the cut, all of her own cluster."""
+def true_labels() -> Interactions:
+    """Return four purchases of each user after the cut, all in their own cluster."""
     rng = np.random.default_rng(21)
     rows: list[Row] = []
     for user in range(N_USERS):
@@ -98,63 +99,64 @@ def user_representation() -> Interactions:
 
 
 def shuffled(events: Interactions, seed: int) -> Interactions:
-    """Return the events, each on an item drawn at random, independently of everything; a customer's items differ where they may."""
+    """Return the events on items that are drawn at random, without repetition for each user."""
     rng, items = np.random.default_rng(seed), events.items.copy()
     for user in np.unique(events.users):
-        mine = np.flatnonzero(events.users == user)
-        items[mine] = 500 + rng.permutation(N_ITEMS)[: len(mine)]
+        rows = np.flatnonzero(events.users == user)
+        items[rows] = 500 + rng.permutation(N_ITEMS)[: len(rows)]
     return replace(events, items=items)
 
 
 @pytest.fixture(scope="module")
-def noise() -> tuple[TrainedModels, EvaluationSet]:
-    """The board with shuffled labels, before the cut and after it."""
-    source = shop_of(joined(shuffled(before_the_cut(), 31), shuffled(user_representation(), 32)))
+def shuffled_labels() -> tuple[TrainedModels, EvaluationSet]:
+    """Models and an evaluation set with shuffled labels, before and after the cut."""
+    source = shop_of(joined(shuffled(before_the_cut(), 31), shuffled(true_labels(), 32)))
     stage = fit(source)
-    return stage, build_evaluation_sets(source, stage, shuffled(user_representation(), 32), CUT, "time")["allow"]
+    return stage, build_evaluation_sets(source, stage, shuffled(true_labels(), 32), CUT, "time")["allow"]
 
 
 @pytest.fixture(scope="module")
-def sense(board: TrainedModels) -> EvaluationSet:
-    source = shop_of(joined(before_the_cut(), user_representation()))
-    return build_evaluation_sets(source, board, user_representation(), CUT, "time")["allow"]
+def true_set(board: TrainedModels) -> EvaluationSet:
+    """An evaluation set with true labels."""
+    source = shop_of(joined(before_the_cut(), true_labels()))
+    return build_evaluation_sets(source, board, true_labels(), CUT, "time")["allow"]
 
 
 # Chance
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-def test_with_shuffled_labels_everything_is_as_good_as_chance(
-    name: str, noise: tuple[TrainedModels, EvaluationSet]
+def test_with_shuffled_labels_every_scorer_is_as_good_as_chance(
+    name: str, shuffled_labels: tuple[TrainedModels, EvaluationSet]
 ) -> None:
-    stage, evaluation_set = noise
-    marks = evaluate_one(stage.scorers[name], evaluation_set)
+    stage, evaluation_set = shuffled_labels
+    result = evaluate_one(stage.scorers[name], evaluation_set)
 
     assert len(evaluation_set) == N_USERS
-    assert marks.per_user["auc"].mean() == pytest.approx(0.5, abs=AUC_TOLERANCE)
-    assert marks.per_user["precision10"].mean() == pytest.approx(P10_CHANCE, abs=P10_TOLERANCE)
+    assert result.per_user["auc"].mean() == pytest.approx(0.5, abs=AUC_TOLERANCE)
+    assert result.per_user["precision10"].mean() == pytest.approx(P10_CHANCE, abs=P10_TOLERANCE)
 
 
 @pytest.mark.parametrize("name", PERSONAL)
-def test_with_true_labels_the_same_exam_shows_what_was_learned(
-    name: str, board: TrainedModels, sense: EvaluationSet
+def test_with_true_labels_every_personal_scorer_beats_chance(
+    name: str, board: TrainedModels, true_set: EvaluationSet
 ) -> None:
-    """Four of her eight items are relevant: who knows the cluster and no more has an AUC of (½·4 + 8) / 12."""
-    marks = evaluate_one(board.scorers[name], sense)
+    """Four of a user's eight items are relevant. A scorer that knows only the cluster has an AUC of (½·4 + 8) / 12."""
+    result = evaluate_one(board.scorers[name], true_set)
 
-    assert marks.per_user["auc"].mean() == pytest.approx((0.5 * 4 + 8) / 12, abs=AUC_TOLERANCE)
-    assert marks.per_user["precision10"].mean() > P10_CHANCE + P10_TOLERANCE
+    assert result.per_user["auc"].mean() == pytest.approx((0.5 * 4 + 8) / 12, abs=AUC_TOLERANCE)
+    assert result.per_user["precision10"].mean() > P10_CHANCE + P10_TOLERANCE
 
 
-def test_a_constant_scorer_is_as_good_as_chance(noise: tuple[TrainedModels, EvaluationSet]) -> None:
-    marks = evaluate_one(Constant(N_ITEMS), noise[1])
+def test_a_constant_scorer_is_as_good_as_chance(shuffled_labels: tuple[TrainedModels, EvaluationSet]) -> None:
+    result = evaluate_one(Constant(N_ITEMS), shuffled_labels[1])
 
-    assert (marks.per_user["auc"] == 0.5).all()
-    assert marks.per_user["precision10"].mean() == pytest.approx(P10_CHANCE, abs=P10_TOLERANCE)
+    assert (result.per_user["auc"] == 0.5).all()
+    assert result.per_user["precision10"].mean() == pytest.approx(P10_CHANCE, abs=P10_TOLERANCE)
 
 
 def test_a_constant_scorer_is_as_good_as_chance_among_ninety_nine() -> None:
-    """One right answer in a hundred: it is in the top 10 once in ten; 0.1 ± 4·√(0.09 / 800)."""
+    """One relevant item in a hundred is in the top 10 once in ten: 0.1 ± 4·√(0.09 / 800)."""
     n_users, n_items, rng = 800, 400, np.random.default_rng(41)
     once = events_of([(user, int(item), "view", CUT) for user, item in enumerate(rng.integers(0, n_items, n_users))])
     everything = events_of([(n_users, item, "view", CUT) for item in range(n_items)])
@@ -169,11 +171,11 @@ def test_a_constant_scorer_is_as_good_as_chance_among_ninety_nine() -> None:
     past = encode(history, encoders, SHOP, options, now=CUT + 1)
 
     evaluation_set = leave_one_out(past, last, encoders, shop=SHOP, rng=rng, max_users=n_users)
-    marks = evaluate_one(Constant(n_items), evaluation_set)
+    result = evaluate_one(Constant(n_items), evaluation_set)
 
-    assert {len(asked.candidates) for asked in evaluation_set.cases if asked.candidates is not None} == {100}
-    assert (marks.per_user["auc"] == 0.5).all()
-    assert marks.per_user["hr10"].mean() == pytest.approx(0.1, abs=4 * math.sqrt(0.09 / n_users))
+    assert {len(case.candidates) for case in evaluation_set.cases if case.candidates is not None} == {100}
+    assert (result.per_user["auc"] == 0.5).all()
+    assert result.per_user["hr10"].mean() == pytest.approx(0.1, abs=4 * math.sqrt(0.09 / n_users))
 
 
 def no_catalogue() -> Catalogue:
@@ -184,11 +186,11 @@ def no_catalogue() -> Catalogue:
 # The future
 
 
-def the_future() -> Interactions:
-    """Return events after the cut that would change everything learned before it, were they seen.
+def future_events() -> Interactions:
+    """Return events after the cut that would change the models if training used them.
 
-    New customers, a new item, a rare item that becomes frequent, a shift of all tastes, cancellations of earlier
-    purchases, a customer who becomes a robot.
+    New users, a new item, a rare item that becomes frequent, a shift of all preferences, cancellations of earlier
+    purchases, and a user who becomes a bot.
     """
     rows: list[Row] = [
         (100 + user, 500 + int(item), "purchase", CUT + DAY) for user in range(N_USERS) for item in other_cluster(user)
@@ -203,23 +205,23 @@ def the_future() -> Interactions:
 
 @pytest.fixture(scope="module")
 def later() -> ShopData:
-    return shop_of(joined(before_the_cut(), the_future()))
+    return shop_of(joined(before_the_cut(), future_events()))
 
 
 @pytest.fixture(scope="module")
 def refitted(later: ShopData) -> TrainedModels:
-    """Everything fitted up to the cut by a shop that has lived on."""
+    """Models fitted on events before the cut, of a shop that also has later events."""
     return fit(later)
 
 
-def test_the_future_used_here_would_be_felt(later: ShopData) -> None:
-    """Cleaned as of today, the events before the cut are fewer: cancelled purchases and a robot are gone."""
+def test_the_future_events_would_change_the_cleaning(later: ShopData) -> None:
+    """With cleaning as of today, the events before the cut are fewer: cancelled purchases and a bot are dropped."""
     n_before = int((later.interactions.timestamps < CUT).sum())
 
     assert n_before < len(clean(before_the_cut(), shop=SHOP, training=later.options, now=CUT)[0]) - 20
 
 
-def test_what_is_learned_before_the_cut_ignores_what_came_after(board: TrainedModels, refitted: TrainedModels) -> None:
+def test_data_and_encoders_before_the_cut_ignore_later_events(board: TrainedModels, refitted: TrainedModels) -> None:
     for field in fields(Dataset):
         np.testing.assert_array_equal(getattr(refitted.data, field.name), getattr(board.data, field.name))
     assert refitted.encoders.users.ids.tolist() == board.encoders.users.ids.tolist()
@@ -228,14 +230,14 @@ def test_what_is_learned_before_the_cut_ignores_what_came_after(board: TrainedMo
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-def test_scores_before_the_cut_ignore_what_came_after(name: str, board: TrainedModels, refitted: TrainedModels) -> None:
+def test_scores_before_the_cut_ignore_later_events(name: str, board: TrainedModels, refitted: TrainedModels) -> None:
     for user in range(N_USERS):
-        asked = question(board, user, repeats=True)
+        query = query_of(board, user, repeats=True)
 
-        np.testing.assert_array_equal(refitted.scorers[name].score(asked), board.scorers[name].score(asked))
+        np.testing.assert_array_equal(refitted.scorers[name].score(query), board.scorers[name].score(query))
 
 
-def test_the_split_gives_training_nothing_at_or_after_the_cut(later: ShopData) -> None:
+def test_the_split_gives_training_no_event_at_or_after_the_cut(later: ShopData) -> None:
     before, after, cut = split(later, later.interactions, "time", 0.3)
     earlier, between, earlier_cut = split(later, before, "time", 0.9)
 
@@ -249,25 +251,25 @@ def test_the_split_knows_no_cancellation_of_later_days(later: ShopData) -> None:
     recorded = later.recorded.take(later.recorded.timestamps < cut)
 
     assert cut < CUT
-    assert len(before) == len(recorded), "nothing had been cancelled by then"
+    assert len(before) == len(recorded), "there was no cancellation before the cut"
     assert (later.interactions.timestamps < cut).sum() < len(before) - 10
 
 
-def exam_questions(board: TrainedModels, after: Interactions) -> Iterator[tuple[str, EvaluationSet]]:
+def evaluation_sets_of(board: TrainedModels, after: Interactions) -> Iterator[tuple[str, EvaluationSet]]:
     yield from build_evaluation_sets(shop_of(joined(before_the_cut(), after)), board, after, CUT, "time").items()
 
 
-def test_no_question_holds_an_event_at_or_after_the_cut(board: TrainedModels) -> None:
-    for _, evaluation_set in exam_questions(board, the_future()):
-        for asked in evaluation_set.cases:
-            assert asked.query.now == CUT
-            assert (asked.query.timestamps < CUT).all()
-        assert sum(len(asked.query.items) for asked in evaluation_set.cases) > 6 * N_USERS
+def test_no_query_holds_an_event_at_or_after_the_cut(board: TrainedModels) -> None:
+    for _, evaluation_set in evaluation_sets_of(board, future_events()):
+        for case in evaluation_set.cases:
+            assert case.query.now == CUT
+            assert (case.query.timestamps < CUT).all()
+        assert sum(len(case.query.items) for case in evaluation_set.cases) > 6 * N_USERS
 
 
-def test_a_question_does_not_depend_on_its_answer(board: TrainedModels) -> None:
-    """The same customers, held to two different futures, are asked the same."""
-    first, second = (dict(exam_questions(board, after))["allow"] for after in (after_the_cut(), user_representation()))
+def test_a_query_does_not_depend_on_its_relevant_items(board: TrainedModels) -> None:
+    """The queries of the same users are equal for two different futures."""
+    first, second = (dict(evaluation_sets_of(board, after))["allow"] for after in (after_the_cut(), true_labels()))
 
     for one, other in zip(first.cases, second.cases, strict=True):
         assert one.relevant.tolist() != other.relevant.tolist()
@@ -279,13 +281,12 @@ def test_a_question_does_not_depend_on_its_answer(board: TrainedModels) -> None:
 
 
 def test_an_events_context_never_tells_its_own_category(board: TrainedModels) -> None:
-    """Each event in turn is moved to an item of another category: its context stays, that of the customer's next event follows."""
+    """If an event moves to an item of another category, its context stays and that of the user's next event changes."""
     base = clean(before_the_cut(), shop=SHOP, training=Training(), now=CUT)[0]
     column = board.encoders.contexts.features.index("category")
     for row in (0, 3, 100, len(board.data) - 1):
-        place = np.flatnonzero(
-            (base.users == 100 + board.data.users[row]) & (base.timestamps == board.data.timestamps[row])
-        )[0]
+        is_row = (base.users == 100 + board.data.users[row]) & (base.timestamps == board.data.timestamps[row])
+        place = np.flatnonzero(is_row)[0]
         items = base.items.copy()
         items[place] = 500 + (items[place] - 500 + 1) % N_ITEMS  # the next item is of another category
         moved = encode(replace(base, items=items), board.encoders, SHOP, Training(), now=CUT + 1)
@@ -302,74 +303,71 @@ def test_an_events_context_never_tells_its_own_category(board: TrainedModels) ->
 
 def test_held_out_events_on_items_too_rare_to_learn_count_as_misses(board: TrainedModels) -> None:
     after = events_of([(100 + user, RARE, "purchase", CUT + DAY) for user in range(N_USERS)])
-    evaluation_set = dict(exam_questions(board, joined(after_the_cut(), after)))["hide"]
+    evaluation_set = dict(evaluation_sets_of(board, joined(after_the_cut(), after)))["hide"]
 
     assert RARE not in board.encoders.items.ids
-    assert all((len(asked.relevant), asked.n_unreachable) == (1, 1) for asked in evaluation_set.cases)
-    assert (
-        evaluate_one(Oracle(), evaluation_set).per_user["recall10"].tolist() == [0.5] * N_USERS
-    )  # the best list there is, and half of what was chosen
-    assert evaluate_one(Oracle(), evaluation_set).per_user["map10"].tolist() == [0.5] * N_USERS
+    assert all((len(case.relevant), case.n_unreachable) == (1, 1) for case in evaluation_set.cases)
+    result = evaluate_one(Oracle(), evaluation_set)  # the best possible list, with half of the relevant items
+    assert result.per_user["recall10"].tolist() == [0.5] * N_USERS
+    assert result.per_user["map10"].tolist() == [0.5] * N_USERS
 
 
-def test_what_the_repeat_rule_hides_is_neither_relevant_nor_ranked(board: TrainedModels) -> None:
-    """Everybody buys all of her cluster after the cut; what she had bought before is out, what she had only looked at is in."""
+def test_items_that_the_repeat_rule_hides_are_neither_relevant_nor_ranked(board: TrainedModels) -> None:
+    """Each user buys their whole cluster after the cut; only items bought before are hidden."""
     after = events_of(
         [(100 + user, 500 + int(item), "purchase", CUT + DAY) for user in range(N_USERS) for item in own_cluster(user)]
     )
-    evaluation_sets = dict(exam_questions(board, after))
+    evaluation_sets = dict(evaluation_sets_of(board, after))
     n_hidden = 0
-    for asked in evaluation_sets["hide"].cases:
-        bought = board.data.bought(asked.query.user)
+    for case in evaluation_sets["hide"].cases:
+        bought = board.data.bought(case.query.user)
         n_hidden += len(bought)
 
-        assert asked.hidden.tolist() == bought.tolist()
-        assert asked.relevant.tolist() == np.setdiff1d(own_cluster(asked.query.user), bought).tolist()
+        assert case.hidden.tolist() == bought.tolist()
+        assert case.relevant.tolist() == np.setdiff1d(own_cluster(case.query.user), bought).tolist()
     for name, scorer in board.scorers.items():
-        for asked, top in zip(
-            evaluation_sets["hide"].cases, evaluate_one(scorer, evaluation_sets["hide"]).lists, strict=True
-        ):
-            assert not np.intersect1d(top, asked.hidden).size, name
+        lists = evaluate_one(scorer, evaluation_sets["hide"]).lists
+        for case, top in zip(evaluation_sets["hide"].cases, lists, strict=True):
+            assert not np.intersect1d(top, case.hidden).size, name
     assert n_hidden > N_USERS
-    assert all((len(asked.hidden), len(asked.relevant)) == (0, 8) for asked in evaluation_sets["allow"].cases)
+    assert all((len(case.hidden), len(case.relevant)) == (0, 8) for case in evaluation_sets["allow"].cases)
 
 
 @pytest.mark.parametrize("rule", ["hide", "allow"])
-def test_the_held_out_items_themselves_are_never_masked(rule: str, board: TrainedModels) -> None:
-    """Masking them would make the precision of every scorer zero. Who knows the answer has full marks: one hit of one."""
-    evaluation_set = dict(exam_questions(board, after_the_cut()))[rule]
-    marks = evaluate_one(Oracle(), evaluation_set)
+def test_held_out_items_are_never_masked(rule: str, board: TrainedModels) -> None:
+    """A mask would make every precision zero. A scorer that knows the relevant item has a perfect score."""
+    evaluation_set = dict(evaluation_sets_of(board, after_the_cut()))[rule]
+    result = evaluate_one(Oracle(), evaluation_set)
 
     assert len(evaluation_set) == N_USERS
-    assert (marks.per_user["precision10"] == 0.1).all()
-    assert (marks.per_user["map10"] == 1.0).all()
-    assert (marks.per_user["auc"] == 1.0).all()
+    assert (result.per_user["precision10"] == 0.1).all()
+    assert (result.per_user["map10"] == 1.0).all()
+    assert (result.per_user["auc"] == 1.0).all()
 
 
-# Networks that do something
+# Networks change the ranking
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_network_changes_the_ranking(name: str, board: TrainedModels) -> None:
-    """For most customers its list is neither that of popularity nor the one it would give a guest."""
+    """For most users, the list differs from that of popularity and from the list of a guest."""
     lists, popular, for_guests = [], [], []
     for user in range(N_USERS):
-        asked = question(board, user)
-        nothing = replace(
-            asked, user=N_USERS, items=asked.items[:0], weights=asked.weights[:0], timestamps=asked.timestamps[:0]
-        )
-        lists.append(tuple(top_k(board.scorers[name].score(asked), 10)))
-        popular.append(tuple(top_k(board.scorers["popularity"].score(asked), 10)))
-        for_guests.append(tuple(top_k(board.scorers[name].score(nothing), 10)))
+        query = query_of(board, user)
+        no_history = {"items": query.items[:0], "weights": query.weights[:0], "timestamps": query.timestamps[:0]}
+        guest = replace(query, user=N_USERS, **no_history)
+        lists.append(tuple(top_k(board.scorers[name].score(query), 10)))
+        popular.append(tuple(top_k(board.scorers["popularity"].score(query), 10)))
+        for_guests.append(tuple(top_k(board.scorers[name].score(guest), 10)))
 
     assert len(set(lists)) > N_USERS / 2
-    assert sum(own != other for own, other in zip(lists, popular, strict=True)) > N_USERS / 2
-    assert sum(own != other for own, other in zip(lists, for_guests, strict=True)) > N_USERS / 2
+    assert sum(one != other for one, other in zip(lists, popular, strict=True)) > N_USERS / 2
+    assert sum(one != other for one, other in zip(lists, for_guests, strict=True)) > N_USERS / 2
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_networks_own_part_changes_the_ranking(name: str, board: TrainedModels) -> None:
-    """Without its network a model would rank differently for most customers: the signals do not answer alone."""
+def test_a_network_score_changes_the_ranking(name: str, board: TrainedModels) -> None:
+    """Without its network, a model ranks differently for most users: features alone do not decide."""
     scorer = board.scorers[name]
     assert isinstance(scorer, LinearEnsemble)
 
@@ -377,7 +375,7 @@ def test_a_networks_own_part_changes_the_ranking(name: str, board: TrainedModels
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_signals_change_the_ranking(name: str, board: TrainedModels) -> None:
+def test_the_features_change_the_ranking(name: str, board: TrainedModels) -> None:
     scorer = board.scorers[name]
     assert isinstance(scorer, LinearEnsemble)
     assert scorer.network is not None
@@ -387,7 +385,7 @@ def test_the_signals_change_the_ranking(name: str, board: TrainedModels) -> None
 
 @pytest.mark.parametrize("name", [name for name in MODELS if REGISTRY[name].precompute])
 def test_a_networks_nonlinear_part_changes_the_ranking(name: str, board: TrainedModels) -> None:
-    """Without its tower it would rank differently for most customers."""
+    """Without its multilayer perceptron, it ranks differently for most users."""
     arrays = board.networks[name].arrays()
     features = load_features(board.baselines, board.features)
     linear = REGISTRY[name].build({**arrays, "mlp_output": np.zeros_like(arrays["mlp_output"])}, features)
@@ -396,8 +394,8 @@ def test_a_networks_nonlinear_part_changes_the_ranking(name: str, board: Trained
 
 
 def orders_differ(board: TrainedModels, one: Scorer, other: Scorer) -> int:
-    """Return for how many customers two scorers rank the catalogue differently."""
-    asked = [question(board, user) for user in range(N_USERS)]
+    """Return for how many users two scorers rank the catalogue differently."""
+    queries = [query_of(board, user) for user in range(N_USERS)]
     return sum(
-        top_k(one.score(query), N_ITEMS).tolist() != top_k(other.score(query), N_ITEMS).tolist() for query in asked
+        top_k(one.score(query), N_ITEMS).tolist() != top_k(other.score(query), N_ITEMS).tolist() for query in queries
     )

@@ -41,12 +41,12 @@ def test_a_quantile_outside_zero_to_one_is_refused(quantile: float) -> None:
         cut_time(np.array([10, 20]), quantile)
 
 
-def test_a_cut_through_nothing_is_refused() -> None:
+def test_a_cut_of_no_events_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one event"):
         cut_time(np.zeros(0, np.int64), 0.8)
 
 
-def test_the_event_at_the_cut_belongs_to_the_exam() -> None:
+def test_the_event_at_the_cut_is_after_it() -> None:
     rows = events_of([1, 2, 3, 4], [5, 6, 7, 8], [30, 10, 20, 40])
 
     before, after = split_at(rows, 30)
@@ -55,25 +55,25 @@ def test_the_event_at_the_cut_belongs_to_the_exam() -> None:
     assert after.items.tolist() == [5, 8]
 
 
-def test_each_users_last_event_by_time_then_row_is_the_exam() -> None:
+def test_each_users_last_event_by_time_then_row_is_held_out() -> None:
     rows = events_of(
         users=[1, 2, 1, 2, 1], items=[10, 20, 11, 21, 12], timestamps=[50, 30, 50, 10, 20], row_ids=[9, 1, 4, 2, 3]
     )
 
-    train, evaluation_set = last_item_out(rows)
+    train, last = last_item_out(rows)
 
-    assert dict(zip(evaluation_set.users.tolist(), evaluation_set.items.tolist(), strict=True)) == {1: 10, 2: 20}
+    assert dict(zip(last.users.tolist(), last.items.tolist(), strict=True)) == {1: 10, 2: 20}
     assert train.items.tolist() == [21, 12, 11]  # in time order
 
 
 def test_a_user_with_one_event_stays_in_train() -> None:
-    train, evaluation_set = last_item_out(events_of([1, 2, 2], [10, 20, 21], [5, 6, 7]))
+    train, last = last_item_out(events_of([1, 2, 2], [10, 20, 21], [5, 6, 7]))
 
     assert train.items.tolist() == [10, 20]
-    assert evaluation_set.items.tolist() == [21]
+    assert last.items.tolist() == [21]
 
 
-def test_nobody_can_be_split_into_nothing() -> None:
-    train, evaluation_set = last_item_out(events_of([], [], []))
+def test_no_events_are_split_into_no_events() -> None:
+    train, last = last_item_out(events_of([], [], []))
 
-    assert (len(train), len(evaluation_set)) == (0, 0)
+    assert (len(train), len(last)) == (0, 0)

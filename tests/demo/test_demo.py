@@ -10,7 +10,7 @@ import pytest
 
 from recsys.settings import load_settings
 from scripts import demo
-from tests.helpers.doors import PATIENCE_S, ROOT, install
+from tests.helpers.entry_points import PATIENCE_S, ROOT, install
 from tests.helpers.tiny_shop import DAY, NOW, Published, event
 
 OTHER = "mysql+pymysql://root@127.0.0.1/real_shop"
@@ -29,7 +29,7 @@ def chosen(folder: Path, environ: Mapping[str, str]) -> tuple[str, Path]:
     return str(settings.database_url), settings.models_dir
 
 
-def test_where_nothing_names_a_shop_the_demo_writes_its_env_and_publishes_into_models(folder: Path) -> None:
+def test_without_a_named_shop_the_demo_writes_env_and_publishes_into_models(folder: Path) -> None:
     assert chosen(folder, {}) == (f"sqlite:///{folder}/data/demo.sqlite", folder / "models")
     assert (folder / ".env").read_text(encoding="utf-8").splitlines()[1:] == ["DATABASE_URL=sqlite:///data/demo.sqlite"]
     assert chosen(folder, {}) == (f"sqlite:///{folder}/data/demo.sqlite", folder / "models"), "the second time"
@@ -38,19 +38,19 @@ def test_where_nothing_names_a_shop_the_demo_writes_its_env_and_publishes_into_m
 @pytest.mark.parametrize(
     "environ", [{"DATABASE_URL": OTHER}, {"DB_NAME": "real_shop"}, {"DB_DATABASE_NAME": "real_shop"}]
 )
-def test_a_shop_that_the_environment_names_is_left_alone_and_no_env_is_written(
+def test_a_shop_of_the_environment_is_not_touched_and_no_env_is_written(
     folder: Path, environ: Mapping[str, str]
 ) -> None:
     assert chosen(folder, environ) == (f"sqlite:///{folder}/data/demo.sqlite", folder / "data/demo-models")
     assert not (folder / ".env").exists()
 
 
-def test_a_shop_that_env_names_is_left_alone_with_its_mapping_and_its_versions(folder: Path) -> None:
+def test_a_shop_of_env_is_not_touched_nor_its_mapping_and_versions(folder: Path) -> None:
     (folder / ".env").write_text(f"DATABASE_URL={OTHER}\nMODELS_DIR=real-models\n", encoding="utf-8")
     (folder / "recsys.toml").write_text('[products]\ntable = "articles"\nid = "sku"\n', encoding="utf-8")
 
     assert chosen(folder, {}) == (f"sqlite:///{folder}/data/demo.sqlite", folder / "data/demo-models")
-    assert "articles" not in load_settings(demo._own_variables({}), folder).shop.products
+    assert load_settings(demo._own_variables({}), folder).shop.products is None
     assert (folder / ".env").read_text(encoding="utf-8") == f"DATABASE_URL={OTHER}\nMODELS_DIR=real-models\n"
 
 
@@ -62,7 +62,7 @@ def test_settings_of_another_shop_that_are_broken_do_not_stop_the_demo(folder: P
 
 
 @pytest.mark.parametrize("left", ["models/CURRENT", "recsys.toml"])
-def test_beside_what_another_shop_has_left_the_written_env_keeps_the_demo_apart(folder: Path, left: str) -> None:
+def test_beside_files_of_another_shop_the_env_keeps_the_demo_apart(folder: Path, left: str) -> None:
     (folder / left).parent.mkdir(exist_ok=True)
     (folder / left).write_text("", encoding="utf-8")
 

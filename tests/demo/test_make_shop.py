@@ -20,10 +20,10 @@ from recsys.errors import UsageError
 from recsys.store import Database, connect
 from recsys.store.migrations import migrate
 from recsys.store.writes import SHOP_TABLES, fill_shop
-from scripts import make_shop as door
+from scripts import make_shop as script
 
 Tables = dict[str, Rows]
-OPTIONS = Options(customers=150, products=240, days=365, until=date(2026, 1, 1), seed=7)
+OPTIONS = Options(users=150, products=240, days=365, until=date(2026, 1, 1), seed=7)
 SMALL = ("--customers", "30", "--products", "40", "--days", "60", "--until", "2026-01-01")
 
 
@@ -57,7 +57,7 @@ def events_by_user(shop: Tables) -> dict[int, Rows]:
 
 
 def test_the_same_seed_makes_the_same_rows() -> None:
-    options = Options(customers=20, products=30, days=90, until=date(2026, 1, 1), seed=3)
+    options = Options(users=20, products=30, days=90, until=date(2026, 1, 1), seed=3)
 
     assert make_shop(options) == make_shop(options)
 
@@ -92,17 +92,17 @@ def comparable(value: object) -> object:
 # What it holds
 
 
-def test_customers_have_names_of_several_cultures_and_addresses_of_their_own(shop: Tables) -> None:
+def test_users_have_names_of_several_cultures_and_their_own_addresses(shop: Tables) -> None:
     users = shop["Users"]
 
-    assert len({user["email"] for user in users}) == len(users) == OPTIONS.customers
+    assert len({user["email"] for user in users}) == len(users) == OPTIONS.users
     assert all(user["email"].isascii() and user["email"].endswith("@example.com") for user in users)
     assert any(not user["firstName"].isascii() for user in users)
     assert {(user["roleId"], user["statusId"]) for user in users} == {("R2", "S1")}
     assert {user["genderId"] for user in users} == {"M", "FE", "O"}
 
 
-def test_every_customer_logs_in_with_the_documented_password(shop: Tables) -> None:
+def test_every_user_logs_in_with_the_documented_password(shop: Tables) -> None:
     hashes = [user["password"] for user in shop["Users"]]
 
     assert all(bcrypt.checkpw(b"demo-shop", password.encode("ascii")) for password in hashes)
@@ -144,7 +144,7 @@ def test_prices_are_above_zero_and_reductions_below_them(shop: Tables) -> None:
     assert all(0 < row["discountPrice"] < row["originalPrice"] for row in reduced)
 
 
-def test_some_products_are_withdrawn_and_nobody_buys_them_afterwards(shop: Tables) -> None:
+def test_some_products_are_withdrawn_and_not_purchased_afterwards(shop: Tables) -> None:
     stock = {row["productId"]: row["stock"] for row in shop["Productdetails"]}
     gone = {row["id"] for row in shop["Products"] if row["statusId"] == "S2"}
     last_month = {row["productId"] for row in shop["Interactions"] if row["timestamp"] >= "2025-12-31"}
@@ -162,7 +162,7 @@ def test_nothing_is_seen_before_its_launch_and_new_products_come_all_year(shop: 
     assert len({launch[:7] for launch in launches}) >= 10
 
 
-def test_pictures_are_well_formed_and_told_apart_by_line(shop: Tables, line_of_product: dict[int, str]) -> None:
+def test_pictures_are_well_formed_and_differ_by_line(shop: Tables, line_of_product: dict[int, str]) -> None:
     drawings = defaultdict(set)
     for row in shop["Productimages"]:
         root = ElementTree.fromstring(row["image"])
@@ -193,7 +193,7 @@ def test_an_unknown_shape_is_refused() -> None:
 # What happened
 
 
-def test_the_log_is_in_order_and_inside_the_story(shop: Tables) -> None:
+def test_events_are_in_order_and_inside_the_simulated_period(shop: Tables) -> None:
     times = [row["timestamp"] for row in shop["Interactions"]]
 
     assert times == sorted(times)
@@ -244,8 +244,8 @@ def test_used_up_goods_are_bought_again_and_durable_ones_are_not(shop: Tables, l
     assert np.mean(again[True]) > 0.2
 
 
-def test_customers_have_taste_of_their_own(shop: Tables) -> None:
-    """A customer's favourite category takes far more of her views than the shop's favourite takes of everybody's."""
+def test_users_have_their_own_preferences(shop: Tables) -> None:
+    """The favourite category of a user has a far larger share of views than the shop's favourite has of all views."""
     products = products_by_id(shop)
     everybody = Counter(products[row["productId"]]["categoryId"] for row in shop["Interactions"])
     own = []
@@ -312,7 +312,7 @@ def test_stars_follow_the_products_and_every_reviewer_has_bought(shop: Tables) -
 
 
 def test_reviewers_rate_what_fits_their_taste_higher() -> None:
-    """The planted pleasure: style that meets the customer's own, quality, and a price within her budget."""
+    """Stars follow a style near the user's, quality, and a price within the user's budget."""
     from demo.reviews import _stars
     from demo.tastes import make_tastes
 
@@ -332,15 +332,15 @@ def test_devices_are_those_of_the_schema_and_sometimes_unknown(shop: Tables) -> 
     assert devices[None] < 0.05 * devices.total()
 
 
-# The door
+# The script
 
 
-def test_the_door_fills_an_empty_database_and_prints_what_it_made(
+def test_the_script_fills_an_empty_database_and_prints_its_counts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = f"sqlite:///{tmp_path / 'shop.sqlite'}"
 
-    assert door.main([*SMALL, "--database-url", url]) == 0
+    assert script.main([*SMALL, "--database-url", url]) == 0
     printed = capsys.readouterr()
     assert "customers" in printed.out and "demo-shop" in printed.out and printed.err == ""
     with connect(url) as db:
@@ -355,7 +355,7 @@ def test_a_database_that_holds_a_shop_is_refused_and_left_as_it_is(
         migrate(db)
         db.insert("Products", [{"id": 5, "name": "Somebody's own"}])
 
-    assert door.main([*SMALL, "--database-url", url]) == UsageError.exit_status
+    assert script.main([*SMALL, "--database-url", url]) == UsageError.exit_status
     printed = capsys.readouterr()
     assert printed.out == "" and "1 Products" in printed.err and "--force" in printed.err
     with connect(url) as db:
@@ -365,11 +365,11 @@ def test_a_database_that_holds_a_shop_is_refused_and_left_as_it_is(
 
 def test_keep_leaves_a_shop_as_it_is_and_succeeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     url = f"sqlite:///{tmp_path / 'shop.sqlite'}"
-    assert door.main([*SMALL, "--keep", "--database-url", url]) == 0
+    assert script.main([*SMALL, "--keep", "--database-url", url]) == 0
     with connect(url) as db:
         before = db.query("SELECT * FROM Interactions")
 
-    assert door.main([*SMALL, "--seed", "8", "--keep", "--database-url", url]) == 0
+    assert script.main([*SMALL, "--seed", "8", "--keep", "--database-url", url]) == 0
     assert "Nothing was changed" in capsys.readouterr().out
     with connect(url) as db:
         assert db.query("SELECT * FROM Interactions") == before
@@ -381,7 +381,7 @@ def test_force_empties_the_shops_own_tables_and_no_other(database_url: str, caps
         db.insert("Products", [{"id": 5_000, "name": "Old"}])
         db.insert("rec_versions", [{"id": 1, "name": "v1", "complete": 1, "data_until": 0}])
 
-    assert door.main([*SMALL, "--force", "--database-url", database_url]) == 0
+    assert script.main([*SMALL, "--force", "--database-url", database_url]) == 0
     with connect(database_url) as db:
         assert db.query("SELECT COUNT(*) FROM Products WHERE name = 'Old'")[0][0] == 0
         assert count(db, "Products") == 40 and count(db, "rec_versions") == 1
@@ -407,7 +407,7 @@ def test_a_shop_that_cannot_be_written_whole_is_not_written_at_all(tmp_path: Pat
 )
 def test_a_wrong_command_line_is_refused(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        door.main(flags)
+        script.main(flags)
 
     assert stop.value.code == 2
     assert "usage:" in capsys.readouterr().err
@@ -421,7 +421,7 @@ def test_tables_of_others_are_never_filled(tmp_path: Path) -> None:
         fill_shop(db, {"rec_versions": []}, empty_first=True)
 
 
-def test_one_customer_and_one_product_make_a_shop() -> None:
+def test_one_user_and_one_product_make_a_shop() -> None:
     made = make_shop(Options(1, 1, 1, date(2026, 1, 1), 7))
 
     assert len(made["Users"]) == len(made["Products"]) == 1

@@ -7,9 +7,9 @@ from recsys.evaluation.calibration import Calibration
 
 
 def test_probabilities_are_the_sigmoid_of_the_line() -> None:
-    given = Calibration(slope=2.0, intercept=-1.0).apply(np.array([0.5, 1.5], np.float32))
+    probabilities = Calibration(slope=2.0, intercept=-1.0).apply(np.array([0.5, 1.5], np.float32))
 
-    assert given.tolist() == pytest.approx([0.5, 1 / (1 + exp(-2))])
+    assert probabilities.tolist() == pytest.approx([0.5, 1 / (1 + exp(-2))])
 
 
 def test_extreme_logits_give_zero_and_one_without_overflow() -> None:

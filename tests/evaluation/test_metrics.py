@@ -47,7 +47,7 @@ RELEVANT = items(9, 3, 50, 7)
         (recall_at_k, 3 / 4),
     ],
 )
-def test_figures_are_those_computed_by_hand(metric, expected: float) -> None:
+def test_metrics_are_those_computed_by_hand(metric, expected: float) -> None:
     assert metric(RANKED, RELEVANT) == pytest.approx(expected, rel=1e-12)
 
 
@@ -94,7 +94,7 @@ def test_a_list_without_a_hit_and_an_empty_list_score_zero(metric) -> None:
 
 
 @pytest.mark.parametrize("metric", AT_K)
-def test_a_user_without_relevant_items_has_no_figure(metric) -> None:
+def test_a_user_without_relevant_items_has_no_metric(metric) -> None:
     assert isnan(metric(items(1, 2, 3), items()))
 
 
@@ -113,7 +113,7 @@ def test_relevant_items_that_training_dropped_stay_in_the_denominator(metric, ex
 
 
 @pytest.mark.parametrize("metric", AT_K)
-def test_a_user_all_of_whose_relevant_items_were_dropped_scores_zero(metric) -> None:
+def test_a_user_with_only_unknown_relevant_items_scores_zero(metric) -> None:
     assert metric(items(5, 6), items(), n_relevant=2) == 0.0
 
 
@@ -128,7 +128,7 @@ def test_auc_counts_pairs_in_the_right_order_and_halves_ties() -> None:
     assert auc(np.array([0.8, 0.8, 0.5, 0.3, 0.1]), mask("10010")) == (2 + 0.5 + 1) / 6
 
 
-def test_only_candidates_are_what_a_relevant_item_is_compared_to() -> None:
+def test_a_relevant_item_is_compared_with_candidates_only() -> None:
     assert auc(np.array([0.8, 0.9, 0.5, 0.9]), mask("1000"), mask("1010")) == 1.0
 
 
@@ -153,18 +153,18 @@ def test_auc_agrees_with_counting_every_pair() -> None:
         ("010", "011", 2, 0.5),  # 1 is above 2, another is unknown
         ("110", "011", 3, 1 / 3),  # one wins, one is not sold, one is unknown
         ("001", "011", None, 0.0),
-        ("110", "000", None, math.nan),  # nothing is sold: nothing to be above
+        ("110", "000", None, math.nan),  # nothing is sold, so there are no pairs
         ("011", "011", None, math.nan),  # everything sold is relevant
-        ("000", "111", None, math.nan),  # nobody relevant
+        ("000", "111", None, math.nan),  # no item is relevant
         ("000", "000", 2, math.nan),
     ],
 )
 def test_a_relevant_item_that_cannot_be_recommended_loses_every_pair(
     relevant: str, candidates: str, n_relevant: int | None, expected: float
 ) -> None:
-    found = auc(np.array([3.0, 2.0, 1.0]), mask(relevant), mask(candidates), n_relevant=n_relevant)
+    value = auc(np.array([3.0, 2.0, 1.0]), mask(relevant), mask(candidates), n_relevant=n_relevant)
 
-    assert found == pytest.approx(expected, nan_ok=True)
+    assert value == pytest.approx(expected, nan_ok=True)
 
 
 def test_minus_infinity_is_no_candidate_for_auc_as_it_is_none_for_the_list() -> None:
@@ -225,7 +225,7 @@ def test_a_wider_level_gives_a_wider_interval_and_the_same_seed_the_same() -> No
     assert narrow == again
 
 
-def test_pairing_removes_what_users_have_in_common() -> None:
+def test_pairing_removes_the_variance_between_users() -> None:
     common = np.arange(100) / 100  # spread 0.29 between users, 0.01 within
     better = common + np.array([0.01, 0.03] * 50)  # mean difference 0.02, standard error 0.001
 

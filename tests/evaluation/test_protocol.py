@@ -1,4 +1,4 @@
-"""The exam of a shop small enough to mark by hand."""
+"""Evaluation sets and metrics of a shop that is small enough to compute by hand."""
 
 import math
 from collections.abc import Sequence
@@ -21,6 +21,7 @@ from recsys.evaluation.protocol import (
     evaluate_one,
     leave_one_out,
     mean_average_precision,
+    sampled_negatives,
     summarise,
 )
 from recsys.features.query import Query
@@ -37,7 +38,7 @@ TIMELESS = Training(half_life_days=0, min_item_events=1)
 
 @dataclass(frozen=True)
 class Fixed:
-    """A scorer that gives everybody the same scores."""
+    """A scorer with the same scores for every user."""
 
     scores: NDArray[np.float32]
 
@@ -72,10 +73,10 @@ def after() -> Interactions:
             (ANN, 105, "cart", CUT + 10),
             (ANN, 105, "purchase", CUT + 20),
             (ANN, 107, "view", CUT + 30),
-            (ANN, 100, "purchase", CUT + 40),  # she bought it before
+            (ANN, 100, "purchase", CUT + 40),  # bought before, too
             (ANN, UNENCODED, "purchase", CUT + 50),
             (ANN, UNENCODED, "cart", CUT + 45),
-            (BEN, 102, "purchase", CUT + 60),  # he bought it before
+            (BEN, 102, "purchase", CUT + 60),  # bought before, too
             (CAT, 104, "cart", CUT + 70),
             (DEE, 106, "view", CUT + 80),
         ]
@@ -92,7 +93,7 @@ def past(before: Interactions, encoders: Encoders) -> Dataset:
     return encode(before, encoders, SHOP, TIMELESS, now=CUT)
 
 
-def exam_of(
+def evaluation_set_of(
     past: Dataset, after: Interactions, encoders: Encoders, repeat_after_days: float, max_users: int = 100
 ) -> EvaluationSet:
     active = np.ones(12, bool)
@@ -112,71 +113,75 @@ def exam_of(
 
 @pytest.fixture
 def hide(past: Dataset, after: Interactions, encoders: Encoders) -> EvaluationSet:
-    return exam_of(past, after, encoders, math.inf)
+    return evaluation_set_of(past, after, encoders, math.inf)
 
 
 @pytest.fixture
 def allow(past: Dataset, after: Interactions, encoders: Encoders) -> EvaluationSet:
-    return exam_of(past, after, encoders, 0)
+    return evaluation_set_of(past, after, encoders, 0)
 
 
 def contents(evaluation_set: EvaluationSet) -> list[tuple[int, list[int], int, list[int]]]:
     return [
-        (asked.query.user, asked.relevant.tolist(), asked.n_unreachable, asked.hidden.tolist())
-        for asked in evaluation_set.cases
+        (case.query.user, case.relevant.tolist(), case.n_unreachable, case.hidden.tolist())
+        for case in evaluation_set.cases
     ]
 
 
-def test_where_repeats_are_hidden_what_was_bought_is_neither_relevant_nor_ranked(hide: EvaluationSet) -> None:
+def test_where_repeats_are_hidden_bought_items_are_not_relevant(hide: EvaluationSet) -> None:
     assert contents(hide) == [(0, [3, 5], 1, [0]), (3, [4], 0, [])]  # Ann, Cat
     assert hide.known.tolist() == [True, False]
-    assert hide.n_nothing_relevant == 2  # Ben took nothing new, Dee only looked
-    assert not any(asked.query.repeats for asked in hide.cases)
+    assert hide.n_nothing_relevant == 2  # Ben bought nothing new, Dee only viewed
+    assert not any(case.query.repeats for case in hide.cases)
 
 
-def test_where_repeats_are_allowed_they_count(allow: EvaluationSet) -> None:
+def test_where_repeats_are_allowed_bought_items_are_relevant(allow: EvaluationSet) -> None:
     assert contents(allow) == [(0, [0, 3, 5], 1, []), (1, [2], 0, []), (3, [4], 0, [])]
     assert allow.n_nothing_relevant == 1
-    assert all(asked.query.repeats for asked in allow.cases)
+    assert all(case.query.repeats for case in allow.cases)
 
 
 def test_a_window_hides_what_was_bought_within_it(past: Dataset, after: Interactions, encoders: Encoders) -> None:
     """Ann bought 30 days before the cut to the second, Ben a second earlier."""
-    assert contents(exam_of(past, after, encoders, 30)) == [(0, [3, 5], 1, [0]), (1, [2], 0, []), (3, [4], 0, [])]
+    assert contents(evaluation_set_of(past, after, encoders, 30)) == [
+        (0, [3, 5], 1, [0]),
+        (1, [2], 0, []),
+        (3, [4], 0, []),
+    ]
 
 
-def test_the_question_is_asked_at_the_cut_with_what_is_known_then(hide: EvaluationSet, past: Dataset) -> None:
-    ann, cat = (asked.query for asked in hide.cases)
+def test_the_query_of_a_case_has_the_history_and_context_at_the_cut(hide: EvaluationSet, past: Dataset) -> None:
+    ann, cat = (case.query for case in hide.cases)
 
     assert ann.now == cat.now == CUT
     assert ann.items.tolist() == [0, 1]
     assert (ann.timestamps < CUT).all()
-    # afternoon, summer; the newest event before the cut: on a desktop, on a tea
+    # afternoon, summer; from the newest event before the cut: desktop, tea
     assert ann.context.tolist() == [2, 2, 0, 1]
-    assert cat.context.tolist() == [2, 2, 3, 2], "nothing is known of a stranger but the clock"
+    assert cat.context.tolist() == [2, 2, 3, 2], "an unknown user has clock features only"
     assert len(cat.items) == 0
 
 
-def test_the_marks_by_hand(hide: EvaluationSet) -> None:
-    """Ann is shown 2 … 11: hits at ranks 2 and 4, three relevant. Cat is shown 0, 2 … 10: a hit at rank 4, one relevant."""
-    marks = evaluate_one(DOWNWARDS, hide)
+def test_metrics_by_hand(hide: EvaluationSet) -> None:
+    """Ann: the list 2 … 11 hits at ranks 2 and 4, of three relevant. Cat: 0, 2 … 10 hits at rank 4, of one relevant."""
+    result = evaluate_one(DOWNWARDS, hide)
 
-    assert [top.tolist() for top in marks.lists] == [list(range(2, 12)), [0, *range(2, 11)]]
-    assert marks.per_user["precision10"].tolist() == pytest.approx([0.2, 0.1])
-    assert marks.per_user["map10"].tolist() == pytest.approx([(1 / 2 + 2 / 4) / 3, 1 / 4])
+    assert [top.tolist() for top in result.lists] == [list(range(2, 12)), [0, *range(2, 11)]]
+    assert result.per_user["precision10"].tolist() == pytest.approx([0.2, 0.1])
+    assert result.per_user["map10"].tolist() == pytest.approx([(1 / 2 + 2 / 4) / 3, 1 / 4])
     ideal = 1 + 1 / math.log2(3) + 1 / math.log2(4)
-    assert marks.per_user["ndcg10"].tolist() == pytest.approx(
+    assert result.per_user["ndcg10"].tolist() == pytest.approx(
         [(1 / math.log2(3) + 1 / math.log2(5)) / ideal, 1 / math.log2(5)]
     )
-    assert marks.per_user["hr10"].tolist() == [1.0, 1.0]
-    assert marks.per_user["recall10"].tolist() == pytest.approx([2 / 3, 1.0])
-    # Ann: 3 is above 7 of the 8 others, 5 above 6, the miss above none; Cat: 4 is above 7 of 10
-    assert marks.per_user["auc"].tolist() == pytest.approx([(7 + 6 + 0) / 24, 7 / 10])
+    assert result.per_user["hr10"].tolist() == [1.0, 1.0]
+    assert result.per_user["recall10"].tolist() == pytest.approx([2 / 3, 1.0])
+    # Ann: 3 is above 7 of 8 negatives, 5 above 6, the unknown item above none; Cat: 4 is above 7 of 10
+    assert result.per_user["auc"].tolist() == pytest.approx([(7 + 6 + 0) / 24, 7 / 10])
 
 
 @dataclass(frozen=True)
 class Sharing(Fixed):
-    """A scorer that needs what others need too, and counts how often it is computed."""
+    """A scorer that shares a cached value with other scorers, and records when that value is computed."""
 
     computed: list[int]
 
@@ -185,7 +190,7 @@ class Sharing(Fixed):
         return super().score(query, items)
 
 
-def test_scorers_that_sit_together_get_the_marks_that_each_gets_alone(hide: EvaluationSet) -> None:
+def test_scorers_evaluated_together_have_the_metrics_of_each_alone(hide: EvaluationSet) -> None:
     upwards = Fixed(DOWNWARDS.scores[::-1].copy())
     together = evaluate_all({"down": DOWNWARDS, "up": upwards}, hide)
 
@@ -199,10 +204,10 @@ def test_scorers_that_sit_together_get_the_marks_that_each_gets_alone(hide: Eval
     assert list(together) == ["down", "up"]
 
 
-def test_what_scorers_share_is_computed_once_a_question_and_the_exam_does_not_keep_it(allow: EvaluationSet) -> None:
+def test_shared_values_are_computed_once_a_case_and_not_kept(allow: EvaluationSet) -> None:
     computed: list[int] = []
     scorers = {name: Sharing(DOWNWARDS.scores, computed) for name in ("one", "other")}
-    users = [asked.query.user for asked in allow.cases]
+    users = [case.query.user for case in allow.cases]
     evaluate_all(scorers, allow)
     assert computed == users
 
@@ -211,8 +216,8 @@ def test_what_scorers_share_is_computed_once_a_question_and_the_exam_does_not_ke
     assert computed == [*users, *users, *(user for user, known in zip(users, allow.known, strict=True) if known)]
 
 
-def test_the_quick_mark_is_the_map_of_the_known_users(hide: EvaluationSet, allow: EvaluationSet) -> None:
-    """Of 2, 3, 4, 5 … Ann takes 3 and 5, and a third item that no list can hit: (1/2 + 2/4) / 3. Cat is unknown."""
+def test_mean_average_precision_is_over_known_users(hide: EvaluationSet, allow: EvaluationSet) -> None:
+    """Of 2, 3, 4, 5 … Ann chose 3 and 5, and an unknown item: (1/2 + 2/4) / 3. Cat is an unknown user."""
     assert hide.known.tolist() == [True, False]
     assert mean_average_precision(DOWNWARDS, hide) == pytest.approx((1 / 2 + 2 / 4) / 3)
     for evaluation_set in (hide, allow):
@@ -221,8 +226,8 @@ def test_the_quick_mark_is_the_map_of_the_known_users(hide: EvaluationSet, allow
         )
 
 
-def test_the_quick_mark_of_a_large_exam_is_that_of_users_evenly_apart(hide: EvaluationSet) -> None:
-    """Of nine questions four are unseen users'; of the five known ones, three are asked: the first, the middle one, the last."""
+def test_mean_average_precision_of_a_large_set_samples_users_evenly(hide: EvaluationSet) -> None:
+    """Five of nine users are known. A limit of three takes the first, the middle and the last of them."""
     ann = hide.cases[0]
     cases = tuple(replace(ann, query=replace(ann.query, user=user)) for user in range(9))
     known = np.array([True, False, True, False, True, False, True, False, True])
@@ -233,7 +238,7 @@ def test_the_quick_mark_of_a_large_exam_is_that_of_users_evenly_apart(hide: Eval
     assert computed == [0, 4, 8]
 
 
-def test_the_quick_mark_of_nobody_is_zero(hide: EvaluationSet) -> None:
+def test_mean_average_precision_without_known_users_is_zero(hide: EvaluationSet) -> None:
     assert mean_average_precision(DOWNWARDS, replace(hide, known=np.zeros(2, bool))) == 0.0
     assert mean_average_precision(DOWNWARDS, replace(hide, cases=(), known=np.zeros(0, bool), pairs=())) == 0.0
 
@@ -245,38 +250,37 @@ def test_the_row_of_the_report_by_hand(hide: EvaluationSet) -> None:
     assert row["map10"] == row["map10_low"] == row["map10_high"] == pytest.approx(1 / 3)
     assert row["unseen_map10"] == pytest.approx(1 / 4)
     assert row["precision10"] == pytest.approx(0.2)
-    assert row["coverage"] == pytest.approx(1.0)  # 0 and 2 … 11 are shown, 1 is not sold
-    assert row["rmse"] == pytest.approx(
-        math.sqrt((15 * 0.25 + 1) / 16)
-    )  # every pair is said to be even odds; Ann's miss is 0 and was 1
+    assert row["coverage"] == pytest.approx(1.0)  # 0 and 2 … 11 are in lists, 1 is not sold
+    # 15 pairs are predicted 1/2; Ann's unknown item is predicted 0 and was chosen
+    assert row["rmse"] == pytest.approx(math.sqrt((15 * 0.25 + 1) / 16))
 
 
 def test_rmse_is_that_of_the_calibrated_scores(hide: EvaluationSet) -> None:
-    marks = evaluate_one(DOWNWARDS, hide)
-    row = summarise(marks, hide, Calibration(0.3, -1.0), np.random.default_rng(1))
-    predicted = 1 / (1 + np.exp(-(0.3 * marks.pair_logits.astype(float) - 1.0)))
+    result = evaluate_one(DOWNWARDS, hide)
+    row = summarise(result, hide, Calibration(0.3, -1.0), np.random.default_rng(1))
+    predicted = 1 / (1 + np.exp(-(0.3 * result.pair_logits.astype(float) - 1.0)))
 
-    assert row["rmse"] == pytest.approx(math.sqrt((((predicted - marks.pair_labels) ** 2).sum() + 1) / 16))
-    assert summarise(marks, hide, None, np.random.default_rng(1))["rmse"] is None
+    assert row["rmse"] == pytest.approx(math.sqrt((((predicted - result.pair_labels) ** 2).sum() + 1) / 16))
+    assert summarise(result, hide, None, np.random.default_rng(1))["rmse"] is None
 
 
-def test_pairs_are_the_relevant_items_and_four_others_for_each(hide: EvaluationSet) -> None:
-    marks = evaluate_one(DOWNWARDS, hide)
+def test_pairs_are_the_relevant_items_and_four_sampled_ones_for_each(hide: EvaluationSet) -> None:
+    result = evaluate_one(DOWNWARDS, hide)
 
     assert [len(pairs) for pairs in hide.pairs] == [10, 5]
     assert hide.pairs[0][:2].tolist() == [3, 5]
-    assert marks.pair_logits.tolist() == DOWNWARDS.scores[np.concatenate(hide.pairs)].tolist()
+    assert result.pair_logits.tolist() == DOWNWARDS.scores[np.concatenate(hide.pairs)].tolist()
     relevant = [item in ([3, 5] if n < 10 else [4]) for n, item in enumerate(np.concatenate(hide.pairs).tolist())]
-    assert marks.pair_labels.tolist() == relevant  # a sampled item that happens to be relevant is no negative
-    assert marks.n_unreachable == 1
+    assert result.pair_labels.tolist() == relevant  # a sampled item may happen to be relevant
+    assert result.n_unreachable == 1
 
 
 def test_pairs_are_of_items_that_compete(past: Dataset, encoders: Encoders) -> None:
-    """Nothing that cannot be recommended has a probability: neither item 1, which is not sold, nor what the repeat rule hides."""
+    """Pairs hold neither item 1, which is not sold, nor items that the repeat rule hides."""
     rows = [(BEN, item, "purchase", CUT) for item in (100 + INACTIVE, 103, 104)] + [
         (DEE, item, "cart", CUT) for item in ITEMS
     ]
-    evaluation_set = exam_of(past, events_of(rows), encoders, math.inf)
+    evaluation_set = evaluation_set_of(past, events_of(rows), encoders, math.inf)
     ben, dee = evaluation_set.pairs
 
     assert ben[:2].tolist() == [3, 4]
@@ -288,45 +292,43 @@ def test_pairs_are_of_items_that_compete(past: Dataset, encoders: Encoders) -> N
 
 
 def test_calibration_needs_pairs_of_both_kinds(hide: EvaluationSet) -> None:
-    marks = evaluate_one(DOWNWARDS, hide)
+    result = evaluate_one(DOWNWARDS, hide)
 
-    assert calibrate(marks) is not None
-    assert calibrate(replace(marks, pair_labels=np.zeros_like(marks.pair_labels))) is None
-    assert calibrate(replace(marks, pair_labels=np.ones_like(marks.pair_labels))) is None
+    assert calibrate(result) is not None
+    assert calibrate(replace(result, pair_labels=np.zeros_like(result.pair_labels))) is None
+    assert calibrate(replace(result, pair_labels=np.ones_like(result.pair_labels))) is None
 
 
 def test_items_that_training_dropped_stay_relevant_and_count_as_misses(past: Dataset, encoders: Encoders) -> None:
-    only_a_miss = events_of(
+    events = events_of(
         [(ANN, UNENCODED, "purchase", CUT), (BEN, 103, "purchase", CUT), (BEN, UNENCODED, "purchase", CUT)]
     )
-    evaluation_set = exam_of(past, only_a_miss, encoders, math.inf)
+    evaluation_set = evaluation_set_of(past, events, encoders, math.inf)
     best = Fixed(np.array([0, 0, 0, 9] + [0] * 8, np.float32))
 
-    marks = evaluate_one(best, evaluation_set)
+    result = evaluate_one(best, evaluation_set)
 
     assert contents(evaluation_set) == [(0, [], 1, [0]), (1, [3], 1, [2])]
-    assert marks.per_user["map10"].tolist() == [0.0, 0.5]
-    assert marks.per_user["recall10"].tolist() == [0.0, 0.5]
-    assert marks.per_user["auc"].tolist() == [0.0, 0.5]
+    assert result.per_user["map10"].tolist() == [0.0, 0.5]
+    assert result.per_user["recall10"].tolist() == [0.0, 0.5]
+    assert result.per_user["auc"].tolist() == [0.0, 0.5]
 
 
 def test_a_held_out_item_that_is_not_sold_is_a_miss(past: Dataset, encoders: Encoders) -> None:
-    evaluation_set = exam_of(
-        past, events_of([(BEN, 100 + INACTIVE, "purchase", CUT), (BEN, 103, "purchase", CUT)]), encoders, math.inf
-    )
+    events = events_of([(BEN, 100 + INACTIVE, "purchase", CUT), (BEN, 103, "purchase", CUT)])
+    evaluation_set = evaluation_set_of(past, events, encoders, math.inf)
+    scorer = Fixed(np.array([0, 9, 0, 8] + [0] * 8, np.float32))
 
     assert contents(evaluation_set) == [(1, [1, 3], 0, [2])]
-    assert evaluate_one(Fixed(np.array([0, 9, 0, 8] + [0] * 8, np.float32)), evaluation_set).per_user[
-        "map10"
-    ].tolist() == [0.5]
+    assert evaluate_one(scorer, evaluation_set).per_user["map10"].tolist() == [0.5]
 
 
 NOT_SOLD, SECOND, SECOND_OF_TWO = "011", 1 / math.log2(3), 1 / (1 + 1 / math.log2(3))
 NO_FIGURE = (math.nan,) * 6
 
 
-# Scores of items 0, 1, 2; which are sold; which are relevant, and how many more are unknown; which are hidden; the six
-# figures.
+# Scores of items 0, 1, 2; which are sold; which are relevant; the number of unknown relevant items; which are hidden;
+# the six metrics.
 @pytest.mark.parametrize(
     ("scores", "sold", "relevant", "n_unknown", "hidden", "expected"),
     [
@@ -373,7 +375,7 @@ NO_FIGURE = (math.nan,) * 6
         ),
     ],
 )
-def test_what_cannot_be_recommended_is_a_miss_in_every_figure(
+def test_an_item_that_cannot_be_recommended_is_a_miss_in_every_metric(
     scores: Sequence[float],
     sold: str,
     relevant: Sequence[int],
@@ -381,10 +383,10 @@ def test_what_cannot_be_recommended_is_a_miss_in_every_figure(
     hidden: Sequence[int],
     expected: Sequence[float],
 ) -> None:
-    nothing = Query(0, *(np.zeros(0, kind) for kind in (np.int32, np.float32, np.int64, np.int32)), now=CUT)
-    asked = EvaluationCase(nothing, np.array(relevant, np.int32), n_unknown, np.array(hidden, np.int32))
+    query = Query(0, *(np.zeros(0, kind) for kind in (np.int32, np.float32, np.int64, np.int32)), now=CUT)
+    case = EvaluationCase(query, np.array(relevant, np.int32), n_unknown, np.array(hidden, np.int32))
     evaluation_set = EvaluationSet(
-        (asked,), np.ones(1, bool), 0, np.array([bit == "1" for bit in sold]), (np.zeros(0, np.int32),)
+        (case,), np.ones(1, bool), 0, np.array([bit == "1" for bit in sold]), (np.zeros(0, np.int32),)
     )
 
     per_user = evaluate_one(Fixed(np.array(scores, np.float32)), evaluation_set).per_user
@@ -399,7 +401,9 @@ def test_a_row_of_the_report_is_the_same_whether_an_item_is_unknown_or_not_sold(
 ) -> None:
     scorer = Fixed(np.array([0, 9, 0, 8] + [1] * 8, np.float32))
     not_sold, unknown = (
-        exam_of(past, events_of([(BEN, item, "purchase", CUT) for item in (*beside, missed)]), encoders, math.inf)
+        evaluation_set_of(
+            past, events_of([(BEN, item, "purchase", CUT) for item in (*beside, missed)]), encoders, math.inf
+        )
         for missed in (100 + INACTIVE, UNENCODED)
     )
     rows = [
@@ -420,34 +424,34 @@ def test_a_row_of_the_report_is_the_same_whether_an_item_is_unknown_or_not_sold(
 
 
 def test_without_purchases_and_carts_any_positive_event_is_relevant(past: Dataset, encoders: Encoders) -> None:
-    looked = events_of([(ANN, 103, "view", CUT), (ANN, 104, "star1", CUT + 1), (BEN, 105, "star1", CUT + 2)])
+    events = events_of([(ANN, 103, "view", CUT), (ANN, 104, "star1", CUT + 1), (BEN, 105, "star1", CUT + 2)])
 
-    evaluation_set = exam_of(past, looked, encoders, 0)
+    evaluation_set = evaluation_set_of(past, events, encoders, 0)
 
     assert contents(evaluation_set) == [(0, [3], 0, [])]
     assert evaluation_set.n_nothing_relevant == 1
 
 
-def test_a_large_exam_is_sampled_down_and_the_rest_stays_uncounted(
+def test_a_large_set_is_sampled_down_and_the_others_are_not_counted(
     past: Dataset, after: Interactions, encoders: Encoders
 ) -> None:
-    sampled = exam_of(past, after, encoders, 0, max_users=2)
+    sampled = evaluation_set_of(past, after, encoders, 0, max_users=2)
 
     assert len(sampled) == 2
     assert sampled.n_nothing_relevant == 1
-    assert contents(sampled) == contents(exam_of(past, after, encoders, 0, max_users=2)), (
-        "the sample follows from the seed"
+    assert contents(sampled) == contents(evaluation_set_of(past, after, encoders, 0, max_users=2)), (
+        "the seed decides the sample"
     )
 
 
-def test_nothing_after_the_cut_is_an_empty_exam(past: Dataset, encoders: Encoders) -> None:
-    evaluation_set = exam_of(past, events_of([]), encoders, math.inf)
-    marks = evaluate_one(DOWNWARDS, evaluation_set)
-    row = summarise(marks, evaluation_set, Calibration(1.0, 0.0), np.random.default_rng(1))
+def test_without_events_after_the_cut_the_set_is_empty(past: Dataset, encoders: Encoders) -> None:
+    evaluation_set = evaluation_set_of(past, events_of([]), encoders, math.inf)
+    result = evaluate_one(DOWNWARDS, evaluation_set)
+    row = summarise(result, evaluation_set, Calibration(1.0, 0.0), np.random.default_rng(1))
 
     assert (len(evaluation_set), evaluation_set.n_nothing_relevant) == (0, 0)
     assert (row["map10"], row["map10_low"], row["rmse"], row["users"], row["coverage"]) == (None, None, None, 0, 0.0)
-    assert calibrate(marks) is None
+    assert calibrate(result) is None
 
 
 def test_one_user_and_one_item() -> None:
@@ -459,20 +463,20 @@ def test_one_user_and_one_item() -> None:
 
     hidden = build_evaluation_set(past, again, encoders, repeat_after_days=math.inf, **shared)
     allowed = build_evaluation_set(past, again, encoders, repeat_after_days=0, **shared)
-    marks = evaluate_one(Fixed(np.zeros(1, np.float32)), allowed)
+    result = evaluate_one(Fixed(np.zeros(1, np.float32)), allowed)
 
     assert (len(hidden), hidden.n_nothing_relevant) == (0, 1)
-    assert marks.per_user["map10"].tolist() == [1.0]
-    assert marks.per_user["precision10"].tolist() == [0.1]
-    assert math.isnan(marks.per_user["auc"][0]), "there is nothing to be better than"
-    assert summarise(marks, allowed, None, np.random.default_rng(1))["auc"] is None
+    assert result.per_user["map10"].tolist() == [1.0]
+    assert result.per_user["precision10"].tolist() == [0.1]
+    assert math.isnan(result.per_user["auc"][0]), "there is no negative item"
+    assert summarise(result, allowed, None, np.random.default_rng(1))["auc"] is None
 
 
 N_MANY = 150
 
 
 def many_items(last: Sequence[tuple[int, int, str]]) -> tuple[Dataset, Interactions, Encoders]:
-    """Return a collector (user 9) who looked at all 150 items, users 1 and 2 with some, and everybody's last event."""
+    """Return events of user 9 on all 150 items and of users 1 and 2 on some; the last event of each user; encoders."""
     rows = [(9, 100 + item, "view", CUT + item) for item in range(N_MANY)]
     rows += [(1, 100 + item, "purchase", CUT + item) for item in (0, 1, 2, 1)]
     rows += [(2, 100 + item, "view", CUT + item) for item in range(40)]
@@ -487,56 +491,56 @@ def loo99(last: Sequence[tuple[int, int, str]], max_users: int = 100) -> Evaluat
     return leave_one_out(past, out, encoders, shop=SHOP, rng=np.random.default_rng(5), max_users=max_users)
 
 
-def candidates(asked: EvaluationCase) -> list[int]:
-    assert asked.candidates is not None
-    return asked.candidates.tolist()
+def candidates(case: EvaluationCase) -> list[int]:
+    assert case.candidates is not None
+    return case.candidates.tolist()
 
 
-def test_the_last_item_is_asked_among_ninety_nine_unseen_ones() -> None:
+def test_the_last_item_is_ranked_among_ninety_nine_unseen_ones() -> None:
     evaluation_set = loo99([(1, 120, "purchase"), (2, 180, "cart")])
 
-    for asked, seen, answer in zip(evaluation_set.cases, ({0, 1, 2}, set(range(40))), (20, 80), strict=True):
-        sampled = set(candidates(asked)) - {answer}
+    for case, seen, last_item in zip(evaluation_set.cases, ({0, 1, 2}, set(range(40))), (20, 80), strict=True):
+        sampled = set(candidates(case)) - {last_item}
 
-        assert asked.relevant.tolist() == [answer]
-        assert asked.candidates is not None
-        assert asked.candidates.shape == (100,)
-        assert asked.candidates.dtype == np.int32
+        assert case.relevant.tolist() == [last_item]
+        assert case.candidates is not None
+        assert case.candidates.shape == (100,)
+        assert case.candidates.dtype == np.int32
         assert len(sampled) == 99
         assert not sampled & seen
-        assert (asked.hidden.tolist(), asked.n_unreachable) == ([], 0)
+        assert (case.hidden.tolist(), case.n_unreachable) == ([], 0)
     assert evaluation_set.known.tolist() == [True, True]
     assert (len(evaluation_set), evaluation_set.n_nothing_relevant) == (2, 0)
 
 
-def test_the_last_item_is_asked_at_its_own_moment_from_what_came_before() -> None:
-    (asked,) = loo99([(1, 120, "purchase")]).cases
+def test_the_query_of_a_last_item_is_at_its_moment_with_the_history_before() -> None:
+    (case,) = loo99([(1, 120, "purchase")]).cases
 
-    assert asked.query.now == CUT + 501
-    assert asked.query.items.tolist() == [0, 1, 1, 2]
-    assert asked.query.repeats
+    assert case.query.now == CUT + 501
+    assert case.query.items.tolist() == [0, 1, 1, 2]
+    assert case.query.repeats
 
 
 def test_only_the_candidates_compete() -> None:
     evaluation_set = loo99([(1, 120, "purchase")])
-    (asked,) = evaluation_set.cases
-    rejected = np.setdiff1d(np.arange(N_MANY), candidates(asked))
+    (case,) = evaluation_set.cases
+    rejected = np.setdiff1d(np.arange(N_MANY), candidates(case))
     scores = np.zeros(N_MANY, np.float32)
     scores[rejected], scores[20] = 9.0, 1.0
 
-    marks = evaluate_one(Fixed(scores), evaluation_set)
+    result = evaluate_one(Fixed(scores), evaluation_set)
 
-    assert marks.per_user["hr10"].tolist() == [1.0]
-    assert marks.per_user["ndcg10"].tolist() == [1.0]
-    assert marks.per_user["auc"].tolist() == [1.0]
-    assert set(marks.lists[0].tolist()) <= set(candidates(asked))
+    assert result.per_user["hr10"].tolist() == [1.0]
+    assert result.per_user["ndcg10"].tolist() == [1.0]
+    assert result.per_user["auc"].tolist() == [1.0]
+    assert set(result.lists[0].tolist()) <= set(candidates(case))
     assert mean_average_precision(Fixed(scores), evaluation_set) == 1.0
 
 
-def test_who_has_seen_everything_is_asked_among_fewer() -> None:
-    (asked,) = loo99([(9, 120, "purchase")]).cases
+def test_a_user_who_has_seen_every_item_has_fewer_candidates() -> None:
+    (case,) = loo99([(9, 120, "purchase")]).cases
 
-    assert candidates(asked) == [20]
+    assert candidates(case) == [20]
 
 
 def test_a_last_item_that_training_dropped_is_a_miss() -> None:
@@ -548,10 +552,10 @@ def test_a_last_item_that_training_dropped_is_a_miss() -> None:
     assert evaluation_set.n_nothing_relevant == 0
 
 
-def test_a_dislike_is_no_right_answer() -> None:
+def test_an_event_of_negative_weight_is_not_relevant() -> None:
     evaluation_set = loo99([(1, 120, "star1"), (2, 130, "view")])
 
-    assert [asked.query.user for asked in evaluation_set.cases] == [1]
+    assert [case.query.user for case in evaluation_set.cases] == [1]
     assert evaluation_set.n_nothing_relevant == 1
 
 
@@ -568,3 +572,19 @@ def test_a_large_leave_one_out_is_sampled_down() -> None:
 
     assert len(evaluation_set) == 2
     assert evaluation_set.n_nothing_relevant == 0
+
+
+def test_sampled_negatives_are_distinct_and_unseen() -> None:
+    seen_by_user = [np.array([0, 5, 5, 149]), np.array([], np.int32)]
+
+    negatives = sampled_negatives(np.random.default_rng(7), seen_by_user, 150)
+
+    assert [len(set(items.tolist())) for items in negatives] == [99, 99]
+    assert not {0, 5, 149} & set(negatives[0].tolist())
+
+
+def test_a_small_catalogue_gives_all_unseen_items_and_no_more() -> None:
+    negatives = sampled_negatives(np.random.default_rng(7), [np.array([1, 3]), np.arange(5)], 5)
+
+    assert sorted(negatives[0].tolist()) == [0, 2, 4]
+    assert negatives[1].tolist() == []

@@ -30,7 +30,7 @@ def test_lists_agree_with_a_full_sort_whatever_the_ties() -> None:
         assert top_k(values, 10, allowed).tolist() == expected[:10]
 
 
-def test_what_is_not_allowed_never_appears_even_when_the_list_stays_short() -> None:
+def test_items_that_are_not_allowed_never_appear_even_in_a_short_list() -> None:
     assert top_k(scores(9, 8, 7), 3, np.array([False, True, False])).tolist() == [1]
     assert top_k(scores(9, 8, 7), 3, np.zeros(3, bool)).tolist() == []
 
@@ -49,7 +49,7 @@ def test_a_nan_is_refused_even_where_it_is_not_allowed() -> None:
         top_k(scores(1, np.nan), 1, np.array([True, False]))
 
 
-def test_whole_numbers_are_ranked_too() -> None:
+def test_integer_scores_are_ranked() -> None:
     assert top_k(np.array([1, 2, 3]), 2).tolist() == [2, 1]
     assert top_k(np.array([1, 2, 3]), 5, np.array([True, False, True])).tolist() == [2, 0]
 

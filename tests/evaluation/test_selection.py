@@ -49,7 +49,7 @@ def test_without_evidence_the_best_answers() -> None:
     assert choose(PRIORS, Evidence({"BMF": 0.0, "ENCM": 1.0}, n_relevant=0), ORDER) == "BMF"
 
 
-def test_a_spread_of_zero_says_nothing_about_chance_so_the_best_answers() -> None:
+def test_with_a_spread_of_zero_the_best_answers() -> None:
     priors = Priors("BMF", {"ENCM": -0.01}, {"ENCM": 0.0})
 
     assert choose(priors, Evidence({"BMF": 0.0, "ENCM": 1.0}, 100), ("ENCM", "BMF")) == "BMF"
@@ -98,7 +98,7 @@ def test_a_model_that_failed_is_never_chosen() -> None:
     assert choose(PRIORS, evidence, ("LNCM", "NeuMF", "BMF")) == "LNCM"
 
 
-def test_where_the_best_failed_the_next_by_the_priors_answers() -> None:
+def test_if_the_best_model_failed_the_next_by_the_priors_answers() -> None:
     assert choose(PRIORS, Evidence({"LNCM": 1.0, "ENCM": 0.0}, 30), ("LNCM", "NeuMF", "ENCM")) == "ENCM"
     assert choose(PRIORS, None, ("unheard_of", "NeuMF")) == "NeuMF"
 
@@ -112,7 +112,7 @@ def test_a_model_that_the_priors_do_not_know_is_not_chosen() -> None:
     assert choose(PRIORS, Evidence({"BMF": 0.0, "EASE": 1.0}, 30), (*ORDER, "EASE")) == "BMF"
 
 
-def test_priors_survive_the_journey_through_json() -> None:
+def test_priors_are_the_same_after_a_round_trip_through_json() -> None:
     assert Priors.from_json(json.loads(json.dumps(PRIORS.to_json()))) == PRIORS
 
 

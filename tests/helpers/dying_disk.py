@@ -1,4 +1,4 @@
-"""Disks that fail: the seam that every effect of recsys.artifacts passes through, and one scenario to run over it."""
+"""Disks that fail: subclasses of `recsys.artifacts.Files`, which makes every change on a disk, and a scenario."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ OLD, NEW, NEXT = 1_700_000_000, 1_700_000_100, 1_700_000_200  # seconds since 19
 
 
 class Died(BaseException):
-    """The process is gone; no handler of ours may catch it."""
+    """Stands for the death of the process; no handler of the project may catch it."""
 
 
 def die() -> None:
@@ -24,14 +24,14 @@ def die() -> None:
 
 
 class Unsynced(Files):
-    """A disk that never waits: fast, for what is not about to crash."""
+    """A disk without fsync, for fast tests without crashes."""
 
     def fsync(self, path: Path) -> None:
         pass
 
 
 class Watched(Files):
-    """A disk that reports every effect before it happens."""
+    """A disk that records every effect before it happens."""
 
     def __init__(self) -> None:
         self.steps: list[str] = []
@@ -73,7 +73,7 @@ class Watched(Files):
 
 
 class Mortal(Watched):
-    """A disk whose process dies at effect `at` (from 1); a write that it dies in leaves half of its bytes where `torn`."""
+    """A disk whose process dies at effect `at`, from 1; if `torn`, a write leaves half of its bytes."""
 
     def __init__(self, at: int, *, torn: bool = False, how: Callable[[], None] = die) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class Mortal(Watched):
         super().before(effect, path)
         torn = self.torn and effect in ("write", "create") and len(self.steps) == self.at
         if len(self.steps) >= self.at and not torn:
-            self.how()  # and again at every later effect: a dead process changes nothing
+            self.how()  # again at every later effect, because a dead process changes nothing
 
     def write(self, path: Path, data: bytes) -> None:
         super().write(path, data[: len(data) // 2] if len(self.steps) == self.at - 1 and self.torn else data)
@@ -98,7 +98,7 @@ class Mortal(Watched):
 
 
 class Full(Watched):
-    """A disk on which effect `at` and every later one that needs room fails, half done."""
+    """A disk on which effect `at` and every later one that needs room fails halfway."""
 
     def __init__(self, at: int, code: int = errno.ENOSPC) -> None:
         super().__init__()
@@ -130,10 +130,10 @@ class Full(Watched):
 
 
 class PowerCut(Mortal):
-    """A disk that forgets at effect `at` what nobody had waited for.
+    """A disk that loses at effect `at` the changes that were not fsynced.
 
-    Content that was never fsynced is gone (files are empty). New names in a folder that was not fsynced since may be
-    gone, and each rename in such a folder may or may not have happened, independently of the others.
+    Files that were never fsynced are empty. New names in a folder without a later fsync may be gone. Each rename in
+    such a folder may or may not have happened, independently of the others.
     """
 
     def __init__(self, models_dir: Path, at: int) -> None:
@@ -160,7 +160,7 @@ class PowerCut(Mortal):
         super().rename(source, target)
         self.pending.append((source, target, replaced))
         self._move(source, target)
-        self.entries.add(target)  # or not: that is what `pending` decides
+        self.entries.add(target)  # unless `pending` undoes the rename
 
     def _move(self, source: Path, target: Path) -> None:
         for durable in (self.entries, self.contents):
@@ -169,7 +169,7 @@ class PowerCut(Mortal):
             durable |= {target / path.relative_to(source) for path in moved}
 
     def outcomes(self) -> Iterator[tuple[tuple[int, ...], bool]]:
-        """Yield every choice: which pending renames are undone, and whether new names are forgotten."""
+        """Yield every outcome: the pending renames that are undone, and whether new names are lost."""
         for count in range(len(self.pending) + 1):
             for undone in combinations(range(len(self.pending)), count):
                 yield from ((undone, False), (undone, True))
@@ -192,7 +192,7 @@ class PowerCut(Mortal):
 
 
 def publish(models_dir: Path, now: int, files: Files) -> str:
-    """Publish and activate a small version, with every way of writing a file, and add it to the history."""
+    """Publish and activate a small version that uses every way to write a file, and add it to the history."""
     with Draft.create(models_dir, now, files) as draft:
         draft.write_json("bmf_config.json", {"dim": 2})
         draft.write_arrays("items/prices.h5", {"prices": np.full(3, now, np.float32)})
@@ -204,7 +204,7 @@ def publish(models_dir: Path, now: int, files: Files) -> str:
 
 
 def copy(models_dir: Path, target: Path) -> Path:
-    """Return a copy whose stamps still hold nothing: its inodes are new."""
+    """Return a copy; its inodes are new, so that its stamps are not valid."""
     return Path(shutil.copytree(models_dir, target))
 
 

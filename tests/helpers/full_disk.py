@@ -1,7 +1,7 @@
-"""No room, made by the system itself: full_disk.py <models to copy> <empty folder> disk|file.
+"""Publishes under a real lack of room: full_disk.py <models to copy> <empty folder> disk|file.
 
-`disk`: a disk of one megabyte that is full, to be run by `unshare -rm`; `file`: the system's limit to the size of a file. There is a bit
-more room at each attempt to publish, until one succeeds. Prints what came of it as JSON.
+`disk` mounts a full disk of one megabyte, and needs `unshare -rm`. `file` uses the system's limit to the size of a
+file. Each attempt to publish has a little more room, until one succeeds. The number of failures is printed as JSON.
 """
 
 import errno
@@ -20,12 +20,12 @@ from recsys.errors import Overloaded, RecsysError  # noqa: E402
 from tests.helpers.dying_disk import NEW, publish  # noqa: E402
 
 SIZE = "1m"
-PAGE = 4096  # what a file of this disk grows by
-STEP = {"disk": PAGE, "file": 256}  # bytes more at each attempt
+PAGE = 4096  # bytes; files of this disk grow by pages
+STEP = {"disk": PAGE, "file": 256}  # additional bytes at each attempt
 
 
 def fill(filler: Path, *, leaving: int) -> None:
-    """Write until the disk is full, and free so many bytes again."""
+    """Write until the disk is full, then free `leaving` bytes."""
     with filler.open("wb", buffering=0) as file:
         try:
             while True:
@@ -45,13 +45,13 @@ def outcome(models_dir: Path, now: int) -> str:
 
 
 def room_on_disk(models_dir: Path) -> Callable[[int], None]:
-    """Mount a small disk; return what leaves so many bytes of it free."""
+    """Mount a small disk; return the function that leaves a number of bytes free on it."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(models_dir)], check=True)
     return lambda n_bytes: fill(models_dir / "filler", leaving=n_bytes)
 
 
 def room_in_file(models_dir: Path) -> Callable[[int], None]:
-    """Return what lets no file grow beyond so many bytes; Python ignores the signal, so that write() fails."""
+    """Return the function that limits the size of files; Python ignores the signal, so that write() fails."""
     return lambda n_bytes: resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, resource.RLIM_INFINITY))
 
 
@@ -60,14 +60,14 @@ def main(source: Path, models_dir: Path, kind: str) -> None:
     shutil.copytree(source, models_dir, dirs_exist_ok=True)
     old, refusals = current_name(models_dir), 0
     leave(0)
-    while (told := outcome(models_dir, NEW)) == Overloaded.code:
+    while (result := outcome(models_dir, NEW)) == Overloaded.code:
         with current(models_dir, full=True) as version:
             assert version.name == old
         assert not list(models_dir.glob(".draft-*"))
         refusals += 1
         leave(refusals * STEP[kind])
-    assert current_name(models_dir) == told
-    sys.stdout.write(json.dumps({"refusals": refusals, "published": told}))
+    assert current_name(models_dir) == result
+    sys.stdout.write(json.dumps({"refusals": refusals, "published": result}))
 
 
 if __name__ == "__main__":

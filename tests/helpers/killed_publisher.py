@@ -1,6 +1,6 @@
-"""A real process that is killed at every effect in turn: python killed_publisher.py <published once> <folder for the copies>.
+"""Publishes in processes that die at each effect in turn: killed_publisher.py <published models> <folder for copies>.
 
-Prints the number of effects of a run that nobody kills. A fork for each, so that NumPy and h5py are imported once.
+Prints the number of effects of a complete run. Each process is a fork, so that NumPy and h5py are imported once.
 """
 
 import os

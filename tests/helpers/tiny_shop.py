@@ -1,6 +1,6 @@
-"""A shop of sixty customers and forty products, made by code and trained in seconds: the suite's common ground.
+"""A generated shop of sixty users and forty products, which trains in seconds; most tests use it.
 
-There are three tastes. Customer u likes the items with (item - 101) % 3 == u % 3 and takes her favourite again and again.
+There are three groups of users. User u prefers items with (item - 101) % 3 == u % 3, and has one favourite among them.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ DAY = 86_400
 START = 1_704_672_000  # Monday 2024-01-08 00:00 UTC
 N_DAYS = 240
 NOW = START + (N_DAYS + 7) * DAY  # a week after the last event
-USERS = range(60)  # 0 is a customer like the others
+USERS = range(60)  # 0 is a valid id
 ITEMS = range(101, 141)
-CATEGORIES = ("tea", "coffee", "honey")  # one a taste
+CATEGORIES = ("tea", "coffee", "honey")  # one for each group of users
 BRANDS = ("Nord", "Sud")
-INACTIVE = frozenset({134, 135, 136, 140})  # 140 was never touched, the others were
+INACTIVE = frozenset({134, 135, 136, 140})  # 140 has no event, the others have some
 RARE = 137  # active, with fewer events than training needs
 NEW = (138, 139)  # active, without any event
-LEARNED = range(101, 137)  # what training knows
+LEARNED = range(101, 137)  # the items that training knows
 FAST = Training(dim=8, factors=8, epochs=2, batch=128, window=20, shared_negatives=64, learning_rate=0.02)
 
 Row = dict[str, Any]
 
 
 class Quiet:
-    """A `Progress` that nobody watches."""
+    """A `Progress` that ignores everything."""
 
     def rows(self, n_rows: int) -> None:
         pass
@@ -76,7 +76,7 @@ class Published:
     Attributes:
         folder: Holds `shop.sqlite` and `models/`.
         version: The version's name.
-        elsewhere: URL of the database where the shop is not that SQLite file.
+        elsewhere: The URL of the shop's database; None for that SQLite file.
     """
 
     folder: Path
@@ -93,7 +93,7 @@ class Published:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What a process has to be told."""
+        """The environment variables of a process on this shop."""
         return {"DATABASE_URL": self.url, "MODELS_DIR": str(self.models_dir)}
 
     @property
@@ -101,12 +101,12 @@ class Published:
         return fast_settings(self.url, self.models_dir)
 
     def copy(self, folder: Path) -> Published:
-        """Return a copy to damage."""
+        """Return a copy that a test may damage."""
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
         return Published(folder, self.version)
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Let events happen."""
+        """Insert events."""
         with connect(self.url) as db:
             db.insert("Interactions", rows)
 
@@ -130,7 +130,7 @@ class Published:
 
 
 def shown(response: Response) -> list[int | str]:
-    """Return the products of an answer."""
+    """Return the product ids of an answer."""
     return [item.product_id for item in response.items]
 
 
@@ -152,13 +152,13 @@ def moved(published: Published, url: str) -> Published:
 
 
 def fast_settings(url: str, models_dir: Path) -> Settings:
-    """Return plain settings, but for a training of seconds."""
-    told = load_settings({"DATABASE_URL": url, "MODELS_DIR": str(models_dir)}, models_dir)
-    return Settings(told.database_url, models_dir, told.shop, FAST)
+    """Return default settings with options that train in seconds."""
+    settings = load_settings({"DATABASE_URL": url, "MODELS_DIR": str(models_dir)}, models_dir)
+    return Settings(settings.database_url, models_dir, settings.shop, FAST)
 
 
 def fill(url: str, tables: dict[str, list[Row]] | None = None) -> None:
-    """Write the tiny shop, or the given tables, into an empty database."""
+    """Write the tiny shop, or other tables, into an empty database."""
     with connect(url, create=True) as db:
         migrate(db)
         fill_shop(db, tiny_shop() if tables is None else tables, empty_first=False)
@@ -174,8 +174,8 @@ class Trained:
 
     Attributes:
         published: The shop with its version.
-        outcome: What `train` returned.
-        publishing: The arguments that `publish` was called with, so that it can be called again without another fit.
+        outcome: The result of `train`.
+        publishing: The arguments of the call of `publish`, so that tests can publish again without another fit.
     """
 
     published: Published
@@ -202,7 +202,10 @@ class Trained:
 
 
 def train_in(folder: Path) -> Trained:
-    """Fill a shop in a folder, train on it and publish; the fits run eagerly, because tracing graphs takes longer than tiny fits."""
+    """Fill a shop in a folder, train on it and publish.
+
+    Fits run eagerly, because tracing a graph takes longer than a tiny fit.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
@@ -229,7 +232,7 @@ def train_in(folder: Path) -> Trained:
 
 
 def tiny_shop() -> dict[str, list[Row]]:
-    """Return the rows of each table; the same ones every time."""
+    """Return the rows of each table; they are always the same."""
     return {"Products": products(), "Productdetails": prices(), "Interactions": interactions(), "Comments": stars()}
 
 
@@ -262,20 +265,20 @@ def interactions() -> list[Row]:
 
 
 def visits(user: int, rng: np.random.Generator) -> list[Row]:
-    """Return one customer's events: she looks at two things, puts one into the cart, often buys it."""
-    user_representation, rows = user % 3, []
-    liked = [item for item in LEARNED if (item - 101) % 3 == user_representation]
+    """Return the events of one user: at each visit they view two items, put one into the cart and often buy it."""
+    group, rows = user % 3, []
+    liked = [item for item in LEARNED if (item - 101) % 3 == group]
     favourite = liked[user // 3 % 11]
-    hour = (8, 14, 20)[user_representation]  # tea in the morning, coffee in the afternoon, honey in the evening
+    hour = (8, 14, 20)[group]  # tea in the morning, coffee in the afternoon, honey in the evening
     for number, day in enumerate(np.sort(rng.choice(N_DAYS, 3 if user >= 57 else 16, replace=False)).tolist()):
         moment = START + day * DAY + hour * 3600 + 10 * user
-        seen = int(rng.choice(liked if rng.random() < 0.9 else LEARNED))
-        taken = favourite if number % 3 == 0 else int(rng.choice(liked if rng.random() < 0.9 else LEARNED))
-        rows += [event(user, seen, "view", moment), event(user, taken, "view", moment + 60)]
+        viewed = int(rng.choice(liked if rng.random() < 0.9 else LEARNED))
+        chosen = favourite if number % 3 == 0 else int(rng.choice(liked if rng.random() < 0.9 else LEARNED))
+        rows += [event(user, viewed, "view", moment), event(user, chosen, "view", moment + 60)]
         if rng.random() < 0.8:
-            rows.append(event(user, taken, "cart", moment + 120))
+            rows.append(event(user, chosen, "cart", moment + 120))
             if rng.random() < 0.7:
-                rows.append(event(user, taken, "purchase", moment + 180))
+                rows.append(event(user, chosen, "purchase", moment + 180))
     return rows
 
 
@@ -295,7 +298,7 @@ def stored_time(timestamp: int) -> str:
 
 
 def bought(user: int, since: int = 0) -> set[int]:
-    """Return what a customer bought at or after a moment."""
+    """Return the items that a user bought at or after a moment."""
     first = stored_time(since)
     return {
         row["productId"]
@@ -305,7 +308,7 @@ def bought(user: int, since: int = 0) -> set[int]:
 
 
 def stars() -> list[Row]:
-    """Every fifth customer rates something of hers with five stars and something else with one."""
+    """Every fifth user rates one item of their group with five stars and one of another group with one star."""
     rows = []
     for user in USERS[::5]:
         for item, star in ((101 + user % 3, 5), (101 + (user + 1) % 3, 1)):

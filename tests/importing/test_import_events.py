@@ -21,7 +21,7 @@ from recsys.importing.run import ImportReport, import_events
 from recsys.settings import load_settings
 from recsys.store import Database, connect
 from recsys.store.migrations import migrate
-from scripts import import_events as door
+from scripts import import_events as script
 
 ROOT = Path(__file__).parents[2]
 ORDERS = """\
@@ -254,7 +254,7 @@ def test_text_ids_join_a_shop_of_numbers_without_moving_its_products(db: Databas
     assert [row[1] for row in stored(db)] == [40, 40, 41, 42]
 
 
-def test_a_shops_own_row_is_numbered_behind_the_imported_ones(database_url: str, write: Callable[..., Path]) -> None:
+def test_a_shops_own_row_is_numbered_after_the_imported_ones(database_url: str, write: Callable[..., Path]) -> None:
     with connect(database_url) as db:
         run(db, write("user,item,event,at\n7,40,view,1\n"), CLICKS)
         db.insert("Products", [{"name": "The shop's own"}])
@@ -277,7 +277,7 @@ def test_an_id_too_long_to_store_is_dropped_by_name(db: Database, write: Callabl
 
 
 @pytest.mark.parametrize("nothing", ["", "   ", "NULL", "null", "NaN", "nan", "None", r"\N"])
-def test_every_spelling_of_nothing_is_no_user(db: Database, write: Callable[..., Path], nothing: str) -> None:
+def test_every_spelling_of_null_is_no_user(db: Database, write: Callable[..., Path], nothing: str) -> None:
     report = run(db, write(f"user,item,event,at\n{nothing},A,view,1\n7,A,view,2\n"), CLICKS)
 
     assert dropped(report) == {"no user": 1}
@@ -378,7 +378,8 @@ def test_what_is_no_condition_is_refused(text: str) -> None:
 
 
 def test_devices_and_categories_are_kept_and_too_long_ones_left_out(db: Database, write: Callable[..., Path]) -> None:
-    text = f"user,item,event,at,kind,with\n1,1,view,1,tea,mobile\n1,2,view,2,{'t' * 51},{'m' * 51}\n1,3,view,3,,\n1,2,view,4,mugs,tablet\n"
+    text = f"user,item,event,at,kind,with\n1,1,view,1,tea,mobile\n1,2,view,2,{'t' * 51},{'m' * 51}\n"
+    text += "1,3,view,3,,\n1,2,view,4,mugs,tablet\n"
     report = run(db, write(text), ImportOptions(**{**vars(CLICKS), "category": "kind", "device_type": "with"}))
 
     assert db.query("SELECT id, categoryId FROM Products ORDER BY id") == [(1, "tea"), (2, "mugs"), (3, None)]
@@ -488,7 +489,7 @@ def test_an_order_becomes_a_clock_of_hours_from_the_year_2000(db: Database, writ
     assert dropped(report) == {"illegible order": 3}
 
 
-def test_a_newcomer_is_as_old_as_her_first_event(db: Database, write: Callable[..., Path]) -> None:
+def test_a_new_user_dates_from_the_first_event(db: Database, write: Callable[..., Path]) -> None:
     run(db, write("user,item,event,at\n1,1,view,2020-05-05\n1,1,view,2020-03-03\n"), CLICKS)
 
     assert [str(at) for (at,) in db.query("SELECT createdAt FROM Users")] == ["2020-03-03 00:00:00"]
@@ -657,7 +658,7 @@ def test_what_is_not_what_its_name_says_is_refused(db: Database, tmp_path: Path)
         )
 
 
-def test_a_file_cut_off_is_refused_and_the_whole_one_goes_on_from_there(db: Database, tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused_and_the_whole_one_continues_it(db: Database, tmp_path: Path) -> None:
     options = ImportOptions(**{**vars(CLICKS), "chunk": 500})
     text = "user,item,event,at\n" + "".join(
         f"u{k % 50},p{k * 7 % 97},view,{1_500_000_000 + k * k}\n" for k in range(6_000)
@@ -675,7 +676,7 @@ def test_a_file_cut_off_is_refused_and_the_whole_one_goes_on_from_there(db: Data
     assert db.query("SELECT COUNT(*) FROM Interactions") == [(6_000,)]
 
 
-def test_parquet_cut_off_is_refused(db: Database, tmp_path: Path) -> None:
+def test_truncated_parquet_is_refused(db: Database, tmp_path: Path) -> None:
     parquet.write_table(pa.table({"user": [1], "item": [2], "event": ["view"], "at": [5]}), tmp_path / "e.parquet")
     (tmp_path / "e.parquet").write_bytes((tmp_path / "e.parquet").read_bytes()[:60])
 
@@ -713,15 +714,15 @@ def test_an_event_that_training_does_not_know_is_refused(db: Database, write: Ca
     assert "Received: vieww." in refusal(db, write("user,item,event,at\n1,1,pv,5\n"), options)
 
 
-# The door
+# The script
 
 
-def test_the_door_imports_and_prints_a_table_of_everything(
+def test_the_script_imports_and_prints_a_table_of_counts(
     tmp_path: Path, write: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = f"sqlite:///{tmp_path / 'shop.sqlite'}"
 
-    assert door.main([str(write(ORDERS, "orders.csv.gz")), *ORDER_FLAGS, "--database-url", url]) == 0
+    assert script.main([str(write(ORDERS, "orders.csv.gz")), *ORDER_FLAGS, "--database-url", url]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
     for line in (
@@ -736,11 +737,11 @@ def test_the_door_imports_and_prints_a_table_of_everything(
         assert db.query("SELECT COUNT(*) FROM Interactions") == [(5,)]
 
 
-def test_a_file_of_which_nothing_is_usable_prints_its_table_and_fails(
+def test_a_file_without_a_usable_row_prints_its_table_and_fails(
     tmp_path: Path, write: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = ["--user", "user", "--item", "item", "--event", "event", "--timestamp", "at"]
-    status = door.main(
+    status = script.main(
         [
             str(write("user,item,event,at\n1,1,pv,5\n")),
             *flags,
@@ -760,7 +761,7 @@ def test_names_from_the_file_are_printed_as_they_are(
     flags = ["--user", "user", "--item", "item", "--event", "event", "--timestamp", "at"]
     path = write("user,item,event,at\n1,1,[/b],5\n1,1,[red]x,5\n1,1,view,5\n", "[bold]events.csv")
 
-    assert door.main([str(path), *flags, "--database-url", f"sqlite:///{tmp_path / 'shop.sqlite'}"]) == 0
+    assert script.main([str(path), *flags, "--database-url", f"sqlite:///{tmp_path / 'shop.sqlite'}"]) == 0
     printed = capsys.readouterr().out
     assert "unknown event '[/b]'" in printed and "unknown event '[red]x'" in printed and "[bold]events.csv" in printed
 
@@ -781,12 +782,12 @@ def test_names_from_the_file_are_printed_as_they_are(
         (["--user", "user", "--item", "item", "--timestamp", "at", "--encoding", "martian"], "cannot be read"),
     ],
 )
-def test_the_door_says_in_one_line_what_is_wrong(
+def test_the_script_reports_an_error_in_one_line(
     tmp_path: Path, write: Callable[..., Path], capsys: pytest.CaptureFixture[str], flags: list[str], says: str
 ) -> None:
     url = f"sqlite:///{tmp_path / 'shop.sqlite'}"
 
-    assert door.main([str(write("user,item,event,at,n\n1,1,view,5,1\n")), *flags, "--database-url", url]) == 64
+    assert script.main([str(write("user,item,event,at,n\n1,1,view,5,1\n")), *flags, "--database-url", url]) == 64
     printed = capsys.readouterr()
     assert printed.out == "" and says in printed.err and printed.err.count("\n") == 1
 

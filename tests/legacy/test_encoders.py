@@ -162,7 +162,8 @@ def test_the_name_follows_the_content(folder: Callable[..., Path]) -> None:
 
 def test_reading_imports_no_scikit_learn(folder: Callable[..., Path]) -> None:
     path = folder(users=LabelEncoder(np.array(["a"], object)))
-    code = f"import sys; from pathlib import Path; from recsys.legacy import read_encoders; print(read_encoders(Path({str(path)!r})).users)"
+    code = "import sys; from pathlib import Path; from recsys.legacy.encoders import read_encoders"
+    code += f"; print(read_encoders(Path({str(path)!r})).users)"
     code += "; print([name for name in sys.modules if name.startswith('sklearn')])"
 
     ran = subprocess.run(
@@ -293,10 +294,10 @@ def test_the_payloads_are_real(tmp_path: Path) -> None:
 
 
 def test_the_refused_name_is_named() -> None:
-    with pytest.raises(
-        ModelRefused,
-        match=r"user_encoder.pkl should hold nothing but LabelEncoder.* Received: (posix|nt|os)\.system. Nothing was run",
-    ):
+    message = (
+        r"user_encoder.pkl should hold nothing but LabelEncoder.* Received: (posix|nt|os)\.system. Nothing was run"
+    )
+    with pytest.raises(ModelRefused, match=message):
         unpickle(pickle.dumps(os.system), USERS)
 
 
@@ -381,9 +382,9 @@ def test_a_dict_that_holds_itself_comes_to_an_end(folder: Callable[..., Path]) -
         b"]" + b"]a" * 100 + b".",
         b"\x80\x05\x96" + (2**62).to_bytes(8, "little") + b"abc.",  # a bytearray of four exabytes
         b"\x80\x05\x96" + (2**33).to_bytes(8, "little") + b"abc.",
-        b"\x80\x04\x8e" + (2**62).to_bytes(8, "little") + b"abc.",  # bytes, likewise
-        b"\x80\x04\x8d" + (2**40).to_bytes(8, "little") + b"abc.",  # text, likewise
-        b"\x80\x04\x95" + (2**62).to_bytes(8, "little") + b"abc.",  # a frame, likewise
+        b"\x80\x04\x8e" + (2**62).to_bytes(8, "little") + b"abc.",  # bytes of a false size
+        b"\x80\x04\x8d" + (2**40).to_bytes(8, "little") + b"abc.",  # text of a false size
+        b"\x80\x04\x95" + (2**62).to_bytes(8, "little") + b"abc.",  # a frame of a false size
         b"\x80\x02r" + (2**31).to_bytes(4, "little") + b".",  # a memo of two thousand million places
         b"\x80\x02\x8b\xff\xff\xff\x7fabc.",  # an integer of two thousand million bytes
         b"I" + b"9" * 100_000 + b"\n.",

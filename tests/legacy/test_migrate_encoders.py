@@ -198,7 +198,7 @@ def test_a_missing_pickle_is_a_settings_error(run: Run, pickles: Path, missing: 
     assert f"Received: {missing} missing" in err
 
 
-def test_nothing_published_is_said(run: Run) -> None:
+def test_a_missing_version_is_reported(run: Run) -> None:
     status, out, err = run()
 
     assert (status, out) == (78, "")
@@ -206,7 +206,7 @@ def test_nothing_published_is_said(run: Run) -> None:
 
 
 @pytest.mark.parametrize(("name", "status"), [("20260101T000000Z-00000000", 78), ("../evil", 77), ("no-name", 77)])
-def test_a_version_that_is_none_is_refused(run: Run, publish: Callable[..., str], name: str, status: int) -> None:
+def test_an_invalid_version_name_is_refused(run: Run, publish: Callable[..., str], name: str, status: int) -> None:
     publish(np.array([3]), np.array([10]))
 
     assert run("--version", name)[0] == status

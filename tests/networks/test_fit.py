@@ -214,7 +214,7 @@ def test_a_warm_start_of_zeros_is_finite(board: TrainedModels) -> None:
 
 def test_three_epochs_without_improvement_end_the_fit_with_the_best_weights(board: TrainedModels) -> None:
     metric, seen = KnownScores([0.1, 0.3, 0.2, 0.5, 0.4, 0.4, 0.1]), list[Epoch]()
-    result = fit_eagerly("BMF", board.data, replace(QUICK, epochs=10), judge=metric, report=seen.append)
+    result = fit_eagerly("BMF", board.data, replace(QUICK, epochs=10), validation_metric=metric, report=seen.append)
 
     assert PATIENCE == 3
     assert (result.epochs, len(result.losses), result.validation_scores) == (3, 6, metric.validation_scores)
@@ -227,7 +227,7 @@ def test_three_epochs_without_improvement_end_the_fit_with_the_best_weights(boar
 
 def test_the_last_epoch_may_be_the_best(board: TrainedModels) -> None:
     metric = KnownScores([0.1, 0.0, 0.0, 0.2])
-    result = fit_eagerly("BMF", board.data, replace(QUICK, epochs=3), judge=metric)
+    result = fit_eagerly("BMF", board.data, replace(QUICK, epochs=3), validation_metric=metric)
 
     assert result.epochs == 3
     assert_alike(result.network.arrays(), metric.seen[3])
@@ -236,7 +236,7 @@ def test_the_last_epoch_may_be_the_best(board: TrainedModels) -> None:
 @pytest.mark.parametrize("validation_scores", [[0.5, 0.4, 0.4, 0.4], [0.5, 0.5, 0.5, 0.5]], ids=["worse", "equal"])
 def test_without_improvement_the_warm_start_is_returned(validation_scores: list[float], board: TrainedModels) -> None:
     metric = KnownScores(validation_scores)
-    result = fit_eagerly("BMF", board.data, replace(QUICK, epochs=10), judge=metric)
+    result = fit_eagerly("BMF", board.data, replace(QUICK, epochs=10), validation_metric=metric)
 
     assert (result.epochs, len(result.losses)) == (0, PATIENCE)
     assert_alike(result.network.arrays(), untrained("BMF", board.data))
@@ -245,13 +245,13 @@ def test_without_improvement_the_warm_start_is_returned(validation_scores: list[
 def test_validation_changes_only_where_the_fit_ends(board: TrainedModels) -> None:
     options, metric = replace(QUICK, epochs=3), KnownScores([0.0, 0.1, 0.2, 0.3])
 
-    assert_alike(fitted("BMF", board.data, options, judge=metric), fitted("BMF", board.data, options))
+    assert_alike(fitted("BMF", board.data, options, validation_metric=metric), fitted("BMF", board.data, options))
 
 
 def test_a_fit_of_fewer_epochs_equals_the_beginning_of_a_longer_one(board: TrainedModels) -> None:
     """`epochs` does not change the schedule of the learning rate; `options.epochs` does."""
     options, metric = replace(QUICK, epochs=5), KnownScores([0.0, 0.1, 0.2, 0.1, 0.1, 0.1])
-    validated = fit_eagerly("BMF", board.data, options, judge=metric)
+    validated = fit_eagerly("BMF", board.data, options, validation_metric=metric)
     shorter = fit_eagerly("BMF", board.data, options, epochs=2)
 
     assert (validated.epochs, shorter.epochs, len(shorter.losses)) == (2, 2, 2)
@@ -265,7 +265,7 @@ def test_the_validation_metric_may_be_any_function_of_a_network(board: TrainedMo
     def metric(network: Network) -> float:
         return -float(np.abs(network.arrays()["item_bias"]).sum())
 
-    assert len(fit_eagerly("BMF", board.data, judge=metric).validation_scores) == 2
+    assert len(fit_eagerly("BMF", board.data, validation_metric=metric).validation_scores) == 2
 
 
 # Dropped embeddings

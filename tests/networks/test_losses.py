@@ -180,8 +180,8 @@ def test_dropout_zeroes_a_share_and_scales_the_rest() -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_without_dropout_the_loss_depends_only_on_the_negatives(name: str, board: TrainedModels) -> None:
     network, batch = board.networks[name], windows(board.data, FAST.window)
-    columns = batch.users, batch.items, batch.weights, batch.before, batch.contexts
-    user_batch = UserBatch(*map(tf.constant, columns), tf.ones(batch.before.shape))
+    columns = batch.users, batch.items, batch.weights, batch.history_end, batch.contexts
+    user_batch = UserBatch(*map(tf.constant, columns), tf.ones(batch.history_end.shape))
     targets = tf.constant(batch.targets), tf.constant(batch.confidences)
 
     def losses(rate: float) -> list[float]:

@@ -79,9 +79,9 @@ def keras_logits(network: Network, query: Query) -> NDArray[np.float64]:
         users=tf.constant([query.user], tf.int32),
         items=tf.constant(np.resize(query.items, (1, n_events)) if len(query.items) else [[0]], tf.int32),
         weights=tf.constant(np.resize(query.weights, (1, n_events)) if len(query.items) else [[0.0]], tf.float32),
-        before=tf.constant([[len(query.items) - 1]], tf.int32),
+        history_end=tf.constant([[len(query.items) - 1]], tf.int32),
         contexts=tf.constant(query.context[None, None], tf.int32),
-        known=tf.ones((1, 1)),
+        user_known=tf.ones((1, 1)),
     )
     candidates = np.arange(N_ITEMS, dtype=np.int32)[None, None]
     return network(user_batch, tf.constant(candidates)).numpy()[0, 0].astype(np.float64)
@@ -228,9 +228,9 @@ def test_shared_candidates_score_as_candidates_of_one_user(pair: Pair) -> None:
         users=tf.constant([0, 9, N_USERS], tf.int32),
         items=tf.constant(rng.integers(0, N_ITEMS, (3, 6)), tf.int32),
         weights=tf.constant(rng.choice([1.0, 0.3, -0.5], (3, 6)), tf.float32),
-        before=tf.constant([[5], [2], [-1]], tf.int32),
+        history_end=tf.constant([[5], [2], [-1]], tf.int32),
         contexts=tf.constant(rng.integers(0, 2, (3, 1, 4)), tf.int32),
-        known=tf.ones((3, 1)),
+        user_known=tf.ones((3, 1)),
     )
     shared = tf.constant([7, 0, 3, 7], tf.int32)
     state = [part[:, 0] for part in pair.network.encode(user_batch)]

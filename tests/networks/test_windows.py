@@ -72,9 +72,9 @@ def network_of(name: str, window: int) -> Network:
 
 def user_batch_of(batch: Windows, known: float = 1.0) -> UserBatch:
     columns = (
-        tf.constant(column) for column in (batch.users, batch.items, batch.weights, batch.before, batch.contexts)
+        tf.constant(column) for column in (batch.users, batch.items, batch.weights, batch.history_end, batch.contexts)
     )
-    return UserBatch(*columns, known=tf.fill(batch.before.shape, known))
+    return UserBatch(*columns, user_known=tf.fill(batch.history_end.shape, known))
 
 
 def source_rows(data: Dataset, batch: Windows) -> NDArray[np.int64]:
@@ -111,7 +111,7 @@ def test_a_target_sees_the_newest_events_strictly_before_its_second(data: Datase
     rows = source_rows(data, batch)
     for window, column in zip(*np.nonzero(rows >= 0), strict=True):
         history = events_before(data, rows[window, column])
-        seen = slice(0, batch.before[window, column] + 1)
+        seen = slice(0, batch.history_end[window, column] + 1)
         real = batch.weights[window, seen] != 0
         newest = history[len(history) - int(real.sum()) :]
 
@@ -127,7 +127,7 @@ def test_padding_has_weight_0(data: Dataset, length: int) -> None:
     batch = windows(data, length)
     padding = batch.confidences == 0
 
-    assert (batch.before[padding] == -1).all()
+    assert (batch.history_end[padding] == -1).all()
     assert not batch.targets[padding].any()
     assert not batch.items[batch.weights == 0].any()
 
@@ -139,13 +139,13 @@ def test_a_basket_larger_than_the_window_keeps_its_history() -> None:
 
     assert [row[row > 0].tolist() for row in batch.targets] == [[1, 2, 3], [4, 5, 6], [7, 8, 9], [10]]
     assert batch.items[0].tolist() == [0, 0, 0, 1, 2, 3]
-    assert batch.before[0].tolist() == [-1, 3, 4]
+    assert batch.history_end[0].tolist() == [-1, 3, 4]
     assert batch.items[1].tolist() == [1, 2, 3, 4, 5, 6]  # one event of the basket is in the history, unseen
-    assert batch.before[1].tolist() == [1, 1, 1]
+    assert batch.history_end[1].tolist() == [1, 1, 1]
     assert batch.items[2].tolist() == [0, 1, 2, 7, 8, 9]  # four events of the basket are left out
-    assert batch.before[2].tolist() == [2, 2, 2]
+    assert batch.history_end[2].tolist() == [2, 2, 2]
     assert batch.items[3].tolist() == [7, 8, 9, 10, 0, 0]
-    assert batch.before[3].tolist() == [2, -1, -1]
+    assert batch.history_end[3].tolist() == [2, -1, -1]
 
 
 def test_events_after_a_large_basket_start_a_new_window() -> None:
@@ -154,11 +154,11 @@ def test_events_after_a_large_basket_start_a_new_window() -> None:
 
     assert [row[row > 0].tolist() for row in batch.targets] == [[1, 2, 3], [4, 5], [6], [7]]
     assert batch.items[1].tolist() == [0, 0, 1, 4, 5, 0]
-    assert batch.before[1].tolist() == [2, 2, -1]
+    assert batch.history_end[1].tolist() == [2, 2, -1]
     assert batch.items[2].tolist() == [3, 4, 5, 6, 0, 0]
-    assert batch.before[2].tolist() == [2, -1, -1]
+    assert batch.history_end[2].tolist() == [2, -1, -1]
     assert batch.items[3].tolist() == [4, 5, 6, 7, 0, 0]
-    assert batch.before[3].tolist() == [1, -1, -1]
+    assert batch.history_end[3].tolist() == [1, -1, -1]
 
 
 def test_no_events_make_no_windows(data: Dataset) -> None:
@@ -167,7 +167,7 @@ def test_no_events_make_no_windows(data: Dataset) -> None:
     batch = windows(nothing, 5)
 
     assert len(batch) == 0
-    assert (batch.items.shape, batch.before.shape, batch.contexts.shape) == ((0, 10), (0, 5), (0, 5, 2))
+    assert (batch.items.shape, batch.history_end.shape, batch.contexts.shape) == ((0, 10), (0, 5), (0, 5, 2))
 
 
 def naive_user_representation(network: Network, data: Dataset, user: int, history: list[int]) -> NDArray[np.float64]:
@@ -189,7 +189,7 @@ def test_the_pooled_history_in_keras_equals_a_plain_loop(data: Dataset, length: 
     for window, column in zip(*np.nonzero(rows >= 0), strict=True):
         row = rows[window, column]
         history = events_before(data, row)
-        n_seen = int((batch.weights[window, : batch.before[window, column] + 1] != 0).sum())
+        n_seen = int((batch.weights[window, : batch.history_end[window, column] + 1] != 0).sum())
         expected = naive_user_representation(network, data, int(data.users[row]), history[len(history) - n_seen :])
 
         np.testing.assert_allclose(representations[window, column], expected, rtol=1e-4, atol=1e-5)
@@ -200,7 +200,7 @@ def test_a_window_longer_than_all_histories_leaves_nothing_out(data: Dataset) ->
     rows = source_rows(data, batch)
 
     for window, column in zip(*np.nonzero(rows >= 0), strict=True):
-        n_seen = int((batch.weights[window, : batch.before[window, column] + 1] != 0).sum())
+        n_seen = int((batch.weights[window, : batch.history_end[window, column] + 1] != 0).sum())
 
         assert n_seen == len(events_before(data, rows[window, column]))
 

@@ -10,6 +10,7 @@ import pytest
 
 from recsys.errors import SettingsError
 from recsys.settings import load_settings
+from recsys.store.shop_mapping import source_sql
 from tests.bridge.test_bridge import run
 from tests.helpers.entry_points import code
 
@@ -204,7 +205,7 @@ loss = "bce"
         (),
     )
     assert dict(settings.shop.event_weights) == {"order": 1.0, "return": -1.0}
-    assert settings.shop.sources[0].since == (
+    assert source_sql(settings.shop.sources[0]).since == (
         "SELECT Käufer AS user_id, i AS item_id, e AS event, w AS timestamp, 0 AS row_id, c AS channel "
         "FROM shop.activity WHERE w >= :since"
     )

@@ -97,7 +97,7 @@ def test_what_is_no_time_is_marked(value: object) -> None:
     assert seconds_of(value, "Asia/Ho_Chi_Minh") is None
 
 
-def test_the_bad_ones_do_not_spoil_their_neighbours() -> None:
+def test_illegible_timestamps_do_not_change_their_neighbours() -> None:
     column = ["2024-01-01 12:00:00", "rubbish", NOON, None, datetime(2024, 1, 1, 12), NOON * 1000]
 
     seconds, legible = epoch_seconds(column, "UTC")
@@ -148,7 +148,7 @@ def test_a_large_column_equals_its_rows_one_by_one(rng: np.random.Generator) -> 
 
 
 @pytest.mark.parametrize("name", ["Hanoi", "", "../../etc/passwd"])
-def test_a_zone_nobody_knows_is_a_settings_error(name: str) -> None:
+def test_an_unknown_zone_is_a_settings_error(name: str) -> None:
     with pytest.raises(SettingsError, match="time zones should be names such as UTC"):
         epoch_seconds(["2024-01-01 12:00:00"], name)
 
@@ -295,7 +295,7 @@ def test_clocks_are_read_together_as_each_is_by_itself(zone: str) -> None:
     assert together[legible].tolist() == [int(second[0]) for second, one_legible in alone if one_legible[0]]
 
 
-def test_one_impossible_clock_does_not_spoil_the_others() -> None:
+def test_one_impossible_date_does_not_change_the_others() -> None:
     seconds, legible = epoch_seconds(["2024-02-31 00:00:00", "0000-00-00 00:00:00", "2024-02-29 00:00:00"], "UTC")
 
     assert legible.tolist() == [False, False, True]

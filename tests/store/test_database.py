@@ -67,7 +67,7 @@ def test_an_option_the_driver_does_not_have_is_refused(scheme: str) -> None:
 @pytest.mark.parametrize(
     "scheme", ["mysql+pymysql", "mysql", "mariadb+pymysql", "postgresql+psycopg", "postgresql", "postgres"]
 )
-def test_nobody_listening_is_database_unavailable_and_never_shows_the_password(scheme: str) -> None:
+def test_a_closed_port_is_database_unavailable_and_shows_no_password(scheme: str) -> None:
     with pytest.raises(DatabaseUnavailable) as caught:
         connect(f"{scheme}://someone:s3cret@127.0.0.1:1/x", timeout_s=1)
 
@@ -136,7 +136,7 @@ def test_a_driver_is_imported_when_a_url_asks_for_it(tmp_path: Path) -> None:
 # Statements
 
 
-def test_one_text_asks_all_three_databases(words: Database) -> None:
+def test_one_text_runs_on_all_three_databases(words: Database) -> None:
     rows = words.query(
         "SELECT id, word FROM words WHERE id IN (:ids) AND word <> :word ORDER BY id", {"ids": [1, 2, 3], "word": "10%"}
     )
@@ -167,7 +167,7 @@ def test_numpy_values_are_taken_as_they_are(words: Database) -> None:
     assert words.query("SELECT id, word FROM words WHERE id = 3") == [(3, "ba")]
 
 
-def test_execute_tells_how_many_rows_changed(words: Database) -> None:
+def test_execute_returns_how_many_rows_changed(words: Database) -> None:
     assert words.execute("UPDATE words SET word = 'x' WHERE id = :id", {"id": 1}) == 1
     assert words.execute("DELETE FROM words WHERE id > :id", {"id": 5}) == 0
 
@@ -233,7 +233,7 @@ def test_nothing_to_insert_sends_nothing(words: Database) -> None:
     assert words.insert("words", []) == 0
 
 
-def test_a_key_that_is_there_already_is_an_error_of_its_own_and_undoes_its_chunk(words: Database) -> None:
+def test_an_existing_key_is_an_error_of_its_own_and_undoes_its_chunk(words: Database) -> None:
     with pytest.raises(Duplicate):
         words.insert("words", [{"id": 3, "word": "ba", "price": 0}, {"id": 1, "word": "một", "price": 0}])
 
@@ -278,7 +278,7 @@ def test_a_block_inside_another_joins_it(words: Database) -> None:
     assert words.query("SELECT COUNT(*) FROM words") == [(2,)]
 
 
-def test_what_is_not_committed_is_seen_by_nobody_else(words: Database, database_url: str) -> None:
+def test_uncommitted_rows_are_invisible_to_other_connections(words: Database, database_url: str) -> None:
     with connect(database_url) as other, words.atomic():
         words.execute("DELETE FROM words WHERE id = 1")
         if words.dialect != "sqlite":  # without write-ahead logging, SQLite's readers would have to wait
@@ -485,7 +485,7 @@ def test_the_session_is_in_utc_and_refuses_to_cut_values(bare_db: Database) -> N
         (3141, UnusableValue),  # no JSON
     ],
 )
-def test_mysql_errors_are_told_apart_by_number(number: int, kind: type[RecsysError]) -> None:
+def test_mysql_errors_are_distinguished_by_number(number: int, kind: type[RecsysError]) -> None:
     assert Mysql().meaning(pymysql.err.OperationalError(number, "…")) is kind
 
 
@@ -509,7 +509,7 @@ def test_mysql_errors_are_told_apart_by_number(number: int, kind: type[RecsysErr
         (psycopg.DataError("NUL"), UnusableValue),
     ],
 )
-def test_postgresql_errors_are_told_apart_by_state(error: Exception, kind: type[RecsysError]) -> None:
+def test_postgresql_errors_are_distinguished_by_state(error: Exception, kind: type[RecsysError]) -> None:
     assert Postgresql().meaning(error) is kind
 
 
@@ -529,7 +529,7 @@ def test_postgresql_errors_are_told_apart_by_state(error: Exception, kind: type[
         (sqlite3.SQLITE_TOOBIG, UnusableValue),
     ],
 )
-def test_sqlite_errors_are_told_apart_by_code(code: int, kind: type[RecsysError]) -> None:
+def test_sqlite_errors_are_distinguished_by_code(code: int, kind: type[RecsysError]) -> None:
     error = sqlite3.OperationalError("…")
     error.sqlite_errorcode = code
 

@@ -26,8 +26,8 @@ TABLES = ("rec_versions", "rec_user_encoder", "rec_item_encoder", "rec_context_m
 
 
 def write(db: Database, name: str = "v1", **others: Any) -> int:
-    given = {"data_until": 5, "users": USERS, "items": ITEMS, "contexts": CONTEXTS, "chunk": 2}
-    return write_version(db, name, **{**given, **others})
+    defaults = {"data_until": 5, "users": USERS, "items": ITEMS, "contexts": CONTEXTS, "chunk": 2}
+    return write_version(db, name, **{**defaults, **others})
 
 
 def counts(db: Database) -> list[int]:
@@ -50,7 +50,7 @@ def test_a_version_is_read_as_it_was_written(db: Database) -> None:
 @pytest.mark.parametrize(
     "users", [np.array(["a", "A", "a ", "ä", "🎒", "7", "07"], object), IdMap.fit(np.array(["b", "a"], object))]
 )
-def test_ids_are_told_apart_to_the_byte(db: Database, users: Any) -> None:
+def test_ids_differ_by_every_byte(db: Database, users: Any) -> None:
     version = write(db, users=users, items=np.array([b"abc", b"ABC"]))
     ids = users.ids if isinstance(users, IdMap) else users
 
@@ -84,13 +84,13 @@ def test_without_a_complete_version_there_is_a_mismatch_that_says_what_to_run(db
         find_user(db, "v1", 7)
 
 
-def test_nothing_asked_is_nothing_found(db: Database) -> None:
+def test_an_empty_look_up_returns_nothing(db: Database) -> None:
     version = write(db)
 
     assert (item_ids(db, version, []), item_indices(db, version, [])) == ([], [])
 
 
-def test_more_ids_than_a_statement_takes_are_asked_for_in_turns(db: Database) -> None:
+def test_more_ids_than_one_statement_takes_need_several(db: Database) -> None:
     version = write(db, items=np.arange(100, 12_100), chunk=5_000)
 
     assert item_indices(db, version, [*range(99, 12_100)]) == [None, *range(12_000)]
@@ -111,7 +111,7 @@ def test_writing_again_changes_nothing(db: Database) -> None:
     assert list_versions(db)[0].active
 
 
-def test_a_version_that_lost_rows_is_written_anew(db: Database) -> None:
+def test_a_version_that_lost_rows_is_written_again(db: Database) -> None:
     write(db)
     db.execute("DELETE FROM rec_item_encoder WHERE idx = 3")
 
@@ -167,9 +167,7 @@ class Killed(Exception):
     """The writer dies here."""
 
 
-def test_killed_at_any_statement_it_leaves_the_old_version_and_is_finished_by_the_next_run(
-    db: Database, shop_url: str
-) -> None:
+def test_a_writer_killed_at_any_statement_is_finished_by_the_next_run(db: Database, shop_url: str) -> None:
     old = write(db, "old", chunk=3)
     set_active(db, "old")
     killed = 0
@@ -255,7 +253,7 @@ def test_ids_that_cannot_be_stored_are_refused_before_anything_is_written(db: Da
     assert counts(db) == [0, 0, 0, 0, 0]
 
 
-def test_a_version_may_know_nobody(db: Database) -> None:
+def test_a_version_may_know_no_user(db: Database) -> None:
     version = write(db, users=np.zeros(0, np.int64), items=np.zeros(0, np.int64), contexts={})
 
     assert find_user(db, "v1", 7) == (version, None)

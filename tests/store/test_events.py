@@ -93,7 +93,7 @@ def test_context_columns_come_with_the_events_and_are_none_where_a_source_has_no
     assert read.contexts["device_type"].dtype == object
 
 
-def test_rows_that_say_nothing_are_dropped_and_counted_once_each(bare_db: Database, shop: Shop) -> None:
+def test_unreadable_rows_are_dropped_and_counted_once_each(bare_db: Database, shop: Shop) -> None:
     bare_db.execute("CREATE TABLE log (who VARCHAR(20), what VARCHAR(20), did VARCHAR(20), at VARCHAR(20))")
     good = ("a", "x", "view", "2024-01-01 00:00:00")
     bad = [
@@ -109,8 +109,9 @@ def test_rows_that_say_nothing_are_dropped_and_counted_once_each(bare_db: Databa
         ("a", "x", "view", ""),
     ]
     bare_db.insert("log", [dict(zip(("who", "what", "did", "at"), row, strict=True)) for row in (good, *bad)])
-    # SQLite and the others all find '' >= '1000-…' false: the shop's text asks for those too.
-    select = "SELECT who AS user_id, what AS item_id, did AS event, at AS timestamp, 0 AS row_id FROM log WHERE at >= :since OR at = ''"
+    # '' >= '1000-…' is false in every database, so the shop's text includes '' by a condition of its own.
+    select = "SELECT who AS user_id, what AS item_id, did AS event, at AS timestamp, 0 AS row_id FROM log "
+    select += "WHERE at >= :since OR at = ''"
 
     read, dropped = read_interactions(bare_db, replace(shop, sources=(Source(select, select),)))
 
@@ -168,7 +169,7 @@ def test_every_kind_of_timestamp_is_read_to_the_second_and_since_is_exact(
 
 
 @pytest.mark.parametrize("kind", ["date-times", "texts"])
-def test_since_is_asked_for_in_the_stored_time_zone(bare_db: Database, shop: Shop, kind: str) -> None:
+def test_since_is_bound_in_the_stored_time_zone(bare_db: Database, shop: Shop, kind: str) -> None:
     # The shop's clocks are in New York, 5 hours behind: its 2023-12-31 19:00 is the new year in UTC.
     types, written = TIMESTAMP_COLUMNS[kind]
     bare_db.execute(f"CREATE TABLE log (id INTEGER, at {types[bare_db.dialect]})")
@@ -202,7 +203,8 @@ def test_a_shops_text_may_calculate_with_since(bare_db: Database, shop: Shop) ->
         "mysql": "DATE_SUB(:since, INTERVAL 1 HOUR)",
         "postgresql": "CAST(:since AS TIMESTAMP) - INTERVAL '1 hour'",
     }[bare_db.dialect]
-    select = f"SELECT 7 AS user_id, id AS item_id, 'view' AS event, at AS timestamp, id AS row_id FROM log WHERE at >= {since}"
+    columns = "7 AS user_id, id AS item_id, 'view' AS event, at AS timestamp, id AS row_id"
+    select = f"SELECT {columns} FROM log WHERE at >= {since}"
 
     mapped = replace(shop, sources=(Source(select, select),))
 
@@ -256,7 +258,7 @@ def test_a_column_of_no_ids_is_refused(bare_db: Database, shop: Shop) -> None:
         read_interactions(bare_db, replace(shop, sources=(Source(text, text),)))
 
 
-def test_progress_hears_of_every_chunk(db: Database, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_called_for_every_chunk(db: Database, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     db.insert("Interactions", [visit(7, item) for item in range(5)])
     stream = db.stream
     monkeypatch.setattr(db, "stream", lambda sql, params: stream(sql, params, chunk=2))

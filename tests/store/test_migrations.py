@@ -15,8 +15,10 @@ FOLDER = files("recsys.store") / "migrations"
 NAMES = sorted(item.name for item in FOLDER.iterdir() if item.name.endswith(".sql"))
 DIALECTS = json.loads((FOLDER / "dialects.json").read_text(encoding="utf-8"))
 COLUMNS = {
-    "Users": "id email password firstName lastName address genderId phonenumber dob roleId statusId createdAt updatedAt",
-    "Products": "id name contentHTML contentMarkdown statusId categoryId brandId view madeby material createdAt updatedAt",
+    "Users": "id email password firstName lastName address genderId phonenumber dob roleId statusId "
+    "createdAt updatedAt",
+    "Products": "id name contentHTML contentMarkdown statusId categoryId brandId view madeby material "
+    "createdAt updatedAt",
     "Productdetails": "id productId nameDetail description originalPrice discountPrice stock",
     "Productimages": "id productId image",
     "Interactions": "interId userId productId actionCode device_type timestamp eventId",
@@ -61,7 +63,7 @@ def test_our_own_tables_and_views_are_known_by_name(db: Database) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_no_token_is_left_and_no_name_is_quoted(name: str, dialect: str) -> None:
+def test_every_token_is_replaced_and_no_name_is_quoted(name: str, dialect: str) -> None:
     text = ";\n".join(statements(name, dialect))
 
     assert re.search(r"[{}`\"]", text) is None
@@ -77,7 +79,7 @@ def test_every_dialect_knows_the_same_tokens_and_each_is_used() -> None:
     )
 
 
-def test_a_migration_that_broke_off_is_taken_up_again(bare_db: Database, database_url: str) -> None:
+def test_an_interrupted_migration_is_resumed(bare_db: Database, database_url: str) -> None:
     class Killed(Exception):
         pass
 
@@ -113,9 +115,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("ddl", FOREIGN.values(), ids=FOREIGN)
-def test_what_training_needs_is_made_beside_tables_of_the_shops_own_and_these_stay_as_they_are(
-    bare_db: Database, ddl: str
-) -> None:
+def test_our_tables_are_created_beside_the_shops_tables_which_stay_unchanged(bare_db: Database, ddl: str) -> None:
     table = ddl.split()[2]
     bare_db.execute(ddl)
     had = columns(bare_db, table)
@@ -140,12 +140,12 @@ def test_a_table_that_training_cannot_share_is_refused_by_name_columns_and_way_o
     with pytest.raises(SettingsError) as caught:
         migrate(bare_db, shop=False)
 
-    wanted = COLUMNS.get(table, "name applied_at").replace(" ", ", ")
-    said = f"The table `{table}` should be recsys' own, with the columns {wanted}. Received: a table with id, owner. Rename it; or let"
-    assert str(caught.value).startswith(said)
+    columns = COLUMNS.get(table, "name applied_at").replace(" ", ", ")
+    expected = f"The table `{table}` should be recsys' own, with the columns {columns}. "
+    assert str(caught.value).startswith(expected + "Received: a table with id, owner. Rename it; or let")
 
 
-def test_a_whole_schema_is_not_made_around_a_recommendations_of_the_shops_own(bare_db: Database) -> None:
+def test_the_whole_schema_is_not_created_beside_the_shops_own_recommendations(bare_db: Database) -> None:
     bare_db.execute(FOREIGN["recommendations"])
 
     with pytest.raises(
@@ -158,7 +158,7 @@ OLD_RECORD = "CREATE TABLE schema_migrations (name VARCHAR(191) NOT NULL PRIMARY
 IN_THE_OLD_RECORD = ["0001_shop.sql", "0002_recommendations.sql", "0003_lists.sql"]
 
 
-def test_what_an_older_record_says_is_taken_over_and_nothing_is_run_again(bare_db: Database) -> None:
+def test_an_older_record_is_taken_over_and_no_migration_is_run_again(bare_db: Database) -> None:
     """A database as earlier programs left it: their record, and the backend's cache made by what is 0002 now."""
     migrate(bare_db)
     bare_db.execute("DROP TABLE rec_schema_migrations")
@@ -214,7 +214,7 @@ def test_users_and_products_keep_the_ids_they_come_with_and_new_ones_follow(db: 
     assert db.query("SELECT id FROM Products ORDER BY id") == [(22,), (23,)]
 
 
-def test_an_event_with_an_id_of_its_own_is_stored_once_and_one_without_as_often_as_it_comes(db: Database) -> None:
+def test_an_event_with_an_event_id_is_stored_once_and_one_without_each_time(db: Database) -> None:
     event = {"userId": 1, "productId": 2, "actionCode": "view", "timestamp": "2024-01-01 00:00:00"}
 
     assert db.insert("Interactions", [{**event, "eventId": "aB"}, {**event, "eventId": "ab"}]) == 2
@@ -223,7 +223,7 @@ def test_an_event_with_an_id_of_its_own_is_stored_once_and_one_without_as_often_
     assert db.query("SELECT COUNT(*) FROM Interactions") == [(5,)]
 
 
-def test_customers_without_an_email_are_many_and_an_email_is_one_customers(db: Database) -> None:
+def test_many_users_may_lack_an_email_and_an_email_belongs_to_one_user(db: Database) -> None:
     db.insert("Users", [{"email": None}, {"email": None}, {"email": "lan@example.org"}])
 
     with pytest.raises(SettingsError):

@@ -36,12 +36,15 @@ pageview = 0.2
 # a comment.
 [[sources]]
 since = """
-SELECT o.customer_code AS user_id, l.sku AS item_id, 'order' AS event, o.placed_at AS timestamp, l.line_no AS row_id, o.channel AS channel
+SELECT o.customer_code AS user_id, l.sku AS item_id, 'order' AS event,
+  o.placed_at AS timestamp, l.line_no AS row_id, o.channel AS channel
 FROM orders o JOIN order_lines l ON l.order_no = o.order_no
-WHERE o.placed_at >= :since AND o.state NOT IN ('CANCELLED', 'it''s :no order') AND l.sku NOT LIKE 'GIFT%' -- no :vouchers
+WHERE o.placed_at >= :since AND o.state NOT IN ('CANCELLED', 'it''s :no order')
+  AND l.sku NOT LIKE 'GIFT%' -- no :vouchers
 """
 one_user = """
-SELECT o.customer_code AS user_id, l.sku AS item_id, 'order' AS event, o.placed_at AS timestamp, l.line_no AS row_id, o.channel AS channel
+SELECT o.customer_code AS user_id, l.sku AS item_id, 'order' AS event,
+  o.placed_at AS timestamp, l.line_no AS row_id, o.channel AS channel
 FROM orders o JOIN order_lines l ON l.order_no = o.order_no
 WHERE o.customer_code = :user_id AND o.state NOT IN ('CANCELLED', 'it''s :no order') AND l.sku NOT LIKE 'GIFT%';
 """
@@ -109,7 +112,7 @@ def mapped(tmp_path: Path) -> Callable[[str], Shop]:
 
 @pytest.fixture
 def bags(db: Database) -> Database:
-    """A shop with text ids: two customers, one of whom cancelled an order."""
+    """A shop with text ids: two users, one of whom cancelled an order."""
     moment = {"sqlite": "TEXT", "mysql": "DATETIME", "postgresql": "TIMESTAMP"}[db.dialect]
     columns = "order_no INTEGER PRIMARY KEY, customer_code VARCHAR(40), state VARCHAR(20), channel VARCHAR(9)"
     db.execute(f"CREATE TABLE orders ({columns}, placed_at {moment})")
@@ -144,7 +147,7 @@ def bags(db: Database) -> Database:
     return db
 
 
-def test_a_shop_of_orders_and_page_views_is_read_as_its_texts_say(
+def test_a_shop_of_orders_and_page_views_is_read_by_its_own_texts(
     bags: Database, mapped: Callable[[str], Shop]
 ) -> None:
     read, dropped = read_interactions(bags, mapped(ORDERS_AND_VIEWS))
@@ -171,9 +174,7 @@ def test_a_shop_of_orders_and_page_views_is_read_as_its_texts_say(
     assert (read.users.dtype, read.items.dtype) == (object, object)
 
 
-def test_its_recent_events_are_those_since_a_moment_in_every_source(
-    bags: Database, mapped: Callable[[str], Shop]
-) -> None:
+def test_recent_events_are_those_since_a_moment_in_every_source(bags: Database, mapped: Callable[[str], Shop]) -> None:
     shop = mapped(ORDERS_AND_VIEWS)
 
     assert sorted(read_interactions(bags, shop, since=NEW_YEAR)[0].items.tolist()) == [
@@ -186,7 +187,7 @@ def test_its_recent_events_are_those_since_a_moment_in_every_source(
     assert len(read_interactions(bags, shop, since=NEW_YEAR + 3 * 86_400)[0]) == 0
 
 
-def test_one_of_its_customers_is_read_with_the_versions_indices(bags: Database, mapped: Callable[[str], Shop]) -> None:
+def test_one_of_its_users_is_read_with_the_versions_indices(bags: Database, mapped: Callable[[str], Shop]) -> None:
     shop = mapped(ORDERS_AND_VIEWS)
     users, items = np.array(["C-9", "C-ä7"], object), np.array(["BAG-1", "BELT-3", "HAT-2"], object)
     write_version(bags, "v1", data_until=0, users=users, items=items, contexts={"channel": ["web"]})
@@ -203,7 +204,7 @@ def test_one_of_its_customers_is_read_with_the_versions_indices(bags: Database, 
     assert len(user_events(bags, shop, "v1", "c-ä7", 10)) == 0
 
 
-def test_its_articles_are_read_as_its_text_says(bags: Database, mapped: Callable[[str], Shop]) -> None:
+def test_its_articles_are_read_by_its_own_text(bags: Database, mapped: Callable[[str], Shop]) -> None:
     shop = mapped(ORDERS_AND_VIEWS)
 
     catalogue = read_catalogue(bags, shop)

@@ -51,7 +51,7 @@ def test_an_empty_shop_has_an_empty_catalogue(db: Database, shop: Shop) -> None:
     assert (catalogue.items.dtype, catalogue.active.dtype, catalogue.prices.dtype) == (np.int64, np.bool_, np.float64)
 
 
-def test_some_products_are_asked_for_in_one_statement(stocked: Database, shop: Shop) -> None:
+def test_several_products_are_read_in_one_statement(stocked: Database, shop: Shop) -> None:
     sent: list[str] = []
     stocked._tracer = lambda sql, params: sent.append(sql)
 
@@ -64,7 +64,9 @@ def test_some_products_are_asked_for_in_one_statement(stocked: Database, shop: S
 
 
 @pytest.mark.parametrize("description", [(), ("price",), ("category", "brand")])
-def test_a_product_is_described_as_far_as_is_asked(stocked: Database, shop: Shop, description: tuple[str, ...]) -> None:
+def test_only_the_named_columns_of_a_product_are_read(
+    stocked: Database, shop: Shop, description: tuple[str, ...]
+) -> None:
     sent: list[str] = []
     stocked._tracer = lambda sql, params: sent.append(sql)
 
@@ -77,14 +79,15 @@ def test_a_product_is_described_as_far_as_is_asked(stocked: Database, shop: Shop
         assert getattr(row, name) == (value if name in description else pytest.approx(nothing, nan_ok=True))
 
 
-def test_asking_for_no_product_asks_nothing(stocked: Database, shop: Shop) -> None:
+def test_no_ids_send_no_statement(stocked: Database, shop: Shop) -> None:
     stocked.close()
 
     assert products(stocked, shop, []) == []
 
 
 def test_a_product_listed_twice_counts_once(stocked: Database, shop: Shop) -> None:
-    twice = "SELECT 1 AS item_id, 1 AS active, 'a' AS category, NULL AS brand, 5 AS price UNION ALL SELECT 1, 0, 'b', NULL, 6"
+    twice = "SELECT 1 AS item_id, 1 AS active, 'a' AS category, NULL AS brand, 5 AS price "
+    twice += "UNION ALL SELECT 1, 0, 'b', NULL, 6"
     mapped = replace(shop, products=twice)
 
     assert len(read_catalogue(stocked, mapped)) == 1

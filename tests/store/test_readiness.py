@@ -11,12 +11,12 @@ import numpy as np
 import psycopg
 import pymysql
 import pytest
-from conftest import POSTGRESQL, new_database, run_on_postgresql
 
 from recsys.errors import DatabaseUnavailable, SettingsError
 from recsys.settings import Shop, load_settings
 from recsys.store import Database, connect, migrate, write_version
 from recsys.store.readiness import check_mapping, check_own_tables
+from tests.conftest import POSTGRESQL, new_database, run_on_postgresql
 from tests.helpers.databases import MYSQL, run_on_mysql
 
 ODD_USER = 'o\'brien "x"'  # an account's name may hold what SQL quotes by
@@ -69,7 +69,8 @@ AMISS = {
     ),
     "one user's text lacks its order": (
         BY_TEXT.format(PLAIN) + PRODUCTS,
-        "[[sources]] 1 (orders), `one_user`, should return user_id, item_id, timestamp, event, row_id. Received: user_id,",
+        "[[sources]] 1 (orders), `one_user`, should return user_id, item_id, timestamp, event, row_id. "
+        "Received: user_id,",
         "recsys.toml",
     ),
     "one user's text is none": (
@@ -77,9 +78,10 @@ AMISS = {
         "[[sources]] 1 (orders), `one_user`, should fit",
         "recsys.toml",
     ),
-    "a placeholder that nobody fills": (
+    "a placeholder without a value": (
         BY_TEXT.format(WHOLE).replace(":user_id", ":customer") + PRODUCTS,
-        "[[sources]] 1 (orders), `one_user`, should fit the shop's tables. Received: A statement should use only the placeholders user_id.",
+        "[[sources]] 1 (orders), `one_user`, should fit the shop's tables. "
+        "Received: A statement should use only the placeholders user_id.",
         "recsys.toml",
     ),
 }
@@ -199,7 +201,7 @@ def granted(message: str) -> str:
     return message.partition("\n\n")[2]
 
 
-def test_an_account_that_may_only_read_is_told_what_to_grant_and_that_suffices(guarded: Guarded, tmp_path: Path):
+def test_an_account_that_may_only_read_gets_the_grants_it_needs(guarded: Guarded, tmp_path: Path):
     with connect(guarded.reader) as db:
         check_mapping(db, mapped(tmp_path, SOURCE + PRODUCTS))
         with pytest.raises(SettingsError, match="should have the right to write the tables rec_") as caught:
@@ -215,7 +217,7 @@ def test_an_account_that_may_only_read_is_told_what_to_grant_and_that_suffices(g
         write_version(db, "new", data_until=1, users=np.array([7]), items=np.array([1]), contexts={"season": ["dry"]})
 
 
-def test_an_account_that_may_not_change_tables_that_are_there_is_told_what_to_grant(guarded: Guarded):
+def test_an_account_that_may_not_change_existing_tables_gets_its_grants(guarded: Guarded):
     with connect(guarded.url) as db:
         migrate(db, shop=False)
     with (
@@ -230,7 +232,7 @@ def test_an_account_that_may_not_change_tables_that_are_there_is_told_what_to_gr
         check_own_tables(db)
 
 
-def test_no_right_to_write_a_table_of_the_shops_own_is_asked_for(guarded: Guarded):
+def test_no_grant_to_write_the_shops_own_tables_is_requested(guarded: Guarded):
     as_administrator(guarded.url, "CREATE TABLE recommendations (id INT PRIMARY KEY, customer_id INT);")
     as_administrator(
         guarded.url, "\n".join(f"GRANT SELECT ON recommendations TO {account};" for account in guarded.accounts)
@@ -255,7 +257,7 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize(("table", "item", "price"), UNREADABLE)
-def test_an_account_that_may_not_read_a_source_is_told_which_and_what_to_grant(
+def test_an_account_that_may_not_read_a_source_gets_its_name_and_grant(
     guarded: Guarded, tmp_path: Path, table: str, item: str, price: str
 ):
     if table in ("mysql.user", f"{OTHER_SCHEMA}.goods") and guarded.url.startswith("mysql") != (table == "mysql.user"):
@@ -275,7 +277,7 @@ def test_an_account_that_may_not_read_a_source_is_told_which_and_what_to_grant(
         check_mapping(db, shop)
 
 
-def test_a_database_that_does_not_answer_is_told_before_anything_else(tmp_path: Path):
+def test_an_unreachable_database_is_reported_first(tmp_path: Path):
     (tmp_path / "none.sqlite").write_bytes(b"no database at all " * 100)
     with connect(f"sqlite:///{tmp_path / 'none.sqlite'}") as db, pytest.raises(DatabaseUnavailable):
         check_mapping(db, mapped(tmp_path, ""))

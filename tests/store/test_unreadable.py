@@ -1,4 +1,4 @@
-"""Values that cannot be read, in every mapped column: unknown, counted, shown by an example; a column of nothing else is refused."""
+"""Unreadable values in every mapped column are unknown, counted and reported; a column without others is refused."""
 
 import math
 from collections.abc import Callable
@@ -90,7 +90,7 @@ GOOD: dict[str, tuple[Callable[[list[object]], object], object, object]] = {  # 
 
 @pytest.mark.parametrize("odd", ODD)
 @pytest.mark.parametrize("kind", GOOD)
-def test_no_odd_value_stops_a_reader_or_spoils_its_neighbours(kind: str, odd: str) -> None:
+def test_an_odd_value_neither_stops_a_reader_nor_changes_its_neighbours(kind: str, odd: str) -> None:
     read, good, expected = GOOD[kind]
 
     for column in ([good, ODD[odd], good], [ODD[odd], good, good], (ODD[odd], None, good)):
@@ -100,14 +100,14 @@ def test_no_odd_value_stops_a_reader_or_spoils_its_neighbours(kind: str, odd: st
 
 
 @pytest.mark.parametrize("raw", [1.0, True, Decimal("1.5"), [1], date(2024, 1, 1)])
-def test_what_equals_an_id_without_being_one_does_not_take_its_place(raw: object) -> None:
+def test_a_value_that_only_equals_an_id_is_no_id(raw: object) -> None:
     reader = IdReader()
 
     assert id_array([raw, 1], reader).tolist() == [None, 1]
     assert id_array([1, raw, None], reader).tolist() == [1, None, None]
 
 
-def test_null_is_nothing_and_blank_text_is_where_text_is_due() -> None:
+def test_null_is_absent_and_so_is_blank_text_in_columns_of_text() -> None:
     column = ["a", None, "", "  ", b"\xff"]
     readable = np.array([True, False, False, False, False])
 
@@ -175,7 +175,7 @@ def test_a_flag_is_a_number_or_a_word_for_yes_or_no(raw: object, is_set: bool | 
 
 
 def log_of(db: Database, rows: list[tuple[object, ...]], types: tuple[str, str, str, str] | None = None) -> Source:
-    """Make a table of users, items, events and moments, of text where no types are given; its rows are numbered from 1."""
+    """Create a table of users, items, events and timestamps, of text unless types are named; rows count from 1."""
     kinds = types or (NOTHING_ELSE[db.dialect],) * 4
     db.execute(
         "CREATE TABLE log (id INTEGER, " + ", ".join(f"c{number} {kind}" for number, kind in enumerate(kinds)) + ")"
@@ -253,31 +253,31 @@ def damaged(db: Database) -> Callable[[str, str], None]:
 
 @pytest.mark.parametrize("shop_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("case", DAMAGE)
-def test_serving_drops_of_one_damaged_row_what_training_drops(
+def test_serving_drops_the_same_damaged_rows_as_training(
     db: Database, shop: Shop, damaged: Callable[[str, str], None], case: str
 ) -> None:
-    column, value, reason, named = DAMAGE[case]
+    column, value, reason, unread = DAMAGE[case]
     damaged(column, value)
 
-    told: list[str] = []
-    read, dropped = read_interactions(db, shop, tell=told.append)
+    lines: list[str] = []
+    read, dropped = read_interactions(db, shop, tell=lines.append)
 
     assert dropped == ({reason: 1} if reason else {})
     assert len(read) == (5 if reason else 6)
     assert of_serving(db, shop, 7, "int") == of_training(db, shop, 7)
     assert len(of_serving(db, shop, 7, "int")) == (2 if reason else 3)
     assert len(of_serving(db, shop, 8, "int")) == 3
-    assert dict(user_events(db, shop, "v1", 7, 100, item_kind="int").unread) == ({named: 1} if named else {})
+    assert dict(user_events(db, shop, "v1", 7, 100, item_kind="int").unread) == ({unread: 1} if unread else {})
     assert sorted(purchased_items(db, shop, 7, item_kind="int")) == sorted({row[0] for row in of_training(db, shop, 7)})
     if reason not in {None, "null item"} and "number" not in case:
-        [line] = told
+        [line] = lines
         assert "of Interactions: 1 of 6 unreadable, e.g. " in line
         assert line.endswith("(row 2)")
 
 
 @pytest.mark.parametrize("shop_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("value", ["x'ff'", "CAST(x'ff' AS TEXT)", "7.5", "7.0", "''", "NULL"])
-def test_a_damaged_user_loses_one_row_and_nobody_else_any(
+def test_a_damaged_user_id_loses_one_row_and_no_other(
     db: Database, shop: Shop, damaged: Callable[[str, str], None], value: str
 ) -> None:
     damaged("userId", value)
@@ -291,7 +291,7 @@ def test_a_damaged_user_loses_one_row_and_nobody_else_any(
 
 @pytest.mark.parametrize("shop_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("value", ["x'ff'", "'²'", "''", "1.5", "'a-uuid'", "NULL", "'00000000000000000000000000009'"])
-def test_a_damaged_row_id_costs_its_place_among_equal_moments_only(
+def test_a_damaged_row_id_loses_only_its_place_among_equal_timestamps(
     db: Database, shop: Shop, damaged: Callable[[str, str], None], value: str
 ) -> None:
     damaged("actionCode", "'purchase'")
@@ -315,19 +315,19 @@ BAD_TEXTS = [
 ]
 
 
-def test_on_every_database_text_that_is_no_time_costs_its_row_only(db: Database, shop: Shop) -> None:
+def test_on_every_database_text_that_is_no_time_loses_only_its_row(db: Database, shop: Shop) -> None:
     good = [("7", str(item), "view", f"2024-01-01 00:00:0{item}") for item in (1, 2)]
     source = log_of(db, [*good, *(("7", "3", "view", text) for text in BAD_TEXTS)])
     mapped = replace(shop, sources=(source,))
     write_version(
         db, "v1", data_until=0, users=np.array(["7"], object), items=np.array(["1", "2", "3"], object), contexts={}
     )
-    told: list[str] = []
+    lines: list[str] = []
 
-    read, dropped = read_interactions(db, mapped, tell=told.append)
+    read, dropped = read_interactions(db, mapped, tell=lines.append)
 
     assert (len(read), dropped) == (2, {"bad timestamp": len(BAD_TEXTS)})
-    assert told == [
+    assert lines == [
         f"`timestamp` of log: {len(BAD_TEXTS)} of {len(BAD_TEXTS) + 2} unreadable, e.g. 'yesterday' (row 3)"
     ]
     assert of_serving(db, mapped, "7", "str") == of_training(db, mapped, "7")
@@ -351,7 +351,7 @@ TYPED = {  # the type of a column of moments, and what may stand in it
     [(f"{name}", n) for name, n in (("mariadb", 3), ("postgresql", 4)) for n in range(n)],
     indirect=["shop_url"],
 )
-def test_what_only_a_server_can_hold_costs_its_row_only(db: Database, shop: Shop, case: int) -> None:
+def test_a_value_that_only_servers_can_hold_loses_only_its_row(db: Database, shop: Shop, case: int) -> None:
     kind, value = TYPED[db.dialect][case]
     text = NOTHING_ELSE[db.dialect]
     source = log_of(
@@ -382,7 +382,7 @@ WORKED_OUT = {
 }
 
 
-def test_a_row_that_the_database_cannot_work_out_is_no_fault_of_the_installation(db: Database, shop: Shop) -> None:
+def test_a_row_that_the_database_cannot_compute_is_no_settings_error(db: Database, shop: Shop) -> None:
     expression, _, good, bad = WORKED_OUT[db.dialect]
     log_of(
         db,
@@ -414,7 +414,7 @@ def test_a_row_that_the_database_cannot_work_out_is_no_fault_of_the_installation
         (("1", 1, "'view'", "'soon'"), "timestamp", "date-times, ISO 8601 text, or seconds or milliseconds since 1970"),
     ],
 )
-def test_a_column_in_which_nothing_can_be_read_is_refused_with_the_way_out(
+def test_a_column_without_a_readable_value_is_refused_with_the_way_out(
     bare_db: Database, shop: Shop, row: tuple[object, ...], named: str, should: str
 ) -> None:
     bare_db.execute("CREATE TABLE log (id INTEGER)")
@@ -452,9 +452,9 @@ PRICES = ["9.90", "101,50 EUR", "", "12,50", "12.50 EUR", "free", "-1", "nan", "
 
 def test_prices_of_text_are_known_where_they_are_plain_numbers(bare_db: Database, shop: Shop) -> None:
     mapped = goods(bare_db, shop, "price", NOTHING_ELSE[bare_db.dialect], list(PRICES))
-    told: list[str] = []
+    lines: list[str] = []
 
-    catalogue = read_catalogue(bare_db, mapped, tell=told.append)
+    catalogue = read_catalogue(bare_db, mapped, tell=lines.append)
 
     known = {
         sku: amount
@@ -462,7 +462,7 @@ def test_prices_of_text_are_known_where_they_are_plain_numbers(bare_db: Database
         if amount == amount
     }
     assert known == {1: 9.9, 11: 12.0}
-    assert told == ["price: 9 of 11 unreadable, e.g. '101,50 EUR' (product 2)"]
+    assert lines == ["price: 9 of 11 unreadable, e.g. '101,50 EUR' (product 2)"]
     described = products(bare_db, mapped, list(range(1, 13)), ["price"])
     assert {row.item_id: row.price for row in described if row.price == row.price} == known
 
@@ -481,10 +481,10 @@ def test_an_unknown_price_passes_no_filter_of_prices(
 ) -> None:
     mapped = goods(bare_db, shop, "price", NOTHING_ELSE[bare_db.dialect], list(PRICES))
 
-    found = newest_products(bare_db, mapped, limit=20, **bounds)  # type: ignore[arg-type]
+    rows = newest_products(bare_db, mapped, limit=20, **bounds)  # type: ignore[arg-type]
 
     low, high = bounds.get("price_min", -math.inf), bounds.get("price_max", math.inf)
-    assert {row.item_id for row in found if not bounds or low <= row.price <= high} == expected
+    assert {row.item_id for row in rows if not bounds or low <= row.price <= high} == expected
 
 
 @pytest.mark.parametrize("kind", ["number", "exact number"])
@@ -523,11 +523,11 @@ def test_a_column_of_money_is_refused_in_training_and_unknown_in_serving(bare_db
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_every_column_of_products_may_hold_bytes(bare_db: Database, shop: Shop, column: str) -> None:
     mapped = goods(bare_db, shop, column, "BLOB", ["1", b"\xff", None, "1"])
-    told: list[str] = []
+    lines: list[str] = []
 
-    catalogue = read_catalogue(bare_db, mapped, tell=told.append)
+    catalogue = read_catalogue(bare_db, mapped, tell=lines.append)
 
-    assert told == [rf"{column}: 1 of 3 unreadable, e.g. b'\xff' (product 2)"]
+    assert lines == [rf"{column}: 1 of 3 unreadable, e.g. b'\xff' (product 2)"]
     if column == "active":
         assert catalogue.active.tolist() == [True, False, False, True]  # what is not known to be sold is not sold
     else:
@@ -539,30 +539,30 @@ def test_every_column_of_products_may_hold_bytes(bare_db: Database, shop: Shop, 
         read_catalogue(bare_db, mapped)
 
 
-def test_flags_of_words_are_understood_and_other_words_are_not_sold(bare_db: Database, shop: Shop) -> None:
+def test_words_for_yes_are_active_and_other_words_are_not(bare_db: Database, shop: Shop) -> None:
     flags = ["Y", "N", "no", "f", "off", "inactive", "0", "false", "true", "", None]
     mapped = goods(bare_db, shop, "active", NOTHING_ELSE[bare_db.dialect], list(flags))
-    told: list[str] = []
+    lines: list[str] = []
 
-    catalogue = read_catalogue(bare_db, mapped, tell=told.append)
+    catalogue = read_catalogue(bare_db, mapped, tell=lines.append)
 
     assert [sku for sku, active in zip(catalogue.items.tolist(), catalogue.active.tolist(), strict=True) if active] == [
         1,
         9,
     ]
-    assert told == ["active: 1 of 9 unreadable, e.g. 'inactive' (product 6)"]
+    assert lines == ["active: 1 of 9 unreadable, e.g. 'inactive' (product 6)"]
     assert [row.item_id for row in newest_products(bare_db, mapped, limit=20) if row.active] == [9, 1]
 
 
-def test_blanks_in_a_column_of_prices_are_told_and_no_reason_to_refuse(bare_db: Database, shop: Shop) -> None:
+def test_blanks_in_a_column_of_prices_are_reported_but_not_refused(bare_db: Database, shop: Shop) -> None:
     mapped = goods(bare_db, shop, "price", NOTHING_ELSE[bare_db.dialect], ["", " "])
-    told: list[str] = []
+    lines: list[str] = []
 
-    assert np.isnan(read_catalogue(bare_db, mapped, tell=told.append).prices).all()
-    assert told == ["price: 2 of 2 unreadable, e.g. '' (product 1)"]
+    assert np.isnan(read_catalogue(bare_db, mapped, tell=lines.append).prices).all()
+    assert lines == ["price: 2 of 2 unreadable, e.g. '' (product 1)"]
 
 
-def test_a_product_that_the_database_cannot_work_out_costs_no_other(bare_db: Database, shop: Shop) -> None:
+def test_a_product_that_the_database_cannot_compute_loses_no_other(bare_db: Database, shop: Shop) -> None:
     bare_db.execute(f"CREATE TABLE goods (sku INTEGER, given {NOTHING_ELSE[bare_db.dialect]})")
     expression, _, good, bad = WORKED_OUT[bare_db.dialect]
     bare_db.insert("goods", [{"sku": sku, "given": bad if sku == 3 else good} for sku in range(1, 6)])

@@ -28,15 +28,13 @@ def as_rows(events: UserEvents) -> list[tuple[object, ...]]:
 
 @pytest.fixture
 def version(db: Database) -> str:
-    """The name of a version that knows the items 10, 11 and 12 as 0, 1 and 2; beside one that knows them the other way round."""
+    """The name of a version with items 10, 11 and 12 at 0, 1 and 2, beside one with them in reverse order."""
     write_version(db, "other", data_until=0, users=np.array([7]), items=np.array([12, 11, 10, 99]), contexts={})
     write_version(db, "this", data_until=0, users=np.array([5, 7]), items=np.array([10, 11, 12]), contexts={})
     return "this"
 
 
-def test_one_users_events_come_oldest_first_from_all_sources_with_the_versions_indices(
-    db: Database, shop: Shop, version: str
-) -> None:
+def test_a_users_events_come_oldest_first_with_the_versions_indices(db: Database, shop: Shop, version: str) -> None:
     db.insert(
         "Interactions",
         [visit(7, 12, "purchase", 60), visit(7, 10, "view", 0), visit(7, 99, "cart", 90), visit(8, 11, "view", 1)],
@@ -62,7 +60,7 @@ def test_it_takes_one_statement(db: Database, shop: Shop, version: str) -> None:
     assert len(sent) == 2
 
 
-def test_only_the_newest_are_taken_and_more_are_announced(db: Database, shop: Shop, version: str) -> None:
+def test_only_the_newest_are_read_and_truncation_is_reported(db: Database, shop: Shop, version: str) -> None:
     db.insert("Interactions", [visit(7, 10, "view", second) for second in (5, 3, 4, 1, 2)])
     db.insert("Comments", [{"userId": 7, "productId": 11, "star": 4, "createdAt": utc(at)} for at in (0, 6)])
 
@@ -85,7 +83,7 @@ def test_equal_times_keep_the_tables_order_as_in_training(db: Database, shop: Sh
     assert user_events(db, shop, version, 7, 2).items.tolist() == [12, 10]
 
 
-def test_events_that_mean_nothing_do_not_use_up_the_limit(db: Database, shop: Shop, version: str) -> None:
+def test_unknown_events_do_not_count_towards_the_limit(db: Database, shop: Shop, version: str) -> None:
     db.insert(
         "Interactions", [visit(7, 10, "purchase", 0), *(visit(7, 11, "scroll", second) for second in range(1, 9))]
     )
@@ -128,7 +126,7 @@ def test_no_events_are_arrays_without_rows(db: Database, shop: Shop, version: st
         assert (events.idx.dtype, events.events.dtype, events.timestamps.dtype) == (np.int32, np.int16, np.int64)
 
 
-def test_the_user_comes_with_her_index_in_that_version(db: Database, shop: Shop, version: str) -> None:
+def test_the_user_comes_with_the_index_in_that_version(db: Database, shop: Shop, version: str) -> None:
     db.insert("Interactions", [visit(7, 10, "view", 0), visit(8, 10, "view", 0)])
 
     users = {user: user_events(db, shop, version, user, 10).user for user in (5, 7, "7", 8, "", "x" * 600)}
@@ -137,7 +135,7 @@ def test_the_user_comes_with_her_index_in_that_version(db: Database, shop: Shop,
     assert user_events(db, shop, "other", 7, 10).user == 0
 
 
-def test_a_row_whose_item_came_as_nothing_is_no_event_and_not_the_user(db: Database, shop: Shop, version: str) -> None:
+def test_a_row_without_an_item_is_no_event_and_not_the_user(db: Database, shop: Shop, version: str) -> None:
     rows = [(0, "10", 0, "view", utc(0), "1"), (0, None, None, "view", utc(1), "2"), (-1, None, 41, None, None, None)]
     db.query = lambda sql, params=None: rows  # type: ignore[method-assign] # as a server that cannot cast an id
 
@@ -152,8 +150,8 @@ def test_a_version_that_the_database_does_not_hold_is_refused(
 ) -> None:
     db.insert("Interactions", [visit(7, 10, "view", 0)])
 
-    with pytest.raises(ModelMismatch, match="encoders of version nobody's"):
-        user_events(db, shop, "nobody's", 7, limit)
+    with pytest.raises(ModelMismatch, match="encoders of version missing"):
+        user_events(db, shop, "missing", 7, limit)
 
 
 def test_item_ids_come_in_the_shops_type(db: Database, shop: Shop, version: str) -> None:
@@ -164,7 +162,7 @@ def test_item_ids_come_in_the_shops_type(db: Database, shop: Shop, version: str)
     assert purchased_items(db, shop, 7, item_kind="str") == ["10"]
 
 
-def test_times_are_told_from_the_stored_zone(db: Database, shop: Shop, version: str) -> None:
+def test_times_are_read_in_the_stored_zone(db: Database, shop: Shop, version: str) -> None:
     db.insert("Interactions", [visit(7, 10, "view", 7 * 3600)])
 
     events = user_events(db, replace(shop, stored_time_zone="Asia/Ho_Chi_Minh"), version, 7, 10)
@@ -183,12 +181,12 @@ def test_purchased_items_are_all_that_were_ever_bought_once_each(db: Database, s
     assert purchased_items(db, replace(shop, purchase_events=("cart",)), 7) == [11]
 
 
-def test_a_shop_of_ratings_only_sells_nothing(db: Database, shop: Shop) -> None:
+def test_a_shop_with_ratings_only_has_no_purchases(db: Database, shop: Shop) -> None:
     assert purchased_items(db, replace(shop, sources=shop.sources[1:]), 7) == []
 
 
 @pytest.mark.parametrize("what", ["events", "purchases"])
-def test_ids_that_differ_in_case_or_blanks_are_two_customers(db: Database, shop: Shop, version: str, what: str) -> None:
+def test_ids_that_differ_in_case_or_blanks_are_two_users(db: Database, shop: Shop, version: str, what: str) -> None:
     db.execute("CREATE TABLE log (who VARCHAR(20), what VARCHAR(20), at VARCHAR(20))")
     db.insert("log", [{"who": who, "what": f"of {who}", "at": utc(0)} for who in ("lan", "LAN", "lan ", "län")])
     columns = "who AS user_id, what AS item_id, 'purchase' AS event, at AS timestamp, 0 AS row_id"
@@ -205,7 +203,7 @@ def test_ids_that_differ_in_case_or_blanks_are_two_customers(db: Database, shop:
 
 
 @pytest.mark.parametrize("shop_url", ["postgresql"], indirect=True)
-def test_a_text_that_is_no_uuid_is_nobody(db: Database, shop: Shop, version: str) -> None:
+def test_a_text_that_is_no_uuid_is_an_unknown_user(db: Database, shop: Shop, version: str) -> None:
     lan = "12345678-1234-5678-1234-567812345678"
     db.execute("CREATE TABLE log (who UUID, what INT, did VARCHAR(9), at TIMESTAMPTZ)")
     db.insert("log", [{"who": lan, "what": 5, "did": "purchase", "at": "2024-01-01 07:00:00+07"}])
@@ -216,8 +214,8 @@ def test_a_text_that_is_no_uuid_is_nobody(db: Database, shop: Shop, version: str
     events = user_events(db, mapped, version, lan, 9)
     assert (events.items.tolist(), (events.timestamps - NEW_YEAR).tolist()) == ([5], [0])
     assert read_interactions(db, mapped)[0].users.tolist() == [lan]
-    nobody = user_events(db, mapped, version, "lan", 9)
-    assert (len(nobody), nobody.user) == (0, None)
+    unknown = user_events(db, mapped, version, "lan", 9)
+    assert (len(unknown), unknown.user) == (0, None)
     assert purchased_items(db, mapped, "lan") == []
 
 

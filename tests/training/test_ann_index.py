@@ -1,4 +1,4 @@
-"""A version gets an index of its items where these are many, and only one that finds what the models would find without it."""
+"""The index of items: a large catalogue has one, if its recall is high for every network."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +17,9 @@ N_ITEMS = len(LEARNED)
 
 
 def written(final: TrainedModels, folder: Path, notes: list[str]) -> Version:
-    """Return a version that holds what `write_candidates` wrote, and something else."""
+    """Return a version with the files of `write_candidates` and one other file."""
     with Draft.create(folder, NOW) as draft:
-        draft.write_json("else.json", {})
+        draft.write_json("other.json", {})
         write_candidates(draft, final, repeats=False, seed=7, note=notes.append)
         return open_version(folder, draft.publish({}))
 
@@ -29,7 +29,7 @@ def many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "EXHAUSTIVE_UP_TO", N_ITEMS - 1)
 
 
-def test_so_many_items_as_are_all_scored_need_no_index(
+def test_a_catalogue_that_is_scored_as_a_whole_has_no_index(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(module, "EXHAUSTIVE_UP_TO", N_ITEMS)
@@ -40,34 +40,28 @@ def test_so_many_items_as_are_all_scored_need_no_index(
     assert notes == []
 
 
-def test_one_more_has_an_index_of_the_vectors_of_bmf_and_says_what_it_finds(
-    trained: Trained, tmp_path: Path, many: None
-):
+def test_a_larger_catalogue_has_an_index_of_bmf_vectors_with_its_recall(trained: Trained, tmp_path: Path, many: None):
     notes: list[str] = []
     vectors = trained.final.networks["BMF"].arrays()["item_factors"]
 
     with written(trained.final, tmp_path, notes) as version:
         index = Nearest.open(version.file("candidates.usearch"), "the index", dim=vectors.shape[1], n=N_ITEMS)
-        kept = version.arrays("candidates.h5")
+        stored = version.arrays("candidates.h5")
         assert "sha256" in next(entry for entry in version.manifest["files"] if entry["path"] == "candidates.usearch")
-    found = index.search(vectors[3], 5)
-    np.testing.assert_array_equal(found, np.argsort(-(vectors @ vectors[3]))[:5])
+    nearest = index.search(vectors[3], 5)
+    np.testing.assert_array_equal(nearest, np.argsort(-(vectors @ vectors[3]))[:5])
     popularity = trained.final.features["popularity"]
-    np.testing.assert_array_equal(kept["popular"][:4], np.argsort(-popularity, axis=1, kind="stable"))
-    for name, liked in zip(trained.final.networks, kept["popular"][4:], strict=True):
-        scores = trained.final.scorers[name].score(module._nobody(trained.final))
-        np.testing.assert_array_equal(liked, np.argsort(-scores, kind="stable"))
-    assert kept.attrs == {
-        f"recall10_{name}": 1.0 for name in trained.final.networks
-    }  # the lists are longer than the catalogue
-    assert notes == [
-        "The index of items finds, of each model's 10 best: "
-        + ", ".join(f"{n} 1.000" for n in trained.final.networks)
-        + "."
-    ]
+    np.testing.assert_array_equal(stored["popular"][:4], np.argsort(-popularity, axis=1, kind="stable"))
+    for name, best in zip(trained.final.networks, stored["popular"][4:], strict=True):
+        scores = trained.final.scorers[name].score(module._guest_query(trained.final))
+        np.testing.assert_array_equal(best, np.argsort(-scores, kind="stable"))
+    # the retrieved lists are longer than the catalogue
+    assert stored.attrs == {f"recall10_{name}": 1.0 for name in trained.final.networks}
+    recalls = ", ".join(f"{name} 1.000" for name in trained.final.networks)
+    assert notes == [f"The index of items finds, of each model's 10 best: {recalls}."]
 
 
-def test_without_the_library_there_is_no_index_and_the_fix_is_said(
+def test_without_the_library_there_is_no_index_and_the_note_says_the_fix(
     trained: Trained, tmp_path: Path, many: None, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(module, "installed", lambda: False)
@@ -75,9 +69,8 @@ def test_without_the_library_there_is_no_index_and_the_fix_is_said(
 
     with written(trained.final, tmp_path, notes) as version:
         assert not version.holds("candidates.usearch")
-    assert notes == [
-        f'No index of items: usearch is not installed (pip install ".[ann]"). Every request will score all {N_ITEMS} items.'
-    ]
+    reason = 'usearch is not installed (pip install ".[ann]")'
+    assert notes == [f"No index of items: {reason}. Every request will score all {N_ITEMS} items."]
 
 
 def test_without_bmf_there_is_no_index(trained: Trained, tmp_path: Path, many: None):
@@ -99,12 +92,13 @@ def test_an_index_that_misses_too_much_is_not_published(
     with written(trained.final, tmp_path, notes) as version:
         assert not version.holds("candidates.usearch") and not version.holds("candidates.h5")
     assert notes == [
-        "No index of items: it should find 0.95 of each model's 10 best. Found: ENCM 0.949, LNCM 1.000, NeuMF 1.000, BMF 1.000. "
+        "No index of items: it should find 0.95 of each model's 10 best. "
+        "Found: ENCM 0.949, LNCM 1.000, NeuMF 1.000, BMF 1.000. "
         f"Every request will score all {N_ITEMS} items."
     ]
 
 
-class Some(Candidates):
+class FixedCandidates(Candidates):
     """Candidates that are always the same."""
 
     def __init__(self, items: list[int]) -> None:
@@ -115,12 +109,11 @@ class Some(Candidates):
 
 
 def test_recall_is_the_mean_share_of_the_ten_best_that_are_candidates(trained: Trained):
-    final = trained.final
-    assert recall(Some(list(range(N_ITEMS))), final, repeats=True, seed=7) == dict.fromkeys(final.networks, 1.0)
-    assert recall(Some([]), final, repeats=True, seed=7) == dict.fromkeys(final.networks, 0.0)
-    # each of the items that are sold is among somebody's ten best once or not at all: the shares of a partition add up
-    # to 1
-    halves = [recall(Some(list(range(first, N_ITEMS, 2))), final, repeats=False, seed=7) for first in (0, 1)]
+    final, everything = trained.final, FixedCandidates(list(range(N_ITEMS)))
+    assert recall(everything, final, repeats=True, seed=7) == dict.fromkeys(final.networks, 1.0)
+    assert recall(FixedCandidates([]), final, repeats=True, seed=7) == dict.fromkeys(final.networks, 0.0)
+    # the two halves are a partition of the items, so their recalls add up to 1
+    halves = [recall(FixedCandidates(list(range(first, N_ITEMS, 2))), final, repeats=False, seed=7) for first in (0, 1)]
     for name in final.networks:
         assert halves[0][name] + halves[1][name] == pytest.approx(1)
         assert 0 < halves[0][name] < 1

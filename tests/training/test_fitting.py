@@ -1,4 +1,4 @@
-"""One fit with choices made on validation, another by those choices."""
+"""The choice of hyperparameters on validation, and the fit of the registry with them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -55,20 +55,19 @@ def quiet(epoch: Epoch) -> None:
 
 
 @pytest.fixture(scope="module")
-def fold(board: TrainedModels) -> ValidationSplit:
-    """After the cut everybody takes the withheld item and, where repeats are allowed, one that she has had."""
+def validation(board: TrainedModels) -> ValidationSplit:
+    """After the cut, each user buys the withheld item and an item of their history."""
     rows = [
         (100 + user, 500 + int(own_cluster(user)[user % 8]), "purchase", CUT + 3600 * user) for user in range(N_USERS)
     ]
     rows += [(100 + user, 500 + withheld(user), "purchase", CUT + 3600 * user) for user in range(N_USERS)]
-    return ValidationSplit(
-        board.data, build_evaluation_sets(shop_of(before_the_cut()), board, events_of(rows), CUT, "time"), "hide"
-    )
+    evaluation_sets = build_evaluation_sets(shop_of(before_the_cut()), board, events_of(rows), CUT, "time")
+    return ValidationSplit(board.data, evaluation_sets, "hide")
 
 
 @contextmanager
-def from_nothing() -> Iterator[None]:
-    """Let networks begin at noise: at the usual start there is hardly anything left to learn on the board."""
+def noise_as_start() -> Iterator[None]:
+    """Let networks start from noise, because they have little to learn from the usual warm start on this data."""
 
     def start(data: Dataset, *_: object) -> WarmStart:
         rng = np.random.default_rng(1)
@@ -82,19 +81,19 @@ def from_nothing() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def chosen(fold: ValidationSplit) -> Hyperparameters:
-    with from_nothing():
-        return choose(fold, QUICK, quiet)
+def chosen(validation: ValidationSplit) -> Hyperparameters:
+    with noise_as_start():
+        return choose(validation, QUICK, quiet)
 
 
 @pytest.fixture(scope="module")
-def fitted(fold: ValidationSplit, chosen: Hyperparameters) -> fitting.Fitted:
-    with from_nothing():
-        return fit_everything(fold.data, QUICK, chosen, quiet)
+def fitted(validation: ValidationSplit, chosen: Hyperparameters) -> fitting.FittedModels:
+    with noise_as_start():
+        return fit_everything(validation.data, QUICK, chosen, quiet)
 
 
 def known(evaluation_set: EvaluationSet, n_users: int) -> EvaluationSet:
-    """Return the exam in which only so many are known from before."""
+    """Return the evaluation set with only the first `n_users` users known."""
     return replace(evaluation_set, known=np.arange(len(evaluation_set)) < n_users)
 
 
@@ -103,47 +102,50 @@ def known(evaluation_set: EvaluationSet, n_users: int) -> EvaluationSet:
 
 @pytest.mark.parametrize("n_users", [0, MIN_VALIDATION_USERS - 1])
 def test_with_too_few_known_users_defaults_are_taken_and_nothing_is_fitted(
-    n_users: int, fold: ValidationSplit, monkeypatch: pytest.MonkeyPatch
+    n_users: int, validation: ValidationSplit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fitting, "fit", None)
     few = replace(
-        fold,
-        evaluation_sets={"hide": known(fold.evaluation_sets["hide"], n_users), "allow": fold.evaluation_sets["allow"]},
-    )  # the rule in force counts
-    made = choose(few, QUICK, quiet)
+        validation,
+        # the rule in force counts
+        evaluation_sets={**validation.evaluation_sets, "hide": known(validation.evaluation_sets["hide"], n_users)},
+    )
+    choices = choose(few, QUICK, quiet)
 
-    assert made.defaults == f"validation has {n_users} users, 10 are needed: defaults are used"
-    assert (made.closed_forms, made.winner) == (ClosedForms(), DEFAULT_WINNER)
-    assert made.epochs == dict.fromkeys(NETWORKS, QUICK.epochs)
-    assert (dict(made.map10), tuple(made.trials), dict(made.failures)) == ({}, (), {})
-    assert made.calibrations == dict.fromkeys(REGISTRY)
+    assert choices.defaults == f"validation has {n_users} users, 10 are needed: defaults are used"
+    assert (choices.closed_forms, choices.winner) == (ClosedForms(), DEFAULT_WINNER)
+    assert choices.epochs == dict.fromkeys(NETWORKS, QUICK.epochs)
+    assert (dict(choices.map10), tuple(choices.trials), dict(choices.failures)) == ({}, (), {})
+    assert choices.calibrations == dict.fromkeys(REGISTRY)
 
 
 def test_default_weights_are_the_fallback_under_both_rules() -> None:
-    made = Hyperparameters.default(QUICK, "why")
+    choices = Hyperparameters.default(QUICK, "why")
     row = [FALLBACK.get(name, 0.0) for name in (*NAMES, NETWORK)]
 
-    assert set(made.ensemble_weights) == {*MODELS, "blend"}
-    for weights in made.ensemble_weights.values():
+    assert set(choices.ensemble_weights) == {*MODELS, "blend"}
+    for weights in choices.ensemble_weights.values():
         assert weights.tolist() == [row, row]
         assert weights.dtype == np.float32
     assert sum(value != 0 for value in row) == 3
 
 
 def test_ten_known_users_are_enough_to_choose(
-    fold: ValidationSplit, chosen: Hyperparameters, monkeypatch: pytest.MonkeyPatch
+    validation: ValidationSplit, chosen: Hyperparameters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitting, "fit", at_its_start(chosen, fold))
-    enough = replace(fold, evaluation_sets={"hide": known(fold.evaluation_sets["hide"], MIN_VALIDATION_USERS)})
+    monkeypatch.setattr(fitting, "fit", at_its_start(chosen, validation))
+    enough = replace(
+        validation, evaluation_sets={"hide": known(validation.evaluation_sets["hide"], MIN_VALIDATION_USERS)}
+    )
 
     assert choose(enough, QUICK, quiet).defaults is None
 
 
-def at_its_start(chosen: Hyperparameters, fold: ValidationSplit) -> Callable[..., Fit]:
-    """Return a fit that trains nothing."""
+def at_its_start(chosen: Hyperparameters, validation: ValidationSplit) -> Callable[..., Fit]:
+    """Return a fit that keeps the warm start."""
     real = fitting.fit
 
-    def fit(name: str, data: Dataset, start: Any, options: Any, report: Any, **how: Any) -> Fit:
+    def fit(name: str, data: Dataset, start: Any, options: Any, report: Any, **_: Any) -> Fit:
         return real(name, data, start, options, report, epochs=0)
 
     return fit
@@ -159,7 +161,7 @@ def test_the_closed_forms_are_the_best_tried(chosen: Hyperparameters) -> None:
     ):
         tried = {trial["value"]: trial["map10"] for trial in chosen.trials if trial["choice"] == choice}
         assert list(tried) == list(grid)
-        assert value == max(tried, key=lambda one: tried[one])
+        assert value == max(tried, key=lambda value: tried[value])
 
 
 def test_the_winner_is_the_best_of_the_whole_registry(chosen: Hyperparameters) -> None:
@@ -169,14 +171,14 @@ def test_the_winner_is_the_best_of_the_whole_registry(chosen: Hyperparameters) -
     assert chosen.defaults is None
 
 
-def test_each_figure_is_what_the_scorer_reaches_on_the_exam_of_the_rule_in_force(
-    chosen: Hyperparameters, fold: ValidationSplit
+def test_each_metric_is_that_of_the_scorer_under_the_rule_in_force(
+    chosen: Hyperparameters, validation: ValidationSplit
 ) -> None:
-    """The baselines depend on nothing but the choice, so they can be fitted again."""
-    arrays, _ = fit_baselines(fold.data, chosen.closed_forms)
+    """Baselines depend only on the choice, so they can be fitted again."""
+    arrays, _ = fit_baselines(validation.data, chosen.closed_forms)
     for name in arrays:
         scorer = load(name, arrays)
-        assert chosen.map10[name] == pytest.approx(mean_average_precision(scorer, fold.evaluation_sets["hide"]))
+        assert chosen.map10[name] == pytest.approx(mean_average_precision(scorer, validation.evaluation_sets["hide"]))
 
 
 def load(name: str, arrays: Mapping[str, Any]) -> Scorer:
@@ -185,8 +187,8 @@ def load(name: str, arrays: Mapping[str, Any]) -> Scorer:
     return scorer(arrays[name])
 
 
-def test_the_weights_of_each_rule_are_fitted_on_its_own_exam(chosen: Hyperparameters) -> None:
-    """Where repeats are hidden nobody takes what she has had: only under the other rule an own count can be worth something."""
+def test_the_weights_of_each_rule_are_fitted_on_its_own_evaluation_set(chosen: Hyperparameters) -> None:
+    """With repeats hidden, no relevant item is in a history: only the other rule can give `own_count` a weight."""
     assert set(chosen.ensemble_weights) == {*MODELS, "blend"}
     tried = {(trial["model"], trial["rule"]): trial for trial in chosen.trials if trial["choice"] == "signal weights"}
     for name, weights in chosen.ensemble_weights.items():
@@ -198,37 +200,39 @@ def test_the_weights_of_each_rule_are_fitted_on_its_own_exam(chosen: Hyperparame
     assert len(tried) == 2 * 5
 
 
-def test_a_rule_without_an_exam_is_served_by_the_others_weights(
-    fold: ValidationSplit, chosen: Hyperparameters, monkeypatch: pytest.MonkeyPatch
+def test_a_rule_without_an_evaluation_set_has_the_weights_of_the_other(
+    validation: ValidationSplit, chosen: Hyperparameters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitting, "fit", at_its_start(chosen, fold))
-    made = choose(ValidationSplit(fold.data, {"allow": fold.evaluation_sets["allow"]}, "allow"), QUICK, quiet)
+    monkeypatch.setattr(fitting, "fit", at_its_start(chosen, validation))
+    choices = choose(
+        ValidationSplit(validation.data, {"allow": validation.evaluation_sets["allow"]}, "allow"), QUICK, quiet
+    )
 
-    for weights in made.ensemble_weights.values():
+    for weights in choices.ensemble_weights.values():
         np.testing.assert_array_equal(weights[0], weights[1])
 
 
-def test_networks_are_judged_by_their_own_part_on_the_exam_of_the_rule_in_force(
-    fold: ValidationSplit, chosen: Hyperparameters, monkeypatch: pytest.MonkeyPatch
+def test_early_stopping_measures_network_scores_under_the_rule_in_force(
+    validation: ValidationSplit, chosen: Hyperparameters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[type, EvaluationSet]] = []
+    calls: list[tuple[type, EvaluationSet]] = []
     monkeypatch.setattr(
         fitting,
         "mean_average_precision",
-        lambda scorer, evaluation_set: asked.append((type(scorer), evaluation_set)) or 0.5,
+        lambda scorer, evaluation_set: calls.append((type(scorer), evaluation_set)) or 0.5,
     )
     with eagerly():
-        made = choose(replace(fold, rule="allow"), QUICK, quiet)
+        choices = choose(replace(validation, rule="allow"), QUICK, quiet)
 
-    assert all(evaluation_set is fold.evaluation_sets["allow"] for _, evaluation_set in asked)
-    assert {kind.__name__ for kind, _ in asked} == set(NETWORKS)
-    assert len(asked) == len(NETWORKS) * (1 + QUICK.epochs)
-    assert set(made.epochs.values()) == {0}, "nothing was better than the start"
+    assert all(evaluation_set is validation.evaluation_sets["allow"] for _, evaluation_set in calls)
+    assert {scorer_type.__name__ for scorer_type, _ in calls} == set(NETWORKS)
+    assert len(calls) == len(NETWORKS) * (1 + QUICK.epochs)
+    assert set(choices.epochs.values()) == {0}, "no epoch was better than the start"
 
 
-def test_the_seed_decides_the_choices(fold: ValidationSplit, chosen: Hyperparameters) -> None:
-    with from_nothing():
-        again = choose(fold, QUICK, quiet)
+def test_the_seed_decides_the_choices(validation: ValidationSplit, chosen: Hyperparameters) -> None:
+    with noise_as_start():
+        again = choose(validation, QUICK, quiet)
 
     assert again.trials == chosen.trials
     assert again.map10 == chosen.map10
@@ -236,23 +240,28 @@ def test_the_seed_decides_the_choices(fold: ValidationSplit, chosen: Hyperparame
         np.testing.assert_array_equal(again.ensemble_weights[name], weights)
 
 
-def test_a_network_that_failed_neither_is_tried_again_nor_wins(chosen: Hyperparameters) -> None:
+def test_a_network_that_failed_is_neither_tried_again_nor_the_winner(chosen: Hyperparameters) -> None:
     won = replace(chosen, winner="ENCM", map10={**dict.fromkeys(REGISTRY, 0.2), "ENCM": 0.9, "BMF": 0.3, "ease": 0.3})
-    left = won.without({"ENCM": "MemoryError"})
+    remaining = won.without({"ENCM": "MemoryError"})
 
-    assert left.winner == "BMF"  # the first of equals
-    assert list(left.epochs) == ["LNCM", "NeuMF", "BMF"]
-    assert left.without({"BMF": "MemoryError: again"}).winner == "ease"
-    assert left.without({"BMF": "MemoryError: again"}).failures == {"ENCM": "MemoryError", "BMF": "MemoryError: again"}
-    assert left.map10 == won.map10, "what was measured stays on record"
+    assert remaining.winner == "BMF"  # the first of equals
+    assert list(remaining.epochs) == ["LNCM", "NeuMF", "BMF"]
+    assert remaining.without({"BMF": "MemoryError: again"}).winner == "ease"
+    assert remaining.without({"BMF": "MemoryError: again"}).failures == {
+        "ENCM": "MemoryError",
+        "BMF": "MemoryError: again",
+    }
+    assert remaining.map10 == won.map10, "measured values stay on record"
     assert won.without({}) == won
     assert Hyperparameters.default(QUICK, "why").without({"BMF": "MemoryError"}).winner == DEFAULT_WINNER
 
 
-# The fit by choices
+# The fit with the chosen hyperparameters
 
 
-def test_everything_is_fitted_by_the_choices(fitted: fitting.Fitted, chosen: Hyperparameters) -> None:
+def test_the_registry_is_fitted_with_the_chosen_hyperparameters(
+    fitted: fitting.FittedModels, chosen: Hyperparameters
+) -> None:
     assert list(fitted.scorers) == list(REGISTRY)
     assert set(fitted.seconds) == set(REGISTRY)
     assert fitted.failures == {}
@@ -262,33 +271,35 @@ def test_everything_is_fitted_by_the_choices(fitted: fitting.Fitted, chosen: Hyp
         np.testing.assert_array_equal(fitted.networks[name].arrays()["signal_weights"], chosen.ensemble_weights[name])
 
 
-def test_fitted_again_on_the_same_events_it_scores_what_was_measured(
-    fitted: fitting.Fitted, chosen: Hyperparameters, fold: ValidationSplit
+def test_a_second_fit_on_the_same_events_reaches_the_measured_metrics(
+    fitted: fitting.FittedModels, chosen: Hyperparameters, validation: ValidationSplit
 ) -> None:
-    """The figures behind the choice are those of the networks that the choice describes."""
+    """The metrics behind the choice are those of the networks that the choice describes."""
     for name, scorer in fitted.scorers.items():
-        assert mean_average_precision(scorer, fold.evaluation_sets["hide"]) == pytest.approx(chosen.map10[name]), name
+        assert mean_average_precision(scorer, validation.evaluation_sets["hide"]) == pytest.approx(
+            chosen.map10[name]
+        ), name
 
 
-def test_only_the_networks_that_were_chosen_are_fitted(fold: ValidationSplit) -> None:
+def test_only_the_networks_that_were_chosen_are_fitted(validation: ValidationSplit) -> None:
     only = replace(hyperparameters(QUICK), epochs={"BMF": 0}, failures={"LNCM": "MemoryError"})
-    made = fit_everything(fold.data, QUICK, only, quiet)
-    start = fit_start(fold.data, made.baselines, only.closed_forms, QUICK)
+    fitted = fit_everything(validation.data, QUICK, only, quiet)
+    start = fit_start(validation.data, fitted.baselines, only.closed_forms, QUICK)
 
-    assert list(made.networks) == ["BMF"]
-    assert (made.losses, made.failures) == ({"BMF": []}, {"LNCM": "MemoryError"})
-    born = NETWORKS["BMF"](made.networks["BMF"].shapes, QUICK.seed)
-    born.warm_start(start.factors, start.popularity)
-    np.testing.assert_array_equal(made.networks["BMF"].arrays()["item_factors"], born.arrays()["item_factors"])
+    assert list(fitted.networks) == ["BMF"]
+    assert (fitted.losses, fitted.failures) == ({"BMF": []}, {"LNCM": "MemoryError"})
+    new = NETWORKS["BMF"](fitted.networks["BMF"].shapes, QUICK.seed)
+    new.warm_start(start.factors, start.popularity)
+    np.testing.assert_array_equal(fitted.networks["BMF"].arrays()["item_factors"], new.arrays()["item_factors"])
     assert start.factors["item_factors"].shape[1] == QUICK.dim
-    np.testing.assert_array_equal(start.popularity, made.baselines["popularity"]["popularity"])
+    np.testing.assert_array_equal(start.popularity, fitted.baselines["popularity"]["popularity"])
 
 
 # Failures
 
 
 def failing(error: Exception) -> Callable[..., Fit]:
-    def fit(*given: object, **how: object) -> Fit:
+    def fit(*_: object, **__: object) -> Fit:
         raise error
 
     return fit
@@ -305,29 +316,29 @@ def failing(error: Exception) -> Callable[..., Fit]:
         (tf.errors.InternalError(None, None, "odd"), "InternalError: odd"),
     ],
 )
-def test_what_a_machine_cannot_hold_is_a_reason_and_no_end(
-    error: Exception, why: str, fold: ValidationSplit, monkeypatch: pytest.MonkeyPatch
+def test_a_network_that_lacks_resources_is_left_out_with_a_reason(
+    error: Exception, why: str, validation: ValidationSplit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fitting, "fit", failing(error))
 
-    assert fit_networks(fold.data, None, QUICK, quiet) == ({}, dict.fromkeys(NETWORKS, why))  # type: ignore[arg-type]
+    assert fit_networks(validation.data, None, QUICK, quiet) == ({}, dict.fromkeys(NETWORKS, why))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("error", [ValueError("a mistake of ours"), TrainingRefused("BMF: the loss should be finite")])
-def test_a_mistake_or_a_loss_that_is_not_finite_ends_the_run(
-    error: Exception, fold: ValidationSplit, monkeypatch: pytest.MonkeyPatch
+def test_a_programming_error_or_a_loss_that_is_not_finite_ends_the_run(
+    error: Exception, validation: ValidationSplit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fitting, "fit", failing(error))
 
     with pytest.raises(type(error), match=str(error)):
-        fit_networks(fold.data, None, QUICK, quiet)  # type: ignore[arg-type]
+        fit_networks(validation.data, None, QUICK, quiet)  # type: ignore[arg-type]
 
 
-def test_a_loss_that_is_not_a_number_is_refused_from_within_a_whole_fit(fold: ValidationSplit) -> None:
-    weights = fold.data.weights.copy()
+def test_a_loss_that_is_not_a_number_is_refused_in_a_whole_fit(validation: ValidationSplit) -> None:
+    weights = validation.data.weights.copy()
     weights[17] = np.nan
-    broken = replace(fold.data, weights=weights)
-    start = fit_start(fold.data, fit_baselines(fold.data, ClosedForms())[0], ClosedForms(), QUICK)
+    broken = replace(validation.data, weights=weights)
+    start = fit_start(validation.data, fit_baselines(validation.data, ClosedForms())[0], ClosedForms(), QUICK)
 
     with (
         eagerly(),
@@ -341,12 +352,12 @@ def test_a_loss_that_is_not_a_number_is_refused_from_within_a_whole_fit(fold: Va
 # Loading
 
 
-def test_only_a_network_has_a_part_of_its_own() -> None:
+def test_only_a_network_is_loaded_without_features() -> None:
     with pytest.raises(ValueError, match="`name` should be a network. Received: blend"):
         load_network("blend", {})
 
 
-def test_loading_gives_networks_the_weights_that_they_are_saved_with(board: TrainedModels) -> None:
+def test_loading_assigns_ensemble_weights_to_networks(board: TrainedModels) -> None:
     weights: dict[str, NDArray[np.float32]] = {
         name: np.full((2, N_FEATURES + 1), n, np.float32) for n, name in enumerate((*MODELS, "blend"))
     }

@@ -1,4 +1,4 @@
-"""A publisher that dies at any step leaves a version that answers: the old one, or all of the new one."""
+"""A publisher that dies at any step leaves one version that answers: the old one or the complete new one."""
 
 import errno
 import shutil
@@ -35,22 +35,21 @@ STEPS = {
     "write": 12,
     "fsync": 39,  # the draft's 31 files, manifest, two folders, models/; metrics.json and CURRENT, each with models/
     "rename": 4,  # the version appears; metrics.json; the stamp; CURRENT
-    # Are our three migrations done; then a transaction a chunk: the version, users, items, context values, features
+    # Our three migrations; then one transaction for each chunk: the version, users, items, context values, features
     "BEGIN": 8,
     "COMMIT": 8,
-    # The record of migrations and what it says; unfinished versions; is this one there, twice; the highest id; the
-    # counts; is it
-    # complete before it is shown.
+    # The table of migrations and its rows; unfinished versions; whether this version exists, twice; the highest id; the
+    # counts; whether it is complete before it is shown.
     "SELECT": 11,
     "INSERT": 5,
     "UPDATE": 2,  # complete; active
 }
 N_STEPS = 115
-ACTIVATION = 106  # the rename of CURRENT: whoever dies at it leaves the old version, whoever dies later the new one
+ACTIVATION = 106  # the rename of CURRENT: a death at it leaves the old version, a later one leaves the new version
 
 
 class Dying(Mortal):
-    """A disk that dies without ever waiting: whether it waits where it must is the business of tests/artifacts."""
+    """A disk that dies, without fsync; tests/artifacts tests that."""
 
     def fsync(self, path: Path) -> None:
         self.before("fsync", path)
@@ -60,7 +59,7 @@ UNSYNCED = Unsynced()
 
 
 class Stored:
-    """A network that was saved before: writing it again is copying."""
+    """A network whose weights are copied from a file, so that saving it again is fast."""
 
     def __init__(self, network: Network, path: Path) -> None:
         network.save_weights(path)
@@ -80,13 +79,13 @@ class Stored:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A version to publish that answers otherwise than the one that serves.
+    """A version to publish, with other answers than the version that serves.
 
     Attributes:
         trained: The run behind the version that serves.
-        stage: What shall serve next: in truth that run's evaluation fit.
-        old: What the serving version answers to `PROBE`.
-        new: What the candidate will answer.
+        stage: The models to publish: the evaluation fit of that run.
+        old: The answer of the serving version to `PROBE`.
+        new: The answer of the candidate to `PROBE`.
     """
 
     trained: Trained
@@ -115,7 +114,7 @@ class Candidate:
 
 @pytest.fixture(scope="module", autouse=True)
 def no_drawing() -> Iterator[None]:
-    """Leave out what takes long and is no step: the plots, and asking git."""
+    """Replace the plots and the call of git, which are slow and no steps."""
 
     def write_report(draft: Draft, *_: object) -> None:
         draft.path("report.html").write_text("A report.", encoding="utf-8")
@@ -131,16 +130,16 @@ def candidate(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Can
     folder = tmp_path_factory.mktemp("candidate")
     evaluated: TrainedModels = trained.publishing[2]
     networks = {name: Stored(network, folder / f"{name}.weights.h5") for name, network in evaluated.networks.items()}
-    made = Candidate(trained, replace(evaluated, networks=networks), trained.published.ask(**PROBE).items, ())
+    candidate = Candidate(trained, replace(evaluated, networks=networks), trained.published.ask(**PROBE).items, ())
     shop = trained.published.copy(folder)
-    made.publish(shop, now=LATER)
-    made = replace(made, new=shop.ask(**PROBE).items)
-    assert made.old != made.new
-    return made
+    candidate.publish(shop, now=LATER)
+    candidate = replace(candidate, new=shop.ask(**PROBE).items)
+    assert candidate.old != candidate.new
+    return candidate
 
 
 def watched(disk: Watched) -> Callable[..., Database]:
-    """Return a way to the database whose every statement is a step of the disk's own count."""
+    """Return a function that opens the database; each statement counts as a step of the disk."""
     return lambda url: store.connect(url, tracer=lambda sql, _: disk.before(sql.split()[0], Path("database")))
 
 
@@ -148,20 +147,19 @@ def run(candidate: Candidate, shop: Published, disk: Watched, *, now: int = LATE
     return candidate.publish(shop, now=now, files=disk, connect=watched(disk))
 
 
-def test_publishing_takes_the_steps_that_are_known(candidate: Candidate, tmp_path: Path):
+def test_publishing_takes_the_known_steps(candidate: Candidate, tmp_path: Path):
     shop = candidate.trained.published.copy(tmp_path)
     disk = Watched()
     name = run(candidate, shop, disk)
     assert Counter(step.split()[0] for step in disk.steps) == STEPS
     assert len(disk.steps) == sum(STEPS.values()) == N_STEPS
     assert disk.steps[ACTIVATION - 1] == "rename CURRENT"
-    assert (
-        disk.steps.index(f"rename {name}") < disk.steps.index("SELECT database") < ACTIVATION
-    )  # whole before known, known before active
+    # the folder is complete before the database knows the version, and the database knows it before it is active
+    assert disk.steps.index(f"rename {name}") < disk.steps.index("SELECT database") < ACTIVATION
     assert disk.steps[-1] == "UPDATE database"
 
 
-def test_every_file_of_arrays_takes_no_more_room_than_was_made_sure_of(candidate: Candidate, tmp_path: Path):
+def test_every_file_of_arrays_fits_into_its_reserved_room(candidate: Candidate, tmp_path: Path):
     shop = candidate.trained.published.copy(tmp_path)
     files = sorted((shop.models_dir / run(candidate, shop, Watched())).rglob("*.h5"))
     assert len(files) > len(candidate.stage.networks) * 2
@@ -170,19 +168,19 @@ def test_every_file_of_arrays_takes_no_more_room_than_was_made_sure_of(candidate
         assert path.stat().st_size <= room([array.nbytes for array in arrays.values()]), path.name
 
 
-def test_a_publisher_that_outlives_every_step_publishes(candidate: Candidate, tmp_path: Path):
+def test_a_publisher_that_survives_every_step_publishes(candidate: Candidate, tmp_path: Path):
     shop = candidate.trained.published.copy(tmp_path)
     assert run(candidate, shop, Dying(N_STEPS + 1, torn=True)) == shop.ask(**PROBE).model_version
 
 
 @pytest.mark.parametrize("step", range(1, N_STEPS + 1))
-def test_a_publisher_that_dies_leaves_one_version_whole_and_the_next_one_publishes(
+def test_a_publisher_that_dies_leaves_one_complete_version_and_the_next_publishes(
     candidate: Candidate, tmp_path: Path, step: int
 ):
     old = candidate.trained.published.version
     shop = candidate.trained.published.copy(tmp_path)
     with pytest.raises(Died):
-        run(candidate, shop, Dying(step, torn=True))  # a file that it dies in is left half written
+        run(candidate, shop, Dying(step, torn=True))  # a file being written then stays half written
 
     answer = shop.ask(**PROBE)
     if step <= ACTIVATION:
@@ -200,24 +198,24 @@ def test_a_publisher_that_dies_leaves_one_version_whole_and_the_next_one_publish
     ]
     with store.connect(shop.url) as db:
         assert [version.name for version in list_versions(db) if version.active] == [after]
-        assert all(version.complete for version in list_versions(db)), "what the dead one left should be gone"
+        assert all(version.complete for version in list_versions(db)), "encoders of the dead run should be removed"
     shutil.rmtree(shop.folder)
 
 
-# On a server: the lock that migrations take turns by and its release, then the same 34 statements as above.
+# On a server: the lock of migrations and its release, then the same 34 statements as above.
 N_STATEMENTS = 36
-SHOWN = 34  # statements before CURRENT is renamed; after it the views follow with two more
+N_BEFORE_ACTIVATION = 34  # statements before CURRENT is renamed; two more update the views after it
 
 
 @pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
-def test_on_a_server_too_a_death_at_any_statement_leaves_one_version_whole(
+def test_a_death_at_any_statement_on_a_server_leaves_one_complete_version(
     candidate: Candidate, tmp_path: Path, database_url: str
 ):
     shop = moved(candidate.trained.published.copy(tmp_path), database_url)
     sent: list[str] = []
 
     def publish_until(last: int, now: int) -> str:
-        """Publish and die at the statement after the given number of them."""
+        """Publish, and die at the statement after the first `last` ones."""
         sent.clear()
 
         def watch(sql: str, values: object) -> None:
@@ -227,13 +225,13 @@ def test_on_a_server_too_a_death_at_any_statement_leaves_one_version_whole(
 
         return candidate.publish(shop, now=now, connect=lambda url: store.connect(url, tracer=watch))
 
-    for done in range(N_STATEMENTS):
+    for n_sent in range(N_STATEMENTS):
         with pytest.raises(Died):
-            publish_until(done, LATER + done)
+            publish_until(n_sent, LATER + n_sent)
         answer = shop.ask(**PROBE)
-        assert answer.items == (candidate.old if done < SHOWN else candidate.new), sent[-1]
-        assert (answer.model_version == shop.version) == (done < SHOWN)
-        with store.connect(shop.url) as db:  # as the next run does, with statements of its own
+        assert answer.items == (candidate.old if n_sent < N_BEFORE_ACTIVATION else candidate.new), sent[-1]
+        assert (answer.model_version == shop.version) == (n_sent < N_BEFORE_ACTIVATION)
+        with store.connect(shop.url) as db:  # as the next run does
             store.purge_unfinished(db)
 
     after = publish_until(N_STATEMENTS, LATER + 3600)
@@ -241,11 +239,11 @@ def test_on_a_server_too_a_death_at_any_statement_leaves_one_version_whole(
     assert (answer.model_version, answer.items, len(sent)) == (after, candidate.new, N_STATEMENTS)
 
 
-# A run that fails, and goes on living
+# A run that fails without dying
 
 
 class Faulty(Watched):
-    """A disk, and a database behind it, on which one step fails and all others work."""
+    """A disk and a database on which one step fails and all others succeed."""
 
     def __init__(self, at: int, error: Callable[[str], BaseException]) -> None:
         super().__init__()
@@ -261,31 +259,27 @@ class Faulty(Watched):
 
 
 def full_or_away(step: str) -> BaseException:
-    """Return what a step fails with: the disk is full, or the database breaks off."""
-    return (
-        DatabaseUnavailable("The database failed: gone away")
-        if step.endswith(" database")
-        else OSError(errno.ENOSPC, "full", step)
-    )
+    """Return the error of a step: the disk is full, or the database is gone."""
+    if step.endswith(" database"):
+        return DatabaseUnavailable("The database failed: gone away")
+    return OSError(errno.ENOSPC, "full", step)
 
 
 def not_allowed(step: str) -> BaseException:
-    """Return what a step fails with where a right is missing."""
-    return (
-        SettingsError("The account may not.")
-        if step.endswith(" database")
-        else PermissionError(errno.EACCES, "denied", step)
-    )
+    """Return the error of a step for which a right is missing."""
+    if step.endswith(" database"):
+        return SettingsError("The account may not.")
+    return PermissionError(errno.EACCES, "denied", step)
 
 
 FAULTS = (full_or_away, not_allowed, lambda step: KeyboardInterrupt())
-EACH_STEP_WITH_ONE_FAULT = [(step, FAULTS[step % 3]) for step in range(1, N_STEPS + 1)]
-AROUND_THE_ACTIVATION = range(ACTIVATION - 5, ACTIVATION + 3)
-AND_WITH_THE_OTHERS = [(step, FAULTS[(step + other) % 3]) for step in AROUND_THE_ACTIVATION for other in (1, 2)]
+EACH_STEP_ONCE = [(step, FAULTS[step % 3]) for step in range(1, N_STEPS + 1)]
+NEAR_ACTIVATION = range(ACTIVATION - 5, ACTIVATION + 3)
+NEAR_ACTIVATION_WITH_OTHER_FAULTS = [(step, FAULTS[(step + other) % 3]) for step in NEAR_ACTIVATION for other in (1, 2)]
 
 
-@pytest.mark.parametrize(("step", "error"), [*EACH_STEP_WITH_ONE_FAULT, *AND_WITH_THE_OTHERS])
-def test_what_a_failed_run_made_is_removed_unless_it_serves(
+@pytest.mark.parametrize(("step", "error"), [*EACH_STEP_ONCE, *NEAR_ACTIVATION_WITH_OTHER_FAULTS])
+def test_the_version_of_a_failed_run_is_removed_unless_it_serves(
     candidate: Candidate, tmp_path: Path, step: int, error: Callable[[str], BaseException]
 ):
     old = candidate.trained.published.version
@@ -295,7 +289,7 @@ def test_what_a_failed_run_made_is_removed_unless_it_serves(
         name = run(candidate, shop, disk)
     except (RecsysError, OSError, KeyboardInterrupt) as failure:
         name = None
-        assert not isinstance(failure, OSError), "the disk's errors should be explained"
+        assert not isinstance(failure, OSError), "errors of the disk should be explained"
 
     new = [version for version in version_names(shop.models_dir) if version != old]
     serving = current(shop.models_dir).name

@@ -1,4 +1,4 @@
-"""What the training report says of the networks."""
+"""The training report: ablation gains of the networks and curves of losses."""
 
 import re
 
@@ -12,33 +12,36 @@ from recsys.training.report import COLUMNS, network_gains, page
 from recsys.training.stages import network_gain
 from tests.helpers.checkerboard import CUT
 
-NOTHING = np.zeros(0, np.int32)
+NO_ITEMS = np.zeros(0, np.int32)
 
 
-def marks(ndcg: list[float]) -> EvaluationResult:
+def result_of(ndcg: list[float]) -> EvaluationResult:
     return EvaluationResult({"ndcg10": np.array(ndcg)}, (), np.zeros(0, np.float32), np.zeros(0, bool))
 
 
 def evaluation_set(known: list[bool]) -> EvaluationSet:
-    query = Query(0, NOTHING, NOTHING.astype(np.float32), NOTHING.astype(np.int64), NOTHING, CUT)
+    query = Query(0, NO_ITEMS, NO_ITEMS.astype(np.float32), NO_ITEMS.astype(np.int64), NO_ITEMS, CUT)
     return EvaluationSet(
-        tuple(EvaluationCase(query, NOTHING, 1, NOTHING) for _ in known), np.array(known), 0, np.ones(3, bool), ()
+        tuple(EvaluationCase(query, NO_ITEMS, 1, NO_ITEMS) for _ in known), np.array(known), 0, np.ones(3, bool), ()
     )
 
 
-def test_an_own_part_is_the_mean_difference_over_known_users() -> None:
-    found = network_gain(
-        marks([0.5, 0.7, 9.0]), marks([0.4, 0.6, 0.0]), evaluation_set([True, True, False]), np.random.default_rng(1)
+def test_an_ablation_gain_is_the_mean_difference_over_known_users() -> None:
+    gain = network_gain(
+        result_of([0.5, 0.7, 9.0]),
+        result_of([0.4, 0.6, 0.0]),
+        evaluation_set([True, True, False]),
+        np.random.default_rng(1),
     )
 
-    assert {name: round(value, 9) for name, value in found.items()} == {"own_part": 0.1, "own_part_low": 0.1}
+    assert {name: round(value, 9) for name, value in gain.items()} == {"own_part": 0.1, "own_part_low": 0.1}
 
 
-def test_without_known_users_there_is_nothing_to_compare() -> None:
-    assert network_gain(marks([0.5]), marks([0.4]), evaluation_set([False]), np.random.default_rng(1)) == {}
+def test_without_known_users_there_is_no_ablation_gain() -> None:
+    assert network_gain(result_of([0.5]), result_of([0.4]), evaluation_set([False]), np.random.default_rng(1)) == {}
 
 
-def test_the_report_says_who_adds_nothing() -> None:
+def test_the_report_names_networks_without_a_certain_gain() -> None:
     rows = {
         "ENCM": {"own_part": 0.012, "own_part_low": 0.004},
         "BMF": {"own_part": 0.012, "own_part_low": -0.001},
@@ -46,7 +49,8 @@ def test_the_report_says_who_adds_nothing() -> None:
     }
 
     assert network_gains(rows) == (
-        "What the networks add to the blend of shared signals, NDCG@10: ENCM +0.0120 (at least +0.0040), BMF nothing that is certain."
+        "What each network adds to the ensemble of shared features, NDCG@10: "
+        "ENCM +0.0120 (at least +0.0040), BMF nothing that is certain."
     )
 
 
@@ -58,7 +62,7 @@ ENTRY = {
     "rows": {"hide": dict.fromkeys(REGISTRY, ROW)},
     "users_without_relevant": 0,
     "context_lift": None,
-    "cleaning": {"rows_in": 9, "rows_out": 9, "dropped": {}},
+    "cleaning": {"rows_in": 9, "rows_out": 9, "dropped": {}, "unreadable": []},
     "seed": 7,
     "git_commit": None,
     "data_sha256": "0" * 64,

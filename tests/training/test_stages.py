@@ -1,4 +1,4 @@
-"""What the fits of a training run are made of, by hand."""
+"""The steps of a training run, by hand."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -33,27 +33,29 @@ from tests.helpers.checkerboard import (
     catalogue_of,
     events_of,
     hyperparameters,
-    question,
     shop_of,
     withheld,
+)
+from tests.helpers.checkerboard import (
+    question as query_of,
 )
 
 
 @dataclass
 class Recorder:
-    """A scorer that remembers what it was asked, and always ranks item 0 first."""
+    """A scorer that records its queries, and always ranks item 0 first."""
 
     n_items: int
-    asked: list[Query] = field(default_factory=list)
+    queries: list[Query] = field(default_factory=list)
 
     def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
-        self.asked.append(query)
+        self.queries.append(query)
         return -np.arange(self.n_items, dtype=np.float32)
 
 
-def test_active_items_are_found_whatever_the_order_of_the_catalogue() -> None:
+def test_active_items_do_not_depend_on_the_order_of_the_catalogue() -> None:
     events = events_of([(1, item, "view", CUT) for item in (10, 11, 12, 13)])
-    products = catalogue_of([13, 11, 99, 10], [None] * 4, [False, True, True, True])  # 12 is no product any more
+    products = catalogue_of([13, 11, 99, 10], [None] * 4, [False, True, True, True])  # 12 is no longer a product
 
     active = active_items(Encoders.fit(events, products, 1), products)
 
@@ -65,10 +67,10 @@ def test_active_items_are_found_whatever_the_order_of_the_catalogue() -> None:
     ("days", "rule", "hidden_by_allow"),
     [(math.inf, "hide", []), (0.0, "allow", []), (30.0, "allow", [1])],
 )
-def test_each_rule_has_its_exam_and_a_window_is_the_shops_way_to_allow(
+def test_each_rule_has_its_evaluation_set_and_days_count_as_allow(
     days: float, rule: str, hidden_by_allow: list[int], board: TrainedModels
 ) -> None:
-    """Customer 1 buys item 1 ten days before the cut and item 3 fifty days before it."""
+    """User 1 buys item 1 ten days before the cut and item 3 fifty days before it."""
     shop = replace(SHOP, repeat_after_days=days)
     rows = [(101, 501, "purchase", CUT - 10 * DAY), (101, 503, "purchase", CUT - 50 * DAY)]
     data = board.data.take(np.zeros(len(board.data), bool))
@@ -84,7 +86,7 @@ def test_each_rule_has_its_exam_and_a_window_is_the_shops_way_to_allow(
 
 
 def encoded(rows: list[tuple[int, int, str, int]]) -> dict[str, Any]:
-    """Return the columns of a data set of purchases, oldest last."""
+    """Return the columns of a dataset of purchases; the rows are newest first."""
     rows = rows[::-1]
     return {
         "users": np.array([row[0] - 100 for row in rows], np.int32),
@@ -97,7 +99,7 @@ def encoded(rows: list[tuple[int, int, str, int]]) -> dict[str, Any]:
     }
 
 
-def test_leave_one_out_has_one_exam_and_allows_repeats(board: TrainedModels) -> None:
+def test_leave_one_out_has_one_evaluation_set_and_allows_repeats(board: TrainedModels) -> None:
     source = shop_of(before_the_cut())
     before, last, moment = split(source, source.interactions, "loo99", 0.8)
 
@@ -107,11 +109,11 @@ def test_leave_one_out_has_one_exam_and_allows_repeats(board: TrainedModels) -> 
     assert len(before) + len(last) == len(source.interactions)
 
 
-def test_the_lift_of_context_is_measured_event_by_event(board: TrainedModels) -> None:
-    """Each customer takes her withheld item on a phone, then item 2 an hour later on nothing that is known.
+def test_the_context_lift_is_measured_event_by_event(board: TrainedModels) -> None:
+    """Each user buys the withheld item on a phone, and item 2 an hour later on an unknown device.
 
-    Item i is at rank i + 1: the mean reciprocal rank is known. Before the first event, the newest one before the cut
-    tells the category; before the second, the withheld item does.
+    Item i is at rank i + 1, so the mean reciprocal rank is known. The category of the first context comes from the
+    newest event before the cut, and that of the second context from the withheld item.
     """
     rows = [
         (100 + user, 500 + item, "purchase", CUT + 3600 * n)
@@ -124,15 +126,15 @@ def test_the_lift_of_context_is_measured_event_by_event(board: TrainedModels) ->
 
     lift = context_lift(source, replace(board, scorers={**board.scorers, "ENCM": recorder}), after)
 
-    asked = {(query.user, query.now): query.context.tolist() for query in recorder.asked[::2]}
+    contexts = {(query.user, query.now): query.context.tolist() for query in recorder.queries[::2]}
     categories = board.encoders.item_categories
     unknown = [size - 1 for size in board.data.context_sizes]
     for user in range(N_USERS):
         newest = board.data.items[board.data.rows_of(user).stop - 1]
-        assert asked[user, CUT + 6 * 3600] == [1, 1, 1, categories[newest]]  # a morning in spring, on a phone
-        assert asked[user, CUT + 7 * 3600] == [1, 1, 2, categories[withheld(user)]]
-    assert all(query.context.tolist() == unknown for query in recorder.asked[1::2])
-    assert all((query.timestamps < CUT).all() for query in recorder.asked)
+        assert contexts[user, CUT + 6 * 3600] == [1, 1, 1, categories[newest]]  # a morning in spring, on a phone
+        assert contexts[user, CUT + 7 * 3600] == [1, 1, 2, categories[withheld(user)]]
+    assert all(query.context.tolist() == unknown for query in recorder.queries[1::2])
+    assert all((query.timestamps < CUT).all() for query in recorder.queries)
     expected = np.mean([1 / (1 + item) for user in range(N_USERS) for item in (withheld(user), 2)])
     assert lift == {
         "with_context": pytest.approx(expected),
@@ -142,14 +144,16 @@ def test_the_lift_of_context_is_measured_event_by_event(board: TrainedModels) ->
     }
 
 
-def test_without_later_events_there_is_no_lift_to_measure(board: TrainedModels) -> None:
+def test_without_later_events_there_is_no_context_lift(board: TrainedModels) -> None:
     assert context_lift(shop_of(before_the_cut()), board, events_of([])) is None
 
 
 @pytest.mark.parametrize(
-    "after", [events_of([]), events_of([(9999, 501, "purchase", CUT)])], ids=["nothing", "a stranger's purchase"]
+    "after",
+    [events_of([]), events_of([(9999, 501, "purchase", CUT)])],
+    ids=["nothing", "a purchase of an unknown user"],
 )
-def test_an_exam_without_a_known_customer_is_refused(after: Interactions, board: TrainedModels) -> None:
+def test_an_evaluation_set_without_a_known_user_is_refused(after: Interactions, board: TrainedModels) -> None:
     evaluation_sets = build_evaluation_sets(shop_of(before_the_cut()), board, after, CUT, "time")
 
     with pytest.raises(
@@ -158,50 +162,52 @@ def test_an_exam_without_a_known_customer_is_refused(after: Interactions, board:
         check_evaluation_set(evaluation_sets["hide"], "test")
 
 
-def test_a_known_customer_who_chose_something_new_is_an_exam(board: TrainedModels) -> None:
+def test_an_evaluation_set_with_a_known_user_is_accepted(board: TrainedModels) -> None:
     check_evaluation_set(
         build_evaluation_sets(shop_of(before_the_cut()), board, after_the_cut(), CUT, "time")["hide"], "test"
     )
 
 
-def test_without_encm_there_is_no_lift_to_measure(board: TrainedModels) -> None:
+def test_without_encm_there_is_no_context_lift(board: TrainedModels) -> None:
     others = {name: scorer for name, scorer in board.scorers.items() if name != "ENCM"}
 
     assert context_lift(shop_of(before_the_cut()), replace(board, scorers=others), after_the_cut()) is None
 
 
-def test_scorers_come_in_registry_order_and_a_missing_one_is_noticed(board: TrainedModels) -> None:
+def test_scorers_are_in_registry_order_and_a_missing_one_is_refused(board: TrainedModels) -> None:
     baselines = {name: board.baselines[name] for name in ("popularity", "ease")}
-    some = load_scorers({"BMF": board.networks["BMF"]}, baselines, board.features, hyperparameters().ensemble_weights)
+    scorers = load_scorers(
+        {"BMF": board.networks["BMF"]}, baselines, board.features, hyperparameters().ensemble_weights
+    )
 
-    assert list(some) == ["BMF", "blend", "ease", "popularity"]
-    with pytest.raises(TrainingRefused, match="Missing: .*'ENCM', 'LNCM', 'NeuMF', 'item_cf'"):
-        check_complete(some, question(board, 0), {})
+    assert list(scorers) == ["BMF", "blend", "ease", "popularity"]
+    with pytest.raises(TrainingRefused, match="Missing: ENCM, LNCM, NeuMF, item_cf, "):
+        check_complete(scorers, query_of(board, 0), {})
 
 
-def test_a_network_whose_failure_is_known_may_be_missing_and_a_baseline_may_not(board: TrainedModels) -> None:
+def test_a_failed_network_may_be_missing_and_a_baseline_may_not(board: TrainedModels) -> None:
     failures = dict.fromkeys(("LNCM", "BMF"), "MemoryError: too large")
-    some = {name: scorer for name, scorer in board.scorers.items() if name not in failures}
-    check_complete(some, question(board, 0), failures)
+    scorers = {name: scorer for name, scorer in board.scorers.items() if name not in failures}
+    check_complete(scorers, query_of(board, 0), failures)
 
-    with pytest.raises(TrainingRefused, match=r"Missing: \['BMF'\]"):
-        check_complete(some, question(board, 0), {"LNCM": "MemoryError"})
-    del some["blend"]
-    with pytest.raises(TrainingRefused, match=r"Missing: \['blend'\]"):
-        check_complete(some, question(board, 0), failures)
+    with pytest.raises(TrainingRefused, match=r"Missing: BMF\.$"):
+        check_complete(scorers, query_of(board, 0), {"LNCM": "MemoryError"})
+    del scorers["blend"]
+    with pytest.raises(TrainingRefused, match=r"Missing: blend\.$"):
+        check_complete(scorers, query_of(board, 0), failures)
 
 
 def test_without_any_network_nothing_is_published(board: TrainedModels) -> None:
     failures = dict.fromkeys(MODELS, "MemoryError: too large")
-    rest = {name: scorer for name, scorer in board.scorers.items() if name not in failures}
+    baselines = {name: scorer for name, scorer in board.scorers.items() if name not in failures}
 
-    with pytest.raises(TrainingRefused, match="Missing: .*'BMF': 'MemoryError: too large'"):
-        check_complete(rest, question(board, 0), failures)
+    with pytest.raises(TrainingRefused, match=r"Missing: .*BMF \(MemoryError: too large\)\.$"):
+        check_complete(baselines, query_of(board, 0), failures)
 
 
 @dataclass(frozen=True)
 class Broken:
-    """A scorer that gives one item no number."""
+    """A scorer that gives one item a score that is not finite."""
 
     n_items: int
     value: float
@@ -211,6 +217,6 @@ class Broken:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_scorer_whose_scores_are_not_numbers_is_refused_by_name(value: float, board: TrainedModels) -> None:
+def test_a_scorer_with_scores_that_are_not_finite_is_refused_by_name(value: float, board: TrainedModels) -> None:
     with pytest.raises(TrainingRefused, match="^BMF should score finite numbers. Received: NaN or infinity"):
-        check_complete({**board.scorers, "BMF": Broken(len(board.encoders.items), value)}, question(board, 0), {})
+        check_complete({**board.scorers, "BMF": Broken(len(board.encoders.items), value)}, query_of(board, 0), {})

@@ -1,4 +1,4 @@
-"""A training run from the shop's tables to a version, or to a refusal that says why."""
+"""Training runs: refusals, the choice of the winner, networks that cannot be fitted, and the content of a version."""
 
 import hashlib
 import html.parser
@@ -28,7 +28,9 @@ from recsys.scorers.base import Scorer
 from recsys.scorers.registry import BASELINES, MODELS, REGISTRY
 from recsys.settings import Settings, Training
 from recsys.store import connect
+from recsys.store.shop_mapping import products_sql, source_sql
 from recsys.training import fitting, publishing, stages
+from recsys.training import train as training
 from recsys.training.closed_form.choose import L2_GRID, REGULARIZATION_GRID
 from recsys.training.fitting import DEFAULT_WINNER
 from recsys.training.train import TrainingResult, train
@@ -54,21 +56,22 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def unfitted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every network stay as it starts: where a test is about everything else, a fit is only time."""
+    """Keep every network at its warm start, in tests that do not need a fit."""
     monkeypatch.setattr(fitting, "fit", at_its_start)
 
 
 def at_its_start(
-    name: str, data: Any, start: WarmStart, options: Training, report: Any, *, judge: Any = None, epochs: Any = None
+    name: str, data: Any, start: WarmStart, options: Training, report: Any, **metric_and_epochs: Any
 ) -> Fit:
     report(Epoch(name, 1, 1, 0.7, 0.0))
     network = NETWORKS[name](shapes(data, options), options.seed)
     network.warm_start(start.factors, start.popularity)
-    return Fit(network, 0, [0.7], [judge(network)] if judge else [])
+    metric, *_ = metric_and_epochs.values()
+    return Fit(network, 0, [0.7], [metric(network)] if metric else [])
 
 
-class Noting(Quiet):
-    """A `Progress` that keeps what a person should know."""
+class NoteRecorder(Quiet):
+    """A `Progress` that records notes."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -77,19 +80,29 @@ class Noting(Quiet):
         self.notes.append(text)
 
 
-def shop(folder: Path, events: list[Row], sold: list[Row] | None = None) -> Settings:
-    """Fill a shop with the given events and return how to train on it."""
+def shop(folder: Path, events: list[Row], catalogue: list[Row] | None = None) -> Settings:
+    """Fill a shop with events and products, and return the settings to train on it."""
     url = f"sqlite:///{folder / 'shop.sqlite'}"
-    fill(url, {"Products": products() if sold is None else sold, "Interactions": events})
+    fill(url, {"Products": products() if catalogue is None else catalogue, "Interactions": events})
     return fast_settings(url, folder / "models")
 
 
-def learn(settings: Settings, **how: Any) -> TrainingResult:
-    return train(settings, now=NOW, **{"progress": Quiet(), **how})
+def learn(settings: Settings, **arguments: Any) -> TrainingResult:
+    return train(settings, now=NOW, **{"progress": Quiet(), **arguments})
+
+
+def only_hit(results: Mapping[str, EvaluationResult], best: str) -> dict[str, EvaluationResult]:
+    """Return the results with a MAP@10 of 1 for one scorer and 0 for all others."""
+    return {
+        name: replace(
+            result, per_user={**result.per_user, "map10": np.full_like(result.per_user["map10"], name == best)}
+        )
+        for name, result in results.items()
+    }
 
 
 def daily(n_users: int, n_items: int, n_days: int, action: str = "purchase", stride: int = 1) -> list[Row]:
-    """Return one event a day for each user; on day d user u takes item 101 + (stride · u + d) % n_items."""
+    """Return one event a day of each user: on day d, user u has item 101 + (stride · u + d) % n_items."""
     return [
         event(user, 101 + (stride * user + day) % n_items, action, START + day * DAY + user)
         for user in range(n_users)
@@ -114,26 +127,27 @@ TOO_LITTLE: Mapping[str, tuple[list[Row], list[Row] | None, str]] = {
         [{**row, "statusId": "S2"} for row in products()],
         "There are 240 events of 12 users on 12 items, 0 active products",
     ),
-    "mostly rubbish": (
+    "mostly invalid events": (
         daily(11, 12, 9) + daily(11, 12, 9) + daily(11, 12, 9, "teleport"),
         None,
-        "There are 99 events of 11 users on 12 items, 36 active products (297 rows were read; dropped: 99 unknown event, 99 duplicate).",
+        "There are 99 events of 11 users on 12 items, 36 active products "
+        "(297 rows were read; dropped: 99 unknown event, 99 duplicate).",
     ),
 }
 
 
 @pytest.mark.parametrize("case", TOO_LITTLE)
-def test_too_small_a_shop_is_refused_saying_what_there_is_and_what_is_needed(tmp_path: Path, case: str):
-    events, sold, there_is = TOO_LITTLE[case]
+def test_too_small_a_shop_is_refused_with_its_counts_and_what_is_needed(tmp_path: Path, case: str):
+    events, catalogue, counts = TOO_LITTLE[case]
     with pytest.raises(NotEnoughData) as caught:
-        learn(shop(tmp_path, events, sold))
+        learn(shop(tmp_path, events, catalogue))
     assert "Training needs 100 events of 10 users on 10 items and an active product." in str(caught.value)
-    assert there_is in str(caught.value)
+    assert counts in str(caught.value)
     assert history(tmp_path / "models") == [{"trained_at": NOW, "published": None, "reason": str(caught.value)}]
     assert version_names(tmp_path / "models") == []
 
 
-def test_events_of_one_moment_are_refused_because_they_have_no_before_and_after(tmp_path: Path):
+def test_events_of_one_moment_are_refused_because_no_cut_divides_them(tmp_path: Path):
     events = [event(user, item, "purchase", START) for user in range(12) for item in range(101, 113)]
     with pytest.raises(
         NotEnoughData, match="Nothing is left to learn from before the test cut: the events share too few moments"
@@ -150,25 +164,23 @@ def test_events_of_two_moments_are_refused_as_well(tmp_path: Path):
         learn(shop(tmp_path, events))
 
 
-def test_items_that_are_all_too_rare_are_refused(tmp_path: Path, unfitted: None):
-    sold = [{"id": 1000 + n, "name": f"Single {n}", "statusId": "S1"} for n in range(240)]
+def test_a_shop_with_rare_items_only_is_refused(tmp_path: Path, unfitted: None):
+    catalogue = [{"id": 1000 + n, "name": f"Single {n}", "statusId": "S1"} for n in range(240)]
     events = [event(n % 12, 1000 + n, "purchase", START + n * 3600) for n in range(240)]
     with pytest.raises(
         NotEnoughData,
         match=r"An item needs 3 events \(min_item_events\). None of the training part's 172 events is on one",
     ):
-        learn(shop(tmp_path, events, sold))
+        learn(shop(tmp_path, events, catalogue))
 
 
 @pytest.mark.parametrize(("events", "catalogue"), [("text", "integer"), ("integer", "text")])
-def test_events_and_products_that_name_items_unlike_are_refused_by_what_to_do(
-    tmp_path: Path, events: str, catalogue: str
-):
+def test_item_ids_of_different_types_are_refused_with_the_way_out(tmp_path: Path, events: str, catalogue: str):
     settings = shop(tmp_path, interactions())
-    [source, _] = settings.shop.sources
+    source = source_sql(settings.shop.sources[0])
     columns = {"text": "CAST({0} AS TEXT) AS", "integer": "{0} AS"}
     since = source.since.replace("productId AS", columns[events].format("productId"))
-    sold = settings.shop.products.replace("p.id AS", columns[catalogue].format("p.id"))
+    sold = products_sql(settings.shop.products).replace("p.id AS", columns[catalogue].format("p.id"))
     other = replace(settings.shop, sources=(replace(source, since=since),), products=sold)
     words = {"text": "texts", "integer": "whole numbers"}
     expected = f"Received: {words[events]} in the events, {words[catalogue]} in the products. CAST one of them"
@@ -176,7 +188,7 @@ def test_events_and_products_that_name_items_unlike_are_refused_by_what_to_do(
         learn(replace(settings, shop=other))
 
 
-def test_customers_who_never_choose_anything_new_are_refused(tmp_path: Path, unfitted: None):
+def test_users_without_any_new_item_are_refused(tmp_path: Path, unfitted: None):
     events = [event(user, 101 + user, "purchase", START + day * DAY + user) for user in range(12) for day in range(20)]
     with pytest.raises(
         NotEnoughData, match="The test part needs a user who bought before its cut and chose something new after it"
@@ -198,15 +210,13 @@ def test_a_candidate_that_is_not_finite_is_refused_and_recorded(tmp_path: Path, 
     assert version_names(settings.models_dir) == []
 
 
-def test_a_refused_run_leaves_the_version_before_it_serving_and_adds_to_the_history(
-    published: Published, tmp_path: Path
-):
-    mine = published.copy(tmp_path)
-    mine.execute("DELETE FROM Interactions WHERE userId > 0")
+def test_a_refused_run_leaves_the_old_version_serving_and_is_recorded(published: Published, tmp_path: Path):
+    copy = published.copy(tmp_path)
+    copy.execute("DELETE FROM Interactions WHERE userId > 0")
     with pytest.raises(NotEnoughData):
-        learn(mine.settings)
-    assert [entry["published"] for entry in history(mine.models_dir)] == [published.version, None]
-    assert mine.ask(user_id=7).model_version == published.version
+        learn(copy.settings)
+    assert [entry["published"] for entry in history(copy.models_dir)] == [published.version, None]
+    assert copy.ask(user_id=7).model_version == published.version
 
 
 def test_a_dry_run_that_is_refused_writes_nothing(tmp_path: Path):
@@ -237,15 +247,15 @@ def test_a_dry_run_that_is_refused_writes_nothing(tmp_path: Path):
         ("max_exam_users", 0),
     ],
 )
-def test_options_that_no_training_can_have_are_refused_by_name(option: str, value: float | str):
+def test_options_outside_their_range_are_refused_by_name(option: str, value: float | str):
     with pytest.raises(SettingsError, match=f'`{option}` should be .*Received: "?{value}'):
         replace(Training(), **{option: value})
 
 
-# The doors
+# The entry point
 
 
-def door(environ: Mapping[str, str], *flags: str) -> subprocess.CompletedProcess[str]:
+def run_train(environ: Mapping[str, str], *flags: str) -> subprocess.CompletedProcess[str]:
     environ = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **environ}
     return subprocess.run(
         [sys.executable, str(ROOT / "train.py"), *flags],
@@ -257,39 +267,41 @@ def door(environ: Mapping[str, str], *flags: str) -> subprocess.CompletedProcess
     )
 
 
-def test_the_door_leaves_with_3_where_training_is_refused(tmp_path: Path):
+def test_the_exit_status_is_3_where_training_is_refused(tmp_path: Path):
     settings = shop(tmp_path, daily(11, 12, 9))
-    done = door({"DATABASE_URL": str(settings.database_url), "MODELS_DIR": str(settings.models_dir)})
-    assert done.returncode == 3
-    assert done.stdout == ""
-    assert "Refused: Training needs 100 events of 10 users" in done.stderr
-    assert done.stderr.splitlines()[:4] == [
+    process = run_train({"DATABASE_URL": str(settings.database_url), "MODELS_DIR": str(settings.models_dir)})
+    assert process.returncode == 3
+    assert process.stdout == ""
+    assert "Refused: Training needs 100 events of 10 users" in process.stderr
+    assert process.stderr.splitlines()[:4] == [
         "Read the shop's tables",
         "  99 rows",
         "  99 rows read, 99 kept",
-        done.stderr.splitlines()[3],
+        process.stderr.splitlines()[3],
     ]
     assert len(history(settings.models_dir)) == 1
 
 
-def test_the_door_leaves_with_1_where_the_database_is_dead(tmp_path: Path):
-    done = door({"DATABASE_URL": "mysql+pymysql://root@127.0.0.1:1/shop", "MODELS_DIR": str(tmp_path / "models")})
-    assert done.returncode == 1
-    assert "Failed: The database of DATABASE_URL cannot be reached" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_the_exit_status_is_1_where_the_database_is_down(tmp_path: Path):
+    process = run_train(
+        {"DATABASE_URL": "mysql+pymysql://root@127.0.0.1:1/shop", "MODELS_DIR": str(tmp_path / "models")}
+    )
+    assert process.returncode == 1
+    assert "Failed: The database of DATABASE_URL cannot be reached" in process.stderr
+    assert "Traceback" not in process.stderr
     assert not (tmp_path / "models").exists()
 
 
 @pytest.fixture
 def main(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The door without its process."""
+    """The entry point, called in this process."""
     for name in ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.setenv(name, "1")
     monkeypatch.setattr(sys, "path", list(sys.path))
     return importlib.import_module("train").main
 
 
-def test_a_dry_run_prints_the_table_leaves_with_0_and_writes_nothing(
+def test_a_dry_run_prints_the_table_and_writes_nothing(
     main: Any, unfitted: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     settings = shop(tmp_path, interactions())
@@ -306,7 +318,7 @@ def test_a_dry_run_prints_the_table_leaves_with_0_and_writes_nothing(
         assert list(db.iterdump()) == before
 
 
-def test_wrong_options_leave_with_1_and_a_sentence(
+def test_a_wrong_option_ends_with_status_1_and_a_sentence(
     main: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'none.sqlite'}")
@@ -315,7 +327,7 @@ def test_wrong_options_leave_with_1_and_a_sentence(
     assert "`epochs` should be" in " ".join(capsys.readouterr().err.split())
 
 
-def test_a_missing_file_of_a_database_is_not_created(tmp_path: Path):
+def test_a_missing_database_file_is_not_created(tmp_path: Path):
     with pytest.raises(DatabaseUnavailable):
         learn(fast_settings(f"sqlite:///{tmp_path / 'typo.sqlite'}", tmp_path / "models"))
     assert not (tmp_path / "typo.sqlite").exists()
@@ -340,14 +352,14 @@ def test_the_winner_is_the_best_on_validation_and_is_named_everywhere(trained: T
     assert entry["published"] == trained.outcome.version == version.name
 
 
-def test_of_equals_on_validation_the_first_of_the_registry_wins(
+def test_among_equals_on_validation_the_first_of_the_registry_wins(
     trained: Trained, unfitted: None, monkeypatch: pytest.MonkeyPatch
 ):
     _, source, evaluated, _, results, *_ = trained.publishing
-    marks = results.evaluations["BMF"]
-    monkeypatch.setattr(fitting, "evaluate_all", lambda scorers, evaluation_set: dict.fromkeys(scorers, marks))
-    fold = fitting.ValidationSplit(evaluated.data, {"hide": results.evaluation_set}, "hide")
-    hyperparameters = fitting.choose(fold, source.options, lambda epoch: None)
+    result = results.evaluations["BMF"]
+    monkeypatch.setattr(fitting, "evaluate_all", lambda scorers, evaluation_set: dict.fromkeys(scorers, result))
+    validation = fitting.ValidationSplit(evaluated.data, {"hide": results.evaluation_set}, "hide")
+    hyperparameters = fitting.choose(validation, source.options, lambda epoch: None)
     assert set(hyperparameters.map10) == set(REGISTRY)
     assert len(set(hyperparameters.map10.values())) == 1
     assert hyperparameters.winner == "ENCM"
@@ -357,27 +369,19 @@ def test_of_equals_on_validation_the_first_of_the_registry_wins(
 def test_a_baseline_that_wins_is_published_as_such(
     tmp_path: Path, unfitted: None, monkeypatch: pytest.MonkeyPatch, best: str
 ):
-    """Validation is told that nothing but one baseline hits anything."""
+    """On validation, only one baseline has a hit."""
     real = fitting.evaluate_all
 
     def favouring(scorers: Mapping[str, Scorer], evaluation_set: EvaluationSet) -> dict[str, EvaluationResult]:
-        marks = real(scorers, evaluation_set)
-        return {
-            name: replace(
-                validation_score,
-                per_user={**validation_score.per_user, "map10": np.full(len(evaluation_set), name == best)},
-            )
-            for name, validation_score in marks.items()
-        }
+        return only_hit(real(scorers, evaluation_set), best)
 
     monkeypatch.setattr(fitting, "evaluate_all", favouring)
-    outcome = learn(shop(tmp_path, interactions()))
-    assert outcome.winner == best
-    mine = Published(tmp_path, str(outcome.version))
-    answer = mine.ask(interactions=[{"item_id": 101, "event": "view"}])
-    assert answer.model == outcome.winner
-    assert answer.source == REGISTRY[outcome.winner].source != "model"
-    assert [run.model for run in answer.runs] == [*MODELS, outcome.winner]
+    result = learn(shop(tmp_path, interactions()))
+    assert result.winner == best
+    answer = Published(tmp_path, str(result.version)).ask(interactions=[{"item_id": 101, "event": "view"}])
+    assert answer.model == result.winner
+    assert answer.source == REGISTRY[result.winner].source != "model"
+    assert [run.model for run in answer.runs] == [*MODELS, result.winner]
 
 
 # What validation chooses
@@ -397,7 +401,7 @@ def test_every_value_of_a_grid_is_tried_and_the_best_is_taken(
 ):
     tried = {trial["value"]: trial["map10"] for trial in trials_of(trained) if trial["choice"] == choice}
     assert list(tried) == list(grid)
-    assert all(0 <= figure <= 1 for figure in tried.values())
+    assert all(0 <= value <= 1 for value in tried.values())
     assert getattr(trained.hyperparameters.closed_forms, field) == max(tried, key=lambda value: tried[value])
 
 
@@ -406,15 +410,15 @@ def test_every_networks_epochs_are_logged_and_its_best_one_is_fitted_again(train
     tried = {trial["model"]: trial for trial in trials_of(trained) if trial["choice"] == "epochs"}
     assert list(tried) == list(NETWORKS)
     for name, trial in tried.items():
-        marks = trial["map10_by_epoch"]
-        assert len(marks) == len(trial["losses"]) + 1 <= tiny_shop.FAST.epochs + 1  # the start has a mark and no loss
-        assert trial["value"] == int(np.argmax(marks)) == trained.hyperparameters.epochs[name]
+        map10 = trial["map10_by_epoch"]
+        assert len(map10) == len(trial["losses"]) + 1 <= tiny_shop.FAST.epochs + 1  # the start has a score but no loss
+        assert trial["value"] == int(np.argmax(map10)) == trained.hyperparameters.epochs[name]
         for stage in (trained.evaluated, trained.final):
             assert len(stage.losses[name]) == trial["value"]
     assert entry["validation"]["defaults"] is None
 
 
-def test_signal_weights_are_fitted_for_every_model_and_rule_and_those_serve(trained: Trained):
+def test_ensemble_weights_are_fitted_for_every_model_and_rule_and_serve(trained: Trained):
     tried = {
         (trial["model"], trial["rule"]): trial for trial in trials_of(trained) if trial["choice"] == "signal weights"
     }
@@ -433,25 +437,25 @@ def test_signal_weights_are_fitted_for_every_model_and_rule_and_those_serve(trai
         assert (weights[0] != weights[1]).any()
 
 
-def test_what_cannot_be_chosen_is_set_to_defaults_and_said(tmp_path: Path, unfitted: None):
-    """All are customers for 8 days, five go on for 28 more: too few to choose by, enough to be examined on."""
+def test_without_enough_validation_users_defaults_serve_and_are_noted(tmp_path: Path, unfitted: None):
+    """All users have events for 8 days, and five of them for 28 more: too few to choose by, enough for the test."""
     events = [
         row
         for row in daily(12, 36, 36)
         if row["userId"] < 5 or row["timestamp"] < tiny_shop.stored_time(START + 8 * DAY)
     ]
-    settings, noting = shop(tmp_path, events), Noting()
-    outcome = learn(settings, progress=noting)
-    said = "validation has 5 users, 10 are needed: defaults are used"
+    settings, recorder = shop(tmp_path, events), NoteRecorder()
+    result = learn(settings, progress=recorder)
+    reason = "validation has 5 users, 10 are needed: defaults are used"
     [entry] = history(settings.models_dir)
-    assert noting.notes == [said]
-    assert entry["validation"] == {"map10": {}, "defaults": said, "trials": []}
-    assert entry["winner"] == outcome.winner == DEFAULT_WINNER == "item_cf"
+    assert recorder.notes == [reason]
+    assert entry["validation"] == {"map10": {}, "defaults": reason, "trials": []}
+    assert entry["winner"] == result.winner == DEFAULT_WINNER == "item_cf"
     version = current(settings.models_dir)
     weights = dict(zip(NAMES, version.arrays("blend.h5")["signal_weights"][0].tolist(), strict=False))
     assert {name: weight for name, weight in weights.items() if weight} == {"popularity_15d": 0.5, "own_count": 1.0}
     assert version.manifest["scorers"] == list(REGISTRY)
-    assert all(row["rmse"] is None for rows in outcome.rows.values() for row in rows.values())
+    assert all(row["rmse"] is None for rows in result.rows.values() for row in rows.values())
     answer = Published(tmp_path, version.name).ask(user_id=2)
     assert len(answer.items) > 0
     assert [run.error for run in answer.runs if run.model in MODELS] == [None] * 4
@@ -464,14 +468,14 @@ def test_what_cannot_be_chosen_is_set_to_defaults_and_said(tmp_path: Path, unfit
     "error",
     [MemoryError("no room for 9 GB"), tf.errors.ResourceExhaustedError(None, None, "no room for 9 GB\nat some node")],
 )
-def test_a_network_that_memory_cannot_hold_is_left_out_and_the_others_are_published(
+def test_a_network_that_lacks_memory_is_left_out_and_the_others_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ):
     monkeypatch.setattr(fitting, "fit", failing_in((1, 2, 3), error))
-    settings, noting = shop(tmp_path, interactions()), Noting()
-    outcome = learn(settings, progress=noting)
-    assert_published_without_lncm(tmp_path, settings, outcome)
-    assert noting.notes == [f"LNCM is left out: {type(error).__name__}: no room for 9 GB"]
+    settings, recorder = shop(tmp_path, interactions()), NoteRecorder()
+    result = learn(settings, progress=recorder)
+    assert_published_without_lncm(tmp_path, settings, result)
+    assert recorder.notes == [f"LNCM is left out: {type(error).__name__}: no room for 9 GB"]
     [entry] = history(settings.models_dir)
     assert entry["failures"] == {"LNCM": f"{type(error).__name__}: no room for 9 GB"}
     assert [trial for trial in entry["validation"]["trials"] if "failed" in trial] == [
@@ -479,56 +483,49 @@ def test_a_network_that_memory_cannot_hold_is_left_out_and_the_others_are_publis
     ]
 
 
-@pytest.mark.parametrize("turn", [2, 3], ids=["the evaluation_set", "what serves"])
-def test_a_network_that_could_only_be_fitted_to_less_is_left_out_and_named(
+@pytest.mark.parametrize("turn", [2, 3], ids=["before the test cut", "all events"])
+def test_a_network_that_fails_in_a_later_fit_is_left_out_and_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turn: int
 ):
-    """Later fits have more events; a network that won on validation and fails in one of them is not the winner of the version."""
+    """A network that wins on validation and fails in a later fit, on more events, is not the winner of the version."""
     real = fitting.evaluate_all
 
     def favouring(scorers: Mapping[str, Scorer], evaluation_set: EvaluationSet) -> dict[str, EvaluationResult]:
-        marks = real(scorers, evaluation_set)
-        return {
-            name: replace(
-                validation_score,
-                per_user={**validation_score.per_user, "map10": np.full(len(evaluation_set), name == "LNCM")},
-            )
-            for name, validation_score in marks.items()
-        }
+        return only_hit(real(scorers, evaluation_set), "LNCM")
 
     monkeypatch.setattr(fitting, "evaluate_all", favouring)
     monkeypatch.setattr(fitting, "fit", failing_in((turn,), MemoryError("no room")))
-    settings, noting = shop(tmp_path, interactions()), Noting()
-    outcome = learn(settings, progress=noting)
-    assert_published_without_lncm(tmp_path, settings, outcome)
-    assert noting.notes == ["LNCM is left out: MemoryError: no room"]
+    settings, recorder = shop(tmp_path, interactions()), NoteRecorder()
+    result = learn(settings, progress=recorder)
+    assert_published_without_lncm(tmp_path, settings, result)
+    assert recorder.notes == ["LNCM is left out: MemoryError: no room"]
 
 
 def failing_in(passes: Sequence[int], error: Exception) -> Callable[..., Fit]:
-    """Return a fit in which LNCM fails at some of its turns: the first is validation, the second the exam, the third serves."""
+    """Return a fit that fails for LNCM in some of the three fits of a run: validation, test, serving."""
     turns: list[int] = []
 
-    def fit(name: str, *given: Any, **how: Any) -> Fit:
+    def fit(name: str, *arguments: Any, **options: Any) -> Fit:
         turns.extend([len(turns) + 1] * (name == "LNCM"))
         if name == "LNCM" and turns[-1] in passes:
             raise error
-        return at_its_start(name, *given, **how)
+        return at_its_start(name, *arguments, **options)
 
     return fit
 
 
-def assert_published_without_lncm(folder: Path, settings: Settings, outcome: TrainingResult) -> None:
+def assert_published_without_lncm(folder: Path, settings: Settings, result: TrainingResult) -> None:
     version = current(settings.models_dir)
-    assert version.name == outcome.version
+    assert version.name == result.version
     assert version.manifest["scorers"] == [name for name in REGISTRY if name != "LNCM"]
-    assert version.manifest["winner"] == outcome.winner != "LNCM"
+    assert version.manifest["winner"] == result.winner != "LNCM"
     assert not (version.path / "lncm_model.weights.h5").exists()
-    for asked in (
+    for request in (
         {"user_id": 7},
         {"user_id": 7, "model": "LNCM"},
         {"interactions": [{"item_id": 101, "event": "view"}]},
     ):
-        answer = Published(folder, version.name).ask(**asked)
+        answer = Published(folder, version.name).ask(**request)
         errors = {run.model: run.error for run in answer.runs}
         assert errors.pop("LNCM") == "LNCM is not part of this version: its training failed"
         assert set(errors.values()) == {None}
@@ -536,7 +533,7 @@ def assert_published_without_lncm(folder: Path, settings: Settings, outcome: Tra
         assert len(answer.items) == 10
 
 
-def test_where_no_network_can_be_fitted_nothing_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_any_network_nothing_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def fit(*_: object, **__: object) -> Fit:
         raise MemoryError("no room")
 
@@ -551,35 +548,37 @@ def test_where_no_network_can_be_fitted_nothing_is_published(tmp_path: Path, mon
 # Leave-one-out
 
 
-def test_leave_one_out_asks_for_each_users_last_item_among_99_at_most(
+def test_leave_one_out_ranks_each_last_item_among_99_at_most(
     tmp_path: Path, unfitted: None, monkeypatch: pytest.MonkeyPatch
 ):
-    evaluation_sets: list[Any] = []
-    real = stages.evaluate_on_test
-    monkeypatch.setattr(
-        "recsys.training.stages.evaluate_on_test", lambda *given: evaluation_sets.append(given[3]) or real(*given)
-    )
-    sold = [{"id": 101 + n, "name": f"Item {n}", "statusId": "S1", "categoryId": "tea"} for n in range(130)]
-    settings = shop(tmp_path, daily(24, 130, 30, stride=7), sold)
-    outcome = learn(settings, protocol="loo99")
-    assert set(outcome.rows) == {"allow"} == {outcome.rule}
-    [evaluation_sets] = evaluation_sets
+    calls: list[Any] = []
+
+    def evaluate_on_test(*arguments: Any) -> stages.Results:
+        calls.append(arguments)
+        return stages.evaluate_on_test(*arguments)
+
+    monkeypatch.setattr(training, "evaluate_on_test", evaluate_on_test)
+    catalogue = [{"id": 101 + n, "name": f"Item {n}", "statusId": "S1", "categoryId": "tea"} for n in range(130)]
+    settings = shop(tmp_path, daily(24, 130, 30, stride=7), catalogue)
+    result = learn(settings, protocol="loo99")
+    assert set(result.rows) == {"allow"} == {result.rule}
+    [(_, _, _, evaluation_sets, *_)] = calls
     cases = evaluation_sets["allow"].cases
     assert len(cases) == 24
-    for question in cases:
-        assert len(question.candidates) == 100
-        # on the last of 30 days user u took 101 + (7 · u + 29) % 130; what she took before may not be among the 99
-        assert question.relevant.tolist() == [(7 * question.query.user + 29) % 130]
-        assert set(question.relevant.tolist()) < set(question.candidates.tolist())
-        assert not set(question.candidates.tolist()) & set(question.query.items.tolist())
+    for case in cases:
+        assert len(case.candidates) == 100
+        # on the last of 30 days, user u had item 101 + (7 · u + 29) % 130; no earlier item is among the 99
+        assert case.relevant.tolist() == [(7 * case.query.user + 29) % 130]
+        assert set(case.relevant.tolist()) < set(case.candidates.tolist())
+        assert not set(case.candidates.tolist()) & set(case.query.items.tolist())
     assert current(settings.models_dir).manifest["protocol"] == "loo99"
-    assert {row["users"] for row in outcome.rows["allow"].values()} == {24}
+    assert {row["users"] for row in result.rows["allow"].values()} == {24}
 
 
 # What a version holds
 
 
-def test_the_manifest_says_what_the_version_was_made_of(trained: Trained):
+def test_the_manifest_describes_the_data_and_settings_of_the_version(trained: Trained):
     version = current(trained.published.models_dir)
     manifest = version.manifest
     assert manifest["id_type"] == {"users": "int", "items": "int"}
@@ -598,13 +597,13 @@ def test_the_manifest_says_what_the_version_was_made_of(trained: Trained):
         assert manifest["offline"][name] == {"precision10": row["precision10"], "map10": row["map10"]}
 
 
-def test_the_manifest_lists_every_file_with_its_size_and_hash_and_the_shapes_of_arrays(published: Published):
+def test_the_manifest_lists_every_file_with_size_hash_and_shapes(published: Published):
     folder = current(published.models_dir).path
     listed = {
         entry["path"]: entry for entry in json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
     }
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {"manifest.json"}
-    assert set(listed) == found
+    existing = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {"manifest.json"}
+    assert set(listed) == existing
     for path, entry in listed.items():
         data = (folder / path).read_bytes()
         assert (entry["size"], entry["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
@@ -612,7 +611,7 @@ def test_the_manifest_lists_every_file_with_its_size_and_hash_and_the_shapes_of_
     assert listed["bmf_model.weights.h5"]["shapes"]["vars/item_factors"] == [36, 8]
 
 
-def test_a_version_holds_everything_that_serving_comparing_and_explaining_need(published: Published):
+def test_a_version_holds_all_expected_files(published: Published):
     folder = current(published.models_dir).path
     weights = {f"{name.lower()}_model.weights.h5" for name in MODELS}
     expected = weights | {f"evaluation/{name}" for name in weights} | {f"{name.lower()}_config.json" for name in MODELS}
@@ -624,43 +623,40 @@ def test_a_version_holds_everything_that_serving_comparing_and_explaining_need(p
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == expected
 
 
-def test_held_out_figures_are_found_by_the_index_that_serves(trained: Trained):
+def test_held_out_metrics_are_found_by_the_serving_index_of_a_user(trained: Trained):
     _, _, evaluated, final, results, *_ = trained.publishing
     arrays = current(trained.published.models_dir).arrays("heldout.h5")
-    for number, question in enumerate(results.evaluation_set.cases):
-        user = evaluated.encoders.users.ids[question.query.user]
+    for number, case in enumerate(results.evaluation_set.cases):
+        user = evaluated.encoders.users.ids[case.query.user]
         row = arrays["rows"][final.encoders.users.index(int(user))]
-        assert arrays["n_relevant"][row] == len(question.relevant) + question.n_unreachable
-        for name, marks in results.evaluations.items():
-            assert arrays[f"{name}/map10"][row] == marks.per_user["map10"][number]
+        assert arrays["n_relevant"][row] == len(case.relevant) + case.n_unreachable
+        for name, result in results.evaluations.items():
+            assert arrays[f"{name}/map10"][row] == result.per_user["map10"][number]
     assert (arrays["rows"] >= 0).sum() == len(results.evaluation_set.cases)
 
 
-def test_the_snapshot_lists_what_is_sold_best_first(published: Published):
+def test_the_snapshot_lists_active_products_best_first(published: Published):
     snapshot = current(published.models_dir).json("snapshot.json")
-    sold = {row["id"] for row in products() if row["statusId"] == "S1"}
-    assert set(snapshot["popular"]) == sold
+    active = {row["id"] for row in products() if row["statusId"] == "S1"}
+    assert set(snapshot["popular"]) == active
     bundle = load(published.models_dir)
     counts = bundle.scorer("popularity").score(None)
     ranked = [item for item in snapshot["popular"] if item in tiny_shop.LEARNED]
     assert ranked == sorted(ranked, key=lambda item: -counts[item - 101])
     assert set(snapshot["by_category"]) == set(tiny_shop.CATEGORIES)
     assert snapshot["newest"][:3] == [139, 138, 137]
-    assert {row["id"] for row in snapshot["products"]} == sold
+    assert {row["id"] for row in snapshot["products"]} == active
 
 
-def test_the_snapshot_says_what_a_page_shows_of_each_product(published: Published):
+def test_the_snapshot_holds_the_fields_of_each_product(published: Published):
     snapshot = current(published.models_dir).json("snapshot.json")
     of_id = {row["id"]: row for row in snapshot["products"]}
     for row in products():
         if row["statusId"] == "S1":
-            shown = of_id[row["id"]]
-            assert (shown["name"], shown["category"], shown["brand"]) == (
-                row["name"],
-                row["categoryId"],
-                row["brandId"],
-            )
-            assert shown["price"] > 0
+            entry = of_id[row["id"]]
+            assert entry["name"] == row["name"]
+            assert (entry["category"], entry["brand"]) == (row["categoryId"], row["brandId"])
+            assert entry["price"] > 0
 
 
 def test_the_snapshot_of_a_large_shop_stays_small(trained: Trained):
@@ -674,32 +670,36 @@ def test_the_snapshot_of_a_large_shop_stays_small(trained: Trained):
         prices=np.full(n_products, np.nan),
         names=np.array(["名" * 300] * n_products, object),
     )
-    made = publishing.snapshot(catalogue, final)
+    snapshot = publishing.snapshot(catalogue, final)
 
-    assert [len(made["popular"]), len(made["newest"])] == [200, 200]
-    assert len(made["by_category"]) == 100
-    assert max(map(len, made["by_category"].values())) <= 30
-    listed = {*made["popular"], *made["newest"], *(item for items in made["by_category"].values() for item in items)}
-    assert {row["id"] for row in made["products"]} == listed
+    assert [len(snapshot["popular"]), len(snapshot["newest"])] == [200, 200]
+    assert len(snapshot["by_category"]) == 100
+    assert max(map(len, snapshot["by_category"].values())) <= 30
+    listed = {
+        *snapshot["popular"],
+        *snapshot["newest"],
+        *(item for items in snapshot["by_category"].values() for item in items),
+    }
+    assert {row["id"] for row in snapshot["products"]} == listed
     assert all(item % 2 == 1 for item in listed)  # the active ones
-    assert {(row["name"], row["price"], row["brand"]) for row in made["products"]} == {("名" * 255, None, None)}
+    assert {(row["name"], row["price"], row["brand"]) for row in snapshot["products"]} == {("名" * 255, None, None)}
 
 
-def test_the_report_stands_alone_and_names_the_winner(published: Published, trained: Trained):
+def test_the_report_needs_no_other_file_and_names_the_winner(published: Published, trained: Trained):
     page = (current(published.models_dir).path / "report.html").read_text(encoding="utf-8")
 
     class References(html.parser.HTMLParser):
-        found: list[str] = []
+        targets: list[str] = []
 
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
             assert tag not in {"script", "link", "iframe", "object", "img"}
-            self.found += [
+            self.targets += [
                 value or "" for name, value in attrs if name in {"src", "href", "xlink:href", "action", "data"}
             ]
 
     References().feed(page)
-    assert References.found  # the plots refer to their own glyphs
-    assert all(reference.startswith("#") for reference in References.found)
+    assert References.targets  # glyphs of the plots
+    assert all(reference.startswith("#") for reference in References.targets)
     assert "url(http" not in page
     assert "@import" not in page
     assert f"The winner on validation is <b>{trained.outcome.winner}</b>" in page

@@ -1,4 +1,4 @@
-"""What a person is told of values that cannot be read: while train.py runs, in the report, in the history, and where it has to stop."""
+"""Unreadable values: lines on the terminal, in the report and in the history, and the error of an unreadable column."""
 
 from pathlib import Path
 
@@ -17,24 +17,23 @@ LOSSES = {"BMF": [0.7, 0.6]}
 
 
 def read(folder: Path, *statements: str) -> tuple[str, ...]:
-    """Damage a shop, read it as training does, and return the lines on what is unreadable."""
+    """Damage a shop, read it as training does, and return the lines on unreadable values."""
     url = f"sqlite:///{folder / 'shop.sqlite'}"
     fill(url)
     with connect(url) as db:
         for statement in statements:
             db.execute(statement)
-        return read_shop(
-            db, fast_settings(url, folder / "models"), now=NOW, progress=TrainingConsole()
-        ).cleaning.unreadable
+        settings = fast_settings(url, folder / "models")
+        return read_shop(db, settings, now=NOW, progress=TrainingConsole()).cleaning.unreadable
 
 
-def test_a_whole_shop_leaves_nothing_to_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_readable_shop_has_no_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert read(tmp_path) == ()
     assert "unreadable" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("price", ["", "12,50", "12.50 EUR", "free", "[/b] [free]"])
-def test_a_price_of_text_is_counted_and_shown_with_its_product(
+def test_an_unreadable_price_is_counted_and_shown_with_its_product(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], price: str
 ):
     line = f"price: 1 of {len(ITEMS)} unreadable, e.g. {price!r} (product 103)"
@@ -43,7 +42,7 @@ def test_a_price_of_text_is_counted_and_shown_with_its_product(
     assert line in " ".join(capsys.readouterr().err.split())
 
 
-def test_every_table_and_column_has_a_line_of_its_own(tmp_path: Path):
+def test_every_table_and_column_has_its_own_line(tmp_path: Path):
     n_rows = len(tiny_shop.interactions())
 
     assert read(
@@ -59,7 +58,7 @@ def test_every_table_and_column_has_a_line_of_its_own(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("statement", "said"),
+    ("statement", "message"),
     [
         (
             "UPDATE Productdetails SET originalPrice = 'free', discountPrice = NULL",
@@ -76,10 +75,10 @@ def test_every_table_and_column_has_a_line_of_its_own(tmp_path: Path):
         ("UPDATE Comments SET star = 'good'", r"[[sources]] `rating` of Comments should hold numbers with a dot"),
     ],
 )
-def test_a_column_without_a_readable_value_ends_the_run_by_its_name(tmp_path: Path, statement: str, said: str):
+def test_a_column_without_a_readable_value_ends_the_run_and_is_named(tmp_path: Path, statement: str, message: str):
     with pytest.raises(SettingsError) as caught:
         read(tmp_path, statement)
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(message)
     assert "CAST them in recsys.toml" in str(caught.value)
 
 
@@ -89,5 +88,5 @@ def test_the_report_and_the_history_keep_the_lines(published: Published):
 
     assert entry["cleaning"]["unreadable"] == []
     assert "unreadable" not in page(entry, LOSSES)
-    told = page({**entry, "cleaning": {**entry["cleaning"], "unreadable": [line]}}, LOSSES)
-    assert "<li>price: 1 of 40 unreadable, e.g. &#x27;&lt;free&gt;&#x27; (product 103)</li>" in told
+    html = page({**entry, "cleaning": {**entry["cleaning"], "unreadable": [line]}}, LOSSES)
+    assert "<li>price: 1 of 40 unreadable, e.g. &#x27;&lt;free&gt;&#x27; (product 103)</li>" in html

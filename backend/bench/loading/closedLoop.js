@@ -1,36 +1,36 @@
-/** Closed loop: so many customers, each of whom asks again as soon as she is answered. A server that is slow is asked less. */
+/** A closed-loop load: each connection sends its next request after the answer, so that a slow server gets fewer requests. */
 import autocannon from 'autocannon';
 
-import { parsedJson } from './answers.js';
+import { parsedJson } from './recorder.js';
 import { tokenFor } from './tokens.js';
 
 const TIMEOUT_S = 30;
 
 /**
- * Ask a server by autocannon, and enter every answer.
+ * Send requests with autocannon, and record every answer.
  *
  * @param {object} load
  * @param {string} load.url
- * @param {number} load.connections Customers at once.
- * @param {() => number} load.nextCustomer
- * @param {Books} load.books
- * @param {{seconds: number} | {amount: number}} load.until For so long, or until so many have been answered.
- * @returns {Promise<number>} For how many seconds it went on.
+ * @param {number} load.connections Users at the same time.
+ * @param {() => number} load.nextUser
+ * @param {Recorder} load.recorder
+ * @param {{seconds: number} | {amount: number}} load.until A duration, or a number of answers.
+ * @returns {Promise<number>} The duration in seconds.
  */
-export async function closedLoop({ url, connections, nextCustomer, books, until }) {
-  let heard = null; // what was just read: the event with its time comes right after it
+export async function closedLoop({ url, connections, nextUser, recorder, until }) {
+  let latest = null; // the latest answer; the event with its time follows directly
   const request = {
     setupRequest(template, context) {
-      context.customer = nextCustomer();
-      return { ...template, headers: { Authorization: `Bearer ${tokenFor(context.customer)}` } };
+      context.user = nextUser();
+      return { ...template, headers: { Authorization: `Bearer ${tokenFor(context.user)}` } };
     },
-    onResponse: (status, body, { customer }) => (heard = { customer, status, body }),
+    onResponse: (status, body, { user }) => (latest = { user, status, body }),
   };
   const duration = 'amount' in until ? { amount: until.amount } : { duration: until.seconds };
   const started = performance.now();
   const instance = autocannon({ url, connections, timeout: TIMEOUT_S, requests: [request], ...duration });
-  instance.on('response', (_client, _status, _bytes, ms) => books.take({ ...heard, body: parsedJson(heard.body), ms }));
-  instance.on('reqError', (error) => books.lose('of autocannon', error));
+  instance.on('response', (_client, _status, _bytes, ms) => recorder.add({ ...latest, body: parsedJson(latest.body), ms }));
+  instance.on('reqError', (error) => recorder.addLost('of autocannon', error));
   await instance;
   return (performance.now() - started) / 1000;
 }

@@ -1,4 +1,4 @@
-/** What a script says of itself: the comment at its top. Imported before anything else, so that with `--help` nothing else runs. */
+/** The help of a script: the comment at its top. Import this first, so that nothing else runs with `--help`. */
 import { readFileSync } from 'node:fs';
 
 import { commandLine } from '../../src/commandLine.js';

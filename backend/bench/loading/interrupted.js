@@ -1,11 +1,11 @@
-/** What has to be put away is put away after Ctrl-C and SIGTERM, too. */
+/** Removes temporary things and ends children, also after Ctrl-C and SIGTERM. */
 import { constants } from 'node:os';
 
 const SIGNALS = ['SIGINT', 'SIGTERM'];
 const children = new Set();
 const cleanUps = [];
 
-/** Let a child end with this process, however that ends. */
+/** Kill a child when this process ends. */
 export function endsWithUs(child) {
   if (children.size === 0 && process.listenerCount('exit', killAll) === 0) process.on('exit', killAll);
   children.add(child);
@@ -13,7 +13,7 @@ export function endsWithUs(child) {
 }
 
 /**
- * Do something with what has to be removed in the end, and remove it: also if a signal comes first.
+ * Run work on a temporary thing, then remove the thing, also after a signal.
  *
  * @template T
  * @param {{remove: () => Promise<void> | void}} thing
@@ -34,7 +34,7 @@ export async function thenRemoved(thing, work) {
 }
 
 async function leave(signal) {
-  killAll(); // whoever still writes would be in the way
+  killAll(); // before the removal, because children may still write
   for (const remove of cleanUps.toReversed()) await remove();
   process.exit(128 + constants.signals[signal]);
 }
@@ -44,6 +44,6 @@ function killAll() {
 }
 
 function once(work) {
-  let done = null;
-  return () => (done ??= Promise.resolve().then(work));
+  let result = null;
+  return () => (result ??= Promise.resolve().then(work));
 }

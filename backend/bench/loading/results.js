@@ -1,4 +1,4 @@
-/** The file that figures are kept in: one part a program, each with the machine, the commit and the day that it is of. */
+/** The file of the figures. Each program writes one part, with its machine, commit and day. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -7,10 +7,10 @@ import { fileURLToPath } from 'node:url';
 
 const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
 
-/** The figures that the page is made of. */
+/** The figures that docs/PERFORMANCE.md is generated from. */
 export const KEPT = path.join(REPOSITORY, 'benchmarks', 'results', 'http.json');
 
-/** Return what figures depend on; `load` is how many processes wanted to compute when they were begun. */
+/** Return what the figures depend on. `load` is the load average of the last minute. */
 export function circumstances() {
   return {
     machine: `${os.type()} ${os.arch()}, ${os.availableParallelism()} processors (${os.cpus()[0]?.model.trim() ?? 'unknown'}), Node ${process.versions.node}`,
@@ -21,13 +21,13 @@ export function circumstances() {
   };
 }
 
-/** Put one part's figures into a file and leave the others as they are. */
+/** Write one part's figures into a file, without changing the others. */
 export function keep(file, part, figures) {
   mkdirSync(path.dirname(path.resolve(file)), { recursive: true });
   writeFileSync(file, `${JSON.stringify({ ...kept(file), [part]: figures }, null, 1)}\n`);
 }
 
-/** Return what a file holds; nothing where there is none. */
+/** Return the content of a file, or an empty object without one. */
 export function kept(file = KEPT) {
   return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
 }
@@ -36,6 +36,6 @@ function commit() {
   try {
     return execFileSync('git', ['-C', REPOSITORY, 'rev-parse', 'HEAD'], { encoding: 'ascii', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
   } catch {
-    return null; // an export without its history
+    return null; // the checkout has no git history
   }
 }

@@ -1,4 +1,4 @@
-/** The real server as a process of its own, with its log in a file, as in production. */
+/** The real server as a process of its own, with its log in a file. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
@@ -13,19 +13,19 @@ const UNLIMITED = { RATE_LIMIT_IP: '0', RATE_LIMIT_USER: '0', RATE_LIMIT_LOGIN: 
 const START_MS = 60_000;
 const FATAL = 60; // of pino: an uncaught exception or an unhandled rejection
 const STDERR = 'stderr';
-const EXPECTED = /^(Rolling back|Committing) transaction \S+ failed with error/; // Sequelize's own words where the database goes away in the middle
-const TICKS_PER_S = 100; // of /proc, on every Linux that Node runs on
+const EXPECTED = /^(Rolling back|Committing) transaction \S+ failed with error/; // printed by Sequelize if the database fails in a transaction
+const TICKS_PER_S = 100; // of /proc/<pid>/stat on Linux
 
 /**
  * Start a server and wait until it listens.
  *
  * @param {Record<string, string>} variables
- * @param {{logFile: string, nodeOptions?: string[]}} options What the log holds already stays.
+ * @param {{logFile: string, nodeOptions?: string[]}} options The log is appended to.
  */
 export async function startServer(variables, { logFile, nodeOptions = [] }) {
   const before = sizeOf(logFile);
   const log = openSync(logFile, 'a');
-  const { HOME, PATH } = process.env; // and nothing that a developer may have set
+  const { HOME, PATH } = process.env; // without other variables of the developer
   const env = { HOME, PATH, PYTHON_BIN: PYTHON, PORT: '0', JWT_SECRET: SECRET, ...UNLIMITED, ...variables };
   const child = spawn(process.execPath, [...nodeOptions, SERVER], { env, stdio: ['ignore', log, log] });
   closeSync(log);
@@ -35,7 +35,7 @@ export async function startServer(variables, { logFile, nodeOptions = [] }) {
   return new RunningServer({ child, ended, port });
 }
 
-/** Return what the log tells of defects: what nobody has caught, and whatever is no line of the log. */
+/** Return the defects in a log: uncaught errors, and lines that the logger did not write. */
 export function defectsIn(logFile) {
   const lines = textAfter(logFile, 0).split('\n').filter(Boolean).map(parsed);
   const isDefect = ({ level, msg }) => level >= FATAL || (level === STDERR && !EXPECTED.test(msg));
@@ -47,7 +47,7 @@ class RunningServer {
     Object.assign(this, { child, ended, port, pid: child.pid, at: `http://127.0.0.1:${port}` });
   }
 
-  /** Ask something; the answer's body is read as JSON where it is some. */
+  /** Send a request. Returns its status, and its body, parsed if it is JSON. */
   async ask(method, path, { as, token = as === undefined ? undefined : tokenOf(as), body, headers } = {}) {
     const response = await fetch(`${this.at}${path}`, {
       method,
@@ -58,14 +58,14 @@ class RunningServer {
     return { status: response.status, body: response.headers.get('content-type')?.startsWith('application/json') ? JSON.parse(text) : text };
   }
 
-  /** Return a number of the metrics; null where it is not there. */
+  /** Return the value of a metric, or null if it is missing. */
   async metric(name) {
     const { body } = await this.ask('GET', '/metrics');
     const line = body.split('\n').find((text) => text.startsWith(`recsys_${name} `));
     return line === undefined ? null : Number(line.split(' ').at(-1));
   }
 
-  /** Wait until all of its Python processes can answer. */
+  /** Wait until all Python processes are ready. */
   async ready(workers) {
     await eventually(async () => {
       const ready = await this.metric('python_ready');
@@ -73,7 +73,7 @@ class RunningServer {
     }, START_MS);
   }
 
-  /** Milliseconds for which its own process has computed, without its children; null where the system does not tell. */
+  /** The processor time of the server's process in milliseconds, without its children; null if the system does not provide it. */
   get processorMs() {
     try {
       const fields = readFileSync(`/proc/${this.pid}/stat`, 'latin1').replace(/^.*\) /s, '').split(' ');
@@ -83,7 +83,7 @@ class RunningServer {
     }
   }
 
-  /** End it as a service manager does. @returns {Promise<number | string>} How it ended. */
+  /** End the server by a signal, as a service manager does. @returns {Promise<number | string>} Its exit status, or the signal. */
   async stop(signal = 'SIGTERM') {
     this.child.kill(signal);
     const [code, endedBy] = await this.ended;
@@ -92,8 +92,8 @@ class RunningServer {
 }
 
 function listeningPort({ exitCode, signalCode }, text) {
-  const said = text.split('\n').map(parsed).find(({ msg }) => /^listening/.test(msg));
-  if (said !== undefined) return said.port;
+  const line = text.split('\n').map(parsed).find(({ msg }) => /^listening/.test(msg));
+  if (line !== undefined) return line.port;
   throw new Error(`The server should listen. Received: ${exitCode ?? signalCode ?? 'nothing yet'}; ${text.slice(-500)}`);
 }
 
@@ -105,7 +105,7 @@ function parsed(line) {
   }
 }
 
-/** A log may be long, and is looked at often. */
+/** Return the text of a file from a byte on. A long log is not read as a whole each time. */
 function textAfter(file, start) {
   const descriptor = openSync(file, 'r');
   try {

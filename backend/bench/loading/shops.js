@@ -1,4 +1,4 @@
-/** Copies of a shop to put under load, one on SQLite and one on MariaDB: whatever is done to them, the shop itself stays as it is. */
+/** Copies of a shop to put under load, one on SQLite and one on MariaDB. The shop itself is never changed. */
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,14 +17,14 @@ import { TinyShop } from '../../test/tinyShop.js';
 import { SECRET } from '../../test/web/stage.js';
 
 const COPY = fileURLToPath(new URL('copy_shop.py', import.meta.url));
-const PATIENT_MS = 60_000; // emptying a large cache is no request
+const PATIENT_MS = 60_000; // for statements outside of requests, such as deleting a large cache
 const run = promisify(execFile);
 
-/** The databases there are, in the order in which they are measured. */
+/** The kinds of databases, in the order in which they are measured. */
 export const KINDS = Object.freeze(['sqlite', 'mariadb']);
 
 /**
- * Return where the shop is that copies are made of: a tiny one, or the one that the environment and `.env` name.
+ * Return the source of the copies: a tiny shop, or the shop that the environment and `.env` name.
  *
  * @param {'tiny' | undefined} name
  * @param {Record<string, string | undefined>} environ
@@ -39,7 +39,7 @@ export async function sourceShop(name, environ) {
   return { label: 'the shop of `make demo`', databaseUrl: databaseUrl.reveal(), modelsDir, toml: environ.RECSYS_TOML, remove: () => {} };
 }
 
-/** Return what copies of a tiny shop are made of. */
+/** Return the source of copies of a tiny shop. */
 export function tinySource({ variables }) {
   return { databaseUrl: variables.DATABASE_URL, modelsDir: variables.MODELS_DIR, toml: undefined };
 }
@@ -49,7 +49,7 @@ export function tinySource({ variables }) {
  *
  * @param {{databaseUrl: string, modelsDir: string, toml: string | undefined}} source
  * @param {string} kind One of `KINDS`.
- * @returns {Promise<BenchShop | {missing: string}>} `missing` says why there is no such database.
+ * @returns {Promise<BenchShop | {missing: string}>} `missing` says why the database is not available.
  */
 export async function copiedShop({ databaseUrl, modelsDir, toml }, kind) {
   const folder = mkdtempSync(path.join(tmpdir(), 'load-'));
@@ -75,15 +75,15 @@ export async function copiedShop({ databaseUrl, modelsDir, toml }, kind) {
   }
 }
 
-/** A copy: what is in it, and what its cache holds. */
+/** A copy of a shop: its users and products, and the content of its cache. */
 class BenchShop {
-  /** What a server has to be told. */
+  /** The environment variables of its server. */
   variables;
   folder;
-  /** Ids of everybody with an open account. */
-  customers = [];
-  /** Ids of products that may be shown. */
-  sold = new Set();
+  /** Ids of the users with an open account. */
+  users = [];
+  /** Ids of the active products. */
+  active = new Set();
 
   #sequelize;
   #remove;
@@ -96,42 +96,42 @@ class BenchShop {
 
   async look() {
     const ids = async (sql) => (await this.#rows(sql)).map(({ id }) => id);
-    this.customers = await ids("SELECT id FROM Users WHERE statusId = 'S1' OR statusId IS NULL ORDER BY id");
-    this.sold = new Set(await ids("SELECT id FROM Products WHERE statusId = 'S1'"));
+    this.users = await ids("SELECT id FROM Users WHERE statusId = 'S1' OR statusId IS NULL ORDER BY id");
+    this.active = new Set(await ids("SELECT id FROM Products WHERE statusId = 'S1'"));
     return this;
   }
 
-  /** Forget all lists. */
+  /** Delete all cached lists and runs. */
   async emptyCache() {
     for (const table of ['rec_lists', 'recommendations', 'model_runs']) await this.#sequelize.query(`DELETE FROM ${table}`);
   }
 
-  /** Return the products of every stored list that may be shown, in order, by customer. */
+  /** Return the active products of each cached list, in order, by user. */
   async lists() {
     const rows = await this.#rows('SELECT userId, productId FROM recommendations ORDER BY id');
     const lists = new Map();
     for (const { userId, productId } of rows) {
-      if (!this.sold.has(productId)) continue;
+      if (!this.active.has(productId)) continue;
       if (lists.has(userId)) lists.get(userId).push(productId);
       else lists.set(userId, [productId]);
     }
     return lists;
   }
 
-  /** Let a product be sold, `S1`, or not. */
+  /** Set a product's status: `S1` is active. */
   async setStatus(id, statusId) {
     await this.#sequelize.query('UPDATE Products SET statusId = $statusId WHERE id = $id', { bind: { id, statusId } });
   }
 
-  /** Give everybody the address that is made of the id, and one password. */
+  /** Give every user the address made of their id, and one password. */
   async openAccounts(password, addressOf) {
-    const hash = bcrypt.hashSync(password, 4); // bcrypt's least: what passwords cost is no part of this
-    for (const id of this.customers) {
+    const hash = bcrypt.hashSync(password, 4); // bcrypt's least cost, because logins are not measured
+    for (const id of this.users) {
       await this.#sequelize.query('UPDATE Users SET email = $email, password = $hash WHERE id = $id', { bind: { id, email: addressOf(id), hash } });
     }
   }
 
-  /** Return all interactions that came with an event id. */
+  /** Return all interactions with an event id. */
   async events() {
     return this.#rows('SELECT eventId, userId, productId, actionCode FROM Interactions WHERE eventId IS NOT NULL');
   }

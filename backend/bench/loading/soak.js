@@ -1,4 +1,4 @@
-/** The server under visitors for as long as you like, while it, its workers, its database, its version and its shop are done harm to. */
+/** A soak: the server under random traffic, while faults hit it, its workers, its database, its version and its shop. */
 import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -6,22 +6,22 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { createPool } from '../../src/services/pythonInvoker.js';
 import { PYTHON, eventually, processesOf } from '../../test/harness.js';
-import { Books } from './soakBooks.js';
-import { Harm } from './harm.js';
-import { openWay } from './outages.js';
-import { Owners } from './owners.js';
+import { FaultInjector } from './faults.js';
+import { interruptible } from './outages.js';
+import { OwnershipCheck } from './ownershipCheck.js';
 import { defectsIn, startServer } from './server.js';
-import { interactionOf, nextKind, pick, visitOf } from './visitors.js';
+import { SoakRecorder } from './soakRecorder.js';
+import { interactionOf, nextKind, pick, requestOf } from './traffic.js';
 
-const RATE = 25; // visitors a second
-const MOST_PENDING = 200; // visitors who wait; further ones stay away, where a machine cannot keep up
+const RATE = 25; // requests a second
+const MOST_PENDING = 200; // requests at once; a slow machine gets no more
 const RETRY_MS = 50;
-const PURCHASES = 3; // of one customer: the shop is small
+const PURCHASES = 3; // of one user, because the shop is small
 const LOOK_MS = 1000;
 const DRAINED_MS = 60_000;
 const GONE_MS = 5000;
 const TIMEOUT_MS = 800; // Python's
-const ASKING_MS = 30_000; // before the soak, when there is no hurry
+const REQUEST_MS = 30_000; // the time limit of requests before the soak
 
 /**
  * Run a soak over a copy of the tiny shop.
@@ -31,227 +31,227 @@ const ASKING_MS = 30_000; // before the soak, when there is no hurry
  * @param {TinyShop} options.tiny Where versions are activated.
  * @param {string[]} options.versions
  * @param {number} options.durationMs
- * @param {number} [options.leastOwners] How many lists have to be recognised before it ends, however slow the machine is.
+ * @param {number} [options.leastChecks] How many ownership checks are needed before it ends, also on a slow machine.
  * @param {() => number} options.random From 0 to 1.
  * @param {(state: object) => void} [options.onLook] Called every second.
- * @returns {Promise<object>} The summary, as the JSON file holds it.
+ * @returns {Promise<object>} The summary, as in the JSON file.
  */
 export async function httpSoak(shop, options) {
-  const way = await openWay(shop.variables.DATABASE_URL);
+  const database = await interruptible(shop.variables.DATABASE_URL);
   try {
-    return await new Soak(shop, way, options).run();
+    return await new Soak(shop, database, options).run();
   } finally {
-    await way.end();
+    await database.close();
   }
 }
 
 class Soak {
   #shop;
-  #way;
+  #database;
   #options;
-  #books;
+  #recorder;
   #home = path.join(tmpdir(), `home-${randomUUID()}`);
   #logFile;
   #world = { server: null, lives: 0 };
-  #owners = new Owners();
+  #ownership = new OwnershipCheck();
   #pending = new Set();
   #sent = 0;
-  #bought = new Map();
+  #nPurchases = new Map();
   #end = new AbortController();
 
-  constructor(shop, way, options) {
+  constructor(shop, database, options) {
     this.#shop = shop;
-    this.#way = way;
+    this.#database = database;
     this.#options = options;
     this.#logFile = path.join(shop.folder, 'server.log');
-    this.#books = new Books(shop.sold);
+    this.#recorder = new SoakRecorder(shop.active);
   }
 
   async run() {
     const { durationMs, onLook = () => {} } = this.#options;
-    await this.#learn();
+    await this.#recordScores();
     await this.#start();
-    const harm = new Harm(this.#means());
+    const injector = new FaultInjector(this.#controls());
     const began = performance.now();
     try {
-      const tasks = [this.#visitors(), harm.until(this.#end.signal), this.#looking(began, harm, onLook)];
-      await Promise.race([this.#enough(durationMs, harm), ...tasks.map((task) => task.then(() => Promise.reject(new Error('a task ended early'))))]);
+      const tasks = [this.#traffic(), injector.until(this.#end.signal), this.#watch(began, injector, onLook)];
+      await Promise.race([this.#isOver(durationMs, injector), ...tasks.map((task) => task.then(() => Promise.reject(new Error('a task ended early'))))]);
       this.#end.abort();
       await Promise.all(tasks);
       await Promise.all(this.#pending);
       const interactions = await this.#count();
       await this.#stop();
       const seconds = Math.round((performance.now() - began) / 1000);
-      for (const defect of defectsIn(this.#logFile)) this.#books.violate('defect', defect);
-      return { seconds, ...this.#books.summary(), interactions, harm: harm.counts, server_starts: this.#world.lives };
+      for (const defect of defectsIn(this.#logFile)) this.#recorder.recordViolation('defect', defect);
+      return { seconds, ...this.#recorder.summary(), interactions, harm: injector.counts, server_starts: this.#world.lives };
     } finally {
       this.#end.abort();
       this.#world.server?.child.kill('SIGKILL');
     }
   }
 
-  /** The time is over, and everything has happened that has to be seen. */
-  async #enough(durationMs, harm) {
-    const { leastOwners = 1 } = this.#options;
+  /** Wait for the end: the time is over, each fault was injected, and enough lists were checked. */
+  async #isOver(durationMs, injector) {
+    const { leastChecks = 1 } = this.#options;
     await sleep(durationMs);
-    while (!harm.isAllDone || this.#books.ownersChecked < leastOwners) await sleep(LOOK_MS);
+    while (!injector.isComplete || this.#recorder.nOwnershipChecks < leastChecks) await sleep(LOOK_MS);
   }
 
-  /** Ask Python whose scores are whose, by each version, now and when the soak will be over. */
-  async #learn() {
+  /** Record each user's scores, by each version, in the contexts of now and of the end of the soak. */
+  async #recordScores() {
     const { tiny, versions, durationMs } = this.#options;
     const moments = [Date.now(), Date.now() + durationMs];
     for (const version of versions) {
       await tiny.publisher('activate', version);
       const pool = createPool({ size: 1, python: PYTHON, env: { ...process.env, ...this.#shop.variables } });
-      const ask = (request) => pool.runPythonInference(request, { timeoutMs: ASKING_MS });
-      await this.#owners.learn(ask, { customers: this.#readers, moments }).finally(() => pool.close());
+      const send = (request) => pool.runPythonInference(request, { timeoutMs: REQUEST_MS });
+      await this.#ownership.record(send, { users: this.#readers, moments }).finally(() => pool.close());
     }
-    if (this.#owners.lookalikes > 0) throw new Error(`Customers' scores should differ. Received: ${this.#owners.lookalikes} that several have.`);
+    if (this.#ownership.nAmbiguous > 0) throw new Error(`Users' scores should differ. Received: ${this.#ownership.nAmbiguous} that several have.`);
   }
 
   get #readers() {
-    return this.#shop.customers.filter((customer) => customer % 4 !== 0);
+    return this.#shop.users.filter((user) => user % 4 !== 0);
   }
 
   get #writers() {
-    return this.#shop.customers.filter((customer) => customer % 4 === 0);
+    return this.#shop.users.filter((user) => user % 4 === 0);
   }
 
   async #start() {
-    const variables = { ...this.#shop.variables, DATABASE_URL: this.#way.url, HOME: this.#home, PYTHON_TIMEOUT_MS: String(TIMEOUT_MS) };
+    const variables = { ...this.#shop.variables, DATABASE_URL: this.#database.url, HOME: this.#home, PYTHON_TIMEOUT_MS: String(TIMEOUT_MS) };
     const server = await startServer(variables, { logFile: this.#logFile });
     this.#world.server = server;
     this.#world.lives += 1;
     server.ended.then(([code, signal]) => {
-      if (this.#world.server === server) this.#books.violate('died', `the server ended by itself: ${code ?? signal}`);
+      if (this.#world.server === server) this.#recorder.recordViolation('died', `the server ended by itself: ${code ?? signal}`);
     });
   }
 
-  #means() {
+  #controls() {
     const { tiny, versions, random } = this.#options;
     return {
       random,
-      way: this.#way,
+      database: this.#database,
       workers: () => processesOf(this.#home).filter((pid) => Number(pid) !== this.#world.server?.pid),
       restart: () => this.#restart(),
       activate: (n) => tiny.publisher('activate', versions[n % versions.length]),
-      sellOut: (product) => this.#sell(product, 'S2'),
-      sellAgain: (product) => this.#sell(product, 'S1'),
-      products: [...this.#shop.sold],
+      sellOut: (product) => this.#setStatus(product, 'S2'),
+      sellAgain: (product) => this.#setStatus(product, 'S1'),
+      products: [...this.#shop.active],
     };
   }
 
-  async #sell(product, statusId) {
+  async #setStatus(product, statusId) {
     await this.#shop.setStatus(product, statusId);
-    this.#books.sell(product, statusId === 'S1');
+    this.#recorder.setAvailable(product, statusId === 'S1');
   }
 
-  /** Kill the server; its Python processes have to end by themselves. */
+  /** Kill the server and start another one. The Python processes of the first must end by themselves. */
   async #restart() {
     const { server } = this.#world;
-    const left = processesOf(this.#home);
+    const orphans = processesOf(this.#home);
     this.#world.server = null;
     server.child.kill('SIGKILL');
     await server.ended;
-    await this.#gone(() => processesOf(this.#home).filter((pid) => left.includes(pid)));
+    await this.#gone(() => processesOf(this.#home).filter((pid) => orphans.includes(pid)));
     await this.#start();
   }
 
   async #gone(find) {
     const none = () => {
-      if (find().length > 0) throw new Error('some are left');
+      if (find().length > 0) throw new Error('There should be no process. Received: some.');
     };
-    await eventually(none, GONE_MS).catch(() => find().forEach((pid) => this.#books.violate('orphan', `process ${pid}`)));
+    await eventually(none, GONE_MS).catch(() => find().forEach((pid) => this.#recorder.recordViolation('orphan', `process ${pid}`)));
   }
 
-  /** Visitors at a steady rate, whatever becomes of those before. */
-  async #visitors() {
+  /** Send requests at a steady rate, without waiting for earlier ones. */
+  async #traffic() {
     while (!this.#end.signal.aborted) {
-      if (this.#pending.size < MOST_PENDING) this.#keepTrack(this.#visit());
+      if (this.#pending.size < MOST_PENDING) this.#keepTrack(this.#sendNext());
       await sleep(1000 / RATE, undefined, { signal: this.#end.signal }).catch(() => {});
     }
   }
 
-  #keepTrack(visit) {
-    const task = visit.finally(() => this.#pending.delete(task));
+  #keepTrack(sending) {
+    const task = sending.finally(() => this.#pending.delete(task));
     this.#pending.add(task);
   }
 
-  async #visit() {
+  async #sendNext() {
     const { random } = this.#options;
     const kind = nextKind(random);
     if (kind === 'interaction') {
       await this.#interact(pick(random, this.#writers));
       return;
     }
-    const who = { customer: pick(random, this.#shop.customers), product: pick(random, [...this.#shop.sold]) };
-    await this.#send(visitOf(kind, random, who));
+    const subject = { user: pick(random, this.#shop.users), product: pick(random, [...this.#shop.active]) };
+    await this.#send(requestOf(kind, random, subject));
   }
 
-  /** Send an event until it is acknowledged, as a page does that keeps its `eventId`. */
-  async #interact(customer) {
+  /** Send an event with one `eventId` until it is acknowledged, as a page does. */
+  async #interact(user) {
     const { random } = this.#options;
     this.#sent += 1;
-    const productId = pick(random, [...this.#shop.sold]);
-    const bought = this.#bought.get(customer) ?? 0;
-    const actionCode = bought < PURCHASES ? pick(random, ['view', 'cart', 'purchase']) : pick(random, ['view', 'cart']);
-    if (actionCode === 'purchase') this.#bought.set(customer, bought + 1);
+    const productId = pick(random, [...this.#shop.active]);
+    const nPurchases = this.#nPurchases.get(user) ?? 0;
+    const actionCode = nPurchases < PURCHASES ? pick(random, ['view', 'cart', 'purchase']) : pick(random, ['view', 'cart']);
+    if (actionCode === 'purchase') this.#nPurchases.set(user, nPurchases + 1);
     const event = { eventId: `${this.#home.slice(-12)}-${this.#sent}`, productId, actionCode };
     const since = performance.now();
-    while (!(await this.#isAcknowledged(customer, event))) {
+    while (!(await this.#isAcknowledged(user, event))) {
       if (performance.now() - since > DRAINED_MS) {
-        this.#books.violate('unacknowledged', event.eventId);
+        this.#recorder.recordViolation('unacknowledged', event.eventId);
         return;
       }
       await sleep(RETRY_MS);
     }
   }
 
-  async #isAcknowledged(customer, event) {
-    const answer = await this.#send(interactionOf(customer, event));
+  async #isAcknowledged(user, event) {
+    const answer = await this.#send(interactionOf(user, event));
     if (![200, 201, 202].includes(answer?.status)) return false;
-    this.#books.acknowledge(customer, event, answer.status);
+    this.#recorder.addAcknowledged(user, event, answer.status);
     return true;
   }
 
-  /** Send a request and enter what becomes of it. Nobody is blamed for a request whose server was killed meanwhile. */
-  async #send(visit) {
+  /** Send a request and record its answer. A request without an answer is no violation if its server was killed meanwhile. */
+  async #send(request) {
     const { server, lives } = this.#world;
     if (server === null) return null;
     const sent = performance.now();
     try {
-      const answer = await server.ask(visit.method, visit.path, visit);
-      this.#books.take(visit, answer, { sent, owners: this.#owners });
+      const answer = await server.ask(request.method, request.path, request);
+      this.#recorder.add(request, answer, { sent, ownership: this.#ownership });
       return answer;
     } catch (error) {
-      if (this.#world.lives === lives && this.#world.server !== null) this.#books.violate('lost', `${visit.method} ${visit.path}: ${error.cause ?? error}`);
-      else this.#books.cutOff();
+      if (this.#world.lives === lives && this.#world.server !== null) this.#recorder.recordViolation('lost', `${request.method} ${request.path}: ${error.cause ?? error}`);
+      else this.#recorder.addCutOff();
       return null;
     }
   }
 
-  async #looking(began, harm, onLook) {
+  async #watch(began, injector, onLook) {
     while (!this.#end.signal.aborted) {
       await sleep(LOOK_MS, undefined, { signal: this.#end.signal }).catch(() => {});
-      onLook({ elapsedMs: performance.now() - began, strikes: harm.total, swaps: harm.counts.version, ...this.#books.state });
+      onLook({ elapsedMs: performance.now() - began, strikes: injector.total, swaps: injector.counts.version, ...this.#recorder.state });
     }
   }
 
-  /** Count in = count out, once nothing waits in the spool any more. */
+  /** Compare acknowledged with stored interactions, once the spool is empty. */
   async #count() {
     await eventually(async () => {
       const pending = await this.#world.server.metric('spool_pending');
       if (pending !== 0) throw new Error(`Nothing should wait in the spool. Received: ${pending}.`);
-    }, DRAINED_MS).catch((error) => this.#books.violate('spool', error.message));
-    return this.#books.compare(await this.#shop.events());
+    }, DRAINED_MS).catch((error) => this.#recorder.recordViolation('spool', error.message));
+    return this.#recorder.compare(await this.#shop.events());
   }
 
   async #stop() {
     const { server } = this.#world;
     this.#world.server = null;
     const status = await server.stop();
-    if (status !== 0) this.#books.violate('died', `the server ended with ${status} at the end`);
+    if (status !== 0) this.#recorder.recordViolation('died', `the server ended with ${status} at the end`);
     await this.#gone(() => processesOf(this.#home));
   }
 }

@@ -1,4 +1,4 @@
-/** The figures as tables, each said once: for a terminal, and as Markdown. */
+/** The figures as tables, for a terminal and as Markdown. */
 import { labelOf, targets, total } from './targets.js';
 
 const [BEGIN, END] = ['<!-- results: http -->\n', '<!-- end of results -->\n'];
@@ -9,18 +9,18 @@ const NOT_MEASURED = 'Not measured yet.\n';
  * @property {string} title
  * @property {string[]} columns
  * @property {string[][]} rows
- * @property {number} left How many columns are of texts.
+ * @property {number} left How many of the first columns are text, aligned to the left.
  * @property {string} [note]
  */
 
 /**
- * Return the tables of what was measured.
+ * Return the tables of the figures.
  *
  * @param {{load?: object, soak?: object}} results
  * @returns {Section[]}
  */
 export function sections(results) {
-  return [asked(results), ...(results.load ? [loads(results.load), starts(results.load)] : []), ...(results.soak ? [soaks(results.soak)] : [])];
+  return [targetTable(results), ...(results.load ? [loads(results.load), starts(results.load)] : []), ...(results.soak ? [soaks(results.soak)] : [])];
 }
 
 /** Return tables for a terminal. */
@@ -51,15 +51,15 @@ export function page(text, results) {
   return `${before}${BEGIN}${isMeasured ? markdown(results) : NOT_MEASURED}${rest.slice(end)}`;
 }
 
-function asked(results) {
-  const rows = targets(results).map(({ what, asked: limit, measured, isMet }) => [what, limit, measured, isMet ? 'yes' : '**no**']);
+function targetTable(results) {
+  const rows = targets(results).map(({ what, limit, measured, isMet }) => [what, limit, measured, isMet ? 'yes' : '**no**']);
   return { title: 'What is asked over HTTP, and what was measured', columns: ['figure', 'asked', 'measured', 'met'], rows, left: 1 };
 }
 
 function loads({ databases }) {
   const rows = Object.entries(databases).flatMap(([kind, { cold, warm, thinking }]) => [
-    ...Object.entries(cold).map(([level, told]) => [labelOf(kind), 'new lists', `${level}, closed loop`, ...cells(told)]),
-    ...Object.entries(warm).map(([level, told]) => [labelOf(kind), 'cached lists', `${level}, closed loop`, ...cells(told)]),
+    ...Object.entries(cold).map(([level, figures]) => [labelOf(kind), 'new lists', `${level}, closed loop`, ...cells(figures)]),
+    ...Object.entries(warm).map(([level, figures]) => [labelOf(kind), 'cached lists', `${level}, closed loop`, ...cells(figures)]),
     [labelOf(kind), 'cached lists', `${thinking.customers}, thinking ${thinking.thinkS} s`, ...cells(thinking)],
   ]);
   return {
@@ -88,7 +88,7 @@ function starts({ databases }) {
 
 function soaks({ databases }) {
   const entries = Object.entries(databases);
-  const row = (name, of) => [name, ...entries.map(([, told]) => of(told))];
+  const row = (name, of) => [name, ...entries.map(([, summary]) => of(summary))];
   const counts = (named) => Object.entries(named).map(([name, count]) => `${name} ${count}`).join(', ') || 'nothing';
   const rows = [
     row('minutes', ({ seconds }) => (seconds / 60).toFixed(1)),
@@ -105,7 +105,7 @@ function soaks({ databases }) {
   return { title: 'Soak with random kills', columns: ['', ...entries.map(([kind]) => labelOf(kind))], rows, left: 1 };
 }
 
-/** Return where and of what one part was measured. */
+/** Return the sentence with the shop, machine, commit and day of one part. */
 function circumstancesOf([part, { machine, processors, load, commit, day, quick, shop }]) {
   const busy = load > processors / 2 ? ` The machine had other things to do: load ${load} at the start.` : '';
   const brief = quick ? ' A quick run: it says that the program works, and nothing else.' : '';

@@ -1,10 +1,10 @@
-/** The tokens by which customers of a load are known: made once, since signing one costs as much as half an answer. */
+/** The tokens of a load's users. They are kept, because signing one costs as much as half an answer. */
 import { tokenOf } from '../../test/web/stage.js';
 
 const tokens = new Map();
 
-/** Return a customer's token. */
-export function tokenFor(customer) {
-  if (!tokens.has(customer)) tokens.set(customer, tokenOf(customer));
-  return tokens.get(customer);
+/** Return a user's token. */
+export function tokenFor(user) {
+  if (!tokens.has(user)) tokens.set(user, tokenOf(user));
+  return tokens.get(user);
 }

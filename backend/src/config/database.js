@@ -1,31 +1,32 @@
+/** Connections to the shop's database, over MySQL, MariaDB or SQLite. */
 import { readFileSync } from 'node:fs';
 
 import mysql2 from 'mysql2';
 import { ConnectionError, Sequelize, TimeoutError, Transaction } from 'sequelize';
 
-import { Semaphore } from '../concurrency/semaphore.js';
+import { Semaphore } from '../concurrency/sharing.js';
 import { placeOf } from './databaseUrl.js';
-import { SettingsError } from './settingsError.js';
+import { SettingsError } from './secrets.js';
 import { sqliteModule } from './sqlite.js';
 
 export { placeOf };
 
-const CONNECT_MS = 2000; // a server that takes longer to greet is not one that a page can wait for
+const CONNECT_MS = 2000; // a page cannot wait longer for a connection
 const ACQUIRE_MS = 1500; // for a free connection of the pool
-const BUSY_MS = 5000; // for SQLite's write lock; an importer holds it for one chunk of rows
-const STATEMENT_MS = 5000; // after it the server counts as hanging, and the connection is given up
-const OLDEST_MYSQL = '8.0.0'; // told, or Sequelize would ask on a connection of its own that nothing limits, and everybody wait for the answer
-const PREPARED = 200; // of each connection; the server holds some 16,000 of all
+const BUSY_MS = 5000; // for SQLite's write lock, which an import holds for one chunk of rows
+const STATEMENT_MS = 5000; // after this time the connection is given up
+const OLDEST_MYSQL = '8.0.0'; // set here, because Sequelize would query it first, on a connection without a time limit
+const PREPARED = 200; // statements of each connection; the server keeps about 16,000 in all
 const POOL = { max: 10, min: 0, idle: 30_000, evict: 10_000 };
 
 /**
- * Connect to the shop's database. Nothing is sent before the first statement, so that the backend starts without a database, too.
+ * Connect to the shop's database. The first statement opens the connection, so that the backend starts without a database, too.
  *
- * @param {{databaseUrl?: string | Secret | object}} settings `databaseUrl` in the forms that Python reads: `sqlite:///path`,
- *   `mysql+pymysql://…`, `mysql://…`; or its parts, `{host, port, name, user, password}`.
+ * @param {{databaseUrl?: string | Secret | object}} settings `databaseUrl` as on the Python side: `sqlite:///path`,
+ *   `mysql+pymysql://…` or `mysql://…`; or its parts, `{host, port, name, user, password}`.
  * @param {{log?: object, statementMs?: number, acquireMs?: number, busyMs?: number}} [options]
  * @returns {Sequelize}
- * @throws {SettingsError} It is none of these.
+ * @throws {SettingsError} The URL has another form.
  */
 export function connectDatabase({ databaseUrl }, { log, statementMs = STATEMENT_MS, acquireMs = ACQUIRE_MS, busyMs = BUSY_MS } = {}) {
   const place = placeOf(databaseUrl);
@@ -36,24 +37,24 @@ export function connectDatabase({ databaseUrl }, { log, statementMs = STATEMENT_
 
 function onSqlite(file, common, busyMs) {
   const dialectModule = sqliteModule({ busyTimeoutMs: busyMs });
-  const dialectOptions = { mode: dialectModule.OPEN_READWRITE }; // nothing is made, not even the folder, where Sequelize would fail in its own way
+  const dialectOptions = { mode: dialectModule.OPEN_READWRITE }; // neither the file nor its folder is created
   const options = { ...common, dialect: 'sqlite', storage: file, dialectModule, dialectOptions };
   const sequelize = new SqliteSequelize({ ...options, transactionType: Transaction.TYPES.IMMEDIATE });
-  sequelize.patienceMs = busyMs;
+  sequelize.busyMs = busyMs;
   const manager = sequelize.connectionManager;
-  manager.destroyConnection = async (connection) => manager.releaseConnection(connection); // Sequelize would look for it in a pool
+  manager.destroyConnection = async (connection) => manager.releaseConnection(connection); // Sequelize would search a pool for it
   return sequelize;
 }
 
-/** SQLite has one writer. Transactions that wait for their turn all succeed; those that fight for the lock mostly do not. */
+/** Runs transactions one after the other, because SQLite has one writer. Concurrent attempts to lock the file would mostly fail. */
 class SqliteSequelize extends Sequelize {
   #turns = new Semaphore(1);
 
   async transaction(...args) {
     const [options, work] = typeof args[0] === 'function' ? [undefined, args[0]] : args;
     if (options?.transaction) return super.transaction(options, work);
-    const release = await this.#turns.acquire(this.patienceMs).catch(() => {
-      throw new TimeoutError(new Error(`The others should end their transactions within ${this.patienceMs} ms. Received: one that is still open.`));
+    const release = await this.#turns.acquire(this.busyMs).catch(() => {
+      throw new TimeoutError(new Error(`The others should end their transactions within ${this.busyMs} ms. Received: one that is still open.`));
     });
     if (work === undefined) return releasedAfter(() => super.transaction(options), release);
     try {
@@ -64,7 +65,7 @@ class SqliteSequelize extends Sequelize {
   }
 }
 
-/** Return a transaction whose turn ends when it does. */
+/** Begin a transaction that calls `release` when it ends. */
 async function releasedAfter(begin, release) {
   try {
     const transaction = await begin();
@@ -91,14 +92,14 @@ function onMysql({ host, port, user, password, name, socket, certificate }, comm
     port,
     pool: { ...POOL, acquire: acquireMs },
     databaseVersion: OLDEST_MYSQL,
-    keepDefaultTimezone: true, // `prepare` sets it, where a server that does not answer is given up
+    keepDefaultTimezone: true, // `prepare` sets it, with a time limit
     dialectOptions: {
       charset: 'utf8mb4',
       connectTimeout: CONNECT_MS,
       multipleStatements: false,
       maxPreparedStatements: PREPARED,
-      typeCast: true, // mysql2's own reading of rows, ten times as fast as Sequelize's; the same values but for
-      dateStrings: ['DATE'], // days, which have no time zone
+      typeCast: true, // mysql2 parses rows, ten times as fast as Sequelize; the values are the same except for
+      dateStrings: ['DATE'], // dates, which have no time zone
       ...(socket && { socketPath: socket }),
       ...(certificate && { ssl: { ca: certificateOf(certificate), rejectUnauthorized: true } }),
     },
@@ -115,7 +116,7 @@ function certificateOf(file) {
   }
 }
 
-/** Make a new connection as strict as Python's: its times are in UTC; what does not fit is refused, not cut; and no lock is taken on gaps between rows. */
+/** Set up a new connection as Python does: times in UTC, values that do not fit are refused, and no locks on gaps between rows. */
 async function prepare(connection, statementMs) {
   limitStatements(connection, statementMs);
   for (const sql of [
@@ -126,30 +127,30 @@ async function prepare(connection, statementMs) {
     await new Promise((resolve, reject) => {
       connection.query(sql, (error) => (error ? reject(error) : resolve()));
     }).catch((error) => {
-      connection.destroy(); // nobody else knows it yet
+      connection.destroy(); // the pool does not know it yet
       throw new ConnectionError(error);
     });
   }
 }
 
-/** mysql2 waits for ever for a server that hangs: the connection is given up instead, and with it its place in the pool freed. */
+/** Give a connection up if a statement takes too long, which frees its place in the pool. mysql2 itself would wait for ever. */
 function limitStatements(connection, limitMs) {
   for (const method of ['query', 'execute']) {
     const send = connection[method].bind(connection);
     connection[method] = (...args) => {
       const callback = args.pop();
-      let isSettled = false;
-      const settle = (...outcome) => {
-        if (isSettled) return;
-        isSettled = true;
+      let isFinished = false;
+      const finish = (...outcome) => {
+        if (isFinished) return;
+        isFinished = true;
         clearTimeout(timer);
         callback(...outcome);
       };
       const timer = setTimeout(() => {
         connection.destroy();
-        settle(Object.assign(new Error(`The database should answer within ${limitMs} ms. Received: nothing.`), { code: 'ETIMEDOUT' }));
+        finish(Object.assign(new Error(`The database should answer within ${limitMs} ms. Received: nothing.`), { code: 'ETIMEDOUT' }));
       }, limitMs);
-      return send(...args, settle);
+      return send(...args, finish);
     };
   }
 }

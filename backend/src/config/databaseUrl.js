@@ -1,15 +1,15 @@
+/** Reads `DATABASE_URL`, and gives each database a name without secrets. */
 import { readlinkSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { Secret } from './secrets.js';
-import { SettingsError } from './settingsError.js';
+import { Secret, SettingsError } from './secrets.js';
 
 const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
 const SQLITE = 'sqlite:///';
 const MYSQL = /^(?:mysql|mariadb)(?:\+pymysql)?$/;
 const POSTGRESQL = /^postgres(?:ql)?(?:\+\w+)?$/;
-const PARTS = /^[\w+]+:\/\/([^/?#\p{Cc}]*)(?:\/([^/?#\p{Cc}]*))?(?:\?([^#\p{Cc}]*))?$/u; // authority, name, parameters; none has a fragment
+const PARTS = /^[\w+]+:\/\/([^/?#\p{Cc}]*)(?:\/([^/?#\p{Cc}]*))?(?:\?([^#\p{Cc}]*))?$/u; // authority, name, parameters; without a fragment
 const HOST = /^(?:[\p{L}\p{N}_.,-]+|\[[\p{L}\p{N}.%]*:[\p{L}\p{N}:.%]*\])$/u;
 const AUTHORITY = /^(?:([^:[\]]*)(?::([^[\]]*))?@)?(\[[^\]]*\]|[^:@[\]]*)(?::(\d{1,5}))?$/u; // user, password, host, port
 const PARAMETERS = new Set(['unix_socket', 'ssl_ca']);
@@ -17,14 +17,14 @@ const FORMS = 'mysql+pymysql://user:password@host:3306/name or sqlite:///path';
 const ENCODED = 'In a user or a password, /, ?, #, [, ] and % are written %2F, %3F, %23, %5B, %5D and %25.';
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const LOOPBACK = new Set(['localhost', '127.0.0.1', '::1']);
-const MOST_LINKS = 40; // as Linux
+const MOST_LINKS = 40; // as on Linux
 
 /**
- * Return where a database is: its file, or what a connection needs. This is the only reader of `DATABASE_URL`, and shows nothing of it in a
- * message but its scheme: all the rest may be part of a password that was not percent-encoded.
+ * Parse `DATABASE_URL` into the database's file or the parts of a connection. Messages show only the scheme, because the rest may belong
+ * to a password that was not percent-encoded.
  *
- * @param {string | Secret | object} database A URL, or what this has returned.
- * @param {string} [root] The folder that a relative path of SQLite starts from.
+ * @param {string | Secret | object} database A URL, or an earlier result of this function.
+ * @param {string} [root] The folder that relative paths of SQLite start from.
  * @returns {{file: string} | {host: string, port: number, user: string, password: string, name: string, socket: string | null, certificate: string | null}}
  * @throws {SettingsError}
  */
@@ -57,15 +57,15 @@ export function placeOf(database, root = REPOSITORY) {
 }
 
 /**
- * Return what a database is known by, without any secret: two spellings of one place are the same, whoever the user is. A file is known by
- * its path, links followed: one that was put back from a backup is the same database, and a database that is away has a name, too.
+ * Return the name of a database, without its user and password. All spellings of one database have the same name. The name of a file is its
+ * path, with links followed, whether the file exists or not. A file restored from a backup therefore keeps its name.
  *
  * @param {string | Secret | object} database
  * @returns {string} Such as `mysql://db.example:3306/shop` or `sqlite:////srv/shop.sqlite`.
  */
 export function nameOf(database) {
   const { file, host, port, name, socket } = placeOf(database);
-  if (file !== undefined) return `${SQLITE}${settled(file)}`;
+  if (file !== undefined) return `${SQLITE}${withoutLinks(file)}`;
   const server = LOOPBACK.has(host.toLowerCase()) ? 'localhost' : host.toLowerCase();
   return `mysql://${socket ?? `${server}:${port}`}/${name}`;
 }
@@ -88,25 +88,25 @@ function parametersOf(query) {
   return { socket: parameters.get('unix_socket'), certificate: parameters.get('ssl_ca') };
 }
 
-/** Decode as Python does: a % that begins no code stays one. */
+/** Decode as Python does: a % without two hexadecimal digits stays a %. */
 function decoded(text) {
   try {
     const plain = text.replace(/(?:%[\da-f]{2})+/gi, (codes) => UTF8.decode(Buffer.from(codes.replaceAll('%', ''), 'hex')));
     if (!plain.includes('\0')) return plain;
   } catch {
-    // bytes that are no UTF-8
+    // the bytes are not UTF-8
   }
   throw new SettingsError(`DATABASE_URL should have characters of UTF-8 behind its %. Received: other bytes. ${ENCODED}`);
 }
 
-/** Follow links, also to where nothing is at the moment. */
-function settled(file, links = 0) {
+/** Follow links, even to files that do not exist at present. */
+function withoutLinks(file, links = 0) {
   const target = links < MOST_LINKS ? targetOf(file) : null;
-  if (target !== null) return settled(path.resolve(path.dirname(file), target), links + 1);
+  if (target !== null) return withoutLinks(path.resolve(path.dirname(file), target), links + 1);
   try {
     return path.join(realpathSync(path.dirname(file)), path.basename(file));
   } catch {
-    return file; // its folder is away, too
+    return file; // its folder does not exist either
   }
 }
 
@@ -114,6 +114,6 @@ function targetOf(file) {
   try {
     return readlinkSync(file);
   } catch {
-    return null; // no link, or nothing
+    return null; // it is no link, or does not exist
   }
 }

@@ -1,3 +1,4 @@
+/** A reader of `.env` files that agrees with python-dotenv. */
 import { readFileSync } from 'node:fs';
 
 const KEY = /(?:export[^\S\r\n]+)?(?:'([^']+)'|([^=#\s]+))[^\S\r\n]*/y;
@@ -12,11 +13,11 @@ const NAMED = /\$\{([^}:]*)(?::-([^}]*))?\}/g;
 const ESCAPED = { a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };
 
 /**
- * Return what a `.env` file says, as python-dotenv reads it: the Python side reads the same file, and a password with `#` in it must not be
- * two passwords. The well-known package for Node cuts unquoted values at any `#` and resolves no `${NAME}`.
+ * Return the variables of a `.env` file, read as python-dotenv does. Both sides read one file, and must get the same password from it.
+ * Node's dotenv package differs: it ends unquoted values at any `#`, and does not resolve `${NAME}`.
  *
- * @param {string} file There need not be one.
- * @param {Record<string, string | undefined>} environ For `${NAME}`, where the file itself has not said it before.
+ * @param {string} file It may be missing.
+ * @param {Record<string, string | undefined>} environ For `${NAME}`, unless the file has set it before.
  * @returns {Record<string, string>}
  */
 export function readDotenv(file, environ) {
@@ -30,7 +31,7 @@ export function readDotenv(file, environ) {
   return parseDotenv(text, environ);
 }
 
-/** Return the assignments of a text; lines that are none are passed over. */
+/** Return the assignments in a text. Other lines are ignored. */
 export function parseDotenv(text, environ) {
   const cursor = { text, at: 0 };
   const values = {};
@@ -58,8 +59,8 @@ function valueAt(cursor) {
   return take(UNQUOTED, cursor)[0].replace(/\s+#.*/, '').trimEnd();
 }
 
-function resolved(value, known) {
-  return value.replace(NAMED, (_, name, otherwise = '') => known[name] ?? otherwise);
+function resolved(value, variables) {
+  return value.replace(NAMED, (_, name, otherwise = '') => variables[name] ?? otherwise);
 }
 
 function skipLine(cursor, start) {

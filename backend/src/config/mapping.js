@@ -1,7 +1,8 @@
-import { withinMs } from '../concurrency/withinMs.js';
-import { SettingsError } from './settingsError.js';
+/** Checks that the shop's mapping and ids fit the default schema, which this backend reads and writes. */
+import { withinMs } from '../concurrency/time.js';
+import { SettingsError } from './secrets.js';
 
-const LOOK_MS = 500; // the server starts without its database, too
+const CHECK_MS = 500; // the server starts without its database, too
 const TABLES = ['Users', 'Products'];
 const TEXT = /CHAR|TEXT|CLOB|BLOB|BINARY|UUID|ENUM/i;
 const INTERACTIONS = { table: 'Interactions', user: 'userId', item: 'productId', event: 'actionCode', timestamp: 'timestamp' };
@@ -9,11 +10,11 @@ const PRODUCTS = { table: 'Products', id: 'id' };
 const OWN_TABLES = 'the Python side serves such a shop by itself: recommend_api.py, or services/pythonInvoker.js in a backend of your own';
 
 /**
- * Make sure that a shop's mapping reads the tables that this backend reads and writes: those of the default schema. More sources beside
- * `Interactions` are welcome, and so are other columns of `Products`.
+ * Check that the mapping reads `Interactions` and `Products` of the default schema. More sources beside `Interactions`, and other columns
+ * of `Products`, are allowed.
  *
- * @param {object} toml What `recsys.toml` holds.
- * @throws {SettingsError} What customers do here would be read by nobody, or lists would name products that are not there.
+ * @param {object} toml The content of `recsys.toml`.
+ * @throws {SettingsError} Training would not read the interactions stored here, or lists would name missing products.
  */
 export function checkMapping({ sources, products }) {
   if (sources !== undefined && !listOf(sources).some((source) => reads(source, INTERACTIONS, ['since', 'one_user']))) {
@@ -25,15 +26,15 @@ export function checkMapping({ sources, products }) {
 }
 
 /**
- * Make sure that ids are whole numbers, as those of the default schema. A database that is away is believed: the active version says it, too.
+ * Check that ids are whole numbers, as in tokens and requests. If the database does not answer, only the active version is checked.
  *
  * @param {{sequelize: object, snapshot: object}} services
- * @throws {SettingsError} Tokens name customers by numbers, and so do requests.
+ * @throws {SettingsError} Ids are text.
  */
 export async function checkIds({ sequelize, snapshot }) {
   const version = await snapshot.current();
   if (version?.hasTextIds) throw textIn(`the version ${version.name}`);
-  const table = await withinMs(LOOK_MS, firstOfText(sequelize)).catch(() => null);
+  const table = await withinMs(CHECK_MS, firstOfText(sequelize)).catch(() => null);
   if (table !== null) throw textIn(`${table}.id`);
 }
 
@@ -58,7 +59,7 @@ function listOf(sources) {
   return Array.isArray(sources) ? sources : [sources];
 }
 
-/** Whether a source reads a table: by its names, or in each of its SQL texts. */
+/** Whether a source reads a table: by the names of its columns, or in each of its SQL texts. */
 function reads(source, names, texts) {
   if (texts.some((text) => text in Object(source))) {
     const read = new RegExp(`\\b(?:FROM|JOIN)\\s+[\`"]?${names.table}\\b`, 'i');

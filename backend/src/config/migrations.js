@@ -1,10 +1,11 @@
+/** Runs the migrations of the database, the same files as Python's. */
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { QueryTypes } from 'sequelize';
 
-/** The files that Python runs, too: recsys/store/migrations. */
+/** The folder of the migrations, which Python runs, too. */
 export const MIGRATIONS = fileURLToPath(new URL('../../../recsys/store/migrations/', import.meta.url));
 
 const RECORD = `
@@ -13,7 +14,7 @@ CREATE TABLE IF NOT EXISTS rec_schema_migrations (
     applied_at {{datetime}} NOT NULL
 ) {{table}}
 `;
-// What the record was called once; other programs call theirs so, too.
+// An earlier name of the record, which other programs use, too.
 const TAKE_OVER = `
 INSERT INTO rec_schema_migrations (name, applied_at) SELECT name, applied_at FROM schema_migrations WHERE name IN ($names)
 `;
@@ -22,28 +23,28 @@ const COLUMNS = {
   mysql: 'SELECT column_name AS name FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = $table ORDER BY ordinal_position',
 };
 const TABLE = /^CREATE TABLE IF NOT EXISTS (\w+) \(\n(.*)\n\)/s;
-const OF_THE_SHOP = '0001_shop.sql'; // of its tables a shop may have some already, with fewer columns
+const OF_THE_SHOP = '0001_shop.sql'; // a shop may have some of its tables already, with fewer columns
 // Python takes the same lock.
-const TAKE_LOCK = "SELECT GET_LOCK(CONCAT('recsys_', MD5(DATABASE())), 60)";
-const GIVE_LOCK = "SELECT RELEASE_LOCK(CONCAT('recsys_', MD5(DATABASE())))";
+const TAKE_LOCK_SQL = "SELECT GET_LOCK(CONCAT('recsys_', MD5(DATABASE())), 60)";
+const RELEASE_LOCK_SQL = "SELECT RELEASE_LOCK(CONCAT('recsys_', MD5(DATABASE())))";
 const INDEX_EXISTS = 'ER_DUP_KEYNAME';
 
 /**
- * Run the migrations that the database has not seen, in order of their names; Python may have run some, and knows of those that run here.
+ * Run the migrations that the database lacks, in the order of their names. Node and Python share the record of the migrations.
  *
- * MySQL cannot undo CREATE, so that a migration which broke off is run again from its start; all its statements allow for it.
+ * MySQL cannot undo CREATE. A migration that was interrupted is therefore run again from its start; all statements allow for this.
  *
  * @param {Sequelize} sequelize
  * @param {string} [folder]
- * @returns {Promise<string[]>} The names of those that were run; none the second time.
- * @throws {Error} A table of the shop's own has the name of one of ours.
+ * @returns {Promise<string[]>} The names of the migrations that were run.
+ * @throws {Error} Another table of the shop has the name of a table of recsys.
  */
 export async function applyMigrations(sequelize, folder = MIGRATIONS) {
   const dialect = sequelize.getDialect();
   const words = JSON.parse(await readFile(path.join(folder, 'dialects.json'), 'utf8'))[dialect];
   const names = (await readdir(folder)).filter((name) => name.endsWith('.sql')).sort();
   const texts = await Promise.all(names.map((name) => readFile(path.join(folder, name), 'utf8')));
-  return sequelize.transaction((transaction) => // on MySQL only for its connection, which holds the lock
+  return sequelize.transaction((transaction) => // on MySQL only to keep one connection, which holds the lock
     inTurn(sequelize, transaction, async () => {
       await beginRecord(sequelize, spelled(RECORD, words), names, transaction);
       const applied = [];
@@ -60,7 +61,7 @@ export async function applyMigrations(sequelize, folder = MIGRATIONS) {
     }));
 }
 
-/** Return the statements of a migration in a dialect's words. */
+/** Return the statements of a migration in the words of a dialect. */
 export function statementsOf(text, words) {
   const code = text
     .split('\n')
@@ -72,15 +73,15 @@ export function statementsOf(text, words) {
 
 async function inTurn(sequelize, transaction, work) {
   if (sequelize.getDialect() !== 'mysql') return work();
-  await sequelize.query(TAKE_LOCK, { transaction });
+  await sequelize.query(TAKE_LOCK_SQL, { transaction });
   try {
     return await work();
   } finally {
-    await sequelize.query(GIVE_LOCK, { transaction }).catch(() => {}); // a broken connection has given it back
+    await sequelize.query(RELEASE_LOCK_SQL, { transaction }).catch(() => {}); // a broken connection has released it
   }
 }
 
-/** Create the record of what was run, where it is missing, and take over what an older one says. */
+/** Create the record of migrations where it is missing, and copy the rows of an older record. */
 async function beginRecord(sequelize, statement, names, transaction) {
   await refuseForeign(sequelize, statement.trim(), transaction);
   if ((await columnsOf(sequelize, 'rec_schema_migrations', transaction)).length > 0) return;
@@ -96,12 +97,12 @@ async function beginRecord(sequelize, statement, names, transaction) {
 async function refuseForeign(sequelize, statement, transaction) {
   const [, table, body] = TABLE.exec(statement) ?? [];
   if (!table) return;
-  const found = await columnsOf(sequelize, table, transaction);
-  const wanted = body.split('\n').map((line) => line.trim().split(' ')[0]).filter((word) => word !== 'PRIMARY');
-  const there = new Set(found.map((name) => name.toLowerCase()));
-  if (found.length === 0 || wanted.every((name) => there.has(name.toLowerCase()))) return;
+  const columns = await columnsOf(sequelize, table, transaction);
+  const expected = body.split('\n').map((line) => line.trim().split(' ')[0]).filter((word) => word !== 'PRIMARY');
+  const existing = new Set(columns.map((name) => name.toLowerCase()));
+  if (columns.length === 0 || expected.every((name) => existing.has(name.toLowerCase()))) return;
   throw new Error(
-    `The table ${table} should be recsys' own, with the columns ${wanted.join(', ')}. Received: a table with ${found.join(', ')}. ` +
+    `The table ${table} should be recsys' own, with the columns ${expected.join(', ')}. Received: a table with ${columns.join(', ')}. ` +
       'Rename it, or let DATABASE_URL name another database.');
 }
 
@@ -121,7 +122,7 @@ async function run(sequelize, statement, transaction) {
     await sequelize.query(statement, { transaction });
   } catch (error) {
     const isLeftOver = error.parent?.code === INDEX_EXISTS && statement.startsWith('CREATE INDEX');
-    if (!isLeftOver) throw error; // MySQL has no IF NOT EXISTS for an index that an interrupted run has left
+    if (!isLeftOver) throw error; // an interrupted run has left it, and MySQL has no CREATE INDEX IF NOT EXISTS
   }
 }
 

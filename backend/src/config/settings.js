@@ -1,3 +1,4 @@
+/** The settings of the server, from the environment, `.env` and `recsys.toml`. */
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,22 +8,21 @@ import { parse as parseToml } from 'smol-toml';
 import { nameOf, placeOf } from './databaseUrl.js';
 import { readDotenv } from './dotenv.js';
 import { checkMapping } from './mapping.js';
-import { Secret } from './secrets.js';
-import { SettingsError } from './settingsError.js';
+import { Secret, SettingsError } from './secrets.js';
 
 export { SettingsError };
 
 const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
-const SECRET_BYTES = 32; // as long as HS256's own output; a shorter key is the weakest link
+const SECRET_BYTES = 32; // as long as the output of HS256; a shorter key weakens the signature
 const SAMPLE_SECRET = 'replace-this-by-the-output-of-openssl-rand-hex-32'; // the one in .env.example
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
 const DAY_S = 86_400;
 const UTC_NAMES = new Set(['UTC', 'Etc/UTC']);
 
 /**
- * Every variable that the server reads, with what it is for; the table in README.md is this one.
+ * The variables that the server reads, with their meanings, as in the table of README.md.
  *
- * Those of the database and of the models are the Python side's own, read the same way.
+ * The Python side reads those of the database and of the models, too, in the same way.
  */
 export const VARIABLES = Object.freeze({
   JWT_SECRET: { default: null, meaning: 'signs the tokens; at least 32 bytes, such as `openssl rand -hex 32`' },
@@ -42,7 +42,7 @@ export const VARIABLES = Object.freeze({
   LOG_LEVEL: { default: 'info', meaning: LOG_LEVELS.join(', ') },
   JWT_TTL_S: { default: `${DAY_S}`, meaning: 'seconds for which a token is good' },
   JWT_ISSUER: { default: '', meaning: '`iss` that tokens get and must have; empty for none' },
-  JWT_AUDIENCE: { default: '', meaning: '`aud`, likewise' },
+  JWT_AUDIENCE: { default: '', meaning: '`aud` that tokens get and must have; empty for none' },
   ADMIN_ROLES: { default: 'R1', meaning: "`Users.roleId` of who may see `/internal`, with commas between" },
   ADMIN_IDS: { default: '', meaning: '`Users.id` of who may as well, with commas between' },
   METRICS_TOKEN: { default: '', meaning: 'bearer token for `/metrics`; without one, only this machine itself may read them, through no proxy' },
@@ -53,24 +53,24 @@ export const VARIABLES = Object.freeze({
   SPOOL_DIR: { default: 'data/spool', meaning: 'where interactions wait while the database is away, for each database in a folder of its own; on a disk that stays' },
   SPOOL_MAX_BYTES: { default: `${64 * 2 ** 20}`, meaning: 'how much may wait there' },
   RATE_LIMIT_IP: { default: '1200', meaning: 'requests a minute from one address; 0 for no limit' },
-  RATE_LIMIT_USER: { default: '240', meaning: 'requests a minute of one customer; 0 for no limit' },
+  RATE_LIMIT_USER: { default: '240', meaning: 'requests a minute of one user; 0 for no limit' },
   RATE_LIMIT_LOGIN: { default: '10', meaning: 'failed logins in a quarter of an hour, for an address and for an account; 0 for no limit' },
 });
 
 /**
  * Read the environment, the repository's `.env` and the time zone of `recsys.toml`.
  *
- * @param {Record<string, string | undefined>} environ It wins over `.env`.
+ * @param {Record<string, string | undefined>} environ It takes precedence over `.env`.
  * @param {string} [root] The folder that relative paths start from.
- * @returns {Readonly<object>} Frozen, with everything inside.
+ * @returns {Readonly<object>} Deeply frozen.
  * @throws {SettingsError}
  */
 export function readSettings(environ, root = REPOSITORY) {
-  const given = { ...dotenvOf(path.join(root, '.env'), environ), ...environ };
-  const read = (name) => given[name] || VARIABLES[name].default; // empty is not set
+  const variables = { ...dotenvOf(path.join(root, '.env'), environ), ...environ };
+  const read = (name) => variables[name] || VARIABLES[name].default; // an empty variable counts as not set
   const number = (name, range) => wholeNumber(name, read(name), range);
   const list = (name) => read(name).split(',').map((item) => item.trim()).filter(Boolean);
-  const database = databaseUrl(given, read, root);
+  const database = databaseUrl(variables, read, root);
   return frozen({
     host: read('HOST'),
     port: number('PORT', [0, 65_535]),
@@ -80,8 +80,8 @@ export function readSettings(environ, root = REPOSITORY) {
     databaseUrl: database,
     databaseName: nameOf(database),
     modelsDir: path.resolve(root, read('MODELS_DIR')),
-    timeZone: timeZoneOf(given.RECSYS_TOML, path.resolve(root, read('RECSYS_TOML'))),
-    jwtSecret: new Secret(checkedSecret(given.JWT_SECRET ?? '')),
+    timeZone: timeZoneOf(variables.RECSYS_TOML, path.resolve(root, read('RECSYS_TOML'))),
+    jwtSecret: new Secret(checkedSecret(variables.JWT_SECRET ?? '')),
     jwt: { ttlS: number('JWT_TTL_S', [60, 366 * DAY_S]), issuer: read('JWT_ISSUER') || null, audience: read('JWT_AUDIENCE') || null },
     admins: { roles: list('ADMIN_ROLES'), ids: list('ADMIN_IDS').map((id) => wholeNumber('ADMIN_IDS', id, [0, Number.MAX_SAFE_INTEGER])) },
     metricsToken: read('METRICS_TOKEN') ? new Secret(read('METRICS_TOKEN')) : null,
@@ -104,7 +104,7 @@ export function readSettings(environ, root = REPOSITORY) {
 function wholeNumber(name, text, [least, most]) {
   const number = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
   if (number >= least && number <= most) return number;
-  const received = /^[-+.\d]{1,20}$/.test(text) ? text : 'no number'; // a password may stand in the wrong line
+  const received = /^[-+.\d]{1,20}$/.test(text) ? text : 'no number'; // it may be a password in the wrong line
   throw new SettingsError(`${name} should be a whole number from ${least} to ${most}. Received: ${received}.`);
 }
 
@@ -113,7 +113,7 @@ function oneOf(name, text, allowed) {
   throw new SettingsError(`${name} should be one of ${allowed.join(', ')}. Received: ${text}.`);
 }
 
-/** The secret itself is never shown, not even in part. */
+/** Check `JWT_SECRET`. Messages show no part of it. */
 function checkedSecret(secret) {
   const bytes = Buffer.byteLength(secret);
   const advice = '`openssl rand -hex 32` makes one; put it into .env as JWT_SECRET=…';
@@ -136,40 +136,40 @@ function dotenvOf(file, environ) {
   }
 }
 
-/** Return the URL as the Python side forms it: `DATABASE_URL`, or one made of the pieces, with SQLite's path made absolute. */
-function databaseUrl(given, read, root) {
-  const url = given.DATABASE_URL || urlOfPieces(given, read);
+/** Return `DATABASE_URL`, or a URL made of `DB_HOST` to `DB_PASSWORD`, as Python does. SQLite's path becomes absolute. */
+function databaseUrl(variables, read, root) {
+  const url = variables.DATABASE_URL || urlOfParts(variables, read);
   const { file, password = '' } = placeOf(url, root);
   return new Secret(file === undefined ? url : `sqlite:///${file}`, password);
 }
 
-function urlOfPieces(given, read) {
-  const name = given.DB_NAME || given.DB_DATABASE_NAME;
+function urlOfParts(variables, read) {
+  const name = variables.DB_NAME || variables.DB_DATABASE_NAME;
   if (!name) {
     throw new SettingsError(
       'DATABASE_URL (or DB_HOST, DB_PORT, DB_NAME, DB_USER, DB_PASSWORD) should say where the shop’s database is. ' +
         'Received: nothing. `make demo` writes a .env for its embedded shop.',
     );
   }
-  const user = given.DB_USER || given.DB_USERNAME || read('DB_USER');
-  const password = given.DB_PASSWORD || given.DB_PASS || '';
+  const user = variables.DB_USER || variables.DB_USERNAME || read('DB_USER');
+  const password = variables.DB_PASSWORD || variables.DB_PASS || '';
   const port = wholeNumber('DB_PORT', read('DB_PORT'), [1, 65_535]);
   const host = read('DB_HOST');
   if (!/^(?:[\p{L}\p{N}_.,-]+|\[[\p{L}\p{N}.%]*:[\p{L}\p{N}:.%]*\])$/u.test(host)) throw new SettingsError('DB_HOST should be the name or the address of a server. Received: something else.');
   return `mysql+pymysql://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${host}:${port}/${encodeURIComponent(name)}`;
 }
 
-/** Return the zone that customers live in; Python reads the same file, whose tables have to be those that are read and written here. */
-function timeZoneOf(named, file) {
+/** Return the time zone of `recsys.toml`, or UTC without that file, after checking its mapping. Python reads the same file. */
+function timeZoneOf(explicitFile, file) {
   if (!existsSync(file)) {
-    if (named) throw new SettingsError(`RECSYS_TOML should name a file. Received: ${named}.`);
+    if (explicitFile) throw new SettingsError(`RECSYS_TOML should name a file. Received: ${explicitFile}.`);
     return 'UTC';
   }
   const toml = tomlOf(file);
   checkMapping(toml);
   const { time_zone: timeZone = 'UTC', stored_time_zone: storedTimeZone = 'UTC' } = toml.shop ?? {};
   checkStoredZone(storedTimeZone);
-  canonicalZone(timeZone); // or it throws
+  canonicalZone(timeZone); // throws if it is unknown
   return timeZone;
 }
 
@@ -181,13 +181,13 @@ function tomlOf(file) {
   }
 }
 
-/** The parser's own message goes on with the lines of the file. */
+/** Return the first line of the parser's message. The others quote the file, which may hold secrets. */
 function whereOf(error) {
   const [what] = error.message.split('\n');
   return error.line === undefined ? what : `${what}, in line ${error.line}`;
 }
 
-/** Written in UTC and read in another zone, what a customer did would be hours off, and some of it in the future. */
+/** Check that the stored time zone is UTC, because timestamps are written in UTC here. In another zone, Python would read them hours off. */
 function checkStoredZone(zone) {
   if (UTC_NAMES.has(canonicalZone(zone))) return;
   throw new SettingsError(

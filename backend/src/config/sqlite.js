@@ -1,21 +1,21 @@
+/** libsql in the shape of the `sqlite3` package, for Sequelize. */
 import { statSync } from 'node:fs';
 
 import Libsql from 'libsql';
 
-const RETRY_MS = { least: 2, most: 25 }; // the next look at a locked database: soon, then ever later
-const STATEMENTS = 200; // kept prepared, of each connection
+const RETRY_MS = { least: 2, most: 25 }; // between attempts on a locked database, doubled each time
+const STATEMENTS = 200; // prepared statements that each open file keeps
 const SPARE = 2; // open files kept for the next transactions
 const PRAGMAS = [
-  'journal_mode = WAL', // readers go on while somebody writes; it stays with the file
-  'synchronous = FULL', // what was acknowledged survives a power cut, too
+  'journal_mode = WAL', // readers continue during a write; the mode is stored in the file
+  'synchronous = FULL', // committed rows survive a power failure
   'foreign_keys = ON',
 ];
 
 /**
- * Return what Sequelize takes for the `sqlite3` package, over libsql: a prebuilt binary, so that installing needs no compiler.
+ * Return a module that Sequelize takes for the `sqlite3` package. It uses libsql, a prebuilt binary, so that no compiler is needed.
  *
- * libsql answers at once or not at all. Waiting for a lock inside of it would stop the whole process, so that a locked database is asked
- * again after a while instead.
+ * libsql is synchronous. Waiting for a lock inside it would block the process, so a statement on a locked database is repeated after a while.
  *
  * @param {{busyTimeoutMs: number}} options How long a statement may wait for a lock.
  */
@@ -31,8 +31,8 @@ export function sqliteModule({ busyTimeoutMs }) {
 }
 
 /**
- * Opens files and keeps some for the next who asks: Sequelize opens a connection for each transaction, and libsql lets go of a file only
- * when its garbage is collected.
+ * Opens files and keeps a few open for reuse. Sequelize opens a connection for each transaction, and libsql releases a file only when it
+ * is garbage collected.
  */
 class OpenFiles {
   #spare = [];
@@ -45,7 +45,7 @@ class OpenFiles {
     return opened;
   }
 
-  /** Take back a file. With the last one in use the others are closed, too. */
+  /** Return a file after use. When no file is in use, all are closed. */
   giveBack(opened, { isGood }) {
     this.#used -= 1;
     opened.undo();
@@ -76,11 +76,11 @@ class OpenFile {
   }
 
   prepared(sql) {
-    const held = this.#statements.get(sql) ?? this.#database.prepare(sql);
-    this.#statements.delete(sql); // to the end: the first is the one that was not used for longest
-    this.#statements.set(sql, held);
+    const statement = this.#statements.get(sql) ?? this.#database.prepare(sql);
+    this.#statements.delete(sql); // and added at the end: the first is the least recently used
+    this.#statements.set(sql, statement);
     if (this.#statements.size > STATEMENTS) this.#statements.delete(this.#statements.keys().next().value);
-    return held;
+    return statement;
   }
 
   undo() {
@@ -93,13 +93,13 @@ class OpenFile {
   }
 }
 
-/** What a statement has done. Sequelize recognises the outcome of an insertion of many rows by the name of this class. */
+/** The outcome of a statement. Sequelize recognises the outcome of an insertion of many rows by the name of this class. */
 class Statement {
   lastID = 0;
   changes = 0;
 }
 
-/** One connection in the shape of the `sqlite3` package: callbacks, and their `this` for what was changed. */
+/** One connection in the shape of the `sqlite3` package: callbacks, whose `this` is the outcome. */
 class SqliteConnection {
   #files;
   #busyTimeoutMs;
@@ -123,22 +123,22 @@ class SqliteConnection {
     return this.#execute(sql, ...withParameters(rest));
   }
 
-  /** Close it; an open transaction is undone. */
+  /** Close the connection; an open transaction is rolled back. */
   close(callback) {
-    this.#shut({ isGood: true });
+    this.#giveBack({ isGood: true });
     if (callback) process.nextTick(callback, null);
   }
 
   #execute(sql, parameters, callback = () => {}) {
-    const giveUpAt = performance.now() + this.#busyTimeoutMs;
+    const endsAt = performance.now() + this.#busyTimeoutMs;
     const attempt = (waitMs) => {
       const statement = new Statement();
       let rows;
       try {
         rows = this.#step(sql, parameters, statement);
       } catch (cause) {
-        const error = readable(cause);
-        if (error.code !== 'SQLITE_BUSY' || performance.now() + waitMs > giveUpAt) process.nextTick(() => callback.call(statement, error));
+        const error = withCode(cause);
+        if (error.code !== 'SQLITE_BUSY' || performance.now() + waitMs > endsAt) process.nextTick(() => callback.call(statement, error));
         else setTimeout(attempt, waitMs, Math.min(2 * waitMs, RETRY_MS.most));
         return;
       }
@@ -150,52 +150,52 @@ class SqliteConnection {
 
   #step(sql, parameters, statement) {
     const opened = this.#open();
-    if (sql.startsWith('ROLLBACK;') && !opened.inTransaction) return []; // of a transaction that could not begin
+    if (sql.startsWith('ROLLBACK;') && !opened.inTransaction) return []; // the transaction could not begin
     const prepared = opened.prepared(sql);
-    const values = named(parameters);
+    const values = boundValues(parameters);
     if (prepared.reader) return prepared.all(values);
     const { changes, lastInsertRowid } = prepared.run(values);
     Object.assign(statement, { changes, lastID: Number(lastInsertRowid) });
     return [];
   }
 
-  /** Return the open file. One that was moved away or replaced would be written to unnoticed. */
+  /** Return the open file, opened again if another one has taken its place. Otherwise writes would go to the old file. */
   #open() {
     const identity = identityOf(this.filename);
     if (this.#opened !== null && identity === this.#opened.identity) return this.#opened;
-    const isCutOff = this.#opened?.inTransaction === true;
-    this.#shut({ isGood: false });
+    const isInterrupted = this.#opened?.inTransaction === true;
+    this.#giveBack({ isGood: false });
     if (identity === null) throw failure('SQLITE_CANTOPEN', `${this.filename} should be the shop's database. Received: no such file.`);
-    if (isCutOff) throw failure('SQLITE_ABORT', `${this.filename} should stay in its place during a transaction. Received: another one.`);
+    if (isInterrupted) throw failure('SQLITE_ABORT', `${this.filename} should stay in its place during a transaction. Received: another one.`);
     this.#opened = this.#files.take(this.filename, identity);
     return this.#opened;
   }
 
-  #shut({ isGood }) {
+  #giveBack({ isGood }) {
     if (this.#opened !== null) this.#files.giveBack(this.#opened, { isGood });
     this.#opened = null;
   }
 }
 
-/** Return what tells one file from another that takes its place, or null where there is none: a mistyped path is no empty shop. */
+/** Return the device and inode of a file, or null if there is none. A missing file is never created. */
 function identityOf(file) {
   const status = statSync(file, { throwIfNoEntry: false });
   return status === undefined ? null : `${status.dev}:${status.ino}`;
 }
 
-/** Parameters may be left out before the callback. */
+/** Return parameters and callback; the parameters may be left out. */
 function withParameters(rest) {
   return typeof rest[0] === 'function' ? [{}, rest[0]] : [rest[0] ?? {}, rest[1]];
 }
 
-/** Return bound values under their bare names, each of a kind that libsql knows: others end the process. */
-function named(parameters) {
+/** Return bound values by their names without `$`, each of a type that libsql knows. Other types would end the process. */
+function boundValues(parameters) {
   return Object.fromEntries(Object.entries(parameters).map(([name, value]) => [name.replace(/^\$/, ''), bindable(name, value)]));
 }
 
 function bindable(name, value) {
   if (value === null || value === undefined) return null;
-  if (Number.isSafeInteger(value)) return BigInt(value); // a number would be bound as a fraction: 7.0
+  if (Number.isSafeInteger(value)) return BigInt(value); // a number would be bound as a float: 7.0
   if (typeof value === 'boolean') return value ? 1n : 0n;
   const isKnown = typeof value === 'string' || Number.isFinite(value) || Buffer.isBuffer(value) || isInt64(value);
   if (!isKnown) throw new TypeError(`\`${name}\` should be a text, number, boolean, Buffer or null. Received: ${typeof value}.`);
@@ -210,9 +210,9 @@ function failure(code, message) {
   return Object.assign(new Error(message), { code });
 }
 
-/** Return an error with the code that Sequelize looks at. */
-function readable(error) {
+/** Set the code of an error that Sequelize reads. */
+function withCode(error) {
   if (error.code?.startsWith('SQLITE_BUSY')) error.code = 'SQLITE_BUSY';
-  else if (error instanceof Error && error.code === '') error.code = 'SQLITE_CANTOPEN'; // libsql has none where it cannot open a file
+  else if (error instanceof Error && error.code === '') error.code = 'SQLITE_CANTOPEN'; // libsql sets no code if it cannot open a file
   return error;
 }

@@ -2,7 +2,7 @@ import { HttpError } from '../middlewares/errors.js';
 import { LOGIN, checked } from './checked.js';
 
 /**
- * Return the handler of logins. Unknown addresses, wrong passwords and closed accounts are one answer.
+ * Return the handler of logins. Unknown addresses, wrong passwords and closed accounts get the same answer.
  *
  * @param {{auth: object}} services
  */
@@ -10,9 +10,9 @@ export function authController({ auth }) {
   return {
     async login(req, res) {
       const { email, password } = checked(LOGIN, req.body);
-      const found = await auth.login(email, password);
-      if (found === null) throw new HttpError(401, 'The address and the password should belong together. Received: others.');
-      const { token, expiresIn, user } = found;
+      const account = await auth.login(email, password);
+      if (account === null) throw new HttpError(401, 'The address and the password should belong together. Received: others.');
+      const { token, expiresIn, user } = account;
       const { id, firstName, lastName, roleId } = user;
       res.json({ errCode: 0, data: { token, expiresIn, user: { id, email: user.email, firstName, lastName, roleId } } });
     },

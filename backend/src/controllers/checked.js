@@ -1,8 +1,9 @@
+/** The schemas of requests, and the check against them. */
 import { z } from 'zod';
 
 import { HttpError, shown } from '../middlewares/errors.js';
 
-z.config({ jitless: true }); // zod would write code and evaluate it
+z.config({ jitless: true }); // without it, zod generates code and evaluates it
 
 const DEVICES = ['desktop', 'mobile', 'tablet'];
 const ACTIONS = ['view', 'cart', 'purchase'];
@@ -29,7 +30,7 @@ const timestamp = z.union(
 );
 const textOf = (what, least, most) => z.string({ error: what }).min(least, { error: what }).max(most, { error: what });
 
-/** What each route takes, and nothing else. */
+/** The parameters of each route; others are refused. */
 export const LISTING = z.strictObject({ limit: limit.default(10), device: device.optional() });
 export const LISTING_OF_ANYBODY = z.strictObject({ limit: limit.default(10), userId: id.optional() });
 export const PRODUCT = z.strictObject({ productId: id });
@@ -48,28 +49,29 @@ export const INTERACTION = z.strictObject({
 });
 
 /**
- * Return what a part of the request says, in the types of the schema.
+ * Check a part of a request against a schema.
  *
  * @param {z.ZodType} schema
- * @param {unknown} given
- * @throws {HttpError} 400, with what was expected and what came.
+ * @param {unknown} input
+ * @returns {object} The values in the schema's types.
+ * @throws {HttpError} 400, with the expected and the received value.
  */
-export function checked(schema, given) {
-  const { success, data, error } = schema.safeParse(isRecord(given) ? { ...given } : given);
+export function checked(schema, input) {
+  const { success, data, error } = schema.safeParse(isRecord(input) ? { ...input } : input);
   if (success) return data;
   const [issue] = error.issues;
   const [field] = issue.code === 'unrecognized_keys' ? issue.keys : issue.path;
-  if (field === undefined) throw new HttpError(400, `The body should be a JSON object. Received: ${shown(given)}.`);
+  if (field === undefined) throw new HttpError(400, `The body should be a JSON object. Received: ${shown(input)}.`);
   const name = shown(String(field));
   if (issue.code === 'unrecognized_keys') {
     const known = Object.keys(schema.shape).map((key) => `\`${key}\``);
     const expected = known.length > 0 ? `nothing but ${known.join(', ')}` : 'no parameters';
     throw new HttpError(400, `There should be ${expected}. Received: \`${name}\`.`, { field: name });
   }
-  const received = !Object.hasOwn(given, field) ? 'nothing' : SECRET.has(field) ? 'something else' : shown(given[field]);
+  const received = !Object.hasOwn(input, field) ? 'nothing' : SECRET.has(field) ? 'something else' : shown(input[field]);
   throw new HttpError(400, `\`${name}\` should be ${issue.message}. Received: ${received}.`, { field: name });
 }
 
-function isRecord(given) {
-  return typeof given === 'object' && given !== null && !Array.isArray(given);
+function isRecord(value) {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,5 +1,5 @@
 import { HttpError } from '../middlewares/errors.js';
-import { isRowsFault } from '../services/databaseErrors.js';
+import { isRowsFault } from '../config/databaseErrors.js';
 import { EventConflict, UnknownProduct } from '../services/interactionService.js';
 import { SpoolFailed } from '../services/spool/spool.js';
 import { INTERACTION, checked } from './checked.js';
@@ -7,7 +7,7 @@ import { INTERACTION, checked } from './checked.js';
 const RETRY = { 'Retry-After': '5' };
 
 /**
- * Return the handler of what customers do: 201 it is in the database, 200 it was already, 202 it is on the disk and will be.
+ * Return the handler of interactions: 201 if it was stored, 200 if it was stored before, 202 if it waits on the disk.
  *
  * @param {{interactions: object, metrics: object}} services
  */
@@ -16,16 +16,16 @@ export function interactionController({ interactions, metrics }) {
     async recordForCurrentUser(req, res) {
       const { userId, ...interaction } = checked(INTERACTION, req.body);
       if (userId !== undefined && userId !== req.user.id) throw refused(metrics, new HttpError(403, 'An interaction should be one’s own. Received: somebody else’s.'));
-      let done;
+      let receipt;
       try {
-        done = await interactions.record({ ...interaction, userId: req.user.id });
+        receipt = await interactions.record({ ...interaction, userId: req.user.id });
       } catch (error) {
-        throw refused(metrics, told(error));
+        throw refused(metrics, httpErrorOf(error));
       }
-      const outcome = done.duplicate ? 'duplicate' : done.stored ? 'stored' : 'spooled';
-      metrics.interaction({ outcome, clamped: done.clamped });
-      res.status({ stored: 201, duplicate: done.spooled ? 202 : 200, spooled: 202 }[outcome]);
-      const { eventId, stored, duplicate, spooled } = done;
+      const outcome = receipt.duplicate ? 'duplicate' : receipt.stored ? 'stored' : 'spooled';
+      metrics.interaction({ outcome, clamped: receipt.clamped });
+      res.status({ stored: 201, duplicate: receipt.spooled ? 202 : 200, spooled: 202 }[outcome]);
+      const { eventId, stored, duplicate, spooled } = receipt;
       res.json({ errCode: 0, data: { eventId, stored, duplicate, spooled } });
     },
   };
@@ -36,7 +36,7 @@ function refused(metrics, error) {
   return error;
 }
 
-function told(error) {
+function httpErrorOf(error) {
   if (error instanceof UnknownProduct) return new HttpError(404, error.message, { field: 'productId' });
   if (error instanceof EventConflict) return new HttpError(409, error.message, { field: 'eventId' });
   if (error instanceof SpoolFailed) return new HttpError(503, 'The interaction could not be kept; send it again with the same `eventId`.', { headers: RETRY });

@@ -1,38 +1,41 @@
 import { LISTING, NOTHING, PRODUCT, checked } from './checked.js';
-import { deviceOf } from './device.js';
+
+const TABLET = /iPad|Tablet|PlayBook|Silk/i;
+const MOBILE = /Mobi|iPhone|iPod|Android/i;
+const AGENT_CHARACTERS = 300; // of a User-Agent; the patterns match near its beginning
 
 /**
- * Return the handlers of a customer's own list. Whose it is, the token says.
+ * Return the handlers of the current user's list. The token names the user.
  *
  * @param {{recommendations: object, settings: object}} services
  */
 export function recommendationController({ recommendations, settings }) {
   const budgetMs = settings.python.timeoutMs;
-  const wishOf = (req) => {
+  const optionsOf = (req) => {
     const { limit, device = deviceOf(req) } = checked(LISTING, req.query);
     return { limit, device };
   };
   return {
     /** The cached list, or a new one. */
     async listForCurrentUser(req, res) {
-      send(res, await recommendations.listForUser(req.user.id, { ...wishOf(req), budgetMs }));
+      send(res, await recommendations.listForUser(req.user.id, { ...optionsOf(req), budgetMs }));
     },
 
     /** A new list, whatever is cached. */
     async initForCurrentUser(req, res) {
-      send(res, await recommendations.initForUser(req.user.id, wishOf(req)), { message: 'initialized' });
+      send(res, await recommendations.initForUser(req.user.id, optionsOf(req)), { message: 'initialized' });
     },
 
-    /** No list, until the next one is asked for. */
+    /** Delete the cached list. */
     async clearForCurrentUser(req, res) {
       checked(NOTHING, req.query);
       res.json({ errCode: 0, message: 'cleared', cleared: await recommendations.clearForUser(req.user.id) });
     },
 
-    /** Products like one; for guests, too. */
+    /** Products similar to one; for guests, too. */
     async listSimilar(req, res) {
       const { productId } = checked(PRODUCT, req.params);
-      const { limit } = wishOf(req);
+      const { limit } = optionsOf(req);
       send(res, await recommendations.similar(productId, { limit, userId: req.user?.id ?? null }));
     },
   };
@@ -40,4 +43,18 @@ export function recommendationController({ recommendations, settings }) {
 
 function send(res, { data, source, fallbackReason, modelVersion }, more = {}) {
   res.json({ errCode: 0, ...more, data, source, fallbackReason, modelVersion });
+}
+
+/**
+ * Return the device that a browser's headers name, or null if they name none.
+ *
+ * @param {import('express').Request} req
+ * @returns {'desktop' | 'mobile' | 'tablet' | null}
+ */
+function deviceOf(req) {
+  if (req.headers['sec-ch-ua-mobile'] === '?1') return 'mobile';
+  const agent = (req.headers['user-agent'] ?? '').slice(0, AGENT_CHARACTERS);
+  if (TABLET.test(agent) || (/Android/i.test(agent) && !/Mobi/i.test(agent))) return 'tablet';
+  if (MOBILE.test(agent)) return 'mobile';
+  return agent.startsWith('Mozilla/') ? 'desktop' : null; // other programs have no device
 }

@@ -1,12 +1,12 @@
 import { timingSafeEqual, createHash } from 'node:crypto';
 
-import { withinMs } from '../concurrency/withinMs.js';
+import { withinMs } from '../concurrency/time.js';
 import { HttpError } from '../middlewares/errors.js';
 
-const LOOK_MS = 500; // a database that takes longer to say 1 is no help to a page
+const PING_MS = 500; // a database that needs longer for SELECT 1 is too slow for a page
 const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/;
-const OWN_HOST = /^(?:localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?$/i; // HAProxy and web pages ask by the name that is known outside
-const OF_A_PROXY = [
+const OWN_HOST = /^(?:localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?$/i; // HAProxy and web pages send the public name instead
+const PROXY_HEADERS = [
   /^(?:via|forwarded|cdn-loop|max-forwards)$/,
   /^(?:cf|fastly|fly|proxy|true-client)-/,
   /^x-(?:amzn?|appengine|arr|azure|client|cluster|edge|envoy|forwarded|host|original|proxy|real|remote|request|scheme|varnish)\b/,
@@ -14,19 +14,19 @@ const OF_A_PROXY = [
 ];
 
 /**
- * Return the handlers of what machines ask. Nobody learns more from them than he has to: numbers are for who has the token.
+ * Return the handlers of monitoring. Health checks show no more than a status; the metrics need a token.
  *
  * @param {object} services
  * @param {() => boolean} [services.isClosing]
  */
 export function statusController({ sequelize, python, interactions, metrics, settings, isClosing = () => false }) {
   return {
-    /** The process lives. */
+    /** The process is up. */
     health(_req, res) {
       res.json({ status: 'up' });
     },
 
-    /** It answers, and how well: `degraded` is answered by the fallback ladder and the spool. */
+    /** Whether requests are answered, and how: while `degraded`, the fallback chain or the spool does part of the work. */
     async ready(_req, res) {
       if (isClosing()) {
         res.status(503).json({ status: 'closing' });
@@ -45,7 +45,7 @@ export function statusController({ sequelize, python, interactions, metrics, set
 
 async function isDatabaseUp(sequelize) {
   try {
-    await withinMs(LOOK_MS, sequelize.query('SELECT 1'));
+    await withinMs(PING_MS, sequelize.query('SELECT 1'));
     return true;
   } catch {
     return false;
@@ -57,19 +57,22 @@ function hasWorker(python) {
 }
 
 function checkReader(req, token) {
-  const isReader = token === null ? isFromHere(req) : isSame(req.headers.authorization ?? '', `Bearer ${token.reveal()}`);
+  const isReader = token === null ? isLocal(req) : isSame(req.headers.authorization ?? '', `Bearer ${token.reveal()}`);
   if (isReader) return;
   throw new HttpError(token === null ? 403 : 401, 'The metrics should be read with METRICS_TOKEN, or, where there is none, on this machine and through no proxy.');
 }
 
-/** Whether a request comes from this machine itself: a proxy on it would bring those of others. nginx names nobody, but asks in HTTP/1.0. */
-function isFromHere({ socket, headers, httpVersion }) {
-  const isDirect = httpVersion !== '1.0' && OWN_HOST.test(headers.host ?? '') && !Object.keys(headers).some(isOfProxy);
+/**
+ * Whether a request comes from this machine, without a proxy that might forward those of others. nginx may send no proxy header, but uses
+ * HTTP/1.0.
+ */
+function isLocal({ socket, headers, httpVersion }) {
+  const isDirect = httpVersion !== '1.0' && OWN_HOST.test(headers.host ?? '') && !Object.keys(headers).some(isProxyHeader);
   return isDirect && LOOPBACK.test(socket.remoteAddress ?? '');
 }
 
-function isOfProxy(name) {
-  return OF_A_PROXY.some((pattern) => pattern.test(name));
+function isProxyHeader(name) {
+  return PROXY_HEADERS.some((pattern) => pattern.test(name));
 }
 
 function isSame(one, other) {

@@ -1,8 +1,8 @@
 const BASIC = /^Basic +([A-Za-z0-9+/]+=*)$/i;
 
 /**
- * Return the address and the password of a request that a browser has asked its user for: both undefined where they are none, and null where
- * there is another kind of authorization, or none.
+ * Return the address and the password of HTTP basic authentication. Both are undefined if they cannot be decoded. Null is returned if the
+ * request has no basic authentication.
  *
  * @param {import('express').Request} req
  * @returns {{email?: string, password?: string} | null}

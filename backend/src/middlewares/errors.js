@@ -1,12 +1,13 @@
+/** Errors as answers: `HttpError`, and the handlers of unknown paths and of everything thrown. */
 import { STATUS_CODES } from 'node:http';
 
-import { TooLate } from '../concurrency/withinMs.js';
-import { isOfDatabase } from '../services/databaseErrors.js';
+import { TooLate } from '../concurrency/time.js';
+import { isOfDatabase } from '../config/databaseErrors.js';
 
 const SHOWN_CHARACTERS = 60;
-const AWAY = { status: 503, message: 'The database should answer. Received: nothing, or a failure.', headers: { 'Retry-After': '5' } };
+const UNAVAILABLE = { status: 503, message: 'The database should answer. Received: nothing, or a failure.', headers: { 'Retry-After': '5' } };
 
-/** A request that gets no answer but a status and a reason; both may be shown to everybody. */
+/** An error that is answered by its status and message. Both may be shown to any client. */
 export class HttpError extends Error {
   name = 'HttpError';
 
@@ -21,43 +22,42 @@ export class HttpError extends Error {
   }
 }
 
-/** Return a value as it may stand in a message: short, and without control characters. */
+/** Return a value for a message: at most 60 characters, without control characters. */
 export function shown(value) {
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value));
   const plain = text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '');
   return plain.length > SHOWN_CHARACTERS ? `${plain.slice(0, SHOWN_CHARACTERS)}…` : plain;
 }
 
-/** The last of all routes. */
+/** Answer 404 for any path without a route. */
 export function notFound(req) {
   throw new HttpError(404, `There should be a resource at this path. Received: ${shown(req.path)}.`);
 }
 
 /**
- * Return the handler of everything that was thrown. A defect is told to the log with its trace, and to the caller with no more than the
- * request's id.
+ * Return the handler of everything thrown. A defect is logged with its stack trace; the client gets only the request's id.
  *
  * @param {{log: object}} services
  */
 export function errorHandler({ log }) {
-  // Express knows an error handler by its four parameters.
+  // Express recognises an error handler by its four parameters.
   return (error, req, res, next) => {
-    const told = tellable(error);
-    if (told.status >= 500 && !(error instanceof HttpError)) (req.log ?? log).error({ err: error, requestId: req.id }, 'request failed');
+    const answer = answerOf(error);
+    if (answer.status >= 500 && !(error instanceof HttpError)) (req.log ?? log).error({ err: error, requestId: req.id }, 'request failed');
     if (res.headersSent) {
-      next(error); // Express cuts the connection: half an answer must not look like a whole one
+      next(error); // Express closes the connection, so that half an answer does not look complete
       return;
     }
-    res.set(told.headers ?? {});
-    const { status, message, field } = told;
+    res.set(answer.headers ?? {});
+    const { status, message, field } = answer;
     res.status(status).json({ errCode: status, message, ...(field !== undefined && { field }), requestId: req.id });
   };
 }
 
-/** Errors of Express and its parsers say by `expose` whether they are the caller's to see. */
-function tellable(error) {
+/** Return the status and message of an error. Only errors of the client are described; others are answered by a general message. */
+function answerOf(error) {
   if (error instanceof HttpError) return error;
-  if (isOfDatabase(error) || error instanceof TooLate) return AWAY;
+  if (isOfDatabase(error) || error instanceof TooLate) return UNAVAILABLE;
   const status = error?.status ?? error?.statusCode;
   if (!(status >= 400 && status < 500)) return { status: 500, message: 'The server failed. Its log has more, by the request’s id.' };
   return { status, message: MESSAGES[error.type] ?? `${STATUS_CODES[status] ?? 'The request is at fault'}.` };

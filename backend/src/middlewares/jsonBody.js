@@ -1,9 +1,10 @@
+/** Reads JSON bodies, and refuses bodies of other kinds. */
 import express from 'express';
 
 import { HttpError, shown } from './errors.js';
 
-const LIMIT_BYTES = 32 * 1024; // the largest honest body is below 1 KB
-const LIMIT_DEPTH = 32; // as Python's own
+const LIMIT_BYTES = 32 * 1024; // valid bodies are below 1 KB
+const LIMIT_DEPTH = 32; // as on the Python side
 const OPENING = new Set([0x7b, 0x5b]); // { [
 const CLOSING = new Set([0x7d, 0x5d]);
 const QUOTE = 0x22;
@@ -11,10 +12,10 @@ const BACKSLASH = 0x5c;
 
 const parse = express.json({ limit: LIMIT_BYTES, inflate: false, type: () => true, verify: (_req, _res, body) => checkDepth(body) });
 
-/** Read a JSON body: in UTF-8, not compressed, at most 32 KB and 32 levels deep. */
+/** The middlewares that read a JSON body: in UTF-8, not compressed, at most 32 KB and 32 levels deep. */
 export const jsonBody = [checkType, parse, checkPresence];
 
-/** Refuse a body where none has a meaning: a proxy in front may see where it ends differently. */
+/** Refuse a body on routes without one, because a proxy in front may disagree about where it ends. */
 export function noBody(req, _res, next) {
   const hasBody = 'transfer-encoding' in req.headers || Number(req.headers['content-length'] ?? 0) > 0;
   if (hasBody) throw new HttpError(400, `A ${req.method} should have no body. Received: one.`, { headers: { Connection: 'close' } });
@@ -36,16 +37,16 @@ function checkPresence(req, _res, next) {
   next();
 }
 
-/** Count brackets outside of texts, before the parser builds what they stand for. */
+/** Check the depth of a body by its brackets outside of strings, before the parser builds it. */
 function checkDepth(body) {
   let depth = 0;
-  let isText = false;
+  let isString = false;
   for (let at = 0; at < body.length; at += 1) {
     const byte = body[at];
-    if (isText && byte === BACKSLASH) at += 1;
-    else if (byte === QUOTE) isText = !isText;
-    else if (!isText && OPENING.has(byte)) depth += 1;
-    else if (!isText && CLOSING.has(byte)) depth -= 1;
+    if (isString && byte === BACKSLASH) at += 1;
+    else if (byte === QUOTE) isString = !isString;
+    else if (!isString && OPENING.has(byte)) depth += 1;
+    else if (!isString && CLOSING.has(byte)) depth -= 1;
     if (depth > LIMIT_DEPTH) throw new HttpError(400, `The body should have at most ${LIMIT_DEPTH} levels. Received: more.`);
   }
 }

@@ -1,3 +1,4 @@
+/** Middlewares that identify the user of a request by a token, or an administrator by a password. */
 import { TokenRefused } from '../services/authService.js';
 import { basicOf } from './basicAuth.js';
 import { HttpError } from './errors.js';
@@ -5,9 +6,9 @@ import { HttpError } from './errors.js';
 const BEARER = /^Bearer +([\w~+/.-]+=*)$/i;
 
 /**
- * Return what lets requests through by their token, and says in `req.user` whose they are: the token's subject, and nobody a parameter names.
+ * Return the middleware that requires a token and sets `req.user` to its subject. No parameter can name another user.
  *
- * 401: no token. 403: one that is not good, or of an account that is closed. 404: of an account that is no more.
+ * 401: no token. 403: an invalid token, or one of a closed account. 404: a token of a deleted account.
  *
  * @param {{auth: object}} services
  */
@@ -18,21 +19,21 @@ export function verifyTokenUser({ auth }) {
   };
 }
 
-/** The same for routes that are for guests, too: without a token there is no `req.user`, but a bad token is refused. */
+/** Return the middleware of routes for users and guests. Without a token there is no `req.user`; an invalid token is refused. */
 export function verifyTokenIfAny({ auth }) {
   const verify = verifyTokenUser({ auth });
   return async (req, res, next) => (req.headers.authorization === undefined ? next() : verify(req, res, next));
 }
 
 /**
- * Return what lets administrators through: by a token, or, for a page in a browser, by address and password.
+ * Return the middleware that requires an administrator: by a token, or in a browser by address and password.
  *
  * @param {{auth: object, settings: object}} services
  */
 export function verifyAdmin({ auth, settings: { admins } }) {
   return async (req, _res, next) => {
     const basic = basicOf(req);
-    req.user = basic === null ? await userOfToken(auth, bearerOf(req, BROWSER_MAY_ASK)) : await userOfPassword(auth, basic);
+    req.user = basic === null ? await userOfToken(auth, bearerOf(req, BASIC_CHALLENGE)) : await userOfPassword(auth, basic);
     if (!req.user.isVerified) throw new HttpError(503, 'The database should say who is an administrator. Received: no answer.');
     const isAdmin = admins.ids.includes(req.user.id) || admins.roles.includes(req.user.roleId);
     if (!isAdmin) throw new HttpError(403, 'This should be asked by an administrator. Received: somebody else’s request.');
@@ -40,13 +41,13 @@ export function verifyAdmin({ auth, settings: { admins } }) {
   };
 }
 
-const BROWSER_MAY_ASK = { 'WWW-Authenticate': 'Basic realm="recommendations", charset="UTF-8"' };
+const BASIC_CHALLENGE = { 'WWW-Authenticate': 'Basic realm="recommendations", charset="UTF-8"' };
 
 function bearerOf(req, headers = { 'WWW-Authenticate': 'Bearer' }) {
-  const given = req.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'authorization').length;
-  const token = given === 1 ? BEARER.exec(req.headers.authorization)?.[1] : undefined;
+  const nHeaders = req.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'authorization').length;
+  const token = nHeaders === 1 ? BEARER.exec(req.headers.authorization)?.[1] : undefined;
   if (token !== undefined) return token;
-  const received = ['none', 'something else'][given] ?? 'several';
+  const received = ['none', 'something else'][nHeaders] ?? 'several';
   throw new HttpError(401, `There should be one header \`Authorization: Bearer …\`. Received: ${received}.`, { headers });
 }
 
@@ -67,7 +68,7 @@ function subjectOf(auth, token) {
 }
 
 async function userOfPassword(auth, { email, password }) {
-  const found = email && password ? await auth.login(email, password) : null;
-  if (found !== null) return { ...found.user, isActive: true, isVerified: true };
-  throw new HttpError(401, 'The address and the password should belong together. Received: others.', { headers: BROWSER_MAY_ASK });
+  const account = email && password ? await auth.login(email, password) : null;
+  if (account !== null) return { ...account.user, isActive: true, isVerified: true };
+  throw new HttpError(401, 'The address and the password should belong together. Received: others.', { headers: BASIC_CHALLENGE });
 }

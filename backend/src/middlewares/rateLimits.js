@@ -1,3 +1,4 @@
+/** Limits of requests: for each address, each user, and for failed logins. */
 import { createHash } from 'node:crypto';
 
 import { ipKeyGenerator, rateLimit } from 'express-rate-limit';
@@ -8,12 +9,12 @@ import { HttpError } from './errors.js';
 
 const MINUTE_MS = 60_000;
 const LOGIN_WINDOW_MS = 15 * MINUTE_MS;
-const ADDRESSES_PER_ACCOUNT = 5; // an account can be locked out by others only from several addresses
+const ADDRESSES_PER_ACCOUNT = 5; // so that a single address cannot lock an account out
 
 /**
- * Return the limits: by address before anybody is known, by customer after that, and for logins that fail.
+ * Return the limits: by address before the user is known, by user after that, and for failed logins.
  *
- * The counts are of this process; behind a load balancer each process has its own.
+ * Each process counts for itself, also behind a load balancer.
  *
  * @param {{rateLimits: {ip: number, user: number, login: number}}} settings Requests in a window; 0 for no limit.
  */
@@ -26,7 +27,7 @@ export function rateLimits({ rateLimits: { ip, user, login } }) {
       limiter(login, { ...failures, keyGenerator: addressOf }),
       limiter(login * ADDRESSES_PER_ACCOUNT, {
         ...failures,
-        skip: (req) => !emailOf(req), // nobody's account: one count of all of them would shut out everybody
+        skip: (req) => !emailOf(req), // without an address there is no account, and a common count would lock all users out
         keyGenerator: (req) => accountOf(emailOf(req)),
       }),
     ],
@@ -43,16 +44,16 @@ function refuse(_req, _res, next) {
 }
 
 function addressOf(req) {
-  return ipKeyGenerator(req.ip ?? 'unknown'); // an IPv6 customer has a whole network of addresses
+  return ipKeyGenerator(req.ip ?? 'unknown'); // an IPv6 user has a whole network of addresses
 }
 
-/** Return the address of who logs in, by the body or as browsers do. */
+/** Return the address of a login, from the body or from basic authentication. */
 function emailOf(req) {
   const email = req.body?.email ?? basicOf(req)?.email;
   return typeof email === 'string' ? email : undefined;
 }
 
-/** Of fixed length, whatever was sent. */
+/** Return an account's key in the counts: a hash, so that its length is fixed. */
 function accountOf(email) {
   return createHash('sha256').update(plainAddress(email)).digest('base64');
 }

@@ -1,10 +1,11 @@
+/** The Sequelize models of the default schema. */
 import { DataTypes } from 'sequelize';
 
 const { BIGINT, DATE, DATEONLY, DOUBLE, INTEGER, STRING, TEXT } = DataTypes;
-const SECRET = 'password'; // a hash, but nobody's business
+const SECRET = 'password'; // a hash, but never shown
 
 /**
- * Define the models over the tables of recsys/store/migrations. The tables are made by the migrations, never by `sync()`.
+ * Define the models over the tables of recsys/store/migrations. The migrations create the tables, never `sync()`.
  *
  * @param {Sequelize} sequelize
  * @returns {{User, Product, Productdetail, Interaction, Comment, Recommendation, ModelRun}}
@@ -71,7 +72,7 @@ export function defineModels(sequelize) {
   Interaction.belongsTo(User, { foreignKey: 'userId', as: 'user', constraints: false });
   Recommendation.belongsTo(Product, { foreignKey: 'productId', as: 'product', constraints: false });
   const models = { User, Product, Productdetail, Interaction, Comment, Recommendation, ModelRun };
-  for (const model of Object.values(models)) storeSeconds(model); // after the associations, which make new attributes
+  for (const model of Object.values(models)) storeSeconds(model); // after the associations, which add attributes
   return models;
 }
 
@@ -83,7 +84,7 @@ function storeSeconds(model) {
   for (const { type } of Object.values(model.rawAttributes)) if (type.key === DATE.key) type._stringify = inSeconds;
 }
 
-/** Write moments as Python and CURRENT_TIMESTAMP do: as text they then sort like the moments, in SQLite, too. */
+/** Write moments as Python and CURRENT_TIMESTAMP do, so that SQLite sorts their texts in the order of time. */
 function inSeconds(moment) {
   return new Date(moment).toISOString().slice(0, 'YYYY-MM-DDTHH:mm:ss'.length).replace('T', ' ');
 }

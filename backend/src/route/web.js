@@ -1,3 +1,4 @@
+/** All routes of the server, as one table. */
 import express from 'express';
 
 import { authController } from '../controllers/authController.js';
@@ -12,19 +13,19 @@ import { rateLimits } from '../middlewares/rateLimits.js';
 
 const CONTROLLERS = [recommendationController, interactionController, authController, internalController, statusController];
 const EVERYBODY = 'everybody';
-const NEWCOMER = 'everybody, seldom';
-const CUSTOMER = 'customer';
-const VISITOR = 'customer or guest';
+const LOGIN = 'everybody, seldom';
+const USER = 'user';
+const GUEST = 'user or guest';
 const ADMINISTRATOR = 'administrator';
 const MACHINE = 'machine';
 
-/** Every route there is; the table in README.md is this one. */
+/** All routes, as in the table of README.md. */
 export const ROUTES = Object.freeze([
   {
     method: 'GET',
     path: '/api/recommendations/list',
     aliases: ['/api/recommend/list'],
-    who: CUSTOMER,
+    who: USER,
     action: 'listForCurrentUser',
     meaning: 'the list: `?limit=` 1 to 100 (10), `?device=` desktop, mobile or tablet (as the browser says)',
   },
@@ -32,44 +33,44 @@ export const ROUTES = Object.freeze([
     method: 'POST',
     path: '/api/recommendations/init',
     aliases: ['/api/recommend/init'],
-    who: CUSTOMER,
+    who: USER,
     action: 'initForCurrentUser',
-    meaning: 'a new list, whatever is cached; parameters likewise',
+    meaning: 'a new list, whatever is cached; the same parameters',
   },
   {
     method: 'DELETE',
     path: '/api/recommendations/clear',
     aliases: ['/api/recommend/clear'],
-    who: CUSTOMER,
+    who: USER,
     action: 'clearForCurrentUser',
-    meaning: 'forget the cached list',
+    meaning: 'delete the cached list',
   },
   {
     method: 'GET',
     path: '/api/recommendations/similar/:productId',
     aliases: ['/api/recommend/similar/:productId'],
-    who: VISITOR,
+    who: GUEST,
     action: 'listSimilar',
-    meaning: 'products like one; parameters likewise',
+    meaning: 'products similar to one; the same parameters',
   },
   {
     method: 'POST',
     path: '/api/interaction',
-    who: CUSTOMER,
+    who: USER,
     action: 'recordForCurrentUser',
     hasBody: true,
-    meaning: 'what the customer did: `{productId, actionCode, device?, eventId?, timestamp?}`',
+    meaning: 'what the user did: `{productId, actionCode, device?, eventId?, timestamp?}`',
   },
-  { method: 'POST', path: '/api/auth/login', who: NEWCOMER, action: 'login', hasBody: true, meaning: '`{email, password}` for a token' },
+  { method: 'POST', path: '/api/auth/login', who: LOGIN, action: 'login', hasBody: true, meaning: '`{email, password}` for a token' },
   {
     method: 'GET',
     path: '/internal/recommendations',
     who: ADMINISTRATOR,
     action: 'showRecommendations',
-    meaning: 'a list with its runs, and how the server fares, as JSON or, in a browser, as a page: `?userId=` (one’s own), `?limit=`',
+    meaning: 'a list with its runs, and the state of the server, as JSON or, in a browser, as a page: `?userId=` (one’s own), `?limit=`',
   },
-  { method: 'GET', path: '/health', who: EVERYBODY, action: 'health', meaning: 'the process lives' },
-  { method: 'GET', path: '/ready', who: EVERYBODY, action: 'ready', meaning: '`ready`; `degraded` while the fallback or the spool stands in; 503 `closing`' },
+  { method: 'GET', path: '/health', who: EVERYBODY, action: 'health', meaning: 'the process is up' },
+  { method: 'GET', path: '/ready', who: EVERYBODY, action: 'ready', meaning: '`ready`; `degraded` while the fallback chain or the spool does part of the work; 503 `closing`' },
   { method: 'GET', path: '/metrics', who: MACHINE, action: 'metrics', meaning: 'counts for Prometheus: by METRICS_TOKEN, or from this machine and through no proxy' },
 ]);
 
@@ -84,28 +85,28 @@ export function webRoutes(services) {
   const actions = Object.assign({}, ...CONTROLLERS.map((make) => make(services)));
   const gates = gatesOf(services);
   for (const { method, path, aliases = [], who, action, hasBody = false } of ROUTES) {
-    const steps = [named(path), ...(hasBody ? jsonBody : []), ...(method === 'GET' ? [noBody] : []), ...gates(who), actions[action]];
-    for (const at of [path, ...aliases]) router.route(at)[method.toLowerCase()](steps).all(refuseMethod(method));
+    const steps = [nameRoute(path), ...(hasBody ? jsonBody : []), ...(method === 'GET' ? [noBody] : []), ...gates(who), actions[action]];
+    for (const spelling of [path, ...aliases]) router.route(spelling)[method.toLowerCase()](steps).all(refuseMethod(method));
   }
   return router;
 }
 
-/** Return what stands before a handler: the limit of an address first, then who it is, then the limit of a customer. */
+/** Return the middlewares before a handler, by `who`: the address's limit, then the identification, then the user's limit. */
 function gatesOf(services) {
   const { byAddress, byUser, logins } = rateLimits(services.settings);
   const gates = {
     [EVERYBODY]: [],
     [MACHINE]: [],
-    [CUSTOMER]: [byAddress, verifyTokenUser(services), byUser],
-    [VISITOR]: [byAddress, verifyTokenIfAny(services), byUser],
+    [USER]: [byAddress, verifyTokenUser(services), byUser],
+    [GUEST]: [byAddress, verifyTokenIfAny(services), byUser],
     [ADMINISTRATOR]: [byAddress, ...logins, verifyAdmin(services)],
-    [NEWCOMER]: [byAddress, ...logins],
+    [LOGIN]: [byAddress, ...logins],
   };
   return (who) => gates[who];
 }
 
-/** Say under which name a request is counted: a route's, not each path's. */
-function named(path) {
+/** Return the middleware that sets the route's name, under which its requests are counted. */
+function nameRoute(path) {
   return (_req, res, next) => {
     res.locals.route = path;
     next();

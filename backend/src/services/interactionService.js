@@ -1,33 +1,33 @@
+/** Stores interactions in the database, or in the spool while the database is unavailable. */
 import { randomUUID } from 'node:crypto';
 
-import { Pause } from '../concurrency/pause.js';
-import { TooLate, withinMs } from '../concurrency/withinMs.js';
-import { isDeadlock, isDuplicate, isOfDatabase, isRowsFault } from './databaseErrors.js';
+import { Pause, TooLate, withinMs } from '../concurrency/time.js';
+import { isDeadlock, isDuplicate, isOfDatabase, isRowsFault } from '../config/databaseErrors.js';
 
-const STORE_MS = 1000; // of a request's time, for the database; then it is the spool's turn
-const AWAY_MS = 1000; // after the database has failed, the next ones do not wait for another failure
-const DRAIN_MS = { first: 250, most: 5000 }; // between attempts to empty the spool: soon, then ever later
+const STORE_MS = 1000; // of a request's time, for the database; after that the spool is used
+const PAUSE_MS = 1000; // after a failure of the database, interactions go straight to the spool
+const DRAIN_MS = { first: 250, most: 5000 }; // between attempts to empty the spool, doubled each time
 const CLOSING_MS = 1000;
-const EARLIEST_MS = 30 * 86_400_000; // a page that was offline for longer reports nothing that still matters
+const EARLIEST_MS = 30 * 86_400_000; // older timestamps are moved to this age
 
-/** The product is none of the shop's. */
+/** The shop does not have the product. */
 export class UnknownProduct extends Error {
   name = 'UnknownProduct';
 }
 
-/** The event id stands for another interaction already. */
+/** The event id belongs to another interaction already. */
 export class EventConflict extends Error {
   name = 'EventConflict';
 }
 
 /**
- * Return what stores what customers do: once for each event id, and acknowledged only when it is in the database or, while that is away, on
- * the disk.
+ * Create the service that stores interactions, once for each event id. An interaction is acknowledged when it is in the database or, while
+ * the database is unavailable, on the disk.
  *
  * @param {object} services
  * @param {object} services.models `Interaction` and `Product`.
  * @param {object} services.spool What `openSpool` returned.
- * @param {(interaction: object) => void} [services.onStored] Called after each commit; a repetition is none.
+ * @param {(interaction: object) => void} [services.onStored] Called after each commit, except for repetitions.
  * @param {object} services.log
  * @param {() => number} [services.now] Milliseconds since 1970.
  */
@@ -41,9 +41,9 @@ class InteractionService {
   #onStored;
   #log;
   #now;
-  #away;
+  #pause;
   #timer = null;
-  #pauseMs = DRAIN_MS.first;
+  #drainWaitMs = DRAIN_MS.first;
   #isStarted = false;
   #isClosed = false;
 
@@ -53,10 +53,10 @@ class InteractionService {
     this.#onStored = onStored;
     this.#log = log;
     this.#now = now;
-    this.#away = new Pause(AWAY_MS, { now });
+    this.#pause = new Pause(PAUSE_MS, { now });
   }
 
-  /** Begin to store what a former process has left: not before it is certain that this one serves. */
+  /** Begin to store the records of an earlier process. It is called when the server listens. */
   start() {
     this.#isStarted = true;
     this.#drainSoon();
@@ -70,22 +70,22 @@ class InteractionService {
    * @param {number} interaction.productId
    * @param {string} interaction.actionCode
    * @param {string | null} [interaction.device]
-   * @param {string} [interaction.eventId] The sender's own; without one, the same interaction sent twice counts twice.
-   * @param {Date} [interaction.timestamp] Now, if left out; from the future it counts as now, from long ago as of 30 days ago.
+   * @param {string} [interaction.eventId] Set by the sender. Without it, an interaction that is sent twice counts twice.
+   * @param {Date} [interaction.timestamp] By default now. A time in the future becomes now, an older one than 30 days becomes 30 days ago.
    * @returns {Promise<{eventId: string, stored: boolean, duplicate: boolean, spooled: boolean, clamped: 'future' | 'past' | null}>}
    * @throws {UnknownProduct}
    * @throws {EventConflict}
-   * @throws {SpoolFailed} It is nowhere: neither the database nor the disk would have it.
+   * @throws {SpoolFailed} Neither the database nor the disk could store it.
    */
   async record({ userId, productId, actionCode, device = null, eventId = randomUUID(), timestamp }) {
     const { moment, clamped } = this.#clamp(timestamp);
     const record = { userId, productId, actionCode, device, eventId, timestamp: moment.toISOString() };
     const waiting = this.#spool.get(eventId);
-    const outcome = waiting === undefined ? await this.#store(record) : await this.#keep(record);
+    const outcome = waiting === undefined ? await this.#store(record) : await this.#spoolRecord(record);
     return { eventId, stored: outcome === 'stored', duplicate: outcome.startsWith('duplicate'), spooled: outcome.endsWith('spooled'), clamped };
   }
 
-  /** Store what waits in the spool, in its order, until the database refuses. */
+  /** Store the records of the spool in their order, until the database fails. */
   drain() {
     return this.#spool.drain((record) => this.#storeLate(record));
   }
@@ -94,7 +94,7 @@ class InteractionService {
     return this.#spool.stats();
   }
 
-  /** Try once more to store what waits; what still does stays on the disk for the next start, and all of it where there was none. */
+  /** Try once more to store the records of the spool, if `start` was called. Those that remain stay on the disk for the next start. */
   async close() {
     this.#isClosed = true;
     clearTimeout(this.#timer);
@@ -104,24 +104,24 @@ class InteractionService {
     }
     const failure = await withinMs(CLOSING_MS, this.drain()).then(() => null, (error) => error);
     await this.#spool.close().finally(() => {
-      if (failure !== null) this.#log.warn({ reason: failure.message, ...this.stats() }, 'interactions stay in the spool'); // counted at the end
+      if (failure !== null) this.#log.warn({ reason: failure.message, ...this.stats() }, 'interactions stay in the spool'); // with the counts after closing
     });
   }
 
   async #store(record) {
-    if (this.#away.isOn) return this.#keep(record);
+    if (this.#pause.isOn) return this.#spoolRecord(record);
     try {
-      return await withinMs(STORE_MS, this.#toDatabase(record));
+      return await withinMs(STORE_MS, this.#storeInDatabase(record));
     } catch (error) {
       if (error instanceof UnknownProduct || error instanceof EventConflict || isRowsFault(error)) throw error;
       if (!isOfDatabase(error) && !(error instanceof TooLate)) throw error;
-      this.#away.begin();
+      this.#pause.begin();
       this.#log.warn({ reason: error.message }, 'an interaction goes to the spool');
-      return this.#keep(record);
+      return this.#spoolRecord(record);
     }
   }
 
-  async #toDatabase(record) {
+  async #storeInDatabase(record) {
     const product = await this.#models.Product.findByPk(record.productId, { attributes: ['id'], raw: true });
     if (product === null) throw new UnknownProduct(`\`productId\` should be a product of the shop. Received: ${record.productId}.`);
     return this.#insert(record);
@@ -130,17 +130,17 @@ class InteractionService {
   async #insert(record) {
     const row = { ...record, device_type: record.device, timestamp: new Date(record.timestamp) };
     try {
-      await this.#onceMoreAfterDeadlock(() => this.#models.Interaction.create(row));
+      await this.#retryAfterDeadlock(() => this.#models.Interaction.create(row));
     } catch (error) {
       if (!isDuplicate(error)) throw error;
       checkSame(await this.#models.Interaction.findOne({ where: { eventId: record.eventId }, raw: true }), record);
       return 'duplicate';
     }
-    this.#tell(record);
+    this.#notify(record);
     return 'stored';
   }
 
-  async #onceMoreAfterDeadlock(work) {
+  async #retryAfterDeadlock(work) {
     try {
       return await work();
     } catch (error) {
@@ -149,14 +149,14 @@ class InteractionService {
     }
   }
 
-  async #keep(record) {
-    const kept = await this.#spool.append(record.eventId, record);
-    checkSame(kept, record);
+  async #spoolRecord(record) {
+    const spooled = await this.#spool.append(record.eventId, record);
+    checkSame(spooled, record);
     this.#drainSoon();
-    return kept === record ? 'spooled' : 'duplicate spooled';
+    return spooled === record ? 'spooled' : 'duplicate spooled';
   }
 
-  /** Product or not: what was acknowledged is stored, unless the database can never hold it. */
+  /** Store an acknowledged record, even of an unknown product. It is rejected only if the database can never store it. */
   async #storeLate(record) {
     try {
       return await withinMs(STORE_MS, this.#insert(record));
@@ -169,19 +169,19 @@ class InteractionService {
 
   #drainSoon() {
     if (this.#timer !== null || this.#isClosed || !this.#isStarted || this.#spool.pending === 0) return;
-    this.#timer = setTimeout(() => this.#drainNow(), this.#pauseMs);
+    this.#timer = setTimeout(() => this.#drainNow(), this.#drainWaitMs);
     this.#timer.unref();
   }
 
   async #drainNow() {
     try {
-      const done = await this.drain();
-      this.#log.info(done, 'the spool is empty');
-      this.#pauseMs = DRAIN_MS.first;
-      this.#away.end();
+      const counts = await this.drain();
+      this.#log.info(counts, 'the spool is empty');
+      this.#drainWaitMs = DRAIN_MS.first;
+      this.#pause.end();
     } catch (error) {
       this.#log.warn({ reason: error.message, pending: this.#spool.pending }, 'interactions wait in the spool');
-      this.#pauseMs = Math.min(2 * this.#pauseMs, DRAIN_MS.most);
+      this.#drainWaitMs = Math.min(2 * this.#drainWaitMs, DRAIN_MS.most);
     }
     this.#timer = null;
     this.#drainSoon();
@@ -195,7 +195,7 @@ class InteractionService {
     return { moment: timestamp, clamped: null };
   }
 
-  #tell(record) {
+  #notify(record) {
     try {
       this.#onStored(record);
     } catch (error) {
@@ -204,8 +204,8 @@ class InteractionService {
   }
 }
 
-/** Of an event that is sent again, who did what is the same; when, may be the moment of sending. */
-function checkSame(kept, { eventId, ...sent }) {
-  const isSame = kept !== null && ['userId', 'productId', 'actionCode'].every((name) => String(kept[name]) === String(sent[name]));
+/** Check that a repeated event has the same user, product and action. Its timestamp may differ. */
+function checkSame(stored, { eventId, ...sent }) {
+  const isSame = stored !== null && ['userId', 'productId', 'actionCode'].every((name) => String(stored[name]) === String(sent[name]));
   if (!isSame) throw new EventConflict(`\`eventId\` should be new, or sent again with the same interaction. Received: ${eventId}, with another.`);
 }

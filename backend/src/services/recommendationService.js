@@ -1,35 +1,32 @@
-import { Semaphore } from '../concurrency/semaphore.js';
-import { SingleFlight } from '../concurrency/singleFlight.js';
-import { TooLate, withinMs } from '../concurrency/withinMs.js';
-import { Asker } from './lists/asker.js';
-import { Catalogue } from './lists/catalogue.js';
-import { deriveContext } from './lists/context.js';
-import { DatabaseGuard } from './lists/databaseGuard.js';
-import { DatabaseAway, reasonOf } from './lists/fallbackReasons.js';
-import { freshnessOf } from './lists/freshness.js';
-import { featuresOf, intentOf } from './lists/heuristic.js';
-import { climb, climbSnapshot } from './lists/ladder.js';
-import { idsOf, ListMaker, sizeFor } from './lists/listMaker.js';
-import { Lists } from './lists/lists.js';
-import { DEFAULT_RULES } from './lists/snapshot.js';
-import { systemClock } from '../concurrency/clock.js';
+/** Lists of recommendations for users: cached, computed by the Python side, or filled by the fallback chain. */
+import { Semaphore, SingleFlight } from '../concurrency/sharing.js';
+import { systemClock, TooLate, withinMs } from '../concurrency/time.js';
+import { freshnessOf, RecommendationCache } from './recommendations/cache.js';
+import { Catalogue } from './recommendations/catalogue.js';
+import { RecommenderClient } from './recommendations/client.js';
+import { deriveContext } from './recommendations/context.js';
+import { DatabaseGuard, DatabaseUnavailable } from './recommendations/databaseGuard.js';
+import { fallbackFromSnapshot, fallbackItems, fallbackReasonOf } from './recommendations/fallback.js';
+import { featuresOf, intentOf } from './recommendations/heuristic.js';
+import { idsOf, ListBuilder, sizeFor } from './recommendations/listBuilder.js';
+import { DEFAULT_RULES } from './recommendations/snapshot.js';
 
 const LIMITS = { least: 1, usual: 10, most: 100 };
-const LADDER_MS = 100; // for the fallback, after the time for an answer is up
-const CLIMBS = 8; // of different customers at once: fewer than the database's connections, so that lists are still read meanwhile
-const STORE_MS = 2000; // a list is computed, stored and its lease given back well within this and Python's own time
-const SIMILAR = { kept: 1000, ttlMs: 60_000 }; // items like one item: the same for everybody, and asked for on each product's page
+const FALLBACK_MS = 100; // for the fallback chain, after an answer's time is up
+const MOST_FALLBACKS = 8; // different ones at once: fewer than the database's connections, so that cached lists can still be read
+const STORE_MS = 2000; // a list is computed and stored, and its lease released, within this plus Python's time limit
+const SIMILAR = { most: 1000, ttlMs: 60_000 }; // similar items, the same for all users and requested by each product's page
 
 const NO_METRICS = { answer() {}, compute() {}, cache() {} };
 const NO_LOG = { warn() {}, error() {} };
 const NO_SNAPSHOT = { current: async () => null };
 
 /**
- * Make the service that always has a list to show.
+ * Create the service that always has a list to show.
  *
- * An answer is `{data: [{product, score, modelName, reason, source}], source, fallbackReason, modelVersion}`. What goes wrong with Python
- * or with the database ends in the fallback ladder, never in a rejection. Its data is empty only where the shop sells nothing, or where
- * neither the database nor a version is there.
+ * An answer is `{data: [{product, score, modelName, reason, source}], source, fallbackReason, modelVersion}`. A failure of Python or of the
+ * database leads to the fallback chain, never to a rejection. `data` is empty only where the shop has no active product, or where neither
+ * the database nor a version can be read.
  *
  * @param {object} parts
  * @param {Sequelize} parts.sequelize
@@ -44,13 +41,13 @@ const NO_SNAPSHOT = { current: async () => null };
 export function createRecommendationService(parts) {
   const service = new RecommendationService(parts);
   return Object.freeze({
-    listForUser: (userId, wish) => service.listForUser(userId, wish),
-    getCachedForUser: (userId, wish) => service.getCachedForUser(userId, wish),
-    computeRecommendationsForUser: (userId, wish) => service.computeRecommendationsForUser(userId, wish),
-    initForUser: (userId, wish) => service.computeRecommendationsForUser(userId, wish),
+    listForUser: (userId, options) => service.listForUser(userId, options),
+    getCachedForUser: (userId, options) => service.getCachedForUser(userId, options),
+    computeRecommendationsForUser: (userId, options) => service.computeRecommendationsForUser(userId, options),
+    initForUser: (userId, options) => service.computeRecommendationsForUser(userId, options),
     clearForUser: (userId) => service.clearForUser(userId),
     invalidateUser: (userId) => service.invalidateUser(userId),
-    similar: (productId, wish) => service.similar(productId, wish),
+    similar: (productId, options) => service.similar(productId, options),
     deriveContext: (circumstances) => service.deriveContext(circumstances),
     buildUserProductFeatures: (userId, productIds) => service.buildUserProductFeatures(userId, productIds),
     close: () => service.close(),
@@ -64,13 +61,13 @@ class RecommendationService {
   #clock;
   #log;
   #catalogue;
-  #lists;
-  #asker;
-  #maker;
+  #cache;
+  #client;
+  #builder;
   #guard = new DatabaseGuard();
   #flights = new SingleFlight();
-  #places = new Semaphore(CLIMBS);
-  #similar = new Map();
+  #places = new Semaphore(MOST_FALLBACKS);
+  #similar = new Map(); // the newest answers about similar items, by product
 
   constructor({ sequelize, models, python, settings, snapshot = NO_SNAPSHOT, metrics = NO_METRICS, clock = Date, log = NO_LOG }) {
     const { timeoutMs } = settings.python;
@@ -80,79 +77,85 @@ class RecommendationService {
     this.#clock = clock;
     this.#log = log;
     this.#catalogue = new Catalogue(sequelize, clock);
-    this.#lists = new Lists({ sequelize, models, clock, leaseMs: timeoutMs + STORE_MS });
-    this.#asker = new Asker({ python, timeoutMs, metrics });
-    const services = { asker: this.#asker, catalogue: this.#catalogue, lists: this.#lists, guard: this.#guard, log };
-    this.#maker = new ListMaker({ ...services, timeoutMs, storeMs: STORE_MS });
+    this.#cache = new RecommendationCache({ sequelize, models, clock, leaseMs: timeoutMs + STORE_MS });
+    this.#client = new RecommenderClient({ python, timeoutMs, metrics });
+    const parts = { client: this.#client, catalogue: this.#catalogue, cache: this.#cache, guard: this.#guard, log };
+    this.#builder = new ListBuilder({ ...parts, timeoutMs, storeMs: STORE_MS });
   }
 
   /**
-   * Return a customer's list: the stored one, also a stale one, behind which a new one is then made; else a new one, if it is there in
-   * time; else what the ladder has.
+   * Return a user's list: the cached one; else a new one, if it is computed in time; else items of the fallback chain. A stale cached list
+   * is answered while a new one is computed in the background.
    */
   async listForUser(userId, { limit, device, budgetMs } = {}) {
-    const wish = await this.#wish({ limit, device, budgetMs });
-    return this.#orLadder(userId, wish, async () => {
-      const held = await this.#read(userId, wish);
-      const freshness = this.#judge(held, wish);
+    const options = await this.#options({ limit, device, budgetMs });
+    return this.#orFallback(userId, options, async () => {
+      const cached = await this.#read(userId, options);
+      const freshness = this.#freshness(cached, options);
       this.#metrics.cache({ hit: freshness });
-      if (freshness === 'stale') this.#maker.behind(userId, wish, held);
-      if (freshness !== 'miss') return this.#storedAnswer(userId, held, wish);
-      return this.#madeAnswer(userId, await wish.inTime(this.#maker.obtain(userId, wish, held)), wish);
+      if (freshness === 'stale') this.#builder.revalidate(userId, options, cached);
+      if (freshness !== 'miss') return this.#cachedAnswer(userId, cached, options);
+      const list = await options.inTime(this.#builder.getOrCompute(userId, options, cached));
+      return this.#answer(userId, list, options);
     });
   }
 
-  /** Return a customer's stored list as long as it may be shown, or null. */
+  /** Return a user's cached list while it is fresh or stale, else null. */
   async getCachedForUser(userId, { limit } = {}) {
-    const wish = await this.#wish({ limit });
+    const options = await this.#options({ limit });
     try {
-      const held = await this.#read(userId, wish);
-      return this.#judge(held, wish) === 'miss' ? null : await this.#storedAnswer(userId, held, wish);
+      const cached = await this.#read(userId, options);
+      return this.#freshness(cached, options) === 'miss' ? null : await this.#cachedAnswer(userId, cached, options);
     } catch (error) {
-      if (!(error instanceof DatabaseAway)) throw error;
+      if (!(error instanceof DatabaseUnavailable)) throw error;
       return null;
     }
   }
 
-  /** Return a new list, whatever is stored, and store it; where none can be made, what the ladder has. */
+  /** Compute and store a new list, whatever is cached. Where that fails, return items of the fallback chain. */
   async computeRecommendationsForUser(userId, { limit, device } = {}) {
-    const wish = await this.#wish({ limit, device, budgetMs: this.#settings.python.timeoutMs + STORE_MS });
-    return this.#orLadder(userId, wish, async () => this.#madeAnswer(userId, await wish.inTime(this.#maker.anew(userId, wish)), wish));
+    const options = await this.#options({ limit, device, budgetMs: this.#settings.python.timeoutMs + STORE_MS });
+    return this.#orFallback(userId, options, async () => {
+      const list = await options.inTime(this.#builder.refresh(userId, options));
+      return this.#answer(userId, list, options);
+    });
   }
 
-  /** Forget what is stored for a customer. Returns the number of items; rejects if the database cannot. */
+  /** Delete a user's cached list and runs. Returns how many items the list had; rejects if the database fails. */
   async clearForUser(userId) {
     this.#forget(userId);
-    return this.#lists.clear(userId);
+    return this.#cache.clear(userId);
   }
 
-  /** Let a customer's next list be a new one, because she has bought something; what she bought is hidden without it, too. */
+  /** Invalidate a user's list after a purchase, so that the next one is computed anew. The repeat rule applies without it, too. */
   async invalidateUser(userId) {
     this.#forget(userId);
     try {
-      await this.#guard.run(STORE_MS, () => this.#lists.invalidate(userId));
+      await this.#guard.run(STORE_MS, () => this.#cache.invalidate(userId));
     } catch (error) {
-      if (!(error instanceof DatabaseAway)) throw error;
+      if (!(error instanceof DatabaseUnavailable)) throw error;
       this.#log.warn({ err: error, userId }, 'a list could not be declared void');
     }
   }
 
-  /** Return products like one product, for anybody; those that a customer has bought are left out where she is named. */
+  /** Return products similar to one. For a known user, purchased products are left out by the repeat rule. */
   async similar(productId, { limit, userId = null } = {}) {
-    const wish = { ...(await this.#wish({ limit })), exclude: [productId], like: productId };
-    return this.#orLadder(userId, wish, async () => {
-      const answer = await wish.inTime(this.#likeProduct(productId, wish));
-      const products = await this.#guard.run(wish.patience(), () => this.#catalogue.sellable(userId, idsOf(answer), wish.rules));
-      return this.#madeAnswer(userId, { answer, products }, wish);
+    const options = { ...(await this.#options({ limit })), exclude: [productId], like: productId };
+    return this.#orFallback(userId, options, async () => {
+      const answer = await options.inTime(this.#similarTo(productId, options));
+      const products = await this.#guard.run(options.timeLeft(), () =>
+        this.#catalogue.eligible(userId, idsOf(answer), options.rules),
+      );
+      return this.#answer(userId, { answer, products }, options);
     });
   }
 
-  /** Return the context of a request made now, or at another moment, by the clock of the shop. */
+  /** Return the context of a request at a moment, by default now, in the shop's time zone. */
   deriveContext({ device = null, now = this.#clock.now(), timeZone = this.#settings.timeZone } = {}) {
     return deriveContext({ device, now, timeZone });
   }
 
-  /** Return what the heuristic makes of some products for a customer, one row a product that exists; rejects if the database cannot. */
+  /** Return the heuristic features of existing products for a user, one row a product; rejects if the database fails. */
   async buildUserProductFeatures(userId, productIds) {
     const [rows, reviews] = await Promise.all([
       this.#catalogue.productsWithEvents(userId, productIds),
@@ -164,18 +167,18 @@ class RecommendationService {
     }));
   }
 
-  /** Wait for the lists that are being made. */
+  /** Wait for lists that are being computed in the background. */
   async close() {
-    await this.#maker.close();
+    await this.#builder.close();
   }
 
-  /** Return what is wanted, by when, under the rules and in the circumstances of now. */
-  async #wish({ limit = LIMITS.usual, device = null, budgetMs = this.#settings.python.timeoutMs }) {
+  /** Return the options of a request: its limit, deadline and context, and the version and rules at its start. */
+  async #options({ limit = LIMITS.usual, device = null, budgetMs = this.#settings.python.timeoutMs }) {
     if (!Number.isInteger(limit)) throw new TypeError(`\`limit\` should be a whole number. Received: ${limit}.`);
     const until = systemClock.now() + budgetMs;
     const published = await this.#snapshot.current();
     const rules = published?.rules ?? DEFAULT_RULES;
-    const left = () => Math.max(0, until - systemClock.now());
+    const budgetLeft = () => Math.max(0, until - systemClock.now());
     return {
       limit: Math.min(LIMITS.most, Math.max(LIMITS.least, limit)),
       context: this.deriveContext({ device, timeZone: rules.timeZone ?? this.#settings.timeZone }),
@@ -183,111 +186,114 @@ class RecommendationService {
       rules,
       exclude: [],
       like: null,
-      inTime: (promise) => withinMs(left(), promise),
-      patience: () => Math.max(LADDER_MS, left()), // with the database: at its end the ladder still needs it
+      inTime: (promise) => withinMs(budgetLeft(), promise),
+      timeLeft: () => Math.max(FALLBACK_MS, budgetLeft()), // for the database: after the deadline the fallback still queries it
     };
   }
 
-  /** Return what is stored for a customer; those who ask for as much at the same time are told the same. */
-  #read(userId, { limit, rules, patience }) {
-    return this.#guard.run(patience(), () =>
+  /** Return a user's cached rows. Concurrent requests with one limit share one query. */
+  #read(userId, { limit, rules, timeLeft }) {
+    return this.#guard.run(timeLeft(), () =>
       this.#flights.run(`read:${userId}:${limit}`, () => this.#catalogue.cachedList(userId, rules, limit)),
     );
   }
 
   #forget(userId) {
     this.#flights.forgetAll(`read:${userId}:`);
-    this.#flights.forgetAll(`ladder:${userId}:`);
-    this.#maker.forget(userId);
+    this.#flights.forgetAll(`fallback:${userId}:`);
+    this.#builder.forget(userId);
   }
 
-  #judge(held, { limit, context, published }) {
-    if (held.length === 0 || held[0].productId === null) return 'miss';
-    return freshnessOf(held[0], { limit, context, published, now: this.#clock.now() }, this.#settings.cache);
+  #freshness(cached, { limit, context, published }) {
+    if (cached.length === 0 || cached[0].productId === null) return 'miss';
+    return freshnessOf(cached[0], { limit, context, published, now: this.#clock.now() }, this.#settings.cache);
   }
 
-  /** Return Python's answer about one product, or what it answered a moment ago. */
-  async #likeProduct(productId, { limit, published }) {
-    const asked = sizeFor(limit);
+  /** Return Python's answer about one product, from memory where it is recent, long enough and of the active version. */
+  async #similarTo(productId, { limit, published }) {
+    const size = sizeFor(limit);
     const version = published?.name ?? null;
-    const kept = this.#similar.get(productId);
+    const memory = this.#similar.get(productId);
     const now = systemClock.now();
-    if (kept !== undefined && kept.version === version && kept.asked >= asked && now - kept.at < SIMILAR.ttlMs) return kept.answer;
-    const answer = await this.#flights.run(`like:${productId}:${asked}`, () =>
-      this.#asker.ask({ op: 'similar', item_id: productId, limit: asked }),
+    const isGood = memory !== undefined && memory.version === version && memory.size >= size && now - memory.at < SIMILAR.ttlMs;
+    if (isGood) return memory.answer;
+    const answer = await this.#flights.run(`like:${productId}:${size}`, () =>
+      this.#client.request({ op: 'similar', item_id: productId, limit: size }),
     );
-    this.#similar.delete(productId); // to the end: the first is the oldest
-    this.#similar.set(productId, { answer, asked, version, at: now });
-    if (this.#similar.size > SIMILAR.kept) this.#similar.delete(this.#similar.keys().next().value);
+    this.#similar.delete(productId); // and added at the end: the first entry is the oldest
+    this.#similar.set(productId, { answer, size, version, at: now });
+    if (this.#similar.size > SIMILAR.most) this.#similar.delete(this.#similar.keys().next().value);
     return answer;
   }
 
-  /** Return what was made for a customer, as it may be shown to her now. */
-  #madeAnswer(userId, { held, answer, products }, wish) {
-    if (held !== undefined) return this.#storedAnswer(userId, held, wish);
+  /** Return a built list as an answer; `cached` has the rows if another process has built it. */
+  #answer(userId, { cached, answer, products }, options) {
+    if (cached !== undefined) return this.#cachedAnswer(userId, cached, options);
     const { items, model: modelName, model_version: modelVersion, source } = answer;
     const data = items
-      .filter(({ productId }) => products.has(productId) && !wish.exclude.includes(productId))
+      .filter(({ productId }) => products.has(productId) && !options.exclude.includes(productId))
       .map(({ productId, score, reason = null }) => ({ product: products.get(productId), score, modelName, reason, source }));
-    return this.#filled(userId, { data, source, fallbackReason: null, modelVersion }, wish);
+    return this.#filled(userId, { data, source, fallbackReason: null, modelVersion }, options);
   }
 
-  /** Return a stored list as it may be shown now. */
-  #storedAnswer(userId, held, wish) {
-    const [{ modelName, modelVersion, source }] = held;
-    const data = held
+  /** Return cached rows as an answer, without products that are no longer eligible. */
+  #cachedAnswer(userId, cached, options) {
+    const [{ modelName, modelVersion, source }] = cached;
+    const data = cached
       .filter(({ product }) => product !== null)
       .map(({ product, score, details }) => ({ product, score, modelName, reason: reasonIn(details), source }));
-    return this.#filled(userId, { data, source: 'cache', fallbackReason: null, modelVersion }, wish);
+    return this.#filled(userId, { data, source: 'cache', fallbackReason: null, modelVersion }, options);
   }
 
-  /** Return an answer with as many items as were wished for, filled up by the ladder where too few of it may be shown. */
-  async #filled(userId, answer, wish) {
+  /** Return an answer with `limit` items, filled up by the fallback chain where it has fewer. */
+  async #filled(userId, answer, options) {
     const { data } = answer;
-    if (data.length >= wish.limit) return { ...answer, data: data.slice(0, wish.limit) };
-    const exclude = [...wish.exclude, ...data.map(({ product }) => product.id)];
-    const more = await this.#climb(userId, { ...wish, limit: wish.limit - data.length, exclude });
+    if (data.length >= options.limit) return { ...answer, data: data.slice(0, options.limit) };
+    const exclude = [...options.exclude, ...data.map(({ product }) => product.id)];
+    const more = await this.#fallback(userId, { ...options, limit: options.limit - data.length, exclude });
     const filled = { ...answer, data: [...data, ...more.data] };
     return data.length > 0 ? filled : { ...filled, source: sourceOf(more), fallbackReason: 'nothing_left' };
   }
 
-  /** Return what `work` makes, or else what the ladder has, and why; and count it. */
-  async #orLadder(userId, wish, work) {
+  /** Return and count the answer of `work`. Where that fails, return items of the fallback chain with the reason. */
+  async #orFallback(userId, options, work) {
     const answer = await work().catch(async (error) => {
-      const fallbackReason = reasonOf(error);
-      const found = await this.#climb(userId, wish);
-      return { data: found.data, source: sourceOf(found), fallbackReason, modelVersion: found.modelVersion };
+      const fallbackReason = fallbackReasonOf(error);
+      const { data, modelVersion } = await this.#fallback(userId, options);
+      return { data, source: sourceOf({ data }), fallbackReason, modelVersion };
     });
     this.#metrics.answer({ source: answer.source, fallbackReason: answer.fallbackReason });
     return answer;
   }
 
-  /** Return the ladder's products; those of the version's snapshot where the database cannot be asked, or too many ask it. */
-  async #climb(userId, wish) {
-    const { limit, exclude, like, published, patience } = wish;
+  /** Return items of the fallback chain; those of the snapshot where the database fails, or is too busy with other requests. */
+  async #fallback(userId, options) {
+    const { limit, exclude, like, published, timeLeft } = options;
     try {
-      const shared = this.#flights.run(`ladder:${userId}:${limit}:${like}:${exclude}`, () => this.#climbInTurn(userId, wish));
-      return { data: await withinMs(patience(), shared), modelVersion: null };
+      const key = `fallback:${userId}:${limit}:${like}:${exclude}`;
+      const shared = this.#flights.run(key, () => this.#fallbackInTurn(userId, options));
+      return { data: await withinMs(timeLeft(), shared), modelVersion: null };
     } catch (error) {
-      if (!(error instanceof DatabaseAway) && !(error instanceof TooLate)) throw error;
-      return { data: climbSnapshot(published, { limit, exclude }), modelVersion: published?.name ?? null };
+      if (!(error instanceof DatabaseUnavailable) && !(error instanceof TooLate)) throw error;
+      return { data: fallbackFromSnapshot(published, { limit, exclude }), modelVersion: published?.name ?? null };
     }
   }
 
-  /** Climb the ladder when there is a place. It is kept as long as the database is busy with it, even if nobody waits any more. */
-  async #climbInTurn(userId, wish) {
-    const leave = await this.#places.acquire(wish.patience());
-    let climbing;
+  /** Query the fallback chain when a place is free. The place is kept while the database works, even after the request gave up. */
+  async #fallbackInTurn(userId, options) {
+    const release = await this.#places.acquire(options.timeLeft());
+    let query;
     try {
-      return await this.#guard.run(wish.patience(), () => (climbing = this.#climbNow(userId, wish)));
+      return await this.#guard.run(options.timeLeft(), () => (query = this.#queryFallback(userId, options)));
     } finally {
-      Promise.allSettled([climbing]).then(leave);
+      Promise.allSettled([query]).then(release);
     }
   }
 
-  async #climbNow(userId, { limit, exclude, like, rules }) {
+  async #queryFallback(userId, { limit, exclude, like, rules }) {
     const [row] = like === null ? [] : await this.#catalogue.productsWithEvents(null, [like]);
-    return climb(this.#catalogue, { userId, limit, exclude, like: like === null ? null : (row?.product ?? {}) }, rules);
+    const product = like === null ? null : (row?.product ?? {});
+    return fallbackItems(this.#catalogue, { userId, limit, exclude, like: product }, rules);
   }
 }
 
@@ -295,11 +301,11 @@ function sourceOf({ data }) {
   return data[0]?.source ?? 'nothing';
 }
 
-/** Return a stored item's reason. */
+/** Return the reason in an item's stored `details`, or null if another program has written them. */
 function reasonIn(details) {
   try {
     return JSON.parse(details).reason ?? null;
   } catch {
-    return null; // written by somebody else
+    return null;
   }
 }

@@ -1,7 +1,7 @@
+/** The administrators' page, and the template tag that escapes what it shows. */
 import { createHash } from 'node:crypto';
 
-import { html } from './html.js';
-
+const ESCAPED = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 const STYLE = `
 :root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); --quiet: color-mix(in srgb, currentColor 62%, transparent); }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2.5rem auto; padding: 0 1.25rem; }
@@ -16,34 +16,34 @@ th { color: var(--quiet); font-weight: 500; } .number { text-align: right; font-
 .quiet { color: var(--quiet); } .alarm { color: #c2410c; font-weight: 600; }
 `;
 
-/** What the page's own style is known by; no other is allowed. */
+/** The hash of the page's style, for its content security policy. */
 export const STYLE_SOURCE = `'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`;
 
 /**
- * Return the page of what `overview` found.
+ * Return the overview of a user and the server as HTML.
  *
- * @param {object} seen
+ * @param {object} overview See internalController.js.
  * @returns {string}
  */
-export function overviewPage(seen) {
+export function overviewPage(overview) {
   const page = html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>Recommendations of customer ${seen.userId}</title>
+<title>Recommendations of customer ${overview.userId}</title>
 <style>${style()}</style>
 </head>
 <body>
-<h1>Recommendations of customer ${seen.userId}</h1>
-<form><label>Customer <input name="userId" value="${seen.userId}" inputmode="numeric" size="10"></label><button>Show</button></form>
-${facts(factsOf(seen))}
+<h1>Recommendations of customer ${overview.userId}</h1>
+<form><label>Customer <input name="userId" value="${overview.userId}" inputmode="numeric" size="10"></label><button>Show</button></form>
+${facts(factsOf(overview))}
 <h2>Cached list</h2>
-${listOf(seen.cached)}
+${listOf(overview.cached)}
 <h2>Newest run of each model</h2>
-${runsOf(seen.runs, seen.cached?.data[0]?.modelName)}
+${runsOf(overview.runs, overview.cached?.data[0]?.modelName)}
 <h2>Python</h2>
-${facts(pythonOf(seen.python))}
+${facts(pythonOf(overview.python))}
 </body>
 </html>
 `;
@@ -115,4 +115,26 @@ function namesOf(recommendations) {
 
 function momentOf(createdAt) {
   return createdAt instanceof Date ? createdAt.toISOString().replace('T', ' ').slice(0, 16) : createdAt;
+}
+
+/** A piece of HTML. All other values are text, and escaped. */
+class Html {
+  constructor(text) {
+    this.text = text;
+  }
+
+  toString() {
+    return this.text;
+  }
+}
+
+/** The tag of HTML templates. Values are escaped, lists are joined, and `null` and `undefined` become empty text. */
+export function html(strings, ...values) {
+  return new Html(strings.reduce((text, string, index) => text + fragment(values[index - 1]) + string));
+}
+
+function fragment(value) {
+  if (Array.isArray(value)) return value.map(fragment).join('');
+  if (value instanceof Html) return value.text;
+  return String(value ?? '').replace(/[&<>"']/g, (character) => ESCAPED[character]);
 }

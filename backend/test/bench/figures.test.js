@@ -1,4 +1,4 @@
-/** The benches over HTTP would notice: what a list has to be, whose it is, what was promised; and the page says what was measured. */
+/** The benches over HTTP notice wrong lists, swapped users and lost interactions, and the page shows the measured figures. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createServer } from 'node:http';
@@ -7,11 +7,11 @@ import { fileURLToPath } from 'node:url';
 
 import jwt from 'jsonwebtoken';
 
-import { Books, faultOf } from '../../bench/loading/answers.js';
+import { Recorder, faultOf } from '../../bench/loading/recorder.js';
 import { arrivals } from '../../bench/loading/arrivals.js';
 import { closedLoop } from '../../bench/loading/closedLoop.js';
-import { Owners } from '../../bench/loading/owners.js';
-import { Books as SoakBooks } from '../../bench/loading/soakBooks.js';
+import { OwnershipCheck } from '../../bench/loading/ownershipCheck.js';
+import { SoakRecorder } from '../../bench/loading/soakRecorder.js';
 import { page, terminal } from '../../bench/loading/tables.js';
 import { targets } from '../../bench/loading/targets.js';
 import { seeded } from '../fakes.js';
@@ -19,9 +19,9 @@ import { listening } from '../../src/httpServer.js';
 import { SECRET } from '../web/stage.js';
 
 const PAGE_PROGRAM = fileURLToPath(new URL('../../bench/page.js', import.meta.url));
-const SOLD = new Set([1, 2, 3, 4, 5]);
-const LONG_AGO = { sent: Infinity }; // all that was noted before is known to everybody
-const NOBODY = { knows: () => false };
+const ACTIVE = new Set([1, 2, 3, 4, 5]);
+const LATER = { sent: Infinity }; // all earlier changes must be respected
+const UNCHECKED = { canCheck: () => false };
 
 const list = (...ids) => ({
   status: 200,
@@ -36,49 +36,49 @@ const list = (...ids) => ({
 const fellBack = (answer, fallbackReason) => ({ ...answer, body: { ...answer.body, source: 'heuristic', fallbackReason } });
 
 describe('a list', () => {
-  const wanted = { limit: 3, sold: SOLD };
+  const expected = { limit: 3, active: ACTIVE };
 
-  test('is full, of products that are sold, none of them twice', () => {
-    assert.equal(faultOf(list(1, 2, 3), wanted), null);
-    assert.equal(faultOf(list(1, 2), wanted), 'not_full');
-    assert.equal(faultOf(list(), wanted), 'not_full');
-    assert.equal(faultOf(list(1, 2, 2), wanted), 'twice');
-    assert.equal(faultOf(list(1, 2, 9), wanted), 'not_sold');
-    assert.equal(faultOf({ ...list(1, 2, 3), status: 500 }, wanted), 'status');
-    assert.equal(faultOf({ status: 200, body: 'not JSON' }, wanted), 'shape');
+  test('is full, of active products, none of them twice', () => {
+    assert.equal(faultOf(list(1, 2, 3), expected), null);
+    assert.equal(faultOf(list(1, 2), expected), 'not_full');
+    assert.equal(faultOf(list(), expected), 'not_full');
+    assert.equal(faultOf(list(1, 2, 2), expected), 'twice');
+    assert.equal(faultOf(list(1, 2, 9), expected), 'not_sold');
+    assert.equal(faultOf({ ...list(1, 2, 3), status: 500 }, expected), 'status');
+    assert.equal(faultOf({ status: 200, body: 'not JSON' }, expected), 'shape');
     const unscored = list(1, 2, 3);
     unscored.body.data[1].score = null;
-    assert.equal(faultOf(unscored, wanted), 'shape');
+    assert.equal(faultOf(unscored, expected), 'shape');
   });
 
-  test('of a shop that has less is as long as the shop has products', () => {
-    assert.equal(faultOf(list(1, 2, 3, 4, 5), { limit: 10, sold: SOLD }), null);
+  test('of a small shop has all its products', () => {
+    assert.equal(faultOf(list(1, 2, 3, 4, 5), { limit: 10, active: ACTIVE }), null);
   });
 });
 
-test('books of a load: times, fallbacks by reason, and lists that are somebody else’s', () => {
-  const books = new Books({ limit: 2, sold: SOLD });
-  books.take({ customer: 7, ms: 1, ...list(1, 2) });
-  books.take({ customer: 8, ms: 3, ...list(3, 4) });
-  books.take({ customer: 9, ms: 2, ...fellBack(list(5, 4), 'deadline') });
-  books.take({ customer: 9, ms: 4, ...list(5) });
-  books.lose(9, new Error('cut'));
-  books.checkOwners(new Map([[7, [1, 2, 3]], [8, [4, 3]]]));
-  const told = books.summary(2);
+test('the recorder of a load has times, fallbacks by reason, and swapped lists', () => {
+  const recorder = new Recorder({ limit: 2, active: ACTIVE });
+  recorder.add({ user: 7, ms: 1, ...list(1, 2) });
+  recorder.add({ user: 8, ms: 3, ...list(3, 4) });
+  recorder.add({ user: 9, ms: 2, ...fellBack(list(5, 4), 'deadline') });
+  recorder.add({ user: 9, ms: 4, ...list(5) });
+  recorder.addLost(9, new Error('cut'));
+  recorder.checkOwnership(new Map([[7, [1, 2, 3]], [8, [4, 3]]]));
+  const summary = recorder.summary(2);
 
-  assert.deepEqual([told.answers, told.per_second, told.latency_ms.p50, told.latency_ms.max], [4, 2, 3, 4]);
-  assert.deepEqual([told.sources, told.fallbacks, told.fallback_share], [{ cache: 2, heuristic: 1 }, { deadline: 1 }, 0.25]);
-  assert.deepEqual(told.wrong, { not_full: 1, lost: 1, wrong_user: 1 });
+  assert.deepEqual([summary.answers, summary.per_second, summary.latency_ms.p50, summary.latency_ms.max], [4, 2, 3, 4]);
+  assert.deepEqual([summary.sources, summary.fallbacks, summary.fallback_share], [{ cache: 2, heuristic: 1 }, { deadline: 1 }, 0.25]);
+  assert.deepEqual(summary.wrong, { not_full: 1, lost: 1, wrong_user: 1 });
 });
 
 describe('against a server', () => {
   let server;
   let url;
-  const asked = [];
+  const users = [];
   before(async () => {
     server = createServer((req, res) => {
       const { sub } = jwt.verify(req.headers.authorization.replace('Bearer ', ''), SECRET, { algorithms: ['HS256'] });
-      asked.push(Number(sub));
+      users.push(Number(sub));
       res.end(JSON.stringify(list(Number(sub)).body));
     });
     const { port } = await listening(server, { host: '127.0.0.1', port: 0 });
@@ -86,96 +86,96 @@ describe('against a server', () => {
   });
   after(() => server.close());
 
-  const loadOf = (books) => {
+  const loadOf = (recorder) => {
     let count = 0;
-    return { url, books, nextCustomer: () => 1 + (count++ % 5) };
+    return { url, recorder, nextUser: () => 1 + (count++ % 5) };
   };
-  const owned = new Map([...SOLD].map((id) => [id, [id]]));
+  const owned = new Map([...ACTIVE].map((id) => [id, [id]]));
 
-  test('a closed loop asks with each customer’s own token, and enters every answer for who asked', async () => {
-    const books = new Books({ limit: 1, sold: SOLD });
-    await closedLoop({ ...loadOf(books), connections: 3, until: { amount: 30 } });
-    books.checkOwners(owned);
-    const told = books.summary(1);
+  test('a closed loop sends each user’s token, and records the answers by user', async () => {
+    const recorder = new Recorder({ limit: 1, active: ACTIVE });
+    await closedLoop({ ...loadOf(recorder), connections: 3, until: { amount: 30 } });
+    recorder.checkOwnership(owned);
+    const summary = recorder.summary(1);
 
-    assert.deepEqual([told.answers, told.wrong, told.words], [30, {}, []]);
-    assert.deepEqual([...new Set(asked)].sort(), [1, 2, 3, 4, 5]);
+    assert.deepEqual([summary.answers, summary.wrong, summary.words], [30, {}, []]);
+    assert.deepEqual([...new Set(users)].sort(), [1, 2, 3, 4, 5]);
   });
 
-  test('customers who think come at their rate', async () => {
-    const books = new Books({ limit: 1, sold: SOLD });
-    const seconds = await arrivals({ ...loadOf(books), customers: 100, thinkS: 0.5, seconds: 0.5, random: seeded(1) });
-    books.checkOwners(owned);
-    const told = books.summary(seconds);
+  test('users who think arrive at their rate', async () => {
+    const recorder = new Recorder({ limit: 1, active: ACTIVE });
+    const seconds = await arrivals({ ...loadOf(recorder), customers: 100, thinkS: 0.5, seconds: 0.5, random: seeded(1) });
+    recorder.checkOwnership(owned);
+    const summary = recorder.summary(seconds);
 
-    assert.deepEqual(told.wrong, {});
-    assert.ok(told.answers > 60 && told.answers < 150, `${told.answers} came, and not a hundred or so`); // five deviations of a Poisson variable
+    assert.deepEqual(summary.wrong, {});
+    assert.ok(summary.answers > 60 && summary.answers < 150, `${summary.answers} arrived, not about a hundred`); // five standard deviations of a Poisson variable
   });
 });
 
 describe('in a soak', () => {
-  const visit = { kind: 'list', method: 'GET', path: '/list', as: 7, customer: 7, limit: 2, isPersonal: true, statuses: [200] };
-  const violationsOf = (books) => books.summary().violations;
+  const request = { kind: 'list', method: 'GET', path: '/list', as: 7, user: 7, limit: 2, isPersonal: true, statuses: [200] };
+  const violationsOf = (recorder) => recorder.summary().violations;
 
-  test('what was sold out or bought may not be shown, unless the database is away', () => {
-    const books = new SoakBooks(SOLD);
-    books.sell(1, false);
-    books.acknowledge(7, { eventId: 'event-1', productId: 2, actionCode: 'purchase' }, 201);
+  test('sold-out or purchased products may not be shown, except from the snapshot', () => {
+    const recorder = new SoakRecorder(ACTIVE);
+    recorder.setAvailable(1, false);
+    recorder.addAcknowledged(7, { eventId: 'event-1', productId: 2, actionCode: 'purchase' }, 201);
     const snapshot = list(1, 2);
     for (const item of snapshot.body.data) item.modelName = 'snapshot';
-    books.take(visit, snapshot, { ...LONG_AGO, owners: NOBODY });
-    books.take(visit, list(3, 4), { ...LONG_AGO, owners: NOBODY });
-    books.take({ ...visit, as: 8, customer: 8 }, list(2, 3), { ...LONG_AGO, owners: NOBODY });
-    assert.deepEqual(violationsOf(books), {});
-    books.take(visit, list(1, 3), { ...LONG_AGO, owners: NOBODY });
-    books.take(visit, list(2, 3), { ...LONG_AGO, owners: NOBODY });
-    books.sell(1, true);
-    books.take(visit, list(1, 3), { ...LONG_AGO, owners: NOBODY });
+    recorder.add(request, snapshot, { ...LATER, ownership: UNCHECKED });
+    recorder.add(request, list(3, 4), { ...LATER, ownership: UNCHECKED });
+    recorder.add({ ...request, as: 8, user: 8 }, list(2, 3), { ...LATER, ownership: UNCHECKED });
+    assert.deepEqual(violationsOf(recorder), {});
+    recorder.add(request, list(1, 3), { ...LATER, ownership: UNCHECKED });
+    recorder.add(request, list(2, 3), { ...LATER, ownership: UNCHECKED });
+    recorder.setAvailable(1, true);
+    recorder.add(request, list(1, 3), { ...LATER, ownership: UNCHECKED });
 
-    assert.deepEqual(violationsOf(books), { sold_out: 1, bought: 1 });
-    assert.equal(books.summary().valid_share, 4 / 6);
+    assert.deepEqual(violationsOf(recorder), { sold_out: 1, bought: 1 });
+    assert.equal(recorder.summary().valid_share, 4 / 6);
   });
 
-  test('a customer is recognised by her scores', async () => {
-    const owners = new Owners();
+  test('a user is recognised by their scores', async () => {
+    const ownership = new OwnershipCheck();
     const scores = { 7: [[1, 0.1], [2, 0.2]], 8: [[1, 0.9], [2, 0.8]] };
-    const ask = async ({ user_id: user }) => ({ model_version: 'v1', items: scores[user].map(([productId, score]) => ({ productId, score })) });
-    await owners.learn(ask, { customers: [7, 8], moments: [0] });
-    const books = new SoakBooks(SOLD);
-    books.take(visit, list(2, 1), { ...LONG_AGO, owners });
-    assert.deepEqual([owners.lookalikes, violationsOf(books)], [0, {}]);
-    books.take({ ...visit, customer: 8 }, list(2, 1), { ...LONG_AGO, owners });
+    const send = async ({ user_id: user }) => ({ model_version: 'v1', items: scores[user].map(([productId, score]) => ({ productId, score })) });
+    await ownership.record(send, { users: [7, 8], moments: [0] });
+    const recorder = new SoakRecorder(ACTIVE);
+    recorder.add(request, list(2, 1), { ...LATER, ownership });
+    assert.deepEqual([ownership.nAmbiguous, violationsOf(recorder)], [0, {}]);
+    recorder.add({ ...request, user: 8 }, list(2, 1), { ...LATER, ownership });
 
-    assert.deepEqual([violationsOf(books), books.summary().owners_checked], [{ wrong_user: 1 }, 2]);
+    assert.deepEqual([violationsOf(recorder), recorder.summary().owners_checked], [{ wrong_user: 1 }, 2]);
     scores[8] = scores[7];
-    const same = new Owners();
-    await same.learn(ask, { customers: [7, 8], moments: [0] });
-    assert.equal(same.lookalikes, 1);
+    const same = new OwnershipCheck();
+    await same.record(send, { users: [7, 8], moments: [0] });
+    assert.equal(same.nAmbiguous, 1);
   });
 
-  test('what is acknowledged is what is stored, no more and no less', () => {
-    const books = new SoakBooks(SOLD);
+  test('acknowledged and stored interactions are the same', () => {
+    const recorder = new SoakRecorder(ACTIVE);
     const event = (n) => ({ eventId: `event-${n}`, productId: n, actionCode: 'view' });
     const row = (n, changes) => ({ ...event(n), userId: 7, ...changes });
-    for (const n of [1, 2, 3]) books.acknowledge(7, event(n), 202);
+    for (const n of [1, 2, 3]) recorder.addAcknowledged(7, event(n), 202);
 
-    assert.deepEqual(books.compare([row(1), row(2), row(3)]), { acknowledged: 3, stored: 3, spooled: 3 });
-    assert.deepEqual(violationsOf(books), {});
-    books.compare([row(1), row(1), row(3, { userId: 8 }), row(4)]);
-    assert.deepEqual(violationsOf(books), { double: 1, interaction_lost: 2, interaction_unasked: 1 });
+    assert.deepEqual(recorder.compare([row(1), row(2), row(3)]), { acknowledged: 3, stored: 3, spooled: 3 });
+    assert.deepEqual(violationsOf(recorder), {});
+    recorder.compare([row(1), row(1), row(3, { userId: 8 }), row(4)]);
+    assert.deepEqual(violationsOf(recorder), { double: 1, interaction_lost: 2, interaction_unasked: 1 });
   });
 
-  test('a status that a request may not get is noticed, and a token for somebody else', () => {
-    const books = new SoakBooks(SOLD);
-    const login = { kind: 'login', method: 'POST', path: '/login', customer: 7, statuses: [200, 503] };
-    const tokenOfCustomer = (sub) => ({ status: 200, body: { errCode: 0, data: { token: jwt.sign({ sub }, SECRET) } } });
-    books.take(login, tokenOfCustomer('7'), {});
-    books.take(login, { status: 503, body: {} }, {});
-    assert.deepEqual(violationsOf(books), {});
-    books.take(login, tokenOfCustomer('8'), {});
-    books.take(login, { status: 500, body: {} }, {});
+  test('an unexpected status and another user’s token are violations', () => {
+    const recorder = new SoakRecorder(ACTIVE);
+    const login = { kind: 'login', method: 'POST', path: '/login', user: 7, statuses: [200, 503] };
+    const tokenOfUser = (sub) => ({ status: 200, body: { errCode: 0, data: { token: jwt.sign({ sub }, SECRET) } } });
+    recorder.add(login, tokenOfUser('7'), {});
+    recorder.add(login, { status: 503, body: {} }, {});
+    assert.deepEqual(violationsOf(recorder), {});
+    recorder.add(login, tokenOfUser('8'), {});
+    recorder.add(login, { status: 500, body: {} }, {});
 
-    assert.deepEqual(violationsOf(books), { wrong_user: 1, status: 1 });
+    assert.deepEqual(violationsOf(recorder), { wrong_user: 1, status: 1 });
   });
 });
 
@@ -200,8 +200,8 @@ describe('the page', () => {
   });
   const TEXT = 'before\n<!-- results: http -->\nold\n<!-- end of results -->\nafter\n';
 
-  test('holds each figure that is asked for beside what was measured', () => {
-    const met = (told) => targets(told).map(({ measured, isMet }) => [measured, isMet]);
+  test('has each target beside the measured figure', () => {
+    const met = (results) => targets(results).map(({ measured, isMet }) => [measured, isMet]);
 
     assert.deepEqual(met(results(4)), [['4.0 ms', true], ['20.0 ms', true], ['30.0 ms', true], ['900.0 ms', true], ['0 of 301', true]]);
     assert.deepEqual(met(results(6, { lost: 2 }))[0], ['6.0 ms', false]);
@@ -219,7 +219,7 @@ describe('the page', () => {
     assert.throws(() => page('no markers', {}), /should hold/);
   });
 
-  test('of this repository says what its figures say', () => {
+  test('of this repository shows its figures', () => {
     assert.match(execFileSync(process.execPath, [PAGE_PROGRAM, '--check'], { encoding: 'utf8' }), /says what was measured/);
   });
 });

@@ -1,9 +1,9 @@
-/** The circumstances of a choice: one table, and Python reads it the same way. */
+/** The context of a request, derived as Python derives it from the same table. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 
-import { deriveContext, DEVICES, knownDevice } from '../../src/services/lists/context.js';
+import { deriveContext, DEVICES, knownDevice } from '../../src/services/recommendations/context.js';
 import { PYTHON, REPOSITORY } from '../harness.js';
 
 const HOUR_MS = 3_600_000;
@@ -19,7 +19,7 @@ function at(moment, timeZone = 'UTC', device = undefined) {
   return Object.values(deriveContext({ now: new Date(moment), timeZone, device }));
 }
 
-test('the shop’s own clock decides', () => {
+test('the shop’s time zone decides', () => {
   assert.deepEqual(at('2024-01-08T00:00Z'), ['night', 'winter', null]);
   assert.deepEqual(at('2024-01-08T05:59:59.999Z'), ['night', 'winter', null]);
   assert.deepEqual(at('2024-01-08T06:00Z'), ['morning', 'winter', null]);
@@ -31,7 +31,7 @@ test('the shop’s own clock decides', () => {
   assert.deepEqual(at('2024-12-01T00:00Z'), ['night', 'winter', null]);
 });
 
-test('a device is one of the table, or unknown', () => {
+test('a device is in the table, or unknown', () => {
   assert.deepEqual(DEVICES, ['desktop', 'mobile', 'tablet']);
   assert.deepEqual(at('2024-06-01T12:00Z', 'UTC', ' Mobile '), ['afternoon', 'summer', 'mobile']);
   const strange = ['unknown', '', null, undefined, 7, {}, ['mobile'], '__proto__', 'constructor'];

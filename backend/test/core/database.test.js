@@ -1,4 +1,4 @@
-/** Both databases through Sequelize: what is written comes back, what is refused is told, what hangs ends. */
+/** Both databases through Sequelize: values, transactions, migrations, failures and time limits. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { QueryTypes } from 'sequelize';
 import { connectDatabase, placeOf } from '../../src/config/database.js';
 import { applyMigrations, MIGRATIONS, statementsOf } from '../../src/config/migrations.js';
 import { defineModels } from '../../src/models/index.js';
-import { isOfDatabase } from '../../src/services/databaseErrors.js';
+import { isOfDatabase } from '../../src/config/databaseErrors.js';
 import { PYTHON, REPOSITORY } from '../harness.js';
 import { newDatabase, onBothDatabases } from './databases.js';
 
@@ -19,7 +19,7 @@ const NAMES = ['0001_shop.sql', '0002_recommendations.sql', '0003_lists.sql', '0
 const COUNT = 'SELECT COUNT(*) AS n FROM Interactions';
 
 onBothDatabases((shopTest, kind) => {
-  shopTest('what is written comes back as it was', async ({ models }) => {
+  shopTest('written values are read back unchanged', async ({ models }) => {
     const { User, Product, Productdetail, Interaction, Comment, Recommendation, ModelRun } = models;
     await User.create({ id: 7, email: 'lan@example.org', password: 'a hash', dob: '1990-02-28' });
     await Product.create({ id: 101, name: 'Trà xanh 🍵', categoryId: 'tea', view: 3 });
@@ -49,7 +49,7 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(row.moment, '2024-03-01 05:06:07');
   });
 
-  shopTest('an event id is stored once, whoever comes at once; null as often as it comes', async ({ models, sequelize }) => {
+  shopTest('an event id is stored once, also by concurrent writers; null often', async ({ models, sequelize }) => {
     const event = { userId: 1, productId: 2, actionCode: 'view' };
     const outcomes = await Promise.allSettled(Array.from({ length: 30 }, () => models.Interaction.create({ ...event, eventId: 'one' })));
     const refused = outcomes.filter(({ status }) => status === 'rejected').map(({ reason }) => reason.name);
@@ -59,7 +59,7 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(n, 3);
   });
 
-  shopTest('fifty transactions at once all succeed, beside fifty single writes', async ({ open }) => {
+  shopTest('fifty concurrent transactions succeed beside fifty single writes', async ({ open }) => {
     const sequelize = open({ acquireMs: 60_000 }); // of the hundred, some wait for nine tenths of the others
     const models = defineModels(sequelize);
     const event = (productId) => ({ userId: 1, productId, actionCode: 'view' });
@@ -74,7 +74,7 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(n, 150);
   });
 
-  shopTest('a transaction that fails leaves nothing, and the next one succeeds', async ({ models, sequelize }) => {
+  shopTest('a failed transaction changes nothing, and the next one succeeds', async ({ models, sequelize }) => {
     const event = { userId: 1, productId: 2, actionCode: 'view', eventId: 'twice' };
     const failing = sequelize.transaction(async (transaction) => {
       await models.Interaction.create(event, { transaction });
@@ -86,7 +86,7 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(n, 1);
   });
 
-  shopTest('find or create, which opens a transaction of its own, makes one row', async ({ models, sequelize }) => {
+  shopTest('findOrCreate, which opens its own transaction, makes one row', async ({ models, sequelize }) => {
     const where = { email: 'one@example.org' };
     const made = await Promise.all([1, 2, 3, 4].map(() => models.User.findOrCreate({ where })));
     assert.equal(new Set(made.map(([user]) => user.id)).size, 1);
@@ -94,7 +94,7 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(n, 1);
   });
 
-  shopTest('values are bound as they are, and whole numbers stay whole', async ({ sequelize }) => {
+  shopTest('values are bound unchanged, and whole numbers stay whole', async ({ sequelize }) => {
     const nasty = "'; DROP TABLE Users; -- $x";
     const [row] = await sequelize.query('SELECT $nasty AS nasty, $whole AS whole, $nil AS nil', {
       bind: { nasty, whole: 7, nil: null },
@@ -103,7 +103,7 @@ onBothDatabases((shopTest, kind) => {
     assert.deepEqual([row.nasty, Number(row.whole), row.nil], [nasty, 7, null]);
   });
 
-  shopTest('a transaction that waits for itself is refused instead of waiting for ever', async ({ open }) => {
+  shopTest('a transaction that waits for itself is refused', async ({ open }) => {
     if (kind !== 'SQLite') return;
     const sequelize = open({ busyMs: 50 });
     const nested = sequelize.transaction(() => sequelize.transaction(async () => {}));
@@ -111,7 +111,7 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(await sequelize.transaction(async () => 'well'), 'well');
   });
 
-  shopTest('an unmanaged transaction ends its turn however it ends', async ({ sequelize, models }) => {
+  shopTest('an unmanaged transaction releases its turn in any case', async ({ sequelize, models }) => {
     for (const end of ['commit', 'rollback', 'commit']) {
       const transaction = await sequelize.transaction();
       await models.Interaction.create({ userId: 1, productId: 2, actionCode: 'view' }, { transaction });
@@ -145,7 +145,7 @@ for (const kind of ['sqlite', 'mariadb']) {
   const migratePython = (url) => spawnSync(PYTHON, ['-c', program, url], { cwd: REPOSITORY, encoding: 'utf8' });
   const pythonUrl = (url) => url.replace(/^mysql:/, 'mysql+pymysql:');
 
-  bareTest('Node migrates, and Python has nothing left to do', async (url) => {
+  bareTest('after Node’s migrations, Python has none to run', async (url) => {
     assert.deepEqual(await connected(url, (sequelize) => applyMigrations(sequelize)), NAMES);
     assert.deepEqual(await connected(url, (sequelize) => applyMigrations(sequelize)), []);
     const python = migratePython(pythonUrl(url));
@@ -153,13 +153,13 @@ for (const kind of ['sqlite', 'mariadb']) {
     await connected(url, async (sequelize) => assert.equal(await defineModels(sequelize).User.count(), 0));
   });
 
-  bareTest('Python migrates, and Node has nothing left to do', async (url) => {
+  bareTest('after Python’s migrations, Node has none to run', async (url) => {
     const python = migratePython(pythonUrl(url));
     assert.deepEqual([python.stdout.trim(), python.status], [NAMES.join(' '), 0], python.stderr);
     assert.deepEqual(await connected(url, (sequelize) => applyMigrations(sequelize)), []);
   });
 
-  bareTest('what an older record says is taken over', async (url) => {
+  bareTest('the rows of an older record are copied', async (url) => {
     await connected(url, async (sequelize) => {
       await applyMigrations(sequelize);
       await sequelize.query('DROP TABLE rec_schema_migrations');
@@ -169,7 +169,7 @@ for (const kind of ['sqlite', 'mariadb']) {
     });
   });
 
-  bareTest('another program’s tables are left alone, or refused by name', async (url) => {
+  bareTest('another program’s tables are not touched, or refused by name', async (url) => {
     await connected(url, async (sequelize) => {
       await sequelize.query('CREATE TABLE schema_migrations (version BIGINT NOT NULL PRIMARY KEY, dirty BOOLEAN NOT NULL)');
       await sequelize.query('CREATE TABLE rec_lists (id INT PRIMARY KEY, title VARCHAR(50))');
@@ -180,13 +180,13 @@ for (const kind of ['sqlite', 'mariadb']) {
     });
   });
 
-  bareTest('two that migrate at once do it once', async (url) => {
+  bareTest('concurrent migrations run once', async (url) => {
     const applied = await Promise.all([1, 2].map(() => connected(url, (sequelize) => applyMigrations(sequelize))));
     assert.deepEqual(applied.flat().sort(), NAMES);
   });
 }
 
-test('SQLite: somebody else who holds the lock is waited for, and others go on meanwhile', { timeout: 60_000 }, async () => {
+test('SQLite: a write waits for another program’s lock, and reads do not', { timeout: 60_000 }, async () => {
   const server = await newDatabase('sqlite');
   try {
     const url = await server.emptyShop();
@@ -209,7 +209,7 @@ test('SQLite: somebody else who holds the lock is waited for, and others go on m
   }
 });
 
-test('SQLite: a file that is missing, moved away or none is told, and found again', { timeout: 60_000 }, async () => {
+test('SQLite: a file that is missing, moved or invalid is reported, and found again', { timeout: 60_000 }, async () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'recsys-core-'));
   const server = await newDatabase('sqlite');
   try {
@@ -233,7 +233,7 @@ test('SQLite: a file that is missing, moved away or none is told, and found agai
   }
 });
 
-test('SQLite: a folder that is missing is told as the database’s failure, and not made', async () => {
+test('SQLite: a missing folder is a database failure, and is not created', async () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'recsys-core-'));
   try {
     writeFileSync(path.join(folder, 'file'), '');
@@ -251,7 +251,7 @@ test('SQLite: a folder that is missing is told as the database’s failure, and 
   }
 });
 
-test('SQLite: a value that libsql does not know is refused, and the process lives', async () => {
+test('SQLite: a value of an unknown type is refused', async () => {
   const server = await newDatabase('sqlite');
   try {
     const sequelize = connectDatabase({ databaseUrl: await server.emptyShop() });
@@ -266,7 +266,7 @@ test('SQLite: a value that libsql does not know is refused, and the process live
   }
 });
 
-test('MariaDB: a statement that hangs ends, and its connection is not used again', { timeout: 60_000 }, async (t) => {
+test('MariaDB: a statement that hangs is ended with its connection', { timeout: 60_000 }, async (t) => {
   const server = await newDatabase('mariadb');
   try {
     if (server.missing) return t.skip(server.missing);
@@ -281,7 +281,7 @@ test('MariaDB: a statement that hangs ends, and its connection is not used again
   }
 });
 
-test('a URL is read as Python reads it, and what is none is refused', () => {
+test('a URL is read as on the Python side, other texts are refused', () => {
   assert.deepEqual(placeOf('mysql+pymysql://a%40b:p%2Fw@db.example:3307/sh%20op'), {
     host: 'db.example', port: 3307, user: 'a@b', password: 'p/w', name: 'sh op', socket: null, certificate: null,
   });
@@ -293,7 +293,7 @@ test('a URL is read as Python reads it, and what is none is refused', () => {
   }
 });
 
-test('a migration is split as Python splits it', () => {
+test('a migration is split as on the Python side', () => {
   const text = '-- a; comment;\nCREATE TABLE t (a {{id}}); -- x\nSELECT 1;\n\nSELECT ";";';
   assert.deepEqual(statementsOf(text, { id: 'INT' }), ['CREATE TABLE t (a INT); -- x\nSELECT 1', 'SELECT ";"']);
   assert.match(MIGRATIONS, /recsys.store.migrations/);

@@ -1,4 +1,4 @@
-/** Shops for the tests of the core: the same on SQLite and on MariaDB, each test with one that no other test sees. */
+/** Shops for the tests: the same on SQLite and on MariaDB, a new one for each test. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { closeSync, copyFileSync, openSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';

@@ -1,4 +1,4 @@
-/** The core under faults: processes that come at once or die, a database that hangs, is full, or undoes what was done. */
+/** The recommendation service under faults: concurrent and killed processes; a database that hangs, is full, or rolls back. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,10 +8,10 @@ import { fileURLToPath } from 'node:url';
 
 import { DatabaseError } from 'sequelize';
 
-import { withinMs } from '../../src/concurrency/withinMs.js';
+import { withinMs } from '../../src/concurrency/time.js';
 import { connectDatabase, placeOf } from '../../src/config/database.js';
 import { defineModels } from '../../src/models/index.js';
-import { isOfDatabase } from '../../src/services/databaseErrors.js';
+import { isOfDatabase } from '../../src/config/databaseErrors.js';
 import { eventually } from '../harness.js';
 import { onBothDatabases } from './databases.js';
 import { FakePython, fill, idsOf, published, serve } from './shop.js';
@@ -82,7 +82,7 @@ async function throughProxy(url, { statementMs, ...options }, work) {
 }
 
 onBothDatabases((shopTest, kind) => {
-  shopTest('three processes that miss at once compute once', async ({ url, models }) => {
+  shopTest('three processes with a miss at the same time compute once', async ({ url, models }) => {
     await fill(models, 9);
     const processes = await Promise.all(['ask', 'ask', 'ask'].map((deed) => startProcess(url, deed)));
     for (const { begin } of processes) begin();
@@ -93,7 +93,7 @@ onBothDatabases((shopTest, kind) => {
     await Promise.all(processes.map(({ ended }) => ended));
   });
 
-  shopTest('a process that is killed while it stores leaves the old list whole, and nobody waiting', async ({ url, sequelize, models }) => {
+  shopTest('a process killed during a store leaves the old list whole', async ({ url, sequelize, models }) => {
     await fill(models, 9);
     const { service, clock } = serve({ sequelize, models }, { python: new FakePython([9, 8, 7]) });
     await service.listForUser(USER, { limit: 3 });
@@ -111,7 +111,7 @@ onBothDatabases((shopTest, kind) => {
     await service.close();
   });
 
-  shopTest('a list whose transaction was undone by the server is stored at the second attempt', async ({ sequelize, models }) => {
+  shopTest('a list is stored again after a deadlock', async ({ sequelize, models }) => {
     await fill(models, 9);
     const deadlock = new DatabaseError(Object.assign(new Error('Deadlock found'), { code: 'ER_LOCK_DEADLOCK', errno: 1213 }));
     let attempts = 0;
@@ -126,7 +126,7 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(await models.ModelRun.count(), 4);
   });
 
-  shopTest('many lists at once, of few customers, are all stored whole', async ({ sequelize, models, open }) => {
+  shopTest('concurrent lists of few users are all stored whole', async ({ sequelize, models, open }) => {
     await fill(models, 40);
     const python = () => new FakePython(Array.from({ length: 30 }, (_, n) => 40 - n));
     const settings = { python: { timeoutMs: 20_000 } };
@@ -144,7 +144,7 @@ onBothDatabases((shopTest, kind) => {
 
   if (kind === 'SQLite') return;
 
-  shopTest('a database that hangs is not waited for, and asked again when it is back', async ({ url, models }) => {
+  shopTest('a database that hangs delays nothing, and is used again afterwards', async ({ url, models }) => {
     await fill(models, 9);
     await throughProxy(url, { statementMs: 1000 }, async (sequelize, proxy) => {
       const version = published({ popular: [2, 1], newest: [9] });
@@ -162,14 +162,14 @@ onBothDatabases((shopTest, kind) => {
     });
   });
 
-  shopTest('a connection that is lost before its first use is the database’s failure', async ({ url }) => {
+  shopTest('a connection lost before its first use is a database failure', async ({ url }) => {
     await throughProxy(url, { cutAt: 'ISOLATION LEVEL' }, async (sequelize) => {
       const error = await sequelize.query('SELECT 1').catch((thrown) => thrown);
       assert.ok(isOfDatabase(error), error?.stack);
     });
   });
 
-  shopTest('a server that falls silent right after the handshake costs a statement, and not the database', async ({ url }) => {
+  shopTest('a server that is silent after the handshake costs one statement', async ({ url }) => {
     await throughProxy(url, { silentAt: 'time_zone', statementMs: 500 }, async (sequelize) => {
       const lost = await withinMs(SILENT_MS, sequelize.query('SELECT 1')).catch((error) => error);
       assert.ok(isOfDatabase(lost), lost?.stack);
@@ -178,7 +178,7 @@ onBothDatabases((shopTest, kind) => {
     });
   });
 
-  shopTest('with every connection in use there is the snapshot, and the list when one is free', async ({ open, models }) => {
+  shopTest('without a free connection, the snapshot answers', async ({ open, models }) => {
     await fill(models, 9);
     const sequelize = open();
     const version = published({ popular: [2, 1] });
@@ -190,7 +190,7 @@ onBothDatabases((shopTest, kind) => {
     await eventually(async () => assert.equal((await service.listForUser(USER, { limit: 1 })).fallbackReason, null));
   });
 
-  shopTest('connections that the server has ended are replaced', async ({ sequelize, models, open }) => {
+  shopTest('connections closed by the server are replaced', async ({ sequelize, models, open }) => {
     await fill(models, 9);
     const mine = open();
     const { service } = serve({ sequelize: mine, models: defineModels(mine) }, { python: new FakePython([9, 8, 7]) });

@@ -1,9 +1,9 @@
-/** A semaphore: so many at a time, in their order, and nobody waits longer than he would. */
+/** A semaphore: a limited number of holders, in order, each with a time limit. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Semaphore } from '../../src/concurrency/semaphore.js';
-import { TooLate } from '../../src/concurrency/withinMs.js';
+import { Semaphore } from '../../src/concurrency/sharing.js';
+import { TooLate } from '../../src/concurrency/time.js';
 
 const LONG_MS = 60_000;
 
@@ -19,7 +19,7 @@ function door(places) {
   return { inside, come, leave: () => releases.shift()() };
 }
 
-test('a place that is given back goes to the one who has waited longest', async () => {
+test('a released place goes to the longest waiting caller', async () => {
   const places = new Semaphore(2);
   const { inside, come, leave } = door(places);
   await Promise.all([come('a'), come('b')]);
@@ -33,7 +33,7 @@ test('a place that is given back goes to the one who has waited longest', async 
   assert.deepEqual(inside, ['a', 'b', 'c', 'd']);
 });
 
-test('who has gone away is given no place, and none is lost', async () => {
+test('a caller that timed out gets no place, and none is lost', async () => {
   const places = new Semaphore(1);
   const { inside, come, leave } = door(places);
   await come('a');
@@ -46,7 +46,7 @@ test('who has gone away is given no place, and none is lost', async () => {
   assert.deepEqual(inside, ['a', 'c', 'd']);
 });
 
-test('a place that is given back twice is free once', async () => {
+test('a place released twice is free once', async () => {
   const places = new Semaphore(1);
   const { inside, come } = door(places);
   const release = await places.acquire(LONG_MS);

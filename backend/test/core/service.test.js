@@ -1,4 +1,4 @@
-/** A customer's list: stored, stale, new or from the ladder; always hers, always full, never what she may not see. */
+/** A user's list: cached, stale, new or from the fallback chain; always full, and of eligible products. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -28,7 +28,7 @@ onBothDatabases((shopTest, kind) => {
       }
     });
 
-  serviceTest('a miss is computed, stored with every model’s run, and a hit from then on', async ({ service, python, models, counts }) => {
+  serviceTest('a miss is computed and stored with all runs, then it is a hit', async ({ service, python, models, counts }) => {
     const first = await service.listForUser(USER, { limit: 10, device: 'mobile' });
     assert.deepEqual([first.source, first.fallbackReason, first.modelVersion], ['model', null, VERSION]);
     assert.deepEqual(idsOf(first), FIRST_TEN);
@@ -62,7 +62,7 @@ onBothDatabases((shopTest, kind) => {
     assert.deepEqual(counts.compute.map(({ outcome }) => outcome), ['ok']);
   });
 
-  serviceTest('the cached list is told as it is, or null', async ({ service, clock }) => {
+  serviceTest('the cached list is returned, or null', async ({ service, clock }) => {
     assert.equal(await service.getCachedForUser(USER), null);
     await service.listForUser(USER);
     assert.deepEqual(idsOf(await service.getCachedForUser(USER, { limit: 3 })), [40, 39, 38]);
@@ -71,7 +71,7 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(await service.getCachedForUser(USER), null);
   });
 
-  serviceTest('five hundred who miss at once share one computation', async ({ service, python, counts }) => {
+  serviceTest('five hundred concurrent misses share one computation', async ({ service, python, counts }) => {
     const open = python.hold();
     const asking = Array.from({ length: 500 }, () => service.listForUser(USER, { budgetMs: 30_000 }));
     await eventually(() => assert.equal(python.requests.length, 1));
@@ -82,7 +82,7 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(counts.cache.filter(({ hit }) => hit === 'miss').length, 500);
   }, { parts: { settings: { python: { timeoutMs: 30_000 } } } });
 
-  serviceTest('five hundred whose list cannot be made share one climb, and others have their lists meanwhile', async (shop) => {
+  serviceTest('five hundred concurrent fallbacks share one query, others get their lists', async (shop) => {
     const { service, python, statements } = watched(shop);
     await service.listForUser(8);
     python.failure = 'crashed';
@@ -97,7 +97,7 @@ onBothDatabases((shopTest, kind) => {
     assert.ok(statements.length < 20, `${statements.length} statements`);
   });
 
-  serviceTest('of many customers whose lists cannot be made, a few climb at a time', async (shop) => {
+  serviceTest('few users’ fallback queries run at the same time', async (shop) => {
     const { service, python, atOnce } = watched(shop);
     python.failure = 'crashed';
     const users = Array.from({ length: 40 }, (_, n) => n + 1);
@@ -106,7 +106,7 @@ onBothDatabases((shopTest, kind) => {
     assert.ok(atOnce.most <= 8, `${atOnce.most} at once`);
   });
 
-  serviceTest('who bought something does not share a climb that was begun before', async (shop) => {
+  serviceTest('after a purchase, an earlier fallback query is not shared', async (shop) => {
     const { service, python, models, hold } = watched(shop);
     python.failure = 'crashed';
     const letGo = hold();
@@ -120,7 +120,7 @@ onBothDatabases((shopTest, kind) => {
     assert.ok(idsOf(await before).length === 10 && !idsOf(await after).includes(60));
   });
 
-  serviceTest('two processes that miss at once compute once', async (shop) => {
+  serviceTest('two processes with a miss at the same time compute once', async (shop) => {
     const { service, python, models, open } = shop;
     const sequelize = open();
     const other = serve({ sequelize, models: defineModels(sequelize) }, { python: new FakePython(RANKING) });
@@ -136,14 +136,14 @@ onBothDatabases((shopTest, kind) => {
     await other.service.close();
   });
 
-  serviceTest('a list that is cleared away while a new one is begun is made all the same', async ({ service }) => {
+  serviceTest('a list cleared during the start of a new one is computed', async ({ service }) => {
     for (let time = 0; time < 100; time += 1) {
       const asked = [service.computeRecommendationsForUser(USER, { limit: 10 }), service.clearForUser(USER), service.clearForUser(USER)];
       assert.deepEqual(idsOf((await Promise.all(asked))[0]), FIRST_TEN);
     }
   });
 
-  serviceTest('a process that died with the lease is waited for as long as it lasts', async ({ service, python, sequelize, clock }) => {
+  serviceTest('the lease of a dead process lasts until it expires', async ({ service, python, sequelize, clock }) => {
     await sequelize.query('INSERT INTO rec_lists (userId, leaseToken, leaseUntil) VALUES ($user, $token, $until)', {
       bind: { user: USER, token: 'of the dead', until: NOW + 3000 },
     });
@@ -153,7 +153,7 @@ onBothDatabases((shopTest, kind) => {
     assert.equal((await service.listForUser(USER)).source, 'model');
   }, { parts: { settings: { python: { timeoutMs: 2000 } } } });
 
-  serviceTest('a stale list is answered at once, and renewed behind', async ({ service, python, clock }) => {
+  serviceTest('a stale list is answered at once, and revalidated', async ({ service, python, clock }) => {
     await service.listForUser(USER);
     clock.turn(900_000);
     python.items = RANKING.toReversed();
@@ -163,7 +163,7 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(python.requests.length, 2);
   });
 
-  serviceTest('one customer’s stale list takes one place among those that are renewed, however often it is shown', async (shop) => {
+  serviceTest('a user has one revalidation at a time', async (shop) => {
     const { service, python, clock } = shop;
     for (const user of [1, 2, 3, 4]) await service.listForUser(user);
     clock.turn(900_000);
@@ -177,7 +177,7 @@ onBothDatabases((shopTest, kind) => {
     }
   });
 
-  serviceTest('a stale list that cannot be renewed stays until it is too old', async ({ service, python, clock }) => {
+  serviceTest('a stale list without revalidation stays until it expires', async ({ service, python, clock }) => {
     await service.listForUser(USER);
     clock.turn(900_000);
     python.failure = 'deadline';
@@ -187,7 +187,7 @@ onBothDatabases((shopTest, kind) => {
     assert.deepEqual([answer.source, answer.fallbackReason, answer.modelVersion], ['heuristic', 'deadline', null]);
   });
 
-  serviceTest('other circumstances make a list stale, the same ones do not', async ({ service, python }) => {
+  serviceTest('another context makes a list stale, the same one does not', async ({ service, python }) => {
     await service.listForUser(USER, { device: 'mobile' });
     await service.listForUser(USER, { device: null });
     assert.equal(python.requests.length, 1);
@@ -205,7 +205,7 @@ onBothDatabases((shopTest, kind) => {
     assert.deepEqual(python.requests.map(({ context }) => context.time_of_day), ['afternoon', 'evening']);
   });
 
-  serviceTest('a purchase makes the next list a new one, and is hidden at once even untold', async ({ service, python, models }) => {
+  serviceTest('after a purchase the next list is new, and the product hidden at once', async ({ service, python, models }) => {
     await service.listForUser(USER);
     await happen(models, USER, [['purchase', 39]]);
     const hidden = await service.listForUser(USER);
@@ -214,10 +214,10 @@ onBothDatabases((shopTest, kind) => {
     const next = await service.listForUser(USER);
     assert.deepEqual([next.source, python.requests.length], ['model', 2]);
     assert.ok(!idsOf(next).includes(39));
-    await service.invalidateUser(4711); // nobody's list
+    await service.invalidateUser(4711); // a user without a list
   });
 
-  serviceTest('a purchase during a computation makes void what is being computed', async ({ service, python }) => {
+  serviceTest('a purchase invalidates the list that is being computed', async ({ service, python }) => {
     const open = python.hold();
     const asking = service.listForUser(USER, { budgetMs: 20_000 });
     await eventually(() => assert.equal(python.requests.length, 1));
@@ -229,7 +229,7 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(python.requests.length, 2);
   });
 
-  serviceTest('a new version ends the lists of the old one, and so does a rollback', async ({ service, python, snapshot, clock }) => {
+  serviceTest('a new version or a rollback ends the other version’s lists', async ({ service, python, snapshot, clock }) => {
     await service.listForUser(USER);
     const next = '20261121T000000Z-11111111';
     snapshot.version = published({ name: next, activatedAt: clock.time });
@@ -245,7 +245,7 @@ onBothDatabases((shopTest, kind) => {
     assert.equal((await service.listForUser(USER)).source, 'cache');
   });
 
-  serviceTest('a list of the old version, made while the new one was loaded, is renewed behind when that is over', async (shop) => {
+  serviceTest('a list of the old version is revalidated after the new one is loaded', async (shop) => {
     const { service, python, snapshot, clock } = shop;
     const next = '20261121T000000Z-11111111';
     snapshot.version = published({ name: next, activatedAt: clock.time });
@@ -262,7 +262,7 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(python.requests.length, 2);
   });
 
-  serviceTest('what is sold out between storing and showing is left out, and its place is filled', async ({ service, models, python }) => {
+  serviceTest('a product sold out after storing is replaced', async ({ service, models, python }) => {
     await service.listForUser(USER);
     await models.Product.update({ statusId: 'S2' }, { where: { id: [40, 35] } });
     await models.Product.destroy({ where: { id: 34 } });
@@ -289,7 +289,7 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(statements.filter((sql) => /SELECT/.test(sql) && !/VERSION\(\)/.test(sql)).length, 1);
   });
 
-  serviceTest('a list most of whose first items are sold out is shown to its end', async ({ service, models, python }) => {
+  serviceTest('a list whose first items are sold out is read to its end', async ({ service, models, python }) => {
     await service.listForUser(USER);
     await models.Product.update({ statusId: 'S2' }, { where: { id: RANKING.slice(0, 20) } });
     const answer = await service.listForUser(USER);
@@ -298,13 +298,13 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(python.requests.length, 1);
   });
 
-  serviceTest('who asks for more at the same time is told more', async ({ service }) => {
+  serviceTest('concurrent requests with different limits get their lengths', async ({ service }) => {
     await service.listForUser(USER, { limit: 20 });
     const answers = await Promise.all([3, 20, 10].map((limit) => service.listForUser(USER, { limit })));
     assert.deepEqual(answers.map(idsOf), [3, 20, 10].map((limit) => RANKING.slice(0, limit)));
   });
 
-  serviceTest('who waits for the list of another process is told as much as she asked for', async (shop) => {
+  serviceTest('a list awaited from another process has the requested length', async (shop) => {
     const { service, python, models, open } = shop;
     const sequelize = open();
     const other = serve({ sequelize, models: defineModels(sequelize) }, { python });
@@ -320,14 +320,14 @@ onBothDatabases((shopTest, kind) => {
     await other.service.close();
   });
 
-  serviceTest('a shop with fewer products than were wished for has a short list', async ({ service, python }) => {
+  serviceTest('a shop with fewer products than the limit has a short list', async ({ service, python }) => {
     python.items = [3, 1, 2];
     assert.deepEqual(idsOf(await service.listForUser(USER)), [3, 1, 2]);
     const cached = await service.listForUser(USER);
     assert.deepEqual([cached.source, idsOf(cached)], ['cache', [3, 1, 2]]);
   }, { products: 3 });
 
-  serviceTest('more items than are stored are computed anew', async ({ service, python }) => {
+  serviceTest('a limit above the stored length computes a new list', async ({ service, python }) => {
     await service.listForUser(USER, { limit: 10 });
     const many = await service.listForUser(USER, { limit: 50 });
     assert.deepEqual([many.source, many.data.length, python.requests.map(({ limit }) => limit)], ['model', 50, [30, 60]]);
@@ -336,13 +336,13 @@ onBothDatabases((shopTest, kind) => {
     assert.equal((await service.listForUser(USER, { limit: 1 })).data.length, 1);
   });
 
-  serviceTest('a limit beyond its bounds is the bound, and one that is no number is a mistake', async ({ service }) => {
+  serviceTest('a limit is clipped to its bounds, and must be a whole number', async ({ service }) => {
     assert.equal((await service.listForUser(USER, { limit: 0 })).data.length, 1);
     assert.equal((await service.listForUser(USER, { limit: 1000 })).data.length, 60);
     for (const limit of [1.5, '10', NaN, null]) await assert.rejects(service.listForUser(USER, { limit }), TypeError);
   });
 
-  serviceTest('a dead Python ends in the ladder, with its reason, and nothing is stored', async (shop) => {
+  serviceTest('a failure of Python gives a fallback with its reason, not stored', async (shop) => {
     const { service, python, models, counts, sequelize } = shop;
     for (const reason of ['deadline', 'crashed', 'unknown_user', 'bad_answer', 'internal', 'breaker_open']) {
       python.failure = reason;
@@ -357,16 +357,16 @@ onBothDatabases((shopTest, kind) => {
     await eventually(async () => assert.equal((await service.listForUser(USER)).source, 'model'));
   });
 
-  serviceTest('a Python that nobody can use is left alone for a moment', async ({ service, python }) => {
+  serviceTest('a shared failure of Python pauses requests', async ({ service, python }) => {
     python.failure = 'no_python';
     const answers = await Promise.all([1, 2, 3, 4, 5].map((user) => service.listForUser(user)));
     assert.deepEqual(new Set(answers.map(({ fallbackReason }) => fallbackReason)), new Set(['no_python']));
-    const asked = python.requests.length;
+    const nRequests = python.requests.length;
     for (let user = 10; user < 20; user += 1) assert.equal((await service.listForUser(user)).fallbackReason, 'no_python');
-    assert.ok(python.requests.length <= asked + 2, `${python.requests.length} questions`);
+    assert.ok(python.requests.length <= nRequests + 2, `${python.requests.length} requests`);
   });
 
-  serviceTest('customers whose rows are damaged take the model from nobody else', async ({ service, python }) => {
+  serviceTest('users with damaged rows do not affect others', async ({ service, python }) => {
     const damaged = [1, 2];
     python.answerTo = (request) => {
       if (damaged.includes(request.user_id)) throw new PythonBridgeError('settings', 'A row is damaged.', { aboutRequest: true });
@@ -379,7 +379,7 @@ onBothDatabases((shopTest, kind) => {
     }
   });
 
-  serviceTest('a Python that is too slow is not waited for, and its answer is stored all the same', async ({ service, python }) => {
+  serviceTest('a late answer of Python is stored', async ({ service, python }) => {
     const open = python.hold();
     const answer = await service.listForUser(USER, { budgetMs: 50 });
     assert.deepEqual([answer.source, answer.fallbackReason, answer.data.length], ['heuristic', 'deadline', 10]);
@@ -388,14 +388,14 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(python.requests.length, 1);
   });
 
-  serviceTest('an answer for somebody else is nobody’s', async ({ service, python, models }) => {
+  serviceTest('an answer for another user is refused', async ({ service, python, models }) => {
     python.answerTo = (request) => ({ ...new FakePython(RANKING).answerTo(request), user_id: 8 });
     const answer = await service.listForUser(USER);
     assert.deepEqual([answer.source, answer.fallbackReason], ['heuristic', 'crossed_answer']);
     assert.equal(await models.Recommendation.count(), 0);
   });
 
-  serviceTest('everybody gets her own list', async ({ service, python }) => {
+  serviceTest('every user gets their own list', async ({ service, python }) => {
     python.answerTo = (request) => ({ ...new FakePython([request.user_id, 50]).answerTo(request) });
     const users = Array.from({ length: 40 }, (_, n) => n + 1);
     for (let round = 0; round < 2; round += 1) {
@@ -405,20 +405,20 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(python.requests.length, 40);
   }, { parts: { settings: { python: { timeoutMs: 20_000 } } } });
 
-  serviceTest('an answer without items is none', async ({ service, python, models }) => {
+  serviceTest('an empty answer gives a fallback', async ({ service, python, models }) => {
     python.items = [];
     const answer = await service.listForUser(USER);
     assert.deepEqual([answer.source, answer.fallbackReason, answer.data.length], ['heuristic', 'empty_answer', 10]);
     assert.equal(await models.Recommendation.count(), 0);
   });
 
-  serviceTest('only a shop that sells nothing has an empty list', async ({ service, python }) => {
+  serviceTest('only a shop without active products has an empty list', async ({ service, python }) => {
     python.items = [];
     const answer = await service.listForUser(USER);
     assert.deepEqual(answer, { data: [], source: 'nothing', fallbackReason: 'empty_answer', modelVersion: null });
   }, { products: 0 });
 
-  serviceTest('a store that breaks off leaves the old list whole, and the answer is given all the same', async (shop) => {
+  serviceTest('an interrupted store keeps the old list, and the answer is returned', async (shop) => {
     const { service, python, models, clock } = shop;
     await service.listForUser(USER);
     const bulkCreate = async (rows, options) => {
@@ -438,7 +438,7 @@ onBothDatabases((shopTest, kind) => {
     await failing.service.close();
   });
 
-  serviceTest('a list that could not be stored leaves no lease behind', async (shop) => {
+  serviceTest('a list that could not be stored releases its lease', async (shop) => {
     const { python, models, clock, sequelize } = shop;
     const bulkCreate = async (_, options) => shop.sequelize.query('SELECT nonsense', options);
     const failing = serve({ ...shop, models: { ...models, ModelRun: { bulkCreate } } }, { python, clock });
@@ -450,7 +450,7 @@ onBothDatabases((shopTest, kind) => {
     await failing.service.close();
   });
 
-  serviceTest('a list can be made anew, and forgotten', async ({ service, python, models }) => {
+  serviceTest('a list can be refreshed and cleared', async ({ service, python, models }) => {
     await service.listForUser(USER);
     assert.deepEqual([(await service.initForUser(USER)).source, python.requests.length], ['model', 2]);
     assert.equal((await service.computeRecommendationsForUser(8, { limit: 5 })).data.length, 5);
@@ -471,9 +471,9 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(await models.ModelRun.count(), 5);
   });
 
-  serviceTest('clocks that differ cost a computation, never a list for ever', async ({ service, python, clock, sequelize }) => {
+  serviceTest('different clocks cost a computation, and no list stays for ever', async ({ service, python, clock, sequelize }) => {
     await service.listForUser(USER);
-    clock.turn(-3_600_000); // turned back by an hour: nobody knows how old the list is
+    clock.turn(-3_600_000); // turned back by an hour, so the list's age is unknown
     assert.equal((await service.listForUser(USER)).source, 'cache');
     await eventually(() => assert.equal(python.requests.length, 2));
     await eventually(async () => {
@@ -487,7 +487,7 @@ onBothDatabases((shopTest, kind) => {
     assert.equal((await service.listForUser(USER)).source, 'model');
   });
 
-  serviceTest('a dead database ends in the snapshot, and all is well when it is back', async (shop) => {
+  serviceTest('without a database the snapshot answers, until it is back', async (shop) => {
     const version = published({ popular: [5, 4, 3], newest: [60, 5, 59] });
     const away = await takenAway(shop, version);
     const answer = await away.service.listForUser(USER, { limit: 4 });
@@ -507,14 +507,14 @@ onBothDatabases((shopTest, kind) => {
     });
   });
 
-  serviceTest('without a version, without a database and without Python there is nothing, and no rejection', async (shop) => {
+  serviceTest('without version, database and Python the list is empty', async (shop) => {
     const away = await takenAway(shop, null);
     const answer = await away.service.listForUser(USER);
     assert.deepEqual(answer, { data: [], source: 'nothing', fallbackReason: 'database_unavailable', modelVersion: null });
     await away.bringBack(async () => {});
   });
 
-  serviceTest('a database that will not be written to still has a ladder', async (shop) => {
+  serviceTest('a read-only database has a fallback chain', async (shop) => {
     const { service, python, sequelize } = shop;
     await sequelize.query('ALTER TABLE rec_lists RENAME TO elsewhere');
     try {
@@ -526,7 +526,7 @@ onBothDatabases((shopTest, kind) => {
     }
   });
 
-  serviceTest('items like one item come from Python once, and without those that were bought', async ({ service, python, models }) => {
+  serviceTest('similar items come from Python once, without purchased ones', async ({ service, python, models }) => {
     await happen(models, USER, [['purchase', 39]]);
     const answer = await service.similar(40, { limit: 3, userId: USER });
     assert.deepEqual([idsOf(answer), answer.source], [[38, 37, 36], 'model']);
@@ -537,10 +537,10 @@ onBothDatabases((shopTest, kind) => {
     const like = await service.similar(12, { limit: 4 });
     assert.deepEqual([like.fallbackReason, like.data.length], ['crashed', 4]);
     assert.ok(like.data.every(({ product }) => product.categoryId === 'tea' && product.id !== 12));
-    assert.equal((await service.similar(4711, { limit: 4 })).data.length, 4); // nobody knows it
+    assert.equal((await service.similar(4711, { limit: 4 })).data.length, 4); // an unknown product
   });
 
-  serviceTest('features are those of the heuristic', async ({ service, models }) => {
+  serviceTest('user-product features are those of the heuristic', async ({ service, models }) => {
     await models.Comment.bulkCreate([{ productId: 2, userId: 1, star: 5 }]);
     await happen(models, USER, [['view', 1], ['cart', 2], ['purchase', 3]]);
     const features = await service.buildUserProductFeatures(USER, [1, 2, 3, 4711]);

@@ -1,5 +1,5 @@
-/** A small shop and a Python that says what the test wants. */
-import { DEFAULT_RULES } from '../../src/services/lists/snapshot.js';
+/** A small shop, and a fake Python whose answers the test chooses. */
+import { DEFAULT_RULES } from '../../src/services/recommendations/snapshot.js';
 import { PythonBridgeError } from '../../src/services/pythonInvoker.js';
 import { createRecommendationService } from '../../src/services/recommendationService.js';
 
@@ -9,7 +9,7 @@ export const DAY_MS = 86_400_000;
 export const SETTINGS = Object.freeze({ timeZone: 'UTC', python: { timeoutMs: 2000 }, cache: { ttlS: 900, staleS: 3600 } });
 export const VERSION = '20261119T231800Z-0a1b2c3d';
 
-/** A clock that stands until it is turned. */
+/** A clock that stands still until `turn` is called. */
 export class Clock {
   constructor(now = NOW) {
     this.time = now;
@@ -32,7 +32,7 @@ export async function fill({ Product, Productdetail }, n, change = (row) => row)
   await Productdetail.bulkCreate(ids.map((id) => ({ productId: id, originalPrice: 10 })));
 }
 
-/** Let events happen, some seconds apart, the last of them a minute ago. */
+/** Insert events, ten seconds apart, by default the last one a minute ago. */
 export async function happen({ Interaction }, userId, events, until = NOW - MINUTE_MS) {
   const rows = events.map(([actionCode, productId], index) => ({
     userId,
@@ -43,7 +43,7 @@ export async function happen({ Interaction }, userId, events, until = NOW - MINU
   await Interaction.bulkCreate(rows);
 }
 
-/** A Python that answers with the items it was told, counts the questions, and fails when it is told to. */
+/** A fake Python that answers with given items, records its requests, and fails on demand. */
 export class FakePython {
   requests = [];
   failure = null;
@@ -71,7 +71,7 @@ export class FakePython {
     return { ...answer, context: {}, warnings: [], ms: 1 };
   }
 
-  /** Let questions wait until the returned function is called. */
+  /** Let requests wait until the returned function is called. */
   hold() {
     let open;
     this.gate = new Promise((resolve) => {
@@ -91,7 +91,7 @@ export function published({ name = VERSION, activatedAt = NOW - DAY_MS, rules = 
   return { name, activatedAt, rules: { ...DEFAULT_RULES, ...rules }, popular: popular.map(product), newest: newest.map(product) };
 }
 
-/** Make the service of a shop, with what a test wants to be otherwise. */
+/** Create the service of a shop, with the parts that a test replaces. */
 export function serve({ sequelize, models }, { python = new FakePython([]), settings = {}, version = published(), ...parts } = {}) {
   const clock = parts.clock ?? new Clock();
   const counts = { cache: [], compute: [], answer: [] };

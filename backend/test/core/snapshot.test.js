@@ -1,4 +1,4 @@
-/** The version's snapshot: followed as CURRENT changes, and never believed before it is proven whole. */
+/** The version's snapshot: it follows CURRENT, and is checked before it is used. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { createSnapshot, DEFAULT_RULES } from '../../src/services/lists/snapshot.js';
+import { createSnapshot, DEFAULT_RULES } from '../../src/services/recommendations/snapshot.js';
 
 const LISTS = {
   popular: [3, 1, 2],
@@ -24,7 +24,7 @@ async function withModels(scenario) {
   const warnings = [];
   const clock = { time: 0 };
   const log = { warn: ({ err }) => warnings.push(err.message) };
-  const snapshot = createSnapshot({ modelsDir, log, lookMs: 0, now: () => clock.time });
+  const snapshot = createSnapshot({ modelsDir, log, checkMs: 0, now: () => clock.time });
   try {
     await scenario({ modelsDir, snapshot, warnings, clock, publish: (options) => publish(modelsDir, options) });
   } finally {
@@ -51,7 +51,7 @@ function point(modelsDir, name) {
   renameSync(path.join(modelsDir, 'CURRENT.tmp'), path.join(modelsDir, 'CURRENT'));
 }
 
-test('a version says whether its ids are text', () =>
+test('a version tells whether its ids are text', () =>
   withModels(async ({ snapshot, publish: publishNext }) => {
     const kinds = [{ users: 'int', items: 'int' }, { users: 'str', items: 'int' }, { users: 'int', items: 'str' }, undefined];
     const told = [];
@@ -63,7 +63,7 @@ test('a version says whether its ids are text', () =>
     assert.deepEqual(told, [false, true, true, false]);
   }));
 
-test('there is none before something is published, and it is followed from then on', () =>
+test('there is none before the first version, then CURRENT is followed', () =>
   withModels(async ({ modelsDir, snapshot, publish: publishNext }) => {
     assert.equal(await snapshot.current(), null);
     const first = publishNext();
@@ -85,10 +85,10 @@ test('there is none before something is published, and it is followed from then 
     assert.equal((await snapshot.current()).name, first);
   }));
 
-test('whoever asks during the first look waits for it', () =>
+test('a call during the first check waits for it', () =>
   withModels(async ({ modelsDir, publish: publishNext }) => {
     const name = publishNext();
-    const snapshot = createSnapshot({ modelsDir, lookMs: 1e9 });
+    const snapshot = createSnapshot({ modelsDir, checkMs: 1e9 });
     const early = [snapshot.current()];
     while (early.length < 50) {
       await new Promise((resolve) => setImmediate(resolve)); // further into the look
@@ -98,7 +98,7 @@ test('whoever asks during the first look waits for it', () =>
     assert.deepEqual(new Set((await Promise.all(early)).map((published) => published?.name)), new Set([name]));
   }));
 
-test('it is read once, however often it is asked for', () =>
+test('a version is read once', () =>
   withModels(async ({ snapshot, publish: publishNext }) => {
     publishNext();
     const published = await Promise.all(Array.from({ length: 100 }, () => snapshot.current()));
@@ -106,11 +106,11 @@ test('it is read once, however often it is asked for', () =>
     assert.equal(await snapshot.current(), published[0]);
   }));
 
-test('CURRENT is looked at so often and no more often', async () => {
+test('CURRENT is checked once in each interval', async () => {
   const modelsDir = mkdtempSync(path.join(tmpdir(), 'recsys-models-'));
   try {
     let time = 0;
-    const snapshot = createSnapshot({ modelsDir, lookMs: 200, now: () => time });
+    const snapshot = createSnapshot({ modelsDir, checkMs: 200, now: () => time });
     assert.equal(await snapshot.current(), null);
     publish(modelsDir);
     time = 199;
@@ -138,7 +138,7 @@ const DAMAGED = {
 };
 
 for (const [damage, [spoil, message]] of Object.entries(DAMAGED)) {
-  test(`${damage} leaves the version before it in place, and is told once`, () =>
+  test(`${damage} keeps the earlier version, and is logged once`, () =>
     withModels(async ({ snapshot, warnings, publish: publishNext }) => {
       const whole = publishNext();
       assert.equal((await snapshot.current()).name, whole);
@@ -149,7 +149,7 @@ for (const [damage, [spoil, message]] of Object.entries(DAMAGED)) {
     }));
 }
 
-test('a CURRENT that leads elsewhere is refused', () =>
+test('a CURRENT that names another path is refused', () =>
   withModels(async ({ modelsDir, snapshot, warnings, publish: publishNext }) => {
     const whole = publishNext();
     await snapshot.current();
@@ -165,7 +165,7 @@ test('a CURRENT that leads elsewhere is refused', () =>
     assert.match(warnings[4], /should be a folder/);
   }));
 
-test('what could not be read for a passing reason is read later', () =>
+test('a read that failed temporarily is repeated', () =>
   withModels(async ({ modelsDir, snapshot, clock, publish: publishNext }) => {
     const name = publishNext();
     const folder = path.join(modelsDir, name);
@@ -177,7 +177,7 @@ test('what could not be read for a passing reason is read later', () =>
     assert.equal((await snapshot.current()).name, name);
   }));
 
-test('a version from before products were listed has rules, and nothing to show', () =>
+test('an old version without products has rules, but no items', () =>
   withModels(async ({ snapshot, publish: publishNext }) => {
     publishNext({ lists: { popular: [1], newest: [1], by_category: {} } });
     const published = await snapshot.current();

@@ -1,4 +1,4 @@
-/** Tokens, logins, and who may see what. */
+/** Tokens, logins, rate limits and permissions. */
 import assert from 'node:assert/strict';
 import { createHmac, generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
@@ -10,7 +10,7 @@ import jwt from 'jsonwebtoken';
 
 import { ROUTES } from '../../src/route/web.js';
 import { createAuthService } from '../../src/services/authService.js';
-import { createPasswords } from '../../src/services/passwords/passwords.js';
+import { createPasswords } from '../../src/services/passwords.js';
 import { onBothDatabases } from '../core/databases.js';
 import { FakeClock } from '../fakes.js';
 import { SECRET, listeningLog, segment, settingsWith, stage, tokenOf } from './stage.js';
@@ -121,7 +121,7 @@ for (const [what, claims, header, isGood] of [
   });
 }
 
-test('101 two Authorization headers are refused, though both are good', async () => {
+test('101 two Authorization headers are refused, even if both are valid', async () => {
   const { app, asked } = stage();
   const { status } = await rawGet(app, LIST, ['Authorization', `Bearer ${tokenOf(7)}`, 'authorization', `Bearer ${tokenOf(8)}`]);
 
@@ -129,22 +129,22 @@ test('101 two Authorization headers are refused, though both are good', async ()
   assert.deepEqual(asked, []);
 });
 
-test('106 a kid is not looked at', async () => {
+test('106 a token’s kid is ignored', async () => {
   await stage().agent.get(LIST).set(withToken(tokenOf(7, {}, { keyid: '../../secret' }))).expect(200);
 });
 
-test('a number is a subject, too: other backends sign one', async () => {
+test('a number is a valid subject, as other backends sign', async () => {
   await stage().agent.get(LIST).set(withToken(hmacSigned({ sub: 7, iat: now }, SECRET))).expect(200);
 });
 
-test('an issuer and an audience that are set must be there', async () => {
+test('a configured issuer and audience are required', async () => {
   const { agent, auth } = stage({ variables: { JWT_ISSUER: 'shop', JWT_AUDIENCE: 'lists' } });
   await agent.get(LIST).set(withToken(tokenOf(7))).expect(403);
   await agent.get(LIST).set(withToken(tokenOf(7, { iss: 'shop', aud: 'others' }))).expect(403);
   await agent.get(LIST).set(withToken(auth.sign(7))).expect(200);
 });
 
-test('who has the password gets a token that opens his own list', async () => {
+test('a login returns a token for the user’s own list', async () => {
   const { agent, asked } = stage({ users: PEOPLE });
   const { status, body } = await agent.post('/api/auth/login').send({ email: 'lan@shop.example', password: PASSWORD });
 
@@ -155,7 +155,7 @@ test('who has the password gets a token that opens his own list', async () => {
   assert.equal(asked[0][1], 7);
 });
 
-test('unknown addresses, wrong passwords and closed accounts are one answer', async () => {
+test('unknown address, wrong password and closed account get one answer', async () => {
   const { agent } = stage({ users: PEOPLE, variables: { RATE_LIMIT_LOGIN: '0' } });
   const answers = [];
   for (const [email, password] of [
@@ -174,7 +174,7 @@ test('unknown addresses, wrong passwords and closed accounts are one answer', as
   assert.equal(answers[0][0], 401);
 });
 
-test('passwords are compared beside the main thread, in turn, and as bcrypt does', async () => {
+test('passwords are compared in another thread, one after the other', async () => {
   const passwords = createPasswords();
   const pairs = [[PASSWORD, HASH], ['wrong', HASH], ['', HASH], ['Mật khẩu 🍯', bcrypt.hashSync('Mật khẩu 🍯', ROUNDS)]];
   const dear = bcrypt.hashSync(PASSWORD, 10);
@@ -187,14 +187,14 @@ test('passwords are compared beside the main thread, in turn, and as bcrypt does
   await passwords.close();
 });
 
-test('what bcrypt cannot compare is wrong, and nobody else fails with it', async () => {
+test('a hash that bcrypt cannot compare does not match, without other failures', async () => {
   const passwords = createPasswords();
   const pairs = [[PASSWORD, HASH], [PASSWORD, FOREIGN], [PASSWORD, HASH.replace('$04$', '$99$')], [7, HASH], [PASSWORD, HASH]];
   assert.deepEqual(await Promise.all(pairs.map((pair) => passwords.compare(...pair))), [true, false, false, false, true]);
   await passwords.close();
 });
 
-test('of too many logins at once the last are refused', async () => {
+test('too many concurrent logins are refused', async () => {
   const passwords = createPasswords();
   const outcomes = Array.from({ length: 101 }, () => passwords.compare('wrong', HASH));
   await assert.rejects(outcomes.pop(), { name: 'TooLate' });
@@ -202,7 +202,7 @@ test('of too many logins at once the last are refused', async () => {
   await passwords.close();
 });
 
-test('an unknown address costs a comparison as dear as the shop’s own', async (t) => {
+test('an unknown address takes as long as a known one', async (t) => {
   const compared = t.mock.method(bcrypt, 'compare');
   const { agent } = stage({ users: PEOPLE });
   await agent.post('/api/auth/login').send({ email: 'nobody@shop.example', password: PASSWORD }).expect(401);
@@ -227,7 +227,7 @@ for (const body of [
   });
 }
 
-test('after so many failures nobody is let in from there, and the right password is no failure', async () => {
+test('failed logins limit an address, successful ones do not', async () => {
   const { agent } = stage({ users: PEOPLE, variables: { RATE_LIMIT_LOGIN: '2' } });
   const login = (password) => agent.post('/api/auth/login').send({ email: 'lan@shop.example', password });
   for (let time = 0; time < 4; time += 1) await login(PASSWORD).expect(200);
@@ -239,7 +239,7 @@ test('after so many failures nobody is let in from there, and the right password
   assert.ok(Number(headers['retry-after']) > 0);
 });
 
-test('an account is limited over all addresses, whatever its spelling', async () => {
+test('an account is limited over all addresses and spellings', async () => {
   const { agent } = stage({ users: PEOPLE, variables: { RATE_LIMIT_LOGIN: '1', TRUST_PROXY: '1' } });
   const statuses = [];
   for (let address = 1; address <= 6; address += 1) {
@@ -251,7 +251,7 @@ test('an account is limited over all addresses, whatever its spelling', async ()
   assert.deepEqual(statuses, [401, 401, 401, 401, 401, 429]);
 });
 
-test('a customer has a limit of his own, which others do not feel', async () => {
+test('each user has their own limit', async () => {
   const { agent, as } = stage({ variables: { RATE_LIMIT_USER: '2' } });
   await agent.get(LIST).set(as(7)).expect(200);
   await agent.get(LIST).set(as(7)).expect(200);
@@ -259,7 +259,7 @@ test('a customer has a limit of his own, which others do not feel', async () => 
   await agent.get(LIST).set(as(8)).expect(200);
 });
 
-test('an address has a limit, before anybody is known; machines that watch have none', async () => {
+test('an address has a limit, monitoring has none', async () => {
   const { agent } = stage({ variables: { RATE_LIMIT_IP: '2' } });
   await agent.get(LIST).expect(401);
   await agent.get(LIST).expect(401);
@@ -267,13 +267,13 @@ test('an address has a limit, before anybody is known; machines that watch have 
   await agent.get('/health').expect(200);
 });
 
-test('a forged X-Forwarded-For is no new address', async () => {
+test('a forged X-Forwarded-For does not change the address', async () => {
   const { agent } = stage({ variables: { RATE_LIMIT_IP: '1' } });
   await agent.get(LIST).set('X-Forwarded-For', '203.0.113.1').expect(401);
   await agent.get(LIST).set('X-Forwarded-For', '203.0.113.2').expect(429);
 });
 
-test('F55 while the database is away a good token is enough, and a bad one is not', async () => {
+test('F55 without a database a valid token is enough, an invalid one is not', async () => {
   const User = { findByPk: async () => Promise.reject(new Error('away')) };
   const { log } = listeningLog();
   const settings = settingsWith();
@@ -285,7 +285,7 @@ test('F55 while the database is away a good token is enough, and a bad one is no
   assert.deepEqual(asked.map(([name]) => name), ['listForUser']);
 });
 
-test('F57 a database that hangs delays a customer once, and not longer than a quarter of a second', async () => {
+test('F57 a database that hangs delays a user once, by a quarter of a second', async () => {
   const clock = new FakeClock();
   let lookups = 0;
   const User = {
@@ -304,7 +304,7 @@ test('F57 a database that hangs delays a customer once, and not longer than a qu
   assert.equal(clock.timers, 0);
 });
 
-test('a customer is looked up every 15 seconds, and a closed account is out then', async () => {
+test('a user is looked up every 15 seconds, and a closed account refused', async () => {
   const clock = new FakeClock();
   const row = { id: 7, statusId: 'S1', roleId: 'R2' };
   let lookups = 0;
@@ -323,7 +323,7 @@ test('a customer is looked up every 15 seconds, and a closed account is out then
   assert.equal(lookups, 2);
 });
 
-test('of a customer who comes with many requests at once the row is read once', async () => {
+test('concurrent requests of a user read their row once', async () => {
   let lookups = 0;
   const findByPk = async (id) => {
     lookups += 1;
@@ -336,7 +336,7 @@ test('of a customer who comes with many requests at once the row is read once', 
 });
 
 onBothDatabases((shopTest) => {
-  shopTest('an address is found in capitals or not, and with other accents not: its failures would be counted apart', async ({ models }) => {
+  shopTest('an address is found in any case, but not with other accents', async ({ models }) => {
     await models.User.bulkCreate([{ id: 7, email: 'Lan@Shop.example', password: HASH }, { id: 8, email: 'zoé@shop.example', password: HASH }]);
     const auth = createAuthService({ settings: settingsWith(), models, passwords: bcrypt, log: listeningLog().log });
     const found = [];
@@ -350,7 +350,9 @@ onBothDatabases((shopTest) => {
 
 // Every route, asked by 7 in the name of 8: nothing of 8's is touched.
 const OTHERS = 8;
-for (const { method, path, who } of ROUTES.filter((route) => route.who.startsWith('customer'))) {
+const USER_ROUTES = ROUTES.filter(({ who }) => who.startsWith('user'));
+assert.ok(USER_ROUTES.length > 0);
+for (const { method, path, who } of USER_ROUTES) {
   const at = path.replace(':productId', '112');
   for (const [how, ask] of [
     ['a query', (agent) => agent[method.toLowerCase()](`${at}?userId=${OTHERS}`)],
@@ -359,7 +361,7 @@ for (const { method, path, who } of ROUTES.filter((route) => route.who.startsWit
     ['a body', (agent) => agent[method.toLowerCase()](at).send({ userId: OTHERS, productId: 110, actionCode: 'view' })],
     ['a path', (agent) => agent[method.toLowerCase()](`${at}/${OTHERS}`)],
   ]) {
-    test(`IDOR: ${method} ${path} does not follow ${how}`, async () => {
+    test(`IDOR: ${method} ${path} ignores another user in ${how}`, async () => {
       const { agent, as, asked } = stage();
       const { status } = await ask(agent).set(as(7));
       const named = asked.flatMap(([, ...args]) => args.flatMap((arg) => (typeof arg === 'object' ? [arg?.userId] : [arg])));
@@ -369,21 +371,21 @@ for (const { method, path, who } of ROUTES.filter((route) => route.who.startsWit
     });
   }
 
-  if (who !== 'customer') continue; // the other one is for guests, too
-  test(`IDOR: ${method} ${path} is closed to who has no token`, async () => {
+  if (who !== 'user') continue; // the other routes are for guests, too
+  test(`IDOR: ${method} ${path} needs a token`, async () => {
     const { agent, asked } = stage();
     await agent[method.toLowerCase()](at).set('Content-Type', 'application/json').send(method === 'POST' ? '{}' : undefined).expect(401);
     assert.deepEqual(asked, []);
   });
 }
 
-test('IDOR: a guest of the open route is nobody', async () => {
+test('IDOR: a guest has no user id', async () => {
   const { agent, asked } = stage();
   await agent.get('/api/recommendations/similar/112').set('X-User-Id', '8').expect(200);
   assert.deepEqual(asked, [['similar', 112, { limit: 10, userId: null }]]);
 });
 
-test('IDOR: somebody else’s interaction is refused, and nothing stored', async () => {
+test('IDOR: another user’s interaction is refused, and not stored', async () => {
   const { agent, as, asked } = stage();
   const { status } = await agent.post('/api/interaction').set(as(7)).send({ userId: 8, productId: 110, actionCode: 'view' });
 
@@ -391,7 +393,7 @@ test('IDOR: somebody else’s interaction is refused, and nothing stored', async
   assert.deepEqual(asked, []);
 });
 
-test('IDOR: what administrators see is closed to customers and guests', async () => {
+test('IDOR: the administrators’ page is closed to users and guests', async () => {
   const { agent, as, asked } = stage();
   await agent.get('/internal/recommendations').expect(401);
   await agent.get('/internal/recommendations').set(as(7)).expect(403);
@@ -400,7 +402,7 @@ test('IDOR: what administrators see is closed to customers and guests', async ()
   assert.deepEqual(asked, []);
 });
 
-test('an administrator sees his own list, or the one he asks for', async () => {
+test('an administrator sees their own list, or a requested one', async () => {
   const { agent, as, asked } = stage();
   await agent.get('/internal/recommendations').set(as(1)).expect(200);
   await agent.get('/internal/recommendations?userId=8&limit=2').set(as(1)).expect(200);
@@ -408,13 +410,13 @@ test('an administrator sees his own list, or the one he asks for', async () => {
   assert.deepEqual(asked, [['getCachedForUser', 1, { limit: 10 }], ['getCachedForUser', 8, { limit: 2 }]]);
 });
 
-test('an administrator may be named by his id', async () => {
+test('an administrator may be configured by id', async () => {
   const { agent, as } = stage({ variables: { ADMIN_IDS: '7', ADMIN_ROLES: 'R9' } });
   await agent.get('/internal/recommendations').set(as(7)).expect(200);
   await agent.get('/internal/recommendations').set(as(1)).expect(403);
 });
 
-test('a browser asks an administrator for his address and password', async () => {
+test('a browser asks an administrator for address and password', async () => {
   const { agent } = stage({ users: PEOPLE });
   const page = () => agent.get('/internal/recommendations').set('Accept', 'text/html');
   const stranger = await page();
@@ -434,7 +436,7 @@ test('passwords on the administrators’ page are limited like logins', async ()
   await agent.get('/internal/recommendations').auth('root@shop.example', PASSWORD).expect(429);
 });
 
-test('who names no account shuts no administrator out, and who names one is limited over all addresses', async () => {
+test('logins without an account lock none out, others are limited', async () => {
   const { agent, as } = stage({ users: PEOPLE, variables: { RATE_LIMIT_LOGIN: '1', TRUST_PROXY: '1' } });
   const page = (address) => agent.get('/internal/recommendations').set('X-Forwarded-For', `203.0.113.${address}`);
   for (let address = 1; address <= 6; address += 1) await page(address).expect(401);

@@ -1,4 +1,4 @@
-/** What HTTP should not carry: 101 to 107 are in auth.test.js, the rest of the corpus is here. */
+/** Invalid requests. Numbers 101 to 107 of the corpus are in auth.test.js, the others here. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
@@ -152,13 +152,13 @@ test('110 a body on GET is refused, and the connection with it', async () => {
   assert.deepEqual(asked, []);
 });
 
-test('a body that is compressed is refused: it may be a thousand times as large', async () => {
+test('a compressed body is refused', async () => {
   const headers = { 'Content-Type': 'application/json', 'Content-Encoding': 'gzip' };
   const { status } = await raw(stage().app, { method: 'POST', path: '/api/interaction', body: Buffer.from('1f8b08', 'hex'), headers });
   assert.equal(status, 415);
 });
 
-test('a body of UTF-8 by name is taken', async () => {
+test('a body with charset=utf-8 is accepted', async () => {
   const headers = { 'Content-Type': 'Application/JSON; Charset="UTF-8"' };
   const { status } = await raw(stage().app, { method: 'POST', path: '/api/interaction', body: JSON.stringify(ONE), headers });
   assert.equal(status, 201);
@@ -191,7 +191,7 @@ test('107 headers of 20 KB are answered 431', async () => {
   });
 });
 
-test('F46 a client that leaves in the middle leaves nothing behind', async () => {
+test('F46 a client that disconnects during a request leaves nothing behind', async () => {
   let answer;
   let count = 0;
   const services = {

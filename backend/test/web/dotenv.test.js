@@ -1,4 +1,4 @@
-/** The same .env says the same to both sides. */
+/** Node and Python read the same values from a `.env` file. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, writeFileSync } from 'node:fs';
@@ -30,7 +30,7 @@ const TEXTS = [
   'A=`x y`\nB=ключ\nC=🍯',
 ];
 
-test('it says what python-dotenv says', () => {
+test('values are those of python-dotenv', () => {
   const environ = { OUTSIDE: 'outside' };
   const program = [
     'import io, json, sys',
@@ -45,7 +45,7 @@ test('it says what python-dotenv says', () => {
   assert.deepEqual(expected[4], { PASSWORD: 'a#b', OTHER: 'a', THIRD: 'a #b', FOURTH: 'a #b' });
 });
 
-test('there need not be a file, but one that cannot be read is told', () => {
+test('a missing file is allowed, an unreadable one is an error', () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'dotenv-'));
   assert.deepEqual(readDotenv(path.join(folder, '.env'), {}), {});
   writeFileSync(path.join(folder, '.env'), 'A=1');

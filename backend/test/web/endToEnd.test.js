@@ -1,4 +1,4 @@
-/** The whole way, with nothing left out: HTTP, the server's process, real Python processes, a published version, both databases. */
+/** End to end: HTTP, the server's process, real Python processes, a published version, both databases. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
@@ -44,7 +44,7 @@ for (const kind of KINDS) {
         else await scenario();
       });
 
-    wholeTest('a customer logs in, gets his list, buys the first of it, and gets another list', async () => {
+    wholeTest('a user logs in, gets a list, buys its first product, and gets another list', async () => {
       const server = await startServerProcess({ ...variables, ...PATIENT });
       await isReady(server);
       const login = await server.post('/api/auth/login', { body: { email: 'customer7@shop.example', password: PASSWORD } });
@@ -74,7 +74,7 @@ for (const kind of KINDS) {
       assert.equal(await server.stop(), 0);
     });
 
-    wholeTest('nobody gets what is another’s, and Python knows no secret', async () => {
+    wholeTest('users get their own lists, and Python gets no secret', async () => {
       const server = await startServerProcess({ ...variables, ...PATIENT });
       await isReady(server);
       const children = childrenOf(server.pid);
@@ -90,10 +90,10 @@ for (const kind of KINDS) {
       await assertGone(children);
     });
 
-    wholeTest('F47 of five hundred who miss at once, one list is computed, and all are answered', async () => {
+    wholeTest('F47 five hundred concurrent misses compute one list', async () => {
       const server = await startServerProcess({ ...variables, ...PATIENT });
       await isReady(server);
-      await server.get(LIST, { as: 8 }); // so that the customer is known, and connections are open
+      await server.get(LIST, { as: 8 }); // so that the user is looked up, and connections are open
       await withModels(shop.directUrl, ({ Recommendation }, sequelize) => Promise.all([Recommendation.destroy({ where: {} }), sequelize.query('DELETE FROM rec_lists')]));
       const already = await server.metric('compute_seconds_count');
       const answers = await Promise.all(Array.from({ length: 500 }, () => server.get(LIST, { as: 8 })));
@@ -103,7 +103,7 @@ for (const kind of KINDS) {
       assert.equal(await server.stop(), 0);
     });
 
-    wholeTest('F33 with all its Python processes killed, every list is whole, and Python’s own again soon', async () => {
+    wholeTest('F33 with all Python processes killed, every list is full', async () => {
       const server = await startServerProcess({ ...variables, ...PATIENT });
       await isReady(server);
       for (const pid of childrenOf(server.pid)) process.kill(pid, 'SIGKILL');
@@ -112,7 +112,7 @@ for (const kind of KINDS) {
       assert.equal(await server.stop(), 0);
     });
 
-    wholeTest('F55 without a database at the start it answers from the snapshot, and knows the database when it comes', async () => {
+    wholeTest('F55 without a database at the start, the snapshot answers until it is there', async () => {
       shop.goAway();
       try {
         const server = await startServerProcess(variables);
@@ -135,7 +135,7 @@ for (const kind of KINDS) {
       assert.equal(rows, 1);
     });
 
-    wholeTest('F57 with a database that hangs, nobody waits for it', async () => {
+    wholeTest('F57 a database that hangs delays no answer', async () => {
       const server = await startServerProcess(variables);
       await isReady(server);
       assertList(await server.get(LIST, { as: 7 }), 10);

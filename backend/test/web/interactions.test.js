@@ -1,4 +1,4 @@
-/** What customers do, stored once: on both databases, and while they are away. */
+/** Interactions are stored once, on both databases and during their outages. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, renameSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { ConnectionRefusedError, DatabaseError } from 'sequelize';
 
-import { isRowsFault } from '../../src/services/databaseErrors.js';
+import { isRowsFault } from '../../src/config/databaseErrors.js';
 import { EventConflict, UnknownProduct, createInteractionService } from '../../src/services/interactionService.js';
 import { SpoolFailed, openSpool } from '../../src/services/spool/spool.js';
 import { onBothDatabases } from '../core/databases.js';
@@ -73,7 +73,7 @@ const REFUSALS = {
 
 onBothDatabases((shopTest, kind) => {
   for (const [what, changes, undo] of REFUSALS[kind]) {
-    shopTest(`a row that ${what} of the shop’s refuses is refused, and from the spool set aside`, async ({ models, sequelize }) => {
+    shopTest(`a row refused by ${what} of the shop is refused, and rejected from the spool`, async ({ models, sequelize }) => {
       await models.Product.create({ id: 110, name: 'Nord tea' });
       const cart = { ...ONE, actionCode: 'cart' };
       for (const sql of changes) await sequelize.query(sql);
@@ -94,7 +94,7 @@ onBothDatabases((shopTest, kind) => {
     });
   }
 
-  shopTest('what a customer does is in the table when it is acknowledged', async ({ models }) => {
+  shopTest('an interaction is in the table when it is acknowledged', async ({ models }) => {
     await models.Product.create({ id: 110, name: 'Nord tea' });
     const { interactions, stored } = await service(models);
     const timestamp = new Date(Date.now() - DAY_MS);
@@ -109,7 +109,7 @@ onBothDatabases((shopTest, kind) => {
     assert.deepEqual(stored.map(({ eventId }) => eventId), ['event-0001']);
   });
 
-  shopTest('F59 the same event, a hundred times at once and again after a restart, is one row', async ({ models }) => {
+  shopTest('F59 one event, sent a hundred times and after a restart, is one row', async ({ models }) => {
     await models.Product.create({ id: 110, name: 'Nord tea' });
     const { interactions, stored } = await service(models);
     const answers = await Promise.all(Array.from({ length: 100 }, () => interactions.record(ONE)));
@@ -125,7 +125,7 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(answers.at(-1).duplicate, true);
   });
 
-  shopTest('an event id that stands for something else is a conflict', async ({ models }) => {
+  shopTest('an event id of another interaction is a conflict', async ({ models }) => {
     await models.Product.bulkCreate([{ id: 110, name: 'Nord tea' }, { id: 111, name: 'Sud tea' }]);
     const { interactions } = await service(models);
     await interactions.record(ONE);
@@ -138,7 +138,7 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(await models.Interaction.count(), 1);
   });
 
-  shopTest('events are two if their ids differ in case only', async ({ models }) => {
+  shopTest('event ids that differ in case are different', async ({ models }) => {
     await models.Product.create({ id: 110, name: 'Nord tea' });
     const { interactions } = await service(models);
     await interactions.record({ ...ONE, eventId: 'event-abcd' });
@@ -148,7 +148,7 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(await models.Interaction.count(), 2);
   });
 
-  shopTest('a product that the shop does not have is refused, and nothing stored', async ({ models }) => {
+  shopTest('an unknown product is refused, and nothing stored', async ({ models }) => {
     const { interactions } = await service(models);
     await assert.rejects(interactions.record(ONE), UnknownProduct);
     await interactions.close();
@@ -156,7 +156,7 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(await models.Interaction.count(), 0);
   });
 
-  shopTest('F61 times come in any order: all are stored, the future as now, long ago as of thirty days ago', async ({ models }) => {
+  shopTest('F61 times in any order are stored, within the last thirty days', async ({ models }) => {
     await models.Product.create({ id: 110, name: 'Nord tea' });
     const now = Date.UTC(2026, 10, 21, 12);
     const { interactions } = await service(models, { now: () => now });
@@ -171,7 +171,7 @@ onBothDatabases((shopTest, kind) => {
     assert.deepEqual(rows.map(({ timestamp }) => (now - timestamp.getTime()) / DAY_MS), [1, 0, 2, 0, 30, 30]);
   });
 
-  shopTest('what was spooled follows in its order, products that are gone included', async ({ models, sequelize }) => {
+  shopTest('spooled records are stored in order, even of deleted products', async ({ models, sequelize }) => {
     const { interactions, spool } = await service(models);
     const create = models.Interaction.create;
     models.Interaction.create = async () => Promise.reject(away());
@@ -190,7 +190,7 @@ onBothDatabases((shopTest, kind) => {
   });
 });
 
-test('F55 while the database is away, what customers do goes to the disk, and to the database by itself when that is back', async () => {
+test('F55 without a database, interactions go to the disk and are stored later', async () => {
   const { models, rows } = fakeModels(away(), away(), 'ok');
   const { interactions, stored } = await service(models);
   const done = await interactions.record(ONE);
@@ -201,7 +201,7 @@ test('F55 while the database is away, what customers do goes to the disk, and to
   assert.equal(stored.length, 1);
 });
 
-test('F57 a database that hangs costs a second once, and then nothing', async () => {
+test('F57 a database that hangs costs one second once', async () => {
   const { models, calls } = fakeModels('hang');
   const { interactions } = await service(models);
   const start = performance.now();
@@ -212,7 +212,7 @@ test('F57 a database that hangs costs a second once, and then nothing', async ()
   await interactions.close();
 });
 
-test('F58 a deadlock is tried once more, and a second one goes to the disk', async () => {
+test('F58 a deadlock is repeated once, then the record goes to the disk', async () => {
   const once = fakeModels(deadlock(), 'ok');
   const first = await service(once.models);
   assert.equal((await first.interactions.record(ONE)).stored, true);
@@ -224,7 +224,7 @@ test('F58 a deadlock is tried once more, and a second one goes to the disk', asy
   await second.interactions.close();
 });
 
-test('F59 while it waits on the disk, the same event is the same, and another one a conflict', async () => {
+test('F59 a waiting event is a duplicate or a conflict, as in the database', async () => {
   const { models } = fakeModels(away());
   const { interactions, spool } = await service(models);
   await interactions.record(ONE);
@@ -236,7 +236,7 @@ test('F59 while it waits on the disk, the same event is the same, and another on
   await interactions.close();
 });
 
-test('F60 what was on the disk when the process ended is stored by the next one', async () => {
+test('F60 records on the disk are stored by the next process', async () => {
   const first = fakeModels(away());
   const { interactions, folder } = await service(first.models);
   await interactions.record(ONE);
@@ -252,7 +252,7 @@ test('F60 what was on the disk when the process ended is stored by the next one'
   assert.deepEqual(row, { ...ONE, device_type: 'mobile' });
 });
 
-test('a database that is slow at the end holds up the end once, and what is left is stored by the next process, once', async () => {
+test('a slow database delays the end once, the next process stores the rest', async () => {
   const slow = fakeModels(away(), away(), away());
   const { interactions, folder, lines } = await service(slow.models);
   const ids = Array.from({ length: 20 }, (_, n) => `event-${1000 + n}`);
@@ -273,7 +273,7 @@ test('a database that is slow at the end holds up the end once, and what is left
   assert.deepEqual([...next.rows.keys()], ids);
 });
 
-test('a conflict that shows only when the database is back is set aside, not dropped', async () => {
+test('a conflict found later is rejected into a file, not dropped', async () => {
   const { models, rows } = fakeModels(away(), unfit());
   rows.set('event-0001', { ...ONE, userId: 8 });
   const { interactions, folder, spool, lines } = await service(models);
@@ -286,7 +286,7 @@ test('a conflict that shows only when the database is back is set aside, not dro
   assert.ok(lines.some(({ msg, level }) => level === 50 && /rejected\.jsonl/.test(msg)));
 });
 
-test('a row that fits no table is refused at once, and not kept', async () => {
+test('a row that fits no table is refused, and not spooled', async () => {
   const { models } = fakeModels(unfit());
   const { interactions, spool } = await service(models);
   await assert.rejects(interactions.record(ONE), DatabaseError);
@@ -294,7 +294,7 @@ test('a row that fits no table is refused at once, and not kept', async () => {
   await interactions.close();
 });
 
-test('with neither a database nor room on the disk, nothing is acknowledged', async () => {
+test('without database and disk space, nothing is acknowledged', async () => {
   const { models } = fakeModels(away());
   const { interactions, spool } = await service(models, { maxBytes: 10 });
   await assert.rejects(interactions.record(ONE), SpoolFailed);
@@ -302,7 +302,7 @@ test('with neither a database nor room on the disk, nothing is acknowledged', as
   await interactions.close();
 });
 
-test('without an event id each is another', async () => {
+test('interactions without event ids are all different', async () => {
   const { models, rows } = fakeModels('ok');
   const { interactions } = await service(models);
   const { eventId: _, ...nameless } = ONE;
@@ -313,7 +313,7 @@ test('without an event id each is another', async () => {
   assert.equal(new Set(ids).size, 2);
 });
 
-test('a listener that fails takes nothing back', async () => {
+test('a failing listener does not undo the store', async () => {
   const { models } = fakeModels('ok');
   const { interactions, lines } = await service(models, {
     onStored: () => {

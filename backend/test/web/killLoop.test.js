@@ -1,4 +1,4 @@
-/** F56, F60: the server is killed and the database taken away, again and again; count in = count out. */
+/** F56, F60: the server is killed and the database cut off repeatedly; acknowledged and stored interactions are equal. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -22,7 +22,7 @@ const ACKNOWLEDGED = new Set([200, 201, 202]);
 
 for (const kind of KINDS) {
   describe(kind, () => {
-    test(`F56 F60 over ${LIVES} kills, no acknowledged interaction is lost, and none is double`, { timeout: TEST_TIMEOUT_MS }, async (t) => {
+    test(`F56 F60 over ${LIVES} kills, no acknowledged interaction is lost or doubled`, { timeout: TEST_TIMEOUT_MS }, async (t) => {
       const shop = await awayShop(kind);
       try {
         if (shop.missing) t.skip(shop.missing);

@@ -1,4 +1,4 @@
-/** A shop that this backend cannot serve is refused at the start, by the name of what is missing. */
+/** A shop that this backend cannot serve is refused at the start with what is missing. */
 import assert from 'node:assert/strict';
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -47,7 +47,7 @@ for (const [what, variables, message] of [
   });
 }
 
-test('a shop whose tables are still to come, or whose database is away, is served', async () => {
+test('a shop without tables yet, or without its database, is served', async () => {
   for (const url of [NEEDED.DATABASE_URL, `sqlite:///${ROOT}/absent.sqlite`]) {
     const server = await startServerProcess({ ...NEEDED, DATABASE_URL: url });
     assert.equal(await server.stop(), 0);
@@ -55,7 +55,7 @@ test('a shop whose tables are still to come, or whose database is away, is serve
 });
 
 onBothDatabases((shopTest) => {
-  shopTest('the default schema is served; a version with ids that are text, or a column, is not', async ({ sequelize }) => {
+  shopTest('the default schema is served, text ids of a version or column are not', async ({ sequelize }) => {
     await checkIds({ sequelize, snapshot: NO_VERSION });
     await checkIds({ sequelize, snapshot: { current: async () => ({ name: 'v1', hasTextIds: false }) } });
     await assert.rejects(checkIds({ sequelize, snapshot: { current: async () => ({ name: 'v1', hasTextIds: true }) } }), {
@@ -65,7 +65,7 @@ onBothDatabases((shopTest) => {
   });
 
   for (const type of ['VARCHAR(64)', 'CHAR(36)', 'VARBINARY(64)']) {
-    shopTest(`a column of ${type} is no id`, async ({ sequelize }) => {
+    shopTest(`a column of ${type} is refused as an id`, async ({ sequelize }) => {
       await sequelize.query('ALTER TABLE Products RENAME TO Products_kept');
       try {
         await sequelize.query(`CREATE TABLE Products (id ${type} PRIMARY KEY)`);

@@ -1,4 +1,4 @@
-/** A file that is taken away, and brought back. */
+/** A file that can be moved away and back. */
 import { renameSync } from 'node:fs';
 
 /**

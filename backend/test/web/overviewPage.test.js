@@ -1,12 +1,11 @@
-/** The administrators' page: what it shows, and that nothing in it is taken for HTML. */
+/** The administrators' page: what it shows, and that values are escaped. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 
 import { ConnectionRefusedError } from 'sequelize';
 
-import { html } from '../../src/views/html.js';
-import { STYLE_SOURCE, overviewPage } from '../../src/views/overviewPage.js';
+import { html, overviewPage, STYLE_SOURCE } from '../../src/views/overviewPage.js';
 import { ANSWER, stage } from './stage.js';
 
 const RUN = { modelName: 'BMF', metricsJson: '{"map10":0.125,"precision10":0.2,"basis":"fresh"}', recommendationsJson: '[110,111]', createdAt: new Date(0) };
@@ -28,7 +27,7 @@ test('values in a template are escaped, pieces and lists of pieces are not', () 
   assert.equal(page.toString(), '<b title="&quot;&#39;&amp;">&lt;script&gt;<i>1</i>&lt;</b>');
 });
 
-test('the page shows the list, where Python stands, and alarms', () => {
+test('the page shows the list, the state of Python, and alarms', () => {
   const page = overviewPage(SEEN);
   const text = textOf(page);
 
@@ -37,7 +36,7 @@ test('the page shows the list, where Python stands, and alarms', () => {
   assert.ok(page.includes('<dd class="">0</dd>'));
 });
 
-test('a product’s name is text, whatever is in it', () => {
+test('a product’s name is escaped', () => {
   const product = { id: 1, name: '<script>alert(1)</script>' };
   const page = overviewPage({ ...SEEN, cached: { ...ANSWER, data: [{ ...ANSWER.data[0], product, modelName: '"><img src=x>' }] } });
 
@@ -45,12 +44,12 @@ test('a product’s name is text, whatever is in it', () => {
   assert.match(page, /&lt;script&gt;alert\(1\)/);
 });
 
-test('nothing cached and no database are shown as that', () => {
+test('an empty cache and a missing database are shown', () => {
   const page = textOf(overviewPage({ ...SEEN, cached: null, runs: null }));
   assert.ok(page.includes('Nothing is cached.') && page.includes('The database is away.'));
 });
 
-test('the newest run of each model is shown, the one that is served marked', async () => {
+test('the newest run of each model is shown, the serving one marked', async () => {
   const rows = [RUN, { ...RUN, modelName: 'ENCM', metricsJson: null }, { ...RUN, metricsJson: '{"map10":0.9}' }, { ...RUN, modelName: 'LNCM', metricsJson: '{cut' }];
   const { agent, as } = stage({ services: { models: { ModelRun: { findAll: async () => rows } } } });
   const { body } = await agent.get('/internal/recommendations').set(as(1));
@@ -62,19 +61,19 @@ test('the newest run of each model is shown, the one that is served marked', asy
   assert.deepEqual(page.match(/<strong>.*<\/strong>/g), ['<strong>LNCM&nbsp;★</strong>']);
 });
 
-test('runs that cannot be read are none, and no failure', async () => {
+test('unreadable runs are no failure', async () => {
   const ModelRun = { findAll: async () => Promise.reject(new ConnectionRefusedError(new Error('away'))) };
   const { agent, as } = stage({ services: { models: { ModelRun } } });
   const { status, body } = await agent.get('/internal/recommendations').set(as(1));
   assert.deepEqual([status, body.data.runs], [200, null]);
 });
 
-test('its own style is all that a browser may apply', () => {
+test('the page allows its own style only', () => {
   const style = /<style>(.*)<\/style>/s.exec(overviewPage(SEEN))[1];
   assert.equal(`'sha256-${createHash('sha256').update(style).digest('base64')}'`, STYLE_SOURCE);
 });
 
-test('JSON or a page: as the asker likes, JSON where he does not say', async () => {
+test('the Accept header chooses JSON or a page, by default JSON', async () => {
   const { agent, as } = stage();
   const type = async (accept) => (await agent.get('/internal/recommendations').set(as(1)).set('Accept', accept)).type;
   assert.deepEqual([await type('*/*'), await type('application/json'), await type('text/html,*/*;q=0.8')], ['application/json', 'application/json', 'text/html']);

@@ -1,4 +1,4 @@
-/** A way to a server that can be cut, closed and frozen, as if the server were killed or hung; the server itself need not notice. */
+/** A proxy to a server that can be cut, closed and frozen, as if the server were killed or hung. */
 import { once } from 'node:events';
 import net from 'node:net';
 

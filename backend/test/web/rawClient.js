@@ -1,4 +1,4 @@
-/** Clients that write bytes and read bytes: what no HTTP client does, and what a client sees of a connection that is reset. */
+/** Clients that write and read bytes, for invalid requests and for connections that are reset. */
 import { once } from 'node:events';
 import net from 'node:net';
 

@@ -1,4 +1,4 @@
-/** Every route: what it answers, to whom, and what it hands on. */
+/** Every route: its answers, its permissions, and its calls of the services. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -15,7 +15,7 @@ import { ANSWER, settingsWith, stage } from './stage.js';
 const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
 const BROWSER = 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36';
 
-test('the list is the token’s subject’s', async () => {
+test('the list is that of the token’s subject', async () => {
   const { agent, as, asked } = stage();
   const { status, body, headers } = await agent.get('/api/recommendations/list?limit=3').set(as(7)).set('User-Agent', BROWSER);
 
@@ -26,7 +26,7 @@ test('the list is the token’s subject’s', async () => {
   assert.match(headers['x-request-id'], /^[\da-f-]{36}$/);
 });
 
-test('customer 0 is one like the others, and ten is the limit that nobody names', async () => {
+test('user 0 is an ordinary user, and the default limit is ten', async () => {
   const { agent, as, asked } = stage();
   await agent.get('/api/recommend/list').set(as(0)).expect(200);
 
@@ -52,14 +52,14 @@ for (const [agentName, hint, device] of [
   });
 }
 
-test('a device that is named goes before the browser’s', async () => {
+test('the device parameter takes precedence over the browser’s', async () => {
   const { agent, as, asked } = stage();
   await agent.post('/api/recommendations/init?device=tablet').set(as(7)).set('User-Agent', BROWSER).expect(200);
 
   assert.deepEqual(asked, [['initForUser', 7, { limit: 10, device: 'tablet' }]]);
 });
 
-test('init and clear say what they did', async () => {
+test('init and clear report what they did', async () => {
   const { agent, as, asked } = stage();
   const init = await agent.post('/api/recommend/init?limit=2').set(as(7));
   const clear = await agent.delete('/api/recommend/clear').set(as(7));
@@ -69,7 +69,7 @@ test('init and clear say what they did', async () => {
   assert.deepEqual(asked.map(([name, id]) => [name, id]), [['initForUser', 7], ['clearForUser', 7]]);
 });
 
-test('products like one are for guests, too', async () => {
+test('similar products are for guests, too', async () => {
   const { agent, as, asked } = stage();
   await agent.get('/api/recommendations/similar/112?limit=4').expect(200);
   await agent.get('/api/recommendations/similar/112').set(as(7)).expect(200);
@@ -86,7 +86,7 @@ for (const [outcome, status] of [
   [{ stored: false, duplicate: false, spooled: true }, 202],
   [{ stored: false, duplicate: true, spooled: true }, 202],
 ]) {
-  test(`an interaction that is ${JSON.stringify(outcome)} is answered with ${status}`, async () => {
+  test(`an interaction with ${JSON.stringify(outcome)} is answered with ${status}`, async () => {
     const services = { interactions: { record: async () => ({ eventId: 'event-0001', ...outcome, clamped: null }) } };
     const { agent, as } = stage({ services });
     const answer = await agent.post('/api/interaction').set(as(7)).send({ productId: 110, actionCode: 'cart' });
@@ -113,7 +113,7 @@ for (const [error, status, field] of [
   });
 }
 
-test('what cannot be done without the database is told as that', async () => {
+test('a failure of the database is answered as such', async () => {
   const services = { recommendations: { clearForUser: async () => Promise.reject(new ConnectionRefusedError(new Error('secret host'))) } };
   const { agent, as, lines } = stage({ services });
   const { status, text, headers } = await agent.delete('/api/recommendations/clear').set(as(7));
@@ -123,7 +123,7 @@ test('what cannot be done without the database is told as that', async () => {
   assert.ok(lines.some(({ err }) => err?.message === 'secret host'));
 });
 
-test('an interaction is handed on in the types of the tables', async () => {
+test('an interaction has the types of the tables', async () => {
   const { agent, as, asked } = stage();
   const body = { productId: '110', actionCode: 'purchase', device: 'mobile', eventId: 'event-0001', timestamp: 1_764_547_200, userId: 7 };
   await agent.post('/api/interaction').set(as(7)).send(body).expect(201);
@@ -149,20 +149,20 @@ for (const [what, services] of [
   ['no worker is ready', { python: { stats: () => ({ workers: [{ state: 'down' }] }) } }],
   ['interactions wait', { interactions: { stats: () => ({ pending: 1 }) } }],
 ]) {
-  test(`F55 while ${what}, the server is degraded, and says no more than that`, async () => {
+  test(`F55 while ${what}, the server reports degraded, and no more`, async () => {
     const { status, body } = await stage({ services }).agent.get('/ready');
     assert.deepEqual([status, body], [200, { status: 'degraded' }]);
   });
 }
 
-test('a server that is about to end says so', async () => {
+test('a server that shuts down reports closing', async () => {
   const { agent } = stage({ services: { isClosing: () => true } });
   const ready = await agent.get('/ready');
 
   assert.deepEqual([ready.status, ready.body], [503, { status: 'closing' }]);
 });
 
-test('metrics behind a token are for who has it', async () => {
+test('metrics with a token need it', async () => {
   const { agent } = stage({ variables: { METRICS_TOKEN: 'scrape-me' } });
   await agent.get('/metrics').expect(401);
   await agent.get('/metrics').set('Authorization', 'Bearer scrape').expect(401);
@@ -189,7 +189,7 @@ for (const [what, headers, status] of [
   });
 }
 
-test('metrics without a token are kept from nginx as it is, which asks in HTTP/1.0', async () => {
+test('metrics without a token are refused to nginx, which uses HTTP/1.0', async () => {
   const server = httpServer(stage().app);
   const { port } = await listening(server, { host: '127.0.0.1', port: 0 });
   const answers = await Promise.all(['1.0', '1.1'].map((version) => rawAnswer(port, `GET /metrics HTTP/${version}\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\n\r\n`)));
@@ -198,13 +198,13 @@ test('metrics without a token are kept from nginx as it is, which asks in HTTP/1
   assert.deepEqual(answers.map((answer) => answer.split(' ')[1]), ['403', '200']);
 });
 
-test('behind a proxy that is told of, a token opens the metrics, and nothing else does', async () => {
+test('behind a configured proxy, only a token opens the metrics', async () => {
   const { agent } = stage({ variables: { METRICS_TOKEN: 'scrape-me' } });
   await agent.get('/metrics').set({ Via: '1.1 proxy', Authorization: 'Bearer scrape-me' }).expect(200);
   await agent.get('/metrics').set({ Via: '1.1 proxy' }).expect(401);
 });
 
-test('what is not there is told in JSON', async () => {
+test('an unknown path is answered in JSON', async () => {
   const { agent } = stage();
   const { status, body, headers } = await agent.get('/nowhere');
 
@@ -212,12 +212,12 @@ test('what is not there is told in JSON', async () => {
   assert.deepEqual(body, { errCode: 404, message: 'There should be a resource at this path. Received: /nowhere.', requestId: headers['x-request-id'] });
 });
 
-test('another method is told which one there is', async () => {
+test('another method is refused with the allowed one', async () => {
   const { status, headers, body } = await stage().agent.put('/api/recommendations/list');
   assert.deepEqual([status, headers.allow, body.errCode], [405, 'GET', 405]);
 });
 
-test('a defect shows its trace to the log, and to nobody else', async () => {
+test('a defect’s stack trace is in the log only', async () => {
   const services = { recommendations: { listForUser: async () => Promise.reject(new Error('a secret inside')) } };
   const { agent, as, lines } = stage({ services });
   const { status, body, text } = await agent.get('/api/recommendations/list').set(as(7));
@@ -240,7 +240,7 @@ test('no token, body, query or address is in the log', async () => {
   for (const secret of [token.Authorization, 'private-query', 'private@', 'private-password']) assert.ok(!written.includes(secret), secret);
 });
 
-test('a request’s id is a proxy’s, if it can stand in a log', async () => {
+test('a request’s id is the proxy’s, if it is safe in a log', async () => {
   const { agent } = stage();
   const id = async (given) => (await agent.get('/health').set('X-Request-Id', given)).headers['x-request-id'];
 
@@ -248,7 +248,7 @@ test('a request’s id is a proxy’s, if it can stand in a log', async () => {
   assert.notEqual(await id('a b {"level":60}'), 'a b {"level":60}');
 });
 
-test('only the named origins may ask from elsewhere', async () => {
+test('only configured origins may send requests', async () => {
   const open = stage({ variables: { CORS_ORIGIN: 'https://shop.example' } }).agent;
   const asked = await open.options('/api/recommendations/list').set({ Origin: 'https://shop.example', 'Access-Control-Request-Method': 'GET' });
   const stranger = await open.get('/health').set('Origin', 'https://evil.example');
@@ -260,7 +260,7 @@ test('only the named origins may ask from elsewhere', async () => {
   assert.equal(closed.headers['access-control-allow-origin'], undefined);
 });
 
-test('answers carry the headers that keep browsers from doing more', async () => {
+test('answers have security headers', async () => {
   const { headers } = await stage().agent.get('/health');
 
   assert.match(headers['content-security-policy'], /^default-src 'none';/);

@@ -1,4 +1,4 @@
-/** A marker stands in every secret of the server, and in nothing that a hundred failures print, log, count or answer. */
+/** No secret is printed, logged, counted or answered in a hundred failures. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
@@ -10,7 +10,7 @@ import { inspect } from 'node:util';
 import { ConnectionError, DatabaseError } from 'sequelize';
 
 import { readSettings } from '../../src/config/settings.js';
-import { logger } from '../../src/logging.js';
+import { logger } from '../../src/monitoring/logging.js';
 import { newDatabase } from '../core/databases.js';
 import { rawAnswer } from './rawClient.js';
 import { failedStart, startServerProcess } from './serverProcess.js';
@@ -117,11 +117,11 @@ async function asked(port, method, url, headers, body) {
   return [response.status, Object.fromEntries(response.headers), await response.text()];
 }
 
-test('a server whose database is away tells no secret, whatever is asked', () => assertSilent(at('127.0.0.1:1'), 'a database that is away'));
+test('a server without its database shows no secret', () => assertSilent(at('127.0.0.1:1'), 'a database that is away'));
 
-test('a server whose database has no such host tells no secret', () => assertSilent(at('no-such-host.invalid'), 'no such host'));
+test('a server with an unknown database host shows no secret', () => assertSilent(at('no-such-host.invalid'), 'no such host'));
 
-test('a server whose database speaks another language tells no secret', async () => {
+test('a server whose database uses another protocol shows no secret', async () => {
   const other = net.createServer((socket) => socket.on('error', () => {}).end('HTTP/1.1 400 Bad Request\r\n\r\n'));
   await new Promise((resolve) => other.listen(0, '127.0.0.1', resolve));
   await assertSilent(at(`127.0.0.1:${other.address().port}`), 'another language');
@@ -129,7 +129,7 @@ test('a server whose database speaks another language tells no secret', async ()
 });
 
 for (const kind of ['sqlite', 'mariadb']) {
-  test(`a server with ${kind} tells no secret, whatever is asked`, async (t) => {
+  test(`a server with ${kind} shows no secret`, async (t) => {
     const database = await newDatabase(kind);
     try {
       if (database.missing) {
@@ -148,7 +148,7 @@ for (const kind of ['sqlite', 'mariadb']) {
   });
 }
 
-test('whatever library raises it: the log has no secret, and nothing of a statement’s values', () => {
+test('the log of any error has no secret and no values of statements', () => {
   readSettings({ DATABASE_URL: at('h'), ...SECRETS }, ROOT);
   const lines = [];
   const log = logger({ logLevel: 'trace' }, { write: (line) => lines.push(line) });

@@ -1,4 +1,4 @@
-/** The process: when it refuses to start, and how it ends. */
+/** The server's process: refused starts, and the shutdown. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
@@ -12,8 +12,7 @@ import pino from 'pino';
 import { connectDatabase } from '../../src/config/database.js';
 import { applyMigrations } from '../../src/config/migrations.js';
 import { finished, httpServer, listening } from '../../src/httpServer.js';
-import { END_MS, waysDown } from '../../src/server.js';
-import { climbDown } from '../../src/shutdown.js';
+import { END_MS, gracefulShutdown, shutdownSteps } from '../../src/shutdown.js';
 import { eventually } from '../harness.js';
 import { rawClient } from './rawClient.js';
 import { spawnServer, startServerProcess } from './serverProcess.js';
@@ -43,7 +42,7 @@ for (const [what, change, message] of [
   ['another kind of database', { DATABASE_URL: 'oracle://h/n' }, /^server: DATABASE_URL should be .*Received: oracle:…/],
   ['a port that is none', { PORT: 'http' }, /^server: PORT should be a whole number/],
 ]) {
-  test(`with ${what} it leaves with 78 and one line that says so`, async () => {
+  test(`with ${what} it exits with 78 and one line`, async () => {
     const server = spawnServer({ ...NEEDED, ...change });
     const [code] = await server.ended;
 
@@ -53,7 +52,7 @@ for (const [what, change, message] of [
   });
 }
 
-test('on a port that is taken it leaves with 1 and says so', async () => {
+test('on a port in use it exits with 1 and one line', async () => {
   const other = net.createServer().listen(0, '127.0.0.1');
   await once(other, 'listening');
   const { port } = other.address();
@@ -66,7 +65,7 @@ test('on a port that is taken it leaves with 1 and says so', async () => {
 });
 
 for (const signal of ['SIGTERM', 'SIGINT']) {
-  test(`F41 on ${signal} it ends with 0, though a client keeps its connection and another never ends its request`, async () => {
+  test(`F41 on ${signal} it exits with 0, despite open connections and requests`, async () => {
     const server = await startServerProcess(NEEDED);
     assert.deepEqual((await server.get('/health')).body, { status: 'up' }); // fetch keeps this connection
     const slow = net.connect(server.port, '127.0.0.1').on('error', () => {});
@@ -83,12 +82,12 @@ test('the process’s log has no token', async () => {
   const { status, body } = await server.get(LIST, { as: 7 });
   await server.stop();
 
-  assert.equal(status, 404); // the shop is empty, and so is its table of customers
+  assert.equal(status, 404); // the shop has no users
   assert.equal(body.errCode, 404);
   assert.ok(!JSON.stringify(server.lines).includes(tokenOf(7).split('.')[1]));
 });
 
-test('what is being answered is answered to its end, and nothing after it is begun', async () => {
+test('requests under way are answered, later ones are not', async () => {
   let answer;
   const services = { recommendations: { listForUser: () => new Promise((resolve) => (answer = resolve)) } };
   const { app } = stage({ services });
@@ -115,7 +114,7 @@ async function rawStage(count, services) {
   return { server, port, clients: await Promise.all(Array.from({ length: count }, () => rawClient(port))) };
 }
 
-test('a request that crosses the end on a connection that was kept is answered, and the last of it', async () => {
+test('a request that crosses the shutdown is answered, the last of its connection', async () => {
   const { server, clients } = await rawStage(20);
   for (const client of clients) client.write(HEALTH);
   await Promise.all(clients.map((client) => client.until(/\{"status":"up"\}$/)));
@@ -131,7 +130,7 @@ test('a request that crosses the end on a connection that was kept is answered, 
   }
 });
 
-test('connections that the system has accepted before the end are answered, however many', async () => {
+test('connections accepted before the shutdown are answered', async () => {
   const { server, port } = await rawStage(0);
   const sockets = Array.from({ length: 50 }, () => net.connect(port, '127.0.0.1'));
   const told = sockets.map(async (socket) => {
@@ -146,7 +145,7 @@ test('connections that the system has accepted before the end are answered, howe
   for (const text of await Promise.all(told)) assert.ok(isAnswered(text) && isLast(text), text);
 });
 
-test('an answer that was begun before the end says that it is the last', async () => {
+test('an answer begun before the shutdown says that it is the last', async () => {
   let answer;
   const services = { recommendations: { listForUser: () => new Promise((resolve) => (answer = resolve)) } };
   const { server, clients: [client] } = await rawStage(1, services);
@@ -161,7 +160,7 @@ test('an answer that was begun before the end says that it is the last', async (
   assert.ok(isLast(text), text);
 });
 
-test('a connection on which nothing comes does not hold up the end', async () => {
+test('an idle connection does not delay the shutdown', async () => {
   const { server, clients: [client] } = await rawStage(1);
   client.write(HEALTH);
   await client.until(/\{"status":"up"\}$/);
@@ -170,7 +169,7 @@ test('a connection on which nothing comes does not hold up the end', async () =>
   assert.ok(isAnswered(await client.all()));
 });
 
-test('what takes longer than its time is cut off', async () => {
+test('requests beyond the time limit are cut off', async () => {
   const services = { recommendations: { listForUser: () => new Promise(() => {}) } };
   const server = httpServer(stage({ services }).app);
   const { port } = await listening(server, { host: '127.0.0.1', port: 0 });
@@ -180,11 +179,11 @@ test('what takes longer than its time is cut off', async () => {
   assert.equal(settled.status, 'rejected');
 });
 
-test('a step that fails or hangs keeps no other from being done', async () => {
+test('a step that fails or hangs does not prevent the next ones', async () => {
   const { log, lines } = listeningLog();
   const done = [];
   const step = (name, work) => ({ name, ms: 50, work });
-  const isWell = await climbDown(
+  const isWell = await gracefulShutdown(
     [
       step('fails', async () => {
         throw new Error('a defect');
@@ -199,21 +198,21 @@ test('a step that fails or hangs keeps no other from being done', async () => {
   assert.deepEqual(done, ['works']);
   assert.deepEqual(lines.map((line) => line.step), ['fails', 'hangs']);
   const silent = { log: pino({ level: 'silent' }) };
-  assert.equal(await climbDown([step('works', async () => {})], silent), true);
-  assert.equal(await climbDown([{ ...step('hangs', () => new Promise(() => {})), isCourtesy: true }], silent), true);
+  assert.equal(await gracefulShutdown([step('works', async () => {})], silent), true);
+  assert.equal(await gracefulShutdown([{ ...step('hangs', () => new Promise(() => {})), isOptional: true }], silent), true);
 });
 
-test('lists and passwords that hang at the end cost no status, and all steps together have less than the whole time', async () => {
+test('optional steps may hang, and all steps fit the time limit', async () => {
   const stuck = { close: () => new Promise(() => {}) };
   const ended = { close: async () => {} };
   const server = httpServer(stage().app);
   await listening(server, { host: '127.0.0.1', port: 0 });
   const services = { server, interactions: ended, recommendations: stuck, python: ended, passwords: stuck, sequelize: ended };
   const { log, lines } = listeningLog();
-  assert.equal(await climbDown(waysDown(services), { log }), true);
+  assert.equal(await gracefulShutdown(shutdownSteps(services), { log }), true);
   assert.deepEqual(lines.map(({ step }) => step), ['lists', 'passwords']);
   const again = httpServer(stage().app);
   await listening(again, { host: '127.0.0.1', port: 0 });
-  assert.equal(await climbDown(waysDown({ ...services, server: again, interactions: { close: async () => assert.fail() } }), { log }), false);
-  assert.ok(waysDown(services).reduce((sum, { ms }) => sum + ms, 0) < END_MS);
+  assert.equal(await gracefulShutdown(shutdownSteps({ ...services, server: again, interactions: { close: async () => assert.fail() } }), { log }), false);
+  assert.ok(shutdownSteps(services).reduce((sum, { ms }) => sum + ms, 0) < END_MS);
 });

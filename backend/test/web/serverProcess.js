@@ -1,4 +1,4 @@
-/** The server as a process of its own, and what tests ask it with. */
+/** The server as a process of its own, and requests to it. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';

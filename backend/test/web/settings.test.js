@@ -1,4 +1,4 @@
-/** What the server is told from outside, and what it makes of it. */
+/** The settings: where they come from, and what is refused. */
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,7 +23,7 @@ function folderWith(files) {
   return folder;
 }
 
-test('with the least it can be told, everything has its default', () => {
+test('with the required settings only, all others have defaults', () => {
   const settings = readSettings(NEEDED, ROOT);
 
   assert.equal(settings.databaseUrl.reveal(), `sqlite:///${ROOT}/data/shop.sqlite`);
@@ -34,13 +34,13 @@ test('with the least it can be told, everything has its default', () => {
   assert.equal(settings.timeZone, 'UTC');
 });
 
-test('nothing of it can be changed', () => {
+test('settings are frozen', () => {
   const settings = readSettings(NEEDED, ROOT);
   assert.throws(() => (settings.jwtSecret = ''), TypeError);
   assert.throws(() => settings.admins.ids.push(7), TypeError);
 });
 
-test('the environment goes before .env, which goes before the defaults', () => {
+test('the environment precedes .env, which precedes the defaults', () => {
   const root = folderWith({ '.env': 'PORT=1\nHOST=0.0.0.0\nJWT_SECRET=from-the-file-from-the-file-12345\nDATABASE_URL=sqlite:///a.sqlite' });
   const settings = readSettings({ PORT: '2' }, root);
 
@@ -48,7 +48,7 @@ test('the environment goes before .env, which goes before the defaults', () => {
   assert.equal(settings.databaseUrl.reveal(), `sqlite:///${root}/a.sqlite`);
 });
 
-test('an empty variable is one that is not set', () => {
+test('an empty variable counts as not set', () => {
   assert.equal(readSettings({ ...NEEDED, PORT: '', MODELS_DIR: '' }, ROOT).port, 6969);
 });
 
@@ -65,7 +65,7 @@ for (const [given, url] of [
 }
 
 for (const stored of ['UTC', 'Etc/UTC']) {
-  test(`the customers’ time zone comes from recsys.toml, where timestamps are in ${stored}`, () => {
+  test(`the time zone comes from recsys.toml, with timestamps in ${stored}`, () => {
     const root = folderWith({ 'shop.toml': `[shop]\ntime_zone = "Asia/Ho_Chi_Minh"\nstored_time_zone = "${stored}"\n` });
 
     assert.equal(readSettings({ ...NEEDED, RECSYS_TOML: 'shop.toml' }, root).timeZone, 'Asia/Ho_Chi_Minh');
@@ -177,7 +177,7 @@ for (const url of [
   'sqlite:///',
   'sqlite:///:memory:',
 ]) {
-  test(`DATABASE_URL=${url} is refused by its name, and nothing of it but its scheme is shown`, () => {
+  test(`DATABASE_URL=${url} is refused, and only its scheme shown`, () => {
     assert.throws(
       () => readSettings({ ...NEEDED, DATABASE_URL: url }, ROOT),
       (error) => error instanceof SettingsError && /^DATABASE_URL /.test(error.message) && !/hush|\n/.test(error.message),
@@ -194,12 +194,12 @@ for (const given of [
   { PORT: 'hush' },
   { RATE_LIMIT_IP: 'hush' },
 ]) {
-  test(`${JSON.stringify(given)} is refused without showing what it may hold`, () => {
+  test(`${JSON.stringify(given)} is refused without showing its value`, () => {
     assert.throws(() => readSettings({ ...NEEDED, ...given }, ROOT), (error) => error instanceof SettingsError && !error.message.includes('hush'));
   });
 }
 
-test('a secret of the settings is *** in texts, in JSON and to the console', () => {
+test('a secret is *** in texts, in JSON and on the console', () => {
   const settings = readSettings({ DATABASE_URL: 'mysql://eve:hush-hush@h/n', JWT_SECRET: 'hush'.repeat(8), METRICS_TOKEN: 'hush-hush' }, ROOT);
 
   for (const text of [String(settings.jwtSecret), `${settings.metricsToken}`, JSON.stringify(settings), inspect(settings, { depth: 9, showHidden: true })]) assert.ok(!text.includes('hush'), text);
@@ -207,7 +207,7 @@ test('a secret of the settings is *** in texts, in JSON and to the console', () 
   assert.equal(settings.databaseUrl.reveal(), 'mysql://eve:hush-hush@h/n');
 });
 
-test('a text of others is shown without any secret, however that is written', () => {
+test('secrets are masked in other texts, in all spellings', () => {
   readSettings({ DATABASE_URL: 'mysql://eve:to%2Fhush%22@h/n', JWT_SECRET: NEEDED.JWT_SECRET, METRICS_TOKEN: 'tea' }, ROOT);
 
   for (const [text, scrubbedText] of [
@@ -257,12 +257,12 @@ for (const [what, toml, received] of [
   });
 }
 
-test('a mapping that is no TOML is told by its line, in one', () => {
+test('a mapping that is not TOML is refused with the line number', () => {
   const root = folderWith({ 'recsys.toml': '[shop]\npassword = "hush' });
   assert.throws(() => readSettings(NEEDED, root), (error) => error instanceof SettingsError && /in line \d\.$/.test(error.message) && !/hush|\n/.test(error.message));
 });
 
-test('a .env that cannot be read is told', () => {
+test('a .env that cannot be read is refused', () => {
   const root = folderWith({});
   mkdirSync(path.join(root, '.env'));
   assert.throws(() => readSettings(NEEDED, root), /^SettingsError: \.env should be a file that can be read, or left out\. Received: EISDIR\.$/);

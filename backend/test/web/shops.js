@@ -1,4 +1,4 @@
-/** Databases that go away and come back: SQLite's file is moved, and the way to MariaDB is cut. */
+/** Databases with outages: SQLite's file is moved, and the connections to MariaDB are cut. */
 import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -39,7 +39,7 @@ export async function migrate(url) {
   await withModels(url, (_models, sequelize) => applyMigrations(sequelize));
 }
 
-/** Give customers an address and a password: 7 is one, 1 an administrator. */
+/** Give users an address and a password: 7 is a user, 1 an administrator. */
 export async function fillUsers(url) {
   const rows = [1, 7, 8, 9].map((id) => ({ id, email: `customer${id}@shop.example`, password: HASH, roleId: id === 1 ? 'R1' : 'R2', statusId: 'S1' }));
   await withModels(url, ({ User }) => User.bulkCreate(rows));

@@ -1,4 +1,4 @@
-/** The spool: what it acknowledges is on the disk, whatever fails and whenever it is killed. */
+/** The spool: acknowledged records are on the disk, despite failures and kills. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import nodeFs from 'node:fs/promises';
@@ -10,8 +10,7 @@ import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { decodeRecords, encodeRecord } from '../../src/services/spool/record.js';
-import { SpoolClosed, SpoolFailed, openSpool } from '../../src/services/spool/spool.js';
+import { decodeRecords, encodeRecord, openSpool, SpoolClosed, SpoolFailed } from '../../src/services/spool/spool.js';
 import { listeningLog } from './stage.js';
 
 const ROOT = mkdtempSync(path.join(tmpdir(), 'spool-'));
@@ -33,7 +32,7 @@ async function drained(spool) {
   return records;
 }
 
-test('what goes in comes out in its order, once', async () => {
+test('records come out in order, once', async () => {
   const folder = newFolder();
   const spool = await open(folder);
   for (let number = 0; number < 50; number += 1) await spool.append(`key ${number}`, { number });
@@ -45,7 +44,7 @@ test('what goes in comes out in its order, once', async () => {
   await spool.close();
 });
 
-test('many at once share a sync, and each is acknowledged after it', async () => {
+test('concurrent records share a sync, and are acknowledged after it', async () => {
   const { fs, calls } = watchedFs();
   const spool = await open(newFolder(), { fs });
   await Promise.all(Array.from({ length: 200 }, (_, number) => spool.append(`key ${number}`, { number })));
@@ -55,7 +54,7 @@ test('many at once share a sync, and each is acknowledged after it', async () =>
   await spool.close();
 });
 
-test('of two with one key the first is kept, also while it is being written', async () => {
+test('of two records with one key the first is kept, also during its write', async () => {
   const spool = await open(newFolder());
   const [one, other] = await Promise.all([spool.append('key', { number: 1 }), spool.append('key', { number: 2 })]);
 
@@ -66,7 +65,7 @@ test('of two with one key the first is kept, also while it is being written', as
   await spool.close();
 });
 
-test('what was left is there the next time, and may be drained while more comes', async () => {
+test('remaining records are loaded, and drained while others are added', async () => {
   const folder = newFolder();
   const first = await open(folder);
   await first.append('a', { number: 1 });
@@ -89,7 +88,7 @@ test('what was left is there the next time, and may be drained while more comes'
   await second.close();
 });
 
-test('a record that cannot be stored now stays first in line', async () => {
+test('a record that cannot be stored yet stays the first', async () => {
   const folder = newFolder();
   const spool = await open(folder);
   for (const number of [1, 2, 3]) await spool.append(`key ${number}`, { number });
@@ -108,7 +107,7 @@ test('a record that cannot be stored now stays first in line', async () => {
   await spool.close();
 });
 
-test('what no database will have is set aside, counted, and holds up nobody', async () => {
+test('a rejected record is set aside and counted, and the next ones are stored', async () => {
   const folder = newFolder();
   const spool = await open(folder);
   for (const number of [1, 2]) await spool.append(`key ${number}`, { number });
@@ -120,7 +119,7 @@ test('what no database will have is set aside, counted, and holds up nobody', as
   await spool.close();
 });
 
-test('every cut of the last record costs that record and no other', async () => {
+test('a truncation of the last record costs only that record', async () => {
   const lines = [1, 2, 3].map((number) => encodeRecord({ key: `key ${number}`, record: { number, name: 'é🍯' } }));
   const whole = Buffer.concat(lines);
   const before = lines[0].length + lines[1].length;
@@ -130,7 +129,7 @@ test('every cut of the last record costs that record and no other', async () => 
   }
 });
 
-test('every flipped bit costs its record and no other', () => {
+test('a flipped bit costs only its record', () => {
   const lines = [1, 2, 3].map((number) => encodeRecord({ key: `key ${number}`, record: { number } }));
   for (let at = 0; at < lines[1].length - 1; at += 1) {
     const bytes = Buffer.concat(lines);
@@ -140,7 +139,7 @@ test('every flipped bit costs its record and no other', () => {
   }
 });
 
-test('a torn segment of a former process is read, and told to the log', async () => {
+test('a torn segment of an earlier process is read and logged', async () => {
   const folder = newFolder();
   const first = await open(folder);
   await first.append('a', { number: 1 });
@@ -155,7 +154,7 @@ test('a torn segment of a former process is read, and told to the log', async ()
   await second.close();
 });
 
-test('a segment of a living process is left alone, that of a dead one taken over by one only', async () => {
+test('segments of ended processes are taken over, by one process only', async () => {
   const folder = newFolder();
   const living = await open(folder);
   await living.append('a', { number: 1 });
@@ -171,7 +170,7 @@ test('a segment of a living process is left alone, that of a dead one taken over
   for (const spool of [beside, ...heirs]) await spool.close();
 });
 
-test('other files in the folder are nobody’s business', async () => {
+test('other files in the folder are ignored', async () => {
   const folder = newFolder();
   writeFileSync(path.join(folder, 'README.spool'), 'hello');
   const spool = await open(folder);
@@ -180,7 +179,7 @@ test('other files in the folder are nobody’s business', async () => {
   await spool.close();
 });
 
-test('a spool that is full says so, and takes more once it is drained', async () => {
+test('a full spool refuses records until it is drained', async () => {
   const spool = await open(newFolder(), { maxBytes: 200 });
   await spool.append('a', { text: 'x'.repeat(60) });
   await assert.rejects(spool.append('b', { text: 'x'.repeat(60) }), SpoolFailed);
@@ -192,13 +191,13 @@ test('a spool that is full says so, and takes more once it is drained', async ()
   await spool.close();
 });
 
-test('a spool that is closed keeps nothing more', async () => {
+test('a closed spool refuses records', async () => {
   const spool = await open(newFolder());
   await spool.close();
   await assert.rejects(spool.append('a', {}), SpoolFailed);
 });
 
-test('a spool that is closed while it is emptied hands over no more, and the rest is there the next time', async () => {
+test('a spool closed during a drain keeps the rest for the next time', async () => {
   const folder = newFolder();
   const spool = await open(folder);
   for (const number of [1, 2, 3]) await spool.append(`key ${number}`, { number });
@@ -220,7 +219,7 @@ test('a spool that is closed while it is emptied hands over no more, and the res
 
 // The N-th call of the file system fails, for N = 1, 2, 3 …, until a run needs fewer calls than that.
 for (const code of ['ENOSPC', 'EIO']) {
-  test(`with ${code} at any call, what was acknowledged comes out, and once`, async () => {
+  test(`with ${code} at any call, acknowledged records come out once`, async () => {
     for (let failing = 1; ; failing += 1) {
       const folder = newFolder();
       const { fs, calls } = watchedFs({ failing, code });
@@ -241,7 +240,7 @@ for (const code of ['ENOSPC', 'EIO']) {
   });
 }
 
-test('a write that fails half-way is cut off from what follows it', async () => {
+test('a partial write does not damage later records', async () => {
   const folder = newFolder();
   const { fs } = watchedFs({ failing: 1, code: 'ENOSPC', only: 'appendFile', partial: true });
   const spool = await open(folder, { fs });
@@ -255,7 +254,7 @@ test('a write that fails half-way is cut off from what follows it', async () => 
   await heir.close();
 });
 
-test('a full disk is told, and nothing is acknowledged', { skip: process.platform !== 'linux' && 'there is no /dev/full' }, async () => {
+test('on a full disk nothing is acknowledged', { skip: process.platform !== 'linux' && 'there is no /dev/full' }, async () => {
   const full = { ...nodeFs, open: (file, flags, mode) => nodeFs.open(file.endsWith('.spool') ? '/dev/full' : file, flags.replace('ax', 'a'), mode) };
   const spool = await open(newFolder(), { fs: full });
 
@@ -264,7 +263,7 @@ test('a full disk is told, and nothing is acknowledged', { skip: process.platfor
   await spool.close();
 });
 
-test('killed at any moment, ten times over: nothing acknowledged is lost, nothing is double', async () => {
+test('after ten kills, no acknowledged record is lost or doubled', async () => {
   const folder = newFolder();
   const acknowledged = [];
   for (let life = 0; life < 10; life += 1) {

@@ -1,4 +1,4 @@
-/** A spool belongs to one database: another's is left alone and named, and nothing is stored before the server listens. */
+/** A spool belongs to one database: others are only reported, and nothing is stored before the server listens. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import nodeFs from 'node:fs/promises';
@@ -10,7 +10,7 @@ import { after, test } from 'node:test';
 
 import { nameOf } from '../../src/config/databaseUrl.js';
 import { SettingsError } from '../../src/config/settings.js';
-import { logger } from '../../src/logging.js';
+import { logger } from '../../src/monitoring/logging.js';
 import { spoolOf } from '../../src/server.js';
 import { folderOf, waitingElsewhere } from '../../src/services/spool/databases.js';
 import { openSpool } from '../../src/services/spool/spool.js';
@@ -30,7 +30,7 @@ function newFile(name) {
   return `sqlite:///${file}`;
 }
 
-/** Return the URL of a shop with the default schema, customer 7 and product 110. */
+/** Return the URL of a shop with the default schema, user 7 and product 110. */
 async function newShop(name) {
   const url = newFile(name);
   await migrate(url);
@@ -51,7 +51,7 @@ async function leaveBehind(url, spoolDir) {
   assert.equal(status, 202);
 }
 
-test('what waits for one database never gets into another, is named there, and gets where it belongs', async () => {
+test('records of one database are reported by another, and stored by their own', async () => {
   const spoolDir = newSpoolDir();
   const [one, other] = [newFile('one.sqlite'), await newShop('other.sqlite')];
   await leaveBehind(one, spoolDir);
@@ -73,7 +73,7 @@ test('what waits for one database never gets into another, is named there, and g
   assert.deepEqual((await eventsOf(one)).map(({ eventId }) => eventId), [EVENT.eventId]);
 });
 
-test('a start that fails with a port that is taken stores nothing, and the next one does', async () => {
+test('a start on a port in use stores nothing, the next start does', async () => {
   const spoolDir = newSpoolDir();
   const url = newFile('shop.sqlite');
   await leaveBehind(url, spoolDir);
@@ -91,7 +91,7 @@ test('a start that fails with a port that is taken stores nothing, and the next 
   assert.equal((await eventsOf(url)).length, 1);
 });
 
-test('two backends of two databases share a folder, and neither sees what the other has', async () => {
+test('backends of two databases share a folder without seeing each other’s records', async () => {
   const spoolDir = newSpoolDir();
   const { log } = listeningLog();
   const opened = [];
@@ -107,7 +107,7 @@ test('two backends of two databases share a folder, and neither sees what the ot
   for (const { spool } of opened) await spool.close();
 });
 
-test('what a former version has left is named with the way out, and is nobody’s until somebody says whose', async () => {
+test('records of an older version are reported with advice, and not touched', async () => {
   const spoolDir = newSpoolDir();
   const { log, lines } = listeningLog();
   const former = await openSpool({ folder: spoolDir, maxBytes: 1 << 20, log });
@@ -129,7 +129,7 @@ test('what a former version has left is named with the way out, and is nobody’
   await moved.spool.close();
 });
 
-test('the folder says whose it is, and without any secret', async () => {
+test('the folder names its database, without secrets', async () => {
   const spoolDir = newSpoolDir();
   const folder = await folderOf(spoolDir, nameOf('mysql+pymysql://eve:hush@db.example/shop'));
 
@@ -156,14 +156,14 @@ for (const [spellings, isSame] of [
   [['sqlite:////srv/a/../a.sqlite', 'sqlite:////srv/a.sqlite'], true],
   [['sqlite:////srv/a.sqlite', 'sqlite:////srv/b.sqlite'], false],
 ]) {
-  test(`${spellings.join(' and ')} are ${isSame ? 'one database' : 'two'}`, () => {
+  test(`${spellings.join(' and ')} are ${isSame ? 'one database' : 'two databases'}`, () => {
     const [one, other] = spellings.map(nameOf);
     assert.equal(one === other, isSame, `${one} ${other}`);
     assert.ok(!`${one}${other}`.includes('hush'));
   });
 }
 
-test('a SQLite file is known by where it is, links followed: the same while it is away, another when the link is led elsewhere', () => {
+test('a SQLite file is named by its path, with links followed', () => {
   const folder = mkdtempSync(path.join(ROOT, 'links-'));
   const link = path.join(folder, 'current.sqlite');
   symlinkSync('one.sqlite', link);
@@ -181,7 +181,7 @@ for (const [what, prepare, message] of [
   ['below a file', (at) => writeFileSync(path.dirname(at), ''), /Received: ENOTDIR: /],
   ['where nothing can be made', () => '/proc/spool', /Received: (?:ENOENT|EACCES|EPERM): /],
 ]) {
-  test(`a SPOOL_DIR that is ${what} is told in one line, with 78`, { skip: what.startsWith('where') && process.platform !== 'linux' && 'there is no /proc' }, async () => {
+  test(`a SPOOL_DIR that is ${what} is refused with one line and 78`, { skip: what.startsWith('where') && process.platform !== 'linux' && 'there is no /proc' }, async () => {
     const at = path.join(ROOT, `place of ${what}`, 'spool');
     mkdirSync(what === 'a file' ? path.dirname(at) : ROOT, { recursive: true });
     const spoolDir = prepare(at) ?? at;
@@ -203,7 +203,7 @@ for (const [call, code] of [
   ['rename', 'EIO'],
   ['readdir', 'EACCES'],
 ]) {
-  test(`${code} of ${call} at the start is a setting at fault, and leaves no draft`, async () => {
+  test(`${code} of ${call} at the start is a settings error, and leaves no draft`, async () => {
     const spoolDir = newSpoolDir();
     const fs = { ...nodeFs, [call]: async () => Promise.reject(Object.assign(new Error(`${code}: no way, ${call}`), { code, syscall: call })) };
     const settings = { spoolDir, spoolMaxBytes: 1 << 20, databaseName: 'mysql://localhost:3306/shop' };

@@ -1,4 +1,4 @@
-/** Keeps records until it is killed, and says each one's name once it is acknowledged: `spoolWriter.js FOLDER LIFE`. */
+/** Appends records until it is killed, and prints each acknowledged one's name: `spoolWriter.js FOLDER LIFE`. */
 import { writeSync } from 'node:fs';
 
 import pino from 'pino';

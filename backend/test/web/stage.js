@@ -1,4 +1,4 @@
-/** The application with stand-ins for everything behind it, and what tests ask it with. */
+/** The application with fakes of its services, and requests to it. */
 import { Writable } from 'node:stream';
 
 import bcrypt from 'bcryptjs';
@@ -9,7 +9,7 @@ import request from 'supertest';
 import { createApp } from '../../src/app.js';
 import { readSettings } from '../../src/config/settings.js';
 import { createAuthService } from '../../src/services/authService.js';
-import { createMetrics } from '../../src/services/metrics.js';
+import { createMetrics } from '../../src/monitoring/metrics.js';
 
 export const SECRET = 'a secret of the tests, which is long enough';
 export const PRODUCT = { id: 110, name: 'Nord tea', statusId: 'S1' };

@@ -1,1 +1,1 @@
-"""One module a database; each is imported only when a URL asks for it."""
+"""One module for each database, imported only when a URL names its scheme."""

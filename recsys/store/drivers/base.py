@@ -1,4 +1,4 @@
-"""What `Database` needs from a driver, and the failures that drivers tell apart."""
+"""The protocol of drivers, and the errors that drivers distinguish."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from recsys.settings.database_url import DatabaseUrl
 
 
 class Duplicate(SettingsError):
-    """The row, table or index is there already."""
+    """The row, table or index exists already."""
 
 
 class NotAllowed(SettingsError):
@@ -17,16 +17,16 @@ class NotAllowed(SettingsError):
 
 
 class UnusableValue(SettingsError):
-    """A value that no column of that type can hold."""
+    """A value that the column's type cannot hold."""
 
 
 class Timeouts:
-    """How long to wait, in seconds: for the connection, and for each statement or lock.
+    """Limits of waiting, in seconds.
 
     Attributes:
-        connect_s: Until the connection stands.
-        statement_s: Until a statement, or the next rows of one, are there.
-        lock_s: Until another's lock is released (SQLite).
+        connect_s: For the connection.
+        statement_s: For a statement, or for its next rows.
+        lock_s: For a lock that another process holds (SQLite).
     """
 
     def __init__(self, connect_s: float, statement_s: float, lock_s: float) -> None:
@@ -34,22 +34,22 @@ class Timeouts:
 
 
 class Driver(Protocol):
-    """What `Database` needs from a driver."""
+    """The methods that `recsys.store.database.Database` needs from a driver."""
 
     dialect: str
     errors: tuple[type[Exception], ...]
 
     def open(self, url: DatabaseUrl, timeouts: Timeouts, create: bool) -> Any:
-        """Return an open DB-API connection in autocommit mode, in UTC."""
+        """Open a DB-API connection in autocommit mode, in UTC."""
 
     def start_clock(self) -> None:
-        """Give the next statement its time, where the connection doesn't do so by itself."""
+        """Start the time limit of the next statement, unless the connection does so by itself."""
 
     def limit(self, connection: Any, seconds: float) -> None:
-        """Give each of the following statements, and the locks that it waits for, so many seconds."""
+        """Set the limit, in seconds, of each following statement and of the locks that it waits for."""
 
     def is_stale(self, connection: Any) -> bool:
-        """Return whether a connection is closed already, or leads to another database than its URL does by now."""
+        """Return whether a connection is closed, or belongs to another database than its URL names now."""
 
     def begin(self) -> str:
         """Return the statement that opens a transaction."""
@@ -61,4 +61,4 @@ class Driver(Protocol):
         """Return whether a column of `cursor.description` is declared as a number."""
 
     def meaning(self, error: Exception) -> type[RecsysError]:
-        """Return which of the project's errors a driver's error is."""
+        """Return the project's error class for a driver's error."""

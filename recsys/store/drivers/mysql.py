@@ -28,12 +28,12 @@ NUMBERS = frozenset(
         FIELD_TYPE.NEWDECIMAL,
     }
 )
-# Date-times stay text: PyMySQL's own conversion costs more than all the rest of reading a row.
+# Date-times stay text, because PyMySQL's conversion takes longer than the rest of reading a row.
 TEXTS = dict.fromkeys(
     (FIELD_TYPE.DATE, FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP, FIELD_TYPE.TIME), pymysql.converters.through
 )
 CONVERSIONS = {**pymysql.converters.conversions, **TEXTS}
-LEAST_S = 0.001  # a goodbye is tried even where no time is left; 0 would mean not to wait at all
+LEAST_S = 0.001  # for the last message to the server, even after the deadline; 0 would mean not to wait at all
 
 
 class Mysql:
@@ -66,19 +66,18 @@ class Mysql:
             1698,
             1927,
         }
-        | {1969, 3024}  # out of time, in MariaDB's words and in MySQL's
+        | {1969, 3024}  # statement timeouts of MariaDB and of MySQL
     )
     _duplicate = frozenset({1050, 1061, 1062, 1586})
     _denied = frozenset({1142, 1143, 1227, 1370})
-    # Besides: a difference below 0 of unsigned numbers, two rows where one is due, text that is no JSON, no date, no
-    # UTF-8.
+    # Among them: an unsigned difference below 0, two rows instead of one, text that is no JSON, date or UTF-8.
     _unusable = frozenset({1264, 1265, 1292, 1366, 1406, 3988, 1242, 1300, 1411, 1525, 1690, 3141, 3146, 3156, 3854})
 
     def __init__(self) -> None:
         self._connection: PunctualConnection | None = None
 
     def open(self, url: DatabaseUrl, timeouts: Timeouts, create: bool) -> Any:
-        """Connect over TCP, or over `?unix_socket=`; `?ssl_ca=` demands a verified server."""
+        """Connect over TCP, or over `?unix_socket=`; with `?ssl_ca=`, the server's certificate is verified."""
         options = url.revealed_options()
         if set(options) - {"unix_socket", "ssl_ca"}:
             names = ", ".join(sorted(options))
@@ -87,11 +86,11 @@ class Mysql:
             host=url.host,
             port=url.port,
             user=url.user,
-            password=url.password.reveal().encode(),  # as the server has it; PyMySQL's own way is Latin-1
+            password=url.password.reveal().encode(),  # UTF-8, as the server stores it; PyMySQL would encode in Latin-1
             database=url.name,
             charset="utf8mb4",
             autocommit=True,
-            # Strict, so that a value that doesn't fit is refused, not cut.
+            # Strict, so that a value that does not fit is refused, not truncated.
             init_command="SET time_zone = '+00:00', sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')",
             connect_timeout=timeouts.connect_s,
             conv=CONVERSIONS,
@@ -105,20 +104,20 @@ class Mysql:
         return connection
 
     def start_clock(self) -> None:
-        """Give the next statement, or the next rows of one, its time."""
+        """Start the time limit of the next statement, or of its next rows."""
         if self._connection is not None:
             self._connection.give_up_at = time.monotonic() + self._connection.statement_s
 
     def limit(self, connection: Any, seconds: float) -> None:
-        """Set the time of every statement."""
+        """Set the limit of each statement."""
         connection.statement_s = seconds
 
     def is_stale(self, connection: Any) -> bool:
-        """A connection that broke off has been closed."""
+        """Return whether the connection is closed; PyMySQL closes one that broke."""
         return not connection.open
 
     def begin(self) -> str:
-        """Open a transaction."""
+        """Return `BEGIN`."""
         return "BEGIN"
 
     def streaming(self, connection: Any) -> Any:
@@ -126,11 +125,11 @@ class Mysql:
         return connection.cursor(pymysql.cursors.SSCursor)
 
     def numeric(self, column: Any) -> bool:
-        """Read the protocol's type code."""
+        """Decide by the protocol's type code."""
         return column[1] in NUMBERS
 
     def meaning(self, error: Exception) -> type[RecsysError]:
-        """Read the server's error number; 2000 and above are the client's: refused, gone away, timed out."""
+        """Decide by the server's error number. Numbers from 2000 are PyMySQL's own: refused, gone away, timed out."""
         if isinstance(error, UnicodeError):
             return UnusableValue
         number = error.args[0] if error.args and isinstance(error.args[0], int) else None
@@ -146,11 +145,13 @@ class Mysql:
 
 
 class PunctualConnection(pymysql.connections.Connection):  # type: ignore[misc]
-    """A connection that is given up at a moment: PyMySQL's own timeouts begin anew with every few bytes that a server sends.
+    """A connection with a deadline for each statement.
+
+    PyMySQL's own timeouts start again whenever the server sends a few bytes, so that a slow server is never given up.
 
     Attributes:
-        give_up_at: The moment of `time.monotonic`, of connecting as of a statement.
-        statement_s: Seconds that a statement is given.
+        give_up_at: The deadline of connecting or of the current statement, as a moment of `time.monotonic`.
+        statement_s: The limit of each statement, in seconds.
     """
 
     give_up_at = 0.0
@@ -158,13 +159,13 @@ class PunctualConnection(pymysql.connections.Connection):  # type: ignore[misc]
     _reader: io.BufferedReader | None = None
 
     @property
-    def left(self) -> float:
-        """Seconds left."""
+    def remaining_s(self) -> float:
+        """Seconds until the deadline; negative after it."""
         return self.give_up_at - time.monotonic()
 
     @property
     def _rfile(self) -> io.BufferedReader | None:
-        """What PyMySQL reads from; it sets it with every new socket."""
+        """The stream that PyMySQL reads from and replaces with every new socket."""
         return self._reader
 
     @_rfile.setter
@@ -176,12 +177,12 @@ class PunctualConnection(pymysql.connections.Connection):  # type: ignore[misc]
             self._reader = None
 
     def _write_bytes(self, data: bytes) -> None:
-        self._write_timeout, self._current_timeout = max(LEAST_S, self.left), None
+        self._write_timeout, self._current_timeout = max(LEAST_S, self.remaining_s), None
         super()._write_bytes(data)
 
 
 class _Incoming(io.RawIOBase):
-    """What a server sends, as long as there is time left."""
+    """The bytes that a server sends before the deadline."""
 
     def __init__(self, connection: PunctualConnection) -> None:
         self._connection = connection
@@ -190,8 +191,8 @@ class _Incoming(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        left = self._connection.left
-        if left <= 0:
+        remaining_s = self._connection.remaining_s
+        if remaining_s <= 0:
             raise TimeoutError("timed out")
-        self._connection._sock.settimeout(left)
+        self._connection._sock.settimeout(remaining_s)
         return int(self._connection._sock.recv_into(buffer))

@@ -17,9 +17,9 @@ from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, Settings
 from recsys.settings.database_url import DatabaseUrl
 from recsys.store.drivers.base import Duplicate, NotAllowed, Timeouts, UnusableValue
 
-# They stay text, as on MySQL: it is read faster, and Python has no infinity and no years before Christ.
+# Date-times stay text, as on MySQL: text is read faster, and Python has no infinity and no years before 1.
 TEXTS = ("date", "timestamp", "timestamptz", "time", "timetz", "interval")
-LOOK_S = 0.005  # between two looks at the clock while a server is silent: less than a client waits beyond its budget
+LOOK_S = 0.005  # between two looks at the clock while the server is silent; less than a client's margin
 
 
 class Postgresql:
@@ -34,7 +34,7 @@ class Postgresql:
         self._numbering = itertools.count()
 
     def open(self, url: DatabaseUrl, timeouts: Timeouts, create: bool) -> Any:
-        """Connect; what stands behind the URL's `?` (sslmode, …) goes to libpq."""
+        """Connect; the options after the URL's `?`, such as `sslmode`, go to libpq."""
         options = url.revealed_options()
         address = {
             "host": url.host,
@@ -54,18 +54,18 @@ class Postgresql:
         return connection
 
     def start_clock(self) -> None:
-        """The connection keeps the time."""
+        """Do nothing: the connection itself limits every wait."""
 
     def limit(self, connection: Any, seconds: float) -> None:
         """Set the limit of every wait."""
         connection.statement_s = seconds
 
     def is_stale(self, connection: Any) -> bool:
-        """A connection that broke off has been closed."""
+        """Return whether the connection is closed; psycopg closes one that broke."""
         return bool(connection.closed)
 
     def begin(self) -> str:
-        """Open a transaction."""
+        """Return `BEGIN`."""
         return "BEGIN"
 
     def streaming(self, connection: Any) -> Any:
@@ -73,11 +73,11 @@ class Postgresql:
         return connection.cursor(name=f"recsys_{next(self._numbering)}", withhold=True)
 
     def numeric(self, column: Any) -> bool:
-        """Read the type's object id."""
+        """Decide by the type's object id."""
         return column.type_code in self._numbers
 
     def meaning(self, error: Exception) -> type[RecsysError]:
-        """Read the SQLSTATE; a failed connection has none."""
+        """Decide by the SQLSTATE; a failed connection has none."""
         if isinstance(error, UnicodeError):
             return UnusableValue
         state = getattr(error, "sqlstate", None)
@@ -89,7 +89,7 @@ class Postgresql:
             return Duplicate
         if state == "42501":
             return NotAllowed
-        if state.startswith("22") or state == "21000":  # a value, or two rows where one is due
+        if state.startswith("22") or state == "21000":  # a value, or two rows instead of one
             return UnusableValue
         return DatabaseUnavailable if state.startswith(("08", "28", "3D", "57", "58")) else SettingsError
 
@@ -102,19 +102,22 @@ class Postgresql:
 
 
 class ImpatientConnection(psycopg.Connection[Any]):
-    """A connection with a limit on every wait: libpq itself waits for ever for a frozen server, and for one that sends a byte at a time."""
+    """A connection with a limit on every wait.
+
+    libpq itself would wait for ever for a server that is frozen, or that sends one byte at a time.
+    """
 
     statement_s: float | None = None
 
     @classmethod
     def until(cls, conninfo: str, seconds: float) -> ImpatientConnection:
-        """Connect within so many seconds; libpq's own limit takes whole ones, 2 at least.
+        """Connect within a number of seconds; libpq's own limit takes whole seconds, 2 at least.
 
         Raises:
-            TimeoutError: There is no connection by then.
+            TimeoutError: The server does not answer within that time.
         """
-        with closing(cls._connect_gen(conninfo)) as attempt:
-            connection: ImpatientConnection = wait_conn(_within(seconds, attempt), LOOK_S)
+        with closing(cls._connect_gen(conninfo)) as connecting:
+            connection: ImpatientConnection = wait_conn(_within(seconds, connecting), LOOK_S)
         return connection
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
@@ -124,19 +127,23 @@ class ImpatientConnection(psycopg.Connection[Any]):
         try:
             return super().wait(_within(self.statement_s, gen), LOOK_S)
         except TimeoutError:
-            self.pgconn.finish()  # the answer may still come: nothing more can be asked on this connection
+            self.pgconn.finish()  # a late answer may still come, so the connection cannot be used again
             raise
 
 
 def _within(seconds: float, gen: Any) -> Generator[Any, Any, Any]:
-    """Wait for what psycopg's generator waits for, no longer than so many seconds in all, however often there is something to read."""
+    """Wait as psycopg's generator `gen` does, but no longer than `seconds` in all.
+
+    Raises:
+        TimeoutError: The generator has not ended by then, however often there was something to read.
+    """
     give_up_at = time.monotonic() + seconds
     try:
-        wanted = next(gen)
+        event = next(gen)
         while True:
-            ready = yield wanted
+            ready = yield event
             if time.monotonic() > give_up_at:
                 raise TimeoutError(f"no answer within {seconds:g} s")
-            wanted = gen.send(ready)
-    except StopIteration as done:
-        return done.value
+            event = gen.send(ready)
+    except StopIteration as end:
+        return end.value

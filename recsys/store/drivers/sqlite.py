@@ -13,7 +13,7 @@ from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, Settings
 from recsys.settings.database_url import DatabaseUrl
 from recsys.store.drivers.base import Duplicate, Timeouts, UnusableValue
 
-# What functions of a shop's text say of a value that they cannot work with; SQLite has no code for it.
+# Error messages of SQL functions for a value that they cannot use; SQLite has no code for these.
 VALUE_ERRORS = ("malformed JSON", "integer overflow", "bad JSON path")
 STEPS_PER_LOOK = 10_000  # virtual-machine steps between two looks at the clock: well under a millisecond
 
@@ -50,7 +50,7 @@ class Sqlite:
         self._file: tuple[int, int] | None = None
 
     def open(self, url: DatabaseUrl, timeouts: Timeouts, create: bool) -> Any:
-        """Open the file; only `create` makes one, so that a mistyped path never looks like an empty shop."""
+        """Open the file. Only `create` makes a new one, so that a mistyped path never looks like an empty shop."""
         uri = f"file:{quote(url.name)}?mode={'rwc' if create else 'rw'}"
         connection = sqlite3.connect(
             uri, uri=True, isolation_level=None, timeout=timeouts.lock_s, check_same_thread=False
@@ -60,44 +60,44 @@ class Sqlite:
         connection.text_factory = _text
         connection.set_progress_handler(self._late, STEPS_PER_LOOK)
         self.start_clock()
-        if create:  # write-ahead logging lets requests read while scripts write; it stays with the file
+        if create:  # write-ahead logging lets requests read while scripts write; the file keeps this mode
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
         return connection
 
     def start_clock(self) -> None:
-        """Give the next statement its time."""
+        """Start the time limit of the next statement."""
         self._give_up_at = time.monotonic() + self._statement_s
 
     def limit(self, connection: Any, seconds: float) -> None:
-        """Set the limit of the virtual machine's clock, and of waiting for a lock."""
+        """Set the limit of each statement, and of waiting for a lock."""
         self._statement_s = seconds
-        tenths = math.ceil(10 * seconds)  # so that a request's statements mostly share one setting
+        tenths = math.ceil(10 * seconds)  # rounded, so that most statements of a request share one setting
         if tenths != self._lock_tenths:
             connection.execute(f"PRAGMA busy_timeout = {100 * tenths}")
             self._lock_tenths = tenths
 
     def is_stale(self, connection: Any) -> bool:
-        """A file that was moved away or replaced would be read on unnoticed."""
+        """Return whether the file was moved or replaced; SQLite would go on reading the old one."""
         return _identity(self._path) != self._file
 
     def _late(self) -> bool:
         return time.monotonic() > self._give_up_at
 
     def begin(self) -> str:
-        """Take the write lock at once: upgrading a read lock later fails without waiting."""
+        """Return a statement that takes the write lock at once: upgrading a read lock later fails without waiting."""
         return "BEGIN IMMEDIATE"
 
     def streaming(self, connection: Any) -> Any:
-        """Every cursor of SQLite steps row by row."""
+        """Return a plain cursor: every cursor of SQLite reads row by row."""
         return connection.cursor()
 
     def numeric(self, column: Any) -> bool:
-        """SQLite declares no types for results."""
+        """Return False: SQLite declares no types for results."""
         return False
 
     def meaning(self, error: Exception) -> type[RecsysError]:
-        """Read SQLite's result code."""
+        """Decide by SQLite's result code."""
         if isinstance(error, OverflowError | UnicodeError):
             return UnusableValue
         if isinstance(error, sqlite3.ProgrammingError) and "closed database" in str(error):
@@ -114,7 +114,7 @@ class Sqlite:
 
 
 def _text(raw: bytes) -> str | bytes:
-    """Return a text, or its bytes where they are no UTF-8: one such value must not keep the others from being read."""
+    """Decode a text; bytes that are not UTF-8 stay bytes, so that the other values of the column can be read."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -122,7 +122,7 @@ def _text(raw: bytes) -> str | bytes:
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    """Return what tells one file from another that takes its place, or None where there is none."""
+    """Return the device and inode of a file; None if there is no such file."""
     try:
         status = os.stat(path)
     except OSError:

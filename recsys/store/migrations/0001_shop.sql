@@ -1,9 +1,9 @@
--- The shop's own tables. A shop that has its own doesn't need them: it maps its tables in recsys.toml.
+-- The default schema's shop. Other shops do not need it: they map their own tables in recsys.toml.
 --
--- {{words}} in double braces stand for what dialects.json gives for each database. A statement ends with a
+-- dialects.json replaces {{words}} in double braces, for each database. A statement ends with a
 -- semicolon at the end of a line. Names are never quoted.
 --
--- There are no foreign keys on purpose: what customers did outlives the products it was done to (training learns
+-- There are no foreign keys on purpose: events stay when their products are deleted (training learns
 -- from both), and checking two parents per event would slow imports of millions of rows for no gain in reading.
 
 CREATE TABLE IF NOT EXISTS Allcodes (
@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS Allcodes (
     code VARCHAR(50) NOT NULL UNIQUE
 ) {{table}};
 
--- externalId is what another system calls the customer or product, where that is no number that could be the id.
+-- externalId is the id of the user or product in another system, where that cannot be the id here.
 CREATE TABLE IF NOT EXISTS Users (
     id {{id}},
     externalId {{event_key}} NULL UNIQUE,
@@ -77,7 +77,7 @@ CREATE TABLE IF NOT EXISTS Productimages (
 
 CREATE INDEX Productimages_by_product ON Productimages (productId);
 
--- eventId is the sender's own: the same event sent twice is stored once.
+-- eventId is chosen by the sender, so that an event sent twice is stored once.
 CREATE TABLE IF NOT EXISTS Interactions (
     interId {{id}},
     userId BIGINT NOT NULL,

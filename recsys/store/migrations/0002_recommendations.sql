@@ -1,7 +1,7 @@
--- Our own tables: what the models know a user, a product and a context value by.
+-- Our own tables: the models' indices of users, products and context values.
 --
 -- Versions lie side by side. Their rows count once rec_versions says complete = 1; active = 1 marks the one that the
--- views below show. Ids are bytes, compared as bytes: 'a' and 'A' are two customers.
+-- views below show. Ids are bytes, compared as bytes: 'a' and 'A' are two users.
 
 CREATE TABLE IF NOT EXISTS rec_versions (
     id SMALLINT NOT NULL PRIMARY KEY,
@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS rec_context_meta (
     PRIMARY KEY (version, feature_name)
 ) {{table_by_key}};
 
--- For readers that know one version only: the shape these tables had before they held versions.
+-- Views of the active version, for programs that know these tables from the time before versions.
 
 {{create_view}} rec_user_encoder_active AS
     SELECT {{key_as_text}} AS original_id, e.idx AS idx

@@ -1,7 +1,7 @@
--- What the backend knows of the list that recommendations holds for a customer, and who is making a new one.
+-- The backend's record of each user's list in recommendations, and of the process that computes the next one.
 --
--- One row a customer: her list is replaced as a whole. Moments are milliseconds since 1970 in UTC. leaseToken names the one
--- process that may store the next list, until leaseUntil; taking it away makes what is being computed void.
+-- There is one row for each user, whose list is replaced as a whole. Times are milliseconds since 1970 in UTC. leaseToken
+-- names the one process that may store the next list, until leaseUntil. Without its token, that process stores nothing.
 
 CREATE TABLE IF NOT EXISTS rec_lists (
     userId BIGINT NOT NULL PRIMARY KEY,

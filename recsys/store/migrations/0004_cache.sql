@@ -1,6 +1,6 @@
--- The backend's cache: the list it shows a customer, and what each model said. Training does without.
+-- The backend's cache: the list that a user sees, and each model's answer. Training does not need it.
 --
--- Both stood in 0002 once, so that a database may have them already, their indices included.
+-- Both tables were once part of 0002, so a database may have them and their indices already.
 
 CREATE TABLE IF NOT EXISTS recommendations (
     id {{id}},

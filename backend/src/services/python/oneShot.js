@@ -1,5 +1,5 @@
 /** A Python process for a single request: `runPythonInference` needs no pool. */
-import { systemClock } from '../../concurrency/clock.js';
+import { systemClock } from '../../concurrency/time.js';
 import { exitFailure, PythonBridgeError } from './failures.js';
 import { launchPlan } from './launch.js';
 import { Child, DRAIN_MS } from './process.js';

@@ -1,5 +1,5 @@
 /** A pool of Python workers: `createPool` answers requests in milliseconds. */
-import { systemClock } from '../../concurrency/clock.js';
+import { systemClock } from '../../concurrency/time.js';
 import { PythonBridgeError } from './failures.js';
 import { Breaker, Quarantine, residentBytes } from './health.js';
 import { launchFingerprint, launchPlan } from './launch.js';

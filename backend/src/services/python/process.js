@@ -1,7 +1,7 @@
 /** A Python process: `Child` is a running one, `StderrRing` the newest part of its stderr. */
 import { spawn as spawnProcess } from 'node:child_process';
 
-import { systemClock } from '../../concurrency/clock.js';
+import { systemClock } from '../../concurrency/time.js';
 
 const WINDOWS = process.platform === 'win32';
 

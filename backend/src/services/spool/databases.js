@@ -1,3 +1,4 @@
+/** The folders of spools: each database has its own, and other databases' folders are only reported. */
 import { createHash, randomUUID } from 'node:crypto';
 import { readFileSync, readdirSync, statSync } from 'node:fs';
 import nodeFs from 'node:fs/promises';
@@ -10,15 +11,15 @@ const LABEL = 'database.json';
 const PRIVATE = { folder: 0o700, file: 0o600 };
 
 /**
- * Return the folder in which records for one database wait. It is known by a hash of the database's name, and says by `database.json` which
- * one that is, so that no other database ever gets them.
+ * Create the folder of the records that wait for one database. Its name is a hash of the database's name, and its `database.json` holds that
+ * name, so that no other database gets the records.
  *
- * It is written to at once: a folder that cannot be is found out before anything is acknowledged.
+ * `database.json` is written at once, so that a folder without write access is noticed before a record is acknowledged.
  *
- * @param {string} spoolDir What several backends may share.
- * @param {string} database What `nameOf` returned: no secret is in it.
+ * @param {string} spoolDir Several backends may share it.
+ * @param {string} database What `nameOf` returned; it contains no secret.
  * @param {object} [fs]
- * @returns {Promise<string>}
+ * @returns {Promise<string>} The folder's path.
  */
 export async function folderOf(spoolDir, database, fs = nodeFs) {
   const folder = path.join(spoolDir, createHash('sha256').update(database).digest('hex').slice(0, 16));
@@ -35,20 +36,20 @@ export async function folderOf(spoolDir, database, fs = nodeFs) {
 }
 
 /**
- * Return what waits in the same place for other databases, and what was left by a version that did not yet say for which one: nobody here
- * touches it. What a living process has is its own business.
+ * Return the records that wait in the same place for other databases, or that an older version left without naming a database. Files of
+ * running processes are not counted. Nothing is changed.
  *
  * @param {string} spoolDir
  * @param {string} own The folder of this process's database.
- * @returns {{folder: string, database: string | null, files: number, bytes: number}[]} `database` is null where nothing says it.
+ * @returns {{folder: string, database: string | null, files: number, bytes: number}[]} `database` is null if it is unknown.
  */
 export function waitingElsewhere(spoolDir, own) {
   const others = entriesOf(spoolDir).filter((name) => FOLDER.test(name)).map((name) => path.join(spoolDir, name));
-  const found = [spoolDir, ...others.filter((folder) => folder !== own)].map(waitingIn);
-  return found.filter(({ files }) => files > 0);
+  const folders = [spoolDir, ...others.filter((folder) => folder !== own)].map(waitingIn);
+  return folders.filter(({ files }) => files > 0);
 }
 
-/** Make a folder and those above it. Node's own way never ends below /proc, where a folder that is there takes no other. */
+/** Make a folder and its parents. Node's recursive mkdir does not end below /proc, where existing folders accept no others. */
 async function makeFolder(folder, fs) {
   const make = () => fs.mkdir(folder, { mode: PRIVATE.folder }).catch(unless('EEXIST'));
   try {
@@ -84,7 +85,7 @@ function entriesOf(folder) {
   try {
     return readdirSync(folder).sort();
   } catch {
-    return []; // taken away meanwhile, or somebody else's
+    return []; // it was removed meanwhile, or cannot be read
   }
 }
 

@@ -1,19 +1,20 @@
+/** The files of a spool. */
 import { randomBytes } from 'node:crypto';
 import nodeFs from 'node:fs/promises';
 import path from 'node:path';
 
-const SEGMENT = /^(\d{14}-\d{6}-[0-9a-f]{12})-((\d+)-[0-9a-f]{12})\.spool$/; // when it was begun and its number, then whose it is
+const SEGMENT = /^(\d{14}-\d{6}-[0-9a-f]{12})-((\d+)-[0-9a-f]{12})\.spool$/; // the time of its start and its number, then its owner
 const PRIVATE = { folder: 0o700, file: 0o600 };
-const openHere = new Set(); // the marks of this process's own spools
+const openHere = new Set(); // the owners of this process's open spools
 
 /**
- * The files of a spool: segments, each of one process. What a process left behind when it ended is taken over by the next one, by a rename,
- * so that two that start at once cannot both have it.
+ * The files of a spool: segments, each owned by one process. The next process takes over the segments of one that has ended, by renaming
+ * them. Of two processes that start at once, only one can rename a segment.
  */
 export class SpoolFolder {
   #folder;
   #fs;
-  #owner = `${process.pid}-${mark()}`;
+  #owner = `${process.pid}-${randomSuffix()}`;
   #begun = 0;
 
   constructor(folder, fs = nodeFs) {
@@ -22,12 +23,12 @@ export class SpoolFolder {
     openHere.add(this.#owner);
   }
 
-  /** Let others in this process take over what is left; for those in other processes its end does so. */
+  /** Let another spool of this process take over the segments. Other processes may do so when this process has ended. */
   release() {
     openHere.delete(this.#owner);
   }
 
-  /** Return the paths of the segments that are this process's from now on, oldest first. */
+  /** Take over the segments of processes that have ended. Returns their paths, oldest first. */
   async adopt() {
     await this.#fs.mkdir(this.#folder, { recursive: true, mode: PRIVATE.folder });
     const adopted = [];
@@ -37,10 +38,10 @@ export class SpoolFolder {
     return adopted.filter((file) => file !== null);
   }
 
-  /** Begin a segment; its name is on the disk before anything is written into it. */
+  /** Begin a segment. The folder is synced, so that its name is on the disk before any record. */
   async begin() {
     this.#begun += 1;
-    const file = this.#path(`${String(Date.now()).padStart(14, '0')}-${String(this.#begun).padStart(6, '0')}-${mark()}`);
+    const file = this.#path(`${String(Date.now()).padStart(14, '0')}-${String(this.#begun).padStart(6, '0')}-${randomSuffix()}`);
     const handle = await this.#fs.open(file, 'ax', PRIVATE.file);
     try {
       await this.#syncFolder();
@@ -59,7 +60,7 @@ export class SpoolFolder {
     await this.#fs.rm(file, { force: true });
   }
 
-  /** Keep a record that no database will ever take, for people to look at. */
+  /** Append a record that the database can never store to `rejected.jsonl`, for people to read. */
   async setAside(line) {
     const handle = await this.#fs.open(path.join(this.#folder, 'rejected.jsonl'), 'a', PRIVATE.file);
     try {
@@ -76,7 +77,7 @@ export class SpoolFolder {
       await this.#fs.rename(path.join(this.#folder, name), file);
       return file;
     } catch (error) {
-      if (error.code === 'ENOENT') return null; // somebody else was faster
+      if (error.code === 'ENOENT') return null; // another process was faster
       throw error;
     }
   }
@@ -95,18 +96,21 @@ export class SpoolFolder {
   }
 }
 
-/** Whether a file is a segment that a process has left behind. */
+/** Whether a file is a segment whose process has ended. */
 export function isLeftOver(name) {
   const [, , owner, pid] = SEGMENT.exec(name) ?? [];
-  return owner !== undefined && !openHere.has(owner) && isOver(Number(pid));
+  return owner !== undefined && !openHere.has(owner) && hasEnded(Number(pid));
 }
 
-function mark() {
+function randomSuffix() {
   return randomBytes(6).toString('hex');
 }
 
-/** Whether the process that had a segment is no more. Its own number with another mark is a former life's: in a container it is always 1. */
-function isOver(pid) {
+/**
+ * Whether the owner of a segment has ended. This process's id with another suffix belongs to an earlier process; in a container the id is
+ * always 1.
+ */
+function hasEnded(pid) {
   if (pid === process.pid) return true;
   try {
     process.kill(pid, 0);

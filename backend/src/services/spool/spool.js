@@ -1,20 +1,26 @@
-import { SpoolFolder } from './folder.js';
-import { decodeRecords, encodeRecord } from './record.js';
+/** A spool: records on the disk that wait for the database, one line each. */
+import { createHash } from 'node:crypto';
 
-/** There is no room, or no disk: the record is not kept, and must not be acknowledged. */
+import { SpoolFolder } from './folder.js';
+
+const SUM_CHARACTERS = 16; // of SHA-256: against torn and damaged lines, not against attacks
+const LINE_FEED = 0x0a;
+
+/** The spool is full, or the disk failed. The record is not kept, and must not be acknowledged. */
 export class SpoolFailed extends Error {
   name = 'SpoolFailed';
 }
 
-/** The spool was closed while it was being emptied: what waits stays on the disk. */
+/** The spool was closed while it was being emptied. The remaining records stay on the disk. */
 export class SpoolClosed extends Error {
   name = 'SpoolClosed';
 }
 
 /**
- * Open a spool: records that are on the disk before they are acknowledged, and leave it in their order once the database has them.
+ * Open a spool. Records are on the disk before they are acknowledged. They leave it in their order when the database has stored them.
  *
- * @param {{folder: string, maxBytes: number, log: object, fs?: object}} options One folder for the processes of one machine (or container).
+ * @param {{folder: string, maxBytes: number, log: object, fs?: object}} options All processes of one
+ *   machine or container may share a folder.
  * @returns {Promise<Spool>}
  */
 export async function openSpool({ folder, maxBytes, log, fs }) {
@@ -28,7 +34,7 @@ class Spool {
   #files;
   #maxBytes;
   #log;
-  #segments = []; // oldest first; the last may be the one that is written to
+  #segments = []; // oldest first; the last one may be `#current`
   #current = null;
   #bytes = 0;
   #byKey = new Map();
@@ -44,23 +50,23 @@ class Spool {
     this.#log = log;
   }
 
-  /** Records that wait. */
+  /** The number of records that wait. */
   get pending() {
     return this.#byKey.size;
   }
 
-  /** Return what an operator wants to know. */
+  /** Return the counts for operators. */
   stats() {
     return { pending: this.pending, bytes: this.#bytes, ...this.#counts };
   }
 
-  /** Return the record with a key that waits, or is just being written. */
+  /** Return the record with a key that waits or is being written, if any. */
   get(key) {
     return this.#byKey.get(key)?.record;
   }
 
   /**
-   * Keep a record. Of two with the same key the first is kept, and the second waits until that is on the disk.
+   * Append a record. Of two with the same key, the first is kept; the second resolves when the first is on the disk.
    *
    * @param {string} key
    * @param {object} record
@@ -68,8 +74,8 @@ class Spool {
    * @throws {SpoolFailed}
    */
   append(key, record) {
-    const known = this.#byKey.get(key);
-    if (known !== undefined) return known.kept;
+    const existing = this.#byKey.get(key);
+    if (existing !== undefined) return existing.written;
     if (this.#isClosed) return Promise.reject(new SpoolFailed('The spool should be open. Received: a record after its end.'));
     const line = encodeRecord({ key, record });
     if (this.#bytes + line.length > this.#maxBytes) {
@@ -77,17 +83,17 @@ class Spool {
     }
     this.#bytes += line.length;
     const entry = { record, bytes: line.length };
-    entry.kept = new Promise((resolve, reject) => this.#queue.push({ key, line, resolve: () => resolve(record), reject }));
+    entry.written = new Promise((resolve, reject) => this.#queue.push({ key, line, resolve: () => resolve(record), reject }));
     this.#byKey.set(key, entry);
     this.#writing ??= this.#write();
-    return entry.kept;
+    return entry.written;
   }
 
   /**
-   * Hand the waiting records over in their order, until one cannot be.
+   * Store the waiting records in their order, until one attempt fails.
    *
-   * @param {(record: object) => Promise<'stored' | 'duplicate' | 'rejected'>} store Rejected: it will never be stored, and is set aside.
-   *   It throws where the record should be offered again later.
+   * @param {(record: object) => Promise<'stored' | 'duplicate' | 'rejected'>} store A rejected record can never be stored, and is
+   *   set aside. It throws if the record should be tried again later.
    * @returns {Promise<{stored: number, duplicate: number, rejected: number}>}
    */
   drain(store) {
@@ -97,7 +103,7 @@ class Spool {
     return this.#draining;
   }
 
-  /** Finish writing, and what is just being handed over. What waits stays on the disk. */
+  /** Finish writing and the store that is under way. The remaining records stay on the disk. */
   async close() {
     this.#isClosed = true;
     await this.#writing;
@@ -106,23 +112,23 @@ class Spool {
     this.#files.release();
   }
 
-  /** Take over a segment that is there already. */
+  /** Load the records of an existing segment. */
   async load(file) {
     const { records, damaged } = decodeRecords(await this.#files.read(file));
     const segment = { file, handle: null, waiting: [] };
     for (const { key, record } of records) {
       if (this.#byKey.has(key)) continue;
       const bytes = encodeRecord({ key, record }).length;
-      this.#byKey.set(key, { record, bytes, kept: Promise.resolve(record) });
+      this.#byKey.set(key, { record, bytes, written: Promise.resolve(record) });
       this.#bytes += bytes;
       segment.waiting.push(key);
     }
     this.#segments.push(segment);
     this.#counts.damaged += damaged;
-    if (records.length + damaged > 0) this.#log.warn({ records: records.length, damaged }, 'interactions were left waiting by a former process');
+    if (records.length + damaged > 0) this.#log.warn({ records: records.length, damaged }, 'interactions of an earlier process wait in the spool');
   }
 
-  /** Write what is queued, all of it with one sync, until nothing is. */
+  /** Write the queued records, with one sync for each batch, until the queue is empty. */
   async #write() {
     while (this.#queue.length > 0) {
       const batch = this.#queue.splice(0);
@@ -133,7 +139,7 @@ class Spool {
         segment.waiting.push(...batch.map(({ key }) => key));
         for (const { resolve } of batch) resolve();
       } catch (cause) {
-        await this.#seal(); // its end may be torn, and nothing must follow that
+        await this.#seal(); // its last line may be torn, and nothing must follow it
         for (const { key, reject } of batch) {
           this.#forget(key);
           reject(new SpoolFailed(`The interaction should be on the disk. Received: ${cause.message}`, { cause }));
@@ -152,29 +158,29 @@ class Spool {
     return this.#current;
   }
 
-  /** Leave a segment; the next record begins another one. */
+  /** Close the current segment; the next record begins another one. */
   async #seal() {
     const segment = this.#current;
     this.#current = null;
-    await segment?.handle.close().catch(() => {}); // what was acknowledged has been synced
+    await segment?.handle.close().catch(() => {}); // acknowledged records are synced already
   }
 
   async #drain(store) {
-    const done = { stored: 0, duplicate: 0, rejected: 0 };
-    if (this.#segments.length === 0) return done;
+    const counts = { stored: 0, duplicate: 0, rejected: 0 };
+    if (this.#segments.length === 0) return counts;
     await this.#writing;
-    if (this.#writing === null) await this.#seal(); // else somebody writes on, into a segment that the next drain will take
+    if (this.#writing === null) await this.#seal(); // otherwise more records are being written, and the next drain takes that segment
     for (const segment of this.#segments.filter((one) => one !== this.#current)) {
-      await this.#empty(segment, store, done);
+      await this.#empty(segment, store, counts);
       await this.#files.remove(segment.file);
       this.#segments.splice(this.#segments.indexOf(segment), 1);
     }
-    return done;
+    return counts;
   }
 
-  async #empty(segment, store, done) {
+  async #empty(segment, store, counts) {
     while (segment.waiting.length > 0) {
-      if (this.#isClosed) throw new SpoolClosed('The spool should be open while it is emptied. Received: its end.'); // returning would remove the segment
+      if (this.#isClosed) throw new SpoolClosed('The spool should be open while it is emptied. Received: its end.'); // a return would let the segment be removed
       const [key] = segment.waiting;
       const { record } = this.#byKey.get(key);
       const outcome = await store(record);
@@ -182,7 +188,7 @@ class Spool {
         await this.#files.setAside(`${JSON.stringify({ key, record })}\n`);
         this.#counts.rejected += 1;
       }
-      done[outcome] += 1;
+      counts[outcome] += 1;
       segment.waiting.shift();
       this.#forget(key);
     }
@@ -192,4 +198,39 @@ class Spool {
     this.#bytes -= this.#byKey.get(key)?.bytes ?? 0;
     this.#byKey.delete(key);
   }
+}
+
+/** Return a record as one line: a checksum, a space, and JSON. */
+export function encodeRecord(record) {
+  const text = JSON.stringify(record);
+  return Buffer.from(`${sumOf(text)} ${text}\n`);
+}
+
+/**
+ * Return the records of a segment. Lines torn by a crash or damaged on the disk are left out and counted. A torn line was never
+ * acknowledged.
+ *
+ * @param {Buffer} bytes
+ * @returns {{records: object[], damaged: number}}
+ */
+export function decodeRecords(bytes) {
+  const records = [];
+  let damaged = 0;
+  for (let start = 0; start < bytes.length; ) {
+    const end = bytes.indexOf(LINE_FEED, start);
+    const record = end < 0 ? null : recordIn(bytes.toString('utf8', start, end));
+    if (record === null) damaged += 1;
+    else records.push(record);
+    start = end < 0 ? bytes.length : end + 1;
+  }
+  return { records, damaged };
+}
+
+function recordIn(line) {
+  const text = line.slice(SUM_CHARACTERS + 1);
+  return line.startsWith(`${sumOf(text)} `) ? JSON.parse(text) : null;
+}
+
+function sumOf(text) {
+  return createHash('sha256').update(text).digest('hex').slice(0, SUM_CHARACTERS);
 }

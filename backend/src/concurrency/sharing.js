@@ -1,0 +1,93 @@
+/** What concurrent callers share: places of a `Semaphore`, and results of a `SingleFlight`. */
+import { systemClock, TooLate } from './time.js';
+
+/** Allows a number of holders at the same time. Others wait in order, and fail when their time is up. */
+export class Semaphore {
+  #free;
+  #clock;
+  #waiting = new Set();
+
+  /** @param {number} places How many may hold it at the same time. */
+  constructor(places, { clock = systemClock } = {}) {
+    this.#free = places;
+    this.#clock = clock;
+  }
+
+  /**
+   * Take a place.
+   *
+   * @param {number} ms How long to wait. A holder that waits for a second place would otherwise wait for ever.
+   * @returns {Promise<() => void>} Releases the place; a second call does nothing.
+   * @throws {TooLate}
+   */
+  async acquire(ms) {
+    if (this.#free > 0) this.#free -= 1;
+    else await this.#waitForPlace(ms);
+    let isHeld = true;
+    return () => {
+      if (isHeld) this.#passOn();
+      isHeld = false;
+    };
+  }
+
+  #waitForPlace(ms) {
+    return new Promise((resolve, reject) => {
+      const timer = this.#clock.setTimeout(() => {
+        this.#waiting.delete(enter);
+        reject(new TooLate(`There should be a place within ${ms} ms. Received: none.`));
+      }, ms);
+      const enter = () => {
+        this.#clock.clearTimeout(timer);
+        resolve();
+      };
+      this.#waiting.add(enter);
+    });
+  }
+
+  /** Give a released place to the caller that has waited longest. */
+  #passOn() {
+    const [next] = this.#waiting;
+    if (next === undefined) this.#free += 1;
+    else this.#waiting.delete(next);
+    next?.();
+  }
+}
+
+/** Lets callers that need the same result at the same time share one computation. */
+export class SingleFlight {
+  #flights = new Map();
+
+  get size() {
+    return this.#flights.size;
+  }
+
+  /**
+   * Return the result of the computation that is under way, or of a new one.
+   *
+   * @template T
+   * @param {string} key Identifies the result.
+   * @param {() => Promise<T>} compute
+   * @returns {Promise<T>}
+   */
+  run(key, compute) {
+    const underWay = this.#flights.get(key);
+    if (underWay !== undefined) return underWay;
+    const flight = Promise.resolve().then(compute);
+    this.#flights.set(key, flight);
+    const end = () => {
+      if (this.#flights.get(key) === flight) this.#flights.delete(key);
+    };
+    flight.then(end, end);
+    return flight;
+  }
+
+  /** Have the next caller start a new computation: the one under way is outdated. */
+  forget(key) {
+    this.#flights.delete(key);
+  }
+
+  /** Do so for all keys with a prefix. */
+  forgetAll(prefix) {
+    for (const key of this.#flights.keys()) if (key.startsWith(prefix)) this.#flights.delete(key);
+  }
+}

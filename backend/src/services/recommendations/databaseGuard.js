@@ -1,0 +1,50 @@
+/** A guard for queries that a page can do without: each has a time limit, and a database that keeps failing is not queried. */
+import { systemClock, TooLate, withinMs } from '../../concurrency/time.js';
+import { isOfDatabase } from '../../config/databaseErrors.js';
+import { Breaker } from '../python/health.js';
+
+const LIMITS = { deaths: 5, windowMs: 10_000, coolDownMs: 500 }; // five failures open the breaker; then one attempt every half second
+
+/** The database failed, or did not answer in time. */
+export class DatabaseUnavailable extends Error {
+  name = 'DatabaseUnavailable';
+  reason = 'database_unavailable';
+}
+
+/** Runs queries with a time limit, behind a circuit breaker. */
+export class DatabaseGuard {
+  #clock;
+  #breaker;
+
+  constructor({ clock = systemClock } = {}) {
+    this.#clock = clock;
+    this.#breaker = new Breaker(clock.now, LIMITS);
+  }
+
+  /**
+   * Run a query, or refuse while the breaker is open.
+   *
+   * @template T
+   * @param {number} ms The time limit.
+   * @param {() => Promise<T>} query
+   * @returns {Promise<T>} What `query` resolves to.
+   * @throws {DatabaseUnavailable}
+   */
+  async run(ms, query) {
+    if (this.#breaker.admit() === 'refuse') {
+      throw new DatabaseUnavailable('The database should be there. Received: several failures in a row.');
+    }
+    try {
+      const result = await withinMs(ms, query(), this.#clock);
+      this.#breaker.succeed();
+      return result;
+    } catch (cause) {
+      if (!isOfDatabase(cause) && !(cause instanceof TooLate)) {
+        this.#breaker.release();
+        throw cause;
+      }
+      this.#breaker.die();
+      throw new DatabaseUnavailable(`The database should answer. Received: ${cause.message}`, { cause });
+    }
+  }
+}

@@ -1,0 +1,144 @@
+/** The fallback chain: ever simpler ways to fill a list when no model can answer. Its last tier needs no database. */
+import { TooLate } from '../../concurrency/time.js';
+import { PythonBridgeError } from '../pythonInvoker.js';
+import { EmptyAnswer } from './client.js';
+import { DatabaseUnavailable } from './databaseGuard.js';
+import { featuresOf, intentOf, scoreOf, strongest } from './heuristic.js';
+
+const HISTORY = 50; // products of the user's newest events that are scored
+const PREFERRED = 3; // categories, and brands
+const SCORED = { each: 20, all: 50 }; // of each tier, how many are scored; the others follow without a score
+const FEW = { most: 40, each: 20, all: 60 }; // rows that suffice for lists of at most `most`
+const MANY = { each: 60, all: 250 };
+const CHOICES = new Set(['purchase', 'cart']);
+
+/**
+ * Return the reason of a failure, one word of a closed set, as answers name it and metrics count it.
+ *
+ * @param {Error} error
+ * @throws {Error} The error itself, if it is a defect of this program.
+ */
+export function fallbackReasonOf(error) {
+  if (error instanceof TooLate) return 'deadline';
+  if ([PythonBridgeError, EmptyAnswer, DatabaseUnavailable].some((kind) => error instanceof kind)) return error.reason;
+  throw error;
+}
+
+/**
+ * Return items without a model, each with its reason, tier by tier: the best by the heuristic score, then those of the user's preferred
+ * categories and brands, then the most viewed, then the newest. The result depends on the shop's tables alone, and takes three statements.
+ *
+ * @param {Catalogue} catalogue
+ * @param {object} options
+ * @param {number | null} options.userId
+ * @param {number} options.limit
+ * @param {number[]} [options.exclude] Ids that are left out; at most about a hundred.
+ * @param {{categoryId?: string | null, brandId?: string | null}} [options.like] A product instead of a user's preferences.
+ * @param {object} rules See snapshot.js.
+ * @returns {Promise<{product: object, score: number, source: string, modelName: string, reason: {code: string}}[]>} Fewer than `limit`
+ *   only where the shop has no more.
+ */
+export async function fallbackItems(catalogue, { userId, limit, exclude = [], like = null }, rules) {
+  const events = userId === null || like !== null ? [] : await catalogue.newestEvents(userId);
+  const preferences = preferencesOf(like === null ? events : [like]);
+  const rows = limit + exclude.length <= FEW.most ? FEW : MANY;
+  const history = [...new Set(events.map(({ productId }) => productId))].slice(0, HISTORY);
+  const candidates = await catalogue.candidates(userId, { history, ...preferences, each: rows.each, all: rows.all }, rules);
+  const tiers = tiersOf(candidates, new Set(exclude));
+  const scored = await scoredItems(catalogue, like === null ? tiers : { ...tiers, most_viewed: [] }, events);
+  const isPreferred = ({ categoryId }) => preferences.categories.includes(categoryId);
+  const items = [
+    ...scored,
+    ...tiers.category.map((product) => item('category', product, isPreferred(product) ? 'category' : 'brand')),
+    ...tiers.most_viewed.filter(({ view }) => view > 0).map((product) => item('most_viewed', product, 'views')),
+    ...tiers.newest.map((product) => item('newest', product, 'newest')),
+  ];
+  return distinct(items).slice(0, limit);
+}
+
+/**
+ * Return items of the version's snapshot, the tier that needs no database.
+ *
+ * @param {Published | null} published
+ * @param {{limit: number, exclude?: number[]}} options
+ */
+export function fallbackFromSnapshot(published, { limit, exclude = [] }) {
+  if (published === null) return [];
+  const excluded = new Set(exclude);
+  const items = [
+    ...published.popular.map((product) => item('snapshot', product, 'popular')),
+    ...published.newest.map((product) => item('snapshot', product, 'newest')),
+  ];
+  return distinct(items.filter(({ product }) => !excluded.has(product.id))).slice(0, limit);
+}
+
+/**
+ * Return the categories and brands that a user chose most often, at most three of each. The more recent comes first among equals. A user
+ * who has chosen nothing is judged by what they viewed.
+ *
+ * @param {object[]} events Newest first.
+ * @returns {{categories: string[], brands: string[]}}
+ */
+export function preferencesOf(events) {
+  const choices = events.filter(({ actionCode }) => CHOICES.has(actionCode));
+  const evidence = choices.length > 0 ? choices : events;
+  return { categories: commonest(evidence, 'categoryId'), brands: commonest(evidence, 'brandId') };
+}
+
+function commonest(events, column) {
+  const counts = new Map();
+  for (const { [column]: value } of events) {
+    if (value !== null && value !== undefined) counts.set(value, (counts.get(value) ?? 0) + 1);
+  }
+  const ranked = [...counts].sort(([, one], [, other]) => other - one); // stable: the map is in the order of the newest events
+  return ranked.slice(0, PREFERRED).map(([value]) => value);
+}
+
+/** Return the products of each tier in the order in which they are shown. */
+function tiersOf(candidates, excluded) {
+  const eligible = candidates.filter(({ product }) => !excluded.has(product.id));
+  const of = (...tiers) => eligible.filter(({ tier }) => tiers.includes(tier)).map(({ product }) => product);
+  return {
+    history: of('history').sort(byId),
+    category: of('category', 'brand').sort(byViews),
+    most_viewed: of('most_viewed').sort(byViews),
+    newest: of('newest').sort((one, other) => other.id - one.id),
+  };
+}
+
+/** Return the products with a heuristic score above 0, best first. */
+async function scoredItems(catalogue, tiers, events) {
+  const ofCategory = tiers.category.slice(0, 2 * PREFERRED * SCORED.each);
+  const products = [...tiers.history, ...ofCategory, ...tiers.most_viewed.slice(0, SCORED.all)];
+  const ofId = new Map(products.map((product) => [product.id, product]));
+  const reviews = await catalogue.reviews([...ofId.keys()].sort((one, other) => one - other));
+  const items = [...ofId.values()].map((product) => scoredItem(product, reviews.get(product.id), actionsOn(product, events)));
+  return items.filter(({ score }) => score > 0).sort((one, other) => other.score - one.score || byId(one.product, other.product));
+}
+
+function scoredItem(product, review, actions) {
+  const features = featuresOf({ stars: null, reviews: 0, ...review, ...product, intent: intentOf(actions) });
+  return { ...item('heuristic', product, strongest(features)), score: scoreOf(features) };
+}
+
+function actionsOn(product, events) {
+  return events.filter(({ productId }) => productId === product.id).map(({ actionCode }) => actionCode);
+}
+
+function item(source, product, code) {
+  return { product, score: 0, source, modelName: source, reason: { code } };
+}
+
+/** Return the first item of each product. */
+function distinct(items) {
+  const seen = new Set();
+  return items.filter(({ product }) => !seen.has(product.id) && seen.add(product.id));
+}
+
+function byViews(one, other) {
+  return other.view - one.view || other.id - one.id;
+}
+
+function byId(one, other) {
+  return one.id - other.id;
+}

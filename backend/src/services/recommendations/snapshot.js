@@ -1,0 +1,131 @@
+/** The active version as the backend needs it: its name, its rules, and `snapshot.json` with the items of the last fallback tier. */
+import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
+import { lstat, open, stat } from 'node:fs/promises';
+import path from 'node:path';
+
+import { SingleFlight } from '../../concurrency/sharing.js';
+
+const CHECK_MS = 200; // between two checks of CURRENT; Python's workers check as often
+const RETRY_MS = 5000; // after a failed read, even if CURRENT is the same
+const MOST_BYTES = { current: 128, manifest: 16 * 2 ** 20, snapshot: 16 * 2 ** 20 };
+const VERSION_NAME = /^[0-9]{8}T[0-9]{6}Z-([0-9a-f]{8})$/;
+const FILE = 'snapshot.json';
+
+/** The rules while no version is published: purchased products stay hidden for ever. */
+export const DEFAULT_RULES = Object.freeze({
+  purchaseEvents: Object.freeze(['purchase']),
+  cancelEvents: Object.freeze(['cancel']),
+  repeatAfterDays: Infinity,
+  timeZone: null,
+});
+
+/**
+ * Follow the active version: its name, the rules that serving shares with training, and items for when the database is unavailable.
+ *
+ * @param {{modelsDir: string, log?: object, checkMs?: number, now?: () => number}} options
+ * @returns {{current: () => Promise<Published | null>}} `current` never rejects: if a new version is damaged, the one before it stays.
+ *
+ * @typedef {object} Published
+ * @property {string} name The version.
+ * @property {number} activatedAt Milliseconds since 1970.
+ * @property {boolean} hasTextIds Whether ids of users or products are text, not numbers.
+ * @property {{purchaseEvents: string[], cancelEvents: string[], repeatAfterDays: number, timeZone: string | null}} rules
+ * @property {object[]} popular Products, best sellers first.
+ * @property {object[]} newest Products, newest first.
+ */
+export function createSnapshot({ modelsDir, log, checkMs = CHECK_MS, now = () => performance.now() }) {
+  const checks = new SingleFlight();
+  let published = null;
+  let seen = null; // the fingerprint of CURRENT at the latest check
+  let checkedAt = -Infinity;
+  let failedAt = null;
+
+  async function check() {
+    const pointer = path.join(modelsDir, 'CURRENT');
+    const status = await stat(pointer).catch(() => null);
+    checkedAt = now();
+    const fingerprint = status && `${status.ino}:${status.mtimeMs}:${status.size}`;
+    const isDue = fingerprint !== seen || (failedAt !== null && checkedAt - failedAt >= RETRY_MS);
+    if (fingerprint === null || !isDue) return;
+    try {
+      published = await readPublished(modelsDir, status.mtimeMs);
+      failedAt = null;
+    } catch (error) {
+      if (fingerprint !== seen) log?.warn({ err: error }, 'the active version cannot be read');
+      failedAt = now();
+    }
+    seen = fingerprint;
+  }
+
+  return {
+    async current() {
+      const isFirst = published === null && checks.size > 0; // during the first check there is nothing else to return
+      if (isFirst || now() - checkedAt >= checkMs) await checks.run('check', check);
+      return published;
+    },
+  };
+}
+
+/**
+ * Read the active version. The manifest must have the hash in the version's name, and `snapshot.json` must have the size and the SHA-256
+ * in the manifest.
+ */
+async function readPublished(modelsDir, activatedAt) {
+  const name = (await bytesOf(path.join(modelsDir, 'CURRENT'), MOST_BYTES.current)).toString('latin1').replace(/\n$/, '');
+  const prefix = VERSION_NAME.exec(name)?.[1];
+  if (prefix === undefined) throw refused('CURRENT', 'name a version', JSON.stringify(name));
+  const folder = path.join(modelsDir, name);
+  if (!(await lstat(folder)).isDirectory()) throw refused(name, 'be a folder', 'something else');
+  const manifest = await bytesOf(path.join(folder, 'manifest.json'), MOST_BYTES.manifest);
+  const hash = sha256(manifest);
+  if (!hash.startsWith(prefix)) throw refused(`${name}/manifest.json`, "have the SHA-256 that the version's name carries", hash);
+  const { files, settings, id_type: idType = {} } = JSON.parse(manifest.toString('utf8'));
+  const entry = files.find((file) => file.path === FILE);
+  if (entry === undefined) throw refused(name, `hold ${FILE}`, 'a manifest that does not list it');
+  const bytes = await bytesOf(path.join(folder, FILE), MOST_BYTES.snapshot);
+  if (bytes.length !== entry.size) throw refused(`${name}/${FILE}`, `have ${entry.size} bytes`, bytes.length);
+  if (sha256(bytes) !== entry.sha256) throw refused(`${name}/${FILE}`, `have the SHA-256 ${entry.sha256}`, sha256(bytes));
+  const hasTextIds = Object.values(idType).includes('str');
+  return Object.freeze({ name, activatedAt, hasTextIds, rules: rulesOf(settings), ...listsOf(JSON.parse(bytes.toString('utf8'))) });
+}
+
+/** Return the bytes of a plain file of at most `most` bytes. Links are not followed. */
+async function bytesOf(file, most) {
+  const handle = await open(file, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0));
+  try {
+    const status = await handle.stat();
+    if (!status.isFile() || status.size > most) throw refused(file, `be a plain file of at most ${most} bytes`, `${status.size} bytes`);
+    return await handle.readFile();
+  } finally {
+    await handle.close();
+  }
+}
+
+function rulesOf(settings = {}) {
+  return Object.freeze({
+    purchaseEvents: settings.purchase_events ?? DEFAULT_RULES.purchaseEvents,
+    cancelEvents: settings.cancel_events ?? DEFAULT_RULES.cancelEvents,
+    repeatAfterDays: settings.repeat_after_days ?? Infinity,
+    timeZone: settings.time_zone ?? null,
+  });
+}
+
+/** Return the lists with products in place of ids. Older versions do not list their products, and have empty lists. */
+function listsOf({ popular = [], newest = [], products = [] }) {
+  const ofId = new Map(products.map((product) => [product.id, shown(product)]));
+  const listed = (ids) => ids.filter((id) => ofId.has(id)).map((id) => ofId.get(id));
+  return { popular: listed(popular), newest: listed(newest) };
+}
+
+function shown({ id, name, category, brand, price }) {
+  return Object.freeze({ id, name, categoryId: category, brandId: brand, view: null, originalPrice: price, discountPrice: null, price });
+}
+
+function sha256(bytes) {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+function refused(what, should, received) {
+  return new Error(`${what} should ${should}. Received: ${received}.`);
+}

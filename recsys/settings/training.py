@@ -1,0 +1,100 @@
+"""Options of training, with their defaults and ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from recsys.settings.checks import checked, number, one_of
+
+_COUNT, _RATE = (1, 10**9), (1e-9, 1.0)  # both exclude 0
+TRAINING_RANGES: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(("dim", "factors", "epochs", "batch", "window", "negatives", "shared_negatives"), _COUNT),
+    **dict.fromkeys(("min_item_events", "max_user_events_per_day", "max_exam_users"), _COUNT),
+    **dict.fromkeys(("learning_rate", "slow_decay", "fast_decay"), _RATE),
+    **dict.fromkeys(("l2", "negative_power", "dropped_users", "dropped_contexts"), (0.0, 1.0)),
+    "dropout": (0.0, 0.9),
+    **dict.fromkeys(("test_quantile", "validation_quantile"), (0.01, 0.99)),
+    "half_life_days": (0.0, 1e6),
+    "seed": (0, 2**31 - 1),
+}
+LOSSES = ("softmax", "bce")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How `train.py` cleans and splits events, fits models and evaluates them.
+
+    Attributes:
+        dim: Width of every embedding of the networks.
+        factors: Width of the ALS vectors, which are a feature of every model.
+        epochs: Most passes over the events in each fit; validation may stop it earlier.
+        batch: Windows of events in one gradient step.
+        window: Consecutive events of one user in one window; LNCM's attention spans one window.
+        loss: `softmax` compares each event with all its sampled items at once. `bce` is binary cross-entropy, which
+            takes every item by itself.
+        negatives: Negative items sampled for each event by the models with a tower, NeuMF and ENCM.
+        shared_negatives: Negative items sampled once for all events of a step by the other models, BMF and LNCM.
+        negative_power: Negatives are sampled in proportion to popularity raised to this power; 0 is uniform.
+        learning_rate: Largest step size of Adam; it falls to 0 over the epochs.
+        l2: Decoupled weight decay: each step subtracts this share of the weights, times the step size.
+        dropout: Share of activations that training sets to 0.
+        dropped_users: Share of events trained without the user's embedding, so that the models can serve guests.
+        dropped_contexts: Share of context values that training replaces by "unknown".
+        slow_decay: Factor by which a history item's weight falls for each newer item, in the long-term history.
+        fast_decay: The same factor in the short-term history.
+        half_life_days: Days in which an event's confidence halves; 0 switches time decay off.
+        min_item_events: Items with fewer events are left out.
+        max_user_events_per_day: Users above this rate on their busiest day are bots.
+        test_quantile: Share of events before the test cut; evaluation sets are built from later events.
+        validation_quantile: Share of the training part before the validation cut.
+        max_exam_users: Most users of an evaluation set; a larger one is sampled down.
+        seed: Seed of every random draw.
+    """
+
+    dim: int = 64
+    factors: int = 128
+    epochs: int = 8
+    batch: int = 64
+    window: int = 50
+    loss: str = "softmax"
+    negatives: int = 8
+    shared_negatives: int = 512
+    negative_power: float = 0.0
+    learning_rate: float = 2e-3
+    l2: float = 0.0
+    dropout: float = 0.2
+    dropped_users: float = 0.2
+    dropped_contexts: float = 0.12
+    slow_decay: float = 0.98
+    fast_decay: float = 0.8
+    half_life_days: float = 180.0
+    min_item_events: int = 3
+    max_user_events_per_day: int = 2000
+    test_quantile: float = 0.8
+    validation_quantile: float = 0.9
+    max_exam_users: int = 3000
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        for name, expected in _OPTIONS.items():
+            expected.of(getattr(self, name), f"[training] `{name}`")
+
+
+# What each option should hold.
+_OPTIONS = {
+    option.name: one_of(LOSSES)
+    if option.type == "str"
+    else number(*TRAINING_RANGES[option.name], whole=option.type == "int")
+    for option in fields(Training)
+}
+
+
+def read_training(toml: Mapping[str, Any]) -> Training:
+    """Read the table [training] of recsys.toml, with its defaults.
+
+    Raises:
+        SettingsError: A name or a value is not what it should be.
+    """
+    return Training(**checked(toml.get("training", {}), _OPTIONS, "[training]"))

@@ -1,0 +1,127 @@
+"""The SQL texts that a shop's mapping becomes, and the mapping that recsys.toml becomes."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from recsys.settings import ProductsTable, Shop, Source, TableSource, load_settings
+from recsys.store.shop_mapping import products_sql, source_sql
+
+TABLE = 'table = "shop.activity"\nuser = "u"\nitem = "i"\ntimestamp = "w"\n'
+PLAIN = TableSource("shop.activity", "u", "i", "w", event="e")
+VIEWS = TableSource("Interactions", "userId", "productId", "timestamp", event="actionCode", row_id="interId")
+VIEWS_BY_DEVICE = replace(VIEWS, contexts=(("device_type", "device_type"),))
+STARS = TableSource("Comments", "userId", "productId", "createdAt", rating="star", row_id="id")
+
+SOURCES = {
+    "a column of events": (
+        PLAIN,
+        "SELECT u AS user_id, i AS item_id, e AS event, w AS timestamp, 0 AS row_id FROM shop.activity "
+        "WHERE w >= :since",
+        "SELECT u AS user_id, i AS item_id, e AS event, w AS timestamp, 0 AS row_id FROM shop.activity "
+        "WHERE u = :user_id",
+    ),
+    "one event for all rows, quoted": (
+        TableSource("t", "u", "i", "w", event_name="it's :seen 10%"),
+        "SELECT u AS user_id, i AS item_id, 'it''s :seen 10%' AS event, w AS timestamp, 0 AS row_id "
+        "FROM t WHERE w >= :since",
+        "SELECT u AS user_id, i AS item_id, 'it''s :seen 10%' AS event, w AS timestamp, 0 AS row_id "
+        "FROM t WHERE u = :user_id",
+    ),
+    "a column of ratings": (
+        STARS,
+        "SELECT userId AS user_id, productId AS item_id, star AS rating, createdAt AS timestamp, id AS row_id "
+        "FROM Comments WHERE createdAt >= :since AND star IS NOT NULL",
+        "SELECT userId AS user_id, productId AS item_id, star AS rating, createdAt AS timestamp, id AS row_id "
+        "FROM Comments WHERE userId = :user_id AND star IS NOT NULL",
+    ),
+    "contexts and the order of rows": (
+        TableSource("t", "u", "i", "w", event="Käufe", row_id="r", contexts=(("channel", "c"), ("device_type", "d"))),
+        "SELECT u AS user_id, i AS item_id, Käufe AS event, w AS timestamp, r AS row_id, c AS channel, "
+        "d AS device_type FROM t WHERE w >= :since",
+        "SELECT u AS user_id, i AS item_id, Käufe AS event, w AS timestamp, r AS row_id, c AS channel, "
+        "d AS device_type FROM t WHERE u = :user_id",
+    ),
+    "the shop's own texts": (Source("SELECT 1;", " SELECT 2 "), "SELECT 1;", " SELECT 2 "),
+}  # fmt: skip
+
+PRODUCTS = {
+    "the default schema": (
+        None,
+        "SELECT p.id AS item_id, CASE WHEN p.statusId = 'S1' THEN 1 ELSE 0 END AS active, p.categoryId AS category, "
+        "p.brandId AS brand, (SELECT MIN(COALESCE(d.discountPrice, d.originalPrice)) FROM Productdetails d "
+        "WHERE d.productId = p.id) AS price, p.name AS name FROM Products p",
+    ),
+    "a table with ids only": (
+        ProductsTable("db.p", "i"),
+        "SELECT i AS item_id, 1 AS active, NULL AS category, NULL AS brand, NULL AS price, NULL AS name FROM db.p",
+    ),
+    "a table with every column": (
+        ProductsTable("p", "i", active="on_sale = 'Y'", category="c", brand="b", price="x", name="n"),
+        "SELECT i AS item_id, CASE WHEN on_sale = 'Y' THEN 1 ELSE 0 END AS active, c AS category, b AS brand, "
+        "x AS price, n AS name FROM p",
+    ),
+    "a table with a price": (
+        ProductsTable("p", "i", price="p.x"),
+        "SELECT i AS item_id, 1 AS active, NULL AS category, NULL AS brand, p.x AS price, NULL AS name FROM p",
+    ),
+    "the shop's own text": ("SELECT a.sku AS item_id FROM a -- :x", "SELECT a.sku AS item_id FROM a -- :x"),
+    "an empty text": ("", ""),
+}
+
+TOML = {
+    "nothing": ("", Shop(sources=(VIEWS_BY_DEVICE, STARS))),
+    "no contexts": ("[shop]\ncontext_columns = []", Shop(sources=(VIEWS, STARS), context_columns=())),
+    "a context that the default schema lacks": (
+        '[shop]\ncontext_columns = ["channel", "device_type"]',
+        Shop(sources=(VIEWS_BY_DEVICE, STARS), context_columns=("channel", "device_type")),
+    ),
+    "contexts in the order of [shop]": (
+        '[shop]\ncontext_columns = ["channel", "device_type", "city"]\n'
+        f'[[sources]]\n{TABLE}event = "e"\ndevice_type = "d"\nchannel = "c"',
+        Shop(
+            sources=(replace(PLAIN, contexts=(("channel", "c"), ("device_type", "d"))),),
+            context_columns=("channel", "device_type", "city"),
+        ),
+    ),
+    "a context that [shop] does not list": (
+        f'[shop]\ncontext_columns = []\n[[sources]]\n{TABLE}event = "e"\ndevice_type = "d"',
+        Shop(sources=(PLAIN,), context_columns=()),
+    ),
+    "a table and texts": (
+        f"[[sources]]\n{TABLE}event = 'e'\n[[sources]]\nsince = 'A'\none_user = 'B'",
+        Shop(sources=(PLAIN, Source("A", "B"))),
+    ),
+    "a table of products": (
+        f"products = {{table = 'p', id = 'i', active = 'a > 0', name = 'n'}}\n[[sources]]\n{TABLE}event = 'e'",
+        Shop(sources=(PLAIN,), products=ProductsTable("p", "i", active="a > 0", name="n")),
+    ),
+    "a text of products": (
+        f"products = {{query = 'SELECT 1'}}\n[[sources]]\n{TABLE}event = 'e'",
+        Shop(sources=(PLAIN,), products="SELECT 1"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "since", "one_user"), SOURCES.values(), ids=SOURCES)
+def test_a_source_becomes_two_texts(source: Source | TableSource, since: str, one_user: str) -> None:
+    assert source_sql(source) == Source(since, one_user)
+
+
+@pytest.mark.parametrize(("products", "sql"), PRODUCTS.values(), ids=PRODUCTS)
+def test_the_products_become_one_text(products: str | ProductsTable | None, sql: str) -> None:
+    assert products_sql(products) == sql
+
+
+@pytest.mark.parametrize(("toml", "shop"), TOML.values(), ids=TOML)
+def test_recsys_toml_becomes_records(toml: str, shop: Shop, tmp_path: Path) -> None:
+    (tmp_path / "recsys.toml").write_text(toml, encoding="utf-8")
+
+    assert load_settings({"DATABASE_URL": "sqlite:///unused"}, tmp_path).shop == shop
+
+
+@pytest.mark.parametrize(("sql_of", "value"), [(source_sql, PLAIN), (products_sql, ProductsTable("db.p", "i"))])
+def test_a_text_is_written_once(sql_of: Callable[[object], object], value: object) -> None:
+    assert sql_of(value) is sql_of(value)
