@@ -22,11 +22,12 @@ test: $(INSTALLED) $(PACKAGES) ## run the whole test suite
 	elif [ -n "$(CI)" ]; then echo "npm is missing: the backend's tests cannot run" >&2; exit 1; \
 	else echo "skipped: the backend's tests need Node 20"; fi
 
-lint: $(INSTALLED) $(PACKAGES) ## check style, layout, types and spelling
+lint: $(INSTALLED) $(PACKAGES) ## check style, layout, types, spelling and words
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/codespell
+	@$(BIN)/python benchmarks/readability.py
 	@if command -v npm > /dev/null; then npm run --silent lint --prefix backend; \
 	elif [ -n "$(CI)" ]; then echo "npm is missing: the backend's style cannot be checked" >&2; exit 1; \
 	else echo "skipped: the backend's style needs Node 20"; fi

@@ -103,8 +103,8 @@ def fit(
         warm_start: The solution that the network starts from.
         options: Epochs, batch, widths, rates and the seed.
         report: Called after each epoch.
-        validation_metric: The validation metric, computed before the first and after each epoch; higher is better. The weights of
-            the best epoch are returned, and three epochs without improvement end the fit.
+        validation_metric: Computed before the first and after each epoch; higher is better. The weights of the best
+            epoch are returned, and three epochs without improvement end the fit.
         epochs: Ends the fit after this many epochs, as an earlier fit with validation chose. The learning rate still
             falls over `options.epochs`.
 
@@ -130,13 +130,19 @@ def fit(
             validation_scores.append(validation_metric(network))
             if validation_scores[-1] > validation_scores[best]:
                 best, best_weights = number, network.arrays()
-        report(Epoch(name, number, options.epochs, losses[-1], seconds, validation_scores[-1] if validation_metric else None))
+        report(
+            Epoch(
+                name, number, options.epochs, losses[-1], seconds, validation_scores[-1] if validation_metric else None
+            )
+        )
         if validation_metric and number - best >= PATIENCE:
             break
     if validation_metric:
         network.assign_arrays(best_weights)
     check_finite(name, network)
-    return Fit(network, best if validation_metric else len(losses), losses, validation_scores, time.perf_counter() - begun)
+    return Fit(
+        network, best if validation_metric else len(losses), losses, validation_scores, time.perf_counter() - begun
+    )
 
 
 def prepare(seed: int) -> None:

@@ -37,7 +37,7 @@ from tests.helpers.checkerboard import (
     withheld,
 )
 from tests.helpers.checkerboard import (
-    question as query_of,
+    query_at_cut as query_of,
 )
 
 

@@ -1,4 +1,4 @@
-"""Copy a shop's tables into an empty database: `copy_shop.py FROM_URL TO_URL`. What the backend has computed is left behind."""
+"""Copy a shop's tables, without the backend's cache, into an empty database: `copy_shop.py FROM_URL TO_URL`."""
 
 import sys
 from collections.abc import Iterator

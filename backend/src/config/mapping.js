@@ -33,9 +33,9 @@ export function checkMapping({ sources, products }) {
  */
 export async function checkIds({ sequelize, snapshot }) {
   const version = await snapshot.current();
-  if (version?.hasTextIds) throw textIn(`the version ${version.name}`);
+  if (version?.hasTextIds) throw textIdError(`the version ${version.name}`);
   const table = await withinMs(CHECK_MS, firstOfText(sequelize)).catch(() => null);
-  if (table !== null) throw textIn(`${table}.id`);
+  if (table !== null) throw textIdError(`${table}.id`);
 }
 
 async function firstOfText(sequelize) {
@@ -46,7 +46,7 @@ async function firstOfText(sequelize) {
   return null;
 }
 
-function textIn(where) {
+function textIdError(where) {
   return new SettingsError(`Ids of customers and products should be whole numbers, which this backend needs. Received: text, in ${where}; ${OWN_TABLES}.`);
 }
 
