@@ -28,11 +28,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from rich.console import Console  # noqa: E402
-
 from benchmarks import pages  # noqa: E402
 from benchmarks.metrics import peers  # noqa: E402
 from benchmarks.metrics.lists import CASES, FIGURES, as_json, ours  # noqa: E402
+from recsys.training.terminal import console  # noqa: E402
 
 NAME = "metrics"
 KEPT = Path("benchmarks/results/metrics.json")
@@ -40,7 +39,7 @@ ADAPTERS = ROOT / "benchmarks/metrics/peers.py"
 AS_HERE, NOT_ASKED, NOT_A_NUMBER = "·", "–", "none"
 SAME = 1e-4  # some libraries compute in float32
 TORCH = "torch==2.13.0"
-err = Console(stderr=True)
+err = console(stderr=True)
 
 
 class MetricsError(Exception):

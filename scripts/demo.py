@@ -28,6 +28,7 @@ from recsys.artifacts import current  # noqa: E402
 from recsys.data.cleaning import clean  # noqa: E402
 from recsys.data.interactions import data_hash  # noqa: E402
 from recsys.errors import ModelRefused, NoModel, RecsysError, SettingsError  # noqa: E402
+from recsys.errors.secrets import Parser  # noqa: E402
 from recsys.settings import Settings, load_settings  # noqa: E402
 from recsys.store import connect, read_interactions  # noqa: E402
 from recsys.store.writes import product_names, user  # noqa: E402
@@ -50,7 +51,7 @@ class StepFailed(Exception):
 
 def main(argv: list[str]) -> int:
     """Run the missing steps and ask for recommendations; returns the exit status."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(argv)
+    Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(argv)
     try:
         environ = {**os.environ, **_own_variables(os.environ)}
         settings = load_settings(environ, ROOT)

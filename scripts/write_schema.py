@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from recsys.contract.schema import request_schema, response_schema  # noqa: E402
+from recsys.errors.secrets import Parser  # noqa: E402
 from recsys.scorers.registry import REGISTRY  # noqa: E402
 
 FOLDER, PROTOCOL = ROOT / "docs" / "schema", ROOT / "docs" / "PROTOCOL.md"
@@ -36,7 +37,7 @@ def protocol(page: str) -> str:
 
 def main(argv: list[str]) -> int:
     """Write the files; returns the exit status."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(argv)
+    Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(argv)
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, text in schemas().items():
         (FOLDER / name).write_text(text, encoding="utf-8")

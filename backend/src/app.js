@@ -8,6 +8,36 @@ import { requestLog } from './monitoring/logging.js';
 import { webRoutes } from './route/web.js';
 import { STYLE_SOURCE } from './views/overviewPage.js';
 
+/**
+ * @import { HelmetOptions } from 'helmet'
+ * @import { Logger } from 'pino'
+ * @import { Sequelize } from 'sequelize'
+ * @import { Settings } from './config/settings.js'
+ * @import { Models } from './models/index.js'
+ * @import { Metrics } from './monitoring/metrics.js'
+ * @import { AuthService } from './services/authService.js'
+ * @import { InteractionService } from './services/interactionService.js'
+ * @import { Pool } from './services/pythonInvoker.js'
+ * @import { Recommendations } from './services/recommendationService.js'
+ * @import { WaitingFolder } from './services/spool/databases.js'
+ */
+
+/**
+ * @typedef {object} Services What the application works with.
+ * @property {Settings} settings
+ * @property {Sequelize} sequelize
+ * @property {Models} models
+ * @property {Recommendations} recommendations
+ * @property {InteractionService} interactions
+ * @property {AuthService} auth
+ * @property {Pool} python
+ * @property {Metrics} metrics
+ * @property {Logger} log
+ * @property {() => WaitingFolder[]} [elsewhere] What `waitingElsewhere` returns.
+ * @property {() => boolean} [isClosing] Whether the shutdown has begun.
+ */
+
+/** @type {HelmetOptions} */
 const SECURITY = {
   contentSecurityPolicy: {
     useDefaults: false,
@@ -19,18 +49,7 @@ const SECURITY = {
 /**
  * Create the Express application from its services. It has no state of its own, so that tests can pass other services.
  *
- * @param {object} services
- * @param {object} services.settings What `readSettings` returned.
- * @param {object} services.sequelize
- * @param {object} services.models
- * @param {object} services.recommendations
- * @param {object} services.interactions
- * @param {object} services.auth
- * @param {object} services.python A pool.
- * @param {object} services.metrics
- * @param {object} services.log A pino logger.
- * @param {() => object[]} [services.elsewhere] What `waitingElsewhere` returns.
- * @param {() => boolean} [services.isClosing] Whether the shutdown has begun.
+ * @param {Services} services
  * @returns {import('express').Express}
  */
 export function createApp(services) {

@@ -24,7 +24,12 @@ export function commandLine(help, options = {}) {
   return values;
 }
 
-/** Print why the command line is wrong, and exit with 64. */
+/**
+ * Print why the command line is wrong, and exit with 64.
+ *
+ * @param {string} why
+ * @returns {never}
+ */
 export function refuse(why) {
   process.stderr.write(`${why} --help says more.\n`);
   process.exit(USAGE);

@@ -10,17 +10,31 @@ const CHECK_MS = 1000; // how often the limits above are checked
 const POLL_MS = 20;
 const QUIET_MS = 500; // a request that was sent before its client could learn of the end arrives within this time
 
+/**
+ * @import { Server, ServerResponse } from 'node:http'
+ * @import { AddressInfo, Socket } from 'node:net'
+ * @import { Express } from 'express'
+ */
+
+/**
+ * @typedef {object} State Of a server.
+ * @property {Map<Socket, ServerResponse>} answers The latest answer of each connection.
+ * @property {(() => void)[] | null} postponed The requests that are held back at the end.
+ */
+
+/** @type {WeakMap<Server, State>} */
 const states = new WeakMap(); // by server: the latest answer of each connection, and the requests that are held back at the end
 
 /**
  * Return the HTTP server of an application. A client that is too slow gets 408, and its connection is closed.
  *
- * @param {import('express').Express} app
+ * @param {Express} app
  * @param {{requestMs?: number, checkMs?: number}} [limits]
  */
 export function httpServer(app, { requestMs = REQUEST_MS, checkMs = CHECK_MS } = {}) {
   const timeouts = { headersTimeout: Math.min(HEADERS_MS, requestMs), requestTimeout: requestMs, keepAliveTimeout: KEEP_ALIVE_MS };
   const server = createServer({ ...timeouts, connectionsCheckingInterval: checkMs });
+  /** @type {State} */
   const state = { answers: new Map(), postponed: null };
   states.set(server, state);
   return server.on('request', (req, res) => {
@@ -32,12 +46,18 @@ export function httpServer(app, { requestMs = REQUEST_MS, checkMs = CHECK_MS } =
   });
 }
 
-/** Listen on an address. Resolves to what `server.address()` returns. */
+/**
+ * Listen on an address. Resolves to what `server.address()` returns.
+ *
+ * @param {Server} server
+ * @param {{host: string, port: number}} settings
+ * @returns {Promise<AddressInfo>}
+ */
 export function listening(server, { host, port }) {
   return new Promise((resolve, reject) => {
     server.once('error', reject).listen(port, host, () => {
       server.off('error', reject);
-      resolve(server.address());
+      resolve(/** @type {AddressInfo} */ (server.address()));
     });
   });
 }
@@ -48,14 +68,14 @@ export function listening(server, { host, port }) {
  * No request that has arrived is reset. Connections that the system has accepted are taken first. From now on, each answer says that it is
  * the last of its connection. An idle connection is closed after `quietMs`, when a request that was under way would have arrived.
  *
- * @param {import('node:http').Server} server
+ * @param {Server} server
  * @param {number} ms After this time, the connections that are left are closed.
  * @param {{quietMs?: number}} [limits]
  */
 export async function finished(server, ms, { quietMs = QUIET_MS } = {}) {
   const isFinished = new AbortController();
   const timeout = sleep(ms, undefined, { signal: isFinished.signal }).then(() => server.closeAllConnections(), () => {});
-  const state = states.get(server);
+  const state = /** @type {State} */ (states.get(server));
   for (const res of state.answers.values()) markLast(res);
   server.prependListener('request', (_req, res) => markLast(res));
   state.postponed = []; // a client that got its answer would connect again, without end

@@ -22,6 +22,15 @@ import { folderOf, waitingElsewhere } from './services/spool/databases.js';
 import { openSpool } from './services/spool/spool.js';
 import { END_MS, gracefulShutdown, shutdownSteps } from './shutdown.js';
 
+/**
+ * @import { AddressInfo } from 'node:net'
+ * @import { Logger } from 'pino'
+ * @import { Settings } from './config/settings.js'
+ * @import { InteractionRecord } from './services/interactionService.js'
+ * @import { PoolEvent } from './services/pythonInvoker.js'
+ * @import { Recommendations } from './services/recommendationService.js'
+ */
+
 const EXIT = { failed: 1, settings: 78 }; // as Python's own exit statuses
 const HELP = `Serve recommendations over HTTP: node src/server.js, without arguments. SIGTERM and SIGINT end it.
 
@@ -37,10 +46,9 @@ const ALARMS = new Set(['refused', 'breaker_open', 'quarantined', 'down']);
 /**
  * Start the server.
  *
- * @param {object} settings What `readSettings` returned.
- * @param {{environ?: object, log?: object}} [options] The environment, part of which the Python processes get; a pino logger.
- * @returns {Promise<{address: import('node:net').AddressInfo, close: () => Promise<boolean>}>} `close` resolves to
- *   whether the shutdown succeeded.
+ * @param {Settings} settings
+ * @param {{environ?: Record<string, string | undefined>, log?: Logger}} [options] The Python processes get a part of the environment.
+ * @returns {Promise<{address: AddressInfo, close: () => Promise<boolean>}>} `close` resolves to whether the shutdown succeeded.
  */
 export async function startServer(settings, { environ = process.env, log = logger(settings) } = {}) {
   const sequelize = connectDatabase(settings, { log });
@@ -76,7 +84,13 @@ export async function startServer(settings, { environ = process.env, log = logge
   }
 }
 
-/** Open the spool of this database, and log what waits for other databases. */
+/**
+ * Open the spool of this database, and log what waits for other databases.
+ *
+ * @param {Pick<Settings, 'spoolDir' | 'spoolMaxBytes' | 'databaseName'>} settings
+ * @param {Logger} log
+ * @param {typeof import('node:fs/promises')} [fs]
+ */
 export async function spoolOf({ spoolDir, spoolMaxBytes, databaseName }, log, fs = undefined) {
   try {
     const folder = await folderOf(spoolDir, databaseName, fs);
@@ -96,14 +110,25 @@ export async function spoolOf({ spoolDir, spoolMaxBytes, databaseName }, log, fs
   }
 }
 
-/** Return a listener that logs the pool's events, those that an operator should see as warnings. */
+/**
+ * Return a listener that logs the pool's events, those that an operator should see as warnings.
+ *
+ * @param {Logger} log
+ * @returns {(event: PoolEvent) => void}
+ */
 function poolEventLogger(log) {
   return ({ type, failure, ...facts }) => {
     log[ALARMS.has(type) ? 'warn' : 'debug']({ python: type, reason: failure?.reason, detail: failure?.detail, ...facts }, `python: ${type}`);
   };
 }
 
-/** Return a listener that invalidates a user's list after a purchase, so that the next list takes it into account. */
+/**
+ * Return a listener that invalidates a user's list after a purchase, so that the next list takes it into account.
+ *
+ * @param {Recommendations} recommendations
+ * @param {Logger} log
+ * @returns {(interaction: InteractionRecord) => void}
+ */
 function purchaseListener(recommendations, log) {
   return ({ userId, actionCode }) => {
     if (actionCode !== 'purchase') return;
@@ -116,6 +141,7 @@ async function main() {
   const settings = readSettings(process.env);
   const log = logger(settings);
   const { address, close } = await startServer(settings, { log });
+  /** @type {Promise<never> | null} */
   let ending = null;
   const end = (status) => {
     if (ending !== null) process.exit(EXIT.failed); // a second signal ends the process at once

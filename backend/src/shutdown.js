@@ -5,6 +5,20 @@ import { finished } from './httpServer.js';
 const REQUESTS_MS = 2000; // for requests that are being answered: as long as their deadlines
 const STEP_MS = { requests: 2100, spool: 2200, lists: 200, python: 4200, passwords: 100, database: 150 }; // in all, less than END_MS
 
+/**
+ * @import { Server } from 'node:http'
+ * @import { Passwords } from './services/passwords.js'
+ * @import { Services } from './app.js'
+ */
+
+/**
+ * @typedef {object} Step A step of the shutdown.
+ * @property {string} name
+ * @property {number} ms Its time limit.
+ * @property {() => Promise<unknown>} work
+ * @property {boolean} [isOptional]
+ */
+
 /** The time limit of the whole shutdown, in milliseconds; `docker stop` waits for ten seconds. */
 export const END_MS = 9000;
 
@@ -13,8 +27,9 @@ export const END_MS = 9000;
  *
  * Optional steps may fail, because nothing is lost: lists can be computed again, and the system ends threads and connections itself.
  *
- * @param {object} services What `startServer` has created; each is closed in its step.
- * @returns {{name: string, ms: number, work: () => Promise<void>, isOptional?: boolean}[]} In their order.
+ * @param {Pick<Services, 'interactions' | 'recommendations' | 'python' | 'sequelize'> & {server: Server, passwords: Passwords}} services
+ *   What `startServer` has created; each is closed in its step.
+ * @returns {Step[]} In their order.
  */
 export function shutdownSteps({ server, interactions, recommendations, python, passwords, sequelize }) {
   return [
@@ -30,8 +45,8 @@ export function shutdownSteps({ server, interactions, recommendations, python, p
 /**
  * Run the steps one after the other, each within its time limit. A step that fails or takes too long does not prevent the next ones.
  *
- * @param {object[]} steps What `shutdownSteps` returned.
- * @param {{log: object}} services
+ * @param {Step[]} steps What `shutdownSteps` returned.
+ * @param {Pick<Services, 'log'>} services
  * @returns {Promise<boolean>} Whether all steps that are not optional succeeded.
  */
 export async function gracefulShutdown(steps, { log }) {

@@ -13,7 +13,7 @@ import { REPOSITORY } from './harness.js';
 const DECLARATIONS = readFileSync(new URL('../src/services/pythonInvoker.d.ts', import.meta.url), 'utf8');
 const USE = fileURLToPath(new URL('declarations.ts', import.meta.url));
 const TSC = fileURLToPath(new URL('../node_modules/.bin/tsc', import.meta.url));
-const STRICTLY = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--module', 'nodenext', '--target', 'es2023'];
+const STRICTLY = ['--ignoreConfig', '--noEmit', '--strict', '--exactOptionalPropertyTypes', '--module', 'nodenext', '--target', 'es2023'];
 
 test('contract.d.ts is what `npm run types` writes', async () => {
   assert.equal(readFileSync(CONTRACT, 'utf8'), await contract(), 'run `npm run types`');

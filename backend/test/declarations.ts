@@ -25,6 +25,8 @@ export function reasonOf(error: unknown): FailureReason | null {
   return error instanceof PythonBridgeError ? (error.error?.field === 'limit' ? 'invalid_request' : error.reason) : null;
 }
 
+export const made = new PythonBridgeError('crashed', 'ended by SIGKILL', { signal: 'SIGKILL', aboutRequest: true });
+
 export const refused = [
   // @ts-expect-error a misspelt field
   () => pool.runPythonInference({ user_id: 7, limt: 3 }),
@@ -44,4 +46,6 @@ export const refused = [
   async () => (await runPythonInference({ user_id: 7 })).itms,
   // @ts-expect-error the reasons are a closed set
   (): FailureReason => 'tired',
+  // @ts-expect-error so they are for a failure that is made
+  () => new PythonBridgeError('tired', 'asleep'),
 ];

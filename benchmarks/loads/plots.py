@@ -49,24 +49,18 @@ def digest(results: Results) -> str:
 
 def draw(results: Results, path: Path) -> None:
     """Write the plot; the suffix of the path decides the format."""
-    import matplotlib
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    matplotlib.rcParams |= {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "recsys",
-        "font.size": 10,
-        "font.family": "sans-serif",
-    }
-    from matplotlib import pyplot
-
-    shown = plotted(results)
-    drawing, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
-    _curves(left, shown["curves"])
-    _one_shots(right, shown["bars"])
-    metadata = {"Date": None, "Description": f"figures {digest(results)}"} if path.suffix == ".svg" else {}
-    drawing.savefig(path, metadata=metadata, dpi=120)
-    pyplot.close(drawing)
+    style = {"svg.fonttype": "none", "svg.hashsalt": "recsys", "font.size": 10, "font.family": "sans-serif"}
+    with rc_context(style):
+        shown = plotted(results)
+        drawing = Figure(figsize=(11, 4), layout="constrained")
+        left, right = drawing.subplots(1, 2)
+        _curves(left, shown["curves"])
+        _one_shots(right, shown["bars"])
+        metadata = {"Date": None, "Description": f"figures {digest(results)}"} if path.suffix == ".svg" else {}
+        drawing.savefig(path, metadata=metadata, dpi=120)
 
 
 def _curves(axes: Any, curves: dict[str, dict[str, list[tuple[int, float]]]]) -> None:

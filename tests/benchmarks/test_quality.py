@@ -423,7 +423,7 @@ def test_a_whole_run_chooses_fits_and_sits_the_test(tmp_path: Path, capsys: pyte
     assert {trial["model"] for trial in entry["trials"] if "model" in trial} >= {*MODELS, "blend"}
     assert sum(each["winner"] for each in entry["rows"]) == 1
     assert found["popularity"]["peak_mb"] > 100
-    assert "amazon-beauty-5core, new only: 60 users" in capsys.readouterr().out
+    assert "amazon-beauty-5core, repeats hidden: 60 users" in capsys.readouterr().out
 
 
 def test_a_watch_counts_the_epochs_of_the_newest_step() -> None:

@@ -99,7 +99,8 @@ def test_a_second_run_trains_nothing_and_shows_what_the_first_has_published(
     published: Published, tmp_path: Path
 ) -> None:
     install(tmp_path)
-    shutil.copytree(ROOT / "scripts", tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("scripts", "demo"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     first = published.copy(tmp_path / "first")
     (tmp_path / "data").mkdir()
     shutil.copytree(first.models_dir, tmp_path / "models")

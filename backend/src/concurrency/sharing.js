@@ -1,13 +1,18 @@
 /** What concurrent callers share: places of a `Semaphore`, and results of a `SingleFlight`. */
 import { systemClock, TooLate } from './time.js';
 
+/** @import { Clock } from './time.js' */
+
 /** Allows a number of holders at the same time. Others wait in order, and fail when their time is up. */
 export class Semaphore {
   #free;
   #clock;
   #waiting = new Set();
 
-  /** @param {number} places How many may hold it at the same time. */
+  /**
+   * @param {number} places How many may hold it at the same time.
+   * @param {{clock?: Clock}} [options]
+   */
   constructor(places, { clock = systemClock } = {}) {
     this.#free = places;
     this.#clock = clock;
@@ -30,6 +35,7 @@ export class Semaphore {
     };
   }
 
+  /** @returns {Promise<void>} */
   #waitForPlace(ms) {
     return new Promise((resolve, reject) => {
       const timer = this.#clock.setTimeout(() => {
@@ -65,7 +71,7 @@ export class SingleFlight {
    * Return the result of the computation that is under way, or of a new one.
    *
    * @template T
-   * @param {string} key Identifies the result.
+   * @param {string | number} key Identifies the result.
    * @param {() => Promise<T>} compute
    * @returns {Promise<T>}
    */

@@ -1,6 +1,10 @@
 /** Waiting and time: the clock, deadlines of promises (`withinMs`), and pauses after failures. */
 
-/** A monotonic clock with timers. Everything that waits takes a clock as an argument, so that tests can pass a fake. */
+/**
+ * A monotonic clock with timers. Everything that waits takes a clock as an argument, so that tests can pass a fake.
+ *
+ * @typedef {typeof systemClock} Clock
+ */
 export const systemClock = Object.freeze({
   now: () => performance.now(), // milliseconds; it never goes back, unlike Date.now()
   setTimeout: (callback, ms) => setTimeout(callback, ms),
@@ -18,7 +22,7 @@ export class TooLate extends Error {
  * @template T
  * @param {number} ms
  * @param {Promise<T>} promise
- * @param {object} [clock]
+ * @param {Clock} [clock]
  * @returns {Promise<T>}
  * @throws {TooLate}
  */
@@ -41,7 +45,10 @@ export class Pause {
   #clock;
   #until = -Infinity;
 
-  /** @param {number} ms How long it lasts, in milliseconds. */
+  /**
+   * @param {number} ms How long it lasts, in milliseconds.
+   * @param {{now: () => number}} [clock]
+   */
   constructor(ms, clock = systemClock) {
     this.#ms = ms;
     this.#clock = clock;

@@ -9,6 +9,12 @@ import { placeOf } from './databaseUrl.js';
 import { SettingsError } from './secrets.js';
 import { sqliteModule } from './sqlite.js';
 
+/**
+ * @import { Logger } from 'pino'
+ * @import { FilePlace, Place, ServerPlace } from './databaseUrl.js'
+ * @import { Secret } from './secrets.js'
+ */
+
 export { placeOf };
 
 const CONNECT_MS = 2000; // a page cannot wait longer for a connection
@@ -22,9 +28,9 @@ const POOL = { max: 10, min: 0, idle: 30_000, evict: 10_000 };
 /**
  * Connect to the shop's database. The first statement opens the connection, so that the backend starts without a database, too.
  *
- * @param {{databaseUrl?: string | Secret | object}} settings `databaseUrl` as on the Python side: `sqlite:///path`,
+ * @param {{databaseUrl?: string | Secret | Place}} settings `databaseUrl` as on the Python side: `sqlite:///path`,
  *   `mysql+pymysql://…` or `mysql://…`; or its parts, `{host, port, name, user, password}`.
- * @param {{log?: object, statementMs?: number, acquireMs?: number, busyMs?: number}} [options]
+ * @param {{log?: Logger, statementMs?: number, acquireMs?: number, busyMs?: number}} [options]
  * @returns {Sequelize}
  * @throws {SettingsError} The URL has another form.
  */
@@ -48,12 +54,14 @@ function onSqlite(file, common, busyMs) {
 
 /** Runs transactions one after the other, because SQLite has one writer. Concurrent attempts to lock the file would mostly fail. */
 class SqliteSequelize extends Sequelize {
+  busyMs = BUSY_MS;
   #turns = new Semaphore(1);
 
   async transaction(...args) {
     const [options, work] = typeof args[0] === 'function' ? [undefined, args[0]] : args;
     if (options?.transaction) return super.transaction(options, work);
     const release = await this.#turns.acquire(this.busyMs).catch(() => {
+      // @ts-expect-error Sequelize's types demand a statement, and there is none yet.
       throw new TimeoutError(new Error(`The others should end their transactions within ${this.busyMs} ms. Received: one that is still open.`));
     });
     if (work === undefined) return releasedAfter(() => super.transaction(options), release);
@@ -83,8 +91,9 @@ async function releasedAfter(begin, release) {
   }
 }
 
+/** @param {ServerPlace} place */
 function onMysql({ host, port, user, password, name, socket, certificate }, common, { statementMs, acquireMs }) {
-  const sequelize = new Sequelize(name, user, password || null, {
+  const sequelize = new Sequelize(name, user, password, {
     ...common,
     dialect: 'mysql',
     dialectModule: mysql2,
@@ -125,7 +134,7 @@ async function prepare(connection, statementMs) {
     'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
   ]) {
     await new Promise((resolve, reject) => {
-      connection.query(sql, (error) => (error ? reject(error) : resolve()));
+      connection.query(sql, (error) => (error ? reject(error) : resolve(undefined)));
     }).catch((error) => {
       connection.destroy(); // the pool does not know it yet
       throw new ConnectionError(error);

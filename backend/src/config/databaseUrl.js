@@ -20,12 +20,28 @@ const LOOPBACK = new Set(['localhost', '127.0.0.1', '::1']);
 const MOST_LINKS = 40; // as on Linux
 
 /**
+ * @typedef {object} ServerPlace The parts of a connection to a server.
+ * @property {undefined} [file]
+ * @property {string} host
+ * @property {number} port
+ * @property {string} user
+ * @property {string} password
+ * @property {string} name The database.
+ * @property {string | null} [socket] Its path, in place of host and port.
+ * @property {string | null} [certificate] The file of the certificate that the server's must be signed with.
+ *
+ * @typedef {{file: string} & Partial<Record<Exclude<keyof ServerPlace, 'file'>, undefined>>} FilePlace The file of an SQLite database.
+ *
+ * @typedef {FilePlace | ServerPlace} Place
+ */
+
+/**
  * Parse `DATABASE_URL` into the database's file or the parts of a connection. Messages show only the scheme, because the rest may belong
  * to a password that was not percent-encoded.
  *
- * @param {string | Secret | object} database A URL, or an earlier result of this function.
+ * @param {string | Secret | Place | null | undefined} database A URL, or an earlier result of this function.
  * @param {string} [root] The folder that relative paths of SQLite start from.
- * @returns {{file: string} | {host: string, port: number, user: string, password: string, name: string, socket: string | null, certificate: string | null}}
+ * @returns {Place}
  * @throws {SettingsError}
  */
 export function placeOf(database, root = REPOSITORY) {
@@ -34,7 +50,7 @@ export function placeOf(database, root = REPOSITORY) {
   const text = String(database ?? '');
   if (text.startsWith(SQLITE)) return { file: checkedFile(text.slice(SQLITE.length), root) };
   const scheme = /^([a-z][a-z\d+.-]*):\/\//i.exec(text)?.[1].toLowerCase();
-  if (POSTGRESQL.test(scheme)) {
+  if (scheme !== undefined && POSTGRESQL.test(scheme)) {
     throw new SettingsError(`DATABASE_URL should be of MySQL, MariaDB or SQLite, which this backend needs: ${FORMS}. Received: ${scheme}:…`);
   }
   if (scheme === undefined || !MYSQL.test(scheme)) throw new SettingsError(`DATABASE_URL should be ${FORMS}. Received: ${scheme ?? 'no scheme'}:…`);
@@ -43,7 +59,7 @@ export function placeOf(database, root = REPOSITORY) {
     throw new SettingsError(`DATABASE_URL should have its last @ before any /, ? or #, and name one database. Received: ${scheme}:… with more. ${ENCODED}`);
   }
   const [isWhole, user = '', password = '', host, port = '3306'] = AUTHORITY.exec(authority) ?? [];
-  if (isWhole === undefined || !HOST.test(host || '127.0.0.1') || !(port >= 1 && port <= 65_535)) {
+  if (isWhole === undefined || !HOST.test(host || '127.0.0.1') || !(Number(port) >= 1 && Number(port) <= 65_535)) {
     throw new SettingsError(`DATABASE_URL should be ${FORMS}, with a port from 1 to 65535. Received: ${scheme}:… with another host or port. ${ENCODED}`);
   }
   return checkedName({
@@ -60,7 +76,7 @@ export function placeOf(database, root = REPOSITORY) {
  * Return the name of a database, without its user and password. All spellings of one database have the same name. The name of a file is its
  * path, with links followed, whether the file exists or not. A file restored from a backup therefore keeps its name.
  *
- * @param {string | Secret | object} database
+ * @param {string | Secret | Place} database
  * @returns {string} Such as `mysql://db.example:3306/shop` or `sqlite:////srv/shop.sqlite`.
  */
 export function nameOf(database) {

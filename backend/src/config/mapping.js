@@ -2,6 +2,11 @@
 import { withinMs } from '../concurrency/time.js';
 import { SettingsError } from './secrets.js';
 
+/**
+ * @import { Sequelize } from 'sequelize'
+ * @import { Snapshot } from '../services/recommendations/snapshot.js'
+ */
+
 const CHECK_MS = 500; // the server starts without its database, too
 const TABLES = ['Users', 'Products'];
 const TEXT = /CHAR|TEXT|CLOB|BLOB|BINARY|UUID|ENUM/i;
@@ -13,7 +18,7 @@ const OWN_TABLES = 'the Python side serves such a shop by itself: recommend_api.
  * Check that the mapping reads `Interactions` and `Products` of the default schema. More sources beside `Interactions`, and other columns
  * of `Products`, are allowed.
  *
- * @param {object} toml The content of `recsys.toml`.
+ * @param {{sources?: unknown, products?: any}} toml The content of `recsys.toml`.
  * @throws {SettingsError} Training would not read the interactions stored here, or lists would name missing products.
  */
 export function checkMapping({ sources, products }) {
@@ -28,7 +33,7 @@ export function checkMapping({ sources, products }) {
 /**
  * Check that ids are whole numbers, as in tokens and requests. If the database does not answer, only the active version is checked.
  *
- * @param {{sequelize: object, snapshot: object}} services
+ * @param {{sequelize: Sequelize, snapshot: Snapshot}} services
  * @throws {SettingsError} Ids are text.
  */
 export async function checkIds({ sequelize, snapshot }) {

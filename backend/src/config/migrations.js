@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url';
 
 import { QueryTypes } from 'sequelize';
 
+/** @import { Sequelize } from 'sequelize' */
+
 /** The folder of the migrations, which Python runs, too. */
 export const MIGRATIONS = fileURLToPath(new URL('../../../recsys/store/migrations/', import.meta.url));
 

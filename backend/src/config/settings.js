@@ -57,12 +57,13 @@ export const VARIABLES = Object.freeze({
   RATE_LIMIT_LOGIN: { default: '10', meaning: 'failed logins in a quarter of an hour, for an address and for an account; 0 for no limit' },
 });
 
+/** @typedef {ReturnType<typeof readSettings>} Settings */
+
 /**
- * Read the environment, the repository's `.env` and the time zone of `recsys.toml`.
+ * Read the environment, the repository's `.env` and the time zone of `recsys.toml`. The settings are deeply frozen.
  *
  * @param {Record<string, string | undefined>} environ It takes precedence over `.env`.
  * @param {string} [root] The folder that relative paths start from.
- * @returns {Readonly<object>} Deeply frozen.
  * @throws {SettingsError}
  */
 export function readSettings(environ, root = REPOSITORY) {
@@ -173,6 +174,7 @@ function timeZoneOf(explicitFile, file) {
   return timeZone;
 }
 
+/** @returns {Record<string, any>} */
 function tomlOf(file) {
   try {
     return parseToml(readFileSync(file, 'utf8'));
@@ -204,6 +206,13 @@ function canonicalZone(zone) {
   }
 }
 
+/**
+ * Freeze a value and all that it holds.
+ *
+ * @template T
+ * @param {T} value
+ * @returns {Readonly<T>}
+ */
 function frozen(value) {
   if (typeof value === 'object' && value !== null) Object.values(Object.freeze(value)).forEach(frozen);
   return value;

@@ -35,6 +35,7 @@ export function sqliteModule({ busyTimeoutMs }) {
  * is garbage collected.
  */
 class OpenFiles {
+  /** @type {OpenFile[]} */
   #spare = [];
   #used = 0;
 
@@ -57,9 +58,14 @@ class OpenFiles {
 
 /** An open file with its prepared statements. */
 class OpenFile {
+  /** @type {Libsql.Database} */
   #database;
   #statements = new Map();
 
+  /**
+   * @param {string} file
+   * @param {string} identity What `identityOf` returned.
+   */
   constructor(file, identity) {
     this.identity = identity;
     this.#database = new Libsql(file);
@@ -101,10 +107,17 @@ class Statement {
 
 /** One connection in the shape of the `sqlite3` package: callbacks, whose `this` is the outcome. */
 class SqliteConnection {
+  /** @type {OpenFiles} */
   #files;
   #busyTimeoutMs;
+  /** @type {OpenFile | null} */
   #opened = null;
 
+  /**
+   * @param {string} filename
+   * @param {OpenFiles} files
+   * @param {number} busyTimeoutMs
+   */
   constructor(filename, files, busyTimeoutMs) {
     this.filename = filename;
     this.#files = files;
@@ -129,6 +142,11 @@ class SqliteConnection {
     if (callback) process.nextTick(callback, null);
   }
 
+  /**
+   * @param {string} sql
+   * @param {Record<string, any>} parameters
+   * @param {(this: Statement, error: Error | null, rows?: unknown[]) => void} [callback]
+   */
   #execute(sql, parameters, callback = () => {}) {
     const endsAt = performance.now() + this.#busyTimeoutMs;
     const attempt = (waitMs) => {
@@ -159,7 +177,11 @@ class SqliteConnection {
     return [];
   }
 
-  /** Return the open file, opened again if another one has taken its place. Otherwise writes would go to the old file. */
+  /**
+   * Return the open file, opened again if another one has taken its place. Otherwise writes would go to the old file.
+   *
+   * @returns {OpenFile}
+   */
   #open() {
     const identity = identityOf(this.filename);
     if (this.#opened !== null && identity === this.#opened.identity) return this.#opened;
@@ -183,7 +205,12 @@ function identityOf(file) {
   return status === undefined ? null : `${status.dev}:${status.ino}`;
 }
 
-/** Return parameters and callback; the parameters may be left out. */
+/**
+ * Return parameters and callback; the parameters may be left out.
+ *
+ * @param {any[]} rest
+ * @returns {[Record<string, any>, any]}
+ */
 function withParameters(rest) {
   return typeof rest[0] === 'function' ? [{}, rest[0]] : [rest[0] ?? {}, rest[1]];
 }
@@ -210,7 +237,11 @@ function failure(code, message) {
   return Object.assign(new Error(message), { code });
 }
 
-/** Set the code of an error that Sequelize reads. */
+/**
+ * Set the code of an error that Sequelize reads.
+ *
+ * @param {NodeJS.ErrnoException} error
+ */
 function withCode(error) {
   if (error.code?.startsWith('SQLITE_BUSY')) error.code = 'SQLITE_BUSY';
   else if (error instanceof Error && error.code === '') error.code = 'SQLITE_CANTOPEN'; // libsql sets no code if it cannot open a file

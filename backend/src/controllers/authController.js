@@ -1,10 +1,12 @@
 import { HttpError } from '../middlewares/errors.js';
 import { LOGIN, checked } from './checked.js';
 
+/** @import { Services } from '../app.js' */
+
 /**
  * Return the handler of logins. Unknown addresses, wrong passwords and closed accounts get the same answer.
  *
- * @param {{auth: object}} services
+ * @param {Pick<Services, 'auth'>} services
  */
 export function authController({ auth }) {
   return {

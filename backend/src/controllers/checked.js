@@ -7,6 +7,7 @@ z.config({ jitless: true }); // without it, zod generates code and evaluates it
 
 const DEVICES = ['desktop', 'mobile', 'tablet'];
 const ACTIONS = ['view', 'cart', 'purchase'];
+/** @type {Set<PropertyKey>} */
 const SECRET = new Set(['password']); // never repeated in a message
 const LATEST_S = 9_999_999_999; // the year 2286; more is milliseconds by mistake
 
@@ -51,9 +52,10 @@ export const INTERACTION = z.strictObject({
 /**
  * Check a part of a request against a schema.
  *
- * @param {z.ZodType} schema
- * @param {unknown} input
- * @returns {object} The values in the schema's types.
+ * @template {z.ZodObject} Schema
+ * @param {Schema} schema
+ * @param {any} input
+ * @returns {z.infer<Schema>} The values in the schema's types.
  * @throws {HttpError} 400, with the expected and the received value.
  */
 export function checked(schema, input) {

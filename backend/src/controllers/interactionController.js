@@ -4,12 +4,14 @@ import { EventConflict, UnknownProduct } from '../services/interactionService.js
 import { SpoolFailed } from '../services/spool/spool.js';
 import { INTERACTION, checked } from './checked.js';
 
+/** @import { Services } from '../app.js' */
+
 const RETRY = { 'Retry-After': '5' };
 
 /**
  * Return the handler of interactions: 201 if it was stored, 200 if it was stored before, 202 if it waits on the disk.
  *
- * @param {{interactions: object, metrics: object}} services
+ * @param {Pick<Services, 'interactions' | 'metrics'>} services
  */
 export function interactionController({ interactions, metrics }) {
   return {

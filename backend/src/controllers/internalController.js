@@ -2,12 +2,24 @@ import { isOfDatabase } from '../config/databaseErrors.js';
 import { overviewPage } from '../views/overviewPage.js';
 import { LISTING_OF_ANYBODY, checked } from './checked.js';
 
+/** @import { Services } from '../app.js' */
+
+/**
+ * @typedef {object} ModelRun The newest run of a model for a user.
+ * @property {string} modelName
+ * @property {any} metrics What was stored; null where it cannot be read.
+ * @property {any} recommendations What was stored; null where it cannot be read.
+ * @property {Date | string} createdAt
+ *
+ * @typedef {Awaited<ReturnType<typeof overviewOf>>} Overview
+ */
+
 const RUNS_READ = 40; // the newest rows hold the newest run of each model
 
 /**
  * Return the handler of the administrators' overview: one user's list and runs, and the state of the server, as JSON or as a page.
  *
- * @param {object} services
+ * @param {Parameters<typeof overviewOf>[0]} services
  */
 export function internalController(services) {
   return {
@@ -21,6 +33,13 @@ export function internalController(services) {
   };
 }
 
+/**
+ * Return what the administrators see.
+ *
+ * @param {Pick<Services, 'models' | 'recommendations' | 'python' | 'interactions' | 'elsewhere'>} services
+ * @param {number} userId
+ * @param {{limit: number}} options
+ */
 async function overviewOf({ models, recommendations, python, interactions, elsewhere = () => [] }, userId, { limit }) {
   const [cached, runs] = await Promise.all([recommendations.getCachedForUser(userId, { limit }), newestRuns(models.ModelRun, userId)]);
   return {
@@ -33,7 +52,11 @@ async function overviewOf({ models, recommendations, python, interactions, elsew
   };
 }
 
-/** Return the newest run of each model, or null if the database fails. */
+/**
+ * Return the newest run of each model, or null if the database fails.
+ *
+ * @returns {Promise<ModelRun[] | null>}
+ */
 async function newestRuns(ModelRun, userId) {
   let rows;
   try {

@@ -1,5 +1,10 @@
 import { LISTING, NOTHING, PRODUCT, checked } from './checked.js';
 
+/**
+ * @import { Request } from 'express'
+ * @import { Services } from '../app.js'
+ */
+
 const TABLET = /iPad|Tablet|PlayBook|Silk/i;
 const MOBILE = /Mobi|iPhone|iPod|Android/i;
 const AGENT_CHARACTERS = 300; // of a User-Agent; the patterns match near its beginning
@@ -7,7 +12,7 @@ const AGENT_CHARACTERS = 300; // of a User-Agent; the patterns match near its be
 /**
  * Return the handlers of the current user's list. The token names the user.
  *
- * @param {{recommendations: object, settings: object}} services
+ * @param {Pick<Services, 'recommendations' | 'settings'>} services
  */
 export function recommendationController({ recommendations, settings }) {
   const budgetMs = settings.python.timeoutMs;
@@ -48,7 +53,7 @@ function send(res, { data, source, fallbackReason, modelVersion }, more = {}) {
 /**
  * Return the device that a browser's headers name, or null if they name none.
  *
- * @param {import('express').Request} req
+ * @param {Request} req
  * @returns {'desktop' | 'mobile' | 'tablet' | null}
  */
 function deviceOf(req) {

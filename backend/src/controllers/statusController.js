@@ -3,6 +3,8 @@ import { timingSafeEqual, createHash } from 'node:crypto';
 import { withinMs } from '../concurrency/time.js';
 import { HttpError } from '../middlewares/errors.js';
 
+/** @import { Services } from '../app.js' */
+
 const PING_MS = 500; // a database that needs longer for SELECT 1 is too slow for a page
 const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/;
 const OWN_HOST = /^(?:localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?$/i; // HAProxy and web pages send the public name instead
@@ -16,8 +18,7 @@ const PROXY_HEADERS = [
 /**
  * Return the handlers of monitoring. Health checks show no more than a status; the metrics need a token.
  *
- * @param {object} services
- * @param {() => boolean} [services.isClosing]
+ * @param {Pick<Services, 'sequelize' | 'python' | 'interactions' | 'metrics' | 'settings' | 'isClosing'>} services
  */
 export function statusController({ sequelize, python, interactions, metrics, settings, isClosing = () => false }) {
   return {

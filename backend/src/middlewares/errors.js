@@ -4,6 +4,16 @@ import { STATUS_CODES } from 'node:http';
 import { TooLate } from '../concurrency/time.js';
 import { isOfDatabase } from '../config/databaseErrors.js';
 
+/** @import { Services } from '../app.js' */
+
+/**
+ * @typedef {object} ErrorAnswer
+ * @property {number} status
+ * @property {string} message
+ * @property {string} [field] The field at fault.
+ * @property {Record<string, string>} [headers]
+ */
+
 const SHOWN_CHARACTERS = 60;
 const UNAVAILABLE = { status: 503, message: 'The database should answer. Received: nothing, or a failure.', headers: { 'Retry-After': '5' } };
 
@@ -18,7 +28,9 @@ export class HttpError extends Error {
    */
   constructor(status, message, { field, headers = {} } = {}) {
     super(message);
-    Object.assign(this, { status, field, headers });
+    this.status = status;
+    this.field = field;
+    this.headers = headers;
   }
 }
 
@@ -37,7 +49,7 @@ export function notFound(req) {
 /**
  * Return the handler of everything thrown. A defect is logged with its stack trace; the client gets only the request's id.
  *
- * @param {{log: object}} services
+ * @param {Pick<Services, 'log'>} services
  */
 export function errorHandler({ log }) {
   // Express recognises an error handler by its four parameters.
@@ -54,7 +66,12 @@ export function errorHandler({ log }) {
   };
 }
 
-/** Return the status and message of an error. Only errors of the client are described; others are answered by a general message. */
+/**
+ * Return the status and message of an error. Only errors of the client are described; others are answered by a general message.
+ *
+ * @param {any} error Whatever was thrown.
+ * @returns {ErrorAnswer}
+ */
 function answerOf(error) {
   if (error instanceof HttpError) return error;
   if (isOfDatabase(error) || error instanceof TooLate) return UNAVAILABLE;

@@ -3,6 +3,11 @@ import { TokenRefused } from '../services/authService.js';
 import { basicOf } from './basicAuth.js';
 import { HttpError } from './errors.js';
 
+/**
+ * @import { Services } from '../app.js'
+ * @import { AuthService } from '../services/authService.js'
+ */
+
 const BEARER = /^Bearer +([\w~+/.-]+=*)$/i;
 
 /**
@@ -10,7 +15,7 @@ const BEARER = /^Bearer +([\w~+/.-]+=*)$/i;
  *
  * 401: no token. 403: an invalid token, or one of a closed account. 404: a token of a deleted account.
  *
- * @param {{auth: object}} services
+ * @param {Pick<Services, 'auth'>} services
  */
 export function verifyTokenUser({ auth }) {
   return async (req, _res, next) => {
@@ -19,7 +24,11 @@ export function verifyTokenUser({ auth }) {
   };
 }
 
-/** Return the middleware of routes for users and guests. Without a token there is no `req.user`; an invalid token is refused. */
+/**
+ * Return the middleware of routes for users and guests. Without a token there is no `req.user`; an invalid token is refused.
+ *
+ * @param {Pick<Services, 'auth'>} services
+ */
 export function verifyTokenIfAny({ auth }) {
   const verify = verifyTokenUser({ auth });
   return async (req, res, next) => (req.headers.authorization === undefined ? next() : verify(req, res, next));
@@ -28,7 +37,7 @@ export function verifyTokenIfAny({ auth }) {
 /**
  * Return the middleware that requires an administrator: by a token, or in a browser by address and password.
  *
- * @param {{auth: object, settings: object}} services
+ * @param {Pick<Services, 'auth' | 'settings'>} services
  */
 export function verifyAdmin({ auth, settings: { admins } }) {
   return async (req, _res, next) => {
@@ -67,6 +76,10 @@ function subjectOf(auth, token) {
   }
 }
 
+/**
+ * @param {AuthService} auth
+ * @param {{email?: string, password?: string}} basic
+ */
 async function userOfPassword(auth, { email, password }) {
   const account = email && password ? await auth.login(email, password) : null;
   if (account !== null) return { ...account.user, isActive: true, isVerified: true };

@@ -1,6 +1,14 @@
 /** The Sequelize models of the default schema. */
 import { DataTypes } from 'sequelize';
 
+/** @import { ModelStatic, Sequelize } from 'sequelize' */
+
+/**
+ * The models by name. Rows are mostly read with `raw: true`, as plain objects, which Sequelize's types do not tell.
+ *
+ * @typedef {Record<'User' | 'Product' | 'Productdetail' | 'Interaction' | 'Comment' | 'Recommendation' | 'ModelRun', ModelStatic<any>>} Models
+ */
+
 const { BIGINT, DATE, DATEONLY, DOUBLE, INTEGER, STRING, TEXT } = DataTypes;
 const SECRET = 'password'; // a hash, but never shown
 
@@ -8,7 +16,7 @@ const SECRET = 'password'; // a hash, but never shown
  * Define the models over the tables of recsys/store/migrations. The migrations create the tables, never `sync()`.
  *
  * @param {Sequelize} sequelize
- * @returns {{User, Product, Productdetail, Interaction, Comment, Recommendation, ModelRun}}
+ * @returns {Models}
  */
 export function defineModels(sequelize) {
   const define = (name, tableName, columns, options) => sequelize.define(name, columns, { tableName, ...options });

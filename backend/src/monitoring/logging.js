@@ -6,7 +6,10 @@ import { pinoHttp } from 'pino-http';
 
 import { scrubbed } from '../config/secrets.js';
 
+/** @import { Logger } from 'pino' */
+
 const PROXY_ID = /^[\w.-]{8,64}$/; // a proxy's request id is used if it is safe in a log
+/** @type {Set<string | undefined>} */
 const SILENT = new Set(['/health', '/ready', '/metrics']); // requested every few seconds by monitoring
 const NAMES = ['password', 'token', 'authorization'];
 
@@ -15,7 +18,7 @@ const NAMES = ['password', 'token', 'authorization'];
  *
  * @param {{logLevel: string}} settings
  * @param {import('node:stream').Writable} [stream] Standard output by default.
- * @returns {import('pino').Logger}
+ * @returns {Logger}
  */
 export function logger({ logLevel }, stream) {
   const redact = [...NAMES, ...NAMES.map((name) => `*.${name}`)];
@@ -25,20 +28,20 @@ export function logger({ logLevel }, stream) {
 /**
  * Return the middleware that gives each request an id and logs it. Headers, queries and bodies are not logged, because of their secrets.
  *
- * @param {{log: object}} services A pino logger.
+ * @param {{log: Logger}} services
  */
 export function requestLog({ log }) {
   return pinoHttp({
     logger: log,
     genReqId: (req, res) => {
-      const proxyId = req.headers['x-request-id'] ?? '';
+      const proxyId = String(req.headers['x-request-id'] ?? '');
       const id = PROXY_ID.test(proxyId) ? proxyId : randomUUID();
       res.setHeader('X-Request-Id', id);
       return id;
     },
-    autoLogging: { ignore: (req) => SILENT.has(req.url) },
+    autoLogging: { ignore: ({ url }) => SILENT.has(url) },
     customLogLevel: (_req, res, error) => (error || res.statusCode >= 500 ? 'error' : res.statusCode >= 400 ? 'warn' : 'info'),
-    customProps: (req) => ({ userId: req.user?.id }),
+    customProps: (/** @type {any} */ req) => ({ userId: req.user?.id }),
     serializers: {
       err: errorShown,
       req: ({ id, method, url }) => ({ id, method, path: url.split('?', 1)[0].slice(0, 200) }),
@@ -47,8 +50,13 @@ export function requestLog({ log }) {
   });
 }
 
-/** Return an error as the log shows it: without the statement and its values, which Sequelize attaches. */
+/**
+ * Return an error as the log shows it: without the statement and its values, which Sequelize attaches.
+ *
+ * @param {any} error
+ */
 function errorShown(error) {
+  /** @type {NodeJS.ErrnoException | null | undefined} */
   const thrown = error?.raw ?? error; // pino-http passes a copy
   if (!(thrown instanceof Error)) return error;
   const { name: type, code, message, stack = '' } = thrown;

@@ -1,15 +1,32 @@
 /** The metrics that `/metrics` shows. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
+/**
+ * @import { PoolStats } from '../services/pythonInvoker.js'
+ * @import { WaitingFolder } from '../services/spool/databases.js'
+ * @import { Spool } from '../services/spool/spool.js'
+ */
+
+/**
+ * @typedef {object} Metrics
+ * @property {Registry} registry
+ * @property {(answer: {source: string, fallbackReason: string | null}) => void} answer
+ * @property {(request: {ms: number, outcome: string}) => void} compute
+ * @property {(look: {hit: string}) => void} cache
+ * @property {(interaction: {outcome: string, clamped?: string | null}) => void} interaction
+ * @property {(request: {method: string, route: string, status: number, ms: number}) => void} request
+ */
+
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]; // targets: 5 ms for a cached list, 40 ms for a new one
 
 /**
  * Create the metrics. The most important one is how many answers come from the fallback chain, by reason.
  *
  * @param {object} [watched] Functions that are called whenever the metrics are read.
- * @param {() => object} [watched.python] A pool's `stats`.
- * @param {() => object} [watched.spool] A spool's `stats`.
- * @param {() => object[]} [watched.elsewhere] What `waitingElsewhere` returns.
+ * @param {() => PoolStats} [watched.python]
+ * @param {() => ReturnType<Spool['stats']>} [watched.spool]
+ * @param {() => WaitingFolder[]} [watched.elsewhere] What `waitingElsewhere` returns.
+ * @returns {Metrics}
  */
 export function createMetrics({ python, spool, elsewhere } = {}) {
   const registry = new Registry();

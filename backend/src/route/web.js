@@ -11,6 +11,8 @@ import { jsonBody, noBody } from '../middlewares/jsonBody.js';
 import { verifyAdmin, verifyTokenIfAny, verifyTokenUser } from '../middlewares/jwtVerify.js';
 import { rateLimits } from '../middlewares/rateLimits.js';
 
+/** @import { Services } from '../app.js' */
+
 const CONTROLLERS = [recommendationController, interactionController, authController, internalController, statusController];
 const EVERYBODY = 'everybody';
 const LOGIN = 'everybody, seldom';
@@ -77,7 +79,7 @@ export const ROUTES = Object.freeze([
 /**
  * Return the router of everything in `ROUTES`.
  *
- * @param {object} services What `createApp` takes.
+ * @param {Services} services
  * @returns {import('express').Router}
  */
 export function webRoutes(services) {

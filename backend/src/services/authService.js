@@ -8,6 +8,33 @@ import { col, fn, where } from 'sequelize';
 import { SingleFlight } from '../concurrency/sharing.js';
 import { Pause, systemClock, withinMs } from '../concurrency/time.js';
 
+/**
+ * @import { ModelStatic } from 'sequelize'
+ * @import { Logger } from 'pino'
+ * @import { Clock } from '../concurrency/time.js'
+ * @import { Settings } from '../config/settings.js'
+ * @import { Passwords } from './passwords.js'
+ */
+
+/**
+ * @typedef {object} AuthServices
+ * @property {Pick<Settings, 'jwt' | 'jwtSecret'>} settings
+ * @property {{User: ModelStatic<any>}} models
+ * @property {Passwords} passwords
+ * @property {Logger} log
+ * @property {Clock} [clock]
+ *
+ * @typedef {object} AccountRow The columns of a user's row that are read, without the password.
+ * @property {number} id
+ * @property {string} email
+ * @property {string | null} firstName
+ * @property {string | null} lastName
+ * @property {string | null} roleId
+ * @property {string | null} statusId
+ *
+ * @typedef {{id: number, roleId: string | null, isActive: boolean, isVerified: boolean}} KnownUser
+ */
+
 const ALGORITHM = 'HS256'; // whatever algorithm a token's header names
 const SUBJECT = /^(?:0|[1-9]\d{0,15})$/;
 const ACTIVE = 'S1';
@@ -28,24 +55,29 @@ export class TokenRefused extends Error {
 /**
  * Create the service that identifies users by their passwords and tokens.
  *
- * @param {{settings: object, models: {User: object}, passwords: object, log: object, clock?: object}} services
+ * @param {AuthServices} services
  */
 export function createAuthService(services) {
   return new AuthService(services);
 }
 
-class AuthService {
+export class AuthService {
   #settings;
   #key;
   #User;
+  /** @type {Passwords} */
   #passwords;
+  /** @type {Logger} */
   #log;
+  /** @type {Clock} */
   #clock;
   #users = new Map();
   #lookups = new SingleFlight();
   #pause;
+  /** @type {string | null} */
   #dummyHash = null;
 
+  /** @param {AuthServices} services */
   constructor({ settings, models, passwords, log, clock = systemClock }) {
     this.#settings = settings;
     this.#key = createSecretKey(Buffer.from(settings.jwtSecret.reveal())); // a string would first be parsed as a public key, which takes a fifth of a cached list's time
@@ -61,19 +93,23 @@ class AuthService {
    *
    * @param {string} email
    * @param {string} password
-   * @returns {Promise<{token: string, expiresIn: number, user: object} | null>} Null if they do not belong together.
+   * @returns {Promise<{token: string, expiresIn: number, user: AccountRow} | null>} Null if they do not belong together.
    * @throws {TooLate} The database does not answer, or there are too many logins at once.
    */
   async login(email, password) {
     const row = await withinMs(LOGIN_MS, this.#rowOf(email), this.#clock);
-    const isAccount = isHash(row?.password);
+    const isAccount = row !== null && isHash(row.password);
     const isMatch = await this.#passwords.compare(password, isAccount ? row.password : await this.#hashForUnknown());
     if (!isMatch || !isAccount || !isActive(row)) return null;
     const { password: _, ...user } = row;
     return { token: this.sign(user.id), expiresIn: this.#settings.jwt.ttlS, user };
   }
 
-  /** Return the row of an address, whatever its case. MariaDB's comparison also ignores accents, so the result is compared again. */
+  /**
+   * Return the row of an address, whatever its case. MariaDB's comparison also ignores accents, so the result is compared again.
+   *
+   * @returns {Promise<AccountRow & {password: string} | null>}
+   */
   async #rowOf(email) {
     const find = (condition) => this.#User.findOne({ where: condition, attributes: [...COLUMNS, 'password'], raw: true });
     const isSqlite = this.#User.sequelize?.getDialect() === 'sqlite';
@@ -118,7 +154,7 @@ class AuthService {
    * then has only the id, and `isVerified` is false.
    *
    * @param {number} id
-   * @returns {Promise<{id: number, roleId: string | null, isActive: boolean, isVerified: boolean} | null>}
+   * @returns {Promise<KnownUser | null>}
    */
   async userOf(id) {
     const now = this.#clock.now();

@@ -4,6 +4,36 @@ import { randomUUID } from 'node:crypto';
 import { Pause, TooLate, withinMs } from '../concurrency/time.js';
 import { isDeadlock, isDuplicate, isOfDatabase, isRowsFault } from '../config/databaseErrors.js';
 
+/**
+ * @import { Logger } from 'pino'
+ * @import { Models } from '../models/index.js'
+ * @import { Spool } from './spool/spool.js'
+ */
+
+/**
+ * @typedef {object} InteractionServices
+ * @property {Pick<Models, 'Interaction' | 'Product'>} models
+ * @property {Spool} spool
+ * @property {(interaction: InteractionRecord) => void} [onStored] Called after each commit, except for repetitions.
+ * @property {Logger} log
+ * @property {() => number} [now] Milliseconds since 1970.
+ *
+ * @typedef {object} InteractionRecord An interaction as the spool keeps it.
+ * @property {number} userId
+ * @property {number} productId
+ * @property {string} actionCode
+ * @property {string | null} device
+ * @property {string} eventId
+ * @property {string} timestamp ISO 8601.
+ *
+ * @typedef {object} Receipt What became of an interaction.
+ * @property {string} eventId
+ * @property {boolean} stored
+ * @property {boolean} duplicate
+ * @property {boolean} spooled
+ * @property {'future' | 'past' | null} clamped Where its timestamp was before it was moved.
+ */
+
 const STORE_MS = 1000; // of a request's time, for the database; after that the spool is used
 const PAUSE_MS = 1000; // after a failure of the database, interactions go straight to the spool
 const DRAIN_MS = { first: 250, most: 5000 }; // between attempts to empty the spool, doubled each time
@@ -24,29 +54,27 @@ export class EventConflict extends Error {
  * Create the service that stores interactions, once for each event id. An interaction is acknowledged when it is in the database or, while
  * the database is unavailable, on the disk.
  *
- * @param {object} services
- * @param {object} services.models `Interaction` and `Product`.
- * @param {object} services.spool What `openSpool` returned.
- * @param {(interaction: object) => void} [services.onStored] Called after each commit, except for repetitions.
- * @param {object} services.log
- * @param {() => number} [services.now] Milliseconds since 1970.
+ * @param {InteractionServices} services
  */
 export function createInteractionService(services) {
   return new InteractionService(services);
 }
 
-class InteractionService {
+export class InteractionService {
   #models;
+  /** @type {Spool} */
   #spool;
   #onStored;
   #log;
   #now;
   #pause;
+  /** @type {NodeJS.Timeout | null} */
   #timer = null;
   #drainWaitMs = DRAIN_MS.first;
   #isStarted = false;
   #isClosed = false;
 
+  /** @param {InteractionServices} services */
   constructor({ models, spool, onStored = () => {}, log, now = Date.now }) {
     this.#models = models;
     this.#spool = spool;
@@ -72,7 +100,7 @@ class InteractionService {
    * @param {string | null} [interaction.device]
    * @param {string} [interaction.eventId] Set by the sender. Without it, an interaction that is sent twice counts twice.
    * @param {Date} [interaction.timestamp] By default now. A time in the future becomes now, an older one than 30 days becomes 30 days ago.
-   * @returns {Promise<{eventId: string, stored: boolean, duplicate: boolean, spooled: boolean, clamped: 'future' | 'past' | null}>}
+   * @returns {Promise<Receipt>}
    * @throws {UnknownProduct}
    * @throws {EventConflict}
    * @throws {SpoolFailed} Neither the database nor the disk could store it.
@@ -97,7 +125,7 @@ class InteractionService {
   /** Try once more to store the records of the spool, if `start` was called. Those that remain stay on the disk for the next start. */
   async close() {
     this.#isClosed = true;
-    clearTimeout(this.#timer);
+    clearTimeout(this.#timer ?? undefined);
     if (!this.#isStarted) {
       await this.#spool.close();
       return;
@@ -187,6 +215,7 @@ class InteractionService {
     this.#drainSoon();
   }
 
+  /** @returns {{moment: Date, clamped: Receipt['clamped']}} */
   #clamp(timestamp) {
     const now = this.#now();
     if (timestamp === undefined) return { moment: new Date(now), clamped: null };

@@ -14,7 +14,8 @@ export function createPasswords() {
   return new Passwords();
 }
 
-class Passwords {
+export class Passwords {
+  /** @type {Worker | null} */
   #worker = null;
   #waiting = new Map();
   #last = 0;
@@ -72,7 +73,7 @@ function isMatch(password, hash) {
 
 if (workerData === THREAD) {
   // One comparison after the other; each takes about 50 ms.
-  parentPort.on('message', ({ id, password, hash }) => {
-    parentPort.postMessage({ id, isMatch: isMatch(password, hash) });
+  parentPort?.on('message', ({ id, password, hash }) => {
+    parentPort?.postMessage({ id, isMatch: isMatch(password, hash) });
   });
 }

@@ -72,8 +72,19 @@ export type FailureReason =
 
 export const FAILURE_REASONS: readonly FailureReason[];
 
+/** What is known of a failure besides its reason. */
+export interface FailureFacts {
+  exitCode?: number | null;
+  signal?: string | null;
+  stderrTail?: string;
+  error?: WireError | null;
+  aboutRequest?: boolean;
+  cause?: unknown;
+}
+
 /** A request without a validated answer. */
 export class PythonBridgeError extends Error {
+  constructor(reason: FailureReason, detail: string, facts?: FailureFacts);
   readonly name: 'PythonBridgeError';
   readonly reason: FailureReason;
   /** A sentence for people. */

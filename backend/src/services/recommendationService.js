@@ -11,6 +11,56 @@ import { featuresOf, intentOf } from './recommendations/heuristic.js';
 import { idsOf, ListBuilder, sizeFor } from './recommendations/listBuilder.js';
 import { DEFAULT_RULES } from './recommendations/snapshot.js';
 
+/**
+ * @import { Logger } from 'pino'
+ * @import { Sequelize } from 'sequelize'
+ * @import { Settings } from '../config/settings.js'
+ * @import { Models } from '../models/index.js'
+ * @import { Metrics } from '../monitoring/metrics.js'
+ * @import { Id, Pool, Reason } from './pythonInvoker.js'
+ * @import { CachedRow, Product } from './recommendations/catalogue.js'
+ * @import { Context } from './recommendations/context.js'
+ * @import { BuiltList } from './recommendations/listBuilder.js'
+ * @import { Published, Rules, Snapshot } from './recommendations/snapshot.js'
+ */
+
+/**
+ * @typedef {object} Parts What the service is made of.
+ * @property {Sequelize} sequelize
+ * @property {Models} models
+ * @property {Pick<Pool, 'runPythonInference'>} python
+ * @property {Pick<Settings, 'cache' | 'timeZone'> & {python: {timeoutMs: number}}} settings
+ * @property {Snapshot} [snapshot]
+ * @property {Pick<Metrics, 'answer' | 'compute' | 'cache'>} [metrics]
+ * @property {{now: () => number}} [clock] Milliseconds since 1970.
+ * @property {Pick<Logger, 'warn' | 'error'>} [log]
+ *
+ * @typedef {object} ListItem
+ * @property {Product} product
+ * @property {number} score
+ * @property {string} modelName
+ * @property {Reason | {code: string} | null} reason
+ * @property {string} source
+ *
+ * @typedef {object} List An answer.
+ * @property {ListItem[]} data
+ * @property {string} source
+ * @property {string | null} fallbackReason Why no model answered; null where one did.
+ * @property {string | null} modelVersion
+ *
+ * @typedef {object} Options Of one request.
+ * @property {number} limit
+ * @property {Context} context
+ * @property {Published | null} published
+ * @property {Rules} rules
+ * @property {Id[]} exclude
+ * @property {number | null} like
+ * @property {<T>(promise: Promise<T>) => Promise<T>} inTime
+ * @property {() => number} timeLeft Milliseconds.
+ *
+ * @typedef {ReturnType<typeof createRecommendationService>} Recommendations
+ */
+
 const LIMITS = { least: 1, usual: 10, most: 100 };
 const FALLBACK_MS = 100; // for the fallback chain, after an answer's time is up
 const MOST_FALLBACKS = 8; // different ones at once: fewer than the database's connections, so that cached lists can still be read
@@ -28,15 +78,7 @@ const NO_SNAPSHOT = { current: async () => null };
  * database leads to the fallback chain, never to a rejection. `data` is empty only where the shop has no active product, or where neither
  * the database nor a version can be read.
  *
- * @param {object} parts
- * @param {Sequelize} parts.sequelize
- * @param {object} parts.models What `defineModels` returns.
- * @param {{runPythonInference: Function}} parts.python
- * @param {object} parts.settings `cache: {ttlS, staleS}`, `python: {timeoutMs}`, `timeZone`.
- * @param {{current: () => Promise<Published | null>}} [parts.snapshot] What `createSnapshot` returns.
- * @param {object} [parts.metrics]
- * @param {{now: () => number}} [parts.clock] Milliseconds since 1970.
- * @param {object} [parts.log]
+ * @param {Parts} parts
  */
 export function createRecommendationService(parts) {
   const service = new RecommendationService(parts);
@@ -56,19 +98,26 @@ export function createRecommendationService(parts) {
 
 class RecommendationService {
   #settings;
+  /** @type {Snapshot} */
   #snapshot;
+  /** @type {Pick<Metrics, 'answer' | 'compute' | 'cache'>} */
   #metrics;
   #clock;
   #log;
+  /** @type {Catalogue} */
   #catalogue;
+  /** @type {RecommendationCache} */
   #cache;
+  /** @type {RecommenderClient} */
   #client;
+  /** @type {ListBuilder} */
   #builder;
   #guard = new DatabaseGuard();
   #flights = new SingleFlight();
   #places = new Semaphore(MOST_FALLBACKS);
   #similar = new Map(); // the newest answers about similar items, by product
 
+  /** @param {Parts} parts */
   constructor({ sequelize, models, python, settings, snapshot = NO_SNAPSHOT, metrics = NO_METRICS, clock = Date, log = NO_LOG }) {
     const { timeoutMs } = settings.python;
     this.#settings = settings;
@@ -86,6 +135,9 @@ class RecommendationService {
   /**
    * Return a user's list: the cached one; else a new one, if it is computed in time; else items of the fallback chain. A stale cached list
    * is answered while a new one is computed in the background.
+   *
+   * @param {number} userId
+   * @param {{limit?: number, device?: string | null, budgetMs?: number}} [options]
    */
   async listForUser(userId, { limit, device, budgetMs } = {}) {
     const options = await this.#options({ limit, device, budgetMs });
@@ -100,7 +152,12 @@ class RecommendationService {
     });
   }
 
-  /** Return a user's cached list while it is fresh or stale, else null. */
+  /**
+   * Return a user's cached list while it is fresh or stale, else null.
+   *
+   * @param {number} userId
+   * @param {{limit?: number}} [options]
+   */
   async getCachedForUser(userId, { limit } = {}) {
     const options = await this.#options({ limit });
     try {
@@ -112,7 +169,12 @@ class RecommendationService {
     }
   }
 
-  /** Compute and store a new list, whatever is cached. Where that fails, return items of the fallback chain. */
+  /**
+   * Compute and store a new list, whatever is cached. Where that fails, return items of the fallback chain.
+   *
+   * @param {number} userId
+   * @param {{limit?: number, device?: string | null}} [options]
+   */
   async computeRecommendationsForUser(userId, { limit, device } = {}) {
     const options = await this.#options({ limit, device, budgetMs: this.#settings.python.timeoutMs + STORE_MS });
     return this.#orFallback(userId, options, async () => {
@@ -138,7 +200,12 @@ class RecommendationService {
     }
   }
 
-  /** Return products similar to one. For a known user, purchased products are left out by the repeat rule. */
+  /**
+   * Return products similar to one. For a known user, purchased products are left out by the repeat rule.
+   *
+   * @param {number} productId
+   * @param {{limit?: number, userId?: number | null}} [options]
+   */
   async similar(productId, { limit, userId = null } = {}) {
     const options = { ...(await this.#options({ limit })), exclude: [productId], like: productId };
     return this.#orFallback(userId, options, async () => {
@@ -150,7 +217,11 @@ class RecommendationService {
     });
   }
 
-  /** Return the context of a request at a moment, by default now, in the shop's time zone. */
+  /**
+   * Return the context of a request at a moment, by default now, in the shop's time zone.
+   *
+   * @param {{device?: string | null, now?: number | Date, timeZone?: string}} [circumstances]
+   */
   deriveContext({ device = null, now = this.#clock.now(), timeZone = this.#settings.timeZone } = {}) {
     return deriveContext({ device, now, timeZone });
   }
@@ -172,7 +243,12 @@ class RecommendationService {
     await this.#builder.close();
   }
 
-  /** Return the options of a request: its limit, deadline and context, and the version and rules at its start. */
+  /**
+   * Return the options of a request: its limit, deadline and context, and the version and rules at its start.
+   *
+   * @param {{limit?: number, device?: string | null, budgetMs?: number}} request
+   * @returns {Promise<Options>}
+   */
   async #options({ limit = LIMITS.usual, device = null, budgetMs = this.#settings.python.timeoutMs }) {
     if (!Number.isInteger(limit)) throw new TypeError(`\`limit\` should be a whole number. Received: ${limit}.`);
     const until = systemClock.now() + budgetMs;
@@ -191,7 +267,12 @@ class RecommendationService {
     };
   }
 
-  /** Return a user's cached rows. Concurrent requests with one limit share one query. */
+  /**
+   * Return a user's cached rows. Concurrent requests with one limit share one query.
+   *
+   * @param {number} userId
+   * @param {Options} options
+   */
   #read(userId, { limit, rules, timeLeft }) {
     return this.#guard.run(timeLeft(), () =>
       this.#flights.run(`read:${userId}:${limit}`, () => this.#catalogue.cachedList(userId, rules, limit)),
@@ -204,6 +285,10 @@ class RecommendationService {
     this.#builder.forget(userId);
   }
 
+  /**
+   * @param {CachedRow[]} cached
+   * @param {Options} options
+   */
   #freshness(cached, { limit, context, published }) {
     if (cached.length === 0 || cached[0].productId === null) return 'miss';
     return freshnessOf(cached[0], { limit, context, published, now: this.#clock.now() }, this.#settings.cache);
@@ -226,26 +311,45 @@ class RecommendationService {
     return answer;
   }
 
-  /** Return a built list as an answer; `cached` has the rows if another process has built it. */
+  /**
+   * Return a built list as an answer; `cached` has the rows if another process has built it.
+   *
+   * @param {number | null} userId
+   * @param {BuiltList} list
+   * @param {Options} options
+   */
   #answer(userId, { cached, answer, products }, options) {
     if (cached !== undefined) return this.#cachedAnswer(userId, cached, options);
     const { items, model: modelName, model_version: modelVersion, source } = answer;
     const data = items
       .filter(({ productId }) => products.has(productId) && !options.exclude.includes(productId))
-      .map(({ productId, score, reason = null }) => ({ product: products.get(productId), score, modelName, reason, source }));
+      .map(({ productId, score, reason = null }) => ({ product: /** @type {Product} */ (products.get(productId)), score, modelName, reason, source }));
     return this.#filled(userId, { data, source, fallbackReason: null, modelVersion }, options);
   }
 
-  /** Return cached rows as an answer, without products that are no longer eligible. */
+  /**
+   * Return cached rows as an answer, without products that are no longer eligible.
+   *
+   * @param {number | null} userId
+   * @param {CachedRow[]} cached
+   * @param {Options} options
+   */
   #cachedAnswer(userId, cached, options) {
     const [{ modelName, modelVersion, source }] = cached;
     const data = cached
       .filter(({ product }) => product !== null)
-      .map(({ product, score, details }) => ({ product, score, modelName, reason: reasonIn(details), source }));
+      .map(({ product, score, details }) => ({ product: /** @type {Product} */ (product), score, modelName, reason: reasonIn(details), source }));
     return this.#filled(userId, { data, source: 'cache', fallbackReason: null, modelVersion }, options);
   }
 
-  /** Return an answer with `limit` items, filled up by the fallback chain where it has fewer. */
+  /**
+   * Return an answer with `limit` items, filled up by the fallback chain where it has fewer.
+   *
+   * @param {number | null} userId
+   * @param {List} answer
+   * @param {Options} options
+   * @returns {Promise<List>}
+   */
   async #filled(userId, answer, options) {
     const { data } = answer;
     if (data.length >= options.limit) return { ...answer, data: data.slice(0, options.limit) };
@@ -255,7 +359,13 @@ class RecommendationService {
     return data.length > 0 ? filled : { ...filled, source: sourceOf(more), fallbackReason: 'nothing_left' };
   }
 
-  /** Return and count the answer of `work`. Where that fails, return items of the fallback chain with the reason. */
+  /**
+   * Return and count the answer of `work`. Where that fails, return items of the fallback chain with the reason.
+   *
+   * @param {number | null} userId
+   * @param {Options} options
+   * @param {() => Promise<List>} work
+   */
   async #orFallback(userId, options, work) {
     const answer = await work().catch(async (error) => {
       const fallbackReason = fallbackReasonOf(error);
@@ -266,7 +376,12 @@ class RecommendationService {
     return answer;
   }
 
-  /** Return items of the fallback chain; those of the snapshot where the database fails, or is too busy with other requests. */
+  /**
+   * Return items of the fallback chain; those of the snapshot where the database fails, or is too busy with other requests.
+   *
+   * @param {number | null} userId
+   * @param {Options} options
+   */
   async #fallback(userId, options) {
     const { limit, exclude, like, published, timeLeft } = options;
     try {
@@ -301,7 +416,12 @@ function sourceOf({ data }) {
   return data[0]?.source ?? 'nothing';
 }
 
-/** Return the reason in an item's stored `details`, or null if another program has written them. */
+/**
+ * Return the reason in an item's stored `details`, or null if another program has written them.
+ *
+ * @param {string} details
+ * @returns {Reason | null}
+ */
 function reasonIn(details) {
   try {
     return JSON.parse(details).reason ?? null;

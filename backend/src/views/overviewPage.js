@@ -1,6 +1,8 @@
 /** The administrators' page, and the template tag that escapes what it shows. */
 import { createHash } from 'node:crypto';
 
+/** @import { Overview } from '../controllers/internalController.js' */
+
 const ESCAPED = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 const STYLE = `
 :root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); --quiet: color-mix(in srgb, currentColor 62%, transparent); }
@@ -22,7 +24,7 @@ export const STYLE_SOURCE = `'sha256-${createHash('sha256').update(STYLE).digest
 /**
  * Return the overview of a user and the server as HTML.
  *
- * @param {object} overview See internalController.js.
+ * @param {Overview} overview
  * @returns {string}
  */
 export function overviewPage(overview) {

@@ -1,10 +1,17 @@
 /** How a request to Python can fail: the closed set of reasons, the error class, and what a process's end means. */
 
 /**
+ * @import { FailureFacts, FailureReason, WireError } from '../pythonInvoker.js'
+ * @import { End } from './process.js'
+ */
+
+/**
  * Every reason: first the codes that Python reports (docs/PROTOCOL.md), then what Node notices itself.
  *
  * lasting: a new process would end the same way until an operator changes something.
  * retryable: the same request may succeed later.
+ *
+ * @type {Readonly<Record<FailureReason, {lasting: boolean, retryable: boolean}>>}
  */
 const REASONS = Object.freeze({
   usage: { lasting: true, retryable: false },
@@ -39,6 +46,7 @@ const WIRE_CODES = new Set(FAILURE_REASONS.slice(0, FAILURE_REASONS.indexOf('no_
 
 // What an exit status means if no line explains it. 2: Python could not open the script, or did not know a flag.
 // 126, 127: a shell was started instead, and could not execute the file or what it names.
+/** @type {Map<number | null, FailureReason>} */
 const EXIT_REASONS = new Map([
   [2, 'usage'],
   [126, 'no_python'],
@@ -50,6 +58,7 @@ const EXIT_REASONS = new Map([
   [77, 'model_refused'],
   [78, 'settings'],
 ]);
+/** @type {Set<string | undefined>} */
 const LASTING_SPAWN_ERRORS = new Set(['ENOENT', 'EACCES', 'EPERM', 'ENOEXEC', 'ENOTDIR', 'ELOOP', 'EISDIR']);
 
 /** A request without a validated answer. For every reason the caller should use its fallback. */
@@ -57,9 +66,9 @@ export class PythonBridgeError extends Error {
   name = 'PythonBridgeError';
 
   /**
-   * @param {string} reason One of `FAILURE_REASONS`.
+   * @param {FailureReason} reason
    * @param {string} detail A sentence for people.
-   * @param {object} [facts] `exitCode`, `signal`, `stderrTail`, `error` (as on the wire), `aboutRequest`, `cause`.
+   * @param {FailureFacts} [facts]
    */
   constructor(
     reason,
@@ -87,18 +96,18 @@ export class PythonBridgeError extends Error {
 /**
  * Return the failure that Python reported. A code that only a newer Python knows counts as `internal`.
  *
- * @param {{code: string, message: string, retryable?: boolean}} error As on the wire.
- * @param {object} [facts] See `PythonBridgeError`.
+ * @param {WireError} error
+ * @param {FailureFacts} [facts]
  */
 export function reportedFailure(error, facts = {}) {
-  const reason = WIRE_CODES.has(error.code) ? error.code : 'internal';
+  const reason = WIRE_CODES.has(error.code) ? /** @type {FailureReason} */ (error.code) : 'internal';
   return new PythonBridgeError(reason, error.message, { ...facts, error });
 }
 
 /**
  * Return the failure for the end of a process that reported none.
  *
- * @param {{exitCode: number | null, signal: string | null, error: Error | null, stderr: StderrRing}} end
+ * @param {End} end
  * @param {boolean} [wasReady] Whether the process had been ready. If so, a new one can start, too.
  */
 export function exitFailure({ exitCode, signal, error, stderr }, wasReady = false) {

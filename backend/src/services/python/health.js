@@ -11,6 +11,8 @@ import { readFileSync } from 'node:fs';
 
 import { PythonBridgeError } from './failures.js';
 
+/** @import { Worker } from './worker.js' */
+
 const FIRST_WAIT_MS = 100; // after one death the next worker is ready within a second
 const LONGEST_WAIT_MS = 30_000;
 const HEALTHY_MS = 60_000; // without a death; the next death counts as the first one again
@@ -52,7 +54,9 @@ const COOL_DOWN_MS = 30_000; // from opening until the next probe
 export class Breaker {
   #now;
   #limits;
+  /** @type {number[]} */
   #deaths = [];
+  /** @type {number | null} */
   #openedAt = null;
 
   /** Whether a probe is under way. */
@@ -128,6 +132,7 @@ const CHECK_FILES_MS = 250; // between two looks at a few files, and only while 
 export class LastingFailure {
   #fingerprint;
   #now;
+  /** @type {PythonBridgeError | null} */
   #failure = null;
   #recorded = ''; // the fingerprint at the failure
   #checkedAt = 0;
@@ -148,6 +153,7 @@ export class LastingFailure {
     return new PythonBridgeError(reason, detail, { exitCode, signal, stderrTail, error });
   }
 
+  /** @param {PythonBridgeError} failure */
   record(failure) {
     this.#failure = failure;
     this.#recorded = this.#fingerprint();
@@ -223,6 +229,7 @@ export class Recycling {
   #random;
   #memoryOf;
   #retireAt = new WeakMap();
+  /** @type {Worker | null} */
   #old = null;
 
   /**
@@ -235,12 +242,20 @@ export class Recycling {
     this.#memoryOf = memoryOf;
   }
 
-  /** Add a new worker. */
+  /**
+   * Add a new worker.
+   *
+   * @param {Worker} worker
+   */
   add(worker) {
     this.#retireAt.set(worker, this.#limits.requests * (1 + JITTER_SHARE * (2 * this.#random() - 1)));
   }
 
-  /** Whether to start a replacement for this worker now. */
+  /**
+   * Whether to start a replacement for this worker now.
+   *
+   * @param {Worker} worker
+   */
   isDue(worker) {
     if (this.#old !== null || worker.state !== 'ready' || !this.#isOld(worker)) return false;
     this.#old = worker;

@@ -16,20 +16,18 @@ const REPOSITORY = fileURLToPath(new URL('../../../../', import.meta.url));
 const SCRIPT = path.join(REPOSITORY, 'recommend_api.py');
 
 /**
- * @typedef {object} LaunchOptions
- * @property {string} [python] The interpreter. It precedes `PYTHON_BIN` and every search.
- * @property {string} [script] The script to run, by default recommend_api.py of this repository.
- * @property {string[]} [scriptArgs] Arguments besides `--worker`; none for recommend_api.py.
- * @property {Record<string, string | undefined>} [env] Where the child's variables come from; `process.env` by default.
- * @property {number} [scoringThreads] How many models score at once. It precedes `SCORING_THREADS`.
+ * @import { ExecFileOptionsWithStringEncoding } from 'node:child_process'
+ * @import { LaunchOptions } from '../pythonInvoker.js'
  */
+
+/** @typedef {{command: string, args: string[], cwd: string, env: Record<string, string>}} LaunchPlan How to start a process. */
 
 /**
  * Return how to start the script.
  *
  * @param {LaunchOptions} options
  * @param {string[]} mode `--worker`, or nothing for one request.
- * @returns {Promise<{command: string, args: string[], cwd: string, env: Record<string, string>}>}
+ * @returns {Promise<LaunchPlan>}
  * @throws {PythonBridgeError} `no_python`
  */
 export async function launchPlan(options, mode) {
@@ -223,7 +221,9 @@ async function isExecutable(file) {
 
 async function resolveShim(shim, environ) {
   if (!pythonByShim.has(shim)) {
+    /** @type {ExecFileOptionsWithStringEncoding} */
     const options = {
+      encoding: 'utf8',
       env: childEnvironment(environ),
       timeout: SHIM_TIMEOUT_MS,
       killSignal: 'SIGKILL',

@@ -16,6 +16,14 @@ import {
 } from './protocol.js';
 import { beforeDeadline, deadlineIn, deadlinePassed } from './queue.js';
 
+/**
+ * @import { spawn as Spawn } from 'node:child_process'
+ * @import { Clock } from '../../concurrency/time.js'
+ * @import { CallOptions, FailureFacts, LaunchOptions } from '../pythonInvoker.js'
+ * @import { LaunchPlan } from './launch.js'
+ * @import { End } from './process.js'
+ */
+
 const DEFAULT_TIMEOUT_MS = 5000; // a start takes 0.3 s, and ten times that on a busy machine
 const KILL_MS = 100; // from SIGKILL until the system reports the end; the caller waits no longer
 
@@ -23,7 +31,7 @@ const KILL_MS = 100; // from SIGKILL until the system reports the end; the calle
  * Have Python answer one request, in a process of its own.
  *
  * @param {object} request A request of docs/PROTOCOL.md.
- * @param {{timeoutMs?: number, spawn?: Function, clock?: typeof systemClock} & LaunchOptions} [options]
+ * @param {{spawn?: typeof Spawn, clock?: Clock} & CallOptions & LaunchOptions} [options]
  * @returns {Promise<object>} A validated answer: exit status 0, no signal, exactly one line, the right id and user.
  * @throws {PythonBridgeError}
  */
@@ -39,15 +47,26 @@ export async function runPythonInference(request, options = {}) {
 /** One request and its process: collects the output, kills the process at the deadline, and validates the result. */
 class OneShot {
   #request;
+  /** @type {Clock} */
   #clock;
+  /** @type {Child} */
   #child;
   #splitter = new LineSplitter(MAX_ANSWER_BYTES, (line) => this.#onLine(line));
+  /** @type {Buffer[]} */
   #lines = [];
+  /** @type {PythonBridgeError | null} */
   #failure = null; // why the process was killed
+  /** @type {NodeJS.Timeout[]} */
   #timers = [];
   #killed; // resolves if the system does not report the end in time
   #resolveKilled;
 
+  /**
+   * @param {LaunchPlan} plan
+   * @param {{id: string, encoded: EncodedRequest}} request
+   * @param {number} deadline Milliseconds on the clock.
+   * @param {{spawn?: typeof Spawn, clock: Clock}} seams
+   */
   constructor(plan, request, deadline, { spawn, clock }) {
     this.#request = request;
     this.#clock = clock;
@@ -93,6 +112,7 @@ class OneShot {
     this.#timers.push(this.#clock.setTimeout(callback, ms));
   }
 
+  /** @param {End} end */
   #answerAt(end) {
     const facts = { exitCode: end.exitCode, signal: end.signal, stderrTail: end.stderr.tail() };
     const rest = this.#splitter.rest();
@@ -103,7 +123,11 @@ class OneShot {
     return this.#validAnswer(facts);
   }
 
-  /** Return the failure that the process reported in its only line, or null. */
+  /**
+   * Return the failure that the process reported in its only line, or null.
+   *
+   * @param {FailureFacts} facts
+   */
   #reportedFailure(facts) {
     if (facts.exitCode === null || this.#lines.length !== 1) return null;
     try {

@@ -7,6 +7,25 @@ import { EncodedRequest } from './protocol.js';
 import { deadlineIn, Job, JobQueue } from './queue.js';
 import { Supervisor } from './supervisor.js';
 
+/**
+ * @import { spawn as Spawn } from 'node:child_process'
+ * @import { Clock } from '../../concurrency/time.js'
+ * @import { CallOptions, PoolOptions, PoolStats } from '../pythonInvoker.js'
+ * @import { LaunchPlan } from './launch.js'
+ * @import { Document } from './protocol.js'
+ */
+
+/**
+ * @typedef {object} Seams What tests replace.
+ * @property {Clock} [clock]
+ * @property {() => number} [random] From 0 to 1.
+ * @property {(pid: number) => number} [memoryOf] Bytes.
+ * @property {typeof Spawn} [spawn]
+ * @property {typeof process.kill} [kill]
+ * @property {() => Promise<LaunchPlan>} [plan]
+ * @property {() => string} [fingerprint]
+ */
+
 const DEFAULT_SIZE = 2;
 const DEFAULT_DEPTH = 2; // the next request is in the pipe while Node reads the last answer
 const DEFAULT_TIMEOUT_MS = 800; // a page that has a second can still use its fallback
@@ -14,7 +33,7 @@ const DEFAULT_TIMEOUT_MS = 800; // a page that has a second can still use its fa
 /**
  * Start a pool of workers.
  *
- * @param {object} [options] See pythonInvoker.d.ts.
+ * @param {PoolOptions & Seams} [options]
  * @returns {Pool}
  */
 export function createPool(options) {
@@ -23,16 +42,23 @@ export function createPool(options) {
 
 /** Admits or refuses requests, hands them to workers, and settles each exactly once. */
 class Pool {
+  /** @type {Clock} */
   #clock;
+  /** @type {JobQueue} */
   #queue;
+  /** @type {Breaker} */
   #breaker;
+  /** @type {Quarantine} */
   #quarantine;
+  /** @type {Supervisor} */
   #supervisor;
   #onEvent;
   #counts = { answered: 0, failed: {} };
   #readyWaiters = [];
+  /** @type {Promise<void> | null} */
   #closing = null;
 
+  /** @param {PoolOptions & Seams} [options] */
   constructor(options = {}) {
     const { size = DEFAULT_SIZE, depth = DEFAULT_DEPTH, queue, breaker, recycle, onEvent = () => {} } = options;
     const { clock = systemClock, random = Math.random, memoryOf = residentBytes, spawn, kill, ...launch } = options;
@@ -59,8 +85,8 @@ class Pool {
    * Have a worker answer a request.
    *
    * @param {object} request A request of docs/PROTOCOL.md.
-   * @param {{timeoutMs?: number}} [options]
-   * @returns {Promise<object>} A validated answer.
+   * @param {CallOptions} [options]
+   * @returns {Promise<Document>} A validated answer.
    * @throws {PythonBridgeError}
    */
   async runPythonInference(request, { timeoutMs = DEFAULT_TIMEOUT_MS } = {}) {
@@ -85,7 +111,11 @@ class Pool {
     await new Promise((resolve, reject) => this.#readyWaiters.push({ resolve, reject }));
   }
 
-  /** Return counts and states for operators; see `PoolStats` in pythonInvoker.d.ts. */
+  /**
+   * Return counts and states for operators.
+   *
+   * @returns {PoolStats}
+   */
   stats() {
     const { counts, workers, lastingFailure } = this.#supervisor;
     return {
@@ -157,7 +187,13 @@ class Pool {
     }
   }
 
-  /** Fail the first request of a lost worker, which was being computed. The others move to other workers, once. */
+  /**
+   * Fail the first request of a lost worker, which was being computed. The others move to other workers, once.
+   *
+   * @param {PythonBridgeError} failure
+   * @param {Job[]} jobs
+   * @param {boolean} isDeath
+   */
   #onWorkerLost(failure, [first, ...others], isDeath) {
     this.#emit('down', { failure });
     first?.fail(failure);

@@ -3,6 +3,20 @@ import { spawn as spawnProcess } from 'node:child_process';
 
 import { systemClock } from '../../concurrency/time.js';
 
+/**
+ * @import { ChildProcess } from 'node:child_process'
+ * @import { Clock } from '../../concurrency/time.js'
+ * @import { LaunchPlan } from './launch.js'
+ */
+
+/**
+ * @typedef {object} End How a process ended.
+ * @property {number | null} exitCode
+ * @property {string | null} signal
+ * @property {NodeJS.ErrnoException | null} error Why it could not be started.
+ * @property {StderrRing} stderr
+ */
+
 const WINDOWS = process.platform === 'win32';
 
 /** How long after the process its stdout may end; a grandchild may hold the pipe open for ever. */
@@ -17,26 +31,29 @@ export class Child {
   /**
    * How it ended; never rejects.
    *
-   * @type {Promise<{exitCode: number | null, signal: string | null, error: Error | null, stderr: StderrRing}>}
+   * @type {Promise<End>}
    */
   ended;
 
+  /** @type {ChildProcess | null} */
   #process = null;
+  /** @type {Clock} */
   #clock;
   #kill;
   #handlers;
+  /** @type {NodeJS.Timeout | null} */
   #drainTimer = null;
   #resolveEnded;
 
   /**
    * Start a process.
    *
-   * @param {{command: string, args: string[], cwd: string, env: Record<string, string>}} plan
+   * @param {LaunchPlan} plan
    * @param {object} handlers
    * @param {(chunk: Buffer) => void} handlers.onOutput Called with bytes of stdout.
    * @param {() => void} handlers.onOutputEnd Called when stdout ends; the process will answer no more.
    * @param {() => void} handlers.onInputBroken Called when stdin has no reader any more.
-   * @param {{spawn?: typeof spawnProcess, kill?: typeof process.kill, clock?: typeof systemClock}} [seams] For tests.
+   * @param {{spawn?: typeof spawnProcess, kill?: typeof process.kill, clock?: Clock}} [seams] For tests.
    */
   constructor(plan, handlers, { spawn = spawnProcess, kill = process.kill, clock = systemClock } = {}) {
     this.#clock = clock;
@@ -67,7 +84,7 @@ export class Child {
     if (this.#process === null) return;
     try {
       if (WINDOWS) this.#process.kill(signal);
-      else this.#kill(-this.#process.pid, signal);
+      else this.#kill(-(/** @type {number} */ (this.#process.pid)), signal);
     } catch {
       // ESRCH: the group has ended already
     }
@@ -103,7 +120,7 @@ export class Child {
     this.kill('SIGKILL'); // processes that the child left behind may hold its pipes
     const finish = () => this.#finish(end);
     this.#drainTimer = this.#clock.setTimeout(finish, DRAIN_MS);
-    this.#process.on('close', finish);
+    this.#process?.on('close', finish);
   }
 
   #finish(end) {
@@ -143,6 +160,7 @@ const UNPRINTABLE = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200e\u200f\u2028-
 
 /** The newest 64 KiB of a child's stderr, for people. The program itself only looks for the watchdog's first words. */
 export class StderrRing {
+  /** @type {Buffer | null} */
   #ring = null;
   #end = 0;
   #received = 0;

@@ -8,6 +8,16 @@ import { createHash } from 'node:crypto';
 
 import { PythonBridgeError, reportedFailure } from './failures.js';
 
+/**
+ * @import { FailureFacts, Recommendation } from '../pythonInvoker.js'
+ */
+
+/**
+ * A line of Python as it was parsed. Nothing is known of its members before `validateResponse`.
+ *
+ * @typedef {Record<string, any>} Document
+ */
+
 // Requests
 
 /** The longest line that Python reads, its line end included. */
@@ -191,7 +201,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
  * Return the JSON object in a line.
  *
  * @param {Buffer} line
- * @returns {object}
+ * @returns {Document}
  * @throws {PythonBridgeError} `bad_answer`
  */
 export function readObject(line) {
@@ -205,12 +215,22 @@ export function readObject(line) {
   throw badAnswer('a line that is no JSON object');
 }
 
-/** Return the failure for an answer that breaks the contract. */
+/**
+ * Return the failure for an answer that breaks the contract.
+ *
+ * @param {string} received
+ * @param {FailureFacts} [facts]
+ */
 export function badAnswer(received, facts) {
   return new PythonBridgeError('bad_answer', `There should be one line of the contract. Received: ${received}.`, facts);
 }
 
-/** Return the failure that a document reports, or null if it reports none. */
+/**
+ * Return the failure that a document reports, or null if it reports none.
+ *
+ * @param {Document} document
+ * @param {FailureFacts} [facts]
+ */
 export function failureIn(document, facts) {
   const { ok, error } = document;
   const isFailure = ok === false && typeof error?.code === 'string' && typeof error.message === 'string';
@@ -220,9 +240,9 @@ export function failureIn(document, facts) {
 /**
  * Return a document as the answer to a request, after checking that it is one.
  *
- * @param {object} document From `readObject`.
+ * @param {Document} document From `readObject`.
  * @param {{id: string, encoded: EncodedRequest}} request
- * @returns {object} The answer, with the caller's own `id`.
+ * @returns {Document} The answer, with the caller's own `id`.
  * @throws {PythonBridgeError} What Python reported; `crossed_answer`; `bad_answer`.
  */
 export function validateResponse(document, { id, encoded }) {
@@ -252,6 +272,7 @@ function isForUser(answered, { op, userId }) {
   return String(answered) === String(userId);
 }
 
+/** @param {Document} document */
 function checkListing({ items, runs, warnings, model, model_version: version, source }) {
   const names = [model, version, source];
   if (![items, runs, warnings].every(Array.isArray)) throw badAnswer('an answer without its lists');

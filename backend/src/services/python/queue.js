@@ -5,6 +5,11 @@
 import { PythonBridgeError } from './failures.js';
 import { badAnswer, nextId, validateResponse } from './protocol.js';
 
+/**
+ * @import { Clock } from '../../concurrency/time.js'
+ * @import { Document, EncodedRequest } from './protocol.js'
+ */
+
 const MAX_TIMEOUT_MS = 600_000; // the longest `budget_ms`; timers would overflow at 25 days
 const MAX_JOBS = 64; // at 5 ms each, two workers answer them before a user gives up
 const MAX_BYTES = 8 * 2 ** 20;
@@ -18,15 +23,19 @@ const MIN_ANSWER_MS = 300;
 /** One request on its way through the pool. It is settled exactly once and in time, whatever workers do. */
 export class Job {
   id = nextId();
+  /** @type {EncodedRequest} */
   encoded;
+  /** @type {number} */
   deadline;
   /** Whether it has moved to another worker; a request moves once. */
   wasMoved = false;
   isSettled = false;
-  /** @type {Promise<object>} */
+  /** @type {Promise<Document>} */
   outcome;
 
+  /** @type {Clock} */
   #clock;
+  /** @type {NodeJS.Timeout} */
   #timer;
   #resolve;
   #reject;
@@ -34,7 +43,7 @@ export class Job {
   /**
    * @param {EncodedRequest} encoded
    * @param {number} deadline Milliseconds on the clock.
-   * @param {typeof systemClock} clock
+   * @param {Clock} clock
    */
   constructor(encoded, deadline, clock) {
     this.encoded = encoded;
@@ -75,6 +84,7 @@ export class Job {
 /** Jobs that wait for a worker, first come, first served. Their number and their bytes are bounded. */
 export class JobQueue {
   #limits;
+  /** @type {Job[]} */
   #jobs = [];
   #bytes = 0;
 
@@ -142,6 +152,7 @@ export class JobQueue {
 
 /** The requests that one worker has and has not answered. Answers come in the same order as requests. */
 export class InFlightRequests {
+  /** @type {{job: Job, budgetMs: number}[]} */
   #sent = [];
 
   get length() {
@@ -175,7 +186,7 @@ export class InFlightRequests {
   /**
    * Give an answer to the first request.
    *
-   * @param {object} document
+   * @param {Document} document
    * @param {() => string} stderrTail
    * @returns {'answered' | 'late' | 'stray'} Late: no caller waits for it any more. Stray: it belongs to no request.
    * @throws {PythonBridgeError} `bad_answer` or `crossed_answer`: the worker must not be used. The request stays.
@@ -190,6 +201,7 @@ export class InFlightRequests {
     return isSettled ? 'late' : 'answered';
   }
 
+  /** @returns {'stray'} */
   #stray(id) {
     if (this.#sent.some(({ job }) => job.id === id)) throw badAnswer('an answer out of turn');
     return 'stray';

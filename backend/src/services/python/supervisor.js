@@ -4,26 +4,43 @@ import { Backoff, LastingFailure, Recycling } from './health.js';
 import { Worker } from './worker.js';
 
 /**
+ * @import { spawn as Spawn } from 'node:child_process'
+ * @import { Clock } from '../../concurrency/time.js'
+ * @import { WorkerStats } from '../pythonInvoker.js'
+ * @import { Breaker } from './health.js'
+ * @import { LaunchPlan } from './launch.js'
+ * @import { End } from './process.js'
+ * @import { Job } from './queue.js'
+ */
+
+/**
  * How long requests may wait while no worker is ready: the time of a start. After that the caller should use its
  * fallback at once.
  */
 const STARTUP_GRACE_MS = 1500;
 
+/** @type {Set<string | null>} */
 const STOP_SIGNALS = new Set(['SIGTERM', 'SIGINT', 'SIGHUP']); // an operator stopped the worker; that is no death
 
 /** Keeps `size` workers ready, unless the breaker is open or a lasting failure makes starts useless. */
 export class Supervisor {
   counts = { spawned: 0, deaths: 0, recycled: 0, banner: 0, stray: 0, late: 0 };
 
+  /** @type {Set<Worker>} */
   #workers = new Set();
   #options;
   #handlers;
   #seams;
+  /** @type {Breaker} */
   #breaker;
+  /** @type {Backoff} */
   #backoff;
+  /** @type {Recycling} */
   #recycling;
+  /** @type {LastingFailure} */
   #lastingFailure;
   #nStarting = 0;
+  /** @type {NodeJS.Timeout | null} */
   #restartTimer = null;
   #graceUntil = 0;
   #isClosed = false;
@@ -32,7 +49,7 @@ export class Supervisor {
    * @param {object} options
    * @param {number} options.size How many workers to keep.
    * @param {number} options.depth How many requests each may have.
-   * @param {() => Promise<object>} options.plan How to start one; see `launchPlan`.
+   * @param {() => Promise<LaunchPlan>} options.plan How to start one; see `launchPlan`.
    * @param {() => string} options.fingerprint On what a start depends; see `launchFingerprint`.
    * @param {Breaker} options.breaker
    * @param {{requests?: number, bytes?: number}} [options.recycle] When a worker is old.
@@ -44,11 +61,11 @@ export class Supervisor {
    *   Called when no worker is ready and none will be started.
    * @param {(type: string, facts?: object) => void} handlers.onEvent
    * @param {object} seams
-   * @param {object} seams.clock
+   * @param {Clock} seams.clock
    * @param {() => number} seams.random From 0 to 1.
    * @param {(pid: number) => number} seams.memoryOf Bytes.
-   * @param {Function} [seams.spawn]
-   * @param {Function} [seams.kill]
+   * @param {typeof Spawn} [seams.spawn]
+   * @param {typeof process.kill} [seams.kill]
    */
   constructor(options, handlers, seams) {
     this.#options = options;
@@ -65,6 +82,7 @@ export class Supervisor {
     return this.#lastingFailure.failure;
   }
 
+  /** @returns {WorkerStats[]} */
   get workers() {
     const facts = ({ pid, state, version, served, inFlight }) => ({ pid, state, version, served, inFlight });
     return [...this.#workers].map(facts);
@@ -116,6 +134,7 @@ export class Supervisor {
 
   async #startWorker() {
     this.#nStarting += 1;
+    /** @type {LaunchPlan | PythonBridgeError} */
     const plan = await this.#options.plan().catch((failure) => failure);
     this.#nStarting -= 1;
     if (this.#isClosed) return;
@@ -123,6 +142,7 @@ export class Supervisor {
     else this.#addWorker(plan);
   }
 
+  /** @param {LaunchPlan} plan */
   #addWorker(plan) {
     const worker = new Worker(
       plan,
@@ -155,6 +175,10 @@ export class Supervisor {
     this.#startWorker();
   }
 
+  /**
+   * @param {PythonBridgeError} failure
+   * @param {Job[]} jobs
+   */
   #onWorkerLost(failure, jobs) {
     const isDeath = !this.#isClosed && !failure.isLasting && !STOP_SIGNALS.has(failure.signal);
     this.#handlers.onWorkerLost(failure, jobs, isDeath);
@@ -182,7 +206,7 @@ export class Supervisor {
   #stopStarting(failure) {
     if (this.lastingFailure === null) this.#handlers.onEvent('refused', { failure }); // once, for all workers
     this.#lastingFailure.record(failure);
-    if (this.#count('ready') === 0) this.#handlers.onUnavailable(() => this.lastingFailure);
+    if (this.#count('ready') === 0) this.#handlers.onUnavailable(() => /** @type {PythonBridgeError} */ (this.lastingFailure));
   }
 
   #openBreaker() {
@@ -191,6 +215,10 @@ export class Supervisor {
     this.#handlers.onUnavailable(breakerOpen);
   }
 
+  /**
+   * @param {Worker} worker
+   * @param {End} end
+   */
   #onExit(worker, { exitCode, signal, stderr }) {
     this.#workers.delete(worker);
     this.#handlers.onEvent('gone', { exitCode, signal, stderrTail: stderr.tail() });
@@ -206,6 +234,7 @@ export class Supervisor {
     this.#graceUntil = this.#seams.clock.now() + STARTUP_GRACE_MS;
   }
 
+  /** @param {WorkerStats['state'][]} states */
   #count(...states) {
     return [...this.#workers].filter((worker) => states.includes(worker.state)).length;
   }

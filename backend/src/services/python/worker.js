@@ -12,6 +12,15 @@ import {
 } from './protocol.js';
 import { InFlightRequests, Job } from './queue.js';
 
+/**
+ * @import { spawn as Spawn } from 'node:child_process'
+ * @import { Clock } from '../../concurrency/time.js'
+ * @import { WorkerStats } from '../pythonInvoker.js'
+ * @import { LaunchPlan } from './launch.js'
+ * @import { End } from './process.js'
+ * @import { Document } from './protocol.js'
+ */
+
 const PROTOCOL = 1;
 const BOOT_MS = 20_000; // to load a large version on a busy machine; longer counts as a hang
 const IDLE_MS = 10_000; // without a request; then a ping shows whether the worker still answers
@@ -27,29 +36,35 @@ const MAX_STRAY_LINES = 100; // that belong to no request
  * only one that may have caused a death.
  */
 export class Worker {
+  /** @type {WorkerStats['state']} */
   state = 'booting';
+  /** @type {string | null} */
   version = null;
   served = 0;
 
+  /** @type {Child} */
   #child;
+  /** @type {Clock} */
   #clock;
   #handlers;
   #depth;
   #requests = new InFlightRequests();
   #nStrayLines = 0;
   #hasHandshake = false;
+  /** @type {NodeJS.Timeout | null} */
   #waitTimer = null; // until `ready`, the first answer or the next ping
+  /** @type {NodeJS.Timeout | null} */
   #stopTimer = null; // until the next step of stopping; once set, the worker will end
 
   /**
-   * @param {object} plan From `launchPlan`.
+   * @param {LaunchPlan} plan
    * @param {object} handlers
    * @param {() => void} handlers.onReady Called once.
    * @param {() => void} handlers.onAnswer Called when it has room for another request.
    * @param {(failure: PythonBridgeError, jobs: Job[]) => void} handlers.onDown Called with its requests once it failed.
-   * @param {(end: object) => void} handlers.onGone Called when the process has ended.
+   * @param {(end: End) => void} handlers.onGone Called when the process has ended.
    * @param {(kind: 'banner' | 'stray' | 'late') => void} handlers.onDropped Called for a line that is not used.
-   * @param {{depth: number, clock: object, spawn?: Function, kill?: Function}} options
+   * @param {{depth: number, clock: Clock, spawn?: typeof Spawn, kill?: typeof process.kill}} options
    */
   constructor(plan, handlers, { depth, clock, spawn, kill }) {
     this.#handlers = handlers;
@@ -79,7 +94,11 @@ export class Worker {
     return this.state === 'ready' && this.#requests.length < this.#depth;
   }
 
-  /** Send a request. */
+  /**
+   * Send a request.
+   *
+   * @param {Job} job
+   */
   send(job) {
     const budgetMs = budgetFor(job.leftMs);
     this.#requests.add(job, budgetMs);
@@ -115,6 +134,7 @@ export class Worker {
     }
   }
 
+  /** @param {Document} document */
   #onHandshake(document) {
     this.#hasHandshake = true;
     const failure = failureIn(document);
@@ -133,6 +153,7 @@ export class Worker {
     if (this.#nStrayLines > 1) this.#terminate(badHandshake({}));
   }
 
+  /** @param {Document} document */
   #onAnswer(document) {
     const outcome = this.#requests.answerFirst(document, () => this.#child.stderr.tail());
     if (outcome !== 'answered') this.#drop(outcome);
@@ -216,6 +237,7 @@ function notReady() {
   return new PythonBridgeError('not_ready', `A worker should be ready within ${BOOT_MS} ms.`);
 }
 
+/** @param {Document} document */
 function badHandshake({ ready, protocol }) {
   const received = ready === true ? `protocol ${JSON.stringify(protocol)}`.slice(0, 60) : 'something else';
   const expected = `A worker should be ready for protocol ${PROTOCOL}.`;

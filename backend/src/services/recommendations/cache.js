@@ -4,6 +4,15 @@ import { QueryTypes } from 'sequelize';
 import { isDeadlock } from '../../config/databaseErrors.js';
 import { isOtherContext } from './context.js';
 
+/**
+ * @import { Sequelize } from 'sequelize'
+ * @import { Models } from '../../models/index.js'
+ * @import { Recommendation } from '../pythonInvoker.js'
+ * @import { CachedRow } from './catalogue.js'
+ * @import { Context } from './context.js'
+ * @import { Published } from './snapshot.js'
+ */
+
 const RUNS_KEPT_MS = 30 * 86_400_000; // older runs of a user are deleted when a new list is stored
 const SKEW_MS = 60_000; // how far the clocks of two machines may differ
 const SWITCH_MS = 2000; // Python usually serves a version this soon after its activation
@@ -20,12 +29,14 @@ class LeaseLost extends Error {}
  * lease was taken away is not stored. Machines' clocks may differ: a lease that ends too far in the future counts as expired.
  */
 export class RecommendationCache {
+  /** @type {Sequelize} */
   #sequelize;
+  /** @type {Models} */
   #models;
   #clock;
   #leaseMs;
 
-  /** @param {{sequelize: Sequelize, models: object, clock: {now: () => number}, leaseMs: number}} options */
+  /** @param {{sequelize: Sequelize, models: Models, clock: {now: () => number}, leaseMs: number}} options */
   constructor({ sequelize, models, clock, leaseMs }) {
     this.#sequelize = sequelize;
     this.#models = models;
@@ -44,7 +55,7 @@ export class RecommendationCache {
    *
    * @param {number} userId
    * @param {string} token
-   * @param {number | null} seen `computedAt` of the outdated list, null where there was none. If it has changed, a newer list is stored,
+   * @param {number | null | undefined} seen `computedAt` of the outdated list, null where there was none. If it has changed, a newer list is stored,
    *   and the lease is refused. Undefined takes the lease from any holder.
    * @returns {Promise<boolean>} Whether this process has the lease.
    */
@@ -69,7 +80,7 @@ export class RecommendationCache {
    *
    * @param {number} userId
    * @param {string} token Of the lease, which is released.
-   * @param {{answer: object, nRequested: number, context: string}} list `nRequested`: how many items were requested.
+   * @param {{answer: Recommendation, nRequested: number, context: string}} list `nRequested`: how many items were requested.
    * @returns {Promise<boolean>} Whether it was stored; false if the lease was taken away meanwhile.
    */
   async store(userId, token, list) {
@@ -163,10 +174,10 @@ function runRows(userId, { runs, model_version: modelVersion, source }) {
 /**
  * Return how fresh a stored list is.
  *
- * @param {object} header Columns of `rec_lists`.
+ * @param {Pick<CachedRow, 'computedAt' | 'nRequested' | 'modelVersion' | 'context'>} header
  * @param {object} options
  * @param {number} options.limit
- * @param {object} options.context What `deriveContext` returns for now.
+ * @param {Context} options.context What `deriveContext` returns for now.
  * @param {Published | null} options.published The active version; null where none is known.
  * @param {number} options.now Milliseconds since 1970.
  * @param {{ttlS: number, staleS: number}} cache

@@ -1,6 +1,45 @@
 /** The shop's products, events and reviews, read for lists: which products a user may be shown now, and what is known of them. */
 import { QueryTypes } from 'sequelize';
 
+/**
+ * @import { Sequelize } from 'sequelize'
+ * @import { Id } from '../pythonInvoker.js'
+ * @import { Rules } from './snapshot.js'
+ */
+
+/**
+ * @typedef {object} Product A product as answers show it.
+ * @property {number} id
+ * @property {string | null} name
+ * @property {string | null} categoryId
+ * @property {string | null} brandId
+ * @property {number | null} view How often it was viewed; null where the product comes from a snapshot.
+ * @property {number | null} originalPrice
+ * @property {number | null} discountPrice
+ * @property {number | null} price The price to pay.
+ *
+ * @typedef {object} Event What a user did with a product.
+ * @property {number} productId
+ * @property {string} actionCode
+ * @property {string | null} categoryId
+ * @property {string | null} brandId
+ *
+ * @typedef {object} CachedRow One item of a cached list, with the list's columns of `rec_lists`.
+ * @property {string} modelName
+ * @property {string} modelVersion
+ * @property {string} source
+ * @property {string | null} context What `contextText` returns.
+ * @property {number} nRequested How many items were requested from Python.
+ * @property {number} computedAt Milliseconds since 1970; 0 where the list was invalidated.
+ * @property {number} leaseUntil Milliseconds since 1970.
+ * @property {number | null} productId Null in the one row of an empty list.
+ * @property {number} score
+ * @property {string} details JSON.
+ * @property {Product | null} product Null where the product is not eligible.
+ *
+ * @typedef {'history' | 'category' | 'brand' | 'most_viewed' | 'newest'} Tier What brings a candidate of the fallback chain.
+ */
+
 const DAY_MS = 86_400_000;
 const ACTIVE = 'S1';
 const NEWEST_EVENTS = 200; // of one user: enough for their present preferences
@@ -12,6 +51,7 @@ const WITH_DETAILS = 'LEFT JOIN Productdetails d ON d.id = (SELECT MIN(x.id) FRO
 
 /** Reads the shop's tables. Each method runs one statement, or two at the same time, and all of them use indexes. */
 export class Catalogue {
+  /** @type {Sequelize} */
   #sequelize;
   #clock;
 
@@ -29,8 +69,8 @@ export class Catalogue {
    *
    * @param {number | null} userId
    * @param {number[]} productIds
-   * @param {object} rules See snapshot.js.
-   * @returns {Promise<Map<number, object>>} Products by id.
+   * @param {Rules} rules
+   * @returns {Promise<Map<Id, Product>>} Products by id.
    */
   async eligible(userId, productIds, rules) {
     if (productIds.length === 0) return new Map();
@@ -48,10 +88,9 @@ export class Catalogue {
    * than `limit` of these are eligible.
    *
    * @param {number} userId
-   * @param {object} rules
+   * @param {Rules} rules
    * @param {number} limit How many items will be shown.
-   * @returns {Promise<object[]>} Columns of `rec_lists` and `recommendations`, with `asked` as `nRequested`; `product` is null where the
-   *   product is not eligible. An empty list has one row without `productId`; a missing list has none.
+   * @returns {Promise<CachedRow[]>} An empty list has one row without `productId`; a missing list has none.
    */
   async cachedList(userId, rules, limit) {
     const most = 10 * Math.ceil(limit / 10) + SPARE; // few different SQL texts, because servers keep each prepared statement
@@ -77,7 +116,12 @@ export class Catalogue {
     return rows;
   }
 
-  /** Return the newest 200 events of a user, newest first, with the category and brand of their products. */
+  /**
+   * Return the newest 200 events of a user, newest first, with the category and brand of their products.
+   *
+   * @param {number} userId
+   * @returns {Promise<Event[]>}
+   */
   async newestEvents(userId) {
     return this.#select(
       `SELECT e.productId, e.actionCode, p.categoryId, p.brandId
@@ -100,8 +144,8 @@ export class Catalogue {
    * @param {string[]} options.brands
    * @param {number} options.each Rows of each category and brand.
    * @param {number} options.all Rows of the most viewed, and of the newest.
-   * @param {object} rules
-   * @returns {Promise<{tier: string, product: object}[]>} Without an order; a product may come several times.
+   * @param {Rules} rules
+   * @returns {Promise<{tier: Tier, product: Product}[]>} Without an order; a product may come several times.
    */
   async candidates(userId, { history, categories, brands, each, all }, rules) {
     const rule = this.repeatRule(userId, rules);
@@ -125,7 +169,12 @@ export class Catalogue {
     return rows.map((row) => ({ tier: row.tier.replace(/\d+$/, ''), product: productOf(row) }));
   }
 
-  /** Return the mean stars and the number of reviews by product id; products without reviews are left out. */
+  /**
+   * Return the mean stars and the number of reviews by product id; products without reviews are left out.
+   *
+   * @param {number[]} productIds
+   * @returns {Promise<Map<number, {stars: number, reviews: number}>>}
+   */
   async reviews(productIds) {
     if (productIds.length === 0) return new Map();
     const rows = await this.#select(
@@ -136,7 +185,13 @@ export class Catalogue {
     return new Map(rows.map(({ productId, stars, reviews }) => [productId, { stars: Number(stars), reviews: Number(reviews) }]));
   }
 
-  /** Return products by their ids, active or not, each with the user's events on it. */
+  /**
+   * Return products by their ids, active or not, each with the codes of the user's events on it.
+   *
+   * @param {number | null} userId
+   * @param {number[]} productIds
+   * @returns {Promise<{product: Product, events: string[]}[]>}
+   */
   async productsWithEvents(userId, productIds) {
     if (productIds.length === 0) return [];
     const ids = valuesOf('id', productIds);
@@ -157,6 +212,8 @@ export class Catalogue {
   /**
    * Return the repeat rule as SQL: it hides products that the user bought more often than cancelled, within the rule's days.
    *
+   * @param {number | null} userId
+   * @param {Rules} rules
    * @returns {{allows: (column: string) => string, values: object}} The condition on a column of product ids, and its bound values.
    */
   repeatRule(userId, { purchaseEvents, cancelEvents, repeatAfterDays }) {
@@ -180,12 +237,17 @@ export class Catalogue {
     };
   }
 
+  /** @returns {Promise<any[]>} The rows, whose columns the statement names. */
   #select(sql, bind) {
     return this.#sequelize.query(sql, { bind, type: QueryTypes.SELECT });
   }
 }
 
-/** Return the product of a row as answers show it. */
+/**
+ * Return the product of a row as answers show it.
+ *
+ * @returns {Product}
+ */
 function productOf({ id, name, categoryId, brandId, view, originalPrice, discountPrice }) {
   return { id, name, categoryId, brandId, view, originalPrice, discountPrice, price: discountPrice ?? originalPrice };
 }

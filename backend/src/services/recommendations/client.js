@@ -2,6 +2,11 @@
 import { Pause, systemClock } from '../../concurrency/time.js';
 import { PythonBridgeError } from '../pythonInvoker.js';
 
+/**
+ * @import { Pool, Recommendation, RecommendationRequest, SimilarRequest } from '../pythonInvoker.js'
+ * @import { Metrics } from '../../monitoring/metrics.js'
+ */
+
 const PAUSE_MS = 250; // after a failure that every request would meet, none is sent
 const SHARED_REASONS = new Set([
   ...['usage', 'model_refused', 'no_model', 'model_mismatch', 'settings', 'no_python', 'handshake'],
@@ -24,6 +29,7 @@ export class RecommenderClient {
   #failure = null;
   #streak = new FailureStreak();
 
+  /** @param {{python: Pick<Pool, 'runPythonInference'>, timeoutMs: number, metrics: Pick<Metrics, 'compute'>}} options */
   constructor({ python, timeoutMs, metrics }) {
     this.#python = python;
     this.#timeoutMs = timeoutMs;
@@ -42,8 +48,8 @@ export class RecommenderClient {
   /**
    * Request a list that is not empty and belongs to the user of the request.
    *
-   * @param {object} request See docs/PROTOCOL.md.
-   * @returns {Promise<object>} The answer.
+   * @param {RecommendationRequest | SimilarRequest} request
+   * @returns {Promise<Recommendation>}
    * @throws {PythonBridgeError | EmptyAnswer}
    */
   async request(request) {

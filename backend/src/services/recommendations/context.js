@@ -11,14 +11,20 @@ export const DEVICES = Object.freeze(BUCKETS.device_type);
 const clocks = new Map();
 
 /**
+ * @typedef {object} Context The circumstances of a request. Null is unknown, a value that the models have learned, too.
+ * @property {string} time_of_day
+ * @property {string} season
+ * @property {string | null} device_type
+ */
+
+/**
  * Return the `context` of a request: what is known of the circumstances before the user chooses.
  *
  * @param {object} [circumstances]
  * @param {string | null} [circumstances.device] `desktop`, `mobile` or `tablet`, in any case; anything else counts as unknown.
  * @param {number | Date} [circumstances.now] Milliseconds since 1970.
  * @param {string} [circumstances.timeZone] The time zone of the shop's users.
- * @returns {{time_of_day: string, season: string, device_type: string | null}} Null is unknown, a value
- *   that the models have learned, too.
+ * @returns {Context}
  */
 export function deriveContext({ device = null, now = Date.now(), timeZone = 'UTC' } = {}) {
   const { hour, month } = localTime(Number(now), timeZone);

@@ -3,6 +3,8 @@ import { systemClock, TooLate, withinMs } from '../../concurrency/time.js';
 import { isOfDatabase } from '../../config/databaseErrors.js';
 import { Breaker } from '../python/health.js';
 
+/** @import { Clock } from '../../concurrency/time.js' */
+
 const LIMITS = { deaths: 5, windowMs: 10_000, coolDownMs: 500 }; // five failures open the breaker; then one attempt every half second
 
 /** The database failed, or did not answer in time. */
@@ -14,8 +16,10 @@ export class DatabaseUnavailable extends Error {
 /** Runs queries with a time limit, behind a circuit breaker. */
 export class DatabaseGuard {
   #clock;
+  /** @type {Breaker} */
   #breaker;
 
+  /** @param {{clock?: Clock}} [options] */
   constructor({ clock = systemClock } = {}) {
     this.#clock = clock;
     this.#breaker = new Breaker(clock.now, LIMITS);

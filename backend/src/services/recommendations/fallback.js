@@ -5,17 +5,34 @@ import { EmptyAnswer } from './client.js';
 import { DatabaseUnavailable } from './databaseGuard.js';
 import { featuresOf, intentOf, scoreOf, strongest } from './heuristic.js';
 
+/**
+ * @import { Id } from '../pythonInvoker.js'
+ * @import { Catalogue, Event, Product } from './catalogue.js'
+ * @import { Published, Rules } from './snapshot.js'
+ */
+
+/**
+ * @typedef {object} FallbackItem An item of a list that no model made.
+ * @property {Product} product
+ * @property {number} score
+ * @property {string} source The tier.
+ * @property {string} modelName The tier, too.
+ * @property {{code: string}} reason
+ */
+
 const HISTORY = 50; // products of the user's newest events that are scored
 const PREFERRED = 3; // categories, and brands
 const SCORED = { each: 20, all: 50 }; // of each tier, how many are scored; the others follow without a score
 const FEW = { most: 40, each: 20, all: 60 }; // rows that suffice for lists of at most `most`
 const MANY = { each: 60, all: 250 };
+/** @type {Set<string | undefined>} */
 const CHOICES = new Set(['purchase', 'cart']);
 
 /**
  * Return the reason of a failure, one word of a closed set, as answers name it and metrics count it.
  *
- * @param {Error} error
+ * @param {any} error Whatever was thrown.
+ * @returns {string}
  * @throws {Error} The error itself, if it is a defect of this program.
  */
 export function fallbackReasonOf(error) {
@@ -32,11 +49,10 @@ export function fallbackReasonOf(error) {
  * @param {object} options
  * @param {number | null} options.userId
  * @param {number} options.limit
- * @param {number[]} [options.exclude] Ids that are left out; at most about a hundred.
- * @param {{categoryId?: string | null, brandId?: string | null}} [options.like] A product instead of a user's preferences.
- * @param {object} rules See snapshot.js.
- * @returns {Promise<{product: object, score: number, source: string, modelName: string, reason: {code: string}}[]>} Fewer than `limit`
- *   only where the shop has no more.
+ * @param {Id[]} [options.exclude] Ids that are left out; at most about a hundred.
+ * @param {{categoryId?: string | null, brandId?: string | null} | null} [options.like] A product instead of a user's preferences.
+ * @param {Rules} rules
+ * @returns {Promise<FallbackItem[]>} Fewer than `limit` only where the shop has no more.
  */
 export async function fallbackItems(catalogue, { userId, limit, exclude = [], like = null }, rules) {
   const events = userId === null || like !== null ? [] : await catalogue.newestEvents(userId);
@@ -60,7 +76,8 @@ export async function fallbackItems(catalogue, { userId, limit, exclude = [], li
  * Return items of the version's snapshot, the tier that needs no database.
  *
  * @param {Published | null} published
- * @param {{limit: number, exclude?: number[]}} options
+ * @param {{limit: number, exclude?: Id[]}} options
+ * @returns {FallbackItem[]}
  */
 export function fallbackFromSnapshot(published, { limit, exclude = [] }) {
   if (published === null) return [];
@@ -76,7 +93,7 @@ export function fallbackFromSnapshot(published, { limit, exclude = [] }) {
  * Return the categories and brands that a user chose most often, at most three of each. The more recent comes first among equals. A user
  * who has chosen nothing is judged by what they viewed.
  *
- * @param {object[]} events Newest first.
+ * @param {Partial<Event>[]} events Newest first.
  * @returns {{categories: string[], brands: string[]}}
  */
 export function preferencesOf(events) {
@@ -125,6 +142,7 @@ function actionsOn(product, events) {
   return events.filter(({ productId }) => productId === product.id).map(({ actionCode }) => actionCode);
 }
 
+/** @returns {FallbackItem} */
 function item(source, product, code) {
   return { product, score: 0, source, modelName: source, reason: { code } };
 }

@@ -17,7 +17,7 @@ const INTENT = new Map([
  * @param {object} facts
  * @param {number | null} facts.stars Mean of its reviews, 1 to 5; null where there are none.
  * @param {number} facts.reviews The number of reviews.
- * @param {number} facts.view How often it was viewed.
+ * @param {number | null} facts.view How often it was viewed; null counts as never.
  * @param {number | null} facts.originalPrice
  * @param {number | null} facts.discountPrice
  * @param {number} facts.intent What `intentOf` returns for the user's events on it.
@@ -27,7 +27,7 @@ export function featuresOf({ stars, reviews, view, originalPrice, discountPrice,
   return {
     stars: stars === null ? 0 : clipped((stars - 1) / (MOST_STARS - 1)),
     reviews: clipped(reviews / MANY),
-    views: clipped(view / MANY),
+    views: clipped((view ?? 0) / MANY),
     discount: clipped(discountPercent(originalPrice, discountPrice) / LARGE_DISCOUNT),
     intent: clipped(intent),
   };

@@ -7,27 +7,53 @@ import { systemClock, TooLate } from '../../concurrency/time.js';
 import { contextText } from './context.js';
 import { DatabaseUnavailable } from './databaseGuard.js';
 
+/**
+ * @import { Logger } from 'pino'
+ * @import { Id, Recommendation } from '../pythonInvoker.js'
+ * @import { RecommendationCache } from './cache.js'
+ * @import { CachedRow, Catalogue, Product } from './catalogue.js'
+ * @import { RecommenderClient } from './client.js'
+ * @import { Context } from './context.js'
+ * @import { DatabaseGuard } from './databaseGuard.js'
+ * @import { Rules } from './snapshot.js'
+ */
+
+/**
+ * @typedef {{limit: number, context: Context, rules: Rules}} ListOptions
+ *
+ * @typedef {{answer: Recommendation, products: Map<Id, Product>, cached?: undefined}} ComputedList A model's answer, and its products
+ *   that may be shown.
+ *
+ * @typedef {{cached: CachedRow[], answer?: undefined, products?: undefined}} FoundList The rows of a list that another process has just
+ *   stored.
+ *
+ * @typedef {ComputedList | FoundList} BuiltList
+ */
+
 const SIZES = [30, 60, 100]; // of stored lists: few, so that requests with different limits share one
 const SPARE = 10; // items stored beyond the limit, because some are sold out by the time they are shown
 const POLL_MS = { least: 5, most: 40 }; // between two reads of a list that another process is computing
 const MOST_REVALIDATIONS = 4; // at once; they must not delay lists that a request waits for
 const FLIGHTS = ['list', 'new', 'revalidate'];
 
-/** Return how many items are requested from Python, and stored, for a list of `limit` items. */
+/**
+ * Return how many items are requested from Python, and stored, for a list of `limit` items.
+ *
+ * @param {number} limit
+ */
 export function sizeFor(limit) {
-  return SIZES.find((size) => size >= limit + SPARE) ?? SIZES.at(-1);
+  return SIZES.find((size) => size >= limit + SPARE) ?? SIZES[SIZES.length - 1];
 }
 
-/**
- * Builds users' lists.
- *
- * A built list is `{answer, products}`: a model's answer and its products that may be shown. Or it is `{cached}`: the rows of a list that
- * another process has just stored.
- */
+/** Builds users' lists. */
 export class ListBuilder {
+  /** @type {RecommenderClient} */
   #client;
+  /** @type {Catalogue} */
   #catalogue;
+  /** @type {RecommendationCache} */
   #cache;
+  /** @type {DatabaseGuard} */
   #guard;
   #log;
   #timeoutMs;
@@ -36,6 +62,16 @@ export class ListBuilder {
   #revalidations = new Map(); // by the flight's key, so that a user has one at a time
   #isClosed = false;
 
+  /**
+   * @param {object} parts
+   * @param {RecommenderClient} parts.client
+   * @param {Catalogue} parts.catalogue
+   * @param {RecommendationCache} parts.cache
+   * @param {DatabaseGuard} parts.guard
+   * @param {Pick<Logger, 'warn'>} parts.log
+   * @param {number} parts.timeoutMs How long to wait for a list that another process is computing.
+   * @param {number} parts.storeMs How long each query may take.
+   */
   constructor({ client, catalogue, cache, guard, log, timeoutMs, storeMs }) {
     this.#client = client;
     this.#catalogue = catalogue;
@@ -50,19 +86,33 @@ export class ListBuilder {
    * Return a list that replaces an outdated one: computed here, or by another process that is already computing it.
    *
    * @param {number} userId
-   * @param {object} options
-   * @param {object[]} cached The rows of the outdated list; empty where there is none.
+   * @param {ListOptions} options
+   * @param {CachedRow[]} cached The rows of the outdated list; empty where there is none.
+   * @returns {Promise<BuiltList>}
    */
   getOrCompute(userId, options, cached) {
     return this.#flights.run(keyOf('list', userId, options), () => this.#computeOrAwait(userId, options, cached));
   }
 
-  /** Compute a new list, whatever is stored or being computed elsewhere. */
+  /**
+   * Compute a new list, whatever is stored or being computed elsewhere.
+   *
+   * @param {number} userId
+   * @param {ListOptions} options
+   * @returns {Promise<ComputedList>}
+   */
   refresh(userId, options) {
-    return this.#flights.run(keyOf('new', userId, options), () => this.#compute(userId, options, undefined));
+    const computation = this.#flights.run(keyOf('new', userId, options), () => this.#compute(userId, options, undefined));
+    return /** @type {Promise<ComputedList>} */ (computation); // never null: the lease is taken from any holder
   }
 
-  /** Compute a new list in the background while the stale one is answered. Only a few run at once, and none while the client pauses. */
+  /**
+   * Compute a new list in the background while the stale one is answered. Only a few run at once, and none while the client pauses.
+   *
+   * @param {number} userId
+   * @param {ListOptions} options
+   * @param {CachedRow[]} cached
+   */
   revalidate(userId, options, cached) {
     const key = keyOf('revalidate', userId, options);
     const isFull = this.#revalidations.size >= MOST_REVALIDATIONS;
@@ -88,6 +138,12 @@ export class ListBuilder {
     await Promise.all(this.#revalidations.values());
   }
 
+  /**
+   * @param {number} userId
+   * @param {ListOptions} options
+   * @param {CachedRow[]} cached
+   * @returns {Promise<BuiltList>}
+   */
   async #computeOrAwait(userId, options, cached) {
     const seen = cached[0]?.computedAt ?? null;
     const until = systemClock.now() + this.#timeoutMs;
@@ -108,8 +164,10 @@ export class ListBuilder {
   /**
    * Compute a list and store it, if its lease can be acquired.
    *
+   * @param {number} userId
+   * @param {ListOptions} options
    * @param {number | null | undefined} seen See `RecommendationCache.acquire`.
-   * @returns {Promise<object | null>} Null if another process holds the lease, or has just stored a list.
+   * @returns {Promise<ComputedList | null>} Null if another process holds the lease, or has just stored a list.
    */
   async #compute(userId, options, seen) {
     this.#client.checkPause();
@@ -124,6 +182,11 @@ export class ListBuilder {
     return { answer, products };
   }
 
+  /**
+   * @param {number} userId
+   * @param {ListOptions} options
+   * @param {string} token Of the lease.
+   */
   async #request(userId, { limit, context }, token) {
     try {
       return await this.#client.request({ user_id: userId, limit: sizeFor(limit), context });
@@ -156,12 +219,23 @@ export class ListBuilder {
   }
 }
 
-/** Return the ids of an answer's items that can be products of this shop: whole numbers. */
+/**
+ * Return the ids of an answer's items that can be products of this shop: whole numbers.
+ *
+ * @param {Pick<Recommendation, 'items'>} answer
+ * @returns {number[]}
+ */
 export function idsOf({ items }) {
-  return items.map(({ productId }) => productId).filter(Number.isSafeInteger);
+  return /** @type {number[]} */ (items.map(({ productId }) => productId).filter(Number.isSafeInteger));
 }
 
-/** Whether rows are a list that was stored after the outdated one, and is long enough. */
+/**
+ * Whether rows are a list that was stored after the outdated one, and is long enough.
+ *
+ * @param {CachedRow[]} rows
+ * @param {number | null} seen `computedAt` of the outdated list, null where there is none.
+ * @param {{limit: number}} options
+ */
 function isNewer([header], seen, { limit }) {
   return header !== undefined && header.productId !== null && header.computedAt > (seen ?? 0) && header.nRequested >= limit;
 }

@@ -6,13 +6,23 @@ import path from 'node:path';
 
 import { SingleFlight } from '../../concurrency/sharing.js';
 
+/**
+ * @import { Logger } from 'pino'
+ * @import { Id } from '../pythonInvoker.js'
+ * @import { Product } from './catalogue.js'
+ */
+
 const CHECK_MS = 200; // between two checks of CURRENT; Python's workers check as often
 const RETRY_MS = 5000; // after a failed read, even if CURRENT is the same
 const MOST_BYTES = { current: 128, manifest: 16 * 2 ** 20, snapshot: 16 * 2 ** 20 };
 const VERSION_NAME = /^[0-9]{8}T[0-9]{6}Z-([0-9a-f]{8})$/;
 const FILE = 'snapshot.json';
 
-/** The rules while no version is published: purchased products stay hidden for ever. */
+/**
+ * The rules while no version is published: purchased products stay hidden for ever.
+ *
+ * @type {Rules}
+ */
 export const DEFAULT_RULES = Object.freeze({
   purchaseEvents: Object.freeze(['purchase']),
   cancelEvents: Object.freeze(['cancel']),
@@ -23,22 +33,34 @@ export const DEFAULT_RULES = Object.freeze({
 /**
  * Follow the active version: its name, the rules that serving shares with training, and items for when the database is unavailable.
  *
- * @param {{modelsDir: string, log?: object, checkMs?: number, now?: () => number}} options
- * @returns {{current: () => Promise<Published | null>}} `current` never rejects: if a new version is damaged, the one before it stays.
+ * @param {{modelsDir: string, log?: Pick<Logger, 'warn'>, checkMs?: number, now?: () => number}} options
+ * @returns {Snapshot}
+ *
+ * @typedef {object} Snapshot
+ * @property {() => Promise<Published | null>} current It never rejects: if a new version is damaged, the one before it stays.
+ *
+ * @typedef {object} Rules What serving shares with training.
+ * @property {readonly string[]} purchaseEvents
+ * @property {readonly string[]} cancelEvents
+ * @property {number} repeatAfterDays How long a purchased product stays hidden; Infinity for ever.
+ * @property {string | null} timeZone
  *
  * @typedef {object} Published
  * @property {string} name The version.
  * @property {number} activatedAt Milliseconds since 1970.
  * @property {boolean} hasTextIds Whether ids of users or products are text, not numbers.
- * @property {{purchaseEvents: string[], cancelEvents: string[], repeatAfterDays: number, timeZone: string | null}} rules
- * @property {object[]} popular Products, best sellers first.
- * @property {object[]} newest Products, newest first.
+ * @property {Rules} rules
+ * @property {Product[]} popular Best sellers first.
+ * @property {Product[]} newest Newest first.
  */
 export function createSnapshot({ modelsDir, log, checkMs = CHECK_MS, now = () => performance.now() }) {
   const checks = new SingleFlight();
+  /** @type {Published | null} */
   let published = null;
+  /** @type {string | null} */
   let seen = null; // the fingerprint of CURRENT at the latest check
   let checkedAt = -Infinity;
+  /** @type {number | null} */
   let failedAt = null;
 
   async function check() {
@@ -47,7 +69,7 @@ export function createSnapshot({ modelsDir, log, checkMs = CHECK_MS, now = () =>
     checkedAt = now();
     const fingerprint = status && `${status.ino}:${status.mtimeMs}:${status.size}`;
     const isDue = fingerprint !== seen || (failedAt !== null && checkedAt - failedAt >= RETRY_MS);
-    if (fingerprint === null || !isDue) return;
+    if (status === null || !isDue) return;
     try {
       published = await readPublished(modelsDir, status.mtimeMs);
       failedAt = null;
@@ -70,6 +92,8 @@ export function createSnapshot({ modelsDir, log, checkMs = CHECK_MS, now = () =>
 /**
  * Read the active version. The manifest must have the hash in the version's name, and `snapshot.json` must have the size and the SHA-256
  * in the manifest.
+ *
+ * @returns {Promise<Published>}
  */
 async function readPublished(modelsDir, activatedAt) {
   const name = (await bytesOf(path.join(modelsDir, 'CURRENT'), MOST_BYTES.current)).toString('latin1').replace(/\n$/, '');
@@ -102,6 +126,10 @@ async function bytesOf(file, most) {
   }
 }
 
+/**
+ * @param {Record<string, any>} [settings] Those of the manifest.
+ * @returns {Rules}
+ */
 function rulesOf(settings = {}) {
   return Object.freeze({
     purchaseEvents: settings.purchase_events ?? DEFAULT_RULES.purchaseEvents,
@@ -118,6 +146,7 @@ function listsOf({ popular = [], newest = [], products = [] }) {
   return { popular: listed(popular), newest: listed(newest) };
 }
 
+/** @returns {Product} */
 function shown({ id, name, category, brand, price }) {
   return Object.freeze({ id, name, categoryId: category, brandId: brand, view: null, originalPrice: price, discountPrice: null, price });
 }

@@ -6,6 +6,14 @@ import path from 'node:path';
 
 import { isLeftOver } from './folder.js';
 
+/**
+ * @typedef {object} WaitingFolder Records that wait for another database.
+ * @property {string} folder
+ * @property {string | null} database Null if it is unknown.
+ * @property {number} files
+ * @property {number} bytes
+ */
+
 const FOLDER = /^[0-9a-f]{16}$/;
 const LABEL = 'database.json';
 const PRIVATE = { folder: 0o700, file: 0o600 };
@@ -18,7 +26,7 @@ const PRIVATE = { folder: 0o700, file: 0o600 };
  *
  * @param {string} spoolDir Several backends may share it.
  * @param {string} database What `nameOf` returned; it contains no secret.
- * @param {object} [fs]
+ * @param {typeof nodeFs} [fs]
  * @returns {Promise<string>} The folder's path.
  */
 export async function folderOf(spoolDir, database, fs = nodeFs) {
@@ -41,7 +49,7 @@ export async function folderOf(spoolDir, database, fs = nodeFs) {
  *
  * @param {string} spoolDir
  * @param {string} own The folder of this process's database.
- * @returns {{folder: string, database: string | null, files: number, bytes: number}[]} `database` is null if it is unknown.
+ * @returns {WaitingFolder[]}
  */
 export function waitingElsewhere(spoolDir, own) {
   const others = entriesOf(spoolDir).filter((name) => FOLDER.test(name)).map((name) => path.join(spoolDir, name));
@@ -67,6 +75,7 @@ function unless(code) {
   };
 }
 
+/** @returns {WaitingFolder} */
 function waitingIn(folder) {
   const sizes = entriesOf(folder).filter(isLeftOver).map((name) => sizeOf(path.join(folder, name))).filter((size) => size > 0);
   return { folder, database: databaseOf(folder), files: sizes.length, bytes: sizes.reduce((sum, size) => sum + size, 0) };

@@ -33,7 +33,7 @@ export class SpoolFolder {
     await this.#fs.mkdir(this.#folder, { recursive: true, mode: PRIVATE.folder });
     const adopted = [];
     for (const name of (await this.#fs.readdir(this.#folder)).sort()) {
-      if (isLeftOver(name)) adopted.push(await this.#take(name, SEGMENT.exec(name)[1]));
+      if (isLeftOver(name)) adopted.push(await this.#take(name, SEGMENT.exec(name)?.[1]));
     }
     return adopted.filter((file) => file !== null);
   }

@@ -3,6 +3,28 @@ import { createHash } from 'node:crypto';
 
 import { SpoolFolder } from './folder.js';
 
+/**
+ * @import nodeFs from 'node:fs/promises'
+ * @import { FileHandle } from 'node:fs/promises'
+ * @import { Logger } from 'pino'
+ */
+
+/**
+ * @typedef {{stored: number, duplicate: number, rejected: number}} Counts
+ *
+ * @typedef {object} Segment
+ * @property {string} file
+ * @property {FileHandle | null} handle Null where an earlier process wrote it.
+ * @property {string[]} waiting The keys of its records that wait, in their order.
+ *
+ * @typedef {Segment & {handle: FileHandle}} OpenSegment
+ *
+ * @typedef {object} Entry A record that waits or is being written.
+ * @property {any} record
+ * @property {number} bytes
+ * @property {Promise<any>} written Resolves to the record when it is on the disk.
+ */
+
 const SUM_CHARACTERS = 16; // of SHA-256: against torn and damaged lines, not against attacks
 const LINE_FEED = 0x0a;
 
@@ -19,8 +41,8 @@ export class SpoolClosed extends Error {
 /**
  * Open a spool. Records are on the disk before they are acknowledged. They leave it in their order when the database has stored them.
  *
- * @param {{folder: string, maxBytes: number, log: object, fs?: object}} options All processes of one
- *   machine or container may share a folder.
+ * @param {{folder: string, maxBytes: number, log: Logger, fs?: typeof nodeFs}} options All processes of one machine or container may
+ *   share a folder.
  * @returns {Promise<Spool>}
  */
 export async function openSpool({ folder, maxBytes, log, fs }) {
@@ -30,16 +52,23 @@ export async function openSpool({ folder, maxBytes, log, fs }) {
   return spool;
 }
 
-class Spool {
+export class Spool {
+  /** @type {SpoolFolder} */
   #files;
   #maxBytes;
   #log;
+  /** @type {Segment[]} */
   #segments = []; // oldest first; the last one may be `#current`
+  /** @type {OpenSegment | null} */
   #current = null;
   #bytes = 0;
+  /** @type {Map<string, Entry>} */
   #byKey = new Map();
+  /** @type {{key: string, line: Buffer, resolve: () => void, reject: (failure: SpoolFailed) => void}[]} */
   #queue = [];
+  /** @type {Promise<void> | null} */
   #writing = null;
+  /** @type {Promise<Counts> | null} */
   #draining = null;
   #isClosed = false;
   #counts = { damaged: 0, rejected: 0 };
@@ -68,9 +97,10 @@ class Spool {
   /**
    * Append a record. Of two with the same key, the first is kept; the second resolves when the first is on the disk.
    *
+   * @template T
    * @param {string} key
-   * @param {object} record
-   * @returns {Promise<object>} The record that is kept.
+   * @param {T} record
+   * @returns {Promise<T>} The record that is kept.
    * @throws {SpoolFailed}
    */
   append(key, record) {
@@ -82,19 +112,18 @@ class Spool {
       return Promise.reject(new SpoolFailed(`The spool should have at most ${this.#maxBytes} bytes. Received: a record beyond them.`));
     }
     this.#bytes += line.length;
-    const entry = { record, bytes: line.length };
-    entry.written = new Promise((resolve, reject) => this.#queue.push({ key, line, resolve: () => resolve(record), reject }));
-    this.#byKey.set(key, entry);
+    const written = new Promise((resolve, reject) => this.#queue.push({ key, line, resolve: () => resolve(record), reject }));
+    this.#byKey.set(key, { record, bytes: line.length, written });
     this.#writing ??= this.#write();
-    return entry.written;
+    return written;
   }
 
   /**
    * Store the waiting records in their order, until one attempt fails.
    *
-   * @param {(record: object) => Promise<'stored' | 'duplicate' | 'rejected'>} store A rejected record can never be stored, and is
+   * @param {(record: any) => Promise<keyof Counts>} store A rejected record can never be stored, and is
    *   set aside. It throws if the record should be tried again later.
-   * @returns {Promise<{stored: number, duplicate: number, rejected: number}>}
+   * @returns {Promise<Counts>}
    */
   drain(store) {
     this.#draining ??= this.#drain(store).finally(() => {
@@ -115,6 +144,7 @@ class Spool {
   /** Load the records of an existing segment. */
   async load(file) {
     const { records, damaged } = decodeRecords(await this.#files.read(file));
+    /** @type {Segment} */
     const segment = { file, handle: null, waiting: [] };
     for (const { key, record } of records) {
       if (this.#byKey.has(key)) continue;
@@ -149,6 +179,7 @@ class Spool {
     this.#writing = null;
   }
 
+  /** @returns {Promise<OpenSegment>} */
   async #openSegment() {
     if (this.#current === null) {
       const { file, handle } = await this.#files.begin();
@@ -178,11 +209,16 @@ class Spool {
     return counts;
   }
 
+  /**
+   * @param {Segment} segment
+   * @param {(record: any) => Promise<keyof Counts>} store
+   * @param {Counts} counts
+   */
   async #empty(segment, store, counts) {
     while (segment.waiting.length > 0) {
       if (this.#isClosed) throw new SpoolClosed('The spool should be open while it is emptied. Received: its end.'); // a return would let the segment be removed
       const [key] = segment.waiting;
-      const { record } = this.#byKey.get(key);
+      const { record } = /** @type {Entry} */ (this.#byKey.get(key));
       const outcome = await store(record);
       if (outcome === 'rejected') {
         await this.#files.setAside(`${JSON.stringify({ key, record })}\n`);
@@ -211,7 +247,7 @@ export function encodeRecord(record) {
  * acknowledged.
  *
  * @param {Buffer} bytes
- * @returns {{records: object[], damaged: number}}
+ * @returns {{records: any[], damaged: number}} The records as `encodeRecord` got them.
  */
 export function decodeRecords(bytes) {
   const records = [];
