@@ -8,6 +8,8 @@ import { pathToFileURL } from 'node:url';
 
 import { compile } from 'json-schema-to-typescript';
 
+import { commandLine } from '../src/commandLine.js';
+
 export const CONTRACT = new URL('../src/services/contract.d.ts', import.meta.url);
 
 const SCHEMAS = new URL('../../docs/schema/', import.meta.url);
@@ -43,6 +45,7 @@ function withNames(schema) {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  commandLine('Write src/services/contract.d.ts, the contract as TypeScript, from docs/schema/: node scripts/writeTypes.js');
   writeFileSync(CONTRACT, await contract());
   console.log('wrote src/services/contract.d.ts');
 }

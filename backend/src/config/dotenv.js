@@ -1,10 +1,11 @@
 /** A reader of `.env` files that agrees with python-dotenv. */
 import { readFileSync } from 'node:fs';
 
-const KEY = /(?:export[^\S\r\n]+)?(?:'([^']+)'|([^=#\s]+))[^\S\r\n]*/y;
+const EXPORT = /(?:export[^\S\r\n]+)?/y;
+const KEY = /(?:'([^']+)'|([^=#\s'][^=#\s]*))[^\S\r\n]*/y;
 const EQUALS = /=[^\S\r\n]*/y;
-const SINGLE_QUOTED = /'((?:\\'|[^'])*)'/y;
-const DOUBLE_QUOTED = /"((?:\\"|[^"])*)"/y;
+const SINGLE_QUOTED = /'((?:\\.|[^'\\])*)'/sy;
+const DOUBLE_QUOTED = /"((?:\\.|[^"\\])*)"/sy;
 const UNQUOTED = /[^\r\n]*/y;
 const LINE_END = /[^\S\r\n]*(?:#[^\r\n]*)?(?:\r\n|\n|\r|$)/y;
 const REST_OF_LINE = /[^\r\n]*(?:\r\n|\n|\r|$)/y;
@@ -36,36 +37,34 @@ export function parseDotenv(text, environ) {
   const cursor = { text, at: 0 };
   const values = {};
   while (take(BLANK, cursor) !== null && cursor.at < text.length) {
-    const start = cursor.at;
     const line = assignment(cursor);
-    if (line === null) skipLine(cursor, start);
-    else if (line.value !== null) values[line.key] = resolved(line.value, { ...environ, ...values });
+    if (line === null) take(REST_OF_LINE, cursor);
+    else if (line.value === null) delete values[line.key];
+    else values[line.key] = resolved(line.value, { ...environ, ...values });
   }
   return values;
 }
 
 function assignment(cursor) {
   if (cursor.text[cursor.at] === '#') return null;
+  take(EXPORT, cursor);
   const named = take(KEY, cursor);
   if (named === null) return null;
-  const value = take(EQUALS, cursor) === null ? null : valueAt(cursor);
+  const equals = take(EQUALS, cursor);
+  const value = equals === null ? null : valueAt(cursor, equals[0] !== '=');
   return value === undefined || take(LINE_END, cursor) === null ? null : { key: named[1] ?? named[2], value };
 }
 
-function valueAt(cursor) {
+function valueAt(cursor, isSpaced) {
   const first = cursor.text[cursor.at];
+  if (first === '#' && isSpaced) return ''; // a comment behind an empty value
   if (first === "'") return take(SINGLE_QUOTED, cursor)?.[1].replace(/\\([\\'])/g, '$1');
   if (first === '"') return take(DOUBLE_QUOTED, cursor)?.[1].replace(/\\([\\'"abfnrtv])/g, (_, letter) => ESCAPED[letter] ?? letter);
-  return take(UNQUOTED, cursor)[0].replace(/\s+#.*/, '').trimEnd();
+  return take(UNQUOTED, cursor)[0].replace(/\s+#.*/s, '').trimEnd();
 }
 
 function resolved(value, variables) {
   return value.replace(NAMED, (_, name, otherwise = '') => variables[name] ?? otherwise);
-}
-
-function skipLine(cursor, start) {
-  cursor.at = start;
-  take(REST_OF_LINE, cursor);
 }
 
 function take(pattern, cursor) {

@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 
 const MASK = '***';
 const SHORT = 6; // a secret below this length is part of too many words, and is masked only where it stands alone
-const ACCOUNT = /(?<=:\/\/)[^\s@"']*@/g; // the user and the password of any URL
+const ACCOUNT = /(?<=:\/\/)(?!user:password@)[^\s@]\S*(?=@)/g; // the user and the password of any URL but those of our own messages
 
 const known = new Set();
 
@@ -49,7 +49,7 @@ export class Secret {
  */
 export function scrubbed(text) {
   const forms = [...known].flatMap((value) => [...formsOf(value)]).sort((one, other) => other.length - one.length);
-  return forms.reduce((partly, form) => (partly.includes(form) ? masked(partly, form) : partly), text.replace(ACCOUNT, `${MASK}@`));
+  return forms.reduce((partly, form) => (partly.includes(form) ? masked(partly, form) : partly), text.replace(ACCOUNT, MASK));
 }
 
 /** Return the spellings of a secret in texts: plain, percent-encoded, and escaped for JSON. */

@@ -200,10 +200,11 @@ function checkStoredZone(zone) {
 
 function canonicalZone(zone) {
   try {
-    return new Intl.DateTimeFormat('en', { timeZone: zone }).resolvedOptions().timeZone;
+    if (typeof zone === 'string') return new Intl.DateTimeFormat('en', { timeZone: zone }).resolvedOptions().timeZone;
   } catch {
-    throw new SettingsError(`[shop] time zones should be names such as Europe/Berlin. Received: ${zone}.`);
+    // there is no such zone
   }
+  throw new SettingsError(`[shop] time zones should be names such as Europe/Berlin. Received: ${typeof zone === 'string' ? zone : 'no text'}.`);
 }
 
 /**

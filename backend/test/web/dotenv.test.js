@@ -28,6 +28,14 @@ const TEXTS = [
   'A=1\nA=2',
   'DATABASE_URL=mysql+pymysql://u:p%40ss@h:3306/n?x=y\nMODELS_DIR=data/models',
   'A=`x y`\nB=ключ\nC=🍯',
+  'A=1\nB=2\nA',
+  'A= # none\nB=\t#none\nC=#x\nD=  \nE= "#x"',
+  'A="x\\\\"\nB="y"',
+  "A='x\\\\'\nB='y'",
+  'A="x\\\nB="y"',
+  "'A=1\nB=2",
+  "'A'=1\nexport 'B=2\nexport =3\nexport=4",
+  "A=x #y\u2028z\nB=2",
 ];
 
 test('values are those of python-dotenv', () => {

@@ -104,6 +104,16 @@ for (const [given, message] of [
   });
 }
 
+for (const zone of ['["UTC"]', '{ name = "UTC" }', '7', 'true']) {
+  test(`a time zone that is ${zone} is refused`, () => {
+    for (const name of ['time_zone', 'stored_time_zone']) {
+      const root = folderWith({ 'recsys.toml': `[shop]\n${name} = ${zone}\n` });
+
+      assert.throws(() => readSettings(NEEDED, root), (error) => error instanceof SettingsError && error.message.endsWith('Received: no text.'));
+    }
+  });
+}
+
 test('a mapping that cannot be read is refused', () => {
   const broken = folderWith({ 'recsys.toml': '[shop' });
   const elsewhere = folderWith({ 'recsys.toml': '[shop]\ntime_zone = "Mars/Olympus"' });
@@ -217,6 +227,9 @@ test('secrets are masked in other texts, in all spellings', () => {
     ['{"password":"to/hush\\""}', '{"password":"***"}'],
     ['tea, steam and a teapot', '***, steam and a teapot'], // a short one is masked where it stands alone
     ['mysql://h/n', 'mysql://h/n'],
+    ['at mysql://eve:un"kno\'wn@h/n', 'at mysql://***@h/n'],
+    ['at mysql://eve:un@known@h/n, a@b', 'at mysql://***@h/n, a@b'],
+    ['mysql+pymysql://user:password@host:3306/name', 'mysql+pymysql://user:password@host:3306/name'], // an example of our own
   ]) {
     assert.equal(scrubbed(text), scrubbedText);
   }
