@@ -28,7 +28,7 @@ from recsys.artifacts import current  # noqa: E402
 from recsys.data.cleaning import clean  # noqa: E402
 from recsys.data.interactions import data_hash  # noqa: E402
 from recsys.errors import ModelRefused, NoModel, RecsysError, SettingsError  # noqa: E402
-from recsys.errors.secrets import Parser  # noqa: E402
+from recsys.errors.arguments import Parser  # noqa: E402
 from recsys.settings import Settings, load_settings  # noqa: E402
 from recsys.store import connect, read_interactions  # noqa: E402
 from recsys.store.writes import product_names, user  # noqa: E402

@@ -23,7 +23,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table  # noqa: E402
 
 from recsys.errors import RecsysError, UsageError  # noqa: E402
-from recsys.errors.secrets import Parser  # noqa: E402
+from recsys.errors.arguments import Parser  # noqa: E402
 from recsys.errors.wording import listed  # noqa: E402
 from recsys.importing.options import Condition, ImportOptions  # noqa: E402
 from recsys.importing.run import ImportReport, import_events  # noqa: E402

@@ -19,7 +19,7 @@ from rich.table import Table  # noqa: E402
 from demo.people import DEMO_PASSWORD  # noqa: E402
 from demo.shop import Options, make_shop, summary  # noqa: E402
 from recsys.errors import RecsysError, UsageError  # noqa: E402
-from recsys.errors.secrets import Parser  # noqa: E402
+from recsys.errors.arguments import Parser  # noqa: E402
 from recsys.settings import load_settings  # noqa: E402
 from recsys.settings.database_url import DatabaseUrl  # noqa: E402
 from recsys.store import connect  # noqa: E402

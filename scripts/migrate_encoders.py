@@ -21,7 +21,7 @@ from numpy.typing import NDArray  # noqa: E402
 
 from recsys import artifacts, store  # noqa: E402
 from recsys.errors import NoModel, RecsysError  # noqa: E402
-from recsys.errors.secrets import Parser  # noqa: E402
+from recsys.errors.arguments import Parser  # noqa: E402
 from recsys.legacy import encoders as legacy  # noqa: E402
 from recsys.settings import load_settings  # noqa: E402
 from recsys.settings.database_url import DatabaseUrl  # noqa: E402

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from recsys.contract.schema import request_schema, response_schema  # noqa: E402
-from recsys.errors.secrets import Parser  # noqa: E402
+from recsys.errors.arguments import Parser  # noqa: E402
 from recsys.scorers.registry import REGISTRY  # noqa: E402
 
 FOLDER, PROTOCOL = ROOT / "docs" / "schema", ROOT / "docs" / "PROTOCOL.md"

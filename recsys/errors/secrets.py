@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from functools import lru_cache
@@ -128,11 +127,3 @@ def _print(heading: str, kind: type[BaseException], error: BaseException | None,
     if sys.stderr is not None and kind is not SystemExit:  # which ends a thread silently
         sys.stderr.write(scrubbed(heading + "".join(traceback.format_exception(kind, error, trace))))
         sys.stderr.flush()
-
-
-class Parser(argparse.ArgumentParser):
-    """A command-line parser whose errors show neither user nor password of a URL."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print usage and message, and exit with status 2."""
-        super().error(without_accounts(message))

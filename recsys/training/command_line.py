@@ -156,7 +156,7 @@ def _parser() -> ArgumentParser:
     from argparse import RawDescriptionHelpFormatter
     from dataclasses import fields
 
-    from recsys.errors.secrets import Parser
+    from recsys.errors.arguments import Parser
     from recsys.settings import Training
 
     parser = Parser(description=DESCRIPTION, formatter_class=RawDescriptionHelpFormatter)
