@@ -21,6 +21,7 @@ from numpy.typing import NDArray  # noqa: E402
 
 from recsys import artifacts, store  # noqa: E402
 from recsys.errors import NoModel, RecsysError  # noqa: E402
+from recsys.errors.secrets import Parser  # noqa: E402
 from recsys.legacy import encoders as legacy  # noqa: E402
 from recsys.settings import load_settings  # noqa: E402
 from recsys.settings.database_url import DatabaseUrl  # noqa: E402
@@ -113,7 +114,7 @@ def _write(url: DatabaseUrl, encoders: Encoders) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--version", metavar="NAME", help="a published version; default the active one")
     source.add_argument(
