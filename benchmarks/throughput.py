@@ -24,7 +24,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -35,9 +35,11 @@ from numpy.typing import NDArray  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from recsys.data.dataset import Dataset  # noqa: E402
-from recsys.networks.windows import Windows  # noqa: E402
 from recsys.settings import Training  # noqa: E402
 from recsys.training.terminal import console  # noqa: E402
+
+if TYPE_CHECKING:
+    from recsys.networks.windows import Windows
 
 N_USERS, N_ITEMS, N_EVENTS = 6040, 3706, 1_000_000  # about MovieLens-1M
 OPTIONS = Training(
@@ -150,6 +152,8 @@ def pairs(data: Dataset) -> Windows:
     Returns:
         Windows of width 0: a target each, and no events beside it.
     """
+    from recsys.networks.windows import Windows  # loads TensorFlow, for which `--help` should not wait
+
     n = len(data)
     return Windows(
         users=data.users,
