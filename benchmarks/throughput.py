@@ -26,9 +26,6 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-if TYPE_CHECKING:
-    from recsys.networks.windows import Windows
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow would introduce itself in each process
@@ -40,6 +37,9 @@ from rich.table import Table  # noqa: E402
 from recsys.data.dataset import Dataset  # noqa: E402
 from recsys.settings import Training  # noqa: E402
 from recsys.training.terminal import console  # noqa: E402
+
+if TYPE_CHECKING:
+    from recsys.networks.windows import Windows
 
 N_USERS, N_ITEMS, N_EVENTS = 6040, 3706, 1_000_000  # about MovieLens-1M
 OPTIONS = Training(
@@ -152,7 +152,7 @@ def pairs(data: Dataset) -> Windows:
     Returns:
         Windows of width 0: a target each, and no events beside it.
     """
-    from recsys.networks.windows import Windows
+    from recsys.networks.windows import Windows  # loads TensorFlow, for which `--help` should not wait
 
     n = len(data)
     return Windows(

@@ -139,7 +139,7 @@ class EventFile:
         try:
             yield
         except FileNotFoundError as error:
-            raise UsageError(f"{self.path} should be a file. Received: no such file.") from error
+            raise UsageError(f"{self.path.name} should be a file. Received: no such file.") from error
         except UnicodeError as error:
             raise UsageError(
                 f"{self.path.name} should be written in {self._encoding}, or --encoding say how. Received: {error}."

@@ -85,13 +85,20 @@ def train(argv: Sequence[str], root: Path) -> int:
         expected = "Training should have the packages of requirements.txt, or of `pip install recsys[train]`"
         sys.stderr.write(f"{expected}. Missing: {error.name}.\n")
         return 1
+    except MemoryError as error:
+        expected = "Memory should suffice for the run; smaller `dim`, `factors`, `batch` and `window` need less"
+        return _failed(f"{expected}. Received: {str(error) or 'no more from the system'}.", refused=False)
     except RecsysError as error:
-        from recsys.training.terminal import console
-
-        refused = isinstance(error, NotEnoughData | TrainingRefused)
-        console(stderr=True).print(f"{'Refused' if refused else 'Failed'}: {error}", style="bold red")
-        return 3 if refused else 1
+        return _failed(str(error), refused=isinstance(error, NotEnoughData | TrainingRefused))
     return 0
+
+
+def _failed(reason: str, *, refused: bool) -> int:
+    """Print why there is no new version, and return the exit status."""
+    from recsys.training.terminal import console
+
+    console(stderr=True).print(f"{'Refused' if refused else 'Failed'}: {reason}", style="bold red")
+    return 3 if refused else 1
 
 
 def _train(flags: dict[str, object], root: Path) -> None:

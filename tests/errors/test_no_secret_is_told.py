@@ -359,6 +359,15 @@ def test_a_wrong_command_line_is_reported_without_the_account_of_a_url(
     clean(bridge(tmp_path, b"", f"--database-url=mysql://root:{MARK}@h/db"))
 
 
+def test_a_url_in_place_of_a_file_is_reported_without_its_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean: Callable[[str], str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'shop.sqlite'}")
+    columns = ("--user", "user", "--item", "item", "--timestamp", "at", "--event-name", "view")
+
+    assert "no such file" in clean(script("scripts.import_events", tmp_path, f"mysql://root:{MARK}@h/db", *columns))
+
+
 # Tracebacks that Python prints, in real processes
 
 ENDS = {

@@ -110,6 +110,24 @@ def test_a_run_that_would_fail_later_ends_before_tensorflow_is_loaded(
     assert message in printed.err
 
 
+@pytest.mark.parametrize(
+    ("said", "received"), [("no room for 2 TiB", "no room for 2 TiB"), ("", "no more from the system")]
+)
+def test_a_run_without_enough_memory_fails_in_one_line(
+    entry_point: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], said: str, received: str
+):
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError(said)
+
+    monkeypatch.setattr("recsys.training.command_line.check_preconditions", fail)
+
+    assert entry_point.main([]) == 1
+    assert capsys.readouterr().err == (
+        "Failed: Memory should suffice for the run; smaller `dim`, `factors`, `batch` and `window` need less. "
+        f"Received: {received}.\n"
+    )
+
+
 def test_a_run_that_passes_every_check_imports_tensorflow(entry_point: Any):
     with pytest.raises(ImportError):
         entry_point.main([])
