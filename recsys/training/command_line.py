@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
+    from recsys.errors import RecsysError
     from recsys.settings import Settings
 
 DESCRIPTION = """Train on the shop's own tables, evaluate, and publish a version.
@@ -71,7 +72,7 @@ def train(argv: Sequence[str], root: Path) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: it prints banners otherwise
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # the same results on every processor, and one banner less
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # more threads would compete with TensorFlow's
-    from recsys.errors import NotEnoughData, RecsysError, TrainingRefused
+    from recsys.errors import Overloaded, RecsysError
 
     flags = vars(_parser().parse_args(argv))
     try:
@@ -87,17 +88,19 @@ def train(argv: Sequence[str], root: Path) -> int:
         return 1
     except MemoryError as error:
         expected = "Memory should suffice for the run; smaller `dim`, `factors`, `batch` and `window` need less"
-        return _failed(f"{expected}. Received: {str(error) or 'no more from the system'}.", refused=False)
+        return _failed(Overloaded(f"{expected}. Received: {str(error) or 'no more from the system'}."))
     except RecsysError as error:
-        return _failed(str(error), refused=isinstance(error, NotEnoughData | TrainingRefused))
+        return _failed(error)
     return 0
 
 
-def _failed(reason: str, *, refused: bool) -> int:
+def _failed(error: RecsysError) -> int:
     """Print why there is no new version, and return the exit status."""
+    from recsys.errors import NotEnoughData, TrainingRefused
     from recsys.training.terminal import console
 
-    console(stderr=True).print(f"{'Refused' if refused else 'Failed'}: {reason}", style="bold red")
+    refused = isinstance(error, NotEnoughData | TrainingRefused)
+    console(stderr=True).print(f"{'Refused' if refused else 'Failed'}: {error}", style="bold red")
     return 3 if refused else 1
 
 
