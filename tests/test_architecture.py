@@ -93,16 +93,23 @@ def may_import(folder: str) -> frozenset[str]:
     return (lower & MEDIA_IMPORT if folder in MEDIA else lower) | {folder}
 
 
-def loaded_with(names: set[str], *, parents: bool = True) -> set[str]:
-    """Return the modules of ours that run when some are imported, with or without the packages around them."""
-    bundle: set[str] = set()
+def loaded_with(names: set[str], *, parents: bool = True, late: bool = False) -> set[str]:
+    """Return the modules of ours that run when some are imported.
+
+    Args:
+        names: The imported modules.
+        parents: Whether the packages around them count.
+        late: Whether imports inside functions count.
+    """
+    loaded: set[str] = set()
     waiting = set(names)
     while waiting:
         name = waiting.pop()
-        if name in MODULES and name not in bundle:
-            bundle.add(name)
-            waiting |= imports_of(MODULES[name], at_import=True) | ({name.rpartition(".")[0]} if parents else set())
-    return bundle
+        if name in MODULES and name not in loaded:
+            loaded.add(name)
+            waiting |= imports_of(MODULES[name], at_import=not late)
+            waiting |= {name.rpartition(".")[0]} if parents else set()
+    return loaded
 
 
 def packages_loaded_with(names: set[str]) -> set[str]:
@@ -129,7 +136,7 @@ def test_imports_point_down_only(name: str) -> None:
 
 @each_module
 def test_no_module_imports_itself_in_a_circle(name: str) -> None:
-    assert name not in loaded_with(imports_of(MODULES[name], at_import=True), parents=False)
+    assert name not in loaded_with(imports_of(MODULES[name]), parents=False, late=True)
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES.values() if path.name == "__init__.py"], ids=module_of)

@@ -1,6 +1,7 @@
 """The process behind `recommend_api.py`: takes stdin and stdout, reads the command line, returns an exit status.
 
-Importing this module imports nothing but the standard library, so that no library prints before `take_streams`.
+Importing this module imports nothing but `streams` and the standard library, so that no library prints before
+`take_streams`.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
+from recsys.bridge.streams import send, take_streams
+
 if TYPE_CHECKING:
     from recsys.bridge.watchdog import Watchdog
 
 ANSWER_LOST = 74  # the exit status of an input/output error in sysexits.h
-STDIN, STDOUT, STDERR = 0, 1, 2
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = "--worker"
 HELP = """usage: recommend_api.py [--worker]
@@ -109,55 +111,6 @@ def run(
     result = error_boundary.run(lambda: _refuse(argv) if argv else answer_once(data, environ, root))
     send(error_boundary.to_line(result, data))
     return result.exit_status if isinstance(result, RecsysError) else 0
-
-
-def take_streams() -> tuple[int, int]:
-    """Keep stdin and stdout for the protocol; all other code gets an empty stdin, and its output goes to stderr.
-
-    Python's `print`, C's `puts` and a child's `echo` all write to descriptor 1; after this they end on stderr.
-
-    Returns:
-        The descriptors of requests and of answers.
-
-    Raises:
-        OSError: stdout is closed, so that no answer can be written.
-    """
-    os.fstat(STDOUT)
-    _open_if_closed(STDIN)
-    _open_if_closed(STDERR)
-    requests, answers = os.dup(STDIN), os.dup(STDOUT)
-    if sys.stderr is None:  # stderr was closed when Python started
-        sys.stderr = open(STDERR, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
-    empty = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(empty, STDIN)
-    os.close(empty)
-    os.dup2(STDERR, STDOUT)
-    sys.stdout = sys.stderr
-    for stream in (requests, answers):
-        os.set_blocking(stream, True)  # a parent may pass a pipe that it uses without blocking
-    return requests, answers
-
-
-def send(answers: int, line: bytes) -> None:
-    """Write one whole line.
-
-    Args:
-        answers: The descriptor of answers, from `take_streams`.
-        line: The line, its line end included.
-
-    Raises:
-        OSError: The client has gone, or the disk is full.
-    """
-    rest = memoryview(line)
-    while rest:
-        rest = rest[os.write(answers, rest) :]
-
-
-def _open_if_closed(stream: int) -> None:
-    try:
-        os.fstat(stream)
-    except OSError:
-        os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor, which is `stream`
 
 
 def _watch_parent(requests: int, parent: int) -> Watchdog:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from recsys.bridge.main import STDERR
+from recsys.bridge.streams import STDERR
 from recsys.contract import Request
 from recsys.errors import DeadlineExceeded
 
