@@ -30,6 +30,7 @@ table { border-collapse: collapse; margin: .5rem 0 1.5rem; font-variant-numeric:
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #e5e7eb }
 th:first-child, td:first-child { text-align: left }
 tr.winner { background: #eff6ff; font-weight: 600 } .note { color: #6b7280 } svg { max-width: 100%; height: auto }
+@media (max-width: 700px) { table { display: block; overflow-x: auto } }
 """
 
 
@@ -92,7 +93,8 @@ def page(entry: Mapping[str, Any], losses: Mapping[str, Sequence[float]]) -> str
     protocol, without_relevant = escape(entry["protocol"]), entry["users_without_relevant"]
     commit, data_hash = escape(str(entry["git_commit"])), escape(entry["data_sha256"][:16])
     return (
-        "<!doctype html><html lang=en><meta charset=utf-8><title>Training report</title>"
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        "<title>Training report</title>"
         f"<style>{STYLE}</style><h1>Training report</h1>"
         f"<p>The winner on validation is <b>{escape(winner)}</b>. The evaluation ranks the whole active catalogue for "
         f"{users:,} users after one cut ({protocol}); {without_relevant:,} had nothing relevant.</p>"
