@@ -1,5 +1,5 @@
 /**
- * Generates the part of docs/PERFORMANCE.md with the figures of bench/load.js and bench/httpSoak.js.
+ * Generates the part of docs/PERFORMANCE.md with the figures of bench/load.js and bench/soak.js.
  *
  *     node bench/page.js            write it
  *     node bench/page.js --check    change nothing; exit with 1 if the page differs

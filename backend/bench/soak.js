@@ -1,44 +1,61 @@
 /**
- * A pool under steady requests while its workers are killed, stopped and sent garbage, and versions change: fault F64.
+ * The whole server under mixed traffic, while faults are injected: the server is killed, its workers are killed, stopped and delayed, its
+ * database is cut off, versions change, and products are sold out. This is fault F64.
  *
- *     node bench/soak.js                                   half an hour
- *     node bench/soak.js --minutes 2 --json soak.json      two minutes, the summary also as JSON
+ *     node bench/soak.js                                             half an hour on SQLite, half an hour on MariaDB
+ *     node bench/soak.js    --minutes 2 --only mariadb               one database, briefly; with --json, the other's figures stay
+ *     node bench/soak.js    --json ../benchmarks/results/http.json   keep the summary; bench/page.js writes it into docs/PERFORMANCE.md
  *
- * --seed, a whole number (1), decides what happens and when. The exit status is 1 if anything that must hold did not.
- * Python is found as for the repository's own tests.
+ * --seed, a whole number (1), decides what happens and when. The exit status is 1 if there was a violation. Python is found as for the
+ * repository's tests.
  */
 import { HELP } from './loading/help.js';
-
-import { writeFileSync } from 'node:fs';
-import os from 'node:os';
 
 import { commandLine, refuse } from '../src/commandLine.js';
 import { seeded } from '../test/fakes.js';
 import { TinyShop } from '../test/tinyShop.js';
-import { progress, table } from './poolSoak/report.js';
-import { soak } from './poolSoak/soak.js';
+import { thenRemoved } from './loading/interrupted.js';
+import { progress } from './loading/progress.js';
+import { circumstances, keep, kept } from './loading/results.js';
+import { KINDS, copiedShop, tinySource } from './loading/shops.js';
+import { soak } from './loading/soak.js';
+import { terminal } from './loading/tables.js';
+import { PASSWORD, addressOf } from './loading/traffic.js';
 
 const values = commandLine(HELP, {
   minutes: { type: 'string', default: '30' },
   seed: { type: 'string', default: '1' },
+  only: { type: 'string' },
   json: { type: 'string' },
 });
-const minutes = Number(values.minutes);
+const durationMs = 60_000 * Number(values.minutes);
 const seed = Number(values.seed);
-if (!(minutes > 0) || !Number.isInteger(seed)) {
-  refuse(`--minutes should be above 0, and --seed a whole number. Received: ${values.minutes}, ${values.seed}.`);
+if (!(durationMs > 0) || !Number.isInteger(seed) || ![undefined, ...KINDS].includes(values.only)) {
+  const received = `${values.minutes}, ${values.seed}, ${values.only}`;
+  refuse(`--minutes should be above 0, --seed a whole number, --only one of ${KINDS.join(', ')}. Received: ${received}.`);
 }
 
-process.stdout.write('Training a tiny shop, which takes about ten seconds …\n');
-const shop = await TinyShop.make();
-try {
-  const durationMs = 60_000 * minutes;
-  const results = await soak(shop, { durationMs, random: seeded(seed), onLook: progress(durationMs) });
-  const machine = `${os.type()} ${os.arch()}, ${os.availableParallelism()} processors, Node ${process.versions.node}`;
-  const summary = { minutes, seed, machine, ...results };
-  process.stdout.write(`\n${table(summary)}\n`);
-  if (values.json) writeFileSync(values.json, `${JSON.stringify(summary, null, 2)}\n`);
-  process.exitCode = Object.keys(summary.violations).length === 0 ? 0 : 1;
-} finally {
-  shop.remove();
+const about = circumstances();
+process.stdout.write('Training a tiny shop, for ten seconds or so …\n');
+const tiny = await TinyShop.make();
+const databases = {};
+await thenRemoved(tiny, async () => {
+  const versions = [(await tiny.publisher('publish')).version, tiny.current];
+  for (const kind of KINDS.filter((name) => [undefined, name].includes(values.only))) {
+    const shop = await copiedShop(tinySource(tiny), kind);
+    if (shop.missing) process.stdout.write(`${kind} is left out: ${shop.missing}\n`);
+    else databases[kind] = await thenRemoved(shop, () => soaked(shop, versions));
+  }
+});
+const summary = { ...about, shop: 'a tiny shop', seed, databases };
+const others = values.only && values.json ? kept(values.json).soak?.databases : {};
+if (values.json) keep(values.json, 'soak', { ...summary, databases: { ...others, ...databases } });
+process.stdout.write(`\n${terminal({ soak: summary })}\n`);
+for (const { words: messages } of Object.values(databases)) for (const message of messages) process.stdout.write(`  ${message}\n`);
+const isClean = Object.values(databases).every(({ violations }) => Object.keys(violations).length === 0);
+process.exitCode = isClean && Object.keys(databases).length > 0 ? 0 : 1;
+
+async function soaked(shop, versions) {
+  await shop.openAccounts(PASSWORD, addressOf);
+  return soak(shop, { tiny, versions, durationMs, random: seeded(seed), onLook: progress(durationMs) });
 }

@@ -4,9 +4,9 @@ import express from 'express';
 import helmet from 'helmet';
 
 import { errorHandler, notFound } from './middlewares/errors.js';
+import { page } from './middlewares/page.js';
 import { requestLog } from './monitoring/logging.js';
 import { webRoutes } from './route/web.js';
-import { STYLE_SOURCE } from './views/overviewPage.js';
 
 /**
  * @import { HelmetOptions } from 'helmet'
@@ -15,11 +15,16 @@ import { STYLE_SOURCE } from './views/overviewPage.js';
  * @import { Settings } from './config/settings.js'
  * @import { Models } from './models/index.js'
  * @import { Metrics } from './monitoring/metrics.js'
+ * @import { AdminService } from './services/adminService.js'
+ * @import { AnswerCounts } from './services/answerCounts.js'
  * @import { AuthService } from './services/authService.js'
  * @import { InteractionService } from './services/interactionService.js'
  * @import { Pool } from './services/pythonInvoker.js'
- * @import { Recommendations } from './services/recommendationService.js'
+ * @import { ProductService } from './services/productService.js'
+ * @import { RecommendationService } from './services/recommendationService.js'
+ * @import { Snapshot } from './services/recommendations/snapshot.js'
  * @import { WaitingFolder } from './services/spool/databases.js'
+ * @import { VisitorHistory } from './services/visitorHistory.js'
  */
 
 /**
@@ -27,10 +32,15 @@ import { STYLE_SOURCE } from './views/overviewPage.js';
  * @property {Settings} settings
  * @property {Sequelize} sequelize
  * @property {Models} models
- * @property {Recommendations} recommendations
+ * @property {RecommendationService} recommendations
+ * @property {ProductService} products
  * @property {InteractionService} interactions
+ * @property {VisitorHistory} history
  * @property {AuthService} auth
+ * @property {AdminService} admin
+ * @property {AnswerCounts} answerCounts
  * @property {Pool} python
+ * @property {Pick<Snapshot, 'current'>} snapshot
  * @property {Metrics} metrics
  * @property {Logger} log
  * @property {() => WaitingFolder[]} [elsewhere] What `waitingElsewhere` returns.
@@ -41,7 +51,7 @@ import { STYLE_SOURCE } from './views/overviewPage.js';
 const SECURITY = {
   contentSecurityPolicy: {
     useDefaults: false,
-    directives: { defaultSrc: ["'none'"], styleSrc: [STYLE_SOURCE], baseUri: ["'none'"], formAction: ["'self'"], frameAncestors: ["'none'"] },
+    directives: { defaultSrc: ["'none'"], baseUri: ["'none'"], formAction: ["'self'"], frameAncestors: ["'none'"] },
   },
   crossOriginResourcePolicy: { policy: 'same-site' },
 };
@@ -60,7 +70,7 @@ export function createApp(services) {
   app.set('trust proxy', settings.trustProxy);
   app.set('query parser', 'simple'); // a[b]=1 is a parameter named a[b], which no route has
   app.use(requestLog({ log }), timed(metrics), helmet(SECURITY), crossOrigin(settings), uncached);
-  app.use(webRoutes(services), notFound, errorHandler({ log }));
+  app.use(webRoutes(services), page(settings), notFound, errorHandler({ log }));
   return app;
 }
 

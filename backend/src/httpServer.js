@@ -1,7 +1,8 @@
 /** The HTTP server of the application: its limits against slow clients, and an end that resets no request. */
+import { once } from 'node:events';
 import { createServer } from 'node:http';
 import net from 'node:net';
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
 const HEADERS_MS = 5000;
 const REQUEST_MS = 10_000; // the largest body is 32 KB
@@ -53,13 +54,9 @@ export function httpServer(app, { requestMs = REQUEST_MS, checkMs = CHECK_MS } =
  * @param {{host: string, port: number}} settings
  * @returns {Promise<AddressInfo>}
  */
-export function listening(server, { host, port }) {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject).listen(port, host, () => {
-      server.off('error', reject);
-      resolve(/** @type {AddressInfo} */ (server.address()));
-    });
-  });
+export async function listening(server, { host, port }) {
+  await once(server.listen(port, host), 'listening'); // or it throws the server's error
+  return /** @type {AddressInfo} */ (server.address());
 }
 
 /**
@@ -73,8 +70,7 @@ export function listening(server, { host, port }) {
  * @param {{quietMs?: number}} [limits]
  */
 export async function finished(server, ms, { quietMs = QUIET_MS } = {}) {
-  const isFinished = new AbortController();
-  const timeout = sleep(ms, undefined, { signal: isFinished.signal }).then(() => server.closeAllConnections(), () => {});
+  const timeout = setTimeout(() => server.closeAllConnections(), ms);
   const state = /** @type {State} */ (states.get(server));
   for (const res of state.answers.values()) markLast(res);
   server.prependListener('request', (_req, res) => markLast(res));
@@ -90,8 +86,7 @@ export async function finished(server, ms, { quietMs = QUIET_MS } = {}) {
   await closed;
   clearTimeout(quiet);
   clearInterval(poll);
-  isFinished.abort();
-  await timeout;
+  clearTimeout(timeout);
   server.close(); // that of HTTP, which stops its checks of connections
 }
 

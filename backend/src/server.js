@@ -9,17 +9,23 @@ import { checkIds } from './config/mapping.js';
 import { scrubbed } from './config/secrets.js';
 import { SettingsError, VARIABLES, readSettings } from './config/settings.js';
 import { httpServer, listening } from './httpServer.js';
+import { hasPage } from './middlewares/page.js';
 import { defineModels } from './models/index.js';
 import { logger } from './monitoring/logging.js';
 import { createMetrics } from './monitoring/metrics.js';
-import { createAuthService } from './services/authService.js';
-import { createInteractionService } from './services/interactionService.js';
-import { createPasswords } from './services/passwords.js';
+import { AdminService } from './services/adminService.js';
+import { AnswerCounts } from './services/answerCounts.js';
+import { AuthService } from './services/authService.js';
+import { GuestEvents } from './services/guestEvents.js';
+import { InteractionService } from './services/interactionService.js';
+import { Passwords } from './services/passwords.js';
+import { ProductService } from './services/productService.js';
 import { createPool } from './services/pythonInvoker.js';
-import { createRecommendationService } from './services/recommendationService.js';
+import { RecommendationService } from './services/recommendationService.js';
 import { createSnapshot } from './services/recommendations/snapshot.js';
 import { folderOf, waitingElsewhere } from './services/spool/databases.js';
 import { openSpool } from './services/spool/spool.js';
+import { VisitorHistory } from './services/visitorHistory.js';
 import { END_MS, gracefulShutdown, shutdownSteps } from './shutdown.js';
 
 /**
@@ -28,7 +34,6 @@ import { END_MS, gracefulShutdown, shutdownSteps } from './shutdown.js';
  * @import { Settings } from './config/settings.js'
  * @import { InteractionRecord } from './services/interactionService.js'
  * @import { PoolEvent } from './services/pythonInvoker.js'
- * @import { Recommendations } from './services/recommendationService.js'
  */
 
 const EXIT = { failed: 1, settings: 78 }; // as Python's own exit statuses
@@ -41,7 +46,8 @@ ${Object.entries(VARIABLES).map(([name, { default: value, meaning }]) => `  ${na
 Its exit status is 0 after a signal, 1 after a failure (such as a port in use, or a failed step of the shutdown),
 64 if the command line is wrong, 78 if a setting is wrong.
 `;
-const ALARMS = new Set(['refused', 'breaker_open', 'quarantined', 'down']);
+/** @type {Set<string>} */
+const ALARMS = new Set(['refused', 'version_refused', 'breaker_open', 'quarantined', 'down']); // events of the pool that an operator should see
 
 /**
  * Start the server.
@@ -60,22 +66,50 @@ export async function startServer(settings, { environ = process.env, log = logge
       await sequelize.close();
       throw error;
     });
-  const python = createPool({ size: settings.python.size, python: settings.python.bin ?? undefined, env: environ, onEvent: poolEventLogger(log) });
-  const metrics = createMetrics({ python: () => python.stats(), spool: () => spool.stats(), elsewhere });
-  const recommendations = createRecommendationService({ sequelize, models, python, settings, snapshot, metrics, log });
-  const interactions = createInteractionService({ models, spool, onStored: purchaseListener(recommendations, log), log });
-  const passwords = createPasswords();
-  const auth = createAuthService({ settings, models, passwords, log });
+  /** @param {PoolEvent} event */
+  const onEvent = ({ type, failure, ...facts }) => {
+    log[ALARMS.has(type) ? 'warn' : 'debug']({ python: type, reason: failure?.reason, detail: failure?.detail, ...facts }, `python: ${type}`);
+  };
+  const python = createPool({ size: settings.python.size, python: settings.python.bin ?? undefined, env: environ, onEvent });
+  const metrics = createMetrics({ python: () => python.stats(), spool: () => spool.stats(), elsewhere, published: () => snapshot.current() });
+  const guests = new GuestEvents({ sequelize, models, log });
+  const recommendations = new RecommendationService({
+    ...{ sequelize, models, python, settings, snapshot, guests, metrics, log },
+    choicesOf: (owner) => interactions.choicesOf(owner),
+  });
+  const products = new ProductService({ sequelize, snapshot });
+  /** @param {InteractionRecord} interaction */
+  const onStored = ({ userId, guestId, actionCode }) => {
+    if (guestId !== undefined) {
+      guests.trim({ guestId, actionCode }).catch((error) => log.warn({ reason: error.message }, 'old events of a guest could not be deleted'));
+    } else if (userId !== undefined && actionCode === 'purchase') { // the next list takes it into account
+      recommendations.invalidateUser(userId).catch((error) => log.warn({ reason: error.message }, 'a list could not be invalidated'));
+    }
+  };
+  const onJoined = (userId) => recommendations.invalidateUser(userId);
+  /** @type {InteractionService} */
+  const interactions = new InteractionService({ models, spool, guests, onStored, onJoined, log });
+  const history = new VisitorHistory({ sequelize, guests });
+  const auth = new AuthService({ settings, models, passwords: new Passwords(), log });
+  const answerCounts = new AnswerCounts({ sequelize, log });
+  const admin = new AdminService({ sequelize, models, recommendations, snapshot, metrics, answerCounts, interactions, python, elsewhere });
   let isClosing = false;
-  const services = { settings, sequelize, models, python, metrics, recommendations, interactions, elsewhere, auth, log, isClosing: () => isClosing };
+  const services = {
+    ...{ settings, sequelize, models, python, snapshot, metrics, recommendations, products, interactions, history, elsewhere, auth, admin, answerCounts, log },
+    isClosing: () => isClosing,
+  };
   const server = httpServer(createApp(services));
-  const steps = shutdownSteps({ server, interactions, recommendations, python, passwords, sequelize });
+  const steps = shutdownSteps({ server, interactions, recommendations, answerCounts, python, sequelize });
   const close = () => {
     isClosing = true;
+    guests.close();
     return gracefulShutdown(steps, { log });
   };
   try {
     const address = await listening(server, settings);
+    if (!(await hasPage(settings))) log.warn({ folder: settings.frontendDir }, 'no page is served: `npm run build` in frontend/ makes it');
+    guests.start();
+    answerCounts.start();
     interactions.start(); // not earlier: a start that fails must not touch the records that wait
     return { address, close };
   } catch (error) {
@@ -108,32 +142,6 @@ export async function spoolOf({ spoolDir, spoolMaxBytes, databaseName }, log, fs
     if (error.syscall === undefined) throw error;
     throw new SettingsError(`SPOOL_DIR should be a folder that can be written to. Received: ${error.message}.`, { cause: error });
   }
-}
-
-/**
- * Return a listener that logs the pool's events, those that an operator should see as warnings.
- *
- * @param {Logger} log
- * @returns {(event: PoolEvent) => void}
- */
-function poolEventLogger(log) {
-  return ({ type, failure, ...facts }) => {
-    log[ALARMS.has(type) ? 'warn' : 'debug']({ python: type, reason: failure?.reason, detail: failure?.detail, ...facts }, `python: ${type}`);
-  };
-}
-
-/**
- * Return a listener that invalidates a user's list after a purchase, so that the next list takes it into account.
- *
- * @param {Recommendations} recommendations
- * @param {Logger} log
- * @returns {(interaction: InteractionRecord) => void}
- */
-function purchaseListener(recommendations, log) {
-  return ({ userId, actionCode }) => {
-    if (actionCode !== 'purchase') return;
-    Promise.resolve(recommendations.invalidateUser(userId)).catch((error) => log.warn({ reason: error.message }, 'a list could not be invalidated'));
-  };
 }
 
 async function main() {
@@ -170,11 +178,8 @@ function messageOf(error) {
   return error.stack;
 }
 
-function isScript() {
-  return process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url);
-}
-
-if (isScript()) {
+const [, script] = process.argv;
+if (script !== undefined && realpathSync(script) === fileURLToPath(import.meta.url)) {
   main().catch((error) => {
     process.stderr.write(`server: ${scrubbed(messageOf(error))}\n`);
     process.exit(error instanceof SettingsError ? EXIT.settings : EXIT.failed);

@@ -3,11 +3,9 @@ import { withinMs } from './concurrency/time.js';
 import { finished } from './httpServer.js';
 
 const REQUESTS_MS = 2000; // for requests that are being answered: as long as their deadlines
-const STEP_MS = { requests: 2100, spool: 2200, lists: 200, python: 4200, passwords: 100, database: 150 }; // in all, less than END_MS
 
 /**
  * @import { Server } from 'node:http'
- * @import { Passwords } from './services/passwords.js'
  * @import { Services } from './app.js'
  */
 
@@ -25,20 +23,20 @@ export const END_MS = 9000;
 /**
  * Return the steps of the shutdown.
  *
- * Optional steps may fail, because nothing is lost: lists can be computed again, and the system ends threads and connections itself.
+ * Optional steps may fail, because nothing is lost: lists can be computed again, counts of a few seconds are no harm, and the system ends connections itself.
  *
- * @param {Pick<Services, 'interactions' | 'recommendations' | 'python' | 'sequelize'> & {server: Server, passwords: Passwords}} services
+ * @param {Pick<Services, 'interactions' | 'recommendations' | 'answerCounts' | 'python' | 'sequelize'> & {server: Server}} services
  *   What `startServer` has created; each is closed in its step.
  * @returns {Step[]} In their order.
  */
-export function shutdownSteps({ server, interactions, recommendations, python, passwords, sequelize }) {
-  return [
-    { name: 'requests', ms: STEP_MS.requests, work: () => finished(server, REQUESTS_MS) },
-    { name: 'spool', ms: STEP_MS.spool, work: () => interactions.close() },
-    { name: 'lists', ms: STEP_MS.lists, work: () => recommendations.close(), isOptional: true },
-    { name: 'python', ms: STEP_MS.python, work: () => python.close() },
-    { name: 'passwords', ms: STEP_MS.passwords, work: () => passwords.close(), isOptional: true },
-    { name: 'database', ms: STEP_MS.database, work: () => sequelize.close(), isOptional: true },
+export function shutdownSteps({ server, interactions, recommendations, answerCounts, python, sequelize }) {
+  return [ // their limits are in all less than END_MS
+    { name: 'requests', ms: 2100, work: () => finished(server, REQUESTS_MS) },
+    { name: 'spool', ms: 2200, work: () => interactions.close() },
+    { name: 'lists', ms: 200, work: () => recommendations.close(), isOptional: true },
+    { name: 'counts', ms: 140, work: () => answerCounts.close(), isOptional: true },
+    { name: 'python', ms: 4200, work: () => python.close() },
+    { name: 'database', ms: 150, work: () => sequelize.close(), isOptional: true },
   ];
 }
 

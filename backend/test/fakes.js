@@ -4,7 +4,7 @@ import { PassThrough } from 'node:stream';
 
 /** A clock that stands still until `advance` is called. */
 export class FakeClock {
-  #now = 0;
+  #now = 1; // 0 would be no moment for lru-cache
   #timers = new Map();
   #last = 0;
 

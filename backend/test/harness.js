@@ -128,6 +128,12 @@ export function isAlive(pid) {
   return !['', 'Z'].includes(statusOf(pid)[0] ?? '');
 }
 
+/** Return the running processes that a process has started. */
+export function childrenOf(pid) {
+  const children = readdirSync(`/proc/${pid}/task`).flatMap((thread) => read(`/proc/${pid}/task/${thread}/children`).split(' '));
+  return children.filter(Boolean).map(Number).filter(isAlive);
+}
+
 function isZombieOfOurs(pid) {
   const [state, parent] = statusOf(pid);
   return state === 'Z' && Number(parent) === process.pid;

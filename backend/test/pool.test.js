@@ -410,6 +410,38 @@ test('F36 a request computed at two deaths is quarantined; another user’s is n
   await end(staged);
 });
 
+/** Let a worker die while it computes a user's request, and return the reason of the failure. */
+async function dieDuring(staged, user) {
+  const lost = failureOf(staged.ask(user));
+  await settled();
+  if (staged.made.at(-1).requests.length > 0) staged.made.at(-1).exit(139);
+  const { reason } = await lost;
+  await staged.clock.advance(200);
+  if (!staged.made.at(-1).hasEnded) staged.made.at(-1).ready();
+  await settled();
+  return reason;
+}
+
+test('a request stays in quarantine for ten minutes after its last death', async () => {
+  const staged = await ready();
+  const MINUTE = 60_000;
+  const quiet = async (ms) => {
+    for (let waited = 0; waited < ms; waited += 5000) {
+      await staged.clock.advance(5000);
+      for (const worker of staged.made) while (worker.requests.length > 0) worker.answer({ user_id: null });
+    }
+  };
+  assert.equal(await dieDuring(staged, 666), 'crashed');
+  await quiet(10 * MINUTE);
+  assert.equal(await dieDuring(staged, 666), 'crashed');
+  assert.equal(await dieDuring(staged, 666), 'crashed', 'the first death was too long ago to count');
+  await quiet(9 * MINUTE);
+  assert.equal(await dieDuring(staged, 666), 'quarantined');
+  await quiet(MINUTE);
+  assert.equal(await dieDuring(staged, 666), 'crashed');
+  await end(staged);
+});
+
 test('F32 after a missed deadline the worker is replaced, and killed after its grace', async () => {
   const staged = await ready();
   const late = failureOf(staged.ask(1, 800));
@@ -561,7 +593,7 @@ test('a worker is replaced after `recycle.requests` answers; no request fails', 
   const last = staged.ask(5);
   await settled();
   staged.made[1].ready();
-  await settled();
+  await warmUp(staged.made[1]);
   await serve(staged.made[1], 6);
   assert.equal(staged.made[0].stdin.writableEnded, false, 'it still computes');
   staged.made[0].answer();
@@ -571,6 +603,106 @@ test('a worker is replaced after `recycle.requests` answers; no request fails', 
   assert.deepEqual([answers, staged.made[0].stdin.writableEnded], [[1, 2, 3, 4, 6], true]);
   await end(staged);
   assert.deepEqual(staged.pool.stats().failed, {});
+});
+
+/** Answer the recent requests that a new worker gets, and return their users. */
+async function warmUp(worker) {
+  await settled();
+  const users = worker.requests.map(({ user_id: user }) => user);
+  while (worker.requests.length > 0) worker.answer();
+  await settled();
+  return users;
+}
+
+test('a new worker is ready once it has answered the four newest requests, whose answers nobody gets', async () => {
+  const staged = await ready({ recycle: { requests: 6 } });
+  for (const user of [1, 2, 3, 4, 5, 6]) {
+    const pending = staged.ask(user);
+    await settled();
+    staged.made[0].answer();
+    await pending;
+  }
+  await settled();
+  staged.made[1].ready();
+  await settled();
+  const stateOf = (number) => staged.pool.stats().workers[number].state;
+  assert.deepEqual([stateOf(0), stateOf(1), staged.types('ready').length], ['ready', 'booting', 1], 'the old worker serves meanwhile');
+  assert.deepEqual(await warmUp(staged.made[1]), [3, 4, 5, 6]);
+
+  const { answered, workers, failed } = staged.pool.stats();
+  assert.equal(staged.types('ready').length, 2);
+  assert.deepEqual([answered, failed, workers.find(({ pid }) => pid === staged.made[1].pid).served], [6, {}, 0]);
+  await end(staged);
+});
+
+test('a request that a new worker refuses while it warms up keeps nobody waiting', async () => {
+  const staged = await ready({ recycle: { requests: 1 } });
+  const pending = staged.ask(1);
+  await settled();
+  staged.made[0].answer();
+  await pending;
+  await settled();
+  staged.made[1].ready();
+  await settled();
+  const { id } = staged.made[1].requests.shift();
+  staged.made[1].say({ ok: false, id, error: { code: 'database_unavailable', message: 'Away.', retryable: true } });
+  await settled();
+
+  assert.equal(staged.types('ready').length, 2);
+  assert.deepEqual(staged.pool.stats().failed, {});
+  await end(staged);
+});
+
+test('after a death in the warm-up, the next worker starts without one', async () => {
+  const staged = await ready({ recycle: { requests: 1 } });
+  const pending = staged.ask(1);
+  await settled();
+  staged.made[0].answer();
+  await pending;
+  await settled();
+  staged.made[1].ready();
+  await settled();
+  staged.made[1].exit(null, 'SIGSEGV');
+  staged.made[0].exit(null, 'SIGSEGV');
+  await staged.clock.advance(1000);
+  staged.made[2].ready();
+  await settled();
+
+  assert.deepEqual(staged.made[2].requests, []);
+  assert.equal(staged.pool.stats().workers[0].state, 'ready');
+  assert.deepEqual([staged.pool.stats().suspects, staged.pool.stats().failed], [0, {}], 'no customer waited for it');
+  await end(staged);
+});
+
+test('a version that a worker refused is told once, and forgotten with the next one that serves', async () => {
+  const staged = await ready();
+  const refused = { version: 'v2', code: 'model_refused', message: 'It is damaged.' };
+  const tell = async (version, news) => {
+    await staged.clock.advance(10_000);
+    const { id } = staged.made[0].requests.shift();
+    staged.made[0].say({ ok: true, protocol: 1, version, pid: 1, refused: news, id });
+    await settled();
+    return staged.pool.stats().workers[0];
+  };
+  for (let ping = 1; ping <= 2; ping += 1) assert.deepEqual((await tell('v1', refused)).refused, refused);
+  assert.deepEqual(staged.types('version_refused'), [{ type: 'version_refused', version: 'v2', code: 'model_refused', detail: 'It is damaged.', serving: 'v1' }]);
+
+  const { version, refused: latest } = await tell('v3', null);
+  assert.deepEqual([version, latest], ['v3', null]);
+  await end(staged);
+});
+
+test('a busy worker is pinged, too, so that its news arrive', async () => {
+  const staged = await ready();
+  await staged.clock.advance(9500);
+  const pending = [staged.ask(1), staged.ask(2)];
+  await staged.clock.advance(500);
+  staged.made[0].answer();
+  await settled();
+  assert.deepEqual(staged.made[0].requests.map(({ op = 'recommend' }) => op), ['recommend', 'ping']);
+  staged.made[0].answer();
+  await Promise.all(pending);
+  await end(staged);
 });
 
 test('a worker that has grown too large is replaced', async () => {

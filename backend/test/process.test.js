@@ -6,16 +6,14 @@ import path from 'node:path';
 import { test } from 'node:test';
 
 import { exitFailure } from '../src/services/python/failures.js';
-import { residentBytes } from '../src/services/python/health.js';
 import {
   ALLOWED_VARIABLES,
   childEnvironment,
   findPython,
-  fingerprint,
   launchFingerprint,
   launchPlan,
 } from '../src/services/python/launch.js';
-import { StderrRing } from '../src/services/python/process.js';
+import { residentBytes, StderrRing } from '../src/services/python/process.js';
 import { runPythonInference } from '../src/services/pythonInvoker.js';
 import { REPOSITORY } from './harness.js';
 
@@ -152,13 +150,15 @@ test('the memory of a running process is known', { skip: process.platform !== 'l
   assert.equal(residentBytes(2 ** 30), 0);
 });
 
+const fingerprint = (root, env) => launchFingerprint({ script: path.join(root, 'recommend_api.py'), env });
+
 test('the fingerprint depends on every file that a start reads', () => {
   const root = mkdtempSync(path.join(folder, 'root-'));
-  const fingerprints = new Set([fingerprint(root, {}, [])]);
+  const fingerprints = new Set([fingerprint(root, {})]);
   const change = (file, text) => {
     mkdirSync(path.dirname(path.join(root, file)), { recursive: true });
     writeFileSync(path.join(root, file), text);
-    fingerprints.add(fingerprint(root, {}, []));
+    fingerprints.add(fingerprint(root, {}));
   };
   change('models/CURRENT', 'one');
   change('models/CURRENT', 'another');
@@ -168,7 +168,7 @@ test('the fingerprint depends on every file that a start reads', () => {
   change('models/CURRENT', 'no longer watched');
 
   assert.equal(fingerprints.size, 6);
-  assert.notEqual(fingerprint(root, { MODELS_DIR: 'models' }, []), fingerprint(root, {}, []));
+  assert.notEqual(fingerprint(root, { MODELS_DIR: 'models' }), fingerprint(root, {}));
 });
 
 for (const [name, file] of [
@@ -177,12 +177,12 @@ for (const [name, file] of [
 ]) {
   test(`an empty ${name} gives the same fingerprint as none`, () => {
     const root = mkdtempSync(path.join(folder, 'root-'));
-    const before = fingerprint(root, { [name]: '' }, []);
+    const before = fingerprint(root, { [name]: '' });
     mkdirSync(path.dirname(path.join(root, file)), { recursive: true });
     writeFileSync(path.join(root, file), 'x');
 
-    assert.notEqual(fingerprint(root, { [name]: '' }, []), before);
-    assert.equal(fingerprint(root, { [name]: '' }, []), fingerprint(root, {}, []));
+    assert.notEqual(fingerprint(root, { [name]: '' }), before);
+    assert.equal(fingerprint(root, { [name]: '' }), fingerprint(root, {}));
   });
 }
 
@@ -193,11 +193,11 @@ test('an empty PYTHON_BIN gives the same fingerprint as none', () => {
 test('an empty MODELS_DIR in .env does not read the next line', () => {
   const root = mkdtempSync(path.join(folder, 'root-'));
   writeFileSync(path.join(root, '.env'), 'MODELS_DIR=\nSECRET=elsewhere\n');
-  const before = fingerprint(root, {}, []);
+  const before = fingerprint(root, {});
   mkdirSync(path.join(root, 'models'));
   writeFileSync(path.join(root, 'models', 'CURRENT'), 'one');
 
-  assert.notEqual(fingerprint(root, {}, []), before);
+  assert.notEqual(fingerprint(root, {}), before);
 });
 
 test('stderr keeps its newest 64 KiB', () => {

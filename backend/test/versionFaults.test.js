@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { createPool, runPythonInference } from '../src/services/pythonInvoker.js';
 import { eventually, failureOf, faultTest } from './harness.js';
@@ -12,6 +13,8 @@ const PLENTY_MS = 30_000; // where the time does not matter
 const TRAINING_MS = 300_000; // takes ten seconds on an idle machine
 const ROLLBACK_MS = 2000; // on a machine where a worker boots in BOOT_MS
 const BOOT_MS = 600;
+const DEFAULT_TIMEOUT_MS = 800; // the pool's own
+const MEASURE_MS = 1500;
 const CLIENTS = 16;
 const OVERLOADED = 75; // exit status of a publisher without room
 const SHOWS_VERSION = { user_id: 7, model: 'popularity', limit: 20 }; // each version has a ranking of its own
@@ -180,6 +183,57 @@ versionTest('F52 every worker serves a rollback within two seconds', 2, async (w
   assert.deepEqual(await answers(), recorded);
   const allowed = ROLLBACK_MS + 3 * Math.max(0, bootMs - BOOT_MS);
   assert.ok(took < allowed, `served after ${took} ms of ${allowed}`);
+});
+
+versionTest('F49 at half the load that the pool sustains, changes of version fail no request and mix no answer', 2, async (world) => {
+  const { here, pool, ask, old, bootMs } = world;
+  const measured = performance.now();
+  const { answers: most } = await underLoad(ask, sleep(MEASURE_MS));
+  const sustained = most.length / (performance.now() - measured); // requests a millisecond
+  const timeoutMs = DEFAULT_TIMEOUT_MS * Math.max(1, bootMs / BOOT_MS);
+  const pending = [];
+  let isOver = false;
+  const load = async () => {
+    const start = performance.now();
+    while (!isOver) {
+      const due = Math.floor(((performance.now() - start) * sustained) / 2); // whether or not earlier ones are answered
+      while (pending.length < due) pending.push(pool.runPythonInference(SHOWS_VERSION, { timeoutMs }));
+      await sleep(5);
+    }
+  };
+  const loading = load();
+  const took = [];
+  for (const version of [other, old]) {
+    await here.publisher('activate', version);
+    const start = performance.now();
+    await servedByAll(pool, version);
+    took.push(performance.now() - start);
+    await sleep(MEASURE_MS);
+  }
+  isOver = true;
+  await loading;
+  const answers = await Promise.all(pending);
+
+  assert.deepEqual(versionsOf(answers), [old, other].sort());
+  const allowed = ROLLBACK_MS + 3 * Math.max(0, bootMs - BOOT_MS);
+  assert.ok(took.every((ms) => ms < allowed), `served after ${took} ms of ${allowed}`);
+});
+
+versionTest('F50 a damaged version is told by the pool, and the workers that go on with the old one say why', 2, async (world) => {
+  const { here, pool, ask, old } = world;
+  writeFileSync(path.join(here.models, other, 'popularity.h5'), '');
+  pointAt(here, other);
+  await eventually(async () => {
+    await Promise.all(pool.stats().workers.map(() => pool.runPythonInference({ op: 'ping' }, { timeoutMs: PLENTY_MS })));
+    assert.deepEqual(pool.stats().workers.map(({ refused }) => [refused?.version, refused?.code]), Array(2).fill([other, 'model_refused']));
+  }, PLENTY_MS);
+  assert.equal((await ask()).model_version, old);
+
+  pointAt(here, old);
+  await eventually(async () => {
+    await Promise.all(pool.stats().workers.map(() => pool.runPythonInference({ op: 'ping' }, { timeoutMs: PLENTY_MS })));
+    assert.deepEqual(pool.stats().workers.map(({ refused }) => refused), [null, null]);
+  }, PLENTY_MS);
 });
 
 const POINTERS = {

@@ -1,14 +1,16 @@
-/** Injects faults into a server in a soak: kills, an unavailable database, new versions, products that are sold out. */
+/** Injects faults into a server in a soak: signals, an unavailable database, new versions, products that are sold out. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { pick } from './traffic.js';
 
 const PAUSE_MS = 2000; // at most, between two faults
 const OUTAGE_MS = { least: 50, most: 1000 };
+const MOST_PAUSE_MS = 400; // of a worker: shorter than a request's timeout, so that the answer is slow but in time
 const SOLD_OUT = 3; // products at once, at most
 
-// how often each fault is injected
-const WEIGHTS = Object.entries({ worker: 8, server: 2, database: 3, version: 3, sold_out: 4 });
+// how often each fault is injected; the first ones hit a worker
+const WORKER = { SIGKILL: 2, SIGSEGV: 2, SIGTERM: 2, SIGSTOP: 1, slow: 1 };
+const WEIGHTS = Object.entries({ ...WORKER, server: 2, database: 3, version: 3, sold_out: 4 });
 const TOTAL = WEIGHTS.reduce((sum, [, weight]) => sum + weight, 0);
 
 /** Injects one fault after the other: first each once, then at random. */
@@ -53,9 +55,9 @@ export class FaultInjector {
   /** Inject a fault. Returns whether that was possible. */
   async #inject(name) {
     const { random, database, workers, restart, activate, products } = this.#controls;
-    if (name === 'worker') return kill(random, workers());
-    if (name === 'server') await restart();
-    else if (name === 'version') await activate(this.counts.version);
+    if (name in WORKER) return hit(random, workers(), name);
+    if (name === 'server') return restart();
+    if (name === 'version') await activate(this.counts.version);
     else if (name === 'sold_out') await this.#sellOut(pick(random, products));
     else {
       database.cut();
@@ -73,10 +75,19 @@ export class FaultInjector {
   }
 }
 
-function kill(random, pids) {
+/** Send a signal to one of the processes. Returns whether there was one. */
+function hit(random, pids, name) {
   if (pids.length === 0) return false;
+  const pid = Number(pick(random, pids));
+  if (name !== 'slow') return signal(pid, name);
+  setTimeout(() => signal(pid, 'SIGCONT'), random() * MOST_PAUSE_MS);
+  return signal(pid, 'SIGSTOP');
+}
+
+/** Send a signal. Returns whether there was such a process. */
+export function signal(pid, name) {
   try {
-    process.kill(Number(pick(random, pids)), 'SIGKILL');
+    process.kill(pid, name);
     return true;
   } catch {
     return false; // the process has just ended

@@ -1,5 +1,5 @@
 /** Checks the answers of a load, and records their times, sources and faults. */
-import { percentiles } from '../poolSoak/recorder.js';
+import { percentiles } from './percentiles.js';
 
 const MOST_MESSAGES = 20; // of faults; all faults are counted
 

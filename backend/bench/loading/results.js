@@ -24,7 +24,7 @@ export function circumstances() {
 /** Write one part's figures into a file, without changing the others. */
 export function keep(file, part, figures) {
   mkdirSync(path.dirname(path.resolve(file)), { recursive: true });
-  writeFileSync(file, `${JSON.stringify({ ...kept(file), [part]: figures }, null, 1)}\n`);
+  writeFileSync(file, `${JSON.stringify({ ...kept(file), [part]: figures })}\n`);
 }
 
 /** Return the content of a file, or an empty object without one. */

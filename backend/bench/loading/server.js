@@ -1,9 +1,10 @@
 /** The real server as a process of its own, with its log in a file. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
+import { residentBytes } from '../../src/services/python/process.js';
 import { eventually, PYTHON } from '../../test/harness.js';
 import { SECRET, tokenOf } from '../../test/web/stage.js';
 import { endsWithUs } from './interrupted.js';
@@ -81,6 +82,11 @@ class RunningServer {
     } catch {
       return null;
     }
+  }
+
+  /** The memory of the server's process in bytes, without its children, and how many descriptors it has open. */
+  get resources() {
+    return { rss: residentBytes(this.pid), descriptors: readdirSync(`/proc/${this.pid}/fd`).length };
   }
 
   /** End the server by a signal, as a service manager does. @returns {Promise<number | string>} Its exit status, or the signal. */

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-import bcrypt from 'bcryptjs';
+import bcrypt from '@node-rs/bcrypt';
 import { QueryTypes } from 'sequelize';
 
 import { connectDatabase } from '../../src/config/database.js';

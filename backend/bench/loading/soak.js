@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { createPool } from '../../src/services/pythonInvoker.js';
 import { PYTHON, eventually, processesOf } from '../../test/harness.js';
-import { FaultInjector } from './faults.js';
+import { FaultInjector, signal } from './faults.js';
 import { interruptible } from './outages.js';
 import { OwnershipCheck } from './ownershipCheck.js';
 import { defectsIn, startServer } from './server.js';
@@ -17,7 +17,9 @@ const RATE = 25; // requests a second
 const MOST_PENDING = 200; // requests at once; a slow machine gets no more
 const RETRY_MS = 50;
 const PURCHASES = 3; // of one user, because the shop is small
+const IN_CART = 4; // at once
 const LOOK_MS = 1000;
+const RESTARTS = 0.5; // of the time; after that the server goes on, so that a leak shows
 const DRAINED_MS = 60_000;
 const GONE_MS = 5000;
 const TIMEOUT_MS = 800; // Python's
@@ -36,7 +38,7 @@ const REQUEST_MS = 30_000; // the time limit of requests before the soak
  * @param {(state: object) => void} [options.onLook] Called every second.
  * @returns {Promise<object>} The summary, as in the JSON file.
  */
-export async function httpSoak(shop, options) {
+export async function soak(shop, options) {
   const database = await interruptible(shop.variables.DATABASE_URL);
   try {
     return await new Soak(shop, database, options).run();
@@ -57,6 +59,8 @@ class Soak {
   #pending = new Set();
   #sent = 0;
   #nPurchases = new Map();
+  #carts = new Map(); // by user, the products that were put into the cart
+  #began = performance.now();
   #end = new AbortController();
 
   constructor(shop, database, options) {
@@ -72,22 +76,28 @@ class Soak {
     await this.#recordScores();
     await this.#start();
     const injector = new FaultInjector(this.#controls());
-    const began = performance.now();
+    this.#began = performance.now();
     try {
-      const tasks = [this.#traffic(), injector.until(this.#end.signal), this.#watch(began, injector, onLook)];
+      const tasks = [this.#traffic(), injector.until(this.#end.signal), this.#watch(injector, onLook)];
       await Promise.race([this.#isOver(durationMs, injector), ...tasks.map((task) => task.then(() => Promise.reject(new Error('a task ended early'))))]);
       this.#end.abort();
       await Promise.all(tasks);
       await Promise.all(this.#pending);
       const interactions = await this.#count();
       await this.#stop();
-      const seconds = Math.round((performance.now() - began) / 1000);
+      const seconds = Math.round((performance.now() - this.#began) / 1000);
+      this.#recorder.checkGrowth();
       for (const defect of defectsIn(this.#logFile)) this.#recorder.recordViolation('defect', defect);
       return { seconds, ...this.#recorder.summary(), interactions, harm: injector.counts, server_starts: this.#world.lives };
     } finally {
       this.#end.abort();
       this.#world.server?.child.kill('SIGKILL');
     }
+  }
+
+  /** Whether the server is no longer killed. */
+  get #isCalm() {
+    return performance.now() - this.#began > RESTARTS * this.#options.durationMs;
   }
 
   /** Wait for the end: the time is over, each fault was injected, and enough lists were checked. */
@@ -147,15 +157,22 @@ class Soak {
     this.#recorder.setAvailable(product, statusId === 'S1');
   }
 
-  /** Kill the server and start another one. The Python processes of the first must end by themselves. */
+  /**
+   * Kill the server and start another one, in the first part of the soak. The Python processes of the first must end by themselves.
+   *
+   * @returns {Promise<boolean>} Whether it was killed.
+   */
   async #restart() {
+    if (this.#world.lives > 1 && this.#isCalm) return false;
     const { server } = this.#world;
     const orphans = processesOf(this.#home);
     this.#world.server = null;
     server.child.kill('SIGKILL');
     await server.ended;
+    for (const pid of orphans) signal(Number(pid), 'SIGCONT'); // a stopped process cannot end by itself
     await this.#gone(() => processesOf(this.#home).filter((pid) => orphans.includes(pid)));
     await this.#start();
+    return true;
   }
 
   async #gone(find) {
@@ -191,13 +208,9 @@ class Soak {
 
   /** Send an event with one `eventId` until it is acknowledged, as a page does. */
   async #interact(user) {
-    const { random } = this.#options;
     this.#sent += 1;
-    const productId = pick(random, [...this.#shop.active]);
-    const nPurchases = this.#nPurchases.get(user) ?? 0;
-    const actionCode = nPurchases < PURCHASES ? pick(random, ['view', 'cart', 'purchase']) : pick(random, ['view', 'cart']);
-    if (actionCode === 'purchase') this.#nPurchases.set(user, nPurchases + 1);
-    const event = { eventId: `${this.#home.slice(-12)}-${this.#sent}`, productId, actionCode };
+    const event = { eventId: `${this.#home.slice(-12)}-${this.#sent}`, ...this.#act(user) };
+    if (['uncart', 'purchase'].includes(event.actionCode)) this.#recorder.takeOut(user, event.productId);
     const since = performance.now();
     while (!(await this.#isAcknowledged(user, event))) {
       if (performance.now() - since > DRAINED_MS) {
@@ -206,6 +219,22 @@ class Soak {
       }
       await sleep(RETRY_MS);
     }
+  }
+
+  /** Return what a user does next. Few products are hidden from a user at once, so that every list can be full. */
+  #act(user) {
+    const { random } = this.#options;
+    const productId = pick(random, [...this.#shop.active]);
+    const nPurchases = this.#nPurchases.get(user) ?? 0;
+    const cart = this.#carts.get(user) ?? this.#carts.set(user, new Set()).get(user);
+    const isFull = cart.size >= IN_CART;
+    const actionCode = pick(random, ['view', isFull ? 'uncart' : 'cart', ...(nPurchases < PURCHASES ? ['purchase'] : [])]);
+    if (actionCode === 'purchase') this.#nPurchases.set(user, nPurchases + 1);
+    if (actionCode === 'cart') cart.add(productId);
+    if (actionCode !== 'uncart') return { productId, actionCode };
+    const taken = pick(random, [...cart]);
+    cart.delete(taken);
+    return { productId: taken, actionCode };
   }
 
   async #isAcknowledged(user, event) {
@@ -231,10 +260,11 @@ class Soak {
     }
   }
 
-  async #watch(began, injector, onLook) {
+  async #watch(injector, onLook) {
     while (!this.#end.signal.aborted) {
       await sleep(LOOK_MS, undefined, { signal: this.#end.signal }).catch(() => {});
-      onLook({ elapsedMs: performance.now() - began, strikes: injector.total, swaps: injector.counts.version, ...this.#recorder.state });
+      if (this.#isCalm && this.#world.server?.child.exitCode === null) this.#recorder.addSample(this.#world.server.resources);
+      onLook({ elapsedMs: performance.now() - this.#began, strikes: injector.total, swaps: injector.counts.version, ...this.#recorder.state });
     }
   }
 

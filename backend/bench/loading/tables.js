@@ -99,6 +99,7 @@ function soaks({ databases }) {
     row('a customer’s own list, recognised by its scores', ({ owners_checked: checked }) => `${checked}`),
     row('p50, p99 of a list', ({ latency_ms: { p50, p99 } }) => `${p50.toFixed(1)} ms, ${p99.toFixed(1)} ms`),
     row('interactions acknowledged / stored', ({ interactions: { acknowledged, stored } }) => `${acknowledged} / ${stored}`),
+    row('memory of the server after its last restart', ({ rss_bytes: bytes }) => (bytes ? `${(bytes / 2 ** 20).toFixed(0)} MiB` : '–')),
     row('harm', ({ harm }) => counts(harm)),
     row('what should not have been', ({ violations }) => counts(violations)),
   ];

@@ -11,7 +11,8 @@ const UNAVAILABLE = 503; // allowed where the database is needed
 
 // [share, kind]
 const SHARES = [
-  [0.5, 'list'],
+  [0.45, 'list'],
+  [0.05, 'guest'],
   [0.1, 'init'],
   [0.1, 'similar'],
   [0.12, 'interaction'],
@@ -23,6 +24,7 @@ const SHARES = [
 const MAKERS = {
   list: (random, { user }) => listing('GET', LIST, random, user),
   init: (random, { user }) => listing('POST', INIT, random, user),
+  guest: (random) => ({ ...listing('GET', LIST, random), isPersonal: false }),
   similar: (random, { user, product }) => ({ ...listing('GET', `/api/recommendations/similar/${product}`, random, user), isPersonal: false }),
   clear: (_random, { user }) => ({ kind: 'clear', method: 'DELETE', path: CLEAR, as: user, statuses: [200, UNAVAILABLE] }),
   login: (_random, { user }) => ({ ...posting('login', '/api/auth/login', { email: addressOf(user), password: PASSWORD }), user, statuses: [200, UNAVAILABLE] }),
@@ -60,7 +62,7 @@ export function pick(random, list) {
   return list[Math.floor(random() * list.length)];
 }
 
-function listing(method, path, random, user) {
+function listing(method, path, random, user = undefined) {
   const limit = 1 + Math.floor(random() * LONGEST);
   return { kind: 'list', method, path: `${path}?limit=${limit}`, as: user, user, limit, isPersonal: true, statuses: [200] };
 }
@@ -73,7 +75,7 @@ function badRequests(user, product) {
   const event = { productId: product, actionCode: 'view' };
   const bad = (status, method, path, more = { as: user }) => ({ kind: 'bad', method, path, statuses: [status], ...more });
   return [
-    bad(401, 'GET', LIST, {}),
+    bad(401, 'DELETE', CLEAR, {}),
     bad(400, 'GET', `${LIST}?userId=${user + 1}`),
     bad(400, 'GET', `${LIST}?limit=0`),
     bad(400, 'GET', `${LIST}?limit=1e2`),

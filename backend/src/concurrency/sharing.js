@@ -1,21 +1,16 @@
 /** What concurrent callers share: places of a `Semaphore`, and results of a `SingleFlight`. */
-import { systemClock, TooLate } from './time.js';
+import { TooLate } from './time.js';
 
-/** @import { Clock } from './time.js' */
+export const JOIN_MS = 250; // how old what a shared query has read may be: a list must not show what was sold out a second ago
 
 /** Allows a number of holders at the same time. Others wait in order, and fail when their time is up. */
 export class Semaphore {
   #free;
-  #clock;
   #waiting = new Set();
 
-  /**
-   * @param {number} places How many may hold it at the same time.
-   * @param {{clock?: Clock}} [options]
-   */
-  constructor(places, { clock = systemClock } = {}) {
+  /** @param {number} places How many may hold it at the same time. */
+  constructor(places) {
     this.#free = places;
-    this.#clock = clock;
   }
 
   /**
@@ -38,12 +33,12 @@ export class Semaphore {
   /** @returns {Promise<void>} */
   #waitForPlace(ms) {
     return new Promise((resolve, reject) => {
-      const timer = this.#clock.setTimeout(() => {
+      const timer = setTimeout(() => {
         this.#waiting.delete(enter);
         reject(new TooLate(`There should be a place within ${ms} ms. Received: none.`));
       }, ms);
       const enter = () => {
-        this.#clock.clearTimeout(timer);
+        clearTimeout(timer);
         resolve();
       };
       this.#waiting.add(enter);
@@ -73,26 +68,22 @@ export class SingleFlight {
    * @template T
    * @param {string | number} key Identifies the result.
    * @param {() => Promise<T>} compute
+   * @param {number} [joinMs] Until when others may join it after its beginning. What it has read may have changed since.
    * @returns {Promise<T>}
    */
-  run(key, compute) {
+  run(key, compute, joinMs = Infinity) {
     const underWay = this.#flights.get(key);
-    if (underWay !== undefined) return underWay;
+    if (underWay !== undefined && performance.now() < underWay.until) return underWay.flight;
     const flight = Promise.resolve().then(compute);
-    this.#flights.set(key, flight);
+    this.#flights.set(key, { flight, until: performance.now() + joinMs });
     const end = () => {
-      if (this.#flights.get(key) === flight) this.#flights.delete(key);
+      if (this.#flights.get(key)?.flight === flight) this.#flights.delete(key);
     };
     flight.then(end, end);
     return flight;
   }
 
-  /** Have the next caller start a new computation: the one under way is outdated. */
-  forget(key) {
-    this.#flights.delete(key);
-  }
-
-  /** Do so for all keys with a prefix. */
+  /** Have the next callers start new computations for all keys with a prefix: those under way are outdated. */
   forgetAll(prefix) {
     for (const key of this.#flights.keys()) if (key.startsWith(prefix)) this.#flights.delete(key);
   }

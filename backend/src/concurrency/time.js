@@ -38,31 +38,3 @@ export async function withinMs(ms, promise, clock = systemClock) {
     clock.clearTimeout(timer);
   }
 }
-
-/** A pause after a failure, during which callers fail at once instead of trying again. */
-export class Pause {
-  #ms;
-  #clock;
-  #until = -Infinity;
-
-  /**
-   * @param {number} ms How long it lasts, in milliseconds.
-   * @param {{now: () => number}} [clock]
-   */
-  constructor(ms, clock = systemClock) {
-    this.#ms = ms;
-    this.#clock = clock;
-  }
-
-  get isOn() {
-    return this.#clock.now() < this.#until;
-  }
-
-  begin() {
-    this.#until = this.#clock.now() + this.#ms;
-  }
-
-  end() {
-    this.#until = -Infinity;
-  }
-}

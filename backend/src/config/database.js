@@ -1,5 +1,6 @@
 /** Connections to the shop's database, over MySQL, MariaDB or SQLite. */
 import { readFileSync } from 'node:fs';
+import { promisify } from 'node:util';
 
 import mysql2 from 'mysql2';
 import { ConnectionError, Sequelize, TimeoutError, Transaction } from 'sequelize';
@@ -128,17 +129,14 @@ function certificateOf(file) {
 /** Set up a new connection as Python does: times in UTC, values that do not fit are refused, and no locks on gaps between rows. */
 async function prepare(connection, statementMs) {
   limitStatements(connection, statementMs);
-  for (const sql of [
-    "SET time_zone = '+00:00'",
-    "SET sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')",
-    'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
-  ]) {
-    await new Promise((resolve, reject) => {
-      connection.query(sql, (error) => (error ? reject(error) : resolve(undefined)));
-    }).catch((error) => {
-      connection.destroy(); // the pool does not know it yet
-      throw new ConnectionError(error);
-    });
+  const query = promisify(connection.query);
+  try {
+    await query("SET time_zone = '+00:00'");
+    await query("SET sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')");
+    await query('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED');
+  } catch (error) {
+    connection.destroy(); // the pool does not know it yet
+    throw new ConnectionError(error);
   }
 }
 

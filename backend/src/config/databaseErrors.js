@@ -29,9 +29,19 @@ export function isRowsFault(error) {
   return error instanceof ForeignKeyConstraintError || (error instanceof ValidationError && !isDuplicate(error)) || ROW_ERRORS.has(codeOf(error));
 }
 
-/** Whether the transaction was rolled back because of a deadlock, so that a second attempt will pass. */
-export function isDeadlock(error) {
-  return DEADLOCKS.has(codeOf(error));
+/** Whether a table is missing that the migrations make. */
+export function isMissingTable(error) {
+  return codeOf(error) === 'ER_NO_SUCH_TABLE' || (isOfDatabase(error) && error.message.includes('no such table'));
+}
+
+/** Do something, and once more if it was rolled back because of a deadlock: the other transaction has committed by then. */
+export async function retriedAfterDeadlock(work) {
+  try {
+    return await work();
+  } catch (error) {
+    if (!DEADLOCKS.has(codeOf(error))) throw error;
+    return work();
+  }
 }
 
 /** Whether the database failed, rather than this program. */

@@ -18,10 +18,11 @@ const OWN_TABLES = 'the Python side serves such a shop by itself: recommend_api.
  * Check that the mapping reads `Interactions` and `Products` of the default schema. More sources beside `Interactions`, and other columns
  * of `Products`, are allowed.
  *
- * @param {{sources?: unknown, products?: any}} toml The content of `recsys.toml`.
+ * @param {{shop?: any, sources?: unknown, products?: any}} toml The content of `recsys.toml`.
  * @throws {SettingsError} Training would not read the interactions stored here, or lists would name missing products.
  */
-export function checkMapping({ sources, products }) {
+export function checkMapping({ shop, sources, products }) {
+  if (shop?.preset !== undefined) throw needs('[shop]', 'the default schema and no `preset`', [{ table: `preset ${shop.preset}` }]);
   if (sources !== undefined && !listOf(sources).some((source) => reads(source, INTERACTIONS, ['since', 'one_user']))) {
     throw needs('[[sources]]', 'the table Interactions, with userId, productId, actionCode and timestamp, among them', listOf(sources));
   }

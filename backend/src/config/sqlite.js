@@ -1,7 +1,9 @@
 /** libsql in the shape of the `sqlite3` package, for Sequelize. */
 import { statSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
 
 import Libsql from 'libsql';
+import { LRUCache } from 'lru-cache';
 
 const RETRY_MS = { least: 2, most: 25 }; // between attempts on a locked database, doubled each time
 const STATEMENTS = 200; // prepared statements that each open file keeps
@@ -60,7 +62,8 @@ class OpenFiles {
 class OpenFile {
   /** @type {Libsql.Database} */
   #database;
-  #statements = new Map();
+  /** @type {LRUCache<string, Libsql.Statement>} */
+  #statements = new LRUCache({ max: STATEMENTS });
 
   /**
    * @param {string} file
@@ -68,7 +71,8 @@ class OpenFile {
    */
   constructor(file, identity) {
     this.identity = identity;
-    this.#database = new Libsql(file);
+    // With `rw`, a file that has just been moved away is not made anew: SQLite would remove the log beside it, and its committed rows.
+    this.#database = new Libsql(`${pathToFileURL(file).href}?mode=rw`);
     try {
       for (const pragma of PRAGMAS) this.#database.prepare(`PRAGMA ${pragma}`).all({});
     } catch (error) {
@@ -83,9 +87,7 @@ class OpenFile {
 
   prepared(sql) {
     const statement = this.#statements.get(sql) ?? this.#database.prepare(sql);
-    this.#statements.delete(sql); // and added at the end: the first is the least recently used
     this.#statements.set(sql, statement);
-    if (this.#statements.size > STATEMENTS) this.#statements.delete(this.#statements.keys().next().value);
     return statement;
   }
 
@@ -129,11 +131,12 @@ class SqliteConnection {
   }
 
   run(sql, ...rest) {
-    return this.#execute(sql, ...withParameters(rest));
+    const callback = rest.pop() ?? (() => {}); // before it, the parameters may be left out
+    return this.#execute(sql, rest[0] ?? {}, callback);
   }
 
   all(sql, ...rest) {
-    return this.#execute(sql, ...withParameters(rest));
+    return this.run(sql, ...rest);
   }
 
   /** Close the connection; an open transaction is rolled back. */
@@ -145,9 +148,9 @@ class SqliteConnection {
   /**
    * @param {string} sql
    * @param {Record<string, any>} parameters
-   * @param {(this: Statement, error: Error | null, rows?: unknown[]) => void} [callback]
+   * @param {(this: Statement, error: Error | null, rows?: unknown[]) => void} callback
    */
-  #execute(sql, parameters, callback = () => {}) {
+  #execute(sql, parameters, callback) {
     const endsAt = performance.now() + this.#busyTimeoutMs;
     const attempt = (waitMs) => {
       const statement = new Statement();
@@ -203,16 +206,6 @@ class SqliteConnection {
 function identityOf(file) {
   const status = statSync(file, { throwIfNoEntry: false });
   return status === undefined ? null : `${status.dev}:${status.ino}`;
-}
-
-/**
- * Return parameters and callback; the parameters may be left out.
- *
- * @param {any[]} rest
- * @returns {[Record<string, any>, any]}
- */
-function withParameters(rest) {
-  return typeof rest[0] === 'function' ? [{}, rest[0]] : [rest[0] ?? {}, rest[1]];
 }
 
 /** Return bound values by their names without `$`, each of a type that libsql knows. Other types would end the process. */

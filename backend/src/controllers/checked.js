@@ -6,21 +6,20 @@ import { HttpError, shown } from '../middlewares/errors.js';
 z.config({ jitless: true }); // without it, zod generates code and evaluates it
 
 const DEVICES = ['desktop', 'mobile', 'tablet'];
-const ACTIONS = ['view', 'cart', 'purchase'];
+const SORTS = /** @type {const} */ (['popular', 'new']);
+const ACTIONS = ['view', 'cart', 'uncart', 'purchase'];
 /** @type {Set<PropertyKey>} */
 const SECRET = new Set(['password']); // never repeated in a message
 const LATEST_S = 9_999_999_999; // the year 2286; more is milliseconds by mistake
 
-const wholeNumber = 'a whole number from 0 to 9007199254740991';
-const idText = z.string({ error: wholeNumber }).regex(/^(?:0|[1-9]\d{0,15})$/, { error: wholeNumber }).transform(Number);
-const idNumber = z.number({ error: wholeNumber });
-const id = z.union([idNumber, idText], { error: wholeNumber }).pipe(z.number().int({ error: wholeNumber }).min(0, { error: wholeNumber }));
-
-const limitText = 'a whole number from 1 to 100';
-const limit = z.string({ error: limitText }).regex(/^(?:[1-9]\d?|100)$/, { error: limitText }).transform(Number);
+const matching = (pattern, error) => z.string({ error }).regex(pattern, { error });
+const idText = 'a whole number from 0 to 9007199254740991';
+const id = z
+  .union([z.number(), matching(/^(?:0|[1-9]\d{0,15})$/, idText).transform(Number)], { error: idText })
+  .pipe(z.number().int({ error: idText }).min(0, { error: idText }));
+const limit = matching(/^(?:[1-9]\d?|100)$/, 'a whole number from 1 to 100').transform(Number);
 const device = z.enum(DEVICES, { error: `one of ${DEVICES.join(', ')}` });
 
-const eventIdText = '8 to 128 letters, digits or . _ : -';
 const timestampText = 'whole seconds since 1970, or a date and time with its zone, such as 2026-11-21T09:30:00Z';
 const timestamp = z.union(
   [
@@ -33,7 +32,15 @@ const textOf = (what, least, most) => z.string({ error: what }).min(least, { err
 
 /** The parameters of each route; others are refused. */
 export const LISTING = z.strictObject({ limit: limit.default(10), device: device.optional() });
+export const LIMIT = z.strictObject({ limit: limit.default(10) });
 export const LISTING_OF_ANYBODY = z.strictObject({ limit: limit.default(10), userId: id.optional() });
+export const CUSTOMER = z.strictObject({ userId: id });
+export const BROWSING = z.strictObject({
+  category: textOf('a text of 1 to 50 characters', 1, 50).optional(),
+  sort: z.enum(SORTS, { error: `one of ${SORTS.join(', ')}` }).default('popular'),
+  page: limit.default(1), // the same range, because the database reads all rows before a page
+  limit: limit.default(10),
+});
 export const PRODUCT = z.strictObject({ productId: id });
 export const NOTHING = z.strictObject({});
 export const LOGIN = z.strictObject({
@@ -44,7 +51,7 @@ export const INTERACTION = z.strictObject({
   productId: id,
   actionCode: z.enum(ACTIONS, { error: `one of ${ACTIONS.join(', ')}` }),
   device: device.nullish(),
-  eventId: z.string({ error: eventIdText }).regex(/^[\w.:-]{8,128}$/, { error: eventIdText }).optional(),
+  eventId: matching(/^[\w.:-]{8,128}$/, '8 to 128 letters, digits or . _ : -').optional(),
   timestamp: timestamp.optional(),
   userId: id.optional(),
 });

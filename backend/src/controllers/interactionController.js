@@ -1,5 +1,6 @@
 import { HttpError } from '../middlewares/errors.js';
 import { isRowsFault } from '../config/databaseErrors.js';
+import { GuestCookie } from '../middlewares/guestCookie.js';
 import { EventConflict, UnknownProduct } from '../services/interactionService.js';
 import { SpoolFailed } from '../services/spool/spool.js';
 import { INTERACTION, checked } from './checked.js';
@@ -9,23 +10,27 @@ import { INTERACTION, checked } from './checked.js';
 const RETRY = { 'Retry-After': '5' };
 
 /**
- * Return the handler of interactions: 201 if it was stored, 200 if it was stored before, 202 if it waits on the disk.
+ * Return the handler of interactions: 201 if it was stored, 200 if it was stored before, 202 if it waits on the disk. A guest gets the cookie
+ * with the answer to one that is kept.
  *
- * @param {Pick<Services, 'interactions' | 'metrics'>} services
+ * @param {Pick<Services, 'interactions' | 'metrics' | 'settings'>} services
  */
-export function interactionController({ interactions, metrics }) {
+export function interactionController({ interactions, metrics, settings }) {
+  const cookie = new GuestCookie(settings);
   return {
     async recordForCurrentUser(req, res) {
       const { userId, ...interaction } = checked(INTERACTION, req.body);
-      if (userId !== undefined && userId !== req.user.id) throw refused(metrics, new HttpError(403, 'An interaction should be one’s own. Received: somebody else’s.'));
+      const owner = req.user ? { userId: req.user.id } : { guestId: req.guestId ?? cookie.create() };
+      if (userId !== undefined && userId !== owner.userId) throw refused(metrics, new HttpError(403, 'An interaction should be one’s own. Received: somebody else’s.'));
       let receipt;
       try {
-        receipt = await interactions.record({ ...interaction, userId: req.user.id });
+        receipt = await interactions.record({ ...interaction, ...owner });
       } catch (error) {
         throw refused(metrics, httpErrorOf(error));
       }
       const outcome = receipt.duplicate ? 'duplicate' : receipt.stored ? 'stored' : 'spooled';
       metrics.interaction({ outcome, clamped: receipt.clamped });
+      if (owner.guestId && !interactions.hasJoined(owner.guestId)) cookie.set(req, res, owner.guestId);
       res.status({ stored: 201, duplicate: receipt.spooled ? 202 : 200, spooled: 202 }[outcome]);
       const { eventId, stored, duplicate, spooled } = receipt;
       res.json({ errCode: 0, data: { eventId, stored, duplicate, spooled } });

@@ -1,84 +1,40 @@
 import { isOfDatabase } from '../config/databaseErrors.js';
-import { overviewPage } from '../views/overviewPage.js';
+import { newestRuns } from '../services/adminService.js';
 import { LISTING_OF_ANYBODY, checked } from './checked.js';
 
 /** @import { Services } from '../app.js' */
 
 /**
- * @typedef {object} ModelRun The newest run of a model for a user.
- * @property {string} modelName
- * @property {any} metrics What was stored; null where it cannot be read.
- * @property {any} recommendations What was stored; null where it cannot be read.
- * @property {Date | string} createdAt
+ * Return the handlers of an older overview: one user's list and runs, and the state of the server. Browsers are sent to the administrators'
+ * page, which shows the same.
  *
- * @typedef {Awaited<ReturnType<typeof overviewOf>>} Overview
+ * @param {Pick<Services, 'models' | 'recommendations' | 'python' | 'interactions' | 'elsewhere'>} services
  */
-
-const RUNS_READ = 40; // the newest rows hold the newest run of each model
-
-/**
- * Return the handler of the administrators' overview: one user's list and runs, and the state of the server, as JSON or as a page.
- *
- * @param {Parameters<typeof overviewOf>[0]} services
- */
-export function internalController(services) {
+export function internalController({ models, recommendations, python, interactions, elsewhere = () => [] }) {
   return {
+    /** Send a browser on; the page asks for the administrator's password itself. */
+    redirectBrowser(req, res, next) {
+      res.vary('Accept');
+      if (req.accepts(['json', 'html']) !== 'html') return next();
+      const { userId } = checked(LISTING_OF_ANYBODY, req.query);
+      return res.redirect(302, userId === undefined ? '/admin' : `/admin?user=${userId}`);
+    },
+
     async showRecommendations(req, res) {
       const { limit, userId = req.user.id } = checked(LISTING_OF_ANYBODY, req.query);
-      const overview = await overviewOf(services, userId, { limit });
-      res.vary('Accept');
-      if (req.accepts(['json', 'html']) === 'html') res.type('html').send(overviewPage(overview));
-      else res.json({ errCode: 0, data: overview });
+      const [cached, runs] = await Promise.all([recommendations.getCachedForUser(userId, { limit }), runsOrNull(models.ModelRun, userId)]);
+      const spool = { ...interactions.stats(), elsewhere: elsewhere() };
+      res.json({ errCode: 0, data: { userId, context: recommendations.deriveContext({}), cached, runs, python: python.stats(), spool } });
     },
   };
 }
 
-/**
- * Return what the administrators see.
- *
- * @param {Pick<Services, 'models' | 'recommendations' | 'python' | 'interactions' | 'elsewhere'>} services
- * @param {number} userId
- * @param {{limit: number}} options
- */
-async function overviewOf({ models, recommendations, python, interactions, elsewhere = () => [] }, userId, { limit }) {
-  const [cached, runs] = await Promise.all([recommendations.getCachedForUser(userId, { limit }), newestRuns(models.ModelRun, userId)]);
-  return {
-    userId,
-    context: recommendations.deriveContext({}),
-    cached,
-    runs,
-    python: python.stats(),
-    spool: { ...interactions.stats(), elsewhere: elsewhere() },
-  };
-}
-
-/**
- * Return the newest run of each model, or null if the database fails.
- *
- * @returns {Promise<ModelRun[] | null>}
- */
-async function newestRuns(ModelRun, userId) {
-  let rows;
+/** Return the newest run of each model, or null if the database fails. */
+async function runsOrNull(ModelRun, userId) {
   try {
-    rows = await ModelRun.findAll({ where: { userId }, order: [['id', 'DESC']], limit: RUNS_READ, raw: true });
+    return await newestRuns(ModelRun, userId);
   } catch (error) {
     if (!isOfDatabase(error)) throw error;
     return null;
-  }
-  const newest = new Map();
-  for (const row of rows) if (!newest.has(row.modelName)) newest.set(row.modelName, row);
-  return [...newest.values()].map(({ modelName, metricsJson, recommendationsJson, createdAt }) => ({
-    modelName,
-    metrics: parsed(metricsJson),
-    recommendations: parsed(recommendationsJson),
-    createdAt,
-  }));
-}
-
-function parsed(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null; // written by hand, or truncated
   }
 }

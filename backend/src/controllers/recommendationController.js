@@ -10,12 +10,15 @@ const MOBILE = /Mobi|iPhone|iPod|Android/i;
 const AGENT_CHARACTERS = 300; // of a User-Agent; the patterns match near its beginning
 
 /**
- * Return the handlers of the current user's list. The token names the user.
+ * Return the handlers of the current user's list. The token names the user; without one it is a guest's.
  *
- * @param {Pick<Services, 'recommendations' | 'settings'>} services
+ * @param {Pick<Services, 'recommendations' | 'answerCounts'>} services
  */
-export function recommendationController({ recommendations, settings }) {
-  const budgetMs = settings.python.timeoutMs;
+export function recommendationController({ recommendations, answerCounts }) {
+  const send = (res, { data, source, fallbackReason, modelVersion }, more = {}) => {
+    answerCounts.add({ source, fallbackReason });
+    res.json({ errCode: 0, ...more, data, source, fallbackReason, modelVersion });
+  };
   const optionsOf = (req) => {
     const { limit, device = deviceOf(req) } = checked(LISTING, req.query);
     return { limit, device };
@@ -23,12 +26,17 @@ export function recommendationController({ recommendations, settings }) {
   return {
     /** The cached list, or a new one. */
     async listForCurrentUser(req, res) {
-      send(res, await recommendations.listForUser(req.user.id, { ...optionsOf(req), budgetMs }));
+      const options = optionsOf(req);
+      send(res, await (req.user ? recommendations.listForUser(req.user.id, options) : recommendations.listForGuest(req.guestId, options)));
     },
 
     /** A new list, whatever is cached. */
     async initForCurrentUser(req, res) {
-      send(res, await recommendations.initForUser(req.user.id, optionsOf(req)), { message: 'initialized' });
+      const options = optionsOf(req);
+      const list = req.user
+        ? recommendations.computeRecommendationsForUser(req.user.id, options)
+        : recommendations.listForGuest(req.guestId, { ...options, isNew: true });
+      send(res, await list, { message: 'initialized' });
     },
 
     /** Delete the cached list. */
@@ -41,13 +49,9 @@ export function recommendationController({ recommendations, settings }) {
     async listSimilar(req, res) {
       const { productId } = checked(PRODUCT, req.params);
       const { limit } = optionsOf(req);
-      send(res, await recommendations.similar(productId, { limit, userId: req.user?.id ?? null }));
+      send(res, await recommendations.similar(productId, { limit, userId: req.user?.id ?? null, guestId: req.guestId ?? null }));
     },
   };
-}
-
-function send(res, { data, source, fallbackReason, modelVersion }, more = {}) {
-  res.json({ errCode: 0, ...more, data, source, fallbackReason, modelVersion });
 }
 
 /**

@@ -2,6 +2,7 @@ import { timingSafeEqual, createHash } from 'node:crypto';
 
 import { withinMs } from '../concurrency/time.js';
 import { HttpError } from '../middlewares/errors.js';
+import { agesOf, refusalsOf } from '../monitoring/metrics.js';
 
 /** @import { Services } from '../app.js' */
 
@@ -16,25 +17,28 @@ const PROXY_HEADERS = [
 ];
 
 /**
- * Return the handlers of monitoring. Health checks show no more than a status; the metrics need a token.
+ * Return the handlers of monitoring. Health checks show a status and ages; the metrics need a token.
  *
- * @param {Pick<Services, 'sequelize' | 'python' | 'interactions' | 'metrics' | 'settings' | 'isClosing'>} services
+ * @param {Pick<Services, 'sequelize' | 'python' | 'snapshot' | 'interactions' | 'metrics' | 'settings' | 'isClosing'>} services
  */
-export function statusController({ sequelize, python, interactions, metrics, settings, isClosing = () => false }) {
+export function statusController({ sequelize, python, snapshot, interactions, metrics, settings, isClosing = () => false }) {
   return {
     /** The process is up. */
     health(_req, res) {
       res.json({ status: 'up' });
     },
 
-    /** Whether requests are answered, and how: while `degraded`, the fallback chain or the spool does part of the work. */
+    /**
+     * Whether requests are answered, and how: while `degraded`, the fallback chain or the spool does part of the work. Beside it, the ages of the
+     * active version and its data, and why workers have refused it, if they have: the version before goes on.
+     */
     async ready(_req, res) {
       if (isClosing()) {
         res.status(503).json({ status: 'closing' });
         return;
       }
       const isWell = (await isDatabaseUp(sequelize)) && hasWorker(python) && interactions.stats().pending === 0;
-      res.json({ status: isWell ? 'ready' : 'degraded' });
+      res.json({ status: isWell ? 'ready' : 'degraded', model: await modelFacts(snapshot, python) });
     },
 
     async metrics(req, res) {
@@ -51,6 +55,11 @@ async function isDatabaseUp(sequelize) {
   } catch {
     return false;
   }
+}
+
+async function modelFacts(snapshot, python) {
+  const [refusal] = refusalsOf(python.stats());
+  return { ...agesOf(await snapshot.current()), refused: refusal?.code ?? null };
 }
 
 function hasWorker(python) {

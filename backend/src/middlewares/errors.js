@@ -3,6 +3,7 @@ import { STATUS_CODES } from 'node:http';
 
 import { TooLate } from '../concurrency/time.js';
 import { isOfDatabase } from '../config/databaseErrors.js';
+import { DatabaseUnavailable } from '../services/recommendations/databaseGuard.js';
 
 /** @import { Services } from '../app.js' */
 
@@ -74,7 +75,7 @@ export function errorHandler({ log }) {
  */
 function answerOf(error) {
   if (error instanceof HttpError) return error;
-  if (isOfDatabase(error) || error instanceof TooLate) return UNAVAILABLE;
+  if (isOfDatabase(error) || error instanceof TooLate || error instanceof DatabaseUnavailable) return UNAVAILABLE;
   const status = error?.status ?? error?.statusCode;
   if (!(status >= 400 && status < 500)) return { status: 500, message: 'The server failed. Its log has more, by the request’s id.' };
   return { status, message: MESSAGES[error.type] ?? `${STATUS_CODES[status] ?? 'The request is at fault'}.` };

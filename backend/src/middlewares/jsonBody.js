@@ -5,10 +5,8 @@ import { HttpError, shown } from './errors.js';
 
 const LIMIT_BYTES = 32 * 1024; // valid bodies are below 1 KB
 const LIMIT_DEPTH = 32; // as on the Python side
-const OPENING = new Set([0x7b, 0x5b]); // { [
-const CLOSING = new Set([0x7d, 0x5d]);
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
+// A string may be left open, so that no match fails at the end of a body and begins again at the next quote.
+const STRING_OR_BRACKET = /"(?:\\.?|[^"\\])*"?|[[{\]}]/gs;
 
 const parse = express.json({ limit: LIMIT_BYTES, inflate: false, type: () => true, verify: (_req, _res, body) => checkDepth(body) });
 
@@ -40,13 +38,9 @@ function checkPresence(req, _res, next) {
 /** Check the depth of a body by its brackets outside of strings, before the parser builds it. */
 function checkDepth(body) {
   let depth = 0;
-  let isString = false;
-  for (let at = 0; at < body.length; at += 1) {
-    const byte = body[at];
-    if (isString && byte === BACKSLASH) at += 1;
-    else if (byte === QUOTE) isString = !isString;
-    else if (!isString && OPENING.has(byte)) depth += 1;
-    else if (!isString && CLOSING.has(byte)) depth -= 1;
+  for (const [token] of body.toString().matchAll(STRING_OR_BRACKET)) {
+    if (token === '{' || token === '[') depth += 1;
+    else if (token === '}' || token === ']') depth -= 1;
     if (depth > LIMIT_DEPTH) throw new HttpError(400, `The body should have at most ${LIMIT_DEPTH} levels. Received: more.`);
   }
 }

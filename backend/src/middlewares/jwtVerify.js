@@ -2,9 +2,11 @@
 import { TokenRefused } from '../services/authService.js';
 import { basicOf } from './basicAuth.js';
 import { HttpError } from './errors.js';
+import { GuestCookie } from './guestCookie.js';
 
 /**
  * @import { Services } from '../app.js'
+ * @import { Settings } from '../config/settings.js'
  * @import { AuthService } from '../services/authService.js'
  */
 
@@ -25,29 +27,58 @@ export function verifyTokenUser({ auth }) {
 }
 
 /**
- * Return the middleware of routes for users and guests. Without a token there is no `req.user`; an invalid token is refused.
- *
- * @param {Pick<Services, 'auth'>} services
- */
-export function verifyTokenIfAny({ auth }) {
-  const verify = verifyTokenUser({ auth });
-  return async (req, res, next) => (req.headers.authorization === undefined ? next() : verify(req, res, next));
-}
-
-/**
- * Return the middleware that requires an administrator: by a token, or in a browser by address and password.
+ * Return the middleware of routes for users and guests. Without a token there is no `req.user`, and `req.guestId` is what the cookie says,
+ * or null; an invalid token is refused.
  *
  * @param {Pick<Services, 'auth' | 'settings'>} services
  */
-export function verifyAdmin({ auth, settings: { admins } }) {
-  return async (req, _res, next) => {
-    const basic = basicOf(req);
-    req.user = basic === null ? await userOfToken(auth, bearerOf(req, BASIC_CHALLENGE)) : await userOfPassword(auth, basic);
-    if (!req.user.isVerified) throw new HttpError(503, 'The database should say who is an administrator. Received: no answer.');
-    const isAdmin = admins.ids.includes(req.user.id) || admins.roles.includes(req.user.roleId);
-    if (!isAdmin) throw new HttpError(403, 'This should be asked by an administrator. Received: somebody else’s request.');
+export function verifyTokenIfAny({ auth, settings }) {
+  const verify = verifyTokenUser({ auth });
+  const cookie = new GuestCookie(settings);
+  return async (req, res, next) => {
+    if (req.headers.authorization !== undefined) return verify(req, res, next);
+    req.guestId = cookie.read(req);
     next();
   };
+}
+
+/** Take a token in the body for one in the header: a beacon, which is sent when a page is left, cannot have headers. */
+export function tokenInBody(req, _res, next) {
+  if (Object.hasOwn(req.body, 'token')) {
+    const { token, ...body } = req.body;
+    req.body = body; // so that no message repeats the token
+    const header = typeof token === 'string' ? `Bearer ${token}` : 'something else';
+    req.headers.authorization ??= header;
+    req.rawHeaders.push('Authorization', header); // two tokens are refused, wherever they are
+  }
+  next();
+}
+
+/**
+ * Return the middleware that requires an administrator, by a token. The role is that of the database, whatever the token says.
+ *
+ * @param {Pick<Services, 'auth' | 'settings'>} services
+ * @param {{byPassword?: boolean}} [options] Whether address and password are enough; a browser then asks for them.
+ */
+export function verifyAdmin({ auth, settings: { admins } }, { byPassword = false } = {}) {
+  return async (req, _res, next) => {
+    const basic = byPassword ? basicOf(req) : null;
+    const challenge = byPassword ? BASIC_CHALLENGE : undefined;
+    req.user = basic === null ? await userOfToken(auth, bearerOf(req, challenge)) : await userOfPassword(auth, basic);
+    if (!req.user.isVerified) throw new HttpError(503, 'The database should say who is an administrator. Received: no answer.');
+    if (!isAdmin(req.user, admins)) throw new HttpError(403, 'This should be asked by an administrator. Received: somebody else’s request.');
+    next();
+  };
+}
+
+/**
+ * Return whether a user is one of the configured administrators.
+ *
+ * @param {{id: number, roleId: string | null}} user
+ * @param {{ids: readonly number[], roles: readonly string[]}} admins
+ */
+export function isAdmin({ id, roleId }, { ids, roles }) {
+  return ids.includes(id) || (roleId !== null && roles.includes(roleId));
 }
 
 const BASIC_CHALLENGE = { 'WWW-Authenticate': 'Basic realm="recommendations", charset="UTF-8"' };

@@ -12,7 +12,7 @@ const LOGIN_WINDOW_MS = 15 * MINUTE_MS;
 const ADDRESSES_PER_ACCOUNT = 5; // so that a single address cannot lock an account out
 
 /**
- * Return the limits: by address before the user is known, by user after that, and for failed logins.
+ * Return the limits: by address before the user is known, by user or guest after that, and for failed logins.
  *
  * Each process counts for itself, also behind a load balancer.
  *
@@ -22,7 +22,7 @@ export function rateLimits({ rateLimits: { ip, user, login } }) {
   const failures = { windowMs: LOGIN_WINDOW_MS, skipSuccessfulRequests: true };
   return {
     byAddress: limiter(ip, { windowMs: MINUTE_MS, keyGenerator: addressOf }),
-    byUser: limiter(user, { windowMs: MINUTE_MS, keyGenerator: (req) => (req.user ? `user ${req.user.id}` : addressOf(req)) }),
+    byUser: limiter(user, { windowMs: MINUTE_MS, keyGenerator: (req) => (req.user ? `user ${req.user.id}` : `guest ${req.guestId}`), skip: isUnknown }),
     logins: [
       limiter(login, { ...failures, keyGenerator: addressOf }),
       limiter(login * ADDRESSES_PER_ACCOUNT, {
@@ -41,6 +41,11 @@ function limiter(limit, options) {
 
 function refuse(_req, _res, next) {
   next(new HttpError(429, 'There should be fewer requests. Received: more than the limit; Retry-After says when to come back.'));
+}
+
+/** Whether nobody is known. Many guests may share an address, which has a limit of its own. */
+function isUnknown({ user, guestId = null }) {
+  return user === undefined && guestId === null;
 }
 
 function addressOf(req) {

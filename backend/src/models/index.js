@@ -6,7 +6,7 @@ import { DataTypes } from 'sequelize';
 /**
  * The models by name. Rows are mostly read with `raw: true`, as plain objects, which Sequelize's types do not tell.
  *
- * @typedef {Record<'User' | 'Product' | 'Productdetail' | 'Interaction' | 'Comment' | 'Recommendation' | 'ModelRun', ModelStatic<any>>} Models
+ * @typedef {Record<'User' | 'Product' | 'Productdetail' | 'Interaction' | 'Comment' | 'Recommendation' | 'ModelRun' | 'GuestEvent', ModelStatic<any>>} Models
  */
 
 const { BIGINT, DATE, DATEONLY, DOUBLE, INTEGER, STRING, TEXT } = DataTypes;
@@ -61,6 +61,19 @@ export function defineModels(sequelize) {
     },
     { timestamps: false },
   );
+  const GuestEvent = define(
+    'GuestEvent',
+    'rec_guest_events',
+    {
+      guestId: { type: STRING(32), allowNull: false },
+      productId: { type: BIGINT, allowNull: false },
+      actionCode: { type: STRING(50), allowNull: false },
+      device_type: STRING(50),
+      timestamp: { type: DATE, allowNull: false },
+      eventId: { type: STRING(128), allowNull: false, unique: true },
+    },
+    { timestamps: false },
+  );
   const Comment = define('Comment', 'Comments', { content: TEXT, ...named('parentId productId userId blogId', BIGINT), star: INTEGER });
   const Recommendation = define('Recommendation', 'recommendations', {
     userId: { type: BIGINT, allowNull: false },
@@ -74,13 +87,8 @@ export function defineModels(sequelize) {
     modelName: { type: STRING(50), allowNull: false },
     ...named('metricsJson recommendationsJson', TEXT),
   });
-  Product.hasMany(Productdetail, { foreignKey: 'productId', as: 'details', constraints: false });
-  Productdetail.belongsTo(Product, { foreignKey: 'productId', as: 'product', constraints: false });
-  Interaction.belongsTo(Product, { foreignKey: 'productId', as: 'product', constraints: false });
-  Interaction.belongsTo(User, { foreignKey: 'userId', as: 'user', constraints: false });
-  Recommendation.belongsTo(Product, { foreignKey: 'productId', as: 'product', constraints: false });
-  const models = { User, Product, Productdetail, Interaction, Comment, Recommendation, ModelRun };
-  for (const model of Object.values(models)) storeSeconds(model); // after the associations, which add attributes
+  const models = { User, Product, Productdetail, Interaction, Comment, Recommendation, ModelRun, GuestEvent };
+  for (const model of Object.values(models)) storeSeconds(model);
   return models;
 }
 

@@ -1,12 +1,14 @@
 /** Identifies users by their passwords and tokens. */
 import { createSecretKey, randomUUID } from 'node:crypto';
 
-import bcrypt from 'bcryptjs';
+import { hash } from '@node-rs/bcrypt';
 import jwt from 'jsonwebtoken';
+import { LRUCache } from 'lru-cache';
 import { col, fn, where } from 'sequelize';
 
+import { Breaker } from '../concurrency/breaker.js';
 import { SingleFlight } from '../concurrency/sharing.js';
-import { Pause, systemClock, withinMs } from '../concurrency/time.js';
+import { systemClock, withinMs } from '../concurrency/time.js';
 
 /**
  * @import { ModelStatic } from 'sequelize'
@@ -43,7 +45,8 @@ const SKEW_S = 60; // how far the clock of another machine that signs tokens may
 const LOOKUP_MS = 250; // of a request's time, for the user's row
 const LOGIN_MS = 2000;
 const LOOKUP_PAUSE_MS = 1000; // after a lookup has failed, the next ones do not wait for another failure
-const MEMORY = { forMs: 15_000, users: 10_000 }; // a blocked user is refused after 15 s at most
+const MEMORY = { ttl: 15_000, max: 10_000, ttlResolution: 0 }; // a blocked user is refused after 15 s at most
+const BCRYPT = /^\$2[aby]\$(0[4-9]|[12]\d|3[01])\$/; // a hash, with its rounds
 const DEFAULT_ROUNDS = 10;
 const COLUMNS = ['id', 'email', 'firstName', 'lastName', 'roleId', 'statusId'];
 
@@ -52,40 +55,26 @@ export class TokenRefused extends Error {
   name = 'TokenRefused';
 }
 
-/**
- * Create the service that identifies users by their passwords and tokens.
- *
- * @param {AuthServices} services
- */
-export function createAuthService(services) {
-  return new AuthService(services);
-}
-
+/** Identifies users by their passwords and tokens. */
 export class AuthService {
-  #settings;
+  #parts;
   #key;
-  #User;
-  /** @type {Passwords} */
-  #passwords;
-  /** @type {Logger} */
-  #log;
-  /** @type {Clock} */
-  #clock;
-  #users = new Map();
+  #claims; // that tokens get and must have
+  /** @type {LRUCache<number, KnownUser>} */
+  #users;
   #lookups = new SingleFlight();
-  #pause;
+  #breaker;
   /** @type {string | null} */
   #dummyHash = null;
 
   /** @param {AuthServices} services */
-  constructor({ settings, models, passwords, log, clock = systemClock }) {
-    this.#settings = settings;
-    this.#key = createSecretKey(Buffer.from(settings.jwtSecret.reveal())); // a string would first be parsed as a public key, which takes a fifth of a cached list's time
-    this.#User = models.User;
-    this.#passwords = passwords;
-    this.#log = log;
-    this.#clock = clock;
-    this.#pause = new Pause(LOOKUP_PAUSE_MS, clock);
+  constructor({ clock = systemClock, ...parts }) {
+    const { issuer, audience } = parts.settings.jwt;
+    this.#parts = { ...parts, clock };
+    this.#claims = { ...(issuer && { issuer }), ...(audience && { audience }) };
+    this.#key = createSecretKey(Buffer.from(parts.settings.jwtSecret.reveal())); // a string would first be parsed as a public key, which takes a fifth of a cached list's time
+    this.#users = new LRUCache({ ...MEMORY, perf: clock });
+    this.#breaker = new Breaker({ waitMs: LOOKUP_PAUSE_MS, clock });
   }
 
   /**
@@ -97,12 +86,12 @@ export class AuthService {
    * @throws {TooLate} The database does not answer, or there are too many logins at once.
    */
   async login(email, password) {
-    const row = await withinMs(LOGIN_MS, this.#rowOf(email), this.#clock);
-    const isAccount = row !== null && isHash(row.password);
-    const isMatch = await this.#passwords.compare(password, isAccount ? row.password : await this.#hashForUnknown());
+    const row = await withinMs(LOGIN_MS, this.#rowOf(email), this.#parts.clock);
+    const isAccount = row !== null && BCRYPT.test(row.password ?? '');
+    const isMatch = await this.#parts.passwords.compare(password, isAccount ? row.password : await this.#hashForUnknown());
     if (!isMatch || !isAccount || !isActive(row)) return null;
     const { password: _, ...user } = row;
-    return { token: this.sign(user.id), expiresIn: this.#settings.jwt.ttlS, user };
+    return { token: this.sign(user.id), expiresIn: this.#parts.settings.jwt.ttlS, user };
   }
 
   /**
@@ -111,17 +100,16 @@ export class AuthService {
    * @returns {Promise<AccountRow & {password: string} | null>}
    */
   async #rowOf(email) {
-    const find = (condition) => this.#User.findOne({ where: condition, attributes: [...COLUMNS, 'password'], raw: true });
-    const isSqlite = this.#User.sequelize?.getDialect() === 'sqlite';
+    const find = (condition) => this.#parts.models.User.findOne({ where: condition, attributes: [...COLUMNS, 'password'], raw: true });
+    const isSqlite = this.#parts.models.User.sequelize?.getDialect() === 'sqlite';
     const row = (await find({ email })) ?? (isSqlite ? await find(where(fn('lower', col('email')), email.toLowerCase())) : null);
     return row !== null && plainAddress(row.email) === plainAddress(email) ? row : null;
   }
 
   /** Return a token for a user. */
   sign(userId) {
-    const { ttlS, issuer, audience } = this.#settings.jwt;
-    const optional = { ...(issuer && { issuer }), ...(audience && { audience }) };
-    return jwt.sign({}, this.#key, { algorithm: ALGORITHM, subject: String(userId), expiresIn: ttlS, ...optional });
+    const { ttlS: expiresIn } = this.#parts.settings.jwt;
+    return jwt.sign({}, this.#key, { algorithm: ALGORITHM, subject: String(userId), expiresIn, ...this.#claims });
   }
 
   /**
@@ -133,11 +121,10 @@ export class AuthService {
    */
   subjectOf(token) {
     if (token.length > TOKEN_BYTES) throw new TokenRefused('too long');
-    const { ttlS, issuer, audience } = this.#settings.jwt;
-    const optional = { ...(issuer && { issuer }), ...(audience && { audience }) };
+    const { ttlS: maxAge } = this.#parts.settings.jwt;
     let verified;
     try {
-      verified = jwt.verify(token, this.#key, { algorithms: [ALGORITHM], maxAge: ttlS, complete: true, ...optional });
+      verified = jwt.verify(token, this.#key, { algorithms: [ALGORITHM], maxAge, complete: true, ...this.#claims });
     } catch (error) {
       throw new TokenRefused(error.message, { cause: error });
     }
@@ -157,42 +144,34 @@ export class AuthService {
    * @returns {Promise<KnownUser | null>}
    */
   async userOf(id) {
-    const now = this.#clock.now();
-    const entry = this.#users.get(id);
-    if (entry !== undefined && now < entry.until) return entry.user;
-    if (this.#pause.isOn) return unverified(id);
+    const known = this.#users.get(id);
+    if (known !== undefined) return known;
+    if (this.#breaker.isOpen) return unverified(id);
     return this.#lookups.run(id, () => this.#lookUp(id)); // the requests of one page come at the same time
   }
 
   async #lookUp(id) {
     try {
-      const row = await withinMs(LOOKUP_MS, this.#User.findByPk(id, { attributes: COLUMNS, raw: true }), this.#clock);
-      return this.#remember(id, row === null ? null : { ...row, id, isActive: isActive(row), isVerified: true });
+      const row = await withinMs(LOOKUP_MS, this.#parts.models.User.findByPk(id, { attributes: COLUMNS, raw: true }), this.#parts.clock);
+      if (row === null) return null; // the account may be created at any moment
+      const user = { ...row, id, isActive: isActive(row), isVerified: true };
+      this.#users.set(id, user);
+      return user;
     } catch (error) {
-      this.#pause.begin();
-      this.#log.warn({ reason: error.message }, 'users are identified by their tokens only: the database is unavailable');
+      this.#breaker.fail();
+      this.#parts.log.warn({ reason: error.message }, 'users are identified by their tokens only: the database is unavailable');
       return unverified(id);
     }
   }
 
-  #remember(id, user) {
-    if (user === null) return null; // the account may be created at any moment
-    this.#users.delete(id);
-    if (this.#users.size >= MEMORY.users) this.#users.delete(this.#users.keys().next().value);
-    this.#users.set(id, { user, until: this.#clock.now() + MEMORY.forMs });
-    return user;
-  }
-
   /** Return a hash that no password matches, and that takes as long to compare as the shop's hashes. */
   async #hashForUnknown() {
-    this.#dummyHash ??= await this.#makeDummyHash();
+    if (this.#dummyHash === null) {
+      const rows = await this.#parts.models.User.findAll({ attributes: ['password'], limit: 20, raw: true });
+      const [, rounds = DEFAULT_ROUNDS] = rows.map(({ password }) => BCRYPT.exec(password ?? '')).find(Boolean) ?? [];
+      this.#dummyHash = await hash(randomUUID(), Number(rounds));
+    }
     return this.#dummyHash;
-  }
-
-  async #makeDummyHash() {
-    const rows = await this.#User.findAll({ attributes: ['password'], limit: 20, raw: true });
-    const hash = rows.map(({ password }) => password).find(isHash);
-    return bcrypt.hash(randomUUID(), hash ? bcrypt.getRounds(hash) : DEFAULT_ROUNDS);
   }
 }
 
@@ -206,10 +185,6 @@ function checkClaims(header, { iat, nbf = 0, exp = 0 }) {
   if (Object.hasOwn(header, 'crit')) throw new TokenRefused('its header demands what is not known here');
   if (![iat, nbf, exp].every(Number.isFinite)) throw new TokenRefused('its times are no numbers');
   if (iat > Date.now() / 1000 + SKEW_S) throw new TokenRefused('it is issued in the future');
-}
-
-function isHash(password) {
-  return /^\$2[aby]\$\d\d\$/.test(password ?? '');
 }
 
 function isActive({ statusId }) {

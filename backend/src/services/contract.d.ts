@@ -35,6 +35,7 @@ export interface Request {
     | 'NeuMF'
     | 'BMF'
     | 'blend'
+    | 'hybrid'
     | 'ease'
     | 'item_cf'
     | 'user_frequency_decayed'
@@ -88,6 +89,10 @@ export interface Request {
    * Milliseconds after which an answer is of no use; null waits.
    */
   budget_ms?: number | null;
+  /**
+   * Whether a user of whom nothing is known is the failure unknown_user, instead of a list of what is popular now.
+   */
+  strict?: boolean | null;
 }
 export interface RecentEvent {
   /**
@@ -186,13 +191,17 @@ export interface Item {
 }
 export interface Reason {
   /**
-   * The kind of reason.
+   * What the user did with item_id: viewed, cart or bought; similar to item_id, the item of the request; popular now; or new, which no model knows yet. Version 0.1.0 wrote history for the first three. Clients show no reason for a code that they do not know.
    */
   code: string;
   /**
-   * An item of the user's history; without it the recommended item's score would be lower.
+   * Another item; without it the recommended item's score would be lower.
    */
   item_id?: Id;
+  /**
+   * The category that the popular item was chosen from; absent for all categories.
+   */
+  category?: string;
 }
 export interface Run {
   /**
@@ -284,9 +293,27 @@ export interface Pong {
    */
   pid: number;
   /**
+   * The version that was activated last but does not serve; null where there is none.
+   */
+  refused?: Refusal | null;
+  /**
    * The request's id.
    */
   id?: Id;
+}
+export interface Refusal {
+  /**
+   * The name of the version; null where CURRENT itself cannot be read.
+   */
+  version: string | null;
+  /**
+   * The code of the failure that keeps it from serving.
+   */
+  code: string;
+  /**
+   * The failure's message, for people.
+   */
+  message: string;
 }
 export interface Stats {
   /**
@@ -339,20 +366,6 @@ export interface Stats {
    * The request's id.
    */
   id?: Id;
-}
-export interface Refusal {
-  /**
-   * The name of the version; null where CURRENT itself cannot be read.
-   */
-  version: string | null;
-  /**
-   * The code of the failure that keeps it from serving.
-   */
-  code: string;
-  /**
-   * The failure's message, for people.
-   */
-  message: string;
 }
 export interface Failure {
   ok: false;

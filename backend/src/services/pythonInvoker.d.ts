@@ -1,6 +1,6 @@
 /** docs/PROTOCOL.md as types, and the two ways to have Python answer: a pool, and a process for one request. */
 
-import type { Failure, Id, Pong, Recommendation as Answer, Request, Stats } from './contract.js';
+import type { Failure, Id, Pong, Recommendation as Answer, Refusal, Request, Stats } from './contract.js';
 
 export type { Filters, Id, Item, Metrics, Reason, RecentEvent, Refusal, Run } from './contract.js';
 
@@ -132,6 +132,7 @@ export interface PoolEvent {
     | 'down'
     | 'gone'
     | 'refused'
+    | 'version_refused'
     | 'recycled'
     | 'quarantined'
     | 'breaker_open'
@@ -154,7 +155,7 @@ export interface PoolOptions extends LaunchOptions {
   breaker?: { deaths?: number; windowMs?: number; coolDownMs?: number };
   /** After how many answers, or above how many bytes of memory, to replace a worker; 10,000 and 1 GiB by default. */
   recycle?: { requests?: number; bytes?: number };
-  /** Called for logs and alarms. 'refused', 'breaker_open' and 'quarantined' need an operator. */
+  /** Called for logs and alarms. 'refused', 'version_refused', 'breaker_open' and 'quarantined' need an operator. */
   onEvent?: (event: PoolEvent) => void;
 }
 
@@ -162,6 +163,8 @@ export interface WorkerStats {
   pid: number | null;
   state: 'booting' | 'ready' | 'leaving' | 'down' | 'gone';
   version: string | null;
+  /** The version that was activated last but that the worker refused, as of its latest ping; they are 10 s apart at most. */
+  refused: Refusal | null;
   /** Answers so far. */
   served: number;
   inFlight: number;

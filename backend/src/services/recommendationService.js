@@ -1,14 +1,18 @@
 /** Lists of recommendations for users: cached, computed by the Python side, or filled by the fallback chain. */
-import { Semaphore, SingleFlight } from '../concurrency/sharing.js';
-import { systemClock, TooLate, withinMs } from '../concurrency/time.js';
+import { JOIN_MS, SingleFlight } from '../concurrency/sharing.js';
+import { systemClock, withinMs } from '../concurrency/time.js';
+import { cachedAnswer, idsOf, modelAnswer, sourceOf } from './recommendations/answers.js';
+import { BatchLists } from './recommendations/batch.js';
 import { freshnessOf, RecommendationCache } from './recommendations/cache.js';
 import { Catalogue } from './recommendations/catalogue.js';
 import { RecommenderClient } from './recommendations/client.js';
-import { deriveContext } from './recommendations/context.js';
+import { contextText, deriveContext } from './recommendations/context.js';
 import { DatabaseGuard, DatabaseUnavailable } from './recommendations/databaseGuard.js';
-import { fallbackFromSnapshot, fallbackItems, fallbackReasonOf } from './recommendations/fallback.js';
-import { featuresOf, intentOf } from './recommendations/heuristic.js';
-import { idsOf, ListBuilder, sizeFor } from './recommendations/listBuilder.js';
+import { FallbackChain, fallbackReasonOf } from './recommendations/fallback.js';
+import { guestRequest, hiddenFromGuest } from './recommendations/guests.js';
+import { buildUserProductFeatures } from './recommendations/heuristic.js';
+import { AnswerMemory, sizeFor } from './recommendations/memory.js';
+import { explained } from './recommendations/reasons.js';
 import { DEFAULT_RULES } from './recommendations/snapshot.js';
 
 /**
@@ -17,11 +21,13 @@ import { DEFAULT_RULES } from './recommendations/snapshot.js';
  * @import { Settings } from '../config/settings.js'
  * @import { Models } from '../models/index.js'
  * @import { Metrics } from '../monitoring/metrics.js'
- * @import { Id, Pool, Reason } from './pythonInvoker.js'
- * @import { CachedRow, Product } from './recommendations/catalogue.js'
+ * @import { GuestEvent, GuestEvents } from './guestEvents.js'
+ * @import { Pool } from './pythonInvoker.js'
+ * @import { ComputedList, List } from './recommendations/answers.js'
+ * @import { CachedRow } from './recommendations/catalogue.js'
  * @import { Context } from './recommendations/context.js'
- * @import { BuiltList } from './recommendations/listBuilder.js'
- * @import { Published, Rules, Snapshot } from './recommendations/snapshot.js'
+ * @import { FallbackOptions } from './recommendations/fallback.js'
+ * @import { Snapshot } from './recommendations/snapshot.js'
  */
 
 /**
@@ -30,125 +36,73 @@ import { DEFAULT_RULES } from './recommendations/snapshot.js';
  * @property {Models} models
  * @property {Pick<Pool, 'runPythonInference'>} python
  * @property {Pick<Settings, 'cache' | 'timeZone'> & {python: {timeoutMs: number}}} settings
- * @property {Snapshot} [snapshot]
- * @property {Pick<Metrics, 'answer' | 'compute' | 'cache'>} [metrics]
+ * @property {Snapshot} snapshot
+ * @property {Pick<GuestEvents, 'newest'>} [guests]
+ * @property {Pick<Metrics, 'answer' | 'compute' | 'cache'>} metrics
+ * @property {Pick<Logger, 'warn'>} log
+ * @property {(owner: {userId?: number, guestId?: string}) => {productId: number, actionCode: string}[]} [choicesOf] What a visitor did just now.
  * @property {{now: () => number}} [clock] Milliseconds since 1970.
- * @property {Pick<Logger, 'warn' | 'error'>} [log]
  *
- * @typedef {object} ListItem
- * @property {Product} product
- * @property {number} score
- * @property {string} modelName
- * @property {Reason | {code: string} | null} reason
- * @property {string} source
- *
- * @typedef {object} List An answer.
- * @property {ListItem[]} data
- * @property {string} source
- * @property {string | null} fallbackReason Why no model answered; null where one did.
- * @property {string | null} modelVersion
- *
- * @typedef {object} Options Of one request.
- * @property {number} limit
- * @property {Context} context
- * @property {Published | null} published
- * @property {Rules} rules
- * @property {Id[]} exclude
- * @property {number | null} like
- * @property {<T>(promise: Promise<T>) => Promise<T>} inTime
- * @property {() => number} timeLeft Milliseconds.
- *
- * @typedef {ReturnType<typeof createRecommendationService>} Recommendations
+ * @typedef {FallbackOptions & {context: Context, inTime: <T>(promise: Promise<T>) => Promise<T>, failure?: DatabaseUnavailable}} Options Of one request.
  */
 
 const LIMITS = { least: 1, usual: 10, most: 100 };
+const MOST_REVALIDATIONS = 4; // at once; they must not delay lists that a request waits for
 const FALLBACK_MS = 100; // for the fallback chain, after an answer's time is up
-const MOST_FALLBACKS = 8; // different ones at once: fewer than the database's connections, so that cached lists can still be read
-const STORE_MS = 2000; // a list is computed and stored, and its lease released, within this plus Python's time limit
-const SIMILAR = { most: 1000, ttlMs: 60_000 }; // similar items, the same for all users and requested by each product's page
-
-const NO_METRICS = { answer() {}, compute() {}, cache() {} };
-const NO_LOG = { warn() {}, error() {} };
-const NO_SNAPSHOT = { current: async () => null };
+const STORE_MS = 2000; // for each query of a list that is computed
 
 /**
- * Create the service that always has a list to show.
+ * The service that always has a list to show.
  *
- * An answer is `{data: [{product, score, modelName, reason, source}], source, fallbackReason, modelVersion}`. A failure of Python or of the
+ * An answer is `{data: [{product, score, modelName, reason, why, source}], source, fallbackReason, modelVersion}`. A failure of Python or of the
  * database leads to the fallback chain, never to a rejection. `data` is empty only where the shop has no active product, or where neither
  * the database nor a version can be read.
- *
- * @param {Parts} parts
  */
-export function createRecommendationService(parts) {
-  const service = new RecommendationService(parts);
-  return Object.freeze({
-    listForUser: (userId, options) => service.listForUser(userId, options),
-    getCachedForUser: (userId, options) => service.getCachedForUser(userId, options),
-    computeRecommendationsForUser: (userId, options) => service.computeRecommendationsForUser(userId, options),
-    initForUser: (userId, options) => service.computeRecommendationsForUser(userId, options),
-    clearForUser: (userId) => service.clearForUser(userId),
-    invalidateUser: (userId) => service.invalidateUser(userId),
-    similar: (productId, options) => service.similar(productId, options),
-    deriveContext: (circumstances) => service.deriveContext(circumstances),
-    buildUserProductFeatures: (userId, productIds) => service.buildUserProductFeatures(userId, productIds),
-    close: () => service.close(),
-  });
-}
-
-class RecommendationService {
-  #settings;
-  /** @type {Snapshot} */
-  #snapshot;
-  /** @type {Pick<Metrics, 'answer' | 'compute' | 'cache'>} */
-  #metrics;
-  #clock;
-  #log;
-  /** @type {Catalogue} */
+export class RecommendationService {
+  #parts;
   #catalogue;
-  /** @type {RecommendationCache} */
   #cache;
-  /** @type {RecommenderClient} */
+  #batch;
   #client;
-  /** @type {ListBuilder} */
-  #builder;
+  #fallback;
   #guard = new DatabaseGuard();
   #flights = new SingleFlight();
-  #places = new Semaphore(MOST_FALLBACKS);
-  #similar = new Map(); // the newest answers about similar items, by product
+  #revalidations = new Map(); // by the flight's key, so that a user has one at a time
+  #isClosed = false;
+  #similar;
+  #toGuests;
 
   /** @param {Parts} parts */
-  constructor({ sequelize, models, python, settings, snapshot = NO_SNAPSHOT, metrics = NO_METRICS, clock = Date, log = NO_LOG }) {
-    const { timeoutMs } = settings.python;
-    this.#settings = settings;
-    this.#snapshot = snapshot;
-    this.#metrics = metrics;
-    this.#clock = clock;
-    this.#log = log;
+  constructor({ clock = Date, ...parts }) {
+    const { sequelize, models, python, settings, metrics } = parts;
+    this.#parts = { ...parts, clock };
     this.#catalogue = new Catalogue(sequelize, clock);
-    this.#cache = new RecommendationCache({ sequelize, models, clock, leaseMs: timeoutMs + STORE_MS });
-    this.#client = new RecommenderClient({ python, timeoutMs, metrics });
-    const parts = { client: this.#client, catalogue: this.#catalogue, cache: this.#cache, guard: this.#guard, log };
-    this.#builder = new ListBuilder({ ...parts, timeoutMs, storeMs: STORE_MS });
+    this.#cache = new RecommendationCache({ sequelize, models, clock });
+    this.#batch = new BatchLists({ sequelize, clock, catalogue: this.#catalogue, guard: this.#guard, choicesOf: parts.choicesOf });
+    this.#client = new RecommenderClient({ python, timeoutMs: settings.python.timeoutMs, metrics });
+    this.#similar = new AnswerMemory(this.#client);
+    this.#toGuests = new AnswerMemory(this.#client);
+    this.#fallback = new FallbackChain(this.#catalogue, this.#guard);
   }
 
   /**
-   * Return a user's list: the cached one; else a new one, if it is computed in time; else items of the fallback chain. A stale cached list
-   * is answered while a new one is computed in the background.
+   * Return a user's list: the cached one; else the night's; else a new one, if it is computed in time; else items of the fallback chain. A
+   * stale cached list is answered while a new one is computed in the background.
    *
    * @param {number} userId
-   * @param {{limit?: number, device?: string | null, budgetMs?: number}} [options]
+   * @param {{limit?: number, device?: string | null, budgetMs?: number}} [request]
    */
-  async listForUser(userId, { limit, device, budgetMs } = {}) {
-    const options = await this.#options({ limit, device, budgetMs });
+  async listForUser(userId, request = {}) {
+    const options = await this.#userOptions(userId, request);
     return this.#orFallback(userId, options, async () => {
-      const cached = await this.#read(userId, options);
-      const freshness = this.#freshness(cached, options);
-      this.#metrics.cache({ hit: freshness });
-      if (freshness === 'stale') this.#builder.revalidate(userId, options, cached);
-      if (freshness !== 'miss') return this.#cachedAnswer(userId, cached, options);
-      const list = await options.inTime(this.#builder.getOrCompute(userId, options, cached));
-      return this.#answer(userId, list, options);
+      const { cached, freshness } = await this.#read(userId, options);
+      this.#parts.metrics.cache({ hit: freshness });
+      if (freshness === 'stale') this.#revalidate(userId, options, cached);
+      if (freshness !== 'miss') return this.#filled(userId, cachedAnswer(cached), options);
+      const batch = await this.#batch.answerTo(userId, options);
+      if (batch !== null) return this.#filled(userId, batch, options);
+      const list = await options.inTime(this.#computed(userId, 'list', options, cached[0]));
+      return this.#filled(userId, modelAnswer(list), options);
     });
   }
 
@@ -156,13 +110,13 @@ class RecommendationService {
    * Return a user's cached list while it is fresh or stale, else null.
    *
    * @param {number} userId
-   * @param {{limit?: number}} [options]
+   * @param {{limit?: number}} [request]
    */
-  async getCachedForUser(userId, { limit } = {}) {
-    const options = await this.#options({ limit });
+  async getCachedForUser(userId, request = {}) {
+    const options = await this.#userOptions(userId, request);
     try {
-      const cached = await this.#read(userId, options);
-      return this.#freshness(cached, options) === 'miss' ? null : await this.#cachedAnswer(userId, cached, options);
+      const { cached, freshness } = await this.#read(userId, options);
+      return freshness === 'miss' ? null : await this.#explained(await this.#filled(userId, cachedAnswer(cached), options), options);
     } catch (error) {
       if (!(error instanceof DatabaseUnavailable)) throw error;
       return null;
@@ -173,48 +127,57 @@ class RecommendationService {
    * Compute and store a new list, whatever is cached. Where that fails, return items of the fallback chain.
    *
    * @param {number} userId
-   * @param {{limit?: number, device?: string | null}} [options]
+   * @param {{limit?: number, device?: string | null}} [request]
    */
   async computeRecommendationsForUser(userId, { limit, device } = {}) {
-    const options = await this.#options({ limit, device, budgetMs: this.#settings.python.timeoutMs + STORE_MS });
+    const options = await this.#userOptions(userId, { limit, device, budgetMs: this.#parts.settings.python.timeoutMs + STORE_MS });
     return this.#orFallback(userId, options, async () => {
-      const list = await options.inTime(this.#builder.refresh(userId, options));
-      return this.#answer(userId, list, options);
+      const list = await options.inTime(this.#computed(userId, 'new', options));
+      return this.#filled(userId, modelAnswer(list), options);
     });
   }
 
   /** Delete a user's cached list and runs. Returns how many items the list had; rejects if the database fails. */
   async clearForUser(userId) {
     this.#forget(userId);
+    await this.#batch.clear(userId);
     return this.#cache.clear(userId);
   }
 
   /** Invalidate a user's list after a purchase, so that the next one is computed anew. The repeat rule applies without it, too. */
   async invalidateUser(userId) {
     this.#forget(userId);
-    try {
-      await this.#guard.run(STORE_MS, () => this.#cache.invalidate(userId));
-    } catch (error) {
-      if (!(error instanceof DatabaseUnavailable)) throw error;
-      this.#log.warn({ err: error, userId }, 'a list could not be declared void');
-    }
+    await this.#attempt(userId, () => this.#cache.invalidate(userId), 'a list could not be declared void');
   }
 
   /**
-   * Return products similar to one. For a known user, purchased products are left out by the repeat rule.
+   * Return a guest's list, by what the guest did; what is popular, if that is not known. Requests of a guest who has done nothing since
+   * share an answer.
+   *
+   * @param {string | null} guestId
+   * @param {{limit?: number, device?: string | null, isNew?: boolean}} [request] `isNew`: not one from memory.
+   */
+  async listForGuest(guestId, { isNew = false, ...request } = {}) {
+    const options = await this.#guestOptions(guestId, request);
+    const { key, events } = options.guest;
+    return this.#fromMemory(null, options, this.#toGuests, {
+      key: `${key}:${contextText(options.context)}`,
+      request: guestRequest(events, options),
+      isNew,
+    });
+  }
+
+  /**
+   * Return products similar to one, without those that the user or guest has bought, by the repeat rule.
    *
    * @param {number} productId
-   * @param {{limit?: number, userId?: number | null}} [options]
+   * @param {{limit?: number, userId?: number | null, guestId?: string | null}} [request]
    */
-  async similar(productId, { limit, userId = null } = {}) {
-    const options = { ...(await this.#options({ limit })), exclude: [productId], like: productId };
-    return this.#orFallback(userId, options, async () => {
-      const answer = await options.inTime(this.#similarTo(productId, options));
-      const products = await this.#guard.run(options.timeLeft(), () =>
-        this.#catalogue.eligible(userId, idsOf(answer), options.rules),
-      );
-      return this.#answer(userId, { answer, products }, options);
-    });
+  async similar(productId, { limit, userId = null, guestId = null } = {}) {
+    const options = await this.#guestOptions(guestId, { limit });
+    const chosen = userId === null ? [] : this.#chosen({ userId }, options.rules);
+    const like = { ...options, exclude: [...options.exclude, ...chosen, productId], like: productId };
+    return this.#fromMemory(userId, like, this.#similar, { key: `like:${productId}`, request: { op: 'similar', item_id: productId } });
   }
 
   /**
@@ -222,25 +185,20 @@ class RecommendationService {
    *
    * @param {{device?: string | null, now?: number | Date, timeZone?: string}} [circumstances]
    */
-  deriveContext({ device = null, now = this.#clock.now(), timeZone = this.#settings.timeZone } = {}) {
+  deriveContext({ device = null, now = this.#parts.clock.now(), timeZone = this.#parts.settings.timeZone } = {}) {
     return deriveContext({ device, now, timeZone });
   }
 
   /** Return the heuristic features of existing products for a user, one row a product; rejects if the database fails. */
   async buildUserProductFeatures(userId, productIds) {
-    const [rows, reviews] = await Promise.all([
-      this.#catalogue.productsWithEvents(userId, productIds),
-      this.#catalogue.reviews(productIds),
-    ]);
-    return rows.map(({ product, events }) => ({
-      productId: product.id,
-      ...featuresOf({ stars: null, reviews: 0, ...reviews.get(product.id), ...product, intent: intentOf(events) }),
-    }));
+    const [products, events] = await Promise.all([this.#catalogue.products(productIds), this.#catalogue.eventsOn(userId, productIds)]);
+    return buildUserProductFeatures(products, events);
   }
 
   /** Wait for lists that are being computed in the background. */
   async close() {
-    await this.#builder.close();
+    this.#isClosed = true;
+    await Promise.all(this.#revalidations.values());
   }
 
   /**
@@ -249,15 +207,15 @@ class RecommendationService {
    * @param {{limit?: number, device?: string | null, budgetMs?: number}} request
    * @returns {Promise<Options>}
    */
-  async #options({ limit = LIMITS.usual, device = null, budgetMs = this.#settings.python.timeoutMs }) {
+  async #options({ limit = LIMITS.usual, device = null, budgetMs = this.#parts.settings.python.timeoutMs }) {
     if (!Number.isInteger(limit)) throw new TypeError(`\`limit\` should be a whole number. Received: ${limit}.`);
     const until = systemClock.now() + budgetMs;
-    const published = await this.#snapshot.current();
+    const published = await this.#parts.snapshot.current();
     const rules = published?.rules ?? DEFAULT_RULES;
     const budgetLeft = () => Math.max(0, until - systemClock.now());
     return {
       limit: Math.min(LIMITS.most, Math.max(LIMITS.least, limit)),
-      context: this.deriveContext({ device, timeZone: rules.timeZone ?? this.#settings.timeZone }),
+      context: this.deriveContext({ device, timeZone: rules.timeZone ?? this.#parts.settings.timeZone }),
       published,
       rules,
       exclude: [],
@@ -267,79 +225,141 @@ class RecommendationService {
     };
   }
 
+  /** Return the options of a user's request, without what the user has just put into the cart or bought. */
+  async #userOptions(userId, request) {
+    const options = await this.#options(request);
+    return { ...options, exclude: this.#chosen({ userId }, options.rules) };
+  }
+
+  /** Return the products that a visitor's latest choices hide, even where the tables do not have these yet. */
+  #chosen(owner, { repeatAfterDays }) {
+    const hides = ({ actionCode }) => actionCode === 'cart' || (actionCode === 'purchase' && repeatAfterDays > 0);
+    return this.#parts.choicesOf?.(owner).filter(hides).map(({ productId }) => productId) ?? [];
+  }
+
   /**
-   * Return a user's cached rows. Concurrent requests with one limit share one query.
+   * Return a user's cached rows, and how fresh they are. Concurrent requests with one limit share one query
+   * while it is young.
    *
    * @param {number} userId
    * @param {Options} options
    */
-  #read(userId, { limit, rules, timeLeft }) {
-    return this.#guard.run(timeLeft(), () =>
-      this.#flights.run(`read:${userId}:${limit}`, () => this.#catalogue.cachedList(userId, rules, limit)),
-    );
+  async #read(userId, { limit, context, published, rules, timeLeft }) {
+    const query = () => this.#catalogue.cachedList(userId, rules, limit);
+    const cached = await this.#flights.run(`${userId}:${limit}`, () => this.#guard.run(timeLeft(), query), JOIN_MS);
+    const now = this.#parts.clock.now();
+    return { cached, freshness: freshnessOf(cached[0], { limit, context, published, now }, this.#parts.settings.cache) };
   }
 
+  /**
+   * Compute a new list in the background while the stale one is answered. Only a few run at once, and none while the client pauses.
+   *
+   * @param {number} userId
+   * @param {Options} options
+   * @param {CachedRow[]} cached
+   */
+  #revalidate(userId, options, cached) {
+    const key = keyOf(userId, 'list', options);
+    const isFull = this.#revalidations.size >= MOST_REVALIDATIONS;
+    if (this.#isClosed || this.#revalidations.has(key) || isFull || this.#client.isPaused) return;
+    const settled = this.#computed(userId, 'list', options, cached[0])
+      .catch((error) => this.#parts.log.warn({ err: error, userId }, 'a stale list could not be renewed'))
+      .then(() => this.#revalidations.delete(key));
+    this.#revalidations.set(key, settled);
+  }
+
+  /**
+   * Return the list of a computation, of which a user has one at a time. Products may be sold out after it has checked them. The requests
+   * that joined it therefore check them again at its end, all with one query.
+   *
+   * Two processes may compute one user's list at the same time; one of the two is stored.
+   *
+   * @param {number} userId
+   * @param {'list' | 'new'} kind To replace an outdated list, or whatever is stored or was begun before.
+   * @param {Options} options
+   * @param {CachedRow} [outdated] The list that it replaces, if that was read already.
+   * @returns {Promise<ComputedList>}
+   */
+  async #computed(userId, kind, options, outdated) {
+    let hasJoined = true;
+    const list = await this.#flights.run(keyOf(userId, kind, options), () => {
+      hasJoined = false;
+      return this.#compute(userId, kind, options, outdated);
+    });
+    if (!hasJoined) return list;
+    const checked = (list.checked ??= this.#eligible(userId, list.answer, options));
+    return { answer: list.answer, products: await checked };
+  }
+
+  /** @returns {Promise<ComputedList>} */
+  async #compute(userId, kind, options, outdated) {
+    const { limit, context } = options;
+    this.#client.checkPause();
+    const isNew = kind === 'new';
+    const begun = outdated ?? (await this.#guard.run(STORE_MS, () => this.#cache.begin(userId, isNew)));
+    const nRequested = Math.max(sizeFor(limit), begun.nRequested); // a list grows no shorter by a request for a few items
+    const answer = await this.#client.request({ user_id: userId, limit: nRequested, context });
+    const list = { answer, nRequested, context: contextText(context), isNew };
+    const [products] = await Promise.all([
+      this.#eligible(userId, answer, options),
+      this.#attempt(userId, () => this.#cache.store(userId, begun, list), 'a list could not be stored'),
+    ]);
+    return { answer, products };
+  }
+
+  /** Change what the answer does not depend on, so that a failure of the database is only logged. */
+  async #attempt(userId, change, warning) {
+    try {
+      await this.#guard.run(STORE_MS, change);
+    } catch (error) {
+      if (!(error instanceof DatabaseUnavailable)) throw error;
+      this.#parts.log.warn({ err: error, userId }, warning);
+    }
+  }
+
+  #eligible(userId, answer, { rules }) {
+    return this.#guard.run(STORE_MS, () => this.#catalogue.eligible(userId, idsOf(answer), rules));
+  }
+
+  /** Have later requests start new computations: the present ones of this user are out of date. */
   #forget(userId) {
-    this.#flights.forgetAll(`read:${userId}:`);
-    this.#flights.forgetAll(`fallback:${userId}:`);
-    this.#builder.forget(userId);
+    this.#flights.forgetAll(`${userId}:`);
+    this.#fallback.forget(userId);
   }
 
   /**
-   * @param {CachedRow[]} cached
-   * @param {Options} options
-   */
-  #freshness(cached, { limit, context, published }) {
-    if (cached.length === 0 || cached[0].productId === null) return 'miss';
-    return freshnessOf(cached[0], { limit, context, published, now: this.#clock.now() }, this.#settings.cache);
-  }
-
-  /** Return Python's answer about one product, from memory where it is recent, long enough and of the active version. */
-  async #similarTo(productId, { limit, published }) {
-    const size = sizeFor(limit);
-    const version = published?.name ?? null;
-    const memory = this.#similar.get(productId);
-    const now = systemClock.now();
-    const isGood = memory !== undefined && memory.version === version && memory.size >= size && now - memory.at < SIMILAR.ttlMs;
-    if (isGood) return memory.answer;
-    const answer = await this.#flights.run(`like:${productId}:${size}`, () =>
-      this.#client.request({ op: 'similar', item_id: productId, limit: size }),
-    );
-    this.#similar.delete(productId); // and added at the end: the first entry is the oldest
-    this.#similar.set(productId, { answer, size, version, at: now });
-    if (this.#similar.size > SIMILAR.most) this.#similar.delete(this.#similar.keys().next().value);
-    return answer;
-  }
-
-  /**
-   * Return a built list as an answer; `cached` has the rows if another process has built it.
+   * Return the options of a guest's request: with the guest's history, and without what the guest must not be shown.
    *
-   * @param {number | null} userId
-   * @param {BuiltList} list
-   * @param {Options} options
+   * @returns {Promise<Options & {guest: {key: string, events: GuestEvent[]}}>} `failure`: why the history is not known.
    */
-  #answer(userId, { cached, answer, products }, options) {
-    if (cached !== undefined) return this.#cachedAnswer(userId, cached, options);
-    const { items, model: modelName, model_version: modelVersion, source } = answer;
-    const data = items
-      .filter(({ productId }) => products.has(productId) && !options.exclude.includes(productId))
-      .map(({ productId, score, reason = null }) => ({ product: /** @type {Product} */ (products.get(productId)), score, modelName, reason, source }));
-    return this.#filled(userId, { data, source, fallbackReason: null, modelVersion }, options);
+  async #guestOptions(guestId, request) {
+    const options = await this.#options(request);
+    const chosen = guestId === null ? [] : this.#chosen({ guestId }, options.rules);
+    const nobody = { ...options, exclude: chosen, guest: { key: 'nobody', events: [] } };
+    const { guests, clock } = this.#parts;
+    if (guestId === null || guests === undefined) return nobody;
+    try {
+      const events = await this.#guard.run(options.timeLeft(), () => guests.newest(guestId));
+      if (events.length === 0) return nobody;
+      const key = `guest ${guestId}:${Math.max(...events.map(({ id }) => id))}`;
+      const exclude = [...new Set([...chosen, ...hiddenFromGuest(events, options.rules, clock.now())])];
+      return { ...options, exclude, guest: { key, events } };
+    } catch (error) {
+      if (!(error instanceof DatabaseUnavailable)) throw error;
+      return { ...nobody, failure: error };
+    }
   }
 
-  /**
-   * Return cached rows as an answer, without products that are no longer eligible.
-   *
-   * @param {number | null} userId
-   * @param {CachedRow[]} cached
-   * @param {Options} options
-   */
-  #cachedAnswer(userId, cached, options) {
-    const [{ modelName, modelVersion, source }] = cached;
-    const data = cached
-      .filter(({ product }) => product !== null)
-      .map(({ product, score, details }) => ({ product: /** @type {Product} */ (product), score, modelName, reason: reasonIn(details), source }));
-    return this.#filled(userId, { data, source: 'cache', fallbackReason: null, modelVersion }, options);
+  /** Answer with what Python has said, in memory or now, without what may not be shown. */
+  #fromMemory(userId, options, memory, { key, request, isNew = false }) {
+    return this.#orFallback(userId, options, async () => {
+      if (options.failure) throw options.failure;
+      if (isNew) memory.forget(key);
+      const answer = await options.inTime(memory.answerTo(key, request, options));
+      const ids = idsOf(answer).filter((id) => !options.exclude.includes(id));
+      const products = await this.#guard.run(options.timeLeft(), () => this.#catalogue.eligible(userId, ids, options.rules));
+      return this.#filled(userId, modelAnswer({ answer, products }), options);
+    });
   }
 
   /**
@@ -351,10 +371,10 @@ class RecommendationService {
    * @returns {Promise<List>}
    */
   async #filled(userId, answer, options) {
-    const { data } = answer;
+    const data = answer.data.filter(({ product }) => !options.exclude.includes(product.id));
     if (data.length >= options.limit) return { ...answer, data: data.slice(0, options.limit) };
     const exclude = [...options.exclude, ...data.map(({ product }) => product.id)];
-    const more = await this.#fallback(userId, { ...options, limit: options.limit - data.length, exclude });
+    const more = await this.#fallback.items(userId, { ...options, limit: options.limit - data.length, exclude });
     const filled = { ...answer, data: [...data, ...more.data] };
     return data.length > 0 ? filled : { ...filled, source: sourceOf(more), fallbackReason: 'nothing_left' };
   }
@@ -367,65 +387,26 @@ class RecommendationService {
    * @param {() => Promise<List>} work
    */
   async #orFallback(userId, options, work) {
-    const answer = await work().catch(async (error) => {
+    const list = await work().catch(async (error) => {
       const fallbackReason = fallbackReasonOf(error);
-      const { data, modelVersion } = await this.#fallback(userId, options);
+      const { data, modelVersion } = await this.#fallback.items(userId, options);
       return { data, source: sourceOf({ data }), fallbackReason, modelVersion };
     });
-    this.#metrics.answer({ source: answer.source, fallbackReason: answer.fallbackReason });
-    return answer;
+    this.#parts.metrics.answer({ source: list.source, fallbackReason: list.fallbackReason });
+    return this.#explained(list, options);
   }
 
-  /**
-   * Return items of the fallback chain; those of the snapshot where the database fails, or is too busy with other requests.
-   *
-   * @param {number | null} userId
-   * @param {Options} options
-   */
-  async #fallback(userId, options) {
-    const { limit, exclude, like, published, timeLeft } = options;
-    try {
-      const key = `fallback:${userId}:${limit}:${like}:${exclude}`;
-      const shared = this.#flights.run(key, () => this.#fallbackInTurn(userId, options));
-      return { data: await withinMs(timeLeft(), shared), modelVersion: null };
-    } catch (error) {
-      if (!(error instanceof DatabaseUnavailable) && !(error instanceof TooLate)) throw error;
-      return { data: fallbackFromSnapshot(published, { limit, exclude }), modelVersion: published?.name ?? null };
-    }
-  }
-
-  /** Query the fallback chain when a place is free. The place is kept while the database works, even after the request gave up. */
-  async #fallbackInTurn(userId, options) {
-    const release = await this.#places.acquire(options.timeLeft());
-    let query;
-    try {
-      return await this.#guard.run(options.timeLeft(), () => (query = this.#queryFallback(userId, options)));
-    } finally {
-      Promise.allSettled([query]).then(release);
-    }
-  }
-
-  async #queryFallback(userId, { limit, exclude, like, rules }) {
-    const [row] = like === null ? [] : await this.#catalogue.productsWithEvents(null, [like]);
-    const product = like === null ? null : (row?.product ?? {});
-    return fallbackItems(this.#catalogue, { userId, limit, exclude, like: product }, rules);
+  /** Return an answer whose rows say why. Without the database, the products that are reasons have no names. */
+  async #explained(answer, { timeLeft }) {
+    const names = (ids) =>
+      this.#guard.run(timeLeft(), () => this.#catalogue.names(ids)).catch((error) => {
+        if (!(error instanceof DatabaseUnavailable)) throw error;
+        return new Map();
+      });
+    return { ...answer, data: await explained(answer.data, names) };
   }
 }
 
-function sourceOf({ data }) {
-  return data[0]?.source ?? 'nothing';
-}
-
-/**
- * Return the reason in an item's stored `details`, or null if another program has written them.
- *
- * @param {string} details
- * @returns {Reason | null}
- */
-function reasonIn(details) {
-  try {
-    return JSON.parse(details).reason ?? null;
-  } catch {
-    return null;
-  }
+function keyOf(userId, kind, { limit }) {
+  return `${userId}:${kind}:${sizeFor(limit)}`;
 }

@@ -11,6 +11,7 @@ import { Recorder, faultOf } from '../../bench/loading/recorder.js';
 import { arrivals } from '../../bench/loading/arrivals.js';
 import { closedLoop } from '../../bench/loading/closedLoop.js';
 import { OwnershipCheck } from '../../bench/loading/ownershipCheck.js';
+import { percentiles } from '../../bench/loading/percentiles.js';
 import { SoakRecorder } from '../../bench/loading/soakRecorder.js';
 import { page, terminal } from '../../bench/loading/tables.js';
 import { targets } from '../../bench/loading/targets.js';
@@ -54,6 +55,13 @@ describe('a list', () => {
   test('of a small shop has all its products', () => {
     assert.equal(faultOf(list(1, 2, 3, 4, 5), { limit: 10, active: ACTIVE }), null);
   });
+});
+
+test('percentiles are those of the sorted values', () => {
+  const values = Array.from({ length: 100 }, (_, position) => 100 - position);
+
+  assert.deepEqual(percentiles(values), { p50: 51, p95: 96, p99: 100, max: 100 });
+  assert.deepEqual(percentiles([]), { p50: 0, p95: 0, p99: 0, max: 0 });
 });
 
 test('the recorder of a load has times, fallbacks by reason, and swapped lists', () => {
@@ -163,6 +171,23 @@ describe('in a soak', () => {
     assert.deepEqual(violationsOf(recorder), {});
     recorder.compare([row(1), row(1), row(3, { userId: 8 }), row(4)]);
     assert.deepEqual(violationsOf(recorder), { double: 1, interaction_lost: 2, interaction_unasked: 1 });
+  });
+
+  test('late lists, and a server that grows, are violations', () => {
+    const recorder = new SoakRecorder(ACTIVE);
+    const lateBy = (ms) => recorder.add(request, list(1, 2), { sent: performance.now() - ms, ownership: UNCHECKED });
+    lateBy(9000);
+    for (const [rss, descriptors] of [[1e8, 30], [2e8, 400], [2e8, 400], [1.6e8, 280]]) recorder.addSample({ rss, descriptors });
+    recorder.checkGrowth();
+    assert.deepEqual(violationsOf(recorder), {});
+    lateBy(10_001);
+    recorder.addSample({ rss: 1.8e8, descriptors: 281 });
+    const leaking = new SoakRecorder(ACTIVE);
+    for (const [rss, descriptors] of [[1e8, 30], [1.7e8, 281]]) leaking.addSample({ rss, descriptors });
+    leaking.checkGrowth();
+
+    assert.deepEqual([violationsOf(recorder), violationsOf(leaking)], [{ late: 1 }, { growth: 2 }]);
+    assert.equal(leaking.summary().rss_bytes, 1.7e8);
   });
 
   test('an unexpected status and another user’s token are violations', () => {

@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { QUICK, measured } from '../../bench/loading/measure.js';
 import { KINDS, copiedShop, tinySource } from '../../bench/loading/shops.js';
-import { httpSoak } from '../../bench/loading/soak.js';
+import { soak } from '../../bench/loading/soak.js';
 import { PASSWORD, addressOf } from '../../bench/loading/traffic.js';
 import { total } from '../../bench/loading/targets.js';
 import { seeded } from '../fakes.js';
@@ -52,9 +52,9 @@ for (const kind of KINDS) {
       for (const load of Object.values(cold)) assert.equal(load.sources.cache ?? 0, 0);
     });
 
-    wholeTest('F64 through HTTP: full lists of the right user, and no interaction lost', async (shop) => {
+    wholeTest('F64 random faults: full lists of the right user, and no interaction lost', async (shop) => {
       await shop.openAccounts(PASSWORD, addressOf);
-      const summary = await httpSoak(shop, { tiny, versions, durationMs: SOAK_MS, random: seeded(64), leastChecks: LEAST_CHECKS });
+      const summary = await soak(shop, { tiny, versions, durationMs: SOAK_MS, random: seeded(64), leastChecks: LEAST_CHECKS });
 
       assert.deepEqual([summary.violations, summary.words], [{}, []]);
       assert.equal(summary.valid_share, 1);

@@ -1,6 +1,5 @@
-/** Both databases through Sequelize: values, transactions, migrations, failures and time limits. */
+/** Both databases through Sequelize: values, transactions, failures and time limits. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -9,13 +8,12 @@ import { test } from 'node:test';
 import { QueryTypes } from 'sequelize';
 
 import { connectDatabase, placeOf } from '../../src/config/database.js';
-import { applyMigrations, MIGRATIONS, statementsOf } from '../../src/config/migrations.js';
 import { defineModels } from '../../src/models/index.js';
 import { isOfDatabase } from '../../src/config/databaseErrors.js';
-import { PYTHON, REPOSITORY } from '../harness.js';
+import { REPOSITORY } from '../harness.js';
 import { newDatabase, onBothDatabases } from './databases.js';
+import { migrate } from './migrate.js';
 
-const NAMES = ['0001_shop.sql', '0002_recommendations.sql', '0003_lists.sql', '0004_cache.sql'];
 const COUNT = 'SELECT COUNT(*) AS n FROM Interactions';
 
 onBothDatabases((shopTest, kind) => {
@@ -26,13 +24,13 @@ onBothDatabases((shopTest, kind) => {
     await Productdetail.bulkCreate([{ productId: 101, originalPrice: 2.55, discountPrice: null, stock: 3 }]);
     const moment = new Date('2024-02-29T23:59:59.987Z');
     const event = await Interaction.create({ userId: 7, productId: 101, actionCode: 'view', timestamp: moment, eventId: 'aB' });
-    await Comment.create({ userId: 7, productId: 101, star: 5, content: 'good' });
     const rows = await Recommendation.bulkCreate([1, 2, 3].map((n) => ({ userId: 7, productId: n, modelName: 'BMF', score: 1 / n })));
+    await Comment.create({ userId: 7, productId: 101, star: 5, content: 'good' });
     await ModelRun.create({ userId: 7, modelName: 'BMF', metricsJson: '{}' });
 
     assert.deepEqual(rows.map(({ id }) => id - rows[0].id), [0, 1, 2]);
-    const product = await Product.findByPk(101, { include: [{ model: Productdetail, as: 'details' }] });
-    const [{ originalPrice, discountPrice }] = product.details;
+    const product = await Product.findByPk(101);
+    const { originalPrice, discountPrice } = await Productdetail.findOne({ where: { productId: 101 } });
     assert.deepEqual([product.name, product.statusId, originalPrice, discountPrice], ['Trà xanh 🍵', 'S1', 2.55, null]);
     const stored = await Interaction.findByPk(event.interId);
     assert.equal(stored.timestamp.toISOString(), '2024-02-29T23:59:59.000Z');
@@ -122,76 +120,12 @@ onBothDatabases((shopTest, kind) => {
   });
 });
 
-for (const kind of ['sqlite', 'mariadb']) {
-  const bareTest = (sentence, scenario) =>
-    test(`${kind}: ${sentence}`, { timeout: 60_000 }, async (t) => {
-      const server = await newDatabase(kind);
-      try {
-        if (server.missing) t.skip(server.missing);
-        else await scenario(await server.emptyShop());
-      } finally {
-        await server.close();
-      }
-    });
-  const connected = async (url, work) => {
-    const sequelize = connectDatabase({ databaseUrl: url }, { statementMs: 60_000 });
-    try {
-      return await work(sequelize);
-    } finally {
-      await sequelize.close();
-    }
-  };
-  const program = 'import sys; from recsys.store import connect, migrate\nwith connect(sys.argv[1]) as db: print(*migrate(db))';
-  const migratePython = (url) => spawnSync(PYTHON, ['-c', program, url], { cwd: REPOSITORY, encoding: 'utf8' });
-  const pythonUrl = (url) => url.replace(/^mysql:/, 'mysql+pymysql:');
-
-  bareTest('after Node’s migrations, Python has none to run', async (url) => {
-    assert.deepEqual(await connected(url, (sequelize) => applyMigrations(sequelize)), NAMES);
-    assert.deepEqual(await connected(url, (sequelize) => applyMigrations(sequelize)), []);
-    const python = migratePython(pythonUrl(url));
-    assert.deepEqual([python.stdout.trim(), python.status], ['', 0], python.stderr);
-    await connected(url, async (sequelize) => assert.equal(await defineModels(sequelize).User.count(), 0));
-  });
-
-  bareTest('after Python’s migrations, Node has none to run', async (url) => {
-    const python = migratePython(pythonUrl(url));
-    assert.deepEqual([python.stdout.trim(), python.status], [NAMES.join(' '), 0], python.stderr);
-    assert.deepEqual(await connected(url, (sequelize) => applyMigrations(sequelize)), []);
-  });
-
-  bareTest('the rows of an older record are copied', async (url) => {
-    await connected(url, async (sequelize) => {
-      await applyMigrations(sequelize);
-      await sequelize.query('DROP TABLE rec_schema_migrations');
-      await sequelize.query('CREATE TABLE schema_migrations (name VARCHAR(191) NOT NULL PRIMARY KEY, applied_at DATETIME NOT NULL)');
-      for (const name of NAMES.slice(0, 3)) await sequelize.query(`INSERT INTO schema_migrations VALUES ('${name}', '2024-01-01 00:00:00')`);
-      assert.deepEqual(await applyMigrations(sequelize), ['0004_cache.sql']);
-    });
-  });
-
-  bareTest('another program’s tables are not touched, or refused by name', async (url) => {
-    await connected(url, async (sequelize) => {
-      await sequelize.query('CREATE TABLE schema_migrations (version BIGINT NOT NULL PRIMARY KEY, dirty BOOLEAN NOT NULL)');
-      await sequelize.query('CREATE TABLE rec_lists (id INT PRIMARY KEY, title VARCHAR(50))');
-      const refusal = /rec_lists should be recsys' own, with the columns userId, .*Received: a table with id, title\./;
-      await assert.rejects(applyMigrations(sequelize), refusal);
-      const [{ n }] = await sequelize.query('SELECT COUNT(*) AS n FROM schema_migrations', { type: QueryTypes.SELECT });
-      assert.equal(Number(n), 0);
-    });
-  });
-
-  bareTest('concurrent migrations run once', async (url) => {
-    const applied = await Promise.all([1, 2].map(() => connected(url, (sequelize) => applyMigrations(sequelize))));
-    assert.deepEqual(applied.flat().sort(), NAMES);
-  });
-}
-
 test('SQLite: a write waits for another program’s lock, and reads do not', { timeout: 60_000 }, async () => {
   const server = await newDatabase('sqlite');
   try {
     const url = await server.emptyShop();
     const [one, other] = [connectDatabase({ databaseUrl: url }), connectDatabase({ databaseUrl: url })];
-    await applyMigrations(one);
+    await migrate(url);
     const transaction = await one.transaction();
     const waiting = defineModels(other).Interaction.create({ userId: 1, productId: 2, actionCode: 'view' });
     const [{ n }] = await other.query(COUNT, { type: QueryTypes.SELECT }); // reading is possible
@@ -215,7 +149,7 @@ test('SQLite: a file that is missing, moved or invalid is reported, and found ag
   try {
     const file = placeOf(await server.emptyShop()).file;
     const sequelize = connectDatabase({ databaseUrl: `sqlite:///${file}` });
-    await applyMigrations(sequelize);
+    await migrate(`sqlite:///${file}`);
     const away = path.join(folder, 'away.sqlite');
     await sequelize.query('PRAGMA wal_checkpoint(TRUNCATE)');
     renameSync(file, away);
@@ -291,10 +225,4 @@ test('a URL is read as on the Python side, other texts are refused', () => {
   for (const wrong of ['', 'sqlite:///', 'sqlite:///:memory:', 'postgresql://h/x', 'mysql://h', undefined, 'shop']) {
     assert.throws(() => placeOf(wrong), { name: 'SettingsError' }, String(wrong));
   }
-});
-
-test('a migration is split as on the Python side', () => {
-  const text = '-- a; comment;\nCREATE TABLE t (a {{id}}); -- x\nSELECT 1;\n\nSELECT ";";';
-  assert.deepEqual(statementsOf(text, { id: 'INT' }), ['CREATE TABLE t (a INT); -- x\nSELECT 1', 'SELECT ";"']);
-  assert.match(MIGRATIONS, /recsys.store.migrations/);
 });

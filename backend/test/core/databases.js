@@ -9,13 +9,14 @@ import { after, before, describe, test } from 'node:test';
 import mysql2 from 'mysql2/promise';
 
 import { connectDatabase, placeOf } from '../../src/config/database.js';
-import { applyMigrations } from '../../src/config/migrations.js';
 import { defineModels } from '../../src/models/index.js';
+import { migrate } from './migrate.js';
 
 const MYSQL = process.env.RECSYS_TEST_MYSQL ?? 'mysql://root@127.0.0.1:3306';
 const CONNECT_MS = 3000; // a local server answers at once or isn't there
 const TEST_TIMEOUT_MS = 240_000; // one that hangs fails instead of the whole run
-const TABLES = ['Users', 'Products', 'Productdetails', 'Interactions', 'Comments', 'recommendations', 'model_runs', 'rec_lists'];
+const SHOP_TABLES = ['Allcodes', 'Users', 'Products', 'Productdetails', 'Productimages', 'Interactions', 'Comments'];
+const TABLES = [...SHOP_TABLES, 'recommendations', 'model_runs', 'rec_lists', 'rec_guest_events', 'rec_answer_counts', 'rec_batch_lists', 'rec_batch_runs'];
 
 const KINDS = { SQLite: sqliteServer, MariaDB: mariadbServer };
 
@@ -64,7 +65,7 @@ async function sqliteServer({ bare = false } = {}) {
   const template = path.join(folder, 'template.sqlite');
   closeSync(openSync(template, 'w'));
   const url = (file) => `sqlite:///${file}`;
-  if (!bare) await migrated(url(template));
+  if (!bare) await migrate(url(template));
   let made = 0;
   return {
     emptyShop: async () => {
@@ -88,7 +89,7 @@ async function mariadbServer({ bare = false } = {}) {
   const name = `recsys_core_${randomBytes(6).toString('hex')}`;
   await connection.query(`CREATE DATABASE ${name} CHARACTER SET utf8mb4`);
   const url = `${MYSQL}/${name}`;
-  if (!bare) await migrated(url);
+  if (!bare) await migrate(url);
   return {
     emptyShop: async () => {
       if (!bare) for (const table of TABLES) await connection.query(`DELETE FROM ${name}.${table}`);
@@ -99,14 +100,4 @@ async function mariadbServer({ bare = false } = {}) {
       await connection.end();
     },
   };
-}
-
-async function migrated(url) {
-  const sequelize = connectDatabase({ databaseUrl: url }, { statementMs: TEST_TIMEOUT_MS });
-  try {
-    await applyMigrations(sequelize);
-    if (sequelize.getDialect() === 'sqlite') await sequelize.query('PRAGMA wal_checkpoint(TRUNCATE)'); // so that the file may be copied
-  } finally {
-    await sequelize.close();
-  }
 }

@@ -27,7 +27,7 @@ onBothDatabases((shopTest, kind) => {
     await models.Product.update({ view: 30 }, { where: { id: 2 } }); // 0.15 · 0.6 = 0.09
     await models.Comment.bulkCreate([4, 5, null].map((star, n) => ({ productId: 4, userId: n, star }))); // the last one is a comment without stars
     await models.Productdetail.update({ discountPrice: 7 }, { where: { productId: 5 } }); // 0.15 · 30 / 70 = 0.0643
-    await happen(models, 7, [['cart', 6]]); // 0.10 · 0.5 = 0.05
+    await happen(models, 7, [['cart', 6]], NOW - 31 * DAY_MS); // 0.10 · 0.5 = 0.05; it lies in the cart no more
     const items = await request({ limit: 4 });
 
     assert.deepEqual(shown(items), ['4 heuristic', '2 heuristic', '5 heuristic', '6 heuristic']);
@@ -98,7 +98,7 @@ onBothDatabases((shopTest, kind) => {
 
   fallbackTest('a product instead of a user’s preferences brings similar ones', async ({ models, request }) => {
     await fill(models, 8, (row) => ({ ...row, view: 0 })); // 1-4 tea, 5-8 coffee
-    await happen(models, 7, [['cart', 8]]);
+    await happen(models, 7, [['view', 8]]);
     const items = await request({ like: { categoryId: 'tea', brandId: null }, exclude: [2], limit: 5 });
     assert.deepEqual(shown(items), ['4 category', '3 category', '1 category', '8 newest', '7 newest']);
   });
@@ -122,7 +122,7 @@ onBothDatabases((shopTest, kind) => {
       statements.length = 0;
       await request(options);
       const sent = statements.filter((sql) => /SELECT/.test(sql) && !/VERSION\(\)/.test(sql));
-      assert.equal(sent.length, options.userId === null ? 2 : 3);
+      assert.equal(sent.length, options.userId === null ? 1 : 3);
     }
     for (const scan of await scansOf(sequelize, kind, request)) assert.fail(`should use an index: ${scan}`);
   });
@@ -150,7 +150,7 @@ async function scansOf(sequelize, kind, request) {
     for (const row of plan) {
       // aliases of the shop's tables; the other names are derived tables
       const isScan =
-        kind === 'SQLite' ? /^SCAN [pdxic]\b(?!.*USING)/.test(row.detail) : row.type === 'ALL' && /^[pdxic]$/.test(row.table);
+        kind === 'SQLite' ? /^SCAN [pdxicam]\b(?!.*USING)/.test(row.detail) : row.type === 'ALL' && /^[pdxicam]$/.test(row.table);
       if (isScan) scans.push(JSON.stringify(row));
     }
   }

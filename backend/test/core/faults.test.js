@@ -82,20 +82,21 @@ async function throughProxy(url, { statementMs, ...options }, work) {
 }
 
 onBothDatabases((shopTest, kind) => {
-  shopTest('three processes with a miss at the same time compute once', async ({ url, models }) => {
+  shopTest('three processes with a miss at the same time store one whole list', async ({ url, models }) => {
     await fill(models, 9);
     const processes = await Promise.all(['ask', 'ask', 'ask'].map((deed) => startProcess(url, deed)));
     for (const { begin } of processes) begin();
     const told = await Promise.all(processes.map((one) => one.told()));
-    assert.equal(told.reduce((sum, { computed }) => sum + computed, 0), 1);
+    for (const { computed } of told) assert.ok(computed <= 1, `${computed} computations for 100 requests of one process`);
     assert.deepEqual(told.flatMap(({ lists }) => lists), Array(3).fill('5,4,3,2,1 null'));
-    assert.equal(await models.ModelRun.count(), 4);
+    const rows = await models.Recommendation.findAll({ order: ['id'], raw: true });
+    assert.deepEqual(rows.map(({ productId }) => productId), [5, 4, 3, 2, 1]);
     await Promise.all(processes.map(({ ended }) => ended));
   });
 
   shopTest('a process killed during a store leaves the old list whole', async ({ url, sequelize, models }) => {
     await fill(models, 9);
-    const { service, clock } = serve({ sequelize, models }, { python: new FakePython([9, 8, 7]) });
+    const { service } = serve({ sequelize, models }, { python: new FakePython([9, 8, 7]) });
     await service.listForUser(USER, { limit: 3 });
     await sequelize.query('UPDATE rec_lists SET asked = 0'); // so that it is made anew
     const { begin, ended } = await startProcess(url, 'die');
@@ -104,7 +105,6 @@ onBothDatabases((shopTest, kind) => {
     const rows = await models.Recommendation.findAll({ order: ['id'], raw: true });
     assert.deepEqual(rows.map(({ productId }) => productId), [9, 8, 7]);
     assert.equal(await models.ModelRun.count(), 4);
-    clock.turn(30_000); // its lease is over
     const answer = await service.listForUser(USER, { limit: 3 });
     assert.deepEqual([answer.source, idsOf(answer)], ['model', [9, 8, 7]]);
     assert.equal(await models.ModelRun.count(), 8);
@@ -134,7 +134,7 @@ onBothDatabases((shopTest, kind) => {
     const shops = [{ sequelize, models }, { sequelize: other, models: defineModels(other) }];
     const services = shops.map((shop) => serve(shop, { python: python(), settings }));
     const users = Array.from({ length: 60 }, (_, n) => (n % 6) + 1);
-    await Promise.all(users.map((user, n) => services[n % 2].service.initForUser(user)));
+    await Promise.all(users.map((user, n) => services[n % 2].service.computeRecommendationsForUser(user)));
     for (const user of new Set(users)) {
       const rows = await models.Recommendation.findAll({ where: { userId: user }, order: ['id'], raw: true });
       assert.deepEqual(rows.map(({ productId }) => productId), Array.from({ length: 30 }, (_, n) => 40 - n));

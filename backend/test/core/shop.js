@@ -1,7 +1,8 @@
 /** A small shop, and a fake Python whose answers the test chooses. */
+import { snapshotProduct } from '../../src/services/products.js';
 import { DEFAULT_RULES } from '../../src/services/recommendations/snapshot.js';
 import { PythonBridgeError } from '../../src/services/pythonInvoker.js';
-import { createRecommendationService } from '../../src/services/recommendationService.js';
+import { RecommendationService } from '../../src/services/recommendationService.js';
 
 export const NOW = Date.UTC(2026, 10, 20, 14, 0); // an afternoon in autumn
 export const MINUTE_MS = 60_000;
@@ -23,11 +24,13 @@ export class Clock {
 }
 
 /**
- * Fill a shop: products 1 to `n` with the id as number of views, the first half tea, the others coffee; every product costs 10.
+ * Fill a shop: products 1 to `n`, two months old, with the id as number of views, the first half tea, the others coffee; every product
+ * costs 10.
  */
 export async function fill({ Product, Productdetail }, n, change = (row) => row) {
   const ids = Array.from({ length: n }, (_, index) => index + 1);
-  const rows = ids.map((id) => ({ id, name: `Product ${id}`, categoryId: id <= n / 2 ? 'tea' : 'coffee', brandId: null, view: id }));
+  const createdAt = new Date(NOW - 60 * DAY_MS);
+  const rows = ids.map((id) => ({ id, name: `Product ${id}`, categoryId: id <= n / 2 ? 'tea' : 'coffee', brandId: null, view: id, createdAt }));
   await Product.bulkCreate(rows.map(change));
   await Productdetail.bulkCreate(ids.map((id) => ({ productId: id, originalPrice: 10 })));
 }
@@ -63,7 +66,7 @@ export class FakePython {
 
   answerTo({ user_id: user = null, limit }) {
     const items = this.items.slice(0, limit).map((productId, rank) => ({ productId, score: 1 / (rank + 2) }));
-    if (items.length > 0) items[0].reason = { code: 'history', item_id: 3 };
+    if (items.length > 0) items[0].reason = { code: 'viewed', item_id: 3 };
     const metrics = (n) => ({ precision10: n / 10, map10: n / 20 });
     const run = (model, n) => ({ model, items: this.items.slice(n, n + 3), metrics: metrics(n), basis: 'fresh' });
     const runs = ['ENCM', 'LNCM', 'NeuMF', 'BMF'].map(run);
@@ -86,8 +89,7 @@ export class FakePython {
 
 /** A version's snapshot, as `createSnapshot` would return it. */
 export function published({ name = VERSION, activatedAt = NOW - DAY_MS, rules = {}, popular = [], newest = [] } = {}) {
-  const unknown = { categoryId: null, brandId: null, view: null, discountPrice: null };
-  const product = (id) => ({ ...unknown, id, name: `Product ${id}`, originalPrice: 10, price: 10 });
+  const product = (id) => snapshotProduct({ id, name: `Product ${id}`, category: null, brand: null, price: 10 });
   return { name, activatedAt, rules: { ...DEFAULT_RULES, ...rules }, popular: popular.map(product), newest: newest.map(product) };
 }
 
@@ -97,8 +99,9 @@ export function serve({ sequelize, models }, { python = new FakePython([]), sett
   const counts = { cache: [], compute: [], answer: [] };
   const metrics = Object.fromEntries(Object.keys(counts).map((name) => [name, (facts) => counts[name].push(facts)]));
   const snapshot = { version, current: async () => snapshot.version };
-  const service = createRecommendationService({
-    sequelize, models, python, snapshot, metrics, clock, settings: { ...SETTINGS, ...settings }, ...parts,
+  const log = { warn() {} };
+  const service = new RecommendationService({
+    sequelize, models, python, snapshot, metrics, log, clock, settings: { ...SETTINGS, ...settings }, ...parts,
   });
   return { service, python, clock, counts, snapshot };
 }

@@ -14,7 +14,10 @@ const LISTS = {
   by_category: { tea: [3] },
   products: [1, 2, 3, 4].map((id) => ({ id, name: `Product ${id}`, category: 'tea', brand: null, price: id === 4 ? null : 2.5 })),
 };
-const SETTINGS = { purchase_events: ['sale'], cancel_events: ['return'], repeat_after_days: 30, time_zone: 'Asia/Tokyo' };
+const SETTINGS = {
+  ...{ purchase_events: ['sale'], cancel_events: ['return'], cart_events: ['basket'], uncart_events: ['unbasket'] },
+  ...{ repeat_after_days: 30, time_zone: 'Asia/Tokyo' },
+};
 
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
@@ -72,9 +75,13 @@ test('there is none before the first version, then CURRENT is followed', () =>
     assert.deepEqual(published.popular.map(({ id }) => id), [3, 1, 2]);
     assert.deepEqual(published.newest.map(({ id, price }) => [id, price]), [[4, null], [3, 2.5]]);
     assert.deepEqual(published.popular[0], {
-      id: 3, name: 'Product 3', categoryId: 'tea', brandId: null, view: null, originalPrice: 2.5, discountPrice: null, price: 2.5,
+      ...{ id: 3, name: 'Product 3', categoryId: 'tea', category: null, brandId: null, brand: null, view: null, originalPrice: 2.5 },
+      ...{ discountPrice: null, price: 2.5, image: null, stars: null, reviews: 0, isNew: false },
     });
-    assert.deepEqual(published.rules, { purchaseEvents: ['sale'], cancelEvents: ['return'], repeatAfterDays: 30, timeZone: 'Asia/Tokyo' });
+    assert.deepEqual(published.rules, {
+      ...{ purchaseEvents: ['sale'], cancelEvents: ['return'], cartEvents: ['basket'], uncartEvents: ['unbasket'] },
+      ...{ repeatAfterDays: 30, timeZone: 'Asia/Tokyo', eventNames: null },
+    });
 
     const second = publishNext({ day: 21, lists: { ...LISTS, popular: [2] }, settings: { repeat_after_days: null } });
     assert.equal((await snapshot.current()).name, second);
@@ -83,6 +90,20 @@ test('there is none before the first version, then CURRENT is followed', () =>
     assert.equal((await snapshot.current()).name, first);
     rmSync(path.join(modelsDir, 'CURRENT'));
     assert.equal((await snapshot.current()).name, first);
+  }));
+
+test('the names of events are those that Python takes', () =>
+  withModels(async ({ snapshot, publish: publishNext }) => {
+    publishNext({ settings: { event_weights: { sale: 1, view: 0 }, cancel_events: ['return'] } });
+    assert.deepEqual((await snapshot.current()).rules.eventNames, ['sale', 'view', 'return', 'uncart']);
+    publishNext({ day: 21, settings: { event_weights: { sale: 1 }, cancel_events: [], uncart_events: ['out'] } });
+    assert.deepEqual((await snapshot.current()).rules.eventNames, ['sale', 'out']);
+  }));
+
+test('an event without a weight is no purchase, as in training', () =>
+  withModels(async ({ snapshot, publish: publishNext }) => {
+    publishNext({ settings: { purchase_events: ['sale', 'gift', 'order'], event_weights: { sale: 1, gift: 0, view: 0.3 } } });
+    assert.deepEqual((await snapshot.current()).rules.purchaseEvents, ['sale']);
   }));
 
 test('a call during the first check waits for it', () =>

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ConnectionRefusedError, DatabaseError } from 'sequelize';
 
 import { isRowsFault } from '../../src/config/databaseErrors.js';
-import { EventConflict, UnknownProduct, createInteractionService } from '../../src/services/interactionService.js';
+import { EventConflict, InteractionService, UnknownProduct } from '../../src/services/interactionService.js';
 import { SpoolFailed, openSpool } from '../../src/services/spool/spool.js';
 import { onBothDatabases } from '../core/databases.js';
 import { eventually } from '../harness.js';
@@ -25,7 +25,7 @@ async function service(models, { maxBytes = 1 << 20, ...more } = {}) {
   const folder = mkdtempSync(path.join(ROOT, 'spool-'));
   const spool = await openSpool({ folder, maxBytes, log });
   const stored = [];
-  const interactions = createInteractionService({ models, spool, log, onStored: (interaction) => stored.push(interaction), ...more });
+  const interactions = new InteractionService({ models, spool, log, onStored: (interaction) => stored.push(interaction), ...more });
   interactions.start();
   return { interactions, spool, folder, stored, lines };
 }
@@ -85,7 +85,7 @@ onBothDatabases((shopTest, kind) => {
         await late.interactions.record(cart);
         await late.interactions.close();
         const { log } = listeningLog();
-        const next = createInteractionService({ models, spool: await openSpool({ folder: late.folder, maxBytes: 1 << 20, log }), log });
+        const next = new InteractionService({ models, spool: await openSpool({ folder: late.folder, maxBytes: 1 << 20, log }), log });
         assert.deepEqual(await next.drain(), { stored: 0, duplicate: 0, rejected: 1 });
         await next.close();
       } finally {
@@ -243,7 +243,7 @@ test('F60 records on the disk are stored by the next process', async () => {
   await interactions.close();
   const { models, rows } = fakeModels('ok');
   const { log } = listeningLog();
-  const next = createInteractionService({ models, spool: await openSpool({ folder, maxBytes: 1 << 20, log }), log });
+  const next = new InteractionService({ models, spool: await openSpool({ folder, maxBytes: 1 << 20, log }), log });
   next.start();
   await eventually(() => assert.equal(rows.size, 1));
   await next.close();
@@ -267,7 +267,7 @@ test('a slow database delays the end once, the next process stores the rest', as
 
   const next = fakeModels('ok');
   const { log } = listeningLog();
-  const heir = createInteractionService({ models: next.models, spool: await openSpool({ folder, maxBytes: 1 << 20, log }), log });
+  const heir = new InteractionService({ models: next.models, spool: await openSpool({ folder, maxBytes: 1 << 20, log }), log });
   heir.start();
   await heir.close();
   assert.deepEqual([...next.rows.keys()], ids);

@@ -6,10 +6,11 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { migrate } from '../core/migrate.js';
 import { seeded } from '../fakes.js';
 import { eventually } from '../harness.js';
 import { startServerProcess } from './serverProcess.js';
-import { KINDS, awayShop, fillUsers, migrate, withModels } from './shops.js';
+import { KINDS, awayShop, fillUsers, withModels } from './shops.js';
 
 const LIVES = Number(process.env.RECSYS_TEST_KILLS ?? 8);
 const CLIENTS = 8;

@@ -5,14 +5,16 @@ import { test } from 'node:test';
 
 import { ConnectionRefusedError, ForeignKeyConstraintError } from 'sequelize';
 
-import { ROUTES, webRoutes } from '../../src/route/web.js';
+import { ROUTES, spellingsOf, webRoutes } from '../../src/route/web.js';
 import { httpServer, listening } from '../../src/httpServer.js';
+import { createMetrics } from '../../src/monitoring/metrics.js';
 import { EventConflict, UnknownProduct } from '../../src/services/interactionService.js';
 import { SpoolFailed } from '../../src/services/spool/spool.js';
 import { rawAnswer } from './rawClient.js';
-import { ANSWER, settingsWith, stage } from './stage.js';
+import { ANSWER, PYTHON, settingsWith, stage } from './stage.js';
 
 const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+const NO_VERSION = { ageDays: null, dataAgeDays: null, refused: null };
 const BROWSER = 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36';
 
 test('the list is that of the token’s subject', async () => {
@@ -21,7 +23,7 @@ test('the list is that of the token’s subject', async () => {
 
   assert.equal(status, 200);
   assert.deepEqual(body, { errCode: 0, ...ANSWER });
-  assert.deepEqual(asked, [['listForUser', 7, { limit: 3, device: 'desktop', budgetMs: 800 }]]);
+  assert.deepEqual(asked, [['listForUser', 7, { limit: 3, device: 'desktop' }]]);
   assert.equal(headers['cache-control'], 'private, no-store');
   assert.match(headers['x-request-id'], /^[\da-f-]{36}$/);
 });
@@ -56,7 +58,7 @@ test('the device parameter takes precedence over the browser’s', async () => {
   const { agent, as, asked } = stage();
   await agent.post('/api/recommendations/init?device=tablet').set(as(7)).set('User-Agent', BROWSER).expect(200);
 
-  assert.deepEqual(asked, [['initForUser', 7, { limit: 10, device: 'tablet' }]]);
+  assert.deepEqual(asked, [['computeRecommendationsForUser', 7, { limit: 10, device: 'tablet' }]]);
 });
 
 test('init and clear report what they did', async () => {
@@ -66,7 +68,7 @@ test('init and clear report what they did', async () => {
 
   assert.deepEqual(init.body, { errCode: 0, message: 'initialized', ...ANSWER });
   assert.deepEqual(clear.body, { errCode: 0, message: 'cleared', cleared: 3 });
-  assert.deepEqual(asked.map(([name, id]) => [name, id]), [['initForUser', 7], ['clearForUser', 7]]);
+  assert.deepEqual(asked.map(([name, id]) => [name, id]), [['computeRecommendationsForUser', 7], ['clearForUser', 7]]);
 });
 
 test('similar products are for guests, too', async () => {
@@ -75,8 +77,8 @@ test('similar products are for guests, too', async () => {
   await agent.get('/api/recommendations/similar/112').set(as(7)).expect(200);
 
   assert.deepEqual(asked, [
-    ['similar', 112, { limit: 4, userId: null }],
-    ['similar', 112, { limit: 10, userId: 7 }],
+    ['similar', 112, { limit: 4, userId: null, guestId: null }],
+    ['similar', 112, { limit: 10, userId: 7, guestId: null }],
   ]);
 });
 
@@ -135,7 +137,7 @@ test('an interaction has the types of the tables', async () => {
 test('health, readiness and metrics are for machines', async () => {
   const { agent, as } = stage();
   assert.deepEqual((await agent.get('/health')).body, { status: 'up' });
-  assert.deepEqual((await agent.get('/ready')).body, { status: 'ready' });
+  assert.deepEqual((await agent.get('/ready')).body, { status: 'ready', model: NO_VERSION });
   await agent.get('/api/recommendations/list').set(as(7)).expect(200);
   const { text, headers } = await agent.get('/metrics').expect(200);
 
@@ -151,9 +153,31 @@ for (const [what, services] of [
 ]) {
   test(`F55 while ${what}, the server reports degraded, and no more`, async () => {
     const { status, body } = await stage({ services }).agent.get('/ready');
-    assert.deepEqual([status, body], [200, { status: 'degraded' }]);
+    assert.deepEqual([status, body], [200, { status: 'degraded', model: NO_VERSION }]);
   });
 }
+
+test('readiness and metrics tell how old the version is, and that workers have refused it', async () => {
+  const published = { trainedAt: Date.now() - 36 * 3_600_000, dataUntil: Date.now() - 3 * 86_400_000 };
+  const refused = { version: '20261121T231800Z-9f8e7d6c', code: 'model_refused', message: 'It is damaged.' };
+  const python = { stats: () => ({ ...PYTHON, workers: [{ state: 'ready', refused }, { state: 'ready', refused: null }, { state: 'down', refused }] }) };
+  const metrics = createMetrics({ python: python.stats, published: async () => published });
+  const { agent } = stage({ services: { python, metrics, snapshot: { current: async () => published } } });
+  const { status, model } = (await agent.get('/ready')).body;
+  const { text } = await agent.get('/metrics').expect(200);
+  const valueOf = (name) => Number(new RegExp(`^recsys_${name} (\\S+)$`, 'm').exec(text)?.[1]);
+
+  assert.deepEqual([status, model.refused], ['ready', 'model_refused']);
+  assert.deepEqual([model.ageDays.toFixed(3), model.dataAgeDays.toFixed(3)], ['1.500', '3.000']);
+  assert.deepEqual([valueOf('model_age_days').toFixed(3), valueOf('model_data_age_days').toFixed(3)], ['1.500', '3.000']);
+  assert.equal(valueOf('python_version_refused'), 1);
+});
+
+test('without a version the metrics show no age, instead of 0', async () => {
+  const text = await createMetrics({ published: async () => null }).registry.metrics();
+  assert.match(text, /^# TYPE recsys_model_age_days gauge$/m);
+  assert.doesNotMatch(text, /^recsys_model_age_days /m);
+});
 
 test('a server that shuts down reports closing', async () => {
   const { agent } = stage({ services: { isClosing: () => true } });
@@ -272,7 +296,7 @@ test('answers have security headers', async () => {
 test('the README has every route', () => {
   const rows = [...README.matchAll(/^\| (GET|POST|DELETE) \| (.*?) \| (.*?) \| (.*?) \|$/gm)].map(([, ...cells]) => cells);
   const code = (path) => `\`${path}\``;
-  const expected = ROUTES.map(({ method, path, aliases = [], who, meaning }) => [method, [path, ...aliases].map(code).join('<br>'), who, meaning]);
+  const expected = ROUTES.map(({ method, path, who, meaning }) => [method, spellingsOf(path).map(code).join('<br>'), who, meaning]);
 
   assert.deepEqual(rows, expected);
 });
@@ -282,5 +306,5 @@ test('the router has the routes of the table and no others', () => {
   const router = webRoutes({ ...services, settings: settingsWith() });
   const served = router.stack.map(({ route }) => route.path);
 
-  assert.deepEqual(served, ROUTES.flatMap(({ path, aliases = [] }) => [path, ...aliases]));
+  assert.deepEqual(served, ROUTES.flatMap(({ path }) => spellingsOf(path)));
 });

@@ -11,10 +11,11 @@ import { ConnectionError, DatabaseError } from 'sequelize';
 
 import { readSettings } from '../../src/config/settings.js';
 import { logger } from '../../src/monitoring/logging.js';
+import { migrate } from '../core/migrate.js';
 import { newDatabase } from '../core/databases.js';
 import { rawAnswer } from './rawClient.js';
 import { failedStart, startServerProcess } from './serverProcess.js';
-import { fillUsers, migrate } from './shops.js';
+import { fillUsers } from './shops.js';
 import { stage } from './stage.js';
 
 const MARKER = 'zq7Marker';

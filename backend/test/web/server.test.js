@@ -9,10 +9,9 @@ import { after, test } from 'node:test';
 
 import pino from 'pino';
 
-import { connectDatabase } from '../../src/config/database.js';
-import { applyMigrations } from '../../src/config/migrations.js';
 import { finished, httpServer, listening } from '../../src/httpServer.js';
 import { END_MS, gracefulShutdown, shutdownSteps } from '../../src/shutdown.js';
+import { migrate } from '../core/migrate.js';
 import { eventually } from '../harness.js';
 import { rawClient } from './rawClient.js';
 import { spawnServer, startServerProcess } from './serverProcess.js';
@@ -29,9 +28,7 @@ const NEEDED = {
 const LIST = '/api/recommendations/list';
 
 closeSync(openSync(FILE, 'w'));
-const shop = connectDatabase({ databaseUrl: NEEDED.DATABASE_URL });
-await applyMigrations(shop);
-await shop.close();
+await migrate(NEEDED.DATABASE_URL);
 after(() => rmSync(FOLDER, { recursive: true, force: true }));
 
 
@@ -207,10 +204,10 @@ test('optional steps may hang, and all steps fit the time limit', async () => {
   const ended = { close: async () => {} };
   const server = httpServer(stage().app);
   await listening(server, { host: '127.0.0.1', port: 0 });
-  const services = { server, interactions: ended, recommendations: stuck, python: ended, passwords: stuck, sequelize: ended };
+  const services = { server, interactions: ended, recommendations: stuck, answerCounts: stuck, python: ended, sequelize: ended };
   const { log, lines } = listeningLog();
   assert.equal(await gracefulShutdown(shutdownSteps(services), { log }), true);
-  assert.deepEqual(lines.map(({ step }) => step), ['lists', 'passwords']);
+  assert.deepEqual(lines.map(({ step }) => step), ['lists', 'counts']);
   const again = httpServer(stage().app);
   await listening(again, { host: '127.0.0.1', port: 0 });
   assert.equal(await gracefulShutdown(shutdownSteps({ ...services, server: again, interactions: { close: async () => assert.fail() } }), { log }), false);

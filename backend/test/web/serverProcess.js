@@ -58,7 +58,7 @@ export async function startServerProcess(variables) {
       body: body && JSON.stringify(body),
     });
     const text = await response.text();
-    return { status: response.status, body: response.headers.get('content-type')?.startsWith('application/json') ? JSON.parse(text) : text };
+    return { status: response.status, headers: response.headers, body: response.headers.get('content-type')?.startsWith('application/json') ? JSON.parse(text) : text };
   };
   return {
     ...server,

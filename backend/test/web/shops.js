@@ -3,10 +3,9 @@ import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-import bcrypt from 'bcryptjs';
+import bcrypt from '@node-rs/bcrypt';
 
 import { connectDatabase, placeOf } from '../../src/config/database.js';
-import { applyMigrations } from '../../src/config/migrations.js';
 import { defineModels } from '../../src/models/index.js';
 import { newDatabase } from '../core/databases.js';
 import { movableFile } from './movableFile.js';
@@ -34,14 +33,9 @@ export function awayShop(kind) {
 
 export const KINDS = ['SQLite', 'MariaDB'];
 
-/** Make the tables, as Node does where Python has not. */
-export async function migrate(url) {
-  await withModels(url, (_models, sequelize) => applyMigrations(sequelize));
-}
-
 /** Give users an address and a password: 7 is a user, 1 an administrator. */
-export async function fillUsers(url) {
-  const rows = [1, 7, 8, 9].map((id) => ({ id, email: `customer${id}@shop.example`, password: HASH, roleId: id === 1 ? 'R1' : 'R2', statusId: 'S1' }));
+export async function fillUsers(url, ids = [1, 7, 8, 9]) {
+  const rows = ids.map((id) => ({ id, email: `customer${id}@shop.example`, password: HASH, roleId: id === 1 ? 'R1' : 'R2', statusId: 'S1' }));
   await withModels(url, ({ User }) => User.bulkCreate(rows));
 }
 

@@ -14,9 +14,10 @@ import { logger } from '../../src/monitoring/logging.js';
 import { spoolOf } from '../../src/server.js';
 import { folderOf, waitingElsewhere } from '../../src/services/spool/databases.js';
 import { openSpool } from '../../src/services/spool/spool.js';
+import { migrate } from '../core/migrate.js';
 import { eventually } from '../harness.js';
 import { failedStart, startServerProcess } from './serverProcess.js';
-import { fillUsers, migrate, withModels } from './shops.js';
+import { fillUsers, withModels } from './shops.js';
 import { listeningLog } from './stage.js';
 
 const ROOT = mkdtempSync(path.join(tmpdir(), 'databases-'));

@@ -1,14 +1,14 @@
 /** The application with fakes of its services, and requests to it. */
 import { Writable } from 'node:stream';
 
-import bcrypt from 'bcryptjs';
+import bcrypt from '@node-rs/bcrypt';
 import jwt from 'jsonwebtoken';
 import pino from 'pino';
 import request from 'supertest';
 
 import { createApp } from '../../src/app.js';
 import { readSettings } from '../../src/config/settings.js';
-import { createAuthService } from '../../src/services/authService.js';
+import { AuthService } from '../../src/services/authService.js';
 import { createMetrics } from '../../src/monitoring/metrics.js';
 
 export const SECRET = 'a secret of the tests, which is long enough';
@@ -26,7 +26,7 @@ export const USERS = new Map([
   [9, { id: 9, roleId: 'R2', statusId: 'S2' }], // closed
   [1, { id: 1, roleId: 'R1', statusId: 'S1' }], // administrator
 ]);
-const PYTHON = { workers: [{ state: 'ready' }], queued: 0, breaker: 'closed', answered: 5, failed: {}, deaths: 0, refused: null };
+export const PYTHON = { workers: [{ state: 'ready' }], queued: 0, breaker: 'closed', answered: 5, failed: {}, deaths: 0, refused: null };
 
 /** Return settings as the server reads them. */
 export function settingsWith(variables = {}, root = '/nowhere') {
@@ -68,20 +68,28 @@ export function stage({ variables, services = {}, users = USERS } = {}) {
     models,
     sequelize: { query: answering('query', []) },
     python: { stats: () => PYTHON },
+    snapshot: { current: async () => null },
     recommendations: {
       listForUser: answering('listForUser', ANSWER),
-      initForUser: answering('initForUser', ANSWER),
+      listForGuest: answering('listForGuest', ANSWER),
+      computeRecommendationsForUser: answering('computeRecommendationsForUser', ANSWER),
       clearForUser: answering('clearForUser', 3),
       similar: answering('similar', ANSWER),
       getCachedForUser: answering('getCachedForUser', ANSWER),
       deriveContext: () => ({ time_of_day: 'evening', season: null, device_type: 'mobile' }),
     },
     interactions: {
+      hasJoined: () => false,
       record: answering('record', { eventId: 'event-0001', stored: true, duplicate: false, spooled: false, clamped: null }),
+      join: answering('join', undefined),
       stats: () => ({ pending: 0, bytes: 0, damaged: 0, rejected: 0 }),
     },
+    products: { browse: answering('browse', { data: [PRODUCT] }), product: answering('product', PRODUCT), picture: answering('picture', { picture: '', etag: 'x' }) },
+    history: { viewed: answering('viewed', [PRODUCT]), cart: answering('cart', [PRODUCT]) },
     metrics: createMetrics(),
-    auth: createAuthService({ settings, models, passwords: bcrypt, log }),
+    answerCounts: { add: () => {} },
+    admin: { overview: answering('overview', {}), user: answering('user', {}), makeList: answering('makeList', {}) },
+    auth: new AuthService({ settings, models, passwords: bcrypt, log }),
     ...services,
   };
   const app = createApp(all);

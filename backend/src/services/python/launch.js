@@ -4,11 +4,13 @@
  * `launchPlan` puts them together. `launchFingerprint` shows when a start that failed may succeed.
  */
 import { execFile } from 'node:child_process';
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { access, constants, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
+import { readDotenv } from '../../config/dotenv.js';
 import { PythonBridgeError } from './failures.js';
 
 const WINDOWS = process.platform === 'win32';
@@ -16,7 +18,6 @@ const REPOSITORY = fileURLToPath(new URL('../../../../', import.meta.url));
 const SCRIPT = path.join(REPOSITORY, 'recommend_api.py');
 
 /**
- * @import { ExecFileOptionsWithStringEncoding } from 'node:child_process'
  * @import { LaunchOptions } from '../pythonInvoker.js'
  */
 
@@ -44,32 +45,24 @@ export async function launchPlan(options, mode) {
 }
 
 /**
- * Return a text that describes the files on which a start depends.
+ * Return a text that describes the files on which a start depends: settings, the active version, the script and the interpreter.
  *
  * While it stays the same, a start that failed for a lasting reason would fail again.
  *
  * @param {LaunchOptions} options
- * @returns {string}
+ * @returns {string} One line per file.
  */
 export function launchFingerprint({ python, script = SCRIPT, env = process.env }) {
   const root = path.dirname(path.resolve(script));
-  const interpreter = path.resolve(root, python || env.PYTHON_BIN || path.join('.venv', 'bin', 'python'));
-  return fingerprint(root, env, [path.resolve(script), interpreter]);
-}
-
-/**
- * Return a text that describes the settings files, the active version and some more files.
- *
- * @param {string} root The folder of the script.
- * @param {Record<string, string | undefined>} environ
- * @param {string[]} moreFiles Such as the script and the interpreter.
- * @returns {string} One line per file.
- */
-export function fingerprint(root, environ, moreFiles) {
   const dotenv = path.join(root, '.env');
-  const models = path.resolve(root, environ.MODELS_DIR || modelsDirIn(dotenv) || 'models');
-  const settings = path.resolve(root, environ.RECSYS_TOML || 'recsys.toml');
-  return [dotenv, settings, path.join(models, 'CURRENT'), ...moreFiles].map(fileState).join('\n');
+  const files = [
+    dotenv,
+    path.resolve(root, env.RECSYS_TOML || 'recsys.toml'),
+    path.resolve(root, env.MODELS_DIR || modelsDirIn(dotenv) || 'models', 'CURRENT'),
+    path.resolve(script),
+    path.resolve(root, python || env.PYTHON_BIN || path.join('.venv', 'bin', 'python')),
+  ];
+  return files.map(fileState).join('\n');
 }
 
 function fileState(file) {
@@ -83,9 +76,9 @@ function fileState(file) {
 
 function modelsDirIn(dotenv) {
   try {
-    return /^\s*(?:export\s+)?MODELS_DIR[ \t]*=[ \t]*["']?([^"'\n]+)/m.exec(readFileSync(dotenv, 'utf8'))?.[1].trim();
+    return readDotenv(dotenv, {}).MODELS_DIR;
   } catch {
-    return undefined; // the file is optional
+    return undefined; // it cannot be read
   }
 }
 
@@ -159,6 +152,9 @@ const INTERPRETERS = ['python3', 'python', 'py'];
 const IN_VENV = WINDOWS ? ['Scripts', 'python.exe'] : ['bin', 'python'];
 const SHIM_TIMEOUT_MS = 5000; // a shim is a shell script that starts Python; on a busy machine it takes a second
 
+/** @type {NodeJS.Signals} */
+const SIGKILL = 'SIGKILL';
+
 const pythonByShim = new Map();
 
 /**
@@ -172,21 +168,16 @@ const pythonByShim = new Map();
  * @throws {PythonBridgeError} `no_python`
  */
 export async function findPython({ root, environ }) {
-  const configured = environ.PYTHON_BIN;
+  const { PYTHON_BIN: configured } = environ;
+  let candidates = [path.join(root, '.venv', ...IN_VENV), ...onPath(INTERPRETERS, environ)];
+  let expected = `There should be a Python: PYTHON_BIN, .venv in ${root}, or one of ${INTERPRETERS.join(', ')} on PATH.`;
   if (configured) {
-    const candidates = isPath(configured) ? [path.resolve(root, configured)] : onPath([configured], environ);
-    const python = await firstExecutable(candidates, environ);
-    if (python) return python;
-    const received = `Received: ${configured}.`;
-    throw new PythonBridgeError('no_python', `PYTHON_BIN should name an executable file. ${received}`);
+    candidates = isPath(configured) ? [path.resolve(root, configured)] : onPath([configured], environ);
+    expected = `PYTHON_BIN should name an executable file. Received: ${configured}.`;
   }
-  const candidates = [path.join(root, '.venv', ...IN_VENV), ...onPath(INTERPRETERS, environ)];
   const python = await firstExecutable(candidates, environ);
-  if (python) return python;
-  throw new PythonBridgeError(
-    'no_python',
-    `There should be a Python: PYTHON_BIN, .venv in ${root}, or one of ${INTERPRETERS.join(', ')} on PATH.`,
-  );
+  if (python === null) throw new PythonBridgeError('no_python', expected);
+  return python;
 }
 
 function isPath(name) {
@@ -219,21 +210,13 @@ async function isExecutable(file) {
   }
 }
 
+/** Return the interpreter behind a shim, or null if it is the shim of a Python that is not installed. */
 async function resolveShim(shim, environ) {
   if (!pythonByShim.has(shim)) {
-    /** @type {ExecFileOptionsWithStringEncoding} */
-    const options = {
-      encoding: 'utf8',
-      env: childEnvironment(environ),
-      timeout: SHIM_TIMEOUT_MS,
-      killSignal: 'SIGKILL',
-      windowsHide: true,
-    };
-    const python = await new Promise((resolve) => {
-      const script = 'import sys; print(sys.executable)';
-      execFile(shim, ['-I', '-c', script], options, (error, stdout) => resolve(error ? null : stdout.trim()));
-    });
-    if (python === null || !(await isExecutable(python))) return null; // a shim of a Python that is not installed
+    const options = { env: childEnvironment(environ), timeout: SHIM_TIMEOUT_MS, killSignal: SIGKILL, windowsHide: true };
+    const printed = promisify(execFile)(shim, ['-I', '-c', 'import sys; print(sys.executable)'], options);
+    const python = await printed.then(({ stdout }) => stdout.trim(), () => '');
+    if (!(await isExecutable(python))) return null;
     pythonByShim.set(shim, python);
   }
   return pythonByShim.get(shim);

@@ -3,18 +3,8 @@ import { systemClock } from '../../concurrency/time.js';
 import { exitFailure, PythonBridgeError } from './failures.js';
 import { launchPlan } from './launch.js';
 import { Child, DRAIN_MS } from './process.js';
-import {
-  badAnswer,
-  budgetFor,
-  EncodedRequest,
-  failureIn,
-  LineSplitter,
-  MAX_ANSWER_BYTES,
-  nextId,
-  readObject,
-  validateResponse,
-} from './protocol.js';
-import { beforeDeadline, deadlineIn, deadlinePassed } from './queue.js';
+import { badAnswer, failureIn, readObject, validateResponse } from './protocol.js';
+import { deadlinePassed, Job } from './job.js';
 
 /**
  * @import { spawn as Spawn } from 'node:child_process'
@@ -37,90 +27,83 @@ const KILL_MS = 100; // from SIGKILL until the system reports the end; the calle
  */
 export async function runPythonInference(request, options = {}) {
   const { timeoutMs = DEFAULT_TIMEOUT_MS, spawn, clock = systemClock } = options;
-  const deadline = deadlineIn(timeoutMs, clock);
-  const encoded = new EncodedRequest(request);
-  const plan = await beforeDeadline(launchPlan(options, []), deadline, clock);
-  if (clock.now() >= deadline) throw deadlinePassed();
-  return new OneShot(plan, { id: nextId(), encoded }, deadline, { spawn, clock }).answer();
+  const job = new Job(request, timeoutMs, clock);
+  launchPlan(options, [])
+    .then((plan) => job.isSettled || new OneShot(plan, job, { spawn, clock }))
+    .catch((failure) => job.fail(failure));
+  return job.outcome;
 }
 
-/** One request and its process: collects the output, kills the process at the deadline, and validates the result. */
-class OneShot {
-  #request;
-  /** @type {Clock} */
-  #clock;
-  /** @type {Child} */
-  #child;
-  #splitter = new LineSplitter(MAX_ANSWER_BYTES, (line) => this.#onLine(line));
+/** The process of one request: collects the output, is killed at the deadline, and settles the request at its end. */
+class OneShot extends Child {
+  #job;
   /** @type {Buffer[]} */
   #lines = [];
   /** @type {PythonBridgeError | null} */
   #failure = null; // why the process was killed
-  /** @type {NodeJS.Timeout[]} */
-  #timers = [];
-  #killed; // resolves if the system does not report the end in time
-  #resolveKilled;
+  /** @type {NodeJS.Timeout | null} */
+  #timer = null;
 
   /**
    * @param {LaunchPlan} plan
-   * @param {{id: string, encoded: EncodedRequest}} request
-   * @param {number} deadline Milliseconds on the clock.
+   * @param {Job} job
    * @param {{spawn?: typeof Spawn, clock: Clock}} seams
    */
-  constructor(plan, request, deadline, { spawn, clock }) {
-    this.#request = request;
-    this.#clock = clock;
-    this.#killed = new Promise((resolve) => {
-      this.#resolveKilled = resolve;
-    });
-    const handlers = {
-      onOutput: (chunk) => this.#splitter.push(chunk) || this.#kill(badAnswer(`more than ${MAX_ANSWER_BYTES} bytes`)),
-      onOutputEnd: () => this.#onOutputEnd(),
-      onInputBroken: () => {}, // Python refuses a request that is too large without reading all of it
-    };
-    this.#child = new Child(plan, handlers, { spawn, clock });
-    const leftMs = deadline - clock.now();
-    this.#after(leftMs, () => this.#kill(deadlinePassed()));
-    this.#child.write(request.encoded.line(request.id, budgetFor(leftMs)));
-    this.#child.endInput();
+  constructor(plan, job, seams) {
+    super(plan, seams);
+    this.#job = job;
+    job.onDeadline = () => this.terminate(deadlinePassed());
+    this.ended.then((end) => this.#finish(end));
+    this.write(job.line());
+    this.endInput(); // it may break: Python refuses a request that is too large without reading all of it
   }
 
-  /** Return the answer once the process has ended. */
-  async answer() {
-    const end = await Promise.race([this.#child.ended, this.#killed]);
-    for (const timer of this.#timers) this.#clock.clearTimeout(timer);
-    return this.#answerAt(end ?? { exitCode: null, signal: null, error: null, stderr: this.#child.stderr });
+  onLine(line) {
+    if (this.#lines.push(line) > 1) this.terminate(badAnswer('a second line'));
   }
 
-  #onLine(line) {
-    if (this.#lines.push(line) > 1) this.#kill(badAnswer('a second line'));
+  onOutputEnd() {
+    if (this.#failure !== null) return; // the process is being killed
+    this.#after(DRAIN_MS, () => this.terminate(new PythonBridgeError('crashed', 'closed its stdout and stayed')));
   }
 
-  #onOutputEnd() {
-    const failure = new PythonBridgeError('crashed', 'closed its stdout and stayed');
-    this.#after(DRAIN_MS, () => this.#kill(failure));
-  }
-
-  #kill(failure) {
+  terminate(failure) {
     if (this.#failure !== null) return;
     this.#failure = failure;
-    this.#child.kill('SIGKILL');
-    this.#after(KILL_MS, this.#resolveKilled);
+    this.kill('SIGKILL');
+    this.#after(KILL_MS, () => this.#finish({ exitCode: null, signal: null, error: null, stderr: this.stderr }));
   }
 
   #after(ms, callback) {
-    this.#timers.push(this.#clock.setTimeout(callback, ms));
+    this.clock.clearTimeout(this.#timer);
+    this.#timer = this.clock.setTimeout(callback, ms);
   }
 
   /** @param {End} end */
-  #answerAt(end) {
+  #finish(end) {
+    this.clock.clearTimeout(this.#timer);
     const facts = { exitCode: end.exitCode, signal: end.signal, stderrTail: end.stderr.tail() };
-    const rest = this.#splitter.rest();
+    try {
+      this.#job.succeed(this.#answerAt(end, facts));
+    } catch (failure) {
+      this.#job.fail(Object.assign(failure, facts));
+    }
+  }
+
+  /**
+   * @param {End} end
+   * @param {FailureFacts} facts
+   */
+  #answerAt(end, facts) {
+    const rest = this.output.rest();
     if (rest.length > 0) this.#lines.push(rest); // the end of the output also ends a line
-    if (this.#failure !== null) throw Object.assign(this.#failure, facts);
+    if (this.#failure !== null) throw this.#failure;
     if (end.exitCode !== 0) throw this.#reportedFailure(facts) ?? exitFailure(end);
-    if (this.#lines.length !== 1) throw badAnswer(`${this.#lines.length} lines`, facts);
-    return this.#validAnswer(facts);
+    if (this.#lines.length !== 1) throw badAnswer(`${this.#lines.length} lines`);
+    const document = readObject(this.#lines[0]);
+    const failure = failureIn(document);
+    if (failure !== null) throw badAnswer('a failure with exit status 0', { error: failure.error });
+    return validateResponse(document, this.#job);
   }
 
   /**
@@ -132,22 +115,11 @@ class OneShot {
     if (facts.exitCode === null || this.#lines.length !== 1) return null;
     try {
       const document = readObject(this.#lines[0]);
-      const aboutRequest = document.id === this.#request.id;
+      const aboutRequest = document.id === this.#job.id;
       const isOurs = aboutRequest || document.id === undefined;
       return isOurs ? failureIn(document, { ...facts, aboutRequest }) : null;
     } catch {
       return null; // the exit status says what happened
-    }
-  }
-
-  #validAnswer(facts) {
-    try {
-      const document = readObject(this.#lines[0]);
-      const failure = failureIn(document);
-      if (failure !== null) throw badAnswer('a failure with exit status 0', { error: failure.error });
-      return validateResponse(document, this.#request);
-    } catch (error) {
-      throw Object.assign(error, facts);
     }
   }
 }

@@ -1,11 +1,14 @@
 /** A Python process: `Child` is a running one, `StderrRing` the newest part of its stderr. */
 import { spawn as spawnProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 
 import { systemClock } from '../../concurrency/time.js';
+import { badAnswer, LineSplitter, MAX_ANSWER_BYTES } from './protocol.js';
 
 /**
  * @import { ChildProcess } from 'node:child_process'
  * @import { Clock } from '../../concurrency/time.js'
+ * @import { PythonBridgeError } from './failures.js'
  * @import { LaunchPlan } from './launch.js'
  */
 
@@ -24,7 +27,13 @@ export const DRAIN_MS = 250;
 
 const children = new Set(); // that are running
 
-/** A child process in its own process group. Errors of its streams are handled here and never thrown in Node. */
+/**
+ * A child process in its own process group. Errors of its streams are handled here and never thrown in Node.
+ *
+ * Its kinds define `onLine`, `onOutputEnd`, `onInputBroken` and `terminate`.
+ *
+ * @abstract
+ */
 export class Child {
   /** The newest part of what it wrote to stderr. */
   stderr = new StderrRing();
@@ -34,13 +43,13 @@ export class Child {
    * @type {Promise<End>}
    */
   ended;
+  output = new LineSplitter(MAX_ANSWER_BYTES, (line) => this.onLine(line));
+  /** @type {Clock} */
+  clock;
 
   /** @type {ChildProcess | null} */
   #process = null;
-  /** @type {Clock} */
-  #clock;
   #kill;
-  #handlers;
   /** @type {NodeJS.Timeout | null} */
   #drainTimer = null;
   #resolveEnded;
@@ -49,21 +58,36 @@ export class Child {
    * Start a process.
    *
    * @param {LaunchPlan} plan
-   * @param {object} handlers
-   * @param {(chunk: Buffer) => void} handlers.onOutput Called with bytes of stdout.
-   * @param {() => void} handlers.onOutputEnd Called when stdout ends; the process will answer no more.
-   * @param {() => void} handlers.onInputBroken Called when stdin has no reader any more.
    * @param {{spawn?: typeof spawnProcess, kill?: typeof process.kill, clock?: Clock}} [seams] For tests.
    */
-  constructor(plan, handlers, { spawn = spawnProcess, kill = process.kill, clock = systemClock } = {}) {
-    this.#clock = clock;
+  constructor(plan, { spawn = spawnProcess, kill = process.kill, clock = systemClock } = {}) {
+    this.clock = clock;
     this.#kill = kill;
-    this.#handlers = handlers;
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
     this.#start(plan, spawn);
   }
+
+  /**
+   * Called with each line of stdout.
+   *
+   * @param {Buffer} _line
+   */
+  onLine(_line) {}
+
+  /** Called when stdout ends; the process will answer no more. */
+  onOutputEnd() {}
+
+  /** Called when stdin has no reader any more. */
+  onInputBroken() {}
+
+  /**
+   * Called with `bad_answer` if a line of stdout is too long.
+   *
+   * @param {PythonBridgeError} _failure
+   */
+  terminate(_failure) {}
 
   get pid() {
     return this.#process?.pid ?? null;
@@ -99,8 +123,8 @@ export class Child {
       this.#finish({ exitCode: null, signal: null, error });
       return;
     }
-    child.stdin?.on('error', () => this.#handlers.onInputBroken()); // EPIPE
-    child.stdout?.on('error', () => this.#handlers.onOutputEnd());
+    child.stdin?.on('error', () => this.onInputBroken()); // EPIPE
+    child.stdout?.on('error', () => this.onOutputEnd());
     child.stderr?.on('error', () => {}); // stderr is only for people
     child.on('error', (error) => {
       // With a pid the process is running, and the error is that of a signal.
@@ -108,43 +132,48 @@ export class Child {
     });
     if (child.pid === undefined) return;
     this.#process = child;
-    trackChild(this);
-    child.stdout.on('data', (chunk) => this.#handlers.onOutput(chunk));
-    child.stdout.on('end', () => this.#handlers.onOutputEnd());
+    if (children.size === 0) process.on('exit', killAll); // a process group of its own gets no Ctrl-C from the terminal
+    children.add(this);
+    child.stdout.on('data', (chunk) => this.#onOutput(chunk));
+    child.stdout.on('end', () => this.onOutputEnd());
     child.stderr.on('data', (chunk) => this.stderr.push(chunk));
     child.on('exit', (exitCode, signal) => this.#onExit({ exitCode, signal, error: null }));
+  }
+
+  #onOutput(chunk) {
+    if (!this.output.push(chunk)) this.terminate(badAnswer(`more than ${MAX_ANSWER_BYTES} bytes`));
   }
 
   /** Wait for the rest of the output, but no longer than `DRAIN_MS`. */
   #onExit(end) {
     this.kill('SIGKILL'); // processes that the child left behind may hold its pipes
     const finish = () => this.#finish(end);
-    this.#drainTimer = this.#clock.setTimeout(finish, DRAIN_MS);
+    this.#drainTimer = this.clock.setTimeout(finish, DRAIN_MS);
     this.#process?.on('close', finish);
   }
 
   #finish(end) {
-    this.#clock.clearTimeout(this.#drainTimer);
+    this.clock.clearTimeout(this.#drainTimer);
     const { stdin, stdout, stderr } = this.#process ?? {};
     for (const stream of [stdin, stdout, stderr]) stream?.destroy();
     this.#process = null;
-    untrackChild(this);
+    children.delete(this);
+    if (children.size === 0) process.off('exit', killAll);
     this.#resolveEnded({ ...end, stderr: this.stderr });
   }
 }
 
-function trackChild(child) {
-  if (children.size === 0) process.on('exit', killAll); // a process group of its own gets no Ctrl-C from the terminal
-  children.add(child);
-}
-
-function untrackChild(child) {
-  children.delete(child);
-  if (children.size === 0) process.off('exit', killAll);
-}
-
 function killAll() {
   for (const child of children) child.kill('SIGKILL');
+}
+
+/** Return a process's resident memory in bytes; 0 on systems without /proc, so that no limit is reached there. */
+export function residentBytes(pid) {
+  try {
+    return 1024 * Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
 }
 
 // Stderr
@@ -160,41 +189,27 @@ const UNPRINTABLE = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200e\u200f\u2028-
 
 /** The newest 64 KiB of a child's stderr, for people. The program itself only looks for the watchdog's first words. */
 export class StderrRing {
-  /** @type {Buffer | null} */
-  #ring = null;
-  #end = 0;
-  #received = 0;
+  /** @type {Buffer} */
+  #newest = Buffer.alloc(0);
 
-  /** Add bytes; the oldest ones are overwritten. */
+  /** Add bytes, and forget all but the newest. */
   push(chunk) {
-    this.#ring ??= Buffer.alloc(RING_BYTES);
-    const newest = chunk.subarray(-RING_BYTES);
-    const upToEdge = newest.copy(this.#ring, this.#end);
-    newest.copy(this.#ring, 0, upToEdge);
-    this.#end = (this.#end + newest.length) % RING_BYTES;
-    this.#received += chunk.length;
+    this.#newest = Buffer.concat([this.#newest, chunk]).subarray(-RING_BYTES);
   }
 
   /** The number of bytes in memory. */
   get bytes() {
-    return Math.min(this.#received, RING_BYTES);
+    return this.#newest.length;
   }
 
   /** Whether Python's watchdog has ended the process while it was computing. */
   get hasTimeout() {
-    return WATCHDOG.test(this.#text());
+    return WATCHDOG.test(this.#newest.toString());
   }
 
   /** Return the end of it as one line. Line ends show as \n; it cannot forge log lines or colours. */
   tail() {
-    return oneLine(this.#text()).slice(-TAIL_CHARACTERS);
-  }
-
-  #text() {
-    if (this.#ring === null) return '';
-    const newest = this.#ring.subarray(0, this.#end);
-    const bytes = this.#received < RING_BYTES ? newest : Buffer.concat([this.#ring.subarray(this.#end), newest]);
-    return bytes.toString('utf8');
+    return oneLine(this.#newest.toString()).slice(-TAIL_CHARACTERS);
   }
 }
 

@@ -107,8 +107,7 @@ function unambiguous(name, value) {
 // Lines
 
 const LF = 0x0a;
-const EMPTY = Buffer.alloc(0);
-const FIRST_BYTES = 4096; // an answer of ten items; the buffer doubles from there
+const MAX_PIECES = 1024; // of one line; they are then copied into one, as each takes more memory than its bytes
 
 /**
  * Cuts a stream of bytes into lines at 0x0A and nowhere else.
@@ -118,8 +117,10 @@ const FIRST_BYTES = 4096; // an answer of ten items; the buffer doubles from the
 export class LineSplitter {
   #maxBytes;
   #onLine;
-  #buffer = EMPTY;
-  #bytes = 0;
+  /** @type {Buffer[]} */
+  #pieces = [];
+  /** The number of bytes after the last line end. */
+  pendingBytes = 0;
   #hasOverflowed = false;
 
   /**
@@ -140,51 +141,27 @@ export class LineSplitter {
   push(chunk) {
     let start = 0;
     for (let end = chunk.indexOf(LF); end !== -1; end = chunk.indexOf(LF, start)) {
-      if (!this.#fits(end - start)) return false;
-      const piece = chunk.subarray(start, end);
-      this.#onLine(this.#bytes === 0 ? piece : this.#takeBuffer(piece));
+      if (!this.#append(chunk.subarray(start, end))) return false;
+      this.#onLine(this.rest());
       start = end + 1;
     }
-    if (!this.#fits(chunk.length - start)) return false;
-    this.#append(chunk.subarray(start));
-    return true;
+    return this.#append(chunk.subarray(start));
   }
 
   /** Return the bytes after the last line end, and remove them. */
   rest() {
-    return this.#takeBuffer(EMPTY);
+    this.pendingBytes = 0;
+    return Buffer.concat(this.#pieces.splice(0));
   }
 
-  /** The number of bytes after the last line end. */
-  get pendingBytes() {
-    return this.#bytes;
-  }
-
-  #fits(nBytes) {
-    this.#hasOverflowed ||= this.#bytes + nBytes > this.#maxBytes;
-    if (this.#hasOverflowed) this.#takeBuffer(EMPTY);
-    return !this.#hasOverflowed;
-  }
-
+  /** Return whether the line still fits. */
   #append(piece) {
-    const needed = this.#bytes + piece.length;
-    if (needed > this.#buffer.length) {
-      const doubled = Math.min(2 * this.#buffer.length, this.#maxBytes);
-      const larger = Buffer.allocUnsafe(Math.max(needed, doubled, FIRST_BYTES));
-      this.#buffer.copy(larger, 0, 0, this.#bytes);
-      this.#buffer = larger;
-    }
-    piece.copy(this.#buffer, this.#bytes);
-    this.#bytes = needed;
-  }
-
-  /** Return the buffer with one more piece, and start an empty one: the line keeps its bytes. */
-  #takeBuffer(piece) {
-    this.#append(piece);
-    const line = this.#buffer.subarray(0, this.#bytes);
-    this.#buffer = EMPTY;
-    this.#bytes = 0;
-    return line;
+    this.#pieces.push(piece);
+    this.pendingBytes += piece.length;
+    this.#hasOverflowed ||= this.pendingBytes > this.#maxBytes;
+    if (this.#hasOverflowed) this.rest();
+    else if (this.#pieces.length > MAX_PIECES) this.#pieces = [Buffer.concat(this.#pieces)];
+    return !this.#hasOverflowed;
   }
 }
 
@@ -247,15 +224,26 @@ export function failureIn(document, facts) {
  */
 export function validateResponse(document, { id, encoded }) {
   const failure = failureIn(document, { aboutRequest: true });
-  const isRefusedUnread = failure !== null && document.id === undefined; // as a request that is too large
-  if (document.id !== id && !isRefusedUnread) throw crossedAnswer('carry the id of the request. Received: another one');
+  if (!isAbout(document, id)) throw crossedAnswer('carry the id of the request. Received: another one');
   if (failure !== null) throw failure;
   if (document.ok !== true) throw badAnswer('neither an answer nor a failure');
   if (!isForUser(document.user_id ?? null, encoded)) {
     throw crossedAnswer('be for the user of the request. Received: one for another user');
   }
   if (LISTING.has(encoded.op)) checkListing(document);
-  return withCallersId(document, encoded.callerId);
+  if (encoded.callerId === undefined) delete document.id;
+  else document.id = encoded.callerId;
+  return document;
+}
+
+/**
+ * Whether a document is about a request. A failure without an id is: the request was refused unread, as too large.
+ *
+ * @param {Document} document
+ * @param {string} id
+ */
+export function isAbout({ id: answered, ok }, id) {
+  return answered === id || (answered === undefined && ok === false);
 }
 
 function crossedAnswer(expectation) {
@@ -285,10 +273,4 @@ function checkListing({ items, runs, warnings, model, model_version: version, so
 function isItem(item) {
   const { productId, score } = item ?? {};
   return (typeof productId === 'string' || Number.isSafeInteger(productId)) && Number.isFinite(score);
-}
-
-function withCallersId(document, callerId) {
-  if (callerId === undefined) delete document.id;
-  else document.id = callerId;
-  return document;
 }

@@ -1,7 +1,9 @@
 /** The cache of lists: the tables `rec_lists`, `recommendations` and `model_runs`, and how fresh a stored list is. */
+import { randomUUID } from 'node:crypto';
+
 import { QueryTypes } from 'sequelize';
 
-import { isDeadlock } from '../../config/databaseErrors.js';
+import { isDuplicate, retriedAfterDeadlock } from '../../config/databaseErrors.js';
 import { isOtherContext } from './context.js';
 
 /**
@@ -17,143 +19,107 @@ const RUNS_KEPT_MS = 30 * 86_400_000; // older runs of a user are deleted when a
 const SKEW_MS = 60_000; // how far the clocks of two machines may differ
 const SWITCH_MS = 2000; // Python usually serves a version this soon after its activation
 const LOAD_MS = 60_000; // Python has loaded even a large version by then; it serves the old one meanwhile
-const { DELETE, INSERT, UPDATE } = QueryTypes;
-
-/** The lease of this list was taken away, or the list was invalidated. */
-class LeaseLost extends Error {}
+const { DELETE, INSERT, SELECT, UPDATE } = QueryTypes;
 
 /**
- * Stores each user's list as a whole, and lets one process at a time compute it.
+ * @typedef {object} Begun What a computation knows of the list that it may replace.
+ * @property {string | null} token It changes when the computations before are no longer wanted.
+ * @property {number} computedAt Of the list; 0 or negative where there is no valid one.
+ * @property {number} nRequested How many items were requested for it.
+ */
+
+/**
+ * Stores each user's list as a whole, one for each user.
  *
- * Only the holder of a list's lease may store it. A lease expires by itself, so that a process that died delays no other one. A list whose
- * lease was taken away is not stored. Machines' clocks may differ: a lease that ends too far in the future counts as expired.
+ * Each new list (`begin` with `isNew`), purchase and deletion changes `leaseToken`, and what was begun under another token is not stored.
+ * A list that replaces an outdated one is also not stored if one of at least its length was stored meanwhile. Nothing waits for a
+ * computation, so that one whose process has ended is no obstacle.
  */
 export class RecommendationCache {
-  /** @type {Sequelize} */
-  #sequelize;
-  /** @type {Models} */
-  #models;
-  #clock;
-  #leaseMs;
+  #parts;
 
-  /** @param {{sequelize: Sequelize, models: Models, clock: {now: () => number}, leaseMs: number}} options */
-  constructor({ sequelize, models, clock, leaseMs }) {
-    this.#sequelize = sequelize;
-    this.#models = models;
-    this.#clock = clock;
-    this.#leaseMs = leaseMs;
-  }
-
-  /** Whether a process holds the lease of a list. */
-  isLeased({ leaseUntil }) {
-    const timeLeft = leaseUntil - this.#clock.now();
-    return timeLeft > 0 && timeLeft <= this.#leaseMs;
+  /** @param {{sequelize: Sequelize, models: Models, clock: {now: () => number}}} parts */
+  constructor(parts) {
+    this.#parts = parts;
   }
 
   /**
-   * Acquire the lease of a user's list.
+   * Begin a computation, and return what `store` needs to know. A user without a row gets one, so that a purchase during the computation is
+   * noticed.
    *
    * @param {number} userId
-   * @param {string} token
-   * @param {number | null | undefined} seen `computedAt` of the outdated list, null where there was none. If it has changed, a newer list is stored,
-   *   and the lease is refused. Undefined takes the lease from any holder.
-   * @returns {Promise<boolean>} Whether this process has the lease.
+   * @param {boolean} isNew Whether the list shall be stored whatever was begun or stored before.
+   * @returns {Promise<Begun>}
    */
-  async acquire(userId, token, seen) {
-    const now = this.#clock.now();
-    const lease = { userId, token, until: now + this.#leaseMs };
-    if (seen === undefined) return this.#takeLease(lease);
-    if (seen === null) return this.#insertLease(lease);
-    const sql = `UPDATE rec_lists SET leaseToken = $token, leaseUntil = $until
-                 WHERE userId = $userId AND computedAt = $seen AND (leaseUntil <= $now OR leaseUntil > $until)`;
-    return this.#change(sql, { ...lease, now, seen });
-  }
-
-  /** Release a lease without storing a list. */
-  async release(userId, token) {
-    const sql = 'UPDATE rec_lists SET leaseToken = NULL, leaseUntil = 0 WHERE userId = $userId AND leaseToken = $token';
-    await this.#change(sql, { userId, token });
-  }
-
-  /**
-   * Replace a user's list by a model's answer, and add the run of each model, in one transaction.
-   *
-   * @param {number} userId
-   * @param {string} token Of the lease, which is released.
-   * @param {{answer: Recommendation, nRequested: number, context: string}} list `nRequested`: how many items were requested.
-   * @returns {Promise<boolean>} Whether it was stored; false if the lease was taken away meanwhile.
-   */
-  async store(userId, token, list) {
+  async begin(userId, isNew) {
+    const token = randomUUID();
+    const bind = { userId, token };
     try {
-      await this.#storeOnce(userId, token, list).catch((error) => {
-        if (!isDeadlock(error)) throw error;
-        return this.#storeOnce(userId, token, list); // the other transaction has committed
-      });
-      return true;
+      const sql = 'INSERT INTO rec_lists (userId, leaseToken) VALUES ($userId, $token)';
+      await retriedAfterDeadlock(() => this.#parts.sequelize.query(sql, { bind, type: INSERT }));
+      return { token, computedAt: 0, nRequested: 0 };
     } catch (error) {
-      if (error instanceof LeaseLost) return false;
-      throw error;
+      if (!isDuplicate(error)) throw error;
     }
+    if (isNew) await this.#change('UPDATE rec_lists SET leaseToken = $token WHERE userId = $userId', bind);
+    const sql = 'SELECT leaseToken AS token, computedAt, asked AS nRequested FROM rec_lists WHERE userId = $userId';
+    const [row] = await this.#parts.sequelize.query(sql, { bind: { userId }, type: SELECT });
+    // without a row, it was cleared meanwhile, and nothing will be stored
+    return /** @type {Begun} */ ({ computedAt: 0, nRequested: 0, ...row, ...((isNew || !row) && { token }) });
   }
 
-  /** Invalidate a user's list, and the one that is being computed for them. */
+  /**
+   * Replace a user's list by a model's answer, and add the run of each model, in one transaction. Nothing is stored if that is no longer
+   * wanted.
+   *
+   * @param {number} userId
+   * @param {Begun} begun Before the computation.
+   * @param {{answer: Recommendation, nRequested: number, context: string, isNew: boolean}} list `nRequested`: how many items were requested.
+   */
+  async store(userId, begun, list) {
+    await this.#transaction((transaction) => this.#replace(userId, begun, list, transaction));
+  }
+
+  /** Invalidate a user's list, and those that are being computed for them. */
   async invalidate(userId) {
-    await this.#change('UPDATE rec_lists SET computedAt = 0, leaseToken = NULL, leaseUntil = 0 WHERE userId = $userId', { userId });
+    const sql = 'UPDATE rec_lists SET computedAt = 0, leaseToken = $token WHERE userId = $userId';
+    await this.#change(sql, { userId, token: randomUUID() });
   }
 
   /** Delete a user's list and runs. Returns how many items the list had. */
   async clear(userId) {
-    return this.#sequelize.transaction(async (transaction) => {
+    return this.#transaction(async (transaction) => {
       const options = { bind: { userId }, type: DELETE, transaction };
-      await this.#sequelize.query('DELETE FROM rec_lists WHERE userId = $userId', options);
-      await this.#sequelize.query('DELETE FROM model_runs WHERE userId = $userId', options);
-      return this.#models.Recommendation.destroy({ where: { userId }, transaction });
+      await this.#parts.sequelize.query('DELETE FROM rec_lists WHERE userId = $userId', options);
+      await this.#parts.sequelize.query('DELETE FROM model_runs WHERE userId = $userId', options);
+      return this.#parts.models.Recommendation.destroy({ where: { userId }, transaction });
     });
   }
 
-  #storeOnce(userId, token, { answer, nRequested, context }) {
-    const { Recommendation, ModelRun } = this.#models;
-    return this.#sequelize.transaction(async (transaction) => {
-      const now = this.#clock.now();
-      const sql = `UPDATE rec_lists SET modelName = $model, modelVersion = $version, source = $source, context = $context,
-                   asked = $nRequested, computedAt = $now, leaseToken = NULL, leaseUntil = 0
-                   WHERE userId = $userId AND leaseToken = $token`;
-      const { model, model_version: version, source } = answer;
-      const values = { model, version, source, context, nRequested, now, userId, token };
-      if (!(await this.#change(sql, values, transaction))) throw new LeaseLost();
-      await Recommendation.destroy({ where: { userId }, transaction });
-      await Recommendation.bulkCreate(itemRows(userId, answer), { transaction });
-      await ModelRun.bulkCreate(runRows(userId, answer), { transaction });
-      const deleteOld = 'DELETE FROM model_runs WHERE userId = $userId AND createdAt < $before';
-      const before = new Date(now - RUNS_KEPT_MS).toISOString().slice(0, 19).replace('T', ' ');
-      await this.#sequelize.query(deleteOld, { bind: { userId, before }, type: DELETE, transaction });
-    });
+  async #replace(userId, begun, { answer, nRequested, context, isNew }, transaction) {
+    const { Recommendation, ModelRun } = this.#parts.models;
+    const now = this.#parts.clock.now();
+    const sql = `UPDATE rec_lists SET modelName = $model, modelVersion = $version, source = $source, context = $context,
+                 asked = $nRequested, computedAt = $now WHERE userId = $userId AND COALESCE(leaseToken, '') = $token
+                 AND ($isNew = 1 OR computedAt = $seen OR asked < $nRequested)`;
+    const { model, model_version: version, source } = answer;
+    const wanted = { userId, token: begun.token ?? '', isNew: Number(isNew), seen: begun.computedAt };
+    const values = { model, version, source, context, nRequested, now, ...wanted };
+    if (!(await this.#change(sql, values, transaction))) return;
+    await Recommendation.destroy({ where: { userId }, transaction });
+    await Recommendation.bulkCreate(itemRows(userId, answer), { transaction });
+    await ModelRun.bulkCreate(runRows(userId, answer), { transaction });
+    const deleteOld = 'DELETE FROM model_runs WHERE userId = $userId AND createdAt < $before';
+    const before = new Date(now - RUNS_KEPT_MS).toISOString().slice(0, 19).replace('T', ' ');
+    await this.#parts.sequelize.query(deleteOld, { bind: { userId, before }, type: DELETE, transaction });
   }
 
-  /** Take a lease from any holder. One statement does it, because the row may be deleted between two. */
-  async #takeLease(lease) {
-    await this.#upsert(lease, {
-      mysql: 'ON DUPLICATE KEY UPDATE leaseToken = $token, leaseUntil = $until',
-      sqlite: 'ON CONFLICT (userId) DO UPDATE SET leaseToken = $token, leaseUntil = $until',
-    });
-    return true;
-  }
-
-  /** Take the lease of a list that does not exist yet. Returns whether this process has inserted its row. */
-  async #insertLease(lease) {
-    const onConflict = { mysql: 'ON DUPLICATE KEY UPDATE userId = userId', sqlite: 'ON CONFLICT DO NOTHING' };
-    return (await this.#upsert(lease, onConflict)) === 1;
-  }
-
-  async #upsert(lease, onConflict) {
-    const sql = `INSERT INTO rec_lists (userId, leaseToken, leaseUntil) VALUES ($userId, $token, $until)
-                 ${onConflict[this.#sequelize.getDialect()]}`;
-    const [, rows] = await this.#sequelize.query(sql, { bind: lease, type: INSERT });
-    return rows;
+  #transaction(work) {
+    return retriedAfterDeadlock(() => this.#parts.sequelize.transaction(work));
   }
 
   async #change(sql, bind, transaction) {
-    const [, changed] = await this.#sequelize.query(sql, { bind, type: UPDATE, transaction });
+    const [, changed] = await this.#parts.sequelize.query(sql, { bind, type: UPDATE, transaction });
     return changed > 0;
   }
 }
@@ -174,7 +140,7 @@ function runRows(userId, { runs, model_version: modelVersion, source }) {
 /**
  * Return how fresh a stored list is.
  *
- * @param {Pick<CachedRow, 'computedAt' | 'nRequested' | 'modelVersion' | 'context'>} header
+ * @param {Pick<CachedRow, 'productId' | 'computedAt' | 'nRequested' | 'modelVersion' | 'context'> | undefined} header Its first row, if any.
  * @param {object} options
  * @param {number} options.limit
  * @param {Context} options.context What `deriveContext` returns for now.
@@ -183,8 +149,10 @@ function runRows(userId, { runs, model_version: modelVersion, source }) {
  * @param {{ttlS: number, staleS: number}} cache
  * @returns {'fresh' | 'stale' | 'miss'} A stale list may be answered while a new one is computed.
  */
-export function freshnessOf({ computedAt, nRequested, modelVersion, context }, options, { ttlS, staleS }) {
-  if (computedAt === 0 || nRequested < options.limit) return 'miss';
+export function freshnessOf(header, options, { ttlS, staleS }) {
+  if (header === undefined || header.productId === null) return 'miss';
+  const { computedAt, nRequested, modelVersion, context } = header;
+  if (computedAt <= 0 || nRequested < options.limit) return 'miss';
   if (isOfAnotherVersion(modelVersion, computedAt, options.published)) return 'miss';
   const age = options.now - computedAt;
   if (age < -SKEW_MS) return 'stale'; // a clock was turned back, so the age is unknown

@@ -1,23 +1,17 @@
 /** The shop's products, events and reviews, read for lists: which products a user may be shown now, and what is known of them. */
 import { QueryTypes } from 'sequelize';
 
+import { PRODUCT, productOf, WITH_DETAILS } from '../products.js';
+import { hiddenItems, neededEvents } from './hidden.js';
+
 /**
  * @import { Sequelize } from 'sequelize'
+ * @import { Product } from '../products.js'
  * @import { Id } from '../pythonInvoker.js'
  * @import { Rules } from './snapshot.js'
  */
 
 /**
- * @typedef {object} Product A product as answers show it.
- * @property {number} id
- * @property {string | null} name
- * @property {string | null} categoryId
- * @property {string | null} brandId
- * @property {number | null} view How often it was viewed; null where the product comes from a snapshot.
- * @property {number | null} originalPrice
- * @property {number | null} discountPrice
- * @property {number | null} price The price to pay.
- *
  * @typedef {object} Event What a user did with a product.
  * @property {number} productId
  * @property {string} actionCode
@@ -30,8 +24,8 @@ import { QueryTypes } from 'sequelize';
  * @property {string} source
  * @property {string | null} context What `contextText` returns.
  * @property {number} nRequested How many items were requested from Python.
- * @property {number} computedAt Milliseconds since 1970; 0 where the list was invalidated.
- * @property {number} leaseUntil Milliseconds since 1970.
+ * @property {number} computedAt Milliseconds since 1970; 0 or negative where there is no valid list.
+ * @property {string | null} token `leaseToken`.
  * @property {number | null} productId Null in the one row of an empty list.
  * @property {number} score
  * @property {string} details JSON.
@@ -40,16 +34,12 @@ import { QueryTypes } from 'sequelize';
  * @typedef {'history' | 'category' | 'brand' | 'most_viewed' | 'newest'} Tier What brings a candidate of the fallback chain.
  */
 
-const DAY_MS = 86_400_000;
 const ACTIVE = 'S1';
 const NEWEST_EVENTS = 200; // of one user: enough for their present preferences
 const SPARE = 5; // items read beyond the limit, because some may have been bought or sold out
 const LENGTHS = [1, 2, 3, 5, 10, 20, 50, 100, 200, 400];
-const PRODUCT = 'p.id, p.name, p.categoryId, p.brandId, p.view, d.originalPrice, d.discountPrice';
-// The first row of details counts, as on the product's page.
-const WITH_DETAILS = 'LEFT JOIN Productdetails d ON d.id = (SELECT MIN(x.id) FROM Productdetails x WHERE x.productId = p.id)';
 
-/** Reads the shop's tables. Each method runs one statement, or two at the same time, and all of them use indexes. */
+/** Reads the shop's tables. Each method runs one statement or two, and all of them use indexes. */
 export class Catalogue {
   /** @type {Sequelize} */
   #sequelize;
@@ -65,7 +55,7 @@ export class Catalogue {
   }
 
   /**
-   * Return the eligible products among some ids: those that are active and that the repeat rule does not hide from the user.
+   * Return the eligible products among some ids: those that are active and not hidden from the user.
    *
    * @param {number | null} userId
    * @param {number[]} productIds
@@ -74,13 +64,10 @@ export class Catalogue {
    */
   async eligible(userId, productIds, rules) {
     if (productIds.length === 0) return new Map();
-    const rule = this.repeatRule(userId, rules);
-    const rows = await this.#select(
-      `SELECT ${PRODUCT} FROM Products p ${WITH_DETAILS}
-       WHERE p.id IN (${placesOf('id', productIds)}) AND p.statusId = '${ACTIVE}' AND ${rule.allows('p.id')}`,
-      { ...valuesOf('id', productIds), ...rule.values },
-    );
-    return new Map(rows.map((row) => [row.id, productOf(row)]));
+    const [among, values] = [`IN (${placesOf('id', productIds)})`, valuesOf('id', productIds)];
+    const sql = `SELECT ${PRODUCT} FROM Products p ${WITH_DETAILS} WHERE p.id ${among} AND p.statusId = '${ACTIVE}'`;
+    const [rows, hidden] = await Promise.all([this.#select(sql, values), this.#hidden(userId, rules, among, values)]);
+    return new Map(rows.filter(({ id }) => !hidden.has(id)).map((row) => [row.id, this.#productOf(row)]));
   }
 
   /**
@@ -94,25 +81,25 @@ export class Catalogue {
    */
   async cachedList(userId, rules, limit) {
     const most = 10 * Math.ceil(limit / 10) + SPARE; // few different SQL texts, because servers keep each prepared statement
-    const first = await this.#listRows(userId, rules, `ORDER BY id LIMIT ${most}`);
-    const isShort = first.filter(({ product }) => product !== null).length < limit;
-    return isShort && first.length === most ? this.#listRows(userId, rules) : first;
+    const ofList = 'IN (SELECT r.productId FROM recommendations r WHERE r.userId = $userId)';
+    const [first, hidden] = await Promise.all([this.#listRows(userId, `ORDER BY id LIMIT ${most}`), this.#hidden(userId, rules, ofList)]);
+    const shown = (rows) => rows.map((row) => ({ ...row, product: hidden.has(row.productId) ? null : row.product }));
+    const isShort = shown(first).filter(({ product }) => product !== null).length < limit;
+    return shown(isShort && first.length === most ? await this.#listRows(userId) : first);
   }
 
-  async #listRows(userId, rules, part = '') {
-    const rule = this.repeatRule(userId, rules);
+  async #listRows(userId, part = '') {
     // `details` is cast, although ours are short: with columns of long text, MariaDB takes several times as long
     const rows = await this.#select(
-      `SELECT l.modelName, l.modelVersion, l.source, l.context, l.asked AS nRequested, l.computedAt, l.leaseUntil,
-              r.id AS place, r.productId, r.score, CAST(r.details AS CHAR(500)) AS details,
-              CASE WHEN p.statusId = '${ACTIVE}' AND ${rule.allows('r.productId')} THEN 1 ELSE 0 END AS isEligible, ${PRODUCT}
+      `SELECT l.modelName, l.modelVersion, l.source, l.context, l.asked AS nRequested, l.computedAt, l.leaseToken AS token,
+              r.id AS place, r.productId, r.score, CAST(r.details AS CHAR(500)) AS details, p.statusId, ${PRODUCT}
        FROM rec_lists l LEFT JOIN (SELECT id, userId FROM recommendations WHERE userId = $userId ${part}) part ON part.userId = l.userId
        LEFT JOIN recommendations r ON r.id = part.id LEFT JOIN Products p ON p.id = r.productId ${WITH_DETAILS}
        WHERE l.userId = $userId`,
-      { userId, ...rule.values },
+      { userId },
     );
     rows.sort((one, other) => one.place - other.place); // here, because a server would sort rows with long texts on disk
-    for (const row of rows) row.product = Number(row.isEligible) === 1 ? productOf(row) : null;
+    for (const row of rows) row.product = row.statusId === ACTIVE ? this.#productOf(row) : null;
     return rows;
   }
 
@@ -148,8 +135,10 @@ export class Catalogue {
    * @returns {Promise<{tier: Tier, product: Product}[]>} Without an order; a product may come several times.
    */
   async candidates(userId, { history, categories, brands, each, all }, rules) {
-    const rule = this.repeatRule(userId, rules);
-    const isEligible = `p.statusId = '${ACTIVE}' AND ${rule.allows('p.id')}`;
+    const hidden = [...(await this.#hidden(userId, rules))].join();
+    // read once, and not with each tier; one text, because a statement has a limited number of values
+    const isAllowed = this.#isSqlite ? "p.id NOT IN (SELECT value FROM json_each('[' || $hidden || ']'))" : 'FIND_IN_SET(p.id, $hidden) = 0';
+    const isEligible = `p.statusId = '${ACTIVE}' AND ${isAllowed}`;
     const best = (tier, condition, rows) =>
       `SELECT * FROM (SELECT '${tier}' AS tier, p.id FROM Products p WHERE ${condition} AND ${isEligible}
                       ORDER BY p.view DESC, p.id DESC LIMIT ${rows}) ${tier}`;
@@ -164,92 +153,83 @@ export class Catalogue {
     const rows = await this.#select(
       `SELECT candidate.tier, ${PRODUCT} FROM (${tiers.join(' UNION ALL ')}) candidate
        JOIN Products p ON p.id = candidate.id ${WITH_DETAILS}`,
-      { ...valuesOf('history', history), ...numbered('category', categories), ...numbered('brand', brands), ...rule.values },
+      { ...valuesOf('history', history), ...numbered('category', categories), ...numbered('brand', brands), hidden },
     );
-    return rows.map((row) => ({ tier: row.tier.replace(/\d+$/, ''), product: productOf(row) }));
+    return rows.map((row) => ({ tier: row.tier.replace(/\d+$/, ''), product: this.#productOf(row) }));
   }
 
   /**
-   * Return the mean stars and the number of reviews by product id; products without reviews are left out.
+   * Return products by their ids, active or not.
    *
    * @param {number[]} productIds
-   * @returns {Promise<Map<number, {stars: number, reviews: number}>>}
+   * @returns {Promise<Product[]>}
    */
-  async reviews(productIds) {
-    if (productIds.length === 0) return new Map();
-    const rows = await this.#select(
-      `SELECT c.productId, AVG(c.star) AS stars, COUNT(c.star) AS reviews FROM Comments c
-       WHERE c.productId IN (${placesOf('id', productIds)}) AND c.star IS NOT NULL GROUP BY c.productId`,
-      valuesOf('id', productIds),
-    );
-    return new Map(rows.map(({ productId, stars, reviews }) => [productId, { stars: Number(stars), reviews: Number(reviews) }]));
-  }
-
-  /**
-   * Return products by their ids, active or not, each with the codes of the user's events on it.
-   *
-   * @param {number | null} userId
-   * @param {number[]} productIds
-   * @returns {Promise<{product: Product, events: string[]}[]>}
-   */
-  async productsWithEvents(userId, productIds) {
+  async products(productIds) {
     if (productIds.length === 0) return [];
-    const ids = valuesOf('id', productIds);
     const places = placesOf('id', productIds);
-    const [rows, events] = await Promise.all([
-      this.#select(`SELECT ${PRODUCT} FROM Products p ${WITH_DETAILS} WHERE p.id IN (${places})`, ids),
-      this.#select(
-        `SELECT DISTINCT i.productId, i.actionCode FROM Interactions i WHERE i.userId = $userId AND i.productId IN (${places})`,
-        { userId, ...ids },
-      ),
-    ]);
-    return rows.map((row) => ({
-      product: productOf(row),
-      events: events.filter(({ productId }) => productId === row.id).map(({ actionCode }) => actionCode),
-    }));
+    const rows = await this.#select(`SELECT ${PRODUCT} FROM Products p ${WITH_DETAILS} WHERE p.id IN (${places})`, valuesOf('id', productIds));
+    return rows.map((row) => this.#productOf(row));
   }
 
   /**
-   * Return the repeat rule as SQL: it hides products that the user bought more often than cancelled, within the rule's days.
+   * Return the names of products by their ids, active or not.
+   *
+   * @param {number[]} productIds
+   * @returns {Promise<Map<Id, string>>}
+   */
+  async names(productIds) {
+    const sql = `SELECT r.id, r.name FROM Products r WHERE r.id IN (${placesOf('id', productIds)})`;
+    return new Map((await this.#select(sql, valuesOf('id', productIds))).map(({ id, name }) => [id, name]));
+  }
+
+  /**
+   * Return what a user did with some products, each action once.
+   *
+   * @param {number} userId
+   * @param {number[]} productIds
+   * @returns {Promise<Pick<Event, 'productId' | 'actionCode'>[]>}
+   */
+  async eventsOn(userId, productIds) {
+    if (productIds.length === 0) return [];
+    return this.#select(
+      `SELECT DISTINCT i.productId, i.actionCode FROM Interactions i WHERE i.userId = $userId AND i.productId IN (${placesOf('id', productIds)})`,
+      { userId, ...valuesOf('id', productIds) },
+    );
+  }
+
+  /**
+   * Return the ids of the products that are hidden from a user, because they bought them or have them in the cart.
    *
    * @param {number | null} userId
    * @param {Rules} rules
-   * @returns {{allows: (column: string) => string, values: object}} The condition on a column of product ids, and its bound values.
+   * @param {string} [among] A condition on the ids that matter, for users with thousands of events; by default all do.
+   * @param {object} [values] Those that the condition names.
+   * @returns {Promise<Set<number>>}
    */
-  repeatRule(userId, { purchaseEvents, cancelEvents, repeatAfterDays }) {
-    if (userId === null || repeatAfterDays === 0 || purchaseEvents.length === 0) {
-      return { allows: () => '1 = 1', values: {} };
-    }
-    const purchases = placesOf('purchase', purchaseEvents);
-    const cancels = cancelEvents.length > 0 ? `, ${placesOf('cancel', cancelEvents)}` : '';
-    const since = Number.isFinite(repeatAfterDays) ? ' AND i.timestamp >= $since' : '';
-    const query = `SELECT i.productId FROM Interactions i
-       WHERE i.userId = $userId AND i.actionCode IN (${purchases}${cancels})${since}
-       GROUP BY i.productId HAVING SUM(CASE WHEN i.actionCode IN (${purchases}) THEN 1 ELSE -1 END) > 0`;
-    return {
-      allows: (column) => `${column} NOT IN (${query})`,
-      values: {
-        userId,
-        ...valuesOf('purchase', purchaseEvents),
-        ...valuesOf('cancel', cancelEvents),
-        ...(since && { since: utcText(this.#clock.now() - repeatAfterDays * DAY_MS) }),
-      },
-    };
+  async #hidden(userId, rules, among = 'IS NOT NULL', values = {}) {
+    const now = this.#clock.now();
+    const { names, since } = neededEvents(rules, now);
+    if (userId === null || names.length === 0) return new Set();
+    const events = await this.#select(
+      `SELECT i.productId AS item, i.actionCode AS event, CAST(i.timestamp AS CHAR(19)) AS moment, i.interId AS rowId FROM Interactions i
+       WHERE i.userId = $userId AND i.actionCode IN (${placesOf('name', names)}) AND i.timestamp >= $since AND i.productId ${among}`,
+      { userId, since, ...valuesOf('name', names), ...values },
+    );
+    return hiddenItems(events, rules, now);
+  }
+
+  #productOf(row) {
+    return productOf(row, this.#clock.now());
+  }
+
+  get #isSqlite() {
+    return this.#sequelize.getDialect() === 'sqlite';
   }
 
   /** @returns {Promise<any[]>} The rows, whose columns the statement names. */
   #select(sql, bind) {
     return this.#sequelize.query(sql, { bind, type: QueryTypes.SELECT });
   }
-}
-
-/**
- * Return the product of a row as answers show it.
- *
- * @returns {Product}
- */
-function productOf({ id, name, categoryId, brandId, view, originalPrice, discountPrice }) {
-  return { id, name, categoryId, brandId, view, originalPrice, discountPrice, price: discountPrice ?? originalPrice };
 }
 
 function placesOf(name, values) {
@@ -270,9 +250,4 @@ function numbered(name, values) {
 function padded(values) {
   const length = LENGTHS.find((common) => common >= values.length) ?? values.length;
   return values.length === 0 ? [] : [...values, ...Array(length - values.length).fill(values.at(-1))];
-}
-
-/** Return a moment as the tables store it, in UTC. */
-function utcText(milliseconds) {
-  return new Date(milliseconds).toISOString().slice(0, 19).replace('T', ' ');
 }

@@ -1,9 +1,10 @@
-/** The client of the Python side: sends requests, checks whose answer came, and pauses after failures that every request would meet. */
-import { Pause, systemClock } from '../../concurrency/time.js';
-import { PythonBridgeError } from '../pythonInvoker.js';
+/** The client of the Python side: sends requests, and pauses after failures that every request would meet. */
+import { Breaker } from '../../concurrency/breaker.js';
+import { systemClock } from '../../concurrency/time.js';
 
 /**
  * @import { Pool, Recommendation, RecommendationRequest, SimilarRequest } from '../pythonInvoker.js'
+ * @import { PythonBridgeError } from '../pythonInvoker.js'
  * @import { Metrics } from '../../monitoring/metrics.js'
  */
 
@@ -22,22 +23,18 @@ export class EmptyAnswer extends Error {
 
 /** Sends requests to the Python side and counts their outcomes. After a shared failure, it refuses requests for a moment. */
 export class RecommenderClient {
-  #python;
-  #timeoutMs;
-  #metrics;
-  #pause = new Pause(PAUSE_MS);
-  #failure = null;
-  #streak = new FailureStreak();
+  #parts;
+  #breaker = new Breaker({ waitMs: PAUSE_MS });
+  #failure = null; // the latest one of those that every request would meet
+  #streak = { reason: null, names: new Set() }; // different requests that failed for one reason, with no answer in between
 
-  /** @param {{python: Pick<Pool, 'runPythonInference'>, timeoutMs: number, metrics: Pick<Metrics, 'compute'>}} options */
-  constructor({ python, timeoutMs, metrics }) {
-    this.#python = python;
-    this.#timeoutMs = timeoutMs;
-    this.#metrics = metrics;
+  /** @param {{python: Pick<Pool, 'runPythonInference'>, timeoutMs: number, metrics: Pick<Metrics, 'compute'>}} parts */
+  constructor(parts) {
+    this.#parts = parts;
   }
 
   get isPaused() {
-    return this.#pause.isOn;
+    return this.#breaker.isOpen;
   }
 
   /** Throw the latest shared failure while the pause lasts. */
@@ -46,7 +43,7 @@ export class RecommenderClient {
   }
 
   /**
-   * Request a list that is not empty and belongs to the user of the request.
+   * Request a list that is not empty.
    *
    * @param {RecommendationRequest | SimilarRequest} request
    * @returns {Promise<Recommendation>}
@@ -54,20 +51,24 @@ export class RecommenderClient {
    */
   async request(request) {
     this.checkPause();
+    const { python, timeoutMs, metrics } = this.#parts;
     const start = systemClock.now();
     let outcome;
     try {
-      const answer = await this.#python.runPythonInference(request, { timeoutMs: this.#timeoutMs });
-      this.#streak.end();
-      checkAnswer(answer, request.user_id ?? null);
+      const answer = await python.runPythonInference(request, { timeoutMs });
+      this.#streak.names.clear();
+      if (answer.items.length === 0) throw new EmptyAnswer('Python should have something to show. Received: nothing.');
       outcome = 'ok';
       return answer;
     } catch (error) {
       outcome = error.reason ?? 'error';
-      if (this.#isShared(error, request)) this.#beginPause(error);
+      if (this.#isShared(error, request)) {
+        this.#failure = error;
+        this.#breaker.fail();
+      }
       throw error;
     } finally {
-      this.#metrics.compute({ ms: systemClock.now() - start, outcome });
+      metrics.compute({ ms: systemClock.now() - start, outcome });
     }
   }
 
@@ -75,42 +76,16 @@ export class RecommenderClient {
    * Whether every other request would fail in the same way. A failure before the request was sent is shared. A failure that Python
    * answered counts as shared after several different requests in a row met it.
    */
-  #isShared(error, request) {
-    if (!SHARED_REASONS.has(error.reason)) return false;
-    return !error.aboutRequest || this.#streak.add(error.reason, nameOf(request)) >= STREAK;
-  }
-
-  #beginPause(failure) {
-    this.#failure = failure;
-    this.#pause.begin();
-  }
-}
-
-/** Different requests that failed for one reason, with no successful answer in between. */
-class FailureStreak {
-  #reason = null;
-  #names = new Set();
-
-  /** Add a failed request. Returns how many different ones there are, at most `STREAK`. */
-  add(reason, name) {
-    if (reason !== this.#reason) this.end();
-    this.#reason = reason;
-    if (this.#names.size < STREAK) this.#names.add(name);
-    return this.#names.size;
-  }
-
-  end() {
-    this.#names.clear();
+  #isShared({ reason, aboutRequest }, request) {
+    if (!SHARED_REASONS.has(reason)) return false;
+    if (!aboutRequest) return true;
+    const names = reason === this.#streak.reason ? this.#streak.names : new Set();
+    if (names.size < STREAK) names.add(nameOf(request));
+    this.#streak = { reason, names };
+    return names.size >= STREAK;
   }
 }
 
 function nameOf({ op = 'recommend', user_id: user, item_id: item }) {
   return `${op} ${user ?? item}`;
-}
-
-function checkAnswer({ user_id: answered, items }, userId) {
-  if (userId !== null && String(answered) !== String(userId)) {
-    throw new PythonBridgeError('crossed_answer', `The answer should be for user ${userId}. Received: one for ${answered}.`);
-  }
-  if (items.length === 0) throw new EmptyAnswer('Python should have something to show. Received: nothing.');
 }

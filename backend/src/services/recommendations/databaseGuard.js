@@ -1,11 +1,9 @@
 /** A guard for queries that a page can do without: each has a time limit, and a database that keeps failing is not queried. */
-import { systemClock, TooLate, withinMs } from '../../concurrency/time.js';
+import { Breaker } from '../../concurrency/breaker.js';
+import { TooLate, withinMs } from '../../concurrency/time.js';
 import { isOfDatabase } from '../../config/databaseErrors.js';
-import { Breaker } from '../python/health.js';
 
-/** @import { Clock } from '../../concurrency/time.js' */
-
-const LIMITS = { deaths: 5, windowMs: 10_000, coolDownMs: 500 }; // five failures open the breaker; then one attempt every half second
+const LIMITS = { failures: 5, windowMs: 10_000, waitMs: 500 }; // five failures open the breaker; then one attempt every half second
 
 /** The database failed, or did not answer in time. */
 export class DatabaseUnavailable extends Error {
@@ -15,15 +13,7 @@ export class DatabaseUnavailable extends Error {
 
 /** Runs queries with a time limit, behind a circuit breaker. */
 export class DatabaseGuard {
-  #clock;
-  /** @type {Breaker} */
-  #breaker;
-
-  /** @param {{clock?: Clock}} [options] */
-  constructor({ clock = systemClock } = {}) {
-    this.#clock = clock;
-    this.#breaker = new Breaker(clock.now, LIMITS);
-  }
+  #breaker = new Breaker(LIMITS);
 
   /**
    * Run a query, or refuse while the breaker is open.
@@ -35,19 +25,20 @@ export class DatabaseGuard {
    * @throws {DatabaseUnavailable}
    */
   async run(ms, query) {
-    if (this.#breaker.admit() === 'refuse') {
+    const admission = this.#breaker.admit();
+    if (admission === 'refuse') {
       throw new DatabaseUnavailable('The database should be there. Received: several failures in a row.');
     }
     try {
-      const result = await withinMs(ms, query(), this.#clock);
+      const result = await withinMs(ms, query());
       this.#breaker.succeed();
       return result;
     } catch (cause) {
       if (!isOfDatabase(cause) && !(cause instanceof TooLate)) {
-        this.#breaker.release();
+        if (admission === 'probe') this.#breaker.release();
         throw cause;
       }
-      this.#breaker.die();
+      this.#breaker.fail();
       throw new DatabaseUnavailable(`The database should answer. Received: ${cause.message}`, { cause });
     }
   }

@@ -1,13 +1,18 @@
 /** The fallback chain: ever simpler ways to fill a list when no model can answer. Its last tier needs no database. */
-import { TooLate } from '../../concurrency/time.js';
+import { JOIN_MS, Semaphore, SingleFlight } from '../../concurrency/sharing.js';
+import { TooLate, withinMs } from '../../concurrency/time.js';
 import { PythonBridgeError } from '../pythonInvoker.js';
 import { EmptyAnswer } from './client.js';
 import { DatabaseUnavailable } from './databaseGuard.js';
-import { featuresOf, intentOf, scoreOf, strongest } from './heuristic.js';
+import { buildUserProductFeatures, scoreOf, strongest } from './heuristic.js';
+import { whyOfFallback } from './reasons.js';
 
 /**
  * @import { Id } from '../pythonInvoker.js'
- * @import { Catalogue, Event, Product } from './catalogue.js'
+ * @import { Product } from '../products.js'
+ * @import { Catalogue, Event } from './catalogue.js'
+ * @import { DatabaseGuard } from './databaseGuard.js'
+ * @import { Why } from './reasons.js'
  * @import { Published, Rules } from './snapshot.js'
  */
 
@@ -18,8 +23,19 @@ import { featuresOf, intentOf, scoreOf, strongest } from './heuristic.js';
  * @property {string} source The tier.
  * @property {string} modelName The tier, too.
  * @property {{code: string}} reason
+ * @property {Why | null} [why]
+ *
+ * @typedef {object} FallbackOptions
+ * @property {number} limit
+ * @property {Id[]} exclude Ids that are left out; at most about a hundred.
+ * @property {number | null} like A product instead of a user's preferences.
+ * @property {Published | null} published
+ * @property {Rules} rules
+ * @property {() => number} timeLeft Milliseconds, for the database.
+ * @property {{key: string, events: Event[]}} [guest] A guest's history instead of a user's; its key changes with each event.
  */
 
+const MOST_QUERIES = 8; // different ones at once: fewer than the database's connections, so that cached lists can still be read
 const HISTORY = 50; // products of the user's newest events that are scored
 const PREFERRED = 3; // categories, and brands
 const SCORED = { each: 20, all: 50 }; // of each tier, how many are scored; the others follow without a score
@@ -41,27 +57,84 @@ export function fallbackReasonOf(error) {
   throw error;
 }
 
+/** The fallback chain for many requests: equal ones share a query, and few run at once. The snapshot answers in place of the database. */
+export class FallbackChain {
+  #catalogue;
+  #guard;
+  #flights = new SingleFlight();
+  #places = new Semaphore(MOST_QUERIES);
+
+  /**
+   * @param {Catalogue} catalogue
+   * @param {DatabaseGuard} guard
+   */
+  constructor(catalogue, guard) {
+    this.#catalogue = catalogue;
+    this.#guard = guard;
+  }
+
+  /**
+   * Return items of the chain; those of the snapshot where the database fails, or is too busy with other requests.
+   *
+   * @param {number | null} userId
+   * @param {FallbackOptions} options
+   * @returns {Promise<{data: FallbackItem[], modelVersion: string | null}>} `modelVersion`: of the snapshot.
+   */
+  async items(userId, options) {
+    const { limit, exclude, like, published, timeLeft, guest } = options;
+    try {
+      const shared = this.#flights.run(`${userId ?? guest?.key}:${limit}:${like}:${exclude}`, () => this.#inTurn(userId, options), JOIN_MS);
+      return { data: await withinMs(timeLeft(), shared), modelVersion: null };
+    } catch (error) {
+      if (!(error instanceof DatabaseUnavailable) && !(error instanceof TooLate)) throw error;
+      return { data: fallbackFromSnapshot(published, { limit, exclude }), modelVersion: published?.name ?? null };
+    }
+  }
+
+  /** Let later requests start a new query: the present ones of this user are out of date. */
+  forget(userId) {
+    this.#flights.forgetAll(`${userId}:`);
+  }
+
+  /** Query when a place is free. The place is kept while the database works, even after the request gave up. */
+  async #inTurn(userId, options) {
+    const release = await this.#places.acquire(options.timeLeft());
+    let query;
+    try {
+      return await this.#guard.run(options.timeLeft(), () => (query = this.#query(userId, options)));
+    } finally {
+      Promise.allSettled([query]).then(release);
+    }
+  }
+
+  async #query(userId, { limit, exclude, like, rules, guest }) {
+    const product = like === null ? null : ((await this.#catalogue.products([like]))[0] ?? {});
+    return fallbackItems(this.#catalogue, { userId, limit, exclude, like: product, events: guest?.events }, rules);
+  }
+}
+
 /**
  * Return items without a model, each with its reason, tier by tier: the best by the heuristic score, then those of the user's preferred
- * categories and brands, then the most viewed, then the newest. The result depends on the shop's tables alone, and takes three statements.
+ * categories and brands, then the most viewed, then the newest. The result depends on the shop's tables alone, and takes two statements.
  *
  * @param {Catalogue} catalogue
  * @param {object} options
  * @param {number | null} options.userId
  * @param {number} options.limit
  * @param {Id[]} [options.exclude] Ids that are left out; at most about a hundred.
- * @param {{categoryId?: string | null, brandId?: string | null} | null} [options.like] A product instead of a user's preferences.
+ * @param {{id?: number, categoryId?: string | null, brandId?: string | null} | null} [options.like] A product instead of a user's preferences.
+ * @param {Event[]} [options.events] Newest first; by default the user's.
  * @param {Rules} rules
  * @returns {Promise<FallbackItem[]>} Fewer than `limit` only where the shop has no more.
  */
-export async function fallbackItems(catalogue, { userId, limit, exclude = [], like = null }, rules) {
-  const events = userId === null || like !== null ? [] : await catalogue.newestEvents(userId);
+export async function fallbackItems(catalogue, { userId, limit, exclude = [], like = null, events: given = [] }, rules) {
+  const events = like !== null ? [] : userId === null ? given : await catalogue.newestEvents(userId);
   const preferences = preferencesOf(like === null ? events : [like]);
   const rows = limit + exclude.length <= FEW.most ? FEW : MANY;
   const history = [...new Set(events.map(({ productId }) => productId))].slice(0, HISTORY);
   const candidates = await catalogue.candidates(userId, { history, ...preferences, each: rows.each, all: rows.all }, rules);
   const tiers = tiersOf(candidates, new Set(exclude));
-  const scored = await scoredItems(catalogue, like === null ? tiers : { ...tiers, most_viewed: [] }, events);
+  const scored = scoredItems(like === null ? tiers : { ...tiers, most_viewed: [] }, events);
   const isPreferred = ({ categoryId }) => preferences.categories.includes(categoryId);
   const items = [
     ...scored,
@@ -69,7 +142,9 @@ export async function fallbackItems(catalogue, { userId, limit, exclude = [], li
     ...tiers.most_viewed.filter(({ view }) => view > 0).map((product) => item('most_viewed', product, 'views')),
     ...tiers.newest.map((product) => item('newest', product, 'newest')),
   ];
-  return distinct(items).slice(0, limit);
+  return distinct(items)
+    .slice(0, limit)
+    .map((row) => ({ ...row, why: whyOfFallback(row.product, { events, like, popular: tiers.most_viewed, source: row.source }) }));
 }
 
 /**
@@ -124,22 +199,13 @@ function tiersOf(candidates, excluded) {
 }
 
 /** Return the products with a heuristic score above 0, best first. */
-async function scoredItems(catalogue, tiers, events) {
+function scoredItems(tiers, events) {
   const ofCategory = tiers.category.slice(0, 2 * PREFERRED * SCORED.each);
   const products = [...tiers.history, ...ofCategory, ...tiers.most_viewed.slice(0, SCORED.all)];
   const ofId = new Map(products.map((product) => [product.id, product]));
-  const reviews = await catalogue.reviews([...ofId.keys()].sort((one, other) => one - other));
-  const items = [...ofId.values()].map((product) => scoredItem(product, reviews.get(product.id), actionsOn(product, events)));
+  const features = buildUserProductFeatures([...ofId.values()], events);
+  const items = features.map((row) => ({ ...item('heuristic', ofId.get(row.productId), strongest(row)), score: scoreOf(row) }));
   return items.filter(({ score }) => score > 0).sort((one, other) => other.score - one.score || byId(one.product, other.product));
-}
-
-function scoredItem(product, review, actions) {
-  const features = featuresOf({ stars: null, reviews: 0, ...review, ...product, intent: intentOf(actions) });
-  return { ...item('heuristic', product, strongest(features)), score: scoreOf(features) };
-}
-
-function actionsOn(product, events) {
-  return events.filter(({ productId }) => productId === product.id).map(({ actionCode }) => actionCode);
 }
 
 /** @returns {FallbackItem} */

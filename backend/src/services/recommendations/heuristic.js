@@ -1,4 +1,9 @@
-/** A heuristic score of products, for the fallback chain: reviews, views, discount, and the user's purchase intent. Pure functions. */
+/** A heuristic score of products, for the fallback chain: reviews, views, discount, and the user's purchase intent. */
+
+/**
+ * @import { Product } from '../products.js'
+ * @import { Event } from './catalogue.js'
+ */
 
 /** The weight of each feature. Features and score are from 0 to 1. */
 export const WEIGHTS = Object.freeze({ stars: 0.45, reviews: 0.15, views: 0.15, discount: 0.15, intent: 0.1 });
@@ -12,7 +17,23 @@ const INTENT = new Map([
 ]);
 
 /**
+ * Return the features of products for a user.
+ *
+ * @param {Product[]} products
+ * @param {Pick<Event, 'productId' | 'actionCode'>[]} events What the user did, with these products or others.
+ * @returns {({productId: number} & Features)[]} One row for each product, in their order.
+ */
+export function buildUserProductFeatures(products, events) {
+  return products.map((product) => {
+    const actions = events.filter(({ productId }) => productId === product.id).map(({ actionCode }) => actionCode);
+    return { productId: product.id, ...featuresOf({ ...product, intent: intentOf(actions) }) };
+  });
+}
+
+/**
  * Return a product's features.
+ *
+ * @typedef {Record<keyof typeof WEIGHTS, number>} Features Each from 0 to 1.
  *
  * @param {object} facts
  * @param {number | null} facts.stars Mean of its reviews, 1 to 5; null where there are none.
@@ -21,7 +42,7 @@ const INTENT = new Map([
  * @param {number | null} facts.originalPrice
  * @param {number | null} facts.discountPrice
  * @param {number} facts.intent What `intentOf` returns for the user's events on it.
- * @returns {Record<keyof typeof WEIGHTS, number>} Each from 0 to 1.
+ * @returns {Features}
  */
 export function featuresOf({ stars, reviews, view, originalPrice, discountPrice, intent }) {
   return {

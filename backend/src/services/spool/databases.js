@@ -4,8 +4,6 @@ import { readFileSync, readdirSync, statSync } from 'node:fs';
 import nodeFs from 'node:fs/promises';
 import path from 'node:path';
 
-import { isLeftOver } from './folder.js';
-
 /**
  * @typedef {object} WaitingFolder Records that wait for another database.
  * @property {string} folder
@@ -13,6 +11,12 @@ import { isLeftOver } from './folder.js';
  * @property {number} files
  * @property {number} bytes
  */
+
+/** The name of a segment: the time of its start and its number, then its owner, which begins with the id of a process. */
+export const SEGMENT = /^(\d{14}-\d{6}-[0-9a-f]{12})-((\d+)-[0-9a-f]{12})\.spool$/;
+
+/** The owners of this process's open spools. */
+export const openHere = new Set();
 
 const FOLDER = /^[0-9a-f]{16}$/;
 const LABEL = 'database.json';
@@ -55,6 +59,26 @@ export function waitingElsewhere(spoolDir, own) {
   const others = entriesOf(spoolDir).filter((name) => FOLDER.test(name)).map((name) => path.join(spoolDir, name));
   const folders = [spoolDir, ...others.filter((folder) => folder !== own)].map(waitingIn);
   return folders.filter(({ files }) => files > 0);
+}
+
+/** Whether a file is a segment whose process has ended. */
+export function isLeftOver(name) {
+  const [, , owner, pid] = SEGMENT.exec(name) ?? [];
+  return owner !== undefined && !openHere.has(owner) && hasEnded(Number(pid));
+}
+
+/**
+ * Whether the owner of a segment has ended. This process's id with another suffix belongs to an earlier process; in a container the id is
+ * always 1.
+ */
+function hasEnded(pid) {
+  if (pid === process.pid) return true;
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return error.code === 'ESRCH';
+  }
 }
 
 /** Make a folder and its parents. Node's recursive mkdir does not end below /proc, where existing folders accept no others. */

@@ -1,10 +1,11 @@
 /** A spool: records on the disk that wait for the database, one line each. */
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
+import nodeFs from 'node:fs/promises';
+import path from 'node:path';
 
-import { SpoolFolder } from './folder.js';
+import { isLeftOver, openHere, SEGMENT } from './databases.js';
 
 /**
- * @import nodeFs from 'node:fs/promises'
  * @import { FileHandle } from 'node:fs/promises'
  * @import { Logger } from 'pino'
  */
@@ -27,6 +28,7 @@ import { SpoolFolder } from './folder.js';
 
 const SUM_CHARACTERS = 16; // of SHA-256: against torn and damaged lines, not against attacks
 const LINE_FEED = 0x0a;
+const PRIVATE = 0o600;
 
 /** The spool is full, or the disk failed. The record is not kept, and must not be acknowledged. */
 export class SpoolFailed extends Error {
@@ -45,18 +47,20 @@ export class SpoolClosed extends Error {
  *   share a folder.
  * @returns {Promise<Spool>}
  */
-export async function openSpool({ folder, maxBytes, log, fs }) {
-  const files = new SpoolFolder(folder, fs);
-  const spool = new Spool(files, maxBytes, log);
-  for (const file of await files.adopt()) await spool.load(file);
+export async function openSpool({ folder, maxBytes, log, fs = nodeFs }) {
+  const spool = new Spool({ folder, maxBytes, log, fs });
+  await spool.adopt();
   return spool;
 }
 
+/**
+ * The records of a folder's segments. Each segment is a file that one process owns. The next process takes over the segments of one that has
+ * ended, by renaming them. Of two processes that start at once, only one can rename a segment.
+ */
 export class Spool {
-  /** @type {SpoolFolder} */
-  #files;
-  #maxBytes;
-  #log;
+  #parts;
+  #owner = `${process.pid}-${randomSuffix()}`;
+  #nBegun = 0;
   /** @type {Segment[]} */
   #segments = []; // oldest first; the last one may be `#current`
   /** @type {OpenSegment | null} */
@@ -73,10 +77,26 @@ export class Spool {
   #isClosed = false;
   #counts = { damaged: 0, rejected: 0 };
 
-  constructor(files, maxBytes, log) {
-    this.#files = files;
-    this.#maxBytes = maxBytes;
-    this.#log = log;
+  /** @param {{folder: string, maxBytes: number, log: Logger, fs: typeof nodeFs}} parts */
+  constructor(parts) {
+    this.#parts = parts;
+    openHere.add(this.#owner);
+  }
+
+  /** Take over the segments of processes that have ended, oldest first. */
+  async adopt() {
+    const { folder, fs } = this.#parts;
+    const adopted = [];
+    for (const name of (await fs.readdir(folder)).sort().filter(isLeftOver)) {
+      const file = this.#pathOf(SEGMENT.exec(name)?.[1]);
+      try {
+        await fs.rename(path.join(folder, name), file);
+        adopted.push(file);
+      } catch (error) {
+        if (error.code !== 'ENOENT') throw error; // otherwise another process was faster
+      }
+    }
+    for (const file of adopted) await this.#load(file);
   }
 
   /** The number of records that wait. */
@@ -108,8 +128,8 @@ export class Spool {
     if (existing !== undefined) return existing.written;
     if (this.#isClosed) return Promise.reject(new SpoolFailed('The spool should be open. Received: a record after its end.'));
     const line = encodeRecord({ key, record });
-    if (this.#bytes + line.length > this.#maxBytes) {
-      return Promise.reject(new SpoolFailed(`The spool should have at most ${this.#maxBytes} bytes. Received: a record beyond them.`));
+    if (this.#bytes + line.length > this.#parts.maxBytes) {
+      return Promise.reject(new SpoolFailed(`The spool should have at most ${this.#parts.maxBytes} bytes. Received: a record beyond them.`));
     }
     this.#bytes += line.length;
     const written = new Promise((resolve, reject) => this.#queue.push({ key, line, resolve: () => resolve(record), reject }));
@@ -138,12 +158,12 @@ export class Spool {
     await this.#writing;
     await this.#draining?.catch(() => {});
     await this.#seal();
-    this.#files.release();
+    openHere.delete(this.#owner); // another spool of this process may take the segments over; other processes when this one has ended
   }
 
   /** Load the records of an existing segment. */
-  async load(file) {
-    const { records, damaged } = decodeRecords(await this.#files.read(file));
+  async #load(file) {
+    const { records, damaged } = decodeRecords(await this.#parts.fs.readFile(file));
     /** @type {Segment} */
     const segment = { file, handle: null, waiting: [] };
     for (const { key, record } of records) {
@@ -155,7 +175,7 @@ export class Spool {
     }
     this.#segments.push(segment);
     this.#counts.damaged += damaged;
-    if (records.length + damaged > 0) this.#log.warn({ records: records.length, damaged }, 'interactions of an earlier process wait in the spool');
+    if (records.length + damaged > 0) this.#parts.log.warn({ records: records.length, damaged }, 'interactions of an earlier process wait in the spool');
   }
 
   /** Write the queued records, with one sync for each batch, until the queue is empty. */
@@ -179,14 +199,39 @@ export class Spool {
     this.#writing = null;
   }
 
-  /** @returns {Promise<OpenSegment>} */
+  /**
+   * Return the current segment, or begin one. The folder is synced, so that its name is on the disk before any record.
+   *
+   * @returns {Promise<OpenSegment>}
+   */
   async #openSegment() {
-    if (this.#current === null) {
-      const { file, handle } = await this.#files.begin();
-      this.#current = { file, handle, waiting: [] };
-      this.#segments.push(this.#current);
+    if (this.#current !== null) return this.#current;
+    const { folder, fs } = this.#parts;
+    this.#nBegun += 1;
+    const file = this.#pathOf(`${String(Date.now()).padStart(14, '0')}-${String(this.#nBegun).padStart(6, '0')}-${randomSuffix()}`);
+    const handle = await fs.open(file, 'ax', PRIVATE);
+    try {
+      await this.#opened(folder, 'r', (opened) => opened.sync());
+    } catch (error) {
+      await handle.close();
+      throw error;
     }
+    this.#current = { file, handle, waiting: [] };
+    this.#segments.push(this.#current);
     return this.#current;
+  }
+
+  #pathOf(begun) {
+    return path.join(this.#parts.folder, `${begun}-${this.#owner}.spool`);
+  }
+
+  async #opened(file, flags, work) {
+    const handle = await this.#parts.fs.open(file, flags, PRIVATE);
+    try {
+      await work(handle);
+    } finally {
+      await handle.close();
+    }
   }
 
   /** Close the current segment; the next record begins another one. */
@@ -203,7 +248,7 @@ export class Spool {
     if (this.#writing === null) await this.#seal(); // otherwise more records are being written, and the next drain takes that segment
     for (const segment of this.#segments.filter((one) => one !== this.#current)) {
       await this.#empty(segment, store, counts);
-      await this.#files.remove(segment.file);
+      await this.#parts.fs.rm(segment.file, { force: true });
       this.#segments.splice(this.#segments.indexOf(segment), 1);
     }
     return counts;
@@ -221,13 +266,21 @@ export class Spool {
       const { record } = /** @type {Entry} */ (this.#byKey.get(key));
       const outcome = await store(record);
       if (outcome === 'rejected') {
-        await this.#files.setAside(`${JSON.stringify({ key, record })}\n`);
+        await this.#setAside(`${JSON.stringify({ key, record })}\n`);
         this.#counts.rejected += 1;
       }
       counts[outcome] += 1;
       segment.waiting.shift();
       this.#forget(key);
     }
+  }
+
+  /** Append a record that the database can never store to `rejected.jsonl`, for people to read. */
+  #setAside(line) {
+    return this.#opened(path.join(this.#parts.folder, 'rejected.jsonl'), 'a', async (handle) => {
+      await handle.appendFile(line);
+      await handle.sync();
+    });
   }
 
   #forget(key) {
@@ -265,6 +318,10 @@ export function decodeRecords(bytes) {
 function recordIn(line) {
   const text = line.slice(SUM_CHARACTERS + 1);
   return line.startsWith(`${sumOf(text)} `) ? JSON.parse(text) : null;
+}
+
+function randomSuffix() {
+  return randomBytes(6).toString('hex');
 }
 
 function sumOf(text) {

@@ -1,8 +1,8 @@
-/** A semaphore: a limited number of holders, in order, each with a time limit. */
+/** Places, which a limited number of holders have, in order and for a time; and results that callers share. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Semaphore } from '../../src/concurrency/sharing.js';
+import { Semaphore, SingleFlight } from '../../src/concurrency/sharing.js';
 import { TooLate } from '../../src/concurrency/time.js';
 
 const LONG_MS = 60_000;
@@ -55,4 +55,13 @@ test('a place released twice is free once', async () => {
   await come('a');
   await assert.rejects(come('b', 1), TooLate);
   assert.deepEqual(inside, ['a']);
+});
+
+test('callers share a result while it is computed and young', async () => {
+  const shared = new SingleFlight();
+  let begun = 0;
+  const compute = () => Promise.resolve((begun += 1));
+  const results = [shared.run('a', compute), shared.run('a', compute, 0), shared.run('b', compute, 0), shared.run('b', compute, 0)];
+  assert.deepEqual(await Promise.all(results), [1, 1, 2, 3]);
+  assert.equal(shared.size, 0);
 });

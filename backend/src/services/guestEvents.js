@@ -1,0 +1,196 @@
+/** The events of guests: few of each, kept for 30 days at most, until they join a customer. */
+import { QueryTypes } from 'sequelize';
+
+import { isDuplicate, isMissingTable, isRowsFault, retriedAfterDeadlock } from '../config/databaseErrors.js';
+
+/**
+ * @import { Logger } from 'pino'
+ * @import { Sequelize, Transaction } from 'sequelize'
+ * @import { Models } from '../models/index.js'
+ * @import { Event } from './recommendations/catalogue.js'
+ */
+
+/**
+ * @typedef {Event & {id: number, second: number}} GuestEvent `second`: since 1970.
+ */
+
+const DAY_MS = 86_400_000;
+const KEPT_MS = 30 * DAY_MS; // as docs/SHOP.md says of carts
+const KEPT_EACH = 100; // views of one guest, and as many other events
+const KEPT_IN_ALL = 1_000_000; // rows, about 200 MB; whoever sends no cookie is a new guest each time
+const SWEEP_MS = { first: 60_000, next: 3_600_000 };
+const BATCH = { rows: 1000, most: 200 };
+const { INSERT, SELECT } = QueryTypes;
+const COLUMNS = 'productId, actionCode, device_type, timestamp, eventId';
+
+/** Reads and removes the rows of `rec_guest_events`, which `InteractionService` inserts. */
+export class GuestEvents {
+  #parts;
+  /** @type {NodeJS.Timeout | undefined} */
+  #timer;
+  #isClosed = false;
+
+  /** @param {{sequelize: Sequelize, models: Models, log: Pick<Logger, 'info' | 'warn'>, now?: () => number}} parts */
+  constructor({ now = Date.now, ...parts }) {
+    this.#parts = { ...parts, now };
+  }
+
+  /**
+   * Return a guest's events of the last 30 days, newest first. There are none before the table is made.
+   *
+   * @param {string} guestId
+   * @returns {Promise<GuestEvent[]>}
+   */
+  async newest(guestId) {
+    const sql = `SELECT e.id, e.productId, e.actionCode, CAST(e.timestamp AS CHAR(19)) AS moment, p.categoryId, p.brandId
+                 FROM (SELECT id, productId, actionCode, timestamp FROM rec_guest_events WHERE guestId = $guestId AND timestamp >= $since
+                       ORDER BY timestamp DESC, id DESC LIMIT ${2 * KEPT_EACH}) e
+                 LEFT JOIN Products p ON p.id = e.productId ORDER BY e.timestamp DESC, e.id DESC`;
+    const rows = await this.#select(sql, { guestId, since: this.#oldest() }).catch((error) => {
+      if (!isMissingTable(error)) throw error;
+      return [];
+    });
+    return rows.map(({ moment, ...event }) => ({ .../** @type {Omit<GuestEvent, 'second'>} */ (event), second: Date.parse(`${moment.slice(0, 19).replace(' ', 'T')}Z`) / 1000 }));
+  }
+
+  /**
+   * Delete a guest's oldest events beyond those that are kept. Views do not push what lies in the cart out.
+   *
+   * @param {{guestId: string, actionCode: string}} event The newest one.
+   */
+  async trim({ guestId, actionCode }) {
+    const isOfKind = `actionCode ${actionCode === 'view' ? '=' : '<>'} 'view'`;
+    const rows = await this.#select(
+      `SELECT id FROM rec_guest_events WHERE guestId = $guestId AND ${isOfKind}
+       ORDER BY timestamp DESC, id DESC LIMIT ${BATCH.rows} OFFSET ${KEPT_EACH}`,
+      { guestId },
+    );
+    await this.#delete(rows);
+  }
+
+  /**
+   * Move a guest's events into a customer's, in their order, in one transaction. What the shop knows already, or would not have, is
+   * left out.
+   *
+   * @param {string} guestId
+   * @param {number} userId
+   * @returns {Promise<number>} How many events the guest had.
+   */
+  async join(guestId, userId) {
+    try {
+      return await retriedAfterDeadlock(() => this.#parts.sequelize.transaction((transaction) => this.#move(guestId, userId, transaction)));
+    } catch (error) {
+      if (!isMissingTable(error)) throw error;
+      return 0;
+    }
+  }
+
+  /** Begin to delete old events now and then. It is called when the server listens. */
+  start() {
+    this.#sweepIn(SWEEP_MS.first);
+  }
+
+  close() {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+  }
+
+  /**
+   * Delete events of more than 30 days, and the oldest of too many, in small statements. Several servers may do so at once.
+   *
+   * @returns {Promise<number>} How many were deleted.
+   */
+  async sweep() {
+    const [{ last }] = await this.#select('SELECT MAX(id) AS last FROM rec_guest_events', {});
+    const nOld = await this.#deleteWhere('timestamp < $bound ORDER BY timestamp', this.#oldest());
+    return nOld + (await this.#deleteWhere('id <= $bound ORDER BY id', (last ?? 0) - KEPT_IN_ALL));
+  }
+
+  /** @param {Transaction} transaction */
+  async #move(guestId, userId, transaction) {
+    const { GuestEvent } = this.#parts.models;
+    const options = { where: { guestId }, attributes: ['id'], order: ['timestamp', 'id'], raw: true };
+    const rows = await GuestEvent.findAll({ ...options, transaction, lock: transaction.LOCK.UPDATE });
+    if (rows.length === 0) return 0;
+    await this.#insert('e.guestId = $guestId', { userId, guestId }, transaction).catch(async (error) => {
+      if (!isRefused(error)) throw error;
+      for (const { id } of rows) await this.#insertOne(userId, id, transaction);
+    });
+    await GuestEvent.destroy({ where: { id: rows.map(({ id }) => id) }, transaction });
+    return rows.length;
+  }
+
+  async #insertOne(userId, id, transaction) {
+    try {
+      await this.#insert('e.id = $id', { userId, id }, transaction);
+    } catch (error) {
+      if (!isRefused(error)) throw error;
+      this.#parts.log.warn({ reason: error.message }, 'an event of a guest did not join the customer');
+    }
+  }
+
+  #insert(which, bind, transaction) {
+    const columns = COLUMNS.split(', ').map((name) => `e.${name}`).join(', ');
+    const sql = `INSERT INTO Interactions (userId, ${COLUMNS})
+                 SELECT $userId, ${columns} FROM rec_guest_events e LEFT JOIN Interactions i ON i.eventId = e.eventId
+                 WHERE ${which} AND i.eventId IS NULL ORDER BY e.timestamp, e.id`;
+    return this.#parts.sequelize.query(sql, { bind, type: INSERT, transaction });
+  }
+
+  async #deleteWhere(condition, bound) {
+    let deleted = 0;
+    for (let batch = 0; batch < BATCH.most && !this.#isClosed; batch += 1) {
+      const rows = await this.#select(`SELECT id FROM rec_guest_events WHERE ${condition} LIMIT ${BATCH.rows}`, { bound });
+      await this.#delete(rows);
+      deleted += rows.length;
+      if (rows.length < BATCH.rows) break;
+    }
+    return deleted;
+  }
+
+  async #delete(rows) {
+    const id = rows.map((row) => row.id);
+    if (id.length > 0) await retriedAfterDeadlock(() => this.#parts.models.GuestEvent.destroy({ where: { id } }));
+  }
+
+  #sweepIn(ms) {
+    this.#timer = setTimeout(() => this.#sweepNow(), ms);
+    this.#timer.unref();
+  }
+
+  async #sweepNow() {
+    const { log } = this.#parts;
+    try {
+      const deleted = await this.sweep();
+      if (deleted > 0) log.info({ deleted }, 'old events of guests were deleted');
+    } catch (error) {
+      log.warn({ reason: error.message }, 'old events of guests could not be deleted');
+    }
+    if (!this.#isClosed) this.#sweepIn(SWEEP_MS.next);
+  }
+
+  #oldest() {
+    return new Date(this.#parts.now() - KEPT_MS).toISOString().slice(0, 19).replace('T', ' ');
+  }
+
+  /** @returns {Promise<any[]>} */
+  #select(sql, bind) {
+    return this.#parts.sequelize.query(sql, { bind, type: SELECT });
+  }
+}
+
+function isRefused(error) {
+  return isDuplicate(error) || isRowsFault(error);
+}
+
+/**
+ * Return the ids of the products that lie in a visitor's cart: those whose last event but views is `cart`.
+ *
+ * @param {Pick<Event, 'productId' | 'actionCode'>[]} events Newest first.
+ * @returns {number[]} The last one put in first.
+ */
+export function cartOf(events) {
+  const last = new Map();
+  for (const { productId, actionCode } of events) if (actionCode !== 'view' && !last.has(productId)) last.set(productId, actionCode);
+  return [...last.keys()].filter((productId) => last.get(productId) === 'cart');
+}
