@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,18 +54,18 @@ def main(argv: list[str]) -> int:
     """Run the missing steps and ask for recommendations; returns the exit status."""
     Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(argv)
     try:
-        environ = {**os.environ, **_own_variables(os.environ)}
+        environ = {**os.environ, **own_variables(os.environ)}
         settings = load_settings(environ, ROOT)
         # A web server's user may not write the compiled files, and would compile for each request.
         compileall.compile_dir(ROOT / "recsys", quiet=2)
-        _run(["scripts/make_shop.py", "--keep"], environ)
-        version = _up_to_date(settings)
+        run(["scripts/make_shop.py", "--keep"], environ)
+        version = up_to_date(settings)
         if version:
             out.print(f"Version {version} has seen all that happened in this shop: nothing to train.")
         else:
-            _run(["train.py"], environ)
-        _run(["scripts/migrate_encoders.py"], environ)
-        _show(json.loads(_run(["recommend_api.py"], environ, stdin=json.dumps(REQUEST))), settings)
+            run(["train.py"], environ)
+        run(["scripts/migrate_encoders.py"], environ)
+        _show(json.loads(run(["recommend_api.py"], environ, stdin=json.dumps(REQUEST))), settings)
     except RecsysError as error:
         console(stderr=True).print(f"demo: {error}")
         return error.exit_status
@@ -75,18 +76,16 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _own_variables(environ: Mapping[str, str]) -> Mapping[str, str]:
+def own_variables(environ: Mapping[str, str]) -> Mapping[str, str]:
     """Return the variables that the steps get in addition to the environment; writes .env if nothing names a shop."""
     data = ROOT / "data"
     data.mkdir(exist_ok=True)
     if not (ROOT / ".env").exists() and not any(environ.get(name) for name in SHOP_NAMES):
         _write_env(apart=(ROOT / "models/CURRENT").exists() or (ROOT / "recsys.toml").exists())
     (data / "demo.toml").write_text("# The demo shop has the default schema: nothing to map.\n", encoding="utf-8")
-    try:
+    with suppress(SettingsError):  # the settings of another shop may be broken
         if load_settings(environ, ROOT).database_url == load_settings(APART, ROOT).database_url:
             return {}
-    except SettingsError:
-        pass  # the settings of another shop may be broken
     out.print(
         "The settings name another shop, which is left alone: the demo keeps to data/demo.sqlite and data/demo-models."
     )
@@ -96,16 +95,13 @@ def _own_variables(environ: Mapping[str, str]) -> Mapping[str, str]:
 def _write_env(*, apart: bool) -> None:
     """Write .env. With `apart`, its variables keep the demo apart from another shop's versions and mapping."""
     variables = APART if apart else {"DATABASE_URL": DEMO_URL}
-    lines = [
-        '# The demo\'s embedded shop. For your own: README.md, "Your own shop".',
-        *(f"{k}={v}" for k, v in variables.items()),
-    ]
+    lines = [f"{name}={value}" for name, value in variables.items()]
     with (ROOT / ".env").open("x", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
-    out.print(f".env written: {', '.join(lines[1:])}")
+        file.write("\n".join(['# The demo\'s embedded shop. For your own: README.md, "Your own shop".', *lines, ""]))
+    out.print(f".env written: {', '.join(lines)}")
 
 
-def _run(command: Sequence[str], environ: Mapping[str, str], stdin: str | None = None) -> str:
+def run(command: Sequence[str], environ: Mapping[str, str], stdin: str | None = None) -> str:
     """Run a command.
 
     Args:
@@ -138,7 +134,7 @@ def _run(command: Sequence[str], environ: Mapping[str, str], stdin: str | None =
     return process.stdout or ""
 
 
-def _up_to_date(settings: Settings) -> str | None:
+def up_to_date(settings: Settings) -> str | None:
     """Return the name of the active version if it was trained on exactly the shop's current events, otherwise None."""
     try:
         with current(settings.models_dir) as version, connect(settings.database_url) as db:

@@ -1,9 +1,9 @@
-r"""Import events from a CSV, a gzipped CSV or a Parquet file into the default schema.
+r"""Import events from a CSV, a gzipped CSV, a Parquet or an Excel file (.xlsx) into the default schema.
 
 Rows are read as a stream and written in chunks. An import that was killed can be run again, because no row is added
 twice. Dropped rows are counted by reason. Times are stored in UTC.
 
-  python scripts/import_events.py orders.csv.gz --user CustomerID --item StockCode --timestamp InvoiceDate \
+  python scripts/import_events.py "Online Retail.xlsx" --user CustomerID --item StockCode --timestamp InvoiceDate \
       --price UnitPrice --name Description --cancelled-when 'InvoiceNo^=C' --drop-when 'Quantity<=0'
   python scripts/import_events.py clicks.parquet --user user_id --item item_id --event type \
       --event-map pv=view,fav=wishlist,buy=purchase --timestamp time --time-zone Asia/Shanghai
@@ -15,6 +15,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -26,22 +27,23 @@ from recsys.errors import RecsysError, UsageError  # noqa: E402
 from recsys.errors.arguments import Parser  # noqa: E402
 from recsys.errors.wording import listed  # noqa: E402
 from recsys.importing.options import Condition, ImportOptions  # noqa: E402
-from recsys.importing.run import ImportReport, import_events  # noqa: E402
+from recsys.importing.rows import ImportReport  # noqa: E402
+from recsys.importing.run import import_events  # noqa: E402
 from recsys.settings import Settings, load_settings  # noqa: E402
 from recsys.store import connect  # noqa: E402
 from recsys.training.terminal import console  # noqa: E402
 
 INTERRUPTED = 130  # the status of shells after Ctrl-C
-CONTEXTS = ("device_type",)  # the context columns of the default schema
+CONTEXT = "device_type"  # the only context column of the default schema
 
 
 def main(argv: list[str]) -> int:
     """Run the import; returns the exit status."""
-    flags = _parser().parse_args(argv)
     try:
-        options = _options(flags)
-        environ = {**os.environ, **({"DATABASE_URL": flags.database_url} if flags.database_url else {})}
-        report = _run(load_settings(environ, ROOT), flags.file, options)
+        values = vars(_parser().parse_args(argv))
+        path, url = values.pop("file"), values.pop("database_url")
+        options = ImportOptions(**values)
+        report = _run(load_settings({**os.environ, **({"DATABASE_URL": url} if url else {})}, ROOT), path, options)
     except RecsysError as error:
         console(stderr=True).print(f"import_events: {error}")
         return error.exit_status
@@ -50,7 +52,7 @@ def main(argv: list[str]) -> int:
             "import_events: interrupted. What was written stays; the same command goes on from there.", soft_wrap=True
         )
         return INTERRUPTED
-    console().print(_table(flags.file, report))
+    console().print(_table(path, report))
     if not report.added and not report.dropped.get("imported before"):
         console(stderr=True).print("import_events: no row became an event; the table says why.")
         return UsageError.exit_status
@@ -83,50 +85,30 @@ def _run(settings: Settings, path: Path, options: ImportOptions) -> ImportReport
 def _table(path: Path, report: ImportReport) -> Table:
     table = Table("", "rows", title=f"Imported {path.name}")
     table.columns[1].justify = "right"
-    table.add_row("read", f"{report.rows:,}", end_section=True)
-    for event, count in sorted(report.added.items()):
-        table.add_row(f"added: {event}", f"{count:,}")
-    table.add_section()
-    for reason, count in report.dropped.items():
-        table.add_row(f"dropped: {reason}", f"{count:,}")
-    table.add_section()
-    for reason, count in report.ignored.items():
-        table.add_row(f"ignored: {reason}", f"{count:,}")
-    table.add_section()
-    table.add_row("new users", f"{report.new_users:,}")
-    table.add_row("new products", f"{report.new_products:,}")
-    table.add_row("prices", f"{report.priced_products:,}")
+    sections = (
+        {"read": report.rows},
+        {f"added: {event}": count for event, count in sorted(report.added.items())},
+        {f"dropped: {reason}": count for reason, count in report.dropped.items()},
+        {f"ignored: {reason}": count for reason, count in report.ignored.items()},
+        {"new users": report.new_users, "new products": report.new_products, "prices": report.priced_products},
+    )
+    for section in sections:
+        for label, count in section.items():
+            table.add_row(label, f"{count:,}")
+        table.add_section()
     return table
 
 
-def _options(flags: argparse.Namespace) -> ImportOptions:
-    contexts = dict(_pair(text, "--context") for text in flags.context)
-    if set(contexts) - set(CONTEXTS):
-        raise UsageError(
-            f"--context should name a context that the default schema keeps, {', '.join(CONTEXTS)}. "
-            f"Received: {listed(sorted(contexts))}."
-        )
-    return ImportOptions(
-        user=flags.user,
-        item=flags.item,
-        event=flags.event,
-        event_name=flags.event_name,
-        event_map=dict(_pair(text, "--event-map") for text in flags.event_map.split(",") if text),
-        timestamp=flags.timestamp,
-        order=flags.order,
-        timestamp_unit=flags.timestamp_unit,
-        timestamp_format=flags.timestamp_format,
-        time_zone=flags.time_zone,
-        category=flags.category,
-        price=flags.price,
-        name=flags.name,
-        device_type=contexts.get("device_type"),
-        cancelled_when=tuple(map(Condition.parse, flags.cancelled_when)),
-        drop_when=tuple(map(Condition.parse, flags.drop_when)),
-        delimiter=flags.delimiter,
-        encoding=flags.encoding,
-        chunk=flags.chunk,
-    )
+def _event_map(text: str) -> dict[str, str]:
+    return dict(_pair(pair, "--event-map") for pair in text.split(",") if pair)
+
+
+def _device_column(text: str) -> str:
+    name, column = _pair(text, "--context")
+    if name != CONTEXT:
+        expected = f"a context that the default schema keeps, {CONTEXT}"
+        raise UsageError(f"--context should name {expected}. Received: {listed([name])}.")
+    return column
 
 
 def _pair(text: str, flag: str) -> tuple[str, str]:
@@ -137,63 +119,45 @@ def _pair(text: str, flag: str) -> tuple[str, str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path, help="CSV, CSV.gz or Parquet; columns have names")
+    """Return the parser, whose options are fields of ImportOptions; it leaves out those that are not given."""
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = Parser(description=__doc__, formatter_class=layout, argument_default=argparse.SUPPRESS)
+    parser.add_argument("file", type=Path, help="CSV, CSV.gz, Parquet or .xlsx; columns have names")
     needed = parser.add_argument_group("columns")
     needed.add_argument("--user", required=True, metavar="COL", help="the user; rows without one are dropped")
     needed.add_argument("--item", required=True, metavar="COL", help="the product")
     event = needed.add_mutually_exclusive_group()
     event.add_argument("--event", metavar="COL", help="what happened")
-    event.add_argument(
-        "--event-name", default="purchase", metavar="NAME", help="what every row is, without --event; default purchase"
-    )
+    event.add_argument("--event-name", metavar="NAME", help="what every row is, without --event; default purchase")
     moment = needed.add_mutually_exclusive_group(required=True)
-    moment.add_argument(
-        "--timestamp", metavar="COL", help="when: ISO 8601, seconds (milliseconds) since 1970, or a date-time type"
-    )
-    moment.add_argument(
-        "--order", metavar="COL", help="a running number instead: number k is stored as 2000-01-01 plus k hours"
-    )
+    instants = "when: ISO 8601, seconds (milliseconds) since 1970, or a date-time type"
+    moment.add_argument("--timestamp", metavar="COL", help=instants)
+    ranks = "a running number instead: number k is stored as 2000-01-01 plus k hours"
+    moment.add_argument("--order", metavar="COL", help=ranks)
     needed.add_argument("--category", metavar="COL", help="the product's category")
     needed.add_argument("--price", metavar="COL", help="the product's price; the newest one is kept")
     needed.add_argument("--name", metavar="COL", help="the product's name; the first one is kept")
-    needed.add_argument("--context", action="append", default=[], metavar="device_type=COL", help="the user's device")
+    device: dict[str, Any] = {"type": _device_column, "dest": "device_type", "metavar": "device_type=COL"}
+    needed.add_argument("--context", **device, help="the user's device")
     words = parser.add_argument_group("words")
-    words.add_argument(
-        "--event-map",
-        default="",
-        metavar="A=B,…",
-        help="the file's event names to ours: pv=view,fav=wishlist,buy=purchase",
-    )
-    words.add_argument(
-        "--cancelled-when",
-        action="append",
-        default=[],
-        metavar="COND",
-        help="such rows are the event `cancel`: 'InvoiceNo^=C'",
-    )
-    words.add_argument(
-        "--drop-when",
-        action="append",
-        default=[],
-        metavar="COND",
-        help="such rows are dropped, unless cancelled; = != ^= < <= > >=",
-    )
+    names = "the file's event names to ours: pv=view,fav=wishlist,buy=purchase"
+    words.add_argument("--event-map", type=_event_map, metavar="A=B,…", help=names)
+    conditions: dict[str, Any] = {"type": Condition.parse, "action": "append", "metavar": "COND"}
+    words.add_argument("--cancelled-when", **conditions, help="such rows are the event `cancel`: 'InvoiceNo^=C'")
+    dropped = "such rows are dropped, unless cancelled; = != ^= < <= > >="
+    words.add_argument("--drop-when", **conditions, help=dropped)
     words.add_argument("--timestamp-unit", metavar="UNIT", help="of numbers: s, ms, us or ns")
     words.add_argument("--timestamp-format", metavar="FORMAT", help="of text, as in strptime: '%%m/%%d/%%Y %%H:%%M'")
-    words.add_argument(
-        "--time-zone",
-        default="UTC",
-        metavar="ZONE",
-        help="of moments that have none, such as Asia/Shanghai; default UTC",
-    )
-    words.add_argument("--delimiter", default=",", metavar="CHAR", help="of a CSV; default a comma")
-    words.add_argument("--encoding", default="utf8", metavar="NAME", help="of a CSV; default utf8")
+    zone = "of moments that have none, such as Asia/Shanghai; default UTC"
+    words.add_argument("--time-zone", metavar="ZONE", help=zone)
+    words.add_argument("--delimiter", metavar="CHAR", help="of a CSV; default a comma")
+    words.add_argument("--encoding", metavar="NAME", help="of a CSV; default utf8")
+    pages = "of an .xlsx; default all, which have one header"
+    words.add_argument("--sheet", dest="sheet_names", action="append", metavar="NAME", help=pages)
     where = parser.add_argument_group("where to")
-    where.add_argument("--database-url", metavar="URL", help="without it, what the environment or .env says")
-    where.add_argument(
-        "--chunk", type=int, default=50_000, metavar="N", help="rows in one transaction at most; default 50000"
-    )
+    default = "without it, what the environment or .env says"
+    where.add_argument("--database-url", default=None, metavar="URL", help=default)
+    where.add_argument("--chunk", type=int, metavar="N", help="rows in one transaction at most; default 50000")
     return parser
 
 

@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT))
 
 from rich.table import Table  # noqa: E402
 
-from demo.people import DEMO_PASSWORD  # noqa: E402
+from demo.people import ADMIN_EMAIL, DEMO_PASSWORD  # noqa: E402
 from demo.shop import Options, make_shop, summary  # noqa: E402
 from recsys.errors import RecsysError, UsageError  # noqa: E402
 from recsys.errors.arguments import Parser  # noqa: E402
@@ -59,8 +59,8 @@ def _fill(url: DatabaseUrl, options: Options, *, force: bool, keep: bool) -> Tab
     table = Table("what", "how much", title="Demo shop")
     for line in summary(tables):
         table.add_row(*line)
-    first = tables["Users"][0]["email"] if tables["Users"] else "nobody"
-    table.add_row("log in as", f"{first}, password {DEMO_PASSWORD}")
+    first = tables["Users"][0]["email"]
+    table.add_row("log in as", f"{first}, or {ADMIN_EMAIL} as administrator; password {DEMO_PASSWORD}")
     return table
 
 
@@ -70,19 +70,13 @@ def _counts(rows: dict[str, int]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--database-url", metavar="URL", help="where to write; without it, what the environment or .env says"
-    )
+    where = "where to write; without it, what the environment or .env says"
+    parser.add_argument("--database-url", metavar="URL", help=where)
     parser.add_argument("--customers", type=_positive, default=600, metavar="N", help="default 600")
     parser.add_argument("--products", type=_positive, default=240, metavar="N", help="default 240")
     parser.add_argument("--days", type=_positive, default=365, metavar="N", help="days of events; default 365")
-    parser.add_argument(
-        "--until",
-        type=_day,
-        default=datetime.now(UTC).date(),
-        metavar="DATE",
-        help="events end at midnight UTC before this day; default today",
-    )
+    end, today = "events end at midnight UTC before this day; default today", datetime.now(UTC).date()
+    parser.add_argument("--until", type=_day, default=today, metavar="DATE", help=end)
     parser.add_argument("--seed", type=int, default=7, metavar="N", help="default 7")
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--force", action="store_true", help="empty the shop's own tables first")

@@ -1,0 +1,1 @@
+"""Films, of which everything is invented."""

@@ -1,0 +1,227 @@
+"""Kill workers in the middle of a run of predictions, and look whether anything is lost or doubled.
+
+    python integrations/django/tests/kills.py --broker rabbitmq --victim worker
+    python integrations/django/tests/kills.py --broker redis --victim worker --visibility 20
+    python integrations/django/tests/kills.py --broker redis --victim child
+
+A site with 24 films, two on a page, is predicted by a worker with one child. The child, or the worker with its child,
+gets SIGKILL in the middle of a page. A new worker is then started. On Redis, the page of a killed worker comes back
+after the visibility timeout, which is an hour by default; here it is shorter. The servers are those of localhost. The
+queue and the database of the broker are used by this script alone, and cleared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+FOLDER = Path(__file__).resolve().parent.parent
+BROKERS = {"redis": "redis://127.0.0.1:6379/11", "rabbitmq": "amqp://guest:guest@127.0.0.1:5672//"}
+AT_PAGE = 3  # the page in which the kill comes
+LONGEST_S = 600
+# A worker whose pages take half a second, so that a kill finds one in the middle of its work.
+SLOW_WORKER = """
+import time
+from example.celery import app
+from celery.signals import worker_process_init
+
+@worker_process_init.connect
+def slow(**_):
+    from recsys_suggestions import predicting
+    kept, predicting.USERS_AT_ONCE = predicting.upsert, 10
+
+    def upsert(rows):
+        kept(rows)
+        time.sleep(0.1)
+
+    predicting.upsert = upsert
+"""
+COUNTS = {
+    "runs": "SELECT COUNT(*) FROM recsys_suggestions_predictionrun",
+    "finished": "SELECT COUNT(*) FROM recsys_suggestions_predictionrun WHERE finished_at IS NOT NULL",
+    "pages": "SELECT COUNT(*) FROM recsys_suggestions_predictionpage",
+    "done": "SELECT COUNT(*) FROM recsys_suggestions_predictionpage WHERE done_at IS NOT NULL",
+    "pairs": "SELECT COUNT(*) FROM recsys_suggestions_suggestion",
+    "different": "SELECT COUNT(*) FROM (SELECT DISTINCT user_id, object_id FROM recsys_suggestions_suggestion)",
+    "rated": "SELECT COUNT(*) FROM recsys_suggestions_suggestion s JOIN recsys_suggestions_rating r"
+    " ON r.user_id = s.user_id AND r.object_id = s.object_id",
+}
+N_PAGES, N_UNRATED = 12, 40 * 4  # of 24 films, each of 40 users has left out four
+MAKE = """
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+from django.contrib.auth import get_user_model
+from example.films.models import Film
+from suites.site import two_tastes
+from recsys_suggestions.models import Rating
+films = [Film.objects.create(title=f"Film {n:02}") for n in range(24)]
+users = [get_user_model().objects.create(username=f"user{n:02}") for n in range(40)]
+Rating.objects.bulk_create(two_tastes(users, films))
+call_command("train", epochs=60)
+call_command("recommend", "--async", offset=2)
+"""
+
+
+class Outcome(NamedTuple):
+    """What was there in the end.
+
+    Attributes:
+        state: The values of `COUNTS`.
+        seconds: From the kill to the end of the run.
+    """
+
+    state: Mapping[str, int]
+    seconds: float
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether each page was done once, and each pair is there once."""
+        once = {"runs": 1, "finished": 1, "pages": N_PAGES, "done": N_PAGES}
+        return self.state == {**once, "pairs": N_UNRATED, "different": N_UNRATED, "rated": 0}
+
+
+def run(broker: str, victim: str, folder: Path, *, visibility_s: int = 3600) -> Outcome:
+    """Make a site in a folder, kill the victim in the middle of a page, and wait until the run has ended.
+
+    Args:
+        broker: The broker's URL.
+        victim: `child` or `worker`.
+        folder: An empty folder.
+        visibility_s: Of Redis, in seconds.
+    """
+    environ = {
+        **os.environ,
+        "EXAMPLE_DIR": str(folder),
+        "EXAMPLE_DATABASE_URL": "",
+        "BROKER_URL": broker,
+        "BROKER_QUEUE": f"recsys-kills-{secrets.token_hex(4)}",
+        "BROKER_VISIBILITY_S": str(visibility_s),
+        "DJANGO_SETTINGS_MODULE": "example.settings",
+        "PYTHONPATH": os.pathsep.join([str(folder), str(FOLDER), str(FOLDER.parent.parent)]),
+    }
+    (folder / "slow_worker.py").write_text(SLOW_WORKER, encoding="utf-8")
+    try:
+        _python(environ, MAKE)
+        with _worker(environ, folder) as worker:
+            _wait(lambda: _state(folder)["pages"] > AT_PAGE, "the run should begin", folder)
+            _kill(worker, victim)
+            killed = time.monotonic()
+            if victim == "worker":
+                worker.wait()
+                with _worker(environ, folder):
+                    _wait(lambda: _has_ended(folder), "the run should end", folder)
+            else:
+                _wait(lambda: _has_ended(folder), "the run should end", folder)
+            seconds = time.monotonic() - killed
+        return Outcome(_state(folder), seconds)
+    finally:
+        _clear(environ)
+
+
+def _has_ended(folder: Path) -> bool:
+    state = _state(folder)
+    return bool(state["finished"] and state["done"] == state["pages"])
+
+
+def _kill(worker: subprocess.Popen[bytes], victim: str) -> None:
+    if victim == "worker":
+        os.killpg(worker.pid, signal.SIGKILL)
+        return
+    children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text(encoding="ascii").split()
+    os.kill(int(children[-1]), signal.SIGKILL)
+
+
+@contextmanager
+def _worker(environ: Mapping[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    command = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "slow_worker",
+        "worker",
+        "--concurrency",
+        "1",
+        "--loglevel",
+        "INFO",
+    ]
+    with (folder / "worker.log").open("ab") as log:
+        child = subprocess.Popen(
+            [*command, "--without-gossip", "--without-mingle"],
+            cwd=folder,
+            env=dict(environ),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        yield child
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def _wait(is_so: Callable[[], bool], what: str, folder: Path) -> None:
+    until = time.monotonic() + LONGEST_S
+    while not is_so():
+        if time.monotonic() > until:
+            log = (folder / "worker.log").read_text(encoding="utf-8", errors="replace")
+            raise TimeoutError(f"{what} within {LONGEST_S} seconds. The worker said:\n{log[-3000:]}")
+        time.sleep(0.2)
+
+
+def _state(folder: Path) -> dict[str, int]:
+    with closing(sqlite3.connect(f"file:{folder / 'site.sqlite'}?mode=ro", uri=True, timeout=30)) as db:
+        return {name: int(db.execute(sql).fetchone()[0]) for name, sql in COUNTS.items()}
+
+
+def _python(environ: Mapping[str, str], code: str) -> str:
+    return _output(environ, "-c", f"import django; django.setup()\n{code}")
+
+
+def _output(environ: Mapping[str, str], *words: str) -> str:
+    done = subprocess.run([sys.executable, *words], env=dict(environ), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stdout + done.stderr)
+    return done.stdout
+
+
+def _clear(environ: Mapping[str, str]) -> None:
+    """Remove the queue; a database of Redis is this script's own."""
+    if environ["BROKER_URL"].startswith("redis"):
+        import redis
+
+        redis.Redis.from_url(environ["BROKER_URL"]).flushdb()
+        return
+    code = "from example.celery import app\nwith app.connection() as c: c.default_channel.queue_delete({!r})"
+    with suppress(RuntimeError):
+        _output(environ, "-c", code.format(environ["BROKER_QUEUE"]))
+
+
+def main(argv: list[str]) -> int:
+    """Run one scene and print what was there in the end; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--broker", choices=BROKERS, required=True)
+    parser.add_argument("--victim", choices=("child", "worker"), required=True)
+    parser.add_argument("--visibility", type=int, default=20, metavar="SECONDS", help="of Redis; default 20")
+    flags = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = run(BROKERS[flags.broker], flags.victim, Path(folder), visibility_s=flags.visibility)
+    print(f"{flags.broker}, {flags.victim} killed: the run ended {outcome.seconds:.0f} s later; {outcome.state}")
+    return 0 if outcome.is_whole else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Nightly work through Celery, for shops that have workers: training, lists for everybody, exports."""
