@@ -1,17 +1,12 @@
 """The entry point of serving: a JSON request on stdin, a JSON answer on stdout (docs/PROTOCOL.md)."""
 
-import gc
-import os
 import sys
+from pathlib import Path
 
-for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-    os.environ[threads] = "1"  # before NumPy loads: the scorers run in threads of their own
-if not sys.argv[1:]:
-    gc.disable()  # one request leaves little garbage, and collecting it takes a tenth of the time; a worker does
-sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT))
 
-from recsys.bridge.main import main  # noqa: E402 - the path comes first
+from recsys.bridge.main import recommend_command  # noqa: E402 - the path comes first
 
 if __name__ == "__main__":
-    # The answer is written. A normal exit takes 20 ms for NumPy, and a hanging thread could delay it for ever.
-    os._exit(main(sys.argv[1:]))
+    recommend_command(ROOT)

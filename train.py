@@ -1,6 +1,7 @@
 """Train on the shop's own tables and publish a version; `recsys.training.command_line` does the work.
 
-Exit status: 0 published (or dry run), 1 failed, 2 wrong command line, 3 refused, 130 interrupted.
+Exit status: 0 published (or dry run), 1 failed, 2 wrong command line, 3 refused, 75 another training runs on this
+folder of versions, 130 interrupted.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Published versions, and everything else in models/."""
 
-from recsys.artifacts.active import activate, append_history, history
-from recsys.artifacts.arrays import ANSWERING_LIMIT, Arrays, release_pages, resident_bytes, trim_memory
+from recsys.artifacts.active import activate, append_history, history, keep_refused_report
+from recsys.artifacts.arrays import ANSWERING_LIMIT, Arrays, resident_bytes, trim_memory
 from recsys.artifacts.files import DISK, Files
+from recsys.artifacts.folder import publisher_lock, remove_version, version_names
 from recsys.artifacts.nearest import Nearest
 from recsys.artifacts.publish import Draft, check_room
 from recsys.artifacts.version import Version, current, current_name, is_current, open_version
@@ -22,8 +23,11 @@ __all__ = [
     "current_name",
     "history",
     "is_current",
-    "release_pages",
+    "keep_refused_report",
     "open_version",
+    "publisher_lock",
+    "remove_version",
     "resident_bytes",
     "trim_memory",
+    "version_names",
 ]

@@ -1,10 +1,14 @@
-"""The active version and the history of training runs: two small files in models/, each replaced in one step."""
+"""The active version, the history of training runs, and the reports of refused ones: small files in models/.
+
+Each is replaced in one step.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ from recsys.artifacts.version import CURRENT, open_version
 from recsys.errors import ModelRefused
 
 HISTORY = "metrics.json"
+REFUSED = "refused"  # the folder of the reports of refused runs
 REPLACE_LOCK = ".replace.lock"  # apart from the publisher's lock, so that a rollback does not wait for a training run
 REPLACE_WAIT_S = 10.0  # a replacement takes milliseconds; a process that holds the lock for longer hangs
 MAX_HISTORY_BYTES = 256 * 2**20
@@ -64,16 +69,40 @@ def history(models_dir: Path) -> list[dict[str, Any]]:
     """
     try:
         entries = read_json(read_small(models_dir / HISTORY, MAX_HISTORY_BYTES), HISTORY)
+        if not isinstance(entries, list):
+            raise ModelRefused(f"{HISTORY} should be a JSON list. Received: {type(entries).__name__}.")
+        return entries
     except FileNotFoundError:
         return []
     except ModelRefused as error:
         raise ModelRefused(f"{error} Move the file away; a new one will be started.") from error
-    if not isinstance(entries, list):
-        received = type(entries).__name__
-        raise ModelRefused(
-            f"{HISTORY} should be a JSON list. Received: {received}. Move the file away; a new one will be started."
-        )
-    return entries
+
+
+def keep_refused_report(models_dir: Path, now: int, page: bytes, *, keep: int, files: Files = DISK) -> str:
+    """Write the report of a refused run, and remove all but the newest ones. The caller holds the publisher's lock.
+
+    Args:
+        models_dir: The folder of all versions; it exists.
+        now: The time of the run, in seconds since 1970; the report's name is that time, as in names of versions.
+        page: The report as HTML.
+        keep: How many reports stay, from 1.
+        files: The effects on disk.
+
+    Returns:
+        The path of the report in the folder of versions.
+
+    Raises:
+        RecsysError: The disk is full or not writable.
+    """
+    folder, name = models_dir / REFUSED, f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}.html"
+    with disk_errors(models_dir):
+        files.make_dir(folder)
+        _replace(folder / name, page, files)
+        reports = sorted(path for path in folder.iterdir() if path.suffix == ".html")
+        unfinished = [path for path in folder.iterdir() if path.suffix == ".tmp"]
+        for path in [*unfinished, *reports[:-keep]]:
+            files.remove(path)
+    return f"{REFUSED}/{name}"
 
 
 @contextmanager

@@ -18,31 +18,14 @@ from numpy.typing import NDArray
 
 from recsys.errors import ModelRefused
 
-Attribute = str | int | float
+Arrays = dict[str, NDArray[Any]]  # read-only, by name, such as `vars/item_factors`
 KINDS = "fiuS"  # dtype kinds: floats, integers, fixed-length bytes; none that needs decoding or points elsewhere
 _MAPS: WeakSet[mmap.mmap] = WeakSet()  # all mapped files
 _MAPS_LOCK = Lock()  # a new version is opened while the old one serves
 
 
-class Arrays(dict[str, NDArray[Any]]):
-    """Read-only arrays by name, such as `vars/item_factors`.
-
-    Attributes:
-        attrs: Texts and numbers stored beside the arrays.
-    """
-
-    def __init__(self, arrays: Mapping[str, NDArray[Any]], attrs: Mapping[str, Attribute]) -> None:
-        super().__init__(arrays)
-        self.attrs = dict(attrs)
-
-
 def map_arrays(
-    path: Path,
-    where: str,
-    layout: Mapping[str, Sequence[Any]],
-    shapes: Mapping[str, Sequence[int]],
-    *,
-    memory_map: bool = False,
+    path: Path, where: str, layout: Mapping[str, Sequence[Any]], shapes: Mapping[str, Sequence[int]]
 ) -> Arrays:
     """Return the arrays of a file by a known layout, without parsing the file.
 
@@ -51,34 +34,42 @@ def map_arrays(
         where: The file's name in error messages.
         layout: dtype and offset in bytes, by array name.
         shapes: Shapes by array name.
-        memory_map: Whether to map aligned arrays; the others are read.
 
     Raises:
         ModelRefused: The layout does not fit the file, or has a dtype that is not allowed.
     """
     try:
         mapped = mmap_file(path)
-        arrays = {
-            name: _array_at(mapped, dtype, offset, shapes[name], memory_map) for name, (dtype, offset) in layout.items()
-        }
-        return Arrays(arrays, {})
+        return {name: array_at(mapped, dtype, offset, shapes[name]) for name, (dtype, offset) in layout.items()}
     except (OSError, LookupError, TypeError, ValueError) as error:
         raise ModelRefused(f"{where} should be laid out as its manifest says. Received: {error}.") from error
 
 
-def _array_at(
-    mapped: NDArray[np.uint8], dtype_text: str, offset: int, shape: Sequence[int], memory_map: bool
-) -> NDArray[Any]:
-    """Return one read-only array of a file's bytes."""
+def array_at(mapped: NDArray[np.uint8], dtype_text: str, offset: int, shape: Sequence[int]) -> NDArray[Any]:
+    """Return one read-only array of a file's bytes, mapped if it is aligned, otherwise a copy.
+
+    Args:
+        mapped: `(n,)` uint8, the file's bytes.
+        dtype_text: A dtype as NumPy writes it, such as `<f4`.
+        offset: The array's place in the file, in bytes.
+        shape: Its shape.
+
+    Raises:
+        ValueError: The dtype is not allowed, or the file does not hold such an array there.
+    """
     dtype = np.dtype(dtype_text)
     size = math.prod(shape) * dtype.itemsize
     if dtype.kind not in KINDS or min(offset, *shape, 0) < 0 or offset + size > len(mapped):
         raise ValueError(f"{dtype_text} of {' × '.join(map(str, shape))} at {offset} of {len(mapped)} bytes")
     array: NDArray[Any] = mapped[offset : offset + size].view(dtype).reshape(shape)
-    if memory_map and shape and not offset % dtype.alignment:
+    if shape and not offset % dtype.alignment:
         return array
-    array = array.copy()
-    array.flags.writeable = False  # as mapped arrays are, because threads share them
+    return read_only(array.copy())
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array that was read, made read-only as mapped ones are, because threads share them."""
+    array.flags.writeable = False
     return array
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import math
 import os
 import re
 import stat
@@ -56,6 +55,10 @@ class Files:
         """Replace `target` by `source` in one step, within one file system."""
         os.replace(source, target)
 
+    def touch(self, path: Path) -> None:
+        """Set a file's modification time to now, by the clock of the machine that holds the file."""
+        os.utime(path)
+
     def remove(self, path: Path) -> None:
         """Remove a file or a symbolic link, if it exists."""
         path.unlink(missing_ok=True)
@@ -79,7 +82,7 @@ class Files:
         """
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         deadline = time.monotonic() + wait_s
-        while not _try_lock(descriptor):
+        while not try_lock(descriptor):
             if time.monotonic() >= deadline:
                 holder = _holder(descriptor)
                 os.close(descriptor)
@@ -97,14 +100,14 @@ class LockHandle:
     """An open file descriptor and its lock, released by `close` or when the object is deleted."""
 
     def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
         self.close = weakref.finalize(self, os.close, descriptor)
 
 
 def _note_holder(descriptor: int) -> None:
-    if sys.platform != "win32":
-        with suppress(OSError):  # on a full disk, the lock holds without the note
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
+    with suppress(OSError, AttributeError):  # on a full disk, the lock holds without the note; Windows has no pwrite
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
 
 
 def _holder(descriptor: int) -> str:
@@ -117,7 +120,8 @@ def _holder(descriptor: int) -> str:
     return "another process"
 
 
-def _try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int) -> bool:
+    """Take an exclusive lock on an open file; returns whether it was free."""
     if sys.platform != "win32":
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -171,14 +175,6 @@ def reserve(path: Path, n_bytes: int) -> None:
             os.posix_fallocate(file.fileno(), 0, n_bytes)
 
 
-def free_bytes(folder: Path) -> float:
-    """Return the free bytes that this user has in a folder's file system; infinity if the system does not tell."""
-    if not hasattr(os, "statvfs"):
-        return math.inf
-    status = os.statvfs(folder)
-    return status.f_bavail * status.f_frsize
-
-
 def error_number(error: BaseException | None) -> int | None:
     """Return the system's error number behind an exception.
 
@@ -199,7 +195,7 @@ def describe(code: int, models_dir: Path) -> RecsysError:
     if code in DISK_FULL:
         return Overloaded(
             f"{models_dir} should have room for one more version. Received: {reason}. "
-            "Free some space and train again; the active version is untouched and still serves."
+            "Free some space and try again; the active version is untouched and still serves."
         )
     if code in NOT_ALLOWED:
         return SettingsError(

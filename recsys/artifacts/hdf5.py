@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.artifacts.arrays import KINDS, Arrays, Attribute, mmap_file
+from recsys.artifacts.arrays import KINDS, Arrays, array_at, mmap_file, read_only
 from recsys.artifacts.files import reserve
 from recsys.errors import ModelRefused
 
@@ -26,13 +27,12 @@ NOT_ARRAYS = "optimizer"  # the group of a compiled Keras model's optimizer stat
 _H5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises on damaged files
 
 
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], attrs: Mapping[str, Attribute]) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write arrays to an HDF5 file, contiguous and aligned.
 
     Args:
         path: The file to create.
         arrays: Floats, integers and fixed-length bytes of any shape. A `/` in a name makes a group.
-        attrs: Texts and numbers to store beside the arrays.
 
     Raises:
         ValueError: A name or a dtype could not be read back.
@@ -42,8 +42,6 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], attrs: Mapping[
     with h5py.File(path, "w", alignment_threshold=ALIGNED_FROM, alignment_interval=ALIGNMENT) as file:
         for name, array in checked.items():
             file.create_dataset(name, data=array, track_times=False)
-        for name, value in attrs.items():
-            file.attrs[name] = value
 
 
 def room(sizes: Sequence[int]) -> int:
@@ -62,32 +60,22 @@ def _checked(name: str, array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-def read_arrays(path: Path, where: str, *, memory_map: bool = False) -> Arrays:
-    """Return the arrays of an HDF5 file.
+def read_arrays(path: Path, where: str) -> Arrays:
+    """Return the arrays of an HDF5 file: contiguous, aligned ones mapped, the others read.
 
     Keras' optimizer state and groups that start with `_` are left out.
 
     Args:
         path: The file.
         where: The file's name in error messages.
-        memory_map: Whether to map contiguous, aligned arrays; the others are read.
 
     Raises:
         ModelRefused: The file is damaged, or holds a link, a virtual dataset, a dtype beyond floats, integers and
             bytes, or datasets that declare more than the file stores.
     """
-    try:
-        with h5py.File(path, "r", locking=False) as file:  # a version never changes, so HDF5 needs no lock of its own
-            mapped = mmap_file(path) if memory_map else None
-            datasets = dict(_walk(file, "", where, _root(file)))  # all are checked before any is read
-            arrays = {name: _array(dataset, mapped) for name, dataset in datasets.items()}
-            attrs = {
-                name: value for name, value in file.attrs.items() if isinstance(value, str | int | float | np.number)
-            }
-    except _H5_ERRORS as error:
-        raise ModelRefused(f"{where} should be a readable HDF5 file. Received: {error}.") from error
-    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in attrs.items()}
-    return Arrays(arrays, plain)
+    with _checked_datasets(path, where) as datasets:
+        mapped = mmap_file(path)
+        return {name: _array(dataset, mapped) for name, dataset in datasets.items()}
 
 
 def described(path: Path, where: str) -> dict[str, Any]:
@@ -95,27 +83,24 @@ def described(path: Path, where: str) -> dict[str, Any]:
 
     Returns:
         `shapes`: Shapes by array name.
-        `layout`: dtype and offset in bytes, by array name; absent unless all arrays are contiguous and the file has no
-        attributes.
+        `layout`: dtype and offset in bytes, by array name; absent unless all arrays are contiguous.
     """
+    with _checked_datasets(path, where) as datasets:
+        # An array in chunks has no offset; an empty one needs none.
+        offsets = {name: dataset.id.get_offset() if _bytes(dataset) else 0 for name, dataset in datasets.items()}
+        layout = {name: [dataset.dtype.str, offsets[name]] for name, dataset in datasets.items()}
+        shapes = {name: list(dataset.shape) for name, dataset in datasets.items()}
+    return {"shapes": shapes} if None in offsets.values() else {"shapes": shapes, "layout": layout}
+
+
+@contextmanager
+def _checked_datasets(path: Path, where: str) -> Iterator[dict[str, Any]]:
+    """Open a file and yield its datasets by name; all are checked before any is read."""
     try:
-        with h5py.File(path, "r", locking=False) as file:
-            datasets = dict(_walk(file, "", where, _root(file)))
-            layout = {name: [dataset.dtype.str, _offset(dataset)] for name, dataset in datasets.items()}
-            shapes = {name: list(dataset.shape) for name, dataset in datasets.items()}
-            plain = not len(file.attrs) and all(offset is not None for _, offset in layout.values())
+        with h5py.File(path, "r", locking=False) as file:  # a version never changes, so HDF5 needs no lock of its own
+            yield dict(_walk(file, "", where, {h5py.h5o.get_info(file.id).addr}))
     except _H5_ERRORS as error:
         raise ModelRefused(f"{where} should be a readable HDF5 file. Received: {error}.") from error
-    return {"shapes": shapes, "layout": layout} if plain else {"shapes": shapes}
-
-
-def _offset(dataset: Any) -> int | None:
-    """Return the offset of an array in the file; None for an array in chunks."""
-    return dataset.id.get_offset() if _bytes(dataset) else 0
-
-
-def _root(file: Any) -> set[int]:
-    return {h5py.h5o.get_info(file.id).addr}
 
 
 def _walk(group: Any, prefix: str, where: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
@@ -153,12 +138,8 @@ def _bytes(dataset: Any) -> int:
     return int(math.prod(dataset.shape)) * int(dataset.dtype.itemsize)  # Python's integers do not overflow
 
 
-def _array(dataset: Any, mapped: NDArray[np.uint8] | None) -> NDArray[Any]:
-    array: NDArray[Any]
-    offset = dataset.id.get_offset() if mapped is not None else None  # None also for chunked and empty datasets
-    if mapped is None or offset is None or dataset.ndim == 0 or offset % dataset.dtype.alignment:
-        array = np.asarray(dataset[()], dataset.dtype)  # h5py returns scalars in a type of its own
-        array.flags.writeable = False  # as mapped arrays are, because threads share them
-        return array
-    array = mapped[offset : offset + _bytes(dataset)].view(dataset.dtype).reshape(dataset.shape)
-    return array
+def _array(dataset: Any, mapped: NDArray[np.uint8]) -> NDArray[Any]:
+    offset = dataset.id.get_offset()
+    if offset is None:  # a chunked or an empty dataset
+        return read_only(np.asarray(dataset[()], dataset.dtype))  # h5py returns scalars in a type of its own
+    return array_at(mapped, dataset.dtype.str, offset, dataset.shape)

@@ -6,27 +6,26 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from recsys.artifacts.files import open_regular
 from recsys.errors import ModelRefused
+from recsys.errors.records import Record
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 16 * 2**20
 RESERVED = frozenset({"schema", "created", "files"})
-_NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
-_PATH = re.compile(
-    r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*"
-)  # excludes "..", a leading "/" and "\"
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+NAME = r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}"
+PATH = r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*"  # excludes "..", a leading "/" and "\"
+SHA256 = r"[0-9a-f]{64}"
 
 
-@dataclass(frozen=True)
-class FileEntry:
+class FileEntry(Record):
     """One file of a version.
 
     Attributes:
@@ -50,7 +49,7 @@ def is_version_name(text: str) -> bool:
     >>> is_version_name("20261120T233000Z-0f1e2d3c"), is_version_name("../secret")
     (True, False)
     """
-    return _NAME.fullmatch(text) is not None
+    return re.fullmatch(NAME, text) is not None
 
 
 def is_relative_path(text: str) -> bool:
@@ -59,7 +58,7 @@ def is_relative_path(text: str) -> bool:
     >>> [is_relative_path(path) for path in ("bmf_config.json", "bmf/items.h5", "../x", "/x", "a//b", ".hidden")]
     [True, True, False, False, False, False]
     """
-    return _PATH.fullmatch(text) is not None
+    return re.fullmatch(PATH, text) is not None
 
 
 def version_name(created: str, manifest: bytes) -> str:
@@ -77,7 +76,7 @@ def parse_manifest(data: bytes, where: str) -> tuple[dict[str, Any], dict[str, F
     Raises:
         ModelRefused: It is no manifest, has another schema, or names a file outside the version.
     """
-    manifest = read_json(data, where, object_pairs_hook=_without_duplicates)
+    manifest = read_json(data, where, _without_duplicates)
     if not isinstance(manifest, dict):
         raise ModelRefused(f"{where} should be a JSON object. Received: {type(manifest).__name__}.")
     schema = manifest.get("schema")
@@ -107,7 +106,7 @@ def _entry(item: object, where: str) -> FileEntry:
         raise ModelRefused(f"{where} `path` should name a file inside the version. Received: {path!r:.100}.")
     if isinstance(size, bool) or not isinstance(size, int) or size < 0:
         raise ModelRefused(f"{where} `size` of {path} should be a number of bytes. Received: {size!r:.100}.")
-    if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+    if not isinstance(sha256, str) or not re.fullmatch(SHA256, sha256):
         raise ModelRefused(
             f"{where} `sha256` of {path} should be 64 lower-case hexadecimal digits. Received: {sha256!r:.100}."
         )
@@ -118,14 +117,14 @@ def _entry(item: object, where: str) -> FileEntry:
     return FileEntry(path, size, sha256, **tables)
 
 
-def read_json(data: bytes, where: str, **options: Any) -> Any:
+def read_json(data: bytes, where: str, parse: Callable[[bytes], Any] = orjson.loads) -> Any:
     """Parse a UTF-8 JSON text.
 
     Raises:
         ModelRefused: It is no JSON, or holds NaN or an infinity.
     """
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant, **options)
+        return parse(data)
     except (ValueError, RecursionError) as error:
         raise ModelRefused(f"{where} should be valid JSON. Received: {error}.") from error
 
@@ -135,20 +134,24 @@ def to_json(value: object) -> bytes:
 
     Raises:
         ValueError: It holds NaN or an infinity.
-        TypeError: It holds a type that JSON does not have.
+        TypeError: It holds a type that JSON does not have, or a key other than text.
     """
-    return (json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode()
+    data = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    if b"null" in data:  # which orjson also writes for NaN
+        json.dumps(value, allow_nan=False)
+    return data
 
 
-def _refuse_constant(constant: str) -> None:
-    raise ValueError(f"the constant {constant}, which JSON does not know")
+def _without_duplicates(data: bytes) -> Any:
+    """Parse JSON in which no object has a key twice; orjson would take the last one."""
 
+    def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(made := dict(pairs)) != len(pairs):
+            raise ValueError("a key twice")
+        return made
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) != len(pairs):
-        raise ValueError("a key twice")
-    return table
+    orjson.loads(data)  # refuses NaN and all that is not UTF-8
+    return json.loads(data, object_pairs_hook=table)
 
 
 def list_files(folder: Path, *, prefix: str = "") -> dict[str, os.stat_result]:
@@ -186,8 +189,3 @@ def sha256_of(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ModelRefused(f"{path} should be readable. Received: {error.strerror}.") from error
-
-
-def file_entry(folder: Path, path: str, size: int) -> Mapping[str, Any]:
-    """Return the manifest's entry for one file."""
-    return {"path": path, "size": size, "sha256": sha256_of(folder / path)}

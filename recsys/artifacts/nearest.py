@@ -11,7 +11,6 @@ with the 95 % quantile, 0.818 (0.827) with the maximum, 0.846 (0.993) without th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import ModelRefused
+from recsys.errors.records import Record
 
 LIBRARY = "usearch"
 METRIC = "MetricKind.IP"
@@ -68,15 +68,9 @@ def build(vectors: NDArray[np.float32]) -> bytes:
     return bytes(data or b"")
 
 
-@dataclass(frozen=True, eq=False)
-class Nearest:
-    """An index, mapped into memory.
+class Nearest(Record, eq=False):
+    """An index, mapped into memory."""
 
-    Attributes:
-        dim: Length of a vector.
-    """
-
-    dim: int
     _index: Any
     _source: Path | bytes  # usearch reads the caller's bytes in place, but holds no reference to them
 
@@ -103,7 +97,7 @@ class Nearest:
         if received != (n, dim + 1, METRIC):
             expected = f"an index of {n} vectors of {dim} numbers by dot product"
             raise ModelRefused(f"{where} should be {expected}. Received: {received}.")
-        return cls(dim, index, source)
+        return cls(index, source)
 
     def search(self, vector: NDArray[np.float32], k: int) -> NDArray[np.int32]:
         """Return nearly all rows with the largest dot products with a vector, best first.

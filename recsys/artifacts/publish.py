@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from numpy.typing import NDArray
 
 from recsys.artifacts.active import HISTORY, replacing
-from recsys.artifacts.arrays import Attribute
 from recsys.artifacts.files import (
     DISK,
     DISK_FULL,
@@ -22,23 +20,24 @@ from recsys.artifacts.files import (
     describe,
     disk_errors,
     error_number,
-    free_bytes,
     reserve,
 )
 from recsys.artifacts.manifest import (
     MANIFEST,
     RESERVED,
     SCHEMA,
-    file_entry,
     is_relative_path,
     list_files,
+    parse_manifest,
+    sha256_of,
     to_json,
     version_name,
 )
-from recsys.artifacts.version import CURRENT, STAMPS, current_name, is_current, open_version
+from recsys.artifacts.version import CURRENT, STAMPS, check_hashes, check_sizes, current_name, is_current, open_version
 from recsys.errors import ModelRefused, NoModel, Overloaded, RecsysError
 from recsys.errors.wording import listed
 
+DRAFT = ".draft-"  # begins the names of folders that the next publisher removes
 PUBLISHER_LOCK = ".lock"  # held while a draft exists, until its version is active
 LEAST_ROOM = 16 * 2**20  # bytes needed beyond the size of the active version
 
@@ -71,7 +70,7 @@ class Draft:
             SettingsError: The folder cannot be written to.
         """
         created = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
-        folder = models_dir / f".draft-{created}-{os.getpid()}"
+        folder = models_dir / f"{DRAFT}{created}-{os.getpid()}"
         with disk_errors(models_dir):
             files.make_dir(models_dir)
             with ExitStack() as on_failure:
@@ -96,13 +95,12 @@ class Draft:
             raise ValueError(f"`relpath` should name a file inside the version. Received: {relpath!r}.")
         self._check_open()
         path = self._folder / relpath
-        if path.parent != self._folder:
-            with disk_errors(self._folder.parent):
+        with disk_errors(self._folder.parent):
+            if path.parent != self._folder:
                 self._files.make_dir(path.parent)
-        if hdf5:
-            from recsys.artifacts.hdf5 import room  # serving does not publish
+            if hdf5:
+                from recsys.artifacts.hdf5 import room  # serving does not publish
 
-            with disk_errors(self._folder.parent):
                 reserve(path, room(hdf5))
         return path
 
@@ -114,20 +112,15 @@ class Draft:
             TypeError: The value holds a type that JSON does not have, such as a NumPy scalar.
             RecsysError: The disk is full or not writable.
         """
-        data = to_json(value)
-        path = self.path(relpath)
         with disk_errors(self._folder.parent):
-            self._files.write(path, data)
+            self._files.write(self.path(relpath), to_json(value))
 
-    def write_arrays(
-        self, relpath: str, arrays: Mapping[str, NDArray[Any]], attrs: Mapping[str, Attribute] | None = None
-    ) -> None:
+    def write_arrays(self, relpath: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write an HDF5 file of named arrays, contiguous so that they can be memory-mapped.
 
         Args:
             relpath: Path inside the version, with the suffix `.h5`.
             arrays: Floats, integers and fixed-length bytes of any shape. A `/` in a name makes a group.
-            attrs: Texts and numbers to store beside the arrays; they are read back as `Arrays.attrs`.
 
         Raises:
             ValueError: A name or a dtype could not be read back.
@@ -135,9 +128,8 @@ class Draft:
         """
         from recsys.artifacts.hdf5 import write_arrays  # serving does not publish
 
-        path = self.path(relpath)
         with disk_errors(self._folder.parent):
-            self._files.create(path, lambda target: write_arrays(target, arrays, attrs or {}))
+            self._files.create(self.path(relpath), lambda target: write_arrays(target, arrays))
 
     def publish(self, manifest: Mapping[str, Any]) -> str:
         """Make the version complete and durable. It serves only after `activate`.
@@ -159,16 +151,39 @@ class Draft:
                 f"`manifest` should leave {listed(sorted(RESERVED))} to the publisher. Received: {received}."
             )
         to_json(dict(manifest))  # fails before anything is hashed
-        models_dir = self._folder.parent
-        with disk_errors(models_dir):
+        with disk_errors(self._folder.parent):
             entries = [self._hashed(path, status.st_size) for path, status in list_files(self._folder).items()]
             if not entries:
                 raise ValueError("A version should hold at least one file. Received: an empty draft.")
-            data = to_json({"schema": SCHEMA, "created": self._created, **manifest, "files": entries})
-            self._seal(data)
-            name = version_name(self._created, data)
-            self._appear(models_dir / name)
-            self._files.fsync(models_dir)
+            return self._finish(to_json({"schema": SCHEMA, "created": self._created, **manifest, "files": entries}))
+
+    def publish_again(self, manifest: bytes) -> str:
+        """Make the draft a version that was published before, with its manifest as it was then.
+
+        Args:
+            manifest: The content of manifest.json, from a backup.
+
+        Returns:
+            The version's name.
+
+        Raises:
+            ModelRefused: The draft does not hold the files of the manifest; no version of the name appears.
+            RecsysError: The disk is full or not writable.
+        """
+        self._check_open()
+        name = version_name(self._created, manifest)
+        with disk_errors(self._folder.parent):
+            _, entries = parse_manifest(manifest, f"{name}/{MANIFEST}")
+            check_sizes(self._folder, name, entries)
+            check_hashes(self._folder, name, entries)
+            return self._finish(manifest)
+
+    def _finish(self, manifest: bytes) -> str:
+        """Make the draft durable and rename it; returns the version's name."""
+        self._seal(manifest)
+        name = version_name(self._created, manifest)
+        self._appear(self._folder.parent / name)
+        self._files.fsync(self._folder.parent)
         self._open = False
         return name
 
@@ -181,7 +196,7 @@ class Draft:
             raise ModelRefused(
                 f"A version's files should be named by letters, digits, `.`, `_`, `-`. Received: {path!r}."
             )
-        entry = file_entry(self._folder, path, size)
+        entry = {"path": path, "size": size, "sha256": sha256_of(self._folder / path)}
         if not path.endswith(".h5"):
             return entry
         from recsys.artifacts.hdf5 import described
@@ -201,7 +216,7 @@ class Draft:
     def _appear(self, target: Path) -> None:
         if target.exists():  # a version of the same second and content is the same version
             open_version(target.parent, target.name, full=True, files=self._files).close()
-            _remove_tree(self._folder, self._files)
+            remove_tree(self._folder, self._files)
         else:
             self._made = target
             self._files.rename(self._folder, target)
@@ -213,25 +228,27 @@ class Draft:
 
     def discard(self) -> None:
         """Remove the draft, unless it was published. The next draft removes files that cannot be removed now."""
-        if self._open:
-            self._open = False
-            with suppress(OSError):
-                _remove_tree(self._folder, self._files)
-        self._lock.close()
+        try:
+            if self._open:
+                self._open = False
+                with suppress(OSError):
+                    remove_tree(self._folder, self._files)
+        finally:
+            self._lock.close()
 
     def __enter__(self) -> Draft:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         made, self._made = self._made, None
-        if error is not None and made and not is_current(made.parent, made.name):
-            with suppress(OSError):
-                self._files.remove(made.parent / STAMPS / f"{made.name}.json")
-                self._files.rename(made, self._folder)  # so that it is never a version in part
-                _remove_tree(self._folder, self._files)
-        self.discard()
+        try:
+            if error is not None and made and not is_current(made.parent, made.name):
+                with suppress(OSError):
+                    self._files.remove(made.parent / STAMPS / f"{made.name}.json")
+                    self._files.rename(made, self._folder)  # so that it is never a version in part
+                    remove_tree(self._folder, self._files)
+        finally:
+            self.discard()
         code = error_number(error)
         if code in DISK_FULL and not isinstance(error, RecsysError):  # raised by a library that wrote to `path`
             raise describe(code, self._folder.parent) from error
@@ -246,10 +263,12 @@ def check_room(models_dir: Path) -> None:
     Raises:
         Overloaded: It would not fit; the message gives the free and the needed room.
     """
+    import shutil  # serving does not publish
+
     needed = LEAST_ROOM
     with suppress(NoModel, ModelRefused, OSError):
         needed += sum(status.st_size for status in list_files(models_dir / current_name(models_dir)).values())
-    if (free := free_bytes(models_dir)) < needed:
+    if (free := shutil.disk_usage(models_dir).free) < needed:
         raise Overloaded(
             f"{models_dir} should have room for one more version, {needed / 2**20:,.0f} MiB. "
             f"Received: {free / 2**20:,.0f} MiB free. "
@@ -259,8 +278,8 @@ def check_room(models_dir: Path) -> None:
 
 def _remove_leftovers(models_dir: Path, files: Files) -> None:
     """Remove drafts and unfinished files of processes that died. The caller holds the publisher's lock."""
-    for folder in models_dir.glob(".draft-*"):
-        _remove_tree(folder, files)
+    for folder in models_dir.glob(f"{DRAFT}*"):
+        remove_tree(folder, files)
     leftovers = [path for name in (CURRENT, HISTORY) if (path := models_dir / f"{name}.tmp").exists()]
     leftovers += [stamp for stamp in (models_dir / STAMPS).glob("*") if not (models_dir / stamp.stem).is_dir()]
     if leftovers:
@@ -269,10 +288,11 @@ def _remove_leftovers(models_dir: Path, files: Files) -> None:
                 files.remove(path)
 
 
-def _remove_tree(folder: Path, files: Files) -> None:
+def remove_tree(folder: Path, files: Files) -> None:
+    """Remove a folder and all in it; a symbolic link is removed, and what it leads to stays."""
     if folder.is_symlink() or not folder.is_dir():
         files.remove(folder)
         return
     for path in list(folder.iterdir()):
-        _remove_tree(path, files)
+        remove_tree(path, files)
     files.remove_dir(folder)

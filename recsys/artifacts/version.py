@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, suppress
+from dataclasses import field
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any
+
+import orjson
 
 from recsys.artifacts.arrays import Arrays, map_arrays
 from recsys.artifacts.files import DISK, Files, LockHandle, open_regular, read_small, shared_lock
@@ -26,6 +27,7 @@ from recsys.artifacts.manifest import (
     version_name,
 )
 from recsys.errors import ModelRefused, NoModel, RecsysError
+from recsys.errors.records import Record
 
 CURRENT = "CURRENT"
 STAMPS = ".stamps"
@@ -90,7 +92,10 @@ def open_version(models_dir: Path, name: str, *, full: bool = False, files: File
         on_failure.callback(lock.close)
         where = f"{name}/{MANIFEST}"
         _share(descriptor, where)
-        data = _read(descriptor, where)
+        if (size := os.fstat(descriptor).st_size) > MAX_MANIFEST_BYTES:
+            raise ModelRefused(f"{where} should have at most {MAX_MANIFEST_BYTES} bytes. Received: {size}.")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(MAX_MANIFEST_BYTES)
         if version_name(name.split("-")[0], data) != name:
             raise ModelRefused(
                 f"{where} should have the SHA-256 that the version's name carries. Received: another; it was changed."
@@ -127,16 +132,46 @@ def _share(descriptor: int, where: str) -> None:
         pass  # a file system without locks; the active version is never removed anyway
 
 
-def _read(descriptor: int, where: str) -> bytes:
-    size = os.fstat(descriptor).st_size
-    if size > MAX_MANIFEST_BYTES:
-        raise ModelRefused(f"{where} should have at most {MAX_MANIFEST_BYTES} bytes. Received: {size}.")
-    with os.fdopen(descriptor, "rb", closefd=False) as file:
-        return file.read(MAX_MANIFEST_BYTES)
+def check_sizes(folder: Path, name: str, entries: Mapping[str, FileEntry]) -> Stamp:
+    """Check that a folder holds exactly the listed files, with their sizes.
+
+    Args:
+        folder: The version's folder, or a draft.
+        name: The version's name, for messages.
+        entries: The files by path.
+
+    Returns:
+        The inode, size and modification time of each file.
+
+    Raises:
+        ModelRefused: A file is missing, unlisted, no plain file, or has another size; the message names it.
+    """
+    statuses = list_files(folder)
+    statuses.pop(MANIFEST, None)
+    for path in sorted(statuses.keys() | entries.keys()):
+        if path not in statuses:
+            raise ModelRefused(f"{name}/{path} should exist. Received: it is missing.")
+        if path not in entries:
+            raise ModelRefused(f"{name} should hold the files of its manifest only. Received: {path}.")
+        size, received = entries[path].size, statuses[path].st_size
+        if received != size:
+            raise ModelRefused(f"{name}/{path} should have {size} bytes. Received: {received}.")
+    return {path: [status.st_ino, status.st_size, status.st_mtime_ns] for path, status in statuses.items()}
 
 
-@dataclass(frozen=True, eq=False)
-class Version:
+def check_hashes(folder: Path, name: str, entries: Mapping[str, FileEntry]) -> None:
+    """Check the SHA-256 of the listed files, with the arguments of `check_sizes`.
+
+    Raises:
+        ModelRefused: A file has another one, or cannot be read; the message names it.
+    """
+    for entry in entries.values():
+        received = sha256_of(folder / entry.path)
+        if received != entry.sha256:
+            raise ModelRefused(f"{name}/{entry.path} should have the SHA-256 {entry.sha256}. Received: {received}.")
+
+
+class Version(Record, eq=False):
     """A published version, verified when it was opened. While it is open, clean-up does not remove its folder.
 
     Attributes:
@@ -171,22 +206,21 @@ class Version:
         """Return whether the manifest lists a file."""
         return relpath in self._entries
 
-    def arrays(self, relpath: str, *, memory_map: bool = False) -> Arrays:
-        """Return the read-only arrays of a listed HDF5 file by name, such as `vars/item_factors`.
+    def arrays(self, relpath: str) -> Arrays:
+        """Return the read-only arrays of a listed HDF5 file by name; contiguous, aligned ones are mapped into memory.
 
         Args:
             relpath: The file, as the manifest lists it.
-            memory_map: Whether to map contiguous arrays instead of reading them.
 
         Raises:
             ModelRefused: The file is not listed, or holds other things than plain arrays.
         """
         path, where, entry = self.file(relpath), f"{self.name}/{relpath}", self._entries[relpath]
         if entry.layout is not None and entry.shapes is not None:
-            return map_arrays(path, where, entry.layout, entry.shapes, memory_map=memory_map)
+            return map_arrays(path, where, entry.layout, entry.shapes)
         from recsys.artifacts.hdf5 import read_arrays  # importing h5py is slow
 
-        return read_arrays(path, where, memory_map=memory_map)
+        return read_arrays(path, where)
 
     def json(self, relpath: str) -> Any:
         """Parse a listed JSON file.
@@ -210,15 +244,10 @@ class Version:
         Raises:
             ModelRefused: A file is missing, unlisted, no plain file, or changed; the message names it.
         """
-        observed = self._observed()
+        observed = check_sizes(self.path, self.name, self._entries)
         if not full and self._stamped() == observed:
             return
-        for entry in self._entries.values():
-            received = sha256_of(self.path / entry.path)
-            if received != entry.sha256:
-                raise ModelRefused(
-                    f"{self.name}/{entry.path} should have the SHA-256 {entry.sha256}. Received: {received}."
-                )
+        check_hashes(self.path, self.name, self._entries)
         self._stamp(observed)
 
     def close(self) -> None:
@@ -228,30 +257,15 @@ class Version:
     def __enter__(self) -> Version:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
-
-    def _observed(self) -> Stamp:
-        statuses = list_files(self.path)
-        statuses.pop(MANIFEST, None)
-        for path in sorted(statuses.keys() | self._entries.keys()):
-            if path not in statuses:
-                raise ModelRefused(f"{self.name}/{path} should exist. Received: it is missing.")
-            if path not in self._entries:
-                raise ModelRefused(f"{self.name} should hold the files of its manifest only. Received: {path}.")
-            size, received = self._entries[path].size, statuses[path].st_size
-            if received != size:
-                raise ModelRefused(f"{self.name}/{path} should have {size} bytes. Received: {received}.")
-        return {path: [status.st_ino, status.st_size, status.st_mtime_ns] for path, status in statuses.items()}
 
     def _stamp_path(self) -> Path:
         return self.path.parent / STAMPS / f"{self.name}.json"
 
     def _stamped(self) -> Stamp | None:
         try:
-            stamp: Stamp = json.loads(read_small(self._stamp_path(), MAX_STAMP_BYTES))
+            stamp: Stamp = orjson.loads(read_small(self._stamp_path(), MAX_STAMP_BYTES))
             return stamp
         except (OSError, ValueError, RecursionError, RecsysError):
             return None  # without a readable stamp, all files are hashed
@@ -259,10 +273,7 @@ class Version:
     def _stamp(self, observed: Stamp) -> None:
         target = self._stamp_path()
         own = target.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
-        data = json.dumps(observed).encode()
-        try:
+        with suppress(OSError):  # a user without write access hashes every time, which is slower but correct
             self._files.make_dir(target.parent)
-            self._files.write(own, data)
+            self._files.write(own, orjson.dumps(observed))
             self._files.rename(own, target)
-        except OSError:
-            pass  # a user without write access hashes every time, which is slower but correct

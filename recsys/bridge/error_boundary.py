@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
 from recsys.contract import failure, request_id
 from recsys.errors import InternalError, Overloaded, RecsysError, SettingsError
-from recsys.errors.secrets import scrubbed
+from recsys.errors.secrets import write_traceback
 
 T = TypeVar("T")
 
@@ -47,7 +45,6 @@ def _to_failure(error: BaseException) -> RecsysError:
         )
     if isinstance(error, RecsysError) and error.code != InternalError.code:
         return error
-    if sys.stderr is not None:
-        with suppress(OSError):  # stderr may have no reader
-            sys.stderr.write(scrubbed("".join(traceback.format_exception(error))))
+    with suppress(OSError):  # stderr may have no reader
+        write_traceback(error)
     return InternalError("The recommender should not fail like this; its stderr has the traceback.")

@@ -6,6 +6,7 @@ Importing this module imports nothing but `streams` and the standard library, so
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from recsys.bridge.watchdog import Watchdog
 
 ANSWER_LOST = 74  # the exit status of an input/output error in sysexits.h
-ROOT = Path(__file__).resolve().parents[2]
 WORKER = "--worker"
 HELP = """usage: recommend_api.py [--worker]
 
@@ -34,12 +34,12 @@ Settings come from the environment, .env and recsys.toml; see docs/SHOP.md.
 """
 
 
-def main(argv: Sequence[str], root: Path | None = None) -> int:
+def main(argv: Sequence[str], root: Path) -> int:
     """Answer one request, or with `--worker` one after another, and return the exit status.
 
     Args:
         argv: The command line without the program's name.
-        root: The folder that holds `.env`, `recsys.toml` and `models/`; by default the one above the package.
+        root: The folder that holds `.env`, `recsys.toml` and `models/`.
     """
     parent = os.getppid()
     # Ctrl-C ends the process as SIGTERM does: at once, by the signal, without a traceback.
@@ -48,9 +48,7 @@ def main(argv: Sequence[str], root: Path | None = None) -> int:
         requests, answers = take_streams()
         watchdog = _watch_parent(requests, parent) if list(argv) == [WORKER] else None
         with open(requests, "rb") as incoming:
-            return run(
-                argv, incoming, lambda line: send(answers, line), os.environ, root=root or ROOT, watchdog=watchdog
-            )
+            return run(argv, incoming, lambda line: send(answers, line), os.environ, root=root, watchdog=watchdog)
     except OSError as error:
         if sys.stderr is not None and not isinstance(error, BrokenPipeError):  # the client has gone: nothing to report
             sys.stderr.write(f"stdin or stdout broke off: {error}\n")
@@ -61,15 +59,18 @@ def main(argv: Sequence[str], root: Path | None = None) -> int:
                 stream.flush()  # `os._exit` skips what Python does at exit
 
 
-def recommend_command() -> NoReturn:
-    """Run `recsys-recommend`; the process ends with the answer's exit status."""
-    import gc
+def recommend_command(root: Path | None = None) -> NoReturn:
+    """Run `recommend_api.py` or `recsys-recommend`; the process ends with the answer's exit status.
 
+    Args:
+        root: The folder that holds `.env`, `recsys.toml` and `models/`; by default the working directory.
+    """
     for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ[threads] = "1"  # before NumPy loads: the scorers run in threads of their own
     if not sys.argv[1:]:
-        gc.disable()  # one request leaves little garbage; a worker does collect it
-    os._exit(main(sys.argv[1:], root=Path.cwd()))  # without Python's work at exit, as in recommend_api.py
+        gc.disable()  # one request leaves little garbage, and collecting it takes a tenth of the time; a worker does
+    # The answer is written. A normal exit takes 20 ms for NumPy, and a hanging thread could delay it for ever.
+    os._exit(main(sys.argv[1:], root or Path.cwd()))
 
 
 def run(
@@ -78,7 +79,7 @@ def run(
     send: Callable[[bytes], None],
     environ: Mapping[str, str],
     *,
-    root: Path = ROOT,
+    root: Path,
     watchdog: Watchdog | None = None,
 ) -> int:
     """Do what the command line says and return the exit status.
@@ -129,7 +130,7 @@ def _watch_parent(requests: int, parent: int) -> Watchdog:
 
 
 def _refuse(argv: Sequence[str]) -> bytes:
-    from recsys.contract.fields import shown
+    from recsys.contract.checks import shown
     from recsys.errors import UsageError
 
     raise UsageError(f"The command line should be empty, or --worker. Received: {shown(' '.join(argv))}.")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from recsys.bridge.watchdog import deadline_of, ended_after
+from recsys.bridge.watchdog import Watchdog, deadline_of
 from recsys.contract import Request, parse_request, success
 from recsys.errors import DatabaseUnavailable, DeadlineExceeded, InvalidRequest, UnknownUser
 
@@ -58,14 +58,12 @@ class Connection:
             DeadlineExceeded: No time is left.
             Overloaded: The server has no free connection, or a lock was not released in time.
         """
-        kept = self._take()
-        if kept is None:
-            return self._read(self._open(until), read, until)
-        try:
-            return self._read(kept, read, until)
-        except DatabaseUnavailable:
-            if time.monotonic() >= until:  # the connection was slow, not lost
-                raise
+        if (kept := self._take()) is not None:
+            try:
+                return self._read(kept, read, until)
+            except DatabaseUnavailable:
+                if time.monotonic() >= until:  # the connection was slow, not lost
+                    raise
         return self._read(self._open(until), read, until)
 
     def close(self) -> None:
@@ -157,21 +155,35 @@ class Service:
         Raises:
             RecsysError: The request fails; see `recsys.recommending.recommend.recommend` and `Connection.use`.
         """
-        from recsys.recommending.recommend import recommend
-
         bundle = self.bundle
         return self.connection.use(
-            lambda database: recommend(
-                request,
-                bundle,
-                database,
-                shop=self.settings.shop,
-                now=int(time.time()),
-                deadline=deadline,
-                monotonic=time.monotonic,
-                threads=self.settings.scoring_threads,
-            ),
+            lambda database: self.answer(request, bundle, database, deadline),
             _database_until(time.monotonic(), deadline),
+        )
+
+    def answer(self, request: Request, bundle: ModelBundle, database: Database, deadline: float | None) -> Response:
+        """Return the response of a version, maybe of one that does not serve yet.
+
+        Args:
+            request: The checked request, `recommend` or `similar`.
+            bundle: The version.
+            database: The open database.
+            deadline: The moment of `time.monotonic` after which an answer is of no use; None waits.
+
+        Raises:
+            RecsysError: The request fails; see `recsys.recommending.recommend.recommend`.
+        """
+        from recsys.recommending.recommend import recommend
+
+        return recommend(
+            request,
+            bundle,
+            database,
+            shop=self.settings.shop,
+            now=int(time.time()),
+            deadline=deadline,
+            monotonic=time.monotonic,
+            threads=self.settings.scoring_threads,
         )
 
     def close(self) -> None:
@@ -229,6 +241,9 @@ def answer_once(data: bytes, environ: Mapping[str, str], root: Path) -> bytes:
     arrived = time.monotonic()
     request = parse(data, OPS)
     deadline = deadline_of(request, arrived)
-    with ended_after(deadline), closing(Service.open(environ, root, resident_limit=RESIDENT_ONCE)) as service:
-        deadline_of(request, arrived)
-        return respond(request, service, arrived, deadline)
+    watchdog = Watchdog()
+    with watchdog.answering():
+        watchdog.limit(deadline)
+        with closing(Service.open(environ, root, resident_limit=RESIDENT_ONCE)) as service:
+            deadline_of(request, arrived)
+            return respond(request, service, arrived, deadline)

@@ -44,26 +44,10 @@ def deadline_of(request: Request, arrived: float) -> float | None:
     return deadline
 
 
-@contextmanager
-def ended_after(deadline: float | None) -> Iterator[None]:
-    """End the process, with status 1 and its stack on stderr, if the block runs on after the deadline.
-
-    Args:
-        deadline: A moment of `time.monotonic`; None sets no limit.
-    """
-    if deadline is None:
-        yield
-        return
-    _end_process_in(deadline + WATCHDOG_GRACE_S - time.monotonic())
-    try:
-        yield
-    finally:
-        _cancel_end()
-
-
 class Watchdog:
-    """Ends a worker that misses a deadline, or that still works on an answer one second after the end of its input.
+    """Ends a process that misses a deadline, or that still works on an answer one second after the end of its input.
 
+    It ends with status 1 and its stack on stderr.
     A worker that computes, or that writes to a full pipe, cannot notice the end of its input itself.
 
     Attributes:

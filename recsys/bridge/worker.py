@@ -53,7 +53,7 @@ def work(
         for data in _lines(requests):
             with watchdog.answering():
                 send(worker.answer(data))
-            worker.tidy()
+            trim_memory()  # can wait until the answer is written
     return 0
 
 
@@ -98,10 +98,6 @@ class Worker:
             self._failures[result.code] += 1
         return error_boundary.to_line(result, data)
 
-    def tidy(self) -> None:
-        """Release memory, which can wait until the answer is written."""
-        trim_memory()
-
     def close(self) -> None:
         """Close the database connection and stop looking for new versions."""
         self._versions.close()
@@ -113,12 +109,15 @@ class Worker:
         deadline = deadline_of(request, arrived)
         self._watchdog.limit(deadline)
         if request.op in OPS:
-            return respond(request, self._service, arrived, deadline)
+            line = respond(request, self._service, arrived, deadline)
+            self._versions.answered(request)
+            return line
         if request.op == "stats":
             return self._stats(request)
         if request.op == "reload" and (error := self._versions.look(again=True)):
             raise error
-        return worker_line(Pong(version=self._service.bundle.name, pid=os.getpid(), id=request.id))
+        refused = self._versions.refused
+        return worker_line(Pong(version=self._service.bundle.name, pid=os.getpid(), refused=refused, id=request.id))
 
     def _with_real_budget(self, request: Request) -> Request:
         """Return the request with a shorter budget after the end of input, and with none for `reload`."""

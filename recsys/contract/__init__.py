@@ -3,10 +3,21 @@
 The messages of workers only are in `recsys.contract.worker_messages`, so that a one-shot process need not define them.
 """
 
-from recsys.contract.document import MAX_BYTES, MAX_DEPTH, MAX_LENGTH
-from recsys.contract.fields import MAX_TEXT_BYTES, MAX_WHOLE, Id
+from recsys.contract.checks import MAX_BYTES, MAX_DEPTH, MAX_LENGTH, MAX_TEXT_BYTES, MAX_WHOLE, Id
 from recsys.contract.request import AUTO, Filters, Op, RecentEvent, Request, parse_request, request_id
-from recsys.contract.response import PROTOCOL, Basis, Item, Metrics, Reason, Response, Run, Source, failure, success
+from recsys.contract.response import (
+    PROTOCOL,
+    Basis,
+    Item,
+    Metrics,
+    Reason,
+    ReasonCode,
+    Response,
+    Run,
+    Source,
+    failure,
+    success,
+)
 
 __all__ = [
     "AUTO",
@@ -23,6 +34,7 @@ __all__ = [
     "Metrics",
     "Op",
     "Reason",
+    "ReasonCode",
     "RecentEvent",
     "Request",
     "Response",

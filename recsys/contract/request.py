@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import Literal
 
-from recsys.contract.document import read_document
-from recsys.contract.fields import (
+from recsys.contract.checks import (
     Check,
     Choice,
     Id,
@@ -20,10 +19,12 @@ from recsys.contract.fields import (
     label,
     labels,
     members,
+    read_document,
     refused,
     text,
 )
 from recsys.errors import InvalidRequest, RecsysError
+from recsys.errors.records import Record
 
 Op = Literal["recommend", "similar", "ping", "stats", "reload"]
 
@@ -34,8 +35,7 @@ MAX_BUDGET_MS = 600_000  # ten minutes: longer than any answer takes, and within
 LAST_SECOND = 253_402_300_799  # the end of the year 9999; a timestamp in milliseconds is beyond it
 
 
-@dataclass(frozen=True)
-class RecentEvent:
+class RecentEvent(Record):
     """An event that the database may not hold yet.
 
     Attributes:
@@ -49,8 +49,7 @@ class RecentEvent:
     timestamp: int | None = None
 
 
-@dataclass(frozen=True)
-class Filters:
+class Filters(Record):
     """Conditions on the items of an answer; None sets no condition.
 
     Attributes:
@@ -68,8 +67,7 @@ class Filters:
     in_stock: bool | None = None
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(Record):
     """One checked request.
 
     Attributes:
@@ -86,6 +84,7 @@ class Request:
         item_id: The item that `similar` starts from.
         id: An id that the client chooses, repeated in the answer.
         budget_ms: Milliseconds after which an answer is of no use; None waits.
+        strict: Whether a user of whom nothing is known is a failure, instead of a list of what is popular now.
     """
 
     op: Op = "recommend"
@@ -101,6 +100,7 @@ class Request:
     item_id: Id | None = None
     id: Id | None = None
     budget_ms: int | None = None
+    strict: bool = False
 
 
 def parse_request(data: bytes, *, models: Sequence[str], ops: Sequence[str] = ("recommend", "similar")) -> Request:
@@ -131,17 +131,11 @@ def request_id(data: bytes) -> Id | None:
 
 
 def _check_subject(request: Request) -> None:
-    """Refuse a request without a user or events, or one of `similar` without an item."""
+    """Refuse a request of `similar` without an item, and an item without `similar`."""
     if request.op == "similar" and request.item_id is None:
         raise InvalidRequest("`item_id` should be given with `op` similar. Received: nothing.", field="item_id")
-    if request.op != "recommend":
-        return
-    if request.item_id is not None:
+    if request.op == "recommend" and request.item_id is not None:
         raise refused("item_id", "given only with `op` similar", request.item_id)
-    if request.user_id is None and not request.interactions:
-        raise InvalidRequest(
-            "`user_id` should be given, or `interactions` for a guest. Received: neither.", field="user_id"
-        )
 
 
 def recent_event(value: object, path: str) -> RecentEvent:
@@ -178,6 +172,7 @@ def request_checks(models: tuple[str, ...], ops: tuple[str, ...]) -> Mapping[str
         "item_id": identifier,
         "id": identifier,
         "budget_ms": Whole(1, MAX_BUDGET_MS),
+        "strict": flag,
     }
 
 

@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import field
+from math import isfinite
+from typing import Any, Literal, NamedTuple
 
-from recsys.contract.fields import MAX_WHOLE, Id
+import orjson
+
+from recsys.contract.checks import MAX_WHOLE, Id
 from recsys.errors import InternalError, RecsysError
+from recsys.errors.records import Record
 
 PROTOCOL: Literal[1] = 1
 
 Source = Literal["model", "fold_in", "item_cf", "popularity"]
 Basis = Literal["fresh", "heldout", "offline"]
+ReasonCode = Literal["viewed", "cart", "bought", "similar", "popular", "new"]
+
+DELETE = b"\x7f"  # the only character of ASCII that orjson writes as it is and the standard library escapes
 
 
-@dataclass(frozen=True)
-class Reason:
+class Reason(NamedTuple):
     """The explanation of a recommended item.
 
     Attributes:
-        code: The kind of reason.
-        item_id: An item of the user's history; without it the recommended item's score would be lower.
+        code: What the user did with `item_id`: `viewed`, `cart` or `bought`; `similar` to `item_id`, the item of the
+            request; `popular` now; or `new`, which no model knows yet.
+        item_id: Another item; without it the recommended item's score would be lower.
+        category: The category that the popular item was chosen from; None for all categories.
     """
 
-    code: str
+    code: ReasonCode
     item_id: Id | None = None
+    category: str | None = None
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """One recommended product.
 
     Attributes:
@@ -45,8 +53,7 @@ class Item:
     reason: Reason | None = None
 
 
-@dataclass(frozen=True)
-class Metrics:
+class Metrics(NamedTuple):
     """How well a model ranks, on the basis that its run names.
 
     Attributes:
@@ -58,8 +65,7 @@ class Metrics:
     map10: float
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """The list of one model for the request.
 
     Attributes:
@@ -77,8 +83,7 @@ class Run:
     error: str | None = None
 
 
-@dataclass(frozen=True)
-class Response:
+class Response(Record):
     """One answer to `recommend` or `similar`.
 
     Attributes:
@@ -112,17 +117,19 @@ def success(response: Response) -> bytes:
     Raises:
         InternalError: A number of the answer is not finite.
     """
-    document: dict[str, object] = {
+    if not isfinite(response.ms):
+        raise _not_finite("ms", response.ms)
+    document: dict[str, Any] = {
         "ok": True,
-        "user_id": _id(response.user_id),
+        "user_id": response.user_id,
         "model": response.model,
         "model_version": response.model_version,
-        "items": [_item(item) for item in response.items],
-        "runs": [_run(run) for run in response.runs],
+        "items": _items(response.items),
+        "runs": _runs(response.runs),
         "source": response.source,
         "context": dict(response.context),
-        "warnings": list(response.warnings),
-        "ms": _finite("ms", response.ms),
+        "warnings": response.warnings,
+        "ms": float(response.ms),
     }
     return as_line(document, response.id)
 
@@ -134,54 +141,64 @@ def failure(error: RecsysError, *, id: Id | None = None) -> bytes:
         error: The failure.
         id: The request's id, where it had one.
     """
-    document: dict[str, object] = {"code": error.code, "message": str(error)}
+    document: dict[str, Any] = {"code": error.code, "message": str(error)}
     if error.field is not None:
         document["field"] = error.field
     document["retryable"] = error.retryable
     return as_line({"ok": False, "error": document}, id)
 
 
-def _item(item: Item) -> dict[str, object]:
-    document: dict[str, object] = {"productId": _id(item.product_id), "score": _finite("score", item.score)}
-    if item.reason is not None:
-        cause = {} if item.reason.item_id is None else {"item_id": _id(item.reason.item_id)}
-        document["reason"] = {"code": item.reason.code, **cause}
-    return document
+def _items(items: Sequence[Item]) -> list[dict[str, Any]]:
+    documents = []
+    for item in items:
+        if not isfinite(item.score):
+            raise _not_finite("score", item.score)
+        document: dict[str, Any] = {"productId": item.product_id, "score": float(item.score)}
+        if reason := item.reason:
+            document["reason"] = {name: value for name, value in reason._asdict().items() if value is not None}
+        documents.append(document)
+    return documents
 
 
-def _run(run: Run) -> dict[str, object]:
-    metrics = run.metrics and {
-        "precision10": _finite("precision10", run.metrics.precision10),
-        "map10": _finite("map10", run.metrics.map10),
-    }
-    document: dict[str, object] = {
-        "model": run.model,
-        "items": [_id(item) for item in run.items],
-        "metrics": metrics,
-        "basis": run.basis,
-    }
-    return document if run.error is None else {**document, "error": run.error}
+def _runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    documents = []
+    for run in runs:
+        document: dict[str, Any] = {"model": run.model, "items": run.items, "metrics": None, "basis": run.basis}
+        if metrics := run.metrics:
+            if not isfinite(metrics.precision10 + metrics.map10):
+                raise _not_finite("metrics", metrics)
+            document["metrics"] = {"precision10": float(metrics.precision10), "map10": float(metrics.map10)}
+        if run.error is not None:
+            document["error"] = run.error
+        documents.append(document)
+    return documents
 
 
-def _id(value: Id | None) -> Id | None:
-    """Return an id for JSON: NumPy's integers as plain ones, and as text those that JavaScript would round."""
-    if value is None or isinstance(value, str):
+def _not_finite(name: str, value: object) -> InternalError:
+    return InternalError(f"`{name}` should be finite. Received: {value}.")
+
+
+def as_line(document: dict[str, Any], id: Id | None = None) -> bytes:
+    """Return a document as one line of ASCII, with the request's `id` where it had one.
+
+    Whole numbers that JavaScript would round are written as text, NumPy's integers as plain ones.
+    """
+    if id is not None:
+        document["id"] = id
+    with suppress(orjson.JSONEncodeError):  # a whole number of NumPy or beyond ±MAX_WHOLE, or a lone surrogate
+        line = orjson.dumps(document, option=orjson.OPT_STRICT_INTEGER | orjson.OPT_APPEND_NEWLINE)
+        if line.isascii() and DELETE not in line:
+            return line
+    return json.dumps(_exact(document), allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _exact(value: Any) -> Any:
+    """Return a value of JSON with each whole number as JavaScript keeps it exactly."""
+    if isinstance(value, dict):
+        return {name: _exact(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_exact(inner) for inner in value]
+    if value is None or isinstance(value, str | float | bool):
         return value
     number = int(value)
     return number if abs(number) <= MAX_WHOLE else str(number)
-
-
-def _finite(name: str, value: float) -> float:
-    if not math.isfinite(value):
-        raise InternalError(f"`{name}` should be finite. Received: {value}.")
-    return float(value)
-
-
-def as_line(document: dict[str, object], id: Id | None = None) -> bytes:
-    """Return a document as one line of ASCII, with the request's `id` where it had one."""
-    if id is not None:
-        document["id"] = _id(id)
-    return _ENCODER.encode(document).encode("ascii") + b"\n"
-
-
-_ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Literal
 
-from recsys.contract.document import MAX_BYTES, MAX_DEPTH, MAX_LENGTH
-from recsys.contract.fields import Id
+from recsys.contract.checks import MAX_BYTES, MAX_DEPTH, MAX_LENGTH, Id
 from recsys.contract.request import MAX_LIMIT
 from recsys.contract.response import PROTOCOL, as_line
+from recsys.errors.records import Record
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(Record):
     """The limits of a request.
 
     Attributes:
@@ -29,8 +28,7 @@ class Limits:
     limit: int = MAX_LIMIT
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ready:
+class Ready(Record, kw_only=True):
     """The first line of a worker.
 
     Attributes:
@@ -48,27 +46,7 @@ class Ready:
     pid: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pong:
-    """The answer to `ping` and `reload`.
-
-    Attributes:
-        ok: Always true.
-        protocol: The version number of this contract.
-        version: The version that serves.
-        pid: The process id.
-        id: The request's id.
-    """
-
-    ok: Literal[True] = True
-    protocol: Literal[1] = PROTOCOL
-    version: str
-    pid: int
-    id: Id | None = None
-
-
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(Record):
     """A version that was activated but does not serve.
 
     Attributes:
@@ -82,8 +60,27 @@ class Refusal:
     message: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stats:
+class Pong(Record, kw_only=True):
+    """The answer to `ping` and `reload`.
+
+    Attributes:
+        ok: Always true.
+        protocol: The version number of this contract.
+        version: The version that serves.
+        pid: The process id.
+        refused: The version that was activated last but does not serve; null where there is none.
+        id: The request's id.
+    """
+
+    ok: Literal[True] = True
+    protocol: Literal[1] = PROTOCOL
+    version: str
+    pid: int
+    refused: Refusal | None = None
+    id: Id | None = None
+
+
+class Stats(Record, kw_only=True):
     """The answer to `stats`: what a worker has done since it was ready.
 
     Attributes:

@@ -7,24 +7,24 @@ that a model meets the same kind of events in production as in training.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.data.interactions import Interactions
+from recsys.data.interactions import Interactions, is_event
+from recsys.data.purchases import cancelled_rows, purchase_names
+from recsys.errors.records import Record
 from recsys.errors.wording import listed
+from recsys.features.query import Floats, Mask
 from recsys.settings import Shop, Training
 
 SECONDS_PER_DAY = 86_400
 CLOCK_SKEW_S = SECONDS_PER_DAY  # wrong clocks and time zones run ahead by hours, never by more than a day
 
-Mask = NDArray[np.bool_]
 
-
-@dataclass(frozen=True)
-class CleanReport:
+class CleanReport(Record):
     """The number of rows before and after cleaning, and the number dropped for each reason.
 
     Attributes:
@@ -94,23 +94,39 @@ def clean(interactions: Interactions, *, shop: Shop, training: Training, now: in
 def clean_history(interactions: Interactions, *, shop: Shop, now: int) -> tuple[Interactions, CleanReport]:
     """Return the valid events of one user or of all, ordered by (timestamp, row id), and the report.
 
-    The rules are, in this order: "unweighted event" (no weight or weight 0, and no cancellation), "bad timestamp" (1970
-    or before), "future timestamp" (more than a day ahead), "duplicate", and "cancelled" (see `cancelled_rows`).
+    The rules are those of `valid_history`, then "cancelled" (see `cancelled_rows`).
 
     Args:
         interactions: Events in any order.
         shop: Holds the weights of events and the names of purchases and cancellations.
         now: Seconds since 1970.
     """
+    valid, report = valid_history(interactions, shop=shop, now=now)
+    kept = without_cancelled(valid, shop)
+    n_removals = int(is_event(valid, removal_names(shop)).sum())
+    return kept, report.followed_by({"unweighted event": n_removals, "cancelled": len(valid) - len(kept) - n_removals})
+
+
+def valid_history(interactions: Interactions, *, shop: Shop, now: int) -> tuple[Interactions, CleanReport]:
+    """Return the valid events of one user or of all, with cancelled ones and removals from the cart, and the report.
+
+    The rules are, in this order: "unweighted event" (no weight or weight 0, no cancellation, no removal),
+    "bad timestamp" (1970 or before), "future timestamp" (more than a day ahead), and "duplicate".
+
+    Args:
+        interactions: Events in any order.
+        shop: Holds the weights of events and the names of cancellations and removals.
+        now: Seconds since 1970.
+
+    Returns:
+        Events ordered by (timestamp, row id), and the number of dropped rows.
+    """
     weighted = {name for name, weight in shop.event_weights.items() if weight}
     rules: dict[str, Callable[[Interactions], Mask]] = {
-        "unweighted event": lambda rows: ~is_event(rows, weighted | set(shop.cancel_events)),
+        "unweighted event": lambda rows: ~is_event(rows, weighted.union(shop.cancel_events, shop.uncart_events)),
         "bad timestamp": lambda rows: rows.timestamps <= 0,
         "future timestamp": lambda rows: rows.timestamps > now + CLOCK_SKEW_S,
         "duplicate": lambda rows: duplicate_rows(rows.users, rows.items, rows.events, rows.timestamps),
-        "cancelled": lambda rows: cancelled_rows(
-            rows.users, rows.items, is_event(rows, shop.purchase_events), is_event(rows, shop.cancel_events)
-        ),
     }
     kept, dropped = interactions.in_order(), {}
     for reason, rule in rules.items():
@@ -120,9 +136,18 @@ def clean_history(interactions: Interactions, *, shop: Shop, now: int) -> tuple[
     return kept, CleanReport(len(interactions), len(kept), dropped)
 
 
-def is_event(interactions: Interactions, names: Collection[str]) -> Mask:
-    """Return which rows have an event with one of the names, `(n,)` bool."""
-    return np.array([name in names for name in interactions.event_names], bool)[interactions.events]
+def without_cancelled(events: Interactions, shop: Shop) -> Interactions:
+    """Return valid events without cancellations, the purchases that they annul, and removals that have no weight."""
+    drop = cancelled_rows(
+        events.users, events.items, is_event(events, purchase_names(shop)), is_event(events, shop.cancel_events)
+    )
+    drop |= is_event(events, removal_names(shop))
+    return events.take(~drop) if drop.any() else events
+
+
+def removal_names(shop: Shop) -> set[str]:
+    """Return the names of the events that take an item out of the cart and say nothing else."""
+    return {name for name in shop.uncart_events if not shop.event_weights.get(name) and name not in shop.cancel_events}
 
 
 def duplicate_rows(users: NDArray, items: NDArray, events: NDArray[np.int16], timestamps: NDArray[np.int64]) -> Mask:
@@ -146,42 +171,6 @@ def duplicate_rows(users: NDArray, items: NDArray, events: NDArray[np.int16], ti
         repeats &= column[order[1:]] == column[order[:-1]]
     drop = np.zeros(len(order), bool)
     drop[order[1:]] = repeats
-    return drop
-
-
-def cancelled_rows(users: NDArray, items: NDArray, is_purchase: Mask, is_cancel: Mask) -> Mask:
-    """Return which rows to drop, `(n,)` bool: every cancellation, and the purchase that it annuls.
-
-    A cancellation annuls the newest earlier purchase of the same item by the same user that is not annulled yet. There
-    may be none, if the purchase is older than the data.
-
-    Args:
-        users: `(n,)` ids or indices, rows in time order.
-        items: `(n,)` ids or indices.
-        is_purchase: `(n,)` bool, which rows are purchases.
-        is_cancel: `(n,)` bool, which rows are cancellations.
-
-    >>> bought, bought_again, cancelled = [True, False], [True, False], [False, True]
-    >>> is_purchase, is_cancel = np.array([bought, bought_again, cancelled]).T
-    >>> cancelled_rows(np.array([1, 1, 1]), np.array([5, 5, 5]), is_purchase, is_cancel).tolist()
-    [False, True, True]
-    """
-    drop = is_cancel.copy()
-    if not is_cancel.any():
-        return drop
-    rows = np.flatnonzero(is_purchase | is_cancel)
-    pairs = list(zip(users[rows].tolist(), items[rows].tolist(), strict=True))
-    open_purchases: dict[tuple[Hashable, Hashable], list[int]] = {
-        pairs[row]: [] for row in np.flatnonzero(is_cancel[rows])
-    }
-    for row, pair, cancels in zip(rows.tolist(), pairs, is_cancel[rows].tolist(), strict=True):
-        purchases = open_purchases.get(pair)
-        if purchases is None:
-            continue  # most pairs of user and item have no cancellation
-        if not cancels:
-            purchases.append(row)
-        elif purchases:
-            drop[purchases.pop()] = True
     return drop
 
 
@@ -230,7 +219,7 @@ def _frequent(values: NDArray, minimum: int) -> tuple[NDArray, Mask]:
 
 def confidences(
     interactions: Interactions, event_weights: Mapping[str, float], half_life_days: float, now: int
-) -> NDArray[np.float32]:
+) -> Floats:
     """Return the confidences of events, `(n,)` float32, -1 to 1: weight × 0.5 ** (age / half-life).
 
     Args:

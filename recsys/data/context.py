@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,9 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
+
+from recsys.errors.records import Record
+from recsys.features.query import Indices
 
 # The Node backend reads the same file, so that both sides agree.
 _BUCKETS = json.loads(Path(__file__).with_name("buckets.json").read_text(encoding="utf-8"))
@@ -53,7 +55,7 @@ def clock_context(now: int, time_zone: str) -> dict[str, str]:
     return {"time_of_day": time_of_day(local.hour), "season": season(local.month)}
 
 
-def clock_columns(timestamps: NDArray[np.int64], time_zone: str) -> dict[str, NDArray[np.int32]]:
+def clock_columns(timestamps: NDArray[np.int64], time_zone: str) -> dict[str, Indices]:
     """Return the clock features of many moments, `(n,)` int32 indices into the values of `CLOCK_FEATURES`.
 
     Args:
@@ -68,8 +70,7 @@ def clock_columns(timestamps: NDArray[np.int64], time_zone: str) -> dict[str, ND
     }
 
 
-@dataclass(frozen=True)
-class ContextEncoder:
+class ContextEncoder(Record):
     """Maps the values of context features to indices; one past the last index means "unknown".
 
     Attributes:
@@ -99,7 +100,7 @@ class ContextEncoder:
         """The number of indices of each feature, "unknown" included."""
         return tuple(len(values) + 1 for values in self.values.values())
 
-    def encode(self, context: Mapping[str, str | None]) -> NDArray[np.int32]:
+    def encode(self, context: Mapping[str, str | None]) -> Indices:
         """Return one index for each feature, `(m,)` int32; absent and unseen values are "unknown"."""
         return np.array(
             [self._lookups[name].get(_folded(context.get(name)), len(values)) for name, values in self.values.items()],
@@ -108,10 +109,10 @@ class ContextEncoder:
 
     def known_value(self, name: str, value: str | None) -> str | None:
         """Return the encoder's own spelling of a value, or None if it is unknown."""
-        index = self._lookups[name].get(_folded(value), len(self.values[name]))
+        (index,) = self.column(name, [value])
         return self.values[name][index] if index < len(self.values[name]) else None
 
-    def column(self, name: str, values: Sequence[str | None]) -> NDArray[np.int32]:
+    def column(self, name: str, values: Sequence[str | None]) -> Indices:
         """Return the indices of many values of one feature, `(n,)` int32."""
         lookup, unknown = self._lookups[name], len(self.values[name])
         return np.array([lookup.get(_folded(value), unknown) for value in values], np.int32)

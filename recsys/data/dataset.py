@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.features.query import MAX_HISTORY, Query
+from recsys.errors.records import Record
+from recsys.features.query import MAX_HISTORY, Floats, Indices, Mask, Query
 
 
-@dataclass(frozen=True)
-class Dataset:
+class Dataset(Record):
     """Events as dense indices, ordered by (user, timestamp, row id).
 
     Attributes:
@@ -28,13 +27,13 @@ class Dataset:
         context_sizes: The number of indices of each context feature, "unknown" included.
     """
 
-    users: NDArray[np.int32]
-    items: NDArray[np.int32]
-    weights: NDArray[np.float32]
-    confidences: NDArray[np.float32]
+    users: Indices
+    items: Indices
+    weights: Floats
+    confidences: Floats
     timestamps: NDArray[np.int64]
-    purchases: NDArray[np.bool_]
-    contexts: NDArray[np.int32]
+    purchases: Mask
+    contexts: Indices
     n_users: int
     n_items: int
     context_sizes: tuple[int, ...]
@@ -55,24 +54,16 @@ class Dataset:
         """
         return first_of_moment(self.users, self.timestamps)
 
+    @property
+    def unknown_context(self) -> Indices:
+        """The context in which every feature is unknown, `(m,)` int32."""
+        return np.array(self.context_sizes, np.int32) - 1
+
     def rows_of(self, user: int) -> slice:
         """Return the rows of a user; an empty slice for `n_users`, which stands for unknown users."""
         return slice(int(self.starts[user]), int(self.starts[user + 1])) if user < self.n_users else slice(0, 0)
 
-    def take(self, mask: NDArray[np.bool_]) -> Dataset:
-        """Return the events that a mask `(n,)` bool selects."""
-        return replace(
-            self,
-            users=self.users[mask],
-            items=self.items[mask],
-            weights=self.weights[mask],
-            confidences=self.confidences[mask],
-            timestamps=self.timestamps[mask],
-            purchases=self.purchases[mask],
-            contexts=self.contexts[mask],
-        )
-
-    def query(self, user: int, *, context: NDArray[np.int32], now: int, repeats: bool) -> Query:
+    def query(self, user: int, *, context: Indices, now: int, repeats: bool) -> Query:
         """Return the query of one user, with their newest 500 events of this dataset as history.
 
         Args:
@@ -85,7 +76,7 @@ class Dataset:
         newest = slice(max(rows.start, rows.stop - MAX_HISTORY), rows.stop)
         return Query(user, self.items[newest], self.weights[newest], self.timestamps[newest], context, now, repeats)
 
-    def bought(self, user: int, since: float = -np.inf) -> NDArray[np.int32]:
+    def bought(self, user: int, since: float = -np.inf) -> Indices:
         """Return the distinct items that a user bought at or after a moment, int32, ascending.
 
         Args:
@@ -96,7 +87,7 @@ class Dataset:
         return np.unique(self.items[rows][self.purchases[rows] & (self.timestamps[rows] >= since)])
 
 
-def first_of_moment(users: NDArray[np.int32], timestamps: NDArray[np.int64]) -> NDArray[np.int64]:
+def first_of_moment(users: Indices, timestamps: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return for each row the position of the first row of the same user and second, `(n,)` int64.
 
     Args:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
-from recsys.data.cleaning import confidences, frequent_ids, is_event
+from recsys.data.cleaning import confidences, frequent_ids
 from recsys.data.context import CLOCK_FEATURES, ContextEncoder, clock_columns
 from recsys.data.dataset import Dataset, first_of_moment
 from recsys.data.ids import IdMap
-from recsys.data.interactions import Catalogue, Interactions
+from recsys.data.interactions import Catalogue, Interactions, is_event
+from recsys.errors.records import Record
+from recsys.features.query import Indices
 from recsys.settings import Shop, Training
 
 
-@dataclass(frozen=True)
-class Encoders:
+class Encoders(Record):
     """The three encoders of a version; in each, the index one past the last means "unknown".
 
     Attributes:
@@ -30,7 +28,7 @@ class Encoders:
     users: IdMap
     items: IdMap
     contexts: ContextEncoder
-    item_categories: NDArray[np.int32]
+    item_categories: Indices
 
     @classmethod
     def fit(cls, interactions: Interactions, catalogue: Catalogue, min_item_events: int) -> Encoders:
@@ -43,9 +41,7 @@ class Encoders:
         """
         users, items = (IdMap(ids) for ids in frequent_ids(interactions, 1, min_item_events))
         contexts = ContextEncoder.fit(interactions.contexts, catalogue.categories)
-        order = np.argsort(catalogue.items, kind="stable")
-        positions = IdMap(catalogue.items[order]).indices(items.ids)
-        categories = np.append(catalogue.categories[order], np.array([None]))[positions]
+        categories = np.append(catalogue.categories, np.array([None]))[catalogue.rows_of(items.ids)]
         return cls(users, items, contexts, contexts.column("category", [*categories, None]))
 
 
@@ -79,9 +75,7 @@ def encode(interactions: Interactions, encoders: Encoders, shop: Shop, training:
     )
 
 
-def _contexts(
-    rows: Interactions, users: NDArray[np.int32], items: NDArray[np.int32], encoders: Encoders, shop: Shop
-) -> NDArray[np.int32]:
+def _contexts(rows: Interactions, users: Indices, items: Indices, encoders: Encoders, shop: Shop) -> Indices:
     """Return the context that is known before each event, `(n, m)` int32.
 
     The category of an event's context is the category of the user's event before it.

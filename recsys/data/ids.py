@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.errors.records import Record
+from recsys.features.query import Indices
+
 INT64_MAX = 2**63 - 1
 
 
-@dataclass(frozen=True)
-class IdMap:
+class IdMap(Record):
     """A bijection between a shop's ids and `0 … len - 1`; `len` itself stands for "unknown".
 
     Attributes:
@@ -21,11 +21,6 @@ class IdMap:
     """
 
     ids: NDArray
-
-    @classmethod
-    def fit(cls, values: NDArray) -> IdMap:
-        """Fit the map on the distinct values of an id column."""
-        return cls(np.unique(values))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -40,20 +35,12 @@ class IdMap:
         """`int` or `str`: the type of the shop's ids."""
         return "int" if self.ids.dtype.kind in "iu" else "str"
 
-    def indices(self, values: NDArray) -> NDArray[np.int32]:
+    def indices(self, values: NDArray) -> Indices:
         """Return the indices of ids of the map's own type, `(n,)` int32; `unknown` for ids outside the map."""
         if len(self.ids) == 0:
             return np.zeros(len(values), np.int32)
         positions = np.minimum(np.searchsorted(self.ids, values), len(self.ids) - 1)
         return np.where(self.ids[positions] == values, positions, self.unknown).astype(np.int32)
-
-    def index(self, value: object) -> int:
-        """Return the index of an id from a request; `unknown` if it is not canonical or not in the map."""
-        return self._lookup.get(canonical(value, self.kind), self.unknown)
-
-    @cached_property
-    def _lookup(self) -> dict[object, int]:
-        return {value: position for position, value in enumerate(self.ids.tolist())}
 
 
 def canonical(value: object, kind: str) -> int | str | None:
@@ -97,7 +84,7 @@ def canonical_integers(texts: Sequence[str | None]) -> list[int | None]:
     return [canonical(text, "int") for text in texts]  # type: ignore[misc]
 
 
-def distinct(indices: Iterable[int]) -> NDArray[np.int32]:
+def distinct(indices: Iterable[int]) -> Indices:
     """Return the distinct indices, `(n,)` int32, ascending.
 
     NumPy's set functions import numpy.ma at their first call, which takes 5 % of a one-shot request.

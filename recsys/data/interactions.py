@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.data.ids import IdMap
+from recsys.errors.records import Record
+from recsys.features.query import Mask
 
-@dataclass(frozen=True)
-class Interactions:
+
+class Interactions(Record):
     """Events of a shop, one per position of every array.
 
     Attributes:
@@ -62,6 +65,11 @@ class Interactions:
         return self.take(np.lexsort((self.row_ids, self.timestamps)))
 
 
+def is_event(interactions: Interactions, names: Collection[str]) -> Mask:
+    """Return which rows have an event with one of the names, `(n,)` bool."""
+    return np.array([name in names for name in interactions.event_names], bool)[interactions.events]
+
+
 def data_hash(interactions: Interactions) -> str:
     """Return the SHA-256 of the cleaned events, the same for the same events on any database."""
     digest = hashlib.sha256("\n".join(interactions.event_names).encode())
@@ -71,8 +79,7 @@ def data_hash(interactions: Interactions) -> str:
     return digest.hexdigest()
 
 
-@dataclass(frozen=True)
-class Catalogue:
+class Catalogue(Record):
     """The shop's products, one per position of every array.
 
     Attributes:
@@ -82,14 +89,25 @@ class Catalogue:
         brands: `(n,)` object holding str or None.
         prices: `(n,)` float64, the current price; NaN where unknown.
         names: `(n,)` object holding str or None; None where the shop's mapping has no names.
+        tags: `(n,)` object holding str or None, the words that mark a product; None where the mapping has none.
     """
 
     items: NDArray
-    active: NDArray[np.bool_]
+    active: Mask
     categories: NDArray
     brands: NDArray
     prices: NDArray[np.float64]
     names: NDArray | None = None
+    tags: NDArray | None = None
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def rows_of(self, items: NDArray) -> NDArray[np.int64]:
+        """Return the row of each item, `(k,)` int64; `len(self)` for items that are no product of the shop.
+
+        Args:
+            items: `(k,)` external ids.
+        """
+        order = np.argsort(self.items, kind="stable")
+        return np.append(order, len(self))[IdMap(self.items[order]).indices(items)]

@@ -79,6 +79,10 @@ class Overloaded(RecsysError):
     code, exit_status, retryable = "overloaded", 75, True
 
 
+class AlreadyTraining(Overloaded):
+    """Another process trains on the same folder of versions."""
+
+
 class ModelRefused(RecsysError):
     """A version has a file that is damaged, unlisted or outside its folder."""
 

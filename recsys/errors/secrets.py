@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from functools import lru_cache
-from types import TracebackType
 from typing import NoReturn
 
 MASK = "***"
@@ -109,27 +108,29 @@ def _guard_tracebacks() -> None:
     import threading
 
     if sys.excepthook is sys.__excepthook__:
-        sys.excepthook = lambda kind, error, trace: _print("", kind, error, trace)
+        sys.excepthook = lambda kind, error, trace: write_traceback(error)
     if threading.excepthook is threading.__excepthook__:
-        threading.excepthook = lambda hook: _print(
-            f"Exception in thread {hook.thread and hook.thread.name}:\n",
-            hook.exc_type,
-            hook.exc_value,
-            hook.exc_traceback,
+        threading.excepthook = lambda hook: write_traceback(
+            hook.exc_value, f"Exception in thread {hook.thread and hook.thread.name}:\n"
         )
     if sys.unraisablehook is sys.__unraisablehook__:
-        sys.unraisablehook = lambda hook: _print(
-            f"{hook.err_msg or 'Exception ignored in'}: {hook.object!r}\n",
-            hook.exc_type,
-            hook.exc_value,
-            hook.exc_traceback,
+        sys.unraisablehook = lambda hook: write_traceback(
+            hook.exc_value, f"{hook.err_msg or 'Exception ignored in'}: {hook.object!r}\n"
         )
 
 
-def _print(heading: str, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
-    """Write a traceback without secrets to stderr."""
+def write_traceback(error: BaseException | None, heading: str = "") -> None:
+    """Write a traceback without secrets to stderr, if there is one.
+
+    Args:
+        error: The exception; nothing is written for SystemExit, which ends a thread silently.
+        heading: Text before it, its line end included.
+
+    Raises:
+        OSError: stderr has no reader.
+    """
     import traceback
 
-    if sys.stderr is not None and kind is not SystemExit:  # which ends a thread silently
-        sys.stderr.write(scrubbed(heading + "".join(traceback.format_exception(kind, error, trace))))
+    if sys.stderr is not None and not isinstance(error, SystemExit):
+        sys.stderr.write(scrubbed(heading + "".join(traceback.format_exception(error))))
         sys.stderr.flush()

@@ -17,10 +17,10 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.features.query import Floats, Indices, Mask
 
-def precision_at_k(
-    ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: int = 10, n_relevant: int | None = None
-) -> float:
+
+def precision_at_k(ranked: Indices, relevant: Indices, *, k: int = 10, n_relevant: int | None = None) -> float:
     """Return hits / k, from 0 to 1, even if the list is shorter than k.
 
     Args:
@@ -36,9 +36,7 @@ def precision_at_k(
     return float(hits.sum() / k) if n_relevant else math.nan
 
 
-def average_precision_at_k(
-    ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: int = 10, n_relevant: int | None = None
-) -> float:
+def average_precision_at_k(ranked: Indices, relevant: Indices, *, k: int = 10, n_relevant: int | None = None) -> float:
     """Return Σ P@i · rel_i / min(k, relevant), from 0 to 1. Its mean over users is MAP@k.
 
     Other libraries divide by all relevant items, so that a user with 30 of them cannot reach 1 in a list of 10. See
@@ -58,9 +56,7 @@ def average_precision_at_k(
     return float(precisions[hits].sum() / min(k, n_relevant)) if n_relevant else math.nan
 
 
-def ndcg_at_k(
-    ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: int = 10, n_relevant: int | None = None
-) -> float:
+def ndcg_at_k(ranked: Indices, relevant: Indices, *, k: int = 10, n_relevant: int | None = None) -> float:
     """Return Σ rel_i / log2(i + 1), divided by its largest possible value, that of min(k, relevant) hits on top.
 
     The arguments are those of `precision_at_k`.
@@ -73,9 +69,7 @@ def ndcg_at_k(
     return float(gains[: len(hits)][hits].sum() / gains[:n_relevant].sum()) if n_relevant else math.nan
 
 
-def hit_rate_at_k(
-    ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: int = 10, n_relevant: int | None = None
-) -> float:
+def hit_rate_at_k(ranked: Indices, relevant: Indices, *, k: int = 10, n_relevant: int | None = None) -> float:
     """Return 1 if any of the first k items is relevant, else 0.
 
     The arguments are those of `precision_at_k`.
@@ -87,9 +81,7 @@ def hit_rate_at_k(
     return float(hits.any()) if n_relevant else math.nan
 
 
-def recall_at_k(
-    ranked: NDArray[np.int32], relevant: NDArray[np.int32], *, k: int = 10, n_relevant: int | None = None
-) -> float:
+def recall_at_k(ranked: Indices, relevant: Indices, *, k: int = 10, n_relevant: int | None = None) -> float:
     """Return hits / relevant, from 0 to 1; a user with more than k relevant items cannot reach 1.
 
     The arguments are those of `precision_at_k`.
@@ -101,9 +93,7 @@ def recall_at_k(
     return float(hits.sum() / n_relevant) if n_relevant else math.nan
 
 
-def _hits(
-    ranked: NDArray[np.int32], relevant: NDArray[np.int32], k: int, n_relevant: int | None
-) -> tuple[NDArray[np.bool_], int]:
+def _hits(ranked: Indices, relevant: Indices, k: int, n_relevant: int | None) -> tuple[Mask, int]:
     """Return which of the first k items are relevant, and the number of all relevant items.
 
     Raises:
@@ -116,9 +106,9 @@ def _hits(
 
 
 def auc(
-    scores: NDArray[np.float32],
-    relevant: NDArray[np.bool_],
-    candidates: NDArray[np.bool_] | None = None,
+    scores: Floats,
+    relevant: Mask,
+    candidates: Mask | None = None,
     *,
     n_relevant: int | None = None,
 ) -> float:
@@ -170,7 +160,7 @@ def rmse(predicted: NDArray[np.float64], actual: NDArray[np.float64]) -> float:
     return math.sqrt(np.mean(np.square(np.subtract(predicted, actual, dtype=np.float64))))
 
 
-def coverage(lists: Iterable[NDArray[np.int32]], n_items: int) -> float:
+def coverage(lists: Iterable[Indices], n_items: int) -> float:
     """Return the share of the catalogue, 0 to 1, that appears in at least one list; NaN without items.
 
     Args:

@@ -7,17 +7,17 @@ with the items that the user chose after the cut.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.data.cleaning import SECONDS_PER_DAY, is_event
 from recsys.data.context import clock_context
 from recsys.data.dataset import Dataset
 from recsys.data.encoding import Encoders
-from recsys.data.interactions import Interactions
+from recsys.data.interactions import Interactions, is_event
+from recsys.data.purchases import window_start
+from recsys.errors.records import Record
 from recsys.evaluation.calibration import Calibration
 from recsys.evaluation.metrics import (
     auc,
@@ -31,8 +31,10 @@ from recsys.evaluation.metrics import (
     rmse,
 )
 from recsys.evaluation.ranking import top_k
-from recsys.features.query import Query
+from recsys.features.features import FeatureValues
+from recsys.features.query import Floats, Indices, Mask, Query
 from recsys.scorers.base import Scorer
+from recsys.scorers.layers import LinearEnsemble
 from recsys.settings import Shop
 
 K = 10
@@ -46,8 +48,7 @@ RANKING_METRICS: Mapping[str, Callable[..., float]] = {
 }
 
 
-@dataclass(frozen=True)
-class EvaluationCase:
+class EvaluationCase(Record):
     """One test case: a user's query at the cut, and their relevant items after it.
 
     Attributes:
@@ -59,10 +60,10 @@ class EvaluationCase:
     """
 
     query: Query
-    relevant: NDArray[np.int32]
+    relevant: Indices
     n_unreachable: int
-    hidden: NDArray[np.int32]
-    candidates: NDArray[np.int32] | None = None
+    hidden: Indices
+    candidates: Indices | None = None
 
     @property
     def n_relevant(self) -> int:
@@ -70,8 +71,7 @@ class EvaluationCase:
         return len(self.relevant) + self.n_unreachable
 
 
-@dataclass(frozen=True)
-class EvaluationSet:
+class EvaluationSet(Record):
     """The test cases after one cut, under one repeat rule.
 
     Attributes:
@@ -83,13 +83,18 @@ class EvaluationSet:
     """
 
     cases: tuple[EvaluationCase, ...]
-    known: NDArray[np.bool_]
+    known: Mask
     n_nothing_relevant: int
-    active: NDArray[np.bool_]
-    pairs: tuple[NDArray[np.int32], ...]
+    active: Mask
+    pairs: tuple[Indices, ...]
 
     def __len__(self) -> int:
         return len(self.cases)
+
+    @property
+    def n_relevant(self) -> NDArray[np.int64]:
+        """The number of relevant items of each test case, `(n_cases,)` int64."""
+        return np.array([case.n_relevant for case in self.cases], np.int64)
 
 
 def build_evaluation_set(
@@ -98,7 +103,7 @@ def build_evaluation_set(
     encoders: Encoders,
     *,
     shop: Shop,
-    active: NDArray[np.bool_],
+    active: Mask,
     cut: int,
     repeat_after_days: float,
     rng: np.random.Generator,
@@ -122,7 +127,7 @@ def build_evaluation_set(
     for user, relevant, n_unreachable in _relevant_by_user(after, encoders, shop):
         context = known_context(past, user, encoders, shop, cut)
         query = past.query(user, context=context, now=cut, repeats=repeat_after_days < np.inf)
-        hidden = past.bought(user, cut - repeat_after_days * SECONDS_PER_DAY)
+        hidden = past.bought(user, window_start(cut, repeat_after_days))
         case = EvaluationCase(query, np.setdiff1d(relevant, hidden), n_unreachable, hidden)
         if case.n_relevant:
             cases.append(case)
@@ -173,8 +178,8 @@ def leave_one_out(
 
 
 def sampled_negatives(
-    rng: np.random.Generator, seen_by_user: Iterable[NDArray[np.int32]], n_items: int, n: int = 99
-) -> list[NDArray[np.int32]]:
+    rng: np.random.Generator, seen_by_user: Iterable[Indices], n_items: int, n: int = 99
+) -> list[Indices]:
     """Return for each user up to `n` distinct items that the user has not seen, int32, in random order.
 
     A small catalogue may have fewer than `n` unseen items. The ranking is easier then, because chance is above 10 in
@@ -199,7 +204,7 @@ def _evaluation_set(
     cases: list[EvaluationCase],
     past: Dataset,
     n_nothing_relevant: int,
-    active: NDArray[np.bool_],
+    active: Mask,
     rng: np.random.Generator,
 ) -> EvaluationSet:
     known = np.array([case.query.user < past.n_users for case in cases], bool)
@@ -207,9 +212,7 @@ def _evaluation_set(
     return EvaluationSet(tuple(cases), known, n_nothing_relevant, active, pairs)
 
 
-def _relevant_by_user(
-    after: Interactions, encoders: Encoders, shop: Shop
-) -> Iterator[tuple[int, NDArray[np.int32], int]]:
+def _relevant_by_user(after: Interactions, encoders: Encoders, shop: Shop) -> Iterator[tuple[int, Indices, int]]:
     """Yield for each user with relevant items: their index, the known items, and the number of unknown items."""
     chosen = after.take(_relevant_rows(after, shop))
     _, user_codes = np.unique(chosen.users, return_inverse=True)
@@ -220,18 +223,18 @@ def _relevant_by_user(
         yield int(users[rows[0]]), np.unique(items[rows][known]), len(set(chosen.items[rows][~known].tolist()))
 
 
-def _relevant_rows(after: Interactions, shop: Shop) -> NDArray[np.bool_]:
+def _relevant_rows(after: Interactions, shop: Shop) -> Mask:
     """Return the mask of relevant events, `(n,)` bool; without any of the shop's, all events of positive weight."""
     relevant = is_event(after, shop.relevant_events)
     return relevant if relevant.any() else _positive_rows(after, shop)
 
 
-def _positive_rows(events: Interactions, shop: Shop) -> NDArray[np.bool_]:
+def _positive_rows(events: Interactions, shop: Shop) -> Mask:
     """Return which events have a positive weight, `(n,)` bool."""
     return is_event(events, [name for name, weight in shop.event_weights.items() if weight > 0])
 
 
-def known_context(past: Dataset, user: int, encoders: Encoders, shop: Shop, now: int) -> NDArray[np.int32]:
+def known_context(past: Dataset, user: int, encoders: Encoders, shop: Shop, now: int) -> Indices:
     """Return the context of a user at a moment, `(m,)` int32.
 
     Clock features are those of the moment. All other features come from the user's newest event; without events they
@@ -256,7 +259,7 @@ def known_context(past: Dataset, user: int, encoders: Encoders, shop: Shop, now:
     return context
 
 
-def _pairs(case: EvaluationCase, active: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int32]:
+def _pairs(case: EvaluationCase, active: Mask, rng: np.random.Generator) -> Indices:
     """Return the relevant items that are allowed, then four sampled allowed items for each."""
     allowed = allowed_items(case, active)
     relevant = case.relevant[allowed[case.relevant]]
@@ -264,8 +267,7 @@ def _pairs(case: EvaluationCase, active: NDArray[np.bool_], rng: np.random.Gener
     return np.concatenate([relevant, sampled])
 
 
-@dataclass(frozen=True)
-class EvaluationResult:
+class EvaluationResult(Record):
     """All metrics of one scorer on one evaluation set.
 
     Attributes:
@@ -277,40 +279,34 @@ class EvaluationResult:
     """
 
     per_user: Mapping[str, NDArray[np.float64]]
-    lists: tuple[NDArray[np.int32], ...]
-    pair_logits: NDArray[np.float32]
-    pair_labels: NDArray[np.bool_]
+    lists: tuple[Indices, ...]
+    pair_logits: Floats
+    pair_labels: Mask
     n_unreachable: int = 0
-
-
-def evaluate_one(scorer: Scorer, evaluation_set: EvaluationSet) -> EvaluationResult:
-    """Evaluate one scorer on an evaluation set."""
-    return evaluate_all({"": scorer}, evaluation_set)[""]
 
 
 def evaluate_all(scorers: Mapping[str, Scorer], evaluation_set: EvaluationSet) -> dict[str, EvaluationResult]:
     """Evaluate several scorers on an evaluation set, case by case, so that shared features are computed once.
 
-    Each query is copied first, so that the evaluation set keeps no cached scores.
-
     Args:
-        scorers: The scorers by name.
+        scorers: The scorers by name; all ensembles among them have the same features.
         evaluation_set: The set to evaluate on.
     """
     metrics: dict[str, dict[str, list[float]]] = {
         name: {metric: [] for metric in (*RANKING_METRICS, "auc")} for name in scorers
     }
-    lists: dict[str, list[NDArray[np.int32]]] = {name: [] for name in scorers}
-    logits: dict[str, list[NDArray[np.float32]]] = {name: [np.zeros(0, np.float32)] for name in scorers}
+    lists: dict[str, list[Indices]] = {name: [] for name in scorers}
+    logits: dict[str, list[Floats]] = {name: [np.zeros(0, np.float32)] for name in scorers}
     labels, n_unreachable = [np.zeros(0, bool)], 0
     for case, pairs in zip(evaluation_set.cases, evaluation_set.pairs, strict=True):
-        query, allowed = replace(case.query), allowed_items(case, evaluation_set.active)
+        allowed = allowed_items(case, evaluation_set.active)
+        features = shared_features(scorers.values(), case.query)
         relevant = np.zeros(len(allowed), bool)
         relevant[case.relevant] = True
         labels.append(relevant[pairs])
         n_unreachable += case.n_relevant - int(allowed[case.relevant].sum())
         for name, scorer in scorers.items():
-            scores = scorer.score(query)
+            scores = scorer.score(case.query, features)
             top = top_k(scores, K, allowed)
             for metric, metric_at_k in RANKING_METRICS.items():
                 metrics[name][metric].append(metric_at_k(top, case.relevant, k=K, n_relevant=case.n_relevant))
@@ -329,6 +325,12 @@ def evaluate_all(scorers: Mapping[str, Scorer], evaluation_set: EvaluationSet) -
     }
 
 
+def shared_features(scorers: Iterable[Scorer], query: Query, items: Indices | None = None) -> FeatureValues | None:
+    """Return the features of a query that all ensembles among some scorers share; None without an ensemble."""
+    ensemble = next((scorer for scorer in scorers if isinstance(scorer, LinearEnsemble)), None)
+    return None if ensemble is None else ensemble.features.compute(query, items)
+
+
 def mean_average_precision(scorer: Scorer, evaluation_set: EvaluationSet, limit: int = 2000) -> float:
     """Return MAP@10 over known users, 0 to 1: a fast validation metric; 0 without known users.
 
@@ -341,12 +343,12 @@ def mean_average_precision(scorer: Scorer, evaluation_set: EvaluationSet, limit:
     sampled = known[np.linspace(0, len(known) - 1, min(limit, len(known))).astype(int)]
     precisions = []
     for case in (evaluation_set.cases[n] for n in sampled):
-        top = top_k(scorer.score(replace(case.query)), K, allowed_items(case, evaluation_set.active))
+        top = top_k(scorer.score(case.query), K, allowed_items(case, evaluation_set.active))
         precisions.append(average_precision_at_k(top, case.relevant, n_relevant=case.n_relevant))
     return float(np.mean(precisions)) if precisions else 0.0
 
 
-def allowed_items(case: EvaluationCase, active: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def allowed_items(case: EvaluationCase, active: Mask) -> Mask:
     """Return which items are ranked in a test case, `(n_items,)` bool: candidates or active items, without hidden ones.
 
     Args:
@@ -365,7 +367,7 @@ def allowed_items(case: EvaluationCase, active: NDArray[np.bool_]) -> NDArray[np
 def summarise(
     result: EvaluationResult, evaluation_set: EvaluationSet, calibration: Calibration | None, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Return one row of the report: means over known users, the interval of MAP@10, and MAP@10 of unseen users.
+    """Return one row of the report: means over known users, intervals of MAP@10 and P@10, and MAP@10 of unseen users.
 
     Args:
         result: The result of one scorer.
@@ -375,8 +377,9 @@ def summarise(
     """
     known = evaluation_set.known
     row: dict[str, Any] = {name: _mean(values[known]) for name, values in result.per_user.items()}
-    interval = bootstrap_interval(result.per_user["map10"][known], rng) if known.any() else (None, None)
-    row["map10_low"], row["map10_high"] = interval
+    for name, source in (("map10", rng), ("precision10", rng.spawn(1)[0])):
+        interval = bootstrap_interval(result.per_user[name][known], source) if known.any() else (None, None)
+        row[f"{name}_low"], row[f"{name}_high"] = interval
     has_pairs = len(result.pair_labels) or result.n_unreachable
     row["rmse"] = _rmse(result, calibration) if calibration and has_pairs else None
     row["coverage"] = coverage(result.lists, max(int(evaluation_set.active.sum()), 1))
@@ -395,10 +398,3 @@ def _rmse(result: EvaluationResult, calibration: Calibration) -> float:
 def _mean(values: NDArray[np.float64]) -> float | None:
     """Return the mean of the values that are not NaN; None without any."""
     return float(np.nanmean(values)) if np.isfinite(values).any() else None
-
-
-def calibrate(result: EvaluationResult) -> Calibration | None:
-    """Fit the map from a scorer's logits to probabilities; None unless there are relevant and irrelevant pairs."""
-    if not result.pair_labels.any() or result.pair_labels.all():
-        return None
-    return Calibration.fit(result.pair_logits, result.pair_labels)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from recsys.features.query import Floats, Indices, Mask
 
 
-def top_k(scores: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None) -> NDArray[np.int32]:
+def top_k(scores: Floats, k: int, allowed: Mask | None = None) -> Indices:
     """Return the indices of the `k` highest scores, best first; equal scores by ascending index, also at the border.
 
     The list is shorter than `k` if fewer items are allowed.

@@ -1,26 +1,36 @@
-"""The choice of the model for one request: the best over all users, unless this user's evidence favours another one.
+"""Segments of users, and the priors of the choice of the model for one user, as in empirical Bayes.
 
-The user's evidence is shrunk to a prior over all users, as in empirical Bayes.
+Priors come from the evaluation of all users. `recsys.recommending.runs.choose` shrinks a user's own metrics to them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import ModelRefused
+from recsys.errors.records import Record
 
 PRIOR_STRENGTH = 10.0
-CONFIDENCE = 0.9  # below it, a choice for each user would follow noise
+# Users by the number of their events on items that the version knows, from the given number on. A user without any is
+# answered with what is popular.
+SEGMENTS: Mapping[str, int] = {"known": 5, "returning": 2, "guests": 1}
 
 
-@dataclass(frozen=True)
-class Priors:
+def segment_of(n_events: int) -> str:
+    """Return the segment of a user by the number of their events.
+
+    >>> [segment_of(n) for n in (0, 1, 2, 4, 5, 500)]
+    ['guests', 'guests', 'returning', 'returning', 'known', 'known']
+    """
+    return next((name for name, least in SEGMENTS.items() if n_events >= least), "guests")
+
+
+class Priors(Record):
     """The prior of the differences between the models, from the evaluation of all users.
 
     Attributes:
@@ -29,20 +39,28 @@ class Priors:
         spread: τ of each other model: the standard deviation of one observation (one relevant item) around μ; 0 or
             above.
         strength: k, the number of relevant items that the prior weighs as much as; above 0.
+        per_user: Whether a user's own metrics may choose another model than the best.
     """
 
     best: str
     mean: Mapping[str, float]
     spread: Mapping[str, float]
     strength: float = PRIOR_STRENGTH
+    per_user: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Return the priors as a JSON object."""
-        return {"best": self.best, "mean": dict(self.mean), "spread": dict(self.spread), "strength": self.strength}
+        return {
+            "best": self.best,
+            "mean": dict(self.mean),
+            "spread": dict(self.spread),
+            "strength": self.strength,
+            "per_user": self.per_user,
+        }
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Priors:
-        """Read the priors from an object that `to_json` wrote.
+        """Read the priors from an object that `to_json` wrote; a version without `per_user` chose for each user.
 
         Raises:
             ModelRefused: A field is missing or malformed, or a number is not finite or outside its range.
@@ -52,6 +70,7 @@ class Priors:
         """
         try:
             best, strength = str(stored["best"]), float(stored["strength"])
+            per_user = bool(stored.get("per_user", True))
             mean, spread = (
                 {str(name): float(value) for name, value in stored[key].items()} for key in ("mean", "spread")
             )
@@ -64,22 +83,7 @@ class Priors:
             raise ModelRefused(
                 f"Selection priors should hold a finite mean and a spread from 0 for each model. Received: {stored!r}."
             )
-        return cls(best, mean, spread, strength)
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """The held-out metrics of the models for one user.
-
-    Attributes:
-        average_precision: AP@10 of each model, 0 to 1; a model that failed is absent.
-        n_relevant: The number of relevant items behind the metrics.
-        precision: P@10 of each model, 0 to 1; it breaks ties.
-    """
-
-    average_precision: Mapping[str, float]
-    n_relevant: int
-    precision: Mapping[str, float] = field(default_factory=dict)
+        return cls(best, mean, spread, strength, per_user)
 
 
 def fit_priors(
@@ -88,6 +92,7 @@ def fit_priors(
     n_relevant: NDArray[np.int64],
     *,
     strength: float = PRIOR_STRENGTH,
+    per_user: bool = True,
 ) -> Priors:
     """Fit μ and τ of every model against the best one.
 
@@ -99,6 +104,7 @@ def fit_priors(
         per_user_ap: `(n_users,)` AP@10 of each model, including the best; NaN for users without relevant items.
         n_relevant: `(n_users,)` int64, the number of relevant items of each user.
         strength: k, in relevant items.
+        per_user: Whether a user's own metrics may choose another model than the best.
 
     >>> ap = {"BMF": np.array([0.2, 0.4]), "ENCM": np.array([0.4, 0.4])}
     >>> priors = fit_priors("BMF", ap, np.array([1, 4]))  # differences 0.2 and 0, μ = 0.1
@@ -114,46 +120,4 @@ def fit_priors(
         mean[name] = float(differences.mean()) if len(differences) else 0.0
         squares = n_relevant[counted] * (differences - mean[name]) ** 2
         spread[name] = math.sqrt(squares.mean()) if len(squares) else 0.0
-    return Priors(best, mean, spread, strength)
-
-
-def choose(priors: Priors, evidence: Evidence | None, order: Sequence[str]) -> str:
-    """Return the name of the model that answers.
-
-    The user's mean difference x̄ to the best is shrunk to θ = (n·x̄ + k·μ) / (n + k), with standard deviation τ / √(n +
-    k). Another model than the best is chosen only if P(θ > 0) > 0.9. Among those, the highest θ wins; ties go by P@10,
-    then by registry order. Without evidence, or with a spread of 0, the best model answers.
-
-    Args:
-        priors: From the evaluation of all users.
-        evidence: The user's own metrics, or None.
-        order: The names of the models that have an answer, in registry order, at least one. If the best model is not
-            among them, the one with the highest μ answers, because no difference to the best is known.
-
-    >>> priors = Priors("BMF", {"ENCM": -0.01}, {"ENCM": 0.2})
-    >>> choose(priors, Evidence({"BMF": 0.1, "ENCM": 0.9}, n_relevant=10), ("ENCM", "BMF"))  # θ = 0.395, sd = 0.045
-    'ENCM'
-    >>> choose(priors, Evidence({"BMF": 0.1, "ENCM": 0.2}, n_relevant=3), ("ENCM", "BMF"))  # θ = 0.015, sd = 0.055
-    'BMF'
-    """
-    if priors.best not in order:
-        return max(order, key=lambda name: priors.mean.get(name, -math.inf))  # max keeps the first of equals
-    if evidence is None or evidence.n_relevant < 1:
-        return priors.best
-    thetas = {name: theta for name in order if (theta := _confident_gain(priors, evidence, name)) is not None}
-    if not thetas:
-        return priors.best
-    return max(thetas, key=lambda name: (thetas[name], evidence.precision.get(name, 0.0)))
-
-
-def _confident_gain(priors: Priors, evidence: Evidence, name: str) -> float | None:
-    """Return θ if the model is better than the best one with enough confidence, else None."""
-    precision, best = evidence.average_precision.get(name), evidence.average_precision.get(priors.best)
-    spread = priors.spread.get(name, 0.0)
-    if name == priors.best or precision is None or best is None or spread <= 0:
-        return None
-    n = evidence.n_relevant
-    theta = (n * (precision - best) + priors.strength * priors.mean[name]) / (n + priors.strength)
-    z = theta * math.sqrt(n + priors.strength) / spread
-    is_confident = 0.5 * (1 + math.erf(z / math.sqrt(2))) > CONFIDENCE
-    return theta if is_confident else None
+    return Priors(best, mean, spread, strength, per_user)

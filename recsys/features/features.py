@@ -5,15 +5,25 @@ They come from item-item similarity, sequential co-occurrence, ALS, popularity, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.features.history import add_at, ages, distinct_items, event_weights, sum_by_item, user_item_sums
-from recsys.features.item_item import Neighbours
-from recsys.features.query import MAX_HISTORY, Arrays, Query
+from recsys.errors.records import Record
+from recsys.features.query import (
+    MAX_HISTORY,
+    Arrays,
+    EventsByItem,
+    Floats,
+    Indices,
+    Mask,
+    Query,
+    add_at,
+    ages,
+    user_item_sums,
+)
 
 ITEM_ITEM = ("neighbours", "neighbours_recent", "transitions")  # summed over the items of the history
 EASE_ROWS, TRANSITION_ROWS = slice(0, 2), slice(2, 3)  # which rows of `ITEM_ITEM` each matrix gives
@@ -26,12 +36,132 @@ USER_ITEM_HALF_LIVES = (np.inf, 60.0, 15.0)  # days
 NEIGHBOURS_DECAY = 0.9  # for each moment of age
 TRANSITIONS_DECAY = 0.8
 _DECAYS = np.array([[1.0], [NEIGHBOURS_DECAY], [TRANSITIONS_DECAY]])
-_RECENCY = _DECAYS ** np.arange(MAX_HISTORY)  # for each row of `ITEM_ITEM`, by age
+RECENCY = _DECAYS ** np.arange(MAX_HISTORY)  # for each row of `ITEM_ITEM`, by age
+MANY = 150  # more rows of `Neighbours` are added one by one: 500 then take half the time, 50 would take a tenth more
 SHORT_LIST = 8  # ALS is computed for chosen items alone where the catalogue is at least this many times longer
 
 
-@dataclass(frozen=True, eq=False)  # equal to itself only, and so hashable: a key of the query's cache
-class Features:
+class Neighbours(Record):
+    """A square sparse matrix W of weights from item j (row) to item i (column), in CSR form.
+
+    Attributes:
+        starts: `(n_items + 1,)` int64; row j is at `starts[j]:starts[j + 1]` of the other two.
+        neighbours: `(k,)` int32, the columns i, ascending within a row.
+        similarities: `(k,)` float32, the weights W[j, i].
+    """
+
+    starts: NDArray[np.int64]
+    neighbours: Indices
+    similarities: Floats
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays, prefix: str = "") -> Neighbours:
+        """Build the matrix from a version's arrays; their names may begin with a prefix."""
+        return cls(arrays[f"{prefix}starts"], arrays[f"{prefix}neighbours"], arrays[f"{prefix}similarities"])
+
+    @property
+    def n_items(self) -> int:
+        """The number of items."""
+        return len(self.starts) - 1
+
+    @cached_property
+    def _dense(self) -> Floats | None:
+        """The dense matrix `(n_items, n_items)` if all weights are stored, which is faster for a small catalogue."""
+        is_dense = len(self.similarities) == self.n_items**2
+        return self.similarities.reshape(self.n_items, self.n_items) if is_dense else None
+
+    def accumulate(self, items: Indices, strengths: Floats) -> Floats:
+        """Return `Σ_j strengths_j · W[items_j, :]`. Several rows of strengths cost little more than one.
+
+        Args:
+            items: `(h,)` int32; a repeated item counts twice.
+            strengths: `(h,)` or `(s, h)` float32, how much each item counts.
+
+        Returns:
+            `(n_items,)` or `(s, n_items)` float32.
+        """
+        if self._dense is not None:  # not by BLAS, whose rounding may differ between items with equal weights
+            dense_sums: Floats = np.einsum("...h,hn->...n", strengths, self._dense[items])
+            return dense_sums
+        if len(items) > MANY:
+            return self._accumulate_by_row(items, strengths)
+        columns = self._rows(self.neighbours, items).astype(np.intp)  # converted once, not in each bincount
+        repeated = np.repeat(np.atleast_2d(strengths), self._lengths(items), axis=1)
+        weighted = repeated * self._rows(self.similarities, items)
+        sums = np.array([np.bincount(columns, values, self.n_items) for values in weighted], np.float32)
+        return sums.reshape(*strengths.shape[:-1], self.n_items)
+
+    def _accumulate_by_row(self, items: Indices, strengths: Floats) -> Floats:
+        """Compute `accumulate` one row at a time; a copy of many rows would not fit into the processor's cache."""
+        sums = np.zeros((*strengths.shape[:-1], self.n_items), np.float32)
+        spans = zip(self.starts[items].tolist(), self.starts[items + 1].tolist(), strict=True)
+        for (first, last), row_strengths in zip(spans, np.atleast_2d(strengths).T, strict=True):
+            for total, strength in zip(np.atleast_2d(sums), row_strengths, strict=True):
+                np.add.at(total, self.neighbours[first:last], self.similarities[first:last] * strength)
+        return sums
+
+    def block(self, items: Indices, columns: Indices) -> Floats:
+        """Return the dense block `W[items, columns]`, `(h, k)` float32.
+
+        All rows and columns are searched at once: each round of a binary search halves every interval.
+
+        Args:
+            items: `(h,)` int32, the rows.
+            columns: `(k,)` int32, in any order; repeated ones are allowed.
+        """
+        return self.at(items[:, None], np.broadcast_to(columns, (len(items), len(columns))))
+
+    def at(self, items: Indices, columns: Indices) -> Floats:
+        """Return the weights `W[items, columns]` of pairs, `(h, k)` float32.
+
+        Args:
+            items: `(h, 1)` int32, the rows.
+            columns: `(h, k)` int32, the columns that are read of each row.
+        """
+        if self._dense is not None:
+            return self._dense[items, columns]
+        if not len(self.neighbours):
+            return np.zeros(columns.shape, np.float32)
+        starts, ends = self.starts[items], self.starts[items + 1]
+        place = np.repeat(starts - 1, columns.shape[1], axis=1)  # of the last neighbour that is at most the column
+        longest = int(self._lengths(items).max(initial=0))
+        for bit in reversed(range(longest.bit_length())):
+            further = place + (1 << bit)
+            place = np.where((further < ends) & (self.neighbours.take(further, mode="clip") <= columns), further, place)
+        hit = (place >= starts) & (self.neighbours.take(place, mode="clip") == columns)
+        return np.where(hit, self.similarities.take(place, mode="clip"), np.float32(0))
+
+    def _lengths(self, items: Indices) -> NDArray[np.int64]:
+        return self.starts[items + 1] - self.starts[items]
+
+    def _rows(self, values: NDArray, items: Indices) -> NDArray:
+        """Return the values of some rows, concatenated.
+
+        Rows are copied one by one. One index array for all of them would take longer to make than the copies take.
+        """
+        spans = zip(self.starts[items].tolist(), self.starts[items + 1].tolist(), strict=True)
+        return np.concatenate([values[first:last] for first, last in spans] or [values[:0]])
+
+
+class FeatureValues(NamedTuple):
+    """The features of one query, which all ensembles add up; see `Features.compute`.
+
+    Attributes:
+        items: `(k,)` int32, the items that the values belong to; None for the whole catalogue, k = n_items.
+        item_item: `(3, k)` float32, in the order of `ITEM_ITEM`.
+        factors: `(k,)` float32, the dot products of ALS; zeros for guests and unseen users.
+        user_items: `(h,)` int32, the distinct items of the history, ascending.
+        user_item: `(4, h)` float32, in the order of `USER_ITEM`; other items have 0.
+    """
+
+    items: Indices | None
+    item_item: Floats
+    factors: Floats
+    user_items: Indices
+    user_item: Floats
+
+
+class Features(NamedTuple):
     """What the twelve features are computed from. `recsys.training.ensemble` fits their weights.
 
     Attributes:
@@ -44,9 +174,9 @@ class Features:
 
     ease: Neighbours
     transitions: Neighbours
-    user_factors: NDArray[np.float32]
-    item_factors: NDArray[np.float32]
-    popularity: NDArray[np.float32]
+    user_factors: Floats
+    item_factors: Floats
+    popularity: Floats
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Features:
@@ -59,7 +189,30 @@ class Features:
         """The number of items."""
         return self.ease.n_items
 
-    def of(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+    def compute(self, query: Query, items: Indices | None = None) -> FeatureValues:
+        """Return the features of a query, computed once for all ensembles that score it.
+
+        Args:
+            query: The user and the moment.
+            items: `(k,)` indices; None means all.
+        """
+        by_item = EventsByItem.of(query)
+        strengths = item_strengths(query, by_item)
+        item_item = np.concatenate(
+            [
+                self.ease.accumulate(by_item.items, strengths[EASE_ROWS]),
+                self.transitions.accumulate(by_item.items, strengths[TRANSITION_ROWS]),
+            ]
+        )
+        return FeatureValues(
+            items,
+            item_item if items is None else item_item[:, items],
+            self._factors(query.user, items),
+            by_item.items,
+            user_item_features(query, by_item),
+        )
+
+    def matrix(self, query: Query, items: Indices | None = None) -> Floats:
         """Return the features one by one, for fitting their weights.
 
         Args:
@@ -69,73 +222,32 @@ class Features:
         Returns:
             `(N_FEATURES, n_items)` or `(N_FEATURES, k)` float32, in the order of `NAMES`.
         """
-        unit = np.eye(N_FEATURES, dtype=np.float32)
-        return np.stack([self.blend(query, weights, items) for weights in unit])
+        values, unit = self.compute(query, items), np.eye(N_FEATURES, dtype=np.float32)
+        return np.stack([self.blend(values, weights) for weights in unit])
 
-    def blend(
-        self,
-        query: Query,
-        weights: NDArray[np.float32],
-        items: NDArray[np.int32] | None = None,
-        prior: NDArray[np.float32] | None = None,
-    ) -> NDArray[np.float32]:
-        """Return the weighted sum of the features, `weights @ self.of(query, items)`.
+    def blend(self, values: FeatureValues, weights: Floats, prior: Floats | None = None) -> Floats:
+        """Return the weighted sum of the features.
 
-        A feature of weight 0 is not computed. Features are added one by one, not by a matrix product of BLAS. So equal
-        items get equal scores, and an item's score does not depend on the items that are scored with it. It is the
-        same to the last bit, except for the ALS feature of short lists.
+        Features are added one by one, not by a matrix product of BLAS. So equal items get equal scores, and an item's
+        score does not depend on the items that are scored with it. It is the same to the last bit, except for the ALS
+        feature of short lists.
 
         Args:
-            query: The user and the moment.
+            values: The features of a query.
             weights: `(N_FEATURES,)` float32.
-            items: `(k,)` indices; None means all.
-            prior: The value of `self.prior(weights, items)` if the caller has it already.
+            prior: The value of `self.prior(weights, values.items)` if the caller has it already.
 
         Returns:
-            `(n_items,)` or `(k,)` float32; the caller may write to it.
+            `(k,)` float32; the caller may write to it.
         """
-        scores = self.prior(weights, items) if prior is None else prior.copy()
-        for matrix, rows in ((self.ease, EASE_ROWS), (self.transitions, TRANSITION_ROWS)):
-            if weights[rows].any():
-                for weight, row in zip(weights[rows], self._accumulated(query, matrix, rows, items), strict=True):
-                    scores += weight * row
-        if weights[len(ITEM_ITEM)]:
-            scores += weights[len(ITEM_ITEM)] * self._factors(query, items)
-        if len(query.items):
-            user_items, values = user_item_features(query)
-            add_at(scores, user_items, weights[-len(USER_ITEM) :] @ values, items)
+        scores = self.prior(weights, values.items) if prior is None else prior.copy()
+        for weight, row in zip(weights[: len(DENSE)], (*values.item_item, values.factors), strict=True):
+            if weight:
+                scores += weight * row
+        add_at(scores, values.user_items, weights[-len(USER_ITEM) :] @ values.user_item, values.items)
         return scores
 
-    def score_drops(
-        self, query: Query, weights: NDArray[np.float32], without: Sequence[int], items: NDArray[np.int32]
-    ) -> NDArray[np.float32]:
-        """Return how much the weighted sum of some items drops when each of some history items is left out.
-
-        Why this exists: explanations need these drops, see `Query.leave_one_out_variants`. The sum of item-item weights
-        is linear in how much each history item counts. So one small matrix product over the history and the scored
-        items replaces a new pass over the catalogue for each variant.
-
-        Args:
-            query: The variants, `query.leave_one_out_variants(without)`.
-            weights: `(N_FEATURES,)` float32.
-            without: The items of the history to leave out.
-            items: `(k,)` indices of the scored items.
-
-        Returns:
-            `(len(without), k)` float32.
-        """
-        _, strengths = _strengths(query)
-        ease, transitions = self._blocks(query, items)
-        ease_strengths = weights[0] * strengths[:, 0] + weights[1] * strengths[:, 1]
-        sums = ease_strengths @ ease + (weights[2] * strengths[:, 2]) @ transitions
-        score_drops: NDArray[np.float32] = sums[0] - sums[1:]
-        user_items, values = user_item_features(query)  # an item's counts raise its own score only
-        removed = np.array(without, np.int32)
-        user_item_scores = weights[-len(USER_ITEM) :] @ values
-        score_drops += (removed[:, None] == items) * user_item_scores[np.searchsorted(user_items, removed), None]
-        return score_drops
-
-    def prior(self, weights: NDArray[np.float32], items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+    def prior(self, weights: Floats, items: Indices | None = None) -> Floats:
         """Return the part of the weighted sum that is the same for every query, popularity, as a new array.
 
         Args:
@@ -147,91 +259,45 @@ class Features:
         """
         which = slice(None) if items is None else items
         scores = np.zeros(self.n_items if items is None else len(items), np.float32)
-        for weight, row in zip(weights[len(DENSE) :], self.popularity, strict=False):
+        for weight, row in zip(weights[len(DENSE) : -len(USER_ITEM)], self.popularity, strict=True):
             if weight:
                 scores += weight * row[which]
         return scores
 
-    def contributions(
-        self, query: Query, weights: NDArray[np.float32], items: NDArray[np.int32]
-    ) -> NDArray[np.float32]:
-        """Return what each history item adds to the weighted sum, by both matrices and by the user's counts.
-
-        Args:
-            query: The user and the moment.
-            weights: `(N_FEATURES,)` float32.
-            items: `(k,)` distinct indices of the scored items.
-
-        Returns:
-            `(h, k)` float32; rows are the distinct items of the history, ascending.
-        """
-        history, strengths = _strengths(query)
-        weighted = weights[: len(ITEM_ITEM), None] * strengths
-        ease, transitions = self._blocks(query, items)
-        added: NDArray[np.float32] = (weighted[0] + weighted[1])[:, None] * ease + weighted[2][:, None] * transitions
-        if len(history):
-            user_items, values = user_item_features(query)
-            added += (user_items[:, None] == items) * (weights[-len(USER_ITEM) :] @ values)[:, None]
-        return added
-
-    def _accumulated(
-        self, query: Query, matrix: Neighbours, rows: slice, items: NDArray[np.int32] | None
-    ) -> NDArray[np.float32]:
-        """Return some rows of `ITEM_ITEM`, `(r, n_items)` or `(r, k)`; the models that score a query share them."""
-
-        def accumulate() -> NDArray[np.float32]:
-            history, strengths = _strengths(query)
-            return matrix.accumulate(history, strengths[rows])
-
-        catalogue = query.once((self, "item-item", rows.start), accumulate)
-        return catalogue if items is None else catalogue[:, items]
-
-    def _blocks(self, query: Query, items: NDArray[np.int32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the weights of EASE and of transitions from the distinct history items to some, `(h, k)` float32."""
-
-        def blocks() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-            history = distinct_items(query)
-            return self.ease.block(history, items), self.transitions.block(history, items)
-
-        return query.once((self, "blocks", items.tobytes()), blocks)
-
-    def _factors(self, query: Query, items: NDArray[np.int32] | None) -> NDArray[np.float32]:
+    def _factors(self, user: int, items: Indices | None) -> Floats:
         """Return the dot products of ALS, `(n_items,)` or `(k,)` float32; zeros for guests and unseen users."""
-        if query.user >= len(self.user_factors):
+        if user >= len(self.user_factors):
             return np.zeros(self.n_items if items is None else len(items), np.float32)
-        user = self.user_factors[query.user]
+        factors = self.user_factors[user]
         if items is not None and len(items) * SHORT_LIST <= self.n_items:
-            key = (self, "factors", items.tobytes())
-            short_list: NDArray[np.float32] = query.once(key, lambda: self.item_factors[items] @ user)
+            short_list: Floats = self.item_factors[items] @ factors
             return short_list
-        catalogue: NDArray[np.float32] = query.once((self, "factors"), lambda: self.item_factors @ user)
+        catalogue: Floats = self.item_factors @ factors
         return catalogue if items is None else catalogue[items]
 
 
-def user_item_features(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the distinct history items `(k,)` int32, ascending, and their `USER_ITEM` features `(4, k)` float32."""
-
-    def features() -> NDArray[np.float32]:
-        sums = user_item_sums(query, USER_ITEM_HALF_LIVES)[1]
-        return np.concatenate([sums[:1] > 0, np.log1p(sums)], dtype=np.float32)
-
-    return distinct_items(query), query.once("user-item features", features)
+def user_item_features(query: Query, by_item: EventsByItem) -> Floats:
+    """Return the `USER_ITEM` features of the distinct history items, `(4, k)` float32."""
+    sums = user_item_sums(query, by_item, USER_ITEM_HALF_LIVES)
+    return np.concatenate([sums[:1] > 0, np.log1p(sums)], dtype=np.float32)
 
 
-def _strengths(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def item_strengths(query: Query, by_item: EventsByItem, masks: Mask | None = None) -> Floats:
     """Return how much each distinct item of the history counts in each row of `ITEM_ITEM`.
 
     For `neighbours` it is the sum of the item's positive weights, at most 1. For the other two it is the sum of the
     positive weights, each decayed with the event's age.
 
+    Args:
+        query: The user and the moment.
+        by_item: The query's events by item.
+        masks: `(v, h)` bool, the events that each leave-one-out variant has; None for the whole history.
+
     Returns:
-        The items `(k,)` int32, ascending; the strengths `(3, k)` float32, or `(v, 3, k)` for leave-one-out variants.
+        `(3, k)` float32, or `(v, 3, k)` for variants.
     """
-
-    def strengths() -> NDArray[np.float32]:
-        liked = np.maximum(event_weights(query), 0) * _RECENCY[:, ages(query)]
-        sums = sum_by_item(query, np.moveaxis(liked, 0, -2)).astype(np.float32)
-        sums[..., 0, :] = np.minimum(sums[..., 0, :], 1)
-        return sums
-
-    return distinct_items(query), query.once(("strengths", query.mask_key), strengths)
+    weights = query.weights if masks is None else query.weights * masks
+    liked = np.maximum(weights, 0) * RECENCY[:, ages(query, masks)]
+    strengths = by_item.sum(np.moveaxis(liked, 0, -2)).astype(np.float32)
+    strengths[..., 0, :] = np.minimum(strengths[..., 0, :], 1)
+    return strengths

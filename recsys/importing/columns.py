@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
+from decimal import Decimal
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
+import pyarrow
+import pyarrow.compute as compute
+import pyarrow.types as types
 from numpy.typing import NDArray
 
 from recsys.errors import UsageError
 from recsys.importing.options import TIMESTAMP_UNITS, ImportOptions, number
-from recsys.store.columns import epoch_seconds
+from recsys.store.columns import epoch_seconds, read_each
 
 NULLS = ("", "NULL", "null", "NaN", "nan", "None", "\\N")  # null in databases, pandas and spreadsheets
 # Events without timestamps get one hour each, from this moment on. A day of 24 events is no bot's, and a user's history
@@ -21,6 +28,7 @@ ORDER_EPOCH_S = 946_684_800  # 2000-01-01 UTC
 ORDER_STEP_S = 3_600
 LAST_SECOND = 253_402_214_400  # 9999-12-30, the last day that every database can hold in every time zone
 MAX_EXACT = 2.0**53  # above it, float64 does not represent every whole number
+_DATE_CELLS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S.%f")  # a workbook's dates, which need no format
 SEPARATOR, ABSENT = "\x1f", "\x1e"  # characters that files do not use, so that "a,b" and "ab" differ
 
 
@@ -30,10 +38,8 @@ def texts(column: Any) -> NDArray:
     Raises:
         UsageError: The column holds lists or structures.
     """
-    import pyarrow.compute as compute
-
     trimmed = compute.utf8_trim_whitespace(_as_strings(column))
-    blank = compute.is_in(trimmed, value_set=_strings(NULLS))
+    blank = compute.is_in(trimmed, value_set=pyarrow.array(NULLS, pyarrow.string()))
     plain = np.empty(len(column), object)
     plain[:] = compute.if_else(blank, None, trimmed).to_pylist()
     return plain
@@ -41,9 +47,6 @@ def texts(column: Any) -> NDArray:
 
 def row_texts(batch: Any) -> list[str]:
     """Return each row of a record batch as one text, equal for equal rows. Lists and structures are ignored."""
-    import pyarrow.compute as compute
-    import pyarrow.types as types
-
     columns = [_as_strings(column) for column in batch.columns if not types.is_nested(column.type)]
     rows: list[str] = compute.binary_join_element_wise(
         *columns, SEPARATOR, null_handling="replace", null_replacement=ABSENT
@@ -82,23 +85,18 @@ def seconds(column: Any, options: ImportOptions) -> tuple[NDArray[np.int64], NDA
     return moments, legible & (moments > 0) & (moments <= LAST_SECOND)
 
 
-def prices(column: Any) -> NDArray[np.float64]:
-    """Convert a column to `(n,)` float64 prices above 0; NaN for null, infinity for text that is no price."""
-    plain = texts(column)
-    known = {text: np.nan if text is None else _price(text) for text in set(plain.tolist())}
-    return np.fromiter(map(known.__getitem__, plain.tolist()), np.float64, len(plain))
+def prices(plain: NDArray) -> NDArray[np.float64]:
+    """Convert texts to `(n,)` float64 prices above 0; NaN for None, infinity for text that is no price."""
+    return np.array(list(read_each(plain.tolist(), _price)), np.float64)
 
 
-def _price(text: str) -> float:
+def _price(text: str | None) -> float:
     price = number(text)
-    return price if 0 < price < np.inf else np.inf
+    return price if 0 < price < np.inf or text is None else np.inf
 
 
 def _clocks(column: Any, form: str | None) -> Sequence[Any]:
     """Convert a column to values that `epoch_seconds` reads: date-times, numbers or ISO 8601 text; None for null."""
-    import pyarrow
-    import pyarrow.types as types
-
     if types.is_timestamp(column.type):
         # To whole seconds first, because Python has no type for nanoseconds.
         clocks: list[Any] = column.cast(pyarrow.timestamp("s", column.type.tz), safe=False).to_pylist()
@@ -107,18 +105,15 @@ def _clocks(column: Any, form: str | None) -> Sequence[Any]:
         values: list[Any] = column.to_pylist()
         return [None if value != value else value for value in values]
     plain = texts(column).tolist()
-    return plain if form is None else _parsed(plain, form)
+    return plain if form is None else list(read_each(plain, partial(_parsed, form=form)))
 
 
-def _parsed(plain: Sequence[str | None], form: str) -> list[datetime | None]:
-    known: dict[str | None, datetime | None] = {None: None}
-    for text in dict.fromkeys(plain):
-        if text is not None:
-            try:
-                known[text] = datetime.strptime(text, form)
-            except ValueError:
-                known[text] = None
-    return [known[text] for text in plain]
+def _parsed(text: str | None, form: str) -> datetime | None:
+    # A format of the same look is the only one that can be meant: what it refuses is never read by another.
+    for possible in (form,) if form.startswith("%Y-") else (form, *_DATE_CELLS):
+        with suppress(TypeError, ValueError):
+            return datetime.strptime(text, possible)  # type: ignore[arg-type]
+    return None
 
 
 def _scaled(plain: NDArray, per_second: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -129,23 +124,14 @@ def _scaled(plain: NDArray, per_second: int) -> tuple[NDArray[np.int64], NDArray
 
 
 def _whole(text: str | None, per_second: int) -> int | None:
-    if text is None:
-        return None
-    if text.removeprefix("-").isdecimal() and len(text) <= 20:
-        value = int(text) // per_second
-    else:
-        fraction = number(text)
-        if not np.isfinite(fraction):
-            return None
-        value = int(fraction // per_second)
-    return value if abs(value) <= LAST_SECOND else None
+    with suppress(TypeError, ArithmeticError):  # None, or text that is no number
+        value = Decimal(text) / per_second  # type: ignore[arg-type]
+        return math.floor(value) if abs(value) <= LAST_SECOND else None
+    return None
 
 
 def _as_strings(column: Any) -> Any:
     """Convert a pyarrow array to strings; whole numbers have no fraction, even if nulls made the column float."""
-    import pyarrow
-    import pyarrow.types as types
-
     try:
         if types.is_floating(column.type):
             return _floats_as_strings(column)
@@ -156,16 +142,7 @@ def _as_strings(column: Any) -> Any:
 
 def _floats_as_strings(column: Any) -> Any:
     """Convert each float by itself, so that a row's text does not depend on the other rows of its chunk."""
-    import pyarrow
-    import pyarrow.compute as compute
-
     values = compute.if_else(compute.is_nan(column), None, column)
     whole = compute.and_(compute.equal(compute.floor(values), values), compute.less(compute.abs(values), MAX_EXACT))
     integers = compute.if_else(whole, values, None).cast(pyarrow.int64()).cast(pyarrow.string())
     return compute.coalesce(integers, values.cast(pyarrow.string()))
-
-
-def _strings(values: Sequence[str]) -> Any:
-    import pyarrow
-
-    return pyarrow.array(values, pyarrow.string())

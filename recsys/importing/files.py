@@ -1,7 +1,8 @@
-"""Reads CSV, gzipped CSV and Parquet as a stream of record batches; pyarrow is imported when a file is opened.
+"""Reads CSV, gzipped CSV, Parquet and Excel as record batches.
 
-CSV is read with the standard library. pyarrow's streaming reader reads ahead in threads, and these abort the process
-when a Python file object raises an error.
+CSV is read with the standard library. It counts lines with too few or too many fields, and keeps `007` and `NA` as they
+are; pandas fills short lines and needs an option for the others. pyarrow's streaming reader reads ahead in threads, and
+these abort the process when a Python file object raises an error.
 """
 
 from __future__ import annotations
@@ -9,49 +10,79 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import pyarrow
+import pyarrow.parquet as parquet
+
 from recsys.errors import UsageError
 
-_GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
+# The kinds that their first bytes tell, with the ending of their names. Everything else is read as CSV.
+_KINDS = {"gzip": (b"\x1f\x8b", ".gz"), "Parquet": (b"PAR1", ".parquet"), "Excel": (b"PK\x03\x04", ".xlsx")}
+_OLE = b"\xd0\xcf\x11\xe0"  # the container of encrypted workbooks, and of .xls
 
 
 class EventFile:
     """A file of rows with named columns. Each call of `batches` reads it from the start.
 
+    CSV and Parquet are read as a stream. A workbook is read once and held as text, because its sheets are not stored as
+    streams.
+
     Attributes:
         path: The file.
         columns: The names of its columns, in order.
         size: Its size on disk, in bytes.
+        position: Number of bytes read so far.
         malformed: Number of lines with too few or too many fields, read so far by the last call of `batches`.
     """
 
-    def __init__(self, path: Path, *, delimiter: str = ",", encoding: str = "utf8") -> None:
+    def __init__(
+        self, path: Path, *, delimiter: str = ",", encoding: str = "utf8", sheet_names: Sequence[str] = ()
+    ) -> None:
+        """Open a file.
+
+        Args:
+            path: A CSV, gzipped CSV, Parquet or .xlsx file.
+            delimiter: The separator of a CSV.
+            encoding: The encoding of a CSV.
+            sheet_names: Sheets of a workbook to read, in order; empty for all.
+
+        Raises:
+            UsageError: The file is missing, empty, damaged, encrypted or not what its name says, or lacks a sheet.
+        """
         self.path, self._delimiter, self._encoding = path, delimiter, encoding
-        self.malformed = 0
-        self._position = 0
+        self.malformed = self.position = 0
         with self._usage_errors():
             self.size = path.stat().st_size
             with path.open("rb") as stream:
                 start = stream.read(4)
-        self._parquet = start == _PARQUET
-        self._gzip = start[:2] == _GZIP
+        self._kind = next((kind for kind, (magic, _) in _KINDS.items() if start.startswith(magic)), "CSV")
         self._check_name(start)
+        if sheet_names and self._kind != "Excel":
+            raise UsageError(f"--sheet is for .xlsx files. Received: {path.name}, which is {self._kind}.")
         with self._usage_errors():
+            self._table: Any = None
+            self._header = path.name
+            if self._kind == "Excel":
+                from recsys.importing.workbook import read_workbook  # imported here: pandas is slow to load
+
+                self._table, self._header = read_workbook(path, sheet_names)
             self.columns: tuple[str, ...] = tuple(self._names())
 
     def _check_name(self, start: bytes) -> None:
         if not start:
             raise UsageError(f"{self.path.name} should hold a header and rows. Received: an empty file.")
-        for suffix, kind, is_kind in ((".gz", "gzip", self._gzip), (".parquet", "Parquet", self._parquet)):
-            if self.path.suffix.lower() == suffix and not is_kind:
-                expected = f"a {kind} file, as its name says"
-                raise UsageError(f"{self.path.name} should be {expected}. Received: something else.")
+        if start == _OLE:
+            expected = "an .xlsx file without a password"
+            raise UsageError(f"{self.path.name} should be {expected}. Received: an encrypted workbook, or an old .xls.")
+        for kind, (_, suffix) in _KINDS.items():
+            if self.path.suffix.lower() == suffix and kind != self._kind:
+                raise UsageError(f"{self.path.name} should be {kind}, as its name says. Received: something else.")
 
     def require(self, columns: Sequence[str]) -> None:
         """Check that the file has each column, once.
@@ -63,12 +94,12 @@ class EventFile:
             if self.columns.count(name) != 1:
                 received = "no such column" if name not in self.columns else "more than one"
                 raise UsageError(
-                    f"{self.path.name} should have one column {name!r}. "
+                    f"{self._header} should have one column {name!r}. "
                     f"Received: {received} among {', '.join(self.columns)}."
                 )
 
     def batches(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[Any]:
-        """Yield pyarrow record batches in the file's order; all columns of a CSV are text.
+        """Yield pyarrow record batches in the file's order; all columns of a CSV or a workbook are text.
 
         Args:
             rows: Most rows of a batch.
@@ -77,43 +108,42 @@ class EventFile:
         Raises:
             UsageError: The file is truncated or damaged.
         """
-        self.malformed = self._position = 0
+        self.malformed = self.position = 0
         with self._usage_errors():
-            yield from self._parquet_batches(rows, columns) if self._parquet else self._csv_batches(rows, columns)
-
-    def position(self) -> int:
-        """Return the number of bytes read so far."""
-        return self._position
+            if self._kind == "Parquet":
+                with parquet.ParquetFile(self.path) as file:
+                    batches = file.iter_batches(batch_size=rows, columns=list(columns) if columns else None)
+                    yield from self._positioned(batches, file.metadata.num_rows)
+            elif self._table is not None:
+                table = self._table.select(list(columns)) if columns else self._table
+                yield from self._positioned(table.to_batches(max_chunksize=rows), len(table))
+            else:
+                yield from self._csv_batches(rows, columns)
 
     def _names(self) -> Sequence[str]:
-        if self._parquet:
-            import pyarrow.parquet
-
-            with pyarrow.parquet.ParquetFile(self.path) as file:
-                names: Sequence[str] = file.schema_arrow.names
-                return names
+        if self._table is not None:
+            return list(self._table.column_names)
+        if self._kind == "Parquet":
+            with parquet.ParquetFile(self.path) as file:
+                return list(file.schema_arrow.names)
         with self._csv() as (reader, _):
             return next(reader, [])
 
-    def _parquet_batches(self, rows: int, columns: Sequence[str] | None) -> Iterator[Any]:
-        import pyarrow.parquet
-
-        with pyarrow.parquet.ParquetFile(self.path) as file:
-            n_read = 0
-            for batch in file.iter_batches(batch_size=rows, columns=list(columns) if columns else None):
-                n_read += batch.num_rows
-                self._position = self.size * n_read // max(1, file.metadata.num_rows)
-                yield batch
+    def _positioned(self, batches: Iterable[Any], n_rows: int) -> Iterator[Any]:
+        """Yield batches, with the position that their share of all rows gives."""
+        n_read = 0
+        for batch in batches:
+            n_read += batch.num_rows
+            self.position = self.size * n_read // max(1, n_rows)
+            yield batch
 
     def _csv_batches(self, rows: int, columns: Sequence[str] | None) -> Iterator[Any]:
-        import pyarrow
-
         names = list(columns or self.columns)
         places = [self.columns.index(name) for name in names] if columns else list(range(len(names)))
         with self._csv() as (reader, stream):
             next(reader, None)
             while lines := list(islice(reader, rows)):
-                self._position = stream.tell()
+                self.position = stream.tell()
                 whole = [line for line in lines if len(line) == len(self.columns)]
                 self.malformed += len(lines) - len(whole) - lines.count([])  # empty lines are not counted
                 fields = list(zip(*whole, strict=True)) or [()] * len(self.columns)
@@ -127,15 +157,13 @@ class EventFile:
         is_utf8 = self._encoding.lower().replace("-", "") == "utf8"
         encoding = "utf-8-sig" if is_utf8 else self._encoding  # Excel writes a byte order mark
         with self.path.open("rb") as stream:
-            plain = gzip.GzipFile(fileobj=stream) if self._gzip else stream
+            plain = gzip.GzipFile(fileobj=stream) if self._kind == "gzip" else stream
             with TextIOWrapper(plain, encoding, newline="") as text:
                 yield csv.reader(text, delimiter=self._delimiter), stream
 
     @contextmanager
     def _usage_errors(self) -> Iterator[None]:
         """Turn the errors that readers raise for a bad file into UsageError."""
-        import pyarrow
-
         try:
             yield
         except FileNotFoundError as error:

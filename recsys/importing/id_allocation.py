@@ -39,19 +39,12 @@ class IdAllocator:
             known: Id and external id of each row.
             file_is_whole: Whether every id in the file's column passes `is_whole`.
         """
-        self._numbers: dict[str, int] = {}
-        self._highest = 0
-        self._whole = file_is_whole
-        plain = []
-        for number, external in known:
-            self._highest = max(self._highest, number)
-            if external is None:
-                plain.append(number)
-            else:
-                self._whole = False
-                self._numbers[external] = number
-        for number in plain:
-            self._numbers.setdefault(str(number), number)
+        rows = dict(known)
+        externals = {external: number for number, external in rows.items() if external is not None}
+        kept = {str(number): number for number, external in rows.items() if external is None}
+        self._numbers = kept | externals
+        self._highest = max(0, max(rows, default=0))
+        self._whole = file_is_whole and not externals
 
     def numbers(self, ids: NDArray) -> tuple[NDArray[np.int64], dict[int, str | None]]:
         """Return the number of each id, and the new numbers.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -13,15 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import UsageError
+from recsys.store.columns import read_each
 
 TIMESTAMP_UNITS: Mapping[str, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # per second
 _CONDITION = re.compile(r"\s*(?P<column>[^=!<>^]+?)\s*(?P<operator>\^=|!=|<=|>=|=|<|>)\s*(?P<value>.*?)\s*", re.DOTALL)
-_COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
-    "<=": operator.le,
-    ">=": operator.ge,
-    "<": operator.lt,
-    ">": operator.gt,
-}
+_TEXT_TESTS: Mapping[str, Callable[[Any, Any], Any]] = {"=": operator.eq, "!=": operator.ne, "^=": str.startswith}
+_NUMBER_TESTS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class Condition:
             raise UsageError(
                 f"A condition should be COLUMN, one of = != ^= < <= > >=, and a value. Received: {text!r}."
             )
-        if match["operator"] in _COMPARISONS and np.isnan(number(match["value"])):
+        if match["operator"] in _NUMBER_TESTS and np.isnan(number(match["value"])):
             raise UsageError(f"`{match['operator']}` should be followed by a number. Received: {text!r}.")
         return cls(match["column"], match["operator"], match["value"])
 
@@ -66,17 +63,10 @@ class Condition:
         Args:
             texts: `(n,)` object holding str or None.
         """
-        test = self._test()
-        known = {text: text is not None and bool(test(text)) for text in set(texts.tolist())}
-        return np.fromiter(map(known.__getitem__, texts.tolist()), np.bool_, len(texts))
-
-    def _test(self) -> Callable[[str], bool]:
-        if self.operator == "^=":
-            return lambda text: text.startswith(self.value)
-        if self.operator in _COMPARISONS:
-            bound, compare = number(self.value), _COMPARISONS[self.operator]
-            return lambda text: compare(number(text), bound)
-        return lambda text: (text == self.value) is (self.operator == "=")
+        read: Callable[[str], Any] = number if self.operator in _NUMBER_TESTS else str
+        compare, value = {**_TEXT_TESTS, **_NUMBER_TESTS}[self.operator], read(self.value)
+        met = read_each(texts.tolist(), lambda text: text is not None and compare(read(text), value))
+        return np.array(list(met), np.bool_)
 
 
 def number(text: str | None) -> float:
@@ -85,6 +75,9 @@ def number(text: str | None) -> float:
         return float(text) if text is not None else np.nan
     except ValueError:
         return np.nan
+
+
+_COLUMNS = ("user", "item", "event", "timestamp", "order", "category", "price", "name", "device_type")
 
 
 @dataclass(frozen=True)
@@ -110,6 +103,7 @@ class ImportOptions:
         drop_when: A row that meets one of these conditions is dropped, unless it is a cancellation.
         delimiter: The separator of a CSV's columns, one ASCII character.
         encoding: The encoding of a CSV.
+        sheet_names: Sheets of a workbook to read, in order; empty for all.
         chunk: Most rows in one transaction.
     """
 
@@ -127,10 +121,11 @@ class ImportOptions:
     price: str | None = None
     name: str | None = None
     device_type: str | None = None
-    cancelled_when: tuple[Condition, ...] = ()
-    drop_when: tuple[Condition, ...] = ()
+    cancelled_when: Sequence[Condition] = ()
+    drop_when: Sequence[Condition] = ()
     delimiter: str = ","
     encoding: str = "utf8"
+    sheet_names: Sequence[str] = ()
     chunk: int = 50_000
 
     def __post_init__(self) -> None:
@@ -156,16 +151,6 @@ class ImportOptions:
 
     def columns(self) -> tuple[str, ...]:
         """Return the names of all columns that the options name, each once."""
-        single = (
-            self.user,
-            self.item,
-            self.event,
-            self.timestamp,
-            self.order,
-            self.category,
-            self.price,
-            self.name,
-            self.device_type,
-        )
+        single = (getattr(self, name) for name in _COLUMNS)
         tested = (condition.column for condition in (*self.cancelled_when, *self.drop_when))
         return tuple(dict.fromkeys(name for name in (*single, *tested) if name is not None))

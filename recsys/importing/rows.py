@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow
 from numpy.typing import NDArray
 
 from recsys.importing.columns import event_id, prices, row_texts, seconds, texts
@@ -29,10 +30,10 @@ class Events:
         events: `(n,)` object holding str, our event names.
         seconds: `(n,)` int64, seconds since 1970 in UTC.
         event_ids: `(n,)` object holding str, the keys by which later imports recognise the rows.
-        categories: `(n,)` object holding str or None; None without such a column.
-        names: `(n,)` object holding str or None; None without such a column.
-        devices: `(n,)` object holding str or None; None without such a column.
-        prices: `(n,)` float64, NaN where unknown; None without such a column.
+        categories: `(n,)` object holding str, or None where unknown.
+        names: `(n,)` object holding str, or None where unknown.
+        devices: `(n,)` object holding str, or None where unknown.
+        prices: `(n,)` float64, NaN where unknown.
     """
 
     users: NDArray
@@ -40,29 +41,46 @@ class Events:
     events: NDArray
     seconds: NDArray[np.int64]
     event_ids: NDArray
-    categories: NDArray | None
-    names: NDArray | None
-    devices: NDArray | None
-    prices: NDArray[np.float64] | None
+    categories: NDArray
+    names: NDArray
+    devices: NDArray
+    prices: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.users)
 
 
-class RowReader:
-    """Reads batches and counts the rows and values that it leaves out.
+@dataclass
+class ImportReport:
+    """Counts of an import. Every row of the file counts once, in `added` or in `dropped`.
 
     Attributes:
-        dropped: Number of rows that are no events, by reason.
-        ignored: Number of values that were left out of events, by reason.
+        rows: Rows of the file.
+        added: New rows of Interactions, by event.
+        dropped: Rows that were not added, by reason.
+        ignored: Values that were left out of added rows, by reason.
+        new_users: New rows of Users.
+        new_products: New rows of Products.
+        priced_products: Products with a price in the file.
     """
 
-    def __init__(self, options: ImportOptions, known_events: Collection[str]) -> None:
+    rows: int = 0
+    added: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)
+    new_users: int = 0
+    new_products: int = 0
+    priced_products: int = 0
+
+
+class RowReader:
+    """Reads batches, and counts the rows and values that it leaves out in a report."""
+
+    def __init__(self, options: ImportOptions, known_events: Collection[str], report: ImportReport) -> None:
         self._options = options
         self._event_map = {**{name: name for name in known_events}, **options.event_map}
         self._unknown_events: set[str] = set()
-        self.dropped: Counter[str] = Counter()
-        self.ignored: Counter[str] = Counter()
+        self._report = report
 
     def read(self, batch: Any) -> Events:
         """Return a batch's events; each other row is counted once, under the first reason that applies."""
@@ -79,7 +97,7 @@ class RowReader:
         events = self._events(batch, keep, cancelled)
         moments, legible = seconds(batch.column(options.timestamp or options.order), options)
         self._drop(keep, ~legible, "illegible order" if options.order else "illegible timestamp")
-        rows = batch.take(_positions(keep))
+        rows = batch.filter(pyarrow.array(keep))
         kept = events[keep]
         return Events(
             users=users[keep],
@@ -101,7 +119,7 @@ class RowReader:
 
     def _drop(self, keep: NDArray[np.bool_], bad: NDArray[np.bool_], reason: str) -> None:
         bad = bad & keep
-        self.dropped[reason] += int(bad.sum())
+        self._report.dropped[reason] += int(bad.sum())
         keep &= ~bad
 
     def _events(self, batch: Any, keep: NDArray[np.bool_], cancelled: NDArray[np.bool_]) -> NDArray:
@@ -124,30 +142,28 @@ class RowReader:
             self._unknown_events.add(name)
         return f"unknown event {name[:MAX_CODE]!r}" if name in self._unknown_events else "other unknown events"
 
-    def _codes(self, rows: Any, column: str | None, kind: str) -> NDArray | None:
-        if column is None:
-            return None
-        codes = texts(rows.column(column))
+    def _codes(self, rows: Any, column: str | None, kind: str) -> NDArray:
+        codes = _texts_or_none(rows, column)
         is_bad = [code is not None and (len(code) > MAX_CODE or "\0" in code) for code in codes.tolist()]
         too_long = np.array(is_bad, np.bool_)
-        self.ignored[f"{kind} longer than {MAX_CODE} characters"] += int(too_long.sum())
+        self._report.ignored[f"{kind} longer than {MAX_CODE} characters"] += int(too_long.sum())
         codes[too_long] = None
         return codes
 
-    def _names(self, rows: Any) -> NDArray | None:
-        if self._options.name is None:
-            return None
-        names = texts(rows.column(self._options.name)).tolist()
+    def _names(self, rows: Any) -> NDArray:
+        names = _texts_or_none(rows, self._options.name).tolist()
         return _objects([name and name.replace("\0", "")[:MAX_NAME] for name in names])
 
-    def _prices(self, rows: Any) -> NDArray[np.float64] | None:
-        if self._options.price is None:
-            return None
-        amounts = prices(rows.column(self._options.price))
+    def _prices(self, rows: Any) -> NDArray[np.float64]:
+        amounts = prices(_texts_or_none(rows, self._options.price))
         unusable = np.isinf(amounts)
-        self.ignored["price not a number above 0"] += int(unusable.sum())
+        self._report.ignored["price not a number above 0"] += int(unusable.sum())
         amounts[unusable] = np.nan
         return amounts
+
+
+def _texts_or_none(rows: Any, column: str | None) -> NDArray:
+    return _objects([None] * rows.num_rows) if column is None else texts(rows.column(column))
 
 
 def _is_none(values: NDArray) -> NDArray[np.bool_]:
@@ -158,9 +174,3 @@ def _objects(values: list[Any]) -> NDArray:
     column = np.empty(len(values), object)
     column[:] = values
     return column
-
-
-def _positions(keep: NDArray[np.bool_]) -> Any:
-    import pyarrow
-
-    return pyarrow.array(np.flatnonzero(keep))

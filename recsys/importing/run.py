@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from recsys.importing.columns import texts
 from recsys.importing.files import EventFile
 from recsys.importing.id_allocation import IdAllocator, is_whole
 from recsys.importing.options import ImportOptions
-from recsys.importing.rows import CANCEL, Events, RowReader
+from recsys.importing.rows import CANCEL, Events, ImportReport, RowReader
 from recsys.settings import Shop
 from recsys.store import Database, Duplicate
 from recsys.store.migrations import migrate, renumber
@@ -32,6 +32,7 @@ from recsys.store.writes import (
 )
 
 Progress = Callable[[int, int], None]
+NEW_USER = {"roleId": "R2", "statusId": "S1"}  # codes of an active customer
 
 
 def import_events(
@@ -44,7 +45,7 @@ def import_events(
 
     Args:
         db: A database; the schema is created if it is missing.
-        path: A CSV, gzipped CSV or Parquet file.
+        path: A CSV, gzipped CSV, Parquet or .xlsx file.
         options: The meaning of the file's columns.
         shop: The mapping, which holds the event names that training knows.
         progress: Called after each chunk with the numbers of bytes and rows read so far.
@@ -53,22 +54,22 @@ def import_events(
         UsageError: The file, a column or an event name is wrong.
         Overloaded: Another process adds rows at the same time.
     """
-    known_events = {*shop.event_weights, *shop.cancel_events, CANCEL}
+    known_events = {*shop.event_weights, *shop.cancel_events, *shop.uncart_events, CANCEL}
     unknown = {options.event_name, *options.event_map.values()} - known_events
     if unknown:
         raise UsageError(
             f"Events should be {listed(sorted(known_events))}, or be given a weight in recsys.toml. "
             f"Received: {listed(sorted(unknown))}."
         )
-    file = EventFile(path, delimiter=options.delimiter, encoding=options.encoding)
+    file = EventFile(path, delimiter=options.delimiter, encoding=options.encoding, sheet_names=options.sheet_names)
     file.require(options.columns())
     migrate(db)
     write_codes(db, BASE_CODES)
-    run = _Import(db, file, options)
-    reader = RowReader(options, known_events)
-    rows = 0
+    report = ImportReport()
+    run = _Import(db, file, options, report)
+    reader = RowReader(options, known_events, report)
     for batch in file.batches(options.chunk):
-        rows += batch.num_rows
+        report.rows += batch.num_rows
         try:
             run.write(reader.read(batch))
         except Duplicate as error:  # an id that was free when this import began is taken
@@ -76,27 +77,21 @@ def import_events(
                 "Something else is adding rows to the same tables. Run the import again when it has ended."
             ) from error
         if progress:
-            progress(file.position(), rows)
-    if rows + file.malformed == 0:
+            progress(file.position, report.rows)
+    report.rows += file.malformed
+    if not report.rows:
         raise UsageError(f"{path.name} should hold rows. Received: a header only.")
     run.finish()
-    dropped = reader.dropped + run.dropped + Counter({"line with too few or too many fields": file.malformed})
-    return ImportReport(
-        rows + file.malformed,
-        run.added,
-        dropped,
-        +reader.ignored,
-        run.new_users,
-        run.new_products,
-        priced_products=len(run.prices),
-    )
+    report.dropped = +report.dropped + Counter({"line with too few or too many fields": file.malformed})
+    report.ignored = +report.ignored
+    return report
 
 
 class _Import:
     """The state of one import; its size grows with users and products, not with rows."""
 
-    def __init__(self, db: Database, file: EventFile, options: ImportOptions) -> None:
-        self._db = db
+    def __init__(self, db: Database, file: EventFile, options: ImportOptions, report: ImportReport) -> None:
+        self._db, self._report = db, report
         self._before = last_interaction(db)
         whole_users, whole_items = _whole_columns(file, options)
         self._users = IdAllocator(known_ids(db, "Users"), file_is_whole=whole_users)
@@ -104,78 +99,48 @@ class _Import:
         self._undescribed: dict[str, set[int]] = {"name": set(), "category": set()}
         self._codes: set[str] = set()
         self._priced_at: dict[int, int] = {}
-        self.prices: dict[int, float] = {}
-        self.added: Counter[str] = Counter()
-        self.dropped: Counter[str] = Counter()
-        self.new_users = self.new_products = 0
+        self._prices: dict[int, float] = {}
 
     def write(self, events: Events) -> None:
         """Write one chunk in one transaction."""
         users, new_users = self._users.numbers(events.users)
         items, new_items = self._items.numbers(events.items)
         stamps = [text.replace("T", " ") for text in events.seconds.astype("datetime64[s]").astype(str).tolist()]
+        latest_first = np.argsort(-events.seconds, kind="stable").tolist()  # so that the earliest stays in a dict
+        users_since, items_since = ({int(ids[k]): stamps[k] for k in latest_first} for ids in (users, items))
         with self._db.atomic():
-            self._write_users(new_users, users, stamps)
-            self._write_products(new_items, events, items, stamps)
-            new = self._new_rows(events)
-            self._write_interactions(events, users, items, stamps, new)
+            self._db.insert("Users", ({**row, **NEW_USER} for row in _shared_columns(new_users, users_since)))
+            self._write_products(_shared_columns(new_items, items_since), events, items)
+            self._write_interactions(events, users, items, stamps)
         self._learn_prices(events, items)
-        self.new_users += len(new_users)
-        self.new_products += len(new_items)
+        self._report.new_users += len(new_users)
+        self._report.new_products += len(new_items)
 
     def finish(self) -> None:
         """Write prices, whose newest value only the whole file gives."""
-        write_prices(self._db, self.prices)
+        write_prices(self._db, self._prices)
         renumber(self._db)
+        self._report.priced_products = len(self._prices)
 
-    def _write_users(self, new: dict[int, str | None], users: NDArray[np.int64], stamps: list[str]) -> None:
-        since = _first(users, stamps)
-        self._db.insert(
-            "Users",
-            (
-                {
-                    "id": user,
-                    "externalId": external,
-                    "roleId": "R2",
-                    "statusId": "S1",
-                    "createdAt": since[user],
-                    "updatedAt": since[user],
-                }
-                for user, external in new.items()
-            ),
-        )
-
-    def _write_products(
-        self, new: dict[int, str | None], events: Events, items: NDArray[np.int64], stamps: list[str]
-    ) -> None:
+    def _write_products(self, new: Sequence[Mapping[str, Any]], events: Events, items: NDArray[np.int64]) -> None:
         """Add new products with their first name and category; a later chunk may fill in missing ones."""
         for waiting in self._undescribed.values():
-            waiting.update(new)
+            waiting.update(row["id"] for row in new)
         names = self._descriptions("name", items, events.names)
         categories = self._descriptions("category", items, events.categories)
         codes = set(categories.values()) - self._codes
         write_codes(self._db, (("CATEGORY", code, code) for code in sorted(codes)))
         self._codes |= codes
-        since = _first(items, stamps)
-        self._db.insert(
-            "Products",
-            (
-                {
-                    "id": item,
-                    "externalId": external,
-                    "name": names.pop(item, f"Product {external or item}"),
-                    "categoryId": categories.pop(item, None),
-                    "createdAt": since[item],
-                    "updatedAt": since[item],
-                }
-                for item, external in new.items()
-            ),
-        )
+        described = []
+        for row in new:
+            name = names.pop(row["id"], f"Product {row['externalId'] or row['id']}")
+            described.append({**row, "name": name, "categoryId": categories.pop(row["id"], None)})
+        self._db.insert("Products", described)
         describe_products(self._db, names, categories)  # products of earlier chunks, which lacked these values
 
-    def _descriptions(self, kind: str, items: NDArray[np.int64], values: NDArray | None) -> dict[int, str]:
+    def _descriptions(self, kind: str, items: NDArray[np.int64], values: NDArray) -> dict[int, str]:
         waiting, descriptions = self._undescribed[kind], {}
-        for item, value in zip(items.tolist(), () if values is None else values.tolist(), strict=False):
+        for item, value in zip(items.tolist(), values.tolist(), strict=True):
             if value is not None and item in waiting:
                 waiting.discard(item)
                 descriptions[item] = value
@@ -188,49 +153,38 @@ class _Import:
             first.setdefault(key, position)
         stored = stored_events(self._db, list(first))
         earlier = sum(number <= self._before for number in stored.values())
-        self.dropped["imported before"] += earlier
-        self.dropped["equal to an earlier row"] += len(events) - len(first) + len(stored) - earlier
+        self._report.dropped["imported before"] += earlier
+        self._report.dropped["equal to an earlier row"] += len(events) - len(first) + len(stored) - earlier
         return [position for key, position in first.items() if key not in stored]
 
-    def _write_interactions(
-        self, events: Events, users: NDArray, items: NDArray, stamps: list[str], new: list[int]
-    ) -> None:
-        kinds, keys = events.events.tolist(), events.event_ids.tolist()
-        devices = events.devices.tolist() if events.devices is not None else [None] * len(events)
-        self._db.insert(
-            "Interactions",
-            (
-                {
-                    "userId": int(users[k]),
-                    "productId": int(items[k]),
-                    "actionCode": kinds[k],
-                    "device_type": devices[k],
-                    "timestamp": stamps[k],
-                    "eventId": keys[k],
-                }
-                for k in new
-            ),
-        )
-        self.added.update(kinds[k] for k in new)
-        add_views(self._db, Counter(int(items[k]) for k in new if kinds[k] == "view"))
+    def _write_interactions(self, events: Events, users: NDArray, items: NDArray, stamps: Sequence[str]) -> None:
+        columns = {
+            "userId": users.tolist(),
+            "productId": items.tolist(),
+            "actionCode": events.events.tolist(),
+            "device_type": events.devices.tolist(),
+            "timestamp": stamps,
+            "eventId": events.event_ids.tolist(),
+        }
+        new, kinds = self._new_rows(events), columns["actionCode"]
+        self._db.insert("Interactions", ({name: values[k] for name, values in columns.items()} for k in new))
+        self._report.added.update(kinds[k] for k in new)
+        add_views(self._db, Counter(columns["productId"][k] for k in new if kinds[k] == "view"))
 
     def _learn_prices(self, events: Events, items: NDArray[np.int64]) -> None:
         """Remember the newest price of each product."""
-        if events.prices is None:
-            return
         for item, second, price in zip(items.tolist(), events.seconds.tolist(), events.prices.tolist(), strict=True):
             if price == price and second >= self._priced_at.get(item, 0):
                 self._priced_at[item] = second
-                self.prices[item] = price
+                self._prices[item] = price
 
 
-def _first(ids: NDArray[np.int64], stamps: Iterable[str]) -> dict[int, str]:
-    """Return the earliest time of each id; the times sort correctly as text."""
-    first: dict[int, str] = {}
-    for number, stamp in zip(ids.tolist(), stamps, strict=True):
-        if number not in first or stamp < first[number]:
-            first[number] = stamp
-    return first
+def _shared_columns(new: Mapping[int, str | None], since: Mapping[int, str]) -> list[dict[str, Any]]:
+    """Return the columns that a new user and a new product have in common, by name."""
+    return [
+        {"id": number, "externalId": external, "createdAt": since[number], "updatedAt": since[number]}
+        for number, external in new.items()
+    ]
 
 
 def _whole_columns(file: EventFile, options: ImportOptions) -> tuple[bool, bool]:
@@ -242,26 +196,3 @@ def _whole_columns(file: EventFile, options: ImportOptions) -> tuple[bool, bool]
         if not any(whole.values()):
             break
     return whole[options.user], whole[options.item]
-
-
-@dataclass(frozen=True)
-class ImportReport:
-    """Counts of an import. Every row of the file counts once, in `added` or in `dropped`.
-
-    Attributes:
-        rows: Rows of the file.
-        added: New rows of Interactions, by event.
-        dropped: Rows that were not added, by reason.
-        ignored: Values that were left out of added rows, by reason.
-        new_users: New rows of Users.
-        new_products: New rows of Products.
-        priced_products: Products with a price in the file.
-    """
-
-    rows: int
-    added: Mapping[str, int]
-    dropped: Mapping[str, int]
-    ignored: Mapping[str, int]
-    new_users: int
-    new_products: int
-    priced_products: int

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,11 @@ import numpy as np
 
 from recsys.data.ids import INT64_MAX
 from recsys.errors import ModelRefused, SettingsError
-from recsys.legacy.unpickling import Array, Dtype, FromBuffer, LabelEncoder, Scalar, refusing, unpickle
+from recsys.legacy.unpickling import Array, Dtype, FromBuffer, LabelEncoder, Scalar, unpickle
 
 USERS, ITEMS, CONTEXTS = "user_encoder.pkl", "item_encoder.pkl", "context_info.pkl"
 MAX_BYTES = 512 * 2**20  # enough for an encoder of ten million ids
 _ORDERS = frozenset({"feature_names", "feature_order", "features", "context_features", "context_order", "order"})
-_SUFFIXES = ("_encoded", "_encoder")  # suffixes of a feature's name, in old column and encoder names
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ def read_encoders(folder: Path) -> LegacyEncoders:
     digest = hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in data.values())).hexdigest()
     return LegacyEncoders(
         name=f"legacy-{digest[:8]}",
-        users=_read_ids(USERS, data[USERS]),
-        items=_read_ids(ITEMS, data[ITEMS]),
-        contexts=_read_contexts(data[CONTEXTS]),
+        users=unpickle(data[USERS], USERS, partial(_ids, USERS)),
+        items=unpickle(data[ITEMS], ITEMS, partial(_ids, ITEMS)),
+        contexts=unpickle(data[CONTEXTS], CONTEXTS, _contexts),
     )
 
 
@@ -69,18 +70,14 @@ def _read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _read_ids(where: str, data: bytes) -> list[int | str]:
+def _ids(where: str, encoder: Any) -> list[int | str]:
     """Return an encoder's ids in index order; all int, or all str."""
-    encoder = unpickle(data, where)
-    with refusing(where):
-        values = _originals(encoder)
-        if values is None:
-            received = type(encoder).__name__
-            raise ModelRefused(
-                f"{where} should be a LabelEncoder, or a dict of originals to 0 … n - 1. Received: {received}."
-            )
-        ids = [_id(where, value) for value in values]
-        return ids if all(isinstance(value, int) for value in ids) else [str(value) for value in ids]
+    values = _originals(encoder)
+    if values is None:
+        expected, received = "a LabelEncoder, or a dict of originals to 0 … n - 1", type(encoder).__name__
+        raise ModelRefused(f"{where} should be {expected}. Received: {received}.")
+    ids = [_id(where, value) for value in values]
+    return ids if all(isinstance(value, int) for value in ids) else [str(value) for value in ids]
 
 
 def _id(where: str, value: Any) -> int | str:
@@ -97,9 +94,7 @@ def _originals(encoder: Any) -> list[Any] | None:
     if isinstance(encoder, LabelEncoder):
         classes = encoder.state.get("classes_") if isinstance(encoder.state, dict) else None
         return None if classes is None else _values(classes)
-    if not isinstance(encoder, dict) or any(
-        isinstance(value, dict | list | LabelEncoder) for value in encoder.values()
-    ):
+    if not isinstance(encoder, dict):
         return None
     indices = [_plain(index) for index in encoder.values()]
     if any(isinstance(index, bool) or not isinstance(index, int) for index in indices):
@@ -109,16 +104,10 @@ def _originals(encoder: Any) -> list[Any] | None:
     return [_plain(original) for _, original in sorted(zip(indices, encoder, strict=True), key=lambda pair: pair[0])]
 
 
-def _read_contexts(data: bytes) -> dict[str, list[str]]:
-    info = unpickle(data, CONTEXTS)
+def _contexts(info: Any) -> dict[str, list[str]]:
+    """Return values by feature, in the order that the pickle lists, or else in that of its keys."""
     if not isinstance(info, dict):
         raise ModelRefused(f"{CONTEXTS} should be a dict. Received: {type(info).__name__}.")
-    with refusing(CONTEXTS):
-        return _contexts(info)
-
-
-def _contexts(info: Mapping[Any, Any]) -> dict[str, list[str]]:
-    """Return values by feature, in the order that the pickle lists, or else in that of its keys."""
     contexts: dict[str, list[str]] = {}
     lists: dict[str, list[Any]] = {}
     for key, value in _flat(info):
@@ -164,9 +153,7 @@ def _counts(value: Mapping[Any, Any]) -> bool:
 
 
 def _feature(name: str) -> str:
-    for suffix in _SUFFIXES:
-        name = name.removesuffix(suffix)
-    return name
+    return name.removesuffix("_encoded").removesuffix("_encoder")  # of columns and encoders of earlier systems
 
 
 def _values(sequence: Any) -> list[Any]:
@@ -203,12 +190,7 @@ def _unpacked(data: Any, dtype: Any) -> list[Any]:
         raise ModelRefused(f"An array's data should be bytes with a dtype. Received: {type(data).__name__}.")
     code = dtype.arguments[0] if dtype.arguments else None
     order = dtype.state[1] if isinstance(dtype.state, tuple) and len(dtype.state) > 1 else "|"
-    if (
-        not isinstance(code, str)
-        or code[:1] not in set("iufbUS")
-        or not code[1:].isdigit()
-        or order not in ("<", ">", "|", "=")
-    ):
+    if not isinstance(code, str) or not re.fullmatch("[iufbUS][0-9]+", code) or order not in ("<", ">", "|", "="):
         raise ModelRefused("An encoder's array should be of integers, floats or text. Received: another dtype.")
     values = np.frombuffer(bytes(data), np.dtype(f"{order}{code}")).tolist() if data else []
     return [value.decode("utf-8") if isinstance(value, bytes) else value for value in values]

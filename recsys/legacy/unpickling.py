@@ -8,49 +8,30 @@ from __future__ import annotations
 
 import io
 import pickle
-import struct
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from recsys.errors import ModelRefused
 
-_BROKEN = (
-    pickle.UnpicklingError,
-    struct.error,
-    ArithmeticError,
-    AttributeError,
-    BufferError,
-    EOFError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
+T = TypeVar("T")
 
 
-def unpickle(data: bytes, where: str) -> Any:
-    """Load a pickle of plain containers, LabelEncoders and NumPy arrays.
+def unpickle(data: bytes, where: str, read: Callable[[Any], T]) -> T:
+    """Return what `read` makes of a pickle of plain containers, LabelEncoders and NumPy arrays.
 
     Args:
         data: The pickle.
         where: The file's name in error messages.
+        read: Called with the loaded object; any error means that the pickle is damaged.
 
     Raises:
         ModelRefused: The pickle contains another name, or is damaged; no code that it names was run.
     """
-    with refusing(where):
-        return _AllowListing(io.BytesIO(data), where, len(data)).load()
-
-
-@contextmanager
-def refusing(where: str) -> Iterator[None]:
-    """Turn the errors that a damaged pickle causes into ModelRefused."""
     try:
-        yield
-    except _BROKEN as error:
+        return read(_AllowListing(io.BytesIO(data), where, len(data)).load())
+    except ModelRefused:
+        raise
+    except Exception as error:  # unpickling may raise any, as the module `pickle` says
         raise ModelRefused(
             f"{where} should be a whole pickle of an encoder. Received: {type(error).__name__}: {error}"
         ) from error
@@ -59,15 +40,13 @@ def refusing(where: str) -> Iterator[None]:
 class _Inert:
     """A stand-in for a class of the pickle. Its state is stored as one value, so that a pickle sets no attributes."""
 
+    arguments: tuple[Any, ...]
+    state: Any = None
+
     def __new__(cls, *args: Any) -> Any:
         instance = super().__new__(cls)
         instance.arguments = args
-        instance.state = None
         return instance
-
-    def __init__(self, *args: Any) -> None:
-        self.arguments: tuple[Any, ...]
-        self.state: Any
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
@@ -116,27 +95,20 @@ class _Object(_Inert):
     """The base class `object`, which protocols 0 and 1 name but never instantiate."""
 
 
-_NUMPY = {"ndarray": Array, "_reconstruct": Array, "dtype": Dtype, "scalar": Scalar, "_frombuffer": FromBuffer}
 _ALLOWED: Mapping[tuple[str, str], Any] = {
-    ("sklearn.preprocessing._label", "LabelEncoder"): LabelEncoder,
-    ("sklearn.preprocessing.label", "LabelEncoder"): LabelEncoder,
-    ("numpy", "ndarray"): Array,
-    ("numpy", "dtype"): Dtype,
-    **{
-        (f"numpy.{core}.multiarray", name): _NUMPY[name]
-        for core in ("core", "_core")
-        for name in ("_reconstruct", "scalar")
-    },
-    **{(f"numpy.{core}.numeric", "_frombuffer"): FromBuffer for core in ("core", "_core")},
-    ("_codecs", "encode"): _Latin1,
-    **{(module, "_reconstructor"): _Remade for module in ("copyreg", "copy_reg")},
-    **{(module, "object"): _Object for module in ("builtins", "__builtin__")},
-    **{
-        (module, name): kind
-        for module in ("builtins", "__builtin__")
-        for name, kind in (("set", set), ("frozenset", frozenset))
-    },
-    ("collections", "OrderedDict"): dict,
+    (module, name): kind
+    for modules, kinds in (
+        (("sklearn.preprocessing._label", "sklearn.preprocessing.label"), {"LabelEncoder": LabelEncoder}),
+        (("numpy",), {"ndarray": Array, "dtype": Dtype}),
+        (("numpy.core.multiarray", "numpy._core.multiarray"), {"_reconstruct": Array, "scalar": Scalar}),
+        (("numpy.core.numeric", "numpy._core.numeric"), {"_frombuffer": FromBuffer}),
+        (("_codecs",), {"encode": _Latin1}),
+        (("copyreg", "copy_reg"), {"_reconstructor": _Remade}),
+        (("builtins", "__builtin__"), {"object": _Object, "set": set, "frozenset": frozenset}),
+        (("collections",), {"OrderedDict": dict}),
+    )
+    for module in modules
+    for name, kind in kinds.items()
 }
 
 

@@ -6,7 +6,7 @@ Shapes: b windows in a batch, w events in a window, t targets, m context feature
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import keras
@@ -15,12 +15,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from recsys.features.features import N_FEATURES
-from recsys.features.query import Arrays
+from recsys.features.query import Arrays, Floats
 
 HIDDEN = (64, 32, 16)  # widths of NeuMF's MLP, He et al. 2017
 START_LOGIT = 4.0  # added to a logit at the warm start where ALS predicts a preference of 1
 START_HISTORY = 0.1  # share of an item's ALS vector that an event adds to the user representation at the warm start
 START_DEVIATION = 0.1  # standard deviation of the item vectors then; logits of a normalised state are about 1
+LIVE = 0.01  # share of the longest vector; an item whose vector is shorter has no factors and sets no scale
+USERS, ITEMS = "users", "items"  # what the rows of a weight stand for
 Drop = Callable[[tf.Tensor], tf.Tensor]
 
 
@@ -45,10 +47,6 @@ class Shapes:
     window: int
     slow_decay: float
     fast_decay: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return asdict(self)
 
 
 def identity(activations: tf.Tensor) -> tf.Tensor:
@@ -86,6 +84,8 @@ class Network(keras.Model):
             product sets it to False; its targets share the negatives of a batch, which costs less.
         shapes: The shapes of the weights.
         tables: The weights by name.
+        row_kinds: What the rows of a weight stand for, by its name: `users`, `items`, or the number of a context
+            feature. A weight without rows of its own is not named.
     """
 
     per_example_negatives = True
@@ -94,12 +94,13 @@ class Network(keras.Model):
         super().__init__()
         self.shapes = shapes
         self.tables: dict[str, keras.Variable] = {}
+        self.row_kinds: dict[str, str | int] = {}
         self._seeds = np.random.SeedSequence(seed)
         users, items, dim = shapes.n_users, shapes.n_items, shapes.dim
-        self.add_embedding("user_factors", (users, dim), 0.01)
-        self.add_embedding("slow_items", (items, dim), 0.01)
-        self.add_embedding("fast_items", (items, dim), 0.01)
-        self.add_embedding("item_factors", (items, dim), 0.1)
+        self.add_embedding("user_factors", (users, dim), 0.01, row_kind=USERS)
+        self.add_embedding("slow_items", (items, dim), 0.01, row_kind=ITEMS)
+        self.add_embedding("fast_items", (items, dim), 0.01, row_kind=ITEMS)
+        self.add_embedding("item_factors", (items, dim), 0.1, row_kind=ITEMS)
         self.add_constant("decays", np.array([shapes.slow_decay, shapes.fast_decay], np.float32))
         self.add_constant("signal_weights", np.tile(np.eye(N_FEATURES + 1, dtype=np.float32)[-1], (2, 1)))
         self.add_weights()
@@ -109,21 +110,25 @@ class Network(keras.Model):
         """Add the weights of the subclass, by `add_embedding` and `add_constant`."""
         raise NotImplementedError
 
-    def warm_start(self, factors: Arrays, popularity: NDArray[np.float32]) -> None:
+    def warm_start(self, initial: Arrays, strength: float = 1.0) -> None:
         """Set the embeddings to those of ALS and the item biases to popularity, instead of to noise.
 
+        The scale is that of the items that have factors. A strong regularization leaves many items without any; a
+        scale over all items would make the vectors of the others, and the logits, many times too long.
+
         Args:
-            factors: `user_factors` `(n_users, dim)` and `item_factors` `(n_items, dim)` of ALS.
-            popularity: `(n_items,)` float32, the summed weight of each item's events.
+            initial: `user_factors` `(n_users, dim)` and `item_factors` `(n_items, dim)` of ALS on the same events;
+                `popularity` `(n_items,)` float32, the summed weight of each item's events.
+            strength: From 0 to 1; what all logits except the item biases are multiplied by.
         """
-        items = factors["item_factors"]
-        scale = START_DEVIATION / max(float(items.std()), 1e-9)
-        self.tables["item_factors"].assign(items * scale)
-        self.tables["user_factors"].assign(factors["user_factors"] * (START_LOGIT / scale))
+        items = initial["item_factors"]
+        scale = START_DEVIATION / max(live_deviation(items), 1e-9)
+        self.tables["item_factors"].assign(items * (scale * strength))
+        self.tables["user_factors"].assign(initial["user_factors"] * (START_LOGIT / scale))
         for name in ("slow_items", "fast_items"):
             self.tables[name].assign(items * (scale * START_HISTORY))
         if "item_bias" in self.tables:
-            prior = np.log1p(popularity)
+            prior = np.log1p(initial["popularity"])
             self.tables["item_bias"].assign(prior - prior.mean())
 
     def encode(self, user_batch: UserBatch, dropout: Drop = identity) -> Sequence[tf.Tensor]:
@@ -136,12 +141,13 @@ class Network(keras.Model):
         raise NotImplementedError
 
     def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
-        """Return the logits `(n, c)` of candidate items `(n, c)`, each row for one of the states `(n, …)`."""
-        raise NotImplementedError
+        """Return the logits `(n, c)` of candidate items for the states `(n, …)`.
 
-    def score_shared_candidates(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
-        """Return the logits `(n, c)` of candidate items `(c,)` for each of the states `(n, …)`."""
-        return self.score(state, tf.broadcast_to(items[None], (tf.shape(state[0])[0], tf.shape(items)[0])))
+        Args:
+            state: What `encode` returns, with one row for each target.
+            items: `(n, c)` int32, a row for each state; or `(c,)`, shared by all states.
+        """
+        raise NotImplementedError
 
     def call(self, user_batch: UserBatch, items: tf.Tensor) -> tf.Tensor:
         """Return the network's logits `(b, t, c)`, without the features.
@@ -153,7 +159,15 @@ class Network(keras.Model):
         state = [tf.reshape(part, (-1, part.shape[-1])) for part in self.encode(user_batch)]
         return tf.reshape(self.score(state, tf.reshape(items, (-1, tf.shape(items)[-1]))), tf.shape(items))
 
-    def add_embedding(self, name: str, shape: tuple[int, ...], deviation: float, *, centre: float = 0.0) -> None:
+    def add_embedding(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        deviation: float,
+        *,
+        centre: float = 0.0,
+        row_kind: str | int | None = None,
+    ) -> None:
         """Add a trained weight, initialised from a normal distribution.
 
         Args:
@@ -161,7 +175,10 @@ class Network(keras.Model):
             shape: Its shape; () for a scalar.
             deviation: Standard deviation; 0 sets all values to `centre`.
             centre: Mean.
+            row_kind: What its rows stand for, see `row_kinds`; None if they have no meaning outside the network.
         """
+        if row_kind is not None:
+            self.row_kinds[name] = row_kind
         seed = int(np.random.default_rng(self._seeds.spawn(1)[0]).integers(2**31))
         initializer = keras.initializers.RandomNormal(centre, deviation, seed=seed)
         self.tables[name] = self.add_weight(shape=shape, initializer=initializer, name=name)
@@ -189,7 +206,7 @@ class Network(keras.Model):
         Args:
             name: Name of the item embedding.
             kernel: `(dim, hidden)`, the items' rows of the kernel.
-            items: `(n, c)` int32.
+            items: `(n, c)` int32, or `(c,)` for `(c, hidden)`.
         """
         distinct, place = tf.unique(tf.reshape(items, (-1,)))
         return gather_rows(tf.gather(self.tables[name], distinct) @ kernel, tf.reshape(place, tf.shape(items)))
@@ -254,6 +271,16 @@ class Network(keras.Model):
         return [int(np.prod(variable.shape)) * np.dtype(variable.dtype).itemsize for variable in self.tables.values()]
 
 
+def live_deviation(items: Floats) -> float:
+    """Return the standard deviation of the vectors `(n_items, dim)` of the items that have factors; 0 without any.
+
+    Vectors that are nearly alike count as if they deviated by a tenth of their size.
+    """
+    norms = np.linalg.norm(items, axis=1)
+    live = norms > LIVE * norms.max(initial=0.0)
+    return max(float(items[live].std()), 0.1 * float(np.sqrt(np.mean(items[live] ** 2)))) if live.any() else 0.0
+
+
 def gather_states(states: tf.Tensor, history_end: tf.Tensor) -> tf.Tensor:
     """Return the state that each target sees, `(b, t, d)`; zeros for targets without history.
 
@@ -268,7 +295,9 @@ def gather_states(states: tf.Tensor, history_end: tf.Tensor) -> tf.Tensor:
 
 
 def dot_scores(user_representation: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
-    """Return the dot products `(n, c)` of user representations `(n, d)` with item vectors `(n, c, d)`."""
+    """Return the dot products `(n, c)` of user representations `(n, d)` with item vectors `(n, c, d)` or `(c, d)`."""
+    if len(factors.shape) == 2:
+        return tf.matmul(user_representation, factors, transpose_b=True)
     return tf.reduce_sum(factors * user_representation[:, None], -1)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from recsys.networks.base import Drop, Network, UserBatch, dot_scores, identity
+from recsys.networks.base import ITEMS, USERS, Drop, Network, UserBatch, dot_scores, identity
 
 
 class BMF(Network):
@@ -16,8 +16,8 @@ class BMF(Network):
 
     def add_weights(self) -> None:
         """Add the biases of users and items, and the global one."""
-        self.add_embedding("user_bias", (self.shapes.n_users,), 0.0)
-        self.add_embedding("item_bias", (self.shapes.n_items,), 0.0)
+        self.add_embedding("user_bias", (self.shapes.n_users,), 0.0, row_kind=USERS)
+        self.add_embedding("item_bias", (self.shapes.n_items,), 0.0, row_kind=ITEMS)
         self.add_embedding("bias", (), 0.0)
 
     def encode(self, user_batch: UserBatch, dropout: Drop = identity) -> Sequence[tf.Tensor]:
@@ -25,13 +25,7 @@ class BMF(Network):
         return dropout(self.user_representation(user_batch)), self.user_embedding("user_bias", user_batch)[..., None]
 
     def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
-        """Return the logits `(n, c)` of candidate items `(n, c)`; see `Network.score`."""
+        """Return the logits `(n, c)` of candidate items; see `Network.score`."""
         user_representation, user_bias = state
         bias = self.tables["bias"] + user_bias + tf.gather(self.tables["item_bias"], items)
         return dot_scores(user_representation, tf.gather(self.tables["item_factors"], items)) + bias
-
-    def score_shared_candidates(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
-        """Return the logits `(n, c)` of shared candidate items `(c,)`."""
-        user_representation, user_bias = state
-        bias = self.tables["bias"] + user_bias + tf.gather(self.tables["item_bias"], items)
-        return tf.matmul(user_representation, tf.gather(self.tables["item_factors"], items), transpose_b=True) + bias

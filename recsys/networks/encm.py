@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from recsys.networks.base import Drop, Network, UserBatch, dense, dot_scores, identity
+from recsys.networks.base import ITEMS, Drop, Network, UserBatch, dense, dot_scores, identity
 
 HIDDEN = (64, 32)  # widths of the MLP
 
@@ -17,10 +17,10 @@ class ENCM(Network):
     def add_weights(self) -> None:
         """Add an embedding and a bias for each value of each context feature, and the MLP."""
         dim, sizes = self.shapes.dim, self.shapes.context_sizes
-        self.add_embedding("item_bias", (self.shapes.n_items,), 0.0)
+        self.add_embedding("item_bias", (self.shapes.n_items,), 0.0, row_kind=ITEMS)
         for n, size in enumerate(sizes):
-            self.add_embedding(f"context_factors_{n}", (size, dim), 0.01)
-            self.add_embedding(f"context_bias_{n}", (size,), 0.0)
+            self.add_embedding(f"context_factors_{n}", (size, dim), 0.01, row_kind=n)
+            self.add_embedding(f"context_bias_{n}", (size,), 0.0, row_kind=n)
         self.add_mlp((2 + len(sizes)) * dim, HIDDEN)
 
     def encode(self, user_batch: UserBatch, dropout: Drop = identity) -> Sequence[tf.Tensor]:
@@ -34,7 +34,7 @@ class ENCM(Network):
         return user_representation + tf.add_n(contexts), tf.add_n(biases)[..., None], user
 
     def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
-        """Return the logits `(n, c)` of candidate items `(n, c)`; see `Network.score`."""
+        """Return the logits `(n, c)` of candidate items; see `Network.score`."""
         user_representation, context_bias, user = state
         factors, dim = tf.gather(self.tables["item_factors"], items), self.shapes.dim
         first = user[:, None] + self.first_layer("item_factors", self.tables["mlp_kernel_0"][dim : 2 * dim], items)

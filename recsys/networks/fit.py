@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
 from recsys.errors import TrainingRefused
-from recsys.features.query import Arrays
-from recsys.networks.base import Network, Shapes, UserBatch
-from recsys.networks.losses import Negatives, loss_of
-from recsys.networks.optimizer import RowAdam
-from recsys.networks.windows import Windows, by_width, windows
+from recsys.features.query import Arrays, Floats, Indices
+from recsys.networks.base import ITEMS, Network, Shapes, UserBatch
+from recsys.networks.losses import Negatives, Uniform, loss_of
+from recsys.networks.trainer import Trainer
+from recsys.networks.windows import Windows, windows
 from recsys.scorers.registry import MODELS
 from recsys.settings import Training
 
@@ -27,8 +26,10 @@ NETWORKS: dict[str, type[Network]] = {
 }
 FAILURES = (MemoryError, tf.errors.OpError)  # errors that end the fit of one network; the others are still fitted
 PATIENCE = 3  # epochs without improvement before a fit stops; a falling learning rate gains most at the end
-STEPS_AT_ONCE = 25  # steps with one group of windows before another group may follow
-LARGEST_FACTOR = 4  # narrow windows make batches up to this many times larger
+CHECKED = 256  # windows on which the start is compared with a uniform guess
+STRENGTHS = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625)  # of the warm start; the first that is good enough
+TURNED = ("user_factors", "slow_items", "fast_items", "item_factors")  # weights that start from vectors of ALS
+LEAST_RATE = 0.25  # of the largest learning rate, for a fit that goes on from one whose schedule had ended
 ValidationMetric = Callable[[Network], float]
 
 
@@ -43,6 +44,7 @@ class Epoch:
         loss: Mean of the batches' losses.
         seconds: Time of the epoch, without validation.
         validation_score: Value of the validation metric after the epoch; None without validation.
+        uniform: The loss of a uniform guess, which the start of a network is never above.
     """
 
     model: str
@@ -51,19 +53,7 @@ class Epoch:
     loss: float
     seconds: float
     validation_score: float | None = None
-
-
-@dataclass(frozen=True)
-class WarmStart:
-    """The solution that a network starts from.
-
-    Attributes:
-        factors: `user_factors` `(n_users, dim)` and `item_factors` `(n_items, dim)` of ALS on the same events.
-        popularity: `(n_items,)` float32, the summed weight of each item's events.
-    """
-
-    factors: Arrays
-    popularity: NDArray[np.float32]
+    uniform: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,38 +65,39 @@ class Fit:
         epochs: The number of that epoch; 0 if no epoch improved on the warm start.
         losses: The loss of each epoch.
         validation_scores: The validation metric of the warm start, then of each epoch; empty without validation.
-        seconds: Time of the whole fit.
     """
 
     network: Network
     epochs: int
     losses: Sequence[float]
     validation_scores: Sequence[float]
-    seconds: float = 0.0
 
 
 def fit(
     name: str,
     data: Dataset,
-    warm_start: WarmStart,
+    initial: Arrays,
     options: Training,
     report: Callable[[Epoch], None],
     *,
     validation_metric: ValidationMetric | None = None,
     epochs: int | None = None,
+    earlier: Earlier | None = None,
 ) -> Fit:
     """Fit one network.
 
     Args:
         name: A key of `NETWORKS`.
         data: The events to learn from, and nothing else.
-        warm_start: The solution that the network starts from.
+        initial: The solution that the network starts from, as `Network.warm_start` takes it.
         options: Epochs, batch, widths, rates and the seed.
         report: Called after each epoch.
         validation_metric: Computed before the first and after each epoch; higher is better. The weights of the best
             epoch are returned, and three epochs without improvement end the fit.
         epochs: Ends the fit after this many epochs, as an earlier fit with validation chose. The learning rate still
             falls over `options.epochs`.
+        earlier: A fit to go on from. Without validation it says for how many epochs, and the learning rate goes on
+            from where its schedule had come.
 
     Returns:
         The network of the best epoch; the same for equal seeds on one machine with the same libraries.
@@ -114,35 +105,156 @@ def fit(
     Raises:
         TrainingRefused: The loss or a weight is not finite.
     """
-    begun = time.perf_counter()
-    prepare(options.seed)
-    network = NETWORKS[name](shapes(data, options), options.seed)
-    network.warm_start(warm_start.factors, warm_start.popularity)
-    negatives = Negatives.of(warm_start.popularity, options)
-    trainer = Trainer(network, windows(data, options.window), negatives, options)
-    validation_scores, losses = [validation_metric(network)] if validation_metric else [], []
-    best, best_weights = 0, network.arrays() if validation_metric else {}
-    for number in range(1, (options.epochs if epochs is None else epochs) + 1):
-        started = time.perf_counter()
-        losses.append(trainer.epoch(name, number))
-        seconds = time.perf_counter() - started
-        if validation_metric:
-            validation_scores.append(validation_metric(network))
-            if validation_scores[-1] > validation_scores[best]:
-                best, best_weights = number, network.arrays()
-        report(
-            Epoch(
-                name, number, options.epochs, losses[-1], seconds, validation_scores[-1] if validation_metric else None
+    course = Course(name, data, initial, options, report, validation_metric=validation_metric, earlier=earlier)
+    n_epochs = options.epochs if epochs is None else epochs
+    course.run(earlier.more[name] if earlier and not validation_metric else n_epochs)
+    return course.finish()
+
+
+class Course:
+    """The training of one network, which may pause between two epochs while others are trained."""
+
+    def __init__(
+        self,
+        name: str,
+        data: Dataset,
+        initial: Arrays,
+        options: Training,
+        report: Callable[[Epoch], None],
+        *,
+        validation_metric: ValidationMetric | None = None,
+        earlier: Earlier | None = None,
+    ) -> None:
+        """Make the network and compute its start; the arguments are those of `fit`."""
+        prepare(options.seed)
+        if earlier and not validation_metric:
+            rate = earlier.rate(name, options)
+            options = replace(options, learning_rate=rate, epochs=max(earlier.more[name], 1))
+        self.name, self._options, self._report, self._metric = name, options, report, validation_metric
+        self.network = NETWORKS[name](shapes(data, options), options.seed)
+        self._negatives, self._windows = Negatives.of(initial["popularity"], options), windows(data, options.window)
+        self._uniform = safe_warm_start(self.network, initial, self._windows, self._negatives, options)
+        if earlier:
+            earlier.carry(name, self.network)
+        self._trainer: Trainer | None = None
+        self._scores = [validation_metric(self.network)] if validation_metric else []
+        self._losses: list[float] = []
+        self._best, self._best_weights = 0, self.network.arrays() if validation_metric else {}
+
+    @property
+    def ended(self) -> bool:
+        """Whether no epoch is to follow: all are done, or validation found no gain for `PATIENCE` epochs."""
+        done = len(self._losses)
+        return done >= self._options.epochs or (self._metric is not None and done - self._best >= PATIENCE)
+
+    def run(self, until: int) -> None:
+        """Train until an epoch of this number is done, or until `ended`.
+
+        Raises:
+            TrainingRefused: The loss is not finite.
+        """
+        while len(self._losses) < until and not self.ended:
+            started, number = time.perf_counter(), len(self._losses) + 1
+            if self._trainer is None:
+                self._trainer = Trainer(self.network, self._windows, self._negatives, self._options)
+            self._losses.append(self._trainer.epoch(self.name, number))
+            seconds = time.perf_counter() - started
+            score = self._metric(self.network) if self._metric else None
+            self._report(
+                Epoch(self.name, number, self._options.epochs, self._losses[-1], seconds, score, self._uniform)
             )
-        )
-        if validation_metric and number - best >= PATIENCE:
+            if score is None or score > self._scores[self._best]:
+                self._best, self._best_weights = number, {} if score is None else self.network.arrays()
+            self._scores += [] if score is None else [score]
+
+    def finish(self) -> Fit:
+        """Return the network with the weights of its best epoch; what training needed is freed.
+
+        Raises:
+            TrainingRefused: A weight is not finite.
+        """
+        self._trainer = None
+        if self._metric:
+            self.network.assign_arrays(self._best_weights)
+            self._best_weights = {}
+        check_finite(self.name, self.network)
+        return Fit(self.network, self._best, self._losses, self._scores)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A fit on earlier events, which a fit on more events goes on from.
+
+    Attributes:
+        networks: The weights of each network.
+        places: For each kind of rows in `Network.row_kinds`, the row of the earlier fit that holds the same user, item
+            or value; -1 for new ones, which keep their start from ALS.
+        epochs: The number of epochs that each network has had.
+        more: The number of epochs that each network is to have; 0 for one that adds nothing.
+    """
+
+    networks: Mapping[str, Arrays]
+    places: Mapping[str | int, Indices]
+    epochs: Mapping[str, int]
+    more: Mapping[str, int]
+
+    def carry(self, name: str, network: Network) -> None:
+        """Set the weights of a network to those of the earlier fit, row by row where rows have a meaning.
+
+        New rows keep their start from ALS, turned as the item vectors of the earlier fit are: ALS finds its vectors
+        only up to a rotation, and each solution has another one.
+        """
+        old, place = self.networks[name], self.places[ITEMS]
+        turned = rotation(network.tables["item_factors"].numpy()[place >= 0], old["item_factors"][place[place >= 0]])
+        for weight in TURNED:
+            network.tables[weight].assign(network.tables[weight].numpy() @ turned)
+        for weight in {variable.name for variable in network.trainable_variables} & set(old):
+            values = network.tables[weight].numpy()
+            if weight in network.row_kinds:
+                place = self.places[network.row_kinds[weight]]
+                values[place >= 0] = old[weight][place[place >= 0]]
+            elif values.shape == old[weight].shape:
+                values = old[weight]
+            network.tables[weight].assign(values)
+
+    def rate(self, name: str, options: Training) -> float:
+        """Return the learning rate that the schedule had reached; at least a quarter of the largest one."""
+        falling = 0.5 + 0.5 * np.cos(np.pi * min(self.epochs[name] / options.epochs, 1.0))
+        return options.learning_rate * max(float(falling), LEAST_RATE)
+
+
+def rotation(vectors: Floats, others: Floats) -> Floats:
+    """Return the rotation `(dim, dim)` float32 that brings vectors `(n, dim)` nearest to others of the same shape."""
+    left, _, right = np.linalg.svd(vectors.T.astype(np.float64) @ others)
+    return (left @ right).astype(np.float32)
+
+
+def safe_warm_start(
+    network: Network, initial: Arrays, all_windows: Windows, negatives: Negatives, options: Training
+) -> float:
+    """Give a network its warm start, as strong as it may be without a loss above that of a uniform guess.
+
+    A few vectors may be much longer than all others, and histories add them up. Then the network would be sure of what
+    is wrong, and its first epochs would be lost.
+
+    Returns:
+        The loss of a uniform guess, which gives all items the same score.
+    """
+    some = all_windows.subset(np.linspace(0, len(all_windows) - 1, min(CHECKED, len(all_windows))).astype(int))
+    columns = (tf.constant(column) for column in vars(some).values())
+    users, items, weights, history_end, targets, confidences, contexts = columns
+    user_batch = UserBatch(users, items, weights, history_end, contexts, tf.ones(tf.shape(targets)))
+
+    def loss(of: Network | Uniform) -> float:
+        random = tf.random.Generator.from_seed(options.seed)
+        return float(loss_of(of, user_batch, targets, confidences, negatives, options, random))
+
+    uniform = loss(Uniform(network.per_example_negatives))
+    for strength in STRENGTHS:
+        network.warm_start(initial, strength)
+        if not loss(network) > uniform:
             break
-    if validation_metric:
-        network.assign_arrays(best_weights)
-    check_finite(name, network)
-    return Fit(
-        network, best if validation_metric else len(losses), losses, validation_scores, time.perf_counter() - begun
-    )
+    return uniform
 
 
 def prepare(seed: int) -> None:
@@ -168,120 +280,3 @@ def check_finite(name: str, network: Network) -> None:
         if not np.isfinite(values).all():
             message = f"{name}: `{weight}` should be finite after the fit. A lower --learning-rate may help."
             raise TrainingRefused(message)
-
-
-class Trainer:
-    """Trains one network, an epoch at a time; each group of windows has a compiled graph."""
-
-    def __init__(self, network: Network, all_windows: Windows, negatives: Negatives, options: Training) -> None:
-        self._rng = np.random.default_rng(options.seed)
-        groups = by_width(all_windows, 2 * LARGEST_FACTOR * options.batch)
-        self._sizes = [min(batch_size(group, options.batch, all_windows.width), len(group)) for group in groups]
-        self._n_steps = [-(-len(group) // size) for group, size in zip(groups, self._sizes, strict=True)]
-        self._columns = [tuple(tf.constant(column) for column in vars(group).values()) for group in groups]
-        train = train_epoch(network, negatives, options, sum(self._n_steps) * options.epochs)
-        graphs = zip(self._sizes, self._columns, strict=True)
-        self._train = [_compiled(train, size, columns) for size, columns in graphs]
-
-    def epoch(self, name: str, number: int) -> float:
-        """Train on all windows once, in random order.
-
-        Args:
-            name: The network's name, for error messages.
-            number: The number of the epoch, from 1, for error messages.
-
-        Returns:
-            The mean of the batches' losses.
-
-        Raises:
-            TrainingRefused: The loss of a batch is not finite.
-        """
-        orders = self._orders()
-        losses = np.concatenate([self._train[group](order, *self._columns[group]).numpy() for group, order in orders])
-        wrong = np.flatnonzero(~np.isfinite(losses))
-        if len(wrong):
-            batch = wrong[0]
-            raise TrainingRefused(
-                f"{name}: the loss should be finite. Received: {losses[batch]} in epoch {number}, batch {batch + 1} of "
-                f"{len(losses)}. Try a lower --learning-rate."
-            )
-        return float(losses.mean())
-
-    def _orders(self) -> list[tuple[int, tf.Tensor]]:
-        """Return runs of up to 25 steps in random order.
-
-        A few windows are repeated to fill the last batch of a group.
-
-        Returns:
-            For each run, the group and the numbers of its windows, `(steps, batch)` int32.
-        """
-        runs = []
-        for group, (steps, size) in enumerate(zip(self._n_steps, self._sizes, strict=True)):
-            order = np.resize(self._rng.permutation(len(self._columns[group][0])), (steps, size)).astype(np.int32)
-            starts = range(0, steps, STEPS_AT_ONCE)
-            runs += [(group, tf.constant(order[first : first + STEPS_AT_ONCE])) for first in starts]
-        return [runs[n] for n in self._rng.permutation(len(runs))]
-
-
-def batch_size(group: Windows, batch: int, widest: int) -> int:
-    """Return the number of windows in a batch: up to four times `batch` for narrow windows, to use the processor well.
-
-    Args:
-        group: Windows of one width.
-        batch: The number of windows of full width.
-        widest: The full width, in events.
-    """
-    return batch * max(1, min(LARGEST_FACTOR, widest // max(group.width, 1)))
-
-
-def _compiled(train: Callable[..., tf.Tensor], size: int, columns: Sequence[tf.Tensor]) -> Callable[..., tf.Tensor]:
-    """Return the function of `train_epoch` as one graph, for any number of steps with windows of one width.
-
-    Args:
-        train: The function.
-        size: The number of windows in a batch.
-        columns: The arrays of all windows of the group.
-    """
-    signature = [
-        tf.TensorSpec((None, size), tf.int32),
-        *(tf.TensorSpec(column.shape, column.dtype) for column in columns),
-    ]
-    return tf.function(train, input_signature=signature)
-
-
-def train_epoch(
-    network: Network, negatives: Negatives, options: Training, total_steps: int
-) -> Callable[..., tf.Tensor]:
-    """Return a function that trains the network on windows, which may be compiled.
-
-    Args:
-        network: The network to train.
-        negatives: The distribution of sampled items.
-        options: Rates, dropout and the seed.
-        total_steps: The number of steps over which the learning rate falls to 0.
-
-    Returns:
-        A function of an order of windows `(steps, batch)` and the arrays of all windows; it returns the loss of each
-        step.
-    """
-    variables = network.trainable_variables
-    optimizer = RowAdam(variables, options.learning_rate, total_steps, options.l2)
-    random = tf.random.Generator.from_seed(options.seed)
-
-    def epoch(order: tf.Tensor, *columns: tf.Tensor) -> tf.Tensor:
-        n_steps = tf.shape(order)[0]
-        losses = tf.TensorArray(tf.float32, n_steps)
-        for step in tf.range(n_steps):
-            batch = [tf.gather(column, order[step]) for column in columns]
-            users, items, weights, history_end, targets, confidences, contexts = batch
-            with tf.GradientTape() as tape:
-                user_known = tf.cast(random.uniform(tf.shape(history_end)) >= options.dropped_users, tf.float32)
-                unknown = tf.constant([size - 1 for size in network.shapes.context_sizes], tf.int32)
-                contexts = tf.where(random.uniform(tf.shape(contexts)) < options.dropped_contexts, unknown, contexts)
-                user_batch = UserBatch(users, items, weights, history_end, contexts, user_known)
-                loss = loss_of(network, user_batch, targets, confidences, negatives, options, random)
-            optimizer.apply(tape.gradient(loss, variables))
-            losses = losses.write(step, loss)
-        return losses.stack()
-
-    return epoch

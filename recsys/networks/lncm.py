@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from recsys.networks.base import Drop, Network, UserBatch, dense, dot_scores, gather_states, identity
+from recsys.networks.base import ITEMS, Drop, Network, UserBatch, dense, dot_scores, gather_states, identity
 from recsys.scorers.lncm import BLOCKS, EPSILON
 
 NEVER = -1e9  # added to the attention logit of an event that may not be seen
@@ -20,7 +20,7 @@ class LNCM(Network):
     def add_weights(self) -> None:
         """Add the item biases, the gate and the attention blocks."""
         dim = self.shapes.dim
-        self.add_embedding("item_bias", (self.shapes.n_items,), 0.0)
+        self.add_embedding("item_bias", (self.shapes.n_items,), 0.0, row_kind=ITEMS)
         self.add_embedding("gate", (), 0.0, centre=-2.0)
         self.add_embedding("strength", (dim,), 0.1)
         self.add_embedding("age_bias", (BLOCKS, self.shapes.window), 0.0)
@@ -38,13 +38,8 @@ class LNCM(Network):
         return [gate * self.user_representation(user_batch) + (1 - gate) * latent]
 
     def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
-        """Return the logits `(n, c)` of candidate items `(n, c)`; see `Network.score`."""
+        """Return the logits `(n, c)` of candidate items; see `Network.score`."""
         products = dot_scores(state[0], tf.gather(self.tables["item_factors"], items))
-        return products + tf.gather(self.tables["item_bias"], items)
-
-    def score_shared_candidates(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
-        """Return the logits `(n, c)` of shared candidate items `(c,)`."""
-        products = tf.matmul(state[0], tf.gather(self.tables["item_factors"], items), transpose_b=True)
         return products + tf.gather(self.tables["item_bias"], items)
 
     def _latent(self, user_batch: UserBatch, dropout: Drop) -> tf.Tensor:

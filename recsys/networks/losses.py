@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
+from recsys.features.query import Floats
 from recsys.networks.base import Drop, Network, UserBatch, identity
 from recsys.settings import Training
 
@@ -25,12 +26,12 @@ class Negatives:
         n_items: The number of items.
     """
 
-    steps: NDArray[np.float32] | None
-    correction: NDArray[np.float32] | None
+    steps: Floats | None
+    correction: Floats | None
     n_items: int
 
     @classmethod
-    def of(cls, popularity: NDArray[np.float32], options: Training) -> Negatives:
+    def of(cls, popularity: Floats, options: Training) -> Negatives:
         """Return the distribution proportional to popularity^power.
 
         Args:
@@ -55,8 +56,23 @@ class Negatives:
         return logits if self.correction is None else logits - tf.gather(tf.constant(self.correction), items)
 
 
+class Uniform:
+    """Takes the place of a network that gives every item the same score: its loss is that of a uniform guess."""
+
+    def __init__(self, per_example_negatives: bool) -> None:
+        self.per_example_negatives = per_example_negatives
+
+    def encode(self, user_batch: UserBatch, dropout: Drop = identity) -> Sequence[tf.Tensor]:
+        """Return a state without content, `(b, t, 1)`."""
+        return [tf.zeros((*user_batch.user_known.shape, 1))]
+
+    def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
+        """Return zeros `(n, c)`; see `Network.score`."""
+        return tf.zeros((tf.shape(state[0])[0], tf.shape(items)[-1]))
+
+
 def loss_of(
-    network: Network,
+    network: Network | Uniform,
     user_batch: UserBatch,
     targets: tf.Tensor,
     confidences: tf.Tensor,
@@ -86,7 +102,7 @@ def loss_of(
     else:
         positive = network.score(state, target)
         sampled = negatives.sample(random, tf.constant([options.shared_negatives]))[None]
-        negative = network.score_shared_candidates(state, sampled[0])
+        negative = network.score(state, sampled[0])
     positive = negatives.corrected(positive, target)
     negative = tf.where(sampled == target, NEVER, negatives.corrected(negative, sampled))
     losses = _bce(positive, negative, confidence) if options.loss == "bce" else _softmax(positive, negative)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from recsys.networks.base import HIDDEN, Drop, Network, UserBatch, dense, dot_scores, identity
+from recsys.networks.base import HIDDEN, ITEMS, USERS, Drop, Network, UserBatch, dense, dot_scores, identity
 
 
 class NeuMF(Network):
@@ -16,10 +16,10 @@ class NeuMF(Network):
         """Add the output weights of the dot product, the MLP with embeddings of its own, and the biases."""
         dim = self.shapes.dim
         self.add_embedding("dot_output", (dim,), 0.0, centre=1.0)
-        self.add_embedding("mlp_users", (self.shapes.n_users, dim), 0.1)
-        self.add_embedding("mlp_items", (self.shapes.n_items, dim), 0.1)
+        self.add_embedding("mlp_users", (self.shapes.n_users, dim), 0.1, row_kind=USERS)
+        self.add_embedding("mlp_items", (self.shapes.n_items, dim), 0.1, row_kind=ITEMS)
         self.add_mlp(2 * dim, HIDDEN)
-        self.add_embedding("item_bias", (self.shapes.n_items,), 0.0)
+        self.add_embedding("item_bias", (self.shapes.n_items,), 0.0, row_kind=ITEMS)
         self.add_embedding("bias", (), 0.0)
 
     def encode(self, user_batch: UserBatch, dropout: Drop = identity) -> Sequence[tf.Tensor]:
@@ -28,7 +28,7 @@ class NeuMF(Network):
         return dropout(self.user_representation(user_batch) * self.tables["dot_output"]), users
 
     def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
-        """Return the logits `(n, c)` of candidate items `(n, c)`; see `Network.score`."""
+        """Return the logits `(n, c)` of candidate items; see `Network.score`."""
         user_representation, users = state
         first = users[:, None] + self.first_layer("mlp_items", self.tables["mlp_kernel_0"][self.shapes.dim :], items)
         bias = tf.gather(self.tables["item_bias"], items) + self.tables["bias"]

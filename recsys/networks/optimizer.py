@@ -31,7 +31,6 @@ class RowAdam:
         weight_decay: float = 0.0,
         *,
         warm_up: int = WARM_UP,
-        clip_norm: float | None = None,
     ) -> None:
         """Create the optimizer's variables.
 
@@ -42,8 +41,6 @@ class RowAdam:
             weight_decay: Each step subtracts this share of the weights times the step size (decoupled, Loshchilov &
                 Hutter 2019); for embeddings, of the rows of the batch only.
             warm_up: The number of steps over which the step size grows linearly, at most a tenth of all steps.
-            clip_norm: The largest Euclidean norm of all gradients together; longer ones are scaled down. None does not
-                clip.
 
         Raises:
             ValueError: `total_steps` is not positive.
@@ -56,7 +53,7 @@ class RowAdam:
         self._first = [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in self._variables]
         self._second = [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in self._variables]
         self._steps = tf.Variable(0, dtype=tf.int64, trainable=False)  # float32 would stop counting at 2^24
-        self._largest, self._total, self._decay, self._clip = learning_rate, total_steps, weight_decay, clip_norm
+        self._largest, self._total, self._decay = learning_rate, total_steps, weight_decay
         self._warm_up = max(1, min(warm_up, total_steps // 10))
 
     def rate(self) -> tf.Tensor:
@@ -70,11 +67,9 @@ class RowAdam:
 
         Args:
             gradients: One for each variable; None does not change the variable. NaN or infinity makes its weights so;
-                with clipping, it makes all weights so. The caller has to check for it.
+                the caller has to check for it.
         """
         gradients = [summed(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient for gradient in gradients]
-        if self._clip is not None:
-            gradients, _ = tf.clip_by_global_norm(gradients, self._clip)
         rate = self.rate()
         n_steps = tf.cast(self._steps.assign_add(1), tf.float32)
         unbiased = rate * tf.sqrt(1 - tf.pow(SCALE_MEMORY, n_steps)) / (1 - tf.pow(MOMENTUM, n_steps))

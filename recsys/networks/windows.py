@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
+from recsys.features.query import Floats, Indices, Mask
 
 NARROW = 10  # targets of the narrowest group of windows
 
@@ -32,13 +33,13 @@ class Windows:
         contexts: `(w, length, m)` int32, the context of each target.
     """
 
-    users: NDArray[np.int32]
-    items: NDArray[np.int32]
-    weights: NDArray[np.float32]
-    history_end: NDArray[np.int32]
-    targets: NDArray[np.int32]
-    confidences: NDArray[np.float32]
-    contexts: NDArray[np.int32]
+    users: Indices
+    items: Indices
+    weights: Floats
+    history_end: Indices
+    targets: Indices
+    confidences: Floats
+    contexts: Indices
 
     def __len__(self) -> int:
         return len(self.users)
@@ -48,7 +49,11 @@ class Windows:
         """The number of events in a row, padding included."""
         return self.items.shape[1]
 
-    def trim(self, mask: NDArray[np.bool_], history: int, targets: int) -> Windows:
+    def subset(self, positions: Indices) -> Windows:
+        """Return the windows at some positions."""
+        return Windows(**{name: column[positions] for name, column in vars(self).items()})
+
+    def trim(self, mask: Mask, history: int, targets: int) -> Windows:
         """Return some windows with fewer columns, where the columns that go are padding.
 
         Args:
@@ -138,6 +143,6 @@ def _first_targets(data: Dataset, length: int) -> NDArray[np.int64]:
     return np.union1d(regular, end[inside])
 
 
-def _is_deep(data: Dataset, first: NDArray[np.int64], length: int) -> NDArray[np.bool_]:
+def _is_deep(data: Dataset, first: NDArray[np.int64], length: int) -> Mask:
     """Return which windows start so deep inside a basket that it would fill more than half of their history."""
     return np.asarray(first - data.baskets[first] > length // 2)

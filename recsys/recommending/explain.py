@@ -1,7 +1,13 @@
-"""Explanations of recommended items, found by scoring them again without single items of the history (leave-one-out).
+"""Step 8 of a request, explain: leave-one-out explanations of the recommended items.
 
-An explanation is true by construction: without the item that it names, the recommended item would score lower.
-An ensemble scores all variants in one batch: scored one by one, five variants cost LNCM up to 21 ms.
+An explanation names the item of the history whose absence lowers the recommended item's score most. It is true by
+construction: it is what the model computes, not a separate guess.
+
+Why not simply score again without each item: five such scorings cost up to 21 ms of a request, most of it in LNCM. All
+variants of the history are scored in one batch instead, in 1.6 ms at most. The features need no new pass over the
+catalogue, because a sum over the history is linear in how much each item counts: one small matrix product of the
+changed strengths with the weights between the history and the recommended items gives all differences. A network gets
+the variants as `masks`, `(v, h)` bool: which events each variant has. Row 0 is the whole history.
 """
 
 from __future__ import annotations
@@ -12,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.contract.request import MAX_LIMIT
-from recsys.features.history import distinct_items
-from recsys.features.query import Query
+from recsys.features.features import ITEM_ITEM, item_strengths
+from recsys.features.query import EventsByItem, Query
 from recsys.scorers.base import Scorer
-from recsys.scorers.ensemble import LinearEnsemble
+from recsys.scorers.layers import LinearEnsemble
 
-MAX_CAUSES = 5  # candidate causes; each costs one scoring of the recommended items
+MAX_CAUSES = 5  # candidate explanations; each is one variant of the history
 # The weight of each position of a list, as in DCG: users see the first positions most.
 RANK_WEIGHTS = 1 / np.log2(np.arange(MAX_LIMIT) + 2)
 LEAST_EFFECT = 1e-3  # a smaller drop of the logit is no explanation for people
@@ -32,42 +38,73 @@ def explanations(scorer: Scorer, query: Query, recommended: NDArray[np.int32]) -
         recommended: `(k,)` int32 distinct item indices, the best first; at most `MAX_LIMIT`.
 
     Returns:
-        Item index → index of its cause. An item can be its own cause where the user takes it again.
+        Item index → index of its cause, which is another item.
     """
-    candidates = candidate_causes(scorer, query, recommended)
-    if not candidates:
+    if not len(query.items) or not len(recommended):
         return {}
     if isinstance(scorer, LinearEnsemble):
-        effects = scorer.score_drops(query, candidates, recommended)
+        tried, effects = ensemble_effects(scorer, query, recommended)
     else:
-        scores_without = [scorer.score(query.without(item), recommended) for item in candidates]
-        effects = scorer.score(query, recommended) - np.stack(scores_without)
-    strongest = effects.argmax(0)
+        tried = candidate_causes(query, [])
+        scores_without = [scorer.score(query.without(cause), None, recommended) for cause in tried]
+        effects = scorer.score(query, None, recommended) - np.stack(scores_without)
+    effects[np.array(tried)[:, None] == recommended] = 0  # an item does not explain itself
+    strongest = effects.argmax(0).tolist()
     return {
-        int(item): candidates[cause]
-        for position, (item, cause) in enumerate(zip(recommended, strongest, strict=True))
+        item: tried[cause]
+        for position, (item, cause) in enumerate(zip(recommended.tolist(), strongest, strict=True))
         if effects[cause, position] > LEAST_EFFECT
     }
 
 
-def candidate_causes(scorer: Scorer, query: Query, recommended: NDArray[np.int32]) -> list[int]:
+def candidate_causes(query: Query, strongest: list[int]) -> list[int]:
     """Return the items of the history that may be a cause, at most `MAX_CAUSES`.
 
     They are the items whose features contribute most to the recommended items, and the newest items, on which a
     network's score depends most.
 
     Args:
-        scorer: The scorer that ranked the items.
-        query: The query that it scored.
-        recommended: `(k,)` int32, the best first; at most `MAX_LIMIT`.
+        query: The user and the moment, with a history.
+        strongest: Items of the history whose features contribute, the strongest first.
     """
-    if not len(query.items) or not len(recommended):
-        return []
-    strongest = []
-    if isinstance(scorer, LinearEnsemble):
-        added = scorer.features.contributions(query, scorer.weights[int(query.repeats), :-1], recommended)
-        contributions = np.maximum(added, 0) @ RANK_WEIGHTS[: len(recommended)]
-        best_first = np.argsort(-contributions, kind="stable")[: np.count_nonzero(contributions)]
-        strongest = distinct_items(query)[best_first].tolist()
     newest = query.items[::-1].tolist()
     return list(dict.fromkeys([*strongest[: MAX_CAUSES - 1], newest[0], *strongest, *newest]))[:MAX_CAUSES]
+
+
+def ensemble_effects(
+    scorer: LinearEnsemble, query: Query, recommended: NDArray[np.int32], tried: list[int] | None = None
+) -> tuple[list[int], NDArray[np.float32]]:
+    """Return items of the history, and how much each recommended score falls without each of them, `(c, k)` float32.
+
+    The effect of an item on its own score lacks what its own counts add; `explanations` does not read it.
+
+    Args:
+        scorer: The ensemble that ranked the items.
+        query: The query that it scored, with a history.
+        recommended: `(k,)` int32 item indices, the best first; at most `MAX_LIMIT`.
+        tried: Items of the history to leave out; None chooses them.
+    """
+    weights, by_item = scorer.weights[int(query.repeats)], EventsByItem.of(query)
+    blocks = [
+        matrix.block(by_item.items, recommended) for matrix in (scorer.features.ease, scorer.features.transitions)
+    ]
+
+    def item_item_sums(strengths: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        weighted = weights[: len(ITEM_ITEM), None] * strengths
+        return weighted[..., 0, :] + weighted[..., 1, :], weighted[..., 2, :]
+
+    if tried is None:
+        ease, transitions = item_item_sums(item_strengths(query, by_item))
+        contributions = np.maximum(ease[:, None] * blocks[0] + transitions[:, None] * blocks[1], 0)
+        contributions[by_item.items[:, None] == recommended] = 0
+        total = contributions @ RANK_WEIGHTS[: len(recommended)]
+        best_first = np.argsort(-total, kind="stable")[: np.count_nonzero(total)]
+        tried = candidate_causes(query, by_item.items[best_first].tolist())
+    masks = np.append(-1, tried)[:, None] != query.items
+    ease, transitions = item_item_sums(item_strengths(query, by_item, masks))
+    sums = ease @ blocks[0] + transitions @ blocks[1]
+    effects: NDArray[np.float32] = sums[0] - sums[1:]
+    if scorer.network is not None and weights[-1]:
+        network = scorer.network.score(query, None, recommended, masks)
+        effects += weights[-1] * (network[0] - network[1:])
+    return tried, effects

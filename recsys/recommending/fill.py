@@ -1,25 +1,29 @@
-"""The list of an answer: the best eligible items that the shop sells now, filled up with new products."""
+"""Steps 2 and 7 of a request, eligible and fill: which items may be shown, and the list of those that the shop sells.
+
+One filter decides for the ranking and for the check against the database. Where the ranking has too few items, new
+products fill the list.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys import store
 from recsys.contract import Filters, Request
-from recsys.recommending.loading import ItemRefs, indices
-from recsys.recommending.user import User
+from recsys.recommending.loading import Items
+from recsys.recommending.user import User, indices_of
+from recsys.settings import Shop
 
 HEADROOM = 20  # ranked items looked up beyond the limit, because some are sold out by now
 DOUBLINGS = 3  # how often twice as many are looked up where too few are available
 
 
-@dataclass(frozen=True)
-class ItemFilter:
+class ItemFilter(NamedTuple):
     """Which items are eligible for an answer.
 
     Attributes:
@@ -39,15 +43,7 @@ class ItemFilter:
     @property
     def depth(self) -> int:
         """The most ranked items that are looked up for one list, if the first ones are sold out by now."""
-        return self.depth_of(DOUBLINGS)
-
-    def depth_of(self, doubling: int) -> int:
-        """Return the number of ranked items that one attempt looks up.
-
-        Args:
-            doubling: The attempt, from 0.
-        """
-        return int((self.limit + HEADROOM) * 2**doubling)
+        return (self.limit + HEADROOM) << DOUBLINGS
 
     @property
     def needed_columns(self) -> list[str]:
@@ -57,113 +53,108 @@ class ItemFilter:
         needed = {"category": filters.category is not None, "brand": filters.brand is not None, "price": has_bounds}
         return [name for name, is_needed in needed.items() if is_needed]
 
-    def is_eligible(self, row: store.ProductRow) -> bool:
-        """Return whether a product is eligible by its present row in the shop's database."""
-        filters = self.filters
-        return (
-            row.active
+    def eligible(self, rows: Iterable[store.ProductRow]) -> set[int | str]:
+        """Return the external ids of the products that are eligible by their present rows in the shop's database."""
+        filters, candidates = self.filters, self.candidates
+        low, high = filters.price_min, filters.price_max
+        return {
+            row.item_id
+            for row in rows
+            if row.active
             and row.item_id not in self.excluded
-            and (self.candidates is None or row.item_id in self.candidates)
+            and (candidates is None or row.item_id in candidates)
             and (filters.category is None or _is_same_text(row.category, filters.category))
             and (filters.brand is None or _is_same_text(row.brand, filters.brand))
-            and (filters.price_min is None or row.price >= filters.price_min)
-            and (filters.price_max is None or row.price <= filters.price_max)
-        )
+            and (low is None or row.price >= low)
+            and (high is None or row.price <= high)
+        }
 
 
-@dataclass(frozen=True)
-class RecommendationList:
+class RecommendationList(NamedTuple):
     """The items of an answer, and what is known of those that were looked up for it.
 
     Attributes:
         items: Pairs of external id and item index, at most `limit`; the index of a product without a score is -1.
-        ids: The external id of every item that was looked up, by index.
-        available: The indices of looked-up items that are active and eligible now.
+        available: The external ids of looked-up items that are active and eligible now.
         notes: Warnings about products that could not be looked up.
     """
 
     items: tuple[tuple[int | str, int], ...]
-    ids: dict[int, int | str]
-    available: frozenset[int]
+    available: set[int | str]
     notes: tuple[str, ...] = ()
 
 
-def build_item_filter(request: Request, user: User, resolved: ItemRefs) -> ItemFilter:
-    """Return which items a request and the repeat rule allow.
+def build_item_filter(request: Request, user: User, catalogue: Items) -> ItemFilter:
+    """Return which items a request and the user's purchases and cart allow.
 
     Args:
         request: The request, with its filters, candidates and exclusions.
-        user: The user, whose purchases the repeat rule may hide.
-        resolved: The items that the request names.
+        user: The user, whose purchases and cart hide items.
+        catalogue: The item arrays of the version.
     """
-    items = user.bundle.items
-    allowed = _passes_filters(request.filters, user)
+    allowed, refs = _passes_filters(request.filters, catalogue), user.refs
+    candidates = None
     if request.candidates is not None:
-        is_candidate = np.zeros(len(items), bool)
-        is_candidate[indices(resolved, request.candidates)] = True
+        is_candidate = np.zeros(len(catalogue), bool)
+        is_candidate[indices_of(refs, request.candidates)] = True
         allowed &= is_candidate
-    allowed[user.hidden()] = False
+        candidates = frozenset(refs[item].item_id for item in request.candidates if item in refs)
     not_shown = request.exclude if request.item_id is None else (*request.exclude, request.item_id)
-    allowed[indices(resolved, not_shown)] = False
-    candidates = (
-        None
-        if request.candidates is None
-        else frozenset(resolved[item].item_id for item in request.candidates if item in resolved)
-    )
-    excluded = user.bought | {resolved[item].item_id for item in not_shown if item in resolved}
-    return ItemFilter(allowed, frozenset(excluded), candidates, request.filters, request.limit)
+    allowed[user.hidden] = False
+    allowed[indices_of(refs, not_shown)] = False
+    excluded = user.hidden_ids.union(refs[item].item_id for item in not_shown if item in refs)
+    return ItemFilter(allowed, excluded, candidates, request.filters, request.limit)
 
 
 def fill_list(
     db: store.Database,
-    user: User,
-    best: Callable[[int], NDArray[np.int32]],
+    shop: Shop,
     item_filter: ItemFilter,
+    ranked: Sequence[int],
     others: Sequence[int],
+    ids: Mapping[int, int | str],
 ) -> RecommendationList:
     """Return the best items that are available now, filled up with new products where the ranking has too few.
 
     Args:
         db: The shop's database.
-        user: The user who is answered.
-        best: Maps k to the indices of the k eligible items that the winner ranks highest, best first, or of all
-            eligible items where there are fewer.
+        shop: The mapping of its tables.
         item_filter: Which items are eligible.
+        ranked: The indices of the `item_filter.depth` eligible items that the winner ranks highest, best first, or of
+            all eligible items where there are fewer.
         others: Indices of the other models' top items, which are looked up in the first attempt.
+        ids: The external id of each of these items, by its index.
     """
-    ids: dict[int, int | str] = {}
-    rows: dict[int | str, store.ProductRow] = {}
+    available: set[int | str] = set()
+    looked_up: set[int] = set()
     for doubling in range(DOUBLINGS + 1):
-        depth = item_filter.depth_of(doubling)
-        ranked = best(depth).tolist()
-        missing = [item for item in dict.fromkeys([*ranked, *(others if not doubling else ())]) if item not in ids]
-        missing_ids = user.bundle.original_ids(missing)
-        ids |= dict(zip(missing, missing_ids, strict=True))
-        fetched = store.products(db, user.shop, missing_ids, item_filter.needed_columns)
-        rows |= {row.item_id: row for row in fetched if item_filter.is_eligible(row)}
-        listed = [(ids[item], item) for item in ranked if ids[item] in rows][: item_filter.limit]
+        depth = (item_filter.limit + HEADROOM) << doubling
+        missing = [item for item in dict.fromkeys([*ranked[:depth], *others]) if item not in looked_up]
+        looked_up.update(missing)
+        rows = store.products(db, shop, [ids[item] for item in missing], item_filter.needed_columns)
+        available |= item_filter.eligible(rows)
+        listed = [(ids[item], item) for item in ranked[:depth] if ids[item] in available][: item_filter.limit]
         if len(listed) == item_filter.limit or len(ranked) < depth:
             break
     notes: tuple[str, ...] = ()
     if len(listed) < item_filter.limit:
         try:
-            listed += _new_products(db, user, item_filter, [item for item, _ in listed])
+            listed += _new_products(db, shop, item_filter, [item for item, _ in listed])
         except store.UnusableValue:
             notes = (
                 "items: none of the shop's other products, because the database cannot work out all of their rows",
             )
-    available = frozenset(index for index, item in ids.items() if item in rows)
-    return RecommendationList(tuple(listed), ids, available, notes)
+    return RecommendationList(tuple(listed), available, notes)
 
 
 def _new_products(
-    db: store.Database, user: User, item_filter: ItemFilter, listed: Sequence[int | str]
+    db: store.Database, shop: Shop, item_filter: ItemFilter, listed: Sequence[int | str]
 ) -> list[tuple[int | str, int]]:
     """Return eligible products that the ranking lacks, because they are new or rare; the newest first.
 
     Args:
         db: The shop's database.
-        user: The user who is answered.
+        shop: The mapping of its tables.
         item_filter: Which items are eligible.
         listed: External ids that the list holds already.
 
@@ -173,7 +164,7 @@ def _new_products(
     filters = item_filter.filters
     rows = store.newest_products(
         db,
-        user.shop,
+        shop,
         limit=item_filter.limit - len(listed),
         exclude=[*item_filter.excluded, *listed],
         among=None if item_filter.candidates is None else list(item_filter.candidates),
@@ -182,18 +173,18 @@ def _new_products(
         price_min=filters.price_min,
         price_max=filters.price_max,
     )
-    return [(row.item_id, -1) for row in rows if item_filter.is_eligible(row)]
+    eligible = item_filter.eligible(rows)
+    return [(row.item_id, -1) for row in rows if row.item_id in eligible]
 
 
-def _passes_filters(filters: Filters, user: User) -> NDArray[np.bool_]:
+def _passes_filters(filters: Filters, items: Items) -> NDArray[np.bool_]:
     """Return which items were active and passed the filters when the version was trained, `(n_items,)` bool.
 
     `fill_list` checks the present rows later.
     """
-    items = user.bundle.items
     allowed = items.active.copy()
     if filters.category is not None:
-        allowed &= np.isin(items.categories, _codes(items.category_names, filters.category))
+        allowed &= in_category(items, filters.category)
     if filters.brand is not None:
         allowed &= np.isin(items.brands, _codes(items.brand_names, filters.brand))
     low, high = filters.price_min, filters.price_max
@@ -201,6 +192,11 @@ def _passes_filters(filters: Filters, user: User) -> NDArray[np.bool_]:
         allowed &= items.prices >= (0 if low is None else low / 2)
         allowed &= items.prices <= (math.inf if high is None else high * 2)
     return allowed
+
+
+def in_category(items: Items, category: str) -> NDArray[np.bool_]:
+    """Return which items had a category when the version was trained, `(n_items,)` bool; case does not matter."""
+    return np.isin(items.categories, _codes(items.category_names, category))
 
 
 def _codes(names: Sequence[str], requested: str) -> list[int]:

@@ -1,10 +1,10 @@
-"""A version in memory: context encoder, item arrays, scorers read on first use; resolved items; the smoke test."""
+"""A version in memory: context encoder, item arrays, scorers read on first use; the smoke test."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,28 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys import store
-from recsys.artifacts import ANSWERING_LIMIT, Arrays, Nearest, Version, current, trim_memory
+from recsys.artifacts import ANSWERING_LIMIT, Arrays, Nearest, Version, current, open_version, trim_memory
 from recsys.artifacts.nearest import installed
-from recsys.contract import Request
 from recsys.data.cleaning import SECONDS_PER_DAY
 from recsys.data.context import ContextEncoder
-from recsys.data.ids import canonical, distinct
 from recsys.errors import ModelRefused
-from recsys.evaluation.selection import Priors
+from recsys.errors.records import Record
+from recsys.evaluation.selection import Priors, segment_of
 from recsys.features.features import Features
 from recsys.features.query import Query
 from recsys.scorers.base import Scorer
-from recsys.scorers.ensemble import LinearEnsemble
+from recsys.scorers.layers import LinearEnsemble
 from recsys.scorers.registry import MODELS, REGISTRY
 from recsys.scorers.retrieval import INDEXED, Candidates
-from recsys.settings import Shop
+from recsys.settings.shop import DEFAULT_CART_EVENTS, DEFAULT_UNCART_EVENTS
 
 INDEX = "candidates.usearch"
 OWN_BYTES = 64 << 20  # resident memory of a process without its version's files
 
 
-@dataclass(frozen=True)
-class Items:
+class Items(Record):
     """The item arrays of a version, by item index.
 
     Attributes:
@@ -62,69 +60,49 @@ class Items:
         return self.category_names[code] if code >= 0 else None
 
 
-@dataclass(frozen=True)
-class ModelBundle:
+class ModelBundle(Record):
     """The current version, ready to answer.
 
     Attributes:
         version: The open version.
+        name: Its name.
+        data_until: The time of the newest event that training saw, in seconds since 1970.
+        n_users: The number of users that training saw; as a user index it means a guest or an unseen user.
+        user_kind: `int` or `str`: the type of the shop's user ids.
+        item_kind: The same of item ids.
+        rules: The event names and rules of training, as attributes of `Shop`.
+        offline: Precision@10 and MAP@10 of each scorer over all users, from the version's report.
         contexts: The encoder of context features.
         items: The item arrays.
         priors: The evaluation's differences between the scorers, as priors of the choice for one user.
+        scorers: The scorers by name, each read on first use.
         resident_limit: Resident bytes above which mapped memory is released between two scorers.
+        segments: The priors of each segment of users in which another scorer serves.
     """
 
     version: Version
+    name: str
+    data_until: int
+    n_users: int
+    user_kind: str
+    item_kind: str
+    rules: Mapping[str, Any]
+    offline: Mapping[str, Mapping[str, float]]
     contexts: ContextEncoder
     items: Items
     priors: Priors
+    scorers: Scorers
     resident_limit: int = ANSWERING_LIMIT
-    _scorers: dict[str, Scorer] = field(default_factory=dict, repr=False)
-    # The last argument of `shop` and its result, at most one pair.
-    _shops: list[tuple[Shop, Shop]] = field(init=False, default_factory=list, repr=False)
+    segments: Mapping[str, Priors] = field(default_factory=dict)
 
-    @property
-    def name(self) -> str:
-        """The version's name."""
-        return self.version.name
-
-    @property
-    def data_until(self) -> int:
-        """The time of the newest event that training saw, in seconds since 1970."""
-        return int(self.version.manifest["data_until"])
-
-    @property
-    def n_users(self) -> int:
-        """The number of users that training saw; as a user index it means a guest or an unseen user."""
-        return int(self.version.manifest["counts"]["users"])
-
-    @property
-    def time_zone(self) -> str:
-        """The time zone of the shop's users, such as `Asia/Ho_Chi_Minh`."""
-        return str(self.version.manifest["settings"]["time_zone"])
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """The names of the scorers that this version has, as in the registry."""
-        return tuple(self.version.manifest["scorers"])
-
-    def user_id(self, received: int | str | None) -> int | str | None:
-        """Return a received user id in the shop's type; None for a guest and for a value that cannot be a user id."""
-        return None if received is None else canonical(received, self.version.manifest["id_type"]["users"])
-
-    def item_id(self, received: int | str) -> int | str | None:
-        """Return a received item id in the shop's type; None for a value that cannot be an item id."""
-        return canonical(received, self.version.manifest["id_type"]["items"])
+    def priors_of(self, n_events: int) -> Priors:
+        """Return the priors of a user with a number of events on items of the version."""
+        return self.segments.get(segment_of(n_events), self.priors) if self.segments else self.priors
 
     @cached_property
     def heldout(self) -> Arrays:
         """The held-out metrics of each user, read on first use."""
-        return self.version.arrays("heldout.h5", memory_map=True)
-
-    @cached_property
-    def evaluated_scorers(self) -> tuple[str, ...]:
-        """The names of the scorers that have held-out metrics."""
-        return tuple(key.removesuffix("/map10") for key in self.heldout if key.endswith("/map10"))
+        return self.version.arrays("heldout.h5")
 
     @cached_property
     def may_outgrow_limit(self) -> bool:
@@ -133,16 +111,19 @@ class ModelBundle:
 
     def original_ids(self, indices: Sequence[int]) -> list[int | str]:
         """Return the external ids of item indices, in their order."""
-        ids: list[Any] = self._ids[np.array(indices, np.int64)].tolist()
-        return [item.decode() if isinstance(item, bytes) else item for item in ids]
+        return _texts(self._ids[np.array(indices, np.int64)])
 
     def item_indices(self, ids: Sequence[int | str]) -> list[int]:
         """Return the indices of external ids in the shop's type, in their order; -1 for an unseen item."""
-        stored = self._ids
-        keys = np.array([_key(item, stored.dtype) for item in ids], stored.dtype)
-        positions = np.minimum(np.searchsorted(stored, keys), len(stored) - 1)
-        indices: list[int] = np.where(stored[positions] == keys, positions, -1).tolist()
-        return indices
+        return _indices(self._ids, ids)
+
+    def user_indices(self, ids: Sequence[int | str]) -> list[int]:
+        """Return the indices of users' external ids in the shop's type, in their order; -1 for an unseen user."""
+        return _indices(self.version.arrays("encoders.h5")["users"], ids)
+
+    def known_users(self) -> list[int | str]:
+        """Return the external ids of the users that training saw, ascending."""
+        return _texts(self.version.arrays("encoders.h5")["users"])
 
     def warm(self) -> None:
         """Read everything now that requests would read on first use.
@@ -150,8 +131,8 @@ class ModelBundle:
         Raises:
             ModelRefused: An array is missing or damaged.
         """
-        for name in self.names:
-            self.scorer(name)
+        for name in self.scorers.names:
+            _ = self.scorers[name]
         len(self.heldout)
         _ = self.candidates
         if not (self._ids[1:] > self._ids[:-1]).all():
@@ -160,28 +141,12 @@ class ModelBundle:
     @cached_property
     def _ids(self) -> NDArray:
         """The external id of each item in ascending order, int64 or fixed-length UTF-8; read on first use."""
-        ids = self.version.arrays("encoders.h5", memory_map=True)["items"]
+        ids = self.version.arrays("encoders.h5")["items"]
         if len(ids) != len(self.items):
             raise ModelRefused(
                 f"{self.name} should hold an id of each of its {len(self.items)} items. Received: {len(ids)}."
             )
         return ids
-
-    @property
-    def offline(self) -> Mapping[str, Mapping[str, float]]:
-        """Precision@10 and MAP@10 of each scorer over all users, from the version's report."""
-        offline: Mapping[str, Mapping[str, float]] = self.version.manifest["offline"]
-        return offline
-
-    def scorer(self, name: str) -> Scorer:
-        """Return a scorer of the registry, read on first use.
-
-        Raises:
-            ModelRefused: An array of the scorer is missing, or is not of this version's items.
-        """
-        if name not in self._scorers:
-            self._scorers[name] = _scorer(self.version, name, len(self.items), self._features)
-        return self._scorers[name]
 
     @cached_property
     def has_unread_index(self) -> bool:
@@ -199,65 +164,103 @@ class ModelBundle:
             return None
         dim = _weights(self.version, INDEXED)["item_factors"].shape[1]
         nearest = Nearest.open(self.version.file(INDEX), f"{self.name}/{INDEX}", dim=dim, n=len(self.items))
-        popular = self.version.arrays("candidates.h5", memory_map=True)["popular"]
-        return Candidates(self._features, self.scorer(INDEXED), nearest.search, popular)
+        popular = self.version.arrays("candidates.h5")["popular"]
+        return Candidates(self.scorers.features, self.scorers[INDEXED], nearest.search, popular)
+
+    def release_memory(self) -> None:
+        """Release mapped memory above `resident_limit`."""
+        trim_memory(self.resident_limit)
+
+
+class Scorers(dict[str, Scorer]):
+    """The scorers of a version by name, each read on first use.
+
+    Reading raises ModelRefused if an array of the scorer is missing, or is not of this version's items.
+
+    Attributes:
+        version: The open version.
+        n_items: The number of its items.
+        names: The names of all its scorers, as in the registry.
+    """
+
+    def __init__(self, version: Version, n_items: int) -> None:
+        super().__init__()
+        self.version = version
+        self.n_items = n_items
+        self.names: tuple[str, ...] = tuple(version.manifest["scorers"])
+
+    def __missing__(self, name: str) -> Scorer:
+        scorer = _scorer(self.version, name, self.n_items, self.features)
+        return self.setdefault(name, scorer)  # of two threads, the first one sets it
 
     @cached_property
-    def _features(self) -> Features:
+    def features(self) -> Features:
         """The features that all ensembles share, read on first use."""
         try:
-            neighbours = self.version.arrays("ease.h5", memory_map=True)
-            network = self.version.arrays("signals.h5", memory_map=True)
+            neighbours = self.version.arrays("ease.h5")
+            network = self.version.arrays("signals.h5")
             return Features.from_arrays({**network, **{f"ease/{name}": neighbours[name] for name in neighbours}})
         except KeyError as error:
-            raise ModelRefused(f"{self.name} should hold every array of the signals. Received: no {error}.") from error
-
-    def shop(self, shop: Shop) -> Shop:
-        """Return the shop's mapping with the event names and rules that this version was trained with."""
-        memo = self._shops[0] if self._shops else None
-        if memo is None or memo[0] is not shop:
-            memo = shop, self._with_trained_rules(shop)
-            self._shops[:] = [memo]
-        return memo[1]
-
-    def _with_trained_rules(self, shop: Shop) -> Shop:
-        trained = self.version.manifest["settings"]
-        repeat = trained["repeat_after_days"]
-        return replace(
-            shop,
-            event_weights=trained["event_weights"],
-            purchase_events=tuple(trained["purchase_events"]),
-            relevant_events=tuple(trained["relevant_events"]),
-            cancel_events=tuple(trained["cancel_events"]),
-            context_columns=tuple(trained["context_columns"]),
-            time_zone=trained["time_zone"],
-            repeat_after_days=math.inf if repeat is None else repeat,
-        )
+            message = f"{self.version.name} should hold every array of the signals. Received: no {error}."
+            raise ModelRefused(message) from error
 
 
-def load(models_dir: Path, *, full: bool = False, resident_limit: int = ANSWERING_LIMIT) -> ModelBundle:
-    """Open the current version.
+def load(
+    models_dir: Path, *, name: str | None = None, full: bool = False, resident_limit: int = ANSWERING_LIMIT
+) -> ModelBundle:
+    """Open a version.
 
     Args:
         models_dir: The folder of all versions.
+        name: The version's name; None for the current one.
         full: Whether to hash every file, even where the version's stamp says that it was checked.
         resident_limit: Resident bytes above which mapped memory is released between two scorers.
 
     Raises:
-        NoModel: Nothing is published.
+        NoModel: Nothing is published, or there is no version of that name.
         ModelRefused: A file is missing or damaged.
     """
-    version = current(models_dir, full=full)
+    version = current(models_dir, full=full) if name is None else open_version(models_dir, name, full=full)
     try:
-        names, arrays = version.json("catalogue.json"), version.arrays("items.h5", memory_map=True)
+        names, arrays = version.json("catalogue.json"), version.arrays("items.h5")
         contexts = version.json("contexts.json")
         columns = arrays["category"], arrays["brand"], arrays["price"], arrays["active"].astype(bool)
         items = Items(*columns, tuple(names["category"]), tuple(names["brand"]))
-        features = {name: tuple(contexts[name]) for name in version.manifest["context_features"]}
+        manifest = version.manifest
+        features = {name: tuple(contexts[name]) for name in manifest["context_features"]}
+        selection = version.json("selection.json")
     except (KeyError, TypeError) as error:
         raise ModelRefused(f"{version.name} should hold what its schema says. Received: no {error}.") from error
-    priors = Priors.from_json(version.json("selection.json"))
-    return ModelBundle(version, ContextEncoder(features), items, priors, resident_limit)
+    return ModelBundle(
+        version=version,
+        name=version.name,
+        data_until=int(manifest["data_until"]),
+        n_users=int(manifest["counts"]["users"]),
+        user_kind=manifest["id_type"]["users"],
+        item_kind=manifest["id_type"]["items"],
+        rules=_rules(manifest["settings"]),
+        offline=manifest["offline"],
+        contexts=ContextEncoder(features),
+        items=items,
+        priors=Priors.from_json(selection),
+        scorers=Scorers(version, len(items)),
+        resident_limit=resident_limit,
+        segments={segment: Priors.from_json(stored) for segment, stored in selection.get("segments", {}).items()},
+    )
+
+
+def _rules(trained: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the event names and rules that a version was trained with, as attributes of `Shop`."""
+    repeat = trained["repeat_after_days"]
+    names = ("purchase_events", "relevant_events", "cancel_events", "context_columns")
+    return {
+        **{name: tuple(trained[name]) for name in names},
+        "cart_events": tuple(trained.get("cart_events", DEFAULT_CART_EVENTS)),  # older versions have neither
+        "uncart_events": tuple(trained.get("uncart_events", DEFAULT_UNCART_EVENTS)),
+        "event_weights": trained["event_weights"],
+        "time_zone": trained["time_zone"],
+        "repeat_after_days": math.inf if repeat is None else repeat,
+    }
 
 
 def _scorer(version: Version, name: str, n_items: int, features: Features) -> Scorer:
@@ -265,10 +268,10 @@ def _scorer(version: Version, name: str, n_items: int, features: Features) -> Sc
     spec = REGISTRY[name]
     try:
         if name in MODELS:
-            precomputed = _precomputed(version, name) if spec.precompute else {}
+            precomputed = version.arrays(f"{name.lower()}_derived.h5") if spec.precompute else {}
             scorer = spec.build({**_weights(version, name), **precomputed}, features)
         else:
-            scorer = spec.build(version.arrays(f"{name}.h5", memory_map=True), features)
+            scorer = spec.build(version.arrays(f"{name}.h5"), features)
     except KeyError as error:
         raise ModelRefused(f"{version.name} should hold every array of {name}. Received: no {error}.") from error
     parts = (scorer, scorer.network) if isinstance(scorer, LinearEnsemble) and scorer.network is not None else (scorer,)
@@ -280,13 +283,22 @@ def _scorer(version: Version, name: str, n_items: int, features: Features) -> Sc
 
 def _weights(version: Version, name: str) -> dict[str, Any]:
     """Return the trained weights of a model, by name."""
-    arrays = version.arrays(f"{name.lower()}_model.weights.h5", memory_map=True)
+    arrays = version.arrays(f"{name.lower()}_model.weights.h5")
     return {key.removeprefix("vars/"): array for key, array in arrays.items() if key.startswith("vars/")}
 
 
-def _precomputed(version: Version, name: str) -> dict[str, Any]:
-    """Return the item arrays that training computed from the weights, by name."""
-    return dict(version.arrays(f"{name.lower()}_derived.h5", memory_map=True))
+def _indices(stored: NDArray, ids: Sequence[int | str]) -> list[int]:
+    """Return the positions of ids in a file's ascending ids; -1 for others."""
+    keys = np.array([_key(item, stored.dtype) for item in ids], stored.dtype)
+    positions = np.minimum(np.searchsorted(stored, keys), len(stored) - 1)
+    indices: list[int] = np.where(stored[positions] == keys, positions, -1).tolist()
+    return indices
+
+
+def _texts(stored: NDArray) -> list[int | str]:
+    """Return ids as the shop has them."""
+    ids: list[Any] = stored.tolist()
+    return [item.decode() if isinstance(item, bytes) else item for item in ids]
 
 
 def _key(item: int | str, dtype: np.dtype) -> int | bytes:
@@ -295,37 +307,6 @@ def _key(item: int | str, dtype: np.dtype) -> int | bytes:
         return item
     key = item.encode()
     return key if len(key) <= dtype.itemsize else b""
-
-
-@dataclass(frozen=True)
-class ItemRef:
-    """An item that a request names.
-
-    Attributes:
-        item_id: The external id, in the shop's type.
-        index: The item index; -1 where training did not see the item.
-    """
-
-    item_id: int | str
-    index: int
-
-
-ItemRefs = Mapping[int | str, ItemRef]
-
-
-def resolve_items(request: Request, bundle: ModelBundle) -> ItemRefs:
-    """Return the items that a request names, by the id as received; ids that the shop cannot have are left out."""
-    received = [event.item_id for event in request.interactions]
-    received += [*request.ground_truth, *(request.candidates or ()), *request.exclude]
-    received += [] if request.item_id is None else [request.item_id]
-    ids = {written: item for written in received if (item := bundle.item_id(written)) is not None}
-    item_indices = bundle.item_indices(list(ids.values())) if ids else []
-    return {written: ItemRef(item, index) for (written, item), index in zip(ids.items(), item_indices, strict=True)}
-
-
-def indices(resolved: ItemRefs, received: tuple[int | str, ...]) -> NDArray[np.int32]:
-    """Return the indices of received ids that training saw, `(n,)` int32 distinct and ascending."""
-    return distinct(resolved[item].index for item in received if item in resolved and resolved[item].index >= 0)
 
 
 def smoke_test(bundle: ModelBundle, db: store.Database) -> None:
@@ -342,8 +323,9 @@ def smoke_test(bundle: ModelBundle, db: store.Database) -> None:
     store.require_version(db, bundle.name)
     bundle.warm()
     for query in _smoke_test_queries(bundle):
-        for name in bundle.names:
-            scores = bundle.scorer(name).score(query)
+        features = bundle.scorers.features.compute(query)
+        for name in bundle.scorers.names:
+            scores = bundle.scorers[name].score(query, features)
             if scores.shape != (len(bundle.items),) or not np.isfinite(scores).all():
                 raise ModelRefused(
                     f"{name} of {bundle.name} should score every item with a finite number. Received: others."

@@ -1,12 +1,16 @@
-"""Answers one request: reads the user, scores with every model, chooses the winner and fills its list."""
+"""Answers one request, as a pipe.
+
+Load the user, find the eligible items, retrieve candidates, compute features, score with every model, select the
+winner, fill its list, explain it, respond. Each step takes plain data and returns plain data. Only loading and
+responding know the version.
+"""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,27 +18,30 @@ from numpy.typing import NDArray
 from recsys import store
 from recsys.artifacts.nearest import LIBRARY
 from recsys.contract import AUTO, Item, Reason, Request, Response, Run, Source
-from recsys.data.ids import distinct
-from recsys.data.interactions import Interactions
 from recsys.errors import DeadlineExceeded, InternalError
-from recsys.evaluation.selection import choose
+from recsys.evaluation.selection import Priors
+from recsys.features.query import Mask, Query
 from recsys.recommending.explain import explanations
-from recsys.recommending.fill import RecommendationList, build_item_filter, fill_list
-from recsys.recommending.loading import ItemRefs, ModelBundle, indices, resolve_items
+from recsys.recommending.fill import RecommendationList, build_item_filter, fill_list, in_category
+from recsys.recommending.loading import Items, ModelBundle, Scorers
+from recsys.recommending.runs import K as HOLDOUT_K
 from recsys.recommending.runs import (
     ModelEvidence,
     Scored,
-    build_recent_holdout,
+    ScoringTask,
+    choose,
+    compute_features,
     pick_evidence,
     retrieve_candidates,
     score_all,
 )
-from recsys.recommending.user import User, load_user, purchased
+from recsys.recommending.user import STRENGTHS, User, load_user
 from recsys.scorers.registry import MODELS, REGISTRY
 from recsys.settings import Shop
 
 SIMILAR = "item_cf"  # the scorer of `similar`: items that the same users chose
 LAST_RESORT = "popularity"
+POPULAR = ("popularity_recent", LAST_RESORT)  # the same list for all users; for new ones, the first that a version has
 
 
 def recommend(
@@ -61,7 +68,7 @@ def recommend(
         threads: How many models score at once, from 1; None leaves it to `score_all`.
 
     Raises:
-        UnknownUser: The user has no row, and no event on an item of the version.
+        UnknownUser: The request is strict, and nothing is known of the user.
         ModelMismatch: The database does not hold the version's encoders.
         DeadlineExceeded: The deadline has passed.
     """
@@ -72,168 +79,221 @@ def recommend(
                 f"`budget_ms` should be enough for an answer. Received: {request.budget_ms}.", field="budget_ms"
             )
 
-    shop = bundle.shop(shop)
-    resolved = resolve_items(request, bundle)
-    if request.op == "similar":
-        user = _similar_query_user(request, bundle, db, resolved, shop, now)
-    else:
-        user = load_user(request, bundle, db, resolved=resolved, shop=shop, now=now)
+    def task(query: Query, allowed: Mask, at_least: int, also: Mask | None = None) -> ScoringTask:
+        items = retrieve_candidates(query, allowed, at_least, lambda: bundle.candidates, scorers, names)
+        if items is not None and also is not None:
+            items = np.unique(np.concatenate([items, np.flatnonzero(allowed & also).astype(np.int32)]))
+        return ScoringTask(query, allowed, items, compute_features(scorers.features, query, items))
+
+    shop, scorers = replace(shop, **bundle.rules), bundle.scorers
+    user = load_user(request, bundle, db, shop=shop, now=now)
     check_deadline()
 
-    ground_truth, warnings = _new_ground_truth(request, user, resolved)
-    item_filter = build_item_filter(request, user, resolved)
-    eligible = item_filter.allowed
-    requested_model = _requested_model(request, user)
-    names = list(dict.fromkeys([*MODELS, bundle.priors.best, *([requested_model] if requested_model else [])]))
-    holdout = build_recent_holdout(names, user, ground_truth)
-    candidates = retrieve_candidates(names, user, user.query(), eligible, item_filter.depth)
-    runs = score_all(names, user, holdout, candidates, threads)
-    model_evidence = pick_evidence(runs, user, holdout)
-    winner = _winner(requested_model, user, runs, model_evidence, candidates)
+    item_filter = build_item_filter(request, user, bundle.items)
+    requested = requested_model(request, user, scorers.names)
+    priors = bundle.priors_of(len(user.query.items))
+    names = list(dict.fromkeys([*MODELS, priors.best, *([requested] if requested else [])]))
+    preferred = None if user.category is None else in_category(bundle.items, user.category)
+    present = task(user.query, item_filter.allowed, item_filter.depth, preferred)
+    past = None
+    if user.holdout is not None:
+        allowed = bundle.items.active.copy()
+        allowed[user.holdout.hidden] = False
+        past = user.holdout, task(user.holdout.query, allowed, HOLDOUT_K)
+    release = bundle.release_memory if bundle.may_outgrow_limit else None
+    runs = score_all(names, scorers, present, past, threads=threads, after_each=release)
+
+    evidence = pick_evidence(runs, user, bundle.heldout if user.known else {}, bundle.offline)
+    winner = select_winner(requested, runs, priors, evidence) or last_resort(scorers, present, runs)
+    is_popular = REGISTRY[winner.model].source == "popularity"
+    if is_popular and preferred is not None:
+        winner = category_first(winner, present, preferred)
     runs = [run for run in runs if run.model in MODELS] + [winner] * (winner.model not in MODELS)
+    ranked = present.best(winner.logits, item_filter.depth).tolist()
+    tops = {run.model: present.best(run.scores, request.limit).tolist() for run in runs if run.scores is not None}
     check_deadline()
 
-    top_of_winner = cache(lambda k: winner.best(k, eligible))
-    other_runs = [run for run in runs if run.scores is not None and run is not winner]
-    top_items = {run.model: run.best(request.limit, eligible) for run in other_runs}
-    top_items[winner.model] = top_of_winner(item_filter.depth_of(0))[: request.limit]
-    all_top_items = [int(item) for top in top_items.values() for item in top]
-    recommended = fill_list(db, user, top_of_winner, item_filter, all_top_items)
+    others = [item for top in tops.values() for item in top]
+    looked_up = list(dict.fromkeys([*ranked, *others]))
+    ids = dict(zip(looked_up, bundle.original_ids(looked_up), strict=True))
+    recommended = fill_list(db, shop, item_filter, ranked, others, ids)
     check_deadline()
 
+    filled = [item for item, index in recommended.items if index < 0]
+    known = bundle.item_indices(filled) if filled else []
+    unseen = {item for item, index in zip(filled, known, strict=True) if index < 0}
+    scored = np.array([index for _, index in recommended.items if index >= 0], np.int32)
+    positions = scored if present.items is None else np.searchsorted(present.items, scored)
+    logits = dict(zip(scored.tolist(), winner.logits[positions].tolist(), strict=True))
+    if is_popular:
+        reasons = popular_reasons(winner, user, logits, bundle.items, request.filters.category or user.category)
+    else:
+        reasons = history_reasons(user, explanations(scorers[winner.model], present.query, scored))
     return Response(
         user_id=user.user_id,
         model=winner.model,
         model_version=bundle.name,
-        items=_explained_items(user, winner, recommended),
-        runs=tuple(_run(run, model_evidence, recommended, top_items.get(run.model)) for run in runs),
-        source=_source(winner, user),
+        items=explained_items(winner, recommended, logits, reasons, unseen),
+        runs=tuple([_run(run, evidence, recommended, [ids[item] for item in tops.get(run.model, ())]) for run in runs]),
+        source=answer_source(winner.model, user),
         context=user.context,
-        warnings=(*warnings, *_warnings(request, user, recommended)),
+        warnings=tuple(_warnings(request, bundle, user, recommended, is_popular)),
     )
 
 
-def _similar_query_user(
-    request: Request, bundle: ModelBundle, db: store.Database, resolved: ItemRefs, shop: Shop, now: int
-) -> User:
-    """Return a user whose only event is on the item of `similar`; the real user's purchases stay hidden."""
-    store.require_version(db, bundle.name)
-    item = resolved.get(request.item_id) if request.item_id is not None else None
-    is_known = item is not None and item.index >= 0
-    strongest_event = max(shop.event_weights, key=lambda name: shop.event_weights[name])
-    rows = slice(None) if is_known else slice(0)
-    event = Interactions(
-        users=np.zeros(1, np.int64)[rows],
-        items=np.array([item.item_id if item else 0], object)[rows],
-        events=np.zeros(1, np.int16)[rows],
-        timestamps=np.array([now], np.int64)[rows],
-        row_ids=np.zeros(1, np.int64)[rows],
-        event_names=(strongest_event,),
-    )
-    index = np.array([item.index if item else 0], np.int32)[rows]
-    context = dict.fromkeys(bundle.contexts.features)
-    # The event is made up: it is neither a purchase to hide nor evidence of a choice.
-    shop_without_events = replace(shop, purchase_events=(), relevant_events=())
-    user_id = bundle.user_id(request.user_id)
-    bought = frozenset() if user_id is None else purchased(db, shop, user_id, bundle, now)
-    return User(user_id, bundle.n_users, False, event, index, bought, context, shop_without_events, bundle, now)
+def requested_model(request: Request, user: User, names: Sequence[str]) -> str | None:
+    """Return the name of the scorer that the request prescribes, or None where the evidence chooses.
 
-
-def _new_ground_truth(request: Request, user: User, resolved: ItemRefs) -> tuple[NDArray[np.int32], list[str]]:
-    """Return the item indices of the ground truth that training has not seen, and a warning about the others.
-
-    Returns:
-        `(n,)` int32 distinct item indices, ascending; at most one warning.
+    Args:
+        request: The request.
+        user: The user; what is popular now answers where nothing is known of them, or of the item of `similar`.
+        names: The scorers of the version.
     """
-    ground_truth = indices(resolved, request.ground_truth)
-    seen = user.indices[user.events.timestamps <= user.bundle.data_until]
-    new = distinct(set(ground_truth.tolist()) - set(seen.tolist()))
-    distinct_ids = {resolved[item].item_id if item in resolved else item for item in request.ground_truth}
-    n_dropped = len(distinct_ids) - len(new)
-    warning = f"ground_truth: {n_dropped} dropped, because training had seen them with this user or does not know them"
-    return new, [warning] if n_dropped else []
-
-
-def _requested_model(request: Request, user: User) -> str | None:
-    """Return the name of the scorer that the request prescribes, or None where the evidence chooses."""
     if request.model != AUTO:
         return request.model
-    if request.op == "similar":
-        return SIMILAR if len(user.indices) else LAST_RESORT
-    return None
+    if user.is_new:
+        return next((name for name in POPULAR if name in names), LAST_RESORT)
+    return SIMILAR if request.op == "similar" else None
 
 
-def _winner(
-    requested_model: str | None,
-    user: User,
-    runs: Sequence[Scored],
-    model_evidence: ModelEvidence,
-    candidates: NDArray[np.int32] | None,
-) -> Scored:
-    """Return the run that answers: the requested model's, else the one with the best evidence, else the last resort's.
+def select_winner(
+    requested: str | None, runs: Sequence[Scored], priors: Priors, evidence: ModelEvidence
+) -> Scored | None:
+    """Return the run that answers: the requested model's, else the one with the best evidence; None if none scored.
 
-    Raises:
-        InternalError: Not even the last resort scores.
+    Args:
+        requested: The model that the request prescribes, or None.
+        runs: All runs of the request.
+        priors: From the evaluation of all users.
+        evidence: The user's own metrics.
     """
     scored = {run.model: run for run in runs if run.scores is not None}
-    if requested_model in scored:
-        return scored[requested_model]
-    if scored:
-        names = [name for name in REGISTRY if name in scored]
-        return scored[choose(user.bundle.priors, model_evidence.evidence, names)]
-    [last_resort] = score_all([LAST_RESORT], user, None, candidates)
-    if last_resort.scores is None:
+    if requested in scored or not scored:
+        return scored.get(requested or "")
+    return scored[choose(priors, evidence.evidence, [name for name in REGISTRY if name in scored])]
+
+
+def last_resort(scorers: Scorers, task: ScoringTask, runs: Sequence[Scored]) -> Scored:
+    """Return the run of the scorer that answers where no other one could score.
+
+    Raises:
+        InternalError: It cannot score, either.
+    """
+    [run] = score_all([LAST_RESORT], scorers, task)
+    if run.scores is None:
         raise InternalError(f"At least {LAST_RESORT} should score. Received: {[run.error for run in runs]}.")
-    return last_resort
+    return run
 
 
-def _explained_items(user: User, winner: Scored, recommended: RecommendationList) -> tuple[Item, ...]:
-    """Return the recommended items with their scores from 0 to 1 and the explanations that hold."""
-    scorer = user.bundle.scorer(winner.model)
-    ranked = np.array([index for _, index in recommended.items if index >= 0], np.int32)
-    explained = explanations(scorer, user.query(), ranked)
-    ids = dict(zip(user.indices.tolist(), user.events.items.tolist(), strict=True))
-    reasons = {item: Reason("history", ids[cause]) for item, cause in explained.items()}
+def category_first(run: Scored, task: ScoringTask, preferred: NDArray[np.bool_]) -> Scored:
+    """Return the run of a popularity scorer in which a category's popular items come before all other items.
+
+    Args:
+        run: The run.
+        task: What it scored.
+        preferred: `(n_items,)` bool, which items are of the category.
+    """
+    scores, chosen = run.logits, preferred if task.items is None else preferred[task.items]
+    return run._replace(scores=np.where(chosen & (scores > 0), scores + scores.max(initial=0), scores))
+
+
+def popular_reasons(
+    winner: Scored, user: User, logits: Mapping[int, float], items: Items, category: str | None
+) -> dict[int, Reason]:
+    """Return the reason of each item that is popular, by item index; with its category, if it is the one asked for.
+
+    Args:
+        winner: The run of a popularity scorer.
+        user: The user; where their own counts are part of the score, it does not say that an item is popular.
+        logits: Item index → score of each listed item.
+        items: The item arrays of the version.
+        category: The category that the request filters by or that comes first; None for all.
+    """
+    chosen = np.zeros(len(items), bool) if category is None else in_category(items, category)
+    counted = set() if winner.model in POPULAR else set(user.query.items.tolist())
+    return {
+        item: Reason("popular", category=items.category_of(item) if chosen[item] else None)
+        for item, score in logits.items()
+        if score > 0 and item not in counted
+    }
+
+
+def history_reasons(user: User, explained: Mapping[int, int]) -> dict[int, Reason]:
+    """Return the reason of each explained item, by item index: the user's strongest event on the item that explains it.
+
+    Args:
+        user: The user, with the events of the explained.
+        explained: Item index → index of the item of the history that explains it.
+    """
+    explaining = set(explained.values())  # np.isin takes ten times as long for so few
+    rows = np.array([row for row, index in enumerate(user.indices.tolist()) if index in explaining], np.int64)
+    rows = rows[np.argsort(user.strengths[rows], kind="stable")]  # of several events, the strongest is kept
+    events = zip(user.indices[rows].tolist(), user.strengths[rows].tolist(), user.items[rows].tolist(), strict=True)
+    reasons = {index: Reason(STRENGTHS[strength], item) for index, strength, item in events}
+    return {item: reasons[cause] for item, cause in explained.items()}
+
+
+def explained_items(
+    winner: Scored,
+    recommended: RecommendationList,
+    logits: Mapping[int, float],
+    reasons: Mapping[int, Reason],
+    unseen: Set[int | str],
+) -> tuple[Item, ...]:
+    """Return the recommended items with their scores from 0 to 1 and the reasons that hold.
+
+    Args:
+        winner: The run that answers.
+        recommended: The list.
+        logits: Item index → score of each item of the list that has one.
+        reasons: Item index → reason.
+        unseen: External ids of the items that filled the list and that training did not see: they are new.
+    """
     to_unit = _share if REGISTRY[winner.model].is_count else _sigmoid
     return tuple(
-        Item(item, to_unit(winner.score_of(index)) if index >= 0 else 0.0, reasons.get(index))
-        for item, index in recommended.items
+        [
+            Item(item, to_unit(logits[index]), reasons.get(index))
+            if index >= 0
+            else Item(item, 0.0, Reason("new") if item in unseen else None)
+            for item, index in recommended.items
+        ]
     )
 
 
-def _run(
-    run: Scored, model_evidence: ModelEvidence, recommended: RecommendationList, top: NDArray[np.int32] | None
-) -> Run:
+def _run(run: Scored, evidence: ModelEvidence, recommended: RecommendationList, top: Sequence[int | str]) -> Run:
     """Return a run for the response, with those of its top items that are available now.
 
     Args:
         run: The scorer's run.
-        model_evidence: The metrics of each scorer.
+        evidence: The metrics of each scorer.
         recommended: The list that is answered; it knows which items are available.
-        top: `(k,)` int32, the run's best items, best first; None where it failed.
+        top: The external ids of the run's best items, best first.
     """
-    if run.scores is None or top is None:
+    if run.scores is None:
         return Run(run.model, error=run.error)
-    items = tuple(recommended.ids[int(item)] for item in top if int(item) in recommended.available)
-    metrics = model_evidence.metrics.get(run.model)
-    return Run(run.model, items, metrics, None if metrics is None else model_evidence.basis)
+    metrics = evidence.metrics.get(run.model)
+    items = tuple([item for item in top if item in recommended.available])
+    return Run(run.model, items, metrics, None if metrics is None else evidence.basis)
 
 
-def _source(winner: Scored, user: User) -> Source:
+def answer_source(model: str, user: User) -> Source:
     """Return the kind of scorer that the items come from; a model folds an unseen user in."""
-    source = REGISTRY[winner.model].source
+    source = REGISTRY[model].source
     return "fold_in" if source == "model" and not user.known else source
 
 
-def _warnings(request: Request, user: User, recommended: RecommendationList) -> list[str]:
+def _warnings(
+    request: Request, bundle: ModelBundle, user: User, recommended: RecommendationList, is_popular: bool
+) -> list[str]:
     """Return what was ignored, left out or missing, for people."""
     unknown_features = sorted(set(request.context) - set(user.context))
     warnings = [
+        *([_new_user_warning(request, is_popular)] if user.is_new else []),
         *user.notes,
         *recommended.notes,
         *(f"context: {name} is no feature of this version" for name in unknown_features),
     ]
-    if user.bundle.has_unread_index:
+    if bundle.has_unread_index:
         warnings.append(
             f"candidates: every item is scored, because {LIBRARY}, which reads this version's index, is not installed"
         )
@@ -241,6 +301,13 @@ def _warnings(request: Request, user: User, recommended: RecommendationList) -> 
     if n_items < request.limit:
         warnings.append(f"items: {n_items} of {request.limit}, because the shop has no more that may be shown")
     return warnings
+
+
+def _new_user_warning(request: Request, is_popular: bool) -> str:
+    """Return what is unknown, and what the list holds instead."""
+    is_similar = request.op == "similar"
+    unknown = "item_id: no model knows this item yet" if is_similar else "user_id: nothing is known of this user yet"
+    return f"{unknown}, so {'the list is what is popular now' if is_popular else 'no event has shaped the list'}"
 
 
 def _share(score: float) -> float:

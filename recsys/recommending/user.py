@@ -1,161 +1,281 @@
-"""The user of a request: index, events of the database and of the request, purchases to hide, context features."""
+"""Step 1 of a request, load: the user's index, events of the database and of the request, purchases, and context."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys import store
-from recsys.contract import Request
-from recsys.data.cleaning import SECONDS_PER_DAY, clean_history, is_event
+from recsys.contract import ReasonCode, Request
+from recsys.data.cleaning import valid_history, without_cancelled
 from recsys.data.context import clock_context
-from recsys.data.ids import distinct, id_column
-from recsys.data.interactions import Interactions
+from recsys.data.ids import canonical, distinct, id_column
+from recsys.data.interactions import Interactions, is_event
+from recsys.data.purchases import bought_rows, cart_rows, purchase_names
 from recsys.errors import InvalidRequest, UnknownUser
 from recsys.errors.wording import listed
 from recsys.features.query import MAX_HISTORY, Query
-from recsys.recommending.loading import ItemRefs, ModelBundle
+from recsys.recommending.loading import ModelBundle
 from recsys.settings import Shop
 
 INDEX = "index"  # the column that carries each event's item index through cleaning
+MADE_UP = "made up"  # the name of the event of `similar`
+MAX_TIME = 2**62  # no event is later
+MIN_FRESH = 3  # fewer active items chosen since training are too few for a metric
 LATEST_ROW = 2**62  # row ids from here on sort the request's events behind the database's of the same second
+STRENGTHS: tuple[ReasonCode, ...] = ("viewed", "cart", "bought", "similar")  # what an event says, the weakest first
 MAX_EVENTS = 10_000  # newest events read of one user; no person has more, a robot may have millions
 
 
-@dataclass(frozen=True)
-class User:
-    """Everything that is known of the user of a request.
+class ItemRef(NamedTuple):
+    """An item that a request names.
+
+    Attributes:
+        item_id: The external id, in the shop's type.
+        item_index: The item index; -1 where training did not see the item.
+    """
+
+    item_id: int | str
+    item_index: int
+
+
+ItemRefs = Mapping[int | str, ItemRef]
+
+
+class User(NamedTuple):
+    """What is known of the user of a request: who it is, and the cleaned events in the order of time.
 
     Attributes:
         user_id: The external id in the shop's type; None for a guest.
-        index: The user index; `n_users` for a guest or an unseen user.
         known: Whether training saw the user.
-        events: Cleaned events in the order of time, with external ids.
-        indices: `(n,)` int32, each event's item index; `n_items` where training did not see the item.
-        bought: External ids of items that the repeat rule hides.
+        query: The user now, as scorers read it.
+        items: `(n,)` external ids of the events' items.
+        indices: `(n,)` int32, their item indices; -1 where training did not see the item.
+        strengths: `(n,)` int8, positions in `STRENGTHS`.
+        hidden_ids: External ids of items that the repeat rule hides, or that lie in the cart.
+        hidden: `(k,)` int32 distinct item indices, ascending, of those that training saw.
         context: The value of each context feature; None for unknown.
-        shop: The mapping with the version's event names and rules.
-        bundle: The version that answers.
-        now: Seconds since 1970.
-        notes: Warnings about rows of the user that were left out.
+        refs: The items that the request names.
+        is_new: Whether nothing is known: training did not see the user, and no event is on an item of the version.
+        category: Of a new user, the category of the page, which popular items are taken from first; None where unknown.
+        holdout: The events since training as a test case; None where there are too few.
+        notes: Warnings about what was left out.
     """
 
     user_id: int | str | None
-    index: int
     known: bool
-    events: Interactions
+    query: Query
+    items: NDArray
     indices: NDArray[np.int32]
-    bought: frozenset[int | str]
+    strengths: NDArray[np.int8]
+    hidden_ids: frozenset[int | str]
+    hidden: NDArray[np.int32]
     context: Mapping[str, str | None]
-    shop: Shop
-    bundle: ModelBundle
-    now: int
+    refs: ItemRefs
+    is_new: bool = False
+    category: str | None = None
+    holdout: RecentHoldout | None = None
     notes: tuple[str, ...] = ()
-    _queries: dict[int | None, Query] = field(init=False, repr=False, compare=False, default_factory=dict)
-
-    def query(self, until: int | None = None) -> Query:
-        """Return the query of all events, or of those up to a moment.
-
-        Calls with the same moment return the same object, so that scorers share the features that it caches.
-
-        Args:
-            until: Seconds since 1970; events after it are left out. None keeps all events.
-        """
-        if until not in self._queries:
-            self._queries.setdefault(until, self._build_query(until))  # of two threads, the first one sets it
-        return self._queries[until]
-
-    def _build_query(self, until: int | None) -> Query:
-        in_history = self.indices < len(self.bundle.items)
-        if until is not None:
-            in_history &= self.events.timestamps <= until
-        rows = np.flatnonzero(in_history)[-MAX_HISTORY:]
-        weights = np.array([self.shop.event_weights.get(name, 0.0) for name in self.events.event_names], np.float32)
-        return Query(
-            user=self.index,
-            items=self.indices[rows],
-            weights=weights[self.events.events[rows]],
-            timestamps=self.events.timestamps[rows],
-            context=self.bundle.contexts.encode(self.context),
-            now=self.now if until is None else until,
-            repeats=self.shop.repeat_after_days < np.inf,
-        )
-
-    def hidden(self, until: int | None = None) -> NDArray[np.int32]:
-        """Return the items that the repeat rule hides, `(n,)` int32 distinct item indices, ascending.
-
-        Args:
-            until: Seconds since 1970; the rule is applied at this moment to the purchases up to it. None means now.
-        """
-        purchases = self._hiding_purchases(self.now if until is None else until)
-        return distinct(self.indices[purchases & (self.indices < len(self.bundle.items))].tolist())
-
-    def fresh(self) -> tuple[NDArray[np.int32], int]:
-        """Return the items chosen after training's last event, without those that the repeat rule hid at that moment.
-
-        Returns:
-            `(n,)` int32 distinct item indices, ascending; the number of further distinct items, which training does not
-            know.
-        """
-        chosen = is_event(self.events, self.shop.relevant_events) & (self.events.timestamps > self.bundle.data_until)
-        hidden, is_known = self._hiding_purchases(self.bundle.data_until), self.indices < len(self.bundle.items)
-        known = set(self.indices[chosen & is_known].tolist()) - set(self.indices[hidden & is_known].tolist())
-        ids = self.events.items
-        unknown = set(ids[chosen & ~is_known].tolist()) - set(ids[hidden & ~is_known].tolist())
-        return distinct(known), len(unknown)
-
-    def _hiding_purchases(self, moment: int) -> NDArray[np.bool_]:
-        """Return which events are purchases up to a moment that the repeat rule hides at that moment, `(n,)` bool."""
-        return _purchases(self.events, self.shop, moment) & (self.events.timestamps <= moment)
 
 
-def load_user(
-    request: Request, bundle: ModelBundle, db: store.Database, *, resolved: ItemRefs, shop: Shop, now: int
-) -> User:
-    """Return the user of a `recommend` request.
+class RecentHoldout(NamedTuple):
+    """A test case for one user: items chosen after training, to be ranked from the history before.
+
+    Attributes:
+        query: The user at the end of training's data.
+        hidden: `(k,)` int32, the items that the repeat rule hid then.
+        relevant: `(n,)` int32 item indices, none hidden; at least `MIN_FRESH` are active, the others are misses.
+        n_relevant: The number of relevant items, including those that training does not know and no list can hit.
+    """
+
+    query: Query
+    hidden: NDArray[np.int32]
+    relevant: NDArray[np.int32]
+    n_relevant: int
+
+
+def resolve_items(request: Request, bundle: ModelBundle) -> ItemRefs:
+    """Return the items that a request names, by the id as received; ids that the shop cannot have are left out."""
+    received = [event.item_id for event in request.interactions]
+    received += [*request.ground_truth, *(request.candidates or ()), *request.exclude]
+    received += [] if request.item_id is None else [request.item_id]
+    ids = {written: item for written in received if (item := canonical(written, bundle.item_kind)) is not None}
+    item_indices = bundle.item_indices(list(ids.values())) if ids else []
+    return {written: ItemRef(item, index) for (written, item), index in zip(ids.items(), item_indices, strict=True)}
+
+
+def indices_of(refs: ItemRefs, received: Iterable[int | str]) -> NDArray[np.int32]:
+    """Return the indices of received ids that training saw, `(n,)` int32 distinct and ascending."""
+    return distinct([refs[item].item_index for item in received if item in refs and refs[item].item_index >= 0])
+
+
+def load_user(request: Request, bundle: ModelBundle, db: store.Database, *, shop: Shop, now: int) -> User:
+    """Return the user of a request.
+
+    Of `similar`, it is a user whose only event is on the request's item; what the real user bought, or has in the cart,
+    stays hidden.
 
     Args:
-        request: The checked request.
+        request: The checked request, `recommend` or `similar`.
         bundle: The version that answers.
         db: The shop's database.
-        resolved: The items that the request names.
         shop: The mapping with the version's event names and rules.
         now: Seconds since 1970.
 
     Raises:
-        UnknownUser: Training did not see the user, and they have no event on an item of the version.
+        UnknownUser: The request is strict, and nothing is known of the user.
         InvalidRequest: An event of the request has a name that the shop does not know.
         ModelMismatch: The database does not hold the version's encoders.
     """
-    user_id = bundle.user_id(request.user_id)
-    item_kind = bundle.version.manifest["id_type"]["items"]
-    request_events = [_request_events(request, resolved, shop, now)] if request.interactions else []
-    stored = _stored_events(db, shop, bundle.name, user_id, item_kind)
-    index = stored.user
-    events, indices = _clean_events([stored, *request_events], bundle, shop, now)
-    if index is None and not (indices < len(bundle.items)).any():
+    user_id, refs = canonical(request.user_id, bundle.user_kind), resolve_items(request, bundle)
+    is_similar, rules = request.op == "similar", shop
+    stored = _stored_events(db, shop, bundle, user_id)
+    request_events = [_request_events(request, refs, shop, now)] if request.interactions else []
+    valid = valid_history(_concatenate([stored, *request_events]), shop=shop, now=now)[0]
+    if is_similar:
+        events, user_index = _made_up_event(request, refs, now), None
+        rules = replace(shop, event_weights={MADE_UP: max(shop.event_weights.values())}, relevant_events=())
+    else:
+        events, user_index = without_cancelled(valid, shop), stored.user
+    indices = events.contexts[INDEX]
+    is_new = user_index is None and not (indices >= 0).any()
+    if is_new and request.strict and not is_similar:
         received = "nothing" if request.user_id is None else repr(request.user_id)
         raise UnknownUser(
             f"`user_id` should be a user of the training or have events on its items. Received: {received}."
         )
-    bought = set(events.items[_purchases(events, shop, now)].tolist())
-    if stored.truncated and user_id is not None:
-        bought |= purchased(db, shop, user_id, bundle, now)
+    event_weights = np.array([rules.event_weights.get(name, 0.0) for name in events.event_names], np.float32)
+    context = dict.fromkeys(bundle.contexts.features) if is_similar else _context(request, bundle, indices, now)
+
+    def query(until: int) -> Query:
+        """Return the query of the newest events up to a moment."""
+        rows = np.flatnonzero((indices >= 0) & (events.timestamps <= until))[-MAX_HISTORY:]
+        return Query(
+            user=bundle.n_users if user_index is None else user_index,
+            items=indices[rows],
+            weights=event_weights[events.events[rows]],
+            timestamps=events.timestamps[rows],
+            context=bundle.contexts.encode(context),
+            now=now if until == MAX_TIME else until,
+            repeats=shop.repeat_after_days < np.inf,
+        )
+
+    hides = bought_rows(valid, shop, now) | cart_rows(valid, shop, now)
+    hidden_ids, hidden_indices = frozenset(valid.items[hides].tolist()), valid.contexts[INDEX][hides]
+    if stored.truncated and user_id is not None:  # all purchases, not only the newest events
+        hidden_ids = hidden_ids.union(store.bought_items(db, shop, user_id, now, item_kind=bundle.item_kind))
+        hidden_indices = np.array(bundle.item_indices(list(hidden_ids)) if hidden_ids else [], np.int32)
+    ground_truth, notes = new_ground_truth(request, refs, indices[events.timestamps <= bundle.data_until])
     return User(
-        user_id=user_id if user_id is not None else request.user_id,
-        index=bundle.n_users if index is None else index,
-        known=index is not None,
-        events=events,
+        user_id=user_id if is_similar or user_id is not None else request.user_id,
+        known=user_index is not None,
+        query=query(MAX_TIME),
+        items=events.items,
         indices=indices,
-        bought=frozenset(bought),
-        context=_context(request, bundle, indices, events, now),
-        shop=shop,
-        bundle=bundle,
-        now=now,
-        notes=_notes(stored),
+        strengths=event_strengths(events.event_names, shop)[events.events],
+        hidden_ids=hidden_ids,
+        hidden=distinct(hidden_indices[hidden_indices >= 0].tolist()),
+        context=context,
+        refs=refs,
+        is_new=is_new,
+        category=category_of_page(request, refs, db, shop) if is_new else None,
+        holdout=recent_holdout(events, indices, ground_truth, bundle, rules, query),
+        notes=(*notes, *_notes(stored)),
+    )
+
+
+def event_strengths(names: Sequence[str], shop: Shop) -> NDArray[np.int8]:
+    """Return what events say about an item, `(k,)` int8 positions in `STRENGTHS`.
+
+    Args:
+        names: Names of events. Whoever rates an item or notes it down has seen it, so all others are views.
+        shop: Holds the names of purchases and cart events.
+    """
+    codes: dict[str, ReasonCode] = dict.fromkeys(shop.cart_events, "cart")
+    codes |= {**dict.fromkeys(purchase_names(shop), "bought"), MADE_UP: "similar"}
+    return np.array([STRENGTHS.index(codes.get(name, "viewed")) for name in names], np.int8)
+
+
+def category_of_page(request: Request, refs: ItemRefs, db: store.Database, shop: Shop) -> str | None:
+    """Return the category of the page: the context's, else that of the item of `similar` by its present row."""
+    if category := request.context.get("category"):
+        return category
+    item = refs.get(request.item_id) if request.item_id is not None else None
+    rows = [] if item is None else store.products(db, shop, [item.item_id], ["category"])
+    return rows[0].category if rows else None
+
+
+def recent_holdout(
+    events: Interactions,
+    indices: NDArray[np.int32],
+    ground_truth: NDArray[np.int32],
+    bundle: ModelBundle,
+    shop: Shop,
+    query: Callable[[int], Query],
+) -> RecentHoldout | None:
+    """Return the test case of events after training's data, or None where there are too few.
+
+    Args:
+        events: The user's cleaned events.
+        indices: `(n,)` int32, their item indices; -1 where training did not see the item.
+        ground_truth: `(k,)` int32 item indices that the client says were chosen.
+        bundle: The version that answers.
+        shop: The mapping with the version's event names and rules.
+        query: Returns the user's query at a moment.
+    """
+    chosen = is_event(events, shop.relevant_events) & (events.timestamps > bundle.data_until)
+    if chosen.sum() + len(ground_truth) < MIN_FRESH:
+        return None
+    is_known = indices >= 0
+    hides = bought_rows(events, shop, bundle.data_until) & (events.timestamps <= bundle.data_until)
+    hidden = set(indices[hides & is_known].tolist())
+    relevant = distinct({*indices[chosen & is_known].tolist(), *ground_truth.tolist()} - hidden)
+    if bundle.items.active[relevant].sum() < MIN_FRESH:
+        return None
+    unknown = set(events.items[chosen & ~is_known].tolist()) - set(events.items[hides & ~is_known].tolist())
+    return RecentHoldout(query(bundle.data_until), distinct(hidden), relevant, len(relevant) + len(unknown))
+
+
+def new_ground_truth(request: Request, refs: ItemRefs, seen: NDArray[np.int32]) -> tuple[NDArray[np.int32], list[str]]:
+    """Return the item indices of the ground truth that training has not seen, and a warning about the others.
+
+    Args:
+        request: The request.
+        refs: The items that it names.
+        seen: `(n,)` int32, the items that training saw with this user.
+
+    Returns:
+        `(k,)` int32 distinct item indices, ascending; at most one warning.
+    """
+    if not request.ground_truth:
+        return np.zeros(0, np.int32), []
+    new = distinct(set(indices_of(refs, request.ground_truth).tolist()) - set(seen.tolist()))
+    distinct_ids = {refs[item].item_id if item in refs else item for item in request.ground_truth}
+    n_dropped = len(distinct_ids) - len(new)
+    warning = f"ground_truth: {n_dropped} dropped, because training had seen them with this user or does not know them"
+    return new, [warning] if n_dropped else []
+
+
+def _made_up_event(request: Request, refs: ItemRefs, now: int) -> Interactions:
+    """Return one event on the item of `similar`; none where training did not see the item.
+
+    It is neither a purchase to hide nor evidence of a choice.
+    """
+    item = refs.get(request.item_id) if request.item_id is not None else None
+    rows = slice(None) if item is not None and item.item_index >= 0 else slice(0)
+    zero = np.zeros(1, np.int64)[rows]
+    return Interactions(
+        users=zero,
+        items=np.array([item.item_id if item else 0], object)[rows],
+        events=zero.astype(np.int16),
+        timestamps=zero + now,
+        row_ids=zero,
+        event_names=(MADE_UP,),
+        contexts={INDEX: np.array([item.item_index if item else 0], np.int32)[rows]},
     )
 
 
@@ -170,69 +290,43 @@ def _notes(stored: store.UserEvents) -> tuple[str, ...]:
     return (f"history: {n_unread} left out, because they cannot be read ({columns})",)
 
 
-def purchased(
-    db: store.Database, shop: Shop, user_id: int | str, bundle: ModelBundle, now: int
-) -> frozenset[int | str]:
-    """Return the external ids that the repeat rule hides, from all purchases of a user, not only the newest events.
-
-    Args:
-        db: The shop's database.
-        shop: The mapping with the version's event names and rules.
-        user_id: The external id in the shop's type.
-        bundle: The version that answers.
-        now: Seconds since 1970.
-    """
-    if not shop.repeat_after_days:
-        return frozenset()
-    since = None if shop.repeat_after_days == np.inf else int(now - shop.repeat_after_days * SECONDS_PER_DAY)
-    item_kind = bundle.version.manifest["id_type"]["items"]
-    return frozenset(store.purchased_items(db, shop, user_id, since=since, item_kind=item_kind))
+def _no_events() -> store.UserEvents:
+    empty = np.zeros(0, np.int64)
+    return store.UserEvents(empty, empty.astype(np.int32), empty.astype(np.int16), empty, empty, ())
 
 
-def _stored_events(
-    db: store.Database, shop: Shop, version_name: str, user_id: int | str | None, item_kind: str
-) -> store.UserEvents:
+def _stored_events(db: store.Database, shop: Shop, bundle: ModelBundle, user_id: int | str | None) -> store.UserEvents:
     """Return the user's events in the database; none for a guest."""
     if user_id is None:
-        store.require_version(db, version_name)
-        empty = np.zeros(0, np.int64)
-        return store.UserEvents(empty, empty.astype(np.int32), empty.astype(np.int16), empty, empty, ())
-    return store.user_events(db, shop, version_name, user_id, MAX_EVENTS, item_kind=item_kind)
+        store.require_version(db, bundle.name)
+        return _no_events()
+    return store.user_events(db, shop, bundle.name, user_id, MAX_EVENTS, item_kind=bundle.item_kind)
 
 
-def _request_events(request: Request, resolved: ItemRefs, shop: Shop, now: int) -> store.UserEvents:
+def _request_events(request: Request, refs: ItemRefs, shop: Shop, now: int) -> store.UserEvents:
     """Return the request's events on items that the shop can have; they sort behind the database's events.
 
     Raises:
-        InvalidRequest: An event has a name that the shop does not know.
+        InvalidRequest: An event of `recommend` has a name that the shop does not know.
     """
-    names = tuple(dict.fromkeys((*shop.event_weights, *shop.cancel_events)))  # a cancellation may have a weight, too
+    # a cancellation or a removal may have a weight, too
+    names = tuple(dict.fromkeys((*shop.event_weights, *shop.cancel_events, *shop.uncart_events)))
     for position, event in enumerate(request.interactions):
-        if event.event not in names:
+        if event.event not in names and request.op == "recommend":  # `similar` leaves them out
             field = f"interactions[{position}].event"
             raise InvalidRequest(
                 f"`{field}` should be one of {listed(sorted(names))}. Received: {event.event!r}.", field=field
             )
-    events = [event for event in request.interactions if event.item_id in resolved]
-    items = [resolved[event.item_id] for event in events]
+    events = [event for event in request.interactions if event.item_id in refs and event.event in names]
+    items = [refs[event.item_id] for event in events]
     return store.UserEvents(
         items=id_column(item.item_id for item in items),
-        idx=np.array([item.index for item in items], np.int32),
+        idx=np.array([item.item_index for item in items], np.int32),
         events=np.array([names.index(event.event) for event in events], np.int16),
         timestamps=np.array([now if event.timestamp is None else event.timestamp for event in events], np.int64),
         row_ids=LATEST_ROW + np.arange(len(events)),
         event_names=names,
     )
-
-
-def _clean_events(
-    parts: Sequence[store.UserEvents], bundle: ModelBundle, shop: Shop, now: int
-) -> tuple[Interactions, NDArray[np.int32]]:
-    """Return the user's events, cleaned as for training, and `(n,)` int32 their item indices."""
-    rows = _concatenate(parts)
-    rows.contexts[INDEX][rows.contexts[INDEX] < 0] = len(bundle.items)
-    cleaned, _ = clean_history(rows, shop=shop, now=now)
-    return cleaned, cleaned.contexts[INDEX]
 
 
 def _concatenate(parts: Sequence[store.UserEvents]) -> Interactions:
@@ -253,19 +347,9 @@ def _concatenate(parts: Sequence[store.UserEvents]) -> Interactions:
     )
 
 
-def _purchases(events: Interactions, shop: Shop, now: int) -> NDArray[np.bool_]:
-    """Return which events are purchases that the repeat rule hides, `(n,)` bool; none where repeats are allowed."""
-    if not shop.repeat_after_days:
-        return np.zeros(len(events), bool)
-    since = now - shop.repeat_after_days * SECONDS_PER_DAY
-    return is_event(events, shop.purchase_events) & (events.timestamps >= since)
-
-
-def _context(
-    request: Request, bundle: ModelBundle, indices: NDArray[np.int32], events: Interactions, now: int
-) -> Mapping[str, str | None]:
+def _context(request: Request, bundle: ModelBundle, indices: NDArray[np.int32], now: int) -> Mapping[str, str | None]:
     """Return the value of each context feature: the request's, else by the clock or the newest event's category."""
-    known = np.flatnonzero(indices < len(bundle.items))
-    category = bundle.items.category_of(int(indices[known[-1]])) if len(known) else None
-    values = {"category": category, **clock_context(now, bundle.time_zone), **request.context}
+    known = indices[indices >= 0]
+    category = bundle.items.category_of(int(known[-1])) if len(known) else None
+    values = {"category": category, **clock_context(now, bundle.rules["time_zone"]), **request.context}
     return {name: bundle.contexts.known_value(name, values.get(name)) for name in bundle.contexts.features}

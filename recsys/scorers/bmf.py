@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
-from recsys.features.query import Arrays, Query
-from recsys.features.user_vector import UserRepresentation
+from recsys.errors.records import Record
+from recsys.features.features import FeatureValues
+from recsys.features.query import Arrays, Floats, Indices, Mask, Query
+from recsys.scorers.layers import UserPart, UserRepresentation
 
 
-@dataclass(frozen=True)
-class BMF:
+class BMF(Record):
     """The dot product of user representation and item vector, plus biases.
 
     Attributes:
@@ -24,10 +22,10 @@ class BMF:
     """
 
     user_representation: UserRepresentation
-    user_bias: NDArray[np.float32]
-    item_factors: NDArray[np.float32]
-    item_bias: NDArray[np.float32]
-    bias: NDArray[np.float32]
+    user_bias: Floats
+    item_factors: Floats
+    item_bias: Floats
+    bias: Floats
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> BMF:
@@ -40,13 +38,20 @@ class BMF:
         """The number of items."""
         return len(self.item_factors)
 
-    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
-        """Return logits; see `Scorer.score`."""
+    def score(
+        self,
+        query: Query,
+        features: FeatureValues | None = None,
+        items: Indices | None = None,
+        masks: Mask | None = None,
+    ) -> Floats:
+        """Return logits; see `Network.score`."""
         which = slice(None) if items is None else items
-        user_bias = self.user_bias[query.user] if query.user < len(self.user_bias) else np.float32(0)
-        scores: NDArray[np.float32] = (
-            self.user_representation.of(query) @ self.item_factors[which].T
-            + self.item_bias[which]
-            + (self.bias + user_bias)
-        )
+        user = self.user_part(query, self.user_representation.of(query, masks))
+        scores: Floats = user.vector @ self.item_factors[which].T + self.item_bias[which] + user.constant
         return scores
+
+    def user_part(self, query: Query, representation: Floats, masks: Mask | None = None) -> UserPart:
+        """Return what the score takes from the user; see `UserPart`."""
+        user_bias = self.user_bias[query.user] if query.user < len(self.user_bias) else np.float32(0)
+        return UserPart(representation, self.bias + user_bias)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
-from recsys.features.query import Arrays, Query
-from recsys.features.user_vector import UserRepresentation
-from recsys.scorers.tower import tower, tower_weights
+from recsys.errors.records import Record
+from recsys.features.features import FeatureValues
+from recsys.features.query import Arrays, Floats, Indices, Mask, Query
+from recsys.scorers.layers import Layers, UserPart, UserRepresentation, tower, tower_weights
 
 
-@dataclass(frozen=True)
-class ENCM:
+class ENCM(Record):
     """A dot product whose user vector is shifted by context, plus an MLP over user, item and context.
 
     Attributes:
@@ -29,14 +26,14 @@ class ENCM:
     """
 
     user_representation: UserRepresentation
-    item_factors: NDArray[np.float32]
-    item_bias: NDArray[np.float32]
-    contexts: tuple[NDArray[np.float32], ...]
-    context_biases: tuple[NDArray[np.float32], ...]
-    kernels: tuple[NDArray[np.float32], ...]
-    biases: tuple[NDArray[np.float32], ...]
-    mlp_output: NDArray[np.float32]
-    item_layer: NDArray[np.float32]
+    item_factors: Floats
+    item_bias: Floats
+    contexts: tuple[Floats, ...]
+    context_biases: tuple[Floats, ...]
+    kernels: tuple[Floats, ...]
+    biases: tuple[Floats, ...]
+    mlp_output: Floats
+    item_layer: Floats
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> ENCM:
@@ -66,18 +63,30 @@ class ENCM:
         """The number of items."""
         return len(self.item_factors)
 
-    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
-        """Return logits; see `Scorer.score`."""
-        which = slice(None) if items is None else items
+    def score(
+        self,
+        query: Query,
+        features: FeatureValues | None = None,
+        items: Indices | None = None,
+        masks: Mask | None = None,
+    ) -> Floats:
+        """Return logits; see `Network.score`."""
+        user = self.user_part(query, self.user_representation.of(query, masks))
+        scores = user.dot_product(self.item_factors, self.item_bias, items)
+        scores += tower(self.item_layer, user.hidden, self.layers, self.mlp_output, items)
+        return scores
+
+    @property
+    def layers(self) -> Layers:
+        """Kernel and bias of each layer of the MLP after the first."""
+        return tuple(zip(self.kernels[1:], self.biases[1:], strict=True))
+
+    def user_part(self, query: Query, representation: Floats, masks: Mask | None = None) -> UserPart:
+        """Return what the score takes from the user; see `UserPart`."""
         dim = self.item_factors.shape[1]
-        user_representation = self.user_representation.of(query)
         contexts = [embedding[value] for embedding, value in zip(self.contexts, query.context, strict=True)]
         context_bias = sum(biases[value] for biases, value in zip(self.context_biases, query.context, strict=True))
-        user = user_representation @ self.kernels[0][:dim] + self.biases[0]
+        hidden = representation @ self.kernels[0][:dim] + self.biases[0]
         if contexts:
-            user = user + np.concatenate(contexts) @ self.kernels[0][2 * dim :]
-        layers = tuple(zip(self.kernels[1:], self.biases[1:], strict=True))
-        scores: NDArray[np.float32] = (user_representation + sum(contexts)) @ self.item_factors[which].T
-        scores += self.item_bias[which] + np.float32(context_bias)
-        scores += tower(self.item_layer, user, layers, self.mlp_output, items)
-        return scores
+            hidden = hidden + np.concatenate(contexts) @ self.kernels[0][2 * dim :]
+        return UserPart(representation + sum(contexts), np.float32(context_bias), hidden)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.features.history import user_item_sums
-from recsys.features.item_item import Neighbours
-from recsys.features.query import Arrays, Query
+from recsys.errors.records import Record
+from recsys.features.features import FeatureValues, Neighbours
+from recsys.features.query import Arrays, EventsByItem, Floats, Indices, Query, user_item_sums
 
 
-@dataclass(frozen=True)
-class NeighbourScorer:
+class NeighbourScorer(Record):
     """Sums the item-item weights from the items of the history; popularity orders the items without any.
 
     Attributes:
@@ -23,7 +21,7 @@ class NeighbourScorer:
     """
 
     neighbours: Neighbours
-    tie_break: NDArray[np.float32]
+    tie_break: Floats
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
@@ -35,14 +33,15 @@ class NeighbourScorer:
         """The number of items."""
         return len(self.tie_break)
 
-    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+    def score(self, query: Query, features: FeatureValues | None = None, items: Indices | None = None) -> Floats:
         """Return the sums over the distinct history items, each counting 1 at most; see `Scorer.score`."""
-        user_items, (frequencies,) = user_item_sums(query, (np.inf,))
-        scores = self.neighbours.accumulate(user_items, np.minimum(frequencies, 1)) + self.tie_break
+        by_item = EventsByItem.of(query)
+        (frequencies,) = user_item_sums(query, by_item, (np.inf,))
+        scores = self.neighbours.accumulate(by_item.items, np.minimum(frequencies, 1)) + self.tie_break
         return scores if items is None else scores[items]
 
 
-def tie_break(popularity: NDArray[np.integer]) -> NDArray[np.float32]:
+def tie_break(popularity: NDArray[np.integer]) -> Floats:
     """Return popularity scaled to at most 1e-6: too small to outweigh similarity, and still a ranking for guests.
 
     Args:
@@ -54,11 +53,9 @@ def tie_break(popularity: NDArray[np.integer]) -> NDArray[np.float32]:
     return np.asarray(popularity / max(popularity.max(initial=0), 1) * 1e-6, np.float32)
 
 
-@dataclass(frozen=True)
 class EASE(NeighbourScorer):
     """EASE (Steck 2019); its weights may be negative."""
 
 
-@dataclass(frozen=True)
 class ItemCF(NeighbourScorer):
     """Item-based collaborative filtering by shrunk cosine. Each row is ordered by similarity, not by column."""

@@ -5,24 +5,24 @@ The latent context c_u is computed by attention over the order of the last items
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.features.history import events_after
-from recsys.features.query import Arrays, Query
-from recsys.features.user_vector import UserRepresentation
+from recsys.errors.records import Record
+from recsys.features.features import FeatureValues
+from recsys.features.query import Arrays, Floats, Indices, Mask, Query, events_after
+from recsys.scorers.layers import UserPart, UserRepresentation
 
 BLOCKS = 2
 EPSILON = 1e-6
-SPARE = 8  # states computed beyond the window, for leave-one-out variants that lack up to 8 events
 
 
 class _FirstBlock(NamedTuple):
-    """What the first block computes from a history, for the original query and all its leave-one-out variants.
+    """What the first block computes from a history, for the whole of it and for all its leave-one-out variants.
 
     Attributes:
         h: `(w, dim)` float32, the embedding of each event before the block.
@@ -32,15 +32,14 @@ class _FirstBlock(NamedTuple):
         states: `(k, dim)` float32, the newest k events after the block, for the whole history.
     """
 
-    h: NDArray[np.float32]
-    is_event: NDArray[np.bool_]
-    logits: NDArray[np.float32]
-    values: NDArray[np.float32]
-    states: NDArray[np.float32]
+    h: Floats
+    is_event: Mask
+    logits: Floats
+    values: Floats
+    states: Floats
 
 
-@dataclass(frozen=True, eq=False)  # equal to itself only, and so hashable: a key of the query's cache
-class SequenceEncoder:
+class SequenceEncoder(Record):
     """Two blocks of causal self-attention, after SASRec (Kang & McAuley 2018); the last position gives c_u.
 
     Arrays of kernels are `(2, dim, dim)` float32, one kernel for each block.
@@ -61,19 +60,19 @@ class SequenceEncoder:
         last_gain: `(dim,)` float32, the gain of the layer norm at the end.
     """
 
-    item_factors: NDArray[np.float32]
-    strength: NDArray[np.float32]
-    age_bias: NDArray[np.float32]
-    attention_query: NDArray[np.float32]
-    attention_key: NDArray[np.float32]
-    attention_value: NDArray[np.float32]
-    attention_out: NDArray[np.float32]
-    gains: NDArray[np.float32]
-    feed_in: NDArray[np.float32]
-    feed_in_bias: NDArray[np.float32]
-    feed_out: NDArray[np.float32]
-    feed_out_bias: NDArray[np.float32]
-    last_gain: NDArray[np.float32]
+    item_factors: Floats
+    strength: Floats
+    age_bias: Floats
+    attention_query: Floats
+    attention_key: Floats
+    attention_value: Floats
+    attention_out: Floats
+    gains: Floats
+    feed_in: Floats
+    feed_in_bias: Floats
+    feed_out: Floats
+    feed_out_bias: Floats
+    last_gain: Floats
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> SequenceEncoder:
@@ -81,44 +80,47 @@ class SequenceEncoder:
         return cls(*(arrays[field.name] for field in fields(cls)))
 
     @cached_property
-    def _query_key(self) -> NDArray[np.float32]:
+    def _query_key(self) -> Floats:
         """The product of gain, query kernel, key kernel and scale for each block, `(2, dim, dim)`."""
         scale = np.float32(self.item_factors.shape[1] ** -0.5)
         return self.gains[:, 0, :, None] * (self.attention_query @ self.attention_key.swapaxes(1, 2)) * scale
 
     @cached_property
-    def _value_out(self) -> NDArray[np.float32]:
+    def _value_out(self) -> Floats:
         """The product of value kernel and output kernel for each block, `(2, dim, dim)`."""
         return self.attention_value @ self.attention_out
 
     @cached_property
-    def _gain_feed_in(self) -> NDArray[np.float32]:
+    def _gain_feed_in(self) -> Floats:
         """The product of gain and hidden kernel of the feed-forward part for each block, `(2, dim, hidden)`."""
         return self.gains[:, 1, :, None] * self.feed_in
 
-    @property
+    @cached_property
     def _window(self) -> int:
         return len(self.age_bias[0])
 
-    def encode(self, query: Query) -> NDArray[np.float32]:
+    def encode(self, query: Query, masks: Mask | None = None) -> Floats:
         """Return c_u `(dim,)` float32, or `(v, dim)` for leave-one-out variants; zeros for an empty history.
 
         A variant masks the event that it lacks, and the ages of the other events do not count it.
+
+        Args:
+            query: The user and the moment.
+            masks: `(v, h)` bool, the events that each variant has; None for the whole history.
         """
-        masks = np.ones((1, len(query.items)), bool) if query.masks is None else query.masks
         if not len(query.items):
-            return np.zeros((len(masks), self.item_factors.shape[1])[query.masks is None :], np.float32)
-        n_left_out = 0 if query.masks is None else int((~masks).sum(1).max())
-        n_states = self._window + max(n_left_out, SPARE)  # for each event left out, an older one enters the window
-        key = (self, "first block", n_states)
-        block = query.once(key, lambda: self._first_block(query, n_states))
-        masks = masks[:, -len(block.h) :]
-        ages = np.atleast_2d(events_after(query)).astype(np.int64)[:, -len(block.h) :]
-        states = block.states[None] if query.masks is None else self._states(block, masks, ages)
+            return np.zeros(
+                (1 if masks is None else len(masks), self.item_factors.shape[1])[masks is None :], np.float32
+            )
+        n_left_out = 0 if masks is None else int((~masks).sum(1).max())
+        block = self._first_block(query, self._window + n_left_out)  # for each event left out, an older one is seen
+        present = np.ones((1, len(block.h)), bool) if masks is None else masks[:, -len(block.h) :]
+        ages = np.atleast_2d(events_after(query, masks)).astype(np.int64)[:, -len(block.h) :]
+        states = block.states[None] if masks is None else self._states(block, present, ages)
         n = states.shape[1]
-        newest = n - 1 - masks[:, ::-1].argmax(1)
-        latent = self._newest_state(states, (masks & block.is_event)[:, -n:], ages[:, -n:], newest)
-        return latent[0] if query.masks is None else np.where(masks.any(1, keepdims=True), latent, np.float32(0))
+        newest = n - 1 - present[:, ::-1].argmax(1)
+        latent = self._newest_state(states, (present & block.is_event)[:, -n:], ages[:, -n:], newest)
+        return latent[0] if masks is None else np.where(present.any(1, keepdims=True), latent, np.float32(0))
 
     def _first_block(self, query: Query, n_states: int) -> _FirstBlock:
         """Return what the first block computes from the newest events, with the states of the newest `n_states`."""
@@ -132,7 +134,7 @@ class SequenceEncoder:
         attention = self._attention(0, logits, is_event, place[len(h) - len(newest) :, None] - place)
         return _FirstBlock(h, is_event, logits, values, self._feed_forward(0, newest + attention @ values))
 
-    def _states(self, block: _FirstBlock, masks: NDArray[np.bool_], ages: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _states(self, block: _FirstBlock, masks: Mask, ages: NDArray[np.int64]) -> Floats:
         """Return the variants' states after the first block, `(v, k, dim)`.
 
         Why this exists: a new pass for each variant cost 15 to 21 ms for five of them, most of the time of an
@@ -154,9 +156,7 @@ class SequenceEncoder:
         states[variant, place] = self._feed_forward(0, block.h[first + place] + attention @ block.values)
         return states
 
-    def _newest_state(
-        self, h: NDArray, is_event: NDArray[np.bool_], ages: NDArray[np.int64], newest: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
+    def _newest_state(self, h: NDArray, is_event: Mask, ages: NDArray[np.int64], newest: NDArray[np.int64]) -> Floats:
         """Return each variant's newest state after the last block and its layer norm, `(v, dim)`.
 
         No other state is needed, so each kernel is applied to one vector instead of all states.
@@ -173,30 +173,27 @@ class SequenceEncoder:
         attended = (attention[:, None] @ h)[:, 0] @ self._value_out[1]
         return _norm(self._feed_forward(1, last + attended)) * self.last_gain
 
-    def _attention(
-        self, block: int, logits: NDArray, is_event: NDArray[np.bool_], ages: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
+    def _attention(self, block: int, logits: NDArray, is_event: Mask, ages: NDArray[np.int64]) -> Floats:
         """Return the attention to each event, `(n, w)`, rows summing to 1.
 
         Padding, later events and events beyond the window get none.
         """
         seen = is_event & (ages >= 0) & (ages < self._window)
         biased = logits + self.age_bias[block].take(ages, mode="clip")
-        attention: NDArray[np.float32] = np.where(seen, biased, np.float32(-1e9))
+        attention: Floats = np.where(seen, biased, np.float32(-1e9))
         attention -= np.maximum.reduce(attention, 1, keepdims=True)
         np.exp(attention, out=attention)
         attention /= np.add.reduce(attention, 1, keepdims=True)
         return attention
 
-    def _feed_forward(self, block: int, h: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _feed_forward(self, block: int, h: Floats) -> Floats:
         """Return states after a block's feed-forward part, of the same shape."""
         hidden = np.maximum(_norm(h) @ self._gain_feed_in[block] + self.feed_in_bias[block], 0)
-        states: NDArray[np.float32] = h + hidden @ self.feed_out[block] + self.feed_out_bias[block]
+        states: Floats = h + hidden @ self.feed_out[block] + self.feed_out_bias[block]
         return states
 
 
-@dataclass(frozen=True)
-class LNCM:
+class LNCM(Record):
     """The dot product of an item vector with a gated sum of user representation and latent context.
 
     Attributes:
@@ -208,8 +205,8 @@ class LNCM:
 
     user_representation: UserRepresentation
     sequence: SequenceEncoder
-    item_bias: NDArray[np.float32]
-    gate: NDArray[np.float32]
+    item_bias: Floats
+    gate: Floats
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> LNCM:
@@ -222,16 +219,31 @@ class LNCM:
         """The number of items."""
         return len(self.item_bias)
 
-    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
-        """Return logits; see `Scorer.score`."""
+    def score(
+        self,
+        query: Query,
+        features: FeatureValues | None = None,
+        items: Indices | None = None,
+        masks: Mask | None = None,
+    ) -> Floats:
+        """Return logits; see `Network.score`."""
         which = slice(None) if items is None else items
-        gate = np.float32(1 / (1 + np.exp(-self.gate)))
-        mixed = gate * self.user_representation.of(query) + (1 - gate) * self.sequence.encode(query)
-        scores: NDArray[np.float32] = mixed @ self.sequence.item_factors[which].T + self.item_bias[which]
+        user = self.user_part(query, self.user_representation.of(query, masks), masks)
+        scores: Floats = user.vector @ self.item_factors[which].T + self.item_bias[which]
         return scores
 
+    def user_part(self, query: Query, representation: Floats, masks: Mask | None = None) -> UserPart:
+        """Return what the score takes from the user; see `UserPart`."""
+        gate = np.float32(1 / (1 + np.exp(-self.gate)))
+        return UserPart(gate * representation + (1 - gate) * self.sequence.encode(query, masks), np.float32(0))
 
-def _norm(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    @property
+    def item_factors(self) -> Floats:
+        """The item vectors, `(n_items, dim)` float32."""
+        return self.sequence.item_factors
+
+
+def _norm(x: Floats) -> Floats:
     """Return the layer norm over the last axis, without its gain.
 
     It divides sums, because NumPy's means take three times as long for short axes.
@@ -239,5 +251,5 @@ def _norm(x: NDArray[np.float32]) -> NDArray[np.float32]:
     share = np.float32(1 / x.shape[-1])
     centred = x - np.add.reduce(x, -1, keepdims=True) * share
     variance = np.add.reduce(centred * centred, -1, keepdims=True) * share
-    normed: NDArray[np.float32] = centred / np.sqrt(variance + np.float32(EPSILON))
+    normed: Floats = centred / np.sqrt(variance + np.float32(EPSILON))
     return normed

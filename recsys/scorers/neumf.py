@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
-
-from recsys.features.query import Arrays, Query
-from recsys.features.user_vector import UserRepresentation
-from recsys.scorers.tower import tower, tower_weights
+from recsys.errors.records import Record
+from recsys.features.features import FeatureValues
+from recsys.features.query import Arrays, Floats, Indices, Mask, Query
+from recsys.scorers.layers import Layers, UserPart, UserRepresentation, tower, tower_weights
 
 
-@dataclass(frozen=True)
-class NeuMF:
+class NeuMF(Record):
     """A weighted dot product (GMF) plus an MLP over embeddings of its own.
 
     Attributes:
@@ -30,15 +25,15 @@ class NeuMF:
     """
 
     user_representation: UserRepresentation
-    item_factors: NDArray[np.float32]
-    item_bias: NDArray[np.float32]
-    dot_output: NDArray[np.float32]
-    mlp_users: NDArray[np.float32]
-    kernels: tuple[NDArray[np.float32], ...]
-    biases: tuple[NDArray[np.float32], ...]
-    mlp_output: NDArray[np.float32]
-    bias: NDArray[np.float32]
-    item_layer: NDArray[np.float32]
+    item_factors: Floats
+    item_bias: Floats
+    dot_output: Floats
+    mlp_users: Floats
+    kernels: tuple[Floats, ...]
+    biases: tuple[Floats, ...]
+    mlp_output: Floats
+    bias: Floats
+    item_layer: Floats
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> NeuMF:
@@ -67,15 +62,27 @@ class NeuMF:
         """The number of items."""
         return len(self.item_factors)
 
-    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
-        """Return logits; see `Scorer.score`."""
-        which = slice(None) if items is None else items
-        user = self.biases[0]
-        if query.user < len(self.mlp_users):
-            user = user + self.mlp_users[query.user] @ self.kernels[0][: self.mlp_users.shape[1]]
-        layers = tuple(zip(self.kernels[1:], self.biases[1:], strict=True))
-        weighted: NDArray[np.float32] = self.user_representation.of(query) * self.dot_output
-        scores: NDArray[np.float32] = weighted @ self.item_factors[which].T
-        scores += self.item_bias[which] + self.bias
-        scores += tower(self.item_layer, user, layers, self.mlp_output, items)
+    def score(
+        self,
+        query: Query,
+        features: FeatureValues | None = None,
+        items: Indices | None = None,
+        masks: Mask | None = None,
+    ) -> Floats:
+        """Return logits; see `Network.score`."""
+        user = self.user_part(query, self.user_representation.of(query, masks))
+        scores = user.dot_product(self.item_factors, self.item_bias, items)
+        scores += tower(self.item_layer, user.hidden, self.layers, self.mlp_output, items)
         return scores
+
+    @property
+    def layers(self) -> Layers:
+        """Kernel and bias of each layer of the MLP after the first."""
+        return tuple(zip(self.kernels[1:], self.biases[1:], strict=True))
+
+    def user_part(self, query: Query, representation: Floats, masks: Mask | None = None) -> UserPart:
+        """Return what the score takes from the user; see `UserPart`."""
+        hidden = self.biases[0]
+        if query.user < len(self.mlp_users):
+            hidden = hidden + self.mlp_users[query.user] @ self.kernels[0][: self.mlp_users.shape[1]]
+        return UserPart(representation * self.dot_output, self.bias, hidden)

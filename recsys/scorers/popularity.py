@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from recsys.features.history import add_at, user_item_counts
-from recsys.features.query import Arrays, Query
+from recsys.errors.records import Record
+from recsys.features.features import FeatureValues
+from recsys.features.query import Arrays, Floats, Indices, Query, add_at, user_item_counts
 
 
-@dataclass(frozen=True)
-class Popularity:
+class Popularity(Record):
     """Ranks items by popularity, the same list for all users.
 
     Attributes:
         popularity: `(n_items,)` float32, the summed weight of each item's events, in all time or recently.
     """
 
-    popularity: NDArray[np.float32]
+    popularity: Floats
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
@@ -32,16 +30,15 @@ class Popularity:
         """The number of items."""
         return len(self.popularity)
 
-    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+    def score(self, query: Query, features: FeatureValues | None = None, items: Indices | None = None) -> Floats:
         """Return the popularity itself; see `Scorer.score`."""
         return self.popularity.copy() if items is None else self.popularity[items]
 
 
-@dataclass(frozen=True)
 class UserFrequency(Popularity):
     """Ranks items by how often the user chose them, and the others by popularity."""
 
-    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+    def score(self, query: Query, features: FeatureValues | None = None, items: Indices | None = None) -> Floats:
         """Return the user's count plus half of the relative popularity; see `Scorer.score`."""
         user_items, frequencies, _ = user_item_counts(query)
         return self._add_popularity(0.5, user_items, frequencies, items)
@@ -49,10 +46,10 @@ class UserFrequency(Popularity):
     def _add_popularity(
         self,
         share: float,
-        user_items: NDArray[np.int32],
-        frequencies: NDArray[np.float32],
-        items: NDArray[np.int32] | None,
-    ) -> NDArray[np.float32]:
+        user_items: Indices,
+        frequencies: Floats,
+        items: Indices | None,
+    ) -> Floats:
         """Return popularity, scaled to at most `share`, plus the frequencies of the user's items."""
         which = slice(None) if items is None else items
         scores = self.popularity[which] * np.float32(share / max(float(self.popularity.max(initial=0)), 1e-9))
@@ -60,11 +57,10 @@ class UserFrequency(Popularity):
         return scores
 
 
-@dataclass(frozen=True)
 class DecayedUserFrequency(UserFrequency):
     """Ranks items by how often, and how recently, the user chose them; `popularity` is the recent one."""
 
-    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+    def score(self, query: Query, features: FeatureValues | None = None, items: Indices | None = None) -> Floats:
         """Return the user's count, plus the decayed count, plus twice the relative popularity; see `Scorer.score`."""
         user_items, frequencies, decayed = user_item_counts(query)
         return self._add_popularity(2.0, user_items, frequencies + decayed, items)

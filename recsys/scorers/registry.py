@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Literal
+from typing import Any, Literal
 
+from recsys.errors.records import Record
 from recsys.features.features import Features
 from recsys.features.query import Arrays
 from recsys.scorers.base import Scorer
-from recsys.scorers.ensemble import LinearEnsemble
+from recsys.scorers.hybrid import Hybrid
 from recsys.scorers.item_item import EASE, ItemCF
+from recsys.scorers.layers import LinearEnsemble
 from recsys.scorers.popularity import DecayedUserFrequency, Popularity, UserFrequency
 
 
-@dataclass(frozen=True)
-class ScorerSpec:
+class ScorerSpec(Record):
     """One entry of the registry.
 
     Attributes:
-        load: Builds a network or a baseline from a version's arrays; None for the ensemble of features alone.
+        load: Builds a network or a baseline from a version's arrays; None for those that need the features, too.
         source: The `source` of answers by this scorer.
         precompute: Returns arrays that are computed once for each version; None for scorers without such arrays.
+        load_mixed: Builds a scorer from its arrays and the version's features; None for all others.
         is_count: Whether scores are counts or similarities, 0 or more; otherwise they are logits.
     """
 
     load: Callable[[Arrays], Scorer] | None
     source: Literal["model", "item_cf", "popularity"]
     precompute: Callable[[Arrays], Arrays] | None = None
+    load_mixed: Callable[[Arrays, Features], Scorer] | None = None
     is_count: bool = False
 
     def build(self, arrays: Arrays, features: Features) -> Scorer:
@@ -38,10 +40,12 @@ class ScorerSpec:
             arrays: The scorer's arrays in a version.
             features: The version's features.
         """
-        scorer = self.load(arrays) if self.load else None
-        if scorer is not None and "signal_weights" not in arrays:
-            return scorer
-        return LinearEnsemble(features, arrays["signal_weights"], scorer)
+        if self.load_mixed is not None:
+            return self.load_mixed(arrays, features)
+        if self.load is not None and "signal_weights" not in arrays:
+            return self.load(arrays)
+        network: Any = self.load(arrays) if self.load else None
+        return LinearEnsemble(features, arrays["signal_weights"], network)
 
 
 def model(name: str) -> ScorerSpec:
@@ -60,6 +64,7 @@ REGISTRY: Mapping[str, ScorerSpec] = {
     "NeuMF": model("NeuMF"),
     "BMF": model("BMF"),
     "blend": ScorerSpec(None, "item_cf"),
+    "hybrid": ScorerSpec(None, "item_cf", load_mixed=Hybrid.from_arrays, is_count=True),
     "ease": ScorerSpec(EASE.from_arrays, "item_cf"),
     "item_cf": ScorerSpec(ItemCF.from_arrays, "item_cf", is_count=True),
     "user_frequency_decayed": ScorerSpec(DecayedUserFrequency.from_arrays, "popularity", is_count=True),
@@ -69,3 +74,5 @@ REGISTRY: Mapping[str, ScorerSpec] = {
 }
 MODELS = tuple(name for name, spec in REGISTRY.items() if spec.source == "model")
 BASELINES = tuple(name for name in REGISTRY if name not in MODELS)
+# The single scorers of collaborative filtering, of which `hybrid` mixes in the best.
+COLLABORATIVE = ("ease", "item_cf")

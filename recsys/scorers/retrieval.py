@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from recsys.features.features import NEIGHBOURS_DECAY, TRANSITIONS_DECAY, Features
-from recsys.features.history import ages
-from recsys.features.item_item import Neighbours
-from recsys.features.query import Query
+from recsys.errors.records import Record
+from recsys.features.features import EASE_ROWS, TRANSITION_ROWS, Features, Neighbours, item_strengths
+from recsys.features.query import EventsByItem, Floats, Indices, Mask, Query
 from recsys.scorers.base import Scorer
 from recsys.scorers.bmf import BMF
-from recsys.scorers.ensemble import LinearEnsemble
 from recsys.scorers.item_item import NeighbourScorer
+from recsys.scorers.layers import LinearEnsemble
 
 # Eligible items. Up to this number all are scored, above it only candidate items; docs/SCALE.md has the measurements.
 EXHAUSTIVE_UP_TO = 100_000
@@ -33,8 +30,7 @@ POPULAR = 1000
 MOST_NEAREST = 5000  # the bound where few of the nearest items are eligible and more are searched; it takes a few ms
 
 
-@dataclass(frozen=True)
-class Candidates:
+class Candidates(Record):
     """Retrieves candidate items from four sources.
 
     They are the nearest to the user representation, the strongest by item-item features, popular ones, and the history.
@@ -48,10 +44,10 @@ class Candidates:
 
     features: Features
     indexed: Scorer
-    search: Callable[[NDArray[np.float32], int], NDArray[np.int32]]
-    popular: NDArray[np.int32]
+    search: Callable[[Floats, int], Indices]
+    popular: Indices
 
-    def of(self, query: Query, allowed: NDArray[np.bool_], scorers: Iterable[Scorer] = ()) -> NDArray[np.int32]:
+    def of(self, query: Query, allowed: Mask, scorers: Iterable[Scorer] = ()) -> Indices:
         """Return the candidate items, int32, ascending.
 
         Args:
@@ -59,19 +55,21 @@ class Candidates:
             allowed: `(n_items,)` bool, the eligible items.
             scorers: The scorers that will rank them; item-item baselines add their strongest items.
         """
-        lists = [
-            query.items,
-            self._nearest(query, allowed),
-            nearest_by_feature(self.features, query, allowed, STRONGEST),
+        recent, strengths = recent_strengths(query)
+        baselines = [scorer.neighbours for scorer in scorers if isinstance(scorer, NeighbourScorer)]
+        summed = [
+            (self.features.ease, strengths[EASE_ROWS]),
+            (self.features.transitions, strengths[TRANSITION_ROWS]),
+            *((matrix, strengths[0]) for matrix in baselines),
         ]
-        matrices = [scorer.neighbours for scorer in scorers if isinstance(scorer, NeighbourScorer)]
-        lists += [accumulate(matrix, *presence(query), allowed, STRONGEST) for matrix in matrices]
+        lists = [query.items, self._nearest(query, allowed)]
+        lists += [accumulate(matrix, recent, rows, allowed, STRONGEST) for matrix, rows in summed]
         lists += [ranked[allowed[ranked]][:POPULAR] for ranked in self.popular]
         items = np.unique(np.concatenate(lists))
-        retrieved: NDArray[np.int32] = items[allowed[items]]
+        retrieved: Indices = items[allowed[items]]
         return retrieved
 
-    def _nearest(self, query: Query, allowed: NDArray[np.bool_]) -> NDArray[np.int32]:
+    def _nearest(self, query: Query, allowed: Mask) -> Indices:
         """Return the eligible items nearest to the user representation; if few are eligible, more are searched."""
         network = self.indexed.network if isinstance(self.indexed, LinearEnsemble) else self.indexed
         share = np.count_nonzero(allowed) / max(len(allowed), 1)
@@ -81,7 +79,7 @@ class Candidates:
         return items[allowed[items]]
 
 
-def most_popular(scores: NDArray[np.float32], depth: int = MOST_POPULAR) -> NDArray[np.int32]:
+def most_popular(scores: Floats, depth: int = MOST_POPULAR) -> Indices:
     """Return the items with the highest scores for an unknown user, best first, equal ones by ascending index.
 
     Args:
@@ -94,52 +92,22 @@ def most_popular(scores: NDArray[np.float32], depth: int = MOST_POPULAR) -> NDAr
     return np.argsort(-scores, axis=1, kind="stable")[:, :depth].astype(np.int32)
 
 
-def nearest_by_feature(features: Features, query: Query, allowed: NDArray[np.bool_], k: int) -> NDArray[np.int32]:
-    """Return the items with the largest value of each item-item feature.
-
-    Args:
-        features: The features of the version.
-        query: The user and the moment.
-        allowed: `(n_items,)` bool, the eligible items.
-        k: The most items for each feature.
-
-    Returns:
-        `(at most 3·k,)` int32; an item may be repeated.
-    """
-    items, plain = presence(query)
-    decayed = recency_weighted(query, NEIGHBOURS_DECAY)[1]
-    similar = accumulate(features.ease, items, np.stack([plain, decayed]), allowed, k)
-    following = accumulate(features.transitions, *recency_weighted(query, TRANSITIONS_DECAY), allowed, k)
-    return np.concatenate([similar, following])
-
-
-def presence(query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the items of `recency_weighted` and the sum of each one's positive weights, not decayed, at most 1."""
-    items, sums = recency_weighted(query, 1.0)
-    return items, np.minimum(sums, 1)
-
-
-def recency_weighted(query: Query, decay: float) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def recent_strengths(query: Query) -> tuple[Indices, Floats]:
     """Return the newest distinct items of the history, at most 100, and how much each counts.
 
     Args:
         query: The user and the moment.
-        decay: The factor for each moment of age.
 
     Returns:
-        The items `(h,)` int32, ascending; the sums of `max(weight, 0)·decay^age` over their events, `(h,)` float32.
+        The items `(h,)` int32, ascending; their `item_strengths`, `(3, h)` float32.
     """
-    items, inverse = np.unique(query.items, return_inverse=True)
-    strengths = np.bincount(inverse, np.maximum(query.weights, 0) * decay ** ages(query), len(items)).astype(np.float32)
-    newest = np.zeros(len(items), np.int64)
-    np.maximum.at(newest, inverse, np.arange(len(inverse)))
-    recent = np.sort(np.argsort(-newest)[:RECENT])
-    return items[recent], strengths[recent]
+    by_item = EventsByItem.of(query)
+    newest_event = np.maximum.reduceat(by_item.order, by_item.starts)
+    recent = np.sort(np.argsort(-newest_event)[:RECENT])
+    return by_item.items[recent], item_strengths(query, by_item)[:, recent]
 
 
-def accumulate(
-    matrix: Neighbours, items: NDArray[np.int32], strengths: NDArray[np.float32], allowed: NDArray[np.bool_], k: int
-) -> NDArray[np.int32]:
+def accumulate(matrix: Neighbours, items: Indices, strengths: Floats, allowed: Mask, k: int) -> Indices:
     """Return the items with the largest sums `Σ_j strengths_j · W[items_j, :]`.
 
     Only the rows of `items` are read, so the work does not grow with the catalogue.

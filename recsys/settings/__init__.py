@@ -1,19 +1,32 @@
 """Settings: the environment, .env and recsys.toml, read once and passed down."""
 
-from recsys.settings.settings import SECRETS, Settings, load_settings
-from recsys.settings.shop import DEFAULT_EVENT_WEIGHTS, ProductsTable, Shop, Source, TableSource
-from recsys.settings.training import LOSSES, TRAINING_RANGES, Training
+from recsys.settings.lifecycle import LIFECYCLE_RANGES, Lifecycle
+from recsys.settings.settings import Settings, load_settings
+from recsys.settings.shop import (
+    DEFAULT_EVENT_WEIGHTS,
+    ProductsTable,
+    Shop,
+    Source,
+    TableSource,
+    TrackedSource,
+    with_tracking,
+)
+from recsys.settings.training import AMONG_EQUALS, LOSSES, TRAINING_RANGES, Training
 
 __all__ = [
     "DEFAULT_EVENT_WEIGHTS",
+    "AMONG_EQUALS",
+    "LIFECYCLE_RANGES",
     "LOSSES",
+    "Lifecycle",
     "ProductsTable",
-    "SECRETS",
     "Settings",
     "Shop",
     "Source",
     "TRAINING_RANGES",
     "TableSource",
+    "TrackedSource",
     "Training",
     "load_settings",
+    "with_tracking",
 ]

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from recsys.errors import SettingsError
+from recsys.errors.records import Record
+from recsys.errors.wording import shown
 
-MOST_SHOWN = 60  # characters of a received value in a message
 
-
-class SettingCheck:
+class SettingCheck(Record):
     """The check of one setting.
 
     Attributes:
         expected: A description of valid values, after "should be".
-        read: Maps a value of TOML to the value in use; raises ValueError for an invalid one.
+        is_valid: Whether a value of TOML is valid.
+        convert: Maps a valid value of TOML to the value in use.
     """
 
-    __slots__ = ("expected", "read")
-
-    def __init__(self, expected: str, read: Callable[[Any], Any]) -> None:
-        self.expected, self.read = expected, read
+    expected: str
+    is_valid: Callable[[Any], bool]
+    convert: Callable[[Any], Any] = lambda value: value
 
     def of(self, value: object, where: str) -> Any:
         """Return the value in use.
@@ -35,10 +34,9 @@ class SettingCheck:
         Raises:
             SettingsError: The value is invalid.
         """
-        try:
-            return self.read(value)
-        except ValueError:
-            raise SettingsError(f"{where} should be {self.expected}. Received: {shown(value)}.") from None
+        if not self.is_valid(value):
+            raise SettingsError(f"{where} should be {self.expected}. Received: {shown(value)}.")
+        return self.convert(value)
 
 
 def checked(table: object, kinds: Mapping[str, SettingCheck], where: str) -> dict[str, Any]:
@@ -61,38 +59,14 @@ def checked(table: object, kinds: Mapping[str, SettingCheck], where: str) -> dic
 
 def number(least: float, most: float, *, whole: bool = False) -> SettingCheck:
     """Return the check of a number from `least` to `most`, both included."""
-
-    def read(value: Any) -> float:
-        is_number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-        _require(is_number and least <= value <= most)
-        return int(value) if whole else float(value)
-
     expected = f"a whole number from {least:,} to {most:,}" if whole else f"a number from {least:g} to {most:g}"
-    return SettingCheck(expected, read)
+    kind = int if whole else float
+    return SettingCheck(expected, lambda value: _is_number(value, whole=whole) and least <= value <= most, kind)
 
 
-def one_of(words: Iterable[str]) -> SettingCheck:
+def one_of(words: Sequence[str]) -> SettingCheck:
     """Return the check of a value that is one of a few words."""
-    known = tuple(words)
-
-    def read(value: object) -> object:
-        _require(value in known)
-        return value
-
-    return SettingCheck(f"one of {', '.join(known)}", read)
-
-
-def shown(value: object) -> str:
-    r"""Return a received value in at most 60 printable ASCII characters.
-
-    >>> shown("a\n"), shown([1, 2]), shown(float("nan"))
-    ('"a\\n"', '[1, 2]', 'nan')
-    """
-    try:
-        text = repr(value) if isinstance(value, float) else json.dumps(value, default=str)
-    except ValueError:  # an integer of thousands of digits
-        return "a number that is far too long"
-    return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 3] + "..."
+    return SettingCheck(f"one of {', '.join(words)}", lambda value: value in words)
 
 
 def listed(names: Iterable[str]) -> str:
@@ -101,58 +75,53 @@ def listed(names: Iterable[str]) -> str:
     >>> listed(["time_zone", "repeat"])
     '`time_zone`, `repeat`'
     """
-    return ", ".join(f"`{shown(name)[1:-1]}`" for name in names)
+    return ", ".join(f"`{shown(name, quotes=False)}`" for name in names)
 
 
-def _read_text(value: Any) -> str:
-    _require(isinstance(value, str) and bool(value.strip()))
-    return str(value)
+def _is_number(value: Any, *, whole: bool = False) -> bool:
+    return isinstance(value, int if whole else int | float) and not isinstance(value, bool)
 
 
-def _read_name(value: Any) -> str:
-    _require(isinstance(value, str) and all(part.isidentifier() for part in value.split(".")))
-    return str(value)
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
-def _read_names(value: Any) -> tuple[str, ...]:
-    _require(isinstance(value, list) and all(isinstance(name, str) and name.strip() for name in value))
-    _require(len(set(value)) == len(value))
-    return tuple(value)
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and all(part.isidentifier() for part in value.split("."))
 
 
-def _read_some_names(value: Any) -> tuple[str, ...]:
-    _require(bool(value))
-    return _read_names(value)
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value)) and len(set(value)) == len(value)
 
 
-def _read_zone(value: Any) -> str:
+def _is_zone(value: Any) -> bool:
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-    _require(isinstance(value, str) and bool(value))
     try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, OSError) as error:  # a folder of zones, such as "Europe", is an OSError
-        raise ValueError from error
-    return str(value)
+        return isinstance(value, str) and value != "" and bool(ZoneInfo(value))
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of zones, such as "Europe", is an OSError
+        return False
 
 
-def _read_repeat(value: Any) -> float:
-    words = {"hide": math.inf, "allow": 0.0}
-    if isinstance(value, str) and value in words:
-        return words[value]
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    _require(is_number and (0 <= value <= 1e6 or value == math.inf))
-    return float(value)
+def _is_repeat(value: Any) -> bool:
+    if isinstance(value, str):
+        return value in REPEAT_DAYS
+    return _is_number(value) and (0 <= value <= 1e6 or value == math.inf)
 
 
-def _require(is_valid: bool) -> None:
-    if not is_valid:
-        raise ValueError
+REPEAT_DAYS = {"hide": math.inf, "allow": 0.0}
 
-
-TEXT = SettingCheck("a text that is not empty", _read_text)
-NAME = SettingCheck("a plain table or column name", _read_name)
-NAMES = SettingCheck('a list of names in quotes, each once, such as ["purchase"]', _read_names)
-SOME_NAMES = SettingCheck('a list of one name or more in quotes, each once, such as ["purchase"]', _read_some_names)
-ZONE = SettingCheck("the name of a time zone, such as UTC or Asia/Ho_Chi_Minh", _read_zone)
-REPEAT = SettingCheck('"hide", "allow" or a number of days', _read_repeat)
+TRUTH = SettingCheck("true or false", lambda value: isinstance(value, bool))
+TEXT = SettingCheck("a text that is not empty", _is_text)
+NAME = SettingCheck("a plain table or column name", _is_name)
+MODULE = SettingCheck("the name of a Python module, such as my_shop.hooks, or none", _is_name)
+NAMES = SettingCheck('a list of names in quotes, each once, such as ["purchase"]', _are_names, tuple)
+SOME_NAMES = SettingCheck(
+    'a list of one name or more in quotes, each once, such as ["purchase"]',
+    lambda value: bool(value) and _are_names(value),
+    tuple,
+)
+ZONE = SettingCheck("the name of a time zone, such as UTC or Asia/Ho_Chi_Minh", _is_zone)
+REPEAT = SettingCheck(
+    '"hide", "allow" or a number of days', _is_repeat, lambda value: float(REPEAT_DAYS.get(value, value))
+)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlencode
 
 from recsys.errors import SettingsError
+from recsys.errors.records import Record
 from recsys.errors.secrets import Secret
 
 SQLITE = "sqlite:///"
@@ -28,8 +29,7 @@ FORMS = (
 ENCODE = "In a user name or a password `/` `#` `?` `[` `]` `%` must be percent-encoded, as %2F %23 %3F %5B %5D %25"
 
 
-@dataclass(frozen=True, repr=False)
-class DatabaseUrl:
+class DatabaseUrl(Record):
     """The place of a database. As text it is a URL with `***` for the password.
 
     Attributes:
@@ -74,7 +74,7 @@ class DatabaseUrl:
             raise SettingsError(
                 f"{setting} should be {FORMS}. Received: {f'{scheme[:30]}://…' if known else 'no scheme'}."
             )
-        return _Reader(setting, dialect).read(rest)
+        return _Reader(setting).read(dialect, rest)
 
     @classmethod
     def of_pieces(cls, *, host: str, port: str, name: str, user: str, password: str) -> DatabaseUrl:
@@ -84,16 +84,9 @@ class DatabaseUrl:
             SettingsError: The port is not a number, or the host not a name.
         """
         for setting, piece in (("DB_NAME", name), ("DB_USER", user), ("DB_PASSWORD", password)):
-            _Reader(setting, "mysql").check_encoding(piece)
-        return cls(
-            "mysql",
-            name,
-            _Reader("DB_HOST", "mysql").host(host),
-            _Reader("DB_PORT", "mysql").port(port),
-            user,
-            Secret(password),
-            setting="DB_HOST",
-        )
+            _Reader(setting).check_encoding(piece)
+        address, number = _Reader("DB_HOST").host(host), _Reader("DB_PORT").port(port)
+        return cls("mysql", name, address, number, user, Secret(password), setting="DB_HOST")
 
     def revealed_options(self) -> dict[str, str]:
         """Return the options as the driver needs them."""
@@ -104,10 +97,7 @@ class DatabaseUrl:
             return f"{SQLITE}{self.name}"
         account = f"{quote(self.user, safe='')}:{self.password}" if self.password else quote(self.user, safe="")
         host = f"[{self.host}]" if ":" in self.host else self.host
-        options = "&".join(
-            f"{name}={value if isinstance(value, Secret) else quote(value)}" for name, value in self.options
-        )
-        query = f"?{options}" if options else ""
+        query = f"?{urlencode(self.options, safe='/*', quote_via=quote)}" if self.options else ""
         return f"{SCHEMES[self.dialect]}://{account}@{host}:{self.port}/{quote(self.name, safe='')}{query}"
 
     def __repr__(self) -> str:
@@ -117,19 +107,20 @@ class DatabaseUrl:
 class _Reader:
     """Reads the parts of one URL, or the settings in its place; without `re`, whose compilation takes a millisecond."""
 
-    def __init__(self, setting: str, dialect: str) -> None:
-        self._setting, self._dialect = setting, dialect
+    def __init__(self, setting: str) -> None:
+        self._setting = setting
 
-    def read(self, rest: str) -> DatabaseUrl:
+    def read(self, dialect: str, rest: str) -> DatabaseUrl:
         """Return the database of a URL.
 
         Args:
+            dialect: `mysql` or `postgresql`.
             rest: The part behind `://`.
         """
         self.check_encoding(rest)
         if any(letter < " " or letter == "\x7f" for letter in rest):
             self._fail("it holds a line break or another control character")
-        default_user, default_port = DEFAULTS[self._dialect]
+        default_user, default_port = DEFAULTS[dialect]
         end = next((place for place, letter in enumerate(rest) if letter in "/?#"), len(rest))
         account, _, address = rest[:end].rpartition("@")
         name, _, query = rest[end + 1 :].partition("?")
@@ -140,14 +131,14 @@ class _Reader:
         if rest[end : end + 1] == "#" or "@" in rest[end:] or "#" in rest[end:]:
             self._fail(f"it goes on behind the database's name. {ENCODE}")
         if rest[end : end + 1] != "/" or not name or "/" in name:
-            self._fail(f"one database should be named, as in {SCHEMES[self._dialect]}://host/name. {ENCODE}")
+            self._fail(f"one database should be named, as in {SCHEMES[dialect]}://host/name. {ENCODE}")
         options = dict(self._option(option) for option in query.split("&") if option)
         user, _, password = account.partition(":")
         if "[" in account or "]" in account:
             self._fail(f"the user name or the password holds a bracket. {ENCODE}")
         Secret(password)  # the encoded form is masked, too, for `scrubbed` may not know its spelling
         return DatabaseUrl(
-            self._dialect,
+            dialect,
             self._decoded(name),
             self.host(host) if host else LOCAL_HOST,
             self.port(port),

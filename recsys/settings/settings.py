@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from recsys.errors import SettingsError
+from recsys.errors.records import Record
 from recsys.errors.secrets import Secret
-from recsys.settings.checks import listed, shown
+from recsys.errors.wording import shown
+from recsys.settings.checks import listed
 from recsys.settings.database_url import DatabaseUrl
+from recsys.settings.lifecycle import Lifecycle, read_lifecycle
 from recsys.settings.shop import Shop, read_shop
 from recsys.settings.training import Training, read_training
 
+WEBHOOK = "ALERT_WEBHOOK_URL"
+SERVE_URL = "SERVE_DATABASE_URL"
 MOST_THREADS = 64  # more than there are models
-SECRETS = ("DB_PASSWORD", "DB_PASS", "JWT_SECRET", "METRICS_TOKEN")  # some are the backend's, which reads the same .env
+# Some are the backend's, which reads the same .env.
+SECRETS = ("DB_PASSWORD", "DB_PASS", "JWT_SECRET", "METRICS_TOKEN", "SERVICE_KEY", "SERVICE_ADMIN_KEY", "REDIS_URL")
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Record):
     """All settings of a process.
 
     Attributes:
@@ -29,6 +34,10 @@ class Settings:
         training: Options of training.
         scoring_threads: Models that score at once in a serving process, 1 to 64. None lets the size of the catalogue
             decide.
+        lifecycle: When training runs and may publish, and how many versions are kept.
+        alert_webhook: The URL that is told of refused and failed scheduled trainings; empty for none.
+        serve_database_url: The account of the database with which the backend serves; None where it is that of
+            `database_url`.
     """
 
     database_url: DatabaseUrl
@@ -36,6 +45,9 @@ class Settings:
     shop: Shop
     training: Training = field(default_factory=Training)
     scoring_threads: int | None = None
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    alert_webhook: Secret = field(default_factory=lambda: Secret(""))
+    serve_database_url: DatabaseUrl | None = None
 
 
 def load_settings(environ: Mapping[str, str], root: Path) -> Settings:
@@ -50,9 +62,7 @@ def load_settings(environ: Mapping[str, str], root: Path) -> Settings:
     Raises:
         SettingsError: No variable names the database, or a value is not what it should be.
     """
-    variables = {name: value for name, value in {**_dotenv(root), **environ}.items() if value}
-    for name in SECRETS:
-        Secret(variables.get(name, ""))
+    variables = read_variables(environ, root)
     toml = _toml(variables.get("RECSYS_TOML"), root)
     return Settings(
         database_url=_database_url(variables, root),
@@ -60,18 +70,42 @@ def load_settings(environ: Mapping[str, str], root: Path) -> Settings:
         shop=read_shop(toml),
         training=read_training(toml),
         scoring_threads=_scoring_threads(variables.get("SCORING_THREADS", "")),
+        lifecycle=read_lifecycle(toml),
+        alert_webhook=_alert_webhook(variables.get(WEBHOOK, "")),
+        serve_database_url=_serve_database_url(variables.get(SERVE_URL, ""), root),
     )
 
 
+def read_variables(environ: Mapping[str, str], root: Path) -> dict[str, str]:
+    """Return the variables of the environment and of `.env` that are not empty; the secrets among them become known.
+
+    Args:
+        environ: The process environment; it wins over `.env`.
+        root: The folder of `.env`.
+    """
+    variables = {name: value for name, value in {**_dotenv(root), **environ}.items() if value}
+    for name in SECRETS:
+        Secret(variables.get(name, ""))
+    return variables
+
+
 def _dotenv(root: Path) -> Mapping[str, str]:
-    text = _text_of(root / ".env", ".env")
-    if text is None:
-        return {}
+    """Read `.env` by python-dotenv's grammar; its import, a tenth of a request, is only paid for lines that need it."""
+    text = _text_of(root / ".env", ".env") or ""
+    lines = [line for line in text.split("\n") if line.strip() and not line.startswith("#")]
+    pairs = [(name, value.strip()) for name, equals, value in (line.partition("=") for line in lines) if equals]
+    if len(pairs) == len(lines) and all(name.isidentifier() and _is_plain(value) for name, value in pairs):
+        return dict(pairs)
     import io
 
-    from dotenv import dotenv_values  # only paid for where the file exists
+    from dotenv import dotenv_values
 
     return {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value is not None}
+
+
+def _is_plain(value: str) -> bool:
+    """Return whether a value of `.env` stands for itself: no quotes around it, no variable and no comment in it."""
+    return value[:1] not in ("'", '"') and "$" not in value and "#" not in value
 
 
 def _toml(name: str | None, root: Path) -> Mapping[str, Any]:
@@ -87,8 +121,8 @@ def _toml(name: str | None, root: Path) -> Mapping[str, Any]:
         toml = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path.name} should be valid TOML. Received: {error}.") from error
-    if unknown := set(toml) - {"shop", "events", "sources", "products", "training"}:
-        tables = "[shop], [events], [[sources]], [products], [training]"
+    if unknown := set(toml) - {"shop", "events", "sources", "products", "training", "lifecycle"}:
+        tables = "[shop], [events], [[sources]], [products], [training], [lifecycle]"
         raise SettingsError(f"{path.name} should hold {tables}. Received: {listed(sorted(unknown))}.")
     return toml
 
@@ -134,11 +168,26 @@ def _database_url(variables: Mapping[str, str], root: Path) -> DatabaseUrl:
     )
 
 
+def _alert_webhook(text: str) -> Secret:
+    """Return the URL of the webhook, whose path often is a password; no message shows any part of it."""
+    url = Secret(text)
+    host = text.partition("://")[2].partition("/")[0].rpartition("@")[2]
+    if text and not (
+        text.lower().startswith(("https://", "http://")) and host and text.isascii() and text.isprintable()
+    ):
+        raise SettingsError(f"{WEBHOOK} should be a URL that begins with https:// or http://. Its value is not shown.")
+    return url
+
+
+def _serve_database_url(text: str, root: Path) -> DatabaseUrl | None:
+    return DatabaseUrl.parse(text, root=root, setting=SERVE_URL) if text else None
+
+
 def _scoring_threads(text: str) -> int | None:
     if not text:
         return None
     if text.isascii() and text.isdecimal() and len(text) <= 2 and 1 <= int(text) <= MOST_THREADS:
         return int(text)
     # Other text than a number is not shown: it may be a password in the wrong line.
-    received = shown(text)[1:-1] if set(text) <= set("+-.0123456789") else "no number"
+    received = shown(text, quotes=False) if set(text) <= set("+-.0123456789") else "no number"
     raise SettingsError(f"SCORING_THREADS should be a whole number from 1 to {MOST_THREADS}. Received: {received}.")

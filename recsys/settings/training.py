@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
-from recsys.settings.checks import checked, number, one_of
+from recsys.errors.records import Record
+from recsys.settings.checks import MODULE, TRUTH, SettingCheck, checked, number, one_of
 
 _COUNT, _RATE = (1, 10**9), (1e-9, 1.0)  # both exclude 0
 TRAINING_RANGES: Mapping[str, tuple[float, float]] = {
-    **dict.fromkeys(("dim", "factors", "epochs", "batch", "window", "negatives", "shared_negatives"), _COUNT),
+    **dict.fromkeys(
+        ("dim", "factors", "epochs", "samples", "batch", "window", "negatives", "shared_negatives"), _COUNT
+    ),
     **dict.fromkeys(("min_item_events", "max_user_events_per_day", "max_exam_users"), _COUNT),
     **dict.fromkeys(("learning_rate", "slow_decay", "fast_decay"), _RATE),
-    **dict.fromkeys(("l2", "negative_power", "dropped_users", "dropped_contexts"), (0.0, 1.0)),
+    **dict.fromkeys(("l2", "negative_power", "dropped_users", "dropped_contexts", "content_weight"), (0.0, 1.0)),
     "dropout": (0.0, 0.9),
     **dict.fromkeys(("test_quantile", "validation_quantile"), (0.01, 0.99)),
     "half_life_days": (0.0, 1e6),
+    "min_co_occurrence": (0, 10**6),
     "seed": (0, 2**31 - 1),
 }
 LOSSES = ("softmax", "bce")
+AMONG_EQUALS = ("cheapest", "category", "coverage", "fewest_best_sellers")
 
 
-@dataclass(frozen=True)
-class Training:
+class Training(Record):
     """How `train.py` cleans and splits events, fits models and evaluates them.
 
     Attributes:
         dim: Width of every embedding of the networks.
         factors: Width of the ALS vectors, which are a feature of every model.
         epochs: Most passes over the events in each fit; validation may stop it earlier.
+        samples: Most events that an epoch learns from, so that its cost does not grow with the shop; the next epochs
+            take others.
+        halving: Whether networks that add nothing to the linear sum on a part of validation end early.
         batch: Windows of events in one gradient step.
         window: Consecutive events of one user in one window; LNCM's attention spans one window.
         loss: `softmax` compares each event with all its sampled items at once. `bce` is binary cross-entropy, which
@@ -50,12 +57,21 @@ class Training:
         test_quantile: Share of events before the test cut; evaluation sets are built from later events.
         validation_quantile: Share of the training part before the validation cut.
         max_exam_users: Most users of an evaluation set; a larger one is sampled down.
+        min_co_occurrence: Items with fewer common users are no neighbours in item-based collaborative filtering; with
+            0, validation tries 2 and 5.
+        content_weight: Share of content in the scorer `hybrid`; collaborative filtering has the rest.
+        hooks: A module whose function `clean` drops or corrects events before training.
+        per_user_choice: Whether a customer's own events may choose another model than the one that is best for all.
+        among_equals: Which scorer serves among those that validation cannot tell from the best: the `cheapest`, or the
+            one with the most of `category` or `coverage`, or the `fewest_best_sellers`, in its lists.
         seed: Seed of every random draw.
     """
 
     dim: int = 64
     factors: int = 128
     epochs: int = 8
+    samples: int = 1_000_000
+    halving: bool = False
     batch: int = 64
     window: int = 50
     loss: str = "softmax"
@@ -75,6 +91,11 @@ class Training:
     test_quantile: float = 0.8
     validation_quantile: float = 0.9
     max_exam_users: int = 3000
+    min_co_occurrence: int = 0
+    content_weight: float = 0.4
+    hooks: str = "none"
+    per_user_choice: bool = False
+    among_equals: str = "cheapest"
     seed: int = 7
 
     def __post_init__(self) -> None:
@@ -82,11 +103,15 @@ class Training:
             expected.of(getattr(self, name), f"[training] `{name}`")
 
 
+_NOT_NUMBERS: Mapping[str, SettingCheck] = {
+    "loss": one_of(LOSSES),
+    "hooks": MODULE,
+    **dict.fromkeys(("halving", "per_user_choice"), TRUTH),
+    "among_equals": one_of(AMONG_EQUALS),
+}
 # What each option should hold.
-_OPTIONS = {
-    option.name: one_of(LOSSES)
-    if option.type == "str"
-    else number(*TRAINING_RANGES[option.name], whole=option.type == "int")
+_OPTIONS: Mapping[str, SettingCheck] = {
+    option.name: _NOT_NUMBERS.get(option.name) or number(*TRAINING_RANGES[option.name], whole=option.type == "int")
     for option in fields(Training)
 }
 

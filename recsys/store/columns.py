@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import repeat
@@ -19,15 +21,15 @@ from numpy.typing import NDArray
 
 from recsys.data.ids import INT64_MAX
 from recsys.errors import SettingsError
+from recsys.settings import Shop
 
 T = TypeVar("T")
+Mask = NDArray[np.bool_]
 
 MAX_KEY_BYTES = 512  # the width of the encoders' id columns
 MILLISECONDS_FROM = 10**11  # as seconds this is the year 5138, as milliseconds 1973
-_FIRST_SECOND, _LAST_SECOND = (
-    -62_135_510_400,
-    253_402_214_400,
-)  # the years 1 to 9999, less a day at each end for time zones
+# The years 1 to 9999, less a day at each end for time zones.
+_FIRST_SECOND, _LAST_SECOND = -62_135_510_400, 253_402_214_400
 _ZONE_STEP_S = 900  # every change of a zone's offset falls on a quarter of an hour
 UNKNOWN, UNREADABLE = -1, -2  # codes of events without a known name
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?", re.ASCII)
@@ -40,11 +42,10 @@ _APART = frozenset({int, str, bytes, NoneType})  # values of two of these types 
 _HASHABLE = _APART | {float, bool, Decimal, UUID, datetime, date}
 _ID_TYPES = _APART | {Decimal, UUID}  # equal values of these types are equal ids
 _TEXT_TYPES = (str, int, float, Decimal, UUID, date)
-_CLOCK = re.compile(
-    r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d", re.ASCII
-)  # as databases write it; a column of these is read at once
+# As databases write a date-time; a column of these is read at once.
+_CLOCK = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d", re.ASCII)
 _SPACED_OFFSET = re.compile(r"\s+(?=[-+]\d\d:?\d\d$)")  # Sequelize writes "… 10:00:00.000 +00:00"
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock without a zone
+_EPOCH, _ONE_SECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1)
 
 
 def read_each(column: Sequence[Any], read: Callable[[Any], T]) -> Iterator[T]:
@@ -59,9 +60,7 @@ def read_each(column: Sequence[Any], read: Callable[[Any], T]) -> Iterator[T]:
     return map(read, column)
 
 
-def unreadable(
-    column: Sequence[Any], readable: NDArray[np.bool_], *, blank_is_nothing: bool = False
-) -> NDArray[np.bool_]:
+def unreadable(column: Sequence[Any], readable: Mask, *, blank_is_nothing: bool = False) -> Mask:
     """Find the values that are present but could not be read.
 
     Args:
@@ -80,17 +79,24 @@ def unreadable(
     return ~readable & np.fromiter(there, np.bool_, len(column))
 
 
+def kept_rows(conditions: Mapping[str, Mask], dropped: Counter[str]) -> Mask:
+    """Return `(n,)` bool: the rows to keep.
+
+    Args:
+        conditions: For each reason to drop a row, `(n,)` bool: the rows to which it does not apply.
+        dropped: Counts of dropped rows, each under the first reason that applies; updated in place.
+    """
+    keep = np.ones(len(next(iter(conditions.values()))), np.bool_)
+    for reason, condition in conditions.items():
+        if failed := int(np.count_nonzero(keep & ~condition)):
+            dropped[reason] += failed
+        keep &= condition
+    return keep
+
+
 def is_blank(raw: object) -> bool:
     """Return whether a value is null or blank text."""
     return raw is None or (isinstance(raw, str | bytes) and not raw.strip())
-
-
-class IdReader(dict[Any, int | str | None]):
-    """A cache from raw database values to ids; None for a value that cannot be an id. Equal ids share one object."""
-
-    def __missing__(self, raw: Any) -> int | str | None:
-        self[raw] = value = read_id(raw)
-        return value
 
 
 def read_id(raw: object) -> int | str | None:
@@ -99,13 +105,12 @@ def read_id(raw: object) -> int | str | None:
     Returns:
         None for null, for empty text, for types other than whole numbers and text, and for text that `is_key` refuses.
     """
-    if type(raw) is int and -INT64_MAX <= raw <= INT64_MAX:  # nearly all
-        return raw
     if isinstance(raw, Decimal):
-        raw = _whole(raw)
-    if isinstance(raw, UUID):
+        is_whole = raw.is_finite() and raw.adjusted() < MAX_KEY_BYTES and raw == raw.to_integral_value()
+        raw = int(raw) if is_whole else None
+    elif isinstance(raw, UUID):
         raw = str(raw)
-    if isinstance(raw, _BYTES):
+    elif isinstance(raw, _BYTES):
         raw = _decoded(raw)
     if isinstance(raw, bool) or not isinstance(raw, int | str):
         return None
@@ -124,12 +129,20 @@ def is_key(text: str) -> bool:
         return False
 
 
-def id_array(column: Sequence[Any], reader: IdReader) -> NDArray:
-    """Convert a raw column to ids: int64, or object holding int, str and None.
+def _are_keys(values: Collection[Any]) -> bool:
+    """Return whether all values are ASCII texts for which `is_key` holds; False is no proof of the contrary."""
+    if set(map(type, values)) != {str}:
+        return False
+    joined = "".join(values)
+    return joined.isascii() and "\0" not in joined and max(map(len, values)) <= MAX_KEY_BYTES and "" not in values
+
+
+def id_array(column: Sequence[Any], known: dict[Any, int | str | None]) -> NDArray:
+    """Convert a raw column to ids: int64, or object holding int, str and None. Equal ids share one object.
 
     Args:
         column: `(n,)` values as the driver returned them.
-        reader: The cache that all chunks of a column share.
+        known: The ids of values that were read before; new ones are added in place.
     """
     kinds = set(map(type, column))
     if kinds == {int}:
@@ -138,9 +151,11 @@ def id_array(column: Sequence[Any], reader: IdReader) -> NDArray:
         except OverflowError:
             pass  # an unsigned id beyond int64 is read as text
     if kinds <= _ID_TYPES:
-        read = list(map(reader.__getitem__, column))
+        new = set(column) - known.keys()
+        known.update(zip(new, new, strict=True) if _are_keys(new) else zip(new, map(read_id, new), strict=True))
+        read = list(map(known.__getitem__, column))
     else:  # 1.0 and True are no ids, though equal to one; lists are equal to nothing
-        read = [reader[raw] if type(raw) in _ID_TYPES else read_id(raw) for raw in column]
+        read = list(map(read_id, column))
     ids = np.empty(len(column), object)
     ids[:] = read
     return ids
@@ -157,7 +172,7 @@ def joined_ids(chunks: Sequence[NDArray]) -> NDArray:
     return ids
 
 
-def present(values: NDArray) -> NDArray[np.bool_]:
+def present(values: NDArray) -> Mask:
     """Return `(n,)` bool: the values of an array of ids or texts that are not None."""
     if values.dtype != object:
         return np.ones(len(values), np.bool_)
@@ -178,6 +193,11 @@ def _objects(column: Sequence[Any], read: Callable[[Any], str | None]) -> NDArra
     values = np.empty(len(column), object)
     values[:] = list(read_each(column, read))
     return values
+
+
+def known_events(shop: Shop) -> frozenset[str]:
+    """Return the names of the events that have a weight, cancel others, or take an item out of the cart."""
+    return frozenset(shop.event_weights).union(shop.cancel_events, shop.uncart_events)
 
 
 def event_codes(
@@ -216,7 +236,7 @@ def sorted_names(names: Mapping[str, int], codes: NDArray[np.int16]) -> tuple[tu
         The sorted names, and `(n,)` int16 positions in them.
     """
     occurring = set(codes.tolist())  # not np.unique: see recsys.data.ids.distinct
-    ordered = sorted(name for name, code in names.items() if code in occurring)
+    ordered = sorted([name for name, code in names.items() if code in occurring])
     positions = np.zeros(len(names), np.int16)
     for position, name in enumerate(ordered):
         positions[names[name]] = position
@@ -254,12 +274,12 @@ def price(raw: object) -> float:
 
 def price_array(column: Sequence[Any]) -> NDArray[np.float64]:
     """Convert a raw column to `(n,)` float64 prices of at least 0; NaN for other values."""
-    if set(map(type, column)) <= {int, float, NoneType}:
+    if set(map(type, column)) <= {int, float, Decimal, NoneType}:
         try:
             amounts = np.array(column, np.float64)
             return np.where((amounts >= 0) & (amounts < math.inf), amounts, math.nan)
-        except OverflowError:
-            pass  # an integer beyond float64
+        except (OverflowError, ValueError):
+            pass  # an integer beyond float64, or a signalling NaN
     return np.fromiter(read_each(column, price), np.float64, len(column))
 
 
@@ -282,31 +302,28 @@ def truth(raw: object) -> bool | None:
     return None if math.isnan(amount) else amount != 0
 
 
+def flags(column: Sequence[Any]) -> list[bool | None]:
+    """Convert a raw column as `truth` does."""
+    return list(map(bool, column) if set(map(type, column)) <= {int, bool} else read_each(column, truth))
+
+
 def ranks(column: Sequence[Any]) -> NDArray[np.int64]:
     """Convert a raw column to `(n,)` int64 row ids. Other values than whole numbers become 0, which means no row id."""
-    if set(map(type, column)) == {int}:
+    kinds = set(map(type, column))
+    if kinds == {int} or (kinds == {str} and all(map(_RANK.fullmatch, column))):
         try:
-            return np.array(column, np.int64)
+            return np.array(column if kinds == {int} else list(map(int, column)), np.int64)
         except OverflowError:
             pass  # unsigned and beyond int64
-    return np.array([_rank(raw) for raw in column], np.int64)
+    return np.array(list(map(_rank, column)), np.int64)
 
 
 def _rank(raw: object) -> int:
-    if type(raw) is int:
-        return raw if -INT64_MAX <= raw <= INT64_MAX else 0
-    if isinstance(raw, Decimal):
-        raw = str(_whole(raw))
-    return int(raw) if isinstance(raw, str) and _RANK.fullmatch(raw) else 0
+    number = read_id(raw)
+    return number if isinstance(number, int) else int(number) if number and _RANK.fullmatch(number) else 0
 
 
-def _whole(number: Decimal) -> int | None:
-    if not number.is_finite() or number.adjusted() >= MAX_KEY_BYTES or number != number.to_integral_value():
-        return None
-    return int(number)
-
-
-def epoch_seconds(column: Sequence[Any], time_zone: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def epoch_seconds(column: Sequence[Any], time_zone: str) -> tuple[NDArray[np.int64], Mask]:
     """Convert a raw column of timestamps to seconds since 1970.
 
     Integers are seconds since 1970, and milliseconds above 1e11. Text is ISO 8601, with a space or a T, with or
@@ -322,22 +339,20 @@ def epoch_seconds(column: Sequence[Any], time_zone: str) -> tuple[NDArray[np.int
     kinds = set(map(type, column))
     if kinds == {int}:
         try:
-            return _from_numbers(np.array(column, np.float64))
+            numbers = np.array(column, np.float64)
+            return _in_range(np.where(np.abs(numbers) > MILLISECONDS_FROM, numbers / 1000, numbers))
         except OverflowError:
             pass  # an integer beyond float64
+    default = zone(time_zone)
     if kinds == {str} and all(map(_CLOCK.fullmatch, column)):
         try:
-            return _in_range(_from_zone(np.array(column, "datetime64[s]").astype(np.int64), zone(time_zone)))
+            return _in_range(_in_utc(np.array(column, "datetime64[s]").astype(np.int64), default))
         except ValueError:
             pass  # such as the 31st of February
-    moments = _moments(column, kinds)
-    numbers = np.array([moment if isinstance(moment, float) else np.nan for moment in moments])
-    seconds, legible = _from_numbers(numbers)
-    clocks = np.fromiter((isinstance(moment, datetime) for moment in moments), np.bool_, len(moments))
-    if clocks.any():
-        seconds[clocks] = _from_clocks([moment for moment in moments if isinstance(moment, datetime)], zone(time_zone))
-    seconds, possible = _in_range(seconds)
-    return seconds, (legible | clocks) & possible
+    if kinds == {str} and not any(map(str.isdigit, column)):
+        with suppress(ValueError):  # at least one is no ISO 8601 text
+            column = list(map(datetime.fromisoformat, column))
+    return _in_range(np.fromiter(read_each(column, lambda raw: _second(raw, default)), np.float64, len(column)))
 
 
 def zone(name: str) -> ZoneInfo:
@@ -353,72 +368,42 @@ def zone(name: str) -> ZoneInfo:
         raise SettingsError(f"[shop] time zones should be {expected}. Received: {name!r}.") from error
 
 
-def _moments(column: Sequence[Any], kinds: set[type]) -> Sequence[datetime | float | None]:
-    if kinds == {datetime}:
-        return column
-    if kinds == {str} and not any(map(str.isdigit, column)):
-        try:
-            return list(map(datetime.fromisoformat, column))
-        except ValueError:
-            pass  # at least one value is no ISO 8601 text; each is read by itself
-    return list(read_each(column, _moment))
-
-
-def _moment(raw: object) -> datetime | float | None:
-    if isinstance(raw, datetime):
-        return raw
-    if isinstance(raw, date):
-        return datetime(raw.year, raw.month, raw.day)  # noqa: DTZ001 - a wall clock without a zone
-    if isinstance(raw, int | float | Decimal) and not isinstance(raw, bool):
-        return _float(raw)
+def _second(raw: object, default: ZoneInfo) -> float:
+    """Return a moment in seconds since 1970; NaN if it cannot be read."""
     if isinstance(raw, _BYTES):
         raw = _decoded(raw)
-    if not isinstance(raw, str):
-        return None
-    text = raw.strip()
-    if _NUMBER.fullmatch(text) and not (len(text) == 8 and text.isdigit()):  # 20240131 is a day
-        return float(text)
-    try:
-        return datetime.fromisoformat(_SPACED_OFFSET.sub("", text))
-    except ValueError:
-        return None
+    if isinstance(raw, str):
+        raw = raw.strip()
+        if _NUMBER.fullmatch(raw) and not (len(raw) == 8 and raw.isdigit()):  # 20240131 is a day
+            raw = float(raw)
+        else:
+            try:
+                raw = datetime.fromisoformat(_SPACED_OFFSET.sub("", raw))
+            except ValueError:
+                return math.nan
+    if isinstance(raw, date):
+        clock = raw if isinstance(raw, datetime) else datetime(raw.year, raw.month, raw.day)  # noqa: DTZ001
+        return (clock.replace(tzinfo=clock.tzinfo or default) - _EPOCH) // _ONE_SECOND
+    if isinstance(raw, bool) or not isinstance(raw, int | float | Decimal):
+        return math.nan
+    moment = _float(raw)
+    return moment / 1000 if abs(moment) > MILLISECONDS_FROM else moment
 
 
-def _from_numbers(numbers: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    numbers = np.where(np.abs(numbers) > MILLISECONDS_FROM, numbers / 1000, numbers)
-    legible = (numbers >= _FIRST_SECOND) & (numbers <= _LAST_SECOND)
-    return np.floor(np.where(legible, numbers, 0)).astype(np.int64), legible
+def _in_range(seconds: NDArray[Any]) -> tuple[NDArray[np.int64], Mask]:
+    """Return whole seconds, 0 for those outside of the calendar, and `(n,)` bool, the others."""
+    legible = (seconds >= _FIRST_SECOND) & (seconds <= _LAST_SECOND)
+    return np.floor(np.where(legible, seconds, 0)).astype(np.int64), legible
 
 
-def _from_clocks(clocks: Sequence[datetime], default: ZoneInfo) -> NDArray[np.int64]:
-    bare = [clock if clock.tzinfo is None else _in_utc(clock) for clock in clocks]
-    seconds = np.array(bare, "datetime64[s]").astype(np.int64)
-    zoneless = np.fromiter((clock.tzinfo is None for clock in clocks), np.bool_, len(clocks))
-    seconds[zoneless] = _from_zone(seconds[zoneless], default)
-    return seconds
-
-
-def _from_zone(local: NDArray[np.int64], default: ZoneInfo) -> NDArray[np.int64]:
-    return local if default.key == "UTC" else local - _offsets(local, default)
-
-
-def _in_range(seconds: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    return seconds, (seconds >= _FIRST_SECOND) & (seconds <= _LAST_SECOND)
-
-
-def _in_utc(clock: datetime) -> datetime:
-    try:
-        return clock.astimezone(UTC).replace(tzinfo=None)
-    except OverflowError:
-        return datetime.max  # within hours of the calendar's end; counts as illegible
-
-
-def _offsets(local: NDArray[np.int64], default: ZoneInfo) -> NDArray[np.int64]:
-    """Return by how many seconds a zone is ahead of UTC at each local time, computed once per quarter of an hour."""
+def _in_utc(local: NDArray[np.int64], default: ZoneInfo) -> NDArray[np.int64]:
+    """Return moments of a zone in UTC; the zone's offset is computed once per quarter of an hour."""
+    if default.key == "UTC":
+        return local
     steps, where = np.unique(np.clip(local, _FIRST_SECOND, _LAST_SECOND) // _ZONE_STEP_S, return_inverse=True)
-    clocks = (_EPOCH + timedelta(seconds=int(step) * _ZONE_STEP_S) for step in steps)
-    offsets = [clock.replace(tzinfo=default).utcoffset() or timedelta() for clock in clocks]
-    return np.array([round(offset.total_seconds()) for offset in offsets], np.int64)[where]
+    clocks = [_EPOCH.replace(tzinfo=default) + timedelta(seconds=int(step) * _ZONE_STEP_S) for step in steps]
+    offsets = [clock.utcoffset() or timedelta() for clock in clocks]
+    return local - np.array([round(offset.total_seconds()) for offset in offsets], np.int64)[where]
 
 
 def _as_integers(chunk: NDArray) -> NDArray:

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import islice
-from types import TracebackType
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib import import_module
+from itertools import chain, islice
+from types import NoneType, TracebackType
 from typing import Any, Self
+
+import numpy as np
 
 from recsys.errors import DatabaseUnavailable, DeadlineExceeded, Overloaded, RecsysError, SettingsError
 from recsys.errors.wording import listed
 from recsys.settings.database_url import DatabaseUrl
-from recsys.store.dialects import Parameters, bind, plain, template
-from recsys.store.drivers.base import Driver, Duplicate, NotAllowed, Timeouts, UnusableValue
+from recsys.store.drivers.base import Driver, Duplicate, NotAllowed, Rows, Syntax, UnusableValue
 
-__all__ = ["Database", "Duplicate", "NotAllowed", "Stream", "Tracer", "UnusableValue", "connect"]
+__all__ = ["Database", "Duplicate", "NotAllowed", "Stream", "Tracer", "UnusableValue", "bind", "connect"]
 
+Parameters = Mapping[str, Any]
 Tracer = Callable[[str, Any], None]
-_Chunks = Generator[list[tuple[Any, ...]], None, None]
+_Chunks = Generator[Rows, None, None]
 
 CONNECT_TIMEOUT_S = 10.0  # a slower server could not serve requests
 STATEMENT_TIMEOUT_S = 600.0  # for training's largest reads; serving passes the time that a request has left
-LOCK_TIMEOUT_S = 10.0  # an import holds SQLite's write lock for one chunk of rows
 CHUNK_ROWS = 5_000  # a transaction short enough for readers and replicas
 STREAM_ROWS = 50_000  # large enough to convert by column, small enough for memory
+_PLAIN = {int, str, float, bytes, NoneType}  # types that every driver takes
 
 
 def connect(
@@ -45,35 +51,12 @@ def connect(
     """
     if isinstance(url, str):
         url = DatabaseUrl.parse(url)
-    try:
-        driver = _driver(url.dialect)
+    try:  # imports one driver only, because an import takes longer than a request
+        driver: Driver = import_module(f"recsys.store.drivers.{url.dialect}").DRIVER()
     except ImportError as error:
         raise SettingsError(f"{url.setting} needs the driver `{error.name}`, which is not installed.") from error
-    if timeout_s is None:
-        timeouts = Timeouts(CONNECT_TIMEOUT_S, STATEMENT_TIMEOUT_S, LOCK_TIMEOUT_S)
-    else:
-        timeouts = Timeouts(timeout_s, timeout_s, timeout_s)
-    return Database(driver, _open(driver, url, timeouts, create), tracer)
-
-
-def _driver(dialect: str) -> Driver:
-    """Return the driver of a dialect. Only that one is imported, because an import takes longer than a request."""
-    if dialect == "sqlite":
-        from recsys.store.drivers.sqlite import Sqlite
-
-        return Sqlite()
-    if dialect == "mysql":
-        from recsys.store.drivers.mysql import Mysql
-
-        return Mysql()
-    from recsys.store.drivers.postgresql import Postgresql
-
-    return Postgresql()
-
-
-def _open(driver: Driver, url: DatabaseUrl, timeouts: Timeouts, create: bool) -> Any:
     try:
-        return driver.open(url, timeouts, create)
+        connection = driver.open(url, CONNECT_TIMEOUT_S if timeout_s is None else timeout_s, create)
     except driver.errors as error:
         kind = driver.meaning(error)
         if kind is Overloaded:
@@ -83,19 +66,24 @@ def _open(driver: Driver, url: DatabaseUrl, timeouts: Timeouts, create: bool) ->
         raise DatabaseUnavailable(f"The database of {url.setting} cannot be reached: {_words(error)}") from error
     except (ValueError, RuntimeError) as error:  # a wrong option; a login method whose package is missing
         raise SettingsError(f"{url.setting} cannot be used: {_words(error)}") from error
+    return Database(driver, connection, STATEMENT_TIMEOUT_S if timeout_s is None else timeout_s, tracer)
 
 
 class Database:
     """One connection, for one thread at a time.
 
     Attributes:
+        driver: The driver that opened it.
+        syntax: What the database writes in its own way.
         dialect: `sqlite`, `mysql` or `postgresql`.
     """
 
-    def __init__(self, driver: Driver, connection: Any, tracer: Tracer | None) -> None:
-        self.dialect = driver.dialect
-        self._driver = driver
+    def __init__(self, driver: Driver, connection: Any, statement_s: float, tracer: Tracer | None) -> None:
+        self.driver = driver
+        self.syntax = driver.syntax
+        self.dialect = driver.syntax.dialect
         self._connection = connection
+        self._statement_s = statement_s
         self._tracer = tracer
         self._in_transaction = False
         self._until: float | None = None
@@ -110,13 +98,13 @@ class Database:
 
     def close(self) -> None:
         """Close the connection; a second time does nothing."""
-        with suppress(*self._driver.errors):
+        with suppress(*self.driver.errors):
             self._connection.close()
 
     @property
     def is_stale(self) -> bool:
         """Whether the connection should be replaced, as far as that is known without asking the server."""
-        return self._driver.is_stale(self._connection)
+        return self.driver.is_stale(self._connection)
 
     def limit(self, until: float) -> None:
         """Set a deadline for all statements, in place of the limits that `connect` set.
@@ -128,7 +116,7 @@ class Database:
         """
         self._until = until
 
-    def query(self, sql: str, params: Parameters | None = None) -> list[tuple[Any, ...]]:
+    def query(self, sql: str, params: Parameters | None = None) -> Rows:
         """Return all rows of a statement.
 
         Args:
@@ -140,22 +128,17 @@ class Database:
             Overloaded: A lock is held, or the server lacks a resource; the same statement may pass later.
             SettingsError: The statement does not fit the tables.
         """
-        cursor = self._cursor(sql)
+        text, values = self._bound(sql, params)
         try:
-            self._send(cursor, sql, params)
-            with self._mapped(sql):
-                return list(cursor.fetchall())
-        finally:
-            self._release(cursor)
+            self._start_clock()
+            return self.driver.fetch(self._connection, text, values)
+        except self.driver.errors as error:
+            raise self._project_error(error, sql) from error
 
     def execute(self, sql: str, params: Parameters | None = None) -> int:
         """Run a statement and return how many rows it changed."""
-        cursor = self._cursor(sql)
-        try:
-            self._send(cursor, sql, params)
-            return max(0, int(cursor.rowcount))
-        finally:
-            self._release(cursor)
+        text, values = self._bound(sql, params)
+        return self._change("execute", sql, text, values)
 
     def stream(self, sql: str, params: Parameters | None = None, *, chunk: int = STREAM_ROWS) -> Stream:
         """Run a statement and return its rows in chunks. On MySQL, the connection is busy until all rows are read.
@@ -165,18 +148,20 @@ class Database:
             params: A value for each placeholder.
             chunk: Rows in each list.
         """
-        with self._mapped(sql):
-            cursor = self._driver.streaming(self._connection)
+        text, values = self._bound(sql, params)
         try:
-            self._send(cursor, sql, params)
-        except BaseException:
-            self._release(cursor)
-            raise
-        numeric = frozenset(column[0] for column in cursor.description if self._driver.numeric(column))
-        names = tuple(column[0] for column in cursor.description)
-        return Stream(names, numeric, self._chunks(cursor, sql, chunk), lambda: self._release(cursor))
+            cursor = self.driver.streaming(self._connection)
+            try:
+                self._start_clock()
+                cursor.execute(text, values)
+            except BaseException:
+                _release(cursor, self.driver)
+                raise
+        except self.driver.errors as error:
+            raise self._project_error(error, sql) from error
+        return Stream(self.driver, cursor, self._chunks(cursor, sql, chunk))
 
-    def execute_many(self, sql: str, rows: Iterable[Mapping[str, Any]], *, chunk: int = CHUNK_ROWS) -> int:
+    def execute_many(self, sql: str, rows: Iterable[Parameters], *, chunk: int = CHUNK_ROWS) -> int:
         """Run a statement for each row, in one transaction per chunk, and return how many rows were changed.
 
         Args:
@@ -187,16 +172,20 @@ class Database:
         Raises:
             ValueError: A row lacks a value.
         """
-        text, names = template(sql, self.dialect)
+        parts = _parts(sql, self.syntax)
+        text = "".join(literal + placeholder for literal, _, placeholder in parts)
+        names = [name for _, name, _ in parts if name]
         changed = 0
         remaining = iter(rows)
         while batch := [_row(names, row) for row in islice(remaining, chunk)]:
             with self.atomic():
-                changed += self._send_many(text, batch)
+                if self._tracer:
+                    self._tracer(text, batch)
+                changed += self._change("executemany", sql, text, batch)
         return changed
 
     def insert(
-        self, table: str, rows: Iterable[Mapping[str, Any]], *, skip_duplicates: bool = False, chunk: int = CHUNK_ROWS
+        self, table: str, rows: Iterable[Parameters], *, skip_duplicates: bool = False, chunk: int = CHUNK_ROWS
     ) -> int:
         """Insert rows, all with the columns of the first one, and return how many were new.
 
@@ -218,11 +207,13 @@ class Database:
                 raise ValueError(f"`table` and column names should be plain names. Received: {name!r}.")
         places = ", ".join(f":{name}" for name in first)
         sql = f"INSERT INTO {table} ({', '.join(first)}) VALUES ({places})"  # noqa: S608 - names checked above
-        if skip_duplicates:  # not INSERT IGNORE, which would also store truncated values
-            column = next(iter(first))
-            unchanged = f"ON DUPLICATE KEY UPDATE {column} = {column}"
-            sql += f" {unchanged}" if self.dialect == "mysql" else " ON CONFLICT DO NOTHING"
-        return self.execute_many(sql, _chained(first, remaining), chunk=chunk)
+        if skip_duplicates:
+            sql += " " + self.syntax.skip_duplicates.format(next(iter(first)))
+        return self.execute_many(sql, chain([first], remaining), chunk=chunk)
+
+    def key(self, text: str) -> str | bytes:
+        """Return an id in the type of the encoders' columns."""
+        return text.encode("utf-8") if self.syntax.has_binary_keys else text
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
@@ -230,7 +221,7 @@ class Database:
         if self._in_transaction:
             yield
             return
-        self.execute(self._driver.begin())
+        self.execute(self.syntax.begin)
         self._in_transaction = True
         try:
             yield
@@ -242,60 +233,61 @@ class Database:
         finally:
             self._in_transaction = False
 
-    def _cursor(self, sql: str) -> Any:
-        with self._mapped(sql):
-            return self._connection.cursor()
-
-    def _send(self, cursor: Any, sql: str, params: Parameters | None) -> None:
-        text, values = bind(sql, params or {}, self.dialect)
+    def _bound(self, sql: str, params: Parameters | None) -> tuple[str, dict[str, Any]]:
+        text, values = bind(sql, params or {}, self.syntax)
         if self._tracer:
             self._tracer(text, values)
-        self._start_clock(sql)
-        with self._mapped(sql):
-            cursor.execute(text, values)
+        return text, values
 
-    def _start_clock(self, sql: str) -> None:
-        if self._until is not None:
-            remaining_s = self._until - time.monotonic()
-            if remaining_s <= 0:
-                raise DeadlineExceeded("The request's time should suffice for the database. Received: none is left.")
-            with self._mapped(sql):
-                self._driver.limit(self._connection, remaining_s)
-        self._driver.start_clock()
-
-    def _send_many(self, text: str, batch: Sequence[Mapping[str, Any]]) -> int:
-        if self._tracer:
-            self._tracer(text, batch)
-        self._driver.start_clock()
-        cursor = self._cursor(text)
+    def _change(self, method: str, sql: str, text: str, values: Any) -> int:
+        """Call `execute` or `executemany` of a new cursor, and return how many rows were changed."""
         try:
-            with self._mapped(text):
-                cursor.executemany(text, batch)
-            return max(0, int(cursor.rowcount))
-        finally:
-            self._release(cursor)
+            self._start_clock()
+            cursor = self._connection.cursor()
+            try:
+                getattr(cursor, method)(text, values)
+                return max(0, int(cursor.rowcount))
+            finally:
+                _release(cursor, self.driver)
+        except self.driver.errors as error:
+            raise self._project_error(error, sql) from error
+
+    def _start_clock(self) -> None:
+        seconds = self._statement_s if self._until is None else self._until - time.monotonic()
+        if seconds <= 0:
+            raise DeadlineExceeded("The request's time should suffice for the database. Received: none is left.")
+        self.driver.start_clock(self._connection, seconds)
 
     def _chunks(self, cursor: Any, sql: str, chunk: int) -> _Chunks:
         try:
             while True:
-                self._driver.start_clock()
-                with self._mapped(sql):
-                    rows = cursor.fetchmany(chunk)
+                self._start_clock()
+                rows = cursor.fetchmany(chunk)
                 if not rows:
                     return
                 yield list(rows)
+        except self.driver.errors as error:
+            raise self._project_error(error, sql) from error
         finally:
-            self._release(cursor)
+            _release(cursor, self.driver)
 
-    def _release(self, cursor: Any) -> None:
-        with suppress(*self._driver.errors):
-            cursor.close()
+    def _project_error(self, error: Exception, sql: str) -> RecsysError:
+        """Return the project's error for a driver's error."""
+        kind, statement = self.driver.meaning(error), " ".join(sql.split())[:300]
+        if kind is NotAllowed:
+            return kind(
+                f"The database's account should have the right to do this. Received: {_words(error)}. "
+                f"The statement: {statement}"
+            )
+        if issubclass(kind, SettingsError):
+            return kind(
+                f"A statement doesn't fit the database: {_words(error)}. Check the names in recsys.toml and that the "
+                f"migrations have been run. The statement: {statement}"
+            )
+        return kind(f"The database failed: {_words(error)}")
 
-    def _mapped(self, sql: str) -> _ProjectErrors:
-        return _ProjectErrors(self._driver, sql)
 
-
-class Stream(Iterator[list[tuple[Any, ...]]]):
+class Stream(Iterator[Rows]):
     """The rows of a statement, in lists.
 
     Attributes:
@@ -303,65 +295,95 @@ class Stream(Iterator[list[tuple[Any, ...]]]):
         numeric: The names of the columns declared as numbers; none on SQLite.
     """
 
-    def __init__(
-        self, columns: tuple[str, ...], numeric: frozenset[str], chunks: _Chunks, release: Callable[[], None]
-    ) -> None:
-        self.columns = columns
-        self.numeric = numeric
-        self._chunks = chunks
-        self._release = release
+    def __init__(self, driver: Driver, cursor: Any, chunks: _Chunks) -> None:
+        self.columns = tuple(column[0] for column in cursor.description)
+        self.numeric = frozenset(column[0] for column in cursor.description if driver.numeric(column))
+        self._driver, self._cursor, self._chunks = driver, cursor, chunks
 
-    def __next__(self) -> list[tuple[Any, ...]]:
+    def __next__(self) -> Rows:
         return next(self._chunks)
 
     def close(self) -> None:
         """Discard the remaining rows."""
         self._chunks.close()
-        self._release()  # a generator that was never started does not run its own clean-up
+        _release(self._cursor, self._driver)  # a generator that was never started does not run its own clean-up
 
 
-class _ProjectErrors:
-    """A context manager that turns a driver's errors into the project's own."""
+def bind(sql: str, params: Parameters, syntax: Syntax) -> tuple[str, dict[str, Any]]:
+    """Write a text and its parameters as the driver expects them.
 
-    __slots__ = ("_driver", "_sql")
+    A list, tuple or array becomes one placeholder for each value: `id IN (:ids)` becomes `id IN (:ids_0, :ids_1)`.
+    An empty list becomes NULL, with which neither `IN` nor `NOT IN` matches a row.
 
-    def __init__(self, driver: Driver, sql: str) -> None:
-        self._driver, self._sql = driver, sql
+    Args:
+        sql: Text with `:name` placeholders.
+        params: A value for each name; names that the text does not use are left out.
+        syntax: The database's.
 
-    def __enter__(self) -> None:
-        """Do nothing."""
+    Raises:
+        SettingsError: The text has a placeholder without a value.
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Raise the project's error in place of the driver's."""
-        if error is None or not isinstance(error, self._driver.errors):
-            return
-        project_error, statement = self._driver.meaning(error), " ".join(self._sql.split())[:300]
-        if project_error is NotAllowed:
-            raise project_error(
-                f"The database's account should have the right to do this. Received: {_words(error)}. "
-                f"The statement: {statement}"
-            ) from error
-        if issubclass(project_error, SettingsError):
-            raise project_error(
-                f"A statement doesn't fit the database: {_words(error)}. Check the names in recsys.toml and that the "
-                f"migrations have been run. The statement: {statement}"
-            ) from error
-        raise project_error(f"The database failed: {_words(error)}") from error
+    >>> from recsys.store.drivers.mysql import SYNTAX
+    >>> bind("SELECT '10%' WHERE id IN (:ids)", {"ids": [7, 8]}, SYNTAX)
+    ("SELECT '10%%' WHERE id IN (%(ids_0)s, %(ids_1)s)", {'ids_0': 7, 'ids_1': 8})
+    """
+    pieces: list[str] = []
+    values: dict[str, Any] = {}
+    for literal, name, placeholder in _parts(sql, syntax):
+        if name and name not in params:
+            raise SettingsError(
+                f"A statement should use only the placeholders {listed(sorted(params))}. Received: `:{name}`."
+            )
+        value = params[name] if name else None
+        if isinstance(value, np.ndarray):
+            value = value.tolist()
+        if isinstance(value, list | tuple):
+            names = [f"{name}_{position}" for position in range(len(value))]
+            placeholder = ", ".join(map(syntax.placeholder.format, names)) or "NULL"
+            values.update(zip(names, value if set(map(type, value)) <= _PLAIN else map(plain, value), strict=True))
+        elif name:
+            values[name] = value if type(value) in _PLAIN else plain(value)
+        pieces += literal, placeholder
+    return "".join(pieces), values
 
 
-def _row(names: Sequence[str], row: Mapping[str, Any]) -> dict[str, Any]:
+def plain(value: object) -> Any:
+    """Convert a value to one that every driver takes: NumPy scalars to Python's own, date-times to text in UTC."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, datetime):
+        if value.tzinfo is not None:
+            value = value.astimezone(UTC).replace(tzinfo=None)
+        return value.isoformat(sep=" ", timespec="seconds")
+    return value
+
+
+@lru_cache(maxsize=256)
+def _parts(sql: str, syntax: Syntax) -> tuple[tuple[str, str, str], ...]:
+    """Split a text into triples of a literal, the name behind it, and its placeholder; both are empty at the end."""
+    parts: list[tuple[str, str, str]] = []
+    start = 0
+    for match in re.finditer(rf"(?:{syntax.opaque})|:(?P<name>[A-Za-z_]\w*)", sql, re.DOTALL):
+        if match["name"] is not None:
+            parts.append((sql[start : match.start()], match["name"], syntax.placeholder.format(match["name"])))
+            start = match.end()
+    parts.append((sql[start:], "", ""))
+    if "%" in syntax.placeholder:  # the driver formats the text
+        return tuple((literal.replace("%", "%%"), name, placeholder) for literal, name, placeholder in parts)
+    return tuple(parts)
+
+
+def _row(names: Iterable[str], row: Parameters) -> dict[str, Any]:
     try:
-        return {name: plain(row[name]) for name in names}
+        return {name: value if type(value := row[name]) in _PLAIN else plain(value) for name in names}
     except KeyError:
         raise ValueError(f"Every row should have {listed(names)}. Received: {listed(sorted(row))}.") from None
 
 
+def _release(cursor: Any, driver: Driver) -> None:
+    with suppress(*driver.errors):
+        cursor.close()
+
+
 def _words(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _chained(first: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    yield first
-    yield from others

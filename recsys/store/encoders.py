@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.data.ids import IdMap
 from recsys.errors import ModelMismatch, Overloaded, SettingsError
+from recsys.errors.records import Record
 from recsys.store.columns import is_key
 from recsys.store.database import CHUNK_ROWS, Database, Duplicate
 
 RESERVATIONS = 20  # attempts to reserve an id that another writer may take first
-LOOK_UP_IDS = 10_000  # the longest list of the wire contract, and well below every driver's limit of placeholders
 FIND_USER = (  # the id of the version named `:version`, and the index of `:user_key` in it
     "SELECT v.id, e.idx FROM rec_versions v "
     "LEFT JOIN rec_user_encoder e ON e.version = v.id AND e.original_id = :user_key "
@@ -24,8 +22,7 @@ FIND_USER = (  # the id of the version named `:version`, and the index of `:user
 TABLES = ("rec_user_encoder", "rec_item_encoder", "rec_context_mapping", "rec_context_meta")
 
 
-@dataclass(frozen=True)
-class VersionRow:
+class VersionRow(Record):
     """A row of `rec_versions`.
 
     Attributes:
@@ -41,6 +38,22 @@ class VersionRow:
     complete: bool
     active: bool
     data_until: int
+
+
+class StoredEncoders(Record):
+    """A version's encoders as the tables hold them.
+
+    Attributes:
+        data_until: The time of the newest event in its training data, in seconds since 1970 in UTC.
+        users: Ids as text, in index order.
+        items: Ids as text, in index order.
+        contexts: Features in order, each with its values in index order.
+    """
+
+    data_until: int
+    users: list[str]
+    items: list[str]
+    contexts: dict[str, list[str]]
 
 
 def write_version(
@@ -81,17 +94,22 @@ def write_version(
     }
     sizes = {table: len(keys) for table, keys in rows.items()}
     stored = _version(db, name)
-    if stored is not None and stored.complete and _counts(db, stored.id) == sizes:
+    if stored is not None and stored.complete and table_counts(db, stored.id) == sizes:
         return stored.id
     purge(db, name, chunk)
     version = _reserve(db, name, data_until)
     for table in ("rec_user_encoder", "rec_item_encoder"):
         numbered = ({"version": version, "original_id": key, "idx": idx} for idx, key in enumerate(rows[table]))
         db.insert(table, numbered, chunk=chunk)
-    db.insert("rec_context_mapping", _mappings(version, contexts), chunk=chunk)
+    mappings = (
+        {"version": version, "feature_name": feature, "original_value": str(value), "idx": idx}
+        for feature, values in contexts.items()
+        for idx, value in enumerate(values)
+    )
+    db.insert("rec_context_mapping", mappings, chunk=chunk)
     features = ({"version": version, "feature_name": name, "position": k} for k, name in enumerate(contexts))
     db.insert("rec_context_meta", features, chunk=chunk)
-    if _counts(db, version) != sizes:
+    if table_counts(db, version) != sizes:
         raise Overloaded(
             f"The encoders of version {name} were changed by somebody else while they were written. Try again."
         )
@@ -106,12 +124,9 @@ def find_user(db: Database, version_name: str, user_id: int | str) -> tuple[int,
         ModelMismatch: The database has no complete version of that name.
     """
     key = str(user_id)
-    rows = db.query(FIND_USER, {"version": version_name, "user_key": stored_key(db, key) if is_key(key) else None})
+    rows = db.query(FIND_USER, {"version": version_name, "user_key": db.key(key) if is_key(key) else None})
     if not rows:
-        raise ModelMismatch(
-            f"The database should hold the encoders of version {version_name}. Received: none. "
-            f"Run scripts/migrate_encoders.py --version {version_name}."
-        )
+        raise _missing(version_name)
     version, idx = rows[0]
     return int(version), None if idx is None else int(idx)
 
@@ -125,57 +140,52 @@ def require_version(db: Database, version_name: str) -> None:
     find_user(db, version_name, "")
 
 
-def item_ids(
-    db: Database, version_id: int, indices: Sequence[int] | NDArray, *, kind: str = "str"
-) -> list[int | str | None]:
-    """Return the item ids of indices, in their order; None for an index that the version does not have.
+def read_version(db: Database, name: str) -> StoredEncoders:
+    """Return a version's encoders.
+
+    Raises:
+        ModelMismatch: The database has no complete version of that name, or its indices do not count from 0.
+    """
+    version = _version(db, name)
+    if version is None or not version.complete:
+        raise _missing(name)
+    users, items = (_column(db, f"rec_{kind}_encoder", "original_id", version.id) for kind in ("user", "item"))
+    features = _column(db, "rec_context_meta", "feature_name", version.id, order="position")
+    contexts = {name: _column(db, "rec_context_mapping", "original_value", version.id, name) for name in features}
+    return StoredEncoders(version.data_until, users, items, contexts)
+
+
+def _column(
+    db: Database, table: str, column: str, version: int, feature: str | None = None, *, order: str = "idx"
+) -> list[str]:
+    """Return the texts of a column in the order of another one, which counts from 0.
 
     Args:
         db: The database.
-        version_id: The version's id in the tables.
-        indices: `(n,)` item indices.
-        kind: `int` or `str`, the type to return ids in.
+        table: One of `TABLES`.
+        column: The column to read.
+        version: The version's id.
+        feature: For the values of contexts, the feature.
+        order: The column that numbers the rows.
+
+    Raises:
+        ModelMismatch: A number is missing or there twice.
     """
-    sql = "SELECT idx, original_id FROM rec_item_encoder WHERE version = :version AND idx IN (:keys)"
-    rows = _look_up(db, sql, version_id, [int(index) for index in indices])
-    ids = {int(idx): _text(raw) for idx, raw in rows}
-    texts = (ids.get(int(index)) for index in indices)
-    return [text if text is None or kind == "str" else int(text) for text in texts]
-
-
-def item_indices(db: Database, version_id: int, ids: Sequence[int | str]) -> list[int | None]:
-    """Return the indices of item ids, in their order; None for an id that the version does not know.
-
-    Args:
-        db: The database.
-        version_id: The version's id in the tables.
-        ids: Ids in the shop's type.
-    """
-    sql = "SELECT original_id, idx FROM rec_item_encoder WHERE version = :version AND original_id IN (:keys)"
-    keys = [str(item) for item in ids]
-    rows = _look_up(db, sql, version_id, [stored_key(db, key) for key in keys if is_key(key)])
-    indices = {_text(raw): int(idx) for raw, idx in rows}
-    return [indices.get(key) for key in keys]
-
-
-def read_contexts(db: Database, version_id: int) -> dict[str, list[str]]:
-    """Return a version's context features in order, each with its values in index order."""
-    rows = db.query(
-        "SELECT m.feature_name, c.original_value FROM rec_context_meta m LEFT JOIN rec_context_mapping c "
-        "ON c.version = m.version AND c.feature_name = m.feature_name "
-        "WHERE m.version = :version ORDER BY m.position, c.idx",
-        {"version": version_id},
-    )
-    contexts: dict[str, list[str]] = {}
-    for feature, value in rows:
-        contexts.setdefault(feature, []).extend([] if value is None else [_text(value)])
-    return contexts
+    condition = "" if feature is None else "AND feature_name = :feature "
+    sql = f"SELECT {order}, {column} FROM {table} WHERE version = :version {condition}ORDER BY {order}"  # noqa: S608 - our own names
+    rows = [row for chunk in db.stream(sql, {"version": version, "feature": feature}) for row in chunk]
+    if [number for number, _ in rows] != list(range(len(rows))):
+        raise ModelMismatch(f"The rows of {table} should count from 0. Received: a gap, or a number twice.")
+    return [text.decode() if isinstance(text, bytes) else str(text) for _, text in rows]
 
 
 def list_versions(db: Database) -> list[VersionRow]:
     """Return all versions in the database, the newest last."""
     rows = db.query("SELECT id, name, complete, active, data_until FROM rec_versions ORDER BY id")
-    return [_row(row) for row in rows]
+    return [
+        VersionRow(int(version), str(name), bool(complete), bool(active), int(data_until))
+        for version, name, complete, active, data_until in rows
+    ]
 
 
 def set_active(db: Database, name: str) -> None:
@@ -229,16 +239,13 @@ def purge_unfinished(db: Database, chunk: int = CHUNK_ROWS) -> None:
             purge(db, version.name, chunk)
 
 
+def _missing(name: str) -> ModelMismatch:
+    expected = f"The database should hold the encoders of version {name}. Received: none."
+    return ModelMismatch(f"{expected} Run scripts/migrate_encoders.py --version {name}.")
+
+
 def _version(db: Database, name: str) -> VersionRow | None:
-    rows = db.query(
-        "SELECT id, name, complete, active, data_until FROM rec_versions WHERE name = :name", {"name": name}
-    )
-    return _row(rows[0]) if rows else None
-
-
-def _row(row: tuple[Any, ...]) -> VersionRow:
-    version, name, complete, active, data_until = row
-    return VersionRow(int(version), str(name), bool(complete), bool(active), int(data_until))
+    return next((version for version in list_versions(db) if version.name == name), None)
 
 
 def _reserve(db: Database, name: str, data_until: int) -> int:
@@ -256,7 +263,8 @@ def _reserve(db: Database, name: str, data_until: int) -> int:
     raise Overloaded("Too many versions are being written at once. Try again.")
 
 
-def _counts(db: Database, version: int) -> dict[str, int]:
+def table_counts(db: Database, version: int) -> dict[str, int]:
+    """Return the number of a version's rows in each of the tables `TABLES`, by the id of the version."""
     count = "(SELECT COUNT(*) FROM {} WHERE version = :version)"
     ((*counts,),) = db.query("SELECT " + ", ".join(map(count.format, TABLES)), {"version": version})
     return dict(zip(TABLES, map(int, counts), strict=True))
@@ -278,23 +286,3 @@ def _keys(name: str, ids: NDArray | IdMap) -> list[str]:
             f"`{name}` should hold distinct ids. Received: {len(keys)}, of which {len(set(keys))} are distinct."
         )
     return keys
-
-
-def _mappings(version: int, contexts: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Any]]:
-    for feature, values in contexts.items():
-        for idx, value in enumerate(values):
-            yield {"version": version, "feature_name": feature, "original_value": str(value), "idx": idx}
-
-
-def _look_up(db: Database, sql: str, version_id: int, keys: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-    for start in range(0, len(keys), LOOK_UP_IDS):
-        yield from db.query(sql, {"version": version_id, "keys": keys[start : start + LOOK_UP_IDS]})
-
-
-def stored_key(db: Database, key: str) -> str | bytes:
-    """Return a key in the column's own type: bytes on MySQL."""
-    return key.encode("utf-8") if db.dialect == "mysql" else key
-
-
-def _text(raw: str | bytes) -> str:
-    return raw.decode("utf-8") if isinstance(raw, bytes) else raw

@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.data.ids import canonical_integers
 from recsys.data.interactions import Interactions
 from recsys.errors import SettingsError
-from recsys.settings import Shop, Source
+from recsys.settings import Shop, Source, TableSource, TrackedSource
 from recsys.store.columns import (
     UNREADABLE,
-    IdReader,
+    Mask,
     epoch_seconds,
     event_codes,
     id_array,
     joined_ids,
+    kept_rows,
+    known_events,
     label_array,
     present,
     ranks,
@@ -29,8 +32,10 @@ from recsys.store.columns import (
     zone,
 )
 from recsys.store.database import Database
-from recsys.store.reading import Reading, kept_rows
-from recsys.store.shop_mapping import derived_table, has_ratings, known_events, source_name, source_sql
+from recsys.store.migrations import columns as columns_of
+from recsys.store.products import id_kind, item_kind
+from recsys.store.reading import Reading
+from recsys.store.shop_mapping import derived_table, has_ratings, source_name, source_sql
 
 SINCE_MARGIN_S = 86_400  # a source's text may add an offset; rows before `since` are dropped after reading
 _EVER = -(10**15)  # earlier than any timestamp in seconds or milliseconds
@@ -63,103 +68,154 @@ def read_interactions(
         SettingsError: A source does not fit the tables, lacks a column, or has a column without any readable value.
     """
     dropped: Counter[str] = Counter()
-    events = _Events(shop, since, dropped)
-    for number, source in enumerate(map(source_sql, shop.sources), 1):
-        reading = events.start_source(source_name(source, number))
-        with closing(db.stream(source.since, {"since": _since(db, source, shop, since)})) as stream:
+    names: dict[str, int] = {}
+    known_ids: tuple[dict[Any, Any], dict[Any, Any]] = ({}, {})
+    events: list[Interactions] = []
+    for number, mapped in enumerate(readable_sources(db, shop), 1):
+        source = source_sql(mapped)
+        reading = Reading(source_name(source, number), "row")
+        chunks: list[Interactions] = []
+        n_read = 0
+        with closing(db.stream(source.since, {"since": since_of(db, source, shop, since)})) as stream:
             columns = _checked_columns(source, stream.columns)
             for rows in stream:
-                events.add(dict(zip(columns, zip(*rows, strict=True), strict=True)))
+                raw = dict(zip(columns, zip(*rows, strict=True), strict=True))
+                chunk, keep = _read_chunk(raw, shop, names, known_ids, reading, n_read, dropped)
+                chunks.append(chunk.take(keep if since is None else keep & (chunk.timestamps >= since)))
+                n_read += len(rows)
                 if progress:
                     progress(len(rows))
         reading.finish("[[sources]]", tell)
-    return events.joined(), dict(dropped)
+        of_source = _joined(chunks, shop)
+        if isinstance(mapped, TrackedSource):
+            of_source = _in_the_shops_types(of_source, _joined(events, shop), db, shop, dropped)
+        if not of_source.row_ids.any():  # row ids are independent of the other sources'
+            of_source = replace(of_source, row_ids=np.arange(1, len(of_source) + 1))
+        events.append(of_source)
+    joined = _joined(events, shop)
+    event_names, codes = sorted_names(names, joined.events)
+    return replace(joined, events=codes, event_names=event_names), dict(dropped)
 
 
-@dataclass
-class _Events:
-    """Collects chunks of raw rows as columns."""
+def readable_sources(db: Database, shop: Shop) -> list[Source | TableSource]:
+    """Return the sources without our own table of recorded events where the database has none yet."""
+    return [source for source in shop.sources if not isinstance(source, TrackedSource) or columns_of(db, source.table)]
 
-    shop: Shop
-    since: int | None
-    dropped: Counter[str]
-    names: dict[str, int] = field(default_factory=dict)
-    users: list[NDArray] = field(default_factory=list)
-    items: list[NDArray] = field(default_factory=list)
-    codes: list[NDArray[np.int16]] = field(default_factory=list)
-    timestamps: list[NDArray[np.int64]] = field(default_factory=list)
-    row_ids: list[list[NDArray[np.int64]]] = field(default_factory=list)
-    contexts: dict[str, list[NDArray]] = field(default_factory=dict)
-    readers: tuple[IdReader, IdReader] = field(default_factory=lambda: (IdReader(), IdReader()))
-    n_read: int = 0
-    reading: Reading = field(default_factory=lambda: Reading("", "row"))
 
-    def start_source(self, name: str) -> Reading:
-        """Start the next source, whose row ids are independent of the others'; returns the counts of its columns."""
-        self.row_ids.append([])
-        self.reading, self.n_read = Reading(name, "row"), 0
-        return self.reading
+def count_rows(db: Database, shop: Shop) -> int:
+    """Return the number of rows that `read_interactions` would read, those that it would drop included."""
+    return sum(_count(db, source, shop, "COUNT(*)") for source in map(source_sql, readable_sources(db, shop)))
 
-    def add(self, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Add a chunk of the current source."""
-        users = id_array(columns["user_id"], self.readers[0])
-        items = id_array(columns["item_id"], self.readers[1])
-        rating = "rating" if "rating" in columns else "event"
-        codes = event_codes(columns[rating], self.names, known_events(self.shop), rating=rating == "rating")
-        timestamps, legible = epoch_seconds(columns["timestamp"], self.shop.stored_time_zone)
-        row_ids = ranks(columns["row_id"]) if "row_id" in columns else np.zeros(len(codes), np.int64)
-        contexts = {name: label_array(columns[name]) for name in self.shop.context_columns if name in columns}
-        row_numbers = range(self.n_read + 1, self.n_read + 1 + len(codes))
-        row_names = columns["row_id"] if any(columns.get("row_id", ())) else row_numbers
-        self.n_read += len(codes)
-        known_users, known_items = present(users), present(items)
-        no_user = self.reading.add("user_id", columns["user_id"], known_users, row_names)
-        no_item = self.reading.add("item_id", columns["item_id"], known_items, row_names)
-        self.reading.add(rating, columns[rating], codes != UNREADABLE, row_names)
-        self.reading.add("timestamp", columns["timestamp"], legible, row_names, blank_is_nothing=False)
-        for name, values in contexts.items():
-            self.reading.add(name, columns[name], present(values), row_names)
-        keep = kept_rows(
-            {
-                "null user": known_users | no_user,
-                "unreadable user": known_users,
-                "null item": known_items | no_item,
-                "unreadable item": known_items,
-                f"unknown {rating}": codes >= 0,
-                "bad timestamp": legible,
-            },
-            self.dropped,
-        )
-        if self.since is not None:
-            keep &= timestamps >= self.since
-        self.users.append(users[keep])
-        self.items.append(items[keep])
-        self.codes.append(codes[keep])
-        self.timestamps.append(timestamps[keep])
-        self.row_ids[-1].append(row_ids[keep])
-        for name in self.shop.context_columns:
-            values = contexts.get(name, np.full(len(keep), None, object))
-            self.contexts.setdefault(name, []).append(values[keep])
 
-    def joined(self) -> Interactions:
-        """Join all chunks, with the event names sorted."""
-        names, codes = sorted_names(self.names, _concatenated(self.codes, np.int16))
-        return Interactions(
-            users=joined_ids(self.users),
-            items=joined_ids(self.items),
-            events=codes,
-            timestamps=_concatenated(self.timestamps, np.int64),
-            row_ids=self._joined_row_ids(),
-            event_names=names,
-            contexts={name: _concatenated(self.contexts.get(name, []), object) for name in self.shop.context_columns},
-        )
+def count_users(db: Database, shop: Shop) -> int:
+    """Return the number of different users of the source that has the most."""
+    sources = map(source_sql, readable_sources(db, shop))
+    return max((_count(db, source, shop, "COUNT(DISTINCT s.user_id)") for source in sources), default=0)
 
-    def _joined_row_ids(self) -> NDArray[np.int64]:
-        columns: list[NDArray[np.int64]] = []
-        for chunks in self.row_ids:
-            column = _concatenated(chunks, np.int64)
-            columns.append(column if column.any() else np.arange(1, len(column) + 1, dtype=np.int64))
-        return _concatenated(columns, np.int64)
+
+def _count(db: Database, source: Source, shop: Shop, what: str) -> int:
+    table = derived_table(source.since, "s")
+    sql = f"SELECT {what} FROM {table}"  # noqa: S608 - the shop's own text
+    return int(db.query(sql, {"since": since_of(db, source, shop, None)})[0][0])
+
+
+def _read_chunk(
+    raw: Mapping[str, Sequence[Any]],
+    shop: Shop,
+    names: dict[str, int],
+    known_ids: tuple[dict[Any, Any], dict[Any, Any]],
+    reading: Reading,
+    n_read: int,
+    dropped: Counter[str],
+) -> tuple[Interactions, Mask]:
+    """Convert a chunk of a source.
+
+    Args:
+        raw: `(n,)` values by column, as the driver returned them.
+        shop: The mapping.
+        names: Positions by event name; new names are added in place.
+        known_ids: The users' and the items' ids that were read before; new ones are added in place.
+        reading: Counts of the source's columns, updated in place.
+        n_read: The number of the source's rows before the chunk.
+        dropped: Counts of dropped rows by reason, updated in place.
+
+    Returns:
+        `n` events without their names, and `(n,)` bool, the rows to keep.
+    """
+    rating = "rating" if "rating" in raw else "event"
+    row_numbers = range(n_read + 1, n_read + 1 + len(raw["user_id"]))
+    row_names = raw["row_id"] if any(raw.get("row_id", ())) else row_numbers
+    timestamps, legible = epoch_seconds(raw["timestamp"], shop.stored_time_zone)
+    nothing = (None,) * len(timestamps)
+    chunk = Interactions(
+        users=id_array(raw["user_id"], known_ids[0]),
+        items=id_array(raw["item_id"], known_ids[1]),
+        events=event_codes(raw[rating], names, known_events(shop), rating=rating == "rating"),
+        timestamps=timestamps,
+        row_ids=ranks(raw.get("row_id", nothing)),
+        event_names=(),
+        contexts={name: label_array(raw.get(name, nothing)) for name in shop.context_columns},
+    )
+    known_users, known_items = present(chunk.users), present(chunk.items)
+    no_user = reading.add("user_id", raw["user_id"], known_users, row_names)
+    no_item = reading.add("item_id", raw["item_id"], known_items, row_names)
+    reading.add(rating, raw[rating], chunk.events != UNREADABLE, row_names)
+    reading.add("timestamp", raw["timestamp"], legible, row_names, blank_is_nothing=False)
+    for name, values in chunk.contexts.items():
+        if name in raw:
+            reading.add(name, raw[name], present(values), row_names)
+    conditions = {
+        "null user": known_users | no_user,
+        "unreadable user": known_users,
+        "null item": known_items | no_item,
+        "unreadable item": known_items,
+        f"unknown {rating}": chunk.events >= 0,
+        "bad timestamp": legible,
+    }
+    return chunk, kept_rows(conditions, dropped)
+
+
+def _in_the_shops_types(
+    tracked: Interactions, others: Interactions, db: Database, shop: Shop, dropped: Counter[str]
+) -> Interactions:
+    """Return recorded events with ids of the types that the shop's other tables have; our table holds texts.
+
+    Args:
+        tracked: The recorded events.
+        others: The events of all other sources.
+        db: The shop's database.
+        shop: The mapping.
+        dropped: Counts of dropped rows by reason, updated in place: visitors of a shop whose users are numbers.
+    """
+    if not len(tracked):
+        return tracked
+    kinds: dict[str, str | None] = {"user": id_kind(others.users), "item": id_kind(others.items)}
+    if not len(others):
+        kinds = {"user": None, "item": item_kind(db, shop)}
+    keep, columns = np.ones(len(tracked), np.bool_), {"user": tracked.users, "item": tracked.items}
+    for name, ids in columns.items():
+        numbers = canonical_integers(list(map(str, ids.tolist())))
+        fitting = np.array([number is not None for number in numbers], np.bool_)
+        if kinds[name] == "int" or (kinds[name] is None and fitting.all()):
+            columns[name] = np.array([number or 0 for number in numbers], np.int64)
+            if n := int((keep & ~fitting).sum()):
+                dropped[f"tracked {name} of another type"] += n
+            keep &= fitting
+    return replace(tracked, users=columns["user"], items=columns["item"]).take(keep)
+
+
+def _joined(chunks: Sequence[Interactions], shop: Shop) -> Interactions:
+    return Interactions(
+        users=joined_ids([chunk.users for chunk in chunks]),
+        items=joined_ids([chunk.items for chunk in chunks]),
+        events=_concatenated([chunk.events for chunk in chunks], np.int16),
+        timestamps=_concatenated([chunk.timestamps for chunk in chunks], np.int64),
+        row_ids=_concatenated([chunk.row_ids for chunk in chunks], np.int64),
+        event_names=(),
+        contexts={
+            name: _concatenated([chunk.contexts[name] for chunk in chunks], object) for name in shop.context_columns
+        },
+    )
 
 
 def _concatenated(chunks: Sequence[NDArray], dtype: Any) -> NDArray:
@@ -178,24 +234,16 @@ def _checked_columns(source: Source, columns: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _since(db: Database, source: Source, shop: Shop, since: int | None) -> int | str:
+def since_of(db: Database, source: Source, shop: Shop, since: int | None) -> int | str:
     """Return `:since` in the form of the source's timestamp column."""
-    kind = _timestamp_kind(db, source)
-    if kind == "number":
-        return _EVER if since is None else since
-    if since is None:  # SQLite sorts every text behind every number: that also finds a column's stray numbers
-        return _EVER if db.dialect == "sqlite" and kind == "text" else _EVER_TEXT
+    table = derived_table(source.since, "s")
+    sql = f"SELECT s.timestamp FROM {table} WHERE s.timestamp IS NOT NULL LIMIT 1"  # noqa: S608 - the shop's own text
+    with closing(db.stream(sql, {"since": db.syntax.any_time})) as stream:
+        first = next(stream, None) if db.syntax.any_time is not None else None
+    is_number = bool(stream.numeric) or (first is not None and isinstance(first[0][0], int | float))
+    if since is None:  # a text that was found by a number lies behind all numbers: that also finds stray numbers
+        return _EVER if is_number or first else _EVER_TEXT
+    if is_number:
+        return since
     moment = datetime.fromtimestamp(since - SINCE_MARGIN_S, UTC).astimezone(zone(shop.stored_time_zone))
     return moment.replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
-
-
-def _timestamp_kind(db: Database, source: Source) -> str:
-    """Return `number`, `text` (also for date-times) or `unknown`. Only SQLite needs a row to tell."""
-    table = derived_table(source.since, "s")
-    if db.dialect == "sqlite":
-        sql = f"SELECT typeof(s.timestamp) FROM {table} WHERE s.timestamp IS NOT NULL LIMIT 1"  # noqa: S608 - the shop's own text
-        rows = db.query(sql, {"since": _EVER})
-        return "unknown" if not rows else "number" if rows[0][0] in {"integer", "real"} else "text"
-    stream = db.stream(f"SELECT s.timestamp FROM {table} LIMIT 0", {"since": None})  # noqa: S608 - the shop's own text
-    stream.close()
-    return "number" if stream.numeric else "text"

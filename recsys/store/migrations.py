@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,40 +22,13 @@ CREATE TABLE IF NOT EXISTS rec_schema_migrations (
 """
 RECORD = "rec_schema_migrations"
 _OLD_RECORD = "schema_migrations"  # its earlier name, which other programs use for a table of theirs
-# The Node backend takes the same locks. MySQL's hold for the whole server, PostgreSQL's for one database.
-_LOCK = {
-    "mysql": (
-        "SELECT GET_LOCK(CONCAT('recsys_', MD5(DATABASE())), 60)",
-        "SELECT RELEASE_LOCK(CONCAT('recsys_', MD5(DATABASE())))",
-    ),
-    "postgresql": ("SELECT pg_advisory_lock(7263797)", "SELECT pg_advisory_unlock(7263797)"),
-}
 _OF_THE_SHOP = "0001_shop.sql"
-_OF_THE_BACKEND = frozenset({"0003_lists.sql", "0004_cache.sql"})
+_OPTIONAL = frozenset(  # what training does not need
+    {"0003_lists.sql", "0004_cache.sql", "0005_guest_events.sql", "0006_answer_counts.sql", "0007_tracking.sql"}
+)
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+) \(\n(.*)\n\)", re.DOTALL)
 _VIEW = re.compile(r"CREATE VIEW IF NOT EXISTS (\w+) AS")
-_COLUMNS = {
-    "sqlite": "SELECT name FROM pragma_table_info(:table)",
-    "mysql": (
-        "SELECT column_name FROM information_schema.columns "
-        "WHERE table_schema = DATABASE() AND table_name = :table ORDER BY ordinal_position"
-    ),
-    "postgresql": (
-        "SELECT attname FROM pg_attribute "
-        "WHERE attrelid = to_regclass(CAST(:table AS text)) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
-    ),
-}
-_IDENTITIES = (
-    ("Allcodes", "id"),
-    ("Users", "id"),
-    ("Products", "id"),
-    ("Productdetails", "id"),
-    ("Productimages", "id"),
-    ("Interactions", "interId"),
-    ("Comments", "id"),
-    ("recommendations", "id"),
-    ("model_runs", "id"),
-)
+_NUMBERED = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+) \(\n\s*(\w+) \{\{id\}\}")
 
 
 def migrate(db: Database, *, shop: bool = True) -> list[str]:
@@ -67,8 +40,8 @@ def migrate(db: Database, *, shop: bool = True) -> list[str]:
     Args:
         db: The database.
         shop: Whether to create the default schema's shop. A shop that maps its own tables may have a `Products` unlike
-            ours. If it has a `recommendations` unlike ours, the backend's cache, which training does not need, is
-            left out as well.
+            ours. If it has a `recommendations` or a `rec_analytics` unlike ours, the backend's cache or the tables of
+            tracking, which training does not need, are left out as well.
 
     Returns:
         The names of the migrations that were run; empty if none was missing.
@@ -83,7 +56,7 @@ def migrate(db: Database, *, shop: bool = True) -> list[str]:
         return [
             name
             for name in names
-            if (shop or name != _OF_THE_SHOP) and _apply(db, name, optional=not shop and name in _OF_THE_BACKEND)
+            if (shop or name != _OF_THE_SHOP) and _apply(db, name, optional=not shop and name in _OPTIONAL)
         ]
 
 
@@ -91,12 +64,12 @@ def own_tables(db: Database) -> list[str]:
     """Return the names of our tables, also of missing ones, without those that another program has taken."""
     texts = [_RECORD.strip(), *_own_statements()]
     foreign = {created[1] for created, _ in _foreign(db, texts)}
-    return [created[1] for text in texts if (created := _TABLE.match(text)) and created[1] not in foreign]
+    return [created[1] for created in filter(None, map(_TABLE.match, texts)) if created[1] not in foreign]
 
 
 def own_views() -> list[str]:
     """Return the names of the views on the tables of `own_tables`."""
-    return [created[1] for text in _own_statements() if (created := _VIEW.match(text))]
+    return [created[1] for created in filter(None, map(_VIEW.match, _own_statements()))]
 
 
 def columns(db: Database, table: str) -> list[str]:
@@ -106,8 +79,7 @@ def columns(db: Database, table: str) -> list[str]:
         db: The database.
         table: A table's name as in a statement, unquoted.
     """
-    spelling = table.lower() if db.dialect == "postgresql" else table
-    return [str(name) for (name,) in db.query(_COLUMNS[db.dialect], {"table": spelling})]
+    return [str(name) for (name,) in db.query(db.syntax.columns, {"table": table})]
 
 
 def statements(name: str, dialect: str) -> list[str]:
@@ -123,30 +95,22 @@ def statements(name: str, dialect: str) -> list[str]:
     return [_in_dialect(piece, dialect) for piece in pieces if piece]
 
 
-def renumber(db: Database, tables: Sequence[tuple[str, str]] = _IDENTITIES) -> None:
-    """Make PostgreSQL number new rows after those inserted with their ids; the other databases do so by themselves.
-
-    Args:
-        db: The database.
-        tables: Pairs of a table and its numbered column.
-    """
-    if db.dialect != "postgresql":
-        return
-    for table, column in tables:
-        sequence = f"pg_get_serial_sequence('{table.lower()}', '{column.lower()}')"
-        db.query(f"SELECT setval({sequence}, (SELECT COALESCE(MAX({column}), 0) + 1 FROM {table}), false)")  # noqa: S608 - our own names
+def renumber(db: Database) -> None:
+    """Make our tables number new rows after those inserted with their ids, where the database does not by itself."""
+    for file in _FOLDER.glob("*.sql") if db.syntax.renumber else ():
+        for table, column in _NUMBERED.findall(file.read_text(encoding="utf-8")):
+            db.query(db.syntax.renumber.format(table=table, column=column))
 
 
 @contextmanager
 def _in_turn(db: Database) -> Iterator[None]:
-    """Make programs that start at the same time migrate in turn; SQLite's transactions do so by themselves."""
-    take, give = _LOCK.get(db.dialect, ("", ""))
-    if take:
+    """Make programs that start at the same time migrate in turn; the Node backend takes the same locks."""
+    for take in db.syntax.lock[:1]:
         db.query(take)
     try:
         yield
     finally:
-        if give:
+        for give in db.syntax.lock[1:]:
             with suppress(RecsysError):  # a broken connection has released the lock
                 db.query(give)
 
@@ -196,14 +160,10 @@ def _foreign(db: Database, texts: Iterable[str]) -> Iterator[tuple[re.Match[str]
     Yields:
         The match of `_TABLE` on the statement, and the columns that the table has.
     """
-    for text in texts:
-        created = _TABLE.match(text)
-        existing = columns(db, created[1]) if created else []
-        if (
-            created
-            and existing
-            and {name.lower() for name in _our_columns(created)} - {name.lower() for name in existing}
-        ):
+    for created in filter(None, map(_TABLE.match, texts)):
+        existing = columns(db, created[1])
+        missing = set(map(str.lower, _our_columns(created))) - set(map(str.lower, existing))
+        if existing and missing:
             yield created, existing
 
 
@@ -230,8 +190,8 @@ def _run(db: Database, statement: str) -> None:
     try:
         db.execute(statement)
     except Duplicate:
-        if db.dialect != "mysql" or not statement.startswith("CREATE INDEX"):
-            raise  # MySQL has no CREATE INDEX IF NOT EXISTS, and an interrupted run may have left the index
+        if db.syntax.undoes_create or not statement.startswith("CREATE INDEX"):
+            raise  # an interrupted run may have left the index
 
 
 def _in_dialect(text: str, dialect: str) -> str:

@@ -5,34 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from functools import lru_cache
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys.data.interactions import Catalogue
 from recsys.errors import SettingsError
-from recsys.settings import Shop
-from recsys.store.columns import (
-    IdReader,
-    id_array,
-    joined_ids,
-    label,
-    label_array,
-    present,
-    price,
-    price_array,
-    read_each,
-    read_id,
-    text_array,
-    truth,
-)
-from recsys.store.database import Database, Stream, UnusableValue
-from recsys.store.dialects import as_price, as_text
+from recsys.settings import ProductsTable, Shop
+from recsys.store.columns import flags, id_array, joined_ids, label_array, present, price_array, text_array
+from recsys.store.database import Database, UnusableValue
 from recsys.store.reading import Reading
 from recsys.store.shop_mapping import derived_table, products_sql
 
 INACTIVE = ("0", "0.0", "false", "f", "no", "n", "off", "")  # flags as text; other words are read by `truth`
 DESCRIPTION = ("category", "brand", "price")  # columns besides the id and the flag
+READERS: Mapping[str, Callable[[Sequence[Any]], NDArray]] = {
+    "category": label_array,
+    "brand": label_array,
+    "name": text_array,
+    "tags": text_array,
+    "price": price_array,
+}
 
 
 class ProductRow(NamedTuple):
@@ -68,38 +64,51 @@ def read_catalogue(db: Database, shop: Shop, *, tell: Callable[[str], None] | No
     reading = Reading("", "product")
     rows: dict[Any, tuple[Any, ...]] = {}
     with closing(db.stream(products_sql(shop.products))) as stream:
-        place = _product_places(stream)
+        places = {name.lower(): place for place, name in enumerate(stream.columns)}
+        if {"item_id", "active", *DESCRIPTION} - set(places):
+            raise SettingsError(
+                f"[products] should return item_id, active, category, brand, price. Received: {', '.join(places)}."
+            )
         n_read = 0
         for chunk in stream:
-            raw_ids = [row[place["item_id"]] for row in chunk]
-            items = id_array(raw_ids, IdReader())
-            known = present(items)
-            reading.add("item_id", raw_ids, known, range(n_read + 1, n_read + 1 + len(chunk)))
+            raw_ids = [row[places["item_id"]] for row in chunk]
+            items = id_array(raw_ids, {})
+            reading.add("item_id", raw_ids, present(items), range(n_read + 1, n_read + 1 + len(chunk)))
             n_read += len(chunk)
-            for item, row, is_known in zip(items.tolist(), chunk, known.tolist(), strict=True):
-                if is_known:  # a product's first row counts
+            for item, row in zip(items.tolist(), chunk, strict=True):
+                if item is not None:  # a product's first row counts
                     rows.setdefault(item, row)
     raw = list(zip(*rows.values(), strict=True)) or [()] * len(stream.columns)
-    columns = {name: raw[position] for name, position in place.items()}
-    active = list(read_each(columns["active"], truth))
-    texts = {name: label_array(columns[name]) for name in ("category", "brand")}
-    if "name" in place:
-        texts["name"] = text_array(columns["name"])
-    prices = price_array(columns["price"])
-    names = list(rows)
-    reading.add("active", columns["active"], np.array([flag is not None for flag in active], np.bool_), names)
-    for name, values in texts.items():
-        reading.add(name, columns[name], present(values), names)
-    reading.add("price", columns["price"], ~np.isnan(prices), names, blank_is_nothing=False)
+    active = flags(raw[places["active"]])
+    read = {name: reader(raw[places[name]]) for name, reader in READERS.items() if name in places}
+    known = {
+        "active": np.array([flag is not None for flag in active], np.bool_),
+        **{name: ~np.isnan(values) if name == "price" else present(values) for name, values in read.items()},
+    }
+    for name, readable in known.items():
+        reading.add(name, raw[places[name]], readable, list(rows), blank_is_nothing=name != "price")
     reading.finish("[products]", tell)
     return Catalogue(
-        items=joined_ids([id_array(names, IdReader())]) if rows else np.zeros(0, np.int64),
+        items=joined_ids([id_array(list(rows), {})]),
         active=np.array([flag is True for flag in active], np.bool_),
-        categories=texts["category"],
-        brands=texts["brand"],
-        prices=prices,
-        names=texts.get("name"),
+        categories=read["category"],
+        brands=read["brand"],
+        prices=read["price"],
+        names=read.get("name"),
+        tags=read.get("tags"),
     )
+
+
+def item_kind(db: Database, shop: Shop) -> str | None:
+    """Return the type of the products' ids, `int` or `str`, by one of them; None if there is no product."""
+    sql = f"SELECT p.item_id FROM {derived_table(products_sql(shop.products), 'p')} WHERE p.item_id IS NOT NULL LIMIT 1"  # noqa: S608 - the shop's own text
+    rows = db.query(sql)
+    return id_kind(joined_ids([id_array([rows[0][0]], {})])) if rows else None
+
+
+def id_kind(ids: NDArray) -> str:
+    """Return `int` or `str`, the type of a column of ids."""
+    return "int" if ids.dtype == np.int64 else "str"
 
 
 def products(
@@ -116,10 +125,9 @@ def products(
     """
     if len(item_ids) == 0:
         return []
-    sql = f"{_selected(shop, description)} WHERE p.item_id IN (:item_ids)"
+    sql = f"{_selected(shop.products, tuple(description))} WHERE p.item_id IN (:item_ids)"
     known_ids = set(item_ids)  # MySQL's collations would also find 'a' for 'A'
-    rows = _product_rows(_readable(db, sql, list(item_ids)), description)
-    return [row for row in rows if row.item_id in known_ids]
+    return [row for row in _product_rows(readable_rows(db, sql, item_ids), description) if row.item_id in known_ids]
 
 
 def newest_products(
@@ -147,28 +155,24 @@ def newest_products(
         price_min: Their lowest price; None admits all.
         price_max: Their highest price; None admits all.
     """
-    conditions = [f"LOWER({as_text('p.active', db.dialect)}) NOT IN (:inactive)"]
-    params: dict[str, object] = {"limit": limit, "inactive": INACTIVE}
-    if len(exclude):
-        conditions.append("p.item_id NOT IN (:exclude)")
-        params["exclude"] = list(exclude)
-    if among is not None:
-        conditions.append("p.item_id IN (:among)")
-        params["among"] = list(among)
-    for name, label_filter in (("category", category), ("brand", brand)):
-        if label_filter is not None:
-            conditions.append(f"LOWER({as_text(f'p.{name}', db.dialect)}) = :{name}")
-            params[name] = label_filter.strip().lower()
-    for name, sign, bound in (("price_min", ">=", price_min), ("price_max", "<=", price_max)):
-        if bound is not None:
-            conditions.append(f"{as_price('p.price', db.dialect)} {sign} :{name}")
-            params[name] = bound
-    sql = f"{_selected(shop, DESCRIPTION)} WHERE {' AND '.join(conditions)} ORDER BY p.item_id DESC LIMIT :limit"
-    return _product_rows(db.query(sql, params), DESCRIPTION)
+    text, price = db.syntax.text, db.syntax.price.format("p.price")
+    filters = (
+        (f"LOWER({text.format('p.active')}) NOT IN (:inactive)", "inactive", INACTIVE),
+        ("p.item_id NOT IN (:exclude)", "exclude", exclude if len(exclude) else None),
+        ("p.item_id IN (:among)", "among", among),
+        (f"LOWER({text.format('p.category')}) = :category", "category", category and category.strip().lower()),
+        (f"LOWER({text.format('p.brand')}) = :brand", "brand", brand and brand.strip().lower()),
+        (f"{price} >= :price_min", "price_min", price_min),
+        (f"{price} <= :price_max", "price_max", price_max),
+    )
+    params = {name: value for _, name, value in filters if value is not None}
+    conditions = " AND ".join(condition for condition, name, _ in filters if name in params)
+    sql = f"{_selected(shop.products, DESCRIPTION)} WHERE {conditions} ORDER BY p.item_id DESC LIMIT :limit"
+    return _product_rows(db.query(sql, {"limit": limit, **params}), DESCRIPTION)
 
 
-def _readable(db: Database, sql: str, item_ids: Sequence[int | str]) -> list[tuple[Any, ...]]:
-    """Return the rows of products, without those for which the shop's text fails.
+def readable_rows(db: Database, sql: str, item_ids: Sequence[int | str]) -> list[tuple[Any, ...]]:
+    """Return the rows of a statement with `:item_ids`, without those for which the shop's text fails.
 
     A value that the text cannot use fails the whole statement, so the ids are halved until it is alone.
     """
@@ -178,32 +182,25 @@ def _readable(db: Database, sql: str, item_ids: Sequence[int | str]) -> list[tup
         if len(item_ids) == 1:
             return []
         half = len(item_ids) // 2
-        return _readable(db, sql, item_ids[:half]) + _readable(db, sql, item_ids[half:])
+        return readable_rows(db, sql, item_ids[:half]) + readable_rows(db, sql, item_ids[half:])
 
 
-def _selected(shop: Shop, description: Sequence[str]) -> str:
+@lru_cache(maxsize=64)
+def _selected(products_table: str | ProductsTable | None, description: Sequence[str]) -> str:
     columns = ", ".join(f"p.{name}" for name in ("item_id", "active", *description))
-    return f"SELECT {columns} FROM {derived_table(products_sql(shop.products), 'p')}"  # noqa: S608 - the shop's own text
+    return f"SELECT {columns} FROM {derived_table(products_sql(products_table), 'p')}"  # noqa: S608 - the shop's own text
 
 
 def _product_rows(raw_rows: Sequence[tuple[Any, ...]], description: Sequence[str]) -> list[ProductRow]:
-    """Return the first row of each product."""
+    """Return the first row of each product; a column at a time, as a request reads up to some hundred rows."""
+    if not raw_rows:
+        return []
+    raw_ids, raw_flags, *described = zip(*raw_rows, strict=True)
+    read = {name: READERS[name](column).tolist() for name, column in zip(description, described, strict=True)}
+    columns = [read.get(name) or repeat(ProductRow._field_defaults[name]) for name in DESCRIPTION]
+    active = [flag is True for flag in flags(raw_flags)]
     rows: dict[int | str, ProductRow] = {}
-    for raw, active, *described in raw_rows:
-        item = read_id(raw)
-        if item is not None and item not in rows:
-            details = {name: _READERS[name](value) for name, value in zip(description, described, strict=True)}
-            rows[item] = ProductRow(item, truth(active) is True, **details)
+    for row in map(ProductRow, id_array(raw_ids, {}).tolist(), active, *columns):
+        if row.item_id is not None:
+            rows.setdefault(row.item_id, row)
     return list(rows.values())
-
-
-def _product_places(stream: Stream) -> dict[str, int]:
-    places = {name.lower(): position for position, name in enumerate(stream.columns)}
-    if {"item_id", "active", "category", "brand", "price"} - set(places):
-        raise SettingsError(
-            f"[products] should return item_id, active, category, brand, price. Received: {', '.join(places)}."
-        )
-    return places
-
-
-_READERS: Mapping[str, Callable[[Any], Any]] = {"category": label, "brand": label, "price": price}

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import closing
 
 from recsys.errors import SettingsError
 from recsys.errors.wording import listed
-from recsys.settings import Shop
+from recsys.settings import Shop, TrackedSource
+from recsys.store.cards import COLUMNS as CARD_COLUMNS
 from recsys.store.database import Database, NotAllowed
 from recsys.store.encoders import TABLES
-from recsys.store.grants import grants_to_read, grants_to_write
-from recsys.store.migrations import migrate
-from recsys.store.shop_mapping import derived_table, has_ratings, products_sql, source_sql
+from recsys.store.migrations import columns, migrate, own_tables, own_views
+from recsys.store.shop_mapping import derived_table, first_table, has_ratings, products_sql, source_sql
 
 SOURCE_COLUMNS = ("user_id", "item_id", "timestamp")
 PRODUCT_COLUMNS = ("item_id", "active", "category", "brand", "price")
@@ -36,15 +35,17 @@ def check_mapping(db: Database, shop: Shop) -> None:
             and what to change.
     """
     db.query("SELECT 1")
-    for number, source in enumerate(map(source_sql, shop.sources), 1):
+    sources = (source for source in shop.sources if not isinstance(source, TrackedSource))  # ours may be missing yet
+    for number, source in enumerate(map(source_sql, sources), 1):
         for key, text, parameter in (("since", source.since, "since"), ("one_user", source.one_user, "user_id")):
-            where = f"[[sources]] {number}{_first_table(text)}, `{key}`,"
+            where = f"[[sources]] {number}{_named(text)}, `{key}`,"
             rating = has_ratings(source.one_user)
             expected = (*SOURCE_COLUMNS, "rating" if rating else "event", *(["row_id"] if key == "one_user" else []))
-            _check_columns(where, "[[sources]]", expected, _columns(db, where, "[[sources]]", text, parameter))
+            _check_columns(db, where, "[[sources]]", text, {parameter: None}, expected)
     products = products_sql(shop.products)
-    where = f"[products]{_first_table(products)}"
-    _check_columns(where, "[products]", PRODUCT_COLUMNS, _columns(db, where, "[products]", products, None))
+    _check_columns(db, f"[products]{_named(products)}", "[products]", products, {}, PRODUCT_COLUMNS)
+    if shop.cards is not None:
+        _check_columns(db, f"[shop.cards]{_named(shop.cards)}", "[shop.cards]", shop.cards, {}, CARD_COLUMNS)
 
 
 def check_own_tables(db: Database) -> None:
@@ -61,20 +62,24 @@ def check_own_tables(db: Database) -> None:
             db.execute(f"DELETE FROM {table} WHERE 1 = 0")  # noqa: S608 - our own names
         db.execute("UPDATE rec_versions SET complete = 0 WHERE 1 = 0")
     except NotAllowed as error:
+        ours = own_tables(db)
+        existing = [name for name in ours if columns(db, name)]
+        grants = db.driver.grants_to_write(db.query, ours, existing, own_views())
         raise SettingsError(
             f"The database's account should have the right to write the tables rec_…. Received: {_reason(error)}.\n"
-            f"{_MAY_GRANT}\n\n{grants_to_write(db)}\n"
+            f"{_MAY_GRANT}\n\n{grants}\n"
         ) from error
 
 
-def _columns(db: Database, where: str, table: str, text: str, parameter: str | None) -> tuple[str, ...]:
-    """Return the columns of a mapping's text, which is run for no rows."""
-    params = {parameter: None} if parameter else {}
+def _check_columns(
+    db: Database, where: str, table: str, text: str, params: dict[str, None], expected: tuple[str, ...]
+) -> None:
+    """Run a mapping's text for no rows, and make sure that it returns the expected columns."""
     try:
         with closing(db.stream(f"SELECT * FROM {derived_table(text, 's')} LIMIT 0", params)) as stream:  # noqa: S608 - the shop's own text
-            return tuple(name.lower() for name in stream.columns)
+            received = [name.lower() for name in stream.columns]
     except NotAllowed as error:
-        grants = grants_to_read(db, str(error.__cause__), text)
+        grants = db.driver.grants_to_read(db.query, str(error.__cause__), text)
         raise SettingsError(
             f"{where} should be readable. Received: {_reason(error)}.\n{_MAY_GRANT}\n\n{grants}\n"
         ) from error
@@ -82,22 +87,15 @@ def _columns(db: Database, where: str, table: str, text: str, parameter: str | N
         raise SettingsError(
             f"{where} should fit the shop's tables. Received: {_reason(error)}. {_WAY_OUT.format(table)}"
         ) from error
-
-
-def _check_columns(where: str, table: str, expected: tuple[str, ...], received: tuple[str, ...]) -> None:
     if set(expected) - set(received):
         raise SettingsError(
             f"{where} should return {listed(expected)}. Received: {listed(received)}. {_WAY_OUT.format(table)}"
         )
 
 
-def _first_table(text: str) -> str:
-    """Return the first table that a text reads outside of sub-queries, in brackets, as a name for its source."""
-    inner = re.compile(r"\([^()]*\)")
-    while inner.search(text):
-        text = inner.sub("", text)
-    table = re.search(r"\bFROM\s+([\w.]+)", text, re.IGNORECASE)
-    return f" ({table[1]})" if table else ""
+def _named(text: str) -> str:
+    table = first_table(text)
+    return f" ({table})" if table else ""
 
 
 def _reason(error: Exception) -> str:

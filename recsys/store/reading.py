@@ -1,19 +1,14 @@
-"""Counts of the unreadable values in each column of a table, and the choice of rows to keep."""
+"""Counts of the unreadable values in each column of a table."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recsys.errors import SettingsError
-from recsys.store.columns import is_blank, unreadable
-
-Mask = NDArray[np.bool_]
+from recsys.store.columns import Mask, is_blank, unreadable
 
 EXAMPLE_LENGTH = 60  # characters of a value that a message shows
 READABLE: Mapping[str, str] = {
@@ -29,7 +24,6 @@ READABLE: Mapping[str, str] = {
 LABEL = "text of 1 to 512 bytes"  # categories, brands, contexts
 
 
-@dataclass
 class Column:
     """Counts of one column.
 
@@ -40,10 +34,10 @@ class Column:
         is_blank: Whether all unreadable values are blank text.
     """
 
-    present: int = 0
-    unread: int = 0
-    example: str = ""
-    is_blank: bool = True
+    def __init__(self) -> None:
+        self.present = self.unread = 0
+        self.example = ""
+        self.is_blank = True
 
     @property
     def is_unreadable(self) -> bool:
@@ -122,21 +116,6 @@ class Reading:
 
     def _called(self, name: str) -> str:
         return f"`{name}` of {self._table}" if self._table else name
-
-
-def kept_rows(conditions: Mapping[str, Mask], dropped: Counter[str]) -> Mask:
-    """Return `(n,)` bool: the rows to keep.
-
-    Args:
-        conditions: For each reason to drop a row, `(n,)` bool: the rows to which it does not apply.
-        dropped: Counts of dropped rows, each under the first reason that applies; updated in place.
-    """
-    keep = np.ones(len(next(iter(conditions.values()))), np.bool_)
-    for reason, condition in conditions.items():
-        if failed := int(np.count_nonzero(keep & ~condition)):
-            dropped[reason] += failed
-        keep &= condition
-    return keep
 
 
 def shortened(value: object) -> str:

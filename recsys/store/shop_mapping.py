@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from recsys.settings import ProductsTable, Shop, Source, TableSource
+from recsys.settings import ProductsTable, Source, TableSource, TrackedSource
 
 DEFAULT_PRODUCTS = (
     "SELECT p.id AS item_id, CASE WHEN p.statusId = 'S1' THEN 1 ELSE 0 END AS active, "
@@ -14,6 +14,8 @@ DEFAULT_PRODUCTS = (
     "p.name AS name FROM Products p"
 )
 _FROM = re.compile(r"\bFROM\s+([\w.]+)", re.IGNORECASE)
+_IN_BRACKETS = re.compile(r"\([^()]*\)")
+_NAME = re.compile(r"\bAS\s+name\b", re.IGNORECASE)
 _RATING = re.compile(r"\bAS\s+rating\b", re.IGNORECASE)
 
 
@@ -25,10 +27,12 @@ def source_sql(source: Source | TableSource) -> Source:
     """
     if isinstance(source, Source):
         return source
+    if isinstance(source, TrackedSource):
+        return _tracked_sql(source)
     if source.rating:
         event, alias, condition = source.rating, "rating", f" AND {source.rating} IS NOT NULL"
     else:
-        event = source.event or _literal(source.event_name or "")
+        event = source.event or "'" + (source.event_name or "").replace("'", "''") + "'"
         alias, condition = "event", ""
     columns = {
         "user_id": source.user,
@@ -46,6 +50,34 @@ def source_sql(source: Source | TableSource) -> Source:
     )
 
 
+def _tracked_sql(source: TrackedSource) -> Source:
+    """Return the texts that read what recsys itself has recorded.
+
+    A wishlist event that a later removal annuls is left out, and so is an event that one of the shop's own sources has
+    under the same event id. Users are found by `:user_key`, the id as the column holds it.
+    """
+    names = {event: name.replace("'", "''") for event, name in source.names}
+    cases = " ".join(f"WHEN '{event}' THEN '{name}'" for event, name in names.items())
+    events = ", ".join(f"'{event}'" for event in names)
+    select = (
+        f"SELECT t.user_id AS user_id, t.product_id AS item_id, CASE t.interaction_type {cases} END AS event, "  # noqa: S608 - names that are checked
+        f"t.occurred_at AS timestamp, t.id AS row_id FROM {source.table} t WHERE "
+    )
+    conditions = f" AND t.product_id IS NOT NULL AND t.interaction_type IN ({events})"
+    if "wishlist" in names:
+        conditions += (
+            " AND (t.interaction_type <> 'wishlist' OR NOT EXISTS ("  # noqa: S608 - our own names
+            f"SELECT 1 FROM {source.table} r WHERE r.user_id = t.user_id AND r.product_id = t.product_id "
+            "AND r.interaction_type = 'remove_from_wishlist' "
+            "AND (r.occurred_at > t.occurred_at OR (r.occurred_at = t.occurred_at AND r.id > t.id))))"
+        )
+    for table, event_id in source.event_ids:
+        conditions += f" AND NOT EXISTS (SELECT 1 FROM {table} o WHERE o.{event_id} = t.event_id)"  # noqa: S608 - identifiers
+    return Source(
+        since=f"{select}t.occurred_at >= :since{conditions}", one_user=f"{select}t.user_id = :user_key{conditions}"
+    )
+
+
 @lru_cache(maxsize=64)
 def products_sql(products: str | ProductsTable | None) -> str:
     """Return the SQL text of the products: the shop's own, one that reads its table, or the default schema's."""
@@ -60,9 +92,27 @@ def products_sql(products: str | ProductsTable | None) -> str:
         "brand": products.brand or "NULL",
         "price": products.price or "NULL",
         "name": products.name or "NULL",
+        **({"parent": products.parent} if products.parent else {}),
+        "tags": products.tags or "NULL",
     }
     selected = ", ".join(f"{column} AS {name}" for name, column in columns.items())
     return f"SELECT {selected} FROM {products.table}"  # noqa: S608 - identifiers, and the shop's own condition
+
+
+@lru_cache(maxsize=64)
+def cards_sql(cards: str | None, products: str | ProductsTable | None) -> str:
+    """Return the SQL text of the products' cards: the shop's own, or one made of the text of the products.
+
+    A query of the products tells titles only if it selects them as `AS name`.
+    """
+    if cards is not None:
+        return cards
+    sql = products_sql(products)
+    title = "c.name" if _NAME.search(sql) else "NULL"
+    return (
+        f"SELECT c.item_id AS item_id, c.active AS active, NULL AS handle, {title} AS title, NULL AS thumbnail, "  # noqa: S608 - the shop's own text
+        f"c.price AS price, NULL AS currency FROM {derived_table(sql, 'c')}"
+    )
 
 
 @lru_cache(maxsize=64)
@@ -71,22 +121,20 @@ def has_ratings(sql: str) -> bool:
     return bool(_RATING.search(sql))
 
 
-def known_events(shop: Shop) -> frozenset[str]:
-    """Return the names of the events that have a weight or cancel others."""
-    return frozenset(shop.event_weights) | frozenset(shop.cancel_events)
-
-
 def source_name(source: Source, number: int) -> str:
     """Return a source's name for messages: the first table that its text reads, else its number from 1."""
-    table = _FROM.search(source.since)
-    return table[1] if table else f"source {number}"
+    return first_table(source.since) or f"source {number}"
+
+
+def first_table(sql: str) -> str:
+    """Return the first table that a text reads outside of brackets; empty if there is none."""
+    while sql != (outer := _IN_BRACKETS.sub("", sql)):
+        sql = outer
+    table = _FROM.search(sql)
+    return table[1] if table else ""
 
 
 def derived_table(sql: str, alias: str) -> str:
     """Return a text as a table to select from."""
     bare = sql.strip().rstrip("; \n\t")
     return f"(\n{bare}\n) {alias}"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

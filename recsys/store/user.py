@@ -3,39 +3,47 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field, replace
+from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.data.cleaning import CLOCK_SKEW_S
 from recsys.data.ids import canonical_integers
-from recsys.settings import Shop, Source, TableSource
+from recsys.data.purchases import purchase_names, window_start
+from recsys.errors import SettingsError
+from recsys.errors.records import Record
+from recsys.settings import Shop, Source, TableSource, TrackedSource
 from recsys.store.columns import (
     UNREADABLE,
-    IdReader,
     epoch_seconds,
     event_codes,
     id_array,
     is_key,
+    kept_rows,
+    known_events,
     present,
     ranks,
     sorted_names,
     unreadable,
+    zone,
 )
-from recsys.store.database import Database, UnusableValue
-from recsys.store.dialects import as_key, as_text
-from recsys.store.encoders import FIND_USER, find_user, stored_key
-from recsys.store.reading import kept_rows
-from recsys.store.shop_mapping import derived_table, has_ratings, known_events, source_sql
+from recsys.store.database import Database, UnusableValue, plain
+from recsys.store.drivers.base import Syntax
+from recsys.store.encoders import FIND_USER, find_user
+from recsys.store.migrations import columns
+from recsys.store.shop_mapping import derived_table, has_ratings, source_sql
 
+_STANDING_PURCHASES = Path(__file__).with_name("purchases.sql")
 USER = -1  # in place of a source's number, in the row that holds the user's index
 
 
-@dataclass(frozen=True)
-class UserEvents:
+class UserEvents(Record):
     """The newest events of one user, oldest first, with aligned arrays.
 
     Attributes:
@@ -83,44 +91,97 @@ def user_events(
         ModelMismatch: The database has no complete version of that name.
     """
     if not shop.sources or limit < 1 or not is_key(str(user_id)):
-        return _as_user_events([], shop, limit, item_kind, find_user(db, version_name, user_id)[1])
-    sql = _user_and_events(shop.sources, db.dialect)
+        index = find_user(db, version_name, user_id)[1]
+        return _as_user_events([], shop, limit, item_kind, index, refused=False)
     params = {"version": version_name, "limit": limit + 1, "events": sorted(known_events(shop))}
-    rows = _query_user(db, sql, user_id, params)
+    shop, rows = _with_or_without_tracking(
+        db, shop, lambda shop: _query_user(db, _user_and_events(shop.sources, db.syntax), user_id, params)
+    )
     indices = [index for source, _, index, *_ in rows or () if source == USER]
     events = [row for row in rows or () if row[0] != USER]
-    index = (
-        indices[0] if indices else find_user(db, version_name, user_id)[1]
-    )  # raises ModelMismatch if the version is missing
-    return replace(_as_user_events(events, shop, limit, item_kind, index), refused=rows is None and index is not None)
+    # Raises ModelMismatch if the version is missing.
+    index = indices[0] if indices else find_user(db, version_name, user_id)[1]
+    return _as_user_events(events, shop, limit, item_kind, index, refused=rows is None and index is not None)
 
 
-def purchased_items(
-    db: Database, shop: Shop, user_id: int | str, *, since: int | None = None, item_kind: str | None = None
+def bought_items(
+    db: Database, shop: Shop, user_id: int | str, now: int, *, item_kind: str | None = None
 ) -> list[int | str]:
-    """Return the ids of all items that a user has purchased, in one statement; cancelled purchases are included.
+    """Return the ids of the items that the repeat rule hides from a user, in one statement over all their purchases.
+
+    `recsys.data.purchases.bought_rows` says the same of events that have been read.
+
+    Args:
+        db: The shop's database.
+        shop: The mapping with the version's event names and rules.
+        user_id: The user's id, in the shop's type.
+        now: Seconds since 1970.
+        item_kind: `int` or `str`, the type of the shop's item ids; None gives int if all ids are whole numbers.
+    """
+    purchases, since = purchase_names(shop), window_start(now, shop.repeat_after_days)
+    with_ratings = any(name.startswith("star") for name in (*purchases, *shop.cancel_events))
+    if not purchases or since > now:
+        return []
+    until = datetime.fromtimestamp(now + CLOCK_SKEW_S, UTC).astimezone(zone(shop.stored_time_zone))
+    params = {"purchases": purchases, "cancels": shop.cancel_events, "until": plain(until.replace(tzinfo=None))}
+
+    def query(shop: Shop) -> list[tuple[Any, ...]] | None:
+        sql = _standing_purchases(shop.sources, db.syntax, with_ratings)
+        return _query_user(db, sql, user_id, params) if sql else None
+
+    rows = _with_or_without_tracking(db, shop, query)[1] or ()
+    seconds, legible = epoch_seconds([moment for _, moment, _ in rows], shop.stored_time_zone)
+    ids, fitting = typed_ids([item for item, _, _ in rows], item_kind)
+    return list(dict.fromkeys(ids[fitting & legible & (seconds > 0) & (seconds >= since)].tolist()))
+
+
+def newest_events(
+    db: Database, shop: Shop, user_id: int | str, limit: int, *, item_kind: str | None = None
+) -> UserEvents:
+    """Read a user's newest events of all sources, without any version, so that `idx` is -1 throughout.
+
+    Of an id that the shop's own tables cannot hold, such as a visitor's text where users are numbers, recsys' own
+    table of recorded events is read alone.
 
     Args:
         db: The shop's database.
         shop: The mapping.
-        user_id: The user's id, in the shop's type.
-        since: Only purchases at or after this second since 1970 in UTC; None for all.
+        user_id: The user's id.
+        limit: Most events to return.
         item_kind: `int` or `str`, the type of the shop's item ids; None gives int if all ids are whole numbers.
     """
-    sources = [source for source in map(source_sql, shop.sources) if not has_ratings(source.one_user)]
-    sql = " UNION ALL ".join(_purchases(source, db.dialect) for source in sources)
-    rows = _query_user(db, sql, user_id, {"events": sorted(shop.purchase_events)}) if sql else []
-    seconds, legible = epoch_seconds([moment for _, moment in rows or ()], shop.stored_time_zone)
-    if since is not None:
-        legible &= seconds >= since
-    ids, fitting = _typed([item for item, _ in rows or ()], item_kind)
-    return list(dict.fromkeys(ids[fitting & legible].tolist()))
+    params = {"limit": limit + 1, "events": sorted(known_events(shop))}
+
+    def query(shop: Shop) -> list[tuple[Any, ...]] | None:
+        newest = " UNION ALL ".join(_newest(source_sql(source), k, db.syntax) for k, source in enumerate(shop.sources))
+        return _query_user(db, newest, user_id, params) if newest else []
+
+    read_from, rows = _with_or_without_tracking(db, shop, query)
+    if rows is None:
+        alone = tuple(source for source in shop.sources if isinstance(source, TrackedSource))
+        read_from, rows = _with_or_without_tracking(db, replace(shop, sources=alone), query)
+    events = [(source, item, None, event, moment, row) for source, item, event, moment, row in rows or ()]
+    return _as_user_events(events, read_from, limit, item_kind, None, refused=rows is None)
+
+
+def _with_or_without_tracking(
+    db: Database, shop: Shop, query: Callable[[Shop], list[tuple[Any, ...]] | None]
+) -> tuple[Shop, list[tuple[Any, ...]] | None]:
+    """Return a query's rows and the mapping that it could read: where our table is missing, that without it."""
+    try:
+        return shop, query(shop)
+    except SettingsError:
+        without = tuple(source for source in shop.sources if not isinstance(source, TrackedSource))
+        if without == shop.sources or columns(db, TrackedSource.table):
+            raise
+    shop = replace(shop, sources=without)
+    return shop, query(shop) if without else []
 
 
 @lru_cache(maxsize=16)
-def _user_and_events(sources: tuple[Source | TableSource, ...], dialect: str) -> str:
+def _user_and_events(sources: tuple[Source | TableSource, ...], syntax: Syntax) -> str:
     """Return the text for the newest events of `:user_id`, and for a row of the source `USER` with the user's index."""
-    newest = " UNION ALL ".join(_newest(source_sql(source), number, dialect) for number, source in enumerate(sources))
+    newest = " UNION ALL ".join(_newest(source_sql(source), number, syntax) for number, source in enumerate(sources))
     return (
         f"SELECT s.source, s.item, r.idx, s.event, s.moment, s.row_id FROM ({newest}) s "  # noqa: S608 - the shop's own texts
         "LEFT JOIN rec_item_encoder r "
@@ -129,30 +190,46 @@ def _user_and_events(sources: tuple[Source | TableSource, ...], dialect: str) ->
     )
 
 
-def _newest(source: Source, number: int, dialect: str) -> str:
+def _newest(source: Source, number: int, syntax: Syntax) -> str:
     """Return the text for one source's newest events of `:user_id`; all columns are text, as sources may differ."""
-    item, moment, row_id = (as_text(f"e.{name}", dialect) for name in ("item_id", "timestamp", "row_id"))
-    event = as_text("e.rating" if has_ratings(source.one_user) else "e.event", dialect)
+    item, moment, row_id = map(syntax.text.format, ("e.item_id", "e.timestamp", "e.row_id"))
+    event = syntax.text.format("e.rating" if has_ratings(source.one_user) else "e.event")
     known_event = "" if has_ratings(source.one_user) else f" AND {event} IN (:events)"
     return (
         f"SELECT * FROM (SELECT {number} AS source, {item} AS item, {event} AS event, "  # noqa: S608 - the shop's own text
         f"{moment} AS moment, {row_id} AS row_id "
-        f"FROM {_of_user(source, dialect)} AND e.item_id IS NOT NULL AND e.timestamp IS NOT NULL{known_event} "
+        f"FROM {_of_user(source, syntax)} AND e.item_id IS NOT NULL AND e.timestamp IS NOT NULL{known_event} "
         f"ORDER BY e.timestamp DESC, e.row_id DESC LIMIT :limit) s{number}"
     )
 
 
-def _purchases(source: Source, dialect: str) -> str:
-    item, event, moment = as_key("e.item_id", dialect), as_text("e.event", dialect), as_text("e.timestamp", dialect)
-    return (
-        f"SELECT DISTINCT {item} AS item, {moment} AS moment FROM {_of_user(source, dialect)} "  # noqa: S608 - the shop's own text
-        f"AND e.item_id IS NOT NULL AND {event} IN (:events)"
-    )
+@lru_cache(maxsize=16)
+def _standing_purchases(sources: tuple[Source | TableSource, ...], syntax: Syntax, with_ratings: bool) -> str:
+    """Return the text for the purchases of `:user_id` that stand; empty if no source can have any."""
+    texts = [source for source in map(source_sql, sources) if with_ratings or not has_ratings(source.one_user)]
+    events = " UNION ALL ".join(_all_events(source, syntax) for source in texts)
+    sql = _STANDING_PURCHASES.read_text(encoding="utf-8")
+    for word, value in {"events": events, "purchases": ":purchases", "cancels": ":cancels", "until": ":until"}.items():
+        sql = sql.replace(f"{{{{{word}}}}}", value)
+    return sql if texts else ""
 
 
-def _of_user(source: Source, dialect: str) -> str:
+def _all_events(source: Source, syntax: Syntax) -> str:
+    """Return the text for one source's events of `:user_id`, with the columns that `purchases.sql` expects."""
+    columns = {
+        "item": syntax.key.format("e.item_id"),
+        "event": syntax.as_star("e.rating") if has_ratings(source.one_user) else syntax.key.format("e.event"),
+        "moment": syntax.text.format("e.timestamp"),
+        "second": syntax.as_second("e.timestamp"),
+        "row_id": f"COALESCE({syntax.text.format('e.row_id')}, '0')",
+    }
+    selected = ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
+    return f"SELECT {selected} FROM {_of_user(source, syntax)} AND e.item_id IS NOT NULL"  # noqa: S608 - the shop's own text
+
+
+def _of_user(source: Source, syntax: Syntax) -> str:
     """Return a FROM clause for the rows of `:user_id`, without those of ids that only the collation equates, as 'A'."""
-    return f"{derived_table(source.one_user, 'e')} WHERE {as_key('e.user_id', dialect)} = :user_key"
+    return f"{derived_table(source.one_user, 'e')} WHERE {syntax.key.format('e.user_id')} = :user_key"
 
 
 def _query_user(db: Database, sql: str, user_id: int | str, params: Mapping[str, Any]) -> list[tuple[Any, ...]] | None:
@@ -161,19 +238,19 @@ def _query_user(db: Database, sql: str, user_id: int | str, params: Mapping[str,
     if not is_key(user_key):
         return None
     try:
-        return db.query(sql, {**params, "user_id": user_id, "user_key": stored_key(db, user_key)})
+        return db.query(sql, {**params, "user_id": user_id, "user_key": db.key(user_key)})
     except UnusableValue:  # such as text in a column of UUIDs
         return None
 
 
 def _as_user_events(
-    rows: Sequence[tuple[Any, ...]], shop: Shop, limit: int, item_kind: str | None, user: int | None
+    rows: Sequence[tuple[Any, ...]], shop: Shop, limit: int, item_kind: str | None, user: int | None, *, refused: bool
 ) -> UserEvents:
     rows = rows[::-1]  # from newest first to oldest first; equal timestamps keep the table's order
     sources, items, idx, events, moments, row_ids = zip(*rows, strict=True) if rows else ((),) * 6
-    ids, fitting = _typed(items, item_kind)
+    ids, fitting = typed_ids(items, item_kind)
     seconds, legible = epoch_seconds(moments, shop.stored_time_zone)
-    names, codes = _event_codes(sources, events, shop)
+    names, codes = codes_of_events(sources, events, shop)
     places = ranks(row_ids)
     dropped: Counter[str] = Counter()
     keep = kept_rows(
@@ -197,13 +274,23 @@ def _as_user_events(
         timestamps=seconds[newest],
         row_ids=places[newest],
         event_names=event_names,
-        truncated=len(order) > limit,
+        truncated=len(seconds) > limit,
         user=None if user is None else int(user),
         unread={name: dropped[name] for name in ("item_id", "rating", "timestamp") if dropped[name]},
+        refused=refused,
     )
 
 
-def _event_codes(sources: Sequence[int], events: Sequence[Any], shop: Shop) -> tuple[dict[str, int], NDArray[np.int16]]:
+def codes_of_events(
+    sources: Sequence[int], events: Sequence[Any], shop: Shop
+) -> tuple[dict[str, int], NDArray[np.int16]]:
+    """Return the positions by event name, and each row's position, negative where the event is unknown or unreadable.
+
+    Args:
+        sources: `(n,)` positions in the shop's sources.
+        events: `(n,)` event names or ratings, as the driver returned them.
+        shop: The mapping.
+    """
     names: dict[str, int] = {}
     codes = np.full(len(events), -1, np.int16)
     origins = np.array(sources, np.int64)
@@ -214,13 +301,13 @@ def _event_codes(sources: Sequence[int], events: Sequence[Any], shop: Shop) -> t
     return names, codes
 
 
-def _typed(items: Sequence[str | bytes | None], kind: str | None) -> tuple[NDArray, NDArray[np.bool_]]:
+def typed_ids(items: Sequence[str | bytes | None], kind: str | None) -> tuple[NDArray, NDArray[np.bool_]]:
     """Convert ids from text to the shop's type.
 
     Returns:
         `(n,)` int64, or object holding str, and `(n,)` bool, the ids that have that type.
     """
-    texts = id_array(items, IdReader())
+    texts = id_array(items, {})
     fitting = present(texts)
     if kind != "str":
         numbers = canonical_integers(texts.tolist())

@@ -80,7 +80,9 @@ def write_codes(db: Database, codes: Iterable[tuple[str, str, str]]) -> None:
 
 def known_ids(db: Database, table: str) -> Iterable[tuple[int, str | None]]:
     """Yield the id and the external id of every row of `Users` or `Products`."""
-    for chunk in db.stream(f"SELECT id, externalId FROM {_with_external_ids(table)}"):  # noqa: S608 - checked
+    if table not in {"Users", "Products"}:
+        raise ValueError(f"`table` should be Users or Products. Received: {table!r}.")
+    for chunk in db.stream(f"SELECT id, externalId FROM {table}"):  # noqa: S608 - checked
         yield from ((int(number), external) for number, external in chunk)
 
 
@@ -139,9 +141,3 @@ def write_prices(db: Database, prices: Mapping[int, float]) -> None:
             "Productdetails",
             [{"productId": item, "originalPrice": price} for item, price in prices.items() if item not in stored],
         )
-
-
-def _with_external_ids(table: str) -> str:
-    if table not in {"Users", "Products"}:
-        raise ValueError(f"`table` should be Users or Products. Received: {table!r}.")
-    return table

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """Train on the shop's own tables, evaluate, and publish a version.
 
-Exit status: 0 published (or dry run), 1 failed, 2 wrong command line, 3 refused, 130 interrupted."""
+Exit status: 0 published (or dry run), 1 failed, 2 wrong command line, 3 refused, 75 another training runs on this
+folder of versions, 130 interrupted."""
 INTERRUPTED = 130  # the exit status that shells use for Ctrl-C
 REPEAT_DELAY_S = 0.05  # seconds; by then the callback has returned
 INTERRUPTED_TEXT = "Interrupted; nothing of an unfinished version is left.\n"
@@ -35,12 +36,12 @@ def leave_on_interrupt() -> None:
     Until the run begins, there is nothing to clean up. Importing TensorFlow takes seconds, and its import may swallow a
     KeyboardInterrupt or turn it into another error.
     """
+    signal.signal(signal.SIGINT, _leave)
 
-    def leave(*_: object) -> NoReturn:
-        os.write(2, INTERRUPTED_TEXT.encode())
-        os._exit(INTERRUPTED)
 
-    signal.signal(signal.SIGINT, leave)
+def _leave(*_: object) -> NoReturn:
+    os.write(2, INTERRUPTED_TEXT.encode())
+    os._exit(INTERRUPTED)
 
 
 def interrupt_again_where_swallowed() -> None:
@@ -67,7 +68,7 @@ def train(argv: Sequence[str], root: Path) -> int:
         root: The folder that holds `.env`, `recsys.toml` and `models/`.
 
     Returns:
-        The exit status: 0 published (or dry run), 1 failed, 3 refused, 130 interrupted.
+        The exit status: 0 published (or dry run), 1 failed, 3 refused, 75 another training runs, 130 interrupted.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: it prints banners otherwise
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # the same results on every processor, and one banner less
@@ -96,12 +97,12 @@ def train(argv: Sequence[str], root: Path) -> int:
 
 def _failed(error: RecsysError) -> int:
     """Print why there is no new version, and return the exit status."""
-    from recsys.errors import NotEnoughData, TrainingRefused
+    from recsys.errors import AlreadyTraining, NotEnoughData, TrainingRefused
     from recsys.training.terminal import console
 
     refused = isinstance(error, NotEnoughData | TrainingRefused)
     console(stderr=True).print(f"{'Refused' if refused else 'Failed'}: {error}", style="bold red")
-    return 3 if refused else 1
+    return 3 if refused else AlreadyTraining.exit_status if isinstance(error, AlreadyTraining) else 1
 
 
 def _train(flags: dict[str, object], root: Path) -> None:
@@ -112,23 +113,47 @@ def _train(flags: dict[str, object], root: Path) -> None:
         root: The folder that holds `.env` and `recsys.toml`.
     """
     import time
+    from contextlib import nullcontext
     from dataclasses import fields, replace
 
+    from recsys.lifecycle.lock import training_lock
     from recsys.settings import Training, load_settings
 
     settings = load_settings(os.environ, root)
     options = {option.name: flags[option.name] for option in fields(Training) if flags[option.name] is not None}
     settings = replace(settings, training=replace(settings.training, **options))  # type: ignore[arg-type] # parsed types
     now, dry_run = int(time.time()), bool(flags["dry_run"])
-    check_preconditions(settings, now=now, dry_run=dry_run)
-    from recsys.training.console import TrainingConsole
-    from recsys.training.train import train as train_models  # imports TensorFlow, which takes seconds
+    with nullcontext() if dry_run else training_lock(settings.models_dir, on_loss=_stop_without_the_lock):
+        check_preconditions(settings, now=now, dry_run=dry_run)
+        from recsys.training.hooks import load_hooks
 
-    progress = TrainingConsole()
-    interrupt_again_where_swallowed()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    protocol = str(flags["eval"])
-    progress.result(train_models(settings, now=now, progress=progress, protocol=protocol, dry_run=dry_run))
+        hooks = load_hooks(settings.training.hooks, root)
+        from recsys.training.console import TrainingConsole
+        from recsys.training.interrupts import ended_within_a_second
+        from recsys.training.train import train as train_models  # imports TensorFlow, which takes seconds
+
+        progress = TrainingConsole()
+        interrupt_again_where_swallowed()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with ended_within_a_second(settings.models_dir, progress.may_end, _leave):
+            run = train_models(
+                settings,
+                now=now,
+                progress=progress,
+                protocol=str(flags["eval"]),
+                dry_run=dry_run,
+                force=bool(flags["force"]),
+                warm=bool(flags["warm"]),
+                budget=None if flags["budget"] is None else float(str(flags["budget"])),
+                hooks=hooks,
+            )
+        progress.result(run)
+
+
+def _stop_without_the_lock(why: str) -> None:
+    """Interrupt a training whose lock another host took over, as it may where this machine slept for minutes."""
+    sys.stderr.write(f"Failed: {why}\n")
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def check_preconditions(settings: Settings, *, now: int, dry_run: bool) -> None:
@@ -171,24 +196,61 @@ def _parser() -> ArgumentParser:
 
     parser = Parser(description=DESCRIPTION, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--dry-run", action="store_true", help="Evaluate and print; publish and write nothing.")
+    parser.add_argument("--force", action="store_true", help="Publish what the gate refuses; the history records it.")
     eval_help = (
         "How to evaluate: by one cut in time, or with each user's last item among 99 sampled ones. Default time."
     )
+    warm_help = "Go on from the active version's fits; no evaluation learns from what came after its cut."
+    parser.add_argument("--warm", action="store_true", help=warm_help)
+    budget_help = (
+        "Minutes that the run may take by its own estimate; it then learns from fewer events. Default: no limit."
+    )
+    parser.add_argument("--budget", type=_minutes, metavar="MINUTES", help=budget_help)
     parser.add_argument("--eval", choices=("time", "loo99"), default="time", help=eval_help)
     attribute = re.compile(r"^    (\w+): (.+?)(?=\n    \w|\Z)", re.MULTILINE | re.DOTALL)
     meanings = dict(attribute.findall(inspect.getdoc(Training) or ""))
     for option in fields(Training):
-        kind = {"int": int, "float": float, "str": str}[str(option.type)]
-        text = f"{' '.join(meanings.get(option.name, '').split())} Default {option.default}; {_range(option.name)}."
+        kinds: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str, "bool": _truth}
+        kind, default = kinds[str(option.type)], str(option.default).lower()
+        text = f"{' '.join(meanings.get(option.name, '').split())} Default {default}; {_range(option.name)}."
         name = f"--{option.name.replace('_', '-')}"
-        parser.add_argument(name, type=kind, metavar=kind.__name__, help=text.replace("%", "%%"))
+        parser.add_argument(name, type=kind, metavar=str(option.type), help=text.replace("%", "%%"))
     return parser
+
+
+def _minutes(text: str) -> float:
+    """Return a number of minutes above 0."""
+    from argparse import ArgumentTypeError
+    from math import isfinite
+
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not (isfinite(minutes) and minutes > 0):
+        raise ArgumentTypeError(f"should be a number of minutes above 0. Received: {text}.")
+    return minutes
+
+
+def _truth(text: str) -> bool:
+    """Return what `true` or `false` means."""
+    from argparse import ArgumentTypeError
+
+    if text not in ("true", "false"):
+        raise ArgumentTypeError(f"should be true or false. Received: {text}.")
+    return text == "true"
 
 
 def _range(name: str) -> str:
     """Return the values that an option accepts, in words."""
-    from recsys.settings import LOSSES, TRAINING_RANGES
+    from recsys.settings import AMONG_EQUALS, LOSSES, TRAINING_RANGES
 
+    if name == "hooks":
+        return "one of the modules that Python finds, beside train.py first"
+    if name in ("halving", "per_user_choice"):
+        return "one of true, false"
+    if name == "among_equals":
+        return f"one of {', '.join(AMONG_EQUALS)}"
     if name not in TRAINING_RANGES:
         return f"one of {', '.join(LOSSES)}"
     least, most = (f"{value:,.0f}" if float(value).is_integer() else f"{value:g}" for value in TRAINING_RANGES[name])

@@ -1,131 +1,85 @@
-"""The weights of a linear ensemble, fitted by listwise maximum likelihood (conditional logit).
+"""The weights of a linear ensemble: which terms may have one, and how strongly all are held back, chosen on validation.
 
-Each test case of the validation set is a choice of its relevant items among all allowed items. `build_batch` samples
-these candidates. `maximise` fits weights for one set of hyperparameters, and `select_hyperparameters` chooses that set.
+The terms are the features, `recsys.features.features.NAMES`, and for a model its network. A term that is added there
+takes part in everything below without another line. Each term alone, the sums and the sum without each term are tried
+on folds of the test cases. Among those that cannot be told from the best one the simplest is taken, so that a sum is
+not below its best term.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from itertools import product
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.errors.wording import listed
-from recsys.evaluation.metrics import average_precision_at_k
-from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, K, allowed_items
-from recsys.evaluation.ranking import top_k
-from recsys.features.features import DENSE, N_FEATURES, NAMES, POPULARITIES, Features
-from recsys.features.query import Query
+from recsys.errors.records import Record
+from recsys.evaluation.protocol import EvaluationSet
+from recsys.features.features import N_FEATURES, NAMES, POPULARITIES, Features
+from recsys.features.query import Floats, Mask
+from recsys.training.candidates import NetworkScore, build_batch
+from recsys.training.listwise import (
+    Fit,
+    ListwiseBatch,
+    Vector,
+    average_precisions,
+    covariances,
+    maximise,
+    weights_by_fold,
+)
 
-MAX_CASES = 2_000
-TOP_OF_EACH_FEATURE = 50  # candidates from each feature that ranks a whole catalogue
-SAMPLED_CANDIDATES = 300  # candidates sampled from all other items
-PENALTIES = (1.0, 1e-1, 1e-2, 1e-3)  # strongest first, because the first wins ties
+N_FOLDS = 4
+PENALTIES = (10.0, 1.0, 1e-1, 1e-2, 1e-3)  # strongest first: each fit starts from the one before it
 # 1: a sampled negative represents all the items it was drawn from; 0: it counts as one, so that the top matters most
 SAMPLING_CORRECTION_POWERS = (1.0, 0.0)
-MAX_ITERATIONS = 200
+ALIKE = 0.999  # terms of a higher correlation within queries are one: without a clock, decays and trends mean nothing
+# A sum of features has to be above each feature alone by so many paired standard errors, which is certain at 95 %
+CERTAIN = 2.0
+MIN_CASES = 10  # with fewer, a term alone would be taken by chance
 NETWORK = "network"  # the name of the last weight
 # The weight of popularity if it may not have a fitted one: it orders items that are equal in every other feature
 TIE_BREAK = 1e-6
-RANKING = tuple(NAMES.index(name) for name in (*DENSE, "popularity_15d"))
 # The weights where there is nothing to fit on
 FALLBACK: Mapping[str, float] = {"popularity_15d": 0.5, "own_count": 1.0, NETWORK: 1.0}
-NetworkScore = Callable[[Query], NDArray[np.float32]]
+# The weights `(N_FEATURES + 1,)` float32 of one ensemble, the last one for the network score; for the report, what was
+# tried and the state of the optimiser
+EnsembleFit = tuple[Floats, dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class EnsembleFit:
-    """The fitted weights of one linear ensemble.
-
-    Attributes:
-        weights: `(N_FEATURES + 1,)` float32, for features in their own units; the last one is for the network score.
-        log_likelihood: The mean over test cases, without the penalty; None where nothing was fitted.
-        n_cases: The number of test cases with an allowed relevant item; with none, the weights are `FALLBACK`.
-        trials: The hyperparameters that were tried and the state of the optimiser, for the report.
-    """
-
-    weights: NDArray[np.float32]
-    log_likelihood: float | None
-    n_cases: int
-    trials: Mapping[str, Any]
-
-    @property
-    def fitted(self) -> bool:
-        """Whether the weights were fitted; otherwise they are `FALLBACK`."""
-        return self.n_cases > 0
-
-
-@dataclass(frozen=True)
-class EnsembleHyperparameters:
-    """How the likelihood of an ensemble is maximised.
+class Trial(Record, eq=False):
+    """One way to add up terms, and how good it is.
 
     Attributes:
-        penalty: The weight of the squared standardised weights in the loss, 0 or above.
+        what: For the report: the terms it is `only` or `without`, or nothing for the whole sum.
+        terms: `(n_columns,)` bool, the columns that may have a fitted weight.
+        penalty: The weight of the squared standardised weights in the loss; infinite for one term alone.
         sampling_correction_power: The exponent of a sampled negative's importance weight, 0 to 1.
-        popularity: Whether popularity features may have fitted weights. The likelihood alone would always give
-            them some, because popularity predicts well far below the top.
+        weights: `(n_columns,)` float64, fitted on all cases.
+        precisions: `(n_cases,)` float64, AP@10 of each case under the weights without its fold.
+        fit: The fit behind the weights; None for one term alone.
     """
 
-    penalty: float = PENALTIES[0]
-    sampling_correction_power: float = SAMPLING_CORRECTION_POWERS[0]
-    popularity: bool = True
-
-
-@dataclass(frozen=True)
-class ListwiseBatch:
-    """The candidates of all queries: the chosen items as positives, the other items as negatives.
-
-    Attributes:
-        positives: `(n_positives, n_features)` floats, query by query; each query has at least one.
-        positive_query: `(n_positives,)` int64, the query of each positive, ascending from 0.
-        negatives: `(n_negatives, n_features)` floats, query by query; each query has at least one.
-        negative_query: `(n_negatives,)` int64, the query of each negative, ascending from 0.
-        log_sampling_weight: `(n_negatives,)` float64, the log of the number of items that each negative represents.
-    """
-
-    positives: NDArray[np.floating]
-    positive_query: NDArray[np.int64]
-    negatives: NDArray[np.floating]
-    negative_query: NDArray[np.int64]
-    log_sampling_weight: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return int(self.positive_query[-1]) + 1 if len(self.positive_query) else 0
+    what: Mapping[str, str]
+    terms: Mask
+    penalty: float
+    sampling_correction_power: float
+    weights: Vector
+    precisions: Vector
+    fit: Fit | None = None
 
     @property
-    def parts(self) -> tuple[tuple[NDArray[np.floating], NDArray[np.int64]], ...]:
-        """The features and queries of the positives, then those of the negatives."""
-        return (self.positives, self.positive_query), (self.negatives, self.negative_query)
+    def map10(self) -> float:
+        """The mean of the precisions, 0 to 1."""
+        return float(self.precisions.mean())
 
-    def with_sampling_correction(self, power: float) -> ListwiseBatch:
-        """Return the same candidates, each importance weight raised to a power."""
-        return replace(self, log_sampling_weight=self.log_sampling_weight * power)
-
-    def take(self, mask: NDArray[np.bool_]) -> ListwiseBatch:
-        """Return the queries that a mask `(len(self),)` bool selects, numbered anew from 0."""
-        new_query, positives, negatives = np.cumsum(mask) - 1, mask[self.positive_query], mask[self.negative_query]
-        return ListwiseBatch(
-            self.positives[positives],
-            new_query[self.positive_query[positives]],
-            self.negatives[negatives],
-            new_query[self.negative_query[negatives]],
-            self.log_sampling_weight[negatives],
-        )
-
-
-def fit_ensemble(
-    features: Features,
-    network_score: NetworkScore | None,
-    evaluation_set: EvaluationSet,
-    rng: np.random.Generator,
-    allowed: Sequence[str] = NAMES,
-) -> EnsembleFit:
-    """Fit one ensemble of the features, with or without a network; the other arguments are as in `fit_ensembles`."""
-    return fit_ensembles(features, {NETWORK: network_score}, evaluation_set, rng, allowed)[NETWORK]
+    def to_json(self) -> dict[str, Any]:
+        """Return what the report keeps of a trial."""
+        alone = np.isinf(self.penalty)
+        fitted = {"penalty": self.penalty, "sampling_correction_power": self.sampling_correction_power}
+        return {**self.what, **({} if alone else fitted), "map10": self.map10}
 
 
 def fit_ensembles(
@@ -133,7 +87,6 @@ def fit_ensembles(
     networks: Mapping[str, NetworkScore | None],
     evaluation_set: EvaluationSet,
     rng: np.random.Generator,
-    allowed: Sequence[str] = NAMES,
 ) -> dict[str, EnsembleFit]:
     """Fit for each network the weights that maximise the likelihood of the relevant items of an evaluation set.
 
@@ -142,299 +95,215 @@ def fit_ensembles(
         networks: The function that scores all items, `(n_items,)` float32, of each network by its name. None fits the
             features alone and gives the network weight 0. All networks share the same candidates.
         evaluation_set: The evaluation set of the validation part.
-        rng: Samples test cases, candidates and the halves that choose hyperparameters.
-        allowed: The features that may have a weight; the others get 0.
+        rng: Samples test cases, candidates and the folds that choose.
 
     Raises:
-        ValueError: A score is not finite, or `allowed` holds a name that is no feature.
+        ValueError: A score is not finite.
     """
-    if unknown := set(allowed) - set(NAMES):
-        raise ValueError(f"`allowed` should be some of {listed(NAMES)}. Received: {listed(sorted(unknown))}.")
     network_scores = {name: network_score for name, network_score in networks.items() if network_score is not None}
     batch = build_batch(features, network_scores, evaluation_set, rng)
-    allowed_features = [name in allowed for name in NAMES]
-    used = {name: np.array([*allowed_features, *(other == name for other in network_scores)]) for name in networks}
-    return {name: _fit_one(batch, used[name], rng) for name in networks}
+    if not len(batch):
+        return {
+            name: (fallback(np.arange(N_FEATURES + 1) < N_FEATURES + (name in network_scores)), {"fallback": True})
+            for name in networks
+        }
+    search = Search(batch, rng.permutation(len(batch)) % min(N_FOLDS, len(batch)))
+    alone, tried = search.features_alone()
+    fits = {}
+    for name in networks:
+        if name in network_scores:
+            column = N_FEATURES + list(network_scores).index(name)
+            winner, tried_with_it = search.with_network(column, alone)
+            fits[name] = search.result(winner, tried_with_it, column)
+        else:
+            fits[name] = search.result(alone, tried, None)
+    return fits
 
 
-def fallback(used: NDArray[np.bool_]) -> NDArray[np.float32]:
+def fallback(used: Mask) -> Floats:
     """Return `FALLBACK` as `(N_FEATURES + 1,)` float32 weights, with 0 where a mask of that length is False."""
     return (np.array([FALLBACK.get(name, 0.0) for name in (*NAMES, NETWORK)]) * used).astype(np.float32)
 
 
-def _fit_one(batch: ListwiseBatch, used: NDArray[np.bool_], rng: np.random.Generator) -> EnsembleFit:
-    """Fit one ensemble.
+class Search(Record, eq=False):
+    """The search for the best way to add up terms.
 
-    Args:
+    Attributes:
         batch: The candidates, with one column for each network after the features.
-        used: `(n_features,)` bool, the columns that may have a weight; at most one network among them.
-        rng: Samples the halves that choose hyperparameters.
+        fold: `(n_cases,)` int64, the fold of each case, from 0.
     """
 
-    def without_other_networks(values: NDArray) -> NDArray:
-        network_value = values[N_FEATURES:][used[N_FEATURES:]].sum(dtype=values.dtype)
-        return np.append(values[:N_FEATURES], network_value)
+    batch: ListwiseBatch
+    fold: NDArray[np.int64]
 
-    if not len(batch):
-        return EnsembleFit(fallback(without_other_networks(used)), None, 0, {"fallback": True})
-    hyperparameters, tried = select_hyperparameters(batch, used, rng)
-    weights, optimiser = fit_with(hyperparameters, batch, used)
-    trials = {
-        "fallback": False,
-        "candidates": len(batch.positives) + len(batch.negatives),
-        **asdict(hyperparameters),
-        "tried": tried,
-        **optimiser,
-    }
-    likelihood = log_likelihood(weights, batch)[0]
-    return EnsembleFit(without_other_networks(weights).astype(np.float32), likelihood, len(batch), trials)
+    @cached_property
+    def folds(self) -> Mapping[float, Sequence[ListwiseBatch]]:
+        """The cases of each fold, by the power of the sampling correction; all items as candidates need but one."""
+        folds = [self.batch.take(self.fold == n) for n in range(int(self.fold.max()) + 1)]
+        powers = SAMPLING_CORRECTION_POWERS if self.batch.log_sampling_weight.any() else SAMPLING_CORRECTION_POWERS[:1]
+        return {
+            power: [replace(fold, log_sampling_weight=fold.log_sampling_weight * power) for fold in folds]
+            for power in powers
+        }
+
+    @cached_property
+    def _covariances(self) -> Vector:
+        return covariances(next(iter(self.folds.values())))
+
+    @cached_property
+    def deviations(self) -> Vector:
+        """The deviation of each column within queries, `(n_columns,)` float64."""
+        return np.sqrt(np.maximum(np.diag(self._covariances), 0))
+
+    @cached_property
+    def features(self) -> Mask:
+        """The features that say something of their own, `(n_columns,)` bool."""
+        kept = np.zeros(len(self.deviations), bool)
+        for column in np.flatnonzero(self.deviations[:N_FEATURES]):
+            product = self.deviations[column] * self.deviations[kept]
+            kept[column] = not (self._covariances[column, kept] > ALIKE * product).any()
+        return kept
+
+    def features_alone(self) -> tuple[Trial, list[Trial]]:
+        """Return the chosen sum of features, and all that were tried."""
+        columns = np.flatnonzero(self.features).tolist()
+        single = [self.single(column) for column in columns]
+        sums = list(self.sums(self.features, tuple(self.folds)))
+        best = best_of(sums)
+        less = [self.without(best, {NAMES[column]: column}) for column in columns]
+        popular = {name: NAMES.index(name) for name in POPULARITIES if self.features[NAMES.index(name)]}
+        if len(popular) > 1:
+            less.append(self.without(best, popular))
+        tried = [*single, *sums, *less]
+        if len(self.batch) < MIN_CASES:
+            return sums[0], tried
+        return simplest_of_the_best(tried, errors_alone=CERTAIN), tried
+
+    def with_network(self, column: int, alone: Trial) -> tuple[Trial, list[Trial]]:
+        """Return the chosen sum of features and a network, and all that were tried.
+
+        Where features alone are certainly better, the network has no weight.
+
+        Args:
+            column: The network's.
+            alone: The chosen sum of features.
+        """
+        if not self.deviations[column]:
+            return alone, [alone]
+        network = np.arange(len(self.deviations)) == column
+        sums = list(self.sums(self.features | network, (alone.sampling_correction_power,)))
+        if (alone.terms != self.features).any():
+            what = {"without": ", ".join(self.names(self.features & ~alone.terms))}
+            sums += self.sums(alone.terms | network, (alone.sampling_correction_power,), what)
+        tried = [self.single(column), *sums]
+        if len(self.batch) < MIN_CASES:
+            return sums[0], tried
+        winner = simplest_of_the_best(tried)
+        return simplest_of_the_best([alone, winner], [winner, alone]), [*tried, alone]
+
+    def single(self, column: int) -> Trial:
+        """Return the trial of one term alone; it has a deviation of 1, and popularity breaks ties."""
+        terms = np.arange(len(self.deviations)) == column
+        weights = self._with_tie_break(terms / np.where(terms, self.deviations, 1), terms)
+        power = min(self.folds)
+        precisions = self._precisions(np.tile(weights, (len(self.folds[power]), 1)))
+        return Trial({"only": self.names(terms)[0]}, terms, np.inf, power, weights, precisions)
+
+    def sums(self, terms: Mask, powers: Sequence[float], what: Mapping[str, str] | None = None) -> Iterator[Trial]:
+        """Yield the sum of some terms under each power and each penalty."""
+        for power in powers:
+            start = None
+            for penalty in PENALTIES:
+                trial = self._sum(what or {}, terms, penalty, power, start)
+                start = trial.weights
+                yield trial
+
+    def without(self, best: Trial, left_out: Mapping[str, int]) -> Trial:
+        """Return the best sum, fitted without some terms."""
+        terms = best.terms.copy()
+        terms[list(left_out.values())] = False
+        what = {"without": ", ".join(left_out)}
+        return self._sum(what, terms, best.penalty, best.sampling_correction_power, best.weights)
+
+    def _sum(self, what: Mapping[str, str], terms: Mask, penalty: float, power: float, start: Vector | None) -> Trial:
+        folds = self.folds[power]
+        fit = maximise(folds, terms, penalty, self.deviations, start)
+        by_fold = weights_by_fold(fit, folds, terms, penalty, self.deviations) if len(folds) > 1 else fit.weights[None]
+        weights, *of_folds = (self._with_tie_break(row, terms) for row in (fit.weights, *by_fold))
+        return Trial(what, terms, penalty, power, weights, self._precisions(np.array(of_folds)), fit)
+
+    def _precisions(self, by_fold: Vector) -> Vector:
+        """Return AP@10 of each case under the weights of its fold, `(n_cases,)` float64.
+
+        The likelihood cannot choose well: it also rewards a good order far below the top 10.
+        """
+        precisions = np.zeros(len(self.batch))
+        for n, (weights, fold) in enumerate(zip(by_fold, self.folds[min(self.folds)], strict=True)):
+            precisions[self.fold == n] = average_precisions(weights, fold)
+        return precisions
+
+    def _with_tie_break(self, weights: Vector, terms: Mask) -> Vector:
+        """Return weights in which popularity without any fitted weight breaks ties."""
+        popular = np.isin([*NAMES, *[NETWORK] * (len(terms) - N_FEATURES)], POPULARITIES)
+        return weights if (terms & popular).any() else np.where(popular, TIE_BREAK, weights)
+
+    def names(self, terms: Mask) -> list[str]:
+        """Return the names of some terms."""
+        return [NAMES[column] if column < N_FEATURES else NETWORK for column in np.flatnonzero(terms)]
+
+    def result(self, winner: Trial, tried: Sequence[Trial], network: int | None) -> EnsembleFit:
+        """Return the weights of a trial as they serve, and what the report says of them.
+
+        Args:
+            winner: The trial.
+            tried: All trials.
+            network: The network's column; None for features alone.
+        """
+        network_weight = 0.0 if network is None else winner.weights[network]
+        report = {
+            "fallback": False,
+            "candidates": len(self.batch.positives) + len(self.batch.negatives),
+            "terms": self.names(winner.terms),
+            "alike": self.names(~self.features & (self.deviations > 0) & (np.arange(len(self.features)) < N_FEATURES)),
+            **winner.to_json(),
+            "tried": [trial.to_json() for trial in tried],
+            "iterations": 0 if winner.fit is None else winner.fit.iterations,
+            "converged": winner.fit is None or winner.fit.converged,
+        }
+        return np.append(winner.weights[:N_FEATURES], network_weight).astype(np.float32), report
 
 
-def select_hyperparameters(
-    batch: ListwiseBatch, used: NDArray[np.bool_], rng: np.random.Generator
-) -> tuple[EnsembleHyperparameters, list[dict[str, Any]]]:
-    """Choose hyperparameters by twofold cross-validation on MAP@10.
+def best_of(trials: Sequence[Trial]) -> Trial:
+    """Return the trial with the highest MAP@10; among equals, the first one."""
+    return max(trials, key=lambda trial: trial.map10)
 
-    The likelihood cannot choose them well: it also rewards a good order far below the top 10.
+
+def simplest_of_the_best(
+    trials: Sequence[Trial], by_simplicity: Sequence[Trial] | None = None, errors_alone: float = 1.0
+) -> Trial:
+    """Return the simplest trial within one paired standard error of the best.
 
     Args:
-        batch: The candidates; a single query has no halves, so it gets the default hyperparameters.
-        used: `(n_features,)` bool, the features that may have a weight.
-        rng: Samples the halves.
-
-    Returns:
-        The hyperparameters with the highest MAP@10; all that were tried, each with its `map10`.
+        trials: At least one.
+        by_simplicity: The trials, simplest first; by default the number of terms decides, then the penalty, then
+            MAP@10.
+        errors_alone: How many standard errors a single term may be below the best.
     """
-    if len(batch) < 2:
-        return EnsembleHyperparameters(), []
-    first = rng.permutation(len(batch)) % 2 == 0
-    halves = [batch.take(first), batch.take(~first)]
-    popularity = (True, False) if (used & is_popularity(used)).any() else (True,)
-    powers = SAMPLING_CORRECTION_POWERS if batch.log_sampling_weight.any() else SAMPLING_CORRECTION_POWERS[:1]
-    grid = [
-        EnsembleHyperparameters(penalty, power, popular)
-        for popular, power, penalty in product(popularity, powers, PENALTIES)
-    ]
-    map10 = [_cross_validated_map(hyperparameters, halves, used) for hyperparameters in grid]
-    tried = [{**asdict(hyperparameters), "map10": value} for hyperparameters, value in zip(grid, map10, strict=True)]
-    return grid[int(np.argmax(map10))], tried
-
-
-def fit_with(
-    hyperparameters: EnsembleHyperparameters, batch: ListwiseBatch, used: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], dict[str, Any]]:
-    """Return the weights that maximise the likelihood under hyperparameters, and the state of the optimiser.
-
-    Without popularity, its features get `TIE_BREAK`. Arguments and results are those of `maximise`.
-    """
-    batch = batch.with_sampling_correction(hyperparameters.sampling_correction_power)
-    if hyperparameters.popularity:
-        return maximise(batch, used, hyperparameters.penalty)
-    tie_breakers = used & is_popularity(used)
-    weights, optimiser = maximise(batch, used & ~tie_breakers, hyperparameters.penalty)
-    return np.where(tie_breakers, TIE_BREAK, weights), optimiser
-
-
-def is_popularity(used: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which features are popularities, a bool mask of the length of `used`."""
-    return np.isin([*NAMES, *[NETWORK] * (len(used) - N_FEATURES)], POPULARITIES)
-
-
-def _cross_validated_map(
-    hyperparameters: EnsembleHyperparameters, halves: Sequence[ListwiseBatch], used: NDArray[np.bool_]
-) -> float:
-    """Return the MAP@10 of each half under the weights that were fitted on the other half."""
-    fits = [fit_with(hyperparameters, half, used)[0] for half in halves]
-    precisions = [_average_precisions(weights, half) for weights, half in zip(fits, halves[::-1], strict=True)]
-    return float(np.concatenate(precisions).mean())
-
-
-def _average_precisions(weights: NDArray[np.float64], batch: ListwiseBatch) -> NDArray[np.float64]:
-    """Return the average precision at 10 of each query among its candidates, `(n_queries,)` float64."""
-    precisions = []
-    scores = [_by_query(rows @ weights.astype(rows.dtype), query) for rows, query in batch.parts]
-    for positives, negatives in zip(*scores, strict=True):
-        top = top_k(np.concatenate([negatives, positives]), K)  # negatives win ties
-        relevant = np.arange(len(negatives), len(negatives) + len(positives), dtype=np.int32)
-        precisions.append(average_precision_at_k(top, relevant, k=K, n_relevant=len(positives)))
-    return np.array(precisions)
-
-
-def _by_query(values: NDArray, query: NDArray[np.int64]) -> list[NDArray]:
-    """Return the values of each query; `query` is ascending."""
-    return np.split(values, np.flatnonzero(np.diff(query)) + 1)
-
-
-def maximise(
-    batch: ListwiseBatch, used: NDArray[np.bool_], penalty: float
-) -> tuple[NDArray[np.float64], dict[str, Any]]:
-    """Maximise the log-likelihood minus `penalty·Σ (weight·deviation)²` by L-BFGS-B.
-
-    The deviations make the penalty independent of the units of the features.
-
-    Args:
-        batch: The candidates of at least one query.
-        used: `(n_features,)` bool, the features that may have a weight; one that never differs within a query gets 0.
-        penalty: 0 or above.
-
-    Returns:
-        The weights, `(n_features,)` float64; the state of the optimiser: `iterations` and `converged`.
-    """
-    from scipy.optimize import minimize  # imported here: serving imports no SciPy
-
-    deviations = _deviations(batch)
-    free = used & (deviations > 0)
-
-    def weights_of(standardised: NDArray[np.float64]) -> NDArray[np.float64]:
-        weights = np.zeros(len(used))
-        weights[free] = standardised / deviations[free]
-        return weights
-
-    def loss(standardised: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        value, gradient = log_likelihood(weights_of(standardised), batch)
-        loss_gradient = 2 * penalty * standardised - gradient[free] / deviations[free]
-        return penalty * float(standardised @ standardised) - value, loss_gradient
-
-    if not free.any():
-        return np.zeros(len(used)), {"iterations": 0, "converged": True}
-    start, limits = np.zeros(int(free.sum())), {"maxiter": MAX_ITERATIONS}
-    optimum = minimize(loss, start, jac=True, method="L-BFGS-B", options=limits)
-    return weights_of(optimum.x), {"iterations": int(optimum.nit), "converged": bool(optimum.success)}
-
-
-def log_likelihood(weights: NDArray[np.float64], batch: ListwiseBatch) -> tuple[float, NDArray[np.float64]]:
-    """Return the mean over queries of the mean log p(positive), and its gradient.
-
-    p is the softmax over one positive and all negatives of its query: positives do not compete with each other.
-
-    Args:
-        weights: `(n_features,)` float64.
-        batch: The candidates of at least one query.
-
-    Returns:
-        The log-likelihood, 0 or below; its gradient, `(n_features,)` float64.
-    """
-    n, dtype = len(batch), batch.negatives.dtype
-    positives = (batch.positives @ weights.astype(dtype)).astype(np.float64)
-    negatives = (batch.negatives @ weights.astype(dtype)) + batch.log_sampling_weight
-    starts = np.searchsorted(batch.negative_query, np.arange(n))
-    highest = np.maximum.reduceat(negatives, starts)
-    exponentials = np.exp(negatives - highest[batch.negative_query])
-    sums = np.add.reduceat(exponentials, starts)
-    log_p = positives - np.logaddexp(positives, (highest + np.log(sums))[batch.positive_query])
-    shares = 1 / (n * np.bincount(batch.positive_query))[batch.positive_query]
-    positive_pull = -np.expm1(log_p) * shares  # (1 − p) of each positive
-    negative_pull = (np.bincount(batch.positive_query, positive_pull) / sums)[batch.negative_query] * exponentials
-    gradient = positive_pull.astype(dtype) @ batch.positives - negative_pull.astype(dtype) @ batch.negatives
-    return float(log_p @ shares), gradient.astype(np.float64)
-
-
-def _deviations(batch: ListwiseBatch) -> NDArray[np.float64]:
-    """Return the standard deviation of each feature within queries, `(n_features,)` float64.
-
-    The mean of each query is subtracted, because differences between queries cannot change a ranking. A feature that is
-    constant within each query gets exactly 0.
-    """
-    n = len(batch)
-    firsts = batch.negatives[np.searchsorted(batch.negative_query, np.arange(n))]
-    counts = np.bincount(batch.positive_query) + np.bincount(batch.negative_query)
-    deviations = []
-    for column, first in enumerate(firsts.T):
-        sums, squares = np.zeros(n), 0.0
-        for rows, query in batch.parts:
-            differences = rows[:, column].astype(np.float64) - first[query]
-            sums += np.bincount(query, differences, n)
-            squares += differences @ differences
-        deviations.append(np.sqrt(max(squares - sums @ (sums / counts), 0) / counts.sum()))
-    return np.array(deviations)
-
-
-def build_batch(
-    features: Features,
-    network_scores: Mapping[str, NetworkScore],
-    evaluation_set: EvaluationSet,
-    rng: np.random.Generator,
-) -> ListwiseBatch:
-    """Return the candidates of each test case with at least one allowed positive and one allowed negative.
-
-    Args:
-        features: Features of the events before the cut.
-        network_scores: The function that scores all items of each network; one column each, after the features.
-        evaluation_set: The validation set; more than 2,000 test cases are sampled down.
-        rng: Samples test cases and candidates.
-    """
-    positions = np.arange(len(evaluation_set))
-    if len(evaluation_set) > MAX_CASES:
-        positions = np.sort(rng.choice(len(evaluation_set), MAX_CASES, replace=False))
-    no_rows = np.zeros((0, N_FEATURES + len(network_scores)), np.float32)
-    positives, negatives, log_sampling_weight = [no_rows], [no_rows], [np.zeros(0)]
-    for case in (evaluation_set.cases[position] for position in positions):
-        allowed = allowed_items(case, evaluation_set.active)
-        relevant = case.relevant[allowed[case.relevant]]
-        allowed[relevant] = False
-        if len(relevant) and allowed.any():
-            query = replace(case.query)  # a copy, so that the evaluation set does not keep cached scores
-            feature_matrix = _feature_matrix(features, network_scores, query)
-            items, log_weights = candidates(case, feature_matrix, allowed, rng)
-            positives.append(feature_matrix[:, relevant].T)
-            negatives.append(feature_matrix[:, items].T)
-            log_sampling_weight.append(log_weights)
-    positive_query, negative_query = (
-        np.repeat(np.arange(len(rows) - 1), [len(row) for row in rows[1:]]) for rows in (positives, negatives)
-    )
-    return ListwiseBatch(
-        np.concatenate(positives),
-        positive_query,
-        np.concatenate(negatives),
-        negative_query,
-        np.concatenate(log_sampling_weight),
+    best = best_of(trials)
+    if by_simplicity is None:
+        by_simplicity = sorted(trials, key=lambda trial: (trial.terms.sum(), -trial.penalty, -trial.map10))
+    return next(
+        trial
+        for trial in by_simplicity
+        if trial is best or within(best.precisions - trial.precisions, errors_alone if np.isinf(trial.penalty) else 1.0)
     )
 
 
-def _feature_matrix(
-    features: Features, network_scores: Mapping[str, NetworkScore], query: Query
-) -> NDArray[np.float32]:
-    """Return the features and then the network scores of all items, `(N_FEATURES + n_networks, n_items)` float32.
+def within(differences: Vector, errors: float) -> bool:
+    """Return whether the mean of paired differences is at most so many of its standard errors.
 
-    Raises:
-        ValueError: A feature or a score is not finite.
+    >>> [within(np.array([0.1, -0.1, 0.1]), 1), within(np.array([0.1, 0.2, 0.1]), 1), within(np.zeros(1), 1)]
+    [True, False, True]
     """
-    network_rows = (network_score(query)[None] for network_score in network_scores.values())
-    feature_matrix = np.concatenate([features.of(query), *network_rows], dtype=np.float32)
-    for name, row in zip((*NAMES, *network_scores), feature_matrix, strict=True):
-        if not np.isfinite(row).all():
-            value = row[~np.isfinite(row)][0]
-            raise ValueError(f"`{name}` should be finite scores. Received: {value} for user {query.user}.")
-    return feature_matrix
-
-
-def candidates(
-    case: EvaluationCase, feature_matrix: NDArray[np.float32], allowed: NDArray[np.bool_], rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the negatives of a test case: hard ones, and a sample of all other items.
-
-    Hard negatives are the items of the history and the best items by each ranking feature and each network. A sampled
-    negative represents several items. Without that correction the sample would be too small beside the hard negatives,
-    and the features would seem to rank badly.
-
-    Args:
-        case: The test case; its own candidates are returned, if it has any.
-        feature_matrix: `(N_FEATURES + n_networks, n_items)` float32.
-        allowed: `(n_items,)` bool, the items that may be recommended and are not relevant; at least one.
-        rng: Draws the sample.
-
-    Returns:
-        `(k,)` distinct item indices; `(k,)` float64, the log of the number of items that each one represents.
-    """
-    if case.candidates is not None:
-        items = np.flatnonzero(allowed)
-        return items, np.zeros(len(items))
-    hard = np.zeros(len(allowed), bool)
-    hard[case.query.items] = True
-    for row in (*RANKING, *range(N_FEATURES, len(feature_matrix))):
-        hard[top_k(feature_matrix[row], TOP_OF_EACH_FEATURE, allowed)] = True
-    hard &= allowed
-    easy = np.flatnonzero(allowed & ~hard)
-    sample = rng.choice(easy, min(SAMPLED_CANDIDATES, len(easy)), replace=False)
-    log_weight = np.log(len(easy) / len(sample)) if len(sample) else 0.0
-    return np.concatenate([np.flatnonzero(hard), sample]), np.repeat([0.0, log_weight], [hard.sum(), len(sample)])
+    error = differences.std(ddof=1) / np.sqrt(len(differences)) if len(differences) > 1 else 0.0
+    return bool(differences.mean() <= errors * error)

@@ -1,9 +1,11 @@
-"""The content of a version: its files, its manifest, its entry in the history and the snapshot for the backend."""
+"""Publication: the files of a version, its manifest, its entry in the history, and the order in which they appear."""
 
 from __future__ import annotations
 
 import subprocess
-from dataclasses import asdict
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,139 +13,256 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.artifacts import Draft
+from recsys import store
+from recsys.artifacts import Draft, Files, activate, append_history, is_current
+from recsys.data.encoding import Encoders
 from recsys.data.ids import IdMap
 from recsys.data.interactions import Catalogue, data_hash
+from recsys.errors import RecsysError
 from recsys.evaluation.selection import fit_priors
+from recsys.features.query import Floats
+from recsys.lifecycle.choice import ALL, in_segment
+from recsys.lifecycle.comparison import evaluation_files
+from recsys.lifecycle.selfcheck import Learned, check_answers
+from recsys.lifecycle.versions import record_active, show_active
 from recsys.scorers.registry import REGISTRY
-from recsys.training.fitting import Hyperparameters
-from recsys.training.stages import Results, ShopData, TrainedModels
+from recsys.settings import Settings
+from recsys.training.ann_index import write_candidates
+from recsys.training.fitting import FittedModels
+from recsys.training.report import write_report
+from recsys.training.report_history import known_history
+from recsys.training.report_terms import shown_by_segment
+from recsys.training.run import Progress, TrainingRun
+from recsys.training.shop_figures import shop_figures
+from recsys.training.stages import active_items
+from recsys.training.verdict import counts_of
 
 SNAPSHOT_ITEMS = 200
 SNAPSHOT_ITEMS_PER_CATEGORY = 30
 SNAPSHOT_CATEGORIES = 100  # those of the best sellers; the file has 3 MB at most, with full lists and long names
 SNAPSHOT_NAME_LENGTH = 255
+OFFLINE = tuple(f"{metric}{bound}" for metric in ("precision10", "map10") for bound in ("", "_low", "_high"))
 
 
-def write_version(
-    draft: Draft,
-    source: ShopData,
-    evaluated: TrainedModels,
-    final: TrainedModels,
-    results: Results,
-    hyperparameters: Hyperparameters,
+def publish(
+    run: TrainingRun, draft: Draft, *, files: Files, connect: Callable[..., store.Database], progress: Progress
+) -> TrainingRun:
+    """Write the version, its metrics and its encoders, ask it, then activate it; a failure before that removes them.
+
+    Args:
+        run: The run with both fits and the results on the test.
+        draft: The version to fill, open until the caller leaves its context.
+        files: Performs every change on the disk.
+        connect: Opens the database.
+        progress: Receives the progress of the run.
+
+    Returns:
+        The run with the version's name.
+
+    Raises:
+        TrainingRefused: The version does not answer as it should.
+    """
+    settings = run.settings
+    progress.stage("Publish the version")
+    entry = history_entry(run)
+    record_active(settings.models_dir, files)
+    write_version(draft, run)
+    write_candidates(draft, run, progress.note)
+    write_report(draft, entry, run.evaluated.losses, known_history(settings.models_dir))
+    name = draft.publish(manifest(run))
+    progress.stage("Put the encoders into the database")
+    try:
+        write_encoders(settings, name, run.final, connect)
+        progress.stage("Ask the version before it serves")
+        products = frozenset(run.catalogue.items.tolist())
+        learned = Learned(run.final.encoders, run.final.data, products, run.now, run.hooks is None)
+        check_answers(settings, name, learned, connect=connect)
+        activate(settings.models_dir, name, files)
+    except BaseException:  # Ctrl-C included
+        if draft.is_new and not is_current(settings.models_dir, name):
+            take_back(run, name, files=files, connect=connect, progress=progress)
+        raise
+    try:
+        append_history(settings.models_dir, {**entry, "published": name}, files)
+        with connect(settings.database_url) as db:
+            show_active(db, settings.models_dir)
+    except RecsysError:
+        progress.note(f"Version {name} serves all the same. scripts/migrate_encoders.py lets the views show it.")
+        raise
+    return replace(run, version=name)
+
+
+def write_encoders(settings: Settings, name: str, final: FittedModels, connect: Callable[..., store.Database]) -> None:
+    """Store a version's encoders in the database, after removing encoders that killed runs left unfinished.
+
+    Args:
+        settings: Where the database is.
+        name: The version's name.
+        final: The fit that serves.
+        connect: Opens the database.
+    """
+    encoders = final.encoders
+    with connect(settings.database_url) as db:
+        store.migrate(db, shop=False)
+        store.purge_unfinished(db)
+        store.write_version(
+            db,
+            name,
+            data_until=int(final.data.timestamps.max()),
+            users=encoders.users.ids,
+            items=encoders.items.ids,
+            contexts=encoders.contexts.values,
+        )
+
+
+def take_back(
+    run: TrainingRun, name: str, *, files: Files, connect: Callable[..., store.Database], progress: Progress
 ) -> None:
+    """Remove a version's encoders from the database.
+
+    If it cannot be reached, the history says that they stay, so that the next publication removes them.
+    """
+    try:
+        with connect(run.settings.database_url) as db:
+            store.purge(db, name)
+    except RecsysError as error:
+        reason = f"The encoders of version {name} stay in the database, where nothing uses them: {error}"
+        progress.note(reason)
+        with suppress(RecsysError):
+            entry = {"trained_at": run.now, "published": None, "reason": reason, "left_in_database": name}
+            append_history(run.settings.models_dir, entry, files)
+
+
+def write_version(draft: Draft, run: TrainingRun) -> None:
     """Write every file of a version except its manifest.
+
+    `evaluation/` keeps what the scorers that serve need of the fit before the test cut, for later comparisons.
+    """
+    final, evaluated = run.final, run.evaluated
+    write_models(draft, final, run.hyperparameters.ensemble_weights["blend"])
+    for name, network in evaluated.networks.items():
+        _write_weights(draft, f"evaluation/{name.lower()}_model.weights.h5", network)
+    _write_encoders(draft, "encoders.h5", final.encoders)
+    _write_encoders(draft, "evaluation/encoders.h5", evaluated.encoders)
+    _write_contexts(draft, "contexts.json", final.encoders)
+    _write_contexts(draft, "evaluation/contexts.json", evaluated.encoders)
+    draft.write_arrays("evaluation/signals.h5", evaluated.features)
+    blend = {"signal_weights": run.hyperparameters.ensemble_weights["blend"]}
+    for name in evaluation_files(list(run.serves.values())):
+        draft.write_arrays(f"evaluation/{name}.h5", blend if name == "blend" else evaluated.baselines[name])
+    _write_items(draft, run.catalogue, final.encoders)
+    _write_heldout(draft, run)
+    draft.write_json("snapshot.json", snapshot(run.catalogue, final))
+    draft.write_json("selection.json", selection(run))
+
+
+def selection(run: TrainingRun) -> dict[str, Any]:
+    """Return the priors of the choice for one user, and those of each segment in which another scorer serves."""
+    evaluation_set = run.evaluation_set
+    n_events = np.array([len(case.query.items) for case in evaluation_set.cases], np.int64)
+
+    def priors(name: str, users: NDArray[np.bool_]) -> dict[str, Any]:
+        map10 = {scorer: result.per_user["map10"][users] for scorer, result in run.evaluations.items()}
+        each = run.settings.training.per_user_choice
+        return fit_priors(name, map10, evaluation_set.n_relevant[users], per_user=each).to_json()
+
+    others = {segment: name for segment, name in run.serves.items() if segment != ALL}
+    segments = {segment: priors(name, in_segment(n_events, segment)) for segment, name in others.items()}
+    return {**priors(run.winner, n_events >= 0), **({"segments": segments} if segments else {})}
+
+
+def write_models(draft: Draft, models: FittedModels, blend_weights: Floats) -> None:
+    """Write the arrays of all scorers as they serve.
 
     Args:
         draft: The version being written.
-        source: The shop.
-        evaluated: The evaluation fit; its weights are kept for later comparisons.
-        final: The fit that serves.
-        results: The results on the test.
-        hyperparameters: Chosen on validation.
+        models: The fit that serves.
+        blend_weights: `(2, N_FEATURES + 1)` float32, those of the ensemble without a network.
     """
-    for name, network in final.networks.items():
+    for name, network in models.networks.items():
         stem = name.lower()
         _write_weights(draft, f"{stem}_model.weights.h5", network)
-        draft.write_json(f"{stem}_config.json", {"model": name, **network.shapes.to_json()})
+        draft.write_json(f"{stem}_config.json", {"model": name, **asdict(network.shapes)})
         precompute = REGISTRY[name].precompute
         if precompute:
             draft.write_arrays(f"{stem}_derived.h5", precompute(network.arrays()))
-    for name, network in evaluated.networks.items():
-        _write_weights(draft, f"evaluation/{name.lower()}_model.weights.h5", network)
-    for name, arrays in final.baselines.items():
+    for name, arrays in models.baselines.items():
         draft.write_arrays(f"{name}.h5", arrays)
-    draft.write_arrays("signals.h5", final.features)
-    draft.write_arrays("blend.h5", {"signal_weights": hyperparameters.ensemble_weights["blend"]})
-    _write_encoders(draft, "encoders.h5", final)
-    _write_encoders(draft, "evaluation/encoders.h5", evaluated)
-    draft.write_json("contexts.json", {name: list(values) for name, values in final.encoders.contexts.values.items()})
-    _write_items(draft, source, final)
-    _write_heldout(draft, final, evaluated, results)
-    draft.write_json("snapshot.json", snapshot(source.catalogue, final))
-    priors = fit_priors(
-        hyperparameters.winner,
-        {name: evaluation.per_user["map10"] for name, evaluation in results.evaluations.items()},
-        _n_relevant(results),
-    )
-    draft.write_json("selection.json", priors.to_json())
+    draft.write_arrays("signals.h5", models.features)
+    draft.write_arrays("blend.h5", {"signal_weights": blend_weights})
 
 
-def manifest(
-    source: ShopData, final: TrainedModels, results: Results, hyperparameters: Hyperparameters, protocol: str, rule: str
-) -> dict[str, Any]:
-    """Return the fields of the manifest, except the list of files.
-
-    Args:
-        source: The shop.
-        final: The fit that serves.
-        results: The results on the test.
-        hyperparameters: Chosen on validation.
-        protocol: `time` or `loo99`.
-        rule: The repeat rule in force, `hide` or `allow`.
-    """
+def manifest(run: TrainingRun) -> dict[str, Any]:
+    """Return the fields of the manifest, except the list of files."""
+    final = run.final
+    encoders = final.encoders
     return {
-        "id_type": {"users": final.encoders.users.kind, "items": final.encoders.items.kind},
+        "id_type": {"users": encoders.users.kind, "items": encoders.items.kind},
         "data_until": int(final.data.timestamps.max()),
-        "data_sha256": data_hash(source.interactions),
-        "git_commit": git_commit(),
-        "seed": source.options.seed,
-        "counts": {"users": len(final.encoders.users), "items": len(final.encoders.items), "events": len(final.data)},
-        "winner": hyperparameters.winner,
+        **_origin(run),
+        "counts": counts_of(final),
+        "evaluation_cut": run.cut,
+        "serves": dict(run.serves),
+        "verdict": None if run.verdict is None else run.verdict.to_json(),
         "scorers": list(final.scorers),
-        "protocol": protocol,
-        "rule": rule,
-        "offline": {
-            name: {"precision10": row["precision10"], "map10": row["map10"]} for name, row in results.rows[rule].items()
-        },
-        "context_features": list(final.encoders.contexts.features),
-        "settings": settings(source),
+        "offline": {name: {key: row.get(key) for key in OFFLINE} for name, row in run.rows[run.rule].items()},
+        "context_features": list(encoders.contexts.features),
+        "settings": settings_of(run.settings),
+        "hooks": run.hooks.to_json() if run.hooks else None,
     }
 
 
-def settings(source: ShopData) -> dict[str, Any]:
-    """Return the settings of the run: those that serving must share, and the options of training."""
-    shop = source.shop
+def settings_of(settings: Settings) -> dict[str, Any]:
+    """Return the settings of a run: those that serving must share, and the options of training."""
+    shop = settings.shop
     return {
         "event_weights": dict(shop.event_weights),
         "purchase_events": list(shop.purchase_events),
         "relevant_events": list(shop.relevant_events),
+        "cart_events": list(shop.cart_events),
+        "uncart_events": list(shop.uncart_events),
         "cancel_events": list(shop.cancel_events),
         "context_columns": list(shop.context_columns),
         "time_zone": shop.time_zone,
         "repeat_after_days": None if shop.repeat_after_days == np.inf else shop.repeat_after_days,
-        "training": asdict(source.options),
+        "training": asdict(settings.training),
+        "lifecycle": asdict(settings.lifecycle),
     }
 
 
-def history_entry(
-    source: ShopData, final: TrainedModels, results: Results, hyperparameters: Hyperparameters, protocol: str, rule: str
-) -> dict[str, Any]:
-    """Return the entry of the run in models/metrics.json; the arguments are those of `manifest`."""
+def history_entry(run: TrainingRun) -> dict[str, Any]:
+    """Return the entry of the run in models/metrics.json."""
+    hyperparameters = run.hyperparameters
     return {
-        "trained_at": source.now,
-        "protocol": protocol,
-        "rule": rule,
-        "winner": hyperparameters.winner,
-        "rows": results.rows,
-        "users_without_relevant": results.evaluation_set.n_nothing_relevant,
-        "context_lift": results.context_lift,
+        **shop_figures(run),
+        **_origin(run),
+        "relevant_events": list(run.settings.shop.relevant_events),
+        "per_user_choice": run.settings.training.per_user_choice,
+        "rows": run.rows,
+        "users_without_relevant": run.evaluation_set.n_nothing_relevant,
+        "context_lift": run.context_lift,
         "validation": {
             "map10": hyperparameters.map10,
+            "users": len(hyperparameters.n_events),
             "defaults": hyperparameters.defaults,
             "trials": list(hyperparameters.trials),
         },
-        "failures": dict(final.failures),
-        "cleaning": {
-            "rows_in": source.cleaning.rows_in,
-            "rows_out": source.cleaning.rows_out,
-            "dropped": dict(source.cleaning.dropped),
-            "unreadable": list(source.cleaning.unreadable),
-        },
-        "seed": source.options.seed,
+        "failures": dict(run.final.failures),
+        "shown": shown_by_segment(run),
+        "verdict": None if run.verdict is None else run.verdict.to_json(),
+        "cleaning": asdict(run.cleaning),
+    }
+
+
+def _origin(run: TrainingRun) -> dict[str, Any]:
+    """Return what both the manifest and the history say about the run."""
+    return {
+        "protocol": run.protocol,
+        "rule": run.rule,
+        "winner": run.winner,
+        "seed": run.settings.training.seed,
         "git_commit": git_commit(),
-        "data_sha256": data_hash(source.interactions),
+        "data_sha256": data_hash(run.events),
     }
 
 
@@ -158,7 +277,7 @@ def git_commit() -> str | None:
     return completed.stdout.strip() or None
 
 
-def snapshot(catalogue: Catalogue, final: TrainedModels) -> dict[str, Any]:
+def snapshot(catalogue: Catalogue, final: FittedModels) -> dict[str, Any]:
     """Return the lists that the backend shows when neither a model nor the database can answer.
 
     Args:
@@ -169,10 +288,8 @@ def snapshot(catalogue: Catalogue, final: TrainedModels) -> dict[str, Any]:
         `popular`, `by_category` and `newest` hold ids of active products, best first; `products` holds `id`, `name`,
         `category`, `brand` and `price` of each product in a list.
     """
-    popularity = np.zeros(len(catalogue))
-    positions = final.encoders.items.indices(catalogue.items)
-    known = positions < len(final.encoders.items)
-    popularity[known] = final.baselines["popularity"]["popularity"][positions[known]]
+    positions = final.encoders.items.indices(catalogue.items)  # one after the last for unknown items
+    popularity = np.append(final.baselines["popularity"]["popularity"], 0)[positions]
     order = np.lexsort((catalogue.items, -popularity))
     order = order[catalogue.active[order]]
     categories: dict[str, list[int]] = {}
@@ -210,8 +327,12 @@ def _write_weights(draft: Draft, relpath: str, network: Any) -> None:
     network.save_weights(draft.path(relpath, hdf5=network.sizes()))
 
 
-def _write_encoders(draft: Draft, relpath: str, stage: TrainedModels) -> None:
-    draft.write_arrays(relpath, {"users": stored_ids(stage.encoders.users), "items": stored_ids(stage.encoders.items)})
+def _write_encoders(draft: Draft, relpath: str, encoders: Encoders) -> None:
+    draft.write_arrays(relpath, {"users": stored_ids(encoders.users), "items": stored_ids(encoders.items)})
+
+
+def _write_contexts(draft: Draft, relpath: str, encoders: Encoders) -> None:
+    draft.write_json(relpath, {name: list(values) for name, values in encoders.contexts.values.items()})
 
 
 def stored_ids(ids: IdMap) -> NDArray:
@@ -219,25 +340,19 @@ def stored_ids(ids: IdMap) -> NDArray:
     return ids.ids if ids.kind == "int" else np.array([value.encode() for value in ids.ids.tolist()], bytes)
 
 
-def _write_items(draft: Draft, source: ShopData, final: TrainedModels) -> None:
+def _write_items(draft: Draft, catalogue: Catalogue, encoders: Encoders) -> None:
     """Write the arrays that filter items for a request: price, active, category and brand of each item.
 
     Categories and brands are codes into the lists of `catalogue.json`; -1 means none.
     """
-    catalogue, ids = source.catalogue, final.encoders.items.ids
-    order = np.argsort(catalogue.items, kind="stable")
-    positions = (
-        np.append(order, len(catalogue))[IdMap(catalogue.items[order]).indices(ids)]
-        if len(catalogue)
-        else np.zeros(len(ids), int)
-    )
+    rows = catalogue.rows_of(encoders.items.ids)
     arrays: dict[str, NDArray] = {
-        "price": np.append(catalogue.prices, np.nan)[positions],
-        "active": final.active.astype(np.uint8),
+        "price": np.append(catalogue.prices, np.nan)[rows],
+        "active": active_items(encoders, catalogue).astype(np.uint8),
     }
     names: dict[str, list[str]] = {}
     for name, column in (("category", catalogue.categories), ("brand", catalogue.brands)):
-        listed = [None if value is None else str(value) for value in np.append(column, np.array([None]))[positions]]
+        listed = [None if value is None else str(value) for value in np.append(column, np.array([None]))[rows]]
         names[name] = sorted({value for value in listed if value is not None})
         codes = {value: code for code, value in enumerate(names[name])}
         arrays[name] = np.array([-1 if value is None else codes[value] for value in listed], np.int32)
@@ -245,19 +360,16 @@ def _write_items(draft: Draft, source: ShopData, final: TrainedModels) -> None:
     draft.write_json("catalogue.json", names)
 
 
-def _write_heldout(draft: Draft, final: TrainedModels, evaluated: TrainedModels, results: Results) -> None:
+def _write_heldout(draft: Draft, run: TrainingRun) -> None:
     """Write the held-out metrics of each known user; `rows` maps the serving index of a user to their row, or to -1."""
-    users = np.array([case.query.user for case in results.evaluation_set.cases])
-    known = users < len(evaluated.encoders.users)
-    rows = np.full(len(final.encoders.users), -1, np.int32)
-    indices = final.encoders.users.indices(evaluated.encoders.users.ids[users[known]])
+    evaluation_set, evaluated, served = run.evaluation_set, run.evaluated.encoders.users, run.final.encoders.users
+    known = evaluation_set.known
+    users = np.array([case.query.user for case in evaluation_set.cases])
+    rows = np.full(len(served), -1, np.int32)
+    indices = served.indices(evaluated.ids[users[known]])
     rows[indices[indices < len(rows)]] = np.flatnonzero(indices < len(rows))
-    arrays: dict[str, NDArray] = {"rows": rows, "n_relevant": _n_relevant(results)[known]}
-    for name, evaluation in results.evaluations.items():
-        arrays[f"{name}/precision10"] = evaluation.per_user["precision10"][known]
-        arrays[f"{name}/map10"] = evaluation.per_user["map10"][known]
+    arrays: dict[str, NDArray] = {"rows": rows, "n_relevant": evaluation_set.n_relevant[known]}
+    for name, evaluation in run.evaluations.items():
+        for metric in ("precision10", "map10"):
+            arrays[f"{name}/{metric}"] = evaluation.per_user[metric][known]
     draft.write_arrays("heldout.h5", arrays)
-
-
-def _n_relevant(results: Results) -> NDArray[np.int64]:
-    return np.array([case.n_relevant for case in results.evaluation_set.cases], np.int64)

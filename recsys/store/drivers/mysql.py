@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pymysql
@@ -13,7 +15,7 @@ from pymysql.constants import FIELD_TYPE
 
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
 from recsys.settings.database_url import DatabaseUrl
-from recsys.store.drivers.base import Duplicate, NotAllowed, Timeouts, UnusableValue
+from recsys.store.drivers.base import COMMENT, Driver, Duplicate, NotAllowed, Query, Syntax, UnusableValue
 
 NUMBERS = frozenset(
     {
@@ -35,48 +37,44 @@ TEXTS = dict.fromkeys(
 CONVERSIONS = {**pymysql.converters.conversions, **TEXTS}
 LEAST_S = 0.001  # for the last message to the server, even after the deadline; 0 would mean not to wait at all
 
+_TEXT = "CAST({0} AS CHAR CHARACTER SET utf8mb4)"
+SYNTAX = Syntax(
+    dialect="mysql",
+    placeholder="%({})s",
+    opaque=rf"""'(?:[^'\\]|''|\\.)*'|"(?:[^"\\]|""|\\.)*"|`[^`]*`|--(?=\s|\Z)[^\n]*|\#[^\n]*|{COMMENT}""",
+    text=_TEXT,
+    key=f"CAST({_TEXT} AS BINARY)",  # even beside a binary literal, a text would be compared by its collation
+    price=f"CASE WHEN {_TEXT} REGEXP '^ *[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)? *$' THEN {_TEXT} + 0.0 END",
+    second="CAST(DATE_ADD('1970-01-01', INTERVAL FLOOR({}) SECOND) AS CHAR CHARACTER SET utf8mb4)",
+    has_binary_keys=True,
+    undoes_create=False,
+    skip_duplicates="ON DUPLICATE KEY UPDATE {0} = {0}",  # not INSERT IGNORE, which would also store truncated values
+    upsert="ON DUPLICATE KEY UPDATE {sets}",
+    columns="SELECT column_name FROM information_schema.columns "
+    "WHERE table_schema = DATABASE() AND table_name = :table ORDER BY ordinal_position",
+    lock=(  # of the whole server; the Node backend takes the same one
+        "SELECT GET_LOCK(CONCAT('recsys_', MD5(DATABASE())), 60)",
+        "SELECT RELEASE_LOCK(CONCAT('recsys_', MD5(DATABASE())))",
+    ),
+)
 
-class Mysql:
+
+class Mysql(Driver):
     """The driver of `mysql+pymysql://`."""
 
-    dialect = "mysql"
+    syntax = SYNTAX
     errors: tuple[type[Exception], ...] = (pymysql.err.Error, OSError, UnicodeError)
     _overloaded = frozenset({1040, 1203, 1205, 1213, 1226, 1037, 1038, 1041})
-    _unreachable = frozenset(
-        {
-            0,
-            1021,
-            1042,
-            1043,
-            1044,
-            1045,
-            1047,
-            1049,
-            1053,
-            1077,
-            1114,
-            1129,
-            1130,
-            1152,
-            1159,
-            1161,
-            1184,
-            1251,
-            1317,
-            1698,
-            1927,
-        }
-        | {1969, 3024}  # statement timeouts of MariaDB and of MySQL
-    )
+    _refused = frozenset({1044, 1045, 1049, 1129, 1130, 1251, 1698})  # the account, the database or the host
+    _timeouts = frozenset({1969, 3024})  # of statements, in MariaDB and in MySQL
+    _broken = frozenset({0, 1021, 1042, 1043, 1047, 1053, 1077, 1114, 1152, 1159, 1161, 1184, 1317, 1927})
+    _unreachable = _refused | _timeouts | _broken
     _duplicate = frozenset({1050, 1061, 1062, 1586})
     _denied = frozenset({1142, 1143, 1227, 1370})
     # Among them: an unsigned difference below 0, two rows instead of one, text that is no JSON, date or UTF-8.
     _unusable = frozenset({1264, 1265, 1292, 1366, 1406, 3988, 1242, 1300, 1411, 1525, 1690, 3141, 3146, 3156, 3854})
 
-    def __init__(self) -> None:
-        self._connection: PunctualConnection | None = None
-
-    def open(self, url: DatabaseUrl, timeouts: Timeouts, create: bool) -> Any:
+    def open(self, url: DatabaseUrl, timeout_s: float, create: bool) -> Any:
         """Connect over TCP, or over `?unix_socket=`; with `?ssl_ca=`, the server's certificate is verified."""
         options = url.revealed_options()
         if set(options) - {"unix_socket", "ssl_ca"}:
@@ -92,33 +90,22 @@ class Mysql:
             autocommit=True,
             # Strict, so that a value that does not fit is refused, not truncated.
             init_command="SET time_zone = '+00:00', sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')",
-            connect_timeout=timeouts.connect_s,
+            connect_timeout=timeout_s,
             conv=CONVERSIONS,
             defer_connect=True,
             **options,
         )
-        connection.give_up_at = time.monotonic() + timeouts.connect_s
+        self.start_clock(connection, timeout_s)
         connection.connect()
-        connection.statement_s = timeouts.statement_s
-        self._connection = connection
         return connection
 
-    def start_clock(self) -> None:
-        """Start the time limit of the next statement, or of its next rows."""
-        if self._connection is not None:
-            self._connection.give_up_at = time.monotonic() + self._connection.statement_s
-
-    def limit(self, connection: Any, seconds: float) -> None:
-        """Set the limit of each statement."""
-        connection.statement_s = seconds
+    def start_clock(self, connection: Any, seconds: float) -> None:
+        """Limit the next statement, or its next rows."""
+        connection.give_up_at = time.monotonic() + seconds
 
     def is_stale(self, connection: Any) -> bool:
         """Return whether the connection is closed; PyMySQL closes one that broke."""
         return not connection.open
-
-    def begin(self) -> str:
-        """Return `BEGIN`."""
-        return "BEGIN"
 
     def streaming(self, connection: Any) -> Any:
         """Return an unbuffered cursor."""
@@ -143,6 +130,42 @@ class Mysql:
             return NotAllowed
         return UnusableValue if number in self._unusable else SettingsError
 
+    def grants_to_write(
+        self, query: Query, tables: Sequence[str], existing: Sequence[str], views: Sequence[str]
+    ) -> str:
+        """Return GRANT statements; those for missing tables hold CREATE, without which MySQL refuses them."""
+        account, schema = _account(query)
+        rights = {
+            **dict.fromkeys(tables, "SELECT, INSERT, UPDATE, DELETE, CREATE, INDEX"),
+            **dict.fromkeys(views, "SELECT, CREATE, CREATE VIEW, DROP"),
+        }
+        return "\n".join(f"GRANT {right} ON {schema}.{_quoted(name)} TO {account};" for name, right in rights.items())
+
+    def grants_to_read(self, query: Query, refusal: str, text: str) -> str:
+        """Return a GRANT for the table that the message names."""
+        account, schema = _account(query)
+        pattern = r"(?:for|in) table (?:[`'](?P<schema>[^`']+)[`']\.)?[`'](?P<table>[^`']+)[`']"
+        denied = re.search(pattern, refusal)
+        if denied is None:
+            return f"GRANT SELECT ON {schema}.* TO {account};"
+        schema = _quoted(denied["schema"]) if denied["schema"] else schema
+        return f"GRANT SELECT ON {schema}.{_quoted(denied['table'])} TO {account};"
+
+
+DRIVER = Mysql
+
+
+def _account(query: Query) -> tuple[str, str]:
+    """Return the account as the server knows it, `'user'@'host'`, and its quoted database."""
+    ((account, schema),) = query("SELECT CURRENT_USER(), DATABASE()", {})
+    user, _, host = str(account).rpartition("@")
+    quoted = ("'" + part.replace("\\", "\\\\").replace("'", "''") + "'" for part in (user, host))
+    return "@".join(quoted), _quoted(str(schema))
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
 
 class PunctualConnection(pymysql.connections.Connection):  # type: ignore[misc]
     """A connection with a deadline for each statement.
@@ -151,11 +174,9 @@ class PunctualConnection(pymysql.connections.Connection):  # type: ignore[misc]
 
     Attributes:
         give_up_at: The deadline of connecting or of the current statement, as a moment of `time.monotonic`.
-        statement_s: The limit of each statement, in seconds.
     """
 
     give_up_at = 0.0
-    statement_s = 0.0
     _reader: io.BufferedReader | None = None
 
     @property

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -15,17 +16,34 @@ from psycopg.waiting import wait_conn
 
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
 from recsys.settings.database_url import DatabaseUrl
-from recsys.store.drivers.base import Duplicate, NotAllowed, Timeouts, UnusableValue
+from recsys.store.drivers.base import COMMENT, Driver, Duplicate, NotAllowed, Query, Syntax, UnusableValue
 
 # Date-times stay text, as on MySQL: text is read faster, and Python has no infinity and no years before 1.
 TEXTS = ("date", "timestamp", "timestamptz", "time", "timetz", "interval")
 LOOK_S = 0.005  # between two looks at the clock while the server is silent; less than a client's margin
 
+SYNTAX = Syntax(
+    dialect="postgresql",
+    placeholder="%({})s",
+    opaque=rf"""\b[eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"""
+    rf"|--[^\n]*|{COMMENT}|::",  # `::` is a cast
+    text="CAST({} AS TEXT)",
+    key="CAST({} AS TEXT)",
+    price="CASE WHEN CAST({0} AS TEXT) ~ '^ *[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)? *$' "
+    "THEN CAST(CAST({0} AS TEXT) AS DOUBLE PRECISION) END",
+    second="to_char(to_timestamp(FLOOR({})) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')",
+    columns="SELECT attname FROM pg_attribute "
+    "WHERE attrelid = to_regclass(CAST(:table AS text)) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+    lock=("SELECT pg_advisory_lock(7263797)", "SELECT pg_advisory_unlock(7263797)"),  # of the database
+    renumber="SELECT setval(pg_get_serial_sequence(LOWER('{table}'), LOWER('{column}')), "
+    "(SELECT COALESCE(MAX({column}), 0) + 1 FROM {table}), false)",
+)
 
-class Postgresql:
+
+class Postgresql(Driver):
     """The driver of `postgresql+psycopg://`."""
 
-    dialect = "postgresql"
+    syntax = SYNTAX
     errors: tuple[type[Exception], ...] = (psycopg.Error, OSError, UnicodeError)
     _numbers = frozenset({20, 21, 23, 700, 701, 1700})  # int8, int2, int4, float4, float8, numeric
     _crowded = ("too many clients", "too many connections", "connection slots", "starting up")
@@ -33,7 +51,7 @@ class Postgresql:
     def __init__(self) -> None:
         self._numbering = itertools.count()
 
-    def open(self, url: DatabaseUrl, timeouts: Timeouts, create: bool) -> Any:
+    def open(self, url: DatabaseUrl, timeout_s: float, create: bool) -> Any:
         """Connect; the options after the URL's `?`, such as `sslmode`, go to libpq."""
         options = url.revealed_options()
         address = {
@@ -45,28 +63,20 @@ class Postgresql:
             **options,
             "options": f"{options.get('options', '')} -c TimeZone=UTC -c DateStyle=ISO".strip(),
         }
-        connection = ImpatientConnection.until(make_conninfo("", **address), timeouts.connect_s)
+        connection = ImpatientConnection.until(make_conninfo("", **address), timeout_s)
         connection.autocommit = True
         connection.prepare_threshold = None  # prepared statements don't survive a pooler such as PgBouncer
-        connection.statement_s = timeouts.statement_s
         for name in TEXTS:
             connection.adapters.register_loader(name, TextLoader)
         return connection
 
-    def start_clock(self) -> None:
-        """Do nothing: the connection itself limits every wait."""
-
-    def limit(self, connection: Any, seconds: float) -> None:
-        """Set the limit of every wait."""
+    def start_clock(self, connection: Any, seconds: float) -> None:
+        """Limit every following wait."""
         connection.statement_s = seconds
 
     def is_stale(self, connection: Any) -> bool:
         """Return whether the connection is closed; psycopg closes one that broke."""
         return bool(connection.closed)
-
-    def begin(self) -> str:
-        """Return `BEGIN`."""
-        return "BEGIN"
 
     def streaming(self, connection: Any) -> Any:
         """Return a server-side cursor that outlives its statement without holding a transaction open."""
@@ -99,6 +109,53 @@ class Postgresql:
         if any(words in str(error) for words in self._crowded):
             return Overloaded
         return SettingsError if isinstance(error, psycopg.ProgrammingError) else DatabaseUnavailable
+
+    def grants_to_write(
+        self, query: Query, tables: Sequence[str], existing: Sequence[str], views: Sequence[str]
+    ) -> str:
+        """Return GRANT statements for the schema and for existing tables; new ones belong to the account itself."""
+        account, schema = _account(query)
+        rights = "SELECT, INSERT, UPDATE, DELETE"
+        return "\n".join(
+            (
+                f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {account};",
+                *(f"GRANT {rights} ON {schema}.{name} TO {account};" for name in existing),
+            )
+        )
+
+    def grants_to_read(self, query: Query, refusal: str, text: str) -> str:
+        """Return a GRANT for the relation that the message names, whose schema the catalogue and the text tell."""
+        account, schema = _account(query)
+        denied = re.search(r"permission denied for (?P<kind>\w+) \"?(?P<name>[^\"\n]+?)\"?$", refusal, re.MULTILINE)
+        if denied is None:
+            return f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {account};"
+        name = denied["name"]
+        if denied["kind"] == "schema":
+            return f"GRANT USAGE ON SCHEMA {_quoted(name)} TO {account};"
+        sql = (
+            "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE c.relname = :name AND NOT has_table_privilege(c.oid, 'SELECT') "
+            "ORDER BY n.nspname = current_schema() DESC, n.nspname"
+        )
+        schemas = [str(schema_name) for (schema_name,) in query(sql, {"name": name})]
+        in_text = [schema_name for schema_name in schemas if f"{schema_name}.{name}" in text]
+        schema = _quoted((in_text or schemas)[0]) if schemas else schema
+        return f"GRANT SELECT ON {schema}.{_quoted(name)} TO {account};"
+
+
+DRIVER = Postgresql
+
+
+def _account(query: Query) -> tuple[str, str]:
+    """Return the account and its schema, quoted."""
+    ((account, schema),) = query(
+        "SELECT quote_ident(current_user), quote_ident(COALESCE(current_schema(), 'public'))", {}
+    )
+    return str(account), str(schema)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 class ImpatientConnection(psycopg.Connection[Any]):

@@ -6,22 +6,38 @@ import math
 import os
 import sqlite3
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
 from recsys.settings.database_url import DatabaseUrl
-from recsys.store.drivers.base import Duplicate, Timeouts, UnusableValue
+from recsys.store.drivers.base import COMMENT, Driver, Duplicate, Rows, Syntax, UnusableValue
 
 # Error messages of SQL functions for a value that they cannot use; SQLite has no code for these.
 VALUE_ERRORS = ("malformed JSON", "integer overflow", "bad JSON path")
 STEPS_PER_LOOK = 10_000  # virtual-machine steps between two looks at the clock: well under a millisecond
+LOCK_TIMEOUT_S = 10.0  # an import holds the write lock for one chunk of rows
+
+SYNTAX = Syntax(
+    dialect="sqlite",
+    placeholder=":{}",
+    opaque=rf"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|--[^\n]*|{COMMENT}""",
+    text="CAST({} AS TEXT)",
+    key="CAST({} AS TEXT)",
+    price="CASE WHEN typeof({0}) IN ('integer', 'real') OR typeof({0}) = 'text' AND {0} NOT GLOB '*[^0-9. ]*' "
+    "THEN CAST({0} AS REAL) END",
+    second="datetime(CAST({} AS INTEGER), 'unixepoch')",
+    columns="SELECT name FROM pragma_table_info(:table)",
+    begin="BEGIN IMMEDIATE",  # takes the write lock at once: upgrading a read lock later fails without waiting
+    any_time=-(10**15),  # sorts before every number and every text
+)
 
 
-class Sqlite:
+class Sqlite(Driver):
     """The driver of `sqlite:///`."""
 
-    dialect = "sqlite"
+    syntax = SYNTAX
     errors: tuple[type[Exception], ...] = (sqlite3.Error, OverflowError, UnicodeError)
     _busy = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM})
     _broken = frozenset(
@@ -44,35 +60,26 @@ class Sqlite:
 
     def __init__(self) -> None:
         self._give_up_at = 0.0
-        self._statement_s = 0.0
         self._lock_tenths = 0
         self._path = ""
         self._file: tuple[int, int] | None = None
 
-    def open(self, url: DatabaseUrl, timeouts: Timeouts, create: bool) -> Any:
+    def open(self, url: DatabaseUrl, timeout_s: float, create: bool) -> Any:
         """Open the file. Only `create` makes a new one, so that a mistyped path never looks like an empty shop."""
         uri = f"file:{quote(url.name)}?mode={'rwc' if create else 'rw'}"
-        connection = sqlite3.connect(
-            uri, uri=True, isolation_level=None, timeout=timeouts.lock_s, check_same_thread=False
-        )
-        self._statement_s = timeouts.statement_s
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
         self._path, self._file = url.name, _identity(url.name)
-        connection.text_factory = _text
-        connection.set_progress_handler(self._late, STEPS_PER_LOOK)
-        self.start_clock()
+        connection.set_progress_handler(lambda: time.monotonic() > self._give_up_at, STEPS_PER_LOOK)
+        self.start_clock(connection, timeout_s)
         if create:  # write-ahead logging lets requests read while scripts write; the file keeps this mode
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
         return connection
 
-    def start_clock(self) -> None:
-        """Start the time limit of the next statement."""
-        self._give_up_at = time.monotonic() + self._statement_s
-
-    def limit(self, connection: Any, seconds: float) -> None:
-        """Set the limit of each statement, and of waiting for a lock."""
-        self._statement_s = seconds
-        tenths = math.ceil(10 * seconds)  # rounded, so that most statements of a request share one setting
+    def start_clock(self, connection: Any, seconds: float) -> None:
+        """Limit the next statement, and its waiting for a lock."""
+        self._give_up_at = time.monotonic() + seconds
+        tenths = math.ceil(10 * min(seconds, LOCK_TIMEOUT_S))  # rounded, so that most statements share one setting
         if tenths != self._lock_tenths:
             connection.execute(f"PRAGMA busy_timeout = {100 * tenths}")
             self._lock_tenths = tenths
@@ -81,20 +88,20 @@ class Sqlite:
         """Return whether the file was moved or replaced; SQLite would go on reading the old one."""
         return _identity(self._path) != self._file
 
-    def _late(self) -> bool:
-        return time.monotonic() > self._give_up_at
-
-    def begin(self) -> str:
-        """Return a statement that takes the write lock at once: upgrading a read lock later fails without waiting."""
-        return "BEGIN IMMEDIATE"
+    def fetch(self, connection: Any, text: str, values: Mapping[str, Any]) -> Rows:
+        """Run a statement and return its rows; once a text is not UTF-8, this connection decodes each by itself."""
+        try:
+            return list(connection.execute(text, values).fetchall())
+        except sqlite3.OperationalError as error:
+            if connection.text_factory is not str or not str(error).startswith("Could not decode to UTF-8"):
+                raise
+        connection.text_factory = _text
+        return list(connection.execute(text, values).fetchall())
 
     def streaming(self, connection: Any) -> Any:
         """Return a plain cursor: every cursor of SQLite reads row by row."""
+        connection.text_factory = _text
         return connection.cursor()
-
-    def numeric(self, column: Any) -> bool:
-        """Return False: SQLite declares no types for results."""
-        return False
 
     def meaning(self, error: Exception) -> type[RecsysError]:
         """Decide by SQLite's result code."""
@@ -111,6 +118,9 @@ class Sqlite:
         return (
             Overloaded if primary in self._busy else DatabaseUnavailable if primary in self._broken else SettingsError
         )
+
+
+DRIVER = Sqlite
 
 
 def _text(raw: bytes) -> str | bytes:

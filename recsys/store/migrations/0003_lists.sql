@@ -1,7 +1,9 @@
--- The backend's record of each user's list in recommendations, and of the process that computes the next one.
+-- The backend's record of each user's list in recommendations.
 --
--- There is one row for each user, whose list is replaced as a whole. Times are milliseconds since 1970 in UTC. leaseToken
--- names the one process that may store the next list, until leaseUntil. Without its token, that process stores nothing.
+-- There is one row for each user, whose list is replaced as a whole. computedAt is milliseconds since 1970 in UTC, and 0 or
+-- negative where there is no valid list. leaseToken is random; a purchase, a deletion and the start of a list that shall be stored
+-- in any case change it, and lists that were begun under another one are not stored. leaseUntil is no longer used; older
+-- versions need it.
 
 CREATE TABLE IF NOT EXISTS rec_lists (
     userId BIGINT NOT NULL PRIMARY KEY,

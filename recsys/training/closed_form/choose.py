@@ -5,174 +5,177 @@ They give the arrays of the baselines and of the features.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
 from recsys.evaluation.protocol import EvaluationSet, mean_average_precision
 from recsys.features.features import NAMES, Features
-from recsys.features.history import SECONDS_PER_DAY
-from recsys.features.query import Arrays
+from recsys.features.query import SECONDS_PER_DAY, Arrays, Floats
 from recsys.scorers.base import Scorer
-from recsys.scorers.ensemble import LinearEnsemble
-from recsys.scorers.item_item import EASE
+from recsys.scorers.item_item import EASE, ItemCF
+from recsys.scorers.layers import LinearEnsemble
 from recsys.settings import Training
 from recsys.training.closed_form.als import als
+from recsys.training.closed_form.co_occurrence import user_item_matrix
 from recsys.training.closed_form.ease import ease
-from recsys.training.closed_form.item_cf import item_cf
+from recsys.training.closed_form.item_cf import MIN_CO_OCCURRENCE, item_cf
 from recsys.training.closed_form.transitions import transitions
 
 L2_GRID = (50.0, 200.0, 1000.0)  # of EASE, in users
 REGULARIZATION_GRID = (20.0, 35.0, 60.0)  # of ALS; MAP@10 of ALS alone on ml-1m's validation: 0.361, 0.370, 0.353
-ALPHA = 3.3  # confidence of an observed pair; that of other pairs is 1 (Hu, Koren & Volinsky 2008)
+MIN_CO_OCCURRENCE_GRID = (2.0, 5.0)  # of item-CF, in common users
 RECENT_HALF_LIFE_DAYS = 15.0  # of the baselines `popularity_recent` and `user_frequency_decayed`
+Kept = dict[str, Arrays]  # the arrays of `ease`, `als` and `item_cf` with the hyperparameters that were chosen
 POPULARITY_HALF_LIVES = (0.0, 60.0, 15.0, 7.0)  # days, of the features `POPULARITIES`; 0 means no decay
 
 
-@dataclass(frozen=True)
-class ClosedForms:
-    """The hyperparameters of the fits with a closed-form solution.
-
-    Attributes:
-        l2: Regularization of EASE, in users.
-        regularization: Regularization of ALS.
-    """
-
-    l2: float = 200.0
-    regularization: float = 20.0
-
-
-def choose_closed_forms(
-    data: Dataset, evaluation_set: EvaluationSet, options: Training
-) -> tuple[ClosedForms, list[dict[str, Any]]]:
-    """Return the hyperparameters with the best MAP@10 on validation, and all trials.
+def choose_l2(
+    data: Dataset, evaluation_set: EvaluationSet, *, kept: Kept | None = None
+) -> tuple[float, list[dict[str, Any]]]:
+    """Return the regularization of EASE with the best MAP@10 on validation, and all trials.
 
     Args:
         data: The events before the validation cut.
         evaluation_set: The evaluation set of the validation part.
-        options: Holds the width of the factors and the seed.
+        kept: Receives the arrays of the best fit, so that nobody has to solve it again.
 
     Returns:
-        The hyperparameters; the trials as JSON objects, with the keys `choice`, `value` and `map10`.
+        The value; the trials as JSON objects, with the keys `choice`, `value` and `map10`.
     """
-
-    def trials_of(name: str, grid: Sequence[float], fit_scorer: Callable[[float], Scorer]) -> list[dict[str, Any]]:
-        return [
-            {"choice": name, "value": value, "map10": mean_average_precision(fit_scorer(value), evaluation_set)}
-            for value in grid
-        ]
-
-    fit_als = partial(fit_factors, data, options.factors, options=options)
-    l2 = trials_of("EASE l2", L2_GRID, lambda value: EASE.from_arrays(fit_ease(data, value)))
-    factors = trials_of("ALS regularization", REGULARIZATION_GRID, lambda value: _als_scorer(fit_als(value)))
-    best = [max(trials, key=lambda trial: float(trial["map10"]))["value"] for trials in (l2, factors)]
-    return ClosedForms(*best), [*l2, *factors]
-
-
-def fit_ease(data: Dataset, l2: float) -> Arrays:
-    """Return the arrays of EASE; see `ease`."""
-    return ease(data.users, data.items, data.weights, data.n_users, data.n_items, l2)
-
-
-def fit_factors(data: Dataset, dim: int, regularization: float, options: Training) -> Arrays:
-    """Return the user and item vectors of ALS, `dim` wide; see `als`."""
-    sizes = data.n_users, data.n_items
-    return als(
-        data.users,
-        data.items,
-        data.weights,
-        *sizes,
-        dim=dim,
-        regularization=regularization,
-        alpha=ALPHA,
-        seed=options.seed,
+    matrix = user_item_matrix(data)
+    return _best(
+        "EASE l2",
+        L2_GRID,
+        partial(ease, matrix),
+        EASE.from_arrays,
+        evaluation_set,
+        "ease",
+        {} if kept is None else kept,
     )
 
 
-def fit_baselines(data: Dataset, hyperparameters: ClosedForms) -> tuple[dict[str, Arrays], dict[str, float]]:
-    """Return the arrays of each baseline except the linear ensemble, and the seconds that each fit took."""
-    columns = data.items, data.weights, data.timestamps, data.n_items
-    recent, plain = ({"popularity": popularity(*columns, days)} for days in (RECENT_HALF_LIFE_DAYS, 0))
-    baselines: dict[str, Arrays] = {}
-    seconds: dict[str, float] = {}
-    fits: Mapping[str, Callable[[], Arrays]] = {
-        "ease": lambda: fit_ease(data, hyperparameters.l2),
-        "item_cf": lambda: item_cf(data.users, data.items, data.weights, data.n_users, data.n_items),
-        "user_frequency_decayed": lambda: recent,
-        "user_frequency": lambda: plain,
-        "popularity_recent": lambda: recent,
-        "popularity": lambda: plain,
+def choose_regularization(
+    data: Dataset, evaluation_set: EvaluationSet, options: Training, *, kept: Kept | None = None
+) -> tuple[float, list[dict[str, Any]]]:
+    """Return the regularization of ALS with the best MAP@10 on validation, and all trials, as `choose_l2` does."""
+    fit = partial(als, user_item_matrix(data), options.factors, seed=options.seed)
+    return _best(
+        "ALS regularization", REGULARIZATION_GRID, fit, _als_scorer, evaluation_set, "als", {} if kept is None else kept
+    )
+
+
+def choose_min_co_occurrence(
+    data: Dataset, evaluation_set: EvaluationSet, options: Training, *, kept: Kept | None = None
+) -> tuple[float, list[dict[str, Any]]]:
+    """Return the least number of common users of item-CF's neighbours, and all trials, as `choose_l2` does.
+
+    A number in the settings is the only one that is tried.
+    """
+    matrix = user_item_matrix(data)
+    grid = (float(options.min_co_occurrence),) if options.min_co_occurrence else MIN_CO_OCCURRENCE_GRID
+
+    def fit(value: float) -> Arrays:
+        return item_cf(matrix, min_co_occurrence=value)
+
+    best = {} if kept is None else kept
+    return _best("item-CF min co-occurrence", grid, fit, ItemCF.from_arrays, evaluation_set, "item_cf", best)
+
+
+def _best(
+    choice: str,
+    grid: Sequence[float],
+    fit: Callable[[float], Arrays],
+    scorer: Callable[[Arrays], Scorer],
+    evaluation_set: EvaluationSet,
+    name: str,
+    kept: Kept,
+) -> tuple[float, list[dict[str, Any]]]:
+    """Return the value with the best MAP@10, and all trials; the arrays of the best fit are kept under a name."""
+    scores: list[float] = []
+    for value in grid:
+        arrays = fit(value)
+        score = mean_average_precision(scorer(arrays), evaluation_set)
+        if not scores or score > max(scores):
+            kept[name] = arrays
+        scores.append(score)
+    trials = [{"choice": choice, "value": value, "map10": score} for value, score in zip(grid, scores, strict=True)]
+    return grid[int(np.argmax(scores))], trials
+
+
+def fit_baselines(
+    data: Dataset, l2: float, min_co_occurrence: float = MIN_CO_OCCURRENCE, *, kept: Kept | None = None
+) -> dict[str, Arrays]:
+    """Return the arrays of each baseline except the linear ensemble.
+
+    Args:
+        data: The events to learn from.
+        l2: Regularization of EASE, in users.
+        min_co_occurrence: The least number of common users of item-CF's neighbours.
+        kept: Fits with these hyperparameters that choosing has kept, which are not solved again.
+    """
+    matrix, solved = user_item_matrix(data), kept or {}
+    recent, plain = ({"popularity": popularity(data, days)} for days in (RECENT_HALF_LIFE_DAYS, 0))
+    return {
+        "ease": solved.get("ease") or ease(matrix, l2),
+        "item_cf": solved.get("item_cf") or item_cf(matrix, min_co_occurrence=min_co_occurrence),
+        "user_frequency_decayed": recent,
+        "user_frequency": plain,
+        "popularity_recent": recent,
+        "popularity": plain,
     }
-    for name, fit in fits.items():
-        started = time.perf_counter()
-        baselines[name] = fit()
-        seconds[name] = time.perf_counter() - started
-    return baselines, seconds
 
 
-def fit_features(data: Dataset, neighbours: Arrays, hyperparameters: ClosedForms, options: Training) -> Arrays:
+def fit_features(
+    data: Dataset,
+    regularization: float,
+    options: Training,
+    *,
+    kept: Kept | None = None,
+    start: Floats | None = None,
+) -> Arrays:
     """Return the arrays of the features, except those of EASE, which the baseline `ease` holds already.
 
     Args:
         data: The events to learn from.
-        neighbours: The arrays of EASE; not used.
-        hyperparameters: Holds the regularization of ALS.
+        regularization: Of ALS.
         options: Holds the width of the factors and the seed.
+        kept: Fits with these hyperparameters that choosing has kept, which are not solved again.
+        start: `(n_items, factors)` float32, item vectors that ALS goes on from, as `als` takes them.
     """
-    following = transitions(data.users, data.items, data.weights, data.timestamps, data.n_items)
+    following, solved = transitions(data), kept or {}
     return {
         **{f"transitions/{name}": array for name, array in following.items()},
-        **fit_factors(data, options.factors, hyperparameters.regularization, options),
-        "popularity": popularities(data.items, data.weights, data.timestamps, data.n_items),
+        **(
+            solved.get("als")
+            or als(user_item_matrix(data), options.factors, regularization, seed=options.seed, start=start)
+        ),
+        "popularity": popularities(data),
     }
 
 
-def popularity(
-    items: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    timestamps: NDArray[np.int64],
-    n_items: int,
-    half_life_days: float = 0,
-) -> NDArray[np.float32]:
+def popularity(data: Dataset, half_life_days: float = 0) -> Floats:
     """Return the sum of positive weights of each item's events, decayed with time.
 
     Args:
-        items: `(n,)` int32.
-        weights: `(n,)` float32.
-        timestamps: `(n,)` int64, seconds since 1970.
-        n_items: The number of items.
+        data: The events.
         half_life_days: Half-life in days before the newest event; 0 means no decay.
 
     Returns:
         `(n_items,)` float32.
     """
-    counted = np.maximum(weights, 0).astype(np.float64)
-    if half_life_days and len(items):
-        counted *= 0.5 ** ((timestamps.max() - timestamps) / SECONDS_PER_DAY / half_life_days)
-    return np.bincount(items, counted, n_items).astype(np.float32)
+    counted = np.maximum(data.weights, 0).astype(np.float64)
+    if half_life_days and len(data):
+        counted *= 0.5 ** ((data.timestamps.max() - data.timestamps) / SECONDS_PER_DAY / half_life_days)
+    return np.bincount(data.items, counted, data.n_items).astype(np.float32)
 
 
-def popularities(
-    items: NDArray[np.int32], weights: NDArray[np.float32], timestamps: NDArray[np.int64], n_items: int
-) -> NDArray[np.float32]:
-    """Return log(1 + popularity) of each item, for each half-life of `POPULARITY_HALF_LIVES`.
-
-    Args:
-        items: `(n,)` int32.
-        weights: `(n,)` float32.
-        timestamps: `(n,)` int64, seconds since 1970.
-        n_items: The number of items.
-
-    Returns:
-        `(4, n_items)` float32.
-    """
-    return np.stack([np.log1p(popularity(items, weights, timestamps, n_items, days)) for days in POPULARITY_HALF_LIVES])
+def popularities(data: Dataset) -> Floats:
+    """Return log(1 + popularity) for each half-life of `POPULARITY_HALF_LIVES`, `(4, n_items)` float32."""
+    return np.stack([np.log1p(popularity(data, days)) for days in POPULARITY_HALF_LIVES])
 
 
 def _als_scorer(factors: Arrays) -> Scorer:

@@ -11,47 +11,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.features.query import Arrays
+from recsys.data.dataset import Dataset
+from recsys.features.query import Arrays, Floats, Indices, Mask
 
 ENTRIES_AT_ONCE = 1 << 24  # of a matrix product in memory at once: 128 MiB of indices and values
 WHOLE_UP_TO = 1000  # items; up to this number all weights are stored, zeros too: dense rows are added much faster
 
 
-def user_item_matrix(
-    users: NDArray[np.int32], items: NDArray[np.int32], weights: NDArray[np.float32], n_users: int, n_items: int
-) -> Any:
+def user_item_matrix(data: Dataset) -> Any:
     """Return which users have positive events with which items: `(n_users, n_items)` float32 in CSR form, ones.
-
-    Args:
-        users: `(n,)` int32.
-        items: `(n,)` int32.
-        weights: `(n,)` float32; only events above 0 count.
-        n_users: The number of users.
-        n_items: The number of items.
 
     Raises:
         ValueError: A weight is NaN or infinite.
     """
-    matrix = weight_matrix(users, items, weights, n_users, n_items)
-    matrix.data[:] = 1
-    return matrix
-
-
-def weight_matrix(
-    users: NDArray[np.int32], items: NDArray[np.int32], weights: NDArray[np.float32], n_users: int, n_items: int
-) -> Any:
-    """Return the sum of positive weights of each user and item, at most 1, in CSR form; see `user_item_matrix`."""
     from scipy import sparse  # fitting only: serving never pays for it
 
-    liked = is_positive(weights)
-    matrix = sparse.csr_matrix(
-        (weights[liked], (users[liked], items[liked])), shape=(n_users, n_items), dtype=np.float32
-    )
-    np.minimum(matrix.data, 1, out=matrix.data)  # SciPy has added up several events of one user with one item
+    liked = is_positive(data.weights)
+    places = data.users[liked], data.items[liked]
+    matrix = sparse.csr_matrix((data.weights[liked], places), shape=(data.n_users, data.n_items), dtype=np.float32)
+    matrix.data[:] = 1  # SciPy has added up several events of one user with one item
     return matrix
 
 
-def is_positive(weights: NDArray[np.float32]) -> NDArray[np.bool_]:
+def is_positive(weights: Floats) -> Mask:
     """Return which events have a positive weight, `(n,)` bool.
 
     Raises:
@@ -108,7 +90,7 @@ def neighbour_arrays(rows: Iterable[Any], n_items: int, keep: int) -> Arrays:
     return stack_rows(whole_rows(block) if n_items <= WHOLE_UP_TO else strongest_per_row(block, keep) for block in rows)
 
 
-def strongest_per_row(rows: Any, keep: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+def strongest_per_row(rows: Any, keep: int) -> tuple[NDArray[np.int64], Indices, Floats]:
     """Return the weights of each row that are largest in absolute value, without zeros, columns ascending.
 
     Args:
@@ -127,14 +109,14 @@ def strongest_per_row(rows: Any, keep: int) -> tuple[NDArray[np.int64], NDArray[
     return np.diff(ends), rows.indices[is_stored].astype(np.int32), rows.data[is_stored].astype(np.float32)
 
 
-def whole_rows(rows: Any) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+def whole_rows(rows: Any) -> tuple[NDArray[np.int64], Indices, Floats]:
     """Return all weights of each row, zeros too, in the form of `strongest_per_row`."""
     n_rows, n_items = rows.shape
     columns = np.tile(np.arange(n_items, dtype=np.int32), n_rows)
     return np.full(n_rows, n_items, np.int64), columns, rows.toarray().astype(np.float32).ravel()
 
 
-def stack_rows(parts: Iterable[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]]) -> Arrays:
+def stack_rows(parts: Iterable[tuple[NDArray[np.int64], Indices, Floats]]) -> Arrays:
     """Return the arrays of `Neighbours` for successive blocks of rows.
 
     Args:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.features.query import Arrays
+from recsys.features.query import Arrays, Floats, Indices
 from recsys.scorers.item_item import tie_break
-from recsys.training.closed_form.co_occurrence import co_occurrences, neighbour_arrays, user_item_matrix
+from recsys.training.closed_form.co_occurrence import co_occurrences, neighbour_arrays
 
 EXACT_UP_TO = 10_000  # items; the dense inverse then takes 800 MB
 # Weights stored for each item. NDCG@10 on ml-1m's validation: 0.453 with 400, 0.459 with 1000, 0.462 with all. With 400
@@ -24,22 +24,11 @@ SOLVED_AT_ONCE = 256  # regressions in float64 at once: 20 MB
 ROWS_AT_ONCE = 512  # rows of the dense inverse at once
 
 
-def ease(
-    users: NDArray[np.int32],
-    items: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    n_users: int,
-    n_items: int,
-    l2: float,
-) -> Arrays:
+def ease(matrix: Any, l2: float) -> Arrays:
     """Return the arrays of `EASE`: the exact solution up to 10,000 items, above it that of `local_weights`.
 
     Args:
-        users: `(n,)` int32.
-        items: `(n,)` int32.
-        weights: `(n,)` float32; only events above 0 count, several of one user with one item once.
-        n_users: The number of users.
-        n_items: The number of items.
+        matrix: Which users have positive events with which items, as `user_item_matrix` returns it.
         l2: Regularization, in users; above 0.
 
     Returns:
@@ -47,11 +36,11 @@ def ease(
         each item, `tie_break` `(n_items,)` float32.
 
     Raises:
-        ValueError: `l2` is not a positive number, or a weight is NaN or infinite.
+        ValueError: `l2` is not a positive number.
     """
     if not 0 < l2 < np.inf:
         raise ValueError(f"`l2` should be a positive number. Received: {l2}.")
-    matrix = user_item_matrix(users, items, weights, n_users, n_items)
+    n_items = matrix.shape[1]
     rows = exact_weights(matrix, l2) if n_items <= EXACT_UP_TO else iter([local_weights(matrix, l2, LOCAL_NEIGHBOURS)])
     popularity = np.bincount(matrix.indices, minlength=n_items)
     return {**neighbour_arrays(rows, n_items, NEIGHBOURS), "tie_break": tie_break(popularity)}
@@ -120,9 +109,7 @@ def local_weights(matrix: Any, l2: float, n_neighbours: int) -> Any:
     return sparse.csc_matrix(columns, shape=(matrix.shape[1],) * 2).tocsr()
 
 
-def _most_similar(
-    matrix: Any, popularity: NDArray[np.int64], l2: float, n_neighbours: int
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def _most_similar(matrix: Any, popularity: NDArray[np.int64], l2: float, n_neighbours: int) -> tuple[Indices, Floats]:
     """Return the most similar items of each item and how many users they share; see `local_weights`.
 
     Returns:
@@ -143,7 +130,7 @@ def _most_similar(
     return neighbours, together
 
 
-def _grams(matrix: Any, neighbours: NDArray[np.int32]) -> NDArray[np.float32]:
+def _grams(matrix: Any, neighbours: Indices) -> Floats:
     """Return the co-occurrences among each target's neighbours.
 
     The co-occurrence matrix is computed once, row by row. Each row is made dense and read by all targets that have its
@@ -171,7 +158,7 @@ def _grams(matrix: Any, neighbours: NDArray[np.int32]) -> NDArray[np.float32]:
     return grams
 
 
-def _solved(grams: NDArray[np.float32], together: NDArray[np.float32], l2: float) -> NDArray[np.float32]:
+def _solved(grams: Floats, together: Floats, l2: float) -> Floats:
     """Return the regression weights of each target's neighbours, `(t, k)` float32; 0 where there is no neighbour."""
     weights = np.zeros(together.shape, np.float32)
     for first in range(0, len(grams), SOLVED_AT_ONCE):

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.features.query import Arrays
+from recsys.data.dataset import Dataset
+from recsys.features.query import Arrays, Floats, Indices
 from recsys.training.closed_form.co_occurrence import blocks, is_positive, neighbour_arrays
 
 GAPS = 10  # the most steps between two events of a pair
@@ -19,13 +20,7 @@ NEIGHBOURS = 400
 PAIRS_AT_ONCE = 1 << 23  # pairs of events in memory at once: about 300 MB
 
 
-def transitions(
-    users: NDArray[np.int32],
-    items: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    timestamps: NDArray[np.int64],
-    n_items: int,
-) -> Arrays:
+def transitions(data: Dataset) -> Arrays:
     """Return the arrays of `Neighbours` with the weights `T[j, i] / √((n_j + 20)·(n_i + 20))`.
 
     n_j is the number of events of item j. T[j, i] sums 0.8^(gap - 1) over the pairs of events where one user's event
@@ -37,12 +32,7 @@ def transitions(
     0.0666 / 0.2479; steps of whole baskets 0.0746 / 0.2663. Pairs of an item with itself count: they change nothing
     where purchased items are hidden, and add 0.0128 where they are allowed.
 
-    Args:
-        users: `(n,)` int32, ascending.
-        items: `(n,)` int32.
-        weights: `(n,)` float32; events above 0 count, all others are removed before steps are counted.
-        timestamps: `(n,)` int64, ascending for each user.
-        n_items: The number of items.
+    Events of weight 0 or below are removed before steps are counted.
 
     Returns:
         `starts` `(n_items + 1,)` int64, `neighbours` `(k,)` int32, `similarities` `(k,)` float32 above 0.
@@ -50,18 +40,16 @@ def transitions(
     Raises:
         ValueError: A weight is NaN or infinite, or the events are out of order.
     """
-    liked = is_positive(weights)
-    users, items, timestamps = users[liked], items[liked], timestamps[liked]
+    liked = is_positive(data.weights)
+    users, items, timestamps = data.users[liked], data.items[liked], data.timestamps[liked]
     in_order = (users[1:] > users[:-1]) | ((users[1:] == users[:-1]) & (timestamps[1:] >= timestamps[:-1]))
     if not in_order.all():
         event = np.argmin(in_order) + 1
         raise ValueError(f"`users` and `timestamps` should be in order. Received: event {event} before an earlier one.")
-    return neighbour_arrays(_rows(users, items, timestamps, n_items), n_items, NEIGHBOURS)
+    return neighbour_arrays(_rows(users, items, timestamps, data.n_items), data.n_items, NEIGHBOURS)
 
 
-def _rows(
-    users: NDArray[np.int32], items: NDArray[np.int32], timestamps: NDArray[np.int64], n_items: int
-) -> Iterator[Any]:
+def _rows(users: Indices, items: Indices, timestamps: NDArray[np.int64], n_items: int) -> Iterator[Any]:
     """Yield the normalised T in blocks of rows that fit into memory, `(k, n_items)` float32 in CSR form."""
     from scipy import sparse  # fitting only: serving never pays for it
 
@@ -77,8 +65,8 @@ def _rows(
 
 
 def _pairs(
-    users: NDArray[np.int32], timestamps: NDArray[np.int64], sources: NDArray[np.int64]
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+    users: Indices, timestamps: NDArray[np.int64], sources: NDArray[np.int64]
+) -> tuple[Indices, Indices, Floats]:
     """Return all pairs of events whose first one is among `sources`.
 
     Args:

@@ -1,0 +1,1 @@
+"""A version's life: whether it may serve, and what becomes of it."""

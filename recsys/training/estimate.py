@@ -1,0 +1,125 @@
+"""How long a run may take, told at its start; and how much it may learn from within a given time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from recsys.settings import Training
+from recsys.training.network_fits import LEAST_USERS, MOST_SCORES, MOST_USERS
+from recsys.training.run import CHOOSE, EVALUATE, FINAL, REFIT, Progress, TrainingRun
+
+# Seconds of one processor on the machine that gave `benchmarks/results/training.json`, with the default options.
+REFERENCE_S = 0.12  # of `pace`
+COMPILED = 9.0  # the graphs of all networks
+SAMPLE = 170e-6  # one event in one epoch of all networks together
+SCORE = 2.2e-6  # one item scored for one user by all scorers together
+SUM = 0.05  # one validation case in the fits of all linear sums
+CLOSED = 30e-6  # one event in all closed forms together
+GRAM = 3e-9  # one pair of items in the closed forms
+EPOCHS = 0.6  # share of the epochs that networks have before they end
+CLOSED_CHOICES = 3.0  # fits of each closed form when choosing
+LEAST_SAMPLES = 20_000  # of an epoch within a budget; with fewer a network learns nothing
+PACE_SIZE, PACE_ROUNDS = 700, 3
+
+
+def pace() -> float:
+    """Return the seconds that a known computation takes on this machine now, the least of some rounds."""
+    matrix = np.random.default_rng(0).normal(size=(PACE_SIZE, PACE_SIZE))
+    taken = []
+    for _ in range(PACE_ROUNDS):
+        started = time.perf_counter()
+        np.sort(np.exp(-((matrix @ matrix) ** 2)), axis=1)
+        taken.append(time.perf_counter() - started)
+    return min(taken)
+
+
+def estimate(n_events: int, n_items: int, n_cases: int, options: Training, slowness: float = 1.0) -> dict[str, float]:
+    """Return the seconds that each step after reading may take.
+
+    Args:
+        n_events: Cleaned events.
+        n_items: Items with enough events.
+        n_cases: Users of an evaluation set, at most.
+        options: How to train.
+        slowness: How much slower this machine is than the one of the constants.
+    """
+    n_test = int(n_events * options.test_quantile)
+    n_validation = int(n_test * options.validation_quantile)
+    cases = min(n_cases, options.max_exam_users)
+    users = int(np.clip(MOST_SCORES // max(n_items, 1), LEAST_USERS, MOST_USERS))
+    validation = min(users, cases) * n_items * SCORE
+
+    def epoch(events: int) -> float:
+        return min(events, options.samples) * SAMPLE * options.dim / 64
+
+    def closed(events: int) -> float:
+        return events * CLOSED + n_items**2 * GRAM
+
+    epochs = max(options.epochs * EPOCHS, 1.0)
+    choosing = CLOSED_CHOICES * closed(n_validation) + COMPILED + epochs * (epoch(n_validation) + validation)
+    choosing += 2 * cases * (SUM + n_items * SCORE)
+    seconds = {
+        CHOOSE: choosing + cases * n_items * SCORE,
+        REFIT: closed(n_test) + COMPILED + epochs * epoch(n_test),
+        EVALUATE: 2 * cases * n_items * SCORE,
+        FINAL: closed(n_events) + COMPILED + epochs * epoch(n_events),
+    }
+    return {step: value * slowness for step, value in seconds.items()}
+
+
+def within(
+    seconds: float, options: Training, n_events: int, seconds_of: Callable[[Training], Mapping[str, float]]
+) -> Training:
+    """Return the options with the most samples, then the most epochs, whose estimate is within a time.
+
+    Args:
+        seconds: The time.
+        options: As set.
+        n_events: Cleaned events; more samples than that change nothing.
+        seconds_of: Estimates the seconds of each step.
+    """
+    samples, epochs = min(options.samples, n_events), options.epochs
+    while sum(seconds_of(replace(options, samples=samples, epochs=epochs)).values()) > seconds:
+        if samples > LEAST_SAMPLES:
+            samples = max(samples * 3 // 4, LEAST_SAMPLES)
+        elif epochs > 1:
+            epochs -= 1
+        else:
+            break
+    changed = (samples, epochs) != (min(options.samples, n_events), options.epochs)
+    return replace(options, samples=samples, epochs=epochs) if changed else options
+
+
+def plan(run: TrainingRun, budget: float | None, progress: Progress) -> TrainingRun:
+    """Tell how long the run may take; within a budget, let epochs learn from fewer events, and then have fewer epochs.
+
+    The chosen numbers become settings of the run, so that the version names them and a rerun with them is the same.
+
+    Args:
+        run: A run that has read the shop.
+        budget: Minutes; None for as long as it takes.
+        progress: Receives the estimate, and what a budget leaves out.
+    """
+    slowness = pace() / REFERENCE_S
+    n_events, n_items = len(run.events), len(np.unique(run.events.items))
+    n_cases = len(np.unique(run.events.users))
+
+    def seconds_of(options: Training) -> Mapping[str, float]:
+        return estimate(n_events, n_items, n_cases, options, slowness)
+
+    options = run.settings.training
+    if budget is not None:
+        options = within(budget * 60, options, n_events, seconds_of)
+        if options != run.settings.training:
+            progress.note(
+                f"within {budget:g} minutes: {options.samples:,} events and {options.epochs} epochs at most "
+                f"(otherwise {run.settings.training.samples:,} and {run.settings.training.epochs})"
+            )
+        if sum(seconds_of(options).values()) > budget * 60:
+            progress.note(f"{budget:g} minutes are less than what even the smallest fit may take")
+    progress.planned(seconds_of(options))
+    return replace(run, settings=replace(run.settings, training=options))
