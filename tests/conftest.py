@@ -42,7 +42,7 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture(scope="session")
-def board():  # type: ignore[no-untyped-def] # a `recsys.training.stages.TrainedModels`; naming it would import TensorFlow for every test
+def board():  # type: ignore[no-untyped-def] # a `recsys.training.fitting.FittedModels`; naming it would import TensorFlow for every test
     """The checkerboard, fitted once for the whole suite up to its cut; no test may change it."""
     from tests.helpers import checkerboard
 

@@ -55,7 +55,7 @@ def run(entry: str, *argv: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_programs_are_found():
-    assert {DOOR, "train.py", "scripts/demo.py", "scripts/write_schema.py", "benchmarks/serving.py"} < set(ENTRIES)
+    assert {DOOR, "train.py", "scripts/demo.py", "scripts/import_events.py", "benchmarks/serving.py"} < set(ENTRIES)
 
 
 @pytest.mark.parametrize("entry", ENTRIES)

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from recsys.artifacts import Arrays, Draft, Version, open_version
+from recsys.artifacts import Draft, Version, open_version
 from recsys.artifacts.manifest import to_json, version_name
 from recsys.errors import ModelRefused
 from tests.helpers.dying_disk import NEW, Unsynced
@@ -75,14 +75,11 @@ def is_mapped(array: object) -> bool:
     return array is not None and is_mapped(getattr(array, "base", None))
 
 
-@pytest.mark.parametrize("memory_map", [False, True], ids=["read", "mapped"])
-def test_arrays_come_back_as_they_were_written(tmp_path, memory_map):
-    attrs = {"kind": "int", "ü": "ö", "n_items": 150, "decay": 0.98}
-    with published(tmp_path, lambda draft: draft.write_arrays("parts/a.h5", ARRAYS, attrs)) as version:
-        arrays = version.arrays("parts/a.h5", memory_map=memory_map)
-    assert isinstance(arrays, Arrays) and set(arrays) == set(ARRAYS)
+def test_arrays_come_back_as_they_were_written(tmp_path):
+    with published(tmp_path, lambda draft: draft.write_arrays("parts/a.h5", ARRAYS)) as version:
+        arrays = version.arrays("parts/a.h5")
+    assert set(arrays) == set(ARRAYS)
     assert [name for name in ARRAYS if not same(arrays[name], ARRAYS[name])] == []
-    assert arrays.attrs == attrs and all(type(arrays.attrs[name]) is type(value) for name, value in attrs.items())
     assert version.manifest["files"][0]["shapes"]["vars/item_factors"] == [150, 4]
 
 
@@ -95,20 +92,19 @@ def test_arrays_come_back_as_they_were_written(tmp_path, memory_map):
         ),
         max_size=4,
     ),
-    st.booleans(),
 )
-def test_any_array_comes_back_as_it_was_written(tmp_path, arrays, memory_map):
+def test_any_array_comes_back_as_it_was_written(tmp_path, arrays):
     named = {f"a{position}": array for position, array in enumerate(arrays)}
     with Draft.create(tmp_path, NEW, Unsynced()) as draft:
         draft.write_arrays("a.h5", named)
         version = open_version(tmp_path, draft.publish({}))
-    received = version.arrays("a.h5", memory_map=memory_map)
+    received = version.arrays("a.h5")
     assert list(received) == list(named) and all(same(received[name], named[name]) for name in named)
 
 
 def test_the_same_arrays_make_the_same_version(tmp_path):
     names = [
-        published(tmp_path / folder, lambda draft: draft.write_arrays("a.h5", ARRAYS, {"kind": "int"})).name
+        published(tmp_path / folder, lambda draft: draft.write_arrays("a.h5", ARRAYS)).name
         for folder in ("here", "there")
     ]
     assert names[0] == names[1]
@@ -116,20 +112,18 @@ def test_the_same_arrays_make_the_same_version(tmp_path):
 
 def test_large_arrays_are_mapped_on_cache_lines_and_small_ones_read(tmp_path):
     version = published(tmp_path, lambda draft: draft.write_arrays("a.h5", ARRAYS))
-    arrays = version.arrays("a.h5", memory_map=True)
+    arrays = version.arrays("a.h5")
     for name in ("vars/item_factors", "int32", "transposed", "strided", "many_bytes", "big_endian"):
         assert is_mapped(arrays[name]) and arrays[name].ctypes.data % 64 == 0
     version.close()
     assert arrays["vars/item_factors"].sum() == 599 * 600 / 2  # a mapping outlives the version's lock
-    assert not any(is_mapped(array) for array in version.arrays("a.h5").values())
 
 
 def test_arrays_of_a_version_cannot_be_changed(tmp_path):
     version = published(tmp_path, lambda draft: draft.write_arrays("a.h5", ARRAYS))
-    for memory_map in (False, True):
-        for array in version.arrays("a.h5", memory_map=memory_map).values():
-            with pytest.raises(ValueError, match="read-only"):
-                array[...] = array
+    for array in version.arrays("a.h5").values():
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = array
 
 
 def test_chunked_and_unaligned_arrays_are_read_instead_of_mapped(tmp_path):
@@ -141,14 +135,14 @@ def test_chunked_and_unaligned_arrays_are_read_instead_of_mapped(tmp_path):
         file.create_dataset("chunked", data=values, chunks=(100, 10))
         file.create_dataset("resizable", data=values, maxshape=(None, 10))
 
-    arrays = crafted(tmp_path, write).arrays("x.h5.crafted", memory_map=True)
+    arrays = crafted(tmp_path, write).arrays("x.h5.crafted")
     assert all(same(arrays[name], values) for name in ("unaligned", "chunked", "resizable"))
     assert not any(is_mapped(array) for array in arrays.values() if array.size > 3)
 
 
 def test_a_scalar_is_read_instead_of_mapped(tmp_path):
     version = published(tmp_path, lambda draft: draft.write_arrays("a.h5", {"bias": np.float32(0.5)}))
-    bias = version.arrays("a.h5", memory_map=True)["bias"]
+    bias = version.arrays("a.h5")["bias"]
     assert same(bias, np.float32(0.5)) and not is_mapped(bias)
 
 
@@ -158,7 +152,7 @@ def test_a_file_behind_a_user_block_is_read_right(tmp_path):
             file["x"] = np.arange(1000)
 
     version = published(tmp_path, write)
-    assert all(same(version.arrays("a.h5", memory_map=mapped)["x"], np.arange(1000)) for mapped in (False, True))
+    assert same(version.arrays("a.h5")["x"], np.arange(1000))
 
 
 # --- what may not be written ---
@@ -398,11 +392,10 @@ REFUSED = {
 def test_an_hdf5_file_with_more_than_plain_arrays_is_refused(tmp_path, monkeypatch, write):
     monkeypatch.chdir(tmp_path)
     version = crafted(tmp_path / "models", write)
-    for memory_map in (False, True):
-        with pytest.raises(ModelRefused) as caught:
-            version.arrays("x.h5.crafted", memory_map=memory_map)
-        assert str(caught.value).startswith(f"{version.name}/x.h5.crafted should ")
-        assert REFUSED[write] in str(caught.value)
+    with pytest.raises(ModelRefused) as caught:
+        version.arrays("x.h5.crafted")
+    assert str(caught.value).startswith(f"{version.name}/x.h5.crafted should ")
+    assert REFUSED[write] in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -421,18 +414,17 @@ def test_damaged_hdf5_is_refused_or_read_never_anything_else(tmp_path, data):
     from recsys.artifacts.hdf5 import read_arrays, write_arrays
 
     path = tmp_path / "a.h5"
-    write_arrays(path, {"vars/item_factors": np.arange(8, dtype=np.float32), "b": np.array([b"x"])}, {"kind": "int"})
+    write_arrays(path, {"vars/item_factors": np.arange(8, dtype=np.float32), "b": np.array([b"x"])})
     damaged = bytearray(path.read_bytes())
     for position in data.draw(st.lists(st.integers(0, len(damaged) - 1), min_size=1, max_size=3)):
         damaged[position] ^= data.draw(st.integers(1, 255))
     path.write_bytes(damaged[: data.draw(st.integers(0, len(damaged)))] if data.draw(st.booleans()) else damaged)
-    for memory_map in (False, True):
-        try:
-            arrays = read_arrays(path, "a.h5", memory_map=memory_map)
-        except ModelRefused as error:
-            assert str(error).startswith("a.h5 should ")
-        else:
-            assert sum(array.nbytes for array in arrays.values()) <= path.stat().st_size
+    try:
+        arrays = read_arrays(path, "a.h5")
+    except ModelRefused as error:
+        assert str(error).startswith("a.h5 should ")
+    else:
+        assert sum(array.nbytes for array in arrays.values()) <= path.stat().st_size
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"NaN", b"[" * 100_000])
@@ -492,13 +484,12 @@ def test_weights_that_keras_saved_are_read_without_keras(tmp_path):
 
     version = published(tmp_path / "models", save)
     expected = np.load(tmp_path / "expected.npz", allow_pickle=False)
-    for memory_map in (False, True):
-        arrays = version.arrays("bmf_model.weights.h5", memory_map=memory_map)
-        assert same(arrays["vars/item_factors"], expected["item_factors"]) and arrays["vars/bias"] == np.float32(0.5)
-        assert same(arrays["layers/sequential/layers/dense/vars/0"], expected["dense"])
-        assert same(arrays["layers/gru/cell/vars/0"], expected["gru"])
-        assert not any(name.startswith("optimizer") for name in arrays)
-    assert is_mapped(version.arrays("bmf_model.weights.h5", memory_map=True)["vars/item_factors"])
+    arrays = version.arrays("bmf_model.weights.h5")
+    assert same(arrays["vars/item_factors"], expected["item_factors"]) and arrays["vars/bias"] == np.float32(0.5)
+    assert same(arrays["layers/sequential/layers/dense/vars/0"], expected["dense"])
+    assert same(arrays["layers/gru/cell/vars/0"], expected["gru"])
+    assert not any(name.startswith("optimizer") for name in arrays)
+    assert is_mapped(version.arrays("bmf_model.weights.h5")["vars/item_factors"])
 
 
 def test_the_layout_of_keras_is_read_without_its_optimizer_state(tmp_path):
@@ -512,7 +503,6 @@ def test_the_layout_of_keras_is_read_without_its_optimizer_state(tmp_path):
 
     arrays = crafted(tmp_path, write).arrays("x.h5.crafted")
     assert sorted(arrays) == ["layers/dense/vars/0", "vars/item_factors"]
-    assert json.dumps(arrays.attrs) == "{}"
 
 
 # --- layouts: a manifest that says where the arrays lie ---
@@ -535,8 +525,7 @@ def rewritten(models_dir: Path, version: Version, manifest: dict[str, object]) -
     return open_version(models_dir, name)
 
 
-@pytest.mark.parametrize("memory_map", [False, True], ids=["read", "mapped"])
-def test_a_layout_gives_what_the_file_gives(tmp_path: Path, memory_map: bool) -> None:
+def test_a_layout_gives_what_the_file_gives(tmp_path: Path) -> None:
     arrays = {**ARRAYS, "scalar": np.float32(3), "empty": np.zeros((0, 4), np.float32), "odd": np.array([b"abc"] * 3)}
     with (
         published(tmp_path, lambda draft: draft.write_arrays("a.h5", arrays)) as laid,
@@ -544,27 +533,25 @@ def test_a_layout_gives_what_the_file_gives(tmp_path: Path, memory_map: bool) ->
     ):
         assert laid._entries["a.h5"].layout is not None
         assert parsed._entries["a.h5"].layout is None
-        known, read = laid.arrays("a.h5", memory_map=memory_map), parsed.arrays("a.h5", memory_map=memory_map)
+        known, read = laid.arrays("a.h5"), parsed.arrays("a.h5")
 
     assert list(known) == list(read)
     assert [name for name in read if not same(known[name], read[name])] == []
     mapped = {name for name in known if is_mapped(known[name])}
     assert {name for name in mapped if known[name].size} == {name for name in read if is_mapped(read[name])}
-    assert bool(mapped) == memory_map
+    assert mapped
     assert not any(array.flags.writeable for array in known.values())
     assert all(array.flags.aligned for array in known.values())
 
 
-def test_a_file_with_chunks_or_attributes_has_no_layout(tmp_path: Path) -> None:
+def test_a_file_with_chunks_has_no_layout(tmp_path: Path) -> None:
     def write(draft: Draft) -> None:
-        draft.write_arrays("words.h5", ARRAYS, {"kind": "int"})
         with h5py.File(draft.path("pieces.h5"), "w") as file:
             file.create_dataset("x", data=np.arange(100.0), chunks=(10,))
 
     with published(tmp_path, write) as version:
-        assert [entry.layout for entry in version._entries.values()] == [None, None]
-        assert version.arrays("words.h5").attrs == {"kind": "int"}
-        assert version.arrays("pieces.h5", memory_map=True)["x"].tolist() == list(range(100))
+        assert [entry.layout for entry in version._entries.values()] == [None]
+        assert version.arrays("pieces.h5")["x"].tolist() == list(range(100))
 
 
 @pytest.mark.parametrize(
@@ -585,8 +572,7 @@ def test_a_file_with_chunks_or_attributes_has_no_layout(tmp_path: Path) -> None:
     ],
     ids=repr,
 )
-@pytest.mark.parametrize("memory_map", [False, True], ids=["read", "mapped"])
-def test_a_false_layout_is_refused(tmp_path: Path, place: object, memory_map: bool) -> None:
+def test_a_false_layout_is_refused(tmp_path: Path, place: object) -> None:
     with published(tmp_path, lambda draft: draft.write_arrays("a.h5", {"x": np.ones(200, np.float32)})) as version:
         manifest = json.loads((version.path / "manifest.json").read_text())
         manifest["files"][0]["layout"]["x"] = place
@@ -594,7 +580,7 @@ def test_a_false_layout_is_refused(tmp_path: Path, place: object, memory_map: bo
             rewritten(tmp_path, version, manifest) as false,
             pytest.raises(ModelRefused, match="should be laid out as its manifest says"),
         ):
-            false.arrays("a.h5", memory_map=memory_map)
+            false.arrays("a.h5")
 
 
 @pytest.mark.parametrize("shapes", [{"x": [10**9]}, {"x": [-1]}, {"x": ["200"]}, {"x": 200}, {}], ids=repr)
@@ -606,7 +592,7 @@ def test_a_false_shape_is_refused(tmp_path: Path, shapes: object) -> None:
             rewritten(tmp_path, version, manifest) as false,
             pytest.raises(ModelRefused, match="should be laid out as its manifest says"),
         ):
-            false.arrays("a.h5", memory_map=True)
+            false.arrays("a.h5")
 
 
 @pytest.mark.parametrize("table", ["layout", "shapes"])

@@ -199,7 +199,7 @@ def test_f44_a_full_disk_at_every_effect_leaves_the_old_version_or_the_new_one(m
             publish(folder, NEW, disk)
         except Overloaded as error:
             refusals += 1
-            assert "No space left on device. Free some space and train again" in str(error)
+            assert "No space left on device. Free some space and try again" in str(error)
             assert isinstance(error.__cause__, OSError)
         assert not list(folder.glob(".draft-*"))
         check(folder, old)

@@ -31,8 +31,8 @@ def test_memory_above_the_limit_is_released(
 def test_released_pages_can_be_read_again(tmp_path, rng: np.random.Generator) -> None:
     """Of 64 MB that were read through a map, nearly nothing is left resident, and the array is what it was."""
     values = rng.integers(0, 255, 64 * MB, dtype=np.uint8)
-    write_arrays(tmp_path / "large.h5", {"values": values}, {})
-    mapped = read_arrays(tmp_path / "large.h5", "large.h5", memory_map=True)["values"]
+    write_arrays(tmp_path / "large.h5", {"values": values})
+    mapped = read_arrays(tmp_path / "large.h5", "large.h5")["values"]
     assert int(mapped[::4096].sum()) == int(values[::4096].sum())
     full = resident_bytes()
     release_pages()
@@ -45,9 +45,9 @@ def test_released_pages_can_be_read_again(tmp_path, rng: np.random.Generator) ->
 
 
 def test_a_file_without_readers_is_unmapped(tmp_path) -> None:
-    write_arrays(tmp_path / "small.h5", {"values": np.arange(4096)}, {})
+    write_arrays(tmp_path / "small.h5", {"values": np.arange(4096)})
     before = len(arrays._MAPS)
-    mapped = read_arrays(tmp_path / "small.h5", "small.h5", memory_map=True)
+    mapped = read_arrays(tmp_path / "small.h5", "small.h5")
     assert len(arrays._MAPS) == before + 1
     del mapped
     assert len(arrays._MAPS) == before

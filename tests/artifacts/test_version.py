@@ -509,7 +509,7 @@ def test_an_entry_that_is_no_json_changes_nothing(tmp_path):
 # --- cost ---
 
 
-def test_importing_needs_numpy_and_nothing_heavier():
+def test_importing_needs_numpy_and_orjson_and_nothing_heavier():
     script = "import sys, numpy; before = set(sys.modules); import recsys.artifacts; "
     script += "print(*sorted(set(sys.modules) - before))"
     root = Path(__file__).parents[2]
@@ -517,7 +517,7 @@ def test_importing_needs_numpy_and_nothing_heavier():
         [sys.executable, "-c", script], capture_output=True, encoding="utf-8", timeout=60, check=True, cwd=root
     )
     packages = {module.partition(".")[0] for module in finished.stdout.split()}
-    assert packages - sys.stdlib_module_names == {"numpy", "recsys"}  # numpy.typing
+    assert packages - sys.stdlib_module_names == {"numpy", "orjson", "recsys"}  # numpy.typing
     assert not packages & {
         "asyncio",
         "concurrent",

@@ -8,14 +8,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from benchmarks.throughput import pairs
-from recsys.networks import NETWORKS, UserBatch
-from recsys.networks.fit import Trainer, shapes
+from recsys.networks.base import UserBatch
+from recsys.networks.fit import NETWORKS, Trainer, shapes
 from recsys.networks.losses import Negatives
-from recsys.training.stages import TrainedModels
+from recsys.training.fitting import FittedModels
 from tests.helpers.checkerboard import FAST, eagerly
 
 
-def test_every_event_is_a_target_once(board: TrainedModels) -> None:
+def test_every_event_is_a_target_once(board: FittedModels) -> None:
     cut = pairs(board.data)
 
     assert len(cut) == len(board.data)
@@ -28,7 +28,7 @@ def test_every_event_is_a_target_once(board: TrainedModels) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_nothing_that_happened_before_counts(name: str, board: TrainedModels) -> None:
+def test_nothing_that_happened_before_counts(name: str, board: FittedModels) -> None:
     """The logits are those of the same users before the first of three events."""
     network, cut = NETWORKS[name](shapes(board.data, FAST), 5), pairs(board.data)
     n, ask = len(cut), tf.constant(cut.targets[:, None])
@@ -42,7 +42,7 @@ def test_nothing_that_happened_before_counts(name: str, board: TrainedModels) ->
 
 @pytest.mark.parametrize("loss", ["bce", "softmax"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_pairs_are_learned_and_histories_are_left_alone(name: str, loss: str, board: TrainedModels) -> None:
+def test_pairs_are_learned_and_histories_are_left_alone(name: str, loss: str, board: FittedModels) -> None:
     options = replace(FAST, batch=128, loss=loss, dropout=0.0, dropped_users=0.0)
     network = NETWORKS[name](shapes(board.data, options), 5)
     before = network.arrays()

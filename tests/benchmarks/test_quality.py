@@ -16,7 +16,7 @@ from benchmarks.measuring.results import METRICS, EvaluationResult
 from benchmarks.measuring.runs import Run, Task, Watch
 from benchmarks.measuring.summary import difference, paired, row, summarise, winner
 from benchmarks.sets import SETS
-from recsys.networks import Epoch
+from recsys.networks.fit import Epoch
 from recsys.scorers.registry import MODELS, REGISTRY
 from tests.benchmarks.test_sets import write, write_online_retail
 
@@ -188,11 +188,29 @@ def test_an_entry_says_what_each_side_of_a_model_is_worth() -> None:
 def test_a_set_that_is_measured_again_takes_its_own_place(tmp_path: Path) -> None:
     kept = tmp_path / "results/quality.json"
     for name, commit in (("jdata-mb", "a"), ("online-retail", "a"), ("jdata-mb", "b")):
-        quality.keep(kept, {"set": name, "commit": commit})
+        quality.keep(kept, {**ENTRY, "set": name, "commit": commit})
 
-    assert json.loads(kept.read_text(encoding="utf-8")) == {
-        "sets": [{"set": "online-retail", "commit": "a"}, {"set": "jdata-mb", "commit": "b"}]
+    assert [(entry["set"], entry["commit"]) for entry in quality.read(kept)] == [
+        ("online-retail", "a"),
+        ("jdata-mb", "b"),
+    ]
+
+
+def test_the_file_keeps_what_the_page_shows(tmp_path: Path) -> None:
+    entry = {
+        **summarise(RETAIL, [ONE, TWO, *NEW], "0123456789", "fedcba9876"),
+        "rows": [{**ENTRY["rows"][0], "low": 1 / 3}],
     }
+    entry["ablations"] = [
+        {**ENTRY["rows"][1], "variant": "everything", "own_part": {"difference": 0.1, "lower_bound": 0.0}}
+    ]
+    quality.keep(tmp_path / "quality.json", entry)
+    (kept,) = quality.read(tmp_path / "quality.json")
+
+    assert tables.markdown(kept) == tables.markdown(entry)
+    assert kept["rows"][0]["low"] == 0.3333333, "seven digits"
+    assert "trials" not in kept
+    assert all("validation_map10" not in run for run in kept["runs"])
 
 
 # tables
@@ -406,7 +424,11 @@ def test_every_seed_has_its_own_process_and_the_file_grows_with_each(
 
 
 @pytest.mark.slow
-def test_a_whole_run_chooses_fits_and_sits_the_test(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_whole_run_chooses_fits_and_sits_the_test(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, keep = list[Any](), quality.keep
+    monkeypatch.setattr(quality, "keep", lambda path, entry: (whole.append(entry), keep(path, entry)))
     kept, rng = tmp_path / "quality.json", np.random.default_rng(0)
     rows = [(user, 1 + item, pos) for user in range(60) for pos, item in enumerate(rng.permutation(20)[:8])]
     write(tmp_path / "amazon-beauty-5core/interactions.csv.gz", rows, "user,item,pos")
@@ -420,7 +442,7 @@ def test_a_whole_run_chooses_fits_and_sits_the_test(tmp_path: Path, capsys: pyte
     assert all(0 <= each["ndcg10"] <= each["hr10"] <= each["recall20"] == 1 for each in found.values()), (
         "20 items, 20 places"
     )
-    assert {trial["model"] for trial in entry["trials"] if "model" in trial} >= {*MODELS, "blend"}
+    assert {trial["model"] for trial in whole[0]["trials"] if "model" in trial} >= {*MODELS, "blend"}
     assert sum(each["winner"] for each in entry["rows"]) == 1
     assert found["popularity"]["peak_mb"] > 100
     assert "amazon-beauty-5core, repeats hidden: 60 users" in capsys.readouterr().out

@@ -25,7 +25,7 @@ class Fixed:
     def __init__(self, scores: Sequence[float]) -> None:
         self.scores, self.n_items = np.array(scores, np.float32), len(scores)
 
-    def score(self, query: Query, items: np.ndarray | None = None) -> np.ndarray:
+    def score(self, query: Query, features: object = None, items: np.ndarray | None = None) -> np.ndarray:
         return self.scores.copy() if items is None else self.scores[items]
 
 
@@ -258,22 +258,6 @@ def test_metrics_by_hand(data_dir: Path) -> None:
     assert results.per_user["ndcg10"].tolist() == pytest.approx([1 / 2, 1 / np.log2(3)])
     assert results.per_user["recall20"].tolist() == [1, 1]
     assert results.coverage == 1
-
-
-def test_scorers_share_what_a_question_remembers_and_the_exam_forgets_it(data_dir: Path) -> None:
-    evaluation_set, computed = SETS["online-retail"].load(data_dir).test.evaluation_sets["allow"], []
-
-    class Sharing(Fixed):
-        def score(self, query: Query, items: np.ndarray | None = None) -> np.ndarray:
-            return query.once("shared", lambda: computed.append(query.user) or self.scores)
-
-    evaluate_scorers({"one": Sharing([1, 2, 3]), "other": Sharing([1, 2, 3])}, evaluation_set)
-
-    assert computed == [0, 2]
-    assert [case.query.once("shared", lambda: "nothing") for case in evaluation_set.cases] == [
-        "nothing",
-        "nothing",
-    ]
 
 
 # amazon-beauty-5core: items 1, 2, 3 are 0, 1, 2

@@ -146,7 +146,7 @@ def test_a_synthetic_version_can_serve(shop: SyntheticShop) -> None:
         smoke_test(bundle, db)
 
     assert (bundle.name, len(bundle.items), bundle.n_users) == (shop.version, 120, 1500)
-    assert bundle.names == tuple(REGISTRY)
+    assert bundle.scorers.names == tuple(REGISTRY)
 
 
 @pytest.mark.slow

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from benchmarks import throughput
 from benchmarks.throughput import pairs
-from recsys.networks import NETWORKS, UserBatch
-from recsys.networks.fit import shapes
+from recsys.networks.base import UserBatch
+from recsys.networks.fit import NETWORKS, shapes
 
 
 def test_medians_and_ratios() -> None:

@@ -370,8 +370,10 @@ def test_a_statement_that_follows_a_slow_one_has_what_is_left(
     monkeypatch.setattr(database_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
     with connect(database_url) as db:
         limits: list[float] = []
-        real = db._driver.limit
-        monkeypatch.setattr(db._driver, "limit", lambda link, seconds: (limits.append(seconds), real(link, seconds)))
+        real = db.driver.start_clock
+        monkeypatch.setattr(
+            db.driver, "start_clock", lambda link, seconds: (limits.append(seconds), real(link, seconds))
+        )
         db.limit(1000.8)
         for clock.now in (1000.0, 1000.5):
             db.query("SELECT 1")

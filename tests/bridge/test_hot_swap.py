@@ -2,22 +2,26 @@
 
 import fcntl
 import gc
+import json
 import os
 import shutil
 import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from recsys.artifacts import activate
 from recsys.bridge import hot_swap
-from recsys.bridge.hot_swap import AGAIN_AFTER_S, ENCODERS_AFTER_S, Versions
+from recsys.bridge.hot_swap import AGAIN_AFTER_S, ENCODERS_AFTER_S, REPLAYED, Versions
 from recsys.bridge.serving import Service
+from recsys.contract import Request, parse_request
 from recsys.contract.worker_messages import Refusal
 from recsys.errors import ModelRefused
+from recsys.scorers.registry import REGISTRY
 from tests.helpers.second_version import point_at, rewrite, second_version, write_encoders
 from tests.helpers.tiny_shop import Published
 
@@ -353,3 +357,56 @@ def test_the_first_version_checks_its_arrays_too(shop: Published) -> None:
 
     with pytest.raises(ModelRefused, match="ascending order"):
         shop.load().warm()
+
+
+def asked(**fields: object) -> Request:
+    return parse_request(json.dumps(fields).encode(), models=tuple(REGISTRY))
+
+
+def test_a_new_version_answers_the_newest_requests_before_it_serves(
+    shop: Published, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions, new = Versions(service), second_version(shop)
+    answers: list[tuple[object, str, str]] = []
+    real = Service.answer
+
+    def answer(self: Service, request: Request, bundle: Any, database: Any, deadline: float | None) -> Any:
+        response = real(self, request, bundle, database, deadline)
+        answers.append((response.user_id, response.model_version, self.bundle.name))
+        return response
+
+    monkeypatch.setattr(Service, "answer", answer)
+    for user in range(REPLAYED + 2):
+        versions.answered(asked(user_id=user, budget_ms=1))
+    activate(shop.models_dir, new)
+
+    assert versions.look() is None
+    assert answers == [(user, new, shop.version) for user in range(2, REPLAYED + 2)]
+
+
+@pytest.mark.parametrize(
+    ("broken", "code"), [(ModelRefused("damaged"), "model_refused"), (KeyError("a defect"), "internal")]
+)
+def test_a_version_that_cannot_answer_a_recent_request_is_not_taken_up(
+    shop: Published, service: Service, monkeypatch: pytest.MonkeyPatch, broken: Exception, code: str
+) -> None:
+    versions, new = Versions(service), second_version(shop)
+    versions.answered(asked(user_id=7))
+    activate(shop.models_dir, new)
+    monkeypatch.setattr(Service, "answer", lambda *_, **__: (_ for _ in ()).throw(broken))
+
+    error = versions.look()
+
+    assert error is not None and versions.refused == Refusal(new, code, str(error))
+    assert (service.bundle.name, versions.swaps) == (shop.version, 0)
+
+
+def test_a_user_whom_the_new_version_does_not_know_does_not_keep_it_from_serving(
+    shop: Published, service: Service
+) -> None:
+    versions, new = Versions(service), second_version(shop)
+    versions.answered(asked(user_id=10**6, strict=True))
+    activate(shop.models_dir, new)
+
+    assert versions.look() is None
+    assert service.bundle.name == new

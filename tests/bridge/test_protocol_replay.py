@@ -89,6 +89,14 @@ def test_a_worker_answers_the_examples_of_both_kinds(installed: Path, published:
         assert worker.end() == 0
 
 
+def test_the_refused_examples_are_answered_without_strict(installed: Path, published: Published) -> None:
+    with WorkerProcess(installed, published.environ) as worker:
+        for request in map(json.loads, examples("request refused")):
+            assert worker.ask(request)["error"]["code"] == "unknown_user"
+            answer = worker.ask({**request, "strict": False})
+            assert (answer["ok"], answer["source"], len(answer["warnings"])) == (True, "popularity", 1)
+
+
 def test_the_failure_example_is_the_answer_to_its_request(installed: Path, published: Published) -> None:
     (failure,) = map(json.loads, examples("failure"))
     with WorkerProcess(installed, published.environ) as worker:

@@ -12,19 +12,17 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
 
 from recsys.bridge import main as entry_point
 from recsys.bridge.watchdog import Watchdog
 from recsys.bridge.worker import Worker
 from recsys.contract import Item, Request, Response
-from recsys.contract.schema import response_schema
 from recsys.scorers.registry import REGISTRY
 from tests.contract.test_request import FIELDS, anything
 from tests.helpers.entry_points import code
+from tests.helpers.schemas import RESPONSE
 from tests.helpers.tiny_shop import BRANDS, CATEGORIES, INACTIVE, NOW, Published
 
-SCHEMA = Draft202012Validator(response_schema())
 # A busy machine is no finding.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
@@ -77,7 +75,7 @@ def work(data: bytes, folder: Path, sizes: list[int] | None = None) -> list[dict
     documents = [json.loads(line) for line in lines]
     for line, document in zip(lines, documents, strict=True):
         assert line.isascii() and line.count(b"\n") == 1
-        assert SCHEMA.is_valid(document), document
+        assert RESPONSE.is_valid(document), document
         document.pop("ms", None)
     return documents[1:]
 
@@ -178,7 +176,7 @@ requests = st.fixed_dictionaries(
 def test_every_random_request_has_an_answer_that_obeys_it(worker: Worker, request: dict[str, Any]) -> None:
     answer = json.loads(worker.answer(json.dumps(request).encode()))
 
-    assert SCHEMA.is_valid(answer)
+    assert RESPONSE.is_valid(answer)
     assert code(answer) in (None, "invalid_request", "unknown_user")
     if answer["ok"]:
         shown = [each["productId"] for each in answer["items"]]

@@ -13,22 +13,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from jsonschema import Draft202012Validator
 from numpy.typing import NDArray
 
 from recsys.bridge import main as entry_point
 from recsys.bridge.watchdog import Watchdog
 from recsys.bridge.worker import Worker
-from recsys.contract.schema import response_schema
+from recsys.features.features import FeatureValues
 from recsys.features.query import Query
 from tests.docs.test_pages import WIRE_ERRORS
 from tests.helpers.corpus import add_what_only_sqlite_stores, cases, prepare
 from tests.helpers.entry_points import code, install
+from tests.helpers.schemas import RESPONSE
 from tests.helpers.tiny_shop import INACTIVE, LEARNED, Published, moved
 from tests.helpers.worker_process import WorkerProcess
 
 CASES = cases()
-SCHEMA = Draft202012Validator(response_schema())
 GOOD = {"user_id": 3, "limit": 5}
 SEEN = {"item_id": 101, "event": "view"}
 TYPICAL_S = 0.2
@@ -57,7 +56,7 @@ def checked(line: bytes) -> dict[str, Any]:
     assert line.isascii()
     assert line.endswith(b"\n")
     document: dict[str, Any] = json.loads(line)
-    SCHEMA.validate(document)
+    RESPONSE.validate(document)
     assert "Traceback" not in line.decode("ascii")
     return document
 
@@ -87,7 +86,7 @@ def answers(worker: WorkerProcess, data: bytes, marker: str) -> list[dict[str, A
     told = []
     while True:
         document = worker.read()
-        SCHEMA.validate(document)
+        RESPONSE.validate(document)
         if document.get("id") == f"after {marker}":
             assert document["ok"] is True
             assert len(document["items"]) == GOOD["limit"]
@@ -143,7 +142,9 @@ class Indifferent:
 
     n_items = len(LEARNED)
 
-    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+    def score(
+        self, query: Query, features: FeatureValues | None = None, items: NDArray[np.int32] | None = None
+    ) -> NDArray[np.float32]:
         return np.full(self.n_items if items is None else len(items), 0.1, np.float32)
 
 

@@ -59,6 +59,7 @@ def test_a_full_request_arrives_field_by_field() -> None:
             "filters": {"category": 4, "brand": "Nord", "price_min": 1, "price_max": 20.5, "in_stock": True},
             "id": "r-1",
             "budget_ms": 800,
+            "strict": True,
         }
     ).encode()
     assert parse(data) == Request(
@@ -75,6 +76,7 @@ def test_a_full_request_arrives_field_by_field() -> None:
         item_id=None,
         id="r-1",
         budget_ms=800,
+        strict=True,
     )
 
 
@@ -84,6 +86,11 @@ def test_the_least_request_has_the_documented_defaults() -> None:
 
 def test_a_guest_is_answered_from_interactions_alone() -> None:
     assert parse(b'{"interactions": [{"item_id": 1, "event": "view"}]}').user_id is None
+
+
+@pytest.mark.parametrize("data", [b"{}", b'{"limit": 10}', b'{"interactions": []}', b'{"user_id": null}'])
+def test_a_guest_need_not_have_done_anything(data: bytes) -> None:
+    assert parse(data) == Request()
 
 
 def test_null_is_the_same_as_an_absent_field() -> None:
@@ -198,8 +205,6 @@ REFUSED = {
     "21 lone surrogate in a name": (rb'{"user_id": 7, "context": {"\udc00": "x"}}', r"context.\udc00"),
     "31 a name twice": (b'{"user_id": 7, "user_id": 8}', "user_id"),
     "31 a name twice inside": (b'{"user_id": 7, "filters": {"brand": "a", "brand": "a"}}', "brand"),
-    "32 nobody": (b"{}", "user_id"),
-    "32 nobody and no events": (b'{"interactions": []}', "user_id"),
     "32 similar to nothing": (b'{"op": "similar", "user_id": 7}', "item_id"),
     "32 event without item": (request(interactions=[{"event": "view"}]), "interactions[0].item_id"),
     "32 event without name": (
@@ -236,6 +241,7 @@ REFUSED = {
     "47 true as a limit": (request(limit=True), "limit"),
     "47 true as an id": (request(user_id=True), "user_id"),
     "47 1 as a truth value": (request(filters={"in_stock": 1}), "filters.in_stock"),
+    "47 0 as a truth value": (request(strict=0), "strict"),
     "47 true as a context value": (request(context={"weekend": True}), "context.weekend"),
     "48 limit 0": (request(limit=0), "limit"),
     "48 limit -1": (request(limit=-1), "limit"),
@@ -334,8 +340,8 @@ FIELDS = [field.name for field in dataclasses.fields(Request)]
 @pytest.mark.parametrize("name", FIELDS)
 @pytest.mark.parametrize("kind", WRONG_TYPES)
 def test_each_field_refuses_each_wrong_type_by_name(name: str, kind: str) -> None:
-    if kind == "negative" and name in WHOLE_NUMBERS_ARE_IDS:
-        assert getattr(parse(request(**{name: -1})), name) == -1
+    if (kind == "negative" and name in WHOLE_NUMBERS_ARE_IDS) or (kind, name) == ("true", "strict"):
+        assert getattr(parse(request(**{name: WRONG_TYPES[kind]})), name) == WRONG_TYPES[kind]
         return
     error = refusal(request(**{name: WRONG_TYPES[kind]}))
     assert isinstance(error, InvalidRequest)
@@ -373,7 +379,7 @@ def test_an_unusable_id_is_not_echoed(data: bytes) -> None:
     assert request_id(data) is None
 
 
-def test_the_contract_imports_the_standard_library_and_the_errors_only() -> None:
+def test_of_ours_the_contract_imports_errors_and_records_only() -> None:
     ours = "name.startswith('recsys') or name == 'numpy'"
     code = f"import sys, recsys.contract; print(sorted(name for name in sys.modules if {ours}))"
     command = [sys.executable, "-c", code]
@@ -381,13 +387,14 @@ def test_the_contract_imports_the_standard_library_and_the_errors_only() -> None
     assert output.split("'")[1::2] == [
         "recsys",
         "recsys.contract",
-        "recsys.contract.document",
-        "recsys.contract.fields",
+        "recsys.contract.checks",
         "recsys.contract.request",
         "recsys.contract.response",
         "recsys.errors",
         "recsys.errors.failures",
+        "recsys.errors.records",
         "recsys.errors.secrets",
+        "recsys.errors.wording",
     ]
 
 
@@ -403,7 +410,7 @@ events = st.builds(RecentEvent, ids, texts, st.none() | st.integers(0, 253_402_3
 valid_requests = st.builds(
     Request,
     op=st.just("recommend"),
-    user_id=ids,
+    user_id=st.none() | ids,
     limit=st.integers(1, 100),
     model=st.sampled_from(("auto", *MODELS)),
     context=st.dictionaries(texts, st.none() | texts, max_size=4),
@@ -414,6 +421,7 @@ valid_requests = st.builds(
     filters=filters,
     id=st.none() | ids,
     budget_ms=st.none() | st.integers(1, 600_000),
+    strict=st.booleans(),
 )
 
 

@@ -14,7 +14,7 @@ ANSWER = Response(
     user_id=7,
     model="ENCM",
     model_version="20261120T231800Z-0a1b2c3d",
-    items=(Item(12, 0.75, Reason("history", 3)), Item(5, 0.5, Reason("popular")), Item(9, 0.25)),
+    items=(Item(12, 0.75, Reason("viewed", 3)), Item(5, 0.5, Reason("popular", category="tea")), Item(9, 0.25)),
     runs=(
         Run("ENCM", (12, 5), Metrics(0.2, 0.125), "fresh"),
         Run("LNCM", (5,), Metrics(0.1, 0.05), "heldout"),
@@ -43,8 +43,8 @@ def test_an_answer_has_exactly_the_fields_of_the_contract() -> None:
         "model": "ENCM",
         "model_version": "20261120T231800Z-0a1b2c3d",
         "items": [
-            {"productId": 12, "score": 0.75, "reason": {"code": "history", "item_id": 3}},
-            {"productId": 5, "score": 0.5, "reason": {"code": "popular"}},
+            {"productId": 12, "score": 0.75, "reason": {"code": "viewed", "item_id": 3}},
+            {"productId": 5, "score": 0.5, "reason": {"code": "popular", "category": "tea"}},
             {"productId": 9, "score": 0.25},
         ],
         "runs": [
@@ -66,8 +66,10 @@ def test_an_absent_id_is_left_out_but_the_id_zero_is_repeated() -> None:
 
 
 def test_numpy_numbers_are_written_as_plain_ones() -> None:
-    answer = line(success(Response(np.int64(7), "BMF", "v", (Item(np.int64(1), np.float32(0.5)),), (), "model")))
+    run = Run("BMF", (np.int64(2), np.int64(2**53)))
+    answer = line(success(Response(np.int64(7), "BMF", "v", (Item(np.int64(1), np.float32(0.5)),), (run,), "model")))
     assert (answer["user_id"], answer["items"]) == (7, [{"productId": 1, "score": 0.5}])
+    assert answer["runs"] == [{"model": "BMF", "items": [2, "9007199254740992"], "metrics": None, "basis": None}]
 
 
 def test_ids_that_javascript_would_round_are_written_as_text() -> None:
@@ -85,6 +87,24 @@ def test_any_text_is_written_as_one_line_of_ascii(text: str) -> None:
         [text],
         text,
     )
+
+
+TEXTS = ["plain", "caf\u00e9", '\x00\b\t\n\f\r\x1b\x1f "\\\\/\x7f', "\u2028\ud800", "\U0001f600"]
+NUMBERS = [0.5, 1.0, 1, 0.1, 1 / 3, -0.0, 1e16, 5e-324, np.float64(0.25)]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("number", NUMBERS)
+def test_an_answer_has_the_bytes_of_the_standard_library(text: str, number: float) -> None:
+    answer = success(Response(text, "BMF", "v", (Item(text, number),), (), "model", {text: None}, (text,), number))
+    assert answer == json.dumps(json.loads(answer), separators=(",", ":")).encode() + b"\n"
+
+
+@pytest.mark.parametrize(("number", "spelling"), [(1e-07, b"1e-7"), (0.00002, b"0.00002")])
+def test_small_numbers_have_another_spelling_and_the_same_value(number: float, spelling: bytes) -> None:
+    answer = success(Response(7, "BMF", "v", (Item(1, number),), (), "model"))
+    assert b'"score":' + spelling + b"}" in answer
+    assert line(answer)["items"] == [{"productId": 1, "score": number}]
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf"), np.float32("nan")])
@@ -141,6 +161,7 @@ def test_a_pong_names_the_version_that_serves() -> None:
         "protocol": 1,
         "version": "v1",
         "pid": 42,
+        "refused": None,
         "id": 3,
     }
     assert "id" not in line(worker_line(Pong(version="v1", pid=42)))

@@ -1,4 +1,4 @@
-"""docs/schema/: the files are as the command writes them, and the schemas agree with parser and answers."""
+"""docs/schema/: the schemas agree with the parser, its limits, the records and the answers."""
 
 import dataclasses
 import json
@@ -11,17 +11,30 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from recsys import errors
-from recsys.contract import Item, Metrics, Reason, Request, Response, Run, failure, parse_request, success
-from recsys.contract.request import Op
-from recsys.contract.response import Basis, Source
-from recsys.contract.schema import request_schema, response_schema
-from recsys.contract.worker_messages import Pong, Ready, Refusal, Stats, worker_line
+from recsys.contract import (
+    MAX_LENGTH,
+    MAX_TEXT_BYTES,
+    MAX_WHOLE,
+    Filters,
+    Item,
+    Metrics,
+    Reason,
+    RecentEvent,
+    Request,
+    Response,
+    Run,
+    failure,
+    parse_request,
+    success,
+)
+from recsys.contract.request import AUTO, EVENT_CHECKS, FILTER_CHECKS, LAST_SECOND, MAX_BUDGET_MS, MAX_LIMIT, Op
+from recsys.contract.response import Basis, ReasonCode, Source
+from recsys.contract.worker_messages import Limits, Pong, Ready, Refusal, Stats, worker_line
 from recsys.errors import RecsysError
-from scripts.write_schema import FOLDER, schemas
+from recsys.scorers.registry import REGISTRY
 from tests.contract.test_request import (
     ACCEPTED,
     FIELDS,
-    MODELS,
     REFUSED,
     WRONG_TYPES,
     anything,
@@ -30,22 +43,91 @@ from tests.contract.test_request import (
     valid_requests,
 )
 from tests.docs.test_pages import EXAMPLES, WIRE_ERRORS
+from tests.helpers.schemas import REQUEST, RESPONSE, schema
 
-Schema = dict[str, Any]
-REQUEST, RESPONSE = Draft202012Validator(request_schema(MODELS)), Draft202012Validator(response_schema())
-OPS = get_args(Op)
+MODELS, OPS = tuple(REGISTRY), get_args(Op)
+ASKED, TOLD = schema("request"), schema("response")
 unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
-def test_the_files_are_what_the_command_writes() -> None:
-    assert {path.name: path.read_text(encoding="utf-8") for path in FOLDER.iterdir()} == schemas(), (
-        "run scripts/write_schema.py"
-    )
+@pytest.mark.parametrize("document", [ASKED, TOLD], ids=["request", "response"])
+def test_the_files_are_json_schemas(document: Any) -> None:
+    Draft202012Validator.check_schema(document)
 
 
-@pytest.mark.parametrize("name", sorted(schemas()))
-def test_the_files_are_json_schemas(name: str) -> None:
-    Draft202012Validator.check_schema(json.loads(schemas()[name]))
+def test_operations_and_models_of_the_schema_are_those_of_the_code() -> None:
+    assert ASKED["properties"]["op"]["enum"] == [*OPS, None]
+    assert ASKED["properties"]["model"]["enum"] == [AUTO, *REGISTRY, None]
+
+
+def test_failures_of_the_schema_have_the_codes_of_the_error_classes() -> None:
+    codes = TOLD["$defs"]["Failure"]["properties"]["error"]["properties"]["code"]["enum"]
+    assert sorted(codes) == sorted({kind.code for kind in WIRE_ERRORS.values()})
+
+
+RECORDS = {
+    "Recommendation": Response,
+    "Item": Item,
+    "Reason": Reason,
+    "Run": Run,
+    "Metrics": Metrics,
+    "Ready": Ready,
+    "Limits": Limits,
+    "Pong": Pong,
+    "Stats": Stats,
+    "Refusal": Refusal,
+}
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_answers_of_the_schema_have_the_fields_of_their_records(name: str) -> None:
+    renamed = {"product_id": "productId"}
+    fields = {renamed.get(field, field) for field in RECORDS[name].__annotations__}
+    assert TOLD["$defs"][name]["properties"].keys() - {"ok"} == fields - {"ok"}
+
+
+@pytest.mark.parametrize("kind", [Request, RecentEvent, Filters])
+def test_requests_of_the_schema_have_the_fields_and_defaults_of_their_records(kind: type[Any]) -> None:
+    properties = (ASKED if kind is Request else ASKED["$defs"][kind.__name__])["properties"]
+    defaults = {field.name: field.default for field in dataclasses.fields(kind) if isinstance(field.default, str | int)}
+    assert list(properties) == [field.name for field in dataclasses.fields(kind)]
+    assert {name: told["default"] for name, told in properties.items() if "default" in told} == defaults
+
+
+LIMITS = {  # the largest and smallest values of each limit, and those just beyond
+    "limit": ({"limit": 1}, {"limit": MAX_LIMIT}, {"limit": 0}, {"limit": MAX_LIMIT + 1}),
+    "budget": ({"budget_ms": 1}, {"budget_ms": MAX_BUDGET_MS}, {"budget_ms": 0}, {"budget_ms": MAX_BUDGET_MS + 1}),
+    "id": ({"id": MAX_WHOLE}, {"id": -MAX_WHOLE}, {"id": MAX_WHOLE + 1}, {"id": -MAX_WHOLE - 1}),
+    "text": ({"id": "x"}, {"id": "x" * MAX_TEXT_BYTES}, {"id": ""}, {"id": "x" * (MAX_TEXT_BYTES + 1)}),
+    "list": ({"exclude": []}, {"exclude": [1] * MAX_LENGTH}, None, {"exclude": [1] * (MAX_LENGTH + 1)}),
+    "context": (
+        {"context": {}},
+        {"context": {str(number): None for number in range(MAX_LENGTH)}},
+        None,
+        {"context": {str(number): None for number in range(MAX_LENGTH + 1)}},
+    ),
+    "timestamp": tuple(
+        {"interactions": [{"item_id": 1, "event": "view", "timestamp": second}]}
+        for second in (0, LAST_SECOND, -1, LAST_SECOND + 1)
+    ),
+    "price": ({"filters": {"price_min": 0}}, {"filters": {"price_max": 0}}, {"filters": {"price_min": -0.01}}, None),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_parser_and_schema_draw_each_limit_at_the_same_place(name: str) -> None:
+    least, most, below, above = LIMITS[name]
+    for change, is_valid in ((least, True), (most, True), (below, False), (above, False)):
+        if change is not None:
+            document = {"user_id": 7, **change}
+            assert isinstance(parsed(json.dumps(document).encode()), Request) is is_valid
+            assert REQUEST.is_valid(document) is is_valid
+
+
+@pytest.mark.parametrize("checks", [EVENT_CHECKS, FILTER_CHECKS], ids=["event", "filters"])
+def test_every_field_that_is_read_is_in_the_schema(checks: Mapping[str, object]) -> None:
+    name = "RecentEvent" if checks is EVENT_CHECKS else "Filters"
+    assert ASKED["$defs"][name]["properties"].keys() == checks.keys()
 
 
 def closed(schema: Any) -> Any:
@@ -58,7 +140,7 @@ def closed(schema: Any) -> Any:
     return {"additionalProperties": False, **inner} if "properties" in inner and "type" in inner else inner
 
 
-STRICT = closed(response_schema())
+STRICT = closed(TOLD)
 
 
 def complaints(document: Any, name: str) -> list[str]:
@@ -75,7 +157,7 @@ KINDS = {"response": "Recommendation", "failure": "Failure", "ready": "Ready", "
 )
 def test_the_examples_of_the_documentation_are_valid(kind: str, text: str) -> None:
     if kind.startswith("request"):
-        assert list(Draft202012Validator(json.loads(schemas()["request.json"])).iter_errors(json.loads(text))) == []
+        assert list(REQUEST.iter_errors(json.loads(text))) == []
     else:
         assert complaints(json.loads(text), KINDS[kind]) == []
 
@@ -146,14 +228,19 @@ def test_harmless_framing_changes_nothing() -> None:
 
 @pytest.mark.parametrize("op", OPS)
 def test_every_operation_is_valid_with_its_required_fields(op: str) -> None:
-    needed = {"recommend": {"user_id": 7}, "similar": {"item_id": 7}}.get(op, {})
+    needed = {"item_id": 7} if op == "similar" else {}
 
     assert REQUEST.is_valid({"op": op, **needed})
-    assert REQUEST.is_valid({"op": op}) is (op not in ("recommend", "similar"))
+    assert REQUEST.is_valid({"op": op}) is (op != "similar")
 
 
 finite = st.floats(0, 1)
-items = st.builds(Item, ids, finite, st.none() | st.builds(Reason, st.just("history"), st.none() | ids))
+items = st.builds(
+    Item,
+    ids,
+    finite,
+    st.none() | st.builds(Reason, st.sampled_from(get_args(ReasonCode)), st.none() | ids, st.none() | texts),
+)
 runs = st.builds(
     Run,
     texts,

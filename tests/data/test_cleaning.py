@@ -6,7 +6,6 @@ from recsys.data.cleaning import (
     CleanReport,
     add_counts,
     bot_rows,
-    cancelled_rows,
     clean,
     clean_history,
     confidences,
@@ -37,12 +36,6 @@ def events_of(*rows: tuple[object, object, int, int]) -> Interactions:
     )
 
 
-def cancelled(*rows: tuple[object, object, int]) -> list[bool]:
-    interactions = events_of(*((*row, NOW) for row in rows))
-    is_purchase, is_cancel = interactions.events == BUY, interactions.events == CANCEL
-    return cancelled_rows(interactions.users, interactions.items, is_purchase, is_cancel).tolist()
-
-
 def test_a_row_that_repeats_an_earlier_one_in_all_four_columns_is_a_duplicate() -> None:
     rows = events_of(
         (1, 5, VIEW, 10), (2, 5, VIEW, 10), (1, 6, VIEW, 10), (1, 5, CART, 10), (1, 5, VIEW, 11), (1, 5, VIEW, 10)
@@ -67,34 +60,6 @@ def test_no_rows_have_no_duplicates() -> None:
     nothing = np.zeros(0, np.int64)
 
     assert duplicate_rows(nothing, nothing, nothing.astype(np.int16), nothing).shape == (0,)
-
-
-def test_a_cancel_annuls_the_newest_purchase_that_still_stands() -> None:
-    assert cancelled((1, 5, BUY), (1, 5, BUY), (1, 5, CANCEL)) == [False, True, True]
-    assert cancelled((1, 5, BUY), (1, 5, BUY), (1, 5, CANCEL), (1, 5, CANCEL)) == [True, True, True, True]
-    assert cancelled((1, 5, BUY), (1, 5, CANCEL), (1, 5, BUY)) == [True, True, False]
-    assert cancelled((1, 5, BUY), (1, 5, BUY), (1, 5, CANCEL), (1, 5, BUY), (1, 5, CANCEL)) == [
-        False,
-        True,
-        True,
-        True,
-        True,
-    ]
-
-
-def test_a_cancel_without_a_purchase_before_it_is_dropped_alone() -> None:
-    assert cancelled((1, 5, CANCEL), (1, 5, BUY)) == [True, False]
-    assert cancelled((1, 5, BUY), (1, 5, CANCEL), (1, 5, CANCEL), (1, 5, BUY)) == [True, True, True, False]
-
-
-def test_a_cancel_touches_no_other_user_item_or_event() -> None:
-    rows = [("a", "x", BUY), ("b", "x", BUY), ("a", "y", BUY), ("a", "x", CART), ("a", "x", VIEW), ("a", "x", CANCEL)]
-
-    assert cancelled(*rows) == [True, False, False, False, False, True]
-
-
-def test_without_cancels_nothing_is_cancelled() -> None:
-    assert cancelled((1, 5, BUY), (1, 5, VIEW)) == [False, False]
 
 
 def test_cleaning_orders_by_timestamp_then_row_id() -> None:

@@ -1,6 +1,7 @@
 """Datasets by hand: the rows of users, baskets, queries and purchases."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -97,14 +98,10 @@ def test_bought_are_the_distinct_purchases_since_a_moment(data: Dataset) -> None
     assert data.bought(2).tolist() == [5]
 
 
-def test_taking_events_keeps_everything_aligned(data: Dataset) -> None:
-    kept = data.take(data.items == 6)
-
-    assert (kept.users.tolist(), kept.timestamps.tolist(), kept.purchases.tolist()) == ([0, 0], [20, 30], [True, False])
-    assert kept.weights.tolist() == data.weights[1:3].tolist()
-    assert kept.confidences.tolist() == data.confidences[1:3].tolist()
-    assert kept.starts.tolist() == [0, 2, 2, 2]
-    assert (kept.n_users, kept.n_items, kept.context_sizes) == (3, 10, (2,))
+def test_in_an_unknown_context_every_feature_has_its_last_index(data: Dataset) -> None:
+    assert data.unknown_context.tolist() == [1]
+    assert replace(data, context_sizes=(5, 3)).unknown_context.tolist() == [4, 2]
+    assert data.unknown_context.dtype == np.int32
 
 
 def test_no_events_at_all() -> None:

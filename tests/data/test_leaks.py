@@ -12,18 +12,21 @@ from recsys.data.cleaning import clean
 from recsys.data.dataset import Dataset
 from recsys.data.encoding import Encoders, encode
 from recsys.data.interactions import Catalogue, Interactions
-from recsys.evaluation.protocol import EvaluationSet, evaluate_one, leave_one_out
+from recsys.evaluation.protocol import EvaluationSet, leave_one_out
 from recsys.evaluation.ranking import top_k
+from recsys.features.features import FeatureValues
 from recsys.features.query import Query
 from recsys.scorers.base import Scorer
-from recsys.scorers.ensemble import LinearEnsemble
+from recsys.scorers.layers import LinearEnsemble
 from recsys.scorers.registry import MODELS, REGISTRY
 from recsys.settings import Training
-from recsys.training.fitting import load_features
-from recsys.training.stages import ShopData, TrainedModels, build_evaluation_sets, split
+from recsys.training.fitting import FittedModels, load_features
+from recsys.training.run import TrainingRun
+from recsys.training.stages import build_evaluation_sets, split
 from tests.helpers.checkerboard import (
     CUT,
     DAY,
+    FAST,
     N_ITEMS,
     N_USERS,
     RARE,
@@ -41,6 +44,7 @@ from tests.helpers.checkerboard import (
 from tests.helpers.checkerboard import (
     query_at_cut as query_of,
 )
+from tests.helpers.evaluation import evaluate_one
 
 PERSONAL = [name for name, spec in REGISTRY.items() if spec.source != "popularity"]
 N_HELD_OUT = 4  # items of each user after the cut, with true and with shuffled labels
@@ -58,7 +62,9 @@ class Constant:
 
     n_items: int
 
-    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+    def score(
+        self, query: Query, features: FeatureValues | None = None, items: NDArray[np.int32] | None = None
+    ) -> NDArray[np.float32]:
         return np.ones(self.n_items if items is None else len(items), np.float32)
 
 
@@ -68,7 +74,9 @@ class Oracle:
 
     n_items: int = N_ITEMS
 
-    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+    def score(
+        self, query: Query, features: FeatureValues | None = None, items: NDArray[np.int32] | None = None
+    ) -> NDArray[np.float32]:
         scores = np.zeros(self.n_items, np.float32)
         scores[withheld(query.user)] = 1.0
         return scores if items is None else scores[items]
@@ -108,18 +116,18 @@ def shuffled(events: Interactions, seed: int) -> Interactions:
 
 
 @pytest.fixture(scope="module")
-def shuffled_labels() -> tuple[TrainedModels, EvaluationSet]:
+def shuffled_labels() -> tuple[FittedModels, EvaluationSet]:
     """Models and an evaluation set with shuffled labels, before and after the cut."""
     source = shop_of(joined(shuffled(before_the_cut(), 31), shuffled(true_labels(), 32)))
     stage = fit(source)
-    return stage, build_evaluation_sets(source, stage, shuffled(true_labels(), 32), CUT, "time")["allow"]
+    return stage, build_evaluation_sets(source, stage.encoders, stage.data, shuffled(true_labels(), 32), CUT)["allow"]
 
 
 @pytest.fixture(scope="module")
-def true_set(board: TrainedModels) -> EvaluationSet:
+def true_set(board: FittedModels) -> EvaluationSet:
     """An evaluation set with true labels."""
     source = shop_of(joined(before_the_cut(), true_labels()))
-    return build_evaluation_sets(source, board, true_labels(), CUT, "time")["allow"]
+    return build_evaluation_sets(source, board.encoders, board.data, true_labels(), CUT)["allow"]
 
 
 # Chance
@@ -127,7 +135,7 @@ def true_set(board: TrainedModels) -> EvaluationSet:
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_with_shuffled_labels_every_scorer_is_as_good_as_chance(
-    name: str, shuffled_labels: tuple[TrainedModels, EvaluationSet]
+    name: str, shuffled_labels: tuple[FittedModels, EvaluationSet]
 ) -> None:
     stage, evaluation_set = shuffled_labels
     result = evaluate_one(stage.scorers[name], evaluation_set)
@@ -139,7 +147,7 @@ def test_with_shuffled_labels_every_scorer_is_as_good_as_chance(
 
 @pytest.mark.parametrize("name", PERSONAL)
 def test_with_true_labels_every_personal_scorer_beats_chance(
-    name: str, board: TrainedModels, true_set: EvaluationSet
+    name: str, board: FittedModels, true_set: EvaluationSet
 ) -> None:
     """Four of a user's eight items are relevant. A scorer that knows only the cluster has an AUC of (½·4 + 8) / 12."""
     result = evaluate_one(board.scorers[name], true_set)
@@ -148,7 +156,7 @@ def test_with_true_labels_every_personal_scorer_beats_chance(
     assert result.per_user["precision10"].mean() > P10_CHANCE + P10_TOLERANCE
 
 
-def test_a_constant_scorer_is_as_good_as_chance(shuffled_labels: tuple[TrainedModels, EvaluationSet]) -> None:
+def test_a_constant_scorer_is_as_good_as_chance(shuffled_labels: tuple[FittedModels, EvaluationSet]) -> None:
     result = evaluate_one(Constant(N_ITEMS), shuffled_labels[1])
 
     assert (result.per_user["auc"] == 0.5).all()
@@ -204,24 +212,30 @@ def future_events() -> Interactions:
 
 
 @pytest.fixture(scope="module")
-def later() -> ShopData:
-    return shop_of(joined(before_the_cut(), future_events()))
+def later() -> TrainingRun:
+    return later_cut_at(0.3)
+
+
+def later_cut_at(test_quantile: float) -> TrainingRun:
+    """Return the run of a shop that also has events after the cut."""
+    options = replace(FAST, test_quantile=test_quantile, validation_quantile=0.9)
+    return shop_of(joined(before_the_cut(), future_events()), options)
 
 
 @pytest.fixture(scope="module")
-def refitted(later: ShopData) -> TrainedModels:
+def refitted(later: TrainingRun) -> FittedModels:
     """Models fitted on events before the cut, of a shop that also has later events."""
     return fit(later)
 
 
-def test_the_future_events_would_change_the_cleaning(later: ShopData) -> None:
+def test_the_future_events_would_change_the_cleaning(later: TrainingRun) -> None:
     """With cleaning as of today, the events before the cut are fewer: cancelled purchases and a bot are dropped."""
-    n_before = int((later.interactions.timestamps < CUT).sum())
+    n_before = int((later.events.timestamps < CUT).sum())
 
-    assert n_before < len(clean(before_the_cut(), shop=SHOP, training=later.options, now=CUT)[0]) - 20
+    assert n_before < len(clean(before_the_cut(), shop=SHOP, training=later.settings.training, now=CUT)[0]) - 20
 
 
-def test_data_and_encoders_before_the_cut_ignore_later_events(board: TrainedModels, refitted: TrainedModels) -> None:
+def test_data_and_encoders_before_the_cut_ignore_later_events(board: FittedModels, refitted: FittedModels) -> None:
     for field in fields(Dataset):
         np.testing.assert_array_equal(getattr(refitted.data, field.name), getattr(board.data, field.name))
     assert refitted.encoders.users.ids.tolist() == board.encoders.users.ids.tolist()
@@ -230,36 +244,38 @@ def test_data_and_encoders_before_the_cut_ignore_later_events(board: TrainedMode
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-def test_scores_before_the_cut_ignore_later_events(name: str, board: TrainedModels, refitted: TrainedModels) -> None:
+def test_scores_before_the_cut_ignore_later_events(name: str, board: FittedModels, refitted: FittedModels) -> None:
     for user in range(N_USERS):
         query = query_of(board, user, repeats=True)
 
         np.testing.assert_array_equal(refitted.scorers[name].score(query), board.scorers[name].score(query))
 
 
-def test_the_split_gives_training_no_event_at_or_after_the_cut(later: ShopData) -> None:
-    before, after, cut = split(later, later.interactions, "time", 0.3)
-    earlier, between, earlier_cut = split(later, before, "time", 0.9)
+def test_the_split_gives_training_no_event_at_or_after_the_cut(later: TrainingRun) -> None:
+    before, after, cut = split(later, later.events, "test")
+    earlier, between, earlier_cut = split(later, before, "validation")
 
     assert earlier.timestamps.max() < earlier_cut <= between.timestamps.min()
     assert between.timestamps.max() < cut <= after.timestamps.min()
     assert len(earlier) + len(between) == len(before)
 
 
-def test_the_split_knows_no_cancellation_of_later_days(later: ShopData) -> None:
-    before, _, cut = split(later, later.interactions, "time", 0.2)
+def test_the_split_knows_no_cancellation_of_later_days() -> None:
+    later = later_cut_at(0.2)
+    before, _, cut = split(later, later.events, "test")
     recorded = later.recorded.take(later.recorded.timestamps < cut)
 
     assert cut < CUT
     assert len(before) == len(recorded), "there was no cancellation before the cut"
-    assert (later.interactions.timestamps < cut).sum() < len(before) - 10
+    assert (later.events.timestamps < cut).sum() < len(before) - 10
 
 
-def evaluation_sets_of(board: TrainedModels, after: Interactions) -> Iterator[tuple[str, EvaluationSet]]:
-    yield from build_evaluation_sets(shop_of(joined(before_the_cut(), after)), board, after, CUT, "time").items()
+def evaluation_sets_of(board: FittedModels, after: Interactions) -> Iterator[tuple[str, EvaluationSet]]:
+    run = shop_of(joined(before_the_cut(), after))
+    yield from build_evaluation_sets(run, board.encoders, board.data, after, CUT).items()
 
 
-def test_no_query_holds_an_event_at_or_after_the_cut(board: TrainedModels) -> None:
+def test_no_query_holds_an_event_at_or_after_the_cut(board: FittedModels) -> None:
     for _, evaluation_set in evaluation_sets_of(board, future_events()):
         for case in evaluation_set.cases:
             assert case.query.now == CUT
@@ -267,20 +283,20 @@ def test_no_query_holds_an_event_at_or_after_the_cut(board: TrainedModels) -> No
         assert sum(len(case.query.items) for case in evaluation_set.cases) > 6 * N_USERS
 
 
-def test_a_query_does_not_depend_on_its_relevant_items(board: TrainedModels) -> None:
+def test_a_query_does_not_depend_on_its_relevant_items(board: FittedModels) -> None:
     """The queries of the same users are equal for two different futures."""
     first, second = (dict(evaluation_sets_of(board, after))["allow"] for after in (after_the_cut(), true_labels()))
 
     for one, other in zip(first.cases, second.cases, strict=True):
         assert one.relevant.tolist() != other.relevant.tolist()
-        for field in (field for field in fields(Query) if field.init):
-            np.testing.assert_array_equal(getattr(one.query, field.name), getattr(other.query, field.name))
+        for value, same in zip(one.query, other.query, strict=True):
+            np.testing.assert_array_equal(value, same)
 
 
 # The category of an event
 
 
-def test_an_events_context_never_tells_its_own_category(board: TrainedModels) -> None:
+def test_an_events_context_never_tells_its_own_category(board: FittedModels) -> None:
     """If an event moves to an item of another category, its context stays and that of the user's next event changes."""
     base = clean(before_the_cut(), shop=SHOP, training=Training(), now=CUT)[0]
     column = board.encoders.contexts.features.index("category")
@@ -301,7 +317,7 @@ def test_an_events_context_never_tells_its_own_category(board: TrainedModels) ->
 # What counts as relevant
 
 
-def test_held_out_events_on_items_too_rare_to_learn_count_as_misses(board: TrainedModels) -> None:
+def test_held_out_events_on_items_too_rare_to_learn_count_as_misses(board: FittedModels) -> None:
     after = events_of([(100 + user, RARE, "purchase", CUT + DAY) for user in range(N_USERS)])
     evaluation_set = dict(evaluation_sets_of(board, joined(after_the_cut(), after)))["hide"]
 
@@ -312,7 +328,7 @@ def test_held_out_events_on_items_too_rare_to_learn_count_as_misses(board: Train
     assert result.per_user["map10"].tolist() == [0.5] * N_USERS
 
 
-def test_items_that_the_repeat_rule_hides_are_neither_relevant_nor_ranked(board: TrainedModels) -> None:
+def test_items_that_the_repeat_rule_hides_are_neither_relevant_nor_ranked(board: FittedModels) -> None:
     """Each user buys their whole cluster after the cut; only items bought before are hidden."""
     after = events_of(
         [(100 + user, 500 + int(item), "purchase", CUT + DAY) for user in range(N_USERS) for item in own_cluster(user)]
@@ -334,7 +350,7 @@ def test_items_that_the_repeat_rule_hides_are_neither_relevant_nor_ranked(board:
 
 
 @pytest.mark.parametrize("rule", ["hide", "allow"])
-def test_held_out_items_are_never_masked(rule: str, board: TrainedModels) -> None:
+def test_held_out_items_are_never_masked(rule: str, board: FittedModels) -> None:
     """A mask would make every precision zero. A scorer that knows the relevant item has a perfect score."""
     evaluation_set = dict(evaluation_sets_of(board, after_the_cut()))[rule]
     result = evaluate_one(Oracle(), evaluation_set)
@@ -349,13 +365,13 @@ def test_held_out_items_are_never_masked(rule: str, board: TrainedModels) -> Non
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_network_changes_the_ranking(name: str, board: TrainedModels) -> None:
+def test_a_network_changes_the_ranking(name: str, board: FittedModels) -> None:
     """For most users, the list differs from that of popularity and from the list of a guest."""
     lists, popular, for_guests = [], [], []
     for user in range(N_USERS):
         query = query_of(board, user)
         no_history = {"items": query.items[:0], "weights": query.weights[:0], "timestamps": query.timestamps[:0]}
-        guest = replace(query, user=N_USERS, **no_history)
+        guest = query._replace(user=N_USERS, **no_history)
         lists.append(tuple(top_k(board.scorers[name].score(query), 10)))
         popular.append(tuple(top_k(board.scorers["popularity"].score(query), 10)))
         for_guests.append(tuple(top_k(board.scorers[name].score(guest), 10)))
@@ -366,7 +382,7 @@ def test_a_network_changes_the_ranking(name: str, board: TrainedModels) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_network_score_changes_the_ranking(name: str, board: TrainedModels) -> None:
+def test_a_network_score_changes_the_ranking(name: str, board: FittedModels) -> None:
     """Without its network, a model ranks differently for most users: features alone do not decide."""
     scorer = board.scorers[name]
     assert isinstance(scorer, LinearEnsemble)
@@ -375,7 +391,7 @@ def test_a_network_score_changes_the_ranking(name: str, board: TrainedModels) ->
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_features_change_the_ranking(name: str, board: TrainedModels) -> None:
+def test_the_features_change_the_ranking(name: str, board: FittedModels) -> None:
     scorer = board.scorers[name]
     assert isinstance(scorer, LinearEnsemble)
     assert scorer.network is not None
@@ -384,7 +400,7 @@ def test_the_features_change_the_ranking(name: str, board: TrainedModels) -> Non
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if REGISTRY[name].precompute])
-def test_a_networks_nonlinear_part_changes_the_ranking(name: str, board: TrainedModels) -> None:
+def test_a_networks_nonlinear_part_changes_the_ranking(name: str, board: FittedModels) -> None:
     """Without its multilayer perceptron, it ranks differently for most users."""
     arrays = board.networks[name].arrays()
     features = load_features(board.baselines, board.features)
@@ -393,7 +409,7 @@ def test_a_networks_nonlinear_part_changes_the_ranking(name: str, board: Trained
     assert orders_differ(board, board.scorers[name], linear) > N_USERS / 2
 
 
-def orders_differ(board: TrainedModels, one: Scorer, other: Scorer) -> int:
+def orders_differ(board: FittedModels, one: Scorer, other: Scorer) -> int:
     """Return for how many users two scorers rank the catalogue differently."""
     queries = [query_of(board, user) for user in range(N_USERS)]
     return sum(

@@ -25,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def chosen(folder: Path, environ: Mapping[str, str]) -> tuple[str, Path]:
     """Return the database and the folder of versions that the demo's steps work on."""
-    settings = load_settings({**environ, **demo._own_variables(environ)}, folder)
+    settings = load_settings({**environ, **demo.own_variables(environ)}, folder)
     return str(settings.database_url), settings.models_dir
 
 
@@ -50,7 +50,7 @@ def test_a_shop_of_env_is_not_touched_nor_its_mapping_and_versions(folder: Path)
     (folder / "recsys.toml").write_text('[products]\ntable = "articles"\nid = "sku"\n', encoding="utf-8")
 
     assert chosen(folder, {}) == (f"sqlite:///{folder}/data/demo.sqlite", folder / "data/demo-models")
-    assert load_settings(demo._own_variables({}), folder).shop.products is None
+    assert load_settings(demo.own_variables({}), folder).shop.products is None
     assert (folder / ".env").read_text(encoding="utf-8") == f"DATABASE_URL={OTHER}\nMODELS_DIR=real-models\n"
 
 
@@ -75,11 +75,11 @@ def test_beside_files_of_another_shop_the_env_keeps_the_demo_apart(folder: Path,
 
 def test_a_version_is_up_to_date_until_something_happens_in_the_shop(published: Published, tmp_path: Path) -> None:
     shop = published.copy(tmp_path / "shop")
-    assert demo._up_to_date(shop.settings) == shop.version
+    assert demo.up_to_date(shop.settings) == shop.version
 
     shop.add([event(7, 101, "view", NOW - DAY)])
 
-    assert demo._up_to_date(shop.settings) is None
+    assert demo.up_to_date(shop.settings) is None
 
 
 def test_without_a_version_or_with_a_damaged_one_there_is_something_to_train(
@@ -87,11 +87,11 @@ def test_without_a_version_or_with_a_damaged_one_there_is_something_to_train(
 ) -> None:
     shop = published.copy(tmp_path / "shop")
     (shop.models_dir / shop.version / "contexts.json").write_text("{}", encoding="utf-8")
-    assert demo._up_to_date(shop.settings) is None
+    assert demo.up_to_date(shop.settings) is None
 
     (shop.models_dir / "CURRENT").unlink()
 
-    assert demo._up_to_date(shop.settings) is None
+    assert demo.up_to_date(shop.settings) is None
 
 
 @pytest.mark.slow
@@ -129,7 +129,7 @@ def test_a_step_that_fails_ends_the_demo_with_its_exit_status(folder: Path, capf
     (folder / "steps.py").write_text("raise SystemExit(75)", encoding="utf-8")
 
     with pytest.raises(demo.StepFailed) as caught:
-        demo._run(["steps.py"], {})
+        demo.run(["steps.py"], {})
 
     assert caught.value.args == (75,)
     assert "demo: steps.py ended with exit status 75" in capfd.readouterr().err

@@ -95,10 +95,11 @@ def comparable(value: object) -> object:
 def test_users_have_names_of_several_cultures_and_their_own_addresses(shop: Tables) -> None:
     users = shop["Users"]
 
-    assert len({user["email"] for user in users}) == len(users) == OPTIONS.users
+    assert len({user["email"] for user in users}) == len(users) == OPTIONS.users + 1
     assert all(user["email"].isascii() and user["email"].endswith("@example.com") for user in users)
     assert any(not user["firstName"].isascii() for user in users)
-    assert {(user["roleId"], user["statusId"]) for user in users} == {("R2", "S1")}
+    assert {(user["roleId"], user["statusId"]) for user in users[:-1]} == {("R2", "S1")}
+    assert (users[-1]["roleId"], users[-1]["email"]) == ("R1", "admin@example.com")
     assert {user["genderId"] for user in users} == {"M", "FE", "O"}
 
 
@@ -135,11 +136,12 @@ def test_every_category_and_brand_has_products_and_a_code(shop: Tables) -> None:
     assert len(codes) == len(shop["Allcodes"])
 
 
-def test_prices_are_above_zero_and_reductions_below_them(shop: Tables) -> None:
+def test_prices_are_whole_thousands_and_reductions_below_them(shop: Tables) -> None:
     details = shop["Productdetails"]
     reduced = [row for row in details if row["discountPrice"] is not None]
 
-    assert all(row["originalPrice"] > 0 for row in details)
+    assert all(50_000 < row["originalPrice"] < 100_000_000 for row in details)
+    assert all(row["originalPrice"] % 1000 == (row["discountPrice"] or 0) % 1000 == 0 for row in details)
     assert 0.1 < len(reduced) / len(details) < 0.4
     assert all(0 < row["discountPrice"] < row["originalPrice"] for row in reduced)
 
@@ -344,7 +346,7 @@ def test_the_script_fills_an_empty_database_and_prints_its_counts(
     printed = capsys.readouterr()
     assert "customers" in printed.out and "demo-shop" in printed.out and printed.err == ""
     with connect(url) as db:
-        assert count(db, "Users") == 30 and count(db, "Products") == 40 and count(db, "Productimages") == 40
+        assert count(db, "Users") == 31 and count(db, "Products") == 40 and count(db, "Productimages") == 40
 
 
 def test_a_database_that_holds_a_shop_is_refused_and_left_as_it_is(
@@ -386,7 +388,7 @@ def test_force_empties_the_shops_own_tables_and_no_other(database_url: str, caps
         assert db.query("SELECT COUNT(*) FROM Products WHERE name = 'Old'")[0][0] == 0
         assert count(db, "Products") == 40 and count(db, "rec_versions") == 1
         db.insert("Users", [{"email": "new@example.com"}])  # numbered behind the others, on PostgreSQL too
-        assert db.query("SELECT id FROM Users WHERE email = 'new@example.com'") == [(31,)]
+        assert db.query("SELECT id FROM Users WHERE email = 'new@example.com'") == [(32,)]
 
 
 def test_a_shop_that_cannot_be_written_whole_is_not_written_at_all(tmp_path: Path) -> None:
@@ -424,7 +426,7 @@ def test_tables_of_others_are_never_filled(tmp_path: Path) -> None:
 def test_one_user_and_one_product_make_a_shop() -> None:
     made = make_shop(Options(1, 1, 1, date(2026, 1, 1), 7))
 
-    assert len(made["Users"]) == len(made["Products"]) == 1
+    assert (len(made["Users"]), len(made["Products"])) == (2, 1)
 
 
 @pytest.mark.parametrize("module", [catalogue, people, pictures])

@@ -15,9 +15,10 @@ from benchmarks import metrics_table, pages
 from benchmarks.metrics import peers
 from benchmarks.metrics.lists import CASES, FIGURES, K, as_json, ours
 from recsys.evaluation.calibration import Calibration
-from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, evaluate_one, summarise
+from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, summarise
 from recsys.features.query import Query
 from recsys.training.report import COLUMNS
+from tests.helpers.evaluation import evaluate_one
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/METRICS.md"

@@ -67,7 +67,7 @@ def test_the_failure_of_a_program_is_printed_without_changes(
     module = importlib.import_module(program)
     monkeypatch.setattr("recsys.settings.load_settings" if program == "train" else f"{program}.load_settings", refuse)
     if program == "scripts.demo":
-        monkeypatch.setattr(module, "_own_variables", lambda environ: {})
+        monkeypatch.setattr(module, "own_variables", lambda environ: {})
     assert module.main(argv) == (1 if program == "train" else 78)
     assert capsys.readouterr().err.endswith(f": {MESSAGE}\n")
 

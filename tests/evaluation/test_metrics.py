@@ -4,6 +4,8 @@ from math import isnan, log2, sqrt
 
 import numpy as np
 import pytest
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.metrics import ndcg_score, roc_auc_score, root_mean_squared_error
 
 from recsys.evaluation.metrics import (
     auc,
@@ -249,3 +251,55 @@ def test_users_without_relevant_items_must_be_left_out_before_resampling() -> No
 def test_pairs_of_different_users_are_refused() -> None:
     with pytest.raises(ValueError, match="Received: 2 and 1."):
         paired_lower_bound(np.array([0.1, 0.2]), np.array([0.1]), np.random.default_rng(7))
+
+
+# Cross-checks with scikit-learn, on inputs for which the definitions agree; the last test shows where they do not
+
+
+@pytest.mark.parametrize("levels", [2, 5, 1_000_000])  # few levels make many ties
+@pytest.mark.parametrize("seed", range(10))
+def test_auc_is_that_of_scikit_learn_with_and_without_ties(seed: int, levels: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = (rng.integers(-levels, levels, 200) / levels).astype(np.float32)
+    relevant, candidates = rng.random(200) < rng.uniform(0.05, 0.95), rng.random(200) < 0.9
+    relevant &= candidates  # a relevant item that is no candidate loses in ours and is unknown in theirs
+
+    assert auc(scores, relevant, candidates) == pytest.approx(
+        roc_auc_score(relevant[candidates], scores[candidates]), rel=1e-12
+    )
+
+
+@pytest.mark.parametrize("k", [1, 3, 10, 50])
+@pytest.mark.parametrize("seed", range(10))
+def test_ndcg_is_that_of_scikit_learn_without_ties(seed: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores, relevant = rng.permutation(40).astype(np.float64), rng.permutation(40)[: rng.integers(1, 30)]
+    gains = np.isin(np.arange(40), relevant).astype(float)
+
+    assert ndcg_at_k(np.argsort(-scores), relevant, k=k) == pytest.approx(ndcg_score([gains], [scores], k=k), rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_rmse_is_that_of_scikit_learn(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    predicted, happened = rng.random(300), rng.random(300) < 0.3
+    predicted[::7] = predicted[0]
+
+    assert rmse(predicted, happened) == pytest.approx(root_mean_squared_error(happened, predicted), rel=1e-12)
+
+
+def test_ndcg_of_scikit_learn_is_the_mean_over_the_orders_of_a_tie() -> None:
+    first, second = (ndcg_at_k(items(*ranked), items(0), k=2) for ranked in ((0, 1), (1, 0)))
+
+    assert ndcg_score([[1, 0]], [[0.5, 0.5]], k=2) == pytest.approx((first + second) / 2)
+
+
+def test_scikit_learn_answers_otherwise_where_a_metric_is_undefined() -> None:
+    with pytest.warns(UndefinedMetricWarning):
+        assert isnan(roc_auc_score([True, True], [0.5, 0.25]))
+    assert isnan(auc(np.array([0.5, 0.25]), mask("11"))), "as scikit-learn, without the warning"
+    assert ndcg_score([[0, 0]], [[2, 1]]) == 0.0
+    assert isnan(ndcg_at_k(items(0, 1), items())), "a user without relevant items is left out"
+    with pytest.raises(ValueError, match="0 sample"):
+        root_mean_squared_error([], [])
+    assert isnan(rmse(np.array([]), np.array([])))

@@ -2,19 +2,16 @@
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recsys.features.features import N_FEATURES, NAMES, Features, user_item_features
-from recsys.features.history import ages, user_item_sums
-from recsys.features.item_item import Neighbours
-from recsys.features.query import Query
-from recsys.scorers.ensemble import LinearEnsemble
+from recsys.features.features import N_FEATURES, NAMES, Features, FeatureValues, Neighbours
+from recsys.features.query import EventsByItem, Query, ages, user_item_sums
+from recsys.scorers.layers import LinearEnsemble
 from recsys.training.closed_form.choose import popularities
+from tests.helpers.datasets import dataset_of
 
 DAY = 86_400
 NOW = 1_700_000_000
@@ -61,8 +58,14 @@ def query_after(*events: tuple[int, float, float], user: int = 0, repeats: bool 
 HISTORY = query_after((0, 1.0, 60), (1, 0.4, 60), (3, -0.5, 30), (0, 1.0, 15), (3, 0.2, 15))
 
 
+def blend(
+    features: Features, query: Query, weights: NDArray[np.float32], items: NDArray[np.int32] | None = None
+) -> NDArray[np.float32]:
+    return features.blend(features.compute(query, items), weights)
+
+
 def feature(name: str, query: Query = HISTORY) -> list[float]:
-    row: list[float] = five_items().of(query)[NAMES.index(name)].tolist()
+    row: list[float] = five_items().matrix(query)[NAMES.index(name)].tolist()
     return row
 
 
@@ -100,7 +103,7 @@ def test_transitions_decay_faster() -> None:
     ("user", "expected"), [(0, [1, 2, 3, 0, 0]), (1, [0, -1, -1, 0, 1]), (N_USERS, [0, 0, 0, 0, 0])]
 )
 def test_factors_are_a_dot_product_and_0_for_unseen_users(user: int, expected: list[float]) -> None:
-    assert feature("factors", replace(HISTORY, user=user)) == expected
+    assert feature("factors", HISTORY._replace(user=user)) == expected
 
 
 @pytest.mark.parametrize("half_life", range(4))
@@ -126,18 +129,19 @@ def test_user_item_features_are_0_for_items_outside_the_history(
 
 
 def test_an_item_with_negative_events_alone_has_features_of_0() -> None:
-    items, values = user_item_features(query_after((2, -1.0, 5), (4, 0.0, 5)))
+    values = five_items().compute(query_after((2, -1.0, 5), (4, 0.0, 5)))
 
-    assert items.tolist() == [2, 4]
-    assert values.tolist() == [[0, 0]] * 4
+    assert values.user_items.tolist() == [2, 4]
+    assert values.user_item.tolist() == [[0, 0]] * 4
 
 
 def test_events_after_now_are_not_decayed() -> None:
-    assert user_item_sums(query_after((1, 1.0, -2)), (np.inf, 15.0))[1].tolist() == [[1], [1]]
+    query = query_after((1, 1.0, -2))
+    assert user_item_sums(query, EventsByItem.of(query), (np.inf, 15.0)).tolist() == [[1], [1]]
 
 
 def test_a_guest_without_history_has_popularity_alone() -> None:
-    features = five_items().of(query_after(user=N_USERS))
+    features = five_items().matrix(query_after(user=N_USERS))
 
     assert features.dtype == np.float32
     np.testing.assert_array_equal(
@@ -149,7 +153,7 @@ def test_popularities_are_logs_of_decayed_sums_of_weights() -> None:
     items, weights = np.array([0, 0, 1, 2], np.int32), np.array([1.0, -0.5, 1.0, 3.0], np.float32)
     timestamps = NOW - np.array([60, 60, 0, 15]) * DAY
 
-    table = popularities(items, weights, timestamps, 4)
+    table = popularities(dataset_of(np.zeros(4), items, weights, 1, 4, timestamps))
 
     assert (table.shape, table.dtype) == ((4, 4), np.float32)
     assert table[0].tolist() == pytest.approx([math.log(2), math.log(2), math.log(4), 0])
@@ -161,9 +165,9 @@ def test_popularities_are_logs_of_decayed_sums_of_weights() -> None:
 
 
 def test_popularities_of_a_shop_without_events_are_0() -> None:
-    nothing = np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, np.int64)
+    nothing = np.zeros(0)
 
-    assert popularities(*nothing, 3).tolist() == [[0, 0, 0]] * 4
+    assert popularities(dataset_of(nothing, nothing, nothing, 0, 3)).tolist() == [[0, 0, 0]] * 4
 
 
 # A larger catalogue: one way to compute a value against another.
@@ -205,10 +209,10 @@ def test_the_blend_is_the_weighted_sum_of_the_features(
 ) -> None:
     for query in queries:
         for weights in weights_to_try(rng):
-            blend = many.blend(query, weights)
+            blended = blend(many, query, weights)
 
-            assert blend.dtype == np.float32
-            np.testing.assert_allclose(blend, weights @ many.of(query), rtol=1e-5, atol=1e-5)
+            assert blended.dtype == np.float32
+            np.testing.assert_allclose(blended, weights @ many.matrix(query), rtol=1e-5, atol=1e-5)
 
 
 def test_chosen_items_score_bit_for_bit_as_in_the_catalogue_except_for_factors(
@@ -218,84 +222,29 @@ def test_chosen_items_score_bit_for_bit_as_in_the_catalogue_except_for_factors(
     factors = NAMES.index("factors")  # computed for a short list alone, where BLAS may add in another order
     others = np.arange(N_FEATURES) != factors
     for query in queries:
-        alone, among_all = many.of(query, items), many.of(query)[:, items]
+        alone, among_all = many.matrix(query, items), many.matrix(query)[:, items]
         np.testing.assert_array_equal(alone[others], among_all[others])
         np.testing.assert_allclose(alone[factors], among_all[factors], rtol=1e-5, atol=1e-6)
         for weights in weights_to_try(rng):
             exact = weights * others
-            np.testing.assert_array_equal(many.blend(query, exact, items), many.blend(query, exact)[items])
-            expected = many.blend(query, weights)[items]
-            np.testing.assert_allclose(many.blend(query, weights, items), expected, rtol=1e-5, atol=1e-5)
-            assert many.blend(query, weights, items[:0]).shape == (0,)
+            np.testing.assert_array_equal(blend(many, query, exact, items), blend(many, query, exact)[items])
+            expected = blend(many, query, weights)[items]
+            np.testing.assert_allclose(blend(many, query, weights, items), expected, rtol=1e-5, atol=1e-5)
+            assert blend(many, query, weights, items[:0]).shape == (0,)
 
 
 def test_the_prior_is_the_score_for_a_guest_without_history(many: Features, rng: np.random.Generator) -> None:
     weights = rng.normal(size=N_FEATURES).astype(np.float32)
 
-    np.testing.assert_array_equal(many.prior(weights), many.blend(query_after(user=9), weights))
+    np.testing.assert_array_equal(many.prior(weights), blend(many, query_after(user=9), weights))
 
 
-class Counting(Neighbours):
-    """Neighbours that count the calls of `accumulate`."""
-
-    n_calls = 0
-
-    def accumulate(self, items: NDArray[np.int32], strengths: NDArray[np.float32]) -> NDArray[np.float32]:
-        Counting.n_calls += 1
-        return super().accumulate(items, strengths)
-
-
-@pytest.fixture
-def counting(many: Features) -> Features:
-    Counting.n_calls = 0
-    tables = (
-        Counting(matrix.starts, matrix.neighbours, matrix.similarities) for matrix in (many.ease, many.transitions)
-    )
-    return Features(*tables, many.user_factors, many.item_factors, many.popularity)
-
-
-def test_four_threads_accumulate_each_matrix_once_for_a_query(counting: Features, queries: list[Query]) -> None:
-    weights = np.ones((4, N_FEATURES), np.float32)
-    with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda row: counting.blend(queries[-1], row), weights))
-
-    assert Counting.n_calls == 2  # one for both rows of EASE, one for transitions
-    for answer in answers:
-        np.testing.assert_array_equal(answer, answers[0])
-
-
-def test_features_of_weight_0_are_not_computed(counting: Features, queries: list[Query]) -> None:
-    weights = np.ones(N_FEATURES, np.float32)
-    weights[:4] = 0
-    counting.blend(queries[-1], weights)
-
-    assert Counting.n_calls == 0
-
-    weights[NAMES.index("transitions")] = 1
-    counting.blend(queries[-1], weights)
-
-    assert Counting.n_calls == 1
-
-
-def test_scores_belong_to_the_caller_and_cached_arrays_are_read_only(many: Features, queries: list[Query]) -> None:
-    query = queries[-1]
+def test_scores_belong_to_the_caller(many: Features, queries: list[Query]) -> None:
+    values = many.compute(queries[-1])
     for weights in (*np.eye(N_FEATURES, dtype=np.float32), np.zeros(N_FEATURES, np.float32)):
-        expected = many.blend(query, weights).copy()
-        many.blend(query, weights)[:] = math.nan
-        np.testing.assert_array_equal(many.blend(query, weights), expected)
-    shared = [value for value in query._known.values() if isinstance(value, np.ndarray)]
-    assert len(shared) == 5  # strengths; sums by EASE and by transitions; factors; user-item features
-    assert not any(array.flags.writeable for array in shared)
-
-
-def test_two_versions_do_not_share_cached_values(many: Features, queries: list[Query]) -> None:
-    """In training, a query is scored by several fits; the cache keeps their values apart."""
-    query, weights = queries[-1], np.ones(N_FEATURES, np.float32)
-    other = replace(many, item_factors=-many.item_factors)
-    first = many.blend(query, weights)
-
-    assert not np.array_equal(other.blend(query, weights), first)
-    np.testing.assert_array_equal(other.blend(query, weights), other.blend(replace(query), weights))
+        expected = many.blend(values, weights).copy()
+        many.blend(values, weights)[:] = math.nan
+        np.testing.assert_array_equal(many.blend(values, weights), expected)
 
 
 def test_features_are_built_from_arrays_by_name(many: Features, queries: list[Query]) -> None:
@@ -313,7 +262,7 @@ def test_features_are_built_from_arrays_by_name(many: Features, queries: list[Qu
 
     assert again.n_items == 60
     for query in queries:
-        np.testing.assert_array_equal(again.of(query), many.of(replace(query)))
+        np.testing.assert_array_equal(again.matrix(query), many.matrix(query))
 
 
 class Fixed:
@@ -321,7 +270,9 @@ class Fixed:
 
     n_items = 60
 
-    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+    def score(
+        self, query: Query, features: FeatureValues | None = None, items: NDArray[np.int32] | None = None
+    ) -> NDArray[np.float32]:
         scores = np.linspace(-1, 1, 60, dtype=np.float32)
         return scores if items is None else scores[items]
 
@@ -332,11 +283,13 @@ def test_an_ensemble_uses_the_weights_of_the_repeat_rule(
     repeats: bool, network: Fixed | None, many: Features, queries: list[Query], rng: np.random.Generator
 ) -> None:
     weights = rng.normal(size=(2, N_FEATURES + 1)).astype(np.float32)
-    scorer, query = LinearEnsemble(many, weights, network), replace(queries[-1], repeats=repeats)
-    expected = many.blend(query, weights[int(repeats), :-1])
+    scorer, query = LinearEnsemble(many, weights, network), queries[-1]._replace(repeats=repeats)
+    expected = blend(many, query, weights[int(repeats), :-1])
     if network is not None:
         expected = expected + weights[int(repeats), -1] * network.score(query)
 
     assert scorer.n_items == 60
     np.testing.assert_array_equal(scorer.score(query), expected)
-    np.testing.assert_allclose(scorer.score(query, np.array([5, 2], np.int32)), expected[[5, 2]], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        scorer.score(query, None, np.array([5, 2], np.int32)), expected[[5, 2]], rtol=1e-5, atol=1e-6
+    )

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys.features.item_item import MANY, Neighbours
+from recsys.features.features import MANY, Neighbours
 from recsys.features.query import Query
 from recsys.scorers.item_item import ItemCF, NeighbourScorer, tie_break
 from recsys.training.closed_form import co_occurrence
@@ -18,10 +18,10 @@ from recsys.training.closed_form.co_occurrence import (
     stack_rows,
     strongest_per_row,
     user_item_matrix,
-    weight_matrix,
     whole_rows,
 )
 from recsys.training.closed_form.item_cf import item_cf
+from tests.helpers.datasets import dataset_of
 
 Columns = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
 
@@ -38,8 +38,12 @@ def query_of(items: list[int], weights: list[float]) -> Query:
 
 def events(rows: list[tuple[int, int, float]]) -> Columns:
     """Return users, items and weights of events given as (user, item, weight)."""
-    users, items, weights = zip(*rows, strict=True)
-    return np.array(users, np.int32), np.array(items, np.int32), np.array(weights, np.float32)
+    users, items, weights = np.array(rows, float).reshape(-1, 3).T
+    return users.astype(np.int32), items.astype(np.int32), weights.astype(np.float32)
+
+
+def matrix_of(columns: Columns, n_users: int, n_items: int) -> Any:
+    return user_item_matrix(dataset_of(*columns, n_users, n_items))
 
 
 def test_sums_add_the_rows_of_the_items() -> None:
@@ -90,7 +94,7 @@ def test_a_history_counts_its_distinct_items_by_positive_weight_up_to_one() -> N
     scores = scorer.score(query_of([0, 1, 0, 2, 1], [1.0, 0.25, 1.0, -0.5, 0.5]))
 
     assert scores.tolist() == [0, 2, 6]  # item 0 counts 1, item 1 counts 0.75, item 2 is disliked
-    assert scorer.score(query_of([0, 1], [1, 1]), np.array([2, 0, 2], np.int32)).tolist() == [8, 0, 8]
+    assert scorer.score(query_of([0, 1], [1, 1]), None, np.array([2, 0, 2], np.int32)).tolist() == [8, 0, 8]
 
 
 def test_a_guest_without_history_gets_the_order_of_popularity() -> None:
@@ -102,17 +106,16 @@ def test_a_guest_without_history_gets_the_order_of_popularity() -> None:
     assert tie_break(np.zeros(2, np.int64)).tolist() == [0, 0]
 
 
-def test_users_count_once_and_weights_at_most_1() -> None:
+def test_a_user_counts_once_for_an_item_with_a_positive_event() -> None:
     columns = events([(0, 0, 0.25), (0, 0, 0.5), (0, 1, 1.0), (0, 1, 1.0), (1, 0, -0.5), (1, 1, 0.25)])
 
-    assert user_item_matrix(*columns, 2, 3).toarray().tolist() == [[1, 1, 0], [0, 1, 0]]
-    assert weight_matrix(*columns, 2, 3).toarray().tolist() == [[0.75, 1, 0], [0, 0.25, 0]]
+    assert matrix_of(columns, 2, 3).toarray().tolist() == [[1, 1, 0], [0, 1, 0]]
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
 def test_weights_that_are_not_finite_are_refused(wrong: float) -> None:
     with pytest.raises(ValueError, match=f"`weights` should be finite. Received: {wrong} at 1."):
-        user_item_matrix(*events([(0, 0, 1), (0, 1, wrong)]), 1, 2)
+        matrix_of(events([(0, 0, 1), (0, 1, wrong)]), 1, 2)
 
 
 @pytest.mark.parametrize("limit", [1, 7, 100])
@@ -166,18 +169,12 @@ def test_blocks_of_rows_are_stacked() -> None:
     assert stack_rows([])["starts"].tolist() == [0]
 
 
-def test_item_cf_uses_event_weights_if_weighted() -> None:
+def test_similarities_are_cosines_shrunk_by_common_users() -> None:
     columns = events([(0, 0, 1.0), (0, 1, 0.25), (1, 0, 0.5), (1, 1, 0.5), (1, 1, 0.25), (2, 1, -1.0)])
-    together = 1 * 0.25 + 0.5 * 0.75
-    cosine = together / math.sqrt((1 + 0.25) * (0.0625 + 0.5625))
-    options = {"min_co_occurrence": 0.5, "shrinkage": 3.0}
+    arrays = item_cf(matrix_of(columns, 3, 2), min_co_occurrence=0.5, shrinkage=3.0)
 
-    weighted = item_cf(*columns, 3, 2, weighted=True, **options)
-    plain = item_cf(*columns, 3, 2, **options)
-
-    assert weighted["similarities"].tolist() == pytest.approx([cosine * together / (together + 3)] * 2)
-    assert plain["similarities"].tolist() == pytest.approx([2 / 2 * 2 / (2 + 3)] * 2)
-    assert weighted["tie_break"].tolist() == plain["tie_break"].tolist() == pytest.approx([1e-6, 1e-6])
+    assert arrays["similarities"].tolist() == pytest.approx([2 / 2 * 2 / (2 + 3)] * 2)
+    assert arrays["tie_break"].tolist() == pytest.approx([1e-6, 1e-6])
 
 
 def test_item_cf_stores_the_most_similar_items_above_the_threshold() -> None:
@@ -185,7 +182,7 @@ def test_item_cf_stores_the_most_similar_items_above_the_threshold() -> None:
     columns = events([(u, i, 1) for u, i in [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1), (0, 2), (1, 2), (0, 3)]])
 
     def neighbours_of_0(**options: float) -> list[int]:
-        arrays = item_cf(*columns, 3, 4, **options)  # type: ignore[arg-type]
+        arrays = item_cf(matrix_of(columns, 3, 4), **options)  # type: ignore[arg-type]
         return [int(item) for item in arrays["neighbours"][: arrays["starts"][1]]]
 
     assert neighbours_of_0() == [1, 2]
@@ -198,13 +195,12 @@ def test_item_cf_stores_the_most_similar_items_above_the_threshold() -> None:
 @pytest.mark.parametrize("wrong", [{"n_neighbours": 0}, {"shrinkage": -1.0}, {"shrinkage": math.nan}])
 def test_item_cf_refuses_parameters_out_of_range(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="`n_neighbours` should be at least 1 and `shrinkage` at least 0. Received: "):
-        item_cf(*events([(0, 0, 1)]), 1, 1, **wrong)
+        item_cf(matrix_of(events([(0, 0, 1)]), 1, 1), **wrong)
 
 
 @pytest.mark.parametrize(("n_users", "n_items"), [(0, 0), (0, 3), (2, 0), (2, 3)])
 def test_item_cf_without_events_scores_0(n_users: int, n_items: int) -> None:
-    nothing = np.zeros(0, np.int32)
-    scorer = ItemCF.from_arrays(item_cf(nothing, nothing, np.zeros(0, np.float32), n_users, n_items))
+    scorer = ItemCF.from_arrays(item_cf(matrix_of(events([]), n_users, n_items)))
 
     assert scorer.score(query_of([], [])).tolist() == [0] * n_items
 

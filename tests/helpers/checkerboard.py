@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -17,11 +18,12 @@ from recsys.data.cleaning import clean
 from recsys.data.interactions import Catalogue, Interactions
 from recsys.features.features import NAMES
 from recsys.features.query import Query
-from recsys.settings import Shop, Training
-from recsys.training.closed_form.choose import ClosedForms
+from recsys.settings import Settings, Shop, Training
+from recsys.settings.database_url import DatabaseUrl
 from recsys.training.ensemble import NETWORK
-from recsys.training.fitting import Hyperparameters
-from recsys.training.stages import ShopData, TrainedModels, fit_stage
+from recsys.training.fitting import FittedModels, Hyperparameters, fit_models
+from recsys.training.run import TrainingRun
+from recsys.training.stages import encode_events, known_at
 
 DAY = 86_400
 START = 1_704_672_000  # Monday 2024-01-08 00:00 UTC
@@ -125,26 +127,34 @@ def catalogue() -> Catalogue:
 
 
 def shop_of(
-    recorded: Interactions, options: Training = FAST, products: Catalogue | None = None, shop: Shop = SHOP
-) -> ShopData:
-    """Return the data of a shop as a training run reads it."""
+    recorded: Interactions,
+    options: Training = FAST,
+    products: Catalogue | None = None,
+    shop: Shop = SHOP,
+    protocol: str = "time",
+) -> TrainingRun:
+    """Return a training run that has read the shop."""
     now = CUT + 60 * DAY
     cleaned, report = clean(recorded, shop=shop, training=options, now=now)
-    return ShopData(recorded, cleaned, catalogue() if products is None else products, report, shop, options, now)
+    settings = Settings(DatabaseUrl.parse("sqlite:///none.sqlite"), Path("models"), shop, options)
+    return TrainingRun(
+        settings, protocol, now, recorded, cleaned, catalogue() if products is None else products, report
+    )
 
 
 def hyperparameters(options: Training = FAST) -> Hyperparameters:
     """Return hyperparameters as validation might choose them, with weights for features and networks."""
     plain = Hyperparameters.default(options, "a board has no validation")
     weights = np.array([ENSEMBLE_WEIGHTS[name] for name in (*NAMES, NETWORK)], np.float32).T
-    return replace(
-        plain, closed_forms=ClosedForms(10.0, 2.0), ensemble_weights=dict.fromkeys(plain.ensemble_weights, weights)
-    )
+    everything = dict.fromkeys(plain.ensemble_weights, weights)
+    return replace(plain, l2=10.0, regularization=2.0, ensemble_weights=everything)
 
 
-def fit(source: ShopData) -> TrainedModels:
+def fit(run: TrainingRun) -> FittedModels:
     """Fit the whole registry to the events before the cut, as training does."""
-    return fit_stage(source, source.known_at(CUT), lambda epoch: None, hyperparameters(source.options))
+    encoders, data = encode_events(run, known_at(run, CUT))
+    options = run.settings.training
+    return fit_models(encoders, data, options, hyperparameters(options), lambda epoch: None)
 
 
 @contextmanager
@@ -160,7 +170,7 @@ def eagerly() -> Iterator[None]:
 
 
 def query_at_cut(
-    stage: TrainedModels, user: int, *, context: Sequence[int] | None = None, repeats: bool = False
+    stage: FittedModels, user: int, *, context: Sequence[int] | None = None, repeats: bool = False
 ) -> Query:
     """Return the query of a user at the cut; without `context`, all context features are unknown."""
     unknown = [size - 1 for size in stage.data.context_sizes]

@@ -102,9 +102,8 @@ def _fields() -> dict[str, Case]:
     table = {}
     for name in FIELDS:
         for kind, value in WRONG_TYPES.items():
-            code: str | None = "invalid_request"
-            if kind == "negative" and name in ("user_id", "id"):
-                code = "unknown_user" if name == "user_id" else OK
+            is_valid = (kind == "negative" and name in ("user_id", "id")) or (kind, name) == ("true", "strict")
+            code = OK if is_valid else "invalid_request"
             table[f"field 33 {name} as {kind}"] = ask(code, **{name: value})
     return table
 
@@ -113,7 +112,8 @@ def _ids() -> dict[str, Case]:
     table = {}
     for name, text in ODD_BUT_TEXT.items():
         known = text.isdigit() and text == str(int(text))  # "7" is customer 7; "007" is nobody
-        table[f"id {name} as a customer"] = ask(OK if known else "unknown_user", user_id=text)
+        table[f"id {name} as a customer"] = ask(user_id=text)
+        table[f"id {name} as a customer, strict"] = ask(OK if known else "unknown_user", user_id=text, strict=True)
         table[f"id {name} everywhere else"] = ask(
             id=text, exclude=[text], candidates=[text, 104], ground_truth=[text], context={text: text, "category": text}
         )
@@ -130,9 +130,14 @@ def _domain() -> dict[str, Case]:
 
 def _domain_cases() -> Iterator[tuple[str, Case]]:
     view = {"item_id": 101, "event": "view"}
-    yield "70 an unknown customer", ask("unknown_user", user_id=999_999)
-    yield "70 the largest number", ask("unknown_user", user_id=2**53 - 1)
-    yield "70 a number as text beyond 64 bits", ask("unknown_user", user_id="9223372036854775808")
+    for name, user in {
+        "an unknown customer": 999_999,
+        "a negative number": -1,
+        "the largest number": 2**53 - 1,
+        "a number as text beyond 64 bits": "9223372036854775808",
+    }.items():
+        yield f"70 {name}", ask(user_id=user)
+        yield f"70 {name}, strict", ask("unknown_user", user_id=user, strict=True)
     yield (
         "71 unknown items",
         ask(exclude=[1, 2], candidates=[1, 2, 104], ground_truth=[1], interactions=[{"item_id": 1, "event": "view"}]),
@@ -159,4 +164,11 @@ def _domain_cases() -> Iterator[tuple[str, Case]]:
         "guest 32 a purchase of hers",
         _case(json.dumps({"interactions": [{**view, "event": "purchase"}]}).encode(), OK),
     )
-    yield "guest 71 of unknown items", _case(b'{"interactions": [{"item_id": 1, "event": "view"}]}', "unknown_user")
+    for name, fields in {
+        "32 nobody": {},
+        "32 nobody and no events": {"interactions": []},
+        "71 of unknown items": {"interactions": [{"item_id": 1, "event": "view"}]},
+    }.items():
+        yield f"guest {name}", _case(json.dumps(fields).encode(), OK)
+        yield f"guest {name}, strict", _case(json.dumps({**fields, "strict": True}).encode(), "unknown_user")
+    yield "71 similar to an unknown item, strict", ask(op="similar", item_id=1, strict=True)

@@ -18,7 +18,9 @@ POSTGRESQL = os.environ.get("RECSYS_TEST_POSTGRESQL", "postgresql+psycopg://post
 SCHEMA_TABLES = frozenset(
     "rec_schema_migrations allcodes users products productdetails productimages interactions comments "
     "rec_versions rec_user_encoder rec_item_encoder rec_context_mapping rec_context_meta "
-    "recommendations model_runs rec_lists".split()
+    "recommendations model_runs rec_lists rec_guest_events rec_answer_counts rec_batch_lists rec_batch_runs "
+    "rec_user_interactions rec_user_preferences rec_product_similarities rec_frequently_together "
+    "rec_recommendations_cache rec_user_segments rec_analytics".split()
 )
 CONNECT_TIMEOUT_S = 3  # a local server answers at once or isn't there
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytest
 
 from recsys.artifacts import current
 from recsys.contract import Response, parse_request
@@ -29,9 +28,8 @@ from recsys.store.database import Tracer
 from recsys.store.writes import fill_shop
 
 if TYPE_CHECKING:
-    from recsys.training.fitting import Hyperparameters
-    from recsys.training.stages import TrainedModels
-    from recsys.training.train import TrainingResult
+    from recsys.training.fitting import FittedModels, Hyperparameters
+    from recsys.training.run import TrainingRun
 
 DAY = 86_400
 START = 1_704_672_000  # Monday 2024-01-08 00:00 UTC
@@ -62,10 +60,19 @@ class Quiet:
     def stage(self, title: str) -> None:
         pass
 
+    def planned(self, seconds: object) -> None:
+        pass
+
+    def step(self, text: str) -> None:
+        pass
+
     def epoch(self, epoch: object) -> None:
         pass
 
     def note(self, text: str) -> None:
+        pass
+
+    def decided(self, run: object) -> None:
         pass
 
 
@@ -117,7 +124,7 @@ class Published:
     def load(self, **scorers: Scorer) -> ModelBundle:
         """Return the version as it serves, with stand-ins for some of its scorers."""
         bundle = load(self.models_dir)
-        bundle._scorers.update(scorers)
+        bundle.scorers.update(scorers)
         return bundle
 
     def ask(
@@ -174,31 +181,26 @@ class Trained:
 
     Attributes:
         published: The shop with its version.
-        outcome: The result of `train`.
-        publishing: The arguments of the call of `publish`, so that tests can publish again without another fit.
+        run: The run, so that tests can publish again without another fit.
     """
 
     published: Published
-    outcome: TrainingResult
-    publishing: tuple[Any, ...]
+    run: TrainingRun
 
     @property
-    def evaluated(self) -> TrainedModels:
+    def evaluated(self) -> FittedModels:
         """The fit before the test cut."""
-        stage: TrainedModels = self.publishing[2]
-        return stage
+        return self.run.evaluated
 
     @property
-    def final(self) -> TrainedModels:
+    def final(self) -> FittedModels:
         """The fit that serves."""
-        stage: TrainedModels = self.publishing[3]
-        return stage
+        return self.run.final
 
     @property
     def hyperparameters(self) -> Hyperparameters:
         """What validation decided."""
-        hyperparameters: Hyperparameters = self.publishing[5]
-        return hyperparameters
+        return self.run.hyperparameters
 
 
 def train_in(folder: Path) -> Trained:
@@ -209,26 +211,17 @@ def train_in(folder: Path) -> Trained:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
-    from recsys.training import train as training
+    from recsys.training.train import train
 
     url = f"sqlite:///{folder / 'shop.sqlite'}"
     fill(url)
-    calls: list[tuple[Any, ...]] = []
-
-    def publish(*arguments: Any) -> str:
-        calls.append(arguments[:-1])  # without the draft: it can be used once
-        return real(*arguments)
-
-    real = training.publish
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "publish", publish)
-        tf.config.run_functions_eagerly(True)
-        try:
-            outcome = training.train(fast_settings(url, folder / "models"), now=NOW, progress=Quiet())
-        finally:
-            tf.config.run_functions_eagerly(False)
-    assert outcome.version is not None
-    return Trained(Published(folder, outcome.version), outcome, calls[0])
+    tf.config.run_functions_eagerly(True)
+    try:
+        run = train(fast_settings(url, folder / "models"), now=NOW, progress=Quiet())
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert run.version is not None
+    return Trained(Published(folder, run.version), run)
 
 
 def tiny_shop() -> dict[str, list[Row]]:

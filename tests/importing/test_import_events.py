@@ -17,7 +17,8 @@ import pytest
 
 from recsys.errors import Overloaded, UsageError
 from recsys.importing.options import Condition, ImportOptions
-from recsys.importing.run import ImportReport, import_events
+from recsys.importing.rows import ImportReport
+from recsys.importing.run import import_events
 from recsys.settings import load_settings
 from recsys.store import Database, connect
 from recsys.store.migrations import migrate
@@ -652,10 +653,7 @@ def test_a_folder_is_refused(db: Database, tmp_path: Path) -> None:
 def test_what_is_not_what_its_name_says_is_refused(db: Database, tmp_path: Path) -> None:
     for name, kind in (("events.csv.gz", "gzip"), ("events.parquet", "Parquet")):
         (tmp_path / name).write_text("user,item,event,at\n1,1,view,5\n", encoding="utf-8")
-        assert (
-            refusal(db, tmp_path / name)
-            == f"{name} should be a {kind} file, as its name says. Received: something else."
-        )
+        assert refusal(db, tmp_path / name) == f"{name} should be {kind}, as its name says. Received: something else."
 
 
 def test_a_truncated_file_is_refused_and_the_whole_one_continues_it(db: Database, tmp_path: Path) -> None:

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.preprocessing import LabelEncoder
 
 from recsys.artifacts import Draft, activate
 from recsys.legacy.encoders import CONTEXTS, ITEMS, USERS, read_encoders
-from recsys.store import connect, find_user, item_indices, list_versions, read_contexts
+from recsys.store import connect, find_user, list_versions
 from scripts.migrate_encoders import main
+from tests.helpers.stored_encoders import stored_contexts, stored_items
 
 NOW = 1_704_067_200
 FEATURES = {"season": ["dry", "wet"], "device_type": ["mobile"]}
@@ -75,8 +77,8 @@ def test_the_active_versions_encoders_are_written_and_shown(
     assert (status, out, err) == (0, f"{name}: 2 users, 3 items, 2 context features written (version 1).\n", "")
     with connect(shop_url) as db:
         version, idx = find_user(db, name, 7)
-        assert (idx, item_indices(db, version, [12, 13])) == (1, [2, None])
-        assert read_contexts(db, version) == FEATURES
+        assert (idx, stored_items(db, version)) == (1, ["10", "11", "12"])
+        assert stored_contexts(db, version) == FEATURES
         (row,) = list_versions(db)
         assert (row.name, row.complete, row.active, row.data_until) == (name, True, True, NOW - 1)
 
@@ -103,7 +105,7 @@ def test_text_ids_come_out_of_the_version_as_they_went_in(run: Run, shop_url: st
 
     with connect(shop_url) as db:
         assert [find_user(db, name, user)[1] for user in users] == [0, 1, 2]
-        assert item_indices(db, find_user(db, name, "lan")[0], ["BAG-12", "BAG-1"]) == [1, 0]
+        assert stored_items(db, find_user(db, name, "lan")[0]) == ["BAG-1", "BAG-12"]
 
 
 def test_another_version_is_written_beside_and_the_views_stay_with_the_active_one(
@@ -151,13 +153,26 @@ def test_old_pickles_are_written_under_a_name_of_their_own(run: Run, shop_url: s
     assert again[1] == f"{name}: 2 users, 2 items, 1 context features are in the database already (version 1).\n"
     with connect(shop_url) as db:
         version, idx = find_user(db, name, "9")
-        assert (idx, item_indices(db, version, [10, 11]), read_contexts(db, version)) == (
-            1,
-            [1, 0],
-            {"season": ["dry", "wet"]},
-        )
+        assert (idx, stored_items(db, version)) == (1, ["11", "10"])
+        assert stored_contexts(db, version) == {"season": ["dry", "wet"]}
         assert list_versions(db)[0].active
         assert db.query("SELECT original_id, idx FROM rec_user_encoder_active ORDER BY idx") == [("7", 0), ("9", 1)]
+
+
+def test_the_pickles_of_scikit_learn_are_written_in_the_order_of_its_codes(
+    run: Run, shop_url: str, pickles: Path
+) -> None:
+    users, items = LabelEncoder().fit([17850.0, 13047.0]), LabelEncoder().fit(["POST", "85123A", "71053"])
+    for name, value in ((USERS, users), (ITEMS, items), (CONTEXTS, {"season": LabelEncoder().fit(["wet", "dry"])})):
+        (pickles / name).write_bytes(pickle.dumps(value))
+
+    assert run("--pickles", str(pickles))[0] == 0
+
+    with connect(shop_url) as db:
+        version, user = find_user(db, read_encoders(pickles).name, 17850)
+        assert user == users.transform([17850.0])[0] == 1
+        assert stored_items(db, version) == items.classes_.tolist()
+        assert stored_contexts(db, version) == {"season": ["dry", "wet"]}
 
 
 def test_old_pickles_never_take_the_views_from_a_published_version(

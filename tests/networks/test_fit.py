@@ -11,30 +11,30 @@ from numpy.typing import NDArray
 from recsys.data.dataset import Dataset
 from recsys.errors import TrainingRefused
 from recsys.features.features import N_FEATURES
-from recsys.networks import NETWORKS, Epoch, Fit, Network, WarmStart, fit
-from recsys.networks.fit import PATIENCE, check_finite
+from recsys.networks.base import Network
+from recsys.networks.fit import NETWORKS, PATIENCE, Epoch, Fit, check_finite, fit
 from recsys.settings import Training
-from recsys.training.closed_form.choose import fit_factors, popularity
-from recsys.training.stages import TrainedModels
+from recsys.training.closed_form.als import als
+from recsys.training.closed_form.choose import popularity
+from recsys.training.closed_form.co_occurrence import user_item_matrix
+from recsys.training.fitting import FittedModels
 from tests.helpers.checkerboard import FAST, N_ITEMS, eagerly
 
 QUICK = replace(FAST, epochs=1, batch=64, shared_negatives=16)
 
 
-def warm_start(data: Dataset, options: Training = QUICK) -> WarmStart:
+def warm_start(data: Dataset, options: Training = QUICK) -> dict[str, NDArray]:
     """Return the warm start of a training run."""
-    return WarmStart(
-        fit_factors(data, options.dim, 2.0, options),
-        popularity(data.items, data.weights, data.timestamps, data.n_items),
-    )
+    factors = als(user_item_matrix(data), options.dim, 2.0, seed=options.seed)
+    return {**factors, "popularity": popularity(data)}
 
 
-def from_nothing(data: Dataset, options: Training = QUICK) -> WarmStart:
+def from_nothing(data: Dataset, options: Training = QUICK) -> dict[str, NDArray]:
     """Return a start without information: noise, and equal popularity."""
     rng = np.random.default_rng(1)
     sizes = {"user_factors": data.n_users, "item_factors": data.n_items}
     factors = {name: 0.01 * rng.normal(size=(size, options.dim)).astype(np.float32) for name, size in sizes.items()}
-    return WarmStart(factors, np.ones(data.n_items, np.float32))
+    return {**factors, "popularity": np.ones(data.n_items, np.float32)}
 
 
 def fit_eagerly(name: str, data: Dataset, options: Training = QUICK, **how: Any) -> Fit:
@@ -77,7 +77,7 @@ class KnownScores:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_loss_of_nan_stops_the_fit_with_the_networks_name(name: str, board: TrainedModels) -> None:
+def test_a_loss_of_nan_stops_the_fit_with_the_networks_name(name: str, board: FittedModels) -> None:
     weights = board.data.weights.copy()
     weights[17] = np.nan
 
@@ -88,7 +88,7 @@ def test_a_loss_of_nan_stops_the_fit_with_the_networks_name(name: str, board: Tr
         fit_eagerly(name, replace(board.data, weights=weights), start=warm_start(board.data))
 
 
-def test_the_error_names_the_batch_whose_loss_is_nan(board: TrainedModels) -> None:
+def test_the_error_names_the_batch_whose_loss_is_nan(board: FittedModels) -> None:
     """Each user has seven events in one narrow window. Event 17 is of user 2, whose place in the order gives the batch.
 
     With `batch` 8, a batch has 16 windows of half the width.
@@ -102,7 +102,7 @@ def test_the_error_names_the_batch_whose_loss_is_nan(board: TrainedModels) -> No
     assert place >= 16, "the batch should not be the first one, which an error without counting would name, too"
 
 
-def test_the_error_names_the_epoch_whose_loss_is_nan(board: TrainedModels, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_names_the_epoch_whose_loss_is_nan(board: FittedModels, monkeypatch: pytest.MonkeyPatch) -> None:
     """The weights become infinite between the first epoch and the second."""
     networks, seen, real = [], [], NETWORKS["BMF"]
 
@@ -123,7 +123,7 @@ def test_the_error_names_the_epoch_whose_loss_is_nan(board: TrainedModels, monke
     assert seen == [1]
 
 
-def test_the_error_names_weights_that_are_not_finite(board: TrainedModels) -> None:
+def test_the_error_names_weights_that_are_not_finite(board: FittedModels) -> None:
     network = NETWORKS["LNCM"](board.networks["LNCM"].shapes, 1)
     check_finite("LNCM", network)
     network.tables["age_bias"].assign(np.full((2, FAST.window), np.inf, np.float32))
@@ -132,9 +132,9 @@ def test_the_error_names_weights_that_are_not_finite(board: TrainedModels) -> No
         check_finite("LNCM", network)
 
 
-def test_a_warm_start_that_is_not_finite_is_refused_without_training(board: TrainedModels) -> None:
+def test_a_warm_start_that_is_not_finite_is_refused_without_training(board: FittedModels) -> None:
     start = warm_start(board.data)
-    start.factors["user_factors"][3] = np.nan
+    start["user_factors"][3] = np.nan
 
     with pytest.raises(TrainingRefused, match="BMF: `user_factors` should be finite"):
         fit_eagerly("BMF", board.data, start=start, epochs=0)
@@ -144,7 +144,7 @@ def test_a_warm_start_that_is_not_finite_is_refused_without_training(board: Trai
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_equal_seeds_give_equal_weights(name: str, board: TrainedModels) -> None:
+def test_equal_seeds_give_equal_weights(name: str, board: FittedModels) -> None:
     start = warm_start(board.data)
     first, again, other = (fitted(name, board.data, replace(QUICK, seed=seed), start=start) for seed in (3, 3, 4))
 
@@ -152,7 +152,7 @@ def test_equal_seeds_give_equal_weights(name: str, board: TrainedModels) -> None
     assert_different(other, first)
 
 
-def test_each_epoch_is_reported_and_the_loss_falls(board: TrainedModels) -> None:
+def test_each_epoch_is_reported_and_the_loss_falls(board: FittedModels) -> None:
     seen: list[Epoch] = []
     result = fit_eagerly("BMF", board.data, replace(QUICK, epochs=3), report=seen.append)
 
@@ -165,7 +165,7 @@ def test_each_epoch_is_reported_and_the_loss_falls(board: TrainedModels) -> None
         assert losses[-1] < losses[0]
 
 
-def test_without_a_warm_start_the_loss_falls_by_a_fifth(board: TrainedModels) -> None:
+def test_without_a_warm_start_the_loss_falls_by_a_fifth(board: FittedModels) -> None:
     """With equal scores for 17 items the loss is ln 17; knowing the cluster leaves eight or nine items."""
     options = replace(QUICK, batch=16, epochs=10, dropout=0.0)
     losses = fit_eagerly("BMF", board.data, options, start=from_nothing(board.data)).losses
@@ -177,11 +177,11 @@ def test_without_a_warm_start_the_loss_falls_by_a_fifth(board: TrainedModels) ->
 # The warm start
 
 
-def test_the_warm_start_ranks_by_als_and_popularity(board: TrainedModels) -> None:
+def test_the_warm_start_ranks_by_als_and_popularity(board: FittedModels) -> None:
     start = warm_start(board.data)
     arrays = fitted("BMF", board.data, start=start, epochs=0)
-    predicted = start.factors["user_factors"] @ start.factors["item_factors"].T
-    prior = np.log(1 + start.popularity)
+    predicted = start["user_factors"] @ start["item_factors"].T
+    prior = np.log(1 + start["popularity"])
 
     np.testing.assert_allclose(arrays["user_factors"] @ arrays["item_factors"].T, 4 * predicted, rtol=1e-4, atol=1e-4)
     assert arrays["item_factors"].std() == pytest.approx(0.1, rel=1e-4)
@@ -191,20 +191,20 @@ def test_the_warm_start_ranks_by_als_and_popularity(board: TrainedModels) -> Non
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_without_an_epoch_a_network_keeps_its_warm_start(name: str, board: TrainedModels) -> None:
+def test_without_an_epoch_a_network_keeps_its_warm_start(name: str, board: FittedModels) -> None:
     start, seen = warm_start(board.data), list[Epoch]()
     result = fit_eagerly(name, board.data, start=start, epochs=0, report=seen.append)
     untouched = NETWORKS[name](result.network.shapes, QUICK.seed)
-    untouched.warm_start(start.factors, start.popularity)
+    untouched.warm_start(start)
 
     assert_alike(result.network.arrays(), untouched.arrays())
     assert (result.epochs, result.losses, result.validation_scores, seen) == (0, [], [], [])
 
 
-def test_a_warm_start_of_zeros_is_finite(board: TrainedModels) -> None:
+def test_a_warm_start_of_zeros_is_finite(board: FittedModels) -> None:
     """ALS gives zeros if there is no positive event."""
-    nothing = {name: np.zeros_like(factors) for name, factors in warm_start(board.data).factors.items()}
-    arrays = fitted("LNCM", board.data, start=WarmStart(nothing, np.zeros(N_ITEMS, np.float32)))
+    nothing = {name: np.zeros_like(array) for name, array in warm_start(board.data).items()}
+    arrays = fitted("LNCM", board.data, start=nothing)
 
     assert all(np.isfinite(weight).all() for weight in arrays.values())
 
@@ -212,7 +212,7 @@ def test_a_warm_start_of_zeros_is_finite(board: TrainedModels) -> None:
 # Early stopping
 
 
-def test_three_epochs_without_improvement_end_the_fit_with_the_best_weights(board: TrainedModels) -> None:
+def test_three_epochs_without_improvement_end_the_fit_with_the_best_weights(board: FittedModels) -> None:
     metric, seen = KnownScores([0.1, 0.3, 0.2, 0.5, 0.4, 0.4, 0.1]), list[Epoch]()
     result = fit_eagerly("BMF", board.data, replace(QUICK, epochs=10), validation_metric=metric, report=seen.append)
 
@@ -225,7 +225,7 @@ def test_three_epochs_without_improvement_end_the_fit_with_the_best_weights(boar
     ]
 
 
-def test_the_last_epoch_may_be_the_best(board: TrainedModels) -> None:
+def test_the_last_epoch_may_be_the_best(board: FittedModels) -> None:
     metric = KnownScores([0.1, 0.0, 0.0, 0.2])
     result = fit_eagerly("BMF", board.data, replace(QUICK, epochs=3), validation_metric=metric)
 
@@ -234,7 +234,7 @@ def test_the_last_epoch_may_be_the_best(board: TrainedModels) -> None:
 
 
 @pytest.mark.parametrize("validation_scores", [[0.5, 0.4, 0.4, 0.4], [0.5, 0.5, 0.5, 0.5]], ids=["worse", "equal"])
-def test_without_improvement_the_warm_start_is_returned(validation_scores: list[float], board: TrainedModels) -> None:
+def test_without_improvement_the_warm_start_is_returned(validation_scores: list[float], board: FittedModels) -> None:
     metric = KnownScores(validation_scores)
     result = fit_eagerly("BMF", board.data, replace(QUICK, epochs=10), validation_metric=metric)
 
@@ -242,13 +242,13 @@ def test_without_improvement_the_warm_start_is_returned(validation_scores: list[
     assert_alike(result.network.arrays(), untrained("BMF", board.data))
 
 
-def test_validation_changes_only_where_the_fit_ends(board: TrainedModels) -> None:
+def test_validation_changes_only_where_the_fit_ends(board: FittedModels) -> None:
     options, metric = replace(QUICK, epochs=3), KnownScores([0.0, 0.1, 0.2, 0.3])
 
     assert_alike(fitted("BMF", board.data, options, validation_metric=metric), fitted("BMF", board.data, options))
 
 
-def test_a_fit_of_fewer_epochs_equals_the_beginning_of_a_longer_one(board: TrainedModels) -> None:
+def test_a_fit_of_fewer_epochs_equals_the_beginning_of_a_longer_one(board: FittedModels) -> None:
     """`epochs` does not change the schedule of the learning rate; `options.epochs` does."""
     options, metric = replace(QUICK, epochs=5), KnownScores([0.0, 0.1, 0.2, 0.1, 0.1, 0.1])
     validated = fit_eagerly("BMF", board.data, options, validation_metric=metric)
@@ -260,7 +260,7 @@ def test_a_fit_of_fewer_epochs_equals_the_beginning_of_a_longer_one(board: Train
     assert_different(fitted("BMF", board.data, replace(QUICK, epochs=2)), shorter.network.arrays())
 
 
-def test_the_validation_metric_may_be_any_function_of_a_network(board: TrainedModels) -> None:
+def test_the_validation_metric_may_be_any_function_of_a_network(board: FittedModels) -> None:
 
     def metric(network: Network) -> float:
         return -float(np.abs(network.arrays()["item_bias"]).sum())
@@ -271,7 +271,7 @@ def test_the_validation_metric_may_be_any_function_of_a_network(board: TrainedMo
 # Dropped embeddings
 
 
-def test_embeddings_that_are_always_dropped_learn_nothing(board: TrainedModels) -> None:
+def test_embeddings_that_are_always_dropped_learn_nothing(board: FittedModels) -> None:
     options = replace(QUICK, dropped_users=1.0)
     before, after = untrained("NeuMF", board.data, options), fitted("NeuMF", board.data, options)
 
@@ -280,7 +280,7 @@ def test_embeddings_that_are_always_dropped_learn_nothing(board: TrainedModels) 
     assert np.abs(after["slow_items"] - before["slow_items"]).max() > 1e-3
 
 
-def test_a_context_that_is_always_dropped_trains_unknown_alone(board: TrainedModels) -> None:
+def test_a_context_that_is_always_dropped_trains_unknown_alone(board: FittedModels) -> None:
     options = replace(QUICK, dropped_contexts=1.0)
     before, after = untrained("ENCM", board.data, options), fitted("ENCM", board.data, options)
 
@@ -289,7 +289,7 @@ def test_a_context_that_is_always_dropped_trains_unknown_alone(board: TrainedMod
         assert moved.tolist() == [False] * (len(moved) - 1) + [True]
 
 
-def test_unknown_is_trained_by_default(board: TrainedModels) -> None:
+def test_unknown_is_trained_by_default(board: FittedModels) -> None:
     before, after = untrained("ENCM", board.data, FAST), board.networks["ENCM"].arrays()
 
     names = [f"context_factors_{n}" for n in range(4)]
@@ -297,7 +297,7 @@ def test_unknown_is_trained_by_default(board: TrainedModels) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_constants_do_not_change_in_training(name: str, board: TrainedModels) -> None:
+def test_constants_do_not_change_in_training(name: str, board: FittedModels) -> None:
     arrays = fitted(name, board.data)
 
     assert arrays["decays"].tolist() == pytest.approx([FAST.slow_decay, FAST.fast_decay])
@@ -308,7 +308,7 @@ def test_constants_do_not_change_in_training(name: str, board: TrainedModels) ->
 
 
 @pytest.mark.parametrize("loss", ["softmax", "bce"])
-def test_a_liked_item_rises_and_a_disliked_one_falls(loss: str, board: TrainedModels) -> None:
+def test_a_liked_item_rises_and_a_disliked_one_falls(loss: str, board: FittedModels) -> None:
     """The confidence of all events with one item is negated."""
     item = 5
     confidences = np.where(board.data.items == item, -board.data.confidences, board.data.confidences)
@@ -319,7 +319,7 @@ def test_a_liked_item_rises_and_a_disliked_one_falls(loss: str, board: TrainedMo
     assert disliked["item_bias"][item] < liked["item_bias"][item] - 0.05
 
 
-def test_an_item_is_no_negative_of_itself(board: TrainedModels) -> None:
+def test_an_item_is_no_negative_of_itself(board: FittedModels) -> None:
     """In a catalogue of one item, the bias learns that it is liked, and a softmax has nothing to learn."""
     one_item = replace(board.data, items=np.zeros_like(board.data.items), n_items=1)
     bce = fitted("BMF", one_item, replace(QUICK, loss="bce"))

@@ -9,11 +9,12 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from recsys.networks import NETWORKS, UserBatch
+from recsys.networks.base import UserBatch
+from recsys.networks.fit import NETWORKS
 from recsys.networks.losses import Negatives, dropout, loss_of
 from recsys.networks.windows import windows
 from recsys.settings import Training
-from recsys.training.stages import TrainedModels
+from recsys.training.fitting import FittedModels
 from tests.helpers.checkerboard import FAST
 
 LOGITS = np.array([[0.5, -1.0, 2.0, 0.1], [1.5, 0.3, -0.7, 0.0]], np.float32)  # of two targets, four items
@@ -26,18 +27,15 @@ class FixedLogits:
 
     per_example_negatives: bool
     logits: NDArray[np.float32] = field(default_factory=LOGITS.copy)
-    calls: list[tuple[str, list[int]]] = field(default_factory=list)
+    calls: list[list[int]] = field(default_factory=list)
 
     def encode(self, user_batch: object, dropout: object) -> Sequence[tf.Tensor]:
         return [tf.reshape(tf.range(len(self.logits)), (-1, 1, 1))]  # (b, 1, 1): the row of each target
 
     def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
-        self.calls.append(("score", items.shape.as_list()))
-        return tf.gather(tf.gather(tf.constant(self.logits), state[0][:, 0]), items, batch_dims=1)
-
-    def score_shared_candidates(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
-        self.calls.append(("score_shared_candidates", items.shape.as_list()))
-        return tf.gather(tf.gather(tf.constant(self.logits), state[0][:, 0]), items, axis=1)
+        self.calls.append(items.shape.as_list())
+        logits = tf.gather(tf.constant(self.logits), state[0][:, 0])
+        return tf.gather(logits, items, axis=1, batch_dims=len(items.shape) - 1)
 
 
 @dataclass(frozen=True)
@@ -132,8 +130,8 @@ def test_targets_have_negatives_of_their_own_or_share_them() -> None:
     for network in (separate, shared):
         loss(network, [1, 3], [1.0, 1.0], options, negatives)
 
-    assert separate.calls == [("score", [2, 1 + 5])]
-    assert shared.calls == [("score", [2, 1]), ("score_shared_candidates", [7])]
+    assert separate.calls == [[2, 1 + 5]]
+    assert shared.calls == [[2, 1], [7]]
 
 
 def test_samples_are_uniform_without_a_power() -> None:
@@ -178,7 +176,7 @@ def test_dropout_zeroes_a_share_and_scales_the_rest() -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_without_dropout_the_loss_depends_only_on_the_negatives(name: str, board: TrainedModels) -> None:
+def test_without_dropout_the_loss_depends_only_on_the_negatives(name: str, board: FittedModels) -> None:
     network, batch = board.networks[name], windows(board.data, FAST.window)
     columns = batch.users, batch.items, batch.weights, batch.history_end, batch.contexts
     user_batch = UserBatch(*map(tf.constant, columns), tf.ones(batch.history_end.shape))

@@ -125,18 +125,6 @@ def test_a_gradient_of_none_changes_nothing() -> None:
     assert other.numpy() == pytest.approx([1.0 - 0.1 - 0.01], rel=1e-5)
 
 
-def test_clipping_uses_the_norm_of_summed_rows() -> None:
-    """‖(3, 4)‖ = 5, where 3 is the sum of a repeated row; scaled to norm 1, the moments are (0.06, 0.08)."""
-    table, bias = tf.Variable([[0.0], [0.0]]), tf.Variable([0.0])
-    adam = RowAdam([table, bias], 0.1, FOREVER, warm_up=1, clip_norm=1.0)
-
-    repeated = tf.IndexedSlices(tf.constant([[1.0], [2.0]]), tf.constant([1, 1]), tf.constant([2, 1]))
-    adam.apply([repeated, tf.constant([4.0])])
-
-    assert adam._first[0].numpy() == pytest.approx(np.array([[0.0], [0.06]]))
-    assert adam._first[1].numpy() == pytest.approx([0.08])
-
-
 def test_a_gradient_of_nan_makes_its_weights_nan() -> None:
     table, bias = tf.Variable(START), tf.Variable([1.0, 2.0])
     RowAdam([table, bias], 0.1, FOREVER).apply([row_gradient([2], [[1, np.nan, 1]]), tf.constant([1.0, np.nan])])

@@ -15,12 +15,12 @@ from recsys.artifacts import Draft, open_version
 from recsys.evaluation.ranking import top_k
 from recsys.features.features import NAMES
 from recsys.features.query import Arrays, Query
-from recsys.networks import NETWORKS, Network, UserBatch
-from recsys.scorers.ensemble import LinearEnsemble
+from recsys.networks.base import Network, UserBatch
+from recsys.networks.fit import NETWORKS
+from recsys.scorers.layers import LinearEnsemble
 from recsys.scorers.lncm import BLOCKS
 from recsys.scorers.registry import REGISTRY
-from recsys.training.fitting import load_features
-from recsys.training.stages import TrainedModels
+from recsys.training.fitting import FittedModels, load_features
 from tests.helpers.checkerboard import CUT, DAY, ENSEMBLE_WEIGHTS, FAST, N_ITEMS, N_USERS, query_at_cut
 
 TOLERANCE = 1e-5
@@ -44,7 +44,7 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
-def pairs(board: TrainedModels, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Pair]:
+def pairs(board: FittedModels, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Pair]:
     models_dir = tmp_path_factory.mktemp("models")
     with Draft.create(models_dir, CUT) as draft:
         for name, network in board.networks.items():
@@ -54,13 +54,11 @@ def pairs(board: TrainedModels, tmp_path_factory: pytest.TempPathFactory) -> Map
         version_name = draft.publish({})
     pairs = {}
     with open_version(models_dir, version_name) as version:
-        features = load_features(
-            {"ease": version.arrays("ease.h5", memory_map=True)}, version.arrays("signals.h5", memory_map=True)
-        )
+        features = load_features({"ease": version.arrays("ease.h5")}, version.arrays("signals.h5"))
         for name, network in board.networks.items():
             fresh = NETWORKS[name](network.shapes, seed=99)
             fresh.load_weights(version.file(f"{name}.weights.h5"))
-            arrays = version.arrays(f"{name}.weights.h5", memory_map=True)
+            arrays = version.arrays(f"{name}.weights.h5")
             scorer = REGISTRY[name].build({key.removeprefix("vars/"): array for key, array in arrays.items()}, features)
             assert isinstance(scorer, LinearEnsemble)
             pairs[name] = Pair(fresh, scorer, version.file(f"{name}.weights.h5"))
@@ -87,7 +85,7 @@ def keras_logits(network: Network, query: Query) -> NDArray[np.float64]:
     return network(user_batch, tf.constant(candidates)).numpy()[0, 0].astype(np.float64)
 
 
-def features_by_hand(board: TrainedModels, query: Query) -> NDArray[np.float64]:
+def features_by_hand(board: FittedModels, query: Query) -> NDArray[np.float64]:
     """Return the features `NAMES`, `(12, n_items)`, computed event by event."""
     features = {name: np.zeros(N_ITEMS) for name in NAMES}
     ease, transitions = dense(board.baselines["ease"], ""), dense(board.features, "transitions/")
@@ -127,7 +125,7 @@ def dense(arrays: Arrays, prefix: str) -> NDArray[np.float64]:
     return matrix
 
 
-def total(pair: Pair, board: TrainedModels, query: Query) -> NDArray[np.float64]:
+def total(pair: Pair, board: FittedModels, query: Query) -> NDArray[np.float64]:
     """Return the expected scores: features by hand and logits of Keras, weighted by the row of the repeat rule."""
     *weights, network_weight = (
         pair.network.tables["signal_weights"].numpy().astype(np.float64)[1 if query.repeats else 0]
@@ -151,10 +149,10 @@ def long_history(n_events: int) -> Query:
 
 def in_baskets(query: Query) -> Query:
     """Return the query with three events at each moment."""
-    return replace(query, timestamps=query.timestamps[np.arange(len(query.items)) // 3 * 3])
+    return query._replace(timestamps=query.timestamps[np.arange(len(query.items)) // 3 * 3])
 
 
-def known(board: TrainedModels) -> Query:
+def known(board: FittedModels) -> Query:
     return query_at_cut(board, 6, context=(0, 3, 1, 2))
 
 
@@ -165,31 +163,30 @@ def guest() -> Query:
     )
 
 
-def again(board: TrainedModels) -> Query:
+def again(board: FittedModels) -> Query:
     """Return the query of a user with three recent events that repeat items."""
     query = known(board)
-    return replace(
-        query,
+    return query._replace(
         items=np.append(query.items, query.items[:3]),
         weights=np.append(query.weights, query.weights[:3]),
         timestamps=np.append(query.timestamps, CUT - np.array([180, 120, 60])),
     )
 
 
-def first_event(board: TrainedModels) -> Query:
+def first_event(board: FittedModels) -> Query:
     query = known(board)
-    return replace(query, items=query.items[:1], weights=query.weights[:1], timestamps=query.timestamps[:1])
+    return query._replace(items=query.items[:1], weights=query.weights[:1], timestamps=query.timestamps[:1])
 
 
-CASES: dict[str, Callable[[TrainedModels], Query]] = {
+CASES: dict[str, Callable[[FittedModels], Query]] = {
     "with history": known,
     "a guest without history": lambda board: guest(),
-    "a known user without history": lambda board: replace(guest(), user=6),
-    "an unseen user with history": lambda board: replace(known(board), user=N_USERS),
-    "unknown context": lambda board: replace(known(board), context=np.array(UNKNOWN, np.int32)),
-    "a guest in unknown context": lambda board: replace(guest(), context=np.array(UNKNOWN, np.int32)),
+    "a known user without history": lambda board: guest()._replace(user=6),
+    "an unseen user with history": lambda board: known(board)._replace(user=N_USERS),
+    "unknown context": lambda board: known(board)._replace(context=np.array(UNKNOWN, np.int32)),
+    "a guest in unknown context": lambda board: guest()._replace(context=np.array(UNKNOWN, np.int32)),
     "repeated items, purchases hidden": again,
-    "repeated items, repeats allowed": lambda board: replace(again(board), repeats=True),
+    "repeated items, repeats allowed": lambda board: again(board)._replace(repeats=True),
     "one event": first_event,
     "as long as the window": lambda board: long_history(FAST.window),
     "longer than the window": lambda board: long_history(FAST.window + 1),
@@ -198,12 +195,12 @@ CASES: dict[str, Callable[[TrainedModels], Query]] = {
     "much longer than both blocks see": lambda board: long_history(5 * FAST.window),
     "the longest history": lambda board: long_history(500),
     "baskets of three": lambda board: in_baskets(long_history(30)),
-    "negative events only": lambda board: replace(long_history(20), weights=np.full(20, -0.5, np.float32)),
+    "negative events only": lambda board: long_history(20)._replace(weights=np.full(20, -0.5, np.float32)),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_keras_and_numpy_agree(pair: Pair, board: TrainedModels, case: str) -> None:
+def test_keras_and_numpy_agree(pair: Pair, board: FittedModels, case: str) -> None:
     query = CASES[case](board)
     expected, scores = total(pair, board, query), pair.scorer.score(query)
 
@@ -212,7 +209,7 @@ def test_keras_and_numpy_agree(pair: Pair, board: TrainedModels, case: str) -> N
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_network_score_agrees_without_the_features(pair: Pair, board: TrainedModels, case: str) -> None:
+def test_the_network_score_agrees_without_the_features(pair: Pair, board: FittedModels, case: str) -> None:
     """Large features might hide a difference between networks in the total."""
     query = CASES[case](board)
     assert pair.scorer.network is not None
@@ -236,24 +233,24 @@ def test_shared_candidates_score_as_candidates_of_one_user(pair: Pair) -> None:
     state = [part[:, 0] for part in pair.network.encode(user_batch)]
 
     np.testing.assert_allclose(
-        pair.network.score_shared_candidates(state, shared),
+        pair.network.score(state, shared),
         pair.network.score(state, tf.tile(shared[None], (3, 1))),
         rtol=TOLERANCE,
         atol=TOLERANCE,
     )
 
 
-def test_the_cases_have_different_scores(pair: Pair, board: TrainedModels) -> None:
+def test_the_cases_have_different_scores(pair: Pair, board: FittedModels) -> None:
     """Parity of scores that are always the same would prove nothing."""
     history, hidden = (pair.scorer.score(case(board)) for case in (known, again))
 
-    assert not np.allclose(history, pair.scorer.score(replace(guest(), context=known(board).context)), atol=0.1)
+    assert not np.allclose(history, pair.scorer.score(guest()._replace(context=known(board).context)), atol=0.1)
     assert not np.allclose(history, hidden, atol=0.1)
-    assert not np.allclose(hidden, pair.scorer.score(replace(again(board), repeats=True)), atol=0.1)
+    assert not np.allclose(hidden, pair.scorer.score(again(board)._replace(repeats=True)), atol=0.1)
 
 
-def test_context_changes_the_scores_of_the_models_that_read_it(pairs: Mapping[str, Pair], board: TrainedModels) -> None:
-    query, unknown = known(board), replace(known(board), context=np.array(UNKNOWN, np.int32))
+def test_context_changes_the_scores_of_the_models_that_read_it(pairs: Mapping[str, Pair], board: FittedModels) -> None:
+    query, unknown = known(board), known(board)._replace(context=np.array(UNKNOWN, np.int32))
     scorers = {name: pair.scorer for name, pair in pairs.items()}
     moved = {name: float(np.abs(one.score(query) - one.score(unknown)).max()) for name, one in scorers.items()}
 
@@ -261,14 +258,14 @@ def test_context_changes_the_scores_of_the_models_that_read_it(pairs: Mapping[st
     assert {largest for name, largest in moved.items() if not READS_CONTEXT[name]} == {0.0}
 
 
-def test_each_repeat_rule_has_its_row_of_ensemble_weights(pair: Pair, board: TrainedModels) -> None:
+def test_each_repeat_rule_has_its_row_of_ensemble_weights(pair: Pair, board: FittedModels) -> None:
     """One event of weight 1, a day ago, gives the `USER_ITEM` features 1, ln 2 and ln(1 + 0.5^(1 / 60 or 15))."""
-    query = replace(
-        known(board), timestamps=np.array([CUT - DAY]), items=np.array([3], np.int32), weights=np.ones(1, np.float32)
+    query = known(board)._replace(
+        timestamps=np.array([CUT - DAY]), items=np.array([3], np.int32), weights=np.ones(1, np.float32)
     )
     is_user_item = np.array([*(name.startswith("own") for name in NAMES), False])
     scorer = replace(pair.scorer, weights=pair.scorer.weights * is_user_item, network=None)
-    gain = scorer.score(replace(query, repeats=True))[3] - scorer.score(query)[3]
+    gain = scorer.score(query._replace(repeats=True))[3] - scorer.score(query)[3]
     hidden, allowed = np.transpose([ENSEMBLE_WEIGHTS[name] for name in ("own", "own_count", "own_60d", "own_15d")])
     values = [1, math.log(2), math.log(1 + 0.5 ** (1 / 60)), math.log(1 + 0.5 ** (1 / 15))]
 

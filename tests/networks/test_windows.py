@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
 from recsys.features.query import Query
-from recsys.features.user_vector import pooled
-from recsys.networks import NETWORKS, Network, Shapes, UserBatch
+from recsys.networks.base import Network, Shapes, UserBatch
+from recsys.networks.fit import NETWORKS
 from recsys.networks.windows import Windows, windows
+from recsys.scorers.layers import UserRepresentation
+from tests.helpers.datasets import taken
 
 N_USERS, N_ITEMS, DIM = 7, 30, 4
 SIZES = (3, 2)
@@ -162,7 +164,7 @@ def test_events_after_a_large_basket_start_a_new_window() -> None:
 
 
 def test_no_events_make_no_windows(data: Dataset) -> None:
-    nothing = data.take(np.zeros(len(data), bool))
+    nothing = taken(data, np.zeros(len(data), bool))
 
     batch = windows(nothing, 5)
 
@@ -203,6 +205,12 @@ def test_a_window_longer_than_all_histories_leaves_nothing_out(data: Dataset) ->
         n_seen = int((batch.weights[window, : batch.history_end[window, column] + 1] != 0).sum())
 
         assert n_seen == len(events_before(data, rows[window, column]))
+
+
+def pooled(query: Query, vectors: np.ndarray, decay: float) -> np.ndarray:
+    """Return the history of a guest, pooled once: the other decay adds zeros."""
+    nobody, nothing = np.zeros((0, vectors.shape[1]), np.float32), np.zeros_like(vectors)
+    return UserRepresentation(nobody, vectors, nothing, np.array([decay, 0.5], np.float32)).of(query)
 
 
 def test_the_pooled_history_in_numpy_equals_a_plain_loop(data: Dataset) -> None:

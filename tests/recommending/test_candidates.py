@@ -1,16 +1,18 @@
 """Retrieval in a very large catalogue: only candidate items are scored, and the answer is that of all items."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from recsys.artifacts import DISK, Draft
 from recsys.contract import Response
 from recsys.contract.request import MAX_LIMIT
 from recsys.errors import ModelRefused
+from recsys.features.features import FeatureValues
 from recsys.features.query import Query
 from recsys.recommending import fill as listing
 from recsys.recommending import loading
@@ -18,9 +20,10 @@ from recsys.recommending import runs as candidates
 from recsys.recommending.loading import ModelBundle
 from recsys.scorers import retrieval as lists
 from recsys.scorers.registry import MODELS
+from recsys.store import connect
 from recsys.training import ann_index as training
-from recsys.training.train import publish
-from tests.helpers.tiny_shop import LEARNED, NOW, Published, Trained, bought, event, shown
+from recsys.training.publishing import publish
+from tests.helpers.tiny_shop import LEARNED, NOW, Published, Quiet, Trained, bought, event, shown
 
 N_ITEMS = len(LEARNED)
 STRANGER = 1000
@@ -34,7 +37,9 @@ class Watching:
     asked: list[tuple[Query, NDArray[np.int32] | None]] = field(default_factory=list)
     n_items: int = N_ITEMS
 
-    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+    def score(
+        self, query: Query, features: FeatureValues | None = None, items: NDArray[np.int32] | None = None
+    ) -> NDArray[np.float32]:
         self.asked.append((query, items))
         return np.arange(N_ITEMS, dtype=np.float32)[slice(None) if items is None else items]
 
@@ -45,8 +50,10 @@ def indexed(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Publi
     shop = trained.published.copy(tmp_path_factory.mktemp("indexed"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "EXHAUSTIVE_UP_TO", 10)
-        name = publish(shop.settings, *trained.publishing[1:])
-    return Published(shop.folder, name)
+        with Draft.create(shop.models_dir, NOW) as draft:
+            run = replace(trained.run, settings=shop.settings)
+            name = publish(run, draft, files=DISK, connect=connect, progress=Quiet()).version
+    return Published(shop.folder, str(name))
 
 
 @pytest.fixture
@@ -84,7 +91,7 @@ def test_only_retrieved_items_are_scored(indexed: Published, many: None):
     allowed = bundle.items.active.copy()
     allowed[[item - LEARNED[0] for item in bought(7)]] = False
     assert bundle.candidates is not None
-    np.testing.assert_array_equal(items, bundle.candidates.of(query, allowed, [bundle.scorer(bundle.priors.best)]))
+    np.testing.assert_array_equal(items, bundle.candidates.of(query, allowed, [bundle.scorers[bundle.priors.best]]))
     assert 6 <= len(items) < np.count_nonzero(allowed)
     assert shown(answer) == [int(item) + LEARNED[0] for item in items[:-4:-1]]  # the last ones come first
     assert [item.score for item in answer.items] == [1 / (1 + np.exp(-float(item))) for item in items[:-4:-1]]
@@ -122,7 +129,7 @@ def test_if_every_item_is_retrieved_the_answer_is_that_of_the_whole_catalogue(
 def test_similar_items_include_neighbours_by_common_users(indexed: Published, many: None):
     bundle, watching = watched(indexed)
     indexed.ask(bundle, op="similar", item_id=101, limit=3)
-    table = bundle.scorer("item_cf").neighbours
+    table = bundle.scorers["item_cf"].neighbours
     nearest = [int(item) for item in table.neighbours[table.starts[0] : table.starts[1]] if bundle.items.active[item]]
 
     assert set(nearest[: lists.STRONGEST]) <= set(first(watching).tolist())
@@ -194,7 +201,7 @@ def test_the_recent_holdout_uses_retrieved_items_too(indexed: Published, many: N
     answer = shop.ask(bundle, user_id=STRANGER, limit=3, model="ENCM")
     [holdout] = [(query, items) for query, items in watching.asked if query.now == until]
     assert holdout[1] is not None and bundle.candidates is not None
-    names = [bundle.scorer(bundle.priors.best)]
+    names = [bundle.scorers[bundle.priors.best]]
     expected = bundle.candidates.of(holdout[0], bundle.items.active, names)
     promising = expected if len(expected) >= 10 else np.flatnonzero(bundle.items.active)
     np.testing.assert_array_equal(holdout[1], promising)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsys.features.features import N_FEATURES, NAMES, Features
-from recsys.features.item_item import Neighbours
+from recsys.features.features import N_FEATURES, NAMES, Features, Neighbours
 from recsys.features.query import Query
-from recsys.recommending.explain import MAX_CAUSES, candidate_causes, explanations
-from recsys.scorers.ensemble import LinearEnsemble
+from recsys.recommending.explain import MAX_CAUSES, candidate_causes, ensemble_effects, explanations
 from recsys.scorers.item_item import NeighbourScorer
+from recsys.scorers.layers import LinearEnsemble
 
 N_ITEMS = 12
 OLDEST, NEWEST, ANSWERED, USER_ITEM = 0, 7, 10, 3
@@ -45,74 +44,79 @@ def query() -> Query:
     return Query(0, items, np.ones(8, np.float32), items.astype(np.int64) * 86_400, np.zeros(0, np.int32), 8 * 86_400)
 
 
-def test_a_strong_cause_is_a_candidate_at_any_age(query: Query) -> None:
+def test_a_strong_cause_is_named_at_any_age(query: Query) -> None:
     blend = LinearEnsemble(features({(OLDEST, ANSWERED): 0.5, (NEWEST, ANSWERED): 0.1}, {}), weights(neighbours=1))
-    answered = np.array([ANSWERED, 11], np.int32)
 
-    assert candidate_causes(blend, query, answered)[0] == OLDEST
-    assert explanations(blend, query, answered) == {ANSWERED: OLDEST}  # nothing leads to item 11
+    assert explanations(blend, query, np.array([ANSWERED, 11], np.int32)) == {ANSWERED: OLDEST}  # nothing leads to 11
 
 
-def test_sequential_and_repeated_items_are_candidates_too(query: Query) -> None:
+def test_sequential_items_are_causes_and_no_item_is_its_own(query: Query) -> None:
     by_steps = LinearEnsemble(features({}, {(NEWEST, ANSWERED): 0.5, (OLDEST, ANSWERED): 0.5}), weights(transitions=1))
-    assert explanations(by_steps, query, np.array([ANSWERED], np.int32)) == {
-        ANSWERED: NEWEST
-    }  # the fresher of two equals
+    fresher_of_two_equals = {ANSWERED: NEWEST}
+    assert explanations(by_steps, query, np.array([ANSWERED], np.int32)) == fresher_of_two_equals
 
     repeats = LinearEnsemble(features({}, {}), weights(own=1))
-    assert candidate_causes(repeats, query, np.array([USER_ITEM], np.int32))[0] == USER_ITEM
-    assert explanations(repeats, query, np.array([USER_ITEM], np.int32)) == {USER_ITEM: USER_ITEM}
+    assert explanations(repeats, query, np.array([USER_ITEM], np.int32)) == {}
+
+    both = LinearEnsemble(
+        features({(OLDEST, USER_ITEM): 0.01, (USER_ITEM, USER_ITEM): 0.5}, {}), weights(own=5, neighbours=1)
+    )
+    assert explanations(both, query, np.array([USER_ITEM], np.int32)) == {USER_ITEM: OLDEST}
 
 
-def test_items_that_lower_scores_come_after_the_newest(query: Query) -> None:
+def test_items_that_lower_scores_are_no_causes(query: Query) -> None:
     blend = LinearEnsemble(features({(OLDEST, ANSWERED): -0.5}, {}), weights(neighbours=1))
 
-    assert candidate_causes(blend, query, np.array([ANSWERED], np.int32)) == [7, 6, 5, 4, 3]
     assert explanations(blend, query, np.array([ANSWERED], np.int32)) == {}
 
 
-def test_without_features_the_newest_items_are_candidates(query: Query) -> None:
+def test_without_features_the_newest_items_are_tried(query: Query) -> None:
     scorer = NeighbourScorer(matrix({(OLDEST, ANSWERED): 0.9, (NEWEST, ANSWERED): 0.1}), np.zeros(N_ITEMS, np.float32))
 
-    assert candidate_causes(scorer, query, np.array([ANSWERED], np.int32)) == [7, 6, 5, 4, 3]
+    assert candidate_causes(query, []) == [7, 6, 5, 4, 3]
     assert explanations(scorer, query, np.array([ANSWERED], np.int32)) == {ANSWERED: NEWEST}
 
 
-def test_without_history_or_recommended_items_there_are_no_candidates(query: Query) -> None:
+def test_the_newest_is_always_tried(query: Query) -> None:
+    assert candidate_causes(query, [0, 1, 2, 3, 4, 5]) == [0, 1, 2, 3, NEWEST]
+    assert len(candidate_causes(query, [NEWEST, 0])) == MAX_CAUSES
+
+
+def test_without_history_or_recommended_items_there_are_no_explanations(query: Query) -> None:
     blend = LinearEnsemble(features({}, {}), weights(neighbours=1))
     nothing = np.zeros(0, np.int32)
     empty = Query(0, nothing, nothing.astype(np.float32), nothing.astype(np.int64), nothing, 0)
 
-    assert (
-        candidate_causes(blend, query, nothing) == candidate_causes(blend, empty, np.array([ANSWERED], np.int32)) == []
-    )
     assert explanations(blend, query, nothing) == explanations(blend, empty, np.array([ANSWERED], np.int32)) == {}
 
 
-def test_contributions_add_up_to_the_features_of_the_history(query: Query, rng: np.random.Generator) -> None:
-    dense = {
-        (row, column): float(value) for (row, column), value in np.ndenumerate(rng.normal(size=(N_ITEMS, N_ITEMS)))
-    }
-    some, row = (
-        features(dense, {pair: -value / 2 for pair, value in dense.items()}),
-        rng.normal(size=N_FEATURES).astype(np.float32),
-    )
-    row[3:8] = 0  # factors and popularity belong to no item of the history
-    items = np.array([9, 2, 5], np.int32)
+@pytest.mark.parametrize("seed", range(5))
+def test_effects_are_the_drops_of_plain_scorings(query: Query, seed: int) -> None:
+    """One batch over all variants against the score with and without each single item."""
+    rng = np.random.default_rng(seed)
+    pairs = [(int(row), int(column)) for row in range(N_ITEMS) for column in rng.permutation(N_ITEMS)[:6]]
+    matrices = [dict(zip(pairs, rng.normal(size=len(pairs)).tolist(), strict=True)) for _ in range(2)]
+    row = rng.normal(size=N_FEATURES + 1).astype(np.float32)
+    row[3:8] = row[-1] = 0  # factors and popularity belong to no item of the history
+    blend, items = LinearEnsemble(features(*matrices), np.array([row] * 2)), np.array([9, 2, 5], np.int32)
 
-    np.testing.assert_allclose(
-        some.contributions(query, row, items).sum(0), some.blend(query, row, items), rtol=1e-4, atol=1e-5
-    )
-    assert (
-        len(candidate_causes(LinearEnsemble(some, np.array([[*row, 0]] * 2, np.float32)), query, items)) == MAX_CAUSES
-    )
+    causes, effects = ensemble_effects(blend, query, items)
+    whole = blend.score(query, None, items)
+    assert len(causes) == MAX_CAUSES
+    for cause, drops in zip(causes, effects, strict=True):
+        others = query.items != cause  # left out, it makes older events younger
+        plain = query._replace(
+            items=query.items[others], weights=query.weights[others], timestamps=query.timestamps[others]
+        )
+        other = items != cause  # what an item adds to its own score is left out
+        np.testing.assert_allclose(drops[other], (whole - blend.score(plain, None, items))[other], rtol=1e-4, atol=1e-4)
 
 
-def test_the_newest_is_a_candidate_and_first_positions_count_most(query: Query) -> None:
+def test_first_positions_count_most(query: Query) -> None:
     answered = np.array([ANSWERED, 11, 8, 9], np.int32)
     lifts = {(cause, item): 0.1 for cause in range(1, 6) for item in (11, 8, 9)}
     blend = LinearEnsemble(features({**lifts, (OLDEST, ANSWERED): 0.5}, {}), weights(neighbours=1))
 
-    tried = candidate_causes(blend, query, answered)
-    assert OLDEST in tried and NEWEST in tried and len(tried) == MAX_CAUSES
+    causes, _ = ensemble_effects(blend, query, answered)
+    assert OLDEST in causes and NEWEST in causes and len(causes) == MAX_CAUSES
     assert explanations(blend, query, answered)[ANSWERED] == OLDEST

@@ -1,13 +1,13 @@
 """Eligible items: no rule of the shop is broken, and a list is as long as the catalogue allows."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from recsys.contract import Reason
 from recsys.recommending import fill as listing
-from recsys.recommending.loading import ModelBundle
+from recsys.recommending import loading
 from recsys.scorers.registry import REGISTRY
 from tests.helpers.tiny_shop import DAY, INACTIVE, ITEMS, NEW, NOW, RARE, Published, bought, event, interactions, shown
 
@@ -18,12 +18,10 @@ TEA = {item for item in SOLD if (item - 101) % 3 == 0}
 @pytest.fixture
 def repeat_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Let versions have been trained under another repeat rule."""
-    real = ModelBundle.shop
+    real = loading._rules
 
     def change(days: float) -> None:
-        monkeypatch.setattr(
-            ModelBundle, "shop", lambda bundle, shop: replace(real(bundle, shop), repeat_after_days=days)
-        )
+        monkeypatch.setattr(loading, "_rules", lambda trained: {**real(trained), "repeat_after_days": days})
 
     return change
 
@@ -52,7 +50,7 @@ def test_products_without_a_score_fill_the_list_newest_first(published: Publishe
     answer = published.ask(user_id=7, limit=100)
     assert shown(answer)[-3:] == [*sorted(NEW, reverse=True), RARE]
     assert {item.score for item in answer.items[-3:]} == {0.0}
-    assert all(item.reason is None for item in answer.items[-3:])
+    assert {item.reason for item in answer.items[-3:]} == {Reason("new")}
 
 
 def test_a_product_added_after_training_fills_a_short_list(published: Published, tmp_path: Path):
@@ -221,3 +219,17 @@ def test_the_lists_of_all_models_obey_the_same_rules(published: Published):
     for run in answer.runs:
         assert len(run.items) == 5
         assert set(run.items) <= TEA - bought(7) - {101}
+
+
+def test_a_product_that_is_sold_again_is_not_called_new(published: Published, tmp_path: Path):
+    shop = published.copy(tmp_path)
+    item = min(INACTIVE - {140})
+    shop.execute(f"UPDATE Products SET statusId = 'S1' WHERE id = {item}")
+    [again] = shop.ask(user_id=7, limit=1, candidates=[item]).items
+    assert (again.product_id, again.score, again.reason) == (item, 0.0, None)
+
+
+def test_no_run_ranks_a_purchase_beyond_the_newest_events(published: Published, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("recsys.recommending.user.MAX_EVENTS", 5)
+    answer = published.ask(user_id=7, limit=10)
+    assert all(len(run.items) == 10 for run in answer.runs)

@@ -11,11 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from recsys.artifacts import current
-from recsys.contract import Response, Run, parse_request
+from recsys.contract import Reason, Response, Run, parse_request
 from recsys.errors import ModelRefused
 from recsys.evaluation.selection import Priors
-from recsys.features.features import Features
-from recsys.features.item_item import Neighbours
+from recsys.features.features import FeatureValues, Neighbours
 from recsys.features.query import Query
 from recsys.recommending import loading
 from recsys.recommending import recommend as use_case
@@ -27,7 +26,6 @@ from tests.helpers.tiny_shop import LEARNED, NOW, Published, bought, event, show
 
 STRANGER = 1000
 N_ITEMS = len(LEARNED)
-blend = Features.blend
 FALLING = np.arange(N_ITEMS, 0, -1, dtype=np.float32)  # ranks 101, 102, 103 … as they are
 RISING = FALLING[::-1].copy()  # ranks 133, 132, 131 …: 134 to 136 are not sold
 NOT_SOLD, UNLEARNED = 134, 4711
@@ -43,7 +41,9 @@ class Fixed:
     def n_items(self) -> int:
         return len(self.scores)
 
-    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+    def score(
+        self, query: Query, features: FeatureValues | None = None, items: NDArray[np.int32] | None = None
+    ) -> NDArray[np.float32]:
         return self.scores.copy() if items is None else self.scores[items]
 
 
@@ -54,7 +54,9 @@ class Failing(Fixed):
         super().__init__(FALLING)
         self.error = error
 
-    def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+    def score(
+        self, query: Query, features: FeatureValues | None = None, items: NDArray[np.int32] | None = None
+    ) -> NDArray[np.float32]:
         raise self.error
 
 
@@ -89,13 +91,15 @@ def test_the_four_models_score_at_the_same_time_in_separate_threads(
     seen: list[Sequence[Scored]] = []
 
     class Meeting(Fixed):
-        def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        def score(
+            self, query: Query, features: FeatureValues | None = None, items: NDArray[np.int32] | None = None
+        ) -> NDArray[np.float32]:
             if items is None:
                 together.wait(timeout=30)
-            return super().score(query, items)
+            return super().score(query, features, items)
 
     real = use_case.score_all
-    monkeypatch.setattr(use_case, "score_all", lambda *given: seen.append(real(*given)) or seen[-1])
+    monkeypatch.setattr(use_case, "score_all", lambda *given, **named: seen.append(real(*given, **named)) or seen[-1])
     bundle = published.load(**{name: Meeting(FALLING) for name in MODELS})
     published.ask(replace(bundle, priors=replace(bundle.priors, best="ENCM")), user_id=7)
     [runs] = seen
@@ -108,7 +112,7 @@ def test_for_few_items_models_score_in_turn_unless_threads_are_set(
 ):
     seen: list[Sequence[Scored]] = []
     real = use_case.score_all
-    monkeypatch.setattr(use_case, "score_all", lambda *given: seen.append(real(*given)) or seen[-1])
+    monkeypatch.setattr(use_case, "score_all", lambda *given, **named: seen.append(real(*given, **named)) or seen[-1])
     request = parse_request(b'{"user_id": 7}', models=tuple(REGISTRY))
     for threads in (None, 2):
         with connect(published.url) as db:
@@ -123,7 +127,7 @@ def test_memory_is_trimmed_between_models_that_may_map_too_much(
     published: Published, monkeypatch: pytest.MonkeyPatch, spare: int, looks: int
 ):
     limits: list[int] = []
-    monkeypatch.setattr(runs_module, "trim_memory", limits.append)
+    monkeypatch.setattr(loading, "trim_memory", limits.append)
     bundle = published.load()
     limit = loading.OWN_BYTES + sum(file["size"] for file in bundle.version.manifest["files"]) + spare
     published.ask(replace(bundle, priors=replace(bundle.priors, best="ENCM"), resident_limit=limit), user_id=7)
@@ -135,7 +139,7 @@ def test_with_one_thread_models_score_in_turn_in_the_callers_thread(
 ):
     seen: list[Sequence[Scored]] = []
     real = use_case.score_all
-    monkeypatch.setattr(use_case, "score_all", lambda *given: seen.append(real(*given)) or seen[-1])
+    monkeypatch.setattr(use_case, "score_all", lambda *given, **named: seen.append(real(*given, **named)) or seen[-1])
     request = parse_request(b'{"user_id": 7}', models=tuple(REGISTRY))
     with connect(published.url) as db:
         told = use_case.recommend(request, published.load(), db, shop=published.settings.shop, now=NOW, threads=1)
@@ -284,10 +288,12 @@ def test_fresh_metrics_use_the_history_up_to_the_end_of_training_data(shop: Publ
     seen: list[NDArray[np.int32]] = []
 
     class Watching(Fixed):
-        def score(self, query: Query, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        def score(
+            self, query: Query, features: FeatureValues | None = None, items: NDArray[np.int32] | None = None
+        ) -> NDArray[np.float32]:
             if items is None:
                 seen.append(query.items + LEARNED[0])
-            return super().score(query, items)
+            return super().score(query, features, items)
 
     shop.ask(shop.load(BMF=Watching(FALLING)), user_id=STRANGER, model="ENCM")
     assert [sorted(items.tolist()) for items in seen] == [[101, 105, 120, 131], [120]]
@@ -407,12 +413,13 @@ def test_without_evidence_for_the_user_the_best_model_answers(published: Publish
 # Reasons
 
 
-@pytest.mark.parametrize("model", ["ENCM", "LNCM", "NeuMF", "BMF", "item_cf", "user_frequency"])
+@pytest.mark.parametrize("model", ["ENCM", "LNCM", "NeuMF", "BMF", "item_cf"])
 def test_without_the_item_of_an_explanation_the_score_is_lower(published: Published, tmp_path: Path, model: str):
     fields = {"user_id": 7, "model": model, "limit": 8, "context": {"category": "coffee"}}
     reasons = [(item.product_id, item.score, item.reason) for item in published.ask(**fields).items]
-    named = [(item, score, reason.item_id) for item, score, reason in reasons if reason and reason.code == "history"]
+    named = [(item, score, reason.item_id) for item, score, reason in reasons if reason]
     assert named
+    assert all(item != cause for item, _, cause in named)
     for number, cause in enumerate({cause for _, _, cause in named}):
         shop = published.copy(tmp_path / str(number))
         shop.execute(f"DELETE FROM Interactions WHERE userId = 7 AND productId = {cause}")
@@ -422,8 +429,28 @@ def test_without_the_item_of_an_explanation_the_score_is_lower(published: Publis
             assert because != cause or without[item] < score
 
 
-def test_popularity_has_no_explanations(published: Published):
-    assert all(item.reason is None for item in published.ask(user_id=7, model="popularity").items)
+@pytest.mark.parametrize("model", ["popularity", "popularity_recent"])
+def test_what_is_popular_says_so_with_its_category_if_asked_for(published: Published, model: str):
+    assert {item.reason for item in published.ask(user_id=7, model=model).items} == {Reason("popular")}
+    filtered = published.ask(user_id=7, model=model, filters={"category": " TEA"}, limit=5)
+    assert {item.reason for item in filtered.items} == {Reason("popular", category="tea")}
+
+
+def test_what_nobody_chose_is_not_popular(published: Published):
+    scores = ranking(102, 103)
+    scores[scores < 99] = 0
+    bundle = published.load(popularity_recent=Fixed(scores))
+    reasons = [item.reason for item in published.ask(bundle, limit=4).items]
+    assert reasons == [Reason("popular"), Reason("popular"), None, None]
+
+
+@pytest.mark.parametrize("model", ["user_frequency", "user_frequency_decayed"])
+def test_what_the_user_takes_often_is_not_called_popular(published: Published, tmp_path: Path, model: str):
+    shop = published.copy(tmp_path)
+    shop.add([event(STRANGER, 102, "view", NOW - age) for age in range(60, 66)])
+    first, *others = shop.ask(user_id=STRANGER, model=model).items
+    assert (first.product_id, first.reason) == (102, None)
+    assert {item.reason for item in others} == {Reason("popular")}
 
 
 @pytest.mark.parametrize("model", REGISTRY)
@@ -435,7 +462,7 @@ def test_scores_fall_along_the_list_between_0_and_1(published: Published, model:
 
 
 def test_features_are_computed_once_for_each_query(shop: Published, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each similarity table is accumulated at most once for now, and once for the end of training's data."""
+    """Each similarity table is accumulated once for now, and once for the end of training's data."""
     accumulate, seen = Neighbours.accumulate, []
 
     def counted(self: Neighbours, items: NDArray[np.int32], strengths: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -443,12 +470,7 @@ def test_features_are_computed_once_for_each_query(shop: Published, monkeypatch:
         return accumulate(self, items, strengths)
 
     monkeypatch.setattr(Neighbours, "accumulate", counted)
-    monkeypatch.setattr(
-        Features,
-        "blend",
-        lambda self, query, weights, items=None, prior=None: blend(self, query, np.ones_like(weights), items),
-    )
     answer = shop.ask(user_id=STRANGER, model="BMF")
 
     assert answer.runs[0].basis == "fresh"
-    assert 2 <= len(seen) <= 4
+    assert len(seen) == 4

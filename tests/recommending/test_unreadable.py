@@ -63,7 +63,7 @@ def test_a_history_of_damaged_rows_only_is_empty(published: Published, tmp_path:
     warning = f"history: {n_dropped} left out, because they cannot be read (timestamp {n_dropped})"
     assert answer.warnings == (warning,)
     with pytest.raises(UnknownUser):
-        shop.ask(user_id=1000)
+        shop.ask(user_id=1000, strict=True)
 
 
 def test_rows_that_the_database_cannot_compute_cost_the_user_their_history(published: Published, tmp_path: Path):

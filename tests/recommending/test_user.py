@@ -8,8 +8,8 @@ import pytest
 
 from recsys.contract import Request, parse_request
 from recsys.errors import DeadlineExceeded, InvalidRequest, ModelMismatch, UnknownUser
+from recsys.recommending import loading
 from recsys.recommending import user as user
-from recsys.recommending.loading import ModelBundle
 from recsys.recommending.recommend import recommend
 from recsys.store import connect
 from tests.helpers.tiny_shop import INACTIVE, ITEMS, LEARNED, NOW, RARE, USERS, Published, bought, event, shown
@@ -64,6 +64,8 @@ def test_a_baseline_keeps_its_source_for_guests(published: Published):
 @pytest.mark.parametrize(
     "fields",
     [
+        {},
+        {"interactions": []},
         {"user_id": STRANGER},
         {"user_id": "nobody"},
         {"interactions": [{"item_id": 4711, "event": "view"}]},
@@ -72,9 +74,14 @@ def test_a_baseline_keeps_its_source_for_guests(published: Published):
         {"user_id": STRANGER, "interactions": [{"item_id": 101, "event": "view", "timestamp": 0}]},  # cleaned away
     ],
 )
-def test_a_user_without_known_events_is_unknown(published: Published, fields: dict[str, Any]):
+def test_a_user_without_known_events_gets_what_is_popular_or_is_unknown(published: Published, fields: dict[str, Any]):
+    answer = published.ask(**fields)
+    assert (answer.user_id, answer.model, answer.source) == (fields.get("user_id"), "popularity_recent", "popularity")
+    view = [{"item_id": 101, "event": "view"}]
+    assert answer.items == published.ask(interactions=view, model="popularity_recent").items
+    assert answer.warnings == ("user_id: nothing is known of this user yet, so the list is what is popular now",)
     with pytest.raises(UnknownUser, match="should be a user of the training or have events on its items"):
-        published.ask(**fields)
+        published.ask(**fields, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +90,7 @@ def test_a_user_without_known_events_is_unknown(published: Published, fields: di
 )
 def test_the_message_names_the_unknown_user(published: Published, fields: dict[str, Any], received: str):
     with pytest.raises(UnknownUser, match=rf"Received: {received}\.$"):
-        published.ask(**fields)
+        published.ask(**fields, strict=True)
 
 
 @pytest.mark.parametrize("model", ["ENCM", "LNCM", "NeuMF", "BMF", "item_cf"])
@@ -145,7 +152,8 @@ def test_the_clock_and_the_newest_event_give_the_context(published: Published):
 
 
 def test_the_clock_is_in_the_time_zone_of_the_users(published: Published, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(ModelBundle, "time_zone", "Asia/Ho_Chi_Minh")  # seven hours ahead of UTC
+    real = loading._rules  # seven hours ahead of UTC
+    monkeypatch.setattr(loading, "_rules", lambda trained: {**real(trained), "time_zone": "Asia/Ho_Chi_Minh"})
     assert published.ask(user_id=7).context["time_of_day"] == "morning"
 
 
@@ -182,12 +190,12 @@ def test_ids_as_numbers_or_text_are_equal_and_return_as_numbers(published: Publi
 @pytest.mark.parametrize("given", ["7abc", "07", "7.0", " 7", "+7", "7 OR 1=1", "９", "9223372036854775808"])
 def test_an_impossible_user_id_is_unknown_and_never_reaches_sql(published: Published, given: str):
     sent: list[str] = []
-    with pytest.raises(UnknownUser):
-        published.ask(
-            user_id=given, tracer=lambda sql, values: sent.append(f"{sql} {values}".replace(published.version, ""))
-        )
+    answer = published.ask(
+        user_id=given, tracer=lambda sql, values: sent.append(f"{sql} {values}".replace(published.version, ""))
+    )
+    assert (answer.user_id, answer.source) == (given, "popularity")
     assert sent
-    assert not any(given in statement for statement in sent)
+    assert not any(repr(given) in statement for statement in sent)
 
 
 def test_impossible_item_ids_never_reach_sql(published: Published):

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recsys.features.history import add_at, user_item_counts
-from recsys.features.query import Query
+from recsys.data.dataset import Dataset
+from recsys.features.query import Query, add_at, user_item_counts
+from recsys.scorers.layers import TILE, tower
 from recsys.scorers.registry import REGISTRY
-from recsys.scorers.tower import TILE, tower
 from recsys.training.closed_form.choose import popularity
+from recsys.training.closed_form.co_occurrence import user_item_matrix
 from recsys.training.closed_form.item_cf import item_cf
+from tests.helpers.datasets import dataset_of
 
 DAY = 86_400
 NOW = 1_700_000_000
@@ -29,35 +31,27 @@ def query_of(items: list[int], weights: list[float], days_ago: list[float], *, r
     )
 
 
-def columns(rows: list[tuple[int, float, float]]) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
-    """Return items, weights and timestamps of events given as (item, weight, days ago)."""
-    items, weights, days = zip(*rows, strict=True)
-    return (
-        np.array(items, np.int32),
-        np.array(weights, np.float32),
-        np.array([NOW - int(day * DAY) for day in days], np.int64),
-    )
+def events(rows: list[tuple[int, float, float]], n_items: int) -> Dataset:
+    """Return the dataset of events given as (item, weight, days ago)."""
+    items, weights, days = np.array(rows, float).reshape(-1, 3).T
+    return dataset_of(np.zeros(len(rows)), items, weights, 1, n_items, NOW - days * DAY)
 
 
 def test_popularity_is_the_sum_of_positive_weights() -> None:
-    events = columns([(0, 1.0, 9), (0, 0.3, 400), (2, 0.7, 1), (2, -0.5, 1), (3, -0.5, 1)])
-
-    scores = popularity(*events, n_items=5)
+    scores = popularity(events([(0, 1.0, 9), (0, 0.3, 400), (2, 0.7, 1), (2, -0.5, 1), (3, -0.5, 1)], 5))
 
     assert scores.tolist() == pytest.approx([1.3, 0, 0.7, 0, 0])
     assert scores.dtype == np.float32
 
 
 def test_recent_popularity_decays_from_the_newest_event() -> None:
-    events = columns([(0, 1.0, 15), (1, 1.0, 0), (2, 1.0, 30), (2, 0.4, 0)])
+    data = events([(0, 1.0, 15), (1, 1.0, 0), (2, 1.0, 30), (2, 0.4, 0)], 3)
 
-    assert popularity(*events, n_items=3, half_life_days=15).tolist() == pytest.approx([0.5, 1.0, 0.25 + 0.4])
+    assert popularity(data, half_life_days=15).tolist() == pytest.approx([0.5, 1.0, 0.25 + 0.4])
 
 
 def test_popularity_without_events_is_0() -> None:
-    nothing = np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, np.int64)
-
-    assert popularity(*nothing, n_items=2, half_life_days=15).tolist() == [0.0, 0.0]
+    assert popularity(events([], 2), half_life_days=15).tolist() == [0.0, 0.0]
 
 
 def test_user_item_counts_sum_positive_weights_with_a_half_life_of_60_days() -> None:
@@ -111,7 +105,7 @@ def neighbours() -> dict[str, NDArray]:
     pairs = [*first, *second, *third, *disliked, *repeated]
     users, items = (np.array(column, np.int32) for column in zip(*pairs, strict=True))
     weights = np.where(items == 3, -0.5, 1.0).astype(np.float32)
-    return dict(item_cf(users, items, weights, n_users=4, n_items=5))
+    return dict(item_cf(user_item_matrix(dataset_of(users, items, weights, 4, 5))))
 
 
 def test_similarity_is_the_cosine_shrunk_for_few_users(neighbours: dict[str, NDArray]) -> None:
@@ -138,7 +132,7 @@ def test_item_cf_sums_the_neighbours_of_the_history(neighbours: dict[str, NDArra
 
 def test_item_cf_of_many_items_equals_a_plain_loop(rng: np.random.Generator) -> None:
     users, items = rng.integers(0, 40, 600).astype(np.int32), rng.integers(0, 25, 600).astype(np.int32)
-    arrays = item_cf(users, items, np.ones(600, np.float32), 40, 25)
+    arrays = item_cf(user_item_matrix(dataset_of(users, items, np.ones(600), 40, 25)))
     users_of = [set(users[items == item].tolist()) for item in range(25)]
     for item in range(25):
         span = slice(arrays["starts"][item], arrays["starts"][item + 1])

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recsys.features.features import Features
-from recsys.features.item_item import Neighbours
+from recsys.features.features import Features, Neighbours
 from recsys.features.query import Query
-from recsys.features.user_vector import UserRepresentation
 from recsys.scorers import retrieval as module
 from recsys.scorers.bmf import BMF
 from recsys.scorers.item_item import ItemCF
-from recsys.scorers.retrieval import Candidates, accumulate, most_popular, nearest_by_feature, recency_weighted
+from recsys.scorers.layers import UserRepresentation
+from recsys.scorers.retrieval import Candidates, accumulate, most_popular, recent_strengths
 
 N_ITEMS = 30
 ALL_ELIGIBLE = np.ones(N_ITEMS, bool)
@@ -47,23 +46,24 @@ def test_popular_items_are_ordered_by_score_then_by_index() -> None:
 
 
 def test_the_strength_of_an_item_sums_its_decayed_weights() -> None:
-    items, strengths = recency_weighted(query_of([5, 2, 5, 9], [1.0, 0.5, 0.3, -1.0]), 0.5)
+    items, strengths = recent_strengths(query_of([5, 2, 5, 9], [1.0, 0.5, 0.3, -1.0]))
 
     assert items.tolist() == [2, 5, 9]
     # item 2 is two moments old, the events of item 5 are three and one; a negative event counts 0
-    np.testing.assert_allclose(strengths, [0.5 / 4, 1 / 8 + 0.3 / 2, 0], rtol=1e-6)
+    np.testing.assert_allclose(strengths[2], [0.5 * 0.8**2, 0.8**3 + 0.3 * 0.8, 0], rtol=1e-6)
+    assert strengths[0].tolist() == [0.5, 1, 0]
 
 
 def test_only_the_newest_items_of_a_long_history_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RECENT", 2)
 
-    assert recency_weighted(query_of([7, 1, 2, 7]), 1.0)[0].tolist() == [2, 7]
+    assert recent_strengths(query_of([7, 1, 2, 7]))[0].tolist() == [2, 7]
 
 
 def test_an_empty_history_has_no_items() -> None:
-    items, strengths = recency_weighted(query_of([]), 0.9)
+    items, strengths = recent_strengths(query_of([]))
 
-    assert (len(items), len(strengths)) == (0, 0)
+    assert (len(items), strengths.shape) == (0, (3, 0))
 
 
 @pytest.mark.parametrize("k", [1, 4, 25, 100])
@@ -92,12 +92,10 @@ def test_without_history_or_eligible_items_the_list_is_empty(rng: np.random.Gene
     assert accumulate(weights, np.array([3], np.int32), np.ones(1, np.float32), ~ALL_ELIGIBLE, 3).tolist() == []
 
 
-def test_each_item_item_feature_gives_a_list(features: Features) -> None:
-    query = query_of([3, 8, 20, 3])
-    expected = set()
-    for values in features.of(query)[:3]:
-        expected |= {item for item in np.argsort(-values)[:2].tolist() if values[item] > 0}
-    assert set(nearest_by_feature(features, query, ALL_ELIGIBLE, 2).tolist()) == expected
+def strongest(features: Features, query: Query, allowed: NDArray[np.bool_]) -> list[int]:
+    """Return the two allowed items with the largest value of each item-item feature."""
+    rows = np.where(allowed, features.matrix(query)[:3], 0)
+    return [item for values in rows for item in np.argsort(-values)[:2].tolist() if values[item] > 0]
 
 
 def bmf(rng: np.random.Generator) -> BMF:
@@ -132,7 +130,7 @@ def exact(features: Features, model: BMF, short_lists: None) -> Candidates:
 
 def expected(candidates: Candidates, model: BMF, query: Query, allowed: NDArray[np.bool_], near: int) -> set[int]:
     items = np.argsort(-(model.item_factors @ model.user_representation.of(query)))[:near].tolist()
-    items += nearest_by_feature(candidates.features, query, allowed, 2).tolist() + query.items.tolist()
+    items += strongest(candidates.features, query, allowed) + query.items.tolist()
     items += [next(item for item in row if allowed[item]) for row in candidates.popular.tolist()]
     return {item for item in items if allowed[item]}
 

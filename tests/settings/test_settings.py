@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from recsys.errors import SettingsError
 from recsys.settings import load_settings
+from recsys.settings.settings import _dotenv as read_dotenv
 from recsys.store.shop_mapping import source_sql
 from tests.bridge.test_bridge import run
 from tests.helpers.entry_points import code
@@ -19,6 +24,7 @@ TABLE = 'table = "t"\nuser = "u"\nitem = "i"\ntimestamp = "w"\n'
 SOURCE = f'[[sources]]\n{TABLE}event = "e"\n'
 PRODUCTS = '[products]\ntable = "p"\nid = "i"\n'
 NAMES = 'a list of names in quotes, each once, such as ["purchase"]'
+TRACKED = "a list of names in quotes, each once, among view, add_to_cart, purchase, wishlist"
 SOME = 'a list of one name or more in quotes, each once, such as ["purchase"]'
 ZONE = "the name of a time zone, such as UTC or Asia/Ho_Chi_Minh"
 SHARE = "a number from 0 to 1"
@@ -27,8 +33,8 @@ BOTH = "[[sources]] should hold both `since` and `one_user` and no more"
 SOURCE_NAMES = "[[sources]] should name `table`, `user`, `item`, `timestamp` and one of `event`, `event_name`, `rating`"
 PRODUCT_NAMES = "[products] should hold `query` alone, or `table` and `id`"
 TRAINING_NAMES = (
-    "`dim`, `factors`, `epochs`, `batch`, `window`, `loss`, `negatives`, `shared_negatives`, `negative_power`, "
-    "`learning_rate`, "
+    "`dim`, `factors`, `epochs`, `samples`, `halving`, `batch`, `window`, `loss`, `negatives`, `shared_negatives`, "
+    "`negative_power`, `learning_rate`, "
 )
 
 FAULTS: Mapping[str, tuple[str, str, str]] = {
@@ -42,7 +48,10 @@ FAULTS: Mapping[str, tuple[str, str, str]] = {
     "sources = {}": ("[[sources]] should be one block or more", "{}"),
     "sources = []": ("[[sources]] should be one block or more", "[]"),
     "sources = ['t']": ("[[sources]] should be a table", '"t"'),
-    "[shops]": ("recsys.toml should hold [shop], [events], [[sources]], [products], [training]", "`shops`"),
+    "[shops]": (
+        "recsys.toml should hold [shop], [events], [[sources]], [products], [training], [lifecycle]",
+        "`shops`",
+    ),
     "[shop]\ntimezone = 'UTC'": (
         "[shop] should hold `stored_time_zone`, `time_zone`, `repeat`, `purchase_events`, `rele",
         "`timezone`",
@@ -56,6 +65,22 @@ FAULTS: Mapping[str, tuple[str, str, str]] = {
     '[shop]\ntime_zone = ""': (f"[shop] `time_zone` should be {ZONE}", '""'),
     "[shop]\ntime_zone = 7": (f"[shop] `time_zone` should be {ZONE}", "7"),
     "[shop]\nstored_time_zone = ['UTC']": (f"[shop] `stored_time_zone` should be {ZONE}", '["UTC"]'),
+    # presets and cards
+    '[shop]\npreset = "myshop"': ("[shop] `preset` should be one of ", '"myshop"'),
+    '[shop]\npreset = "../presets/medusa"': ("[shop] `preset` should be one of ", '"../presets/medusa"'),
+    "[shop]\npreset = ['medusa']": ("[shop] `preset` should be one of ", '["medusa"]'),
+    "[shop]\npreset = ''": ("[shop] `preset` should be one of ", '""'),
+    '[shop]\npreset = "medusa"\nrepeat = "never"': ("[shop] `repeat` should be ", '"never"'),
+    "events = 5\n[shop]\npreset = 'medusa'": ("[events] should be a table", "5"),
+    '[shop]\npreset = "woocommerce"\ntable_prefix = "a; "': (
+        "[shop] `table_prefix` should be a prefix of plain table names, or empty",
+        '"a; "',
+    ),
+    '[shop]\npreset = "woocommerce"\ntable_prefix = 5': ("[shop] `table_prefix` should be a prefix", "5"),
+    "[shop]\ncards = 5": ("[shop] `cards` should be a table", "5"),
+    "[shop.cards]": ("[shop.cards] should hold `query`", "nothing"),
+    "[shop.cards]\nquery = ''": ("[shop.cards] `query` should be a text that is not empty", '""'),
+    "[shop.cards]\ntable = 't'": ("[shop.cards] should hold `query`", "`table`"),
     # lists of names
     '[shop]\npurchase_events = "purchase"': (f"[shop] `purchase_events` should be {NAMES}", '"purchase"'),
     "[shop]\npurchase_events = ['a', 'a']": (f"[shop] `purchase_events` should be {NAMES}", '["a", "a"]'),
@@ -64,6 +89,8 @@ FAULTS: Mapping[str, tuple[str, str, str]] = {
     "[shop]\npurchase_events = [['a']]": (f"[shop] `purchase_events` should be {NAMES}", '[["a"]]'),
     "[shop]\nrelevant_events = []": (f"[shop] `relevant_events` should be {SOME}", "[]"),
     "[shop]\nrelevant_events = 'cart'": (f"[shop] `relevant_events` should be {SOME}", '"cart"'),
+    "[shop]\ncart_events = 'cart'": (f"[shop] `cart_events` should be {NAMES}", '"cart"'),
+    "[shop]\ncart_events = ['a', 'a']": (f"[shop] `cart_events` should be {NAMES}", '["a", "a"]'),
     "[shop]\ncancel_events = {}": (f"[shop] `cancel_events` should be {NAMES}", "{}"),
     "[shop]\ncancel_events = 2024-01-01": (f"[shop] `cancel_events` should be {NAMES}", '"2024-01-01"'),
     "[shop]\ncontext_columns = [1, 2]": (f"[shop] `context_columns` should be {NAMES}", "[1, 2]"),
@@ -72,6 +99,9 @@ FAULTS: Mapping[str, tuple[str, str, str]] = {
     '[shop]\ncontext_columns = ["a b"]': ("[shop] `context_columns` should be plain names", '"a b"'),
     '[shop]\ncontext_columns = ["a FROM t --"]': ("[shop] `context_columns` should be plain names", '"a FROM t --"'),
     '[shop]\ncontext_columns = ["user_id"]': ("[shop] `context_columns` should be plain names", '"user_id"'),
+    '[shop]\ntracked_events = ["view", "view"]': (f"[shop] `tracked_events` should be {TRACKED}", '["view", "view"]'),
+    '[shop]\ntracked_events = ["search"]': (f"[shop] `tracked_events` should be {TRACKED}", '["search"]'),
+    "[shop]\ntracked_events = true": (f"[shop] `tracked_events` should be {TRACKED}", "true"),
     '[shop]\ncontext_columns = ["season"]': ("[shop] `context_columns` should be plain names", '"season"'),
     # repeat
     "[shop]\nrepeat = 'never'": ('[shop] `repeat` should be "hide", "allow" or a number of days', '"never"'),
@@ -135,6 +165,8 @@ FAULTS: Mapping[str, tuple[str, str, str]] = {
     "[training]\nl2 = []": (f"[training] `l2` should be {SHARE}", "[]"),
     "[training]\nloss = 'hinge'": ("[training] `loss` should be one of softmax, bce", '"hinge"'),
     "[training]\nloss = ['bce']": ("[training] `loss` should be one of softmax, bce", '["bce"]'),
+    "[training]\nper_user_choice = 1": ("[training] `per_user_choice` should be true or false", "1"),
+    "[training]\nper_user_choice = 'yes'": ("[training] `per_user_choice` should be true or false", '"yes"'),
     "[training]\nseed = -1": ("[training] `seed` should be a whole number from 0 to 2,147,483,647", "-1"),
     # TOML
     "time_zone = UTC": ("recsys.toml should be valid TOML", "Invalid value (at line 1, column 13)"),
@@ -346,3 +378,36 @@ def test_relative_paths_start_at_the_project_folder(tmp_path: Path) -> None:
 
     assert (settings.models_dir, settings.database_url.name) == (tmp_path / "versions", f"{tmp_path}/shop.sqlite")
     assert settings.training.epochs == 2
+
+
+DOTENV_LINES = [
+    "# a comment",
+    " # indented",
+    "",
+    "NAME=value",
+    "NAME = spaced  out ",
+    "NAME=",
+    "NAME",
+    "export NAME=value",
+    "NAME='in quotes' # comment",
+    'NAME="two',
+    'lines"',
+    "NAME=a#b # comment",
+    "NAME=$OTHER",
+    "NAME=${OTHER:-default}",
+    "NAME=p@ss=w\\ord%20",
+    "1NAME=x",
+    "NA ME=x",
+    "'NAME'=x",
+]
+ODD = "aB_1=# '\"$\\{}\n\r\t\x0b\x1c\x85\u2028\xa0:-é"
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(ODD, max_size=14) | st.lists(st.sampled_from(DOTENV_LINES)).map("\n".join))
+def test_a_dotenv_file_is_read_as_python_dotenv_reads_it(tmp_path: Path, text: str) -> None:
+    path = tmp_path / ".env"
+    path.write_bytes(text.encode())
+    values = dotenv_values(stream=io.StringIO(path.read_text(encoding="utf-8-sig")))
+
+    assert read_dotenv(tmp_path) == {name: value for name, value in values.items() if value is not None}

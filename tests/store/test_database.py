@@ -298,6 +298,15 @@ def test_a_failing_commit_rolls_back(words: Database, database_url: str) -> None
     assert words.query("SELECT COUNT(*) FROM words") == [(2,)]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_text_that_is_not_utf_8_stays_bytes_and_the_others_texts(words: Database) -> None:
+    assert words.query("SELECT word FROM words WHERE id = 1") == [("một",)]
+
+    for _ in range(2):
+        assert words.query("SELECT CAST(x'ff' AS TEXT), word FROM words WHERE id = 1") == [(b"\xff", "một")]
+    assert words.query("SELECT word FROM words WHERE id = 1") == [("một",)]
+
+
 # The tracer
 
 

@@ -10,8 +10,8 @@ from recsys.errors import SettingsError
 from recsys.settings import Shop, load_settings
 from recsys.store import (
     Database,
+    bought_items,
     products,
-    purchased_items,
     read_catalogue,
     read_interactions,
     user_events,
@@ -200,7 +200,7 @@ def test_one_of_its_users_is_read_with_the_versions_indices(bags: Database, mapp
     assert (events.timestamps - NEW_YEAR).tolist() == [-10, 0, 0]
     assert events.user == 1
     assert user_events(bags, shop, "v1", "C-9", 10).idx.tolist() == [-1, 0]
-    assert sorted(purchased_items(bags, shop, "C-ä7")) == ["BAG-1", "HAT-2"]
+    assert sorted(bought_items(bags, shop, "C-ä7", NEW_YEAR)) == ["BAG-1", "HAT-2"]
     assert len(user_events(bags, shop, "v1", "c-ä7", 10)) == 0
 
 

@@ -1,5 +1,6 @@
 """What is checked before a training run: the mapping, and the rights of the account, with the GRANT that is missing."""
 
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import closing
@@ -240,7 +241,7 @@ def test_no_grant_to_write_the_shops_own_tables_is_requested(guarded: Guarded):
     with connect(guarded.reader) as db, pytest.raises(SettingsError) as caught:
         check_own_tables(db)
     assert "rec_versions" in granted(str(caught.value)) or "SCHEMA" in granted(str(caught.value))
-    assert "recommendations" not in granted(str(caught.value))
+    assert re.search(r"\brecommendations\b", granted(str(caught.value))) is None
 
     as_administrator(guarded.url, granted(str(caught.value)))
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from recsys.settings import ProductsTable, Shop, Source, TableSource, load_settings
+from recsys.settings import ProductsTable, Shop, Source, TableSource, TrackedSource, load_settings
 from recsys.store.shop_mapping import products_sql, source_sql
 
 TABLE = 'table = "shop.activity"\nuser = "u"\nitem = "i"\ntimestamp = "w"\n'
 PLAIN = TableSource("shop.activity", "u", "i", "w", event="e")
-VIEWS = TableSource("Interactions", "userId", "productId", "timestamp", event="actionCode", row_id="interId")
+VIEWS = TableSource(
+    "Interactions", "userId", "productId", "timestamp", event="actionCode", row_id="interId", event_id="eventId"
+)
 VIEWS_BY_DEVICE = replace(VIEWS, contexts=(("device_type", "device_type"),))
 STARS = TableSource("Comments", "userId", "productId", "createdAt", rating="star", row_id="id")
 
@@ -44,6 +46,17 @@ SOURCES = {
         "SELECT u AS user_id, i AS item_id, Käufe AS event, w AS timestamp, r AS row_id, c AS channel, "
         "d AS device_type FROM t WHERE u = :user_id",
     ),
+    "what recsys records itself": (
+        TrackedSource(names=(("add_to_cart", "it's in"),), event_ids=(("a.b", "c"),)),
+        "SELECT t.user_id AS user_id, t.product_id AS item_id, "
+        "CASE t.interaction_type WHEN 'add_to_cart' THEN 'it''s in' END AS event, t.occurred_at AS timestamp, "
+        "t.id AS row_id FROM rec_user_interactions t WHERE t.occurred_at >= :since AND t.product_id IS NOT NULL "
+        "AND t.interaction_type IN ('add_to_cart') AND NOT EXISTS (SELECT 1 FROM a.b o WHERE o.c = t.event_id)",
+        "SELECT t.user_id AS user_id, t.product_id AS item_id, "
+        "CASE t.interaction_type WHEN 'add_to_cart' THEN 'it''s in' END AS event, t.occurred_at AS timestamp, "
+        "t.id AS row_id FROM rec_user_interactions t WHERE t.user_id = :user_key AND t.product_id IS NOT NULL "
+        "AND t.interaction_type IN ('add_to_cart') AND NOT EXISTS (SELECT 1 FROM a.b o WHERE o.c = t.event_id)",
+    ),
     "the shop's own texts": (Source("SELECT 1;", " SELECT 2 "), "SELECT 1;", " SELECT 2 "),
 }  # fmt: skip
 
@@ -56,16 +69,18 @@ PRODUCTS = {
     ),
     "a table with ids only": (
         ProductsTable("db.p", "i"),
-        "SELECT i AS item_id, 1 AS active, NULL AS category, NULL AS brand, NULL AS price, NULL AS name FROM db.p",
+        "SELECT i AS item_id, 1 AS active, NULL AS category, NULL AS brand, NULL AS price, NULL AS name, "
+        "NULL AS tags FROM db.p",
     ),
     "a table with every column": (
         ProductsTable("p", "i", active="on_sale = 'Y'", category="c", brand="b", price="x", name="n"),
         "SELECT i AS item_id, CASE WHEN on_sale = 'Y' THEN 1 ELSE 0 END AS active, c AS category, b AS brand, "
-        "x AS price, n AS name FROM p",
+        "x AS price, n AS name, NULL AS tags FROM p",
     ),
     "a table with a price": (
         ProductsTable("p", "i", price="p.x"),
-        "SELECT i AS item_id, 1 AS active, NULL AS category, NULL AS brand, p.x AS price, NULL AS name FROM p",
+        "SELECT i AS item_id, 1 AS active, NULL AS category, NULL AS brand, p.x AS price, NULL AS name, "
+        "NULL AS tags FROM p",
     ),
     "the shop's own text": ("SELECT a.sku AS item_id FROM a -- :x", "SELECT a.sku AS item_id FROM a -- :x"),
     "an empty text": ("", ""),
@@ -93,6 +108,20 @@ TOML = {
     "a table and texts": (
         f"[[sources]]\n{TABLE}event = 'e'\n[[sources]]\nsince = 'A'\none_user = 'B'",
         Shop(sources=(PLAIN, Source("A", "B"))),
+    ),
+    "what recsys records itself, beside a table with event ids": (
+        "[shop]\ntracked_events = ['view', 'add_to_cart', 'purchase']\ncart_events = ['basket', 'cart']\n"
+        f"[[sources]]\n{TABLE}event = 'e'\nevent_id = 'x'",
+        Shop(
+            sources=(
+                replace(PLAIN, event_id="x"),
+                TrackedSource(
+                    names=(("view", "view"), ("add_to_cart", "basket"), ("purchase", "purchase")),
+                    event_ids=(("shop.activity", "x"),),
+                ),
+            ),
+            cart_events=("basket", "cart"),
+        ),
     ),
     "a table of products": (
         f"products = {{table = 'p', id = 'i', active = 'a > 0', name = 'n'}}\n[[sources]]\n{TABLE}event = 'e'",

@@ -14,16 +14,15 @@ from recsys.errors import SettingsError
 from recsys.settings import Shop, Source
 from recsys.store import (
     Database,
+    bought_items,
     newest_products,
     products,
-    purchased_items,
     read_catalogue,
     read_interactions,
     user_events,
     write_version,
 )
 from recsys.store.columns import (
-    IdReader,
     epoch_seconds,
     event_codes,
     id_array,
@@ -77,7 +76,7 @@ ODD = {
     "null": None,
 }
 GOOD: dict[str, tuple[Callable[[list[object]], object], object, object]] = {  # reader, a good value, how it is read
-    "ids": (lambda column: id_array(column, IdReader()), 1, 1),
+    "ids": (lambda column: id_array(column, {}), 1, 1),
     "events": (lambda column: event_codes(column, {}, {"view"}, rating=False), "view", 0),
     "ratings": (lambda column: event_codes(column, {}, {"star1"}, rating=True), 1, 0),
     "timestamps": (lambda column: epoch_seconds(column, "Asia/Ho_Chi_Minh")[0], NEW_YEAR, NEW_YEAR),
@@ -101,10 +100,10 @@ def test_an_odd_value_neither_stops_a_reader_nor_changes_its_neighbours(kind: st
 
 @pytest.mark.parametrize("raw", [1.0, True, Decimal("1.5"), [1], date(2024, 1, 1)])
 def test_a_value_that_only_equals_an_id_is_no_id(raw: object) -> None:
-    reader = IdReader()
+    known: dict[object, int | str | None] = {}
 
-    assert id_array([raw, 1], reader).tolist() == [None, 1]
-    assert id_array([1, raw, None], reader).tolist() == [1, None, None]
+    assert id_array([raw, 1], known).tolist() == [None, 1]
+    assert id_array([1, raw, None], known).tolist() == [1, None, None]
 
 
 def test_null_is_absent_and_so_is_blank_text_in_columns_of_text() -> None:
@@ -268,7 +267,9 @@ def test_serving_drops_the_same_damaged_rows_as_training(
     assert len(of_serving(db, shop, 7, "int")) == (2 if reason else 3)
     assert len(of_serving(db, shop, 8, "int")) == 3
     assert dict(user_events(db, shop, "v1", 7, 100, item_kind="int").unread) == ({unread: 1} if unread else {})
-    assert sorted(purchased_items(db, shop, 7, item_kind="int")) == sorted({row[0] for row in of_training(db, shop, 7)})
+    assert sorted(bought_items(db, shop, 7, NEW_YEAR + 60, item_kind="int")) == sorted(
+        {row[0] for row in of_training(db, shop, 7)}
+    )
     if reason not in {None, "null item"} and "number" not in case:
         [line] = lines
         assert "of Interactions: 1 of 6 unreadable, e.g. " in line
@@ -403,7 +404,7 @@ def test_a_row_that_the_database_cannot_compute_is_no_settings_error(db: Databas
 
     assert (len(lost), lost.user, lost.refused) == (0, 0, True)
     assert (len(kept), kept.user, kept.refused) == (1, 1, False)
-    assert purchased_items(db, mapped, "7", item_kind="str") == []
+    assert bought_items(db, mapped, "7", NEW_YEAR, item_kind="str") == []
 
 
 @pytest.mark.parametrize(

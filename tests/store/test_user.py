@@ -5,7 +5,7 @@ import pytest
 
 from recsys.errors import ModelMismatch
 from recsys.settings import Shop, Source
-from recsys.store import Database, UserEvents, purchased_items, read_interactions, user_events, write_version
+from recsys.store import Database, UserEvents, bought_items, read_interactions, user_events, write_version
 
 NEW_YEAR = 1_704_067_200  # 2024-01-01 00:00:00 UTC
 
@@ -56,7 +56,7 @@ def test_it_takes_one_statement(db: Database, shop: Shop, version: str) -> None:
     user_events(db, shop, version, 7, 10)
     assert len(sent) == 1
 
-    purchased_items(db, shop, 7)
+    bought_items(db, shop, 7, NEW_YEAR)
     assert len(sent) == 2
 
 
@@ -114,7 +114,7 @@ def test_what_can_be_no_id_has_no_events(db: Database, shop: Shop, version: int,
     db.insert("Interactions", [visit(7, 10, "view", 0)])
 
     assert len(user_events(db, shop, version, user, 10)) == 0
-    assert purchased_items(db, shop, user) == []
+    assert bought_items(db, shop, user, NEW_YEAR) == []
 
 
 def test_no_events_are_arrays_without_rows(db: Database, shop: Shop, version: str) -> None:
@@ -159,7 +159,7 @@ def test_item_ids_come_in_the_shops_type(db: Database, shop: Shop, version: str)
 
     assert user_events(db, shop, version, 7, 10, item_kind="str").items.tolist() == ["10"]
     assert user_events(db, shop, version, 7, 10, item_kind="int").items.tolist() == [10]
-    assert purchased_items(db, shop, 7, item_kind="str") == ["10"]
+    assert bought_items(db, shop, 7, NEW_YEAR, item_kind="str") == ["10"]
 
 
 def test_times_are_read_in_the_stored_zone(db: Database, shop: Shop, version: str) -> None:
@@ -170,19 +170,17 @@ def test_times_are_read_in_the_stored_zone(db: Database, shop: Shop, version: st
     assert (events.timestamps - NEW_YEAR).tolist() == [0]
 
 
-def test_purchased_items_are_all_that_were_ever_bought_once_each(db: Database, shop: Shop) -> None:
+def test_bought_items_are_those_of_the_window_once_each(db: Database, shop: Shop) -> None:
     db.insert("Interactions", [visit(7, 10, "purchase", 0), visit(7, 10, "purchase", 50), visit(7, 11, "cart", 0)])
     db.insert("Interactions", [visit(7, 12, "purchase", 10), visit(8, 99, "purchase", 0)])
 
-    assert sorted(purchased_items(db, shop, 7)) == [10, 12]
-    assert purchased_items(db, shop, 7, since=NEW_YEAR + 11) == [10]
-    assert purchased_items(db, shop, 7, since=NEW_YEAR + 50) == [10]
-    assert purchased_items(db, shop, 7, since=NEW_YEAR + 51) == []
-    assert purchased_items(db, replace(shop, purchase_events=("cart",)), 7) == [11]
+    for now, items in ((60, [10, 12]), (86_411, [10]), (86_450, [10]), (86_451, [])):
+        assert sorted(bought_items(db, replace(shop, repeat_after_days=1), 7, NEW_YEAR + now)) == items
+    assert bought_items(db, replace(shop, purchase_events=("cart",)), 7, NEW_YEAR) == [11]
 
 
 def test_a_shop_with_ratings_only_has_no_purchases(db: Database, shop: Shop) -> None:
-    assert purchased_items(db, replace(shop, sources=shop.sources[1:]), 7) == []
+    assert bought_items(db, replace(shop, sources=shop.sources[1:]), 7, NEW_YEAR) == []
 
 
 @pytest.mark.parametrize("what", ["events", "purchases"])
@@ -197,7 +195,7 @@ def test_ids_that_differ_in_case_or_blanks_are_two_users(db: Database, shop: Sho
         items = (
             user_events(db, mapped, version, who, 9).items.tolist()
             if what == "events"
-            else purchased_items(db, mapped, who)
+            else bought_items(db, mapped, who, NEW_YEAR)
         )
         assert items == [f"of {who}"]
 
@@ -216,7 +214,7 @@ def test_a_text_that_is_no_uuid_is_an_unknown_user(db: Database, shop: Shop, ver
     assert read_interactions(db, mapped)[0].users.tolist() == [lan]
     unknown = user_events(db, mapped, version, "lan", 9)
     assert (len(unknown), unknown.user) == (0, None)
-    assert purchased_items(db, mapped, "lan") == []
+    assert bought_items(db, mapped, "lan", NEW_YEAR) == []
 
 
 @pytest.mark.parametrize("shop_url", ["sqlite", "mariadb"], indirect=True)

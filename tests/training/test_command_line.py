@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -159,7 +160,7 @@ def test_a_disk_without_room_for_another_version_is_reported_with_sizes(
     entry_point: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setattr("recsys.artifacts.check_room", check_room)
-    monkeypatch.setattr("recsys.artifacts.publish.free_bytes", lambda folder: 5 * 2**20)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=5 * 2**20))
     assert entry_point.main([]) == 1
     assert "should have room for one more version, 16 MiB. Received: 5 MiB free." in capsys.readouterr().err
 
@@ -181,7 +182,7 @@ def test_the_help_of_every_option_has_meaning_default_and_range(entry_point: Any
     help_text = " ".join(capsys.readouterr().out.split())
     for option in fields(Training):
         flag = re.escape(f"--{option.name.replace('_', '-')} {option.type} ")
-        default = re.escape(str(option.default))
+        default = re.escape(str(option.default).lower())
         match = re.search(rf"{flag}(\S.+?) Default {default}; (above|from|one of) [^;]+?\.( -|$)", help_text)
         assert match, option.name
         assert len(match[1].split()) >= 4 and match[1].endswith("."), option.name
@@ -202,10 +203,13 @@ def environ(folder: Path, **more: str) -> dict[str, str]:
     }
 
 
+LOCKS = {".lock", ".training.lock"}
+
+
 def left_behind(folder: Path) -> list[str]:
-    """Return the files in models/ except the lock, and the versions in the database."""
+    """Return the files in models/ except the locks, and the versions in the database."""
     models = folder / "models"
-    files = [path.name for path in models.iterdir() if path.name != ".lock"] if models.exists() else []
+    files = [path.name for path in models.iterdir() if path.name not in LOCKS] if models.exists() else []
     with sqlite3.connect(folder / "shop.sqlite") as db:
         return [*files, *(name for (name,) in db.execute("SELECT name FROM rec_versions"))]
 
@@ -236,7 +240,7 @@ def test_an_interrupt_that_an_import_would_swallow_ends_in_one_line(tmp_path: Pa
         check=False,
     )
     assert (process.returncode, process.stdout, process.stderr) == (130, "", INTERRUPTED)
-    assert left_behind(tmp_path) == []
+    assert set(left_behind(tmp_path)) <= {".training.json"}  # it names a dead owner, whose lock the next run takes over
 
 
 def test_an_interrupt_that_a_callback_swallows_is_repeated(

@@ -1,248 +1,54 @@
-"""The weights of ensembles on data with known weights, and the likelihood by hand."""
+"""Which terms a sum has, on data with known weights and on shapes of shops: it is not below its best term."""
 
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from itertools import product
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recsys.evaluation.protocol import EvaluationCase, EvaluationSet
+from recsys.evaluation.metrics import average_precision_at_k
+from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, K, allowed_items
+from recsys.evaluation.ranking import top_k
 from recsys.features.features import N_FEATURES, NAMES, POPULARITIES, Features
-from recsys.features.item_item import Neighbours
-from recsys.features.query import Query
-from recsys.training import ensemble as module
+from recsys.training.candidates import NetworkScore, build_batch
 from recsys.training.ensemble import (
     FALLBACK,
+    N_FOLDS,
     NETWORK,
     PENALTIES,
     SAMPLING_CORRECTION_POWERS,
     TIE_BREAK,
-    EnsembleHyperparameters,
-    ListwiseBatch,
-    build_batch,
-    fit_ensemble,
-    fit_with,
-    log_likelihood,
-    maximise,
-    select_hyperparameters,
+    EnsembleFit,
+    Search,
+    Trial,
+    best_of,
+    fit_ensembles,
+    simplest_of_the_best,
+    within,
 )
+from recsys.training.listwise import covariances, log_likelihood, maximise
+from tests.helpers.planted import case_of, evaluation_set_of, features_of, planted
+from tests.helpers.shop_shapes import SHAPES, shop
 
-NOW = 1_700_000_000
 FACTORS, POPULARITY, USER_ITEM = NAMES.index("factors"), NAMES.index("popularity"), NAMES.index("own")
 ALL = np.ones(N_FEATURES, bool)  # for candidates without a network
 
 
-def features_of(factors: NDArray, popularity: NDArray | None = None) -> Features:
-    """Return features of which only `factors`, the first popularity and the user-item ones differ from 0.
-
-    Args:
-        factors: `(n_users, n_items)`.
-        popularity: `(n_items,)`.
-    """
-    n_items = factors.shape[1]
-    no_neighbours = Neighbours(np.zeros(n_items + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
-    popularities = np.zeros((4, n_items), np.float32)
-    popularities[0] = 0 if popularity is None else popularity
-    return Features(
-        no_neighbours, no_neighbours, factors.astype(np.float32), np.eye(n_items, dtype=np.float32), popularities
-    )
+def fit_one(
+    features: Features, network_score: NetworkScore | None, evaluation_set: EvaluationSet, rng: np.random.Generator
+) -> EnsembleFit:
+    return fit_ensembles(features, {NETWORK: network_score}, evaluation_set, rng)[NETWORK]
 
 
-def case_of(
-    user: int, relevant: Sequence[int], items: Sequence[int] = (), hidden: Sequence[int] = (), n_unreachable: int = 0
-) -> EvaluationCase:
-    query = Query(
-        user=user,
-        items=np.array(items, np.int32),
-        weights=np.ones(len(items), np.float32),
-        timestamps=np.full(len(items), NOW - 86_400, np.int64),
-        context=np.zeros(0, np.int32),
-        now=NOW,
-    )
-    return EvaluationCase(query, np.array(relevant, np.int32), n_unreachable, np.array(hidden, np.int32))
+def search_of(features: Features, evaluation_set: EvaluationSet, rng: np.random.Generator) -> Search:
+    batch = build_batch(features, {}, evaluation_set, rng)
+    return Search(batch, rng.permutation(len(batch)) % N_FOLDS)
 
 
-def evaluation_set_of(cases: Sequence[EvaluationCase], n_items: int, inactive: Sequence[int] = ()) -> EvaluationSet:
-    active = np.ones(n_items, bool)
-    active[list(inactive)] = False
-    return EvaluationSet(tuple(cases), np.ones(len(cases), bool), 0, active, tuple(case.relevant for case in cases))
-
-
-def planted(
-    rng: np.random.Generator, n_cases: int, n_items: int, weights: tuple[float, float], n_relevant: int = 1
-) -> tuple[Features, EvaluationSet]:
-    """Return relevant items drawn from the softmax of `weights[0]·factors + weights[1]·popularity`."""
-    factors, popularity = rng.normal(size=(n_cases, n_items)), rng.normal(size=n_items)
-    cases = []
-    for user, row in enumerate(factors):
-        noise = rng.gumbel(size=n_items)  # the largest score plus noise is a draw from the softmax
-        best = np.argsort(-(weights[0] * row + weights[1] * popularity + noise))[:n_relevant]
-        cases.append(case_of(user, np.sort(best).tolist()))
-    return features_of(factors, popularity), evaluation_set_of(cases, n_items)
-
-
-def random_cases(rng: np.random.Generator, n_features: int = 4) -> ListwiseBatch:
-    """Return three queries with 2, 1 and 3 positives and 5, 1 and 4 negatives, in double precision."""
-    positive_query, negative_query = np.repeat(np.arange(3), (2, 1, 3)), np.repeat(np.arange(3), (5, 1, 4))
-    positives, negatives = rng.normal(size=(6, n_features)), rng.normal(size=(10, n_features))
-    return ListwiseBatch(positives, positive_query, negatives, negative_query, np.abs(rng.normal(size=10)))
-
-
-# The likelihood
-
-
-def test_the_likelihood_by_hand() -> None:
-    """Query 0 has positives 1 and 0 and a negative 2 that represents three items; query 1 has 5 against 5 and 5.
-
-    With the weight log 2: 2^1/(2^1 + 3·2^2) = 1/7 and 2^0/(2^0 + 3·2^2) = 1/13, as positives do not compete; then 1/3.
-    """
-    batch = ListwiseBatch(
-        positives=np.array([[1.0], [0.0], [5.0]]),
-        positive_query=np.array([0, 0, 1]),
-        negatives=np.array([[2.0], [5.0], [5.0]]),
-        negative_query=np.array([0, 1, 1]),
-        log_sampling_weight=np.array([math.log(3), 0, 0]),
-    )
-
-    value, gradient = log_likelihood(np.array([math.log(2)]), batch)
-
-    assert value == pytest.approx(((math.log(1 / 7) + math.log(1 / 13)) / 2 + math.log(1 / 3)) / 2)
-    assert gradient.tolist() == pytest.approx([((1 - 2) * 6 / 7 + (0 - 2) * 12 / 13) / 2 / 2])
-
-
-@pytest.mark.parametrize("scale", [0.0, 0.3, 3.0])
-def test_the_gradient_is_that_of_finite_differences(scale: float, rng: np.random.Generator) -> None:
-    batch, weights, step = random_cases(rng), scale * rng.normal(size=4), 1e-6
-    expected = [
-        (log_likelihood(weights + e, batch)[0] - log_likelihood(weights - e, batch)[0]) / (2 * step)
-        for e in step * np.eye(4)
-    ]
-
-    np.testing.assert_allclose(log_likelihood(weights, batch)[1], expected, rtol=1e-6, atol=1e-8)
-
-
-def test_scores_far_apart_neither_overflow_nor_vanish() -> None:
-    far = ListwiseBatch(
-        np.array([[-1e4], [1e4]]), np.array([0, 0]), np.array([[0.0], [1.0]]), np.array([0, 0]), np.zeros(2)
-    )
-
-    value, gradient = log_likelihood(np.ones(1), far)
-
-    assert value == pytest.approx((-1e4 - math.log(1 + math.e)) / 2)
-    assert np.isfinite(gradient).all()
-
-
-def test_the_fit_is_a_maximum(rng: np.random.Generator) -> None:
-    batch, penalty = random_cases(rng), 0.05
-    rows = [np.concatenate([part[query == n] for part, query in batch.parts]) for n in range(3)]
-    deviations = np.sqrt(sum(((part - part.mean(0)) ** 2).sum(0) for part in rows) / 16)
-
-    def objective(weights: NDArray[np.float64]) -> float:
-        return log_likelihood(weights, batch)[0] - penalty * float(((weights * deviations) ** 2).sum())
-
-    weights, optimiser = maximise(batch, np.array([True, True, False, True]), penalty)
-
-    assert optimiser["converged"]
-    assert weights[2] == 0
-    for direction in 0.01 * np.concatenate([np.eye(4), -np.eye(4)])[[0, 1, 3, 4, 5, 7]]:
-        assert objective(weights) > objective(weights + direction)
-
-
-def test_units_do_not_matter(rng: np.random.Generator) -> None:
-    """The penalty is on features of deviation 1, so a feature of ten times the size has a tenth of the weight."""
-    batch, tenfold = random_cases(rng), np.array([1.0, 10.0, 1.0, 1.0])
-    weights, _ = maximise(batch, ALL[:4], 0.1)
-    scaled, _ = maximise(
-        replace(batch, positives=batch.positives * tenfold, negatives=batch.negatives * tenfold), ALL[:4], 0.1
-    )
-
-    np.testing.assert_allclose(scaled * tenfold, weights, rtol=1e-3, atol=1e-4)
-
-
-def test_a_feature_that_differs_only_between_queries_has_no_weight(rng: np.random.Generator) -> None:
-    batch = random_cases(rng)
-    batch.positives[:, 1], batch.negatives[:, 1] = batch.positive_query * 0.1, batch.negative_query * 0.1
-    batch.positives[:, 2], batch.negatives[:, 2] = 0.7, 0.7
-
-    assert maximise(batch, ALL[:4], 0.01)[0][1:3].tolist() == [0, 0]
-
-
-# Candidates
-
-
-def test_candidates_are_neither_hidden_nor_inactive(rng: np.random.Generator) -> None:
-    """The factors are the item's number, so candidates can be read off; hidden and inactive items would be the best."""
-    n = 1_000
-    features = features_of(np.tile(np.arange(n), (1, 1)))
-    case = case_of(0, relevant=[3, 997, 999], items=[10, 999, 998], hidden=[998, 999])
-    batch = build_batch(features, {}, evaluation_set_of([case], n, inactive=[996, 997]), rng)
-    negatives = batch.negatives[:, FACTORS].astype(int)
-
-    assert batch.positives[:, FACTORS].tolist() == [3]  # 997 and 999 may not be recommended
-    assert set(negatives) & {3, 996, 997, 998, 999} == set()
-    assert len(set(negatives)) == len(negatives)
-    assert set(range(946, 996)) | {10} <= set(negatives)  # the 50 best by factors, and the history
-    # together, the negatives represent all items that may be recommended
-    assert np.exp(batch.log_sampling_weight).sum() == pytest.approx(n - 5)
-
-
-def test_all_items_of_a_small_catalogue_are_candidates(rng: np.random.Generator) -> None:
-    batch = build_batch(
-        features_of(np.arange(20.0)[None]), {}, evaluation_set_of([case_of(0, [4, 7], hidden=[1])], 20), rng
-    )
-
-    assert sorted(batch.negatives[:, FACTORS].tolist()) == [n for n in range(20) if n not in (1, 4, 7)]
-    assert batch.log_sampling_weight.tolist() == [0] * 17
-
-
-def test_the_candidates_of_a_case_are_used_as_they_are(rng: np.random.Generator) -> None:
-    case = replace(case_of(0, [4], items=[2], hidden=[8]), candidates=np.array([9, 4, 8, 6], np.int32))
-    batch = build_batch(features_of(np.arange(1_000.0)[None]), {}, evaluation_set_of([case], 1_000), rng)
-
-    assert batch.positives[:, FACTORS].tolist() == [4]
-    assert batch.negatives[:, FACTORS].tolist() == [6, 9]
-    assert batch.log_sampling_weight.tolist() == [0, 0]
-
-
-def test_only_cases_with_a_positive_and_a_negative_count(rng: np.random.Generator) -> None:
-    cases = [
-        case_of(0, relevant=[1]),
-        case_of(0, relevant=[], n_unreachable=2),
-        case_of(0, relevant=[2], hidden=[2]),
-        replace(case_of(0, relevant=[1, 2]), candidates=np.array([1, 2], np.int32)),
-        case_of(0, relevant=[3, 4]),
-    ]
-    batch = build_batch(features_of(np.arange(5.0)[None]), {}, evaluation_set_of(cases, 5), rng)
-
-    assert len(batch) == 2
-    assert batch.positive_query.tolist() == [0, 1, 1]
-    assert batch.negative_query.tolist() == [0, 0, 0, 0, 1, 1, 1]
-
-
-def test_a_large_evaluation_set_is_sampled(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
-    monkeypatch.setattr(module, "MAX_CASES", 7)
-    features, evaluation_set = planted(rng, 30, 10, (1.0, 0.0))
-
-    assert len(build_batch(features, {}, evaluation_set, rng)) == 7
-
-
-def test_queries_are_taken_with_all_their_candidates(rng: np.random.Generator) -> None:
-    batch = random_cases(rng)
-    taken = batch.take(np.array([True, False, True]))
-
-    assert len(taken) == 2
-    assert taken.positive_query.tolist() == [0, 0, 1, 1, 1]
-    assert taken.negative_query.tolist() == [0] * 5 + [1] * 4
-    np.testing.assert_array_equal(taken.positives, batch.positives[[0, 1, 3, 4, 5]])
-    np.testing.assert_array_equal(taken.negatives, batch.negatives[[0, 1, 2, 3, 4, 6, 7, 8, 9]])
-    np.testing.assert_array_equal(taken.log_sampling_weight, batch.log_sampling_weight[[0, 1, 2, 3, 4, 6, 7, 8, 9]])
-
-
-# The whole fit
+# Known weights
 
 
 @pytest.mark.parametrize("truth", [(2.0, 0.0), (1.0, -1.0)])
@@ -252,7 +58,7 @@ def test_the_true_weights_are_recovered_from_sampled_candidates(
     """About 550 of 2,000 items are candidates; without the correction, the weights would be too small."""
     features, evaluation_set = planted(rng, 400, 2_000, truth)
     batch = build_batch(features, {}, evaluation_set, rng)
-    weights, _ = maximise(batch, ALL, 0.0)
+    weights = maximise([batch], ALL, 0.0, np.sqrt(np.diag(covariances([batch])))).weights
 
     assert len(batch.negatives) / len(batch) < 700
     assert weights[[FACTORS, POPULARITY]].tolist() == pytest.approx(truth, abs=0.2)
@@ -260,16 +66,25 @@ def test_the_true_weights_are_recovered_from_sampled_candidates(
 
 def test_only_the_informative_feature_has_a_large_weight(rng: np.random.Generator) -> None:
     features, evaluation_set = planted(rng, 200, 80, (4.0, 0.0), n_relevant=3)
-    fit = fit_ensemble(features, None, evaluation_set, rng)
+    batch = build_batch(features, {}, evaluation_set, rng)
+    weights, trials = fit_one(features, None, evaluation_set, rng)
 
-    assert fit.fitted
-    assert fit.n_cases == 200
-    assert (fit.weights.shape, fit.weights.dtype) == ((N_FEATURES + 1,), np.float32)
-    assert fit.weights[FACTORS] > 0.5
-    assert abs(fit.weights[POPULARITY]) < 0.2
-    assert fit.weights[-1] == 0  # there is no network
-    assert fit.log_likelihood is not None
-    assert fit.log_likelihood > -math.log(80)  # better than chance
+    assert len(batch) == 200
+    assert not trials["fallback"]
+    assert (weights.shape, weights.dtype) == ((N_FEATURES + 1,), np.float32)
+    assert weights[FACTORS] > 0.5
+    assert abs(weights[POPULARITY]) < 0.2
+    assert weights[-1] == 0  # there is no network
+    assert log_likelihood(weights[:-1].astype(float), batch).value / 200 > -math.log(80)  # better than chance
+
+
+def test_two_terms_that_both_say_something_are_added_up(rng: np.random.Generator) -> None:
+    features, evaluation_set = planted(rng, 400, 80, (1.5, 1.5), n_relevant=3)
+    weights, trials = fit_one(features, None, evaluation_set, rng)
+
+    assert trials["terms"] == ["factors", "popularity"]
+    assert weights[FACTORS] == pytest.approx(weights[POPULARITY], rel=0.3)
+    assert trials["map10"] > max(trial["map10"] for trial in trials["tried"] if "only" in trial)
 
 
 def test_an_informative_network_has_a_large_weight(rng: np.random.Generator) -> None:
@@ -279,31 +94,35 @@ def test_an_informative_network_has_a_large_weight(rng: np.random.Generator) -> 
         replace(case, relevant=np.argsort(-truth[n])[:1].astype(np.int32))
         for n, case in enumerate(evaluation_set.cases)
     ]
-    fit = fit_ensemble(features, lambda query: truth[query.user], replace(evaluation_set, cases=tuple(cases)), rng)
+    weights, _ = fit_one(features, lambda query: truth[query.user], replace(evaluation_set, cases=tuple(cases)), rng)
 
-    assert fit.weights[-1] > 1
-    assert fit.weights[-1] > 5 * np.abs(fit.weights[:-1]).max()
+    assert weights[-1] >= 1
+    assert weights[-1] > 5 * np.abs(weights[:-1]).max()
+
+
+def test_a_network_that_certainly_harms_has_no_weight(rng: np.random.Generator) -> None:
+    """The features alone are chosen on the same folds, and a network of noise is worse under every penalty."""
+    features, evaluation_set = planted(rng, 300, 40, (3.0, 0.0))
+    search = search_of(features, evaluation_set, rng)
+    noise = rng.normal(size=len(search.batch.negatives)).astype(np.float32)
+    wide = replace(
+        search.batch,
+        positives=np.column_stack([search.batch.positives, np.zeros(len(search.batch.positives), np.float32)]),
+        negatives=np.column_stack([search.batch.negatives, 1e3 * noise]),
+    )
+    alone = Search(wide, search.fold).features_alone()[0]
+    chosen, _ = Search(wide, search.fold).with_network(N_FEATURES, alone)
+
+    assert abs(chosen.weights[-1] * 1e3) < 0.2 * chosen.weights[FACTORS]
+    assert within(alone.precisions - chosen.precisions, 1)
 
 
 def test_a_constant_network_has_no_weight(rng: np.random.Generator) -> None:
     features, evaluation_set = planted(rng, 40, 30, (2.0, 0.0))
-    fit = fit_ensemble(features, lambda query: np.full(30, 0.1 + query.user, np.float32), evaluation_set, rng)
+    weights, _ = fit_one(features, lambda query: np.full(30, 0.1 + query.user, np.float32), evaluation_set, rng)
 
-    assert fit.weights[-1] == 0
-    assert fit.weights[FACTORS] > 0
-
-
-def test_only_allowed_features_have_a_weight(rng: np.random.Generator) -> None:
-    features, evaluation_set = planted(rng, 60, 40, (2.0, 1.0))
-    fit = fit_ensemble(
-        features, lambda query: np.arange(40, dtype=np.float32), evaluation_set, rng, allowed=("popularity", "own")
-    )
-    nothing = fit_ensemble(features, None, evaluation_set, rng, allowed=())
-
-    assert np.flatnonzero(fit.weights).tolist() == [POPULARITY, N_FEATURES]
-    assert nothing.weights.tolist() == [0] * (N_FEATURES + 1)
-    with pytest.raises(ValueError, match=r"`allowed` should be some of neighbours, .*\. Received: nothing\."):
-        fit_ensemble(features, None, evaluation_set, rng, allowed=("own", "nothing"))
+    assert weights[-1] == 0
+    assert weights[FACTORS] > 0
 
 
 @pytest.mark.parametrize("network_score", [None, lambda query: np.ones(5, np.float32)])
@@ -311,21 +130,25 @@ def test_only_allowed_features_have_a_weight(rng: np.random.Generator) -> None:
 def test_without_test_cases_the_weights_are_the_fallback(
     network_score, cases: list[EvaluationCase], rng: np.random.Generator
 ) -> None:  # type: ignore[no-untyped-def]
-    fit = fit_ensemble(features_of(np.ones((1, 5))), network_score, evaluation_set_of(cases, 5), rng)
-    weights = dict(zip((*NAMES, NETWORK), fit.weights.tolist(), strict=True))
+    fitted, trials = fit_one(features_of(np.ones((1, 5))), network_score, evaluation_set_of(cases, 5), rng)
+    weights = dict(zip((*NAMES, NETWORK), fitted.tolist(), strict=True))
 
-    assert not fit.fitted
-    assert (fit.log_likelihood, fit.n_cases, fit.trials["fallback"]) == (None, 0, True)
+    assert trials == {"fallback": True}
     assert {name: weight for name, weight in weights.items() if weight} == {
         name: weight for name, weight in FALLBACK.items() if network_score is not None or name != NETWORK
     }
 
 
-def test_one_test_case_is_enough(rng: np.random.Generator) -> None:
-    fit = fit_ensemble(features_of(np.arange(6.0)[None]), None, evaluation_set_of([case_of(0, [5], items=[1])], 6), rng)
+@pytest.mark.parametrize("network_score", [None, lambda query: np.arange(6, dtype=np.float32)])
+def test_one_test_case_is_enough_for_the_strongest_penalty(
+    network_score: NetworkScore | None, rng: np.random.Generator
+) -> None:
+    case = case_of(0, [5], items=[1])
+    features = features_of(np.arange(6.0)[None])
+    weights, trials = fit_one(features, network_score, evaluation_set_of([case], 6), rng)
 
-    assert (fit.n_cases, fit.trials["penalty"], fit.trials["tried"]) == (1, PENALTIES[0], [])
-    assert fit.weights[FACTORS] > 0 > fit.weights[USER_ITEM]
+    assert (trials["fallback"], trials["penalty"]) == (False, PENALTIES[0])
+    assert weights[FACTORS] > 0 > weights[USER_ITEM]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -335,58 +158,148 @@ def test_scores_that_are_not_finite_are_named(value: float, rng: np.random.Gener
     broken[5] = value
 
     with pytest.raises(ValueError, match=rf"`network` should be finite scores\. Received: {value} for user 0\."):
-        fit_ensemble(features, lambda query: broken, evaluation_set, rng)
+        fit_one(features, lambda query: broken, evaluation_set, rng)
     with pytest.raises(ValueError, match=rf"`popularity` should be finite scores\. Received: {value} for user 0\."):
-        fit_ensemble(replace(features, popularity=np.tile(broken, (4, 1))), None, evaluation_set, rng)
+        fit_one(features._replace(popularity=np.tile(broken, (4, 1))), None, evaluation_set, rng)
 
 
 def test_the_same_generator_gives_the_same_weights() -> None:
     features, evaluation_set = planted(np.random.default_rng(3), 40, 1_200, (1.0, 0.5))
-    fits = [fit_ensemble(features, None, evaluation_set, np.random.default_rng(5)) for _ in range(2)]
+    (weights, trials), (again, same) = (
+        fit_one(features, None, evaluation_set, np.random.default_rng(5)) for _ in range(2)
+    )
 
-    np.testing.assert_array_equal(fits[0].weights, fits[1].weights)
-    assert fits[0].trials == fits[1].trials
-    json.dumps(fits[0].trials)  # they go into the report
+    np.testing.assert_array_equal(weights, again)
+    assert trials == same
+    json.dumps(trials, allow_nan=False)  # they go into the report
+
+
+# What is tried, and what is taken
 
 
 @pytest.mark.parametrize(
     ("n_items", "powers"), [(40, SAMPLING_CORRECTION_POWERS[:1]), (1_200, SAMPLING_CORRECTION_POWERS)]
 )  # all of 40 items are candidates, so no sampling weight needs a power
-def test_hyperparameters_have_the_best_map_in_cross_validation(
+def test_each_term_alone_the_sums_and_the_sum_without_each_term_are_tried(
     rng: np.random.Generator, n_items: int, powers: tuple[float, ...]
 ) -> None:
     features, evaluation_set = planted(rng, 60, n_items, (2.0, 0.0))
-    hyperparameters, tried = select_hyperparameters(build_batch(features, {}, evaluation_set, rng), ALL, rng)
+    _, trials = fit_one(features, None, evaluation_set, rng)
+    tried = trials["tried"]
 
-    assert [(trial["popularity"], trial["sampling_correction_power"], trial["penalty"]) for trial in tried] == list(
-        product((True, False), powers, PENALTIES)
-    )
-    assert {**asdict(hyperparameters), "map10": max(trial["map10"] for trial in tried)} in tried
-    assert all(0 < trial["map10"] <= 1 for trial in tried)
+    assert [trial["only"] for trial in tried if "only" in trial] == ["factors", "popularity"]
+    assert [trial["without"] for trial in tried if "without" in trial] == ["factors", "popularity"]
+    sums = [trial for trial in tried if not {"only", "without"} & trial.keys()]
+    assert [(trial["sampling_correction_power"], trial["penalty"]) for trial in sums] == [
+        (power, penalty) for power in powers for penalty in PENALTIES
+    ]
+    assert all(0 <= trial["map10"] <= 1 for trial in tried)
 
 
-def test_without_a_fitted_weight_popularity_breaks_ties(rng: np.random.Generator) -> None:
-    features, evaluation_set = planted(rng, 60, 40, (2.0, 0.0))
-    batch = build_batch(features, {}, evaluation_set, rng)
-    weights, _ = fit_with(EnsembleHyperparameters(popularity=False), batch, ALL)
+def trial_of(precisions: Sequence[float], n_terms: int, penalty: float) -> Trial:
+    terms = np.arange(N_FEATURES) < n_terms
+    return Trial({}, terms, penalty, 0.0, np.zeros(N_FEATURES), np.array(precisions, float))
 
-    assert weights[FACTORS] > 0.1
-    assert [weights[NAMES.index(name)] for name in POPULARITIES] == [TIE_BREAK] * 4
-    guest = features.blend(case_of(len(features.user_factors), []).query, weights.astype(np.float32))
+
+BEST = trial_of([0.5, 0.4, 0.3, 0.2], 12, 0.1)  # 0.35
+# The differences to the best are 0.1, -0.1, 0.1 and -0.02: their mean is 0.02, their error 0.049
+NEAR = [0.4, 0.5, 0.2, 0.22]
+# The differences are 0.1, 0.08, 0.1 and 0.08: their mean is 0.09, their error 0.006
+FAR = [0.4, 0.32, 0.2, 0.12]
+
+
+@pytest.mark.parametrize(
+    ("others", "taken"),
+    [
+        ([], None),
+        ([trial_of(FAR, 1, math.inf)], None),
+        ([trial_of(NEAR, 1, math.inf)], 0),
+        ([trial_of(NEAR, 12, 1.0)], 0),
+        ([trial_of(NEAR, 12, 0.01)], None),  # it is weaker, so it is not simpler
+        ([trial_of(NEAR, 12, 10.0), trial_of(NEAR, 11, 0.1)], 1),  # fewer terms are simpler than a stronger penalty
+        ([trial_of(NEAR, 1, math.inf), trial_of([0.45, 0.5, 0.2, 0.22], 1, math.inf)], 1),  # the better of two terms
+    ],
+)
+def test_the_simplest_within_one_standard_error_of_the_best_is_taken(others: list[Trial], taken: int | None) -> None:
+    trials = [*others, BEST]
+
+    assert best_of(trials) is BEST
+    assert simplest_of_the_best(trials) is (BEST if taken is None else trials[taken])
+
+
+@pytest.mark.parametrize(("errors_alone", "is_taken"), [(1.0, False), (2.0, True)])
+def test_a_sum_has_to_be_certainly_above_each_term_alone(errors_alone: float, is_taken: bool) -> None:
+    """The differences to the best are 0.1, 0, 0.1 and -0.02: their mean is 0.045, 1.42 times their error."""
+    alone, as_a_sum = (trial_of([0.4, 0.4, 0.2, 0.22], 1, penalty) for penalty in (math.inf, 10.0))
+
+    assert (simplest_of_the_best([alone, BEST], errors_alone=errors_alone) is alone) == is_taken
+    assert simplest_of_the_best([as_a_sum, BEST], errors_alone=errors_alone) is BEST
+
+
+def test_without_a_fitted_weight_popularity_breaks_ties() -> None:
+    rng = np.random.default_rng(1)
+    features, evaluation_set = planted(rng, 200, 40, (3.0, 0.0))
+    weights, trials = fit_one(features, None, evaluation_set, rng)
+
+    assert trials["only"] == "factors"
+    assert [weights[NAMES.index(name)] for name in POPULARITIES] == [np.float32(TIE_BREAK)] * 4
+    query = case_of(len(features.user_factors), []).query
+    guest = features.blend(features.compute(query), weights[:-1])
     np.testing.assert_array_equal(np.argsort(-guest), np.argsort(-features.popularity[0]))
 
 
-def test_popularity_that_is_not_allowed_is_not_tried(rng: np.random.Generator) -> None:
-    features, evaluation_set = planted(rng, 60, 40, (2.0, 0.0))
-    _, tried = select_hyperparameters(
-        build_batch(features, {}, evaluation_set, rng), np.array([name == "factors" for name in NAMES]), rng
+def test_terms_that_say_the_same_count_once(rng: np.random.Generator) -> None:
+    """Without a clock, popularity is the same under every half-life, but for rounding or its unit."""
+    features, evaluation_set = planted(rng, 100, 40, (1.0, 1.0))
+    plain = features.popularity[0]
+    noise = 1e-3 * rng.normal(size=40).astype(np.float32)
+    features = features._replace(popularity=np.stack([plain, 0.5 * plain, plain + noise, -plain]))
+    weights, trials = fit_one(features, None, evaluation_set, rng)
+
+    assert trials["alike"] == ["popularity_60d", "popularity_15d"]  # the fourth says the opposite
+    assert weights[[NAMES.index("popularity_60d"), NAMES.index("popularity_15d")]].tolist() in (
+        [0, 0],
+        [np.float32(TIE_BREAK)] * 2,
     )
 
-    assert {trial["popularity"] for trial in tried} == {True}
+
+# The shapes of shops
 
 
-def test_an_evaluation_set_keeps_no_cached_scores(rng: np.random.Generator) -> None:
-    features, evaluation_set = planted(rng, 5, 10, (1.0, 0.0))
-    fit_ensemble(features, None, evaluation_set, rng)
+def precisions_of(
+    rows: NDArray[np.float32], features: Features, cases: Sequence[EvaluationCase]
+) -> NDArray[np.float64]:
+    """Return AP@10 in the whole catalogue under each row of weights, `(n_rows, n_cases)`."""
+    found = np.zeros((len(rows), len(cases)))
+    for n, case in enumerate(cases):
+        scores = rows @ features.matrix(case.query)
+        allowed = allowed_items(case, np.ones(features.n_items, bool))
+        found[:, n] = [average_precision_at_k(top_k(row, K, allowed), case.relevant) for row in scores]
+    return found
 
-    assert [len(case.query._known) for case in evaluation_set.cases] == [0] * 5
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_sum_is_not_below_its_best_term_by_more_than_noise(name: str, seed: int) -> None:
+    """Every second user chooses. The sum is compared with the term that is best for them, also on the others."""
+    features, evaluation_set = shop(SHAPES[name], seed)
+    chosen_on, fresh = evaluation_set.cases[::2], evaluation_set.cases[1::2]
+    weights, trials = fit_one(features, None, evaluation_set_of(chosen_on, features.n_items), np.random.default_rng(3))
+    rows = np.concatenate([weights[None, :-1], np.eye(N_FEATURES, dtype=np.float32)])
+    best = 1
+    for cases, errors in ((chosen_on, 2.2), (fresh, 2.5)):
+        precisions = precisions_of(rows, features, cases)
+        if cases is chosen_on:
+            best += int(np.argmax(precisions[1:].mean(1)))
+        differences = precisions[0] - precisions[best]
+        error = differences.std(ddof=1) / np.sqrt(len(differences))
+
+        assert differences.mean() >= -errors * error, f"{NAMES[best - 1]} is above the sum of {trials['terms']}"
+
+
+@pytest.mark.parametrize("name", [name for name, shape in SHAPES.items() if not shape.days])
+def test_without_a_clock_decays_and_trends_are_left_out(name: str) -> None:
+    features, evaluation_set = shop(SHAPES[name], seed=1)
+    _, trials = fit_one(features, None, evaluation_set, np.random.default_rng(3))
+
+    assert trials["alike"] == ["neighbours_recent", "popularity_60d", "popularity_15d", "popularity_7d"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,26 +14,26 @@ from recsys.data.dataset import Dataset
 from recsys.errors import TrainingRefused
 from recsys.evaluation.protocol import EvaluationSet, mean_average_precision
 from recsys.features.features import N_FEATURES, NAMES
-from recsys.networks import NETWORKS, Epoch, Fit, WarmStart
+from recsys.features.query import Arrays
+from recsys.networks.fit import NETWORKS, Epoch, Fit
 from recsys.scorers.base import Scorer
 from recsys.scorers.registry import MODELS, REGISTRY
-from recsys.training import fitting
-from recsys.training.closed_form.choose import L2_GRID, REGULARIZATION_GRID, ClosedForms, fit_baselines
+from recsys.training import fitting, network_fits
+from recsys.training.closed_form.choose import L2_GRID, MIN_CO_OCCURRENCE_GRID, REGULARIZATION_GRID, fit_baselines
 from recsys.training.ensemble import FALLBACK, NETWORK
 from recsys.training.fitting import (
     DEFAULT_WINNER,
     MIN_VALIDATION_USERS,
+    FittedModels,
     Hyperparameters,
-    ValidationSplit,
     best_of,
     choose,
-    fit_everything,
-    fit_networks,
+    fit_models,
     fit_start,
-    load_network,
     load_scorers,
 )
-from recsys.training.stages import TrainedModels, build_evaluation_sets
+from recsys.training.network_fits import fit_networks, load_network
+from recsys.training.stages import build_evaluation_sets
 from tests.helpers.checkerboard import (
     CUT,
     FAST,
@@ -54,26 +54,38 @@ def quiet(epoch: Epoch) -> None:
     pass
 
 
+@dataclass(frozen=True)
+class Validation:
+    """The arguments of `choose` that describe the shop."""
+
+    data: Dataset
+    evaluation_sets: Mapping[str, EvaluationSet]
+    rule: str = "hide"
+
+    def choose(self) -> Hyperparameters:
+        return choose(self.data, self.evaluation_sets, self.rule, QUICK, quiet)
+
+
 @pytest.fixture(scope="module")
-def validation(board: TrainedModels) -> ValidationSplit:
+def validation(board: FittedModels) -> Validation:
     """After the cut, each user buys the withheld item and an item of their history."""
     rows = [
         (100 + user, 500 + int(own_cluster(user)[user % 8]), "purchase", CUT + 3600 * user) for user in range(N_USERS)
     ]
     rows += [(100 + user, 500 + withheld(user), "purchase", CUT + 3600 * user) for user in range(N_USERS)]
-    evaluation_sets = build_evaluation_sets(shop_of(before_the_cut()), board, events_of(rows), CUT, "time")
-    return ValidationSplit(board.data, evaluation_sets, "hide")
+    run = shop_of(before_the_cut())
+    return Validation(board.data, build_evaluation_sets(run, board.encoders, board.data, events_of(rows), CUT))
 
 
 @contextmanager
 def noise_as_start() -> Iterator[None]:
     """Let networks start from noise, because they have little to learn from the usual warm start on this data."""
 
-    def start(data: Dataset, *_: object) -> WarmStart:
+    def start(data: Dataset, *_: object) -> Arrays:
         rng = np.random.default_rng(1)
         sizes = {"user_factors": data.n_users, "item_factors": data.n_items}
         factors = {name: 0.01 * rng.normal(size=(size, QUICK.dim)).astype(np.float32) for name, size in sizes.items()}
-        return WarmStart(factors, np.ones(data.n_items, np.float32))
+        return {**factors, "popularity": np.ones(data.n_items, np.float32)}
 
     with pytest.MonkeyPatch.context() as patch, eagerly():
         patch.setattr(fitting, "fit_start", start)
@@ -81,15 +93,15 @@ def noise_as_start() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def chosen(validation: ValidationSplit) -> Hyperparameters:
+def chosen(validation: Validation) -> Hyperparameters:
     with noise_as_start():
-        return choose(validation, QUICK, quiet)
+        return validation.choose()
 
 
 @pytest.fixture(scope="module")
-def fitted(validation: ValidationSplit, chosen: Hyperparameters) -> fitting.FittedModels:
+def fitted(board: FittedModels, validation: Validation, chosen: Hyperparameters) -> FittedModels:
     with noise_as_start():
-        return fit_everything(validation.data, QUICK, chosen, quiet)
+        return fit_models(board.encoders, validation.data, QUICK, chosen, quiet)
 
 
 def known(evaluation_set: EvaluationSet, n_users: int) -> EvaluationSet:
@@ -102,18 +114,18 @@ def known(evaluation_set: EvaluationSet, n_users: int) -> EvaluationSet:
 
 @pytest.mark.parametrize("n_users", [0, MIN_VALIDATION_USERS - 1])
 def test_with_too_few_known_users_defaults_are_taken_and_nothing_is_fitted(
-    n_users: int, validation: ValidationSplit, monkeypatch: pytest.MonkeyPatch
+    n_users: int, validation: Validation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitting, "fit", None)
+    monkeypatch.setattr(network_fits, "fit", None)
     few = replace(
         validation,
         # the rule in force counts
         evaluation_sets={**validation.evaluation_sets, "hide": known(validation.evaluation_sets["hide"], n_users)},
     )
-    choices = choose(few, QUICK, quiet)
+    choices = few.choose()
 
     assert choices.defaults == f"validation has {n_users} users, 10 are needed: defaults are used"
-    assert (choices.closed_forms, choices.winner) == (ClosedForms(), DEFAULT_WINNER)
+    assert (choices.l2, choices.regularization, choices.winner) == (200, 20, DEFAULT_WINNER)
     assert choices.epochs == dict.fromkeys(NETWORKS, QUICK.epochs)
     assert (dict(choices.map10), tuple(choices.trials), dict(choices.failures)) == ({}, (), {})
     assert choices.calibrations == dict.fromkeys(REGISTRY)
@@ -131,19 +143,19 @@ def test_default_weights_are_the_fallback_under_both_rules() -> None:
 
 
 def test_ten_known_users_are_enough_to_choose(
-    validation: ValidationSplit, chosen: Hyperparameters, monkeypatch: pytest.MonkeyPatch
+    validation: Validation, chosen: Hyperparameters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitting, "fit", at_its_start(chosen, validation))
+    monkeypatch.setattr(network_fits, "fit", at_its_start(chosen, validation))
     enough = replace(
         validation, evaluation_sets={"hide": known(validation.evaluation_sets["hide"], MIN_VALIDATION_USERS)}
     )
 
-    assert choose(enough, QUICK, quiet).defaults is None
+    assert enough.choose().defaults is None
 
 
-def at_its_start(chosen: Hyperparameters, validation: ValidationSplit) -> Callable[..., Fit]:
+def at_its_start(chosen: Hyperparameters, validation: Validation) -> Callable[..., Fit]:
     """Return a fit that keeps the warm start."""
-    real = fitting.fit
+    real = network_fits.fit
 
     def fit(name: str, data: Dataset, start: Any, options: Any, report: Any, **_: Any) -> Fit:
         return real(name, data, start, options, report, epochs=0)
@@ -156,8 +168,9 @@ def at_its_start(chosen: Hyperparameters, validation: ValidationSplit) -> Callab
 
 def test_the_closed_forms_are_the_best_tried(chosen: Hyperparameters) -> None:
     for choice, grid, value in (
-        ("EASE l2", L2_GRID, chosen.closed_forms.l2),
-        ("ALS regularization", REGULARIZATION_GRID, chosen.closed_forms.regularization),
+        ("EASE l2", L2_GRID, chosen.l2),
+        ("ALS regularization", REGULARIZATION_GRID, chosen.regularization),
+        ("item-CF min co-occurrence", MIN_CO_OCCURRENCE_GRID, chosen.min_co_occurrence),
     ):
         tried = {trial["value"]: trial["map10"] for trial in chosen.trials if trial["choice"] == choice}
         assert list(tried) == list(grid)
@@ -172,10 +185,10 @@ def test_the_winner_is_the_best_of_the_whole_registry(chosen: Hyperparameters) -
 
 
 def test_each_metric_is_that_of_the_scorer_under_the_rule_in_force(
-    chosen: Hyperparameters, validation: ValidationSplit
+    chosen: Hyperparameters, validation: Validation
 ) -> None:
     """Baselines depend only on the choice, so they can be fitted again."""
-    arrays, _ = fit_baselines(validation.data, chosen.closed_forms)
+    arrays = fit_baselines(validation.data, chosen.l2, chosen.min_co_occurrence)
     for name in arrays:
         scorer = load(name, arrays)
         assert chosen.map10[name] == pytest.approx(mean_average_precision(scorer, validation.evaluation_sets["hide"]))
@@ -201,28 +214,26 @@ def test_the_weights_of_each_rule_are_fitted_on_its_own_evaluation_set(chosen: H
 
 
 def test_a_rule_without_an_evaluation_set_has_the_weights_of_the_other(
-    validation: ValidationSplit, chosen: Hyperparameters, monkeypatch: pytest.MonkeyPatch
+    validation: Validation, chosen: Hyperparameters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitting, "fit", at_its_start(chosen, validation))
-    choices = choose(
-        ValidationSplit(validation.data, {"allow": validation.evaluation_sets["allow"]}, "allow"), QUICK, quiet
-    )
+    monkeypatch.setattr(network_fits, "fit", at_its_start(chosen, validation))
+    choices = Validation(validation.data, {"allow": validation.evaluation_sets["allow"]}, "allow").choose()
 
     for weights in choices.ensemble_weights.values():
         np.testing.assert_array_equal(weights[0], weights[1])
 
 
 def test_early_stopping_measures_network_scores_under_the_rule_in_force(
-    validation: ValidationSplit, chosen: Hyperparameters, monkeypatch: pytest.MonkeyPatch
+    validation: Validation, chosen: Hyperparameters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[tuple[type, EvaluationSet]] = []
     monkeypatch.setattr(
-        fitting,
+        network_fits,
         "mean_average_precision",
-        lambda scorer, evaluation_set: calls.append((type(scorer), evaluation_set)) or 0.5,
+        lambda scorer, evaluation_set, limit: calls.append((type(scorer), evaluation_set)) or 0.5,
     )
     with eagerly():
-        choices = choose(replace(validation, rule="allow"), QUICK, quiet)
+        choices = replace(validation, rule="allow").choose()
 
     assert all(evaluation_set is validation.evaluation_sets["allow"] for _, evaluation_set in calls)
     assert {scorer_type.__name__ for scorer_type, _ in calls} == set(NETWORKS)
@@ -230,9 +241,9 @@ def test_early_stopping_measures_network_scores_under_the_rule_in_force(
     assert set(choices.epochs.values()) == {0}, "no epoch was better than the start"
 
 
-def test_the_seed_decides_the_choices(validation: ValidationSplit, chosen: Hyperparameters) -> None:
+def test_the_seed_decides_the_choices(validation: Validation, chosen: Hyperparameters) -> None:
     with noise_as_start():
-        again = choose(validation, QUICK, quiet)
+        again = validation.choose()
 
     assert again.trials == chosen.trials
     assert again.map10 == chosen.map10
@@ -244,7 +255,7 @@ def test_a_network_that_failed_is_neither_tried_again_nor_the_winner(chosen: Hyp
     won = replace(chosen, winner="ENCM", map10={**dict.fromkeys(REGISTRY, 0.2), "ENCM": 0.9, "BMF": 0.3, "ease": 0.3})
     remaining = won.without({"ENCM": "MemoryError"})
 
-    assert remaining.winner == "BMF"  # the first of equals
+    assert remaining.winner == "ease"  # the cheapest of equals
     assert list(remaining.epochs) == ["LNCM", "NeuMF", "BMF"]
     assert remaining.without({"BMF": "MemoryError: again"}).winner == "ease"
     assert remaining.without({"BMF": "MemoryError: again"}).failures == {
@@ -260,10 +271,10 @@ def test_a_network_that_failed_is_neither_tried_again_nor_the_winner(chosen: Hyp
 
 
 def test_the_registry_is_fitted_with_the_chosen_hyperparameters(
-    fitted: fitting.FittedModels, chosen: Hyperparameters
+    fitted: FittedModels, chosen: Hyperparameters, validation: Validation
 ) -> None:
     assert list(fitted.scorers) == list(REGISTRY)
-    assert set(fitted.seconds) == set(REGISTRY)
+    assert fitted.data is validation.data
     assert fitted.failures == {}
     assert max(chosen.epochs.values()) > 0
     for name, epochs in chosen.epochs.items():
@@ -272,7 +283,7 @@ def test_the_registry_is_fitted_with_the_chosen_hyperparameters(
 
 
 def test_a_second_fit_on_the_same_events_reaches_the_measured_metrics(
-    fitted: fitting.FittedModels, chosen: Hyperparameters, validation: ValidationSplit
+    fitted: FittedModels, chosen: Hyperparameters, validation: Validation
 ) -> None:
     """The metrics behind the choice are those of the networks that the choice describes."""
     for name, scorer in fitted.scorers.items():
@@ -281,18 +292,18 @@ def test_a_second_fit_on_the_same_events_reaches_the_measured_metrics(
         ), name
 
 
-def test_only_the_networks_that_were_chosen_are_fitted(validation: ValidationSplit) -> None:
+def test_only_the_networks_that_were_chosen_are_fitted(board: FittedModels, validation: Validation) -> None:
     only = replace(hyperparameters(QUICK), epochs={"BMF": 0}, failures={"LNCM": "MemoryError"})
-    fitted = fit_everything(validation.data, QUICK, only, quiet)
-    start = fit_start(validation.data, fitted.baselines, only.closed_forms, QUICK)
+    fitted = fit_models(board.encoders, validation.data, QUICK, only, quiet)
+    start = fit_start(validation.data, fitted.baselines, only.regularization, QUICK)
 
     assert list(fitted.networks) == ["BMF"]
     assert (fitted.losses, fitted.failures) == ({"BMF": []}, {"LNCM": "MemoryError"})
     new = NETWORKS["BMF"](fitted.networks["BMF"].shapes, QUICK.seed)
-    new.warm_start(start.factors, start.popularity)
+    new.warm_start(start)
     np.testing.assert_array_equal(fitted.networks["BMF"].arrays()["item_factors"], new.arrays()["item_factors"])
-    assert start.factors["item_factors"].shape[1] == QUICK.dim
-    np.testing.assert_array_equal(start.popularity, fitted.baselines["popularity"]["popularity"])
+    assert start["item_factors"].shape[1] == QUICK.dim
+    np.testing.assert_array_equal(start["popularity"], fitted.baselines["popularity"]["popularity"])
 
 
 # Failures
@@ -317,28 +328,28 @@ def failing(error: Exception) -> Callable[..., Fit]:
     ],
 )
 def test_a_network_that_lacks_resources_is_left_out_with_a_reason(
-    error: Exception, why: str, validation: ValidationSplit, monkeypatch: pytest.MonkeyPatch
+    error: Exception, why: str, validation: Validation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitting, "fit", failing(error))
+    monkeypatch.setattr(network_fits, "fit", failing(error))
 
     assert fit_networks(validation.data, None, QUICK, quiet) == ({}, dict.fromkeys(NETWORKS, why))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("error", [ValueError("a mistake of ours"), TrainingRefused("BMF: the loss should be finite")])
 def test_a_programming_error_or_a_loss_that_is_not_finite_ends_the_run(
-    error: Exception, validation: ValidationSplit, monkeypatch: pytest.MonkeyPatch
+    error: Exception, validation: Validation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitting, "fit", failing(error))
+    monkeypatch.setattr(network_fits, "fit", failing(error))
 
     with pytest.raises(type(error), match=str(error)):
         fit_networks(validation.data, None, QUICK, quiet)  # type: ignore[arg-type]
 
 
-def test_a_loss_that_is_not_a_number_is_refused_in_a_whole_fit(validation: ValidationSplit) -> None:
+def test_a_loss_that_is_not_a_number_is_refused_in_a_whole_fit(validation: Validation) -> None:
     weights = validation.data.weights.copy()
     weights[17] = np.nan
     broken = replace(validation.data, weights=weights)
-    start = fit_start(validation.data, fit_baselines(validation.data, ClosedForms())[0], ClosedForms(), QUICK)
+    start = fit_start(validation.data, fit_baselines(validation.data, 200.0), 20.0, QUICK)
 
     with (
         eagerly(),
@@ -357,7 +368,7 @@ def test_only_a_network_is_loaded_without_features() -> None:
         load_network("blend", {})
 
 
-def test_loading_assigns_ensemble_weights_to_networks(board: TrainedModels) -> None:
+def test_loading_assigns_ensemble_weights_to_networks(board: FittedModels) -> None:
     weights: dict[str, NDArray[np.float32]] = {
         name: np.full((2, N_FEATURES + 1), n, np.float32) for n, name in enumerate((*MODELS, "blend"))
     }
@@ -369,3 +380,8 @@ def test_loading_assigns_ensemble_weights_to_networks(board: TrainedModels) -> N
         np.testing.assert_array_equal(copies[name].arrays()["signal_weights"], weights[name])
         assert scorers[name].weights is not None
         np.testing.assert_array_equal(scorers[name].weights, weights[name])
+
+
+def test_of_equal_scorers_the_cheapest_is_the_best() -> None:
+    assert best_of({"ENCM": 0.3, "BMF": 0.3, "blend": 0.3, "ease": 0.2}) == "blend"
+    assert best_of({"ENCM": 0.31, "BMF": 0.3, "blend": 0.3}) == "ENCM"

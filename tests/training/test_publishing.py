@@ -13,13 +13,14 @@ from recsys import store
 from recsys.artifacts import Draft, Files, current, history
 from recsys.artifacts.hdf5 import read_arrays, room
 from recsys.contract import Item
-from recsys.errors import DatabaseUnavailable, RecsysError, SettingsError
-from recsys.networks import Network
+from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
+from recsys.lifecycle import selfcheck
+from recsys.lifecycle.versions import clean_up
+from recsys.networks.base import Network
 from recsys.store import Database, list_versions
 from recsys.training import publishing
-from recsys.training import train as training
-from recsys.training.stages import TrainedModels
-from recsys.training.train import publish
+from recsys.training.fitting import FittedModels
+from recsys.training.publishing import publish
 from tests.helpers.dying_disk import Died, Mortal, Unsynced, Watched, version_names
 from tests.helpers.tiny_shop import NOW, Published, Quiet, Trained, moved
 
@@ -29,23 +30,28 @@ PROBE = {"user_id": 7, "limit": 6, "model": "BMF"}
 # Every effect of one publication on the disk and at the database.
 STEPS = {
     "lock": 3,  # the publisher's; for CURRENT; for metrics.json
-    "make_dir": 9,  # models/; the draft; evaluation/ for each of its five files; models/ for the history; .stamps/
-    "create": 14,  # arrays: two derived, seven baselines, signals, encoders twice, items, held-out figures
-    # Four configurations, contexts, catalogue, snapshot, selection; manifest; metrics.json; the stamp; CURRENT
-    "write": 12,
-    "fsync": 39,  # the draft's 31 files, manifest, two folders, models/; metrics.json and CURRENT, each with models/
+    "make_dir": 12,  # models/; the draft; evaluation/ for each of its eight files; models/ for the history; .stamps/
+    # Arrays: two derived, eight baselines, signals, encoders twice, items, held-out figures; of the evaluation fit,
+    # signals and ease
+    "create": 17,
+    # Four configurations, contexts twice, catalogue, snapshot, selection; manifest; metrics.json; the stamp; CURRENT
+    "write": 13,
+    "fsync": 43,  # the draft's 35 files, manifest, two folders, models/; metrics.json and CURRENT, each with models/
     "rename": 4,  # the version appears; metrics.json; the stamp; CURRENT
-    # Our three migrations; then one transaction for each chunk: the version, users, items, context values, features
-    "BEGIN": 8,
-    "COMMIT": 8,
+    # Our seven migrations; then one transaction for each chunk: the version, users, items, context values, features;
+    # the similarities
+    "BEGIN": 13,
+    "COMMIT": 13,
     # The table of migrations and its rows; unfinished versions; whether this version exists, twice; the highest id; the
-    # counts; whether it is complete before it is shown.
-    "SELECT": 11,
-    "INSERT": 5,
+    # counts; whether its encoders are there, then events and products for a user (whose events are read twice), a guest
+    # and a similar item; whether it is complete before it is shown; the table of similarities, and whose they are.
+    "SELECT": 25,
+    "INSERT": 6,
     "UPDATE": 2,  # complete; active
+    "DELETE": 1,  # the similarities of the version before
 }
-N_STEPS = 115
-ACTIVATION = 106  # the rename of CURRENT: a death at it leaves the old version, a later one leaves the new version
+N_STEPS = 152
+ACTIVATION = 137  # the rename of CURRENT: a death at it leaves the old version, a later one leaves the new version
 
 
 class Dying(Mortal):
@@ -89,46 +95,38 @@ class Candidate:
     """
 
     trained: Trained
-    stage: TrainedModels
+    stage: FittedModels
     old: tuple[Item, ...]
     new: tuple[Item, ...]
 
     def publish(
         self, shop: Published, *, now: int, files: Files = UNSYNCED, connect: Callable[..., Database] = store.connect
     ) -> str:
-        _, source, _, _, results, hyperparameters, protocol, *_ = self.trained.publishing
-        few = replace(hyperparameters, trials=hyperparameters.trials[:1])
-        return publish(
-            shop.settings,
-            replace(source, now=now),
-            self.stage,
-            self.stage,
-            results,
-            few,
-            protocol,
-            files,
-            connect,
-            Quiet(),
-        )
+        run = self.trained.run
+        few = replace(run.hyperparameters, trials=run.hyperparameters.trials[:1])
+        run = replace(run, settings=shop.settings, now=now, evaluated=self.stage, final=self.stage, hyperparameters=few)
+        with Draft.create(shop.models_dir, now, files) as draft:
+            return str(publish(run, draft, files=files, connect=connect, progress=Quiet()).version)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def no_drawing() -> Iterator[None]:
-    """Replace the plots and the call of git, which are slow and no steps."""
+    """Replace the plots and the call of git, which are slow and no steps, and ask a new version for one user only."""
 
     def write_report(draft: Draft, *_: object) -> None:
         draft.path("report.html").write_text("A report.", encoding="utf-8")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "write_report", write_report)
+        patch.setattr(publishing, "write_report", write_report)
         patch.setattr(publishing, "git_commit", lambda: "0" * 40)
+        patch.setattr(selfcheck, "KNOWN_USERS", 1)
         yield
 
 
 @pytest.fixture(scope="module")
 def candidate(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Candidate:
     folder = tmp_path_factory.mktemp("candidate")
-    evaluated: TrainedModels = trained.publishing[2]
+    evaluated = trained.evaluated
     networks = {name: Stored(network, folder / f"{name}.weights.h5") for name, network in evaluated.networks.items()}
     candidate = Candidate(trained, replace(evaluated, networks=networks), trained.published.ask(**PROBE).items, ())
     shop = trained.published.copy(folder)
@@ -156,7 +154,7 @@ def test_publishing_takes_the_known_steps(candidate: Candidate, tmp_path: Path):
     assert disk.steps[ACTIVATION - 1] == "rename CURRENT"
     # the folder is complete before the database knows the version, and the database knows it before it is active
     assert disk.steps.index(f"rename {name}") < disk.steps.index("SELECT database") < ACTIVATION
-    assert disk.steps[-1] == "UPDATE database"
+    assert disk.steps[-1] == "COMMIT database"
 
 
 def test_every_file_of_arrays_fits_into_its_reserved_room(candidate: Candidate, tmp_path: Path):
@@ -202,9 +200,9 @@ def test_a_publisher_that_dies_leaves_one_complete_version_and_the_next_publishe
     shutil.rmtree(shop.folder)
 
 
-# On a server: the lock of migrations and its release, then the same 34 statements as above.
-N_STATEMENTS = 36
-N_BEFORE_ACTIVATION = 34  # statements before CURRENT is renamed; two more update the views after it
+# On a server: the lock of migrations and its release, then the same 57 statements as above.
+N_STATEMENTS = 62
+N_BEFORE_ACTIVATION = 54  # statements before CURRENT is renamed; after it come two for the views, six for similarities
 
 
 @pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
@@ -305,3 +303,39 @@ def test_the_version_of_a_failed_run_is_removed_unless_it_serves(
         }
     assert [entry["published"] for entry in history(shop.models_dir)] in ([old], [old, serving])
     shutil.rmtree(shop.folder)
+
+
+class NeverActive(Unsynced):
+    """A disk that is full when CURRENT should be replaced."""
+
+    def rename(self, source: Path, target: Path) -> None:
+        if target.name == "CURRENT":
+            raise OSError(errno.ENOSPC, "full", str(target))
+        super().rename(source, target)
+
+
+def test_encoders_that_cannot_be_taken_back_are_recorded_and_removed_by_a_later_run(
+    candidate: Candidate, tmp_path: Path
+):
+    shop = candidate.trained.published.copy(tmp_path)
+    opened: list[object] = []
+
+    def leaves_after_the_encoders(url: object) -> Database:
+        opened.append(url)
+        if len(opened) > 2:  # after the encoders and the self-check
+            raise DatabaseUnavailable("The database failed: gone away")
+        return store.connect(url)
+
+    with pytest.raises(Overloaded):
+        candidate.publish(shop, now=LATER, files=NeverActive(), connect=leaves_after_the_encoders)
+
+    entry = history(shop.models_dir)[-1]
+    left = entry["left_in_database"]
+    assert (entry["trained_at"], entry["published"]) == (LATER, None)
+    assert "stay in the database" in entry["reason"]
+    assert left not in version_names(shop.models_dir)
+    with store.connect(shop.url) as db:
+        assert [version.name for version in list_versions(db) if version.complete] == [shop.version, left]
+    clean_up(shop.settings, files=UNSYNCED, note=lambda text: None)
+    with store.connect(shop.url) as db:
+        assert [version.name for version in list_versions(db)] == [shop.version]

@@ -4,6 +4,7 @@ import hashlib
 import html.parser
 import importlib
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -21,19 +22,18 @@ from recsys.data.interactions import Catalogue
 from recsys.errors import DatabaseUnavailable, NotEnoughData, SettingsError, TrainingRefused
 from recsys.evaluation.protocol import EvaluationResult, EvaluationSet
 from recsys.features.features import NAMES
-from recsys.networks import NETWORKS, Epoch, Fit, WarmStart
-from recsys.networks.fit import shapes
+from recsys.networks.fit import NETWORKS, Fit
 from recsys.recommending.loading import load
 from recsys.scorers.base import Scorer
 from recsys.scorers.registry import BASELINES, MODELS, REGISTRY
 from recsys.settings import Settings, Training
 from recsys.store import connect
 from recsys.store.shop_mapping import products_sql, source_sql
-from recsys.training import fitting, publishing, stages
-from recsys.training import train as training
+from recsys.training import fitting, network_fits, publishing
 from recsys.training.closed_form.choose import L2_GRID, REGULARIZATION_GRID
 from recsys.training.fitting import DEFAULT_WINNER
-from recsys.training.train import TrainingResult, train
+from recsys.training.run import TrainingRun
+from recsys.training.train import train
 from tests.helpers import tiny_shop
 from tests.helpers.dying_disk import version_names
 from tests.helpers.tiny_shop import (
@@ -50,6 +50,7 @@ from tests.helpers.tiny_shop import (
     interactions,
     products,
 )
+from tests.helpers.unfitted import at_its_start
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,17 +58,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def unfitted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep every network at its warm start, in tests that do not need a fit."""
-    monkeypatch.setattr(fitting, "fit", at_its_start)
-
-
-def at_its_start(
-    name: str, data: Any, start: WarmStart, options: Training, report: Any, **metric_and_epochs: Any
-) -> Fit:
-    report(Epoch(name, 1, 1, 0.7, 0.0))
-    network = NETWORKS[name](shapes(data, options), options.seed)
-    network.warm_start(start.factors, start.popularity)
-    metric, *_ = metric_and_epochs.values()
-    return Fit(network, 0, [0.7], [metric(network)] if metric else [])
+    monkeypatch.setattr(network_fits, "fit", at_its_start)
 
 
 class NoteRecorder(Quiet):
@@ -87,7 +78,7 @@ def shop(folder: Path, events: list[Row], catalogue: list[Row] | None = None) ->
     return fast_settings(url, folder / "models")
 
 
-def learn(settings: Settings, **arguments: Any) -> TrainingResult:
+def learn(settings: Settings, **arguments: Any) -> TrainingRun:
     return train(settings, now=NOW, **{"progress": Quiet(), **arguments})
 
 
@@ -109,6 +100,8 @@ def daily(n_users: int, n_items: int, n_days: int, action: str = "purchase", str
         for day in range(n_days)
     ]
 
+
+SHOP_FIGURES = {"n_users", "n_products", "n_interactions", "sparsity", "similarity_density", "avg_similarity"}
 
 # Refusals
 
@@ -143,7 +136,14 @@ def test_too_small_a_shop_is_refused_with_its_counts_and_what_is_needed(tmp_path
         learn(shop(tmp_path, events, catalogue))
     assert "Training needs 100 events of 10 users on 10 items and an active product." in str(caught.value)
     assert counts in str(caught.value)
-    assert history(tmp_path / "models") == [{"trained_at": NOW, "published": None, "reason": str(caught.value)}]
+    (entry,) = history(tmp_path / "models")
+    told = {"timestamp": NOW, "trained_at": NOW, "published": None, "reason": str(caught.value)}
+    assert {name: entry.pop(name) for name in told} == told
+    assert set(entry) == {*SHOP_FIGURES, "cleaning", "report"}
+    size = f"{entry['n_interactions']} events of {entry['n_users']} users on {entry['n_products']} items"
+    assert f"There are {size}" in str(caught.value)
+    shares = [entry[name] for name in ("sparsity", "similarity_density", "avg_similarity")]
+    assert all(share is None or 0 <= share <= 1 for share in shares)
     assert version_names(tmp_path / "models") == []
 
 
@@ -200,7 +200,7 @@ def test_a_candidate_that_is_not_finite_is_refused_and_recorded(tmp_path: Path, 
     def diverged(name: str, *_: object, **__: object) -> Fit:
         raise TrainingRefused(f"{name}: the loss should be finite. Received: nan in epoch 1, batch 2 of 3.")
 
-    monkeypatch.setattr(fitting, "fit", diverged)
+    monkeypatch.setattr(network_fits, "fit", diverged)
     settings = shop(tmp_path, interactions())
     with pytest.raises(TrainingRefused, match="ENCM: the loss"):
         learn(settings)
@@ -274,7 +274,7 @@ def test_the_exit_status_is_3_where_training_is_refused(tmp_path: Path):
     assert process.stdout == ""
     assert "Refused: Training needs 100 events of 10 users" in process.stderr
     assert process.stderr.splitlines()[:4] == [
-        "Read the shop's tables",
+        "Read the shop's tables (step 1 of 6)",
         "  99 rows",
         "  99 rows read, 99 kept",
         process.stderr.splitlines()[3],
@@ -289,7 +289,8 @@ def test_the_exit_status_is_1_where_the_database_is_down(tmp_path: Path):
     assert process.returncode == 1
     assert "Failed: The database of DATABASE_URL cannot be reached" in process.stderr
     assert "Traceback" not in process.stderr
-    assert not (tmp_path / "models").exists()
+    left = [path.name for path in (tmp_path / "models").iterdir()]
+    assert all(name.startswith(".training") for name in left), left
 
 
 @pytest.fixture
@@ -344,25 +345,25 @@ def test_the_winner_is_the_best_on_validation_and_is_named_everywhere(trained: T
     version = current(trained.published.models_dir)
     assert (
         entry["winner"]
-        == trained.outcome.winner
+        == trained.run.winner
         == version.manifest["winner"]
         == version.json("selection.json")["best"]
         == best
     )
-    assert entry["published"] == trained.outcome.version == version.name
+    assert entry["published"] == trained.run.version == version.name
 
 
-def test_among_equals_on_validation_the_first_of_the_registry_wins(
+def test_among_equals_on_validation_the_cheapest_wins(
     trained: Trained, unfitted: None, monkeypatch: pytest.MonkeyPatch
 ):
-    _, source, evaluated, _, results, *_ = trained.publishing
-    result = results.evaluations["BMF"]
+    run = trained.run
+    result = run.evaluations["BMF"]
     monkeypatch.setattr(fitting, "evaluate_all", lambda scorers, evaluation_set: dict.fromkeys(scorers, result))
-    validation = fitting.ValidationSplit(evaluated.data, {"hide": results.evaluation_set}, "hide")
-    hyperparameters = fitting.choose(validation, source.options, lambda epoch: None)
+    options, evaluation_sets = run.settings.training, {"hide": run.evaluation_set}
+    hyperparameters = fitting.choose(run.evaluated.data, evaluation_sets, "hide", options, lambda epoch: None)
     assert set(hyperparameters.map10) == set(REGISTRY)
     assert len(set(hyperparameters.map10.values())) == 1
-    assert hyperparameters.winner == "ENCM"
+    assert hyperparameters.winner == list(REGISTRY)[-1]  # the registry has the dearest first
 
 
 @pytest.mark.parametrize("best", ["blend", "item_cf", "user_frequency_decayed"])
@@ -402,7 +403,7 @@ def test_every_value_of_a_grid_is_tried_and_the_best_is_taken(
     tried = {trial["value"]: trial["map10"] for trial in trials_of(trained) if trial["choice"] == choice}
     assert list(tried) == list(grid)
     assert all(0 <= value <= 1 for value in tried.values())
-    assert getattr(trained.hyperparameters.closed_forms, field) == max(tried, key=lambda value: tried[value])
+    assert getattr(trained.hyperparameters, field) == max(tried, key=lambda value: tried[value])
 
 
 def test_every_networks_epochs_are_logged_and_its_best_one_is_fitted_again(trained: Trained):
@@ -433,7 +434,7 @@ def test_ensemble_weights_are_fitted_for_every_model_and_rule_and_serve(trained:
             assert not tried[name, rule]["fallback"]
             assert tried[name, rule]["weights"] == pytest.approx(row.tolist())
             assert np.abs(row[:-1]).max() > 0
-            assert (row[-1] == 0) == (name == "blend")
+            assert row[-1] == 0 if name == "blend" else row[-1] >= 0  # 0 where the sum alone is better for certain
         assert (weights[0] != weights[1]).any()
 
 
@@ -449,8 +450,8 @@ def test_without_enough_validation_users_defaults_serve_and_are_noted(tmp_path: 
     reason = "validation has 5 users, 10 are needed: defaults are used"
     [entry] = history(settings.models_dir)
     assert recorder.notes == [reason]
-    assert entry["validation"] == {"map10": {}, "defaults": reason, "trials": []}
-    assert entry["winner"] == result.winner == DEFAULT_WINNER == "item_cf"
+    assert entry["validation"] == {"map10": {}, "users": 0, "defaults": reason, "trials": []}
+    assert entry["winner"] == result.winner == DEFAULT_WINNER == "popularity"
     version = current(settings.models_dir)
     weights = dict(zip(NAMES, version.arrays("blend.h5")["signal_weights"][0].tolist(), strict=False))
     assert {name: weight for name, weight in weights.items() if weight} == {"popularity_15d": 0.5, "own_count": 1.0}
@@ -471,7 +472,7 @@ def test_without_enough_validation_users_defaults_serve_and_are_noted(tmp_path: 
 def test_a_network_that_lacks_memory_is_left_out_and_the_others_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ):
-    monkeypatch.setattr(fitting, "fit", failing_in((1, 2, 3), error))
+    monkeypatch.setattr(network_fits, "fit", failing_in((1, 2, 3), error))
     settings, recorder = shop(tmp_path, interactions()), NoteRecorder()
     result = learn(settings, progress=recorder)
     assert_published_without_lncm(tmp_path, settings, result)
@@ -494,7 +495,7 @@ def test_a_network_that_fails_in_a_later_fit_is_left_out_and_named(
         return only_hit(real(scorers, evaluation_set), "LNCM")
 
     monkeypatch.setattr(fitting, "evaluate_all", favouring)
-    monkeypatch.setattr(fitting, "fit", failing_in((turn,), MemoryError("no room")))
+    monkeypatch.setattr(network_fits, "fit", failing_in((turn,), MemoryError("no room")))
     settings, recorder = shop(tmp_path, interactions()), NoteRecorder()
     result = learn(settings, progress=recorder)
     assert_published_without_lncm(tmp_path, settings, result)
@@ -514,7 +515,7 @@ def failing_in(passes: Sequence[int], error: Exception) -> Callable[..., Fit]:
     return fit
 
 
-def assert_published_without_lncm(folder: Path, settings: Settings, result: TrainingResult) -> None:
+def assert_published_without_lncm(folder: Path, settings: Settings, result: TrainingRun) -> None:
     version = current(settings.models_dir)
     assert version.name == result.version
     assert version.manifest["scorers"] == [name for name in REGISTRY if name != "LNCM"]
@@ -537,7 +538,7 @@ def test_without_any_network_nothing_is_published(tmp_path: Path, monkeypatch: p
     def fit(*_: object, **__: object) -> Fit:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(fitting, "fit", fit)
+    monkeypatch.setattr(network_fits, "fit", fit)
     settings = shop(tmp_path, interactions())
     with pytest.raises(TrainingRefused, match=r"Missing: ENCM \(MemoryError: no room\), "):
         learn(settings)
@@ -548,22 +549,12 @@ def test_without_any_network_nothing_is_published(tmp_path: Path, monkeypatch: p
 # Leave-one-out
 
 
-def test_leave_one_out_ranks_each_last_item_among_99_at_most(
-    tmp_path: Path, unfitted: None, monkeypatch: pytest.MonkeyPatch
-):
-    calls: list[Any] = []
-
-    def evaluate_on_test(*arguments: Any) -> stages.Results:
-        calls.append(arguments)
-        return stages.evaluate_on_test(*arguments)
-
-    monkeypatch.setattr(training, "evaluate_on_test", evaluate_on_test)
+def test_leave_one_out_ranks_each_last_item_among_99_at_most(tmp_path: Path, unfitted: None):
     catalogue = [{"id": 101 + n, "name": f"Item {n}", "statusId": "S1", "categoryId": "tea"} for n in range(130)]
     settings = shop(tmp_path, daily(24, 130, 30, stride=7), catalogue)
     result = learn(settings, protocol="loo99")
     assert set(result.rows) == {"allow"} == {result.rule}
-    [(_, _, _, evaluation_sets, *_)] = calls
-    cases = evaluation_sets["allow"].cases
+    cases = result.evaluation_set.cases
     assert len(cases) == 24
     for case in cases:
         assert len(case.candidates) == 100
@@ -593,8 +584,9 @@ def test_the_manifest_describes_the_data_and_settings_of_the_version(trained: Tr
     assert manifest["settings"]["training"]["dim"] == 8
     assert manifest["settings"]["repeat_after_days"] is None
     assert manifest["settings"]["event_weights"]["purchase"] == 1.0
-    for name, row in trained.outcome.rows["hide"].items():
-        assert manifest["offline"][name] == {"precision10": row["precision10"], "map10": row["map10"]}
+    for name, row in trained.run.rows["hide"].items():
+        estimates = [f"{metric}{bound}" for metric in ("precision10", "map10") for bound in ("", "_low", "_high")]
+        assert manifest["offline"][name] == {key: row[key] for key in estimates}
 
 
 def test_the_manifest_lists_every_file_with_size_hash_and_shapes(published: Published):
@@ -620,19 +612,22 @@ def test_a_version_holds_all_expected_files(published: Published):
     )
     expected |= {"encoders.h5", "evaluation/encoders.h5", "contexts.json", "items.h5", "catalogue.json", "heldout.h5"}
     expected |= {"snapshot.json", "selection.json", "report.html", "manifest.json"}
+    served = set(json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["serves"].values())
+    expected |= {f"evaluation/{name}.h5" for name in (served | {"ease"}) - set(MODELS)}
+    expected |= {"evaluation/contexts.json", "evaluation/signals.h5"}
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == expected
 
 
 def test_held_out_metrics_are_found_by_the_serving_index_of_a_user(trained: Trained):
-    _, _, evaluated, final, results, *_ = trained.publishing
+    run = trained.run
     arrays = current(trained.published.models_dir).arrays("heldout.h5")
-    for number, case in enumerate(results.evaluation_set.cases):
-        user = evaluated.encoders.users.ids[case.query.user]
-        row = arrays["rows"][final.encoders.users.index(int(user))]
+    for number, case in enumerate(run.evaluation_set.cases):
+        user = run.evaluated.encoders.users.ids[[case.query.user]]
+        (row,) = arrays["rows"][run.final.encoders.users.indices(user)]
         assert arrays["n_relevant"][row] == len(case.relevant) + case.n_unreachable
-        for name, result in results.evaluations.items():
+        for name, result in run.evaluations.items():
             assert arrays[f"{name}/map10"][row] == result.per_user["map10"][number]
-    assert (arrays["rows"] >= 0).sum() == len(results.evaluation_set.cases)
+    assert (arrays["rows"] >= 0).sum() == len(run.evaluation_set.cases)
 
 
 def test_the_snapshot_lists_active_products_best_first(published: Published):
@@ -640,7 +635,7 @@ def test_the_snapshot_lists_active_products_best_first(published: Published):
     active = {row["id"] for row in products() if row["statusId"] == "S1"}
     assert set(snapshot["popular"]) == active
     bundle = load(published.models_dir)
-    counts = bundle.scorer("popularity").score(None)
+    counts = bundle.scorers["popularity"].score(None)
     ranked = [item for item in snapshot["popular"] if item in tiny_shop.LEARNED]
     assert ranked == sorted(ranked, key=lambda item: -counts[item - 101])
     assert set(snapshot["by_category"]) == set(tiny_shop.CATEGORIES)
@@ -660,7 +655,6 @@ def test_the_snapshot_holds_the_fields_of_each_product(published: Published):
 
 
 def test_the_snapshot_of_a_large_shop_stays_small(trained: Trained):
-    _, _, _, final, *_ = trained.publishing
     n_products = 20_000
     catalogue = Catalogue(
         items=np.arange(1, n_products + 1),
@@ -670,7 +664,7 @@ def test_the_snapshot_of_a_large_shop_stays_small(trained: Trained):
         prices=np.full(n_products, np.nan),
         names=np.array(["名" * 300] * n_products, object),
     )
-    snapshot = publishing.snapshot(catalogue, final)
+    snapshot = publishing.snapshot(catalogue, trained.final)
 
     assert [len(snapshot["popular"]), len(snapshot["newest"])] == [200, 200]
     assert len(snapshot["by_category"]) == 100
@@ -702,10 +696,10 @@ def test_the_report_needs_no_other_file_and_names_the_winner(published: Publishe
     assert all(reference.startswith("#") for reference in References.targets)
     assert "url(http" not in page
     assert "@import" not in page
-    assert f"The winner on validation is <b>{trained.outcome.winner}</b>" in page
-    assert page.count("<svg") == 2
+    assert f"<b>{trained.run.winner} ★</b>" in page
+    assert page.count("<svg") == 3  # a chart for each repeat rule, and the losses
     for name in REGISTRY:
-        assert f"<td>{name}</td>" in page
+        assert re.search(f"<td>(<b>)?{name}[ <]", page)
 
 
 def test_the_database_knows_the_version_and_shows_it(published: Published):

@@ -9,7 +9,7 @@ from recsys.errors import SettingsError
 from recsys.store import connect
 from recsys.training.console import TrainingConsole
 from recsys.training.report import page
-from recsys.training.train import read_shop
+from recsys.training.stages import read_shop
 from tests.helpers import tiny_shop
 from tests.helpers.tiny_shop import ITEMS, NOW, Published, fast_settings, fill
 
@@ -24,7 +24,7 @@ def read(folder: Path, *statements: str) -> tuple[str, ...]:
         for statement in statements:
             db.execute(statement)
         settings = fast_settings(url, folder / "models")
-        return read_shop(db, settings, now=NOW, progress=TrainingConsole()).cleaning.unreadable
+        return read_shop(db, settings, protocol="time", now=NOW, progress=TrainingConsole()).cleaning.unreadable
 
 
 def test_a_readable_shop_has_no_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -3,6 +3,9 @@
 The clock stands still at the moment of freezing, so that no answer depends on when the test runs. All fields of a
 recorded answer are compared, except `ms` and an error's `message`, which is for people. Answers may have more fields
 than before. Scores are compared to 1e-6, because processors round the last bits differently.
+
+Three things have changed by intention since then, and are compared as `check_answer` says: what lies in the cart is not
+recommended, reasons have other codes and never name the item itself, and unknown users get what is popular.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +32,7 @@ FROZEN: Mapping[str, Any] = json.loads((HERE / "answers.json").read_text(encodin
 NOW: int = FROZEN["now"]
 REQUESTS: list[dict[str, Any]] = [pair["request"] for pair in FROZEN["asked"]]
 RECORDED: list[dict[str, Any]] = [pair["answer"] for pair in FROZEN["asked"]]
+UNSEEN = 999  # a product that the recorded requests ask about
 BOOKKEEPING = "schema_migrations"  # later code may keep it elsewhere; no row of the other tables may be lost
 # Every flag of the frozen commit, so that a renamed one is noticed.
 TRAIN = """
@@ -130,9 +135,57 @@ def check(answered: Any, recorded: Any, where: str) -> None:
         assert answered == (pytest.approx(recorded, abs=1e-6) if isinstance(recorded, float) else recorded), where
 
 
-def check_all(answers: list[dict[str, Any]]) -> None:
+def cart(request: Mapping[str, Any], tables: Mapping[str, list[dict[str, Any]]]) -> set[int]:
+    """Return the products in the cart of a request's user, by the newest of the events that fill and empty it."""
+    names = ("cart", "purchase", "cancel")
+    newest: dict[int, tuple[str, str]] = {}
+    rows = [row for row in tables["Interactions"] if row["userId"] == int(request.get("user_id", 0))]
+    for row in sorted(rows, key=lambda row: (row["timestamp"], row["interId"])):
+        if row["actionCode"] in names:
+            newest[row["productId"]] = row["actionCode"], row["timestamp"]
+    for event in request.get("interactions", ()):
+        if event["event"] in names:
+            newest[event["item_id"]] = event["event"], "later"
+    since = str(datetime.fromtimestamp(NOW, UTC) - timedelta(days=30))
+    return {item for item, (name, moment) in newest.items() if name == "cart" and moment >= since[:19]}
+
+
+def check_answer(
+    answered: dict[str, Any], recorded: dict[str, Any], request: Mapping[str, Any], in_cart: set[int]
+) -> None:
+    """Assert that an answer equals the recorded one, apart from what has changed by intention.
+
+    Args:
+        answered: Today's answer.
+        recorded: The recorded one.
+        request: The request.
+        in_cart: Products that were recommended and no longer are; others follow at the end of the lists.
+    """
+    where = json.dumps(request)
+    if recorded.get("error", {}).get("code") == "unknown_user" or request.get("item_id") == UNSEEN:
+        assert (answered["ok"], answered["source"], len(answered["items"])) == (True, "popularity", 10), where
+        return
+    old, new = json.loads(json.dumps([recorded, answered]))
+    if recorded["ok"]:
+        for item in new["items"]:
+            reason = item.pop("reason", {"code": "none"})
+            assert reason["code"] in {"viewed", "cart", "bought", "similar", "popular", "new", "none"}, where
+            assert reason.get("item_id") != item["productId"], where
+        for item in old["items"]:
+            item.pop("reason", None)
+        old["items"] = [item for item in old["items"] if item["productId"] not in in_cart]
+        new["items"] = new["items"][: len(old["items"])]
+        for old_run, new_run in zip(old["runs"], new["runs"], strict=True):
+            old_run["items"] = [item for item in old_run["items"] if item not in in_cart]
+            new_run["items"] = new_run["items"][: len(old_run["items"])]
+        if len(old["items"]) < len(recorded["items"]):
+            old["warnings"] = new["warnings"]  # they say how many there are
+    check(new, old, where)
+
+
+def check_all(answers: list[dict[str, Any]], tables: Mapping[str, list[dict[str, Any]]]) -> None:
     for request, answered, recorded in zip(REQUESTS, answers, RECORDED, strict=True):
-        check(answered, recorded, json.dumps(request))
+        check_answer(answered, recorded, request, cart(request, tables))
 
 
 def test_the_recording_has_successes_and_failures() -> None:
@@ -142,10 +195,11 @@ def test_the_recording_has_successes_and_failures() -> None:
 
 
 @pytest.mark.slow
-def test_an_old_shop_is_served_as_before(upgraded: Path) -> None:
-    check_all(worker_answers(upgraded))
+def test_an_old_shop_is_served_as_before(frozen: Path, upgraded: Path) -> None:
+    tables = old_rows(frozen)
+    check_all(worker_answers(upgraded), tables)
     one_shot = run(upgraded, at(NOW, upgraded / "recommend_api.py"), json.dumps(REQUESTS[1]))
-    check(answer(one_shot), RECORDED[1], "one-shot")
+    check_answer(answer(one_shot), RECORDED[1], REQUESTS[1], cart(REQUESTS[1], tables))
 
 
 @pytest.mark.slow
@@ -162,11 +216,11 @@ def test_an_old_database_is_migrated_without_loss(frozen: Path, upgraded: Path, 
     assert {name: len(rows) for name, rows in before.items()} == {name: len(old[name]) for name in before}
     assert not applied & set(first), "what the old code ran should not run again"
     assert second == []
-    check_all(worker_answers(upgraded, DATABASE_URL=database_url))
+    check_all(worker_answers(upgraded, DATABASE_URL=database_url), old)
 
 
 @pytest.mark.slow
-def test_old_command_lines_work(upgraded: Path) -> None:
+def test_old_command_lines_work(frozen: Path, upgraded: Path) -> None:
     version = (upgraded / "models/CURRENT").read_text(encoding="utf-8").strip()
     published = {path.name for path in (upgraded / "models").iterdir() if not path.name.startswith(".")}
 
@@ -179,4 +233,4 @@ def test_old_command_lines_work(upgraded: Path) -> None:
     run(upgraded, at(NOW, upgraded / "train.py", *TRAIN, code=EAGERLY))
 
     assert {path.name for path in (upgraded / "models").iterdir() if not path.name.startswith(".")} == published
-    check_all(worker_answers(upgraded))
+    check_all(worker_answers(upgraded), old_rows(frozen))

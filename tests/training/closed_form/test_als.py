@@ -10,9 +10,15 @@ from numpy.typing import NDArray
 from recsys.features.query import Arrays
 from recsys.training.closed_form import als as factors
 from recsys.training.closed_form.als import als
+from recsys.training.closed_form.co_occurrence import user_item_matrix
+from tests.helpers.datasets import dataset_of
 
 Columns = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
 OPTIONS: dict[str, Any] = {"dim": 3, "regularization": 0.5, "alpha": 3.3, "seed": 0}
+
+
+def matrix_of(*columns: Any) -> Any:
+    return user_item_matrix(dataset_of(*columns))
 
 
 @pytest.fixture
@@ -25,7 +31,7 @@ def columns(rng: np.random.Generator) -> Columns:
 
 def test_item_factors_solve_their_least_squares(columns: Columns) -> None:
     """They are solved last. With three dimensions, the library's three steps of conjugate gradients are exact."""
-    arrays = als(*columns, 30, 20, **OPTIONS)
+    arrays = als(matrix_of(*columns, 30, 20), **OPTIONS)
     users, items, weights = columns
     user_factors = arrays["user_factors"].astype(float)
     for item in range(20):
@@ -42,7 +48,7 @@ def test_items_of_the_users_cluster_score_above_all_others() -> None:
         (user, item) for user in range(12) for item in range(6) if user % 2 == item % 2 and item // 2 != user // 2 % 3
     ]
     users, items = np.array(pairs, np.int32).T
-    arrays = als(users, items, np.ones(len(pairs), np.float32), 12, 6, dim=2, regularization=0.1, alpha=2.0, seed=0)
+    arrays = als(matrix_of(users, items, np.ones(len(pairs)), 12, 6), dim=2, regularization=0.1, alpha=2.0, seed=0)
     scores = arrays["user_factors"] @ arrays["item_factors"].T
     in_cluster = np.arange(12)[:, None] % 2 == np.arange(6) % 2
 
@@ -50,7 +56,7 @@ def test_items_of_the_users_cluster_score_above_all_others() -> None:
 
 
 def test_users_and_items_without_positive_events_have_zeros(columns: Columns) -> None:
-    arrays = als(*columns, 31, 22, **OPTIONS)
+    arrays = als(matrix_of(*columns, 31, 22), **OPTIONS)
 
     assert not arrays["user_factors"][[4, 30]].any() and not arrays["item_factors"][[7, 20, 21]].any()
     assert {name: (array.shape, array.dtype) for name, array in arrays.items()} == {
@@ -63,7 +69,7 @@ def test_equal_seeds_give_equal_vectors_for_any_number_of_threads(
 ) -> None:
     def with_threads(number: int, seed: int = 0) -> Arrays:
         monkeypatch.setattr(factors, "THREADS", number)
-        return als(*columns, 30, 20, **OPTIONS | {"dim": 8, "seed": seed})
+        return als(matrix_of(*columns, 30, 20), **OPTIONS | {"dim": 8, "seed": seed})
 
     first = with_threads(1)
     for again in (with_threads(1), with_threads(2), with_threads(0)):
@@ -77,8 +83,8 @@ def test_the_number_and_the_weights_of_positive_events_do_not_matter(columns: Co
     liked = weights > 0
     once = np.unique(np.stack([users[liked], items[liked]]), axis=1).astype(np.int32)
 
-    arrays = als(*columns, 30, 20, **OPTIONS)
-    expected = als(*once, np.ones(once.shape[1], np.float32), 30, 20, **OPTIONS)
+    arrays = als(matrix_of(*columns, 30, 20), **OPTIONS)
+    expected = als(matrix_of(*once, np.ones(once.shape[1]), 30, 20), **OPTIONS)
     np.testing.assert_array_equal(arrays["item_factors"], expected["item_factors"])
 
 
@@ -90,13 +96,13 @@ def test_the_fit_prints_nothing_for_any_number_of_blas_threads(
 
     monkeypatch.setattr(utils, "_checked_blas_config", False)  # the library warns once in each process
     with threadpool_limits(2, "blas"):
-        als(*columns, 30, 20, **OPTIONS)
+        als(matrix_of(*columns, 30, 20), **OPTIONS)
 
     assert capfd.readouterr() == ("", "")
 
 
 def test_there_may_be_more_dimensions_than_items(columns: Columns) -> None:
-    arrays = als(*columns, 30, 20, **OPTIONS | {"dim": 64})
+    arrays = als(matrix_of(*columns, 30, 20), **OPTIONS | {"dim": 64})
 
     assert arrays["item_factors"].shape == (20, 64)
     assert all(np.isfinite(array).all() for array in arrays.values())
@@ -105,7 +111,7 @@ def test_there_may_be_more_dimensions_than_items(columns: Columns) -> None:
 @pytest.mark.parametrize(("n_users", "n_items"), [(0, 0), (0, 2), (2, 0), (2, 2)])
 def test_without_events_all_vectors_are_zeros(n_users: int, n_items: int) -> None:
     nothing = np.zeros(0, np.int32)
-    arrays = als(nothing, nothing, np.zeros(0, np.float32), n_users, n_items, **OPTIONS)
+    arrays = als(matrix_of(nothing, nothing, nothing, n_users, n_items), **OPTIONS)
 
     assert (arrays["user_factors"].tolist(), arrays["item_factors"].tolist()) == (
         [[0, 0, 0]] * n_users,
@@ -115,7 +121,7 @@ def test_without_events_all_vectors_are_zeros(n_users: int, n_items: int) -> Non
 
 def test_one_user_and_one_item_have_a_product_near_1() -> None:
     one = np.zeros(1, np.int32)
-    arrays = als(one, one, np.ones(1, np.float32), 1, 1, **OPTIONS | {"regularization": 0.01, "dim": 1})
+    arrays = als(matrix_of(one, one, np.ones(1), 1, 1), **OPTIONS | {"regularization": 0.01, "dim": 1})
 
     assert (arrays["user_factors"] @ arrays["item_factors"].T).item() == pytest.approx(1, abs=0.05)
 
@@ -124,11 +130,11 @@ def test_one_user_and_one_item_have_a_product_near_1() -> None:
 @pytest.mark.parametrize("wrong", [0, -1, math.nan, math.inf])
 def test_parameters_that_are_not_positive_are_refused(name: str, wrong: float, columns: Columns) -> None:
     with pytest.raises(ValueError, match=f"`{name}` should be a positive number. Received: {wrong}."):
-        als(*columns, 30, 20, **OPTIONS | {name: wrong})
+        als(matrix_of(*columns, 30, 20), **OPTIONS | {name: wrong})
 
 
 def test_weights_that_are_not_finite_are_refused(columns: Columns) -> None:
     columns[2][5] = np.nan
 
     with pytest.raises(ValueError, match="`weights` should be finite. Received: nan at 5."):
-        als(*columns, 30, 20, **OPTIONS)
+        als(matrix_of(*columns, 30, 20), **OPTIONS)

@@ -1,6 +1,7 @@
 """EASE against its formula: the exact solution, and the one restricted to neighbours."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,16 @@ from recsys.features.query import Arrays, Query
 from recsys.scorers.item_item import EASE
 from recsys.training.closed_form import co_occurrence
 from recsys.training.closed_form import ease as ease_module
+from recsys.training.closed_form.co_occurrence import user_item_matrix
 from recsys.training.closed_form.ease import ease, local_weights
+from tests.helpers.datasets import dataset_of
 
 Columns = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
 L2 = 3.0
+
+
+def matrix_of(*columns: Any) -> Any:
+    return user_item_matrix(dataset_of(*columns))
 
 
 @pytest.fixture
@@ -56,7 +63,7 @@ def test_two_items_by_hand() -> None:
     """Item 0 has four users, item 1 three, two of them in common. The divisor is that of the history's item."""
     users, items = np.array([0, 1, 2, 3, 0, 1, 4, 4, 5], np.int32), np.array([0, 0, 0, 0, 1, 1, 1, 1, 0], np.int32)
     weights = np.array([1, 1, 1, 1, 1, 1, 0.3, 0.3, -1], np.float32)  # the last one disliked
-    arrays = ease(users, items, weights, 6, 2, l2=2.0)
+    arrays = ease(matrix_of(users, items, weights, 6, 2), l2=2.0)
     scorer = EASE.from_arrays(arrays)
 
     assert dense(arrays).ravel().tolist() == pytest.approx([0, 2 / (4 + 2), 2 / (3 + 2), 0])
@@ -67,7 +74,7 @@ def test_two_items_by_hand() -> None:
 
 
 def test_exact_weights_equal_the_formula(columns: Columns, interactions: NDArray[np.float64]) -> None:
-    arrays = ease(*columns, 40, 12, L2)
+    arrays = ease(matrix_of(*columns, 40, 12), L2)
 
     np.testing.assert_allclose(dense(arrays), formula(interactions, L2), rtol=1e-5, atol=1e-7)
     assert {name: array.dtype for name, array in arrays.items()} == {
@@ -80,7 +87,7 @@ def test_a_larger_catalogue_stores_only_the_strongest_weights(
     columns: Columns, interactions: NDArray[np.float64], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(co_occurrence, "WHOLE_UP_TO", 11)
-    arrays = ease(*columns, 40, 12, L2)
+    arrays = ease(matrix_of(*columns, 40, 12), L2)
 
     np.testing.assert_allclose(dense(arrays), formula(interactions, L2), rtol=1e-5, atol=1e-7)
     assert arrays["starts"][8] == arrays["starts"][7]  # an item without users has no weights
@@ -92,7 +99,9 @@ def test_blocks_give_the_whole_solution(
     monkeypatch.setattr(ease_module, "ROWS_AT_ONCE", 5)
     monkeypatch.setattr(co_occurrence, "ENTRIES_AT_ONCE", 30)
 
-    np.testing.assert_allclose(dense(ease(*columns, 40, 12, L2)), formula(interactions, L2), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        dense(ease(matrix_of(*columns, 40, 12), L2)), formula(interactions, L2), rtol=1e-5, atol=1e-7
+    )
 
 
 def test_the_strongest_weights_of_each_row_are_stored(
@@ -104,7 +113,7 @@ def test_the_strongest_weights_of_each_row_are_stored(
     weakest = np.argsort(np.abs(expected), axis=1)[:, :-3]
     np.put_along_axis(expected, weakest, 0, axis=1)
 
-    np.testing.assert_allclose(dense(ease(*columns, 40, 12, L2)), expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(dense(ease(matrix_of(*columns, 40, 12), L2)), expected, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize(("targets_at_once", "solved_at_once"), [(100, 100), (5, 2)])
@@ -122,7 +131,9 @@ def test_the_local_solution_is_exact_if_all_items_are_neighbours(
     together[7, :] = together[:, 7] = 1  # an item without users is no neighbour; its weights are 0 anyway
 
     assert (together > 0).all(), "each pair of items should have a common user"
-    np.testing.assert_allclose(dense(ease(*columns, 40, 12, L2)), formula(interactions, L2), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        dense(ease(matrix_of(*columns, 40, 12), L2)), formula(interactions, L2), rtol=1e-4, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("n_neighbours", [1, 4])
@@ -166,14 +177,14 @@ def test_very_few_events(rows: list[tuple[int, int]], exact_up_to: int, monkeypa
     interactions[users, items] = 1
 
     np.testing.assert_allclose(
-        dense(ease(users, items, np.ones(len(rows), np.float32), 3, 3, L2)), formula(interactions, L2), atol=1e-7
+        dense(ease(matrix_of(users, items, np.ones(len(rows)), 3, 3), L2)), formula(interactions, L2), atol=1e-7
     )
 
 
 @pytest.mark.parametrize("n_users", [0, 2])
 def test_an_empty_catalogue_has_no_scores(n_users: int) -> None:
     nothing = np.zeros(0, np.int32)
-    scorer = EASE.from_arrays(ease(nothing, nothing, np.zeros(0, np.float32), n_users, 0, L2))
+    scorer = EASE.from_arrays(ease(matrix_of(nothing, nothing, nothing, n_users, 0), L2))
 
     assert scorer.score(query_of([])).shape == (0,)
 
@@ -181,11 +192,11 @@ def test_an_empty_catalogue_has_no_scores(n_users: int) -> None:
 @pytest.mark.parametrize("wrong", [0, -1.0, math.nan, math.inf])
 def test_regularization_that_is_not_positive_is_refused(wrong: float, columns: Columns) -> None:
     with pytest.raises(ValueError, match=f"`l2` should be a positive number. Received: {wrong}."):
-        ease(*columns, 40, 12, wrong)
+        ease(matrix_of(*columns, 40, 12), wrong)
 
 
 def test_weights_that_are_not_finite_are_refused(columns: Columns) -> None:
     columns[2][5] = np.nan
 
     with pytest.raises(ValueError, match="`weights` should be finite. Received: nan at 5."):
-        ease(*columns, 40, 12, L2)
+        ease(matrix_of(*columns, 40, 12), L2)

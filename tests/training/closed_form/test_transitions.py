@@ -11,6 +11,7 @@ from recsys.features.query import Arrays
 from recsys.training.closed_form import co_occurrence
 from recsys.training.closed_form import transitions as module
 from recsys.training.closed_form.transitions import transitions
+from tests.helpers.datasets import dataset_of
 
 
 def dense(arrays: Arrays) -> NDArray[np.float32]:
@@ -24,11 +25,7 @@ def dense(arrays: Arrays) -> NDArray[np.float32]:
 def fitted(rows: list[tuple[int, int, float, int]], n_items: int) -> NDArray[np.float32]:
     """Return T of events given as (user, item, weight, time)."""
     users, items, weights, times = np.array(rows, float).reshape(-1, 4).T
-    return dense(
-        transitions(
-            users.astype(np.int32), items.astype(np.int32), weights.astype(np.float32), times.astype(np.int64), n_items
-        )
-    )
+    return dense(transitions(dataset_of(users, items, weights, int(users.max(initial=0)) + 1, n_items, times)))
 
 
 def scaled(counts: list[list[float]], popularity: list[int]) -> NDArray[np.float64]:
@@ -89,7 +86,7 @@ def test_many_events_equal_a_plain_loop(
                 counts[items[first], items[second]] += 0.8 ** (gap - 1) / (2 if together else 1)
                 counts[items[second], items[first]] += 0.8 ** (gap - 1) / 2 if together else 0
 
-    weights = dense(transitions(users, items, np.ones(500, np.float32), times, 17))
+    weights = dense(transitions(dataset_of(users, items, np.ones(500), int(users.max()) + 1, 17, times)))
 
     np.testing.assert_allclose(weights, scaled(counts.tolist(), np.bincount(items, minlength=17).tolist()), rtol=1e-5)
 
@@ -104,9 +101,7 @@ def test_the_strongest_weights_of_each_row_are_stored(monkeypatch: pytest.Monkey
 
 def test_a_small_catalogue_stores_whole_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "NEIGHBOURS", 2)
-    columns = np.zeros(5, np.int32), np.arange(5, dtype=np.int32), np.ones(5, np.float32), np.arange(5)
-
-    arrays = transitions(*columns, 5)
+    arrays = transitions(dataset_of(np.zeros(5), np.arange(5), np.ones(5), 1, 5, np.arange(5)))
 
     assert arrays["starts"].tolist() == [0, 5, 10, 15, 20, 25]
     assert [np.flatnonzero(row).tolist() for row in dense(arrays)] == [[1, 2, 3, 4], [2, 3, 4], [3, 4], [4], []]
@@ -140,7 +135,7 @@ def test_weights_that_are_not_finite_are_refused() -> None:
 
 
 def test_arrays_have_their_types() -> None:
-    arrays = transitions(*(np.zeros(2, kind) for kind in (np.int32, np.int32)), np.ones(2, np.float32), np.arange(2), 1)
+    arrays = transitions(dataset_of(np.zeros(2), np.zeros(2), np.ones(2), 1, 1, np.arange(2)))
 
     assert {name: array.dtype for name, array in arrays.items()} == {
         "starts": np.int64,

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from recsys.errors import SettingsError
-from recsys.store import dialects
-from recsys.store.dialects import bind, plain, template
+from recsys.store import Database
+from recsys.store.database import bind, plain
+from recsys.store.drivers import mysql, postgresql, sqlite
 
-DIALECTS = ("sqlite", "mysql", "postgresql")
+SYNTAX = {module.SYNTAX.dialect: module.SYNTAX for module in (sqlite, mysql, postgresql)}
 
 
 @pytest.mark.parametrize(
@@ -15,34 +16,29 @@ DIALECTS = ("sqlite", "mysql", "postgresql")
     [("sqlite", "a = :a AND b = :b"), ("mysql", "a = %(a)s AND b = %(b)s"), ("postgresql", "a = %(a)s AND b = %(b)s")],
 )
 def test_a_placeholder_is_written_in_the_drivers_own_style(dialect: str, text: str) -> None:
-    assert bind("a = :a AND b = :b", {"a": 1, "b": "x"}, dialect) == (text, {"a": 1, "b": "x"})
+    assert bind("a = :a AND b = :b", {"a": 1, "b": "x"}, SYNTAX[dialect]) == (text, {"a": 1, "b": "x"})
 
 
 @pytest.mark.parametrize("values", [[7, 8], (7, 8), np.array([7, 8])])
 def test_a_list_stands_for_as_many_placeholders_as_it_has_values(values: object) -> None:
-    assert bind("id IN (:ids)", {"ids": values}, "sqlite") == ("id IN (:ids_0, :ids_1)", {"ids_0": 7, "ids_1": 8})
+    assert bind("id IN (:ids)", {"ids": values}, SYNTAX["sqlite"]) == (
+        "id IN (:ids_0, :ids_1)",
+        {"ids_0": 7, "ids_1": 8},
+    )
 
 
-def test_the_placeholders_of_a_long_list_are_not_cached() -> None:
-    kept = dialects._places.cache_info().currsize
-    text, values = bind("id IN (:long)", {"long": list(range(dialects.REMEMBERED + 1))}, "sqlite")
-
-    assert text.count(":long_") == len(values) == dialects.REMEMBERED + 1
-    assert dialects._places.cache_info().currsize == kept
-
-
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", SYNTAX)
 def test_an_empty_list_becomes_null_which_matches_nothing(dialect: str) -> None:
-    assert bind("id IN (:ids)", {"ids": []}, dialect) == ("id IN (NULL)", {})
+    assert bind("id IN (:ids)", {"ids": []}, SYNTAX[dialect]) == ("id IN (NULL)", {})
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", SYNTAX)
 @pytest.mark.parametrize(
     "opaque",
     ["':no'", "'it''s :no'", '"a :no"', '"a "":no"', "/* :no\n:no */", "-- :no\n", "-- ':no\n", "/* ' */", "'12:30'"],
 )
 def test_strings_quoted_names_and_comments_hold_no_placeholders(dialect: str, opaque: str) -> None:
-    text, values = bind(f"SELECT {opaque}, :yes", {"yes": 1}, dialect)
+    text, values = bind(f"SELECT {opaque}, :yes", {"yes": 1}, SYNTAX[dialect])
 
     assert opaque in text
     assert values == {"yes": 1}
@@ -63,7 +59,7 @@ def test_strings_quoted_names_and_comments_hold_no_placeholders(dialect: str, op
     ],
 )
 def test_syntax_of_one_dialect_is_left_unchanged_there(dialect: str, sql: str) -> None:
-    text, values = bind(sql, {"yes": 1}, dialect)
+    text, values = bind(sql, {"yes": 1}, SYNTAX[dialect])
 
     assert (text, values) == (sql.replace(":yes", "%(yes)s"), {"yes": 1})
 
@@ -71,8 +67,8 @@ def test_syntax_of_one_dialect_is_left_unchanged_there(dialect: str, sql: str) -
 def test_a_percent_sign_is_doubled_for_drivers_that_format_and_nowhere_else() -> None:
     sql = "SELECT '10%', a % 2, DATE_FORMAT(t, '%H:%i') WHERE x LIKE :like"
 
-    assert bind(sql, {"like": "a%"}, "sqlite") == (sql, {"like": "a%"})
-    assert bind(sql, {"like": "a%"}, "mysql") == (
+    assert bind(sql, {"like": "a%"}, SYNTAX["sqlite"]) == (sql, {"like": "a%"})
+    assert bind(sql, {"like": "a%"}, SYNTAX["mysql"]) == (
         "SELECT '10%%', a %% 2, DATE_FORMAT(t, '%%H:%%i') WHERE x LIKE %(like)s",
         {"like": "a%"},
     )
@@ -80,19 +76,35 @@ def test_a_percent_sign_is_doubled_for_drivers_that_format_and_nowhere_else() ->
 
 def test_an_unknown_placeholder_is_named() -> None:
     with pytest.raises(SettingsError, match="only the placeholders since. Received: `:sinse`"):
-        bind("WHERE t >= :sinse", {"since": 1}, "mysql")
+        bind("WHERE t >= :sinse", {"since": 1}, SYNTAX["mysql"])
 
 
 def test_values_the_text_does_not_use_are_left_out() -> None:
-    assert bind("a = :a", {"a": 1, "b": 2}, "postgresql") == ("a = %(a)s", {"a": 1})
+    assert bind("a = :a", {"a": 1, "b": 2}, SYNTAX["postgresql"]) == ("a = %(a)s", {"a": 1})
 
 
 def test_the_same_placeholder_may_stand_twice() -> None:
-    assert bind(":a < :a", {"a": 1}, "mysql") == ("%(a)s < %(a)s", {"a": 1})
+    assert bind(":a < :a", {"a": 1}, SYNTAX["mysql"]) == ("%(a)s < %(a)s", {"a": 1})
 
 
-def test_a_template_names_what_each_row_must_have() -> None:
-    assert template("INSERT INTO t VALUES (:a, :b)", "mysql") == ("INSERT INTO t VALUES (%(a)s, %(b)s)", ("a", "b"))
+def test_values_of_mixed_types_are_converted_one_by_one() -> None:
+    moment = datetime(2024, 1, 1, tzinfo=UTC)
+
+    _, values = bind("a IN (:a) AND b = :b", {"a": [np.int64(3), "x", None, moment], "b": moment}, SYNTAX["sqlite"])
+
+    assert values == {"a_0": 3, "a_1": "x", "a_2": None, "a_3": "2024-01-01 00:00:00", "b": "2024-01-01 00:00:00"}
+    assert type(values["a_0"]) is int
+
+
+def test_rows_are_written_in_the_drivers_own_style(bare_db: Database) -> None:
+    bare_db.execute("CREATE TABLE t (a INTEGER, b VARCHAR(9))")
+    sent: list[object] = []
+    bare_db._tracer = lambda sql, params: sent.append((sql, params))
+
+    bare_db.execute_many("INSERT INTO t VALUES (:a, :b)", [{"a": np.int64(1), "b": "x", "c": 2}])
+
+    places = ", ".join(map(bare_db.syntax.placeholder.format, "ab"))
+    assert (f"INSERT INTO t VALUES ({places})", [{"a": 1, "b": "x"}]) in sent
 
 
 def test_numpy_scalars_and_date_times_become_what_every_driver_takes() -> None:

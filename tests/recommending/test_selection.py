@@ -1,11 +1,13 @@
 import json
+from dataclasses import replace
 from math import nan, sqrt
 
 import numpy as np
 import pytest
 
 from recsys.errors import ModelRefused
-from recsys.evaluation.selection import Evidence, Priors, choose, fit_priors
+from recsys.evaluation.selection import Priors, fit_priors
+from recsys.recommending.runs import Evidence, choose
 
 ORDER = ("ENCM", "LNCM", "NeuMF", "BMF")
 PRIORS = Priors(
@@ -114,6 +116,21 @@ def test_a_model_that_the_priors_do_not_know_is_not_chosen() -> None:
 
 def test_priors_are_the_same_after_a_round_trip_through_json() -> None:
     assert Priors.from_json(json.loads(json.dumps(PRIORS.to_json()))) == PRIORS
+
+
+def test_a_version_that_does_not_choose_for_each_user_answers_by_the_best() -> None:
+    evidence = Evidence({"BMF": 0.0, "ENCM": 1.0}, 100)
+
+    assert choose(PRIORS, evidence, ORDER) == "ENCM"
+    assert choose(replace(PRIORS, per_user=False), evidence, ORDER) == "BMF"
+
+
+def test_whether_a_version_chooses_for_each_user_is_stored_and_an_older_version_does() -> None:
+    off = replace(PRIORS, per_user=False)
+    older = {name: value for name, value in PRIORS.to_json().items() if name != "per_user"}
+
+    assert Priors.from_json(json.loads(json.dumps(off.to_json()))) == off
+    assert Priors.from_json(older).per_user
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,52 @@
+"""benchmarks/batch.py: the page by hand, and one whole run on a tiny shop."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import batch, pages
+from tests.helpers.entry_points import ROOT
+
+RESULT = {
+    **{"machine": "Linux x86_64, 2 processors", "python": "3.11.7", "database": "sqlite", "items": 10_000},
+    **{"history": 36, "users": 4000, "rounds": 5},
+    "winners": [{"winner": "BMF", "alone_ms": 9.0, "batch_ms": 1.5, "ratio": 6.0, "to": "jsonl"}],
+    "shards": {"one_s": 30.0, "two_s": 31.5, "one_mb": 420.0, "users": 20_000},
+}
+
+
+def test_a_row_has_both_ways_their_ratio_and_the_hours_of_a_million_users() -> None:
+    text = batch.markdown(RESULT)
+
+    # 1.5 ms × 1,000,000 = 1,500 s = 0.42 hours
+    assert "| BMF | 9.00 | 1.50 | 6.0 × | 0.42 |" in text
+    assert "Two shards of BMF take 1.05 × the processor's time of one process for 20,000 users" in text
+    assert "One process holds 420 MB." in text
+
+
+def test_the_page_says_what_was_measured() -> None:
+    assert batch.main(["--markdown", str(ROOT / "docs/BATCH.md"), "--json", str(ROOT / batch.KEPT), "--check"]) == 0
+
+
+def test_a_page_is_written_from_kept_figures(tmp_path: Path) -> None:
+    page, kept = tmp_path / "page.md", tmp_path / "kept.json"
+    page.write_text(f"before\n{pages.begin(batch.NAME)}old\n{pages.END}after\n")
+    pages.keep(kept, RESULT)
+    assert batch.main(["--markdown", str(page), "--json", str(kept)]) == 0
+
+    assert page.read_text() == f"before\n{pages.begin(batch.NAME)}{batch.markdown(RESULT)}{pages.END}after\n"
+
+
+@pytest.mark.slow
+def test_a_whole_run_measures_both_ways(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    tiny = ["--items", "60", "--users", "1200", "--alone", "5", "--rounds", "1", "--history", "8", "--winners", "BMF"]
+    assert batch.main([*tiny, "--json", str(kept)]) == 0
+
+    result = json.loads(kept.read_text())
+    (row,) = result["winners"]
+    assert row["winner"] == "BMF" and row["ratio"] == pytest.approx(row["alone_ms"] / row["batch_ms"], rel=1e-3)
+    assert result["shards"]["users"] == 1200 and result["shards"]["two_s"] > 0

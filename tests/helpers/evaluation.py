@@ -1,0 +1,11 @@
+"""The evaluation of one scorer alone."""
+
+from __future__ import annotations
+
+from recsys.evaluation.protocol import EvaluationResult, EvaluationSet, evaluate_all
+from recsys.scorers.base import Scorer
+
+
+def evaluate_one(scorer: Scorer, evaluation_set: EvaluationSet) -> EvaluationResult:
+    """Return the metrics of a scorer on an evaluation set."""
+    return evaluate_all({"": scorer}, evaluation_set)[""]
