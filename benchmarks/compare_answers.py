@@ -1,11 +1,11 @@
-"""Whether two checkouts of the project answer alike, byte for byte but for `ms` and names of versions.
+"""Whether two checkouts of the project answer alike, but for `ms`, names of versions and, if asked for, rounding.
 
     python benchmarks/compare_answers.py BEFORE AFTER --shop data/demo.sqlite --models models
 
 500 requests go through a worker of each checkout, and a sample of them through one-shot processes: the test corpus of
 invalid and unusual input, and random requests for the shop. All processes have the same fixed clock. The shop is copied
 to SQLite and to a MariaDB server (RECSYS_BENCH_MYSQL), so that the original is not written to. The exit status is 1 if
-an answer differs, or if no request succeeds.
+an answer differs, or if no request succeeds. `--within 1e-6` lets decimal numbers differ by so much.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ from recsys.store import connect, migrate  # noqa: E402
 from recsys.training.terminal import console as new_console  # noqa: E402
 from tests.helpers.frozen_clock import at  # noqa: E402
 
-NOT_COPIED = "schema_migrations"  # written by `migrate`
+NOT_COPIED = "rec_schema_migrations"  # written by `migrate`
 VARYING = ((rb'"(ms|pid)":[0-9.]+', rb'"\1":0'), (rb"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}", b"VERSION"))
+DECIMAL = rb"-?\b[0-9]+(?:\.[0-9]+(?:e-?[0-9]+)?|e-[0-9]+)\b"
 SHOWN, TIMEOUT_S = 5, 600
 
 
@@ -60,6 +61,22 @@ def _run(command: Sequence[str], environ: Mapping[str, str], data: bytes) -> byt
     for pattern, same in VARYING:
         told = re.sub(pattern, same, told)
     return told
+
+
+def alike(before: bytes, after: bytes, within: float) -> bool:
+    """Return whether two answers of some lines are the same, with decimal numbers at most `within` apart.
+
+    >>> alike(b'{"score":0.5}', b'{"score":0.50001}', 1e-3), alike(b'{"score":0.5}', b'{"score":0.6}', 1e-3)
+    (True, False)
+    >>> alike(b'{"id":1}', b'{"id":2}', 10), alike(b'{"a":1.0,"b":2}', b'{"b":2,"a":1.0}', 0.1)
+    (False, False)
+    """
+    if before == after or not within:
+        return before == after
+    numbers = [re.findall(DECIMAL, told) for told in (before, after)]
+    return re.sub(DECIMAL, b"0.0", before) == re.sub(DECIMAL, b"0.0", after) and all(
+        abs(float(one) - float(other)) <= within for one, other in zip(*numbers, strict=True)
+    )
 
 
 def copy_rows(shop: Path, url: str) -> None:
@@ -108,7 +125,7 @@ def main(argv: Sequence[str]) -> int:
             }
             for door, ask, some in (("worker", worker_answers, asked), ("one-shot", one_shot_answers, sample)):
                 before, after = (ask(command, environ, some) for command in commands)
-                unlike = [name for name in before if before[name] != after[name]]
+                unlike = [name for name in before if not alike(before[name], after[name], flags.within)]
                 different += [
                     f"{database}, {door}, {name}\n  {before[name]!r:.400}\n  {after[name]!r:.400}" for name in unlike
                 ]
@@ -137,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--one-shot", type=int, default=30, metavar="N", help="of them, through a process each; default 30"
     )
+    parser.add_argument("--within", type=float, default=0.0, metavar="X", help="of decimal numbers; default 0")
     parser.add_argument("--seed", type=int, default=7, metavar="N", help="default 7")
     parser.add_argument(
         "--server", default=os.environ.get("RECSYS_BENCH_MYSQL", SERVER), metavar="URL", help=f"default {SERVER}"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 BEGIN, END = (
     "<!-- results: {} -->\n",
     "<!-- end of results -->\n",
 )  # the first names what stands there: a page may hold several
 NOT_TAKEN = "Not measured yet.\n"
+DIGITS = 7  # of kept figures: more than any page shows
 
 
 def begin(name: str) -> str:
@@ -51,6 +55,32 @@ def settled(page: Path, text: str, made_by: str, *, check: bool, same: bool = Tr
     same = same and page.read_text(encoding="utf-8") == text
     print(f"{page.name} says what was measured." if same else f"{page.name} should be made again: {made_by}")
     return int(not same)
+
+
+def keep(path: Path, figures: Mapping[str, Any]) -> None:
+    """Write figures as JSON with `DIGITS` significant digits, one line for each key or element of a list of records.
+
+    Raises:
+        ValueError: A figure is infinite or no number.
+    """
+    lines = [f"{json.dumps(name)}: {_text(part)}" for name, part in rounded(dict(figures)).items()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def rounded(part: Any) -> Any:
+    """Return a JSON value with `DIGITS` significant digits of each float."""
+    if isinstance(part, dict):
+        return {name: rounded(value) for name, value in part.items()}
+    if isinstance(part, list | tuple):
+        return [rounded(value) for value in part]
+    return float(f"{part:.{DIGITS}g}") if isinstance(part, float) else part
+
+
+def _text(part: Any) -> str:
+    if isinstance(part, list) and part and isinstance(part[0], dict):
+        return "[\n" + ",\n".join(json.dumps(element, allow_nan=False) for element in part) + "\n]"
+    return json.dumps(part, allow_nan=False)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

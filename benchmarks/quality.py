@@ -35,6 +35,10 @@ from benchmarks.sets import SETS, BenchmarkError  # noqa: E402
 from recsys.training.terminal import console  # noqa: E402
 
 KEPT = Path("benchmarks/results/quality.json")
+# what the file keeps of each run, paired difference and ablation
+RUN = ("seed", "rule", "variant", "winner", "choosing_seconds", "fitting_seconds")
+PAIR = ("rule", "winner", "against", "metric", "difference", "low", "high")
+ABLATION = ("variant", "model", "rule", "hr10", "ndcg10", "low", "high", "seeds", "own_part")
 FIRST_SEED = 7  # the default of train.py
 LOG_WIDTH = 150  # of a file or a pipe: wide enough for the tables
 
@@ -93,12 +97,24 @@ def current_commit() -> str | None:
 
 
 def keep(path: Path, entry: Mapping[str, Any]) -> None:
-    """Write a set's entry beside those of other sets that the file holds."""
+    """Write what the page needs of a set's entry, beside the entries of other sets that the file holds."""
     others = [kept for kept in read(path) if kept["set"] != entry["set"]] if path.exists() else []
     order = list(SETS)
-    entries = sorted([*others, entry], key=lambda kept: order.index(kept["set"]))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"sets": entries}, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    entries = sorted([*others, compact(entry)], key=lambda kept: order.index(kept["set"]))
+    pages.keep(path, {"sets": entries})
+
+
+def compact(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry with what the page shows: no trials, and of runs, differences and ablations only some fields."""
+    runs = [_some(run, RUN) for run in entry["runs"]]
+    paired = [_some(pair, PAIR) for pair in entry["paired"] if pair["metric"] == "ndcg10"]
+    ablations = [_some(row, ABLATION) for row in entry["ablations"]]
+    shown = {**entry, "runs": runs, "paired": paired, "ablations": ablations}
+    return {name: part for name, part in shown.items() if name != "trials"}
+
+
+def _some(record: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: record[name] for name in names if name in record}
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ from rich.table import Table  # noqa: E402
 
 from benchmarks import pages  # noqa: E402
 from benchmarks.scaling import catalogue as synthetic  # noqa: E402
-from benchmarks.scaling.requests import ALL, allowed_items, fresh, measure, ranked, switch_over  # noqa: E402
+from benchmarks.scaling.requests import ALL, allowed_items, measure, ranked, switch_over  # noqa: E402
 from recsys.artifacts import resident_bytes  # noqa: E402
 from recsys.artifacts.nearest import build  # noqa: E402
 from recsys.recommending.loading import load  # noqa: E402
@@ -68,8 +68,7 @@ def main(argv: list[str], root: Path = ROOT) -> int:
     for made in (costs(result), recalls(result)):
         console(log_width=LOG_WIDTH).print(made)
     if flags.json:
-        flags.json.parent.mkdir(parents=True, exist_ok=True)
-        flags.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        pages.keep(flags.json, result)
     return 0
 
 
@@ -112,7 +111,7 @@ def _measure(n: int, folder: Path, cases: int, rounds: int) -> dict[str, Any]:
     before, resident = resident_bytes(), {}
     for way in ("candidates", "exhaustive"):
         for query in queries[:FIRST]:
-            ranked(bundle, fresh(query), allowed_items(bundle, query, ALL), exhaustive=way == "exhaustive")
+            ranked(bundle, query, allowed_items(bundle, query, ALL), exhaustive=way == "exhaustive")
         resident[way] = (resident_bytes() or 0) - (before or 0)
     figures = {label: measure(bundle, queries, chosen, rounds, err.print) for label, chosen in FILTERS.items()}
     return {"verified_s": hashed, "resident": resident, "filters": figures}

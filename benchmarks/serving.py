@@ -138,8 +138,7 @@ def measure(flags: argparse.Namespace, say: Say) -> dict[str, Any]:
         results["measured"]["/".join(task.path)] = {"commit": commit(), "day": datetime.now(UTC).strftime("%Y-%m-%d")}
         say(f"measured {' '.join(task.path)}: {time.perf_counter() - since:.0f} s")
         if flags.json:
-            flags.json.parent.mkdir(parents=True, exist_ok=True)
-            flags.json.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+            pages.keep(flags.json, results)
     return results
 
 

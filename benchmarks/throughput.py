@@ -72,8 +72,7 @@ class Ours:
 
     def __init__(self, data: Dataset, steps: int) -> None:
         del steps
-        from recsys.networks import NETWORKS
-        from recsys.networks.fit import Trainer, prepare, shapes
+        from recsys.networks.fit import NETWORKS, Trainer, prepare, shapes
         from recsys.networks.losses import Negatives
 
         prepare(OPTIONS.seed)

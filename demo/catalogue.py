@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from demo.lines import BATCHES, BRANDS, BRANDS_OF_CATEGORY, CATEGORIES, EDITIONS, LINES, Line
 
 N_STYLES = 4
+DONG = 25_000  # a euro
 SHARE_LAUNCHED_LATER = 0.3
 SHARE_DISCOUNTED = 0.25
 SHARE_ENDED = 0.06
@@ -27,7 +28,7 @@ class Product:
         line: The product line.
         brand: A key of BRANDS.
         name: Unique in the shop.
-        price: The list price, a multiple of 0.05 below 100 and whole above.
+        price: The list price in đồng, in whole thousands.
         discount: The reduced price, or None.
         launched: Day of its launch; 0 is the first simulated day, negative is before.
         ended: First day on which it is no longer sold, or None.
@@ -91,7 +92,16 @@ def make_catalogue(rng: np.random.Generator, n_products: int, days: int) -> Cata
         discount = _tidy(price * (1 - reductions[position])) if discounted[position] else None
         end = int(ended[position]) if ended[position] < _NEVER else None
         products.append(
-            Product(position + 1, name.line, name.brand, name.text, price, discount, int(launched[position]), end)
+            Product(
+                id=position + 1,
+                line=name.line,
+                brand=name.brand,
+                name=name.text,
+                price=_dong(price),
+                discount=None if discount is None else _dong(discount),
+                launched=int(launched[position]),
+                ended=end,
+            )
         )
     brand_keys = list(BRANDS)
     return Catalogue(
@@ -159,9 +169,18 @@ def _names_in(line: Line) -> Iterator[_Name]:
 
 
 def _tidy(price: float) -> float:
-    """Round a price as a shop would.
+    """Round a price in euros as a shop would.
 
     >>> _tidy(12.34), _tidy(234.56)
     (12.35, 235.0)
     """
     return float(round(price)) if price >= 100 else round(round(price * 20) / 20, 2)
+
+
+def _dong(euros: float) -> float:
+    """Return a price in đồng, in whole thousands.
+
+    >>> _dong(12.35)
+    309000.0
+    """
+    return 1000.0 * round(euros * DONG / 1000)

@@ -54,7 +54,7 @@ class Line:
         key: Short, unique name; also the name of its picture.
         category: A key of CATEGORIES.
         noun: The part of the product's name after brand and model.
-        price: Lowest and highest price of the line, in the shop's currency.
+        price: Lowest and highest price of the line, in euros; the shop's prices are in đồng.
         models: Model names, the cheapest first.
         days: Days that one purchase lasts; 0 if it is purchased once only.
         season: The month (1–12) of most sales; 0 for none.

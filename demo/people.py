@@ -14,6 +14,7 @@ import numpy as np
 DEMO_PASSWORD = "demo-shop"  # of every user; this shop holds nothing worth protecting
 BCRYPT_ROUNDS = 4  # the fewest that bcrypt allows, 1 ms a hash; a real shop takes 12
 DOMAIN = "example.com"  # reserved for examples, so that no mail is delivered
+ADMIN_EMAIL = f"admin@{DOMAIN}"
 
 _GIVEN_F, _GIVEN_M, _FAMILY, _TOWN = range(4)
 # Female and male given names, family names, towns; one row for each culture.
@@ -141,6 +142,11 @@ def make_people(rng: np.random.Generator, n: int) -> tuple[Person, ...]:
         suffix = str(accounts[account]) if accounts[account] > 1 else ""
         people.append(Person(number, first, last, f"{account}{suffix}@{DOMAIN}", gender, address))
     return tuple(people)
+
+
+def administrator(number: int) -> Person:
+    """Return the shop's administrator, who buys nothing."""
+    return Person(number, "Shop", "Admin", ADMIN_EMAIL, "O", f"1 {STREETS[0]}, Hanoi")
 
 
 def _pick(rng: np.random.Generator, words: str) -> str:

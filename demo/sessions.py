@@ -16,6 +16,7 @@ from demo.tastes import DEVICES, Tastes
 VIEW, CART, PURCHASE = range(3)
 ACTIONS = ("view", "cart", "purchase")
 DAY = 86400
+EXPENSIVE = 10_000_000  # đồng; above that, people hesitate to buy
 BUCKETS = ("night", "morning", "afternoon", "evening")  # of six hours each, from midnight
 
 _CATEGORY_OF_LINE = np.array([list(CATEGORIES).index(line.category) for line in LINES])
@@ -194,7 +195,8 @@ class _Session:
         self.visitor.seen.pop(item, None)
         self.visitor.seen[item] = self.day
         wish = 0.01 + 0.06 * (self.utility[item] - self.average) / self.spread
-        wish *= (1.7 if again else 1.0) * (0.6 if product.price > 400 else 1.0) * (1.2 if product.discount else 1.0)
+        price = (0.6 if product.price > EXPENSIVE else 1.0) * (1.2 if product.discount else 1.0)
+        wish *= (1.7 if again else 1.0) * price
         wish *= 0.25 if any(item == stocked for _, stocked in self.visitor.due) else 1.0
         if self.rng.random() > np.clip(wish, 0.005, 0.6):
             return False

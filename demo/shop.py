@@ -13,11 +13,11 @@ import numpy as np
 
 from demo.catalogue import Catalogue, Product, make_catalogue
 from demo.lines import BRANDS, CATEGORIES
-from demo.people import Person, make_people, password_hashes
+from demo.people import ADMIN_EMAIL, Person, administrator, make_people, password_hashes
 from demo.pictures import picture
 from demo.reviews import Review, make_reviews
 from demo.sessions import ACTIONS, DAY, VIEW, Event, make_events
-from demo.tastes import Tastes, make_tastes
+from demo.tastes import make_tastes
 from recsys.store.writes import BASE_CODES
 
 Rows = list[dict[str, Any]]
@@ -60,13 +60,13 @@ def make_shop(options: Options) -> dict[str, Rows]:
     start = options.until - timedelta(days=options.days)
     catalogue = make_catalogue(_rng(options, 1), options.products, options.days)
     tastes = make_tastes(_rng(options, 2), options.users, options.days)
-    people = make_people(_rng(options, 3), options.users)
+    people = (*make_people(_rng(options, 3), options.users), administrator(options.users + 1))
     events = make_events(_rng(options, 4), catalogue, tastes, start, options.days)
     reviews = make_reviews(_rng(options, 5), catalogue, tastes, events, options.days)
     clock = _Clock(start)
     return {
         "Allcodes": _codes(),
-        "Users": _users(people, tastes, list(password_hashes(_rng(options, 6), options.users)), clock),
+        "Users": _users(people, (*tastes.joined, 0), list(password_hashes(_rng(options, 6), len(people))), clock),
         "Products": _products(catalogue, events, clock),
         "Productdetails": _details(catalogue, _rng(options, 7), clock),
         "Productimages": [
@@ -109,7 +109,7 @@ def _codes() -> Rows:
     ]
 
 
-def _users(people: Sequence[Person], tastes: Tastes, passwords: Sequence[str], clock: _Clock) -> Rows:
+def _users(people: Sequence[Person], joined: Sequence[int], passwords: Sequence[str], clock: _Clock) -> Rows:
     return [
         {
             "id": person.id,
@@ -119,11 +119,11 @@ def _users(people: Sequence[Person], tastes: Tastes, passwords: Sequence[str], c
             "lastName": person.last_name,
             "address": person.address,
             "genderId": person.gender,
-            "roleId": "R2",
+            "roleId": "R1" if person.email == ADMIN_EMAIL else "R2",
             "statusId": "S1",
-            **clock.stamps(int(joined) * DAY),
+            **clock.stamps(int(day) * DAY),
         }
-        for person, password, joined in zip(people, passwords, tastes.joined, strict=True)
+        for person, password, day in zip(people, passwords, joined, strict=True)
     ]
 
 
@@ -202,7 +202,7 @@ def summary(tables: Mapping[str, Rows]) -> list[tuple[str, str]]:
     reduced = sum(row["discountPrice"] is not None for row in tables["Productdetails"])
     times = [row["timestamp"] for row in tables["Interactions"]]
     return [
-        ("customers", f"{len(tables['Users']):,}"),
+        ("customers", f"{sum(row['roleId'] == 'R2' for row in tables['Users']):,}"),
         ("products", f"{len(tables['Products']):,} in {len(CATEGORIES)} categories of {len(BRANDS)} brands"),
         ("reduced", f"{reduced:,}"),
         ("not for sale", f"{status['S2']:,} withdrawn or sold out"),

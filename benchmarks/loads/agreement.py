@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,9 @@ from recsys import store
 from recsys.contract import parse_request
 from recsys.evaluation.ranking import top_k
 from recsys.recommending.fill import build_item_filter
-from recsys.recommending.loading import ModelBundle, load, resolve_items
+from recsys.recommending.loading import ModelBundle, load
 from recsys.recommending.user import User, load_user
-from recsys.scorers.ensemble import LinearEnsemble
+from recsys.scorers.layers import LinearEnsemble
 from recsys.scorers.registry import MODELS, REGISTRY
 
 TOLERANCE = 1e-5
@@ -114,7 +115,7 @@ def expected(
         BenchmarkError: The difference is above the tolerance, or the ranks differ.
     """
     user, allowed = user_and_allowed_items(shop, database, bundle, case)
-    scorer, query = bundle.scorer(name), user.query()
+    scorer, query = bundle.scorers[name], user.query
     if not isinstance(scorer, LinearEnsemble) or scorer.network is None:
         raise BenchmarkError(f"{name} should have a network. Received: {type(scorer).__name__}.")
     ours = scorer.network.score(query)
@@ -124,7 +125,7 @@ def expected(
             f"{name} should score as Keras does. Received: logits that differ by up to {largest:.2g}, or other ranks."
         )
     weights = scorer.weights[int(query.repeats)]
-    whole = scorer.features.blend(query, weights[:-1]) + weights[-1] * logits
+    whole = scorer.features.blend(scorer.features.compute(query), weights[:-1]) + weights[-1] * logits
     best = top_k(whole, LIMIT, allowed)
     shares = 1 / (1 + np.exp(-whole[best].astype(np.float64)))
     return list(zip(bundle.original_ids(best.tolist()), shares.tolist(), strict=True)), largest
@@ -135,10 +136,10 @@ def user_and_allowed_items(
 ) -> tuple[User, NDArray[np.bool_]]:
     """Return the user of a request, and which items are eligible."""
     request = parse_request(json.dumps(case).encode(), models=tuple(REGISTRY))
-    mapping, resolved = bundle.shop(shop.settings(database).shop), resolve_items(request, bundle)
+    mapping = replace(shop.settings(database).shop, **bundle.rules)
     with store.connect(shop.urls[database]) as db:
-        user = load_user(request, bundle, db, resolved=resolved, shop=mapping, now=int(time.time()))
-    return user, build_item_filter(request, user, resolved).allowed
+        user = load_user(request, bundle, db, shop=mapping, now=int(time.time()))
+    return user, build_item_filter(request, user, bundle.items).allowed
 
 
 def difference(answer: Answer, listed: Sequence[tuple[Any, float]], where: str) -> float:

@@ -178,7 +178,7 @@ def _products(catalogue: Catalogue) -> dict[str, Iterator[Row]]:
 def put_encoders(shop: SyntheticShop, version: str) -> None:
     """Write a version's encoders into every database of a shop, as training does."""
     with open_version(shop.models_dir, version) as opened:
-        ids, contexts = opened.arrays("encoders.h5", memory_map=True), opened.json("contexts.json")
+        ids, contexts = opened.arrays("encoders.h5"), opened.json("contexts.json")
         for url in shop.urls.values():
             with store.connect(url) as db:
                 until = opened.manifest["data_until"]

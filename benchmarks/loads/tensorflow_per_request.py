@@ -33,12 +33,9 @@ from recsys import store  # noqa: E402
 from recsys.contract import parse_request  # noqa: E402
 from recsys.evaluation.ranking import top_k  # noqa: E402
 from recsys.features.query import Query  # noqa: E402
-from recsys.networks import NETWORKS, Network, Shapes, UserBatch  # noqa: E402
-from recsys.recommending.loading import (  # noqa: E402
-    ModelBundle,
-    load,
-    resolve_items,  # noqa: E402
-)
+from recsys.networks.base import Network, Shapes, UserBatch  # noqa: E402
+from recsys.networks.fit import NETWORKS  # noqa: E402
+from recsys.recommending.loading import ModelBundle, load  # noqa: E402
 from recsys.recommending.user import load_user  # noqa: E402
 from recsys.scorers.registry import MODELS, REGISTRY  # noqa: E402
 from recsys.settings import load_settings  # noqa: E402
@@ -105,9 +102,9 @@ def main(argv: list[str]) -> int:
                 if str(row[0]) in items
             ]
         ] = True
-        shop, resolved = bundle.shop(settings.shop), resolve_items(request, bundle)
-        user = load_user(request, bundle, db, resolved=resolved, shop=shop, now=int(time.time()))
-        query = replace(user, index=users.get(str(request.user_id), len(users))).query()
+        shop = replace(settings.shop, **bundle.rules)
+        user = load_user(request, bundle, db, shop=shop, now=int(time.time()))
+        query = user.query._replace(user=users.get(str(request.user_id), len(users)))
     laps["tables"] = time.perf_counter() - SINCE
     logits: dict[str, Any] = {}
     for name in MODELS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +23,17 @@ from recsys.data.interactions import Catalogue
 from recsys.evaluation.protocol import EvaluationCase, EvaluationResult, EvaluationSet
 from recsys.features.features import N_FEATURES, NAMES, POPULARITIES
 from recsys.features.query import Arrays, Query
-from recsys.networks import NETWORKS, Network, Shapes
+from recsys.networks.base import Network, Shapes
+from recsys.networks.fit import NETWORKS
 from recsys.scorers.registry import REGISTRY
 from recsys.settings import Settings, Training
-from recsys.training.fitting import Hyperparameters
+from recsys.training.closed_form.content import hybrid  # noqa: E402
+from recsys.training.fitting import FittedModels, Hyperparameters
 from recsys.training.publishing import manifest, write_version
-from recsys.training.stages import Results, ShopData, TrainedModels
+from recsys.training.run import TrainingRun
 
 WINNER = "LNCM"
-RULE, PROTOCOL = "hide", "time"
+PROTOCOL = "time"
 EXAMINED = 3000  # users at most, as in training
 EVENTS_A_USER = 50
 # Standard deviations near those of trained weights, so that every part of a network changes the score.
@@ -80,7 +82,7 @@ class Drawn:
 
     def arrays(self) -> dict[str, NDArray]:
         """Return the weights that were saved."""
-        saved = read_arrays(self._saved[0], self.name, memory_map=True)
+        saved = read_arrays(self._saved[0], self.name)
         return {name.removeprefix("vars/"): array for name, array in saved.items()}
 
     def _build(self) -> Network:
@@ -110,54 +112,49 @@ def publish(
     Returns:
         The version's name.
     """
-    rng = np.random.default_rng(settings.training.seed)
-    source = _source(settings, users, catalogue)
-    final = _stage(rng, source, popularity, n_users)
-    results, choices = _results(rng, final), _choices(rng, settings.training)
-    write_version(draft, source, final, final, results, choices)
-    return draft.publish(manifest(source, final, results, choices, PROTOCOL, RULE))
-
-
-def _source(settings: Settings, users: SyntheticUsers, catalogue: Catalogue) -> ShopData:
-    learned, now = users.learned, users.data_until + 1
+    rng, learned = np.random.default_rng(settings.training.seed), users.learned
     cleaning = CleanReport(len(learned), len(learned), {})
-    return ShopData(users.events, learned, catalogue, cleaning, settings.shop, settings.training, now)
+    run = TrainingRun(settings, PROTOCOL, users.data_until + 1, users.events, learned, catalogue, cleaning)
+    models = _models(rng, run, popularity, n_users)
+    run = _evaluated(rng, replace(run, evaluated=models, final=models))
+    run = replace(run, hyperparameters=_choices(rng, settings.training))
+    write_version(draft, run)
+    return draft.publish(manifest(run))
 
 
-def _stage(rng: np.random.Generator, source: ShopData, popularity: Popularity, n_users: int) -> TrainedModels:
-    n_items, options, n_events = len(popularity), source.options, EVENTS_A_USER * n_users
-    encoders = _encoders(source, n_users, n_items)
-    data = encode(source.interactions, encoders, source.shop, options, source.now)
+def _models(rng: np.random.Generator, run: TrainingRun, popularity: Popularity, n_users: int) -> FittedModels:
+    n_items, options, n_events = len(popularity), run.settings.training, EVENTS_A_USER * n_users
+    encoders = _encoders(run, n_users, n_items)
+    data = encode(run.events, encoders, run.settings.shop, options, run.now)
     sizes = n_users, n_items, encoders.contexts.sizes
     shapes = Shapes(*sizes, options.dim, options.window, options.slow_decay, options.fast_decay)
     counts = (popularity.shares * n_events).astype(np.float32)
-    return TrainedModels(
+    return FittedModels(
         encoders=encoders,
         data=data,
-        active=source.catalogue.active,
         networks={name: Drawn(name, shapes, number, ensemble_weights(rng)) for number, name in enumerate(NETWORKS)},  # type: ignore[misc]
         baselines=_baselines(rng, popularity, counts, n_events),
         features=_features(rng, popularity, counts, n_users, n_events, options),
         scorers=dict.fromkeys(REGISTRY),  # type: ignore[arg-type]
         losses={},
-        seconds={},
         failures={},
     )
 
 
-def _encoders(source: ShopData, n_users: int, n_items: int) -> Encoders:
-    contexts = ContextEncoder.fit(source.interactions.contexts, source.catalogue.categories)
+def _encoders(run: TrainingRun, n_users: int, n_items: int) -> Encoders:
+    contexts = ContextEncoder.fit(run.events.contexts, run.catalogue.categories)
     users, items = (IdMap(np.arange(first, first + n)) for first, n in ((FIRST_USER, n_users), (FIRST_ITEM, n_items)))
-    return Encoders(users, items, contexts, contexts.column("category", [*source.catalogue.categories.tolist(), None]))
+    return Encoders(users, items, contexts, contexts.column("category", [*run.catalogue.categories.tolist(), None]))
 
 
 def _baselines(
     rng: np.random.Generator, popularity: Popularity, counts: NDArray[np.float32], n_events: int
 ) -> dict[str, Arrays]:
     plain, recent = {"popularity": counts}, {"popularity": counts * rng.random(len(counts), np.float32)}
+    item_item = {"ease": weights.ease(rng, popularity), "item_cf": weights.item_cf(rng, popularity, n_events)}
     return {
-        "ease": weights.ease(rng, popularity),
-        "item_cf": weights.item_cf(rng, popularity, n_events),
+        **item_item,
+        "hybrid": hybrid(item_item, None, Training().content_weight, "item_cf"),
         "user_frequency_decayed": recent,
         "user_frequency": plain,
         "popularity_recent": recent,
@@ -191,16 +188,17 @@ def ensemble_weights(rng: np.random.Generator) -> NDArray[np.float32]:
     return drawn.astype(np.float32)
 
 
-def _results(rng: np.random.Generator, final: TrainedModels) -> Results:
-    """Return random evaluation results."""
-    n = min(EXAMINED, final.data.n_users)
+def _evaluated(rng: np.random.Generator, run: TrainingRun) -> TrainingRun:
+    """Return the run with random results of the evaluation."""
+    data = run.evaluated.data
+    n = min(EXAMINED, data.n_users)
     nothing = np.zeros(0, np.int32)
-    empty = nothing, np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(len(final.data.context_sizes), np.int32)
-    users = rng.choice(final.data.n_users, n, replace=False).tolist()
+    empty = nothing, np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(len(data.context_sizes), np.int32)
+    users = rng.choice(data.n_users, n, replace=False).tolist()
     cases = tuple(
         EvaluationCase(Query(user, *empty, now=0), np.arange(3, dtype=np.int32), 0, nothing) for user in users
     )
-    evaluation_set = EvaluationSet(cases, np.ones(n, bool), 0, final.active, ())
+    evaluation_set = EvaluationSet(cases, np.ones(n, bool), 0, run.catalogue.active, ())
     per_user = {name: {figure: rng.integers(0, 11, n) / 10 for figure in ("precision10", "map10")} for name in REGISTRY}
     rows = {
         name: {figure: float(column.mean()) for figure, column in columns.items()} for name, columns in per_user.items()
@@ -209,10 +207,10 @@ def _results(rng: np.random.Generator, final: TrainedModels) -> Results:
         name: EvaluationResult(columns, (), np.zeros(0, np.float32), np.zeros(0, bool))
         for name, columns in per_user.items()
     }
-    return Results({RULE: rows}, results, evaluation_set, None)
+    return replace(run, rows={run.rule: rows}, evaluations=results, evaluation_set=evaluation_set)
 
 
 def _choices(rng: np.random.Generator, options: Training) -> Hyperparameters:
     made = Hyperparameters.default(options, "nothing was learned")
     drawn = dict.fromkeys((*NETWORKS, "blend"), ensemble_weights(rng))
-    return Hyperparameters(**{**vars(made), "winner": WINNER, "ensemble_weights": drawn})
+    return replace(made, winner=WINNER, ensemble_weights=drawn)

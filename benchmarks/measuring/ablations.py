@@ -30,10 +30,11 @@ def without_history(part: Part, options: Training) -> tuple[Part, Training]:
         query = case.query
         return replace(
             case,
-            query=replace(query, items=query.items[:0], weights=query.weights[:0], timestamps=query.timestamps[:0]),
+            query=query._replace(items=query.items[:0], weights=query.weights[:0], timestamps=query.timestamps[:0]),
         )
 
     return Part(
+        part.encoders,
         timeless,
         {rule: map_cases(evaluation_set, emptied) for rule, evaluation_set in part.evaluation_sets.items()},
     ), options
@@ -49,12 +50,12 @@ def without_embedding(part: Part, options: Training) -> tuple[Part, Training]:
     guest = part.data.n_users
 
     def anonymous(case: EvaluationCase) -> EvaluationCase:
-        return replace(case, query=replace(case.query, user=guest))
+        return replace(case, query=case.query._replace(user=guest))
 
     evaluation_sets = {
         rule: map_cases(evaluation_set, anonymous) for rule, evaluation_set in part.evaluation_sets.items()
     }
-    return Part(part.data, evaluation_sets), replace(options, dropped_users=1.0)
+    return replace(part, evaluation_sets=evaluation_sets), replace(options, dropped_users=1.0)
 
 
 ABLATIONS: Mapping[str, Callable[[Part, Training], tuple[Part, Training]]] = {

@@ -20,7 +20,8 @@ from recsys.settings import Training
 from recsys.training.terminal import console
 
 if TYPE_CHECKING:
-    from recsys.networks import Epoch
+    from recsys.data.dataset import Dataset
+    from recsys.networks.fit import Epoch
     from recsys.training.fitting import Hyperparameters
 
 KIBIBYTES = 1 if sys.platform != "darwin" else 1024  # of one unit of ru_maxrss
@@ -61,7 +62,7 @@ class Run:
         trials: All trials on validation; empty if the choices were made earlier.
         choices: Hyperparameters and winner.
         results: Result of each scorer on the test.
-        seconds: Seconds of each fit on the train part, if known.
+        seconds: Seconds of each fit on the train part, if known: the epochs of a network, or a fit in closed form.
         choosing_seconds: Seconds of all fits and evaluations on validation; 0 if the choices were made earlier.
         fitting_seconds: Seconds of all fits on the train part.
         peak_mb: Peak resident memory of the process up to the end of this run, MiB.
@@ -121,15 +122,17 @@ def one_run(
         chosen: Choices of another seed; None chooses on validation.
     """
     # here, because TensorFlow takes seconds to import, and reading a table does not need it
-    from recsys.training.fitting import ValidationSplit, choose, fit_everything
+    from recsys.training.fitting import choose, fit_models
 
     watch = Watch(say)
+    validation = parts.validation
     choices = chosen or choose(
-        ValidationSplit(parts.validation.data, parts.validation.evaluation_sets, rule), options, watch.epoch
+        validation.data, validation.evaluation_sets, rule, options, watch.epoch, encoders=validation.encoders
     )
     choosing = 0.0 if chosen else watch.lap("chose on validation")
-    fitted = fit_everything(parts.test.data, options, choices, watch.epoch)
+    fitted = fit_models(parts.test.encoders, parts.test.data, options, choices, watch.epoch)
     fitting = watch.lap("fitted on train")
+    seconds = watch.epoch_seconds | closed_form_seconds(parts.test.data, options, choices)
     results = evaluate_scorers(fitted.scorers, parts.test.evaluation_sets[rule])
     watch.lap("evaluated on test")
     return Run(
@@ -141,12 +144,38 @@ def one_run(
         trials=() if chosen else choices.trials,
         choices=choices,
         results=results,
-        seconds=fitted.seconds,
+        seconds=seconds,
         choosing_seconds=choosing,
         fitting_seconds=fitting,
         peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / PER_MB,
         failures=fitted.failures,
     )
+
+
+def closed_form_seconds(data: Dataset, options: Training, choices: Hyperparameters) -> dict[str, float]:
+    """Return the seconds of each fit in closed form; that of `blend` covers all features.
+
+    Args:
+        data: The events, which are fitted once more.
+        options: Training options.
+        choices: Hold the hyperparameters.
+    """
+    from recsys.training.closed_form.choose import fit_features
+    from recsys.training.closed_form.co_occurrence import user_item_matrix
+    from recsys.training.closed_form.ease import ease
+    from recsys.training.closed_form.item_cf import item_cf
+
+    fits = {
+        "ease": lambda: ease(user_item_matrix(data), choices.l2),
+        "item_cf": lambda: item_cf(user_item_matrix(data)),
+        "blend": lambda: fit_features(data, choices.regularization, options),
+    }
+    seconds = {}
+    for name, fit in fits.items():
+        started = time.perf_counter()
+        fit()
+        seconds[name] = time.perf_counter() - started
+    return {**seconds, "blend": seconds["blend"] + seconds["ease"]}
 
 
 class Watch:

@@ -39,10 +39,14 @@ def heading(entry: Mapping[str, Any], rule: str) -> str:
     return f"{entry['set']}, {RULES[rule]}: {entry['users'][rule]:,} users"
 
 
+def ndcg(row: Mapping[str, Any]) -> str:
+    """Return a row's NDCG@10 with its interval as text."""
+    return f"{figure(row['ndcg10'])} ({figure(row['low'])} – {figure(row['high'])})"
+
+
 def cells(row: Mapping[str, Any]) -> list[str]:
     """Return a row's values as text, in the order of `TITLES`."""
-    ndcg = f"{figure(row['ndcg10'])} ({figure(row['low'])} – {figure(row['high'])})"
-    return [ndcg, *(figure(row[name]) for name in COLUMNS), figure(row["seconds"], 1), f"{row['peak_mb']:,.0f}"]
+    return [ndcg(row), *(figure(row[name]) for name in COLUMNS), figure(row["seconds"], 1), f"{row['peak_mb']:,.0f}"]
 
 
 TITLES = (INTERVAL, *COLUMNS.values(), "fit, s", "peak, MiB")
@@ -111,7 +115,7 @@ def ablations(entry: Mapping[str, Any]) -> list[list[str]]:
                 row["variant"],
                 str(row["seeds"]),
                 figure(row["hr10"]),
-                cells(row)[0],
+                ndcg(row),
                 added,
             ]
         )

@@ -276,4 +276,12 @@ def _manifest(n: int) -> dict[str, object]:
         "counts": {"users": N_USERS, "items": n, "events": 0},
         "scorers": [name for name in REGISTRY if name not in BASELINES],
         "context_features": list(CONTEXTS),
+        "id_type": {"users": "int", "items": "int"},
+        "offline": {},
+        "settings": {
+            **dict.fromkeys(("purchase_events", "relevant_events", "cancel_events", "context_columns"), ()),
+            "event_weights": {},
+            "time_zone": "UTC",
+            "repeat_after_days": None,
+        },
     }

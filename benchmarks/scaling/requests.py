@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,34 +13,11 @@ from numpy.typing import NDArray
 
 from recsys.features.query import Query
 from recsys.recommending.loading import ModelBundle
-from recsys.recommending.runs import score_all
+from recsys.recommending.runs import ScoringTask, score_all
 from recsys.scorers.registry import MODELS
 
 K = 10
 ALL = slice(None)
-
-
-@dataclass(frozen=True)
-class SyntheticUser:
-    """The parts of a user that ranking needs.
-
-    Attributes:
-        bundle: The version.
-        full_query: The user's query.
-    """
-
-    bundle: ModelBundle
-    full_query: Query
-
-    def query(self, until: int | None = None) -> Query:
-        """Return the query; `until` is ignored."""
-        del until
-        return self.full_query
-
-
-def fresh(query: Query) -> Query:
-    """Return a copy of the query with empty caches."""
-    return Query(query.user, query.items, query.weights, query.timestamps, query.context, query.now, query.repeats)
 
 
 def allowed_items(bundle: ModelBundle, query: Query, categories: slice | Sequence[int]) -> NDArray[np.bool_]:
@@ -60,15 +37,15 @@ def ranked(
     Raises:
         RuntimeError: A model failed.
     """
-    user: Any = SyntheticUser(bundle, query)
     items = None
     if not exhaustive and bundle.candidates is not None:  # for every size, to find the one from which on it is faster
-        items = bundle.candidates.of(query, allowed, [bundle.scorer(name) for name in MODELS])
-    runs = score_all(MODELS, user, None, items)
+        items = bundle.candidates.of(query, allowed, [bundle.scorers[name] for name in MODELS])
+    task = ScoringTask(query, allowed, items, bundle.scorers.features.compute(query, items))
+    runs = score_all(MODELS, bundle.scorers, task)
     failed = [f"{run.model}: {run.error}" for run in runs if run.error]
     if failed:
         raise RuntimeError(f"Every model should score. Received: {failed}.")
-    best = {run.model: run.best(K, allowed).tolist() for run in runs}
+    best = {run.model: task.best(run.logits, K).tolist() for run in runs}
     return best, int(allowed.sum()) if items is None else len(items)
 
 
@@ -109,8 +86,8 @@ def measure(
     sizes: list[int] = []
     for query in queries:
         allowed = allowed_items(bundle, query, categories)
-        all_best, _ = ranked(bundle, fresh(query), allowed, exhaustive=True)
-        best, size = ranked(bundle, fresh(query), allowed, exhaustive=False)
+        all_best, _ = ranked(bundle, query, allowed, exhaustive=True)
+        best, size = ranked(bundle, query, allowed, exhaustive=False)
         sizes.append(size)
         without = without_index(bundle, query, allowed)
         for name, share in shares.items():
@@ -124,7 +101,7 @@ def measure(
             for way in times:
                 started = time.perf_counter()
                 allowed = allowed_items(bundle, query, categories)
-                ranked(bundle, fresh(query), allowed, exhaustive=way == "exhaustive")
+                ranked(bundle, query, allowed, exhaustive=way == "exhaustive")
                 times[way].append(1000 * (time.perf_counter() - started))
     summaries = {way: summary(values) for way, values in times.items()}
     say("  " + ", ".join(f"{way} {row['p50']:.1f} ms" for way, row in summaries.items()))

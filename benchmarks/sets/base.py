@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas
 from numpy.typing import NDArray
-from pyarrow import csv
 
-from recsys.data.cleaning import is_event
 from recsys.data.context import CLOCK_FEATURES
 from recsys.data.dataset import Dataset
 from recsys.data.encoding import Encoders, encode
-from recsys.data.interactions import Catalogue, Interactions
+from recsys.data.interactions import Catalogue, Interactions, is_event
 from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, build_evaluation_set
 from recsys.settings import Shop, Training
 
@@ -38,10 +37,12 @@ class Part:
     """Train data, and the evaluation sets after it.
 
     Attributes:
+        encoders: Encoders of the events.
         data: The events.
         evaluation_sets: By repeat rule, `hide` and/or `allow`.
     """
 
+    encoders: Encoders
     data: Dataset
     evaluation_sets: Mapping[str, EvaluationSet]
 
@@ -129,16 +130,8 @@ def columns(
     Returns:
         Arrays `(n,)` of int64, float64, or object holding str.
     """
-    header = csv.ReadOptions(column_names=names) if names else csv.ReadOptions()
-    layout = csv.ParseOptions(delimiter=delimiter, newlines_in_values=text)
-    options = csv.ConvertOptions(column_types=dict.fromkeys(_header(path, delimiter), "string") if text else None)
-    table = csv.read_csv(path, header, layout, options)
-    return {name: table[name].to_numpy() for name in table.column_names}
-
-
-def _header(path: Path, delimiter: str) -> list[str]:
-    with csv.open_csv(path, parse_options=csv.ParseOptions(delimiter=delimiter)) as reader:
-        return list(reader.schema.names)
+    table = pandas.read_csv(path, names=names, sep=delimiter, dtype=str if text else None, na_filter=not text)
+    return {name: column.to_numpy(object if column.dtype == "str" else None) for name, column in table.items()}
 
 
 def events(
@@ -177,11 +170,13 @@ def hours_apart(users: NDArray, order: NDArray) -> NDArray[np.int64]:
     >>> (hours_apart(np.array([1, 1, 2]), np.array([7, 8, 0])) - NEWEST).tolist()
     [-3600, 0, 0]
     """
-    oldest_first = np.lexsort((order, users))
-    _, starts, counts = np.unique(users[oldest_first], return_index=True, return_counts=True)
-    timestamps = np.empty(len(users), np.int64)
-    timestamps[oldest_first] = NEWEST - HOUR * (np.repeat(starts + counts, counts) - 1 - np.arange(len(users)))
-    return timestamps
+    return NEWEST - HOUR * events_later(users, order)
+
+
+def events_later(users: NDArray, order: NDArray) -> NDArray[np.int64]:
+    """Return `(n,)` how many events each user has after this one; between equal numbers, later rows are later."""
+    by_user = pandas.DataFrame({"user": users, "order": order}).sort_values("order", kind="stable").groupby("user")
+    return by_user.cumcount(ascending=False).sort_index().to_numpy()
 
 
 def quantile_cut(timestamps: NDArray[np.int64], quantile: float = 0.8) -> int:
@@ -230,7 +225,7 @@ def make_part(
         )
         for rule in rules
     }
-    part = Part(data, evaluation_sets)
+    part = Part(encoders, data, evaluation_sets)
     return part if has_clock else without_clock(part)
 
 
@@ -248,9 +243,10 @@ def without_clock(part: Part) -> Part:
 
     def timeless(case: EvaluationCase) -> EvaluationCase:
         context = np.append(unknown, case.query.context[n_clock:]).astype(np.int32)
-        return replace(case, query=replace(case.query, context=context))
+        return replace(case, query=case.query._replace(context=context))
 
     return Part(
+        part.encoders,
         replace(part.data, contexts=contexts),
         {rule: map_cases(evaluation_set, timeless) for rule, evaluation_set in part.evaluation_sets.items()},
     )

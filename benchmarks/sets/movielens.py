@@ -18,6 +18,7 @@ from benchmarks.sets.base import (
     Parts,
     columns,
     events,
+    events_later,
     hours_apart,
     training,
     without_clock,
@@ -83,11 +84,8 @@ def official_candidates(path: Path, users: NDArray[np.int64], items: NDArray[np.
 
 def is_last(users: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return `(n,)` which rows are the newest of their user, for users with at least two rows."""
-    oldest_first = np.lexsort((order, users))
-    _, starts, counts = np.unique(users[oldest_first], return_index=True, return_counts=True)
-    last = np.zeros(len(users), bool)
-    last[oldest_first[(starts + counts - 1)[counts > 1]]] = True
-    return last
+    _, user, counts = np.unique(users, return_inverse=True, return_counts=True)
+    return (events_later(users, order) == 0) & (counts[user] > 1)
 
 
 def sampled_candidates(ratings: dict[str, NDArray], out: dict[str, NDArray], n_items: int) -> list[NDArray[np.int32]]:
@@ -120,7 +118,7 @@ def _part(
     rng = np.random.default_rng(SEED)
     pairs = tuple(np.append(row[-1:], rng.choice(row[:-1], RMSE_NEGATIVES)).astype(np.int32) for row in candidates)
     evaluation_set = EvaluationSet(cases, np.ones(len(cases), bool), 0, np.ones(data.n_items, bool), pairs)
-    return without_clock(Part(data, {"allow": evaluation_set}))
+    return without_clock(Part(encoders, data, {"allow": evaluation_set}))
 
 
 def _case(data: Dataset, user: int, candidates: NDArray[np.int32], encoders: Encoders) -> EvaluationCase:
