@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow
 from numpy.typing import NDArray
 
-from recsys.importing.columns import event_id, prices, row_texts, seconds, texts
+from recsys.importing.columns import event_id, local_seconds, prices, row_texts, seconds, texts
 from recsys.importing.id_allocation import is_storable
 from recsys.importing.options import Condition, ImportOptions
+from recsys.importing.pieces import PieceCounter
 
 CANCEL = "cancel"
 MAX_NAME, MAX_CODE = 255, 50  # the widths of Products.name, and of Products.categoryId and Interactions.device_type
@@ -59,6 +60,7 @@ class ImportReport:
         added: New rows of Interactions, by event.
         dropped: Rows that were not added, by reason.
         ignored: Values that were left out of added rows, by reason.
+        withdrawn: Rows of earlier imports that were deleted, because the file says that they are void by now.
         new_users: New rows of Users.
         new_products: New rows of Products.
         priced_products: Products with a price in the file.
@@ -68,6 +70,7 @@ class ImportReport:
     added: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     ignored: Counter[str] = field(default_factory=Counter)
+    withdrawn: int = 0
     new_users: int = 0
     new_products: int = 0
     priced_products: int = 0
@@ -80,6 +83,7 @@ class RowReader:
         self._options = options
         self._event_map = {**{name: name for name in known_events}, **options.event_map}
         self._unknown_events: set[str] = set()
+        self._pieces = PieceCounter()
         self._report = report
 
     def read(self, batch: Any) -> Events:
@@ -99,17 +103,28 @@ class RowReader:
         self._drop(keep, ~legible, "illegible order" if options.order else "illegible timestamp")
         rows = batch.filter(pyarrow.array(keep))
         kept = events[keep]
+        event_ids, later = self._keys(rows, kept, moments[keep])
         return Events(
             users=users[keep],
             items=items[keep],
             events=kept,
-            seconds=moments[keep],
-            event_ids=_objects([event_id(*pair) for pair in zip(kept.tolist(), row_texts(rows), strict=True)]),
+            seconds=moments[keep] + later,  # one after the other, because equal events of a second are one
+            event_ids=_objects(event_ids),
             categories=self._codes(rows, options.category, "category"),
             names=self._names(rows),
             devices=self._codes(rows, options.device_type, "device_type"),
             prices=self._prices(rows),
         )
+
+    def _keys(self, rows: Any, events: NDArray, moments: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
+        """Return each row's key, and its number among equal rows of a day that has no times."""
+        texts_of_rows = row_texts(rows.select(self._options.key) if self._options.key else rows)
+        keys = [event_id(*pair) for pair in zip(events.tolist(), texts_of_rows, strict=True)]
+        local = local_seconds(moments, self._options.time_zone)
+        numbers = self._pieces.numbers(keys, local) if self._options.order is None else np.zeros(len(keys), np.int64)
+        for row in np.flatnonzero(numbers).tolist():
+            keys[row] = f"{keys[row]}:{numbers[row]}"
+        return keys, numbers
 
     def _any(self, batch: Any, conditions: Collection[Condition]) -> NDArray[np.bool_]:
         holds = np.zeros(batch.num_rows, np.bool_)

@@ -100,6 +100,15 @@ def stored_events(db: Database, event_ids: Sequence[str]) -> dict[str, int]:
     return stored
 
 
+def delete_events(db: Database, event_ids: Sequence[str]) -> int:
+    """Delete interactions by their event ids, and return how many there were; unknown ids are skipped."""
+    deleted = 0
+    for first in range(0, len(event_ids), IDS_PER_LOOK_UP):
+        ids = event_ids[first : first + IDS_PER_LOOK_UP]
+        deleted += db.execute("DELETE FROM Interactions WHERE eventId IN (:ids)", {"ids": ids})
+    return deleted
+
+
 def add_views(db: Database, views: Mapping[int, int]) -> None:
     """Add to the products' view counters, by product id; products with equal additions share a statement."""
     products_by_count: dict[int, list[int]] = {}
