@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from itertools import islice
@@ -40,6 +40,7 @@ class EventSource(Protocol):
         malformed: Number of lines with too few or too many fields, read so far by the last call of `batches`.
         dropped: Rows that the last call of `batches` has left out so far, by reason.
         withdrawn: Event and key of rows that are void by now, and may stem from an earlier import.
+        active: Whether items are sold by now, as far as the source tells.
     """
 
     columns: tuple[str, ...]
@@ -48,6 +49,7 @@ class EventSource(Protocol):
     malformed: int
     dropped: Counter[str]
     withdrawn: Sequence[tuple[str, str]]
+    active: Mapping[str, bool]
 
     def require(self, columns: Sequence[str]) -> None:
         """Check that there is each column, once; raises UsageError."""
@@ -70,6 +72,7 @@ class EventFile:
         malformed: Number of lines with too few or too many fields, read so far by the last call of `batches`.
         dropped: Rows that were left out, by reason; none, because only formats by name leave rows out.
         withdrawn: Rows that are void by now; none, for the same reason.
+        active: Whether items are sold by now; none, for the same reason.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class EventFile:
         self.malformed = self.position = 0
         self.dropped: Counter[str] = Counter()
         self.withdrawn: Sequence[tuple[str, str]] = ()
+        self.active: Mapping[str, bool] = {}
         with self._usage_errors():
             self.size = path.stat().st_size
             with path.open("rb") as stream:
@@ -213,7 +217,7 @@ class EventFile:
         names = list(columns or self.columns)
         places = [self.columns.index(name) for name in names] if columns else list(range(len(names)))
         with self._text() as (text, stream):
-            reader: Iterator[Any]
+            reader: Iterator[list[Any]]
             if self._kind == "JSON lines":
                 reader = streams.split_json(text, self.columns)
             else:

@@ -28,6 +28,7 @@ from recsys.store.writes import (
     known_ids,
     last_interaction,
     stored_events,
+    write_activity,
     write_codes,
     write_prices,
 )
@@ -127,12 +128,13 @@ class _Import:
         self._report.new_products += len(new_items)
 
     def finish(self) -> None:
-        """Write prices, whose newest value only the whole file gives, and delete what the file has withdrawn."""
+        """Write prices, of which the newest counts, and what is sold by now; delete what is void."""
         write_prices(self._db, self._prices)
         renumber(self._db)
         self._report.priced_products = len(self._prices)
         withdrawn = [event_id(event, text) for event, text in self._file.withdrawn]
         self._report.withdrawn = delete_events(self._db, withdrawn)
+        write_activity(self._db, self._file.active)
 
     def _write_products(self, new: Sequence[Mapping[str, Any]], events: Events, items: NDArray[np.int64]) -> None:
         """Add new products with their first name and category; a later chunk may fill in missing ones."""

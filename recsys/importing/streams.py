@@ -93,7 +93,7 @@ def text_of(stream: BinaryIO, start: bytes, encoding: str) -> TextIOWrapper:
     return TextIOWrapper(stream, marked or encoding, newline="")
 
 
-def split_lines(text: TextIOWrapper, delimiter: str, *, quoted: bool) -> Iterator[list[str]]:
+def split_lines(text: TextIOWrapper, delimiter: str, *, quoted: bool) -> Iterator[list[Any]]:
     """Yield the fields of each line; an empty line has none.
 
     Args:
@@ -122,7 +122,7 @@ def json_columns(text: TextIOWrapper) -> list[str]:
     return list(dict.fromkeys(name for found in objects for name in found))
 
 
-def split_json(text: TextIOWrapper, columns: Sequence[str]) -> Iterator[list[str | None]]:
+def split_json(text: TextIOWrapper, columns: Sequence[str]) -> Iterator[list[Any]]:
     """Yield the values of each line's object in the order of the columns, as text, lists and objects as JSON.
 
     A line that holds no object has no column but one, so that it is counted as malformed.

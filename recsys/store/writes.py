@@ -132,6 +132,18 @@ def describe_products(db: Database, names: Mapping[int, str], categories: Mappin
     )
 
 
+def write_activity(db: Database, active: Mapping[str, bool]) -> None:
+    """Set whether products are active, by external id; unknown ids are skipped."""
+    for code, is_active in (("S1", True), ("S2", False)):
+        chosen = [external for external, value in active.items() if value == is_active]
+        for first in range(0, len(chosen), IDS_PER_LOOK_UP):
+            ids = chosen[first : first + IDS_PER_LOOK_UP]
+            db.execute(
+                "UPDATE Products SET statusId = :code WHERE externalId IN (:ids) AND statusId <> :code",
+                {"code": code, "ids": ids},
+            )
+
+
 def write_prices(db: Database, prices: Mapping[int, float]) -> None:
     """Set the products' list prices, by product id; equal prices are not written again."""
     stored = {

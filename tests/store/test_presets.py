@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks import preset_schemas
+from recsys.importing.formats.registry import open_format
+from recsys.importing.run import import_events
 from recsys.settings import ProductsTable, Shop, Source, TableSource, TrackedSource, load_settings
 from recsys.settings.shop import PRESETS
 from recsys.store import (
@@ -56,14 +58,24 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
             if name not in known:
                 url = stack.enter_context(new_database(*SERVERS[CASES[name].server]))
                 db = stack.enter_context(connect(url))
-                for statement in (TABLES / f"{name}.sql").read_text(encoding="utf-8").split(";\n"):
-                    if statement.strip():
-                        db.execute(statement)
-                migrate(db, shop=False)
-                known[name] = db, mapped(name, tmp_path_factory.mktemp(name))
+                shop = mapped(name, tmp_path_factory.mktemp(name))
+                fill(db, name, shop)
+                known[name] = db, shop
             return known[name]
 
         yield open_once
+
+
+def fill(db: Database, name: str, shop: Shop) -> None:
+    """Make the tables of a system, or import its export, and make our own."""
+    if (TABLES / name).is_dir():
+        options, source = open_format("shopify-orders", TABLES / name, {})
+        import_events(db, TABLES / name, options, shop=shop, source=source)
+        return
+    for statement in (TABLES / f"{name}.sql").read_text(encoding="utf-8").split(";\n"):
+        if statement.strip():
+            db.execute(statement)
+    migrate(db, shop=False)
 
 
 def moment(seconds: int) -> str:

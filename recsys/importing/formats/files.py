@@ -29,10 +29,12 @@ class Shape:
     Attributes:
         dropped: Rows that were left out, by reason.
         withdrawn: Event and key of rows that are void by now.
+        active: Whether items are sold by now, as far as the files tell.
     """
 
     def __init__(self) -> None:
         self.dropped: Counter[str] = Counter()
+        self.active: dict[str, bool] = {}
         self.withdrawn: list[tuple[str, str]] = []
 
     def rows(self, file: EventFile, batch: Any) -> Any:
@@ -57,6 +59,7 @@ class FormatFile:
         malformed: Number of lines with too few or too many fields, read so far by the last call of `batches`.
         dropped: Rows that the last call of `batches` has left out so far, by reason.
         withdrawn: Event and key of rows that are void by now, and may stem from an earlier import.
+        active: Whether items are sold by now, as far as the files tell.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class FormatFile:
         self.position = self.malformed = 0
         self.dropped: Counter[str] = Counter()
         self.withdrawn: Sequence[tuple[str, str]] = ()
+        self.active: Mapping[str, bool] = {}
         for file in files if not columns else ():
             if file.columns != self.columns:
                 expected = f"the columns of the first file, {listed(self.columns)}"
@@ -92,7 +96,7 @@ class FormatFile:
     def batches(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[Any]:
         """Yield pyarrow record batches in order, from the start; None for all columns."""
         shape, read = self._new_shape(), 0
-        self.dropped, self.withdrawn, self.malformed = shape.dropped, shape.withdrawn, 0
+        self.dropped, self.withdrawn, self.active, self.malformed = shape.dropped, shape.withdrawn, shape.active, 0
         for file in self._files:
             earlier = self.malformed
             for batch in file.batches(rows):

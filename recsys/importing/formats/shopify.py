@@ -42,13 +42,15 @@ class Product(NamedTuple):
     handle: str
     title: str | None
     kind: str | None
+    is_active: bool
 
 
 def open_shopify(path: Path, flags: Flags) -> Opened:
     """Open `orders_export*.csv`: a line of a paid order that was not cancelled is a purchase.
 
     A customer is an e-mail address in lower case, or else a telephone number. A product is its handle if
-    `products_export*.csv` lies beside the orders; otherwise an SKU, or the name of a line without one.
+    `products_export*.csv` lies beside the orders, where products that it lacks, drafts and archived ones are inactive.
+    Otherwise a product is an SKU, or the name of a line without one.
 
     A row is known again by its order and its place in the order. So an order that a later export tells as cancelled or
     refunded is taken back.
@@ -66,20 +68,24 @@ class Products:
     """The products of the export beside the orders, by the SKU of a variant or the name of a line."""
 
     def __init__(self, path: Path) -> None:
+        self._by_handle: dict[str, Product] = {}
         self._by_sku: dict[str, Product] = {}
         self._by_title: dict[str, Product] = {}
         place = beside(path, r"products.*\.csv")
         if place is None:
             return
-        file, title, kind = EventFile(place.path, member=place.member), None, None
+        file = EventFile(place.path, member=place.member)
         file.require(("Handle", "Title"))
         for batch in file.batches(50_000):
-            columns = (column(batch, name) for name in ("Handle", "Title", "Type", "Variant SKU"))
-            for handle, own_title, own_kind, sku in zip(*columns, strict=True):
-                if own_title is not None:  # the first row of a product; rows of its other variants lack it
-                    title, kind = own_title, own_kind
-                if handle is not None:
-                    self._add(Product(handle, title, kind), sku)
+            columns = (column(batch, name) for name in ("Handle", "Title", "Type", "Status", "Variant SKU"))
+            for handle, title, kind, status, sku in zip(*columns, strict=True):
+                if handle is not None and title is not None:  # rows of further variants have the handle alone
+                    self._by_handle.setdefault(handle, Product(handle, title, kind, (status or "active") == "active"))
+                if handle in self._by_handle:
+                    self._add(self._by_handle[handle or ""], sku)
+
+    def __bool__(self) -> bool:
+        return bool(self._by_handle)
 
     def _add(self, product: Product, sku: str | None) -> None:
         if product.title is not None:
@@ -141,11 +147,14 @@ class _Orders(Shape):
     def _purchase(self, row: Mapping[str, str | None]) -> dict[str, str | None]:
         email, phone = self._of_order.get("Email"), self._of_order.get("Phone")
         product = self._products.of_line(row["Lineitem sku"], row["Lineitem name"])
+        item = product.handle if product else row["Lineitem sku"] or row["Lineitem name"]
+        if self._products and item is not None:
+            self.active[item] = product is not None and product.is_active
         return {
             ORDER: self._order,
             LINE: str(self._line),
             USER: email.lower() if email else phone,
-            ITEM: product.handle if product else row["Lineitem sku"] or row["Lineitem name"],
+            ITEM: item,
             TIMESTAMP: self._of_order.get("Created at"),
             NAME: (product.title if product else None) or row["Lineitem name"],
             CATEGORY: product.kind if product else None,
