@@ -1,6 +1,8 @@
 """The presets, each on tables with the columns of its system and rows whose right counts are worked out by hand."""
 
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from benchmarks import preset_schemas
 from recsys.importing.formats.registry import open_format
 from recsys.importing.run import import_events
 from recsys.settings import ProductsTable, Shop, Source, TableSource, TrackedSource, load_settings
-from recsys.settings.shop import PRESETS
+from recsys.settings.shop import PRESETS, read_shop
 from recsys.store import (
     Database,
     bought_items,
@@ -27,6 +29,7 @@ from recsys.store import (
     write_version,
 )
 from recsys.store.readiness import check_mapping
+from recsys.store.systems import find_systems, has_default_schema
 from tests.helpers.databases import MYSQL, POSTGRESQL, new_database, run_on_mysql, run_on_postgresql
 from tests.helpers.preset_cases import CASES
 
@@ -89,6 +92,18 @@ def test_each_preset_has_a_case() -> None:
 @of_each
 def test_the_texts_fit_the_tables(name: str, opened: Callable[[str], tuple[Database, Shop]]) -> None:
     check_mapping(*opened(name))
+
+
+@of_each
+def test_a_system_is_known_by_its_tables(name: str, opened: Callable[[str], tuple[Database, Shop]]) -> None:
+    db, shop = opened(name)
+    systems = find_systems(db)
+    if name == "shopify-export":
+        assert not systems and has_default_schema(db)
+        return
+    assert [system.preset for system in systems] == [name]
+    written = read_shop(tomllib.loads(systems[0].toml()))
+    assert replace(written, stored_time_zone=shop.stored_time_zone) == shop
 
 
 @of_each
