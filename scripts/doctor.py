@@ -21,6 +21,7 @@ from recsys.errors import RecsysError, UsageError  # noqa: E402
 from recsys.errors.arguments import Parser  # noqa: E402
 from recsys.errors.wording import listed  # noqa: E402
 from recsys.settings import Shop, load_settings  # noqa: E402
+from recsys.settings.settings import read_variables  # noqa: E402
 from recsys.settings.shop import read_shop  # noqa: E402
 from recsys.store import Database, connect  # noqa: E402
 from recsys.store.events import count_rows, count_users  # noqa: E402
@@ -40,8 +41,9 @@ def main(argv: list[str]) -> int:
     try:
         settings = load_settings(environ, ROOT)
         with connect(settings.database_url) as db:
-            if (ROOT / FILE).exists():
-                _tell(f"{FILE} exists, and stays as it is. {_counts(db, settings.shop)}")
+            path = ROOT / (read_variables(environ, ROOT).get("RECSYS_TOML") or FILE)
+            if path.exists():
+                _tell(f"{path.name} exists, and stays as it is. {_counts(db, settings.shop)}")
             else:
                 _init(db, accept=flags.accept)
     except RecsysError as error:

@@ -7,7 +7,7 @@ import re
 
 _MINUS = str.maketrans({"\u2212": "-", "\u2012": "-", "\u2013": "-", "\u00a0": " ", "\u202f": " ", "\u2019": "'"})
 _PLAIN = re.compile(r"\d+(\.\d*)?([eE][-+]?\d+)?|\.\d+", re.ASCII)
-_GROUPED = re.compile(r"\d{1,3}(?P<mark>[,.' ])\d{3}(?:(?P=mark)\d{3})*(?:(?P<point>[,.])\d*)?", re.ASCII)
+_GROUPED = re.compile(r"\d{1,3}(?P<sep>[,.' ])\d{3}(?:(?P=sep)\d{3})*(?:(?P<point>[,.])\d*)?", re.ASCII)
 _COMMA = re.compile(r"\d+,\d*", re.ASCII)
 
 
@@ -26,8 +26,8 @@ def amount(text: str | None) -> float:
     if _PLAIN.fullmatch(bare):
         return sign * float(bare)
     grouped = _GROUPED.fullmatch(bare)
-    if grouped and grouped["point"] != grouped["mark"] and not _is_ambiguous(bare):
-        return sign * float(_without_groups(bare, grouped["mark"]))
+    if grouped and grouped["point"] != grouped["sep"] and not _is_ambiguous(bare):
+        return sign * float(_without_groups(bare, grouped["sep"]))
     if _COMMA.fullmatch(bare) and not grouped:
         return sign * float(bare.replace(",", "."))
     return math.nan
@@ -50,8 +50,8 @@ def _is_ambiguous(bare: str) -> bool:
     return re.fullmatch(r"\d{1,3}[,.]\d{3}", bare) is not None
 
 
-def _without_groups(bare: str, mark: str) -> str:
-    return bare.replace(mark, "").replace(",", ".")
+def _without_groups(bare: str, separator: str) -> str:
+    return bare.replace(separator, "").replace(",", ".")
 
 
 def _unsigned(text: str) -> tuple[str, int]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 from zipfile import ZipFile, is_zipfile
 
-_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # byte order marks
+_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # byte order signs
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _WORKBOOK_PART = "xl/workbook.xml"  # every .xlsx archive has it
 _DATA = re.compile(r".+\.(csv|tsv|txt|dat|data|item|inter|jsonl|ndjson|json|parquet|xlsx)(\.(gz|zip))?", re.IGNORECASE)
@@ -89,7 +89,7 @@ def unpacked(stream: BinaryIO, member: str | None) -> BinaryIO:
 
 def text_of(stream: BinaryIO, start: bytes, encoding: str) -> TextIOWrapper:
     """Return the text of a stream. A byte order mark in `start` wins over the encoding."""
-    marked = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
+    marked = next((name for start_bytes, name in _MARKS.items() if start.startswith(start_bytes)), None)
     return TextIOWrapper(stream, marked or encoding, newline="")
 
 
@@ -111,7 +111,7 @@ def split_lines(text: TextIOWrapper, delimiter: str, *, quoted: bool) -> Iterato
 
 def is_json_lines(start: bytes, encoding: str) -> bool:
     """Return whether a file's first line begins as a JSON object."""
-    marked = next((name for mark, name in _MARKS.items() if start.startswith(mark)), encoding)
+    marked = next((name for start_bytes, name in _MARKS.items() if start.startswith(start_bytes)), encoding)
     text = start.decode(marked, "ignore").lstrip()
     return re.match(r'\{\s*("|\})', text) is not None
 

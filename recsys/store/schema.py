@@ -135,8 +135,8 @@ def value_counts(db: Database, table: str, column: str) -> dict[Any, int] | None
 
 def quoted(db: Database, name: str) -> str:
     """Return a name of a table or a column in the database's quotes."""
-    mark = "`" if db.dialect == "mysql" else '"'
-    return mark + name.replace(mark, mark * 2) + mark
+    quote = "`" if db.dialect == "mysql" else '"'
+    return quote + name.replace(quote, quote * 2) + quote
 
 
 def _by_table(db: Database, texts: Mapping[str, str]) -> dict[str, list[Sequence[Any]]]:

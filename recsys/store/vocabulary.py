@@ -7,9 +7,7 @@ from collections.abc import Mapping
 
 from recsys.store.schema import Column, Table
 
-ITEMS = frozenset(
-    {"product", "item", "article", "artikel", "sku", "good", "book", "produkt", "produit", "produto", "variant"}
-)
+ITEMS = frozenset({"product", "item", "article", "artikel", "sku", "good", "book", "produit", "produto", "variant"})
 USERS = frozenset({"user", "customer", "client", "member", "account", "buyer", "shopper", "visitor", "kunde"})
 ORDERS = frozenset({"order", "sale", "purchase", "invoice", "transaction", "checkout", "bestellung"})
 # What a table of events without a column of names holds, by a word of its name.
@@ -34,16 +32,20 @@ _BAD = re.compile(
     re.IGNORECASE,
 )
 _GOOD = re.compile(
-    r"paid|complet|fulfil|shipp|deliver|done|finish|process|confirm|approv|success|closed|invoiced|sent|captured",
+    r"paid|complete|fulfil|shipp|deliver|done|finish|process|confirm|approv|success|closed|invoiced|sent|captured",
     re.IGNORECASE,
 )
 _PARTLY = re.compile(r"partial", re.IGNORECASE)
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "category": ("category", "categorie", "kategorie", "department", "group", "collection"),
+    "category": ("category", "kategorie", "department", "group", "collection"),
     "brand": ("brand", "vendor", "manufacturer", "maker", "marke"),
     "price": ("price", "preis", "prix", "amount"),
     "name": ("name", "title", "label", "bezeichnung"),
 }
+
+
+_VERBS = "cancel refund return order archive publish enable disable delete void discontinue".split()
+_PAST = {base + ending: base for base in _VERBS for ending in ("ed", "d", "led")}
 
 
 def words(name: str) -> list[str]:
@@ -63,16 +65,7 @@ def _stem(word: str) -> str:
         if word.endswith(ending) and not word.endswith("ss") and len(word) > len(ending) + 2:
             word = word[: -len(ending)] + instead
             break
-    past = re.fullmatch(r"(cancel|refund|return|order|archiv|publish|enabl|disabl|delet|void|discontinu)(l?)ed", word)
-    if past:
-        return {
-            "archiv": "archive",
-            "enabl": "enable",
-            "disabl": "disable",
-            "delet": "delete",
-            "discontinu": "discontinue",
-        }.get(past[1], past[1])
-    return word
+    return _PAST.get(word, word)
 
 
 def role_of_status(value: str) -> str | None:

@@ -99,8 +99,8 @@ INSERT INTO reviews VALUES (1, 2, 5, 4, '2025-01-01 11:00:00')
 
 
 def fill(db: Database, statements: str) -> None:
-    mark = "`" if db.dialect == "mysql" else '"'
-    for statement in statements.replace("~", mark).split(";\n"):
+    quote = "`" if db.dialect == "mysql" else '"'
+    for statement in statements.replace("~", quote).split(";\n"):
         db.execute(statement)
 
 

@@ -26,20 +26,20 @@ _NUMERIC_DAY = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?: (\d{1,2}):(\d\d))?"
 def open_online_retail(path: Path, flags: Flags) -> Opened:
     """Open the workbook, its zip archive, or a CSV of it, with either set's names of columns.
 
-    Rows without a customer are those of guests, and dropped. A cancellation annuls the newest earlier purchase of the
+    Rows without a user are those of guests, and dropped. A cancellation annuls the newest earlier purchase of the
     product if it takes all of its pieces back; otherwise the purchase stands.
     """
     files = open_files(path, r".+\.(csv|xlsx|txt)", flags, **_how(path))
     names = files[0].columns
-    invoice, price, customer = (
+    invoice, price, user = (
         next((name for name in names if name in choices), choices[0])
         for choices in (("InvoiceNo", "Invoice"), ("UnitPrice", "Price"), ("CustomerID", "Customer ID"))
     )
     for file in files:
-        file.require((invoice, "StockCode", "Description", "Quantity", "InvoiceDate", price, customer))
+        file.require((invoice, "StockCode", "Description", "Quantity", "InvoiceDate", price, user))
     options = options_with(
         flags,
-        user=customer,
+        user=user,
         item="StockCode",
         timestamp="InvoiceDate",
         timestamp_format="%m/%d/%Y %H:%M",
@@ -47,7 +47,7 @@ def open_online_retail(path: Path, flags: Flags) -> Opened:
         name="Description",
         cancelled_when=(Condition(invoice, "^=", "C"), Condition(invoice, "^=", "c")),
     )
-    return Opened(options, FormatFile(files, lambda: _Invoices(invoice, customer)))
+    return Opened(options, FormatFile(files, lambda: _Invoices(invoice, user)))
 
 
 def _how(path: Path) -> dict[str, Any]:
@@ -68,18 +68,18 @@ def _how(path: Path) -> dict[str, Any]:
 class _Invoices(Shape):
     """Leaves out rows that are no sale of a product, and returns of a part."""
 
-    def __init__(self, invoice: str, customer: str) -> None:
+    def __init__(self, invoice: str, user: str) -> None:
         super().__init__()
-        self._invoice, self._customer = invoice, customer
-        self._left: dict[tuple[str, str], list[float]] = {}  # pieces of each purchase, by customer and product
+        self._invoice, self._user = invoice, user
+        self._left: dict[tuple[str, str], list[float]] = {}  # pieces of each purchase, by user and product
 
     def rows(self, file: EventFile, batch: Any) -> Any:
-        columns = (column(batch, name) for name in (self._invoice, self._customer, "StockCode", "Quantity"))
+        columns = (column(batch, name) for name in (self._invoice, self._user, "StockCode", "Quantity"))
         reasons = [self._reason(*row) for row in zip(*columns, strict=True)]
         self.dropped.update(reason for reason in reasons if reason)
         return _with_iso_days(batch).filter(pyarrow.array([reason is None for reason in reasons], pyarrow.bool_()))
 
-    def _reason(self, invoice: str | None, customer: str | None, item: str | None, quantity: str | None) -> str | None:
+    def _reason(self, invoice: str | None, user: str | None, item: str | None, quantity: str | None) -> str | None:
         """Return why a row is dropped; None for purchases, and for cancellations of whole purchases."""
         kind, pieces = (invoice or "")[:1].upper(), count(quantity)
         if (item or "").upper() in NO_PRODUCTS:
@@ -89,16 +89,16 @@ class _Invoices(Shape):
         if pieces != pieces:
             return "illegible quantity"
         if kind == "C":
-            return self._returned(customer, item, abs(pieces))
+            return self._returned(user, item, abs(pieces))
         if pieces <= 0:
             return "quantity of 0 or below"
-        if customer and item:
-            self._left.setdefault((intern(customer), intern(item)), []).append(pieces)
+        if user and item:
+            self._left.setdefault((intern(user), intern(item)), []).append(pieces)
         return None
 
-    def _returned(self, customer: str | None, item: str | None, pieces: float) -> str | None:
+    def _returned(self, user: str | None, item: str | None, pieces: float) -> str | None:
         """Take pieces back from the newest purchases, and return why no purchase is annulled; None if one is."""
-        purchases = self._left.get((customer or "", item or ""), [])
+        purchases = self._left.get((user or "", item or ""), [])
         is_part = bool(purchases) and pieces < purchases[-1]
         while purchases and pieces > 0:
             taken = min(pieces, purchases[-1])
