@@ -17,6 +17,7 @@ _MOMENTS = tuple(
     "time timestamp at on ts".split()
 )
 _NOT_MOMENTS = frozenset({"update", "updated", "delete", "cancel", "refund", "void", "modified", "birth", "expire"})
+_OF_STAFF = frozenset({"inventory", "stock", "price", "audit", "admin", "staff", "employee", "supplier", "import"})
 _NOBODIES: tuple[object, ...] = (0, -1, "", "0", "guest", "anonymous")
 
 
@@ -26,7 +27,9 @@ class EventTable:
 
     Attributes:
         table: The table.
-        item: Its column of products.
+        item: The column of products: its own, or that of the variant if there is one.
+        variant: The table of variants that `table` names instead of products; None if it names products itself.
+        to_variant: Its column that names the variant, and the variant's that is named.
         user: The column of users, of the order if there is one.
         time: The column of moments.
         time_in_order: Whether it is the order's.
@@ -57,6 +60,8 @@ class EventTable:
     nobody: object = None
     guests: int = 0
     reasons: tuple[str, ...] = ()
+    variant: Table | None = None
+    to_variant: tuple[str, str] | None = None
 
 
 def guess_products(tables: Sequence[Table]) -> Table | None:
@@ -67,7 +72,7 @@ def guess_products(tables: Sequence[Table]) -> Table | None:
 
 
 def _product_score(table: Table, tables: Sequence[Table]) -> int:
-    parts = words(table.name)
+    parts = words(table.label)
     if not set(parts) & ITEMS or set(parts) & (ORDERS | USERS):
         return 0
     referring = sum(refers_to(column, table) for other in tables if other is not table for column in other.columns)
@@ -79,7 +84,7 @@ def guess_users(tables: Sequence[Table]) -> Table | None:
     """Return the table of users; None if the shop has none."""
     scored = []
     for table in tables:
-        parts = words(table.name)
+        parts = words(table.label)
         if set(parts) & USERS and not set(parts) & ORDERS and table.key:
             has_email = any("email" in "".join(words(column.name)) for column in table.columns)
             scored.append((2 * (len(parts) == 1) + 2 * has_email + (table.rows > 0), table))
@@ -92,7 +97,7 @@ def refers_to(column: Column, table: Table) -> bool:
     if column.target is not None:
         return column.target[0] == table.name
     parts = words(column.name)
-    own = [part for part in words(table.name) if part not in {"tbl", "tb", "table"}]
+    own = [part for part in words(table.label) if part not in {"tbl", "tb", "table"}]
     return (
         len(parts) > 1 and parts[-1] in {"id", "code", "no", "sku", "key", "number"} and parts[:-1] in (own, own[-1:])
     )
@@ -102,17 +107,35 @@ def guess_sources(db: Database, tables: Sequence[Table], products: Table, users:
     """Return the tables of events, orders first."""
     found = []
     for table in tables:
-        item = next(
-            (column for column in table.columns if refers_to(column, products) and column.name not in table.key[:1]),
-            None,
-        )
-        if table is products or table is users or item is None or not table.rows:
+        if table is products or table is users or not table.rows or set(words(table.label)) & _OF_STAFF:
             continue
-        source = _event_table(table, item, tables, users)
+        source = _of_products(table, tables, products, users) or _of_variants(table, tables, products, users)
         if source is not None:
             found.append(_with_values(db, source))
     usable = [source for source in found if source.kind != "events" or source.values]
     return sorted(usable, key=lambda source: (source.kind != "purchase", -source.table.rows))[:_MOST_SOURCES]
+
+
+def _of_products(table: Table, tables: Sequence[Table], products: Table, users: Table | None) -> EventTable | None:
+    """Return a table whose rows name products, unless its key is one: such a table describes products."""
+    columns = (column for column in table.columns if refers_to(column, products) and [column.name] != list(table.key))
+    item = next(columns, None)
+    return _event_table(table, item, tables, users) if item is not None else None
+
+
+def _of_variants(table: Table, tables: Sequence[Table], products: Table, users: Table | None) -> EventTable | None:
+    """Return a table whose rows name variants of products."""
+    for variant in tables:
+        item = next((column for column in variant.columns if refers_to(column, products)), None)
+        column = next((column for column in table.columns if refers_to(column, variant)), None)
+        if item is None or column is None or len(variant.key) != 1 or "variant" not in words(variant.label):
+            continue
+        source = _event_table(table, item, tables, users)
+        if source is not None:
+            link = (column.name, column.target[1] if column.target else variant.key[0])
+            reason = f"{column.name} names a variant; its product counts, by {variant.name}.{item.name}."
+            return replace(source, variant=variant, to_variant=link, reasons=(*source.reasons, reason))
+    return None
 
 
 def _event_table(table: Table, item: Column, tables: Sequence[Table], users: Table | None) -> EventTable | None:
@@ -186,7 +209,7 @@ def _kind(table: Table, order: Table | None) -> tuple[Column | None, str | None]
     )
     if order is None and rating is not None:
         return rating, "rating"
-    named = [*words(order.name if order else ""), *words(table.name)]
+    named = [*words(order.label if order else ""), *words(table.label)]
     event = next(
         (
             column

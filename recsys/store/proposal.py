@@ -9,7 +9,7 @@ from recsys.errors import UsageError
 from recsys.errors.wording import listed
 from recsys.store.database import Database
 from recsys.store.guesses import EventTable, guess_products, guess_sources, guess_users
-from recsys.store.schema import MOST_COUNTED, Column, Table, quoted, read_schema, value_counts
+from recsys.store.schema import MOST_COUNTED, Column, Table, count_rows, quoted, read_schema, value_counts
 from recsys.store.vocabulary import EVENT_NAMES, find_column, is_active, role_of_status, words
 
 _WEIGHTS = {"purchase": 1.0, "cart": 0.7, "wishlist": 0.5, "view": 0.3}
@@ -75,7 +75,7 @@ def _source(db: Database, source: EventTable, events: dict[str, float]) -> list[
     line, order = "l", "o" if source.order else "l"
     selected = {
         "user_id": f"{order}.{quoted(db, source.user.name)}",
-        "item_id": f"{line}.{quoted(db, source.item.name)}",
+        "item_id": f"{'v' if source.variant else line}.{quoted(db, source.item.name)}",
         "rating" if source.kind == "rating" else "event": event,
         "timestamp": f"{order if source.time_in_order else line}.{quoted(db, source.time.name)}",
         "row_id": f"{line}.{quoted(db, source.row_id)}" if source.row_id else "0",
@@ -85,6 +85,9 @@ def _source(db: Database, source: EventTable, events: dict[str, float]) -> list[
     if source.order and source.to_order:
         own, other = source.to_order
         tables += f"\nJOIN {quoted(db, source.order.name)} o ON o.{quoted(db, other)} = l.{quoted(db, own)}"
+    if source.variant and source.to_variant:
+        own, other = source.to_variant
+        tables += f"\nJOIN {quoted(db, source.variant.name)} v ON v.{quoted(db, other)} = l.{quoted(db, own)}"
     more = "".join(f"\n  AND {condition.sql}" for condition in conditions)
     comments = [*source.reasons, *reasons, *(condition.reason for condition in conditions)]
     lines = [*map(_comment, comments), "[[sources]]"]
@@ -145,7 +148,14 @@ def _of_table(db: Database, table: Table, alias: str, values_of: dict[str, dict[
     found = []
     for column in table.columns:
         name, parts = f"{alias}.{quoted(db, column.name)}", words(column.name)
-        if column.kind == "moment" and set(parts) & {"cancel", "delete", "void", "refund"}:
+        if (
+            column.kind == "moment"
+            and column.nullable
+            and set(parts) & {"place", "placed", "complete", "completed", "paid"}
+        ):
+            if count_rows(db, table.name, f"t.{quoted(db, column.name)} IS NULL"):
+                found.append(Condition(f"{name} IS NOT NULL", f"Rows without {column.name} do not count."))
+        elif column.kind == "moment" and set(parts) & {"cancel", "delete", "void", "refund"}:
             found.append(Condition(f"{name} IS NULL", f"Rows with a {column.name} do not count."))
         elif column.kind == "flag" and set(parts) & {"cancel", "delete", "void", "refund", "test", "draft"}:
             no = f"NOT COALESCE({name}, FALSE)"

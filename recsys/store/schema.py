@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,12 +88,14 @@ class Table:
 
     Attributes:
         name: Its name, as the database spells it.
+        label: Its name without the prefix that most tables share, such as `wp_`.
         columns: Its columns, in order.
         key: The names of the primary key's columns.
         rows: The number of its rows, at most `MOST_COUNTED`.
     """
 
     name: str
+    label: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     rows: int
@@ -107,15 +109,29 @@ def table_names(db: Database) -> list[str]:
 def read_schema(db: Database) -> list[Table]:
     """Return the shop's tables by name; our own are left out."""
     keys, targets = _by_table(db, _KEYS), _by_table(db, _REFERENCES)
+    described = _by_table(db, _COLUMNS)
+    prefix = _shared_prefix(list(described))
     tables = []
-    for name, columns in sorted(_by_table(db, _COLUMNS).items()):
+    for name, columns in sorted(described.items()):
         to = {column: (str(table), str(other or "id")) for column, table, other in targets.get(name, [])}
         read = tuple(
             Column(column, _kind(str(kind), db.dialect), nullable == "YES", to.get(column))
             for column, kind, nullable in columns
         )
-        tables.append(Table(name, read, tuple(column for (column,) in keys.get(name, [])), count_rows(db, name)))
+        key = tuple(column for (column,) in keys.get(name, []))
+        tables.append(Table(name, name.removeprefix(prefix) or name, read, key, count_rows(db, name)))
     return tables
+
+
+def _shared_prefix(names: Sequence[str]) -> str:
+    """Return what stands before the first underscore in most names; empty if names differ in it.
+
+    >>> _shared_prefix(["shop_user", "shop_order", "shop_product", "django_log"]), _shared_prefix(["orders", "users"])
+    ('shop_', '')
+    """
+    starts = Counter(name.split("_", 1)[0] + "_" for name in names if "_" in name)
+    start, count = max(starts.items(), key=lambda entry: entry[1], default=("", 0))
+    return start if count >= 3 and 2 * count > len(names) else ""
 
 
 def count_rows(db: Database, table: str, condition: str = "1 = 1") -> int:

@@ -134,6 +134,15 @@ def test_what_is_not_of_the_format_is_refused(name: str, file: str, text: str, s
     assert says in str(raised.value)
 
 
+def test_damaged_files_are_told(tmp_path: Path) -> None:
+    whole = gzip.compress((FOLDERS / "retailrocket/events.csv").read_bytes())
+    for name in ("retailrocket", "movielens"):
+        for cut in (whole[:60], whole[:6], b"PK\x03\x04" + whole):
+            (tmp_path / "events.csv.gz").write_bytes(cut)
+            with pytest.raises(UsageError, match="events.csv.gz (cannot be read|should be gzip)"):
+                open_format(name, tmp_path / "events.csv.gz", {})
+
+
 PLAIN = "user,item,at,price\n7,9,2024-01-31 10:15:00,2\n"
 
 

@@ -77,6 +77,28 @@ INSERT INTO ~order-lines~ VALUES (1, 1, 'p1'), (2, 2, 'p1'), (3, 2, 'p2'), (4, 3
         {"p1": True, "p2": False},
         ("order-lines (4 rows) names products by thing and users through orderId to order by order.userId",),
     ),
+    "a prefix, variants, and carts among the orders": Shop(
+        """
+CREATE TABLE spree_users (id INT PRIMARY KEY, email VARCHAR(99));
+CREATE TABLE spree_products (id INT PRIMARY KEY, name VARCHAR(99), deleted_at TIMESTAMP NULL);
+CREATE TABLE spree_variants (id INT PRIMARY KEY, product_id INT, sku VARCHAR(9));
+CREATE TABLE spree_orders (id INT PRIMARY KEY, user_id INT, state VARCHAR(20), completed_at TIMESTAMP NULL,
+  created_at TIMESTAMP NULL);
+CREATE TABLE spree_line_items (id INT PRIMARY KEY, order_id INT, variant_id INT, quantity INT);
+CREATE TABLE spree_stock_movements (id INT PRIMARY KEY, product_id INT, user_id INT, action VARCHAR(9),
+  created_at TIMESTAMP NULL);
+INSERT INTO spree_users VALUES (7, NULL), (8, NULL);
+INSERT INTO spree_products VALUES (1, 'Pen', NULL), (2, 'Ink', NULL);
+INSERT INTO spree_variants VALUES (11, 1, 'P-R'), (12, 1, 'P-B'), (21, 2, 'I');
+INSERT INTO spree_orders VALUES (1, 7, 'complete', '2025-01-01 10:00:00', '2025-01-01 09:00:00'),
+  (2, 7, 'delivery', NULL, '2025-01-02 09:00:00'), (3, 8, 'canceled', '2025-01-03 10:00:00', '2025-01-03 09:00:00');
+INSERT INTO spree_line_items VALUES (1, 1, 12, 1), (2, 1, 21, 1), (3, 2, 11, 1), (4, 3, 11, 1);
+INSERT INTO spree_stock_movements VALUES (1, 1, 8, 'sale', '2025-01-03 10:00:00')
+""",
+        [(7, "purchase", 1), (7, "purchase", 2)],
+        {1: True, 2: True},
+        ("variant_id names a variant", "Rows without completed_at do not count", "canceled (1)"),
+    ),
     "a log of events and reviews": Shop(
         """
 CREATE TABLE members (id INT PRIMARY KEY, email VARCHAR(99));

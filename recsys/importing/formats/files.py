@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import pyarrow
 
@@ -116,7 +118,7 @@ def open_files(path: Path, pattern: str, flags: Flags, *, needs: Sequence[str] =
         pattern: A regular expression for the names of the files, without .gz and .zip.
         flags: Options of the command line, of which encoding, delimiter and sheets matter here.
         needs: Columns that each file should have.
-        **how: Arguments of `EventFile`, which flags replace.
+        **how: Arguments of `EventFile`, which flags replace; without them, the start of a file tells.
 
     Raises:
         UsageError: There is no such file, or it cannot be read, or lacks a column.
@@ -127,10 +129,30 @@ def open_files(path: Path, pattern: str, flags: Flags, *, needs: Sequence[str] =
     if not places:
         raise UsageError(f"{path.name} should hold {pattern}. Received: {listed(_names(path)) or 'no data files'}.")
     given = {name: flags[name] for name in ("delimiter", "encoding", "sheet_names") if name in flags}
-    files = [EventFile(place.path, member=place.member, **{**how, **given}) for place in places]
+    files = [open_place(place, **{**how, **given}) for place in places]
     for file in files:
         file.require(needs)
     return files
+
+
+def open_place(place: Place, **how: Any) -> EventFile:
+    """Open a file; the separator and the encoding of a CSV are told by its start, unless `how` has them."""
+    start = start_of(place)
+    guessed: dict[str, Any] = {"delimiter": max(",;\t", key=start.split(b"\n", 1)[0].decode("latin-1").count)}
+    try:
+        start.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < len(start) - 4:  # not a character that ends after the start
+            guessed["encoding"] = "cp1252"
+    return EventFile(place.path, member=place.member, **{**guessed, **how})
+
+
+def start_of(place: Place) -> bytes:
+    """Return a file's first bytes, decompressed; none of a damaged file, which is told when it is opened."""
+    try:
+        return place.start()
+    except (OSError, EOFError, zlib.error, BadZipFile):
+        return b""
 
 
 def beside(path: Path, pattern: str) -> Place | None:
@@ -154,7 +176,7 @@ def table_beside(path: Path, pattern: str, columns: Sequence[str], **how: Any) -
     place = beside(path, pattern)
     if place is None:
         return {}
-    file = EventFile(place.path, member=place.member, **how)
+    file = open_place(place, **how)
     if not set(columns) <= set(file.columns):
         return {}
     table: dict[str, tuple[str | None, ...]] = {}

@@ -13,7 +13,6 @@ from recsys.importing.amounts import count
 from recsys.importing.files import EventFile
 from recsys.importing.formats.files import Flags, FormatFile, Opened, Shape, column, open_files, options_with
 from recsys.importing.options import Condition
-from recsys.importing.streams import Place, is_archive, places_in
 
 # Postage, discounts, fees, samples, corrections and tests; vouchers and everything else are products.
 NO_PRODUCTS = frozenset(
@@ -29,7 +28,7 @@ def open_online_retail(path: Path, flags: Flags) -> Opened:
     Rows without a user are those of guests, and dropped. A cancellation annuls the newest earlier purchase of the
     product if it takes all of its pieces back; otherwise the purchase stands.
     """
-    files = open_files(path, r".+\.(csv|xlsx|txt)", flags, **_how(path))
+    files = open_files(path, r".+\.(csv|xlsx|txt)", flags)
     names = files[0].columns
     invoice, price, user = (
         next((name for name in names if name in choices), choices[0])
@@ -48,21 +47,6 @@ def open_online_retail(path: Path, flags: Flags) -> Opened:
         cancelled_when=(Condition(invoice, "^=", "C"), Condition(invoice, "^=", "c")),
     )
     return Opened(options, FormatFile(files, lambda: _Invoices(invoice, user)))
-
-
-def _how(path: Path) -> dict[str, Any]:
-    """Return how to read a CSV: the separator that its first line has, and the encoding of its pound signs."""
-    places = places_in(path) if path.is_dir() or is_archive(path) else [Place(path)] if path.is_file() else []
-    for place in places[:1]:
-        start = place.start()
-        delimiter = max(",;\t", key=start.split(b"\n", 1)[0].decode("latin-1").count)
-        try:
-            start.decode("utf-8")
-        except UnicodeDecodeError as error:
-            if error.start < len(start) - 4:  # not a character that ends after the start
-                return {"delimiter": delimiter, "encoding": "cp1252"}
-        return {"delimiter": delimiter}
-    return {}
 
 
 class _Invoices(Shape):

@@ -26,7 +26,9 @@ from recsys.importing.formats.files import (
     beside,
     column,
     open_files,
+    open_place,
     options_with,
+    start_of,
     table_beside,
 )
 from recsys.importing.streams import Place, is_archive
@@ -67,7 +69,7 @@ def _how_movielens(path: Path) -> dict[str, Any]:
     """Return how to read the ratings: the first line tells the separator, and whether there is a header."""
     is_many = path.is_dir() or is_archive(path)
     place = beside(path, r"ratings\.csv|ratings\.dat|u\.data") if is_many else Place(path)
-    first = place.start().split(b"\n", 1)[0] if place is not None and place.path.is_file() else b""
+    first = start_of(place).split(b"\n", 1)[0] if place is not None else b""
     if b"::" in first:
         return {"delimiter": "::", "names": _RATINGS}
     return {"delimiter": "\t", "names": _RATINGS} if first.count(b"\t") == 3 else {}
@@ -152,7 +154,7 @@ def _recbole_items(path: Path) -> Mapping[str, tuple[str | None, ...]]:
     )
     if place is None:
         return {}
-    file = EventFile(place.path, member=place.member, delimiter="\t", quoted=False)
+    file = open_place(place, delimiter="\t", quoted=False)
     fields = {name.partition(":")[0]: name for name in file.columns}
     chosen = [
         next((fields[name] for name in names if name in fields), "")

@@ -25,6 +25,7 @@ from recsys.importing.formats.files import (
     beside,
     column,
     open_files,
+    open_place,
     options_with,
 )
 
@@ -74,7 +75,7 @@ class Products:
         place = beside(path, r"products.*\.csv")
         if place is None:
             return
-        file = EventFile(place.path, member=place.member)
+        file = open_place(place)
         file.require(("Handle", "Title"))
         for batch in file.batches(50_000):
             columns = (column(batch, name) for name in ("Handle", "Title", "Type", "Status", "Variant SKU"))

@@ -32,6 +32,7 @@ from recsys.importing.formats.files import (
     beside,
     column,
     open_files,
+    open_place,
     options_with,
     table_beside,
 )
@@ -52,7 +53,7 @@ def open_instacart(path: Path, flags: Flags) -> Opened:
         raise UsageError(
             f"{path.name} should have orders.csv beside it, which names the users. Received: no such file."
         )
-    orders = _Orders(EventFile(place.path, member=place.member))
+    orders = _Orders(open_place(place))
     products = table_beside(path, r"products\.csv", ("product_id", "product_name", "aisle_id"))
     aisles = table_beside(path, r"aisles\.csv", ("aisle_id", "aisle"))
     described = {
