@@ -28,7 +28,7 @@ from recsys.store.events import count_rows, count_users  # noqa: E402
 from recsys.store.proposal import propose  # noqa: E402
 from recsys.store.readiness import check_mapping  # noqa: E402
 from recsys.store.schema import table_names  # noqa: E402
-from recsys.store.systems import find_systems, has_default_schema  # noqa: E402
+from recsys.store.systems import find_systems, has_default_schema, nearly_found  # noqa: E402
 from recsys.training.terminal import console  # noqa: E402
 
 FILE = "recsys.toml"
@@ -65,6 +65,8 @@ def _init(db: Database, *, accept: bool) -> None:
         _tell(f"These are the tables of the default schema, which need no {FILE}. {_counts(db, read_shop({}))}")
     elif not table_names(db):
         raise UsageError("The database should hold the shop's tables. Received: no table that this account may see.")
+    elif nearly := nearly_found(db):
+        raise UsageError(f"{nearly} Give the account rights to read them, or map the tables yourself: docs/SHOP.md.")
     else:
         text = propose(db)
         counts = _counts(db, read_shop(tomllib.loads(text)))

@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from recsys.errors import SettingsError
+from recsys.errors.wording import listed
 from recsys.settings.shop import PRESETS
 from recsys.store.database import Database
 from recsys.store.schema import MOST_COUNTED, count_rows, table_names
@@ -19,6 +20,7 @@ from recsys.store.schema import MOST_COUNTED, count_rows, table_names
 DEFAULT_TABLES = ("Interactions", "Products", "Productdetails", "Users")
 _IMPORTED = frozenset({"shopify-export"})  # its tables are those of the default schema
 _PREFIX = "{{prefix}}"
+_MOST = 0.7  # of a system's tables; shops of another design share some names with it
 _READ = re.compile(rf'\b(?:FROM|JOIN)\s+(?!LATERAL\b)["`]?((?:{re.escape(_PREFIX)})?\w+)["`]?', re.IGNORECASE)
 _NAMED = re.compile(r"\b(\w+)(?:\s*\([^()]*\))?\s+AS\s+(?:MATERIALIZED\s+)?\(", re.IGNORECASE)
 # Where a system keeps the zone of its clock.
@@ -82,6 +84,23 @@ def find_systems(db: Database) -> list[FoundSystem]:
         if all((prefix + table).lower() in names for table in tables)
     ]
     return sorted(found, key=lambda system: (-system.tables, -system.orders, system.prefix or ""))
+
+
+def nearly_found(db: Database) -> str | None:
+    """Return a sentence about the system most of whose tables are there; None if there is none.
+
+    The others may be of another version, or hidden from the account.
+    """
+    names = {name.lower() for name in table_names(db)}
+    nearest: tuple[float, str] = (_MOST, "")
+    for preset, (tables, has_prefix) in preset_tables().items():
+        for prefix in {name[: -len(table)] for table in tables for name in names if name.endswith(table)}:
+            missing = [table for table in tables if (prefix + table).lower() not in names]
+            share = 1 - len(missing) / len(tables)
+            if nearest[0] < share < 1 and (has_prefix or not prefix):
+                lacking = listed(prefix + table for table in missing)
+                nearest = share, f"This looks like {preset}, but tables are missing or may not be seen: {lacking}."
+    return nearest[1] or None
 
 
 def has_default_schema(db: Database) -> bool:
