@@ -17,7 +17,7 @@ _WEIGHTS = {"purchase": 1.0, "cart": 0.7, "wishlist": 0.5, "view": 0.3}
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition of a mapping, and why it is there."""
+    """A condition of a mapping, and why it is there; the SQL is empty where only a person can tell."""
 
     sql: str
     reason: str
@@ -64,7 +64,8 @@ def _shop(sources: list[EventTable], events: dict[str, float]) -> list[str]:
         lines.append(
             f"relevant_events = {json.dumps([*buys, *(name for name, weight in events.items() if weight == 0.7)])}"
         )
-    weights = [f"{json.dumps(name)} = {weight}" for name, weight in events.items()]
+    heaviest_first = sorted(events.items(), key=lambda entry: -entry[1])
+    weights = [f"{name} = {weight}" for name, weight in heaviest_first]
     return [*lines, *(["", "[events]", *weights] if weights else [])]
 
 
@@ -80,7 +81,7 @@ def _source(db: Database, source: EventTable, events: dict[str, float]) -> list[
         "timestamp": f"{order if source.time_in_order else line}.{quoted(db, source.time.name)}",
         "row_id": f"{line}.{quoted(db, source.row_id)}" if source.row_id else "0",
     }
-    select = "SELECT " + ", ".join(f"{sql} AS {name}" for name, sql in selected.items())
+    select = "SELECT " + ",\n  ".join(f"{sql} AS {name}" for name, sql in selected.items())
     tables = f"FROM {quoted(db, source.table.name)} l"
     if source.order and source.to_order:
         own, other = source.to_order
@@ -88,7 +89,7 @@ def _source(db: Database, source: EventTable, events: dict[str, float]) -> list[
     if source.variant and source.to_variant:
         own, other = source.to_variant
         tables += f"\nJOIN {quoted(db, source.variant.name)} v ON v.{quoted(db, other)} = l.{quoted(db, own)}"
-    more = "".join(f"\n  AND {condition.sql}" for condition in conditions)
+    more = "".join(f"\n  AND {condition.sql}" for condition in conditions if condition.sql)
     comments = [*source.reasons, *reasons, *(condition.reason for condition in conditions)]
     lines = [*map(_comment, comments), "[[sources]]"]
     for name, condition in (
@@ -166,7 +167,7 @@ def _of_table(db: Database, table: Table, alias: str, values_of: dict[str, dict[
 
 
 def _status(name: str, column: Column, counts: dict[object, int]) -> list[Condition]:
-    """Return the condition of a column of statuses; one that keeps every row where the values are numbers."""
+    """Return the condition of a column of statuses; without SQL where the values are not known, such as numbers."""
     shown = listed(f"{value} ({count:,})" for value, count in counts.items())
     roles = {value: role_of_status(str(value)) for value in counts if value is not None}
     good = [value for value, role in roles.items() if role == "good"]
@@ -184,9 +185,7 @@ def _status(name: str, column: Column, counts: dict[object, int]) -> list[Condit
                 f"{column.name} has {shown}; {listed(bad)} do not count.",
             )
         ]
-    return [
-        Condition("1 = 1", f"PLEASE CHECK: {column.name} has {shown}; which of them are purchases? All count here.")
-    ]
+    return [Condition("", f"PLEASE CHECK: {column.name} has {shown}; which of them are purchases? All count here.")]
 
 
 def _quantity(db: Database, table: Table) -> list[Condition]:
@@ -218,7 +217,7 @@ def _products(db: Database, table: Table) -> list[str]:
         *reasons,
         *([f"Not found here: {listed(missing)}."] if missing else []),
     ]
-    select = "SELECT " + ", ".join(f"{sql} AS {name}" for name, sql in selected.items())
+    select = "SELECT " + ",\n  ".join(f"{sql} AS {name}" for name, sql in selected.items())
     query = f"{select}\nFROM {quoted(db, table.name)} p"
     return [*map(_comment, comments), "[products]", _block("query", query)]
 

@@ -63,19 +63,22 @@ INSERT INTO order_items VALUES (1, 1, 1, 2, NULL), (2, 1, 2, 1, 1), (3, 2, 1, 1,
 CREATE TABLE ~Users~ (~userId~ VARCHAR(20) PRIMARY KEY, ~eMail~ VARCHAR(99));
 CREATE TABLE ~Product~ (~productId~ VARCHAR(20) PRIMARY KEY, ~Name~ VARCHAR(99), ~price~ DECIMAL(9,2),
   ~status~ VARCHAR(9));
-CREATE TABLE ~order~ (~orderId~ INT PRIMARY KEY, ~userId~ VARCHAR(20), ~createdAt~ TIMESTAMP NULL,
+CREATE TABLE ~order~ (~orderId~ INT PRIMARY KEY, ~userId~ VARCHAR(20), ~createdAt~ TIMESTAMP NULL, ~status~ INT,
   FOREIGN KEY (~userId~) REFERENCES ~Users~ (~userId~));
 CREATE TABLE ~order-lines~ (~lineNo~ INT PRIMARY KEY, ~orderId~ INT, ~thing~ VARCHAR(20),
   FOREIGN KEY (~orderId~) REFERENCES ~order~ (~orderId~), FOREIGN KEY (~thing~) REFERENCES ~Product~ (~productId~));
 INSERT INTO ~Users~ VALUES ('ann', NULL), ('bob', NULL);
 INSERT INTO ~Product~ VALUES ('p1', 'Pen', 2, 'published'), ('p2', 'Ink', 3, 'draft');
-INSERT INTO ~order~ VALUES (1, 'ann', '2025-01-01 10:00:00'), (2, 'bob', '2025-01-02 10:00:00'),
-  (3, NULL, '2025-01-03 10:00:00');
+INSERT INTO ~order~ VALUES (1, 'ann', '2025-01-01 10:00:00', 2), (2, 'bob', '2025-01-02 10:00:00', 3),
+  (3, NULL, '2025-01-03 10:00:00', 2);
 INSERT INTO ~order-lines~ VALUES (1, 1, 'p1'), (2, 2, 'p1'), (3, 2, 'p2'), (4, 3, 'p2')
 """,
         [("ann", "purchase", "p1"), ("bob", "purchase", "p1"), ("bob", "purchase", "p2")],
         {"p1": True, "p2": False},
-        ("order-lines (4 rows) names products by thing and users through orderId to order by order.userId",),
+        (
+            "order-lines (4 rows) names products by thing and users through orderId to order by order.userId",
+            "PLEASE CHECK: status has 2 (2), 3 (1)",
+        ),
     ),
     "a prefix, variants, and carts among the orders": Shop(
         """
