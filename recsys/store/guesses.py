@@ -87,7 +87,8 @@ def guess_users(tables: Sequence[Table]) -> Table | None:
         parts = words(table.label)
         if set(parts) & USERS and not set(parts) & ORDERS and table.key:
             has_email = any("email" in "".join(words(column.name)) for column in table.columns)
-            scored.append((2 * (len(parts) == 1) + 2 * has_email + (table.rows > 0), table))
+            is_of_shop = not set(parts) <= {"user", "account"}  # beside customers, users may be the staff
+            scored.append((2 * (len(parts) == 1) + 2 * has_email + (table.rows > 0) + is_of_shop, table))
     best = max(scored, key=lambda pair: (pair[0], pair[1].rows), default=None)
     return best[1] if best is not None and best[0] >= 2 else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from recsys.errors import UsageError
 from recsys.errors.wording import listed
@@ -12,6 +13,7 @@ from recsys.store.guesses import EventTable, guess_products, guess_sources, gues
 from recsys.store.schema import MOST_COUNTED, Column, Table, count_rows, quoted, read_schema, value_counts
 from recsys.store.vocabulary import EVENT_NAMES, find_column, is_active, role_of_status, words
 
+_ACTIVE = frozenset({"active", "enable", "publish", "visible", "available"})
 _WEIGHTS = {"purchase": 1.0, "cart": 0.7, "wishlist": 0.5, "view": 0.3}
 
 
@@ -230,18 +232,27 @@ def _active(db: Database, table: Table) -> tuple[str, list[str]]:
         if column.kind == "moment" and parts & {"delete", "archive", "discontinue"}:
             conditions.append(f"{name} IS NULL")
             reasons.append(f"Products with a {column.name} are not active.")
-        elif parts & {"active", "enable", "publish", "visible", "available"} and column.kind in {"flag", "number"}:
+        elif parts & _ACTIVE and column.kind in {"flag", "number"}:
             conditions.append(name if column.kind == "flag" else f"{name} = 1")
             reasons.append(f"{column.name} says which products are active.")
         elif parts & {"delete", "archive", "hidden", "disable"} and column.kind == "flag":
             conditions.append(f"NOT COALESCE({name}, FALSE)")
             reasons.append(f"Products with {column.name} are not active.")
-        elif parts & {"status", "state"} and column.kind == "text":
-            values = [str(value) for value in value_counts(db, table.name, column.name) or () if is_active(str(value))]
-            if values:
-                conditions.append(f"{name} IN ({', '.join(map(_text, values))})")
-                reasons.append(f"Products whose {column.name} is {listed(values)} are active.")
+        elif parts & (_ACTIVE | {"status", "state"}) and column.kind != "moment":
+            condition, reason = _active_values(name, column, value_counts(db, table.name, column.name) or {})
+            conditions += [condition] if condition else []
+            reasons.append(reason)
     return " AND ".join(conditions), reasons or ["No column says which products are active: all are."]
+
+
+def _active_values(name: str, column: Column, counts: dict[Any, int]) -> tuple[str, str]:
+    """Return the condition of a column whose values say which products are active, and the reason."""
+    shown = listed(f"{value} ({count:,})" for value, count in counts.items())
+    values = [str(value) for value in counts if isinstance(value, str) and is_active(value)]
+    if not values:
+        return "", f"PLEASE CHECK: {column.name} has {shown or 'many values'}; which products are active?"
+    in_values = f"{name} IN ({', '.join(map(_text, values))})"
+    return in_values, f"{column.name} has {shown}; products with {listed(values)} are active."
 
 
 def _comment(sentence: str) -> str:

@@ -82,12 +82,13 @@ def role_of_status(value: str) -> str | None:
 
 
 def is_active(value: str) -> bool:
-    """Return whether products of a status are sold.
+    """Return whether products of a status, or of a flag as text, are sold.
 
-    >>> is_active("Published"), is_active("inactive"), is_active("draft")
-    (True, False, False)
+    >>> is_active("Published"), is_active("Y"), is_active("inactive"), is_active("draft")
+    (True, True, False, False)
     """
-    return re.fullmatch(r"(is_?)?(active|published|enabled|available|live|visible|online)", value, re.I) is not None
+    yes = r"(is_?)?(active|published|enabled|available|live|visible|online|y|yes|t|true|1|on)"
+    return re.fullmatch(yes, value.strip(), re.IGNORECASE) is not None
 
 
 def find_column(table: Table, part: str) -> Column | None:

@@ -102,6 +102,7 @@ CASES: Mapping[str, Case] = {
             ("u1", "3", "purchase", "2000-01-01 02:00:00"),
             ("u1", "4", "purchase", "2000-01-01 01:00:00"),
         ],
+        dropped={"label of 0": 1},
         main="clicks.inter",
     ),
     "online-retail": Case(

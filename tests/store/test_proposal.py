@@ -40,6 +40,8 @@ SHOPS: Mapping[str, Shop] = {
 CREATE TABLE customers (customer_id INT PRIMARY KEY, email VARCHAR(99), created_at TIMESTAMP NULL);
 CREATE TABLE products (product_id INT PRIMARY KEY, title VARCHAR(99), category_id INT, brand VARCHAR(9),
   unit_price DECIMAL(9,2), is_active INT NOT NULL);
+CREATE TABLE users (id INT PRIMARY KEY, email VARCHAR(99));
+INSERT INTO users VALUES (1, NULL), (2, NULL), (3, NULL);
 CREATE TABLE orders (order_id INT PRIMARY KEY, customer_id INT, status VARCHAR(20), cancelled_at TIMESTAMP NULL,
   ordered_at TIMESTAMP NULL, updated_at TIMESTAMP NULL);
 CREATE TABLE order_items (id INT PRIMARY KEY, order_id INT, product_id INT, quantity INT, refunded_quantity INT);
@@ -105,20 +107,26 @@ INSERT INTO spree_stock_movements VALUES (1, 1, 8, 'sale', '2025-01-03 10:00:00'
     "a log of events and reviews": Shop(
         """
 CREATE TABLE members (id INT PRIMARY KEY, email VARCHAR(99));
-CREATE TABLE articles (id INT PRIMARY KEY, name VARCHAR(99), deleted_at TIMESTAMP NULL);
+CREATE TABLE articles (id INT PRIMARY KEY, name VARCHAR(99), deleted_at TIMESTAMP NULL, active CHAR(1), state INT);
 CREATE TABLE activity_log (id INT PRIMARY KEY, member_id INT, article_id INT, action VARCHAR(20),
   created_at TIMESTAMP NULL);
 CREATE TABLE reviews (id INT PRIMARY KEY, member_id INT, article_id INT, rating INT, created_at TIMESTAMP NULL);
 INSERT INTO members VALUES (1, NULL), (2, NULL);
-INSERT INTO articles VALUES (5, 'Pen', NULL), (6, 'Ink', '2025-01-01 10:00:00');
+INSERT INTO articles VALUES (5, 'Pen', NULL, 'Y', 1), (6, 'Ink', '2025-01-01 10:00:00', 'Y', 1),
+  (7, 'Nib', NULL, 'N', 1);
 INSERT INTO activity_log VALUES (1, 1, 5, 'click', '2025-01-01 10:00:00'),
   (2, 1, 5, 'add_to_cart', '2025-01-01 10:01:00'),
   (3, 1, 5, 'buy', '2025-01-01 10:02:00'), (4, 2, 6, 'zoom', '2025-01-01 10:02:00');
 INSERT INTO reviews VALUES (1, 2, 5, 4, '2025-01-01 11:00:00')
 """,
         [(1, "cart", 5), (1, "purchase", 5), (1, "view", 5), (2, "star4", 5)],
-        {5: True, 6: False},
-        ("click is view", "Left out, for their meaning is not known here: zoom", "rating is taken for stars"),
+        {5: True, 6: False, 7: False},
+        (
+            "click is view",
+            "Left out, for their meaning is not known here: zoom",
+            "rating is taken for stars",
+            "PLEASE CHECK: state has 1",
+        ),
     ),
 }
 

@@ -8,6 +8,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+
+from recsys.importing.amounts import amount
 from recsys.importing.files import EventFile
 from recsys.importing.formats.files import (
     CATEGORY,
@@ -126,19 +129,16 @@ _ITEM_CATEGORIES = ("category", "categories", "category_id", "class", "genre", "
 def open_recbole(path: Path, flags: Flags) -> Opened:
     """Open atomic files, `NAME.inter` with `NAME.item` beside it. Fields have types, tabs, and never quotes.
 
-    Without ratings every row is the event that `--event-name` says, a purchase by default. Without timestamps the rows
-    are taken as ordered.
+    A session is a user where there are no users. Without ratings every row is the event that `--event-name` says, a
+    purchase by default, unless its label is 0. Without timestamps the rows are taken as ordered.
     """
     how: dict[str, Any] = {"delimiter": "\t", "quoted": False}
     files = open_files(path, r".+\.inter", flags, **how)
     fields = {name.partition(":")[0]: name for name in files[0].columns}
+    fields["user_id"] = fields.get("user_id", fields.get("session_id", "user_id:token"))
+    fields.setdefault("item_id", "item_id:token")
     for file in files:
-        file.require(
-            [
-                next((full for full in file.columns if full.startswith(f"{name}:")), f"{name}:token")
-                for name in ("user_id", "item_id")
-            ]
-        )
+        file.require((fields["user_id"], fields["item_id"]))
     items = _recbole_items(path)
     rating = {"event": EVENT} if "rating" in fields else {}
     clock = {"timestamp": TIMESTAMP} if "timestamp" in fields else {"order": ORDER}
@@ -180,6 +180,10 @@ class _Atomic(Shape):
         self._ranks = count()
 
     def rows(self, file: EventFile, batch: Any) -> Any:
+        is_no_event = [amount(label) <= 0 for label in column(batch, self._fields.get("label", ""))]
+        if any(is_no_event):
+            self.dropped["label of 0"] += sum(is_no_event)
+            batch = batch.filter(pyarrow.array([not is_none for is_none in is_no_event]))
         items = column(batch, self._fields["item_id"])
         described = [self._items.get(item or "", (None, None, None)) for item in items]
         found: dict[str, Column] = {USER: column(batch, self._fields["user_id"]), ITEM: items}

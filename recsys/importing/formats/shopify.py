@@ -138,7 +138,7 @@ class _Orders(Shape):
 
     def _reason(self, row: Mapping[str, str | None]) -> str | None:
         """Return why a line is no purchase; None if it is one."""
-        status = (self._of_order.get("Financial Status") or "").lower()
+        status = (self._of_order.get("Financial Status") or "").lower().replace(" ", "_")
         if self._of_order.get("Cancelled at"):
             return "order cancelled"
         if status not in _BOUGHT and (status or not self._of_order.get("Paid at")):
