@@ -10,6 +10,7 @@ from decimal import Decimal
 from functools import partial
 from hashlib import blake2b
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow
@@ -18,7 +19,8 @@ import pyarrow.types as types
 from numpy.typing import NDArray
 
 from recsys.errors import UsageError
-from recsys.importing.options import TIMESTAMP_UNITS, ImportOptions, number
+from recsys.importing.amounts import amount
+from recsys.importing.options import TIMESTAMP_UNITS, ImportOptions
 from recsys.store.columns import epoch_seconds, read_each
 
 NULLS = ("", "NULL", "null", "NaN", "nan", "None", "\\N")  # null in databases, pandas and spreadsheets
@@ -85,13 +87,27 @@ def seconds(column: Any, options: ImportOptions) -> tuple[NDArray[np.int64], NDA
     return moments, legible & (moments > 0) & (moments <= LAST_SECOND)
 
 
+def local_seconds(moments: NDArray[np.int64], time_zone: str) -> NDArray[np.int64]:
+    """Return `(n,)` moments in seconds since 1970 as a zone's clocks show them."""
+    if time_zone == "UTC":
+        return moments
+    hours = moments // 3_600  # a zone's offset changes at most once an hour
+    known = {hour: _offset(hour, time_zone) for hour in set(hours.tolist())}
+    return moments + np.fromiter(map(known.__getitem__, hours.tolist()), np.int64, len(moments))
+
+
+def _offset(hour: int, time_zone: str) -> int:
+    offset = datetime.fromtimestamp(hour * 3_600, ZoneInfo(time_zone)).utcoffset()
+    return round(offset.total_seconds()) if offset else 0
+
+
 def prices(plain: NDArray) -> NDArray[np.float64]:
     """Convert texts to `(n,)` float64 prices above 0; NaN for None, infinity for text that is no price."""
     return np.array(list(read_each(plain.tolist(), _price)), np.float64)
 
 
 def _price(text: str | None) -> float:
-    price = number(text)
+    price = amount(text)
     return price if 0 < price < np.inf or text is None else np.inf
 
 

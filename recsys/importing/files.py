@@ -1,4 +1,4 @@
-"""Reads CSV, gzipped CSV, Parquet and Excel as record batches.
+"""Reads CSV, JSON lines, Parquet and Excel as record batches, plain, gzipped or in a zip archive.
 
 CSV is read with the standard library. It counts lines with too few or too many fields, and keeps `007` and `NA` as they
 are; pandas fills short lines and needs an option for the others. pyarrow's streaming reader reads ahead in threads, and
@@ -8,23 +8,54 @@ these abort the process when a Python file object raises an error.
 from __future__ import annotations
 
 import csv
-import gzip
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
+from zipfile import BadZipFile
 
 import pyarrow
 import pyarrow.parquet as parquet
 
 from recsys.errors import UsageError
+from recsys.errors.wording import listed
+from recsys.importing import streams
 
-# The kinds that their first bytes tell, with the ending of their names. Everything else is read as CSV.
+# The kinds that their first bytes tell, with the ending of their names. Everything else is CSV or JSON lines.
 _KINDS = {"gzip": (b"\x1f\x8b", ".gz"), "Parquet": (b"PAR1", ".parquet"), "Excel": (b"PK\x03\x04", ".xlsx")}
 _OLE = b"\xd0\xcf\x11\xe0"  # the container of encrypted workbooks, and of .xls
+
+
+class EventSource(Protocol):
+    """Rows with named columns, from one file or several.
+
+    Attributes:
+        columns: The names of the columns, in order.
+        size: The size on disk, in bytes.
+        position: Number of bytes read so far.
+        malformed: Number of lines with too few or too many fields, read so far by the last call of `batches`.
+        dropped: Rows that the last call of `batches` has left out so far, by reason.
+        withdrawn: Event and key of rows that are void by now, and may stem from an earlier import.
+        active: Whether items are sold by now, as far as the source tells.
+    """
+
+    columns: tuple[str, ...]
+    size: int
+    position: int
+    malformed: int
+    dropped: Counter[str]
+    withdrawn: Sequence[tuple[str, str]]
+    active: Mapping[str, bool]
+
+    def require(self, columns: Sequence[str]) -> None:
+        """Check that there is each column, once; raises UsageError."""
+
+    def batches(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[Any]:
+        """Yield pyarrow record batches in order, from the start; None for all columns."""
 
 
 class EventFile:
@@ -39,30 +70,58 @@ class EventFile:
         size: Its size on disk, in bytes.
         position: Number of bytes read so far.
         malformed: Number of lines with too few or too many fields, read so far by the last call of `batches`.
+        dropped: Rows that were left out, by reason; none, because only formats by name leave rows out.
+        withdrawn: Rows that are void by now; none, for the same reason.
+        active: Whether items are sold by now; none, for the same reason.
     """
 
     def __init__(
-        self, path: Path, *, delimiter: str = ",", encoding: str = "utf8", sheet_names: Sequence[str] = ()
+        self,
+        path: Path,
+        *,
+        member: str | None = None,
+        names: Sequence[str] = (),
+        delimiter: str = ",",
+        quoted: bool = True,
+        encoding: str = "utf8",
+        sheet_names: Sequence[str] = (),
     ) -> None:
         """Open a file.
 
         Args:
-            path: A CSV, gzipped CSV, Parquet or .xlsx file.
+            path: A CSV, JSON lines, Parquet or .xlsx file, plain, gzipped or alone in a zip archive.
+            member: The file to read of a zip archive that holds several.
+            names: The names of a CSV's columns, if it has no line of them.
             delimiter: The separator of a CSV.
-            encoding: The encoding of a CSV.
+            quoted: Whether fields of a CSV may stand in quotes.
+            encoding: The encoding of text; a byte order mark wins over it.
             sheet_names: Sheets of a workbook to read, in order; empty for all.
 
         Raises:
             UsageError: The file is missing, empty, damaged, encrypted or not what its name says, or lacks a sheet.
         """
         self.path, self._delimiter, self._encoding = path, delimiter, encoding
+        self._given_names, self._quoted = tuple(names), quoted
         self.malformed = self.position = 0
+        self.dropped: Counter[str] = Counter()
+        self.withdrawn: Sequence[tuple[str, str]] = ()
+        self.active: Mapping[str, bool] = {}
         with self._usage_errors():
             self.size = path.stat().st_size
             with path.open("rb") as stream:
                 start = stream.read(4)
+            self._member = member or self._only_member(start)
+            if self._member is not None:
+                start = streams.Place(path, self._member).start()
         self._kind = next((kind for kind, (magic, _) in _KINDS.items() if start.startswith(magic)), "CSV")
-        self._check_name(start)
+        if self._member is None:
+            self._check_name(start)
+        elif self._kind == "Parquet":
+            raise UsageError(f"{path.name} should hold CSV, JSON lines or .xlsx. Received: Parquet; unpack it first.")
+        with self._usage_errors():
+            self._start = start if self._member else streams.Place(path).start()
+            if self._kind in {"CSV", "gzip"} and streams.is_json_lines(self._start, encoding):
+                self._kind = "JSON lines"
         if sheet_names and self._kind != "Excel":
             raise UsageError(f"--sheet is for .xlsx files. Received: {path.name}, which is {self._kind}.")
         with self._usage_errors():
@@ -71,8 +130,21 @@ class EventFile:
             if self._kind == "Excel":
                 from recsys.importing.workbook import read_workbook  # imported here: pandas is slow to load
 
-                self._table, self._header = read_workbook(path, sheet_names)
+                self._table, self._header = read_workbook(path, sheet_names, member=self._member)
             self.columns: tuple[str, ...] = tuple(self._names())
+
+    def _only_member(self, start: bytes) -> str | None:
+        """Return the only data file of a zip archive; None for other files."""
+        magic, suffix = _KINDS["Excel"]
+        if not start.startswith(magic) or self.path.suffix.lower() == suffix or not streams.is_archive(self.path):
+            return None
+        inner = [place.member for place in streams.places_in(self.path)]
+        if len(inner) != 1:
+            raise UsageError(
+                f"{self.path.name} should hold one file of rows. Received: {len(inner)} files, such as "
+                f"{listed([str(name) for name in inner[:3]])}; unpack it first, or name its --format."
+            )
+        return inner[0]
 
     def _check_name(self, start: bytes) -> None:
         if not start:
@@ -118,7 +190,7 @@ class EventFile:
                 table = self._table.select(list(columns)) if columns else self._table
                 yield from self._positioned(table.to_batches(max_chunksize=rows), len(table))
             else:
-                yield from self._csv_batches(rows, columns)
+                yield from self._text_batches(rows, columns)
 
     def _names(self) -> Sequence[str]:
         if self._table is not None:
@@ -126,8 +198,12 @@ class EventFile:
         if self._kind == "Parquet":
             with parquet.ParquetFile(self.path) as file:
                 return list(file.schema_arrow.names)
-        with self._csv() as (reader, _):
-            return next(reader, [])
+        if self._given_names:
+            return self._given_names
+        with self._text() as (text, _):
+            if self._kind == "JSON lines":
+                return streams.json_columns(text)
+            return next(streams.split_lines(text, self._delimiter, quoted=self._quoted), [])
 
     def _positioned(self, batches: Iterable[Any], n_rows: int) -> Iterator[Any]:
         """Yield batches, with the position that their share of all rows gives."""
@@ -137,11 +213,17 @@ class EventFile:
             self.position = self.size * n_read // max(1, n_rows)
             yield batch
 
-    def _csv_batches(self, rows: int, columns: Sequence[str] | None) -> Iterator[Any]:
+    def _text_batches(self, rows: int, columns: Sequence[str] | None) -> Iterator[Any]:
         names = list(columns or self.columns)
         places = [self.columns.index(name) for name in names] if columns else list(range(len(names)))
-        with self._csv() as (reader, stream):
-            next(reader, None)
+        with self._text() as (text, stream):
+            reader: Iterator[list[Any]]
+            if self._kind == "JSON lines":
+                reader = streams.split_json(text, self.columns)
+            else:
+                reader = streams.split_lines(text, self._delimiter, quoted=self._quoted)
+                if not self._given_names:
+                    next(reader, None)
             while lines := list(islice(reader, rows)):
                 self.position = stream.tell()
                 whole = [line for line in lines if len(line) == len(self.columns)]
@@ -152,14 +234,13 @@ class EventFile:
                 )
 
     @contextmanager
-    def _csv(self) -> Iterator[tuple[Iterator[list[str]], BinaryIO]]:
-        """Open the file; yields an iterator of lines as lists of fields, and the byte stream below it."""
+    def _text(self) -> Iterator[tuple[TextIOWrapper, BinaryIO]]:
+        """Open the file; yields its text, and the byte stream below it."""
         is_utf8 = self._encoding.lower().replace("-", "") == "utf8"
-        encoding = "utf-8-sig" if is_utf8 else self._encoding  # Excel writes a byte order mark
         with self.path.open("rb") as stream:
-            plain = gzip.GzipFile(fileobj=stream) if self._kind == "gzip" else stream
-            with TextIOWrapper(plain, encoding, newline="") as text:
-                yield csv.reader(text, delimiter=self._delimiter), stream
+            plain = streams.unpacked(stream, self._member)
+            with streams.text_of(plain, self._start, "utf-8-sig" if is_utf8 else self._encoding) as text:
+                yield text, stream
 
     @contextmanager
     def _usage_errors(self) -> Iterator[None]:
@@ -172,5 +253,5 @@ class EventFile:
             raise UsageError(
                 f"{self.path.name} should be written in {self._encoding}, or --encoding say how. Received: {error}."
             ) from error
-        except (pyarrow.ArrowException, csv.Error, zlib.error, OSError, EOFError, LookupError) as error:
+        except (pyarrow.ArrowException, csv.Error, BadZipFile, zlib.error, OSError, EOFError, LookupError) as error:
             raise UsageError(f"{self.path.name} cannot be read: {' '.join(str(error).split())}.") from error

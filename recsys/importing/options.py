@@ -101,9 +101,10 @@ class ImportOptions:
         device_type: Column of the device, which is the default schema's only context.
         cancelled_when: A row that meets one of these conditions is the event `cancel`.
         drop_when: A row that meets one of these conditions is dropped, unless it is a cancellation.
-        delimiter: The separator of a CSV's columns, one ASCII character.
+        delimiter: The separator of a CSV's columns, ASCII; where it has several characters, fields are never quoted.
         encoding: The encoding of a CSV.
         sheet_names: Sheets of a workbook to read, in order; empty for all.
+        key: Columns that identify a row in later imports; empty for all columns.
         chunk: Most rows in one transaction.
     """
 
@@ -126,6 +127,7 @@ class ImportOptions:
     delimiter: str = ","
     encoding: str = "utf8"
     sheet_names: Sequence[str] = ()
+    key: Sequence[str] = ()
     chunk: int = 50_000
 
     def __post_init__(self) -> None:
@@ -144,8 +146,8 @@ class ImportOptions:
             raise UsageError(
                 f"--time-zone should be a name such as UTC or Asia/Shanghai. Received: {self.time_zone!r}."
             ) from error
-        if len(self.delimiter) != 1 or not self.delimiter.isascii():
-            raise UsageError(f"--delimiter should be one ASCII character. Received: {self.delimiter!r}.")
+        if not self.delimiter or not self.delimiter.isascii():
+            raise UsageError(f"--delimiter should be ASCII characters, such as ; or ::. Received: {self.delimiter!r}.")
         if self.chunk < 1:
             raise UsageError(f"--chunk should be a positive integer. Received: {self.chunk}.")
 
@@ -153,4 +155,4 @@ class ImportOptions:
         """Return the names of all columns that the options name, each once."""
         single = (getattr(self, name) for name in _COLUMNS)
         tested = (condition.column for condition in (*self.cancelled_when, *self.drop_when))
-        return tuple(dict.fromkeys(name for name in (*single, *tested) if name is not None))
+        return tuple(dict.fromkeys(name for name in (*single, *tested, *self.key) if name is not None))

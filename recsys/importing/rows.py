@@ -1,9 +1,12 @@
-"""Turns the rows of a record batch into events, and counts the other rows by reason."""
+"""Turns the rows of a record batch into events, and counts the other rows by reason.
+
+Equal rows are one event that was exported twice; where the clock knows days only, they are several pieces.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +14,13 @@ import numpy as np
 import pyarrow
 from numpy.typing import NDArray
 
-from recsys.importing.columns import event_id, prices, row_texts, seconds, texts
+from recsys.importing.columns import event_id, local_seconds, prices, row_texts, seconds, texts
 from recsys.importing.id_allocation import is_storable
 from recsys.importing.options import Condition, ImportOptions
 
 CANCEL = "cancel"
 MAX_NAME, MAX_CODE = 255, 50  # the widths of Products.name, and of Products.categoryId and Interactions.device_type
+_DAY_S = 86_400
 MAX_NAMED_EVENTS = 20  # unknown event names with a count of their own; a column of free text has no end of them
 
 
@@ -59,6 +63,7 @@ class ImportReport:
         added: New rows of Interactions, by event.
         dropped: Rows that were not added, by reason.
         ignored: Values that were left out of added rows, by reason.
+        withdrawn: Rows of earlier imports that were deleted, because the file says that they are void by now.
         new_users: New rows of Users.
         new_products: New rows of Products.
         priced_products: Products with a price in the file.
@@ -68,9 +73,48 @@ class ImportReport:
     added: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     ignored: Counter[str] = field(default_factory=Counter)
+    withdrawn: int = 0
     new_users: int = 0
     new_products: int = 0
     priced_products: int = 0
+
+
+class PieceCounter:
+    """Numbers equal rows of a day in the order of the file, so that each keeps its number in the next import.
+
+    Rows with a time of the day are not numbered: the same second twice is the same event. It takes 8 bytes a row.
+    """
+
+    def __init__(self) -> None:
+        self._runs: list[NDArray[np.uint64]] = []  # sorted, each at most half as long as the one before
+
+    def numbers(self, event_ids: Sequence[str], local_seconds: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many equal rows came before each row; 0 for rows with a time of the day.
+
+        Args:
+            event_ids: `(n,)` keys of the rows, equal for equal rows; they end with hexadecimal digits.
+            local_seconds: `(n,)` moments on the clock of the file, in seconds.
+        """
+        numbers = np.zeros(len(event_ids), np.int64)
+        days = np.flatnonzero(local_seconds % _DAY_S == 0)
+        if not len(days):
+            return numbers
+        hashes = np.array([int(event_ids[row][-16:], 16) for row in days.tolist()], np.uint64)
+        order = np.argsort(hashes, kind="stable")
+        ordered = hashes[order]
+        in_batch = np.arange(len(ordered)) - np.searchsorted(ordered, ordered, "left")
+        before = sum(
+            (np.searchsorted(run, ordered, "right") - np.searchsorted(run, ordered, "left") for run in self._runs),
+            start=np.zeros(len(ordered), np.int64),
+        )
+        numbers[days[order]] = in_batch + before
+        self._add(ordered)
+        return numbers
+
+    def _add(self, ordered: NDArray[np.uint64]) -> None:
+        while self._runs and 2 * len(ordered) > len(self._runs[-1]):
+            ordered = np.sort(np.concatenate([self._runs.pop(), ordered]), kind="stable")
+        self._runs.append(ordered)
 
 
 class RowReader:
@@ -80,6 +124,7 @@ class RowReader:
         self._options = options
         self._event_map = {**{name: name for name in known_events}, **options.event_map}
         self._unknown_events: set[str] = set()
+        self._pieces = PieceCounter()
         self._report = report
 
     def read(self, batch: Any) -> Events:
@@ -99,17 +144,28 @@ class RowReader:
         self._drop(keep, ~legible, "illegible order" if options.order else "illegible timestamp")
         rows = batch.filter(pyarrow.array(keep))
         kept = events[keep]
+        event_ids, later = self._keys(rows, kept, moments[keep])
         return Events(
             users=users[keep],
             items=items[keep],
             events=kept,
-            seconds=moments[keep],
-            event_ids=_objects([event_id(*pair) for pair in zip(kept.tolist(), row_texts(rows), strict=True)]),
+            seconds=moments[keep] + later,  # one after the other, because equal events of a second are one
+            event_ids=_objects(event_ids),
             categories=self._codes(rows, options.category, "category"),
             names=self._names(rows),
             devices=self._codes(rows, options.device_type, "device_type"),
             prices=self._prices(rows),
         )
+
+    def _keys(self, rows: Any, events: NDArray, moments: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
+        """Return each row's key, and its number among equal rows of a day that has no times."""
+        texts_of_rows = row_texts(rows.select(self._options.key) if self._options.key else rows)
+        keys = [event_id(*pair) for pair in zip(events.tolist(), texts_of_rows, strict=True)]
+        local = local_seconds(moments, self._options.time_zone)
+        numbers = self._pieces.numbers(keys, local) if self._options.order is None else np.zeros(len(keys), np.int64)
+        for row in np.flatnonzero(numbers).tolist():
+            keys[row] = f"{keys[row]}:{numbers[row]}"
+        return keys, numbers
 
     def _any(self, batch: Any, conditions: Collection[Condition]) -> NDArray[np.bool_]:
         holds = np.zeros(batch.num_rows, np.bool_)

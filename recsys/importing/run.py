@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from recsys.errors import Overloaded, UsageError
 from recsys.errors.wording import listed
-from recsys.importing.columns import texts
-from recsys.importing.files import EventFile
+from recsys.importing.columns import event_id, texts
+from recsys.importing.files import EventFile, EventSource
 from recsys.importing.id_allocation import IdAllocator, is_whole
 from recsys.importing.options import ImportOptions
 from recsys.importing.rows import CANCEL, Events, ImportReport, RowReader
@@ -23,10 +23,12 @@ from recsys.store.migrations import migrate, renumber
 from recsys.store.writes import (
     BASE_CODES,
     add_views,
+    delete_events,
     describe_products,
     known_ids,
     last_interaction,
     stored_events,
+    write_activity,
     write_codes,
     write_prices,
 )
@@ -36,7 +38,13 @@ NEW_USER = {"roleId": "R2", "statusId": "S1"}  # codes of an active customer
 
 
 def import_events(
-    db: Database, path: Path, options: ImportOptions, *, shop: Shop, progress: Progress | None = None
+    db: Database,
+    path: Path,
+    options: ImportOptions,
+    *,
+    shop: Shop,
+    progress: Progress | None = None,
+    source: EventSource | None = None,
 ) -> ImportReport:
     """Add a file's events to the default schema, with their users and products.
 
@@ -45,10 +53,11 @@ def import_events(
 
     Args:
         db: A database; the schema is created if it is missing.
-        path: A CSV, gzipped CSV, Parquet or .xlsx file.
+        path: The file, as `EventFile` reads it; a folder only with a source.
         options: The meaning of the file's columns.
         shop: The mapping, which holds the event names that training knows.
         progress: Called after each chunk with the numbers of bytes and rows read so far.
+        source: The rows of a format by name; None reads `path` as it is.
 
     Raises:
         UsageError: The file, a column or an event name is wrong.
@@ -61,7 +70,9 @@ def import_events(
             f"Events should be {listed(sorted(known_events))}, or be given a weight in recsys.toml. "
             f"Received: {listed(sorted(unknown))}."
         )
-    file = EventFile(path, delimiter=options.delimiter, encoding=options.encoding, sheet_names=options.sheet_names)
+    file: EventSource = source or EventFile(
+        path, delimiter=options.delimiter, encoding=options.encoding, sheet_names=options.sheet_names
+    )
     file.require(options.columns())
     migrate(db)
     write_codes(db, BASE_CODES)
@@ -78,11 +89,11 @@ def import_events(
             ) from error
         if progress:
             progress(file.position, report.rows)
-    report.rows += file.malformed
+    report.rows += file.malformed + file.dropped.total()
     if not report.rows:
         raise UsageError(f"{path.name} should hold rows. Received: a header only.")
     run.finish()
-    report.dropped = +report.dropped + Counter({"line with too few or too many fields": file.malformed})
+    report.dropped += file.dropped + Counter({"line with too few or too many fields": file.malformed})
     report.ignored = +report.ignored
     return report
 
@@ -90,8 +101,8 @@ def import_events(
 class _Import:
     """The state of one import; its size grows with users and products, not with rows."""
 
-    def __init__(self, db: Database, file: EventFile, options: ImportOptions, report: ImportReport) -> None:
-        self._db, self._report = db, report
+    def __init__(self, db: Database, file: EventSource, options: ImportOptions, report: ImportReport) -> None:
+        self._db, self._file, self._report = db, file, report
         self._before = last_interaction(db)
         whole_users, whole_items = _whole_columns(file, options)
         self._users = IdAllocator(known_ids(db, "Users"), file_is_whole=whole_users)
@@ -117,10 +128,13 @@ class _Import:
         self._report.new_products += len(new_items)
 
     def finish(self) -> None:
-        """Write prices, whose newest value only the whole file gives."""
+        """Write prices, of which the newest counts, and what is sold by now; delete what is void."""
         write_prices(self._db, self._prices)
         renumber(self._db)
         self._report.priced_products = len(self._prices)
+        withdrawn = [event_id(event, text) for event, text in self._file.withdrawn]
+        self._report.withdrawn = delete_events(self._db, withdrawn)
+        write_activity(self._db, self._file.active)
 
     def _write_products(self, new: Sequence[Mapping[str, Any]], events: Events, items: NDArray[np.int64]) -> None:
         """Add new products with their first name and category; a later chunk may fill in missing ones."""
@@ -187,7 +201,7 @@ def _shared_columns(new: Mapping[int, str | None], since: Mapping[int, str]) -> 
     ]
 
 
-def _whole_columns(file: EventFile, options: ImportOptions) -> tuple[bool, bool]:
+def _whole_columns(file: EventSource, options: ImportOptions) -> tuple[bool, bool]:
     """Return whether all user ids, and all item ids, are whole numbers; stops reading once neither is."""
     whole = {options.user: True, options.item: True}
     for batch in file.batches(options.chunk, list(whole)):

@@ -254,4 +254,29 @@ CASES: Mapping[str, Preset] = {
         ],
         handles={"Pen/1": PEN, "Old-pen/1": None},
     ),
+    "shopify-export": Preset(  # users 1 ann, 2 bob; products 1 shirt, 2 mug, 3 cap (a draft), 4 a deleted poster
+        "mysql",
+        events={
+            1: [
+                ("2025-01-01 10:00", "purchase", 1),
+                ("2025-01-01 10:00", "purchase", 1),
+                ("2025-01-07 10:00", "purchase", 3),
+                ("2025-01-08 10:00", "purchase", 4),
+            ],
+            2: [("2025-01-03 10:00", "purchase", 2), ("2025-01-09 18:00", "purchase", 1)],
+            3: [],
+        },
+        hidden={1: {1, 3, 4}, 2: {1, 2}, 3: set()},
+        catalogue={
+            1: (True, "Clothes", None, 18.0),
+            2: (True, "Gifts", None, 10.0),
+            3: (False, "Clothes", None, 25.0),
+            4: (False, None, None, 5.0),
+        },
+        cards=[
+            ProductCard(1, "shirt", "Shirt", None, 18.0, None, True),
+            ProductCard(4, "OLD", "Old poster", None, 5.0, None, False),
+        ],
+        handles={"mug": 2, "none": None},
+    ),
 }

@@ -697,7 +697,7 @@ def test_text_that_is_not_utf8_is_refused(db: Database, tmp_path: Path) -> None:
         ({"timestamp_unit": "s", "timestamp_format": "%Y"}, "Received: both"),
         ({"time_zone": "Mars/Olympus"}, "--time-zone should be a name"),
         ({"event": None, "event_map": {"a": "view"}}, "--event-map should come with --event"),
-        ({"delimiter": "--"}, "--delimiter should be one ASCII character"),
+        ({"delimiter": "‖"}, "--delimiter should be ASCII characters"),
         ({"chunk": 0}, "--chunk should be a positive integer"),
     ],
 )
