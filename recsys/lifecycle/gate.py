@@ -220,15 +220,15 @@ def compare(
     figures = {"since": paired.since, **found, "segments": segments}
     day = datetime.fromtimestamp(paired.since, UTC).strftime("%Y-%m-%d")
     lower = [
-        f"{_told(part, f'users of the segment `{segment}` since {day}', active)}, {_limits(part)}."
+        f"{_sentence(part, f'users of the segment `{segment}` since {day}', active)}, {_bounds(part)}."
         for segment, part in segments.items()
         if _is_worse(part)
     ]
-    told = _told(found, f"users since {day}", active)
+    sentence = _sentence(found, f"users since {day}", active)
     if _is_worse(found):
-        return figures, [f"{told}, {_limits(found)}."], lower
+        return figures, [f"{sentence}, {_bounds(found)}."], lower
     if found["candidate"] - found["active"] < found["allowed"]:
-        return figures, [], [f"{told}, which may be chance ({_limits(found)}).", *lower]
+        return figures, [], [f"{sentence}, which may be chance ({_bounds(found)}).", *lower]
     return figures, [], lower
 
 
@@ -251,14 +251,14 @@ def _is_worse(found: Mapping[str, Any]) -> bool:
     return bool(found["at_most"] < found["allowed"])
 
 
-def _told(found: Mapping[str, Any], who: str, active: str) -> str:
+def _sentence(found: Mapping[str, Any], who: str, active: str) -> str:
     return (
         f"MAP@10 of {found['users']:,} {who} is {found['candidate']:.4f}, and {found['active']:.4f} with version "
         f"{active}: a difference of {found['candidate'] - found['active']:+.4f}"
     )
 
 
-def _limits(found: Mapping[str, Any]) -> str:
+def _bounds(found: Mapping[str, Any]) -> str:
     return f"at most {found['at_most']:+.4f}; allowed is {found['allowed']:+.4f}"
 
 
