@@ -33,7 +33,7 @@ NEIGHBOURS, SUCCESSORS = 80, 50  # of an item, on average
 LONGEST = 30  # times the length of an item of eight events
 DECAYS = (0.98, 0.8)
 NOW = 1_700_000_000
-# Of validation on amazon-beauty-5core with repeats hidden: thirteen features, of which content has no weight, then the network score.
+# Of validation on amazon-beauty-5core with repeats hidden: the features, of which content has none, then the network.
 ENSEMBLE_WEIGHTS: Mapping[str, tuple[float, ...]] = {
     "ENCM": (-4.98, 5.99, 12.93, 0, -3.21, -0.07, -0.07, -0.07, -0.06, 0, 0, 0, 0, 0.20),
     "LNCM": (-2.97, 6.02, 12.36, 0, 0.56, -0.06, -0.06, -0.06, -0.05, 0, 0, 0, 0, 0.22),

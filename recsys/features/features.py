@@ -38,7 +38,7 @@ NEIGHBOURS_DECAY = 0.9  # for each moment of age
 TRANSITIONS_DECAY = 0.8
 _DECAYS = np.array([[1.0], [NEIGHBOURS_DECAY], [TRANSITIONS_DECAY]])
 RECENCY = _DECAYS ** np.arange(MAX_HISTORY)  # for each row of `item_strengths`, by age
-# Each item-item matrix of `Features`: its places in `ITEM_ITEM`, and the rows of `item_strengths` that it is summed with.
+# Each item-item matrix of `Features`: its places in `ITEM_ITEM`, and the rows of `item_strengths` it is summed with.
 MATRICES: Mapping[str, tuple[slice, slice]] = {
     "ease": (slice(0, 2), slice(0, 2)),
     "transitions": (slice(2, 3), slice(2, 3)),
@@ -225,9 +225,7 @@ class Features(NamedTuple):
         ease, transitions = (Neighbours.from_arrays(arrays, f"{name}/") for name in ("ease", "transitions"))
         described = "content/starts" in arrays
         content = Neighbours.from_arrays(arrays, "content/") if described else Neighbours.nothing(ease.n_items)
-        return cls(
-            ease, transitions, content, arrays["user_factors"], arrays["item_factors"], arrays["popularity"]
-        )
+        return cls(ease, transitions, content, arrays["user_factors"], arrays["item_factors"], arrays["popularity"])
 
     @property
     def n_items(self) -> int:

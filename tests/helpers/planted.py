@@ -14,9 +14,7 @@ from recsys.features.query import Query
 NOW = 1_700_000_000
 
 
-def features_of(
-    factors: NDArray, popularity: NDArray | None = None, content: Neighbours | None = None
-) -> Features:
+def features_of(factors: NDArray, popularity: NDArray | None = None, content: Neighbours | None = None) -> Features:
     """Return features of which only `factors`, the first popularity, content and the user-item ones differ from 0.
 
     Args:

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from recsys import store
 from recsys.contract import Request
 from recsys.errors import SettingsError
+from recsys.features.features import CONTENT, Neighbours
 from recsys.recommending import batch, batch_lists, batch_reasons, batch_scores
 from recsys.recommending.batch import BatchResult, BlockRun, recommend_all, segment_name, shard_of, winners_only
 from recsys.recommending.batch_output import UserList, rows_of
@@ -92,6 +94,32 @@ def test_everybody_gets_the_list_of_one_request_at_a_time(shop: Published, model
     computed(shop, model=model)
 
     assert stored(shop) == asked_alone(shop, shop.load(), model)
+
+
+def test_everybody_gets_the_list_of_one_request_where_content_counts(
+    shop: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Items with neighbouring numbers are described alike; the reasons name them."""
+    bundle, numbers = shop.load(), np.arange(len(shop.load().items), dtype=np.int32)
+    columns = np.clip(numbers[:, None] + [-2, -1, 1, 2], 0, numbers[-1])
+    rows = [np.setdiff1d(row, [number]).astype(np.int32) for number, row in enumerate(columns)]
+    starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+    alike = Neighbours(starts, np.concatenate(rows), np.linspace(0.3, 1, starts[-1]).astype(np.float32))
+    described = bundle.scorers.features._replace(content=alike)
+    plain = {}
+    for model in (*MODELS, "blend"):
+        plain[model] = asked_alone(shop, bundle, model)
+        scorer = bundle.scorers[model]
+        weights = scorer.weights.copy()
+        weights[:, CONTENT] = 3 * np.abs(weights).max()
+        bundle.scorers[model] = replace(scorer, features=described, weights=weights)
+    vars(bundle.scorers)["features"] = described
+    monkeypatch.setattr(batch, "load", lambda _: bundle)
+
+    for model, lists in plain.items():
+        computed(shop, model=model)
+        assert stored(shop) == asked_alone(shop, bundle, model)
+        assert stored(shop) != lists
 
 
 @pytest.mark.parametrize("model", [*MODELS, "blend", "user_frequency"])
