@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.evaluation.ranking import top_k
-from recsys.features.features import FACTORS, USER_ITEM, USER_ITEM_HALF_LIVES, Neighbours
+from recsys.features.features import CONTENT, FACTORS, USER_ITEM, USER_ITEM_HALF_LIVES, Neighbours
 from recsys.features.query import Floats, Indices, Query, user_item_sums
 from recsys.recommending.batch_histories import Histories
 from recsys.recommending.loading import ModelBundle
@@ -89,7 +89,7 @@ def rank_block(tables: BlockTables, model: str, users: Sequence[User], k: int) -
     if not np.isfinite(scores).all():
         raise FloatingPointError(f"{model} should score finite numbers. Received: NaN or infinity.")
     scores += np.where(bundle.items.active, np.float32(0), np.float32(-np.inf))
-    is_exact = isinstance(scorer, NeighbourScorer | Popularity)
+    is_exact = _is_exact(scorer, users[0].query.repeats)
     return [_ranking(row, user, k, is_exact) for row, user in zip(scores, users, strict=True)]
 
 
@@ -105,7 +105,7 @@ def _ranking(scores: Floats, user: User, k: int, is_exact: bool) -> Ranking:
 
 def score_block(tables: BlockTables, scorer: Scorer, queries: Sequence[Query]) -> Floats:
     """Return the scores of all items for each query, `(b, n_items)` float32."""
-    if not isinstance(scorer, LinearEnsemble):
+    if not isinstance(scorer, LinearEnsemble) or _is_exact(scorer, queries[0].repeats):
         return np.stack([scorer.score(query) for query in queries])
     row, features = int(queries[0].repeats), scorer.features
     weights, histories = scorer.weights[row], Histories.of(queries, scorer.n_items)
@@ -121,6 +121,19 @@ def score_block(tables: BlockTables, scorer: Scorer, queries: Sequence[Query]) -
     if scorer.network is not None and weights[-1]:
         _add_network(scores, scorer.network, histories, weights[-1])
     return scores
+
+
+def _is_exact(scorer: Scorer, repeats: bool) -> bool:
+    """Return whether the scores are the very same as those of one request, because they are summed the same way.
+
+    An ensemble without a product is scored query by query where content counts: items of like description often tie,
+    and every user with such a tie would be asked alone.
+    """
+    if not isinstance(scorer, LinearEnsemble):
+        return isinstance(scorer, NeighbourScorer | Popularity)
+    weights = scorer.weights[int(repeats)]
+    has_product = weights[FACTORS] or (scorer.network is not None and weights[-1])
+    return bool(weights[CONTENT]) and not has_product
 
 
 def _accumulate(
