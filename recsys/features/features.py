@@ -195,7 +195,10 @@ class ItemItemSums(NamedTuple):
             weights: `(N_FEATURES,)` float32 or more, those of an ensemble.
             strengths: `(3, k)` or `(v, 3, k)` float32, see `item_strengths`.
         """
-        total: Floats = (weights[self.places, None] * strengths[..., self.rows, :]).sum(-2)
+        first, last = self.rows.start, self.rows.stop
+        total: Floats = weights[self.places.start] * strengths[..., first, :]
+        for row in range(first + 1, last):
+            total += weights[self.places.start + row - first] * strengths[..., row, :]
         return total
 
 
@@ -243,7 +246,7 @@ class Features(NamedTuple):
         return [
             ItemItemSums(name, getattr(self, name), *places)
             for name, places in MATRICES.items()
-            if (weights is None or weights[places[0]].any()) and (name != "content" or has_content)
+            if (weights is None or any(weights[places[0]].tolist())) and (name != "content" or has_content)
         ]
 
     def compute(self, query: Query, items: Indices | None = None) -> FeatureValues:
