@@ -97,13 +97,13 @@ def _effects(
     owners = np.repeat(np.arange(len(queries)), np.diff(histories.edges))
     masks = np.append(np.full((len(queries), 1), NO_ITEM, np.int32), tried, axis=1).T[:, owners] != histories.items
     strengths = histories.item_strengths(masks)
-    variants = np.zeros((len(queries), len(masks), lists.shape[1]), np.float32)
+    by_mask = np.zeros((len(queries), len(masks), lists.shape[1]), np.float32)
     edges = histories.pair_edges.tolist()
     for summed, block in zip(sums, blocks, strict=True):
         of_matrix = summed.strengths(weights, strengths)
-        for of_user, first, last in zip(variants, edges[:-1], edges[1:], strict=True):
+        for of_user, first, last in zip(by_mask, edges[:-1], edges[1:], strict=True):
             of_user += of_matrix[:, first:last] @ block[first:last]
-    effects = variants[:, :1] - variants[:, 1:]
+    effects = by_mask[:, :1] - by_mask[:, 1:]
     if scorer.network is not None and weights[-1]:
         network = _variants(scorer.network, histories, lists, masks)
         effects += weights[-1] * (network[:, :1] - network[:, 1:])

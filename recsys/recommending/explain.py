@@ -98,10 +98,10 @@ def ensemble_effects(
         best_first = np.argsort(-total, kind="stable")[: np.count_nonzero(total)]
         tried = candidate_causes(query, by_item.items[best_first].tolist())
     masks = np.append(-1, tried)[:, None] != query.items
-    strengths, variants = item_strengths(query, by_item, masks), np.zeros((len(masks), len(recommended)), np.float32)
+    strengths, by_mask = item_strengths(query, by_item, masks), np.zeros((len(masks), len(recommended)), np.float32)
     for summed, block in zip(sums, blocks, strict=True):
-        variants += summed.strengths(weights, strengths) @ block
-    effects: NDArray[np.float32] = variants[0] - variants[1:]
+        by_mask += summed.strengths(weights, strengths) @ block
+    effects: NDArray[np.float32] = by_mask[0] - by_mask[1:]
     if scorer.network is not None and weights[-1]:
         network = scorer.network.score(query, None, recommended, masks)
         effects += weights[-1] * (network[0] - network[1:])
