@@ -172,11 +172,12 @@ def measure_sums(data_dir: Path, name: str) -> list[SumRow]:
         chosen_on = parts.validation.evaluation_sets[rule]
         regularization = choose_regularization(parts.validation.data, chosen_on, options)[0]
         before, after = (features(part, catalogue, regularization, options) for part in (parts.validation, parts.test))
-        scorers, weights = {}, {}
-        for kind in ("without", "with"):
-            fitted, tested = (whole if kind == "with" else without_content(whole) for whole in (before, after))
-            weights[kind] = fit_ensembles(fitted, {"blend": None}, chosen_on, np.random.default_rng(SEED))["blend"][0]
-            scorers[kind] = LinearEnsemble(tested, np.stack([weights[kind]] * 2))
+        weights = {
+            kind: fit_ensembles(of_kind, {"blend": None}, chosen_on, np.random.default_rng(SEED))["blend"][0]
+            for kind, of_kind in (("without", without_content(before)), ("with", before))
+        }
+        # of the same features: `evaluate_all` computes them once for all scorers
+        scorers = {kind: LinearEnsemble(after, np.stack([row, row])) for kind, row in weights.items()}
         per_user = [
             result.per_user["ndcg10"] for result in evaluate_all(scorers, parts.test.evaluation_sets[rule]).values()
         ]
