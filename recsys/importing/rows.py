@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import pyarrow
 from numpy.typing import NDArray
 
 from recsys.importing.columns import event_id, prices, row_texts, seconds, texts
+from recsys.importing.guests import PREFIX
 from recsys.importing.id_allocation import is_storable
 from recsys.importing.options import Condition, ImportOptions
 
@@ -34,6 +35,7 @@ class Events:
         names: `(n,)` object holding str, or None where unknown.
         devices: `(n,)` object holding str, or None where unknown.
         prices: `(n,)` float64, NaN where unknown.
+        rows: `(n,)` the rows themselves, for messages.
     """
 
     users: NDArray
@@ -45,6 +47,7 @@ class Events:
     names: NDArray
     devices: NDArray
     prices: NDArray[np.float64]
+    rows: Sequence[str]
 
     def __len__(self) -> int:
         return len(self.users)
@@ -62,6 +65,8 @@ class ImportReport:
         new_users: New rows of Users.
         new_products: New rows of Products.
         priced_products: Products with a price in the file.
+        guest_rows: Rows of guests that became events of their sessions.
+        told: What is odd about ids, a line with an example for each kind.
     """
 
     rows: int = 0
@@ -71,13 +76,30 @@ class ImportReport:
     new_users: int = 0
     new_products: int = 0
     priced_products: int = 0
+    guest_rows: int = 0
+    told: list[str] = field(default_factory=list)
 
 
 class RowReader:
     """Reads batches, and counts the rows and values that it leaves out in a report."""
 
-    def __init__(self, options: ImportOptions, known_events: Collection[str], report: ImportReport) -> None:
+    def __init__(
+        self,
+        options: ImportOptions,
+        known_events: Collection[str],
+        report: ImportReport,
+        guests: frozenset[str] = frozenset(),
+    ) -> None:
+        """Start with no rows.
+
+        Args:
+            options: The meaning of the columns.
+            known_events: Our event names.
+            report: Counts, updated in place.
+            guests: The user ids that stand for guests.
+        """
         self._options = options
+        self._guests = guests
         self._event_map = {**{name: name for name in known_events}, **options.event_map}
         self._unknown_events: set[str] = set()
         self._report = report
@@ -89,7 +111,7 @@ class RowReader:
         keep = np.ones(batch.num_rows, np.bool_)
         for condition in options.drop_when:
             self._drop(keep, self._any(batch, (condition,)) & ~cancelled, f"dropped as {condition}")
-        users, items = texts(batch.column(options.user)), texts(batch.column(options.item))
+        users, items = self._users(batch, keep), texts(batch.column(options.item))
         for kind, ids in (("user", users), ("item", items)):
             self._drop(keep, _is_none(ids), f"no {kind}")
             too_long = np.array([text is not None and not is_storable(text) for text in ids.tolist()], np.bool_)
@@ -98,18 +120,33 @@ class RowReader:
         moments, legible = seconds(batch.column(options.timestamp or options.order), options)
         self._drop(keep, ~legible, "illegible order" if options.order else "illegible timestamp")
         rows = batch.filter(pyarrow.array(keep))
-        kept = events[keep]
+        kept, written = events[keep], row_texts(rows)
         return Events(
             users=users[keep],
             items=items[keep],
             events=kept,
             seconds=moments[keep],
-            event_ids=_objects([event_id(*pair) for pair in zip(kept.tolist(), row_texts(rows), strict=True)]),
+            event_ids=_objects([event_id(*pair) for pair in zip(kept.tolist(), written, strict=True)]),
             categories=self._codes(rows, options.category, "category"),
             names=self._names(rows),
             devices=self._codes(rows, options.device_type, "device_type"),
             prices=self._prices(rows),
+            rows=written,
         )
+
+    def _users(self, batch: Any, keep: NDArray[np.bool_]) -> NDArray:
+        """Return `(n,)` the users' ids; rows of guests have their session's or, without one, are dropped by name."""
+        users = texts(batch.column(self._options.user))
+        guests = self._guests.intersection(users.tolist())
+        if self._options.session is not None:
+            is_guest = np.array([user is None or user in guests for user in users.tolist()], np.bool_)
+            sessions = texts(batch.column(self._options.session))
+            is_guest &= ~_is_none(sessions)
+            users[is_guest] = [PREFIX + session for session in sessions[is_guest].tolist()]
+            self._report.guest_rows += int((is_guest & keep).sum())
+        for user in sorted(guests):
+            self._drop(keep, users == user, f"guests as user {user[:MAX_CODE]!r}")
+        return users
 
     def _any(self, batch: Any, conditions: Collection[Condition]) -> NDArray[np.bool_]:
         holds = np.zeros(batch.num_rows, np.bool_)

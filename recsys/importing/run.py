@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from recsys.errors import Overloaded, UsageError
 from recsys.errors.wording import listed
-from recsys.importing.columns import texts
 from recsys.importing.files import EventFile
-from recsys.importing.id_allocation import IdAllocator, is_whole
+from recsys.importing.guests import find_guests
+from recsys.importing.id_allocation import IdAllocator
 from recsys.importing.options import ImportOptions
 from recsys.importing.rows import CANCEL, Events, ImportReport, RowReader
 from recsys.settings import Shop
@@ -66,8 +66,8 @@ def import_events(
     migrate(db)
     write_codes(db, BASE_CODES)
     report = ImportReport()
-    run = _Import(db, file, options, report)
-    reader = RowReader(options, known_events, report)
+    run = _Import(db, report)
+    reader = RowReader(options, known_events, report, find_guests(file, options))
     for batch in file.batches(options.chunk):
         report.rows += batch.num_rows
         try:
@@ -90,12 +90,10 @@ def import_events(
 class _Import:
     """The state of one import; its size grows with users and products, not with rows."""
 
-    def __init__(self, db: Database, file: EventFile, options: ImportOptions, report: ImportReport) -> None:
+    def __init__(self, db: Database, report: ImportReport) -> None:
         self._db, self._report = db, report
         self._before = last_interaction(db)
-        whole_users, whole_items = _whole_columns(file, options)
-        self._users = IdAllocator(known_ids(db, "Users"), file_is_whole=whole_users)
-        self._items = IdAllocator(known_ids(db, "Products"), file_is_whole=whole_items)
+        self._users, self._items = IdAllocator(known_ids(db, "Users")), IdAllocator(known_ids(db, "Products"))
         self._undescribed: dict[str, set[int]] = {"name": set(), "category": set()}
         self._codes: set[str] = set()
         self._priced_at: dict[int, int] = {}
@@ -103,8 +101,8 @@ class _Import:
 
     def write(self, events: Events) -> None:
         """Write one chunk in one transaction."""
-        users, new_users = self._users.numbers(events.users)
-        items, new_items = self._items.numbers(events.items)
+        users, new_users = self._users.numbers(events.users, events.rows)
+        items, new_items = self._items.numbers(events.items, events.rows)
         stamps = [text.replace("T", " ") for text in events.seconds.astype("datetime64[s]").astype(str).tolist()]
         latest_first = np.argsort(-events.seconds, kind="stable").tolist()  # so that the earliest stays in a dict
         users_since, items_since = ({int(ids[k]): stamps[k] for k in latest_first} for ids in (users, items))
@@ -117,10 +115,13 @@ class _Import:
         self._report.new_products += len(new_items)
 
     def finish(self) -> None:
-        """Write prices, whose newest value only the whole file gives."""
+        """Write prices, whose newest value only the whole file gives, and tell what is odd about ids."""
         write_prices(self._db, self._prices)
         renumber(self._db)
         self._report.priced_products = len(self._prices)
+        for kind, ids in (("user", self._users), ("product", self._items)):
+            for oddity, found in ids.oddities.items():
+                self._report.told.append(f"{found.n_ids:,} {kind} ids: {oddity}, e.g. {found.example}")
 
     def _write_products(self, new: Sequence[Mapping[str, Any]], events: Events, items: NDArray[np.int64]) -> None:
         """Add new products with their first name and category; a later chunk may fill in missing ones."""
@@ -185,14 +186,3 @@ def _shared_columns(new: Mapping[int, str | None], since: Mapping[int, str]) -> 
         {"id": number, "externalId": external, "createdAt": since[number], "updatedAt": since[number]}
         for number, external in new.items()
     ]
-
-
-def _whole_columns(file: EventFile, options: ImportOptions) -> tuple[bool, bool]:
-    """Return whether all user ids, and all item ids, are whole numbers; stops reading once neither is."""
-    whole = {options.user: True, options.item: True}
-    for batch in file.batches(options.chunk, list(whole)):
-        for name in [name for name, still in whole.items() if still]:
-            whole[name] = all(is_whole(text) for text in set(texts(batch.column(name)).tolist()) - {None})
-        if not any(whole.values()):
-            break
-    return whole[options.user], whole[options.item]

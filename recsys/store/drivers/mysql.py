@@ -35,6 +35,12 @@ TEXTS = dict.fromkeys(
     (FIELD_TYPE.DATE, FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP, FIELD_TYPE.TIME), pymysql.converters.through
 )
 CONVERSIONS = {**pymysql.converters.conversions, **TEXTS}
+# Strict, so that a value that does not fit is refused, not truncated; a user 0 is stored as 0. Under the mode that is
+# taken out, CHAR(12) would be read with blanks behind its texts.
+SESSION = (
+    "SET time_zone = '+00:00', sql_mode = REPLACE(CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES,NO_AUTO_VALUE_ON_ZERO'), "
+    "'PAD_CHAR_TO_FULL_LENGTH', '')"
+)
 LEAST_S = 0.001  # for the last message to the server, even after the deadline; 0 would mean not to wait at all
 
 _TEXT = "CAST({0} AS CHAR CHARACTER SET utf8mb4)"
@@ -88,8 +94,7 @@ class Mysql(Driver):
             database=url.name,
             charset="utf8mb4",
             autocommit=True,
-            # Strict, so that a value that does not fit is refused, not truncated.
-            init_command="SET time_zone = '+00:00', sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')",
+            init_command=SESSION,
             connect_timeout=timeout_s,
             conv=CONVERSIONS,
             defer_connect=True,
