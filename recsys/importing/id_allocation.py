@@ -30,7 +30,7 @@ SPELLED = "a whole number in another spelling"
 SHORTENED = "a number without its last digits; export the column as text"
 OTHER = "no whole number"
 LONG = "a whole number of more than 15 digits"
-TAKEN = "a number that another row has"
+RENUMBERED = "a whole number that has another number here"
 
 
 def is_storable(text: str) -> bool:
@@ -136,7 +136,7 @@ class IdAllocator:
             return SPELLED
         if not is_number:
             return SHORTENED if _SHORTENED.fullmatch(text) else OTHER
-        return "" if number == int(key) else TAKEN if fits else LONG
+        return "" if number == int(key) else RENUMBERED if fits else LONG
 
     def _note(self, oddity: str, text: str, rows: Sequence[str], texts: Sequence[str]) -> None:
         if oddity in self.oddities:
