@@ -59,7 +59,8 @@ def cost_of(checkout: Path, file: Path, flags: Sequence[str]) -> Cost:
     """Import a file with a checkout into a new database."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/shop.sqlite"
-        command = [sys.executable, checkout / "scripts" / "import_events.py", file, *flags, "--database-url", url]
+        script = checkout / "scripts" / "import_events.py"
+        command = [sys.executable, str(script), str(file), *flags, "--database-url", url]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

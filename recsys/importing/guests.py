@@ -25,7 +25,7 @@ def find_guests(file: EventFile, options: ImportOptions) -> frozenset[str]:
     counts: Counter[str] = Counter()
     for batch in file.batches(options.chunk, [options.user]):
         counts.update(texts(batch.column(options.user)).tolist())
-    del counts[None]  # type: ignore[arg-type]
+    del counts[None]
     guests, spellings, rows = {spelled(user) for user in options.guests}, defaultdict(list), Counter[str]()
     for user, n in counts.items():
         spellings[spelled(user)].append(user)

@@ -43,9 +43,8 @@ class ItemRef(NamedTuple):
     item_index: int
 
 
-ItemRefs = Mapping[int | str, ItemRef]
-
 OF_GUESTS = "user_id: stands for guests, so its events are left out"
+ItemRefs = Mapping[int | str, ItemRef]
 
 
 class User(NamedTuple):

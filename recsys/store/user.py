@@ -196,7 +196,7 @@ def _with_native_user(db: Database, shop: Shop, user_id: int | str) -> tuple[Sho
     params: dict[str, Any] = {"user_id": user_id}
     if not may_be_bytes(db, user_id):
         return shop, params
-    sources = []
+    sources: list[Source | TableSource] = []
     for mapped in shop.sources:
         source = source_sql(mapped)
         is_own = isinstance(mapped, TrackedSource)

@@ -97,8 +97,8 @@ def events_of_users(
     unread: set[int | str] = set()
     for number, source in enumerate(map(source_sql, shop.sources)):
         params = {"since": since_of(db, source, shop, None), "events": sorted(known_events(shop))}
-        ids = native_ids(db, user_ids, source.since, "user_id", params)
-        rows += _read(db, _newest(source, number, db), ids, params, unread)
+        native = native_ids(db, user_ids, source.since, "user_id", params)
+        rows += _read(db, _newest(source, number, db), native, params, unread)
     positions = {str(user): position for position, user in enumerate(user_ids)}
     sources, users, items, events, moments, row_ids = zip(*rows, strict=True) if rows else ((),) * 6
     owners = np.array([positions.get(user, -1) for user in users], np.int64)  # -1: equal by its collation alone, as 'A'

@@ -54,8 +54,10 @@ def shop_of(
     )
 
 
-def guests_of(events: Interactions, **settings: tuple[str, ...]) -> tuple[int | str, ...]:
-    shop = Shop(sources=(), products="", **settings)
+def guests_of(
+    events: Interactions, *, guests: tuple[str, ...] = (), persons: tuple[str, ...] = ()
+) -> tuple[int | str, ...]:
+    shop = Shop(sources=(), products="", guests=guests, persons=persons)
     kept, report = clean(events, shop=shop, training=Training(max_user_events_per_day=10**6), now=NOW)
     dropped = {reason: n for reason, n in report.dropped.items() if reason.startswith("guests")}
     assert list(dropped) == [f"guests as user {user!r}" for user in report.guests]

@@ -54,7 +54,8 @@ OTHERS = {
 
 
 def numbers_of(allocator: IdAllocator, ids: Sequence[str]) -> list[int]:
-    return allocator.numbers(np.array(ids, object), [f"row of {text}" for text in ids])[0].tolist()
+    numbers: list[int] = allocator.numbers(np.array(ids, object), [f"row of {text}" for text in ids])[0].tolist()
+    return numbers
 
 
 def test_a_whole_number_is_itself_in_every_spelling_whatever_stands_beside_it() -> None:
@@ -125,7 +126,7 @@ def imported(
             path = folder / f"{number}.csv"
             path.write_text(text, encoding="utf-8")
             report = import_events(db, path, settings, shop=shop)
-        users = dict(db.query("SELECT id, externalId FROM Users ORDER BY id"))
+        users: dict[int, str | None] = dict(db.query("SELECT id, externalId FROM Users ORDER BY id"))
         return users, report, db.query("SELECT userId, productId FROM Interactions ORDER BY interId")
 
 

@@ -6,15 +6,17 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
+import pytest
 
 from recsys.settings import ProductsTable, Shop, TableSource
 from recsys.store import (
     Database,
     bought_items,
+    connect,
     count_events,
     events_of_users,
     products,
@@ -23,6 +25,7 @@ from recsys.store import (
     user_events,
     write_version,
 )
+from recsys.store.drivers.mysql import SESSION
 from recsys.store.products import id_kind
 
 NEW_YEAR = 1_704_067_200  # 2024-01-01 00:00:00 UTC
@@ -176,7 +179,7 @@ def test_the_readers_agree_on_every_kind_of_id(db: Database, shop: Shop) -> None
         agree(db, mapped, [(user[1], item[1]) for user, item in pairs], f"{db.dialect}, {name}")
 
 
-def agree(db: Database, shop: Shop, expected: list[tuple[object, object]], kind: str) -> None:
+def agree(db: Database, shop: Shop, expected: list[tuple[Any, Any]], kind: str) -> None:
     read, _ = read_interactions(db, shop)
     readable = [pair for pair in expected if None not in pair]
     assert list(zip(read.users.tolist(), read.items.tolist(), strict=True)) == readable, kind
@@ -203,3 +206,45 @@ def agree(db: Database, shop: Shop, expected: list[tuple[object, object]], kind:
     catalogue = read_catalogue(db, shop)
     in_shop = {row.item_id for row in products(db, shop, items.tolist())}
     assert in_shop == set(items.tolist()) <= set(catalogue.items.tolist()), kind
+
+
+@pytest.mark.parametrize("shop_url", ["postgresql"], indirect=True)
+def test_no_setting_of_the_database_changes_what_is_read(shop_url: str, shop: Shop) -> None:
+    name = shop_url.rpartition("/")[2]
+    strange = {
+        "DateStyle": "German, DMY",
+        "TimeZone": "Asia/Tokyo",
+        "bytea_output": "escape",
+        "extra_float_digits": "-15",
+        "IntervalStyle": "iso_8601",
+    }
+    try:
+        with connect(shop_url) as db:
+            for setting, value in strange.items():
+                db.execute(f"ALTER DATABASE {name} SET {setting} = '{value}'")
+        with connect(shop_url) as db:
+            for number, kind in enumerate(
+                (Kind("BYTEA", bytes_of("'\\x{}'", False)), Kind("DOUBLE PRECISION", fraction))
+            ):
+                rng = random.Random(number)
+                pairs = [(kind.draw(rng), kind.draw(rng)) for _ in range(N_VARIANTS)]
+                mapped = shop_of(db, number, kind, [(user[0], item[0]) for user, item in pairs], shop)
+                db.execute(f"ALTER TABLE log{number} ALTER at TYPE TIMESTAMPTZ USING to_timestamp(at)")
+                agree(db, mapped, [(user[1], item[1]) for user, item in pairs], f"strange {number}")
+    finally:
+        with connect(shop_url) as db:
+            db.execute(f"ALTER DATABASE {name} RESET ALL")
+
+
+@pytest.mark.parametrize("shop_url", ["mariadb"], indirect=True)
+def test_filled_text_is_read_without_blanks_whatever_the_servers_mode(db: Database) -> None:
+    db.execute("CREATE TABLE filled (code CHAR(12))")
+    db.execute("INSERT INTO filled VALUES ('C1')")
+    db.execute("SET sql_mode = 'ANSI_QUOTES,PAD_CHAR_TO_FULL_LENGTH,PIPES_AS_CONCAT'")
+    assert db.query("SELECT code FROM filled") == [("C1          ",)]
+
+    db.execute(SESSION)
+
+    assert db.query("SELECT code FROM filled") == [("C1",)]
+    ((mode,),) = db.query("SELECT @@sql_mode")
+    assert {"ANSI_QUOTES", "STRICT_TRANS_TABLES", "NO_AUTO_VALUE_ON_ZERO"} <= set(mode.split(","))

@@ -197,7 +197,8 @@ class PaddedLoader(TextLoader):
 
     def load(self, data: Any) -> str | bytes:
         """Return the text, or its bytes where the database has no encoding."""
-        return super().load(data).rstrip(b" " if self._encoding == "" else " ")
+        text: str | bytes = super().load(data)
+        return text.rstrip(" ") if isinstance(text, str) else text.rstrip(b" ")
 
 
 class ImpatientConnection(psycopg.Connection[Any]):
