@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 _WORDS = frozenset(
     "na nan none null nil undefined objectobject notset notavailable notapplicable missing empty blank unknown "
     "unbekannt inconnu desconocido guest guests guestuser guestcustomer gast gastkunde invitado kháchvãnglai anonymous "
-    "anonymoususer anon anonym anonyme anonimo anónimo nobody noone nouser nocustomer notloggedin loggedout visitor "
-    "walkin walkincustomer".split()
+    "anonymoususer anon anonym anonyme anonimo anónimo nobody nouser nocustomer notloggedin loggedout visitor "
+    "walkincustomer".split()
 )
 _SIGNS = re.compile(r"[\W_]+")
 _NEGATIVE = re.compile(r"[-\u2212]\d+(\.0*)?")

@@ -114,8 +114,8 @@ class RowReader:
         users, items = self._users(batch, keep), texts(batch.column(options.item))
         for kind, ids in (("user", users), ("item", items)):
             self._drop(keep, _is_none(ids), f"no {kind}")
-            too_long = np.array([text is not None and not is_storable(text) for text in ids.tolist()], np.bool_)
-            self._drop(keep, too_long, f"{kind} id too long")
+            for text in [text for text in set(ids.tolist()) - {None} if not is_storable(text)]:
+                self._drop(keep, ids == text, f"{kind} id too long")
         events = self._events(batch, keep, cancelled)
         moments, legible = seconds(batch.column(options.timestamp or options.order), options)
         self._drop(keep, ~legible, "illegible order" if options.order else "illegible timestamp")

@@ -104,11 +104,10 @@ class _Import:
         users, new_users = self._users.numbers(events.users, events.rows)
         items, new_items = self._items.numbers(events.items, events.rows)
         stamps = [text.replace("T", " ") for text in events.seconds.astype("datetime64[s]").astype(str).tolist()]
-        latest_first = np.argsort(-events.seconds, kind="stable").tolist()  # so that the earliest stays in a dict
-        users_since, items_since = ({int(ids[k]): stamps[k] for k in latest_first} for ids in (users, items))
         with self._db.atomic():
-            self._db.insert("Users", ({**row, **NEW_USER} for row in _shared_columns(new_users, users_since)))
-            self._write_products(_shared_columns(new_items, items_since), events, items)
+            new_rows = _shared_columns(new_users, users, events.seconds, stamps)
+            self._db.insert("Users", ({**row, **NEW_USER} for row in new_rows))
+            self._write_products(_shared_columns(new_items, items, events.seconds, stamps), events, items)
             self._write_interactions(events, users, items, stamps)
         self._learn_prices(events, items)
         self._report.new_users += len(new_users)
@@ -149,9 +148,9 @@ class _Import:
 
     def _new_rows(self, events: Events) -> list[int]:
         """Return the positions of rows that are not stored yet; the others are counted."""
-        first: dict[str, int] = {}
-        for position, key in enumerate(events.event_ids.tolist()):
-            first.setdefault(key, position)
+        keys = events.event_ids.tolist()
+        first = dict.fromkeys(keys, 0)
+        first.update(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))  # in order, and of the first row
         stored = stored_events(self._db, list(first))
         earlier = sum(number <= self._before for number in stored.values())
         self._report.dropped["imported before"] += earlier
@@ -180,9 +179,27 @@ class _Import:
                 self._prices[item] = price
 
 
-def _shared_columns(new: Mapping[int, str | None], since: Mapping[int, str]) -> list[dict[str, Any]]:
-    """Return the columns that a new user and a new product have in common, by name."""
+def _shared_columns(
+    new: Mapping[int, str | None], ids: NDArray[np.int64], seconds: NDArray[np.int64], stamps: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return the columns that new users and new products have in common, with the time of their first event.
+
+    Args:
+        new: The external id of each new number.
+        ids: `(n,)` int64, the numbers of a chunk's rows.
+        seconds: `(n,)` int64, the rows' moments.
+        stamps: `(n,)` the same as text.
+    """
+    if not new:
+        return []
+    latest_first = np.argsort(-seconds, kind="stable")  # so that the earliest stays in a dict
+    since = dict(zip(ids[latest_first].tolist(), latest_first.tolist(), strict=True))
     return [
-        {"id": number, "externalId": external, "createdAt": since[number], "updatedAt": since[number]}
+        {
+            "id": number,
+            "externalId": external,
+            "createdAt": stamps[since[number]],
+            "updatedAt": stamps[since[number]],
+        }
         for number, external in new.items()
     ]

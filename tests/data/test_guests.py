@@ -12,7 +12,8 @@ DAY = 86_400
 NOW = 1_700_000_000
 WORDS = (
     "guest Guest GUEST guests [guest] <guest> anonymous Anonymous anon nobody NA N/A n/a #N/A n.a. NaN nan null "
-    "(null) NULL None nil undefined unknown UNKNOWN (unknown) not_set no-user - -- ? . __ * walk-in visitor gast"
+    "(null) NULL None nil undefined unknown UNKNOWN (unknown) not_set no-user - -- ? . __ * visitor gast "
+    "walk-in-customer"
 ).split()
 FILLERS = ("0", "00", "0.0", "-1", "-99", "−1", "99999", "999999999", "00000000-0000-0000-0000-000000000000", "f" * 32)  # noqa: RUF001
 PERSONS = (
