@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys.data.guests import is_crowd, names_nobody, suspects
 from recsys.importing.columns import texts
@@ -34,6 +35,21 @@ def find_guests(file: EventFile, options: ImportOptions) -> frozenset[str]:
     guests |= _crowds(file, options, set(suspects({user: n for user, n in rows.items() if user not in guests})))
     guests -= {spelled(user) for user in options.persons}
     return frozenset(user for guest in guests for user in spellings[guest])
+
+
+def users_of_sessions(users: NDArray, sessions: NDArray, guests: frozenset[str]) -> tuple[NDArray, NDArray[np.bool_]]:
+    """Return users with a user of its own for each session of a guest, and `(n,)` bool, the rows of these.
+
+    Args:
+        users: `(n,)` object holding str, or None for a guest.
+        sessions: `(n,)` object holding str, or None where there is no session.
+        guests: The ids that stand for guests.
+    """
+    pairs = list(zip(users.tolist(), sessions.tolist(), strict=True))
+    is_guest = np.array([visit is not None and (user is None or user in guests) for user, visit in pairs], np.bool_)
+    users = users.copy()
+    users[is_guest] = [PREFIX + visit for visit in sessions[is_guest].tolist()]
+    return users, is_guest
 
 
 def _crowds(file: EventFile, options: ImportOptions, users: set[str]) -> set[str]:

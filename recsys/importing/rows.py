@@ -12,7 +12,7 @@ import pyarrow
 from numpy.typing import NDArray
 
 from recsys.importing.columns import event_id, prices, row_texts, seconds, texts
-from recsys.importing.guests import PREFIX
+from recsys.importing.guests import users_of_sessions
 from recsys.importing.id_allocation import is_storable
 from recsys.importing.options import Condition, ImportOptions
 
@@ -137,14 +137,10 @@ class RowReader:
     def _users(self, batch: Any, keep: NDArray[np.bool_]) -> NDArray:
         """Return `(n,)` the users' ids; rows of guests have their session's or, without one, are dropped by name."""
         users = texts(batch.column(self._options.user))
-        guests = self._guests.intersection(users.tolist())
         if self._options.session is not None:
-            is_guest = np.array([user is None or user in guests for user in users.tolist()], np.bool_)
-            sessions = texts(batch.column(self._options.session))
-            is_guest &= ~_is_none(sessions)
-            users[is_guest] = [PREFIX + session for session in sessions[is_guest].tolist()]
-            self._report.guest_rows += int((is_guest & keep).sum())
-        for user in sorted(guests):
+            users, is_guest = users_of_sessions(users, texts(batch.column(self._options.session)), self._guests)
+            self._report.guest_rows += int(np.count_nonzero(is_guest))
+        for user in sorted(self._guests.intersection(users.tolist())):
             self._drop(keep, users == user, f"guests as user {user[:MAX_CODE]!r}")
         return users
 
