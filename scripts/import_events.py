@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
         )
         return INTERRUPTED
     console().print(_table(path, report))
-    for line in report.told:
+    for line in report.oddities:
         console().print(line, soft_wrap=True, markup=False, highlight=False)
     if not report.added and not report.dropped.get("imported before"):
         console(stderr=True).print("import_events: no row became an event; the table says why.")

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.data.guests import is_crowd, names_nobody, suspects
+from recsys.data.guests import is_crowd, names_nobody, implausible_ids
 from recsys.data.interactions import Interactions, is_event
 from recsys.data.purchases import cancelled_rows, purchase_names
 from recsys.errors.records import Record
@@ -198,7 +198,9 @@ def guest_rows(users: NDArray, items: NDArray, shop: Shop) -> dict[int | str, Ma
     others = dict(zip(ids, counts.tolist(), strict=True))
     for user in named:
         del others[user]
-    found = {user: codes == ids.index(user) for user in [*named, *suspects(others)] if str(user) not in shop.persons}
+    found = {
+        user: codes == ids.index(user) for user in [*named, *implausible_ids(others)] if str(user) not in shop.persons
+    }
     if set(found) <= set(named):
         return found
     places = np.unique(_comparable(items), return_inverse=True)[1]

@@ -52,7 +52,7 @@ def is_filler(user: object) -> bool:
     return bool(_NEGATIVE.fullmatch(words) or _FILLED.fullmatch(_SIGNS.sub("", words.removesuffix(".0"))))
 
 
-def suspects(counts: Mapping[Any, int]) -> list[Any]:
+def implausible_ids(counts: Mapping[Any, int]) -> list[Any]:
     """Return the ids with more events than a person has; `is_crowd` decides about each.
 
     Args:

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.data.guests import is_crowd, names_nobody, suspects
+from recsys.data.guests import is_crowd, names_nobody, implausible_ids
 from recsys.importing.columns import texts
 from recsys.importing.files import EventFile
 from recsys.importing.id_allocation import spelled
@@ -32,7 +32,7 @@ def find_guests(file: EventFile, options: ImportOptions) -> frozenset[str]:
         spellings[spelled(user)].append(user)
         rows[spelled(user)] += n
     guests |= {user for user in rows if names_nobody(user)}
-    guests |= _crowds(file, options, set(suspects({user: n for user, n in rows.items() if user not in guests})))
+    guests |= _crowds(file, options, set(implausible_ids({user: n for user, n in rows.items() if user not in guests})))
     guests -= {spelled(user) for user in options.persons}
     return frozenset(user for guest in guests for user in spellings[guest])
 

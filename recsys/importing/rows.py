@@ -66,7 +66,7 @@ class ImportReport:
         new_products: New rows of Products.
         priced_products: Products with a price in the file.
         guest_rows: Rows of guests that became events of their sessions.
-        told: What is odd about ids, a line with an example for each kind.
+        oddities: What is odd about ids, a line with an example for each kind.
     """
 
     rows: int = 0
@@ -77,7 +77,7 @@ class ImportReport:
     new_products: int = 0
     priced_products: int = 0
     guest_rows: int = 0
-    told: list[str] = field(default_factory=list)
+    oddities: list[str] = field(default_factory=list)
 
 
 class RowReader:

@@ -120,7 +120,7 @@ class _Import:
         self._report.priced_products = len(self._prices)
         for kind, ids in (("user", self._users), ("product", self._items)):
             for oddity, found in ids.oddities.items():
-                self._report.told.append(f"{found.n_ids:,} {kind} ids: {oddity}, e.g. {found.example}")
+                self._report.oddities.append(f"{found.n_ids:,} {kind} ids: {oddity}, e.g. {found.example}")
 
     def _write_products(self, new: Sequence[Mapping[str, Any]], events: Events, items: NDArray[np.int64]) -> None:
         """Add new products with their first name and category; a later chunk may fill in missing ones."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recsys.data.cleaning import clean
-from recsys.data.guests import is_filler, names_nobody, suspects
+from recsys.data.guests import is_filler, names_nobody, implausible_ids
 from recsys.data.interactions import Interactions
 from recsys.settings import Shop, Training
 
@@ -109,8 +109,8 @@ def test_the_shop_knows_better() -> None:
 
 
 def test_two_ids_of_guests_do_not_hide_each_other() -> None:
-    assert sorted(suspects({**dict.fromkeys(range(100, 160), 25), 0: 900, -1: 800, 7: 950})) == [-1, 0, 7]
+    assert sorted(implausible_ids({**dict.fromkeys(range(100, 160), 25), 0: 900, -1: 800, 7: 950})) == [-1, 0, 7]
 
 
 def test_a_shop_of_one_user_or_none_has_no_guests() -> None:
-    assert suspects({}) == suspects({0: 10**6}) == []
+    assert implausible_ids({}) == implausible_ids({0: 10**6}) == []

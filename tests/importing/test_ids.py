@@ -138,7 +138,7 @@ def test_a_total_below_a_good_file_renumbers_nobody(tmp_path: Path) -> None:
 
     assert users == {0: None, 1: None, 2: None, 3: None, 4: None, 5: None, 9: None, FIRST_ASSIGNED: "Total"}
     assert [user for user, _ in events] == [1, 2, 3, 0, 9, 5, 4, FIRST_ASSIGNED]
-    assert report.told == [
+    assert report.oddities == [
         "1 user ids: a whole number in another spelling, e.g. '5.0' is 5, in the row 5.0,9,1706745800",
         f"1 user ids: no whole number, e.g. 'Total' is {FIRST_ASSIGNED}, in the row Total,300,1706746000",
     ]

@@ -132,7 +132,7 @@ def test_an_order_log_becomes_users_products_prices_and_events(database_url: str
         (13047, 71053, "cancel", "2010-12-03 10:00:00"),
         (13047, red_heart, "purchase", "2010-12-03 11:00:00"),
     ]
-    assert report.told == [
+    assert report.oddities == [
         f"2 product ids: no whole number, e.g. '85123A' is {heart}, in the row "
         "536365,85123A,WHITE HEART,6,2010-12-01 08:26:00,2.55,17850"
     ]
@@ -250,7 +250,7 @@ def test_numbers_of_an_earlier_numbering_are_kept_and_told(db: Database, write: 
 
     assert [row[1] for row in stored(db)] == [2, FIRST_ASSIGNED, 1, 2]
     assert ids_of(db, "Products") == {1: "A-1", 2: "501.0", FIRST_ASSIGNED: "2"}
-    assert sorted(line.partition(" (")[0].partition(", in")[0] for line in report.told) == [
+    assert sorted(line.partition(" (")[0].partition(", in")[0] for line in report.oddities) == [
         "1 product ids: a whole number in another spelling, e.g. '0501' is 2",
         "1 product ids: no whole number, e.g. 'A-1' is 1",
         "2 product ids: a whole number that has another number here, e.g. '501' is 2",
