@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.data.guests import is_crowd, names_nobody, implausible_ids
+from recsys.data.guests import implausible_ids, is_crowd, names_nobody
 from recsys.data.interactions import Interactions, is_event
 from recsys.data.purchases import cancelled_rows, purchase_names
 from recsys.errors.records import Record

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.data.guests import is_crowd, names_nobody, implausible_ids
+from recsys.data.guests import implausible_ids, is_crowd, names_nobody
 from recsys.importing.columns import texts
 from recsys.importing.files import EventFile
 from recsys.importing.id_allocation import spelled

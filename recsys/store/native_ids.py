@@ -44,7 +44,14 @@ def as_bytes(value: int | str) -> bytes:
 
 
 def holds_bytes(db: Database, sql: str, column: str, params: Mapping[str, Any]) -> bool:
-    """Return whether a column of a text holds bytes, by its first value; one statement, once per connection."""
+    """Return whether a column of a text holds bytes, by its first value; one statement, once per connection.
+
+    Args:
+        db: The shop's database.
+        sql: A text that returns the column.
+        column: The column's name.
+        params: Values of the text's placeholders.
+    """
     known = _known.setdefault(db, {})
     statement = f"SELECT e.{column} FROM {derived_table(sql, 'e')} WHERE e.{column} IS NOT NULL LIMIT 1"  # noqa: S608 - the shop's own text
     if statement not in known:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recsys.data.cleaning import clean
-from recsys.data.guests import is_filler, names_nobody, implausible_ids
+from recsys.data.guests import implausible_ids, is_filler, names_nobody
 from recsys.data.interactions import Interactions
 from recsys.settings import Shop, Training
 
