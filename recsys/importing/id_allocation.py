@@ -142,6 +142,7 @@ class IdAllocator:
         if oddity in self.oddities:
             self.oddities[oddity].n_ids += 1
         else:
-            row = " ".join(rows[texts.index(text)].replace(SEPARATOR, ",").replace(ABSENT, "").split())
+            row = rows[texts.index(text)].replace(SEPARATOR, ",").replace(ABSENT, "")
+            row = "".join(letter if letter.isprintable() else " " for letter in row)
             example = f"{text!r} is {self._numbers[text]}, in the row {row[:MAX_ROW]}"
             self.oddities[oddity] = Oddity(1, example)

@@ -766,6 +766,24 @@ def test_names_from_the_file_are_printed_as_they_are(
     assert "unknown event '[/b]'" in printed and "unknown event '[red]x'" in printed and "[bold]events.csv" in printed
 
 
+def test_the_script_shows_odd_ids_and_takes_what_the_caller_knows_of_guests(
+    tmp_path: Path, write: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write("user,item,at,visit\n7.0,A\x1b[31m,1,\n,5,2,v1\nguest,5,3,\nshop,5,4,\nNA,5,5,\n")
+    flags = ["--user", "user", "--item", "item", "--timestamp", "at", "--session", "visit", "--guest", "shop"]
+    url = f"sqlite:///{tmp_path / 'shop.sqlite'}"
+
+    assert script.main([str(path), *flags, "--person", "NA", "--database-url", url]) == 0
+
+    printed = capsys.readouterr().out
+    for line in ("dropped: guests as user 'guest'", "dropped: guests as user 'shop'", "events of guests' sessions"):
+        assert line in printed
+    assert "1 user ids: a whole number in another spelling, e.g. '7.0' is 7, in the row 7.0,A [31m,1," in printed
+    assert "\x1b[31m" not in printed
+    with connect(url) as db:
+        assert list(ids_of(db, "Users").values()) == [None, "guest:v1", "NA"]
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
