@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -16,18 +16,18 @@ _known: WeakKeyDictionary[Database, dict[str, bool]] = WeakKeyDictionary()
 
 
 def native_ids(
-    db: Database, ids: Sequence[int | str], sql: str, column: str, params: Mapping[str, Any] | None = None
+    db: Database, ids: Sequence[int | str], sql: str, column: str, since: Callable[[], int | str] | None = None
 ) -> Sequence[Any]:
-    """Return ids with the type by which a column compares them; UUIDs cost a statement once per connection.
+    """Return ids with the type by which a column compares them.
 
     Args:
         db: The shop's database.
         ids: Ids in the shop's type.
         sql: A text that returns the column.
         column: The column's name.
-        params: Values of the text's placeholders.
+        since: Returns the text's `:since`; None where it has none.
     """
-    if not any(may_be_bytes(db, value) for value in ids) or not holds_bytes(db, sql, column, params or {}):
+    if not any(may_be_bytes(db, value) for value in ids) or not holds_bytes(db, sql, column, since):
         return ids
     return [as_bytes(value) for value in ids]
 
@@ -43,20 +43,20 @@ def as_bytes(value: int | str) -> bytes:
     return UUID(words).bytes if _UUID.fullmatch(words) else words.encode("utf-8")
 
 
-def holds_bytes(db: Database, sql: str, column: str, params: Mapping[str, Any]) -> bool:
+def holds_bytes(db: Database, sql: str, column: str, since: Callable[[], int | str] | None) -> bool:
     """Return whether a column of a text holds bytes, by its first value; one statement, once per connection.
 
     Args:
         db: The shop's database.
         sql: A text that returns the column.
         column: The column's name.
-        params: Values of the text's placeholders.
+        since: Returns the text's `:since`; None where it has none.
     """
     known = _known.setdefault(db, {})
     statement = f"SELECT e.{column} FROM {derived_table(sql, 'e')} WHERE e.{column} IS NOT NULL LIMIT 1"  # noqa: S608 - the shop's own text
     if statement not in known:
         try:
-            rows = db.query(statement, params)
+            rows = db.query(statement, {"since": since()} if since else {})
         except UnusableValue:  # of another row: the statement that follows says so
             return False
         if not rows:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +200,8 @@ def _with_native_user(db: Database, shop: Shop, user_id: int | str) -> tuple[Sho
     for mapped in shop.sources:
         source = source_sql(mapped)
         is_own = isinstance(mapped, TrackedSource)
-        if not is_own and holds_bytes(db, source.since, "user_id", {"since": since_of(db, source, shop, None)}):
+        since = partial(since_of, db, source, shop, None)
+        if not is_own and holds_bytes(db, source.since, "user_id", since):
             params["user_bytes"] = as_bytes(user_id)
             sources.append(Source(source.since, _USER_ID.sub(":user_bytes", source.one_user)))
         else:

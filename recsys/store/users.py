@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def count_events(
         )
         params = {"since": since_of(db, source, shop, None)}
         for chunk in chunks:
-            ids = chunk and native_ids(db, chunk, source.since, "user_id", params)
+            ids = chunk and native_ids(db, chunk, source.since, "user_id", partial(since_of, db, source, shop, None))
             for rows in db.stream(sql, {**params, "user_ids": ids}):
                 for raw, n_rows in rows:
                     if (user := canonical(read_id(raw), user_kind)) is not None:
@@ -97,7 +98,7 @@ def events_of_users(
     unread: set[int | str] = set()
     for number, source in enumerate(map(source_sql, shop.sources)):
         params = {"since": since_of(db, source, shop, None), "events": sorted(known_events(shop))}
-        native = native_ids(db, user_ids, source.since, "user_id", params)
+        native = native_ids(db, user_ids, source.since, "user_id", partial(since_of, db, source, shop, None))
         rows += _read(db, _newest(source, number, db), native, params, unread)
     positions = {str(user): position for position, user in enumerate(user_ids)}
     sources, users, items, events, moments, row_ids = zip(*rows, strict=True) if rows else ((),) * 6
