@@ -128,9 +128,9 @@ DRIVER = Sqlite
 
 
 def _id(raw: object) -> str | None:
-    """Return the id that a value is read as, as text."""
+    """Return the id that a value is read as, as text; NUL, which is no id either, for a value that cannot be read."""
     value = read_id(raw)
-    return None if value is None else str(value)
+    return str(value) if value is not None else None if raw is None else "\0"
 
 
 def _text(raw: bytes) -> str | bytes:
