@@ -57,6 +57,8 @@ def main(argv: list[str]) -> int:
         )
         return INTERRUPTED
     console().print(_table(path, report))
+    for line in report.oddities:
+        console().print(line, soft_wrap=True, markup=False, highlight=False)
     if not report.added and not report.dropped.get("imported before") and not report.withdrawn:
         console(stderr=True).print("import_events: no row became an event; the table says why.")
         return UsageError.exit_status
@@ -105,6 +107,7 @@ def _table(path: Path, report: ImportReport) -> Table:
         {f"dropped: {reason}": count for reason, count in report.dropped.items()},
         {f"ignored: {reason}": count for reason, count in report.ignored.items()},
         {"withdrawn: void by now": report.withdrawn} if report.withdrawn else {},
+        {"events of guests' sessions": report.guest_rows} if report.guest_rows else {},
         {"new users": report.new_users, "new products": report.new_products, "prices": report.priced_products},
     )
     for section in sections:
@@ -157,6 +160,8 @@ def _parser() -> argparse.ArgumentParser:
     needed.add_argument("--name", metavar="COL", help="the product's name; the first one is kept")
     device: dict[str, Any] = {"type": _device_column, "dest": "device_type", "metavar": "device_type=COL"}
     needed.add_argument("--context", **device, help="the user's device")
+    sessions = "the session: each of a guest becomes a user of its own; without it, rows of guests are dropped"
+    needed.add_argument("--session", metavar="COL", help=sessions)
     words = parser.add_argument_group("words")
     names = "the file's event names to ours: pv=view,fav=wishlist,buy=purchase"
     words.add_argument("--event-map", type=_event_map, metavar="A=B,…", help=names)
@@ -164,6 +169,9 @@ def _parser() -> argparse.ArgumentParser:
     words.add_argument("--cancelled-when", **conditions, help="such rows are the event `cancel`: 'InvoiceNo^=C'")
     dropped = "such rows are dropped, unless cancelled; = != ^= < <= > >="
     words.add_argument("--drop-when", **conditions, help=dropped)
+    ids: dict[str, Any] = {"action": "append", "metavar": "ID"}
+    words.add_argument("--guest", dest="guests", **ids, help="a user id that stands for guests, besides those found")
+    words.add_argument("--person", dest="persons", **ids, help="a user id that is one user's, whatever it looks like")
     words.add_argument("--timestamp-unit", metavar="UNIT", help="of numbers: s, ms, us or ns")
     words.add_argument("--timestamp-format", metavar="FORMAT", help="of text, as in strptime: '%%m/%%d/%%Y %%H:%%M'")
     zone = "of moments that have none, such as Asia/Shanghai; default UTC"

@@ -228,9 +228,9 @@ class EventFile:
                 self.position = stream.tell()
                 whole = [line for line in lines if len(line) == len(self.columns)]
                 self.malformed += len(lines) - len(whole) - lines.count([])  # empty lines are not counted
-                fields = list(zip(*whole, strict=True)) or [()] * len(self.columns)
+                fields = ([line[place] for line in whole] for place in places)
                 yield pyarrow.RecordBatch.from_arrays(
-                    [pyarrow.array(fields[place], pyarrow.string()) for place in places], names
+                    [pyarrow.array(column, pyarrow.string()) for column in fields], names
                 )
 
     @contextmanager

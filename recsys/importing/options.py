@@ -77,7 +77,7 @@ def number(text: str | None) -> float:
         return np.nan
 
 
-_COLUMNS = ("user", "item", "event", "timestamp", "order", "category", "price", "name", "device_type")
+_COLUMNS = ("user", "item", "event", "timestamp", "order", "category", "price", "name", "device_type", "session")
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,9 @@ class ImportOptions:
         price: Column of the product's price.
         name: Column of the product's name.
         device_type: Column of the device, which is the default schema's only context.
+        session: Column of sessions: a guest's session becomes a user of its own. None drops the rows of guests.
+        guests: Ids of the user column that stand for guests, besides those that are found.
+        persons: Ids that are a user's, whatever they look like and however many rows they have.
         cancelled_when: A row that meets one of these conditions is the event `cancel`.
         drop_when: A row that meets one of these conditions is dropped, unless it is a cancellation.
         delimiter: The separator of a CSV's columns, ASCII; where it has several characters, fields are never quoted.
@@ -122,6 +125,9 @@ class ImportOptions:
     price: str | None = None
     name: str | None = None
     device_type: str | None = None
+    session: str | None = None
+    guests: Sequence[str] = ()
+    persons: Sequence[str] = ()
     cancelled_when: Sequence[Condition] = ()
     drop_when: Sequence[Condition] = ()
     delimiter: str = ","

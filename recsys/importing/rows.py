@@ -15,6 +15,7 @@ import pyarrow
 from numpy.typing import NDArray
 
 from recsys.importing.columns import event_id, local_seconds, prices, row_texts, seconds, texts
+from recsys.importing.guests import users_of_sessions
 from recsys.importing.id_allocation import is_storable
 from recsys.importing.options import Condition, ImportOptions
 
@@ -38,6 +39,7 @@ class Events:
         names: `(n,)` object holding str, or None where unknown.
         devices: `(n,)` object holding str, or None where unknown.
         prices: `(n,)` float64, NaN where unknown.
+        rows: `(n,)` the rows themselves, for messages.
     """
 
     users: NDArray
@@ -49,6 +51,7 @@ class Events:
     names: NDArray
     devices: NDArray
     prices: NDArray[np.float64]
+    rows: Sequence[str]
 
     def __len__(self) -> int:
         return len(self.users)
@@ -67,6 +70,8 @@ class ImportReport:
         new_users: New rows of Users.
         new_products: New rows of Products.
         priced_products: Products with a price in the file.
+        guest_rows: Rows of guests that became events of their sessions.
+        oddities: What is odd about ids, a line with an example for each kind.
     """
 
     rows: int = 0
@@ -77,6 +82,8 @@ class ImportReport:
     new_users: int = 0
     new_products: int = 0
     priced_products: int = 0
+    guest_rows: int = 0
+    oddities: list[str] = field(default_factory=list)
 
 
 class PieceCounter:
@@ -120,8 +127,23 @@ class PieceCounter:
 class RowReader:
     """Reads batches, and counts the rows and values that it leaves out in a report."""
 
-    def __init__(self, options: ImportOptions, known_events: Collection[str], report: ImportReport) -> None:
+    def __init__(
+        self,
+        options: ImportOptions,
+        known_events: Collection[str],
+        report: ImportReport,
+        guests: frozenset[str] = frozenset(),
+    ) -> None:
+        """Start with no rows.
+
+        Args:
+            options: The meaning of the columns.
+            known_events: Our event names.
+            report: Counts, updated in place.
+            guests: The user ids that stand for guests.
+        """
         self._options = options
+        self._guests = guests
         self._event_map = {**{name: name for name in known_events}, **options.event_map}
         self._unknown_events: set[str] = set()
         self._pieces = PieceCounter()
@@ -134,17 +156,17 @@ class RowReader:
         keep = np.ones(batch.num_rows, np.bool_)
         for condition in options.drop_when:
             self._drop(keep, self._any(batch, (condition,)) & ~cancelled, f"dropped as {condition}")
-        users, items = texts(batch.column(options.user)), texts(batch.column(options.item))
+        users, items = self._users(batch, keep), texts(batch.column(options.item))
         for kind, ids in (("user", users), ("item", items)):
             self._drop(keep, _is_none(ids), f"no {kind}")
-            too_long = np.array([text is not None and not is_storable(text) for text in ids.tolist()], np.bool_)
-            self._drop(keep, too_long, f"{kind} id too long")
+            for text in [text for text in set(ids.tolist()) - {None} if not is_storable(text)]:
+                self._drop(keep, ids == text, f"{kind} id too long")
         events = self._events(batch, keep, cancelled)
         moments, legible = seconds(batch.column(options.timestamp or options.order), options)
         self._drop(keep, ~legible, "illegible order" if options.order else "illegible timestamp")
         rows = batch.filter(pyarrow.array(keep))
-        kept = events[keep]
-        event_ids, later = self._keys(rows, kept, moments[keep])
+        kept, written = events[keep], row_texts(rows)
+        event_ids, later = self._keys(rows, written, kept, moments[keep])
         return Events(
             users=users[keep],
             items=items[keep],
@@ -155,17 +177,30 @@ class RowReader:
             names=self._names(rows),
             devices=self._codes(rows, options.device_type, "device_type"),
             prices=self._prices(rows),
+            rows=written,
         )
 
-    def _keys(self, rows: Any, events: NDArray, moments: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
+    def _keys(
+        self, rows: Any, written: Sequence[str], events: NDArray, moments: NDArray[np.int64]
+    ) -> tuple[list[str], NDArray[np.int64]]:
         """Return each row's key, and its number among equal rows of a day that has no times."""
-        texts_of_rows = row_texts(rows.select(self._options.key) if self._options.key else rows)
+        texts_of_rows = row_texts(rows.select(self._options.key)) if self._options.key else written
         keys = [event_id(*pair) for pair in zip(events.tolist(), texts_of_rows, strict=True)]
         local = local_seconds(moments, self._options.time_zone)
         numbers = self._pieces.numbers(keys, local) if self._options.order is None else np.zeros(len(keys), np.int64)
         for row in np.flatnonzero(numbers).tolist():
             keys[row] = f"{keys[row]}:{numbers[row]}"
         return keys, numbers
+
+    def _users(self, batch: Any, keep: NDArray[np.bool_]) -> NDArray:
+        """Return `(n,)` the users' ids; rows of guests have their session's or, without one, are dropped by name."""
+        users = texts(batch.column(self._options.user))
+        if self._options.session is not None:
+            users, is_guest = users_of_sessions(users, texts(batch.column(self._options.session)), self._guests)
+            self._report.guest_rows += int(np.count_nonzero(is_guest))
+        for user in sorted(self._guests.intersection(users.tolist())):
+            self._drop(keep, users == user, f"guests as user {user[:MAX_CODE]!r}")
+        return users
 
     def _any(self, batch: Any, conditions: Collection[Condition]) -> NDArray[np.bool_]:
         holds = np.zeros(batch.num_rows, np.bool_)

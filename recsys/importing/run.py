@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from recsys.errors import Overloaded, UsageError
 from recsys.errors.wording import listed
-from recsys.importing.columns import event_id, texts
+from recsys.importing.columns import event_id
 from recsys.importing.files import EventFile, EventSource
-from recsys.importing.id_allocation import IdAllocator, is_whole
+from recsys.importing.guests import find_guests
+from recsys.importing.id_allocation import IdAllocator
 from recsys.importing.options import ImportOptions
 from recsys.importing.rows import CANCEL, Events, ImportReport, RowReader
 from recsys.settings import Shop
@@ -77,8 +78,8 @@ def import_events(
     migrate(db)
     write_codes(db, BASE_CODES)
     report = ImportReport()
-    run = _Import(db, file, options, report)
-    reader = RowReader(options, known_events, report)
+    run = _Import(db, file, report)
+    reader = RowReader(options, known_events, report, find_guests(file, options))
     for batch in file.batches(options.chunk):
         report.rows += batch.num_rows
         try:
@@ -101,12 +102,10 @@ def import_events(
 class _Import:
     """The state of one import; its size grows with users and products, not with rows."""
 
-    def __init__(self, db: Database, file: EventSource, options: ImportOptions, report: ImportReport) -> None:
+    def __init__(self, db: Database, file: EventSource, report: ImportReport) -> None:
         self._db, self._file, self._report = db, file, report
         self._before = last_interaction(db)
-        whole_users, whole_items = _whole_columns(file, options)
-        self._users = IdAllocator(known_ids(db, "Users"), file_is_whole=whole_users)
-        self._items = IdAllocator(known_ids(db, "Products"), file_is_whole=whole_items)
+        self._users, self._items = IdAllocator(known_ids(db, "Users")), IdAllocator(known_ids(db, "Products"))
         self._undescribed: dict[str, set[int]] = {"name": set(), "category": set()}
         self._codes: set[str] = set()
         self._priced_at: dict[int, int] = {}
@@ -114,27 +113,29 @@ class _Import:
 
     def write(self, events: Events) -> None:
         """Write one chunk in one transaction."""
-        users, new_users = self._users.numbers(events.users)
-        items, new_items = self._items.numbers(events.items)
+        users, new_users = self._users.numbers(events.users, events.rows)
+        items, new_items = self._items.numbers(events.items, events.rows)
         stamps = [text.replace("T", " ") for text in events.seconds.astype("datetime64[s]").astype(str).tolist()]
-        latest_first = np.argsort(-events.seconds, kind="stable").tolist()  # so that the earliest stays in a dict
-        users_since, items_since = ({int(ids[k]): stamps[k] for k in latest_first} for ids in (users, items))
         with self._db.atomic():
-            self._db.insert("Users", ({**row, **NEW_USER} for row in _shared_columns(new_users, users_since)))
-            self._write_products(_shared_columns(new_items, items_since), events, items)
+            new_rows = _shared_columns(new_users, users, events.seconds, stamps)
+            self._db.insert("Users", ({**row, **NEW_USER} for row in new_rows))
+            self._write_products(_shared_columns(new_items, items, events.seconds, stamps), events, items)
             self._write_interactions(events, users, items, stamps)
         self._learn_prices(events, items)
         self._report.new_users += len(new_users)
         self._report.new_products += len(new_items)
 
     def finish(self) -> None:
-        """Write prices, of which the newest counts, and what is sold by now; delete what is void."""
+        """Write prices, of which the newest counts, and what is sold; delete what is void; tell what ids are odd."""
         write_prices(self._db, self._prices)
         renumber(self._db)
         self._report.priced_products = len(self._prices)
         withdrawn = [event_id(event, text) for event, text in self._file.withdrawn]
         self._report.withdrawn = delete_events(self._db, withdrawn)
         write_activity(self._db, self._file.active)
+        for kind, ids in (("user", self._users), ("product", self._items)):
+            for oddity, found in ids.oddities.items():
+                self._report.oddities.append(f"{found.n_ids:,} {kind} ids: {oddity}, e.g. {found.example}")
 
     def _write_products(self, new: Sequence[Mapping[str, Any]], events: Events, items: NDArray[np.int64]) -> None:
         """Add new products with their first name and category; a later chunk may fill in missing ones."""
@@ -162,9 +163,9 @@ class _Import:
 
     def _new_rows(self, events: Events) -> list[int]:
         """Return the positions of rows that are not stored yet; the others are counted."""
-        first: dict[str, int] = {}
-        for position, key in enumerate(events.event_ids.tolist()):
-            first.setdefault(key, position)
+        keys = events.event_ids.tolist()
+        first = dict.fromkeys(keys, 0)
+        first.update(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))  # in order, and of the first row
         stored = stored_events(self._db, list(first))
         earlier = sum(number <= self._before for number in stored.values())
         self._report.dropped["imported before"] += earlier
@@ -193,20 +194,27 @@ class _Import:
                 self._prices[item] = price
 
 
-def _shared_columns(new: Mapping[int, str | None], since: Mapping[int, str]) -> list[dict[str, Any]]:
-    """Return the columns that a new user and a new product have in common, by name."""
+def _shared_columns(
+    new: Mapping[int, str | None], ids: NDArray[np.int64], seconds: NDArray[np.int64], stamps: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return the columns that new users and new products have in common, with the time of their first event.
+
+    Args:
+        new: The external id of each new number.
+        ids: `(n,)` int64, the numbers of a chunk's rows.
+        seconds: `(n,)` int64, the rows' moments.
+        stamps: `(n,)` the same as text.
+    """
+    if not new:
+        return []
+    latest_first = np.argsort(-seconds, kind="stable")  # so that the earliest stays in a dict
+    since = dict(zip(ids[latest_first].tolist(), latest_first.tolist(), strict=True))
     return [
-        {"id": number, "externalId": external, "createdAt": since[number], "updatedAt": since[number]}
+        {
+            "id": number,
+            "externalId": external,
+            "createdAt": stamps[since[number]],
+            "updatedAt": stamps[since[number]],
+        }
         for number, external in new.items()
     ]
-
-
-def _whole_columns(file: EventSource, options: ImportOptions) -> tuple[bool, bool]:
-    """Return whether all user ids, and all item ids, are whole numbers; stops reading once neither is."""
-    whole = {options.user: True, options.item: True}
-    for batch in file.batches(options.chunk, list(whole)):
-        for name in [name for name, still in whole.items() if still]:
-            whole[name] = all(is_whole(text) for text in set(texts(batch.column(name)).tolist()) - {None})
-        if not any(whole.values()):
-            break
-    return whole[options.user], whole[options.item]

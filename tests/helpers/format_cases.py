@@ -164,7 +164,7 @@ CASES: Mapping[str, Case] = {
     "shopify-orders": Case(
         "shopify-orders",
         events=[
-            ("+4912345", "INK", "purchase", "2024-02-05 10:00:00"),
+            ("4912345", "INK", "purchase", "2024-02-05 10:00:00"),
             ("ann@example.com", "cup", "purchase", "2024-01-31 15:15:20"),
             ("ann@example.com", "pen", "purchase", "2024-01-31 15:15:20"),
             ("ann@example.com", "pen", "purchase", "2024-01-31 15:15:20"),

@@ -33,6 +33,8 @@ class Preset:
 
 
 ANN, PEN, INK = "aa" * 16, "c1" * 16, "d1" * 16  # ids of Shopware
+EVE, BOB, NEW = range(10**15, 10**15 + 3)  # the importer's numbers of texts, in the order of the files
+SHIRT, MUG, CAP, POSTER = range(10**15, 10**15 + 4)
 CASES: Mapping[str, Preset] = {
     "medusa": Preset(
         "postgresql",
@@ -254,29 +256,29 @@ CASES: Mapping[str, Preset] = {
         ],
         handles={"Pen/1": PEN, "Old-pen/1": None},
     ),
-    "shopify-export": Preset(  # users 1 ann, 2 bob; products 1 shirt, 2 mug, 3 cap (a draft), 4 a deleted poster
+    "shopify-export": Preset(  # by numbers, because its ids are texts; the cap is a draft, and the poster deleted
         "mysql",
         events={
-            1: [
-                ("2025-01-01 10:00", "purchase", 1),
-                ("2025-01-01 10:00", "purchase", 1),
-                ("2025-01-07 10:00", "purchase", 3),
-                ("2025-01-08 10:00", "purchase", 4),
+            EVE: [
+                ("2025-01-01 10:00", "purchase", SHIRT),
+                ("2025-01-01 10:00", "purchase", SHIRT),
+                ("2025-01-07 10:00", "purchase", CAP),
+                ("2025-01-08 10:00", "purchase", POSTER),
             ],
-            2: [("2025-01-03 10:00", "purchase", 2), ("2025-01-09 18:00", "purchase", 1)],
-            3: [],
+            BOB: [("2025-01-03 10:00", "purchase", MUG), ("2025-01-09 18:00", "purchase", SHIRT)],
+            NEW: [],
         },
-        hidden={1: {1, 3, 4}, 2: {1, 2}, 3: set()},
+        hidden={EVE: {SHIRT, CAP, POSTER}, BOB: {SHIRT, MUG}, NEW: set()},
         catalogue={
-            1: (True, "Clothes", None, 18.0),
-            2: (True, "Gifts", None, 10.0),
-            3: (False, "Clothes", None, 25.0),
-            4: (False, None, None, 5.0),
+            SHIRT: (True, "Clothes", None, 18.0),
+            MUG: (True, "Gifts", None, 10.0),
+            CAP: (False, "Clothes", None, 25.0),
+            POSTER: (False, None, None, 5.0),
         },
         cards=[
-            ProductCard(1, "shirt", "Shirt", None, 18.0, None, True),
-            ProductCard(4, "OLD", "Old poster", None, 5.0, None, False),
+            ProductCard(SHIRT, "shirt", "Shirt", None, 18.0, None, True),
+            ProductCard(POSTER, "OLD", "Old poster", None, 5.0, None, False),
         ],
-        handles={"mug": 2, "none": None},
+        handles={"mug": MUG, "none": None},
     ),
 }

@@ -114,7 +114,7 @@ def test_an_order_that_is_refunded_later_is_taken_back(tmp_path: Path) -> None:
         report = read(db, "shopify-orders", path)
 
         assert report.withdrawn == 3 and not report.added
-        assert {user for user, *_ in events(db)} == {"+4912345", "bob@example.com", "dan@example.com"}
+        assert {user for user, *_ in events(db)} == {"4912345", "bob@example.com", "dan@example.com"}
 
 
 @pytest.mark.parametrize(

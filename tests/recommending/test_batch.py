@@ -297,3 +297,13 @@ def test_infinite_scores_are_asked_alone_and_not_written(shop: Published, monkey
     computed(shop)
 
     assert stored(shop) == asked_alone(shop, bundle)
+
+
+def test_an_id_that_stands_for_guests_gets_no_list(published: Published) -> None:
+    bundle = published.load()
+    with store.connect(published.url) as db:
+        shop = published.settings.shop
+        everybody = batch.users_to_answer(db, shop, bundle, None, (0, 1))
+        persons = batch.users_to_answer(db, shop, replace(bundle, guests=frozenset({7})), None, (0, 1))
+
+    assert everybody.keys() - persons.keys() == {7}
