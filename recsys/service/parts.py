@@ -82,6 +82,7 @@ class Parts:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.versions.close()
         await self.answers.finish()
+        await asyncio.to_thread(self.answers.close)
         await asyncio.to_thread(self.jobs.close)
         await asyncio.to_thread(self.threads.close)
         self.service.close()
