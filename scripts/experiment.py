@@ -93,7 +93,7 @@ def show(report: SalesReport) -> None:
     notes = {
         **{f"impressions and clicks left out: {reason}": n for reason, n in report.left_out.items()},
         "purchases without a price, counted with 0": report.unpriced,
-        "recorded purchases that the shop's own tables have, too, counted once": report.copies,
+        "recorded purchases and carts that the shop's own tables have, too, counted once": report.copies,
     }
     for name, n in notes.items():
         if n:

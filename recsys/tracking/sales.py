@@ -9,10 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from recsys import store
-from recsys.data.cleaning import SECONDS_PER_DAY, clean_history
+from recsys.data.cleaning import SECONDS_PER_DAY, valid_history
 from recsys.data.ids import canonical
-from recsys.data.interactions import is_event
-from recsys.data.purchases import purchase_names
+from recsys.data.purchases import cancelled_rows, purchase_names
 from recsys.errors.records import Record
 from recsys.settings import Experiment, Privacy, Shop
 from recsys.store import Database
@@ -28,7 +27,21 @@ REPORT_DAYS = 30
 COPY_S = SECONDS_PER_DAY  # a page and a table of orders tell of one purchase at different times
 IDS_PER_STATEMENT = 1_000
 
-Row = tuple[str, str, int]  # customer, product, second
+
+class Row(NamedTuple):
+    """A purchase, a cancellation, or what was put into a cart.
+
+    Attributes:
+        user: The customer's id.
+        item: The product's id.
+        event: The shop's name of the event.
+        at: When, in seconds since 1970.
+    """
+
+    user: str
+    item: str
+    event: str
+    at: int
 
 
 class Bought(NamedTuple):
@@ -38,7 +51,7 @@ class Bought(NamedTuple):
         purchases: The purchases that stand.
         carts: What was put into carts.
         unpriced: Products that were bought and have no price.
-        n_copies: Recorded purchases that are left out, because the shop's own tables have them.
+        n_copies: Recorded rows that are left out, because the shop's own tables have them.
     """
 
     purchases: list[Purchase]
@@ -69,7 +82,7 @@ class SalesReport(Record):
         credited: The same by what they are credited to: `click`, `view` or `none`.
         by_algorithm: What is credited to clicks and views, by the algorithm of the answer.
         unpriced: Purchases without a known price, whose revenue counts as 0.
-        copies: Recorded purchases that the shop's own tables have as well, within a day; they count once.
+        copies: Recorded purchases and carts that the shop's own tables have as well, within a day; they count once.
         left_out: How many impressions and clicks are not counted, by reason.
         comparison: The arms of the experiment; None without one.
     """
@@ -148,47 +161,47 @@ def sales_report(
 
 
 def without_copies(own: Sequence[Row], recorded: Sequence[Row]) -> list[Row]:
-    """Return the shop's own rows and those of the recorded ones that are no copies of them.
+    """Return the shop's own rows and those of the recorded ones that are no copies of them, by time.
 
-    >>> without_copies([("u", "bag", 100)], [("u", "bag", 160), ("u", "hat", 160), ("u", "bag", 99_999)])
-    [('u', 'bag', 100), ('u', 'hat', 160), ('u', 'bag', 99999)]
+    >>> own, copy = Row("u", "bag", "purchase", 100), Row("u", "bag", "purchase", 160)
+    >>> [row.at for row in without_copies([own], [copy, copy._replace(item="hat"), copy._replace(at=99_999)])]
+    [100, 160, 99999]
     """
-    moments: dict[tuple[str, str], list[int]] = {}
-    for user, item, at in own:
-        moments.setdefault((user, item), []).append(at)
-    new = [
-        (user, item, at)
-        for user, item, at in recorded
-        if all(abs(at - moment) > COPY_S for moment in moments.get((user, item), ()))
-    ]
-    return [*own, *new]
+    moments: dict[tuple[str, str, str], list[int]] = {}
+    for row in own:
+        moments.setdefault(row[:3], []).append(row.at)
+    new = [row for row in recorded if all(abs(row.at - at) > COPY_S for at in moments.get(row[:3], ()))]
+    return sorted([*own, *new], key=lambda row: row.at)
 
 
 def _bought(db: Database, shop: Shop, since: int, now: int) -> Bought:
-    """Return what was bought and put into carts, each thing once."""
-    own, own_carts = _of_source(db, shop, since, now, own=True)
-    recorded, recorded_carts = _of_source(db, shop, since, now, own=False)
-    rows = without_copies(own, recorded)
-    prices = _prices(db, shop, list(dict.fromkeys(item for _, item, _ in rows)))
+    """Return what was bought and put into carts, each thing once, without what was cancelled."""
+    own, recorded = (_rows(db, shop, since, now, own=which) for which in (True, False))
+    rows = without_copies(own, recorded)  # also of purchases that are cancelled in the shop's own tables
+    users, items = (np.array([row[column] for row in rows], object) for column in (0, 1))
+    is_purchase, is_cancel = (
+        np.array([row.event in names for row in rows], bool) for names in (purchase_names(shop), shop.cancel_events)
+    )
+    stand = is_purchase & ~cancelled_rows(users, items, is_purchase, is_cancel)
+    bought = [row for row, stands in zip(rows, stand.tolist(), strict=True) if stands]
+    prices = _prices(db, shop, list(dict.fromkeys(row.item for row in bought)))
     return Bought(
-        purchases=[Purchase(user, item, at, prices.get(item, 0.0)) for user, item, at in rows],
-        carts=[Cart(user, at) for user, _, at in without_copies(own_carts, recorded_carts)],
-        unpriced={item for _, item, _ in rows} - prices.keys(),
+        purchases=[Purchase(row.user, row.item, row.at, prices.get(row.item, 0.0)) for row in bought],
+        carts=[Cart(row.user, row.at) for row in rows if row.event in shop.cart_events],
+        unpriced={row.item for row in bought} - prices.keys(),
         n_copies=len(own) + len(recorded) - len(rows),
     )
 
 
-def _of_source(db: Database, shop: Shop, since: int, now: int, *, own: bool) -> tuple[list[Row], list[Row]]:
-    """Return the purchases that stand and the carts, of the shop's own tables or of ours."""
+def _rows(db: Database, shop: Shop, since: int, now: int, *, own: bool) -> list[Row]:
+    """Return the valid rows of the shop's own tables or of ours."""
     found = read_purchases(db, shop, since, carts=True, own=own, recorded=not own)
-    events, _ = clean_history(found, shop=shop, now=now)
-
-    def rows(names: Iterable[str]) -> list[Row]:
-        chosen = events.take(is_event(events, list(names)))
-        columns = chosen.users.tolist(), chosen.items.tolist(), chosen.timestamps.tolist()
-        return [(str(user), str(item), min(at, now)) for user, item, at in zip(*columns, strict=True)]
-
-    return rows(purchase_names(shop)), rows(shop.cart_events)
+    events, _ = valid_history(found, shop=shop, now=now)
+    columns = (column.tolist() for column in (events.users, events.items, events.events, events.timestamps))
+    return [
+        Row(str(user), str(item), events.event_names[event], min(at, now))
+        for user, item, event, at in zip(*columns, strict=True)
+    ]
 
 
 def _prices(db: Database, shop: Shop, items: Sequence[str]) -> dict[str, float]:

@@ -199,7 +199,11 @@ def event(user: int, item: int, name: str, days: float, **more: object) -> Track
 
 def test_the_report_credits_the_shops_own_revenue_and_nothing_twice(db: Database, shop: Shop) -> None:
     a_shop(db)
-    own = [(7, 101, "purchase", "2025-11-28 07:06:40"), (7, 102, "cancel", "2025-11-28 08:00:00")]
+    own = [
+        (7, 101, "purchase", "2025-11-28 07:06:40"),
+        (8, 101, "purchase", "2025-11-27 07:06:40"),
+        (8, 101, "cancel", "2025-11-28 09:00:00"),
+    ]
     db.insert(
         "Interactions",
         ({"userId": u, "productId": p, "actionCode": name, "timestamp": at} for u, p, name, at in own),
@@ -208,6 +212,7 @@ def test_the_report_credits_the_shops_own_revenue_and_nothing_twice(db: Database
         event(7, 101, "impression", 3, recommendation_id=FIRST, position=1),
         event(7, 101, "click", 3, recommendation_id=FIRST, position=1),
         event(7, 101, "purchase", 1),  # of the order in the shop's own table
+        event(8, 101, "purchase", 2),  # of the order that was cancelled
         event(7, 102, "purchase", 2),
         event(8, 102, "impression", 4, recommendation_id=SECOND),
         event(8, 102, "purchase", 3),
@@ -222,7 +227,7 @@ def test_the_report_credits_the_shops_own_revenue_and_nothing_twice(db: Database
     assert found.total == Sums(4, 20.0 + 5.0 + 5.0 + 0.0)
     assert found.credited == {"click": Sums(1, 20.0), "view": Sums(1, 5.0), "none": Sums(2, 5.0)}
     assert found.by_algorithm == {"encm": Sums(1, 20.0), "trending": Sums(1, 5.0)}
-    assert (found.unpriced, found.copies, found.left_out, found.comparison) == (1, 1, {"forged ids": 1}, None)
+    assert (found.unpriced, found.copies, found.left_out, found.comparison) == (1, 2, {"forged ids": 1}, None)
     assert found.until - found.since == 30 * DAY
 
 
