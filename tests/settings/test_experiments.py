@@ -30,6 +30,16 @@ def test_an_experiment_is_read_with_its_defaults(tmp_path: Path) -> None:
         assert (settings.experiment, settings.privacy) == (expected, Privacy(90))
 
 
+def test_the_example_of_the_page_is_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/EXPERIMENTS.md").read_text(encoding="utf-8")
+    (tmp_path / "recsys.toml").write_text(page.split("```toml\n")[1].split("```")[0], encoding="utf-8")
+
+    settings = load_settings(URL, tmp_path)
+
+    arms = (Arm("without", 0.5, "none"), Arm("with", 0.5))
+    assert (settings.experiment, settings.privacy) == (Experiment("lists", arms), Privacy(365))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
