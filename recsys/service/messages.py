@@ -236,7 +236,9 @@ class Outcomes(BaseModel):
     """What came of all recommendations, and what they have sold."""
 
     outcomes: list[Outcome]
-    sales: SalesReport
+    sales: SalesReport | None = Field(
+        description="Null where there are too many impressions and clicks; scripts/experiment.py makes the report then."
+    )
 
 
 class ErrorDetail(BaseModel):

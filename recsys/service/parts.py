@@ -25,11 +25,13 @@ from recsys.service.threads import Threads
 from recsys.settings import Settings, TrackedSource, with_tracking
 from recsys.settings.service import ServiceOptions
 from recsys.store import Database
+from recsys.store.tracking_experiments import count_list_events
 from recsys.tracking.analytics import outcomes
 from recsys.tracking.exports import export_similarities, export_together
 from recsys.tracking.sales import sales_report
 
 EXPORT_S = 300.0  # of the database, for all similarities of a version, and for all purchases of a report
+MOST_LIST_EVENTS = 1_000_000  # half a gigabyte and ten seconds for a report; of more, scripts/experiment.py makes it
 AGAIN_S = 30.0  # after an export that failed
 LOOK_S = 1.0  # between two looks whether another version serves
 
@@ -108,8 +110,11 @@ class Parts:
         settings, now = self.service.settings, int(time.time())
 
         def work(db: Database) -> dict[str, Any]:
+            rows = [outcome._asdict() for outcome in outcomes(db)]
+            if count_list_events(db, MOST_LIST_EVENTS) == MOST_LIST_EVENTS:
+                return {"outcomes": rows, "sales": None}
             report = sales_report(db, settings.shop, settings.experiment, settings.privacy, now=now)
-            return {"outcomes": [outcome._asdict() for outcome in outcomes(db)], "sales": asdict(report)}
+            return {"outcomes": rows, "sales": asdict(report)}
 
         return self.threads.use(work, seconds=EXPORT_S)
 

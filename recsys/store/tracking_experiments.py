@@ -67,6 +67,15 @@ def read_list_events(db: Database, since: int) -> Iterator[ListEvent]:
             yield ListEvent(text(user) or "", text(item) or "", str(event), text(answer) or "", int(at))
 
 
+def count_list_events(db: Database, most: int) -> int:
+    """Return how many impressions and clicks there are, but no more than `most`."""
+    sql = (
+        f"SELECT COUNT(*) FROM (SELECT id FROM {INTERACTIONS} "  # noqa: S608 - our own name
+        "WHERE interaction_type IN ('impression', 'click') LIMIT :most) c"
+    )
+    return int(db.query(sql, {"most": most})[0][0])
+
+
 def read_visits(db: Database, since: int) -> list[tuple[str, str]]:
     """Return which customers had an event in which visit, from a second since 1970 on, each once."""
     sql = (

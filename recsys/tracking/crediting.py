@@ -102,7 +102,7 @@ def believed(touches: Iterable[Touch], *, now: int) -> tuple[list[Touch], dict[s
         key = touch.recommendation_id, touch.item, touch.is_click
         if touch.at > now:
             left_out[AHEAD] += 1
-        elif not is_issued(touch.recommendation_id):
+        elif touch.recommendation_id not in owners and not is_issued(touch.recommendation_id):
             left_out[FORGED] += 1
         elif owners.setdefault(touch.recommendation_id, touch.user) != touch.user:
             left_out[STRANGE] += 1

@@ -11,6 +11,7 @@ import pytest
 
 from recsys.errors import DatabaseUnavailable, SettingsError
 from recsys.service import arms as arms_module
+from recsys.service import parts as parts_module
 from recsys.service.arms import served
 from recsys.service.lists import ListSpec
 from recsys.settings import Arm, Experiment, Privacy
@@ -140,6 +141,18 @@ def test_administrators_see_what_lists_have_sold_and_both_arms(service: HttpServ
     assert sales["comparison"]["verdict"] == "too few customers"
     assert [arm["name"] for arm in sales["comparison"]["arms"]] == ["none", "short"]
     assert sales["comparison"]["left_out"] == {"not observed for seven days yet": 1}
+
+
+def test_a_report_that_would_take_too_much_of_the_service_is_left_to_the_command(
+    service: HttpService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts_module, "MOST_LIST_EVENTS", 2)
+    named = {"recommendation_id": ask(service, user_id=SHORT)["recommendation_id"], "position": 1}
+    for n_events, has_report in ((1, True), (2, False)):
+        sent = {"user_id": SHORT, "product_id": 100 + n_events, "interaction_type": "impression", **named}
+        service.ask("POST", "/track", key=KEY, json=sent)
+        found = service.ask("GET", "/analytics", key=ADMIN).json()
+        assert (found["sales"] is not None, len(found["outcomes"])) == (has_report, 1)
 
 
 def test_old_events_are_swept_while_the_service_keeps_house(shop: Published, service: HttpService) -> None:
