@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -183,6 +183,18 @@ def figures(truth: str, runs: Sequence[Told]) -> dict[str, Any]:
         "sums_differ": sum(not math.isclose(math.fsum(run.credited.values()), run.total) for run in runs),
         "is_ok": share >= (LEAST_RIGHT if truth != "equal" else 1 - MOST_FALSE),
     }
+
+
+def markdown(results: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table of docs/EXPERIMENTS.md."""
+    rows = [
+        "| truth | shops | said better | said worse | no claim | median day of the claim |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in results:
+        day = "–" if row["median_day"] is None else f"{row['median_day']:.0f}"
+        rows.append(f"| {row['truth']} | {row['runs']} | {row['better']} | {row['worse']} | {row['none']} | {day} |")
+    return "\n".join(rows)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import experiments
-from benchmarks.experiments import TRUTHS, experiment_of, figures, simulate, taste_of, told
+from benchmarks.experiments import TRUTHS, experiment_of, figures, markdown, simulate, taste_of, told
+from tests.helpers.entry_points import ROOT
 
 N_USERS = 9_000
 
@@ -40,6 +41,13 @@ def test_the_second_arm_has_the_effect_that_the_simulator_says() -> None:
 
     assert means["A"] / counts["A"] == pytest.approx(1.32, rel=0.08)
     assert means["B"] / counts["B"] == pytest.approx(1.80, rel=0.08)
+
+
+def test_the_page_has_the_kept_figures_and_they_are_as_asked_for() -> None:
+    rows = json.loads((ROOT / "benchmarks/results/experiments.json").read_text(encoding="utf-8"))
+
+    assert markdown(rows) in (ROOT / "docs/EXPERIMENTS.md").read_text(encoding="utf-8")
+    assert all(row["runs"] == 100 and row["is_ok"] and not row["sums_differ"] for row in rows)
 
 
 def test_a_report_that_is_wrong_too_often_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
