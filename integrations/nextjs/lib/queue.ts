@@ -79,7 +79,8 @@ export function trackOnce(seen: Seen): void {
 }
 
 async function flush(): Promise<void> {
-  if (isSending || Date.now() < notBefore) return;
+  if (isSending) return;
+  if (Date.now() < notBefore) return schedule();
   isSending = true;
   try {
     for (let event = waiting()[0]; event; event = waiting()[0]) {

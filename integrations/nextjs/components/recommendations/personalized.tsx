@@ -15,5 +15,5 @@ export function Personalized({ title, context = 'homepage', productId, productHa
   const query = new URLSearchParams({ context, limit: String(limit) });
   if (productId !== undefined) query.set('productId', String(productId));
   if (productHandle) query.set('productHandle', productHandle);
-  return <Shelf title={title} address={`/api/recommendations?${query}`} />;
+  return <Shelf title={title} address={`/api/recommendations?${query}`} limit={limit} />;
 }

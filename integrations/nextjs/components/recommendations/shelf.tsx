@@ -6,7 +6,6 @@ import { track, trackOnce } from '@/lib/queue';
 import type { Reason, Recommendation, Recommendations } from '@/lib/service';
 
 const SEEN = 0.5; // of a card, which then counts as seen
-const WAITING = 4; // cards while the list is on its way
 const WHY: Record<string, string> = {
   viewed: 'Because of what you viewed',
   bought: 'Because of what you bought',
@@ -17,8 +16,8 @@ const WHY: Record<string, string> = {
   new: 'New',
 };
 
-/** Show the list of an address of `/api/recommendations`. Without products, for whatever reason, there is nothing. */
-export function Shelf({ title, address }: { title: string; address: string }) {
+/** Show the list of an address of `/api/recommendations`, of at most `limit` products. Without any, for whatever reason, there is nothing. */
+export function Shelf({ title, address, limit }: { title: string; address: string; limit: number }) {
   const list = useList(address);
   if (list !== null && list.recommendations.length === 0) return null;
   return (
@@ -26,7 +25,7 @@ export function Shelf({ title, address }: { title: string; address: string }) {
       <h2>{title}</h2>
       <ul>
         {list === null
-          ? Array.from({ length: WAITING }, (_, place) => <li key={place} className="card waiting" aria-hidden="true" />)
+          ? Array.from({ length: limit }, (_, place) => <li key={place} className="card waiting" aria-hidden="true" />)
           : list.recommendations.map((product, index) => (
               <Card key={product.id} product={product} position={index + 1} recommendationId={list.recommendationId} />
             ))}

@@ -14,8 +14,8 @@ const KEPT = { success: false, logged_locally: true };
 
 export async function POST(request: NextRequest): Promise<Response> {
   if (!JSON_TYPE.test(request.headers.get('content-type') ?? '')) return refused(415, 'The body should be application/json.');
-  const text = await request.text();
-  if (text.length > MOST_BYTES) return refused(413, `The body should have at most ${MOST_BYTES} bytes.`);
+  const text = await textOf(request);
+  if (text === null) return refused(413, `The body should have at most ${MOST_BYTES} bytes.`);
   const event = objectIn(text);
   if (event === null) return refused(400, 'The body should be one JSON object.');
   const owner = ownerOf(visitorOf(request.cookies), event.visitor);
@@ -43,6 +43,18 @@ function refused(status: number, message: string): NextResponse {
 
 function isSecure({ headers, nextUrl }: NextRequest): boolean {
   return (headers.get('x-forwarded-proto') ?? nextUrl.protocol).startsWith('https');
+}
+
+/** Return the body; null if it is too long, of which no more is read. */
+async function textOf({ body }: NextRequest): Promise<string | null> {
+  const parts: Uint8Array[] = [];
+  let nBytes = 0;
+  for await (const part of (body ?? []) as AsyncIterable<Uint8Array>) {
+    nBytes += part.length;
+    if (nBytes > MOST_BYTES) return null;
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString('utf8');
 }
 
 function objectIn(text: string): Record<string, any> | null {
