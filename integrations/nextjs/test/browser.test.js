@@ -44,7 +44,7 @@ for (const viewport of [PHONE, DESKTOP]) {
     const page = await visit({ viewport, prepare: watchShifts });
     await page.locator('.card a').nth(15).waitFor();
     assert.deepEqual(await page.locator('h2').allInnerTexts(), ['For you', 'Most viewed']);
-    assert.match(await page.locator('.card').first().innerText(), /Tea 101\s+5\.5\s+Because of what you viewed/);
+    assert.match(await page.locator('.card').first().innerText(), /Tea 101\s+5\.50\s+Because of what you viewed/);
     assert.equal(await page.evaluate(() => /** @type {any} */ (globalThis).isHacked), undefined);
     await assertSound(page, 'the home page');
     await assertStill(page);

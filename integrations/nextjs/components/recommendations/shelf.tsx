@@ -2,6 +2,7 @@
 /** A row of recommended products. It tells which of them were seen and clicked, and at which place. */
 import Link from 'next/link';
 import { useEffect, useRef, useState } from 'react';
+import { priceText } from '@/lib/money';
 import { track, trackOnce } from '@/lib/queue';
 import type { Reason, Recommendation, Recommendations } from '@/lib/service';
 
@@ -87,14 +88,6 @@ function useSeen(action: () => void) {
     return () => observer.disconnect();
   }, []);
   return element;
-}
-
-function priceText(price: number, currency: string | null): string {
-  try {
-    return new Intl.NumberFormat(undefined, currency ? { style: 'currency', currency } : {}).format(price);
-  } catch {
-    return String(price); // no code of a currency
-  }
 }
 
 function whyText(reason: Reason | null): string {
