@@ -50,7 +50,9 @@ SHOP_PAGE = "integrations/nextjs/.next/standalone/server.js"
 FOR_STOREFRONT = ("PATH", "HOME", "LANG", "TZ", "JWT_SECRET", "JWT_TTL_S", "SESSION_COOKIE", "SERVICE_KEY", "SHOP_URL")
 ANSWER_S = 2.0  # of a server on this machine
 READY_S = 120.0  # for one process, on a busy machine
-STOP_S = 20.0  # for all; a training that runs is then killed, and tried again later
+# What is sent, whether to the whole group, and the seconds for all to end. A worker waits for its tasks, and a training
+# that runs is interrupted by the second one: it is tried again later.
+STOPPING = ((signal.SIGTERM, False, 10.0), (signal.SIGTERM, True, 5.0), (signal.SIGKILL, True, 5.0))
 AGAIN_S = 0.1
 FAILED = 1
 
@@ -90,14 +92,10 @@ class Process:
         """Return its exit status; None while it runs."""
         return self.child.poll() if self.child else None
 
-    def send(self, number: signal.Signals) -> None:
-        """Send a signal to it, or with SIGKILL to its whole group."""
-        if self.child is None or self.child.poll() is not None:
-            return
-        if number is signal.SIGKILL:
-            os.killpg(self.child.pid, number)
-        else:
-            self.child.send_signal(number)
+    def send(self, number: signal.Signals, *, to_group: bool) -> None:
+        """Send a signal to it, or to its whole group; nothing once it has ended."""
+        if self.child is not None and self.child.poll() is None:
+            (os.killpg if to_group else os.kill)(self.child.pid, number)
 
     def last_line(self) -> str:
         """Return the last line that it wrote."""
@@ -199,18 +197,15 @@ def check_running(started: Sequence[Process]) -> None:
 
 
 def stop(started: Sequence[Process]) -> None:
-    """End the processes, the last one first, and kill what does not end in time."""
+    """End the processes, the last one first; those that do not end in time with all that they have started."""
+    for number, to_group, seconds in STOPPING:
+        for process in reversed(started):
+            process.send(number, to_group=to_group)
+        until = time.monotonic() + seconds
+        while any(process.ended() is None for process in started) and time.monotonic() < until:
+            time.sleep(AGAIN_S)
     for process in reversed(started):
-        process.send(signal.SIGTERM)
-    until = time.monotonic() + STOP_S
-    while any(process.ended() is None for process in started) and time.monotonic() < until:
-        time.sleep(AGAIN_S)
-    for process in reversed(started):
-        is_killed = process.ended() is None
-        process.send(signal.SIGKILL)
-        if process.child:
-            process.child.wait()
-        say(f"{process.name} {'was killed' if is_killed else 'stopped'}")
+        say(f"{process.name} stopped" if process.ended() is not None else f"{process.name} ✗ does not end")
 
 
 def variables_of(environ: Mapping[str, str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ import { MockService } from './mockService.js';
 
 const PROGRAM = fileURLToPath(new URL('../.next/standalone/server.js', import.meta.url));
 const START_MS = 60_000;
-const SECRET = 's'.repeat(32); // of the tests only
+export const SECRET = 's'.repeat(32); // of the tests only
 export const KEY = 'k'.repeat(32);
 
 export class Storefront {
