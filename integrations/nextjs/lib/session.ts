@@ -10,6 +10,8 @@ const MEDUSA_COOKIE = '_medusa_jwt';
 const GUEST_COOKIE = 'recsys_guest_id';
 const GUEST_S = 30 * 86_400;
 const GUEST = /^guest_[0-9a-f]{32}$/; // so that no guest can take a customer's id
+const GUEST_BYTES = 16;
+const LEAST_SESSION = 32; // characters: whoever guesses it would be the same guest
 const PART = /^[\w-]+$/;
 const MOST_TOKEN = 4096; // characters
 const SKEW_S = 60; // how far the clock of another machine that signs tokens may be ahead
@@ -37,9 +39,15 @@ export function visitorOf(cookies: Cookies): Visitor {
   return { customer: token ? customerOf(token, Date.now() / 1000) : null, guest: GUEST.test(guest) ? guest : null };
 }
 
-/** Return the id of a new guest. */
-export function newGuest(): string {
-  return `guest_${randomBytes(16).toString('hex')}`;
+/**
+ * Return the id of a new guest. Events of one visit get the same one, also those that are sent before the answer with the cookie is here.
+ *
+ * @param session The random id of the visit, which only this browser knows.
+ */
+export function newGuest(session: unknown): string {
+  const isKnown = typeof session === 'string' && session.length >= LEAST_SESSION;
+  const id = isKnown ? createHmac('sha256', process.env.JWT_SECRET ?? '').update(`guest ${session}`).digest() : randomBytes(GUEST_BYTES);
+  return `guest_${id.toString('hex', 0, GUEST_BYTES)}`;
 }
 
 /** Return the cookie that keeps a guest's id for 30 days from now. */

@@ -129,6 +129,16 @@ test('the first event of a guest sets a cookie that scripts cannot read, a list 
   assert.equal(shop.service.events()[1].user_id, user);
 });
 
+test('the first events of a visit are of one guest, whichever answer comes first', async () => {
+  const [one, other] = ['1', '2'].map((digit) => `session_${digit.repeat(32)}`);
+  for (const sessionId of [one, one, other, 'short', 'short', undefined]) await track({ ...VIEW, sessionId });
+
+  const users = shop.service.events().map(({ user_id: user }) => user);
+  assert.equal(users[0], users[1]);
+  assert.equal(new Set(users).size, 5);
+  for (const user of users) assert.match(user, /^guest_[0-9a-f]{32}$/);
+});
+
 test('an event that cannot be stored is kept by the browser', async () => {
   for (const mode of FAILURES) {
     shop.service.mode = mode;

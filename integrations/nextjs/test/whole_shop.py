@@ -28,7 +28,8 @@ def main(folder: Path) -> None:
             "EXPRESS_DATABASE_URL": f"sqlite:///{folder / 'shop.sqlite'}",
             "SPOOL_DIR": str(folder / "spool"),
         }
-        print(json.dumps(variables), flush=True)
+        sys.stdout.write(json.dumps(variables) + "\n")
+        sys.stdout.flush()
         sys.stdin.read()
 
 

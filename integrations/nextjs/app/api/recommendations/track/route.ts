@@ -16,11 +16,11 @@ export async function POST(request: NextRequest): Promise<Response> {
   if (!JSON_TYPE.test(request.headers.get('content-type') ?? '')) return refused(415, 'The body should be application/json.');
   const text = await textOf(request);
   if (text === null) return refused(413, `The body should have at most ${MOST_BYTES} bytes.`);
-  const event = objectIn(text);
+  const event = parsed(text);
   if (event === null) return refused(400, 'The body should be one JSON object.');
   const owner = ownerOf(visitorOf(request.cookies), event.visitor);
   if (owner === undefined) return NextResponse.json(KEPT); // it waits until its owner is here again
-  const user = owner ?? newGuest();
+  const user = owner ?? newGuest(event.sessionId);
   const response = answerOf(await ask('/track', { body: bodyOf(event, user) }));
   if (user.startsWith('guest_')) response.cookies.set(guestCookie(user, isSecure(request)));
   return response;
@@ -57,7 +57,7 @@ async function textOf({ body }: NextRequest): Promise<string | null> {
   return Buffer.concat(parts).toString('utf8');
 }
 
-function objectIn(text: string): Record<string, any> | null {
+function parsed(text: string): Record<string, any> | null {
   try {
     const value: unknown = JSON.parse(text);
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : null;
