@@ -84,6 +84,7 @@ RUN_IN = {
     "scripts/rollback.py": ("tests/lifecycle/test_rollback.py", "scripts.rollback"),
     "scripts/scheduler.py": ("tests/lifecycle/test_scheduler_command.py", "scheduler.py"),
     "scripts/shop.py": ("tests/demo/test_shop.py", "scripts/shop.py"),
+    "scripts/start_all.py": ("integrations/nextjs/test/wholeShop.js", "'start_all.py'"),
     "scripts/train_ratings.py": ("tests/ratings/test_training.py", "command.main"),
     "integrations/django/tests/kills.py": ("integrations/django/tests/test_workers.py", "kills.py"),
     "tests/helpers/fuzz_request.py": ("tests/bridge/test_fuzz_request.py", "helpers.fuzz_request"),
@@ -289,6 +290,15 @@ def check_celery(program: Program, _folders: Sequence[Path]) -> None:
     assert {"worker", "beat"} & set(program.words)
 
 
+def check_docker(program: Program, _folders: Sequence[Path]) -> None:
+    """Check the file and the profiles of `docker compose -f FILE`."""
+    assert program.words[1:3] == ["compose", "-f"]
+    name, *words = program.words[3:]
+    text = place_of(name, [ROOT]).read_text(encoding="utf-8")
+    for before, word in zip(words, words[1:], strict=False):
+        assert before != "--profile" or f"profiles: [{word}]" in text
+
+
 def check_nothing(_program: Program, _folders: Sequence[Path]) -> None:
     """Accept a program of every system, whose arguments are the reader's."""
 
@@ -305,6 +315,7 @@ CHECKS: dict[str, Callable[[Program, Sequence[Path]], None]] = {
     "npm": check_npm,
     "node": check_node,
     "curl": check_curl,
+    "docker": check_docker,
     "celery": check_celery,
     "export": check_export,
     **dict.fromkeys(["crontab", "du", "echo", "head", "mkdir", "openssl", "printf", "schtasks", "sed"], check_nothing),
