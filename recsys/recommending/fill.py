@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recsys import store
 from recsys.contract import Filters, Request
-from recsys.recommending.loading import Items
+from recsys.recommending.loading import Items, ModelBundle
 from recsys.recommending.user import User, indices_of
 from recsys.settings import Shop
 
@@ -99,7 +99,8 @@ def build_item_filter(request: Request, user: User, catalogue: Items) -> ItemFil
         is_candidate[indices_of(refs, request.candidates)] = True
         allowed &= is_candidate
         candidates = frozenset(refs[item].item_id for item in request.candidates if item in refs)
-    not_shown = request.exclude if request.item_id is None else (*request.exclude, request.item_id)
+    start = request.item_ids or (() if request.item_id is None else (request.item_id,))
+    not_shown = (*request.exclude, *start)
     allowed[user.hidden] = False
     allowed[indices_of(refs, not_shown)] = False
     excluded = user.hidden_ids.union(refs[item].item_id for item in not_shown if item in refs)
@@ -175,6 +176,13 @@ def _new_products(
     )
     eligible = item_filter.eligible(rows)
     return [(row.item_id, -1) for row in rows if row.item_id in eligible]
+
+
+def unseen_items(bundle: ModelBundle, recommended: RecommendationList) -> set[int | str]:
+    """Return the external ids of the items that filled the list and that training did not see: they are new."""
+    filled = [item for item, index in recommended.items if index < 0]
+    known = bundle.item_indices(filled) if filled else []
+    return {item for item, index in zip(filled, known, strict=True) if index < 0}
 
 
 def _passes_filters(filters: Filters, items: Items) -> NDArray[np.bool_]:

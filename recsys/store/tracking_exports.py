@@ -74,7 +74,7 @@ def together_rows(db: Database, item_id: str, limit: int) -> list[tuple[str, int
     """Return the items bought together with one, with orders, lift and both confidences, best first."""
     sql = (
         f"SELECT together_id, n_orders, lift, confidence, confidence_back FROM {TOGETHER} WHERE item_id = :item "  # noqa: S608 - our own name
-        "ORDER BY lift DESC, n_orders DESC, together_id LIMIT :limit"
+        "ORDER BY confidence * lift DESC, n_orders DESC, together_id LIMIT :limit"
     )
     rows = db.query(sql, {"item": db.key(item_id), "limit": limit})
     return [(text(other) or "", int(n), float(lift), float(one), float(back)) for other, n, lift, one, back in rows]
