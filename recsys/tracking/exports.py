@@ -184,5 +184,5 @@ def together(purchases: Interactions, parents: Mapping[str, str]) -> list[dict[s
 
 
 def together_with(db: Database, item_id: int | str, limit: int) -> list[TogetherItem]:
-    """Return the items bought together with one, best first; none for an unknown item."""
+    """Return the items bought together with one by the exported table, best first; none for an unknown item."""
     return [TogetherItem(*row) for row in together_rows(db, str(item_id), limit)]
