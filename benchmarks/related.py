@@ -41,8 +41,7 @@ from recsys.data.splitting import split_at  # noqa: E402
 from recsys.evaluation.ranking import top_k  # noqa: E402
 from recsys.features.features import Neighbours  # noqa: E402
 from recsys.features.query import Floats, Indices  # noqa: E402
-from recsys.related.orders import orders_of  # noqa: E402
-from recsys.related.together import TogetherPairs, together_pairs  # noqa: E402
+from recsys.related.together import TogetherPairs, orders_of, together_pairs  # noqa: E402
 from recsys.training.closed_form.choose import RECENT_HALF_LIFE_DAYS, popularity  # noqa: E402
 from recsys.training.closed_form.co_occurrence import user_item_matrix  # noqa: E402
 from recsys.training.closed_form.item_cf import item_cf  # noqa: E402

@@ -20,7 +20,7 @@ from recsys.features.query import Floats, Indices, Mask
 from recsys.recommending.fill import build_item_filter, fill_list, unseen_items
 from recsys.recommending.loading import ModelBundle
 from recsys.recommending.user import User, indices_of, load_user
-from recsys.related.together import basket_causes
+from recsys.related.together import nearest_in_basket
 from recsys.scorers.item_item import NeighbourScorer
 from recsys.scorers.popularity import Popularity
 from recsys.settings import Shop
@@ -102,14 +102,14 @@ def _together(bundle: ModelBundle, basket: Indices) -> list[Tier]:
 
 def _of_basket(model: str, source: Source, bundle: ModelBundle, weights: Neighbours, basket: Indices) -> Tier:
     """Return the items that go with a basket by a matrix of weights."""
-    causes = basket_causes(weights, basket)
+    nearest = nearest_in_basket(weights, basket)
 
     def reason(item: int) -> Reason | None:
-        [cause] = bundle.original_ids([int(causes[item])])
-        return Reason("together" if source == "together" else "similar", cause)
+        [partner] = bundle.original_ids([int(nearest[item])])
+        return Reason("together" if source == "together" else "similar", partner)
 
     scores = weights.accumulate(basket, np.ones(len(basket), np.float32))
-    return Tier(model, source, np.where(causes >= 0, scores, np.float32(0)), reason)
+    return Tier(model, source, np.where(nearest >= 0, scores, np.float32(0)), reason)
 
 
 def _trending(bundle: ModelBundle) -> list[Tier]:
@@ -168,8 +168,8 @@ def _warnings(request: Request, user: User, basket: Indices, n_items: int, notes
     """Return what was left out or missing, for people."""
     unknown_features = sorted(set(request.context) - set(user.context))
     warnings = [*user.notes, *notes, *(f"context: {name} is no feature of this version" for name in unknown_features)]
-    named = {user.refs[item].item_id if item in user.refs else item for item in request.item_ids or ()}
-    n_unknown = len(named) - len(basket)
+    item_ids = {user.refs[item].item_id if item in user.refs else item for item in request.item_ids or ()}
+    n_unknown = len(item_ids) - len(basket)
     if n_unknown > 0:
         warnings.append(f"item_ids: {n_unknown} that no model knows yet")
     if n_items < request.limit:

@@ -13,11 +13,33 @@ from recsys.errors.records import Record
 from recsys.features.features import Neighbours
 from recsys.features.query import Arrays, Indices
 
+ORDER_GAP_S = 600  # purchases of one user that follow within ten minutes belong to one order
 ORDER_DAYS = 365  # older orders are of another assortment
 MAX_ORDER_ITEMS = 100  # a larger order is a reseller's, and its pairs would outnumber all others
 MIN_ORDERS = 2  # a small shop has such pairs; the prior keeps them behind those of many orders
 LIFT_PRIOR = 3.0  # orders that a pair is thought to have had as chance has it
 NEIGHBOURS = 100  # the most partners of an item: a basket of several needs more than a list shows
+
+
+def orders_of(users: NDArray[np.integer], timestamps: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the number of the order that each purchase belongs to, from 1.
+
+    Args:
+        users: `(n,)` integers, who bought.
+        timestamps: `(n,)` int64, seconds since 1970, in any order. Purchases of one user of which each follows the one
+            before by at most `ORDER_GAP_S` are one order.
+
+    Returns:
+        `(n,)` int64.
+
+    >>> orders_of(np.array([7, 7, 8, 7]), np.array([0, 600, 600, 1201])).tolist()
+    [1, 1, 3, 2]
+    """
+    order = np.lexsort((timestamps, users))
+    is_next = (np.diff(users[order]) == 0) & (np.diff(timestamps[order]) <= ORDER_GAP_S)
+    numbers = np.empty(len(order), np.int64)
+    numbers[order] = np.cumsum(np.concatenate([[1], ~is_next]))[: len(order)]
+    return numbers
 
 
 class TogetherPairs(Record):
@@ -132,7 +154,7 @@ def _count(
     return *np.divmod(pairs, width), counts
 
 
-def basket_causes(weights: Neighbours, basket: Indices) -> Indices:
+def nearest_in_basket(weights: Neighbours, basket: Indices) -> Indices:
     """Return for each item the item of the basket that it goes with best; -1 where it goes with none.
 
     Args:
@@ -142,13 +164,13 @@ def basket_causes(weights: Neighbours, basket: Indices) -> Indices:
     Returns:
         `(n_items,)` int32.
     """
-    best, causes = np.zeros(weights.n_items, np.float32), np.full(weights.n_items, -1, np.int32)
+    best, nearest = np.zeros(weights.n_items, np.float32), np.full(weights.n_items, -1, np.int32)
     for item in basket.tolist():
         row = slice(int(weights.starts[item]), int(weights.starts[item + 1]))
         others, values = weights.neighbours[row], weights.similarities[row]
         stronger = values > best[others]
-        best[others[stronger]], causes[others[stronger]] = values[stronger], item
-    return causes
+        best[others[stronger]], nearest[others[stronger]] = values[stronger], item
+    return nearest
 
 
 def families_of(ids: Sequence[str], parents: Mapping[str, str]) -> NDArray[np.int64]:

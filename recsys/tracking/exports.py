@@ -13,8 +13,7 @@ from recsys.data.cleaning import SECONDS_PER_DAY, clean_history
 from recsys.data.interactions import Interactions
 from recsys.errors.records import Record
 from recsys.features.features import Neighbours
-from recsys.related.orders import orders_of
-from recsys.related.together import ORDER_DAYS, families_of, rank_in_group, together_pairs
+from recsys.related.together import ORDER_DAYS, families_of, orders_of, rank_in_group, together_pairs
 from recsys.settings import Shop
 from recsys.store import Database
 from recsys.store.tracking_exports import (

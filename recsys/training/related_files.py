@@ -12,8 +12,7 @@ from recsys.artifacts import Draft
 from recsys.data.cleaning import SECONDS_PER_DAY
 from recsys.data.dataset import Dataset
 from recsys.recommending.loading import PAIRS, TRENDS
-from recsys.related.orders import orders_of
-from recsys.related.together import ORDER_DAYS, families_of, together_pairs
+from recsys.related.together import ORDER_DAYS, families_of, orders_of, together_pairs
 from recsys.related.trending import trending
 from recsys.store.tracking_exports import read_parents
 from recsys.training.run import TrainingRun

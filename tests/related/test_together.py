@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recsys.related.together import TogetherPairs, basket_causes, together_pairs
+from recsys.related.together import TogetherPairs, nearest_in_basket, orders_of, together_pairs
 
 
 def pairs_of(*baskets: str, families: list[int] | None = None, n_neighbours: int = 100) -> TogetherPairs:
@@ -44,7 +44,7 @@ def test_no_pair_is_no_error(baskets: tuple[str, ...]) -> None:
     pairs = pairs_of(*baskets)
 
     assert (pairs.n_items, len(pairs.neighbours)) == (6, 0)
-    assert basket_causes(pairs.weights, np.array([0, 1], np.int32)).tolist() == [-1] * 6
+    assert nearest_in_basket(pairs.weights, np.array([0, 1], np.int32)).tolist() == [-1] * 6
 
 
 def test_the_arrays_of_a_version_are_the_pairs() -> None:
@@ -66,5 +66,18 @@ def test_a_basket_names_the_item_that_a_partner_goes_with_best() -> None:
     pairs = pairs_of(*["ac"] * 5, *["bc"] * 2, *["bd"] * 3, *"abcdef" * 3)
 
     # c is in 5 of the 8 orders with a, and in 2 of the 8 with b
-    assert basket_causes(pairs.weights, np.array([1, 0], np.int32)).tolist() == [-1, -1, 0, 1, -1, -1]
-    assert basket_causes(pairs.weights, np.zeros(0, np.int32)).tolist() == [-1] * 6
+    assert nearest_in_basket(pairs.weights, np.array([1, 0], np.int32)).tolist() == [-1, -1, 0, 1, -1, -1]
+    assert nearest_in_basket(pairs.weights, np.zeros(0, np.int32)).tolist() == [-1] * 6
+
+
+@pytest.mark.parametrize(
+    ("users", "seconds", "orders"),
+    [
+        ([], [], []),
+        ([1, 2, 1, 1, 2], [0, 0, 600, 1201, 599], [1, 3, 1, 2, 3]),
+        ([1, 1, 1], [0, 500, 1000], [1, 1, 1]),
+        ([1, 1, 1], [1300, 0, 600], [2, 1, 1]),
+    ],
+)
+def test_purchases_within_ten_minutes_are_one_order(users: list[int], seconds: list[int], orders: list[int]) -> None:
+    assert orders_of(np.array(users, np.int64), np.array(seconds, np.int64)).tolist() == orders
