@@ -87,6 +87,7 @@ class Request(Record):
         filters: Conditions on the items of the answer.
         item_id: The item that `similar` starts from.
         item_ids: The items that `together` starts from, 1 to 50; None with other operations.
+        complementary: Whether `together` leaves out items of the categories that the basket has.
         id: An id that the client chooses, repeated in the answer.
         budget_ms: Milliseconds after which an answer is of no use; None waits.
         strict: Whether a user of whom nothing is known is a failure, instead of a list of what is popular now.
@@ -104,6 +105,7 @@ class Request(Record):
     filters: Filters = Filters()
     item_id: Id | None = None
     item_ids: tuple[Id, ...] | None = None
+    complementary: bool = False
     id: Id | None = None
     budget_ms: int | None = None
     strict: bool = False
@@ -146,6 +148,8 @@ def _check_subject(request: Request) -> None:
         raise InvalidRequest("`item_ids` should be given with `op` together. Received: nothing.", field="item_ids")
     if request.op != "together" and request.item_ids is not None:
         raise refused("item_ids", "given only with `op` together", list(request.item_ids))
+    if request.op != "together" and request.complementary:
+        raise refused("complementary", "true only with `op` together", True)
     if request.op in RELATED_OPS and request.model != AUTO:
         raise refused("model", f"auto with `op` {request.op}, for which no model is chosen", request.model)
 
@@ -183,6 +187,7 @@ def request_checks(models: tuple[str, ...], ops: tuple[str, ...]) -> Mapping[str
         "filters": item_filters,
         "item_id": identifier,
         "item_ids": Many(identifier, 1, MAX_BASKET),
+        "complementary": flag,
         "id": identifier,
         "budget_ms": Whole(1, MAX_BUDGET_MS),
         "strict": flag,

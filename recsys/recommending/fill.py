@@ -32,6 +32,7 @@ class ItemFilter(NamedTuple):
         candidates: The only external ids that are eligible; None admits all.
         filters: Conditions on category, brand and price.
         limit: The length of the list, 1 to 100.
+        other_than: Categories whose items are not eligible, as `same_text` returns them.
     """
 
     allowed: NDArray[np.bool_]
@@ -39,6 +40,7 @@ class ItemFilter(NamedTuple):
     candidates: frozenset[int | str] | None
     filters: Filters
     limit: int
+    other_than: frozenset[str] = frozenset()
 
     @property
     def depth(self) -> int:
@@ -50,7 +52,11 @@ class ItemFilter(NamedTuple):
         """The columns that the filters read, besides whether a product is active: `category`, `brand`, `price`."""
         filters = self.filters
         has_bounds = filters.price_min is not None or filters.price_max is not None
-        needed = {"category": filters.category is not None, "brand": filters.brand is not None, "price": has_bounds}
+        needed = {
+            "category": filters.category is not None or bool(self.other_than),
+            "brand": filters.brand is not None,
+            "price": has_bounds,
+        }
         return [name for name, is_needed in needed.items() if is_needed]
 
     def eligible(self, rows: Iterable[store.ProductRow]) -> set[int | str]:
@@ -65,6 +71,7 @@ class ItemFilter(NamedTuple):
             and (candidates is None or row.item_id in candidates)
             and (filters.category is None or _is_same_text(row.category, filters.category))
             and (filters.brand is None or _is_same_text(row.brand, filters.brand))
+            and (not self.other_than or (row.category is not None and same_text(row.category) not in self.other_than))
             and (low is None or row.price >= low)
             and (high is None or row.price <= high)
         }
@@ -207,6 +214,11 @@ def in_category(items: Items, category: str) -> NDArray[np.bool_]:
     return np.isin(items.categories, _codes(items.category_names, category))
 
 
+def same_text(text: str) -> str:
+    """Return a text so that two texts which differ at most in case and outer spaces are equal."""
+    return text.strip().casefold()
+
+
 def _codes(names: Sequence[str], requested: str) -> list[int]:
     """Return the positions of all names that are spelt like the requested one."""
     return [code for code, name in enumerate(names) if _is_same_text(name, requested)]
@@ -214,4 +226,4 @@ def _codes(names: Sequence[str], requested: str) -> list[int]:
 
 def _is_same_text(name: str | None, requested: str) -> bool:
     """Return whether two texts differ at most in case and outer spaces."""
-    return name is not None and name.strip().casefold() == requested.strip().casefold()
+    return name is not None and same_text(name) == same_text(requested)

@@ -17,7 +17,7 @@ from recsys.errors import InternalError
 from recsys.evaluation.ranking import top_k
 from recsys.features.features import Neighbours
 from recsys.features.query import Floats, Indices, Mask
-from recsys.recommending.fill import build_item_filter, fill_list, unseen_items
+from recsys.recommending.fill import ItemFilter, build_item_filter, fill_list, same_text, unseen_items
 from recsys.recommending.loading import ModelBundle
 from recsys.recommending.user import User, indices_of, load_user
 from recsys.related.together import nearest_in_basket
@@ -66,6 +66,9 @@ def related_list(
     check()
     item_filter = build_item_filter(request, user, bundle.items)
     basket = indices_of(user.refs, request.item_ids or ())
+    if request.complementary:
+        products = [user.refs[item].item_id for item in request.item_ids or () if item in user.refs]
+        item_filter = _complementary(item_filter, bundle, store.products(db, shop, products, ["category"]))
     tiers = [*(_together(bundle, basket) if request.op == "together" else _trending(bundle)), _popular(bundle)]
     places = _places(tiers, item_filter.allowed, item_filter.depth)
     ids = dict(zip(places, bundle.original_ids(list(places)), strict=True))
@@ -84,6 +87,16 @@ def related_list(
         context=user.context,
         warnings=tuple(_warnings(request, user, basket, len(recommended.items), recommended.notes)),
     )
+
+
+def _complementary(item_filter: ItemFilter, bundle: ModelBundle, basket: Sequence[store.ProductRow]) -> ItemFilter:
+    """Return a filter without the categories of a basket, and without items of none; the same where it has none."""
+    categories = frozenset(same_text(row.category) for row in basket if row.category is not None)
+    if not categories:
+        return item_filter
+    codes = [code for code, name in enumerate(bundle.items.category_names) if same_text(name) not in categories]
+    allowed = item_filter.allowed & np.isin(bundle.items.categories, codes)
+    return item_filter._replace(allowed=allowed, other_than=categories)
 
 
 def _together(bundle: ModelBundle, basket: Indices) -> list[Tier]:

@@ -283,6 +283,9 @@ REFUSED = {
     "32 together with one item": (request(op="together", item_ids=3), "item_ids"),
     "39 hole in a basket": (request(op="together", item_ids=[3, None]), "item_ids[1]"),
     "47 true in a basket": (request(op="together", item_ids=[True]), "item_ids[0]"),
+    "complementary to nothing": (request(complementary=True), "complementary"),
+    "complementary to what is trending": (request(op="trending", complementary=True), "complementary"),
+    "47 1 as complementary": (request(op="together", item_ids=[3], complementary=1), "complementary"),
     "model of together": (request(op="together", item_ids=[3], model="BMF"), "model"),
     "model of trending": (request(op="trending", model="popularity"), "model"),
 }

@@ -180,6 +180,7 @@ def _domain_cases() -> Iterator[tuple[str, Case]]:
     }.items():
         yield f"85 together with {name}", ask(op="together", item_ids=items)
         yield f"85 a guest's basket of {name}", ask(op="together", item_ids=items, user_id=None, strict=True)
+    yield "85 together with other categories", ask(op="together", item_ids=[101, 4711, "x"], complementary=True)
     yield "85 together with nothing left", ask(op="together", item_ids=[101], exclude=list(ITEMS))
     yield "85 trending", ask(op="trending", limit=100)
     yield "85 trending for a guest, strict", ask(op="trending", user_id=None, strict=True)

@@ -98,6 +98,27 @@ def test_the_list_is_full_and_holds_nothing_that_is_sold_out_bought_or_in_the_ca
         assert (nobody.user_id, len(nobody.items)) == (999_999, 10)
 
 
+def test_complementary_items_are_of_another_category(published: Published, tmp_path: Path) -> None:
+    """101 is tea, 102 coffee; a new product's category is that of the shop's table."""
+    shop = published.copy(tmp_path / "copy")
+    shop.execute("UPDATE Products SET categoryId = NULL WHERE id = 109")
+    tea, coffee, honey = ({item for item in SOLD if (item - 101) % 3 == group} for group in range(3))
+
+    def ids(*items: int | str) -> set[int | str]:
+        return set(shown(shop.ask(op="together", item_ids=items, complementary=True, limit=100)))
+
+    assert ids(101) == (coffee | honey) - {109}
+    assert ids(101, 102) == honey - {109}
+    assert ids(101, 102, 103) == set()
+    assert ids(138) == (tea | coffee | honey) - {109} - {
+        item for item in SOLD if item % 3 == 138 % 3
+    }  # no model knows it
+    assert ids(109) == SOLD - {109}  # it has no category
+    assert ids(4711, "x") == SOLD
+    shop.execute("UPDATE Products SET categoryId = ' TEA ' WHERE id = 102")
+    assert ids(102) == (coffee | honey) - {102, 109}
+
+
 def test_what_rises_comes_first_and_then_what_is_popular(published: Published) -> None:
     bundle = published.load()
     rises = np.full(len(LEARNED), -1.0, np.float32)

@@ -15,6 +15,7 @@ const LATEST_S = 9_999_999_999; // the year 2286; more is milliseconds by mistak
 const matching = (pattern, error) => z.string({ error }).regex(pattern, { error });
 const textOf = (what, least, most) => z.string({ error: what }).min(least, { error: what }).max(most, { error: what });
 const idText = 'a whole number from 0 to 9007199254740991';
+const flag = z.enum(['true', 'false'], { error: 'true or false' }).transform((text) => text === 'true');
 const writtenId = matching(/^(?:0|[1-9]\d{0,15})$/, idText).transform(Number);
 const wholeId = z.number().int({ error: idText }).min(0, { error: idText });
 const id = z.union([z.number(), writtenId], { error: idText }).pipe(wholeId);
@@ -47,7 +48,7 @@ export const BROWSING = z.strictObject({
   limit: limit.default(10),
 });
 export const PRODUCT = z.strictObject({ productId: id });
-export const BASKET = LISTING.extend({ items: basket });
+export const BASKET = LISTING.extend({ items: basket, complementary: flag.default(false) });
 export const NOTHING = z.strictObject({});
 export const LOGIN = z.strictObject({
   email: textOf('an address of 1 to 255 characters', 1, 255),

@@ -55,8 +55,8 @@ export function recommendationController({ recommendations, answerCounts }) {
 
     /** Products bought together with those of a basket; for guests, too. */
     async listTogether(req, res) {
-      const { items, limit } = checked(BASKET, req.query);
-      send(res, await recommendations.together(items, { limit, ...visitorOf(req) }));
+      const { items, limit, complementary } = checked(BASKET, req.query);
+      send(res, await recommendations.together(items, { limit, complementary, ...visitorOf(req) }));
     },
 
     /** Products chosen more often now than before; for guests, too. */

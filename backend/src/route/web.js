@@ -29,7 +29,7 @@ const ADMINISTRATOR_BY_PASSWORD = 'administrator, also by password';
 const MACHINE = 'machine';
 
 const LISTING = '`?limit=` 1 to 100 (10), `?device=` desktop, mobile or tablet (as the browser says)';
-const BASKET = '`?items=` 1 to 50 ids, as 1,2';
+const BASKET = '`?items=` 1 to 50 ids, as 1,2, `?complementary=` true or false (false)';
 const BROWSING = '`?category=`, `?sort=` popular or new (popular), `?page=` 1 to 100 (1), `?limit=` 1 to 100 (10)';
 const STATE = 'the state of the server: `?userId=` (one’s own), `?limit=`; a browser is sent to `/admin`';
 const CUSTOMER = 'list, newest run of each model, newest 50 events: `?limit=` products of each list, 1 to 100 (10)';

@@ -89,6 +89,10 @@ export interface Request {
    */
   item_ids?: [Id, ...Id[]] | null;
   /**
+   * Whether together leaves out items of the categories that the basket has.
+   */
+  complementary?: boolean | null;
+  /**
    * An id that the client chooses, repeated in the answer.
    */
   id?: Id | null;

@@ -15,7 +15,7 @@ type Written<T> = [Id] extends [T]
 type Members<T> = { [Name in keyof T]: Written<T[Name]> };
 
 /** A request without `budget_ms`, which follows from the time that is left. */
-type RequestFields = Omit<Members<Request>, 'op' | 'item_id' | 'item_ids' | 'id' | 'budget_ms'>;
+type RequestFields = Omit<Members<Request>, 'op' | 'item_id' | 'item_ids' | 'complementary' | 'id' | 'budget_ms'>;
 
 /** A request or an answer with the caller's own id, which an answer returns. */
 interface WithId {
@@ -37,6 +37,7 @@ export interface SimilarRequest extends RequestFields, WithId {
 export interface TogetherRequest extends Omit<RequestFields, 'model'>, WithId {
   op: 'together';
   item_ids: readonly (Id | bigint)[];
+  complementary?: boolean | null;
 }
 
 /** A request for items that are chosen more often now than in the weeks before. */

@@ -182,11 +182,12 @@ export class RecommendationService {
    * repeat rule.
    *
    * @param {number[]} productIds At least one.
-   * @param {{limit?: number, userId?: number | null, guestId?: string | null}} [request]
+   * @param {{limit?: number, complementary?: boolean, userId?: number | null, guestId?: string | null}} [request] `complementary`: without
+   *     the categories of the basket; the fallback chain does not know them.
    */
-  async together(productIds, request = {}) {
+  async together(productIds, { complementary = false, ...request } = {}) {
     const basket = [...new Set(productIds)].sort((one, other) => one - other);
-    return this.#withoutModel(basket, { op: 'together', item_ids: basket }, request);
+    return this.#withoutModel(basket, { op: 'together', item_ids: basket, ...(complementary && { complementary }) }, request);
   }
 
   /**
@@ -379,7 +380,7 @@ export class RecommendationService {
     const options = await this.#guestOptions(guestId, { limit });
     const chosen = userId === null ? [] : this.#chosen({ userId }, options.rules);
     const about = { ...options, exclude: [...options.exclude, ...chosen, ...products], like: products[0] ?? null };
-    return this.#fromMemory(userId, about, this.#ofProducts, { key: `${request.op}:${products}`, request });
+    return this.#fromMemory(userId, about, this.#ofProducts, { key: JSON.stringify(request), request });
   }
 
   /** Answer with what Python has said, in memory or now, without what may not be shown. */

@@ -608,6 +608,8 @@ onBothDatabases((shopTest, kind) => {
     assert.deepEqual(python.requests, [{ op: 'together', item_ids: [12, 40], limit: 30 }]);
     assert.deepEqual(idsOf(await service.together([12, 40], { limit: 3 })), [39, 38, 37]);
     assert.equal(python.requests.length, 1);
+    await service.together([40], { limit: 3, complementary: true });
+    assert.deepEqual(python.requests[1], { op: 'together', item_ids: [40], complementary: true, limit: 30 });
     python.failure = 'crashed';
     const like = await service.together([12, 13], { limit: 4 });
     assert.deepEqual([like.fallbackReason, like.data.length], ['crashed', 4]);

@@ -70,6 +70,7 @@ for (const [path, status] of [
   ['/api/recommendations/together?items=1&items=2', 400],
   ['/api/recommendations/together?items=9007199254740993', 400],
   [`/api/recommendations/together?items=${Array(51).fill(1)}`, 400],
+  ['/api/recommendations/together?items=1&complementary=1', 400],
   ['/api/recommendations/trending?items=1', 400],
   ['//evil.example/..', 404],
 ]) {
