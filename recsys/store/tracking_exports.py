@@ -109,12 +109,17 @@ def read_purchases(db: Database, shop: Shop, since: int) -> Interactions:
     return read_interactions(db, bought, since=since)[0]
 
 
+def has_parents(shop: Shop) -> bool:
+    """Return whether the mapping names the product that each variant belongs to."""
+    return bool(_PARENT.search(products_sql(shop.products)))
+
+
 def read_parents(db: Database, shop: Shop) -> dict[str, str]:
     """Return the product that each variant belongs to, by ids as text; empty where the mapping has no `parent`."""
-    sql = products_sql(shop.products)
-    if not _PARENT.search(sql):
+    if not has_parents(shop):
         return {}
-    stream = db.stream(f"SELECT p.item_id, p.parent FROM {derived_table(sql, 'p')} WHERE p.parent IS NOT NULL")  # noqa: S608 - the shop's own text
+    products = derived_table(products_sql(shop.products), "p")
+    stream = db.stream(f"SELECT p.item_id, p.parent FROM {products} WHERE p.parent IS NOT NULL")  # noqa: S608 - the shop's own text
     return {text(item) or "": text(parent) or "" for rows in stream for item, parent in rows}
 
 

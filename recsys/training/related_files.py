@@ -14,7 +14,7 @@ from recsys.data.dataset import Dataset
 from recsys.recommending.loading import PAIRS, TRENDS
 from recsys.related.together import ORDER_DAYS, families_of, orders_of, together_pairs
 from recsys.related.trending import trending
-from recsys.store.tracking_exports import read_parents
+from recsys.store.tracking_exports import has_parents, read_parents
 from recsys.training.run import TrainingRun
 
 
@@ -35,6 +35,8 @@ def write_related(draft: Draft, data: Dataset, families: NDArray[np.int64] | Non
 
 def variants_of(run: TrainingRun, connect: Callable[..., store.Database]) -> NDArray[np.int64] | None:
     """Return the product that each item is a variant of, `(n_items,)` int64; None where the shop does not say."""
+    if not has_parents(run.settings.shop):
+        return None
     with connect(run.settings.database_url) as db:
         parents = read_parents(db, run.settings.shop)
-    return families_of(list(map(str, run.final.encoders.items.ids.tolist())), parents) if parents else None
+    return families_of(list(map(str, run.final.encoders.items.ids.tolist())), parents)

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from recsys import store
 from recsys.artifacts import Draft, open_version
 from recsys.related.together import TogetherPairs
-from recsys.training.related_files import write_related
+from recsys.training.related_files import variants_of, write_related
 from tests.helpers.datasets import dataset_of
 from tests.helpers.small_versions import UNSYNCED
+from tests.helpers.tiny_shop import Trained
 
 DAY = 86_400
 NOW = 1_704_067_200
@@ -37,3 +39,16 @@ def test_purchases_of_a_year_are_paired_and_every_event_counts_for_trends(tmp_pa
     assert pairs == [[(0, 1), (1, 0)], []]
     assert rises.shape == (5,) and (rises > 0).all()  # all have events of yesterday
     assert rises.argmax() == 0
+
+
+def test_variants_are_read_where_the_mapping_names_their_product(trained: Trained) -> None:
+    def never(url: object) -> store.Database:
+        raise AssertionError("A mapping without `parent` should ask nothing.")
+
+    assert variants_of(trained.run, never) is None
+    products = "SELECT id AS item_id, CASE WHEN id < 103 THEN 101 END AS parent FROM Products"
+    settings = replace(trained.run.settings, shop=replace(trained.run.settings.shop, products=products))
+    families = variants_of(replace(trained.run, settings=settings), store.connect)
+
+    assert families is not None and families[0] == families[1]
+    assert len(np.unique(families)) == len(families) - 1
