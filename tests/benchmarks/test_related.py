@@ -21,8 +21,8 @@ DAY = 86_400
 def orders(*baskets: str, first_day: int = 0) -> Interactions:
     """Return an order a day of one customer each: a name, then a letter for each item."""
     lines = [(basket[0], item, (first_day + day) * DAY) for day, basket in enumerate(baskets) for item in basket[1:]]
-    users, items, seconds = (np.array(column, kind) for column, kind in zip(zip(*lines), (object, object, int)))
-    return events(users, items, seconds)
+    users, items, seconds = zip(*lines, strict=True)
+    return events(np.array(users, object), np.array(items, object), np.array(seconds, np.int64))
 
 
 def test_one_known_item_of_each_order_is_held_out() -> None:
@@ -75,12 +75,8 @@ def test_pairs_of_the_earlier_orders_find_the_later_ones(tmp_path: Path, capsys:
 
 
 def test_a_missing_folder_and_a_missing_page_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        related.main([])
-        == related.main(["--markdown", str(tmp_path / "none.md")])
-        == related.main([str(tmp_path)])
-        == 1
-    )
+    commands: list[list[str]] = [[], ["--markdown", str(tmp_path / "none.md")], [str(tmp_path)]]
+    assert [related.main(command) for command in commands] == [1, 1, 1]
     told = capsys.readouterr().err
     assert "DATA_DIR should name the folder" in told and "--markdown should name a page" in told
     assert "transactions.csv.gz" in told

@@ -15,7 +15,7 @@ def pairs_of(*baskets: str, families: list[int] | None = None, n_neighbours: int
 
 
 def partners(pairs: TogetherPairs, item: int) -> list[int]:
-    return pairs.neighbours[pairs.starts[item] : pairs.starts[item + 1]].tolist()
+    return list(map(int, pairs.neighbours[pairs.starts[item] : pairs.starts[item + 1]]))
 
 
 def test_a_pair_has_lift_orders_and_both_confidences() -> None:
