@@ -144,13 +144,16 @@ def _count(
     orders: NDArray[np.int64], items: NDArray[np.integer], width: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return each pair `a < b` of one order, and in how many orders it is; rows ascend by order and item."""
-    found = [np.zeros(0, np.int64)]
+    found, numbers = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for step in range(1, MAX_ORDER_ITEMS):
         rows = np.flatnonzero(orders[:-step] == orders[step:])
         if len(rows) == 0:
             break  # no order has more lines
-        found.append(items[rows] * width + items[rows + step])
-    pairs, counts = np.unique(np.concatenate(found), return_counts=True)
+        pairs, counts = np.unique(items[rows] * width + items[rows + step], return_counts=True)
+        found.append(pairs)  # counted step by step, because orders hold a pair many times over
+        numbers.append(counts)
+    pairs, place = np.unique(np.concatenate(found), return_inverse=True)
+    counts = np.bincount(place, np.concatenate(numbers), minlength=len(pairs)).astype(np.int64)
     return *np.divmod(pairs, width), counts
 
 
