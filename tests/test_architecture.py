@@ -15,7 +15,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("settings", "features"),
     ("data", "scorers"),
-    ("evaluation", "networks"),
+    ("evaluation", "networks", "related"),
     MEDIA,
     ("recommending", "importing", "tracking"),
     ("lifecycle",),

@@ -8,7 +8,7 @@ export async function answered(): Promise<Id[]> {
   const { items, runs, source, model_version: version } = await pool.runPythonInference({ user_id: 7, limit: 3 }, { timeoutMs: 800 });
   const best: Item | undefined = items[0];
   const share: number | undefined = runs[0]?.metrics?.map10;
-  const known: 'model' | 'fold_in' | 'item_cf' | 'popularity' = source;
+  const known: 'model' | 'fold_in' | 'item_cf' | 'popularity' | 'together' | 'trending' = source;
   const pong = await pool.runPythonInference({ op: 'ping' });
   const { rss_bytes: bytes, refused } = await pool.runPythonInference({ op: 'stats', id: { any: 'id' } });
   const facts: [number, string, number | null, string | undefined] = [pong.protocol, version, bytes, refused?.message];
@@ -19,6 +19,8 @@ export const pending: Promise<Recommendation>[] = [
   runPythonInference({ user_id: 2n ** 60n, exclude: [1, '2', 3n], model: 'ENCM', context: { device_type: 'mobile', season: null } }),
   runPythonInference({ interactions: [{ item_id: 1n, event: 'view' }], filters: { price_max: 3, in_stock: true }, candidates: null }),
   runPythonInference({ op: 'similar', item_id: 112, user_id: null }, { timeoutMs: 800, python: 'python3' }),
+  runPythonInference({ op: 'together', item_ids: [112, 3n, 'A'] }),
+  runPythonInference({ op: 'trending', limit: 5 }),
 ];
 
 export function reasonOf(error: unknown): FailureReason | null {
@@ -38,6 +40,10 @@ export const refused = [
   () => pool.runPythonInference({ user_id: 7, budget_ms: 800 }),
   // @ts-expect-error `similar` starts from an item
   () => pool.runPythonInference({ op: 'similar', user_id: 7 }),
+  // @ts-expect-error `together` starts from items
+  () => pool.runPythonInference({ op: 'together', item_id: 7 }),
+  // @ts-expect-error no model is chosen for `trending`
+  () => pool.runPythonInference({ op: 'trending', model: 'BMF' }),
   // @ts-expect-error an event has a name
   () => pool.runPythonInference({ interactions: [{ item_id: 1 }] }),
   // @ts-expect-error one process for one request has no ping

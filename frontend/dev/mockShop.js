@@ -40,6 +40,27 @@ export function similarTo(state, known, limit) {
   return { errCode: 0, data, source: 'item_cf', fallbackReason: null, modelVersion: '20261120T0310Z-4f2a' };
 }
 
+/** Every third product goes with a basket; the last ones are only similar to its first product. */
+export function togetherWith(state, ids, user, limit) {
+  const hidden = new Set([...ids, ...[...latest(state, user, 'purchase'), ...inCart(state, user)].map(({ id }) => id)]);
+  const basket = state.products.filter(({ id }) => ids.includes(id));
+  const others = state.products.filter(({ id }) => !hidden.has(id));
+  const because = (code, { id, name }) => ({ code, itemId: id, name });
+  const rows = basket.flatMap((known) =>
+    others.filter(({ id }) => (id + known.id) % 3 === 0).slice(0, 4).map((product) => ({ product, why: because('together', known) })),
+  );
+  const alike = basket.slice(0, 1).flatMap((known) => others.map((product) => ({ product, why: because('similar', known) })));
+  return { errCode: 0, data: uniqueRows([...rows, ...alike], limit, 'together'), source: 'together', fallbackReason: null, modelVersion: '20261120T0310Z-4f2a' };
+}
+
+/** What has the most reviews among the newer half. */
+export function trendingNow(state, user, limit) {
+  const hidden = new Set([...latest(state, user, 'purchase'), ...inCart(state, user)].map(({ id }) => id));
+  const newer = state.products.slice(state.products.length / 2).filter(({ id }) => !hidden.has(id));
+  const rows = newer.toSorted((a, b) => b.reviews - a.reviews).map((product) => ({ product, why: { code: 'popular' } }));
+  return { errCode: 0, data: uniqueRows(rows, limit, 'trending'), source: 'trending', fallbackReason: null, modelVersion: '20261120T0310Z-4f2a' };
+}
+
 function uniqueRows(rows, limit, modelName) {
   const byId = new Map();
   for (const row of rows) if (!byId.has(row.product.id)) byId.set(row.product.id, row);

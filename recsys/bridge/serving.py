@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from recsys.bridge.watchdog import Watchdog, deadline_of
-from recsys.contract import Request, parse_request, success
+from recsys.contract import ITEM_OPS, Request, parse_request, success
 from recsys.errors import DatabaseUnavailable, DeadlineExceeded, InvalidRequest, UnknownUser
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from recsys.settings.database_url import DatabaseUrl
     from recsys.store import Database
 
-OPS = ("recommend", "similar")
+OPS = ITEM_OPS
 RESIDENT_ONCE = 72 << 20  # resident bytes of a one-shot process: it scores once, so it need not keep what it has read
 DATABASE_TIMEOUT_S = 5.0  # without a budget: far above the time of a few indexed queries, below a user's patience
 ANSWER_SHARE = 0.1  # the part of the time left that is kept for the answer, so that a slow database is still reported
@@ -149,7 +149,7 @@ class Service:
         """Return the response to a request for items.
 
         Args:
-            request: The checked request, `recommend` or `similar`.
+            request: The checked request, of an operation of `OPS`.
             deadline: The moment of `time.monotonic` after which an answer is of no use; None waits.
 
         Raises:
@@ -165,7 +165,7 @@ class Service:
         """Return the response of a version, maybe of one that does not serve yet.
 
         Args:
-            request: The checked request, `recommend` or `similar`.
+            request: The checked request, of an operation of `OPS`.
             bundle: The version.
             database: The open database.
             deadline: The moment of `time.monotonic` after which an answer is of no use; None waits.
@@ -213,7 +213,7 @@ def respond(request: Request, service: Service, arrived: float, deadline: float 
     """Return the line that answers a request for items.
 
     Args:
-        request: The checked request, `recommend` or `similar`.
+        request: The checked request, of an operation of `OPS`.
         service: The open service.
         arrived: The moment of `time.monotonic` at which the request was read.
         deadline: The moment of `time.monotonic` after which an answer is of no use; None waits.

@@ -4,7 +4,17 @@ The messages of workers only are in `recsys.contract.worker_messages`, so that a
 """
 
 from recsys.contract.checks import MAX_BYTES, MAX_DEPTH, MAX_LENGTH, MAX_TEXT_BYTES, MAX_WHOLE, Id
-from recsys.contract.request import AUTO, Filters, Op, RecentEvent, Request, parse_request, request_id
+from recsys.contract.request import (
+    AUTO,
+    ITEM_OPS,
+    RELATED_OPS,
+    Filters,
+    Op,
+    RecentEvent,
+    Request,
+    parse_request,
+    request_id,
+)
 from recsys.contract.response import (
     PROTOCOL,
     Basis,
@@ -21,6 +31,7 @@ from recsys.contract.response import (
 
 __all__ = [
     "AUTO",
+    "ITEM_OPS",
     "MAX_BYTES",
     "MAX_DEPTH",
     "MAX_LENGTH",
@@ -36,6 +47,7 @@ __all__ = [
     "Reason",
     "ReasonCode",
     "RecentEvent",
+    "RELATED_OPS",
     "Request",
     "Response",
     "Run",

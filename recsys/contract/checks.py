@@ -218,15 +218,21 @@ class Choice:
 
 
 class Many:
-    """The check of a list, whose members all have to pass `check`."""
+    """The check of a list with `least` to `most` members, which all have to pass `check`."""
 
-    def __init__(self, check: Check) -> None:
+    def __init__(self, check: Check, least: int = 0, most: int = MAX_LENGTH) -> None:
         self.check = check
+        self.least = least
+        self.most = most
 
     def __call__(self, value: object, field: str) -> tuple[Any, ...]:
         """Return the members."""
         if not isinstance(value, list):
             raise refused(field, "a list", value)
+        if not self.least <= len(value) <= self.most:
+            raise InvalidRequest(
+                f"`{field}` should have {self.least} to {self.most} members. Received: {len(value)}.", field=field
+            )
         return tuple(self.check(member, f"{field}[{position}]") for position, member in enumerate(value))
 
 

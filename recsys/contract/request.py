@@ -26,11 +26,15 @@ from recsys.contract.checks import (
 from recsys.errors import InvalidRequest, RecsysError
 from recsys.errors.records import Record
 
-Op = Literal["recommend", "similar", "ping", "stats", "reload"]
+Op = Literal["recommend", "similar", "together", "trending", "ping", "stats", "reload"]
+
+ITEM_OPS = ("recommend", "similar", "together", "trending")  # operations that are answered with items
+RELATED_OPS = ("together", "trending")  # those whose lists no model ranks
 
 AUTO = "auto"
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 100
+MAX_BASKET = 50
 MAX_BUDGET_MS = 600_000  # ten minutes: longer than any answer takes, and within the range of every clock
 LAST_SECOND = 253_402_300_799  # the end of the year 9999; a timestamp in milliseconds is beyond it
 
@@ -82,6 +86,8 @@ class Request(Record):
         exclude: Items that may not be recommended.
         filters: Conditions on the items of the answer.
         item_id: The item that `similar` starts from.
+        item_ids: The items that `together` starts from, 1 to 50; None with other operations.
+        complementary: Whether `together` leaves out items of the categories that the basket has.
         id: An id that the client chooses, repeated in the answer.
         budget_ms: Milliseconds after which an answer is of no use; None waits.
         strict: Whether a user of whom nothing is known is a failure, instead of a list of what is popular now.
@@ -98,12 +104,14 @@ class Request(Record):
     exclude: tuple[Id, ...] = ()
     filters: Filters = Filters()
     item_id: Id | None = None
+    item_ids: tuple[Id, ...] | None = None
+    complementary: bool = False
     id: Id | None = None
     budget_ms: int | None = None
     strict: bool = False
 
 
-def parse_request(data: bytes, *, models: Sequence[str], ops: Sequence[str] = ("recommend", "similar")) -> Request:
+def parse_request(data: bytes, *, models: Sequence[str], ops: Sequence[str] = ITEM_OPS) -> Request:
     """Return the request that one line of bytes holds.
 
     Args:
@@ -131,11 +139,19 @@ def request_id(data: bytes) -> Id | None:
 
 
 def _check_subject(request: Request) -> None:
-    """Refuse a request of `similar` without an item, and an item without `similar`."""
+    """Refuse an operation without the item or items that it starts from, and items of another operation."""
     if request.op == "similar" and request.item_id is None:
         raise InvalidRequest("`item_id` should be given with `op` similar. Received: nothing.", field="item_id")
-    if request.op == "recommend" and request.item_id is not None:
+    if request.op in ITEM_OPS and request.op != "similar" and request.item_id is not None:
         raise refused("item_id", "given only with `op` similar", request.item_id)
+    if request.op == "together" and request.item_ids is None:
+        raise InvalidRequest("`item_ids` should be given with `op` together. Received: nothing.", field="item_ids")
+    if request.op != "together" and request.item_ids is not None:
+        raise refused("item_ids", "given only with `op` together", list(request.item_ids))
+    if request.op != "together" and request.complementary:
+        raise refused("complementary", "true only with `op` together", True)
+    if request.op in RELATED_OPS and request.model != AUTO:
+        raise refused("model", f"auto with `op` {request.op}, for which no model is chosen", request.model)
 
 
 def recent_event(value: object, path: str) -> RecentEvent:
@@ -170,6 +186,8 @@ def request_checks(models: tuple[str, ...], ops: tuple[str, ...]) -> Mapping[str
         "exclude": Many(identifier),
         "filters": item_filters,
         "item_id": identifier,
+        "item_ids": Many(identifier, 1, MAX_BASKET),
+        "complementary": flag,
         "id": identifier,
         "budget_ms": Whole(1, MAX_BUDGET_MS),
         "strict": flag,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recsys import store
 from recsys.contract import Filters, Request
-from recsys.recommending.loading import Items
+from recsys.recommending.loading import Items, ModelBundle
 from recsys.recommending.user import User, indices_of
 from recsys.settings import Shop
 
@@ -32,6 +32,7 @@ class ItemFilter(NamedTuple):
         candidates: The only external ids that are eligible; None admits all.
         filters: Conditions on category, brand and price.
         limit: The length of the list, 1 to 100.
+        other_than: Categories whose items are not eligible, as `same_text` returns them.
     """
 
     allowed: NDArray[np.bool_]
@@ -39,6 +40,7 @@ class ItemFilter(NamedTuple):
     candidates: frozenset[int | str] | None
     filters: Filters
     limit: int
+    other_than: frozenset[str] = frozenset()
 
     @property
     def depth(self) -> int:
@@ -50,7 +52,11 @@ class ItemFilter(NamedTuple):
         """The columns that the filters read, besides whether a product is active: `category`, `brand`, `price`."""
         filters = self.filters
         has_bounds = filters.price_min is not None or filters.price_max is not None
-        needed = {"category": filters.category is not None, "brand": filters.brand is not None, "price": has_bounds}
+        needed = {
+            "category": filters.category is not None or bool(self.other_than),
+            "brand": filters.brand is not None,
+            "price": has_bounds,
+        }
         return [name for name, is_needed in needed.items() if is_needed]
 
     def eligible(self, rows: Iterable[store.ProductRow]) -> set[int | str]:
@@ -65,6 +71,7 @@ class ItemFilter(NamedTuple):
             and (candidates is None or row.item_id in candidates)
             and (filters.category is None or _is_same_text(row.category, filters.category))
             and (filters.brand is None or _is_same_text(row.brand, filters.brand))
+            and (not self.other_than or (row.category is not None and same_text(row.category) not in self.other_than))
             and (low is None or row.price >= low)
             and (high is None or row.price <= high)
         }
@@ -99,7 +106,8 @@ def build_item_filter(request: Request, user: User, catalogue: Items) -> ItemFil
         is_candidate[indices_of(refs, request.candidates)] = True
         allowed &= is_candidate
         candidates = frozenset(refs[item].item_id for item in request.candidates if item in refs)
-    not_shown = request.exclude if request.item_id is None else (*request.exclude, request.item_id)
+    start = request.item_ids or (() if request.item_id is None else (request.item_id,))
+    not_shown = (*request.exclude, *start)
     allowed[user.hidden] = False
     allowed[indices_of(refs, not_shown)] = False
     excluded = user.hidden_ids.union(refs[item].item_id for item in not_shown if item in refs)
@@ -177,6 +185,13 @@ def _new_products(
     return [(row.item_id, -1) for row in rows if row.item_id in eligible]
 
 
+def unseen_items(bundle: ModelBundle, recommended: RecommendationList) -> set[int | str]:
+    """Return the external ids of the items that filled the list and that training did not see: they are new."""
+    filled = [item for item, index in recommended.items if index < 0]
+    known = bundle.item_indices(filled) if filled else []
+    return {item for item, index in zip(filled, known, strict=True) if index < 0}
+
+
 def _passes_filters(filters: Filters, items: Items) -> NDArray[np.bool_]:
     """Return which items were active and passed the filters when the version was trained, `(n_items,)` bool.
 
@@ -199,6 +214,11 @@ def in_category(items: Items, category: str) -> NDArray[np.bool_]:
     return np.isin(items.categories, _codes(items.category_names, category))
 
 
+def same_text(text: str) -> str:
+    """Return a text so that two texts which differ at most in case and outer spaces are equal."""
+    return text.strip().casefold()
+
+
 def _codes(names: Sequence[str], requested: str) -> list[int]:
     """Return the positions of all names that are spelt like the requested one."""
     return [code for code, name in enumerate(names) if _is_same_text(name, requested)]
@@ -206,4 +226,4 @@ def _codes(names: Sequence[str], requested: str) -> list[int]:
 
 def _is_same_text(name: str | None, requested: str) -> bool:
     """Return whether two texts differ at most in case and outer spaces."""
-    return name is not None and name.strip().casefold() == requested.strip().casefold()
+    return name is not None and same_text(name) == same_text(requested)

@@ -21,7 +21,8 @@ from recsys.errors import ModelRefused
 from recsys.errors.records import Record
 from recsys.evaluation.selection import Priors, segment_of
 from recsys.features.features import Features
-from recsys.features.query import Query
+from recsys.features.query import Floats, Query
+from recsys.related.together import TogetherPairs
 from recsys.scorers.base import Scorer
 from recsys.scorers.layers import LinearEnsemble
 from recsys.scorers.registry import MODELS, REGISTRY
@@ -29,6 +30,7 @@ from recsys.scorers.retrieval import INDEXED, Candidates
 from recsys.settings.shop import DEFAULT_CART_EVENTS, DEFAULT_UNCART_EVENTS
 
 INDEX = "candidates.usearch"
+PAIRS, TRENDS = "together.h5", "trending.h5"
 OWN_BYTES = 64 << 20  # resident memory of a process without its version's files
 
 
@@ -111,6 +113,36 @@ class ModelBundle(Record):
         """Whether the process would hold more than `resident_limit`, if all of the version's files were resident."""
         return OWN_BYTES + self.version.size > self.resident_limit
 
+    @cached_property
+    def pairs(self) -> TogetherPairs | None:
+        """The items that are bought together, read on first use; None in a version without them.
+
+        Raises:
+            ModelRefused: They are not of this version's items.
+        """
+        if not self.version.holds(PAIRS):
+            return None
+        pairs = TogetherPairs.from_arrays(self.version.arrays(PAIRS))
+        self._check_length(PAIRS, pairs.n_items)
+        return pairs
+
+    @cached_property
+    def trends(self) -> Floats | None:
+        """How much each item rose at the end of training's events, read on first use; None in an older version.
+
+        Raises:
+            ModelRefused: They are not of this version's items.
+        """
+        if not self.version.holds(TRENDS):
+            return None
+        rises = self.version.arrays(TRENDS)["rises"]
+        self._check_length(TRENDS, len(rises))
+        return rises
+
+    def _check_length(self, name: str, n_items: int) -> None:
+        if n_items != len(self.items):
+            raise ModelRefused(f"{name} of {self.name} should hold {len(self.items)} items. Received: {n_items}.")
+
     def original_ids(self, indices: Sequence[int]) -> list[int | str]:
         """Return the external ids of item indices, in their order."""
         return _texts(self._ids[np.array(indices, np.int64)])
@@ -136,7 +168,9 @@ class ModelBundle(Record):
         for name in self.scorers.names:
             _ = self.scorers[name]
         len(self.heldout)
-        _ = self.candidates
+        _ = self.candidates, self.trends
+        if self.pairs is not None:
+            _ = self.pairs.weights
         if not (self._ids[1:] > self._ids[:-1]).all():
             raise ModelRefused(f"{self.name} should hold the ids of its items in ascending order. Received: others.")
 

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from recsys import store
 from recsys.artifacts.nearest import LIBRARY
-from recsys.contract import AUTO, Item, Reason, Request, Response, Run, Source
+from recsys.contract import AUTO, RELATED_OPS, Item, Reason, Request, Response, Run, Source
 from recsys.errors import DeadlineExceeded, InternalError
 from recsys.evaluation.selection import Priors
 from recsys.features.query import Mask, Query
 from recsys.recommending.explain import explanations
-from recsys.recommending.fill import RecommendationList, build_item_filter, fill_list, in_category
+from recsys.recommending.fill import RecommendationList, build_item_filter, fill_list, in_category, unseen_items
 from recsys.recommending.loading import Items, ModelBundle, Scorers
+from recsys.recommending.related_list import related_list
 from recsys.recommending.runs import K as HOLDOUT_K
 from recsys.recommending.runs import (
     ModelEvidence,
@@ -58,7 +59,7 @@ def recommend(
     """Answer one request.
 
     Args:
-        request: The checked request, `recommend` or `similar`.
+        request: The checked request, of an operation that asks for items.
         bundle: The version that answers.
         db: The shop's database.
         shop: The mapping of the shop's tables.
@@ -86,6 +87,8 @@ def recommend(
         return ScoringTask(query, allowed, items, compute_features(scorers.features, query, items))
 
     shop, scorers = replace(shop, **bundle.rules), bundle.scorers
+    if request.op in RELATED_OPS:
+        return related_list(request, bundle, db, shop=shop, now=now, check=check_deadline)
     user = load_user(request, bundle, db, shop=shop, now=now)
     check_deadline()
 
@@ -119,9 +122,7 @@ def recommend(
     recommended = fill_list(db, shop, item_filter, ranked, others, ids)
     check_deadline()
 
-    filled = [item for item, index in recommended.items if index < 0]
-    known = bundle.item_indices(filled) if filled else []
-    unseen = {item for item, index in zip(filled, known, strict=True) if index < 0}
+    unseen = unseen_items(bundle, recommended)
     scored = np.array([index for _, index in recommended.items if index >= 0], np.int32)
     positions = scored if present.items is None else np.searchsorted(present.items, scored)
     logits = dict(zip(scored.tolist(), winner.logits[positions].tolist(), strict=True))

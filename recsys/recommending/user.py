@@ -103,7 +103,7 @@ def resolve_items(request: Request, bundle: ModelBundle) -> ItemRefs:
     """Return the items that a request names, by the id as received; ids that the shop cannot have are left out."""
     received = [event.item_id for event in request.interactions]
     received += [*request.ground_truth, *(request.candidates or ()), *request.exclude]
-    received += [] if request.item_id is None else [request.item_id]
+    received += [*(() if request.item_id is None else (request.item_id,)), *(request.item_ids or ())]
     ids = {written: item for written in received if (item := canonical(written, bundle.item_kind)) is not None}
     item_indices = bundle.item_indices(list(ids.values())) if ids else []
     return {written: ItemRef(item, index) for (written, item), index in zip(ids.items(), item_indices, strict=True)}
@@ -121,7 +121,7 @@ def load_user(request: Request, bundle: ModelBundle, db: store.Database, *, shop
     stays hidden.
 
     Args:
-        request: The checked request, `recommend` or `similar`.
+        request: The checked request, of an operation that asks for items.
         bundle: The version that answers.
         db: The shop's database.
         shop: The mapping with the version's event names and rules.
@@ -147,7 +147,7 @@ def load_user(request: Request, bundle: ModelBundle, db: store.Database, *, shop
         events, user_index = without_cancelled(valid, shop), stored.user
     indices = events.contexts[INDEX]
     is_new = user_index is None and not (indices >= 0).any()
-    if is_new and request.strict and not is_similar:
+    if is_new and request.strict and request.op == "recommend":
         received = "nothing" if request.user_id is None else repr(request.user_id)
         raise UnknownUser(
             f"`user_id` should be a user of the training or have events on its items. Received: {received}."
@@ -316,7 +316,7 @@ def _request_events(request: Request, refs: ItemRefs, shop: Shop, now: int) -> s
     # a cancellation or a removal may have a weight, too
     names = tuple(dict.fromkeys((*shop.event_weights, *shop.cancel_events, *shop.uncart_events)))
     for position, event in enumerate(request.interactions):
-        if event.event not in names and request.op == "recommend":  # `similar` leaves them out
+        if event.event not in names and request.op == "recommend":  # the others leave them out
             field = f"interactions[{position}].event"
             raise InvalidRequest(
                 f"`{field}` should be one of {listed(sorted(names))}. Received: {event.event!r}.", field=field

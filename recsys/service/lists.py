@@ -18,12 +18,13 @@ from recsys.recommending.loading import ModelBundle
 from recsys.service.messages import Ranking
 from recsys.service.rankings import Rankings
 from recsys.store import Database
-from recsys.tracking.exports import similar_items, together_with
+from recsys.tracking.exports import similar_items
 
 DECODED = 512  # lists, of some twenty kilobytes each: a visit asks for the same few again
 SCORE_DIGITS = 6  # a list of a hundred then takes half the bytes
 RANKINGS = get_args(Ranking)
 SIMILAR = "similar"  # the list of exported similarities
+TRENDING = "trending"  # the ranking that goes on with the trends of the version
 BASKETS = ("cart", "checkout")  # pages where what is bought together comes first
 
 Entry = tuple[int | str, float, tuple[str, int | str | None, str | None] | None]
@@ -105,32 +106,29 @@ def make_list(service: Service, ranked_items: Rankings, spec: ListSpec, bundle: 
         alike = _of_version(bundle, ((item.item_id, item.score) for item in found))
         first = [(item, _share(score), (SIMILAR, spec.product, None)) for item, score in alike]
         return _filled("similarities", first, lambda: _recommended(service, spec, bundle, db))
-    if spec.context in BASKETS and spec.product is not None:
-        together = together_with(db, spec.product, MAX_LIMIT)
-        bought = _of_version(bundle, ((item.item_id, _share(item.lift)) for item in together))
-        if bought:
-            pairs = [(item, score, ("together", spec.product, None)) for item, score in bought]
-            return _filled("together", pairs, lambda: _recommended(service, spec, bundle, db))
     return _recommended(service, spec, bundle, db)
 
 
 def _recommended(service: Service, spec: ListSpec, bundle: ModelBundle, db: Database) -> KeptList:
     """Return the list of the use case."""
-    is_similar = spec.product is not None and spec.context not in RANKINGS
-    purchase = service.settings.shop.purchase_events[0] if spec.bought else ""
-    request = Request(
-        op="similar" if is_similar else "recommend",
-        user_id=spec.user,
-        limit=MAX_LIMIT,
-        model=spec.model,
-        interactions=tuple(RecentEvent(item, purchase) for item in spec.bought),
-        item_id=spec.product if is_similar else None,
-    )
-    response = service.answer(request, bundle, db, None)
+    response = service.answer(_request(service, spec), bundle, db, None)
     return KeptList(
         response.model,
         tuple((item.product_id, _rounded(item.score), _entry_reason(item.reason)) for item in response.items),
     )
+
+
+def _request(service: Service, spec: ListSpec) -> Request:
+    """Return the request of the contract that a list is the answer to, or that goes on with it."""
+    limit, product = MAX_LIMIT, spec.product
+    if spec.context == TRENDING:
+        return Request(op="trending", user_id=spec.user, limit=limit)
+    if spec.context in BASKETS and product is not None:
+        return Request(op="together", user_id=spec.user, limit=limit, item_ids=(product,))
+    if product is not None and spec.context not in RANKINGS:
+        return Request(op="similar", user_id=spec.user, limit=limit, model=spec.model, item_id=product)
+    bought = tuple(RecentEvent(item, service.settings.shop.purchase_events[0]) for item in spec.bought)
+    return Request(user_id=spec.user, limit=limit, model=spec.model, interactions=bought)
 
 
 def _filled(algorithm: str, first: Sequence[Entry], fill: Callable[[], KeptList]) -> KeptList:

@@ -143,7 +143,7 @@ class Tracked(BaseModel):
 class Why(BaseModel):
     """Why a product is in the list."""
 
-    code: ReasonCode | Literal["together"]
+    code: ReasonCode
     item_id: int | str | None = None
     category: str | None = None
 

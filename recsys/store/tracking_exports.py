@@ -74,7 +74,7 @@ def together_rows(db: Database, item_id: str, limit: int) -> list[tuple[str, int
     """Return the items bought together with one, with orders, lift and both confidences, best first."""
     sql = (
         f"SELECT together_id, n_orders, lift, confidence, confidence_back FROM {TOGETHER} WHERE item_id = :item "  # noqa: S608 - our own name
-        "ORDER BY lift DESC, n_orders DESC, together_id LIMIT :limit"
+        "ORDER BY confidence * lift DESC, n_orders DESC, together_id LIMIT :limit"
     )
     rows = db.query(sql, {"item": db.key(item_id), "limit": limit})
     return [(text(other) or "", int(n), float(lift), float(one), float(back)) for other, n, lift, one, back in rows]
@@ -116,12 +116,17 @@ def read_purchases(
     return read_interactions(db, bought, since=since)[0]
 
 
+def has_parents(shop: Shop) -> bool:
+    """Return whether the mapping names the product that each variant belongs to."""
+    return bool(_PARENT.search(products_sql(shop.products)))
+
+
 def read_parents(db: Database, shop: Shop) -> dict[str, str]:
     """Return the product that each variant belongs to, by ids as text; empty where the mapping has no `parent`."""
-    sql = products_sql(shop.products)
-    if not _PARENT.search(sql):
+    if not has_parents(shop):
         return {}
-    stream = db.stream(f"SELECT p.item_id, p.parent FROM {derived_table(sql, 'p')} WHERE p.parent IS NOT NULL")  # noqa: S608 - the shop's own text
+    products = derived_table(products_sql(shop.products), "p")
+    stream = db.stream(f"SELECT p.item_id, p.parent FROM {products} WHERE p.parent IS NOT NULL")  # noqa: S608 - the shop's own text
     return {text(item) or "": text(parent) or "" for rows in stream for item, parent in rows}
 
 

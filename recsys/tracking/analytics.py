@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 from typing import Literal, NamedTuple, get_args
 from uuid import uuid4
 
+import numpy as np
+
 from recsys.data.cleaning import SECONDS_PER_DAY
 from recsys.data.purchases import purchase_names
 from recsys.errors.wording import listed
+from recsys.related.trending import LONGER_DAYS, RECENT_DAYS, rises
 from recsys.scorers.registry import REGISTRY
 from recsys.settings import Shop, TrackedSource, with_tracking
 from recsys.store import Database
@@ -30,9 +33,6 @@ ALGORITHMS = frozenset(map(str.lower, REGISTRY)) | {
     *get_args(Kind),
 }
 RANKING_DAYS = 90  # what was liked earlier is no news
-TRENDING_DAYS = 7  # a whole week, because weekends differ from other days
-TRENDING_BEFORE = 4  # the weeks before, which it is compared with
-TRENDING_PRIOR = 5.0  # events of an item; without them, a third event of an unknown item would lead the list
 
 
 class RankedItem(NamedTuple):
@@ -119,12 +119,11 @@ def rankings(db: Database, shop: Shop, kind: Kind, *, now: int, limit: int) -> l
     if not any(isinstance(source, TrackedSource) for source in shop.sources):
         shop = with_tracking(shop)
     if kind == "trending":
-        week = TRENDING_DAYS * SECONDS_PER_DAY
         weights = {name: weight for name, weight in shop.event_weights.items() if weight > 0}
         weights |= dict.fromkeys(shop.cancel_events, -max(weights.values()))
-        recent = count_items(db, shop, list(weights), since=now - week, until=now)
-        longer = count_items(db, shop, list(weights), since=now - (1 + TRENDING_BEFORE) * week, until=now)
-        return _best(rises(_weighted(recent, weights), _weighted(longer, weights)), limit)
+        recent = count_items(db, shop, list(weights), since=now - RECENT_DAYS * SECONDS_PER_DAY, until=now)
+        longer = count_items(db, shop, list(weights), since=now - LONGER_DAYS * SECONDS_PER_DAY, until=now)
+        return _best(_rises(_weighted(recent, weights), _weighted(longer, weights)), limit)
     names: Mapping[str, Sequence[str]] = {
         "top_selling": purchase_names(shop),
         "most_viewed": ["view"],
@@ -139,23 +138,6 @@ def rankings(db: Database, shop: Shop, kind: Kind, *, now: int, limit: int) -> l
     return _best(_weighted(counts, weights), limit)
 
 
-def rises(recent: Mapping[int | str, float], longer: Mapping[int | str, float]) -> dict[int | str, float]:
-    """Return how much each item rises: the last week's count beside the mean week before, as a Poisson z-score.
-
-    Args:
-        recent: The weighted events of each item in the last week.
-        longer: The same of the last week and of the four weeks before.
-
-    Returns:
-        `(recent − before) / √(before + prior)` of each item; negative where it falls.
-
-    >>> rises({1: 9.0, 2: 9.0}, {1: 9.0, 2: 9.0 + 4 * 11.0})
-    {1: 4.024922359499621, 2: -0.5}
-    """
-    before = {item: max(longer.get(item, 0.0) - count, 0.0) / TRENDING_BEFORE for item, count in recent.items()}
-    return {item: (count - before[item]) / (before[item] + TRENDING_PRIOR) ** 0.5 for item, count in recent.items()}
-
-
 def _known(algorithm: str) -> str:
     name = algorithm.lower()
     return name if name in ALGORITHMS else OTHER
@@ -167,6 +149,12 @@ def _weighted(counts: ItemCounts, weights: Mapping[str, float]) -> dict[int | st
     for (item, event), count in counts.items():
         sums[item] = sums.get(item, 0.0) + weights[event] * count
     return sums
+
+
+def _rises(recent: Mapping[int | str, float], longer: Mapping[int | str, float]) -> dict[int | str, float]:
+    """Return how much each item of the last week rises; see `recsys.related.trending.rises`."""
+    counts = np.array([(count, longer.get(item, 0.0)) for item, count in recent.items()]).reshape(-1, 2)
+    return dict(zip(recent, rises(*counts.T).tolist(), strict=True))
 
 
 def _best(scores: Mapping[int | str, float], limit: int) -> list[RankedItem]:

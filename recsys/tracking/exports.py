@@ -13,6 +13,7 @@ from recsys.data.cleaning import SECONDS_PER_DAY, clean_history
 from recsys.data.interactions import Interactions
 from recsys.errors.records import Record
 from recsys.features.features import Neighbours
+from recsys.related.together import ORDER_DAYS, families_of, orders_of, rank_in_group, together_pairs
 from recsys.settings import Shop
 from recsys.store import Database
 from recsys.store.tracking_exports import (
@@ -30,11 +31,7 @@ from recsys.store.tracking_exports import (
 WEIGHTS = "item_cf.h5"
 SIMILAR_ITEMS = 30  # of each item; what else is shown beside a product comes from the models
 TOGETHER_ITEMS = 50
-ORDER_DAYS = 365
-ORDER_GAP_S = 600  # purchases of one user that follow within ten minutes belong to one order
-MAX_ORDER_ITEMS = 100  # a larger order is a reseller's, and its pairs would outnumber all others
-MIN_ORDERS = 2  # a small shop has such pairs; the prior keeps them behind those of many orders
-LIFT_PRIOR = 3.0  # orders that a pair is thought to have had as chance has it
+COLUMNS = ("item_id", "together_id", "n_orders", "lift", "confidence", "confidence_back")
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
@@ -122,7 +119,7 @@ def both_directions(weights: Neighbours, n_best: int = SIMILAR_ITEMS) -> Pairs:
     items, others, values = items[keep], others[keep], values[keep]
     order = np.lexsort((others, -values, items))
     items, others, values = items[order], others[order], values[order]
-    best = _rank_in_group(items) < n_best
+    best = rank_in_group(items) < n_best
     pairs, mirrored = items[best] * n_items + others[best], others[best] * n_items + items[best]
     added = ~np.isin(mirrored, pairs)
     every = items * n_items + others
@@ -161,72 +158,30 @@ def export_together(db: Database, shop: Shop, *, now: int) -> int:
     return replace_rows(db, TOGETHER, lambda: rows)
 
 
-def orders_of(purchases: Interactions) -> NDArray[np.int64]:
-    """Return the number of the order that each purchase belongs to, `(n,)` int64.
-
-    Args:
-        purchases: Purchases ordered by time. Those of one user that are at most `ORDER_GAP_S` apart are one order.
-    """
-    users = np.unique(purchases.users.astype(str), return_inverse=True)[1] if len(purchases) else np.zeros(0, np.int64)
-    order = np.lexsort((purchases.timestamps, users))
-    is_next = (np.diff(users[order]) == 0) & (np.diff(purchases.timestamps[order]) <= ORDER_GAP_S)
-    numbers = np.empty(len(order), np.int64)
-    numbers[order] = np.cumsum(np.concatenate([[1], ~is_next]))[: len(order)]
-    return numbers
-
-
 def together(purchases: Interactions, parents: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the rows of `rec_frequently_together`: pairs that orders hold more often than chance has it.
-
-    Chance has a pair in `orders(a) · orders(b) / orders` orders. The lift is
-    `(orders(a, b) + prior) / (chance + prior)`, so that a few orders move it little from 1.
 
     Args:
         purchases: Purchases that stand, ordered by time.
         parents: The product that each variant belongs to, by ids as text.
     """
     names, items = np.unique(purchases.items.astype(str), return_inverse=True)
-    n_items = max(len(names), 1)
-    lines = np.unique(orders_of(purchases) * n_items + items)  # an item counts once in an order
-    orders, items = np.divmod(lines, n_items)
-    _, order_of_line, sizes = np.unique(orders, return_inverse=True, return_counts=True)
-    kept = sizes[order_of_line] <= MAX_ORDER_ITEMS
-    orders, items = orders[kept], items[kept]
-    n_orders, of_item = len(np.unique(orders)), np.bincount(items, minlength=n_items)
-    found = [
-        (items[:-step] * n_items + items[step:])[orders[:-step] == orders[step:]]
-        for step in range(1, min(int(sizes.max(initial=0)), MAX_ORDER_ITEMS, len(items)))
-    ]
-    pairs, counts = np.unique(np.concatenate([np.zeros(0, np.int64), *found]), return_counts=True)
-    first, second = np.divmod(pairs, n_items)
-    chance = of_item[first] * of_item[second] / max(n_orders, 1)
-    lift = (counts + LIFT_PRIOR) / (chance + LIFT_PRIOR)
-    families = np.array([parents.get(name, name) for name in names.tolist()], object)
-    keep = (counts >= MIN_ORDERS) & (lift > 1) & (families[first] != families[second])
-    a, b = np.concatenate([first[keep], second[keep]]), np.concatenate([second[keep], first[keep]])
-    counts, lift = np.tile(counts[keep], 2), np.tile(lift[keep], 2)
-    order = np.lexsort((b, -counts, -lift, a))
-    order = order[_rank_in_group(a[order]) < TOGETHER_ITEMS]
+    users = np.unique(purchases.users.astype(str), return_inverse=True)[1]
     ids: Sequence[str] = names.tolist()
+    pairs = together_pairs(
+        orders_of(users, purchases.timestamps),
+        items,
+        len(ids),
+        families=families_of(ids, parents),
+        n_neighbours=TOGETHER_ITEMS,
+    )
+    columns = pairs.items, pairs.neighbours, pairs.n_orders, pairs.lifts, pairs.confidences, pairs.confidences_back
     return [
-        {
-            "item_id": ids[a[row]],
-            "together_id": ids[b[row]],
-            "n_orders": int(counts[row]),
-            "lift": float(lift[row]),
-            "confidence": float(counts[row] / of_item[a[row]]),
-            "confidence_back": float(counts[row] / of_item[b[row]]),
-        }
-        for row in order.tolist()
+        dict(zip(COLUMNS, (ids[item], ids[other], *figures), strict=True))
+        for item, other, *figures in zip(*map(np.ndarray.tolist, columns), strict=True)
     ]
 
 
 def together_with(db: Database, item_id: int | str, limit: int) -> list[TogetherItem]:
-    """Return the items bought together with one, best first; none for an unknown item."""
+    """Return the items bought together with one by the exported table, best first; none for an unknown item."""
     return [TogetherItem(*row) for row in together_rows(db, str(item_id), limit)]
-
-
-def _rank_in_group(groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the place of each row within the run of equal values that it belongs to, from 0."""
-    starts = np.flatnonzero(np.concatenate([[True], groups[1:] != groups[:-1]])) if len(groups) else np.zeros(0, int)
-    return np.arange(len(groups)) - np.repeat(starts, np.diff(np.append(starts, len(groups))))

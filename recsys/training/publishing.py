@@ -29,6 +29,7 @@ from recsys.scorers.registry import REGISTRY
 from recsys.settings import Settings
 from recsys.training.ann_index import write_candidates
 from recsys.training.fitting import FittedModels
+from recsys.training.related_files import variants_of, write_related
 from recsys.training.report import write_report
 from recsys.training.report_history import known_history
 from recsys.training.report_terms import shown_by_segment
@@ -67,6 +68,7 @@ def publish(
     entry = history_entry(run)
     record_active(settings.models_dir, files)
     write_version(draft, run)
+    write_related(draft, run.final.data, variants_of(run, connect))
     write_candidates(draft, run, progress.note)
     write_report(draft, entry, run.evaluated.losses, known_history(settings.models_dir))
     name = draft.publish(manifest(run))

@@ -272,6 +272,22 @@ REFUSED = {
     "81 prices crossed": (request(filters={"price_min": 5, "price_max": 4}), "filters.price_max"),
     "model unknown": (request(model="SVD++"), "model"),
     "item of another question": (request(item_id=3), "item_id"),
+    "item of another question, together": (request(op="together", item_ids=[3], item_id=3), "item_id"),
+    "item of another question, trending": (request(op="trending", item_id=3), "item_id"),
+    "items of another question": (request(item_ids=[3]), "item_ids"),
+    "items of another question, similar": (request(op="similar", item_id=3, item_ids=[3]), "item_ids"),
+    "items of another question, trending": (request(op="trending", item_ids=[3]), "item_ids"),
+    "32 together with nothing": (request(op="together"), "item_ids"),
+    "32 together with no items": (request(op="together", item_ids=[]), "item_ids"),
+    "32 together with 51 items": (request(op="together", item_ids=list(range(51))), "item_ids"),
+    "32 together with one item": (request(op="together", item_ids=3), "item_ids"),
+    "39 hole in a basket": (request(op="together", item_ids=[3, None]), "item_ids[1]"),
+    "47 true in a basket": (request(op="together", item_ids=[True]), "item_ids[0]"),
+    "complementary to nothing": (request(complementary=True), "complementary"),
+    "complementary to what is trending": (request(op="trending", complementary=True), "complementary"),
+    "47 1 as complementary": (request(op="together", item_ids=[3], complementary=1), "complementary"),
+    "model of together": (request(op="together", item_ids=[3], model="BMF"), "model"),
+    "model of trending": (request(op="trending", model="popularity"), "model"),
 }
 
 

@@ -228,10 +228,10 @@ def test_harmless_framing_changes_nothing() -> None:
 
 @pytest.mark.parametrize("op", OPS)
 def test_every_operation_is_valid_with_its_required_fields(op: str) -> None:
-    needed = {"item_id": 7} if op == "similar" else {}
+    needed = {"similar": {"item_id": 7}, "together": {"item_ids": [7]}}.get(op, {})
 
     assert REQUEST.is_valid({"op": op, **needed})
-    assert REQUEST.is_valid({"op": op}) is (op != "similar")
+    assert REQUEST.is_valid({"op": op}) is (not needed)
 
 
 finite = st.floats(0, 1)

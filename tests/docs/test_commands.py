@@ -60,6 +60,7 @@ RUN_IN = {
     "benchmarks/ratings.py": ("tests/benchmarks/test_ratings.py", "ratings.main"),
     "benchmarks/readability.py": ("Makefile", "benchmarks/readability.py"),
     "benchmarks/readme_table.py": ("tests/docs/test_readme.py", "readme_table.main"),
+    "benchmarks/related.py": ("tests/benchmarks/test_related.py", "related.main"),
     "benchmarks/scale.py": ("tests/benchmarks/test_scale.py", "scale.main"),
     "benchmarks/service.py": ("tests/benchmarks/test_service.py", "service.main"),
     "benchmarks/service_soak.py": ("tests/benchmarks/test_service.py", "service_soak.main"),

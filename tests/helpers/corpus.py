@@ -172,3 +172,16 @@ def _domain_cases() -> Iterator[tuple[str, Case]]:
         yield f"guest {name}", _case(json.dumps(fields).encode(), OK)
         yield f"guest {name}, strict", _case(json.dumps({**fields, "strict": True}).encode(), "unknown_user")
     yield "71 similar to an unknown item, strict", ask(op="similar", item_id=1, strict=True)
+    for name, items in {
+        "one item": [101],
+        "fifty items, twice the same": [*range(101, 150), "101"],
+        "unknown items": [1, "7abc", "' OR 1=1", 2**53 - 1, "9223372036854775808"],
+        "what is gone": [103],
+    }.items():
+        yield f"85 together with {name}", ask(op="together", item_ids=items)
+        yield f"85 a guest's basket of {name}", ask(op="together", item_ids=items, user_id=None, strict=True)
+    yield "85 together with other categories", ask(op="together", item_ids=[101, 4711, "x"], complementary=True)
+    yield "85 together with nothing left", ask(op="together", item_ids=[101], exclude=list(ITEMS))
+    yield "85 trending", ask(op="trending", limit=100)
+    yield "85 trending for a guest, strict", ask(op="trending", user_id=None, strict=True)
+    yield "85 trending of a category", ask(op="trending", filters={"category": "tea"}, context={"category": "tea"})

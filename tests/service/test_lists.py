@@ -10,19 +10,29 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import httpx
+import numpy as np
 import pytest
 
 from recsys.errors import DatabaseUnavailable
 from recsys.recommending import recommend as use_case
+from recsys.recommending.loading import ModelBundle
+from recsys.related.together import TogetherPairs
 from recsys.service import answers as answers_module
 from recsys.service import lists as lists_module
 from recsys.service import rankings as rankings_module
 from recsys.service.lists import KeptList
 from recsys.tracking.analytics import RankedItem
-from recsys.tracking.exports import TogetherItem
 from tests.helpers.http_service import HttpService, error_of, shop_of
 from tests.helpers.tiny_shop import INACTIVE, ITEMS, LEARNED, NEW, RARE, Published
 
+# Of ten orders with 101, five hold 109 and two hold 110, which is not sold with anything else.
+PAIRS = TogetherPairs(
+    starts=np.array([0, 2] + [2] * 35),
+    neighbours=np.array([8, 9], np.int32),
+    lifts=np.array([6.0, 7.5]),
+    n_orders=np.array([5, 2], np.int32),
+    orders_of_item=np.full(36, 10, np.int32),
+)
 SOLD = [item for item in ITEMS if item not in INACTIVE]
 
 
@@ -246,32 +256,39 @@ def test_a_ranking_that_cannot_be_counted_is_counted_again(
     ]
     monkeypatch.setattr(rankings_module, "rankings", lambda *args, **options: outcomes.pop(0)())
     monkeypatch.setattr(rankings_module, "WAIT_S", 60)
-    spec = {"params": {"user_id": "7", "context": "trending"}}
+    spec = {"params": {"user_id": "7", "context": "most_wishlisted"}}
 
     answers = [service.ask("GET", "/recommendations", **spec).json() for _ in range(2)]
 
     assert [len(answer["recommendations"]) for answer in answers] == [12, 12]
-    assert [answer["algorithm"] == "trending" for answer in answers] == [False, True]
+    assert [answer["algorithm"] == "most_wishlisted" for answer in answers] == [False, True]
 
 
 def raised(error: Exception) -> NoReturn:
     raise error
 
 
+def test_what_is_trending_goes_on_with_the_trends_of_the_version(shop: Published, service: HttpService) -> None:
+    expected = shop.ask(op="trending", limit=100, now=int(time.time()))
+
+    assert expected.model == "trending"
+    assert service.ids(context="trending") == [item.product_id for item in expected.items][:12]  # nothing is newer
+
+
 @pytest.mark.parametrize("context", ["cart", "checkout"])
 def test_the_cart_shows_first_what_is_bought_together(
     service: HttpService, monkeypatch: pytest.MonkeyPatch, context: str
 ) -> None:
-    together = [TogetherItem("109", 3, 3.0, 0.1, 0.4), TogetherItem("110", 2, 1.5, 0.25, 0.4)]
-    monkeypatch.setattr(lists_module, "together_with", lambda db, item, limit: together if item == 101 else [])
+    monkeypatch.setattr(ModelBundle, "pairs", property(lambda bundle: PAIRS))
 
     answer = service.ask("GET", "/recommendations", params={"context": context, "product_id": "101"})
 
     products = answer.json()["recommendations"]
     assert of(answer)[:2] == [109, 110]
     assert products[0]["reason"] == {"code": "together", "item_id": 101}
-    assert [product["score"] for product in products[:2]] == [0.75, 0.6]  # the lift, in which order they come
+    assert [product["score"] for product in products[:2]] == [0.75, 0.6]  # 3 and 1.5: lift times confidence
     assert products[2]["score"] <= 0.6
+    assert products[2]["reason"]["code"] == "similar"
     assert (len(products), answer.json()["algorithm"]) == (12, "together")
     assert 101 not in of(answer)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +21,6 @@ from recsys.tracking.exports import (
     both_directions,
     export_similarities,
     export_together,
-    orders_of,
     similar_items,
     together,
     together_with,
@@ -152,18 +150,6 @@ def bought(*lines: tuple[int | str, int | str, int]) -> Interactions:
         row_ids=np.arange(n),
         event_names=("purchase",),
     )
-
-
-@pytest.mark.parametrize(
-    ("lines", "orders"),
-    [
-        ([], []),
-        ([(1, "a", 0), (2, "b", 0), (1, "c", 600), (1, "d", 1201), (2, "e", 599)], [1, 3, 1, 2, 3]),
-        ([(1, "a", 0), (1, "a", 500), (1, "b", 1000)], [1, 1, 1]),
-    ],
-)
-def test_purchases_within_ten_minutes_are_one_order(lines: list[Any], orders: list[int]) -> None:
-    assert orders_of(bought(*lines)).tolist() == orders
 
 
 def orders(*baskets: str) -> Interactions:

@@ -31,12 +31,12 @@ PROBE = {"user_id": 7, "limit": 6, "model": "BMF"}
 STEPS = {
     "lock": 3,  # the publisher's; for CURRENT; for metrics.json
     "make_dir": 12,  # models/; the draft; evaluation/ for each of its eight files; models/ for the history; .stamps/
-    # Arrays: two derived, eight baselines, signals, encoders twice, items, held-out figures; of the evaluation fit,
-    # signals and ease
-    "create": 17,
+    # Arrays: two derived, eight baselines, signals, encoders twice, items, held-out figures, pairs bought together,
+    # trends; of the evaluation fit, signals and ease
+    "create": 19,
     # Four configurations, contexts twice, catalogue, snapshot, selection; manifest; metrics.json; the stamp; CURRENT
     "write": 13,
-    "fsync": 43,  # the draft's 35 files, manifest, two folders, models/; metrics.json and CURRENT, each with models/
+    "fsync": 45,  # the draft's 37 files, manifest, two folders, models/; metrics.json and CURRENT, each with models/
     "rename": 4,  # the version appears; metrics.json; the stamp; CURRENT
     # Our seven migrations; then one transaction for each chunk: the version, users, items, context values, features;
     # the similarities
@@ -50,8 +50,8 @@ STEPS = {
     "UPDATE": 2,  # complete; active
     "DELETE": 1,  # the similarities of the version before
 }
-N_STEPS = 152
-ACTIVATION = 137  # the rename of CURRENT: a death at it leaves the old version, a later one leaves the new version
+N_STEPS = 156
+ACTIVATION = 141  # the rename of CURRENT: a death at it leaves the old version, a later one leaves the new version
 
 
 class Dying(Mortal):

@@ -13,12 +13,19 @@ const SECRET = new Set(['password']); // never repeated in a message
 const LATEST_S = 9_999_999_999; // the year 2286; more is milliseconds by mistake
 
 const matching = (pattern, error) => z.string({ error }).regex(pattern, { error });
+const textOf = (what, least, most) => z.string({ error: what }).min(least, { error: what }).max(most, { error: what });
 const idText = 'a whole number from 0 to 9007199254740991';
-const id = z
-  .union([z.number(), matching(/^(?:0|[1-9]\d{0,15})$/, idText).transform(Number)], { error: idText })
-  .pipe(z.number().int({ error: idText }).min(0, { error: idText }));
+const flag = z.enum(['true', 'false'], { error: 'true or false' }).transform((text) => text === 'true');
+const writtenId = matching(/^(?:0|[1-9]\d{0,15})$/, idText).transform(Number);
+const wholeId = z.number().int({ error: idText }).min(0, { error: idText });
+const id = z.union([z.number(), writtenId], { error: idText }).pipe(wholeId);
 const limit = matching(/^(?:[1-9]\d?|100)$/, 'a whole number from 1 to 100').transform(Number);
 const device = z.enum(DEVICES, { error: `one of ${DEVICES.join(', ')}` });
+
+const basketText = '1 to 50 ids of products with commas between them, such as 1,2';
+const basket = matching(/^\d{1,16}(?:,\d{1,16}){0,49}$/, basketText)
+  .transform((text) => text.split(','))
+  .pipe(z.array(writtenId.pipe(wholeId), { error: basketText }));
 
 const timestampText = 'whole seconds since 1970, or a date and time with its zone, such as 2026-11-21T09:30:00Z';
 const timestamp = z.union(
@@ -28,7 +35,6 @@ const timestamp = z.union(
   ],
   { error: timestampText },
 );
-const textOf = (what, least, most) => z.string({ error: what }).min(least, { error: what }).max(most, { error: what });
 
 /** The parameters of each route; others are refused. */
 export const LISTING = z.strictObject({ limit: limit.default(10), device: device.optional() });
@@ -42,6 +48,7 @@ export const BROWSING = z.strictObject({
   limit: limit.default(10),
 });
 export const PRODUCT = z.strictObject({ productId: id });
+export const BASKET = LISTING.extend({ items: basket, complementary: flag.default(false) });
 export const NOTHING = z.strictObject({});
 export const LOGIN = z.strictObject({
   email: textOf('an address of 1 to 255 characters', 1, 255),

@@ -1,4 +1,4 @@
-import { LISTING, NOTHING, PRODUCT, checked } from './checked.js';
+import { BASKET, LISTING, NOTHING, PRODUCT, checked } from './checked.js';
 
 /**
  * @import { Request } from 'express'
@@ -23,6 +23,7 @@ export function recommendationController({ recommendations, answerCounts }) {
     const { limit, device = deviceOf(req) } = checked(LISTING, req.query);
     return { limit, device };
   };
+  const visitorOf = (req) => ({ userId: req.user?.id ?? null, guestId: req.guestId ?? null });
   return {
     /** The cached list, or a new one. */
     async listForCurrentUser(req, res) {
@@ -49,7 +50,19 @@ export function recommendationController({ recommendations, answerCounts }) {
     async listSimilar(req, res) {
       const { productId } = checked(PRODUCT, req.params);
       const { limit } = optionsOf(req);
-      send(res, await recommendations.similar(productId, { limit, userId: req.user?.id ?? null, guestId: req.guestId ?? null }));
+      send(res, await recommendations.similar(productId, { limit, ...visitorOf(req) }));
+    },
+
+    /** Products bought together with those of a basket; for guests, too. */
+    async listTogether(req, res) {
+      const { items, limit, complementary } = checked(BASKET, req.query);
+      send(res, await recommendations.together(items, { limit, complementary, ...visitorOf(req) }));
+    },
+
+    /** Products chosen more often now than before; for guests, too. */
+    async listTrending(req, res) {
+      const { limit } = optionsOf(req);
+      send(res, await recommendations.trending({ limit, ...visitorOf(req) }));
     },
   };
 }

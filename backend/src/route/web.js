@@ -29,6 +29,7 @@ const ADMINISTRATOR_BY_PASSWORD = 'administrator, also by password';
 const MACHINE = 'machine';
 
 const LISTING = '`?limit=` 1 to 100 (10), `?device=` desktop, mobile or tablet (as the browser says)';
+const BASKET = '`?items=` 1 to 50 ids, as 1,2, `?complementary=` true or false (false)';
 const BROWSING = '`?category=`, `?sort=` popular or new (popular), `?page=` 1 to 100 (1), `?limit=` 1 to 100 (10)';
 const STATE = 'the state of the server: `?userId=` (one’s own), `?limit=`; a browser is sent to `/admin`';
 const CUSTOMER = 'list, newest run of each model, newest 50 events: `?limit=` products of each list, 1 to 100 (10)';
@@ -40,6 +41,8 @@ export const ROUTES = Object.freeze([
   { method: 'POST', path: '/api/recommendations/init', who: GUEST, action: 'initForCurrentUser', meaning: 'a new list, whatever is cached; the same parameters' },
   { method: 'DELETE', path: '/api/recommendations/clear', who: USER, action: 'clearForCurrentUser', meaning: 'delete the cached list' },
   { method: 'GET', path: '/api/recommendations/similar/:productId', who: GUEST, action: 'listSimilar', meaning: 'products similar to one; the same parameters' },
+  { method: 'GET', path: '/api/recommendations/together', who: GUEST, action: 'listTogether', meaning: `products bought together with a basket: ${BASKET}; the same parameters` },
+  { method: 'GET', path: '/api/recommendations/trending', who: GUEST, action: 'listTrending', meaning: 'products chosen more often now than in the weeks before; the same parameters' },
   { method: 'GET', path: '/api/products', who: GUEST, action: 'browseProducts', meaning: `the products for sale, and their categories: ${BROWSING}` },
   { method: 'GET', path: '/api/products/:productId', who: GUEST, action: 'showProduct', meaning: 'a product for sale' },
   { method: 'GET', path: '/api/products/:productId/image', who: EVERYBODY, action: 'showPicture', meaning: 'its picture, for sale or not; not counted in the limits' },

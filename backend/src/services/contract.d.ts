@@ -16,7 +16,7 @@ export interface Request {
   /**
    * The operation.
    */
-  op?: 'recommend' | 'similar' | 'ping' | 'stats' | 'reload' | null;
+  op?: 'recommend' | 'similar' | 'together' | 'trending' | 'ping' | 'stats' | 'reload' | null;
   /**
    * The user's id, as the client wrote it; null for a guest.
    */
@@ -82,6 +82,17 @@ export interface Request {
    */
   item_id?: Id | null;
   /**
+   * The items that together starts from.
+   *
+   * @minItems 1
+   * @maxItems 50
+   */
+  item_ids?: [Id, ...Id[]] | null;
+  /**
+   * Whether together leaves out items of the categories that the basket has.
+   */
+  complementary?: boolean | null;
+  /**
    * An id that the client chooses, repeated in the answer.
    */
   id?: Id | null;
@@ -137,7 +148,7 @@ export interface Recommendation {
    */
   user_id: Id | null;
   /**
-   * The registry name of the winner.
+   * The registry name of the winner; together or trending where these begin the list.
    */
   model: string;
   /**
@@ -149,13 +160,13 @@ export interface Recommendation {
    */
   items: Item[];
   /**
-   * The four models, plus the winner where a baseline wins.
+   * The four models, plus the winner where a baseline wins; none of together and trending.
    */
   runs: Run[];
   /**
    * The kind of scorer that the items come from.
    */
-  source: 'model' | 'fold_in' | 'item_cf' | 'popularity';
+  source: 'model' | 'fold_in' | 'item_cf' | 'popularity' | 'together' | 'trending';
   /**
    * The context features that were used, and their values; null for unknown.
    */
@@ -191,7 +202,7 @@ export interface Item {
 }
 export interface Reason {
   /**
-   * What the user did with item_id: viewed, cart or bought; similar to item_id, the item of the request; popular now; or new, which no model knows yet. Version 0.1.0 wrote history for the first three. Clients show no reason for a code that they do not know.
+   * What the user did with item_id: viewed, cart or bought; similar to item_id, an item of the request, or bought together with it; popular now; or new, which no model knows yet. Version 0.1.0 wrote history for the first three. Clients show no reason for a code that they do not know.
    */
   code: string;
   /**

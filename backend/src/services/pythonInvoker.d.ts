@@ -15,7 +15,7 @@ type Written<T> = [Id] extends [T]
 type Members<T> = { [Name in keyof T]: Written<T[Name]> };
 
 /** A request without `budget_ms`, which follows from the time that is left. */
-type RequestFields = Omit<Members<Request>, 'op' | 'item_id' | 'id' | 'budget_ms'>;
+type RequestFields = Omit<Members<Request>, 'op' | 'item_id' | 'item_ids' | 'complementary' | 'id' | 'budget_ms'>;
 
 /** A request or an answer with the caller's own id, which an answer returns. */
 interface WithId {
@@ -32,6 +32,21 @@ export interface SimilarRequest extends RequestFields, WithId {
   op: 'similar';
   item_id: Id | bigint;
 }
+
+/** A request for items that are bought together with those of a basket. */
+export interface TogetherRequest extends Omit<RequestFields, 'model'>, WithId {
+  op: 'together';
+  item_ids: readonly (Id | bigint)[];
+  complementary?: boolean | null;
+}
+
+/** A request for items that are chosen more often now than in the weeks before. */
+export interface TrendingRequest extends Omit<RequestFields, 'model'>, WithId {
+  op: 'trending';
+}
+
+/** A request that is answered with items. */
+export type ListRequest = RecommendationRequest | SimilarRequest | TogetherRequest | TrendingRequest;
 
 /** For workers only. `ping` shows that a worker answers, `reload` has it look for another version. */
 export interface PingRequest extends WithId {
@@ -192,7 +207,7 @@ export interface PoolStats {
 }
 
 export interface Pool {
-  runPythonInference(request: RecommendationRequest | SimilarRequest, options?: CallOptions): Promise<Recommendation>;
+  runPythonInference(request: ListRequest, options?: CallOptions): Promise<Recommendation>;
   runPythonInference(request: PingRequest, options?: CallOptions): Promise<PingAnswer>;
   runPythonInference(request: StatsRequest, options?: CallOptions): Promise<StatsAnswer>;
   /** Resolves once a worker is ready; rejects as soon as no worker will be. */
@@ -206,7 +221,7 @@ export interface Pool {
 
 /** Has Python answer one request, in a process of its own. */
 export function runPythonInference(
-  request: RecommendationRequest | SimilarRequest,
+  request: ListRequest,
   options?: CallOptions & LaunchOptions,
 ): Promise<Recommendation>;
 

@@ -22,7 +22,7 @@ import { DEFAULT_RULES } from './recommendations/snapshot.js';
  * @import { Models } from '../models/index.js'
  * @import { Metrics } from '../monitoring/metrics.js'
  * @import { GuestEvent, GuestEvents } from './guestEvents.js'
- * @import { Pool } from './pythonInvoker.js'
+ * @import { ListRequest, Pool } from './pythonInvoker.js'
  * @import { ComputedList, List } from './recommendations/answers.js'
  * @import { CachedRow } from './recommendations/catalogue.js'
  * @import { Context } from './recommendations/context.js'
@@ -69,7 +69,7 @@ export class RecommendationService {
   #flights = new SingleFlight();
   #revalidations = new Map(); // by the flight's key, so that a user has one at a time
   #isClosed = false;
-  #similar;
+  #ofProducts;
   #toGuests;
 
   /** @param {Parts} parts */
@@ -80,7 +80,7 @@ export class RecommendationService {
     this.#cache = new RecommendationCache({ sequelize, models, clock });
     this.#batch = new BatchLists({ sequelize, clock, catalogue: this.#catalogue, guard: this.#guard, choicesOf: parts.choicesOf });
     this.#client = new RecommenderClient({ python, timeoutMs: settings.python.timeoutMs, metrics });
-    this.#similar = new AnswerMemory(this.#client);
+    this.#ofProducts = new AnswerMemory(this.#client);
     this.#toGuests = new AnswerMemory(this.#client);
     this.#fallback = new FallbackChain(this.#catalogue, this.#guard);
   }
@@ -173,11 +173,30 @@ export class RecommendationService {
    * @param {number} productId
    * @param {{limit?: number, userId?: number | null, guestId?: string | null}} [request]
    */
-  async similar(productId, { limit, userId = null, guestId = null } = {}) {
-    const options = await this.#guestOptions(guestId, { limit });
-    const chosen = userId === null ? [] : this.#chosen({ userId }, options.rules);
-    const like = { ...options, exclude: [...options.exclude, ...chosen, productId], like: productId };
-    return this.#fromMemory(userId, like, this.#similar, { key: `like:${productId}`, request: { op: 'similar', item_id: productId } });
+  async similar(productId, request = {}) {
+    return this.#withoutModel([productId], { op: 'similar', item_id: productId }, request);
+  }
+
+  /**
+   * Return products that are bought together with those of a basket, without these and without what the user or guest has bought, by the
+   * repeat rule.
+   *
+   * @param {number[]} productIds At least one.
+   * @param {{limit?: number, complementary?: boolean, userId?: number | null, guestId?: string | null}} [request] `complementary`: without
+   *     the categories of the basket; the fallback chain does not know them.
+   */
+  async together(productIds, { complementary = false, ...request } = {}) {
+    const basket = [...new Set(productIds)].sort((one, other) => one - other);
+    return this.#withoutModel(basket, { op: 'together', item_ids: basket, ...(complementary && { complementary }) }, request);
+  }
+
+  /**
+   * Return products that are chosen more often now than in the weeks before, without those that the user or guest has bought.
+   *
+   * @param {{limit?: number, userId?: number | null, guestId?: string | null}} [request]
+   */
+  async trending(request = {}) {
+    return this.#withoutModel([], { op: 'trending' }, request);
   }
 
   /**
@@ -348,6 +367,20 @@ export class RecommendationService {
       if (!(error instanceof DatabaseUnavailable)) throw error;
       return { ...nobody, failure: error };
     }
+  }
+
+  /**
+   * Answer a question about products, whose answer everybody shares, without these products and what is hidden from the visitor.
+   *
+   * @param {number[]} products
+   * @param {ListRequest} request
+   * @param {{limit?: number, userId?: number | null, guestId?: string | null}} visitor
+   */
+  async #withoutModel(products, request, { limit, userId = null, guestId = null }) {
+    const options = await this.#guestOptions(guestId, { limit });
+    const chosen = userId === null ? [] : this.#chosen({ userId }, options.rules);
+    const about = { ...options, exclude: [...options.exclude, ...chosen, ...products], like: products[0] ?? null };
+    return this.#fromMemory(userId, about, this.#ofProducts, { key: JSON.stringify(request), request });
   }
 
   /** Answer with what Python has said, in memory or now, without what may not be shown. */

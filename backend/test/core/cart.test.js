@@ -14,6 +14,8 @@ const LISTS = {
   'the cached list of an administrator': ({ service }) => service.getCachedForUser(USER, SOON),
   'a new list': ({ service }) => service.computeRecommendationsForUser(USER, SOON),
   'similar products': ({ service }) => service.similar(12, SOON),
+  'products bought together': ({ service }) => service.together([12, 11], SOON),
+  'trending products': ({ service }) => service.trending(SOON),
   'the fallback chain': ({ service, python }) => {
     python.failure = 'crashed';
     return service.computeRecommendationsForUser(USER, SOON);
@@ -21,6 +23,14 @@ const LISTS = {
   'the fallback chain of similar products': ({ service, python }) => {
     python.failure = 'crashed';
     return service.similar(11, SOON);
+  },
+  'the fallback chain of products bought together': ({ service, python }) => {
+    python.failure = 'crashed';
+    return service.together([11], SOON);
+  },
+  'the fallback chain of trending products': ({ service, python }) => {
+    python.failure = 'crashed';
+    return service.trending(SOON);
   },
 };
 

@@ -13,6 +13,7 @@ for (const [reason, product, why] of [
   [{ code: 'bought', item_id: 3 }, CUP, { code: 'bought', itemId: 3 }],
   [{ code: 'cart', item_id: 3 }, CUP, { code: 'cart', itemId: 3 }],
   [{ code: 'similar', item_id: 3 }, CUP, { code: 'similar', itemId: 3 }],
+  [{ code: 'together', item_id: 3 }, CUP, { code: 'together', itemId: 3 }],
   [{ code: 'history', item_id: 3 }, CUP, { code: 'viewed', itemId: 3 }], // of version 0.1.0
   [{ code: 'viewed', item_id: 1 }, CUP, null], // the product itself
   [{ code: 'viewed' }, CUP, null],

@@ -556,6 +556,8 @@ onBothDatabases((shopTest, kind) => {
     assert.equal(await away.service.getCachedForUser(USER), null);
     assert.deepEqual(idsOf(await away.service.computeRecommendationsForUser(USER, { limit: 2 })), [5, 4]);
     assert.deepEqual(idsOf(await away.service.similar(5, { limit: 2 })), [4, 3]);
+    assert.deepEqual(idsOf(await away.service.together([5, 4], { limit: 2 })), [3, 60]);
+    assert.deepEqual(idsOf(await away.service.trending({ limit: 2 })), [5, 4]);
     await away.service.invalidateUser(USER); // no rejection
     for (let n = 0; n < 20; n += 1) assert.equal((await away.service.listForUser(USER)).source, 'snapshot');
     away.python.failure = 'crashed'; // both
@@ -597,6 +599,33 @@ onBothDatabases((shopTest, kind) => {
     assert.deepEqual([like.fallbackReason, like.data.length], ['crashed', 4]);
     assert.ok(like.data.every(({ product }) => product.categoryId === 'tea' && product.id !== 12));
     assert.equal((await service.similar(4711, { limit: 4 })).data.length, 4); // an unknown product
+  });
+
+  serviceTest('a basket comes from Python once, in any order, without itself and without purchased products', async ({ service, python, models }) => {
+    await happen(models, USER, [['purchase', 38]]);
+    const answer = await service.together([40, 12, 40], { limit: 3, userId: USER });
+    assert.deepEqual([idsOf(answer), answer.source, answer.fallbackReason], [[39, 37, 36], 'model', null]);
+    assert.deepEqual(python.requests, [{ op: 'together', item_ids: [12, 40], limit: 30 }]);
+    assert.deepEqual(idsOf(await service.together([12, 40], { limit: 3 })), [39, 38, 37]);
+    assert.equal(python.requests.length, 1);
+    await service.together([40], { limit: 3, complementary: true });
+    assert.deepEqual(python.requests[1], { op: 'together', item_ids: [40], complementary: true, limit: 30 });
+    python.failure = 'crashed';
+    const like = await service.together([12, 13], { limit: 4 });
+    assert.deepEqual([like.fallbackReason, like.data.length], ['crashed', 4]);
+    assert.ok(like.data.every(({ product }) => product.categoryId === 'tea' && ![12, 13].includes(product.id)));
+    assert.equal((await service.together([4711], { limit: 4 })).data.length, 4); // an unknown product
+  });
+
+  serviceTest('what is trending is one question for all, and never empty', async ({ service, python, models }) => {
+    await happen(models, USER, [['purchase', 39]]);
+    assert.deepEqual(idsOf(await service.trending({ limit: 3, userId: USER })), [40, 38, 37]);
+    assert.deepEqual(idsOf(await service.trending({ limit: 3 })), [40, 39, 38]);
+    assert.deepEqual(python.requests, [{ op: 'trending', limit: 30 }]);
+    python.failure = 'crashed';
+    const longer = await service.trending({ limit: 25, userId: USER });
+    assert.deepEqual([longer.fallbackReason, longer.data.length], ['crashed', 25]);
+    assert.ok(!idsOf(longer).includes(39));
   });
 
   serviceTest('user-product features are those of the heuristic', async ({ service, models }) => {

@@ -60,6 +60,18 @@ for (const [path, status] of [
   ['/api/recommendations/similar/%ff', 400],
   [`/api/recommendations/similar/${'9'.repeat(4000)}`, 400],
   ['/api/recommendations/similar/', 404],
+  ['/api/recommendations/together', 400],
+  ['/api/recommendations/together?items=', 400],
+  ['/api/recommendations/together?items=1,', 400],
+  ['/api/recommendations/together?items=1,,2', 400],
+  ['/api/recommendations/together?items=01', 400],
+  ['/api/recommendations/together?items=-1', 400],
+  ['/api/recommendations/together?items=1;2', 400],
+  ['/api/recommendations/together?items=1&items=2', 400],
+  ['/api/recommendations/together?items=9007199254740993', 400],
+  [`/api/recommendations/together?items=${Array(51).fill(1)}`, 400],
+  ['/api/recommendations/together?items=1&complementary=1', 400],
+  ['/api/recommendations/trending?items=1', 400],
   ['//evil.example/..', 404],
 ]) {
   test(`${path.slice(0, 60)} is answered with ${status}`, async () => {

@@ -75,6 +75,8 @@ export function stage({ variables, services = {}, users = USERS } = {}) {
       computeRecommendationsForUser: answering('computeRecommendationsForUser', ANSWER),
       clearForUser: answering('clearForUser', 3),
       similar: answering('similar', ANSWER),
+      together: answering('together', ANSWER),
+      trending: answering('trending', ANSWER),
       getCachedForUser: answering('getCachedForUser', ANSWER),
       deriveContext: () => ({ time_of_day: 'evening', season: null, device_type: 'mobile' }),
     },

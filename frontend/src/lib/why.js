@@ -3,7 +3,7 @@
 /** @import { Why } from './product.js' */
 
 /** @type {Record<string, 'name' | 'category'>} what is named with each code */
-const NAMED = { viewed: 'name', bought: 'name', cart: 'name', similar: 'name', popular: 'category', new: 'category' };
+const NAMED = { viewed: 'name', bought: 'name', cart: 'name', similar: 'name', together: 'name', popular: 'category', new: 'category' };
 const [ISOLATE, END] = ['\u2068', '\u2069']; // a name from right to left leaves the words around it in place
 
 /**

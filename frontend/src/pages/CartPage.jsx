@@ -10,7 +10,7 @@ import { MOST, totalOf } from '../lib/cart.js';
 import { money } from '../lib/money.js';
 import { productPath } from '../lib/router.js';
 import { useShop, useStore, useText } from '../shop.js';
-import { ForYou } from './shelves.jsx';
+import { ForYou, WithCart } from './shelves.jsx';
 
 /** @import { Line } from '../lib/cart.js' */
 
@@ -34,7 +34,7 @@ export function CartPage() {
   return (
     <div className="page">
       {lines.length > 0 ? <Content lines={lines} buy={buy} /> : order ? <Thanks order={order} /> : <Empty />}
-      <ForYou title={t('cart.with')} />
+      {lines.length > 0 ? <WithCart title={t('cart.with')} /> : <ForYou title={t('cart.with')} />}
     </div>
   );
 }

@@ -9,7 +9,7 @@ import { product as productPath } from '../lib/paths.js';
 import { productOf } from '../lib/product.js';
 import { useAddToCart, useShop, useText } from '../shop.js';
 import { useResource } from '../useResource.js';
-import { ForYou, Similar, Viewed } from './shelves.jsx';
+import { BoughtTogether, ForYou, Similar, Viewed } from './shelves.jsx';
 
 /** @import { Product } from '../lib/product.js' */
 
@@ -34,6 +34,7 @@ export function ProductPage({ id }) {
       )}
       {error !== null && !isMissing && <Failed error={error} retry={retry} />}
       {isMissing ? <ForYou /> : <Similar id={id} />}
+      {!isMissing && <BoughtTogether id={id} />}
       <Viewed without={id} />
     </div>
   );

@@ -9,6 +9,12 @@ import { useResource } from '../useResource.js';
 /** @import { Recommended } from '../lib/product.js' */
 
 const N_ROW = 10;
+const MOST_BASKET = 50; // products that the server takes
+
+/** @param {string[]} ids */
+function togetherPath(ids) {
+  return `/api/recommendations/together?items=${ids.slice(-MOST_BASKET).map(encodeURIComponent).join(',')}&limit=${N_ROW}`;
+}
 
 /**
  * Return a filter of lists, without what lay in the cart or was being bought when the row appeared: an answer from before may still have it.
@@ -63,6 +69,51 @@ export function Similar({ id }) {
       retry={retry}
     />
   );
+}
+
+/**
+ * What is bought in one order with a product. There is no row where orders do not say so.
+ *
+ * @param {{id: string}} props
+ */
+export function BoughtTogether({ id }) {
+  const { t } = useText();
+  const { data } = useResource(togetherPath([id]), listOf, { isPersonal: true });
+  const wanted = useWanted();
+  const items = wanted(data?.items.filter(({ why }) => why?.code === 'together')) ?? [];
+  return items.length > 0 && <Shelf title={t('together')} items={items} />;
+}
+
+/**
+ * What goes with the cart as it was when the row appeared, so that the row stays while the visitor adds from it.
+ *
+ * @param {{title: string}} props
+ */
+export function WithCart({ title }) {
+  const { cart } = useShop();
+  const { t } = useText();
+  const [path] = useState(() => togetherPath(cart.lines.get().map(({ product }) => product.id)));
+  const { data, error, retry } = useResource(path, listOf, { isPersonal: true });
+  const wanted = useWanted();
+  return (
+    <Shelf
+      title={title}
+      label={data !== null && isSimple(data) && <span className="tag">{t('simple')}</span>}
+      items={wanted(data?.items)}
+      error={error}
+      retry={retry}
+      hasWhy
+    />
+  );
+}
+
+/** What is chosen more often than before. There is no row where the server does not know. */
+export function Trending() {
+  const { t } = useText();
+  const { data } = useResource(`/api/recommendations/trending?limit=${N_ROW}`, listOf, { isPersonal: true });
+  const wanted = useWanted();
+  const items = (data?.source === 'trending' && wanted(data.items)) || [];
+  return items.length > 0 && <Shelf title={t('trending')} items={items} />;
 }
 
 /** @param {{title?: string}} props */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { DESKTOP, PHONE, USERS, assertSound, logIn, setUp, shelf, texts, until } from './setUp.js';
+import { DESKTOP, PHONE, USERS, assertSound, assertStill, logIn, setUp, shelf, texts, until, watchShifts } from './setUp.js';
+import { idsIn } from '../proof/journey.js';
 
 const { mock, browserTest } = setUp();
 const [CUSTOMER] = USERS;
@@ -64,6 +65,44 @@ browserTest('view, cart and purchase are stored once each, and what is bought is
   await page.reload();
   await shelf(page, 'You might like').locator('.card').first().waitFor();
   assert.equal(await shelf(page, 'You might like').getByRole('link', { name: 'Kumori Dotted A5 Notebook' }).count(), 0);
+});
+
+browserTest('what is bought together is beside a product and the cart, without the cart, and what is trending at home', async ({ visit }) => {
+  const page = await visit({ path: '/p/14', prepare: watchShifts });
+  const together = shelf(page, 'Often bought together');
+  await together.locator('.card').first().waitFor();
+  await assertStill(page);
+  const bought = await idsIn(together);
+  assert.ok(bought.length > 0 && bought.every((id) => (id + 14) % 3 === 0 && id !== 14), String(bought));
+  await page.locator('.details').getByRole('button', { name: 'Add to cart' }).click();
+  await page.locator('.details').getByRole('link', { name: 'View cart' }).click();
+  const withCart = shelf(page, 'You might also like');
+  await withCart.getByText('Bought together with \u2068Kumori Dotted A5 Notebook\u2069').first().waitFor();
+  const offered = await idsIn(withCart);
+  assert.ok(!offered.includes(14));
+  await withCart.getByRole('button', { name: /^Add to cart/ }).first().click();
+  await until(async () => (await page.locator('.cart-line').count()) === 2, 'both lie in the cart');
+  assert.deepEqual(await idsIn(withCart), offered, 'The row stays while the visitor adds from it.');
+  await page.reload();
+  await withCart.locator('.card').first().waitFor();
+  assert.ok(!(await idsIn(withCart)).some((id) => [14, offered[0]].includes(id)));
+  await page.goto(mock.url);
+  await shelf(page, 'Trending now').locator('.card').first().waitFor();
+  await assertStill(page);
+  await assertSound(page, 'home');
+});
+
+browserTest('there is no row of products bought together, or trending, where none are known', async ({ visit }) => {
+  mock.change = (path, answer) =>
+    /together|trending/.test(path) ? { ...answer, source: 'popularity', data: answer.data.map((row) => ({ ...row, why: { code: 'popular' } })) } : answer;
+  const page = await visit({ path: '/p/14' });
+  await shelf(page, 'Also liked').locator('.card').first().waitFor();
+  await page.waitForLoadState('networkidle');
+  assert.equal(await shelf(page, 'Often bought together').count(), 0);
+  await page.goto(mock.url);
+  await shelf(page, 'New in the shop').locator('.card').first().waitFor();
+  await page.waitForLoadState('networkidle');
+  assert.equal(await shelf(page, 'Trending now').count(), 0);
 });
 
 browserTest('what is taken out of the cart is gone, and the server knows', async ({ visit }) => {

@@ -13,7 +13,7 @@ test('a reason names the product or the category', () => {
 
 test('every code has a text with and without a name, in both languages', () => {
   for (const t of [en, vi]) {
-    for (const code of ['viewed', 'bought', 'cart', 'similar', 'popular', 'new']) {
+    for (const code of ['viewed', 'bought', 'cart', 'similar', 'together', 'popular', 'new']) {
       const [plain, named] = [whyText(why({ code }), t), whyText(why({ code, name: 'X', category: 'X' }), t)];
       assert.ok(plain && !plain.startsWith('why.') && !/[{\u2068]/.test(plain), plain);
       assert.ok(named?.includes('\u2068X\u2069'), named);

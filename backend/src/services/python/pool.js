@@ -5,6 +5,7 @@ import { PythonBridgeError } from './failures.js';
 import { launchFingerprint, launchPlan } from './launch.js';
 import { Job } from './job.js';
 import { residentBytes } from './process.js';
+import { LISTING } from './protocol.js';
 import { Worker } from './worker.js';
 
 /**
@@ -148,7 +149,7 @@ class Pool {
   }
 
   #keepForWarmUp(request, { encoded: { op, bytes } }) {
-    if ((op !== 'recommend' && op !== 'similar') || bytes > WARM_UP.bytes) return;
+    if (!LISTING.has(op) || bytes > WARM_UP.bytes) return;
     this.#recentRequests = [...this.#recentRequests, request].slice(-WARM_UP.requests);
   }
 

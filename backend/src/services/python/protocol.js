@@ -170,8 +170,10 @@ export class LineSplitter {
 /** The longest answer; a hundred items with all runs take 30 KB. */
 export const MAX_ANSWER_BYTES = 8 * 2 ** 20;
 
-const LISTING = new Set(['recommend', 'similar']); // operations that are answered with items
-const SOURCES = new Set(['model', 'fold_in', 'item_cf', 'popularity']);
+/** The operations that are answered with items. */
+export const LISTING = new Set(['recommend', 'similar', 'together', 'trending']);
+
+const SOURCES = new Set(['model', 'fold_in', 'item_cf', 'popularity', 'together', 'trending']);
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /**

@@ -3,7 +3,7 @@ import { Breaker } from '../../concurrency/breaker.js';
 import { systemClock } from '../../concurrency/time.js';
 
 /**
- * @import { Pool, Recommendation, RecommendationRequest, SimilarRequest } from '../pythonInvoker.js'
+ * @import { ListRequest, Pool, Recommendation } from '../pythonInvoker.js'
  * @import { PythonBridgeError } from '../pythonInvoker.js'
  * @import { Metrics } from '../../monitoring/metrics.js'
  */
@@ -45,7 +45,7 @@ export class RecommenderClient {
   /**
    * Request a list that is not empty.
    *
-   * @param {RecommendationRequest | SimilarRequest} request
+   * @param {ListRequest} request
    * @returns {Promise<Recommendation>}
    * @throws {PythonBridgeError | EmptyAnswer}
    */
@@ -86,6 +86,6 @@ export class RecommenderClient {
   }
 }
 
-function nameOf({ op = 'recommend', user_id: user, item_id: item }) {
-  return `${op} ${user ?? item}`;
+function nameOf({ op = 'recommend', user_id: user, item_id: item, item_ids: items }) {
+  return `${op} ${user ?? item ?? items}`;
 }

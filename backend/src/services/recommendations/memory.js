@@ -1,4 +1,4 @@
-/** Answers of Python that many requests share: about similar items, which each product's page asks for, and to guests. */
+/** Answers of Python that many requests share: about products, which each page asks for, and to guests. */
 import { LRUCache } from 'lru-cache';
 
 import { SingleFlight } from '../../concurrency/sharing.js';

@@ -8,15 +8,15 @@
 
 /**
  * @typedef {object} Why
- * @property {'viewed' | 'bought' | 'cart' | 'similar' | 'popular' | 'new'} code
+ * @property {'viewed' | 'bought' | 'cart' | 'similar' | 'together' | 'popular' | 'new'} code
  * @property {Id} [itemId] The product that is the reason, never the row's own.
  * @property {string | null} [name] Its name; null where the shop has it no more.
  * @property {string | null} [category] The name of the category in which the product is popular or new.
  */
 
+const OF_ITEM = new Set(['viewed', 'bought', 'cart', 'similar', 'together']);
 /** What older caches and the fallback chain call these codes. */
-const CODES = { history: 'viewed', newest: 'new', ...Object.fromEntries(['viewed', 'bought', 'cart', 'similar', 'popular', 'new'].map((code) => [code, code])) };
-const OF_ITEM = new Set(['viewed', 'bought', 'cart', 'similar']);
+const CODES = { history: 'viewed', newest: 'new', ...Object.fromEntries([...OF_ITEM, 'popular', 'new'].map((code) => [code, code])) };
 
 /**
  * Return a stored or computed reason as `why`, without a name. It is null where nothing true can be said.

@@ -1,0 +1,1 @@
+"""Lists that start from products, not from a person: bought together, trending. Pure functions of arrays."""
