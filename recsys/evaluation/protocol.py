@@ -18,8 +18,8 @@ from recsys.data.encoding import Encoders
 from recsys.data.interactions import Interactions, is_event
 from recsys.data.purchases import window_start
 from recsys.errors.records import Record
-from recsys.evaluation.calibration import Calibration
 from recsys.evaluation.metrics import (
+    Calibration,
     auc,
     average_precision_at_k,
     bootstrap_interval,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from recsys.evaluation.calibration import Calibration
+from recsys.evaluation.metrics import Calibration
 from recsys.evaluation.protocol import EvaluationResult
 from recsys.features.query import Floats, Mask
 

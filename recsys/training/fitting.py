@@ -14,7 +14,7 @@ from recsys.data.dataset import Dataset
 from recsys.data.encoding import Encoders
 from recsys.errors import TrainingRefused
 from recsys.errors.wording import listed
-from recsys.evaluation.calibration import Calibration
+from recsys.evaluation.metrics import Calibration
 from recsys.evaluation.protocol import EvaluationSet, evaluate_all
 from recsys.features.content import Content
 from recsys.features.features import CONTENT, N_FEATURES, Features

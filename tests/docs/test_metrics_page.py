@@ -14,7 +14,7 @@ import pytest
 from benchmarks import metrics_table, pages
 from benchmarks.metrics import peers
 from benchmarks.metrics.lists import CASES, FIGURES, K, as_json, ours
-from recsys.evaluation.calibration import Calibration
+from recsys.evaluation.metrics import Calibration
 from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, summarise
 from recsys.features.query import Query
 from recsys.training.report import COLUMNS

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from recsys.data.dataset import Dataset
 from recsys.data.encoding import Encoders, encode
 from recsys.data.interactions import Interactions
-from recsys.evaluation.calibration import Calibration
+from recsys.evaluation.metrics import Calibration
 from recsys.evaluation.protocol import (
     EvaluationCase,
     EvaluationSet,

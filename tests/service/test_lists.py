@@ -18,7 +18,6 @@ from recsys.recommending import recommend as use_case
 from recsys.recommending.loading import ModelBundle
 from recsys.related.together import TogetherPairs
 from recsys.service import answers as answers_module
-from recsys.service import lists as lists_module
 from recsys.service import rankings as rankings_module
 from recsys.service.lists import KeptList
 from recsys.tracking.analytics import RankedItem

@@ -3,7 +3,7 @@ from math import exp, log
 import numpy as np
 import pytest
 
-from recsys.evaluation.calibration import Calibration
+from recsys.evaluation.metrics import Calibration
 from recsys.evaluation.protocol import EvaluationResult
 from recsys.training.calibration import calibrate, fit_calibration
 
