@@ -18,10 +18,10 @@ import pyarrow.types as types
 from numpy.typing import NDArray
 
 from recsys.errors import UsageError
-from recsys.importing.options import TIMESTAMP_UNITS, ImportOptions, number
+from recsys.importing.numbers import number
+from recsys.importing.options import NULLS, TIMESTAMP_UNITS, ImportOptions
 from recsys.store.columns import epoch_seconds, read_each
 
-NULLS = ("", "NULL", "null", "NaN", "nan", "None", "\\N")  # null in databases, pandas and spreadsheets
 # Events without timestamps get one hour each, from this moment on. A day of 24 events is no bot's, and a user's history
 # then spans weeks, so that time decay and the cut in time follow the order, and no event makes another obsolete.
 ORDER_EPOCH_S = 946_684_800  # 2000-01-01 UTC
@@ -85,14 +85,19 @@ def seconds(column: Any, options: ImportOptions) -> tuple[NDArray[np.int64], NDA
     return moments, legible & (moments > 0) & (moments <= LAST_SECOND)
 
 
-def prices(plain: NDArray) -> NDArray[np.float64]:
-    """Convert texts to `(n,)` float64 prices above 0; NaN for None, infinity for text that is no price."""
-    return np.array(list(read_each(plain.tolist(), _price)), np.float64)
+def prices(plain: NDArray, decimal: str | None = None) -> NDArray[np.float64]:
+    """Convert texts to `(n,)` float64 prices above 0; NaN for None, infinity for text that is no price.
+
+    Args:
+        plain: `(n,)` object holding str or None.
+        decimal: The decimal mark, `.` or `,`; None where it is not known.
+    """
+    return np.array(list(read_each(plain.tolist(), partial(_price, decimal=decimal))), np.float64)
 
 
-def _price(text: str | None) -> float:
-    price = number(text)
-    return price if 0 < price < np.inf or text is None else np.inf
+def _price(text: str | None, decimal: str | None) -> float:
+    price = number(text, decimal)
+    return np.nan if text is None else price if price is not None and 0 < price < np.inf else np.inf
 
 
 def _clocks(column: Any, form: str | None) -> Sequence[Any]:

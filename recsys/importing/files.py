@@ -1,6 +1,6 @@
 """Reads CSV, gzipped CSV, Parquet and Excel as record batches.
 
-CSV is read with the standard library. It counts lines with too few or too many fields, and keeps `007` and `NA` as they
+CSV is split with the standard library. Lines with too few or too many fields are counted, and `007` and `NA` stay as they
 are; pandas fills short lines and needs an option for the others. pyarrow's streaming reader reads ahead in threads, and
 these abort the process when a Python file object raises an error.
 """
@@ -21,6 +21,7 @@ import pyarrow
 import pyarrow.parquet as parquet
 
 from recsys.errors import UsageError
+from recsys.importing.records import Records
 
 # The kinds that their first bytes tell, with the ending of their names. Everything else is read as CSV.
 _KINDS = {"gzip": (b"\x1f\x8b", ".gz"), "Parquet": (b"PAR1", ".parquet"), "Excel": (b"PK\x03\x04", ".xlsx")}
@@ -39,24 +40,34 @@ class EventFile:
         size: Its size on disk, in bytes.
         position: Number of bytes read so far.
         malformed: Number of lines with too few or too many fields, read so far by the last call of `batches`.
+        malformed_line: The first of these lines; empty without any.
+        stray_quotes: Number of lines with a quote that is no quote of a field, read so far by that call.
+        stray_line: The first of these lines; empty without any.
     """
 
     def __init__(
-        self, path: Path, *, delimiter: str = ",", encoding: str = "utf8", sheet_names: Sequence[str] = ()
+        self,
+        path: Path,
+        *,
+        delimiter: str = ",",
+        quote: str = '"',
+        encoding: str = "utf8",
+        sheet_names: Sequence[str] = (),
     ) -> None:
         """Open a file.
 
         Args:
             path: A CSV, gzipped CSV, Parquet or .xlsx file.
             delimiter: The separator of a CSV.
+            quote: The character around fields of a CSV; `none` if it has no such fields.
             encoding: The encoding of a CSV.
             sheet_names: Sheets of a workbook to read, in order; empty for all.
 
         Raises:
             UsageError: The file is missing, empty, damaged, encrypted or not what its name says, or lacks a sheet.
         """
-        self.path, self._delimiter, self._encoding = path, delimiter, encoding
-        self.malformed = self.position = 0
+        self.path, self._delimiter, self._quote, self._encoding = path, delimiter, quote, encoding
+        self._begin()
         with self._usage_errors():
             self.size = path.stat().st_size
             with path.open("rb") as stream:
@@ -73,6 +84,10 @@ class EventFile:
 
                 self._table, self._header = read_workbook(path, sheet_names)
             self.columns: tuple[str, ...] = tuple(self._names())
+
+    def _begin(self) -> None:
+        self.malformed = self.position = self.stray_quotes = 0
+        self.malformed_line = self.stray_line = ""
 
     def _check_name(self, start: bytes) -> None:
         if not start:
@@ -108,7 +123,7 @@ class EventFile:
         Raises:
             UsageError: The file is truncated or damaged.
         """
-        self.malformed = self.position = 0
+        self._begin()
         with self._usage_errors():
             if self._kind == "Parquet":
                 with parquet.ParquetFile(self.path) as file:
@@ -126,8 +141,12 @@ class EventFile:
         if self._kind == "Parquet":
             with parquet.ParquetFile(self.path) as file:
                 return list(file.schema_arrow.names)
-        with self._csv() as (reader, _):
-            return next(reader, [])
+        with self._csv() as (lines, _):
+            return self._header_of(lines)
+
+    def _header_of(self, lines: Iterator[str]) -> list[str]:
+        quoting = {"quoting": csv.QUOTE_NONE} if self._quote == "none" else {"quotechar": self._quote}
+        return next(csv.reader(lines, delimiter=self._delimiter, **quoting), [])  # type: ignore[arg-type]
 
     def _positioned(self, batches: Iterable[Any], n_rows: int) -> Iterator[Any]:
         """Yield batches, with the position that their share of all rows gives."""
@@ -140,26 +159,36 @@ class EventFile:
     def _csv_batches(self, rows: int, columns: Sequence[str] | None) -> Iterator[Any]:
         names = list(columns or self.columns)
         places = [self.columns.index(name) for name in names] if columns else list(range(len(names)))
-        with self._csv() as (reader, stream):
-            next(reader, None)
-            while lines := list(islice(reader, rows)):
+        with self._csv() as (text, stream):
+            self._header_of(text)
+            records = Records(text, delimiter=self._delimiter, quote=self._quote, width=len(self.columns))
+            while lines := list(islice(records, rows)):
                 self.position = stream.tell()
                 whole = [line for line in lines if len(line) == len(self.columns)]
-                self.malformed += len(lines) - len(whole) - lines.count([])  # empty lines are not counted
+                self.stray_quotes, self.stray_line = records.stray_quotes, records.example
+                if len(whole) < len(lines):
+                    self._count_malformed(lines)
                 fields = list(zip(*whole, strict=True)) or [()] * len(self.columns)
                 yield pyarrow.RecordBatch.from_arrays(
                     [pyarrow.array(fields[place], pyarrow.string()) for place in places], names
                 )
 
+    def _count_malformed(self, lines: Sequence[list[str]]) -> None:
+        """Count lines with too few or too many fields; empty lines are not counted."""
+        malformed = [line for line in lines if line and len(line) != len(self.columns)]
+        self.malformed += len(malformed)
+        if malformed and not self.malformed_line:
+            self.malformed_line = self._delimiter.join(malformed[0])
+
     @contextmanager
-    def _csv(self) -> Iterator[tuple[Iterator[list[str]], BinaryIO]]:
-        """Open the file; yields an iterator of lines as lists of fields, and the byte stream below it."""
+    def _csv(self) -> Iterator[tuple[TextIOWrapper, BinaryIO]]:
+        """Open the file; yields its lines, and the byte stream below them."""
         is_utf8 = self._encoding.lower().replace("-", "") == "utf8"
         encoding = "utf-8-sig" if is_utf8 else self._encoding  # Excel writes a byte order mark
         with self.path.open("rb") as stream:
             plain = gzip.GzipFile(fileobj=stream) if self._kind == "gzip" else stream
             with TextIOWrapper(plain, encoding, newline="") as text:
-                yield csv.reader(text, delimiter=self._delimiter), stream
+                yield text, stream
 
     @contextmanager
     def _usage_errors(self) -> Iterator[None]:

@@ -9,13 +9,20 @@ from typing import Any
 
 import numpy as np
 import pyarrow
+import pyarrow.types as types
 from numpy.typing import NDArray
 
+from recsys.errors import UsageError
 from recsys.importing.columns import event_id, prices, row_texts, seconds, texts
 from recsys.importing.id_allocation import is_storable
 from recsys.importing.options import Condition, ImportOptions
+from recsys.importing.orders import FirstLines
+from recsys.store.reading import shortened
 
 CANCEL = "cancel"
+LOUD = 0.01  # a larger share of unreadable rows is a warning
+NO_PRICE = "price not a number above 0"
+MOMENTS = "--timestamp-format says how text is written, --timestamp-unit what numbers count."
 MAX_NAME, MAX_CODE = 255, 50  # the widths of Products.name, and of Products.categoryId and Interactions.device_type
 MAX_NAMED_EVENTS = 20  # unknown event names with a count of their own; a column of free text has no end of them
 
@@ -50,6 +57,19 @@ class Events:
         return len(self.users)
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """An example of what could not be read, and what helps.
+
+    Attributes:
+        example: The first such value or line, and where it stands.
+        way_out: A sentence on the option that helps.
+    """
+
+    example: str
+    way_out: str
+
+
 @dataclass
 class ImportReport:
     """Counts of an import. Every row of the file counts once, in `added` or in `dropped`.
@@ -62,6 +82,7 @@ class ImportReport:
         new_users: New rows of Users.
         new_products: New rows of Products.
         priced_products: Products with a price in the file.
+        unreadable: Those of the reasons in `dropped` and `ignored` for which something could not be read.
     """
 
     rows: int = 0
@@ -71,6 +92,35 @@ class ImportReport:
     new_users: int = 0
     new_products: int = 0
     priced_products: int = 0
+    unreadable: dict[str, Unreadable] = field(default_factory=dict)
+
+    def refuse_unreadable(self, most: float) -> None:
+        """Refuse a file of which too much cannot be read.
+
+        Args:
+            most: The largest share of rows that may be dropped because they are unreadable.
+
+        Raises:
+            UsageError: More are; the message shows the commonest reason, an example, and what helps.
+        """
+        counts = Counter({reason: self.dropped[reason] for reason in self.unreadable})
+        if counts.total() > most * self.rows:
+            (reason, _), *_ = counts.most_common(1)
+            unreadable = self.unreadable[reason]
+            raise UsageError(
+                f"At most {most:.0%} of all rows may be unreadable. Received: {counts.total():,} of the first "
+                f"{self.rows:,}, mostly by {reason}, e.g. {unreadable.example}. {unreadable.way_out} --max-unreadable "
+                "names another share."
+            )
+
+    def unreadable_lines(self) -> list[tuple[bool, str]]:
+        """Return a line for each kind of unreadable value, and whether it is more than 1 % of the rows."""
+        lines = []
+        for reason, unreadable in self.unreadable.items():
+            count = self.dropped[reason] or self.ignored[reason]
+            words = f"{reason}: {count:,} of {self.rows:,} rows, e.g. {unreadable.example}. {unreadable.way_out}"
+            lines.append((count > LOUD * self.rows, words))
+        return lines
 
 
 class RowReader:
@@ -81,22 +131,39 @@ class RowReader:
         self._event_map = {**{name: name for name in known_events}, **options.event_map}
         self._unknown_events: set[str] = set()
         self._report = report
+        self._first_lines = FirstLines(options.fill_down) if options.fill_down else None
+        conditions = (*options.cancelled_when, *options.drop_when)
+        self._named_blanks = {condition.column for condition in conditions if condition.names_blanks}
 
     def read(self, batch: Any) -> Events:
         """Return a batch's events; each other row is counted once, under the first reason that applies."""
         options = self._options
-        cancelled = self._any(batch, options.cancelled_when)
-        keep = np.ones(batch.num_rows, np.bool_)
+        cancelled, keep = np.zeros(batch.num_rows, np.bool_), np.ones(batch.num_rows, np.bool_)
+        undecided: dict[Condition, NDArray[np.bool_]] = {}
+        for condition in options.cancelled_when:
+            met, undecided[condition] = self._test(batch, condition)
+            cancelled |= met
         for condition in options.drop_when:
-            self._drop(keep, self._any(batch, (condition,)) & ~cancelled, f"dropped as {condition}")
-        users, items = texts(batch.column(options.user)), texts(batch.column(options.item))
+            met, undecided[condition] = self._test(batch, condition)
+            self._drop(keep, met & ~cancelled, f"dropped as {condition}")
+        for condition, unread in undecided.items():
+            reason = f"unreadable number for {condition}"
+            values = batch.column(condition.column)
+            self._drop(keep, unread & ~cancelled, reason, values, "--decimal says which mark is decimal.")
+        users, items = self._filled(batch, options.user), texts(batch.column(options.item))
         for kind, ids in (("user", users), ("item", items)):
             self._drop(keep, _is_none(ids), f"no {kind}")
             too_long = np.array([text is not None and not is_storable(text) for text in ids.tolist()], np.bool_)
-            self._drop(keep, too_long, f"{kind} id too long")
+            column = batch.column(getattr(options, kind))
+            self._drop(keep, too_long, f"{kind} id too long", column, f"--{kind} names the column of ids.")
         events = self._events(batch, keep, cancelled)
-        moments, legible = seconds(batch.column(options.timestamp or options.order), options)
-        self._drop(keep, ~legible, "illegible order" if options.order else "illegible timestamp")
+        column = batch.column(options.timestamp or options.order)
+        if self._first_lines and types.is_string(column.type):
+            filled = self._filled(batch, options.timestamp or options.order or "")
+            column = pyarrow.array(filled.tolist(), pyarrow.string())
+        moments, legible = seconds(column, options)
+        reason = "illegible order" if options.order else "illegible timestamp"
+        self._drop(keep, ~legible, reason, column, MOMENTS)
         rows = batch.filter(pyarrow.array(keep))
         kept = events[keep]
         return Events(
@@ -111,23 +178,45 @@ class RowReader:
             prices=self._prices(rows),
         )
 
-    def _any(self, batch: Any, conditions: Collection[Condition]) -> NDArray[np.bool_]:
-        holds = np.zeros(batch.num_rows, np.bool_)
-        for condition in conditions:
-            holds |= condition.holds(texts(batch.column(condition.column)))
-        return holds
+    def _filled(self, batch: Any, name: str) -> NDArray:
+        return self._first_lines.fill(batch, name) if self._first_lines else texts(batch.column(name))
 
-    def _drop(self, keep: NDArray[np.bool_], bad: NDArray[np.bool_], reason: str) -> None:
+    def _test(self, batch: Any, condition: Condition) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return the rows that meet a condition, and those of which that cannot be said; blanks are counted."""
+        values = self._filled(batch, condition.column)
+        if condition.column not in self._named_blanks and (condition.is_of_numbers or condition.operator == "!="):
+            self._report.ignored[f"blank {condition.column}, which {condition} does not meet"] += int(
+                _is_none(values).sum()
+            )
+        return condition.holds(values, self._options.decimal)
+
+    def _drop(
+        self, keep: NDArray[np.bool_], bad: NDArray[np.bool_], reason: str, column: Any = None, way_out: str = ""
+    ) -> None:
+        """Take rows out of `keep` and count them.
+
+        Args:
+            keep: `(n,)` bool, the rows to keep, updated in place.
+            bad: `(n,)` bool, the rows to drop.
+            reason: The name under which they are counted.
+            column: What could not be read in these rows, `(n,)`; None where rows are dropped for another reason.
+            way_out: What helps to read it.
+        """
         bad = bad & keep
         self._report.dropped[reason] += int(bad.sum())
         keep &= ~bad
+        if column is not None and bad.any() and reason not in self._report.unreadable:
+            place = int(np.argmax(bad))
+            row = self._report.rows - len(bad) + place + 1
+            example = f"{shortened(column[place].as_py())} (row {row:,})"
+            self._report.unreadable[reason] = Unreadable(example, way_out)
 
     def _events(self, batch: Any, keep: NDArray[np.bool_], cancelled: NDArray[np.bool_]) -> NDArray:
         """Return `(n,)` our event names; rows with unknown names are dropped, and counted by name."""
         if self._options.event is None:
             events = _objects([self._options.event_name] * batch.num_rows)
         else:
-            names = texts(batch.column(self._options.event))
+            names = self._filled(batch, self._options.event)
             events = _objects([self._event_map.get(name) for name in names.tolist()])
             unknown = _is_none(events) & ~cancelled
             for name in dict.fromkeys(names[unknown & keep].tolist()):
@@ -155,9 +244,13 @@ class RowReader:
         return _objects([name and name.replace("\0", "")[:MAX_NAME] for name in names])
 
     def _prices(self, rows: Any) -> NDArray[np.float64]:
-        amounts = prices(_texts_or_none(rows, self._options.price))
+        plain = _texts_or_none(rows, self._options.price)
+        amounts = prices(plain, self._options.decimal)
         unusable = np.isinf(amounts)
-        self._report.ignored["price not a number above 0"] += int(unusable.sum())
+        self._report.ignored[NO_PRICE] += int(unusable.sum())
+        if unusable.any() and NO_PRICE not in self._report.unreadable:
+            example = shortened(plain[int(np.argmax(unusable))])
+            self._report.unreadable[NO_PRICE] = Unreadable(example, "--decimal says which mark is decimal.")
         amounts[unusable] = np.nan
         return amounts
 

@@ -16,10 +16,11 @@ from recsys.importing.columns import texts
 from recsys.importing.files import EventFile
 from recsys.importing.id_allocation import IdAllocator, is_whole
 from recsys.importing.options import ImportOptions
-from recsys.importing.rows import CANCEL, Events, ImportReport, RowReader
+from recsys.importing.rows import CANCEL, Events, ImportReport, RowReader, Unreadable
 from recsys.settings import Shop
 from recsys.store import Database, Duplicate
 from recsys.store.migrations import migrate, renumber
+from recsys.store.reading import shortened
 from recsys.store.writes import (
     BASE_CODES,
     add_views,
@@ -32,6 +33,8 @@ from recsys.store.writes import (
 )
 
 Progress = Callable[[int, int], None]
+MALFORMED = "line with too few or too many fields"
+STRAY_QUOTES = "quote that is no quote of a field"
 NEW_USER = {"roleId": "R2", "statusId": "S1"}  # codes of an active customer
 
 
@@ -61,7 +64,13 @@ def import_events(
             f"Events should be {listed(sorted(known_events))}, or be given a weight in recsys.toml. "
             f"Received: {listed(sorted(unknown))}."
         )
-    file = EventFile(path, delimiter=options.delimiter, encoding=options.encoding, sheet_names=options.sheet_names)
+    file = EventFile(
+        path,
+        delimiter=options.delimiter,
+        quote=options.quote,
+        encoding=options.encoding,
+        sheet_names=options.sheet_names,
+    )
     file.require(options.columns())
     migrate(db)
     write_codes(db, BASE_CODES)
@@ -70,21 +79,38 @@ def import_events(
     reader = RowReader(options, known_events, report)
     for batch in file.batches(options.chunk):
         report.rows += batch.num_rows
+        events = reader.read(batch)
+        _count_lines(report, file)
+        report.refuse_unreadable(options.max_unreadable)
         try:
-            run.write(reader.read(batch))
+            run.write(events)
         except Duplicate as error:  # an id that was free when this import began is taken
             raise Overloaded(
                 "Something else is adding rows to the same tables. Run the import again when it has ended."
             ) from error
         if progress:
-            progress(file.position, report.rows)
-    report.rows += file.malformed
+            progress(file.position, report.rows - file.malformed)
     if not report.rows:
         raise UsageError(f"{path.name} should hold rows. Received: a header only.")
     run.finish()
-    report.dropped = +report.dropped + Counter({"line with too few or too many fields": file.malformed})
-    report.ignored = +report.ignored
+    report.dropped, report.ignored = +report.dropped, +report.ignored
     return report
+
+
+def _count_lines(report: ImportReport, file: EventFile) -> None:
+    """Count the lines that were no whole rows, and those with quotes that were no quotes of fields."""
+    report.rows += file.malformed - report.dropped[MALFORMED]
+    report.dropped[MALFORMED], report.ignored[STRAY_QUOTES] = file.malformed, file.stray_quotes
+    for reason, line, way_out in (
+        (
+            MALFORMED,
+            file.malformed_line,
+            "--delimiter names the separator, and --quote none says that quotes are text.",
+        ),
+        (STRAY_QUOTES, file.stray_line, "--quote none says that all quotes are text."),
+    ):
+        if line:
+            report.unreadable.setdefault(reason, Unreadable(shortened(line), way_out))
 
 
 class _Import:

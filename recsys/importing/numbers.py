@@ -1,0 +1,60 @@
+"""Numbers as people, spreadsheets and countries write them, and what each of them can mean."""
+
+from __future__ import annotations
+
+import re
+
+_MINUS = r"[\-\u2212\u2013\ufe63\uff0d]"  # hyphen, minus sign, en dash, small and full-width hyphen
+_SIGNED = re.compile(rf"(?P<minus>{_MINUS})?\+?\s*(?P<size>[\d.,].*?)(?P<late>{_MINUS})?", re.ASCII)
+_IN_BRACKETS = re.compile(r"\(\s*(?P<size>[\d.,].*?)\s*\)", re.ASCII)  # as accountants write a negative number
+_SPACE = "[ \u00a0\u2009\u202f'\u2019]"  # between groups of digits, and never decimal
+_FORMS = {  # the text of an unsigned number, by its decimal mark
+    mark: re.compile(
+        rf"(?P<whole>\d+|\d{{1,3}}(?P<group>{_SPACE}|\{other})(\d{{2,3}}(?P=group))*\d{{3}}|(?=\{mark}\d))"
+        rf"(\{mark}(?P<fraction>\d*))?(?P<exponent>[eE][-+]?\d+)?",
+        re.ASCII,
+    )
+    for mark, other in ((".", ","), (",", "."))
+}
+_SINGLE_DOT = re.compile(r"[^.,]*\.[^.,]*")
+
+
+def readings(text: str | None, decimal: str | None = None) -> tuple[float, ...]:
+    r"""Return all numbers that a text can mean, none if it is no number.
+
+    A single dot is decimal. A single comma before three digits may be decimal or may group thousands.
+
+    Args:
+        text: The text, or None for a blank.
+        decimal: The decimal mark, `.` or `,`; None where it is not known.
+
+    >>> [readings(text) for text in ("12.50", "-1,5", "(3)", "\u22122", "'-70", "1,200", "1.234,5", "3 pieces")]
+    [(12.5,), (-1.5,), (-3.0,), (-2.0,), (-70.0,), (1200.0, 1.2), (1234.5,), ()]
+    """
+    text = (text or "").strip().removeprefix("'").strip()  # spreadsheets mark text by an apostrophe
+    in_brackets = _IN_BRACKETS.fullmatch(text)
+    match = in_brackets or _SIGNED.fullmatch(text)
+    if match is None:
+        return ()
+    signs = [] if in_brackets else [sign for sign in (match["minus"], match["late"]) if sign]
+    if len(signs) > 1:
+        return ()
+    if decimal is None and _SINGLE_DOT.fullmatch(match["size"]):
+        decimal = "."
+    sizes = [_size(match["size"], mark) for mark in _FORMS if decimal in {None, mark}]
+    sign = -1.0 if in_brackets or signs else 1.0
+    return tuple(dict.fromkeys(sign * size for size in sizes if size is not None))
+
+
+def number(text: str | None, decimal: str | None = None) -> float | None:
+    """Return the number that a text means; None for a blank, for other text, and where two numbers can be meant."""
+    meant = readings(text, decimal)
+    return meant[0] if len(meant) == 1 else None
+
+
+def _size(digits: str, mark: str) -> float | None:
+    form = _FORMS[mark].fullmatch(digits)
+    if form is None:
+        return None
+    whole = form["whole"].replace(form["group"] or ",", "") or "0"
+    return float(f"{whole}.{form['fraction'] or '0'}{form['exponent'] or ''}")

@@ -1,0 +1,92 @@
+"""Splits the lines of a CSV into fields. A quote that nothing closes costs no other row."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+MAX_LINES = 1_000  # of one record: a longer field is no text of a shop, but a quote that nothing closes
+PLAIN_LINES = 10_000  # lines without quotes that are split at once
+_DIGITS = re.compile(r"\d+")
+
+
+class Records(Iterator[list[str]]):
+    """The records of a CSV after its header, in order, whatever their number of fields.
+
+    A quoted field may have several lines. A quote is taken as plain text where it is not closed as one, or where its
+    first line is a whole row by itself and the next line is another, with the same kind of number or time in a column.
+
+    Attributes:
+        stray_quotes: Number of lines so far in which a quote was plain text.
+        example: The first of these lines.
+    """
+
+    def __init__(self, lines: Iterable[str], *, delimiter: str, quote: str, width: int) -> None:
+        """Start before the first record.
+
+        Args:
+            lines: The lines, with their ends.
+            delimiter: The separator of fields.
+            quote: The character around fields; `none` if every quote is plain text.
+            width: The number of fields of a whole row.
+        """
+        self.stray_quotes, self.example = 0, ""
+        self._delimiter, self._quote, self._width = delimiter, quote, width
+        self._lines: Iterator[str] = iter(lines)
+        self._records = self._read()
+
+    def __next__(self) -> list[str]:
+        return next(self._records)
+
+    def _read(self) -> Iterator[list[str]]:
+        if self._quote == "none":
+            yield from self._plainly(self._lines)
+            return
+        plain: list[str] = []
+        while (line := next(self._lines, None)) is not None:  # the lines may be exchanged by `_quoted`
+            if self._quote not in line and len(plain) < PLAIN_LINES:
+                plain.append(line)
+                continue
+            yield from self._plainly(plain)
+            plain = []
+            yield self._quoted(line) if self._quote in line else self._split(line)
+        yield from self._plainly(plain)
+
+    def _quoted(self, line: str) -> list[str]:
+        """Return the record that begins with a line, and go on behind it."""
+        first, following = self._split(line), [line]
+        fields, is_open = self._parse(following)
+        while is_open and len(following) < MAX_LINES and (nearest := next(self._lines, None)) is not None:
+            following.append(nearest)
+            if self._are_two_rows(first, nearest):
+                break
+            if self._quote in nearest:
+                fields, is_open = self._parse(following)
+        if fields is not None and not is_open and (len(fields) == self._width or len(following) == 1):
+            return fields
+        self._lines = chain(following[1:], self._lines) if len(following) > 1 else self._lines
+        self.stray_quotes += 1
+        self.example = self.example or line.rstrip("\r\n")
+        return first
+
+    def _parse(self, lines: list[str]) -> tuple[list[str] | None, bool]:
+        """Return a record's fields, None if a quote does not close one, and whether more lines belong to it."""
+        try:
+            return next(csv.reader(lines, delimiter=self._delimiter, quotechar=self._quote, strict=True), []), False
+        except csv.Error as error:
+            return None, "unexpected end of data" in str(error)
+
+    def _are_two_rows(self, first: list[str], line: str) -> bool:
+        second = self._split(line)
+        return len(first) == len(second) == self._width > 1 and any(
+            _DIGITS.sub("9", one) == _DIGITS.sub("9", other) and _DIGITS.search(one)
+            for one, other in zip(first, second, strict=True)
+        )
+
+    def _split(self, line: str) -> list[str]:
+        return next(self._plainly([line]), [])
+
+    def _plainly(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        return csv.reader(lines, delimiter=self._delimiter, quoting=csv.QUOTE_NONE)
