@@ -1,7 +1,7 @@
 """Reads CSV, gzipped CSV, Parquet and Excel as record batches.
 
-CSV is split with the standard library. Lines with too few or too many fields are counted, and `007` and `NA` stay as they
-are; pandas fills short lines and needs an option for the others. pyarrow's streaming reader reads ahead in threads, and
+CSV is split with the standard library. Lines with too few or too many fields are counted, and `007` and `NA` stay as
+they are; pandas fills short lines and needs an option for the others. pyarrow's streaming reader reads ahead in threads, and
 these abort the process when a Python file object raises an error.
 """
 
@@ -146,7 +146,7 @@ class EventFile:
 
     def _header_of(self, lines: Iterator[str]) -> list[str]:
         quoting = {"quoting": csv.QUOTE_NONE} if self._quote == "none" else {"quotechar": self._quote}
-        return next(csv.reader(lines, delimiter=self._delimiter, **quoting), [])  # type: ignore[arg-type]
+        return next(csv.reader(lines, delimiter=self._delimiter, **quoting), [])
 
     def _positioned(self, batches: Iterable[Any], n_rows: int) -> Iterator[Any]:
         """Yield batches, with the position that their share of all rows gives."""

@@ -96,7 +96,7 @@ class Condition:
         return text is not None and bool(_TEXT_TESTS[self.operator](text, self.value))
 
     def _test_numbers(self, decimal: str | None) -> Callable[[str | None], bool | None]:
-        compare, limit = _NUMBER_TESTS[self.operator], number(self.value)
+        compare, (limit, *_) = _NUMBER_TESTS[self.operator], readings(self.value)
 
         def test(text: str | None) -> bool | None:
             verdicts = {bool(compare(meant, limit)) for meant in readings(text, decimal)}
@@ -185,6 +185,9 @@ class ImportOptions:
             raise UsageError(
                 f"--time-zone should be a name such as UTC or Asia/Shanghai. Received: {self.time_zone!r}."
             ) from error
+        self._check_reading()
+
+    def _check_reading(self) -> None:
         if len(self.delimiter) != 1 or not self.delimiter.isascii():
             raise UsageError(f"--delimiter should be one ASCII character. Received: {self.delimiter!r}.")
         if self.quote != "none" and (len(self.quote) != 1 or not self.quote.isascii() or self.quote == self.delimiter):

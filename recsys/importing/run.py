@@ -105,7 +105,7 @@ def _count_lines(report: ImportReport, file: EventFile) -> None:
         (
             MALFORMED,
             file.malformed_line,
-            "--delimiter names the separator, and --quote none says that quotes are text.",
+            "--delimiter names the separator, --quote none says that quotes are text.",
         ),
         (STRAY_QUOTES, file.stray_line, "--quote none says that all quotes are text."),
     ):

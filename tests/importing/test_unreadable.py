@@ -79,18 +79,63 @@ def test_a_condition_holds_whatever_a_value_means_or_is_undecided(
 DAY = "2024-01-0"
 CSV = {
     "quoted fields": ('7,1,"a, b"\n8,2,"say ""hi"""\n', [("7", "1", "a, b"), ("8", "2", 'say "hi"')], 0, 0),
-    "a note of three lines": (f'7,{DAY}1,"good,\nvery good,\nindeed"\n8,{DAY}2,b\n', [("7", f"{DAY}1", "good,\nvery good,\nindeed"), ("8", f"{DAY}2", "b")], 0, 0),
-    "a note whose second line has as many commas as a row": (f'7,{DAY}1,"good\nfast, cheap, small"\n8,{DAY}2,b\n', [("7", f"{DAY}1", "good\nfast, cheap, small"), ("8", f"{DAY}2", "b")], 0, 0),
-    "a quote that nothing closes": (f'7,{DAY}1,"6 inch\n8,{DAY}2,b\n9,{DAY}3,c\n', [("7", f"{DAY}1", '"6 inch'), ("8", f"{DAY}2", "b"), ("9", f"{DAY}3", "c")], 1, 0),
-    "a quote that the next row seems to close": (f'7,{DAY}1,"6 inch\n8,{DAY}2,5"\n9,{DAY}3,c\n', [("7", f"{DAY}1", '"6 inch'), ("8", f"{DAY}2", '5"'), ("9", f"{DAY}3", "c")], 1, 0),
-    "many of them": (f'7,{DAY}1,"a\n8,{DAY}2,"b\n9,{DAY}3,"c', [("7", f"{DAY}1", '"a'), ("8", f"{DAY}2", '"b'), ("9", f"{DAY}3", '"c')], 3, 0),
-    "text behind a closing quote": (f'7,{DAY}1,"Best" shirt\n8,{DAY}2,b\n', [("7", f"{DAY}1", '"Best" shirt'), ("8", f"{DAY}2", "b")], 1, 0),
-    "a quote within a field": (f'7,{DAY}1,6" pipe\n8,{DAY}2,b\n', [("7", f"{DAY}1", '6" pipe'), ("8", f"{DAY}2", "b")], 0, 0),
+    "a note of three lines": (
+        f'7,{DAY}1,"good,\nvery good,\nindeed"\n8,{DAY}2,b\n',
+        [("7", f"{DAY}1", "good,\nvery good,\nindeed"), ("8", f"{DAY}2", "b")],
+        0,
+        0,
+    ),
+    "a note whose second line has as many commas as a row": (
+        f'7,{DAY}1,"good\nfast, cheap, small"\n8,{DAY}2,b\n',
+        [("7", f"{DAY}1", "good\nfast, cheap, small"), ("8", f"{DAY}2", "b")],
+        0,
+        0,
+    ),
+    "a quote that nothing closes": (
+        f'7,{DAY}1,"6 inch\n8,{DAY}2,b\n9,{DAY}3,c\n',
+        [("7", f"{DAY}1", '"6 inch'), ("8", f"{DAY}2", "b"), ("9", f"{DAY}3", "c")],
+        1,
+        0,
+    ),
+    "a quote that the next row seems to close": (
+        f'7,{DAY}1,"6 inch\n8,{DAY}2,5"\n9,{DAY}3,c\n',
+        [("7", f"{DAY}1", '"6 inch'), ("8", f"{DAY}2", '5"'), ("9", f"{DAY}3", "c")],
+        1,
+        0,
+    ),
+    "many of them": (
+        f'7,{DAY}1,"a\n8,{DAY}2,"b\n9,{DAY}3,"c',
+        [("7", f"{DAY}1", '"a'), ("8", f"{DAY}2", '"b'), ("9", f"{DAY}3", '"c')],
+        3,
+        0,
+    ),
+    "text behind a closing quote": (
+        f'7,{DAY}1,"Best" shirt\n8,{DAY}2,b\n',
+        [("7", f"{DAY}1", '"Best" shirt'), ("8", f"{DAY}2", "b")],
+        1,
+        0,
+    ),
+    "a quote within a field": (
+        f'7,{DAY}1,6" pipe\n8,{DAY}2,b\n',
+        [("7", f"{DAY}1", '6" pipe'), ("8", f"{DAY}2", "b")],
+        0,
+        0,
+    ),
     "an open quote behind a quoted comma": (f'7,"{DAY}1, noon","6 inch\n8,{DAY}2,b\n', [("8", f"{DAY}2", "b")], 1, 1),
-    "an open quote in the last line": (f'7,{DAY}1,a\n8,{DAY}2,"b', [("7", f"{DAY}1", "a"), ("8", f"{DAY}2", '"b')], 1, 0),
-    "an open quote before many lines": (f'7,{DAY}1,"x\n' + f"8,{DAY}2,b\n" * 3000, [("7", f"{DAY}1", '"x'), *[("8", f"{DAY}2", "b")] * 3000], 1, 0),
+    "an open quote in the last line": (
+        f'7,{DAY}1,a\n8,{DAY}2,"b',
+        [("7", f"{DAY}1", "a"), ("8", f"{DAY}2", '"b')],
+        1,
+        0,
+    ),
+    "an open quote before many lines": (
+        f'7,{DAY}1,"x\n' + f"8,{DAY}2,b\n" * 3000,
+        [("7", f"{DAY}1", '"x'), *[("8", f"{DAY}2", "b")] * 3000],
+        1,
+        0,
+    ),
     "short, long and empty lines": ("7,1\n\n8,2,b,c\n9,3,d\n", [("9", "3", "d")], 0, 2),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("text", "rows", "stray", "malformed"), CSV.values(), ids=CSV)
