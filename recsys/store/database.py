@@ -19,6 +19,7 @@ from recsys.errors import DatabaseUnavailable, DeadlineExceeded, Overloaded, Rec
 from recsys.errors.wording import listed
 from recsys.settings.database_url import DatabaseUrl
 from recsys.store.drivers.base import Driver, Duplicate, NotAllowed, Rows, Syntax, UnusableValue
+from recsys.store.names import written
 
 __all__ = ["Database", "Duplicate", "NotAllowed", "Stream", "Tracer", "UnusableValue", "bind", "connect"]
 
@@ -87,6 +88,7 @@ class Database:
         self._tracer = tracer
         self._in_transaction = False
         self._until: float | None = None
+        self._quoted: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -234,10 +236,19 @@ class Database:
             self._in_transaction = False
 
     def _bound(self, sql: str, params: Parameters | None) -> tuple[str, dict[str, Any]]:
-        text, values = bind(sql, params or {}, self.syntax)
+        text, values = bind(written(sql, self._quote), params or {}, self.syntax)
         if self._tracer:
             self._tracer(text, values)
         return text, values
+
+    def _quote(self, name: str) -> str:
+        """Return a name in quotes, as the database spells it."""
+        if name not in self._quoted:
+            is_folded = False
+            if self.syntax.is_exact and name != name.lower():
+                is_folded = not self.query(self.syntax.is_exact, {"name": name})
+            self._quoted[name] = self.syntax.quoted(name.lower() if is_folded else name)
+        return self._quoted[name]
 
     def _change(self, method: str, sql: str, text: str, values: Any) -> int:
         """Call `execute` or `executemany` of a new cursor, and return how many rows were changed."""
@@ -273,7 +284,7 @@ class Database:
 
     def _project_error(self, error: Exception, sql: str) -> RecsysError:
         """Return the project's error for a driver's error."""
-        kind, statement = self.driver.meaning(error), " ".join(sql.split())[:300]
+        kind, statement = self.driver.meaning(error), " ".join(written(sql).split())[:300]
         if kind is NotAllowed:
             return kind(
                 f"The database's account should have the right to do this. Received: {_words(error)}. "

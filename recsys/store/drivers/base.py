@@ -48,6 +48,9 @@ class Syntax(NamedTuple):
         lock: Takes and releases the lock under which programs migrate in turn; none where transactions do so.
         renumber: Makes the column `{column}` of `{table}` number new rows after those inserted with a number; empty
             where the database does so by itself.
+        quote: The quote around names. Not SQLite's double quote, in which an unknown name is a text.
+        is_exact: Selects a row if a table or a column is called `:name` exactly; empty where capitals never matter in
+            columns. Names that were created without quotes are in lower case.
         any_time: A `:since` with which a first row tells the type of its timestamps; None where results have types.
     """
 
@@ -67,6 +70,12 @@ class Syntax(NamedTuple):
     lock: tuple[str, ...] = ()
     renumber: str = ""
     any_time: int | None = None
+    quote: str = "`"
+    is_exact: str = ""
+
+    def quoted(self, name: str) -> str:
+        """Return a name in quotes."""
+        return self.quote + name.replace(self.quote, 2 * self.quote) + self.quote
 
     def as_second(self, column: str) -> str:
         """Return an expression for a timestamp's second as text, such as 2026-11-20 14:00:00.

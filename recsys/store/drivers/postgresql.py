@@ -35,6 +35,10 @@ SYNTAX = Syntax(
     columns="SELECT attname FROM pg_attribute "
     "WHERE attrelid = to_regclass(CAST(:table AS text)) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
     lock=("SELECT pg_advisory_lock(7263797)", "SELECT pg_advisory_unlock(7263797)"),  # of the database
+    quote='"',
+    is_exact="SELECT 1 FROM pg_attribute WHERE attname = CAST(:name AS name) AND NOT attisdropped "
+    "UNION ALL SELECT 1 FROM pg_class WHERE relname = CAST(:name AS name) "
+    "UNION ALL SELECT 1 FROM pg_namespace WHERE nspname = CAST(:name AS name) LIMIT 1",
     renumber="SELECT setval(pg_get_serial_sequence(LOWER('{table}'), LOWER('{column}')), "
     "(SELECT COALESCE(MAX({column}), 0) + 1 FROM {table}), false)",
 )
