@@ -1,8 +1,8 @@
 """Reads CSV, gzipped CSV, Parquet and Excel as record batches.
 
 CSV is split with the standard library. Lines with too few or too many fields are counted, and `007` and `NA` stay as
-they are; pandas fills short lines and needs an option for the others. pyarrow's streaming reader reads ahead in threads, and
-these abort the process when a Python file object raises an error.
+they are; pandas fills short lines and needs an option for the others. pyarrow's streaming reader reads ahead in
+threads, and these abort the process when a Python file object raises an error.
 """
 
 from __future__ import annotations

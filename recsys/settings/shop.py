@@ -161,6 +161,9 @@ class Shop(Record):
         cancel_events: Events that annul the newest earlier purchase of the same item by the same user.
         context_columns: Context columns of the sources, known before the choice.
         repeat_after_days: Days for which a purchased item stays hidden: infinity hides for ever, 0 never hides.
+        own_tables: Where our own tables lie, as `recsys.settings.database_url.DatabaseUrl` has it; empty for the place
+            of the shop's.
+        cache_prefix: What the names of the backend's tables `recommendations` and `model_runs` begin with.
         max_unreadable: The largest share of a column's values that may be unreadable in training, 0 to 1.
     """
 
@@ -178,6 +181,8 @@ class Shop(Record):
     context_columns: tuple[str, ...] = ("device_type",)
     repeat_after_days: float = math.inf
     max_unreadable: float = 0.2
+    own_tables: str = ""
+    cache_prefix: str = ""
 
 
 DEFAULT_SOURCES = (
@@ -206,6 +211,11 @@ _SHOP = {
         tuple,
     ),
     "max_unreadable": number(0, 1),
+    "own_tables": TEXT,
+    "cache_prefix": SettingCheck(
+        "letters, digits and underscores, such as recsys_",
+        lambda value: isinstance(value, str) and value.isascii() and f"{value}t".isidentifier(),
+    ),
     "preset": TEXT,
     "table_prefix": SettingCheck(
         "a prefix of plain table names, or empty", lambda value: isinstance(value, str) and f"t{value}".isidentifier()

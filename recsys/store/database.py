@@ -20,6 +20,7 @@ from recsys.errors.wording import listed
 from recsys.settings.database_url import DatabaseUrl
 from recsys.store.drivers.base import Driver, Duplicate, NotAllowed, Rows, Syntax, UnusableValue
 from recsys.store.names import written
+from recsys.store.own import in_place
 
 __all__ = ["Database", "Duplicate", "NotAllowed", "Stream", "Tracer", "UnusableValue", "bind", "connect"]
 
@@ -67,7 +68,9 @@ def connect(
         raise DatabaseUnavailable(f"The database of {url.setting} cannot be reached: {_words(error)}") from error
     except (ValueError, RuntimeError) as error:  # a wrong option; a login method whose package is missing
         raise SettingsError(f"{url.setting} cannot be used: {_words(error)}") from error
-    return Database(driver, connection, STATEMENT_TIMEOUT_S if timeout_s is None else timeout_s, tracer)
+    database = Database(driver, connection, STATEMENT_TIMEOUT_S if timeout_s is None else timeout_s, tracer)
+    database.own_tables, database.cache_prefix = url.own_tables, url.cache_prefix
+    return database
 
 
 class Database:
@@ -77,7 +80,11 @@ class Database:
         driver: The driver that opened it.
         syntax: What the database writes in its own way.
         dialect: `sqlite`, `mysql` or `postgresql`.
+        own_tables: Where our own tables lie; empty for the place of the shop's.
+        cache_prefix: What the names of the backend's cache begin with.
     """
+
+    own_tables = cache_prefix = ""
 
     def __init__(self, driver: Driver, connection: Any, statement_s: float, tracer: Tracer | None) -> None:
         self.driver = driver
@@ -174,7 +181,7 @@ class Database:
         Raises:
             ValueError: A row lacks a value.
         """
-        parts = _parts(sql, self.syntax)
+        parts = _parts(self._placed(sql), self.syntax)
         text = "".join(literal + placeholder for literal, _, placeholder in parts)
         names = [name for _, name, _ in parts if name]
         changed = 0
@@ -236,10 +243,16 @@ class Database:
             self._in_transaction = False
 
     def _bound(self, sql: str, params: Parameters | None) -> tuple[str, dict[str, Any]]:
-        text, values = bind(written(sql, self._quote), params or {}, self.syntax)
+        text, values = bind(self._placed(written(sql, self._quote)), params or {}, self.syntax)
         if self._tracer:
             self._tracer(text, values)
         return text, values
+
+    def _placed(self, sql: str) -> str:
+        """Return a text in which our tables are found, where the database does not look for them by itself."""
+        if not self.own_tables or self.syntax.looks_for_own_tables:
+            return sql
+        return in_place(sql, self.syntax.quoted(self.own_tables))
 
     def _quote(self, name: str) -> str:
         """Return a name in quotes, as the database spells it."""

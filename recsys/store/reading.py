@@ -47,9 +47,9 @@ class Column:
         self.is_blank = True
 
     @property
-    def is_loud(self) -> bool:
-        """Whether so many values are unreadable that it is worth a warning."""
-        return self.unread > LOUD * self.present
+    def share(self) -> str:
+        """How many of the values could not be read, for messages."""
+        return f"{self.unread:,} of {self.present:,}"
 
     @property
     def is_unreadable(self) -> bool:
@@ -118,23 +118,20 @@ class Reading:
             SettingsError: A column has more; the message names it, shows a value and says what to do.
         """
         for name, column in self.columns.items():
-            way_out = _WAYS_OUT.get(name, _CAST)
-            if column.is_unreadable:
-                received = f"{column.present:,} values that are none, e.g. {column.example}. {way_out}"
-            elif column.unread > most * column.present and not column.is_blank:
-                received = (
-                    f"{column.unread:,} of {column.present:,} values that are none, e.g. {column.example}. {way_out}"
-                )
-                received += f", or allow more than {most:.0%} by `max_unreadable` of [shop]"
-            else:
-                if column.unread and tell:
-                    tell(
-                        f"{'WARNING: ' * column.is_loud}{self._called(name)}: {column.unread:,} of {column.present:,} unreadable, e.g. {column.example}"
-                    )
-                continue
-            raise SettingsError(
-                f"{where} {self._called(name)} should hold {READABLE.get(name, LABEL)}. Received: {received}."
-            )
+            if column.is_unreadable or (column.unread > most * column.present and not column.is_blank):
+                raise SettingsError(self._refusal(where, name, column, most))
+            if column.unread and tell:
+                warning = "WARNING: " if column.unread > LOUD * column.present else ""
+                tell(f"{warning}{self._called(name)}: {column.share} unreadable, e.g. {column.example}")
+
+    def _refusal(self, where: str, name: str, column: Column, most: float) -> str:
+        count, way_out = f"{column.present:,}", _WAYS_OUT.get(name, _CAST)
+        if not column.is_unreadable:
+            count, way_out = column.share, f"{way_out}, or allow more than {most:.0%} by `max_unreadable` of [shop]"
+        return (
+            f"{where} {self._called(name)} should hold {READABLE.get(name, LABEL)}. "
+            f"Received: {count} values that are none, e.g. {column.example}. {way_out}."
+        )
 
     def _called(self, name: str) -> str:
         return f"`{name}` of {self._table}" if self._table else name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +13,18 @@ from recsys.settings import Shop, load_settings
 from recsys.store import (
     Database,
     bought_items,
+    connect,
+    list_versions,
     newest_products,
     products,
     read_catalogue,
     read_interactions,
+    set_active,
     user_events,
     write_version,
 )
-from recsys.store.migrations import migrate
-from recsys.store.readiness import check_mapping
+from recsys.store.migrations import columns, migrate, own_tables
+from recsys.store.readiness import check_mapping, check_own_tables
 
 NOW = 1_704_067_200 + 86_400  # 2024-01-02 00:00:00 UTC
 MOMENT = {"sqlite": "DATETIME", "mysql": "DATETIME", "postgresql": "TIMESTAMP"}
@@ -124,3 +127,72 @@ def test_a_name_that_the_shop_does_not_have_is_an_error_and_no_text(
 
     with pytest.raises(SettingsError, match="custmer"):
         read_interactions(bare_db, mapped("orders", "custmer"))
+
+
+# Our own tables in another place than the shop's
+
+
+@pytest.fixture
+def place(database_url: str, tmp_path: Path) -> Iterator[str]:
+    """A schema, a database or a file for our tables, which is removed after the test."""
+    if database_url.startswith("sqlite"):
+        yield "own.sqlite"
+        return
+    name = f"own_{database_url.rpartition('/')[2].partition('?')[0]}"[:60]
+    yield name
+    with connect(database_url) as db:
+        word = "SCHEMA" if db.dialect == "mysql" else "SCHEMA IF EXISTS"
+        db.execute(f"DROP {word} {db.syntax.quoted(name)}{'' if db.dialect == 'mysql' else ' CASCADE'}")
+
+
+def test_our_own_tables_may_lie_elsewhere_and_the_shops_tables_of_their_names_stay(
+    database_url: str, tmp_path: Path, place: str
+) -> None:
+    with connect(database_url) as db:
+        fill(db, "orders", "customer")
+        db.execute("CREATE TABLE rec_versions (id INTEGER, owner VARCHAR(9))")  # another program's
+        db.execute("CREATE TABLE recommendations (id INTEGER)")
+    toml = TOML.format(table="orders", user="customer") + f'[shop]\nown_tables = "{place}"\ntracked_events = ["view"]\n'
+    (tmp_path / "recsys.toml").write_text(toml, encoding="utf-8")
+    settings = load_settings({"DATABASE_URL": database_url}, tmp_path)
+
+    for _ in range(2):
+        with connect(settings.database_url) as db:
+            check_own_tables(db)
+            assert migrate(db, shop=False) == []
+            check_mapping(db, settings.shop)
+            if "v1" not in {version.name for version in list_versions(db)}:
+                write_version(db, "v1", data_until=0, users=np.array([7]), items=np.array([1, 2, 7]), contexts={})
+                set_active(db, "v1")
+            assert user_events(db, settings.shop, "v1", 7, 10).idx.tolist() == [0, 1, 2]
+            assert sorted(bought_items(db, settings.shop, 7, NOW)) == [1, 2, 7]
+            assert sorted(read_interactions(db, settings.shop)[0].items.tolist()) == [1, 2, 7]
+            assert db.query("SELECT original_id FROM rec_user_encoder_active") == [("7",)]
+            assert columns(db, "recommendations") == []
+    with connect(database_url) as db:  # the shop's own place has no more tables than before
+        assert columns(db, "rec_versions") == ["id", "owner"]
+        assert columns(db, "rec_user_encoder") == columns(db, "rec_schema_migrations") == []
+
+
+def test_the_backends_cache_takes_a_prefix_beside_the_shops_own_recommendations(
+    database_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "recsys.toml").write_text('[shop]\ncache_prefix = "recsys_"\n', encoding="utf-8")
+    with connect(database_url) as db:
+        db.execute("CREATE TABLE recommendations (id INTEGER, customer INTEGER)")
+        assert "0004_cache.sql" not in migrate(db, shop=False)
+
+    with connect(load_settings({"DATABASE_URL": database_url}, tmp_path).database_url) as db:
+        assert "0004_cache.sql" in migrate(db)
+        assert columns(db, "recommendations") == ["id", "customer"]
+        assert len(columns(db, "recsys_recommendations")) == 8
+        assert len(columns(db, "recsys_model_runs")) == 7
+        assert {"recsys_recommendations", "recsys_model_runs"} <= set(own_tables(db))
+
+
+@pytest.mark.parametrize("place", ["a b", "a.b", "a;b", ""])
+def test_a_place_that_is_no_name_is_refused(tmp_path: Path, place: str) -> None:
+    (tmp_path / "recsys.toml").write_text(f'[shop]\nown_tables = "{place}"\n', encoding="utf-8")
+
+    with pytest.raises(SettingsError, match="own_tables"):
+        load_settings({"DATABASE_URL": "mysql+pymysql://localhost/shop"}, tmp_path)

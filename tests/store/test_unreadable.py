@@ -34,6 +34,7 @@ from recsys.store.columns import (
     truth,
     unreadable,
 )
+from recsys.store.reading import Reading
 
 NEW_YEAR = 1_704_067_200  # 2024-01-01 00:00:00 UTC
 DAY = 86_400
@@ -614,3 +615,31 @@ def test_a_product_that_the_database_cannot_compute_loses_no_other(bare_db: Data
     rows = products(bare_db, mapped, [1, 2, 3, 4, 5], ["category"])
 
     assert [row.item_id for row in rows] == [1, 2, 4, 5]
+
+
+SHARES = [  # unreadable values, all values, the largest share, and whether the column is told, told loudly or refused
+    (0, 100, 0.2, None),
+    (1, 100, 0.2, "price: 1 of 100 unreadable, e.g. 'free' (product 1)"),
+    (2, 100, 0.2, "WARNING: price: 2 of 100 unreadable, e.g. 'free' (product 1)"),
+    (20, 100, 0.2, "WARNING: price: 20 of 100 unreadable, e.g. 'free' (product 1)"),
+    (21, 100, 0.2, "21 of 100 values that are none, e.g. 'free' (product 1). CAST them in recsys.toml, or allow more"),
+    (21, 100, 1.0, "WARNING: price: 21 of 100 unreadable, e.g. 'free' (product 1)"),
+    (100, 100, 1.0, "100 values that are none, e.g. 'free' (product 1). CAST them in recsys.toml."),
+]
+
+
+@pytest.mark.parametrize(("unread", "n", "most", "says"), SHARES)
+def test_more_than_a_share_is_a_warning_and_more_than_a_larger_one_is_refused(
+    unread: int, n: int, most: float, says: str | None
+) -> None:
+    reading, lines = Reading("", "product"), []  # type: ignore[var-annotated]
+    column = ["free"] * unread + [1] * (n - unread)
+    reading.add("price", column, ~np.isnan(price_array(column)), range(1, n + 1))
+
+    if says is not None and "values that are none" in says:
+        with pytest.raises(SettingsError) as caught:
+            reading.finish("[products]", lines.append, most)
+        assert says in str(caught.value)
+    else:
+        reading.finish("[products]", lines.append, most)
+        assert lines == ([says] if says else [])
