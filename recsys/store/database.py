@@ -19,8 +19,7 @@ from recsys.errors import DatabaseUnavailable, DeadlineExceeded, Overloaded, Rec
 from recsys.errors.wording import listed
 from recsys.settings.database_url import DatabaseUrl
 from recsys.store.drivers.base import Driver, Duplicate, NotAllowed, Rows, Syntax, UnusableValue
-from recsys.store.names import written
-from recsys.store.own import in_place
+from recsys.store.names import Names, written
 
 __all__ = ["Database", "Duplicate", "NotAllowed", "Stream", "Tracer", "UnusableValue", "bind", "connect"]
 
@@ -69,7 +68,7 @@ def connect(
     except (ValueError, RuntimeError) as error:  # a wrong option; a login method whose package is missing
         raise SettingsError(f"{url.setting} cannot be used: {_words(error)}") from error
     database = Database(driver, connection, STATEMENT_TIMEOUT_S if timeout_s is None else timeout_s, tracer)
-    database.own_tables, database.cache_prefix = url.own_tables, url.cache_prefix
+    database.names.own_tables, database.cache_prefix = url.own_tables, url.cache_prefix
     return database
 
 
@@ -80,11 +79,11 @@ class Database:
         driver: The driver that opened it.
         syntax: What the database writes in its own way.
         dialect: `sqlite`, `mysql` or `postgresql`.
-        own_tables: Where our own tables lie; empty for the place of the shop's.
+        names: How the database spells names in texts.
         cache_prefix: What the names of the backend's cache begin with.
     """
 
-    own_tables = cache_prefix = ""
+    cache_prefix = ""
 
     def __init__(self, driver: Driver, connection: Any, statement_s: float, tracer: Tracer | None) -> None:
         self.driver = driver
@@ -95,7 +94,7 @@ class Database:
         self._tracer = tracer
         self._in_transaction = False
         self._until: float | None = None
-        self._quoted: dict[str, str] = {}
+        self.names = Names(driver.syntax, self.query)
 
     def __enter__(self) -> Self:
         return self
@@ -181,7 +180,7 @@ class Database:
         Raises:
             ValueError: A row lacks a value.
         """
-        parts = _parts(self._placed(sql), self.syntax)
+        parts = _parts(self.names.in_full(sql), self.syntax)
         text = "".join(literal + placeholder for literal, _, placeholder in parts)
         names = [name for _, name, _ in parts if name]
         changed = 0
@@ -243,25 +242,10 @@ class Database:
             self._in_transaction = False
 
     def _bound(self, sql: str, params: Parameters | None) -> tuple[str, dict[str, Any]]:
-        text, values = bind(self._placed(written(sql, self._quote)), params or {}, self.syntax)
+        text, values = bind(self.names.in_full(sql), params or {}, self.syntax)
         if self._tracer:
             self._tracer(text, values)
         return text, values
-
-    def _placed(self, sql: str) -> str:
-        """Return a text in which our tables are found, where the database does not look for them by itself."""
-        if not self.own_tables or self.syntax.looks_for_own_tables:
-            return sql
-        return in_place(sql, self.syntax.quoted(self.own_tables))
-
-    def _quote(self, name: str) -> str:
-        """Return a name in quotes, as the database spells it."""
-        if name not in self._quoted:
-            is_folded = False
-            if self.syntax.is_exact and name != name.lower():
-                is_folded = not self.query(self.syntax.is_exact, {"name": name})
-            self._quoted[name] = self.syntax.quoted(name.lower() if is_folded else name)
-        return self._quoted[name]
 
     def _change(self, method: str, sql: str, text: str, values: Any) -> int:
         """Call `execute` or `executemany` of a new cursor, and return how many rows were changed."""

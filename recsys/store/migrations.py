@@ -82,7 +82,9 @@ def columns(db: Database, table: str) -> list[str]:
         db: The database.
         table: The name of one of our tables as in a statement, unquoted.
     """
-    return [str(name) for (name,) in db.query(db.syntax.columns, {"table": table, "place": db.own_tables or None})]
+    return [
+        str(name) for (name,) in db.query(db.syntax.columns, {"table": table, "place": db.names.own_tables or None})
+    ]
 
 
 def statements(name: str, dialect: str) -> list[str]:
@@ -125,10 +127,10 @@ def _with_prefix(text: str, db: Database) -> str:
 
 def _create_place(db: Database) -> None:
     """Create the schema of our tables if it is missing; SQLite makes the file as it opens it."""
-    if db.own_tables and db.dialect != "sqlite":
+    if db.names.own_tables and db.dialect != "sqlite":
         known = "SELECT 1 FROM information_schema.schemata WHERE schema_name = :place"
-        if not db.query(known, {"place": db.own_tables}):
-            db.execute(f"CREATE SCHEMA {db.syntax.quoted(db.own_tables)}")
+        if not db.query(known, {"place": db.names.own_tables}):
+            db.execute(f"CREATE SCHEMA {db.syntax.quoted(db.names.own_tables)}")
 
 
 def _own_statements() -> list[str]:
@@ -155,7 +157,9 @@ def _apply(db: Database, name: str, *, optional: bool) -> bool:
     with db.atomic():
         if db.query(f"SELECT name FROM {RECORD} WHERE name = :name", {"name": name}):  # noqa: S608 - our own name
             return False
-        if name == _CACHE and db.own_tables:  # the backend, whose cache it is, looks for it beside the shop's tables
+        if (
+            name == _CACHE and db.names.own_tables
+        ):  # the backend, whose cache it is, looks for it beside the shop's tables
             return False
         texts = [_with_prefix(text, db) for text in statements(name, db.dialect)]
         if optional and list(_foreign(db, texts)):
