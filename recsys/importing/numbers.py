@@ -9,12 +9,12 @@ _SIGNED = re.compile(rf"(?P<minus>{_MINUS})?\+?\s*(?P<size>[\d.,].*?)(?P<late>{_
 _IN_BRACKETS = re.compile(r"\(\s*(?P<size>[\d.,].*?)\s*\)", re.ASCII)  # as accountants write a negative number
 _SPACE = "[ \u00a0\u2009\u202f'\u2019]"  # between groups of digits, and never decimal
 _FORMS = {  # the text of an unsigned number, by its decimal mark
-    mark: re.compile(
-        rf"(?P<whole>\d+|\d{{1,3}}(?P<group>{_SPACE}|\{other})(\d{{2,3}}(?P=group))*\d{{3}}|(?=\{mark}\d))"
-        rf"(\{mark}(?P<fraction>\d*))?(?P<exponent>[eE][-+]?\d+)?",
+    point: re.compile(
+        rf"(?P<whole>\d+|\d{{1,3}}(?P<group>{_SPACE}|\{other})(\d{{2,3}}(?P=group))*\d{{3}}|(?=\{point}\d))"
+        rf"(\{point}(?P<fraction>\d*))?(?P<exponent>[eE][-+]?\d+)?",
         re.ASCII,
     )
-    for mark, other in ((".", ","), (",", "."))
+    for point, other in ((".", ","), (",", "."))
 }
 _SINGLE_DOT = re.compile(r"[^.,]*\.[^.,]*")
 
@@ -41,7 +41,7 @@ def readings(text: str | None, decimal: str | None = None) -> tuple[float, ...]:
         return ()
     if decimal is None and _SINGLE_DOT.fullmatch(match["size"]):
         decimal = "."
-    sizes = [_size(match["size"], mark) for mark in _FORMS if decimal in {None, mark}]
+    sizes = [_size(match["size"], point) for point in _FORMS if decimal in {None, point}]
     sign = -1.0 if in_brackets or signs else 1.0
     return tuple(dict.fromkeys(sign * size for size in sizes if size is not None))
 
@@ -52,8 +52,8 @@ def number(text: str | None, decimal: str | None = None) -> float | None:
     return meant[0] if len(meant) == 1 else None
 
 
-def _size(digits: str, mark: str) -> float | None:
-    form = _FORMS[mark].fullmatch(digits)
+def _size(digits: str, point: str) -> float | None:
+    form = _FORMS[point].fullmatch(digits)
     if form is None:
         return None
     whole = form["whole"].replace(form["group"] or ",", "") or "0"

@@ -1,7 +1,7 @@
 """Names of the shop's tables and columns, and of ours, in texts whose database is not known yet.
 
-A name of the shop may be a reserved word or hold capitals and hyphens, and each database quotes in its own way. So texts that are
-made of names hold them between two marks, and `Database` replaces these by the quotes of its database.
+A name of the shop may be a reserved word or hold capitals and hyphens, and each database quotes in its own way. So
+texts that are made of names hold them between two marks, and `Database` replaces these by the quotes of its database.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def shops(folder: Path) -> Iterator[tuple[str, Shop]]:
         yield name, mapped(folder, f'{tracked}preset = "{name}"\n')
     yield "the default schema", mapped(folder, tracked)
     by_name = (
-        '[[sources]]\ntable = "order"\nuser = "customerId"\nitem = "wp-item"\ntimestamp = "at"\nwhere = "n > 0 -- one"\n'
+        '[[sources]]\ntable = "order"\nuser = "customerId"\nitem = "wp-item"\ntimestamp = "at"\nwhere = "n > 0 -- 1"\n'
         'purchase_when = "paid"\nreturned_when = "back"\n[products]\ntable = "goods"\nid = "key"\nactive = "onSale"\n'
     )
     yield "names that need quotes", mapped(folder, by_name)
