@@ -63,7 +63,8 @@ SOURCES = {
             "order", "customerId", "i", "w", event_name="purchase", where="NOT test -- no", returned_when="s = 'back'"
         ),
         "SELECT `customerId` AS user_id, `i` AS item_id, 'purchase' AS event, `w` AS timestamp, 0 AS row_id "
-            "order", "customerId", "i", "w", event_name="purchase", where="NOT test -- no", returned_when="s = 'back'"
+        "FROM `order` WHERE `w` >= :since AND (\nNOT test -- no\n) "
+        "AND CASE WHEN (\ns = 'back'\n) THEN 0 ELSE 1 END = 1",
         "SELECT `customerId` AS user_id, `i` AS item_id, 'purchase' AS event, `w` AS timestamp, 0 AS row_id "
         "FROM `order` WHERE `customerId` = :user_id AND (\nNOT test -- no\n) "
         "AND CASE WHEN (\ns = 'back'\n) THEN 0 ELSE 1 END = 1",
