@@ -23,7 +23,7 @@ shop: backend/node_modules/.package-lock.json $(PAGE) $(INSTALLED) ## serve the 
 	@exec $(BIN)/python scripts/shop.py
 
 test: $(INSTALLED) $(PACKAGES) ## run the whole test suite
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 	@if command -v npm > /dev/null; then for part in $(NODE_PARTS); do npm test --silent --prefix $$part || exit 1; done; \
 	elif [ -n "$(CI)" ]; then echo "npm is missing: the backend's tests cannot run" >&2; exit 1; \
 	else echo "skipped: the backend's tests need Node 20"; fi

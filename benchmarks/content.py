@@ -1,10 +1,11 @@
-"""What content adds: the scorer `hybrid` beside its two sides, on public sets whose items are described.
+"""What content adds, on public sets whose items are described: `hybrid` beside its two sides, and the feature.
 
     python benchmarks/content.py DATA_DIR --markdown docs/MODELS.md
 
-DATA_DIR has one folder for each data set. The table goes to stdout; --markdown also writes it into the page. The
-collaborative side is the best one on validation; --sides item_cf leaves out EASE, whose fit takes minutes and gigabytes
-on 12,000 items. Everything is fitted before the cut and measured after it, once.
+DATA_DIR has one folder for each data set. Two tables go to stdout; --markdown also writes them into the page. The first
+has `hybrid`. Its collaborative side is the best one on validation; --sides item_cf leaves out EASE, whose fit takes
+minutes and gigabytes on 12,000 items. The second has the sum of all features, `blend`, whose weights are chosen on
+validation once without content and once with it. Everything is fitted before the cut and measured after it, once.
 """
 
 from __future__ import annotations
@@ -29,21 +30,26 @@ from benchmarks.sets.base import columns  # noqa: E402
 from recsys.data.interactions import Catalogue  # noqa: E402
 from recsys.evaluation.protocol import evaluate_all, mean_average_precision  # noqa: E402
 from recsys.features.content import Content  # noqa: E402
-from recsys.features.features import FeatureValues  # noqa: E402
+from recsys.features.features import CONTENT, Features, FeatureValues, Neighbours  # noqa: E402
 from recsys.features.query import Arrays, Floats, Indices, Query  # noqa: E402
 from recsys.scorers.hybrid import Hybrid  # noqa: E402
 from recsys.scorers.item_item import EASE, ItemCF, NeighbourScorer  # noqa: E402
+from recsys.scorers.layers import LinearEnsemble  # noqa: E402
 from recsys.scorers.registry import COLLABORATIVE  # noqa: E402
 from recsys.settings import Training  # noqa: E402
+from recsys.training.closed_form.choose import choose_regularization, fit_features  # noqa: E402
 from recsys.training.closed_form.co_occurrence import user_item_matrix  # noqa: E402
 from recsys.training.closed_form.content import content  # noqa: E402
 from recsys.training.closed_form.ease import ease  # noqa: E402
 from recsys.training.closed_form.item_cf import item_cf  # noqa: E402
+from recsys.training.ensemble import fit_ensembles  # noqa: E402
 
 ATTRIBUTES = "item2attributes.json.gz"
 DESCRIBED = ("amazon-beauty-5core", "amazon-toys-5core", "online-retail")
 L2 = 200.0  # of EASE, the middle of its grid
 RESAMPLES = 1000
+SEED = 7
+HYBRID, FEATURE = "hybrid", "feature"  # what is measured, a table each
 
 
 class ContentAlone:
@@ -80,20 +86,48 @@ class Row:
     difference: tuple[float, float, float]
 
 
+@dataclass(frozen=True)
+class SumRow:
+    """One line of the table of the feature.
+
+    Attributes:
+        name: The set.
+        rule: The repeat rule.
+        users: The number of users.
+        weight: The weight of content that validation chose; 0 where it left content out.
+        ndcg10: NDCG@10 of the sum without content, and of the sum that may use it.
+        difference: The mean of the second less the first, and its 95 % interval by the paired bootstrap.
+    """
+
+    name: str
+    rule: str
+    users: int
+    weight: float
+    ndcg10: tuple[float, float]
+    difference: tuple[float, float, float]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data_dir", type=Path, metavar="DATA_DIR", help="the folder of the sets")
     parser.add_argument("--sets", nargs="+", default=DESCRIBED, choices=DESCRIBED, help="which sets")
     parser.add_argument("--sides", nargs="+", default=COLLABORATIVE, choices=COLLABORATIVE, help="which sides")
-    parser.add_argument("--markdown", type=Path, metavar="PAGE", help="the page to write the table into")
+    parser.add_argument("--what", nargs="+", default=(HYBRID, FEATURE), choices=(HYBRID, FEATURE), help="which tables")
+    parser.add_argument("--markdown", type=Path, metavar="PAGE", help="the page to write the tables into")
     flags = parser.parse_args(arguments)
-    rows = [row for name in flags.sets for row in measure(flags.data_dir, name, flags.sides)]
-    block = table(rows)
-    print(block, end="")
-    if flags.markdown:
+    blocks = {}
+    if HYBRID in flags.what:
+        hybrids = [row for name in flags.sets for row in measure(flags.data_dir, name, flags.sides)]
+        blocks["content"] = table(hybrids)
+    if FEATURE in flags.what:
+        blocks["content feature"] = sum_table(
+            [row for name in flags.sets for row in measure_sums(flags.data_dir, name)]
+        )
+    print("\n".join(blocks.values()), end="")
+    for name, block in blocks.items() if flags.markdown else ():
         text = flags.markdown.read_text(encoding="utf-8")
-        flags.markdown.write_text(pages.replaced(text, block, "content", flags.markdown.name), encoding="utf-8")
+        flags.markdown.write_text(pages.replaced(text, block, name, flags.markdown.name), encoding="utf-8")
     return 0
 
 
@@ -126,6 +160,44 @@ def measure(data_dir: Path, name: str, sides: Sequence[str]) -> list[Row]:
         rows.append(Row(name, rule, side, len(per_user[0]), means, difference))  # type: ignore[arg-type]
         print(rows[-1], file=sys.stderr)
     return rows
+
+
+def measure_sums(data_dir: Path, name: str) -> list[SumRow]:
+    """Return a row of the sum without content and with it, for each repeat rule of a set."""
+    benchmark = set_named(name)
+    parts, catalogue = benchmark.load(data_dir), descriptions(data_dir / name)
+    options = Training(seed=SEED)
+    rows = []
+    for rule in benchmark.rules:
+        chosen_on = parts.validation.evaluation_sets[rule]
+        regularization = choose_regularization(parts.validation.data, chosen_on, options)[0]
+        before, after = (features(part, catalogue, regularization, options) for part in (parts.validation, parts.test))
+        weights = {
+            kind: fit_ensembles(of_kind, {"blend": None}, chosen_on, np.random.default_rng(SEED))["blend"][0]
+            for kind, of_kind in (("without", without_content(before)), ("with", before))
+        }
+        # of the same features: `evaluate_all` computes them once for all scorers
+        scorers = {kind: LinearEnsemble(after, np.stack([row, row])) for kind, row in weights.items()}
+        per_user = [
+            result.per_user["ndcg10"] for result in evaluate_all(scorers, parts.test.evaluation_sets[rule]).values()
+        ]
+        weight, means = float(weights["with"][CONTENT]), (float(per_user[0].mean()), float(per_user[1].mean()))
+        rows.append(SumRow(name, rule, len(per_user[0]), weight, means, interval(per_user[1] - per_user[0])))
+        print(rows[-1], file=sys.stderr)
+    return rows
+
+
+def features(part: Part, catalogue: Catalogue, regularization: float, options: Training) -> Features:
+    """Return all features of a part's events."""
+    described = content(catalogue, part.encoders.items.ids)
+    fitted = fit_features(part.data, regularization, options, content=described)
+    neighbours = ease(user_item_matrix(part.data), L2)
+    return Features.from_arrays({**{f"ease/{name}": array for name, array in neighbours.items()}, **fitted})
+
+
+def without_content(whole: Features) -> Features:
+    """Return features of items without descriptions."""
+    return whole._replace(content=Neighbours.nothing(whole.n_items))
 
 
 def collaborative(name: str, part: Part) -> NeighbourScorer:
@@ -169,6 +241,17 @@ def table(rows: Sequence[Row]) -> str:
     lines = [
         f"| {row.name} | {row.rule} | {row.users:,} | {row.ndcg10[0]:.4f} | `{row.side}` {row.ndcg10[1]:.4f} "
         f"| {row.ndcg10[2]:.4f} | {row.difference[0]:+.4f} ({row.difference[1]:+.4f} to {row.difference[2]:+.4f}) |\n"
+        for row in rows
+    ]
+    return f"{head}|---|---|---:|---:|---:|---:|---:|\n{''.join(lines)}"
+
+
+def sum_table(rows: Sequence[SumRow]) -> str:
+    """Return rows of the feature as a table in Markdown."""
+    head = "| set | repeats | users | weight of content | sum without content | sum | difference |\n"
+    lines = [
+        f"| {row.name} | {row.rule} | {row.users:,} | {row.weight:.3g} | {row.ndcg10[0]:.4f} | {row.ndcg10[1]:.4f} "
+        f"| {row.difference[0]:+.4f} ({row.difference[1]:+.4f} to {row.difference[2]:+.4f}) |\n"
         for row in rows
     ]
     return f"{head}|---|---|---:|---:|---:|---:|---:|\n{''.join(lines)}"

@@ -38,7 +38,7 @@ from recsys.data.interactions import Interactions  # noqa: E402
 from recsys.data.splitting import cut_time, last_item_out, split_at  # noqa: E402
 from recsys.evaluation.metrics import bootstrap_interval  # noqa: E402
 from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, evaluate_all  # noqa: E402
-from recsys.features.features import Features  # noqa: E402
+from recsys.features.features import N_FEATURES, Features  # noqa: E402
 from recsys.features.query import Query  # noqa: E402
 from recsys.lifecycle.choice import ALL, TITLES, HeldoutFigures, ValidationFigures, choose_scorers  # noqa: E402
 from recsys.lifecycle.gate import too_small  # noqa: E402
@@ -145,7 +145,7 @@ def one_shop(rows: Interactions, guests: Interactions, has_clock: bool) -> tuple
 def _chosen(rows: Interactions, train: Interactions, has_clock: bool) -> tuple[str, float, float, float, NDArray]:
     """Return who serves, and the hyperparameters that validation chose: the same decisions as in a shop's training."""
     options = training(has_clock)
-    nothing = "popularity", 200.0, 20.0, 2.0, np.zeros((2, 13), np.float32)
+    nothing = "popularity", 200.0, 20.0, 2.0, np.zeros((2, N_FEATURES + 1), np.float32)
     counts = {"events": len(rows), "users": len(np.unique(rows.users)), "items": len(np.unique(rows.items))}
     if too_small(counts, LIMITS):
         return nothing

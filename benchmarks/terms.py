@@ -117,11 +117,12 @@ def measure(benchmark: BenchmarkSet, data_dir: Path, n_seeds: int, most_users: i
         ]
         seconds = (time.process_time() - started) / n_seeds
         weights = dict(zip(NAMES, np.eye(N_FEATURES, N_FEATURES + 1), strict=True))
+        del weights["content"]  # these sets are read without descriptions
         weights |= {f"{BLEND} {n}": fitted for n, (fitted, _) in enumerate(fits)}
         scorers = {name: ensemble_of(test, row) for name, row in weights.items()}
         results = evaluate_scorers(scorers, thinned(parts.test.evaluation_sets[rule], most_users))
         per_user = {name: result.per_user[METRIC] for name, result in results.items()}
-        alone = {name: float(per_user[name].mean()) for name in NAMES}
+        alone = {name: float(per_user[name].mean()) for name in NAMES if name in per_user}
         best = max(alone, key=lambda name: alone[name])
         ours = np.mean([per_user[f"{BLEND} {n}"] for n in range(n_seeds)], axis=0)
         low, high = bootstrap_interval(ours - per_user[best], np.random.default_rng(SEED))

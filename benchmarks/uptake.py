@@ -31,7 +31,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as train.py does, for the 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 from benchmarks import pages  # noqa: E402
-from benchmarks.loads.shops import Size, SyntheticShop, put_encoders, synthetic_shop  # noqa: E402
+from benchmarks.loads.shops import Say, Size, SyntheticShop, put_encoders, synthetic_shop  # noqa: E402
 from benchmarks.loads.timing import BenchmarkError  # noqa: E402
 from benchmarks.loads.users import USUAL  # noqa: E402
 from benchmarks.measuring import tables  # noqa: E402
@@ -44,6 +44,7 @@ KEPT = Path("benchmarks/results/uptake.json")
 SCRIPT = ROOT / "benchmarks/loads/uptake.mjs"
 CONTEXT = {"time_of_day": "morning", "season": None}  # otherwise the clock would change the lists
 ASKED_USERS, LIMIT = 50, 10
+CUSTOMERS = 400  # with a history; the table would otherwise take most of the time, and only 50 of them ask
 SECONDS = 3.0  # of each measurement of the load, and of load after each uptake
 WORKERS, CHANGES = 2, 6
 ALLOWED_MS = 2000
@@ -56,23 +57,25 @@ def main(argv: list[str], root: Path = ROOT) -> int:
         return write_page(flags.markdown, root / KEPT, check=flags.check)
     err = console(stderr=True)
     try:
-        with synthetic_shop(Size(flags.items, flags.users), None, err.print) as shop:
-            figures = {"items": flags.items, "users": flags.users, **measure(shop, flags.changes), **_machine()}
+        with synthetic_shop(Size(flags.items, flags.users, CUSTOMERS), None, err.print) as shop:
+            figures = {"items": flags.items, "users": flags.users, **measure(shop, flags.changes, err.print)}
+        figures |= _machine()
     except BenchmarkError as error:
         err.print(f"uptake: {error}")
         return 1
     if flags.json:
         pages.keep(flags.json, figures)
-    console().print(rendered(figures))
+    console().print(rendered(figures), soft_wrap=True)
     return int(bool(faults(figures)))
 
 
-def measure(shop: SyntheticShop, changes: int) -> dict[str, Any]:
+def measure(shop: SyntheticShop, changes: int, say: Say) -> dict[str, Any]:
     """Return the load, the milliseconds of each uptake, and what became of the requests.
 
     Args:
         shop: With one version, which is active.
         changes: How often to change between two versions.
+        say: Called with a line about each step.
     """
     (database,) = shop.urls
     versions = [second_version(shop), shop.version]
@@ -86,11 +89,13 @@ def measure(shop: SyntheticShop, changes: int) -> dict[str, Any]:
     with subprocess.Popen([node, str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             load = _tell(process, {**options, "requests": requests, "seconds": SECONDS})["loading"]
+            say(f"{load:.0f} requests a second, half of what {WORKERS} workers sustain")
             took = []
             for number in range(changes):
                 version = versions[number % len(versions)]
                 activate(shop.models_dir, version)
                 took.append(_tell(process, {"version": version, "at": 1000 * time.time()})["ms"])
+                say(f"change {number + 1} of {changes}: {took[-1]:,.0f} ms")
             result = _tell(process, None)
         finally:
             process.kill()

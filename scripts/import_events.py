@@ -1,4 +1,4 @@
-r"""Import events from a CSV, a gzipped CSV, a Parquet or an Excel file (.xlsx) into the default schema.
+r"""Import events from CSV, JSON lines, Parquet or Excel (.xlsx), also gzipped or zipped, into the default schema.
 
 Rows are read as a stream and written in chunks. An import that was killed can be run again, because no row is added
 twice. Dropped rows are counted by reason. Times are stored in UTC.
@@ -7,6 +7,7 @@ twice. Dropped rows are counted by reason. Times are stored in UTC.
       --price UnitPrice --name Description --cancelled-when 'InvoiceNo^=C' --drop-when 'Quantity<=0'
   python scripts/import_events.py clicks.parquet --user user_id --item item_id --event type \
       --event-map pv=view,fav=wishlist,buy=purchase --timestamp time --time-zone Asia/Shanghai
+  python scripts/import_events.py orders_export.csv --format shopify-orders
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from rich.table import Table  # noqa: E402
 from recsys.errors import RecsysError, UsageError  # noqa: E402
 from recsys.errors.arguments import Parser  # noqa: E402
 from recsys.errors.wording import listed  # noqa: E402
+from recsys.importing.formats.files import FormatFile  # noqa: E402
+from recsys.importing.formats.registry import FORMATS, open_format  # noqa: E402
 from recsys.importing.options import Condition, ImportOptions  # noqa: E402
-from recsys.importing.rows import ImportReport  # noqa: E402
+from recsys.importing.report import ImportReport  # noqa: E402
 from recsys.importing.run import import_events  # noqa: E402
 from recsys.settings import Settings, load_settings  # noqa: E402
 from recsys.store import connect  # noqa: E402
@@ -41,9 +44,10 @@ def main(argv: list[str]) -> int:
     """Run the import; returns the exit status."""
     try:
         values = vars(_parser().parse_args(argv))
-        path, url = values.pop("file"), values.pop("database_url")
-        options = ImportOptions(**values)
-        report = _run(load_settings({**os.environ, **({"DATABASE_URL": url} if url else {})}, ROOT), path, options)
+        path, url, name = values.pop("file"), values.pop("database_url"), values.pop("format")
+        options, source = (_options(values), None) if name is None else open_format(name, path, values)
+        settings = load_settings({**os.environ, **({"DATABASE_URL": url} if url else {})}, ROOT)
+        report = _run(settings, path, options, source)
     except RecsysError as error:
         console(stderr=True).print(f"import_events: {error}")
         return error.exit_status
@@ -53,16 +57,25 @@ def main(argv: list[str]) -> int:
         )
         return INTERRUPTED
     console().print(_table(path, report))
+    for line in report.oddities:
+        console().print(line, soft_wrap=True, markup=False, highlight=False)
     for is_loud, line in report.unreadable_lines():
         words = f"{'WARNING: ' if is_loud else ''}{line}"
         console(stderr=True).print(f"import_events: {words}", style="bold red" if is_loud else "", markup=False)
-    if not report.added and not report.dropped.get("imported before"):
+    if not report.added and not report.dropped.get("imported before") and not report.withdrawn:
         console(stderr=True).print("import_events: no row became an event; the table says why.")
         return UsageError.exit_status
     return 0
 
 
-def _run(settings: Settings, path: Path, options: ImportOptions) -> ImportReport:
+def _options(values: dict[str, Any]) -> ImportOptions:
+    for name in ("user", "item"):
+        if name not in values:
+            raise UsageError(f"--{name} should name a column, or --format a format. Received: neither.")
+    return ImportOptions(**values)
+
+
+def _run(settings: Settings, path: Path, options: ImportOptions, source: FormatFile | None) -> ImportReport:
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -75,12 +88,15 @@ def _run(settings: Settings, path: Path, options: ImportOptions) -> ImportReport
         connect(settings.database_url, create=True) as db,
         Progress(*columns, console=stderr, disable=not stderr.is_terminal) as bar,
     ):
-        task = bar.add_task(path.name, total=path.stat().st_size if path.is_file() else None, rows=0)
+        task = bar.add_task(
+            path.name, total=source.size if source else path.stat().st_size if path.is_file() else None, rows=0
+        )
         return import_events(
             db,
             path,
             options,
             shop=settings.shop,
+            source=source,
             progress=lambda n_bytes, rows: bar.update(task, completed=n_bytes, rows=rows),
         )
 
@@ -93,6 +109,8 @@ def _table(path: Path, report: ImportReport) -> Table:
         {f"added: {event}": count for event, count in sorted(report.added.items())},
         {f"dropped: {reason}": count for reason, count in report.dropped.items()},
         {f"ignored: {reason}": count for reason, count in report.ignored.items()},
+        {"withdrawn: void by now": report.withdrawn} if report.withdrawn else {},
+        {"events of guests' sessions": report.guest_rows} if report.guest_rows else {},
         {"new users": report.new_users, "new products": report.new_products, "prices": report.priced_products},
     )
     for section in sections:
@@ -125,14 +143,17 @@ def _parser() -> argparse.ArgumentParser:
     """Return the parser, whose options are fields of ImportOptions; it leaves out those that are not given."""
     layout = argparse.RawDescriptionHelpFormatter
     parser = Parser(description=__doc__, formatter_class=layout, argument_default=argparse.SUPPRESS)
-    parser.add_argument("file", type=Path, help="CSV, CSV.gz, Parquet or .xlsx; columns have names")
+    kinds = "CSV, JSON lines, Parquet or .xlsx, also .gz and .zip; columns have names. With --format also a folder"
+    parser.add_argument("file", type=Path, help=kinds)
+    named = "what the file is, in place of the flags below, each of which still replaces the format's own"
+    parser.add_argument("--format", choices=list(FORMATS), default=None, help=named)
     needed = parser.add_argument_group("columns")
-    needed.add_argument("--user", required=True, metavar="COL", help="the user; rows without one are dropped")
-    needed.add_argument("--item", required=True, metavar="COL", help="the product")
+    needed.add_argument("--user", metavar="COL", help="the user; rows without one are dropped")
+    needed.add_argument("--item", metavar="COL", help="the product")
     event = needed.add_mutually_exclusive_group()
     event.add_argument("--event", metavar="COL", help="what happened")
     event.add_argument("--event-name", metavar="NAME", help="what every row is, without --event; default purchase")
-    moment = needed.add_mutually_exclusive_group(required=True)
+    moment = needed.add_mutually_exclusive_group()
     instants = "when: ISO 8601, seconds (milliseconds) since 1970, or a date-time type"
     moment.add_argument("--timestamp", metavar="COL", help=instants)
     ranks = "a running number instead: number k is stored as 2000-01-01 plus k hours"
@@ -142,6 +163,8 @@ def _parser() -> argparse.ArgumentParser:
     needed.add_argument("--name", metavar="COL", help="the product's name; the first one is kept")
     device: dict[str, Any] = {"type": _device_column, "dest": "device_type", "metavar": "device_type=COL"}
     needed.add_argument("--context", **device, help="the user's device")
+    sessions = "the session: each of a guest becomes a user of its own; without it, rows of guests are dropped"
+    needed.add_argument("--session", metavar="COL", help=sessions)
     words = parser.add_argument_group("words")
     names = "the file's event names to ours: pv=view,fav=wishlist,buy=purchase"
     words.add_argument("--event-map", type=_event_map, metavar="A=B,…", help=names)
@@ -151,11 +174,15 @@ def _parser() -> argparse.ArgumentParser:
     words.add_argument("--drop-when", **conditions, help=dropped)
     words.add_argument("--fill-down", metavar="COL", help="an order's id: blanks of its lines are as in its first line")
     words.add_argument("--decimal", metavar="MARK", help="of numbers: a dot or a comma; default what is beyond doubt")
+    ids: dict[str, Any] = {"action": "append", "metavar": "ID"}
+    words.add_argument("--guest", dest="guests", **ids, help="a user id that stands for guests, besides those found")
+    words.add_argument("--person", dest="persons", **ids, help="a user id that is one user's, whatever it looks like")
     words.add_argument("--timestamp-unit", metavar="UNIT", help="of numbers: s, ms, us or ns")
     words.add_argument("--timestamp-format", metavar="FORMAT", help="of text, as in strptime: '%%m/%%d/%%Y %%H:%%M'")
     zone = "of moments that have none, such as Asia/Shanghai; default UTC"
     words.add_argument("--time-zone", metavar="ZONE", help=zone)
-    words.add_argument("--delimiter", metavar="CHAR", help="of a CSV; default a comma")
+    separator: dict[str, Any] = {"type": lambda text: text.replace("\\t", "\t"), "metavar": "TEXT"}
+    words.add_argument("--delimiter", **separator, help=r"of a CSV: ; or \t or ::; default a comma")
     words.add_argument("--quote", metavar="CHAR", help="around fields of a CSV, or none; default a double quote")
     words.add_argument("--encoding", metavar="NAME", help="of a CSV; default utf8")
     pages = "of an .xlsx; default all, which have one header"

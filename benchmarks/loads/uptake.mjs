@@ -70,13 +70,18 @@ const loading = (async () => {
   }
 })();
 say({ loading: 500 * sustained });
-for (let line = await next(); line; line = await next()) {
+for (;;) {
+  const waiting = Date.now();
+  const line = await next();
+  if (!line) break;
+  if (line.at < waiting) throw new Error('A version should be activated while this script waits for it: its uptake would count earlier time.');
   while (!pool.stats().workers.every(({ version }) => version === line.version)) {
     await Promise.allSettled(pool.stats().workers.map(() => pool.runPythonInference({ op: 'ping' }, { timeoutMs: PLENTY_MS })));
     await sleep(LOOK_MS);
   }
-  say({ ms: Date.now() - line.at });
-  await sleep(1000 * seconds);
+  const ms = Date.now() - line.at;
+  await sleep(1000 * seconds); // before the reply, so that the next version is not activated meanwhile
+  say({ ms });
 }
 isOver = true;
 await loading;

@@ -170,11 +170,14 @@ def _features(
     n_events: int,
     options: Training,
 ) -> Arrays:
-    following = weights.transitions(rng, popularity, n_events)
+    matrices = {
+        "transitions": weights.transitions(rng, popularity, n_events),
+        "content": weights.content(rng, len(popularity)),
+    }
     decayed = [np.log1p(counts * rng.random(len(counts), np.float32)) for _ in POPULARITIES[1:]]
     spread = np.float32((3 * options.factors) ** -0.25)  # so that a product of two factors is about a third
     return {
-        **{f"transitions/{name}": array for name, array in following.items()},
+        **{f"{key}/{name}": array for key, arrays in matrices.items() for name, array in arrays.items()},
         "user_factors": rng.standard_normal((n_users, options.factors), np.float32) * spread,
         "item_factors": rng.standard_normal((len(counts), options.factors), np.float32) * spread,
         "popularity": np.stack([np.log1p(counts), *decayed]),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from recsys.features.query import Arrays
 from recsys.training.closed_form.co_occurrence import WHOLE_UP_TO, blocks
+from recsys.training.closed_form.content import MOST_ALIKE
 from recsys.training.closed_form.ease import EXACT_UP_TO, LOCAL_NEIGHBOURS
 from recsys.training.closed_form.ease import NEIGHBOURS as EASE_NEIGHBOURS
 from recsys.training.closed_form.item_cf import NEIGHBOURS as ITEM_CF_NEIGHBOURS
@@ -69,6 +70,13 @@ def transitions(rng: np.random.Generator, popularity: Popularity, n_events: int)
     n = len(popularity)
     starts, neighbours = whole_rows(n) if n <= WHOLE_UP_TO else _followers(rng, popularity, n_events, TRANSITIONS)
     return _table(starts, neighbours, rng.exponential(0.02, len(neighbours)) + 1e-4)
+
+
+def content(rng: np.random.Generator, n_items: int) -> Arrays:
+    """Return arrays as in `recsys.training.closed_form.content`, of items that are all described."""
+    lengths = np.full(n_items, min(MOST_ALIKE, n_items - 1))
+    starts, neighbours = drawn_rows(lengths, n_items, lambda n: rng.integers(0, n_items, n).astype(np.int32))
+    return _table(starts, neighbours, 1 - rng.random(len(neighbours)))
 
 
 def item_cf(rng: np.random.Generator, popularity: Popularity, n_events: int) -> Arrays:

@@ -23,6 +23,9 @@ RESERVED = frozenset({"schema", "created", "files"})
 NAME = r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}"
 PATH = r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*"  # excludes "..", a leading "/" and "\"
 SHA256 = r"[0-9a-f]{64}"
+# Bytes. A read and a hash let other threads run, and then may wait 5 ms for a thread that answers requests: with small
+# parts, a worker under load would need seconds to check a version.
+HASHED_AT_ONCE = 8 * 2**20
 
 
 class FileEntry(Record):
@@ -184,8 +187,11 @@ def sha256_of(path: Path) -> str:
     Raises:
         ModelRefused: The file is missing, no plain file, or cannot be read.
     """
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(HASHED_AT_ONCE))
     try:
-        with os.fdopen(open_regular(path), "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with os.fdopen(open_regular(path), "rb", buffering=0) as file:
+            while n := file.readinto(buffer):
+                digest.update(buffer[:n])
+        return digest.hexdigest()
     except OSError as error:
         raise ModelRefused(f"{path} should be readable. Received: {error.strerror}.") from error

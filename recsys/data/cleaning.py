@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.data.guests import implausible_ids, is_crowd, names_nobody
 from recsys.data.interactions import Interactions, is_event
 from recsys.data.purchases import cancelled_rows, purchase_names
 from recsys.errors.records import Record
@@ -33,12 +34,14 @@ class CleanReport(Record):
         dropped: The number of rows dropped for each reason, in the order of the rules; reasons without rows are absent.
         unreadable: A line for each column of events or products that has unreadable values: their number and one
             example.
+        guests: The user ids that stand for guests, whose events were dropped.
     """
 
     rows_in: int
     rows_out: int
     dropped: Mapping[str, int]
     unreadable: tuple[str, ...] = ()
+    guests: tuple[int | str, ...] = ()
 
     def preceded_by(self, dropped: Mapping[str, int], unreadable: Sequence[str] = ()) -> CleanReport:
         """Return the report, including rows that were dropped before cleaning, such as by the reader.
@@ -58,7 +61,7 @@ class CleanReport(Record):
         """Return the report, including rows that a later rule dropped.
 
         >>> CleanReport(10, 9, {"duplicate": 1}).followed_by({"rare item": 4})
-        CleanReport(rows_in=10, rows_out=5, dropped={'duplicate': 1, 'rare item': 4}, unreadable=())
+        CleanReport(rows_in=10, rows_out=5, dropped={'duplicate': 1, 'rare item': 4}, unreadable=(), guests=())
         """
         return replace(self, rows_out=self.rows_out - sum(dropped.values()), dropped=add_counts(self.dropped, dropped))
 
@@ -78,7 +81,8 @@ def add_counts(*counts: Mapping[str, int]) -> dict[str, int]:
 def clean(interactions: Interactions, *, shop: Shop, training: Training, now: int) -> tuple[Interactions, CleanReport]:
     """Return the events to learn from, ordered by (timestamp, row id), and the report.
 
-    The rules are those of `clean_history`, then "bot": all events of a user with too many events on any day.
+    The rules are those of `clean_history`, then all events of each id that stands for guests, then "bot": all events of
+    a user with too many events on any day.
 
     Args:
         interactions: Events of the shop, in any order.
@@ -87,6 +91,12 @@ def clean(interactions: Interactions, *, shop: Shop, training: Training, now: in
         now: Seconds since 1970.
     """
     kept, report = clean_history(interactions, shop=shop, now=now)
+    of_guests = guest_rows(kept.users, kept.items, shop)
+    for user, rows in of_guests.items():
+        report = report.followed_by({f"guests as user {user!r}": int(rows.sum())})
+    if of_guests:
+        report = replace(report, guests=tuple(of_guests))
+        kept = kept.take(~np.any(list(of_guests.values()), axis=0))
     bots = bot_rows(kept.users, kept.timestamps, training.max_user_events_per_day)
     return kept.take(~bots), report.followed_by({"bot": int(bots.sum())})
 
@@ -172,6 +182,34 @@ def duplicate_rows(users: NDArray, items: NDArray, events: NDArray[np.int16], ti
     drop = np.zeros(len(order), bool)
     drop[order[1:]] = repeats
     return drop
+
+
+def guest_rows(users: NDArray, items: NDArray, shop: Shop) -> dict[int | str, Mask]:
+    """Return the ids that stand for guests, each with its rows, `(n,)` bool.
+
+    Args:
+        users: `(n,)` ids.
+        items: `(n,)` ids.
+        shop: Names the ids that are known to be guests or persons.
+    """
+    _, first, codes, counts = np.unique(_comparable(users), return_index=True, return_inverse=True, return_counts=True)
+    ids = users[first].tolist()
+    named = [user for user in ids if str(user) in shop.guests or names_nobody(user)]
+    others = dict(zip(ids, counts.tolist(), strict=True))
+    for user in named:
+        del others[user]
+    found = {
+        user: codes == ids.index(user) for user in [*named, *implausible_ids(others)] if str(user) not in shop.persons
+    }
+    if set(found) <= set(named):
+        return found
+    places = np.unique(_comparable(items), return_inverse=True)[1]
+    everybody = np.bincount(places)
+    return {
+        user: rows
+        for user, rows in found.items()
+        if user in named or is_crowd(np.bincount(places[rows], minlength=len(everybody)), everybody)
+    }
 
 
 def bot_rows(users: NDArray, timestamps: NDArray[np.int64], max_events_per_day: int) -> Mask:

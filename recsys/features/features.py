@@ -1,10 +1,11 @@
-"""The features: twelve numbers for a user and an item, to which every model adds its network's score.
+"""The features: thirteen numbers for a user and an item, to which every model adds its network's score.
 
-They come from item-item similarity, sequential co-occurrence, ALS, popularity, and the user's own counts.
+They come from item-item similarity, sequential co-occurrence, descriptions, ALS, popularity, and the user's own counts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import NamedTuple
 
@@ -25,18 +26,24 @@ from recsys.features.query import (
     user_item_sums,
 )
 
-ITEM_ITEM = ("neighbours", "neighbours_recent", "transitions")  # summed over the items of the history
-EASE_ROWS, TRANSITION_ROWS = slice(0, 2), slice(2, 3)  # which rows of `ITEM_ITEM` each matrix gives
+ITEM_ITEM = ("neighbours", "neighbours_recent", "transitions", "content")  # summed over the items of the history
 DENSE = (*ITEM_ITEM, "factors")  # any item may have a value, and it depends on the query
 POPULARITIES = ("popularity", "popularity_60d", "popularity_15d", "popularity_7d")  # the same for all queries
 USER_ITEM = ("own", "own_count", "own_60d", "own_15d")  # 0 except for the items of the history
 NAMES: tuple[str, ...] = (*DENSE, *POPULARITIES, *USER_ITEM)
 N_FEATURES = len(NAMES)
+CONTENT, FACTORS = NAMES.index("content"), NAMES.index("factors")
 USER_ITEM_HALF_LIVES = (np.inf, 60.0, 15.0)  # days
 NEIGHBOURS_DECAY = 0.9  # for each moment of age
 TRANSITIONS_DECAY = 0.8
 _DECAYS = np.array([[1.0], [NEIGHBOURS_DECAY], [TRANSITIONS_DECAY]])
-RECENCY = _DECAYS ** np.arange(MAX_HISTORY)  # for each row of `ITEM_ITEM`, by age
+RECENCY = _DECAYS ** np.arange(MAX_HISTORY)  # for each row of `item_strengths`, by age
+# Each item-item matrix of `Features`: its places in `ITEM_ITEM`, and the rows of `item_strengths` it is summed with.
+MATRICES: Mapping[str, tuple[slice, slice]] = {
+    "ease": (slice(0, 2), slice(0, 2)),
+    "transitions": (slice(2, 3), slice(2, 3)),
+    "content": (slice(3, 4), slice(1, 2)),
+}
 MANY = 150  # more rows of `Neighbours` are added one by one: 500 then take half the time, 50 would take a tenth more
 SHORT_LIST = 8  # ALS is computed for chosen items alone where the catalogue is at least this many times longer
 
@@ -58,6 +65,11 @@ class Neighbours(Record):
     def from_arrays(cls, arrays: Arrays, prefix: str = "") -> Neighbours:
         """Build the matrix from a version's arrays; their names may begin with a prefix."""
         return cls(arrays[f"{prefix}starts"], arrays[f"{prefix}neighbours"], arrays[f"{prefix}similarities"])
+
+    @classmethod
+    def nothing(cls, n_items: int) -> Neighbours:
+        """Return the matrix without any weight."""
+        return cls(np.zeros(n_items + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
 
     @property
     def n_items(self) -> int:
@@ -148,7 +160,7 @@ class FeatureValues(NamedTuple):
 
     Attributes:
         items: `(k,)` int32, the items that the values belong to; None for the whole catalogue, k = n_items.
-        item_item: `(3, k)` float32, in the order of `ITEM_ITEM`.
+        item_item: `(4, k)` float32, in the order of `ITEM_ITEM`; `(3, k)` where the version has no content.
         factors: `(k,)` float32, the dot products of ALS; zeros for guests and unseen users.
         user_items: `(h,)` int32, the distinct items of the history, ascending.
         user_item: `(4, h)` float32, in the order of `USER_ITEM`; other items have 0.
@@ -161,12 +173,43 @@ class FeatureValues(NamedTuple):
     user_item: Floats
 
 
+class ItemItemSums(NamedTuple):
+    """Features that are sums `Σ_j strength_j · W[j, i]` over the history, with one matrix and one or more strengths.
+
+    Attributes:
+        name: The matrix's name in `Features`.
+        matrix: W.
+        places: The places of these features in `ITEM_ITEM`.
+        rows: The rows of `item_strengths`, each of which gives a feature.
+    """
+
+    name: str
+    matrix: Neighbours
+    places: slice
+    rows: slice
+
+    def strengths(self, weights: Floats, strengths: Floats) -> Floats:
+        """Return how much each item counts in the weighted sum of these features, `(k,)` or `(v, k)` float32.
+
+        Args:
+            weights: `(N_FEATURES,)` float32 or more, those of an ensemble.
+            strengths: `(3, k)` or `(v, 3, k)` float32, see `item_strengths`.
+        """
+        first, last = self.rows.start, self.rows.stop
+        total: Floats = weights[self.places.start] * strengths[..., first, :]
+        for row in range(first + 1, last):
+            total += weights[self.places.start + row - first] * strengths[..., row, :]
+        return total
+
+
 class Features(NamedTuple):
-    """What the twelve features are computed from. `recsys.training.ensemble` fits their weights.
+    """What the thirteen features are computed from. `recsys.training.ensemble` fits their weights.
 
     Attributes:
         ease: Item-item weights of EASE, see `recsys.training.closed_form.ease`.
         transitions: Sequential item-item co-occurrence, see `recsys.training.closed_form.transitions`.
+        content: How alike descriptions are, see `recsys.training.closed_form.content`; without any weight in a version
+            of which no ensemble uses it.
         user_factors: `(n_users, dim)` float32, by ALS.
         item_factors: `(n_items, dim)` float32, by ALS.
         popularity: `(4, n_items)` float32, the logarithms of popularity under four half-lives.
@@ -174,20 +217,37 @@ class Features(NamedTuple):
 
     ease: Neighbours
     transitions: Neighbours
+    content: Neighbours
     user_factors: Floats
     item_factors: Floats
     popularity: Floats
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Features:
-        """Build the features from a version's arrays; those of `Neighbours` begin with `ease/` or `transitions/`."""
-        matrices = Neighbours.from_arrays(arrays, "ease/"), Neighbours.from_arrays(arrays, "transitions/")
-        return cls(*matrices, arrays["user_factors"], arrays["item_factors"], arrays["popularity"])
+        """Build the features from a version's arrays; those of a `Neighbours` begin with its name, as `ease/`."""
+        ease, transitions = (Neighbours.from_arrays(arrays, f"{name}/") for name in ("ease", "transitions"))
+        described = "content/starts" in arrays
+        content = Neighbours.from_arrays(arrays, "content/") if described else Neighbours.nothing(ease.n_items)
+        return cls(ease, transitions, content, arrays["user_factors"], arrays["item_factors"], arrays["popularity"])
 
     @property
     def n_items(self) -> int:
         """The number of items."""
         return self.ease.n_items
+
+    def item_item_sums(self, weights: Floats | None = None) -> list[ItemItemSums]:
+        """Return the sums over item-item matrices; content only where it holds any weight.
+
+        Args:
+            weights: `(N_FEATURES,)` float32 or more, those of an ensemble; sums without a weight are left out. None
+                means all.
+        """
+        has_content = len(self.content.similarities) > 0
+        return [
+            ItemItemSums(name, getattr(self, name), *places)
+            for name, places in MATRICES.items()
+            if (weights is None or any(weights[places[0]].tolist())) and (name != "content" or has_content)
+        ]
 
     def compute(self, query: Query, items: Indices | None = None) -> FeatureValues:
         """Return the features of a query, computed once for all ensembles that score it.
@@ -199,10 +259,7 @@ class Features(NamedTuple):
         by_item = EventsByItem.of(query)
         strengths = item_strengths(query, by_item)
         item_item = np.concatenate(
-            [
-                self.ease.accumulate(by_item.items, strengths[EASE_ROWS]),
-                self.transitions.accumulate(by_item.items, strengths[TRANSITION_ROWS]),
-            ]
+            [summed.matrix.accumulate(by_item.items, strengths[summed.rows]) for summed in self.item_item_sums()]
         )
         return FeatureValues(
             items,
@@ -241,7 +298,8 @@ class Features(NamedTuple):
             `(k,)` float32; the caller may write to it.
         """
         scores = self.prior(weights, values.items) if prior is None else prior.copy()
-        for weight, row in zip(weights[: len(DENSE)], (*values.item_item, values.factors), strict=True):
+        item_item = zip(weights, values.item_item, strict=False)
+        for weight, row in (*item_item, (weights[FACTORS], values.factors)):
             if weight:
                 scores += weight * row
         add_at(scores, values.user_items, weights[-len(USER_ITEM) :] @ values.user_item, values.items)
@@ -283,10 +341,10 @@ def user_item_features(query: Query, by_item: EventsByItem) -> Floats:
 
 
 def item_strengths(query: Query, by_item: EventsByItem, masks: Mask | None = None) -> Floats:
-    """Return how much each distinct item of the history counts in each row of `ITEM_ITEM`.
+    """Return how much each distinct item of the history counts, in three ways.
 
-    For `neighbours` it is the sum of the item's positive weights, at most 1. For the other two it is the sum of the
-    positive weights, each decayed with the event's age.
+    For `neighbours` it is the sum of the item's positive weights, at most 1. For `neighbours_recent` and content, and
+    for `transitions`, it is the sum of the positive weights, each decayed with the event's age.
 
     Args:
         query: The user and the moment.
@@ -301,3 +359,12 @@ def item_strengths(query: Query, by_item: EventsByItem, masks: Mask | None = Non
     strengths = by_item.sum(np.moveaxis(liked, 0, -2)).astype(np.float32)
     strengths[..., 0, :] = np.minimum(strengths[..., 0, :], 1)
     return strengths
+
+
+def widened(weights: Floats) -> Floats:
+    """Return the ensemble weights of a version; those from before there was content get a weight of 0 for it.
+
+    Args:
+        weights: `(2, N_FEATURES + 1)` or `(2, N_FEATURES)` float32, the last one for the network score.
+    """
+    return np.insert(weights, CONTENT, 0, axis=1) if weights.shape[1] == N_FEATURES else weights

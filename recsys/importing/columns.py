@@ -10,6 +10,7 @@ from decimal import Decimal
 from functools import partial
 from hashlib import blake2b
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow
@@ -18,7 +19,7 @@ import pyarrow.types as types
 from numpy.typing import NDArray
 
 from recsys.errors import UsageError
-from recsys.importing.numbers import number
+from recsys.importing.amounts import amount
 from recsys.importing.options import NULLS, TIMESTAMP_UNITS, ImportOptions
 from recsys.store.columns import epoch_seconds, read_each
 
@@ -85,6 +86,20 @@ def seconds(column: Any, options: ImportOptions) -> tuple[NDArray[np.int64], NDA
     return moments, legible & (moments > 0) & (moments <= LAST_SECOND)
 
 
+def local_seconds(moments: NDArray[np.int64], time_zone: str) -> NDArray[np.int64]:
+    """Return `(n,)` moments in seconds since 1970 as a zone's clocks show them."""
+    if time_zone == "UTC":
+        return moments
+    hours = moments // 3_600  # a zone's offset changes at most once an hour
+    known = {hour: _offset(hour, time_zone) for hour in set(hours.tolist())}
+    return moments + np.fromiter(map(known.__getitem__, hours.tolist()), np.int64, len(moments))
+
+
+def _offset(hour: int, time_zone: str) -> int:
+    offset = datetime.fromtimestamp(hour * 3_600, ZoneInfo(time_zone)).utcoffset()
+    return round(offset.total_seconds()) if offset else 0
+
+
 def prices(plain: NDArray, decimal: str | None = None) -> NDArray[np.float64]:
     """Convert texts to `(n,)` float64 prices above 0; NaN for None, infinity for text that is no price.
 
@@ -96,8 +111,8 @@ def prices(plain: NDArray, decimal: str | None = None) -> NDArray[np.float64]:
 
 
 def _price(text: str | None, decimal: str | None) -> float:
-    price = number(text, decimal)
-    return np.nan if text is None else price if price is not None and 0 < price < np.inf else np.inf
+    price = amount(text, decimal)
+    return price if 0 < price < np.inf or text is None else np.inf
 
 
 def _clocks(column: Any, form: str | None) -> Sequence[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import UsageError
-from recsys.importing.numbers import number, readings
+from recsys.importing.amounts import amount, readings
+from recsys.importing.records import NO_QUOTE
 from recsys.store.columns import read_each
 
 NULLS = ("", "NULL", "null", "NaN", "nan", "None", "\\N")  # null in databases, pandas and spreadsheets
@@ -54,7 +56,7 @@ class Condition:
             raise UsageError(
                 f"A condition should be COLUMN, one of = != ^= < <= > >=, and a value. Received: {text!r}."
             )
-        if match["operator"] in _NUMBER_TESTS and number(match["value"]) is None:
+        if match["operator"] in _NUMBER_TESTS and math.isnan(amount(match["value"])):
             raise UsageError(f"`{match['operator']}` should be followed by a number. Received: {text!r}.")
         if match["operator"] == "^=" and not match["value"]:
             raise UsageError(f"`^=` should be followed by a text. Received: {text!r}.")
@@ -105,9 +107,10 @@ class Condition:
         return test
 
 
-_COLUMNS = ("user", "item", "event", "timestamp", "order", "category", "price", "name", "device_type", "fill_down")
-
-
+_COLUMNS = (
+    *("user", "item", "event", "timestamp", "order", "category", "price", "name", "device_type", "session"),
+    "fill_down",
+)
 MAX_UNREADABLE = 0.2  # a larger share of unreadable rows is no accident: the options are wrong, or the file is
 
 
@@ -130,6 +133,9 @@ class ImportOptions:
         price: Column of the product's price.
         name: Column of the product's name.
         device_type: Column of the device, which is the default schema's only context.
+        session: Column of sessions: a guest's session becomes a user of its own. None drops the rows of guests.
+        guests: Ids of the user column that stand for guests, besides those that are found.
+        persons: Ids that are a user's, whatever they look like and however many rows they have.
         cancelled_when: A row that meets one of these conditions is the event `cancel`.
         drop_when: A row that meets one of these conditions is dropped, unless it is a cancellation.
         fill_down: Column of an order's id. Where a later line of an order is blank, what its first line has counts; not
@@ -137,10 +143,11 @@ class ImportOptions:
         decimal: The decimal mark of numbers, `.` or `,`; None where they are to be read as far as they can mean one
             thing only.
         max_unreadable: The largest share of rows that may be unreadable.
-        delimiter: The separator of a CSV's columns, one ASCII character.
+        delimiter: The separator of a CSV's columns, ASCII; where it has several characters, fields are never quoted.
         quote: The character around fields of a CSV that hold its delimiter; `none` where quotes are plain text.
         encoding: The encoding of a CSV.
         sheet_names: Sheets of a workbook to read, in order; empty for all.
+        key: Columns that identify a row in later imports; empty for all columns.
         chunk: Most rows in one transaction.
     """
 
@@ -158,6 +165,9 @@ class ImportOptions:
     price: str | None = None
     name: str | None = None
     device_type: str | None = None
+    session: str | None = None
+    guests: Sequence[str] = ()
+    persons: Sequence[str] = ()
     cancelled_when: Sequence[Condition] = ()
     drop_when: Sequence[Condition] = ()
     fill_down: str | None = None
@@ -167,6 +177,7 @@ class ImportOptions:
     quote: str = '"'
     encoding: str = "utf8"
     sheet_names: Sequence[str] = ()
+    key: Sequence[str] = ()
     chunk: int = 50_000
 
     def __post_init__(self) -> None:
@@ -188,9 +199,11 @@ class ImportOptions:
         self._check_reading()
 
     def _check_reading(self) -> None:
-        if len(self.delimiter) != 1 or not self.delimiter.isascii():
-            raise UsageError(f"--delimiter should be one ASCII character. Received: {self.delimiter!r}.")
-        if self.quote != "none" and (len(self.quote) != 1 or not self.quote.isascii() or self.quote == self.delimiter):
+        if not self.delimiter or not self.delimiter.isascii():
+            raise UsageError(f"--delimiter should be ASCII characters, such as ; or ::. Received: {self.delimiter!r}.")
+        if self.quote != NO_QUOTE and (
+            len(self.quote) != 1 or not self.quote.isascii() or self.quote == self.delimiter
+        ):
             raise UsageError(f"--quote should be none or one ASCII character, such as '. Received: {self.quote!r}.")
         if self.decimal not in {None, ".", ","}:
             raise UsageError(f"--decimal should be a dot or a comma. Received: {self.decimal!r}.")
@@ -203,4 +216,4 @@ class ImportOptions:
         """Return the names of all columns that the options name, each once."""
         single = (getattr(self, name) for name in _COLUMNS)
         tested = (condition.column for condition in (*self.cancelled_when, *self.drop_when))
-        return tuple(dict.fromkeys(name for name in (*single, *tested) if name is not None))
+        return tuple(dict.fromkeys(name for name in (*single, *tested, *self.key) if name is not None))

@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
+NO_QUOTE = "none"  # in place of the character around fields: every quote is plain text
 MAX_LINES = 1_000  # of one record: a longer field is no text of a shop, but a quote that nothing closes
 PLAIN_LINES = 10_000  # lines without quotes that are split at once
 _DIGITS = re.compile(r"\d+")
 
 
 class Records(Iterator[list[str]]):
-    """The records of a CSV after its header, in order, whatever their number of fields.
+    """The records of a CSV, in order, whatever their number of fields; an empty line has none.
 
     A quoted field may have several lines. A quote is taken as plain text where it is not closed as one, or where its
     first line is a whole row by itself and the next line is another, with the same kind of number or time in a column.
@@ -23,25 +24,29 @@ class Records(Iterator[list[str]]):
         example: The first of these lines.
     """
 
-    def __init__(self, lines: Iterable[str], *, delimiter: str, quote: str, width: int) -> None:
+    def __init__(self, lines: Iterable[str], *, delimiter: str, quote: str, width: int | None = None) -> None:
         """Start before the first record.
 
         Args:
             lines: The lines, with their ends.
-            delimiter: The separator of fields.
+            delimiter: The separator of fields. Where it has several characters, such as `::`, fields are never quoted.
             quote: The character around fields; `none` if every quote is plain text.
-            width: The number of fields of a whole row.
+            width: The number of fields of a whole row; None if the first record is a header, which tells it.
         """
         self.stray_quotes, self.example = 0, ""
-        self._delimiter, self._quote, self._width = delimiter, quote, width
+        self._delimiter, self._width = delimiter, width
+        self._quote = quote if len(delimiter) == 1 else NO_QUOTE
         self._lines: Iterator[str] = iter(lines)
         self._records = self._read()
 
     def __next__(self) -> list[str]:
-        return next(self._records)
+        record = next(self._records)
+        if self._width is None:
+            self._width = len(record)
+        return record
 
     def _read(self) -> Iterator[list[str]]:
-        if self._quote == "none":
+        if self._quote == NO_QUOTE:
             yield from self._plainly(self._lines)
             return
         plain: list[str] = []
@@ -64,7 +69,8 @@ class Records(Iterator[list[str]]):
                 break
             if self._quote in nearest:
                 fields, is_open = self._parse(following)
-        if fields is not None and not is_open and (len(fields) == self._width or len(following) == 1):
+        is_whole = fields is not None and self._width in {None, len(fields)}
+        if fields is not None and not is_open and (is_whole or len(following) == 1):
             return fields
         self._lines = chain(following[1:], self._lines) if len(following) > 1 else self._lines
         self.stray_quotes += 1
@@ -80,7 +86,7 @@ class Records(Iterator[list[str]]):
 
     def _are_two_rows(self, first: list[str], line: str) -> bool:
         second = self._split(line)
-        return len(first) == len(second) == self._width > 1 and any(
+        return len(first) == len(second) == self._width != 1 and any(
             _DIGITS.sub("9", one) == _DIGITS.sub("9", other) and _DIGITS.search(one)
             for one, other in zip(first, second, strict=True)
         )
@@ -89,4 +95,7 @@ class Records(Iterator[list[str]]):
         return next(self._plainly([line]), [])
 
     def _plainly(self, lines: Iterable[str]) -> Iterator[list[str]]:
-        return csv.reader(lines, delimiter=self._delimiter, quoting=csv.QUOTE_NONE)
+        if len(self._delimiter) == 1:
+            return csv.reader(lines, delimiter=self._delimiter, quoting=csv.QUOTE_NONE)
+        bare = (line.rstrip("\r\n") for line in lines)
+        return (line.split(self._delimiter) if line else [] for line in bare)

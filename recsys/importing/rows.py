@@ -1,10 +1,14 @@
-"""Turns the rows of a record batch into events, and counts the other rows by reason."""
+"""Turns the rows of a record batch into events, and counts the other rows by reason.
+
+Equal rows are one event that was exported twice; where the clock knows days only, they are several pieces.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection
-from dataclasses import dataclass, field
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,15 +16,19 @@ import pyarrow
 import pyarrow.types as types
 from numpy.typing import NDArray
 
-from recsys.errors import UsageError
-from recsys.importing.columns import event_id, prices, row_texts, seconds, texts
+from recsys.importing.amounts import amount
+from recsys.importing.columns import event_id, local_seconds, prices, row_texts, seconds, texts
+from recsys.importing.first_lines import FirstLines
+from recsys.importing.guests import users_of_sessions
 from recsys.importing.id_allocation import is_storable
 from recsys.importing.options import Condition, ImportOptions
+from recsys.importing.pieces import PieceCounter
+from recsys.importing.report import ImportReport, Unreadable
 from recsys.store.reading import shortened
 
 CANCEL = "cancel"
-LOUD = 0.01  # a larger share of unreadable rows is a warning
 NO_PRICE = "price not a number above 0"
+DECIMAL = "--decimal says which mark is decimal."
 MOMENTS = "--timestamp-format says how text is written, --timestamp-unit what numbers count."
 MAX_NAME, MAX_CODE = 255, 50  # the widths of Products.name, and of Products.categoryId and Interactions.device_type
 MAX_NAMED_EVENTS = 20  # unknown event names with a count of their own; a column of free text has no end of them
@@ -40,6 +48,7 @@ class Events:
         names: `(n,)` object holding str, or None where unknown.
         devices: `(n,)` object holding str, or None where unknown.
         prices: `(n,)` float64, NaN where unknown.
+        rows: `(n,)` the rows themselves, for messages.
     """
 
     users: NDArray
@@ -51,117 +60,35 @@ class Events:
     names: NDArray
     devices: NDArray
     prices: NDArray[np.float64]
+    rows: Sequence[str]
 
     def __len__(self) -> int:
         return len(self.users)
 
 
-@dataclass(frozen=True)
-class Unreadable:
-    """An example of what could not be read, and what helps.
-
-    Attributes:
-        example: The first such value or line, and where it stands.
-        way_out: A sentence on the option that helps.
-    """
-
-    example: str
-    way_out: str
-
-
-@dataclass
-class ImportReport:
-    """Counts of an import. Every row of the file counts once, in `added` or in `dropped`.
-
-    Attributes:
-        rows: Rows of the file.
-        added: New rows of Interactions, by event.
-        dropped: Rows that were not added, by reason.
-        ignored: Values that were left out of added rows, by reason.
-        new_users: New rows of Users.
-        new_products: New rows of Products.
-        priced_products: Products with a price in the file.
-        unreadable: Those of the reasons in `dropped` and `ignored` for which something could not be read.
-    """
-
-    rows: int = 0
-    added: Counter[str] = field(default_factory=Counter)
-    dropped: Counter[str] = field(default_factory=Counter)
-    ignored: Counter[str] = field(default_factory=Counter)
-    new_users: int = 0
-    new_products: int = 0
-    priced_products: int = 0
-    unreadable: dict[str, Unreadable] = field(default_factory=dict)
-
-    def refuse_unreadable(self, most: float) -> None:
-        """Refuse a file of which too much cannot be read.
-
-        Args:
-            most: The largest share of rows that may be dropped because they are unreadable.
-
-        Raises:
-            UsageError: More are; the message shows the commonest reason, an example, and what helps.
-        """
-        counts = Counter({reason: self.dropped[reason] for reason in self.unreadable})
-        if counts.total() > most * self.rows:
-            (reason, _), *_ = counts.most_common(1)
-            unreadable = self.unreadable[reason]
-            raise UsageError(
-                f"At most {most:.0%} of all rows may be unreadable. Received: {counts.total():,} of the first "
-                f"{self.rows:,}, mostly by {reason}, e.g. {unreadable.example}. {unreadable.way_out} --max-unreadable "
-                "names another share."
-            )
-
-    def unreadable_lines(self) -> list[tuple[bool, str]]:
-        """Return a line for each kind of unreadable value, and whether it is more than 1 % of the rows."""
-        lines = []
-        for reason, unreadable in self.unreadable.items():
-            count = self.dropped[reason] or self.ignored[reason]
-            words = f"{reason}: {count:,} of {self.rows:,} rows, e.g. {unreadable.example}. {unreadable.way_out}"
-            lines.append((count > LOUD * self.rows, words))
-        return lines
-
-
-class FirstLines:
-    """What an export writes only into the first line of each order, such as its status; it grows with the orders."""
-
-    def __init__(self, column: str) -> None:
-        """Start with no order.
-
-        Args:
-            column: The column of the orders' ids.
-        """
-        self._column = column
-        self._known: dict[str, dict[str, str | None]] = {}
-
-    def fill(self, batch: Any, name: str) -> NDArray:
-        """Return a column of a batch as texts, in which blanks of an order's later lines are filled.
-
-        Args:
-            batch: A record batch; batches come in the file's order, and all columns of one before the next.
-            name: The column.
-
-        Returns:
-            `(n,)` object holding str or None. A line without an order's id stays as it is.
-        """
-        known = self._known.setdefault(name, {})
-        values = texts(batch.column(name))
-        for row, (order, value) in enumerate(
-            zip(texts(batch.column(self._column)).tolist(), values.tolist(), strict=True)
-        ):
-            if order is not None:
-                first = known.setdefault(order, value)
-                values[row] = first if value is None else value
-        return values
-
-
 class RowReader:
     """Reads batches, and counts the rows and values that it leaves out in a report."""
 
-    def __init__(self, options: ImportOptions, known_events: Collection[str], report: ImportReport) -> None:
+    def __init__(
+        self,
+        options: ImportOptions,
+        known_events: Collection[str],
+        report: ImportReport,
+        guests: frozenset[str] = frozenset(),
+    ) -> None:
+        """Start with no rows.
+
+        Args:
+            options: The meaning of the columns.
+            known_events: Our event names.
+            report: Counts, updated in place.
+            guests: The user ids that stand for guests.
+        """
         self._options = options
+        self._guests = guests
         self._event_map = {**{name: name for name in known_events}, **options.event_map}
         self._unknown_events: set[str] = set()
+        self._pieces = PieceCounter()
         self._report = report
         self._first_lines = FirstLines(options.fill_down) if options.fill_down else None
         conditions = (*options.cancelled_when, *options.drop_when)
@@ -181,13 +108,12 @@ class RowReader:
         for condition, unread in undecided.items():
             reason = f"unreadable number for {condition}"
             values = batch.column(condition.column)
-            self._drop(keep, unread & ~cancelled, reason, values, "--decimal says which mark is decimal.")
-        users, items = self._filled(batch, options.user), texts(batch.column(options.item))
+            self._drop(keep, unread & ~cancelled, reason, values, DECIMAL)
+        users, items = self._users(batch, keep), texts(batch.column(options.item))
         for kind, ids in (("user", users), ("item", items)):
             self._drop(keep, _is_none(ids), f"no {kind}")
-            too_long = np.array([text is not None and not is_storable(text) for text in ids.tolist()], np.bool_)
             column = batch.column(getattr(options, kind))
-            self._drop(keep, too_long, f"{kind} id too long", column, f"--{kind} names the column of ids.")
+            self._drop(keep, _is_too_long(ids), f"{kind} id too long", column, f"--{kind} names the column of ids.")
         events = self._events(batch, keep, cancelled)
         column = batch.column(options.timestamp or options.order)
         if self._first_lines and types.is_string(column.type):
@@ -197,21 +123,45 @@ class RowReader:
         reason = "illegible order" if options.order else "illegible timestamp"
         self._drop(keep, ~legible, reason, column, MOMENTS)
         rows = batch.filter(pyarrow.array(keep))
-        kept = events[keep]
+        kept, written = events[keep], row_texts(rows)
+        event_ids, later = self._keys(rows, written, kept, moments[keep])
         return Events(
             users=users[keep],
             items=items[keep],
             events=kept,
-            seconds=moments[keep],
-            event_ids=_objects([event_id(*pair) for pair in zip(kept.tolist(), row_texts(rows), strict=True)]),
+            seconds=moments[keep] + later,  # one after the other, because equal events of a second are one
+            event_ids=_objects(event_ids),
             categories=self._codes(rows, options.category, "category"),
             names=self._names(rows),
             devices=self._codes(rows, options.device_type, "device_type"),
             prices=self._prices(rows),
+            rows=written,
         )
 
     def _filled(self, batch: Any, name: str) -> NDArray:
         return self._first_lines.fill(batch, name) if self._first_lines else texts(batch.column(name))
+
+    def _keys(
+        self, rows: Any, written: Sequence[str], events: NDArray, moments: NDArray[np.int64]
+    ) -> tuple[list[str], NDArray[np.int64]]:
+        """Return each row's key, and its number among equal rows of a day that has no times."""
+        texts_of_rows = row_texts(rows.select(self._options.key)) if self._options.key else written
+        keys = [event_id(*pair) for pair in zip(events.tolist(), texts_of_rows, strict=True)]
+        local = local_seconds(moments, self._options.time_zone)
+        numbers = self._pieces.numbers(keys, local) if self._options.order is None else np.zeros(len(keys), np.int64)
+        for row in np.flatnonzero(numbers).tolist():
+            keys[row] = f"{keys[row]}:{numbers[row]}"
+        return keys, numbers
+
+    def _users(self, batch: Any, keep: NDArray[np.bool_]) -> NDArray:
+        """Return `(n,)` the users' ids; rows of guests have their session's or, without one, are dropped by name."""
+        users = self._filled(batch, self._options.user)
+        if self._options.session is not None:
+            users, is_guest = users_of_sessions(users, self._filled(batch, self._options.session), self._guests)
+            self._report.guest_rows += int(np.count_nonzero(is_guest))
+        for user in sorted(self._guests.intersection(users.tolist())):
+            self._drop(keep, users == user, f"guests as user {user[:MAX_CODE]!r}")
+        return users
 
     def _test(self, batch: Any, condition: Condition) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return the rows that meet a condition, and those of which that cannot be said; blanks are counted."""
@@ -281,8 +231,9 @@ class RowReader:
         unusable = np.isinf(amounts)
         self._report.ignored[NO_PRICE] += int(unusable.sum())
         if unusable.any() and NO_PRICE not in self._report.unreadable:
-            example = shortened(plain[int(np.argmax(unusable))])
-            self._report.unreadable[NO_PRICE] = Unreadable(example, "--decimal says which mark is decimal.")
+            unread = (text for text in plain[unusable].tolist() if math.isnan(amount(text, self._options.decimal)))
+            for text in islice(unread, 1):
+                self._report.unreadable[NO_PRICE] = Unreadable(shortened(text), DECIMAL)
         amounts[unusable] = np.nan
         return amounts
 
@@ -293,6 +244,13 @@ def _texts_or_none(rows: Any, column: str | None) -> NDArray:
 
 def _is_none(values: NDArray) -> NDArray[np.bool_]:
     return np.array([value is None for value in values.tolist()], np.bool_)
+
+
+def _is_too_long(ids: NDArray) -> NDArray[np.bool_]:
+    """Return `(n,)` bool, the ids that databases cannot store."""
+    texts_of_ids: list[str | None] = ids.tolist()
+    bad = {text for text in set(texts_of_ids) - {None} if text is not None and not is_storable(text)}
+    return np.array([text in bad for text in texts_of_ids], np.bool_) if bad else np.zeros(len(ids), np.bool_)
 
 
 def _objects(values: list[Any]) -> NDArray:

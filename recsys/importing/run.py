@@ -12,34 +12,42 @@ from numpy.typing import NDArray
 
 from recsys.errors import Overloaded, UsageError
 from recsys.errors.wording import listed
-from recsys.importing.columns import texts
-from recsys.importing.files import EventFile
-from recsys.importing.id_allocation import IdAllocator, is_whole
+from recsys.importing.columns import event_id
+from recsys.importing.files import EventFile, EventSource
+from recsys.importing.guests import find_guests
+from recsys.importing.id_allocation import IdAllocator
 from recsys.importing.options import ImportOptions
-from recsys.importing.rows import CANCEL, Events, ImportReport, RowReader, Unreadable
+from recsys.importing.report import ImportReport
+from recsys.importing.rows import CANCEL, Events, RowReader
 from recsys.settings import Shop
 from recsys.store import Database, Duplicate
 from recsys.store.migrations import migrate, renumber
-from recsys.store.reading import shortened
 from recsys.store.writes import (
     BASE_CODES,
     add_views,
+    delete_events,
     describe_products,
     known_ids,
     last_interaction,
     stored_events,
+    write_activity,
     write_codes,
     write_prices,
 )
 
 Progress = Callable[[int, int], None]
-MALFORMED = "line with too few or too many fields"
-STRAY_QUOTES = "quote that is no quote of a field"
+MIN_JUDGED = 10_000  # rows of which the unreadable share is judged; nothing of a shorter file is written before its end
 NEW_USER = {"roleId": "R2", "statusId": "S1"}  # codes of an active customer
 
 
 def import_events(
-    db: Database, path: Path, options: ImportOptions, *, shop: Shop, progress: Progress | None = None
+    db: Database,
+    path: Path,
+    options: ImportOptions,
+    *,
+    shop: Shop,
+    progress: Progress | None = None,
+    source: EventSource | None = None,
 ) -> ImportReport:
     """Add a file's events to the default schema, with their users and products.
 
@@ -48,10 +56,11 @@ def import_events(
 
     Args:
         db: A database; the schema is created if it is missing.
-        path: A CSV, gzipped CSV, Parquet or .xlsx file.
+        path: The file, as `EventFile` reads it; a folder only with a source.
         options: The meaning of the file's columns.
         shop: The mapping, which holds the event names that training knows.
         progress: Called after each chunk with the numbers of bytes and rows read so far.
+        source: The rows of a format by name; None reads `path` as it is.
 
     Raises:
         UsageError: The file, a column or an event name is wrong.
@@ -64,7 +73,7 @@ def import_events(
             f"Events should be {listed(sorted(known_events))}, or be given a weight in recsys.toml. "
             f"Received: {listed(sorted(unknown))}."
         )
-    file = EventFile(
+    file: EventSource = source or EventFile(
         path,
         delimiter=options.delimiter,
         quote=options.quote,
@@ -75,78 +84,94 @@ def import_events(
     migrate(db)
     write_codes(db, BASE_CODES)
     report = ImportReport()
-    run = _Import(db, file, options, report)
-    reader = RowReader(options, known_events, report)
+    run = _Import(db, file, report)
+    reader = RowReader(options, known_events, report, find_guests(file, options))
     for batch in file.batches(options.chunk):
         report.rows += batch.num_rows
-        events = reader.read(batch)
-        _count_lines(report, file)
-        report.refuse_unreadable(options.max_unreadable)
-        try:
-            run.write(events)
-        except Duplicate as error:  # an id that was free when this import began is taken
-            raise Overloaded(
-                "Something else is adding rows to the same tables. Run the import again when it has ended."
-            ) from error
+        run.add(reader.read(batch), options.max_unreadable)
         if progress:
-            progress(file.position, report.rows - file.malformed)
-    if not report.rows:
+            progress(file.position, report.rows)
+    if not report.rows + file.dropped.total():
         raise UsageError(f"{path.name} should hold rows. Received: a header only.")
-    run.finish()
+    run.finish(options.max_unreadable)
     report.dropped, report.ignored = +report.dropped, +report.ignored
     return report
-
-
-def _count_lines(report: ImportReport, file: EventFile) -> None:
-    """Count the lines that were no whole rows, and those with quotes that were no quotes of fields."""
-    report.rows += file.malformed - report.dropped[MALFORMED]
-    report.dropped[MALFORMED], report.ignored[STRAY_QUOTES] = file.malformed, file.stray_quotes
-    for reason, line, way_out in (
-        (
-            MALFORMED,
-            file.malformed_line,
-            "--delimiter names the separator, --quote none says that quotes are text.",
-        ),
-        (STRAY_QUOTES, file.stray_line, "--quote none says that all quotes are text."),
-    ):
-        if line:
-            report.unreadable.setdefault(reason, Unreadable(shortened(line), way_out))
 
 
 class _Import:
     """The state of one import; its size grows with users and products, not with rows."""
 
-    def __init__(self, db: Database, file: EventFile, options: ImportOptions, report: ImportReport) -> None:
-        self._db, self._report = db, report
+    def __init__(self, db: Database, file: EventSource, report: ImportReport) -> None:
+        self._db, self._file, self._report = db, file, report
+        self._waiting: list[Events] = []
+        self._counted = (
+            Counter[str](),
+            Counter[str](),
+        )  # the file's dropped and ignored, as far as the report has them
         self._before = last_interaction(db)
-        whole_users, whole_items = _whole_columns(file, options)
-        self._users = IdAllocator(known_ids(db, "Users"), file_is_whole=whole_users)
-        self._items = IdAllocator(known_ids(db, "Products"), file_is_whole=whole_items)
+        self._users, self._items = IdAllocator(known_ids(db, "Users")), IdAllocator(known_ids(db, "Products"))
         self._undescribed: dict[str, set[int]] = {"name": set(), "category": set()}
         self._codes: set[str] = set()
         self._priced_at: dict[int, int] = {}
         self._prices: dict[int, float] = {}
 
-    def write(self, events: Events) -> None:
-        """Write one chunk in one transaction."""
-        users, new_users = self._users.numbers(events.users)
-        items, new_items = self._items.numbers(events.items)
+    def add(self, events: Events, max_unreadable: float) -> None:
+        """Write chunks, one in a transaction each, once so much is read that one can say whether it is readable."""
+        self._waiting.append(events)
+        if self._report.rows >= MIN_JUDGED:
+            self._write_waiting(max_unreadable)
+
+    def _write_waiting(self, max_unreadable: float) -> None:
+        self._count_dropped()
+        self._report.refuse_unreadable(max_unreadable)
+        waiting, self._waiting = self._waiting, []
+        for events in waiting:
+            try:
+                self._write(events)
+            except Duplicate as error:  # an id that was free when this import began is taken
+                raise Overloaded(
+                    "Something else is adding rows to the same tables. Run the import again when it has ended."
+                ) from error
+
+    def _count_dropped(self) -> None:
+        """Count what the file has left out since the last call."""
+        dropped, ignored = self._counted
+        new = self._file.dropped - dropped
+        self._report.rows += new.total()
+        self._report.dropped += new
+        self._report.ignored += self._file.ignored - ignored
+        self._report.unreadable.update(self._file.unreadable)
+        self._counted = Counter(self._file.dropped), Counter(self._file.ignored)
+
+    def _write(self, events: Events) -> None:
+        users, new_users = self._users.numbers(events.users, events.rows)
+        items, new_items = self._items.numbers(events.items, events.rows)
         stamps = [text.replace("T", " ") for text in events.seconds.astype("datetime64[s]").astype(str).tolist()]
-        latest_first = np.argsort(-events.seconds, kind="stable").tolist()  # so that the earliest stays in a dict
-        users_since, items_since = ({int(ids[k]): stamps[k] for k in latest_first} for ids in (users, items))
         with self._db.atomic():
-            self._db.insert("Users", ({**row, **NEW_USER} for row in _shared_columns(new_users, users_since)))
-            self._write_products(_shared_columns(new_items, items_since), events, items)
+            new_rows = _shared_columns(new_users, users, events.seconds, stamps)
+            self._db.insert("Users", ({**row, **NEW_USER} for row in new_rows))
+            self._write_products(_shared_columns(new_items, items, events.seconds, stamps), events, items)
             self._write_interactions(events, users, items, stamps)
         self._learn_prices(events, items)
         self._report.new_users += len(new_users)
         self._report.new_products += len(new_items)
 
-    def finish(self) -> None:
-        """Write prices, whose newest value only the whole file gives."""
+    def finish(self, max_unreadable: float) -> None:
+        """Write the last chunks, prices, of which the newest counts, and what is sold; delete what is void.
+
+        Raises:
+            UsageError: More than the share `max_unreadable` of all rows is unreadable.
+        """
+        self._write_waiting(max_unreadable)
         write_prices(self._db, self._prices)
         renumber(self._db)
         self._report.priced_products = len(self._prices)
+        withdrawn = [event_id(event, text) for event, text in self._file.withdrawn]
+        self._report.withdrawn = delete_events(self._db, withdrawn)
+        write_activity(self._db, self._file.active)
+        for kind, ids in (("user", self._users), ("product", self._items)):
+            for oddity, found in ids.oddities.items():
+                self._report.oddities.append(f"{found.n_ids:,} {kind} ids: {oddity}, e.g. {found.example}")
 
     def _write_products(self, new: Sequence[Mapping[str, Any]], events: Events, items: NDArray[np.int64]) -> None:
         """Add new products with their first name and category; a later chunk may fill in missing ones."""
@@ -174,9 +199,9 @@ class _Import:
 
     def _new_rows(self, events: Events) -> list[int]:
         """Return the positions of rows that are not stored yet; the others are counted."""
-        first: dict[str, int] = {}
-        for position, key in enumerate(events.event_ids.tolist()):
-            first.setdefault(key, position)
+        keys = events.event_ids.tolist()
+        first = dict.fromkeys(keys, 0)
+        first.update(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))  # in order, and of the first row
         stored = stored_events(self._db, list(first))
         earlier = sum(number <= self._before for number in stored.values())
         self._report.dropped["imported before"] += earlier
@@ -205,20 +230,27 @@ class _Import:
                 self._prices[item] = price
 
 
-def _shared_columns(new: Mapping[int, str | None], since: Mapping[int, str]) -> list[dict[str, Any]]:
-    """Return the columns that a new user and a new product have in common, by name."""
+def _shared_columns(
+    new: Mapping[int, str | None], ids: NDArray[np.int64], seconds: NDArray[np.int64], stamps: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return the columns that new users and new products have in common, with the time of their first event.
+
+    Args:
+        new: The external id of each new number.
+        ids: `(n,)` int64, the numbers of a chunk's rows.
+        seconds: `(n,)` int64, the rows' moments.
+        stamps: `(n,)` the same as text.
+    """
+    if not new:
+        return []
+    latest_first = np.argsort(-seconds, kind="stable")  # so that the earliest stays in a dict
+    since = dict(zip(ids[latest_first].tolist(), latest_first.tolist(), strict=True))
     return [
-        {"id": number, "externalId": external, "createdAt": since[number], "updatedAt": since[number]}
+        {
+            "id": number,
+            "externalId": external,
+            "createdAt": stamps[since[number]],
+            "updatedAt": stamps[since[number]],
+        }
         for number, external in new.items()
     ]
-
-
-def _whole_columns(file: EventFile, options: ImportOptions) -> tuple[bool, bool]:
-    """Return whether all user ids, and all item ids, are whole numbers; stops reading once neither is."""
-    whole = {options.user: True, options.item: True}
-    for batch in file.batches(options.chunk, list(whole)):
-        for name in [name for name, still in whole.items() if still]:
-            whole[name] = all(is_whole(text) for text in set(texts(batch.column(name)).tolist()) - {None})
-        if not any(whole.values()):
-            break
-    return whole[options.user], whole[options.item]

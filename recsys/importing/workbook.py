@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
@@ -14,11 +15,12 @@ from python_calamine import CalamineError
 from recsys.errors import UsageError
 from recsys.errors.wording import listed
 from recsys.importing.columns import MAX_EXACT
+from recsys.importing.streams import unpacked
 
 _PART = "xl/workbook.xml"  # every .xlsx archive has it
 
 
-def read_workbook(path: Path, sheet_names: Sequence[str]) -> tuple[Any, str]:
+def read_workbook(path: Path, sheet_names: Sequence[str], *, member: str | None = None) -> tuple[Any, str]:
     """Return the rows of a workbook's sheets, one sheet after the other.
 
     The first row that is not blank is the header of its sheet. Blank rows and sheets are left out, and so are blank
@@ -28,6 +30,7 @@ def read_workbook(path: Path, sheet_names: Sequence[str]) -> tuple[Any, str]:
     Args:
         path: The workbook.
         sheet_names: Names of the sheets to read, in order; empty for all.
+        member: The workbook's name in the zip archive `path`; None if `path` is the workbook.
 
     Returns:
         A pyarrow table whose columns are strings, and where its header stands, for messages.
@@ -37,8 +40,9 @@ def read_workbook(path: Path, sheet_names: Sequence[str]) -> tuple[Any, str]:
     """
     where, headers, tables = path.name, [], []
     try:
-        _check_archive(path)
-        with pandas.ExcelFile(path, engine="calamine") as book:
+        content = path if member is None else BytesIO(_member(path, member))
+        _check_archive(path, content)
+        with pandas.ExcelFile(content, engine="calamine") as book:
             for sheet in sheet_names or book.sheet_names:
                 where = f"{path.name}, sheet {sheet!r}"
                 if sheet not in book.sheet_names:
@@ -63,9 +67,14 @@ def read_workbook(path: Path, sheet_names: Sequence[str]) -> tuple[Any, str]:
     return pyarrow.concat_tables(tables), headers[0]
 
 
-def _check_archive(path: Path) -> None:
-    """Refuse zip archives that are no workbook, such as the one in which UCI ships its sets."""
-    with ZipFile(path) as archive:
+def _member(path: Path, member: str) -> bytes:
+    with path.open("rb") as stream:
+        return unpacked(stream, member).read()
+
+
+def _check_archive(path: Path, content: Path | BytesIO) -> None:
+    """Refuse zip archives that are no workbook."""
+    with ZipFile(content) as archive:
         parts = archive.namelist()
     if _PART not in parts:
         raise UsageError(

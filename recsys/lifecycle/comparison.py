@@ -82,12 +82,14 @@ class SharedCases(Record):
         users: `(n,)` user ids.
         relevant: The ids of the relevant items of each user.
         hidden: The ids of the items that the repeat rule hides from each user.
+        n_events: `(n,)` int64, the number of events of each user before the moment, as a request sees them.
         all_users: The encoder of every user with an event before the moment.
     """
 
     users: NDArray
     relevant: tuple[NDArray, ...]
     hidden: tuple[NDArray, ...]
+    n_events: NDArray[np.int64]
     all_users: IdMap
 
     def __len__(self) -> int:
@@ -120,6 +122,7 @@ def shared_cases(events: LaterEvents, contexts: ContextEncoder) -> SharedCases:
         users=users.ids[[case.query.user for case in cases]],
         relevant=tuple(items.ids[case.relevant] for case in cases),
         hidden=tuple(items.ids[case.hidden] for case in cases),
+        n_events=np.array([len(case.query.items) for case in cases], np.int64),
         all_users=users,
     )
 

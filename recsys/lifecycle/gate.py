@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recsys.errors.records import Record
 from recsys.evaluation.selection import SEGMENTS
-from recsys.lifecycle.choice import ALL, POPULARITY, HeldoutFigures, in_segment, most_likely_gain
+from recsys.lifecycle.choice import ALL, MIN_COMPARED, POPULARITY, HeldoutFigures, in_segment, most_likely_gain
 from recsys.scorers.registry import MODELS
 from recsys.settings import Lifecycle
 
@@ -54,11 +54,13 @@ class PairedFigures(Record):
         since: The later of both cuts, in seconds since 1970.
         candidate: `(n,)` floats.
         active: `(n,)` floats, of the same users in the same order.
+        n_events: `(n,)` int64, the number of events of each of these users until then.
     """
 
     since: int
     candidate: NDArray[np.float64]
     active: NDArray[np.float64]
+    n_events: NDArray[np.int64]
 
 
 class CandidateFigures(Record):
@@ -167,7 +169,7 @@ def decide(
     """
     reasons: list[str] = []
     warnings: list[str] = [*notes, *_data_warnings(candidate, limits)]
-    figures: dict[str, Any] = {"candidate": _figures_of(candidate, scorers[ALL])}
+    figures: dict[str, Any] = {"candidate": _figures_of(candidate, scorers)}
     if candidate.not_finite:
         names = ", ".join(candidate.not_finite)
         reasons.append(f"Every score should be a finite number. Received: others from {names}.")
@@ -206,34 +208,63 @@ def compare(
         seed: Seed of the bootstrap.
 
     Returns:
-        The figures; a reason to refuse if the candidate is worse by more than the margin for certain; a warning if it
-        is so in the mean only.
+        The figures, also of each segment with enough users; a reason to refuse if the candidate is worse by more than
+        the margin for certain; a warning if it is so in the mean only, and one for each segment in which it is certain.
     """
-    ours, theirs = float(paired.candidate.mean()), float(paired.active.mean())
-    allowed, most = -limits.margin * theirs, most_likely_gain(paired.candidate, paired.active, seed)
-    figures = {
-        "since": paired.since,
-        "users": len(paired.candidate),
-        "candidate": ours,
-        "active": theirs,
-        "at_most": most,
-        "allowed": allowed,
+    found = _difference(paired.candidate, paired.active, limits, seed)
+    segments = {
+        segment: _difference(paired.candidate[users], paired.active[users], limits, seed)
+        for segment in SEGMENTS
+        if (users := in_segment(paired.n_events, segment)).sum() >= MIN_COMPARED
     }
+    figures = {"since": paired.since, **found, "segments": segments}
     day = datetime.fromtimestamp(paired.since, UTC).strftime("%Y-%m-%d")
-    difference = (
-        f"MAP@10 of {len(paired.candidate):,} users since {day} is {ours:.4f}, and {theirs:.4f} with version {active}: "
-        f"a difference of {ours - theirs:+.4f}"
+    lower = [
+        f"{_sentence(part, f'users of the segment `{segment}` since {day}', active)}, {_bounds(part)}."
+        for segment, part in segments.items()
+        if _is_worse(part)
+    ]
+    sentence = _sentence(found, f"users since {day}", active)
+    if _is_worse(found):
+        return figures, [f"{sentence}, {_bounds(found)}."], lower
+    if found["candidate"] - found["active"] < found["allowed"]:
+        return figures, [], [f"{sentence}, which may be chance ({_bounds(found)}).", *lower]
+    return figures, [], lower
+
+
+def _difference(
+    candidate: NDArray[np.float64], active: NDArray[np.float64], limits: Lifecycle, seed: int
+) -> dict[str, Any]:
+    """Return the number of users, both means, the upper bound of their difference, and the least that is allowed."""
+    theirs = float(active.mean())
+    return {
+        "users": len(candidate),
+        "candidate": float(candidate.mean()),
+        "active": theirs,
+        "at_most": most_likely_gain(candidate, active, seed),
+        "allowed": -limits.margin * theirs,
+    }
+
+
+def _is_worse(found: Mapping[str, Any]) -> bool:
+    """Return whether a candidate is worse by more than the margin for certain."""
+    return bool(found["at_most"] < found["allowed"])
+
+
+def _sentence(found: Mapping[str, Any], who: str, active: str) -> str:
+    return (
+        f"MAP@10 of {found['users']:,} {who} is {found['candidate']:.4f}, and {found['active']:.4f} with version "
+        f"{active}: a difference of {found['candidate'] - found['active']:+.4f}"
     )
-    if most < allowed:
-        return figures, [f"{difference}, at most {most:+.4f}; allowed is {allowed:+.4f}."], []
-    if ours - theirs < allowed:
-        return figures, [], [f"{difference}, which may be chance (at most {most:+.4f}; allowed is {allowed:+.4f})."]
-    return figures, [], []
 
 
-def _figures_of(candidate: CandidateFigures, scorer: str) -> dict[str, Any]:
-    """Return the candidate's figures for the report."""
-    heldout = candidate.heldout
+def _bounds(found: Mapping[str, Any]) -> str:
+    return f"at most {found['at_most']:+.4f}; allowed is {found['allowed']:+.4f}"
+
+
+def _figures_of(candidate: CandidateFigures, scorers: Mapping[str, str]) -> dict[str, Any]:
+    """Return the candidate's figures for the report; those of a segment are of the scorer that serves it."""
+    heldout, scorer = candidate.heldout, scorers[ALL]
     return {
         **candidate.counts,
         "scorer": scorer,
@@ -247,7 +278,7 @@ def _figures_of(candidate: CandidateFigures, scorer: str) -> dict[str, Any]:
         "segments": {
             segment: {
                 "users": int(users.sum()),
-                "map10": float(heldout.map10[scorer][users].mean()),
+                "map10": float(heldout.map10[scorers.get(segment, scorer)][users].mean()),
                 "popularity": float(heldout.map10[POPULARITY][users].mean()),
             }
             for segment in SEGMENTS

@@ -208,6 +208,7 @@ def users_to_answer(
     """
     if users is None:
         counts = dict.fromkeys(bundle.known_users(), 0) | store.count_events(db, shop, bundle.user_kind)
+        counts = {user: n for user, n in counts.items() if user not in bundle.guests}
     else:
         ids = [canonical(user, bundle.user_kind) for user in users]
         for received, user in zip(users, ids, strict=True):

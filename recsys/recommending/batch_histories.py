@@ -85,7 +85,7 @@ class Histories(NamedTuple):
         return _count_after(masks, self.edges)
 
     def item_strengths(self, masks: Mask | None = None) -> Floats:
-        """Return how much each pair counts in each row of `ITEM_ITEM`, `(3, m)` or `(v, 3, m)` float32."""
+        """Return how much each pair counts, in three ways, `(3, m)` or `(v, 3, m)` float32."""
         weights = self.all.weights if masks is None else self.all.weights * masks
         liked = np.maximum(weights, 0) * RECENCY[:, self.ages(masks)]
         strengths = self.by_item.sum(np.moveaxis(liked, 0, -2)).astype(np.float32)

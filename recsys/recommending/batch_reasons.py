@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.features.features import ITEM_ITEM
 from recsys.features.query import Floats, Indices, Query
 from recsys.recommending.batch_histories import Histories
 from recsys.recommending.explain import LEAST_EFFECT, MAX_CAUSES, RANK_WEIGHTS, candidate_causes, explanations
@@ -87,29 +86,28 @@ def _effects(
         return _effects_of_neighbours(scorer, histories, lists)
     weights, columns = scorer.weights[int(queries[0].repeats)], lists[histories.pair_users]
     rows = histories.pair_items[:, None]
-    blocks = scorer.features.ease.at(rows, columns), scorer.features.transitions.at(rows, columns)
-    ease, transitions = _item_item(weights, histories.item_strengths())
-    contributions = np.maximum(ease[:, None] * blocks[0] + transitions[:, None] * blocks[1], 0)
+    sums = scorer.features.item_item_sums(weights)
+    blocks = [summed.matrix.at(rows, columns) for summed in sums]
+    contributions, strengths = np.zeros(columns.shape, np.float32), histories.item_strengths()
+    for summed, block in zip(sums, blocks, strict=True):
+        contributions += summed.strengths(weights, strengths)[:, None] * block
+    np.maximum(contributions, 0, out=contributions)
     contributions[rows == columns] = 0
     tried = _tried(histories, contributions @ RANK_WEIGHTS[: lists.shape[1]])
     owners = np.repeat(np.arange(len(queries)), np.diff(histories.edges))
     masks = np.append(np.full((len(queries), 1), NO_ITEM, np.int32), tried, axis=1).T[:, owners] != histories.items
-    ease, transitions = _item_item(weights, histories.item_strengths(masks))
-    effects = np.empty((len(queries), tried.shape[1], lists.shape[1]), np.float32)
+    strengths = histories.item_strengths(masks)
+    by_mask = np.zeros((len(queries), len(masks), lists.shape[1]), np.float32)
     edges = histories.pair_edges.tolist()
-    for user, (first, last) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
-        sums = ease[:, first:last] @ blocks[0][first:last] + transitions[:, first:last] @ blocks[1][first:last]
-        np.subtract(sums[0], sums[1:], out=effects[user])
+    for summed, block in zip(sums, blocks, strict=True):
+        of_matrix = summed.strengths(weights, strengths)
+        for of_user, first, last in zip(by_mask, edges[:-1], edges[1:], strict=True):
+            of_user += of_matrix[:, first:last] @ block[first:last]
+    effects = by_mask[:, :1] - by_mask[:, 1:]
     if scorer.network is not None and weights[-1]:
         network = _variants(scorer.network, histories, lists, masks)
         effects += weights[-1] * (network[:, :1] - network[:, 1:])
     return tried, effects
-
-
-def _item_item(weights: Floats, strengths: Floats) -> tuple[Floats, Floats]:
-    """Return how much each pair counts by EASE, and by sequential co-occurrence, weighted as in the ensemble."""
-    weighted = weights[: len(ITEM_ITEM), None] * strengths
-    return weighted[..., 0, :] + weighted[..., 1, :], weighted[..., 2, :]
 
 
 def _tried(histories: Histories, totals: NDArray) -> Indices:

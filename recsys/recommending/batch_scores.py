@@ -8,14 +8,13 @@ without such a product, give the very same scores either way.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.evaluation.ranking import top_k
-from recsys.features.features import DENSE, EASE_ROWS, USER_ITEM, USER_ITEM_HALF_LIVES, Neighbours
+from recsys.features.features import CONTENT, FACTORS, USER_ITEM, USER_ITEM_HALF_LIVES, Neighbours
 from recsys.features.query import Floats, Indices, Query, user_item_sums
 from recsys.recommending.batch_histories import Histories
 from recsys.recommending.loading import ModelBundle
@@ -43,16 +42,17 @@ class BlockTables:
     def __init__(self, bundle: ModelBundle) -> None:
         """Take a version; the arrays are made on first use."""
         self.bundle = bundle
+        self._columns: dict[str, NDArray[np.intp]] = {}
 
-    @cached_property
-    def ease_columns(self) -> NDArray[np.intp]:
-        """The columns of EASE's weights as `np.add.at` reads them, without a conversion in each call."""
-        return self.bundle.scorers.features.ease.neighbours.astype(np.intp)
+    def columns(self, name: str) -> NDArray[np.intp]:
+        """Return the columns of an item-item matrix as `np.add.at` reads them, without a conversion in each call.
 
-    @cached_property
-    def transition_columns(self) -> NDArray[np.intp]:
-        """The same of sequential co-occurrence."""
-        return self.bundle.scorers.features.transitions.neighbours.astype(np.intp)
+        Args:
+            name: The matrix's name in `Features`.
+        """
+        if name not in self._columns:
+            self._columns[name] = getattr(self.bundle.scorers.features, name).neighbours.astype(np.intp)
+        return self._columns[name]
 
 
 class Ranking(NamedTuple):
@@ -89,7 +89,7 @@ def rank_block(tables: BlockTables, model: str, users: Sequence[User], k: int) -
     if not np.isfinite(scores).all():
         raise FloatingPointError(f"{model} should score finite numbers. Received: NaN or infinity.")
     scores += np.where(bundle.items.active, np.float32(0), np.float32(-np.inf))
-    is_exact = isinstance(scorer, NeighbourScorer | Popularity)
+    is_exact = _is_exact(scorer, users[0].query.repeats)
     return [_ranking(row, user, k, is_exact) for row, user in zip(scores, users, strict=True)]
 
 
@@ -105,21 +105,35 @@ def _ranking(scores: Floats, user: User, k: int, is_exact: bool) -> Ranking:
 
 def score_block(tables: BlockTables, scorer: Scorer, queries: Sequence[Query]) -> Floats:
     """Return the scores of all items for each query, `(b, n_items)` float32."""
-    if not isinstance(scorer, LinearEnsemble):
+    if not isinstance(scorer, LinearEnsemble) or _is_exact(scorer, queries[0].repeats):
         return np.stack([scorer.score(query) for query in queries])
     row, features = int(queries[0].repeats), scorer.features
     weights, histories = scorer.weights[row], Histories.of(queries, scorer.n_items)
-    scores = _products(_factors(features.user_factors, queries) * weights[len(DENSE) - 1], features.item_factors)
+    scores = _products(_factors(features.user_factors, queries) * weights[FACTORS], features.item_factors)
     scores += features.prior(weights[:-1])
-    strengths = weights[: len(DENSE) - 1, None] * histories.item_strengths()
-    _accumulate(scores, histories, features.ease, tables.ease_columns, strengths[EASE_ROWS].sum(0))
-    _accumulate(scores, histories, features.transitions, tables.transition_columns, strengths[2])
+    strengths = histories.item_strengths()
+    for summed in features.item_item_sums(weights):
+        columns = tables.columns(summed.name)
+        _accumulate(scores, histories, summed.matrix, columns, summed.strengths(weights, strengths))
     sums = user_item_sums(histories.all, histories.by_item, USER_ITEM_HALF_LIVES)
     user_item = np.concatenate([sums[:1] > 0, np.log1p(sums)], dtype=np.float32)
     scores[histories.pair_users, histories.pair_items] += weights[-len(USER_ITEM) - 1 : -1] @ user_item
     if scorer.network is not None and weights[-1]:
         _add_network(scores, scorer.network, histories, weights[-1])
     return scores
+
+
+def _is_exact(scorer: Scorer, repeats: bool) -> bool:
+    """Return whether the scores are the very same as those of one request, because they are summed the same way.
+
+    An ensemble without a product is scored query by query where content counts: items of like description often tie,
+    and every user with such a tie would be asked alone.
+    """
+    if not isinstance(scorer, LinearEnsemble):
+        return isinstance(scorer, NeighbourScorer | Popularity)
+    weights = scorer.weights[int(repeats)]
+    has_product = weights[FACTORS] or (scorer.network is not None and weights[-1])
+    return bool(weights[CONTENT]) and not has_product
 
 
 def _accumulate(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.contract.request import MAX_LIMIT
-from recsys.features.features import ITEM_ITEM, item_strengths
+from recsys.features.features import item_strengths
 from recsys.features.query import EventsByItem, Query
 from recsys.scorers.base import Scorer
 from recsys.scorers.layers import LinearEnsemble
@@ -85,25 +85,23 @@ def ensemble_effects(
         tried: Items of the history to leave out; None chooses them.
     """
     weights, by_item = scorer.weights[int(query.repeats)], EventsByItem.of(query)
-    blocks = [
-        matrix.block(by_item.items, recommended) for matrix in (scorer.features.ease, scorer.features.transitions)
-    ]
-
-    def item_item_sums(strengths: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        weighted = weights[: len(ITEM_ITEM), None] * strengths
-        return weighted[..., 0, :] + weighted[..., 1, :], weighted[..., 2, :]
-
+    sums = scorer.features.item_item_sums(weights)
+    blocks = [summed.matrix.block(by_item.items, recommended) for summed in sums]
     if tried is None:
-        ease, transitions = item_item_sums(item_strengths(query, by_item))
-        contributions = np.maximum(ease[:, None] * blocks[0] + transitions[:, None] * blocks[1], 0)
+        contributions = np.zeros((len(by_item.items), len(recommended)), np.float32)
+        strengths = item_strengths(query, by_item)
+        for summed, block in zip(sums, blocks, strict=True):
+            contributions += summed.strengths(weights, strengths)[:, None] * block
+        np.maximum(contributions, 0, out=contributions)
         contributions[by_item.items[:, None] == recommended] = 0
         total = contributions @ RANK_WEIGHTS[: len(recommended)]
         best_first = np.argsort(-total, kind="stable")[: np.count_nonzero(total)]
         tried = candidate_causes(query, by_item.items[best_first].tolist())
     masks = np.append(-1, tried)[:, None] != query.items
-    ease, transitions = item_item_sums(item_strengths(query, by_item, masks))
-    sums = ease @ blocks[0] + transitions @ blocks[1]
-    effects: NDArray[np.float32] = sums[0] - sums[1:]
+    strengths, by_mask = item_strengths(query, by_item, masks), np.zeros((len(masks), len(recommended)), np.float32)
+    for summed, block in zip(sums, blocks, strict=True):
+        by_mask += summed.strengths(weights, strengths) @ block
+    effects: NDArray[np.float32] = by_mask[0] - by_mask[1:]
     if scorer.network is not None and weights[-1]:
         network = scorer.network.score(query, None, recommended, masks)
         effects += weights[-1] * (network[0] - network[1:])

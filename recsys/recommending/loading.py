@@ -78,6 +78,7 @@ class ModelBundle(Record):
         scorers: The scorers by name, each read on first use.
         resident_limit: Resident bytes above which mapped memory is released between two scorers.
         segments: The priors of each segment of users in which another scorer serves.
+        guests: The user ids that stand for guests.
     """
 
     version: Version
@@ -94,6 +95,7 @@ class ModelBundle(Record):
     scorers: Scorers
     resident_limit: int = ANSWERING_LIMIT
     segments: Mapping[str, Priors] = field(default_factory=dict)
+    guests: frozenset[int | str] = frozenset()
 
     def priors_of(self, n_events: int) -> Priors:
         """Return the priors of a user with a number of events on items of the version."""
@@ -246,6 +248,7 @@ def load(
         scorers=Scorers(version, len(items)),
         resident_limit=resident_limit,
         segments={segment: Priors.from_json(stored) for segment, stored in selection.get("segments", {}).items()},
+        guests=frozenset(manifest.get("guests", ())),  # older versions have none
     )
 
 

@@ -43,6 +43,7 @@ class ItemRef(NamedTuple):
     item_index: int
 
 
+OF_GUESTS = "user_id: stands for guests, so its events are left out"
 ItemRefs = Mapping[int | str, ItemRef]
 
 
@@ -132,6 +133,9 @@ def load_user(request: Request, bundle: ModelBundle, db: store.Database, *, shop
         ModelMismatch: The database does not hold the version's encoders.
     """
     user_id, refs = canonical(request.user_id, bundle.user_kind), resolve_items(request, bundle)
+    of_guests = user_id in bundle.guests
+    if of_guests:
+        user_id = None
     is_similar, rules = request.op == "similar", shop
     stored = _stored_events(db, shop, bundle, user_id)
     request_events = [_request_events(request, refs, shop, now)] if request.interactions else []
@@ -184,7 +188,7 @@ def load_user(request: Request, bundle: ModelBundle, db: store.Database, *, shop
         is_new=is_new,
         category=category_of_page(request, refs, db, shop) if is_new else None,
         holdout=recent_holdout(events, indices, ground_truth, bundle, rules, query),
-        notes=(*notes, *_notes(stored)),
+        notes=(*notes, *([OF_GUESTS] if of_guests else []), *_notes(stored)),
     )
 
 

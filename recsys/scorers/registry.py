@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, Literal
 
 from recsys.errors.records import Record
-from recsys.features.features import Features
+from recsys.features.features import Features, widened
 from recsys.features.query import Arrays
 from recsys.scorers.base import Scorer
 from recsys.scorers.hybrid import Hybrid
@@ -45,7 +45,7 @@ class ScorerSpec(Record):
         if self.load is not None and "signal_weights" not in arrays:
             return self.load(arrays)
         network: Any = self.load(arrays) if self.load else None
-        return LinearEnsemble(features, arrays["signal_weights"], network)
+        return LinearEnsemble(features, widened(arrays["signal_weights"]), network)
 
 
 def model(name: str) -> ScorerSpec:

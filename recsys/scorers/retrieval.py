@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from recsys.errors.records import Record
-from recsys.features.features import EASE_ROWS, TRANSITION_ROWS, Features, Neighbours, item_strengths
+from recsys.features.features import Features, Neighbours, item_strengths
 from recsys.features.query import EventsByItem, Floats, Indices, Mask, Query
 from recsys.scorers.base import Scorer
 from recsys.scorers.bmf import BMF
@@ -58,8 +58,7 @@ class Candidates(Record):
         recent, strengths = recent_strengths(query)
         baselines = [scorer.neighbours for scorer in scorers if isinstance(scorer, NeighbourScorer)]
         summed = [
-            (self.features.ease, strengths[EASE_ROWS]),
-            (self.features.transitions, strengths[TRANSITION_ROWS]),
+            *((summed.matrix, strengths[summed.rows]) for summed in self.features.item_item_sums()),
             *((matrix, strengths[0]) for matrix in baselines),
         ]
         lists = [query.items, self._nearest(query, allowed)]

@@ -160,6 +160,8 @@ class Shop(Record):
         uncart_events: Events that take an item out of the cart; they need no weight.
         cancel_events: Events that annul the newest earlier purchase of the same item by the same user.
         context_columns: Context columns of the sources, known before the choice.
+        guests: User ids, as text, that stand for guests, besides those that training finds.
+        persons: User ids, as text, that are a user's, however many events they have.
         repeat_after_days: Days for which a purchased item stays hidden: infinity hides for ever, 0 never hides.
         own_tables: Where our own tables lie, as `recsys.settings.database_url.DatabaseUrl` has it; empty for the place
             of the shop's.
@@ -179,6 +181,8 @@ class Shop(Record):
     uncart_events: tuple[str, ...] = DEFAULT_UNCART_EVENTS
     cancel_events: tuple[str, ...] = ("cancel",)
     context_columns: tuple[str, ...] = ("device_type",)
+    guests: tuple[str, ...] = ()
+    persons: tuple[str, ...] = ()
     repeat_after_days: float = math.inf
     max_unreadable: float = 0.2
     own_tables: str = ""
@@ -205,6 +209,8 @@ _SHOP = {
     "uncart_events": NAMES,
     "cancel_events": NAMES,
     "context_columns": NAMES,
+    "guests": NAMES,
+    "persons": NAMES,
     "tracked_events": SettingCheck(
         f"a list of names in quotes, each once, among {', '.join(TRACKED_EVENTS)}",
         lambda value: NAMES.is_valid(value) and set(value) <= set(TRACKED_EVENTS),

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from recsys.settings import ProductsTable, Shop
 from recsys.store.columns import flags, id_array, is_key, price_array, text_array
 from recsys.store.database import Database, UnusableValue
+from recsys.store.native_ids import native_ids
 from recsys.store.products import readable_rows
 from recsys.store.shop_mapping import cards_sql, derived_table
 
@@ -52,7 +53,8 @@ def product_cards(db: Database, shop: Shop, ids: Sequence[int | str]) -> dict[in
     wanted = list(dict.fromkeys(ids))
     if not wanted:
         return {}
-    rows = readable_rows(db, _selected(shop.cards, shop.products), wanted)
+    native = native_ids(db, wanted, cards_sql(shop.cards, shop.products), "item_id")
+    rows = readable_rows(db, _selected(shop.cards, shop.products), native)
     if not rows:
         return {}
     raw_ids, raw_flags, handles, titles, thumbnails, prices, currencies = zip(*rows, strict=True)

@@ -22,11 +22,13 @@ from numpy.typing import NDArray
 from recsys.data.ids import INT64_MAX
 from recsys.errors import SettingsError
 from recsys.settings import Shop
+from recsys.store.drivers.base import TEXT_IN_HEX, UUID_BYTES
 
 T = TypeVar("T")
 Mask = NDArray[np.bool_]
 
 MAX_KEY_BYTES = 512  # the width of the encoders' id columns
+MAX_FLOAT_ID = 10**15  # databases write larger floats as 1e+15
 MILLISECONDS_FROM = 10**11  # as seconds this is the year 5138, as milliseconds 1973
 # The years 1 to 9999, less a day at each end for time zones.
 _FIRST_SECOND, _LAST_SECOND = -62_135_510_400, 253_402_214_400
@@ -35,6 +37,7 @@ UNKNOWN, UNREADABLE = -1, -2  # codes of events without a known name
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?", re.ASCII)
 # A number that every country reads alike: without comma, currency or grouping of digits.
 _PLAIN_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?", re.ASCII)
+_TEXT_IN_HEX = re.compile(TEXT_IN_HEX)
 _RANK = re.compile(r"-?\d{1,18}", re.ASCII)
 _YES, _NO = (
     frozenset({"true", "t", "yes", "y", "on", "active", "enabled"}),
@@ -103,18 +106,23 @@ def is_blank(raw: object) -> bool:
 
 
 def read_id(raw: object) -> int | str | None:
-    """Return a raw value as an id, int or str.
+    """Return a raw value as an id, int or str, as `recsys.store.drivers.base.Syntax.id` does in SQL.
 
     Returns:
         None for null, for empty text, for types other than whole numbers and text, and for text that `is_key` refuses.
+        Bytes are text, or a UUID if they are 16 and no text.
     """
     if isinstance(raw, Decimal):
         is_whole = raw.is_finite() and raw.adjusted() < MAX_KEY_BYTES and raw == raw.to_integral_value()
         raw = int(raw) if is_whole else None
+    elif isinstance(raw, float):
+        raw = int(raw) if raw.is_integer() and abs(raw) < MAX_FLOAT_ID else None
     elif isinstance(raw, UUID):
         raw = str(raw)
     elif isinstance(raw, _BYTES):
-        raw = _decoded(raw)
+        raw = bytes(raw)
+        is_uuid = len(raw) == UUID_BYTES and not _TEXT_IN_HEX.fullmatch(raw.hex())
+        raw = str(UUID(bytes=raw)) if is_uuid else _decoded(raw)
     if isinstance(raw, bool) or not isinstance(raw, int | str):
         return None
     if isinstance(raw, int) and -INT64_MAX <= raw <= INT64_MAX:
@@ -157,7 +165,7 @@ def id_array(column: Sequence[Any], known: dict[Any, int | str | None]) -> NDArr
         new = set(column) - known.keys()
         known.update(zip(new, new, strict=True) if _are_keys(new) else zip(new, map(read_id, new), strict=True))
         read = list(map(known.__getitem__, column))
-    else:  # 1.0 and True are no ids, though equal to one; lists are equal to nothing
+    else:  # True is no id, though equal to one; lists are equal to nothing
         read = list(map(read_id, column))
     ids = np.empty(len(column), object)
     ids[:] = read

@@ -17,6 +17,7 @@ from recsys.errors import SettingsError
 from recsys.settings import ProductsTable, Shop
 from recsys.store.columns import flags, id_array, joined_ids, label_array, present, price_array, text_array
 from recsys.store.database import Database, UnusableValue
+from recsys.store.native_ids import native_ids
 from recsys.store.reading import Reading
 from recsys.store.shop_mapping import derived_table, products_sql
 
@@ -138,7 +139,8 @@ def products(
         return []
     sql = f"{_selected(shop.products, tuple(description))} WHERE p.item_id IN (:item_ids)"
     known_ids = set(item_ids)  # MySQL's collations would also find 'a' for 'A'
-    return [row for row in _product_rows(readable_rows(db, sql, item_ids), description) if row.item_id in known_ids]
+    native = native_ids(db, item_ids, products_sql(shop.products), "item_id")
+    return [row for row in _product_rows(readable_rows(db, sql, native), description) if row.item_id in known_ids]
 
 
 def newest_products(
@@ -167,10 +169,14 @@ def newest_products(
         price_max: Their highest price; None admits all.
     """
     text, price = db.syntax.text, db.syntax.price.format("p.price")
+
+    def native(ids: Sequence[int | str]) -> Sequence[Any]:
+        return native_ids(db, ids, products_sql(shop.products), "item_id")
+
     filters = (
         (f"LOWER({text.format('p.active')}) NOT IN (:inactive)", "inactive", INACTIVE),
-        ("p.item_id NOT IN (:exclude)", "exclude", exclude if len(exclude) else None),
-        ("p.item_id IN (:among)", "among", among),
+        ("p.item_id NOT IN (:exclude)", "exclude", native(exclude) if len(exclude) else None),
+        ("p.item_id IN (:among)", "among", among if among is None else native(among)),
         (f"LOWER({text.format('p.category')}) = :category", "category", category and category.strip().lower()),
         (f"LOWER({text.format('p.brand')}) = :brand", "brand", brand and brand.strip().lower()),
         (f"{price} >= :price_min", "price_min", price_min),

@@ -53,7 +53,7 @@ def _count_sql(source: Source, syntax: Syntax) -> str:
     event = syntax.as_star("e.rating") if has_ratings(source.one_user) else syntax.key.format("e.event")
     second = syntax.as_second("e.timestamp")
     return (
-        f"SELECT c.item, c.event, COUNT(*) FROM (SELECT {syntax.key.format('e.item_id')} AS item, {event} AS event "  # noqa: S608 - the shop's own text
+        f"SELECT c.item, c.event, COUNT(*) FROM (SELECT {syntax.id_key('e.item_id')} AS item, {event} AS event "  # noqa: S608 - the shop's own text
         f"FROM {derived_table(source.since, 'e')} "
         f"WHERE e.item_id IS NOT NULL AND {second} >= :lower AND {second} <= :upper) c "
         "WHERE c.event IN (:events) GROUP BY c.item, c.event"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,13 @@ from recsys.store.columns import (
 from recsys.store.database import Database, UnusableValue, plain
 from recsys.store.drivers.base import Syntax
 from recsys.store.encoders import FIND_USER, find_user
+from recsys.store.events import since_of
 from recsys.store.migrations import columns
+from recsys.store.native_ids import as_bytes, holds_bytes, may_be_bytes
 from recsys.store.shop_mapping import derived_table, has_ratings, source_sql
 
 _STANDING_PURCHASES = Path(__file__).with_name("purchases.sql")
+_USER_ID = re.compile(r"(?<!\w\():user_id\b")  # a function's argument, as of UUID_TO_BIN(:user_id), stays text
 USER = -1  # in place of a source's number, in the row that holds the user's index
 
 
@@ -93,7 +97,8 @@ def user_events(
     if not shop.sources or limit < 1 or not is_key(str(user_id)):
         index = find_user(db, version_name, user_id)[1]
         return _as_user_events([], shop, limit, item_kind, index, refused=False)
-    params = {"version": version_name, "limit": limit + 1, "events": sorted(known_events(shop))}
+    shop, user = _with_native_user(db, shop, user_id)
+    params = {**user, "version": version_name, "limit": limit + 1, "events": sorted(known_events(shop))}
     shop, rows = _with_or_without_tracking(
         db, shop, lambda shop: _query_user(db, _user_and_events(shop.sources, db.syntax), user_id, params)
     )
@@ -123,7 +128,8 @@ def bought_items(
     if not purchases or since > now:
         return []
     until = datetime.fromtimestamp(now + CLOCK_SKEW_S, UTC).astimezone(zone(shop.stored_time_zone))
-    params = {"purchases": purchases, "cancels": shop.cancel_events, "until": plain(until.replace(tzinfo=None))}
+    shop, user = _with_native_user(db, shop, user_id)
+    params = {**user, "purchases": purchases, "cancels": shop.cancel_events, "until": plain(until.replace(tzinfo=None))}
 
     def query(shop: Shop) -> list[tuple[Any, ...]] | None:
         sql = _standing_purchases(shop.sources, db.syntax, with_ratings)
@@ -150,7 +156,8 @@ def newest_events(
         limit: Most events to return.
         item_kind: `int` or `str`, the type of the shop's item ids; None gives int if all ids are whole numbers.
     """
-    params = {"limit": limit + 1, "events": sorted(known_events(shop))}
+    shop, user = _with_native_user(db, shop, user_id)
+    params = {**user, "limit": limit + 1, "events": sorted(known_events(shop))}
 
     def query(shop: Shop) -> list[tuple[Any, ...]] | None:
         newest = " UNION ALL ".join(_newest(source_sql(source), k, db.syntax) for k, source in enumerate(shop.sources))
@@ -178,6 +185,30 @@ def _with_or_without_tracking(
     return shop, query(shop) if without else []
 
 
+def _with_native_user(db: Database, shop: Shop, user_id: int | str) -> tuple[Shop, dict[str, Any]]:
+    """Return a mapping whose texts find a user by bytes where a source holds bytes, and the values to bind.
+
+    Args:
+        db: The shop's database.
+        shop: The mapping.
+        user_id: The user's id, in the shop's type.
+    """
+    params: dict[str, Any] = {"user_id": user_id}
+    if not may_be_bytes(db, user_id):
+        return shop, params
+    sources: list[Source | TableSource] = []
+    for mapped in shop.sources:
+        source = source_sql(mapped)
+        is_own = isinstance(mapped, TrackedSource)
+        since = partial(since_of, db, source, shop, None)
+        if not is_own and holds_bytes(db, source.since, "user_id", since):
+            params["user_bytes"] = as_bytes(user_id)
+            sources.append(Source(source.since, _USER_ID.sub(":user_bytes", source.one_user)))
+        else:
+            sources.append(mapped)
+    return replace(shop, sources=tuple(sources)), params
+
+
 @lru_cache(maxsize=16)
 def _user_and_events(sources: tuple[Source | TableSource, ...], syntax: Syntax) -> str:
     """Return the text for the newest events of `:user_id`, and for a row of the source `USER` with the user's index."""
@@ -192,7 +223,7 @@ def _user_and_events(sources: tuple[Source | TableSource, ...], syntax: Syntax) 
 
 def _newest(source: Source, number: int, syntax: Syntax) -> str:
     """Return the text for one source's newest events of `:user_id`; all columns are text, as sources may differ."""
-    item, moment, row_id = map(syntax.text.format, ("e.item_id", "e.timestamp", "e.row_id"))
+    item, moment, row_id = syntax.id.format("e.item_id"), *map(syntax.text.format, ("e.timestamp", "e.row_id"))
     event = syntax.text.format("e.rating" if has_ratings(source.one_user) else "e.event")
     known_event = "" if has_ratings(source.one_user) else f" AND {event} IN (:events)"
     return (
@@ -217,7 +248,7 @@ def _standing_purchases(sources: tuple[Source | TableSource, ...], syntax: Synta
 def _all_events(source: Source, syntax: Syntax) -> str:
     """Return the text for one source's events of `:user_id`, with the columns that `purchases.sql` expects."""
     columns = {
-        "item": syntax.key.format("e.item_id"),
+        "item": syntax.id_key("e.item_id"),
         "event": syntax.as_star("e.rating") if has_ratings(source.one_user) else syntax.key.format("e.event"),
         "moment": syntax.text.format("e.timestamp"),
         "second": syntax.as_second("e.timestamp"),
@@ -229,7 +260,7 @@ def _all_events(source: Source, syntax: Syntax) -> str:
 
 def _of_user(source: Source, syntax: Syntax) -> str:
     """Return a FROM clause for the rows of `:user_id`, without those of ids that only the collation equates, as 'A'."""
-    return f"{derived_table(source.one_user, 'e')} WHERE {syntax.key.format('e.user_id')} = :user_key"
+    return f"{derived_table(source.one_user, 'e')} WHERE {syntax.id_key('e.user_id')} = :user_key"
 
 
 def _query_user(db: Database, sql: str, user_id: int | str, params: Mapping[str, Any]) -> list[tuple[Any, ...]] | None:
@@ -238,7 +269,7 @@ def _query_user(db: Database, sql: str, user_id: int | str, params: Mapping[str,
     if not is_key(user_key):
         return None
     try:
-        return db.query(sql, {**params, "user_id": user_id, "user_key": db.key(user_key)})
+        return db.query(sql, {**params, "user_key": db.key(user_key)})
     except UnusableValue:  # such as text in a column of UUIDs
         return None
 

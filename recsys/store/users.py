@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from recsys.store.columns import epoch_seconds, kept_rows, known_events, ranks, 
 from recsys.store.database import Database, UnusableValue
 from recsys.store.drivers.base import Rows
 from recsys.store.events import since_of
+from recsys.store.native_ids import native_ids
 from recsys.store.shop_mapping import derived_table, has_ratings, source_sql
 from recsys.store.user import codes_of_events, typed_ids
 
@@ -61,7 +63,7 @@ def count_events(
     counts: Counter[int | str] = Counter()
     chunks: list[Sequence[int | str] | None] = [None] if among is None else list(chunked(among, IDS_A_STATEMENT))
     condition = "" if among is None else "AND e.user_id IN (:user_ids) "
-    key = db.syntax.key.format("e.user_id") if user_kind == "str" else "e.user_id"  # not by the collation of texts
+    key = db.syntax.id_key("e.user_id") if user_kind == "str" else "e.user_id"  # not by the collation of texts
     for source in map(source_sql, shop.sources):
         sql = (
             f"SELECT {key}, COUNT(*) FROM {derived_table(source.since, 'e')} "  # noqa: S608 - the shop's own text
@@ -69,7 +71,8 @@ def count_events(
         )
         params = {"since": since_of(db, source, shop, None)}
         for chunk in chunks:
-            for rows in db.stream(sql, {**params, "user_ids": chunk}):
+            ids = chunk and native_ids(db, chunk, source.since, "user_id", partial(since_of, db, source, shop, None))
+            for rows in db.stream(sql, {**params, "user_ids": ids}):
                 for raw, n_rows in rows:
                     if (user := canonical(read_id(raw), user_kind)) is not None:
                         counts[user] += int(n_rows)
@@ -95,13 +98,14 @@ def events_of_users(
     unread: set[int | str] = set()
     for number, source in enumerate(map(source_sql, shop.sources)):
         params = {"since": since_of(db, source, shop, None), "events": sorted(known_events(shop))}
-        rows += _read(db, _newest(source, number, db), user_ids, params, unread)
+        native = native_ids(db, user_ids, source.since, "user_id", partial(since_of, db, source, shop, None))
+        rows += _read(db, _newest(source, number, db), native, params, unread)
     positions = {str(user): position for position, user in enumerate(user_ids)}
     sources, users, items, events, moments, row_ids = zip(*rows, strict=True) if rows else ((),) * 6
     owners = np.array([positions.get(user, -1) for user in users], np.int64)  # -1: equal by its collation alone, as 'A'
     n_rows = np.bincount(owners[owners >= 0], minlength=len(user_ids))
     left_out = np.array([*(n_rows > limit), True])
-    left_out[[positions[str(user)] for user in unread]] = True
+    left_out[[positions[str(read_id(user))] for user in unread]] = True
     ids, fitting = typed_ids(items, item_kind)
     seconds, legible = epoch_seconds(moments, shop.stored_time_zone)
     names, codes = codes_of_events(sources, events, shop)
@@ -132,7 +136,8 @@ def _newest(source: Source, number: int, db: Database) -> str:
     """Return the text for one source's events of `:user_ids`; all columns but the first are text, as for one user."""
     text, is_rated = db.syntax.text, has_ratings(source.since)
     event = text.format("e.rating" if is_rated else "e.event")
-    user, item, moment, row_id = map(text.format, ("e.user_id", "e.item_id", "e.timestamp", "e.row_id"))
+    user, item = map(db.syntax.id.format, ("e.user_id", "e.item_id"))
+    moment, row_id = map(text.format, ("e.timestamp", "e.row_id"))
     known_event = "" if is_rated else f" AND {event} IN (:events)"
     return (
         f"SELECT {number}, {user}, {item}, {event}, {moment}, {row_id} FROM {derived_table(source.since, 'e')} "  # noqa: S608 - the shop's own text

@@ -100,6 +100,15 @@ def stored_events(db: Database, event_ids: Sequence[str]) -> dict[str, int]:
     return stored
 
 
+def delete_events(db: Database, event_ids: Sequence[str]) -> int:
+    """Delete interactions by their event ids, and return how many there were; unknown ids are skipped."""
+    deleted = 0
+    for first in range(0, len(event_ids), IDS_PER_LOOK_UP):
+        ids = event_ids[first : first + IDS_PER_LOOK_UP]
+        deleted += db.execute("DELETE FROM Interactions WHERE eventId IN (:ids)", {"ids": ids})
+    return deleted
+
+
 def add_views(db: Database, views: Mapping[int, int]) -> None:
     """Add to the products' view counters, by product id; products with equal additions share a statement."""
     products_by_count: dict[int, list[int]] = {}
@@ -121,6 +130,18 @@ def describe_products(db: Database, names: Mapping[int, str], categories: Mappin
         "UPDATE Products SET name = COALESCE(:name, name), categoryId = COALESCE(:category, categoryId) WHERE id = :id",
         rows,
     )
+
+
+def write_activity(db: Database, active: Mapping[str, bool]) -> None:
+    """Set whether products are active, by external id; unknown ids are skipped."""
+    for code, is_active in (("S1", True), ("S2", False)):
+        chosen = [external for external, value in active.items() if value == is_active]
+        for first in range(0, len(chosen), IDS_PER_LOOK_UP):
+            ids = chosen[first : first + IDS_PER_LOOK_UP]
+            db.execute(
+                "UPDATE Products SET statusId = :code WHERE externalId IN (:ids) AND statusId <> :code",
+                {"code": code, "ids": ids},
+            )
 
 
 def write_prices(db: Database, prices: Mapping[int, float]) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, allowed_items
 from recsys.evaluation.ranking import top_k
-from recsys.features.features import DENSE, N_FEATURES, NAMES, Features
+from recsys.features.features import CONTENT, DENSE, N_FEATURES, NAMES, Features
 from recsys.features.query import Floats, Mask, Query
 from recsys.training.listwise import ListwiseBatch
 
@@ -99,10 +99,22 @@ def candidates(
         return items, np.zeros(len(items))
     hard = np.zeros(len(allowed), bool)
     hard[case.query.items] = True
-    for row in (*RANKING, *range(N_FEATURES, len(feature_matrix))):
+    for row in ranking_rows(feature_matrix):
         hard[top_k(feature_matrix[row], TOP_OF_EACH_FEATURE, allowed)] = True
     hard &= allowed
     easy = np.flatnonzero(allowed & ~hard)
     sample = rng.choice(easy, min(SAMPLED_CANDIDATES, len(easy)), replace=False)
     log_weight = np.log(len(easy) / len(sample)) if len(sample) else 0.0
     return np.concatenate([np.flatnonzero(hard), sample]), np.repeat([0.0, log_weight], [hard.sum(), len(sample)])
+
+
+def ranking_rows(feature_matrix: Floats) -> list[int]:
+    """Return the rows of features and networks that rank the catalogue.
+
+    Content is left out where it knows nothing of the history: its first items would be the same for everybody.
+
+    Args:
+        feature_matrix: `(N_FEATURES + n_networks, n_items)` float32.
+    """
+    features = [row for row in RANKING if row != CONTENT or feature_matrix[row].any()]
+    return [*features, *range(N_FEATURES, len(feature_matrix))]

@@ -17,7 +17,7 @@ from recsys.errors.wording import listed
 from recsys.evaluation.calibration import Calibration
 from recsys.evaluation.protocol import EvaluationSet, evaluate_all
 from recsys.features.content import Content
-from recsys.features.features import N_FEATURES, Features
+from recsys.features.features import CONTENT, N_FEATURES, Features
 from recsys.features.query import Arrays, Floats, Indices
 from recsys.networks.base import Network
 from recsys.networks.fit import NETWORKS
@@ -204,7 +204,7 @@ def choose(
     trials_of = dict(zip(COLLABORATIVE, (l2_trials, item_cf_trials), strict=True))
     collaborative = max(COLLABORATIVE, key=lambda name: max(trial["map10"] for trial in trials_of[name]))
     baselines["hybrid"] = hybrid(baselines, content, options.content_weight, collaborative)
-    feature_arrays = fit_features(data, regularization, options, kept=kept)
+    feature_arrays = fit_features(data, regularization, options, kept=kept, content=content)
     start = fit_start(data, baselines, regularization, options)
     features = load_features(baselines, feature_arrays)
     metric_of = partial(validation_metric, evaluation_set)
@@ -300,8 +300,10 @@ def fit_models(
     baselines = fit_baselines(data, hyperparameters.l2, hyperparameters.min_co_occurrence)
     baselines["hybrid"] = hybrid(baselines, content, options.content_weight, hyperparameters.collaborative)
     start_of_als = earlier.start_of_als(encoders, options.factors) if earlier else None
-    features = fit_features(data, hyperparameters.regularization, options, start=start_of_als)
-    start = fit_start(data, baselines, hyperparameters.regularization, options)
+    regularization, ensembles = hyperparameters.regularization, hyperparameters.ensemble_weights.values()
+    used = content if any(weights[:, CONTENT].any() for weights in ensembles) else None  # a version holds what it uses
+    features = fit_features(data, regularization, options, start=start_of_als, content=used)
+    start = fit_start(data, baselines, regularization, options)
     epochs = hyperparameters.epochs
     going_on = earlier.for_networks(encoders, epochs) if earlier else None
     fits, failures = fit_networks(data, start, options, report, epochs=epochs, earlier=going_on, note=note)

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from recsys.evaluation.metrics import average_precision_at_k
 from recsys.evaluation.protocol import EvaluationSet, K, allowed_items
 from recsys.evaluation.ranking import top_k
-from recsys.features.features import DENSE, NAMES, Features
+from recsys.features.features import NAMES, Features
 from recsys.features.query import Floats, Query
+from recsys.training.candidates import ranking_rows
 
 RUNGS = (1, 3)  # epochs after which networks may end
 LEAST_CASES = 100  # with fewer, a difference says nothing, and every network is trained to its end
@@ -27,7 +28,6 @@ NEARLY = 0.7  # share of the sum's MAP@10 from which a network may still catch u
 RISE = 1.05  # by how much it has to rise from rung to rung to go on for that
 TOP = 40  # candidates from each feature that ranks a whole catalogue, and from each network
 SAMPLED = 100  # candidates from all other items
-RANKING = tuple(NAMES.index(name) for name in (*DENSE, "popularity_15d"))
 PENALTY = 0.01  # of squared standardised weights
 MAX_ITERATIONS = 60
 Scores = Callable[[Query], Floats]
@@ -117,7 +117,7 @@ def _case(
         return None
     values = np.concatenate([features.matrix(case.query), *(score(case.query)[None] for score in networks.values())])
     chosen = np.zeros(len(allowed), bool)
-    for row in (*RANKING, *range(len(NAMES), len(values))):
+    for row in ranking_rows(values):
         chosen[top_k(values[row], TOP, allowed)] = True
     chosen[case.query.items] = True
     chosen[rng.integers(0, len(allowed), SAMPLED)] = True

@@ -207,6 +207,7 @@ def manifest(run: TrainingRun) -> dict[str, Any]:
         "scorers": list(final.scorers),
         "offline": {name: {key: row.get(key) for key in OFFLINE} for name, row in run.rows[run.rule].items()},
         "context_features": list(encoders.contexts.features),
+        "guests": list(run.cleaning.guests),
         "settings": settings_of(run.settings),
         "hooks": run.hooks.to_json() if run.hooks else None,
     }

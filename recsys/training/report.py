@@ -110,6 +110,11 @@ def verdict_lines(verdict: Mapping[str, Any] | None) -> list[str]:
             f"MAP@10 {figure(paired['candidate'])} and {figure(paired['active'])}; the difference is at most "
             f"{paired['at_most']:+.4f}, and refused below {paired['allowed']:+.4f}."
         )
+        lines += [
+            f"Of them {name} ({segment['users']:,} users): MAP@10 {figure(segment['candidate'])} and "
+            f"{figure(segment['active'])}; the difference is at most {segment['at_most']:+.4f}."
+            for name, segment in paired.get("segments", {}).items()
+        ]
     if candidate["agreement"] is not None:
         lines.append(
             f"The fit that serves shares {candidate['agreement']:.0%} of the ten best items with the evaluated one, "

@@ -115,7 +115,10 @@ def paired_figures(run: TrainingRun, scorers: Mapping[str, str], cut: int, versi
         return f"{len(shared)} known users chose something later, {MIN_COMPARED} are needed"
     ours = fit_of(run.evaluated, scorers)
     return PairedFigures(
-        events.moment, average_precisions(ours, shared, events), average_precisions(theirs, shared, events)
+        events.moment,
+        average_precisions(ours, shared, events),
+        average_precisions(theirs, shared, events),
+        shared.n_events,
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from recsys.artifacts import Draft, Files, activate, append_history, current, current_name, history, open_version
+from recsys.artifacts.manifest import sha256_of
 from recsys.errors import ModelRefused, NoModel, Overloaded
 from tests.helpers.dying_disk import NEW, Unsynced, publish
 
@@ -103,6 +104,16 @@ def test_f51_f53_a_flip_of_any_bit_of_current_opens_nothing(models_dir):
             with pytest.raises((ModelRefused, NoModel)):
                 current(models_dir)
             path.write_bytes(whole)
+
+
+def test_a_file_is_hashed_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of any length, also below, at and above the length of a part."""
+    monkeypatch.setattr("recsys.artifacts.manifest.HASHED_AT_ONCE", 4)
+    for length in (0, 1, 3, 4, 5, 8, 11):
+        data = bytes(range(length))
+        (tmp_path / "file").write_bytes(data)
+
+        assert sha256_of(tmp_path / "file") == hashlib.sha256(data).hexdigest()
 
 
 def test_a_change_that_keeps_inode_size_and_time_is_found_by_a_full_check(models_dir):

@@ -11,6 +11,8 @@ import pytest
 from benchmarks import content, pages
 from tests.benchmarks.test_sets import write_amazon_beauty, write_online_retail
 
+TABLES = ("content", "content feature")
+
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
@@ -35,20 +37,23 @@ def test_items_are_described_by_attributes_or_by_name_and_price(data_dir: Path) 
 
 def test_each_set_and_rule_has_a_row_in_the_page(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = data_dir / "page.md"
-    page.write_text(f"before\n{pages.begin('content')}{pages.END}after\n", encoding="utf-8")
+    empty = (f"{pages.begin(name)}{pages.END}" for name in TABLES)
+    page.write_text(f"before\n{'between'.join(empty)}after\n", encoding="utf-8")
 
     assert content.main([str(data_dir), "--markdown", str(page)]) == 0
 
-    printed = capsys.readouterr().out
-    assert page.read_text(encoding="utf-8") == f"before\n{pages.begin('content')}{printed}{pages.END}after\n"
-    rows = [line.split(" | ")[:3] for line in printed.splitlines()[2:]]
-    assert [(name.strip("| "), rule) for name, rule, _ in rows] == [
-        ("amazon-beauty-5core", "hide"),
-        ("amazon-toys-5core", "hide"),
-        ("online-retail", "allow"),
-        ("online-retail", "hide"),
-    ]
-    assert all(int(users) > 0 for _, _, users in rows)
+    tables = capsys.readouterr().out.split("\n\n")
+    parts = [f"{pages.begin(name)}{table.strip()}\n{pages.END}" for name, table in zip(TABLES, tables, strict=True)]
+    assert page.read_text(encoding="utf-8") == f"before\n{'between'.join(parts)}after\n"
+    for table in tables:
+        rows = [line.split(" | ")[:3] for line in table.splitlines()[2:]]
+        assert [(name.strip("| "), rule) for name, rule, _ in rows] == [
+            ("amazon-beauty-5core", "hide"),
+            ("amazon-toys-5core", "hide"),
+            ("online-retail", "allow"),
+            ("online-retail", "hide"),
+        ]
+        assert all(int(users) > 0 for _, _, users in rows)
 
 
 def test_the_interval_is_around_the_mean() -> None:
@@ -56,6 +61,13 @@ def test_the_interval_is_around_the_mean() -> None:
     assert mean == 0.25
     assert low < mean < high and high - low == pytest.approx(2 * 1.96 * np.sqrt(0.15625 / 200), rel=0.2)
     assert content.interval(np.full(9, 0.5)) == (0.5, 0.5, 0.5)
+
+
+def test_the_table_of_the_feature_shows_its_weight() -> None:
+    row = content.SumRow("shop", "hide", 1234, 0.25, (0.2, 0.25), (0.05, -0.01, 0.11))
+    assert content.sum_table([row]).splitlines()[-1] == (
+        "| shop | hide | 1,234 | 0.25 | 0.2000 | 0.2500 | +0.0500 (-0.0100 to +0.1100) |"
+    )
 
 
 def test_the_table_shows_difference_and_interval() -> None:

@@ -133,6 +133,11 @@ def test_the_page_has_a_row_for_each_training_and_says_how_often_it_is_below() -
     assert "| 1 | 1,234 | published | BMF | 0.210 | ease 0.200 | +0.010 (-0.050 to +0.070) |" in text
     assert f"| 2 | 1,234 | refused: {DAMAGE} | BMF |" in text
     assert "In the 4 weeks that follow, it is surely below 1 times by the intervals that hold together" in text
+    assert (
+        "- **The first criterion failed**: after 1 of the 2 trainings (2) the active version is surely below the best "
+        "baseline in the 4 weeks that follow, each 95 % interval for itself.\n" in text
+    )
+    assert "**The first criterion held**: after none of the 1 trainings" in rendered(figures(row()))
     assert "- Refused: 2. The version before served on." in text
     assert "10 minutes of one processor, 14 by the clock" in text
 

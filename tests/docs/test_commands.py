@@ -72,6 +72,7 @@ RUN_IN = {
     "recommend_api.py": ("tests/helpers/entry_points.py", "recommend_api.py"),
     "scripts/backup.py": ("tests/lifecycle/test_backup.py", "backup_script.main"),
     "scripts/demo.py": ("tests/demo/test_demo.py", "scripts/demo.py"),
+    "scripts/doctor.py": ("tests/store/test_doctor_command.py", "doctor.main"),
     "scripts/import_events.py": ("tests/importing/test_import_events.py", "import_events.py"),
     "scripts/make_shop.py": ("tests/upgrade/test_upgrade.py", "scripts/make_shop.py"),
     "scripts/migrate_encoders.py": ("tests/upgrade/test_upgrade.py", "scripts/migrate_encoders.py"),

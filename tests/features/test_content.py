@@ -12,7 +12,8 @@ from recsys.features.features import FeatureValues, Neighbours
 from recsys.features.query import Floats, Indices, Query
 from recsys.scorers.hybrid import Hybrid, reciprocal_ranks
 from recsys.scorers.item_item import NeighbourScorer
-from recsys.training.closed_form.content import content, hybrid
+from recsys.training.closed_form import content as module
+from recsys.training.closed_form.content import content, hybrid, similarities
 
 ROWS = [  # id, name, category, brand, price, tags
     (10, "Red cotton shirt", "shirts", "Nord", 10.0, "summer, cotton"),
@@ -118,6 +119,49 @@ def test_prices_are_cut_into_bands_of_equally_many_items() -> None:
 
     alike = [np.flatnonzero(described.score(query([item]))).tolist() for item in range(11)]
     assert alike == [[0, 1]] * 2 + [[2, 3]] * 2 + [[4, 5]] * 2 + [[6, 7]] * 2 + [[8, 9]] * 2 + [[]]
+
+
+def dense(described: Content) -> Floats:
+    """Return the item-item weights of descriptions as a matrix."""
+    matrix, everything = Neighbours.from_arrays(similarities(described)), np.arange(described.n_items, dtype=np.int32)
+    return matrix.block(everything, everything)
+
+
+def test_the_feature_holds_the_cosine_of_each_two_items_and_none_of_an_item_with_itself() -> None:
+    described = content(SHOP, IDS)
+
+    cosines = np.stack([described.score(query([item])) for item in range(6)])
+    np.fill_diagonal(cosines, 0)
+    np.testing.assert_allclose(dense(described), cosines, rtol=1e-6)
+    arrays = similarities(described)
+    assert (arrays["similarities"] > 0).all()
+    assert [arrays[name].dtype for name in ("starts", "neighbours", "similarities")] == [np.int64, np.int32, np.float32]
+
+
+def test_the_feature_holds_the_most_alike_alone(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
+    words = np.array(["red", "blue", "tea", "cup", "pot", "mug", "big"])
+    rows = [(item, " ".join(words[rng.random(7) < 0.5]), None, None, float(rng.random()), None) for item in range(40)]
+    described = content(catalogue_of(rows), np.arange(40))
+    everything = dense(described)
+    monkeypatch.setattr(module, "MOST_ALIKE", 5)
+
+    kept = dense(described)
+
+    assert (np.count_nonzero(everything, axis=1) > 5).sum() > 20
+    np.testing.assert_array_equal(np.count_nonzero(kept, axis=1), np.minimum(np.count_nonzero(everything, axis=1), 5))
+    np.testing.assert_array_equal(np.sort(kept)[:, -5:], np.sort(everything)[:, -5:])
+    assert ((kept == everything) | (kept == 0)).all()
+    arrays = similarities(described)
+    spans = zip(arrays["starts"][:-1], arrays["starts"][1:], strict=True)
+    assert all((np.diff(arrays["neighbours"][first:last]) > 0).all() for first, last in spans)
+
+
+@pytest.mark.parametrize("n_items", [0, 1, 3])
+def test_without_descriptions_the_feature_holds_nothing(n_items: int) -> None:
+    arrays = similarities(Content.nothing(n_items))
+
+    assert arrays["starts"].tolist() == [0] * (n_items + 1)
+    assert (len(arrays["neighbours"]), len(arrays["similarities"])) == (0, 0)
 
 
 def test_the_arrays_of_a_version_are_the_same_descriptions() -> None:

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recsys.features.features import N_FEATURES, NAMES, Features, FeatureValues, Neighbours
+from recsys.features.features import (
+    CONTENT,
+    N_FEATURES,
+    NAMES,
+    POPULARITIES,
+    Features,
+    FeatureValues,
+    Neighbours,
+    widened,
+)
 from recsys.features.query import EventsByItem, Query, ages, user_item_sums
 from recsys.scorers.layers import LinearEnsemble
 from recsys.training.closed_form.choose import popularities
@@ -34,6 +43,7 @@ def five_items() -> Features:
     return Features(
         ease=table({0: {1: 10.0, 2: 1.0}, 1: {4: 100.0}, 3: {2: -2.0}}),
         transitions=table({0: {3: 1.0}, 1: {0: 4.0}}),
+        content=table({0: {4: 0.5}, 1: {2: 0.25}, 3: {4: 1.0}}),
         user_factors=np.array([[1.0, 2.0], [0.0, -1.0]], np.float32),
         item_factors=np.array([[1, 0], [0, 1], [1, 1], [0, 0], [2, -1]], np.float32),
         popularity=POPULARITY,
@@ -71,11 +81,11 @@ def feature(name: str, query: Query = HISTORY) -> list[float]:
 
 def test_features_have_a_fixed_order() -> None:
     assert NAMES == (
-        *("neighbours", "neighbours_recent", "transitions", "factors"),
+        *("neighbours", "neighbours_recent", "transitions", "content", "factors"),
         *("popularity", "popularity_60d", "popularity_15d", "popularity_7d"),
         *("own", "own_count", "own_60d", "own_15d"),
     )
-    assert N_FEATURES == 12
+    assert N_FEATURES == 13
 
 
 def test_a_basket_counts_as_one_moment_of_age() -> None:
@@ -99,6 +109,50 @@ def test_transitions_decay_faster() -> None:
     assert feature("transitions") == pytest.approx([0.4 * 0.64 * 4, 0, 0, 1.64, 0])
 
 
+def test_content_decays_as_recent_neighbours_do() -> None:
+    """Item 0 counts 0.9² + 1, item 1 counts 0.4·0.9², item 3 counts 0.2."""
+    assert feature("content") == pytest.approx([0, 0, 0.4 * 0.81 * 0.25, 0, 1.81 * 0.5 + 0.2])
+
+
+def test_without_content_nothing_is_summed_for_it() -> None:
+    plain = five_items()._replace(content=Neighbours.nothing(N_ITEMS))
+
+    assert [summed.name for summed in plain.item_item_sums()] == ["ease", "transitions"]
+    assert plain.compute(HISTORY).item_item.shape == (3, N_ITEMS)
+    expected = five_items().matrix(HISTORY)
+    expected[CONTENT] = 0
+    np.testing.assert_array_equal(plain.matrix(HISTORY), expected)
+
+
+@pytest.mark.parametrize(
+    ("names", "summed"),
+    [
+        ([], []),
+        (["neighbours_recent"], ["ease"]),
+        (["transitions", "own"], ["transitions"]),
+        (["neighbours", "content"], ["ease", "content"]),
+        (list(NAMES), ["ease", "transitions", "content"]),
+    ],
+)
+def test_only_matrices_with_a_weight_are_summed(names: list[str], summed: list[str]) -> None:
+    weights = np.array([*(name in names for name in NAMES), 1], np.float32)
+
+    assert [sums.name for sums in five_items().item_item_sums(weights)] == summed
+
+
+def test_weights_from_before_there_was_content_get_a_0_for_it() -> None:
+    old = np.arange(1, 2 * N_FEATURES + 1, dtype=np.float32).reshape(2, N_FEATURES)
+    names = [*(name for name in NAMES if name != "content"), "network"]
+
+    new = widened(old)
+
+    assert (new.shape, new.dtype, new[:, CONTENT].tolist()) == ((2, N_FEATURES + 1), np.float32, [0, 0])
+    assert [dict(zip((*NAMES, "network"), row, strict=True)) | {"content": 0} for row in new.tolist()] == [
+        {**dict(zip(names, row, strict=True)), "content": 0} for row in old.tolist()
+    ]
+    assert widened(new) is new
+
+
 @pytest.mark.parametrize(
     ("user", "expected"), [(0, [1, 2, 3, 0, 0]), (1, [0, -1, -1, 0, 1]), (N_USERS, [0, 0, 0, 0, 0])]
 )
@@ -108,7 +162,7 @@ def test_factors_are_a_dot_product_and_0_for_unseen_users(user: int, expected: l
 
 @pytest.mark.parametrize("half_life", range(4))
 def test_popularity_is_the_same_for_all_users(half_life: int) -> None:
-    name = NAMES[4 + half_life]
+    name = POPULARITIES[half_life]
 
     assert feature(name) == feature(name, query_after(user=N_USERS)) == POPULARITY[half_life].tolist()
 
@@ -145,7 +199,7 @@ def test_a_guest_without_history_has_popularity_alone() -> None:
 
     assert features.dtype == np.float32
     np.testing.assert_array_equal(
-        features, np.concatenate([np.zeros((4, N_ITEMS)), POPULARITY, np.zeros((4, N_ITEMS))])
+        features, np.concatenate([np.zeros((5, N_ITEMS)), POPULARITY, np.zeros((4, N_ITEMS))])
     )
 
 
@@ -183,7 +237,7 @@ def many(rng: np.random.Generator) -> Features:
         )
 
     factors = [rng.normal(size=(rows, 6)).astype(np.float32) for rows in (9, n)]
-    return Features(sparse(), sparse(), *factors, rng.exponential(size=(4, n)).astype(np.float32))
+    return Features(sparse(), sparse(), sparse(), *factors, rng.exponential(size=(4, n)).astype(np.float32))
 
 
 @pytest.fixture
@@ -249,7 +303,7 @@ def test_scores_belong_to_the_caller(many: Features, queries: list[Query]) -> No
 
 def test_features_are_built_from_arrays_by_name(many: Features, queries: list[Query]) -> None:
     names = ("starts", "neighbours", "similarities")
-    matrices = {"ease": many.ease, "transitions": many.transitions}
+    matrices = {"ease": many.ease, "transitions": many.transitions, "content": many.content}
     arrays = {
         **{f"{key}/{name}": getattr(matrix, name) for key, matrix in matrices.items() for name in names},
         "user_factors": many.user_factors,

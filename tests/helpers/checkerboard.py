@@ -20,6 +20,7 @@ from recsys.features.features import NAMES
 from recsys.features.query import Query
 from recsys.settings import Settings, Shop, Training
 from recsys.settings.database_url import DatabaseUrl
+from recsys.training.closed_form.content import content
 from recsys.training.ensemble import NETWORK
 from recsys.training.fitting import FittedModels, Hyperparameters, fit_models
 from recsys.training.run import TrainingRun
@@ -41,6 +42,7 @@ ENSEMBLE_WEIGHTS = {
     "neighbours": (2.0, 1.5),
     "neighbours_recent": (1.0, 0.8),
     "transitions": (0.6, 0.4),
+    "content": (0.3, 0.2),
     "factors": (1.2, 0.9),
     "popularity": (0.2, 0.1),
     "popularity_60d": (-0.1, 0.05),
@@ -153,8 +155,8 @@ def hyperparameters(options: Training = FAST) -> Hyperparameters:
 def fit(run: TrainingRun) -> FittedModels:
     """Fit the whole registry to the events before the cut, as training does."""
     encoders, data = encode_events(run, known_at(run, CUT))
-    options = run.settings.training
-    return fit_models(encoders, data, options, hyperparameters(options), lambda epoch: None)
+    described, options = content(run.catalogue, encoders.items.ids), run.settings.training
+    return fit_models(encoders, data, options, hyperparameters(options), lambda epoch: None, described)
 
 
 @contextmanager

@@ -14,20 +14,20 @@ from recsys.features.query import Query
 NOW = 1_700_000_000
 
 
-def features_of(factors: NDArray, popularity: NDArray | None = None) -> Features:
-    """Return features of which only `factors`, the first popularity and the user-item ones differ from 0.
+def features_of(factors: NDArray, popularity: NDArray | None = None, content: Neighbours | None = None) -> Features:
+    """Return features of which only `factors`, the first popularity, content and the user-item ones differ from 0.
 
     Args:
         factors: `(n_users, n_items)`.
         popularity: `(n_items,)`.
+        content: The matrix of content.
     """
     n_items = factors.shape[1]
-    no_neighbours = Neighbours(np.zeros(n_items + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
+    no_neighbours = Neighbours.nothing(n_items)
     popularities = np.zeros((4, n_items), np.float32)
     popularities[0] = 0 if popularity is None else popularity
-    return Features(
-        no_neighbours, no_neighbours, factors.astype(np.float32), np.eye(n_items, dtype=np.float32), popularities
-    )
+    vectors = factors.astype(np.float32), np.eye(n_items, dtype=np.float32)
+    return Features(no_neighbours, no_neighbours, no_neighbours if content is None else content, *vectors, popularities)
 
 
 def case_of(

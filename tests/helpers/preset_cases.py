@@ -33,6 +33,8 @@ class Preset:
 
 
 ANN, PEN, INK = "aa" * 16, "c1" * 16, "d1" * 16  # ids of Shopware
+EVE, BOB, NEW = range(10**15, 10**15 + 3)  # the importer's numbers of texts, in the order of the files
+SHIRT, MUG, CAP, POSTER = range(10**15, 10**15 + 4)
 CASES: Mapping[str, Preset] = {
     "medusa": Preset(
         "postgresql",
@@ -253,5 +255,30 @@ CASES: Mapping[str, Preset] = {
             ProductCard(INK, None, "Ink", None, None, "eur", False),
         ],
         handles={"Pen/1": PEN, "Old-pen/1": None},
+    ),
+    "shopify-export": Preset(  # by numbers, because its ids are texts; the cap is a draft, and the poster deleted
+        "mysql",
+        events={
+            EVE: [
+                ("2025-01-01 10:00", "purchase", SHIRT),
+                ("2025-01-01 10:00", "purchase", SHIRT),
+                ("2025-01-07 10:00", "purchase", CAP),
+                ("2025-01-08 10:00", "purchase", POSTER),
+            ],
+            BOB: [("2025-01-03 10:00", "purchase", MUG), ("2025-01-09 18:00", "purchase", SHIRT)],
+            NEW: [],
+        },
+        hidden={EVE: {SHIRT, CAP, POSTER}, BOB: {SHIRT, MUG}, NEW: set()},
+        catalogue={
+            SHIRT: (True, "Clothes", None, 18.0),
+            MUG: (True, "Gifts", None, 10.0),
+            CAP: (False, "Clothes", None, 25.0),
+            POSTER: (False, None, None, 5.0),
+        },
+        cards=[
+            ProductCard(SHIRT, "shirt", "Shirt", None, 18.0, None, True),
+            ProductCard(POSTER, "OLD", "Old poster", None, 5.0, None, False),
+        ],
+        handles={"mug": MUG, "none": None},
     ),
 }

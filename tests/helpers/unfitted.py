@@ -1,12 +1,25 @@
-"""Networks that stay at their warm start, for tests that train but do not need a fit."""
+"""Networks that stay at their warm start and plots without content, for tests that train but need neither."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import IO, Any
+
+import pytest
 
 from recsys.features.query import Arrays
 from recsys.networks.fit import NETWORKS, Epoch, Fit, shapes
 from recsys.settings import Training
+from recsys.training import network_fits
+
+
+def train_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what takes most of a training's time on a tiny shop: the fits of networks, and the plots."""
+    monkeypatch.setattr(network_fits, "fit", at_its_start)
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", undrawn)
+
+
+def undrawn(drawing: Any, file: IO[str], **options: Any) -> None:
+    file.write("<svg></svg>")
 
 
 def at_its_start(name: str, data: Any, start: Arrays, options: Training, report: Any, **metric_and_epochs: Any) -> Fit:

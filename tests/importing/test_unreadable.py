@@ -10,10 +10,11 @@ import pyarrow
 import pytest
 
 from recsys.errors import UsageError
-from recsys.importing.files import EventFile
-from recsys.importing.numbers import number, readings
+from recsys.importing.amounts import amount, readings
+from recsys.importing.files import MALFORMED, STRAY_QUOTES, EventFile
 from recsys.importing.options import Condition, ImportOptions
-from recsys.importing.rows import ImportReport, RowReader
+from recsys.importing.report import ImportReport
+from recsys.importing.rows import RowReader
 
 # A text, what it can mean, and what it means where a comma is decimal.
 NUMBERS = [
@@ -51,7 +52,7 @@ def test_a_number_is_all_that_can_be_meant_by_it(
 ) -> None:
     assert list(readings(text)) == meant
     assert list(readings(text, ",")) == with_comma
-    assert number(text) == (meant[0] if len(meant) == 1 else None)
+    np.testing.assert_equal(amount(text), meant[0] if len(meant) == 1 else np.nan)
 
 
 @pytest.mark.parametrize(
@@ -150,9 +151,8 @@ def test_no_quote_costs_another_row(
     read = [row for batch in file.batches(2) for row in zip(*batch.to_pydict().values(), strict=True)]
 
     assert read == [tuple(field.replace(",", delimiter) for field in row) for row in rows]
-    assert (file.stray_quotes, file.malformed) == (stray, malformed)
-    assert bool(file.stray_line) == bool(stray)
-    assert bool(file.malformed_line) == bool(malformed)
+    assert (file.ignored[STRAY_QUOTES], file.dropped[MALFORMED]) == (stray, malformed)
+    assert set(file.unreadable) == {reason for reason, n in ((STRAY_QUOTES, stray), (MALFORMED, malformed)) if n}
 
 
 def test_without_quoting_every_quote_is_text(tmp_path: Path) -> None:

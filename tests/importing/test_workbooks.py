@@ -15,6 +15,7 @@ import pytest
 from recsys.errors import UsageError
 from recsys.importing.columns import _parsed
 from recsys.importing.files import EventFile
+from recsys.importing.id_allocation import FIRST_ASSIGNED
 from recsys.importing.options import ImportOptions
 from recsys.store import Database, connect
 from scripts import import_events as script
@@ -73,7 +74,7 @@ def test_online_retail_arrives_as_from_its_csv(db: Database, tmp_path: Path) -> 
     assert report.rows == 10 == sum(report.added.values()) + sum(report.dropped.values())
     assert report.added == {"purchase": 4, "cancel": 1}
     assert [user for (user,) in db.query("SELECT id FROM Users ORDER BY id")] == [13047, 17850]
-    assert stored(db)[0] == (17850, 1, "purchase", "2010-12-01 08:26:00")
+    assert stored(db)[0] == (17850, FIRST_ASSIGNED, "purchase", "2010-12-01 08:26:00")
     assert dropped(report) == {
         "dropped as Quantity<=0": 1,
         "no user": 1,
@@ -125,16 +126,16 @@ def test_every_second_of_a_date_is_exact(workbook: Callable[..., Path]) -> None:
 @pytest.mark.parametrize(
     ("user", "at", "options", "event"),
     [
-        ("007", AT, {}, (1, 1, "view", AT_TEXT)),
-        (17850.0, AT, {}, (17850, 1, "view", AT_TEXT)),
-        ("17850", AT_TEXT, {}, (17850, 1, "view", AT_TEXT)),
-        (7, 1_709_285_400, {}, (7, 1, "view", AT_TEXT)),
-        (7, 1_709_285_400_000.0, {"timestamp_unit": "ms"}, (7, 1, "view", AT_TEXT)),
-        (7, "1709285400", {}, (7, 1, "view", AT_TEXT)),
-        (7, "01.03.2024 09:30", {"timestamp_format": "%d.%m.%Y %H:%M"}, (7, 1, "view", AT_TEXT)),
-        (7, AT, {"timestamp_format": "%d.%m.%Y %H:%M"}, (7, 1, "view", AT_TEXT)),  # a date needs no format
-        (7, AT + timedelta(milliseconds=7), {"timestamp_format": "%d.%m.%Y"}, (7, 1, "view", AT_TEXT)),
-        (7, datetime(2024, 3, 1, 17, 30), {"time_zone": "Asia/Shanghai"}, (7, 1, "view", AT_TEXT)),  # noqa: DTZ001
+        ("007", AT, {}, (7, FIRST_ASSIGNED, "view", AT_TEXT)),
+        (17850.0, AT, {}, (17850, FIRST_ASSIGNED, "view", AT_TEXT)),
+        ("17850", AT_TEXT, {}, (17850, FIRST_ASSIGNED, "view", AT_TEXT)),
+        (7, 1_709_285_400, {}, (7, FIRST_ASSIGNED, "view", AT_TEXT)),
+        (7, 1_709_285_400_000.0, {"timestamp_unit": "ms"}, (7, FIRST_ASSIGNED, "view", AT_TEXT)),
+        (7, "1709285400", {}, (7, FIRST_ASSIGNED, "view", AT_TEXT)),
+        (7, "01.03.2024 09:30", {"timestamp_format": "%d.%m.%Y %H:%M"}, (7, FIRST_ASSIGNED, "view", AT_TEXT)),
+        (7, AT, {"timestamp_format": "%d.%m.%Y %H:%M"}, (7, FIRST_ASSIGNED, "view", AT_TEXT)),  # a date needs no format
+        (7, AT + timedelta(milliseconds=7), {"timestamp_format": "%d.%m.%Y"}, (7, FIRST_ASSIGNED, "view", AT_TEXT)),
+        (7, datetime(2024, 3, 1, 17, 30), {"time_zone": "Asia/Shanghai"}, (7, FIRST_ASSIGNED, "view", AT_TEXT)),  # noqa: DTZ001
         (None, AT, {}, "no user"),
         ("NULL", AT, {}, "no user"),
         (ERROR, AT, {}, "no user"),

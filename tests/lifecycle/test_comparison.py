@@ -115,6 +115,9 @@ def test_a_version_compared_with_itself_is_equal(trained: Trained, version: Vers
     assert isinstance(found, PairedFigures)
     assert found.since == trained.run.cut == version.manifest["evaluation_cut"]
     np.testing.assert_array_equal(found.candidate, found.active)
+    events = later_events(trained.run, found.since)
+    users = shared_cases(events, trained.run.evaluated.encoders.contexts).users
+    assert found.n_events.tolist() == [int((events.before.users == user).sum()) for user in users]
 
 
 def test_the_later_of_both_cuts_counts(trained: Trained, version: Version) -> None:

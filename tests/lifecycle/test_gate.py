@@ -16,6 +16,7 @@ from recsys.lifecycle.choice import HeldoutFigures, ValidationFigures, cheapest_
 from recsys.lifecycle.gate import ActiveFigures, CandidateFigures, PairedFigures, Verdict, decide, too_small
 from recsys.scorers.registry import REGISTRY
 from recsys.settings import Lifecycle
+from recsys.training.report import verdict_lines
 
 LIMITS = Lifecycle()
 N_USERS = 400
@@ -42,7 +43,14 @@ CANDIDATE = CandidateFigures(
 ACTIVE = ActiveFigures(
     "20240101T000000Z-00000000", {"users": 1000, "items": 200, "for_sale": 150, "events": 9000}, "ENCM", 0.2, 0.05
 )
-EQUAL = PairedFigures(SINCE, figures_of(0.2), figures_of(0.2))
+
+
+def paired_of(candidate: NDArray[np.float64], active: NDArray[np.float64], n_events: int = 9) -> PairedFigures:
+    """Return the figures of users who all have a number of events."""
+    return PairedFigures(SINCE, candidate, active, np.full(len(candidate), n_events))
+
+
+EQUAL = paired_of(figures_of(0.2), figures_of(0.2))
 BMF = {"all": "BMF"}
 
 
@@ -63,7 +71,7 @@ def heldout(**means: float) -> HeldoutFigures:
 
 REFUSED: Mapping[str, tuple[dict[str, Any], str]] = {
     "worse than the active version": (
-        {"paired": PairedFigures(SINCE, figures_of(0.1), figures_of(0.2))},
+        {"paired": paired_of(figures_of(0.1), figures_of(0.2))},
         "MAP@10 of 400 users since 2024-01-08 is 0.1000, and 0.2000 with version 20240101T000000Z-00000000: "
         "a difference of -0.1000, at most -0.09",
     ),
@@ -104,8 +112,8 @@ def test_a_candidate_is_refused_with_the_figures(case: str) -> None:
 
 AT_THE_LIMIT: Mapping[str, dict[str, Any]] = {
     "as good as the active version": {},
-    "better": {"paired": PairedFigures(SINCE, figures_of(0.3), figures_of(0.2))},
-    "worse, within the margin": {"paired": PairedFigures(SINCE, figures_of(0.195), figures_of(0.2))},
+    "better": {"paired": paired_of(figures_of(0.3), figures_of(0.2))},
+    "worse, within the margin": {"paired": paired_of(figures_of(0.195), figures_of(0.2))},
     "a fifth fewer users": {"counts": counts(users=800)},
     "more of everything": {"counts": counts(users=3000, items=900, events=40_000)},
     "MAP three tenths below": {"heldout": heldout(BMF=0.1401, popularity=0.03)},
@@ -132,12 +140,42 @@ def test_a_candidate_within_every_limit_is_published(case: str) -> None:
 
 
 def test_a_difference_that_may_be_chance_is_a_warning() -> None:
-    few = PairedFigures(SINCE, np.array([0.0, 0.9, 0.1, 0.3]), np.array([0.9, 0.0, 0.2, 0.4]))
+    few = paired_of(np.array([0.0, 0.9, 0.1, 0.3]), np.array([0.9, 0.0, 0.2, 0.4]))
 
     found = verdict(paired=few)
 
     assert found.publishes
     assert ["which may be chance" in warning for warning in found.warnings] == [True]
+
+
+def test_the_figures_of_a_segment_are_those_of_its_own_scorer() -> None:
+    n_events = np.repeat([9, 1], [300, 100])
+
+    found = verdict(scorers={"all": "BMF", "guests": "popularity"}, heldout=replace(HELDOUT, n_events=n_events))
+
+    segments = found.figures["candidate"]["segments"]
+    assert segments["guests"]["map10"] == segments["guests"]["popularity"]
+    assert segments["known"]["map10"] == pytest.approx(HELDOUT.map10["BMF"][:300].mean())
+
+
+def test_a_segment_that_loses_for_certain_is_a_warning_beside_the_figures_of_each() -> None:
+    n_events = np.repeat([9, 3, 1], [380, 15, 5])  # known, returning, and too few guests
+    candidate = np.where(n_events == 3, 0.1, 0.2)
+
+    found = verdict(paired=PairedFigures(SINCE, candidate, np.full(N_USERS, 0.2), n_events))
+
+    assert found.publishes
+    assert found.warnings == (
+        "MAP@10 of 15 users of the segment `returning` since 2024-01-08 is 0.1000, and 0.2000 with version "
+        "20240101T000000Z-00000000: a difference of -0.1000, at most -0.1000; allowed is -0.0100.",
+    )
+    segments = found.figures["paired"]["segments"]
+    assert {name: (part["users"], part["at_most"]) for name, part in segments.items()} == {
+        "known": (380, pytest.approx(0)),
+        "returning": (15, pytest.approx(-0.1)),
+    }
+    lines = verdict_lines(found.to_json())
+    assert "Of them returning (15 users): MAP@10 0.1000 and 0.2000; the difference is at most -0.1000." in lines
 
 
 def test_several_reasons_are_counted_in_one_sentence() -> None:

@@ -14,12 +14,11 @@ from recsys.artifacts import current, history
 from recsys.contract import success
 from recsys.errors import TrainingRefused
 from recsys.store import connect, list_versions
-from recsys.training import network_fits
 from recsys.training.run import TrainingRun
 from recsys.training.train import train
 from tests.helpers.dying_disk import version_names
 from tests.helpers.tiny_shop import NOW, Published, Quiet
-from tests.helpers.unfitted import at_its_start
+from tests.helpers.unfitted import train_quickly
 
 LATER = NOW + 3600
 REQUESTS = ({"user_id": 7}, {"user_id": 25, "limit": 5}, {"interactions": [{"item_id": 104, "event": "view"}]}, {})
@@ -27,7 +26,7 @@ REQUESTS = ({"user_id": 7}, {"user_id": 25, "limit": 5}, {"interactions": [{"ite
 
 @pytest.fixture(autouse=True)
 def unfitted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network_fits, "fit", at_its_start)
+    train_quickly(monkeypatch)
 
 
 def answers(shop: Published) -> list[bytes]:

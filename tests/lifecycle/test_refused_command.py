@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from recsys.artifacts import current_name, history
-from recsys.training import network_fits
 from tests.helpers.tiny_shop import FAST, NOW, Published
-from tests.helpers.unfitted import at_its_start
+from tests.helpers.unfitted import train_quickly
 
 OPTIONS = ("dim", "factors", "epochs", "batch", "window")
 FLAGS = [f"--{name}={getattr(FAST, name)}" for name in OPTIONS]
@@ -29,7 +28,7 @@ def shop(published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
-    monkeypatch.setattr(network_fits, "fit", at_its_start)
+    train_quickly(monkeypatch)
     monkeypatch.setattr("time.time", lambda: NOW + 3600.0)
     return copy
 

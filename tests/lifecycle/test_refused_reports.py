@@ -14,12 +14,12 @@ import pytest
 from recsys.artifacts import Files, current, history, keep_refused_report
 from recsys.errors import NotEnoughData, TrainingRefused
 from recsys.settings import Lifecycle, Settings
-from recsys.training import network_fits, publishing
+from recsys.training import publishing
 from recsys.training.train import train
 from tests.helpers.dying_disk import Died, Mortal, Unsynced, Watched
 from tests.helpers.small_versions import UNSYNCED, publish, settings_of
 from tests.helpers.tiny_shop import NOW, Published, Quiet, fill, interactions, tiny_shop
-from tests.helpers.unfitted import at_its_start
+from tests.helpers.unfitted import train_quickly
 
 LATER = NOW + 3600
 DAY = 86_400
@@ -27,7 +27,7 @@ DAY = 86_400
 
 @pytest.fixture(autouse=True)
 def unfitted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network_fits, "fit", at_its_start)
+    train_quickly(monkeypatch)
 
 
 class Noting(Quiet):

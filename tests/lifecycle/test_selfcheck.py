@@ -17,12 +17,12 @@ from recsys.settings import Settings, Shop
 from recsys.settings.database_url import DatabaseUrl
 from recsys.store import connect, list_versions, migrate, purge
 from recsys.store.shop_mapping import source_sql
-from recsys.training import network_fits, publishing
+from recsys.training import publishing
 from recsys.training.train import train
 from tests.helpers.dying_disk import version_names
 from tests.helpers.second_version import rewrite, second_version
 from tests.helpers.tiny_shop import ITEMS, NOW, Published, Quiet, Trained
-from tests.helpers.unfitted import at_its_start
+from tests.helpers.unfitted import train_quickly
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_a_version_that_does_not_answer_is_taken_back_and_recorded(
     shop: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`--force` does not help: such a version would serve nobody."""
-    monkeypatch.setattr(network_fits, "fit", at_its_start)
+    train_quickly(monkeypatch)
     asked: list[str] = []
 
     def refuse(settings: Settings, name: str, *_: object, **__: object) -> None:

@@ -86,9 +86,10 @@ def keras_logits(network: Network, query: Query) -> NDArray[np.float64]:
 
 
 def features_by_hand(board: FittedModels, query: Query) -> NDArray[np.float64]:
-    """Return the features `NAMES`, `(12, n_items)`, computed event by event."""
+    """Return the features `NAMES`, `(13, n_items)`, computed event by event."""
     features = {name: np.zeros(N_ITEMS) for name in NAMES}
     ease, transitions = dense(board.baselines["ease"], ""), dense(board.features, "transitions/")
+    content = dense(board.features, "content/")
     sums: dict[int, list[float]] = {}
     for item, weight, moment in zip(
         query.items.tolist(), query.weights.tolist(), query.timestamps.tolist(), strict=True
@@ -97,6 +98,7 @@ def features_by_hand(board: FittedModels, query: Query) -> NDArray[np.float64]:
         liked = max(weight, 0.0)
         features["neighbours_recent"] += liked * 0.9**age * ease[item]
         features["transitions"] += liked * 0.8**age * transitions[item]
+        features["content"] += liked * 0.9**age * content[item]
         item_sums = sums.setdefault(item, [0.0, 0.0, 0.0])
         for n, half_life in enumerate((math.inf, 60, 15)):
             item_sums[n] += liked * 0.5 ** (days / half_life)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from recsys import store
 from recsys.contract import Request
 from recsys.errors import SettingsError
+from recsys.features.features import NAMES, Neighbours
 from recsys.recommending import batch, batch_lists, batch_reasons, batch_scores
 from recsys.recommending.batch import BatchResult, BlockRun, recommend_all, segment_name, shard_of, winners_only
 from recsys.recommending.batch_output import UserList, rows_of
@@ -57,6 +59,27 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[BlockRun]:
     return begun
 
 
+def with_content(shop: Published, weights: Mapping[str, Mapping[str, float]]) -> ModelBundle:
+    """Return a version in which items with neighbouring numbers are described alike.
+
+    Args:
+        shop: Its shop.
+        weights: The weights of some ensembles, by name; all others are 0.
+    """
+    bundle = shop.load()
+    numbers = np.arange(len(bundle.items))
+    columns = [np.setdiff1d(np.clip(n + np.array([-2, -1, 1, 2]), 0, numbers[-1]), [n]) for n in numbers]
+    starts = np.concatenate([[0], np.cumsum([len(row) for row in columns])])
+    cosines = np.tile(np.array([0.8, 0.5], np.float32), starts[-1])[: starts[-1]]  # many are equal
+    alike = Neighbours(starts, np.concatenate(columns).astype(np.int32), cosines)
+    features = bundle.scorers.features._replace(content=alike)
+    for name, named in weights.items():
+        row = np.array([named.get(term, 0.0) for term in (*NAMES, "network")], np.float32)
+        bundle.scorers[name] = replace(bundle.scorers[name], features=features, weights=np.stack([row, row]))
+    vars(bundle.scorers)["features"] = features
+    return bundle
+
+
 def computed(shop: Published, users: tuple[int, ...] | None = SOME, **options: Any) -> BatchResult:
     return recommend_all(shop.settings, users=users, limit=options.pop("limit", LIMIT), now=lambda: NOW, **options)
 
@@ -92,6 +115,21 @@ def test_everybody_gets_the_list_of_one_request_at_a_time(shop: Published, model
     computed(shop, model=model)
 
     assert stored(shop) == asked_alone(shop, shop.load(), model)
+
+
+def test_everybody_gets_the_list_of_one_request_where_content_counts(
+    shop: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Items with neighbouring numbers are described alike; the reasons name them."""
+    weights = {"neighbours": 0.5, "transitions": 0.2, "content": 2.0, "factors": 0.3, "network": 0.4}
+    bundle, plain = with_content(shop, dict.fromkeys((*MODELS, "blend"), weights)), shop.load()
+    monkeypatch.setattr(batch, "load", lambda _: bundle)
+
+    for model in (*MODELS, "blend"):
+        computed(shop, model=model)
+        lists = stored(shop)
+        assert lists == asked_alone(shop, bundle, model)
+        assert lists != asked_alone(shop, plain, model)
 
 
 @pytest.mark.parametrize("model", [*MODELS, "blend", "user_frequency"])
@@ -134,11 +172,24 @@ def test_short_and_long_lists_are_filled_as_one_at_a_time(shop: Published, limit
     assert stored(shop) == asked_alone(shop, shop.load(), limit=limit)
 
 
-@pytest.mark.parametrize("model", [*MODELS, "blend", "item_cf", "popularity"])
+@pytest.mark.parametrize("model", [*MODELS, "item_cf", "popularity"])
 def test_hardly_anybody_is_asked_alone(shop: Published, runs: list[BlockRun], model: str) -> None:
     computed(shop, tuple(range(60)), model=model)
 
     assert runs[0].n_alone <= 3
+
+
+@pytest.mark.parametrize("terms", [("neighbours_recent",), ("content",), ("neighbours", "factors", "content")])
+def test_hardly_anybody_is_asked_alone_by_a_sum(
+    shop: Published, runs: list[BlockRun], terms: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = with_content(shop, {"blend": dict.fromkeys(terms, 1.0)})
+    monkeypatch.setattr(batch, "load", lambda _: bundle)
+    computed(shop, tuple(range(60)), model="blend")
+
+    assert runs[0].n_alone <= 3
+    some = (0, 5, 7, 8, 20, 57)
+    assert stored(shop, some) == asked_alone(shop, bundle, "blend", some)
 
 
 @pytest.mark.parametrize(
@@ -246,3 +297,13 @@ def test_infinite_scores_are_asked_alone_and_not_written(shop: Published, monkey
     computed(shop)
 
     assert stored(shop) == asked_alone(shop, bundle)
+
+
+def test_an_id_that_stands_for_guests_gets_no_list(published: Published) -> None:
+    bundle = published.load()
+    with store.connect(published.url) as db:
+        shop = published.settings.shop
+        everybody = batch.users_to_answer(db, shop, bundle, None, (0, 1))
+        persons = batch.users_to_answer(db, shop, replace(bundle, guests=frozenset({7})), None, (0, 1))
+
+    assert everybody.keys() - persons.keys() == {7}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsys.features.features import N_FEATURES, NAMES, Features, Neighbours
+from recsys.features.features import FACTORS, N_FEATURES, NAMES, Features, Neighbours
 from recsys.features.query import Query
 from recsys.recommending.explain import MAX_CAUSES, candidate_causes, ensemble_effects, explanations
 from recsys.scorers.item_item import NeighbourScorer
@@ -26,9 +26,13 @@ def matrix(weights: dict[tuple[int, int], float]) -> Neighbours:
     )
 
 
-def features(ease: dict[tuple[int, int], float], transitions: dict[tuple[int, int], float]) -> Features:
+def features(
+    ease: dict[tuple[int, int], float],
+    transitions: dict[tuple[int, int], float],
+    content: dict[tuple[int, int], float] | None = None,
+) -> Features:
     nobody = np.zeros((0, 1), np.float32), np.zeros((N_ITEMS, 1), np.float32), np.zeros((4, N_ITEMS), np.float32)
-    return Features(matrix(ease), matrix(transitions), *nobody)
+    return Features(matrix(ease), matrix(transitions), matrix(content or {}), *nobody)
 
 
 def weights(**named: float) -> np.ndarray:
@@ -64,6 +68,13 @@ def test_sequential_items_are_causes_and_no_item_is_its_own(query: Query) -> Non
     assert explanations(both, query, np.array([USER_ITEM], np.int32)) == {USER_ITEM: OLDEST}
 
 
+def test_items_of_like_description_are_causes(query: Query) -> None:
+    alike = {(OLDEST, ANSWERED): 0.9, (NEWEST, ANSWERED): 0.1, (USER_ITEM, 11): 0.2}
+    blend = LinearEnsemble(features({}, {}, alike), weights(content=1))
+
+    assert explanations(blend, query, np.array([ANSWERED, 11, 9], np.int32)) == {ANSWERED: OLDEST, 11: USER_ITEM}
+
+
 def test_items_that_lower_scores_are_no_causes(query: Query) -> None:
     blend = LinearEnsemble(features({(OLDEST, ANSWERED): -0.5}, {}), weights(neighbours=1))
 
@@ -95,9 +106,9 @@ def test_effects_are_the_drops_of_plain_scorings(query: Query, seed: int) -> Non
     """One batch over all variants against the score with and without each single item."""
     rng = np.random.default_rng(seed)
     pairs = [(int(row), int(column)) for row in range(N_ITEMS) for column in rng.permutation(N_ITEMS)[:6]]
-    matrices = [dict(zip(pairs, rng.normal(size=len(pairs)).tolist(), strict=True)) for _ in range(2)]
+    matrices = [dict(zip(pairs, rng.normal(size=len(pairs)).tolist(), strict=True)) for _ in range(3)]
     row = rng.normal(size=N_FEATURES + 1).astype(np.float32)
-    row[3:8] = row[-1] = 0  # factors and popularity belong to no item of the history
+    row[FACTORS : FACTORS + 5] = row[-1] = 0  # factors and popularity belong to no item of the history
     blend, items = LinearEnsemble(features(*matrices), np.array([row] * 2)), np.array([9, 2, 5], np.int32)
 
     causes, effects = ensemble_effects(blend, query, items)

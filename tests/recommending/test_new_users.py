@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from recsys.contract import Reason
 from recsys.errors import UnknownUser
 from recsys.recommending import recommend as use_case
+from recsys.recommending.user import OF_GUESTS
 from tests.helpers.tiny_shop import INACTIVE, ITEMS, NEW, Published, moved, shown
 
 STRANGER = 1000
@@ -57,6 +59,17 @@ def test_popular_products_of_the_category_come_first(shop: Published, fields: di
     scores = [item.score for item in answer.items]
     assert scores == sorted(scores, reverse=True)
     assert all(0 < score < 1 for score in scores)
+
+
+@pytest.mark.parametrize("user_id", [7, "7"])
+def test_an_id_that_stands_for_guests_is_answered_as_a_guest(published: Published, user_id: int | str) -> None:
+    bundle = replace(published.load(), guests=frozenset({7}))
+
+    answer, guest = published.ask(bundle, user_id=user_id), published.ask()
+
+    assert (answer.items, answer.source) == (guest.items, "popularity") != (published.ask(user_id=7).items, "model")
+    assert answer.user_id == user_id
+    assert OF_GUESTS in answer.warnings
 
 
 @pytest.mark.parametrize(

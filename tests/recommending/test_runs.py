@@ -470,7 +470,8 @@ def test_features_are_computed_once_for_each_query(shop: Published, monkeypatch:
         return accumulate(self, items, strengths)
 
     monkeypatch.setattr(Neighbours, "accumulate", counted)
-    answer = shop.ask(user_id=STRANGER, model="BMF")
+    bundle = shop.load()
+    answer = shop.ask(bundle, user_id=STRANGER, model="BMF")
 
     assert answer.runs[0].basis == "fresh"
-    assert len(seen) == 4
+    assert len(seen) == 2 * len(bundle.scorers.features.item_item_sums())

@@ -8,6 +8,7 @@ import pytest
 
 from recsys.artifacts import Draft, open_version
 from recsys.data.dataset import Dataset
+from recsys.features.features import CONTENT, N_FEATURES
 from recsys.features.query import MAX_HISTORY, Query
 from recsys.recommending.explain import ensemble_effects
 from recsys.scorers.base import Scorer
@@ -75,6 +76,26 @@ def guest(n_users: int = N_USERS, n_features: int = 4) -> Query:
 
 def test_the_whole_registry_is_fitted(board: FittedModels) -> None:
     assert list(board.scorers) == list(REGISTRY), "recsys.training.fitting should fit every entry of the registry"
+
+
+@pytest.mark.parametrize("name", [*MODELS, "blend"])
+def test_weights_from_before_there_was_content_serve_without_it(name: str, board: FittedModels) -> None:
+    scorer = board.scorers[name]
+    assert isinstance(scorer, LinearEnsemble)
+    arrays = board.networks[name].arrays() if name in MODELS else {}
+    precompute = REGISTRY[name].precompute
+    arrays = {**arrays, **(precompute(arrays) if precompute else {})}
+    old = {name: array for name, array in board.features.items() if not name.startswith("content/")}
+    features = load_features(board.baselines, old)
+    narrow = np.delete(scorer.weights, CONTENT, axis=1)
+    again = REGISTRY[name].build({**arrays, "signal_weights": narrow}, features)
+
+    assert isinstance(again, LinearEnsemble)
+    without = scorer.weights * (np.arange(N_FEATURES + 1) != CONTENT)
+    np.testing.assert_array_equal(again.weights, without)
+    for query in (query_at_cut(board, 0), query_at_cut(board, 1, repeats=True)):
+        np.testing.assert_array_equal(again.score(query), replace(scorer, weights=without).score(query))
+        assert not np.allclose(again.score(query), scorer.score(query))
 
 
 def test_the_withheld_item_scores_above_the_other_cluster(personal: Scorer, board: FittedModels) -> None:

@@ -35,7 +35,7 @@ def query_of(items: Sequence[int], weights: Sequence[float] | None = None, user:
 @pytest.fixture
 def features(rng: np.random.Generator) -> Features:
     factors = rng.normal(size=(4, 8)).astype(np.float32), rng.normal(size=(N_ITEMS, 8)).astype(np.float32)
-    return Features(table(rng), table(rng), *factors, rng.random((4, N_ITEMS)).astype(np.float32))
+    return Features(table(rng), table(rng), table(rng), *factors, rng.random((4, N_ITEMS)).astype(np.float32))
 
 
 def test_popular_items_are_ordered_by_score_then_by_index() -> None:
@@ -94,7 +94,7 @@ def test_without_history_or_eligible_items_the_list_is_empty(rng: np.random.Gene
 
 def strongest(features: Features, query: Query, allowed: NDArray[np.bool_]) -> list[int]:
     """Return the two allowed items with the largest value of each item-item feature."""
-    rows = np.where(allowed, features.matrix(query)[:3], 0)
+    rows = np.where(allowed, features.matrix(query)[:4], 0)
     return [item for values in rows for item in np.argsort(-values)[:2].tolist() if values[item] > 0]
 
 

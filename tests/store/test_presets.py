@@ -1,6 +1,8 @@
 """The presets, each on tables with the columns of its system and rows whose right counts are worked out by hand."""
 
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,10 @@ import numpy as np
 import pytest
 
 from benchmarks import preset_schemas
+from recsys.importing.formats.registry import open_format
+from recsys.importing.run import import_events
 from recsys.settings import ProductsTable, Shop, Source, TableSource, TrackedSource, load_settings
-from recsys.settings.shop import PRESETS
+from recsys.settings.shop import PRESETS, read_shop
 from recsys.store import (
     Database,
     bought_items,
@@ -25,6 +29,7 @@ from recsys.store import (
     write_version,
 )
 from recsys.store.readiness import check_mapping
+from recsys.store.systems import find_systems, has_default_schema
 from tests.helpers.databases import MYSQL, POSTGRESQL, new_database, run_on_mysql, run_on_postgresql
 from tests.helpers.preset_cases import CASES
 
@@ -56,14 +61,24 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
             if name not in known:
                 url = stack.enter_context(new_database(*SERVERS[CASES[name].server]))
                 db = stack.enter_context(connect(url))
-                for statement in (TABLES / f"{name}.sql").read_text(encoding="utf-8").split(";\n"):
-                    if statement.strip():
-                        db.execute(statement)
-                migrate(db, shop=False)
-                known[name] = db, mapped(name, tmp_path_factory.mktemp(name))
+                shop = mapped(name, tmp_path_factory.mktemp(name))
+                fill(db, name, shop)
+                known[name] = db, shop
             return known[name]
 
         yield open_once
+
+
+def fill(db: Database, name: str, shop: Shop) -> None:
+    """Make the tables of a system, or import its export, and make our own."""
+    if (TABLES / name).is_dir():
+        options, source = open_format("shopify-orders", TABLES / name, {})
+        import_events(db, TABLES / name, options, shop=shop, source=source)
+        return
+    for statement in (TABLES / f"{name}.sql").read_text(encoding="utf-8").split(";\n"):
+        if statement.strip():
+            db.execute(statement)
+    migrate(db, shop=False)
 
 
 def moment(seconds: int) -> str:
@@ -77,6 +92,18 @@ def test_each_preset_has_a_case() -> None:
 @of_each
 def test_the_texts_fit_the_tables(name: str, opened: Callable[[str], tuple[Database, Shop]]) -> None:
     check_mapping(*opened(name))
+
+
+@of_each
+def test_a_system_is_known_by_its_tables(name: str, opened: Callable[[str], tuple[Database, Shop]]) -> None:
+    db, shop = opened(name)
+    systems = find_systems(db)
+    if name == "shopify-export":
+        assert not systems and has_default_schema(db)
+        return
+    assert [system.preset for system in systems] == [name]
+    written = read_shop(tomllib.loads(systems[0].toml()))
+    assert replace(written, stored_time_zone=shop.stored_time_zone) == shop
 
 
 @of_each

@@ -99,7 +99,7 @@ def test_an_odd_value_neither_stops_a_reader_nor_changes_its_neighbours(kind: st
         assert values[-1] == expected  # type: ignore[index]
 
 
-@pytest.mark.parametrize("raw", [1.0, True, Decimal("1.5"), [1], date(2024, 1, 1)])
+@pytest.mark.parametrize("raw", [True, 1.5, 1e15, Decimal("1.5"), [1], date(2024, 1, 1)])
 def test_a_value_that_only_equals_an_id_is_no_id(raw: object) -> None:
     known: dict[object, int | str | None] = {}
 
@@ -316,7 +316,7 @@ def test_serving_drops_the_same_damaged_rows_as_training(
 
 
 @pytest.mark.parametrize("shop_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("value", ["x'ff'", "CAST(x'ff' AS TEXT)", "7.5", "7.0", "''", "NULL"])
+@pytest.mark.parametrize("value", ["x'ff'", "CAST(x'ff' AS TEXT)", "7.5", "''", "NULL"])
 def test_a_damaged_user_id_loses_one_row_and_no_other(
     db: Database, shop: Shop, damaged: Callable[[str, str], None], value: str
 ) -> None:

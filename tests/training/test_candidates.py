@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recsys.features.features import NAMES
+from recsys.features.features import CONTENT, DENSE, N_FEATURES, NAMES
 from recsys.training import candidates as module
-from recsys.training.candidates import build_batch
+from recsys.training.candidates import build_batch, ranking_rows
 from tests.helpers.planted import case_of, evaluation_set_of, features_of, planted
 
 FACTORS = NAMES.index("factors")
@@ -29,6 +29,17 @@ def test_candidates_are_neither_hidden_nor_inactive(rng: np.random.Generator) ->
     assert set(range(946, 996)) | {10} <= set(negatives)  # the 50 best by factors, and the history
     # together, the negatives represent all items that may be recommended
     assert np.exp(batch.log_sampling_weight).sum() == pytest.approx(n - 5)
+
+
+def test_content_adds_candidates_only_where_it_knows_the_history(rng: np.random.Generator) -> None:
+    """Otherwise 50 items of equally little likeness would be candidates of everybody."""
+    values = rng.normal(size=(N_FEATURES + 2, 2_000)).astype(np.float32)
+    networks = [N_FEATURES, N_FEATURES + 1]
+    ranking = [NAMES.index(name) for name in (*DENSE, "popularity_15d")]
+
+    assert ranking_rows(values) == [*ranking, *networks]
+    values[CONTENT] = 0
+    assert ranking_rows(values) == [*(row for row in ranking if row != CONTENT), *networks]
 
 
 def test_all_items_of_a_small_catalogue_are_candidates(rng: np.random.Generator) -> None:

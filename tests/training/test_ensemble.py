@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from recsys.evaluation.metrics import average_precision_at_k
 from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, K, allowed_items
 from recsys.evaluation.ranking import top_k
-from recsys.features.features import N_FEATURES, NAMES, POPULARITIES, Features
+from recsys.features.features import CONTENT, N_FEATURES, NAMES, POPULARITIES, Features, Neighbours
+from recsys.scorers.layers import LinearEnsemble
 from recsys.training.candidates import NetworkScore, build_batch
 from recsys.training.ensemble import (
     FALLBACK,
@@ -85,6 +86,30 @@ def test_two_terms_that_both_say_something_are_added_up(rng: np.random.Generator
     assert trials["terms"] == ["factors", "popularity"]
     assert weights[FACTORS] == pytest.approx(weights[POPULARITY], rel=0.3)
     assert trials["map10"] > max(trial["map10"] for trial in trials["tried"] if "only" in trial)
+
+
+def test_items_that_only_their_descriptions_lead_to_are_found_by_content(rng: np.random.Generator) -> None:
+    """Each user had an item, and chooses a new one that is described like it: popularity and ALS know nothing of it."""
+    n_users, n_items = 120, 60
+    alike = np.arange(n_items, dtype=np.int32) ^ 1  # two and two
+    content = Neighbours(np.arange(n_items + 1), alike, np.full(n_items, 0.8, np.float32))
+    had = rng.integers(0, n_items, n_users)
+    noise = rng.normal(size=(n_users, n_items)), rng.normal(size=n_items)
+    cases = [case_of(user, [item ^ 1], items=[item], hidden=[item]) for user, item in enumerate(had.tolist())]
+    evaluation_set = evaluation_set_of(cases, n_items)
+    described, plain = features_of(*noise, content), features_of(*noise)
+
+    weights, trials = fit_one(described, None, evaluation_set, np.random.default_rng(3))
+    without, trials_without = fit_one(plain, None, evaluation_set, np.random.default_rng(3))
+
+    assert weights[CONTENT] > 0
+    assert "content" in trials["terms"]
+    assert trials["map10"] == pytest.approx(1)
+    assert trials_without["map10"] < 0.2
+    assert without[CONTENT] == 0
+    assert not any("content" in str(trial.get("only")) for trial in trials_without["tried"])
+    blend = LinearEnsemble(described, np.stack([weights, weights]))
+    assert all(blend.score(case.query).argmax() == case.relevant[0] for case in cases)
 
 
 def test_an_informative_network_has_a_large_weight(rng: np.random.Generator) -> None:

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from recsys.data.dataset import Dataset
 from recsys.errors import TrainingRefused
 from recsys.evaluation.protocol import EvaluationSet, mean_average_precision
-from recsys.features.features import N_FEATURES, NAMES
+from recsys.features.features import CONTENT, N_FEATURES, NAMES
 from recsys.features.query import Arrays
 from recsys.networks.fit import NETWORKS, Epoch, Fit
 from recsys.scorers.base import Scorer
+from recsys.scorers.layers import LinearEnsemble
 from recsys.scorers.registry import MODELS, REGISTRY
 from recsys.training import fitting, network_fits
 from recsys.training.closed_form.choose import L2_GRID, MIN_CO_OCCURRENCE_GRID, REGULARIZATION_GRID, fit_baselines
+from recsys.training.closed_form.content import content
 from recsys.training.ensemble import FALLBACK, NETWORK
 from recsys.training.fitting import (
     DEFAULT_WINNER,
@@ -39,6 +41,7 @@ from tests.helpers.checkerboard import (
     FAST,
     N_USERS,
     before_the_cut,
+    catalogue,
     eagerly,
     events_of,
     hyperparameters,
@@ -280,6 +283,22 @@ def test_the_registry_is_fitted_with_the_chosen_hyperparameters(
     for name, epochs in chosen.epochs.items():
         assert len(fitted.losses[name]) == epochs
         np.testing.assert_array_equal(fitted.networks[name].arrays()["signal_weights"], chosen.ensemble_weights[name])
+
+
+def test_content_is_fitted_only_where_an_ensemble_uses_it(
+    board: FittedModels, chosen: Hyperparameters, validation: Validation
+) -> None:
+    described = content(catalogue(), board.encoders.items.ids)
+    for value, held in ((0.0, False), (0.1, True)):
+        weights = {name: stored.copy() for name, stored in chosen.ensemble_weights.items()}
+        weights["BMF"][1, CONTENT] = value  # under one rule
+        hyperparameters = replace(chosen, ensemble_weights=weights, epochs=dict.fromkeys(NETWORKS, 0))
+        models = fit_models(board.encoders, validation.data, QUICK, hyperparameters, quiet, described)
+
+        assert ("content/starts" in models.features) == held
+        bmf = models.scorers["BMF"]
+        assert isinstance(bmf, LinearEnsemble)
+        assert (len(bmf.features.content.similarities) > 0) == held
 
 
 def test_a_second_fit_on_the_same_events_reaches_the_measured_metrics(

@@ -21,7 +21,7 @@ from recsys.artifacts import current, history
 from recsys.data.interactions import Catalogue
 from recsys.errors import DatabaseUnavailable, NotEnoughData, SettingsError, TrainingRefused
 from recsys.evaluation.protocol import EvaluationResult, EvaluationSet
-from recsys.features.features import NAMES
+from recsys.features.features import CONTENT, NAMES
 from recsys.networks.fit import NETWORKS, Fit
 from recsys.recommending.loading import load
 from recsys.scorers.base import Scorer
@@ -616,6 +616,13 @@ def test_a_version_holds_all_expected_files(published: Published):
     expected |= {f"evaluation/{name}.h5" for name in (served | {"ease"}) - set(MODELS)}
     expected |= {"evaluation/contexts.json", "evaluation/signals.h5"}
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == expected
+
+
+def test_a_version_holds_content_only_where_an_ensemble_uses_it(trained: Trained):
+    version = current(trained.published.models_dir)
+    used = any(weights[:, CONTENT].any() for weights in trained.hyperparameters.ensemble_weights.values())
+    for path in ("signals.h5", "evaluation/signals.h5"):
+        assert ("content/starts" in version.arrays(path)) == used
 
 
 def test_held_out_metrics_are_found_by_the_serving_index_of_a_user(trained: Trained):

@@ -12,6 +12,12 @@ Rows = list[tuple[Any, ...]]
 Query = Callable[[str, Mapping[str, Any]], Rows]
 
 COMMENT = r"/\*.*?\*/"
+# The hexadecimal digits, in lower case, of bytes that are UTF-8 without control characters.
+TEXT_IN_HEX = (
+    "^([2-6][0-9a-f]|7[0-9a-e]|(c[2-9a-f]|d[0-9a-f]|e0[ab][0-9a-f]|e[1-9a-cef][89ab][0-9a-f]|ed[89][0-9a-f]"
+    "|(f0[9ab]|f[1-3][89ab]|f48)[0-9a-f][89ab][0-9a-f])[89ab][0-9a-f])*$"
+)
+UUID_BYTES = 16  # as many as a column BINARY(16) holds
 
 
 class Duplicate(SettingsError):
@@ -34,7 +40,9 @@ class Syntax(NamedTuple):
         placeholder: A placeholder; `{}` stands for its name.
         opaque: A regular expression for the parts of a text without placeholders: strings, quoted names, comments.
         text: A column as UTF-8 text.
-        key: A column of ids, compared and grouped by bytes: 'a', 'A' and 'a ' differ.
+        id: A column of ids as the text of what `recsys.store.columns.read_id` reads: a whole number without leading
+            zeros and fraction, and 16 bytes as a UUID, unless they are text.
+        key: A text, compared and grouped by bytes: 'a', 'A' and 'a ' differ.
         price: A column of any type as a number; null for text that is no number. It accepts slightly more than
             `recsys.store.columns.price` does, and never raises an error.
         has_binary_keys: Whether the encoders' columns of ids hold bytes, not text.
@@ -61,6 +69,7 @@ class Syntax(NamedTuple):
     placeholder: str
     opaque: str
     text: str
+    id: str
     key: str
     price: str
     second: str
@@ -80,6 +89,10 @@ class Syntax(NamedTuple):
     def quoted(self, name: str) -> str:
         """Return a name in quotes."""
         return self.quote + name.replace(self.quote, 2 * self.quote) + self.quote
+
+    def id_key(self, column: str) -> str:
+        """Return an expression for a column of ids, compared and grouped by bytes."""
+        return self.key.format(self.id.format(column))
 
     def as_second(self, column: str) -> str:
         """Return an expression for a timestamp's second as text, such as 2026-11-20 14:00:00.

@@ -15,7 +15,17 @@ from pymysql.constants import FIELD_TYPE
 
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
 from recsys.settings.database_url import DatabaseUrl
-from recsys.store.drivers.base import COMMENT, Driver, Duplicate, NotAllowed, Query, Syntax, UnusableValue
+from recsys.store.drivers.base import (
+    COMMENT,
+    TEXT_IN_HEX,
+    UUID_BYTES,
+    Driver,
+    Duplicate,
+    NotAllowed,
+    Query,
+    Syntax,
+    UnusableValue,
+)
 
 NUMBERS = frozenset(
     {
@@ -35,14 +45,32 @@ TEXTS = dict.fromkeys(
     (FIELD_TYPE.DATE, FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP, FIELD_TYPE.TIME), pymysql.converters.through
 )
 CONVERSIONS = {**pymysql.converters.conversions, **TEXTS}
+# Strict, so that a value that does not fit is refused, not truncated; a user 0 is stored as 0. Under the mode that is
+# taken out, CHAR(12) would be read with blanks behind its texts.
+SESSION = (
+    "SET time_zone = '+00:00', sql_mode = REPLACE(CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES,NO_AUTO_VALUE_ON_ZERO'), "
+    "'PAD_CHAR_TO_FULL_LENGTH', '')"
+)
 LEAST_S = 0.001  # for the last message to the server, even after the deadline; 0 would mean not to wait at all
 
 _TEXT = "CAST({0} AS CHAR CHARACTER SET utf8mb4)"
+# COERCIBILITY tells numbers (5) from texts and bytes. COALESCE drops the leading zeros of ZEROFILL, and FLOOR the
+# fraction of a DECIMAL(10, 2).
+_NUMBER = "CAST(COALESCE({0}, {0}) AS CHAR CHARACTER SET utf8mb4)"
+_HEX = "LOWER(HEX({0}))"
+_ID = (
+    f"CASE WHEN COERCIBILITY({{0}}) = 5 THEN CASE WHEN {_NUMBER} LIKE '%.%' AND {{0}} = FLOOR({{0}}) "
+    f"THEN CAST(FLOOR({{0}}) AS CHAR CHARACTER SET utf8mb4) ELSE {_NUMBER} END "
+    f"WHEN LENGTH({{0}}) = {UUID_BYTES} AND CHARSET({{0}}) = 'binary' AND {_HEX} NOT REGEXP '{TEXT_IN_HEX}' "
+    f"THEN CONCAT_WS('-', SUBSTR({_HEX}, 1, 8), SUBSTR({_HEX}, 9, 4), SUBSTR({_HEX}, 13, 4), SUBSTR({_HEX}, 17, 4), "
+    f"SUBSTR({_HEX}, 21)) ELSE {_TEXT} END"
+)
 SYNTAX = Syntax(
     dialect="mysql",
     placeholder="%({})s",
     opaque=rf"""'(?:[^'\\]|''|\\.)*'|"(?:[^"\\]|""|\\.)*"|`[^`]*`|--(?=\s|\Z)[^\n]*|\#[^\n]*|{COMMENT}""",
     text=_TEXT,
+    id=_ID,
     key=f"CAST({_TEXT} AS BINARY)",  # even beside a binary literal, a text would be compared by its collation
     price=f"CASE WHEN {_TEXT} REGEXP '^ *[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)? *$' THEN {_TEXT} + 0.0 END",
     second="CAST(DATE_ADD('1970-01-01', INTERVAL FLOOR({}) SECOND) AS CHAR CHARACTER SET utf8mb4)",
@@ -89,8 +117,7 @@ class Mysql(Driver):
             database=url.name,
             charset="utf8mb4",
             autocommit=True,
-            # Strict, so that a value that does not fit is refused, not truncated.
-            init_command="SET time_zone = '+00:00', sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')",
+            init_command=SESSION,
             connect_timeout=timeout_s,
             conv=CONVERSIONS,
             defer_connect=True,

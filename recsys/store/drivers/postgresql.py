@@ -16,19 +16,50 @@ from psycopg.waiting import wait_conn
 
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
 from recsys.settings.database_url import DatabaseUrl
-from recsys.store.drivers.base import COMMENT, Driver, Duplicate, NotAllowed, Query, Syntax, UnusableValue
+from recsys.store.drivers.base import (
+    COMMENT,
+    TEXT_IN_HEX,
+    UUID_BYTES,
+    Driver,
+    Duplicate,
+    NotAllowed,
+    Query,
+    Syntax,
+    UnusableValue,
+)
 
 # Date-times stay text, as on MySQL: text is read faster, and Python has no infinity and no years before 1.
 TEXTS = ("date", "timestamp", "timestamptz", "time", "timetz", "interval")
 LOOK_S = 0.005  # between two looks at the clock while the server is silent; less than a client's margin
 
+# It must not fail for any type of column, not even while it is planned. The text of bytes is \x and hexadecimal digits.
+_TEXT = "CAST({0} AS TEXT)"
+_HEX = f"SUBSTR({_TEXT}, 3)"
+_IS_TEXT = f"{_HEX} ~ '{TEXT_IN_HEX}'"
+_ID = (
+    f"CASE WHEN pg_typeof({{0}}) = CAST('bytea' AS regtype) THEN CASE WHEN {_IS_TEXT} "
+    f"THEN convert_from(decode(CASE WHEN {_IS_TEXT} THEN {_HEX} ELSE '' END, 'hex'), 'UTF8') "
+    f"WHEN LENGTH({_HEX}) = {2 * UUID_BYTES} THEN CONCAT_WS('-', SUBSTR({_HEX}, 1, 8), SUBSTR({_HEX}, 9, 4), "
+    f"SUBSTR({_HEX}, 13, 4), SUBSTR({_HEX}, 17, 4), SUBSTR({_HEX}, 21)) END "
+    rf"WHEN pg_typeof({{0}}) = CAST('numeric' AS regtype) THEN regexp_replace({_TEXT}, '\.0+$', '') ELSE {_TEXT} END"
+)
+# So that a value has one text, whatever the server's settings are.
+SESSION = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "standard_conforming_strings": "on",
+}
 SYNTAX = Syntax(
     dialect="postgresql",
     placeholder="%({})s",
     opaque=rf"""\b[eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"""
     rf"|--[^\n]*|{COMMENT}|::",  # `::` is a cast
-    text="CAST({} AS TEXT)",
-    key="CAST({} AS TEXT)",
+    text=_TEXT,
+    id=_ID,
+    key=_TEXT,
     price="CASE WHEN CAST({0} AS TEXT) ~ '^ *[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)? *$' "
     "THEN CAST(CAST({0} AS TEXT) AS DOUBLE PRECISION) END",
     second="to_char(to_timestamp(FLOOR({})) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')",
@@ -66,7 +97,9 @@ class Postgresql(Driver):
             "password": url.password.reveal() or None,
             "dbname": url.name,
             **options,
-            "options": f"{options.get('options', '')} -c TimeZone=UTC -c DateStyle=ISO".strip(),
+            "options": " ".join(
+                [options.get("options", ""), *(f"-c {name}={SESSION[name]}" for name in SESSION)]
+            ).strip(),
         }
         connection = ImpatientConnection.until(make_conninfo("", **address), timeout_s)
         connection.autocommit = True
@@ -76,6 +109,7 @@ class Postgresql(Driver):
             connection.execute(path, (url.own_tables,))
         for name in TEXTS:
             connection.adapters.register_loader(name, TextLoader)
+        connection.adapters.register_loader("bpchar", PaddedLoader)
         return connection
 
     def start_clock(self, connection: Any, seconds: float) -> None:
@@ -164,6 +198,15 @@ def _account(query: Query) -> tuple[str, str]:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
+
+
+class PaddedLoader(TextLoader):
+    """Reads CHAR(12) without the blanks that fill it up, which mean nothing."""
+
+    def load(self, data: Any) -> str | bytes:
+        """Return the text, or its bytes where the database has no encoding."""
+        text: str | bytes = super().load(data)
+        return text.rstrip(" ") if isinstance(text, str) else text.rstrip(b" ")
 
 
 class ImpatientConnection(psycopg.Connection[Any]):

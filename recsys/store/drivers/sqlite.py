@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
 from recsys.settings.database_url import DatabaseUrl
+from recsys.store.columns import read_id
 from recsys.store.drivers.base import COMMENT, Driver, Duplicate, Rows, Syntax, UnusableValue
 
 # Error messages of SQL functions for a value that they cannot use; SQLite has no code for these.
@@ -19,11 +20,13 @@ VALUE_ERRORS = ("malformed JSON", "integer overflow", "bad JSON path")
 STEPS_PER_LOOK = 10_000  # virtual-machine steps between two looks at the clock: well under a millisecond
 LOCK_TIMEOUT_S = 10.0  # an import holds the write lock for one chunk of rows
 
+ID = "recsys_id"  # the function that reads ids of fractions and of bytes as training does
 SYNTAX = Syntax(
     dialect="sqlite",
     placeholder=":{}",
     opaque=rf"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|--[^\n]*|{COMMENT}""",
     text="CAST({} AS TEXT)",
+    id=f"CASE WHEN typeof({{0}}) IN ('text', 'integer') THEN CAST({{0}} AS TEXT) ELSE {ID}({{0}}) END",
     key="CAST({} AS TEXT)",
     price="CASE WHEN typeof({0}) IN ('integer', 'real') OR typeof({0}) = 'text' AND {0} NOT GLOB '*[^0-9. ]*' "
     "THEN CAST({0} AS REAL) END",
@@ -75,6 +78,7 @@ class Sqlite(Driver):
         connection = sqlite3.connect(main, uri=True, isolation_level=None, check_same_thread=False)
         if url.own_tables:
             connection.execute("ATTACH DATABASE ? AS shop", (uri,))
+        connection.create_function(ID, 1, _id, deterministic=True)
         self._path, self._file = url.name, _identity(url.name)
         connection.set_progress_handler(lambda: time.monotonic() > self._give_up_at, STEPS_PER_LOOK)
         self.start_clock(connection, timeout_s)
@@ -128,6 +132,12 @@ class Sqlite(Driver):
 
 
 DRIVER = Sqlite
+
+
+def _id(raw: object) -> str | None:
+    """Return the id that a value is read as, as text; NUL, which is no id either, for a value that cannot be read."""
+    value = read_id(raw)
+    return str(value) if value is not None else None if raw is None else "\0"
 
 
 def _text(raw: bytes) -> str | bytes:

@@ -13,6 +13,7 @@ import numpy as np
 
 from recsys.data.dataset import Dataset
 from recsys.evaluation.protocol import EvaluationSet, mean_average_precision
+from recsys.features.content import Content
 from recsys.features.features import NAMES, Features
 from recsys.features.query import SECONDS_PER_DAY, Arrays, Floats
 from recsys.scorers.base import Scorer
@@ -21,6 +22,7 @@ from recsys.scorers.layers import LinearEnsemble
 from recsys.settings import Training
 from recsys.training.closed_form.als import als
 from recsys.training.closed_form.co_occurrence import user_item_matrix
+from recsys.training.closed_form.content import similarities
 from recsys.training.closed_form.ease import ease
 from recsys.training.closed_form.item_cf import MIN_CO_OCCURRENCE, item_cf
 from recsys.training.closed_form.transitions import transitions
@@ -136,6 +138,7 @@ def fit_features(
     *,
     kept: Kept | None = None,
     start: Floats | None = None,
+    content: Content | None = None,
 ) -> Arrays:
     """Return the arrays of the features, except those of EASE, which the baseline `ease` holds already.
 
@@ -145,10 +148,13 @@ def fit_features(
         options: Holds the width of the factors and the seed.
         kept: Fits with these hyperparameters that choosing has kept, which are not solved again.
         start: `(n_items, factors)` float32, item vectors that ALS goes on from, as `als` takes them.
+        content: The descriptions of the items; None leaves the feature `content` out.
     """
-    following, solved = transitions(data), kept or {}
+    matrices, solved = {"transitions": transitions(data)}, kept or {}
+    if content is not None and len(content.values):
+        matrices["content"] = similarities(content)
     return {
-        **{f"transitions/{name}": array for name, array in following.items()},
+        **{f"{key}/{name}": array for key, arrays in matrices.items() for name, array in arrays.items()},
         **(
             solved.get("als")
             or als(user_item_matrix(data), options.factors, regularization, seed=options.seed, start=start)

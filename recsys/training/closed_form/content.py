@@ -1,21 +1,25 @@
-"""The fit of content: the descriptions of items as TF-IDF weights."""
+"""The fit of content: the descriptions of items as TF-IDF weights, and how alike they are."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.data.interactions import Catalogue
 from recsys.features.content import Content
-from recsys.features.query import Arrays
+from recsys.features.query import Arrays, Floats, Indices
 from recsys.scorers.registry import COLLABORATIVE
+from recsys.training.closed_form.co_occurrence import co_occurrences, stack_rows
 
 MAX_TERMS = 50_000  # of a catalogue; the most frequent ones stay
 MIN_ITEMS = 2  # a term of one item alone makes it like no other
 PRICE_BANDS = 5  # with about equally many items
+MOST_ALIKE = 100  # weights stored for each item
 _WORD = re.compile(r"\w\w+")
 _TAGS = re.compile(r"[,;|\n]")
 
@@ -47,6 +51,44 @@ def content(catalogue: Catalogue, items: NDArray) -> Content:
     matrix = vectorizer.fit_transform(documents)
     matrix.sort_indices()
     return Content(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
+
+
+def similarities(described: Content) -> Arrays:
+    """Return the arrays of `Neighbours` with the cosine of the descriptions of two items, for the feature `content`.
+
+    An item is not like itself. At most 100 weights of a row are stored, the largest ones; of more that are equal, some.
+    20,000 items with a name, a category, a brand and a price take about 7 seconds.
+
+    Args:
+        described: The descriptions of the items.
+
+    Returns:
+        `starts` `(n_items + 1,)` int64, `neighbours` `(k,)` int32, `similarities` `(k,)` float32 above 0.
+    """
+    from scipy import sparse  # fitting only: serving never pays for it
+
+    shape = described.n_items, int(described.terms.max(initial=-1)) + 1
+    rows = sparse.csr_matrix((described.values, described.terms, described.starts), shape=shape)
+    return stack_rows(_most_alike(first, block) for first, block in co_occurrences(rows.T.tocsr()))
+
+
+def _most_alike(first: int, block: Any) -> tuple[NDArray[np.int64], Indices, Floats]:
+    """Return the largest cosines with other items in the form of `stack_rows`.
+
+    Args:
+        first: The item of the first row.
+        block: `(k, n_items)` cosines in CSR form.
+    """
+    columns, cosines = [np.zeros(0, np.int32)], [np.zeros(0, np.float32)]
+    for item, (start, end) in enumerate(pairwise(block.indptr.tolist()), first):
+        others = np.flatnonzero(block.indices[start:end] != item) + start
+        if len(others) > MOST_ALIKE:  # before sorting: a row of thousands is cut ten times faster than it is sorted
+            others = others[np.argpartition(-block.data[others], MOST_ALIKE)[:MOST_ALIKE]]
+        others = others[np.argsort(block.indices[others])]
+        columns.append(block.indices[others].astype(np.int32))
+        cosines.append(block.data[others].astype(np.float32))
+    lengths = np.array([len(row) for row in columns[1:]], np.int64)
+    return lengths, np.concatenate(columns), np.concatenate(cosines)
 
 
 def hybrid(

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from recsys.evaluation.protocol import EvaluationSet
-from recsys.features.features import Features
+from recsys.features.content import Content
+from recsys.features.features import Features, Neighbours
 from recsys.scorers.base import Scorer
 from recsys.scorers.item_item import EASE, ItemCF
 from recsys.scorers.registry import BASELINES
@@ -25,6 +26,7 @@ from recsys.training.closed_form.choose import (
     popularity,
 )
 from recsys.training.closed_form.co_occurrence import user_item_matrix
+from recsys.training.closed_form.content import content
 from recsys.training.closed_form.ease import ease
 from recsys.training.closed_form.item_cf import item_cf
 from recsys.training.fitting import FittedModels
@@ -36,6 +38,7 @@ from tests.helpers.checkerboard import (
     N_USERS,
     after_the_cut,
     before_the_cut,
+    catalogue,
     other_cluster,
     query_at_cut,
     shop_of,
@@ -74,7 +77,20 @@ def test_features_have_als_of_their_own_width_and_no_copy_of_ease(board: FittedM
     for name, factors in als(matrix, 6, 9.0, seed=4).items():
         np.testing.assert_array_equal(arrays[name], factors)
     ease_arrays = {f"ease/{name}": array for name, array in ease(matrix, 33.0).items()}
-    assert Features.from_arrays({**arrays, **ease_arrays}).n_items == N_ITEMS
+    plain = Features.from_arrays({**arrays, **ease_arrays})
+    assert (plain.n_items, plain.content.n_items, len(plain.content.similarities)) == (N_ITEMS, N_ITEMS, 0)
+
+
+def test_the_features_hold_content_where_it_is_asked_for_and_items_are_described(board: FittedModels) -> None:
+    described = content(catalogue(), board.encoders.items.ids)
+    for given, held in ((described, True), (Content.nothing(N_ITEMS), False), (None, False)):
+        arrays = fit_features(board.data, 9.0, FAST, content=given)
+        assert {name for name in arrays if name.startswith("content/")} == (
+            {f"content/{name}" for name in ("starts", "neighbours", "similarities")} if held else set()
+        )
+        if held:
+            alike = Neighbours.from_arrays(arrays, "content/").at(np.zeros((1, 1), np.int32), np.array([[3, 1]]))
+            assert alike[0, 0] > 0 == alike[0, 1]  # the categories of three items alternate
 
 
 @pytest.fixture
