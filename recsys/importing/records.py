@@ -51,7 +51,7 @@ class Records(Iterator[list[str]]):
             return
         plain: list[str] = []
         while (line := next(self._lines, None)) is not None:  # the lines may be exchanged by `_quoted`
-            if self._quote not in line and len(plain) < PLAIN_LINES:
+            if self._quote not in line and self._width is not None and len(plain) < PLAIN_LINES:
                 plain.append(line)
                 continue
             yield from self._plainly(plain)

@@ -503,7 +503,10 @@ def test_a_new_user_dates_from_the_first_event(db: Database, write: Callable[...
     assert [str(at) for (at,) in db.query("SELECT createdAt FROM Products")] == ["2020-03-03 00:00:00"]
 
 
-def test_two_imports_at_once_do_not_mix_their_numbers(tmp_path: Path, write: Callable[..., Path]) -> None:
+def test_two_imports_at_once_do_not_mix_their_numbers(
+    tmp_path: Path, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recsys.importing.run.MIN_JUDGED", 1)
     url, options = f"sqlite:///{tmp_path / 'shop.sqlite'}", ImportOptions(**{**vars(CLICKS), "chunk": 1})
     path = write("user,item,event,at\n1,A,view,5\n1,B,view,6\n")
 
@@ -839,7 +842,8 @@ def test_the_command_runs_from_anywhere_and_a_dead_database_is_one_line(
         encoding="utf-8",
     )
 
-    assert (good.returncode, good.stderr) == (0, "") and "added: purchase" in good.stdout
+    assert good.returncode == 0 and "added: purchase" in good.stdout
+    assert good.stderr.startswith("import_events: WARNING: illegible timestamp: 1 of 10 rows")
     assert (
         dead.returncode == 69
         and dead.stdout == ""
