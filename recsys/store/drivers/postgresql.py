@@ -180,7 +180,7 @@ class Postgresql(Driver):
             "ORDER BY n.nspname = current_schema() DESC, n.nspname"
         )
         schemas = [str(schema_name) for (schema_name,) in query(sql, {"name": name})]
-        in_text = [schema_name for schema_name in schemas if f"{schema_name}.{name}" in text]
+        in_text = [schema_name for schema_name in schemas if f"{schema_name}.{name}" in text.replace('"', "")]
         schema = _quoted((in_text or schemas)[0]) if schemas else schema
         return f"GRANT SELECT ON {schema}.{_quoted(name)} TO {account};"
 
