@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 
 from recsys.importing.amounts import amount
 from recsys.importing.columns import event_id, local_seconds, prices, row_texts, seconds, texts
-from recsys.importing.first_lines import FirstLines
 from recsys.importing.guests import users_of_sessions
 from recsys.importing.id_allocation import is_storable
 from recsys.importing.options import Condition, ImportOptions
-from recsys.importing.pieces import PieceCounter
 from recsys.importing.report import ImportReport, Unreadable
+from recsys.importing.row_memory import FirstLines, PieceCounter
 from recsys.store.reading import shortened
 
 CANCEL = "cancel"

@@ -65,7 +65,7 @@ onBothDatabases((shopTest) => {
     });
   }
 
-  shopTest('a cache with a prefix leaves the tables without it alone', async ({ sequelize, models, open }) => {
+  shopTest('a cache with a prefix leaves the tables without it alone', async ({ models, open }) => {
     const other = open();
     for (const table of ['recommendations', 'model_runs']) await other.query(`CREATE TABLE shop_${table} AS SELECT * FROM ${table} WHERE 1 = 0`);
     const prefixed = defineModels(other, 'shop_');
