@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import islice
 
 NO_QUOTE = "none"  # in place of the character around fields: every quote is plain text
 MAX_LINES = 1_000  # of one record: a longer field is no text of a shop, but a quote that nothing closes
-PLAIN_LINES = 10_000  # lines without quotes that are split at once
+LINES_AT_ONCE = 1_000  # that are split together, if each is a record
 _DIGITS = re.compile(r"\d+")
 
 
@@ -37,6 +38,7 @@ class Records(Iterator[list[str]]):
         self._delimiter, self._width = delimiter, width
         self._quote = quote if len(delimiter) == 1 else NO_QUOTE
         self._lines: Iterator[str] = iter(lines)
+        self._ahead: deque[str] = deque()  # lines that were looked at, and come next
         self._records = self._read()
 
     def __next__(self) -> list[str]:
@@ -49,30 +51,43 @@ class Records(Iterator[list[str]]):
         if self._quote == NO_QUOTE:
             yield from self._plainly(self._lines)
             return
-        plain: list[str] = []
-        while (line := next(self._lines, None)) is not None:  # the lines may be exchanged by `_quoted`
-            if self._quote not in line and self._width is not None and len(plain) < PLAIN_LINES:
-                plain.append(line)
+        while lines := self._take(LINES_AT_ONCE if self._width is not None else 1):
+            records = self._line_by_line(lines)
+            if records is not None:
+                yield from records
                 continue
-            yield from self._plainly(plain)
-            plain = []
-            yield self._quoted(line) if self._quote in line else self._split(line)
-        yield from self._plainly(plain)
+            self._ahead.extendleft(reversed(lines))
+            for _ in lines:
+                for line in self._take(1):
+                    yield self._quoted(line) if self._quote in line else self._split(line)
+
+    def _take(self, n: int) -> list[str]:
+        """Return the next lines, at most n; the lines ahead come first."""
+        ahead = [self._ahead.popleft() for _ in range(min(n, len(self._ahead)))]
+        return ahead + list(islice(self._lines, n - len(ahead)))
+
+    def _line_by_line(self, lines: list[str]) -> list[list[str]] | None:
+        """Return the record of each line; None if a quote does not close a field, or a record has several lines."""
+        try:
+            records = list(csv.reader(lines, delimiter=self._delimiter, quotechar=self._quote, strict=True))
+        except csv.Error:
+            return None
+        return records if len(records) == len(lines) else None
 
     def _quoted(self, line: str) -> list[str]:
         """Return the record that begins with a line, and go on behind it."""
         first, following = self._split(line), [line]
         fields, is_open = self._parse(following)
-        while is_open and len(following) < MAX_LINES and (nearest := next(self._lines, None)) is not None:
-            following.append(nearest)
-            if self._are_two_rows(first, nearest):
+        while is_open and len(following) < MAX_LINES and (nearest := self._take(1)):
+            following += nearest
+            if self._are_two_rows(first, following[-1]):
                 break
-            if self._quote in nearest:
+            if self._quote in following[-1]:
                 fields, is_open = self._parse(following)
         is_whole = fields is not None and self._width in {None, len(fields)}
         if fields is not None and not is_open and (is_whole or len(following) == 1):
             return fields
-        self._lines = chain(following[1:], self._lines) if len(following) > 1 else self._lines
+        self._ahead.extendleft(reversed(following[1:]))
         self.stray_quotes += 1
         self.example = self.example or line.rstrip("\r\n")
         return first

@@ -13,6 +13,7 @@ from recsys.errors import UsageError
 from recsys.importing.amounts import amount, readings
 from recsys.importing.files import MALFORMED, STRAY_QUOTES, EventFile
 from recsys.importing.options import Condition, ImportOptions
+from recsys.importing.records import Records
 from recsys.importing.report import ImportReport
 from recsys.importing.rows import RowReader
 
@@ -162,6 +163,14 @@ def test_without_quoting_every_quote_is_text(tmp_path: Path) -> None:
     [batch] = EventFile(path, delimiter="\t", quote="none").batches(10)
 
     assert batch.to_pydict()["note"] == ['"a"', '"b']
+
+
+def test_a_file_of_quotes_that_nothing_closes_is_read_whole() -> None:
+    lines = [f'{row},2024-01-01,"6 inch\n' for row in range(60_000)]
+    records = Records(lines, delimiter=",", quote='"', width=3)
+
+    assert [int(fields[0]) for fields in records] == list(range(60_000))
+    assert records.stray_quotes == 60_000
 
 
 def rows_of(columns: dict[str, list[str | None]], report: ImportReport, **options: object) -> list[tuple[object, ...]]:
