@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-NODE_PARTS := backend docs/diagrams frontend
+NODE_PARTS := backend docs/diagrams frontend integrations/nextjs
 PACKAGES := $(if $(shell command -v npm),$(patsubst %,%/node_modules/.package-lock.json,$(NODE_PARTS)))
 PAGE := frontend/dist/.built
 PAGE_SOURCES := $(shell find frontend/src frontend/public -type f) $(addprefix frontend/,index.html vite.config.js package.json)

@@ -17,7 +17,8 @@ from recsys.contract import Request
 from recsys.errors import RecsysError
 from recsys.recommending.loading import ModelBundle
 from recsys.service.cache import MOST_USERS, TTL_S, Cache, Key
-from recsys.service.lists import Entry, KeptList, ListSpec, field_of, make_list
+from recsys.service.lists import RANKINGS, Entry, KeptList, ListSpec, field_of, make_list
+from recsys.service.rankings import Rankings
 from recsys.service.threads import Gathered, SingleFlight, Threads
 from recsys.store import Database
 from recsys.store.cards import ProductCard, product_cards
@@ -96,6 +97,7 @@ class Answers:
 
     def __init__(self, service: Service, versions: Versions, threads: Threads, cache: Cache) -> None:
         self._service = service
+        self._rankings = Rankings(service.settings)
         self._versions = versions
         self._threads = threads
         self._cache = cache
@@ -158,13 +160,18 @@ class Answers:
         while self._background:
             await asyncio.gather(*self._background, return_exceptions=True)
 
+    def close(self) -> None:
+        """Wait until no ranking is counted, and close its connection."""
+        self._rankings.close()
+
     async def _make(self, ask: Ask, spec: ListSpec, bundle: ModelBundle, stamp: bytes | None, *, fresh: bool) -> Made:
         """Return a list of the table, or a new one; it is kept behind the answer."""
         n_events = self._events.get(ask.key.user, 0)
         made = await self._threads.run(self._table_or_new, ask, spec, bundle, fresh)
         if made.place == "made" and spec.context == "homepage":
             self._versions.answered(Request(user_id=spec.user, model=spec.model))
-        self.later(self._keep(ask.key, made, stamp, n_events))
+        if spec.context not in RANKINGS or made.kept.algorithm == spec.context:  # not what stands in for a ranking
+            self.later(self._keep(ask.key, made, stamp, n_events))
         return made
 
     def _table_or_new(self, ask: Ask, spec: ListSpec, bundle: ModelBundle, fresh: bool) -> Made:
@@ -177,14 +184,14 @@ class Answers:
             entry = None if fresh else read_list(db, key.user, key.field, int(time.time()))
             kept, place = _of_table(entry), "table"
             if kept is None:
-                kept, place = make_list(self._service, spec, bundle, db), "made"
+                kept, place = make_list(self._service, self._rankings, spec, bundle, db), "made"
             first = [item for item, _, _ in kept.entries[: ask.limit + SPARE]]
             return Made(kept, place, product_cards(db, shop, first))
 
         return self._threads.use(work)
 
     def _new(self, spec: ListSpec, bundle: ModelBundle) -> KeptList:
-        return self._threads.use(lambda db: make_list(self._service, spec, bundle, db))
+        return self._threads.use(lambda db: make_list(self._service, self._rankings, spec, bundle, db))
 
     async def _keep(self, key: Key, made: Made, stamp: bytes | None, n_events: int) -> None:
         with suppress(RecsysError):  # the next request makes the list again

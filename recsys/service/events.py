@@ -27,6 +27,7 @@ from recsys.tracking.record import (
     Recorded,
     TrackedEvent,
     record,
+    sweep_tracking,
 )
 
 CHANGE_LISTS = frozenset({ADD_TO_CART, PURCHASE, WISHLIST, REMOVE_FROM_WISHLIST})
@@ -123,7 +124,9 @@ class Events:
 
     def _sweep(self) -> None:
         now = int(time.time())
+        privacy = self._service.settings.privacy
         self._threads.use(lambda db: sweep_lists(db, now), seconds=REFRESH_S)
+        self._threads.use(lambda db: sweep_tracking(db, privacy, now=now), seconds=REFRESH_S)
         self.refresh_all()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
@@ -17,8 +16,8 @@ from recsys.data.ids import canonical
 from recsys.errors import InternalError
 from recsys.recommending.loading import ModelBundle
 from recsys.service.messages import Ranking
+from recsys.service.rankings import Rankings
 from recsys.store import Database
-from recsys.tracking.analytics import rankings
 from recsys.tracking.exports import similar_items, together_with
 
 DECODED = 512  # lists, of some twenty kilobytes each: a visit asks for the same few again
@@ -81,11 +80,12 @@ def field_of(version: str, spec: ListSpec) -> str:
     return f"{version}|{spec.model}|{spec.context}|{product}"
 
 
-def make_list(service: Service, spec: ListSpec, bundle: ModelBundle, db: Database) -> KeptList:
-    """Return a new list.
+def make_list(service: Service, ranked_items: Rankings, spec: ListSpec, bundle: ModelBundle, db: Database) -> KeptList:
+    """Return a new list; one of the use case in place of a ranking that is not counted yet.
 
     Args:
         service: The settings, and the use case that ranks.
+        ranked_items: The shop's rankings.
         spec: Which list.
         bundle: The version that answers.
         db: The open database.
@@ -93,10 +93,10 @@ def make_list(service: Service, spec: ListSpec, bundle: ModelBundle, db: Databas
     Raises:
         RecsysError: See `recsys.recommending.recommend.recommend`.
     """
-    now = int(time.time())
     if spec.context in RANKINGS:
-        shop = service.settings.shop
-        ranked = rankings(db, shop, spec.context, now=now, limit=MAX_LIMIT)  # type: ignore[arg-type] # one of RANKINGS
+        ranked = ranked_items.of(spec.context)  # type: ignore[arg-type] # one of RANKINGS
+        if ranked is None:
+            return _recommended(service, spec, bundle, db)
         counted = _of_version(bundle, ((item.item_id, item.score) for item in ranked))
         first: list[Entry] = [(item, _share(score), ("popular", None, None)) for item, score in counted]
         return _filled(spec.context, first, lambda: _recommended(service, spec, bundle, db))

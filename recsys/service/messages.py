@@ -18,6 +18,7 @@ from recsys.errors.wording import shown
 from recsys.scorers.registry import REGISTRY
 from recsys.service.failures import UnsupportedType
 from recsys.tracking.record import MAX_EVENT_ID, MAX_POSITION
+from recsys.tracking.sales import SalesReport
 
 MOST_METADATA = 4096  # bytes of an event's metadata as JSON
 DEFAULT_LIMIT = 12
@@ -167,6 +168,7 @@ class Recommendations(BaseModel):
     algorithm: str
     cached: bool
     recommendation_id: str
+    arm: str | None = Field(description="The customer's arm of the experiment; null outside of it.")
 
 
 class UserPreferences(BaseModel):
@@ -231,9 +233,12 @@ class Outcome(BaseModel):
 
 
 class Outcomes(BaseModel):
-    """What came of all recommendations."""
+    """What came of all recommendations, and what they have sold."""
 
     outcomes: list[Outcome]
+    sales: SalesReport | None = Field(
+        description="Null where there are too many impressions and clicks; scripts/experiment.py makes the report then."
+    )
 
 
 class ErrorDetail(BaseModel):

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from recsys.bridge.hot_swap import Versions
 from recsys.bridge.serving import Service
@@ -15,6 +16,7 @@ from recsys.errors import RecsysError
 from recsys.recommending.loading import ModelBundle
 from recsys.service.access import Access
 from recsys.service.answers import Answers
+from recsys.service.arms import Arms
 from recsys.service.cache import Cache, open_cache
 from recsys.service.events import Events
 from recsys.service.jobs import Jobs
@@ -23,9 +25,13 @@ from recsys.service.threads import Threads
 from recsys.settings import Settings, TrackedSource, with_tracking
 from recsys.settings.service import ServiceOptions
 from recsys.store import Database
+from recsys.store.tracking_experiments import count_list_events
+from recsys.tracking.analytics import outcomes
 from recsys.tracking.exports import export_similarities, export_together
+from recsys.tracking.sales import sales_report
 
-EXPORT_S = 300.0  # of the database, for all similarities of a version
+EXPORT_S = 300.0  # of the database, for all similarities of a version, and for all purchases of a report
+MOST_LIST_EVENTS = 1_000_000  # half a gigabyte and ten seconds for a report; of more, scripts/experiment.py makes it
 AGAIN_S = 30.0  # after an export that failed
 LOOK_S = 1.0  # between two looks whether another version serves
 
@@ -40,6 +46,7 @@ class Parts:
         threads: Where the database is read and lists are scored.
         cache: Where lists are kept.
         answers: Answers questions for lists.
+        arms: Serves customers by their arm of an experiment.
         events: Records events.
         jobs: Trainings and computations.
         access: Tells who asks.
@@ -64,6 +71,7 @@ class Parts:
         self.threads = Threads(service.settings.database_url, options.threads)
         self.cache = cache or open_cache(options.redis_url)
         self.answers = Answers(service, self.versions, self.threads, self.cache)
+        self.arms = Arms(service.settings.experiment, self.threads)
         self.events = Events(service, self.threads, self.answers)
         self.jobs = Jobs(service.settings, root, environ, self.log)
         self.access = Access(options)
@@ -82,6 +90,7 @@ class Parts:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.versions.close()
         await self.answers.finish()
+        await asyncio.to_thread(self.answers.close)
         await asyncio.to_thread(self.jobs.close)
         await asyncio.to_thread(self.threads.close)
         self.service.close()
@@ -94,6 +103,19 @@ class Parts:
             n_similar = export_similarities(db, bundle.version)
             n_together = export_together(db, shop, now=now)
             return f"{n_similar} similarities of {bundle.name}, {n_together} pairs bought together"
+
+        return self.threads.use(work, seconds=EXPORT_S)
+
+    def figures(self) -> dict[str, Any]:
+        """Return what came of recommendations, and what they have sold, for administrators."""
+        settings, now = self.service.settings, int(time.time())
+
+        def work(db: Database) -> dict[str, Any]:
+            rows = [outcome._asdict() for outcome in outcomes(db)]
+            if count_list_events(db, MOST_LIST_EVENTS) == MOST_LIST_EVENTS:
+                return {"outcomes": rows, "sales": None}
+            report = sales_report(db, settings.shop, settings.experiment, settings.privacy, now=now)
+            return {"outcomes": rows, "sales": asdict(report)}
 
         return self.threads.use(work, seconds=EXPORT_S)
 

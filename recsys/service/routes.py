@@ -17,15 +17,16 @@ from recsys.data.ids import canonical
 from recsys.errors import InvalidRequest, RecsysError
 from recsys.service import messages
 from recsys.service.access import Caller
+from recsys.service.arms import empty_list, served
 from recsys.service.events import product_of
 from recsys.service.failures import STATUSES, NotFound
 from recsys.service.lists import BASKETS, RANKINGS, ListSpec
 from recsys.service.messages import Recommend, Track, read_body, read_query
 from recsys.service.metrics import ALGORITHM
 from recsys.service.parts import Parts, trained_at
+from recsys.settings import NO_LISTS
 from recsys.store import Database
 from recsys.store.cards import product_cards
-from recsys.tracking.analytics import outcomes
 from recsys.tracking.preferences import preferences_of
 from recsys.tracking.segments import segment_of_user
 
@@ -191,7 +192,7 @@ def _add_lists(app: FastAPI, parts: Parts) -> None:
         message = read_query(request, messages.Similar)
         product = await parts.threads.run(parts.threads.use, lambda db: _product_of_shop(db, parts, message.product_id))
         spec = ListSpec(caller.only_user, "similar", "auto", product)
-        return await _answered(request, parts, spec, message.limit)
+        return await _answered(request, parts, caller.only_user, spec, message.limit)
 
 
 def _add_older_names(app: FastAPI, parts: Parts) -> None:
@@ -242,7 +243,8 @@ def _add_older_names(app: FastAPI, parts: Parts) -> None:
         message = await read_body(request, messages.Purchased)
         user = _in_shops_type(parts, caller.user(message.user_id))
         bought = tuple(dict.fromkeys(message.purchased_products))
-        return await _answered(request, parts, ListSpec(user, "homepage", "auto", None, bought), message.limit)
+        spec = ListSpec(user, "homepage", "auto", None, bought)
+        return await _answered(request, parts, user, spec, message.limit)
 
 
 def _add_model(app: FastAPI, parts: Parts) -> None:
@@ -281,10 +283,9 @@ def _add_model(app: FastAPI, parts: Parts) -> None:
 
     @_route(app, "GET", "/analytics", messages.Outcomes)
     async def analytics(request: Request) -> Response:
-        """Return what came of recommendations, by algorithm and position."""
+        """Return what came of recommendations by algorithm and position, what they have sold, and both arms."""
         parts.access.admin(request)
-        found = await parts.threads.run(parts.threads.use, outcomes)
-        return written({"outcomes": [outcome._asdict() for outcome in found]})
+        return written(await parts.threads.run(parts.figures))
 
 
 def _add_computations(app: FastAPI, parts: Parts) -> None:
@@ -329,7 +330,7 @@ async def answer(request: Request, parts: Parts, caller: Caller, message: Recomm
     """
     user = _in_shops_type(parts, caller.user(message.user_id))
     if message.context in RANKINGS:
-        return await _answered(request, parts, ListSpec(None, message.context, "auto", None), message.limit)
+        return await _answered(request, parts, user, ListSpec(None, message.context, "auto", None), message.limit)
     product = None
     if message.context in OF_A_PRODUCT:
         names = message.product_id, message.product_handle
@@ -337,15 +338,24 @@ async def answer(request: Request, parts: Parts, caller: Caller, message: Recomm
             product = await parts.threads.run(parts.threads.use, lambda db: product_of(db, parts.service, *names))
         elif message.product_id is not None:
             product = canonical(message.product_id, parts.service.bundle.item_kind)
-    return await _answered(request, parts, ListSpec(user, message.context, message.model, product), message.limit)
+    spec = ListSpec(user, message.context, message.model, product)
+    return await _answered(request, parts, user, spec, message.limit)
 
 
-async def _answered(request: Request, parts: Parts, spec: ListSpec, limit: int) -> Response:
-    found = await parts.answers.answer(spec, limit)
+async def _answered(request: Request, parts: Parts, user: int | str | None, spec: ListSpec, limit: int) -> Response:
+    """Answer with a list as the customer's arm has it, and write down behind the answer that they have entered."""
+    arm = parts.arms.of(user)
+    if arm is not None and user is not None and parts.arms.is_new(user):
+        parts.answers.later(parts.arms.enter(user))
+    named = {"arm": None if arm is None else arm.name}
+    if arm is not None and arm.model == NO_LISTS:
+        request.scope[ALGORITHM] = NO_LISTS
+        return written({**empty_list(), **named})
+    found = await parts.answers.answer(*served(spec, limit, arm))
     request.scope[ALGORITHM] = found.algorithm
     is_personal = spec.user is not None or spec.product is not None
     parts.metrics.count_list(found.algorithm, found.place, is_personal=is_personal)
-    return written(found.document)
+    return written({**found.document, **named})
 
 
 def _product_of_shop(db: Database, parts: Parts, message: int | str) -> int | str:

@@ -1,5 +1,6 @@
 """Settings: the environment, .env and recsys.toml, read once and passed down."""
 
+from recsys.settings.experiments import METRICS, NO_LISTS, Arm, Experiment, Privacy
 from recsys.settings.lifecycle import LIFECYCLE_RANGES, Lifecycle
 from recsys.settings.settings import Settings, load_settings
 from recsys.settings.shop import (
@@ -16,9 +17,14 @@ from recsys.settings.training import AMONG_EQUALS, LOSSES, TRAINING_RANGES, Trai
 __all__ = [
     "DEFAULT_EVENT_WEIGHTS",
     "AMONG_EQUALS",
+    "Arm",
+    "Experiment",
     "LIFECYCLE_RANGES",
     "LOSSES",
     "Lifecycle",
+    "METRICS",
+    "NO_LISTS",
+    "Privacy",
     "ProductsTable",
     "Settings",
     "Shop",

@@ -13,6 +13,7 @@ from recsys.errors.secrets import Secret
 from recsys.errors.wording import shown
 from recsys.settings.checks import listed
 from recsys.settings.database_url import DatabaseUrl
+from recsys.settings.experiments import Experiment, Privacy, read_experiment, read_privacy
 from recsys.settings.lifecycle import Lifecycle, read_lifecycle
 from recsys.settings.shop import Shop, read_shop
 from recsys.settings.training import Training, read_training
@@ -20,6 +21,16 @@ from recsys.settings.training import Training, read_training
 WEBHOOK = "ALERT_WEBHOOK_URL"
 SERVE_URL = "SERVE_DATABASE_URL"
 MOST_THREADS = 64  # more than there are models
+TABLES = (  # of recsys.toml
+    "[shop]",
+    "[events]",
+    "[[sources]]",
+    "[products]",
+    "[training]",
+    "[lifecycle]",
+    "[experiments]",
+    "[privacy]",
+)
 # Some are the backend's, which reads the same .env.
 SECRETS = ("DB_PASSWORD", "DB_PASS", "JWT_SECRET", "METRICS_TOKEN", "SERVICE_KEY", "SERVICE_ADMIN_KEY", "REDIS_URL")
 
@@ -38,6 +49,8 @@ class Settings(Record):
         alert_webhook: The URL that is told of refused and failed scheduled trainings; empty for none.
         serve_database_url: The account of the database with which the backend serves; None where it is that of
             `database_url`.
+        experiment: The two arms that are compared; None where there are none.
+        privacy: How long recorded events are kept.
     """
 
     database_url: DatabaseUrl
@@ -48,6 +61,8 @@ class Settings(Record):
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     alert_webhook: Secret = field(default_factory=lambda: Secret(""))
     serve_database_url: DatabaseUrl | None = None
+    experiment: Experiment | None = None
+    privacy: Privacy = field(default_factory=Privacy)
 
 
 def load_settings(environ: Mapping[str, str], root: Path) -> Settings:
@@ -75,6 +90,8 @@ def load_settings(environ: Mapping[str, str], root: Path) -> Settings:
         lifecycle=read_lifecycle(toml),
         alert_webhook=_alert_webhook(variables.get(WEBHOOK, "")),
         serve_database_url=serve_url and _with_own_tables(serve_url, shop, root),
+        experiment=read_experiment(toml),
+        privacy=read_privacy(toml),
     )
 
 
@@ -123,9 +140,8 @@ def _toml(name: str | None, root: Path) -> Mapping[str, Any]:
         toml = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path.name} should be valid TOML. Received: {error}.") from error
-    if unknown := set(toml) - {"shop", "events", "sources", "products", "training", "lifecycle"}:
-        tables = "[shop], [events], [[sources]], [products], [training], [lifecycle]"
-        raise SettingsError(f"{path.name} should hold {tables}. Received: {listed(sorted(unknown))}.")
+    if unknown := set(toml) - {table.strip("[]") for table in TABLES}:
+        raise SettingsError(f"{path.name} should hold {', '.join(TABLES)}. Received: {listed(sorted(unknown))}.")
     return toml
 
 

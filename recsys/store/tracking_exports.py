@@ -80,15 +80,20 @@ def together_rows(db: Database, item_id: str, limit: int) -> list[tuple[str, int
     return [(text(other) or "", int(n), float(lift), float(one), float(back)) for other, n, lift, one, back in rows]
 
 
-def read_purchases(db: Database, shop: Shop, since: int) -> Interactions:
+def read_purchases(
+    db: Database, shop: Shop, since: int, *, carts: bool = False, own: bool = True, recorded: bool = True
+) -> Interactions:
     """Return the purchases of all sources and what cancels them; other events stay in the database.
 
     Args:
         db: The shop's database.
-        shop: The mapping; what recsys itself has recorded counts in any case.
+        shop: The mapping.
         since: From this second since 1970 on.
+        carts: Whether to read what was put into carts, too.
+        own: Whether to read the shop's own tables.
+        recorded: Whether to read what recsys itself has recorded, whatever the mapping says of it.
     """
-    names = [*purchase_names(shop), *shop.cancel_events]
+    names = [*purchase_names(shop), *shop.cancel_events, *(shop.cart_events if carts else ())]
     event = db.syntax.text.format("e.event")
     listed = ", ".join("'" + name.replace("'", "''") + "'" for name in names)
 
@@ -104,8 +109,10 @@ def read_purchases(db: Database, shop: Shop, since: int) -> Interactions:
         if rated or not has_ratings(source.one_user)
     ]
     weights = {name: weight for name, weight in shop.event_weights.items() if name in names}
-    tracked = with_tracking(shop, ["purchase"]).sources[-1]  # it knows the columns of event ids in the shop's tables
-    bought = replace(shop, sources=(*sources, tracked), event_weights=weights)
+    events = ["purchase", "add_to_cart"] if carts else ["purchase"]
+    tracked = with_tracking(shop, events).sources[-1]  # it knows the columns of event ids in the shop's tables
+    read = (*(sources if own else ()), *([tracked] if recorded else ()))
+    bought = replace(shop, sources=read, event_weights=weights)
     return read_interactions(db, bought, since=since)[0]
 
 

@@ -9,13 +9,16 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from recsys.data.cleaning import SECONDS_PER_DAY
 from recsys.data.ids import INT64_MAX
 from recsys.errors import InvalidRequest, Overloaded, TooLarge
 from recsys.errors.records import Record
 from recsys.errors.wording import listed, shown
+from recsys.settings import Privacy
 from recsys.store import Database
 from recsys.store.columns import is_key
 from recsys.store.tracking import Count, Interaction, add_interaction
+from recsys.store.tracking_experiments import delete_events, delete_idle_users
 from recsys.tracking.analytics import COUNTED, algorithm_of
 
 VIEW, ADD_TO_CART, PURCHASE, WISHLIST = "view", "add_to_cart", "purchase", "wishlist"
@@ -97,6 +100,25 @@ def record(db: Database, event: TrackedEvent, *, now: int) -> Recorded:
             if n_tries == ATTEMPTS:
                 raise
     raise AssertionError  # the last attempt has returned or raised
+
+
+def sweep_tracking(db: Database, privacy: Privacy, *, now: int) -> tuple[int, int]:
+    """Delete old events, and what is kept of customers without newer ones. It may be interrupted at any time.
+
+    The counts of `rec_analytics` stay: they name nobody. Lists expire by themselves.
+
+    Args:
+        db: The database, not within a transaction.
+        privacy: How long events are kept; without a number of days, nothing is deleted.
+        now: Seconds since 1970.
+
+    Returns:
+        The number of events, and of customers.
+    """
+    if privacy.keep_days is None:
+        return 0, 0
+    before = now - privacy.keep_days * SECONDS_PER_DAY
+    return delete_events(db, before), delete_idle_users(db, before)
 
 
 def interaction_id(user_id: int | str, event_id: str | None) -> str:

@@ -52,6 +52,7 @@ RUN_IN = {
     "make test": (".ci/run", "make lint test"),
     "benchmarks/batch.py": ("tests/benchmarks/test_batch.py", "batch.main"),
     "benchmarks/content.py": ("tests/benchmarks/test_content.py", "content.main"),
+    "benchmarks/experiments.py": ("tests/benchmarks/test_experiments.py", "experiments.main"),
     "benchmarks/little_data.py": ("tests/benchmarks/test_little_data.py", "little_data.main"),
     "benchmarks/per_request_choice.py": ("tests/benchmarks/test_per_request_choice.py", "per_request_choice.main"),
     "benchmarks/preset_schemas.py": ("tests/store/test_presets.py", "preset_schemas.main"),
@@ -73,6 +74,7 @@ RUN_IN = {
     "scripts/backup.py": ("tests/lifecycle/test_backup.py", "backup_script.main"),
     "scripts/demo.py": ("tests/demo/test_demo.py", "scripts/demo.py"),
     "scripts/doctor.py": ("tests/store/test_doctor_command.py", "doctor.main"),
+    "scripts/experiment.py": ("tests/tracking/test_experiment_command.py", "experiment.main"),
     "scripts/import_events.py": ("tests/importing/test_import_events.py", "import_events.py"),
     "scripts/make_shop.py": ("tests/upgrade/test_upgrade.py", "scripts/make_shop.py"),
     "scripts/migrate_encoders.py": ("tests/upgrade/test_upgrade.py", "scripts/migrate_encoders.py"),
@@ -82,6 +84,7 @@ RUN_IN = {
     "scripts/rollback.py": ("tests/lifecycle/test_rollback.py", "scripts.rollback"),
     "scripts/scheduler.py": ("tests/lifecycle/test_scheduler_command.py", "scheduler.py"),
     "scripts/shop.py": ("tests/demo/test_shop.py", "scripts/shop.py"),
+    "scripts/start_all.py": ("integrations/nextjs/test/wholeShop.js", "'start_all.py'"),
     "scripts/train_ratings.py": ("tests/ratings/test_training.py", "command.main"),
     "integrations/django/tests/kills.py": ("integrations/django/tests/test_workers.py", "kills.py"),
     "tests/helpers/fuzz_request.py": ("tests/bridge/test_fuzz_request.py", "helpers.fuzz_request"),
@@ -287,6 +290,15 @@ def check_celery(program: Program, _folders: Sequence[Path]) -> None:
     assert {"worker", "beat"} & set(program.words)
 
 
+def check_docker(program: Program, _folders: Sequence[Path]) -> None:
+    """Check the file and the profiles of `docker compose -f FILE`."""
+    assert program.words[1:3] == ["compose", "-f"]
+    name, *words = program.words[3:]
+    text = place_of(name, [ROOT]).read_text(encoding="utf-8")
+    for before, word in zip(words, words[1:], strict=False):
+        assert before != "--profile" or f"profiles: [{word}]" in text
+
+
 def check_nothing(_program: Program, _folders: Sequence[Path]) -> None:
     """Accept a program of every system, whose arguments are the reader's."""
 
@@ -303,6 +315,7 @@ CHECKS: dict[str, Callable[[Program, Sequence[Path]], None]] = {
     "npm": check_npm,
     "node": check_node,
     "curl": check_curl,
+    "docker": check_docker,
     "celery": check_celery,
     "export": check_export,
     **dict.fromkeys(["crontab", "du", "echo", "head", "mkdir", "openssl", "printf", "schtasks", "sed"], check_nothing),

@@ -39,6 +39,7 @@ LANGUAGES = {
         "docs/TRACKING.md": "../store/test_tracked_source.py",
     },
 }
+LANGUAGES["toml"]["docs/EXPERIMENTS.md"] = "../settings/test_experiments.py"
 LANGUAGES["toml"]["docs/SHOPS.md"] = "../store/test_presets.py"
 A_PATH = re.compile(r"(?![/.]*$)[\w.-]*/[\w./*-]*|[\w-]+\.(?:py|js|ts|md|sql|toml|json|txt|h5|mmd|sh)")
 MADE_LATER = [  # what a reader, training, a build or the server makes

@@ -129,7 +129,7 @@ def _unrolled(words: list[str]) -> list[str]:
 @cache
 def variables_of_the_code() -> set[str]:
     """Return the names in capitals that the code has: its environment variables are among them."""
-    files = [ROOT / "Makefile", ROOT / ".ci/run"]
+    files = [ROOT / "Makefile", ROOT / ".ci/run", ROOT / "deploy/.env.example"]
     for place in CODE:
         files += [path for path in (ROOT / place).rglob("*.[jp][sy]") if "node_modules" not in path.parts]
     found: set[str] = set()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -14,6 +16,7 @@ from recsys.errors import DatabaseUnavailable
 from recsys.recommending import recommend as use_case
 from recsys.service import answers as answers_module
 from recsys.service import lists as lists_module
+from recsys.service import rankings as rankings_module
 from recsys.service.lists import KeptList
 from recsys.tracking.analytics import RankedItem
 from recsys.tracking.exports import TogetherItem
@@ -40,9 +43,9 @@ def n_made(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     made: list[object] = []
     real = answers_module.make_list
 
-    def counted(service: object, spec: object, bundle: object, db: object) -> KeptList:
-        made.append(spec)
-        return real(service, spec, bundle, db)  # type: ignore[arg-type]
+    def counted(*args: Any) -> KeptList:
+        made.append(args[2])
+        return real(*args)
 
     monkeypatch.setattr(answers_module, "make_list", counted)
     return made
@@ -197,7 +200,7 @@ def test_a_ranking_comes_first_and_the_users_list_fills_it(
     service: HttpService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ranked = [RankedItem("105", 9.0), RankedItem(134, 5.0), RankedItem("106", 3.0), RankedItem("none", 2.0)]
-    monkeypatch.setattr(lists_module, "rankings", lambda db, shop, kind, *, now, limit: ranked)
+    monkeypatch.setattr(rankings_module, "rankings", lambda db, shop, kind, *, now, limit: ranked)
 
     answer = service.ask("GET", "/recommendations", params={"user_id": "7", "context": "top_selling"})
 
@@ -208,6 +211,51 @@ def test_a_ranking_comes_first_and_the_users_list_fills_it(
     scores = [product["score"] for product in products]
     assert scores == sorted(scores, reverse=True)
     assert answer.json()["algorithm"] == "top_selling"
+
+
+def test_nobody_waits_for_a_ranking_that_is_counted(service: HttpService, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted, asked = threading.Event(), []
+
+    def slow(db: object, shop: object, kind: str, *, now: int, limit: int) -> list[RankedItem]:
+        asked.append(kind)
+        assert counted.wait(60)
+        return [RankedItem("105", 9.0)]
+
+    monkeypatch.setattr(rankings_module, "rankings", slow)
+    monkeypatch.setattr(rankings_module, "WAIT_S", 0.01)
+    spec = {"params": {"user_id": "7", "context": "most_viewed"}}
+    first, second = (service.ask("GET", "/recommendations", **spec).json() for _ in range(2))
+    counted.set()
+    monkeypatch.setattr(rankings_module, "WAIT_S", 60)
+    third, fourth = (service.ask("GET", "/recommendations", **spec).json() for _ in range(2))
+
+    for answer in (first, second):  # the user's own list stands in, and is not kept in place of the ranking
+        assert len(answer["recommendations"]) == 12
+        assert (answer["algorithm"] == "most_viewed", answer["cached"]) == (False, False)
+    assert (third["algorithm"], third["recommendations"][0]["id"]) == ("most_viewed", 105)
+    assert fourth["cached"]
+    assert asked == ["most_viewed"]
+
+
+def test_a_ranking_that_cannot_be_counted_is_counted_again(
+    service: HttpService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes: list[Callable[[], list[RankedItem]]] = [
+        lambda: raised(DatabaseUnavailable("The database should answer. Received: nothing.")),
+        lambda: [RankedItem("105", 9.0)],
+    ]
+    monkeypatch.setattr(rankings_module, "rankings", lambda *args, **options: outcomes.pop(0)())
+    monkeypatch.setattr(rankings_module, "WAIT_S", 60)
+    spec = {"params": {"user_id": "7", "context": "trending"}}
+
+    answers = [service.ask("GET", "/recommendations", **spec).json() for _ in range(2)]
+
+    assert [len(answer["recommendations"]) for answer in answers] == [12, 12]
+    assert [answer["algorithm"] == "trending" for answer in answers] == [False, True]
+
+
+def raised(error: Exception) -> NoReturn:
+    raise error
 
 
 @pytest.mark.parametrize("context", ["cart", "checkout"])
