@@ -52,11 +52,11 @@ SOURCES = {
         "SELECT t.user_id AS user_id, t.product_id AS item_id, "
         "CASE t.interaction_type WHEN 'add_to_cart' THEN 'it''s in' END AS event, t.occurred_at AS timestamp, "
         "t.id AS row_id FROM rec_user_interactions t WHERE t.occurred_at >= :since AND t.product_id IS NOT NULL "
-        "AND t.interaction_type IN ('add_to_cart') AND NOT EXISTS (SELECT 1 FROM `a`.`b` o WHERE o.`c` = t.event_id)",
+        "AND t.interaction_type IN ('add_to_cart') AND (SELECT COUNT(*) FROM `a`.`b` o WHERE o.`c` = t.event_id) = 0",
         "SELECT t.user_id AS user_id, t.product_id AS item_id, "
         "CASE t.interaction_type WHEN 'add_to_cart' THEN 'it''s in' END AS event, t.occurred_at AS timestamp, "
         "t.id AS row_id FROM rec_user_interactions t WHERE t.user_id = :user_key AND t.product_id IS NOT NULL "
-        "AND t.interaction_type IN ('add_to_cart') AND NOT EXISTS (SELECT 1 FROM `a`.`b` o WHERE o.`c` = t.event_id)",
+        "AND t.interaction_type IN ('add_to_cart') AND (SELECT COUNT(*) FROM `a`.`b` o WHERE o.`c` = t.event_id) = 0",
     ),
     "conditions on rows": (
         TableSource(
