@@ -30,7 +30,7 @@ from recsys.errors.wording import listed  # noqa: E402
 from recsys.importing.formats.files import FormatFile  # noqa: E402
 from recsys.importing.formats.registry import FORMATS, open_format  # noqa: E402
 from recsys.importing.options import Condition, ImportOptions  # noqa: E402
-from recsys.importing.rows import ImportReport  # noqa: E402
+from recsys.importing.report import ImportReport  # noqa: E402
 from recsys.importing.run import import_events  # noqa: E402
 from recsys.settings import Settings, load_settings  # noqa: E402
 from recsys.store import connect  # noqa: E402
@@ -59,6 +59,9 @@ def main(argv: list[str]) -> int:
     console().print(_table(path, report))
     for line in report.oddities:
         console().print(line, soft_wrap=True, markup=False, highlight=False)
+    for is_loud, line in report.unreadable_lines():
+        words = f"{'WARNING: ' if is_loud else ''}{line}"
+        console(stderr=True).print(f"import_events: {words}", style="bold red" if is_loud else "", markup=False)
     if not report.added and not report.dropped.get("imported before") and not report.withdrawn:
         console(stderr=True).print("import_events: no row became an event; the table says why.")
         return UsageError.exit_status
@@ -167,8 +170,10 @@ def _parser() -> argparse.ArgumentParser:
     words.add_argument("--event-map", type=_event_map, metavar="A=B,…", help=names)
     conditions: dict[str, Any] = {"type": Condition.parse, "action": "append", "metavar": "COND"}
     words.add_argument("--cancelled-when", **conditions, help="such rows are the event `cancel`: 'InvoiceNo^=C'")
-    dropped = "such rows are dropped, unless cancelled; = != ^= < <= > >="
+    dropped = "such rows are dropped, unless cancelled; = != ^= < <= > >=; COL= is a blank"
     words.add_argument("--drop-when", **conditions, help=dropped)
+    words.add_argument("--fill-down", metavar="COL", help="an order's id: blanks of its lines are as in its first line")
+    words.add_argument("--decimal", metavar="MARK", help="of numbers: a dot or a comma; default what is beyond doubt")
     ids: dict[str, Any] = {"action": "append", "metavar": "ID"}
     words.add_argument("--guest", dest="guests", **ids, help="a user id that stands for guests, besides those found")
     words.add_argument("--person", dest="persons", **ids, help="a user id that is one user's, whatever it looks like")
@@ -178,12 +183,15 @@ def _parser() -> argparse.ArgumentParser:
     words.add_argument("--time-zone", metavar="ZONE", help=zone)
     separator: dict[str, Any] = {"type": lambda text: text.replace("\\t", "\t"), "metavar": "TEXT"}
     words.add_argument("--delimiter", **separator, help=r"of a CSV: ; or \t or ::; default a comma")
+    words.add_argument("--quote", metavar="CHAR", help="around fields of a CSV, or none; default a double quote")
     words.add_argument("--encoding", metavar="NAME", help="of a CSV; default utf8")
     pages = "of an .xlsx; default all, which have one header"
     words.add_argument("--sheet", dest="sheet_names", action="append", metavar="NAME", help=pages)
     where = parser.add_argument_group("where to")
     default = "without it, what the environment or .env says"
     where.add_argument("--database-url", default=None, metavar="URL", help=default)
+    share = "refuse a file with a larger share of unreadable rows; default 0.2"
+    where.add_argument("--max-unreadable", type=float, metavar="SHARE", help=share)
     where.add_argument("--chunk", type=int, metavar="N", help="rows in one transaction at most; default 50000")
     return parser
 

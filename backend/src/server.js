@@ -58,7 +58,7 @@ const ALARMS = new Set(['refused', 'version_refused', 'breaker_open', 'quarantin
  */
 export async function startServer(settings, { environ = process.env, log = logger(settings) } = {}) {
   const sequelize = connectDatabase(settings, { log });
-  const models = defineModels(sequelize);
+  const models = defineModels(sequelize, settings.cachePrefix);
   const snapshot = createSnapshot({ modelsDir: settings.modelsDir, log });
   const { spool, elsewhere } = await checkIds({ sequelize, snapshot })
     .then(() => spoolOf(settings, log))

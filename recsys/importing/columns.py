@@ -20,10 +20,9 @@ from numpy.typing import NDArray
 
 from recsys.errors import UsageError
 from recsys.importing.amounts import amount
-from recsys.importing.options import TIMESTAMP_UNITS, ImportOptions
+from recsys.importing.options import NULLS, TIMESTAMP_UNITS, ImportOptions
 from recsys.store.columns import epoch_seconds, read_each
 
-NULLS = ("", "NULL", "null", "NaN", "nan", "None", "\\N")  # null in databases, pandas and spreadsheets
 # Events without timestamps get one hour each, from this moment on. A day of 24 events is no bot's, and a user's history
 # then spans weeks, so that time decay and the cut in time follow the order, and no event makes another obsolete.
 ORDER_EPOCH_S = 946_684_800  # 2000-01-01 UTC
@@ -101,13 +100,18 @@ def _offset(hour: int, time_zone: str) -> int:
     return round(offset.total_seconds()) if offset else 0
 
 
-def prices(plain: NDArray) -> NDArray[np.float64]:
-    """Convert texts to `(n,)` float64 prices above 0; NaN for None, infinity for text that is no price."""
-    return np.array(list(read_each(plain.tolist(), _price)), np.float64)
+def prices(plain: NDArray, decimal: str | None = None) -> NDArray[np.float64]:
+    """Convert texts to `(n,)` float64 prices above 0; NaN for None, infinity for text that is no price.
+
+    Args:
+        plain: `(n,)` object holding str or None.
+        decimal: The decimal mark, `.` or `,`; None where it is not known.
+    """
+    return np.array(list(read_each(plain.tolist(), partial(_price, decimal=decimal))), np.float64)
 
 
-def _price(text: str | None) -> float:
-    price = amount(text)
+def _price(text: str | None, decimal: str | None) -> float:
+    price = amount(text, decimal)
     return price if 0 < price < np.inf or text is None else np.inf
 
 

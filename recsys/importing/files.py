@@ -1,8 +1,8 @@
 """Reads CSV, JSON lines, Parquet and Excel as record batches, plain, gzipped or in a zip archive.
 
-CSV is read with the standard library. It counts lines with too few or too many fields, and keeps `007` and `NA` as they
-are; pandas fills short lines and needs an option for the others. pyarrow's streaming reader reads ahead in threads, and
-these abort the process when a Python file object raises an error.
+CSV is split with the standard library. Lines with too few or too many fields are counted, and `007` and `NA` stay as
+they are; pandas fills short lines and needs an option for the others. pyarrow's streaming reader reads ahead in
+threads, and these abort the process when a Python file object raises an error.
 """
 
 from __future__ import annotations
@@ -24,9 +24,16 @@ import pyarrow.parquet as parquet
 from recsys.errors import UsageError
 from recsys.errors.wording import listed
 from recsys.importing import streams
+from recsys.importing.records import Records
+from recsys.importing.report import Unreadable
+from recsys.store.reading import shortened
 
 # The kinds that their first bytes tell, with the ending of their names. Everything else is CSV or JSON lines.
 _KINDS = {"gzip": (b"\x1f\x8b", ".gz"), "Parquet": (b"PAR1", ".parquet"), "Excel": (b"PK\x03\x04", ".xlsx")}
+MALFORMED = "line with too few or too many fields"
+MALFORMED_WAY_OUT = "--delimiter names the separator, --quote none says that quotes are text."
+STRAY_QUOTES = "quote that is no quote of a field"
+STRAY_WAY_OUT = "--quote none says that all quotes are text."
 _OLE = b"\xd0\xcf\x11\xe0"  # the container of encrypted workbooks, and of .xls
 
 
@@ -37,8 +44,9 @@ class EventSource(Protocol):
         columns: The names of the columns, in order.
         size: The size on disk, in bytes.
         position: Number of bytes read so far.
-        malformed: Number of lines with too few or too many fields, read so far by the last call of `batches`.
         dropped: Rows that the last call of `batches` has left out so far, by reason.
+        ignored: What that call has left out of other rows so far, by reason.
+        unreadable: Those of these reasons for which something could not be read, with an example.
         withdrawn: Event and key of rows that are void by now, and may stem from an earlier import.
         active: Whether items are sold by now, as far as the source tells.
     """
@@ -46,8 +54,9 @@ class EventSource(Protocol):
     columns: tuple[str, ...]
     size: int
     position: int
-    malformed: int
     dropped: Counter[str]
+    ignored: Counter[str]
+    unreadable: dict[str, Unreadable]
     withdrawn: Sequence[tuple[str, str]]
     active: Mapping[str, bool]
 
@@ -69,9 +78,10 @@ class EventFile:
         columns: The names of its columns, in order.
         size: Its size on disk, in bytes.
         position: Number of bytes read so far.
-        malformed: Number of lines with too few or too many fields, read so far by the last call of `batches`.
-        dropped: Rows that were left out, by reason; none, because only formats by name leave rows out.
-        withdrawn: Rows that are void by now; none, for the same reason.
+        dropped: Lines with too few or too many fields, read so far by the last call of `batches`, under that name.
+        ignored: Lines with a quote that is no quote of a field, read so far by that call, under that name.
+        unreadable: An example of each, and what helps.
+        withdrawn: Rows that are void by now; none, because only formats by name tell that.
         active: Whether items are sold by now; none, for the same reason.
     """
 
@@ -82,7 +92,7 @@ class EventFile:
         member: str | None = None,
         names: Sequence[str] = (),
         delimiter: str = ",",
-        quoted: bool = True,
+        quote: str = '"',
         encoding: str = "utf8",
         sheet_names: Sequence[str] = (),
     ) -> None:
@@ -93,19 +103,18 @@ class EventFile:
             member: The file to read of a zip archive that holds several.
             names: The names of a CSV's columns, if it has no line of them.
             delimiter: The separator of a CSV.
-            quoted: Whether fields of a CSV may stand in quotes.
+            quote: The character around fields of a CSV; `none` if it has no such fields.
             encoding: The encoding of text; a byte order mark wins over it.
             sheet_names: Sheets of a workbook to read, in order; empty for all.
 
         Raises:
             UsageError: The file is missing, empty, damaged, encrypted or not what its name says, or lacks a sheet.
         """
-        self.path, self._delimiter, self._encoding = path, delimiter, encoding
-        self._given_names, self._quoted = tuple(names), quoted
-        self.malformed = self.position = 0
-        self.dropped: Counter[str] = Counter()
+        self.path, self._delimiter, self._quote, self._encoding = path, delimiter, quote, encoding
+        self._given_names = tuple(names)
         self.withdrawn: Sequence[tuple[str, str]] = ()
         self.active: Mapping[str, bool] = {}
+        self._begin()
         with self._usage_errors():
             self.size = path.stat().st_size
             with path.open("rb") as stream:
@@ -132,6 +141,11 @@ class EventFile:
 
                 self._table, self._header = read_workbook(path, sheet_names, member=self._member)
             self.columns: tuple[str, ...] = tuple(self._names())
+
+    def _begin(self) -> None:
+        self.position = 0
+        self.dropped, self.ignored = Counter[str](), Counter[str]()
+        self.unreadable: dict[str, Unreadable] = {}
 
     def _only_member(self, start: bytes) -> str | None:
         """Return the only data file of a zip archive; None for other files."""
@@ -180,7 +194,7 @@ class EventFile:
         Raises:
             UsageError: The file is truncated or damaged.
         """
-        self.malformed = self.position = 0
+        self._begin()
         with self._usage_errors():
             if self._kind == "Parquet":
                 with parquet.ParquetFile(self.path) as file:
@@ -203,7 +217,11 @@ class EventFile:
         with self._text() as (text, _):
             if self._kind == "JSON lines":
                 return streams.json_columns(text)
-            return next(streams.split_lines(text, self._delimiter, quoted=self._quoted), [])
+            return next(self._records(text), [])
+
+    def _records(self, text: TextIOWrapper) -> Records:
+        width = len(self._given_names) or None
+        return Records(text, delimiter=self._delimiter, quote=self._quote, width=width)
 
     def _positioned(self, batches: Iterable[Any], n_rows: int) -> Iterator[Any]:
         """Yield batches, with the position that their share of all rows gives."""
@@ -217,21 +235,32 @@ class EventFile:
         names = list(columns or self.columns)
         places = [self.columns.index(name) for name in names] if columns else list(range(len(names)))
         with self._text() as (text, stream):
-            reader: Iterator[list[Any]]
-            if self._kind == "JSON lines":
-                reader = streams.split_json(text, self.columns)
-            else:
-                reader = streams.split_lines(text, self._delimiter, quoted=self._quoted)
-                if not self._given_names:
-                    next(reader, None)
-            while lines := list(islice(reader, rows)):
+            records = self._records(text) if self._kind != "JSON lines" else None
+            if records is not None and not self._given_names:
+                next(records, None)
+            lines_of: Iterator[list[Any]] = streams.split_json(text, self.columns) if records is None else records
+            while lines := list(islice(lines_of, rows)):
                 self.position = stream.tell()
                 whole = [line for line in lines if len(line) == len(self.columns)]
-                self.malformed += len(lines) - len(whole) - lines.count([])  # empty lines are not counted
+                if len(whole) < len(lines):
+                    self._count_malformed(lines)
+                if records is not None and records.stray_quotes:
+                    self.ignored[STRAY_QUOTES] = records.stray_quotes
+                    self.unreadable[STRAY_QUOTES] = Unreadable(shortened(records.example), STRAY_WAY_OUT)
                 fields = ([line[place] for line in whole] for place in places)
                 yield pyarrow.RecordBatch.from_arrays(
                     [pyarrow.array(column, pyarrow.string()) for column in fields], names
                 )
+
+    def _count_malformed(self, lines: Sequence[list[str]]) -> None:
+        """Count lines with too few or too many fields; empty lines are not counted."""
+        malformed = [line for line in lines if line and len(line) != len(self.columns)]
+        self.dropped[MALFORMED] += len(malformed)
+        if malformed and MALFORMED not in self.unreadable:
+            is_json = self._kind == "JSON lines"
+            line = malformed[0][0] if is_json else self._delimiter.join(malformed[0])
+            way_out = "Each line should be one JSON object." if is_json else MALFORMED_WAY_OUT
+            self.unreadable[MALFORMED] = Unreadable(shortened(line.rstrip()), way_out)
 
     @contextmanager
     def _text(self) -> Iterator[tuple[TextIOWrapper, BinaryIO]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import UsageError
+from recsys.importing.amounts import amount, readings
+from recsys.importing.records import NO_QUOTE
 from recsys.store.columns import read_each
 
+NULLS = ("", "NULL", "null", "NaN", "nan", "None", "\\N")  # null in databases, pandas and spreadsheets
 TIMESTAMP_UNITS: Mapping[str, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # per second
 _CONDITION = re.compile(r"\s*(?P<column>[^=!<>^]+?)\s*(?P<operator>\^=|!=|<=|>=|=|<|>)\s*(?P<value>.*?)\s*", re.DOTALL)
 _TEXT_TESTS: Mapping[str, Callable[[Any, Any], Any]] = {"=": operator.eq, "!=": operator.ne, "^=": str.startswith}
@@ -24,6 +28,8 @@ _NUMBER_TESTS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": op
 @dataclass(frozen=True)
 class Condition:
     """A test of one column: `COLUMN=VALUE`, `!=`, `^=` (begins with), or `<`, `<=`, `>`, `>=` (as numbers).
+
+    `COLUMN=` holds for a blank, `COLUMN!=` for every other value.
 
     Attributes:
         column: The column's name.
@@ -50,34 +56,62 @@ class Condition:
             raise UsageError(
                 f"A condition should be COLUMN, one of = != ^= < <= > >=, and a value. Received: {text!r}."
             )
-        if match["operator"] in _NUMBER_TESTS and np.isnan(number(match["value"])):
+        if match["operator"] in _NUMBER_TESTS and math.isnan(amount(match["value"])):
             raise UsageError(f"`{match['operator']}` should be followed by a number. Received: {text!r}.")
+        if match["operator"] == "^=" and not match["value"]:
+            raise UsageError(f"`^=` should be followed by a text. Received: {text!r}.")
         return cls(match["column"], match["operator"], match["value"])
 
     def __str__(self) -> str:
         return f"{self.column}{self.operator}{self.value}"
 
-    def holds(self, texts: NDArray) -> NDArray[np.bool_]:
-        """Return `(n,)` bool: the values that meet the condition. Null never does, nor text compared as a number.
+    @property
+    def is_of_numbers(self) -> bool:
+        """Whether the condition compares numbers."""
+        return self.operator in _NUMBER_TESTS
+
+    @property
+    def names_blanks(self) -> bool:
+        """Whether the condition says what becomes of blanks."""
+        return self.operator in {"=", "!="} and self.value in NULLS
+
+    def holds(self, texts: NDArray, decimal: str | None = None) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Test values. A blank meets a condition only if that names blanks.
 
         Args:
             texts: `(n,)` object holding str or None.
+            decimal: The decimal mark of numbers, `.` or `,`; None where it is not known.
+
+        Returns:
+            `(n,)` bool, the values that meet the condition, and `(n,)` bool, those of which that cannot be said: text
+            that is no number, or that can mean two numbers of which one meets it.
         """
-        read: Callable[[str], Any] = number if self.operator in _NUMBER_TESTS else str
-        compare, value = {**_TEXT_TESTS, **_NUMBER_TESTS}[self.operator], read(self.value)
-        met = read_each(texts.tolist(), lambda text: text is not None and compare(read(text), value))
-        return np.array(list(met), np.bool_)
+        if self.names_blanks:
+            blank = np.array([text is None for text in texts.tolist()], np.bool_)
+            return (blank if self.operator == "=" else ~blank), np.zeros(len(texts), np.bool_)
+        test = self._test_numbers(decimal) if self.is_of_numbers else self._test_text
+        verdicts = list(read_each(texts.tolist(), test))
+        met = np.array([verdict is True for verdict in verdicts], np.bool_)
+        return met, np.array([verdict is None for verdict in verdicts], np.bool_)
+
+    def _test_text(self, text: str | None) -> bool:
+        return text is not None and bool(_TEXT_TESTS[self.operator](text, self.value))
+
+    def _test_numbers(self, decimal: str | None) -> Callable[[str | None], bool | None]:
+        compare, (limit, *_) = _NUMBER_TESTS[self.operator], readings(self.value)
+
+        def test(text: str | None) -> bool | None:
+            verdicts = {bool(compare(meant, limit)) for meant in readings(text, decimal)}
+            return False if text is None else verdicts.pop() if len(verdicts) == 1 else None
+
+        return test
 
 
-def number(text: str | None) -> float:
-    """Parse a number; NaN for None and for other text."""
-    try:
-        return float(text) if text is not None else np.nan
-    except ValueError:
-        return np.nan
-
-
-_COLUMNS = ("user", "item", "event", "timestamp", "order", "category", "price", "name", "device_type", "session")
+_COLUMNS = (
+    *("user", "item", "event", "timestamp", "order", "category", "price", "name", "device_type", "session"),
+    "fill_down",
+)
+MAX_UNREADABLE = 0.2  # a larger share of unreadable rows is no accident: the options are wrong, or the file is
 
 
 @dataclass(frozen=True)
@@ -104,7 +138,13 @@ class ImportOptions:
         persons: Ids that are a user's, whatever they look like and however many rows they have.
         cancelled_when: A row that meets one of these conditions is the event `cancel`.
         drop_when: A row that meets one of these conditions is dropped, unless it is a cancellation.
+        fill_down: Column of an order's id. Where a later line of an order is blank, what its first line has counts; not
+            so in the columns of products, which each line has for itself.
+        decimal: The decimal mark of numbers, `.` or `,`; None where they are to be read as far as they can mean one
+            thing only.
+        max_unreadable: The largest share of rows that may be unreadable.
         delimiter: The separator of a CSV's columns, ASCII; where it has several characters, fields are never quoted.
+        quote: The character around fields of a CSV that hold its delimiter; `none` where quotes are plain text.
         encoding: The encoding of a CSV.
         sheet_names: Sheets of a workbook to read, in order; empty for all.
         key: Columns that identify a row in later imports; empty for all columns.
@@ -130,7 +170,11 @@ class ImportOptions:
     persons: Sequence[str] = ()
     cancelled_when: Sequence[Condition] = ()
     drop_when: Sequence[Condition] = ()
+    fill_down: str | None = None
+    decimal: str | None = None
+    max_unreadable: float = MAX_UNREADABLE
     delimiter: str = ","
+    quote: str = '"'
     encoding: str = "utf8"
     sheet_names: Sequence[str] = ()
     key: Sequence[str] = ()
@@ -152,8 +196,19 @@ class ImportOptions:
             raise UsageError(
                 f"--time-zone should be a name such as UTC or Asia/Shanghai. Received: {self.time_zone!r}."
             ) from error
+        self._check_reading()
+
+    def _check_reading(self) -> None:
         if not self.delimiter or not self.delimiter.isascii():
             raise UsageError(f"--delimiter should be ASCII characters, such as ; or ::. Received: {self.delimiter!r}.")
+        if self.quote != NO_QUOTE and (
+            len(self.quote) != 1 or not self.quote.isascii() or self.quote == self.delimiter
+        ):
+            raise UsageError(f"--quote should be none or one ASCII character, such as '. Received: {self.quote!r}.")
+        if self.decimal not in {None, ".", ","}:
+            raise UsageError(f"--decimal should be a dot or a comma. Received: {self.decimal!r}.")
+        if not 0 <= self.max_unreadable <= 1:
+            raise UsageError(f"--max-unreadable should be a share from 0 to 1. Received: {self.max_unreadable}.")
         if self.chunk < 1:
             raise UsageError(f"--chunk should be a positive integer. Received: {self.chunk}.")
 

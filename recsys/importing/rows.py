@@ -5,23 +5,31 @@ Equal rows are one event that was exported twice; where the clock knows days onl
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import pyarrow
+import pyarrow.types as types
 from numpy.typing import NDArray
 
+from recsys.importing.amounts import amount
 from recsys.importing.columns import event_id, local_seconds, prices, row_texts, seconds, texts
 from recsys.importing.guests import users_of_sessions
 from recsys.importing.id_allocation import is_storable
 from recsys.importing.options import Condition, ImportOptions
+from recsys.importing.report import ImportReport, Unreadable
+from recsys.importing.row_memory import FirstLines, PieceCounter
+from recsys.store.reading import shortened
 
 CANCEL = "cancel"
+NO_PRICE = "price not a number above 0"
+DECIMAL = "--decimal says which mark is decimal."
+MOMENTS = "--timestamp-format says how text is written, --timestamp-unit what numbers count."
 MAX_NAME, MAX_CODE = 255, 50  # the widths of Products.name, and of Products.categoryId and Interactions.device_type
-_DAY_S = 86_400
 MAX_NAMED_EVENTS = 20  # unknown event names with a count of their own; a column of free text has no end of them
 
 
@@ -57,73 +65,6 @@ class Events:
         return len(self.users)
 
 
-@dataclass
-class ImportReport:
-    """Counts of an import. Every row of the file counts once, in `added` or in `dropped`.
-
-    Attributes:
-        rows: Rows of the file.
-        added: New rows of Interactions, by event.
-        dropped: Rows that were not added, by reason.
-        ignored: Values that were left out of added rows, by reason.
-        withdrawn: Rows of earlier imports that were deleted, because the file says that they are void by now.
-        new_users: New rows of Users.
-        new_products: New rows of Products.
-        priced_products: Products with a price in the file.
-        guest_rows: Rows of guests that became events of their sessions.
-        oddities: What is odd about ids, a line with an example for each kind.
-    """
-
-    rows: int = 0
-    added: Counter[str] = field(default_factory=Counter)
-    dropped: Counter[str] = field(default_factory=Counter)
-    ignored: Counter[str] = field(default_factory=Counter)
-    withdrawn: int = 0
-    new_users: int = 0
-    new_products: int = 0
-    priced_products: int = 0
-    guest_rows: int = 0
-    oddities: list[str] = field(default_factory=list)
-
-
-class PieceCounter:
-    """Numbers equal rows of a day in the order of the file, so that each keeps its number in the next import.
-
-    Rows with a time of the day are not numbered: the same second twice is the same event. It takes 8 bytes a row.
-    """
-
-    def __init__(self) -> None:
-        self._runs: list[NDArray[np.uint64]] = []  # sorted, each at most half as long as the one before
-
-    def numbers(self, event_ids: Sequence[str], local_seconds: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return how many equal rows came before each row; 0 for rows with a time of the day.
-
-        Args:
-            event_ids: `(n,)` keys of the rows, equal for equal rows; they end with hexadecimal digits.
-            local_seconds: `(n,)` moments on the clock of the file, in seconds.
-        """
-        numbers = np.zeros(len(event_ids), np.int64)
-        days = np.flatnonzero(local_seconds % _DAY_S == 0)
-        if not len(days):
-            return numbers
-        hashes = np.array([int(event_ids[row][-16:], 16) for row in days.tolist()], np.uint64)
-        order = np.argsort(hashes, kind="stable")
-        ordered = hashes[order]
-        in_batch = np.arange(len(ordered)) - np.searchsorted(ordered, ordered, "left")
-        before = sum(
-            (np.searchsorted(run, ordered, "right") - np.searchsorted(run, ordered, "left") for run in self._runs),
-            start=np.zeros(len(ordered), np.int64),
-        )
-        numbers[days[order]] = in_batch + before
-        self._add(ordered)
-        return numbers
-
-    def _add(self, ordered: NDArray[np.uint64]) -> None:
-        while self._runs and 2 * len(ordered) > len(self._runs[-1]):
-            ordered = np.sort(np.concatenate([self._runs.pop(), ordered]), kind="stable")
-        self._runs.append(ordered)
-
-
 class RowReader:
     """Reads batches, and counts the rows and values that it leaves out in a report."""
 
@@ -148,22 +89,38 @@ class RowReader:
         self._unknown_events: set[str] = set()
         self._pieces = PieceCounter()
         self._report = report
+        self._first_lines = FirstLines(options.fill_down) if options.fill_down else None
+        conditions = (*options.cancelled_when, *options.drop_when)
+        self._named_blanks = {condition.column for condition in conditions if condition.names_blanks}
 
     def read(self, batch: Any) -> Events:
         """Return a batch's events; each other row is counted once, under the first reason that applies."""
         options = self._options
-        cancelled = self._any(batch, options.cancelled_when)
-        keep = np.ones(batch.num_rows, np.bool_)
+        cancelled, keep = np.zeros(batch.num_rows, np.bool_), np.ones(batch.num_rows, np.bool_)
+        undecided: dict[Condition, NDArray[np.bool_]] = {}
+        for condition in options.cancelled_when:
+            met, undecided[condition] = self._test(batch, condition)
+            cancelled |= met
         for condition in options.drop_when:
-            self._drop(keep, self._any(batch, (condition,)) & ~cancelled, f"dropped as {condition}")
+            met, undecided[condition] = self._test(batch, condition)
+            self._drop(keep, met & ~cancelled, f"dropped as {condition}")
+        for condition, unread in undecided.items():
+            reason = f"unreadable number for {condition}"
+            values = batch.column(condition.column)
+            self._drop(keep, unread & ~cancelled, reason, values, DECIMAL)
         users, items = self._users(batch, keep), texts(batch.column(options.item))
         for kind, ids in (("user", users), ("item", items)):
             self._drop(keep, _is_none(ids), f"no {kind}")
-            for text in [text for text in set(ids.tolist()) - {None} if not is_storable(text)]:
-                self._drop(keep, ids == text, f"{kind} id too long")
+            column = batch.column(getattr(options, kind))
+            self._drop(keep, _is_too_long(ids), f"{kind} id too long", column, f"--{kind} names the column of ids.")
         events = self._events(batch, keep, cancelled)
-        moments, legible = seconds(batch.column(options.timestamp or options.order), options)
-        self._drop(keep, ~legible, "illegible order" if options.order else "illegible timestamp")
+        column = batch.column(options.timestamp or options.order)
+        if self._first_lines and types.is_string(column.type):
+            filled = self._filled(batch, options.timestamp or options.order or "")
+            column = pyarrow.array(filled.tolist(), pyarrow.string())
+        moments, legible = seconds(column, options)
+        reason = "illegible order" if options.order else "illegible timestamp"
+        self._drop(keep, ~legible, reason, column, MOMENTS)
         rows = batch.filter(pyarrow.array(keep))
         kept, written = events[keep], row_texts(rows)
         event_ids, later = self._keys(rows, written, kept, moments[keep])
@@ -180,6 +137,9 @@ class RowReader:
             rows=written,
         )
 
+    def _filled(self, batch: Any, name: str) -> NDArray:
+        return self._first_lines.fill(batch, name) if self._first_lines else texts(batch.column(name))
+
     def _keys(
         self, rows: Any, written: Sequence[str], events: NDArray, moments: NDArray[np.int64]
     ) -> tuple[list[str], NDArray[np.int64]]:
@@ -194,31 +154,50 @@ class RowReader:
 
     def _users(self, batch: Any, keep: NDArray[np.bool_]) -> NDArray:
         """Return `(n,)` the users' ids; rows of guests have their session's or, without one, are dropped by name."""
-        users = texts(batch.column(self._options.user))
+        users = self._filled(batch, self._options.user)
         if self._options.session is not None:
-            users, is_guest = users_of_sessions(users, texts(batch.column(self._options.session)), self._guests)
+            users, is_guest = users_of_sessions(users, self._filled(batch, self._options.session), self._guests)
             self._report.guest_rows += int(np.count_nonzero(is_guest))
         for user in sorted(self._guests.intersection(users.tolist())):
             self._drop(keep, users == user, f"guests as user {user[:MAX_CODE]!r}")
         return users
 
-    def _any(self, batch: Any, conditions: Collection[Condition]) -> NDArray[np.bool_]:
-        holds = np.zeros(batch.num_rows, np.bool_)
-        for condition in conditions:
-            holds |= condition.holds(texts(batch.column(condition.column)))
-        return holds
+    def _test(self, batch: Any, condition: Condition) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return the rows that meet a condition, and those of which that cannot be said; blanks are counted."""
+        values = self._filled(batch, condition.column)
+        if condition.column not in self._named_blanks and (condition.is_of_numbers or condition.operator == "!="):
+            self._report.ignored[f"blank {condition.column}, which {condition} does not meet"] += int(
+                _is_none(values).sum()
+            )
+        return condition.holds(values, self._options.decimal)
 
-    def _drop(self, keep: NDArray[np.bool_], bad: NDArray[np.bool_], reason: str) -> None:
+    def _drop(
+        self, keep: NDArray[np.bool_], bad: NDArray[np.bool_], reason: str, column: Any = None, way_out: str = ""
+    ) -> None:
+        """Take rows out of `keep` and count them.
+
+        Args:
+            keep: `(n,)` bool, the rows to keep, updated in place.
+            bad: `(n,)` bool, the rows to drop.
+            reason: The name under which they are counted.
+            column: What could not be read in these rows, `(n,)`; None where rows are dropped for another reason.
+            way_out: What helps to read it.
+        """
         bad = bad & keep
         self._report.dropped[reason] += int(bad.sum())
         keep &= ~bad
+        if column is not None and bad.any() and reason not in self._report.unreadable:
+            place = int(np.argmax(bad))
+            row = self._report.rows - len(bad) + place + 1
+            example = f"{shortened(column[place].as_py())} (row {row:,})"
+            self._report.unreadable[reason] = Unreadable(example, way_out)
 
     def _events(self, batch: Any, keep: NDArray[np.bool_], cancelled: NDArray[np.bool_]) -> NDArray:
         """Return `(n,)` our event names; rows with unknown names are dropped, and counted by name."""
         if self._options.event is None:
             events = _objects([self._options.event_name] * batch.num_rows)
         else:
-            names = texts(batch.column(self._options.event))
+            names = self._filled(batch, self._options.event)
             events = _objects([self._event_map.get(name) for name in names.tolist()])
             unknown = _is_none(events) & ~cancelled
             for name in dict.fromkeys(names[unknown & keep].tolist()):
@@ -246,9 +225,14 @@ class RowReader:
         return _objects([name and name.replace("\0", "")[:MAX_NAME] for name in names])
 
     def _prices(self, rows: Any) -> NDArray[np.float64]:
-        amounts = prices(_texts_or_none(rows, self._options.price))
+        plain = _texts_or_none(rows, self._options.price)
+        amounts = prices(plain, self._options.decimal)
         unusable = np.isinf(amounts)
-        self._report.ignored["price not a number above 0"] += int(unusable.sum())
+        self._report.ignored[NO_PRICE] += int(unusable.sum())
+        if unusable.any() and NO_PRICE not in self._report.unreadable:
+            unread = (text for text in plain[unusable].tolist() if math.isnan(amount(text, self._options.decimal)))
+            for text in islice(unread, 1):
+                self._report.unreadable[NO_PRICE] = Unreadable(shortened(text), DECIMAL)
         amounts[unusable] = np.nan
         return amounts
 
@@ -259,6 +243,13 @@ def _texts_or_none(rows: Any, column: str | None) -> NDArray:
 
 def _is_none(values: NDArray) -> NDArray[np.bool_]:
     return np.array([value is None for value in values.tolist()], np.bool_)
+
+
+def _is_too_long(ids: NDArray) -> NDArray[np.bool_]:
+    """Return `(n,)` bool, the ids that databases cannot store."""
+    texts_of_ids: list[str | None] = ids.tolist()
+    bad = {text for text in set(texts_of_ids) - {None} if text is not None and not is_storable(text)}
+    return np.array([text in bad for text in texts_of_ids], np.bool_) if bad else np.zeros(len(ids), np.bool_)
 
 
 def _objects(values: list[Any]) -> NDArray:

@@ -17,7 +17,8 @@ from recsys.importing.files import EventFile, EventSource
 from recsys.importing.guests import find_guests
 from recsys.importing.id_allocation import IdAllocator
 from recsys.importing.options import ImportOptions
-from recsys.importing.rows import CANCEL, Events, ImportReport, RowReader
+from recsys.importing.report import ImportReport
+from recsys.importing.rows import CANCEL, Events, RowReader
 from recsys.settings import Shop
 from recsys.store import Database, Duplicate
 from recsys.store.migrations import migrate, renumber
@@ -35,6 +36,7 @@ from recsys.store.writes import (
 )
 
 Progress = Callable[[int, int], None]
+MIN_JUDGED = 10_000  # rows of which the unreadable share is judged; nothing of a shorter file is written before its end
 NEW_USER = {"roleId": "R2", "statusId": "S1"}  # codes of an active customer
 
 
@@ -72,7 +74,11 @@ def import_events(
             f"Received: {listed(sorted(unknown))}."
         )
     file: EventSource = source or EventFile(
-        path, delimiter=options.delimiter, encoding=options.encoding, sheet_names=options.sheet_names
+        path,
+        delimiter=options.delimiter,
+        quote=options.quote,
+        encoding=options.encoding,
+        sheet_names=options.sheet_names,
     )
     file.require(options.columns())
     migrate(db)
@@ -82,20 +88,13 @@ def import_events(
     reader = RowReader(options, known_events, report, find_guests(file, options))
     for batch in file.batches(options.chunk):
         report.rows += batch.num_rows
-        try:
-            run.write(reader.read(batch))
-        except Duplicate as error:  # an id that was free when this import began is taken
-            raise Overloaded(
-                "Something else is adding rows to the same tables. Run the import again when it has ended."
-            ) from error
+        run.add(reader.read(batch), options.max_unreadable)
         if progress:
             progress(file.position, report.rows)
-    report.rows += file.malformed + file.dropped.total()
-    if not report.rows:
+    if not report.rows + file.dropped.total():
         raise UsageError(f"{path.name} should hold rows. Received: a header only.")
-    run.finish()
-    report.dropped += file.dropped + Counter({"line with too few or too many fields": file.malformed})
-    report.ignored = +report.ignored
+    run.finish(options.max_unreadable)
+    report.dropped, report.ignored = +report.dropped, +report.ignored
     return report
 
 
@@ -104,6 +103,11 @@ class _Import:
 
     def __init__(self, db: Database, file: EventSource, report: ImportReport) -> None:
         self._db, self._file, self._report = db, file, report
+        self._waiting: list[Events] = []
+        self._counted = (
+            Counter[str](),
+            Counter[str](),
+        )  # the file's dropped and ignored, as far as the report has them
         self._before = last_interaction(db)
         self._users, self._items = IdAllocator(known_ids(db, "Users")), IdAllocator(known_ids(db, "Products"))
         self._undescribed: dict[str, set[int]] = {"name": set(), "category": set()}
@@ -111,8 +115,35 @@ class _Import:
         self._priced_at: dict[int, int] = {}
         self._prices: dict[int, float] = {}
 
-    def write(self, events: Events) -> None:
-        """Write one chunk in one transaction."""
+    def add(self, events: Events, max_unreadable: float) -> None:
+        """Write chunks, one in a transaction each, once so much is read that one can say whether it is readable."""
+        self._waiting.append(events)
+        if self._report.rows >= MIN_JUDGED:
+            self._write_waiting(max_unreadable)
+
+    def _write_waiting(self, max_unreadable: float) -> None:
+        self._count_dropped()
+        self._report.refuse_unreadable(max_unreadable)
+        waiting, self._waiting = self._waiting, []
+        for events in waiting:
+            try:
+                self._write(events)
+            except Duplicate as error:  # an id that was free when this import began is taken
+                raise Overloaded(
+                    "Something else is adding rows to the same tables. Run the import again when it has ended."
+                ) from error
+
+    def _count_dropped(self) -> None:
+        """Count what the file has left out since the last call."""
+        dropped, ignored = self._counted
+        new = self._file.dropped - dropped
+        self._report.rows += new.total()
+        self._report.dropped += new
+        self._report.ignored += self._file.ignored - ignored
+        self._report.unreadable.update(self._file.unreadable)
+        self._counted = Counter(self._file.dropped), Counter(self._file.ignored)
+
+    def _write(self, events: Events) -> None:
         users, new_users = self._users.numbers(events.users, events.rows)
         items, new_items = self._items.numbers(events.items, events.rows)
         stamps = [text.replace("T", " ") for text in events.seconds.astype("datetime64[s]").astype(str).tolist()]
@@ -125,8 +156,13 @@ class _Import:
         self._report.new_users += len(new_users)
         self._report.new_products += len(new_items)
 
-    def finish(self) -> None:
-        """Write prices, of which the newest counts, and what is sold; delete what is void; tell what ids are odd."""
+    def finish(self, max_unreadable: float) -> None:
+        """Write the last chunks, prices, of which the newest counts, and what is sold; delete what is void.
+
+        Raises:
+            UsageError: More than the share `max_unreadable` of all rows is unreadable.
+        """
+        self._write_waiting(max_unreadable)
         write_prices(self._db, self._prices)
         renumber(self._db)
         self._report.priced_products = len(self._prices)

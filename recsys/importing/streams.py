@@ -1,8 +1,7 @@
-"""The bytes and lines of files: archives and compression are opened, encodings recognised, lines split into fields."""
+"""The bytes and lines of files: archives and compression are opened, encodings recognised, JSON lines read."""
 
 from __future__ import annotations
 
-import csv
 import gzip
 import json
 import re
@@ -91,22 +90,6 @@ def text_of(stream: BinaryIO, start: bytes, encoding: str) -> TextIOWrapper:
     """Return the text of a stream. A byte order mark in `start` wins over the encoding."""
     marked = next((name for start_bytes, name in _MARKS.items() if start.startswith(start_bytes)), None)
     return TextIOWrapper(stream, marked or encoding, newline="")
-
-
-def split_lines(text: TextIOWrapper, delimiter: str, *, quoted: bool) -> Iterator[list[Any]]:
-    """Yield the fields of each line; an empty line has none.
-
-    Args:
-        text: The lines.
-        delimiter: One character, or several, such as `::`, between fields that are never quoted.
-        quoted: Whether fields may stand in quotes, which can hold delimiters and line breaks.
-    """
-    if len(delimiter) > 1:
-        for line in text:
-            bare = line.rstrip("\r\n")
-            yield bare.split(delimiter) if bare else []
-    else:
-        yield from csv.reader(text, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
 
 
 def is_json_lines(start: bytes, encoding: str) -> bool:

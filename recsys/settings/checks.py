@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -86,7 +87,20 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _is_name(value: Any) -> bool:
+_PART = r"""(?:[\w$-]+|"(?:[^"\x00-\x1f]|"")+"|`(?:[^`\x00-\x1f]|``)+`)"""  # bare, or in the quotes of SQL
+_NAME = re.compile(rf"(?!\d+(?:\.|\Z)){_PART}(?:\.{_PART})*")
+
+
+def is_name(value: object) -> bool:
+    """Return whether a value names a table or a column, with a schema if need be.
+
+    >>> [is_name(text) for text in ("shop.orders", "wp-orders", "customerId", '"our orders"', "a b", "1", "a > 0")]
+    [True, True, True, True, False, False, False]
+    """
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
+def _is_module(value: Any) -> bool:
     return isinstance(value, str) and all(part.isidentifier() for part in value.split("."))
 
 
@@ -113,8 +127,8 @@ REPEAT_DAYS = {"hide": math.inf, "allow": 0.0}
 
 TRUTH = SettingCheck("true or false", lambda value: isinstance(value, bool))
 TEXT = SettingCheck("a text that is not empty", _is_text)
-NAME = SettingCheck("a plain table or column name", _is_name)
-MODULE = SettingCheck("the name of a Python module, such as my_shop.hooks, or none", _is_name)
+NAME = SettingCheck("a plain table or column name, or one in quotes", is_name)
+MODULE = SettingCheck("the name of a Python module, such as my_shop.hooks, or none", _is_module)
 NAMES = SettingCheck('a list of names in quotes, each once, such as ["purchase"]', _are_names, tuple)
 SOME_NAMES = SettingCheck(
     'a list of one name or more in quotes, each once, such as ["purchase"]',

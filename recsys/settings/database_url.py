@@ -41,6 +41,9 @@ class DatabaseUrl(Record):
         password: The account's password; empty for none.
         options: Names and values behind the URL's `?`, for the driver.
         setting: The setting that holds the URL, for messages.
+        own_tables: Where our own tables lie: a schema of PostgreSQL, a database of the same MySQL server, the path of
+            another SQLite file; empty for the place of the shop's.
+        cache_prefix: What the names of the backend's tables `recommendations` and `model_runs` begin with.
     """
 
     dialect: str
@@ -51,6 +54,8 @@ class DatabaseUrl(Record):
     password: Secret = field(default_factory=lambda: Secret(""))
     options: tuple[tuple[str, str | Secret], ...] = ()
     setting: str = field(default="DATABASE_URL", compare=False)
+    own_tables: str = ""
+    cache_prefix: str = ""
 
     @classmethod
     def parse(cls, text: str, *, root: Path | None = None, setting: str = "DATABASE_URL") -> DatabaseUrl:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +79,17 @@ def load_settings(environ: Mapping[str, str], root: Path) -> Settings:
     """
     variables = read_variables(environ, root)
     toml = _toml(variables.get("RECSYS_TOML"), root)
+    shop = read_shop(toml)
+    serve_url = _serve_database_url(variables.get(SERVE_URL, ""), root)
     return Settings(
-        database_url=_database_url(variables, root),
+        database_url=_with_own_tables(_database_url(variables, root), shop, root),
         models_dir=_models_dir(root / variables.get("MODELS_DIR", "models")),
-        shop=read_shop(toml),
+        shop=shop,
         training=read_training(toml),
         scoring_threads=_scoring_threads(variables.get("SCORING_THREADS", "")),
         lifecycle=read_lifecycle(toml),
         alert_webhook=_alert_webhook(variables.get(WEBHOOK, "")),
-        serve_database_url=_serve_database_url(variables.get(SERVE_URL, ""), root),
+        serve_database_url=serve_url and _with_own_tables(serve_url, shop, root),
         experiment=read_experiment(toml),
         privacy=read_privacy(toml),
     )
@@ -182,6 +184,17 @@ def _database_url(variables: Mapping[str, str], root: Path) -> DatabaseUrl:
         user=variables.get("DB_USER") or variables.get("DB_USERNAME") or "root",
         password=variables.get("DB_PASSWORD") or variables.get("DB_PASS") or "",
     )
+
+
+def _with_own_tables(url: DatabaseUrl, shop: Shop, root: Path) -> DatabaseUrl:
+    """Return a URL with the place of our own tables, and check that it is one."""
+    place = shop.own_tables
+    if place and url.dialect == "sqlite":
+        place = str(root / place)
+    elif place and not (place.isascii() and place.isidentifier()):
+        expected = "a plain name of a schema (PostgreSQL) or a database of the same server (MySQL)"
+        raise SettingsError(f"[shop] `own_tables` should be {expected}. Received: {shown(place)}.")
+    return replace(url, own_tables=place, cache_prefix=shop.cache_prefix)
 
 
 def _alert_webhook(text: str) -> Secret:

@@ -63,7 +63,7 @@ class Source(Record):
 class TableSource(Record):
     """A place where the shop keeps events, as one table and its columns.
 
-    Exactly one of `event`, `event_name` and `rating` is set.
+    Exactly one of `event`, `event_name` and `rating` is set. A name may be in the quotes of SQL.
 
     Attributes:
         table: The table's name, with its schema if need be.
@@ -76,6 +76,10 @@ class TableSource(Record):
         row_id: Column that orders rows with equal timestamps.
         event_id: Column of the sender's own ids of events; an event that was tracked under the same id is not read.
         contexts: Pairs of a context feature and its column.
+        where: SQL condition on the rows to read; None reads all.
+        purchase_when: SQL condition that holds for rows that are purchases; the others are no events.
+        returned_when: SQL condition that holds for rows whose goods came back; they are no events. Rows of other
+            purchases stay.
     """
 
     table: str
@@ -88,6 +92,9 @@ class TableSource(Record):
     row_id: str | None = None
     event_id: str | None = None
     contexts: tuple[tuple[str, str], ...] = ()
+    where: str | None = None
+    purchase_when: str | None = None
+    returned_when: str | None = None
 
 
 class TrackedSource(TableSource):
@@ -114,7 +121,7 @@ class ProductsTable(Record):
     Attributes:
         table: The table's name, with its schema if need be.
         id: Column of item ids.
-        active: SQL condition that holds for active products; None where all are active.
+        active: Column of flags, or SQL condition that holds for active products; None where all are active.
         category: Column of categories.
         brand: Column of brands.
         price: Column of prices.
@@ -156,6 +163,10 @@ class Shop(Record):
         guests: User ids, as text, that stand for guests, besides those that training finds.
         persons: User ids, as text, that are a user's, however many events they have.
         repeat_after_days: Days for which a purchased item stays hidden: infinity hides for ever, 0 never hides.
+        own_tables: Where our own tables lie, as `recsys.settings.database_url.DatabaseUrl` has it; empty for the place
+            of the shop's.
+        cache_prefix: What the names of the backend's tables `recommendations` and `model_runs` begin with.
+        max_unreadable: The largest share of a column's values that may be unreadable in training, 0 to 1.
     """
 
     sources: tuple[Source | TableSource, ...]
@@ -173,6 +184,9 @@ class Shop(Record):
     guests: tuple[str, ...] = ()
     persons: tuple[str, ...] = ()
     repeat_after_days: float = math.inf
+    max_unreadable: float = 0.2
+    own_tables: str = ""
+    cache_prefix: str = ""
 
 
 DEFAULT_SOURCES = (
@@ -202,15 +216,22 @@ _SHOP = {
         lambda value: NAMES.is_valid(value) and set(value) <= set(TRACKED_EVENTS),
         tuple,
     ),
+    "max_unreadable": number(0, 1),
+    "own_tables": TEXT,
+    "cache_prefix": SettingCheck(
+        "letters, digits and underscores, such as recsys_",
+        lambda value: isinstance(value, str) and value.isascii() and f"{value}t".isidentifier(),
+    ),
     "preset": TEXT,
     "table_prefix": SettingCheck(
         "a prefix of plain table names, or empty", lambda value: isinstance(value, str) and f"t{value}".isidentifier()
     ),
     "cards": SettingCheck("a table", lambda value: isinstance(value, Mapping)),
 }
+_ROLES = ("purchase_when", "returned_when")  # conditions on rows of purchases
 _SOURCE = {
     **dict.fromkeys(("table", "user", "item", "timestamp", "event", "rating", "row_id", "event_id"), NAME),
-    "event_name": TEXT,
+    **dict.fromkeys(("event_name", "where", *_ROLES), TEXT),
 }
 _SOURCE_TEXTS = {"since": TEXT, "one_user": TEXT}
 _PRODUCTS = {"query": TEXT, **dict.fromkeys((column.name for column in fields(ProductsTable)), NAME), "active": TEXT}
@@ -233,10 +254,11 @@ def read_shop(toml: Mapping[str, Any]) -> Shop:
         if not name.isidentifier() or name in _NO_CONTEXTS:
             names = f"plain names, other than {listed(sorted(_NO_CONTEXTS))}"
             raise SettingsError(f"[shop] `context_columns` should be {names}. Received: {shown(name)}.")
+    purchase = next(iter(values.get("purchase_events", ())), "purchase")
     repeat_after_days = values.pop("repeat", math.inf)
     tracked_events = values.pop("tracked_events", ())
     shop = Shop(
-        sources=_sources(toml["sources"], contexts) if "sources" in toml else _default_sources(contexts),
+        sources=_sources(toml["sources"], contexts, purchase) if "sources" in toml else _default_sources(contexts),
         products=_products(toml["products"]) if "products" in toml else None,
         cards=_cards(values.pop("cards")) if "cards" in values else None,
         event_weights=_event_weights(toml["events"]) if "events" in toml else DEFAULT_EVENT_WEIGHTS,
@@ -309,15 +331,23 @@ def _default_sources(contexts: Sequence[str]) -> tuple[TableSource, ...]:
     return replace(interactions, contexts=tuple((name, name) for name in contexts if name == "device_type")), comments
 
 
-def _sources(blocks: object, contexts: Sequence[str]) -> tuple[Source | TableSource, ...]:
+def _sources(blocks: object, contexts: Sequence[str], purchase: str) -> tuple[Source | TableSource, ...]:
     if not isinstance(blocks, list) or not blocks:
         raise SettingsError(f"[[sources]] should be one block or more. Received: {shown(blocks)}.")
     numbered = [f"[[sources]] (block {number})" for number in range(1, len(blocks) + 1)]
     places = ["[[sources]]"] if len(blocks) == 1 else numbered
-    return tuple(_source(block, contexts, place) for block, place in zip(blocks, places, strict=True))
+    return tuple(_source(block, contexts, purchase, place) for block, place in zip(blocks, places, strict=True))
 
 
-def _source(block: object, contexts: Sequence[str], where: str) -> Source | TableSource:
+def _source(block: object, contexts: Sequence[str], purchase: str, where: str) -> Source | TableSource:
+    """Return a checked block of [[sources]].
+
+    Args:
+        block: The block.
+        contexts: The context columns of [shop].
+        purchase: The shop's name of a purchase, which a source with conditions on purchases need not give.
+        where: The block's place in the file, for messages.
+    """
     names = set(block) if isinstance(block, Mapping) else set()
     received = listed(sorted(names)) or "nothing"
     if names & set(_SOURCE_TEXTS):
@@ -326,6 +356,11 @@ def _source(block: object, contexts: Sequence[str], where: str) -> Source | Tabl
             raise SettingsError(f"{where} should hold {expected}. Received: {received}.")
         return Source(**checked(block, _SOURCE_TEXTS, where))
     values = checked(block, {**_SOURCE, **dict.fromkeys((*contexts, "device_type"), NAME)}, where)
+    if names & set(_ROLES):
+        if names & {"event", "rating"}:
+            expected = f"{listed(_ROLES)} only where every row is one event, as by `event_name`"
+            raise SettingsError(f"{where} should hold {expected}; `where` leaves out rows. Received: {received}.")
+        values, names = {"event_name": purchase, **values}, {*names, "event_name"}
     if not {"table", "user", "item", "timestamp"} <= names or len(names & {"event", "event_name", "rating"}) != 1:
         expected = "`table`, `user`, `item`, `timestamp` and one of `event`, `event_name`, `rating`"
         raise SettingsError(f"{where} should name {expected}. Received: {received}.")

@@ -39,7 +39,10 @@ _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?", re.ASCII)
 _PLAIN_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?", re.ASCII)
 _TEXT_IN_HEX = re.compile(TEXT_IN_HEX)
 _RANK = re.compile(r"-?\d{1,18}", re.ASCII)
-_YES, _NO = frozenset({"true", "t", "yes", "y", "on"}), frozenset({"false", "f", "no", "n", "off"})
+_YES, _NO = (
+    frozenset({"true", "t", "yes", "y", "on", "active", "enabled"}),
+    frozenset({"false", "f", "no", "n", "off", "inactive", "disabled"}),
+)
 _BYTES = (bytes, bytearray, memoryview)
 _APART = frozenset({int, str, bytes, NoneType})  # values of two of these types are never equal
 _HASHABLE = _APART | {float, bool, Decimal, UUID, datetime, date}

@@ -19,6 +19,7 @@ from recsys.errors import DatabaseUnavailable, DeadlineExceeded, Overloaded, Rec
 from recsys.errors.wording import listed
 from recsys.settings.database_url import DatabaseUrl
 from recsys.store.drivers.base import Driver, Duplicate, NotAllowed, Rows, Syntax, UnusableValue
+from recsys.store.names import Names, written
 
 __all__ = ["Database", "Duplicate", "NotAllowed", "Stream", "Tracer", "UnusableValue", "bind", "connect"]
 
@@ -66,7 +67,9 @@ def connect(
         raise DatabaseUnavailable(f"The database of {url.setting} cannot be reached: {_words(error)}") from error
     except (ValueError, RuntimeError) as error:  # a wrong option; a login method whose package is missing
         raise SettingsError(f"{url.setting} cannot be used: {_words(error)}") from error
-    return Database(driver, connection, STATEMENT_TIMEOUT_S if timeout_s is None else timeout_s, tracer)
+    database = Database(driver, connection, STATEMENT_TIMEOUT_S if timeout_s is None else timeout_s, tracer)
+    database.names.own_tables, database.cache_prefix = url.own_tables, url.cache_prefix
+    return database
 
 
 class Database:
@@ -76,7 +79,11 @@ class Database:
         driver: The driver that opened it.
         syntax: What the database writes in its own way.
         dialect: `sqlite`, `mysql` or `postgresql`.
+        names: How the database spells names in texts.
+        cache_prefix: What the names of the backend's cache begin with.
     """
+
+    cache_prefix = ""
 
     def __init__(self, driver: Driver, connection: Any, statement_s: float, tracer: Tracer | None) -> None:
         self.driver = driver
@@ -87,6 +94,7 @@ class Database:
         self._tracer = tracer
         self._in_transaction = False
         self._until: float | None = None
+        self.names = Names(driver.syntax, self.query)
 
     def __enter__(self) -> Self:
         return self
@@ -172,7 +180,7 @@ class Database:
         Raises:
             ValueError: A row lacks a value.
         """
-        parts = _parts(sql, self.syntax)
+        parts = _parts(self.names.in_full(sql), self.syntax)
         text = "".join(literal + placeholder for literal, _, placeholder in parts)
         names = [name for _, name, _ in parts if name]
         changed = 0
@@ -234,7 +242,7 @@ class Database:
             self._in_transaction = False
 
     def _bound(self, sql: str, params: Parameters | None) -> tuple[str, dict[str, Any]]:
-        text, values = bind(sql, params or {}, self.syntax)
+        text, values = bind(self.names.in_full(sql), params or {}, self.syntax)
         if self._tracer:
             self._tracer(text, values)
         return text, values
@@ -273,7 +281,7 @@ class Database:
 
     def _project_error(self, error: Exception, sql: str) -> RecsysError:
         """Return the project's error for a driver's error."""
-        kind, statement = self.driver.meaning(error), " ".join(sql.split())[:300]
+        kind, statement = self.driver.meaning(error), " ".join(written(sql).split())[:300]
         if kind is NotAllowed:
             return kind(
                 f"The database's account should have the right to do this. Received: {_words(error)}. "

@@ -85,7 +85,7 @@ def read_interactions(
                 n_read += len(rows)
                 if progress:
                     progress(len(rows))
-        reading.finish("[[sources]]", tell)
+        reading.finish("[[sources]]", tell, shop.max_unreadable)
         of_source = _joined(chunks, shop)
         if isinstance(mapped, TrackedSource):
             of_source = _in_the_shops_types(of_source, _joined(events, shop), db, shop, dropped)

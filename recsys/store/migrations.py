@@ -23,6 +23,8 @@ CREATE TABLE IF NOT EXISTS rec_schema_migrations (
 RECORD = "rec_schema_migrations"
 _OLD_RECORD = "schema_migrations"  # its earlier name, which other programs use for a table of theirs
 _OF_THE_SHOP = "0001_shop.sql"
+_CACHE = "0004_cache.sql"
+_CACHE_NAME = re.compile(r"\b(?:recommendations|model_runs)(?=\b|_by)")
 _OPTIONAL = frozenset(  # what training does not need
     {"0003_lists.sql", "0004_cache.sql", "0005_guest_events.sql", "0006_answer_counts.sql", "0007_tracking.sql"}
 )
@@ -51,6 +53,7 @@ def migrate(db: Database, *, shop: bool = True) -> list[str]:
         NotAllowed: The account may not create our tables.
     """
     with _in_turn(db):
+        _create_place(db)
         _begin_record(db)
         names = sorted(file.name for file in _FOLDER.glob("*.sql"))
         return [
@@ -62,7 +65,7 @@ def migrate(db: Database, *, shop: bool = True) -> list[str]:
 
 def own_tables(db: Database) -> list[str]:
     """Return the names of our tables, also of missing ones, without those that another program has taken."""
-    texts = [_RECORD.strip(), *_own_statements()]
+    texts = [_RECORD.strip(), *(_with_prefix(text, db) for text in _own_statements())]
     foreign = {created[1] for created, _ in _foreign(db, texts)}
     return [created[1] for created in filter(None, map(_TABLE.match, texts)) if created[1] not in foreign]
 
@@ -77,9 +80,11 @@ def columns(db: Database, table: str) -> list[str]:
 
     Args:
         db: The database.
-        table: A table's name as in a statement, unquoted.
+        table: The name of one of our tables as in a statement, unquoted.
     """
-    return [str(name) for (name,) in db.query(db.syntax.columns, {"table": table})]
+    return [
+        str(name) for (name,) in db.query(db.syntax.columns, {"table": table, "place": db.names.own_tables or None})
+    ]
 
 
 def statements(name: str, dialect: str) -> list[str]:
@@ -115,6 +120,19 @@ def _in_turn(db: Database) -> Iterator[None]:
                 db.query(give)
 
 
+def _with_prefix(text: str, db: Database) -> str:
+    """Return a statement of ours with the prefix of the backend's cache in the names of its tables and indices."""
+    return _CACHE_NAME.sub(rf"{db.cache_prefix}\g<0>", text)
+
+
+def _create_place(db: Database) -> None:
+    """Create the schema of our tables if it is missing; SQLite makes the file as it opens it."""
+    if db.names.own_tables and db.dialect != "sqlite":
+        known = "SELECT 1 FROM information_schema.schemata WHERE schema_name = :place"
+        if not db.query(known, {"place": db.names.own_tables}):
+            db.execute(f"CREATE SCHEMA {db.syntax.quoted(db.names.own_tables)}")
+
+
 def _own_statements() -> list[str]:
     """Return the statements of all migrations but the shop's, in SQLite's dialect; all dialects have the same names."""
     names = sorted({file.name for file in _FOLDER.glob("*.sql")} - {_OF_THE_SHOP})
@@ -139,7 +157,11 @@ def _apply(db: Database, name: str, *, optional: bool) -> bool:
     with db.atomic():
         if db.query(f"SELECT name FROM {RECORD} WHERE name = :name", {"name": name}):  # noqa: S608 - our own name
             return False
-        texts = statements(name, db.dialect)
+        if (
+            name == _CACHE and db.names.own_tables
+        ):  # the backend, whose cache it is, looks for it beside the shop's tables
+            return False
+        texts = [_with_prefix(text, db) for text in statements(name, db.dialect)]
         if optional and list(_foreign(db, texts)):
             return False
         if name != _OF_THE_SHOP:  # a shop may have tables of the default schema with fewer columns
@@ -177,8 +199,9 @@ def _refuse_foreign(db: Database, texts: Iterable[str]) -> None:
         raise SettingsError(
             f"The table `{created[1]}` should be recsys' own, with the columns {listed(_our_columns(created))}. "
             f"Received: a table with {listed(existing)}. "
-            "Rename it; or let DATABASE_URL name a database (PostgreSQL: a schema, by search_path) of recsys' own, "
-            "and name the shop's tables in recsys.toml with theirs in front, such as shop.orders."
+            "Rename it; or name another place of recsys' own tables by `own_tables` of [shop] in recsys.toml: a schema "
+            "(PostgreSQL), a database of the same server (MySQL) or a file (SQLite). For `recommendations` and "
+            "`model_runs`, `cache_prefix` names a prefix."
         )
 
 

@@ -21,7 +21,18 @@ from recsys.store.native_ids import native_ids
 from recsys.store.reading import Reading
 from recsys.store.shop_mapping import derived_table, products_sql
 
-INACTIVE = ("0", "0.0", "false", "f", "no", "n", "off", "")  # flags as text; other words are read by `truth`
+INACTIVE = (
+    "0",
+    "0.0",
+    "false",
+    "f",
+    "no",
+    "n",
+    "off",
+    "inactive",
+    "disabled",
+    "",
+)  # flags as text; other words are read by `truth`
 DESCRIPTION = ("category", "brand", "price")  # columns besides the id and the flag
 READERS: Mapping[str, Callable[[Sequence[Any]], NDArray]] = {
     "category": label_array,
@@ -88,7 +99,7 @@ def read_catalogue(db: Database, shop: Shop, *, tell: Callable[[str], None] | No
     }
     for name, readable in known.items():
         reading.add(name, raw[places[name]], readable, list(rows), blank_is_nothing=name != "price")
-    reading.finish("[products]", tell)
+    reading.finish("[products]", tell, shop.max_unreadable)
     return Catalogue(
         items=joined_ids([id_array(list(rows), {})]),
         active=np.array([flag is True for flag in active], np.bool_),

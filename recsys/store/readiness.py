@@ -11,6 +11,7 @@ from recsys.store.cards import COLUMNS as CARD_COLUMNS
 from recsys.store.database import Database, NotAllowed
 from recsys.store.encoders import TABLES
 from recsys.store.migrations import columns, migrate, own_tables, own_views
+from recsys.store.names import written
 from recsys.store.shop_mapping import derived_table, first_table, has_ratings, products_sql, source_sql
 
 SOURCE_COLUMNS = ("user_id", "item_id", "timestamp")
@@ -79,7 +80,7 @@ def _check_columns(
         with closing(db.stream(f"SELECT * FROM {derived_table(text, 's')} LIMIT 0", params)) as stream:  # noqa: S608 - the shop's own text
             received = [name.lower() for name in stream.columns]
     except NotAllowed as error:
-        grants = db.driver.grants_to_read(db.query, str(error.__cause__), text)
+        grants = db.driver.grants_to_read(db.query, str(error.__cause__), written(text))
         raise SettingsError(
             f"{where} should be readable. Received: {_reason(error)}.\n{_MAY_GRANT}\n\n{grants}\n"
         ) from error

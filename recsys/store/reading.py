@@ -21,6 +21,13 @@ READABLE: Mapping[str, str] = {
     "price": "numbers from 0 with a dot, without a currency",
     "name": "text",
 }
+LOUD = 0.01  # a larger share of unreadable values is a warning
+_CAST = "CAST them in recsys.toml"
+_WAYS_OUT: Mapping[str, str] = {
+    "user_id": f"{_CAST}; HEX() writes bytes as text",
+    "item_id": f"{_CAST}; HEX() writes bytes as text",
+    "active": f"{_CAST}, or name a condition such as state = 'on sale'",
+}
 LABEL = "text of 1 to 512 bytes"  # categories, brands, contexts
 
 
@@ -38,6 +45,11 @@ class Column:
         self.present = self.unread = 0
         self.example = ""
         self.is_blank = True
+
+    @property
+    def share(self) -> str:
+        """How many of the values could not be read, for messages."""
+        return f"{self.unread:,} of {self.present:,}"
 
     @property
     def is_unreadable(self) -> bool:
@@ -94,25 +106,32 @@ class Reading:
             tally.example = f"{shortened(column[place])} ({self._row} {shortened(row_names[place])})"
         return unread
 
-    def finish(self, where: str, tell: Callable[[str], None] | None) -> None:
-        """Report unreadable values, or refuse a table with a column without any readable value.
+    def finish(self, where: str, tell: Callable[[str], None] | None, most: float) -> None:
+        """Report unreadable values, or refuse a table of which too much cannot be read.
 
         Args:
             where: The part of recsys.toml that maps the table.
-            tell: Called with a line for each column with unreadable values.
+            tell: Called with a line for each column with unreadable values; a warning if they are more than 1 %.
+            most: The largest share of a column's values that may be unreadable. All of them never may.
 
         Raises:
-            SettingsError: A column has no readable value; the message names it, shows a value and says what to do.
+            SettingsError: A column has more; the message names it, shows a value and says what to do.
         """
         for name, column in self.columns.items():
-            if column.is_unreadable:
-                received = f"{column.present:,} values that are none, e.g. {column.example}"
-                raise SettingsError(
-                    f"{where} {self._called(name)} should hold {READABLE.get(name, LABEL)}. "
-                    f"Received: {received}. CAST them in recsys.toml."
-                )
+            if column.is_unreadable or (column.unread > most * column.present and not column.is_blank):
+                raise SettingsError(self._refusal(where, name, column, most))
             if column.unread and tell:
-                tell(f"{self._called(name)}: {column.unread:,} of {column.present:,} unreadable, e.g. {column.example}")
+                warning = "WARNING: " if column.unread > LOUD * column.present else ""
+                tell(f"{warning}{self._called(name)}: {column.share} unreadable, e.g. {column.example}")
+
+    def _refusal(self, where: str, name: str, column: Column, most: float) -> str:
+        count, way_out = f"{column.present:,}", _WAYS_OUT.get(name, _CAST)
+        if not column.is_unreadable:
+            count, way_out = column.share, f"{way_out}, or allow more than {most:.0%} by `max_unreadable` of [shop]"
+        return (
+            f"{where} {self._called(name)} should hold {READABLE.get(name, LABEL)}. "
+            f"Received: {count} values that are none, e.g. {column.example}. {way_out}."
+        )
 
     def _called(self, name: str) -> str:
         return f"`{name}` of {self._table}" if self._table else name

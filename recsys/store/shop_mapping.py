@@ -6,6 +6,9 @@ import re
 from functools import lru_cache
 
 from recsys.settings import ProductsTable, Source, TableSource, TrackedSource
+from recsys.settings.checks import is_name
+from recsys.settings.shop import DEFAULT_SOURCES
+from recsys.store.names import NAME_IN_TEXT, marked, written
 
 DEFAULT_PRODUCTS = (
     "SELECT p.id AS item_id, CASE WHEN p.statusId = 'S1' THEN 1 ELSE 0 END AS active, "
@@ -13,7 +16,9 @@ DEFAULT_PRODUCTS = (
     "(SELECT MIN(COALESCE(d.discountPrice, d.originalPrice)) FROM Productdetails d WHERE d.productId = p.id) AS price, "
     "p.name AS name FROM Products p"
 )
-_FROM = re.compile(r"\bFROM\s+([\w.]+)", re.IGNORECASE)
+_DEFAULT_TABLES = frozenset(source.table for source in DEFAULT_SOURCES)  # whose names are never quoted
+_NO_COLUMNS = frozenset({"true", "false", "null"})
+_FROM = re.compile(rf"\bFROM\s+({NAME_IN_TEXT})", re.IGNORECASE)
 _IN_BRACKETS = re.compile(r"\([^()]*\)")
 _NAME = re.compile(r"\bAS\s+name\b", re.IGNORECASE)
 _RATING = re.compile(r"\bAS\s+rating\b", re.IGNORECASE)
@@ -23,30 +28,33 @@ _RATING = re.compile(r"\bAS\s+rating\b", re.IGNORECASE)
 def source_sql(source: Source | TableSource) -> Source:
     """Return a source's two SQL texts: the shop's own, or those that read its table.
 
-    The settings have checked that names of tables and columns are identifiers.
+    The settings have checked that names of tables and columns are names. In the texts they have marks, but for those of
+    the default schema.
     """
     if isinstance(source, Source):
         return source
     if isinstance(source, TrackedSource):
         return _tracked_sql(source)
-    if source.rating:
-        event, alias, condition = source.rating, "rating", f" AND {source.rating} IS NOT NULL"
-    else:
-        event = source.event or "'" + (source.event_name or "").replace("'", "''") + "'"
-        alias, condition = "event", ""
+    name = str if source.table in _DEFAULT_TABLES else marked
+    event = "'" + (source.event_name or "").replace("'", "''") + "'"
     columns = {
-        "user_id": source.user,
-        "item_id": source.item,
-        alias: event,
-        "timestamp": source.timestamp,
-        "row_id": source.row_id or "0",
-        **dict(source.contexts),
+        "user_id": name(source.user),
+        "item_id": name(source.item),
+        "rating" if source.rating else "event": name(source.rating or source.event or "") or event,
+        "timestamp": name(source.timestamp),
+        "row_id": name(source.row_id or "") or "0",
+        **{context: name(column) for context, column in source.contexts},
     }
-    selected = ", ".join(f"{column} AS {name}" for name, column in columns.items())
-    select = f"SELECT {selected} FROM {source.table}"  # noqa: S608 - identifiers only
+    selected = ", ".join(f"{column} AS {alias}" for alias, column in columns.items())
+    select = f"SELECT {selected} FROM {name(source.table)}"  # noqa: S608 - names that are checked
+    conditions = f" AND {name(source.rating)} IS NOT NULL" if source.rating else ""
+    for condition in filter(None, (source.where, source.purchase_when)):
+        conditions += f" AND (\n{condition}\n)"  # on lines of their own, for they may end with a comment
+    if source.returned_when:
+        conditions += f" AND CASE WHEN (\n{source.returned_when}\n) THEN 0 ELSE 1 END = 1"  # null is no return
     return Source(
-        since=f"{select} WHERE {source.timestamp} >= :since{condition}",
-        one_user=f"{select} WHERE {source.user} = :user_id{condition}",
+        since=f"{select} WHERE {name(source.timestamp)} >= :since{conditions}",
+        one_user=f"{select} WHERE {name(source.user)} = :user_id{conditions}",
     )
 
 
@@ -65,9 +73,10 @@ def _tracked_sql(source: TrackedSource) -> Source:
     )
     conditions = f" AND t.product_id IS NOT NULL AND t.interaction_type IN ({events})"
     for table, event_id in source.event_ids:
+        name = str if table in _DEFAULT_TABLES else marked
         # A look-up for each row, by the index. Of NOT EXISTS, PostgreSQL makes a join, and of texts that it cannot
         # estimate one that reads the whole table for each row.
-        conditions += f" AND (SELECT COUNT(*) FROM {table} o WHERE o.{event_id} = t.event_id) = 0"  # noqa: S608 - identifiers
+        conditions += f" AND (SELECT COUNT(*) FROM {name(table)} o WHERE o.{name(event_id)} = t.event_id) = 0"  # noqa: S608 - names that are checked
     everybody, one_user = conditions, conditions
     if "wishlist" in names:
         everybody += _without_removed(source.table)
@@ -102,17 +111,26 @@ def products_sql(products: str | ProductsTable | None) -> str:
     if isinstance(products, str):
         return products
     columns = {
-        "item_id": products.id,
-        "active": f"CASE WHEN {products.active} THEN 1 ELSE 0 END" if products.active else "1",
-        "category": products.category or "NULL",
-        "brand": products.brand or "NULL",
-        "price": products.price or "NULL",
-        "name": products.name or "NULL",
-        **({"parent": products.parent} if products.parent else {}),
-        "tags": products.tags or "NULL",
+        "item_id": marked(products.id),
+        "active": _flag(products.active),
+        "category": marked(products.category or "") or "NULL",
+        "brand": marked(products.brand or "") or "NULL",
+        "price": marked(products.price or "") or "NULL",
+        "name": marked(products.name or "") or "NULL",
+        **({"parent": marked(products.parent)} if products.parent else {}),
+        "tags": marked(products.tags or "") or "NULL",
     }
     selected = ", ".join(f"{column} AS {name}" for name, column in columns.items())
-    return f"SELECT {selected} FROM {products.table}"  # noqa: S608 - identifiers, and the shop's own condition
+    return f"SELECT {selected} FROM {marked(products.table)}"  # noqa: S608 - names, and the shop's own condition
+
+
+def _flag(active: str | None) -> str:
+    """Return the expression of a flag: a column as it is, so that its words are read as flags, or a condition."""
+    if active is None:
+        return "1"
+    if is_name(active) and active.lower() not in _NO_COLUMNS:
+        return marked(active)
+    return f"CASE WHEN {active} THEN 1 ELSE 0 END"
 
 
 @lru_cache(maxsize=64)
@@ -147,7 +165,7 @@ def first_table(sql: str) -> str:
     while sql != (outer := _IN_BRACKETS.sub("", sql)):
         sql = outer
     table = _FROM.search(sql)
-    return table[1] if table else ""
+    return written(table[1]) if table else ""
 
 
 def derived_table(sql: str, alias: str) -> str:

@@ -176,7 +176,7 @@ CASES: Mapping[str, Case] = {
             "order cancelled": 2,
             "order pending": 2,
             "order voided": 1,
-            "quantity of 0 or illegible": 1,
+            "quantity of 0 or below": 1,
             "no user": 1,
         },
         products={"pen": ("Pen", "Writing", 10.0), "INK": ("Ink", None, 10.0)},

@@ -10,7 +10,7 @@ import numpy as np
 
 from recsys.importing.id_allocation import FIRST_ASSIGNED, IdAllocator, spelled
 from recsys.importing.options import ImportOptions
-from recsys.importing.rows import ImportReport
+from recsys.importing.report import ImportReport
 from recsys.importing.run import import_events
 from recsys.settings import load_settings
 from recsys.store import connect

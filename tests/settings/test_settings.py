@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from recsys.errors import SettingsError
 from recsys.settings import load_settings
 from recsys.settings.settings import _dotenv as read_dotenv
+from recsys.store.names import written
 from recsys.store.shop_mapping import source_sql
 from tests.bridge.test_bridge import run
 from tests.helpers.entry_points import code
@@ -31,6 +32,7 @@ SHARE = "a number from 0 to 1"
 COUNT = "a whole number from 1 to 1,000,000,000"
 BOTH = "[[sources]] should hold both `since` and `one_user` and no more"
 SOURCE_NAMES = "[[sources]] should name `table`, `user`, `item`, `timestamp` and one of `event`, `event_name`, `rating`"
+PLAIN_NAME = "a plain table or column name, or one in quotes"
 PRODUCT_NAMES = "[products] should hold `query` alone, or `table` and `id`"
 TRAINING_NAMES = (
     "`dim`, `factors`, `epochs`, `samples`, `halving`, `batch`, `window`, `loss`, `negatives`, `shared_negatives`, "
@@ -139,12 +141,18 @@ FAULTS: Mapping[str, tuple[str, str, str]] = {
         "[[sources]] should hold `table`, `user`, `item`, `timestamp`, `event`, `rating`, `row_id`",
         "`rowid`",
     ),
-    f"{SOURCE}row_id = 'a; DROP'": ("[[sources]] `row_id` should be a plain table or column name", '"a; DROP"'),
-    f"{SOURCE}row_id = 3": ("[[sources]] `row_id` should be a plain table or column name", "3"),
-    f"{SOURCE}device_type = 'a b'": ("[[sources]] `device_type` should be a plain table or column name", '"a b"'),
+    f"{SOURCE}purchase_when = 'paid'": (
+        "[[sources]] should hold `purchase_when`, `returned_when` only where every row is one event",
+        "`event`, `item`, `purchase_when`, `table`, `timestamp`, `user`",
+    ),
+    f"{SOURCE}where = ''": ("[[sources]] `where` should be a text that is not empty", '""'),
+    "[shop]\nmax_unreadable = 2": ("[shop] `max_unreadable` should be a number from 0 to 1", "2"),
+    f"{SOURCE}row_id = 'a; DROP'": (f"[[sources]] `row_id` should be {PLAIN_NAME}", '"a; DROP"'),
+    f"{SOURCE}row_id = 3": (f"[[sources]] `row_id` should be {PLAIN_NAME}", "3"),
+    f"{SOURCE}device_type = 'a b'": (f"[[sources]] `device_type` should be {PLAIN_NAME}", '"a b"'),
     f"[[sources]]\n{TABLE}event_name = 1": ("[[sources]] `event_name` should be a text that is not empty", "1"),
     f"[[sources]]\n{TABLE}event_name = ''": ("[[sources]] `event_name` should be a text that is not empty", '""'),
-    f"{SOURCE}{SOURCE}row_id = 1": ("[[sources]] (block 2) `row_id` should be a plain table or column name", "1"),
+    f"{SOURCE}{SOURCE}row_id = 1": (f"[[sources]] (block 2) `row_id` should be {PLAIN_NAME}", "1"),
     # products
     "[products]": (PRODUCT_NAMES, "nothing"),
     "[products]\nquery = 5": ("[products] `query` should be a text that is not empty", "5"),
@@ -153,7 +161,7 @@ FAULTS: Mapping[str, tuple[str, str, str]] = {
     "[products]\nid = 'i'": (PRODUCT_NAMES, "`id`"),
     f"{PRODUCTS}active = 3": ("[products] `active` should be a text that is not empty", "3"),
     f"{PRODUCTS}active = ''": ("[products] `active` should be a text that is not empty", '""'),
-    f"{PRODUCTS}price = 'p / 100'": ("[products] `price` should be a plain table or column name", '"p / 100"'),
+    f"{PRODUCTS}price = 'p / 100'": (f"[products] `price` should be {PLAIN_NAME}", '"p / 100"'),
     f"{PRODUCTS}colour = 'c'": ("[products] should hold `query`, `table`, `id`, `active`, ", "`colour`"),
     # training
     "[training]\nepoch = 3": (f"[training] should hold {TRAINING_NAMES}", "`epoch`"),
@@ -237,7 +245,7 @@ loss = "bce"
         (),
     )
     assert dict(settings.shop.event_weights) == {"order": 1.0, "return": -1.0}
-    assert source_sql(settings.shop.sources[0]).since == (
+    assert written(source_sql(settings.shop.sources[0]).since) == (
         "SELECT Käufer AS user_id, i AS item_id, e AS event, w AS timestamp, 0 AS row_id, c AS channel "
         "FROM shop.activity WHERE w >= :since"
     )

@@ -156,7 +156,7 @@ def test_a_table_that_training_cannot_share_is_refused_by_name_columns_and_way_o
 
     columns = COLUMNS.get(table, "name applied_at").replace(" ", ", ")
     expected = f"The table `{table}` should be recsys' own, with the columns {columns}. "
-    assert str(caught.value).startswith(expected + "Received: a table with id, owner. Rename it; or let")
+    assert str(caught.value).startswith(expected + "Received: a table with id, owner. Rename it; or name another place")
 
 
 def test_the_whole_schema_is_not_created_beside_the_shops_own_recommendations(bare_db: Database) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from recsys.settings import ProductsTable, Shop, Source, TableSource, TrackedSource, load_settings
+from recsys.store.names import written
 from recsys.store.shop_mapping import products_sql, source_sql
 
 TABLE = 'table = "shop.activity"\nuser = "u"\nitem = "i"\ntimestamp = "w"\n'
@@ -20,17 +21,17 @@ STARS = TableSource("Comments", "userId", "productId", "createdAt", rating="star
 SOURCES = {
     "a column of events": (
         PLAIN,
-        "SELECT u AS user_id, i AS item_id, e AS event, w AS timestamp, 0 AS row_id FROM shop.activity "
-        "WHERE w >= :since",
-        "SELECT u AS user_id, i AS item_id, e AS event, w AS timestamp, 0 AS row_id FROM shop.activity "
-        "WHERE u = :user_id",
+        "SELECT `u` AS user_id, `i` AS item_id, `e` AS event, `w` AS timestamp, 0 AS row_id FROM `shop`.`activity` "
+        "WHERE `w` >= :since",
+        "SELECT `u` AS user_id, `i` AS item_id, `e` AS event, `w` AS timestamp, 0 AS row_id FROM `shop`.`activity` "
+        "WHERE `u` = :user_id",
     ),
     "one event for all rows, quoted": (
         TableSource("t", "u", "i", "w", event_name="it's :seen 10%"),
-        "SELECT u AS user_id, i AS item_id, 'it''s :seen 10%' AS event, w AS timestamp, 0 AS row_id "
-        "FROM t WHERE w >= :since",
-        "SELECT u AS user_id, i AS item_id, 'it''s :seen 10%' AS event, w AS timestamp, 0 AS row_id "
-        "FROM t WHERE u = :user_id",
+        "SELECT `u` AS user_id, `i` AS item_id, 'it''s :seen 10%' AS event, `w` AS timestamp, 0 AS row_id "
+        "FROM `t` WHERE `w` >= :since",
+        "SELECT `u` AS user_id, `i` AS item_id, 'it''s :seen 10%' AS event, `w` AS timestamp, 0 AS row_id "
+        "FROM `t` WHERE `u` = :user_id",
     ),
     "a column of ratings": (
         STARS,
@@ -41,21 +42,39 @@ SOURCES = {
     ),
     "contexts and the order of rows": (
         TableSource("t", "u", "i", "w", event="Käufe", row_id="r", contexts=(("channel", "c"), ("device_type", "d"))),
-        "SELECT u AS user_id, i AS item_id, Käufe AS event, w AS timestamp, r AS row_id, c AS channel, "
-        "d AS device_type FROM t WHERE w >= :since",
-        "SELECT u AS user_id, i AS item_id, Käufe AS event, w AS timestamp, r AS row_id, c AS channel, "
-        "d AS device_type FROM t WHERE u = :user_id",
+        "SELECT `u` AS user_id, `i` AS item_id, `Käufe` AS event, `w` AS timestamp, `r` AS row_id, `c` AS channel, "
+        "`d` AS device_type FROM `t` WHERE `w` >= :since",
+        "SELECT `u` AS user_id, `i` AS item_id, `Käufe` AS event, `w` AS timestamp, `r` AS row_id, `c` AS channel, "
+        "`d` AS device_type FROM `t` WHERE `u` = :user_id",
     ),
     "what recsys records itself": (
         TrackedSource(names=(("add_to_cart", "it's in"),), event_ids=(("a.b", "c"),)),
         "SELECT t.user_id AS user_id, t.product_id AS item_id, "
         "CASE t.interaction_type WHEN 'add_to_cart' THEN 'it''s in' END AS event, t.occurred_at AS timestamp, "
         "t.id AS row_id FROM rec_user_interactions t WHERE t.occurred_at >= :since AND t.product_id IS NOT NULL "
-        "AND t.interaction_type IN ('add_to_cart') AND NOT EXISTS (SELECT 1 FROM a.b o WHERE o.c = t.event_id)",
+        "AND t.interaction_type IN ('add_to_cart') AND (SELECT COUNT(*) FROM `a`.`b` o WHERE o.`c` = t.event_id) = 0",
         "SELECT t.user_id AS user_id, t.product_id AS item_id, "
         "CASE t.interaction_type WHEN 'add_to_cart' THEN 'it''s in' END AS event, t.occurred_at AS timestamp, "
         "t.id AS row_id FROM rec_user_interactions t WHERE t.user_id = :user_key AND t.product_id IS NOT NULL "
-        "AND t.interaction_type IN ('add_to_cart') AND NOT EXISTS (SELECT 1 FROM a.b o WHERE o.c = t.event_id)",
+        "AND t.interaction_type IN ('add_to_cart') AND (SELECT COUNT(*) FROM `a`.`b` o WHERE o.`c` = t.event_id) = 0",
+    ),
+    "conditions on rows": (
+        TableSource(
+            "order", "customerId", "i", "w", event_name="purchase", where="NOT test -- no", returned_when="s = 'back'"
+        ),
+        "SELECT `customerId` AS user_id, `i` AS item_id, 'purchase' AS event, `w` AS timestamp, 0 AS row_id "
+        "FROM `order` WHERE `w` >= :since AND (\nNOT test -- no\n) "
+        "AND CASE WHEN (\ns = 'back'\n) THEN 0 ELSE 1 END = 1",
+        "SELECT `customerId` AS user_id, `i` AS item_id, 'purchase' AS event, `w` AS timestamp, 0 AS row_id "
+        "FROM `order` WHERE `customerId` = :user_id AND (\nNOT test -- no\n) "
+        "AND CASE WHEN (\ns = 'back'\n) THEN 0 ELSE 1 END = 1",
+    ),
+    "names in quotes": (
+        TableSource('"a.b"."my orders"', "`u``x`", "i-d", "w", event='"e""f"'),
+        "SELECT `u`x` AS user_id, `i-d` AS item_id, `e\"f` AS event, `w` AS timestamp, 0 AS row_id "
+        "FROM `a.b`.`my orders` WHERE `w` >= :since",
+        "SELECT `u`x` AS user_id, `i-d` AS item_id, `e\"f` AS event, `w` AS timestamp, 0 AS row_id "
+        "FROM `a.b`.`my orders` WHERE `u`x` = :user_id",
     ),
     "the shop's own texts": (Source("SELECT 1;", " SELECT 2 "), "SELECT 1;", " SELECT 2 "),
 }  # fmt: skip
@@ -69,18 +88,28 @@ PRODUCTS = {
     ),
     "a table with ids only": (
         ProductsTable("db.p", "i"),
-        "SELECT i AS item_id, 1 AS active, NULL AS category, NULL AS brand, NULL AS price, NULL AS name, "
-        "NULL AS tags FROM db.p",
+        "SELECT `i` AS item_id, 1 AS active, NULL AS category, NULL AS brand, NULL AS price, NULL AS name, "
+        "NULL AS tags FROM `db`.`p`",
     ),
     "a table with every column": (
         ProductsTable("p", "i", active="on_sale = 'Y'", category="c", brand="b", price="x", name="n"),
-        "SELECT i AS item_id, CASE WHEN on_sale = 'Y' THEN 1 ELSE 0 END AS active, c AS category, b AS brand, "
-        "x AS price, n AS name, NULL AS tags FROM p",
+        "SELECT `i` AS item_id, CASE WHEN on_sale = 'Y' THEN 1 ELSE 0 END AS active, `c` AS category, `b` AS brand, "
+        "`x` AS price, `n` AS name, NULL AS tags FROM `p`",
+    ),
+    "a flag in a column": (
+        ProductsTable("p", "i", active="onSale"),
+        "SELECT `i` AS item_id, `onSale` AS active, NULL AS category, NULL AS brand, NULL AS price, NULL AS name, "
+        "NULL AS tags FROM `p`",
+    ),
+    "a constant flag": (
+        ProductsTable("p", "i", active="TRUE"),
+        "SELECT `i` AS item_id, CASE WHEN TRUE THEN 1 ELSE 0 END AS active, NULL AS category, NULL AS brand, "
+        "NULL AS price, NULL AS name, NULL AS tags FROM `p`",
     ),
     "a table with a price": (
         ProductsTable("p", "i", price="p.x"),
-        "SELECT i AS item_id, 1 AS active, NULL AS category, NULL AS brand, p.x AS price, NULL AS name, "
-        "NULL AS tags FROM p",
+        "SELECT `i` AS item_id, 1 AS active, NULL AS category, NULL AS brand, `p`.`x` AS price, NULL AS name, "
+        "NULL AS tags FROM `p`",
     ),
     "the shop's own text": ("SELECT a.sku AS item_id FROM a -- :x", "SELECT a.sku AS item_id FROM a -- :x"),
     "an empty text": ("", ""),
@@ -123,6 +152,17 @@ TOML = {
             cart_events=("basket", "cart"),
         ),
     ),
+    "a table of purchases with conditions": (
+        f"[shop]\npurchase_events = ['order']\n[[sources]]\n{TABLE}purchase_when = 'paid'\nreturned_when = 'n < 1'",
+        Shop(
+            sources=(replace(PLAIN, event=None, event_name="order", purchase_when="paid", returned_when="n < 1"),),
+            purchase_events=("order",),
+        ),
+    ),
+    "a condition beside a column of events": (
+        f"[[sources]]\n{TABLE}event = 'e'\nwhere = 'NOT test'",
+        Shop(sources=(replace(PLAIN, where="NOT test"),)),
+    ),
     "a table of products": (
         f"products = {{table = 'p', id = 'i', active = 'a > 0', name = 'n'}}\n[[sources]]\n{TABLE}event = 'e'",
         Shop(sources=(PLAIN,), products=ProductsTable("p", "i", active="a > 0", name="n")),
@@ -134,14 +174,20 @@ TOML = {
 }  # fmt: skip
 
 
+def in_backticks(text: str) -> str:
+    return written(text, lambda name: f"`{name}`")
+
+
 @pytest.mark.parametrize(("source", "since", "one_user"), SOURCES.values(), ids=SOURCES)
 def test_a_source_becomes_two_texts(source: Source | TableSource, since: str, one_user: str) -> None:
-    assert source_sql(source) == Source(since, one_user)
+    read = source_sql(source)
+
+    assert (in_backticks(read.since), in_backticks(read.one_user)) == (since, one_user)
 
 
 @pytest.mark.parametrize(("products", "sql"), PRODUCTS.values(), ids=PRODUCTS)
 def test_the_products_become_one_text(products: str | ProductsTable | None, sql: str) -> None:
-    assert products_sql(products) == sql
+    assert in_backticks(products_sql(products)) == sql
 
 
 @pytest.mark.parametrize(("toml", "shop"), TOML.values(), ids=TOML)

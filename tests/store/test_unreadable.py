@@ -34,6 +34,7 @@ from recsys.store.columns import (
     truth,
     unreadable,
 )
+from recsys.store.reading import Reading
 
 NEW_YEAR = 1_704_067_200  # 2024-01-01 00:00:00 UTC
 DAY = 86_400
@@ -157,13 +158,45 @@ def test_a_price_is_a_plain_number_from_0(raw: object, amount: float | None) -> 
     [
         *(
             (raw, True)
-            for raw in (1, True, 17, 2.0, Decimal(1), "1", "17", "true", "T", "Y", "yes", " On ", b"\x01", b"1", b"Y")
+            for raw in (
+                1,
+                True,
+                17,
+                2.0,
+                Decimal(1),
+                "1",
+                "17",
+                "true",
+                "T",
+                "Y",
+                "yes",
+                " On ",
+                "active",
+                b"\x01",
+                b"1",
+                b"Y",
+            )
         ),
         *(
             (raw, False)
-            for raw in (0, False, 0.0, Decimal("0.00"), "0", "0.0", "FALSE", "f", "N", "no", "off", b"\x00", b"0")
+            for raw in (
+                0,
+                False,
+                0.0,
+                Decimal("0.00"),
+                "0",
+                "0.0",
+                "FALSE",
+                "f",
+                "N",
+                "no",
+                "off",
+                "Inactive",
+                b"\x00",
+                b"0",
+            )
         ),
-        *((raw, None) for raw in (None, "", "inactive", "S1", date(2024, 1, 1), math.nan, [1], b"\xff", "1,0")),
+        *((raw, None) for raw in (None, "", "retired", "S1", date(2024, 1, 1), math.nan, [1], b"\xff", "1,0")),
     ],
 )
 def test_a_flag_is_a_number_or_a_word_for_yes_or_no(raw: object, is_set: bool | None) -> None:
@@ -171,6 +204,12 @@ def test_a_flag_is_a_number_or_a_word_for_yes_or_no(raw: object, is_set: bool | 
 
 
 # Events: training and serving
+
+
+@pytest.fixture
+def shop(shop: Shop) -> Shop:
+    """The mapping of the default schema, for tables of a few rows of which most are unreadable."""
+    return replace(shop, max_unreadable=1.0)
 
 
 def log_of(db: Database, rows: list[tuple[object, ...]], types: tuple[str, str, str, str] | None = None) -> Source:
@@ -329,7 +368,7 @@ def test_on_every_database_text_that_is_no_time_loses_only_its_row(db: Database,
 
     assert (len(read), dropped) == (2, {"bad timestamp": len(BAD_TEXTS)})
     assert lines == [
-        f"`timestamp` of log: {len(BAD_TEXTS)} of {len(BAD_TEXTS) + 2} unreadable, e.g. 'yesterday' (row 3)"
+        f"WARNING: `timestamp` of log: {len(BAD_TEXTS)} of {len(BAD_TEXTS) + 2} unreadable, e.g. 'yesterday' (row 3)"
     ]
     assert of_serving(db, mapped, "7", "str") == of_training(db, mapped, "7")
     events = user_events(db, mapped, "v1", "7", 100, item_kind="str")
@@ -431,7 +470,7 @@ def test_a_column_without_a_readable_value_is_refused_with_the_way_out(
     assert f"[[sources]] `{named}` of log should hold {should}. Received: 2 values that are none, e.g. " in str(
         caught.value
     )
-    assert str(caught.value).endswith("(row 4). CAST them in recsys.toml.")
+    assert "(row 4). CAST them in recsys.toml" in str(caught.value)
 
 
 # Products
@@ -463,7 +502,7 @@ def test_prices_of_text_are_known_where_they_are_plain_numbers(bare_db: Database
         if amount == amount
     }
     assert known == {1: 9.9, 11: 12.0}
-    assert lines == ["price: 9 of 11 unreadable, e.g. '101,50 EUR' (product 2)"]
+    assert lines == ["WARNING: price: 9 of 11 unreadable, e.g. '101,50 EUR' (product 2)"]
     described = products(bare_db, mapped, list(range(1, 13)), ["price"])
     assert {row.item_id: row.price for row in described if row.price == row.price} == known
 
@@ -528,7 +567,7 @@ def test_every_column_of_products_may_hold_bytes(bare_db: Database, shop: Shop, 
 
     catalogue = read_catalogue(bare_db, mapped, tell=lines.append)
 
-    assert lines == [rf"{column}: 1 of 3 unreadable, e.g. b'\xff' (product 2)"]
+    assert lines == [rf"WARNING: {column}: 1 of 3 unreadable, e.g. b'\xff' (product 2)"]
     if column == "active":
         assert catalogue.active.tolist() == [True, False, False, True]  # what is not known to be sold is not sold
     else:
@@ -541,7 +580,7 @@ def test_every_column_of_products_may_hold_bytes(bare_db: Database, shop: Shop, 
 
 
 def test_words_for_yes_are_active_and_other_words_are_not(bare_db: Database, shop: Shop) -> None:
-    flags = ["Y", "N", "no", "f", "off", "inactive", "0", "false", "true", "", None]
+    flags = ["Y", "N", "no", "f", "off", "retired", "0", "false", "true", "", None]
     mapped = goods(bare_db, shop, "active", NOTHING_ELSE[bare_db.dialect], list(flags))
     lines: list[str] = []
 
@@ -551,7 +590,7 @@ def test_words_for_yes_are_active_and_other_words_are_not(bare_db: Database, sho
         1,
         9,
     ]
-    assert lines == ["active: 1 of 9 unreadable, e.g. 'inactive' (product 6)"]
+    assert lines == ["WARNING: active: 1 of 9 unreadable, e.g. 'retired' (product 6)"]
     assert [row.item_id for row in newest_products(bare_db, mapped, limit=20) if row.active] == [9, 1]
 
 
@@ -560,7 +599,7 @@ def test_blanks_in_a_column_of_prices_are_reported_but_not_refused(bare_db: Data
     lines: list[str] = []
 
     assert np.isnan(read_catalogue(bare_db, mapped, tell=lines.append).prices).all()
-    assert lines == ["price: 2 of 2 unreadable, e.g. '' (product 1)"]
+    assert lines == ["WARNING: price: 2 of 2 unreadable, e.g. '' (product 1)"]
 
 
 def test_a_product_that_the_database_cannot_compute_loses_no_other(bare_db: Database, shop: Shop) -> None:
@@ -576,3 +615,31 @@ def test_a_product_that_the_database_cannot_compute_loses_no_other(bare_db: Data
     rows = products(bare_db, mapped, [1, 2, 3, 4, 5], ["category"])
 
     assert [row.item_id for row in rows] == [1, 2, 4, 5]
+
+
+SHARES = [  # unreadable values, all values, the largest share, and whether the column is told, told loudly or refused
+    (0, 100, 0.2, None),
+    (1, 100, 0.2, "price: 1 of 100 unreadable, e.g. 'free' (product 1)"),
+    (2, 100, 0.2, "WARNING: price: 2 of 100 unreadable, e.g. 'free' (product 1)"),
+    (20, 100, 0.2, "WARNING: price: 20 of 100 unreadable, e.g. 'free' (product 1)"),
+    (21, 100, 0.2, "21 of 100 values that are none, e.g. 'free' (product 1). CAST them in recsys.toml, or allow more"),
+    (21, 100, 1.0, "WARNING: price: 21 of 100 unreadable, e.g. 'free' (product 1)"),
+    (100, 100, 1.0, "100 values that are none, e.g. 'free' (product 1). CAST them in recsys.toml."),
+]
+
+
+@pytest.mark.parametrize(("unread", "n", "most", "says"), SHARES)
+def test_more_than_a_share_is_a_warning_and_more_than_a_larger_one_is_refused(
+    unread: int, n: int, most: float, says: str | None
+) -> None:
+    reading, lines = Reading("", "product"), []  # type: ignore[var-annotated]
+    column = ["free"] * unread + [1] * (n - unread)
+    reading.add("price", column, ~np.isnan(price_array(column)), range(1, n + 1))
+
+    if says is not None and "values that are none" in says:
+        with pytest.raises(SettingsError) as caught:
+            reading.finish("[products]", lines.append, most)
+        assert says in str(caught.value)
+    else:
+        reading.finish("[products]", lines.append, most)
+        assert lines == ([says] if says else [])

@@ -36,7 +36,7 @@ def test_a_readable_shop_has_no_line(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_an_unreadable_price_is_counted_and_shown_with_its_product(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], price: str
 ):
-    line = f"price: 1 of {len(ITEMS)} unreadable, e.g. {price!r} (product 103)"
+    line = f"WARNING: price: 1 of {len(ITEMS)} unreadable, e.g. {price!r} (product 103)"
 
     assert read(tmp_path, f"UPDATE Productdetails SET originalPrice = '{price}' WHERE productId = 103") == (line,)
     assert line in " ".join(capsys.readouterr().err.split())
@@ -52,8 +52,8 @@ def test_every_table_and_column_has_its_own_line(tmp_path: Path):
         "UPDATE Products SET categoryId = x'ff' WHERE id = 101",
     ) == (
         rf"`timestamp` of Interactions: 2 of {n_rows:,} unreadable, e.g. b'\x00\xff' (row 5)",
-        rf"`timestamp` of Comments: 1 of {len(tiny_shop.stars())} unreadable, e.g. b'\xff' (row 1)",
-        rf"category: 1 of {len(ITEMS)} unreadable, e.g. b'\xff' (product 101)",
+        rf"WARNING: `timestamp` of Comments: 1 of {len(tiny_shop.stars())} unreadable, e.g. b'\xff' (row 1)",
+        rf"WARNING: category: 1 of {len(ITEMS)} unreadable, e.g. b'\xff' (product 101)",
     )
 
 

@@ -83,7 +83,7 @@ export function readSettings(environ, root = REPOSITORY) {
     databaseUrl: database,
     databaseName: nameOf(database),
     modelsDir: path.resolve(root, read('MODELS_DIR')),
-    timeZone: timeZoneOf(variables.RECSYS_TOML, path.resolve(root, read('RECSYS_TOML'))),
+    ...shopOf(variables.RECSYS_TOML, path.resolve(root, read('RECSYS_TOML'))),
     jwtSecret: new Secret(checkedSecret(variables.JWT_SECRET ?? '')),
     jwt: { ttlS: number('JWT_TTL_S', [60, 366 * DAY_S]), issuer: read('JWT_ISSUER') || null, audience: read('JWT_AUDIENCE') || null },
     admins: { roles: list('ADMIN_ROLES'), ids: list('ADMIN_IDS').map((id) => wholeNumber('ADMIN_IDS', id, [0, Number.MAX_SAFE_INTEGER])) },
@@ -162,18 +162,24 @@ function urlOfParts(variables, read) {
   return `mysql+pymysql://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${host}:${port}/${encodeURIComponent(name)}`;
 }
 
-/** Return the time zone of `recsys.toml`, or UTC without that file, after checking its mapping. Python reads the same file. */
-function timeZoneOf(explicitFile, file) {
+/** Return the time zone and the prefix of the cache's tables of `recsys.toml`, after checking its mapping. Python reads the same file. */
+function shopOf(explicitFile, file) {
   if (!existsSync(file)) {
     if (explicitFile) throw new SettingsError(`RECSYS_TOML should name a file. Received: ${explicitFile}.`);
-    return 'UTC';
+    return { timeZone: 'UTC', cachePrefix: '' };
   }
   const toml = tomlOf(file);
   checkMapping(toml);
-  const { time_zone: timeZone = 'UTC', stored_time_zone: storedTimeZone = 'UTC' } = toml.shop ?? {};
+  const { time_zone: timeZone = 'UTC', stored_time_zone: storedTimeZone = 'UTC', cache_prefix: cachePrefix = '' } = toml.shop ?? {};
   checkStoredZone(storedTimeZone);
   canonicalZone(timeZone); // throws if it is unknown
-  return timeZone;
+  return { timeZone, cachePrefix: checkedPrefix(cachePrefix) };
+}
+
+/** Check the prefix as Python does; it stands in statements. */
+function checkedPrefix(prefix) {
+  if (typeof prefix === 'string' && /^(?:[A-Za-z_]\w*)?$/.test(prefix)) return prefix;
+  throw new SettingsError(`cache_prefix of [shop] should be letters, digits and underscores, such as recsys_. Received: ${prefix}.`);
 }
 
 /** @returns {Record<string, any>} */

@@ -16,9 +16,10 @@ const SECRET = 'password'; // a hash, but never shown
  * Define the models over the tables of recsys/store/migrations. The migrations create the tables, never `sync()`.
  *
  * @param {Sequelize} sequelize
+ * @param {string} [cachePrefix] What the names of the tables of the cache, `recommendations` and `model_runs`, begin with.
  * @returns {Models}
  */
-export function defineModels(sequelize) {
+export function defineModels(sequelize, cachePrefix = '') {
   const define = (name, tableName, columns, options) => sequelize.define(name, columns, { tableName, ...options });
   const User = define('User', 'Users', {
     ...named('externalId', STRING(128)),
@@ -75,14 +76,14 @@ export function defineModels(sequelize) {
     { timestamps: false },
   );
   const Comment = define('Comment', 'Comments', { content: TEXT, ...named('parentId productId userId blogId', BIGINT), star: INTEGER });
-  const Recommendation = define('Recommendation', 'recommendations', {
+  const Recommendation = define('Recommendation', `${cachePrefix}recommendations`, {
     userId: { type: BIGINT, allowNull: false },
     productId: { type: BIGINT, allowNull: false },
     modelName: { type: STRING(50), allowNull: false },
     score: { type: DOUBLE, allowNull: false, defaultValue: 0 },
     details: TEXT,
   });
-  const ModelRun = define('ModelRun', 'model_runs', {
+  const ModelRun = define('ModelRun', `${cachePrefix}model_runs`, {
     userId: { type: BIGINT, allowNull: false },
     modelName: { type: STRING(50), allowNull: false },
     ...named('metricsJson recommendationsJson', TEXT),

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 
 import { RecommendationCache } from '../../src/services/recommendations/cache.js';
+import { Catalogue } from '../../src/services/recommendations/catalogue.js';
+import { DEFAULT_RULES } from '../../src/services/recommendations/snapshot.js';
 import { defineModels } from '../../src/models/index.js';
 import { eventually } from '../harness.js';
 import { onBothDatabases } from './databases.js';
@@ -62,6 +64,21 @@ onBothDatabases((shopTest) => {
       if (row !== undefined) assert.deepEqual([row.asked, stored], Array(2).fill(Number(expected.split('-')[2])));
     });
   }
+
+  shopTest('a cache with a prefix leaves the tables without it alone', async ({ models, open }) => {
+    const other = open();
+    for (const table of ['recommendations', 'model_runs']) await other.query(`CREATE TABLE shop_${table} AS SELECT * FROM ${table} WHERE 1 = 0`);
+    const prefixed = defineModels(other, 'shop_');
+    const cache = new RecommendationCache({ sequelize: other, models: prefixed, clock: new Clock() });
+    const catalogue = new Catalogue(other, new Clock());
+    await models.Recommendation.bulkCreate([{ userId: USER, productId: 5, modelName: 'theirs' }]);
+    await models.ModelRun.bulkCreate([{ userId: USER, modelName: 'theirs' }]);
+    assert.equal(prefixed.Recommendation.getTableName(), 'shop_recommendations');
+    await cache.begin(USER, true);
+    assert.deepEqual((await catalogue.cachedList(USER, DEFAULT_RULES, 10)).map(({ productId }) => productId), [null]);
+    await cache.clear(USER);
+    assert.deepEqual([await models.Recommendation.count(), await models.ModelRun.count()], [1, 1]);
+  });
 
   shopTest('what `init` answers is stored, whatever list is computed beside it', async (shop) => {
     await fill(shop.models, 60);

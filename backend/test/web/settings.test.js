@@ -256,6 +256,7 @@ for (const [what, toml, received] of [
   ['another column of users', `[[sources]]\n${EVENTS.replace('"userId"', '"member"')}`, '[[sources]] of recsys.toml … Interactions'],
   ['no source', 'sources = []', '[[sources]] of recsys.toml … none'],
   ['a preset', '[shop]\npreset = "medusa"', '[shop] of recsys.toml … preset medusa'],
+  ['tables of ours elsewhere', '[shop]\nown_tables = "recsys"', '[shop] of recsys.toml … own_tables recsys'],
   ['other products', '[products]\ntable = "articles"\nid = "sku"', '[products] of recsys.toml … articles'],
   ['another id of products', '[products]\ntable = "Products"\nid = "externalId"', '[products] of recsys.toml … Products'],
   ['other products in SQL', '[products]\nquery = "SELECT a.sku AS item_id FROM articles a"', '[products] of recsys.toml … SQL over other tables'],
@@ -270,6 +271,14 @@ for (const [what, toml, received] of [
     assert.throws(() => readSettings(NEEDED, root), (error) => error instanceof SettingsError && error.message.startsWith(where) && error.message.includes(`Received: ${tables};`));
   });
 }
+
+test('the prefix of the cache is read, and refused where it is no beginning of a name', () => {
+  assert.equal(readSettings(NEEDED, folderWith({})).cachePrefix, '');
+  assert.equal(readSettings(NEEDED, folderWith({ 'recsys.toml': '[shop]\ncache_prefix = "recsys_"' })).cachePrefix, 'recsys_');
+  for (const prefix of ['"a b"', '"x;"', '7']) {
+    assert.throws(() => readSettings(NEEDED, folderWith({ 'recsys.toml': `[shop]\ncache_prefix = ${prefix}` })), /^SettingsError: cache_prefix of \[shop\] should be letters/);
+  }
+});
 
 test('a mapping that is not TOML is refused with the line number', () => {
   const root = folderWith({ 'recsys.toml': '[shop]\npassword = "hush' });

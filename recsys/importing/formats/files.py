@@ -17,12 +17,17 @@ from recsys.errors.wording import listed
 from recsys.importing.columns import texts
 from recsys.importing.files import EventFile
 from recsys.importing.options import ImportOptions
+from recsys.importing.report import Unreadable
 from recsys.importing.streams import Place, is_archive, places_in
+from recsys.store.reading import shortened
 
 Flags = Mapping[str, Any]
 Column = list[str | None]
 # Names of columns that formats give to what they compute.
 USER, ITEM, EVENT, TIMESTAMP, NAME, CATEGORY, PRICE = "user", "item", "event", "timestamp", "name", "category", "price"
+
+ILLEGIBLE_QUANTITY = "illegible quantity"
+QUANTITIES = "Quantities should be numbers of pieces, such as 6, -6 or 1,200."
 
 
 class Shape:
@@ -30,18 +35,32 @@ class Shape:
 
     Attributes:
         dropped: Rows that were left out, by reason.
+        unreadable: Those of these reasons for which something could not be read, with an example.
         withdrawn: Event and key of rows that are void by now.
         active: Whether items are sold by now, as far as the files tell.
     """
 
     def __init__(self) -> None:
         self.dropped: Counter[str] = Counter()
+        self.unreadable: dict[str, Unreadable] = {}
         self.active: dict[str, bool] = {}
         self.withdrawn: list[tuple[str, str]] = []
 
     def rows(self, file: EventFile, batch: Any) -> Any:
         """Return a record batch of the format's columns; the base class returns the file's own."""
         return batch
+
+    def drop_unread(self, reason: str, example: str | None, way_out: str, *, rows: int = 1) -> None:
+        """Count rows that are left out because they cannot be read.
+
+        Args:
+            reason: The name under which they are counted.
+            example: What could not be read in the first of them.
+            way_out: A sentence on what helps.
+            rows: Their number.
+        """
+        self.dropped[reason] += rows
+        self.unreadable.setdefault(reason, Unreadable(shortened(example), way_out))
 
 
 class Opened(NamedTuple):
@@ -58,8 +77,9 @@ class FormatFile:
         columns: The names of the columns, in order.
         size: The size on disk of all files, in bytes.
         position: Number of bytes read so far.
-        malformed: Number of lines with too few or too many fields, read so far by the last call of `batches`.
         dropped: Rows that the last call of `batches` has left out so far, by reason.
+        ignored: What that call has left out of other rows so far, by reason.
+        unreadable: Those of these reasons for which something could not be read, with an example.
         withdrawn: Event and key of rows that are void by now, and may stem from an earlier import.
         active: Whether items are sold by now, as far as the files tell.
     """
@@ -80,8 +100,9 @@ class FormatFile:
         self._files, self._new_shape = tuple(files), new_shape
         self.columns: tuple[str, ...] = tuple(columns) or files[0].columns
         self.size = sum({file.path: file.size for file in files}.values())
-        self.position = self.malformed = 0
-        self.dropped: Counter[str] = Counter()
+        self.position = 0
+        self.dropped, self.ignored = Counter[str](), Counter[str]()
+        self.unreadable: dict[str, Unreadable] = {}
         self.withdrawn: Sequence[tuple[str, str]] = ()
         self.active: Mapping[str, bool] = {}
         for file in files if not columns else ():
@@ -98,16 +119,17 @@ class FormatFile:
     def batches(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[Any]:
         """Yield pyarrow record batches in order, from the start; None for all columns."""
         shape, read = self._new_shape(), 0
-        self.dropped, self.withdrawn, self.active, self.malformed = shape.dropped, shape.withdrawn, shape.active, 0
+        self.withdrawn, self.active = shape.withdrawn, shape.active
+        self.dropped, self.ignored, self.unreadable = Counter(), Counter(), {}
+        dropped, ignored = Counter[str](), Counter[str]()  # of the files before
         for file in self._files:
-            earlier = self.malformed
             for batch in file.batches(rows):
                 self.position = min(self.size, read + file.position)
-                self.malformed = earlier + file.malformed
                 shaped = shape.rows(file, batch)
+                self.dropped, self.ignored = dropped + file.dropped + shape.dropped, ignored + file.ignored
+                self.unreadable = {**file.unreadable, **shape.unreadable, **self.unreadable}
                 yield shaped.select(list(columns)) if columns else shaped
-            self.malformed = earlier + file.malformed
-            read += file.position
+            dropped, ignored, read = dropped + file.dropped, ignored + file.ignored, read + file.position
 
 
 def open_files(path: Path, pattern: str, flags: Flags, *, needs: Sequence[str] = (), **how: Any) -> list[EventFile]:
@@ -116,7 +138,7 @@ def open_files(path: Path, pattern: str, flags: Flags, *, needs: Sequence[str] =
     Args:
         path: A file of any name, or a folder or an archive, in which files are chosen by name.
         pattern: A regular expression for the names of the files, without .gz and .zip.
-        flags: Options of the command line, of which encoding, delimiter and sheets matter here.
+        flags: Options of the command line, of which encoding, delimiter, quote and sheets matter here.
         needs: Columns that each file should have.
         **how: Arguments of `EventFile`, which flags replace; without them, the start of a file tells.
 
@@ -128,7 +150,7 @@ def open_files(path: Path, pattern: str, flags: Flags, *, needs: Sequence[str] =
         places = [place for place in places if _is_named(place, pattern)]
     if not places:
         raise UsageError(f"{path.name} should hold {pattern}. Received: {listed(_names(path)) or 'no data files'}.")
-    given = {name: flags[name] for name in ("delimiter", "encoding", "sheet_names") if name in flags}
+    given = {name: flags[name] for name in ("delimiter", "quote", "encoding", "sheet_names") if name in flags}
     files = [open_place(place, **{**how, **given}) for place in places]
     for file in files:
         file.require(needs)

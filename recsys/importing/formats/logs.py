@@ -23,6 +23,8 @@ from recsys.importing.formats.files import (
     options_with,
 )
 
+OBJECTS = "Each event of a session should be an object with aid, ts and type."
+
 
 def open_retailrocket(path: Path, flags: Flags) -> Opened:
     """Open `events.csv`: views, carts and purchases of visitors, with milliseconds. Visitors count from 0."""
@@ -95,8 +97,9 @@ class _Sessions(Shape):
         except ValueError:
             events = None
         if not isinstance(events, list):
-            self.dropped["session without a list of events"] += 1
+            self.drop_unread("session without a list of events", text, OBJECTS)
             return []
         whole = [event for event in events if isinstance(event, dict)]
-        self.dropped["event that is no object"] += len(events) - len(whole)
+        if len(whole) < len(events):
+            self.drop_unread("event that is no object", text, OBJECTS, rows=len(events) - len(whole))
         return [{key: None if value is None else str(value) for key, value in event.items()} for event in whole]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from sys import intern
 from typing import Any
@@ -11,7 +12,17 @@ import pyarrow
 
 from recsys.importing.amounts import count
 from recsys.importing.files import EventFile
-from recsys.importing.formats.files import Flags, FormatFile, Opened, Shape, column, open_files, options_with
+from recsys.importing.formats.files import (
+    ILLEGIBLE_QUANTITY,
+    QUANTITIES,
+    Flags,
+    FormatFile,
+    Opened,
+    Shape,
+    column,
+    open_files,
+    options_with,
+)
 from recsys.importing.options import Condition
 
 # Postage, discounts, fees, samples, corrections and tests; vouchers and everything else are products.
@@ -60,7 +71,12 @@ class _Invoices(Shape):
     def rows(self, file: EventFile, batch: Any) -> Any:
         columns = (column(batch, name) for name in (self._invoice, self._user, "StockCode", "Quantity"))
         reasons = [self._reason(*row) for row in zip(*columns, strict=True)]
-        self.dropped.update(reason for reason in reasons if reason)
+        counts = Counter(filter(None, reasons))
+        illegible = counts.pop(ILLEGIBLE_QUANTITY, 0)
+        self.dropped.update(counts)
+        if illegible:
+            first = column(batch, "Quantity")[reasons.index(ILLEGIBLE_QUANTITY)]
+            self.drop_unread(ILLEGIBLE_QUANTITY, first, QUANTITIES, rows=illegible)
         return _with_iso_days(batch).filter(pyarrow.array([reason is None for reason in reasons], pyarrow.bool_()))
 
     def _reason(self, invoice: str | None, user: str | None, item: str | None, quantity: str | None) -> str | None:
@@ -71,7 +87,7 @@ class _Invoices(Shape):
         if kind == "A":
             return "correction of a debt"
         if pieces != pieces:
-            return "illegible quantity"
+            return ILLEGIBLE_QUANTITY
         if kind == "C":
             return self._returned(user, item, abs(pieces))
         if pieces <= 0:

@@ -34,6 +34,7 @@ from recsys.importing.formats.files import (
     start_of,
     table_beside,
 )
+from recsys.importing.records import NO_QUOTE
 from recsys.importing.streams import Place, is_archive
 from recsys.store.columns import star
 
@@ -95,7 +96,7 @@ def _films(path: Path) -> Described:
         film: (title, genres and genres.split("|")[0]) for table in tables for film, (title, genres) in table.items()
     }
     flags = table_beside(
-        path, r"u\.item", _ITEM_COLUMNS, names=_ITEM_COLUMNS, delimiter="|", quoted=False, encoding="latin-1"
+        path, r"u\.item", _ITEM_COLUMNS, names=_ITEM_COLUMNS, delimiter="|", quote=NO_QUOTE, encoding="latin-1"
     )
     for film, (title, *rest) in flags.items():
         films[film] = title, next((genre for genre, flag in zip(_GENRES, rest[3:], strict=True) if flag == "1"), None)
@@ -132,7 +133,7 @@ def open_recbole(path: Path, flags: Flags) -> Opened:
     A session is a user where there are no users. Without ratings every row is the event that `--event-name` says, a
     purchase by default, unless its label is 0. Without timestamps the rows are taken as ordered.
     """
-    how: dict[str, Any] = {"delimiter": "\t", "quoted": False}
+    how: dict[str, Any] = {"delimiter": "\t", "quote": NO_QUOTE}
     files = open_files(path, r".+\.inter", flags, **how)
     fields = {name.partition(":")[0]: name for name in files[0].columns}
     fields["user_id"] = fields.get("user_id", fields.get("session_id", "user_id:token"))
@@ -154,7 +155,7 @@ def _recbole_items(path: Path) -> Mapping[str, tuple[str | None, ...]]:
     )
     if place is None:
         return {}
-    file = open_place(place, delimiter="\t", quoted=False)
+    file = open_place(place, delimiter="\t", quote=NO_QUOTE)
     fields = {name.partition(":")[0]: name for name in file.columns}
     chosen = [
         next((fields[name] for name in names if name in fields), "")

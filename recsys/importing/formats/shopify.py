@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +12,11 @@ from recsys.importing.columns import SEPARATOR
 from recsys.importing.files import EventFile
 from recsys.importing.formats.files import (
     CATEGORY,
+    ILLEGIBLE_QUANTITY,
     ITEM,
     NAME,
     PRICE,
+    QUANTITIES,
     TIMESTAMP,
     USER,
     Column,
@@ -124,7 +127,10 @@ class _Orders(Shape):
                 for name, value in self._purchase(row).items():
                     columns[name].append(value)
             else:
-                self.dropped[reason] += 1
+                if reason == ILLEGIBLE_QUANTITY:
+                    self.drop_unread(reason, row["Lineitem quantity"], QUANTITIES)
+                else:
+                    self.dropped[reason] += 1
                 self.withdrawn.append((self._event, f"{self._order}{SEPARATOR}{self._line}"))
         return as_batch(columns)
 
@@ -143,7 +149,10 @@ class _Orders(Shape):
             return "order cancelled"
         if status not in _BOUGHT and (status or not self._of_order.get("Paid at")):
             return f"order {status[:50].replace('_', ' ') or 'without a status'}"
-        return None if count(row["Lineitem quantity"]) > 0 else "quantity of 0 or illegible"
+        pieces = count(row["Lineitem quantity"])
+        if math.isnan(pieces):
+            return ILLEGIBLE_QUANTITY
+        return None if pieces > 0 else "quantity of 0 or below"
 
     def _purchase(self, row: Mapping[str, str | None]) -> dict[str, str | None]:
         email, phone = self._of_order.get("Email"), self._of_order.get("Phone")

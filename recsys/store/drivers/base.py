@@ -52,10 +52,16 @@ class Syntax(NamedTuple):
             values.
         upsert: The end of an INSERT that changes the row whose key `{key}` exists already, by the assignments `{sets}`.
         second: A number of seconds since 1970 as text in UTC, such as 2026-11-20 14:00:00.
-        columns: Selects the names of the columns of the table `:table`, in order; none if there is no such table.
+        columns: Selects the names of the columns of our table `:table`, in order; none if there is no such table.
+            `:place` is where our tables lie, null for the place of the shop's.
         lock: Takes and releases the lock under which programs migrate in turn; none where transactions do so.
         renumber: Makes the column `{column}` of `{table}` number new rows after those inserted with a number; empty
             where the database does so by itself.
+        quote: The quote around names. Not SQLite's double quote, in which an unknown name is a text.
+        is_exact: Selects a row if a table or a column is called `:name` exactly; empty where capitals never matter in
+            columns. Names that were created without quotes are in lower case.
+        looks_for_own_tables: Whether a connection finds our tables in another place, and creates them there, without
+            its name in front.
         any_time: A `:since` with which a first row tells the type of its timestamps; None where results have types.
     """
 
@@ -76,6 +82,13 @@ class Syntax(NamedTuple):
     lock: tuple[str, ...] = ()
     renumber: str = ""
     any_time: int | None = None
+    quote: str = "`"
+    is_exact: str = ""
+    looks_for_own_tables: bool = True
+
+    def quoted(self, name: str) -> str:
+        """Return a name in quotes."""
+        return self.quote + name.replace(self.quote, 2 * self.quote) + self.quote
 
     def id_key(self, column: str) -> str:
         """Return an expression for a column of ids, compared and grouped by bytes."""

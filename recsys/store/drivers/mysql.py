@@ -76,10 +76,11 @@ SYNTAX = Syntax(
     second="CAST(DATE_ADD('1970-01-01', INTERVAL FLOOR({}) SECOND) AS CHAR CHARACTER SET utf8mb4)",
     has_binary_keys=True,
     undoes_create=False,
+    looks_for_own_tables=False,
     skip_duplicates="ON DUPLICATE KEY UPDATE {0} = {0}",  # not INSERT IGNORE, which would also store truncated values
     upsert="ON DUPLICATE KEY UPDATE {sets}",
     columns="SELECT column_name FROM information_schema.columns "
-    "WHERE table_schema = DATABASE() AND table_name = :table ORDER BY ordinal_position",
+    "WHERE table_schema = COALESCE(:place, DATABASE()) AND table_name = :table ORDER BY ordinal_position",
     lock=(  # of the whole server; the Node backend takes the same one
         "SELECT GET_LOCK(CONCAT('recsys_', MD5(DATABASE())), 60)",
         "SELECT RELEASE_LOCK(CONCAT('recsys_', MD5(DATABASE())))",

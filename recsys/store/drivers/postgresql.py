@@ -64,8 +64,13 @@ SYNTAX = Syntax(
     "THEN CAST(CAST({0} AS TEXT) AS DOUBLE PRECISION) END",
     second="to_char(to_timestamp(FLOOR({})) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')",
     columns="SELECT attname FROM pg_attribute "
-    "WHERE attrelid = to_regclass(CAST(:table AS text)) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+    "WHERE attrelid = to_regclass(COALESCE(quote_ident(CAST(:place AS text)) || '.', '') || CAST(:table AS text)) "
+    "AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
     lock=("SELECT pg_advisory_lock(7263797)", "SELECT pg_advisory_unlock(7263797)"),  # of the database
+    quote='"',
+    is_exact="SELECT 1 FROM pg_attribute WHERE attname = CAST(:name AS name) AND NOT attisdropped "
+    "UNION ALL SELECT 1 FROM pg_class WHERE relname = CAST(:name AS name) "
+    "UNION ALL SELECT 1 FROM pg_namespace WHERE nspname = CAST(:name AS name) LIMIT 1",
     renumber="SELECT setval(pg_get_serial_sequence(LOWER('{table}'), LOWER('{column}')), "
     "(SELECT COALESCE(MAX({column}), 0) + 1 FROM {table}), false)",
 )
@@ -99,6 +104,9 @@ class Postgresql(Driver):
         connection = ImpatientConnection.until(make_conninfo("", **address), timeout_s)
         connection.autocommit = True
         connection.prepare_threshold = None  # prepared statements don't survive a pooler such as PgBouncer
+        if url.own_tables:  # before the shop's, so that our tables are created there
+            path = "SELECT set_config('search_path', quote_ident(%s) || ', ' || current_setting('search_path'), false)"
+            connection.execute(path, (url.own_tables,))
         for name in TEXTS:
             connection.adapters.register_loader(name, TextLoader)
         connection.adapters.register_loader("bpchar", PaddedLoader)
@@ -172,7 +180,7 @@ class Postgresql(Driver):
             "ORDER BY n.nspname = current_schema() DESC, n.nspname"
         )
         schemas = [str(schema_name) for (schema_name,) in query(sql, {"name": name})]
-        in_text = [schema_name for schema_name in schemas if f"{schema_name}.{name}" in text]
+        in_text = [schema_name for schema_name in schemas if f"{schema_name}.{name}" in text.replace('"', "")]
         schema = _quoted((in_text or schemas)[0]) if schemas else schema
         return f"GRANT SELECT ON {schema}.{_quoted(name)} TO {account};"
 

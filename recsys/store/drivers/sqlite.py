@@ -31,7 +31,7 @@ SYNTAX = Syntax(
     price="CASE WHEN typeof({0}) IN ('integer', 'real') OR typeof({0}) = 'text' AND {0} NOT GLOB '*[^0-9. ]*' "
     "THEN CAST({0} AS REAL) END",
     second="datetime(CAST({} AS INTEGER), 'unixepoch')",
-    columns="SELECT name FROM pragma_table_info(:table)",
+    columns="SELECT name FROM pragma_table_info(:table, 'main') WHERE :place IS NULL OR 1",
     begin="BEGIN IMMEDIATE",  # takes the write lock at once: upgrading a read lock later fails without waiting
     any_time=-(10**15),  # sorts before every number and every text
 )
@@ -68,9 +68,16 @@ class Sqlite(Driver):
         self._file: tuple[int, int] | None = None
 
     def open(self, url: DatabaseUrl, timeout_s: float, create: bool) -> Any:
-        """Open the file. Only `create` makes a new one, so that a mistyped path never looks like an empty shop."""
+        """Open the file. Only `create` makes a new one, so that a mistyped path never looks like an empty shop.
+
+        Where our tables have a file of their own, it is the main one, and the shop's is attached to it: SQLite creates
+        tables in the main file, and looks for others in the attached one.
+        """
         uri = f"file:{quote(url.name)}?mode={'rwc' if create else 'rw'}"
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        main = f"file:{quote(url.own_tables)}?mode=rwc" if url.own_tables else uri
+        connection = sqlite3.connect(main, uri=True, isolation_level=None, check_same_thread=False)
+        if url.own_tables:
+            connection.execute("ATTACH DATABASE ? AS shop", (uri,))
         connection.create_function(ID, 1, _id, deterministic=True)
         self._path, self._file = url.name, _identity(url.name)
         connection.set_progress_handler(lambda: time.monotonic() > self._give_up_at, STEPS_PER_LOOK)

@@ -91,7 +91,7 @@ export class RecommendationCache {
     return this.#transaction(async (transaction) => {
       const options = { bind: { userId }, type: DELETE, transaction };
       await this.#parts.sequelize.query('DELETE FROM rec_lists WHERE userId = $userId', options);
-      await this.#parts.sequelize.query('DELETE FROM model_runs WHERE userId = $userId', options);
+      await this.#parts.sequelize.query(`DELETE FROM ${this.#runs} WHERE userId = $userId`, options);
       return this.#parts.models.Recommendation.destroy({ where: { userId }, transaction });
     });
   }
@@ -109,9 +109,13 @@ export class RecommendationCache {
     await Recommendation.destroy({ where: { userId }, transaction });
     await Recommendation.bulkCreate(itemRows(userId, answer), { transaction });
     await ModelRun.bulkCreate(runRows(userId, answer), { transaction });
-    const deleteOld = 'DELETE FROM model_runs WHERE userId = $userId AND createdAt < $before';
+    const deleteOld = `DELETE FROM ${this.#runs} WHERE userId = $userId AND createdAt < $before`;
     const before = new Date(now - RUNS_KEPT_MS).toISOString().slice(0, 19).replace('T', ' ');
     await this.#parts.sequelize.query(deleteOld, { bind: { userId, before }, type: DELETE, transaction });
+  }
+
+  get #runs() {
+    return this.#parts.models.ModelRun.getTableName();
   }
 
   #transaction(work) {

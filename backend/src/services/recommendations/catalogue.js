@@ -54,6 +54,11 @@ export class Catalogue {
     this.#clock = clock;
   }
 
+  /** The table of cached lists, whose name may have a prefix. */
+  get #lists() {
+    return this.#sequelize.models.Recommendation?.getTableName() ?? 'recommendations';
+  }
+
   /**
    * Return the eligible products among some ids: those that are active and not hidden from the user.
    *
@@ -81,7 +86,7 @@ export class Catalogue {
    */
   async cachedList(userId, rules, limit) {
     const most = 10 * Math.ceil(limit / 10) + SPARE; // few different SQL texts, because servers keep each prepared statement
-    const ofList = 'IN (SELECT r.productId FROM recommendations r WHERE r.userId = $userId)';
+    const ofList = `IN (SELECT r.productId FROM ${this.#lists} r WHERE r.userId = $userId)`;
     const [first, hidden] = await Promise.all([this.#listRows(userId, `ORDER BY id LIMIT ${most}`), this.#hidden(userId, rules, ofList)]);
     const shown = (rows) => rows.map((row) => ({ ...row, product: hidden.has(row.productId) ? null : row.product }));
     const isShort = shown(first).filter(({ product }) => product !== null).length < limit;
@@ -93,8 +98,8 @@ export class Catalogue {
     const rows = await this.#select(
       `SELECT l.modelName, l.modelVersion, l.source, l.context, l.asked AS nRequested, l.computedAt, l.leaseToken AS token,
               r.id AS place, r.productId, r.score, CAST(r.details AS CHAR(500)) AS details, p.statusId, ${PRODUCT}
-       FROM rec_lists l LEFT JOIN (SELECT id, userId FROM recommendations WHERE userId = $userId ${part}) part ON part.userId = l.userId
-       LEFT JOIN recommendations r ON r.id = part.id LEFT JOIN Products p ON p.id = r.productId ${WITH_DETAILS}
+       FROM rec_lists l LEFT JOIN (SELECT id, userId FROM ${this.#lists} WHERE userId = $userId ${part}) part ON part.userId = l.userId
+       LEFT JOIN ${this.#lists} r ON r.id = part.id LEFT JOIN Products p ON p.id = r.productId ${WITH_DETAILS}
        WHERE l.userId = $userId`,
       { userId },
     );

@@ -1,0 +1,135 @@
+"""Every statement that reaches MySQL is one of MySQL 8, not of MariaDB alone; the suite itself runs on MariaDB."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recsys.settings import Shop, load_settings
+from recsys.settings.shop import PRESETS, TRACKED_EVENTS
+from recsys.store.cards import COLUMNS
+from recsys.store.drivers.mysql import SYNTAX
+from recsys.store.migrations import statements
+from recsys.store.names import written
+from recsys.store.shop_mapping import cards_sql, products_sql, source_sql
+
+sqlglot = pytest.importorskip("sqlglot")
+
+ROOT = Path(__file__).parents[2]
+MIGRATIONS = sorted((ROOT / "recsys" / "store" / "migrations").glob("*.sql"))
+OF_MYSQL = ("woocommerce", "magento", "opencart", "prestashop", "shopware")
+BEGINS = re.compile(r"^\s*(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH)\s")
+# What MariaDB knows and MySQL 8 does not.
+MARIADB_ALONE = re.compile(
+    r"\bRETURNING\b|\bMINUS\b|\bEXCEPT ALL\b|\bSEQUENCE\b|\bNEXTVAL\b|\bFOR SYSTEM_TIME\b|\bWITHOUT OVERLAPS\b|"
+    r"\bCREATE (?:OR REPLACE (?:TABLE|INDEX|DATABASE)|INDEX IF NOT EXISTS)|\bJSON_(?:EXISTS|LOOSE|COMPACT|DETAILED)\b|"
+    r"\bMEDIAN\s*\(|\bIF EXISTS COLUMN\b|\bUUID_v[47]\b|\bNATURAL_SORT_KEY\b|\bINET6\b",
+    re.IGNORECASE,
+)
+
+
+def check(text: str, where: str) -> None:
+    """Parse a text as MySQL; `:name` stands for a value."""
+    text = written(text, SYNTAX.quoted)
+    assert MARIADB_ALONE.search(text) is None, f"{where}: {text}"
+    try:
+        parsed = sqlglot.parse(text, dialect="mysql", error_level=sqlglot.ErrorLevel.RAISE)
+    except sqlglot.errors.SqlglotError as error:
+        raise AssertionError(f"{where}: {error}\n{text}") from error
+    assert all(tree is not None and not isinstance(tree, sqlglot.exp.Command) for tree in parsed), f"{where}: {text}"
+
+
+@pytest.mark.parametrize("migration", MIGRATIONS, ids=lambda path: path.name)
+def test_the_schema_is_of_mysql_8(migration: Path) -> None:
+    for text in statements(migration.name, "mysql"):
+        # The parser stops at two options of a table without a comma between them, which MySQL allows.
+        check(re.sub(r"\) ENGINE=.*", ")", text), migration.name)
+
+
+def shops(folder: Path) -> Iterator[tuple[str, Shop]]:
+    tracked = f"[shop]\ntracked_events = {list(TRACKED_EVENTS)}\n"
+    for name in OF_MYSQL:
+        assert (PRESETS / f"{name}.toml").is_file()
+        yield name, mapped(folder, f'{tracked}preset = "{name}"\n')
+    yield "the default schema", mapped(folder, tracked)
+    by_name = (
+        '[[sources]]\ntable = "order"\nuser = "customerId"\nitem = "wp-item"\ntimestamp = "at"\nwhere = "n > 0 -- 1"\n'
+        'purchase_when = "paid"\nreturned_when = "back"\n[products]\ntable = "goods"\nid = "key"\nactive = "onSale"\n'
+    )
+    yield "names that need quotes", mapped(folder, by_name)
+
+
+def mapped(folder: Path, toml: str) -> Shop:
+    (folder / "recsys.toml").write_text(toml, encoding="utf-8")
+    return load_settings({"DATABASE_URL": "sqlite:///unused"}, folder).shop
+
+
+def test_the_texts_of_every_mapping_are_of_mysql_8(tmp_path: Path) -> None:
+    for name, shop in shops(tmp_path):
+        for source in map(source_sql, shop.sources):
+            check(source.since, name)
+            check(source.one_user, name)
+        check(products_sql(shop.products), name)
+        check(cards_sql(shop.cards, shop.products), name)
+    assert len(COLUMNS) == 7
+
+
+@pytest.mark.parametrize("shop_url", ["mariadb"], indirect=True)
+def test_every_statement_that_is_sent_is_of_mysql_8(shop_url: str, tmp_path: Path) -> None:
+    """Run what training, serving and tracking do, and parse each text that they send."""
+    import numpy as np
+
+    from recsys import store
+    from recsys.store.readiness import check_mapping, check_own_tables
+
+    sent: dict[str, Any] = {}
+    shop = mapped(tmp_path, f"[shop]\ntracked_events = {list(TRACKED_EVENTS)}\n")
+    with store.connect(shop_url, tracer=lambda text, values: sent.setdefault(text, values)) as db:
+        check_own_tables(db)
+        check_mapping(db, shop)
+        db.insert("Users", [{"id": 7}])
+        db.insert("Products", [{"id": 1, "name": "bag"}])
+        event = {"userId": 7, "productId": 1, "actionCode": "purchase", "timestamp": "2024-01-01 00:00:00"}
+        db.insert("Interactions", [event], skip_duplicates=True)
+        store.write_version(db, "v1", data_until=0, users=np.array([7]), items=np.array([1]), contexts={"a": ["b"]})
+        store.set_active(db, "v1")
+        store.read_version(db, "v1")
+        store.read_interactions(db, shop)
+        store.read_catalogue(db, shop)
+        store.count_rows(db, shop), store.count_users(db, shop)
+        store.user_events(db, shop, "v1", 7, 10)
+        store.bought_items(db, shop, 7, 1_704_153_600)
+        store.events_of_users(db, shop, [7], 10, item_kind="int")
+        store.count_events(db, shop, "int")
+        store.products(db, shop, [1])
+        store.product_cards(db, shop, [1])
+        filters: dict[str, Any] = {"category": "a", "brand": "b", "price_min": 1.0, "price_max": 2.0}
+        store.newest_products(db, shop, limit=3, exclude=[2], among=[1], **filters)
+        store.list_versions(db)
+        store.purge_unfinished(db)
+        store.purge(db, "v1")
+
+    assert len(sent) > 40
+    for text in sent:
+        if BEGINS.match(text):  # not SET, BEGIN and locks
+            check(re.sub(r"%\((\w+)\)s", r":\1", text).replace("%%", "%"), "sent")
+
+
+LITERAL = re.compile(r"'((?:[^'\\\n]|\\.)*)'|`((?:[^`\\]|\\.)*)`", re.DOTALL)
+PART = re.compile(r"\$\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
+SQL = re.compile(r"^\s*(?:SELECT|INSERT INTO|UPDATE|DELETE FROM)\s.*\b(?:FROM|VALUES|SET|WHERE)\b", re.DOTALL)
+
+
+def test_the_backends_whole_statements_are_of_mysql_8() -> None:
+    n_checked = 0
+    for file in sorted((ROOT / "backend" / "src").rglob("*.js")):
+        for single, template in LITERAL.findall(file.read_text(encoding="utf-8")):
+            text = single or template
+            if SQL.match(text) and not PART.search(text):  # texts with parts are run on a server by the backend's tests
+                check(re.sub(r"\$(\w+)", r":\1", text), file.name)
+                n_checked += 1
+    assert n_checked >= 10
