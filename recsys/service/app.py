@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from recsys.bridge import error_boundary
 from recsys.errors import RecsysError
@@ -100,6 +101,12 @@ async def _no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         answer = answer_of(NotAllowedHere("The route should be asked by another method; /openapi.json has all."))
-        answer.headers.update(error.headers or {})
+        answer.headers["Allow"] = ", ".join(sorted(_allowed(request)))
         return answer
     return answer_of(NotFound(NO_SUCH))
+
+
+def _allowed(request: Request) -> set[str]:
+    """Return the methods of a path; Starlette itself names those of the path's first route only."""
+    routes = (route for route in request.app.routes if isinstance(route, Route))
+    return set().union(*(route.methods or () for route in routes if route.matches(request.scope)[0] is not Match.NONE))

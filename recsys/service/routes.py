@@ -33,9 +33,10 @@ from recsys.tracking.segments import segment_of_user
 Handler = Callable[[Request], Awaitable[Response]]
 OF_A_PRODUCT = ("product_page", *BASKETS)  # pages whose list depends on their product
 JOB_STARTED = 202
+NO_JSON, RUNS_ALREADY = 415, 409
 FAILURES: dict[int | str, dict[str, Any]] = {
     status: {"model": messages.Failure, "description": "The request was not answered."}
-    for status in sorted({status for _, status in STATUSES} - {405, 409, 415})
+    for status in sorted({status for _, status in STATUSES} - {405})
 }
 
 
@@ -75,7 +76,10 @@ def _route(
     if body is not None:
         content = {"schema": body.model_json_schema(by_alias=False), "example": example or {}}
         extra["requestBody"] = {"required": True, "content": {"application/json": content}}
-    options: dict[str, Any] = {"openapi_extra": extra, "responses": FAILURES, "status_code": status}
+    never = {NO_JSON} if body is None else set()
+    never |= {RUNS_ALREADY} if status != JOB_STARTED else set()
+    failures = {code: failure for code, failure in FAILURES.items() if code not in never}
+    options: dict[str, Any] = {"openapi_extra": extra, "responses": failures, "status_code": status}
     if answer is None:
         options["response_class"] = Response
     else:

@@ -161,6 +161,13 @@ def test_other_routes_and_methods_are_refused_alike(
     assert error_of(answer) == (status, code)
 
 
+@pytest.mark.parametrize(
+    ("path", "methods"), [("/recommendations", "GET, POST"), ("/track", "POST"), ("/user/7/preferences", "GET")]
+)
+def test_a_wrong_method_is_told_all_right_ones(service: HttpService, path: str, methods: str) -> None:
+    assert service.ask("OPTIONS", path).headers["allow"] == methods
+
+
 def test_no_answer_allows_other_origins(service: HttpService) -> None:
     answer = service.ask("GET", "/health", headers={"Origin": "https://elsewhere.example"})
     preflight = service.ask(
