@@ -45,7 +45,6 @@ from recsys.related.together import TogetherPairs, orders_of, together_pairs  # 
 from recsys.training.closed_form.choose import RECENT_HALF_LIFE_DAYS, popularity  # noqa: E402
 from recsys.training.closed_form.co_occurrence import user_item_matrix  # noqa: E402
 from recsys.training.closed_form.item_cf import item_cf  # noqa: E402
-from recsys.training.publishing import git_commit  # noqa: E402
 
 NAME = "related"
 KEPT = Path("benchmarks/results/related.json")
@@ -106,6 +105,8 @@ def measure(data_dir: Path) -> dict[str, Any]:
     Raises:
         BenchmarkError: A file is missing.
     """
+    from recsys.training.publishing import git_commit  # it imports TensorFlow, which writing a page does not need
+
     SETS[SET].check(data_dir)
     rows = purchases(data_dir / SET / FILE)
     train, after = split_at(rows, quantile_cut(rows.timestamps))

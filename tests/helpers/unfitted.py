@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import IO, Any
 
 import pytest
@@ -10,12 +11,20 @@ from recsys.features.query import Arrays
 from recsys.networks.fit import NETWORKS, Epoch, Fit, shapes
 from recsys.settings import Training
 from recsys.training import network_fits
+from tests.helpers.tiny_shop import Published, train_in
 
 
 def train_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what takes most of a training's time on a tiny shop: the fits of networks, and the plots."""
     monkeypatch.setattr(network_fits, "fit", at_its_start)
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", undrawn)
+
+
+def published_quickly(folder: Path) -> Published:
+    """Return the tiny shop with a version of such a training, for trainings that are compared with it."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        train_quickly(monkeypatch)
+        return train_in(folder).published
 
 
 def undrawn(drawing: Any, file: IO[str], **options: Any) -> None:

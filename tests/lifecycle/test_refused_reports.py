@@ -19,10 +19,16 @@ from recsys.training.train import train
 from tests.helpers.dying_disk import Died, Mortal, Unsynced, Watched
 from tests.helpers.small_versions import UNSYNCED, publish, settings_of
 from tests.helpers.tiny_shop import NOW, Published, Quiet, fill, interactions, tiny_shop
-from tests.helpers.unfitted import train_quickly
+from tests.helpers.unfitted import published_quickly, train_quickly
 
 LATER = NOW + 3600
 DAY = 86_400
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """The tiny shop with a version of as quick a training as those that follow."""
+    return published_quickly(tmp_path_factory.mktemp("quickly"))
 
 
 @pytest.fixture(autouse=True)
