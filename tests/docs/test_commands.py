@@ -62,6 +62,7 @@ RUN_IN = {
     "benchmarks/readme_table.py": ("tests/docs/test_readme.py", "readme_table.main"),
     "benchmarks/related.py": ("tests/benchmarks/test_related.py", "related.main"),
     "benchmarks/scale.py": ("tests/benchmarks/test_scale.py", "scale.main"),
+    "benchmarks/fuzz_service.py": ("tests/benchmarks/test_service.py", "fuzz_service.main"),
     "benchmarks/service.py": ("tests/benchmarks/test_service.py", "service.main"),
     "benchmarks/service_soak.py": ("tests/benchmarks/test_service.py", "service_soak.main"),
     "benchmarks/serving.py": ("tests/benchmarks/test_serving.py", "serving.main"),
