@@ -120,7 +120,8 @@ onBothDatabases((shopTest, kind) => {
       if (attempts === 1) throw deadlock;
       return models.ModelRun.bulkCreate(...args);
     };
-    const { service } = serve({ sequelize, models: { ...models, ModelRun: { bulkCreate } } }, { python: new FakePython([9, 8, 7]) });
+    const ModelRun = { bulkCreate, getTableName: () => models.ModelRun.getTableName() };
+    const { service } = serve({ sequelize, models: { ...models, ModelRun } }, { python: new FakePython([9, 8, 7]) });
     await service.listForUser(USER, { limit: 3 });
     assert.deepEqual([(await service.listForUser(USER, { limit: 3 })).source, attempts], ['cache', 2]);
     assert.equal(await models.ModelRun.count(), 4);
