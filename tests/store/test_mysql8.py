@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -114,9 +114,62 @@ def test_every_statement_that_is_sent_is_of_mysql_8(shop_url: str, tmp_path: Pat
         store.purge(db, "v1")
 
     assert len(sent) > 40
+    check_sent(sent)
+
+
+def check_sent(sent: Iterable[str]) -> None:
     for text in sent:
         if BEGINS.match(text):  # not SET, BEGIN and locks
-            check(re.sub(r"%\((\w+)\)s", r":\1", text).replace("%%", "%"), "sent")
+            check(re.sub(r"%\((\w+)\)s", r":value_\1", text).replace("%%", "%"), "sent")  # `key` alone is a word of SQL
+
+
+@pytest.mark.parametrize("shop_url", ["mariadb"], indirect=True)
+def test_what_tracking_lists_and_the_monitor_send_is_of_mysql_8(shop_url: str, tmp_path: Path) -> None:
+    from recsys import store
+    from recsys.settings.experiments import Privacy
+    from recsys.store import monitoring, tracking_experiments, tracking_exports
+    from recsys.tracking import analytics, exports, lists, preferences, record, sales, segments
+
+    now, sent = 1_764_400_000, dict[str, Any]()
+    shop = mapped(tmp_path, f"[shop]\ntracked_events = {list(TRACKED_EVENTS)}\n")
+    with store.connect(shop_url, tracer=lambda text, values: sent.setdefault(text, values)) as db:
+        db.insert("Products", [{"id": 1, "name": "bag"}, {"id": 2, "name": "belt"}])
+        for number, event in enumerate(("impression", "click", "wishlist", "remove_from_wishlist", "purchase")):
+            told = record.TrackedEvent(
+                user_id=7,
+                session_id=None,
+                product_id=1 + number % 2,
+                event=event,
+                metadata={},
+                event_id=f"e{number}",
+                recommendation_id=analytics.new_recommendation_id("blend"),
+                position=1,
+                at=now - 60,
+            )
+            record.record(db, told, now=now)
+        preferences.refresh_preferences(db, shop, now=now)
+        preferences.preferences_of(db, 7), segments.user_segment(db, 7), segments.users_by_segment(db)
+        for kind in ("top_selling", "most_viewed", "most_wishlisted", "trending"):
+            analytics.rankings(db, shop, kind, now=now, limit=5)
+        analytics.outcomes(db)
+        exports.export_together(db, shop, now=now), exports.together_with(db, 1, 5), exports.similar_items(db, 1, 5)
+        tracking_exports.exported_version(db)
+        lists.write_list(db, 7, "a", "b", now + 60), lists.read_list(db, 7, "a", now)
+        lists.sweep_lists(db, now), lists.forget_lists(db, 7)
+        tracking_experiments.write_arm(db, "7", "a", "regular", prefix="x:", now=now)
+        tracking_experiments.read_arms(db), tracking_experiments.count_list_events(db, 10)
+        sales.sales_report(db, shop, None, Privacy(), now=now)
+        record.sweep_tracking(db, Privacy(keep_days=1), now=now)
+        run = store.begin_run(db, "all", "v1", now)
+        row = store.ListRow(7, 1, 2, 0.5, None, None, "v1", "blend", "model", now)
+        after = run._replace(last_user="7", n_users=1, n_lists=1)
+        store.write_lists(db, run, after, [7], [row])
+        store.finish_run(db, after, now)
+        monitoring.encoder_counts(db, "v1"), monitoring.shown_versions(db)
+        monitoring.answers_since(db, "2025-01-01"), monitoring.runs_since(db, "2025-01-01 00:00:00")
+
+    assert len(sent) > 60
+    check_sent(sent)
 
 
 LITERAL = re.compile(r"'((?:[^'\\\n]|\\.)*)'|`((?:[^`\\]|\\.)*)`", re.DOTALL)
