@@ -68,10 +68,7 @@ def test_without_an_event_id_every_event_is_stored(shop: Published, service: Htt
     assert len(stored(shop)) == 2
 
 
-def test_a_lost_connection_stores_the_event_once(
-    shop: Published, service: HttpService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    track(service, event_id="warm")
+def test_a_lost_connection_stores_the_event_once(shop: Published, monkeypatch: pytest.MonkeyPatch) -> None:
     real, tries = events_module.record, []
 
     def lost_after_the_commit(*args: Any, **options: Any) -> Any:
@@ -81,9 +78,10 @@ def test_a_lost_connection_stores_the_event_once(
             raise DatabaseUnavailable("The connection broke off.")
         return recorded
 
-    monkeypatch.setattr(events_module, "record", lost_after_the_commit)
-
-    track(service)
+    with HttpService(shop, SERVICE_THREADS="1") as service:  # of several threads, each has a connection of its own
+        track(service, event_id="warm")
+        monkeypatch.setattr(events_module, "record", lost_after_the_commit)
+        track(service)
 
     assert [recorded.is_new for recorded in tries] == [True, False]
     assert len(stored(shop)) == 2
