@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlglot
 
 from recsys.settings import Shop, load_settings
 from recsys.settings.shop import PRESETS, TRACKED_EVENTS
@@ -16,8 +17,6 @@ from recsys.store.drivers.mysql import SYNTAX
 from recsys.store.migrations import statements
 from recsys.store.names import written
 from recsys.store.shop_mapping import cards_sql, products_sql, source_sql
-
-sqlglot = pytest.importorskip("sqlglot")
 
 ROOT = Path(__file__).parents[2]
 MIGRATIONS = sorted((ROOT / "recsys" / "store" / "migrations").glob("*.sql"))
