@@ -39,30 +39,31 @@ def main(argv: list[str]) -> int:
     flags = _parser().parse_args(argv)
     environ = {**os.environ, **({"DATABASE_URL": flags.database_url} if flags.database_url else {})}
     try:
-        settings = load_settings(environ, ROOT)
+        path = ROOT / (read_variables(environ, ROOT).get("RECSYS_TOML") or FILE)
+        # A file that is still to be written is read as an empty one.
+        settings = load_settings(environ if path.exists() else {**environ, "RECSYS_TOML": os.devnull}, ROOT)
         with connect(settings.database_url) as db:
-            path = ROOT / (read_variables(environ, ROOT).get("RECSYS_TOML") or FILE)
             if path.exists():
                 _tell(f"{path.name} exists, and stays as it is. {_counts(db, settings.shop)}")
             else:
-                _init(db, accept=flags.accept)
+                _init(db, path, accept=flags.accept)
     except RecsysError as error:
         console(stderr=True).print(f"doctor: {error}", soft_wrap=True, markup=False)
         return error.exit_status
     return 0
 
 
-def _init(db: Database, *, accept: bool) -> None:
+def _init(db: Database, path: Path, *, accept: bool) -> None:
     systems = find_systems(db)
     if systems:
         text = systems[0].toml()
         counts = _counts(db, read_shop(tomllib.loads(text)))
-        _write(text)
-        _tell(f"This is {systems[0].preset}. {systems[0].reason} {counts}\nWritten to {FILE}:\n\n{text}")
+        _write(path, text)
+        _tell(f"This is {systems[0].preset}. {systems[0].reason} {counts}\nWritten to {path.name}:\n\n{text}")
         for other in systems[1:]:
             _tell(f"Not chosen, because it is smaller: {other.preset}. {other.reason}")
     elif has_default_schema(db):
-        _tell(f"These are the tables of the default schema, which need no {FILE}. {_counts(db, read_shop({}))}")
+        _tell(f"These are the tables of the default schema, which need no {path.name}. {_counts(db, read_shop({}))}")
     elif not table_names(db):
         raise UsageError("The database should hold the shop's tables. Received: no table that this account may see.")
     elif nearly := nearly_found(db):
@@ -71,8 +72,8 @@ def _init(db: Database, *, accept: bool) -> None:
         text = propose(db)
         counts = _counts(db, read_shop(tomllib.loads(text)))
         if accept:
-            _write(text)
-        done = f"Written to {FILE}." if accept else f"Nothing is written yet: --accept writes it to {FILE}."
+            _write(path, text)
+        done = f"Written to {path.name}." if accept else f"Nothing is written yet: --accept writes it to {path.name}."
         _tell(f"{text}\n{counts} {done}")
 
 
@@ -87,14 +88,14 @@ def _counts(db: Database, shop: Shop) -> str:
     return f"The mapping fits the tables: it reads {n_events:,} events of {n_users:,} users."
 
 
-def _write(text: str) -> None:
+def _write(path: Path, text: str) -> None:
     try:
-        with (ROOT / FILE).open("x", encoding="utf-8") as file:
+        with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
         received = listed([error.strerror])
         raise UsageError(
-            f"{FILE} should be a new file in a folder that can be written. Received: {received}."
+            f"{path.name} should be a new file in a folder that can be written. Received: {received}."
         ) from error
 
 

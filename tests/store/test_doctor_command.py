@@ -59,6 +59,23 @@ def test_a_proposal_is_printed_and_written_when_it_is_accepted(run: Run, tmp_pat
     assert (tmp_path / "recsys.toml").read_text(encoding="utf-8") == written
 
 
+def test_it_is_written_where_the_settings_will_look_for_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path, SHOP)
+    monkeypatch.setenv("RECSYS_TOML", "mapping/shop.toml")
+
+    status, text = run("--accept")
+    assert status == 64 and "shop.toml should be a new file in a folder that can be written" in text
+
+    (tmp_path / "mapping").mkdir()
+    status, text = run("--accept")
+    assert status == 0 and "Written to shop.toml." in text
+    assert not (tmp_path / "recsys.toml").exists()
+    environ = {"DATABASE_URL": "sqlite:///x", "RECSYS_TOML": "mapping/shop.toml"}
+    assert load_settings(environ, tmp_path).shop.purchase_events == ("purchase",)
+
+
 def test_the_default_schema_needs_no_file(run: Run, tmp_path: Path) -> None:
     with connect(f"sqlite:///{tmp_path / 'db'}", create=True) as db:
         migrate(db)
