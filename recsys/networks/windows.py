@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from recsys.data.dataset import Dataset
 from recsys.features.query import Floats, Indices, Mask
 
-NARROW = 10  # targets of the narrowest group of windows
+NARROW = (10, 20)  # targets of the narrow groups of windows
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,11 @@ class Windows:
 
 
 def by_width(all_windows: Windows, least: int) -> list[Windows]:
-    """Return the windows in up to three groups, each trimmed to the columns that it needs.
+    """Return the windows in up to four groups, each trimmed to the columns that it needs.
 
-    The groups are: up to ten targets without history; more targets without history; and windows with history. Most
-    users of a shop have a handful of events, so nine tenths of the work on full windows would be on padding.
+    The groups are: up to ten targets without history; up to twenty; more targets without history; and windows with
+    history. Most users of a shop have a handful of events, so nine tenths of the work on full windows would be on
+    padding.
 
     Args:
         all_windows: Windows as `windows` returns them; windows of another width stay one group.
@@ -87,11 +88,12 @@ def by_width(all_windows: Windows, least: int) -> list[Windows]:
     length = all_windows.targets.shape[1]
     if all_windows.width != 2 * length:
         return [all_windows]
-    widths = [(0, min(NARROW, length)), (0, length), (length, length)]
-    has_few_targets = (all_windows.weights[:, length + NARROW :] == 0).all(1)
+    widths = [*((0, width) for width in NARROW if width < length), (0, length), (length, length)]
+    n_targets = np.where(all_windows.weights[:, length:] != 0, np.arange(1, length + 1), 0).max(1)
     has_history = (all_windows.weights[:, :length] != 0).any(1)
-    group = np.where(has_history, 2, np.where(has_few_targets, 0, 1))
-    for narrower in (0, 1):
+    group = np.searchsorted([width for _, width in widths[:-1]], n_targets)
+    group[has_history] = len(widths) - 1
+    for narrower in range(len(widths) - 1):
         if (group == narrower).sum() < least:
             group[group == narrower] += 1
     return [all_windows.trim(group == n, *width) for n, width in enumerate(widths) if (group == n).any()]

@@ -11,7 +11,7 @@ from recsys.data.dataset import Dataset
 from recsys.features.query import Query
 from recsys.networks.base import Network, Shapes, UserBatch
 from recsys.networks.fit import NETWORKS
-from recsys.networks.windows import Windows, windows
+from recsys.networks.windows import Windows, by_width, windows
 from recsys.scorers.layers import UserRepresentation
 from tests.helpers.datasets import taken
 
@@ -304,3 +304,27 @@ def test_a_dropped_embedding_does_not_change_the_pooled_history(data: Dataset) -
 
     expected = np.broadcast_to(embedded[:, None], without.shape)
     np.testing.assert_allclose(with_embedding - without, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("n_events", "least", "expected"),
+    [
+        ((10,), 1, [(0, 10)]),
+        ((11,), 1, [(0, 20)]),
+        ((3, 15, 30, 60), 1, [(0, 10), (0, 20), (0, 50), (50, 50)]),
+        ((3, 3, 15, 30, 60), 2, [(0, 10), (0, 50), (50, 50)]),  # one window of 20 targets joins the next group
+        ((3, 15, 30), 9, [(50, 50)]),
+    ],
+)
+def test_windows_are_grouped_by_width_and_lose_nothing(
+    n_events: tuple[int, ...], least: int, expected: list[tuple[int, int]]
+):
+    each = history_of(*range(sum(n_events)))
+    users = np.repeat(np.arange(len(n_events)), n_events).astype(np.int32)
+    all_windows = windows(replace(each, users=users, n_users=len(n_events)), 50)
+    groups = by_width(all_windows, least)
+    assert [(group.width - group.targets.shape[1], group.targets.shape[1]) for group in groups] == expected
+    targets = np.concatenate([group.targets[group.confidences != 0] for group in groups])
+    assert sorted(targets) == sorted(each.items)
+    weights = np.concatenate([group.weights[group.weights != 0] for group in groups])
+    assert len(weights) == (all_windows.weights != 0).sum()
