@@ -23,7 +23,6 @@ const OWN_TABLES = 'the Python side serves such a shop by itself: recommend_api.
  */
 export function checkMapping({ shop, sources, products }) {
   if (shop?.preset !== undefined) throw needs('[shop]', 'the default schema and no `preset`', [{ table: `preset ${shop.preset}` }]);
-  if (shop?.own_tables !== undefined) throw needs('[shop]', 'no `own_tables`: the tables of recsys beside those of the shop', [{ table: `own_tables ${shop.own_tables}` }]);
   if (sources !== undefined && !listOf(sources).some((source) => reads(source, INTERACTIONS, ['since', 'one_user']))) {
     throw needs('[[sources]]', 'the table Interactions, with userId, productId, actionCode and timestamp, among them', listOf(sources));
   }

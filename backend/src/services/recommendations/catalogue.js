@@ -1,6 +1,7 @@
 /** The shop's products, events and reviews, read for lists: which products a user may be shown now, and what is known of them. */
 import { QueryTypes } from 'sequelize';
 
+import { ownTable } from '../../config/database.js';
 import { PRODUCT, productOf, WITH_DETAILS } from '../products.js';
 import { hiddenItems, neededEvents } from './hidden.js';
 
@@ -54,8 +55,8 @@ export class Catalogue {
     this.#clock = clock;
   }
 
-  /** The table of cached lists, whose name may have a prefix. */
-  get #lists() {
+  /** The table of the items of cached lists, whose name may have a prefix. */
+  get #items() {
     return this.#sequelize.models.Recommendation?.getTableName() ?? 'recommendations';
   }
 
@@ -86,7 +87,7 @@ export class Catalogue {
    */
   async cachedList(userId, rules, limit) {
     const most = 10 * Math.ceil(limit / 10) + SPARE; // few different SQL texts, because servers keep each prepared statement
-    const ofList = `IN (SELECT r.productId FROM ${this.#lists} r WHERE r.userId = $userId)`;
+    const ofList = `IN (SELECT r.productId FROM ${this.#items} r WHERE r.userId = $userId)`;
     const [first, hidden] = await Promise.all([this.#listRows(userId, `ORDER BY id LIMIT ${most}`), this.#hidden(userId, rules, ofList)]);
     const shown = (rows) => rows.map((row) => ({ ...row, product: hidden.has(row.productId) ? null : row.product }));
     const isShort = shown(first).filter(({ product }) => product !== null).length < limit;
@@ -98,8 +99,8 @@ export class Catalogue {
     const rows = await this.#select(
       `SELECT l.modelName, l.modelVersion, l.source, l.context, l.asked AS nRequested, l.computedAt, l.leaseToken AS token,
               r.id AS place, r.productId, r.score, CAST(r.details AS CHAR(500)) AS details, p.statusId, ${PRODUCT}
-       FROM rec_lists l LEFT JOIN (SELECT id, userId FROM ${this.#lists} WHERE userId = $userId ${part}) part ON part.userId = l.userId
-       LEFT JOIN ${this.#lists} r ON r.id = part.id LEFT JOIN Products p ON p.id = r.productId ${WITH_DETAILS}
+       FROM ${ownTable(this.#sequelize, 'rec_lists')} l LEFT JOIN (SELECT id, userId FROM ${this.#items} WHERE userId = $userId ${part}) part ON part.userId = l.userId
+       LEFT JOIN ${this.#items} r ON r.id = part.id LEFT JOIN Products p ON p.id = r.productId ${WITH_DETAILS}
        WHERE l.userId = $userId`,
       { userId },
     );
