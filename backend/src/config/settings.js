@@ -7,7 +7,7 @@ import { parse as parseToml } from 'smol-toml';
 
 import { nameOf, placeOf } from './databaseUrl.js';
 import { readDotenv } from './dotenv.js';
-import { checkMapping } from './mapping.js';
+import { DEFAULT_MAPPING, checkMapping } from './mapping.js';
 import { Secret, SettingsError } from './secrets.js';
 
 export { SettingsError };
@@ -163,20 +163,20 @@ function urlOfParts(variables, read) {
 }
 
 /**
- * Return what the server needs of `recsys.toml`, after checking its mapping: the time zone, where our own tables lie, and the prefix of the
- * cache's. Python reads the same file.
+ * Return what the server needs of `recsys.toml`, after checking it: the time zone, where our own tables lie, the prefix of the cache's, and
+ * the sources of events. Python reads the same file.
  */
 function shopOf(explicitFile, file, database, root) {
   if (!existsSync(file)) {
     if (explicitFile) throw new SettingsError(`RECSYS_TOML should name a file. Received: ${explicitFile}.`);
-    return { timeZone: 'UTC', ownTables: '', cachePrefix: '' };
+    return { timeZone: 'UTC', ownTables: '', cachePrefix: '', mapping: DEFAULT_MAPPING };
   }
   const toml = tomlOf(file);
-  checkMapping(toml);
+  const mapping = checkMapping(toml, database);
   const { time_zone: timeZone = 'UTC', stored_time_zone: storedTimeZone = 'UTC', own_tables: ownTables, cache_prefix: cachePrefix = '' } = toml.shop ?? {};
   checkStoredZone(storedTimeZone);
   canonicalZone(timeZone); // throws if it is unknown
-  return { timeZone, ownTables: ownTablesOf(ownTables, database, root), cachePrefix: checkedPrefix(cachePrefix) };
+  return { timeZone, ownTables: ownTablesOf(ownTables, database, root), cachePrefix: checkedPrefix(cachePrefix), mapping };
 }
 
 /** Return where our own tables lie, as Python does: an absolute path for SQLite, else the name of a database; empty for the shop's. */

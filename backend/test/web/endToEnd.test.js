@@ -1,12 +1,13 @@
 /** End to end: HTTP, the server's process, real Python processes, a published version, both databases. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
-import { Op } from 'sequelize';
+import { Op, QueryTypes } from 'sequelize';
 
+import { placeOf } from '../../src/config/database.js';
 import { PYTHON, REPOSITORY, assertGone, childrenOf, eventually } from '../harness.js';
 import { TinyShop } from '../tinyShop.js';
 import { startServerProcess } from './serverProcess.js';
@@ -196,6 +197,57 @@ for (const kind of KINDS) {
       const rows = await withModels(shop.directUrl, ({ Interaction }) => Interaction.count({ where: { eventId: 'while-hanging-1' } }));
       assert.equal(rows, 1);
     });
+  });
+}
+
+for (const kind of KINDS) {
+  test(`with tables of recsys in another place than the shop's, on ${kind}, all routes work and the shop gets none`, { timeout: TEST_TIMEOUT_MS }, async (t) => {
+    const shop = await awayShop(kind);
+    if (shop.missing) return t.skip(shop.missing);
+    let server;
+    const place = kind === 'SQLite' ? path.join(tiny.folder, 'own.sqlite') : `own_${placeOf(shop.directUrl).name}`;
+    const toml = path.join(tiny.folder, `own-${kind}.toml`);
+    writeFileSync(toml, `[shop]\nown_tables = ${JSON.stringify(place)}\n`);
+    try {
+      execFileSync(PYTHON, [MOVE, tiny.folder, shop.directUrl, place], { stdio: 'inherit' });
+      await fillUsers(shop.directUrl);
+      const others = ['recommendations', 'rec_lists', 'rec_guest_events']; // of another program
+      await withModels(shop.directUrl, async (_, sequelize) => {
+        for (const table of others) await sequelize.query(`CREATE TABLE ${table} (id INTEGER, owner VARCHAR(9))`);
+      });
+      const variables = { DATABASE_URL: shop.url, MODELS_DIR: tiny.models, SPOOL_DIR: path.join(tiny.folder, `own-spool-${kind}`), RECSYS_TOML: toml };
+      server = await startServerProcess({ ...variables, ...PATIENT });
+      await isReady(server);
+      const viewed = await server.post('/api/interaction', { body: { productId: 101, actionCode: 'view', eventId: 'own-view-101' } });
+      const headers = { Cookie: viewed.headers.get('set-cookie').split(';')[0] };
+      assert.deepEqual((await server.get('/api/viewed', { headers })).body.data.map(({ id }) => id), [101]);
+      const login = await server.post('/api/auth/login', { body: { email: 'customer7@shop.example', password: PASSWORD }, headers });
+      const { token } = login.body.data;
+      const [first, second] = [await server.get(`${LIST}?limit=5`, { token }), await server.get(`${LIST}?limit=5`, { token })];
+      await server.get(`${LIST}?limit=5`, { token });
+      await assertAdministrators(server); // before the purchase, which makes the list out of date
+      const bought = first.body.data[0].product.id;
+      const stored = await server.post('/api/interaction', { token, body: { productId: bought, actionCode: 'purchase', eventId: 'own-purchase' } });
+      const third = await server.get(`${LIST}?limit=5`, { token });
+
+      assert.ok(MODELS_SOURCES.has(first.body.source), first.body.source);
+      assert.deepEqual([first.body.fallbackReason, first.body.modelVersion, second.body.source], [null, tiny.current, 'cache']);
+      assert.equal(stored.status, 201);
+      assert.ok(!idsOf(third).includes(bought), `${idsOf(third)} after ${bought} was bought`);
+      assert.equal((await server.delete('/api/recommendations/clear', { token })).status, 200);
+      assert.equal(await server.stop(), 0);
+      const events = await withModels(shop.directUrl, async ({ Interaction }, sequelize) => {
+        for (const table of others) assert.deepEqual(await sequelize.query(`SELECT * FROM ${table}`, { type: QueryTypes.SELECT }), []);
+        return Interaction.findAll({ where: { eventId: { [Op.like]: 'own-%' } }, order: ['interId'], attributes: ['userId', 'actionCode'], raw: true });
+      });
+      assert.deepEqual(events.map(({ userId, actionCode }) => [userId, actionCode]), [[7, 'view'], [7, 'purchase']]);
+      const counts = await withModels(shop.directUrl, async ({ Recommendation, ModelRun, GuestEvent }) => Promise.all([Recommendation.count({ where: { userId: 8 } }), ModelRun.count({ where: { userId: 7 } }), GuestEvent.count()]), place);
+      assert.deepEqual(counts.map((n) => n > 0), [true, false, false]); // made by the administrator; cleared; joined
+    } finally {
+      server?.child.kill('SIGKILL'); // does nothing if it has ended
+      if (kind === 'MariaDB') await withModels(shop.directUrl, (_, sequelize) => sequelize.query(`DROP DATABASE IF EXISTS ${place}`));
+      await shop.remove();
+    }
   });
 }
 

@@ -86,12 +86,9 @@ export class BatchLists {
 
   async #hasBought(userId, since, { purchaseEvents, cancelEvents }) {
     const names = [...purchaseEvents, ...cancelEvents];
-    const places = names.map((_, n) => `$name${n}`).join(', ');
-    const [{ n }] = await this.#select(
-      `SELECT COUNT(*) AS n FROM Interactions WHERE userId = $userId AND timestamp >= $since AND actionCode IN (${places || 'NULL'})`,
-      { userId, since: utcText(since), ...Object.fromEntries(names.map((name, n) => [`name${n}`, name])) },
-    );
-    return n > 0;
+    if (names.length === 0) return false;
+    const events = await this.#parts.catalogue.storedEvents(userId, names, utcText(since));
+    return events.some(({ event, moment }) => names.includes(event) && moment.slice(0, 19).replace('T', ' ') >= utcText(since));
   }
 
   /** @returns {Promise<any[]>} The rows, whose columns the statement names. */
