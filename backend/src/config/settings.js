@@ -33,7 +33,7 @@ export const VARIABLES = Object.freeze({
   DB_USER: { default: 'root', meaning: 'the account; also `DB_USERNAME`' },
   DB_PASSWORD: { default: '', meaning: 'its password; also `DB_PASS`' },
   MODELS_DIR: { default: 'models', meaning: 'where versions are published' },
-  RECSYS_TOML: { default: 'recsys.toml', meaning: "the shop's mapping; read here for `time_zone`; its tables must be those of the default schema, its `stored_time_zone` UTC" },
+  RECSYS_TOML: { default: 'recsys.toml', meaning: "the shop's mapping; read here for `time_zone`, `[[sources]]` and the place of our tables; the shop's must be those of the default schema, `stored_time_zone` UTC" },
   PYTHON_BIN: { default: null, meaning: 'the interpreter; else `.venv`, else the first of python3, python and py on `PATH`' },
   HOST: { default: '127.0.0.1', meaning: 'the address to listen on; `0.0.0.0` for all' },
   PORT: { default: '6969', meaning: 'the port to listen on; 0 for any free one' },
