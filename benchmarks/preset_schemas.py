@@ -1,126 +1,137 @@
-"""Compares the tables on which a preset is tested with those that the system's published packages make.
+"""Compares the tables on which a preset is tested with those that the system itself makes.
 
-    python benchmarks/preset_schemas.py [VERSION]
+    python benchmarks/preset_schemas.py SYSTEM [--version VERSION] [--source FOLDER]
 
-It downloads the npm packages of Medusa 2 into a temporary folder, runs the SQL of their own migrations in a database
-of its own at PostgreSQL, and compares every column, primary key and index of `tests/store/presets/medusa.sql`. It needs
-npm, Node, the network and PostgreSQL, so that CI does not run it. It ends with 1 where anything differs.
+Medusa and Vendure are downloaded from npm, into a temporary folder: their own migrations or entities make the tables in
+a database at PostgreSQL. Of the systems in PHP, `--source` names a checkout, or an installation of WordPress with
+WooCommerce; what its files declare is made in a database at MariaDB. Every column, key and index of
+`tests/store/presets/SYSTEM.sql` is looked for there: name, type, nullability, and the columns of each key. CI does not
+run it. It ends with 1 where anything differs.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import psycopg
+import pymysql
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.helpers.databases import POSTGRESQL, new_database, run_on_postgresql  # noqa: E402
+from benchmarks.schemas.packages import MEDUSA, VENDURE, make_vendure, medusa_sql  # noqa: E402
+from benchmarks.schemas.sources import SYSTEMS  # noqa: E402
+from recsys.settings.database_url import DatabaseUrl  # noqa: E402
+from tests.helpers.databases import MYSQL, POSTGRESQL, new_database, run_on_mysql, run_on_postgresql  # noqa: E402
 
-VERSION = "2.21.2"
-PACKAGES = ("order", "product", "customer", "pricing", "link-modules", "utils")
-# Prints the SQL of migrations without a database: their base class is replaced by one that collects it. The table of a
-# link has no migration; Medusa makes it of an entity, whose properties are printed as CREATE TABLE.
-COLLECTOR = r"""
-const Module = require('module'), fs = require('fs'), path = require('path');
-const load = Module._load;
-class Migration {
-  sql = [];
-  addSql(text) { this.sql.push(String(text)); }
-  async execute() { return []; }
-}
-class EntitySchema { constructor(entity) { this.entity = entity; } }
-const helper = require(path.resolve('utils/dist/common/alter-columns-helper.js'));
-const stub = {
-  Migration, EntitySchema, ...helper, simpleHash: (text) => text, compressName: (text) => text,
-  LINKS: {}, Modules: {},
-};
-Module._load = function (name, ...rest) { return /^[./]/.test(name) ? load.call(this, name, ...rest) : stub; };
-const timeOf = (file) => file.replace(/^\D+/, '');
-(async () => {
-  for (const name of ['order', 'product', 'customer', 'pricing']) {
-    const folder = path.resolve(name, 'dist/migrations');
-    const files = fs.readdirSync(folder).filter((file) => file.endsWith('.js'));
-    for (const file of files.sort((a, b) => timeOf(a).localeCompare(timeOf(b)))) {
-      const one = Object.values(require(path.join(folder, file))).find((type) => type.prototype?.up);
-      const migration = new one();
-      await migration.up();
-      for (const text of migration.sql) console.log(text.trim().replace(/;$/, '') + ';');
-    }
-  }
-  const links = path.resolve('link-modules/dist');
-  const { ProductVariantPriceSet: link } = require(`${links}/definitions/product-variant-price-set.js`);
-  const { generateEntity } = require(`${links}/utils/generate-entity.js`);
-  const { tableName, properties } = generateEntity(link, ...link.relationships).entity;
-  const columns = Object.entries(properties).map(([name, { type, columnType, nullable }]) =>
-    `${name} ${columnType ?? { string: 'varchar(255)' }[type]}${nullable ? '' : ' NOT NULL'}`);
-  const keys = Object.keys(properties).filter((name) => properties[name].primary);
-  console.log(`CREATE TABLE ${tableName} (${columns.join(', ')}, PRIMARY KEY (${keys.join(', ')}));`);
-})();
-"""
-COLUMNS = """
-SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull
+VERSIONS = {"medusa": MEDUSA, "vendure": VENDURE}
+_OF_POSTGRESQL = (
+    """
+SELECT c.relname || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
+  || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
-"""
-INDEXES = """
-SELECT c.relname, pg_get_indexdef(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
-WHERE c.relnamespace = 'public'::regnamespace
-"""
+""",
+    """
+SELECT c.relname || ': ' || regexp_replace(pg_get_indexdef(i.indexrelid), 'INDEX \\S+ ON', 'INDEX ON')
+FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid WHERE c.relnamespace = 'public'::regnamespace
+""",
+)
+_OF_MARIADB = (
+    """
+SELECT CONCAT(table_name, '.', column_name, ' ', column_type, CASE is_nullable WHEN 'NO' THEN ' NOT NULL' ELSE '' END)
+FROM information_schema.columns WHERE table_schema = DATABASE()
+""",
+    """
+SELECT CONCAT(table_name, ': ', CASE index_name WHEN 'PRIMARY' THEN 'PRIMARY KEY' ELSE
+  CASE non_unique WHEN 0 THEN 'UNIQUE KEY' ELSE 'KEY' END END,
+  ' (', GROUP_CONCAT(column_name ORDER BY seq_in_index), ')')
+FROM information_schema.statistics WHERE table_schema = DATABASE() GROUP BY table_name, index_name, non_unique
+""",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return 1 where anything differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("version", nargs="?", default=VERSION, help="the release of Medusa")
-    version = parser.parse_args(arguments).version
-    with tempfile.TemporaryDirectory() as folder:
-        published = schema_of(published_sql(version, Path(folder)))
-    fixture = (ROOT / "tests/store/presets/medusa.sql").read_text(encoding="utf-8")
-    ours = schema_of("".join(f"{text};\n" for text in fixture.split(";\n") if "CREATE " in text))
+    parser.add_argument("system", choices=[*VERSIONS, *SYSTEMS], help="the name of the preset")
+    parser.add_argument("--version", help="the release: of Medusa or Vendure to download, of others for the output")
+    parser.add_argument("--source", type=Path, help="a checkout of a system in PHP")
+    options = parser.parse_args(arguments)
+    system, version = options.system, options.version or VERSIONS.get(options.system, "")
+    if system in SYSTEMS and options.source is None:
+        parser.error(f"--source should name a folder with {SYSTEMS[system].files}. Received: nothing.")
+    fixture = (ROOT / f"tests/store/presets/{system}.sql").read_text(encoding="utf-8")
+    creates = [text for text in fixture.split(";\n") if "CREATE " in text and "_of_the_test" not in text]
+    if system in VERSIONS:
+        with tempfile.TemporaryDirectory() as folder:
+            published = published_facts(system, version, Path(folder))
+        ours = facts_on_postgresql(";\n".join(creates))
+    else:
+        published, ours = facts_on_mariadb(SYSTEMS[system].read(options.source)), facts_on_mariadb(creates)
     missing = sorted(ours - published)
+    name = f"{system} {version}".strip()
     for fact in missing:
-        print(f"not in Medusa {version}: {fact}")
-    print(f"Medusa {version}: {len(ours) - len(missing)} of {len(ours)} columns and keys are the same")
+        others = (other for other in sorted(published) if other.split(" ")[0] == fact.split(" ")[0])
+        print(f"not in {name}: {fact}", *(f"  there: {other}" for other in others))
+    print(f"{name}: {len(ours) - len(missing)} of {len(ours)} columns and keys are the same")
     return 1 if missing or not ours else 0
 
 
-def published_sql(version: str, folder: Path) -> str:
-    """Return the SQL text that makes Medusa's tables.
+def published_facts(system: str, version: str, folder: Path) -> set[str]:
+    """Return a line for each column and each index of a release on npm.
 
     Args:
-        version: A release of Medusa.
+        system: `medusa` or `vendure`.
+        version: The release.
         folder: An empty folder for the packages.
     """
-    for name in PACKAGES:
-        source = [f"@medusajs/{name}@{version}", "--silent"]
-        packed = subprocess.run(["npm", "pack", *source], cwd=folder, check=True, capture_output=True, text=True)
-        (folder / name).mkdir()
-        archive = packed.stdout.split()[-1]
-        subprocess.run(["tar", "xzf", archive, "-C", name, "--strip-components=1"], cwd=folder, check=True)
-    (folder / "collect.cjs").write_text(COLLECTOR, encoding="utf-8")
-    collected = subprocess.run(["node", "collect.cjs"], cwd=folder, check=True, capture_output=True, text=True)
-    return collected.stdout
+    if system == "medusa":
+        return facts_on_postgresql(medusa_sql(version, folder))
+    with new_database(run_on_postgresql, POSTGRESQL) as url:
+        address = url.replace("postgresql+psycopg", "postgresql", 1)
+        make_vendure(version, folder, address)
+        return _facts_at(address)
 
 
-def schema_of(sql: str) -> set[str]:
+def facts_on_postgresql(sql: str) -> set[str]:
     """Return a line for each column and each index of the tables that a text makes."""
     with new_database(run_on_postgresql, POSTGRESQL) as url:
-        with psycopg.connect(url.replace("postgresql+psycopg", "postgresql", 1), autocommit=True) as connection:
+        address = url.replace("postgresql+psycopg", "postgresql", 1)
+        with psycopg.connect(address, autocommit=True) as connection:
             connection.execute("SET client_min_messages = error")
             connection.execute(sql.encode())
-            columns = connection.execute(COLUMNS).fetchall()
-            indexes = connection.execute(INDEXES).fetchall()
-    return {
-        *(f"{table}.{name} {kind}{' NOT NULL' if required else ''}" for table, name, kind, required in columns),
-        *(f"{table}: {text}" for table, text in indexes),
-    }
+        return _facts_at(address)
+
+
+def facts_on_mariadb(statements: Iterable[str]) -> set[str]:
+    """Return a line for each column and each index of the tables that statements make; what fails is printed."""
+    with new_database(run_on_mysql, MYSQL) as url:
+        place = DatabaseUrl.parse(url)
+        connection = pymysql.connect(
+            host=place.host, port=place.port, user=place.user, password=place.password.reveal(), database=place.name
+        )
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SET sql_mode = '', foreign_key_checks = 0, group_concat_max_len = 10000")
+            for statement in statements:
+                try:
+                    cursor.execute(statement)
+                except pymysql.MySQLError as error:
+                    print(f"not run: {' '.join(statement.split())[:90]} … {error.args[-1]}", file=sys.stderr)
+            facts: set[str] = set()
+            for sql in _OF_MARIADB:
+                cursor.execute(sql)
+                facts |= {str(fact) for (fact,) in cursor.fetchall()}
+    return facts
+
+
+def _facts_at(address: str) -> set[str]:
+    with psycopg.connect(address) as connection:
+        return {str(fact) for sql in _OF_POSTGRESQL for (fact,) in connection.execute(sql.encode()).fetchall()}
 
 
 if __name__ == "__main__":

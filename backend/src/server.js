@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { createApp } from './app.js';
 import { commandLine } from './commandLine.js';
 import { connectDatabase } from './config/database.js';
-import { checkIds } from './config/mapping.js';
+import { checkIds, checkSources } from './config/mapping.js';
 import { scrubbed } from './config/secrets.js';
 import { SettingsError, VARIABLES, readSettings } from './config/settings.js';
 import { httpServer, listening } from './httpServer.js';
@@ -60,7 +60,7 @@ export async function startServer(settings, { environ = process.env, log = logge
   const sequelize = connectDatabase(settings, { log });
   const models = defineModels(sequelize, settings.cachePrefix);
   const snapshot = createSnapshot({ modelsDir: settings.modelsDir, log });
-  const { spool, elsewhere } = await checkIds({ sequelize, snapshot })
+  const { spool, elsewhere } = await Promise.all([checkIds({ sequelize, snapshot }), checkSources({ sequelize, sources: settings.mapping.sources })])
     .then(() => spoolOf(settings, log))
     .catch(async (error) => {
       await sequelize.close();

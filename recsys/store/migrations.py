@@ -24,7 +24,8 @@ RECORD = "rec_schema_migrations"
 _OLD_RECORD = "schema_migrations"  # its earlier name, which other programs use for a table of theirs
 _OF_THE_SHOP = "0001_shop.sql"
 _CACHE = "0004_cache.sql"
-_CACHE_NAME = re.compile(r"\b(?:recommendations|model_runs)(?=\b|_by)")
+CACHE = ("recommendations", "model_runs")  # its tables, without their prefix
+_CACHE_NAME = re.compile(rf"\b(?:{'|'.join(CACHE)})(?=\b|_by)")
 _OPTIONAL = frozenset(  # what training does not need
     {"0003_lists.sql", "0004_cache.sql", "0005_guest_events.sql", "0006_answer_counts.sql", "0007_tracking.sql"}
 )
@@ -125,6 +126,18 @@ def _with_prefix(text: str, db: Database) -> str:
     return _CACHE_NAME.sub(rf"{db.cache_prefix}\g<0>", text)
 
 
+def _in_place(text: str, db: Database, migration: str) -> str:
+    """Return a statement of a migration with the place of its table, where the connection would take another one."""
+    if migration == _CACHE:
+        cache = rf"\b{db.cache_prefix}(?:{'|'.join(CACHE)})\b"
+        return re.sub(cache, lambda match: db.names.in_own_place(match[0]), text)
+    if migration == _OF_THE_SHOP and db.names.own_tables and db.syntax.create_in_shop:
+        ((shop,),) = db.query(db.syntax.shops_place)
+        text = re.sub("^CREATE INDEX ", "CREATE INDEX IF NOT EXISTS ", text)  # the shop may have been made earlier
+        return re.sub(db.syntax.create_in_shop, lambda match: f"{match[0]}{db.syntax.quoted(str(shop))}.", text)
+    return text
+
+
 def _create_place(db: Database) -> None:
     """Create the schema of our tables if it is missing; SQLite makes the file as it opens it."""
     if db.names.own_tables and db.dialect != "sqlite":
@@ -157,17 +170,13 @@ def _apply(db: Database, name: str, *, optional: bool) -> bool:
     with db.atomic():
         if db.query(f"SELECT name FROM {RECORD} WHERE name = :name", {"name": name}):  # noqa: S608 - our own name
             return False
-        if (
-            name == _CACHE and db.names.own_tables
-        ):  # the backend, whose cache it is, looks for it beside the shop's tables
-            return False
         texts = [_with_prefix(text, db) for text in statements(name, db.dialect)]
         if optional and list(_foreign(db, texts)):
             return False
         if name != _OF_THE_SHOP:  # a shop may have tables of the default schema with fewer columns
             _refuse_foreign(db, texts)
         for statement in texts:
-            _run(db, statement)
+            _run(db, _in_place(statement, db, name))
         db.execute(f"INSERT INTO {RECORD} (name, applied_at) VALUES (:name, CURRENT_TIMESTAMP)", {"name": name})  # noqa: S608
     return True
 

@@ -70,11 +70,12 @@ def runs_since(db: Database, moment: str) -> Answered | None:
         db: The database.
         moment: From when on, as `2026-11-20 23:00:00` in UTC.
     """
-    if not {"metricsjson", "createdat"} <= set(map(str.lower, columns(db, "model_runs"))):
+    table = f"{db.cache_prefix}model_runs"
+    if not {"metricsjson", "createdat"} <= set(map(str.lower, columns(db, table))):
         return None
     sql = (
-        "SELECT COUNT(*), SUM(CASE WHEN metricsJson LIKE :failed THEN 1 ELSE 0 END) "
-        "FROM model_runs WHERE createdAt >= :since"
+        "SELECT COUNT(*), SUM(CASE WHEN metricsJson LIKE :failed THEN 1 ELSE 0 END) "  # noqa: S608 - our own name
+        f"FROM {db.names.in_own_place(table)} WHERE createdAt >= :since"
     )
     return _answered(db, sql, {"since": moment, "failed": FAILED_RUN})
 

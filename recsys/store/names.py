@@ -65,8 +65,16 @@ class Names:
         text = written(text, self._quote)
         if not self.own_tables or self._syntax.looks_for_own_tables:
             return text
-        place = self._syntax.quoted(self.own_tables)
-        return _own_names().sub(lambda match: f"{place}.{match[0]}", text)
+        return _own_names().sub(lambda match: self.in_own_place(match[0]), text)
+
+    def in_own_place(self, name: str) -> str:
+        """Return the name of a table of ours as a statement needs it, with its place where the database needs that.
+
+        `in_full` does so for the names that begin with `rec_`. Other names may be the shop's, too.
+        """
+        if not self.own_tables or self._syntax.looks_for_own_tables:
+            return name
+        return f"{self._syntax.quoted(self.own_tables)}.{name}"
 
     def _quote(self, name: str) -> str:
         if name not in self._quoted:

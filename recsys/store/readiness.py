@@ -65,7 +65,7 @@ def check_own_tables(db: Database) -> None:
     except NotAllowed as error:
         ours = own_tables(db)
         existing = [name for name in ours if columns(db, name)]
-        grants = db.driver.grants_to_write(db.query, ours, existing, own_views())
+        grants = db.driver.grants_to_write(db.query, ours, existing, own_views(), db.names.own_tables)
         raise SettingsError(
             f"The database's account should have the right to write the tables rec_…. Received: {_reason(error)}.\n"
             f"{_MAY_GRANT}\n\n{grants}\n"

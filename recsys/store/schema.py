@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from recsys.store.database import Database
+from recsys.store.migrations import CACHE
 
 MOST_COUNTED = 1_000_000  # rows; more are not counted, so that a look at a large database takes seconds
-_OURS = frozenset({"recommendations", "model_runs"})  # and all names that begin with rec_
 _MOST_VALUES = 50  # different values of a column of statuses or event names
 
 _OF_SERVERS = """
@@ -158,8 +158,9 @@ def quoted(db: Database, name: str) -> str:
 def _by_table(db: Database, texts: Mapping[str, str]) -> dict[str, list[Sequence[Any]]]:
     """Return rows by their first column, a table's name, which they lose."""
     rows: defaultdict[str, list[Sequence[Any]]] = defaultdict(list)
+    ours = {f"{db.cache_prefix}{name}" for name in CACHE}
     for table, *rest in db.query(texts[db.dialect]):
-        if str(table).lower() not in _OURS and not str(table).lower().startswith("rec_"):
+        if str(table).lower() not in ours and not str(table).lower().startswith("rec_"):
             rows[str(table)].append(rest)
     return dict(rows)
 

@@ -23,6 +23,7 @@ from recsys.recommending.recommend import recommend
 from recsys.scorers.base import Scorer
 from recsys.scorers.registry import REGISTRY
 from recsys.settings import Settings, Training, load_settings
+from recsys.settings.database_url import DatabaseUrl
 from recsys.store import Database, connect, migrate, write_version
 from recsys.store.database import Tracer
 from recsys.store.writes import fill_shop
@@ -141,12 +142,13 @@ def shown(response: Response) -> list[int | str]:
     return [item.product_id for item in response.items]
 
 
-def moved(published: Published, url: str) -> Published:
-    """Return the shop in another, empty database, with the version's encoders beside it."""
-    fill(url)
+def moved(published: Published, url: str, own_tables: str = "") -> Published:
+    """Return the shop in another, empty database, with the version's encoders beside it, or in the place of our own."""
+    address = replace(DatabaseUrl.parse(url), own_tables=own_tables)
+    fill(address)
     version = current(published.models_dir)
     encoders = version.arrays("encoders.h5")
-    with connect(url) as db:
+    with connect(address) as db:
         write_version(
             db,
             published.version,
@@ -164,7 +166,7 @@ def fast_settings(url: str, models_dir: Path) -> Settings:
     return Settings(settings.database_url, models_dir, settings.shop, FAST)
 
 
-def fill(url: str, tables: dict[str, list[Row]] | None = None) -> None:
+def fill(url: str | DatabaseUrl, tables: dict[str, list[Row]] | None = None) -> None:
     """Write the tiny shop, or other tables, into an empty database."""
     with connect(url, create=True) as db:
         migrate(db)

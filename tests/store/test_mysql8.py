@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,15 @@ import pytest
 import sqlglot
 
 from recsys.settings import Shop, load_settings
+from recsys.settings.database_url import DatabaseUrl
 from recsys.settings.shop import PRESETS, TRACKED_EVENTS
+from recsys.store import connect, migrate
 from recsys.store.cards import COLUMNS
 from recsys.store.drivers.mysql import SYNTAX
 from recsys.store.migrations import statements
 from recsys.store.names import written
 from recsys.store.shop_mapping import cards_sql, products_sql, source_sql
+from tests.helpers.databases import MYSQL, new_database, run_on_mysql
 
 ROOT = Path(__file__).parents[2]
 MIGRATIONS = sorted((ROOT / "recsys" / "store" / "migrations").glob("*.sql"))
@@ -170,17 +176,54 @@ def test_what_tracking_lists_and_the_monitor_send_is_of_mysql_8(shop_url: str, t
     check_sent(sent)
 
 
-LITERAL = re.compile(r"'((?:[^'\\\n]|\\.)*)'|`((?:[^`\\]|\\.)*)`", re.DOTALL)
-PART = re.compile(r"\$\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
-SQL = re.compile(r"^\s*(?:SELECT|INSERT INTO|UPDATE|DELETE FROM)\s.*\b(?:FROM|VALUES|SET|WHERE)\b", re.DOTALL)
+BACKEND = ROOT / "backend"
+CALL = re.compile(
+    r"\.(?:query|execute|findAll|findOne|findByPk|create|bulkCreate|update|destroy|count|upsert|increment|transaction|"
+    r"describeTable)\(|\bawait query\("
+)
+# Methods of the same names that are no database's.
+OF_OTHERS = re.compile(
+    r"create(?:Hash|Hmac)\(.*\)\.update\(|cookie\.create\(\)|(?:connection|stream\?)\.destroy\(\)|super\.transaction\(|"
+    r"Object\.create\("
+)
+OF_SESSIONS = re.compile(r"SET |START TRANSACTION;$|COMMIT;$|ROLLBACK;$|SHOW FULL COLUMNS FROM |CREATE T|DROP TRIGGER ")
 
 
-def test_the_backends_whole_statements_are_of_mysql_8() -> None:
-    n_checked = 0
-    for file in sorted((ROOT / "backend" / "src").rglob("*.js")):
-        for single, template in LITERAL.findall(file.read_text(encoding="utf-8")):
-            text = single or template
-            if SQL.match(text) and not PART.search(text):  # texts with parts are run on a server by the backend's tests
-                check(re.sub(r"\$(\w+)", r":\1", text), file.name)
-                n_checked += 1
-    assert n_checked >= 10
+def calls_of_the_database() -> Iterator[str]:
+    """Yield the lines of the backend that call its database, or a method of their file that takes a statement."""
+    source = BACKEND / "src"
+    for file in sorted(source.rglob("*.js")):
+        if file.name == "sqlite.js":  # it runs what others send, on SQLite
+            continue
+        text = file.read_text(encoding="utf-8")
+        senders = tuple(f"this.#{name}(" for name in re.findall(r"#(\w+)\(sql\b", text))
+        for number, line in enumerate(text.splitlines(), 1):
+            is_call = CALL.search(OF_OTHERS.sub("", line)) or any(sender in line for sender in senders)
+            if is_call and not line.lstrip().startswith(("*", "/*", "//")):
+                yield f"{file.relative_to(source).as_posix()}:{number}"
+
+
+@pytest.mark.parametrize("own_tables", [False, True], ids=["beside the shop's tables", "in another database"])
+def test_every_statement_that_the_backend_sends_is_of_mysql_8(own_tables: bool) -> None:
+    """Run what the backend does with its database; each line that calls it has to have sent something."""
+    with new_database(run_on_mysql, MYSQL) as url:
+        place = f"own_{url.rpartition('/')[2]}" if own_tables else ""
+        try:
+            with connect(replace(DatabaseUrl.parse(url), own_tables=place)) as db:
+                migrate(db)
+            command = ["node", "test/statements/send.js", url, *([place] if place else [])]
+            run = subprocess.run(command, cwd=BACKEND, check=True, capture_output=True, text=True, timeout=120)
+        finally:
+            if place:
+                run_on_mysql(MYSQL, f"DROP DATABASE IF EXISTS {place}")
+    sent = json.loads(run.stdout)
+    calls = set(calls_of_the_database())
+
+    assert len(calls) >= 60
+    assert sorted(calls - set(sent["lines"])) == []
+    assert len(sent["texts"]) >= 60
+    for text in sent["texts"]:
+        if not OF_SESSIONS.match(text):
+            assert BEGINS.match(text), text
+            check(text, "sent by the backend")
+    assert not place or any(f"`{place}`.`recommendations`" in text for text in sent["texts"])

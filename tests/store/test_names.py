@@ -19,12 +19,15 @@ from recsys.store import (
     products,
     read_catalogue,
     read_interactions,
+    runs_since,
     set_active,
     user_events,
     write_version,
 )
 from recsys.store.migrations import columns, migrate, own_tables
+from recsys.store.monitoring import Answered
 from recsys.store.readiness import check_mapping, check_own_tables
+from recsys.store.schema import table_names
 
 NOW = 1_704_067_200 + 86_400  # 2024-01-02 00:00:00 UTC
 MOMENT = {"sqlite": "DATETIME", "mysql": "DATETIME", "postgresql": "TIMESTAMP"}
@@ -168,10 +171,30 @@ def test_our_own_tables_may_lie_elsewhere_and_the_shops_tables_of_their_names_st
             assert sorted(bought_items(db, settings.shop, 7, NOW)) == [1, 2, 7]
             assert sorted(read_interactions(db, settings.shop)[0].items.tolist()) == [1, 2, 7]
             assert db.query("SELECT original_id FROM rec_user_encoder_active") == [("7",)]
-            assert columns(db, "recommendations") == []
+            assert len(columns(db, "recommendations")) == 8
+            assert runs_since(db, "2024-01-01 00:00:00") == Answered(0, 0)
+            assert "model_runs" not in table_names(db)
     with connect(database_url) as db:  # the shop's own place has no more tables than before
         assert columns(db, "rec_versions") == ["id", "owner"]
+        assert columns(db, "recommendations") == ["id"]
         assert columns(db, "rec_user_encoder") == columns(db, "rec_schema_migrations") == []
+
+
+def test_a_new_shop_is_made_in_its_own_place_and_not_among_our_tables(
+    database_url: str, tmp_path: Path, place: str
+) -> None:
+    with connect(database_url) as db:
+        db.execute("CREATE TABLE Users (id INTEGER)")  # made earlier; it stays as it is
+    (tmp_path / "recsys.toml").write_text(f'[shop]\nown_tables = "{place}"\n', encoding="utf-8")
+    with connect(load_settings({"DATABASE_URL": database_url}, tmp_path).database_url) as db:
+        assert "0001_shop.sql" in migrate(db)
+        assert columns(db, "Interactions") == []
+        db.insert("Interactions", [{"userId": 1, "productId": 2, "actionCode": "view", "timestamp": "2024-01-01"}])
+
+    with connect(database_url) as db:
+        assert db.query("SELECT userId FROM Interactions") == [(1,)]
+        assert columns(db, "Users") == ["id"]
+        assert columns(db, "rec_versions") == []
 
 
 def test_the_backends_cache_takes_a_prefix_beside_the_shops_own_recommendations(

@@ -1,13 +1,19 @@
 """The SQL texts that a shop's mapping becomes, and the mapping that recsys.toml becomes."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from recsys.errors import SettingsError
 from recsys.settings import ProductsTable, Shop, Source, TableSource, TrackedSource, load_settings
-from recsys.store.names import written
+from recsys.settings.checks import is_name
+from recsys.settings.shop import read_shop
+from recsys.store.drivers import mysql, sqlite
+from recsys.store.names import marked, written
 from recsys.store.shop_mapping import products_sql, source_sql
 
 TABLE = 'table = "shop.activity"\nuser = "u"\nitem = "i"\ntimestamp = "w"\n'
@@ -200,3 +206,28 @@ def test_recsys_toml_becomes_records(toml: str, shop: Shop, tmp_path: Path) -> N
 @pytest.mark.parametrize(("sql_of", "value"), [(source_sql, PLAIN), (products_sql, ProductsTable("db.p", "i"))])
 def test_a_text_is_written_once(sql_of: Callable[[object], object], value: object) -> None:
     assert sql_of(value) is sql_of(value)
+
+
+# What the Node backend makes of the same blocks: backend/test/core/mappedSources.test.js reads the same table.
+CASES = json.loads(Path(__file__).with_name("source_cases.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("name", "parts"), CASES["names"], ids=repr)
+def test_a_name_has_the_parts_that_the_backend_reads(name: str, parts: list[str] | None) -> None:
+    assert is_name(name) is (parts is not None)
+    if parts is not None:
+        found: list[str] = []
+        written(marked(name), lambda part: found.append(part) or part)
+        assert found == parts
+
+
+@pytest.mark.parametrize("case", CASES["sources"], ids=lambda case: case["title"])
+def test_a_source_has_the_text_that_the_backend_reads(case: dict[str, Any]) -> None:
+    toml = {"sources": [case["source"]], "shop": {"purchase_events": [case.get("purchase", "purchase")]}}
+    if case["one_user"] is None:
+        with pytest.raises(SettingsError, match="sources"):
+            read_shop(toml)
+        return
+    (source,) = read_shop(toml).sources
+    for quoted in (mysql.SYNTAX.quoted, sqlite.SYNTAX.quoted):
+        assert written(source_sql(source).one_user, quoted) == case["one_user"]

@@ -26,24 +26,56 @@ const OLDEST_MYSQL = '8.0.0'; // set here, because Sequelize would query it firs
 const PREPARED = 200; // statements of each connection; the server keeps about 16,000 in all
 const POOL = { max: 10, min: 0, idle: 30_000, evict: 10_000 };
 
+const ATTACHED = 'recsys'; // the name of the file of our own tables in SQLite's statements
+/** @type {WeakMap<Sequelize, string>} */
+const PLACES = new WeakMap(); // where our own tables lie, where that is not the place of the shop's
+
 /**
  * Connect to the shop's database. The first statement opens the connection, so that the backend starts without a database, too.
  *
- * @param {{databaseUrl?: string | Secret | Place}} settings `databaseUrl` as on the Python side: `sqlite:///path`,
- *   `mysql+pymysql://…` or `mysql://…`; or its parts, `{host, port, name, user, password}`.
+ * @param {{databaseUrl?: string | Secret | Place, ownTables?: string}} settings `databaseUrl` as on the Python side: `sqlite:///path`,
+ *   `mysql+pymysql://…` or `mysql://…`; or its parts, `{host, port, name, user, password}`. `ownTables`: where our own tables lie, the
+ *   absolute path of a file for SQLite, or a database of the same server; empty for the place of the shop's.
  * @param {{log?: Logger, statementMs?: number, acquireMs?: number, busyMs?: number}} [options]
  * @returns {Sequelize}
  * @throws {SettingsError} The URL has another form.
  */
-export function connectDatabase({ databaseUrl }, { log, statementMs = STATEMENT_MS, acquireMs = ACQUIRE_MS, busyMs = BUSY_MS } = {}) {
+export function connectDatabase({ databaseUrl, ownTables = '' }, { log, statementMs = STATEMENT_MS, acquireMs = ACQUIRE_MS, busyMs = BUSY_MS } = {}) {
   const place = placeOf(databaseUrl);
   const logging = log?.trace ? (sql) => log.trace({ sql }, 'statement') : false;
   const common = { logging, retry: { max: 1 }, timezone: '+00:00', define: { freezeTableName: true } };
-  return place.file === undefined ? onMysql(place, common, { statementMs, acquireMs }) : onSqlite(place.file, common, busyMs);
+  const sequelize = place.file === undefined ? onMysql(place, common, { statementMs, acquireMs }) : onSqlite(place.file, common, busyMs, ownTables);
+  if (ownTables !== '') {
+    PLACES.set(sequelize, place.file === undefined ? ownTables : ATTACHED);
+    const { dialect } = /** @type {any} */ (sequelize);
+    dialect.supports = { ...dialect.supports, schemas: true }; // else Sequelize takes the place for a part of a table's name
+  }
+  return sequelize;
 }
 
-function onSqlite(file, common, busyMs) {
-  const dialectModule = sqliteModule({ busyTimeoutMs: busyMs });
+/**
+ * Return the name of the place of our own tables, without quotes; empty for the place of the shop's.
+ *
+ * @param {Sequelize} sequelize
+ */
+export function ownPlace(sequelize) {
+  return PLACES.get(sequelize) ?? '';
+}
+
+/**
+ * Return the name of one of our own tables as statements have it.
+ *
+ * @param {Sequelize} sequelize
+ * @param {`rec_${string}`} name
+ */
+export function ownTable(sequelize, name) {
+  const place = ownPlace(sequelize);
+  return place === '' ? name : `\`${place}\`.${name}`;
+}
+
+function onSqlite(file, common, busyMs, ownFile) {
+  const attached = ownFile === '' ? undefined : { file: ownFile, name: ATTACHED };
+  const dialectModule = sqliteModule({ busyTimeoutMs: busyMs, attached });
   const dialectOptions = { mode: dialectModule.OPEN_READWRITE }; // neither the file nor its folder is created
   const options = { ...common, dialect: 'sqlite', storage: file, dialectModule, dialectOptions };
   const sequelize = new SqliteSequelize({ ...options, transactionType: Transaction.TYPES.IMMEDIATE });

@@ -1,5 +1,5 @@
 /** What went wrong in the database, from the errors of Sequelize and the codes of the drivers. */
-import { BaseError, ForeignKeyConstraintError, UniqueConstraintError, ValidationError } from 'sequelize';
+import { BaseError, ConnectionError, ForeignKeyConstraintError, UniqueConstraintError, ValidationError } from 'sequelize';
 
 const BY_TRIGGER = 'SQLITE_CONSTRAINT_TRIGGER'; // Sequelize takes it for a duplicate
 const ROW_ERRORS = new Set([
@@ -31,6 +31,7 @@ export function isRowsFault(error) {
 
 /** Whether a table is missing that the migrations make. */
 export function isMissingTable(error) {
+  if (codeOf(error) === 'ER_BAD_DB_ERROR') return !(error instanceof ConnectionError); // of `own_tables`, in MySQL 8
   return codeOf(error) === 'ER_NO_SUCH_TABLE' || (isOfDatabase(error) && error.message.includes('no such table'));
 }
 

@@ -7,7 +7,7 @@ import { parse as parseToml } from 'smol-toml';
 
 import { nameOf, placeOf } from './databaseUrl.js';
 import { readDotenv } from './dotenv.js';
-import { checkMapping } from './mapping.js';
+import { DEFAULT_MAPPING, checkMapping } from './mapping.js';
 import { Secret, SettingsError } from './secrets.js';
 
 export { SettingsError };
@@ -33,7 +33,7 @@ export const VARIABLES = Object.freeze({
   DB_USER: { default: 'root', meaning: 'the account; also `DB_USERNAME`' },
   DB_PASSWORD: { default: '', meaning: 'its password; also `DB_PASS`' },
   MODELS_DIR: { default: 'models', meaning: 'where versions are published' },
-  RECSYS_TOML: { default: 'recsys.toml', meaning: "the shop's mapping; read here for `time_zone`; its tables must be those of the default schema, its `stored_time_zone` UTC" },
+  RECSYS_TOML: { default: 'recsys.toml', meaning: "the shop's mapping; read here for `time_zone`, `[[sources]]` and the place of our tables; the shop's must be those of the default schema, `stored_time_zone` UTC" },
   PYTHON_BIN: { default: null, meaning: 'the interpreter; else `.venv`, else the first of python3, python and py on `PATH`' },
   HOST: { default: '127.0.0.1', meaning: 'the address to listen on; `0.0.0.0` for all' },
   PORT: { default: '6969', meaning: 'the port to listen on; 0 for any free one' },
@@ -83,7 +83,7 @@ export function readSettings(environ, root = REPOSITORY) {
     databaseUrl: database,
     databaseName: nameOf(database),
     modelsDir: path.resolve(root, read('MODELS_DIR')),
-    ...shopOf(variables.RECSYS_TOML, path.resolve(root, read('RECSYS_TOML'))),
+    ...shopOf(variables.RECSYS_TOML, path.resolve(root, read('RECSYS_TOML')), placeOf(database), root),
     jwtSecret: new Secret(checkedSecret(variables.JWT_SECRET ?? '')),
     jwt: { ttlS: number('JWT_TTL_S', [60, 366 * DAY_S]), issuer: read('JWT_ISSUER') || null, audience: read('JWT_AUDIENCE') || null },
     admins: { roles: list('ADMIN_ROLES'), ids: list('ADMIN_IDS').map((id) => wholeNumber('ADMIN_IDS', id, [0, Number.MAX_SAFE_INTEGER])) },
@@ -162,18 +162,30 @@ function urlOfParts(variables, read) {
   return `mysql+pymysql://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${host}:${port}/${encodeURIComponent(name)}`;
 }
 
-/** Return the time zone and the prefix of the cache's tables of `recsys.toml`, after checking its mapping. Python reads the same file. */
-function shopOf(explicitFile, file) {
+/**
+ * Return what the server needs of `recsys.toml`, after checking it: the time zone, where our own tables lie, the prefix of the cache's, and
+ * the sources of events. Python reads the same file.
+ */
+function shopOf(explicitFile, file, database, root) {
   if (!existsSync(file)) {
     if (explicitFile) throw new SettingsError(`RECSYS_TOML should name a file. Received: ${explicitFile}.`);
-    return { timeZone: 'UTC', cachePrefix: '' };
+    return { timeZone: 'UTC', ownTables: '', cachePrefix: '', mapping: DEFAULT_MAPPING };
   }
   const toml = tomlOf(file);
-  checkMapping(toml);
-  const { time_zone: timeZone = 'UTC', stored_time_zone: storedTimeZone = 'UTC', cache_prefix: cachePrefix = '' } = toml.shop ?? {};
+  const mapping = checkMapping(toml, database);
+  const { time_zone: timeZone = 'UTC', stored_time_zone: storedTimeZone = 'UTC', own_tables: ownTables, cache_prefix: cachePrefix = '' } = toml.shop ?? {};
   checkStoredZone(storedTimeZone);
   canonicalZone(timeZone); // throws if it is unknown
-  return { timeZone, cachePrefix: checkedPrefix(cachePrefix) };
+  return { timeZone, ownTables: ownTablesOf(ownTables, database, root), cachePrefix: checkedPrefix(cachePrefix), mapping };
+}
+
+/** Return where our own tables lie, as Python does: an absolute path for SQLite, else the name of a database; empty for the shop's. */
+function ownTablesOf(place, { file }, root) {
+  if (place === undefined) return '';
+  if (typeof place !== 'string' || place.trim() === '') throw new SettingsError(`own_tables of [shop] should be text. Received: ${typeof place === 'string' ? 'blanks' : typeof place}.`);
+  if (file !== undefined) return path.resolve(root, place);
+  if (/^[A-Za-z_]\w*$/.test(place)) return place;
+  throw new SettingsError(`own_tables of [shop] should be a plain name of a database of the same server. Received: ${place}.`);
 }
 
 /** Check the prefix as Python does; it stands in statements. */

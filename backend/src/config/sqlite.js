@@ -5,11 +5,13 @@ import { pathToFileURL } from 'node:url';
 import Libsql from 'libsql';
 import { LRUCache } from 'lru-cache';
 
+/** @typedef {{file: string, name: string}} Attached A second file, and its name in statements. */
+
 const RETRY_MS = { least: 2, most: 25 }; // between attempts on a locked database, doubled each time
 const STATEMENTS = 200; // prepared statements that each open file keeps
 const SPARE = 2; // open files kept for the next transactions
 const PRAGMAS = [
-  'journal_mode = WAL', // readers continue during a write; the mode is stored in the file
+  'journal_mode = WAL', // readers continue during a write; the mode is stored in the file, also in an attached one
   'synchronous = FULL', // committed rows survive a power failure
   'foreign_keys = ON',
 ];
@@ -19,10 +21,10 @@ const PRAGMAS = [
  *
  * libsql is synchronous. Waiting for a lock inside it would block the process, so a statement on a locked database is repeated after a while.
  *
- * @param {{busyTimeoutMs: number}} options How long a statement may wait for a lock.
+ * @param {{busyTimeoutMs: number, attached?: Attached}} options `busyTimeoutMs`: how long a statement may wait for a lock.
  */
-export function sqliteModule({ busyTimeoutMs }) {
-  const files = new OpenFiles();
+export function sqliteModule({ busyTimeoutMs, attached }) {
+  const files = new OpenFiles(attached);
   class Connection extends SqliteConnection {
     constructor(file, mode, callback) {
       super(file, files, busyTimeoutMs);
@@ -40,10 +42,30 @@ class OpenFiles {
   /** @type {OpenFile[]} */
   #spare = [];
   #used = 0;
+  #attached;
+
+  /** @param {Attached} [attached] */
+  constructor(attached) {
+    this.#attached = attached;
+  }
+
+  /**
+   * Return what tells a file from another one that takes its place; the attached file counts, too.
+   *
+   * @param {string} file
+   * @throws {Error} There is no such file.
+   */
+  identityOf(file) {
+    const identities = [identityOf(file)];
+    if (identities[0] === null) throw failure('SQLITE_CANTOPEN', `${file} should be the shop's database. Received: no such file.`);
+    if (this.#attached) identities.push(identityOf(this.#attached.file));
+    if (identities.includes(null)) throw failure('SQLITE_CANTOPEN', `${this.#attached?.file} should be the file of \`own_tables\`, which training makes. Received: no such file.`);
+    return identities.join();
+  }
 
   take(file, identity) {
     const index = this.#spare.findIndex((spare) => spare.identity === identity);
-    const opened = index < 0 ? new OpenFile(file, identity) : this.#spare.splice(index, 1)[0];
+    const opened = index < 0 ? new OpenFile(file, identity, this.#attached) : this.#spare.splice(index, 1)[0];
     this.#used += 1;
     return opened;
   }
@@ -68,12 +90,17 @@ class OpenFile {
   /**
    * @param {string} file
    * @param {string} identity What `identityOf` returned.
+   * @param {Attached} [attached]
    */
-  constructor(file, identity) {
+  constructor(file, identity, attached) {
     this.identity = identity;
     // With `rw`, a file that has just been moved away is not made anew: SQLite would remove the log beside it, and its committed rows.
     this.#database = new Libsql(`${pathToFileURL(file).href}?mode=rw`);
     try {
+      if (attached) {
+        this.#database.prepare(`ATTACH DATABASE ? AS ${attached.name}`).run(`${pathToFileURL(attached.file).href}?mode=rw`);
+        this.#database.prepare(`PRAGMA ${attached.name}.synchronous = FULL`).all({});
+      }
       for (const pragma of PRAGMAS) this.#database.prepare(`PRAGMA ${pragma}`).all({});
     } catch (error) {
       this.close();
@@ -186,11 +213,16 @@ class SqliteConnection {
    * @returns {OpenFile}
    */
   #open() {
-    const identity = identityOf(this.filename);
+    let identity;
+    try {
+      identity = this.#files.identityOf(this.filename);
+    } catch (error) {
+      this.#giveBack({ isGood: false });
+      throw error;
+    }
     if (this.#opened !== null && identity === this.#opened.identity) return this.#opened;
     const isInterrupted = this.#opened?.inTransaction === true;
     this.#giveBack({ isGood: false });
-    if (identity === null) throw failure('SQLITE_CANTOPEN', `${this.filename} should be the shop's database. Received: no such file.`);
     if (isInterrupted) throw failure('SQLITE_ABORT', `${this.filename} should stay in its place during a transaction. Received: another one.`);
     this.#opened = this.#files.take(this.filename, identity);
     return this.#opened;

@@ -1,6 +1,8 @@
 /** The Sequelize models of the default schema. */
 import { DataTypes } from 'sequelize';
 
+import { ownPlace } from '../config/database.js';
+
 /** @import { ModelStatic, Sequelize } from 'sequelize' */
 
 /**
@@ -21,6 +23,7 @@ const SECRET = 'password'; // a hash, but never shown
  */
 export function defineModels(sequelize, cachePrefix = '') {
   const define = (name, tableName, columns, options) => sequelize.define(name, columns, { tableName, ...options });
+  const schema = ownPlace(sequelize) || undefined; // of our own tables
   const User = define('User', 'Users', {
     ...named('externalId', STRING(128)),
     ...named('email firstName lastName address', STRING),
@@ -73,21 +76,31 @@ export function defineModels(sequelize, cachePrefix = '') {
       timestamp: { type: DATE, allowNull: false },
       eventId: { type: STRING(128), allowNull: false, unique: true },
     },
-    { timestamps: false },
+    { timestamps: false, schema },
   );
   const Comment = define('Comment', 'Comments', { content: TEXT, ...named('parentId productId userId blogId', BIGINT), star: INTEGER });
-  const Recommendation = define('Recommendation', `${cachePrefix}recommendations`, {
-    userId: { type: BIGINT, allowNull: false },
-    productId: { type: BIGINT, allowNull: false },
-    modelName: { type: STRING(50), allowNull: false },
-    score: { type: DOUBLE, allowNull: false, defaultValue: 0 },
-    details: TEXT,
-  });
-  const ModelRun = define('ModelRun', `${cachePrefix}model_runs`, {
-    userId: { type: BIGINT, allowNull: false },
-    modelName: { type: STRING(50), allowNull: false },
-    ...named('metricsJson recommendationsJson', TEXT),
-  });
+  const Recommendation = define(
+    'Recommendation',
+    `${cachePrefix}recommendations`,
+    {
+      userId: { type: BIGINT, allowNull: false },
+      productId: { type: BIGINT, allowNull: false },
+      modelName: { type: STRING(50), allowNull: false },
+      score: { type: DOUBLE, allowNull: false, defaultValue: 0 },
+      details: TEXT,
+    },
+    { schema },
+  );
+  const ModelRun = define(
+    'ModelRun',
+    `${cachePrefix}model_runs`,
+    {
+      userId: { type: BIGINT, allowNull: false },
+      modelName: { type: STRING(50), allowNull: false },
+      ...named('metricsJson recommendationsJson', TEXT),
+    },
+    { schema },
+  );
   const models = { User, Product, Productdetail, Interaction, Comment, Recommendation, ModelRun, GuestEvent };
   for (const model of Object.values(models)) storeSeconds(model);
   return models;

@@ -2,6 +2,7 @@
 import { QueryTypes } from 'sequelize';
 
 import { withinMs } from '../concurrency/time.js';
+import { ownTable } from '../config/database.js';
 import { refusalsOf } from '../monitoring/metrics.js';
 import { modelRows, sentenceOf } from './evaluation.js';
 import { Catalogue } from './recommendations/catalogue.js';
@@ -128,7 +129,7 @@ export class AdminService {
   }
 
   async #listOf(userId, limit) {
-    const sql = 'SELECT source, computedAt FROM rec_lists WHERE userId = $userId';
+    const sql = `SELECT source, computedAt FROM ${ownTable(this.#parts.sequelize, 'rec_lists')} WHERE userId = $userId`;
     const [cached, [stored]] = await Promise.all([
       this.#parts.recommendations.getCachedForUser(userId, { limit }),
       /** @type {Promise<any[]>} */ (this.#parts.sequelize.query(sql, { bind: { userId }, type: QueryTypes.SELECT })),

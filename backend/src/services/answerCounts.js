@@ -1,6 +1,7 @@
 /** How many lists were answered, by hour, source and fallback reason: counted in memory, and added to the table `rec_answer_counts`. */
 import { QueryTypes } from 'sequelize';
 
+import { ownTable } from '../config/database.js';
 import { retriedAfterDeadlock } from '../config/databaseErrors.js';
 
 /**
@@ -90,7 +91,7 @@ export class AnswerCounts {
   async lastDays() {
     await this.flush();
     const since = hourText(this.#parts.clock.now() - READ_MS);
-    const sql = `SELECT ${this.#hourAsText} AS hour, source, reason, count FROM rec_answer_counts WHERE hour >= $since ORDER BY hour`;
+    const sql = `SELECT ${this.#hourAsText} AS hour, source, reason, count FROM ${this.#table} WHERE hour >= $since ORDER BY hour`;
     const rows = /** @type {any[]} */ (await this.#parts.sequelize.query(sql, { bind: { since }, type: QueryTypes.SELECT }));
     return rows.map(({ hour, source, reason, count }) => ({ hour: isoOf(hour), source, reason: reason || null, count: Number(count) }));
   }
@@ -113,7 +114,7 @@ export class AnswerCounts {
 
   async #store(row) {
     const sum = this.#isSqlite ? 'ON CONFLICT (hour, source, reason) DO UPDATE SET count = count + $count' : 'ON DUPLICATE KEY UPDATE count = count + $count';
-    const sql = `INSERT INTO rec_answer_counts (hour, source, reason, count) VALUES ($hour, $source, $reason, $count) ${sum}`;
+    const sql = `INSERT INTO ${this.#table} (hour, source, reason, count) VALUES ($hour, $source, $reason, $count) ${sum}`;
     await retriedAfterDeadlock(() => this.#parts.sequelize.query(sql, { bind: row, type: QueryTypes.INSERT }));
   }
 
@@ -121,14 +122,18 @@ export class AnswerCounts {
   async #clean() {
     const now = this.#parts.clock.now();
     if (now - this.#cleanedAt < HOUR_MS) return;
-    const oldest = `FROM rec_answer_counts WHERE hour < $before ORDER BY hour LIMIT ${DELETED}`;
-    const sql = this.#isSqlite ? `DELETE FROM rec_answer_counts WHERE (hour, source, reason) IN (SELECT hour, source, reason ${oldest})` : `DELETE ${oldest}`;
+    const oldest = `FROM ${this.#table} WHERE hour < $before ORDER BY hour LIMIT ${DELETED}`;
+    const sql = this.#isSqlite ? `DELETE FROM ${this.#table} WHERE (hour, source, reason) IN (SELECT hour, source, reason ${oldest})` : `DELETE ${oldest}`;
     await this.#parts.sequelize.query(sql, { bind: { before: hourText(now - KEPT_MS) }, type: QueryTypes.DELETE });
     this.#cleanedAt = now;
   }
 
   get #isSqlite() {
     return this.#parts.sequelize.getDialect() === 'sqlite';
+  }
+
+  get #table() {
+    return ownTable(this.#parts.sequelize, 'rec_answer_counts');
   }
 
   get #hourAsText() {

@@ -1,6 +1,7 @@
 /** The events of guests: few of each, kept for 30 days at most, until they join a customer. */
 import { QueryTypes } from 'sequelize';
 
+import { ownTable } from '../config/database.js';
 import { isDuplicate, isMissingTable, isRowsFault, retriedAfterDeadlock } from '../config/databaseErrors.js';
 
 /**
@@ -43,7 +44,7 @@ export class GuestEvents {
    */
   async newest(guestId) {
     const sql = `SELECT e.id, e.productId, e.actionCode, CAST(e.timestamp AS CHAR(19)) AS moment, p.categoryId, p.brandId
-                 FROM (SELECT id, productId, actionCode, timestamp FROM rec_guest_events WHERE guestId = $guestId AND timestamp >= $since
+                 FROM (SELECT id, productId, actionCode, timestamp FROM ${this.#table} WHERE guestId = $guestId AND timestamp >= $since
                        ORDER BY timestamp DESC, id DESC LIMIT ${2 * KEPT_EACH}) e
                  LEFT JOIN Products p ON p.id = e.productId ORDER BY e.timestamp DESC, e.id DESC`;
     const rows = await this.#select(sql, { guestId, since: this.#oldest() }).catch((error) => {
@@ -61,7 +62,7 @@ export class GuestEvents {
   async trim({ guestId, actionCode }) {
     const isOfKind = `actionCode ${actionCode === 'view' ? '=' : '<>'} 'view'`;
     const rows = await this.#select(
-      `SELECT id FROM rec_guest_events WHERE guestId = $guestId AND ${isOfKind}
+      `SELECT id FROM ${this.#table} WHERE guestId = $guestId AND ${isOfKind}
        ORDER BY timestamp DESC, id DESC LIMIT ${BATCH.rows} OFFSET ${KEPT_EACH}`,
       { guestId },
     );
@@ -101,7 +102,7 @@ export class GuestEvents {
    * @returns {Promise<number>} How many were deleted.
    */
   async sweep() {
-    const [{ last }] = await this.#select('SELECT MAX(id) AS last FROM rec_guest_events', {});
+    const [{ last }] = await this.#select(`SELECT MAX(id) AS last FROM ${this.#table}`, {});
     const nOld = await this.#deleteWhere('timestamp < $bound ORDER BY timestamp', this.#oldest());
     return nOld + (await this.#deleteWhere('id <= $bound ORDER BY id', (last ?? 0) - KEPT_IN_ALL));
   }
@@ -132,7 +133,7 @@ export class GuestEvents {
   #insert(which, bind, transaction) {
     const columns = COLUMNS.split(', ').map((name) => `e.${name}`).join(', ');
     const sql = `INSERT INTO Interactions (userId, ${COLUMNS})
-                 SELECT $userId, ${columns} FROM rec_guest_events e LEFT JOIN Interactions i ON i.eventId = e.eventId
+                 SELECT $userId, ${columns} FROM ${this.#table} e LEFT JOIN Interactions i ON i.eventId = e.eventId
                  WHERE ${which} AND i.eventId IS NULL ORDER BY e.timestamp, e.id`;
     return this.#parts.sequelize.query(sql, { bind, type: INSERT, transaction });
   }
@@ -140,7 +141,7 @@ export class GuestEvents {
   async #deleteWhere(condition, bound) {
     let deleted = 0;
     for (let batch = 0; batch < BATCH.most && !this.#isClosed; batch += 1) {
-      const rows = await this.#select(`SELECT id FROM rec_guest_events WHERE ${condition} LIMIT ${BATCH.rows}`, { bound });
+      const rows = await this.#select(`SELECT id FROM ${this.#table} WHERE ${condition} LIMIT ${BATCH.rows}`, { bound });
       await this.#delete(rows);
       deleted += rows.length;
       if (rows.length < BATCH.rows) break;
@@ -167,6 +168,10 @@ export class GuestEvents {
       log.warn({ reason: error.message }, 'old events of guests could not be deleted');
     }
     if (!this.#isClosed) this.#sweepIn(SWEEP_MS.next);
+  }
+
+  get #table() {
+    return ownTable(this.#parts.sequelize, 'rec_guest_events');
   }
 
   #oldest() {

@@ -35,7 +35,7 @@ import { DEFAULT_RULES } from './recommendations/snapshot.js';
  * @property {Sequelize} sequelize
  * @property {Models} models
  * @property {Pick<Pool, 'runPythonInference'>} python
- * @property {Pick<Settings, 'cache' | 'timeZone'> & {python: {timeoutMs: number}}} settings
+ * @property {Pick<Settings, 'cache' | 'timeZone'> & Partial<Pick<Settings, 'mapping'>> & {python: {timeoutMs: number}}} settings
  * @property {Snapshot} snapshot
  * @property {Pick<GuestEvents, 'newest'>} [guests]
  * @property {Pick<Metrics, 'answer' | 'compute' | 'cache'>} metrics
@@ -76,7 +76,7 @@ export class RecommendationService {
   constructor({ clock = Date, ...parts }) {
     const { sequelize, models, python, settings, metrics } = parts;
     this.#parts = { ...parts, clock };
-    this.#catalogue = new Catalogue(sequelize, clock);
+    this.#catalogue = new Catalogue(sequelize, clock, settings.mapping);
     this.#cache = new RecommendationCache({ sequelize, models, clock });
     this.#batch = new BatchLists({ sequelize, clock, catalogue: this.#catalogue, guard: this.#guard, choicesOf: parts.choicesOf });
     this.#client = new RecommenderClient({ python, timeoutMs: settings.python.timeoutMs, metrics });

@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { QueryTypes } from 'sequelize';
+import { ConnectionError, DatabaseError, QueryTypes } from 'sequelize';
 
 import { connectDatabase, placeOf } from '../../src/config/database.js';
 import { defineModels } from '../../src/models/index.js';
-import { isOfDatabase } from '../../src/config/databaseErrors.js';
+import { isMissingTable, isOfDatabase } from '../../src/config/databaseErrors.js';
 import { REPOSITORY } from '../harness.js';
 import { newDatabase, onBothDatabases } from './databases.js';
 import { migrate } from './migrate.js';
@@ -226,3 +226,17 @@ test('a URL is read as on the Python side, other texts are refused', () => {
     assert.throws(() => placeOf(wrong), { name: 'SettingsError' }, String(wrong));
   }
 });
+
+for (const [what, error, expected] of [
+  ['a table that is missing', new DatabaseError(failure('ER_NO_SUCH_TABLE')), true],
+  ['a file without the table', new DatabaseError(failure('SQLITE_ERROR', 'no such table: rec_lists')), true],
+  ['a database of `own_tables` that is missing, in MySQL 8', new DatabaseError(failure('ER_BAD_DB_ERROR')), true],
+  ['a database of DATABASE_URL that is missing', new ConnectionError(failure('ER_BAD_DB_ERROR')), false],
+  ['a column that is missing', new DatabaseError(failure('ER_BAD_FIELD_ERROR')), false],
+]) {
+  test(`${what} is ${expected ? '' : 'no '}missing table`, () => assert.equal(isMissingTable(error), expected));
+}
+
+function failure(code, message = code) {
+  return Object.assign(new Error(message), { code, sql: 'SELECT 1' });
+}

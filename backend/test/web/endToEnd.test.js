@@ -1,12 +1,13 @@
 /** End to end: HTTP, the server's process, real Python processes, a published version, both databases. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
-import { Op } from 'sequelize';
+import { Op, QueryTypes } from 'sequelize';
 
+import { placeOf } from '../../src/config/database.js';
 import { PYTHON, REPOSITORY, assertGone, childrenOf, eventually } from '../harness.js';
 import { TinyShop } from '../tinyShop.js';
 import { startServerProcess } from './serverProcess.js';
@@ -19,6 +20,24 @@ const TEST_TIMEOUT_MS = 120_000;
 const READY_MS = 30_000; // Python's processes are up in a second, on a machine that has nothing else to do
 const PATIENT = { PYTHON_TIMEOUT_MS: '10000' }; // what is no question of time is not to fail on a busy machine
 const NOT_WAITING_MS = 3000; // far below what a database that hangs would take
+// The default table under a name in quotes, and orders in a table of the shop's own.
+const SOURCES = `
+[[sources]]
+table = '"Interactions"'
+user = "userId"
+item = "productId"
+event = "actionCode"
+timestamp = "timestamp"
+row_id = "interId"
+
+[[sources]]
+table = "wp-orders"
+user = "customerId"
+item = "the-item"
+timestamp = "at"
+purchase_when = "paid = 1"
+returned_when = "back = 1"
+`;
 const MODELS_SOURCES = new Set(['model', 'fold_in', 'item_cf', 'popularity']);
 
 let tiny;
@@ -196,6 +215,65 @@ for (const kind of KINDS) {
       const rows = await withModels(shop.directUrl, ({ Interaction }) => Interaction.count({ where: { eventId: 'while-hanging-1' } }));
       assert.equal(rows, 1);
     });
+  });
+}
+
+for (const kind of KINDS) {
+  test(`with tables of recsys in another place than the shop's, and orders in a table of its own, all routes work on ${kind}`, { timeout: TEST_TIMEOUT_MS }, async (t) => {
+    const shop = await awayShop(kind);
+    if (shop.missing) return t.skip(shop.missing);
+    let server;
+    const place = kind === 'SQLite' ? path.join(tiny.folder, 'own.sqlite') : `own_${placeOf(shop.directUrl).name}`;
+    const toml = path.join(tiny.folder, `own-${kind}.toml`);
+    writeFileSync(toml, `[shop]\nown_tables = ${JSON.stringify(place)}\n${SOURCES}`);
+    try {
+      execFileSync(PYTHON, [MOVE, tiny.folder, shop.directUrl, place], { stdio: 'inherit' });
+      await fillUsers(shop.directUrl);
+      const others = ['recommendations', 'rec_lists', 'rec_guest_events']; // of another program
+      await withModels(shop.directUrl, async (_, sequelize) => {
+        for (const table of others) await sequelize.query(`CREATE TABLE ${table} (id INTEGER, owner VARCHAR(9))`);
+        await sequelize.query('CREATE TABLE `wp-orders` (`customerId` INTEGER, `the-item` INTEGER, `at` DATETIME, paid INTEGER, back INTEGER)');
+      });
+      const variables = { DATABASE_URL: shop.url, MODELS_DIR: tiny.models, SPOOL_DIR: path.join(tiny.folder, `own-spool-${kind}`), RECSYS_TOML: toml };
+      server = await startServerProcess({ ...variables, ...PATIENT });
+      await isReady(server);
+      const viewed = await server.post('/api/interaction', { body: { productId: 101, actionCode: 'view', eventId: 'own-view-101' } });
+      const headers = { Cookie: viewed.headers.get('set-cookie').split(';')[0] };
+      assert.deepEqual((await server.get('/api/viewed', { headers })).body.data.map(({ id }) => id), [101]);
+      const login = await server.post('/api/auth/login', { body: { email: 'customer7@shop.example', password: PASSWORD }, headers });
+      const { token } = login.body.data;
+      const [first, second] = [await server.get(`${LIST}?limit=5`, { token }), await server.get(`${LIST}?limit=5`, { token })];
+      await server.get(`${LIST}?limit=5`, { token });
+      await assertAdministrators(server); // before the purchase, which makes the list out of date
+      const [bought, ordered, returned] = idsOf(first);
+      await withModels(shop.directUrl, async (_, sequelize) => {
+        for (const [item, back] of [[ordered, 0], [returned, 1]]) {
+          await sequelize.query(`INSERT INTO \`wp-orders\` VALUES (7, ${item}, '2026-01-01 10:00:00', 1, ${back})`);
+        }
+      });
+      const fromCache = await server.get(`${LIST}?limit=5`, { token });
+      assert.deepEqual([fromCache.body.source, idsOf(fromCache).includes(ordered), idsOf(fromCache).includes(returned)], ['cache', false, true]);
+      const stored = await server.post('/api/interaction', { token, body: { productId: bought, actionCode: 'purchase', eventId: 'own-purchase' } });
+      const third = await server.get(`${LIST}?limit=5`, { token });
+
+      assert.ok(MODELS_SOURCES.has(first.body.source), first.body.source);
+      assert.deepEqual([first.body.fallbackReason, first.body.modelVersion, second.body.source], [null, tiny.current, 'cache']);
+      assert.equal(stored.status, 201);
+      for (const id of [bought, ordered]) assert.ok(!idsOf(third).includes(id), `${idsOf(third)} after ${id} was bought`);
+      assert.equal((await server.delete('/api/recommendations/clear', { token })).status, 200);
+      assert.equal(await server.stop(), 0);
+      const events = await withModels(shop.directUrl, async ({ Interaction }, sequelize) => {
+        for (const table of others) assert.deepEqual(await sequelize.query(`SELECT * FROM ${table}`, { type: QueryTypes.SELECT }), []);
+        return Interaction.findAll({ where: { eventId: { [Op.like]: 'own-%' } }, order: ['interId'], attributes: ['userId', 'actionCode'], raw: true });
+      });
+      assert.deepEqual(events.map(({ userId, actionCode }) => [userId, actionCode]), [[7, 'view'], [7, 'purchase']]);
+      const counts = await withModels(shop.directUrl, async ({ Recommendation, ModelRun, GuestEvent }) => Promise.all([Recommendation.count({ where: { userId: 8 } }), ModelRun.count({ where: { userId: 7 } }), GuestEvent.count()]), place);
+      assert.deepEqual(counts.map((n) => n > 0), [true, false, false]); // made by the administrator; cleared; joined
+    } finally {
+      server?.child.kill('SIGKILL'); // does nothing if it has ended
+      if (kind === 'MariaDB') await withModels(shop.directUrl, (_, sequelize) => sequelize.query(`DROP DATABASE IF EXISTS ${place}`));
+      await shop.remove();
+    }
   });
 }
 

@@ -66,6 +66,7 @@ export async function startServerProcess(variables) {
     pid: server.child.pid,
     get: (path, options) => ask('GET', path, options),
     post: (path, options) => ask('POST', path, options),
+    delete: (path, options) => ask('DELETE', path, options),
     /** Return a number of the metrics, over all labels. */
     async metric(name) {
       const { body } = await ask('GET', '/metrics');

@@ -256,7 +256,6 @@ for (const [what, toml, received] of [
   ['another column of users', `[[sources]]\n${EVENTS.replace('"userId"', '"member"')}`, '[[sources]] of recsys.toml … Interactions'],
   ['no source', 'sources = []', '[[sources]] of recsys.toml … none'],
   ['a preset', '[shop]\npreset = "medusa"', '[shop] of recsys.toml … preset medusa'],
-  ['tables of ours elsewhere', '[shop]\nown_tables = "recsys"', '[shop] of recsys.toml … own_tables recsys'],
   ['other products', '[products]\ntable = "articles"\nid = "sku"', '[products] of recsys.toml … articles'],
   ['another id of products', '[products]\ntable = "Products"\nid = "externalId"', '[products] of recsys.toml … Products'],
   ['other products in SQL', '[products]\nquery = "SELECT a.sku AS item_id FROM articles a"', '[products] of recsys.toml … SQL over other tables'],
@@ -277,6 +276,21 @@ test('the prefix of the cache is read, and refused where it is no beginning of a
   assert.equal(readSettings(NEEDED, folderWith({ 'recsys.toml': '[shop]\ncache_prefix = "recsys_"' })).cachePrefix, 'recsys_');
   for (const prefix of ['"a b"', '"x;"', '7']) {
     assert.throws(() => readSettings(NEEDED, folderWith({ 'recsys.toml': `[shop]\ncache_prefix = ${prefix}` })), /^SettingsError: cache_prefix of \[shop\] should be letters/);
+  }
+});
+
+test('the place of our own tables is read as Python does, and refused where it is none', () => {
+  const place = (value, url = NEEDED.DATABASE_URL) => {
+    const root = folderWith({ 'recsys.toml': `[shop]\nown_tables = ${value}` });
+    return [readSettings({ ...NEEDED, DATABASE_URL: url }, root).ownTables, root];
+  };
+  const mysql = 'mysql://root@127.0.0.1/shop';
+  const [file, root] = place('"own.sqlite"', 'sqlite:///shop.sqlite');
+  assert.equal(file, path.join(root, 'own.sqlite'));
+  assert.equal(place('"recsys"', mysql)[0], 'recsys');
+  assert.equal(readSettings(NEEDED, folderWith({})).ownTables, '');
+  for (const [value, url] of [['"a b"', mysql], ['"a.b"', mysql], ['"a`b"', mysql], ['7', mysql], ['""', mysql], ['" "', 'sqlite:///shop.sqlite']]) {
+    assert.throws(() => place(value, url), /^SettingsError: own_tables of \[shop\] should be/);
   }
 });
 

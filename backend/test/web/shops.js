@@ -40,8 +40,8 @@ export async function fillUsers(url, ids = [1, 7, 8, 9]) {
 }
 
 /** Do something with a database by a connection of its own. */
-export async function withModels(url, work) {
-  const sequelize = connectDatabase({ databaseUrl: url });
+export async function withModels(url, work, ownTables = '') {
+  const sequelize = connectDatabase({ databaseUrl: url, ownTables });
   try {
     return await work(defineModels(sequelize), sequelize);
   } finally {

@@ -62,6 +62,9 @@ class Syntax(NamedTuple):
             columns. Names that were created without quotes are in lower case.
         looks_for_own_tables: Whether a connection finds our tables in another place, and creates them there, without
             its name in front.
+        shops_place: Selects the name of the place of the shop's tables, of a connection that creates tables in ours.
+        create_in_shop: A regular expression for the part of a CREATE statement that this name follows; empty where a
+            connection creates tables beside the shop's.
         any_time: A `:since` with which a first row tells the type of its timestamps; None where results have types.
     """
 
@@ -85,6 +88,8 @@ class Syntax(NamedTuple):
     quote: str = "`"
     is_exact: str = ""
     looks_for_own_tables: bool = True
+    shops_place: str = ""
+    create_in_shop: str = ""
 
     def quoted(self, name: str) -> str:
         """Return a name in quotes."""
@@ -149,7 +154,7 @@ class Driver(Protocol):
         """Return the project's error class for a driver's error."""
 
     def grants_to_write(
-        self, query: Query, tables: Sequence[str], existing: Sequence[str], views: Sequence[str]
+        self, query: Query, tables: Sequence[str], existing: Sequence[str], views: Sequence[str], place: str
     ) -> str:
         """Return statements that let the account create and change our tables, and no others.
 
@@ -158,6 +163,7 @@ class Driver(Protocol):
             tables: The names of our tables.
             existing: Those that exist.
             views: The names of our views.
+            place: Where our tables lie; empty for the place of the shop's.
         """
         return ""
 

@@ -159,10 +159,11 @@ class Mysql(Driver):
         return UnusableValue if number in self._unusable else SettingsError
 
     def grants_to_write(
-        self, query: Query, tables: Sequence[str], existing: Sequence[str], views: Sequence[str]
+        self, query: Query, tables: Sequence[str], existing: Sequence[str], views: Sequence[str], place: str
     ) -> str:
         """Return GRANT statements; those for missing tables hold CREATE, without which MySQL refuses them."""
         account, schema = _account(query)
+        schema = _quoted(place) if place else schema
         rights = {
             **dict.fromkeys(tables, "SELECT, INSERT, UPDATE, DELETE, CREATE, INDEX"),
             **dict.fromkeys(views, "SELECT, CREATE, CREATE VIEW, DROP"),

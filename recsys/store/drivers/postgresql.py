@@ -71,6 +71,8 @@ SYNTAX = Syntax(
     is_exact="SELECT 1 FROM pg_attribute WHERE attname = CAST(:name AS name) AND NOT attisdropped "
     "UNION ALL SELECT 1 FROM pg_class WHERE relname = CAST(:name AS name) "
     "UNION ALL SELECT 1 FROM pg_namespace WHERE nspname = CAST(:name AS name) LIMIT 1",
+    shops_place="SELECT (current_schemas(false))[2]",
+    create_in_shop=r"^CREATE (?:TABLE|INDEX) IF NOT EXISTS (?:\w+ ON )?",
     renumber="SELECT setval(pg_get_serial_sequence(LOWER('{table}'), LOWER('{column}')), "
     "(SELECT COALESCE(MAX({column}), 0) + 1 FROM {table}), false)",
 )
@@ -153,7 +155,7 @@ class Postgresql(Driver):
         return SettingsError if isinstance(error, psycopg.ProgrammingError) else DatabaseUnavailable
 
     def grants_to_write(
-        self, query: Query, tables: Sequence[str], existing: Sequence[str], views: Sequence[str]
+        self, query: Query, tables: Sequence[str], existing: Sequence[str], views: Sequence[str], place: str
     ) -> str:
         """Return GRANT statements for the schema and for existing tables; new ones belong to the account itself."""
         account, schema = _account(query)

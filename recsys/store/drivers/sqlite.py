@@ -33,6 +33,8 @@ SYNTAX = Syntax(
     second="datetime(CAST({} AS INTEGER), 'unixepoch')",
     columns="SELECT name FROM pragma_table_info(:table, 'main') WHERE :place IS NULL OR 1",
     begin="BEGIN IMMEDIATE",  # takes the write lock at once: upgrading a read lock later fails without waiting
+    shops_place="SELECT name FROM pragma_database_list WHERE name = 'shop'",
+    create_in_shop="^CREATE (?:TABLE|INDEX) IF NOT EXISTS ",
     any_time=-(10**15),  # sorts before every number and every text
 )
 

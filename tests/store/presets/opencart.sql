@@ -1,33 +1,33 @@
 -- The columns that the preset reads, with the names, types and keys of OpenCart 4; all rows are invented.
-CREATE TABLE oc_order (order_id int(11) NOT NULL AUTO_INCREMENT, customer_id int(11) NOT NULL DEFAULT 0,
-  email varchar(96) NOT NULL, order_status_id int(11) NOT NULL DEFAULT 0, date_added datetime NOT NULL,
+CREATE TABLE oc_order (order_id int(11) AUTO_INCREMENT, customer_id int(11) DEFAULT 0,
+  email varchar(96), order_status_id int(11) DEFAULT 0, date_added datetime,
   PRIMARY KEY (order_id));
-CREATE TABLE oc_order_product (order_product_id int(11) NOT NULL AUTO_INCREMENT, order_id int(11) NOT NULL,
-  product_id int(11) NOT NULL, master_id int(11) NOT NULL, quantity int(4) NOT NULL, PRIMARY KEY (order_product_id),
+CREATE TABLE oc_order_product (order_product_id int(11) AUTO_INCREMENT, order_id int(11),
+  product_id int(11), master_id int(11), quantity int(4), PRIMARY KEY (order_product_id),
   KEY order_id (order_id));
-CREATE TABLE oc_return (return_id int(11) NOT NULL AUTO_INCREMENT, order_id int(11) NOT NULL,
-  product_id int(11) NOT NULL, quantity int(4) NOT NULL, return_action_id int(11) NOT NULL,
-  return_status_id int(11) NOT NULL, PRIMARY KEY (return_id));
-CREATE TABLE oc_customer (customer_id int(11) NOT NULL AUTO_INCREMENT, email varchar(96) NOT NULL,
+CREATE TABLE oc_return (return_id int(11) AUTO_INCREMENT, order_id int(11),
+  product_id int(11), quantity int(4), return_action_id int(11),
+  return_status_id int(11), PRIMARY KEY (return_id));
+CREATE TABLE oc_customer (customer_id int(11) AUTO_INCREMENT, email varchar(96),
   PRIMARY KEY (customer_id), KEY email (email));
-CREATE TABLE oc_product (product_id int(11) NOT NULL AUTO_INCREMENT, master_id int(11) NOT NULL DEFAULT 0,
-  image varchar(255) NOT NULL, manufacturer_id int(11) NOT NULL, price decimal(15,4) NOT NULL DEFAULT '0.0000',
-  date_available date NOT NULL, status tinyint(1) NOT NULL DEFAULT 0, PRIMARY KEY (product_id));
-CREATE TABLE oc_product_description (product_id int(11) NOT NULL, language_id int(11) NOT NULL,
-  name varchar(255) NOT NULL, tag text NOT NULL, PRIMARY KEY (product_id, language_id));
-CREATE TABLE oc_product_to_category (product_id int(11) NOT NULL, category_id int(11) NOT NULL,
+CREATE TABLE oc_product (product_id int(11) AUTO_INCREMENT, master_id int(11) DEFAULT 0,
+  image varchar(255), manufacturer_id int(11), price decimal(15,4) DEFAULT '0.0000',
+  date_available date, status tinyint(1) DEFAULT 0, PRIMARY KEY (product_id));
+CREATE TABLE oc_product_description (product_id int(11), language_id int(11),
+  name varchar(255), tag text, PRIMARY KEY (product_id, language_id));
+CREATE TABLE oc_product_to_category (product_id int(11), category_id int(11),
   PRIMARY KEY (product_id, category_id));
-CREATE TABLE oc_category_description (category_id int(11) NOT NULL, language_id int(11) NOT NULL,
-  name varchar(255) NOT NULL, PRIMARY KEY (category_id, language_id));
-CREATE TABLE oc_category_path (category_id int(11) NOT NULL, path_id int(11) NOT NULL, level int(11) NOT NULL,
+CREATE TABLE oc_category_description (category_id int(11), language_id int(11),
+  name varchar(255), PRIMARY KEY (category_id, language_id));
+CREATE TABLE oc_category_path (category_id int(11), path_id int(11), level int(11),
   PRIMARY KEY (category_id, path_id));
-CREATE TABLE oc_manufacturer (manufacturer_id int(11) NOT NULL AUTO_INCREMENT, name varchar(64) NOT NULL,
+CREATE TABLE oc_manufacturer (manufacturer_id int(11) AUTO_INCREMENT, name varchar(64),
   PRIMARY KEY (manufacturer_id));
-CREATE TABLE oc_seo_url (seo_url_id int(11) NOT NULL AUTO_INCREMENT, store_id int(11) NOT NULL,
-  language_id int(11) NOT NULL, `key` varchar(64) NOT NULL, `value` varchar(255) NOT NULL, keyword varchar(768) NOT NULL,
+CREATE TABLE oc_seo_url (seo_url_id int(11) AUTO_INCREMENT, store_id int(11),
+  language_id int(11), `key` varchar(64), `value` varchar(255), keyword varchar(768),
   PRIMARY KEY (seo_url_id));
-CREATE TABLE oc_setting (setting_id int(11) NOT NULL AUTO_INCREMENT, store_id int(11) NOT NULL DEFAULT 0,
-  `key` varchar(128) NOT NULL, `value` text NOT NULL, PRIMARY KEY (setting_id));
+CREATE TABLE oc_setting (setting_id int(11) AUTO_INCREMENT, store_id int(11) DEFAULT 0,
+  `key` varchar(128), `value` mediumtext, PRIMARY KEY (setting_id));
 
 -- ann is customer 3 and was a guest before; dan's account 4 was deleted; bob and cyd are guests.
 INSERT INTO oc_customer VALUES (3, 'ann@example.com');

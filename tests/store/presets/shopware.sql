@@ -15,7 +15,7 @@ CREATE TABLE state_machine_state (id BINARY(16) NOT NULL, technical_name VARCHAR
 CREATE TABLE customer (id BINARY(16) NOT NULL, email VARCHAR(254) NOT NULL, guest TINYINT(1) NOT NULL DEFAULT 0,
   PRIMARY KEY (id), KEY email (email));
 CREATE TABLE product (id BINARY(16) NOT NULL, version_id BINARY(16) NOT NULL, parent_id BINARY(16) NULL,
-  active TINYINT(1) unsigned NULL, product_manufacturer_id BINARY(16) NULL, product_media_id BINARY(16) NULL,
+  active TINYINT unsigned NULL, product_manufacturer_id BINARY(16) NULL, product_media_id BINARY(16) NULL,
   price JSON NULL, PRIMARY KEY (id, version_id));
 CREATE TABLE product_translation (product_id BINARY(16) NOT NULL, product_version_id BINARY(16) NOT NULL,
   language_id BINARY(16) NOT NULL, name VARCHAR(255) NULL, PRIMARY KEY (product_id, product_version_id, language_id));

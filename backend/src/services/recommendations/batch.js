@@ -1,6 +1,7 @@
 /** The lists of everybody that `scripts/recommend_all.py --to table` has computed at night: a second cache, behind `rec_lists`. */
 import { QueryTypes } from 'sequelize';
 
+import { ownTable } from '../../config/database.js';
 import { idsOf, modelAnswer } from './answers.js';
 import { utcText } from './hidden.js';
 
@@ -59,7 +60,7 @@ export class BatchLists {
     if (published === null) return null;
     const rows = await this.#select(
       `SELECT item_id AS item, score, reason, reason_item AS reasonItem, model, source, computed_at AS computedAt
-       FROM rec_batch_lists WHERE user_id = $user AND version = $version ORDER BY position`,
+       FROM ${this.#lists} WHERE user_id = $user AND version = $version ORDER BY position`,
       { user: String(userId), version: published.name },
     );
     if (rows.length < limit) return null;
@@ -76,17 +77,18 @@ export class BatchLists {
 
   /** Delete a user's list. */
   async clear(userId) {
-    await this.#parts.sequelize.query('DELETE FROM rec_batch_lists WHERE user_id = $user', { bind: { user: String(userId) }, type: QueryTypes.DELETE });
+    await this.#parts.sequelize.query(`DELETE FROM ${this.#lists} WHERE user_id = $user`, { bind: { user: String(userId) }, type: QueryTypes.DELETE });
+  }
+
+  get #lists() {
+    return ownTable(this.#parts.sequelize, 'rec_batch_lists');
   }
 
   async #hasBought(userId, since, { purchaseEvents, cancelEvents }) {
     const names = [...purchaseEvents, ...cancelEvents];
-    const places = names.map((_, n) => `$name${n}`).join(', ');
-    const [{ n }] = await this.#select(
-      `SELECT COUNT(*) AS n FROM Interactions WHERE userId = $userId AND timestamp >= $since AND actionCode IN (${places || 'NULL'})`,
-      { userId, since: utcText(since), ...Object.fromEntries(names.map((name, n) => [`name${n}`, name])) },
-    );
-    return n > 0;
+    if (names.length === 0) return false;
+    const events = await this.#parts.catalogue.storedEvents(userId, names, utcText(since));
+    return events.some(({ event, moment }) => names.includes(event) && moment.slice(0, 19).replace('T', ' ') >= utcText(since));
   }
 
   /** @returns {Promise<any[]>} The rows, whose columns the statement names. */

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 
 import { QueryTypes } from 'sequelize';
 
+import { ownTable } from '../../config/database.js';
 import { isDuplicate, retriedAfterDeadlock } from '../../config/databaseErrors.js';
 import { isOtherContext } from './context.js';
 
@@ -55,14 +56,14 @@ export class RecommendationCache {
     const token = randomUUID();
     const bind = { userId, token };
     try {
-      const sql = 'INSERT INTO rec_lists (userId, leaseToken) VALUES ($userId, $token)';
+      const sql = `INSERT INTO ${this.#lists} (userId, leaseToken) VALUES ($userId, $token)`;
       await retriedAfterDeadlock(() => this.#parts.sequelize.query(sql, { bind, type: INSERT }));
       return { token, computedAt: 0, nRequested: 0 };
     } catch (error) {
       if (!isDuplicate(error)) throw error;
     }
-    if (isNew) await this.#change('UPDATE rec_lists SET leaseToken = $token WHERE userId = $userId', bind);
-    const sql = 'SELECT leaseToken AS token, computedAt, asked AS nRequested FROM rec_lists WHERE userId = $userId';
+    if (isNew) await this.#change(`UPDATE ${this.#lists} SET leaseToken = $token WHERE userId = $userId`, bind);
+    const sql = `SELECT leaseToken AS token, computedAt, asked AS nRequested FROM ${this.#lists} WHERE userId = $userId`;
     const [row] = await this.#parts.sequelize.query(sql, { bind: { userId }, type: SELECT });
     // without a row, it was cleared meanwhile, and nothing will be stored
     return /** @type {Begun} */ ({ computedAt: 0, nRequested: 0, ...row, ...((isNew || !row) && { token }) });
@@ -82,7 +83,7 @@ export class RecommendationCache {
 
   /** Invalidate a user's list, and those that are being computed for them. */
   async invalidate(userId) {
-    const sql = 'UPDATE rec_lists SET computedAt = 0, leaseToken = $token WHERE userId = $userId';
+    const sql = `UPDATE ${this.#lists} SET computedAt = 0, leaseToken = $token WHERE userId = $userId`;
     await this.#change(sql, { userId, token: randomUUID() });
   }
 
@@ -90,7 +91,7 @@ export class RecommendationCache {
   async clear(userId) {
     return this.#transaction(async (transaction) => {
       const options = { bind: { userId }, type: DELETE, transaction };
-      await this.#parts.sequelize.query('DELETE FROM rec_lists WHERE userId = $userId', options);
+      await this.#parts.sequelize.query(`DELETE FROM ${this.#lists} WHERE userId = $userId`, options);
       await this.#parts.sequelize.query(`DELETE FROM ${this.#runs} WHERE userId = $userId`, options);
       return this.#parts.models.Recommendation.destroy({ where: { userId }, transaction });
     });
@@ -99,7 +100,7 @@ export class RecommendationCache {
   async #replace(userId, begun, { answer, nRequested, context, isNew }, transaction) {
     const { Recommendation, ModelRun } = this.#parts.models;
     const now = this.#parts.clock.now();
-    const sql = `UPDATE rec_lists SET modelName = $model, modelVersion = $version, source = $source, context = $context,
+    const sql = `UPDATE ${this.#lists} SET modelName = $model, modelVersion = $version, source = $source, context = $context,
                  asked = $nRequested, computedAt = $now WHERE userId = $userId AND COALESCE(leaseToken, '') = $token
                  AND ($isNew = 1 OR computedAt = $seen OR asked < $nRequested)`;
     const { model, model_version: version, source } = answer;
@@ -112,6 +113,10 @@ export class RecommendationCache {
     const deleteOld = `DELETE FROM ${this.#runs} WHERE userId = $userId AND createdAt < $before`;
     const before = new Date(now - RUNS_KEPT_MS).toISOString().slice(0, 19).replace('T', ' ');
     await this.#parts.sequelize.query(deleteOld, { bind: { userId, before }, type: DELETE, transaction });
+  }
+
+  get #lists() {
+    return ownTable(this.#parts.sequelize, 'rec_lists');
   }
 
   get #runs() {

@@ -1,13 +1,17 @@
 /** The shop's products, events and reviews, read for lists: which products a user may be shown now, and what is known of them. */
 import { QueryTypes } from 'sequelize';
 
+import { ownTable } from '../../config/database.js';
+import { DEFAULT_MAPPING } from '../../config/mapping.js';
 import { PRODUCT, productOf, WITH_DETAILS } from '../products.js';
-import { hiddenItems, neededEvents } from './hidden.js';
+import { hiddenItems, neededEvents, utcText } from './hidden.js';
 
 /**
  * @import { Sequelize } from 'sequelize'
+ * @import { Mapping } from '../../config/mapping.js'
  * @import { Product } from '../products.js'
  * @import { Id } from '../pythonInvoker.js'
+ * @import { StoredEvent } from './hidden.js'
  * @import { Rules } from './snapshot.js'
  */
 
@@ -44,18 +48,21 @@ export class Catalogue {
   /** @type {Sequelize} */
   #sequelize;
   #clock;
+  #mapping;
 
   /**
    * @param {Sequelize} sequelize
    * @param {{now: () => number}} clock Milliseconds since 1970.
+   * @param {Readonly<Mapping>} [mapping] Where the shop keeps purchases and carts.
    */
-  constructor(sequelize, clock) {
+  constructor(sequelize, clock, mapping = DEFAULT_MAPPING) {
     this.#sequelize = sequelize;
     this.#clock = clock;
+    this.#mapping = mapping;
   }
 
-  /** The table of cached lists, whose name may have a prefix. */
-  get #lists() {
+  /** The table of the items of cached lists, whose name may have a prefix. */
+  get #items() {
     return this.#sequelize.models.Recommendation?.getTableName() ?? 'recommendations';
   }
 
@@ -86,7 +93,7 @@ export class Catalogue {
    */
   async cachedList(userId, rules, limit) {
     const most = 10 * Math.ceil(limit / 10) + SPARE; // few different SQL texts, because servers keep each prepared statement
-    const ofList = `IN (SELECT r.productId FROM ${this.#lists} r WHERE r.userId = $userId)`;
+    const ofList = `IN (SELECT r.productId FROM ${this.#items} r WHERE r.userId = $userId)`;
     const [first, hidden] = await Promise.all([this.#listRows(userId, `ORDER BY id LIMIT ${most}`), this.#hidden(userId, rules, ofList)]);
     const shown = (rows) => rows.map((row) => ({ ...row, product: hidden.has(row.productId) ? null : row.product }));
     const isShort = shown(first).filter(({ product }) => product !== null).length < limit;
@@ -98,8 +105,8 @@ export class Catalogue {
     const rows = await this.#select(
       `SELECT l.modelName, l.modelVersion, l.source, l.context, l.asked AS nRequested, l.computedAt, l.leaseToken AS token,
               r.id AS place, r.productId, r.score, CAST(r.details AS CHAR(500)) AS details, p.statusId, ${PRODUCT}
-       FROM rec_lists l LEFT JOIN (SELECT id, userId FROM ${this.#lists} WHERE userId = $userId ${part}) part ON part.userId = l.userId
-       LEFT JOIN ${this.#lists} r ON r.id = part.id LEFT JOIN Products p ON p.id = r.productId ${WITH_DETAILS}
+       FROM ${ownTable(this.#sequelize, 'rec_lists')} l LEFT JOIN (SELECT id, userId FROM ${this.#items} WHERE userId = $userId ${part}) part ON part.userId = l.userId
+       LEFT JOIN ${this.#items} r ON r.id = part.id LEFT JOIN Products p ON p.id = r.productId ${WITH_DETAILS}
        WHERE l.userId = $userId`,
       { userId },
     );
@@ -215,12 +222,35 @@ export class Catalogue {
     const now = this.#clock.now();
     const { names, since } = neededEvents(rules, now);
     if (userId === null || names.length === 0) return new Set();
-    const events = await this.#select(
+    return hiddenItems(await this.storedEvents(userId, names, since, among, values), rules, now);
+  }
+
+  /**
+   * Return a user's events of some names, from all mapped sources.
+   *
+   * @param {number} userId
+   * @param {string[]} names
+   * @param {string} since The earliest moment that matters, in UTC; earlier events may be among them.
+   * @param {string} [among] As for `#hidden`; products beyond these may be among them.
+   * @param {object} [values]
+   * @returns {Promise<StoredEvent[]>} Without an order, but that those of a later source come first.
+   */
+  async storedEvents(userId, names, since, among = 'IS NOT NULL', values = {}) {
+    const events = valuesOf('name', names);
+    const plain = () => this.#select(
       `SELECT i.productId AS item, i.actionCode AS event, CAST(i.timestamp AS CHAR(19)) AS moment, i.interId AS rowId FROM Interactions i
        WHERE i.userId = $userId AND i.actionCode IN (${placesOf('name', names)}) AND i.timestamp >= $since AND i.productId ${among}`,
-      { userId, since, ...valuesOf('name', names), ...values },
+      { userId, since, ...events, ...values },
     );
-    return hiddenItems(events, rules, now);
+    // the id is compared as text, too, because a server takes the text 7a for the number 7
+    const mapped = async ({ sql }) => (await this.#select(
+      `SELECT e.item_id AS item, e.event AS event, CAST(e.timestamp AS CHAR(40)) AS moment, e.row_id AS rowId FROM (\n${sql}\n) e
+       WHERE CAST(e.user_id AS CHAR(40)) = $userText AND e.event IN (${placesOf('name', names)}) AND e.item_id IS NOT NULL AND e.timestamp IS NOT NULL`,
+      { userId, userText: String(userId), ...events },
+    )).map(storedEvent).filter(({ item }) => Number.isSafeInteger(item));
+    const { isPlain, sources } = this.#mapping;
+    const found = await Promise.all([...(isPlain ? [plain()] : []), ...sources.map(mapped)]);
+    return found.reverse().flat();
   }
 
   #productOf(row) {
@@ -235,6 +265,13 @@ export class Catalogue {
   #select(sql, bind) {
     return this.#sequelize.query(sql, { bind, type: QueryTypes.SELECT });
   }
+}
+
+/** Return an event of a shop's own table, whose ids may be text, and whose moments may be text, or seconds or milliseconds since 1970. */
+function storedEvent({ item, event, moment, rowId }) {
+  const number = /^\d+(\.\d+)?$/.test(moment) ? Number(moment) : NaN;
+  const second = number <= 1e11 ? number : number / 1000;
+  return { item: Number(item), event: String(event), moment: Number.isNaN(number) ? String(moment) : utcText(Math.floor(second)), rowId: Number(rowId) || 0 };
 }
 
 function placesOf(name, values) {
