@@ -29,7 +29,7 @@ def test_purchases_of_a_year_are_paired_and_every_event_counts_for_trends(tmp_pa
     pairs: list[list[tuple[int, int]]] = []
     for number, families in enumerate((None, np.array([7, 7, 2, 3, 4]))):
         with Draft.create(tmp_path, NOW + number, UNSYNCED) as draft:
-            write_related(draft, data, families)
+            write_related(draft, data, families=families, categories=None)
             name = draft.publish({"data_until": NOW})
         with open_version(tmp_path, name) as version:
             found = TogetherPairs.from_arrays(version.arrays("together.h5"))
