@@ -2,12 +2,13 @@
 import { QueryTypes } from 'sequelize';
 
 import { PRODUCT, productOf, WITH_DETAILS } from '../products.js';
-import { hiddenItems, neededEvents } from './hidden.js';
+import { DAY_S, hiddenItems, neededEvents, utcText } from './hidden.js';
 
 /**
  * @import { Sequelize } from 'sequelize'
  * @import { Product } from '../products.js'
  * @import { Id } from '../pythonInvoker.js'
+ * @import { StoredEvent } from './hidden.js'
  * @import { Rules } from './snapshot.js'
  */
 
@@ -35,6 +36,7 @@ import { hiddenItems, neededEvents } from './hidden.js';
  */
 
 const ACTIVE = 'S1';
+const PURCHASE_DAYS = 730; // what is bought again is bought more often than every two years
 const NEWEST_EVENTS = 200; // of one user: enough for their present preferences
 const SPARE = 5; // items read beyond the limit, because some may have been bought or sold out
 const LENGTHS = [1, 2, 3, 5, 10, 20, 50, 100, 200, 400];
@@ -164,6 +166,18 @@ export class Catalogue {
   }
 
   /**
+   * Return a user's purchases of the last years and what took them back, in no order.
+   *
+   * @param {number} userId
+   * @param {Rules} rules
+   * @returns {Promise<StoredEvent[]>}
+   */
+  async purchases(userId, { purchaseEvents, cancelEvents }) {
+    const since = utcText(Math.max(0, Math.floor(this.#clock.now() / 1000) - PURCHASE_DAYS * DAY_S));
+    return this.#stored(userId, [...new Set([...purchaseEvents, ...cancelEvents])], since, 'IS NOT NULL', {});
+  }
+
+  /**
    * Return products by their ids, active or not.
    *
    * @param {number[]} productIds
@@ -214,13 +228,18 @@ export class Catalogue {
   async #hidden(userId, rules, among = 'IS NOT NULL', values = {}) {
     const now = this.#clock.now();
     const { names, since } = neededEvents(rules, now);
-    if (userId === null || names.length === 0) return new Set();
-    const events = await this.#select(
+    if (userId === null) return new Set();
+    return hiddenItems(await this.#stored(userId, names, since, among, values), rules, now);
+  }
+
+  /** @returns {Promise<StoredEvent[]>} */
+  async #stored(userId, names, since, among, values) {
+    if (names.length === 0) return [];
+    return this.#select(
       `SELECT i.productId AS item, i.actionCode AS event, CAST(i.timestamp AS CHAR(19)) AS moment, i.interId AS rowId FROM Interactions i
        WHERE i.userId = $userId AND i.actionCode IN (${placesOf('name', names)}) AND i.timestamp >= $since AND i.productId ${among}`,
       { userId, since, ...valuesOf('name', names), ...values },
     );
-    return hiddenItems(events, rules, now);
   }
 
   #productOf(row) {
