@@ -51,7 +51,7 @@ class Case(NamedTuple):
 
 
 def moments_of(rows: Interactions, cut: int, n: int) -> list[int]:
-    """Return `n` moments up to a cut, each `HORIZON_DAYS` before the next; those before the first event are left out."""
+    """Return `n` moments up to a cut, each `HORIZON_DAYS` before the next, without those before the first event."""
     days = HORIZON_DAYS * SECONDS_PER_DAY
     return [cut - step * days for step in reversed(range(n)) if cut - step * days > rows.timestamps.min()]
 
