@@ -8,7 +8,7 @@ nearly all, and in others nothing.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +94,8 @@ class Histories(NamedTuple):
 
     def take(self, rows: Mask | slice) -> Histories:
         """Return some of the rows."""
-        return Histories(*(column[rows] for column in self))
+        columns: list[Any] = [column[rows] for column in self]
+        return Histories(*columns)
 
 
 class ItemStatistics(NamedTuple):
@@ -260,7 +261,7 @@ def item_statistics(bought: Occasions, categories: NDArray[np.integer], now: int
     of_shop = (n_repeaters.sum() + 0.5) / (n_buyers.sum() + 1)  # neither 0 nor 1
     shares = (n_repeaters + SHARE_PRIOR * of_shop) / (n_buyers + SHARE_PRIOR)
     ones = np.ones(len(bought.items), np.float32)
-    recent = decayed_counts(bought.items, ones, bought.timestamps, n_items, days=RECENT_DAYS, now=now)
+    recent = decayed_counts(bought.items.astype(np.int32), ones, bought.timestamps, n_items, days=RECENT_DAYS, now=now)
     return ItemStatistics(
         log_intervals=_shrunken_medians(gap_items, log_gaps, towards),
         is_consumable=(n_repeaters >= MIN_REPEATERS) & (n_repeaters >= MIN_SHARE * n_buyers),

@@ -84,8 +84,8 @@ class KeptList(NamedTuple):
 def field_of(version: str, spec: ListSpec) -> str:
     """Return the name of a list among those of its user."""
     product = "" if spec.product is None else orjson.dumps(spec.product).decode()
-    settings = [spec.repeat] * (spec.repeat is not None) + ["complementary"] * spec.complementary
-    return "|".join([version, spec.model, spec.context, product, *settings])
+    settings = (spec.repeat, "complementary" if spec.complementary else None)
+    return "|".join([version, spec.model, spec.context, product, *(name for name in settings if name is not None)])
 
 
 def make_list(service: Service, ranked_items: Rankings, spec: ListSpec, bundle: ModelBundle, db: Database) -> KeptList:

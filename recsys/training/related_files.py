@@ -35,8 +35,10 @@ def write_related(
     orders = orders_of(data.users[bought], data.timestamps[bought])
     draft.write_arrays(PAIRS, together_pairs(orders, data.items[bought], data.n_items, families=families).arrays())
     draft.write_arrays(TRENDS, {"rises": trending(data.items, data.weights, data.timestamps, data.n_items, now=now)})
-    users, items, timestamps = (rows[data.purchases] for rows in (data.users, data.items, data.timestamps))
-    found = repurchases(users, items, timestamps, data.n_items, now=now, categories=categories)
+    rows = data.purchases
+    found = repurchases(
+        data.users[rows], data.items[rows], data.timestamps[rows], data.n_items, now=now, categories=categories
+    )
     draft.write_arrays(AGAIN, found.arrays())
 
 
