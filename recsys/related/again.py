@@ -143,7 +143,7 @@ class Repurchases(Record):
         """Return the odds that a user buys each item again within `HORIZON_DAYS`, `(n_items,)` float32.
 
         They are 0 for items that the user has not bought, that are no consumables, or that were bought within the last
-        half day. Of two moments, a later one has never less of an item's interval missing.
+        half day.
 
         Args:
             items: `(n,)` int32, the items of the user's purchases that stand, in any order.
@@ -152,7 +152,8 @@ class Repurchases(Record):
         """
         bought = occasions(np.zeros(len(items), np.int64), items, np.minimum(timestamps, now))
         pairs = histories(bought, now)
-        pairs = pairs.take(_is_due(pairs) & np.isfinite(self.intervals[pairs.items]))
+        just_bought = items[timestamps >= now - OCCASION_S]
+        pairs = pairs.take(np.isfinite(self.intervals[pairs.items]) & ~np.isin(pairs.items, just_bought))
         own = _own_features(pairs, np.log(self.intervals[pairs.items].astype(np.float64)))
         odds = np.zeros(self.n_items, np.float32)
         odds[pairs.items] = np.exp(np.clip(self.logits[pairs.items] + own @ self.weights, -MAX_LOGIT, MAX_LOGIT))
@@ -334,7 +335,7 @@ def _own_features(pairs: Histories, log_intervals: NDArray[np.float64]) -> NDArr
     """Return what depends on the user's own purchases, `(k, 4)` float64; see `PRIOR_WEIGHTS`.
 
     Args:
-        pairs: Rows that `_is_due` admits.
+        pairs: Rows in which time has passed since the last purchase.
         log_intervals: `(k,)` float64, the log of the items' intervals in days; the user's own gaps are mixed in.
     """
     own = (pairs.log_gaps + OWN_PRIOR * log_intervals) / (pairs.counts - 1 + OWN_PRIOR)

@@ -133,6 +133,7 @@ def test_odds_follow_the_formula() -> None:
         ([(0, 30), (0, 60), (0, 90), (1, 30)], [0, 1]),  # of two that are due, the one that they always buy
         ([(0, 30), (1, 900)], [0, 1]),  # the other one was given up long ago
         ([(0, 0), (1, 0.4), (1, 40)], []),  # both were bought today
+        ([(0, 0.8), (0, 0.4), (1, 30)], [1]),  # and again a while later
         ([(0, -0.5), (1, 30)], [1]),  # a clock that is ahead
         ([(2, 30), (0, 30)], [0]),  # nobody buys the third again
     ],

@@ -211,13 +211,13 @@ export class RecommendationService {
    * @param {{limit?: number, userId?: number | null, guestId?: string | null}} [request]
    */
   async again({ userId = null, guestId = null, limit } = {}) {
-    const asked = { limit, isOfBought: true };
+    const ofBought = { limit, isOfBought: true };
     if (userId !== null) {
-      const options = await this.#userOptions(userId, asked);
+      const options = await this.#userOptions(userId, ofBought);
       const exclude = [...options.exclude, ...this.#chosen({ userId }, { repeatAfterDays: Infinity })]; // just bought
       return this.#fromMemory(userId, { ...options, exclude }, this.#toBuyers, { key: `user ${userId}`, request: { op: 'again', user_id: userId } });
     }
-    const options = await this.#guestOptions(guestId, asked);
+    const options = await this.#guestOptions(guestId, ofBought);
     const { interactions } = guestRequest(options.guest.events, options);
     return this.#fromMemory(null, options, this.#toBuyers, { key: options.guest.key, request: { op: 'again', interactions } });
   }
