@@ -249,16 +249,16 @@ def item_statistics(bought: Occasions, categories: NDArray[np.integer], now: int
         now: Seconds since 1970.
     """
     n_items = len(categories)
-    again = ~bought.is_first
-    gap_items, log_gaps = bought.items[again], bought.log_gaps[again]
+    is_first = bought.is_first
+    gap_items, log_gaps = bought.items[~is_first], bought.log_gaps[~is_first]
     shop = np.median(log_gaps) if len(log_gaps) else np.log(HORIZON_DAYS)
     n_categories = int(categories.max(initial=-1)) + 1
     of_gap = categories[gap_items]
     by_category = _shrunken_medians(of_gap[of_gap >= 0], log_gaps[of_gap >= 0], np.full(n_categories, shop))
     towards = np.append(by_category, shop)[categories]  # -1 takes the last one
-    n_buyers = np.bincount(bought.items[bought.is_first], minlength=n_items)
-    repeaters = histories(bought, now)
-    n_repeaters = np.bincount(repeaters.items[repeaters.counts > 1], minlength=n_items)
+    n_buyers = np.bincount(bought.items[is_first], minlength=n_items)
+    is_second = ~is_first & np.append(False, is_first[:-1])
+    n_repeaters = np.bincount(bought.items[is_second], minlength=n_items)
     of_shop = (n_repeaters.sum() + 0.5) / (n_buyers.sum() + 1)  # neither 0 nor 1
     shares = (n_repeaters + SHARE_PRIOR * of_shop) / (n_buyers + SHARE_PRIOR)
     ones = np.ones(len(bought.items), np.float32)
