@@ -1,10 +1,13 @@
-"""Does `together` know what else is in a basket? One item of each later order is held out and ranked by the others.
+"""Does `together` know what else is in a basket, and `again` what is bought again?
+
+One item of each later order is held out and ranked by the others. What customers bought before is ranked for the weeks
+that follow.
 
     python benchmarks/related.py DATA_DIR --json benchmarks/results/related.json
     python benchmarks/related.py --markdown docs/MODELS.md
     python benchmarks/related.py --markdown docs/MODELS.md --check
 
-DATA_DIR has one folder for each data set. It takes a minute. The figures go to stdout. --markdown writes the kept
+DATA_DIR has one folder for each data set. It takes two minutes. The figures go to stdout. --markdown writes the kept
 figures into the page; with --check it only compares, and exits with 1 if the page differs.
 """
 
@@ -30,7 +33,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import pages  # noqa: E402
-from benchmarks.measuring import tables  # noqa: E402
+from benchmarks.measuring import repurchases, tables  # noqa: E402
+from benchmarks.measuring.repurchases import interval  # noqa: E402
 from benchmarks.sets import SETS, BenchmarkError  # noqa: E402
 from benchmarks.sets.base import SHOP, no_catalogue, quantile_cut, training  # noqa: E402
 from benchmarks.sets.online_retail import FILE, purchases  # noqa: E402
@@ -46,13 +50,11 @@ from recsys.training.closed_form.choose import RECENT_HALF_LIFE_DAYS, popularity
 from recsys.training.closed_form.co_occurrence import user_item_matrix  # noqa: E402
 from recsys.training.closed_form.item_cf import item_cf  # noqa: E402
 
-NAME = "related"
+NAME, NAME_AGAIN = "related", "again"
 KEPT = Path("benchmarks/results/related.json")
 SET = "online-retail"
 K = 10
 SEED = 0
-RESAMPLES = 1000
-BOUNDS = (0.025, 0.975)
 OURS = "together"
 TITLES = {
     OURS: "`together`: confidence × lift",
@@ -95,12 +97,12 @@ def main(argv: Sequence[str], root: Path = ROOT) -> int:
         return 1
     if flags.json:
         pages.keep(flags.json, figures)
-    print(rendered(figures), end="")
+    print(rendered(figures), rendered_again(figures), sep="\n", end="")
     return 0
 
 
 def measure(data_dir: Path) -> dict[str, Any]:
-    """Return HR@10 of each ranking on the orders after each cut, with everything counted before it.
+    """Return the figures of `together` and of `again` after each cut, with everything counted before it.
 
     Raises:
         BenchmarkError: A file is missing.
@@ -109,10 +111,16 @@ def measure(data_dir: Path) -> dict[str, Any]:
 
     SETS[SET].check(data_dir)
     rows = purchases(data_dir / SET / FILE)
-    train, after = split_at(rows, quantile_cut(rows.timestamps))
-    parts = {"validation": split_at(train, quantile_cut(train.timestamps)), "test": (train, after)}
+    cut = quantile_cut(rows.timestamps)
+    train, after = split_at(rows, cut)
+    earlier = quantile_cut(train.timestamps)
     return {
-        **{name: compare(*part) for name, part in parts.items()},
+        "validation": compare(*split_at(train, earlier)),
+        "test": compare(train, after),
+        "again": {
+            "validation": repurchases.compare(train, repurchases.moments_of(train, earlier, repurchases.N_MOMENTS)),
+            "test": repurchases.compare(rows, [cut]),
+        },
         "set": SET,
         "commit": git_commit(),
         "data_sha256": SETS[SET].sha256(data_dir),
@@ -198,21 +206,17 @@ def hits_of(ranking: Neighbours | Floats, cases: Sequence[Basket]) -> NDArray[np
     return np.array([is_hit(case) for case in cases], np.float64)
 
 
-def interval(values: NDArray[np.float64], customers: NDArray[np.integer]) -> list[float]:
-    """Return the bounds of the 95 % interval of a mean by the bootstrap, which draws customers with all their baskets.
+def rendered_again(figures: Mapping[str, Any]) -> str:
+    """Return the figures of `again` as Markdown."""
+    return repurchases.rendered(figures["again"]) + _origin(figures) + "\n"
 
-    Args:
-        values: `(n,)` one value for each basket.
-        customers: `(n,)` integers, whose basket it is.
-    """
-    groups = np.unique(customers, return_inverse=True)[1]
-    sums, sizes = np.bincount(groups, values), np.bincount(groups)
-    drawn = np.random.default_rng(SEED).integers(len(sums), size=(RESAMPLES, len(sums)))
-    return [float(bound) for bound in np.quantile(sums[drawn].sum(1) / sizes[drawn].sum(1), BOUNDS)]
+
+def _origin(figures: Mapping[str, Any]) -> str:
+    return f"- {figures['set']}: commit {str(figures['commit'])[:8]}, data {figures['data_sha256'][:8]}."
 
 
 def rendered(figures: Mapping[str, Any]) -> str:
-    """Return the figures as Markdown."""
+    """Return the figures of `together` as Markdown."""
     validation, test = figures["validation"], figures["test"]
 
     def difference(name: str) -> str:
@@ -238,8 +242,10 @@ def write_page(page: Path, kept: Path, *, check: bool) -> int:
     """Write the kept figures between their markers, or compare; returns the exit status."""
     if not page.is_file():
         raise BenchmarkError(f"--markdown should name a page. Received: {page}, which is not there.")
-    block = rendered(json.loads(kept.read_text(encoding="utf-8"))) if kept.exists() else pages.NOT_TAKEN
-    text = pages.replaced(page.read_text(encoding="utf-8"), block, NAME, page.name)
+    figures = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else None
+    text = page.read_text(encoding="utf-8")
+    for name, render in ((NAME, rendered), (NAME_AGAIN, rendered_again)):
+        text = pages.replaced(text, pages.NOT_TAKEN if figures is None else render(figures), name, page.name)
     return pages.settled(page, text, "benchmarks/related.py", check=check)
 
 

@@ -8,7 +8,7 @@ export async function answered(): Promise<Id[]> {
   const { items, runs, source, model_version: version } = await pool.runPythonInference({ user_id: 7, limit: 3 }, { timeoutMs: 800 });
   const best: Item | undefined = items[0];
   const share: number | undefined = runs[0]?.metrics?.map10;
-  const known: 'model' | 'fold_in' | 'item_cf' | 'popularity' | 'together' | 'trending' = source;
+  const known: 'model' | 'fold_in' | 'item_cf' | 'popularity' | 'together' | 'trending' | 'again' = source;
   const pong = await pool.runPythonInference({ op: 'ping' });
   const { rss_bytes: bytes, refused } = await pool.runPythonInference({ op: 'stats', id: { any: 'id' } });
   const facts: [number, string, number | null, string | undefined] = [pong.protocol, version, bytes, refused?.message];
@@ -21,6 +21,7 @@ export const pending: Promise<Recommendation>[] = [
   runPythonInference({ op: 'similar', item_id: 112, user_id: null }, { timeoutMs: 800, python: 'python3' }),
   runPythonInference({ op: 'together', item_ids: [112, 3n, 'A'] }),
   runPythonInference({ op: 'trending', limit: 5 }),
+  runPythonInference({ op: 'again', user_id: 7, repeat: 'allow' }),
 ];
 
 export function reasonOf(error: unknown): FailureReason | null {
@@ -44,6 +45,8 @@ export const refused = [
   () => pool.runPythonInference({ op: 'together', item_id: 7 }),
   // @ts-expect-error no model is chosen for `trending`
   () => pool.runPythonInference({ op: 'trending', model: 'BMF' }),
+  // @ts-expect-error no model is chosen for `again`
+  () => pool.runPythonInference({ op: 'again', model: 'BMF' }),
   // @ts-expect-error an event has a name
   () => pool.runPythonInference({ interactions: [{ item_id: 1 }] }),
   // @ts-expect-error one process for one request has no ping

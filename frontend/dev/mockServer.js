@@ -9,7 +9,7 @@ import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { adminRoutes } from './mockAdmin.js';
 import { CATEGORIES, catalogue, picture } from './catalogue.js';
-import { USERS, errorOf, inCart, latest, listFor, similarTo, togetherWith, trendingNow } from './mockShop.js';
+import { USERS, dueAgain, errorOf, inCart, latest, listFor, similarTo, togetherWith, trendingNow } from './mockShop.js';
 
 const DIST = fileURLToPath(new URL('../dist', import.meta.url));
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.json': 'application/json' };
@@ -110,6 +110,8 @@ function answerOf(state, request) {
       return [200, togetherWith(state, query.get('items').split(',').map(Number), user, limit)];
     case 'GET /api/recommendations/trending':
       return [200, trendingNow(state, user, limit)];
+    case 'GET /api/recommendations/again':
+      return [200, dueAgain(state, user, limit)];
     case 'GET /api/products':
       return [200, browse(state, query, limit)];
     case 'GET /api/products/:id':

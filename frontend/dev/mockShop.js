@@ -61,6 +61,15 @@ export function trendingNow(state, user, limit) {
   return { errCode: 0, data: uniqueRows(rows, limit, 'trending'), source: 'trending', fallbackReason: null, modelVersion: '20261120T0310Z-4f2a' };
 }
 
+/** What was bought at least twice. */
+export function dueAgain(state, user, limit) {
+  const bought = state.events.filter((event) => event.user === user && event.actionCode === 'purchase').map(({ productId }) => productId);
+  const hidden = new Set(inCart(state, user).map(({ id }) => id));
+  const often = state.products.filter(({ id }) => !hidden.has(id) && bought.filter((other) => other === id).length > 1);
+  const rows = often.map((product) => ({ product, why: { code: 'again' } }));
+  return { errCode: 0, data: uniqueRows(rows, limit, 'again'), source: 'again', fallbackReason: null, modelVersion: '20261120T0310Z-4f2a' };
+}
+
 function uniqueRows(rows, limit, modelName) {
   const byId = new Map();
   for (const row of rows) if (!byId.has(row.product.id)) byId.set(row.product.id, row);

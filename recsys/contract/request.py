@@ -26,15 +26,16 @@ from recsys.contract.checks import (
 from recsys.errors import InvalidRequest, RecsysError
 from recsys.errors.records import Record
 
-Op = Literal["recommend", "similar", "together", "trending", "ping", "stats", "reload"]
+Op = Literal["recommend", "similar", "together", "trending", "again", "ping", "stats", "reload"]
 
-ITEM_OPS = ("recommend", "similar", "together", "trending")  # operations that are answered with items
-RELATED_OPS = ("together", "trending")  # those whose lists no model ranks
+ITEM_OPS = ("recommend", "similar", "together", "trending", "again")  # operations that are answered with items
+RELATED_OPS = ("together", "trending", "again")  # those whose lists no model ranks
 
 AUTO = "auto"
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 100
 MAX_BASKET = 50
+REPEATS = ("allow", "hide")
 MAX_BUDGET_MS = 600_000  # ten minutes: longer than any answer takes, and within the range of every clock
 LAST_SECOND = 253_402_300_799  # the end of the year 9999; a timestamp in milliseconds is beyond it
 
@@ -88,6 +89,7 @@ class Request(Record):
         item_id: The item that `similar` starts from.
         item_ids: The items that `together` starts from, 1 to 50; None with other operations.
         complementary: Whether `together` leaves out items of the categories that the basket has.
+        repeat: `allow` shows what the user has bought, `hide` never does; None leaves it to the shop's rule.
         id: An id that the client chooses, repeated in the answer.
         budget_ms: Milliseconds after which an answer is of no use; None waits.
         strict: Whether a user of whom nothing is known is a failure, instead of a list of what is popular now.
@@ -106,6 +108,7 @@ class Request(Record):
     item_id: Id | None = None
     item_ids: tuple[Id, ...] | None = None
     complementary: bool = False
+    repeat: Literal["allow", "hide"] | None = None
     id: Id | None = None
     budget_ms: int | None = None
     strict: bool = False
@@ -188,6 +191,7 @@ def request_checks(models: tuple[str, ...], ops: tuple[str, ...]) -> Mapping[str
         "item_id": identifier,
         "item_ids": Many(identifier, 1, MAX_BASKET),
         "complementary": flag,
+        "repeat": Choice(REPEATS),
         "id": identifier,
         "budget_ms": Whole(1, MAX_BUDGET_MS),
         "strict": flag,

@@ -17,9 +17,9 @@ from recsys.errors.records import Record
 
 PROTOCOL: Literal[1] = 1
 
-Source = Literal["model", "fold_in", "item_cf", "popularity", "together", "trending"]
+Source = Literal["model", "fold_in", "item_cf", "popularity", "together", "trending", "again"]
 Basis = Literal["fresh", "heldout", "offline"]
-ReasonCode = Literal["viewed", "cart", "bought", "similar", "together", "popular", "new"]
+ReasonCode = Literal["viewed", "cart", "bought", "similar", "together", "again", "popular", "new"]
 
 DELETE = b"\x7f"  # the only character of ASCII that orjson writes as it is and the standard library escapes
 
@@ -29,7 +29,8 @@ class Reason(NamedTuple):
 
     Attributes:
         code: What the user did with `item_id`: `viewed`, `cart` or `bought`; `similar` to `item_id`, an item of the
-            request, or bought `together` with it; `popular` now; or `new`, which no model knows yet.
+            request, or bought `together` with it; `again`, because the user bought it before and may need it again;
+            `popular` now; or `new`, which no model knows yet.
         item_id: Another item; without it the recommended item's score would be lower.
         category: The category that the popular item was chosen from; None for all categories.
     """
@@ -88,10 +89,10 @@ class Response(Record):
 
     Attributes:
         user_id: The user's id in the shop's type; None for a guest.
-        model: The registry name of the winner; `together` or `trending` where these begin the list.
+        model: The registry name of the winner; `together`, `trending` or `again` where these begin the list.
         model_version: The version that answered.
         items: The recommended products, best first.
-        runs: The four models, plus the winner where a baseline wins; none of `together` and `trending`.
+        runs: The four models, plus the winner where a baseline wins; none of `together`, `trending` and `again`.
         source: The kind of scorer that the items come from.
         context: The context features that were used, and their values; None for unknown.
         warnings: What was ignored or left out, and why; for people.

@@ -100,6 +100,7 @@ class _Histories:
             items=self._events.items[rows],
             indices=indices,
             strengths=self._strengths[rows],
+            timestamps=self._events.timestamps[rows],
             hidden_ids=frozenset(hidden_ids.tolist()),
             hidden=distinct(hidden[hidden >= 0].tolist()),
             context=context,

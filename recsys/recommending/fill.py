@@ -121,6 +121,8 @@ def fill_list(
     ranked: Sequence[int],
     others: Sequence[int],
     ids: Mapping[int, int | str],
+    *,
+    with_new: bool = True,
 ) -> RecommendationList:
     """Return the best items that are available now, filled up with new products where the ranking has too few.
 
@@ -132,6 +134,7 @@ def fill_list(
             all eligible items where there are fewer.
         others: Indices of the other models' top items, which are looked up in the first attempt.
         ids: The external id of each of these items, by its index.
+        with_new: Whether new products may fill the list.
     """
     available: set[int | str] = set()
     looked_up: set[int] = set()
@@ -145,7 +148,7 @@ def fill_list(
         if len(listed) == item_filter.limit or len(ranked) < depth:
             break
     notes: tuple[str, ...] = ()
-    if len(listed) < item_filter.limit:
+    if with_new and len(listed) < item_filter.limit:
         try:
             listed += _new_products(db, shop, item_filter, [item for item, _ in listed])
         except store.UnusableValue:

@@ -22,6 +22,7 @@ from recsys.errors.records import Record
 from recsys.evaluation.selection import Priors, segment_of
 from recsys.features.features import Features
 from recsys.features.query import Floats, Query
+from recsys.related.again import Repurchases
 from recsys.related.together import TogetherPairs
 from recsys.scorers.base import Scorer
 from recsys.scorers.layers import LinearEnsemble
@@ -30,7 +31,7 @@ from recsys.scorers.retrieval import INDEXED, Candidates
 from recsys.settings.shop import DEFAULT_CART_EVENTS, DEFAULT_UNCART_EVENTS
 
 INDEX = "candidates.usearch"
-PAIRS, TRENDS = "together.h5", "trending.h5"
+PAIRS, TRENDS, AGAIN = "together.h5", "trending.h5", "again.h5"
 OWN_BYTES = 64 << 20  # resident memory of a process without its version's files
 
 
@@ -139,6 +140,19 @@ class ModelBundle(Record):
         self._check_length(TRENDS, len(rises))
         return rises
 
+    @cached_property
+    def repurchases(self) -> Repurchases | None:
+        """The consumables and when they are due, read on first use; None in an older version.
+
+        Raises:
+            ModelRefused: They are not of this version's items.
+        """
+        if not self.version.holds(AGAIN):
+            return None
+        found = Repurchases.from_arrays(self.version.arrays(AGAIN))
+        self._check_length(AGAIN, found.n_items)
+        return found
+
     def _check_length(self, name: str, n_items: int) -> None:
         if n_items != len(self.items):
             raise ModelRefused(f"{name} of {self.name} should hold {len(self.items)} items. Received: {n_items}.")
@@ -168,7 +182,7 @@ class ModelBundle(Record):
         for name in self.scorers.names:
             _ = self.scorers[name]
         len(self.heldout)
-        _ = self.candidates, self.trends
+        _ = self.candidates, self.trends, self.repurchases
         if self.pairs is not None:
             _ = self.pairs.weights
         if not (self._ids[1:] > self._ids[:-1]).all():

@@ -86,7 +86,7 @@ def recommend(
             items = np.unique(np.concatenate([items, np.flatnonzero(allowed & also).astype(np.int32)]))
         return ScoringTask(query, allowed, items, compute_features(scorers.features, query, items))
 
-    shop, scorers = replace(shop, **bundle.rules), bundle.scorers
+    shop, scorers = with_repeat(replace(shop, **bundle.rules), request), bundle.scorers
     if request.op in RELATED_OPS:
         return related_list(request, bundle, db, shop=shop, now=now, check=check_deadline)
     user = load_user(request, bundle, db, shop=shop, now=now)
@@ -140,6 +140,25 @@ def recommend(
         context=user.context,
         warnings=tuple(_warnings(request, bundle, user, recommended, is_popular)),
     )
+
+
+def with_repeat(shop: Shop, request: Request) -> Shop:
+    """Return the shop with the repeat rule of a request.
+
+    The list of `again` is made of what was bought, so that "for ever" hides nothing of it; a number of days does.
+
+    Args:
+        shop: The mapping with the version's rules.
+        request: The request.
+    """
+    days = shop.repeat_after_days
+    if request.repeat == "allow":
+        days = 0.0
+    elif request.op == "again":
+        days = 0.0 if math.isinf(days) else days
+    elif request.repeat == "hide":
+        days = math.inf
+    return replace(shop, repeat_after_days=days)
 
 
 def requested_model(request: Request, user: User, names: Sequence[str]) -> str | None:

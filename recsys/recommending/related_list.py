@@ -1,7 +1,8 @@
-"""Answers `together` and `trending`: lists that start from products or from everybody's purchases, without a model.
+"""Answers `together`, `trending` and `again`: lists from orders, everybody's purchases or one's own, without a model.
 
 The list goes on with what comes next where the first source has too few: a version without pairs answers by item-item
-weights, and one without trends by what is popular. What may be shown is decided as for every other list.
+weights, and one without trends by what is popular. What may be shown is decided as for every other list. `again` alone
+goes on with nothing, and shows what was bought: nobody is due for what they never bought.
 """
 
 from __future__ import annotations
@@ -17,9 +18,16 @@ from recsys.errors import InternalError
 from recsys.evaluation.ranking import top_k
 from recsys.features.features import Neighbours
 from recsys.features.query import Floats, Indices, Mask
-from recsys.recommending.fill import ItemFilter, build_item_filter, fill_list, same_text, unseen_items
+from recsys.recommending.fill import (
+    ItemFilter,
+    RecommendationList,
+    build_item_filter,
+    fill_list,
+    same_text,
+    unseen_items,
+)
 from recsys.recommending.loading import ModelBundle
-from recsys.recommending.user import User, indices_of, load_user
+from recsys.recommending.user import STRENGTHS, User, indices_of, load_user
 from recsys.related.together import nearest_in_basket
 from recsys.scorers.item_item import NeighbourScorer
 from recsys.scorers.popularity import Popularity
@@ -51,7 +59,7 @@ def related_list(
     """Answer one request.
 
     Args:
-        request: The checked request, `together` or `trending`.
+        request: The checked request, of `RELATED_OPS`.
         bundle: The version that answers.
         db: The shop's database.
         shop: The mapping with the version's event names and rules.
@@ -69,11 +77,11 @@ def related_list(
     if request.complementary:
         products = [user.refs[item].item_id for item in request.item_ids or () if item in user.refs]
         item_filter = _complementary(item_filter, bundle, store.products(db, shop, products, ["category"]))
-    tiers = [*(_together(bundle, basket) if request.op == "together" else _trending(bundle)), _popular(bundle)]
+    tiers = _tiers(request, bundle, user, basket, now)
     places = _places(tiers, item_filter.allowed, item_filter.depth)
     ids = dict(zip(places, bundle.original_ids(list(places)), strict=True))
     check()
-    recommended = fill_list(db, shop, item_filter, list(places), [], ids)
+    recommended = fill_list(db, shop, item_filter, list(places), [], ids, with_new=request.op != "again")
     check()
     unseen = unseen_items(bundle, recommended)
     first = next((tiers[places[index]] for _, index in recommended.items if index >= 0), tiers[-1])
@@ -85,8 +93,15 @@ def related_list(
         runs=(),
         source=first.source,
         context=user.context,
-        warnings=tuple(_warnings(request, user, basket, len(recommended.items), recommended.notes)),
+        warnings=tuple(_warnings(request, bundle, user, basket, recommended)),
     )
+
+
+def _tiers(request: Request, bundle: ModelBundle, user: User, basket: Indices, now: int) -> list[Tier]:
+    """Return the sources of an operation's list, at least one."""
+    if request.op == "again":
+        return [_again(bundle, user, now)]
+    return [*(_together(bundle, basket) if request.op == "together" else _trending(bundle)), _popular(bundle)]
 
 
 def _complementary(item_filter: ItemFilter, bundle: ModelBundle, basket: Sequence[store.ProductRow]) -> ItemFilter:
@@ -129,6 +144,15 @@ def _trending(bundle: ModelBundle) -> list[Tier]:
     """Return what rises; nothing in a version without trends."""
     rising = bundle.trends
     return [] if rising is None else [Tier("trending", "trending", rising, lambda item: Reason("popular"))]
+
+
+def _again(bundle: ModelBundle, user: User, now: int) -> Tier:
+    """Return the consumables that the user bought, by the odds of a purchase; none in a version without intervals."""
+    found, odds = bundle.repurchases, np.zeros(len(bundle.items), np.float32)
+    if found is not None:
+        bought = (user.strengths == STRENGTHS.index("bought")) & (user.indices >= 0)
+        odds = found.odds(user.indices[bought], user.timestamps[bought], now=now)
+    return Tier("again", "again", odds, lambda item: Reason("again"))
 
 
 def _popular(bundle: ModelBundle) -> Tier:
@@ -177,14 +201,22 @@ def _items(
     return tuple(items)
 
 
-def _warnings(request: Request, user: User, basket: Indices, n_items: int, notes: Sequence[str]) -> list[str]:
+def _warnings(
+    request: Request, bundle: ModelBundle, user: User, basket: Indices, recommended: RecommendationList
+) -> list[str]:
     """Return what was left out or missing, for people."""
     unknown_features = sorted(set(request.context) - set(user.context))
-    warnings = [*user.notes, *notes, *(f"context: {name} is no feature of this version" for name in unknown_features)]
+    notes = [*user.notes, *recommended.notes]
+    warnings = [*notes, *(f"context: {name} is no feature of this version" for name in unknown_features)]
     item_ids = {user.refs[item].item_id if item in user.refs else item for item in request.item_ids or ()}
     n_unknown = len(item_ids) - len(basket)
     if n_unknown > 0:
         warnings.append(f"item_ids: {n_unknown} that no model knows yet")
+    if request.op == "again":
+        if bundle.repurchases is None:
+            warnings.append("items: none, because the version was trained before intervals were known")
+        return warnings  # a short list lacks nothing
+    n_items = len(recommended.items)
     if n_items < request.limit:
         warnings.append(f"items: {n_items} of {request.limit}, because the shop has no more that may be shown")
     return warnings

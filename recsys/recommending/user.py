@@ -57,6 +57,7 @@ class User(NamedTuple):
         items: `(n,)` external ids of the events' items.
         indices: `(n,)` int32, their item indices; -1 where training did not see the item.
         strengths: `(n,)` int8, positions in `STRENGTHS`.
+        timestamps: `(n,)` int64, seconds since 1970, ascending.
         hidden_ids: External ids of items that the repeat rule hides, or that lie in the cart.
         hidden: `(k,)` int32 distinct item indices, ascending, of those that training saw.
         context: The value of each context feature; None for unknown.
@@ -73,6 +74,7 @@ class User(NamedTuple):
     items: NDArray
     indices: NDArray[np.int32]
     strengths: NDArray[np.int8]
+    timestamps: NDArray[np.int64]
     hidden_ids: frozenset[int | str]
     hidden: NDArray[np.int32]
     context: Mapping[str, str | None]
@@ -181,6 +183,7 @@ def load_user(request: Request, bundle: ModelBundle, db: store.Database, *, shop
         items=events.items,
         indices=indices,
         strengths=event_strengths(events.event_names, shop)[events.events],
+        timestamps=events.timestamps,
         hidden_ids=hidden_ids,
         hidden=distinct(hidden_indices[hidden_indices >= 0].tolist()),
         context=context,

@@ -21,13 +21,16 @@ LIFT_PRIOR = 3.0  # orders that a pair is thought to have had as chance has it
 NEIGHBOURS = 100  # the most partners of an item: a basket of several needs more than a list shows
 
 
-def orders_of(users: NDArray[np.integer], timestamps: NDArray[np.int64]) -> NDArray[np.int64]:
+def orders_of(
+    users: NDArray[np.integer], timestamps: NDArray[np.int64], *, gap_s: int = ORDER_GAP_S
+) -> NDArray[np.int64]:
     """Return the number of the order that each purchase belongs to, from 1.
 
     Args:
         users: `(n,)` integers, who bought.
         timestamps: `(n,)` int64, seconds since 1970, in any order. Purchases of one user of which each follows the one
-            before by at most `ORDER_GAP_S` are one order.
+            before by at most `gap_s` are one order.
+        gap_s: Seconds.
 
     Returns:
         `(n,)` int64.
@@ -36,7 +39,7 @@ def orders_of(users: NDArray[np.integer], timestamps: NDArray[np.int64]) -> NDAr
     [1, 1, 3, 2]
     """
     order = np.lexsort((timestamps, users))
-    is_next = (np.diff(users[order]) == 0) & (np.diff(timestamps[order]) <= ORDER_GAP_S)
+    is_next = (np.diff(users[order]) == 0) & (np.diff(timestamps[order]) <= gap_s)
     numbers = np.empty(len(order), np.int64)
     numbers[order] = np.cumsum(np.concatenate([[1], ~is_next]))[: len(order)]
     return numbers

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from recsys.errors import RecsysError
-from recsys.service.lists import RANKINGS, SIMILAR, ListSpec
+from recsys.service.lists import AGAIN, BASKETS, RANKINGS, SIMILAR, ListSpec
 from recsys.service.threads import Threads
 from recsys.settings import NO_LISTS, Arm, Experiment
 from recsys.tracking.analytics import new_recommendation_id
@@ -65,7 +65,7 @@ def served(spec: ListSpec, limit: int, arm: Arm | None) -> tuple[ListSpec, int]:
     """Return which list a customer of an arm gets, and how long it may be.
 
     The arm's model ranks the customer's own lists, whatever the request names. Rankings and what belongs to a product
-    are the same in both arms.
+    are ranked the same in both arms. The repeat rule holds for every list but rankings, `complementary` for a basket's.
 
     Args:
         spec: The list that was asked for.
@@ -74,8 +74,14 @@ def served(spec: ListSpec, limit: int, arm: Arm | None) -> tuple[ListSpec, int]:
     """
     if arm is None:
         return spec, limit
-    is_own = spec.product is None and spec.context not in (*RANKINGS, SIMILAR)
-    return spec._replace(model=arm.model) if is_own else spec, min(limit, arm.limit or limit)
+    is_own = spec.product is None and spec.context not in (*RANKINGS, SIMILAR, AGAIN)
+    is_basket = spec.product is not None and spec.context in BASKETS
+    spec = spec._replace(
+        model=arm.model if is_own else spec.model,
+        repeat=None if spec.user is None else arm.repeat,
+        complementary=is_basket and bool(arm.complementary),
+    )
+    return spec, min(limit, arm.limit or limit)
 
 
 def empty_list() -> dict[str, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import orjson
 
@@ -24,6 +25,7 @@ DECODED = 512  # lists, of some twenty kilobytes each: a visit asks for the same
 SCORE_DIGITS = 6  # a list of a hundred then takes half the bytes
 RANKINGS = get_args(Ranking)
 SIMILAR = "similar"  # the list of exported similarities
+AGAIN = "again"  # what the user bought before; it may be empty
 TRENDING = "trending"  # the ranking that goes on with the trends of the version
 BASKETS = ("cart", "checkout")  # pages where what is bought together comes first
 
@@ -39,6 +41,8 @@ class ListSpec(NamedTuple):
         model: A scorer's name, or `auto`.
         product: The product of the page, in the shop's type; None without one.
         bought: Products that the shop says were bought; such a list is not kept.
+        repeat: The repeat rule of the user's arm; None leaves it to the shop's.
+        complementary: Whether a basket's list leaves out the categories that the basket has.
     """
 
     user: int | str | None
@@ -46,6 +50,8 @@ class ListSpec(NamedTuple):
     model: str
     product: int | str | None
     bought: tuple[int | str, ...] = ()
+    repeat: Literal["allow", "hide"] | None = None
+    complementary: bool = False
 
 
 class KeptList(NamedTuple):
@@ -78,7 +84,8 @@ class KeptList(NamedTuple):
 def field_of(version: str, spec: ListSpec) -> str:
     """Return the name of a list among those of its user."""
     product = "" if spec.product is None else orjson.dumps(spec.product).decode()
-    return f"{version}|{spec.model}|{spec.context}|{product}"
+    settings = (spec.repeat, "complementary" if spec.complementary else None)
+    return "|".join([version, spec.model, spec.context, product, *(name for name in settings if name is not None)])
 
 
 def make_list(service: Service, ranked_items: Rankings, spec: ListSpec, bundle: ModelBundle, db: Database) -> KeptList:
@@ -120,15 +127,15 @@ def _recommended(service: Service, spec: ListSpec, bundle: ModelBundle, db: Data
 
 def _request(service: Service, spec: ListSpec) -> Request:
     """Return the request of the contract that a list is the answer to, or that goes on with it."""
-    limit, product = MAX_LIMIT, spec.product
-    if spec.context == TRENDING:
-        return Request(op="trending", user_id=spec.user, limit=limit)
+    product, request = spec.product, Request(user_id=spec.user, limit=MAX_LIMIT, repeat=spec.repeat)
+    if spec.context in (AGAIN, TRENDING):
+        return replace(request, op="again" if spec.context == AGAIN else "trending")
     if spec.context in BASKETS and product is not None:
-        return Request(op="together", user_id=spec.user, limit=limit, item_ids=(product,))
+        return replace(request, op="together", item_ids=(product,), complementary=spec.complementary)
     if product is not None and spec.context not in RANKINGS:
-        return Request(op="similar", user_id=spec.user, limit=limit, model=spec.model, item_id=product)
+        return replace(request, op="similar", model=spec.model, item_id=product)
     bought = tuple(RecentEvent(item, service.settings.shop.purchase_events[0]) for item in spec.bought)
-    return Request(user_id=spec.user, limit=limit, model=spec.model, interactions=bought)
+    return replace(request, model=spec.model, interactions=bought)
 
 
 def _filled(algorithm: str, first: Sequence[Entry], fill: Callable[[], KeptList]) -> KeptList:

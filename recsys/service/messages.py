@@ -30,7 +30,7 @@ EventType = Literal[
     "view", "add_to_cart", "purchase", "wishlist", "remove_from_wishlist", "search", "impression", "click"
 ]
 Ranking = Literal["top_selling", "most_viewed", "most_wishlisted", "trending"]
-Context = Literal["homepage", "product_page", "cart", "checkout", Ranking]
+Context = Literal["homepage", "product_page", "cart", "checkout", "again", Ranking]
 
 
 def _id(value: int | str) -> int | str:

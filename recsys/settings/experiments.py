@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from recsys.errors import SettingsError
 from recsys.errors.records import Record
 from recsys.errors.wording import shown
-from recsys.settings.checks import TEXT, SettingCheck, checked, listed, number, one_of
+from recsys.settings.checks import REPEAT_DAYS, TEXT, TRUTH, SettingCheck, checked, listed, number, one_of
 
 METRICS = ("revenue", "purchases", "carts")  # clicks are none: an arm without lists has none
 NO_LISTS = "none"  # the model of an arm whose customers get no recommendations at all
@@ -24,7 +24,13 @@ _EXPERIMENT = {
     "planned_users": number(200, 10**9, whole=True),
     "arms": SettingCheck("a table of two arms", lambda value: isinstance(value, Mapping) and len(value) == 2),
 }
-_ARM = {"share": number(0.01, 0.99), "model": TEXT, "limit": number(1, 100, whole=True)}
+_ARM = {
+    "share": number(0.01, 0.99),
+    "model": TEXT,
+    "limit": number(1, 100, whole=True),
+    "repeat": one_of(tuple(REPEAT_DAYS)),  # from here on, fields of requests by their names
+    "complementary": TRUTH,
+}
 _PRIVACY = {"keep_days": number(LEAST_KEPT_DAYS, 36_500, whole=True)}
 
 
@@ -36,12 +42,16 @@ class Arm(Record):
         share: The share of customers, 0.01 to 0.99.
         model: A scorer's name, `auto`, or `none` for no recommendations at all.
         limit: The most products of a list; None leaves it to the request.
+        repeat: `allow` shows what the customer has bought, `hide` never does; None leaves it to the shop's rule.
+        complementary: Whether the lists of baskets leave out the categories that the basket has; None does not.
     """
 
     name: str
     share: float
     model: str = "auto"
     limit: int | None = None
+    repeat: Literal["allow", "hide"] | None = None
+    complementary: bool | None = None
 
 
 class Experiment(Record):
@@ -87,10 +97,9 @@ def read_experiment(toml: Mapping[str, Any]) -> Experiment | None:
     if first.share + second.share > 1 + 1e-9:
         received = f"{first.share:g} and {second.share:g}"
         raise SettingsError(f"The `share` of both arms of [experiments] should sum to 1 or less. Received: {received}.")
-    if (first.model, first.limit) == (second.model, second.limit):
-        raise SettingsError(
-            "The two arms of [experiments] should differ in `model` or `limit`. Received: two equal arms."
-        )
+    if _served(first) == _served(second):
+        names = listed(name for name in _ARM if name != "share")
+        raise SettingsError(f"The two arms of [experiments] should differ in one of {names}. Received: two equal arms.")
     return Experiment(arms=(first, second), **values)
 
 
@@ -101,6 +110,13 @@ def read_privacy(toml: Mapping[str, Any]) -> Privacy:
         SettingsError: A name or a value is not what it should be.
     """
     return Privacy(**checked(toml.get("privacy", {}), _PRIVACY, "[privacy]"))
+
+
+def _served(arm: Arm) -> tuple[object, ...]:
+    """Return how the customers of an arm are served; without any list, nothing else counts."""
+    if arm.model == NO_LISTS:
+        return (NO_LISTS,)
+    return arm.model, arm.limit, arm.repeat, bool(arm.complementary)
 
 
 def _arm(name: object, table: object) -> Arm:

@@ -29,6 +29,7 @@ ALGORITHMS = frozenset(map(str.lower, REGISTRY)) | {
     "similar",
     "similarities",
     "together",
+    "again",
     "new",
     *get_args(Kind),
 }

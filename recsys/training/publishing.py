@@ -68,7 +68,8 @@ def publish(
     entry = history_entry(run)
     record_active(settings.models_dir, files)
     write_version(draft, run)
-    write_related(draft, run.final.data, variants_of(run, connect))
+    categories = item_codes(run.catalogue.categories, run.catalogue, run.final.encoders)[0]
+    write_related(draft, run.final.data, families=variants_of(run, connect), categories=categories)
     write_candidates(draft, run, progress.note)
     write_report(draft, entry, run.evaluated.losses, known_history(settings.models_dir))
     name = draft.publish(manifest(run))
@@ -355,12 +356,24 @@ def _write_items(draft: Draft, catalogue: Catalogue, encoders: Encoders) -> None
     }
     names: dict[str, list[str]] = {}
     for name, column in (("category", catalogue.categories), ("brand", catalogue.brands)):
-        listed = [None if value is None else str(value) for value in np.append(column, np.array([None]))[rows]]
-        names[name] = sorted({value for value in listed if value is not None})
-        codes = {value: code for code, value in enumerate(names[name])}
-        arrays[name] = np.array([-1 if value is None else codes[value] for value in listed], np.int32)
+        arrays[name], names[name] = item_codes(column, catalogue, encoders)
     draft.write_arrays("items.h5", arrays)
     draft.write_json("catalogue.json", names)
+
+
+def item_codes(column: NDArray, catalogue: Catalogue, encoders: Encoders) -> tuple[NDArray[np.int32], list[str]]:
+    """Return the code of each item's value, `(n_items,)` int32 with -1 for none, and the values in their order.
+
+    Args:
+        column: `(n,)` object holding str or None, of the catalogue's products.
+        catalogue: The shop's products.
+        encoders: Those of the items.
+    """
+    rows = catalogue.rows_of(encoders.items.ids)
+    listed = [None if value is None else str(value) for value in np.append(column, np.array([None]))[rows]]
+    names = sorted({value for value in listed if value is not None})
+    codes = {value: code for code, value in enumerate(names)}
+    return np.array([-1 if value is None else codes[value] for value in listed], np.int32), names
 
 
 def _write_heldout(draft: Draft, run: TrainingRun) -> None:

@@ -1,4 +1,4 @@
-"""benchmarks/related.py: the test cases, the hits and the interval by hand, and the page."""
+"""benchmarks/related.py: the test cases, the hits and the interval by hand, what is bought again, and the page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks import pages, related
-from benchmarks.related import Basket, baskets_of, compare, hits_of, interval, rendered
+from benchmarks.measuring import repurchases
+from benchmarks.related import Basket, baskets_of, compare, hits_of, interval, rendered, rendered_again
 from benchmarks.sets.base import events, no_catalogue
 from recsys.data.encoding import Encoders
 from recsys.data.interactions import Interactions
@@ -62,16 +63,64 @@ def test_pairs_of_the_earlier_orders_find_the_later_ones(tmp_path: Path, capsys:
     assert part["difference"]["popularity"] == [1.0, 1.0, 1.0]
 
     page, kept = tmp_path / "MODELS.md", tmp_path / related.KEPT
-    page.write_text(f"Before.\n{pages.begin(related.NAME)}{pages.END}After.\n", encoding="utf-8")
+    blocks = "".join(f"{pages.begin(name)}{pages.END}" for name in (related.NAME, related.NAME_AGAIN))
+    page.write_text(f"Before.\n{blocks}After.\n", encoding="utf-8")
     told = {"set": "online-retail", "commit": "abcdef0123", "data_sha256": "0" * 64}
-    pages.keep(kept, {"validation": part, "test": part, **told})
+    bought_again = repurchases.compare(jars(), [START, START + 28 * DAY])
+    pages.keep(
+        kept, {"validation": part, "test": part, "again": {"validation": bought_again, "test": bought_again}, **told}
+    )
     command = ["--markdown", str(page)]
     assert related.main([*command, "--check"], tmp_path) == 1
     assert related.main(command, tmp_path) == 0
     assert related.main([*command, "--check"], tmp_path) == 0
     text = page.read_text(encoding="utf-8")
-    assert rendered(json.loads(kept.read_text(encoding="utf-8"))) in text
+    figures = json.loads(kept.read_text(encoding="utf-8"))
+    assert rendered(figures) in text and rendered_again(figures) in text
     assert "| `popularity` | 0.0000 | 0.0000 | +1.0000 (+1.0000 to +1.0000) |" in text
+
+
+START = 400 * DAY
+
+
+def jars() -> Interactions:
+    """Return purchases of jam every 40 days and of twelve rarities once, by six customers; a seventh comes later."""
+    rows = [(f"c{user}", "jam", START + (40 * number - 200 + user) * DAY) for user in range(6) for number in range(8)]
+    rows += [(f"c{user}", f"rarity {n}", START - (100 + n) * DAY) for user in range(6) for n in range(12)]
+    rows += [("late", "jam", START + DAY), ("c0", "rarity 3", START + DAY), ("c1", "unknown", START + DAY)]
+    users, items, seconds = zip(*rows, strict=True)
+    return events(np.array(users, object), np.array(items, object), np.array(seconds, np.int64))
+
+
+def test_what_was_bought_before_is_ranked_for_the_weeks_that_follow() -> None:
+    cases, n_others = repurchases.cases_at(jars(), START)
+
+    # c0 buys jam on the day, and a rarity on the next; the others buy jam in the next days; nobody knows the seventh
+    assert [case.customer for case in cases] == [f"c{user}" for user in range(6)]
+    assert n_others == 1
+    assert [case.values["hr10"]["again"] for case in cases] == [1] * 6
+    both = 1 + 1 / np.log2(3)
+    ndcg = [case.values["ndcg10"]["again"] for case in cases]
+    assert ndcg == pytest.approx([1 / both, 1, 1, 1, 1, 1])  # rarities are no consumables, so one is missed
+    later, n_later = repurchases.cases_at(jars(), START + 28 * DAY)
+    assert ([case.customer for case in later], n_later) == ([f"c{user}" for user in range(6)], 0)
+
+
+def test_both_moments_of_a_customer_are_drawn_together() -> None:
+    part = repurchases.compare(jars(), [START, START + 28 * DAY])
+
+    assert (part["moments"], part["cases"], part["customers"], part["bought_nothing_again"]) == (2, 12, 6, 1)
+    assert part["hr10"]["again"] == part["hr10"]["user_frequency"] == 1
+    assert part["difference"]["user_frequency"]["hr10"] == [0, 0, 0]
+    assert set(part["difference"]) == set(repurchases.TITLES) - {"again"}
+
+
+def test_moments_lie_four_weeks_apart_within_the_data() -> None:
+    rows, day = jars(), 28 * DAY
+    first = int(rows.timestamps.min())
+
+    assert repurchases.moments_of(rows, START, 3) == [START - 2 * day, START - day, START]
+    assert repurchases.moments_of(rows, first + day + 1, 3) == [first + 1, first + day + 1]
 
 
 def test_a_missing_folder_and_a_missing_page_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,6 +57,7 @@ def test_a_full_request_arrives_field_by_field() -> None:
             "candidates": [1, 2, "3"],
             "exclude": [9],
             "filters": {"category": 4, "brand": "Nord", "price_min": 1, "price_max": 20.5, "in_stock": True},
+            "repeat": "allow",
             "id": "r-1",
             "budget_ms": 800,
             "strict": True,
@@ -74,6 +75,7 @@ def test_a_full_request_arrives_field_by_field() -> None:
         exclude=(9,),
         filters=Filters(category="4", brand="Nord", price_min=1.0, price_max=20.5, in_stock=True),
         item_id=None,
+        repeat="allow",
         id="r-1",
         budget_ms=800,
         strict=True,
@@ -288,6 +290,13 @@ REFUSED = {
     "47 1 as complementary": (request(op="together", item_ids=[3], complementary=1), "complementary"),
     "model of together": (request(op="together", item_ids=[3], model="BMF"), "model"),
     "model of trending": (request(op="trending", model="popularity"), "model"),
+    "model of again": (request(op="again", model="popularity"), "model"),
+    "item of another question, again": (request(op="again", item_id=3), "item_id"),
+    "items of another question, again": (request(op="again", item_ids=[3]), "item_ids"),
+    "complementary to what is due": (request(op="again", complementary=True), "complementary"),
+    "repeat of another name": (request(repeat="never"), "repeat"),
+    "repeat in another case": (request(repeat="Hide"), "repeat"),
+    "repeat in days": (request(repeat=30), "repeat"),
 }
 
 
@@ -435,6 +444,7 @@ valid_requests = st.builds(
     candidates=st.none() | id_lists,
     exclude=id_lists,
     filters=filters,
+    repeat=st.sampled_from((None, "allow", "hide")),
     id=st.none() | ids,
     budget_ms=st.none() | st.integers(1, 600_000),
     strict=st.booleans(),

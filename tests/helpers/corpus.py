@@ -184,4 +184,10 @@ def _domain_cases() -> Iterator[tuple[str, Case]]:
     yield "85 together with nothing left", ask(op="together", item_ids=[101], exclude=list(ITEMS))
     yield "85 trending", ask(op="trending", limit=100)
     yield "85 trending for a guest, strict", ask(op="trending", user_id=None, strict=True)
+    yield "85 again", ask(op="again", limit=100)
+    yield "85 again for a guest, strict", ask(op="again", user_id=None, strict=True)
+    yield "85 again with 10,000 purchases", ask(op="again", interactions=[{**view, "event": "purchase"}] * 10_000)
+    yield "85 again, whatever the rule", ask(op="again", repeat="hide", exclude=list(ITEMS))
+    for rule in ("allow", "hide", None):
+        yield f"86 repeats: {rule}", ask(repeat=rule, limit=100)
     yield "85 trending of a category", ask(op="trending", filters={"category": "tea"}, context={"category": "tea"})

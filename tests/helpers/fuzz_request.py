@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 MODELS = ("ENCM", "LNCM", "NeuMF", "BMF", "blend", "ease", "item_cf", "popularity")
-OPS = ("recommend", "similar", "together", "trending", "ping", "stats", "reload")
+OPS = ("recommend", "similar", "together", "trending", "again", "ping", "stats", "reload")
 CODES = ("invalid_json", "invalid_request", "too_large")
 MOST_BYTES = 8192  # of a failure: `id` may have 512 bytes, each written as six
 MARKS = ("{", "}", "[", "]", ":", ",", "null", "true", "1e999", "NaN", "-0", "\\ud800", "\\u0000", "\ufeff")

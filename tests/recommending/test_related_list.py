@@ -1,7 +1,8 @@
-"""The operations `together` and `trending`."""
+"""The operations `together`, `trending` and `again`."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from recsys.contract import Reason
 from recsys.errors import InvalidRequest, ModelRefused
 from recsys.recommending.loading import ModelBundle
+from recsys.related.again import PRIOR_WEIGHTS, Repurchases
 from recsys.related.together import TogetherPairs
-from tests.helpers.tiny_shop import INACTIVE, ITEMS, LEARNED, NEW, NOW, Published, bought, event, shown
+from tests.helpers.tiny_shop import DAY, INACTIVE, ITEMS, LEARNED, NEW, NOW, Published, bought, event, shown
 
 SOLD = set(ITEMS) - INACTIVE
 
@@ -167,3 +169,108 @@ class Stored:
 def test_no_model_is_named(published: Published) -> None:
     with pytest.raises(InvalidRequest, match="`model` should be auto with `op` trending"):
         published.ask(op="trending", model="BMF")
+
+
+def with_intervals(published: Published, intervals: dict[int, float]) -> ModelBundle:
+    """Return the version with consumables by item id, as a shop without purchases judges them."""
+    bundle, n_items = published.load(), len(LEARNED)
+    days = np.array([intervals.get(item, np.nan) for item in LEARNED], np.float32)
+    own = PRIOR_WEIGHTS[1:5].astype(np.float32)
+    bundle.__dict__["repurchases"] = Repurchases(days, np.full(n_items, -2, np.float32), own)
+    return bundle
+
+
+@pytest.fixture
+def shop(published: Published, tmp_path: Path) -> Published:
+    """A shop of a user 500, whom training has not seen."""
+    shop = published.copy(tmp_path / "copy")
+    shop.add([event(500, 101, "purchase", NOW - age * DAY) for age in (61, 31)])
+    shop.add([event(500, 104, "purchase", NOW - 3 * DAY), event(500, 107, "purchase", NOW - 31 * DAY)])
+    shop.add([event(500, 110, "view", NOW - 31 * DAY), event(500, 134, "purchase", NOW - 31 * DAY)])
+    shop.add([event(500, 113, "purchase", NOW - 31 * DAY), event(500, NEW[0], "purchase", NOW - 31 * DAY)])
+    return shop
+
+
+CONSUMABLES = {101: 30.0, 104: 30.0, 107: 30.0, 110: 30.0, 134: 30.0, 116: 30.0}  # 113 is none
+
+
+def test_what_the_user_bought_before_and_may_need_again(published: Published, shop: Published) -> None:
+    bundle = with_intervals(shop, CONSUMABLES)
+
+    answer = shop.ask(bundle, op="again", user_id=500)
+
+    # 134 is not sold, 110 was only viewed, and 116 never chosen
+    assert shown(answer) == [101, 107, 104]
+    assert {item.reason for item in answer.items} == {Reason("again")}
+    scores = [item.score for item in answer.items]
+    assert scores == sorted(scores, reverse=True) and 0 < scores[-1] < scores[0] < 1
+    assert (answer.model, answer.source, answer.runs, answer.warnings) == ("again", "again", (), ())
+    assert shown(shop.ask(bundle, op="again", user_id=500, limit=2)) == [101, 107]
+    assert shown(shop.ask(bundle, op="again", user_id=500, exclude=[101], candidates=[101, 107])) == [107]
+    assert shown(shop.ask(bundle, op="again", user_id=500, now=NOW + 900 * DAY)) == [101, 104, 107]
+
+
+def test_what_lies_in_the_cart_was_just_bought_or_taken_back_is_not_due(shop: Published) -> None:
+    bundle = with_intervals(shop, CONSUMABLES)
+
+    def due(*events: tuple[int, str, float]) -> list[int | str]:
+        more = [{"item_id": item, "event": name, "timestamp": int(NOW - age * DAY)} for item, name, age in events]
+        return shown(shop.ask(bundle, op="again", user_id=500, interactions=more))
+
+    assert due((101, "cart", 1)) == [107, 104]
+    assert due((101, "purchase", 0.1)) == [107, 104]
+    assert due((101, "purchase", -0.5)) == [107, 104]  # a clock that is ahead
+    assert due((116, "purchase", 40))[:2] == [101, 107] and 116 in due((116, "purchase", 40))
+    assert due((107, "cancel", 1)) == [101, 104]
+    guest = [{"item_id": 107, "event": "purchase", "timestamp": NOW - 20 * DAY}]
+    assert shown(shop.ask(bundle, op="again", interactions=guest)) == [107]
+
+
+@pytest.mark.parametrize(
+    ("days", "repeat", "due"),
+    [
+        (math.inf, None, [101, 107, 104]),
+        (0, None, [101, 107, 104]),
+        (7, None, [101, 107]),
+        (7, "hide", [101, 107]),
+        (7, "allow", [101, 107, 104]),
+        (400, None, []),
+    ],
+)
+def test_only_a_number_of_days_hides_what_was_bought(
+    shop: Published, days: float, repeat: str | None, due: list[int]
+) -> None:
+    bundle = with_intervals(shop, CONSUMABLES)
+    bundle.rules["repeat_after_days"] = days  # type: ignore[index]
+
+    assert shown(shop.ask(bundle, op="again", user_id=500, repeat=repeat)) == due
+
+
+def test_nothing_is_due_for_whoever_bought_nothing(published: Published) -> None:
+    bundle = with_intervals(published, CONSUMABLES)
+    for user in (None, 999_999, "x"):
+        answer = published.ask(bundle, op="again", user_id=user, strict=True)
+        assert (answer.items, answer.model, answer.source, answer.warnings) == ((), "again", "again", ())
+    assert published.ask(with_intervals(published, {}), op="again", user_id=3).items == ()
+
+
+def test_an_older_version_knows_no_intervals(published: Published) -> None:
+    bundle = published.load()
+    bundle.__dict__["repurchases"] = None
+
+    answer = published.ask(bundle, op="again", user_id=3)
+
+    assert answer.items == ()
+    assert answer.warnings == ("items: none, because the version was trained before intervals were known",)
+
+
+def test_a_published_version_knows_its_consumables(published: Published) -> None:
+    found = published.load().repurchases
+
+    assert found is not None and found.n_items == len(LEARNED)
+    answers = [published.ask(op="again", user_id=user) for user in range(5)]
+    bought_again = {item for answer in answers for item in shown(answer)}
+    consumables = {101 + index for index in np.flatnonzero(np.isfinite(found.intervals)).tolist()}
+    assert bought_again and bought_again <= consumables & SOLD
+    for user, answer in enumerate(answers):
+        assert set(shown(answer)) <= bought(user)

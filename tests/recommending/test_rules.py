@@ -1,5 +1,6 @@
 """Eligible items: no rule of the shop is broken, and a list is as long as the catalogue allows."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,6 +136,16 @@ def test_purchases_are_hidden_within_the_window_of_days_only(published: Publishe
     assert recent
     assert recent < bought(7)
     assert set(shown(published.ask(user_id=7, limit=100))) == SOLD - recent
+
+
+@pytest.mark.parametrize("days", [math.inf, 90, 0])
+def test_a_request_may_say_whether_bought_items_are_shown(published: Published, repeat_after, days: float):
+    repeat_after(days)
+    shop_rule = {math.inf: bought(7), 90: bought(7, since=NOW - 90 * DAY), 0: set()}[days]
+    for rule, hidden in (("allow", set()), ("hide", bought(7)), (None, shop_rule)):
+        for fields in ({}, {"model": "BMF"}, {"op": "trending"}, {"op": "together", "item_ids": [NEW[0]]}):
+            answer = published.ask(user_id=7, limit=100, repeat=rule, **fields)
+            assert set(shown(answer)) == SOLD - hidden - set(fields.get("item_ids", ()))
 
 
 def test_the_first_second_of_the_window_is_inside(published: Published, repeat_after, tmp_path: Path):

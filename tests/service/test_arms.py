@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +14,13 @@ from recsys.errors import DatabaseUnavailable, SettingsError
 from recsys.service import arms as arms_module
 from recsys.service import parts as parts_module
 from recsys.service.arms import served
-from recsys.service.lists import ListSpec
+from recsys.service.lists import ListSpec, field_of
 from recsys.settings import Arm, Experiment, Privacy
 from recsys.store import connect
 from recsys.store.tracking_experiments import read_arms
 from recsys.tracking.experiments import arm_of, assignments
 from tests.helpers.http_service import ADMIN, KEY, HttpService, shop_of
-from tests.helpers.tiny_shop import Published
+from tests.helpers.tiny_shop import INACTIVE, Published, bought
 
 EXPERIMENT = Experiment("lists", (Arm("none", 0.4, model="none"), Arm("short", 0.4, model="popularity", limit=3)))
 
@@ -91,12 +92,49 @@ def test_the_arm_decides_whatever_the_page_asks_for(service: HttpService) -> Non
         (ListSpec(7, "product_page", "auto", 101), "auto"),
         (ListSpec(None, "trending", "auto", None), "auto"),
         (ListSpec(7, "similar", "auto", 101), "auto"),
+        (ListSpec(7, "again", "auto", None), "auto"),
     ],
 )
 def test_the_model_of_an_arm_ranks_the_customers_own_lists(spec: ListSpec, model: str) -> None:
     assert served(spec, 2, EXPERIMENT.arms[1]) == (spec._replace(model=model), 2)
     assert served(spec, 9, EXPERIMENT.arms[1])[1] == 3
     assert served(spec, 9, None) == (spec, 9)
+
+
+@pytest.mark.parametrize(
+    ("spec", "repeat", "complementary"),
+    [
+        (ListSpec(7, "homepage", "auto", None), "allow", False),
+        (ListSpec(7, "product_page", "auto", 101), "allow", False),
+        (ListSpec(7, "cart", "auto", 101), "allow", True),
+        (ListSpec(7, "checkout", "auto", None), "allow", False),  # no basket is known
+        (ListSpec(7, "again", "auto", None), "allow", False),
+        (ListSpec(None, "trending", "auto", None), None, False),  # the same list for both arms
+    ],
+)
+def test_the_settings_of_an_arm_are_those_of_its_requests(
+    spec: ListSpec, repeat: str | None, complementary: bool
+) -> None:
+    arm = Arm("other", 0.4, repeat="allow", complementary=True)
+
+    asked, limit = served(spec, 5, arm)
+
+    assert (asked, limit) == (spec._replace(repeat=repeat, complementary=complementary), 5)
+    kept = {field_of("v", one) for one in (spec, asked)}
+    assert len(kept) == 1 if repeat is None else 2  # a list of one arm is never answered to the other
+
+
+def test_an_arm_may_show_what_was_bought(shop: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+    arms = (Arm("none", 0.4, repeat="hide"), Arm("short", 0.4, repeat="allow"))
+    monkeypatch.setattr(sys.modules[__name__], "EXPERIMENT", replace(EXPERIMENT, arms=arms))
+    with WithExperiment(shop, monkeypatch, SERVICE_KEY=KEY, SERVICE_ADMIN_KEY=ADMIN) as service:
+        shown = {
+            user: {product["id"] for product in ask(service, user_id=user, limit=100)["recommendations"]}
+            for user in (WITHOUT, SHORT)
+        }
+
+    assert not shown[WITHOUT] & bought(WITHOUT)
+    assert shown[SHORT] >= bought(SHORT) - INACTIVE
 
 
 def test_who_has_entered_is_written_once(shop: Published, service: HttpService) -> None:

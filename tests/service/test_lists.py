@@ -360,3 +360,15 @@ def test_a_list_is_read_as_it_was_kept(kept: KeptList) -> None:
 def test_all_that_the_shop_sells_may_be_listed(service: HttpService) -> None:
     assert set(service.ids(limit="100")) == set(SOLD)
     assert set(LEARNED) - INACTIVE <= set(SOLD)
+
+
+def test_what_is_due_again_is_the_customers_own_and_may_be_empty(shop: Published, service: HttpService) -> None:
+    expected = {user: shop.ask(op="again", user_id=user, limit=100, now=int(time.time())) for user in range(5)}
+    assert any(answer.items for answer in expected.values())
+    for user, answer in expected.items():
+        got = service.ask("GET", "/recommendations", params={"user_id": str(user), "context": "again", "limit": "100"})
+        assert of(got) == [item.product_id for item in answer.items]
+        assert got.json()["algorithm"] == "again"
+        assert {product["reason"]["code"] for product in got.json()["recommendations"]} <= {"again"}
+    for _ in range(2):  # the second one from the cache
+        assert service.ids(context="again") == service.ids(context="again", user_id="999999") == []

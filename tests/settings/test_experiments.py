@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from recsys.contract import parse_request
 from recsys.errors import SettingsError
 from recsys.settings import Arm, Experiment, Privacy, load_settings
 
@@ -22,6 +24,12 @@ def test_an_experiment_is_read_with_its_defaults(tmp_path: Path) -> None:
         GOOD: Experiment("lists", (Arm("A", 0.5, "none"), Arm("B", 0.5)), "revenue", 10_000),
         GOOD.replace('name = "lists"\n', f'name = "x"\n{more}').replace("share = 0.5\n", "share = 0.1\nlimit = 4\n"): (
             Experiment("x", (Arm("A", 0.1, "none", 4), Arm("B", 0.1, "auto", 4)), "carts", 500)
+        ),
+        GOOD.replace('model = "none"', 'repeat = "hide"\ncomplementary = true'): Experiment(
+            "lists", (Arm("A", 0.5, repeat="hide", complementary=True), Arm("B", 0.5))
+        ),
+        GOOD.replace('model = "none"', 'repeat = "allow"') + 'repeat = "hide"\n': Experiment(
+            "lists", (Arm("A", 0.5, repeat="allow"), Arm("B", 0.5, repeat="hide"))
         ),
     }
     for text, expected in cases.items():
@@ -40,6 +48,17 @@ def test_the_example_of_the_page_is_read(tmp_path: Path) -> None:
     assert (settings.experiment, settings.privacy) == (Experiment("lists", arms), Privacy(365))
 
 
+def test_what_an_arm_sets_are_fields_of_requests_by_their_names() -> None:
+    arms = (Arm("A", 0.5, "ENCM", 4, "allow", True), Arm("B", 0.5, "BMF", 100, "hide", False))
+    for arm in arms:
+        fields = {name: value for name, value in vars(arm).items() if name not in ("name", "share")}
+        basket = {"op": "together", "item_ids": [3], **{**fields, "model": "auto"}}
+        own = {name: value for name, value in fields.items() if name != "complementary"}
+        for document in (basket, own):
+            request = parse_request(json.dumps(document).encode(), models=("ENCM", "BMF"))
+            assert {name: getattr(request, name) for name in own} == {**own, "model": document["model"]}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -56,11 +75,19 @@ def test_the_example_of_the_page_is_read(tmp_path: Path) -> None:
             "[experiments.arms.A] `share` should be a number from 0.01 to 0.99.",
         ),
         (GOOD.replace("share = 0.5\nmodel", "model"), "[experiments.arms.A] should hold `share`, such as 0.5."),
-        (GOOD.replace('model = "none"\n', ""), "should differ in `model` or `limit`. Received: two equal arms."),
         (
-            GOOD.replace('model = "none"', 'modle = "none"'),
-            "[experiments.arms.A] should hold `share`, `model`, `limit`",
+            GOOD.replace('model = "none"\n', ""),
+            "differ in one of `model`, `limit`, `repeat`, `complementary`. Received: two equal arms.",
         ),
+        (
+            GOOD.replace('model = "none"', "strict = true"),
+            "A] should hold `share`, `model`, `limit`, `repeat`, `complementary`. Received: `strict`.",
+        ),
+        (GOOD.replace('model = "none"', "repeat = 30"), "[experiments.arms.A] `repeat` should be one of hide, allow."),
+        (GOOD.replace('model = "none"', 'repeat = "Hide"'), "`repeat` should be one of hide, allow. Received:"),
+        (GOOD.replace('model = "none"', 'complementary = "yes"'), "`complementary` should be true or false."),
+        (GOOD.replace('model = "none"', "complementary = false"), "Received: two equal arms."),
+        (GOOD + 'model = "none"\nrepeat = "hide"\n', "Received: two equal arms."),  # neither has any list
         (GOOD.replace('lists"', 'lists"\nmetric = "clicks"'), "`metric` should be one of revenue, purchases, carts."),
         (GOOD.replace('lists"', 'lists"\nplanned_users = 10'), "`planned_users` should be a whole number from 200"),
         (

@@ -88,6 +88,12 @@ def test_the_arm_fits_its_column_and_other_texts_are_only_counted() -> None:
     assert len(f"{definition(longest)}{'a' * 12}:9999999999") <= 50
 
     prefix = definition(EXPERIMENT)
+    assert prefix == "lists:2b1998:"  # as before arms had other settings, so that no running experiment ends
+    others = [
+        replace(EXPERIMENT.arms[1], **change)
+        for change in ({"repeat": "hide"}, {"repeat": "allow"}, {"complementary": True})
+    ]
+    assert len({prefix, *(definition(replace(EXPERIMENT, arms=(EXPERIMENT.arms[0], arm))) for arm in others)}) == 4
     texts = ["A", f"{prefix}A:", f"{prefix}C:5", f"{prefix}A:x", "other:123456:A:5", f"{prefix}A:5"]
     found, n_others = assignments(EXPERIMENT, [(f"u{n}", text) for n, text in enumerate(texts)])
     assert (found, n_others) == ([Assignment("u5", "A", 5)], 5)

@@ -32,11 +32,11 @@ STEPS = {
     "lock": 3,  # the publisher's; for CURRENT; for metrics.json
     "make_dir": 12,  # models/; the draft; evaluation/ for each of its eight files; models/ for the history; .stamps/
     # Arrays: two derived, eight baselines, signals, encoders twice, items, held-out figures, pairs bought together,
-    # trends; of the evaluation fit, signals and ease
-    "create": 19,
+    # trends, consumables; of the evaluation fit, signals and ease
+    "create": 20,
     # Four configurations, contexts twice, catalogue, snapshot, selection; manifest; metrics.json; the stamp; CURRENT
     "write": 13,
-    "fsync": 45,  # the draft's 37 files, manifest, two folders, models/; metrics.json and CURRENT, each with models/
+    "fsync": 46,  # the draft's 38 files, manifest, two folders, models/; metrics.json and CURRENT, each with models/
     "rename": 4,  # the version appears; metrics.json; the stamp; CURRENT
     # Our seven migrations; then one transaction for each chunk: the version, users, items, context values, features;
     # the similarities
@@ -50,8 +50,8 @@ STEPS = {
     "UPDATE": 2,  # complete; active
     "DELETE": 1,  # the similarities of the version before
 }
-N_STEPS = 156
-ACTIVATION = 141  # the rename of CURRENT: a death at it leaves the old version, a later one leaves the new version
+N_STEPS = 158
+ACTIVATION = 143  # the rename of CURRENT: a death at it leaves the old version, a later one leaves the new version
 
 
 class Dying(Mortal):

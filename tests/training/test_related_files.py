@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from recsys import store
 from recsys.artifacts import Draft, open_version
+from recsys.related.again import Repurchases
 from recsys.related.together import TogetherPairs
 from recsys.training.related_files import variants_of, write_related
 from tests.helpers.datasets import dataset_of
@@ -29,7 +31,7 @@ def test_purchases_of_a_year_are_paired_and_every_event_counts_for_trends(tmp_pa
     pairs: list[list[tuple[int, int]]] = []
     for number, families in enumerate((None, np.array([7, 7, 2, 3, 4]))):
         with Draft.create(tmp_path, NOW + number, UNSYNCED) as draft:
-            write_related(draft, data, families)
+            write_related(draft, data, families=families, categories=None)
             name = draft.publish({"data_until": NOW})
         with open_version(tmp_path, name) as version:
             found = TogetherPairs.from_arrays(version.arrays("together.h5"))
@@ -39,6 +41,26 @@ def test_purchases_of_a_year_are_paired_and_every_event_counts_for_trends(tmp_pa
     assert pairs == [[(0, 1), (1, 0)], []]
     assert rises.shape == (5,) and (rises > 0).all()  # all have events of yesterday
     assert rises.argmax() == 0
+
+
+def test_what_is_bought_again_counts_purchases_of_all_time(tmp_path: Path) -> None:
+    # users 0 to 2 buy 0 twice, long ago, and view 1 twice
+    users, items = np.repeat([0, 1, 2], 4), np.tile([0, 0, 1, 1], 3)
+    ages = np.tile([500, 470, 50, 20], 3)
+    data = replace(
+        dataset_of(users, items, np.ones(12), 3, 2, NOW - ages * DAY), purchases=np.tile([1, 1, 0, 0], 3) > 0
+    )
+    categories = np.array([1, 0], np.int32)
+    with Draft.create(tmp_path, NOW, UNSYNCED) as draft:
+        write_related(draft, data, families=None, categories=categories)
+        name = draft.publish({"data_until": NOW})
+    with open_version(tmp_path, name) as version:
+        found = Repurchases.from_arrays(version.arrays("again.h5"))
+        intervals = found.intervals.tolist()
+        odds = found.odds(np.array([0], np.int32), np.array([NOW - 30 * DAY]), now=NOW)
+
+    assert intervals[0] == pytest.approx(30) and np.isnan(intervals[1])
+    assert odds[0] > 0 == odds[1]
 
 
 def test_variants_are_read_where_the_mapping_names_their_product(trained: Trained) -> None:

@@ -611,7 +611,7 @@ def test_a_version_holds_all_expected_files(published: Published):
         {f"{name}.h5" for name in BASELINES} | {f"{name}_derived.h5" for name in ("encm", "neumf")} | {"signals.h5"}
     )
     expected |= {"encoders.h5", "evaluation/encoders.h5", "contexts.json", "items.h5", "catalogue.json", "heldout.h5"}
-    expected |= {"together.h5", "trending.h5"}
+    expected |= {"together.h5", "trending.h5", "again.h5"}
     expected |= {"snapshot.json", "selection.json", "report.html", "manifest.json"}
     served = set(json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["serves"].values())
     expected |= {f"evaluation/{name}.h5" for name in (served | {"ease"}) - set(MODELS)}

@@ -64,6 +64,12 @@ export function recommendationController({ recommendations, answerCounts }) {
       const { limit } = optionsOf(req);
       send(res, await recommendations.trending({ limit, ...visitorOf(req) }));
     },
+
+    /** Products that the visitor bought before and may need again; often none. */
+    async listAgain(req, res) {
+      const { limit } = optionsOf(req);
+      send(res, await recommendations.again({ limit, ...visitorOf(req) }));
+    },
   };
 }
 

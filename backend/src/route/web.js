@@ -43,6 +43,7 @@ export const ROUTES = Object.freeze([
   { method: 'GET', path: '/api/recommendations/similar/:productId', who: GUEST, action: 'listSimilar', meaning: 'products similar to one; the same parameters' },
   { method: 'GET', path: '/api/recommendations/together', who: GUEST, action: 'listTogether', meaning: `products bought together with a basket: ${BASKET}; the same parameters` },
   { method: 'GET', path: '/api/recommendations/trending', who: GUEST, action: 'listTrending', meaning: 'products chosen more often now than in the weeks before; the same parameters' },
+  { method: 'GET', path: '/api/recommendations/again', who: GUEST, action: 'listAgain', meaning: 'products that the visitor bought before and may need again; often none; the same parameters' },
   { method: 'GET', path: '/api/products', who: GUEST, action: 'browseProducts', meaning: `the products for sale, and their categories: ${BROWSING}` },
   { method: 'GET', path: '/api/products/:productId', who: GUEST, action: 'showProduct', meaning: 'a product for sale' },
   { method: 'GET', path: '/api/products/:productId/image', who: EVERYBODY, action: 'showPicture', meaning: 'its picture, for sale or not; not counted in the limits' },

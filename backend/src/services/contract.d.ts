@@ -16,7 +16,7 @@ export interface Request {
   /**
    * The operation.
    */
-  op?: 'recommend' | 'similar' | 'together' | 'trending' | 'ping' | 'stats' | 'reload' | null;
+  op?: 'recommend' | 'similar' | 'together' | 'trending' | 'again' | 'ping' | 'stats' | 'reload' | null;
   /**
    * The user's id, as the client wrote it; null for a guest.
    */
@@ -93,6 +93,10 @@ export interface Request {
    */
   complementary?: boolean | null;
   /**
+   * allow shows what the user has bought, hide never does; null leaves it to the shop's rule.
+   */
+  repeat?: 'allow' | 'hide' | null;
+  /**
    * An id that the client chooses, repeated in the answer.
    */
   id?: Id | null;
@@ -148,7 +152,7 @@ export interface Recommendation {
    */
   user_id: Id | null;
   /**
-   * The registry name of the winner; together or trending where these begin the list.
+   * The registry name of the winner; together, trending or again where these begin the list.
    */
   model: string;
   /**
@@ -160,13 +164,13 @@ export interface Recommendation {
    */
   items: Item[];
   /**
-   * The four models, plus the winner where a baseline wins; none of together and trending.
+   * The four models, plus the winner where a baseline wins; none of together, trending and again.
    */
   runs: Run[];
   /**
    * The kind of scorer that the items come from.
    */
-  source: 'model' | 'fold_in' | 'item_cf' | 'popularity' | 'together' | 'trending';
+  source: 'model' | 'fold_in' | 'item_cf' | 'popularity' | 'together' | 'trending' | 'again';
   /**
    * The context features that were used, and their values; null for unknown.
    */

@@ -45,8 +45,13 @@ export interface TrendingRequest extends Omit<RequestFields, 'model'>, WithId {
   op: 'trending';
 }
 
+/** A request for items that the user bought before and may need again. */
+export interface AgainRequest extends Omit<RequestFields, 'model'>, WithId {
+  op: 'again';
+}
+
 /** A request that is answered with items. */
-export type ListRequest = RecommendationRequest | SimilarRequest | TogetherRequest | TrendingRequest;
+export type ListRequest = RecommendationRequest | SimilarRequest | TogetherRequest | TrendingRequest | AgainRequest;
 
 /** For workers only. `ping` shows that a worker answers, `reload` has it look for another version. */
 export interface PingRequest extends WithId {

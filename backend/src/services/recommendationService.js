@@ -1,6 +1,7 @@
 /** Lists of recommendations for users: cached, computed by the Python side, or filled by the fallback chain. */
 import { JOIN_MS, SingleFlight } from '../concurrency/sharing.js';
 import { systemClock, withinMs } from '../concurrency/time.js';
+import { OftenBought, rulesOfBought } from './recommendations/again.js';
 import { cachedAnswer, idsOf, modelAnswer, sourceOf } from './recommendations/answers.js';
 import { BatchLists } from './recommendations/batch.js';
 import { freshnessOf, RecommendationCache } from './recommendations/cache.js';
@@ -43,7 +44,7 @@ import { DEFAULT_RULES } from './recommendations/snapshot.js';
  * @property {(owner: {userId?: number, guestId?: string}) => {productId: number, actionCode: string}[]} [choicesOf] What a visitor did just now.
  * @property {{now: () => number}} [clock] Milliseconds since 1970.
  *
- * @typedef {FallbackOptions & {context: Context, inTime: <T>(promise: Promise<T>) => Promise<T>, failure?: DatabaseUnavailable}} Options Of one request.
+ * @typedef {FallbackOptions & {context: Context, inTime: <T>(promise: Promise<T>) => Promise<T>, failure?: DatabaseUnavailable, isOfBought: boolean}} Options Of one request. `isOfBought`: the list is of what was bought, and may be empty.
  */
 
 const LIMITS = { least: 1, usual: 10, most: 100 };
@@ -55,8 +56,8 @@ const STORE_MS = 2000; // for each query of a list that is computed
  * The service that always has a list to show.
  *
  * An answer is `{data: [{product, score, modelName, reason, why, source}], source, fallbackReason, modelVersion}`. A failure of Python or of the
- * database leads to the fallback chain, never to a rejection. `data` is empty only where the shop has no active product, or where neither
- * the database nor a version can be read.
+ * database leads to the fallback chain, never to a rejection. `data` is empty only where the shop has no active product, where neither
+ * the database nor a version can be read, or where nothing is to be bought again.
  */
 export class RecommendationService {
   #parts;
@@ -65,12 +66,14 @@ export class RecommendationService {
   #batch;
   #client;
   #fallback;
+  #often;
   #guard = new DatabaseGuard();
   #flights = new SingleFlight();
   #revalidations = new Map(); // by the flight's key, so that a user has one at a time
   #isClosed = false;
   #ofProducts;
   #toGuests;
+  #toBuyers;
 
   /** @param {Parts} parts */
   constructor({ clock = Date, ...parts }) {
@@ -82,7 +85,9 @@ export class RecommendationService {
     this.#client = new RecommenderClient({ python, timeoutMs: settings.python.timeoutMs, metrics });
     this.#ofProducts = new AnswerMemory(this.#client);
     this.#toGuests = new AnswerMemory(this.#client);
+    this.#toBuyers = new AnswerMemory(this.#client);
     this.#fallback = new FallbackChain(this.#catalogue, this.#guard);
+    this.#often = new OftenBought({ catalogue: this.#catalogue, guard: this.#guard, clock });
   }
 
   /**
@@ -200,6 +205,24 @@ export class RecommendationService {
   }
 
   /**
+   * Return products that the user or guest bought before and may need again. Without Python, it is what they bought most often. The list is
+   * often empty, and never filled up.
+   *
+   * @param {{limit?: number, userId?: number | null, guestId?: string | null}} [request]
+   */
+  async again({ userId = null, guestId = null, limit } = {}) {
+    const ofBought = { limit, isOfBought: true };
+    if (userId !== null) {
+      const options = await this.#userOptions(userId, ofBought);
+      const exclude = [...options.exclude, ...this.#chosen({ userId }, { repeatAfterDays: Infinity })]; // just bought
+      return this.#fromMemory(userId, { ...options, exclude }, this.#toBuyers, { key: `user ${userId}`, request: { op: 'again', user_id: userId } });
+    }
+    const options = await this.#guestOptions(guestId, ofBought);
+    const { interactions } = guestRequest(options.guest.events, options);
+    return this.#fromMemory(null, options, this.#toBuyers, { key: options.guest.key, request: { op: 'again', interactions } });
+  }
+
+  /**
    * Return the context of a request at a moment, by default now, in the shop's time zone.
    *
    * @param {{device?: string | null, now?: number | Date, timeZone?: string}} [circumstances]
@@ -223,14 +246,15 @@ export class RecommendationService {
   /**
    * Return the options of a request: its limit, deadline and context, and the version and rules at its start.
    *
-   * @param {{limit?: number, device?: string | null, budgetMs?: number}} request
+   * @param {{limit?: number, device?: string | null, budgetMs?: number, isOfBought?: boolean}} request
    * @returns {Promise<Options>}
    */
-  async #options({ limit = LIMITS.usual, device = null, budgetMs = this.#parts.settings.python.timeoutMs }) {
+  async #options({ limit = LIMITS.usual, device = null, budgetMs = this.#parts.settings.python.timeoutMs, isOfBought = false }) {
     if (!Number.isInteger(limit)) throw new TypeError(`\`limit\` should be a whole number. Received: ${limit}.`);
     const until = systemClock.now() + budgetMs;
     const published = await this.#parts.snapshot.current();
-    const rules = published?.rules ?? DEFAULT_RULES;
+    const known = published?.rules ?? DEFAULT_RULES;
+    const rules = isOfBought ? rulesOfBought(known) : known;
     const budgetLeft = () => Math.max(0, until - systemClock.now());
     return {
       limit: Math.min(LIMITS.most, Math.max(LIMITS.least, limit)),
@@ -239,6 +263,7 @@ export class RecommendationService {
       rules,
       exclude: [],
       like: null,
+      isOfBought,
       inTime: (promise) => withinMs(budgetLeft(), promise),
       timeLeft: () => Math.max(FALLBACK_MS, budgetLeft()), // for the database: after the deadline the fallback still queries it
     };
@@ -344,6 +369,7 @@ export class RecommendationService {
   #forget(userId) {
     this.#flights.forgetAll(`${userId}:`);
     this.#fallback.forget(userId);
+    this.#toBuyers.forget(`user ${userId}`);
   }
 
   /**
@@ -405,7 +431,7 @@ export class RecommendationService {
    */
   async #filled(userId, answer, options) {
     const data = answer.data.filter(({ product }) => !options.exclude.includes(product.id));
-    if (data.length >= options.limit) return { ...answer, data: data.slice(0, options.limit) };
+    if (data.length >= options.limit || options.isOfBought) return { ...answer, data: data.slice(0, options.limit) };
     const exclude = [...options.exclude, ...data.map(({ product }) => product.id)];
     const more = await this.#fallback.items(userId, { ...options, limit: options.limit - data.length, exclude });
     const filled = { ...answer, data: [...data, ...more.data] };
@@ -422,7 +448,7 @@ export class RecommendationService {
   async #orFallback(userId, options, work) {
     const list = await work().catch(async (error) => {
       const fallbackReason = fallbackReasonOf(error);
-      const { data, modelVersion } = await this.#fallback.items(userId, options);
+      const { data, modelVersion } = await (options.isOfBought ? this.#often : this.#fallback).items(userId, options);
       return { data, source: sourceOf({ data }), fallbackReason, modelVersion };
     });
     this.#parts.metrics.answer({ source: list.source, fallbackReason: list.fallbackReason });

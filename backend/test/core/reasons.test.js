@@ -14,6 +14,7 @@ for (const [reason, product, why] of [
   [{ code: 'cart', item_id: 3 }, CUP, { code: 'cart', itemId: 3 }],
   [{ code: 'similar', item_id: 3 }, CUP, { code: 'similar', itemId: 3 }],
   [{ code: 'together', item_id: 3 }, CUP, { code: 'together', itemId: 3 }],
+  [{ code: 'again' }, CUP, { code: 'again' }],
   [{ code: 'history', item_id: 3 }, CUP, { code: 'viewed', itemId: 3 }], // of version 0.1.0
   [{ code: 'viewed', item_id: 1 }, CUP, null], // the product itself
   [{ code: 'viewed' }, CUP, null],

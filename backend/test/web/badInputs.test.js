@@ -72,6 +72,8 @@ for (const [path, status] of [
   [`/api/recommendations/together?items=${Array(51).fill(1)}`, 400],
   ['/api/recommendations/together?items=1&complementary=1', 400],
   ['/api/recommendations/trending?items=1', 400],
+  ['/api/recommendations/again?userId=7', 400],
+  ['/api/recommendations/again?limit=0', 400],
   ['//evil.example/..', 404],
 ]) {
   test(`${path.slice(0, 60)} is answered with ${status}`, async () => {

@@ -82,16 +82,20 @@ test('similar products are for guests, too', async () => {
   ]);
 });
 
-test('what is bought together and what is trending are for guests, too', async () => {
+test('what is bought together, trending or due again is for guests, too', async () => {
   const { agent, as, asked } = stage();
   await agent.get('/api/recommendations/together?items=112,3,112&limit=4&complementary=true').expect(200);
   await agent.get('/api/recommend/together?items=7').set(as(7)).expect(200);
   await agent.get('/api/recommendations/trending').set(as(7)).expect(200);
+  await agent.get('/api/recommendations/again?limit=4').set(as(7)).expect(200);
+  await agent.get('/api/recommendations/again').expect(200);
 
   assert.deepEqual(asked, [
     ['together', [112, 3, 112], { limit: 4, complementary: true, userId: null, guestId: null }],
     ['together', [7], { limit: 10, complementary: false, userId: 7, guestId: null }],
     ['trending', { limit: 10, userId: 7, guestId: null }],
+    ['again', { limit: 4, userId: 7, guestId: null }],
+    ['again', { limit: 10, userId: null, guestId: null }],
   ]);
 });
 

@@ -77,6 +77,7 @@ export function stage({ variables, services = {}, users = USERS } = {}) {
       similar: answering('similar', ANSWER),
       together: answering('together', ANSWER),
       trending: answering('trending', ANSWER),
+      again: answering('again', ANSWER),
       getCachedForUser: answering('getCachedForUser', ANSWER),
       deriveContext: () => ({ time_of_day: 'evening', season: null, device_type: 'mobile' }),
     },

@@ -2,8 +2,8 @@
 
 /** @import { Why } from './product.js' */
 
-/** @type {Record<string, 'name' | 'category'>} what is named with each code */
-const NAMED = { viewed: 'name', bought: 'name', cart: 'name', similar: 'name', together: 'name', popular: 'category', new: 'category' };
+/** @type {Record<string, 'name' | 'category' | null>} what is named with each code */
+const NAMED = { viewed: 'name', bought: 'name', cart: 'name', similar: 'name', together: 'name', again: null, popular: 'category', new: 'category' };
 const [ISOLATE, END] = ['\u2068', '\u2069']; // a name from right to left leaves the words around it in place
 
 /**
@@ -16,6 +16,6 @@ const [ISOLATE, END] = ['\u2068', '\u2069']; // a name from right to left leaves
 export function whyText(why, t) {
   if (why === null || !Object.hasOwn(NAMED, why.code)) return null;
   const field = NAMED[why.code];
-  const value = why[field];
-  return value === null ? t(`why.${why.code}`) : t(`why.${why.code}.${field}`, { [field]: ISOLATE + value + END });
+  const value = field === null ? null : why[field];
+  return field === null || value === null ? t(`why.${why.code}`) : t(`why.${why.code}.${field}`, { [field]: ISOLATE + value + END });
 }

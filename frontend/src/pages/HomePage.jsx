@@ -7,7 +7,7 @@ import { N_POPULAR, categoryIn, popular } from '../lib/paths.js';
 import { idOf, productsOf, textOf } from '../lib/product.js';
 import { useText } from '../shop.js';
 import { useResource } from '../useResource.js';
-import { ForYou, Newest, Trending, Viewed } from './shelves.jsx';
+import { BuyAgain, ForYou, Newest, Trending, Viewed } from './shelves.jsx';
 
 const MOST_POPULAR = 100; // the server gives at most 100
 
@@ -23,6 +23,7 @@ export function HomePage({ query }) {
       </section>
       <ForYou isFirst />
       <Popular category={categoryIn(query)} />
+      <BuyAgain />
       <Trending />
       <Newest />
       <Viewed />

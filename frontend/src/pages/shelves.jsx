@@ -116,6 +116,15 @@ export function Trending() {
   return items.length > 0 && <Shelf title={t('trending')} items={items} />;
 }
 
+/** What the visitor bought before and may need again. There is no row where nothing is due. */
+export function BuyAgain() {
+  const { t } = useText();
+  const { data } = useResource(`/api/recommendations/again?limit=${N_ROW}`, listOf, { isPersonal: true });
+  const wanted = useWanted();
+  const items = wanted(data?.items) ?? [];
+  return items.length > 0 && <Shelf title={t('again')} items={items} />;
+}
+
 /** @param {{title?: string}} props */
 export function Newest({ title }) {
   const { t } = useText();

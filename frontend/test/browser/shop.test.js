@@ -105,6 +105,33 @@ browserTest('there is no row of products bought together, or trending, where non
   assert.equal(await shelf(page, 'Trending now').count(), 0);
 });
 
+for (const [width, viewport] of [['phone', PHONE], ['desktop', DESKTOP]]) {
+  browserTest(`what may be needed again has a row of its own, without the cart, where there is such a thing, ${width}`, async ({ visit }) => {
+    const page = await visit({ viewport, prepare: watchShifts });
+    const again = shelf(page, 'Buy again');
+    const settled = async () => {
+      await shelf(page, 'Trending now').locator('.card').first().waitFor();
+      await page.waitForLoadState('networkidle');
+    };
+    await settled();
+    assert.equal(await again.count(), 0);
+    for (const productId of [14, 38, 14, 38]) {
+      mock.events.push({ eventId: `bought-${mock.events.length}`, productId, actionCode: 'purchase', timestamp: Date.now(), user: null });
+    }
+    await page.reload();
+    await again.locator('.card').first().waitFor();
+    await settled();
+    assert.deepEqual(await idsIn(again), [14, 38]);
+    await assertStill(page);
+    await assertSound(page, `home with a row to buy again, ${width}`);
+    await again.getByRole('button', { name: /^Add to cart/ }).first().click();
+    await until(() => mock.events.length === 5, 'the event is stored');
+    await page.reload();
+    await again.locator('.card').first().waitFor();
+    assert.deepEqual(await idsIn(again), [38]);
+  });
+}
+
 browserTest('what is taken out of the cart is gone, and the server knows', async ({ visit }) => {
   const page = await visit();
   await page.getByRole('button', { name: 'Add to cart: Saela Honey Lip Balm' }).first().click();

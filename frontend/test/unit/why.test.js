@@ -21,6 +21,13 @@ test('every code has a text with and without a name, in both languages', () => {
   }
 });
 
+test('what may be needed again names nothing', () => {
+  for (const t of [en, vi]) {
+    const text = whyText(why({ code: 'again', name: 'X', category: 'X' }), t);
+    assert.ok(text && !text.startsWith('why.') && !/[X\u2068]/.test(text), text);
+  }
+});
+
 test('there is no text for an unknown reason or none', () => {
   assert.equal(whyText(null, en), null);
   for (const code of ['tomorrow', 'constructor', '']) assert.equal(whyText(why({ code }), en), null);

@@ -171,9 +171,9 @@ export class LineSplitter {
 export const MAX_ANSWER_BYTES = 8 * 2 ** 20;
 
 /** The operations that are answered with items. */
-export const LISTING = new Set(['recommend', 'similar', 'together', 'trending']);
+export const LISTING = new Set(['recommend', 'similar', 'together', 'trending', 'again']);
 
-const SOURCES = new Set(['model', 'fold_in', 'item_cf', 'popularity', 'together', 'trending']);
+const SOURCES = new Set(['model', 'fold_in', 'item_cf', 'popularity', 'together', 'trending', 'again']);
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /**

@@ -4,7 +4,7 @@ import { QueryTypes } from 'sequelize';
 import { ownTable } from '../../config/database.js';
 import { DEFAULT_MAPPING } from '../../config/mapping.js';
 import { PRODUCT, productOf, WITH_DETAILS } from '../products.js';
-import { hiddenItems, neededEvents, utcText } from './hidden.js';
+import { DAY_S, hiddenItems, neededEvents, utcText } from './hidden.js';
 
 /**
  * @import { Sequelize } from 'sequelize'
@@ -39,6 +39,7 @@ import { hiddenItems, neededEvents, utcText } from './hidden.js';
  */
 
 const ACTIVE = 'S1';
+const PURCHASE_DAYS = 730; // what is bought again is bought more often than every two years
 const NEWEST_EVENTS = 200; // of one user: enough for their present preferences
 const SPARE = 5; // items read beyond the limit, because some may have been bought or sold out
 const LENGTHS = [1, 2, 3, 5, 10, 20, 50, 100, 200, 400];
@@ -171,6 +172,18 @@ export class Catalogue {
   }
 
   /**
+   * Return a user's purchases of the last years and what took them back, in no order.
+   *
+   * @param {number} userId
+   * @param {Rules} rules
+   * @returns {Promise<StoredEvent[]>}
+   */
+  async purchases(userId, { purchaseEvents, cancelEvents }) {
+    const since = utcText(Math.max(0, Math.floor(this.#clock.now() / 1000) - PURCHASE_DAYS * DAY_S));
+    return this.storedEvents(userId, [...new Set([...purchaseEvents, ...cancelEvents])], since);
+  }
+
+  /**
    * Return products by their ids, active or not.
    *
    * @param {number[]} productIds
@@ -221,7 +234,7 @@ export class Catalogue {
   async #hidden(userId, rules, among = 'IS NOT NULL', values = {}) {
     const now = this.#clock.now();
     const { names, since } = neededEvents(rules, now);
-    if (userId === null || names.length === 0) return new Set();
+    if (userId === null) return new Set();
     return hiddenItems(await this.storedEvents(userId, names, since, among, values), rules, now);
   }
 
@@ -236,6 +249,7 @@ export class Catalogue {
    * @returns {Promise<StoredEvent[]>} Without an order, but that those of a later source come first.
    */
   async storedEvents(userId, names, since, among = 'IS NOT NULL', values = {}) {
+    if (names.length === 0) return [];
     const events = valuesOf('name', names);
     const plain = () => this.#select(
       `SELECT i.productId AS item, i.actionCode AS event, CAST(i.timestamp AS CHAR(19)) AS moment, i.interId AS rowId FROM Interactions i

@@ -43,7 +43,7 @@ export class RecommenderClient {
   }
 
   /**
-   * Request a list that is not empty.
+   * Request a list that is not empty, except of `again`: of most users nothing is due.
    *
    * @param {ListRequest} request
    * @returns {Promise<Recommendation>}
@@ -57,7 +57,7 @@ export class RecommenderClient {
     try {
       const answer = await python.runPythonInference(request, { timeoutMs });
       this.#streak.names.clear();
-      if (answer.items.length === 0) throw new EmptyAnswer('Python should have something to show. Received: nothing.');
+      if (answer.items.length === 0 && request.op !== 'again') throw new EmptyAnswer('Python should have something to show. Received: nothing.');
       outcome = 'ok';
       return answer;
     } catch (error) {

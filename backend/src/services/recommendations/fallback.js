@@ -138,9 +138,9 @@ export async function fallbackItems(catalogue, { userId, limit, exclude = [], li
   const isPreferred = ({ categoryId }) => preferences.categories.includes(categoryId);
   const items = [
     ...scored,
-    ...tiers.category.map((product) => item('category', product, isPreferred(product) ? 'category' : 'brand')),
-    ...tiers.most_viewed.filter(({ view }) => view > 0).map((product) => item('most_viewed', product, 'views')),
-    ...tiers.newest.map((product) => item('newest', product, 'newest')),
+    ...tiers.category.map((product) => itemOf('category', product, isPreferred(product) ? 'category' : 'brand')),
+    ...tiers.most_viewed.filter(({ view }) => view > 0).map((product) => itemOf('most_viewed', product, 'views')),
+    ...tiers.newest.map((product) => itemOf('newest', product, 'newest')),
   ];
   return distinct(items)
     .slice(0, limit)
@@ -158,8 +158,8 @@ export function fallbackFromSnapshot(published, { limit, exclude = [] }) {
   if (published === null) return [];
   const excluded = new Set(exclude);
   const items = [
-    ...published.popular.map((product) => item('snapshot', product, 'popular')),
-    ...published.newest.map((product) => item('snapshot', product, 'newest')),
+    ...published.popular.map((product) => itemOf('snapshot', product, 'popular')),
+    ...published.newest.map((product) => itemOf('snapshot', product, 'newest')),
   ];
   return distinct(items.filter(({ product }) => !excluded.has(product.id))).slice(0, limit);
 }
@@ -204,12 +204,12 @@ function scoredItems(tiers, events) {
   const products = [...tiers.history, ...ofCategory, ...tiers.most_viewed.slice(0, SCORED.all)];
   const ofId = new Map(products.map((product) => [product.id, product]));
   const features = buildUserProductFeatures([...ofId.values()], events);
-  const items = features.map((row) => ({ ...item('heuristic', ofId.get(row.productId), strongest(row)), score: scoreOf(row) }));
+  const items = features.map((row) => ({ ...itemOf('heuristic', ofId.get(row.productId), strongest(row)), score: scoreOf(row) }));
   return items.filter(({ score }) => score > 0).sort((one, other) => other.score - one.score || byId(one.product, other.product));
 }
 
 /** @returns {FallbackItem} */
-function item(source, product, code) {
+export function itemOf(source, product, code) {
   return { product, score: 0, source, modelName: source, reason: { code } };
 }
 

@@ -5,6 +5,7 @@ import { hiddenItems } from './hidden.js';
  * @import { RecommendationRequest } from '../pythonInvoker.js'
  * @import { GuestEvent } from '../guestEvents.js'
  * @import { Context } from './context.js'
+ * @import { StoredEvent } from './hidden.js'
  * @import { Rules } from './snapshot.js'
  */
 
@@ -30,7 +31,16 @@ export function guestRequest(events, { context, rules: { eventNames } }) {
  * @returns {number[]}
  */
 export function hiddenFromGuest(events, rules, now) {
+  return [...hiddenItems(storedEvents(events), rules, now)];
+}
+
+/**
+ * Return a guest's events as those of users are stored.
+ *
+ * @param {GuestEvent[]} events
+ * @returns {StoredEvent[]}
+ */
+export function storedEvents(events) {
   const momentOf = (second) => new Date(second * 1000).toISOString();
-  const stored = events.map(({ id, productId, actionCode, second }) => ({ item: productId, event: actionCode, moment: momentOf(second), rowId: id }));
-  return [...hiddenItems(stored, rules, now)];
+  return events.map(({ id, productId, actionCode, second }) => ({ item: productId, event: actionCode, moment: momentOf(second), rowId: id }));
 }

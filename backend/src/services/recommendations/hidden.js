@@ -10,7 +10,7 @@
  * @property {number} rowId
  */
 
-const DAY_S = 86_400;
+export const DAY_S = 86_400;
 const CART_DAYS = 30; // what was put into the cart earlier is forgotten
 const NO_TIME = '1970-01-01 00:00:00';
 
@@ -36,9 +36,29 @@ export function neededEvents(rules, now) {
  * @returns {Set<number>}
  */
 export function hiddenItems(events, rules, now) {
+  const { purchases, cart } = chosenItems(events, rules, now);
+  const [boughtSince, inCartSince] = [startOf(rules.repeatAfterDays, now), startOf(CART_DAYS, now)];
+  const bought = rules.repeatAfterDays === 0 ? [] : [...purchases].filter(([, seconds]) => seconds.at(-1) >= boughtSince);
+  return new Set([...bought, ...[...cart].filter(([, second]) => second >= inCartSince)].map(([item]) => item));
+}
+
+/**
+ * Return the purchases of each product that stand, as seconds, oldest first.
+ *
+ * @param {StoredEvent[]} events Of one user, in any order; other events than the rules name are left out.
+ * @param {Rules} rules
+ * @param {number} now Milliseconds since 1970.
+ * @returns {Map<number, string[]>}
+ */
+export function standingPurchases(events, rules, now) {
+  return chosenItems(events, rules, now).purchases;
+}
+
+/** Return the purchases of each item that stand, oldest first, and the second in which each was put into the cart where it may lie. */
+function chosenItems(events, rules, now) {
   const kinds = kindsOf(rules);
-  const purchases = new Map(); // by item, the seconds of those that stand, oldest first
-  const cart = new Map(); // by item, the second in which it was put there
+  const purchases = new Map();
+  const cart = new Map();
   for (const { item, event, second } of validEvents(events, now)) {
     const kind = kinds.get(event);
     if (kind === undefined) continue;
@@ -48,9 +68,7 @@ export function hiddenItems(events, rules, now) {
     if (kind === 'purchase' && purchases.has(item)) purchases.get(item).push(second);
     else if (kind === 'purchase') purchases.set(item, [second]);
   }
-  const [boughtSince, inCartSince] = [startOf(rules.repeatAfterDays, now), startOf(CART_DAYS, now)];
-  const bought = rules.repeatAfterDays === 0 ? [] : [...purchases].filter(([, seconds]) => seconds.at(-1) >= boughtSince);
-  return new Set([...bought, ...[...cart].filter(([, second]) => second >= inCartSince)].map(([item]) => item));
+  return { purchases, cart };
 }
 
 /** Return what each name of an event means; where a name is in several lists, the later kind counts. */

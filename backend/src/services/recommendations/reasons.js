@@ -8,7 +8,7 @@
 
 /**
  * @typedef {object} Why
- * @property {'viewed' | 'bought' | 'cart' | 'similar' | 'together' | 'popular' | 'new'} code
+ * @property {'viewed' | 'bought' | 'cart' | 'similar' | 'together' | 'again' | 'popular' | 'new'} code
  * @property {Id} [itemId] The product that is the reason, never the row's own.
  * @property {string | null} [name] Its name; null where the shop has it no more.
  * @property {string | null} [category] The name of the category in which the product is popular or new.
@@ -16,7 +16,7 @@
 
 const OF_ITEM = new Set(['viewed', 'bought', 'cart', 'similar', 'together']);
 /** What older caches and the fallback chain call these codes. */
-const CODES = { history: 'viewed', newest: 'new', ...Object.fromEntries([...OF_ITEM, 'popular', 'new'].map((code) => [code, code])) };
+const CODES = { history: 'viewed', newest: 'new', ...Object.fromEntries([...OF_ITEM, 'again', 'popular', 'new'].map((code) => [code, code])) };
 
 /**
  * Return a stored or computed reason as `why`, without a name. It is null where nothing true can be said.

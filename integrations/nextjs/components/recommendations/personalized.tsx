@@ -3,7 +3,7 @@ import { Shelf } from './shelf';
 
 interface Props {
   title: string;
-  /** Where it is shown: homepage, product_page, cart, checkout, top_selling, most_viewed, most_wishlisted or trending. */
+  /** Where it is shown: homepage, product_page, cart, checkout, top_selling, most_viewed, most_wishlisted, trending or again. */
   context?: string;
   /** The product of the page, or in the cart: by its id, or by the name in its address. */
   productId?: string | number;

@@ -13,6 +13,7 @@ const WHY: Record<string, string> = {
   cart: 'Goes with your cart',
   similar: 'Similar',
   together: 'Often bought together',
+  again: 'You may need it again',
   popular: 'Popular now',
   new: 'New',
 };
