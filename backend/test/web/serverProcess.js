@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { PYTHON } from '../harness.js';
@@ -12,11 +13,15 @@ const WARNING = 40; // of pino's levels
 const FAILING_MS = 30_000; // a start that is to fail does so in a second
 const UNLIMITED = { RATE_LIMIT_IP: '0', RATE_LIMIT_USER: '0', RATE_LIMIT_LOGIN: '0' };
 
+const started = [];
+after(() => started.forEach((child) => child.kill('SIGKILL'))); // those that a failed test has not ended would hold up the suite
+
 /** Return a process that is starting; `ended` says how it ends, `stderr` what it complained of. */
 export function spawnServer(variables) {
   const { HOME, PATH } = process.env; // and nothing that a developer may have set
   const env = { HOME, PATH, PYTHON_BIN: PYTHON, PORT: '0', JWT_SECRET: SECRET, ...UNLIMITED, ...variables };
   const child = spawn(process.execPath, [SERVER], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  started.push(child);
   const lines = [];
   const server = { child, lines, stderr: '', ended: once(child, 'exit') };
   child.stderr.setEncoding('utf8').on('data', (text) => (server.stderr += text));
