@@ -24,6 +24,8 @@ import { webRoutes } from './route/web.js';
  * @import { RecommendationService } from './services/recommendationService.js'
  * @import { Snapshot } from './services/recommendations/snapshot.js'
  * @import { WaitingFolder } from './services/spool/databases.js'
+ * @import { Arms } from './services/tracking/arms.js'
+ * @import { ListEvents } from './services/tracking/listEvents.js'
  * @import { VisitorHistory } from './services/visitorHistory.js'
  */
 
@@ -35,6 +37,8 @@ import { webRoutes } from './route/web.js';
  * @property {RecommendationService} recommendations
  * @property {ProductService} products
  * @property {InteractionService} interactions
+ * @property {Arms} arms
+ * @property {ListEvents} lists
  * @property {VisitorHistory} history
  * @property {AuthService} auth
  * @property {AdminService} admin

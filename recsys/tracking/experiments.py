@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from recsys.errors import SettingsError
 from recsys.errors.wording import listed, shown
@@ -16,6 +16,7 @@ from recsys.store.tracking_experiments import write_arm
 from recsys.tracking.segments import GUESTS
 
 AUTO = "auto"
+ALWAYS_DESCRIBED = ("name", "share", "model", "limit")
 _DIGITS = 6  # of a definition's hash
 
 
@@ -56,10 +57,16 @@ def definition(experiment: Experiment) -> str:
     """Return the beginning of what `rec_user_segments` keeps: the name, and a hash of arms and shares.
 
     After a change of an arm or a share, it is another one, so that customers who were served otherwise before are never
-    counted as if they had been served by the arms of now.
+    counted as if they had been served by the arms of now. The Express backend writes the same.
     """
-    arms = json.dumps([list(vars(arm).values()) for arm in experiment.arms])
+    arms = json.dumps([_described(arm) for arm in experiment.arms])
     return f"{experiment.name}:{hashlib.sha256(arms.encode()).hexdigest()[:_DIGITS]}:"
+
+
+def _described(arm: Arm) -> list[Any]:
+    """Return what an arm is; further keys only where they are set, so that new ones change no running experiment."""
+    further = [key for key in vars(arm) if key not in ALWAYS_DESCRIBED and getattr(arm, key) is not None]
+    return [getattr(arm, key) for key in ALWAYS_DESCRIBED] + [[key, getattr(arm, key)] for key in sorted(further)]
 
 
 def keep_arm(db: Database, experiment: Experiment, user_id: int | str, *, now: int) -> None:

@@ -7,6 +7,7 @@ import { parse as parseToml } from 'smol-toml';
 
 import { nameOf, placeOf } from './databaseUrl.js';
 import { readDotenv } from './dotenv.js';
+import { readExperiment } from './experiment.js';
 import { checkMapping } from './mapping.js';
 import { Secret, SettingsError } from './secrets.js';
 
@@ -33,7 +34,7 @@ export const VARIABLES = Object.freeze({
   DB_USER: { default: 'root', meaning: 'the account; also `DB_USERNAME`' },
   DB_PASSWORD: { default: '', meaning: 'its password; also `DB_PASS`' },
   MODELS_DIR: { default: 'models', meaning: 'where versions are published' },
-  RECSYS_TOML: { default: 'recsys.toml', meaning: "the shop's mapping; read here for `time_zone`; its tables must be those of the default schema, its `stored_time_zone` UTC" },
+  RECSYS_TOML: { default: 'recsys.toml', meaning: "the shop's mapping; read here for `time_zone` and `[experiments]`; its tables must be those of the default schema, its `stored_time_zone` UTC" },
   PYTHON_BIN: { default: null, meaning: 'the interpreter; else `.venv`, else the first of python3, python and py on `PATH`' },
   HOST: { default: '127.0.0.1', meaning: 'the address to listen on; `0.0.0.0` for all' },
   PORT: { default: '6969', meaning: 'the port to listen on; 0 for any free one' },
@@ -162,18 +163,18 @@ function urlOfParts(variables, read) {
   return `mysql+pymysql://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${host}:${port}/${encodeURIComponent(name)}`;
 }
 
-/** Return the time zone and the prefix of the cache's tables of `recsys.toml`, after checking its mapping. Python reads the same file. */
+/** Return the time zone, the prefix of the cache's tables and the experiment of `recsys.toml`, after checking its mapping. Python reads the same file. */
 function shopOf(explicitFile, file) {
   if (!existsSync(file)) {
     if (explicitFile) throw new SettingsError(`RECSYS_TOML should name a file. Received: ${explicitFile}.`);
-    return { timeZone: 'UTC', cachePrefix: '' };
+    return { timeZone: 'UTC', cachePrefix: '', experiment: null };
   }
   const toml = tomlOf(file);
   checkMapping(toml);
   const { time_zone: timeZone = 'UTC', stored_time_zone: storedTimeZone = 'UTC', cache_prefix: cachePrefix = '' } = toml.shop ?? {};
   checkStoredZone(storedTimeZone);
   canonicalZone(timeZone); // throws if it is unknown
-  return { timeZone, cachePrefix: checkedPrefix(cachePrefix) };
+  return { timeZone, cachePrefix: checkedPrefix(cachePrefix), experiment: readExperiment(toml) };
 }
 
 /** Check the prefix as Python does; it stands in statements. */

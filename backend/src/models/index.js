@@ -6,7 +6,7 @@ import { DataTypes } from 'sequelize';
 /**
  * The models by name. Rows are mostly read with `raw: true`, as plain objects, which Sequelize's types do not tell.
  *
- * @typedef {Record<'User' | 'Product' | 'Productdetail' | 'Interaction' | 'Comment' | 'Recommendation' | 'ModelRun' | 'GuestEvent', ModelStatic<any>>} Models
+ * @typedef {Record<'User' | 'Product' | 'Productdetail' | 'Interaction' | 'Comment' | 'Recommendation' | 'ModelRun' | 'GuestEvent' | 'ListEvent', ModelStatic<any>>} Models
  */
 
 const { BIGINT, DATE, DATEONLY, DOUBLE, INTEGER, STRING, TEXT } = DataTypes;
@@ -75,6 +75,21 @@ export function defineModels(sequelize, cachePrefix = '') {
     },
     { timestamps: false },
   );
+  const ListEvent = define(
+    'ListEvent',
+    'rec_user_interactions',
+    {
+      interaction_id: { type: STRING(128), allowNull: false, unique: true },
+      user_id: { type: STRING(512), allowNull: false },
+      ...named('session_id product_id', STRING(512)),
+      interaction_type: { type: STRING(50), allowNull: false },
+      ...named('event_id recommendation_id', STRING(128)),
+      position: INTEGER,
+      occurred_at: { type: BIGINT, allowNull: false },
+      pending: { type: INTEGER, allowNull: false },
+    },
+    { timestamps: false },
+  );
   const Comment = define('Comment', 'Comments', { content: TEXT, ...named('parentId productId userId blogId', BIGINT), star: INTEGER });
   const Recommendation = define('Recommendation', `${cachePrefix}recommendations`, {
     userId: { type: BIGINT, allowNull: false },
@@ -88,7 +103,7 @@ export function defineModels(sequelize, cachePrefix = '') {
     modelName: { type: STRING(50), allowNull: false },
     ...named('metricsJson recommendationsJson', TEXT),
   });
-  const models = { User, Product, Productdetail, Interaction, Comment, Recommendation, ModelRun, GuestEvent };
+  const models = { User, Product, Productdetail, Interaction, Comment, Recommendation, ModelRun, GuestEvent, ListEvent };
   for (const model of Object.values(models)) storeSeconds(model);
   return models;
 }
