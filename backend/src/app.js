@@ -22,6 +22,7 @@ import { webRoutes } from './route/web.js';
  * @import { Pool } from './services/pythonInvoker.js'
  * @import { ProductService } from './services/productService.js'
  * @import { RecommendationService } from './services/recommendationService.js'
+ * @import { SalesReports } from './services/salesReport.js'
  * @import { Snapshot } from './services/recommendations/snapshot.js'
  * @import { WaitingFolder } from './services/spool/databases.js'
  * @import { Arms } from './services/tracking/arms.js'
@@ -42,6 +43,7 @@ import { webRoutes } from './route/web.js';
  * @property {VisitorHistory} history
  * @property {AuthService} auth
  * @property {AdminService} admin
+ * @property {Pick<SalesReports, 'latest'>} sales
  * @property {AnswerCounts} answerCounts
  * @property {Pool} python
  * @property {Pick<Snapshot, 'current'>} snapshot

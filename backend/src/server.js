@@ -22,6 +22,7 @@ import { Passwords } from './services/passwords.js';
 import { ProductService } from './services/productService.js';
 import { createPool } from './services/pythonInvoker.js';
 import { RecommendationService } from './services/recommendationService.js';
+import { SalesReports } from './services/salesReport.js';
 import { createSnapshot } from './services/recommendations/snapshot.js';
 import { folderOf, waitingElsewhere } from './services/spool/databases.js';
 import { openSpool } from './services/spool/spool.js';
@@ -97,9 +98,10 @@ export async function startServer(settings, { environ = process.env, log = logge
   const auth = new AuthService({ settings, models, passwords: new Passwords(), log });
   const answerCounts = new AnswerCounts({ sequelize, log });
   const admin = new AdminService({ sequelize, models, recommendations, snapshot, metrics, answerCounts, interactions, python, elsewhere });
+  const sales = new SalesReports({ log, python: settings.python.bin ?? undefined, environ });
   let isClosing = false;
   const services = {
-    ...{ settings, sequelize, models, python, snapshot, metrics, recommendations, products, interactions, arms, lists, history, elsewhere, auth, admin, answerCounts, log },
+    ...{ settings, sequelize, models, python, snapshot, metrics, recommendations, products, interactions, arms, lists, history, elsewhere, auth, admin, sales, answerCounts, log },
     isClosing: () => isClosing,
   };
   const server = httpServer(createApp(services));
@@ -107,6 +109,7 @@ export async function startServer(settings, { environ = process.env, log = logge
   const close = () => {
     isClosing = true;
     guests.close();
+    sales.close();
     return gracefulShutdown(steps, { log });
   };
   try {

@@ -40,7 +40,7 @@ export function readExperiment({ experiments }) {
   if (experiments === undefined) return null;
   checkKeys(experiments, KEYS, '[experiments]');
   const { name, arms } = experiments;
-  check(SHORT_NAME.test(name), '[experiments] `name`', '1 to 12 letters, digits, - or _', name);
+  checkName(name, '[experiments] `name`');
   check(isTable(arms) && Object.keys(arms).length === 2, '[experiments] `arms`', 'a table of two arms', arms);
   const [first, second] = Object.entries(arms).map(([armName, table]) => armOf(armName, table));
   const sum = first.share + second.share;
@@ -68,7 +68,7 @@ function asPython(value) {
 /** @returns {Arm} */
 function armOf(name, table) {
   const where = `[experiments.arms.${name}]`;
-  check(SHORT_NAME.test(name), `The name of ${where}`, '1 to 12 letters, digits, - or _', name);
+  checkName(name, `The name of ${where}`);
   checkKeys(table, NAMES.arm_keys, where);
   const { share, model = AUTO, limit = null } = table;
   check(typeof share === 'number' && share >= 0.01 && share <= 0.99, `${where} \`share\``, 'a number from 0.01 to 0.99', share);
@@ -88,6 +88,10 @@ function checkKeys(table, keys, where) {
   check(isTable(table), where, 'a table', table);
   const unknown = Object.keys(table).find((key) => !keys.includes(key));
   check(unknown === undefined, where, `a table with nothing but ${keys.join(', ')}`, unknown);
+}
+
+function checkName(name, what) {
+  check(typeof name === 'string' && SHORT_NAME.test(name), what, '1 to 12 letters, digits, - or _', name);
 }
 
 function check(isGood, what, expected, received) {

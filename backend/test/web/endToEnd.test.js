@@ -235,6 +235,13 @@ async function assertAdministrators(server) {
     assert.ok(runs.every(({ items }) => items.length === 3 && items.every(({ name }) => typeof name === 'string')));
   }
   assert.ok(customer.body.history.some(({ actionCode }) => actionCode === 'purchase'));
+  let sales;
+  await eventually(async () => {
+    sales = (await server.get('/api/admin/sales', { as: 1 })).body;
+    assert.ok(!sales.isComputing, 'the report is being made');
+  }, READY_MS);
+  assert.deepEqual([sales.failure, sales.report?.comparison], [null, null]);
+  assert.ok(sales.report.total.purchases > 0);
 }
 
 function idsOf({ body }) {
