@@ -190,11 +190,11 @@ export class RecommendationService {
    *
    * @param {number[]} productIds At least one.
    * @param {{limit?: number, complementary?: boolean, userId?: number | null, guestId?: string | null}} [request] `complementary`: without
-   *     the categories of the basket; the fallback chain does not know them.
+   *     the categories of the basket.
    */
   async together(productIds, { complementary = false, ...request } = {}) {
     const basket = [...new Set(productIds)].sort((one, other) => one - other);
-    return this.#withoutModel(basket, { op: 'together', item_ids: basket, ...(complementary && { complementary }) }, request);
+    return this.#withoutModel(basket, { op: 'together', item_ids: basket, ...(complementary && { complementary }) }, request, { isComplementary: complementary });
   }
 
   /**
@@ -386,10 +386,10 @@ export class RecommendationService {
    * @param {ListRequest} request
    * @param {{limit?: number, userId?: number | null, guestId?: string | null}} visitor
    */
-  async #withoutModel(products, request, { limit, userId = null, guestId = null }) {
+  async #withoutModel(products, request, { limit, userId = null, guestId = null }, { isComplementary = false } = {}) {
     /** @type {Options} */
     const options = userId === null ? await this.#guestOptions(guestId, { limit }) : await this.#userOptions(userId, { limit });
-    const about = { ...options, exclude: [...options.exclude, ...products], like: products[0] ?? null };
+    const about = { ...options, exclude: [...options.exclude, ...products], like: products[0] ?? null, ...(isComplementary && { complementTo: products }) };
     const asked = { ...request, ...requestOf(options.arm) };
     return this.#fromMemory(userId, about, this.#ofProducts, { key: JSON.stringify(asked), request: asked });
   }

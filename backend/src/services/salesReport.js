@@ -88,7 +88,7 @@ async function reportOfPython({ python, environ, signal }) {
   const options = { cwd: REPOSITORY, env: childEnvironment(environ), timeout: LONGEST_MS, killSignal: /** @type {const} */ ('SIGKILL'), maxBuffer: MOST_BYTES, signal };
   const running = promisify(execFile)(command, args, options);
   try {
-    if (running.child.pid) os.setPriority(running.child.pid, os.constants.priority.PRIORITY_LOW); // the shop’s own processes come first
+    if (running.child.pid) os.setPriority(running.child.pid, os.constants.priority.PRIORITY_BELOW_NORMAL); // the shop’s own processes come first
   } catch {
     // it has ended already, or the system has no priorities
   }
