@@ -618,6 +618,9 @@ onBothDatabases((shopTest, kind) => {
     const categories = ({ data }) => new Set(data.map(({ product }) => product.categoryId));
     assert.deepEqual(categories(await service.together([12, 13], { limit: 9, complementary: true })), new Set(['coffee']));
     assert.deepEqual(categories(await service.together([12, 13], { limit: 9 })), new Set(['tea']));
+    await models.Product.update({ categoryId: null }, { where: { id: [55, 56] } });
+    assert.ok(!idsOf(await service.together([12, 13], { limit: 40, complementary: true })).some((id) => [55, 56].includes(id)));
+    assert.equal(categories(await service.together([55], { limit: 40, complementary: true })).size, 2);
     assert.deepEqual((await service.together([12, 40], { limit: 4, complementary: true })).data, []); // the shop has no third category
   });
 

@@ -108,11 +108,16 @@ export class FallbackChain {
     }
   }
 
-  async #query(userId, { limit, exclude, like, complementTo = [], rules, guest }) {
+  async #query(userId, { limit, exclude, like, complementTo, rules, guest }) {
     const [product = like === null ? null : {}] = await this.#catalogue.products(like === null ? [] : [like]);
-    const categories = (await this.#catalogue.products(complementTo)).flatMap(({ categoryId }) => categoryId ?? []);
-    const options = { userId, limit, exclude, like: product, without: [...new Set(categories)], events: guest?.events };
+    const without = complementTo === undefined ? null : await this.#categoriesOf(complementTo);
+    const options = { userId, limit, exclude, like: product, without, events: guest?.events };
     return fallbackItems(this.#catalogue, options, rules);
+  }
+
+  async #categoriesOf(ids) {
+    const products = await this.#catalogue.products(ids);
+    return [...new Set(products.flatMap(({ categoryId }) => categoryId ?? []))];
   }
 }
 
@@ -126,12 +131,12 @@ export class FallbackChain {
  * @param {number} options.limit
  * @param {Id[]} [options.exclude] Ids that are left out; at most about a hundred.
  * @param {{id?: number, categoryId?: string | null, brandId?: string | null} | null} [options.like] A product instead of a user's preferences.
- * @param {string[]} [options.without] Categories that are left out.
+ * @param {string[] | null} [options.without] Categories that are left out, with what has no category; null for none.
  * @param {Event[]} [options.events] Newest first; by default the user's.
  * @param {Rules} rules
  * @returns {Promise<FallbackItem[]>} Fewer than `limit` only where the shop has no more.
  */
-export async function fallbackItems(catalogue, { userId, limit, exclude = [], like = null, without = [], events: given = [] }, rules) {
+export async function fallbackItems(catalogue, { userId, limit, exclude = [], like = null, without = null, events: given = [] }, rules) {
   const events = like !== null ? [] : userId === null ? given : await catalogue.newestEvents(userId);
   const preferences = preferencesOf(like === null ? events : [like]);
   const rows = limit + exclude.length <= FEW.most ? FEW : MANY;
