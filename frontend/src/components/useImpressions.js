@@ -17,21 +17,22 @@ const LOOK_MS = 1000; // for so long
 export function useImpressions(list, items, recommendationId) {
   const { seen } = useShop();
   const isVisible = useSyncExternalStore(subscribe, () => document.visibilityState === 'visible');
-  const key = items?.map(({ product, position }) => `${position} ${product.id}`).join();
+  const key = items && JSON.stringify(items.map(({ product, position = 0 }) => [product.id, position])); // the same for the same items
 
   useEffect(() => {
     if (!isVisible || !recommendationId || !key || !list.current || typeof IntersectionObserver !== 'function') return undefined;
-    const places = key.split(',').map((text) => [text.slice(text.indexOf(' ') + 1), Number.parseInt(text, 10)]);
+    /** @type {[string, number][]} */
+    const places = JSON.parse(key);
     /** @type {Map<Element, any>} */
     const timers = new Map();
     const observer = new IntersectionObserver((entries) => {
-      for (const { target, isIntersecting } of entries) {
+      for (const { target, intersectionRatio } of entries) {
         clearTimeout(timers.get(target));
-        const [productId, position] = places[elements.indexOf(target)] ?? [];
-        if (!isIntersecting || typeof productId !== 'string' || !position) continue;
+        const [productId, position] = places[elements.indexOf(target)] ?? ['', 0];
+        if (intersectionRatio < HALF || position === 0) continue;
         timers.set(target, setTimeout(() => {
           observer.unobserve(target);
-          seen.see(productId, { recommendationId, position: Number(position) });
+          seen.see(productId, { recommendationId, position });
         }, LOOK_MS));
       }
     }, { threshold: HALF });
