@@ -78,7 +78,7 @@ class Events:
             self._answers.forget(db, user)
             return n_events
 
-        n_events = await self._threads.run(self._threads.use, work)
+        n_events: int = await self._threads.run(self._threads.use, work)
         if n_events:
             self._answers.had_event(user)
             self._refresh_soon(user)
