@@ -14,7 +14,7 @@ import { buildUserProductFeatures } from './recommendations/heuristic.js';
 import { AnswerMemory, sizeFor } from './recommendations/memory.js';
 import { explained } from './recommendations/reasons.js';
 import { DEFAULT_RULES } from './recommendations/snapshot.js';
-import { armKey, hasNoLists, requestOf } from './tracking/arms.js';
+import { armKey, hasNoLists, requestOf, rulesOf } from './tracking/arms.js';
 
 /**
  * @import { Logger } from 'pino'
@@ -194,7 +194,7 @@ export class RecommendationService {
    */
   async together(productIds, { complementary = false, ...request } = {}) {
     const basket = [...new Set(productIds)].sort((one, other) => one - other);
-    return this.#withoutModel(basket, { op: 'together', item_ids: basket, ...(complementary && { complementary }) }, request, { isComplementary: complementary });
+    return this.#withoutModel(basket, { op: 'together', item_ids: basket, ...(complementary && { complementary }) }, request);
   }
 
   /**
@@ -257,7 +257,8 @@ export class RecommendationService {
     const arm = this.#parts.arms?.of(userId) ?? null;
     const options = await this.#options(request);
     const limit = Math.min(options.limit, arm?.limit ?? options.limit);
-    return { ...options, arm, limit, exclude: this.#chosen({ userId }, options.rules) };
+    const rules = rulesOf(options.rules, arm);
+    return { ...options, arm, limit, rules, exclude: this.#chosen({ userId }, rules) };
   }
 
   /** Return the products that a visitor's latest choices hide, even where the tables do not have these yet. */
@@ -327,7 +328,7 @@ export class RecommendationService {
     const isNew = kind === 'new';
     const begun = outdated ?? (await this.#guard.run(STORE_MS, () => this.#cache.begin(userId, isNew)));
     const nRequested = Math.max(sizeFor(limit), begun.nRequested); // a list grows no shorter by a request for a few items
-    const answer = await this.#client.request({ user_id: userId, limit: nRequested, context, ...requestOf(arm, { isOwn: true }) });
+    const answer = await this.#client.request({ user_id: userId, limit: nRequested, context, ...requestOf(arm) });
     const list = { answer, nRequested, context: contextText(context, armKey(arm)), isNew };
     const [products] = await Promise.all([
       this.#eligible(userId, answer, options),
@@ -386,11 +387,13 @@ export class RecommendationService {
    * @param {ListRequest} request
    * @param {{limit?: number, userId?: number | null, guestId?: string | null}} visitor
    */
-  async #withoutModel(products, request, { limit, userId = null, guestId = null }, { isComplementary = false } = {}) {
+  async #withoutModel(products, request, { limit, userId = null, guestId = null }) {
     /** @type {Options} */
     const options = userId === null ? await this.#guestOptions(guestId, { limit }) : await this.#userOptions(userId, { limit });
-    const about = { ...options, exclude: [...options.exclude, ...products], like: products[0] ?? null, ...(isComplementary && { complementTo: products }) };
-    const asked = { ...request, ...requestOf(options.arm) };
+    /** @type {any} */
+    const asked = { ...request, ...requestOf(options.arm, request.op ?? undefined) };
+    const complementTo = asked.complementary === true ? products : undefined;
+    const about = { ...options, exclude: [...options.exclude, ...products], like: products[0] ?? null, complementTo };
     return this.#fromMemory(userId, about, this.#ofProducts, { key: JSON.stringify(asked), request: asked });
   }
 

@@ -7,7 +7,7 @@ import { parse as parseToml } from 'smol-toml';
 
 import { definition, readExperiment } from '../../src/config/experiment.js';
 import { SettingsError } from '../../src/config/secrets.js';
-import { armKey, armOf, hasNoLists, requestOf } from '../../src/services/tracking/arms.js';
+import { armKey, armOf, hasNoLists, requestOf, rulesOf } from '../../src/services/tracking/arms.js';
 import { algorithmOf, algorithmOfList, interactionId, newRecommendationId } from '../../src/services/tracking/recommendationIds.js';
 
 const CASES = JSON.parse(readFileSync(new URL('../../../tests/tracking/experiment_cases.json', import.meta.url), 'utf8'));
@@ -50,7 +50,11 @@ test('an arm changes the fields of requests that it sets, and the model of own l
     [{ ...arm, model: 'auto', request: {} }, {}, {}],
     [arm, { model: 'ease', budget_ms: 90 }, { budget_ms: 90 }],
   ];
-  for (const [one, own, other] of cases) assert.deepEqual([requestOf(one, { isOwn: true }), requestOf(one)], [own, other]);
+  for (const [one, own, other] of cases) assert.deepEqual([requestOf(one), requestOf(one, 'similar')], [own, other]);
+  const more = { ...arm, model: 'auto', request: { repeat: 'allow', complementary: true } };
+  assert.deepEqual(['recommend', 'together', 'trending'].map((op) => requestOf(more, op)), [{ repeat: 'allow' }, { complementary: true }, {}]);
+  const days = (repeat) => rulesOf({ repeatAfterDays: 7 }, repeat && { ...arm, request: { repeat } }).repeatAfterDays;
+  assert.deepEqual([days(null), days('allow'), days('hide'), days('other')], [7, 0, Infinity, 7]);
   assert.equal(armKey(null), '');
   assert.equal(armKey({ ...arm, model: 'auto', request: {} }), '');
   assert.notEqual(armKey(arm), armKey({ ...arm, request: {} }));

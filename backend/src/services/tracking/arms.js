@@ -17,6 +17,11 @@ const MOST_WRITTEN = 100_000; // customers that a process remembers; others are 
 const NEW_SEGMENT = 'guests'; // of customers of whom nothing is known yet
 const PLACES = 2 ** 64;
 const KEY_DIGITS = 12;
+const OWN = 'recommend';
+/** Fields that belong to one operation; others go with each. @type {Record<string, string>} */
+const ONLY_WITH = { complementary: 'together', repeat: OWN };
+/** @type {Record<string, number>} */
+const REPEAT_DAYS = { allow: 0, hide: Infinity };
 
 /** The arms of the experiment. Guests have none. */
 export class Arms {
@@ -94,19 +99,34 @@ export function armOf({ name, arms }, userId) {
 }
 
 /**
- * Return the fields of requests that an arm sets.
+ * Return the fields of a request that an arm sets. Its model ranks the customer's own list alone, by the operation `recommend`.
  *
  * @param {Arm | null} arm
- * @param {{isOwn?: boolean}} [list] `isOwn`: whether it is the customer's own list, which alone the arm's model ranks.
+ * @param {string} [op]
+ * @returns {Record<string, any>}
  */
-export function requestOf(arm, { isOwn = false } = {}) {
+export function requestOf(arm, op = OWN) {
   if (arm === null) return {};
-  return { ...(isOwn && arm.model !== AUTO && { model: arm.model }), ...arm.request };
+  const further = Object.entries(arm.request).filter(([key]) => (ONLY_WITH[key] ?? op) === op);
+  return { ...(op === OWN && arm.model !== AUTO && { model: arm.model }), ...Object.fromEntries(further) };
+}
+
+/**
+ * Return the rules by which lists of an arm's customers hide what they have bought.
+ *
+ * @template {{repeatAfterDays: number}} R
+ * @param {R} rules
+ * @param {Arm | null} arm
+ * @returns {R}
+ */
+export function rulesOf(rules, arm) {
+  const days = REPEAT_DAYS[String(arm?.request.repeat)];
+  return days === undefined ? rules : { ...rules, repeatAfterDays: days };
 }
 
 /** Return a text that is the same for arms with the same requests, and empty where these are as without an experiment. @param {Arm | null} arm */
 export function armKey(arm) {
-  const request = requestOf(arm, { isOwn: true });
+  const request = requestOf(arm);
   if (Object.keys(request).length === 0) return '';
   return createHash('sha256').update(JSON.stringify(request)).digest('hex').slice(0, KEY_DIGITS);
 }
