@@ -28,6 +28,7 @@ COPY --from=node:22-bookworm-slim /usr/local/bin/node /usr/local/bin/node
 COPY --from=serving-packages /venv /venv
 COPY recsys recsys
 COPY recommend_api.py .
+COPY scripts/experiment.py scripts/experiment.py
 COPY backend backend
 COPY --from=packages /app/backend/node_modules backend/node_modules
 COPY --from=page /app/frontend/dist frontend/dist

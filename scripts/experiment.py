@@ -23,20 +23,19 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import orjson  # noqa: E402
-from rich.table import Table  # noqa: E402
 
-from recsys.errors import RecsysError, SettingsError  # noqa: E402
+from recsys.errors import RecsysError, SettingsError, TooLarge  # noqa: E402
 from recsys.errors.arguments import Parser  # noqa: E402
 from recsys.settings import Settings, load_settings  # noqa: E402
 from recsys.store import Database, connect  # noqa: E402
 from recsys.store.tracking import INTERACTIONS  # noqa: E402
+from recsys.store.tracking_experiments import count_list_events  # noqa: E402
 from recsys.store.tracking_exports import has_table  # noqa: E402
 from recsys.tracking.comparison import Difference, Estimate  # noqa: E402
 from recsys.tracking.experiment_report import ArmOutcome, Comparison  # noqa: E402
 from recsys.tracking.experiments import check_arms  # noqa: E402
 from recsys.tracking.record import sweep_tracking  # noqa: E402
 from recsys.tracking.sales import REPORT_DAYS, SalesReport, sales_report  # noqa: E402
-from recsys.training.terminal import console  # noqa: E402
 
 INTERRUPTED = 130  # the status of shells after Ctrl-C
 LOG_WIDTH = 160  # columns of a file or a pipe
@@ -61,6 +60,7 @@ def main(argv: list[str], root: Path = ROOT) -> int:
             return 0
         with connect(settings.database_url) as db:
             _check_tables(db)
+            _check_size(db, flags.most)
             report = sales_report(
                 db, settings.shop, settings.experiment, settings.privacy, now=int(time.time()), days=flags.days
             )
@@ -79,6 +79,10 @@ def main(argv: list[str], root: Path = ROOT) -> int:
 
 def show(report: SalesReport) -> None:
     """Print a report as tables."""
+    from rich.table import Table  # here, because what serves has no rich
+
+    from recsys.training.terminal import console
+
     terminal = console(log_width=LOG_WIDTH)
     days = f"{_day(report.since)} to {_day(report.until)}"
     table = Table("credited to", "purchases", "revenue", "share of the revenue")
@@ -103,6 +107,10 @@ def show(report: SalesReport) -> None:
 
 
 def _show_comparison(found: Comparison) -> None:
+    from rich.table import Table
+
+    from recsys.training.terminal import console
+
     terminal = console(log_width=LOG_WIDTH)
     terminal.print(f"\nExperiment {found.name}, the first seven days of each customer, decided by {found.metric}:")
     first, second = found.arms
@@ -168,6 +176,11 @@ def _check_tables(db: Database) -> None:
         raise SettingsError(f"The database should have the table {INTERACTIONS}; {way_out}. Received: none.")
 
 
+def _check_size(db: Database, most: int | None) -> None:
+    if most is not None and count_list_events(db, most) >= most:
+        raise TooLarge(f"There should be fewer than {most:,} impressions and clicks. Received: as many, or more.")
+
+
 def _money(amount: float) -> str:
     return f"{amount:,.2f}"
 
@@ -182,12 +195,21 @@ def _days(text: str) -> int:
     return int(text)
 
 
+def _rows(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 12 and int(text)):
+        raise argparse.ArgumentTypeError("should be a whole number from 1")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=("report", "sweep"), help="what to do")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument(
         "--days", type=_days, default=REPORT_DAYS, help=f"days of purchases to credit; default {REPORT_DAYS}"
+    )
+    parser.add_argument(
+        "--most", type=_rows, metavar="N", help="report nothing (65) from N impressions and clicks on; default no limit"
     )
     return parser
 

@@ -22,8 +22,11 @@ import { webRoutes } from './route/web.js';
  * @import { Pool } from './services/pythonInvoker.js'
  * @import { ProductService } from './services/productService.js'
  * @import { RecommendationService } from './services/recommendationService.js'
+ * @import { SalesReports } from './services/salesReport.js'
  * @import { Snapshot } from './services/recommendations/snapshot.js'
  * @import { WaitingFolder } from './services/spool/databases.js'
+ * @import { Arms } from './services/tracking/arms.js'
+ * @import { ListEvents } from './services/tracking/listEvents.js'
  * @import { VisitorHistory } from './services/visitorHistory.js'
  */
 
@@ -35,9 +38,12 @@ import { webRoutes } from './route/web.js';
  * @property {RecommendationService} recommendations
  * @property {ProductService} products
  * @property {InteractionService} interactions
+ * @property {Arms} arms
+ * @property {ListEvents} lists
  * @property {VisitorHistory} history
  * @property {AuthService} auth
  * @property {AdminService} admin
+ * @property {Pick<SalesReports, 'latest'>} sales
  * @property {AnswerCounts} answerCounts
  * @property {Pool} python
  * @property {Pick<Snapshot, 'current'>} snapshot

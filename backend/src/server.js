@@ -22,9 +22,12 @@ import { Passwords } from './services/passwords.js';
 import { ProductService } from './services/productService.js';
 import { createPool } from './services/pythonInvoker.js';
 import { RecommendationService } from './services/recommendationService.js';
+import { SalesReports } from './services/salesReport.js';
 import { createSnapshot } from './services/recommendations/snapshot.js';
 import { folderOf, waitingElsewhere } from './services/spool/databases.js';
 import { openSpool } from './services/spool/spool.js';
+import { Arms } from './services/tracking/arms.js';
+import { ListEvents } from './services/tracking/listEvents.js';
 import { VisitorHistory } from './services/visitorHistory.js';
 import { END_MS, gracefulShutdown, shutdownSteps } from './shutdown.js';
 
@@ -73,8 +76,10 @@ export async function startServer(settings, { environ = process.env, log = logge
   const python = createPool({ size: settings.python.size, python: settings.python.bin ?? undefined, env: environ, onEvent });
   const metrics = createMetrics({ python: () => python.stats(), spool: () => spool.stats(), elsewhere, published: () => snapshot.current() });
   const guests = new GuestEvents({ sequelize, models, log });
+  const arms = new Arms({ experiment: settings.experiment, sequelize, log });
+  const lists = new ListEvents({ sequelize, models, arms, log });
   const recommendations = new RecommendationService({
-    ...{ sequelize, models, python, settings, snapshot, guests, metrics, log },
+    ...{ sequelize, models, python, settings, snapshot, guests, metrics, arms, log },
     choicesOf: (owner) => interactions.choicesOf(owner),
   });
   const products = new ProductService({ sequelize, snapshot });
@@ -88,14 +93,15 @@ export async function startServer(settings, { environ = process.env, log = logge
   };
   const onJoined = (userId) => recommendations.invalidateUser(userId);
   /** @type {InteractionService} */
-  const interactions = new InteractionService({ models, spool, guests, onStored, onJoined, log });
+  const interactions = new InteractionService({ models, spool, guests, lists, onStored, onJoined, log });
   const history = new VisitorHistory({ sequelize, guests });
   const auth = new AuthService({ settings, models, passwords: new Passwords(), log });
   const answerCounts = new AnswerCounts({ sequelize, log });
   const admin = new AdminService({ sequelize, models, recommendations, snapshot, metrics, answerCounts, interactions, python, elsewhere });
+  const sales = new SalesReports({ log, python: settings.python.bin ?? undefined, environ });
   let isClosing = false;
   const services = {
-    ...{ settings, sequelize, models, python, snapshot, metrics, recommendations, products, interactions, history, elsewhere, auth, admin, answerCounts, log },
+    ...{ settings, sequelize, models, python, snapshot, metrics, recommendations, products, interactions, arms, lists, history, elsewhere, auth, admin, sales, answerCounts, log },
     isClosing: () => isClosing,
   };
   const server = httpServer(createApp(services));
@@ -103,6 +109,7 @@ export async function startServer(settings, { environ = process.env, log = logge
   const close = () => {
     isClosing = true;
     guests.close();
+    sales.close();
     return gracefulShutdown(steps, { log });
   };
   try {

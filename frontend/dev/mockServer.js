@@ -92,7 +92,9 @@ async function serve(state, req, res) {
   if (token && !state.tokens.has(token)) return sendJson(res, 403, errorOf(403, 'The token should be one of ours, and still good.'));
   const user = token ? state.tokens.get(token) : null;
   const [status, answer] = answerOf(state, { ...request, query: url.searchParams, user });
-  return sendJson(res, status, state.change(url.pathname, answer));
+  const isList = url.pathname.startsWith('/api/recommendations/') && status === 200;
+  const named = isList ? { ...answer, recommendation_id: `rec_other_${randomUUID().replaceAll('-', '')}`, arm: null } : answer;
+  return sendJson(res, status, state.change(url.pathname, named));
 }
 
 function answerOf(state, request) {
@@ -145,6 +147,7 @@ function browse(state, query, limit) {
 
 function keep(state, user, body) {
   const { eventId, productId, actionCode, timestamp } = body ?? {};
+  if (['impression', 'click'].includes(actionCode) && typeof body.recommendation_id === 'string') return [201, { errCode: 0 }];
   if (typeof eventId !== 'string' || !['view', 'cart', 'uncart', 'purchase'].includes(actionCode)) return [400, errorOf(400, 'Unusable.')];
   if (!state.products.some(({ id }) => id === productId)) return [404, errorOf(404, 'There is no such product.')];
   if (state.events.some((event) => event.eventId === eventId)) return [200, { errCode: 0 }];

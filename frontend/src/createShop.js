@@ -6,6 +6,7 @@ import { createCart } from './lib/cart.js';
 import { newEventId } from './lib/eventId.js';
 import { createQueue } from './lib/queue.js';
 import { createRouter } from './lib/router.js';
+import { createSeen } from './lib/seen.js';
 import { createSessions } from './lib/session.js';
 import { keyOf, openStorage } from './lib/storage.js';
 import { createStore } from './lib/store.js';
@@ -14,6 +15,8 @@ import { createStore } from './lib/store.js';
 
 /** @typedef {{text: string, isAboutCart?: boolean, number: number}} Notice A message that goes away by itself. */
 /** @typedef {ReturnType<typeof createShop>} Shop */
+
+const VISIT = 'visit';
 
 /**
  * Create the parts, and connect them with the events of the window.
@@ -34,6 +37,7 @@ export function createShop(window) {
     getToken: () => sessions.current.get()?.token ?? null,
     onExpired: sessions.expire,
   });
+  const visits = openStorage(() => window.sessionStorage);
   const queue = createQueue({
     storage,
     post: api.post,
@@ -43,13 +47,23 @@ export function createShop(window) {
     },
     getSession: sessions.current.get,
     onHold: sessions.expire,
+    getVisit() {
+      const visit = visits.get(VISIT) ?? newEventId();
+      visits.set(VISIT, visit);
+      return visit;
+    },
   });
+  const seen = createSeen({ tell: (list) => queue.add('impression', null, list) });
+  const leave = () => {
+    seen.flush();
+    queue.leave();
+  };
   const answers = createAnswers(api);
   let notices = 0;
 
-  window.addEventListener('pagehide', () => queue.leave());
+  window.addEventListener('pagehide', leave);
   window.document.addEventListener('visibilitychange', () => {
-    if (window.document.visibilityState === 'hidden') queue.leave();
+    if (window.document.visibilityState === 'hidden') leave();
     else void queue.flush();
   });
   window.addEventListener('online', () => {
@@ -77,6 +91,7 @@ export function createShop(window) {
     api,
     answers,
     queue,
+    seen,
     /** End the session. Cart and answers go with it: the server knows them, and whoever comes next to this browser must not see them. */
     signOut() {
       answers.forget();

@@ -30,14 +30,14 @@ export function useText() {
   return useMemo(() => ({ t: translator(language), language }), [language]);
 }
 
-/** Return the function that puts a product into the cart. */
+/** Return the function that puts a product into the cart, and tells in which list it stood. */
 export function useAddToCart() {
   const { cart, queue, say } = useShop();
   const { t } = useText();
   return useCallback(
-    (/** @type {import('./lib/product.js').Product} */ product) => {
+    (/** @type {import('./lib/product.js').Product} */ product, /** @type {import('./lib/seen.js').Place | null} */ place = null) => {
       cart.add(product);
-      queue.add('cart', product.id);
+      queue.add('cart', product.id, place ? { recommendation_id: place.recommendationId, position: place.position } : undefined);
       say(t('added', { name: product.name ?? t('unnamed', { id: product.id }) }), { isAboutCart: true });
     },
     [cart, queue, say, t],

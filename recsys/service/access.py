@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from fastapi import Request
 
 from recsys.contract.checks import identifier, read_document
-from recsys.errors import RecsysError
+from recsys.errors import InvalidRequest, RecsysError
 from recsys.service.failures import NotKnown, NotYours, TooMany
 from recsys.settings.service import ServiceOptions, is_loopback
 
@@ -55,6 +55,21 @@ class Caller(NamedTuple):
         if requested is not None and str(requested) != str(self.only_user):
             raise NotYours("`user_id` should be the customer of the token. Received: another one.", field="user_id")
         return self.only_user
+
+    def named_user(self, requested: int | str | None) -> int | str:
+        """Return the user of a request that cannot be a guest's without an id.
+
+        Args:
+            requested: The user that the request names; None where it names none.
+
+        Raises:
+            InvalidRequest: There is none.
+            NotYours: A customer asks for somebody else.
+        """
+        user = self.user(requested)
+        if user is None:
+            raise InvalidRequest("`user_id` should be given. Received: nothing.", field="user_id")
+        return user
 
 
 SHOP, ADMIN = Caller(), Caller(is_admin=True)

@@ -13,6 +13,7 @@ from recsys.service.threads import Threads
 from recsys.settings import NO_LISTS, Arm, Experiment
 from recsys.tracking.analytics import new_recommendation_id
 from recsys.tracking.experiments import arm_of, check_arms, keep_arm
+from recsys.tracking.record import is_guest
 
 MOST_WRITTEN = 100_000  # customers that a process remembers; others are written again, which changes nothing
 
@@ -37,7 +38,9 @@ class Arms:
 
     def of(self, user: int | str | None) -> Arm | None:
         """Return the arm of a customer; None for a guest, and for those outside of the experiment."""
-        return None if self._experiment is None or user is None else arm_of(self._experiment, user)
+        if self._experiment is None or user is None or is_guest(user):
+            return None
+        return arm_of(self._experiment, user)
 
     def is_new(self, user: int | str) -> bool:
         """Return whether a customer of the experiment has had no answer of this process yet."""

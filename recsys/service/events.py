@@ -26,6 +26,7 @@ from recsys.tracking.record import (
     WISHLIST,
     Recorded,
     TrackedEvent,
+    join_guest,
     record,
     sweep_tracking,
 )
@@ -61,11 +62,34 @@ class Events:
         if changes:
             self._answers.had_event(user)
         if sent.interaction_type in SAY_WHAT_IS_LIKED:
-            self._changed[user] = None
-            if not self._is_refreshing:
-                self._is_refreshing = True
-                self._answers.later(self._refresh())
+            self._refresh_soon(user)
         return recorded
+
+    async def join(self, guest: str, user: int | str) -> int:
+        """Give what a guest did to the customer who has signed in; returns how many events there were.
+
+        Raises:
+            InvalidRequest: The first id is none of a guest, or the second one is.
+        """
+
+        def work(db: Database) -> int:
+            n_events = join_guest(db, guest, user)
+            self._answers.forget(db, guest)
+            self._answers.forget(db, user)
+            return n_events
+
+        n_events: int = await self._threads.run(self._threads.use, work)
+        if n_events:
+            self._answers.had_event(user)
+            self._refresh_soon(user)
+        return n_events
+
+    def _refresh_soon(self, user: int | str) -> None:
+        """Have a user's events folded again behind the answers."""
+        self._changed[user] = None
+        if not self._is_refreshing:
+            self._is_refreshing = True
+            self._answers.later(self._refresh())
 
     async def keep_house(self) -> None:
         """Refresh and sweep once a minute, until the task is cancelled."""

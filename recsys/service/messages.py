@@ -94,6 +94,13 @@ class Track(Message):
         return self
 
 
+class Join(Message):
+    """A guest who has signed in."""
+
+    guest_id: Text = Field(description="The guest's id in earlier events; it begins with guest_.")
+    user_id: Id | None = Field(default=None, description="The customer; a customer's token already says so.")
+
+
 class Recommend(Message):
     """A question for a list."""
 
@@ -138,6 +145,13 @@ class Tracked(BaseModel):
 
     success: Literal[True]
     interaction_id: str
+
+
+class Joined(BaseModel):
+    """The guest's events are the customer's."""
+
+    success: Literal[True]
+    events: int
 
 
 class Why(BaseModel):

@@ -14,14 +14,14 @@ from pydantic import BaseModel
 from recsys import store
 from recsys.contract.response import as_line
 from recsys.data.ids import canonical
-from recsys.errors import InvalidRequest, RecsysError
+from recsys.errors import RecsysError
 from recsys.service import messages
 from recsys.service.access import Caller
 from recsys.service.arms import empty_list, served
 from recsys.service.events import product_of
 from recsys.service.failures import STATUSES, NotFound
 from recsys.service.lists import BASKETS, RANKINGS, ListSpec
-from recsys.service.messages import Recommend, Track, read_body, read_query
+from recsys.service.messages import Join, Recommend, Track, read_body, read_query
 from recsys.service.metrics import ALGORITHM
 from recsys.service.parts import Parts, trained_at
 from recsys.settings import NO_LISTS
@@ -147,12 +147,19 @@ def _add_tracking(app: FastAPI, parts: Parts) -> None:
         """Store one event, and answer after the commit."""
         caller = parts.access.caller(request)
         sent = await read_body(request, Track)
-        user = caller.user(sent.user_id)
-        if user is None:
-            raise InvalidRequest("`user_id` should be given. Received: nothing.", field="user_id")
-        recorded = await parts.events.track(_in_shops_type(parts, user), sent)
+        recorded = await parts.events.track(_in_shops_type(parts, caller.named_user(sent.user_id)), sent)
         parts.metrics.events.labels(sent.interaction_type).inc()
         return written({"success": True, "interaction_id": recorded.interaction_id})
+
+    example = {"user_id": 7, "guest_id": "guest_0123456789abcdef0123456789abcdef"}
+
+    @_route(app, "POST", "/track/join", messages.Joined, body=Join, example=example)
+    async def join(request: Request) -> Response:
+        """Give what a guest did to the customer who has signed in; a repeat changes nothing."""
+        caller = parts.access.caller(request)
+        sent = await read_body(request, Join)
+        user = _in_shops_type(parts, caller.named_user(sent.user_id))
+        return written({"success": True, "events": await parts.events.join(sent.guest_id, user)})
 
     @_route(app, "GET", "/user/{user_id}/preferences", messages.UserPreferences, query=_OneUser, example={"user_id": 7})
     async def preferences(request: Request) -> Response:

@@ -80,6 +80,30 @@ def add_interaction(db: Database, row: Interaction, count: Count | None = None) 
     return is_new
 
 
+def move_events(db: Database, guest_id: str, user_id: str, events: Sequence[str]) -> int:
+    """Give a guest's events to a customer, and delete what was kept of the guest, in one transaction.
+
+    Args:
+        db: The database.
+        guest_id: The guest.
+        user_id: The customer.
+        events: Those that the customer's preferences do not have yet.
+
+    Returns:
+        How many events the guest had.
+    """
+    guest = {"guest": _key(db, guest_id)}
+    with db.atomic():
+        moved = db.execute(
+            f"UPDATE {INTERACTIONS} SET user_id = :user, pending = CASE WHEN product_id IS NOT NULL "  # noqa: S608 - our own names
+            "AND interaction_type IN (:events) THEN 1 ELSE pending END WHERE user_id = :guest",
+            {**guest, "user": _key(db, user_id), "events": list(events)},
+        )
+        for table in ("rec_user_preferences", "rec_user_segments"):
+            db.execute(f"DELETE FROM {table} WHERE user_id = :guest", guest)  # noqa: S608 - our own names
+    return moved
+
+
 def counts_since(db: Database, day: str) -> list[tuple[str, int, str, int]]:
     """Return the sums of `rec_analytics` from a day on, as (algorithm, position, action, count), in order."""
     sql = (

@@ -21,6 +21,7 @@ from recsys.store.tracking_counts import ItemCounts, count_items
 
 Kind = Literal["top_selling", "most_viewed", "most_wishlisted", "trending"]
 COUNTED = ("impression", "click", "add_to_cart", "purchase")
+FALLBACK = "fallback"  # lists of the Express backend that no model answered
 OTHER = "other"
 # What an answer may be computed by; other names, which a visitor could make up, would fill the table.
 ALGORITHMS = frozenset(map(str.lower, REGISTRY)) | {
@@ -31,6 +32,7 @@ ALGORITHMS = frozenset(map(str.lower, REGISTRY)) | {
     "together",
     "again",
     "new",
+    FALLBACK,
     *get_args(Kind),
 }
 RANKING_DAYS = 90  # what was liked earlier is no news

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from recsys.data.cleaning import SECONDS_PER_DAY
@@ -17,7 +17,7 @@ from recsys.errors.wording import listed, shown
 from recsys.settings import Privacy
 from recsys.store import Database
 from recsys.store.columns import is_key
-from recsys.store.tracking import Count, Interaction, add_interaction
+from recsys.store.tracking import Count, Interaction, add_interaction, move_events
 from recsys.store.tracking_experiments import delete_events, delete_idle_users
 from recsys.tracking.analytics import COUNTED, algorithm_of
 
@@ -26,9 +26,11 @@ REMOVE_FROM_WISHLIST, SEARCH, IMPRESSION, CLICK = "remove_from_wishlist", "searc
 EVENTS = (VIEW, ADD_TO_CART, PURCHASE, WISHLIST, REMOVE_FROM_WISHLIST, SEARCH, IMPRESSION, CLICK)
 # Events that say what users like.
 PREFERENCES = frozenset({VIEW, ADD_TO_CART, PURCHASE, WISHLIST, REMOVE_FROM_WISHLIST})
+GUEST = "guest_"  # how ids of guests begin that pages give them; no customer has such an id
 MAX_METADATA = 65_536  # characters of JSON
 MAX_EVENT_ID = 128  # characters; the width of the columns of event ids, here and in the shop
 MAX_POSITION = 10_000
+T = TypeVar("T")
 ATTEMPTS = 8  # of writers that the database makes wait for each other in a circle, one is always let through
 
 
@@ -93,9 +95,45 @@ def record(db: Database, event: TrackedEvent, *, now: int) -> Recorded:
     if row.recommendation_id is not None and row.interaction_type in COUNTED:
         day = datetime.fromtimestamp(row.occurred_at, UTC).date().isoformat()
         count = Count(day, algorithm_of(row.recommendation_id), row.position or 0, row.interaction_type)
+    return _in_turn(lambda: Recorded(row.interaction_id, add_interaction(db, row, count)))
+
+
+def join_guest(db: Database, guest_id: str, user_id: int | str) -> int:
+    """Give what a guest did to the customer who has signed in, and return after the commit. A repeat changes nothing.
+
+    Args:
+        db: The database, not within a transaction.
+        guest_id: The guest's id, which only their browser and the shop's servers know.
+        user_id: The customer's id.
+
+    Returns:
+        How many events the guest had.
+
+    Raises:
+        InvalidRequest: The first id is none of a guest, or the second one is.
+        Overloaded: The database is too busy; nothing has changed.
+    """
+    if not is_guest(_id("guest_id", guest_id)):
+        raise _invalid("guest_id", f"an id that begins with {GUEST}", guest_id)
+    if is_guest(_id("user_id", user_id)):
+        raise _invalid("user_id", "a customer's id", user_id)
+    return _in_turn(lambda: move_events(db, guest_id, str(user_id), sorted(PREFERENCES)))
+
+
+def is_guest(user_id: int | str) -> bool:
+    """Return whether an id is one that a page has given to a guest.
+
+    >>> is_guest("guest_0f1e"), is_guest("7"), is_guest(7)
+    (True, False, False)
+    """
+    return isinstance(user_id, str) and user_id.startswith(GUEST)
+
+
+def _in_turn(write: Callable[[], T]) -> T:
+    """Write, again where the database is too busy."""
     for n_tries in range(1, ATTEMPTS + 1):
         try:
-            return Recorded(row.interaction_id, add_interaction(db, row, count))
+            return write()
         except Overloaded:
             if n_tries == ATTEMPTS:
                 raise

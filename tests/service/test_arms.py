@@ -71,6 +71,12 @@ def test_each_customer_is_served_by_their_arm(service: HttpService) -> None:
     assert len({answer["recommendation_id"] for answer in (outside, without, short, guest)}) == 4
 
 
+def test_a_guest_with_an_id_has_no_arm(service: HttpService) -> None:
+    guests = [f"guest_{number:032x}" for number in range(20)]
+    assert {service.parts.arms.of(guest) for guest in guests} == {None}
+    assert ask(service, user_id=guests[0])["arm"] is None
+
+
 @pytest.mark.parametrize("context", ["product_page", "cart", "trending"])
 def test_an_arm_without_lists_has_none_on_any_page(service: HttpService, context: str) -> None:
     assert ask(service, user_id=WITHOUT, context=context, product_id=101)["recommendations"] == []

@@ -20,6 +20,7 @@ from recsys.tracking.record import EVENTS
 from tests.helpers.http_service import HttpService, error_of, shop_of
 from tests.helpers.tiny_shop import NEW, Published
 
+GUEST = "guest_" + "0f" * 16
 VIEW = {"user_id": 7, "product_id": 101, "interaction_type": "view"}
 
 
@@ -213,3 +214,29 @@ def test_two_hundred_events_at_once_are_all_stored_once(shop: Published, service
 
     assert {answer.status_code for answer in answers} == {200}
     assert len(stored(shop)) == len({(event["user_id"], event["event_id"]) for event in events}) == 150
+
+
+def join(service: HttpService, **sent: Any) -> Any:
+    return service.ask("POST", "/track/join", json={"guest_id": GUEST, "user_id": 4712, **sent})
+
+
+def test_what_a_guest_did_becomes_the_customers(shop: Published, service: HttpService) -> None:
+    for event in ({"product_id": 101}, {"product_id": 104, "interaction_type": "click", "recommendation_id": "rec_1"}):
+        track(service, user_id=GUEST, **event)
+    service.ask("GET", f"/recommendations?user_id={GUEST}&limit=3")
+
+    answers = [join(service).json() for _ in range(2)]
+
+    assert answers == [{"success": True, "events": n_events} for n_events in (2, 0)]
+    assert [(user, event) for user, _, event, _ in stored(shop)] == [("4712", "view"), ("4712", "click")]
+    assert list(service.ask("GET", "/user/4712/preferences").json()["categories"]) == ["tea"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "field"),
+    [({"guest_id": "8"}, "guest_id"), ({"guest_id": None}, "guest_id"), ({"user_id": GUEST}, "user_id")],
+)
+def test_nobody_but_a_guest_joins_a_customer(service: HttpService, sent: dict[str, Any], field: str) -> None:
+    track(service, user_id=8)
+    answer = join(service, **sent)
+    assert (error_of(answer), answer.json()["error"]["field"]) == ((400, "invalid_request"), field)

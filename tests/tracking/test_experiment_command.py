@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from recsys.tracking.record import TrackedEvent, record
 from scripts import experiment
 
 DAY = 86_400
+ROOT = Path(__file__).parents[2]
 TOML = """
 [experiments]
 name = "lists"
@@ -80,6 +83,23 @@ def test_the_report_is_one_json_document(root: Path, capsys: pytest.CaptureFixtu
     assert month["credited"]["click"] == month["total"] == {"purchases": 1, "revenue": 20.0}
     assert week["comparison"] == month["comparison"]  # since its beginning, whatever days are credited
     assert month["comparison"]["arms"][1]["revenue"] == 20.0
+
+
+def test_json_needs_no_package_that_what_serves_does_not_have(root: Path) -> None:
+    program = "import sys; sys.modules['rich'] = sys.modules['scipy'] = sys.modules['pandas'] = None\n"
+    program += f"sys.path.insert(0, {str(ROOT)!r}); from pathlib import Path; from scripts import experiment\n"
+    program += f"sys.exit(experiment.main(['report', '--json'], Path({str(root)!r})))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, encoding="utf-8")
+
+    assert json.loads(done.stdout)["total"]["purchases"] == 1
+
+
+@pytest.mark.parametrize(("most", "status"), [("2", 65), ("3", 0)])
+def test_a_report_of_too_much_is_refused(
+    root: Path, most: str, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert experiment.main(["report", "--json", "--most", most], root) == status
+    assert ("fewer than 2 impressions and clicks" in capsys.readouterr().err) == (status == 65)
 
 
 def test_a_shop_without_an_experiment_has_what_was_credited(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from recsys.errors import DatabaseUnavailable, InvalidRequest, Overloaded, RecsysError, TooLarge
+from recsys.settings import Shop
 from recsys.store import Database, connect, tracking
 from recsys.tracking.analytics import PositionCounts, algorithm_of, new_recommendation_id, outcomes
-from recsys.tracking.record import EVENTS, TrackedEvent, interaction_id, record
+from recsys.tracking.preferences import refresh_preferences
+from recsys.tracking.record import EVENTS, TrackedEvent, interaction_id, join_guest, record
+from recsys.tracking.segments import user_segment
 from tests.tracking.conftest import NOW
 
 VIEW = TrackedEvent("u7", "s1", "bag", "view", event_id="e1")
@@ -221,3 +224,31 @@ def test_a_deadlock_is_tried_again_and_no_more_than_a_few_times(
 
     monkeypatch.setattr("recsys.tracking.record.add_interaction", once)
     assert record(sqlite_db, VIEW, now=NOW).is_new
+
+
+def test_a_guests_events_become_the_customers_and_are_news_of_theirs(db: Database, shop: Shop) -> None:
+    guest, other = "guest_" + "a" * 32, "guest_" + "b" * 32
+    for user, event in ((guest, "view"), (guest, "impression"), (other, "view"), ("u7", "view")):
+        record(db, replace(VIEW, user_id=user, event=event, event_id=f"{user}-{event}"), now=NOW)
+    refresh_preferences(db, shop, [guest, other, "u7"], now=NOW)
+
+    assert [join_guest(db, guest, "u7") for _ in range(2)] == [2, 0]
+    assert stored(db, "user_id, interaction_type, pending") == [
+        ("u7", "view", 1),
+        ("u7", "impression", 0),
+        (other, "view", 0),
+        ("u7", "view", 0),
+    ]
+    assert [user_segment(db, user).assigned_at for user in (guest, other)] == [None, NOW]
+
+
+@pytest.mark.parametrize(
+    ("guest", "user", "field"), [("u8", "u7", "guest_id"), ("", "u7", "guest_id"), ("guest_1", "guest_2", "user_id")]
+)
+def test_nobody_but_a_guest_joins_a_customer(sqlite_db: Database, guest: str, user: str, field: str) -> None:
+    record(sqlite_db, replace(VIEW, user_id="u8"), now=NOW)
+    with pytest.raises(InvalidRequest) as caught:
+        join_guest(sqlite_db, guest, user)
+
+    assert caught.value.field == field
+    assert [row[0] for row in stored(sqlite_db)] == ["u8"]

@@ -7,6 +7,7 @@ import { parse as parseToml } from 'smol-toml';
 
 import { nameOf, placeOf } from './databaseUrl.js';
 import { readDotenv } from './dotenv.js';
+import { readExperiment } from './experiment.js';
 import { DEFAULT_MAPPING, checkMapping } from './mapping.js';
 import { Secret, SettingsError } from './secrets.js';
 
@@ -33,7 +34,7 @@ export const VARIABLES = Object.freeze({
   DB_USER: { default: 'root', meaning: 'the account; also `DB_USERNAME`' },
   DB_PASSWORD: { default: '', meaning: 'its password; also `DB_PASS`' },
   MODELS_DIR: { default: 'models', meaning: 'where versions are published' },
-  RECSYS_TOML: { default: 'recsys.toml', meaning: "the shop's mapping; read here for `time_zone`, `[[sources]]` and the place of our tables; the shop's must be those of the default schema, `stored_time_zone` UTC" },
+  RECSYS_TOML: { default: 'recsys.toml', meaning: "the shop's mapping; read here for `time_zone`, `[[sources]]`, `[experiments]` and the place of our tables; the shop's must be those of the default schema, `stored_time_zone` UTC" },
   PYTHON_BIN: { default: null, meaning: 'the interpreter; else `.venv`, else the first of python3, python and py on `PATH`' },
   HOST: { default: '127.0.0.1', meaning: 'the address to listen on; `0.0.0.0` for all' },
   PORT: { default: '6969', meaning: 'the port to listen on; 0 for any free one' },
@@ -163,20 +164,20 @@ function urlOfParts(variables, read) {
 }
 
 /**
- * Return what the server needs of `recsys.toml`, after checking it: the time zone, where our own tables lie, the prefix of the cache's, and
- * the sources of events. Python reads the same file.
+ * Return what the server needs of `recsys.toml`, after checking it: the time zone, where our own tables lie, the prefix of the cache's, the sources of
+ * events, and the experiment. Python reads the same file.
  */
 function shopOf(explicitFile, file, database, root) {
   if (!existsSync(file)) {
     if (explicitFile) throw new SettingsError(`RECSYS_TOML should name a file. Received: ${explicitFile}.`);
-    return { timeZone: 'UTC', ownTables: '', cachePrefix: '', mapping: DEFAULT_MAPPING };
+    return { timeZone: 'UTC', ownTables: '', cachePrefix: '', mapping: DEFAULT_MAPPING, experiment: null };
   }
   const toml = tomlOf(file);
   const mapping = checkMapping(toml, database);
   const { time_zone: timeZone = 'UTC', stored_time_zone: storedTimeZone = 'UTC', own_tables: ownTables, cache_prefix: cachePrefix = '' } = toml.shop ?? {};
   checkStoredZone(storedTimeZone);
   canonicalZone(timeZone); // throws if it is unknown
-  return { timeZone, ownTables: ownTablesOf(ownTables, database, root), cachePrefix: checkedPrefix(cachePrefix), mapping };
+  return { timeZone, ownTables: ownTablesOf(ownTables, database, root), cachePrefix: checkedPrefix(cachePrefix), mapping, experiment: readExperiment(toml) };
 }
 
 /** Return where our own tables lie, as Python does: an absolute path for SQLite, else the name of a database; empty for the shop's. */

@@ -6,14 +6,20 @@ import { CUSTOMER, LIMIT, NOTHING, checked } from './checked.js';
 /**
  * Return the handlers of the administrators' page.
  *
- * @param {Pick<Services, 'admin'>} services
+ * @param {Pick<Services, 'admin' | 'sales'>} services
  */
-export function adminController({ admin }) {
+export function adminController({ admin, sales }) {
   return {
     /** The active version, its models, the answers of the last days, and the state of the server. */
     async showOverview(req, res) {
       checked(NOTHING, req.query);
       res.json({ errCode: 0, ...(await admin.overview()) });
+    },
+
+    /** What recommendations have sold, and the arms of the experiment. */
+    showSales(req, res) {
+      checked(NOTHING, req.query);
+      res.json({ errCode: 0, ...sales.latest() });
     },
 
     /** One user: list, runs and history. */

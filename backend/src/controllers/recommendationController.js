@@ -1,3 +1,4 @@
+import { algorithmOfList, newRecommendationId } from '../services/tracking/recommendationIds.js';
 import { BASKET, LISTING, NOTHING, PRODUCT, checked } from './checked.js';
 
 /**
@@ -12,12 +13,15 @@ const AGENT_CHARACTERS = 300; // of a User-Agent; the patterns match near its be
 /**
  * Return the handlers of the current user's list. The token names the user; without one it is a guest's.
  *
- * @param {Pick<Services, 'recommendations' | 'answerCounts'>} services
+ * @param {Pick<Services, 'recommendations' | 'answerCounts' | 'arms'>} services
  */
-export function recommendationController({ recommendations, answerCounts }) {
-  const send = (res, { data, source, fallbackReason, modelVersion }, more = {}) => {
+export function recommendationController({ recommendations, answerCounts, arms }) {
+  const send = (req, res, { data, source, fallbackReason, modelVersion }, more = {}) => {
+    const userId = req.user?.id ?? null;
+    const ids = { recommendation_id: newRecommendationId(algorithmOfList({ data, source, fallbackReason })), arm: arms.of(userId)?.name ?? null };
     answerCounts.add({ source, fallbackReason });
-    res.json({ errCode: 0, ...more, data, source, fallbackReason, modelVersion });
+    res.json({ errCode: 0, ...more, data, source, fallbackReason, modelVersion, ...ids });
+    void arms.enter(userId);
   };
   const optionsOf = (req) => {
     const { limit, device = deviceOf(req) } = checked(LISTING, req.query);
@@ -28,7 +32,7 @@ export function recommendationController({ recommendations, answerCounts }) {
     /** The cached list, or a new one. */
     async listForCurrentUser(req, res) {
       const options = optionsOf(req);
-      send(res, await (req.user ? recommendations.listForUser(req.user.id, options) : recommendations.listForGuest(req.guestId, options)));
+      send(req, res, await (req.user ? recommendations.listForUser(req.user.id, options) : recommendations.listForGuest(req.guestId, options)));
     },
 
     /** A new list, whatever is cached. */
@@ -37,7 +41,7 @@ export function recommendationController({ recommendations, answerCounts }) {
       const list = req.user
         ? recommendations.computeRecommendationsForUser(req.user.id, options)
         : recommendations.listForGuest(req.guestId, { ...options, isNew: true });
-      send(res, await list, { message: 'initialized' });
+      send(req, res, await list, { message: 'initialized' });
     },
 
     /** Delete the cached list. */
@@ -50,19 +54,19 @@ export function recommendationController({ recommendations, answerCounts }) {
     async listSimilar(req, res) {
       const { productId } = checked(PRODUCT, req.params);
       const { limit } = optionsOf(req);
-      send(res, await recommendations.similar(productId, { limit, ...visitorOf(req) }));
+      send(req, res, await recommendations.similar(productId, { limit, ...visitorOf(req) }));
     },
 
     /** Products bought together with those of a basket; for guests, too. */
     async listTogether(req, res) {
       const { items, limit, complementary } = checked(BASKET, req.query);
-      send(res, await recommendations.together(items, { limit, complementary, ...visitorOf(req) }));
+      send(req, res, await recommendations.together(items, { limit, complementary, ...visitorOf(req) }));
     },
 
     /** Products chosen more often now than before; for guests, too. */
     async listTrending(req, res) {
       const { limit } = optionsOf(req);
-      send(res, await recommendations.trending({ limit, ...visitorOf(req) }));
+      send(req, res, await recommendations.trending({ limit, ...visitorOf(req) }));
     },
 
     /** Products that the visitor bought before and may need again; often none. */

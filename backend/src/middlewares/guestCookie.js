@@ -10,6 +10,7 @@ const NAME = 'recsys_guest';
 const LABEL = 'recsys: the cookie of guests'; // the key is another one than that of the tokens
 const KEY_BYTES = 32;
 const ID_BYTES = 16;
+const LEAST_SESSION = 32; // characters: whoever guesses it would be the same guest
 const VALUE = /^([0-9a-f]{32})\.(\d{1,12})\.([\w-]{43})$/; // id, seconds since 1970, signature
 const MOST_COOKIES = 100; // of one request; browsers keep fewer for a site
 
@@ -45,9 +46,14 @@ export class GuestCookie {
     return null;
   }
 
-  /** Return the id of a new guest. */
-  create() {
-    return randomBytes(ID_BYTES).toString('hex');
+  /**
+   * Return the id of a new guest: of one visit always the same, also for events that come before the answer with the cookie is there.
+   *
+   * @param {string} [session] The random id of the visit, which only this browser knows.
+   */
+  create(session = '') {
+    if (session.length < LEAST_SESSION) return randomBytes(ID_BYTES).toString('hex');
+    return createHmac('sha256', this.#key).update(`visit ${session}`).digest('hex').slice(0, 2 * ID_BYTES);
   }
 
   /**

@@ -8,7 +8,7 @@ import { ownPlace } from '../config/database.js';
 /**
  * The models by name. Rows are mostly read with `raw: true`, as plain objects, which Sequelize's types do not tell.
  *
- * @typedef {Record<'User' | 'Product' | 'Productdetail' | 'Interaction' | 'Comment' | 'Recommendation' | 'ModelRun' | 'GuestEvent', ModelStatic<any>>} Models
+ * @typedef {Record<'User' | 'Product' | 'Productdetail' | 'Interaction' | 'Comment' | 'Recommendation' | 'ModelRun' | 'GuestEvent' | 'ListEvent', ModelStatic<any>>} Models
  */
 
 const { BIGINT, DATE, DATEONLY, DOUBLE, INTEGER, STRING, TEXT } = DataTypes;
@@ -78,6 +78,21 @@ export function defineModels(sequelize, cachePrefix = '') {
     },
     { timestamps: false, schema },
   );
+  const ListEvent = define(
+    'ListEvent',
+    'rec_user_interactions',
+    {
+      interaction_id: { type: STRING(128), allowNull: false, unique: true },
+      user_id: { type: STRING(512), allowNull: false },
+      ...named('session_id product_id', STRING(512)),
+      interaction_type: { type: STRING(50), allowNull: false },
+      ...named('event_id recommendation_id', STRING(128)),
+      position: INTEGER,
+      occurred_at: { type: BIGINT, allowNull: false },
+      pending: { type: INTEGER, allowNull: false },
+    },
+    { timestamps: false, schema },
+  );
   const Comment = define('Comment', 'Comments', { content: TEXT, ...named('parentId productId userId blogId', BIGINT), star: INTEGER });
   const Recommendation = define(
     'Recommendation',
@@ -101,7 +116,7 @@ export function defineModels(sequelize, cachePrefix = '') {
     },
     { schema },
   );
-  const models = { User, Product, Productdetail, Interaction, Comment, Recommendation, ModelRun, GuestEvent };
+  const models = { User, Product, Productdetail, Interaction, Comment, Recommendation, ModelRun, GuestEvent, ListEvent };
   for (const model of Object.values(models)) storeSeconds(model);
   return models;
 }

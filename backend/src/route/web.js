@@ -33,7 +33,7 @@ const BASKET = '`?items=` 1 to 50 ids, as 1,2, `?complementary=` true or false (
 const BROWSING = '`?category=`, `?sort=` popular or new (popular), `?page=` 1 to 100 (1), `?limit=` 1 to 100 (10)';
 const STATE = 'the state of the server: `?userId=` (one’s own), `?limit=`; a browser is sent to `/admin`';
 const CUSTOMER = 'list, newest run of each model, newest 50 events: `?limit=` products of each list, 1 to 100 (10)';
-const INTERACTION = '`{productId, actionCode, device?, eventId?, timestamp?, token?}`';
+const INTERACTION = '`{productId, actionCode, device?, eventId?, timestamp?, token?, recommendation_id?, position?, session_id?}`';
 
 /** All routes, as in the table of README.md. */
 export const ROUTES = Object.freeze([
@@ -52,6 +52,7 @@ export const ROUTES = Object.freeze([
   { method: 'GET', path: '/api/cart', who: GUEST, action: 'listCart', meaning: 'what lies in the cart' },
   { method: 'POST', path: '/api/auth/login', who: LOGIN, action: 'login', hasBody: true, meaning: '`{email, password}` for a token' },
   { method: 'GET', path: '/api/admin/overview', who: ADMINISTRATOR, action: 'showOverview', meaning: 'active version, models, answers of the last 7 days, latency, and the state of the server' },
+  { method: 'GET', path: '/api/admin/sales', who: ADMINISTRATOR, action: 'showSales', meaning: 'what recommendations have sold, and the arms of the experiment' },
   { method: 'GET', path: '/api/admin/users/:userId', who: ADMINISTRATOR, action: 'showCustomer', meaning: `one customer: ${CUSTOMER}` },
   { method: 'POST', path: '/api/admin/users/:userId/list', who: ADMINISTRATOR, action: 'makeListForCustomer', meaning: 'make a new list for a customer; the same parameter and answer' },
   { method: 'GET', path: '/internal/recommendations', who: ADMINISTRATOR_BY_PASSWORD, first: 'redirectBrowser', action: 'showRecommendations', meaning: `a list with its runs, and ${STATE}` },

@@ -24,6 +24,11 @@ const BATCH = { rows: 1000, most: 200 };
 const { INSERT, SELECT } = QueryTypes;
 const COLUMNS = 'productId, actionCode, device_type, timestamp, eventId';
 
+const OF_GUESTS = "user_id > 'guest_' AND user_id < 'guest`'"; // they begin with guest_, and the index knows where that is
+
+const GUEST_EVENTS = 'rec_guest_events';
+const LIST_EVENTS = 'rec_user_interactions';
+
 /** Reads and removes the rows of `rec_guest_events`, which `InteractionService` inserts. */
 export class GuestEvents {
   #parts;
@@ -97,14 +102,30 @@ export class GuestEvents {
   }
 
   /**
-   * Delete events of more than 30 days, and the oldest of too many, in small statements. Several servers may do so at once.
+   * Delete events of more than 30 days, and the oldest of too many, in small statements; the same of what lists have shown to guests.
+   * Several servers may do so at once.
    *
    * @returns {Promise<number>} How many were deleted.
    */
   async sweep() {
     const [{ last }] = await this.#select(`SELECT MAX(id) AS last FROM ${this.#table}`, {});
     const nOld = await this.#deleteWhere('timestamp < $bound ORDER BY timestamp', this.#oldest());
-    return nOld + (await this.#deleteWhere('id <= $bound ORDER BY id', (last ?? 0) - KEPT_IN_ALL));
+    const nMany = await this.#deleteWhere('id <= $bound ORDER BY id', (last ?? 0) - KEPT_IN_ALL);
+    return nOld + nMany + (await this.#sweepShown());
+  }
+
+  /** Sweep impressions and clicks of guests. Other events of guests are those of the service. */
+  async #sweepShown() {
+    const table = LIST_EVENTS;
+    const isShown = `${OF_GUESTS} AND interaction_type IN ('impression', 'click')`;
+    try {
+      const nOld = await this.#deleteWhere(`${isShown} AND occurred_at < $bound`, Math.floor((this.#parts.now() - KEPT_MS) / 1000), table);
+      const [first] = await this.#select(`SELECT id FROM ${this.#named(table)} WHERE ${isShown} ORDER BY id DESC LIMIT 1 OFFSET ${KEPT_IN_ALL}`, {});
+      return nOld + (first === undefined ? 0 : await this.#deleteWhere(`${isShown} AND id <= $bound`, first.id, table));
+    } catch (error) {
+      if (!isMissingTable(error)) throw error;
+      return 0;
+    }
   }
 
   /** @param {Transaction} transaction */
@@ -138,20 +159,22 @@ export class GuestEvents {
     return this.#parts.sequelize.query(sql, { bind, type: INSERT, transaction });
   }
 
-  async #deleteWhere(condition, bound) {
+  async #deleteWhere(condition, bound, table = GUEST_EVENTS) {
     let deleted = 0;
     for (let batch = 0; batch < BATCH.most && !this.#isClosed; batch += 1) {
-      const rows = await this.#select(`SELECT id FROM ${this.#table} WHERE ${condition} LIMIT ${BATCH.rows}`, { bound });
-      await this.#delete(rows);
+      const rows = await this.#select(`SELECT id FROM ${this.#named(table)} WHERE ${condition} LIMIT ${BATCH.rows}`, { bound });
+      await this.#delete(rows, table);
       deleted += rows.length;
       if (rows.length < BATCH.rows) break;
     }
     return deleted;
   }
 
-  async #delete(rows) {
+  async #delete(rows, table = GUEST_EVENTS) {
+    const { GuestEvent, ListEvent } = this.#parts.models;
+    const Table = table === GUEST_EVENTS ? GuestEvent : ListEvent;
     const id = rows.map((row) => row.id);
-    if (id.length > 0) await retriedAfterDeadlock(() => this.#parts.models.GuestEvent.destroy({ where: { id } }));
+    if (id.length > 0) await retriedAfterDeadlock(() => Table.destroy({ where: { id } }));
   }
 
   #sweepIn(ms) {
@@ -171,7 +194,11 @@ export class GuestEvents {
   }
 
   get #table() {
-    return ownTable(this.#parts.sequelize, 'rec_guest_events');
+    return this.#named(GUEST_EVENTS);
+  }
+
+  #named(table) {
+    return ownTable(this.#parts.sequelize, table);
   }
 
   #oldest() {

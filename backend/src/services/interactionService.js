@@ -7,12 +7,15 @@ import { Breaker } from '../concurrency/breaker.js';
 import { TooLate, withinMs } from '../concurrency/time.js';
 import { isDuplicate, isMissingTable, isOfDatabase, isRowsFault, retriedAfterDeadlock } from '../config/databaseErrors.js';
 import { SpoolFailed } from './spool/spool.js';
+import { isListEvent } from './tracking/listEvents.js';
 
 /**
  * @import { Logger } from 'pino'
+ * @import { Transaction } from 'sequelize'
  * @import { Models } from '../models/index.js'
  * @import { GuestEvents } from './guestEvents.js'
  * @import { Spool } from './spool/spool.js'
+ * @import { ListEvents } from './tracking/listEvents.js'
  */
 
 /**
@@ -20,6 +23,7 @@ import { SpoolFailed } from './spool/spool.js';
  * @property {Pick<Models, 'Interaction' | 'Product' | 'GuestEvent'>} models
  * @property {Spool} spool
  * @property {Pick<GuestEvents, 'join'>} [guests]
+ * @property {Pick<ListEvents, 'store' | 'counted' | 'join'>} [lists]
  * @property {(interaction: InteractionRecord) => void} [onStored] Called after each commit, except for repetitions.
  * @property {(userId: number) => Promise<void>} [onJoined] Called when a guest's events have become a customer's.
  * @property {Logger} log
@@ -28,11 +32,15 @@ import { SpoolFailed } from './spool/spool.js';
  * @typedef {object} InteractionRecord An interaction as the spool keeps it.
  * @property {number} [userId] Either this or `guestId`.
  * @property {string} [guestId]
- * @property {number} productId
+ * @property {number} [productId] Every event but an impression of several products has one.
  * @property {string} actionCode
  * @property {string | null} device
  * @property {string} eventId
  * @property {string} timestamp ISO 8601.
+ * @property {string} [recommendation_id] The answer that showed the product.
+ * @property {number} [position] The product's place in that answer, from 1.
+ * @property {string} [session_id] The visit.
+ * @property {{productId: number, position: number}[]} [shown] The products of an impression of several.
  *
  * @typedef {object} Receipt What became of an interaction.
  * @property {string} eventId
@@ -54,6 +62,11 @@ const EARLIEST_MS = 30 * 86_400_000; // older timestamps are moved to this age
 /** The shop does not have the product. */
 export class UnknownProduct extends Error {
   name = 'UnknownProduct';
+}
+
+/** There is no table for what lists have shown. */
+export class NotCounted extends Error {
+  name = 'NotCounted';
 }
 
 /** The event id belongs to another interaction already. */
@@ -95,23 +108,29 @@ export class InteractionService {
    * @param {object} interaction
    * @param {number} [interaction.userId] The customer; else `guestId` is the guest.
    * @param {string} [interaction.guestId]
-   * @param {number} interaction.productId
+   * @param {number} [interaction.productId]
    * @param {string} interaction.actionCode
    * @param {string | null} [interaction.device]
    * @param {string} [interaction.eventId] Set by the sender. Without it, an interaction that is sent twice counts twice.
    * @param {Date} [interaction.timestamp] By default now. A time in the future becomes now, an older one than 30 days becomes 30 days ago.
+   * @param {string} [interaction.recommendation_id] As in `InteractionRecord`, like the next ones.
+   * @param {number} [interaction.position]
+   * @param {string} [interaction.session_id]
+   * @param {{productId: number, position: number}[]} [interaction.shown]
    * @returns {Promise<Receipt>}
    * @throws {UnknownProduct}
+   * @throws {NotCounted}
    * @throws {EventConflict}
    * @throws {SpoolFailed} Neither the database nor the disk could store it.
    */
-  async record({ userId, guestId, productId, actionCode, device = null, eventId = randomUUID(), timestamp }) {
+  async record({ userId, guestId, productId, actionCode, device = null, eventId = randomUUID(), timestamp, ...ofList }) {
     const { moment, clamped } = this.#clamp(timestamp);
     const owner = guestId === undefined ? { userId } : { guestId };
-    const record = { ...owner, productId, actionCode, device, eventId, timestamp: moment.toISOString() };
+    /** @type {InteractionRecord} */
+    const record = { ...owner, productId, actionCode, device, eventId, timestamp: moment.toISOString(), ...ofList };
     const waiting = this.#parts.spool.get(eventId);
     const outcome = waiting === undefined ? await this.#store(record) : await this.#spoolRecord(record);
-    if (actionCode !== 'view') this.#choose(owner, productId, actionCode);
+    if (actionCode !== 'view' && !isListEvent(record)) this.#choose(owner, productId, actionCode);
     return { eventId, stored: outcome === 'stored', duplicate: outcome.startsWith('duplicate'), spooled: outcome.endsWith('spooled'), clamped };
   }
 
@@ -187,6 +206,7 @@ export class InteractionService {
     } catch (error) {
       if (error instanceof UnknownProduct || error instanceof EventConflict || isRowsFault(error)) throw error;
       if (!isOfDatabase(error) && !(error instanceof TooLate)) throw error;
+      if (isListEvent(record) && isMissingTable(error)) throw new NotCounted('The tables of docs/TRACKING.md should exist. Received: none; train.py makes them.');
       if (isOfGuest(record) && isMissingTable(error)) throw new SpoolFailed('The table rec_guest_events should exist. Received: none; train.py makes it.');
       this.#database.fail();
       this.#parts.log.warn({ reason: error.message }, 'an interaction goes to the spool');
@@ -195,6 +215,7 @@ export class InteractionService {
   }
 
   async #storeInDatabase(record) {
+    if (isListEvent(record)) return this.#insert(record); // also of a product that was deleted meanwhile
     const product = await this.#parts.models.Product.findByPk(record.productId, { attributes: ['id'], raw: true });
     if (product === null) throw new UnknownProduct(`\`productId\` should be a product of the shop. Received: ${record.productId}.`);
     return this.#insert(record);
@@ -203,10 +224,18 @@ export class InteractionService {
   async #insert(record) {
     const { GuestEvent, Interaction } = this.#parts.models;
     const { guestId, eventId } = record;
+    const { lists } = this.#parts;
+    if (isListEvent(record) && lists) {
+      const outcome = await lists.store(record);
+      if (outcome === 'stored') this.#joinLate(record);
+      return outcome;
+    }
     const Table = isOfGuest(record) ? GuestEvent : Interaction;
     const row = { ...record, device_type: record.device, timestamp: new Date(record.timestamp) };
+    /** @param {Transaction} [transaction] */
+    const create = (transaction) => Table.create(row, { transaction });
     try {
-      await retriedAfterDeadlock(() => Table.create(row));
+      await retriedAfterDeadlock(() => lists?.counted(record, create) ?? create());
     } catch (error) {
       if (!isDuplicate(error)) throw error;
       checkSame(await Table.findOne({ where: { eventId }, raw: true }), record);
@@ -234,6 +263,7 @@ export class InteractionService {
   }
 
   async #joinNow({ guestId, userId }) {
+    await this.#parts.lists?.join(guestId, userId);
     const n = (await this.#parts.guests?.join(guestId, userId)) ?? 0;
     if (n > 0) await this.#parts.onJoined(userId);
   }
@@ -251,7 +281,7 @@ export class InteractionService {
       if (record.join) return await withinMs(STORE_MS, this.#joinNow(record.join)).then(() => 'stored');
       return await withinMs(STORE_MS, this.#insert(record));
     } catch (error) {
-      const isHopeless = error instanceof EventConflict || isRowsFault(error) || (isOfGuest(record) && isMissingTable(error));
+      const isHopeless = error instanceof EventConflict || isRowsFault(error) || ((isOfGuest(record) || isListEvent(record)) && isMissingTable(error));
       if (!isHopeless) throw error;
       this.#parts.log.error({ reason: error.message, eventId: record.eventId }, 'an interaction was set aside in rejected.jsonl');
       return 'rejected';

@@ -15,6 +15,7 @@ import { buildUserProductFeatures } from './recommendations/heuristic.js';
 import { AnswerMemory, sizeFor } from './recommendations/memory.js';
 import { explained } from './recommendations/reasons.js';
 import { DEFAULT_RULES } from './recommendations/snapshot.js';
+import { armKey, hasNoLists, requestOf, rulesOf } from './tracking/arms.js';
 
 /**
  * @import { Logger } from 'pino'
@@ -29,6 +30,8 @@ import { DEFAULT_RULES } from './recommendations/snapshot.js';
  * @import { Context } from './recommendations/context.js'
  * @import { FallbackOptions } from './recommendations/fallback.js'
  * @import { Snapshot } from './recommendations/snapshot.js'
+ * @import { Arm } from '../config/experiment.js'
+ * @import { Arms } from './tracking/arms.js'
  */
 
 /**
@@ -42,22 +45,26 @@ import { DEFAULT_RULES } from './recommendations/snapshot.js';
  * @property {Pick<Metrics, 'answer' | 'compute' | 'cache'>} metrics
  * @property {Pick<Logger, 'warn'>} log
  * @property {(owner: {userId?: number, guestId?: string}) => {productId: number, actionCode: string}[]} [choicesOf] What a visitor did just now.
+ * @property {Pick<Arms, 'of'>} [arms] The arms of an experiment.
  * @property {{now: () => number}} [clock] Milliseconds since 1970.
  *
- * @typedef {FallbackOptions & {context: Context, inTime: <T>(promise: Promise<T>) => Promise<T>, failure?: DatabaseUnavailable, isOfBought: boolean}} Options Of one request. `isOfBought`: the list is of what was bought, and may be empty.
+ * @typedef {FallbackOptions & {context: Context, inTime: <T>(promise: Promise<T>) => Promise<T>, failure?: DatabaseUnavailable, isOfBought: boolean, arm: Arm | null}} Options Of one request. `isOfBought`: the list is of what was bought, and may be empty.
  */
 
 const LIMITS = { least: 1, usual: 10, most: 100 };
 const MOST_REVALIDATIONS = 4; // at once; they must not delay lists that a request waits for
 const FALLBACK_MS = 100; // for the fallback chain, after an answer's time is up
 const STORE_MS = 2000; // for each query of a list that is computed
+/** The answer to customers of an arm without recommendations. @type {List} */
+const NO_LIST = Object.freeze({ data: [], source: 'none', fallbackReason: null, modelVersion: null });
 
 /**
  * The service that always has a list to show.
  *
  * An answer is `{data: [{product, score, modelName, reason, why, source}], source, fallbackReason, modelVersion}`. A failure of Python or of the
  * database leads to the fallback chain, never to a rejection. `data` is empty only where the shop has no active product, where neither
- * the database nor a version can be read, or where nothing is to be bought again.
+ * the database nor a version can be read, where nothing is to be bought again, or for customers of an arm without recommendations, whose `source`
+ * is `none`.
  */
 export class RecommendationService {
   #parts;
@@ -104,7 +111,7 @@ export class RecommendationService {
       this.#parts.metrics.cache({ hit: freshness });
       if (freshness === 'stale') this.#revalidate(userId, options, cached);
       if (freshness !== 'miss') return this.#filled(userId, cachedAnswer(cached), options);
-      const batch = await this.#batch.answerTo(userId, options);
+      const batch = armKey(options.arm) === '' ? await this.#batch.answerTo(userId, options) : null; // the night's are as without an experiment
       if (batch !== null) return this.#filled(userId, batch, options);
       const list = await options.inTime(this.#computed(userId, 'list', options, cached[0]));
       return this.#filled(userId, modelAnswer(list), options);
@@ -119,6 +126,7 @@ export class RecommendationService {
    */
   async getCachedForUser(userId, request = {}) {
     const options = await this.#userOptions(userId, request);
+    if (hasNoLists(options.arm)) return null;
     try {
       const { cached, freshness } = await this.#read(userId, options);
       return freshness === 'miss' ? null : await this.#explained(await this.#filled(userId, cachedAnswer(cached), options), options);
@@ -188,7 +196,7 @@ export class RecommendationService {
    *
    * @param {number[]} productIds At least one.
    * @param {{limit?: number, complementary?: boolean, userId?: number | null, guestId?: string | null}} [request] `complementary`: without
-   *     the categories of the basket; the fallback chain does not know them.
+   *     the categories of the basket.
    */
   async together(productIds, { complementary = false, ...request } = {}) {
     const basket = [...new Set(productIds)].sort((one, other) => one - other);
@@ -215,7 +223,7 @@ export class RecommendationService {
     if (userId !== null) {
       const options = await this.#userOptions(userId, ofBought);
       const exclude = [...options.exclude, ...this.#chosen({ userId }, { repeatAfterDays: Infinity })]; // just bought
-      return this.#fromMemory(userId, { ...options, exclude }, this.#toBuyers, { key: `user ${userId}`, request: { op: 'again', user_id: userId } });
+      return this.#fromMemory(userId, { ...options, exclude }, this.#toBuyers, { key: `user ${userId}`, request: { op: 'again', user_id: userId, ...requestOf(options.arm, 'again') } });
     }
     const options = await this.#guestOptions(guestId, ofBought);
     const { interactions } = guestRequest(options.guest.events, options);
@@ -264,15 +272,19 @@ export class RecommendationService {
       exclude: [],
       like: null,
       isOfBought,
+      arm: null,
       inTime: (promise) => withinMs(budgetLeft(), promise),
       timeLeft: () => Math.max(FALLBACK_MS, budgetLeft()), // for the database: after the deadline the fallback still queries it
     };
   }
 
-  /** Return the options of a user's request, without what the user has just put into the cart or bought. */
+  /** Return the options of a user's request, by their arm, and without what the user has just put into the cart or bought. */
   async #userOptions(userId, request) {
+    const arm = this.#parts.arms?.of(userId) ?? null;
     const options = await this.#options(request);
-    return { ...options, exclude: this.#chosen({ userId }, options.rules) };
+    const limit = Math.min(options.limit, arm?.limit ?? options.limit);
+    const rules = request.isOfBought && arm?.request.repeat === 'hide' ? options.rules : rulesOf(options.rules, arm); // else nothing were left
+    return { ...options, arm, limit, rules, exclude: this.#chosen({ userId }, rules) };
   }
 
   /** Return the products that a visitor's latest choices hide, even where the tables do not have these yet. */
@@ -288,11 +300,11 @@ export class RecommendationService {
    * @param {number} userId
    * @param {Options} options
    */
-  async #read(userId, { limit, context, published, rules, timeLeft }) {
+  async #read(userId, { limit, context, published, rules, timeLeft, arm }) {
     const query = () => this.#catalogue.cachedList(userId, rules, limit);
     const cached = await this.#flights.run(`${userId}:${limit}`, () => this.#guard.run(timeLeft(), query), JOIN_MS);
     const now = this.#parts.clock.now();
-    return { cached, freshness: freshnessOf(cached[0], { limit, context, published, now }, this.#parts.settings.cache) };
+    return { cached, freshness: freshnessOf(cached[0], { limit, context, published, now, arm: armKey(arm) }, this.#parts.settings.cache) };
   }
 
   /**
@@ -337,13 +349,13 @@ export class RecommendationService {
 
   /** @returns {Promise<ComputedList>} */
   async #compute(userId, kind, options, outdated) {
-    const { limit, context } = options;
+    const { limit, context, arm } = options;
     this.#client.checkPause();
     const isNew = kind === 'new';
     const begun = outdated ?? (await this.#guard.run(STORE_MS, () => this.#cache.begin(userId, isNew)));
     const nRequested = Math.max(sizeFor(limit), begun.nRequested); // a list grows no shorter by a request for a few items
-    const answer = await this.#client.request({ user_id: userId, limit: nRequested, context });
-    const list = { answer, nRequested, context: contextText(context), isNew };
+    const answer = await this.#client.request({ user_id: userId, limit: nRequested, context, ...requestOf(arm) });
+    const list = { answer, nRequested, context: contextText(context, armKey(arm)), isNew };
     const [products] = await Promise.all([
       this.#eligible(userId, answer, options),
       this.#attempt(userId, () => this.#cache.store(userId, begun, list), 'a list could not be stored'),
@@ -403,10 +415,13 @@ export class RecommendationService {
    * @param {{limit?: number, userId?: number | null, guestId?: string | null}} visitor
    */
   async #withoutModel(products, request, { limit, userId = null, guestId = null }) {
-    const options = await this.#guestOptions(guestId, { limit });
-    const chosen = userId === null ? [] : this.#chosen({ userId }, options.rules);
-    const about = { ...options, exclude: [...options.exclude, ...chosen, ...products], like: products[0] ?? null };
-    return this.#fromMemory(userId, about, this.#ofProducts, { key: JSON.stringify(request), request });
+    /** @type {Options} */
+    const options = userId === null ? await this.#guestOptions(guestId, { limit }) : await this.#userOptions(userId, { limit });
+    /** @type {any} */
+    const asked = { ...request, ...requestOf(options.arm, request.op ?? undefined) };
+    const complementTo = asked.complementary === true ? products : undefined;
+    const about = { ...options, exclude: [...options.exclude, ...products], like: products[0] ?? null, complementTo };
+    return this.#fromMemory(userId, about, this.#ofProducts, { key: JSON.stringify(asked), request: asked });
   }
 
   /** Answer with what Python has said, in memory or now, without what may not be shown. */
@@ -439,14 +454,15 @@ export class RecommendationService {
   }
 
   /**
-   * Return and count the answer of `work`. Where that fails, return items of the fallback chain with the reason.
+   * Return and count the answer of `work`, which customers of an arm without recommendations do not get. Where it fails, return items of the
+   * fallback chain with the reason.
    *
    * @param {number | null} userId
    * @param {Options} options
    * @param {() => Promise<List>} work
    */
   async #orFallback(userId, options, work) {
-    const list = await work().catch(async (error) => {
+    const list = hasNoLists(options.arm) ? NO_LIST : await work().catch(async (error) => {
       const fallbackReason = fallbackReasonOf(error);
       const { data, modelVersion } = await (options.isOfBought ? this.#often : this.#fallback).items(userId, options);
       return { data, source: sourceOf({ data }), fallbackReason, modelVersion };

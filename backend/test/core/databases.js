@@ -16,7 +16,7 @@ const MYSQL = process.env.RECSYS_TEST_MYSQL ?? 'mysql://root@127.0.0.1:3306';
 const CONNECT_MS = 3000; // a local server answers at once or isn't there
 const TEST_TIMEOUT_MS = 240_000; // one that hangs fails instead of the whole run
 const SHOP_TABLES = ['Allcodes', 'Users', 'Products', 'Productdetails', 'Productimages', 'Interactions', 'Comments'];
-const TABLES = [...SHOP_TABLES, 'recommendations', 'model_runs', 'rec_lists', 'rec_guest_events', 'rec_answer_counts', 'rec_batch_lists', 'rec_batch_runs'];
+const TABLES = [...SHOP_TABLES, 'recommendations', 'model_runs', 'rec_lists', 'rec_guest_events', 'rec_answer_counts', 'rec_batch_lists', 'rec_batch_runs', 'rec_user_interactions', 'rec_analytics', 'rec_user_segments'];
 
 const KINDS = { SQLite: sqliteServer, MariaDB: mariadbServer };
 

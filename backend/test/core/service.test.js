@@ -615,6 +615,13 @@ onBothDatabases((shopTest, kind) => {
     assert.deepEqual([like.fallbackReason, like.data.length], ['crashed', 4]);
     assert.ok(like.data.every(({ product }) => product.categoryId === 'tea' && ![12, 13].includes(product.id)));
     assert.equal((await service.together([4711], { limit: 4 })).data.length, 4); // an unknown product
+    const categories = ({ data }) => new Set(data.map(({ product }) => product.categoryId));
+    assert.deepEqual(categories(await service.together([12, 13], { limit: 9, complementary: true })), new Set(['coffee']));
+    assert.deepEqual(categories(await service.together([12, 13], { limit: 9 })), new Set(['tea']));
+    await models.Product.update({ categoryId: null }, { where: { id: [55, 56] } });
+    assert.ok(!idsOf(await service.together([12, 13], { limit: 40, complementary: true })).some((id) => [55, 56].includes(id)));
+    assert.equal(categories(await service.together([55], { limit: 40, complementary: true })).size, 2);
+    assert.deepEqual((await service.together([12, 40], { limit: 4, complementary: true })).data, []); // the shop has no third category
   });
 
   serviceTest('what is trending is one question for all, and never empty', async ({ service, python, models }) => {

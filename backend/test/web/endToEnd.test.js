@@ -18,6 +18,7 @@ const LIST = '/api/recommendations/list';
 const INACTIVE = new Set([134, 135, 136, 140]); // of the tiny shop
 const TEST_TIMEOUT_MS = 120_000;
 const READY_MS = 30_000; // Python's processes are up in a second, on a machine that has nothing else to do
+const REPORT_MS = 60_000; // a process of its own, behind all others
 const PATIENT = { PYTHON_TIMEOUT_MS: '10000' }; // what is no question of time is not to fail on a busy machine
 const NOT_WAITING_MS = 3000; // far below what a database that hangs would take
 // The default table under a name in quotes, and orders in a table of the shop's own.
@@ -313,6 +314,12 @@ async function assertAdministrators(server) {
     assert.ok(runs.every(({ items }) => items.length === 3 && items.every(({ name }) => typeof name === 'string')));
   }
   assert.ok(customer.body.history.some(({ actionCode }) => actionCode === 'purchase'));
+  let sales;
+  await eventually(async () => {
+    sales = (await server.get('/api/admin/sales', { as: 1 })).body;
+    assert.ok(!sales.isComputing, 'the report is being made');
+  }, REPORT_MS);
+  assert.deepEqual([sales.failure, sales.report.comparison, Object.keys(sales.report.credited)], [null, null, ['click', 'view', 'none']]);
 }
 
 function idsOf({ body }) {

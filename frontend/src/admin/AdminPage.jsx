@@ -10,6 +10,7 @@ import { Customer } from './Customer.jsx';
 import { overviewOf } from './figures.js';
 import { Models } from './Models.jsx';
 import { Facts, ServerFacts, useAdminText } from './parts.jsx';
+import { Sales } from './Sales.jsx';
 import './admin.css';
 
 /** @param {{query: string}} props */
@@ -62,6 +63,7 @@ function Overview({ query }) {
             <Facts rows={facts} />
           </section>
           <Models models={data.models} sentence={data.sentence[language] ?? data.sentence.en ?? null} />
+          <Sales />
           <Answers answers={data.answers} />
         </>
       )}

@@ -4,6 +4,7 @@ import { useText } from '../shop.js';
 import { Failed } from './Failed.jsx';
 import { LeftIcon, RightIcon } from './icons.jsx';
 import { CardSkeleton, ProductCard } from './productParts.jsx';
+import { useImpressions } from './useImpressions.js';
 
 /**
  * @import { Product, Why } from '../lib/product.js'
@@ -17,7 +18,8 @@ import { CardSkeleton, ProductCard } from './productParts.jsx';
  * @property {import('react').ReactNode} [label]
  * @property {import('react').ReactNode} [tools] Between the title and the products.
  * @property {import('react').ReactNode} [foot]
- * @property {{product: Product, why?: Why | null}[] | null} items `null` while they are loading.
+ * @property {{product: Product, why?: Why | null, position?: number}[] | null} items `null` while they are loading.
+ * @property {string | null} [recommendationId] Of the answer, if they are recommended.
  * @property {ApiError | null} [error]
  * @property {() => void} [retry]
  * @property {boolean} [hasWhy]
@@ -29,12 +31,13 @@ import { CardSkeleton, ProductCard } from './productParts.jsx';
 
 /** @param {ShelfProps} props */
 export function Shelf({
-  title, hint, label, tools, foot, items, error = null, retry, hasWhy = false, isFirst = false, isGrid = false, isBusy = false, expected = 6,
+  title, hint, label, tools, foot, items, error = null, retry, hasWhy = false, isFirst = false, isGrid = false, isBusy = false, expected = 6, recommendationId = null,
 }) {
   const { t } = useText();
   const id = useId();
   const { track, edges, turn } = useTrack(items?.length ?? 0);
   const isLoading = items === null && error === null;
+  useImpressions(track, items, recommendationId);
   return (
     <section className="shelf" aria-labelledby={id} aria-busy={isLoading || isBusy}>
       <div className="shelf-head">
@@ -66,9 +69,9 @@ export function Shelf({
                   <CardSkeleton hasWhy={hasWhy} />
                 </li>
               ))
-            : items.map(({ product, why }, index) => (
+            : items.map(({ product, why, position }, index) => (
                 <li key={product.id}>
-                  <ProductCard product={product} why={why} hasWhy={hasWhy} isFirst={isFirst && index < 4} />
+                  <ProductCard product={product} why={why} hasWhy={hasWhy} isFirst={isFirst && index < 4} place={recommendationId && position ? { recommendationId, position } : null} />
                 </li>
               ))}
         </ul>

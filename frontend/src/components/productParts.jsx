@@ -8,7 +8,10 @@ import { useAddToCart, useShop, useStore, useText } from '../shop.js';
 import { BagIcon, CheckIcon, PlusIcon } from './icons.jsx';
 import { Link } from './Link.jsx';
 
-/** @import { Product, Why } from '../lib/product.js' */
+/**
+ * @import { Product, Why } from '../lib/product.js'
+ * @import { Place } from '../lib/seen.js'
+ */
 
 const SIDE = 640; // px, of a picture
 
@@ -90,11 +93,19 @@ export function Stars({ product, isLong = false }) {
   );
 }
 
-/** @param {{product: Product, why?: Why | null, isFirst?: boolean, hasWhy?: boolean}} props */
-export function ProductCard({ product, why = null, isFirst = false, hasWhy = false }) {
+/** @param {{product: Product, why?: Why | null, isFirst?: boolean, hasWhy?: boolean, place?: Place | null}} props `place`: in a list of recommendations. */
+export function ProductCard({ product, why = null, isFirst = false, hasWhy = false, place = null }) {
+  const { queue, seen } = useShop();
   const { t } = useText();
   const { percent } = priceOf(product);
   const reason = whyText(why, t);
+  function follow() {
+    followed.set(product.id, product);
+    if (place === null) return;
+    seen.see(product.id, place); // also where it was in view for a moment only
+    seen.flush();
+    queue.add('click', product.id, { recommendation_id: place.recommendationId, position: place.position });
+  }
   return (
     <article className="card">
       <div className="card-picture">
@@ -104,10 +115,10 @@ export function ProductCard({ product, why = null, isFirst = false, hasWhy = fal
         ) : (
           product.isNew && <span className="badge">{t('isNew')}</span>
         )}
-        <AddButton product={product} />
+        <AddButton product={product} place={place} />
       </div>
       <h3 className="card-name">
-        <Link to={productPath(product.id)} onClick={() => followed.set(product.id, product)}>
+        <Link to={productPath(product.id)} onClick={follow}>
           <Name product={product} />
         </Link>
       </h3>
@@ -118,8 +129,8 @@ export function ProductCard({ product, why = null, isFirst = false, hasWhy = fal
   );
 }
 
-/** @param {{product: Product}} props */
-function AddButton({ product }) {
+/** @param {{product: Product, place: Place | null}} props */
+function AddButton({ product, place }) {
   const { cart } = useShop();
   const { t } = useText();
   const add = useAddToCart();
@@ -129,7 +140,7 @@ function AddButton({ product }) {
       className={isIn ? 'add in' : 'add'}
       type="button"
       aria-label={t(isIn ? 'added' : 'add.named', { name: product.name ?? t('unnamed', { id: product.id }) })}
-      onClick={() => add(product)}
+      onClick={() => add(product, place)}
     >
       {isIn ? <CheckIcon /> : <PlusIcon />}
     </button>

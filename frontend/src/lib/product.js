@@ -34,6 +34,7 @@ const LONGEST_NAME = 300;
  * @property {Why | null} why
  * @property {number | null} score
  * @property {string | null} modelName
+ * @property {number} position In the answer, from 1.
  */
 
 /**
@@ -42,6 +43,7 @@ const LONGEST_NAME = 300;
  * @property {string | null} source
  * @property {string | null} fallbackReason
  * @property {string | null} modelVersion
+ * @property {string | null} recommendationId The answer's id, with which events on its products are sent.
  */
 
 /**
@@ -87,16 +89,22 @@ export function productsOf(answer) {
  * @returns {List}
  */
 export function listOf(answer) {
-  const items = rowsOf(answer).map((row) => {
+  const items = rowsOf(answer).map((row, index) => {
     const product = productOf(row?.product);
-    return product && { product, why: whyOf(row.why, product.id), score: numberOf(row.score), modelName: textOf(row.modelName) };
+    return product && { product, why: whyOf(row.why, product.id), score: numberOf(row.score), modelName: textOf(row.modelName), position: index + 1 };
   });
   return {
     items: onceEach(items, ({ product }) => product.id),
     source: textOf(answer?.source),
     fallbackReason: textOf(answer?.fallbackReason),
     modelVersion: textOf(answer?.modelVersion),
+    recommendationId: textOf(answer?.recommendation_id),
   };
+}
+
+/** Return whether the visitor gets no recommendations: they are in an arm of an experiment without any. @param {{source: string | null} | null} list */
+export function isNone(list) {
+  return list?.source === 'none';
 }
 
 const SIMPLE_SOURCES = ['popularity', 'heuristic', 'fallback', 'newest', 'popular'];

@@ -13,20 +13,28 @@ const PREFIX = 'event.';
 const PAUSE_MS = 2000; // before the second attempt; doubled for each further one
 const LONGEST_PAUSE_MS = 5 * 60_000;
 const MOST_BEACONS = 50; // browsers take 64 KB from a page that is left, and an event has 0.3 KB
+const MOST_WAITING = 100; // of a server that is away; beyond them, impressions are dropped
 const BEACON_REST_MS = 30_000; // until an event that left by a beacon may leave by another
 
 /**
  * @typedef {object} QueuedEvent
  * @property {string} eventId
- * @property {string} productId
- * @property {'view' | 'cart' | 'uncart' | 'purchase'} actionCode
+ * @property {string | null} productId `null` for an impression of several products.
+ * @property {'view' | 'cart' | 'uncart' | 'purchase' | 'impression' | 'click'} actionCode
  * @property {string} timestamp ISO 8601.
  * @property {string | null} owner The user who was signed in, or `null` for a guest.
+ * @property {string} [session_id] The visit.
+ * @property {OfList} [list] Of which answer the product is.
+ *
+ * @typedef {object} OfList As the server names it.
+ * @property {string} recommendation_id
+ * @property {number} [position] From 1.
+ * @property {{productId: string, position: number}[]} [shown] The products of an impression.
  */
 
 /**
  * @typedef {object} Queue
- * @property {(actionCode: QueuedEvent['actionCode'], productId: string) => QueuedEvent} add Returns at once; sends later.
+ * @property {(actionCode: QueuedEvent['actionCode'], productId: string | null, list?: OfList) => QueuedEvent} add Returns at once; sends later.
  * @property {() => Promise<void>} flush Sends what waits, oldest first.
  * @property {() => void} leave Hands what waits to the browser, because the page may be gone soon.
  * @property {() => QueuedEvent[]} waiting Oldest first.
@@ -65,6 +73,7 @@ export function pauseOf(failures, retryAfterMs, random) {
  * @param {(body: object) => boolean} options.beacon
  * @param {() => {userId: string, token: string} | null} options.getSession
  * @param {(token: string) => void} options.onHold Called when an event was refused because the token is no longer good.
+ * @param {() => string | null} [options.getVisit] The random id of the visit.
  * @param {() => number} [options.now]
  * @param {() => number} [options.random]
  * @param {(action: () => void, ms: number) => any} [options.setTimer]
@@ -77,6 +86,7 @@ export function createQueue({
   beacon,
   getSession,
   onHold,
+  getVisit = () => null,
   now = Date.now,
   random = Math.random,
   setTimer = (action, ms) => setTimeout(action, ms),
@@ -165,9 +175,11 @@ export function createQueue({
   }
 
   return {
-    add(actionCode, productId) {
+    add(actionCode, productId, list) {
       const owner = getSession()?.userId ?? null;
-      const event = { eventId: newEventId(), productId, actionCode, timestamp: new Date(now()).toISOString(), owner };
+      const visit = getVisit();
+      const event = { eventId: newEventId(), productId, actionCode, timestamp: new Date(now()).toISOString(), owner, ...(visit && { session_id: visit }), ...(list && { list }) };
+      if (actionCode === 'impression' && waiting().length >= MOST_WAITING) return event;
       storage.set(PREFIX + event.eventId, event);
       schedule(Math.max(0, notBefore - now()));
       return event;
@@ -188,13 +200,26 @@ export function createQueue({
 }
 
 /** @param {QueuedEvent} event */
-function bodyOf({ eventId, productId, actionCode, timestamp }) {
-  const number = Number(productId);
-  return { productId: String(number) === productId && Number.isSafeInteger(number) ? number : productId, actionCode, eventId, timestamp };
+function bodyOf({ eventId, productId, actionCode, timestamp, session_id, list: { shown, ...list } = { recommendation_id: '' } }) {
+  const places = shown && { shown: shown.map(({ productId: id, position }) => ({ productId: numberOf(id), position })) };
+  return {
+    ...(productId !== null && { productId: numberOf(productId) }),
+    ...{ actionCode, eventId, timestamp },
+    ...(session_id && { session_id }),
+    ...(list.recommendation_id && list),
+    ...places,
+  };
+}
+
+/** Return an id as the server writes it. @param {string} id */
+function numberOf(id) {
+  const number = Number(id);
+  return String(number) === id && Number.isSafeInteger(number) ? number : id;
 }
 
 /** @param {any} value */
 function isEvent(value) {
-  const texts = [value?.eventId, value?.productId, value?.actionCode, value?.timestamp];
+  const products = value?.productId === null ? (value.list?.shown ?? []).map((/** @type {any} */ one) => one?.productId) : [value?.productId];
+  const texts = [value?.eventId, value?.actionCode, value?.timestamp, ...products];
   return texts.every((text) => typeof text === 'string') && (value.owner === null || typeof value.owner === 'string');
 }

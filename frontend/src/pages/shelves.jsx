@@ -2,7 +2,7 @@
 import { useState } from 'react';
 import { Shelf } from '../components/Shelf.jsx';
 import { LIST } from '../lib/paths.js';
-import { isSimple, listOf, productsOf } from '../lib/product.js';
+import { isNone, isSimple, listOf, productsOf } from '../lib/product.js';
 import { useShop, useStore, useText } from '../shop.js';
 import { useResource } from '../useResource.js';
 
@@ -39,6 +39,7 @@ export function ForYou({ title, isFirst = false }) {
   const { data, error, retry } = useResource(LIST, listOf, { isPersonal: true });
   const isFallback = data !== null && isSimple(data);
   const who = session ? 'for.user' : 'for.guest';
+  if (isNone(data)) return null;
   const hint = !session || (isFallback && data.fallbackReason === null) ? 'for.guest.hint' : isFallback ? 'simple.hint' : 'for.user.hint';
   return (
     <Shelf
@@ -46,6 +47,7 @@ export function ForYou({ title, isFirst = false }) {
       hint={title ? undefined : t(hint)}
       label={isFallback && <span className="tag">{t('simple')}</span>}
       items={wanted(data?.items)}
+      recommendationId={data?.recommendationId}
       error={error}
       retry={retry}
       hasWhy
@@ -60,11 +62,13 @@ export function Similar({ id }) {
   const { data, error, retry } = useResource(`/api/recommendations/similar/${encodeURIComponent(id)}?limit=${N_ROW}`, listOf, { isPersonal: true });
   const wanted = useWanted();
   const items = wanted(data?.items.filter(({ product }) => product.id !== id));
+  if (isNone(data)) return null;
   return (
     <Shelf
       title={t('similar')}
       label={data !== null && isSimple(data) && <span className="tag">{t('simple')}</span>}
       items={items}
+      recommendationId={data?.recommendationId}
       error={error}
       retry={retry}
     />
@@ -81,7 +85,7 @@ export function BoughtTogether({ id }) {
   const { data } = useResource(togetherPath([id]), listOf, { isPersonal: true });
   const wanted = useWanted();
   const items = wanted(data?.items.filter(({ why }) => why?.code === 'together')) ?? [];
-  return items.length > 0 && <Shelf title={t('together')} items={items} />;
+  return items.length > 0 && <Shelf title={t('together')} items={items} recommendationId={data?.recommendationId} />;
 }
 
 /**
@@ -95,11 +99,13 @@ export function WithCart({ title }) {
   const [path] = useState(() => togetherPath(cart.lines.get().map(({ product }) => product.id)));
   const { data, error, retry } = useResource(path, listOf, { isPersonal: true });
   const wanted = useWanted();
+  if (isNone(data)) return null;
   return (
     <Shelf
       title={title}
       label={data !== null && isSimple(data) && <span className="tag">{t('simple')}</span>}
       items={wanted(data?.items)}
+      recommendationId={data?.recommendationId}
       error={error}
       retry={retry}
       hasWhy
@@ -113,7 +119,7 @@ export function Trending() {
   const { data } = useResource(`/api/recommendations/trending?limit=${N_ROW}`, listOf, { isPersonal: true });
   const wanted = useWanted();
   const items = (data?.source === 'trending' && wanted(data.items)) || [];
-  return items.length > 0 && <Shelf title={t('trending')} items={items} />;
+  return items.length > 0 && <Shelf title={t('trending')} items={items} recommendationId={data?.recommendationId} />;
 }
 
 /** What the visitor bought before and may need again. There is no row where nothing is due. */

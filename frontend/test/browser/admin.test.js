@@ -16,6 +16,9 @@ for (const colorScheme of ['light', 'dark']) {
       await page.getByRole('cell', { name: 'deadline' }).waitFor();
       await page.getByRole('heading', { level: 3, name: 'Linh Nguyễn' }).waitFor();
       await page.getByText('scores were not finite').waitFor();
+      await page.getByText('“with” is better than “without”.').waitFor();
+      await page.getByRole('cell', { name: '4.2 % [4.05 %; 4.35 %]' }).waitFor();
+      await page.getByRole('img', { name: 'After a click: 13.7 %, Only seen in a list: 17.1 %, Without a list: 69.2 %' }).waitFor();
       assert.equal(new URL(page.url()).search, '?user=1');
       assert.deepEqual(await page.evaluate(paintedCharts), [true, true, true]);
       await assertSound(page, 'admin');
@@ -81,6 +84,27 @@ browserTest('missing intervals and counts, and what is wrong with the server, ar
   await page.getByRole('button', { name: 'Tiếng Việt' }).click();
   await page.getByText('Không khởi động được').waitFor();
   await page.getByText('Đang chờ cơ sở dữ liệu khác').waitFor();
+});
+
+browserTest('a report that is being made, one without an experiment, and one that cannot be made are told', async ({ visit }) => {
+  const page = await visit({ path: '/login', viewport: PHONE });
+  await logIn(page, ADMINISTRATOR);
+  await page.locator('.card .stars').first().waitFor();
+  let state = { report: null, computedAt: null, isComputing: true };
+  mock.change = (path, answer) => (path === '/api/admin/sales' ? { ...answer, ...state, report: state.report && { ...answer.report, ...state.report } } : answer);
+  await page.goto(`${mock.url}/admin`);
+  await page.getByText('The report is being made').waitFor();
+  state = { report: { comparison: null }, isComputing: false };
+  await page.getByText('Would they have bought anyway?').waitFor();
+  await page.getByText('After a click').first().waitFor();
+  await assertSound(page, 'sales without an experiment');
+  state = { report: { comparison: null, total: { purchases: 0, revenue: 0 } }, failure: { code: 'settings', message: 'There is no table.' } };
+  await page.reload();
+  await page.getByText('Nothing was bought in these days.').waitFor();
+  await page.getByText('The report could not be made: There is no table.').waitFor();
+  state = { report: null, failure: { code: 'too_large', message: '' } };
+  await page.reload();
+  await page.getByText('There are too many impressions and clicks').waitFor();
 });
 
 function withFaults({ models, python, spool, ...answer }) {

@@ -91,10 +91,11 @@ export function setUp({ start = startMock, missing = false, timeout = 60_000, pa
   return { mock, browserTest };
 }
 
-/** Wait until a condition outside of the page holds. */
+/** Wait until a condition outside of the page holds, and return what it has returned. @returns {Promise<any>} */
 export async function until(condition, what, patience = 15_000) {
   for (const end = Date.now() + patience; Date.now() < end; ) {
-    if (await condition()) return;
+    const outcome = await condition();
+    if (outcome) return outcome;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   assert.fail(`This should come true within ${patience / 1000} s: ${what}`);

@@ -12,6 +12,8 @@ export function journeyTests({ shop, browserTest }) {
       const t = translator(locale);
       const page = await visit({ viewport, locale, prepare: watchShifts });
       const list = (title) => shelf(page, t(title));
+      let nImpressions = 0;
+      page.on('request', (request) => (nImpressions += Number((request.postData() ?? '').includes('"impression"'))));
       const [seen] = POPULAR;
 
       await list('for.guest').getByText(t('simple')).waitFor();
@@ -19,6 +21,7 @@ export function journeyTests({ shop, browserTest }) {
       assert.equal(first.length, N_LIST);
       await assertStill(page);
 
+      await until(() => nImpressions > 0, 'what is in view is told');
       await list('popular').locator(`.card-name a[href="/p/${seen}"]`).click();
       await page.locator('.details .price').waitFor();
       await list('similar').locator('.card-name a').first().waitFor();
@@ -50,6 +53,14 @@ export function journeyTests({ shop, browserTest }) {
       await page.getByRole('heading', { name: t('cart.thanks') }).waitFor();
       await until(async () => (await shop.events(id)).includes(`purchase ${bought}`), 'the purchase is stored');
       assert.deepEqual((await shop.events(id)).slice(1), [`view ${bought}`, `cart ${bought}`, `purchase ${bought}`]);
+      const told = await until(async () => {
+        const events = await shop.listEvents(id);
+        return events.some(({ event, product }) => event === 'click' && product === bought) && events;
+      }, 'the click in the list is stored');
+      const { answer } = told.find(({ event }) => event === 'click');
+      assert.ok(told.some((one) => one.event === 'impression' && one.answer === answer && one.product === bought), 'the list had shown it');
+      assert.ok(told.some((one) => one.event === 'impression' && one.product === first[0]), 'what the guest was shown is the customer’s');
+      assert.equal(new Set(told.map((one) => JSON.stringify(one))).size, told.length, 'nothing is stored twice');
       await page.locator('.brand').click();
       await until(async () => !(await idsIn(list('for.user'))).includes(bought), 'what is bought is not recommended');
 

@@ -184,6 +184,12 @@ export class RealShop {
     return rows.map(({ actionCode, productId }) => `${actionCode} ${productId}`);
   }
 
+  /** What lists have shown to a user, and what of it was clicked: answer, product and event. */
+  async listEvents(userId) {
+    const rows = await this.#parts.withModels(this.#database, ({ ListEvent }) => ListEvent.findAll({ where: { user_id: String(userId) }, order: ['id'], raw: true }));
+    return rows.map(({ recommendation_id: answer, product_id: product, interaction_type: event }) => ({ answer, product: Number(product), event }));
+  }
+
   /** Bring all back that an earlier test may have taken away. */
   async reset() {
     this.thaw();

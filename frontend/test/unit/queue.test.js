@@ -8,7 +8,7 @@ import { FakeStorage, fakeClock, settled } from './fakes.js';
 /** A queue whose server answers as `answer` says: a status, or `[status, retryAfterMs]`. */
 function setUp({ answer = () => 201, session = null, browser = new FakeStorage(), hasStorage = true } = {}) {
   const clock = fakeClock();
-  const state = { session, answer, sent: [], beacons: [], held: [], takesBeacons: true, clock, browser };
+  const state = { session, answer, sent: [], beacons: [], held: [], takesBeacons: true, visit: null, clock, browser };
   state.storage = openStorage(() => (hasStorage ? browser : null));
   state.queue = createQueue({
     storage: state.storage,
@@ -23,6 +23,7 @@ function setUp({ answer = () => 201, session = null, browser = new FakeStorage()
       return state.takesBeacons;
     },
     getSession: () => state.session,
+    getVisit: () => state.visit,
     onHold: (token) => {
       state.held.push(token);
       state.session = null;
@@ -42,6 +43,31 @@ test('an act is stored at once, sent soon, and forgotten when it is acknowledged
   await clock.pass(0);
   assert.deepEqual(sent, [{ productId: 7, actionCode: 'view', eventId, timestamp: new Date(clock.now()).toISOString() }]);
   assert.deepEqual(queue.waiting(), []);
+});
+
+test('events of lists name the answer, the place and the visit, also after a reload of the page', async () => {
+  const { queue, sent, clock, storage, browser } = setUp({ answer: () => 'offline' });
+  queue.add('click', '7', { recommendation_id: 'rec_1', position: 2 });
+  queue.add('impression', null, { recommendation_id: 'rec_1', shown: [{ productId: '7', position: 2 }, { productId: 'a-8', position: 3 }] });
+  await clock.pass(0);
+  assert.equal(storage.isKept, true);
+  const later = setUp({ browser });
+  later.visit = 'visit-1';
+  later.queue.add('cart', '7', { recommendation_id: 'rec_1', position: 2 });
+  await later.clock.pass(0);
+  const bodies = later.sent.map(({ eventId: _id, timestamp: _at, ...body }) => body);
+  const by = (action) => bodies.find(({ actionCode }) => actionCode === action);
+  assert.equal(sent.length, 1);
+  assert.deepEqual(by('click'), { productId: 7, actionCode: 'click', recommendation_id: 'rec_1', position: 2 });
+  assert.deepEqual(by('impression'), { actionCode: 'impression', recommendation_id: 'rec_1', shown: [{ productId: 7, position: 2 }, { productId: 'a-8', position: 3 }] });
+  assert.deepEqual(by('cart'), { productId: 7, actionCode: 'cart', session_id: 'visit-1', recommendation_id: 'rec_1', position: 2 });
+});
+
+test('while the server is away, impressions are dropped beyond a hundred events, and acts are kept', async () => {
+  const { queue } = setUp({ answer: () => 'offline' });
+  for (let n = 0; n < 105; n += 1) queue.add('impression', null, { recommendation_id: 'rec_1', shown: [{ productId: String(n), position: 1 }] });
+  queue.add('purchase', '7');
+  assert.deepEqual(queue.waiting().length, 101);
 });
 
 test('an id that is no number is sent as it is', async () => {

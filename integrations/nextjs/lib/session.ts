@@ -55,6 +55,11 @@ export function guestCookie(id: string, isSecure: boolean) {
   return { name: GUEST_COOKIE, value: id, httpOnly: true, sameSite: 'lax', secure: isSecure, path: '/', maxAge: GUEST_S } as const;
 }
 
+/** Return the cookie that ends a guest's: the customer has what the guest did. */
+export function noGuestCookie(isSecure: boolean) {
+  return { ...guestCookie('', isSecure), maxAge: 0 };
+}
+
 /**
  * Return a name for the visitor that says nothing about them, for events that wait in the browser: an event of one customer must not be
  * counted for the next one who signs in there.
@@ -64,10 +69,12 @@ export function tagOf({ customer }: Visitor): string {
   return createHmac('sha256', process.env.JWT_SECRET ?? '').update(`visitor ${customer}`).digest('hex').slice(0, TAG_DIGITS);
 }
 
-/** Return the id to which an event with a tag belongs: null for a guest without an id, undefined for somebody who is not here. */
+/**
+ * Return the id to which an event with a tag belongs: null for a guest without an id, undefined for somebody who is not here. What a guest did
+ * is the customer's who has signed in since.
+ */
 export function ownerOf(visitor: Visitor, tag: unknown): string | null | undefined {
-  if (tag === GUEST_TAG) return visitor.guest;
-  if (tag === undefined || tag === tagOf(visitor)) return visitor.customer ?? visitor.guest;
+  if (tag === undefined || tag === GUEST_TAG || tag === tagOf(visitor)) return visitor.customer ?? visitor.guest;
   return undefined;
 }
 

@@ -63,6 +63,7 @@ export class MockService {
       garbage: [200, '<html>'],
     };
     if (this.mode in failures) return failures[this.mode];
+    if (path === '/track/join') return [200, '{"success": true, "events": 2}'];
     if (path === '/track') return [200, '{"success": true, "interaction_id": "int_1"}'];
     return [200, JSON.stringify({ recommendations: PRODUCTS, algorithm: 'ENCM', cached: false, recommendation_id: 'rec_1' })];
   }

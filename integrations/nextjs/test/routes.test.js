@@ -184,5 +184,18 @@ test('an event that waited for its owner is never counted for somebody else', as
   assert.equal(shop.service.asked.length, 0);
   await track({ ...VIEW, visitor }, { cookie: seven });
   await track({ ...VIEW, visitor: 'guest' }, { cookie: `${seven}; recsys_guest_id=${GUEST}` });
-  assert.deepEqual(shop.service.events().map(({ user_id: user }) => user), ['7', GUEST]);
+  assert.deepEqual(shop.service.events().map(({ user_id: user }) => user), ['7', '7']); // a guest's is the customer's who has signed in since
+});
+
+test('what a guest did joins the customer who signs in, once, and again while the service is away', async () => {
+  const both = `${signedIn({ sub: '7' })}; recsys_guest_id=${GUEST}`;
+  const joins = () => shop.service.asked.filter(({ path }) => path === '/track/join').map(({ body }) => body);
+  const cases = [[both, 'answers', 1, true], [both, 'away', 1, false], [signedIn({ sub: '7' }), 'answers', 0, false], [`recsys_guest_id=${GUEST}`, 'answers', 0, false]];
+  for (const [cookie, mode, nJoins, isEnded] of cases) {
+    shop.reset();
+    shop.service.mode = mode;
+    const { cookies } = await track(VIEW, { cookie });
+    assert.deepEqual(joins(), Array(nJoins).fill({ guest_id: GUEST, user_id: '7' }));
+    assert.equal(cookies.some((one) => /^recsys_guest_id=;.*Max-Age=0/i.test(one)), isEnded, `${cookie} ${mode} ${cookies}`);
+  }
 });

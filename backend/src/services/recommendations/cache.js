@@ -5,7 +5,7 @@ import { QueryTypes } from 'sequelize';
 
 import { ownTable } from '../../config/database.js';
 import { isDuplicate, retriedAfterDeadlock } from '../../config/databaseErrors.js';
-import { isOtherContext } from './context.js';
+import { armIn, isOtherContext } from './context.js';
 
 /**
  * @import { Sequelize } from 'sequelize'
@@ -155,6 +155,7 @@ function runRows(userId, { runs, model_version: modelVersion, source }) {
  * @param {Context} options.context What `deriveContext` returns for now.
  * @param {Published | null} options.published The active version; null where none is known.
  * @param {number} options.now Milliseconds since 1970.
+ * @param {string} [options.arm] What `armKey` returns: another arm's list is none of this customer's.
  * @param {{ttlS: number, staleS: number}} cache
  * @returns {'fresh' | 'stale' | 'miss'} A stale list may be answered while a new one is computed.
  */
@@ -162,6 +163,7 @@ export function freshnessOf(header, options, { ttlS, staleS }) {
   if (header === undefined || header.productId === null) return 'miss';
   const { computedAt, nRequested, modelVersion, context } = header;
   if (computedAt <= 0 || nRequested < options.limit) return 'miss';
+  if (armIn(context) !== (options.arm ?? '')) return 'miss';
   if (isOfAnotherVersion(modelVersion, computedAt, options.published)) return 'miss';
   const age = options.now - computedAt;
   if (age < -SKEW_MS) return 'stale'; // a clock was turned back, so the age is unknown

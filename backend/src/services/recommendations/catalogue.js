@@ -142,16 +142,19 @@ export class Catalogue {
    * @param {number[]} options.history Ids of products that the user has events on.
    * @param {string[]} options.categories
    * @param {string[]} options.brands
+   * @param {string[] | null} [options.without] Categories that are left out, with what has no category; null for none.
    * @param {number} options.each Rows of each category and brand.
    * @param {number} options.all Rows of the most viewed, and of the newest.
    * @param {Rules} rules
    * @returns {Promise<{tier: Tier, product: Product}[]>} Without an order; a product may come several times.
    */
-  async candidates(userId, { history, categories, brands, each, all }, rules) {
+  async candidates(userId, { history, categories, brands, without = null, each, all }, rules) {
     const hidden = [...(await this.#hidden(userId, rules))].join();
     // read once, and not with each tier; one text, because a statement has a limited number of values
     const isAllowed = this.#isSqlite ? "p.id NOT IN (SELECT value FROM json_each('[' || $hidden || ']'))" : 'FIND_IN_SET(p.id, $hidden) = 0';
-    const isEligible = `p.statusId = '${ACTIVE}' AND ${isAllowed}`;
+    const isNone = without?.length ? `p.categoryId NOT IN (${placesOf('without', without)})` : 'p.categoryId IS NOT NULL';
+    const isOfAnother = without === null ? '1 = 1' : isNone;
+    const isEligible = `p.statusId = '${ACTIVE}' AND ${isAllowed} AND ${isOfAnother}`;
     const best = (tier, condition, rows) =>
       `SELECT * FROM (SELECT '${tier}' AS tier, p.id FROM Products p WHERE ${condition} AND ${isEligible}
                       ORDER BY p.view DESC, p.id DESC LIMIT ${rows}) ${tier}`;
@@ -166,7 +169,7 @@ export class Catalogue {
     const rows = await this.#select(
       `SELECT candidate.tier, ${PRODUCT} FROM (${tiers.join(' UNION ALL ')}) candidate
        JOIN Products p ON p.id = candidate.id ${WITH_DETAILS}`,
-      { ...valuesOf('history', history), ...numbered('category', categories), ...numbered('brand', brands), hidden },
+      { ...valuesOf('history', history), ...numbered('category', categories), ...numbered('brand', brands), ...valuesOf('without', without ?? []), hidden },
     );
     return rows.map((row) => ({ tier: row.tier.replace(/\d+$/, ''), product: this.#productOf(row) }));
   }

@@ -37,9 +37,19 @@ export function knownDevice(device) {
   return DEVICES.includes(folded) ? folded : null;
 }
 
-/** Return a context as `rec_lists.context` stores it. */
-export function contextText({ time_of_day: time, season, device_type: device }) {
-  return [time, season, device ?? ''].join('|');
+/**
+ * Return a context as `rec_lists.context` stores it.
+ *
+ * @param {Context} context
+ * @param {string} [arm] What `armKey` returns: of which arm's requests the list is.
+ */
+export function contextText({ time_of_day: time, season, device_type: device }, arm = '') {
+  return [time, season, device ?? '', ...(arm && [arm])].join('|');
+}
+
+/** Return the arm of a stored context. @param {string | null} text */
+export function armIn(text) {
+  return (text ?? '').split('|')[3] ?? '';
 }
 
 /** Whether a stored context differs from the present one. An unknown device matches any. */

@@ -29,6 +29,7 @@ import { whyOfFallback } from './reasons.js';
  * @property {number} limit
  * @property {Id[]} exclude Ids that are left out; at most about a hundred.
  * @property {number | null} like A product instead of a user's preferences.
+ * @property {number[]} [complementTo] Products whose categories are left out; the snapshot does not know them.
  * @property {Published | null} published
  * @property {Rules} rules
  * @property {() => number} timeLeft Milliseconds, for the database.
@@ -81,9 +82,9 @@ export class FallbackChain {
    * @returns {Promise<{data: FallbackItem[], modelVersion: string | null}>} `modelVersion`: of the snapshot.
    */
   async items(userId, options) {
-    const { limit, exclude, like, published, timeLeft, guest } = options;
+    const { limit, exclude, like, complementTo, published, timeLeft, guest } = options;
     try {
-      const shared = this.#flights.run(`${userId ?? guest?.key}:${limit}:${like}:${exclude}`, () => this.#inTurn(userId, options), JOIN_MS);
+      const shared = this.#flights.run(`${userId ?? guest?.key}:${limit}:${like}:${complementTo}:${exclude}`, () => this.#inTurn(userId, options), JOIN_MS);
       return { data: await withinMs(timeLeft(), shared), modelVersion: null };
     } catch (error) {
       if (!(error instanceof DatabaseUnavailable) && !(error instanceof TooLate)) throw error;
@@ -107,9 +108,16 @@ export class FallbackChain {
     }
   }
 
-  async #query(userId, { limit, exclude, like, rules, guest }) {
-    const product = like === null ? null : ((await this.#catalogue.products([like]))[0] ?? {});
-    return fallbackItems(this.#catalogue, { userId, limit, exclude, like: product, events: guest?.events }, rules);
+  async #query(userId, { limit, exclude, like, complementTo, rules, guest }) {
+    const [product = like === null ? null : {}] = await this.#catalogue.products(like === null ? [] : [like]);
+    const without = complementTo === undefined ? null : await this.#categoriesOf(complementTo);
+    const options = { userId, limit, exclude, like: product, without, events: guest?.events };
+    return fallbackItems(this.#catalogue, options, rules);
+  }
+
+  async #categoriesOf(ids) {
+    const products = await this.#catalogue.products(ids);
+    return [...new Set(products.flatMap(({ categoryId }) => categoryId ?? []))];
   }
 }
 
@@ -123,16 +131,17 @@ export class FallbackChain {
  * @param {number} options.limit
  * @param {Id[]} [options.exclude] Ids that are left out; at most about a hundred.
  * @param {{id?: number, categoryId?: string | null, brandId?: string | null} | null} [options.like] A product instead of a user's preferences.
+ * @param {string[] | null} [options.without] Categories that are left out, with what has no category; null for none.
  * @param {Event[]} [options.events] Newest first; by default the user's.
  * @param {Rules} rules
  * @returns {Promise<FallbackItem[]>} Fewer than `limit` only where the shop has no more.
  */
-export async function fallbackItems(catalogue, { userId, limit, exclude = [], like = null, events: given = [] }, rules) {
+export async function fallbackItems(catalogue, { userId, limit, exclude = [], like = null, without = null, events: given = [] }, rules) {
   const events = like !== null ? [] : userId === null ? given : await catalogue.newestEvents(userId);
   const preferences = preferencesOf(like === null ? events : [like]);
   const rows = limit + exclude.length <= FEW.most ? FEW : MANY;
   const history = [...new Set(events.map(({ productId }) => productId))].slice(0, HISTORY);
-  const candidates = await catalogue.candidates(userId, { history, ...preferences, each: rows.each, all: rows.all }, rules);
+  const candidates = await catalogue.candidates(userId, { history, ...preferences, without, each: rows.each, all: rows.all }, rules);
   const tiers = tiersOf(candidates, new Set(exclude));
   const scored = scoredItems(like === null ? tiers : { ...tiers, most_viewed: [] }, events);
   const isPreferred = ({ categoryId }) => preferences.categories.includes(categoryId);

@@ -6,7 +6,7 @@
  */
 import { NextResponse, type NextRequest } from 'next/server';
 import { ask } from '@/lib/service';
-import { guestCookie, newGuest, ownerOf, visitorOf } from '@/lib/session';
+import { guestCookie, newGuest, noGuestCookie, ownerOf, visitorOf, type Visitor } from '@/lib/session';
 
 const MOST_BYTES = 16_384;
 const JSON_TYPE = /^application\/json\b/i; // no other site can send it without being asked first
@@ -18,12 +18,22 @@ export async function POST(request: NextRequest): Promise<Response> {
   if (text === null) return refused(413, `The body should have at most ${MOST_BYTES} bytes.`);
   const event = parsed(text);
   if (event === null) return refused(400, 'The body should be one JSON object.');
-  const owner = ownerOf(visitorOf(request.cookies), event.visitor);
+  const visitor = visitorOf(request.cookies);
+  const owner = ownerOf(visitor, event.visitor);
   if (owner === undefined) return NextResponse.json(KEPT); // it waits until its owner is here again
   const user = owner ?? newGuest(event.sessionId);
-  const response = answerOf(await ask('/track', { body: bodyOf(event, user) }));
+  const [answer, hasJoined] = await Promise.all([ask('/track', { body: bodyOf(event, user) }), join(visitor)]);
+  const response = answerOf(answer);
   if (user.startsWith('guest_')) response.cookies.set(guestCookie(user, isSecure(request)));
+  else if (hasJoined) response.cookies.set(noGuestCookie(isSecure(request)));
   return response;
+}
+
+/** Give what a guest did to the customer who has signed in here; returns whether that is done. The next event tries again. */
+async function join({ customer, guest }: Visitor): Promise<boolean> {
+  if (customer === null || guest === null) return false;
+  const { kind } = await ask('/track/join', { body: { guest_id: guest, user_id: customer } });
+  return kind === 'answer';
 }
 
 function answerOf(answer: Awaited<ReturnType<typeof ask>>): NextResponse {
