@@ -8,7 +8,7 @@
 # Source:   mlxtend/frequent_patterns/hmine.py compares counts with ceil(min_support * baskets), and 0.07 * 100 is
 #           7.000000000000001 in floating point, so that eight are asked for.
 # Why:      round figures are what people ask for, and the algorithm is exchanged for speed only. Rules at the limit disappear from
-#           "bought together" by the choice of a function that is documented to give the same itemsets.
+#           "bought together" by the choice of a function whose result is documented in the same words.
 # Leaves with 0 while it is so, with 1 once it is not.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# rexmex 0.1.3: kendall_tau of a list and its reverse is 0.33, or -1, or any other figure, by the numbers that the items have.
+# rexmex 0.1.3: kendall_tau of a list and its reverse is -1 or 0.33, by the numbers that the items have as ids.
 #
 # Three items in the right order, and a model that has them exactly the other way round.
 # Expected: -1 for kendall_tau and spearmans_rho; the documentation asks for two lists of items, as it does for the metric NDPM beside
