@@ -14,7 +14,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder"
-"$folder/bin/pip" install --quiet --disable-pip-version-check rexmex==0.1.3 numpy==2.4.6 pandas==3.1.1 scipy==1.17.1 scikit-learn==1.9.1
+"$folder/bin/pip" install --quiet --disable-pip-version-check rexmex==0.1.3 numpy==2.4.6 pandas==3.1.1 scipy==1.17.1 scikit-learn==1.9.1 six==1.17.0
 OPENBLAS_NUM_THREADS=1 "$folder/bin/python" -W ignore - <<'PY'
 import sys
 
