@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.data.guests import are_sessions, names_nobody, session_user
 from recsys.data.ids import canonical_integers
 from recsys.data.interactions import Interactions
 from recsys.errors import SettingsError
+from recsys.errors.wording import shown
 from recsys.settings import Shop, Source, TableSource, TrackedSource
 from recsys.store.columns import (
     UNREADABLE,
@@ -28,6 +30,7 @@ from recsys.store.columns import (
     label_array,
     present,
     ranks,
+    read_each,
     sorted_names,
     zone,
 )
@@ -52,7 +55,8 @@ def read_interactions(
 ) -> tuple[Interactions, dict[str, int]]:
     """Read the events of all sources.
 
-    A context that cannot be read is unknown. A row without a readable user, item, event or timestamp is dropped.
+    A context that cannot be read is unknown. A row without a readable user, item, event or timestamp is dropped. A row
+    without a user is one of its session's, where the source tells sessions.
 
     Args:
         db: The shop's database.
@@ -69,7 +73,7 @@ def read_interactions(
     """
     dropped: Counter[str] = Counter()
     names: dict[str, int] = {}
-    known_ids: tuple[dict[Any, Any], dict[Any, Any]] = ({}, {})
+    known_ids: tuple[dict[Any, Any], ...] = ({}, {}, {})
     events: list[Interactions] = []
     for number, mapped in enumerate(readable_sources(db, shop), 1):
         source = source_sql(mapped)
@@ -92,7 +96,7 @@ def read_interactions(
         if not of_source.row_ids.any():  # row ids are independent of the other sources'
             of_source = replace(of_source, row_ids=np.arange(1, len(of_source) + 1))
         events.append(of_source)
-    joined = _joined(events, shop)
+    joined = _with_session_users(_joined(events, shop))
     event_names, codes = sorted_names(names, joined.events)
     return replace(joined, events=codes, event_names=event_names), dict(dropped)
 
@@ -123,7 +127,7 @@ def _read_chunk(
     raw: Mapping[str, Sequence[Any]],
     shop: Shop,
     names: dict[str, int],
-    known_ids: tuple[dict[Any, Any], dict[Any, Any]],
+    known_ids: tuple[dict[Any, Any], ...],
     reading: Reading,
     n_read: int,
     dropped: Counter[str],
@@ -134,13 +138,14 @@ def _read_chunk(
         raw: `(n,)` values by column, as the driver returned them.
         shop: The mapping.
         names: Positions by event name; new names are added in place.
-        known_ids: The users' and the items' ids that were read before; new ones are added in place.
+        known_ids: The users', items' and sessions' ids that were read before; new ones are added in place.
         reading: Counts of the source's columns, updated in place.
         n_read: The number of the source's rows before the chunk.
         dropped: Counts of dropped rows by reason, updated in place.
 
     Returns:
-        `n` events without their names, and `(n,)` bool, the rows to keep.
+        `n` events without their names, whose users are None where only the session is known; and `(n,)` bool, the rows
+        to keep.
     """
     rating = "rating" if "rating" in raw else "event"
     row_numbers = range(n_read + 1, n_read + 1 + len(raw["user_id"]))
@@ -155,7 +160,9 @@ def _read_chunk(
         row_ids=ranks(raw.get("row_id", nothing)),
         event_names=(),
         contexts={name: label_array(raw.get(name, nothing)) for name in shop.context_columns},
+        sessions=_sessions(raw["session_id"], known_ids[2], reading, row_names) if "session_id" in raw else None,
     )
+    no_session = np.ones(len(chunk), np.bool_) if chunk.sessions is None else ~present(chunk.sessions)
     known_users, known_items = present(chunk.users), present(chunk.items)
     no_user = reading.add("user_id", raw["user_id"], known_users, row_names)
     no_item = reading.add("item_id", raw["item_id"], known_items, row_names)
@@ -165,14 +172,54 @@ def _read_chunk(
         if name in raw:
             reading.add(name, raw[name], present(values), row_names)
     conditions = {
-        "null user": known_users | no_user,
-        "unreadable user": known_users,
+        "null user" if chunk.sessions is None else "null user and session": known_users | no_user | ~no_session,
+        "unreadable user": known_users | ~no_user,
         "null item": known_items | no_item,
         "unreadable item": known_items,
         f"unknown {rating}": chunk.events >= 0,
         "bad timestamp": legible,
     }
     return chunk, kept_rows(conditions, dropped)
+
+
+def _sessions(
+    column: Sequence[Any], known: dict[Any, Any], reading: Reading, row_names: Sequence[Any]
+) -> NDArray[np.object_]:
+    """Return sessions, `(n,)` object holding str; None for null, and for words such as `guest` that are no session."""
+    ids = id_array(column, known)
+    reading.add("session_id", column, present(ids), row_names)
+    sessions = np.empty(len(ids), object)
+    sessions[:] = list(read_each(ids.tolist(), lambda value: None if value is None else str(value)))
+    nobody = {session for session in set(sessions.tolist()) if session is not None and names_nobody(session)}
+    if nobody:
+        sessions[[session in nobody for session in sessions.tolist()]] = None
+    return sessions
+
+
+def _with_session_users(events: Interactions) -> Interactions:
+    """Return events with the user of the session where no user is known.
+
+    Raises:
+        SettingsError: A user of the shop has an id that only sessions may have.
+    """
+    if events.sessions is None:
+        return events
+    named = present(events.users)
+    users = joined_ids([events.users[named]])
+    taken = users[are_sessions(users)]
+    if len(taken):
+        limits = {"int": "below 2**62", "str": "text that does not begin with the character U+10FFFF"}
+        raise SettingsError(
+            f"`user_id` should be {limits[id_kind(users)]}, because such ids are those of guests' sessions. "
+            f"Received: {shown(taken.tolist()[0])}. CAST numbers to text in recsys.toml, or leave `session` out."
+        )
+    everybody = np.empty(len(named), users.dtype)
+    everybody[named] = users
+    kind = id_kind(users)
+    guests = list(read_each(events.sessions[~named].tolist(), lambda session: session_user(session, kind)))
+    if guests:
+        everybody[~named] = guests
+    return replace(events, users=everybody)
 
 
 def _in_the_shops_types(
@@ -189,7 +236,8 @@ def _in_the_shops_types(
     """
     if not len(tracked):
         return tracked
-    kinds: dict[str, str | None] = {"user": id_kind(others.users), "item": id_kind(others.items)}
+    users = joined_ids([others.users[present(others.users)]])
+    kinds: dict[str, str | None] = {"user": id_kind(users) if len(users) else None, "item": id_kind(others.items)}
     if not len(others):
         kinds = {"user": None, "item": item_kind(db, shop)}
     keep, columns = np.ones(len(tracked), np.bool_), {"user": tracked.users, "item": tracked.items}
@@ -206,7 +254,7 @@ def _in_the_shops_types(
 
 def _joined(chunks: Sequence[Interactions], shop: Shop) -> Interactions:
     return Interactions(
-        users=joined_ids([chunk.users for chunk in chunks]),
+        users=_joined_users([chunk.users for chunk in chunks]),
         items=joined_ids([chunk.items for chunk in chunks]),
         events=_concatenated([chunk.events for chunk in chunks], np.int16),
         timestamps=_concatenated([chunk.timestamps for chunk in chunks], np.int64),
@@ -215,7 +263,27 @@ def _joined(chunks: Sequence[Interactions], shop: Shop) -> Interactions:
         contexts={
             name: _concatenated([chunk.contexts[name] for chunk in chunks], object) for name in shop.context_columns
         },
+        sessions=_joined_sessions(chunks),
     )
+
+
+def _joined_users(chunks: Sequence[NDArray]) -> NDArray:
+    """Join chunks of ids, of which some may be None."""
+    known = [present(chunk) for chunk in chunks]
+    ids = joined_ids([chunk[rows] for chunk, rows in zip(chunks, known, strict=True)])
+    rows = _concatenated(known, np.bool_)
+    if rows.all():
+        return ids
+    users = np.full(len(rows), None, object)
+    users[rows] = ids
+    return users
+
+
+def _joined_sessions(chunks: Sequence[Interactions]) -> NDArray | None:
+    if all(chunk.sessions is None for chunk in chunks):
+        return None
+    nothing = (np.full(len(chunk), None, object) if chunk.sessions is None else chunk.sessions for chunk in chunks)
+    return np.concatenate(list(nothing))
 
 
 def _concatenated(chunks: Sequence[NDArray], dtype: Any) -> NDArray:
