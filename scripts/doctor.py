@@ -84,8 +84,9 @@ def _counts(db: Database, shop: Shop) -> str:
         SettingsError: It does not fit.
     """
     check_mapping(db, shop)
-    n_events, n_users = count_rows(db, shop), count_users(db, shop)
-    return f"The mapping fits the tables: it reads {n_events:,} events of {n_users:,} users."
+    n_events, n_users, n_sessions = count_rows(db, shop), count_users(db, shop), count_sessions(db, shop)
+    sessions = f" and {n_sessions:,} sessions of guests" if n_sessions else ""
+    return f"The mapping fits the tables: it reads {n_events:,} events of {n_users:,} users{sessions}."
 
 
 def _write(path: Path, text: str) -> None:

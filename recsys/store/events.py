@@ -38,7 +38,7 @@ from recsys.store.database import Database
 from recsys.store.migrations import columns as columns_of
 from recsys.store.products import id_kind, item_kind
 from recsys.store.reading import Reading
-from recsys.store.shop_mapping import derived_table, has_ratings, source_name, source_sql
+from recsys.store.shop_mapping import derived_table, has_ratings, has_sessions, source_name, source_sql
 
 SINCE_MARGIN_S = 86_400  # a source's text may add an offset; rows before `since` are dropped after reading
 _EVER = -(10**15)  # earlier than any timestamp in seconds or milliseconds
@@ -117,10 +117,22 @@ def count_users(db: Database, shop: Shop) -> int:
     return max((_count(db, source, shop, "COUNT(DISTINCT s.user_id)") for source in sources), default=0)
 
 
+def count_sessions(db: Database, shop: Shop) -> int:
+    """Return the number of different sessions without a user, of the source that has the most.
+
+    Sessions under ids that only training finds to stand for guests are not counted.
+    """
+    nobody = f"s.user_id IS NULL OR {db.syntax.id_key('s.user_id')} IN (:guests)"
+    with_sessions = (source for source in map(source_sql, readable_sources(db, shop)) if has_sessions(source.since))
+    what = f"COUNT(DISTINCT CASE WHEN {nobody} THEN s.session_id END)"
+    return max((_count(db, source, shop, what) for source in with_sessions), default=0)
+
+
 def _count(db: Database, source: Source, shop: Shop, what: str) -> int:
     table = derived_table(source.since, "s")
     sql = f"SELECT {what} FROM {table}"  # noqa: S608 - the shop's own text
-    return int(db.query(sql, {"since": since_of(db, source, shop, None)})[0][0])
+    params = {"since": since_of(db, source, shop, None), "guests": [db.key(guest) for guest in shop.guests]}
+    return int(db.query(sql, params)[0][0])
 
 
 def _read_chunk(

@@ -8,7 +8,18 @@ from typing import Any
 
 from recsys.store.database import Database
 from recsys.store.schema import MOST_COUNTED, Column, Table, count_rows, quoted, value_counts
-from recsys.store.vocabulary import EVENT_NAMES, EVENTS, ITEMS, KINDS, ORDERS, RATINGS, USERS, find_column, words
+from recsys.store.vocabulary import (
+    EVENT_NAMES,
+    EVENTS,
+    ITEMS,
+    KINDS,
+    ORDERS,
+    RATINGS,
+    SESSIONS,
+    USERS,
+    find_column,
+    words,
+)
 
 _MOST_SOURCES = 6
 # Words of moments, the best first: when the customer decided, before when the row was written.
@@ -42,6 +53,8 @@ class EventTable:
         values_of: How often each value of a status occurs, by column.
         nobody: The value that stands for guests in the column of users.
         guests: The number of rows with it.
+        session: The column that tells the sessions of guests apart, where the column of users is; None without one.
+        sessions: The number of different sessions of guests, at most `MOST_COUNTED`.
         reasons: Why it was chosen, as sentences.
     """
 
@@ -59,6 +72,8 @@ class EventTable:
     values_of: dict[str, dict[object, int]] = field(default_factory=dict)
     nobody: object = None
     guests: int = 0
+    session: Column | None = None
+    sessions: int = 0
     reasons: tuple[str, ...] = ()
     variant: Table | None = None
     to_variant: tuple[str, str] | None = None
@@ -239,15 +254,43 @@ def _with_values(db: Database, source: EventTable) -> EventTable:
     counts = {column.name: value_counts(db, of.name, column.name) for column in statuses}
     found = {name: count for name, count in counts.items() if count and len(count) > 1}
     nobody, guests = _guests(db, of, source.user)
-    return replace(source, values=tuple(values), values_of=found, nobody=nobody, guests=guests)
+    source = replace(source, values=tuple(values), values_of=found, nobody=nobody, guests=guests)
+    for column in of.columns:
+        if column != source.user and _names_sessions(column):
+            sessions = _count_sessions(db, of, column, source)
+            if sessions > 1:
+                return replace(source, session=column, sessions=sessions)
+    return source
+
+
+def _names_sessions(column: Column) -> bool:
+    """Return whether a column's name is that of sessions, such as session_id, visitor_id, anonymous_id, cart_token."""
+    parts = words(column.name)
+    is_id = parts[-1:] != [] and parts[-1] in {"id", "uuid", "guid", "token", "key", "code", "hash", *SESSIONS}
+    return column.kind in {"number", "text"} and is_id and bool(set(parts) & SESSIONS)
+
+
+def _count_sessions(db: Database, table: Table, column: Column, source: EventTable) -> int:
+    """Return the number of different sessions of the rows whose user is a guest."""
+    user, session = (f"t.{quoted(db, name)}" for name in (source.user.name, column.name))
+    nobody = f" OR {user} = {sql_value(source.nobody)}" if source.guests else ""
+    rows = (
+        f"SELECT {session} AS session_id FROM {quoted(db, table.name)} t "  # noqa: S608 - quoted
+        f"WHERE ({user} IS NULL{nobody}) AND {session} IS NOT NULL LIMIT {MOST_COUNTED}"
+    )
+    return int(db.query(f"SELECT COUNT(DISTINCT s.session_id) FROM ({rows}) s")[0][0])  # noqa: S608 - quoted
+
+
+def sql_value(value: object) -> str:
+    """Return a whole number or a text as SQL writes it."""
+    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
 
 
 def _guests(db: Database, table: Table, user: Column) -> tuple[object, int]:
     """Return the value of a column of users that stands for guests, and how many rows have it."""
     for value in _NOBODIES:
         if isinstance(value, int) == (user.kind in {"number", "flag"}):
-            literal = str(value) if isinstance(value, int) else f"'{value}'"
-            count = count_rows(db, table.name, f"t.{quoted(db, user.name)} = {literal}")
+            count = count_rows(db, table.name, f"t.{quoted(db, user.name)} = {sql_value(value)}")
             if count > 1:
                 return value, count
     return None, 0

@@ -59,6 +59,19 @@ def test_a_proposal_is_printed_and_written_when_it_is_accepted(run: Run, tmp_pat
     assert (tmp_path / "recsys.toml").read_text(encoding="utf-8") == written
 
 
+def test_it_tells_the_sessions_of_guests(run: Run, tmp_path: Path) -> None:
+    fill(tmp_path, SHOP)
+    columns = "id INT PRIMARY KEY, customer_id INT, product_id INT, visitor_id TEXT, viewed_at TEXT"
+    views = "(1, 1, 5, 'a', '2025-01-01'), (2, NULL, 5, 'b', '2025-01-01'), (3, 0, 5, 'c', '2025-01-01')"
+    guests = "(4, 0, 5, 'b', '2025-01-02'), (5, NULL, 5, NULL, '2025-01-02')"
+    fill(tmp_path, f"CREATE TABLE views ({columns});\nINSERT INTO views VALUES {views}, {guests}")
+
+    status, text = run("--accept")
+
+    assert status == 0 and "it reads 7 events of 2 users and 2 sessions of guests. Written" in text
+    assert 'l."visitor_id" AS session_id' in text
+
+
 def test_it_is_written_where_the_settings_will_look_for_it(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

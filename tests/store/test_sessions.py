@@ -17,11 +17,12 @@ from recsys.settings import Shop, Source, TableSource, Training
 from recsys.store import Database, count_events, read_interactions, user_events, write_version
 from recsys.store.products import id_kind
 from recsys.store.readiness import check_mapping
-from tests.store.test_ids_of_readers import KINDS, NEW_YEAR, N_VARIANTS
+from tests.store.test_ids_of_readers import KINDS, N_VARIANTS, NEW_YEAR
 
 TEXT = {"sqlite": "TEXT", "mysql": "VARCHAR(60)", "postgresql": "TEXT"}
 VISITS = TableSource("visits", "who", "what", "at", event_name="view", row_id="id", session="visit")
 NOW = NEW_YEAR + 10**6
+ON_ONE = pytest.mark.parametrize("shop_url", ["sqlite"], indirect=True)  # what happens behind the readers
 
 
 def literal(value: object) -> str:
@@ -84,8 +85,11 @@ def serves_accounts_alone(db: Database, shop: Shop, expected: list, accounts: li
         assert (served.items.tolist(), served.user is not None) == (own, user in accounts), (name, user)
 
 
+@ON_ONE
 def test_a_session_of_two_users_and_of_a_guest_is_three_users(db: Database, shop: Shop) -> None:
-    fill(db, "visits", ("INTEGER", TEXT[db.dialect]), [(7, "'s'", 1), (8, "'s'", 2), (None, "'s'", 3), (None, "'s'", 4)])
+    fill(
+        db, "visits", ("INTEGER", TEXT[db.dialect]), [(7, "'s'", 1), (8, "'s'", 2), (None, "'s'", 3), (None, "'s'", 4)]
+    )
 
     events, report = cleaned(db, replace(shop, sources=(VISITS,)))
 
@@ -94,6 +98,7 @@ def test_a_session_of_two_users_and_of_a_guest_is_three_users(db: Database, shop
     assert (report.sessions, report.session_rows) == (1, 2)
 
 
+@ON_ONE
 def test_a_guest_without_a_session_is_dropped_and_told(db: Database, shop: Shop) -> None:
     rows = [(7, "NULL", 1), *((None, visit, 2) for visit in ("NULL", "''", "'  '", "'guest'", "'(not set)'", "'s'"))]
     fill(db, "visits", ("INTEGER", TEXT[db.dialect]), rows)
@@ -104,6 +109,7 @@ def test_a_guest_without_a_session_is_dropped_and_told(db: Database, shop: Shop)
     assert report.dropped == {"null user and session": 5}
 
 
+@ON_ONE
 def test_without_a_session_column_guests_are_dropped_as_before(db: Database, shop: Shop) -> None:
     fill(db, "visits", ("INTEGER", TEXT[db.dialect]), [(7, "'s'", 1), (None, "'s'", 3)])
 
@@ -112,6 +118,7 @@ def test_without_a_session_column_guests_are_dropped_as_before(db: Database, sho
     assert (events.users.tolist(), report.dropped, report.sessions) == ([7], {"null user": 1}, 0)
 
 
+@ON_ONE
 @pytest.mark.parametrize("nobody", [None, 0])
 def test_a_constant_session_is_no_user(db: Database, shop: Shop, nobody: int | None) -> None:
     rng = random.Random(3)
@@ -127,6 +134,7 @@ def test_a_constant_session_is_no_user(db: Database, shop: Shop, nobody: int | N
     assert report.guests == (() if nobody is None else (0,))
 
 
+@ON_ONE
 def test_the_found_guests_of_an_id_are_their_sessions_and_the_rest_is_dropped(db: Database, shop: Shop) -> None:
     rng = random.Random(4)
     rows = [(user, "NULL", rng.randrange(60)) for user in range(1, 31) for _ in range(5)]
@@ -141,6 +149,7 @@ def test_the_found_guests_of_an_id_are_their_sessions_and_the_rest_is_dropped(db
     assert len(distinct(events.users[~are_sessions(events.users)].tolist())) == 30
 
 
+@ON_ONE
 def test_equal_events_of_two_sessions_are_two(db: Database, shop: Shop) -> None:
     fill(db, "visits", ("INTEGER", TEXT[db.dialect]), [(0, "'a'", 1), (0, "'b'", 1), (0, "'a'", 1), (7, "'a'", 1)])
     db.execute(f"UPDATE visits SET at = {NEW_YEAR}")
@@ -151,6 +160,7 @@ def test_equal_events_of_two_sessions_are_two(db: Database, shop: Shop) -> None:
     assert report.dropped == {"duplicate": 1}
 
 
+@ON_ONE
 def test_a_session_is_the_same_user_in_two_tables_and_in_a_query(db: Database, shop: Shop) -> None:
     fill(db, "visits", ("INTEGER", TEXT[db.dialect]), [(None, "'5'", 1), (7, "'6'", 2)])
     fill(db, "bought", ("INTEGER", "INTEGER"), [(None, "5", 1), (None, "6", 3)])
