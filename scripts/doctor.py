@@ -24,7 +24,7 @@ from recsys.settings import Shop, load_settings  # noqa: E402
 from recsys.settings.settings import read_variables  # noqa: E402
 from recsys.settings.shop import read_shop  # noqa: E402
 from recsys.store import Database, connect  # noqa: E402
-from recsys.store.events import count_rows, count_users  # noqa: E402
+from recsys.store.events import count_rows, count_sessions, count_users  # noqa: E402
 from recsys.store.proposal import propose  # noqa: E402
 from recsys.store.readiness import check_mapping  # noqa: E402
 from recsys.store.schema import table_names  # noqa: E402
