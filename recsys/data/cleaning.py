@@ -6,6 +6,7 @@ that a model meets the same kind of events in production as in training.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -130,16 +131,19 @@ def clean_history(interactions: Interactions, *, shop: Shop, now: int) -> tuple[
         now: Seconds since 1970.
     """
     valid, report = valid_history(interactions, shop=shop, now=now)
-    kept = without_cancelled(valid, shop)
+    standing = _standing(valid, shop)
+    kept = _merged(standing)
     n_removals = int(is_event(valid, removal_names(shop)).sum())
-    return kept, report.followed_by({"unweighted event": n_removals, "cancelled": len(valid) - len(kept) - n_removals})
+    n_cancelled, n_equal = len(valid) - len(standing) - n_removals, len(standing) - len(kept)
+    return kept, report.followed_by({"unweighted event": n_removals, "cancelled": n_cancelled, "duplicate": n_equal})
 
 
 def valid_history(interactions: Interactions, *, shop: Shop, now: int) -> tuple[Interactions, CleanReport]:
     """Return the valid events of one user or of all, with cancelled ones and removals from the cart, and the report.
 
     The rules are, in this order: "unweighted event" (no weight or weight 0, no cancellation, no removal),
-    "bad timestamp" (1970 or before), "future timestamp" (more than a day ahead), and "duplicate".
+    "bad timestamp" (1970 or before), "future timestamp" (more than a day ahead), and "duplicate". Rows that differ in
+    their quantity alone stay, for a cancellation may take them back one by one.
 
     Args:
         interactions: Events in any order.
@@ -154,7 +158,7 @@ def valid_history(interactions: Interactions, *, shop: Shop, now: int) -> tuple[
         "unweighted event": lambda rows: ~is_event(rows, weighted.union(shop.cancel_events, shop.uncart_events)),
         "bad timestamp": lambda rows: rows.timestamps <= 0,
         "future timestamp": lambda rows: rows.timestamps > now + CLOCK_SKEW_S,
-        "duplicate": lambda rows: duplicate_rows(rows.users, rows.items, rows.events, rows.timestamps),
+        "duplicate": lambda rows: duplicate_rows(rows.users, rows.items, rows.events, rows.timestamps, rows.quantities),
     }
     kept, dropped = interactions.in_order(), {}
     for reason, rule in rules.items():
@@ -166,11 +170,22 @@ def valid_history(interactions: Interactions, *, shop: Shop, now: int) -> tuple[
 
 def without_cancelled(events: Interactions, shop: Shop) -> Interactions:
     """Return valid events without cancellations, the purchases that they annul, and removals that have no weight."""
-    drop = cancelled_rows(
-        events.users, events.items, is_event(events, purchase_names(shop)), is_event(events, shop.cancel_events)
-    )
+    return _merged(_standing(events, shop))
+
+
+def _standing(events: Interactions, shop: Shop) -> Interactions:
+    purchases, cancels = (is_event(events, names) for names in (purchase_names(shop), shop.cancel_events))
+    drop = cancelled_rows(events.users, events.items, purchases, cancels, events.quantities)
     drop |= is_event(events, removal_names(shop))
     return events.take(~drop) if drop.any() else events
+
+
+def _merged(events: Interactions) -> Interactions:
+    """Return events without quantities; lines of one order that differ in these are one event."""
+    if events.quantities is None:
+        return events
+    again = duplicate_rows(events.users, events.items, events.events, events.timestamps)
+    return replace(events.take(~again), quantities=None)
 
 
 def removal_names(shop: Shop) -> set[str]:
@@ -178,21 +193,30 @@ def removal_names(shop: Shop) -> set[str]:
     return {name for name in shop.uncart_events if not shop.event_weights.get(name) and name not in shop.cancel_events}
 
 
-def duplicate_rows(users: NDArray, items: NDArray, events: NDArray[np.int16], timestamps: NDArray[np.int64]) -> Mask:
-    """Return which rows repeat an earlier row in all four columns, `(n,)` bool; they are to be dropped.
+def duplicate_rows(
+    users: NDArray,
+    items: NDArray,
+    events: NDArray[np.int16],
+    timestamps: NDArray[np.int64],
+    quantities: NDArray[np.float64] | None = None,
+) -> Mask:
+    """Return which rows repeat an earlier row in all columns, `(n,)` bool; they are to be dropped.
 
     Args:
         users: `(n,)` ids or indices.
         items: `(n,)` ids or indices.
         events: `(n,)` positions in the event names.
         timestamps: `(n,)` seconds since 1970.
+        quantities: `(n,)` float64; NaN where it is not known. None leaves them out.
 
     >>> duplicate_rows(np.array([1, 1, 2]), np.array([5, 5, 5]), np.array([0, 0, 0]), np.array([9, 9, 9])).tolist()
     [False, True, False]
     """
     if (timestamps[1:] > timestamps[:-1]).all():  # true of most histories of one user
         return np.zeros(len(timestamps), bool)
-    columns = (timestamps, events, _comparable(items), _comparable(users))
+    columns: tuple[NDArray, ...] = (timestamps, events, _comparable(items), _comparable(users))
+    if quantities is not None:
+        columns = (np.nan_to_num(quantities, nan=-math.inf), *columns)
     order = np.lexsort(columns)  # stable: among equal rows the first stays first
     repeats = np.ones(max(len(order) - 1, 0), bool)
     for column in columns:

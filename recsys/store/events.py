@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.data.guests import are_sessions, names_nobody, session_user
 from recsys.data.ids import canonical_integers
 from recsys.data.interactions import Interactions
 from recsys.errors import SettingsError
-from recsys.errors.wording import shown
 from recsys.settings import Shop, Source, TableSource, TrackedSource
 from recsys.store.columns import (
     UNREADABLE,
@@ -29,8 +27,8 @@ from recsys.store.columns import (
     known_events,
     label_array,
     present,
+    quantity_array,
     ranks,
-    read_each,
     sorted_names,
     zone,
 )
@@ -38,7 +36,8 @@ from recsys.store.database import Database
 from recsys.store.migrations import columns as columns_of
 from recsys.store.products import id_kind, item_kind
 from recsys.store.reading import Reading
-from recsys.store.shop_mapping import derived_table, has_ratings, has_sessions, source_name, source_sql
+from recsys.store.sessions import joined_sessions, read_sessions, with_session_users
+from recsys.store.shop_mapping import derived_table, has_quantities, has_ratings, has_sessions, source_name, source_sql
 
 SINCE_MARGIN_S = 86_400  # a source's text may add an offset; rows before `since` are dropped after reading
 _EVER = -(10**15)  # earlier than any timestamp in seconds or milliseconds
@@ -96,7 +95,7 @@ def read_interactions(
         if not of_source.row_ids.any():  # row ids are independent of the other sources'
             of_source = replace(of_source, row_ids=np.arange(1, len(of_source) + 1))
         events.append(of_source)
-    joined = _with_session_users(_joined(events, shop))
+    joined = with_session_users(_joined(events, shop))
     event_names, codes = sorted_names(names, joined.events)
     return replace(joined, events=codes, event_names=event_names), dict(dropped)
 
@@ -172,7 +171,8 @@ def _read_chunk(
         row_ids=ranks(raw.get("row_id", nothing)),
         event_names=(),
         contexts={name: label_array(raw.get(name, nothing)) for name in shop.context_columns},
-        sessions=_sessions(raw["session_id"], known_ids[2], reading, row_names) if "session_id" in raw else None,
+        quantities=quantity_array(raw["quantity"]) if "quantity" in raw else None,
+        sessions=read_sessions(raw["session_id"], known_ids[2], reading, row_names) if "session_id" in raw else None,
     )
     no_session = np.ones(len(chunk), np.bool_) if chunk.sessions is None else ~present(chunk.sessions)
     known_users, known_items = present(chunk.users), present(chunk.items)
@@ -180,6 +180,9 @@ def _read_chunk(
     no_item = reading.add("item_id", raw["item_id"], known_items, row_names)
     reading.add(rating, raw[rating], chunk.events != UNREADABLE, row_names)
     reading.add("timestamp", raw["timestamp"], legible, row_names, blank_is_nothing=False)
+    if chunk.quantities is not None:
+        are_numbers = ~np.isnan(chunk.quantities)
+        reading.add("quantity", raw["quantity"], are_numbers, row_names, blank_is_nothing=False)
     for name, values in chunk.contexts.items():
         if name in raw:
             reading.add(name, raw[name], present(values), row_names)
@@ -192,46 +195,6 @@ def _read_chunk(
         "bad timestamp": legible,
     }
     return chunk, kept_rows(conditions, dropped)
-
-
-def _sessions(
-    column: Sequence[Any], known: dict[Any, Any], reading: Reading, row_names: Sequence[Any]
-) -> NDArray[np.object_]:
-    """Return sessions, `(n,)` object holding str; None for null, and for words such as `guest` that are no session."""
-    ids = id_array(column, known)
-    reading.add("session_id", column, present(ids), row_names)
-    sessions = np.empty(len(ids), object)
-    sessions[:] = list(read_each(ids.tolist(), lambda value: None if value is None else str(value)))
-    nobody = {session for session in set(sessions.tolist()) if session is not None and names_nobody(session)}
-    if nobody:
-        sessions[[session in nobody for session in sessions.tolist()]] = None
-    return sessions
-
-
-def _with_session_users(events: Interactions) -> Interactions:
-    """Return events with the user of the session where no user is known.
-
-    Raises:
-        SettingsError: A user of the shop has an id that only sessions may have.
-    """
-    if events.sessions is None:
-        return events
-    named = present(events.users)
-    users = joined_ids([events.users[named]])
-    taken = users[are_sessions(users)]
-    if len(taken):
-        limits = {"int": "below 2**62", "str": "text that does not begin with the character U+10FFFF"}
-        raise SettingsError(
-            f"`user_id` should be {limits[id_kind(users)]}, because such ids are those of guests' sessions. "
-            f"Received: {shown(taken.tolist()[0])}. CAST numbers to text in recsys.toml, or leave `session` out."
-        )
-    everybody = np.empty(len(named), users.dtype)
-    everybody[named] = users
-    kind = id_kind(users)
-    guests = list(read_each(events.sessions[~named].tolist(), lambda session: session_user(session, kind)))
-    if guests:
-        everybody[~named] = guests
-    return replace(events, users=everybody)
 
 
 def _in_the_shops_types(
@@ -275,7 +238,8 @@ def _joined(chunks: Sequence[Interactions], shop: Shop) -> Interactions:
         contexts={
             name: _concatenated([chunk.contexts[name] for chunk in chunks], object) for name in shop.context_columns
         },
-        sessions=_joined_sessions(chunks),
+        quantities=_joined_quantities(chunks),
+        sessions=joined_sessions(chunks),
     )
 
 
@@ -291,11 +255,11 @@ def _joined_users(chunks: Sequence[NDArray]) -> NDArray:
     return users
 
 
-def _joined_sessions(chunks: Sequence[Interactions]) -> NDArray | None:
-    if all(chunk.sessions is None for chunk in chunks):
+def _joined_quantities(chunks: Sequence[Interactions]) -> NDArray[np.float64] | None:
+    if all(chunk.quantities is None for chunk in chunks):
         return None
-    nothing = (np.full(len(chunk), None, object) if chunk.sessions is None else chunk.sessions for chunk in chunks)
-    return np.concatenate(list(nothing))
+    known = [np.full(len(chunk), np.nan) if chunk.quantities is None else chunk.quantities for chunk in chunks]
+    return np.concatenate(known)
 
 
 def _concatenated(chunks: Sequence[NDArray], dtype: Any) -> NDArray:
@@ -311,6 +275,8 @@ def _checked_columns(source: Source, columns: Sequence[str]) -> tuple[str, ...]:
         )
     if ("rating" in names) != has_ratings(source.one_user):
         raise SettingsError("Both texts of a source should return `event`, or both a rating written as `AS rating`.")
+    if ("quantity" in names) != has_quantities(source.one_user):
+        raise SettingsError("Both texts of a source should return a quantity written as `AS quantity`, or neither.")
     return names
 
 

@@ -22,6 +22,7 @@ _FROM = re.compile(rf"\bFROM\s+({NAME_IN_TEXT})", re.IGNORECASE)
 _IN_BRACKETS = re.compile(r"\([^()]*\)")
 _NAME = re.compile(r"\bAS\s+name\b", re.IGNORECASE)
 _RATING = re.compile(r"\bAS\s+rating\b", re.IGNORECASE)
+_QUANTITY = re.compile(r"\bAS\s+quantity\b", re.IGNORECASE)
 _SESSION = re.compile(r"\bAS\s+session_id\b", re.IGNORECASE)
 
 
@@ -44,6 +45,7 @@ def source_sql(source: Source | TableSource) -> Source:
         "rating" if source.rating else "event": name(source.rating or source.event or "") or event,
         "timestamp": name(source.timestamp),
         "row_id": name(source.row_id or "") or "0",
+        **({"quantity": _expression(source.quantity)} if source.quantity else {}),
         **{context: name(column) for context, column in source.contexts},
     }
     selected = ", ".join(f"{column} AS {alias}" for alias, column in columns.items())
@@ -162,6 +164,12 @@ def cards_sql(cards: str | None, products: str | ProductsTable | None) -> str:
 def has_ratings(sql: str) -> bool:
     """Return whether a source's text selects ratings in place of events, as `AS rating`."""
     return bool(_RATING.search(sql))
+
+
+@lru_cache(maxsize=64)
+def has_quantities(sql: str) -> bool:
+    """Return whether a source's text selects quantities, as `AS quantity`."""
+    return bool(_QUANTITY.search(sql))
 
 
 @lru_cache(maxsize=64)
