@@ -73,7 +73,10 @@ class _Invoices(Shape):
         names = (self._invoice, self._user, "StockCode", "Quantity", "InvoiceDate")
         several: dict[int, int] = {}
         rows = zip(*(column(batch, name) for name in names), strict=True)
-        reasons = [self._reason(*row, place, several) for place, row in enumerate(rows)]
+        reasons = [
+            self._reason(invoice, user, item, quantity, moment, place, several)
+            for place, (invoice, user, item, quantity, moment) in enumerate(rows)
+        ]
         counts = Counter(filter(None, reasons))
         illegible = counts.pop(ILLEGIBLE_QUANTITY, 0)
         self.dropped.update(counts)
