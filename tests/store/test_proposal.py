@@ -13,6 +13,7 @@ from recsys.data.guests import session_user
 from recsys.errors import UsageError
 from recsys.settings.shop import read_shop
 from recsys.store import Database, connect, read_catalogue, read_interactions
+from recsys.store.events import count_sessions
 from recsys.store.proposal import propose
 from recsys.store.readiness import check_mapping
 from recsys.store.vocabulary import role_of_status, words
@@ -27,12 +28,14 @@ class Shop:
         events: The right events: user, event, item.
         active: Whether each product is active.
         reasons: Parts of the comments.
+        sessions: The number of guests' sessions of the source that has the most.
     """
 
     tables: str
     events: list[tuple[object, str, object]]
     active: Mapping[object, bool]
     reasons: tuple[str, ...]
+    sessions: int = 0
 
 
 SHOPS: Mapping[str, Shop] = {
@@ -140,6 +143,7 @@ INSERT INTO wishlists VALUES (1, 8, 2, 9, '2025-01-04 10:00:00'), (2, NULL, 2, 9
             "2 rows have the user 0: guests",
             "session_id tells 2 sessions of guests apart",
         ),
+        sessions=2,
     ),
     "a log of events and reviews": Shop(
         """
@@ -190,6 +194,7 @@ def test_a_proposal_reads_what_was_bought(name: str, bare_db: Database) -> None:
     assert dict(zip(catalogue.items.tolist(), catalogue.active.tolist(), strict=True)) == case.active
     for reason in case.reasons:
         assert reason in text
+    assert count_sessions(bare_db, shop) == case.sessions
 
 
 @pytest.mark.parametrize(
