@@ -25,6 +25,7 @@ from recsys.settings.settings import read_variables  # noqa: E402
 from recsys.settings.shop import read_shop  # noqa: E402
 from recsys.store import Database, connect  # noqa: E402
 from recsys.store.events import count_rows, count_sessions, count_users  # noqa: E402
+from recsys.store.guesses import sessions_left_out  # noqa: E402
 from recsys.store.proposal import propose  # noqa: E402
 from recsys.store.readiness import check_mapping  # noqa: E402
 from recsys.store.schema import table_names  # noqa: E402
@@ -45,6 +46,8 @@ def main(argv: list[str]) -> int:
         with connect(settings.database_url) as db:
             if path.exists():
                 _tell(f"{path.name} exists, and stays as it is. {_counts(db, settings.shop)}")
+                for sentence in sessions_left_out(db, settings.shop):
+                    _tell(sentence)
             else:
                 _init(db, path, accept=flags.accept)
     except RecsysError as error:

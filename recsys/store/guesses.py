@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from recsys.settings import Shop, TableSource, TrackedSource
 from recsys.store.database import Database
-from recsys.store.schema import MOST_COUNTED, Column, Table, count_rows, quoted, value_counts
+from recsys.store.names import marked, written
+from recsys.store.schema import MOST_COUNTED, Column, Table, count_rows, quoted, read_schema, value_counts
 from recsys.store.vocabulary import (
     EVENT_NAMES,
     EVENTS,
@@ -254,13 +256,38 @@ def _with_values(db: Database, source: EventTable) -> EventTable:
     counts = {column.name: value_counts(db, of.name, column.name) for column in statuses}
     found = {name: count for name, count in counts.items() if count and len(count) > 1}
     nobody, guests = _guests(db, of, source.user)
+    session, sessions = _session(db, of, source.user, nobody)
     source = replace(source, values=tuple(values), values_of=found, nobody=nobody, guests=guests)
-    for column in of.columns:
-        if column != source.user and _names_sessions(column):
-            sessions = _count_sessions(db, of, column, source)
+    return replace(source, session=session, sessions=sessions)
+
+
+def sessions_left_out(db: Database, shop: Shop) -> list[str]:
+    """Return a sentence for each table of a mapping whose column of guests' sessions it does not name."""
+    sentences = []
+    for source in shop.sources:
+        if not isinstance(source, TableSource) or isinstance(source, TrackedSource) or source.session:
+            continue
+        name, user_name = (written(marked(text)).rpartition(".")[2] for text in (source.table, source.user))
+        for table in read_schema(db, name):
+            user = next((column for column in table.columns if column.name.lower() == user_name.lower()), None)
+            if user is not None:
+                session, count = _session(db, table, user, _guests(db, table, user)[0])
+                if session is not None:
+                    sentences.append(
+                        f"{table.name}.{session.name} tells {count:,} sessions of guests apart: with session = "
+                        f'"{session.name}" in its [[sources]], training learns from them.'
+                    )
+    return sentences
+
+
+def _session(db: Database, table: Table, user: Column, nobody: object) -> tuple[Column | None, int]:
+    """Return the column that tells the sessions of guests apart, and their number; None and 0 without one."""
+    for column in table.columns:
+        if column != user and _names_sessions(column):
+            sessions = _count_sessions(db, table, column, user, nobody)
             if sessions > 1:
-                return replace(source, session=column, sessions=sessions)
-    return source
+                return column, sessions
+    return None, 0
 
 
 def _names_sessions(column: Column) -> bool:
@@ -270,13 +297,13 @@ def _names_sessions(column: Column) -> bool:
     return column.kind in {"number", "text"} and is_id and bool(set(parts) & SESSIONS)
 
 
-def _count_sessions(db: Database, table: Table, column: Column, source: EventTable) -> int:
+def _count_sessions(db: Database, table: Table, column: Column, user: Column, nobody: object) -> int:
     """Return the number of different sessions of the rows whose user is a guest."""
-    user, session = (f"t.{quoted(db, name)}" for name in (source.user.name, column.name))
-    nobody = f" OR {user} = {sql_value(source.nobody)}" if source.guests else ""
+    who, session = (f"t.{quoted(db, name)}" for name in (user.name, column.name))
+    or_nobody = f" OR {who} = {sql_value(nobody)}" if nobody is not None else ""
     rows = (
         f"SELECT {session} AS session_id FROM {quoted(db, table.name)} t "  # noqa: S608 - quoted
-        f"WHERE ({user} IS NULL{nobody}) AND {session} IS NOT NULL LIMIT {MOST_COUNTED}"
+        f"WHERE ({who} IS NULL{or_nobody}) AND {session} IS NOT NULL LIMIT {MOST_COUNTED}"
     )
     return int(db.query(f"SELECT COUNT(DISTINCT s.session_id) FROM ({rows}) s")[0][0])  # noqa: S608 - quoted
 
