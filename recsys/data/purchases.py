@@ -7,7 +7,7 @@ words, and tests/data/purchase_cases.json and cart_cases.json the cases that bot
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import numpy as np
@@ -94,8 +94,11 @@ class OpenPurchases:
     def __init__(self) -> None:
         self._open: list[tuple[Any, float]] = []
 
-    def __bool__(self) -> bool:
-        return bool(self._open)
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[tuple[Any, float]]:
+        return iter(self._open)
 
     def buy(self, purchase: Any, quantity: float) -> None:
         """Add a purchase, the newest. One of the name of the newest adds its pieces to that.

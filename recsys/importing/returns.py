@@ -22,22 +22,31 @@ from recsys.settings import Shop
 
 
 class Sales:
-    """The purchases of a file, in the order of time, with the pieces that have not come back."""
+    """The purchases of a file in the order of time, with the pieces that have not come back; it grows with its rows."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[str, str], OpenPurchases] = {}
+        # By user and item, the moment and the pieces of each purchase in turn: half the memory of pairs.
+        self._open: dict[tuple[str, str], list[Any]] = {}
 
-    def buy(self, user: str, item: str, moment: Any, pieces: float) -> None:
+    def buy(self, user: str, item: str, moment: str, pieces: float) -> None:
         """Add pieces that a user bought; those of one moment are one purchase."""
-        self._open.setdefault((intern(user), intern(item)), OpenPurchases()).buy(moment, pieces)
+        purchases = self._open.setdefault((intern(user), intern(item)), [])
+        if purchases and purchases[-2] == moment:
+            purchases[-1] += pieces
+        else:
+            purchases += (intern(moment), pieces)
 
     def take_back(self, user: str, item: str, pieces: float) -> int:
-        """Take back pieces, and return how many purchases this annuls.
-
-        Of what the file does not know, such as a purchase of an earlier file, one purchase is annulled.
-        """
+        """Take back pieces, and return how many purchases this annuls: 1 where the file knows of none."""
         purchases = self._open.get((user, item))
-        return len(purchases.take_back(pieces)) if purchases else 1
+        if not purchases:
+            return 1
+        opened = OpenPurchases()
+        for moment, bought in zip(purchases[::2], purchases[1::2], strict=True):
+            opened.buy(moment, bought)
+        n_annulled = len(opened.take_back(pieces))
+        purchases[:] = [part for purchase in opened for part in purchase]
+        return n_annulled
 
 
 def purchases_taken_back(
@@ -65,16 +74,16 @@ def purchases_taken_back(
                 by_pair[intern(user), intern(item)].append((second, n_rows + row, event in cancels, pieces, text))
         n_rows += len(events)
     taken_back = {}
-    for pair, rows in by_pair.items():
+    for rows in by_pair.values():
         if not any(is_cancel for _, _, is_cancel, _, _ in rows):
             continue
-        sales, before = Sales(), None
+        purchases, before = OpenPurchases(), None
         for second, _, is_cancel, pieces, text in sorted(rows, key=lambda row: row[:2]):
             if (second, is_cancel, pieces) == before:
                 continue  # an event that is written twice
             before = (second, is_cancel, pieces)
             if not is_cancel:
-                sales.buy(*pair, second, pieces)
-            elif (number := sales.take_back(*pair, pieces)) != 1:
+                purchases.buy(second, pieces)
+            elif purchases and (number := len(purchases.take_back(pieces))) != 1:
                 taken_back[text] = number
     return taken_back

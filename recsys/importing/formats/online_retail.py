@@ -15,6 +15,7 @@ from recsys.importing.files import EventFile
 from recsys.importing.formats.files import (
     ILLEGIBLE_QUANTITY,
     QUANTITIES,
+    Column,
     Flags,
     FormatFile,
     Opened,
@@ -70,9 +71,10 @@ class _Invoices(Shape):
         self._sales = Sales()
 
     def rows(self, file: EventFile, batch: Any) -> Any:
-        names = (self._invoice, self._user, "StockCode", "Quantity", "InvoiceDate")
+        names = (self._invoice, self._user, "StockCode", "Quantity")
         several: dict[int, int] = {}
-        rows = zip(*(column(batch, name) for name in names), strict=True)
+        moments = column(batch, "InvoiceDate")
+        rows = zip(*(column(batch, name) for name in names), moments, strict=True)
         reasons = [
             self._reason(invoice, user, item, quantity, moment, place, several)
             for place, (invoice, user, item, quantity, moment) in enumerate(rows)
@@ -83,7 +85,7 @@ class _Invoices(Shape):
         if illegible:
             first = column(batch, "Quantity")[reasons.index(ILLEGIBLE_QUANTITY)]
             self.drop_unread(ILLEGIBLE_QUANTITY, first, QUANTITIES, rows=illegible)
-        batch = _with_iso_days(batch)
+        batch = _with_iso_days(batch, moments)
         for place, number in several.items():
             (text,) = row_texts(batch.slice(place, 1))
             self.taken_back[text] = number
@@ -125,13 +127,12 @@ class _Invoices(Shape):
         if pieces <= 0:
             return "quantity of 0 or below"
         if user and item:
-            self._sales.buy(user, item, moment, pieces)
+            self._sales.buy(user, item, moment or "", pieces)
         return None
 
 
-def _with_iso_days(batch: Any) -> Any:
+def _with_iso_days(batch: Any, moments: Column) -> Any:
     """Return the batch with moments such as 01.12.2010 08:26 in ISO 8601."""
-    moments = column(batch, "InvoiceDate")
     if not any(moment and _NUMERIC_DAY.fullmatch(moment) for moment in moments):
         return batch
     iso = [moment and _NUMERIC_DAY.sub(_iso, moment) for moment in moments]
