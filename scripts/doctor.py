@@ -24,7 +24,8 @@ from recsys.settings import Shop, load_settings  # noqa: E402
 from recsys.settings.settings import read_variables  # noqa: E402
 from recsys.settings.shop import read_shop  # noqa: E402
 from recsys.store import Database, connect  # noqa: E402
-from recsys.store.events import count_rows, count_users  # noqa: E402
+from recsys.store.events import count_rows, count_sessions, count_users  # noqa: E402
+from recsys.store.guesses import sessions_left_out  # noqa: E402
 from recsys.store.proposal import propose  # noqa: E402
 from recsys.store.readiness import check_mapping  # noqa: E402
 from recsys.store.schema import table_names  # noqa: E402
@@ -45,6 +46,8 @@ def main(argv: list[str]) -> int:
         with connect(settings.database_url) as db:
             if path.exists():
                 _tell(f"{path.name} exists, and stays as it is. {_counts(db, settings.shop)}")
+                for sentence in sessions_left_out(db, settings.shop):
+                    _tell(sentence)
             else:
                 _init(db, path, accept=flags.accept)
     except RecsysError as error:
@@ -84,8 +87,9 @@ def _counts(db: Database, shop: Shop) -> str:
         SettingsError: It does not fit.
     """
     check_mapping(db, shop)
-    n_events, n_users = count_rows(db, shop), count_users(db, shop)
-    return f"The mapping fits the tables: it reads {n_events:,} events of {n_users:,} users."
+    n_events, n_users, n_sessions = count_rows(db, shop), count_users(db, shop), count_sessions(db, shop)
+    sessions = f" and {n_sessions:,} sessions of guests" if n_sessions else ""
+    return f"The mapping fits the tables: it reads {n_events:,} events of {n_users:,} users{sessions}."
 
 
 def _write(path: Path, text: str) -> None:

@@ -111,6 +111,7 @@ def _table(path: Path, report: ImportReport) -> Table:
         {f"ignored: {reason}": count for reason, count in report.ignored.items()},
         {"withdrawn: void by now": report.withdrawn} if report.withdrawn else {},
         {"events of guests' sessions": report.guest_rows} if report.guest_rows else {},
+        {"more purchases that a cancellation takes back": report.repeated} if report.repeated else {},
         {"new users": report.new_users, "new products": report.new_products, "prices": report.priced_products},
     )
     for section in sections:
@@ -158,6 +159,8 @@ def _parser() -> argparse.ArgumentParser:
     moment.add_argument("--timestamp", metavar="COL", help=instants)
     ranks = "a running number instead: number k is stored as 2000-01-01 plus k hours"
     moment.add_argument("--order", metavar="COL", help=ranks)
+    pieces = "the pieces: a cancellation then takes as many back, from the newest purchases; without it, one purchase"
+    needed.add_argument("--quantity", metavar="COL", help=pieces)
     needed.add_argument("--category", metavar="COL", help="the product's category")
     needed.add_argument("--price", metavar="COL", help="the product's price; the newest one is kept")
     needed.add_argument("--name", metavar="COL", help="the product's name; the first one is kept")

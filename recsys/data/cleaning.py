@@ -6,14 +6,15 @@ that a model meets the same kind of events in production as in training.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.data.guests import implausible_ids, is_crowd, names_nobody
+from recsys.data.guests import are_sessions, implausible_ids, is_crowd, names_nobody, session_user
 from recsys.data.interactions import Interactions, is_event
 from recsys.data.purchases import cancelled_rows, purchase_names
 from recsys.errors.records import Record
@@ -34,7 +35,9 @@ class CleanReport(Record):
         dropped: The number of rows dropped for each reason, in the order of the rules; reasons without rows are absent.
         unreadable: A line for each column of events or products that has unreadable values: their number and one
             example.
-        guests: The user ids that stand for guests, whose events were dropped.
+        guests: The user ids that stand for guests. Their events were dropped, but for those of their sessions.
+        sessions: The number of guests' sessions that are users of their own.
+        session_rows: The number of their rows, of `rows_out`.
     """
 
     rows_in: int
@@ -42,6 +45,8 @@ class CleanReport(Record):
     dropped: Mapping[str, int]
     unreadable: tuple[str, ...] = ()
     guests: tuple[int | str, ...] = ()
+    sessions: int = 0
+    session_rows: int = 0
 
     def preceded_by(self, dropped: Mapping[str, int], unreadable: Sequence[str] = ()) -> CleanReport:
         """Return the report, including rows that were dropped before cleaning, such as by the reader.
@@ -61,7 +66,8 @@ class CleanReport(Record):
         """Return the report, including rows that a later rule dropped.
 
         >>> CleanReport(10, 9, {"duplicate": 1}).followed_by({"rare item": 4})
-        CleanReport(rows_in=10, rows_out=5, dropped={'duplicate': 1, 'rare item': 4}, unreadable=(), guests=())
+        CleanReport(rows_in=10, rows_out=5, dropped={'duplicate': 1, 'rare item': 4}, unreadable=(), guests=(), \
+sessions=0, session_rows=0)
         """
         return replace(self, rows_out=self.rows_out - sum(dropped.values()), dropped=add_counts(self.dropped, dropped))
 
@@ -82,7 +88,7 @@ def clean(interactions: Interactions, *, shop: Shop, training: Training, now: in
     """Return the events to learn from, ordered by (timestamp, row id), and the report.
 
     The rules are those of `clean_history`, then all events of each id that stands for guests, then "bot": all events of
-    a user with too many events on any day.
+    a user with too many events on any day. Where the sessions of guests are known, each is a user of its own.
 
     Args:
         interactions: Events of the shop, in any order.
@@ -92,13 +98,26 @@ def clean(interactions: Interactions, *, shop: Shop, training: Training, now: in
     """
     kept, report = clean_history(interactions, shop=shop, now=now)
     of_guests = guest_rows(kept.users, kept.items, shop)
+    sessions: dict[int | str, str] = {}
+    if interactions.sessions is not None:
+        # Duplicates and cancellations are those of a user, so the sessions have to be users before.
+        kept, report = clean_history(with_session_users(interactions, set(of_guests)), shop=shop, now=now)
+        sessions = sessions_of(kept)
+        of_guests = {user: kept.users == user for user in of_guests if user not in sessions}
+        of_guests |= guest_rows(kept.users, kept.items, shop, sessions)
+        kept = replace(kept, sessions=None)
     for user, rows in of_guests.items():
-        report = report.followed_by({f"guests as user {user!r}": int(rows.sum())})
+        name = f"session {sessions[user]!r}" if user in sessions else f"user {user!r}"
+        report = report.followed_by({f"guests as {name}": int(rows.sum())})
     if of_guests:
-        report = replace(report, guests=tuple(of_guests))
+        report = replace(report, guests=tuple(user for user in of_guests if user not in sessions))
         kept = kept.take(~np.any(list(of_guests.values()), axis=0))
     bots = bot_rows(kept.users, kept.timestamps, training.max_user_events_per_day)
-    return kept.take(~bots), report.followed_by({"bot": int(bots.sum())})
+    kept = kept.take(~bots)
+    if sessions:
+        of_sessions = kept.users[are_sessions(kept.users)]
+        report = replace(report, sessions=len(set(of_sessions.tolist())), session_rows=len(of_sessions))
+    return kept, report.followed_by({"bot": int(bots.sum())})
 
 
 def clean_history(interactions: Interactions, *, shop: Shop, now: int) -> tuple[Interactions, CleanReport]:
@@ -112,16 +131,19 @@ def clean_history(interactions: Interactions, *, shop: Shop, now: int) -> tuple[
         now: Seconds since 1970.
     """
     valid, report = valid_history(interactions, shop=shop, now=now)
-    kept = without_cancelled(valid, shop)
+    standing = _standing(valid, shop)
+    kept = _merged(standing)
     n_removals = int(is_event(valid, removal_names(shop)).sum())
-    return kept, report.followed_by({"unweighted event": n_removals, "cancelled": len(valid) - len(kept) - n_removals})
+    n_cancelled, n_equal = len(valid) - len(standing) - n_removals, len(standing) - len(kept)
+    return kept, report.followed_by({"unweighted event": n_removals, "cancelled": n_cancelled, "duplicate": n_equal})
 
 
 def valid_history(interactions: Interactions, *, shop: Shop, now: int) -> tuple[Interactions, CleanReport]:
     """Return the valid events of one user or of all, with cancelled ones and removals from the cart, and the report.
 
     The rules are, in this order: "unweighted event" (no weight or weight 0, no cancellation, no removal),
-    "bad timestamp" (1970 or before), "future timestamp" (more than a day ahead), and "duplicate".
+    "bad timestamp" (1970 or before), "future timestamp" (more than a day ahead), and "duplicate". Rows that differ in
+    their quantity alone stay, for a cancellation may take them back one by one.
 
     Args:
         interactions: Events in any order.
@@ -136,7 +158,7 @@ def valid_history(interactions: Interactions, *, shop: Shop, now: int) -> tuple[
         "unweighted event": lambda rows: ~is_event(rows, weighted.union(shop.cancel_events, shop.uncart_events)),
         "bad timestamp": lambda rows: rows.timestamps <= 0,
         "future timestamp": lambda rows: rows.timestamps > now + CLOCK_SKEW_S,
-        "duplicate": lambda rows: duplicate_rows(rows.users, rows.items, rows.events, rows.timestamps),
+        "duplicate": lambda rows: duplicate_rows(rows.users, rows.items, rows.events, rows.timestamps, rows.quantities),
     }
     kept, dropped = interactions.in_order(), {}
     for reason, rule in rules.items():
@@ -148,11 +170,22 @@ def valid_history(interactions: Interactions, *, shop: Shop, now: int) -> tuple[
 
 def without_cancelled(events: Interactions, shop: Shop) -> Interactions:
     """Return valid events without cancellations, the purchases that they annul, and removals that have no weight."""
-    drop = cancelled_rows(
-        events.users, events.items, is_event(events, purchase_names(shop)), is_event(events, shop.cancel_events)
-    )
+    return _merged(_standing(events, shop))
+
+
+def _standing(events: Interactions, shop: Shop) -> Interactions:
+    purchases, cancels = (is_event(events, names) for names in (purchase_names(shop), shop.cancel_events))
+    drop = cancelled_rows(events.users, events.items, purchases, cancels, events.quantities)
     drop |= is_event(events, removal_names(shop))
     return events.take(~drop) if drop.any() else events
+
+
+def _merged(events: Interactions) -> Interactions:
+    """Return events without quantities; lines of one order that differ in these are one event."""
+    if events.quantities is None:
+        return events
+    again = duplicate_rows(events.users, events.items, events.events, events.timestamps)
+    return replace(events.take(~again), quantities=None)
 
 
 def removal_names(shop: Shop) -> set[str]:
@@ -160,21 +193,30 @@ def removal_names(shop: Shop) -> set[str]:
     return {name for name in shop.uncart_events if not shop.event_weights.get(name) and name not in shop.cancel_events}
 
 
-def duplicate_rows(users: NDArray, items: NDArray, events: NDArray[np.int16], timestamps: NDArray[np.int64]) -> Mask:
-    """Return which rows repeat an earlier row in all four columns, `(n,)` bool; they are to be dropped.
+def duplicate_rows(
+    users: NDArray,
+    items: NDArray,
+    events: NDArray[np.int16],
+    timestamps: NDArray[np.int64],
+    quantities: NDArray[np.float64] | None = None,
+) -> Mask:
+    """Return which rows repeat an earlier row in all columns, `(n,)` bool; they are to be dropped.
 
     Args:
         users: `(n,)` ids or indices.
         items: `(n,)` ids or indices.
         events: `(n,)` positions in the event names.
         timestamps: `(n,)` seconds since 1970.
+        quantities: `(n,)` float64; NaN where it is not known. None leaves them out.
 
     >>> duplicate_rows(np.array([1, 1, 2]), np.array([5, 5, 5]), np.array([0, 0, 0]), np.array([9, 9, 9])).tolist()
     [False, True, False]
     """
     if (timestamps[1:] > timestamps[:-1]).all():  # true of most histories of one user
         return np.zeros(len(timestamps), bool)
-    columns = (timestamps, events, _comparable(items), _comparable(users))
+    columns: tuple[NDArray, ...] = (timestamps, events, _comparable(items), _comparable(users))
+    if quantities is not None:
+        columns = (np.nan_to_num(quantities, nan=-math.inf), *columns)
     order = np.lexsort(columns)  # stable: among equal rows the first stays first
     repeats = np.ones(max(len(order) - 1, 0), bool)
     for column in columns:
@@ -184,13 +226,43 @@ def duplicate_rows(users: NDArray, items: NDArray, events: NDArray[np.int16], ti
     return drop
 
 
-def guest_rows(users: NDArray, items: NDArray, shop: Shop) -> dict[int | str, Mask]:
+def with_session_users(interactions: Interactions, guests: Collection[int | str]) -> Interactions:
+    """Return events in which each session of a guest is a user of its own.
+
+    Args:
+        interactions: Events, with their sessions.
+        guests: The user ids that stand for guests.
+    """
+    if not guests or interactions.sessions is None:
+        return interactions
+    kind = "int" if interactions.users.dtype.kind in "iu" else "str"
+    known: dict[str, int | str] = {}
+    users = interactions.users.copy()
+    for row in np.flatnonzero(np.isin(users, list(guests)) if kind == "int" else [u in guests for u in users.tolist()]):
+        session = interactions.sessions[row]
+        if session is not None:
+            users[row] = known.setdefault(session, session_user(session, kind))
+    return replace(interactions, users=users)
+
+
+def sessions_of(interactions: Interactions) -> dict[int | str, str]:
+    """Return the session that each user is who is a guest's session."""
+    if interactions.sessions is None:
+        return {}
+    rows = are_sessions(interactions.users)
+    return dict(zip(interactions.users[rows].tolist(), interactions.sessions[rows].tolist(), strict=True))
+
+
+def guest_rows(
+    users: NDArray, items: NDArray, shop: Shop, sessions: Mapping[int | str, str] | None = None
+) -> dict[int | str, Mask]:
     """Return the ids that stand for guests, each with its rows, `(n,)` bool.
 
     Args:
         users: `(n,)` ids.
         items: `(n,)` ids.
         shop: Names the ids that are known to be guests or persons.
+        sessions: The sessions of those users that are guests' sessions. A session may stand for many guests, too.
     """
     _, first, codes, counts = np.unique(_comparable(users), return_index=True, return_inverse=True, return_counts=True)
     ids = users[first].tolist()
@@ -199,7 +271,9 @@ def guest_rows(users: NDArray, items: NDArray, shop: Shop) -> dict[int | str, Ma
     for user in named:
         del others[user]
     found = {
-        user: codes == ids.index(user) for user in [*named, *implausible_ids(others)] if str(user) not in shop.persons
+        user: codes == ids.index(user)
+        for user in [*named, *implausible_ids(others, sessions)]
+        if str(user) not in shop.persons
     }
     if set(found) <= set(named):
         return found

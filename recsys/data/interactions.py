@@ -25,6 +25,10 @@ class Interactions(Record):
         row_ids: `(n,)` int64, the order of events with equal timestamps.
         event_names: The names that `events` points into, such as `("view", "cart", "purchase")`.
         contexts: Context columns known before the choice, such as `device_type`: `(n,)` object holding str or None.
+        quantities: The number of pieces of each purchase or cancellation, `(n,)` float64; NaN where it is not known.
+            None where no source tells quantities.
+        sessions: The session of each event, `(n,)` object holding str, or None where it is not known. Cleaning makes
+            users of those of guests. None where no source tells sessions, and after cleaning.
     """
 
     users: NDArray
@@ -34,9 +38,13 @@ class Interactions(Record):
     row_ids: NDArray[np.int64]
     event_names: tuple[str, ...]
     contexts: Mapping[str, NDArray] = field(default_factory=dict)
+    quantities: NDArray[np.float64] | None = None
+    sessions: NDArray | None = None
 
     def __post_init__(self) -> None:
         columns = {"items": self.items, "events": self.events, "timestamps": self.timestamps, "row_ids": self.row_ids}
+        optional = {"quantities": self.quantities, "sessions": self.sessions}
+        columns |= {name: column for name, column in optional.items() if column is not None}
         for name, column in {**columns, **self.contexts}.items():
             if len(column) != len(self.users):
                 raise ValueError(
@@ -56,6 +64,8 @@ class Interactions(Record):
             timestamps=self.timestamps[which],
             row_ids=self.row_ids[which],
             contexts={name: column[which] for name, column in self.contexts.items()},
+            quantities=None if self.quantities is None else self.quantities[which],
+            sessions=None if self.sessions is None else self.sessions[which],
         )
 
     def in_order(self) -> Interactions:

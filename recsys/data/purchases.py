@@ -1,14 +1,14 @@
 """What "bought" means, and "in the cart": which purchases stand, which the repeat rule hides, and what the cart holds.
 
-`recsys/store/purchases.sql` says the same of purchases in SQL, where they are not read as events, and the backend's
-`hidden.js` of both in JavaScript. docs/SHOP.md has the definitions in words, and tests/data/purchase_cases.json and
-cart_cases.json the cases that all are tested with.
+The backend's `hidden.js` says the same in JavaScript, of tables without quantities. docs/SHOP.md has the definitions in
+words, and tests/data/purchase_cases.json and cart_cases.json the cases that both are tested with.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from recsys.data.interactions import Interactions, is_event
 from recsys.features.query import SECONDS_PER_DAY, Mask
 from recsys.settings import Shop
 
+_NO_PIECE = 1e-9  # quantities may be weights, whose sums are rounded
 CART_DAYS = 30  # what was put into the cart earlier is forgotten
 
 
@@ -30,7 +31,8 @@ def bought_rows(events: Interactions, shop: Shop, now: float) -> Mask:
         now: Seconds since 1970.
     """
     stand = is_event(events, purchase_names(shop))
-    stand &= ~cancelled_rows(events.users, events.items, stand, is_event(events, shop.cancel_events))
+    cancels = is_event(events, shop.cancel_events)
+    stand &= ~cancelled_rows(events.users, events.items, stand, cancels, events.quantities)
     return stand & (events.timestamps >= window_start(now, shop.repeat_after_days))
 
 
@@ -79,17 +81,75 @@ def window_start(now: float, repeat_after_days: float) -> float:
     return now - repeat_after_days * SECONDS_PER_DAY if repeat_after_days else math.inf
 
 
-def cancelled_rows(users: NDArray, items: NDArray, is_purchase: Mask, is_cancel: Mask) -> Mask:
-    """Return which rows to drop, `(n,)` bool: every cancellation, and the purchase that it annuls.
+class OpenPurchases:
+    """The purchases of one item by one user that no cancellation has annulled yet, with the pieces that are left.
 
-    A cancellation annuls the newest earlier purchase of the same item by the same user that is not annulled yet. There
-    may be none, if the purchase is older than the data.
+    >>> purchases = OpenPurchases()
+    >>> purchases.buy("Monday", 2), purchases.buy("Tuesday", 2)
+    (None, None)
+    >>> purchases.take_back(1), purchases.take_back(2), purchases.take_back(9), purchases.take_back(1)
+    ([], ['Tuesday'], ['Monday'], [])
+    """
+
+    def __init__(self) -> None:
+        self._open: list[tuple[Any, float]] = []
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[tuple[Any, float]]:
+        return iter(self._open)
+
+    def buy(self, purchase: Any, quantity: float) -> None:
+        """Add a purchase, the newest. One of the name of the newest adds its pieces to that.
+
+        Args:
+            purchase: Its name.
+            quantity: Its pieces; what is no number above 0 is one piece.
+        """
+        pieces = quantity if quantity > 0 else 1.0
+        if self._open and self._open[-1][0] == purchase:
+            pieces += self._open.pop()[1]
+        self._open.append((purchase, pieces))
+
+    def take_back(self, quantity: float) -> list[Any]:
+        """Take pieces back from the newest purchases, and return those of which none is left.
+
+        Args:
+            quantity: The pieces, of any sign; NaN takes back the whole of the newest purchase.
+        """
+        left, annulled = abs(quantity), []
+        if left != left:
+            return [self._open.pop()[0]] if self._open else []
+        while self._open and left > _NO_PIECE:
+            purchase, pieces = self._open.pop()
+            if pieces - left > _NO_PIECE:
+                self._open.append((purchase, pieces - left))
+            else:
+                annulled.append(purchase)
+            left -= pieces
+        return annulled
+
+
+def cancelled_rows(
+    users: NDArray,
+    items: NDArray,
+    is_purchase: Mask,
+    is_cancel: Mask,
+    quantities: NDArray[np.float64] | None = None,
+) -> Mask:
+    """Return which rows to drop, `(n,)` bool: every cancellation, and the purchases that it annuls.
+
+    A cancellation takes its pieces from the newest earlier purchases of the same item by the same user that are not
+    annulled yet; one without a quantity takes the newest as a whole. A purchase is annulled once no piece is left.
+    There may be none, if the purchase is older than the data.
 
     Args:
         users: `(n,)` ids or indices, rows in time order.
         items: `(n,)` ids or indices.
         is_purchase: `(n,)` bool, which rows are purchases.
         is_cancel: `(n,)` bool, which rows are cancellations.
+        quantities: `(n,)` float64 pieces, of any sign; NaN where they are not known. None where they never are.
 
     >>> bought, bought_again, cancelled = [True, False], [True, False], [False, True]
     >>> is_purchase, is_cancel = np.array([bought, bought_again, cancelled]).T
@@ -101,15 +161,16 @@ def cancelled_rows(users: NDArray, items: NDArray, is_purchase: Mask, is_cancel:
         return drop
     rows = np.flatnonzero(is_purchase | is_cancel)
     pairs = list(zip(users[rows].tolist(), items[rows].tolist(), strict=True))
-    open_purchases: dict[tuple[Hashable, Hashable], list[int]] = {
-        pairs[row]: [] for row in np.flatnonzero(is_cancel[rows])
+    open_purchases: dict[tuple[Hashable, Hashable], OpenPurchases] = {
+        pairs[row]: OpenPurchases() for row in np.flatnonzero(is_cancel[rows])
     }
-    for row, pair, cancels in zip(rows.tolist(), pairs, is_cancel[rows].tolist(), strict=True):
+    pieces = [math.nan] * len(rows) if quantities is None else quantities[rows].tolist()
+    for row, pair, cancels, quantity in zip(rows.tolist(), pairs, is_cancel[rows].tolist(), pieces, strict=True):
         purchases = open_purchases.get(pair)
         if purchases is None:
             continue  # most pairs of user and item have no cancellation
-        if not cancels:
-            purchases.append(row)
-        elif purchases:
-            drop[purchases.pop()] = True
+        if cancels:
+            drop[purchases.take_back(quantity)] = True
+        else:
+            purchases.buy(row, quantity)
     return drop

@@ -49,6 +49,8 @@ class EventSource(Protocol):
         unreadable: Those of these reasons for which something could not be read, with an example.
         withdrawn: Event and key of rows that are void by now, and may stem from an earlier import.
         active: Whether items are sold by now, as far as the source tells.
+        taken_back: How many purchases the cancellations read so far take back, by the text of their rows, where it is
+            not one.
     """
 
     columns: tuple[str, ...]
@@ -59,6 +61,7 @@ class EventSource(Protocol):
     unreadable: dict[str, Unreadable]
     withdrawn: Sequence[tuple[str, str]]
     active: Mapping[str, bool]
+    taken_back: Mapping[str, int]
 
     def require(self, columns: Sequence[str]) -> None:
         """Check that there is each column, once; raises UsageError."""
@@ -83,6 +86,7 @@ class EventFile:
         unreadable: An example of each, and what helps.
         withdrawn: Rows that are void by now; none, because only formats by name tell that.
         active: Whether items are sold by now; none, for the same reason.
+        taken_back: How many purchases a cancellation takes back; none, for the same reason.
     """
 
     def __init__(
@@ -114,6 +118,7 @@ class EventFile:
         self._given_names = tuple(names)
         self.withdrawn: Sequence[tuple[str, str]] = ()
         self.active: Mapping[str, bool] = {}
+        self.taken_back: Mapping[str, int] = {}
         self._begin()
         with self._usage_errors():
             self.size = path.stat().st_size
@@ -125,10 +130,11 @@ class EventFile:
         self._kind = next((kind for kind, (magic, _) in _KINDS.items() if start.startswith(magic)), "CSV")
         if self._member is None:
             self._check_name(start)
-        elif self._kind == "Parquet":
-            raise UsageError(f"{path.name} should hold CSV, JSON lines or .xlsx. Received: Parquet; unpack it first.")
         with self._usage_errors():
             self._start = start if self._member else streams.Place(path).start()
+            self._is_packed = self._member is not None or self._kind == "gzip"
+            if self._kind == "gzip" and self._start.startswith(_KINDS["Parquet"][0]):
+                self._kind = "Parquet"
             if self._kind in {"CSV", "gzip"} and streams.is_json_lines(self._start, encoding):
                 self._kind = "JSON lines"
         if sheet_names and self._kind != "Excel":
@@ -197,7 +203,7 @@ class EventFile:
         self._begin()
         with self._usage_errors():
             if self._kind == "Parquet":
-                with parquet.ParquetFile(self.path) as file:
+                with self._parquet() as file:
                     batches = file.iter_batches(batch_size=rows, columns=list(columns) if columns else None)
                     yield from self._positioned(batches, file.metadata.num_rows)
             elif self._table is not None:
@@ -210,7 +216,7 @@ class EventFile:
         if self._table is not None:
             return list(self._table.column_names)
         if self._kind == "Parquet":
-            with parquet.ParquetFile(self.path) as file:
+            with self._parquet() as file:
                 return list(file.schema_arrow.names)
         if self._given_names:
             return self._given_names
@@ -261,6 +267,18 @@ class EventFile:
             line = malformed[0][0] if is_json else self._delimiter.join(malformed[0])
             way_out = "Each line should be one JSON object." if is_json else MALFORMED_WAY_OUT
             self.unreadable[MALFORMED] = Unreadable(shortened(line.rstrip()), way_out)
+
+    @contextmanager
+    def _parquet(self) -> Iterator[Any]:
+        """Open a Parquet file. A packed one is held in memory, because it is not read from its start to its end."""
+        if not self._is_packed:
+            with parquet.ParquetFile(self.path) as file:
+                yield file
+            return
+        with self.path.open("rb") as stream, streams.unpacked(stream, self._member) as plain:
+            content = pyarrow.py_buffer(plain.read())
+        with parquet.ParquetFile(pyarrow.BufferReader(content)) as file:
+            yield file
 
     @contextmanager
     def _text(self) -> Iterator[tuple[TextIOWrapper, BinaryIO]]:

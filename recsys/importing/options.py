@@ -108,7 +108,7 @@ class Condition:
 
 
 _COLUMNS = (
-    *("user", "item", "event", "timestamp", "order", "category", "price", "name", "device_type", "session"),
+    *("user", "item", "event", "timestamp", "order", "quantity", "category", "price", "name", "device_type", "session"),
     "fill_down",
 )
 MAX_UNREADABLE = 0.2  # a larger share of unreadable rows is no accident: the options are wrong, or the file is
@@ -129,6 +129,7 @@ class ImportOptions:
         timestamp_unit: Unit of numbers, a key of TIMESTAMP_UNITS; None for seconds, and milliseconds above 1e11.
         timestamp_format: Format of text in the notation of strptime; None for ISO 8601.
         time_zone: The zone of timestamps without one.
+        quantity: Column of the pieces that were bought or cancelled; None annuls one purchase by each cancellation.
         category: Column of the product's category.
         price: Column of the product's price.
         name: Column of the product's name.
@@ -158,6 +159,7 @@ class ImportOptions:
     event_map: Mapping[str, str] = field(default_factory=dict)
     timestamp: str | None = None
     order: str | None = None
+    quantity: str | None = None
     timestamp_unit: str | None = None
     timestamp_format: str | None = None
     time_zone: str = "UTC"

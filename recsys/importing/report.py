@@ -25,7 +25,7 @@ class Unreadable:
 
 @dataclass
 class ImportReport:
-    """Counts of an import. Every row of the file counts once, in `added` or in `dropped`.
+    """Counts of an import. Every row of the file, and each of `repeated`, counts once, in `added` or in `dropped`.
 
     Attributes:
         rows: Rows of the file.
@@ -37,6 +37,7 @@ class ImportReport:
         new_products: New rows of Products.
         priced_products: Products with a price in the file.
         unreadable: Those of the reasons in `dropped` and `ignored` for which something could not be read.
+        repeated: Events that were read beside those of a row each: cancellations that take back several purchases.
         guest_rows: Rows of guests that became events of their sessions.
         oddities: What is odd about ids, a line with an example for each kind.
     """
@@ -50,6 +51,7 @@ class ImportReport:
     new_products: int = 0
     priced_products: int = 0
     unreadable: dict[str, Unreadable] = field(default_factory=dict)
+    repeated: int = 0
     guest_rows: int = 0
     oddities: list[str] = field(default_factory=list)
 

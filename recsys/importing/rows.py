@@ -6,9 +6,10 @@ Equal rows are one event that was exported twice; where the clock knows days onl
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ from recsys.store.reading import shortened
 
 CANCEL = "cancel"
 NO_PRICE = "price not a number above 0"
+NO_QUANTITY = "quantity not a number"
+PART = "cancellation of a part of a purchase"
 DECIMAL = "--decimal says which mark is decimal."
 MOMENTS = "--timestamp-format says how text is written, --timestamp-unit what numbers count."
 MAX_NAME, MAX_CODE = 255, 50  # the widths of Products.name, and of Products.categoryId and Interactions.device_type
@@ -47,6 +50,7 @@ class Events:
         names: `(n,)` object holding str, or None where unknown.
         devices: `(n,)` object holding str, or None where unknown.
         prices: `(n,)` float64, NaN where unknown.
+        quantities: `(n,)` float64, the number of pieces; NaN where unknown.
         rows: `(n,)` the rows themselves, for messages.
     """
 
@@ -59,10 +63,26 @@ class Events:
     names: NDArray
     devices: NDArray
     prices: NDArray[np.float64]
+    quantities: NDArray[np.float64]
     rows: Sequence[str]
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def repeated(self, numbers: NDArray[np.int64]) -> Events:
+        """Return each event a number of times, a second and a key of its own for each.
+
+        Args:
+            numbers: `(n,)` int64, at least 1 each.
+        """
+        places = np.repeat(np.arange(len(self)), numbers)
+        again = np.arange(len(places)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
+        columns = {field.name: getattr(self, field.name)[places] for field in fields(self) if field.name != "rows"}
+        keys = [
+            f"{key}+{n}" if n else key for key, n in zip(columns["event_ids"].tolist(), again.tolist(), strict=True)
+        ]
+        columns |= {"seconds": columns["seconds"] + again, "event_ids": _objects(keys)}
+        return Events(**columns, rows=[self.rows[place] for place in places.tolist()])
 
 
 class RowReader:
@@ -93,8 +113,13 @@ class RowReader:
         conditions = (*options.cancelled_when, *options.drop_when)
         self._named_blanks = {condition.column for condition in conditions if condition.names_blanks}
 
-    def read(self, batch: Any) -> Events:
-        """Return a batch's events; each other row is counted once, under the first reason that applies."""
+    def read(self, batch: Any, taken_back: Mapping[str, int] = MappingProxyType({})) -> Events:
+        """Return a batch's events; each other row is counted once, under the first reason that applies.
+
+        Args:
+            batch: The batch.
+            taken_back: How many purchases a cancellation takes back, by the text of its row; 1 where it is absent.
+        """
         options = self._options
         cancelled, keep = np.zeros(batch.num_rows, np.bool_), np.ones(batch.num_rows, np.bool_)
         undecided: dict[Condition, NDArray[np.bool_]] = {}
@@ -122,9 +147,20 @@ class RowReader:
         reason = "illegible order" if options.order else "illegible timestamp"
         self._drop(keep, ~legible, reason, column, MOMENTS)
         rows = batch.filter(pyarrow.array(keep))
-        kept, written = events[keep], row_texts(rows)
+        written = row_texts(rows)
+        numbers = np.array([taken_back.get(text, 1) for text in written] if taken_back else [], np.int64)
+        if not numbers.all():
+            is_part = np.zeros(len(keep), np.bool_)
+            is_part[keep] = numbers == 0
+            self._drop(keep, is_part, PART)
+            rows, written = (
+                rows.filter(pyarrow.array(numbers > 0)),
+                [t for t, n in zip(written, numbers, strict=True) if n],
+            )
+            numbers = numbers[numbers > 0]
+        kept = events[keep]
         event_ids, later = self._keys(rows, written, kept, moments[keep])
-        return Events(
+        read = Events(
             users=users[keep],
             items=items[keep],
             events=kept,
@@ -134,8 +170,11 @@ class RowReader:
             names=self._names(rows),
             devices=self._codes(rows, options.device_type, "device_type"),
             prices=self._prices(rows),
+            quantities=self._quantities(rows),
             rows=written,
         )
+        self._report.repeated += int((numbers - 1).sum())
+        return read.repeated(numbers) if (numbers > 1).any() else read
 
     def _filled(self, batch: Any, name: str) -> NDArray:
         return self._first_lines.fill(batch, name) if self._first_lines else texts(batch.column(name))
@@ -235,6 +274,17 @@ class RowReader:
                 self._report.unreadable[NO_PRICE] = Unreadable(shortened(text), DECIMAL)
         amounts[unusable] = np.nan
         return amounts
+
+    def _quantities(self, rows: Any) -> NDArray[np.float64]:
+        if self._options.quantity is None:
+            return np.full(rows.num_rows, np.nan)
+        plain = texts(rows.column(self._options.quantity))
+        quantities = np.array([amount(text, self._options.decimal) for text in plain.tolist()], np.float64)
+        unusable = np.isnan(quantities) & ~_is_none(plain)
+        self._report.ignored[NO_QUANTITY] += int(unusable.sum())
+        for text in plain[unusable][:1].tolist():
+            self._report.unreadable.setdefault(NO_QUANTITY, Unreadable(shortened(text), DECIMAL))
+        return quantities
 
 
 def _texts_or_none(rows: Any, column: str | None) -> NDArray:

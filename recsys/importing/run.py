@@ -18,6 +18,7 @@ from recsys.importing.guests import find_guests
 from recsys.importing.id_allocation import IdAllocator
 from recsys.importing.options import ImportOptions
 from recsys.importing.report import ImportReport
+from recsys.importing.returns import purchases_taken_back
 from recsys.importing.rows import CANCEL, Events, RowReader
 from recsys.settings import Shop
 from recsys.store import Database, Duplicate
@@ -85,10 +86,12 @@ def import_events(
     write_codes(db, BASE_CODES)
     report = ImportReport()
     run = _Import(db, file, report)
-    reader = RowReader(options, known_events, report, find_guests(file, options))
+    guests = find_guests(file, options)
+    by_pieces = purchases_taken_back(file, options, shop, known_events, guests) if options.quantity else None
+    reader = RowReader(options, known_events, report, guests)
     for batch in file.batches(options.chunk):
         report.rows += batch.num_rows
-        run.add(reader.read(batch), options.max_unreadable)
+        run.add(reader.read(batch, file.taken_back if by_pieces is None else by_pieces), options.max_unreadable)
         if progress:
             progress(file.position, report.rows)
     if not report.rows + file.dropped.total():

@@ -101,7 +101,8 @@ class _Questions:
 
     def _users(self) -> list[int]:
         """Return the indices of users with few events and of users with many, evenly spaced by their number."""
-        order = np.argsort(np.diff(self._learned.data.starts), kind="stable")
+        n_accounts = self._bundle.n_users - self._bundle.n_sessions
+        order = np.argsort(np.diff(self._learned.data.starts)[:n_accounts], kind="stable")
         places = np.linspace(0, len(order) - 1, min(KNOWN_USERS, len(order))).astype(int)
         chosen: list[int] = order[places].tolist()
         return chosen

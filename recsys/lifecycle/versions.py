@@ -278,6 +278,7 @@ def encoders_of(version: Version) -> StoredEncoders:
     ids, contexts = version.arrays("encoders.h5"), version.json("contexts.json")
     try:
         users, items = ([_text(key) for key in ids[kind].tolist()] for kind in ("users", "items"))
+        users = users[: len(users) - int(version.manifest.get("sessions", 0))]
         values = {name: list(map(str, listed_values)) for name, listed_values in contexts.items()}
         return StoredEncoders(int(version.manifest["data_until"]), users, items, values)
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:

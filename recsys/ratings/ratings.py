@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.data.guests import are_sessions
 from recsys.data.ids import INT64_MAX
 from recsys.data.interactions import Interactions
 from recsys.errors.records import Record
@@ -82,7 +83,12 @@ def clean_ratings(
 
 
 def ratings_of(events: Interactions) -> tuple[Ratings, dict[str, int]]:
-    """Return the stars among a shop's events, which have the names `star1` … `star5`, as `clean_ratings` does."""
+    """Return the stars among a shop's events, which have the names `star1` … `star5`, as `clean_ratings` does.
+
+    Those of guests' sessions are left out, because nobody asks for predictions as a session.
+    """
+    if events.sessions is not None:
+        events = events.take(~are_sessions(events.users))
     stars: Mapping[str, float] = {f"star{n}": float(n) for n in range(int(LOWEST), int(HIGHEST) + 1)}
     values = np.array([stars.get(name, math.nan) for name in event_names(events)])[events.events]
     rows = np.flatnonzero(np.isfinite(values))

@@ -126,6 +126,7 @@ def _interactions(read: store.EventsOfUsers, bundle: ModelBundle) -> Interaction
         timestamps=read.timestamps,
         row_ids=read.row_ids,
         event_names=read.event_names,
+        quantities=read.quantities,
         contexts={INDEX: np.array(bundle.item_indices(read.items.tolist()), np.int32)},
     )
 

@@ -82,6 +82,7 @@ class ModelBundle(Record):
         resident_limit: Resident bytes above which mapped memory is released between two scorers.
         segments: The priors of each segment of users in which another scorer serves.
         guests: The user ids that stand for guests.
+        n_sessions: How many of the users, the last ones, are guests' sessions, which nobody asks as.
     """
 
     version: Version
@@ -99,6 +100,7 @@ class ModelBundle(Record):
     resident_limit: int = ANSWERING_LIMIT
     segments: Mapping[str, Priors] = field(default_factory=dict)
     guests: frozenset[int | str] = frozenset()
+    n_sessions: int = 0
 
     def priors_of(self, n_events: int) -> Priors:
         """Return the priors of a user with a number of events on items of the version."""
@@ -167,11 +169,15 @@ class ModelBundle(Record):
 
     def user_indices(self, ids: Sequence[int | str]) -> list[int]:
         """Return the indices of users' external ids in the shop's type, in their order; -1 for an unseen user."""
-        return _indices(self.version.arrays("encoders.h5")["users"], ids)
+        return _indices(self._accounts, ids)
 
     def known_users(self) -> list[int | str]:
-        """Return the external ids of the users that training saw, ascending."""
-        return _texts(self.version.arrays("encoders.h5")["users"])
+        """Return the external ids of the users that training saw, ascending, without guests' sessions."""
+        return _texts(self._accounts)
+
+    @property
+    def _accounts(self) -> NDArray:
+        return self.version.arrays("encoders.h5")["users"][: self.n_users - self.n_sessions]
 
     def warm(self) -> None:
         """Read everything now that requests would read on first use.
@@ -296,7 +302,8 @@ def load(
         scorers=Scorers(version, len(items)),
         resident_limit=resident_limit,
         segments={segment: Priors.from_json(stored) for segment, stored in selection.get("segments", {}).items()},
-        guests=frozenset(manifest.get("guests", ())),  # older versions have none
+        guests=frozenset(manifest.get("guests", ())),  # older versions have neither
+        n_sessions=int(manifest.get("sessions", 0)),
     )
 
 
@@ -340,6 +347,8 @@ def _weights(version: Version, name: str) -> dict[str, Any]:
 
 def _indices(stored: NDArray, ids: Sequence[int | str]) -> list[int]:
     """Return the positions of ids in a file's ascending ids; -1 for others."""
+    if not len(stored):
+        return [-1] * len(ids)
     keys = np.array([_key(item, stored.dtype) for item in ids], stored.dtype)
     positions = np.minimum(np.searchsorted(stored, keys), len(stored) - 1)
     indices: list[int] = np.where(stored[positions] == keys, positions, -1).tolist()

@@ -350,8 +350,16 @@ def _concatenate(parts: Sequence[store.UserEvents]) -> Interactions:
         timestamps=np.concatenate([part.timestamps for part in parts]),
         row_ids=np.concatenate([part.row_ids for part in parts]),
         event_names=names,
+        quantities=_quantities(parts),
         contexts={INDEX: np.concatenate([part.idx for part in parts])},
     )
+
+
+def _quantities(parts: Sequence[store.UserEvents]) -> NDArray[np.float64] | None:
+    """Return the quantities of all parts, NaN where one tells none; None where no part tells any."""
+    if all(part.quantities is None for part in parts):
+        return None
+    return np.concatenate([np.full(len(p), np.nan) if p.quantities is None else p.quantities for p in parts])
 
 
 def _context(request: Request, bundle: ModelBundle, indices: NDArray[np.int32], now: int) -> Mapping[str, str | None]:

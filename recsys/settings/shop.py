@@ -49,7 +49,8 @@ class Source(Record):
     """A place where the shop keeps events, as two SQL texts.
 
     Both texts return the columns `user_id, item_id, event, timestamp, row_id` and any context columns.
-    A column `rating` in place of `event` holds 1 to 5 stars.
+    A column `rating` in place of `event` holds 1 to 5 stars. A column `quantity` holds pieces. A column `session_id` of
+    `since` tells the sessions of guests apart.
 
     Attributes:
         since: Every event at or after `:since` (in the stored time zone).
@@ -75,6 +76,8 @@ class TableSource(Record):
         rating: Column of 1 to 5 stars.
         row_id: Column that orders rows with equal timestamps.
         event_id: Column of the sender's own ids of events; an event that was tracked under the same id is not read.
+        quantity: Column of pieces that were bought or cancelled, or SQL expression.
+        session: Column of sessions, or SQL expression; where a row's user is a guest, its session is a user.
         contexts: Pairs of a context feature and its column.
         where: SQL condition on the rows to read; None reads all.
         purchase_when: SQL condition that holds for rows that are purchases; the others are no events.
@@ -91,6 +94,8 @@ class TableSource(Record):
     rating: str | None = None
     row_id: str | None = None
     event_id: str | None = None
+    quantity: str | None = None
+    session: str | None = None
     contexts: tuple[tuple[str, str], ...] = ()
     where: str | None = None
     purchase_when: str | None = None
@@ -158,7 +163,7 @@ class Shop(Record):
         relevant_events: Events that count as a hit in evaluation.
         cart_events: Events that mean "lies in the cart": these items are hidden for some days.
         uncart_events: Events that take an item out of the cart; they need no weight.
-        cancel_events: Events that annul the newest earlier purchase of the same item by the same user.
+        cancel_events: Events that annul the newest earlier purchases of the same item by the same user.
         context_columns: Context columns of the sources, known before the choice.
         guests: User ids, as text, that stand for guests, besides those that training finds.
         persons: User ids, as text, that are a user's, however many events they have.
@@ -231,12 +236,12 @@ _SHOP = {
 _ROLES = ("purchase_when", "returned_when")  # conditions on rows of purchases
 _SOURCE = {
     **dict.fromkeys(("table", "user", "item", "timestamp", "event", "rating", "row_id", "event_id"), NAME),
-    **dict.fromkeys(("event_name", "where", *_ROLES), TEXT),
+    **dict.fromkeys(("event_name", "quantity", "session", "where", *_ROLES), TEXT),
 }
 _SOURCE_TEXTS = {"since": TEXT, "one_user": TEXT}
 _PRODUCTS = {"query": TEXT, **dict.fromkeys((column.name for column in fields(ProductsTable)), NAME), "active": TEXT}
 # Names that a context cannot have: a source has them already, or they are derived.
-_NO_CONTEXTS = frozenset({*_SOURCE, "user_id", "item_id", "time_of_day", "season", "category"})
+_NO_CONTEXTS = frozenset({*_SOURCE, "user_id", "item_id", "session_id", "time_of_day", "season", "category"})
 
 
 def read_shop(toml: Mapping[str, Any]) -> Shop:

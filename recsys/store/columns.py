@@ -294,6 +294,12 @@ def price_array(column: Sequence[Any]) -> NDArray[np.float64]:
     return np.fromiter(read_each(column, price), np.float64, len(column))
 
 
+def quantity_array(column: Sequence[Any]) -> NDArray[np.float64]:
+    """Convert a raw column to `(n,)` float64 numbers of pieces; NaN for other values, and for infinity."""
+    quantities = np.fromiter(read_each(column, number), np.float64, len(column))
+    return np.where(np.isfinite(quantities), quantities, math.nan)
+
+
 def truth(raw: object) -> bool | None:
     r"""Return whether a flag is set. Numbers and words such as yes and no are flags; other values give None.
 

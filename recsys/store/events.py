@@ -27,6 +27,7 @@ from recsys.store.columns import (
     known_events,
     label_array,
     present,
+    quantity_array,
     ranks,
     sorted_names,
     zone,
@@ -35,7 +36,8 @@ from recsys.store.database import Database
 from recsys.store.migrations import columns as columns_of
 from recsys.store.products import id_kind, item_kind
 from recsys.store.reading import Reading
-from recsys.store.shop_mapping import derived_table, has_ratings, source_name, source_sql
+from recsys.store.sessions import joined_sessions, read_sessions, with_session_users
+from recsys.store.shop_mapping import derived_table, has_quantities, has_ratings, has_sessions, source_name, source_sql
 
 SINCE_MARGIN_S = 86_400  # a source's text may add an offset; rows before `since` are dropped after reading
 _EVER = -(10**15)  # earlier than any timestamp in seconds or milliseconds
@@ -52,7 +54,8 @@ def read_interactions(
 ) -> tuple[Interactions, dict[str, int]]:
     """Read the events of all sources.
 
-    A context that cannot be read is unknown. A row without a readable user, item, event or timestamp is dropped.
+    A context that cannot be read is unknown. A row without a readable user, item, event or timestamp is dropped. A row
+    without a user is one of its session's, where the source tells sessions.
 
     Args:
         db: The shop's database.
@@ -69,7 +72,7 @@ def read_interactions(
     """
     dropped: Counter[str] = Counter()
     names: dict[str, int] = {}
-    known_ids: tuple[dict[Any, Any], dict[Any, Any]] = ({}, {})
+    known_ids: tuple[dict[Any, Any], ...] = ({}, {}, {})
     events: list[Interactions] = []
     for number, mapped in enumerate(readable_sources(db, shop), 1):
         source = source_sql(mapped)
@@ -92,7 +95,7 @@ def read_interactions(
         if not of_source.row_ids.any():  # row ids are independent of the other sources'
             of_source = replace(of_source, row_ids=np.arange(1, len(of_source) + 1))
         events.append(of_source)
-    joined = _joined(events, shop)
+    joined = with_session_users(_joined(events, shop))
     event_names, codes = sorted_names(names, joined.events)
     return replace(joined, events=codes, event_names=event_names), dict(dropped)
 
@@ -113,17 +116,29 @@ def count_users(db: Database, shop: Shop) -> int:
     return max((_count(db, source, shop, "COUNT(DISTINCT s.user_id)") for source in sources), default=0)
 
 
+def count_sessions(db: Database, shop: Shop) -> int:
+    """Return the number of different sessions without a user, of the source that has the most.
+
+    Sessions under ids that only training finds to stand for guests are not counted.
+    """
+    nobody = f"s.user_id IS NULL OR {db.syntax.id_key('s.user_id')} IN (:guests)"
+    with_sessions = (source for source in map(source_sql, readable_sources(db, shop)) if has_sessions(source.since))
+    what = f"COUNT(DISTINCT CASE WHEN {nobody} THEN s.session_id END)"
+    return max((_count(db, source, shop, what) for source in with_sessions), default=0)
+
+
 def _count(db: Database, source: Source, shop: Shop, what: str) -> int:
     table = derived_table(source.since, "s")
     sql = f"SELECT {what} FROM {table}"  # noqa: S608 - the shop's own text
-    return int(db.query(sql, {"since": since_of(db, source, shop, None)})[0][0])
+    params = {"since": since_of(db, source, shop, None), "guests": [db.key(guest) for guest in shop.guests]}
+    return int(db.query(sql, params)[0][0])
 
 
 def _read_chunk(
     raw: Mapping[str, Sequence[Any]],
     shop: Shop,
     names: dict[str, int],
-    known_ids: tuple[dict[Any, Any], dict[Any, Any]],
+    known_ids: tuple[dict[Any, Any], ...],
     reading: Reading,
     n_read: int,
     dropped: Counter[str],
@@ -134,13 +149,14 @@ def _read_chunk(
         raw: `(n,)` values by column, as the driver returned them.
         shop: The mapping.
         names: Positions by event name; new names are added in place.
-        known_ids: The users' and the items' ids that were read before; new ones are added in place.
+        known_ids: The users', items' and sessions' ids that were read before; new ones are added in place.
         reading: Counts of the source's columns, updated in place.
         n_read: The number of the source's rows before the chunk.
         dropped: Counts of dropped rows by reason, updated in place.
 
     Returns:
-        `n` events without their names, and `(n,)` bool, the rows to keep.
+        `n` events without their names, whose users are None where only the session is known; and `(n,)` bool, the rows
+        to keep.
     """
     rating = "rating" if "rating" in raw else "event"
     row_numbers = range(n_read + 1, n_read + 1 + len(raw["user_id"]))
@@ -155,18 +171,24 @@ def _read_chunk(
         row_ids=ranks(raw.get("row_id", nothing)),
         event_names=(),
         contexts={name: label_array(raw.get(name, nothing)) for name in shop.context_columns},
+        quantities=quantity_array(raw["quantity"]) if "quantity" in raw else None,
+        sessions=read_sessions(raw["session_id"], known_ids[2], reading, row_names) if "session_id" in raw else None,
     )
+    no_session = np.ones(len(chunk), np.bool_) if chunk.sessions is None else ~present(chunk.sessions)
     known_users, known_items = present(chunk.users), present(chunk.items)
     no_user = reading.add("user_id", raw["user_id"], known_users, row_names)
     no_item = reading.add("item_id", raw["item_id"], known_items, row_names)
     reading.add(rating, raw[rating], chunk.events != UNREADABLE, row_names)
     reading.add("timestamp", raw["timestamp"], legible, row_names, blank_is_nothing=False)
+    if chunk.quantities is not None:
+        are_numbers = ~np.isnan(chunk.quantities)
+        reading.add("quantity", raw["quantity"], are_numbers, row_names, blank_is_nothing=False)
     for name, values in chunk.contexts.items():
         if name in raw:
             reading.add(name, raw[name], present(values), row_names)
     conditions = {
-        "null user": known_users | no_user,
-        "unreadable user": known_users,
+        "null user" if chunk.sessions is None else "null user and session": known_users | no_user | ~no_session,
+        "unreadable user": known_users | ~no_user,
         "null item": known_items | no_item,
         "unreadable item": known_items,
         f"unknown {rating}": chunk.events >= 0,
@@ -189,7 +211,8 @@ def _in_the_shops_types(
     """
     if not len(tracked):
         return tracked
-    kinds: dict[str, str | None] = {"user": id_kind(others.users), "item": id_kind(others.items)}
+    users = joined_ids([others.users[present(others.users)]])
+    kinds: dict[str, str | None] = {"user": id_kind(users) if len(users) else None, "item": id_kind(others.items)}
     if not len(others):
         kinds = {"user": None, "item": item_kind(db, shop)}
     keep, columns = np.ones(len(tracked), np.bool_), {"user": tracked.users, "item": tracked.items}
@@ -206,7 +229,7 @@ def _in_the_shops_types(
 
 def _joined(chunks: Sequence[Interactions], shop: Shop) -> Interactions:
     return Interactions(
-        users=joined_ids([chunk.users for chunk in chunks]),
+        users=_joined_users([chunk.users for chunk in chunks]),
         items=joined_ids([chunk.items for chunk in chunks]),
         events=_concatenated([chunk.events for chunk in chunks], np.int16),
         timestamps=_concatenated([chunk.timestamps for chunk in chunks], np.int64),
@@ -215,7 +238,28 @@ def _joined(chunks: Sequence[Interactions], shop: Shop) -> Interactions:
         contexts={
             name: _concatenated([chunk.contexts[name] for chunk in chunks], object) for name in shop.context_columns
         },
+        quantities=_joined_quantities(chunks),
+        sessions=joined_sessions(chunks),
     )
+
+
+def _joined_users(chunks: Sequence[NDArray]) -> NDArray:
+    """Join chunks of ids, of which some may be None."""
+    known = [present(chunk) for chunk in chunks]
+    ids = joined_ids([chunk[rows] for chunk, rows in zip(chunks, known, strict=True)])
+    rows = _concatenated(known, np.bool_)
+    if rows.all():
+        return ids
+    users = np.full(len(rows), None, object)
+    users[rows] = ids
+    return users
+
+
+def _joined_quantities(chunks: Sequence[Interactions]) -> NDArray[np.float64] | None:
+    if all(chunk.quantities is None for chunk in chunks):
+        return None
+    known = [np.full(len(chunk), np.nan) if chunk.quantities is None else chunk.quantities for chunk in chunks]
+    return np.concatenate(known)
 
 
 def _concatenated(chunks: Sequence[NDArray], dtype: Any) -> NDArray:
@@ -231,6 +275,8 @@ def _checked_columns(source: Source, columns: Sequence[str]) -> tuple[str, ...]:
         )
     if ("rating" in names) != has_ratings(source.one_user):
         raise SettingsError("Both texts of a source should return `event`, or both a rating written as `AS rating`.")
+    if ("quantity" in names) != has_quantities(source.one_user):
+        raise SettingsError("Both texts of a source should return a quantity written as `AS quantity`, or neither.")
     return names
 
 

@@ -6,9 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from recsys.settings import Shop, TableSource, TrackedSource
 from recsys.store.database import Database
-from recsys.store.schema import MOST_COUNTED, Column, Table, count_rows, quoted, value_counts
-from recsys.store.vocabulary import EVENT_NAMES, EVENTS, ITEMS, KINDS, ORDERS, RATINGS, USERS, find_column, words
+from recsys.store.names import marked, written
+from recsys.store.schema import MOST_COUNTED, Column, Table, count_rows, quoted, read_schema, value_counts
+from recsys.store.vocabulary import (
+    EVENT_NAMES,
+    EVENTS,
+    ITEMS,
+    KINDS,
+    ORDERS,
+    RATINGS,
+    SESSIONS,
+    USERS,
+    find_column,
+    words,
+)
 
 _MOST_SOURCES = 6
 # Words of moments, the best first: when the customer decided, before when the row was written.
@@ -42,6 +55,8 @@ class EventTable:
         values_of: How often each value of a status occurs, by column.
         nobody: The value that stands for guests in the column of users.
         guests: The number of rows with it.
+        session: The column that tells the sessions of guests apart, where the column of users is; None without one.
+        sessions: The number of different sessions of guests, at most `MOST_COUNTED`.
         reasons: Why it was chosen, as sentences.
     """
 
@@ -59,6 +74,8 @@ class EventTable:
     values_of: dict[str, dict[object, int]] = field(default_factory=dict)
     nobody: object = None
     guests: int = 0
+    session: Column | None = None
+    sessions: int = 0
     reasons: tuple[str, ...] = ()
     variant: Table | None = None
     to_variant: tuple[str, str] | None = None
@@ -239,15 +256,68 @@ def _with_values(db: Database, source: EventTable) -> EventTable:
     counts = {column.name: value_counts(db, of.name, column.name) for column in statuses}
     found = {name: count for name, count in counts.items() if count and len(count) > 1}
     nobody, guests = _guests(db, of, source.user)
-    return replace(source, values=tuple(values), values_of=found, nobody=nobody, guests=guests)
+    session, sessions = _session(db, of, source.user, nobody)
+    source = replace(source, values=tuple(values), values_of=found, nobody=nobody, guests=guests)
+    return replace(source, session=session, sessions=sessions)
+
+
+def sessions_left_out(db: Database, shop: Shop) -> list[str]:
+    """Return a sentence for each table of a mapping whose column of guests' sessions it does not name."""
+    sentences = []
+    for source in shop.sources:
+        if not isinstance(source, TableSource) or isinstance(source, TrackedSource) or source.session:
+            continue
+        name, user_name = (written(marked(text)).rpartition(".")[2] for text in (source.table, source.user))
+        for table in read_schema(db, name):
+            user = next((column for column in table.columns if column.name.lower() == user_name.lower()), None)
+            if user is not None:
+                session, count = _session(db, table, user, _guests(db, table, user)[0])
+                if session is not None:
+                    sentences.append(
+                        f"{table.name}.{session.name} tells {count:,} sessions of guests apart: with session = "
+                        f'"{session.name}" in its [[sources]], training learns from them.'
+                    )
+    return sentences
+
+
+def _session(db: Database, table: Table, user: Column, nobody: object) -> tuple[Column | None, int]:
+    """Return the column that tells the sessions of guests apart, and their number; None and 0 without one."""
+    for column in table.columns:
+        if column != user and _names_sessions(column):
+            sessions = _count_sessions(db, table, column, user, nobody)
+            if sessions > 1:
+                return column, sessions
+    return None, 0
+
+
+def _names_sessions(column: Column) -> bool:
+    """Return whether a column's name is that of sessions, such as session_id, visitor_id, anonymous_id, cart_token."""
+    parts = words(column.name)
+    is_id = parts[-1:] != [] and parts[-1] in {"id", "uuid", "guid", "token", "key", "code", "hash", *SESSIONS}
+    return column.kind in {"number", "text"} and is_id and bool(set(parts) & SESSIONS)
+
+
+def _count_sessions(db: Database, table: Table, column: Column, user: Column, nobody: object) -> int:
+    """Return the number of different sessions of the rows whose user is a guest."""
+    who, session = (f"t.{quoted(db, name)}" for name in (user.name, column.name))
+    or_nobody = f" OR {who} = {sql_value(nobody)}" if nobody is not None else ""
+    rows = (
+        f"SELECT {session} AS session_id FROM {quoted(db, table.name)} t "  # noqa: S608 - quoted
+        f"WHERE ({who} IS NULL{or_nobody}) AND {session} IS NOT NULL LIMIT {MOST_COUNTED}"
+    )
+    return int(db.query(f"SELECT COUNT(DISTINCT s.session_id) FROM ({rows}) s")[0][0])  # noqa: S608 - quoted
+
+
+def sql_value(value: object) -> str:
+    """Return a whole number or a text as SQL writes it."""
+    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
 
 
 def _guests(db: Database, table: Table, user: Column) -> tuple[object, int]:
     """Return the value of a column of users that stands for guests, and how many rows have it."""
     for value in _NOBODIES:
         if isinstance(value, int) == (user.kind in {"number", "flag"}):
-            literal = str(value) if isinstance(value, int) else f"'{value}'"
-            count = count_rows(db, table.name, f"t.{quoted(db, user.name)} = {literal}")
+            count = count_rows(db, table.name, f"t.{quoted(db, user.name)} = {sql_value(value)}")
             if count > 1:
                 return value, count
     return None, 0

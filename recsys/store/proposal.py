@@ -9,7 +9,7 @@ from typing import Any
 from recsys.errors import UsageError
 from recsys.errors.wording import listed
 from recsys.store.database import Database
-from recsys.store.guesses import EventTable, guess_products, guess_sources, guess_users
+from recsys.store.guesses import EventTable, guess_products, guess_sources, guess_users, sql_value
 from recsys.store.schema import MOST_COUNTED, Column, Table, count_rows, quoted, read_schema, value_counts
 from recsys.store.vocabulary import EVENT_NAMES, find_column, is_active, role_of_status, words
 
@@ -60,6 +60,9 @@ def _shop(sources: list[EventTable], events: dict[str, float]) -> list[str]:
     clocks = {source.time.kind for source in sources}
     if clocks != {"number"}:
         lines.append('stored_time_zone = "UTC" # change it if the tables hold local time')
+    nobodies = {str(source.nobody): None for source in sources if source.session and source.nobody not in (None, "")}
+    if nobodies:
+        lines.append(f"guests = {json.dumps(list(nobodies))}")
     buys = [name for name, weight in events.items() if weight == 1.0]
     if buys:
         lines.append(f"purchase_events = {json.dumps(buys)}")
@@ -91,14 +94,20 @@ def _source(db: Database, source: EventTable, events: dict[str, float]) -> list[
     if source.variant and source.to_variant:
         own, other = source.to_variant
         tables += f"\nJOIN {quoted(db, source.variant.name)} v ON v.{quoted(db, other)} = l.{quoted(db, own)}"
+    session = ""
+    if source.session:
+        session = f",\n  {order}.{quoted(db, source.session.name)} AS session_id"
+        reasons.append(
+            f"{source.session.name} tells {source.sessions:,} sessions of guests apart: each is a user of its own."
+        )
     more = "".join(f"\n  AND {condition.sql}" for condition in conditions if condition.sql)
     comments = [*source.reasons, *reasons, *(condition.reason for condition in conditions)]
     lines = [*map(_comment, comments), "[[sources]]"]
-    for name, condition in (
-        ("since", f"{selected['timestamp']} >= :since"),
-        ("one_user", f"{selected['user_id']} = :user_id"),
+    for name, columns, condition in (
+        ("since", f"{select}{session}", f"{selected['timestamp']} >= :since"),
+        ("one_user", select, f"{selected['user_id']} = :user_id"),
     ):
-        lines.append(_block(name, f"{select}\n{tables}\nWHERE {condition}{more}"))
+        lines.append(_block(name, f"{columns}\n{tables}\nWHERE {condition}{more}"))
     return lines
 
 
@@ -115,7 +124,7 @@ def _event(db: Database, source: EventTable, events: dict[str, float]) -> tuple[
     known = {name: EVENT_NAMES[name.lower()] for name in names if name.lower() in EVENT_NAMES}
     for event in known.values():
         events.setdefault(event, _WEIGHTS[event])
-    cases = " ".join(f"WHEN {_text(name)} THEN '{event}'" for name, event in known.items())
+    cases = " ".join(f"WHEN {sql_value(name)} THEN '{event}'" for name, event in known.items())
     column = f"l.{quoted(db, source.event.name)}"
     unknown = [name for name in names if name not in known]
     reasons = [
@@ -135,15 +144,16 @@ def _conditions(db: Database, source: EventTable) -> list[Condition]:
     if source.event and source.kind != "rating":
         known = [str(value) for value in source.values if str(value).lower() in EVENT_NAMES]
         found.append(
-            Condition(f"l.{quoted(db, source.event.name)} IN ({', '.join(map(_text, known))})", "Known events only.")
+            Condition(
+                f"l.{quoted(db, source.event.name)} IN ({', '.join(map(sql_value, known))})", "Known events only."
+            )
         )
     found += _quantity(db, source.table)
     alias = "o" if source.order else "l"
     if source.guests:
-        name = quoted(db, source.user.name)
         reason = f"{source.guests:,} rows have the user {source.nobody!r}: guests, who are no single user."
-        sql = f"{alias}.{name} <> {source.nobody if isinstance(source.nobody, int) else _text(str(source.nobody))}"
-        found.append(Condition(sql, reason))
+        sql = f"{alias}.{quoted(db, source.user.name)} <> {sql_value(source.nobody)}"
+        found.append(Condition("" if source.session else sql, reason))
     return found
 
 
@@ -177,10 +187,10 @@ def _status(name: str, column: Column, counts: dict[object, int]) -> list[Condit
     others = [value for value, role in roles.items() if role is None]
     if good:
         more = f" Not counted, for their meaning is not known here: {listed(others)}." if others else ""
-        values = ", ".join(_text(str(value)) for value in good)
+        values = ", ".join(sql_value(str(value)) for value in good)
         return [Condition(f"{name} IN ({values})", f"{column.name} has {shown}; {listed(good)} count.{more}")]
     if bad:
-        values = ", ".join(_text(str(value)) for value in bad)
+        values = ", ".join(sql_value(str(value)) for value in bad)
         return [
             Condition(
                 f"({name} IS NULL OR {name} NOT IN ({values}))",
@@ -251,16 +261,12 @@ def _active_values(name: str, column: Column, counts: dict[Any, int]) -> tuple[s
     values = [str(value) for value in counts if isinstance(value, str) and is_active(value)]
     if not values:
         return "", f"PLEASE CHECK: {column.name} has {shown or 'many values'}; which products are active?"
-    in_values = f"{name} IN ({', '.join(map(_text, values))})"
+    in_values = f"{name} IN ({', '.join(map(sql_value, values))})"
     return in_values, f"{column.name} has {shown}; products with {listed(values)} are active."
 
 
 def _comment(sentence: str) -> str:
     return f"# {' '.join(sentence.split())}"
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _block(name: str, sql: str) -> str:

@@ -12,7 +12,7 @@ from recsys.store.database import Database, NotAllowed
 from recsys.store.encoders import TABLES
 from recsys.store.migrations import columns, migrate, own_tables, own_views
 from recsys.store.names import written
-from recsys.store.shop_mapping import derived_table, first_table, has_ratings, products_sql, source_sql
+from recsys.store.shop_mapping import derived_table, first_table, has_quantities, has_ratings, products_sql, source_sql
 
 SOURCE_COLUMNS = ("user_id", "item_id", "timestamp")
 PRODUCT_COLUMNS = ("item_id", "active", "category", "brand", "price")
@@ -41,7 +41,9 @@ def check_mapping(db: Database, shop: Shop) -> None:
         for key, text, parameter in (("since", source.since, "since"), ("one_user", source.one_user, "user_id")):
             where = f"[[sources]] {number}{_named(text)}, `{key}`,"
             rating = has_ratings(source.one_user)
-            expected = (*SOURCE_COLUMNS, "rating" if rating else "event", *(["row_id"] if key == "one_user" else []))
+            pieces = ["quantity"] if has_quantities(source.since) else []
+            more = ["row_id", *pieces] if key == "one_user" else []
+            expected = (*SOURCE_COLUMNS, "rating" if rating else "event", *more)
             _check_columns(db, where, "[[sources]]", text, {parameter: None}, expected)
     products = products_sql(shop.products)
     _check_columns(db, f"[products]{_named(products)}", "[products]", products, {}, PRODUCT_COLUMNS)

@@ -16,6 +16,8 @@ READABLE: Mapping[str, str] = {
     "item_id": "whole numbers or text of 1 to 512 bytes",
     "event": "text",
     "rating": "numbers with a dot",
+    "session_id": "whole numbers or text of 1 to 512 bytes",
+    "quantity": "numbers with a dot",
     "timestamp": "date-times, ISO 8601 text, or seconds or milliseconds since 1970",
     "active": "numbers, or words such as yes and no",
     "price": "numbers from 0 with a dot, without a currency",
@@ -26,6 +28,7 @@ _CAST = "CAST them in recsys.toml"
 _WAYS_OUT: Mapping[str, str] = {
     "user_id": f"{_CAST}; HEX() writes bytes as text",
     "item_id": f"{_CAST}; HEX() writes bytes as text",
+    "session_id": f"{_CAST}; HEX() writes bytes as text",
     "active": f"{_CAST}, or name a condition such as state = 'on sale'",
 }
 LABEL = "text of 1 to 512 bytes"  # categories, brands, contexts

@@ -106,13 +106,20 @@ def table_names(db: Database) -> list[str]:
     return sorted(_by_table(db, _COLUMNS))
 
 
-def read_schema(db: Database) -> list[Table]:
-    """Return the shop's tables by name; our own are left out."""
+def read_schema(db: Database, only: str | None = None) -> list[Table]:
+    """Return the shop's tables by name; our own are left out.
+
+    Args:
+        db: The shop's database.
+        only: The name of the only table to read, in any case; None reads all.
+    """
     keys, targets = _by_table(db, _KEYS), _by_table(db, _REFERENCES)
     described = _by_table(db, _COLUMNS)
     prefix = _shared_prefix(list(described))
     tables = []
     for name, columns in sorted(described.items()):
+        if only is not None and name.lower() != only.lower():
+            continue
         to = {column: (str(table), str(other or "id")) for column, table, other in targets.get(name, [])}
         read = tuple(
             Column(column, _kind(str(kind), db.dialect), nullable == "YES", to.get(column))

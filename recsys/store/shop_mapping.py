@@ -22,6 +22,8 @@ _FROM = re.compile(rf"\bFROM\s+({NAME_IN_TEXT})", re.IGNORECASE)
 _IN_BRACKETS = re.compile(r"\([^()]*\)")
 _NAME = re.compile(r"\bAS\s+name\b", re.IGNORECASE)
 _RATING = re.compile(r"\bAS\s+rating\b", re.IGNORECASE)
+_QUANTITY = re.compile(r"\bAS\s+quantity\b", re.IGNORECASE)
+_SESSION = re.compile(r"\bAS\s+session_id\b", re.IGNORECASE)
 
 
 @lru_cache(maxsize=64)
@@ -43,18 +45,20 @@ def source_sql(source: Source | TableSource) -> Source:
         "rating" if source.rating else "event": name(source.rating or source.event or "") or event,
         "timestamp": name(source.timestamp),
         "row_id": name(source.row_id or "") or "0",
+        **({"quantity": _expression(source.quantity)} if source.quantity else {}),
         **{context: name(column) for context, column in source.contexts},
     }
     selected = ", ".join(f"{column} AS {alias}" for alias, column in columns.items())
-    select = f"SELECT {selected} FROM {name(source.table)}"  # noqa: S608 - names that are checked
+    of_table = f" FROM {name(source.table)}"
+    session = f", {_expression(source.session)} AS session_id" if source.session else ""
     conditions = f" AND {name(source.rating)} IS NOT NULL" if source.rating else ""
     for condition in filter(None, (source.where, source.purchase_when)):
         conditions += f" AND (\n{condition}\n)"  # on lines of their own, for they may end with a comment
     if source.returned_when:
         conditions += f" AND CASE WHEN (\n{source.returned_when}\n) THEN 0 ELSE 1 END = 1"  # null is no return
     return Source(
-        since=f"{select} WHERE {name(source.timestamp)} >= :since{conditions}",
-        one_user=f"{select} WHERE {name(source.user)} = :user_id{conditions}",
+        since=f"SELECT {selected}{session}{of_table} WHERE {name(source.timestamp)} >= :since{conditions}",
+        one_user=f"SELECT {selected}{of_table} WHERE {name(source.user)} = :user_id{conditions}",
     )
 
 
@@ -128,9 +132,16 @@ def _flag(active: str | None) -> str:
     """Return the expression of a flag: a column as it is, so that its words are read as flags, or a condition."""
     if active is None:
         return "1"
-    if is_name(active) and active.lower() not in _NO_COLUMNS:
-        return marked(active)
-    return f"CASE WHEN {active} THEN 1 ELSE 0 END"
+    return marked(active) if _is_column(active) else f"CASE WHEN {active} THEN 1 ELSE 0 END"
+
+
+def _expression(text: str) -> str:
+    """Return a column by its name, or an expression as it is."""
+    return marked(text) if _is_column(text) else f"(\n{text}\n)"  # on lines of its own, for it may end with a comment
+
+
+def _is_column(text: str) -> bool:
+    return is_name(text) and text.lower() not in _NO_COLUMNS
 
 
 @lru_cache(maxsize=64)
@@ -153,6 +164,18 @@ def cards_sql(cards: str | None, products: str | ProductsTable | None) -> str:
 def has_ratings(sql: str) -> bool:
     """Return whether a source's text selects ratings in place of events, as `AS rating`."""
     return bool(_RATING.search(sql))
+
+
+@lru_cache(maxsize=64)
+def has_quantities(sql: str) -> bool:
+    """Return whether a source's text selects quantities, as `AS quantity`."""
+    return bool(_QUANTITY.search(sql))
+
+
+@lru_cache(maxsize=64)
+def has_sessions(sql: str) -> bool:
+    """Return whether a source's text selects sessions, as `AS session_id`."""
+    return bool(_SESSION.search(sql))
 
 
 def source_name(source: Source, number: int) -> str:

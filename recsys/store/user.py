@@ -6,17 +6,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
-from datetime import UTC, datetime
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.data.cleaning import CLOCK_SKEW_S
+from recsys.data.cleaning import valid_history
 from recsys.data.ids import canonical_integers
-from recsys.data.purchases import purchase_names, window_start
+from recsys.data.interactions import Interactions
+from recsys.data.purchases import bought_rows, purchase_names, window_start
 from recsys.errors import SettingsError
 from recsys.errors.records import Record
 from recsys.settings import Shop, Source, TableSource, TrackedSource
@@ -29,21 +28,21 @@ from recsys.store.columns import (
     kept_rows,
     known_events,
     present,
+    quantity_array,
     ranks,
     sorted_names,
     unreadable,
-    zone,
 )
-from recsys.store.database import Database, UnusableValue, plain
+from recsys.store.database import Database, UnusableValue
 from recsys.store.drivers.base import Syntax
 from recsys.store.encoders import FIND_USER, find_user
 from recsys.store.events import since_of
 from recsys.store.migrations import columns
 from recsys.store.native_ids import as_bytes, holds_bytes, may_be_bytes
-from recsys.store.shop_mapping import derived_table, has_ratings, source_sql
+from recsys.store.shop_mapping import derived_table, has_quantities, has_ratings, source_sql
 
-_STANDING_PURCHASES = Path(__file__).with_name("purchases.sql")
 _USER_ID = re.compile(r"(?<!\w\():user_id\b")  # a function's argument, as of UUID_TO_BIN(:user_id), stays text
+ALL = 2**31 - 2  # more events than any user has
 USER = -1  # in place of a source's number, in the row that holds the user's index
 
 
@@ -60,6 +59,7 @@ class UserEvents(Record):
         truncated: Whether the user has more events than the limit.
         user: The user's index in the version; None for a user that the version does not know.
         unread: Number of rows dropped for an unreadable value, by the name of its column.
+        quantities: `(n,)` float64, the number of pieces; NaN where it is not known. None where no source tells any.
         refused: Whether the statement failed on a value in the user's rows, so that none could be read.
     """
 
@@ -73,6 +73,7 @@ class UserEvents(Record):
     user: int | None = None
     unread: Mapping[str, int] = field(default_factory=dict)
     refused: bool = False
+    quantities: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -114,8 +115,6 @@ def bought_items(
 ) -> list[int | str]:
     """Return the ids of the items that the repeat rule hides from a user, in one statement over all their purchases.
 
-    `recsys.data.purchases.bought_rows` says the same of events that have been read.
-
     Args:
         db: The shop's database.
         shop: The mapping with the version's event names and rules.
@@ -123,22 +122,32 @@ def bought_items(
         now: Seconds since 1970.
         item_kind: `int` or `str`, the type of the shop's item ids; None gives int if all ids are whole numbers.
     """
-    purchases, since = purchase_names(shop), window_start(now, shop.repeat_after_days)
-    with_ratings = any(name.startswith("star") for name in (*purchases, *shop.cancel_events))
-    if not purchases or since > now:
+    purchases = purchase_names(shop)
+    if not purchases or window_start(now, shop.repeat_after_days) > now:
         return []
-    until = datetime.fromtimestamp(now + CLOCK_SKEW_S, UTC).astimezone(zone(shop.stored_time_zone))
-    shop, user = _with_native_user(db, shop, user_id)
-    params = {**user, "purchases": purchases, "cancels": shop.cancel_events, "until": plain(until.replace(tzinfo=None))}
+    with_ratings = any(name.startswith("star") for name in (*purchases, *shop.cancel_events))
+    decisive = replace(
+        shop,
+        sources=tuple(s for s in shop.sources if with_ratings or not has_ratings(source_sql(s).one_user)),
+        event_weights={name: shop.event_weights[name] for name in purchases},
+        uncart_events=(),
+    )
+    events = interactions_of(newest_events(db, decisive, user_id, ALL, item_kind=item_kind))
+    valid = valid_history(events, shop=decisive, now=now)[0]
+    return list(dict.fromkeys(valid.items[bought_rows(valid, decisive, now)].tolist()))
 
-    def query(shop: Shop) -> list[tuple[Any, ...]] | None:
-        sql = _standing_purchases(shop.sources, db.syntax, with_ratings)
-        return _query_user(db, sql, user_id, params) if sql else None
 
-    rows = _with_or_without_tracking(db, shop, query)[1] or ()
-    seconds, legible = epoch_seconds([moment for _, moment, _ in rows], shop.stored_time_zone)
-    ids, fitting = typed_ids([item for item, _, _ in rows], item_kind)
-    return list(dict.fromkeys(ids[fitting & legible & (seconds > 0) & (seconds >= since)].tolist()))
+def interactions_of(events: UserEvents) -> Interactions:
+    """Return the events of one user, who has the number 0."""
+    return Interactions(
+        users=np.zeros(len(events), np.int64),
+        items=events.items,
+        events=events.events,
+        timestamps=events.timestamps,
+        row_ids=events.row_ids,
+        event_names=events.event_names,
+        quantities=events.quantities,
+    )
 
 
 def newest_events(
@@ -167,7 +176,7 @@ def newest_events(
     if rows is None:
         alone = tuple(source for source in shop.sources if isinstance(source, TrackedSource))
         read_from, rows = _with_or_without_tracking(db, replace(shop, sources=alone), query)
-    events = [(source, item, None, event, moment, row) for source, item, event, moment, row in rows or ()]
+    events = [(source, item, None, *others) for source, item, *others in rows or ()]
     return _as_user_events(events, read_from, limit, item_kind, None, refused=rows is None)
 
 
@@ -214,10 +223,10 @@ def _user_and_events(sources: tuple[Source | TableSource, ...], syntax: Syntax) 
     """Return the text for the newest events of `:user_id`, and for a row of the source `USER` with the user's index."""
     newest = " UNION ALL ".join(_newest(source_sql(source), number, syntax) for number, source in enumerate(sources))
     return (
-        f"SELECT s.source, s.item, r.idx, s.event, s.moment, s.row_id FROM ({newest}) s "  # noqa: S608 - the shop's own texts
+        f"SELECT s.source, s.item, r.idx, s.event, s.moment, s.row_id, s.quantity FROM ({newest}) s "  # noqa: S608 - the shop's own texts
         "LEFT JOIN rec_item_encoder r "
         "ON r.version = (SELECT id FROM rec_versions WHERE name = :version AND complete = 1) "
-        f"AND r.original_id = s.item UNION ALL SELECT {USER}, NULL, u.idx, NULL, NULL, NULL FROM ({FIND_USER}) u"
+        f"AND r.original_id = s.item UNION ALL SELECT {USER}, NULL, u.idx, NULL, NULL, NULL, NULL FROM ({FIND_USER}) u"
     )
 
 
@@ -226,36 +235,13 @@ def _newest(source: Source, number: int, syntax: Syntax) -> str:
     item, moment, row_id = syntax.id.format("e.item_id"), *map(syntax.text.format, ("e.timestamp", "e.row_id"))
     event = syntax.text.format("e.rating" if has_ratings(source.one_user) else "e.event")
     known_event = "" if has_ratings(source.one_user) else f" AND {event} IN (:events)"
+    quantity = syntax.text.format("e.quantity" if has_quantities(source.one_user) else "NULL")
     return (
         f"SELECT * FROM (SELECT {number} AS source, {item} AS item, {event} AS event, "  # noqa: S608 - the shop's own text
-        f"{moment} AS moment, {row_id} AS row_id "
+        f"{moment} AS moment, {row_id} AS row_id, {quantity} AS quantity "
         f"FROM {_of_user(source, syntax)} AND e.item_id IS NOT NULL AND e.timestamp IS NOT NULL{known_event} "
         f"ORDER BY e.timestamp DESC, e.row_id DESC LIMIT :limit) s{number}"
     )
-
-
-@lru_cache(maxsize=16)
-def _standing_purchases(sources: tuple[Source | TableSource, ...], syntax: Syntax, with_ratings: bool) -> str:
-    """Return the text for the purchases of `:user_id` that stand; empty if no source can have any."""
-    texts = [source for source in map(source_sql, sources) if with_ratings or not has_ratings(source.one_user)]
-    events = " UNION ALL ".join(_all_events(source, syntax) for source in texts)
-    sql = _STANDING_PURCHASES.read_text(encoding="utf-8")
-    for word, value in {"events": events, "purchases": ":purchases", "cancels": ":cancels", "until": ":until"}.items():
-        sql = sql.replace(f"{{{{{word}}}}}", value)
-    return sql if texts else ""
-
-
-def _all_events(source: Source, syntax: Syntax) -> str:
-    """Return the text for one source's events of `:user_id`, with the columns that `purchases.sql` expects."""
-    columns = {
-        "item": syntax.id_key("e.item_id"),
-        "event": syntax.as_star("e.rating") if has_ratings(source.one_user) else syntax.key.format("e.event"),
-        "moment": syntax.text.format("e.timestamp"),
-        "second": syntax.as_second("e.timestamp"),
-        "row_id": f"COALESCE({syntax.text.format('e.row_id')}, '0')",
-    }
-    selected = ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
-    return f"SELECT {selected} FROM {_of_user(source, syntax)} AND e.item_id IS NOT NULL"  # noqa: S608 - the shop's own text
 
 
 def _of_user(source: Source, syntax: Syntax) -> str:
@@ -278,7 +264,7 @@ def _as_user_events(
     rows: Sequence[tuple[Any, ...]], shop: Shop, limit: int, item_kind: str | None, user: int | None, *, refused: bool
 ) -> UserEvents:
     rows = rows[::-1]  # from newest first to oldest first; equal timestamps keep the table's order
-    sources, items, idx, events, moments, row_ids = zip(*rows, strict=True) if rows else ((),) * 6
+    sources, items, idx, events, moments, row_ids, pieces = zip(*rows, strict=True) if rows else ((),) * 7
     ids, fitting = typed_ids(items, item_kind)
     seconds, legible = epoch_seconds(moments, shop.stored_time_zone)
     names, codes = codes_of_events(sources, events, shop)
@@ -309,7 +295,15 @@ def _as_user_events(
         user=None if user is None else int(user),
         unread={name: dropped[name] for name in ("item_id", "rating", "timestamp") if dropped[name]},
         refused=refused,
+        quantities=quantities_of(pieces, shop, newest),
     )
+
+
+def quantities_of(pieces: Sequence[Any], shop: Shop, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    """Return the quantities of rows, `(n,)` float64; None if no source of the shop tells any."""
+    if any(has_quantities(source_sql(source).one_user) for source in shop.sources):
+        return quantity_array(pieces)[rows]
+    return None
 
 
 def codes_of_events(

@@ -18,8 +18,8 @@ from recsys.store.database import Database, UnusableValue
 from recsys.store.drivers.base import Rows
 from recsys.store.events import since_of
 from recsys.store.native_ids import native_ids
-from recsys.store.shop_mapping import derived_table, has_ratings, source_sql
-from recsys.store.user import codes_of_events, typed_ids
+from recsys.store.shop_mapping import derived_table, has_quantities, has_ratings, source_sql
+from recsys.store.user import codes_of_events, quantities_of, typed_ids
 
 IDS_A_STATEMENT = 5_000  # far below every database's limit of placeholders
 
@@ -34,6 +34,7 @@ class EventsOfUsers(Record):
         timestamps: `(n,)` int64, seconds since 1970 in UTC.
         row_ids: `(n,)` int64, the order among equal timestamps.
         event_names: The names that `events` points into.
+        quantities: `(n,)` float64, the number of pieces; NaN where it is not known. None where no source tells any.
         unread: Positions of the users without events here: a value in their rows failed the statement, or they have
             more rows than the limit. They have to be read one by one.
     """
@@ -44,6 +45,7 @@ class EventsOfUsers(Record):
     timestamps: NDArray[np.int64]
     row_ids: NDArray[np.int64]
     event_names: tuple[str, ...]
+    quantities: NDArray[np.float64] | None
     unread: frozenset[int]
 
 
@@ -101,7 +103,7 @@ def events_of_users(
         native = native_ids(db, user_ids, source.since, "user_id", partial(since_of, db, source, shop, None))
         rows += _read(db, _newest(source, number, db), native, params, unread)
     positions = {str(user): position for position, user in enumerate(user_ids)}
-    sources, users, items, events, moments, row_ids = zip(*rows, strict=True) if rows else ((),) * 6
+    sources, users, items, events, moments, row_ids, pieces = zip(*rows, strict=True) if rows else ((),) * 7
     owners = np.array([positions.get(user, -1) for user in users], np.int64)  # -1: equal by its collation alone, as 'A'
     n_rows = np.bincount(owners[owners >= 0], minlength=len(user_ids))
     left_out = np.array([*(n_rows > limit), True])
@@ -122,6 +124,7 @@ def events_of_users(
         timestamps=seconds[order],
         row_ids=places[order],
         event_names=event_names,
+        quantities=quantities_of(pieces, shop, order),
         unread=frozenset(np.flatnonzero(left_out[:-1]).tolist()),
     )
 
@@ -138,9 +141,11 @@ def _newest(source: Source, number: int, db: Database) -> str:
     event = text.format("e.rating" if is_rated else "e.event")
     user, item = map(db.syntax.id.format, ("e.user_id", "e.item_id"))
     moment, row_id = map(text.format, ("e.timestamp", "e.row_id"))
+    quantity = text.format("e.quantity" if has_quantities(source.since) else "NULL")
     known_event = "" if is_rated else f" AND {event} IN (:events)"
     return (
-        f"SELECT {number}, {user}, {item}, {event}, {moment}, {row_id} FROM {derived_table(source.since, 'e')} "  # noqa: S608 - the shop's own text
+        f"SELECT {number}, {user}, {item}, {event}, {moment}, {row_id}, {quantity} "  # noqa: S608 - the shop's own text
+        f"FROM {derived_table(source.since, 'e')} "
         f"WHERE e.user_id IN (:user_ids) AND e.item_id IS NOT NULL AND e.timestamp IS NOT NULL{known_event}"
     )
 

@@ -9,6 +9,7 @@ from recsys.store.schema import Column, Table
 
 ITEMS = frozenset({"product", "item", "article", "artikel", "sku", "good", "book", "produit", "produto", "variant"})
 USERS = frozenset({"user", "customer", "client", "member", "account", "buyer", "shopper", "visitor", "kunde"})
+SESSIONS = frozenset({"session", "sessionid", "visitor", "visit", "anonymous", "anon", "guest", "cookie", "cart"})
 ORDERS = frozenset({"order", "sale", "purchase", "invoice", "transaction", "checkout", "bestellung"})
 # What a table of events without a column of names holds, by a word of its name.
 KINDS: Mapping[str, str] = {

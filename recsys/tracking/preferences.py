@@ -10,7 +10,6 @@ import numpy as np
 
 from recsys import store
 from recsys.data.cleaning import valid_history, without_cancelled
-from recsys.data.interactions import Interactions
 from recsys.errors import Overloaded
 from recsys.errors.records import Record
 from recsys.evaluation.selection import segment_of
@@ -18,7 +17,7 @@ from recsys.settings import Shop, TrackedSource, with_tracking
 from recsys.store import Database, ProductRow, UserEvents
 from recsys.store.products import item_kind
 from recsys.store.tracking import begin_preferences, read_preferences, users_with_news, write_preferences
-from recsys.store.user import newest_events
+from recsys.store.user import interactions_of, newest_events
 
 NEWEST_EVENTS = 500  # a user's newest events, as many as the models read
 USERS_PER_CALL = 1_000
@@ -98,16 +97,7 @@ def fold(item_weights: Mapping[int | str, float], products: Iterable[ProductRow]
 
 def item_weights(events: UserEvents, shop: Shop, now: int) -> tuple[dict[int | str, float], int]:
     """Return the sum of the event weights of each item, and the number of events, after training's cleaning."""
-    n = len(events)
-    history = Interactions(
-        users=np.zeros(n, np.int64),
-        items=events.items,
-        events=events.events,
-        timestamps=events.timestamps,
-        row_ids=events.row_ids,
-        event_names=events.event_names,
-    )
-    kept = without_cancelled(valid_history(history, shop=shop, now=now)[0], shop)
+    kept = without_cancelled(valid_history(interactions_of(events), shop=shop, now=now)[0], shop)
     sums: dict[int | str, float] = {}
     for item, event in zip(kept.items.tolist(), kept.events.tolist(), strict=True):
         sums[item] = sums.get(item, 0.0) + shop.event_weights.get(kept.event_names[event], 0.0)

@@ -11,6 +11,7 @@ import numpy as np
 
 from recsys import store
 from recsys.data.cleaning import SECONDS_PER_DAY, valid_history
+from recsys.data.guests import are_sessions
 from recsys.data.ids import canonical
 from recsys.data.purchases import cancelled_rows, purchase_names
 from recsys.errors.records import Record
@@ -37,12 +38,14 @@ class Row(NamedTuple):
         item: The product's id.
         event: The shop's name of the event.
         at: When, in seconds since 1970.
+        quantity: The number of pieces; NaN where it is not known.
     """
 
     user: str
     item: str
     event: str
     at: int
+    quantity: float = math.nan
 
 
 class Bought(NamedTuple):
@@ -186,8 +189,11 @@ def _bought(db: Database, shop: Shop, since: int, now: int) -> Bought:
     is_purchase, is_cancel = (
         np.array([row.event in names for row in rows], bool) for names in (purchase_names(shop), shop.cancel_events)
     )
-    stand = is_purchase & ~cancelled_rows(users, items, is_purchase, is_cancel)
-    bought = [row for row, stands in zip(rows, stand.tolist(), strict=True) if stands]
+    quantities = np.array([row.quantity for row in rows], np.float64)
+    stand = is_purchase & ~cancelled_rows(users, items, is_purchase, is_cancel, quantities)
+    lines = [row for row, stands in zip(rows, stand.tolist(), strict=True) if stands]
+    # lines of one order, which differ in their quantity, are one purchase
+    bought = list({row[: -1 if row.quantity == row.quantity else None]: row for row in lines}.values())
     prices = _prices(db, shop, list(dict.fromkeys(row.item for row in bought)))
     return Bought(
         purchases=[Purchase(row.user, row.item, row.at, prices.get(row.item, 0.0)) for row in bought],
@@ -198,13 +204,16 @@ def _bought(db: Database, shop: Shop, since: int, now: int) -> Bought:
 
 
 def _rows(db: Database, shop: Shop, since: int, now: int, *, own: bool) -> list[Row]:
-    """Return the valid rows of the shop's own tables or of ours."""
+    """Return the valid rows of the shop's own tables or of ours, without those of guests, who are no customers."""
     found = read_purchases(db, shop, since, carts=True, own=own, recorded=not own)
+    if found.sessions is not None:
+        found = found.take(~are_sessions(found.users))
     events, _ = valid_history(found, shop=shop, now=now)
-    columns = (column.tolist() for column in (events.users, events.items, events.events, events.timestamps))
+    quantities = np.full(len(events), math.nan) if events.quantities is None else events.quantities
+    columns = (events.users, events.items, events.events, events.timestamps, quantities)
     return [
-        Row(str(user), str(item), events.event_names[event], min(at, now))
-        for user, item, event, at in zip(*columns, strict=True)
+        Row(str(user), str(item), events.event_names[event], min(at, now), quantity)
+        for user, item, event, at, quantity in zip(*(column.tolist() for column in columns), strict=True)
     ]
 
 

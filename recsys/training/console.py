@@ -32,6 +32,8 @@ class TrainingConsole:
     def cleaned(self, report: CleanReport) -> None:
         """Print how many rows were dropped, for each reason."""
         self._progress.print(f"  {report.rows_in:,} rows read, {report.rows_out:,} kept")
+        if report.sessions:
+            self._progress.print(f"  {report.session_rows:,} of them of {report.sessions:,} guests' sessions")
         for reason, count in report.dropped.items():
             self._progress.print(f"  dropped {count:,}: {reason}", style="dim")
         for line in report.unreadable:

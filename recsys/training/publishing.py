@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from recsys import store
 from recsys.artifacts import Draft, Files, activate, append_history, is_current
 from recsys.data.encoding import Encoders
+from recsys.data.guests import are_sessions
 from recsys.data.ids import IdMap
 from recsys.data.interactions import Catalogue, data_hash
 from recsys.errors import RecsysError
@@ -75,7 +76,7 @@ def publish(
     name = draft.publish(manifest(run))
     progress.stage("Put the encoders into the database")
     try:
-        write_encoders(settings, name, run.final, connect)
+        write_encoders(run, name, connect)
         progress.stage("Ask the version before it serves")
         products = frozenset(run.catalogue.items.tolist())
         learned = Learned(run.final.encoders, run.final.data, products, run.now, run.hooks is None)
@@ -95,27 +96,31 @@ def publish(
     return replace(run, version=name)
 
 
-def write_encoders(settings: Settings, name: str, final: FittedModels, connect: Callable[..., store.Database]) -> None:
+def write_encoders(run: TrainingRun, name: str, connect: Callable[..., store.Database]) -> None:
     """Store a version's encoders in the database, after removing encoders that killed runs left unfinished.
 
     Args:
-        settings: Where the database is.
+        run: The run with the fit that serves.
         name: The version's name.
-        final: The fit that serves.
         connect: Opens the database.
     """
-    encoders = final.encoders
-    with connect(settings.database_url) as db:
+    encoders, data_until = run.final.encoders, int(run.final.data.timestamps.max())
+    with connect(run.settings.database_url) as db:
         store.migrate(db, shop=False)
         store.purge_unfinished(db)
         store.write_version(
             db,
             name,
-            data_until=int(final.data.timestamps.max()),
-            users=encoders.users.ids,
+            data_until=data_until,
+            users=encoders.users.ids[: len(encoders.users) - n_sessions(run)],  # nobody asks as a session
             items=encoders.items.ids,
             contexts=encoders.contexts.values,
         )
+
+
+def n_sessions(run: TrainingRun) -> int:
+    """Return how many users of the fit that serves, the last ones, are guests' sessions."""
+    return int(are_sessions(run.final.encoders.users.ids).sum()) if run.cleaning.sessions else 0
 
 
 def take_back(
@@ -211,6 +216,7 @@ def manifest(run: TrainingRun) -> dict[str, Any]:
         "offline": {name: {key: row.get(key) for key in OFFLINE} for name, row in run.rows[run.rule].items()},
         "context_features": list(encoders.contexts.features),
         "guests": list(run.cleaning.guests),
+        "sessions": n_sessions(run),
         "settings": settings_of(run.settings),
         "hooks": run.hooks.to_json() if run.hooks else None,
     }

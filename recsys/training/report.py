@@ -232,6 +232,8 @@ def _cleaning(cleaning: Mapping[str, Any]) -> str:
     lines = "".join(f"<li>{escape(line)}</li>" for line in cleaning["unreadable"])
     unreadable = f"<ul>{lines}</ul>" if lines else ""
     read = f"{cleaning['rows_in']:,} rows read, {cleaning['rows_out']:,} kept."
+    if sessions := cleaning.get("sessions"):  # older entries have none
+        read += f" Of these, {cleaning['session_rows']:,} are of {sessions:,} guests' sessions, each a user of its own."
     return f"<h2>Cleaning</h2><p>{read}</p>{dropped}{unreadable}"
 
 

@@ -87,7 +87,7 @@ def joined(*parts: Interactions) -> Interactions:
     columns = {
         field.name: np.concatenate([getattr(part, field.name) for part in parts])
         for field in fields(Interactions)
-        if field.name not in ("event_names", "contexts")
+        if field.name not in ("event_names", "contexts", "quantities", "sessions")
     }
     devices = np.concatenate([part.contexts["device_type"] for part in parts])
     columns["row_ids"] = np.arange(1, len(devices) + 1)

@@ -53,7 +53,7 @@ INSIDE = ("", "src", "dev")  # folders of a package that its page leaves out
 TABLES = """
 CREATE TABLE page_views (visitor_id INTEGER, sku TEXT, seen_at TEXT);
 CREATE TABLE activity (member_id INTEGER, product_id TEXT, kind TEXT, happened_at TEXT, activity_id INTEGER,
-  device TEXT);
+  device TEXT, visit TEXT, pieces INTEGER);
 CREATE TABLE orders (id INTEGER, customer_id INTEGER, placed_at TEXT, state TEXT, channel TEXT);
 CREATE TABLE order_lines (id INTEGER, order_id INTEGER, sku TEXT, "customerId" INTEGER, product_id TEXT,
   placed_at TEXT, is_test INTEGER, status TEXT, quantity INTEGER);
@@ -61,7 +61,7 @@ CREATE TABLE articles (sku TEXT, state TEXT, category TEXT, maker TEXT, price RE
   cents INTEGER, group_id INTEGER);
 CREATE TABLE article_groups (id INTEGER, title TEXT);
 INSERT INTO page_views VALUES (7, 'P-1', '2026-01-01 10:00:00');
-INSERT INTO activity VALUES (7, 'P-1', 'view', '2026-01-01 10:00:00', 1, 'mobile');
+INSERT INTO activity VALUES (7, 'P-1', 'view', '2026-01-01 10:00:00', 1, 'mobile', 'a', 1);
 INSERT INTO orders VALUES (1, 7, '2026-01-02 10:00:00', 'sent', 'web');
 INSERT INTO order_lines VALUES (1, 1, 'P-1', 7, 'P-1', '2026-01-02 10:00:00', 0, 'paid', 1);
 INSERT INTO articles VALUES ('P-1', 'on sale', 'tea', 'Nord', 2.5, 'Tea', 1, 250, 1);

@@ -88,3 +88,22 @@ def cart_shop_of(case: CartCase) -> Shop:
         cart_events=case.carts,
         uncart_events=case.uncarts,
     )
+
+
+@dataclass(frozen=True)
+class QuantityCase:
+    """One case: events of user, name, item, seconds before now and pieces, and which of them stand as purchases."""
+
+    name: str
+    events: list[tuple[int, str, int, int, float | None]]
+    stand: list[int]
+
+    def standing(self) -> list[tuple[int, int]]:
+        """Return the user and the item of each purchase that stands, sorted."""
+        return sorted((user, item) for user, _, item, *_ in (self.events[row] for row in self.stand))
+
+
+QUANTITY_CASES = [
+    QuantityCase(row["name"], [tuple(event) for event in row["events"]], row["stand"])
+    for row in json.loads((_DATA / "quantity_cases.json").read_text(encoding="utf-8"))["cases"]
+]

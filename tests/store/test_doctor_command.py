@@ -59,6 +59,29 @@ def test_a_proposal_is_printed_and_written_when_it_is_accepted(run: Run, tmp_pat
     assert (tmp_path / "recsys.toml").read_text(encoding="utf-8") == written
 
 
+def test_it_tells_the_sessions_of_guests(run: Run, tmp_path: Path) -> None:
+    fill(tmp_path, SHOP)
+    columns = "id INT PRIMARY KEY, customer_id INT, product_id INT, visitor_id TEXT, viewed_at TEXT"
+    views = "(1, 1, 5, 'a', '2025-01-01'), (2, NULL, 5, 'b', '2025-01-01'), (3, 0, 5, 'c', '2025-01-01')"
+    guests = "(4, 0, 5, 'b', '2025-01-02'), (5, NULL, 5, NULL, '2025-01-02')"
+    fill(tmp_path, f"CREATE TABLE views ({columns});\nINSERT INTO views VALUES {views}, {guests}")
+
+    status, text = run("--accept")
+
+    assert status == 0 and "it reads 7 events of 2 users and 2 sessions of guests. Written" in text
+    assert 'l."visitor_id" AS session_id' in text
+
+    by_name = '[[sources]]\ntable = "Views"\nuser = "customer_id"\nitem = "product_id"\nevent_name = "view"\n'
+    by_name += 'timestamp = "viewed_at"\n[products]\ntable = "products"\nid = "id"\n'
+    (tmp_path / "recsys.toml").write_text(by_name, encoding="utf-8")
+    hint = 'views.visitor_id tells 2 sessions of guests apart: with session = "visitor_id" in its [[sources]]'
+    assert hint in run()[1]
+
+    (tmp_path / "recsys.toml").write_text(by_name.replace("[prod", 'session = "visitor_id"\n[prod'), encoding="utf-8")
+    status, text = run()
+    assert status == 0 and "of 2 users and 1 sessions of guests." in text and "tells" not in text
+
+
 def test_it_is_written_where_the_settings_will_look_for_it(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,7 +62,8 @@ def shops(folder: Path) -> Iterator[tuple[str, Shop]]:
     yield "the default schema", mapped(folder, tracked)
     by_name = (
         '[[sources]]\ntable = "order"\nuser = "customerId"\nitem = "wp-item"\ntimestamp = "at"\nwhere = "n > 0 -- 1"\n'
-        'purchase_when = "paid"\nreturned_when = "back"\n[products]\ntable = "goods"\nid = "key"\nactive = "onSale"\n'
+        'purchase_when = "paid"\nreturned_when = "back"\nsession = "cart-token"\nquantity = "qty - back -- 1"\n'
+        '[products]\ntable = "goods"\nid = "key"\nactive = "onSale"\n'
     )
     yield "names that need quotes", mapped(folder, by_name)
 

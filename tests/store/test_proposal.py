@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from recsys.data.guests import session_user
 from recsys.errors import UsageError
 from recsys.settings.shop import read_shop
 from recsys.store import Database, connect, read_catalogue, read_interactions
+from recsys.store.events import count_sessions
 from recsys.store.proposal import propose
 from recsys.store.readiness import check_mapping
 from recsys.store.vocabulary import role_of_status, words
@@ -26,12 +28,14 @@ class Shop:
         events: The right events: user, event, item.
         active: Whether each product is active.
         reasons: Parts of the comments.
+        sessions: The number of guests' sessions of the source that has the most.
     """
 
     tables: str
     events: list[tuple[object, str, object]]
     active: Mapping[object, bool]
     reasons: tuple[str, ...]
+    sessions: int = 0
 
 
 SHOPS: Mapping[str, Shop] = {
@@ -104,6 +108,43 @@ INSERT INTO spree_stock_movements VALUES (1, 1, 8, 'sale', '2025-01-03 10:00:00'
         {1: True, 2: True},
         ("variant_id names a variant", "Rows without completed_at do not count", "canceled (1)"),
     ),
+    "guests with sessions": Shop(
+        """
+CREATE TABLE customers (customer_id INT PRIMARY KEY, email VARCHAR(99));
+CREATE TABLE products (product_id INT PRIMARY KEY, title VARCHAR(99), category_id INT, unit_price DECIMAL(9,2));
+CREATE TABLE orders (order_id INT PRIMARY KEY, customer_id INT, cart_token VARCHAR(20), ordered_at TIMESTAMP NULL);
+CREATE TABLE order_items (id INT PRIMARY KEY, order_id INT, product_id INT);
+CREATE TABLE page_views (id INT PRIMARY KEY, customer_id INT, product_id INT, session_seconds INT, session_id INT,
+  viewed_at TIMESTAMP NULL);
+CREATE TABLE wishlists (id INT PRIMARY KEY, customer_id INT, product_id INT, visitor_id INT, added_at TIMESTAMP NULL);
+INSERT INTO customers VALUES (7, NULL), (8, NULL);
+INSERT INTO products VALUES (1, 'Pen', 3, 2.5), (2, 'Ink', 3, 5);
+INSERT INTO orders VALUES (1, 7, 'aa', '2025-01-01 10:00:00'), (2, 0, 'bb', '2025-01-02 10:00:00'),
+  (3, 0, 'cc', '2025-01-03 10:00:00');
+INSERT INTO order_items VALUES (1, 1, 1), (2, 2, 1), (3, 3, 2);
+INSERT INTO page_views VALUES (1, 8, 1, 30, 5, '2025-01-01 10:00:00'), (2, NULL, 1, 40, 6, '2025-01-02 10:00:00'),
+  (3, NULL, 2, 50, 6, '2025-01-03 10:00:00'), (4, NULL, 2, 20, 7, '2025-01-03 10:00:00');
+INSERT INTO wishlists VALUES (1, 8, 2, 9, '2025-01-04 10:00:00'), (2, NULL, 2, 9, '2025-01-05 10:00:00')
+""",
+        [
+            (0, "purchase", 1),
+            (0, "purchase", 2),
+            (7, "purchase", 1),
+            (8, "view", 1),
+            (8, "wishlist", 2),
+            (session_user("6", "int"), "view", 1),
+            (session_user("6", "int"), "view", 2),
+            (session_user("7", "int"), "view", 2),
+        ],
+        {1: True, 2: True},
+        (
+            'guests = ["0"]',
+            "cart_token tells 2 sessions of guests apart",
+            "2 rows have the user 0: guests",
+            "session_id tells 2 sessions of guests apart",
+        ),
+        sessions=2,
+    ),
     "a log of events and reviews": Shop(
         """
 CREATE TABLE members (id INT PRIMARY KEY, email VARCHAR(99));
@@ -153,6 +194,7 @@ def test_a_proposal_reads_what_was_bought(name: str, bare_db: Database) -> None:
     assert dict(zip(catalogue.items.tolist(), catalogue.active.tolist(), strict=True)) == case.active
     for reason in case.reasons:
         assert reason in text
+    assert count_sessions(bare_db, shop) == case.sessions
 
 
 @pytest.mark.parametrize(

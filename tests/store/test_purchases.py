@@ -1,4 +1,4 @@
-"""`purchases.sql` against the table of cases, and against the Python function on random histories."""
+"""Bought items of requests against the table of cases, and against those of training on random histories."""
 
 from __future__ import annotations
 
@@ -179,14 +179,3 @@ def test_the_index_on_the_user_is_used(db: Database) -> None:
     cursor = db._connection.cursor()
     cursor.execute(f"{word} {sql}", params)
     assert "Interactions_by_user" in str(cursor.fetchall())
-
-
-def test_the_statement_is_one_file_for_both_languages(db: Database) -> None:
-    sent: list[str] = []
-    db._tracer = lambda sql, params: sent.append(sql)
-
-    bought_items(db, shop_of(CASES[0], DEFAULT), 7, NOW)
-
-    [sql] = sent
-    assert "lowest >= balance" in sql
-    assert "{{" not in sql

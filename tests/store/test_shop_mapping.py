@@ -165,6 +165,10 @@ TOML = {
             purchase_events=("order",),
         ),
     ),
+    "sessions of guests and quantities, a name and an expression": (
+        f"[[sources]]\n{TABLE}event = 'e'\nsession = '\"the visit\"'\nquantity = 'qty - back'",
+        Shop(sources=(replace(PLAIN, session='"the visit"', quantity="qty - back"),)),
+    ),
     "a condition beside a column of events": (
         f"[[sources]]\n{TABLE}event = 'e'\nwhere = 'NOT test'",
         Shop(sources=(replace(PLAIN, where="NOT test"),)),

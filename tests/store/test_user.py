@@ -136,7 +136,8 @@ def test_the_user_comes_with_the_index_in_that_version(db: Database, shop: Shop,
 
 
 def test_a_row_without_an_item_is_no_event_and_not_the_user(db: Database, shop: Shop, version: str) -> None:
-    rows = [(0, "10", 0, "view", utc(0), "1"), (0, None, None, "view", utc(1), "2"), (-1, None, 41, None, None, None)]
+    views = [(0, "10", 0, "view", utc(0), "1", None), (0, None, None, "view", utc(1), "2", None)]
+    rows = [*views, (-1, None, 41, None, None, None, None)]
     db.query = lambda sql, params=None: rows  # type: ignore[method-assign] # as a server that cannot cast an id
 
     events = user_events(db, shop, version, 7, 10, item_kind="str")

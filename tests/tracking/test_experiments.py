@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recsys.errors import SettingsError
-from recsys.settings import Arm, Experiment, Privacy, Shop
+from recsys.settings import Arm, Experiment, Privacy, Shop, TableSource
 from recsys.store import Database
 from recsys.store.tracking_experiments import read_arms
 from recsys.tracking.crediting import Purchase, Touch
@@ -235,6 +235,28 @@ def test_the_report_credits_the_shops_own_revenue_and_nothing_twice(db: Database
     assert found.by_algorithm == {"encm": Sums(1, 20.0), "trending": Sums(1, 5.0)}
     assert (found.unpriced, found.copies, found.left_out, found.comparison) == (1, 2, {"forged ids": 1}, None)
     assert found.until - found.since == 30 * DAY
+
+
+def test_the_report_takes_back_pieces_and_counts_lines_of_an_order_and_guests_right(
+    sqlite_db: Database, shop: Shop
+) -> None:
+    a_shop(sqlite_db)
+    sqlite_db.execute("CREATE TABLE lines (who INT, visit TEXT, what INT, did TEXT, at INT, pieces INT)")
+    rows = [
+        (7, None, 101, "purchase", NOW - 5 * DAY, 2),
+        (7, None, 101, "purchase", NOW - 4 * DAY, 2),
+        (7, None, 101, "cancel", NOW - 3 * DAY, -4),
+        (8, None, 101, "purchase", NOW - 5 * DAY, 2),
+        (8, None, 101, "purchase", NOW - 5 * DAY, 3),
+        (None, "a", 101, "purchase", NOW - 5 * DAY, 1),
+    ]
+    names = ("who", "visit", "what", "did", "at", "pieces")
+    sqlite_db.insert("lines", (dict(zip(names, row, strict=True)) for row in rows))
+    lines = TableSource("lines", "who", "what", "at", event="did", session="visit", quantity="pieces")
+
+    found = sales_report(sqlite_db, replace(shop, sources=(lines,)), now=NOW)
+
+    assert found.total == Sums(1, 20.0)
 
 
 def test_the_report_compares_the_arms_and_leaves_out_who_has_seen_both(db: Database, shop: Shop) -> None:

@@ -7,16 +7,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from recsys import store
 from recsys.artifacts import Draft, Files, current, history
 from recsys.artifacts.hdf5 import read_arrays, room
 from recsys.contract import Item
+from recsys.data.guests import session_user
+from recsys.data.ids import IdMap
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
 from recsys.lifecycle import selfcheck
-from recsys.lifecycle.versions import clean_up
+from recsys.lifecycle.versions import clean_up, write_encoders
 from recsys.networks.base import Network
+from recsys.recommending.batch import users_to_answer
 from recsys.store import Database, list_versions
 from recsys.training import publishing
 from recsys.training.fitting import FittedModels
@@ -169,6 +173,34 @@ def test_every_file_of_arrays_fits_into_its_reserved_room(candidate: Candidate, 
 def test_a_publisher_that_survives_every_step_publishes(candidate: Candidate, tmp_path: Path):
     shop = candidate.trained.published.copy(tmp_path)
     assert run(candidate, shop, Dying(N_STEPS + 1, torn=True)) == shop.ask(**PROBE).model_version
+
+
+def test_guests_sessions_are_learned_from_and_are_no_accounts(candidate: Candidate, tmp_path: Path):
+    shop, stage = candidate.trained.published.copy(tmp_path), candidate.stage
+    accounts, n_visits = stage.encoders.users.ids[:-5], 5
+    visits = np.array(sorted(session_user(f"visit {number}", "int") for number in range(n_visits)))
+    users = IdMap(np.append(accounts, visits))
+    cleaning = replace(candidate.trained.run.cleaning, sessions=n_visits, session_rows=40)
+    with_visits = replace(
+        candidate,
+        stage=replace(stage, encoders=replace(stage.encoders, users=users)),
+        trained=replace(candidate.trained, run=replace(candidate.trained.run, cleaning=cleaning)),
+    )
+
+    with_visits.publish(shop, now=LATER)
+
+    bundle, known = shop.load(), accounts.tolist()
+    assert (bundle.n_users, bundle.n_sessions) == (len(users), n_visits)
+    assert bundle.known_users() == known
+    assert bundle.user_indices([*known, *visits.tolist()]) == [*range(len(known)), *[-1] * n_visits]
+    with store.connect(shop.url) as db:
+        assert store.read_version(db, bundle.name).users == list(map(str, known))
+        assert not write_encoders(db, bundle.version), "the version's files and the database should agree"
+        listed = users_to_answer(db, shop.settings.shop, bundle, None, (0, 1))
+    assert not set(listed) & set(visits.tolist())
+    assert [item.product_id for item in shop.ask(user_id=str(visits[0])).items] == [
+        item.product_id for item in shop.ask(user_id=10**9).items
+    ]
 
 
 @pytest.mark.parametrize("step", range(1, N_STEPS + 1))

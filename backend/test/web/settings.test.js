@@ -243,6 +243,7 @@ for (const [what, toml, received] of [
   ['what is no table', '[events]\npurchase = 1.0\n[training]\ndim = 8', null],
   ['the default source', `[[sources]]\n${EVENTS}`, null],
   ['the default source with its context', `[[sources]]\n${EVENTS}\nrow_id = "interId"\ndevice_type = "device_type"`, null],
+  ['the default source with sessions', `[[sources]]\n${EVENTS}\nsession = "visitId"`, null],
   ['another source beside it', `[[sources]]\n${EVENTS}\n${ORDERS}`, null],
   ['the default table in SQL', SQL('Interactions'), null],
   ['the default table in SQL, quoted', SQL('`Interactions` i'), null],

@@ -38,6 +38,7 @@ class Shape:
         unreadable: Those of these reasons for which something could not be read, with an example.
         withdrawn: Event and key of rows that are void by now.
         active: Whether items are sold by now, as far as the files tell.
+        taken_back: How many purchases a cancellation takes back, by the text of its row, where it is not one.
     """
 
     def __init__(self) -> None:
@@ -45,6 +46,7 @@ class Shape:
         self.unreadable: dict[str, Unreadable] = {}
         self.active: dict[str, bool] = {}
         self.withdrawn: list[tuple[str, str]] = []
+        self.taken_back: dict[str, int] = {}
 
     def rows(self, file: EventFile, batch: Any) -> Any:
         """Return a record batch of the format's columns; the base class returns the file's own."""
@@ -82,6 +84,7 @@ class FormatFile:
         unreadable: Those of these reasons for which something could not be read, with an example.
         withdrawn: Event and key of rows that are void by now, and may stem from an earlier import.
         active: Whether items are sold by now, as far as the files tell.
+        taken_back: How many purchases a cancellation takes back, by the text of its row, where it is not one.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class FormatFile:
         self.unreadable: dict[str, Unreadable] = {}
         self.withdrawn: Sequence[tuple[str, str]] = ()
         self.active: Mapping[str, bool] = {}
+        self.taken_back: Mapping[str, int] = {}
         for file in files if not columns else ():
             if file.columns != self.columns:
                 expected = f"the columns of the first file, {listed(self.columns)}"
@@ -119,7 +123,7 @@ class FormatFile:
     def batches(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[Any]:
         """Yield pyarrow record batches in order, from the start; None for all columns."""
         shape, read = self._new_shape(), 0
-        self.withdrawn, self.active = shape.withdrawn, shape.active
+        self.withdrawn, self.active, self.taken_back = shape.withdrawn, shape.active, shape.taken_back
         self.dropped, self.ignored, self.unreadable = Counter(), Counter(), {}
         dropped, ignored = Counter[str](), Counter[str]()  # of the files before
         for file in self._files:

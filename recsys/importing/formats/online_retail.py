@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
-from sys import intern
 from typing import Any
 
 import pyarrow
 
 from recsys.importing.amounts import count
+from recsys.importing.columns import row_texts
 from recsys.importing.files import EventFile
 from recsys.importing.formats.files import (
     ILLEGIBLE_QUANTITY,
     QUANTITIES,
+    Column,
     Flags,
     FormatFile,
     Opened,
@@ -24,6 +25,7 @@ from recsys.importing.formats.files import (
     options_with,
 )
 from recsys.importing.options import Condition
+from recsys.importing.returns import Sales
 
 # Postage, discounts, fees, samples, corrections and tests; vouchers and everything else are products.
 NO_PRODUCTS = frozenset(
@@ -36,8 +38,8 @@ _NUMERIC_DAY = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?: (\d{1,2}):(\d\d))?"
 def open_online_retail(path: Path, flags: Flags) -> Opened:
     """Open the workbook, its zip archive, or a CSV of it, with either set's names of columns.
 
-    Rows without a user are those of guests, and dropped. A cancellation annuls the newest earlier purchase of the
-    product if it takes all of its pieces back; otherwise the purchase stands.
+    Rows without a user are those of guests, and dropped. A cancellation annuls the newest earlier purchases of the
+    product, as many as it takes all pieces back of. The others stand.
     """
     files = open_files(path, r".+\.(csv|xlsx|txt)", flags)
     names = files[0].columns
@@ -66,21 +68,50 @@ class _Invoices(Shape):
     def __init__(self, invoice: str, user: str) -> None:
         super().__init__()
         self._invoice, self._user = invoice, user
-        self._left: dict[tuple[str, str], list[float]] = {}  # pieces of each purchase, by user and product
+        self._sales = Sales()
 
     def rows(self, file: EventFile, batch: Any) -> Any:
-        columns = (column(batch, name) for name in (self._invoice, self._user, "StockCode", "Quantity"))
-        reasons = [self._reason(*row) for row in zip(*columns, strict=True)]
+        names = (self._invoice, self._user, "StockCode", "Quantity")
+        several: dict[int, int] = {}
+        moments = column(batch, "InvoiceDate")
+        rows = zip(*(column(batch, name) for name in names), moments, strict=True)
+        reasons = [
+            self._reason(invoice, user, item, quantity, moment, place, several)
+            for place, (invoice, user, item, quantity, moment) in enumerate(rows)
+        ]
         counts = Counter(filter(None, reasons))
         illegible = counts.pop(ILLEGIBLE_QUANTITY, 0)
         self.dropped.update(counts)
         if illegible:
             first = column(batch, "Quantity")[reasons.index(ILLEGIBLE_QUANTITY)]
             self.drop_unread(ILLEGIBLE_QUANTITY, first, QUANTITIES, rows=illegible)
-        return _with_iso_days(batch).filter(pyarrow.array([reason is None for reason in reasons], pyarrow.bool_()))
+        batch = _with_iso_days(batch, moments)
+        for place, number in several.items():
+            (text,) = row_texts(batch.slice(place, 1))
+            self.taken_back[text] = number
+        return batch.filter(pyarrow.array([reason is None for reason in reasons], pyarrow.bool_()))
 
-    def _reason(self, invoice: str | None, user: str | None, item: str | None, quantity: str | None) -> str | None:
-        """Return why a row is dropped; None for purchases, and for cancellations of whole purchases."""
+    def _reason(
+        self,
+        invoice: str | None,
+        user: str | None,
+        item: str | None,
+        quantity: str | None,
+        moment: str | None,
+        place: int,
+        several: dict[int, int],
+    ) -> str | None:
+        """Return why a row is dropped; None for purchases, and for cancellations of whole purchases.
+
+        Args:
+            invoice: The invoice's number.
+            user: The user.
+            item: The product.
+            quantity: The pieces.
+            moment: When it was.
+            place: The row's place in its batch.
+            several: How many purchases a cancellation annuls, by the place of its row, if not one; updated in place.
+        """
         kind, pieces = (invoice or "")[:1].upper(), count(quantity)
         if (item or "").upper() in NO_PRODUCTS:
             return "no product, such as postage"
@@ -89,29 +120,19 @@ class _Invoices(Shape):
         if pieces != pieces:
             return ILLEGIBLE_QUANTITY
         if kind == "C":
-            return self._returned(user, item, abs(pieces))
+            annulled = self._sales.take_back(user or "", item or "", pieces)
+            if annulled > 1:
+                several[place] = annulled
+            return None if annulled else "return of a part of a purchase"
         if pieces <= 0:
             return "quantity of 0 or below"
         if user and item:
-            self._left.setdefault((intern(user), intern(item)), []).append(pieces)
+            self._sales.buy(user, item, moment or "", pieces)
         return None
 
-    def _returned(self, user: str | None, item: str | None, pieces: float) -> str | None:
-        """Take pieces back from the newest purchases, and return why no purchase is annulled; None if one is."""
-        purchases = self._left.get((user or "", item or ""), [])
-        is_part = bool(purchases) and pieces < purchases[-1]
-        while purchases and pieces > 0:
-            taken = min(pieces, purchases[-1])
-            pieces -= taken
-            purchases[-1] -= taken
-            if not purchases[-1]:
-                purchases.pop()
-        return "return of a part of a purchase" if is_part else None
 
-
-def _with_iso_days(batch: Any) -> Any:
+def _with_iso_days(batch: Any, moments: Column) -> Any:
     """Return the batch with moments such as 01.12.2010 08:26 in ISO 8601."""
-    moments = column(batch, "InvoiceDate")
     if not any(moment and _NUMERIC_DAY.fullmatch(moment) for moment in moments):
         return batch
     iso = [moment and _NUMERIC_DAY.sub(_iso, moment) for moment in moments]
