@@ -22,6 +22,8 @@ import { InteractionService } from '../../src/services/interactionService.js';
 import { Passwords } from '../../src/services/passwords.js';
 import { ProductService } from '../../src/services/productService.js';
 import { openSpool } from '../../src/services/spool/spool.js';
+import { Arms } from '../../src/services/tracking/arms.js';
+import { ListEvents } from '../../src/services/tracking/listEvents.js';
 import { VisitorHistory } from '../../src/services/visitorHistory.js';
 import { Clock, DAY_MS, FakePython, NOW, VERSION, fill, happen, published, serve } from '../core/shop.js';
 import { PYTHON, settingsWith, stage } from '../web/stage.js';
@@ -30,6 +32,7 @@ const [URL, ownTables = ''] = process.argv.slice(2);
 const GUEST = '0123456789abcdef0123456789abcdef';
 const PLAIN = { table: 'Interactions', user: 'userId', item: 'productId', event: 'actionCode', timestamp: 'timestamp' };
 const ORDERS = { table: 'wp-orders', user: 'customerId', item: 'the-item', timestamp: 'at', where: 'pieces > 0 -- only', purchase_when: 'paid = 1', returned_when: 'back = 1' };
+const EXPERIMENT = { name: 'lists', arms: ['plain', 'none'].map((name) => ({ name, share: 0.5, model: 'auto', limit: null, request: {} })) };
 const log = { info() {}, warn() {}, error() {}, debug() {} };
 
 const folder = mkdtempSync(path.join(tmpdir(), 'statements-'));
@@ -56,6 +59,7 @@ async function sendAll() {
   await lists(shop, clock, mapping);
   await products(shop, clock);
   await guests(shop, clock);
+  await experiments(shop);
   await accounts(shop);
   await administrators(shop, clock);
   await stage({ services: { sequelize } }).agent.get('/ready').expect(200);
@@ -118,6 +122,17 @@ async function guests({ models }, clock) {
   await models.GuestEvent.create({ guestId: GUEST, productId: 1, actionCode: 'view', timestamp: new Date(NOW - 60 * DAY_MS), eventId: 'event-old' });
   await guestEvents.sweep();
   await interactions.close();
+}
+
+async function experiments({ models }) {
+  const arms = new Arms({ experiment: EXPERIMENT, sequelize, log });
+  const shown = new ListEvents({ sequelize, models, arms, log });
+  await arms.enter(7);
+  const answer = { recommendation_id: 'blend:0123456789abcdef', session_id: 'visit', timestamp: new Date(NOW).toISOString() };
+  const places = [{ productId: 1, position: 1 }, { productId: 2, position: 2 }];
+  await shown.store({ ...answer, guestId: GUEST, actionCode: 'impression', eventId: 'event-shown', device: null, shown: places });
+  await shown.counted({ ...answer, userId: 7, productId: 1, position: 1, actionCode: 'cart', eventId: 'event-counted', device: null }, async () => {});
+  await shown.visited({ userId: 7 }, 'visit', GUEST);
 }
 
 async function accounts({ models }) {
