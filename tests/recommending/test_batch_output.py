@@ -14,9 +14,9 @@ import pytest
 from recsys import store
 from recsys.artifacts.files import Files
 from recsys.errors import Overloaded, SettingsError
-from recsys.recommending import batch
 from recsys.recommending.batch import BatchResult, recommend_all
-from recsys.recommending.batch_output import FolderOfParts, Table
+from recsys.recommending.batch.output import FolderOfParts, Table, UserList
+from recsys.recommending.batch.run import segment_name
 from recsys.store import ListRow
 from scripts import recommend_all as script
 from tests.helpers.dying_disk import Died, Mortal, Unsynced, Watched
@@ -29,7 +29,7 @@ ALL = "popularity"  # the cheapest scorer
 
 @pytest.fixture
 def shop(published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Published:
-    monkeypatch.setattr(batch, "MAX_BLOCK", 3)
+    monkeypatch.setattr("recsys.recommending.batch.run.MAX_BLOCK", 3)
     return published.copy(tmp_path)
 
 
@@ -118,7 +118,7 @@ def test_a_kill_at_any_effect_on_disk_loses_and_doubles_nobody(shop: Published, 
 
 
 def _job() -> str:
-    return f"{batch.segment_name(USERS)}.{ALL}.4.1-of-1"
+    return f"{segment_name(USERS)}.{ALL}.4.1-of-1"
 
 
 def test_a_new_user_behind_the_last_block_is_answered_by_the_run_that_goes_on(
@@ -169,9 +169,9 @@ def test_of_two_processes_with_one_job_only_the_one_ahead_writes(shop: Published
     with REAL_CONNECT(shop.url) as db:
         store.migrate(db)
         one, other = (Table(db, "job", shop.version, NOW) for _ in range(2))
-        one.write([batch.UserList(3, ALL, "popularity", (), NOW)])
+        one.write([UserList(3, ALL, "popularity", (), NOW)])
         with pytest.raises(Overloaded, match="One process at a time should compute the lists of job"):
-            other.write([batch.UserList(3, ALL, "popularity", (), NOW)])
+            other.write([UserList(3, ALL, "popularity", (), NOW)])
 
 
 def test_progress_that_is_no_json_is_named(shop: Published) -> None:

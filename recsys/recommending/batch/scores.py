@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from recsys.evaluation.ranking import top_k
 from recsys.features.features import CONTENT, FACTORS, USER_ITEM, USER_ITEM_HALF_LIVES, Neighbours
 from recsys.features.query import Floats, Indices, Query, user_item_sums
-from recsys.recommending.batch_histories import Histories
+from recsys.recommending.batch.histories import Histories
 from recsys.recommending.loading import ModelBundle
 from recsys.recommending.user import User
 from recsys.scorers.base import Network, Scorer

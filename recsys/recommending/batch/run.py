@@ -23,10 +23,10 @@ from recsys.contract.request import DEFAULT_LIMIT, MAX_LIMIT
 from recsys.data.ids import canonical
 from recsys.errors import SettingsError
 from recsys.errors.wording import listed
-from recsys.recommending.batch_lists import Shelf, lists_of
-from recsys.recommending.batch_output import KINDS, FolderOfParts, Output, Table, To, UserList
-from recsys.recommending.batch_scores import BlockTables
-from recsys.recommending.batch_users import load_users
+from recsys.recommending.batch.lists import Shelf, lists_of
+from recsys.recommending.batch.output import KINDS, FolderOfParts, Output, Table, To, UserList
+from recsys.recommending.batch.scores import BlockTables
+from recsys.recommending.batch.users import load_users
 from recsys.recommending.loading import ModelBundle, load
 from recsys.recommending.recommend import recommend
 from recsys.recommending.user import MAX_EVENTS
