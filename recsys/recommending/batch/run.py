@@ -125,7 +125,6 @@ class BlockRun:
 
     Attributes:
         n_done: The number of users that have been answered.
-        n_alone: How many of them were asked alone.
     """
 
     def __init__(
@@ -138,12 +137,17 @@ class BlockRun:
         now: Callable[[], float],
     ) -> None:
         """Take what all blocks share; see `recommend_all`."""
-        self.n_done = self.n_alone = 0
+        self.n_done = self._n_asked_alone = 0
         self._bundle, self._db, self._limit, self._model, self._now = bundle, db, limit, model, now
         self._shop = shop
         self._winners = winners_only(bundle)
         self._tables = BlockTables(self._winners)
         self._shelf = Shelf(db, shop, bundle)
+
+    @property
+    def n_alone(self) -> int:
+        """How many users were asked, or at least ranked, alone."""
+        return self._n_asked_alone + self._tables.n_ranked_alone
 
     def lists(self, block: Sequence[int | str], counts: dict[int | str, int]) -> list[UserList]:
         """Return the list of each user of a block.
@@ -164,7 +168,7 @@ class BlockRun:
         return [made.get(user) or self._alone(user, now) for user in block]
 
     def _alone(self, user: int | str, now: int) -> UserList:
-        self.n_alone += 1
+        self._n_asked_alone += 1
         request = Request(user_id=user, limit=self._limit, model=self._model or AUTO)
         answer = recommend(request, self._winners, self._db, shop=self._shop, now=now, threads=1)
         return UserList(user, answer.model, answer.source, answer.items, now)

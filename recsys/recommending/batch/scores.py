@@ -14,16 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.evaluation.ranking import top_k
-from recsys.features.features import CONTENT, FACTORS, USER_ITEM, USER_ITEM_HALF_LIVES, Neighbours
+from recsys.features.features import (
+    CONTENT,
+    FACTORS,
+    USER_ITEM,
+    USER_ITEM_HALF_LIVES,
+    Features,
+    ItemItemSums,
+    Neighbours,
+)
 from recsys.features.query import Floats, Indices, Query, user_item_sums
 from recsys.recommending.batch.histories import Histories
 from recsys.recommending.loading import ModelBundle
 from recsys.recommending.user import User
-from recsys.scorers.base import Network, Scorer
+from recsys.scorers.base import Scorer
 from recsys.scorers.bmf import BMF
 from recsys.scorers.encm import ENCM
 from recsys.scorers.item_item import NeighbourScorer
-from recsys.scorers.layers import LinearEnsemble, tower
+from recsys.scorers.layers import LinearEnsemble, UserPart, tower
 from recsys.scorers.lncm import LNCM
 from recsys.scorers.neumf import NeuMF
 from recsys.scorers.popularity import Popularity
@@ -32,27 +40,106 @@ from recsys.scorers.popularity import Popularity
 TOLERANCE = 4e-6
 
 
+class JoinedRows(NamedTuple):
+    """The rows of k item-item matrices in one table: behind each other, all rows of an item.
+
+    A user's items are then added up in one pass. One call for each row of each matrix takes more than twice the time.
+
+    Attributes:
+        starts: `(n_items + 1,)` int64; item j has `starts[j]:starts[j + 1]` of the last two.
+        lengths: `(n_items, k)` int64, how many of them are each matrix's.
+        neighbours: `(n,)` int32, the columns.
+        similarities: `(n,)` float32, the weights.
+    """
+
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    neighbours: Indices
+    similarities: Floats
+
+    @classmethod
+    def of(cls, matrices: Sequence[Neighbours]) -> JoinedRows:
+        """Join the rows of matrices, of which there is at least one."""
+        edges = np.stack([matrix.starts for matrix in matrices], axis=1)
+        lengths = np.diff(edges, axis=0)
+        spans = list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+
+        def joined(arrays: Sequence[NDArray]) -> NDArray:
+            return np.concatenate(
+                [array[first:last] for row in spans for array, first, last in zip(arrays, *row, strict=True)]
+            )
+
+        return cls(
+            np.concatenate([[0], np.cumsum(lengths.sum(axis=1))]),
+            lengths,
+            joined([matrix.neighbours for matrix in matrices]),
+            joined([matrix.similarities for matrix in matrices]),
+        )
+
+    def add_to(self, scores: Floats, histories: Histories, strengths: Floats) -> None:
+        """Add `Σ_j strengths_j · W[items_j, :]` of each user's items and of each matrix to the user's scores, in place.
+
+        Args:
+            scores: `(b, n_items)` float32.
+            histories: The users' histories.
+            strengths: `(m, k)` float32, how much each pair counts in each matrix.
+        """
+        starts = self.starts[histories.pair_items].tolist()
+        ends = self.starts[histories.pair_items + 1].tolist()
+        lengths = self.lengths[histories.pair_items]
+        edges = histories.pair_edges.tolist()
+        for of_user, first, last in zip(scores, edges[:-1], edges[1:], strict=True):
+            if first == last:
+                continue
+            rows = list(zip(starts[first:last], ends[first:last], strict=True))
+            columns = np.concatenate([self.neighbours[start:end] for start, end in rows])
+            values = np.concatenate([self.similarities[start:end] for start, end in rows])
+            values *= np.repeat(strengths[first:last].ravel(), lengths[first:last].ravel())
+            np.add.at(of_user, columns.astype(np.intp), values)
+
+
 class BlockTables:
     """A version, with arrays that every block of users needs in another form.
 
     Attributes:
         bundle: The version.
+        n_ranked_alone: The number of users who were ranked by `rank_alone`.
     """
 
     def __init__(self, bundle: ModelBundle) -> None:
         """Take a version; the arrays are made on first use."""
         self.bundle = bundle
-        self._columns: dict[str, NDArray[np.intp]] = {}
+        self.n_ranked_alone = 0
+        self._joined: dict[tuple[str, ...], JoinedRows] = {}
+        self._columns: dict[tuple[str, bool], Floats] = {}
 
-    def columns(self, name: str) -> NDArray[np.intp]:
-        """Return the columns of an item-item matrix as `np.add.at` reads them, without a conversion in each call.
+    def joined(self, sums: Sequence[ItemItemSums]) -> JoinedRows:
+        """Return the rows of the matrices of sums, which are those of the version's features."""
+        names = tuple(summed.name for summed in sums)
+        if names not in self._joined:
+            self._joined[names] = JoinedRows.of([summed.matrix for summed in sums])
+        return self._joined[names]
+
+    def columns(self, model: str, repeats: bool) -> Floats:
+        """Return what the scores of one ensemble take from the items; see `_user_rows`.
 
         Args:
-            name: The matrix's name in `Features`.
+            model: The ensemble's registry name.
+            repeats: Whether purchased items may be recommended.
+
+        Returns:
+            `(d, n_items)` float32. The last two rows are the part that all users share, and ones.
         """
-        if name not in self._columns:
-            self._columns[name] = getattr(self.bundle.scorers.features, name).neighbours.astype(np.intp)
-        return self._columns[name]
+        if (model, repeats) not in self._columns:
+            scorer = self.bundle.scorers[model]
+            weights, shared = scorer.weights[int(repeats)], scorer.features.prior(scorer.weights[int(repeats), :-1])
+            columns = [scorer.features.item_factors] if weights[FACTORS] else []
+            if (network := product_network(scorer, weights)) is not None:
+                columns.append(network.item_factors)
+                shared = shared + weights[-1] * network.item_bias
+            rows = [*(column.T for column in columns), shared[None], np.ones((1, len(shared)), np.float32)]
+            self._columns[model, repeats] = np.ascontiguousarray(np.concatenate(rows), np.float32)
+        return self._columns[model, repeats]
 
 
 class Ranking(NamedTuple):
@@ -84,13 +171,19 @@ def rank_block(tables: BlockTables, model: str, users: Sequence[User], k: int) -
         FloatingPointError: A score is not finite.
     """
     bundle = tables.bundle
-    scorer = bundle.scorers[model]
-    scores = score_block(tables, scorer, [user.query for user in users])
+    scores = score_block(tables, model, [user.query for user in users])
     if not np.isfinite(scores).all():
         raise FloatingPointError(f"{model} should score finite numbers. Received: NaN or infinity.")
-    scores += np.where(bundle.items.active, np.float32(0), np.float32(-np.inf))
-    is_exact = _is_exact(scorer, users[0].query.repeats)
+    scores[:, np.flatnonzero(~bundle.items.active)] = -np.inf
+    is_exact = _is_exact(bundle.scorers[model], users[0].query.repeats)
     return [_ranking(row, user, k, is_exact) for row, user in zip(scores, users, strict=True)]
+
+
+def rank_alone(tables: BlockTables, model: str, user: User, k: int) -> Ranking:
+    """Return the `k` best eligible items of one user as a request scores them: every place is certain."""
+    tables.n_ranked_alone += 1
+    scores = np.where(tables.bundle.items.active, tables.bundle.scorers[model].score(user.query), np.float32(-np.inf))
+    return _ranking(scores, user, k, is_exact=True)
 
 
 def _ranking(scores: Floats, user: User, k: int, is_exact: bool) -> Ranking:
@@ -103,24 +196,55 @@ def _ranking(scores: Floats, user: User, k: int, is_exact: bool) -> Ranking:
     return Ranking(best[:k], logits[:k], min(n_certain, k), len(best) <= k)
 
 
-def score_block(tables: BlockTables, scorer: Scorer, queries: Sequence[Query]) -> Floats:
-    """Return the scores of all items for each query, `(b, n_items)` float32."""
-    if not isinstance(scorer, LinearEnsemble) or _is_exact(scorer, queries[0].repeats):
+def score_block(tables: BlockTables, model: str, queries: Sequence[Query]) -> Floats:
+    """Return the scores of all items for each query by one scorer, `(b, n_items)` float32."""
+    scorer, repeats = tables.bundle.scorers[model], queries[0].repeats
+    if not isinstance(scorer, LinearEnsemble) or _is_exact(scorer, repeats):
         return np.stack([scorer.score(query) for query in queries])
-    row, features = int(queries[0].repeats), scorer.features
-    weights, histories = scorer.weights[row], Histories.of(queries, scorer.n_items)
-    scores = _products(_factors(features.user_factors, queries) * weights[FACTORS], features.item_factors)
-    scores += features.prior(weights[:-1])
-    strengths = histories.item_strengths()
-    for summed in features.item_item_sums(weights):
-        columns = tables.columns(summed.name)
-        _accumulate(scores, histories, summed.matrix, columns, summed.strengths(weights, strengths))
+    features, weights, histories = scorer.features, scorer.weights[int(repeats)], Histories.of(queries, scorer.n_items)
+    parts = _user_parts(scorer, weights, histories)
+    scores: Floats = _user_rows(features, weights, queries, parts) @ tables.columns(model, repeats)
+    if item_item := features.item_item_sums(weights):
+        strengths = histories.item_strengths()
+        counts = np.stack([summed.strengths(weights, strengths) for summed in item_item], axis=1)
+        tables.joined(item_item).add_to(scores, histories, counts)
     sums = user_item_sums(histories.all, histories.by_item, USER_ITEM_HALF_LIVES)
     user_item = np.concatenate([sums[:1] > 0, np.log1p(sums)], dtype=np.float32)
     scores[histories.pair_users, histories.pair_items] += weights[-len(USER_ITEM) - 1 : -1] @ user_item
-    if scorer.network is not None and weights[-1]:
-        _add_network(scores, scorer.network, histories, weights[-1])
+    if isinstance(scorer.network, NeuMF | ENCM):
+        for row, part in zip(scores, parts, strict=False):  # none where the network has no weight
+            layers = scorer.network.layers
+            row += weights[-1] * tower(scorer.network.item_layer, part.hidden, layers, scorer.network.mlp_output)
+    elif scorer.network is not None and weights[-1] and not parts:
+        for row, query in zip(scores, queries, strict=True):
+            row += weights[-1] * scorer.network.score(query)
     return scores
+
+
+def product_network(scorer: LinearEnsemble, weights: Floats) -> BMF | LNCM | NeuMF | ENCM | None:
+    """Return the network of an ensemble, if it counts and its score is a product of vectors, with or without an MLP."""
+    network = scorer.network if weights[-1] else None
+    return network if isinstance(network, BMF | LNCM | NeuMF | ENCM) else None
+
+
+def _user_parts(scorer: LinearEnsemble, weights: Floats, histories: Histories) -> list[UserPart]:
+    """Return what an ensemble's network takes from each user; nothing where it is no product of vectors."""
+    if (network := product_network(scorer, weights)) is None:
+        return []
+    represented = histories.represented(network.user_representation)
+    return [network.user_part(query, of) for query, of in zip(histories.queries, represented, strict=True)]
+
+
+def _user_rows(features: Features, weights: Floats, queries: Sequence[Query], parts: Sequence[UserPart]) -> Floats:
+    """Return what the scores of an ensemble take from the users, `(b, d)` float32.
+
+    Their product with `BlockTables.columns` is the weighted sum of ALS, the network's dot product, and all that does
+    not depend on the user or not on the item. Each further pass over the scores would take as long as the product.
+    """
+    rows = [_factors(features.user_factors, queries) * weights[FACTORS]] if weights[FACTORS] else []
+    rows += [weights[-1] * np.stack([part.vector for part in parts])] if parts else []
+    constants = [weights[-1] * part.constant for part in parts] or np.zeros(len(queries))
+    return np.column_stack([*rows, np.ones(len(queries)), constants]).astype(np.float32)
 
 
 def _is_exact(scorer: Scorer, repeats: bool) -> bool:
@@ -136,22 +260,6 @@ def _is_exact(scorer: Scorer, repeats: bool) -> bool:
     return bool(weights[CONTENT]) and not has_product
 
 
-def _accumulate(
-    scores: Floats, histories: Histories, matrix: Neighbours, columns: NDArray[np.intp], strengths: Floats
-) -> None:
-    """Add `Σ_j strengths_j · W[items_j, :]` of each user's items to the user's scores, in place.
-
-    `np.add.at` takes a third of the time of a sparse product with its intermediate copies.
-    """
-    starts = matrix.starts[histories.pair_items].tolist()
-    ends = matrix.starts[histories.pair_items + 1].tolist()
-    similarities = matrix.similarities
-    pairs = zip(histories.pair_users.tolist(), starts, ends, strengths, strict=True)
-    for user, first, last, strength in pairs:
-        if strength:
-            np.add.at(scores[user], columns[first:last], similarities[first:last] * strength)
-
-
 def _factors(user_factors: Floats, queries: Sequence[Query]) -> Floats:
     """Return the users' vectors of ALS, `(b, dim)` float32; zeros for guests and unseen users."""
     indices = np.array([query.user for query in queries])
@@ -159,24 +267,3 @@ def _factors(user_factors: Floats, queries: Sequence[Query]) -> Floats:
     factors = np.zeros((len(queries), user_factors.shape[1]), np.float32)
     factors[known] = user_factors[indices[known]]
     return factors
-
-
-def _products(users: Floats, items: Floats) -> Floats:
-    scores: Floats = users @ items.T
-    return scores
-
-
-def _add_network(scores: Floats, network: Network, histories: Histories, weight: np.float32) -> None:
-    """Add the weighted logits of a network to the scores, in place."""
-    if not isinstance(network, BMF | LNCM | NeuMF | ENCM):
-        for row, query in zip(scores, histories.queries, strict=True):
-            row += weight * network.score(query)
-        return
-    represented = histories.represented(network.user_representation)
-    parts = [network.user_part(query, of) for query, of in zip(histories.queries, represented, strict=True)]
-    scores += _products(weight * np.stack([part.vector for part in parts]), network.item_factors)
-    scores += weight * network.item_bias
-    scores += weight * np.array([[part.constant] for part in parts], np.float32)
-    if isinstance(network, NeuMF | ENCM):
-        for row, part in zip(scores, parts, strict=True):
-            row += weight * tower(network.item_layer, part.hidden, network.layers, network.mlp_output)

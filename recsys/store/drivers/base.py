@@ -52,7 +52,7 @@ class Syntax(NamedTuple):
             values.
         upsert: The end of an INSERT that changes the row whose key `{key}` exists already, by the assignments `{sets}`.
         second: A number of seconds since 1970 as text in UTC, such as 2026-11-20 14:00:00.
-        packed: An aggregate that returns the columns `{}` of all rows as one JSON array of arrays; empty where the driver
+        packed: An aggregate that returns the columns `{}` of all rows as one JSON array of arrays; empty where a driver
             reads many short rows as fast as one long text.
         columns: Selects the names of the columns of our table `:table`, in order; none if there is no such table.
             `:place` is where our tables lie, null for the place of the shop's.
