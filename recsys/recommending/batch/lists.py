@@ -11,7 +11,8 @@ from recsys.contract import Item, Request
 from recsys.features.query import Mask
 from recsys.recommending.batch.output import UserList
 from recsys.recommending.batch.reasons import explain_block
-from recsys.recommending.batch.scores import BlockTables, Ranking, rank_alone, rank_block
+from recsys.recommending.batch.scores import Ranking, rank_alone, rank_block
+from recsys.recommending.batch.tables import BlockTables
 from recsys.recommending.fill import HEADROOM, RecommendationList, build_item_filter, fill_list
 from recsys.recommending.loading import ModelBundle
 from recsys.recommending.recommend import (

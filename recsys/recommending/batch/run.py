@@ -25,7 +25,7 @@ from recsys.errors import SettingsError
 from recsys.errors.wording import listed
 from recsys.recommending.batch.lists import Shelf, lists_of
 from recsys.recommending.batch.output import KINDS, FolderOfParts, Output, Table, To, UserList
-from recsys.recommending.batch.scores import BlockTables
+from recsys.recommending.batch.tables import BlockTables
 from recsys.recommending.batch.users import load_users
 from recsys.recommending.loading import ModelBundle, load
 from recsys.recommending.recommend import recommend
