@@ -102,7 +102,7 @@ def write_lists(
     Raises:
         Overloaded: Another process does the same job, and is further on; nothing is written.
     """
-    with db.atomic():
+    with db.atomic(read_committed=True):  # the users of other shards lie between these
         _move_on(db, before, after)
         delete_lists(db, users)
         db.insert("rec_batch_lists", (_columns(db, row) for row in rows))

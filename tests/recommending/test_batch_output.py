@@ -13,6 +13,7 @@ import pytest
 
 from recsys import store
 from recsys.artifacts.files import Files
+from recsys.contract import Item
 from recsys.errors import Overloaded, SettingsError
 from recsys.recommending.batch import BatchResult, recommend_all
 from recsys.recommending.batch.output import FolderOfParts, Table, UserList
@@ -172,6 +173,26 @@ def test_of_two_processes_with_one_job_only_the_one_ahead_writes(shop: Published
         one.write([UserList(3, ALL, "popularity", (), NOW)])
         with pytest.raises(Overloaded, match="One process at a time should compute the lists of job"):
             other.write([UserList(3, ALL, "popularity", (), NOW)])
+
+
+@pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
+def test_a_shard_writes_between_the_users_of_another_that_has_not_committed(
+    published: Published, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = moved(published, database_url)
+    with REAL_CONNECT(shop.url) as db, REAL_CONNECT(shop.url, timeout_s=10) as other_db:
+        store.migrate(db)
+        one, other = Table(db, "one", shop.version, NOW), Table(other_db, "other", shop.version, NOW)
+        insert, items = db.insert, (Item(101, 0.5),)
+
+        def insert_after_the_other(*given: Any) -> int:
+            other.write([UserList(user, ALL, "popularity", items, NOW) for user in (3, 5)])
+            return insert(*given)
+
+        for _ in range(2):  # without old lists, and with them
+            monkeypatch.setattr(db, "insert", insert_after_the_other)
+            one.write([UserList(user, ALL, "popularity", items, NOW) for user in (2, 4, 6)])
+        assert [len(store.read_list(db, user)) for user in range(2, 7)] == [1] * 5
 
 
 def test_progress_that_is_no_json_is_named(shop: Published) -> None:

@@ -47,6 +47,7 @@ class Syntax(NamedTuple):
             `recsys.store.columns.price` does, and never raises an error.
         has_binary_keys: Whether the encoders' columns of ids hold bytes, not text.
         begin: Opens a transaction.
+        read_committed: Sent before `begin`, it lets a transaction lock no gaps between rows; empty where none does.
         undoes_create: Whether a transaction can undo CREATE.
         skip_duplicates: The end of an INSERT that skips rows whose unique key exists already. It never truncates
             values.
@@ -81,6 +82,7 @@ class Syntax(NamedTuple):
     upsert: str = "ON CONFLICT ({key}) DO UPDATE SET {sets}"
     has_binary_keys: bool = False
     begin: str = "BEGIN"
+    read_committed: str = ""
     undoes_create: bool = True
     lock: tuple[str, ...] = ()
     renumber: str = ""

@@ -76,6 +76,7 @@ SYNTAX = Syntax(
     second="CAST(DATE_ADD('1970-01-01', INTERVAL FLOOR({}) SECOND) AS CHAR CHARACTER SET utf8mb4)",
     has_binary_keys=True,
     packed="CONCAT('[', GROUP_CONCAT(JSON_ARRAY({})), ']')",  # PyMySQL takes six microseconds to read a row
+    read_committed="SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
     undoes_create=False,
     looks_for_own_tables=False,
     skip_duplicates="ON DUPLICATE KEY UPDATE {0} = {0}",  # not INSERT IGNORE, which would also store truncated values
