@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import batch, pages
+from benchmarks import batch, batch_workers, pages
 from tests.helpers.entry_points import ROOT
 
 RESULT = {
@@ -56,3 +56,21 @@ def test_a_whole_run_measures_both_ways(tmp_path: Path) -> None:
     (row,) = result["winners"]
     assert row["winner"] == "BMF" and row["ratio"] == pytest.approx(row["alone_ms"] / row["batch_ms"], rel=1e-3)
     assert result["shards"]["users"] == 1200 and result["shards"]["two_s"] > 0
+
+
+WORKERS = {
+    **{"machine": "Linux x86_64, 2 processors", "broker": "amqp", "items": 10_000, "users": 20_000},
+    "runs": [{"workers": 2, "wall_s": 30.0, "cpu_s": 36.0, "users": 18_000}],
+}
+
+
+def test_a_row_has_the_workers_their_time_and_that_of_the_processor() -> None:
+    text = batch_workers.markdown(WORKERS)
+
+    assert "| 2 | 30.0 | 36.0 | 2.00 |" in text
+    assert "18,000 users in 8 shards, 10,000 items, MariaDB to `rec_batch_lists`, broker amqp;" in text
+
+
+def test_the_page_says_what_was_measured_of_workers() -> None:
+    given = ["--markdown", str(ROOT / "docs/SCALE.md"), "--json", str(ROOT / batch_workers.KEPT), "--check"]
+    assert batch_workers.main(given) == 0

@@ -14,7 +14,7 @@ import pytest
 from recsys import store
 from recsys.artifacts.files import Files
 from recsys.contract import Item
-from recsys.errors import Overloaded, SettingsError
+from recsys.errors import AlreadyComputing, Overloaded, SettingsError
 from recsys.recommending.batch import BatchResult, recommend_all
 from recsys.recommending.batch.output import FolderOfParts, Table, UserList
 from recsys.recommending.batch.run import segment_name
@@ -173,6 +173,16 @@ def test_of_two_processes_with_one_job_only_the_one_ahead_writes(shop: Published
         one.write([UserList(3, ALL, "popularity", (), NOW)])
         with pytest.raises(Overloaded, match="One process at a time should compute the lists of job"):
             other.write([UserList(3, ALL, "popularity", (), NOW)])
+
+
+def test_a_second_message_for_the_same_lists_computes_nothing(shop: Published) -> None:
+    run(shop)
+    with pytest.raises(AlreadyComputing, match=r"should be 60 s old. Received: 59 s"):
+        run(shop, now=NOW + 59, fresh_s=60)
+
+    assert run(shop, now=NOW + 60, fresh_s=60).n_users == len(USERS)
+    with REAL_CONNECT(shop.url) as db:
+        assert store.begin_run(db, _job(), "another version", NOW + 61, fresh_s=60).n_users == 0
 
 
 @pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)

@@ -65,6 +65,7 @@ def recommend_all(
     model: str | None = None,
     progress: Progress | None = None,
     folder: Path = FOLDER,
+    fresh_s: int = 0,
     now: Callable[[], float] = time.time,
     files: Files = DISK,
 ) -> BatchResult:
@@ -82,6 +83,7 @@ def recommend_all(
         model: A name of the registry; None for the winner of each user's segment.
         progress: Called after each block with the number of users that are done, and of all.
         folder: Where the files go, into a folder for each job.
+        fresh_s: For how many seconds a finished run into the table stands for the next one of the same version.
         now: The clock, seconds since 1970.
         files: The effects on disk.
 
@@ -89,7 +91,7 @@ def recommend_all(
         SettingsError: An argument is out of its range, or the version lacks the model.
         NoModel: Nothing is published.
         ModelMismatch: The database does not hold the version's encoders.
-        Overloaded: Another process does the same job, and is further on.
+        AlreadyComputing: Another process does the same job and is further on, or finished it less than `fresh_s` ago.
     """
     began = time.monotonic()
     check_arguments(to, limit, shard)
@@ -101,7 +103,7 @@ def recommend_all(
     with store.connect(settings.database_url) as db:
         store.require_version(db, bundle.name)
         output: Output = (
-            Table(db, job, bundle.name, int(now()))
+            Table(db, job, bundle.name, int(now()), fresh_s)
             if to == "table"
             else FolderOfParts(folder / f"{job}.{to}", to, job, bundle.name, int(now()), files)
         )
