@@ -96,7 +96,7 @@ def score_block(tables: BlockTables, model: str, queries: Sequence[Query]) -> Fl
         return np.stack([scorer.score(query) for query in queries])
     features, weights, histories = scorer.features, scorer.weights[int(repeats)], Histories.of(queries, scorer.n_items)
     parts = _user_parts(scorer, weights, histories)
-    scores: Floats = _user_rows(features, weights, queries, parts) @ tables.columns(model, repeats)
+    scores: Floats = _user_rows(features, weights, queries, parts) @ tables.columns(model, scorer, repeats)
     if item_item := features.item_item_sums(weights):
         strengths = histories.item_strengths()
         counts = np.stack([summed.strengths(weights, strengths) for summed in item_item], axis=1)

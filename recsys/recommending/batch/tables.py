@@ -99,18 +99,18 @@ class BlockTables:
             self._joined[names] = JoinedRows.of([summed.matrix for summed in sums])
         return self._joined[names]
 
-    def columns(self, model: str, repeats: bool) -> Floats:
-        """Return what the scores of one ensemble take from the items; see `_user_rows`.
+    def columns(self, model: str, scorer: LinearEnsemble, repeats: bool) -> Floats:
+        """Return what the scores of one ensemble take from the items; see `_user_rows` in `scores`.
 
         Args:
             model: The ensemble's registry name.
+            scorer: The ensemble.
             repeats: Whether purchased items may be recommended.
 
         Returns:
             `(d, n_items)` float32. The last two rows are the part that all users share, and ones.
         """
         if (model, repeats) not in self._columns:
-            scorer = self.bundle.scorers[model]
             weights, shared = scorer.weights[int(repeats)], scorer.features.prior(scorer.weights[int(repeats), :-1])
             columns = [scorer.features.item_factors] if weights[FACTORS] else []
             if (network := product_network(scorer, weights)) is not None:
