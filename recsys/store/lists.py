@@ -80,7 +80,7 @@ def begin_run(db: Database, job: str, version: str, now: int, *, fresh_s: int = 
         if stored == version and finished_at is None:
             last = last_user.decode() if isinstance(last_user, bytes) else last_user
             return ListRun(job, version, int(started_at), last, int(n_users), int(n_lists))
-        if stored == version and now - int(finished_at) < fresh_s:
+        if stored == version and 0 <= now - int(finished_at) < fresh_s:
             raise AlreadyComputing(
                 f"The lists of {job} should be {fresh_s} s old. Received: {now - int(finished_at)} s."
             )
