@@ -2,12 +2,15 @@
 
     python benchmarks/batch.py --json benchmarks/results/batch.json
     python benchmarks/batch.py --rounds 1 --users 200 --alone 50 --winners BMF
+    python benchmarks/batch.py --implicit PYTHON --json benchmarks/results/batch.json    with implicit beside BMF
+    python benchmarks/batch.py --large --json benchmarks/results/batch.json
     python benchmarks/batch.py --markdown docs/BATCH.md
     python benchmarks/batch.py --markdown docs/BATCH.md --check
 
 Both ways answer users of one synthetic shop of random weights, in turns and in one process. The figures are seconds of
 the processor, which other programs of the machine disturb less than the time that passes. Shards and memory are
-measured in processes of their own. Tables go to stdout, progress to stderr. --markdown writes the kept results into the
+measured in processes of their own. --large measures 10,000 users of 100,000 items in place of all else, and adds the
+figures to the kept ones. Tables go to stdout, progress to stderr. --markdown writes the kept results into the
 page.
 """
 
@@ -20,6 +23,7 @@ import os
 import platform
 import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -50,6 +54,7 @@ KEPT = Path("benchmarks/results/batch.json")
 WINNERS = ("BMF", "LNCM", "NeuMF", "ENCM", "blend", "item_cf")
 WARM_UPS = 20  # requests that do not count
 LARGE = 1_000_000  # users that the figures are extrapolated to
+OF_LARGE = Size(items=100_000, users=20_000, customers=10_000, history=36)  # one in a hundred of them
 
 err = console(stderr=True)
 
@@ -62,6 +67,10 @@ def main(argv: Sequence[str]) -> int:
         block = markdown(json.loads(kept.read_text(encoding="utf-8"))) if kept.exists() else pages.NOT_TAKEN
         text = pages.replaced(flags.markdown.read_text(encoding="utf-8"), block, NAME, flags.markdown.name)
         return pages.settled(flags.markdown, text, "benchmarks/batch.py", check=flags.check)
+    if flags.large:
+        kept = flags.json or KEPT
+        pages.keep(kept, {**json.loads(kept.read_text(encoding="utf-8")), "large": large(flags)})
+        return 0
     size = Size(flags.items, 2 * flags.users * flags.rounds, flags.users * flags.rounds, flags.history)
     server = SERVER if flags.mariadb else None
     with synthetic_shop(size, server, err.print) as shop:
@@ -77,6 +86,8 @@ def main(argv: Sequence[str]) -> int:
             "winners": [measured(shop, database, name, flags) for name in flags.winners],
             "shards": shards(shop, database, flags.winners[0]),
         }
+    if flags.implicit:
+        result["implicit"] = library(flags.implicit, len(shop.groups[USUAL]), flags.items)
     if flags.json:
         pages.keep(flags.json, result)
     print(markdown(result))
@@ -99,6 +110,21 @@ def measured(shop: SyntheticShop, database: str, winner: str, flags: argparse.Na
     ms = {"alone_ms": statistics.median(alone), "batch_ms": statistics.median(together)}
     err.print(f"{winner}: {ms['alone_ms']:.2f} ms alone, {ms['batch_ms']:.2f} ms in a batch")
     return {"winner": winner, **ms, "ratio": statistics.median(ratios), "to": flags.to}
+
+
+def large(flags: argparse.Namespace) -> dict[str, Any]:
+    """Return what one process takes for one of a hundred of a million users, of ten times the items."""
+    with synthetic_shop(OF_LARGE, SERVER if flags.mariadb else None, err.print) as shop:
+        database = [name for name in shop.urls if name != SQLITE or not flags.mariadb][0]
+        taken = _in_its_own_process(shop, database, flags.winners[0], (0, 1))
+    return {"winner": flags.winners[0], "items": OF_LARGE.items, "database": database, **taken}
+
+
+def library(python: str, n_users: int, n_items: int) -> dict[str, Any]:
+    """Return the version of implicit in another Python, and the milliseconds of its `recommend` for each user."""
+    command = [python, str(ROOT / "benchmarks" / "loads" / "implicit_recommend.py"), str(n_users), str(n_items)]
+    printed: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return printed
 
 
 def shards(shop: SyntheticShop, database: str, winner: str) -> dict[str, float]:
@@ -166,6 +192,21 @@ def markdown(result: Mapping[str, Any]) -> str:
         f"process for {split['users']:,.0f} users, starts included. One process holds {split['one_mb']:,.0f} MB.",
         "",
     ]
+    if beside := result.get("implicit"):
+        lines += [
+            f"`recommend` of implicit {beside['version']}, with 64 factors and as many items, takes {beside['ms']:.2f} "
+            f"ms for each user. It reads no histories and knows no rules and no reasons. {made['winner']} takes "
+            f"{made['batch_ms'] / beside['ms']:.1f} × its time.",
+            "",
+        ]
+    if of := result.get("large"):
+        seconds, share = of["cpu_s"] / of["users"], LARGE // of["users"]
+        lines += [
+            f"With {of['items']:,} items, {of['winner']} takes {1000 * seconds:.2f} ms for each user, the start "
+            f"included, and {of['mb']:,.0f} MB ({of['users']:,} users, {of['database']}). For {LARGE:,} users, "
+            f"{share:.0f} times as many, that is {seconds * LARGE / 3600:.1f} hours of one core.",
+            "",
+        ]
     return "\n".join(lines)
 
 
@@ -179,6 +220,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--winners", nargs="+", default=list(WINNERS), metavar="NAME", help="the scorers to measure")
     parser.add_argument("--to", default="jsonl", metavar="KIND", help="table, jsonl (default) or parquet")
     parser.add_argument("--mariadb", action="store_true", help=f"a database of {SERVER}; default SQLite")
+    parser.add_argument(
+        "--implicit", metavar="PYTHON", help="a Python with implicit, to measure beside the first winner"
+    )
+    parser.add_argument("--large", action="store_true", help="measure 100,000 items alone, and add them to the figures")
     pages.add_flags(parser)
     return parser
 

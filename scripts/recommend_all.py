@@ -35,8 +35,7 @@ from rich.progress import (  # noqa: E402
 
 from recsys.errors import RecsysError, SettingsError  # noqa: E402
 from recsys.errors.arguments import Parser  # noqa: E402
-from recsys.recommending.batch import recommend_all  # noqa: E402
-from recsys.recommending.batch_output import KINDS  # noqa: E402
+from recsys.recommending.batch import KINDS, recommend_all  # noqa: E402
 from recsys.settings import load_settings  # noqa: E402
 from recsys.training.terminal import console  # noqa: E402
 

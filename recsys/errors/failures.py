@@ -79,6 +79,10 @@ class Overloaded(RecsysError):
     code, exit_status, retryable = "overloaded", 75, True
 
 
+class AlreadyComputing(Overloaded):
+    """Another process computes the same lists for everybody, and is further on, or has just done so."""
+
+
 class AlreadyTraining(Overloaded):
     """Another process trains on the same folder of versions."""
 

@@ -16,7 +16,7 @@ from typing import Any
 from celery import shared_task
 
 from recsys.artifacts import current
-from recsys.errors import NoModel, Overloaded
+from recsys.errors import AlreadyComputing, NoModel, Overloaded
 from recsys.lifecycle.scheduler import Choice, Counts, Scheduler
 from recsys.lifecycle.supervise import TrainingResult, limits, run_training
 from recsys.recommending import batch
@@ -27,6 +27,8 @@ from recsys.tracking.preferences import refresh_preferences
 
 log = logging.getLogger(__name__)
 SAFE: dict[str, Any] = {"acks_late": True, "reject_on_worker_lost": True}
+FRESH_S = 6 * 3600  # a second message for the same lists, of another Beat, comes within the night
+AGAIN: dict[str, Any] = {"autoretry_for": (Overloaded,), "retry_backoff": 10, "max_retries": 8}  # 40 minutes in all
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]  # the package may run from its folder, without installation
 RUN = f"import sys\nsys.path.insert(0, {str(PACKAGE_FOLDER)!r})\nfrom recsys.training import command_line\n"
 TRAIN = (sys.executable, "-c", f"{RUN}sys.exit(command_line.train_command())")
@@ -66,16 +68,19 @@ def recommend_all(*, n_shards: int = 4, limit: int = 10, model: str | None = Non
         recommend_shard.delay(number=number, n_shards=n_shards, limit=limit, model=model)
 
 
-@shared_task(name="recsys.jobs.recommend_shard", **SAFE)
+@shared_task(name="recsys.jobs.recommend_shard", **SAFE, **AGAIN)
 def recommend_shard(*, number: int, n_shards: int, limit: int = 10, model: str | None = None) -> dict[str, Any]:
     """Compute and store the lists of one part of the customers; one that was interrupted goes on where it stopped.
+
+    Where the database is busy or holds a lock for too long, the task is sent again.
 
     Returns:
         `done`, and `reason`, why not.
     """
     try:
-        batch.recommend_all(_settings(), to="table", limit=limit, shard=(number, n_shards), model=model)
-    except (NoModel, Overloaded) as error:  # nothing is published yet; another worker has this part
+        part = (number, n_shards)
+        batch.recommend_all(_settings(), to="table", limit=limit, shard=part, model=model, fresh_s=FRESH_S)
+    except (NoModel, AlreadyComputing) as error:  # nothing is published yet; another worker has or had this part
         log.warning("lists, part %d of %d: %s", number, n_shards, error)
         return {"done": False, "reason": str(error)}
     return {"done": True, "reason": ""}

@@ -245,11 +245,16 @@ def history_reasons(user: User, explained: Mapping[int, int]) -> dict[int, Reaso
         user: The user, with the events of the explained.
         explained: Item index → index of the item of the history that explains it.
     """
-    explaining = set(explained.values())  # np.isin takes ten times as long for so few
-    rows = np.array([row for row, index in enumerate(user.indices.tolist()) if index in explaining], np.int64)
-    rows = rows[np.argsort(user.strengths[rows], kind="stable")]  # of several events, the strongest is kept
-    events = zip(user.indices[rows].tolist(), user.strengths[rows].tolist(), user.items[rows].tolist(), strict=True)
-    reasons = {index: Reason(STRENGTHS[strength], item) for index, strength, item in events}
+    explaining = set(explained.values())
+    strongest: dict[int, tuple[int, int]] = {}  # strength and row; of equal events, the newest is kept
+    for row, (index, strength) in enumerate(zip(user.indices.tolist(), user.strengths.tolist(), strict=True)):
+        if index in explaining and strength >= strongest.get(index, (0, 0))[0]:
+            strongest[index] = strength, row
+    ids = user.items[[row for _, row in strongest.values()]].tolist()
+    reasons = {
+        index: Reason(STRENGTHS[strength], item)
+        for (index, (strength, _)), item in zip(strongest.items(), ids, strict=True)
+    }
     return {item: reasons[cause] for item, cause in explained.items()}
 
 

@@ -38,7 +38,8 @@ _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?", re.ASCII)
 # A number that every country reads alike: without comma, currency or grouping of digits.
 _PLAIN_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?", re.ASCII)
 _TEXT_IN_HEX = re.compile(TEXT_IN_HEX)
-_RANK = re.compile(r"-?\d{1,18}", re.ASCII)
+MAX_RANK_DIGITS = 18  # any such number is an int64
+_RANK = re.compile(rf"-?\d{{1,{MAX_RANK_DIGITS}}}", re.ASCII)
 _YES, _NO = (
     frozenset({"true", "t", "yes", "y", "on", "active", "enabled"}),
     frozenset({"false", "f", "no", "n", "off", "inactive", "disabled"}),
@@ -327,12 +328,18 @@ def flags(column: Sequence[Any]) -> list[bool | None]:
 def ranks(column: Sequence[Any]) -> NDArray[np.int64]:
     """Convert a raw column to `(n,)` int64 row ids. Other values than whole numbers become 0, which means no row id."""
     kinds = set(map(type, column))
-    if kinds == {int} or (kinds == {str} and all(map(_RANK.fullmatch, column))):
+    if kinds == {int} or (kinds == {str} and (_are_digits(column) or all(map(_RANK.fullmatch, column)))):
         try:
             return np.array(column if kinds == {int} else list(map(int, column)), np.int64)
         except OverflowError:
             pass  # unsigned and beyond int64
     return np.array(list(map(_rank, column)), np.int64)
+
+
+def _are_digits(column: Sequence[str]) -> bool:
+    """Return whether all texts are short whole numbers without a sign: the usual case, without a search in each."""
+    joined = "".join(column)
+    return joined.isascii() and joined.isdigit() and "" not in column and max(map(len, column)) <= MAX_RANK_DIGITS
 
 
 def _rank(raw: object) -> int:

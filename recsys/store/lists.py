@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from recsys.errors import Overloaded
+from recsys.errors import AlreadyComputing
 from recsys.store.database import Database, Duplicate
 from recsys.store.users import IDS_A_STATEMENT, chunked
 
@@ -58,7 +58,7 @@ class ListRun(NamedTuple):
     n_lists: int = 0
 
 
-def begin_run(db: Database, job: str, version: str, now: int) -> ListRun:
+def begin_run(db: Database, job: str, version: str, now: int, *, fresh_s: int = 0) -> ListRun:
     """Return the unfinished run of a job with this version, else a new one.
 
     Args:
@@ -66,9 +66,10 @@ def begin_run(db: Database, job: str, version: str, now: int) -> ListRun:
         job: The name of what is computed.
         version: The name of the version that answers.
         now: Seconds since 1970.
+        fresh_s: For how many seconds a finished run of this version stands for the next one.
 
     Raises:
-        Overloaded: Another process has begun the job at the same moment.
+        AlreadyComputing: Another process has begun the job at the same moment, or finished it just now.
     """
     rows = db.query(
         "SELECT version, started_at, last_user, n_users, n_lists, finished_at FROM rec_batch_runs WHERE job = :job",
@@ -79,6 +80,10 @@ def begin_run(db: Database, job: str, version: str, now: int) -> ListRun:
         if stored == version and finished_at is None:
             last = last_user.decode() if isinstance(last_user, bytes) else last_user
             return ListRun(job, version, int(started_at), last, int(n_users), int(n_lists))
+        if stored == version and 0 <= now - int(finished_at) < fresh_s:
+            raise AlreadyComputing(
+                f"The lists of {job} should be {fresh_s} s old. Received: {now - int(finished_at)} s."
+            )
         db.execute("DELETE FROM rec_batch_runs WHERE job = :job", {"job": job})
     try:
         db.insert("rec_batch_runs", [{"job": job, "version": version, "started_at": now}])
@@ -100,9 +105,9 @@ def write_lists(
         rows: The items of their lists.
 
     Raises:
-        Overloaded: Another process does the same job, and is further on; nothing is written.
+        AlreadyComputing: Another process does the same job, and is further on; nothing is written.
     """
-    with db.atomic():
+    with db.atomic(read_committed=True):  # the users of other shards lie between these
         _move_on(db, before, after)
         delete_lists(db, users)
         db.insert("rec_batch_lists", (_columns(db, row) for row in rows))
@@ -153,7 +158,7 @@ def _move_on(db: Database, before: ListRun, after: ListRun) -> None:
         raise _taken(after.job)
 
 
-def _taken(job: str) -> Overloaded:
-    return Overloaded(
+def _taken(job: str) -> AlreadyComputing:
+    return AlreadyComputing(
         f"One process at a time should compute the lists of {job}. Received: another one, which is ahead."
     )

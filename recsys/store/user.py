@@ -332,11 +332,13 @@ def typed_ids(items: Sequence[str | bytes | None], kind: str | None) -> tuple[ND
     Returns:
         `(n,)` int64, or object holding str, and `(n,)` bool, the ids that have that type.
     """
-    texts = id_array(items, {})
+    places = {item: place for place, item in enumerate(dict.fromkeys(items))}  # an id is converted once
+    texts = id_array(list(places), {})
     fitting = present(texts)
+    which = np.fromiter(map(places.__getitem__, items), np.intp, len(items))
     if kind != "str":
         numbers = canonical_integers(texts.tolist())
         whole = np.array([number is not None for number in numbers], np.bool_)
         if kind == "int" or (whole | ~fitting).all():
-            return np.array([number or 0 for number in numbers], np.int64), whole
-    return texts, fitting
+            return np.array([number or 0 for number in numbers], np.int64)[which], whole[which]
+    return texts[which], fitting[which]

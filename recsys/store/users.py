@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from recsys.data.ids import canonical
@@ -136,17 +137,22 @@ def chunked(values: Sequence[int | str], size: int) -> Iterator[Sequence[int | s
 
 
 def _newest(source: Source, number: int, db: Database) -> str:
-    """Return the text for one source's events of `:user_ids`; all columns but the first are text, as for one user."""
+    """Return the text for one source's events of `:user_ids`; all columns but the first are text, as for one user.
+
+    Where the database packs rows, it returns one row for each user, with the columns of their events in it.
+    """
     text, is_rated = db.syntax.text, has_ratings(source.since)
     event = text.format("e.rating" if is_rated else "e.event")
     user, item = map(db.syntax.id.format, ("e.user_id", "e.item_id"))
     moment, row_id = map(text.format, ("e.timestamp", "e.row_id"))
     quantity = text.format("e.quantity" if has_quantities(source.since) else "NULL")
     known_event = "" if is_rated else f" AND {event} IN (:events)"
+    columns, group = f"{number}, {user}, {item}, {event}, {moment}, {row_id}, {quantity}", ""
+    if db.syntax.packed:
+        columns, group = db.syntax.packed.format(columns), " GROUP BY e.user_id"
     return (
-        f"SELECT {number}, {user}, {item}, {event}, {moment}, {row_id}, {quantity} "  # noqa: S608 - the shop's own text
-        f"FROM {derived_table(source.since, 'e')} "
-        f"WHERE e.user_id IN (:user_ids) AND e.item_id IS NOT NULL AND e.timestamp IS NOT NULL{known_event}"
+        f"SELECT {columns} FROM {derived_table(source.since, 'e')} WHERE e.user_id IN (:user_ids) "  # noqa: S608 - the shop's own text
+        f"AND e.item_id IS NOT NULL AND e.timestamp IS NOT NULL{known_event}{group}"
     )
 
 
@@ -155,7 +161,8 @@ def _read(
 ) -> Rows:
     """Return the rows of users; those of a user for whom the statement fails alone are left out, and noted."""
     try:
-        return db.query(sql, {**params, "user_ids": list(user_ids)})
+        rows = db.query(sql, {**params, "user_ids": list(user_ids)})
+        return _unpacked(rows) if db.syntax.packed else rows
     except UnusableValue:
         if len(user_ids) == 1:
             unread.update(user_ids)
@@ -163,3 +170,15 @@ def _read(
         half = len(user_ids) // 2
         first = _read(db, sql, user_ids[:half], params, unread)
         return first + _read(db, sql, user_ids[half:], params, unread)
+
+
+def _unpacked(rows: Rows) -> Rows:
+    """Return the rows that a database packed into one JSON text for each user.
+
+    Raises:
+        UnusableValue: A text is none of JSON: the server has cut it off, or a value is no UTF-8.
+    """
+    try:
+        return [tuple(row) for (packed,) in rows for row in orjson.loads(packed)]
+    except (TypeError, ValueError) as error:
+        raise UnusableValue(f"Packed rows should be JSON. Received: {error}.") from error

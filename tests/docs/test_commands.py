@@ -51,6 +51,7 @@ RUN_IN = {
     "make shop": ("tests/demo/test_shop.py", '"make"'),
     "make test": (".ci/run", "make lint test"),
     "benchmarks/batch.py": ("tests/benchmarks/test_batch.py", "batch.main"),
+    "benchmarks/batch_workers.py": ("tests/benchmarks/test_batch.py", "batch_workers.main"),
     "benchmarks/content.py": ("tests/benchmarks/test_content.py", "content.main"),
     "benchmarks/experiments.py": ("tests/benchmarks/test_experiments.py", "experiments.main"),
     "benchmarks/little_data.py": ("tests/benchmarks/test_little_data.py", "little_data.main"),

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from recsys.artifacts import append_history
-from recsys.errors import ModelMismatch, NoModel, Overloaded, SettingsError
+from recsys.errors import AlreadyComputing, ModelMismatch, NoModel, Overloaded, SettingsError
 from recsys.jobs import tasks
 from recsys.jobs.app import app, configuration, read_configuration, schedule
 from recsys.lifecycle.lock import training_lock
@@ -132,11 +132,22 @@ def test_a_shard_is_computed_by_the_command_s_own_function(settings: Settings, m
     assert tasks.recommend_shard.run(number=1, n_shards=4) == {"done": True, "reason": ""}
 
     assert calls[0][0].models_dir == settings.models_dir
-    assert calls[0][1] == {"to": "table", "limit": 10, "shard": (1, 4), "model": None}
+    assert calls[0][1] == {"to": "table", "limit": 10, "shard": (1, 4), "model": None, "fresh_s": tasks.FRESH_S}
+
+
+def test_a_part_is_sent_again_where_the_database_is_busy() -> None:
+    assert tasks.recommend_shard.autoretry_for == (Overloaded,)
+    assert tasks.recommend_shard.max_retries == 8
 
 
 @pytest.mark.parametrize(
-    ("error", "is_answer"), [(NoModel("none"), True), (Overloaded("another"), True), (ModelMismatch("no"), False)]
+    ("error", "is_answer"),
+    [
+        (NoModel("none"), True),
+        (AlreadyComputing("another"), True),
+        (Overloaded("a lock is held"), False),
+        (ModelMismatch("no"), False),
+    ],
 )
 def test_what_another_worker_does_is_no_failure(
     error: Exception, is_answer: bool, settings: Settings, monkeypatch: pytest.MonkeyPatch

@@ -14,9 +14,10 @@ from recsys import store
 from recsys.contract import Request
 from recsys.errors import SettingsError
 from recsys.features.features import NAMES, Neighbours
-from recsys.recommending import batch, batch_lists, batch_reasons, batch_scores
-from recsys.recommending.batch import BatchResult, BlockRun, recommend_all, segment_name, shard_of, winners_only
-from recsys.recommending.batch_output import UserList, rows_of
+from recsys.recommending.batch import BatchResult, recommend_all
+from recsys.recommending.batch.output import UserList, rows_of
+from recsys.recommending.batch.run import BlockRun, segment_name, shard_of, users_to_answer, winners_only
+from recsys.recommending.batch.scores import score_block
 from recsys.recommending.loading import ModelBundle
 from recsys.recommending.recommend import recommend
 from recsys.scorers.registry import MODELS, REGISTRY
@@ -26,6 +27,7 @@ UNSEEN, NO_KNOWN_ITEM, NO_EVENT_NOW, ROBOT = 1000, 1001, 3, 1002
 EVERYBODY = (*range(60), UNSEEN, NO_KNOWN_ITEM, ROBOT)
 SOME = (0, NO_EVENT_NOW, 5, 7, 8, 20, 57, UNSEEN, NO_KNOWN_ITEM, ROBOT)  # one of each kind
 LIMIT = 5
+BATCH = "recsys.recommending.batch"
 
 
 def with_users_of_every_kind(shop: Published) -> Published:
@@ -55,7 +57,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[BlockRun]:
             super().__init__(*arguments)
             begun.append(self)
 
-    monkeypatch.setattr(batch, "BlockRun", Watched)
+    monkeypatch.setattr(f"{BATCH}.run.BlockRun", Watched)
     return begun
 
 
@@ -123,7 +125,7 @@ def test_everybody_gets_the_list_of_one_request_where_content_counts(
     """Items with neighbouring numbers are described alike; the reasons name them."""
     weights = {"neighbours": 0.5, "transitions": 0.2, "content": 2.0, "factors": 0.3, "network": 0.4}
     bundle, plain = with_content(shop, dict.fromkeys((*MODELS, "blend"), weights)), shop.load()
-    monkeypatch.setattr(batch, "load", lambda _: bundle)
+    monkeypatch.setattr(f"{BATCH}.run.load", lambda _: bundle)
 
     for model in (*MODELS, "blend"):
         computed(shop, model=model)
@@ -138,7 +140,7 @@ def test_purchased_items_come_back_where_repeats_are_allowed(
 ) -> None:
     bundle = shop.load()
     allowing = replace(bundle, rules={**bundle.rules, "repeat_after_days": 0})
-    monkeypatch.setattr(batch, "load", lambda _: allowing)
+    monkeypatch.setattr(f"{BATCH}.run.load", lambda _: allowing)
     computed(shop, model=model)
 
     lists = stored(shop)
@@ -156,7 +158,7 @@ def test_the_winner_of_each_segment_answers_on_every_database(published: Publish
 def test_each_segment_has_its_own_winner(shop: Published, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = shop.load()
     segments = {"returning": replace(bundle.priors, best="item_cf"), "known": replace(bundle.priors, best="BMF")}
-    monkeypatch.setattr(batch, "load", lambda _: replace(bundle, segments=segments))
+    monkeypatch.setattr(f"{BATCH}.run.load", lambda _: replace(bundle, segments=segments))
     computed(shop)
 
     lists = stored(shop)
@@ -184,7 +186,7 @@ def test_hardly_anybody_is_asked_alone_by_a_sum(
     shop: Published, runs: list[BlockRun], terms: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = with_content(shop, {"blend": dict.fromkeys(terms, 1.0)})
-    monkeypatch.setattr(batch, "load", lambda _: bundle)
+    monkeypatch.setattr(f"{BATCH}.run.load", lambda _: bundle)
     computed(shop, tuple(range(60)), model="blend")
 
     assert runs[0].n_alone <= 3
@@ -193,21 +195,21 @@ def test_hardly_anybody_is_asked_alone_by_a_sum(
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "value"),
+    ("name", "value"),
     [
-        (batch_scores, "TOLERANCE", 1.0),  # no ranking is certain
-        (batch_reasons, "CLOSE", 1e3),  # no explanation is
-        (batch, "MAX_EVENTS", 4),  # almost everybody has too many events
-        (batch_lists, "EXHAUSTIVE_UP_TO", 0),  # and no index, so everything is scored together all the same
-        (batch, "MAX_BLOCK", 1),
-        (batch, "MAX_BLOCK_EVENTS", 1),
-        (batch, "BLOCK_BYTES", 1),
+        ("scores.TOLERANCE", 1.0),  # no ranking is certain
+        ("reasons.CLOSE", 1e3),  # no explanation is
+        ("run.MAX_EVENTS", 4),  # almost everybody has too many events
+        ("lists.EXHAUSTIVE_UP_TO", 0),  # and no index, so everything is scored together all the same
+        ("run.MAX_BLOCK", 1),
+        ("run.MAX_BLOCK_EVENTS", 1),
+        ("run.BLOCK_BYTES", 1),
     ],
 )
 def test_bounds_decide_how_it_is_computed_and_not_what(
-    shop: Published, module: Any, name: str, value: float, monkeypatch: pytest.MonkeyPatch
+    shop: Published, name: str, value: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(f"{BATCH}.{name}", value)
     computed(shop)
 
     assert stored(shop) == asked_alone(shop, shop.load())
@@ -221,7 +223,7 @@ def test_a_scorer_that_fails_lets_others_answer(shop: Published, monkeypatch: py
             raise ValueError("broken")
 
     bundle = shop.load(**{shop.load().priors.best: Broken()})
-    monkeypatch.setattr(batch, "load", lambda _: bundle)
+    monkeypatch.setattr(f"{BATCH}.run.load", lambda _: bundle)
     computed(shop)
 
     assert stored(shop) == asked_alone(shop, bundle)
@@ -267,7 +269,7 @@ def test_arguments_out_of_their_range_are_refused(shop: Published, options: dict
 
 
 def test_progress_counts_users_up_to_all(shop: Published, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "MAX_BLOCK", 4)
+    monkeypatch.setattr(f"{BATCH}.run.MAX_BLOCK", 4)
     steps: list[tuple[int, int]] = []
     computed(shop, progress=lambda done, of: steps.append((done, of)), model="popularity")
 
@@ -278,7 +280,7 @@ def test_items_are_looked_up_once_a_minute(shop: Published, monkeypatch: pytest.
     looked_up: list[int] = []
     real = store.products
     monkeypatch.setattr(store, "products", lambda *given: looked_up.append(len(given[2])) or real(*given))
-    monkeypatch.setattr(batch, "MAX_BLOCK", 2)
+    monkeypatch.setattr(f"{BATCH}.run.MAX_BLOCK", 2)
     seconds: Iterator[int] = iter(range(0, 6000, 30))
     recommend_all(shop.settings, users=(5, 7, 8, 20), limit=LIMIT, model="popularity", now=lambda: NOW + next(seconds))
     first = looked_up.copy()
@@ -291,9 +293,8 @@ def test_items_are_looked_up_once_a_minute(shop: Published, monkeypatch: pytest.
 
 def test_infinite_scores_are_asked_alone_and_not_written(shop: Published, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = shop.load()
-    real = batch_scores.score_block
-    monkeypatch.setattr(batch_scores, "score_block", lambda *given: real(*given) * math.nan)
-    monkeypatch.setattr(batch, "load", lambda _: bundle)
+    monkeypatch.setattr(f"{BATCH}.scores.score_block", lambda *given: score_block(*given) * math.nan)
+    monkeypatch.setattr(f"{BATCH}.run.load", lambda _: bundle)
     computed(shop)
 
     assert stored(shop) == asked_alone(shop, bundle)
@@ -303,7 +304,7 @@ def test_an_id_that_stands_for_guests_gets_no_list(published: Published) -> None
     bundle = published.load()
     with store.connect(published.url) as db:
         shop = published.settings.shop
-        everybody = batch.users_to_answer(db, shop, bundle, None, (0, 1))
-        persons = batch.users_to_answer(db, shop, replace(bundle, guests=frozenset({7})), None, (0, 1))
+        everybody = users_to_answer(db, shop, bundle, None, (0, 1))
+        persons = users_to_answer(db, shop, replace(bundle, guests=frozenset({7})), None, (0, 1))
 
     assert everybody.keys() - persons.keys() == {7}

@@ -13,10 +13,11 @@ import pytest
 
 from recsys import store
 from recsys.artifacts.files import Files
-from recsys.errors import Overloaded, SettingsError
-from recsys.recommending import batch
+from recsys.contract import Item
+from recsys.errors import AlreadyComputing, Overloaded, SettingsError
 from recsys.recommending.batch import BatchResult, recommend_all
-from recsys.recommending.batch_output import FolderOfParts, Table
+from recsys.recommending.batch.output import FolderOfParts, Table, UserList
+from recsys.recommending.batch.run import segment_name
 from recsys.store import ListRow
 from scripts import recommend_all as script
 from tests.helpers.dying_disk import Died, Mortal, Unsynced, Watched
@@ -29,7 +30,7 @@ ALL = "popularity"  # the cheapest scorer
 
 @pytest.fixture
 def shop(published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Published:
-    monkeypatch.setattr(batch, "MAX_BLOCK", 3)
+    monkeypatch.setattr("recsys.recommending.batch.run.MAX_BLOCK", 3)
     return published.copy(tmp_path)
 
 
@@ -118,7 +119,7 @@ def test_a_kill_at_any_effect_on_disk_loses_and_doubles_nobody(shop: Published, 
 
 
 def _job() -> str:
-    return f"{batch.segment_name(USERS)}.{ALL}.4.1-of-1"
+    return f"{segment_name(USERS)}.{ALL}.4.1-of-1"
 
 
 def test_a_new_user_behind_the_last_block_is_answered_by_the_run_that_goes_on(
@@ -169,9 +170,39 @@ def test_of_two_processes_with_one_job_only_the_one_ahead_writes(shop: Published
     with REAL_CONNECT(shop.url) as db:
         store.migrate(db)
         one, other = (Table(db, "job", shop.version, NOW) for _ in range(2))
-        one.write([batch.UserList(3, ALL, "popularity", (), NOW)])
+        one.write([UserList(3, ALL, "popularity", (), NOW)])
         with pytest.raises(Overloaded, match="One process at a time should compute the lists of job"):
-            other.write([batch.UserList(3, ALL, "popularity", (), NOW)])
+            other.write([UserList(3, ALL, "popularity", (), NOW)])
+
+
+def test_a_second_message_for_the_same_lists_computes_nothing(shop: Published) -> None:
+    run(shop)
+    with pytest.raises(AlreadyComputing, match=r"should be 60 s old. Received: 59 s"):
+        run(shop, now=NOW + 59, fresh_s=60)
+
+    assert run(shop, now=NOW + 60, fresh_s=60).n_users == len(USERS)
+    with REAL_CONNECT(shop.url) as db:
+        assert store.begin_run(db, _job(), "another version", NOW + 61, fresh_s=60).n_users == 0
+
+
+@pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
+def test_a_shard_writes_between_the_users_of_another_that_has_not_committed(
+    published: Published, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = moved(published, database_url)
+    with REAL_CONNECT(shop.url) as db, REAL_CONNECT(shop.url, timeout_s=10) as other_db:
+        store.migrate(db)
+        one, other = Table(db, "one", shop.version, NOW), Table(other_db, "other", shop.version, NOW)
+        insert, items = db.insert, (Item(101, 0.5),)
+
+        def insert_after_the_other(*given: Any) -> int:
+            other.write([UserList(user, ALL, "popularity", items, NOW) for user in (3, 5)])
+            return insert(*given)
+
+        for _ in range(2):  # without old lists, and with them
+            monkeypatch.setattr(db, "insert", insert_after_the_other)
+            one.write([UserList(user, ALL, "popularity", items, NOW) for user in (2, 4, 6)])
+        assert [len(store.read_list(db, user)) for user in range(2, 7)] == [1] * 5
 
 
 def test_progress_that_is_no_json_is_named(shop: Published) -> None:

@@ -258,7 +258,7 @@ export const TEXTS = {
     'reason.copies': 'được ghi hai lần, tính một lần',
     'reason.not observed for seven days yet': 'chưa được quan sát đủ bảy ngày',
     'reason.in both arms': 'đã thấy cả hai nhánh',
-    'reason.of another experiment, or before it was changed': 'của thử nghiệm khác, hoặc trước khi thử nghiệm thay đổi',
+    'reason.of another experiment, or before it was changed': 'của thử nghiệm khác, hoặc trước khi thử nghiệm được sửa',
     'reason.events may be deleted': 'có sự kiện có thể đã bị xóa',
     'begin': 'Không có gợi ý thì họ có mua không?',
     'begin.why': 'Thử nghiệm cho biết: một nửa khách hàng nhận gợi ý, nửa kia thì không. Phần mua nhiều hơn của nửa đầu là phần do gợi ý bán được.',

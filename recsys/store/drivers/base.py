@@ -47,11 +47,14 @@ class Syntax(NamedTuple):
             `recsys.store.columns.price` does, and never raises an error.
         has_binary_keys: Whether the encoders' columns of ids hold bytes, not text.
         begin: Opens a transaction.
+        read_committed: Sent before `begin`, it lets a transaction lock no gaps between rows; empty where none does.
         undoes_create: Whether a transaction can undo CREATE.
         skip_duplicates: The end of an INSERT that skips rows whose unique key exists already. It never truncates
             values.
         upsert: The end of an INSERT that changes the row whose key `{key}` exists already, by the assignments `{sets}`.
         second: A number of seconds since 1970 as text in UTC, such as 2026-11-20 14:00:00.
+        packed: An aggregate that returns the columns `{}` of all rows as one JSON array of arrays; empty where a driver
+            reads many short rows as fast as one long text.
         columns: Selects the names of the columns of our table `:table`, in order; none if there is no such table.
             `:place` is where our tables lie, null for the place of the shop's.
         lock: Takes and releases the lock under which programs migrate in turn; none where transactions do so.
@@ -77,10 +80,12 @@ class Syntax(NamedTuple):
     price: str
     second: str
     columns: str
+    packed: str = ""
     skip_duplicates: str = "ON CONFLICT DO NOTHING"
     upsert: str = "ON CONFLICT ({key}) DO UPDATE SET {sets}"
     has_binary_keys: bool = False
     begin: str = "BEGIN"
+    read_committed: str = ""
     undoes_create: bool = True
     lock: tuple[str, ...] = ()
     renumber: str = ""

@@ -46,10 +46,10 @@ TEXTS = dict.fromkeys(
 )
 CONVERSIONS = {**pymysql.converters.conversions, **TEXTS}
 # Strict, so that a value that does not fit is refused, not truncated; a user 0 is stored as 0. Under the mode that is
-# taken out, CHAR(12) would be read with blanks behind its texts.
+# taken out, CHAR(12) would be read with blanks behind its texts. The last setting is for `Syntax.packed`.
 SESSION = (
     "SET time_zone = '+00:00', sql_mode = REPLACE(CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES,NO_AUTO_VALUE_ON_ZERO'), "
-    "'PAD_CHAR_TO_FULL_LENGTH', '')"
+    "'PAD_CHAR_TO_FULL_LENGTH', ''), group_concat_max_len = 1073741824"
 )
 LEAST_S = 0.001  # for the last message to the server, even after the deadline; 0 would mean not to wait at all
 
@@ -75,6 +75,8 @@ SYNTAX = Syntax(
     price=f"CASE WHEN {_TEXT} REGEXP '^ *[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)? *$' THEN {_TEXT} + 0.0 END",
     second="CAST(DATE_ADD('1970-01-01', INTERVAL FLOOR({}) SECOND) AS CHAR CHARACTER SET utf8mb4)",
     has_binary_keys=True,
+    packed="CONCAT('[', GROUP_CONCAT(JSON_ARRAY({})), ']')",  # PyMySQL takes six microseconds to read a row
+    read_committed="SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
     undoes_create=False,
     looks_for_own_tables=False,
     skip_duplicates="ON DUPLICATE KEY UPDATE {0} = {0}",  # not INSERT IGNORE, which would also store truncated values

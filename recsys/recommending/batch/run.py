@@ -23,10 +23,10 @@ from recsys.contract.request import DEFAULT_LIMIT, MAX_LIMIT
 from recsys.data.ids import canonical
 from recsys.errors import SettingsError
 from recsys.errors.wording import listed
-from recsys.recommending.batch_lists import Shelf, lists_of
-from recsys.recommending.batch_output import KINDS, FolderOfParts, Output, Table, To, UserList
-from recsys.recommending.batch_scores import BlockTables
-from recsys.recommending.batch_users import load_users
+from recsys.recommending.batch.lists import Shelf, lists_of
+from recsys.recommending.batch.output import KINDS, FolderOfParts, Output, Table, To, UserList
+from recsys.recommending.batch.tables import BlockTables
+from recsys.recommending.batch.users import load_users
 from recsys.recommending.loading import ModelBundle, load
 from recsys.recommending.recommend import recommend
 from recsys.recommending.user import MAX_EVENTS
@@ -65,6 +65,7 @@ def recommend_all(
     model: str | None = None,
     progress: Progress | None = None,
     folder: Path = FOLDER,
+    fresh_s: int = 0,
     now: Callable[[], float] = time.time,
     files: Files = DISK,
 ) -> BatchResult:
@@ -82,6 +83,7 @@ def recommend_all(
         model: A name of the registry; None for the winner of each user's segment.
         progress: Called after each block with the number of users that are done, and of all.
         folder: Where the files go, into a folder for each job.
+        fresh_s: For how many seconds a finished run into the table stands for the next one of the same version.
         now: The clock, seconds since 1970.
         files: The effects on disk.
 
@@ -89,7 +91,7 @@ def recommend_all(
         SettingsError: An argument is out of its range, or the version lacks the model.
         NoModel: Nothing is published.
         ModelMismatch: The database does not hold the version's encoders.
-        Overloaded: Another process does the same job, and is further on.
+        AlreadyComputing: Another process does the same job and is further on, or finished it less than `fresh_s` ago.
     """
     began = time.monotonic()
     check_arguments(to, limit, shard)
@@ -101,7 +103,7 @@ def recommend_all(
     with store.connect(settings.database_url) as db:
         store.require_version(db, bundle.name)
         output: Output = (
-            Table(db, job, bundle.name, int(now()))
+            Table(db, job, bundle.name, int(now()), fresh_s)
             if to == "table"
             else FolderOfParts(folder / f"{job}.{to}", to, job, bundle.name, int(now()), files)
         )
@@ -125,7 +127,6 @@ class BlockRun:
 
     Attributes:
         n_done: The number of users that have been answered.
-        n_alone: How many of them were asked alone.
     """
 
     def __init__(
@@ -138,12 +139,17 @@ class BlockRun:
         now: Callable[[], float],
     ) -> None:
         """Take what all blocks share; see `recommend_all`."""
-        self.n_done = self.n_alone = 0
+        self.n_done = self._n_asked_alone = 0
         self._bundle, self._db, self._limit, self._model, self._now = bundle, db, limit, model, now
         self._shop = shop
         self._winners = winners_only(bundle)
         self._tables = BlockTables(self._winners)
         self._shelf = Shelf(db, shop, bundle)
+
+    @property
+    def n_alone(self) -> int:
+        """How many users were asked, or at least ranked, alone."""
+        return self._n_asked_alone + self._tables.n_ranked_alone
 
     def lists(self, block: Sequence[int | str], counts: dict[int | str, int]) -> list[UserList]:
         """Return the list of each user of a block.
@@ -164,7 +170,7 @@ class BlockRun:
         return [made.get(user) or self._alone(user, now) for user in block]
 
     def _alone(self, user: int | str, now: int) -> UserList:
-        self.n_alone += 1
+        self._n_asked_alone += 1
         request = Request(user_id=user, limit=self._limit, model=self._model or AUTO)
         answer = recommend(request, self._winners, self._db, shop=self._shop, now=now, threads=1)
         return UserList(user, answer.model, answer.source, answer.items, now)

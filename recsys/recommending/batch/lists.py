@@ -9,9 +9,10 @@ import numpy as np
 from recsys import store
 from recsys.contract import Item, Request
 from recsys.features.query import Mask
-from recsys.recommending.batch_output import UserList
-from recsys.recommending.batch_reasons import explain_block
-from recsys.recommending.batch_scores import BlockTables, Ranking, rank_block
+from recsys.recommending.batch.output import UserList
+from recsys.recommending.batch.reasons import explain_block
+from recsys.recommending.batch.scores import Ranking, rank_alone, rank_block
+from recsys.recommending.batch.tables import BlockTables
 from recsys.recommending.fill import HEADROOM, RecommendationList, build_item_filter, fill_list
 from recsys.recommending.loading import ModelBundle
 from recsys.recommending.recommend import (
@@ -86,12 +87,14 @@ def lists_of(
             rankings = rank_block(tables, name, group, limit + HEADROOM)
         except FAILURES:
             continue  # whoever is asked alone gets another scorer's list
-        available = shelf.available(rankings, now)
-        filled = [
-            (user, ranking, recommended)
-            for user, ranking in zip(group, rankings, strict=True)
-            if (recommended := _fill(db, shop, bundle, user, ranking, available, limit)) is not None
-        ]
+        available, filled = shelf.available(rankings, now), []
+        for user, ranking in zip(group, rankings, strict=True):
+            recommended = _fill(db, shop, bundle, user, ranking, available, limit)
+            if recommended is None:  # places are too close to be told apart, or too few items are sold
+                ranking = rank_alone(tables, name, user, limit + HEADROOM)
+                recommended = _fill(db, shop, bundle, user, ranking, shelf.available([ranking], now), limit)
+            if recommended is not None:
+                filled.append((user, ranking, recommended))
         for user, items in _explained(bundle, name, filled):
             if user.user_id is not None:
                 lists[user.user_id] = UserList(user.user_id, name, answer_source(name, user), items, now)

@@ -60,10 +60,10 @@ class Output(Protocol):
 class Table:
     """Writes into the table rec_batch_lists."""
 
-    def __init__(self, db: store.Database, job: str, version: str, now: int) -> None:
-        """Go on with an unfinished run of the job, or begin one."""
+    def __init__(self, db: store.Database, job: str, version: str, now: int, fresh_s: int = 0) -> None:
+        """Go on with an unfinished run of the job, or begin one; see `recsys.store.lists.begin_run`."""
         store.migrate(db, shop=False)
-        self.run = store.begin_run(db, job, version, now)
+        self.run = store.begin_run(db, job, version, now, fresh_s=fresh_s)
         self._db = db
 
     def write(self, lists: Sequence[UserList]) -> None:

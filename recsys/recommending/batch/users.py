@@ -133,9 +133,9 @@ def _interactions(read: store.EventsOfUsers, bundle: ModelBundle) -> Interaction
 
 def _pairs(events: Interactions) -> NDArray[np.int64]:
     """Return a number for each pair of user and item, so that a rule for the items of one user holds for all users."""
-    codes: dict[tuple[int, int | str], int] = {}
-    pairs = zip(events.users.tolist(), events.items.tolist(), strict=True)
-    return np.fromiter((codes.setdefault(pair, len(codes)) for pair in pairs), np.int64, len(events))
+    codes: dict[int | str, int] = {}
+    items = np.fromiter((codes.setdefault(item, len(codes)) for item in events.items.tolist()), np.int64, len(events))
+    return events.users * len(codes) + items
 
 
 def _by_user(events: Interactions, n_users: int) -> Interactions:

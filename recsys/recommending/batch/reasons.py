@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.features.query import Floats, Indices, Query
-from recsys.recommending.batch_histories import Histories
+from recsys.recommending.batch.histories import Histories
 from recsys.recommending.explain import LEAST_EFFECT, MAX_CAUSES, RANK_WEIGHTS, candidate_causes, explanations
 from recsys.scorers.base import Network, Scorer
 from recsys.scorers.bmf import BMF
