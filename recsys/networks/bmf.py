@@ -27,5 +27,5 @@ class BMF(Network):
     def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
         """Return the logits `(n, c)` of candidate items; see `Network.score`."""
         user_representation, user_bias = state
-        bias = self.tables["bias"] + user_bias + self.rows("item_bias", items)
-        return dot_scores(user_representation, self.rows("item_factors", items)) + bias
+        bias = self.tables["bias"] + user_bias + self.embedding_rows("item_bias", items)
+        return dot_scores(user_representation, self.embedding_rows("item_factors", items)) + bias

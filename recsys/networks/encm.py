@@ -28,16 +28,19 @@ class ENCM(Network):
         dim, n_features = self.shapes.dim, len(self.shapes.context_sizes)
         user_representation, kernel = dropout(self.user_representation(user_batch)), self.tables["mlp_kernel_0"]
         values = [user_batch.contexts[..., n] for n in range(n_features)]
-        contexts = [self.rows(f"context_factors_{n}", value) for n, value in enumerate(values)]
-        biases = [self.rows(f"context_bias_{n}", value) for n, value in enumerate(values)]
+        contexts = [self.embedding_rows(f"context_factors_{n}", value) for n, value in enumerate(values)]
+        biases = [self.embedding_rows(f"context_bias_{n}", value) for n, value in enumerate(values)]
         user = dense(user_representation, kernel[:dim]) + dense(tf.concat(contexts, -1), kernel[2 * dim :])
         return user_representation + tf.add_n(contexts), tf.add_n(biases)[..., None], user
 
     def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
         """Return the logits `(n, c)` of candidate items; see `Network.score`."""
         user_representation, context_bias, user = state
-        factors, dim = self.rows("item_factors", items), self.shapes.dim
+        factors, dim = self.embedding_rows("item_factors", items), self.shapes.dim
         first = user[:, None] + self.first_layer("item_factors", self.tables["mlp_kernel_0"][dim : 2 * dim], items)
         return (
-            dot_scores(user_representation, factors) + context_bias + self.rows("item_bias", items) + self.tower(first)
+            dot_scores(user_representation, factors)
+            + context_bias
+            + self.embedding_rows("item_bias", items)
+            + self.tower(first)
         )

@@ -39,13 +39,13 @@ class LNCM(Network):
 
     def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
         """Return the logits `(n, c)` of candidate items; see `Network.score`."""
-        products = dot_scores(state[0], self.rows("item_factors", items))
-        return products + self.rows("item_bias", items)
+        products = dot_scores(state[0], self.embedding_rows("item_factors", items))
+        return products + self.embedding_rows("item_bias", items)
 
     def _latent(self, user_batch: UserBatch, dropout: Drop) -> tf.Tensor:
         """Return the latent context c_u after each event, `(b, w, dim)`."""
         tables = self.tables
-        embedded = self.rows("item_factors", user_batch.items) * self.shapes.dim**0.5
+        embedded = self.embedding_rows("item_factors", user_batch.items) * self.shapes.dim**0.5
         h = dropout(embedded + user_batch.weights[..., None] * tables["strength"])
         padding = tf.where(user_batch.weights == 0.0, NEVER, 0.0)[:, None, :]
         for block in range(BLOCKS):

@@ -31,5 +31,5 @@ class NeuMF(Network):
         """Return the logits `(n, c)` of candidate items; see `Network.score`."""
         user_representation, users = state
         first = users[:, None] + self.first_layer("mlp_items", self.tables["mlp_kernel_0"][self.shapes.dim :], items)
-        bias = self.rows("item_bias", items) + self.tables["bias"]
-        return dot_scores(user_representation, self.rows("item_factors", items)) + self.tower(first) + bias
+        bias = self.embedding_rows("item_bias", items) + self.tables["bias"]
+        return dot_scores(user_representation, self.embedding_rows("item_factors", items)) + self.tower(first) + bias

@@ -1,4 +1,4 @@
-import { algorithmOfList, newRecommendationId } from '../services/tracking/recommendationIds.js';
+import { algorithmOfList, newRecommendationId } from '../services/tracking/listEvents.js';
 import { BASKET, LISTING, NOTHING, PRODUCT, checked } from './checked.js';
 
 /**

@@ -418,10 +418,10 @@ export class RecommendationService {
     /** @type {Options} */
     const options = userId === null ? await this.#guestOptions(guestId, { limit }) : await this.#userOptions(userId, { limit });
     /** @type {any} */
-    const asked = { ...request, ...requestOf(options.arm, request.op ?? undefined) };
-    const complementTo = asked.complementary === true ? products : undefined;
+    const byArm = { ...request, ...requestOf(options.arm, request.op ?? undefined) };
+    const complementTo = byArm.complementary === true ? products : undefined;
     const about = { ...options, exclude: [...options.exclude, ...products], like: products[0] ?? null, complementTo };
-    return this.#fromMemory(userId, about, this.#ofProducts, { key: JSON.stringify(asked), request: asked });
+    return this.#fromMemory(userId, about, this.#ofProducts, { key: JSON.stringify(byArm), request: byArm });
   }
 
   /** Answer with what Python has said, in memory or now, without what may not be shown. */

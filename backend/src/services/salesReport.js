@@ -99,7 +99,7 @@ async function reportOfPython({ python, environ, signal }) {
 /** @returns {NonNullable<Sales['failure']>} */
 function failureOf(error) {
   const lines = String(error.stderr ?? '').trim().split('\n');
-  const said = /^experiment: (.*)$/.exec(lines[lines.length - 1] ?? '')?.[1];
-  if (said !== undefined) return { code: CODES[error.code] ?? 'failed', message: scrubbed(said) };
+  const failure = /^experiment: (.*)$/.exec(lines[lines.length - 1] ?? '')?.[1];
+  if (failure !== undefined) return { code: CODES[error.code] ?? 'failed', message: scrubbed(failure) };
   return { code: 'failed', message: error.killed ? `It took longer than ${LONGEST_MS / 1000} s.` : scrubbed(String(error.message).split('\n')[0]) };
 }

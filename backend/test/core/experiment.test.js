@@ -8,7 +8,7 @@ import { parse as parseToml } from 'smol-toml';
 import { definition, readExperiment } from '../../src/config/experiment.js';
 import { SettingsError } from '../../src/config/secrets.js';
 import { armKey, armOf, hasNoLists, requestOf, rulesOf } from '../../src/services/tracking/arms.js';
-import { algorithmOf, algorithmOfList, interactionId, newRecommendationId } from '../../src/services/tracking/recommendationIds.js';
+import { algorithmOf, algorithmOfList, interactionId, newRecommendationId } from '../../src/services/tracking/listEvents.js';
 
 const CASES = JSON.parse(readFileSync(new URL('../../../tests/tracking/experiment_cases.json', import.meta.url), 'utf8'));
 const [HALVES] = CASES.accepted;

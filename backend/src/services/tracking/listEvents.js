@@ -1,10 +1,15 @@
-/** What lists have shown and what of it was clicked: `rec_user_interactions` and `rec_analytics`, from which the report counts. */
+/**
+ * The ids of answers, and what lists have shown and what of it was clicked: `rec_user_interactions` and `rec_analytics`, from which the
+ * report counts. Impressions and clicks come back with the id of an answer, built as the service does.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+
 import { LRUCache } from 'lru-cache';
 import { QueryTypes } from 'sequelize';
 
 import { ownTable } from '../../config/database.js';
 import { isDuplicate, isMissingTable, retriedAfterDeadlock } from '../../config/databaseErrors.js';
-import { algorithmOf, interactionId } from './recommendationIds.js';
+import { NAMES, NO_LISTS } from '../../config/experiment.js';
 
 /**
  * @import { Logger } from 'pino'
@@ -23,6 +28,10 @@ const LIST_EVENTS = new Set(['impression', 'click']);
 const COUNTED = new Map([['impression', 'impression'], ['click', 'click'], ['cart', 'add_to_cart'], ['purchase', 'purchase']]);
 const VISIT = 'visit'; // a customer was in a visit: by it the report finds who has seen both arms
 const VISITS = { max: 100_000, ttl: 86_400_000 };
+const FALLBACK = 'fallback';
+const OTHER = 'other';
+const ALGORITHMS = new Set(NAMES.algorithms);
+const DIGITS = 32; // of an interaction's id
 const { INSERT, UPDATE } = QueryTypes;
 
 /** Whether an event says what a list has shown, or what of it was clicked. @param {{actionCode?: string}} record */
@@ -175,4 +184,45 @@ function rowsOf(record) {
 
 function countOf({ occurred_at: second, recommendation_id: id, position, interaction_type: action }) {
   return { day: new Date(second * 1000).toISOString().slice(0, 10), algorithm: algorithmOf(id), position: position ?? 0, action };
+}
+
+/**
+ * Return the id of one answer.
+ *
+ * @param {string} algorithm What ranked it; one that is not known counts as `other`.
+ */
+export function newRecommendationId(algorithm) {
+  return `rec_${known(algorithm)}_${randomUUID().replaceAll('-', '')}`;
+}
+
+/** Return the algorithm that an id names; `other` where it names none that is known. */
+export function algorithmOf(recommendationId) {
+  const [, name = ''] = /^rec_(?:(.*)_)?[^_]*$/s.exec(recommendationId) ?? [];
+  return known(name);
+}
+
+/**
+ * Return what ranked an answer.
+ *
+ * @param {{data: {modelName: string}[], source: string, fallbackReason: string | null}} list
+ */
+export function algorithmOfList({ data, source, fallbackReason }) {
+  if (source === NO_LISTS) return NO_LISTS;
+  return fallbackReason === null ? (data[0]?.modelName ?? OTHER) : FALLBACK;
+}
+
+/**
+ * Return the id of an event: of user and event id together, so that nobody can take another user's event ids.
+ *
+ * @param {string} userId
+ * @param {string} eventId
+ */
+export function interactionId(userId, eventId) {
+  const text = `${Buffer.byteLength(userId)}:${userId}${eventId}`;
+  return `int_${createHash('sha256').update(text).digest('hex').slice(0, DIGITS)}`;
+}
+
+function known(algorithm) {
+  const name = algorithm.toLowerCase();
+  return ALGORITHMS.has(name) ? name : OTHER;
 }
