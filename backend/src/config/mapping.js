@@ -72,8 +72,8 @@ export async function checkIds({ sequelize, snapshot }) {
  * @throws {SettingsError} A table or a column is missing, or a condition is no SQL.
  */
 export async function checkSources({ sequelize, sources }) {
-  for (const { name, sql } of sources) {
-    const columns = 'e.user_id, e.item_id, e.event, e.timestamp, e.row_id';
+  for (const { name, sql, hasQuantities } of sources) {
+    const columns = `e.user_id, e.item_id, e.event, e.timestamp, e.row_id${hasQuantities ? ', e.quantity' : ''}`;
     const read = sequelize.query(`SELECT ${columns} FROM (\n${sql}\n) e LIMIT 1`, { bind: { userId: 0 } });
     await withinMs(CHECK_MS, read).catch((error) => {
       if (!isOfDatabase(error) || error instanceof ConnectionError || error instanceof TimeoutError || !isOfStatement(error)) return;

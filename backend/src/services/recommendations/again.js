@@ -69,7 +69,6 @@ export function rulesOfBought(rules) {
  */
 export function boughtOften(events, rules, now) {
   return [...standingPurchases(events, rules, now)]
-    .filter(([, seconds]) => seconds.length > 0) // none stands where all were taken back
     .map(([id, seconds]) => ({ id, moments: occasions(seconds), last: millisecondsOf(seconds[seconds.length - 1]) }))
     .filter(({ moments, last }) => moments.length >= OFTEN && now - last > OCCASION_MS)
     .sort((one, other) => other.moments.length - one.moments.length || other.last - one.last || one.id - other.id)
