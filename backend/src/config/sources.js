@@ -75,7 +75,7 @@ export function oneUserSql(source, purchase = 'purchase') {
  *
  * @param {{shop?: any, sources?: unknown}} toml The content of `recsys.toml`.
  * @param {'mysql' | 'sqlite'} dialect
- * @param {(source: any) => boolean} isPlain Whether a source is `Interactions` without conditions.
+ * @param {(source: any) => boolean} isPlain Whether a source is `Interactions` without conditions and quantities.
  * @returns {Source[]}
  */
 export function sourcesOf({ shop, sources = [] }, dialect, isPlain) {

@@ -34,6 +34,7 @@ for (const [what, source, database, isPlain] of [
   ['the name of the database in front', { ...PLAIN, table: 'Shop.`Interactions`' }, DATABASE.mysql, true],
   ['the name that SQLite gives its file', { ...PLAIN, table: 'main.Interactions' }, DATABASE.sqlite, true],
   ['a condition', { ...PLAIN, where: 'device_type IS NULL' }, DATABASE.mysql, false],
+  ['a column of quantities', { ...PLAIN, quantity: 'pieces' }, DATABASE.mysql, false],
   ['a text with names in quotes', { since: 'SELECT 1 FROM "Interactions" i', one_user: 'SELECT 1 FROM shop . `Interactions`' }, DATABASE.mysql, false],
 ]) {
   test(`the default table is known by ${what}`, () => assert.equal(checkMapping({ sources: [source] }, database).isPlain, isPlain));
