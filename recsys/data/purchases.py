@@ -1,7 +1,7 @@
 """What "bought" means, and "in the cart": which purchases stand, which the repeat rule hides, and what the cart holds.
 
-The backend's `hidden.js` says the same in JavaScript, of tables without quantities. docs/SHOP.md has the definitions in
-words, and tests/data/purchase_cases.json and cart_cases.json the cases that both are tested with.
+The backend's `hidden.js` says the same in JavaScript. docs/SHOP.md has the definitions in words, and
+purchase_cases.json, quantity_cases.json and cart_cases.json of tests/data/ the cases that both are tested with.
 """
 
 from __future__ import annotations

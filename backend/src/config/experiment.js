@@ -24,7 +24,9 @@ export const NO_LISTS = 'none';
 export const AUTO = 'auto';
 
 const KEYS = ['name', 'metric', 'planned_users', 'arms'];
-const OF_THIS_SIDE = ['share', 'model', 'limit']; // other keys of an arm are fields of requests
+const OF_THIS_SIDE = ['share', 'model', 'limit']; // other keys of an arm are fields of requests, with these values
+/** @type {Record<string, unknown[]>} */
+const FURTHER = { repeat: ['allow', 'hide'], complementary: [true, false] };
 const SHORT_NAME = /^[A-Za-z0-9_-]{1,12}$/;
 const ROUNDING = 1e-9;
 const DIGITS = 6; // of a definition's hash
@@ -75,13 +77,13 @@ function armOf(name, table) {
   check([AUTO, NO_LISTS, ...NAMES.models].includes(model), `${where} \`model\``, `one of ${[AUTO, NO_LISTS, ...NAMES.models].join(', ')}`, model);
   check(limit === null || (Number.isInteger(limit) && limit >= 1 && limit <= 100), `${where} \`limit\``, 'a whole number from 1 to 100', limit);
   const names = NAMES.arm_keys.filter((key) => !OF_THIS_SIDE.includes(key) && table[key] !== undefined);
-  for (const key of names) check(['string', 'number', 'boolean'].includes(typeof table[key]), `${where} \`${key}\``, 'a text, a number, true or false', table[key]);
+  for (const key of names) check(FURTHER[key]?.includes(table[key]), `${where} \`${key}\``, `one of ${FURTHER[key]?.join(', ')}`, table[key]);
   return { name, share, model, limit, request: Object.fromEntries(names.map((key) => [key, table[key]])) };
 }
 
-/** Return what an arm changes, as text. */
-function described({ model, limit, request }) {
-  return JSON.stringify([model, limit, Object.entries(request)]);
+/** Return how the customers of an arm are served, as text; without any list, nothing else counts. @param {Arm} arm */
+function described({ model, limit, request: { repeat, complementary = false } }) {
+  return model === NO_LISTS ? NO_LISTS : JSON.stringify([model, limit, repeat, complementary]);
 }
 
 function checkKeys(table, keys, where) {

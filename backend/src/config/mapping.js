@@ -22,7 +22,7 @@ const OWN_TABLES = 'the Python side serves such a shop by itself: recommend_api.
 
 /**
  * @typedef {object} Mapping What the backend reads of the shop's events.
- * @property {boolean} isPlain Whether `Interactions` is read without conditions.
+ * @property {boolean} isPlain Whether `Interactions` is read without conditions and quantities.
  * @property {readonly Source[]} sources The others that may hold purchases or carts.
  */
 
@@ -48,7 +48,7 @@ export function checkMapping({ shop, sources, products }, { file, name }) {
     throw needs('[products]', 'the table Products, with id', [products]);
   }
   if (sources === undefined) return DEFAULT_MAPPING;
-  const isPlain = (source) => reads(source, INTERACTIONS, [], schema) && !('where' in source);
+  const isPlain = (source) => reads(source, INTERACTIONS, [], schema) && !('where' in source) && !('quantity' in source);
   return { isPlain: listOf(sources).some(isPlain), sources: sourcesOf({ shop, sources }, file === undefined ? 'mysql' : 'sqlite', isPlain) };
 }
 
@@ -72,8 +72,8 @@ export async function checkIds({ sequelize, snapshot }) {
  * @throws {SettingsError} A table or a column is missing, or a condition is no SQL.
  */
 export async function checkSources({ sequelize, sources }) {
-  for (const { name, sql } of sources) {
-    const columns = 'e.user_id, e.item_id, e.event, e.timestamp, e.row_id';
+  for (const { name, sql, hasQuantities } of sources) {
+    const columns = `e.user_id, e.item_id, e.event, e.timestamp, e.row_id${hasQuantities ? ', e.quantity' : ''}`;
     const read = sequelize.query(`SELECT ${columns} FROM (\n${sql}\n) e LIMIT 1`, { bind: { userId: 0 } });
     await withinMs(CHECK_MS, read).catch((error) => {
       if (!isOfDatabase(error) || error instanceof ConnectionError || error instanceof TimeoutError || !isOfStatement(error)) return;

@@ -5,6 +5,7 @@ import { SettingsError } from './secrets.js';
  * @typedef {object} Source Where the shop keeps events, but for `Interactions` as the default schema has it.
  * @property {string} name Its table, for messages.
  * @property {string} sql Selects `user_id, item_id, event, timestamp, row_id` of the user `$userId`.
+ * @property {boolean} hasQuantities Whether it selects `quantity`, too.
  */
 
 const PART = String.raw`(?:[\p{L}\p{N}_$\-]+|"(?:[^"\x00-\x1f]|"")+"|${'`(?:[^`\\x00-\\x1f]|``)+`'})`; // bare, or in the quotes of SQL
@@ -12,7 +13,8 @@ const NAME = new RegExp(String.raw`^(?!\p{Nd}+(?:\.|$))${PART}(?:\.${PART})*$`, 
 const PARTS = /"((?:[^"]|"")+)"|`((?:[^`]|``)+)`|([^."`]+)/g;
 const NAMES = ['table', 'user', 'item', 'timestamp', 'event', 'rating', 'row_id', 'event_id'];
 const CONDITIONS = ['purchase_when', 'returned_when']; // of purchases
-const TEXTS = ['event_name', 'where', ...CONDITIONS];
+const TEXTS = ['event_name', 'quantity', 'where', ...CONDITIONS];
+const NO_COLUMNS = new Set(['true', 'false', 'null']);
 const KINDS = ['event', 'event_name', 'rating']; // what tells the event of a row; there is exactly one
 const DEFAULT_TABLES = new Set(['Interactions', 'Comments']); // whose names are never quoted
 const COMMENT = String.raw`/\*[^]*?\*/`;
@@ -56,13 +58,14 @@ export function oneUserSql(source, purchase = 'purchase') {
   const event = 'event_name' in block ? `'${block.event_name.replaceAll("'", "''")}'` : name(block.rating ?? block.event);
   const rowId = 'row_id' in block ? name(block.row_id) : '0';
   const kind = 'rating' in block ? 'rating' : 'event';
+  const quantity = 'quantity' in block ? `, ${expression(block.quantity)} AS quantity` : '';
   const conditions = [
     ...('rating' in block ? [`${name(block.rating)} IS NOT NULL`] : []),
     ...[block.where, block.purchase_when].filter(Boolean).map((condition) => `(\n${condition}\n)`), // on lines of their own, for they may end with a comment
     ...('returned_when' in block ? [`CASE WHEN (\n${block.returned_when}\n) THEN 0 ELSE 1 END = 1`] : []), // null is no return
   ];
   return (
-    `SELECT ${name(block.user)} AS user_id, ${name(block.item)} AS item_id, ${event} AS ${kind}, ${name(block.timestamp)} AS timestamp, ${rowId} AS row_id ` +
+    `SELECT ${name(block.user)} AS user_id, ${name(block.item)} AS item_id, ${event} AS ${kind}, ${name(block.timestamp)} AS timestamp, ${rowId} AS row_id${quantity} ` +
     `FROM ${name(block.table)} WHERE ${[`${name(block.user)} = :user_id`, ...conditions].join(' AND ')}`
   );
 }
@@ -72,7 +75,7 @@ export function oneUserSql(source, purchase = 'purchase') {
  *
  * @param {{shop?: any, sources?: unknown}} toml The content of `recsys.toml`.
  * @param {'mysql' | 'sqlite'} dialect
- * @param {(source: any) => boolean} isPlain Whether a source is `Interactions` without conditions.
+ * @param {(source: any) => boolean} isPlain Whether a source is `Interactions` without conditions and quantities.
  * @returns {Source[]}
  */
 export function sourcesOf({ shop, sources = [] }, dialect, isPlain) {
@@ -80,7 +83,7 @@ export function sourcesOf({ shop, sources = [] }, dialect, isPlain) {
   const blocks = /** @type {any[]} */ (Array.isArray(sources) ? sources : [sources]).map((source) => ({ source, sql: oneUserSql(Object(source), purchase) }));
   return blocks
     .filter(({ source, sql }) => !isPlain(source) && !/\bAS\s+rating\b/i.test(sql))
-    .map(({ source, sql }) => ({ name: source.table ?? 'SQL', sql: bound(sql, dialect) }));
+    .map(({ source, sql }) => ({ name: source.table ?? 'SQL', sql: bound(sql, dialect), hasQuantities: /\bAS\s+quantity\b/i.test(sql) }));
 }
 
 /** Return a text without comments and texts in quotes, in which names may be looked for. */
@@ -107,6 +110,11 @@ function textOf(source, key) {
   const text = source[key];
   if (typeof text === 'string' && text.trim() !== '') return text;
   throw wrong(`hold text as \`${key}\``, shown(text));
+}
+
+/** Return a column by its name, or an expression as it is. */
+function expression(text) {
+  return partsOf(text) !== null && !NO_COLUMNS.has(text.toLowerCase()) ? quotedName(text) : `(\n${text}\n)`; // on lines of its own, for it may end with a comment
 }
 
 function quotedName(name) {

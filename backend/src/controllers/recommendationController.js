@@ -72,7 +72,7 @@ export function recommendationController({ recommendations, answerCounts, arms }
     /** Products that the visitor bought before and may need again; often none. */
     async listAgain(req, res) {
       const { limit } = optionsOf(req);
-      send(res, await recommendations.again({ limit, ...visitorOf(req) }));
+      send(req, res, await recommendations.again({ limit, ...visitorOf(req) }));
     },
   };
 }

@@ -23,6 +23,7 @@ const CASES = {
   'again just now': [['purchase 1 30', 'purchase 1 60', 'purchase 1 0.4'], []],
   'with a clock that is ahead': [['purchase 1 30', 'purchase 1 60', 'purchase 1 -0.5'], []],
   'taken back': [['purchase 1 30', 'purchase 1 60', 'cancel 1 29'], []],
+  'all taken back': [['purchase 1 30', 'cancel 1 29', 'purchase 2 9', 'purchase 2 30'], [2]],
   'only viewed': [['view 1 30', 'view 1 60'], []],
 };
 

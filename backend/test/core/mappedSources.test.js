@@ -34,6 +34,7 @@ for (const [what, source, database, isPlain] of [
   ['the name of the database in front', { ...PLAIN, table: 'Shop.`Interactions`' }, DATABASE.mysql, true],
   ['the name that SQLite gives its file', { ...PLAIN, table: 'main.Interactions' }, DATABASE.sqlite, true],
   ['a condition', { ...PLAIN, where: 'device_type IS NULL' }, DATABASE.mysql, false],
+  ['a column of quantities', { ...PLAIN, quantity: 'pieces' }, DATABASE.mysql, false],
   ['a text with names in quotes', { since: 'SELECT 1 FROM "Interactions" i', one_user: 'SELECT 1 FROM shop . `Interactions`' }, DATABASE.mysql, false],
 ]) {
   test(`the default table is known by ${what}`, () => assert.equal(checkMapping({ sources: [source] }, database).isPlain, isPlain));
@@ -90,6 +91,23 @@ onBothDatabases((shopTest, kind) => {
     assert.deepEqual(await eligible(shop, text, [text, PLAIN]), [2, 3, 4, 5, 6]);
     assert.deepEqual(await eligible(shop, ORDERS, [ORDERS, { ...PLAIN, where: "productId <> 7 AND actionCode <> ''" }]), [2, 3, 4, 5, 6, 7]);
   });
+
+  for (const type of ['DECIMAL(9,2)', 'VARCHAR(20)']) {
+    shopTest(`a cancellation takes back its pieces, which are ${type}`, async (shop) => {
+      await shop.models.Product.bulkCreate([1, 2, 3, 4, 5, 6, 7].map((id) => ({ id, name: `Product ${id}` })));
+      await shop.sequelize.query('DROP TABLE IF EXISTS returns');
+      await shop.sequelize.query(`CREATE TABLE returns (who INTEGER, what INTEGER, did VARCHAR(20), at INTEGER, n ${type})`);
+      const rows = [[1, 'purchase', 60, 2], [1, 'cancel', 50, -1], [2, 'purchase', 60, 1], [2, 'purchase', 50, 1], [2, 'cancel', 40, 2], [3, 'purchase', 60, 2], [3, 'cancel', 50, null]];
+      for (const [what, did, age, n] of rows) {
+        await shop.sequelize.query('INSERT INTO returns VALUES (7, $what, $did, $at, $n)', { bind: { what, did, at: NOW / 1000 - age, n } });
+      }
+      const returns = { table: 'returns', user: 'who', item: 'what', event: 'did', timestamp: 'at' };
+
+      assert.deepEqual(await eligible(shop, { ...returns, quantity: 'n' }), [2, 3, 4, 5, 6, 7]);
+      assert.deepEqual(await eligible(shop, { ...returns, quantity: '0 + n' }), [2, 3, 4, 5, 6, 7]);
+      assert.deepEqual(await eligible(shop, returns), [1, 3, 4, 5, 6, 7]); // each is one purchase
+    });
+  }
 
   shopTest('moments may be seconds, milliseconds or ISO text', async (shop) => {
     await shop.models.Product.bulkCreate([1, 2, 3, 4, 5, 6, 7].map((id) => ({ id, name: `Product ${id}` })));

@@ -31,7 +31,7 @@ import { PYTHON, settingsWith, stage } from '../web/stage.js';
 const [URL, ownTables = ''] = process.argv.slice(2);
 const GUEST = '0123456789abcdef0123456789abcdef';
 const PLAIN = { table: 'Interactions', user: 'userId', item: 'productId', event: 'actionCode', timestamp: 'timestamp' };
-const ORDERS = { table: 'wp-orders', user: 'customerId', item: 'the-item', timestamp: 'at', where: 'pieces > 0 -- only', purchase_when: 'paid = 1', returned_when: 'back = 1' };
+const ORDERS = { table: 'wp-orders', user: 'customerId', item: 'the-item', timestamp: 'at', quantity: 'pieces', where: 'pieces > 0 -- only', purchase_when: 'paid = 1', returned_when: 'back = 1' };
 const EXPERIMENT = { name: 'lists', arms: ['plain', 'none'].map((name) => ({ name, share: 0.5, model: 'auto', limit: null, request: {} })) };
 const log = { info() {}, warn() {}, error() {}, debug() {} };
 

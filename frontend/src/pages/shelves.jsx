@@ -128,7 +128,7 @@ export function BuyAgain() {
   const { data } = useResource(`/api/recommendations/again?limit=${N_ROW}`, listOf, { isPersonal: true });
   const wanted = useWanted();
   const items = wanted(data?.items) ?? [];
-  return items.length > 0 && <Shelf title={t('again')} items={items} />;
+  return items.length > 0 && <Shelf title={t('again')} items={items} recommendationId={data?.recommendationId} />;
 }
 
 /** @param {{title?: string}} props */

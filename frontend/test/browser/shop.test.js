@@ -124,6 +124,9 @@ for (const [width, viewport] of [['phone', PHONE], ['desktop', DESKTOP]]) {
     assert.deepEqual(await idsIn(again), [14, 38]);
     await assertStill(page);
     await assertSound(page, `home with a row to buy again, ${width}`);
+    await again.locator('.card').first().scrollIntoViewIfNeeded();
+    const isShown = ({ body }) => body?.actionCode === 'impression' && body.shown.some(({ productId }) => productId === 14);
+    await until(() => mock.requests.some(isShown), 'what the row shows is told');
     await again.getByRole('button', { name: /^Add to cart/ }).first().click();
     await until(() => mock.events.length === 5, 'the event is stored');
     await page.reload();

@@ -260,8 +260,9 @@ export class Catalogue {
       { userId, since, ...events, ...values },
     );
     // the id is compared as text, too, because a server takes the text 7a for the number 7
-    const mapped = async ({ sql }) => (await this.#select(
-      `SELECT e.item_id AS item, e.event AS event, CAST(e.timestamp AS CHAR(40)) AS moment, e.row_id AS rowId FROM (\n${sql}\n) e
+    const mapped = async ({ sql, hasQuantities }) => (await this.#select(
+      `SELECT e.item_id AS item, e.event AS event, CAST(e.timestamp AS CHAR(40)) AS moment, e.row_id AS rowId,
+              ${hasQuantities ? 'CAST(e.quantity AS CHAR(40))' : 'NULL'} AS quantity FROM (\n${sql}\n) e
        WHERE CAST(e.user_id AS CHAR(40)) = $userText AND e.event IN (${placesOf('name', names)}) AND e.item_id IS NOT NULL AND e.timestamp IS NOT NULL`,
       { userId, userText: String(userId), ...events },
     )).map(storedEvent).filter(({ item }) => Number.isSafeInteger(item));
@@ -285,10 +286,17 @@ export class Catalogue {
 }
 
 /** Return an event of a shop's own table, whose ids may be text, and whose moments may be text, or seconds or milliseconds since 1970. */
-function storedEvent({ item, event, moment, rowId }) {
+function storedEvent({ item, event, moment, rowId, quantity }) {
   const number = /^\d+(\.\d+)?$/.test(moment) ? Number(moment) : NaN;
   const second = number <= 1e11 ? number : number / 1000;
-  return { item: Number(item), event: String(event), moment: Number.isNaN(number) ? String(moment) : utcText(Math.floor(second)), rowId: Number(rowId) || 0 };
+  const pieces = quantity === null || String(quantity).trim() === '' ? NaN : Number(quantity);
+  return {
+    item: Number(item),
+    event: String(event),
+    moment: Number.isNaN(number) ? String(moment) : utcText(Math.floor(second)),
+    rowId: Number(rowId) || 0,
+    quantity: Number.isFinite(pieces) ? pieces : NaN,
+  };
 }
 
 function placesOf(name, values) {

@@ -8,16 +8,18 @@
  * @property {string} event
  * @property {string} moment In UTC, as 2026-11-20 14:00:00 or 2026-11-20T14:00:00.
  * @property {number} rowId
+ * @property {number} [quantity] The pieces that were bought or taken back, of any sign; NaN or nothing where they are not known.
  */
 
 export const DAY_S = 86_400;
 const CART_DAYS = 30; // what was put into the cart earlier is forgotten
+const NO_PIECE = 1e-9; // quantities may be weights, whose sums are rounded
 const NO_TIME = '1970-01-01 00:00:00';
 
 /**
  * Return what a statement has to read for `hiddenItems`: the names of events, and their earliest moment.
  *
- * Earlier events change nothing, because a cancellation takes back the newest purchase that stands.
+ * Earlier events change nothing, because a cancellation takes back the newest purchases that stand.
  *
  * @param {Rules} rules
  * @param {number} now Milliseconds since 1970.
@@ -54,21 +56,33 @@ export function standingPurchases(events, rules, now) {
   return chosenItems(events, rules, now).purchases;
 }
 
-/** Return the purchases of each item that stand, oldest first, and the second in which each was put into the cart where it may lie. */
+/** Return the seconds of the purchases of each item that stand, oldest first, and the second in which each was put into the cart where it may lie. */
 function chosenItems(events, rules, now) {
   const kinds = kindsOf(rules);
   const purchases = new Map();
   const cart = new Map();
-  for (const { item, event, second } of validEvents(events, now)) {
+  for (const { item, event, second, quantity = NaN } of validEvents(events, now)) {
     const kind = kinds.get(event);
     if (kind === undefined) continue;
     if (kind === 'cart') cart.set(item, second);
     else cart.delete(item);
-    if (kind === 'cancel') purchases.get(item)?.pop();
-    if (kind === 'purchase' && purchases.has(item)) purchases.get(item).push(second);
-    else if (kind === 'purchase') purchases.set(item, [second]);
+    if (kind === 'cancel') takeBack(purchases.get(item) ?? [], quantity);
+    const bought = { second, pieces: quantity > 0 ? quantity : 1 };
+    if (kind === 'purchase' && purchases.has(item)) purchases.get(item).push(bought);
+    else if (kind === 'purchase') purchases.set(item, [bought]);
   }
-  return { purchases, cart };
+  const standing = [...purchases].filter(([, open]) => open.length > 0);
+  return { purchases: new Map(standing.map(([item, open]) => [item, open.map(({ second }) => second)])), cart };
+}
+
+/** Take pieces back from the newest purchases, oldest first in `open`; without a quantity the whole of the newest one. */
+function takeBack(open, quantity) {
+  if (Number.isNaN(quantity)) open.pop();
+  for (let left = Math.abs(quantity); open.length > 0 && left > NO_PIECE;) {
+    const newest = open.pop();
+    if (newest.pieces - left > NO_PIECE) open.push({ ...newest, pieces: newest.pieces - left });
+    left -= newest.pieces;
+  }
 }
 
 /** Return what each name of an event means; where a name is in several lists, the later kind counts. */
@@ -77,7 +91,7 @@ function kindsOf({ cartEvents, uncartEvents, purchaseEvents, cancelEvents }) {
   return new Map(Object.entries(kinds).flatMap(([kind, names]) => names.map((name) => [name, kind])));
 }
 
-/** Return the events in the order of time, with their seconds. One that is stored twice in one second counts once. */
+/** Return the events in the order of time, with their seconds. One that is stored twice in one second counts once, but for lines of an order with other quantities. */
 function validEvents(events, now) {
   const until = utcText(Math.floor(now / 1000) + DAY_S); // a clock that is further ahead is wrong
   const seen = new Set();
@@ -85,7 +99,10 @@ function validEvents(events, now) {
     .map((row) => ({ ...row, second: row.moment.slice(0, NO_TIME.length).replace('T', ' ') }))
     .filter(({ second }) => second > NO_TIME && second <= until)
     .sort(inOrder)
-    .filter(({ item, event, second }) => !seen.has(`${item} ${second} ${event}`) && seen.add(`${item} ${second} ${event}`));
+    .filter(({ item, event, second, quantity = NaN }) => {
+      const row = `${item} ${second} ${quantity} ${event}`;
+      return !seen.has(row) && seen.add(row);
+    });
 }
 
 function inOrder(one, other) {
