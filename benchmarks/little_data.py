@@ -185,10 +185,10 @@ def popular(part: Part) -> dict[str, Scorer]:
 
 
 def fitted(part: Part, l2: float, regularization: float, least: float, weights: NDArray) -> dict[str, Scorer]:
-    """Return all scorers without networks, fitted on a part's events."""
+    """Return the scorers without networks and without content, which these sets lack, fitted on a part's events."""
     arrays = {**fit_baselines(part.data, l2, least), "blend": {"signal_weights": weights}}
     features = features_of(part, l2, regularization)
-    return {name: REGISTRY[name].build(arrays[name], features) for name in BASELINES}
+    return {name: REGISTRY[name].build(arrays[name], features) for name in BASELINES if name in arrays}
 
 
 def guest_cases(rows: Interactions, part: Part) -> EvaluationSet:

@@ -54,6 +54,19 @@ def test_below_the_least_data_popularity_serves(n_users: int, each: int) -> None
         np.testing.assert_array_equal(sample["published"], sample["popularity"])
 
 
+def test_enough_data_lets_a_fitted_scorer_serve() -> None:
+    """Customers go through the products in one order, which popularity cannot know."""
+    users, steps = np.divmod(np.arange(40 * 12), 12)
+    moments = steps * 86_400 + users
+    order = np.argsort(moments, kind="stable")
+    shop = events(users[order], ((users * 7 + steps) % 30)[order], moments[order])
+
+    serves, samples = little_data.one_shop(shop, rows(60, 4), has_clock=True)
+
+    assert serves not in little_data.POPULAR
+    assert samples["users"]["published"].mean() > samples["users"]["popularity"].mean()
+
+
 def test_one_event_leaves_nothing_to_learn_from() -> None:
     assert little_data.one_shop(rows(1, 1), rows(3, 2), has_clock=True) == ("nothing", {})
 
