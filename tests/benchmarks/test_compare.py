@@ -49,9 +49,9 @@ def test_a_comparison_without_any_success_is_a_failure(
 
 def test_requests_are_the_same_for_a_seed_and_of_every_kind(published: Published) -> None:
     shop = published.folder / "shop.sqlite"
-    first, second, other = (inputs(shop, ["BMF"], 400, seed) for seed in (7, 7, 8))
+    first, second, other = (inputs(shop, ["BMF"], 500, seed) for seed in (7, 7, 8))
 
-    assert len(first) == 400
+    assert len(first) == 500
     assert first == second
     assert first != other
     drawn = b" ".join(data for name, (data, _) in first.items() if name.startswith("drawn"))

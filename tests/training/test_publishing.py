@@ -20,7 +20,7 @@ from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, Settings
 from recsys.lifecycle import selfcheck
 from recsys.lifecycle.versions import clean_up, write_encoders
 from recsys.networks.base import Network
-from recsys.recommending.batch import users_to_answer
+from recsys.recommending.batch.run import users_to_answer
 from recsys.store import Database, list_versions
 from recsys.training import publishing
 from recsys.training.fitting import FittedModels
