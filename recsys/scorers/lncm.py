@@ -218,7 +218,8 @@ class SequenceEncoder(Record):
             order: `(..., n)`, the place of each event that attends.
             seen: `(..., n, w)` or one that broadcasts, the place of each event attended to.
         """
-        return self._bias[block].take((order + 1)[..., None] - seen, mode="clip")
+        biases: Floats = self._bias[block].take((order + 1)[..., None] - seen, mode="clip")
+        return biases
 
     def _feed_forward(self, block: int, h: Floats) -> Floats:
         """Return states after a block's feed-forward part, of the same shape."""

@@ -8,7 +8,6 @@ without such a product, give the very same scores either way.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +34,7 @@ from recsys.scorers.neumf import NeuMF
 from recsys.scorers.popularity import Popularity
 
 # Of a logit, for each 1 of the largest one; several times the difference that was seen between both ways.
-TOLERANCE = 4e-6
+TOLERANCE = 8e-6
 
 
 class Ranking(NamedTuple):
@@ -149,10 +148,8 @@ def user_parts(network: BMF | LNCM | NeuMF | ENCM, histories: Histories, masks: 
     of_users = None if masks is None else np.split(masks, histories.edges[1:-1], axis=1)
     if isinstance(network, LNCM):
         return network.user_parts(histories.queries, represented, of_users)
-    return [
-        network.user_part(query, of, mask)
-        for query, of, mask in zip(histories.queries, represented, of_users or repeat(None), strict=False)
-    ]
+    parts = zip(histories.queries, represented, of_users or [None] * len(represented), strict=True)
+    return [network.user_part(query, of, mask) for query, of, mask in parts]
 
 
 def _user_rows(features: Features, weights: Floats, queries: Sequence[Query], parts: Sequence[UserPart]) -> Floats:
