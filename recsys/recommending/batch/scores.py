@@ -148,8 +148,10 @@ def user_parts(network: BMF | LNCM | NeuMF | ENCM, histories: Histories, masks: 
     of_users = None if masks is None else np.split(masks, histories.edges[1:-1], axis=1)
     if isinstance(network, LNCM):
         return network.user_parts(histories.queries, represented, of_users)
-    parts = zip(histories.queries, represented, of_users or [None] * len(represented), strict=True)
-    return [network.user_part(query, of, mask) for query, of, mask in parts]
+    if of_users is None:
+        return [network.user_part(query, of) for query, of in zip(histories.queries, represented, strict=True)]
+    parts = zip(histories.queries, represented, of_users, strict=True)
+    return [network.user_part(query, of, of_user) for query, of, of_user in parts]
 
 
 def _user_rows(features: Features, weights: Floats, queries: Sequence[Query], parts: Sequence[UserPart]) -> Floats:
