@@ -5,6 +5,7 @@ The latent context c_u is computed by attention over the order of the last items
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from functools import cached_property
 from typing import NamedTuple
@@ -14,22 +15,25 @@ from numpy.typing import NDArray
 
 from recsys.errors.records import Record
 from recsys.features.features import FeatureValues
-from recsys.features.query import Arrays, Floats, Indices, Mask, Query, events_after
+from recsys.features.query import Arrays, Floats, Indices, Mask, Query
 from recsys.scorers.layers import UserPart, UserRepresentation
 
 BLOCKS = 2
 EPSILON = 1e-6
+NEVER = -1e9  # added to the attention logit of an event that may not be seen
+UNSEEN = 1 << 30  # the place of an event that nobody sees: after all others
+GROUP = 1024  # events at a time; their embeddings (1024 × 64 float32) fit into the processor's cache
 
 
 class _FirstBlock(NamedTuple):
-    """What the first block computes from a history, for the whole of it and for all its leave-one-out variants.
+    """What the first block computes from b histories, for the whole of each and for all its leave-one-out variants.
 
     Attributes:
-        h: `(w, dim)` float32, the embedding of each event before the block.
-        is_event: `(w,)` bool, which events have a weight other than 0.
-        logits: `(k, w)` float32, the attention of the newest k events to each event, without the bias of age.
-        values: `(w, dim)` float32, the values that attention adds up.
-        states: `(k, dim)` float32, the newest k events after the block, for the whole history.
+        h: `(b, w, dim)` float32, the embedding of each event before the block.
+        is_event: `(b, w)` bool, which events have a weight other than 0.
+        logits: `(b, k, w)` float32, the attention of the newest k events to each event, without the bias of age.
+        values: `(b, w, dim)` float32, the values that attention adds up.
+        states: `(b, k, dim)` float32, the newest k events after the block, for the whole history.
     """
 
     h: Floats
@@ -99,43 +103,66 @@ class SequenceEncoder(Record):
     def _window(self) -> int:
         return len(self.age_bias[0])
 
-    def encode(self, query: Query, masks: Mask | None = None) -> Floats:
-        """Return c_u `(dim,)` float32, or `(v, dim)` for leave-one-out variants; zeros for an empty history.
+    @cached_property
+    def _bias(self) -> Floats:
+        """What is added to the attention to events of ages from −1 to `window`, `(2, window + 2)`; see `_biases`."""
+        return np.pad(self.age_bias, ((0, 0), (1, 1)), constant_values=NEVER)
 
-        A variant masks the event that it lacks, and the ages of the other events do not count it.
+    def encode(self, queries: Sequence[Query], masks: Sequence[Mask] | None = None) -> Floats:
+        """Return c_u of each query, `(b, dim)` float32, or `(b, v, dim)` for leave-one-out variants.
+
+        An empty history has zeros. A variant masks the events that it lacks, and the ages of the others do not count
+        them. Histories of about one length are computed together.
 
         Args:
-            query: The user and the moment.
-            masks: `(v, h)` bool, the events that each variant has; None for the whole history.
+            queries: The users and their moments.
+            masks: For each query `(v, h)` bool, the events that each variant has; None for the whole histories.
         """
-        if not len(query.items):
-            return np.zeros(
-                (1 if masks is None else len(masks), self.item_factors.shape[1])[masks is None :], np.float32
+        n_left_out = [0] * len(queries) if masks is None else [int((~of_query).sum(1).max()) for of_query in masks]
+        # The newest `window` events attend to as many before them. For each event left out, an older one is seen.
+        lengths = [min(len(query.items), 2 * self._window + n) for query, n in zip(queries, n_left_out, strict=True)]
+        latent = np.empty((len(queries), 1 if masks is None else len(masks[0]), self.item_factors.shape[1]), np.float32)
+        for group in _of_one_length(lengths):
+            latent[group] = self._encode_group(
+                [queries[query] for query in group],
+                None if masks is None else [masks[query] for query in group],
+                max(lengths[group[-1]], 1),
+                self._window + max(n_left_out[query] for query in group),
             )
-        n_left_out = 0 if masks is None else int((~masks).sum(1).max())
-        block = self._first_block(query, self._window + n_left_out)  # for each event left out, an older one is seen
-        present = np.ones((1, len(block.h)), bool) if masks is None else masks[:, -len(block.h) :]
-        ages = np.atleast_2d(events_after(query, masks)).astype(np.int64)[:, -len(block.h) :]
-        states = block.states[None] if masks is None else self._states(block, present, ages)
-        n = states.shape[1]
-        newest = n - 1 - present[:, ::-1].argmax(1)
-        latent = self._newest_state(states, (present & block.is_event)[:, -n:], ages[:, -n:], newest)
-        return latent[0] if masks is None else np.where(present.any(1, keepdims=True), latent, np.float32(0))
+        return latent[:, 0] if masks is None else latent
 
-    def _first_block(self, query: Query, n_states: int) -> _FirstBlock:
-        """Return what the first block computes from the newest events, with the states of the newest `n_states`."""
-        reach = slice(-(n_states + self._window), None)
-        weights = query.weights[reach]
-        embedded = self.item_factors[query.items[reach]] * np.float32(np.sqrt(self.item_factors.shape[1]))
-        h = embedded + weights[:, None] * self.strength
-        is_event, newest = weights != 0, h[-n_states:]
-        logits, values = _norm(newest) @ self._query_key[0] @ h.T, h @ self._value_out[0]
-        place = np.arange(len(h))
-        attention = self._attention(0, logits, is_event, place[len(h) - len(newest) :, None] - place)
-        return _FirstBlock(h, is_event, logits, values, self._feed_forward(0, newest + attention @ values))
+    def _encode_group(self, queries: Sequence[Query], masks: Sequence[Mask] | None, w: int, n_states: int) -> Floats:
+        """Return `(b, v, dim)` of the newest `w` events of each query; shorter histories are padded at their start."""
+        items, weights = np.zeros((len(queries), w), np.int32), np.zeros((len(queries), w), np.float32)
+        present = np.ones((len(queries), 1 if masks is None else len(masks[0]), w), bool)
+        has_event = np.zeros(present.shape[:2], bool)
+        for number, query in enumerate(queries):
+            real = slice(w - min(len(query.items), w), None)
+            items[number, real], weights[number, real] = query.items[-w:], query.weights[-w:]
+            if masks is not None:
+                present[number, :, real] = masks[number][:, -w:]
+            has_event[number] = present[number, :, real].any(-1)
+        block = self._first_block(items, weights, n_states)
+        order = np.cumsum(present, -1)
+        seen = np.where(present & block.is_event[:, None], order, UNSEEN)
+        states = block.states[:, None] if masks is None else self._states(block, present, order, seen)
+        return np.where(has_event[:, :, None], self._newest_state(states, present, order, seen), np.float32(0))
 
-    def _states(self, block: _FirstBlock, masks: Mask, ages: NDArray[np.int64]) -> Floats:
-        """Return the variants' states after the first block, `(v, k, dim)`.
+    def _first_block(self, items: Indices, weights: Floats, n_states: int) -> _FirstBlock:
+        """Return what the first block computes from events `(b, w)`, with the states of the newest `n_states`."""
+        h = self.item_factors[items] * np.float32(np.sqrt(self.item_factors.shape[1]))
+        h += weights[:, :, None] * self.strength
+        is_event, newest = weights != 0, h[:, -n_states:]
+        logits, values = _norm(newest) @ self._query_key[0] @ h.swapaxes(1, 2), h @ self._value_out[0]
+        place = np.arange(items.shape[1])
+        biased = logits + self._biases(0, place[-n_states:], place)
+        if not is_event.all():
+            biased += np.where(is_event, np.float32(0), np.float32(NEVER))[:, None]
+        states = self._feed_forward(0, newest + _softmax(biased) @ values)
+        return _FirstBlock(h, is_event, logits, values, states)
+
+    def _states(self, block: _FirstBlock, present: Mask, order: NDArray[np.int64], seen: NDArray[np.int64]) -> Floats:
+        """Return the variants' states after the first block, `(b, v, k, dim)`.
 
         Why this exists: a new pass for each variant cost 15 to 21 ms for five of them, most of the time of an
         explanation. Attention is causal, so leaving out an event changes no state before it; those are reused from the
@@ -143,48 +170,56 @@ class SequenceEncoder(Record):
         logits are reused, too: they depend on the two events alone, and the bias of age is added afterwards.
 
         Args:
-            block: What the first block computed for the whole history.
-            masks: `(v, w)`, the events that each variant has.
-            ages: `(v, w)`, the number of events after each one that the variant has.
+            block: What the first block computed for the whole histories.
+            present: `(b, v, w)`, the events that each variant has.
+            order: `(b, v, w)`, the number of events up to each one that the variant has.
+            seen: `(b, v, w)`, the same of events that the others see; else `UNSEEN`.
         """
-        n = len(block.states)
-        first = len(block.h) - n
-        variant, place = np.nonzero(np.logical_or.accumulate(~masks, 1)[:, first:])
-        since = ages[variant] - ages[variant, first + place][:, None]
-        attention = self._attention(0, block.logits[place], (masks & block.is_event)[variant], since)
-        states = np.repeat(block.states[None], len(masks), 0)
-        states[variant, place] = self._feed_forward(0, block.h[first + place] + attention @ block.values)
+        n = block.states.shape[1]
+        first = block.h.shape[1] - n
+        user, variant, place = np.nonzero(np.logical_or.accumulate(~present, -1)[:, :, first:])
+        biases = self._biases(0, order[user, variant, first + place], seen[user, variant])
+        attention = _softmax(np.add(block.logits[user, place], biases, out=biases))
+        after = block.h[user, first + place]
+        edges = np.searchsorted(user, np.arange(len(block.h) + 1)).tolist()
+        for values, start, end in zip(block.values, edges[:-1], edges[1:], strict=True):
+            after[start:end] += attention[start:end] @ values
+        states = np.repeat(block.states[:, None], present.shape[1], 1)
+        states[user, variant, place] = self._feed_forward(0, after)
         return states
 
-    def _newest_state(self, h: NDArray, is_event: Mask, ages: NDArray[np.int64], newest: NDArray[np.int64]) -> Floats:
-        """Return each variant's newest state after the last block and its layer norm, `(v, dim)`.
+    def _newest_state(self, h: Floats, present: Mask, order: NDArray[np.int64], seen: NDArray[np.int64]) -> Floats:
+        """Return each variant's newest state after the last block and its layer norm, `(b, v, dim)`.
 
         No other state is needed, so each kernel is applied to one vector instead of all states.
 
         Args:
-            h: `(v, k, dim)`, the states after the first block.
-            is_event: `(v, k)`, the events that each variant has.
-            ages: `(v, k)`, the number of later events that the variant has.
-            newest: `(v,)`, the position of each variant's newest event.
+            h: `(b, v, k, dim)`, the states after the first block.
+            present: As in `_states`; so are the others.
+            order: See there.
+            seen: See there.
         """
-        last = h[np.arange(len(h)), newest]
-        attention_query = _norm(last) @ self._query_key[1]
-        attention = self._attention(1, (h @ attention_query[:, :, None])[:, :, 0], is_event, ages)
-        attended = (attention[:, None] @ h)[:, 0] @ self._value_out[1]
+        k = h.shape[2]
+        newest = k - 1 - present[:, :, : -k - 1 : -1].argmax(-1)
+        place = (np.arange(len(h))[:, None], np.arange(h.shape[1]), newest)
+        last = h[place]
+        logits = (h @ (_norm(last) @ self._query_key[1])[..., None])[..., 0]
+        attention = _softmax(logits + self._biases(1, order[:, :, -k:][place], seen[:, :, -k:]))
+        attended = (attention[:, :, None] @ h)[:, :, 0] @ self._value_out[1]
         return _norm(self._feed_forward(1, last + attended)) * self.last_gain
 
-    def _attention(self, block: int, logits: NDArray, is_event: Mask, ages: NDArray[np.int64]) -> Floats:
-        """Return the attention to each event, `(n, w)`, rows summing to 1.
+    def _biases(self, block: int, order: NDArray[np.int64], seen: NDArray[np.int64]) -> Floats:
+        """Return what is added to the attention of events to others, `(..., n, w)`.
 
-        Padding, later events and events beyond the window get none.
+        It is the bias of age. Later events, events beyond the window and `UNSEEN` ones get `NEVER`.
+
+        Args:
+            block: The number of the block.
+            order: `(..., n)`, the place of each event that attends.
+            seen: `(..., n, w)` or one that broadcasts, the place of each event attended to.
         """
-        seen = is_event & (ages >= 0) & (ages < self._window)
-        biased = logits + self.age_bias[block].take(ages, mode="clip")
-        attention: Floats = np.where(seen, biased, np.float32(-1e9))
-        attention -= np.maximum.reduce(attention, 1, keepdims=True)
-        np.exp(attention, out=attention)
-        attention /= np.add.reduce(attention, 1, keepdims=True)
-        return attention
+        biases: Floats = self._bias[block].take((order + 1)[..., None] - seen, mode="clip")
+        return biases
 
     def _feed_forward(self, block: int, h: Floats) -> Floats:
         """Return states after a block's feed-forward part, of the same shape."""
@@ -234,8 +269,21 @@ class LNCM(Record):
 
     def user_part(self, query: Query, representation: Floats, masks: Mask | None = None) -> UserPart:
         """Return what the score takes from the user; see `UserPart`."""
+        return self.user_parts([query], representation[None], None if masks is None else [masks])[0]
+
+    def user_parts(
+        self, queries: Sequence[Query], representations: Floats, masks: Sequence[Mask] | None = None
+    ) -> list[UserPart]:
+        """Return what scores take from each of b users.
+
+        Args:
+            queries: The users and their moments.
+            representations: `(b, dim)` float32, s_u of each user; `(b, v, dim)` for leave-one-out variants.
+            masks: For each user `(v, h)` bool, the events that each variant has; None for the whole histories.
+        """
         gate = np.float32(1 / (1 + np.exp(-self.gate)))
-        return UserPart(gate * representation + (1 - gate) * self.sequence.encode(query, masks), np.float32(0))
+        vectors = gate * representations + (1 - gate) * self.sequence.encode(queries, masks)
+        return [UserPart(vector, np.float32(0)) for vector in vectors]
 
     @property
     def item_factors(self) -> Floats:
@@ -253,3 +301,21 @@ def _norm(x: Floats) -> Floats:
     variance = np.add.reduce(centred * centred, -1, keepdims=True) * share
     normed: Floats = centred / np.sqrt(variance + np.float32(EPSILON))
     return normed
+
+
+def _softmax(logits: Floats) -> Floats:
+    """Return the softmax over the last axis, in place; zeros where all are `NEVER`."""
+    logits -= np.maximum.reduce(logits, -1, keepdims=True, initial=NEVER / 2)
+    np.exp(logits, out=logits)
+    logits /= np.add.reduce(logits, -1, keepdims=True, initial=1e-30)  # of a sum that is 0, or at least 1
+    return logits
+
+
+def _of_one_length(lengths: Sequence[int]) -> list[list[int]]:
+    """Return the numbers of histories in groups of about one length, the longest last in each."""
+    groups: list[list[int]] = []
+    for number in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if not groups or (len(groups[-1]) + 1) * lengths[number] > GROUP:
+            groups.append([])
+        groups[-1].append(number)
+    return groups

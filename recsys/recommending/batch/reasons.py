@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from recsys.features.query import Floats, Indices, Query
 from recsys.recommending.batch.histories import Histories
+from recsys.recommending.batch.scores import user_parts
 from recsys.recommending.explain import LEAST_EFFECT, MAX_CAUSES, RANK_WEIGHTS, candidate_causes, explanations
 from recsys.scorers.base import Network, Scorer
 from recsys.scorers.bmf import BMF
@@ -147,16 +148,10 @@ def _effects_of_neighbours(scorer: NeighbourScorer, histories: Histories, lists:
 
 def _variants(network: Network, histories: Histories, lists: Indices, masks: NDArray[np.bool_]) -> Floats:
     """Return a network's logits of each user's list under each variant of the history, `(b, v, k)` float32."""
-    edges = histories.edges.tolist()
-    spans = [slice(first, last) for first, last in zip(edges[:-1], edges[1:], strict=True)]
     if not isinstance(network, BMF | LNCM | NeuMF | ENCM):
-        parts = zip(histories.queries, lists, spans, strict=True)
-        return np.stack([network.score(query, None, items, masks[:, span]) for query, items, span in parts])
-    represented = histories.represented(network.user_representation, masks)
-    users = [
-        network.user_part(query, of, masks[:, span])
-        for query, of, span in zip(histories.queries, represented, spans, strict=True)
-    ]
+        parts = zip(histories.queries, lists, np.split(masks, histories.edges[1:-1], axis=1), strict=True)
+        return np.stack([network.score(query, None, items, of_user) for query, items, of_user in parts])
+    users = user_parts(network, histories, masks)
     logits: Floats = np.stack([user.vector for user in users]) @ network.item_factors[lists].swapaxes(1, 2)
     if isinstance(network, ENCM):  # in NeuMF's MLP the history has no part
         for of_user, user, items in zip(logits, users, lists, strict=True):

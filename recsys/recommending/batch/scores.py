@@ -20,19 +20,21 @@ from recsys.features.features import (
     USER_ITEM_HALF_LIVES,
     Features,
 )
-from recsys.features.query import Floats, Indices, Query, user_item_sums
+from recsys.features.query import Floats, Indices, Mask, Query, user_item_sums
 from recsys.recommending.batch.histories import Histories
 from recsys.recommending.batch.tables import BlockTables, product_network
 from recsys.recommending.user import User
 from recsys.scorers.base import Scorer
+from recsys.scorers.bmf import BMF
 from recsys.scorers.encm import ENCM
 from recsys.scorers.item_item import NeighbourScorer
 from recsys.scorers.layers import TILE, LinearEnsemble, UserPart
+from recsys.scorers.lncm import LNCM
 from recsys.scorers.neumf import NeuMF
 from recsys.scorers.popularity import Popularity
 
 # Of a logit, for each 1 of the largest one; several times the difference that was seen between both ways.
-TOLERANCE = 4e-6
+TOLERANCE = 8e-6
 
 
 class Ranking(NamedTuple):
@@ -95,7 +97,8 @@ def score_block(tables: BlockTables, model: str, queries: Sequence[Query]) -> Fl
     if not isinstance(scorer, LinearEnsemble) or _is_exact(scorer, repeats):
         return np.stack([scorer.score(query) for query in queries])
     features, weights, histories = scorer.features, scorer.weights[int(repeats)], Histories.of(queries, scorer.n_items)
-    parts = _user_parts(scorer, weights, histories)
+    network = product_network(scorer, weights)
+    parts = [] if network is None else user_parts(network, histories)
     scores: Floats = _user_rows(features, weights, queries, parts) @ tables.columns(model, scorer, repeats)
     if item_item := features.item_item_sums(weights):
         strengths = histories.item_strengths()
@@ -139,12 +142,16 @@ def _add_tower(scores: Floats, network: NeuMF | ENCM, users: Floats, weight: np.
     scores += (shifts[-1] @ output)[:, None]
 
 
-def _user_parts(scorer: LinearEnsemble, weights: Floats, histories: Histories) -> list[UserPart]:
-    """Return what an ensemble's network takes from each user; nothing where it is no product of vectors."""
-    if (network := product_network(scorer, weights)) is None:
-        return []
-    represented = histories.represented(network.user_representation)
-    return [network.user_part(query, of) for query, of in zip(histories.queries, represented, strict=True)]
+def user_parts(network: BMF | LNCM | NeuMF | ENCM, histories: Histories, masks: Mask | None = None) -> list[UserPart]:
+    """Return what a network takes from each user; `masks` as in `recsys.recommending.batch.histories`."""
+    represented = histories.represented(network.user_representation, masks)
+    of_users = None if masks is None else np.split(masks, histories.edges[1:-1], axis=1)
+    if isinstance(network, LNCM):
+        return network.user_parts(histories.queries, represented, of_users)
+    if of_users is None:
+        return [network.user_part(query, of) for query, of in zip(histories.queries, represented, strict=True)]
+    parts = zip(histories.queries, represented, of_users, strict=True)
+    return [network.user_part(query, of, of_user) for query, of, of_user in parts]
 
 
 def _user_rows(features: Features, weights: Floats, queries: Sequence[Query], parts: Sequence[UserPart]) -> Floats:
