@@ -246,7 +246,7 @@ def _counted(names: list[str]) -> dict[str, int]:
 
 def rendered(shops: Mapping[str, Any]) -> str:
     """Return the figures as Markdown."""
-    rows = []
+    rows, lost = [], 0
     for name, points in shops.items():
         for point in points:
             serves = ", ".join(f"{who} {count}" for who, count in list(point["serves"].items())[:3])
@@ -258,9 +258,11 @@ def rendered(shops: Mapping[str, Any]) -> str:
                         for low, high in [figures[f"to {popular}"]]
                     ]
                     means = [f"{figures[key]:.4f}" for key in (PUBLISHED, *POPULAR)]
+                    lost += any(figures[f"to {popular}"][1] < 0 for popular in POPULAR)
                     rows.append([name, f"{point['events']:,}", who, f"{figures['n']:,}", *means, *differences, serves])
     titles = ["shop", "events", "who", "n", "published", *POPULAR, *(f"to {each}" for each in POPULAR), "serves"]
-    return f"![MAP@10 by the number of events]({PICTURE})\n\n{tables.grid(titles, rows, n_left=3)}\n"
+    told = f"In {lost} of {len(rows)} rows, what is published is below one of the two by more than the interval."
+    return f"![MAP@10 by the number of events]({PICTURE})\n\n{tables.grid(titles, rows, n_left=3)}\n\n{told}\n"
 
 
 def picture(shops: Mapping[str, Any], path: Path) -> None:
