@@ -10,7 +10,7 @@ import { Op, QueryTypes } from 'sequelize';
 import { placeOf } from '../../src/config/database.js';
 import { PYTHON, REPOSITORY, assertGone, childrenOf, eventually } from '../harness.js';
 import { TinyShop } from '../tinyShop.js';
-import { startServerProcess } from './serverProcess.js';
+import { endServers, startServerProcess } from './serverProcess.js';
 import { KINDS, PASSWORD, awayShop, fillUsers, withModels } from './shops.js';
 
 const MOVE = path.join(REPOSITORY, 'backend', 'test', 'move_tiny.py');
@@ -45,6 +45,7 @@ let tiny;
 before(async () => {
   tiny = await TinyShop.make();
 });
+after(endServers);
 after(() => tiny?.remove());
 
 for (const kind of KINDS) {

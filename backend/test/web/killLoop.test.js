@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { describe, test } from 'node:test';
+import { after, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { migrate } from '../core/migrate.js';
 import { seeded } from '../fakes.js';
 import { eventually } from '../harness.js';
-import { startServerProcess } from './serverProcess.js';
+import { endServers, startServerProcess } from './serverProcess.js';
 import { KINDS, awayShop, fillUsers, withModels } from './shops.js';
 
 const LIVES = Number(process.env.RECSYS_TEST_KILLS ?? 8);
@@ -20,6 +20,8 @@ const DRAINED_MS = 60_000;
 const MOMENTS_MS = { least: 30, most: 900 }; // between two blows: from the middle of a start to long after it
 const PRODUCTS = [101, 102, 103];
 const ACKNOWLEDGED = new Set([200, 201, 202]);
+
+after(endServers);
 
 for (const kind of KINDS) {
   describe(kind, () => {

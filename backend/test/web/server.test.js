@@ -14,7 +14,7 @@ import { END_MS, gracefulShutdown, shutdownSteps } from '../../src/shutdown.js';
 import { migrate } from '../core/migrate.js';
 import { eventually } from '../harness.js';
 import { rawClient } from './rawClient.js';
-import { spawnServer, startServerProcess } from './serverProcess.js';
+import { endServers, spawnServer, startServerProcess } from './serverProcess.js';
 import { listeningLog, stage, tokenOf } from './stage.js';
 
 const FOLDER = mkdtempSync(path.join(tmpdir(), 'server-'));
@@ -29,6 +29,7 @@ const LIST = '/api/recommendations/list';
 
 closeSync(openSync(FILE, 'w'));
 await migrate(NEEDED.DATABASE_URL);
+after(endServers);
 after(() => rmSync(FOLDER, { recursive: true, force: true }));
 
 

@@ -2,7 +2,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { PYTHON } from '../harness.js';
@@ -14,7 +13,11 @@ const FAILING_MS = 30_000; // a start that is to fail does so in a second
 const UNLIMITED = { RATE_LIMIT_IP: '0', RATE_LIMIT_USER: '0', RATE_LIMIT_LOGIN: '0' };
 
 const started = [];
-after(() => started.forEach((child) => child.kill('SIGKILL'))); // those that a failed test has not ended would hold up the suite
+
+/** End what a failed test has not ended, which would hold up the suite; for `after` of a test file. */
+export function endServers() {
+  for (const child of started) child.kill('SIGKILL');
+}
 
 /** Return a process that is starting; `ended` says how it ends, `stderr` what it complained of. */
 export function spawnServer(variables) {

@@ -16,12 +16,13 @@ import { folderOf, waitingElsewhere } from '../../src/services/spool/databases.j
 import { openSpool } from '../../src/services/spool/spool.js';
 import { migrate } from '../core/migrate.js';
 import { eventually } from '../harness.js';
-import { failedStart, startServerProcess } from './serverProcess.js';
+import { endServers, failedStart, startServerProcess } from './serverProcess.js';
 import { fillUsers, withModels } from './shops.js';
 import { listeningLog } from './stage.js';
 
 const ROOT = mkdtempSync(path.join(tmpdir(), 'databases-'));
 const EVENT = { productId: 110, actionCode: 'view', eventId: 'event-0001' };
+after(endServers);
 after(() => rmSync(ROOT, { recursive: true, force: true }));
 
 /** Return an empty SQLite file's URL. */
