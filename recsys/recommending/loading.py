@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from recsys.scorers.registry import MODELS, REGISTRY
 from recsys.scorers.retrieval import INDEXED, Candidates
 from recsys.settings.shop import DEFAULT_CART_EVENTS, DEFAULT_UNCART_EVENTS
 
+T = TypeVar("T")
 INDEX = "candidates.usearch"
 PAIRS, TRENDS, AGAIN = "together.h5", "trending.h5", "again.h5"
 OWN_BYTES = 64 << 20  # resident memory of a process without its version's files
@@ -123,11 +124,7 @@ class ModelBundle(Record):
         Raises:
             ModelRefused: They are not of this version's items.
         """
-        if not self.version.holds(PAIRS):
-            return None
-        pairs = TogetherPairs.from_arrays(self.version.arrays(PAIRS))
-        self._check_length(PAIRS, pairs.n_items)
-        return pairs
+        return self._of_items(PAIRS, TogetherPairs.from_arrays, lambda pairs: pairs.n_items)
 
     @cached_property
     def trends(self) -> Floats | None:
@@ -136,11 +133,7 @@ class ModelBundle(Record):
         Raises:
             ModelRefused: They are not of this version's items.
         """
-        if not self.version.holds(TRENDS):
-            return None
-        rises = self.version.arrays(TRENDS)["rises"]
-        self._check_length(TRENDS, len(rises))
-        return rises
+        return self._of_items(TRENDS, lambda arrays: arrays["rises"], len)
 
     @cached_property
     def repurchases(self) -> Repurchases | None:
@@ -149,15 +142,15 @@ class ModelBundle(Record):
         Raises:
             ModelRefused: They are not of this version's items.
         """
-        if not self.version.holds(AGAIN):
-            return None
-        found = Repurchases.from_arrays(self.version.arrays(AGAIN))
-        self._check_length(AGAIN, found.n_items)
-        return found
+        return self._of_items(AGAIN, Repurchases.from_arrays, lambda found: found.n_items)
 
-    def _check_length(self, name: str, n_items: int) -> None:
-        if n_items != len(self.items):
-            raise ModelRefused(f"{name} of {self.name} should hold {len(self.items)} items. Received: {n_items}.")
+    def _of_items(self, name: str, made: Callable[[Arrays], T], length: Callable[[T], int]) -> T | None:
+        if not self.version.holds(name):
+            return None
+        found = made(self.version.arrays(name))
+        if length(found) != len(self.items):
+            raise ModelRefused(f"{name} of {self.name} should hold {len(self.items)} items. Received: {length(found)}.")
+        return found
 
     def original_ids(self, indices: Sequence[int]) -> list[int | str]:
         """Return the external ids of item indices, in their order."""

@@ -174,7 +174,7 @@ function WithInterval({ mean, write }) {
   if (mean === null) return say('none');
   return (
     <>
-      {write(mean.value)} {mean.low !== null && mean.high !== null && <span className="interval">[{write(mean.low)}; {write(mean.high)}]</span>}
+      {write(mean.value)} {mean.low !== null && mean.high !== null && <span className="interval"><span className="unbroken">[{write(mean.low)};</span> <span className="unbroken">{write(mean.high)}]</span></span>}
     </>
   );
 }
