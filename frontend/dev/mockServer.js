@@ -39,16 +39,27 @@ export async function startMock({ port = 0 } = {}) {
       res.writeHead(500).end();
     });
   });
-  await new Promise((resolve) => server.listen(port, '127.0.0.1', () => resolve(undefined)));
-  const address = /** @type {import('node:net').AddressInfo} */ (server.address());
+  const listen = () => new Promise((resolve) => server.listen(port, '127.0.0.1', () => resolve(undefined)));
+  function addressOf() {
+    const address = /** @type {import('node:net').AddressInfo} */ (server.address());
+    return `http://127.0.0.1:${address.port}`;
+  }
+  async function stop() {
+    const isClosed = new Promise((resolve) => server.close(resolve));
+    server.closeAllConnections();
+    await isClosed;
+  }
+
+  await listen();
   return Object.assign(state, {
-    url: `http://127.0.0.1:${address.port}`,
-    /** Forget everything that happened. */
-    reset: () => void Object.assign(state, newState()),
-    async stop() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
+    url: addressOf(),
+    /** Forget everything that happened, and move to another port: what an earlier page still sends finds nobody. */
+    async reset() {
+      await stop();
+      await listen();
+      Object.assign(state, newState(), { url: addressOf() });
     },
+    stop,
   });
 }
 
