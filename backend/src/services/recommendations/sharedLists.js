@@ -91,8 +91,7 @@ export class SharedLists {
     const { catalogue, guard, completion } = this.#parts;
     return completion.orFallback(userId, options, async () => {
       if (options.failure) throw options.failure;
-      if (isNew) memory.forget(key);
-      const answer = await options.inTime(memory.answerTo(key, request, options));
+      const answer = await options.inTime(memory.answerTo(key, request, { ...options, isNew }));
       const ids = idsOf(answer).filter((id) => !options.exclude.includes(id));
       const products = await guard.run(options.timeLeft(), () => catalogue.eligible(userId, ids, options.rules));
       return completion.filled(userId, modelAnswer({ answer, products }), options);
