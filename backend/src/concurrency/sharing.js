@@ -67,17 +67,18 @@ export class SingleFlight {
    *
    * @template T
    * @param {string | number} key Identifies the result.
-   * @param {() => Promise<T>} compute
+   * @param {(isCurrent: () => boolean) => Promise<T>} compute `isCurrent`: whether callers still join it; false once it is forgotten.
    * @param {number} [joinMs] Until when others may join it after its beginning. What it has read may have changed since.
    * @returns {Promise<T>}
    */
   run(key, compute, joinMs = Infinity) {
     const underWay = this.#flights.get(key);
     if (underWay !== undefined && performance.now() < underWay.until) return underWay.flight;
-    const flight = Promise.resolve().then(compute);
+    const isCurrent = () => this.#flights.get(key)?.flight === flight;
+    const flight = Promise.resolve().then(() => compute(isCurrent));
     this.#flights.set(key, { flight, until: performance.now() + joinMs });
     const end = () => {
-      if (this.#flights.get(key)?.flight === flight) this.#flights.delete(key);
+      if (isCurrent()) this.#flights.delete(key);
     };
     flight.then(end, end);
     return flight;

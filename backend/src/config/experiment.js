@@ -34,7 +34,7 @@ const DIGITS = 6; // of a definition's hash
 /**
  * Read the experiment; null where there is none. What concerns the report alone is checked by Python.
  *
- * @param {Record<string, any>} toml The content of `recsys.toml`.
+ * @param {Record<string, any>} toml The content of `recsys.toml`, with whole numbers as BigInt.
  * @returns {Experiment | null}
  * @throws {SettingsError} A name or a value is not what it should be.
  */
@@ -75,10 +75,10 @@ function armOf(name, table) {
   const { share, model = AUTO, limit = null } = table;
   check(typeof share === 'number' && share >= 0.01 && share <= 0.99, `${where} \`share\``, 'a number from 0.01 to 0.99', share);
   check([AUTO, NO_LISTS, ...NAMES.models].includes(model), `${where} \`model\``, `one of ${[AUTO, NO_LISTS, ...NAMES.models].join(', ')}`, model);
-  check(limit === null || (Number.isInteger(limit) && limit >= 1 && limit <= 100), `${where} \`limit\``, 'a whole number from 1 to 100', limit);
+  check(limit === null || (typeof limit === 'bigint' && limit >= 1 && limit <= 100), `${where} \`limit\``, 'a whole number from 1 to 100', limit);
   const names = NAMES.arm_keys.filter((key) => !OF_THIS_SIDE.includes(key) && table[key] !== undefined);
   for (const key of names) check(FURTHER[key]?.includes(table[key]), `${where} \`${key}\``, `one of ${FURTHER[key]?.join(', ')}`, table[key]);
-  return { name, share, model, limit, request: Object.fromEntries(names.map((key) => [key, table[key]])) };
+  return { name, share, model, limit: limit === null ? null : Number(limit), request: Object.fromEntries(names.map((key) => [key, table[key]])) };
 }
 
 /** Return how the customers of an arm are served, as text; without any list, nothing else counts. @param {Arm} arm */
@@ -101,7 +101,9 @@ function check(isGood, what, expected, received) {
 }
 
 function shown(value) {
-  return typeof value === 'string' ? value.slice(0, 50) : String(JSON.stringify(value)).slice(0, 50);
+  if (typeof value === 'string') return value.slice(0, 50);
+  if (Number.isInteger(value)) return value.toFixed(1); // 3.0, as whole numbers are BigInt
+  return String(JSON.stringify(value, (_key, one) => (typeof one === 'bigint' ? Number(one) : one))).slice(0, 50);
 }
 
 function isTable(value) {

@@ -3,13 +3,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { parse as parseToml } from 'smol-toml';
-
 import { nameOf, placeOf } from './databaseUrl.js';
 import { readDotenv } from './dotenv.js';
 import { readExperiment } from './experiment.js';
 import { DEFAULT_MAPPING, checkMapping } from './mapping.js';
 import { Secret, SettingsError } from './secrets.js';
+import { kindOf, parsedToml } from './toml.js';
 
 export { SettingsError };
 
@@ -183,7 +182,7 @@ function shopOf(explicitFile, file, database, root) {
 /** Return where our own tables lie, as Python does: an absolute path for SQLite, else the name of a database; empty for the shop's. */
 function ownTablesOf(place, { file }, root) {
   if (place === undefined) return '';
-  if (typeof place !== 'string' || place.trim() === '') throw new SettingsError(`own_tables of [shop] should be text. Received: ${typeof place === 'string' ? 'blanks' : typeof place}.`);
+  if (typeof place !== 'string' || place.trim() === '') throw new SettingsError(`own_tables of [shop] should be text. Received: ${typeof place === 'string' ? 'blanks' : kindOf(place)}.`);
   if (file !== undefined) return path.resolve(root, place);
   if (/^[A-Za-z_]\w*$/.test(place)) return place;
   throw new SettingsError(`own_tables of [shop] should be a plain name of a database of the same server. Received: ${place}.`);
@@ -198,7 +197,7 @@ function checkedPrefix(prefix) {
 /** @returns {Record<string, any>} */
 function tomlOf(file) {
   try {
-    return parseToml(readFileSync(file, 'utf8'));
+    return parsedToml(readFileSync(file, 'utf8'));
   } catch (error) {
     throw new SettingsError(`${path.basename(file)} should be valid TOML. Received: ${whereOf(error)}.`, { cause: error });
   }

@@ -1,5 +1,6 @@
 /** The shop's sources of events as SQL: the blocks of `recsys.toml`, read as recsys/store/shop_mapping.py reads them. */
 import { SettingsError } from './secrets.js';
+import { kindOf } from './toml.js';
 
 /**
  * @typedef {object} Source Where the shop keeps events, but for `Interactions` as the default schema has it.
@@ -126,5 +127,5 @@ function wrong(expected, received) {
 }
 
 function shown(value) {
-  return typeof value === 'string' ? value.slice(0, 60) || 'empty text' : typeof value;
+  return typeof value === 'string' ? value.slice(0, 60) || 'empty text' : kindOf(value);
 }

@@ -3,6 +3,7 @@ import { QueryTypes } from 'sequelize';
 
 import { ownTable } from '../config/database.js';
 import { isDuplicate, isMissingTable, isRowsFault, retriedAfterDeadlock } from '../config/databaseErrors.js';
+import { OF_GUESTS } from './tracking/listEvents.js';
 
 /**
  * @import { Logger } from 'pino'
@@ -24,7 +25,6 @@ const BATCH = { rows: 1000, most: 200 };
 const { INSERT, SELECT } = QueryTypes;
 const COLUMNS = 'productId, actionCode, device_type, timestamp, eventId';
 
-const OF_GUESTS = "user_id > 'guest_' AND user_id < 'guest`'"; // they begin with guest_, and the index knows where that is
 
 const GUEST_EVENTS = 'rec_guest_events';
 const LIST_EVENTS = 'rec_user_interactions';

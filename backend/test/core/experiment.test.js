@@ -3,16 +3,15 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { parse as parseToml } from 'smol-toml';
-
 import { definition, readExperiment } from '../../src/config/experiment.js';
 import { SettingsError } from '../../src/config/secrets.js';
+import { parsedToml } from '../../src/config/toml.js';
 import { armKey, armOf, hasNoLists, requestOf, rulesOf } from '../../src/services/tracking/arms.js';
 import { algorithmOf, algorithmOfList, interactionId, newRecommendationId } from '../../src/services/tracking/listEvents.js';
 
 const CASES = JSON.parse(readFileSync(new URL('../../../tests/tracking/experiment_cases.json', import.meta.url), 'utf8'));
 const [HALVES] = CASES.accepted;
-const read = (text) => readExperiment(parseToml(text));
+const read = (text) => readExperiment(parsedToml(text));
 
 for (const { toml, definition: expected, arms } of CASES.accepted) {
   test(`arms are those of Python: ${expected}`, () => {
@@ -26,6 +25,11 @@ test('what Python refuses is refused, with what was expected and received', () =
   for (const toml of CASES.refused) assert.throws(() => read(toml), (error) => error instanceof SettingsError && /should .* Received: /.test(error.message), toml);
   assert.throws(() => read(HALVES.toml.replace('"none"', '"gpt"')), { message: /^\[experiments\.arms\.without\] `model` should be one of auto, none, ENCM, .*\. Received: gpt\.$/ });
   assert.throws(() => read(HALVES.toml.replace('model =', 'modle =')), { message: /should be a table with nothing but share, model, limit.*\. Received: modle\.$/ });
+  const limits = [['3.0', '3.0'], ['1e1', '10.0'], ['2.5', '2.5'], ['0', '0'], ['101', '101'], ['true', 'true'], ['"3"', '3'], ['[3]', '[3]']];
+  for (const [limit, received] of limits) {
+    const message = `[experiments.arms.without] \`limit\` should be a whole number from 1 to 100. Received: ${received}.`;
+    assert.throws(() => read(HALVES.toml.replace('model =', `limit = ${limit}\nmodel =`)), { message });
+  }
   assert.equal(read(''), null);
 });
 

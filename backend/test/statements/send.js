@@ -130,7 +130,8 @@ async function experiments({ models }) {
   await arms.enter(7);
   const answer = { recommendation_id: 'blend:0123456789abcdef', session_id: 'visit', timestamp: new Date(NOW).toISOString() };
   const places = [{ productId: 1, position: 1 }, { productId: 2, position: 2 }];
-  await shown.store({ ...answer, guestId: GUEST, actionCode: 'impression', eventId: 'event-shown', device: null, shown: places });
+  const impression = { ...answer, actionCode: 'impression', eventId: 'event-shown', device: null, shown: places };
+  for (const owner of [{ guestId: GUEST }, { userId: 7 }]) await shown.store({ ...impression, ...owner }); // the second time after a login
   await shown.counted({ ...answer, userId: 7, productId: 1, position: 1, actionCode: 'cart', eventId: 'event-counted', device: null }, async () => {});
   await shown.visited({ userId: 7 }, 'visit', GUEST);
 }

@@ -28,7 +28,7 @@ const [WITHOUT, SHORT, OUTSIDE] = ['without', 'short', null].map(customerOf);
 const GUEST = 'a'.repeat(32);
 const RANKING = Array.from({ length: 40 }, (_, n) => 40 - n);
 const ROOT = mkdtempSync(path.join(tmpdir(), 'experiment-'));
-const ID = newRecommendationId('ENCM');
+const [ID, OTHER_ID] = ['ENCM', 'ENCM'].map(newRecommendationId);
 const CLICK = { actionCode: 'click', productId: 5, recommendation_id: ID, position: 2, session_id: 's'.repeat(32), eventId: 'click-0001' };
 const SHOWN = { actionCode: 'impression', recommendation_id: ID, session_id: CLICK.session_id, eventId: 'shown-0001', shown: [{ productId: 4, position: 1 }, { productId: 5, position: 2 }, { productId: 4, position: 1 }] };
 const away = () => Promise.reject(new ConnectionRefusedError(Object.assign(new Error('ECONNREFUSED'), { code: 'ECONNREFUSED' })));
@@ -105,7 +105,7 @@ onBothDatabases((shopTest) => {
     const { interactions } = await servicesOf({ models, sequelize });
     const answers = [];
     for (const event of [SHOWN, SHOWN, CLICK, CLICK]) answers.push(await interactions.record({ ...event, userId: 7 }));
-    await interactions.record({ ...CLICK, userId: 8 }); // another customer's event with the same id is another event
+    await interactions.record({ ...CLICK, userId: 8, recommendation_id: OTHER_ID }); // an event of another answer with the same id is another event
     const cart = { actionCode: 'cart', productId: 5, recommendation_id: ID, position: 2, userId: 7, eventId: 'cart-00001' };
     await interactions.record(cart);
     assert.equal((await interactions.record(cart)).duplicate, true);
@@ -162,11 +162,46 @@ onBothDatabases((shopTest) => {
     await interactions.close();
   });
 
+  const AGAIN = { duplicate: true, events: 1, clicks: 1 };
+  const ANOTHER = { duplicate: false, events: 2, clicks: 2 };
+  const [ofGuest, ofCustomer] = [{ guestId: GUEST }, { userId: 7 }];
+  for (const [what, first, second, { owner, duplicate, events, clicks }] of [
+    ['by the guest', ofGuest, ofGuest, { ...AGAIN, owner: `guest_${GUEST}` }],
+    ['after the login', ofGuest, ofCustomer, { ...AGAIN, owner: '7' }],
+    ['by the guest under another id', ofGuest, { guestId: 'f'.repeat(32) }, { ...AGAIN, owner: `guest_${'f'.repeat(32)}` }],
+    ['after the logout', ofCustomer, ofGuest, { ...AGAIN, owner: '7' }],
+    ['by another customer', ofCustomer, { userId: 8 }, { ...AGAIN, owner: '7' }],
+    ['by another customer, of another answer', ofCustomer, { userId: 8, recommendation_id: OTHER_ID }, { ...ANOTHER, owner: '7' }],
+    ['by the customer, of another answer', ofCustomer, { ...ofCustomer, recommendation_id: OTHER_ID }, { ...ANOTHER, owner: '7' }],
+    ['as a second click', ofCustomer, { ...ofCustomer, eventId: 'click-0002' }, { ...ANOTHER, owner: '7' }],
+    ['as one of another product', ofCustomer, { ...ofCustomer, productId: 6 }, { ...ANOTHER, owner: '7' }],
+    ['as an impression', ofCustomer, { ...ofCustomer, actionCode: 'impression' }, { ...ANOTHER, owner: '7', clicks: 1 }],
+  ]) {
+    shopTest(`a click that is sent again ${what} is ${duplicate ? 'the same' : 'another one'}`, async ({ sequelize, models }) => {
+      const { interactions } = await servicesOf({ models, sequelize });
+      await interactions.record({ ...CLICK, ...first });
+      assert.equal((await interactions.record({ ...CLICK, ...second })).duplicate, duplicate);
+      const stored = await eventsOf(sequelize);
+      assert.deepEqual([stored.length, stored[0]], [events, `${owner} 5 click 2`]);
+      assert.ok((await countsOf(sequelize)).includes(`encm 2 click ${clicks}`));
+      await interactions.close();
+    });
+  }
+
+  shopTest('an impression of several products that is sent again after the login counts once, and is the customer’s', async ({ sequelize, models }) => {
+    const { interactions } = await servicesOf({ models, sequelize });
+    await interactions.record({ ...SHOWN, guestId: GUEST });
+    assert.equal((await interactions.record({ ...SHOWN, userId: 7 })).duplicate, true);
+    assert.deepEqual(await eventsOf(sequelize), ['7 4 impression 1', '7 5 impression 2']);
+    assert.deepEqual(await countsOf(sequelize), ['encm 1 impression 1', 'encm 2 impression 1']);
+    await interactions.close();
+  });
+
   shopTest('what guests were shown is kept for 30 days', async ({ sequelize, models }) => {
     const clock = new Clock();
     const { interactions, guests } = await servicesOf({ models, sequelize }, { now: clock.now });
     await interactions.record({ ...SHOWN, guestId: GUEST });
-    await interactions.record({ ...SHOWN, userId: 7 });
+    await interactions.record({ ...SHOWN, userId: 7, eventId: 'shown-0002' });
     clock.turn(31 * DAY_MS);
     await interactions.record({ ...CLICK, guestId: GUEST });
     assert.equal(await guests.sweep(), 2);

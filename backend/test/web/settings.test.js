@@ -293,6 +293,7 @@ test('the place of our own tables is read as Python does, and refused where it i
   for (const [value, url] of [['"a b"', mysql], ['"a.b"', mysql], ['"a`b"', mysql], ['7', mysql], ['""', mysql], ['" "', 'sqlite:///shop.sqlite']]) {
     assert.throws(() => place(value, url), /^SettingsError: own_tables of \[shop\] should be/);
   }
+  assert.throws(() => place('7', mysql), /Received: number\.$/);
 });
 
 test('a mapping that is not TOML is refused with the line number', () => {

@@ -34,9 +34,10 @@ export class AnswerMemory {
     this.#client = client;
   }
 
-  /** Forget an answer, so that the next request computes it anew. */
+  /** Forget an answer, and one that is under way, so that the next request computes it anew. */
   forget(key) {
     this.#answers.delete(key);
+    this.#flights.forgetAll(`${key}:`);
   }
 
   /**
@@ -44,16 +45,18 @@ export class AnswerMemory {
    *
    * @param {string} key Identifies the question.
    * @param {object} request The question, without its limit.
-   * @param {{limit: number, published: Published | null}} options
+   * @param {{limit: number, published: Published | null, isNew?: boolean}} options `isNew`: not one that is kept, but at most one under way.
    * @returns {Promise<Recommendation>}
    */
-  async answerTo(key, request, { limit, published }) {
+  async answerTo(key, request, { limit, published, isNew = false }) {
     const size = sizeFor(limit);
     const version = published?.name ?? null;
-    const known = this.#answers.get(key);
+    const known = isNew ? undefined : this.#answers.get(key);
     if (known !== undefined && known.version === version && known.size >= size) return known.answer;
-    const answer = await this.#flights.run(`${key}:${size}`, () => this.#client.request({ ...request, limit: size }));
-    this.#answers.set(key, { answer, size, version });
-    return answer;
+    return this.#flights.run(`${key}:${size}`, async (isCurrent) => {
+      const answer = await this.#client.request({ ...request, limit: size });
+      if (isCurrent()) this.#answers.set(key, { answer, size, version });
+      return answer;
+    });
   }
 }

@@ -23,6 +23,8 @@ import { NAMES, NO_LISTS } from '../../config/experiment.js';
  * @typedef {{userId?: number, guestId?: string}} Owner
  */
 
+/** The condition of rows of guests: their ids begin with guest_, and the index knows where that is. */
+export const OF_GUESTS = "user_id > 'guest_' AND user_id < 'guest`'";
 const LIST_EVENTS = new Set(['impression', 'click']);
 /** What is counted of each answer, by the names of the service. @type {Map<string, string>} */
 const COUNTED = new Map([['impression', 'impression'], ['click', 'click'], ['cart', 'add_to_cart'], ['purchase', 'purchase']]);
@@ -56,7 +58,7 @@ export class ListEvents {
   }
 
   /**
-   * Store an impression of one or more products, or a click.
+   * Store an impression of one or more products, or a click. One that comes again after a login is the customer's from then on.
    *
    * @param {InteractionRecord} record
    * @returns {Promise<'stored' | 'duplicate'>} `duplicate`: it was stored before, and nothing is counted twice.
@@ -70,6 +72,7 @@ export class ListEvents {
       return 'stored';
     } catch (error) {
       if (!isDuplicate(error)) throw error;
+      await this.#takeFromGuest(rows);
       return 'duplicate';
     }
   }
@@ -129,9 +132,19 @@ export class ListEvents {
   }
 
   #move(guestId, user) {
-    const bind = { user, guest: trackedId({ guestId }) };
-    const sql = `UPDATE ${ownTable(this.#parts.sequelize, 'rec_user_interactions')} SET user_id = $user WHERE user_id = $guest`;
-    return retriedAfterDeadlock(() => this.#parts.sequelize.query(sql, { bind, type: UPDATE }));
+    return this.#give(user, 'user_id = $guest', { guest: trackedId({ guestId }) });
+  }
+
+  /** Give rows that a guest has sent to who sends them again: the answer to the guest, with the cookie, did not arrive. */
+  #takeFromGuest(rows) {
+    const ids = rows.map(({ interaction_id: id }, n) => [`id${n}`, id]);
+    const places = ids.map(([name]) => `$${name}`).join(', ');
+    return this.#give(rows[0].user_id, `interaction_id IN (${places}) AND ${OF_GUESTS}`, Object.fromEntries(ids));
+  }
+
+  #give(user, condition, bind) {
+    const sql = `UPDATE ${ownTable(this.#parts.sequelize, 'rec_user_interactions')} SET user_id = $user WHERE ${condition}`;
+    return retriedAfterDeadlock(() => this.#parts.sequelize.query(sql, { bind: { user, ...bind }, type: UPDATE }));
   }
 
   async #insertVisit(user, session) {
@@ -163,9 +176,8 @@ export class ListEvents {
  */
 function rowsOf(record) {
   const { actionCode, productId, position, shown, eventId, session_id: session, recommendation_id: recommendationId, timestamp } = record;
-  const user = trackedId(record);
   const common = {
-    user_id: user,
+    user_id: trackedId(record),
     session_id: session ?? null,
     interaction_type: actionCode,
     event_id: eventId,
@@ -176,7 +188,7 @@ function rowsOf(record) {
   const places = shown === undefined ? new Map([[productId, position]]) : new Map(shown.map((one) => [one.productId, one.position]));
   return [...places].map(([product, place]) => ({
     ...common,
-    interaction_id: interactionId(user, shown === undefined ? eventId : `${eventId} ${product}`), // no event id has a space
+    interaction_id: listEventId(record, product),
     product_id: String(product),
     position: place ?? null,
   }));
@@ -218,7 +230,21 @@ export function algorithmOfList({ data, source, fallbackReason }) {
  * @param {string} eventId
  */
 export function interactionId(userId, eventId) {
-  const text = `${Buffer.byteLength(userId)}:${userId}${eventId}`;
+  return hashedId(`${Buffer.byteLength(userId)}:${userId}${eventId}`);
+}
+
+/**
+ * Return the id of an event of a list: of the answer, the kind, the product and the page's own id. A guest who sends it again after a login
+ * is somebody else by then, and the event is the same. Nobody else knows the random id of an answer.
+ *
+ * @param {Pick<InteractionRecord, 'recommendation_id' | 'actionCode' | 'eventId'>} record
+ * @param {number | undefined} product
+ */
+export function listEventId({ recommendation_id: answer, actionCode, eventId }, product) {
+  return hashedId(JSON.stringify([answer, actionCode, product, eventId]));
+}
+
+function hashedId(text) {
   return `int_${createHash('sha256').update(text).digest('hex').slice(0, DIGITS)}`;
 }
 
