@@ -215,7 +215,7 @@ class Search(Record, eq=False):
             start = None
             for penalty in PENALTIES:
                 trial = self._sum(what or {}, terms, penalty, power, start)
-                start = trial.weights
+                start = trial.fit
                 yield trial
 
     def without(self, best: Trial, left_out: Mapping[str, int]) -> Trial:
@@ -223,9 +223,9 @@ class Search(Record, eq=False):
         terms = best.terms.copy()
         terms[list(left_out.values())] = False
         what = {"without": ", ".join(left_out)}
-        return self._sum(what, terms, best.penalty, best.sampling_correction_power, best.weights)
+        return self._sum(what, terms, best.penalty, best.sampling_correction_power, best.fit)
 
-    def _sum(self, what: Mapping[str, str], terms: Mask, penalty: float, power: float, start: Vector | None) -> Trial:
+    def _sum(self, what: Mapping[str, str], terms: Mask, penalty: float, power: float, start: Fit | None) -> Trial:
         folds = self.folds[power]
         fit = maximise(folds, terms, penalty, self.deviations, start)
         by_fold = weights_by_fold(fit, folds, terms, penalty, self.deviations) if len(folds) > 1 else fit.weights[None]

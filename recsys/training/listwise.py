@@ -7,15 +7,15 @@ one fold of the queries is one step away from the fit of all.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from recsys.errors.records import Record
-from recsys.evaluation.metrics import average_precision_at_k
 from recsys.evaluation.protocol import K
-from recsys.evaluation.ranking import top_k
 from recsys.features.query import Mask
 
 MAX_ITERATIONS = 50
@@ -51,6 +51,11 @@ class ListwiseBatch(Record):
     def parts(self) -> tuple[tuple[NDArray[np.floating], NDArray[np.int64]], ...]:
         """The columns and queries of the positives, then those of the negatives."""
         return (self.positives, self.positive_query), (self.negatives, self.negative_query)
+
+    @cached_property
+    def negative_edges(self) -> NDArray[np.int64]:
+        """The negatives of query q are those from `negative_edges[q]` to `negative_edges[q + 1]`, `(len + 1,)`."""
+        return np.searchsorted(self.negative_query, np.arange(len(self) + 1)).astype(np.int64)
 
     def take(self, mask: Mask) -> ListwiseBatch:
         """Return the queries that a mask `(len(self),)` bool selects, numbered anew from 0."""
@@ -111,21 +116,21 @@ def log_likelihood(weights: Vector, batch: ListwiseBatch) -> Derivatives:
         weights: `(n_columns,)` float64.
         batch: The candidates of at least one query.
     """
-    dtype = batch.negatives.dtype
+    dtype, edges = batch.negatives.dtype, batch.negative_edges
+    starts, lengths = edges[:-1], np.diff(edges)
     positives = (batch.positives @ weights.astype(dtype)).astype(np.float64)
     negatives = (batch.negatives @ weights.astype(dtype)) + batch.log_sampling_weight
-    starts = np.searchsorted(batch.negative_query, np.arange(len(batch)))
     highest = np.maximum.reduceat(negatives, starts)
-    exponentials = np.exp(negatives - highest[batch.negative_query])
+    exponentials = np.exp(negatives - np.repeat(highest, lengths))
     sums = np.add.reduceat(exponentials, starts)
     log_p = positives - np.logaddexp(positives, (highest + np.log(sums))[batch.positive_query])
     shares = (1 / np.bincount(batch.positive_query))[batch.positive_query]
     pull = -np.expm1(log_p) * shares  # (1 − p) of each positive
     # the expectation and the covariance of the negatives of each query under their own softmax
-    weighted = batch.negatives * (exponentials / sums[batch.negative_query]).astype(dtype)[:, None]
-    expected = np.add.reduceat(weighted, starts, axis=0)
+    softmax = (exponentials / np.repeat(sums, lengths)).astype(dtype)
+    expected = sparse.csr_array((softmax, np.arange(len(softmax)), edges)) @ batch.negatives
     pulls = np.bincount(batch.positive_query, pull).astype(dtype)
-    weighted *= pulls[batch.negative_query, None]
+    weighted = batch.negatives * (softmax * np.repeat(pulls, lengths))[:, None]
     spread = weighted.T @ batch.negatives - (expected * pulls[:, None]).T @ expected
     away = batch.positives - expected[batch.positive_query]
     spread += (away * (pull * np.exp(log_p)).astype(dtype)[:, None]).T @ away
@@ -134,7 +139,7 @@ def log_likelihood(weights: Vector, batch: ListwiseBatch) -> Derivatives:
 
 
 def maximise(
-    batches: Sequence[ListwiseBatch], used: Mask, penalty: float, deviations: Vector, start: Vector | None = None
+    batches: Sequence[ListwiseBatch], used: Mask, penalty: float, deviations: Vector, start: Fit | None = None
 ) -> Fit:
     """Maximise the mean log-likelihood of all queries minus `penalty·Σ (weight·deviation)²` by Newton's method.
 
@@ -145,18 +150,25 @@ def maximise(
         used: `(n_columns,)` bool, the columns that may have a weight; one that never differs within a query gets 0.
         penalty: 0 or above.
         deviations: `(n_columns,)` float64, the deviation of each column within queries.
-        start: `(n_columns,)` float64, where to begin; None for zeros.
+        start: A fit of the same queries to begin at, maybe with other columns or another penalty; None for zeros.
     """
     n = sum(map(len, batches))
     free = used & (deviations > 0)
     strengths = penalty * deviations**2
 
+    def worth(parts: Sequence[Derivatives], weights: Vector) -> float:
+        return sum(part.value for part in parts) / n - float(strengths @ weights**2)
+
     def look(weights: Vector) -> tuple[list[Derivatives], float]:
         parts = [log_likelihood(weights, batch) for batch in batches]
-        return parts, sum(part.value for part in parts) / n - float(strengths @ weights**2)
+        return parts, worth(parts, weights)
 
-    weights = np.zeros(len(used)) if start is None else np.where(free, start, 0.0)
-    parts, value = look(weights)
+    weights = np.zeros(len(used)) if start is None else np.where(free, start.weights, 0.0)
+    if start is not None and (weights == start.weights).all():
+        parts = list(start.parts)  # the likelihood does not depend on the penalty
+        value = worth(parts, weights)
+    else:
+        parts, value = look(weights)
     for iteration in range(MAX_ITERATIONS):
         step, gain = _newton_step(weights, _total(parts), n, free, strengths, deviations)
         if gain < TOLERANCE:
@@ -194,7 +206,9 @@ def weights_by_fold(
         weights = fit.weights + _newton_step(fit.weights, others, n - len(batch), free, strengths, deviations)[0]
         if n < EXACT_BELOW:
             remaining = [*batches[:position], *batches[position + 1 :]]
-            weights = maximise(remaining, used, penalty, deviations, fit.weights).weights
+            others_parts = [*fit.parts[:position], *fit.parts[position + 1 :]]
+            start = fit._replace(parts=others_parts)
+            weights = maximise(remaining, used, penalty, deviations, start).weights
         found.append(weights)
     return np.array(found)
 
@@ -246,15 +260,27 @@ def covariances(batches: Sequence[ListwiseBatch]) -> Vector:
 
 def average_precisions(weights: Vector, batch: ListwiseBatch) -> Vector:
     """Return the average precision at 10 of each query among its candidates, `(n_queries,)` float64."""
-    precisions = []
-    scores = [_by_query(rows @ weights.astype(rows.dtype), query) for rows, query in batch.parts]
-    for positives, negatives in zip(*scores, strict=True):
-        top = top_k(np.concatenate([negatives, positives]), K)  # negatives win ties
-        relevant = np.arange(len(negatives), len(negatives) + len(positives), dtype=np.int32)
-        precisions.append(average_precision_at_k(top, relevant, k=K, n_relevant=len(positives)))
-    return np.array(precisions)
+    positives, negatives = (values @ weights.astype(values.dtype) for values, _ in batch.parts)
+    best = _highest(negatives, np.diff(batch.negative_edges), K)
+    query, n_relevant = batch.positive_query, np.bincount(batch.positive_query)
+    order = np.lexsort([-positives, query])  # within a query the best first; `query` itself stays as it is
+    place = np.arange(len(query)) - np.repeat(np.cumsum(n_relevant) - n_relevant, n_relevant)
+    ahead = (best[query] >= positives[order, None]).sum(1)  # negatives win ties
+    rank = place + ahead + 1
+    precisions = np.where(rank <= K, (place + 1) / rank, 0.0)
+    sums: Vector = np.bincount(query, precisions)
+    return sums / np.minimum(n_relevant, K)
 
 
-def _by_query(values: NDArray, query: NDArray[np.int64]) -> list[NDArray]:
-    """Return the values of each query; `query` is ascending."""
-    return np.split(values, np.flatnonzero(np.diff(query)) + 1)
+def _highest(values: NDArray, lengths: NDArray[np.int64], k: int) -> NDArray:
+    """Return the `k` highest values of each query, ascending, `(n_queries, k)`; minus infinity where there are fewer.
+
+    Args:
+        values: `(n,)` floats, query by query.
+        lengths: How many of them each query has.
+        k: At least 1.
+    """
+    width = max(int(lengths.max()), k)
+    table = np.full((len(lengths), width), -np.inf, values.dtype)
+    table[np.arange(width) < lengths[:, None]] = values
+    return np.sort(table, axis=1)[:, width - k :]  # quicker than a partition of so many equal fillers
