@@ -34,8 +34,7 @@ class LNCM(Network):
     def encode(self, user_batch: UserBatch, dropout: Drop = identity) -> Sequence[tf.Tensor]:
         """Return the gated sum of user representation and latent context, `(b, t, dim)`."""
         gate = tf.sigmoid(self.tables["gate"])
-        latent = gather_states(self._latent(user_batch, dropout), user_batch.history_end)
-        return [gate * self.user_representation(user_batch) + (1 - gate) * latent]
+        return [gate * self.user_representation(user_batch) + (1 - gate) * self._latent(user_batch, dropout)]
 
     def score(self, state: Sequence[tf.Tensor], items: tf.Tensor) -> tf.Tensor:
         """Return the logits `(n, c)` of candidate items; see `Network.score`."""
@@ -43,20 +42,28 @@ class LNCM(Network):
         return products + self.embedding_rows("item_bias", items)
 
     def _latent(self, user_batch: UserBatch, dropout: Drop) -> tf.Tensor:
-        """Return the latent context c_u after each event, `(b, w, dim)`."""
-        tables = self.tables
+        """Return the latent context c_u that each target sees, `(b, t, dim)`; zeros for targets without history.
+
+        The last block asks only for the events that targets see last, which is half of a window with history.
+        """
+        tables, seen = self.tables, user_batch.history_end
+        if user_batch.items.shape[1] == 0:  # windows without events, see `Windows`
+            return tf.zeros((*tf.unstack(tf.shape(seen)), self.shapes.dim))
         embedded = self.embedding_rows("item_factors", user_batch.items) * self.shapes.dim**0.5
         h = dropout(embedded + user_batch.weights[..., None] * tables["strength"])
         padding = tf.where(user_batch.weights == 0.0, NEVER, 0.0)[:, None, :]
         for block in range(BLOCKS):
+            key, value = dense(h, tables["attention_key"][block]), dense(h, tables["attention_value"][block])
+            reach = self._reach(user_batch, block)
+            if block == BLOCKS - 1:
+                h, reach = gather_states(h, seen), tf.gather(reach, tf.maximum(seen, 0))
             gains = tables["gains"][block]
             query = dense(_norm(h, gains[0]) * self.shapes.dim**-0.5, tables["attention_query"][block])
-            key, value = dense(h, tables["attention_key"][block]), dense(h, tables["attention_value"][block])
-            logits = tf.matmul(query, key, transpose_b=True) + (self._reach(user_batch, block) + padding)
+            logits = tf.matmul(query, key, transpose_b=True) + (reach + padding)
             h += dropout(dense(tf.nn.softmax(logits) @ value, tables["attention_out"][block]))
             feed = tf.nn.relu(dense(_norm(h, gains[1]), tables["feed_in"][block]) + tables["feed_in_bias"][block])
             h += dropout(dense(feed, tables["feed_out"][block]) + tables["feed_out_bias"][block])
-        return _norm(h, tables["last_gain"])
+        return tf.where((seen >= 0)[..., None], _norm(h, tables["last_gain"]), 0.0)
 
     def _reach(self, user_batch: UserBatch, block: int) -> tf.Tensor:
         """Return the bias of each age, `(w, w)`; `NEVER` for later events and those older than the window."""
