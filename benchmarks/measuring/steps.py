@@ -138,6 +138,7 @@ def main(checkout: str, folder: str, options: dict[str, Any]) -> None:
         "parts": parts,
         "winner": run.winner,
         "ndcg10": {name: row["ndcg10"] for name, row in run.rows[run.rule].items()},
+        "epoch_cpu": dict(taken),  # of each network's newest epoch, without validation
     }
     if hasattr(run, "evaluated"):  # older commits return less
         events, training = len(run.evaluated.data), run.settings.training

@@ -34,7 +34,10 @@ def whole(rows: Sequence[Row]) -> str:
             ]
         )
     heads = ["shop", "events", "code", "CPU s", "times less", "peak, MiB", "NDCG@10", "NeuMF, samples a second"]
-    note = "\\* One epoch of each network, multiplied by its count. `implicit` has no epochs; Cornac has one.\n"
+    note = (
+        "\\* Two epochs of each network; the second one is multiplied by its count. `implicit` has no epochs; Cornac "
+        "has one.\n"
+    )
     return f"{_table(heads, cells)}\n{note}"
 
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from recsys.networks.base import ITEMS, Drop, Network, UserBatch, dense, dot_scores, gather_states, identity
 from recsys.scorers.lncm import BLOCKS, EPSILON
 
+GATE = 1.0  # before the sigmoid: at the start the user representation, which ALS gives, counts more than the context
 NEVER = -1e9  # added to the attention logit of an event that may not be seen
 
 
@@ -21,7 +22,7 @@ class LNCM(Network):
         """Add the item biases, the gate and the attention blocks."""
         dim = self.shapes.dim
         self.add_embedding("item_bias", (self.shapes.n_items,), 0.0, row_kind=ITEMS)
-        self.add_embedding("gate", (), 0.0, centre=-2.0)
+        self.add_embedding("gate", (), 0.0, centre=GATE)
         self.add_embedding("strength", (dim,), 0.1)
         self.add_embedding("age_bias", (BLOCKS, self.shapes.window), 0.0)
         for name in ("attention_query", "attention_key", "attention_value", "attention_out", "feed_in", "feed_out"):

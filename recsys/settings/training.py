@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from recsys.errors.records import Record
@@ -11,10 +12,8 @@ from recsys.settings.checks import MODULE, TRUTH, SettingCheck, checked, number,
 
 _COUNT, _RATE = (1, 10**9), (1e-9, 1.0)  # both exclude 0
 TRAINING_RANGES: Mapping[str, tuple[float, float]] = {
-    **dict.fromkeys(
-        ("dim", "factors", "epochs", "samples", "batch", "window", "negatives", "shared_negatives"), _COUNT
-    ),
-    **dict.fromkeys(("min_item_events", "max_user_events_per_day", "max_exam_users"), _COUNT),
+    **dict.fromkeys(("dim", "factors", "epochs", "samples", "full_fits_below", "batch", "window", "negatives"), _COUNT),
+    **dict.fromkeys(("shared_negatives", "min_item_events", "max_user_events_per_day", "max_exam_users"), _COUNT),
     **dict.fromkeys(("learning_rate", "slow_decay", "fast_decay"), _RATE),
     **dict.fromkeys(("l2", "negative_power", "dropped_users", "dropped_contexts", "content_weight"), (0.0, 1.0)),
     "dropout": (0.0, 0.9),
@@ -23,6 +22,7 @@ TRAINING_RANGES: Mapping[str, tuple[float, float]] = {
     "min_co_occurrence": (0, 10**6),
     "seed": (0, 2**31 - 1),
 }
+PART = 250_000  # events of an epoch of a large shop
 LOSSES = ("softmax", "bce")
 AMONG_EQUALS = ("cheapest", "category", "coverage", "fewest_best_sellers")
 
@@ -36,6 +36,8 @@ class Training(Record):
         epochs: Most passes over the events in each fit; validation may stop it earlier.
         samples: Most events that an epoch learns from, so that its cost does not grow with the shop; the next epochs
             take others.
+        full_fits_below: A shop with as many events or more saves time: each fit goes on from the one before it, and a
+            pass over the events is cut into several epochs.
         halving: Whether networks that add nothing to the linear sum on a part of validation end early.
         batch: Windows of events in one gradient step.
         window: Consecutive events of one user in one window; LNCM's attention spans one window.
@@ -71,6 +73,7 @@ class Training(Record):
     factors: int = 128
     epochs: int = 8
     samples: int = 1_000_000
+    full_fits_below: int = 500_000
     halving: bool = False
     batch: int = 64
     window: int = 50
@@ -97,6 +100,24 @@ class Training(Record):
     per_user_choice: bool = False
     among_equals: str = "cheapest"
     seed: int = 7
+
+    def saves_time(self, n_events: int) -> bool:
+        """Return whether a shop of so many cleaned events is a large one."""
+        return n_events >= self.full_fits_below
+
+    def for_shop(self, n_events: int) -> Training:
+        """Return the options for a shop: those of a large one have shorter epochs, and more of them.
+
+        Validation then looks at the networks several times in a pass over the events, so that one that learns nothing
+        new ends early. A fit that goes on from another one has one such epoch.
+
+        Args:
+            n_events: Cleaned events.
+        """
+        parts = math.ceil(min(n_events, self.samples) / PART)
+        if parts < 2 or not self.saves_time(n_events):
+            return self
+        return replace(self, samples=PART, epochs=self.epochs * parts)
 
     def __post_init__(self) -> None:
         for name, expected in _OPTIONS.items():

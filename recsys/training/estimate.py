@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from recsys.settings import Training
+from recsys.training.chain import MORE_EPOCHS
 from recsys.training.network_fits import LEAST_USERS, MOST_SCORES, MOST_USERS
 from recsys.training.run import CHOOSE, EVALUATE, FINAL, REFIT, Progress, TrainingRun
 
@@ -60,13 +61,14 @@ def estimate(n_events: int, n_items: int, n_cases: int, options: Training, slown
         return events * CLOSED + n_items**2 * GRAM
 
     epochs = max(options.epochs * EPOCHS, 1.0)
+    refits = MORE_EPOCHS if options.saves_time(n_events) else epochs
     choosing = CLOSED_CHOICES * closed(n_validation) + COMPILED + epochs * (epoch(n_validation) + validation)
     choosing += 2 * cases * (SUM + n_items * SCORE)
     seconds = {
         CHOOSE: choosing + cases * n_items * SCORE,
-        REFIT: closed(n_test) + COMPILED + epochs * epoch(n_test),
+        REFIT: closed(n_test) + COMPILED + refits * epoch(n_test),
         EVALUATE: 2 * cases * n_items * SCORE,
-        FINAL: closed(n_events) + COMPILED + epochs * epoch(n_events),
+        FINAL: closed(n_events) + COMPILED + refits * epoch(n_events),
     }
     return {step: value * slowness for step, value in seconds.items()}
 
@@ -111,13 +113,13 @@ def plan(run: TrainingRun, budget: float | None, progress: Progress) -> Training
     def seconds_of(options: Training) -> Mapping[str, float]:
         return estimate(n_events, n_items, n_cases, options, slowness)
 
-    options = run.settings.training
+    usual = options = run.settings.training.for_shop(n_events)
     if budget is not None:
         options = within(budget * 60, options, n_events, seconds_of)
-        if options != run.settings.training:
+        if options != usual:
             progress.note(
                 f"within {budget:g} minutes: {options.samples:,} events and {options.epochs} epochs at most "
-                f"(otherwise {run.settings.training.samples:,} and {run.settings.training.epochs})"
+                f"(otherwise {usual.samples:,} and {usual.epochs})"
             )
         if sum(seconds_of(options).values()) > budget * 60:
             progress.note(f"{budget:g} minutes are less than what even the smallest fit may take")

@@ -268,8 +268,7 @@ def average_precisions(weights: Vector, batch: ListwiseBatch) -> Vector:
     ahead = (best[query] >= positives[order, None]).sum(1)  # negatives win ties
     rank = place + ahead + 1
     precisions = np.where(rank <= K, (place + 1) / rank, 0.0)
-    sums: Vector = np.bincount(query, precisions)
-    return sums / np.minimum(n_relevant, K)
+    return np.bincount(query, weights=precisions) / np.minimum(n_relevant, K)
 
 
 def _highest(values: NDArray, lengths: NDArray[np.int64], k: int) -> NDArray:

@@ -115,6 +115,11 @@ class TrainingRun:
     active: Mapping[str, Learned] = field(default_factory=dict)
 
     @property
+    def goes_on(self) -> bool:
+        """Whether a fit goes on from the fit before it."""
+        return bool(self.active) or self.settings.training.saves_time(len(self.events))
+
+    @property
     def active_evaluation(self) -> Learned | None:
         """The active version's evaluation fit, which others may go on from.
 

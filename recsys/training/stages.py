@@ -196,7 +196,7 @@ def evaluate(run: TrainingRun, before: Interactions, after: Interactions, cut: i
         TrainingRefused: A scorer is missing, or scores no finite numbers.
     """
     progress.stage(REFIT)
-    earlier = newest([run.hyperparameters.learned, run.active_evaluation], cut) if run.active else None
+    earlier = newest([run.hyperparameters.learned, run.active_evaluation], cut) if run.goes_on else None
     run = replace(run, evaluated=_fit(run, before, progress, earlier))
     check_complete(run.evaluated)
     models, seed = run.evaluated, run.settings.training.seed
@@ -230,7 +230,7 @@ def fit_to_serve(run: TrainingRun, progress: Progress) -> TrainingRun:
     """Fit all models on all events."""
     progress.stage(FINAL)
     until = int(run.events.timestamps.max()) + 1
-    earlier = newest([run.evaluated.learned, run.active.get("final")], until) if run.active else None
+    earlier = newest([run.evaluated.learned, run.active.get("final")], until) if run.goes_on else None
     final = _fit(run, run.events, progress, earlier)
     return replace(run, final=final, hyperparameters=run.hyperparameters.without(final.failures))
 

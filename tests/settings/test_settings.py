@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import SettingsError
-from recsys.settings import load_settings
+from recsys.settings import Training, load_settings
 from recsys.settings.settings import _dotenv as read_dotenv
 from recsys.store.names import written
 from recsys.store.shop_mapping import source_sql
@@ -35,8 +35,8 @@ SOURCE_NAMES = "[[sources]] should name `table`, `user`, `item`, `timestamp` and
 PLAIN_NAME = "a plain table or column name, or one in quotes"
 PRODUCT_NAMES = "[products] should hold `query` alone, or `table` and `id`"
 TRAINING_NAMES = (
-    "`dim`, `factors`, `epochs`, `samples`, `halving`, `batch`, `window`, `loss`, `negatives`, `shared_negatives`, "
-    "`negative_power`, `learning_rate`, "
+    "`dim`, `factors`, `epochs`, `samples`, `full_fits_below`, `halving`, `batch`, `window`, `loss`, `negatives`, "
+    "`shared_negatives`, `negative_power`, `learning_rate`, "
 )
 
 FAULTS: Mapping[str, tuple[str, str, str]] = {
@@ -423,3 +423,25 @@ def test_a_dotenv_file_is_read_as_python_dotenv_reads_it(tmp_path: Path, text: s
     values = dotenv_values(stream=io.StringIO(path.read_text(encoding="utf-8-sig")))
 
     assert read_dotenv(tmp_path) == {name: value for name, value in values.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("n_events", "epochs", "samples"),
+    [
+        (499_999, 8, 1_000_000),  # as set
+        (500_000, 16, 250_000),  # two epochs in a pass
+        (999_939, 32, 250_000),
+        (10**8, 32, 250_000),  # a pass has `samples` events at most
+    ],
+)
+def test_a_large_shop_has_more_and_shorter_epochs(n_events: int, epochs: int, samples: int) -> None:
+    found = Training().for_shop(n_events)
+
+    assert (found.epochs, found.samples) == (epochs, samples)
+    assert found.for_shop(n_events) == found, "a run with the settings that a version names is the same"
+
+
+def test_options_without_long_epochs_stay_as_they_are() -> None:
+    options = Training(samples=100_000, full_fits_below=1)
+
+    assert options.for_shop(10**6) == options

@@ -95,6 +95,25 @@ def test_a_network_that_stays_at_its_start_is_not_carried_and_one_that_ended_is_
     assert learned(board).for_networks(board.encoders, {"BMF": 0}) is None
 
 
+# Large shops
+
+
+@pytest.mark.parametrize(
+    ("full_fits_below", "is_warm", "goes_on"), [(10**6, False, False), (10**6, True, True), (1, False, True)]
+)
+def test_a_fit_of_a_large_shop_goes_on_from_the_one_before_it(
+    full_fits_below: int, is_warm: bool, goes_on: bool, board: FittedModels
+) -> None:
+    options = replace(SHORT, full_fits_below=full_fits_below)
+    run = shop_of(joined(before_the_cut(), after_the_cut()), options)
+    active = {"evaluation": learned(board)} if is_warm else {}
+    run = replace(run, hyperparameters=replace(hyperparameters(options), learned=learned(board)), active=active)
+    with eagerly():
+        evaluated = evaluate(run, known_at(run, CUT), after_the_cut(), CUT, Quiet()).evaluated
+
+    assert {len(losses) for losses in evaluated.losses.values()} == {1 if goes_on else SHORT.epochs}
+
+
 # Leaks
 
 
