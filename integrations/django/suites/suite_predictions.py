@@ -203,8 +203,8 @@ class ChainTest(ModelCase):
     def test_a_page_that_was_killed_in_the_middle_is_completed(self) -> None:
         kept = predicting.upsert
 
-        def killed(rows: Any) -> None:
-            kept(list(rows)[:7])
+        def killed(rows: Any, **shared: Any) -> None:
+            kept(list(rows)[:7], **shared)
             raise SystemExit
 
         with mock.patch.object(predicting, "USERS_AT_ONCE", 10), mock.patch.object(predicting, "upsert", killed):

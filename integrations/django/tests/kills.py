@@ -41,8 +41,8 @@ def slow(**_):
     from recsys_suggestions import predicting
     kept, predicting.USERS_AT_ONCE = predicting.upsert, 10
 
-    def upsert(rows):
-        kept(rows)
+    def upsert(rows, **shared):
+        kept(rows, **shared)
         time.sleep(0.1)
 
     predicting.upsert = upsert
