@@ -43,7 +43,7 @@ def upsert(predictions: Iterable[Predicted], *, content_type: int, model: str, n
         now: When; a suggestion that exists keeps the moment in which it was made.
 
     Raises:
-        IntegrityError: A user does not exist; nothing is written.
+        IntegrityError: A user does not exist; nothing is written. It comes at the latest when the transaction ends.
     """
     using = router.db_for_write(Suggestion)
     connection = connections[using]
@@ -71,8 +71,10 @@ class Upsert:
         self._connection = connection
         # Keys are given by the database.
         self._fields: list[Field] = [field for field in Suggestion._meta.concrete_fields if not field.primary_key]
-        self._shared = {field.name: self._prepared(field, getattr(same, field.attname)) for field in self._fields}
-        self._one_row = self._compile(same)
+        self._shared_values = {
+            field.name: self._database_value(field, getattr(same, field.attname)) for field in self._fields
+        }
+        self._sql_of_one_row = self._compile(same)
         n_taken = connection.ops.bulk_batch_size(self._fields, range(ROWS_AT_ONCE))
         self.n_most = max(1, min(ROWS_AT_ONCE, n_taken))
 
@@ -83,21 +85,21 @@ class Upsert:
             n_rows: From 1 to `n_most`.
         """
         group = f"({', '.join(['%s'] * len(self._fields))})"
-        before, after = self._one_row.split(group)
+        before, after = self._sql_of_one_row.split(group)
         return before + ", ".join([group] * n_rows) + after
 
     def parameters(self, predictions: Sequence[Predicted]) -> list[Any]:
         """Return the values of rows, one row after the other."""
         own = dict(zip(("user", "object_id", "value"), zip(*predictions, strict=True), strict=True))
         columns = [
-            [self._prepared(field, value) for value in own[field.name]]
+            [self._database_value(field, value) for value in own[field.name]]
             if field.name in own
-            else repeat(self._shared[field.name], len(predictions))
+            else repeat(self._shared_values[field.name], len(predictions))
             for field in self._fields
         ]
         return list(chain.from_iterable(zip(*columns, strict=True)))
 
-    def _prepared(self, field: Field, value: Any) -> Any:
+    def _database_value(self, field: Field, value: Any) -> Any:
         return field.get_db_prep_save(value, connection=self._connection)
 
     def _compile(self, row: Suggestion) -> str:

@@ -149,24 +149,24 @@ def run(broker: str, folder: Path, n_due: int = N_TRAININGS) -> Outcome:
             celery(environ, folder, beat, LOGS[0]),
             celery(environ, folder, beat, LOGS[1]),
         ):
-            wait(lambda: min(_sent(folder)) > 0, "both Beats should send", folder, LONGEST_S)
+            wait(lambda: min(_count_sent(folder)) > 0, "both Beats should send", folder, LONGEST_S)
             for number in range(n_due):
                 if number:
                     python(environ, RATE_AGAIN)
                 wait(lambda: _is_trained(folder), "the newest rating should be trained", folder, LONGEST_S)
             _stop(environ, folder)
-        return Outcome(n_due, _sent(folder), _published(folder), counts(folder, COUNTS))
+        return Outcome(n_due, _count_sent(folder), _newest_ratings(folder), counts(folder, COUNTS))
     finally:
         clear(environ)
 
 
-def _sent(folder: Path) -> tuple[int, ...]:
+def _count_sent(folder: Path) -> tuple[int, ...]:
     """Return how many trainings each Beat has sent."""
     texts = [(folder / log).read_text(encoding="utf-8", errors="replace") for log in LOGS]
     return tuple(text.count(f"Sending due task {TRAIN}") for text in texts)
 
 
-def _published(folder: Path) -> dict[str, int]:
+def _newest_ratings(folder: Path) -> dict[str, int]:
     """Return the newest rating that each published model has seen; older models may be removed, and then count as 0."""
     models = folder / "models"
     names = [entry["published"] for entry in history(models) if entry["published"]]
@@ -181,8 +181,8 @@ def _newest_row(models: Path, name: str) -> int:
 def _is_trained(folder: Path) -> bool:
     """Return whether the newest rating is in a model, with which every run has ended."""
     state = counts(folder, COUNTS)
-    is_seen = state["newest rating"] in _published(folder).values()
-    return is_seen and state["runs of trainings"] >= len(_published(folder)) and state["runs under way"] == 0
+    is_seen = state["newest rating"] in _newest_ratings(folder).values()
+    return is_seen and state["runs of trainings"] >= len(_newest_ratings(folder)) and state["runs under way"] == 0
 
 
 def _stop(environ: Environment, folder: Path) -> None:
@@ -192,7 +192,7 @@ def _stop(environ: Environment, folder: Path) -> None:
 
     def has_ended() -> bool:
         state = counts(folder, COUNTS)
-        return state["trainings asked for"] == sum(_sent(folder)) and state["runs under way"] == 0
+        return state["trainings asked for"] == sum(_count_sent(folder)) and state["runs under way"] == 0
 
     wait(has_ended, "all that was sent should end", folder, LONGEST_S)
 
