@@ -6,8 +6,9 @@
     python benchmarks/ratings.py upserts --rows 100000
 
 `folds` draws the folds once, by seed 7. The rates of the fit were chosen inside of the first fold's training part.
-`upserts` measures CPU time per row on SQLite in a temporary folder; every second pair exists before. The exit status is
-1 where a bound is missed: an RMSE of 0.935 in the mean, below the biases alone in every fold; 30 times as fast.
+`upserts` measures wall and CPU time per row on SQLite in a temporary folder; every second pair exists before. The exit
+status is 1 where a bound is missed: an RMSE of 0.935 in the mean, below the biases alone in every fold; 30 times as
+fast by either clock.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ N_FOLDS, SEED = 5, 7
 MOST_RMSE = 0.935
 LEAST_RATIO = 30.0
 BIASES, OURS = "biases alone", "biased factorisation (Surprise's SVD)"
+MODEL = "20260101T000000Z-00000000"
 N_FILMS = 500  # of the upserts; the users are as many as the rows need
 Fit = Callable[[Ratings, Ratings], Stars]
 
@@ -104,7 +106,7 @@ def _cornac(train: Ratings, test: Ratings, rate: float, regularisation: float) -
 
 
 def upserts(n_rows: int) -> bool:
-    """Print the time per row of both ways; returns whether the bound holds."""
+    """Print the times per row of both ways; returns whether the bound holds."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"EXAMPLE_DIR": folder, "DJANGO_SETTINGS_MODULE": "example.settings", "BROKER_URL": "memory://"}
         sys.path.insert(0, str(ROOT / "integrations/django"))
@@ -120,61 +122,57 @@ def upserts(n_rows: int) -> bool:
         model.objects.bulk_create([model(username=f"user{n}") for n in range(n_users)], batch_size=1000)
         users = list(model.objects.order_by("pk").values_list("pk", flat=True))
         few = n_rows // 10
-        bulk = _seconds_a_row(n_rows, users, _in_bulk)
-        loop = _seconds_a_row(few, users, _one_by_one)
-    table = Table("way", "rows", "CPU µs a row", "rows a CPU second")
-    for name, n, seconds in (("bulk_create, upserting", n_rows, bulk), ("update_or_create in a loop", few, loop)):
-        table.add_row(name, f"{n:,}", f"{seconds * 1e6:.1f}", f"{1 / seconds:,.0f}")
+        bulk = _time_a_row(n_rows, users, _in_bulk)
+        loop = _time_a_row(few, users, _one_by_one)
+    table = Table("way", "rows", "wall µs a row", "CPU µs a row", "rows a second")
+    for name, n, time_a_row in (("in bulk", n_rows, bulk), ("update_or_create in a loop", few, loop)):
+        wall, cpu = time_a_row
+        table.add_row(name, f"{n:,}", f"{wall * 1e6:.1f}", f"{cpu * 1e6:.1f}", f"{1 / wall:,.0f}")
     out = console(log_width=100)
     out.print(table)
-    out.print(f"In bulk, a row takes a {loop / bulk:.0f}th of the time.")
-    return loop / bulk >= LEAST_RATIO
+    ratios = [slow / fast for slow, fast in zip(loop, bulk, strict=True)]
+    out.print("In bulk, a row is written {:.0f} times as fast by wall time, {:.0f} times by CPU time.".format(*ratios))
+    return min(ratios) >= LEAST_RATIO
 
 
-def _seconds_a_row(n_rows: int, users: list[int], write: Callable[[Iterator[Any]], None]) -> float:
+def _time_a_row(n_rows: int, users: list[int], write: Callable[[Iterator[Any]], None]) -> tuple[float, float]:
+    """Return the wall and the CPU seconds that a row takes."""
     from recsys_suggestions.models import Suggestion
 
     Suggestion.objects.all().delete()
-    _in_bulk(_rows(n_rows, users, 1.0, step=2))
-    began = time.process_time()
-    write(_rows(n_rows, users, 4.5))
-    seconds = time.process_time() - began
+    _in_bulk(_predictions(n_rows, users, 1.0, step=2))
+    began = time.perf_counter(), time.process_time()
+    write(_predictions(n_rows, users, 4.5))
+    wall, cpu = time.perf_counter() - began[0], time.process_time() - began[1]
     counts = (Suggestion.objects.count(), Suggestion.objects.filter(value=4.5).count())
     if counts != (n_rows, n_rows):
         raise SystemExit(f"There should be {n_rows} suggestions with the new value. Received: {counts}.")
-    return seconds / n_rows
+    return wall / n_rows, cpu / n_rows
 
 
-def _rows(n_rows: int, users: list[int], value: float, step: int = 1) -> Iterator[Any]:
+def _predictions(n_rows: int, users: list[int], value: float, step: int = 1) -> Iterator[Any]:
+    from recsys_suggestions.upserting import Predicted
+
+    for n in range(0, n_rows, step):
+        yield Predicted(users[n // N_FILMS], str(n % N_FILMS), value)
+
+
+def _in_bulk(predictions: Iterator[Any]) -> None:
     from django.utils import timezone
+    from recsys_suggestions.models import product_type
+    from recsys_suggestions.upserting import blocks, upsert
+
+    for block in blocks(predictions, 25_000):  # as many as a page has of 500 users and 50 products
+        upsert(block, content_type=product_type().pk, model=MODEL, now=timezone.now())
+
+
+def _one_by_one(predictions: Iterator[Any]) -> None:
     from recsys_suggestions.models import Suggestion, product_type
 
-    content_type, now = product_type().pk, timezone.now()
-    for n in range(0, n_rows, step):
-        yield Suggestion(
-            user_id=users[n // N_FILMS],
-            content_type_id=content_type,
-            object_id=str(n % N_FILMS),
-            value=value,
-            model="20260101T000000Z-00000000",
-            created_at=now,
-            updated_at=now,
-        )
-
-
-def _in_bulk(rows: Iterator[Any]) -> None:
-    from recsys_suggestions.predicting import blocks, upsert
-
-    for block in blocks(rows, 25_000):  # as many as a page has of 500 users and 50 products
-        upsert(block)
-
-
-def _one_by_one(rows: Iterator[Any]) -> None:
-    from recsys_suggestions.models import Suggestion
-
-    for row in rows:
-        pair = {"user_id": row.user_id, "content_type_id": row.content_type_id, "object_id": row.object_id}
-        Suggestion.objects.update_or_create(**pair, defaults={"value": row.value, "model": row.model})
+    content_type = product_type().pk
+    for user, item, value in predictions:
+        pair = {"user_id": user, "content_type_id": content_type, "object_id": item}
+        Suggestion.objects.update_or_create(**pair, defaults={"value": value, "model": MODEL})
 
 
 def main(argv: list[str]) -> int:

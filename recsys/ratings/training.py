@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,7 @@ def train_ratings(
     others: Mapping[str, Predict] | None = None,
     notes: Mapping[str, Any] | None = None,
     tell: Callable[[Comparison], None] = lambda comparison: None,
+    is_locked: bool = False,
 ) -> RatingModel:
     """Compare on a cut in time, fit all ratings, and publish what beats the biases alone. One training runs at a time.
 
@@ -107,6 +109,7 @@ def train_ratings(
         others: More predictions for the comparison, by name.
         notes: Kept in the manifest, such as the newest row that was read.
         tell: Receives the comparison before the gate decides.
+        is_locked: Whether the caller has the training lock, such as since before it has read the ratings.
 
     Returns:
         The published model, with its name.
@@ -116,7 +119,7 @@ def train_ratings(
         NotEnoughData: There is nothing to learn from, or nothing to compare on.
         TrainingRefused: The factorisation does not beat the biases; the active version stays.
     """
-    with training_lock(models_dir):
+    with nullcontext() if is_locked else training_lock(models_dir):
         try:
             comparison = compare(ratings, epochs=epochs, seed=seed, others=others)
             tell(comparison)

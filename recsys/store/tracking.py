@@ -80,6 +80,28 @@ def add_interaction(db: Database, row: Interaction, count: Count | None = None) 
     return is_new
 
 
+def take_from_guest(db: Database, interaction_id: str, user_id: str, guests: str) -> None:
+    """Give an event that is a guest's to another user. That of a customer stays theirs.
+
+    Args:
+        db: The database.
+        interaction_id: The event.
+        user_id: Whose it is from then on.
+        guests: How the ids of guests begin.
+    """
+    behind = guests[:-1] + chr(ord(guests[-1]) + 1)
+    db.execute(
+        f"UPDATE {INTERACTIONS} SET user_id = :user "  # noqa: S608 - our own name
+        "WHERE interaction_id = :id AND user_id >= :first AND user_id < :behind",
+        {
+            "user": _key(db, user_id),
+            "id": interaction_id,
+            "first": _key(db, guests),
+            "behind": _key(db, behind),
+        },
+    )
+
+
 def move_events(db: Database, guest_id: str, user_id: str, events: Sequence[str]) -> int:
     """Give a guest's events to a customer, and delete what was kept of the guest, in one transaction.
 

@@ -17,7 +17,7 @@ from recsys.errors.wording import listed, shown
 from recsys.settings import Privacy
 from recsys.store import Database
 from recsys.store.columns import is_key
-from recsys.store.tracking import Count, Interaction, add_interaction, move_events
+from recsys.store.tracking import Count, Interaction, add_interaction, move_events, take_from_guest
 from recsys.store.tracking_experiments import delete_events, delete_idle_users
 from recsys.tracking.analytics import COUNTED, algorithm_of
 
@@ -26,6 +26,7 @@ REMOVE_FROM_WISHLIST, SEARCH, IMPRESSION, CLICK = "remove_from_wishlist", "searc
 EVENTS = (VIEW, ADD_TO_CART, PURCHASE, WISHLIST, REMOVE_FROM_WISHLIST, SEARCH, IMPRESSION, CLICK)
 # Events that say what users like.
 PREFERENCES = frozenset({VIEW, ADD_TO_CART, PURCHASE, WISHLIST, REMOVE_FROM_WISHLIST})
+LIST_EVENTS = frozenset({IMPRESSION, CLICK})  # what a list has shown, and what of it was clicked
 GUEST = "guest_"  # how ids of guests begin that pages give them; no customer has such an id
 MAX_METADATA = 65_536  # characters of JSON
 MAX_EVENT_ID = 128  # characters; the width of the columns of event ids, here and in the shop
@@ -43,8 +44,8 @@ class TrackedEvent(Record):
         product_id: The product; None for a search, or where a handle names no product.
         event: One of `EVENTS`.
         metadata: Anything that JSON can hold.
-        event_id: The sender's own id of the event. The same user's second event with it is not stored again; None
-            stores every time.
+        event_id: The sender's own id of the event. The same user's second event with it is not stored again, and
+            neither is anybody's second impression or click of one answer and product; None stores every time.
         recommendation_id: The answer that showed the product, by `new_recommendation_id` of `analytics`.
         position: The product's place in that answer, from 1.
         at: When it happened, in seconds since 1970; None, or a moment in the future, stands for now.
@@ -65,7 +66,7 @@ class Recorded(Record):
     """What `record` did.
 
     Attributes:
-        interaction_id: `int_` and 32 hexadecimal digits; the same for the same user and event id.
+        interaction_id: `int_` and 32 hexadecimal digits; the same for the same event.
         is_new: Whether the event was stored now; False for a replay.
     """
 
@@ -77,7 +78,8 @@ def record(db: Database, event: TrackedEvent, *, now: int) -> Recorded:
     """Store an event, and return after the commit.
 
     An event that belongs to a recommendation is counted in `rec_analytics` in the same transaction. Preferences follow
-    later, by `refresh_preferences`. A product that the shop does not have is stored like any other.
+    later, by `refresh_preferences`. A product that the shop does not have is stored like any other. An impression or a
+    click that a guest has sent belongs to whoever sends it again: the guest may have signed in meanwhile.
 
     Args:
         db: The database, not within a transaction.
@@ -95,7 +97,10 @@ def record(db: Database, event: TrackedEvent, *, now: int) -> Recorded:
     if row.recommendation_id is not None and row.interaction_type in COUNTED:
         day = datetime.fromtimestamp(row.occurred_at, UTC).date().isoformat()
         count = Count(day, algorithm_of(row.recommendation_id), row.position or 0, row.interaction_type)
-    return _in_turn(lambda: Recorded(row.interaction_id, add_interaction(db, row, count)))
+    is_new = _in_turn(lambda: add_interaction(db, row, count))
+    if not is_new and row.interaction_type in LIST_EVENTS:
+        _in_turn(lambda: take_from_guest(db, row.interaction_id, row.user_id, GUEST))
+    return Recorded(row.interaction_id, is_new)
 
 
 def join_guest(db: Database, guest_id: str, user_id: int | str) -> int:
@@ -162,6 +167,8 @@ def sweep_tracking(db: Database, privacy: Privacy, *, now: int) -> tuple[int, in
 def interaction_id(user_id: int | str, event_id: str | None) -> str:
     """Return the id of an event: of user and event id together, so that nobody can take another user's event ids.
 
+    That of an impression or a click of an answer is `list_event_id`.
+
     Args:
         user_id: The user's id.
         event_id: The sender's own id; None gives a random one.
@@ -169,7 +176,30 @@ def interaction_id(user_id: int | str, event_id: str | None) -> str:
     if event_id is None:
         return f"int_{uuid4().hex}"
     user = str(user_id).encode()
-    return f"int_{hashlib.sha256(b'%d:%b%b' % (len(user), user, event_id.encode())).hexdigest()[:32]}"
+    return _hashed_id(b"%d:%b%b" % (len(user), user, event_id.encode()))
+
+
+def list_event_id(recommendation_id: str, event: str, product_id: str | None, event_id: str) -> str:
+    """Return the id of an impression or a click of an answer, which is the same before and after the user signs in.
+
+    Args:
+        recommendation_id: The answer's id. It is random, so that nobody else knows it.
+        event: `impression` or `click`.
+        product_id: The product.
+        event_id: The sender's own id.
+    """
+    parts = [recommendation_id, event, product_id, event_id]
+    return _hashed_id(json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def _hashed_id(content: bytes) -> str:
+    return f"int_{hashlib.sha256(content).hexdigest()[:32]}"
+
+
+def _interaction_id(event: TrackedEvent, user_id: str, product_id: str | None) -> str:
+    if event.event in LIST_EVENTS and event.recommendation_id is not None and event.event_id is not None:
+        return list_event_id(event.recommendation_id, event.event, product_id, event.event_id)
+    return interaction_id(user_id, event.event_id)
 
 
 def _row(event: TrackedEvent, now: int) -> Interaction:
@@ -184,7 +214,7 @@ def _row(event: TrackedEvent, now: int) -> Interaction:
     _check_number("position", event.position, MAX_POSITION)
     _check_number("at", event.at)
     return Interaction(
-        interaction_id=interaction_id(user_id, event.event_id),
+        interaction_id=_interaction_id(event, user_id, product_id),
         user_id=user_id,
         session_id=event.session_id,
         product_id=product_id,

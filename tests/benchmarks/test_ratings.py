@@ -41,4 +41,4 @@ def test_upserts_write_every_row_both_ways() -> None:
     )
 
     assert done.returncode in (0, 1), done.stderr
-    assert "In bulk, a row takes a " in done.stdout
+    assert "In bulk, a row is written " in done.stdout

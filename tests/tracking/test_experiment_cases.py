@@ -14,7 +14,7 @@ from recsys.scorers.registry import REGISTRY
 from recsys.settings.experiments import _ARM, read_experiment
 from recsys.tracking.analytics import ALGORITHMS, algorithm_of
 from recsys.tracking.experiments import arm_of, check_arms, definition
-from recsys.tracking.record import interaction_id
+from recsys.tracking.record import interaction_id, list_event_id
 
 ROOT = Path(__file__).parents[2]
 CASES: dict[str, Any] = json.loads((ROOT / "tests/tracking/experiment_cases.json").read_text(encoding="utf-8"))
@@ -45,4 +45,6 @@ def test_what_is_wrong_is_refused(toml: str) -> None:
 def test_ids() -> None:
     for case in CASES["interaction_ids"]:
         assert interaction_id(case["user"], case["event"]) == case["id"]
+    for case in CASES["list_event_ids"]:
+        assert list_event_id(case["answer"], case["kind"], case["product"], case["event"]) == case["id"]
     assert {one: algorithm_of(one) for one in CASES["algorithms"]} == CASES["algorithms"]

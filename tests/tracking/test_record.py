@@ -70,6 +70,58 @@ def test_without_an_event_id_every_event_is_new(db: Database) -> None:
     assert len({number for (number,) in stored(db, "interaction_id")}) == 3
 
 
+ANSWER, OTHER_ANSWER = (f"rec_encm_{digit * 32}" for digit in "ab")
+CLICK = TrackedEvent("guest_a", "s1", 5, "click", event_id="c1", recommendation_id=ANSWER, position=2)
+AGAIN: dict[str, tuple[str, dict[str, Any], str]] = {
+    "by the guest": ("guest_a", {}, "guest_a"),
+    "after the login": ("guest_a", {"user_id": 7}, "7"),
+    "by the guest under another id": ("guest_a", {"user_id": "guest_b"}, "guest_b"),
+    "after the logout": ("7", {"user_id": "guest_a"}, "7"),
+    "by another customer": ("7", {"user_id": 8}, "7"),
+    "by a customer whose id is near that of guests": ("guest`", {"user_id": 8}, "guest`"),
+    "with the product as a text": ("7", {"product_id": "5"}, "7"),
+}
+OTHERS: dict[str, dict[str, Any]] = {
+    "by another customer, of another answer": {"user_id": 8, "recommendation_id": OTHER_ANSWER},
+    "of another answer": {"recommendation_id": OTHER_ANSWER},
+    "as a second click": {"event_id": "c2"},
+    "without an event id": {"event_id": None},
+    "of another product": {"product_id": 6},
+    "of no product": {"product_id": None},
+    "as an impression": {"event": "impression"},
+    "by another customer, of no answer": {"user_id": 8, "recommendation_id": None},
+}
+
+
+@pytest.mark.parametrize(("first", "second", "owner"), AGAIN.values(), ids=AGAIN)
+def test_a_click_that_is_sent_again_is_the_same_and_that_of_a_guest_goes_to_the_sender(
+    db: Database, first: str, second: dict[str, Any], owner: str
+) -> None:
+    sent = [record(db, replace(CLICK, user_id=first), now=NOW), record(db, replace(CLICK, **second), now=NOW)]
+
+    assert [one.is_new for one in sent] == [True, False]
+    assert len({one.interaction_id for one in sent}) == 1
+    assert stored(db) == [(owner, "5", "click", NOW)]
+    assert outcomes(db) == [PositionCounts("encm", 2, 0, 1, 0, 0)]
+
+
+@pytest.mark.parametrize("changed", OTHERS.values(), ids=OTHERS)
+def test_a_click_or_an_impression_of_something_else_is_another_event(
+    sqlite_db: Database, changed: dict[str, Any]
+) -> None:
+    record(sqlite_db, CLICK, now=NOW)
+
+    assert record(sqlite_db, replace(CLICK, **changed), now=NOW).is_new
+    assert [user for user, *_ in stored(sqlite_db)] == ["guest_a", str(changed.get("user_id", "guest_a"))]
+
+
+def test_another_kind_of_event_of_a_guest_stays_the_guests(sqlite_db: Database) -> None:
+    for user in ("guest_a", "u7"):
+        record(sqlite_db, replace(VIEW, user_id=user, recommendation_id=ANSWER), now=NOW)
+
+    assert [user for user, *_ in stored(sqlite_db)] == ["guest_a", "u7"]
+
+
 def test_an_interaction_id_is_of_user_and_event_together() -> None:
     assert interaction_id("ab", "c") != interaction_id("a", "bc")
     assert interaction_id(7, "c") == interaction_id("7", "c")

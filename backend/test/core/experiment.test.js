@@ -7,7 +7,7 @@ import { definition, readExperiment } from '../../src/config/experiment.js';
 import { SettingsError } from '../../src/config/secrets.js';
 import { parsedToml } from '../../src/config/toml.js';
 import { armKey, armOf, hasNoLists, requestOf, rulesOf } from '../../src/services/tracking/arms.js';
-import { algorithmOf, algorithmOfList, interactionId, newRecommendationId } from '../../src/services/tracking/listEvents.js';
+import { algorithmOf, algorithmOfList, interactionId, listEventId, newRecommendationId } from '../../src/services/tracking/listEvents.js';
 
 const CASES = JSON.parse(readFileSync(new URL('../../../tests/tracking/experiment_cases.json', import.meta.url), 'utf8'));
 const [HALVES] = CASES.accepted;
@@ -35,6 +35,9 @@ test('what Python refuses is refused, with what was expected and received', () =
 
 test('ids are built as those of Python', () => {
   for (const { user, event, id } of CASES.interaction_ids) assert.equal(interactionId(user, event), id);
+  for (const { answer, kind, product, event, id } of CASES.list_event_ids) {
+    assert.equal(listEventId({ recommendation_id: answer, actionCode: kind, eventId: event }, product), id);
+  }
   assert.deepEqual(Object.fromEntries(Object.keys(CASES.algorithms).map((id) => [id, algorithmOf(id)])), CASES.algorithms);
   assert.match(newRecommendationId('ENCM'), /^rec_encm_[0-9a-f]{32}$/);
   assert.match(newRecommendationId('a new one'), /^rec_other_[0-9a-f]{32}$/);

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from recsys.artifacts import current_name
-from recsys.errors import NoModel
+from recsys.errors import NoModel, NotEnoughData
+from recsys.lifecycle.lock import training_lock
 from recsys.ratings.fitting import EPOCHS
 from recsys.ratings.model import RatingModel
 from recsys.ratings.ratings import Ratings, clean_ratings
@@ -48,18 +49,28 @@ def get_data_loader(dataset: Sequence[dict[str, Any]] | None = None) -> Ratings:
     return ratings
 
 
-def train_surprise_model(n_epochs: int = EPOCHS, *, task: str | None = None) -> RatingModel:
+def train_surprise_model(n_epochs: int = EPOCHS, *, task: str | None = None, least_new: int = 0) -> RatingModel:
     """Train on all active ratings, and publish the model if it beats the biases alone.
+
+    New ratings are counted, and all are read, within the training lock. Of two trainings at once, the second therefore
+    ends at the lock, or sees what the first one has published.
 
     Args:
         n_epochs: Passes over the ratings.
         task: The id of the Celery task that trains, which the version keeps.
+        least_new: The least ratings that the active model has not seen.
 
     Raises:
+        NotEnoughData: Fewer ratings are new.
         RecsysError: `recsys.ratings.training.train_ratings` says which and why.
     """
-    notes = {"newest_row": newest_row(), "task": task}  # before the rows are read: a later one counts as new
-    return train_ratings(get_data_loader(), models_dir(), now=int(time.time()), epochs=n_epochs, notes=notes)
+    folder = models_dir()
+    with training_lock(folder):
+        if (n_new := count_new_ratings()) < least_new:
+            raise NotEnoughData(f"{n_new} new ratings, fewer than MIN_NEW_RATINGS ({least_new})")
+        notes = {"newest_row": newest_row(), "task": task}  # before the rows are read: a later one counts as new
+        ratings = get_data_loader()
+        return train_ratings(ratings, folder, now=int(time.time()), epochs=n_epochs, notes=notes, is_locked=True)
 
 
 def export_model(model: RatingModel) -> str:

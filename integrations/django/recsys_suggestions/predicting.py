@@ -6,14 +6,13 @@ belongs to the message that came first, so that a second chain, which such a del
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from itertools import islice
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Count
 from django.utils import timezone
 
@@ -22,11 +21,9 @@ from recsys.ratings.ratings import one_type
 from recsys_suggestions.apps import option, product_model
 from recsys_suggestions.ml_utils import load_model
 from recsys_suggestions.models import PredictionPage, PredictionRun, Rating, Suggestion, product_type
+from recsys_suggestions.upserting import Predicted, blocks, upsert
 
 USERS_AT_ONCE = 500
-ROWS_AT_ONCE = 5_000
-PAIR = ("user", "content_type", "object_id")
-WRITTEN = ("value", "model", "active", "updated_at")
 DAILY = "daily"  # stands for the run of today with the active model, which two schedulers share
 
 
@@ -99,21 +96,6 @@ def candidates(limit: int) -> list[str]:
     return sorted(keys, key=lambda key: -n_ratings.get(key, 0))[:limit]
 
 
-def upsert(suggestions: Sequence[Suggestion]) -> None:
-    """Insert suggestions, or overwrite the value of those that exist; no pair occurs twice among them."""
-    # MySQL and MariaDB take no names of unique columns; SQLite and PostgreSQL want them.
-    names = {} if connection.vendor == "mysql" else {"unique_fields": PAIR}
-    for rows in blocks(suggestions, ROWS_AT_ONCE):
-        Suggestion.objects.bulk_create(rows, update_conflicts=True, update_fields=WRITTEN, **names)
-
-
-def blocks(values: Iterable[Any], size: int) -> Iterator[tuple[Any, ...]]:
-    """Yield values in tuples of at most that many."""
-    rest = iter(values)
-    while block := tuple(islice(rest, size)):
-        yield block
-
-
 def _run(key: str, page: int, offset: int, max_pages: int) -> PredictionRun:
     row = PredictionRun.objects.filter(key=key).first()
     if row is None:
@@ -149,22 +131,14 @@ def _predict(model: RatingModel, keys: Sequence[str], users: Sequence[Any]) -> i
     skipped = _rated_or_fresh(model, content_type, items, users)
     stars = model.predict_all(one_type([str(user) for user in users]), one_type(items)).tolist()
     new = [
-        Suggestion(
-            user_id=user,
-            content_type_id=content_type.pk,
-            object_id=item,
-            value=stars[row][column],
-            model=model.name,
-            created_at=now,
-            updated_at=now,
-        )
+        Predicted(user, item, stars[row][column])
         for row, user in enumerate(users)
         for column, item in enumerate(items)
         if (user, item) not in skipped
     ]
     try:
         with transaction.atomic():
-            upsert(new)
+            upsert(new, content_type=content_type.pk, model=model.name, now=now)
     except IntegrityError:  # a user was deleted meanwhile
         left = set(get_user_model()._base_manager.filter(pk__in=users).values_list("pk", flat=True))
         if len(left) == len(users):

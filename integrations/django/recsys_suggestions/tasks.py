@@ -36,11 +36,8 @@ def train_surprise_model_task(self: Task, n_epochs: int = 20) -> dict[str, Any]:
         `reason`: Why there is none.
     """
     if not ml_utils.trained_by(self.request.id):  # else it was killed between publication and prediction
-        least = option("MIN_NEW_RATINGS")
-        if (n_new := ml_utils.count_new_ratings()) < least:
-            return {"published": None, "reason": f"{n_new} new ratings, fewer than MIN_NEW_RATINGS ({least})"}
         try:
-            ml_utils.train_surprise_model(n_epochs, task=self.request.id)
+            ml_utils.train_surprise_model(n_epochs, task=self.request.id, least_new=option("MIN_NEW_RATINGS"))
         except (AlreadyTraining, NotEnoughData, TrainingRefused) as error:
             return {"published": None, "reason": str(error)}
     enqueue(batch_users_prediction_task, run=self.request.id)

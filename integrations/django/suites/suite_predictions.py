@@ -203,8 +203,8 @@ class ChainTest(ModelCase):
     def test_a_page_that_was_killed_in_the_middle_is_completed(self) -> None:
         kept = predicting.upsert
 
-        def killed(rows: Any) -> None:
-            kept(list(rows)[:7])
+        def killed(rows: Any, **shared: Any) -> None:
+            kept(list(rows)[:7], **shared)
             raise SystemExit
 
         with mock.patch.object(predicting, "USERS_AT_ONCE", 10), mock.patch.object(predicting, "upsert", killed):
@@ -266,6 +266,24 @@ class TrainingTaskTest(SiteCase):
         with self.options(MIN_NEW_RATINGS=0), sent() as messages:
             self.assertIsNotNone(deliver(TRAIN, "t2", n_epochs=60)["published"])
         self.assertEqual(len(messages), 1)
+
+    def test_two_trainings_at_once_learn_the_same_ratings_once(self) -> None:
+        locked = ml_utils.training_lock
+
+        @contextmanager
+        def behind_another(folder: Any) -> Any:
+            """Another worker trains and publishes before this one has the lock."""
+            with mock.patch.object(ml_utils, "training_lock", locked), sent():
+                deliver(TRAIN, "t0", n_epochs=60)
+            with locked(folder):
+                yield
+
+        with sent() as messages, mock.patch.object(ml_utils, "training_lock", behind_another):
+            result = deliver(TRAIN, "t1", n_epochs=60)
+
+        self.assertEqual((result["published"], messages), (None, []))
+        self.assertIn("0 new ratings", result["reason"])
+        self.assertTrue(ml_utils.trained_by("t0"))
 
     def test_a_training_that_was_killed_behind_its_publication_does_not_train_again(self) -> None:
         ml_utils.train_surprise_model(n_epochs=60, task="t0")

@@ -14,22 +14,22 @@ from __future__ import annotations
 
 import argparse
 import os
-import secrets
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-FOLDER = Path(__file__).resolve().parent.parent
-BROKERS = {"redis": "redis://127.0.0.1:6379/11", "rabbitmq": "amqp://guest:guest@127.0.0.1:5672//"}
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT))
+
+from tests.helpers.django_site import BROKERS, celery, clear, counts, environment, python, wait  # noqa: E402
+
+WORKER = ("slow_worker", "worker", "--concurrency", "1")
 AT_PAGE = 3  # the page in which the kill comes
-LONGEST_S = 600
 # A worker whose pages take half a second, so that a kill finds one in the middle of its work.
 SLOW_WORKER = """
 import time
@@ -41,8 +41,8 @@ def slow(**_):
     from recsys_suggestions import predicting
     kept, predicting.USERS_AT_ONCE = predicting.upsert, 10
 
-    def upsert(rows):
-        kept(rows)
+    def upsert(rows, **shared):
+        kept(rows, **shared)
         time.sleep(0.1)
 
     predicting.upsert = upsert
@@ -100,37 +100,28 @@ def run(broker: str, victim: str, folder: Path, *, visibility_s: int = 3600) -> 
         folder: An empty folder.
         visibility_s: Of Redis, in seconds.
     """
-    environ = {
-        **os.environ,
-        "EXAMPLE_DIR": str(folder),
-        "EXAMPLE_DATABASE_URL": "",
-        "BROKER_URL": broker,
-        "BROKER_QUEUE": f"recsys-kills-{secrets.token_hex(4)}",
-        "BROKER_VISIBILITY_S": str(visibility_s),
-        "DJANGO_SETTINGS_MODULE": "example.settings",
-        "PYTHONPATH": os.pathsep.join([str(folder), str(FOLDER), str(FOLDER.parent.parent)]),
-    }
+    environ = environment(folder, broker, visibility_s)
     (folder / "slow_worker.py").write_text(SLOW_WORKER, encoding="utf-8")
     try:
-        _python(environ, MAKE)
-        with _worker(environ, folder) as worker:
-            _wait(lambda: _state(folder)["pages"] > AT_PAGE, "the run should begin", folder)
+        python(environ, MAKE)
+        with celery(environ, folder, WORKER) as worker:
+            wait(lambda: counts(folder, COUNTS)["pages"] > AT_PAGE, "the run should begin", folder)
             _kill(worker, victim)
             killed = time.monotonic()
             if victim == "worker":
                 worker.wait()
-                with _worker(environ, folder):
-                    _wait(lambda: _has_ended(folder), "the run should end", folder)
+                with celery(environ, folder, WORKER):
+                    wait(lambda: _has_ended(folder), "the run should end", folder)
             else:
-                _wait(lambda: _has_ended(folder), "the run should end", folder)
+                wait(lambda: _has_ended(folder), "the run should end", folder)
             seconds = time.monotonic() - killed
-        return Outcome(_state(folder), seconds)
+        return Outcome(counts(folder, COUNTS), seconds)
     finally:
-        _clear(environ)
+        clear(environ)
 
 
 def _has_ended(folder: Path) -> bool:
-    state = _state(folder)
+    state = counts(folder, COUNTS)
     return bool(state["finished"] and state["done"] == state["pages"])
 
 
@@ -140,74 +131,6 @@ def _kill(worker: subprocess.Popen[bytes], victim: str) -> None:
         return
     children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text(encoding="ascii").split()
     os.kill(int(children[-1]), signal.SIGKILL)
-
-
-@contextmanager
-def _worker(environ: Mapping[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [
-        sys.executable,
-        "-m",
-        "celery",
-        "-A",
-        "slow_worker",
-        "worker",
-        "--concurrency",
-        "1",
-        "--loglevel",
-        "INFO",
-    ]
-    with (folder / "worker.log").open("ab") as log:
-        child = subprocess.Popen(
-            [*command, "--without-gossip", "--without-mingle"],
-            cwd=folder,
-            env=dict(environ),
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        yield child
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-
-
-def _wait(is_so: Callable[[], bool], what: str, folder: Path) -> None:
-    until = time.monotonic() + LONGEST_S
-    while not is_so():
-        if time.monotonic() > until:
-            log = (folder / "worker.log").read_text(encoding="utf-8", errors="replace")
-            raise TimeoutError(f"{what} within {LONGEST_S} seconds. The worker said:\n{log[-3000:]}")
-        time.sleep(0.2)
-
-
-def _state(folder: Path) -> dict[str, int]:
-    with closing(sqlite3.connect(f"file:{folder / 'site.sqlite'}?mode=ro", uri=True, timeout=30)) as db:
-        return {name: int(db.execute(sql).fetchone()[0]) for name, sql in COUNTS.items()}
-
-
-def _python(environ: Mapping[str, str], code: str) -> str:
-    return _output(environ, "-c", f"import django; django.setup()\n{code}")
-
-
-def _output(environ: Mapping[str, str], *words: str) -> str:
-    done = subprocess.run([sys.executable, *words], env=dict(environ), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stdout + done.stderr)
-    return done.stdout
-
-
-def _clear(environ: Mapping[str, str]) -> None:
-    """Remove the queue; a database of Redis is this script's own."""
-    if environ["BROKER_URL"].startswith("redis"):
-        import redis
-
-        redis.Redis.from_url(environ["BROKER_URL"]).flushdb()
-        return
-    code = "from example.celery import app\nwith app.connection() as c: c.default_channel.queue_delete({!r})"
-    with suppress(RuntimeError):
-        _output(environ, "-c", code.format(environ["BROKER_QUEUE"]))
 
 
 def main(argv: list[str]) -> int:

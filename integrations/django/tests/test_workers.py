@@ -1,4 +1,4 @@
-"""Real workers on Redis and RabbitMQ: a child that is killed in the middle of a page, and a whole worker.
+"""Real workers on Redis and RabbitMQ: a child that is killed in the middle of a page, a whole worker, and two Beats.
 
 On Redis, the page of a whole worker comes back only after the visibility timeout: `kills.py` runs that by command.
 """
@@ -12,27 +12,38 @@ from types import ModuleType
 
 import pytest
 
+from tests.helpers.django_site import BROKERS
+
 PORTS = {"redis": 6379, "rabbitmq": 5672}
 
 
-def kills() -> ModuleType:
-    """Return the script beside this file, which no package holds."""
-    spec = importlib.util.spec_from_file_location("recsys_kills", Path(__file__).with_name("kills.py"))
+def script(name: str) -> ModuleType:
+    """Return a script beside this file, which no package holds."""
+    spec = importlib.util.spec_from_file_location(f"recsys_{name}", Path(__file__).with_name(f"{name}.py"))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("broker", "victim"), [("redis", "child"), ("rabbitmq", "worker")])
-def test_a_kill_in_the_middle_loses_and_doubles_nothing(broker: str, victim: str, tmp_path: Path) -> None:
+def broker_url(broker: str) -> str:
     try:
         socket.create_connection(("127.0.0.1", PORTS[broker]), timeout=3).close()
     except OSError as error:
         pytest.skip(f"no broker at 127.0.0.1:{PORTS[broker]}: {error}")
-    script = kills()
+    return BROKERS[broker]
 
-    outcome = script.run(script.BROKERS[broker], victim, tmp_path)
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("broker", "victim"), [("redis", "child"), ("rabbitmq", "worker")])
+def test_a_kill_in_the_middle_loses_and_doubles_nothing(broker: str, victim: str, tmp_path: Path) -> None:
+    outcome = script("kills").run(broker_url(broker), victim, tmp_path)
 
     assert outcome.is_whole, outcome.state
+
+
+@pytest.mark.slow
+def test_two_beats_lose_and_double_nothing(tmp_path: Path) -> None:
+    outcome = script("beats").run(broker_url("rabbitmq"), tmp_path, n_due=2)
+
+    assert outcome.is_whole, outcome

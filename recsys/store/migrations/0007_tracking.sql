@@ -2,7 +2,7 @@
 --
 -- Moments are seconds since 1970 in UTC. Ids are bytes, compared as bytes: 'a' and 'A' are two users.
 
--- interaction_id is made of user and event id, so that an event sent twice is stored once. pending = 1 until the event is in
+-- interaction_id is made of what makes an event the same, so that one sent twice is stored once. pending = 1 until the event is in
 -- rec_user_preferences.
 CREATE TABLE IF NOT EXISTS rec_user_interactions (
     id {{id}},

@@ -188,7 +188,7 @@ function rowsOf(record) {
   const places = shown === undefined ? new Map([[productId, position]]) : new Map(shown.map((one) => [one.productId, one.position]));
   return [...places].map(([product, place]) => ({
     ...common,
-    interaction_id: listEventId(record, product),
+    interaction_id: listEventId(record, String(product)),
     product_id: String(product),
     position: place ?? null,
   }));
@@ -235,10 +235,10 @@ export function interactionId(userId, eventId) {
 
 /**
  * Return the id of an event of a list: of the answer, the kind, the product and the page's own id. A guest who sends it again after a login
- * is somebody else by then, and the event is the same. Nobody else knows the random id of an answer.
+ * is somebody else by then, and the event is the same. Nobody else knows the random id of an answer. The service builds the same id.
  *
  * @param {Pick<InteractionRecord, 'recommendation_id' | 'actionCode' | 'eventId'>} record
- * @param {number | undefined} product
+ * @param {string} product
  */
 export function listEventId({ recommendation_id: answer, actionCode, eventId }, product) {
   return hashedId(JSON.stringify([answer, actionCode, product, eventId]));
