@@ -119,18 +119,22 @@ def one_run(
         variant: Name of the variant.
         options: Training options.
         say: Called with each line of progress.
-        chosen: Choices of another seed; None chooses on validation.
+        chosen: Choices of another seed; None chooses on validation, as large sets always do.
     """
     # here, because TensorFlow takes seconds to import, and reading a table does not need it
     from recsys.training.fitting import choose, fit_models
 
-    watch = Watch(say)
-    validation = parts.validation
+    watch, n_events = Watch(say), len(parts.test.data)
+    validation, options = parts.validation, options.for_shop(n_events)
+    saves_time = options.saves_time(n_events)
+    if saves_time:  # the fit goes on from the one that chooses, so that each seed has one of its own
+        chosen = None
     choices = chosen or choose(
         validation.data, validation.evaluation_sets, rule, options, watch.epoch, encoders=validation.encoders
     )
     choosing = 0.0 if chosen else watch.lap("chose on validation")
-    fitted = fit_models(parts.test.encoders, parts.test.data, options, choices, watch.epoch)
+    earlier = choices.learned if saves_time else None
+    fitted = fit_models(parts.test.encoders, parts.test.data, options, choices, watch.epoch, earlier=earlier)
     fitting = watch.lap("fitted on train")
     seconds = watch.epoch_seconds | closed_form_seconds(parts.test.data, options, choices)
     results = evaluate_scorers(fitted.scorers, parts.test.evaluation_sets[rule])
