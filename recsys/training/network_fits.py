@@ -116,8 +116,12 @@ def choose_networks(
                 courses[name].run(until)
             except FAILURES as error:
                 failures[name] = _why(error)
-        running = [name for name in running if name not in failures and not courses[name].ended]
-        if not running or until == options.epochs:
+                courses.pop(name, None)
+                continue
+            if courses[name].ended or until == options.epochs:
+                fits[name] = courses.pop(name).finish()  # what training needs of memory is free for the next network
+        running = [name for name in running if name in courses]
+        if not running:
             break
         before = {
             name: gain.alone_share for name, judged in verdicts.items() for gain in judged.values()
@@ -126,11 +130,10 @@ def choose_networks(
             verdicts[name][until] = gain
             if not gain.goes_on:
                 running.remove(name)
-                fits[name] = courses.pop(name).finish()  # what training needs of memory is free now
+                fits[name] = courses.pop(name).finish()
                 note(
                     f"{name} ends after {until} epochs: it adds {gain.mean:+.4f} ± {gain.error:.4f} to the sum's MAP@10"
                 )
-    fits |= {name: course.finish() for name, course in courses.items() if name not in failures}
     return {name: fits[name] for name in NETWORKS if name in fits}, failures, verdicts
 
 
