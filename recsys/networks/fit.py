@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -174,6 +175,7 @@ class Course:
             TrainingRefused: A weight is not finite.
         """
         self._trainer = None
+        gc.collect()  # a compiled graph, which holds all windows, refers to itself
         if self._metric:
             self.network.assign_arrays(self._best_weights)
             self._best_weights = {}
