@@ -9,19 +9,22 @@ from dataclasses import replace
 import numpy as np
 
 from recsys.settings import Training
+from recsys.training.candidates import MAX_CASES
 from recsys.training.chain import MORE_EPOCHS
 from recsys.training.network_fits import LEAST_USERS, MOST_SCORES, MOST_USERS
 from recsys.training.run import CHOOSE, EVALUATE, FINAL, REFIT, Progress, TrainingRun
 
 # Seconds of one processor on the machine that gave `benchmarks/results/training.json`, with the default options.
 REFERENCE_S = 0.12  # of `pace`
-COMPILED = 9.0  # the graphs of all networks
-SAMPLE = 170e-6  # one event in one epoch of all networks together
-SCORE = 2.2e-6  # one item scored for one user by all scorers together
-SUM = 0.05  # one validation case in the fits of all linear sums
-CLOSED = 30e-6  # one event in all closed forms together
+COMPILED = 12.0  # the graphs of all networks
+SAMPLE = 115e-6  # one event in one epoch of all networks together
+CHECK = 4e-7  # one item scored for one user by all networks, in the validation of an epoch
+CASE, SCORE = 1.7e-3, 0.95e-6  # one user ranked by all scorers, and each item of it
+SUM, CANDIDATE = 9e-3, 0.5e-6  # one validation case in the fits of all linear sums, and each item of it
+CLOSED = 38e-6  # one event in all closed forms together
 GRAM = 3e-9  # one pair of items in the closed forms
-EPOCHS = 0.6  # share of the epochs that networks have before they end
+EPOCHS, BEST_EPOCHS = 0.9, 0.65  # shares of the epochs that networks have before they end, and up to the best one
+EPOCHS_OF_LARGE = 0.2  # share of the short epochs of a large shop
 CLOSED_CHOICES = 3.0  # fits of each closed form when choosing
 LEAST_SAMPLES = 20_000  # of an epoch within a budget; with fewer a network learns nothing
 PACE_SIZE, PACE_ROUNDS = 700, 3
@@ -50,9 +53,10 @@ def estimate(n_events: int, n_items: int, n_cases: int, options: Training, slown
     """
     n_test = int(n_events * options.test_quantile)
     n_validation = int(n_test * options.validation_quantile)
-    cases = min(n_cases, options.max_exam_users)
+    cases, is_large = min(n_cases, options.max_exam_users), options.saves_time(n_events)
     users = int(np.clip(MOST_SCORES // max(n_items, 1), LEAST_USERS, MOST_USERS))
-    validation = min(users, cases) * n_items * SCORE
+    validation = min(users, cases) * n_items * CHECK
+    ranking = cases * (CASE + n_items * SCORE)
 
     def epoch(events: int) -> float:
         return min(events, options.samples) * SAMPLE * options.dim / 64
@@ -60,14 +64,14 @@ def estimate(n_events: int, n_items: int, n_cases: int, options: Training, slown
     def closed(events: int) -> float:
         return events * CLOSED + n_items**2 * GRAM
 
-    epochs = max(options.epochs * EPOCHS, 1.0)
-    refits = MORE_EPOCHS if options.saves_time(n_events) else epochs
+    epochs = max(options.epochs * (EPOCHS_OF_LARGE if is_large else EPOCHS), 1.0)
+    refits = MORE_EPOCHS if is_large else max(options.epochs * BEST_EPOCHS, 1.0)
     choosing = CLOSED_CHOICES * closed(n_validation) + COMPILED + epochs * (epoch(n_validation) + validation)
-    choosing += 2 * cases * (SUM + n_items * SCORE)
+    sums = 2 * min(cases, MAX_CASES) * (SUM + n_items * CANDIDATE)
     seconds = {
-        CHOOSE: choosing + cases * n_items * SCORE,
+        CHOOSE: choosing + sums + ranking,
         REFIT: closed(n_test) + COMPILED + refits * epoch(n_test),
-        EVALUATE: 2 * cases * n_items * SCORE,
+        EVALUATE: 2 * ranking,
         FINAL: closed(n_events) + COMPILED + refits * epoch(n_events),
     }
     return {step: value * slowness for step, value in seconds.items()}
