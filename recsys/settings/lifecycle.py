@@ -71,7 +71,7 @@ class Lifecycle(Record):
     margin: float = 0.05
     max_count_drop: float = 0.2
     max_metric_drop: float = 0.3
-    min_agreement: float = 0.5
+    min_agreement: float = 0.25
     segment_users: int = 200
     max_model_age_days: float = 8.0
     max_data_age_days: float = 8.0

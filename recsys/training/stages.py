@@ -34,6 +34,7 @@ from recsys.evaluation.protocol import (
 from recsys.evaluation.shown import shown_lists
 from recsys.features.query import Indices, Mask
 from recsys.lifecycle.gate import too_small
+from recsys.networks.fit import give_memory_back
 from recsys.settings import Settings
 from recsys.training.chain import Learned, newest
 from recsys.training.closed_form.choose import popularity
@@ -244,6 +245,7 @@ def _fit(run: TrainingRun, events: Interactions, progress: Progress, earlier: Le
         progress: Receives every epoch.
         earlier: A fit to go on from; None of its events may be after these.
     """
+    give_memory_back()
     encoders, data = encode_events(run, events)
     described, options = content(run.catalogue, encoders.items.ids), run.settings.training
     models = fit_models(
