@@ -92,8 +92,8 @@ REFUSED: Mapping[str, tuple[dict[str, Any], str]] = {
     ),
     "another fit serves than was evaluated": (
         {"agreement": 0.2},
-        "The fit that serves should share 50% of the ten best items with the fit that was evaluated, for the median "
-        "user. Received: 40%.",
+        "The fit that serves should share 25% of the ten best items with the fit that was evaluated, for the median "
+        "user. Received: 20%.",
     ),
 }
 
