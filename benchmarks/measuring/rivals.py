@@ -43,7 +43,7 @@ def cornac(users: Any, items: Any) -> tuple[Score, int]:
 
     pairs = np.unique(np.stack([users, items], 1), axis=0)
     known = Dataset.from_uir([(int(user), int(item), 1.0) for user, item in pairs], seed=7)
-    widths = {"num_factors": 64, "layers": (128, 64, 32, 16)}
+    widths = {"num_factors": 16, "layers": (128, 64, 32, 16)}  # on PyTorch both parts have to end in one width
     model = NeuMF(
         **widths, num_epochs=EPOCHS, batch_size=BATCH, num_neg=NEGATIVES, backend="pytorch", seed=7, verbose=False
     )
