@@ -47,12 +47,16 @@ def test_resampling_keeps_whole_users_and_all_their_events() -> None:
 
 
 def test_one_epoch_is_multiplied_by_the_count_of_the_whole_run() -> None:
-    """ENCM has 4 epochs more of 10 s, BMF one more of 2 s; a network that the whole run lacks adds nothing."""
+    """ENCM has 4 epochs more of 10 s, BMF one more of 2 s; a network that the whole run lacks adds nothing.
+
+    NeuMF, which the short run did not train in this step, has 3 epochs of the 5 s that it took in another step.
+    """
     row = {"cpu": 50.0, "stages": [stage("Choose", 40.0, ENCM=(1, 10.0), BMF=(1, 2.0), LNCM=(1, 9.0))]}
-    whole = {"stages": [stage("Choose", 9.0, ENCM=(5, 1.0), BMF=(2, 1.0))]}
+    row["epoch_cpu"] = {"ENCM": 8.0, "NeuMF": 5.0}
+    whole = {"stages": [stage("Choose", 9.0, ENCM=(5, 1.0), BMF=(2, 1.0), NeuMF=(3, 1.0))]}
     found = extrapolated(row, whole)
 
-    assert (found["cpu"], found["stages"][0]["cpu"], found["stages"][0]["added"]) == (92.0, 82.0, 42.0)
+    assert (found["cpu"], found["stages"][0]["cpu"], found["stages"][0]["added"]) == (107.0, 97.0, 57.0)
     assert row["cpu"] == 50.0
 
 
