@@ -1,6 +1,6 @@
 """What a training run costs by step, at some sizes of a shop, beside another commit and beside other libraries.
 
-    python benchmarks/training.py --against HEAD~20 --json benchmarks/results/training.json
+    python benchmarks/training.py --against 34750aa --json benchmarks/results/training.json
     python benchmarks/training.py --shops online-retail --data-dir DATA_DIR --sizes 100000 --json …
     python benchmarks/training.py --markdown docs/SCALE.md
     python benchmarks/training.py --markdown docs/SCALE.md --check
