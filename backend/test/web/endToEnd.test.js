@@ -168,7 +168,8 @@ for (const kind of KINDS) {
       await isReady(server);
       for (const pid of childrenOf(server.pid)) process.kill(pid, 'SIGKILL');
       for (let time = 0; time < 20; time += 1) assertList(await server.post('/api/recommendations/init', { as: 9 }), 10);
-      await eventually(async () => assert.equal((await server.post('/api/recommendations/init', { as: 9 })).body.fallbackReason, null), READY_MS);
+      // Another user: whose request was on its way to two dying processes is kept from the workers for a while.
+      await eventually(async () => assert.equal((await server.post('/api/recommendations/init', { as: 8 })).body.fallbackReason, null), READY_MS);
       assert.equal(await server.stop(), 0);
     });
 
