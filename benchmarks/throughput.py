@@ -72,15 +72,16 @@ class Ours:
 
     def __init__(self, data: Dataset, steps: int) -> None:
         del steps
-        from recsys.networks.fit import NETWORKS, Trainer, prepare, shapes
+        from recsys.networks.fit import NETWORKS, prepare, shapes
         from recsys.networks.losses import Negatives
+        from recsys.networks.trainer import Examples, Trainer
 
         prepare(OPTIONS.seed)
         self._samples = len(data) * (1 + OPTIONS.negatives)
         popularity = np.bincount(data.items, minlength=data.n_items).astype(np.float32)
         self._loop = Trainer(
             NETWORKS["NeuMF"](shapes(data, OPTIONS), OPTIONS.seed),
-            pairs(data),
+            Examples([pairs(data)], OPTIONS.batch, 1),
             Negatives.of(popularity, OPTIONS),
             OPTIONS,
         )

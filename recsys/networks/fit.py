@@ -19,7 +19,7 @@ from recsys.errors import TrainingRefused
 from recsys.features.query import Arrays, Floats, Indices
 from recsys.networks.base import ITEMS, Network, Shapes, UserBatch
 from recsys.networks.losses import Negatives, Uniform, loss_of
-from recsys.networks.trainer import Trainer
+from recsys.networks.trainer import Examples, Trainer
 from recsys.networks.windows import Windows, windows
 from recsys.scorers.registry import MODELS
 from recsys.settings import Training
@@ -83,6 +83,7 @@ def fit(
     options: Training,
     report: Callable[[Epoch], None],
     *,
+    examples: Examples | None = None,
     validation_metric: ValidationMetric | None = None,
     epochs: int | None = None,
     earlier: Earlier | None = None,
@@ -95,6 +96,7 @@ def fit(
         initial: The solution that the network starts from, as `Network.warm_start` takes it.
         options: Epochs, batch, widths, rates and the seed.
         report: Called after each epoch.
+        examples: The windows of the events, which several networks may share; None makes them.
         validation_metric: Computed before the first and after each epoch; higher is better. The weights of the best
             epoch are returned, and three epochs without improvement end the fit.
         epochs: Ends the fit after this many epochs, as an earlier fit with validation chose. The learning rate still
@@ -108,7 +110,16 @@ def fit(
     Raises:
         TrainingRefused: The loss or a weight is not finite.
     """
-    course = Course(name, data, initial, options, report, validation_metric=validation_metric, earlier=earlier)
+    course = Course(
+        name,
+        data,
+        initial,
+        options,
+        report,
+        examples=examples or Examples.of(data, options),
+        validation_metric=validation_metric,
+        earlier=earlier,
+    )
     n_epochs = options.epochs if epochs is None else epochs
     course.run(earlier.more[name] if earlier and not validation_metric else n_epochs)
     return course.finish()
@@ -125,6 +136,7 @@ class Course:
         options: Training,
         report: Callable[[Epoch], None],
         *,
+        examples: Examples,
         validation_metric: ValidationMetric | None = None,
         earlier: Earlier | None = None,
     ) -> None:
@@ -135,8 +147,9 @@ class Course:
             options = replace(options, learning_rate=rate, epochs=max(earlier.more[name], 1))
         self.name, self._options, self._report, self._metric = name, options, report, validation_metric
         self.network = NETWORKS[name](shapes(data, options), options.seed)
-        self._negatives, self._windows = Negatives.of(initial["popularity"], options), windows(data, options.window)
-        self._uniform = safe_warm_start(self.network, initial, self._windows, self._negatives, options)
+        self._negatives, self._examples = Negatives.of(initial["popularity"], options), examples
+        some = windows(data, options.window, CHECKED)
+        self._uniform = safe_warm_start(self.network, initial, some, self._negatives, options)
         if earlier:
             earlier.carry(name, self.network)
         self._trainer: Trainer | None = None
@@ -159,7 +172,7 @@ class Course:
         while len(self._losses) < until and not self.ended:
             started, number = time.perf_counter(), len(self._losses) + 1
             if self._trainer is None:
-                self._trainer = Trainer(self.network, self._windows, self._negatives, self._options)
+                self._trainer = Trainer(self.network, self._examples, self._negatives, self._options)
             self._losses.append(self._trainer.epoch(self.name, number))
             seconds = time.perf_counter() - started
             score = self._metric(self.network) if self._metric else None
@@ -233,18 +246,22 @@ def rotation(vectors: Floats, others: Floats) -> Floats:
     return (left @ right).astype(np.float32)
 
 
-def safe_warm_start(
-    network: Network, initial: Arrays, all_windows: Windows, negatives: Negatives, options: Training
-) -> float:
+def safe_warm_start(network: Network, initial: Arrays, some: Windows, negatives: Negatives, options: Training) -> float:
     """Give a network its warm start, as strong as it may be without a loss above that of a uniform guess.
 
     A few vectors may be much longer than all others, and histories add them up. Then the network would be sure of what
     is wrong, and its first epochs would be lost.
 
+    Args:
+        network: The network.
+        initial: As `Network.warm_start` takes it.
+        some: The windows whose loss counts.
+        negatives: The distribution of sampled items.
+        options: Hold the loss and the seed.
+
     Returns:
         The loss of a uniform guess, which gives all items the same score.
     """
-    some = all_windows.subset(np.linspace(0, len(all_windows) - 1, min(CHECKED, len(all_windows))).astype(int))
     columns = (tf.constant(column) for column in vars(some).values())
     users, items, weights, history_end, targets, confidences, contexts = columns
     user_batch = UserBatch(users, items, weights, history_end, contexts, tf.ones(tf.shape(targets)))

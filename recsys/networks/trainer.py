@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from recsys.data.dataset import Dataset
 from recsys.errors import TrainingRefused
 from recsys.networks.base import Network, UserBatch
 from recsys.networks.losses import Negatives, loss_of
@@ -20,21 +21,49 @@ STEPS_AT_ONCE = 25  # steps with one group of windows before another group may f
 LARGEST_FACTOR = 4  # narrow windows make batches up to this many times larger
 
 
+class Examples:
+    """The windows of a dataset as tensors, in groups of one width each, for all networks that learn from them.
+
+    Attributes:
+        columns: The arrays of each group's windows, in the order of `Windows`.
+        lengths: The number of windows of each group.
+        sizes: The number of windows in a batch of each group.
+        n_targets: The number of targets in all windows.
+    """
+
+    def __init__(self, groups: Sequence[Windows], batch: int, widest: int) -> None:
+        """Take the groups.
+
+        Args:
+            groups: At least one.
+            batch: The number of windows in a batch of the widest group.
+            widest: The width of such a group, in events.
+        """
+        self.columns = [tuple(tf.constant(column) for column in vars(group).values()) for group in groups]
+        self.lengths = [len(group) for group in groups]
+        self.sizes = [min(batch_size(group, batch, widest), len(group)) for group in groups]
+        self.n_targets = sum(int((group.confidences != 0).sum()) for group in groups)
+
+    @classmethod
+    def of(cls, data: Dataset, options: Training) -> Examples:
+        """Return the events of a dataset, each as one target."""
+        groups = by_width(data, options.window, 2 * LARGEST_FACTOR * options.batch)
+        return cls(groups, options.batch, 2 * options.window)
+
+
 class Trainer:
     """Trains one network, an epoch at a time; one compiled graph serves all groups of windows."""
 
-    def __init__(self, network: Network, all_windows: Windows, negatives: Negatives, options: Training) -> None:
+    def __init__(self, network: Network, examples: Examples, negatives: Negatives, options: Training) -> None:
         self._rng = np.random.default_rng(options.seed)
-        groups = by_width(all_windows, 2 * LARGEST_FACTOR * options.batch)
-        self._sizes = [min(batch_size(group, options.batch, all_windows.width), len(group)) for group in groups]
-        share = min(1.0, options.samples / max(int((all_windows.confidences != 0).sum()), 1))
+        self._examples = examples
+        share = min(1.0, options.samples / max(examples.n_targets, 1))
         self._n_steps = [
-            -(-math.ceil(share * len(group)) // size) for group, size in zip(groups, self._sizes, strict=True)
+            -(-math.ceil(share * length) // size) for length, size in zip(examples.lengths, examples.sizes, strict=True)
         ]
-        self._columns = [tuple(tf.constant(column) for column in vars(group).values()) for group in groups]
-        self._left = [np.zeros(0, np.int64) for _ in groups]  # windows of each group whose turn comes next
+        self._left = [np.zeros(0, np.int64) for _ in examples.sizes]  # windows of each group whose turn comes next
         train = train_epoch(network, negatives, options, sum(self._n_steps) * options.epochs)
-        columns = zip(*self._columns, strict=True)
+        columns = zip(*examples.columns, strict=True)
         signature = [
             tf.TensorSpec((None, None), tf.int32),
             *(tf.TensorSpec(_shared_shape([column.shape for column in of]), of[0].dtype) for of in columns),
@@ -55,7 +84,7 @@ class Trainer:
             TrainingRefused: The loss of a batch is not finite.
         """
         orders = self._orders()
-        losses = np.concatenate([self._train(order, *self._columns[group]).numpy() for group, order in orders])
+        losses = np.concatenate([self._train(order, *self._examples.columns[group]).numpy() for group, order in orders])
         wrong = np.flatnonzero(~np.isfinite(losses))
         if len(wrong):
             batch = wrong[0]
@@ -74,7 +103,7 @@ class Trainer:
             For each run, the group and the numbers of its windows, `(steps, batch)` int32.
         """
         runs = []
-        for group, (steps, size) in enumerate(zip(self._n_steps, self._sizes, strict=True)):
+        for group, (steps, size) in enumerate(zip(self._n_steps, self._examples.sizes, strict=True)):
             order = self._drawn(group, steps * size).reshape(steps, size).astype(np.int32)
             starts = range(0, steps, STEPS_AT_ONCE)
             runs += [(group, tf.constant(order[first : first + STEPS_AT_ONCE])) for first in starts]
@@ -87,7 +116,7 @@ class Trainer:
             group: The number of the group.
             n: How many windows an epoch takes.
         """
-        n_windows = len(self._columns[group][0])
+        n_windows = self._examples.lengths[group]
         if n >= n_windows:
             return np.resize(self._rng.permutation(n_windows), n)
         if len(self._left[group]) < n:

@@ -12,6 +12,7 @@ from recsys.evaluation.protocol import EvaluationSet, mean_average_precision
 from recsys.features.query import Arrays
 from recsys.networks.base import Network
 from recsys.networks.fit import FAILURES, NETWORKS, Course, Earlier, Epoch, Fit, ValidationMetric, fit
+from recsys.networks.trainer import Examples
 from recsys.scorers.base import Scorer
 from recsys.scorers.registry import REGISTRY
 from recsys.settings import Training
@@ -54,7 +55,7 @@ def fit_networks(
     Returns:
         The fits by name; the reason for each network that failed.
     """
-    fits, failures = {}, {}
+    fits, failures, examples = {}, {}, Examples.of(data, options)
     for name in NETWORKS if epochs is None else epochs:
         goes_on = earlier if earlier and name in earlier.networks else None
         n_epochs = epochs[name] if epochs else options.epochs
@@ -65,7 +66,15 @@ def fit_networks(
                 note(f"{name}: its graph is compiled, then epoch 1")
             metric = metric_of(name) if metric_of else None
             fits[name] = fit(
-                name, data, start, options, report, validation_metric=metric, epochs=n_epochs, earlier=goes_on
+                name,
+                data,
+                start,
+                options,
+                report,
+                examples=examples,
+                validation_metric=metric,
+                epochs=n_epochs,
+                earlier=goes_on,
             )
         except FAILURES as error:
             failures[name] = _why(error)
@@ -99,6 +108,7 @@ def choose_networks(
     Returns:
         The fits by name; the reason for each network that failed; the verdicts of each network by number of epochs.
     """
+    examples = Examples.of(data, options)
     courses: dict[str, Course] = {}
     fits: dict[str, Fit] = {}
     failures: dict[str, str] = {}
@@ -111,7 +121,14 @@ def choose_networks(
                 if name not in courses:  # at the first rung
                     note(f"{name}: its graph is compiled, then epoch 1")
                     courses[name] = Course(
-                        name, data, start, options, report, validation_metric=metric_of(name), earlier=earlier
+                        name,
+                        data,
+                        start,
+                        options,
+                        report,
+                        examples=examples,
+                        validation_metric=metric_of(name),
+                        earlier=earlier,
                     )
                 courses[name].run(until)
             except FAILURES as error:

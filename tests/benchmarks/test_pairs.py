@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from benchmarks.throughput import pairs
 from recsys.networks.base import UserBatch
-from recsys.networks.fit import NETWORKS, Trainer, shapes
+from recsys.networks.fit import NETWORKS, shapes
 from recsys.networks.losses import Negatives
+from recsys.networks.trainer import Examples, Trainer
 from recsys.training.fitting import FittedModels
 from tests.helpers.checkerboard import FAST, eagerly
 
@@ -48,7 +49,8 @@ def test_pairs_are_learned_and_histories_are_left_alone(name: str, loss: str, bo
     before = network.arrays()
 
     with eagerly():
-        loop = Trainer(network, pairs(board.data), Negatives(None, None, board.data.n_items), options)
+        examples = Examples([pairs(board.data)], options.batch, 1)
+        loop = Trainer(network, examples, Negatives(None, None, board.data.n_items), options)
         losses = [loop.epoch(name, number) for number in range(1, 7)]
 
     after: dict[str, NDArray] = network.arrays()

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from recsys.networks.base import ITEMS, USERS
 from recsys.networks.fit import NETWORKS, Earlier, Epoch, fit, rotation, shapes
 from recsys.networks.losses import Negatives
-from recsys.networks.trainer import Trainer
-from recsys.networks.windows import windows
+from recsys.networks.trainer import Examples, Trainer
 from recsys.training.closed_form.choose import popularity
 from recsys.training.fitting import FittedModels
 from tests.helpers.checkerboard import FAST, N_ITEMS, N_USERS, eagerly
@@ -105,7 +104,7 @@ def taken(samples: int, n_epochs: int) -> list[NDArray]:
     """Return the numbers of the windows that each epoch takes, of 60 windows with 4 events each."""
     data, options = shop(60, 80, 4, False), replace(QUICK, samples=samples, window=10, batch=2)
     network = NETWORKS["BMF"](shapes(data, options), options.seed)
-    trainer = Trainer(network, windows(data, 10), Negatives.of(popularity(data), options), options)
+    trainer = Trainer(network, Examples.of(data, options), Negatives.of(popularity(data), options), options)
     return [np.concatenate([order.numpy().ravel() for _, order in trainer._orders()]) for _ in range(n_epochs)]
 
 

@@ -321,8 +321,8 @@ def test_windows_are_grouped_by_width_and_lose_nothing(
 ):
     each = history_of(*range(sum(n_events)))
     users = np.repeat(np.arange(len(n_events)), n_events).astype(np.int32)
-    all_windows = windows(replace(each, users=users, n_users=len(n_events)), 50)
-    groups = by_width(all_windows, least)
+    data = replace(each, users=users, n_users=len(n_events))
+    all_windows, groups = windows(data, 50), by_width(data, 50, least)
     assert [(group.width - group.targets.shape[1], group.targets.shape[1]) for group in groups] == expected
     targets = np.concatenate([group.targets[group.confidences != 0] for group in groups])
     assert sorted(targets) == sorted(each.items)
