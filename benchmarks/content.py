@@ -28,7 +28,7 @@ from benchmarks import pages  # noqa: E402
 from benchmarks.sets import SETS, BenchmarkSet, Part  # noqa: E402
 from benchmarks.sets.base import columns  # noqa: E402
 from recsys.data.interactions import Catalogue  # noqa: E402
-from recsys.evaluation.protocol import evaluate_all, mean_average_precision  # noqa: E402
+from recsys.evaluation.results import evaluate_all, mean_average_precision  # noqa: E402
 from recsys.features.content import Content  # noqa: E402
 from recsys.features.features import CONTENT, Features, FeatureValues, Neighbours  # noqa: E402
 from recsys.features.query import Arrays, Floats, Indices, Query  # noqa: E402
@@ -173,7 +173,7 @@ def measure_sums(data_dir: Path, name: str) -> list[SumRow]:
         regularization = choose_regularization(parts.validation.data, chosen_on, options)[0]
         before, after = (features(part, catalogue, regularization, options) for part in (parts.validation, parts.test))
         weights = {
-            kind: fit_ensembles(of_kind, {"blend": None}, chosen_on, np.random.default_rng(SEED))["blend"][0]
+            kind: fit_ensembles(of_kind, {"blend": None}, {rule: chosen_on}, SEED)[rule]["blend"][0]
             for kind, of_kind in (("without", without_content(before)), ("with", before))
         }
         # of the same features: `evaluate_all` computes them once for all scorers

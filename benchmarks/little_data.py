@@ -37,7 +37,8 @@ from benchmarks.sets.online_retail import FILE, ONLINE_RETAIL, purchases  # noqa
 from recsys.data.interactions import Interactions  # noqa: E402
 from recsys.data.splitting import cut_time, last_item_out, split_at  # noqa: E402
 from recsys.evaluation.metrics import bootstrap_interval  # noqa: E402
-from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, evaluate_all  # noqa: E402
+from recsys.evaluation.protocol import EvaluationCase, EvaluationSet  # noqa: E402
+from recsys.evaluation.results import evaluate_all  # noqa: E402
 from recsys.features.features import N_FEATURES, Features  # noqa: E402
 from recsys.features.query import Query  # noqa: E402
 from recsys.lifecycle.choice import ALL, TITLES, HeldoutFigures, ValidationFigures, choose_scorers  # noqa: E402
@@ -160,7 +161,7 @@ def _chosen(rows: Interactions, train: Interactions, has_clock: bool) -> tuple[s
     regularization = choose_regularization(part.data, evaluation_set, options)[0]
     least = choose_min_co_occurrence(part.data, evaluation_set, options)[0]
     features = features_of(part, l2, regularization)
-    blend, _ = fit_ensembles(features, {"blend": None}, evaluation_set, np.random.default_rng(SEED))["blend"]
+    blend, _ = fit_ensembles(features, {"blend": None}, {"": evaluation_set}, SEED)[""]["blend"]
     weights = np.stack([blend, blend])
     results = evaluate_all(fitted(part, l2, regularization, least, weights), evaluation_set)
     map10 = {name: result.per_user[METRIC] for name, result in results.items()}

@@ -112,7 +112,7 @@ def measure(benchmark: BenchmarkSet, data_dir: Path, n_seeds: int, most_users: i
         )
         started = time.process_time()
         fits = [
-            fit_ensembles(before, {BLEND: None}, chosen_on, np.random.default_rng(seed))[BLEND]
+            fit_ensembles(before, {BLEND: None}, {"": chosen_on}, seed)[""][BLEND]
             for seed in range(FIRST_SEED, FIRST_SEED + n_seeds)
         ]
         seconds = (time.process_time() - started) / n_seeds

@@ -20,7 +20,8 @@ from recsys.data.context import ContextEncoder
 from recsys.data.encoding import Encoders, encode
 from recsys.data.ids import IdMap
 from recsys.data.interactions import Catalogue
-from recsys.evaluation.protocol import EvaluationCase, EvaluationResult, EvaluationSet
+from recsys.evaluation.protocol import EvaluationCase, EvaluationSet
+from recsys.evaluation.results import EvaluationResult
 from recsys.features.features import N_FEATURES, NAMES, POPULARITIES
 from recsys.features.query import Arrays, Query
 from recsys.networks.base import Network, Shapes

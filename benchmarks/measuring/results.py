@@ -16,8 +16,9 @@ from recsys.evaluation.metrics import (
     precision_at_k,
     recall_at_k,
 )
-from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, allowed_items, shared_features
+from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, allowed_items
 from recsys.evaluation.ranking import top_k
+from recsys.evaluation.results import shared_features
 from recsys.features.features import FeatureValues
 from recsys.scorers.base import Scorer
 

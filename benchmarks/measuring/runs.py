@@ -130,7 +130,13 @@ def one_run(
     if saves_time:  # the fit goes on from the one that chooses, so that each seed has one of its own
         chosen = None
     choices = chosen or choose(
-        validation.data, validation.evaluation_sets, rule, options, watch.epoch, encoders=validation.encoders
+        validation.data,
+        validation.evaluation_sets,
+        rule,
+        options,
+        watch.epoch,
+        encoders=validation.encoders,
+        goes_on=saves_time,
     )
     choosing = 0.0 if chosen else watch.lap("chose on validation")
     earlier = choices.learned if saves_time else None

@@ -27,13 +27,7 @@ from recsys.data.context import ContextEncoder
 from recsys.data.dataset import Dataset
 from recsys.data.encoding import Encoders, encode
 from recsys.data.ids import IdMap
-from recsys.evaluation.protocol import (
-    RMSE_NEGATIVES,
-    EvaluationCase,
-    EvaluationSet,
-    known_context,
-    sampled_negatives,
-)
+from recsys.evaluation.protocol import RMSE_NEGATIVES, EvaluationCase, EvaluationSet, known_context, sampled_negatives
 
 TRAIN, TEST, NEGATIVES = "ml-1m.train.rating.gz", "ml-1m.test.rating.gz", "ml-1m.test.negative.gz"
 N_NEGATIVES = 99

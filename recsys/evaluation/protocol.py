@@ -1,13 +1,12 @@
-"""The evaluation protocol: evaluation sets after a cut, and the metrics of scorers on them.
+"""The evaluation protocol: the test cases after a cut.
 
 For each user, a scorer ranks the whole active catalogue, or their last item among sampled ones. The ranking is compared
-with the items that the user chose after the cut.
+with the items that the user chose after the cut, see `recsys.evaluation.results`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,34 +17,10 @@ from recsys.data.encoding import Encoders
 from recsys.data.interactions import Interactions, is_event
 from recsys.data.purchases import window_start
 from recsys.errors.records import Record
-from recsys.evaluation.metrics import (
-    Calibration,
-    auc,
-    average_precision_at_k,
-    bootstrap_interval,
-    coverage,
-    hit_rate_at_k,
-    ndcg_at_k,
-    precision_at_k,
-    recall_at_k,
-    rmse,
-)
-from recsys.evaluation.ranking import top_k
-from recsys.features.features import FeatureValues
-from recsys.features.query import Floats, Indices, Mask, Query
-from recsys.scorers.base import Scorer
-from recsys.scorers.layers import LinearEnsemble
+from recsys.features.query import Indices, Mask, Query
 from recsys.settings import Shop
 
-K = 10
 RMSE_NEGATIVES = 4  # sampled items for each relevant item
-RANKING_METRICS: Mapping[str, Callable[..., float]] = {
-    "precision10": precision_at_k,
-    "map10": average_precision_at_k,
-    "ndcg10": ndcg_at_k,
-    "hr10": hit_rate_at_k,
-    "recall10": recall_at_k,
-}
 
 
 class EvaluationCase(Record):
@@ -132,9 +107,27 @@ def build_evaluation_set(
         if case.n_relevant:
             cases.append(case)
     n_nothing_relevant = len(np.unique(after.users)) - len(cases)
-    if len(cases) > max_users:
-        cases = [cases[n] for n in np.sort(rng.choice(len(cases), max_users, replace=False))]
+    cases = [cases[n] for n in sampled_cases(cases, max_users, rng)]
     return _evaluation_set(cases, past, n_nothing_relevant, active, rng)
+
+
+def sampled_cases(cases: Sequence[EvaluationCase], limit: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the positions of at most `limit` test cases, ascending.
+
+    Generators of one seed choose the same users, whatever other cases there are, so that repeat rules share their work.
+
+    Args:
+        cases: Test cases after one cut, in an order of users that does not depend on the repeat rule.
+        limit: The largest number of cases.
+        rng: Source of randomness.
+    """
+    users = np.array([case.query.user for case in cases], np.int64)
+    order = np.argsort(users, kind="stable")
+    place: NDArray[np.int64] = np.empty(len(users), np.int64)
+    place[order] = np.arange(len(users)) - np.searchsorted(users[order], users[order])  # among cases of unseen users
+    numbers = users + place  # the index of unseen users is the largest one
+    draws = rng.random(int(numbers.max(initial=-1)) + 1)[numbers]
+    return np.sort(np.argsort(draws, kind="stable")[:limit])
 
 
 def leave_one_out(
@@ -267,87 +260,6 @@ def _pairs(case: EvaluationCase, active: Mask, rng: np.random.Generator) -> Indi
     return np.concatenate([relevant, sampled])
 
 
-class EvaluationResult(Record):
-    """All metrics of one scorer on one evaluation set.
-
-    Attributes:
-        per_user: `(n_cases,)` float64 for each metric; NaN where it is undefined.
-        lists: The ten best items of each test case, int32.
-        pair_logits: `(n_pairs,)` float32, the scores of the pairs, case by case.
-        pair_labels: `(n_pairs,)` bool, whether each pair is relevant.
-        n_unreachable: The number of relevant items that cannot be recommended, over all cases; they are in no pair.
-    """
-
-    per_user: Mapping[str, NDArray[np.float64]]
-    lists: tuple[Indices, ...]
-    pair_logits: Floats
-    pair_labels: Mask
-    n_unreachable: int = 0
-
-
-def evaluate_all(scorers: Mapping[str, Scorer], evaluation_set: EvaluationSet) -> dict[str, EvaluationResult]:
-    """Evaluate several scorers on an evaluation set, case by case, so that shared features are computed once.
-
-    Args:
-        scorers: The scorers by name; all ensembles among them have the same features.
-        evaluation_set: The set to evaluate on.
-    """
-    metrics: dict[str, dict[str, list[float]]] = {
-        name: {metric: [] for metric in (*RANKING_METRICS, "auc")} for name in scorers
-    }
-    lists: dict[str, list[Indices]] = {name: [] for name in scorers}
-    logits: dict[str, list[Floats]] = {name: [np.zeros(0, np.float32)] for name in scorers}
-    labels, n_unreachable = [np.zeros(0, bool)], 0
-    for case, pairs in zip(evaluation_set.cases, evaluation_set.pairs, strict=True):
-        allowed = allowed_items(case, evaluation_set.active)
-        features = shared_features(scorers.values(), case.query)
-        relevant = np.zeros(len(allowed), bool)
-        relevant[case.relevant] = True
-        labels.append(relevant[pairs])
-        n_unreachable += case.n_relevant - int(allowed[case.relevant].sum())
-        for name, scorer in scorers.items():
-            scores = scorer.score(case.query, features)
-            top = top_k(scores, K, allowed)
-            for metric, metric_at_k in RANKING_METRICS.items():
-                metrics[name][metric].append(metric_at_k(top, case.relevant, k=K, n_relevant=case.n_relevant))
-            metrics[name]["auc"].append(auc(scores, relevant, allowed, n_relevant=case.n_relevant))
-            lists[name].append(top)
-            logits[name].append(scores[pairs])
-    return {
-        name: EvaluationResult(
-            {metric: np.array(values, np.float64) for metric, values in metrics[name].items()},
-            tuple(lists[name]),
-            np.concatenate(logits[name]),
-            np.concatenate(labels),
-            n_unreachable,
-        )
-        for name in scorers
-    }
-
-
-def shared_features(scorers: Iterable[Scorer], query: Query, items: Indices | None = None) -> FeatureValues | None:
-    """Return the features of a query that all ensembles among some scorers share; None without an ensemble."""
-    ensemble = next((scorer for scorer in scorers if isinstance(scorer, LinearEnsemble)), None)
-    return None if ensemble is None else ensemble.features.compute(query, items)
-
-
-def mean_average_precision(scorer: Scorer, evaluation_set: EvaluationSet, limit: int = 2000) -> float:
-    """Return MAP@10 over known users, 0 to 1: a fast validation metric; 0 without known users.
-
-    Args:
-        scorer: The scorer to evaluate.
-        evaluation_set: The validation set.
-        limit: The largest number of users; more are thinned out evenly.
-    """
-    known = np.flatnonzero(evaluation_set.known)
-    sampled = known[np.linspace(0, len(known) - 1, min(limit, len(known))).astype(int)]
-    precisions = []
-    for case in (evaluation_set.cases[n] for n in sampled):
-        top = top_k(scorer.score(case.query), K, allowed_items(case, evaluation_set.active))
-        precisions.append(average_precision_at_k(top, case.relevant, n_relevant=case.n_relevant))
-    return float(np.mean(precisions)) if precisions else 0.0
-
-
 def allowed_items(case: EvaluationCase, active: Mask) -> Mask:
     """Return which items are ranked in a test case, `(n_items,)` bool: candidates or active items, without hidden ones.
 
@@ -362,39 +274,3 @@ def allowed_items(case: EvaluationCase, active: Mask) -> Mask:
         allowed[case.candidates] = True
     allowed[case.hidden] = False
     return allowed
-
-
-def summarise(
-    result: EvaluationResult, evaluation_set: EvaluationSet, calibration: Calibration | None, rng: np.random.Generator
-) -> dict[str, Any]:
-    """Return one row of the report: means over known users, intervals of MAP@10 and P@10, and MAP@10 of unseen users.
-
-    Args:
-        result: The result of one scorer.
-        evaluation_set: The set behind the result.
-        calibration: From logits to probabilities, fitted on validation; None leaves out RMSE.
-        rng: Source of the bootstrap.
-    """
-    known = evaluation_set.known
-    row: dict[str, Any] = {name: _mean(values[known]) for name, values in result.per_user.items()}
-    for name, source in (("map10", rng), ("precision10", rng.spawn(1)[0])):
-        interval = bootstrap_interval(result.per_user[name][known], source) if known.any() else (None, None)
-        row[f"{name}_low"], row[f"{name}_high"] = interval
-    has_pairs = len(result.pair_labels) or result.n_unreachable
-    row["rmse"] = _rmse(result, calibration) if calibration and has_pairs else None
-    row["coverage"] = coverage(result.lists, max(int(evaluation_set.active.sum()), 1))
-    row["users"] = int(known.sum())
-    row["unseen_users"] = int((~known).sum())
-    row["unseen_map10"] = _mean(result.per_user["map10"][~known])
-    return row
-
-
-def _rmse(result: EvaluationResult, calibration: Calibration) -> float:
-    """Return the RMSE over the pairs and over unreachable relevant items, whose predicted probability is 0."""
-    predicted = np.append(calibration.apply(result.pair_logits), np.zeros(result.n_unreachable))
-    return rmse(predicted, np.append(result.pair_labels, np.ones(result.n_unreachable)))
-
-
-def _mean(values: NDArray[np.float64]) -> float | None:
-    """Return the mean of the values that are not NaN; None without any."""
-    return float(np.nanmean(values)) if np.isfinite(values).any() else None

@@ -19,15 +19,9 @@ from recsys.data.ids import IdMap
 from recsys.data.interactions import Catalogue, Interactions
 from recsys.errors.records import Record
 from recsys.evaluation.metrics import average_precision_at_k
-from recsys.evaluation.protocol import (
-    EvaluationCase,
-    EvaluationSet,
-    K,
-    allowed_items,
-    build_evaluation_set,
-    known_context,
-)
+from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, allowed_items, build_evaluation_set, known_context
 from recsys.evaluation.ranking import top_k
+from recsys.evaluation.results import K
 from recsys.evaluation.selection import segment_of
 from recsys.features.features import Features
 from recsys.features.query import Arrays, Mask

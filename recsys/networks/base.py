@@ -6,7 +6,8 @@ Shapes: b windows in a batch, w events in a window, t targets, m context feature
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
@@ -280,6 +281,43 @@ class Network(keras.Model):
     def sizes(self) -> list[int]:
         """Return the size of each weight in bytes."""
         return [int(np.prod(variable.shape)) * np.dtype(variable.dtype).itemsize for variable in self.tables.values()]
+
+
+@dataclass(frozen=True)
+class FittedNetwork:
+    """The weights of a network, without what TensorFlow needs to train it.
+
+    Attributes:
+        kind: The class of the network.
+        shapes: The shapes of its weights.
+        values: Its weights by the names of `Network.tables`.
+    """
+
+    kind: type[Network]
+    shapes: Shapes
+    values: Arrays
+
+    def arrays(self) -> Arrays:
+        """Return all weights by name, as `Network.arrays` does, without a copy."""
+        return self.values
+
+    def replace(self, **values: Floats) -> FittedNetwork:
+        """Return the network with other values of some weights."""
+        return replace(self, values={**self.values, **values})
+
+    def sizes(self) -> list[int]:
+        """Return the size of each weight in bytes."""
+        return [values.nbytes for values in self.values.values()]
+
+    def to_keras(self) -> Network:
+        """Return the network."""
+        network = self.kind(self.shapes, seed=0)
+        network.assign_arrays(self.values)
+        return network
+
+    def save_weights(self, path: Path) -> None:
+        """Write the file that Keras writes."""
+        self.to_keras().save_weights(path)
 
 
 def live_deviation(items: Floats) -> float:

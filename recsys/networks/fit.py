@@ -17,7 +17,7 @@ import tensorflow as tf
 from recsys.data.dataset import Dataset
 from recsys.errors import TrainingRefused
 from recsys.features.query import Arrays, Floats, Indices
-from recsys.networks.base import ITEMS, Network, Shapes, UserBatch
+from recsys.networks.base import ITEMS, FittedNetwork, Network, Shapes, UserBatch
 from recsys.networks.losses import Negatives, Uniform, loss_of
 from recsys.networks.trainer import Examples, Trainer
 from recsys.networks.windows import Windows, windows
@@ -64,13 +64,13 @@ class Fit:
     """A fitted network and the course of its training.
 
     Attributes:
-        network: The network with the weights of its best epoch.
+        network: The weights of its best epoch.
         epochs: The number of that epoch; 0 if no epoch improved on the warm start.
         losses: The loss of each epoch.
         validation_scores: The validation metric of the warm start, then of each epoch; empty without validation.
     """
 
-    network: Network
+    network: FittedNetwork
     epochs: int
     losses: Sequence[float]
     validation_scores: Sequence[float]
@@ -191,11 +191,10 @@ class Course:
         """
         self._trainer = None
         give_memory_back()
-        if self._metric:
-            self.network.assign_arrays(self._best_weights)
-            self._best_weights = {}
-        check_finite(self.name, self.network)
-        return Fit(self.network, self._best, self._losses, self._scores)
+        weights = self._best_weights if self._metric else self.network.arrays()
+        check_finite(self.name, weights)
+        fitted = FittedNetwork(type(self.network), self.network.shapes, weights)
+        return Fit(fitted, self._best, self._losses, self._scores)
 
 
 @dataclass(frozen=True)
@@ -301,13 +300,13 @@ def shapes(data: Dataset, options: Training) -> Shapes:
     return Shapes(data.n_users, data.n_items, data.context_sizes, options.dim, options.window, *decays)
 
 
-def check_finite(name: str, network: Network) -> None:
+def check_finite(name: str, weights: Arrays) -> None:
     """Check the weights of a fitted network.
 
     Raises:
         TrainingRefused: A weight is NaN or infinite.
     """
-    for weight, values in network.arrays().items():
+    for weight, values in weights.items():
         if not np.isfinite(values).all():
             message = f"{name}: `{weight}` should be finite after the fit. A lower --learning-rate may help."
             raise TrainingRefused(message)

@@ -11,8 +11,8 @@ import numpy as np
 
 from recsys.artifacts import Draft, Nearest
 from recsys.artifacts.nearest import LIBRARY, build, installed
-from recsys.evaluation.protocol import K
 from recsys.evaluation.ranking import top_k
+from recsys.evaluation.results import K
 from recsys.features.query import Query
 from recsys.scorers.retrieval import EXHAUSTIVE_UP_TO, INDEXED, Candidates, most_popular
 from recsys.training.fitting import load_features

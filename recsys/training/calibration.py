@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from recsys.evaluation.metrics import Calibration
-from recsys.evaluation.protocol import EvaluationResult
+from recsys.evaluation.results import EvaluationResult
 from recsys.features.query import Floats, Mask
 
 TOLERANCE = 1e-8  # of the gradient; scikit-learn's default of 1e-4 moves probabilities by up to 0.07

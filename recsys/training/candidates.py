@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, allowed_items
+from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, allowed_items, sampled_cases
 from recsys.evaluation.ranking import top_k
+from recsys.evaluation.rules import Moment, by_user, moment_of
 from recsys.features.features import CONTENT, DENSE, N_FEATURES, NAMES, Features
 from recsys.features.query import Floats, Mask, Query
 from recsys.training.listwise import ListwiseBatch
@@ -26,39 +28,69 @@ def build_batch(
     evaluation_set: EvaluationSet,
     rng: np.random.Generator,
 ) -> ListwiseBatch:
-    """Return the candidates of each test case with at least one allowed positive and one allowed negative.
+    """Return the candidates of an evaluation set; see `build_batches`."""
+    return build_batches(features, network_scores, {"": evaluation_set}, {"": rng})[""]
+
+
+def build_batches(
+    features: Features,
+    network_scores: Mapping[str, NetworkScore],
+    evaluation_sets: Mapping[str, EvaluationSet],
+    rngs: Mapping[str, np.random.Generator],
+) -> dict[str, ListwiseBatch]:
+    """Return the candidates of each test case with at least one allowed positive and one allowed negative, by rule.
 
     Args:
         features: Features of the events before the cut.
         network_scores: The function that scores all items of each network; one column each, after the features.
-        evaluation_set: The validation set; more than 2,000 test cases are sampled down.
-        rng: Samples test cases and candidates.
+        evaluation_sets: The validation set of each rule; more than 2,000 test cases are sampled down.
+        rngs: For each rule, a generator that samples test cases and candidates; with one seed, all rules have the same
+            users, whose features and scores are computed once.
     """
-    positions = np.arange(len(evaluation_set))
-    if len(evaluation_set) > MAX_CASES:
-        positions = np.sort(rng.choice(len(evaluation_set), MAX_CASES, replace=False))
-    no_rows = np.zeros((0, N_FEATURES + len(network_scores)), np.float32)
-    positives, negatives, log_sampling_weight = [no_rows], [no_rows], [np.zeros(0)]
-    for case in (evaluation_set.cases[position] for position in positions):
-        allowed = allowed_items(case, evaluation_set.active)
+    few = {rule: _sampled(rule_set, rngs[rule]) for rule, rule_set in evaluation_sets.items()}
+    cases = {rule: _Cases(N_FEATURES + len(network_scores)) for rule in evaluation_sets}
+    last: Moment | None = None
+    for rule, _, case in by_user(few):
+        allowed = allowed_items(case, few[rule].active)
         relevant = case.relevant[allowed[case.relevant]]
         allowed[relevant] = False
         if len(relevant) and allowed.any():
-            feature_matrix = _feature_matrix(features, network_scores, case.query)
-            items, log_weights = candidates(case, feature_matrix, allowed, rng)
-            positives.append(feature_matrix[:, relevant].T)
-            negatives.append(feature_matrix[:, items].T)
-            log_sampling_weight.append(log_weights)
-    positive_query, negative_query = (
-        np.repeat(np.arange(len(rows) - 1), [len(row) for row in rows[1:]]) for rows in (positives, negatives)
-    )
-    return ListwiseBatch(
-        np.concatenate(positives),
-        positive_query,
-        np.concatenate(negatives),
-        negative_query,
-        np.concatenate(log_sampling_weight),
-    )
+            if last != moment_of(case.query):
+                last, feature_matrix = moment_of(case.query), _feature_matrix(features, network_scores, case.query)
+            items, log_weights = candidates(case, feature_matrix, allowed, rngs[rule])
+            cases[rule].add(feature_matrix[:, relevant].T, feature_matrix[:, items].T, log_weights)
+    return {rule: of_rule.batch() for rule, of_rule in cases.items()}
+
+
+def _sampled(evaluation_set: EvaluationSet, rng: np.random.Generator) -> EvaluationSet:
+    positions = sampled_cases(evaluation_set.cases, MAX_CASES, rng)
+    return replace(evaluation_set, cases=tuple(evaluation_set.cases[n] for n in positions))
+
+
+class _Cases:
+    """The candidates of the test cases so far."""
+
+    def __init__(self, n_columns: int) -> None:
+        nothing = np.zeros((0, n_columns), np.float32)
+        self._positives, self._negatives, self._log_weights = [nothing], [nothing], [np.zeros(0)]
+
+    def add(self, positives: Floats, negatives: Floats, log_weights: NDArray[np.float64]) -> None:
+        self._positives.append(positives)
+        self._negatives.append(negatives)
+        self._log_weights.append(log_weights)
+
+    def batch(self) -> ListwiseBatch:
+        positive_query, negative_query = (
+            np.repeat(np.arange(len(of_cases) - 1), [len(of_case) for of_case in of_cases[1:]])
+            for of_cases in (self._positives, self._negatives)
+        )
+        return ListwiseBatch(
+            np.concatenate(self._positives),
+            positive_query,
+            np.concatenate(self._negatives),
+            negative_query,
+            np.concatenate(self._log_weights),
+        )
 
 
 def _feature_matrix(features: Features, network_scores: Mapping[str, NetworkScore], query: Query) -> Floats:

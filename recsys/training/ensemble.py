@@ -20,7 +20,7 @@ from recsys.errors.records import Record
 from recsys.evaluation.protocol import EvaluationSet
 from recsys.features.features import N_FEATURES, NAMES, POPULARITIES, Features
 from recsys.features.query import Floats, Mask
-from recsys.training.candidates import NetworkScore, build_batch
+from recsys.training.candidates import NetworkScore, build_batches
 from recsys.training.listwise import (
     Fit,
     ListwiseBatch,
@@ -85,36 +85,53 @@ class Trial(Record, eq=False):
 def fit_ensembles(
     features: Features,
     networks: Mapping[str, NetworkScore | None],
-    evaluation_set: EvaluationSet,
-    rng: np.random.Generator,
-) -> dict[str, EnsembleFit]:
+    evaluation_sets: Mapping[str, EvaluationSet],
+    seed: int,
+) -> dict[str, dict[str, EnsembleFit]]:
     """Fit for each network the weights that maximise the likelihood of the relevant items of an evaluation set.
 
     Args:
-        features: Features of the events before the cut of the evaluation set.
+        features: Features of the events before the cut of the evaluation sets.
         networks: The function that scores all items, `(n_items,)` float32, of each network by its name. None fits the
             features alone and gives the network weight 0. All networks share the same candidates.
-        evaluation_set: The evaluation set of the validation part.
-        rng: Samples test cases, candidates and the folds that choose.
+        evaluation_sets: The set of the validation part under each repeat rule.
+        seed: Of the test cases and candidates, and of the folds that choose.
+
+    Returns:
+        The fits by rule and by network.
 
     Raises:
         ValueError: A score is not finite.
     """
     network_scores = {name: network_score for name, network_score in networks.items() if network_score is not None}
-    batch = build_batch(features, network_scores, evaluation_set, rng)
+    rngs = {rule: np.random.default_rng(seed) for rule in evaluation_sets}
+    batches = build_batches(features, network_scores, evaluation_sets, rngs)
+    return {rule: fit_batch(batch, networks, rngs[rule]) for rule, batch in batches.items()}
+
+
+def fit_batch(
+    batch: ListwiseBatch, networks: Mapping[str, NetworkScore | None], rng: np.random.Generator
+) -> dict[str, EnsembleFit]:
+    """Fit the weights of each network on the candidates of test cases; see `fit_ensembles`.
+
+    Args:
+        batch: The candidates; the columns after the features are those of the networks that are not None.
+        networks: The networks by name.
+        rng: Draws the folds.
+    """
+    columns = {name: N_FEATURES + n for n, name in enumerate(name for name, score in networks.items() if score)}
     if not len(batch):
         return {
-            name: (fallback(np.arange(N_FEATURES + 1) < N_FEATURES + (name in network_scores)), {"fallback": True})
+            name: (fallback(np.arange(N_FEATURES + 1) < N_FEATURES + (name in columns)), {"fallback": True})
             for name in networks
         }
     search = Search(batch, rng.permutation(len(batch)) % min(N_FOLDS, len(batch)))
     alone, tried = search.features_alone()
     fits = {}
     for name in networks:
-        if name in network_scores:
-            column = N_FEATURES + list(network_scores).index(name)
-            winner, tried_with_it = search.with_network(column, alone)
-            fits[name] = search.result(winner, tried_with_it, column)
+        if name in columns:
+            winner, tried_with_it = search.with_network(columns[name], alone)
+            fits[name] = search.result(winner, tried_with_it, columns[name])
         else:
             fits[name] = search.result(alone, tried, None)
     return fits

@@ -15,18 +15,19 @@ from recsys.data.encoding import Encoders
 from recsys.errors import TrainingRefused
 from recsys.errors.wording import listed
 from recsys.evaluation.metrics import Calibration
-from recsys.evaluation.protocol import EvaluationSet, evaluate_all
+from recsys.evaluation.protocol import EvaluationSet
+from recsys.evaluation.results import evaluate_all
 from recsys.features.content import Content
 from recsys.features.features import CONTENT, N_FEATURES, Features
 from recsys.features.query import Arrays, Floats, Indices
-from recsys.networks.base import Network
+from recsys.networks.base import FittedNetwork, Network
 from recsys.networks.fit import NETWORKS
 from recsys.scorers.base import Scorer
 from recsys.scorers.registry import BASELINES, COLLABORATIVE, MODELS, REGISTRY
 from recsys.settings import Training
 from recsys.training.calibration import calibrate
 from recsys.training.chain import Learned
-from recsys.training.closed_form.als import als
+from recsys.training.closed_form.als import als, narrowed
 from recsys.training.closed_form.choose import (
     Kept,
     choose_l2,
@@ -146,7 +147,7 @@ class FittedModels:
 
     encoders: Encoders
     data: Dataset
-    networks: Mapping[str, Network]
+    networks: Mapping[str, FittedNetwork]
     baselines: Mapping[str, Arrays]
     features: Arrays
     scorers: Mapping[str, Scorer]
@@ -172,6 +173,7 @@ def choose(
     *,
     encoders: Encoders | None = None,
     earlier: Learned | None = None,
+    goes_on: bool = False,
     note: Note = print_nothing,
 ) -> Hyperparameters:
     """Fit the registry before the validation cut; choose hyperparameters, epochs, ensemble weights and the winner.
@@ -185,6 +187,7 @@ def choose(
         content: The descriptions of the items; None where nothing is known of them.
         encoders: The encoders of the events, for the fit that goes on from this one; None if there will be none.
         earlier: What networks go on from; none of its events may be after the validation cut.
+        goes_on: Whether later fits go on from this one.
         note: Receives what is done in the minutes without an epoch.
 
     Returns:
@@ -198,14 +201,14 @@ def choose(
     kept: Kept = {}
     note("closed forms: EASE, ALS and item-CF with some regularizations each")
     l2, l2_trials = choose_l2(data, evaluation_set, kept=kept)
-    regularization, als_trials = choose_regularization(data, evaluation_set, options, kept=kept)
+    regularization, als_trials = choose_regularization(data, evaluation_set, options, kept=kept, goes_on=goes_on)
     min_co_occurrence, item_cf_trials = choose_min_co_occurrence(data, evaluation_set, options, kept=kept)
     baselines = fit_baselines(data, l2, min_co_occurrence, kept=kept)
     trials_of = dict(zip(COLLABORATIVE, (l2_trials, item_cf_trials), strict=True))
     collaborative = max(COLLABORATIVE, key=lambda name: max(trial["map10"] for trial in trials_of[name]))
     baselines["hybrid"] = hybrid(baselines, content, options.content_weight, collaborative)
     feature_arrays = fit_features(data, regularization, options, kept=kept, content=content)
-    start = fit_start(data, baselines, regularization, options)
+    start = fit_start(data, baselines, feature_arrays, regularization, options)
     features = load_features(baselines, feature_arrays)
     metric_of = partial(validation_metric, evaluation_set)
 
@@ -221,15 +224,10 @@ def choose(
     else:
         fits, failures = fit_networks(data, start, options, report, metric_of, note=note, earlier=going_on or None)
         verdicts = {}
-    networks = {name: result.network for name, result in fits.items()}
-    network_scores = {name: load_network(name, network.arrays()).score for name, network in networks.items()}
+    networks = {name: result.network.arrays() for name, result in fits.items()}
+    network_scores = {name: load_network(name, arrays).score for name, arrays in networks.items()}
     note("weights of the linear sum, and of each network beside it")
-    ensembles = {
-        fitted_rule: fit_ensembles(
-            features, {**network_scores, "blend": None}, rule_set, np.random.default_rng(options.seed)
-        )
-        for fitted_rule, rule_set in evaluation_sets.items()
-    }
+    ensembles = fit_ensembles(features, {**network_scores, "blend": None}, evaluation_sets, options.seed)
     weights = {
         name: np.stack([ensembles.get(row, ensembles[rule])[name][0] for row in RULES]) for name in (*networks, "blend")
     }
@@ -303,34 +301,40 @@ def fit_models(
     regularization, ensembles = hyperparameters.regularization, hyperparameters.ensemble_weights.values()
     used = content if any(weights[:, CONTENT].any() for weights in ensembles) else None  # a version holds what it uses
     features = fit_features(data, regularization, options, start=start_of_als, content=used)
-    start = fit_start(data, baselines, regularization, options)
+    start = fit_start(data, baselines, features, regularization, options)
     epochs = hyperparameters.epochs
     going_on = earlier.for_networks(encoders, epochs) if earlier else None
     fits, failures = fit_networks(data, start, options, report, epochs=epochs, earlier=going_on, note=note)
-    networks = {name: result.network for name, result in fits.items()}
+    weights = hyperparameters.ensemble_weights
+    networks = {name: result.network.replace(signal_weights=weights[name]) for name, result in fits.items()}
+    arrays = {name: network.arrays() for name, network in networks.items()}
     return FittedModels(
         encoders=encoders,
         data=data,
         networks=networks,
         baselines=baselines,
         features=features,
-        scorers=load_scorers(networks, baselines, features, hyperparameters.ensemble_weights),
+        scorers=load_scorers(arrays, baselines, features, weights),
         losses={name: result.losses for name, result in fits.items()},
         failures={**hyperparameters.failures, **failures},
         ended=told_by.ended if (told_by := earlier or hyperparameters.learned) else frozenset(),
     )
 
 
-def fit_start(data: Dataset, baselines: Mapping[str, Arrays], regularization: float, options: Training) -> Arrays:
+def fit_start(
+    data: Dataset, baselines: Mapping[str, Arrays], features: Arrays, regularization: float, options: Training
+) -> Arrays:
     """Return what networks start from: the vectors of ALS, as wide as embeddings, and the popularity of items.
 
     Args:
         data: The events to learn from.
         baselines: The arrays of the fitted baselines.
+        features: Those of the features, whose wider vectors of ALS it starts from.
         regularization: Of ALS.
         options: Holds the dimension of embeddings and the seed.
     """
-    factors = als(user_item_matrix(data), options.dim, regularization, seed=options.seed)
+    wider = narrowed(features, options.dim)
+    factors = als(user_item_matrix(data), options.dim, regularization, seed=options.seed, start=wider)
     return {**factors, "popularity": baselines["popularity"]["popularity"]}
 
 
@@ -340,23 +344,21 @@ def load_features(baselines: Mapping[str, Arrays], features: Arrays) -> Features
 
 
 def load_scorers(
-    networks: Mapping[str, Network],
+    networks: Mapping[str, Arrays],
     baselines: Mapping[str, Arrays],
     features: Arrays,
     weights: Mapping[str, Floats],
 ) -> dict[str, Scorer]:
-    """Return the scorers as they will serve, in registry order; ensemble weights are assigned to the networks.
+    """Return the scorers as they will serve, in registry order.
 
     Args:
-        networks: The fitted networks by name.
+        networks: The weights of the fitted networks by name.
         baselines: The arrays of each fitted baseline.
         features: The arrays of the features that no baseline holds.
         weights: `(2, N_FEATURES + 1)` float32 for each network and for `blend`.
     """
-    for name, network in networks.items():
-        network.tables["signal_weights"].assign(weights[name])
     arrays = {
-        **{name: network.arrays() for name, network in networks.items()},
+        **{name: {**values, "signal_weights": weights[name]} for name, values in networks.items()},
         **baselines,
         "blend": {"signal_weights": weights["blend"]},
     }

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.evaluation.metrics import average_precision_at_k
-from recsys.evaluation.protocol import EvaluationSet, K, allowed_items
+from recsys.evaluation.protocol import EvaluationSet, allowed_items
 from recsys.evaluation.ranking import top_k
+from recsys.evaluation.results import K
 from recsys.features.features import NAMES, Features
 from recsys.features.query import Floats, Query
 from recsys.training.candidates import ranking_rows

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys.errors.records import Record
-from recsys.evaluation.protocol import K
+from recsys.evaluation.results import K
 from recsys.features.query import Mask
 
 MAX_ITERATIONS = 50

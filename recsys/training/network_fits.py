@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from recsys.data.dataset import Dataset
-from recsys.evaluation.protocol import EvaluationSet, mean_average_precision
+from recsys.evaluation.protocol import EvaluationSet
+from recsys.evaluation.results import mean_average_precision
 from recsys.features.query import Arrays
 from recsys.networks.base import Network
 from recsys.networks.fit import FAILURES, NETWORKS, Course, Earlier, Epoch, Fit, ValidationMetric, fit

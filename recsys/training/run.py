@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from recsys.data.cleaning import CleanReport
 from recsys.data.interactions import Catalogue, Interactions
-from recsys.evaluation.protocol import EvaluationResult, EvaluationSet
+from recsys.evaluation.protocol import EvaluationSet
+from recsys.evaluation.results import EvaluationResult
 from recsys.evaluation.shown import ShownLists
 from recsys.lifecycle.choice import ALL
 from recsys.lifecycle.gate import Verdict

@@ -23,14 +23,8 @@ from recsys.data.splitting import cut_time, last_item_out, split_at
 from recsys.errors import NotEnoughData, SettingsError
 from recsys.errors.wording import listed
 from recsys.evaluation.metrics import paired_lower_bound
-from recsys.evaluation.protocol import (
-    EvaluationResult,
-    EvaluationSet,
-    build_evaluation_set,
-    evaluate_all,
-    leave_one_out,
-    summarise,
-)
+from recsys.evaluation.protocol import EvaluationSet, build_evaluation_set, leave_one_out
+from recsys.evaluation.results import EvaluationResult, evaluate_rules, shared_features, summarise
 from recsys.evaluation.shown import shown_lists
 from recsys.features.query import Indices, Mask
 from recsys.lifecycle.gate import too_small
@@ -41,6 +35,7 @@ from recsys.training.closed_form.choose import popularity
 from recsys.training.closed_form.content import content
 from recsys.training.fitting import FittedModels, check_complete, choose, fit_models
 from recsys.training.hooks import Hooks, apply_hooks
+from recsys.training.network_fits import LEAST_USERS, MOST_SCORES
 from recsys.training.run import CHOOSE, EVALUATE, FINAL, READ, REFIT, Progress, TrainingRun
 
 
@@ -172,6 +167,7 @@ def validate(run: TrainingRun, before: Interactions, progress: Progress) -> Trai
         described,
         encoders=encoders,
         earlier=newest([run.active_evaluation], cut),
+        goes_on=run.goes_on,
         note=progress.step,
     )
     if hyperparameters.defaults:
@@ -207,7 +203,7 @@ def evaluate(run: TrainingRun, before: Interactions, after: Interactions, cut: i
     run = replace(run, hyperparameters=replace(run.hyperparameters, learned=None))
     evaluation_sets = build_evaluation_sets(run, models.encoders, models.data, after, cut)
     check_evaluation_set(evaluation_sets[run.rule])
-    evaluations = {rule: evaluate_all(models.scorers, rule_set) for rule, rule_set in evaluation_sets.items()}
+    evaluations = evaluate_rules(models.scorers, evaluation_sets)
     rows: dict[str, dict[str, Any]] = {}
     for rule, results in evaluations.items():
         rule_set, rng = evaluation_sets[rule], np.random.default_rng(seed)
@@ -298,9 +294,8 @@ def build_evaluation_sets(
         cut: Seconds since 1970.
     """
     shop, options = run.settings.shop, run.settings.training
-    rng = np.random.default_rng(options.seed)
     if run.protocol == "loo99":
-        max_users = options.max_exam_users
+        rng, max_users = np.random.default_rng(options.seed), options.max_exam_users
         return {"allow": leave_one_out(past, after, encoders, shop=shop, rng=rng, max_users=max_users)}
     allowed_after = shop.repeat_after_days if shop.repeat_after_days < math.inf else 0.0
     return {
@@ -312,7 +307,7 @@ def build_evaluation_sets(
             active=active_items(encoders, run.catalogue),
             cut=cut,
             repeat_after_days=days,
-            rng=rng,
+            rng=np.random.default_rng(options.seed),  # the same users under each rule
             max_users=options.max_exam_users,
         )
         for rule, days in (("hide", math.inf), ("allow", allowed_after))
@@ -373,13 +368,16 @@ def context_lift(
     later = encode(after, models.encoders, run.settings.shop, options, run.now)
     if not len(later) or "ENCM" not in models.scorers:
         return None
-    contexts = _contexts_after_cut(models, later)
+    contexts, scorer = _contexts_after_cut(models, later), models.scorers["ENCM"]
+    limit = int(np.clip(MOST_SCORES // models.data.n_items, LEAST_USERS, limit))
     picked = np.random.default_rng(options.seed).permutation(len(later))[:limit]
     ranks: dict[str, list[float]] = {"with_context": [], "without_context": []}
     for n in picked:
+        features = None  # they do not depend on the context
         for label, context in zip(ranks, (contexts[n], models.data.unknown_context), strict=True):
             query = models.data.query(int(later.users[n]), context=context, now=int(later.timestamps[n]), repeats=True)
-            scores = models.scorers["ENCM"].score(query)
+            features = features or shared_features([scorer], query)
+            scores = scorer.score(query, features)
             ranks[label].append(1.0 / (1 + int((scores > scores[later.items[n]]).sum())))
     figures = {label: float(np.mean(values)) for label, values in ranks.items()}
     return {**figures, "lift": figures["with_context"] - figures["without_context"], "events": float(len(picked))}

@@ -15,7 +15,8 @@ from benchmarks import metrics_table, pages
 from benchmarks.metrics import peers
 from benchmarks.metrics.lists import CASES, FIGURES, K, as_json, ours
 from recsys.evaluation.metrics import Calibration
-from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, summarise
+from recsys.evaluation.protocol import EvaluationCase, EvaluationSet
+from recsys.evaluation.results import summarise
 from recsys.features.query import Query
 from recsys.training.report import COLUMNS
 from tests.helpers.evaluation import evaluate_one

@@ -16,17 +16,19 @@ from recsys.evaluation.protocol import (
     EvaluationCase,
     EvaluationSet,
     build_evaluation_set,
-    evaluate_all,
     leave_one_out,
-    mean_average_precision,
+    sampled_cases,
     sampled_negatives,
-    summarise,
 )
-from recsys.features.features import FeatureValues
+from recsys.evaluation.results import evaluate_all, evaluate_rules, mean_average_precision, summarise
+from recsys.features.features import N_FEATURES, FeatureValues
 from recsys.features.query import Query
+from recsys.scorers.layers import LinearEnsemble
 from recsys.settings import Training
+from tests.helpers import planted
 from tests.helpers.checkerboard import DAY, SHOP, catalogue_of, events_of
 from tests.helpers.evaluation import evaluate_one
+from tests.helpers.planted import case_of, features_of
 
 CUT = 1_717_243_200  # Saturday 2024-06-01 12:00 UTC
 ANN, BEN, CAT, DEE = 1, 2, 3, 4  # user ids; index 0, 1, unseen, 2
@@ -206,6 +208,54 @@ def test_scorers_evaluated_together_have_the_metrics_of_each_alone(hide: Evaluat
         np.testing.assert_array_equal(together[name].pair_logits, alone.pair_logits)
         np.testing.assert_array_equal(together[name].pair_labels, alone.pair_labels)
     assert list(together) == ["down", "up"]
+
+
+def test_rules_evaluated_together_have_the_metrics_of_each_alone(hide: EvaluationSet, allow: EvaluationSet) -> None:
+    """Ann and Cat are asked about under both rules, Ben under one; a scorer is asked for each of them once."""
+    computed: list[int] = []
+    together = evaluate_rules({"down": Recording(DOWNWARDS.scores, computed)}, {"hide": hide, "allow": allow})
+
+    assert computed == [0, 1, 3]
+    assert list(together) == ["hide", "allow"]
+    for rule, evaluation_set in {"hide": hide, "allow": allow}.items():
+        alone, found = evaluate_one(DOWNWARDS, evaluation_set), together[rule]["down"]
+        for metric, values in alone.per_user.items():
+            np.testing.assert_array_equal(found.per_user[metric], values)
+        assert [top.tolist() for top in found.lists] == [top.tolist() for top in alone.lists]
+        np.testing.assert_array_equal(found.pair_logits, alone.pair_logits)
+        np.testing.assert_array_equal(found.pair_labels, alone.pair_labels)
+        assert found.n_unreachable == alone.n_unreachable
+
+
+def test_an_ensemble_keeps_the_weights_of_each_rule_where_its_network_is_asked_once() -> None:
+    computed: list[int] = []
+    network = Recording(np.arange(12, dtype=np.float32), computed)
+    weights = np.zeros((2, N_FEATURES + 1), np.float32)
+    weights[:, -1] = 1, -1
+    ensemble = LinearEnsemble(features_of(np.zeros((3, 12))), weights, network)  # type: ignore[arg-type]
+    cases = [case_of(user, [5]) for user in range(3)]
+    hidden = planted.evaluation_set_of(cases, 12)
+    repeated = replace(hidden, cases=tuple(replace(case, query=case.query._replace(repeats=True)) for case in cases))
+    found = evaluate_rules({"ensemble": ensemble}, {"hide": hidden, "allow": repeated})
+
+    assert computed == [0, 1, 2]
+    assert {tuple(top) for top in found["hide"]["ensemble"].lists} == {tuple(range(11, 1, -1))}
+    assert {tuple(top) for top in found["allow"]["ensemble"].lists} == {tuple(range(10))}
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3, 5, 99])
+def test_equal_generators_choose_the_same_users_whatever_other_cases_there_are(limit: int) -> None:
+    """Users 0 to 9 and six cases of unseen users; the other set lacks some of the seen ones."""
+    users = [*range(10), *[10] * 6]
+    cases = [case_of(user, [1]) for user in users]
+    fewer = [case for case in cases if case.query.user not in (2, 7)]
+    chosen = [sampled_cases(of, limit, np.random.default_rng(4)) for of in (cases, fewer)]
+
+    assert [len(positions) for positions in chosen] == [min(limit, 16), min(limit, 14)]
+    assert all((np.diff(positions) > 0).all() for positions in chosen)
+    ours, theirs = ([of[n] for n in positions] for of, positions in zip((cases, fewer), chosen, strict=True))
+    shared = [case for case in ours if case.query.user not in (2, 7)]
+    assert {id(case) for case in shared} <= {id(case) for case in theirs}
 
 
 def test_mean_average_precision_is_over_known_users(hide: EvaluationSet, allow: EvaluationSet) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from recsys.evaluation.protocol import EvaluationResult, EvaluationSet, evaluate_all
+from recsys.evaluation.protocol import EvaluationSet
+from recsys.evaluation.results import EvaluationResult, evaluate_all
 from recsys.scorers.base import Scorer
 
 

@@ -8,6 +8,7 @@ from typing import IO, Any
 import pytest
 
 from recsys.features.query import Arrays
+from recsys.networks.base import FittedNetwork
 from recsys.networks.fit import NETWORKS, Epoch, Fit, shapes
 from recsys.settings import Training
 from recsys.training import network_fits
@@ -31,9 +32,11 @@ def undrawn(drawing: Any, file: IO[str], **options: Any) -> None:
     file.write("<svg></svg>")
 
 
-def at_its_start(name: str, data: Any, start: Arrays, options: Training, report: Any, **metric_and_epochs: Any) -> Fit:
+def at_its_start(
+    name: str, data: Any, start: Arrays, options: Training, report: Any, *, validation_metric: Any, **_: Any
+) -> Fit:
     report(Epoch(name, 1, 1, 0.7, 0.0))
     network = NETWORKS[name](shapes(data, options), options.seed)
     network.warm_start(start)
-    metric, *_ = metric_and_epochs.values()
-    return Fit(network, 0, [0.7], [metric(network)] if metric else [])
+    fitted = FittedNetwork(type(network), network.shapes, network.arrays())
+    return Fit(fitted, 0, [0.7], [validation_metric(network)] if validation_metric else [])

@@ -125,11 +125,11 @@ def test_the_error_names_the_epoch_whose_loss_is_nan(board: FittedModels, monkey
 
 def test_the_error_names_weights_that_are_not_finite(board: FittedModels) -> None:
     network = NETWORKS["LNCM"](board.networks["LNCM"].shapes, 1)
-    check_finite("LNCM", network)
+    check_finite("LNCM", network.arrays())
     network.tables["age_bias"].assign(np.full((2, FAST.window), np.inf, np.float32))
 
     with pytest.raises(TrainingRefused, match="LNCM: `age_bias` should be finite"):
-        check_finite("LNCM", network)
+        check_finite("LNCM", network.arrays())
 
 
 def test_a_warm_start_that_is_not_finite_is_refused_without_training(board: FittedModels) -> None:

@@ -177,7 +177,7 @@ def test_dropout_zeroes_a_share_and_scales_the_rest() -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_without_dropout_the_loss_depends_only_on_the_negatives(name: str, board: FittedModels) -> None:
-    network, batch = board.networks[name], windows(board.data, FAST.window)
+    network, batch = board.networks[name].to_keras(), windows(board.data, FAST.window)
     columns = batch.users, batch.items, batch.weights, batch.history_end, batch.contexts
     user_batch = UserBatch(*map(tf.constant, columns), tf.ones(batch.history_end.shape))
     targets = tf.constant(batch.targets), tf.constant(batch.confidences)
@@ -190,5 +190,4 @@ def test_without_dropout_the_loss_depends_only_on_the_negatives(name: str, board
 
     plain, dropped = losses(0.0), losses(0.5)
     assert plain[0] == plain[1]
-    assert dropped[0] != dropped[1]
-    assert dropped[0] > plain[0]
+    assert len({plain[0], *dropped}) == 3

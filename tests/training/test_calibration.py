@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recsys.evaluation.metrics import Calibration
-from recsys.evaluation.protocol import EvaluationResult
+from recsys.evaluation.results import EvaluationResult
 from recsys.training.calibration import calibrate, fit_calibration
 
 

@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from recsys.evaluation.metrics import average_precision_at_k
-from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, K, allowed_items
+from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, allowed_items
 from recsys.evaluation.ranking import top_k
+from recsys.evaluation.results import K
 from recsys.features.features import CONTENT, N_FEATURES, NAMES, POPULARITIES, Features, Neighbours
 from recsys.scorers.layers import LinearEnsemble
 from recsys.training.candidates import NetworkScore, build_batch
@@ -41,7 +42,7 @@ ALL = np.ones(N_FEATURES, bool)  # for candidates without a network
 def fit_one(
     features: Features, network_score: NetworkScore | None, evaluation_set: EvaluationSet, rng: np.random.Generator
 ) -> EnsembleFit:
-    return fit_ensembles(features, {NETWORK: network_score}, evaluation_set, rng)[NETWORK]
+    return fit_ensembles(features, {NETWORK: network_score}, {"": evaluation_set}, int(rng.integers(99)))[""][NETWORK]
 
 
 def search_of(features: Features, evaluation_set: EvaluationSet, rng: np.random.Generator) -> Search:

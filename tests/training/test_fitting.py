@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
 from recsys.errors import TrainingRefused
-from recsys.evaluation.protocol import EvaluationSet, mean_average_precision
+from recsys.evaluation.protocol import EvaluationSet
+from recsys.evaluation.results import mean_average_precision
 from recsys.features.features import CONTENT, N_FEATURES, NAMES
 from recsys.features.query import Arrays
 from recsys.networks.fit import NETWORKS, Epoch, Fit
@@ -20,7 +21,13 @@ from recsys.scorers.base import Scorer
 from recsys.scorers.layers import LinearEnsemble
 from recsys.scorers.registry import MODELS, REGISTRY
 from recsys.training import fitting, network_fits
-from recsys.training.closed_form.choose import L2_GRID, MIN_CO_OCCURRENCE_GRID, REGULARIZATION_GRID, fit_baselines
+from recsys.training.closed_form.choose import (
+    L2_GRID,
+    MIN_CO_OCCURRENCE_GRID,
+    REGULARIZATION_GRID,
+    fit_baselines,
+    fit_features,
+)
 from recsys.training.closed_form.content import content
 from recsys.training.ensemble import FALLBACK, NETWORK
 from recsys.training.fitting import (
@@ -314,7 +321,7 @@ def test_a_second_fit_on_the_same_events_reaches_the_measured_metrics(
 def test_only_the_networks_that_were_chosen_are_fitted(board: FittedModels, validation: Validation) -> None:
     only = replace(hyperparameters(QUICK), epochs={"BMF": 0}, failures={"LNCM": "MemoryError"})
     fitted = fit_models(board.encoders, validation.data, QUICK, only, quiet)
-    start = fit_start(validation.data, fitted.baselines, only.regularization, QUICK)
+    start = fit_start(validation.data, fitted.baselines, fitted.features, only.regularization, QUICK)
 
     assert list(fitted.networks) == ["BMF"]
     assert (fitted.losses, fitted.failures) == ({"BMF": []}, {"LNCM": "MemoryError"})
@@ -368,7 +375,8 @@ def test_a_loss_that_is_not_a_number_is_refused_in_a_whole_fit(validation: Valid
     weights = validation.data.weights.copy()
     weights[17] = np.nan
     broken = replace(validation.data, weights=weights)
-    start = fit_start(validation.data, fit_baselines(validation.data, 200.0), 20.0, QUICK)
+    baselines, features = fit_baselines(validation.data, 200.0), fit_features(validation.data, 20.0, QUICK)
+    start = fit_start(validation.data, baselines, features, 20.0, QUICK)
 
     with (
         eagerly(),
@@ -391,12 +399,11 @@ def test_loading_assigns_ensemble_weights_to_networks(board: FittedModels) -> No
     weights: dict[str, NDArray[np.float32]] = {
         name: np.full((2, N_FEATURES + 1), n, np.float32) for n, name in enumerate((*MODELS, "blend"))
     }
-    copies = {name: NETWORKS[name](network.shapes, 1) for name, network in board.networks.items()}
-    scorers = load_scorers(copies, board.baselines, board.features, weights)
+    networks = {name: network.arrays() for name, network in board.networks.items()}
+    scorers = load_scorers(networks, board.baselines, board.features, weights)
 
     assert list(scorers) == list(REGISTRY)
     for name in MODELS:
-        np.testing.assert_array_equal(copies[name].arrays()["signal_weights"], weights[name])
         assert scorers[name].weights is not None
         np.testing.assert_array_equal(scorers[name].weights, weights[name])
 

@@ -19,7 +19,7 @@ from recsys.data.ids import IdMap
 from recsys.errors import DatabaseUnavailable, Overloaded, RecsysError, SettingsError
 from recsys.lifecycle import selfcheck
 from recsys.lifecycle.versions import clean_up, write_encoders
-from recsys.networks.base import Network
+from recsys.networks.base import FittedNetwork
 from recsys.recommending.batch.run import users_to_answer
 from recsys.store import Database, list_versions
 from recsys.training import publishing
@@ -71,7 +71,7 @@ UNSYNCED = Unsynced()
 class Stored:
     """A network whose weights are copied from a file, so that saving it again is fast."""
 
-    def __init__(self, network: Network, path: Path) -> None:
+    def __init__(self, network: FittedNetwork, path: Path) -> None:
         network.save_weights(path)
         self.weights, self.shapes, self._arrays, self.sizes = (
             path.read_bytes(),

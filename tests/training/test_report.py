@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys.evaluation.protocol import EvaluationCase, EvaluationResult, EvaluationSet
+from recsys.evaluation.protocol import EvaluationCase, EvaluationSet
+from recsys.evaluation.results import EvaluationResult
 from recsys.features.query import Query
 from recsys.scorers.registry import REGISTRY
 from recsys.training.report import COLUMNS, MEANINGS, ROOT, metrics_link, network_gains, page

@@ -174,7 +174,7 @@ def test_without_encm_there_is_no_context_lift(board: FittedModels) -> None:
 def test_scorers_are_in_registry_order_and_a_missing_one_is_refused(board: FittedModels) -> None:
     baselines = {name: board.baselines[name] for name in ("popularity", "ease")}
     scorers = load_scorers(
-        {"BMF": board.networks["BMF"]}, baselines, board.features, hyperparameters().ensemble_weights
+        {"BMF": board.networks["BMF"].arrays()}, baselines, board.features, hyperparameters().ensemble_weights
     )
 
     assert list(scorers) == ["BMF", "blend", "ease", "popularity"]

@@ -20,7 +20,8 @@ import tensorflow as tf
 from recsys.artifacts import current, history
 from recsys.data.interactions import Catalogue
 from recsys.errors import DatabaseUnavailable, NotEnoughData, SettingsError, TrainingRefused
-from recsys.evaluation.protocol import EvaluationResult, EvaluationSet
+from recsys.evaluation.protocol import EvaluationSet
+from recsys.evaluation.results import EvaluationResult
 from recsys.features.features import CONTENT, NAMES
 from recsys.networks.fit import NETWORKS, Fit
 from recsys.recommending.loading import load

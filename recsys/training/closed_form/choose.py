@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from recsys.data.dataset import Dataset
-from recsys.evaluation.protocol import EvaluationSet, mean_average_precision
+from recsys.evaluation.protocol import EvaluationSet
+from recsys.evaluation.results import mean_average_precision
 from recsys.features.content import Content
 from recsys.features.features import NAMES, Features
 from recsys.features.query import SECONDS_PER_DAY, Arrays, Floats
@@ -61,10 +62,26 @@ def choose_l2(
 
 
 def choose_regularization(
-    data: Dataset, evaluation_set: EvaluationSet, options: Training, *, kept: Kept | None = None
+    data: Dataset, evaluation_set: EvaluationSet, options: Training, *, kept: Kept | None = None, goes_on: bool = False
 ) -> tuple[float, list[dict[str, Any]]]:
-    """Return the regularization of ALS with the best MAP@10 on validation, and all trials, as `choose_l2` does."""
-    fit = partial(als, user_item_matrix(data), options.factors, seed=options.seed)
+    """Return the regularization of ALS with the best MAP@10 on validation, and all trials, as `choose_l2` does.
+
+    Args:
+        data: See `choose_l2`.
+        evaluation_set: See `choose_l2`.
+        options: Hold the width of the vectors and the seed.
+        kept: See `choose_l2`.
+        goes_on: Whether later fits go on from this one. Then each trial starts from the one before it, which takes a
+            third of the time. Otherwise it ends near where a later fit from noise will end, as weights of sums expect.
+    """
+    matrix, before = user_item_matrix(data), list[Floats]()
+
+    def fit(regularization: float) -> Arrays:
+        start = before.pop() if before and goes_on else None
+        factors = als(matrix, options.factors, regularization, seed=options.seed, start=start)
+        before.append(factors["item_factors"])
+        return factors
+
     return _best(
         "ALS regularization", REGULARIZATION_GRID, fit, _als_scorer, evaluation_set, "als", {} if kept is None else kept
     )

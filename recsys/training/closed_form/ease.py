@@ -19,7 +19,7 @@ EXACT_UP_TO = 10_000  # items; the dense inverse then takes 800 MB
 NEIGHBOURS = 1000
 # Items in each local regression. NDCG@10 on beauty: 0.0506 with 100, 0.0506 with 400, 0.0501 with the exact solution.
 LOCAL_NEIGHBOURS = 100
-TARGETS_AT_ONCE = 16_384  # regressions in memory at once: 655 MB with 100 neighbours
+TARGETS_AT_ONCE = 8192  # regressions in memory at once: 330 MB with 100 neighbours
 SOLVED_AT_ONCE = 256  # regressions in float64 at once: 20 MB
 ROWS_AT_ONCE = 512  # rows of the dense inverse at once
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from recsys.features.query import Arrays
 from recsys.training.closed_form import als as factors
-from recsys.training.closed_form.als import als
+from recsys.training.closed_form.als import als, narrowed
 from recsys.training.closed_form.co_occurrence import user_item_matrix
 from tests.helpers.datasets import dataset_of
 
@@ -138,3 +138,32 @@ def test_weights_that_are_not_finite_are_refused(columns: Columns) -> None:
 
     with pytest.raises(ValueError, match="`weights` should be finite. Received: nan at 5."):
         als(matrix_of(*columns, 30, 20), **OPTIONS)
+
+
+# Starts from another fit
+
+
+def test_the_narrowed_vectors_of_a_fit_are_nearest_to_its_dot_products(columns: Columns) -> None:
+    """Singular values say how near vectors of two dimensions can come to a product of three (Eckart & Young 1936)."""
+    wider = als(matrix_of(*columns, 30, 20), **OPTIONS)
+    narrow = narrowed(wider, 2)
+    assert narrow is not None
+    assert (narrow.shape, narrow.dtype) == ((20, 2), np.float32)
+
+    product = wider["user_factors"].astype(float) @ wider["item_factors"].T
+    users = np.linalg.lstsq(narrow.astype(float), product.T, rcond=None)[0].T  # the best users for these items
+    error = np.linalg.norm(product - users @ narrow.T)
+    assert error == pytest.approx(np.linalg.svd(product, compute_uv=False)[2], rel=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(users, axis=0), np.linalg.norm(narrow, axis=0), rtol=1e-3)
+
+
+def test_of_a_narrower_fit_nothing_wider_is_made(columns: Columns) -> None:
+    assert narrowed(als(matrix_of(*columns, 30, 20), **OPTIONS), 4) is None
+
+
+def test_without_events_the_narrowed_vectors_are_zeros() -> None:
+    nothing = {"user_factors": np.zeros((4, 3), np.float32), "item_factors": np.zeros((5, 3), np.float32)}
+    narrow = narrowed(nothing, 2)
+
+    assert narrow is not None
+    np.testing.assert_array_equal(narrow, np.zeros((5, 2)))

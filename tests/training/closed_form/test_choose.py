@@ -9,6 +9,7 @@ import pytest
 from recsys.evaluation.protocol import EvaluationSet
 from recsys.features.content import Content
 from recsys.features.features import Features, Neighbours
+from recsys.features.query import Floats
 from recsys.scorers.base import Scorer
 from recsys.scorers.item_item import EASE, ItemCF
 from recsys.scorers.registry import BASELINES
@@ -150,6 +151,19 @@ def test_each_value_is_evaluated_with_its_fit_alone(
         np.testing.assert_allclose(scorer.score(query), factors["item_factors"] @ factors["user_factors"][3], rtol=1e-5)
         np.testing.assert_allclose(scorer.score(query._replace(repeats=True)), scorer.score(query))
         assert not scorer.score(query._replace(user=N_USERS)).any()
+
+
+def test_where_later_fits_go_on_each_starts_from_the_one_before(
+    board: FittedModels, evaluation_set: EvaluationSet, evaluated: list[tuple[Scorer, EvaluationSet]]
+) -> None:
+    choose_regularization(board.data, evaluation_set, FAST, goes_on=True)
+    query, matrix = query_at_cut(board, 3), user_item_matrix(board.data)
+    start: Floats | None = None
+
+    for (scorer, _), regularization in zip(evaluated, REGULARIZATION_GRID, strict=True):
+        factors = als(matrix, FAST.factors, regularization, seed=FAST.seed, start=start)
+        np.testing.assert_allclose(scorer.score(query), factors["item_factors"] @ factors["user_factors"][3], rtol=1e-5)
+        start = factors["item_factors"]
 
 
 def test_the_chosen_fit_finds_the_withheld_items(board: FittedModels, evaluation_set: EvaluationSet) -> None:
