@@ -28,7 +28,7 @@ from benchmarks import pages  # noqa: E402
 from benchmarks.sets import SETS, BenchmarkSet, Part  # noqa: E402
 from benchmarks.sets.base import columns  # noqa: E402
 from recsys.data.interactions import Catalogue  # noqa: E402
-from recsys.evaluation.results import evaluate_all, mean_average_precision  # noqa: E402
+from recsys.evaluation.results import evaluate_set, mean_average_precision  # noqa: E402
 from recsys.features.content import Content  # noqa: E402
 from recsys.features.features import CONTENT, Features, FeatureValues, Neighbours  # noqa: E402
 from recsys.features.query import Arrays, Floats, Indices, Query  # noqa: E402
@@ -153,7 +153,7 @@ def measure(data_dir: Path, name: str, sides: Sequence[str]) -> list[Row]:
             "side": one,
             "hybrid": Hybrid(described, one, np.array([weight, 1 - weight], np.float32)),
         }
-        results = evaluate_all(scorers, parts.test.evaluation_sets[rule])
+        results = evaluate_set(scorers, parts.test.evaluation_sets[rule])
         per_user = [result.per_user["ndcg10"] for result in results.values()]
         means = tuple(float(values.mean()) for values in per_user)
         difference = interval(per_user[2] - per_user[1])
@@ -176,10 +176,10 @@ def measure_sums(data_dir: Path, name: str) -> list[SumRow]:
             kind: fit_ensembles(of_kind, {"blend": None}, {rule: chosen_on}, SEED)[rule]["blend"][0]
             for kind, of_kind in (("without", without_content(before)), ("with", before))
         }
-        # of the same features: `evaluate_all` computes them once for all scorers
+        # of the same features: `evaluate_set` computes them once for all scorers
         scorers = {kind: LinearEnsemble(after, np.stack([row, row])) for kind, row in weights.items()}
         per_user = [
-            result.per_user["ndcg10"] for result in evaluate_all(scorers, parts.test.evaluation_sets[rule]).values()
+            result.per_user["ndcg10"] for result in evaluate_set(scorers, parts.test.evaluation_sets[rule]).values()
         ]
         weight, means = float(weights["with"][CONTENT]), (float(per_user[0].mean()), float(per_user[1].mean()))
         rows.append(SumRow(name, rule, len(per_user[0]), weight, means, interval(per_user[1] - per_user[0])))

@@ -38,7 +38,7 @@ from recsys.data.interactions import Interactions  # noqa: E402
 from recsys.data.splitting import cut_time, last_item_out, split_at  # noqa: E402
 from recsys.evaluation.metrics import bootstrap_interval  # noqa: E402
 from recsys.evaluation.protocol import EvaluationCase, EvaluationSet  # noqa: E402
-from recsys.evaluation.results import evaluate_all  # noqa: E402
+from recsys.evaluation.results import evaluate_set  # noqa: E402
 from recsys.features.features import N_FEATURES, Features  # noqa: E402
 from recsys.features.query import Query  # noqa: E402
 from recsys.lifecycle.choice import ALL, TITLES, HeldoutFigures, ValidationFigures, choose_scorers  # noqa: E402
@@ -137,7 +137,7 @@ def one_shop(rows: Interactions, guests: Interactions, has_clock: bool) -> tuple
     for who, evaluation_set in found.items():
         if len(evaluation_set):
             names = dict.fromkeys((serves, *POPULAR))
-            results = evaluate_all({name: scorers[name] for name in names}, evaluation_set)
+            results = evaluate_set({name: scorers[name] for name in names}, evaluation_set)
             samples[who] = {name: results[name].per_user[METRIC] for name in POPULAR}
             samples[who][PUBLISHED] = results[serves].per_user[METRIC]
     return serves, samples
@@ -163,7 +163,7 @@ def _chosen(rows: Interactions, train: Interactions, has_clock: bool) -> tuple[s
     features = features_of(part, l2, regularization)
     blend, _ = fit_ensembles(features, {"blend": None}, {"": evaluation_set}, SEED)[""]["blend"]
     weights = np.stack([blend, blend])
-    results = evaluate_all(fitted(part, l2, regularization, least, weights), evaluation_set)
+    results = evaluate_set(fitted(part, l2, regularization, least, weights), evaluation_set)
     map10 = {name: result.per_user[METRIC] for name, result in results.items()}
     n_events = np.array([len(case.query.items) for case in evaluation_set.cases], np.int64)
     best = max(map10, key=lambda name: map10[name].mean())

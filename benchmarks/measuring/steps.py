@@ -24,7 +24,7 @@ PER_MB = 1024 if sys.platform != "darwin" else 1024 * 1024  # of the unit of ru_
 EXPORTED = 500  # test cases
 PARTS = (
     *("choose_l2", "choose_regularization", "choose_min_co_occurrence", "fit_baselines", "fit_features", "fit_start"),
-    *("gains", "fit_ensembles", "evaluate_all", "encode_events", "build_evaluation_sets"),
+    *("gains", "fit_ensembles", "evaluate_all", "evaluate_set", "encode_events", "build_evaluation_sets"),
 )
 
 

@@ -58,17 +58,17 @@ class EvaluationResult(Record):
     n_unreachable: int = 0
 
 
-def evaluate_all(scorers: Mapping[str, Scorer], evaluation_set: EvaluationSet) -> dict[str, EvaluationResult]:
-    """Evaluate several scorers on an evaluation set; see `evaluate_rules`.
+def evaluate_set(scorers: Mapping[str, Scorer], evaluation_set: EvaluationSet) -> dict[str, EvaluationResult]:
+    """Evaluate several scorers on an evaluation set; see `evaluate_all`.
 
     Args:
         scorers: The scorers by name; all ensembles among them have the same features.
         evaluation_set: The set to evaluate on.
     """
-    return evaluate_rules(scorers, {"": evaluation_set})[""]
+    return evaluate_all(scorers, {"": evaluation_set})[""]
 
 
-def evaluate_rules(
+def evaluate_all(
     scorers: Mapping[str, Scorer], evaluation_sets: Mapping[str, EvaluationSet]
 ) -> dict[str, dict[str, EvaluationResult]]:
     """Evaluate several scorers on the evaluation set of each repeat rule, user by user.

@@ -16,7 +16,7 @@ from recsys.errors import TrainingRefused
 from recsys.errors.wording import listed
 from recsys.evaluation.metrics import Calibration
 from recsys.evaluation.protocol import EvaluationSet
-from recsys.evaluation.results import evaluate_all
+from recsys.evaluation.results import evaluate_set
 from recsys.features.content import Content
 from recsys.features.features import CONTENT, N_FEATURES, Features
 from recsys.features.query import Arrays, Floats, Indices
@@ -233,7 +233,7 @@ def choose(
     }
     scorers = load_scorers(networks, baselines, feature_arrays, weights)
     note(f"validation of {len(scorers)} scorers")
-    evaluations, known = evaluate_all(scorers, evaluation_set), evaluation_set.known
+    evaluations, known = evaluate_set(scorers, evaluation_set), evaluation_set.known
     per_user = {name: result.per_user["map10"][known] for name, result in evaluations.items()}
     map10 = {name: float(np.mean(values)) for name, values in per_user.items()}
     n_events = np.array([len(case.query.items) for case in evaluation_set.cases], np.int64)

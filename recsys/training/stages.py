@@ -24,7 +24,7 @@ from recsys.errors import NotEnoughData, SettingsError
 from recsys.errors.wording import listed
 from recsys.evaluation.metrics import paired_lower_bound
 from recsys.evaluation.protocol import EvaluationSet, build_evaluation_set, leave_one_out
-from recsys.evaluation.results import EvaluationResult, evaluate_rules, shared_features, summarise
+from recsys.evaluation.results import EvaluationResult, evaluate_all, shared_features, summarise
 from recsys.evaluation.shown import shown_lists
 from recsys.features.query import Indices, Mask
 from recsys.lifecycle.gate import too_small
@@ -203,7 +203,7 @@ def evaluate(run: TrainingRun, before: Interactions, after: Interactions, cut: i
     run = replace(run, hyperparameters=replace(run.hyperparameters, learned=None))
     evaluation_sets = build_evaluation_sets(run, models.encoders, models.data, after, cut)
     check_evaluation_set(evaluation_sets[run.rule])
-    evaluations = evaluate_rules(models.scorers, evaluation_sets)
+    evaluations = evaluate_all(models.scorers, evaluation_sets)
     rows: dict[str, dict[str, Any]] = {}
     for rule, results in evaluations.items():
         rule_set, rng = evaluation_sets[rule], np.random.default_rng(seed)

@@ -13,7 +13,7 @@ from benchmarks import readability
 VOCABULARY = """
 [[words]]
 old = ["Exam", "sit_all"]
-new = "EvaluationSet, evaluate_all"
+new = "EvaluationSet, evaluate_set"
 
 [[words]]
 old = ["own"]
@@ -147,7 +147,7 @@ def test_figures_are_printed_beside_another_checkouts(
         "share of docstrings": ["0%", "0%"],
         "lines of code in backend/src": ["0", "0"],
     }
-    assert "recsys/loose.py:1: Exam → EvaluationSet, evaluate_all" in printed
+    assert "recsys/loose.py:1: Exam → EvaluationSet, evaluate_set" in printed
 
 
 def test_a_checkout_within_the_bounds_passes(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:

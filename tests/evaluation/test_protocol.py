@@ -20,7 +20,7 @@ from recsys.evaluation.protocol import (
     sampled_cases,
     sampled_negatives,
 )
-from recsys.evaluation.results import evaluate_all, evaluate_rules, mean_average_precision, summarise
+from recsys.evaluation.results import evaluate_all, evaluate_set, mean_average_precision, summarise
 from recsys.features.features import N_FEATURES, FeatureValues
 from recsys.features.query import Query
 from recsys.scorers.layers import LinearEnsemble
@@ -198,7 +198,7 @@ class Recording(Fixed):
 
 def test_scorers_evaluated_together_have_the_metrics_of_each_alone(hide: EvaluationSet) -> None:
     upwards = Fixed(DOWNWARDS.scores[::-1].copy())
-    together = evaluate_all({"down": DOWNWARDS, "up": upwards}, hide)
+    together = evaluate_set({"down": DOWNWARDS, "up": upwards}, hide)
 
     for name, scorer in (("down", DOWNWARDS), ("up", upwards)):
         alone = evaluate_one(scorer, hide)
@@ -213,7 +213,7 @@ def test_scorers_evaluated_together_have_the_metrics_of_each_alone(hide: Evaluat
 def test_rules_evaluated_together_have_the_metrics_of_each_alone(hide: EvaluationSet, allow: EvaluationSet) -> None:
     """Ann and Cat are asked about under both rules, Ben under one; a scorer is asked for each of them once."""
     computed: list[int] = []
-    together = evaluate_rules({"down": Recording(DOWNWARDS.scores, computed)}, {"hide": hide, "allow": allow})
+    together = evaluate_all({"down": Recording(DOWNWARDS.scores, computed)}, {"hide": hide, "allow": allow})
 
     assert computed == [0, 1, 3]
     assert list(together) == ["hide", "allow"]
@@ -236,7 +236,7 @@ def test_an_ensemble_keeps_the_weights_of_each_rule_where_its_network_is_asked_o
     cases = [case_of(user, [5]) for user in range(3)]
     hidden = planted.evaluation_set_of(cases, 12)
     repeated = replace(hidden, cases=tuple(replace(case, query=case.query._replace(repeats=True)) for case in cases))
-    found = evaluate_rules({"ensemble": ensemble}, {"hide": hidden, "allow": repeated})
+    found = evaluate_all({"ensemble": ensemble}, {"hide": hidden, "allow": repeated})
 
     assert computed == [0, 1, 2]
     assert {tuple(top) for top in found["hide"]["ensemble"].lists} == {tuple(range(11, 1, -1))}

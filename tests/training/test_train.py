@@ -359,7 +359,7 @@ def test_among_equals_on_validation_the_cheapest_wins(
 ):
     run = trained.run
     result = run.evaluations["BMF"]
-    monkeypatch.setattr(fitting, "evaluate_all", lambda scorers, evaluation_set: dict.fromkeys(scorers, result))
+    monkeypatch.setattr(fitting, "evaluate_set", lambda scorers, evaluation_set: dict.fromkeys(scorers, result))
     options, evaluation_sets = run.settings.training, {"hide": run.evaluation_set}
     hyperparameters = fitting.choose(run.evaluated.data, evaluation_sets, "hide", options, lambda epoch: None)
     assert set(hyperparameters.map10) == set(REGISTRY)
@@ -372,12 +372,12 @@ def test_a_baseline_that_wins_is_published_as_such(
     tmp_path: Path, unfitted: None, monkeypatch: pytest.MonkeyPatch, best: str
 ):
     """On validation, only one baseline has a hit."""
-    real = fitting.evaluate_all
+    real = fitting.evaluate_set
 
     def favouring(scorers: Mapping[str, Scorer], evaluation_set: EvaluationSet) -> dict[str, EvaluationResult]:
         return only_hit(real(scorers, evaluation_set), best)
 
-    monkeypatch.setattr(fitting, "evaluate_all", favouring)
+    monkeypatch.setattr(fitting, "evaluate_set", favouring)
     result = learn(shop(tmp_path, interactions()))
     assert result.winner == best
     answer = Published(tmp_path, str(result.version)).ask(interactions=[{"item_id": 101, "event": "view"}])
@@ -490,12 +490,12 @@ def test_a_network_that_fails_in_a_later_fit_is_left_out_and_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turn: int
 ):
     """A network that wins on validation and fails in a later fit, on more events, is not the winner of the version."""
-    real = fitting.evaluate_all
+    real = fitting.evaluate_set
 
     def favouring(scorers: Mapping[str, Scorer], evaluation_set: EvaluationSet) -> dict[str, EvaluationResult]:
         return only_hit(real(scorers, evaluation_set), "LNCM")
 
-    monkeypatch.setattr(fitting, "evaluate_all", favouring)
+    monkeypatch.setattr(fitting, "evaluate_set", favouring)
     monkeypatch.setattr(network_fits, "fit", failing_in((turn,), MemoryError("no room")))
     settings, recorder = shop(tmp_path, interactions()), NoteRecorder()
     result = learn(settings, progress=recorder)
