@@ -301,8 +301,8 @@ def _norm(x: Floats) -> Floats:
     """
     share = np.float32(1 / x.shape[-1])
     normed: Floats = x - np.add.reduce(x, -1, keepdims=True) * share
-    normed /= np.sqrt(np.vecdot(normed, normed)[..., None] * share + np.float32(EPSILON))
-    return normed
+    variance: Floats = np.vecdot(normed, normed)[..., None] * share
+    return np.divide(normed, np.sqrt(variance + np.float32(EPSILON)), out=normed)
 
 
 def _softmax(logits: Floats) -> Floats:

@@ -128,10 +128,7 @@ def recommend_all(
 
 @contextmanager
 def rare_collections() -> Iterator[None]:
-    """Let garbage in cycles be collected rarely: a block's rows and lists are no such garbage.
-
-    As often as Python does it by itself, to look for it takes a twentieth of the time.
-    """
+    """Let Python look for garbage in cycles rarely: a block leaves none, and to look takes 4 % of a run otherwise."""
     usual = gc.get_threshold()
     gc.set_threshold(NEW_OBJECTS, *usual[1:])
     try:

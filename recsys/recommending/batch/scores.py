@@ -35,8 +35,8 @@ from recsys.scorers.popularity import Popularity
 
 # Of a logit, for each 1 of the largest one; several times the difference that was seen between both ways.
 TOLERANCE = 8e-6
-# Of an MLP's activations: those of 8 users, 400 items and 64 units, 800 kB, fit into the processor's cache. A row of a
-# power of two, such as 512 items, takes a fifth longer.
+# Of an MLP's activations: those of 8 users, 400 items and 64 units, 800 kB, fit into the processor's cache. With 512
+# items, a power of two, it takes a fifth longer.
 TILE_USERS, TILE_ITEMS = 8, 400
 
 
