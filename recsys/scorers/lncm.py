@@ -300,9 +300,10 @@ def _norm(x: Floats) -> Floats:
     It divides sums, because NumPy's means take three times as long for short axes.
     """
     share = np.float32(1 / x.shape[-1])
-    normed: Floats = x - np.add.reduce(x, -1, keepdims=True) * share
-    variance: Floats = np.vecdot(normed, normed)[..., None] * share
-    return np.divide(normed, np.sqrt(variance + np.float32(EPSILON)), out=normed)
+    centred = x - np.add.reduce(x, -1, keepdims=True) * share
+    variance = np.vecdot(centred, centred)[..., None] * share
+    normed: Floats = np.divide(centred, np.sqrt(variance + np.float32(EPSILON)), out=centred)
+    return normed
 
 
 def _softmax(logits: Floats) -> Floats:
