@@ -223,8 +223,11 @@ class SequenceEncoder(Record):
 
     def _feed_forward(self, block: int, h: Floats) -> Floats:
         """Return states after a block's feed-forward part, of the same shape."""
-        hidden = np.maximum(_norm(h) @ self._gain_feed_in[block] + self.feed_in_bias[block], 0)
-        states: Floats = h + hidden @ self.feed_out[block] + self.feed_out_bias[block]
+        hidden = _norm(h) @ self._gain_feed_in[block]
+        hidden += self.feed_in_bias[block]
+        states: Floats = np.maximum(hidden, 0, out=hidden) @ self.feed_out[block]
+        states += self.feed_out_bias[block]
+        states += h
         return states
 
 
@@ -298,8 +301,8 @@ def _norm(x: Floats) -> Floats:
     """
     share = np.float32(1 / x.shape[-1])
     centred = x - np.add.reduce(x, -1, keepdims=True) * share
-    variance = np.add.reduce(centred * centred, -1, keepdims=True) * share
-    normed: Floats = centred / np.sqrt(variance + np.float32(EPSILON))
+    variance = np.vecdot(centred, centred)[..., None] * share
+    normed: Floats = np.divide(centred, np.sqrt(variance + np.float32(EPSILON)), out=centred)
     return normed
 
 

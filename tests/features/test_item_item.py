@@ -205,7 +205,9 @@ def test_item_cf_without_events_scores_0(n_users: int, n_items: int) -> None:
     assert scorer.score(query_of([], [])).tolist() == [0] * n_items
 
 
-def test_a_block_is_a_part_of_the_matrix() -> None:
+@pytest.mark.parametrize("at_once", [1, 2, 1000])
+def test_a_block_is_a_part_of_the_matrix(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recsys.features.features.AT_ONCE", at_once)
     dense = np.array([[0, 2, 0, 1], [3, 0, 0, 0], [0, 0, 0, 0], [5, 0, -4, 0]], np.float32)
     rows, columns = np.nonzero(dense)
     starts = np.concatenate([[0], np.cumsum((dense != 0).sum(1))])

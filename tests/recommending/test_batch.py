@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -213,6 +214,28 @@ def test_bounds_decide_how_it_is_computed_and_not_what(
     computed(shop)
 
     assert stored(shop) == asked_alone(shop, shop.load())
+
+
+@pytest.mark.parametrize("model", ["NeuMF", "ENCM"])
+@pytest.mark.parametrize("n_users", [3, 100])
+def test_parts_that_fit_into_the_cache_change_nothing(
+    shop: Published, model: str, n_users: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{BATCH}.scores.TILE_USERS", n_users)
+    monkeypatch.setattr(f"{BATCH}.scores.TILE_ITEMS", 7)
+    monkeypatch.setattr(f"{BATCH}.tables.ITEMS_AT_ONCE", 2)
+    computed(shop, model=model)
+
+    assert stored(shop) == asked_alone(shop, shop.load(), model)
+
+
+def test_garbage_is_collected_as_before_after_a_run(shop: Published) -> None:
+    before = gc.get_threshold()
+    during: list[int] = []
+    computed(shop, model="popularity", progress=lambda *_: during.append(gc.get_threshold()[0]))
+
+    assert gc.get_threshold() == before
+    assert during[0] > before[0]
 
 
 def test_a_scorer_that_fails_lets_others_answer(shop: Published, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,9 +100,8 @@ class Histories(NamedTuple):
         tables = representation.slow_items, representation.fast_items
         for decay, table in zip(representation.decays, tables, strict=True):
             decayed = weights * (decay ** np.arange(MOST_EVENTS, dtype=np.float32))[age]
-            vectors = table[self.items]
             for user, (first, last) in enumerate(zip(self.edges[:-1].tolist(), self.edges[1:].tolist(), strict=True)):
-                pooled[user] += decayed[..., first:last] @ vectors[first:last]
+                pooled[user] += decayed[..., first:last] @ table.take(self.items[first:last], axis=0)
         known = [user for user, query in enumerate(self.queries) if query.user < len(representation.user_factors)]
         factors = representation.user_factors[[self.queries[user].user for user in known]]
         pooled[known] += factors if masks is None else factors[:, None]

@@ -28,13 +28,16 @@ from recsys.scorers.base import Scorer
 from recsys.scorers.bmf import BMF
 from recsys.scorers.encm import ENCM
 from recsys.scorers.item_item import NeighbourScorer
-from recsys.scorers.layers import TILE, LinearEnsemble, UserPart
+from recsys.scorers.layers import LinearEnsemble, UserPart
 from recsys.scorers.lncm import LNCM
 from recsys.scorers.neumf import NeuMF
 from recsys.scorers.popularity import Popularity
 
 # Of a logit, for each 1 of the largest one; several times the difference that was seen between both ways.
 TOLERANCE = 8e-6
+# Of an MLP's activations: those of 8 users, 400 items and 64 units, 800 kB, fit into the processor's cache. With 512
+# items, a power of two, it takes a fifth longer.
+TILE_USERS, TILE_ITEMS = 8, 400
 
 
 class Ranking(NamedTuple):
@@ -131,14 +134,16 @@ def _add_tower(scores: Floats, network: NeuMF | ENCM, users: Floats, weight: np.
     kernels, shifts = [kernel.T.copy() for kernel, _ in network.layers], [users]
     for kernel, bias in network.layers:
         shifts.append(shifts[-1] @ kernel + bias)
-    for start in range(0, network.n_items, TILE):
-        items = network.item_layer[start : start + TILE].T.copy()
-        for user, of_user in enumerate(scores[:, start : start + TILE]):
-            hidden = np.maximum(items, -shifts[0][user, :, None])
+    for start in range(0, network.n_items, TILE_ITEMS):
+        which = slice(start, start + TILE_ITEMS)
+        items = network.item_layer[which].T.copy()
+        for first in range(0, len(users), TILE_USERS):
+            some = slice(first, first + TILE_USERS)
+            hidden = np.maximum(items, -shifts[0][some, :, None])
             for kernel, shift in zip(kernels, shifts[1:], strict=True):
                 hidden = kernel @ hidden
-                np.maximum(hidden, -shift[user, :, None], out=hidden)
-            of_user += output @ hidden
+                np.maximum(hidden, -shift[some, :, None], out=hidden)
+            scores[some, which] += output @ hidden
     scores += (shifts[-1] @ output)[:, None]
 
 
