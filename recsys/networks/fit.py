@@ -33,6 +33,10 @@ CHECKED = 256  # windows on which the start is compared with a uniform guess
 STRENGTHS = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625)  # of the warm start; the first that is good enough
 TURNED = ("user_factors", "slow_items", "fast_items", "item_factors")  # weights that start from vectors of ALS
 LEAST_RATE = 0.25  # of the largest learning rate, for a fit that goes on from one whose schedule had ended
+MMAP_THRESHOLD, LARGE_ARRAY = (
+    -3,
+    8 << 20,
+)  # the option of `mallopt`, and its value in bytes; by itself it grows to 32 MB
 ValidationMetric = Callable[[Network], float]
 
 
@@ -189,11 +193,11 @@ class Course:
         Raises:
             TrainingRefused: A weight is not finite.
         """
-        self._trainer = None
-        give_memory_back()
         weights = self._best_weights if self._metric else self.network.arrays()
-        check_finite(self.name, weights)
         fitted = FittedNetwork(type(self.network), self.network.shapes, weights)
+        del self.network, self._trainer
+        give_memory_back()
+        check_finite(self.name, weights)
         return Fit(fitted, self._best, self._losses, self._scores)
 
 
@@ -283,12 +287,22 @@ def give_memory_back() -> None:
     A compiled graph holds all windows and refers to itself, and the C library keeps what is freed.
     """
     gc.collect()
-    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):  # of glibc
+    if trim := of_c_library("malloc_trim"):
         trim(0)
 
 
+def of_c_library(name: str) -> Callable[..., int] | None:
+    """Return a function of the C library by its name; None where it has none, as only that of GNU has some."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
+
+
 def prepare(seed: int) -> None:
-    """Seed all random generators, make TensorFlow deterministic, and silence its warnings."""
+    """Seed all random generators, make TensorFlow deterministic, and silence its warnings.
+
+    Large arrays get memory of their own, which goes back to the system with them.
+    """
+    if mallopt := of_c_library("mallopt"):
+        mallopt(MMAP_THRESHOLD, LARGE_ARRAY)
     tf.get_logger().setLevel("ERROR")  # each network is compiled on purpose; TensorFlow would warn of retracing
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(seed)

@@ -12,7 +12,7 @@ from recsys.evaluation.protocol import EvaluationSet
 from recsys.evaluation.results import mean_average_precision
 from recsys.features.query import Arrays
 from recsys.networks.base import Network
-from recsys.networks.fit import FAILURES, NETWORKS, Course, Earlier, Epoch, Fit, ValidationMetric, fit
+from recsys.networks.fit import FAILURES, NETWORKS, Course, Earlier, Epoch, Fit, ValidationMetric, fit, give_memory_back
 from recsys.networks.trainer import Examples
 from recsys.scorers.base import Scorer
 from recsys.scorers.registry import REGISTRY
@@ -56,6 +56,7 @@ def fit_networks(
     Returns:
         The fits by name; the reason for each network that failed.
     """
+    give_memory_back()
     fits, failures, examples = {}, {}, Examples.of(data, options)
     for name in NETWORKS if epochs is None else epochs:
         goes_on = earlier if earlier and name in earlier.networks else None
@@ -109,6 +110,7 @@ def choose_networks(
     Returns:
         The fits by name; the reason for each network that failed; the verdicts of each network by number of epochs.
     """
+    give_memory_back()
     examples = Examples.of(data, options)
     courses: dict[str, Course] = {}
     fits: dict[str, Fit] = {}

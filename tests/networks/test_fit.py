@@ -1,5 +1,7 @@
 """The training loop: errors, reproducibility, warm start, early stopping, dropped embeddings, and what is learned."""
 
+import gc
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +14,8 @@ from recsys.data.dataset import Dataset
 from recsys.errors import TrainingRefused
 from recsys.features.features import N_FEATURES
 from recsys.networks.base import Network
-from recsys.networks.fit import NETWORKS, PATIENCE, Epoch, Fit, check_finite, fit
+from recsys.networks.fit import NETWORKS, PATIENCE, Course, Epoch, Fit, check_finite, fit
+from recsys.networks.trainer import Examples
 from recsys.settings import Training
 from recsys.training.closed_form.als import als
 from recsys.training.closed_form.choose import popularity
@@ -121,6 +124,18 @@ def test_the_error_names_the_epoch_whose_loss_is_nan(board: FittedModels, monkey
         fit_eagerly("BMF", board.data, replace(QUICK, epochs=5), report=overwrite)
 
     assert seen == [1]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_nothing_of_a_compiled_network_stays_in_memory(name: str, board: FittedModels) -> None:
+    examples = Examples.of(board.data, QUICK)
+    course = Course(name, board.data, warm_start(board.data), QUICK, lambda epoch: None, examples=examples)
+    weights = [weakref.ref(table.value) for table in course.network.tables.values()]
+    course.run(1)
+    course.finish()
+    gc.collect()
+
+    assert [weight() for weight in weights] == [None] * len(weights)
 
 
 def test_the_error_names_weights_that_are_not_finite(board: FittedModels) -> None:
