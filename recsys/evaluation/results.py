@@ -159,13 +159,19 @@ def mean_average_precision(scorer: Scorer, evaluation_set: EvaluationSet, limit:
         evaluation_set: The validation set.
         limit: The largest number of users; more are thinned out evenly.
     """
+    precisions = average_precisions(scorer, evaluation_set, limit)
+    return float(precisions.mean()) if len(precisions) else 0.0
+
+
+def average_precisions(scorer: Scorer, evaluation_set: EvaluationSet, limit: int) -> NDArray[np.float64]:
+    """Return AP@10 of known users, `(at most limit,)` float64; arguments as of `mean_average_precision`."""
     known = np.flatnonzero(evaluation_set.known)
     sampled = known[np.linspace(0, len(known) - 1, min(limit, len(known))).astype(int)]
-    precisions = []
-    for case in (evaluation_set.cases[n] for n in sampled):
+    precisions = np.zeros(len(sampled))
+    for place, case in enumerate(evaluation_set.cases[n] for n in sampled):
         top = top_k(scorer.score(case.query), K, allowed_items(case, evaluation_set.active))
-        precisions.append(average_precision_at_k(top, case.relevant, n_relevant=case.n_relevant))
-    return float(np.mean(precisions)) if precisions else 0.0
+        precisions[place] = average_precision_at_k(top, case.relevant, n_relevant=case.n_relevant)
+    return precisions
 
 
 def summarise(

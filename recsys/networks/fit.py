@@ -13,6 +13,7 @@ from importlib import import_module
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
 from recsys.errors import TrainingRefused
@@ -33,11 +34,9 @@ CHECKED = 256  # windows on which the start is compared with a uniform guess
 STRENGTHS = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625)  # of the warm start; the first that is good enough
 TURNED = ("user_factors", "slow_items", "fast_items", "item_factors")  # weights that start from vectors of ALS
 LEAST_RATE = 0.25  # of the largest learning rate, for a fit that goes on from one whose schedule had ended
-MMAP_THRESHOLD, LARGE_ARRAY = (
-    -3,
-    8 << 20,
-)  # the option of `mallopt`, and its value in bytes; by itself it grows to 32 MB
-ValidationMetric = Callable[[Network], float]
+# an option of `mallopt`, and the size in bytes from which an array has memory of its own; by itself it grows to 32 MB
+MMAP_THRESHOLD, LARGE_ARRAY = -3, 8 << 20
+ValidationMetric = Callable[[Network], float | NDArray[np.float64]]  # one value, or one of each user
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,8 @@ def fit(
         report: Called after each epoch.
         examples: The windows of the events, which several networks may share; None makes them.
         validation_metric: Computed before the first and after each epoch; higher is better. The weights of the best
-            epoch are returned, and three epochs without improvement end the fit.
+            epoch are returned, and three epochs without improvement end the fit. Where an epoch takes but a part of the
+            events, an improvement is one by more than a standard error, since parts differ by chance.
         epochs: Ends the fit after this many epochs, as an earlier fit with validation chose. The learning rate still
             falls over `options.epochs`.
         earlier: A fit to go on from. Without validation it says for how many epochs, and the learning rate goes on
@@ -157,15 +157,18 @@ class Course:
         if earlier:
             earlier.carry(name, self.network)
         self._trainer: Trainer | None = None
-        self._scores = [validation_metric(self.network)] if validation_metric else []
         self._losses: list[float] = []
-        self._best, self._best_weights = 0, self.network.arrays() if validation_metric else {}
+        self._scores: list[float] = []
+        self._best, self._best_weights = 0, dict[str, NDArray]()
+        self._improved, self._to_beat = 0, np.zeros(0)  # the last epoch that was an improvement, and its values
+        if validation_metric:
+            self._compare(np.atleast_1d(validation_metric(self.network)))
 
     @property
     def ended(self) -> bool:
         """Whether no epoch is to follow: all are done, or validation found no gain for `PATIENCE` epochs."""
         done = len(self._losses)
-        return done >= self._options.epochs or (self._metric is not None and done - self._best >= PATIENCE)
+        return done >= self._options.epochs or (self._metric is not None and done - self._improved >= PATIENCE)
 
     def run(self, until: int) -> None:
         """Train until an epoch of this number is done, or until `ended`.
@@ -179,13 +182,33 @@ class Course:
                 self._trainer = Trainer(self.network, self._examples, self._negatives, self._options)
             self._losses.append(self._trainer.epoch(self.name, number))
             seconds = time.perf_counter() - started
-            score = self._metric(self.network) if self._metric else None
+            if self._metric:
+                self._compare(np.atleast_1d(self._metric(self.network)))
+            else:
+                self._best = number
+            score = self._scores[-1] if self._scores else None
             self._report(
                 Epoch(self.name, number, self._options.epochs, self._losses[-1], seconds, score, self._uniform)
             )
-            if score is None or score > self._scores[self._best]:
-                self._best, self._best_weights = number, {} if score is None else self.network.arrays()
-            self._scores += [] if score is None else [score]
+
+    def _compare(self, values: NDArray[np.float64]) -> None:
+        """Keep the weights of the best epoch, and note whether the newest one is an improvement.
+
+        Args:
+            values: The metric of each user, or its mean alone, after the newest epoch or at the start.
+        """
+        number, score = len(self._scores), float(values.mean())
+        if not self._scores or score > self._scores[self._best]:
+            self._best, self._best_weights = number, self.network.arrays()
+        if not self._scores or self._is_improvement(values - self._to_beat):
+            self._improved, self._to_beat = number, values
+        self._scores.append(score)
+
+    def _is_improvement(self, differences: NDArray[np.float64]) -> bool:
+        takes_all = self._options.samples >= self._examples.n_targets
+        if takes_all or len(differences) < 2:
+            return bool(differences.mean() > 0)
+        return bool(differences.mean() > differences.std(ddof=1) / np.sqrt(len(differences)))
 
     def finish(self) -> Fit:
         """Return the network with the weights of its best epoch; what training needed is freed.

@@ -9,7 +9,7 @@ import numpy as np
 
 from recsys.data.dataset import Dataset
 from recsys.evaluation.protocol import EvaluationSet
-from recsys.evaluation.results import mean_average_precision
+from recsys.evaluation.results import average_precisions
 from recsys.features.query import Arrays
 from recsys.networks.base import Network
 from recsys.networks.fit import FAILURES, NETWORKS, Course, Earlier, Epoch, Fit, ValidationMetric, fit, give_memory_back
@@ -174,12 +174,12 @@ def load_network(name: str, arrays: Arrays) -> Scorer:
 
 
 def validation_metric(evaluation_set: EvaluationSet, name: str) -> ValidationMetric:
-    """Return the MAP@10 of a network's own score as a function of the network.
+    """Return AP@10 of a network's own score, of each user, as a function of the network.
 
     The larger the catalogue, the fewer users decide: the time of an epoch's validation has a bound, too.
     """
     limit = int(np.clip(MOST_SCORES // len(evaluation_set.active), LEAST_USERS, MOST_USERS))
-    return lambda network: mean_average_precision(load_network(name, network.arrays()), evaluation_set, limit)
+    return lambda network: average_precisions(load_network(name, network.arrays()), evaluation_set, limit)
 
 
 def network_trials(fits: Mapping[str, Fit], failures: Mapping[str, str], verdicts: Verdicts) -> list[dict[str, Any]]:
