@@ -85,7 +85,7 @@ def evaluate_all(
     """
     once = {name: _once(scorer) for name, scorer in scorers.items()}
     found = {
-        rule: _Found(len(evaluation_set), {name: _Marks(len(evaluation_set)) for name in scorers})
+        rule: _Found(len(evaluation_set), {name: _Scored(len(evaluation_set)) for name in scorers})
         for rule, evaluation_set in evaluation_sets.items()
     }
     features: FeatureValues | None = None
@@ -100,16 +100,16 @@ def evaluate_all(
         of_rule.labels[n] = relevant[pairs]
         of_rule.n_unreachable += case.n_relevant - int(allowed[case.relevant].sum())
         for name, scorer in once.items():
-            scores, marks = scorer.score(case.query, features), of_rule.marks[name]
+            scores, scored = scorer.score(case.query, features), of_rule.scored[name]
             top = top_k(scores, K, allowed)
             for metric, metric_at_k in RANKING_METRICS.items():
-                marks.per_user[metric][n] = metric_at_k(top, case.relevant, k=K, n_relevant=case.n_relevant)
-            marks.per_user["auc"][n] = auc(scores, relevant, allowed, n_relevant=case.n_relevant)
-            marks.lists[n], marks.logits[n] = top, scores[pairs]
+                scored.per_user[metric][n] = metric_at_k(top, case.relevant, k=K, n_relevant=case.n_relevant)
+            scored.per_user["auc"][n] = auc(scores, relevant, allowed, n_relevant=case.n_relevant)
+            scored.lists[n], scored.logits[n] = top, scores[pairs]
     return {rule: of_rule.results() for rule, of_rule in found.items()}
 
 
-class _Marks:
+class _Scored:
     """What a scorer has reached on n test cases under one rule."""
 
     def __init__(self, n: int) -> None:
@@ -121,20 +121,20 @@ class _Marks:
 class _Found:
     """What all scorers have reached on n test cases under one rule."""
 
-    def __init__(self, n: int, marks: Mapping[str, _Marks]) -> None:
-        self.marks, self.labels, self.n_unreachable = marks, [np.zeros(0, bool)] * n, 0
+    def __init__(self, n: int, scored: Mapping[str, _Scored]) -> None:
+        self.scored, self.labels, self.n_unreachable = scored, [np.zeros(0, bool)] * n, 0
 
     def results(self) -> dict[str, EvaluationResult]:
         labels = np.concatenate([np.zeros(0, bool), *self.labels])
         return {
             name: EvaluationResult(
-                marks.per_user,
-                tuple(marks.lists),
-                np.concatenate([np.zeros(0, np.float32), *marks.logits]),
+                scored.per_user,
+                tuple(scored.lists),
+                np.concatenate([np.zeros(0, np.float32), *scored.logits]),
                 labels,
                 self.n_unreachable,
             )
-            for name, marks in self.marks.items()
+            for name, scored in self.scored.items()
         }
 
 

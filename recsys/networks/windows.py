@@ -62,7 +62,7 @@ def windows(data: Dataset, length: int, at_most: int | None = None) -> Windows:
     """
     places = _Places.of(data, length)
     n = len(places.first)
-    return places.cut(data, np.linspace(0, n - 1, min(n, at_most or n)).astype(int), length, length)
+    return places.windows(data, np.linspace(0, n - 1, min(n, at_most or n)).astype(int), length, length)
 
 
 def by_width(data: Dataset, length: int, least: int) -> list[Windows]:
@@ -85,7 +85,7 @@ def by_width(data: Dataset, length: int, least: int) -> list[Windows]:
         if (group == narrower).sum() < least:
             group[group == narrower] += 1
     chosen = ((np.flatnonzero(group == n), *width) for n, width in enumerate(widths))
-    return [places.cut(data, *of_group) for of_group in chosen if len(of_group[0])]
+    return [places.windows(data, *of_group) for of_group in chosen if len(of_group[0])]
 
 
 class _Places(NamedTuple):
@@ -113,8 +113,8 @@ class _Places(NamedTuple):
         n_history = np.clip(history_stop - data.starts[users], 0, length)
         return cls(first, np.minimum(ends - first, length), history_stop, n_history)
 
-    def cut(self, data: Dataset, chosen: NDArray[np.int64], history: int, targets: int) -> Windows:
-        """Return some windows with the newest events of their history, and their targets.
+    def windows(self, data: Dataset, chosen: NDArray[np.int64], history: int, targets: int) -> Windows:
+        """Return some windows, with the newest events of their history and their targets.
 
         Args:
             data: The events.
