@@ -93,8 +93,8 @@ COUNTS = {
     "trainings asked for": "SELECT COUNT(*) FROM django_celery_results_taskresult"
     " WHERE task_name = 'recsys_suggestions.train_surprise_model_task'",
     "tasks failed": "SELECT COUNT(*) FROM django_celery_results_taskresult WHERE status <> 'SUCCESS'",
-    "runs of trainings": "SELECT COUNT(*) FROM recsys_suggestions_predictionrun WHERE key NOT LIKE 'daily %'",
-    "runs of the day": "SELECT COUNT(*) FROM recsys_suggestions_predictionrun WHERE key LIKE 'daily %'",
+    "runs of trainings": "SELECT COUNT(*) FROM recsys_suggestions_predictionrun r WHERE r.key NOT LIKE 'daily %'",
+    "runs of the day": "SELECT COUNT(*) FROM recsys_suggestions_predictionrun r WHERE r.key LIKE 'daily %'",
     "runs under way": "SELECT COUNT(*) FROM recsys_suggestions_predictionrun WHERE finished_at IS NULL",
     "pages": "SELECT COUNT(*) FROM recsys_suggestions_predictionpage",
     "pages done": "SELECT COUNT(*) FROM recsys_suggestions_predictionpage WHERE done_at IS NOT NULL",
