@@ -4,11 +4,16 @@
     python benchmarks/ratings.py folds DATA_DIR --cornac    and Cornac's MF beside it, where it is installed
     python benchmarks/ratings.py upserts                a million suggestions, and the old loop on a tenth of them
     python benchmarks/ratings.py upserts --rows 100000
+    python benchmarks/ratings.py upserts --loop 2000    fewer rows in the loop, where the disk is slow
+    python benchmarks/ratings.py upserts --database mariadb     on a server of localhost
 
 `folds` draws the folds once, by seed 7. The rates of the fit were chosen inside of the first fold's training part.
-`upserts` measures wall and CPU time per row on SQLite in a temporary folder; every second pair exists before. The exit
-status is 1 where a bound is missed: an RMSE of 0.935 in the mean, below the biases alone in every fold; 30 times as
-fast by either clock.
+`upserts` measures wall and CPU time per row; every second pair exists before. SQLite is in a temporary folder. On
+PostgreSQL and MariaDB, the rows are in a database of their own, which is dropped at the end. CPU time is that of this
+process: on a server it counts the client alone, so that the bound there concerns wall time.
+
+The exit status is 1 where a bound is missed: an RMSE of 0.935 in the mean, below the biases alone in every fold; 30
+times as fast by either clock, on a server by wall time.
 """
 
 from __future__ import annotations
@@ -38,6 +43,7 @@ from recsys.ratings.model import Stars  # noqa: E402
 from recsys.ratings.ratings import Ratings, clean_ratings  # noqa: E402
 from recsys.ratings.training import Errors  # noqa: E402
 from recsys.training.terminal import console  # noqa: E402
+from tests.helpers.django_site import DATABASES, SERVERS, database  # noqa: E402
 
 N_FOLDS, SEED = 5, 7
 MOST_RMSE = 0.935
@@ -105,10 +111,11 @@ def _cornac(train: Ratings, test: Ratings, rate: float, regularisation: float) -
     return np.clip(stars, 1, 5)
 
 
-def upserts(n_rows: int) -> bool:
+def upserts(n_rows: int, n_loop: int, database_name: str) -> bool:
     """Print the times per row of both ways; returns whether the bound holds."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ |= {"EXAMPLE_DIR": folder, "DJANGO_SETTINGS_MODULE": "example.settings", "BROKER_URL": "memory://"}
+    with database(database_name) as url, tempfile.TemporaryDirectory() as folder:
+        os.environ |= {"EXAMPLE_DIR": folder, "EXAMPLE_DATABASE_URL": url, "BROKER_URL": "memory://"}
+        os.environ["DJANGO_SETTINGS_MODULE"] = "example.settings"
         sys.path.insert(0, str(ROOT / "integrations/django"))
         import django
 
@@ -118,21 +125,20 @@ def upserts(n_rows: int) -> bool:
 
         call_command("migrate", verbosity=0)
         model = get_user_model()
-        n_users = -(-n_rows // N_FILMS)
+        n_users = -(-max(n_rows, n_loop) // N_FILMS)
         model.objects.bulk_create([model(username=f"user{n}") for n in range(n_users)], batch_size=1000)
         users = list(model.objects.order_by("pk").values_list("pk", flat=True))
-        few = n_rows // 10
         bulk = _time_a_row(n_rows, users, _in_bulk)
-        loop = _time_a_row(few, users, _one_by_one)
+        loop = _time_a_row(n_loop, users, _one_by_one)
     table = Table("way", "rows", "wall µs a row", "CPU µs a row", "rows a second")
-    for name, n, time_a_row in (("in bulk", n_rows, bulk), ("update_or_create in a loop", few, loop)):
+    for name, n, time_a_row in (("in bulk", n_rows, bulk), ("update_or_create in a loop", n_loop, loop)):
         wall, cpu = time_a_row
         table.add_row(name, f"{n:,}", f"{wall * 1e6:.1f}", f"{cpu * 1e6:.1f}", f"{1 / wall:,.0f}")
     out = console(log_width=100)
     out.print(table)
     ratios = [slow / fast for slow, fast in zip(loop, bulk, strict=True)]
     out.print("In bulk, a row is written {:.0f} times as fast by wall time, {:.0f} times by CPU time.".format(*ratios))
-    return min(ratios) >= LEAST_RATIO
+    return (ratios[0] if database_name in SERVERS else min(ratios)) >= LEAST_RATIO
 
 
 def _time_a_row(n_rows: int, users: list[int], write: Callable[[Iterator[Any]], None]) -> tuple[float, float]:
@@ -184,9 +190,17 @@ def main(argv: list[str]) -> int:
     of_folds.add_argument("--cornac", action="store_true", help="measure Cornac's MF, too")
     of_upserts = commands.add_parser("upserts", help="suggestions in bulk, and one by one")
     of_upserts.add_argument("--rows", type=positive, default=1_000_000, metavar="N", help="default 1,000,000")
+    of_upserts.add_argument("--loop", type=positive, metavar="N", help="rows one by one; default a tenth of --rows")
+    of_upserts.add_argument(
+        "--database",
+        choices=DATABASES,
+        default=DATABASES[0],
+        help="default %(default)s; on a server, CPU time counts the client alone, and the bound concerns wall time",
+    )
     flags = parser.parse_args(argv)
-    holds = folds(flags.data_dir, cornac=flags.cornac) if flags.command == "folds" else upserts(flags.rows)
-    return 0 if holds else 1
+    if flags.command == "folds":
+        return 0 if folds(flags.data_dir, cornac=flags.cornac) else 1
+    return 0 if upserts(flags.rows, flags.loop or max(1, flags.rows // 10), flags.database) else 1
 
 
 if __name__ == "__main__":

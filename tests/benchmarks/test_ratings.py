@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import ratings
+from tests.helpers.databases import reachable
+from tests.helpers.django_site import DATABASES, SERVERS
 from tests.helpers.entry_points import ROOT
 from tests.ratings.test_model import two_tastes
 
@@ -34,11 +36,13 @@ def test_folds_print_each_prediction_and_say_whether_the_bounds_hold(
 
 
 @pytest.mark.slow
-def test_upserts_write_every_row_both_ways() -> None:
-    script = str(ROOT / "benchmarks/ratings.py")
-    done = subprocess.run(
-        [sys.executable, script, "upserts", "--rows", "1000"], capture_output=True, text=True, check=False
-    )
+@pytest.mark.parametrize("database", DATABASES)
+def test_upserts_write_every_row_both_ways(database: str) -> None:
+    if database in SERVERS:
+        reachable(*SERVERS[database])
+    script = [sys.executable, str(ROOT / "benchmarks/ratings.py")]
+    flags = ["upserts", "--rows", "1000", "--loop", "50", "--database", database]
+    done = subprocess.run([*script, *flags], capture_output=True, text=True, check=False)
 
     assert done.returncode in (0, 1), done.stderr
     assert "In bulk, a row is written " in done.stdout

@@ -1,6 +1,7 @@
 """The example site of Django in a folder, with real processes of Celery on the brokers of localhost.
 
-Each site has a queue of its own. The database of Redis is that of these sites alone, and is cleared.
+Each site has a queue of its own. The database of Redis is that of these sites alone, and is cleared. A site has its
+tables in SQLite in its folder, or in a new database of a server, which is dropped at the end.
 """
 
 from __future__ import annotations
@@ -8,32 +9,51 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from recsys.store import connect
+from tests.helpers.databases import MYSQL, POSTGRESQL, new_database, run_on_mysql, run_on_postgresql
+
 ROOT = Path(__file__).resolve().parents[2]
+SERVERS = {"postgresql": (run_on_postgresql, POSTGRESQL), "mariadb": (run_on_mysql, MYSQL)}
+DATABASES = ("sqlite", *SERVERS)
 BROKERS = {"redis": "redis://127.0.0.1:6379/11", "rabbitmq": "amqp://guest:guest@127.0.0.1:5672//"}
 LONGEST_S = 600
 Environment = Mapping[str, str]
 
 
-def environment(folder: Path, broker: str, visibility_s: int = 3600) -> dict[str, str]:
+@contextmanager
+def database(name: str) -> Iterator[str]:
+    """Yield the URL of a new database, which is dropped at the end; an empty one for SQLite in the site's folder.
+
+    Args:
+        name: One of `DATABASES`.
+    """
+    if name not in SERVERS:
+        yield ""
+        return
+    with new_database(*SERVERS[name]) as url:
+        yield url
+
+
+def environment(folder: Path, broker: str, visibility_s: int = 3600, database_url: str = "") -> dict[str, str]:
     """Return the environment of a site's processes.
 
     Args:
-        folder: Holds the database, the models and modules of the caller.
+        folder: Holds the models, modules of the caller, and the database where it is SQLite.
         broker: The broker's URL.
         visibility_s: Of Redis, in seconds.
+        database_url: What `database` yields.
     """
     return {
         **os.environ,
         "EXAMPLE_DIR": str(folder),
-        "EXAMPLE_DATABASE_URL": "",
+        "EXAMPLE_DATABASE_URL": database_url,
         "BROKER_URL": broker,
         "BROKER_QUEUE": f"recsys-site-{secrets.token_hex(4)}",
         "BROKER_VISIBILITY_S": str(visibility_s),
@@ -87,10 +107,11 @@ def wait(is_so: Callable[[], bool], what: str, folder: Path, longest_s: float = 
         time.sleep(0.2)
 
 
-def counts(folder: Path, queries: Mapping[str, str]) -> dict[str, int]:
+def counts(environ: Environment, queries: Mapping[str, str]) -> dict[str, int]:
     """Return the numbers that queries of the site's database find, by the queries' names."""
-    with closing(sqlite3.connect(f"file:{folder / 'site.sqlite'}?mode=ro", uri=True, timeout=30)) as db:
-        return {name: int(db.execute(sql).fetchone()[0]) for name, sql in queries.items()}
+    url = environ["EXAMPLE_DATABASE_URL"] or f"sqlite:///{environ['EXAMPLE_DIR']}/site.sqlite"
+    with connect(url) as db:
+        return {name: int(db.query(sql)[0][0]) for name, sql in queries.items()}
 
 
 def python(environ: Environment, code: str) -> str:

@@ -81,7 +81,8 @@ class UpsertTest(SiteCase):
 
     def test_the_statement_is_that_of_djangos_bulk_create(self) -> None:
         """`InsertQuery` and its compiler are not documented: another Django may have others, and this fails then."""
-        row = Suggestion(user=self.users[0], content_type=product_type(), object_id="1", value=3, model="first")
+        same = {"user": self.users[0], "content_type": product_type(), "value": 3, "model": "first"}
+        first, second = (Suggestion(object_id=key, **same) for key in ("1", "2"))
         named = {"unique_fields": PAIR} if connection.features.supports_update_conflicts_with_target else {}
         sent: list[str] = []
 
@@ -90,7 +91,7 @@ class UpsertTest(SiteCase):
             return execute(sql, params, many, context)  # type: ignore[operator]
 
         with connection.execute_wrapper(note):
-            Suggestion.objects.bulk_create([row], update_conflicts=True, update_fields=WRITTEN, **named)
+            Suggestion.objects.bulk_create([first, second], update_conflicts=True, update_fields=WRITTEN, **named)
 
         [expected] = [sql for sql in sent if sql.startswith("INSERT")]
-        self.assertEqual(Upsert(connection, row).sql(1), expected.partition(" RETURNING ")[0])
+        self.assertEqual(Upsert(connection, first).sql(2), expected.partition(" RETURNING ")[0])

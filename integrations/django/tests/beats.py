@@ -2,11 +2,13 @@
 
     python integrations/django/tests/beats.py --broker rabbitmq
     python integrations/django/tests/beats.py --broker redis
+    python integrations/django/tests/beats.py --broker redis --database mariadb
 
 Training and prediction of a site with 12 films are due every two seconds, and both Beats send them. The worker has two
 children, and reads ratings slowly, so that trainings overlap. Some times, a customer rates a film again, and the site
 has to train once for it. The servers are those of localhost. The queue and the database of the broker
-are used by this script alone, and cleared.
+are used by this script alone, and cleared. On PostgreSQL and MariaDB, the site has a database of its own, which is
+dropped at the end.
 """
 
 from __future__ import annotations
@@ -25,10 +27,12 @@ sys.path.insert(0, str(ROOT))
 from recsys.artifacts import history, open_version  # noqa: E402
 from tests.helpers.django_site import (  # noqa: E402
     BROKERS,
+    DATABASES,
     Environment,
     celery,
     clear,
     counts,
+    database,
     environment,
     python,
     wait,
@@ -89,13 +93,13 @@ COUNTS = {
     "trainings asked for": "SELECT COUNT(*) FROM django_celery_results_taskresult"
     " WHERE task_name = 'recsys_suggestions.train_surprise_model_task'",
     "tasks failed": "SELECT COUNT(*) FROM django_celery_results_taskresult WHERE status <> 'SUCCESS'",
-    "runs of trainings": "SELECT COUNT(*) FROM recsys_suggestions_predictionrun WHERE key NOT LIKE 'daily %'",
-    "runs of the day": "SELECT COUNT(*) FROM recsys_suggestions_predictionrun WHERE key LIKE 'daily %'",
+    "runs of trainings": "SELECT COUNT(*) FROM recsys_suggestions_predictionrun r WHERE r.key NOT LIKE 'daily %'",
+    "runs of the day": "SELECT COUNT(*) FROM recsys_suggestions_predictionrun r WHERE r.key LIKE 'daily %'",
     "runs under way": "SELECT COUNT(*) FROM recsys_suggestions_predictionrun WHERE finished_at IS NULL",
     "pages": "SELECT COUNT(*) FROM recsys_suggestions_predictionpage",
     "pages done": "SELECT COUNT(*) FROM recsys_suggestions_predictionpage WHERE done_at IS NOT NULL",
     "pairs": "SELECT COUNT(*) FROM recsys_suggestions_suggestion",
-    "different": "SELECT COUNT(*) FROM (SELECT DISTINCT user_id, object_id FROM recsys_suggestions_suggestion)",
+    "different": "SELECT COUNT(*) FROM (SELECT DISTINCT user_id, object_id FROM recsys_suggestions_suggestion) p",
     "models of pairs": "SELECT COUNT(DISTINCT model) FROM recsys_suggestions_suggestion",
 }
 
@@ -128,18 +132,19 @@ class Outcome(NamedTuple):
         return both and trained_once and pages_once and ended and predicted_once and pairs_once
 
 
-def run(broker: str, folder: Path, n_due: int = N_TRAININGS) -> Outcome:
+def run(broker: str, folder: Path, n_due: int = N_TRAININGS, database_url: str = "") -> Outcome:
     """Make a site in a folder, run two Beats and a worker, and return what was there in the end.
 
     Args:
         broker: The broker's URL.
         folder: An empty folder.
         n_due: How many trainings are due.
+        database_url: Of an empty database; SQLite in the folder by default.
 
     Raises:
         TimeoutError: A training that is due does not come, or does not end.
     """
-    environ = environment(folder, broker)
+    environ = environment(folder, broker, database_url=database_url)
     (folder / "slow_reader.py").write_text(SLOW_READER, encoding="utf-8")
     beat = ("example", "beat", "--max-interval", "1")
     try:
@@ -153,9 +158,9 @@ def run(broker: str, folder: Path, n_due: int = N_TRAININGS) -> Outcome:
             for number in range(n_due):
                 if number:
                     python(environ, RATE_AGAIN)
-                wait(lambda: _is_trained(folder), "the newest rating should be trained", folder, LONGEST_S)
+                wait(lambda: _is_trained(environ, folder), "the newest rating should be trained", folder, LONGEST_S)
             _stop(environ, folder)
-        return Outcome(n_due, _count_sent(folder), _newest_ratings(folder), counts(folder, COUNTS))
+        return Outcome(n_due, _count_sent(folder), _newest_ratings(folder), counts(environ, COUNTS))
     finally:
         clear(environ)
 
@@ -178,9 +183,9 @@ def _newest_row(models: Path, name: str) -> int:
         return int(version.manifest["newest_row"])
 
 
-def _is_trained(folder: Path) -> bool:
+def _is_trained(environ: Environment, folder: Path) -> bool:
     """Return whether the newest rating is in a model, with which every run has ended."""
-    state = counts(folder, COUNTS)
+    state = counts(environ, COUNTS)
     is_seen = state["newest rating"] in _newest_ratings(folder).values()
     return is_seen and state["runs of trainings"] >= len(_newest_ratings(folder)) and state["runs under way"] == 0
 
@@ -191,7 +196,7 @@ def _stop(environ: Environment, folder: Path) -> None:
     time.sleep(3)  # a Beat looks once a second whether schedules have changed
 
     def has_ended() -> bool:
-        state = counts(folder, COUNTS)
+        state = counts(environ, COUNTS)
         return state["trainings asked for"] == sum(_count_sent(folder)) and state["runs under way"] == 0
 
     wait(has_ended, "all that was sent should end", folder, LONGEST_S)
@@ -201,12 +206,13 @@ def main(argv: list[str]) -> int:
     """Run two Beats and print what was there in the end; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--broker", choices=BROKERS, required=True)
+    parser.add_argument("--database", choices=DATABASES, default=DATABASES[0], help="default %(default)s")
     flags = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory() as folder:
-        outcome = run(BROKERS[flags.broker], Path(folder))
+    with database(flags.database) as url, tempfile.TemporaryDirectory() as folder:
+        outcome = run(BROKERS[flags.broker], Path(folder), database_url=url)
     n_published = len(outcome.published)
     trainings = f"{outcome.sent} trainings sent, {outcome.n_due} due, {n_published} published"
-    print(f"{flags.broker}, two Beats: {trainings}; {outcome.state}")
+    print(f"{flags.broker} and {flags.database}, two Beats: {trainings}; {outcome.state}")
     return 0 if outcome.is_whole else 1
 
 

@@ -26,7 +26,16 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT))
 
-from tests.helpers.django_site import BROKERS, celery, clear, counts, environment, python, wait  # noqa: E402
+from tests.helpers.django_site import (  # noqa: E402
+    BROKERS,
+    Environment,
+    celery,
+    clear,
+    counts,
+    environment,
+    python,
+    wait,
+)
 
 WORKER = ("slow_worker", "worker", "--concurrency", "1")
 AT_PAGE = 3  # the page in which the kill comes
@@ -53,7 +62,7 @@ COUNTS = {
     "pages": "SELECT COUNT(*) FROM recsys_suggestions_predictionpage",
     "done": "SELECT COUNT(*) FROM recsys_suggestions_predictionpage WHERE done_at IS NOT NULL",
     "pairs": "SELECT COUNT(*) FROM recsys_suggestions_suggestion",
-    "different": "SELECT COUNT(*) FROM (SELECT DISTINCT user_id, object_id FROM recsys_suggestions_suggestion)",
+    "different": "SELECT COUNT(*) FROM (SELECT DISTINCT user_id, object_id FROM recsys_suggestions_suggestion) p",
     "rated": "SELECT COUNT(*) FROM recsys_suggestions_suggestion s JOIN recsys_suggestions_rating r"
     " ON r.user_id = s.user_id AND r.object_id = s.object_id",
 }
@@ -105,23 +114,23 @@ def run(broker: str, victim: str, folder: Path, *, visibility_s: int = 3600) -> 
     try:
         python(environ, MAKE)
         with celery(environ, folder, WORKER) as worker:
-            wait(lambda: counts(folder, COUNTS)["pages"] > AT_PAGE, "the run should begin", folder)
+            wait(lambda: counts(environ, COUNTS)["pages"] > AT_PAGE, "the run should begin", folder)
             _kill(worker, victim)
             killed = time.monotonic()
             if victim == "worker":
                 worker.wait()
                 with celery(environ, folder, WORKER):
-                    wait(lambda: _has_ended(folder), "the run should end", folder)
+                    wait(lambda: _has_ended(environ), "the run should end", folder)
             else:
-                wait(lambda: _has_ended(folder), "the run should end", folder)
+                wait(lambda: _has_ended(environ), "the run should end", folder)
             seconds = time.monotonic() - killed
-        return Outcome(counts(folder, COUNTS), seconds)
+        return Outcome(counts(environ, COUNTS), seconds)
     finally:
         clear(environ)
 
 
-def _has_ended(folder: Path) -> bool:
-    state = counts(folder, COUNTS)
+def _has_ended(environ: Environment) -> bool:
+    state = counts(environ, COUNTS)
     return bool(state["finished"] and state["done"] == state["pages"])
 
 

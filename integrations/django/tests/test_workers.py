@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.helpers.django_site import BROKERS
+from tests.helpers.django_site import BROKERS, database
 
 PORTS = {"redis": 6379, "rabbitmq": 5672}
 
@@ -43,7 +43,11 @@ def test_a_kill_in_the_middle_loses_and_doubles_nothing(broker: str, victim: str
 
 
 @pytest.mark.slow
-def test_two_beats_lose_and_double_nothing(tmp_path: Path) -> None:
-    outcome = script("beats").run(broker_url("rabbitmq"), tmp_path, n_due=2)
+@pytest.mark.parametrize(
+    ("broker", "server"), [("rabbitmq", "sqlite"), ("rabbitmq", "postgresql"), ("redis", "mariadb")]
+)
+def test_two_beats_lose_and_double_nothing(broker: str, server: str, tmp_path: Path) -> None:
+    with database(server) as url:
+        outcome = script("beats").run(broker_url(broker), tmp_path, n_due=2, database_url=url)
 
     assert outcome.is_whole, outcome
