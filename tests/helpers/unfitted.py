@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import pytest
 
 from recsys.features.query import Arrays
@@ -39,4 +40,4 @@ def at_its_start(
     network = NETWORKS[name](shapes(data, options), options.seed)
     network.warm_start(start)
     fitted = FittedNetwork(type(network), network.shapes, network.arrays())
-    return Fit(fitted, 0, [0.7], [validation_metric(network)] if validation_metric else [])
+    return Fit(fitted, 0, [0.7], [float(np.mean(validation_metric(network)))] if validation_metric else [])

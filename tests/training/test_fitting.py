@@ -239,8 +239,8 @@ def test_early_stopping_measures_network_scores_under_the_rule_in_force(
     calls: list[tuple[type, EvaluationSet]] = []
     monkeypatch.setattr(
         network_fits,
-        "mean_average_precision",
-        lambda scorer, evaluation_set, limit: calls.append((type(scorer), evaluation_set)) or 0.5,
+        "average_precisions",
+        lambda scorer, evaluation_set, limit: calls.append((type(scorer), evaluation_set)) or np.array([0.5]),
     )
     with eagerly():
         choices = replace(validation, rule="allow").choose()
