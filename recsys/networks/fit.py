@@ -34,8 +34,6 @@ CHECKED = 256  # windows on which the start is compared with a uniform guess
 STRENGTHS = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625)  # of the warm start; the first that is good enough
 TURNED = ("user_factors", "slow_items", "fast_items", "item_factors")  # weights that start from vectors of ALS
 LEAST_RATE = 0.25  # of the largest learning rate, for a fit that goes on from one whose schedule had ended
-# an option of `mallopt`, and the size in bytes from which an array has memory of its own; by itself it grows to 32 MB
-MMAP_THRESHOLD, LARGE_ARRAY = -3, 8 << 20
 ValidationMetric = Callable[[Network], float | NDArray[np.float64]]  # one value, or one of each user
 
 
@@ -310,22 +308,12 @@ def give_memory_back() -> None:
     A compiled graph holds all windows and refers to itself, and the C library keeps what is freed.
     """
     gc.collect()
-    if trim := of_c_library("malloc_trim"):
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):  # of glibc
         trim(0)
 
 
-def of_c_library(name: str) -> Callable[..., int] | None:
-    """Return a function of the C library by its name; None where it has none, as only that of GNU has some."""
-    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
-
-
 def prepare(seed: int) -> None:
-    """Seed all random generators, make TensorFlow deterministic, and silence its warnings.
-
-    Large arrays get memory of their own, which goes back to the system with them.
-    """
-    if mallopt := of_c_library("mallopt"):
-        mallopt(MMAP_THRESHOLD, LARGE_ARRAY)
+    """Seed all random generators, make TensorFlow deterministic, and silence its warnings."""
     tf.get_logger().setLevel("ERROR")  # each network is compiled on purpose; TensorFlow would warn of retracing
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(seed)
