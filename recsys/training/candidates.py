@@ -22,16 +22,6 @@ RANKING = tuple(NAMES.index(name) for name in (*DENSE, "popularity_15d"))
 NetworkScore = Callable[[Query], Floats]
 
 
-def build_batch(
-    features: Features,
-    network_scores: Mapping[str, NetworkScore],
-    evaluation_set: EvaluationSet,
-    rng: np.random.Generator,
-) -> ListwiseBatch:
-    """Return the candidates of an evaluation set; see `build_batches`."""
-    return build_batches(features, network_scores, {"": evaluation_set}, {"": rng})[""]
-
-
 def build_batches(
     features: Features,
     network_scores: Mapping[str, NetworkScore],

@@ -298,23 +298,21 @@ def fit_models(
     baselines = fit_baselines(data, hyperparameters.l2, hyperparameters.min_co_occurrence)
     baselines["hybrid"] = hybrid(baselines, content, options.content_weight, hyperparameters.collaborative)
     start_of_als = earlier.start_of_als(encoders, options.factors) if earlier else None
-    regularization, ensembles = hyperparameters.regularization, hyperparameters.ensemble_weights.values()
-    used = content if any(weights[:, CONTENT].any() for weights in ensembles) else None  # a version holds what it uses
-    features = fit_features(data, regularization, options, start=start_of_als, content=used)
+    regularization, weights = hyperparameters.regularization, hyperparameters.ensemble_weights
+    is_used = any(of_ensemble[:, CONTENT].any() for of_ensemble in weights.values())  # a version holds what it uses
+    features = fit_features(data, regularization, options, start=start_of_als, content=content if is_used else None)
     start = fit_start(data, baselines, features, regularization, options)
     epochs = hyperparameters.epochs
     going_on = earlier.for_networks(encoders, epochs) if earlier else None
     fits, failures = fit_networks(data, start, options, report, epochs=epochs, earlier=going_on, note=note)
-    weights = hyperparameters.ensemble_weights
     networks = {name: result.network.replace(signal_weights=weights[name]) for name, result in fits.items()}
-    arrays = {name: network.arrays() for name, network in networks.items()}
     return FittedModels(
         encoders=encoders,
         data=data,
         networks=networks,
         baselines=baselines,
         features=features,
-        scorers=load_scorers(arrays, baselines, features, weights),
+        scorers=load_scorers({name: of.arrays() for name, of in networks.items()}, baselines, features, weights),
         losses={name: result.losses for name, result in fits.items()},
         failures={**hyperparameters.failures, **failures},
         ended=told_by.ended if (told_by := earlier or hyperparameters.learned) else frozenset(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from recsys.evaluation.protocol import EvaluationCase, EvaluationSet
 from recsys.features.features import Features, Neighbours
 from recsys.features.query import Query
+from recsys.training.candidates import NetworkScore, build_batches
+from recsys.training.listwise import ListwiseBatch
 
 NOW = 1_700_000_000
 
@@ -61,3 +63,13 @@ def planted(
         best = np.argsort(-(weights[0] * row + weights[1] * popularity + noise))[:n_relevant]
         cases.append(case_of(user, np.sort(best).tolist()))
     return features_of(factors, popularity), evaluation_set_of(cases, n_items)
+
+
+def build_batch(
+    features: Features,
+    network_scores: Mapping[str, NetworkScore],
+    evaluation_set: EvaluationSet,
+    rng: np.random.Generator,
+) -> ListwiseBatch:
+    """Return the candidates of one evaluation set."""
+    return build_batches(features, network_scores, {"": evaluation_set}, {"": rng})[""]

@@ -9,8 +9,8 @@ import pytest
 
 from recsys.features.features import CONTENT, DENSE, N_FEATURES, NAMES
 from recsys.training import candidates as module
-from recsys.training.candidates import build_batch, ranking_rows
-from tests.helpers.planted import case_of, evaluation_set_of, features_of, planted
+from recsys.training.candidates import ranking_rows
+from tests.helpers.planted import build_batch, case_of, evaluation_set_of, features_of, planted
 
 FACTORS = NAMES.index("factors")
 

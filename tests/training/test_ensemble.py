@@ -15,7 +15,7 @@ from recsys.evaluation.ranking import top_k
 from recsys.evaluation.results import K
 from recsys.features.features import CONTENT, N_FEATURES, NAMES, POPULARITIES, Features, Neighbours
 from recsys.scorers.layers import LinearEnsemble
-from recsys.training.candidates import NetworkScore, build_batch
+from recsys.training.candidates import NetworkScore
 from recsys.training.ensemble import (
     FALLBACK,
     N_FOLDS,
@@ -32,7 +32,7 @@ from recsys.training.ensemble import (
     within,
 )
 from recsys.training.listwise import covariances, log_likelihood, maximise
-from tests.helpers.planted import case_of, evaluation_set_of, features_of, planted
+from tests.helpers.planted import build_batch, case_of, evaluation_set_of, features_of, planted
 from tests.helpers.shop_shapes import SHAPES, shop
 
 FACTORS, POPULARITY, USER_ITEM = NAMES.index("factors"), NAMES.index("popularity"), NAMES.index("own")
