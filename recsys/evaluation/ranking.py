@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys.features.query import Floats, Indices, Mask
+
+ROWS = 64  # the scores are laid out in so many rows, and the highest of each column are looked at first
+MANY = 8  # candidates for each place in the list; more are equal scores, as a rule
 
 
 def top_k(scores: Floats, k: int, allowed: Mask | None = None) -> Indices:
@@ -36,6 +40,17 @@ def top_k(scores: Floats, k: int, allowed: Mask | None = None) -> Indices:
     eligible = scores if allowed is None else np.where(allowed, scores, np.float32(-np.inf))
     # Candidates are all items that reach the k-th highest score. `np.partition` alone would break ties in an order that
     # depends on NumPy's build.
-    border = np.partition(eligible, len(eligible) - k)[len(eligible) - k] if len(eligible) > k else -np.inf
-    candidates = np.flatnonzero(eligible >= border if border > -np.inf else eligible > -np.inf)
+    width = len(eligible) // ROWS
+    if width > k:  # a partition of so many takes longer, and very long where most scores are equal
+        candidates = _reaching(eligible, eligible[: ROWS * width].reshape(ROWS, width).max(axis=0), k)
+        if len(candidates) > MANY * k:
+            candidates = candidates[_reaching(eligible[candidates], eligible[candidates], k)]
+    else:
+        candidates = _reaching(eligible, eligible, k)
     return candidates[np.argsort(-eligible[candidates], kind="stable")[:k]].astype(np.int32)
+
+
+def _reaching(scores: Floats, some: Floats, k: int) -> NDArray[np.intp]:
+    """Return the indices of the scores that reach the k-th highest of some of them, all but minus infinity if fewer."""
+    border = np.partition(some, len(some) - k)[len(some) - k] if len(some) > k else -np.inf
+    return np.flatnonzero(scores >= border if border > -np.inf else scores > -np.inf)

@@ -80,12 +80,12 @@ def reciprocal_ranks(scores: Floats) -> Floats:
     >>> reciprocal_ranks(np.array([0.5, 9.0, 0.5], np.float32)).tolist()  # ranks 2.5, 1 and 2.5
     [0.4000000059604645, 1.0, 0.4000000059604645]
     """
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores)  # not stable, which takes four times as long: equal scores get one value anyway
     ordered = scores[order]
     is_first = np.ones(len(scores), bool)
     np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
     firsts = np.flatnonzero(is_first)
     lasts = np.append(firsts[1:], len(scores)) - 1
     values = np.empty(len(scores), np.float32)
-    values[order] = (1 / (1 + (firsts + lasts) / 2))[np.cumsum(is_first) - 1]
+    values[order] = np.repeat((1 / (1 + (firsts + lasts) / 2)).astype(np.float32), lasts - firsts + 1)
     return values

@@ -62,7 +62,7 @@ class Hyperparameters:
     """Everything that validation chose.
 
     Attributes:
-        epochs: The number of epochs of each network; 0 keeps its warm start.
+        epochs: The number of epochs of each network; 0 keeps its warm start, as does one without a weight in any sum.
         ensemble_weights: `(2, N_FEATURES + 1)` float32 for each model and for `blend`; the rows are `RULES`.
         calibrations: From logits to probabilities, for each scorer; None where there is none.
         l2: Regularization of EASE, in users.
@@ -231,6 +231,9 @@ def choose(
     weights = {
         name: np.stack([ensembles.get(row, ensembles[rule])[name][0] for row in RULES]) for name in (*networks, "blend")
     }
+    idle = {name for name in networks if not weights[name][:, -1].any()}
+    if idle:
+        note(f"{listed(sorted(idle))}: no weight in any sum, so that later fits keep the start from ALS")
     scorers = load_scorers(networks, baselines, feature_arrays, weights)
     note(f"validation of {len(scorers)} scorers")
     evaluations, known = evaluate_set(scorers, evaluation_set), evaluation_set.known
@@ -238,7 +241,7 @@ def choose(
     map10 = {name: float(np.mean(values)) for name, values in per_user.items()}
     n_events = np.array([len(case.query.items) for case in evaluation_set.cases], np.int64)
     return Hyperparameters(
-        epochs={name: result.epochs for name, result in fits.items()},
+        epochs={name: 0 if name in idle else result.epochs for name, result in fits.items()},
         ensemble_weights=weights,
         calibrations={name: calibrate(result) for name, result in evaluations.items()},
         l2=l2,

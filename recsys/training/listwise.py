@@ -57,13 +57,13 @@ class ListwiseBatch(Record):
         """The negatives of query q are those from `negative_edges[q]` to `negative_edges[q + 1]`, `(len + 1,)`."""
         return np.searchsorted(self.negative_query, np.arange(len(self) + 1)).astype(np.int64)
 
-    def take(self, mask: Mask) -> ListwiseBatch:
-        """Return the queries that a mask `(len(self),)` bool selects, numbered anew from 0."""
+    def take(self, mask: Mask, columns: NDArray[np.int64]) -> ListwiseBatch:
+        """Return the queries that a mask `(len(self),)` bool selects, numbered anew from 0, in some columns."""
         new_query, positives, negatives = np.cumsum(mask) - 1, mask[self.positive_query], mask[self.negative_query]
         return ListwiseBatch(
-            self.positives[positives],
+            self.positives[np.ix_(positives, columns)],
             new_query[self.positive_query[positives]],
-            self.negatives[negatives],
+            self.negatives[np.ix_(negatives, columns)],
             new_query[self.negative_query[negatives]],
             self.log_sampling_weight[negatives],
         )

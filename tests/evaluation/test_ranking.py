@@ -20,14 +20,19 @@ def test_ties_go_to_the_lower_index_inside_the_list_and_at_its_border() -> None:
     assert top_k(scores(1, 1, 1, 1), 2).tolist() == [0, 1]
 
 
-def test_lists_agree_with_a_full_sort_whatever_the_ties() -> None:
+@pytest.mark.parametrize(
+    ("n_items", "n_values", "share"),
+    [(60, 6, 0.7), (3_000, 6, 0.7), (3_000, 10_000, 0.7), (3_001, 10_000, 0.01), (3_000, 2, 0.001), (1_000, 300, 1)],
+)
+def test_lists_agree_with_a_full_sort_whatever_the_ties(n_items: int, n_values: int, share: float) -> None:
+    """A large catalogue is looked at in columns first."""
     rng = np.random.default_rng(7)
-    for _ in range(200):
-        values = rng.integers(0, 6, 60).astype(np.float32)
-        allowed = rng.random(60) < 0.7
-        expected = [index for index in sorted(range(60), key=lambda index: (-values[index], index)) if allowed[index]]
+    for _ in range(50):
+        values = rng.integers(0, n_values, n_items).astype(np.float32)
+        allowed = rng.random(n_items) < share
+        ordered = sorted(np.flatnonzero(allowed).tolist(), key=lambda index: (-values[index], index))
 
-        assert top_k(values, 10, allowed).tolist() == expected[:10]
+        assert top_k(values, 10, allowed).tolist() == ordered[:10]
 
 
 def test_items_that_are_not_allowed_never_appear_even_in_a_short_list() -> None:

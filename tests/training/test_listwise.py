@@ -158,7 +158,7 @@ def test_the_fit_without_a_fold_is_that_of_the_other_folds(
     batch = ListwiseBatch(
         candidates[is_chosen], np.arange(n), candidates[~is_chosen], np.repeat(np.arange(n), 11), np.zeros(11 * n)
     )
-    folds = [batch.take(np.arange(n) % 4 == fold) for fold in range(4)]
+    folds = [batch.take(np.arange(n) % 4 == fold, np.arange(4)) for fold in range(4)]
     deviations = deviations_of(*folds)
     fit = maximise(folds, FOUR, penalty, deviations)
     found = weights_by_fold(fit, folds, FOUR, penalty, deviations)
@@ -185,11 +185,11 @@ def test_the_average_precision_of_each_query_by_hand() -> None:
 
 def test_queries_are_taken_with_all_their_candidates(rng: np.random.Generator) -> None:
     batch = random_cases(rng)
-    taken = batch.take(np.array([True, False, True]))
+    taken = batch.take(np.array([True, False, True]), np.array([0, 2]))
 
     assert len(taken) == 2
     assert taken.positive_query.tolist() == [0, 0, 1, 1, 1]
     assert taken.negative_query.tolist() == [0] * 5 + [1] * 4
-    np.testing.assert_array_equal(taken.positives, batch.positives[[0, 1, 3, 4, 5]])
-    np.testing.assert_array_equal(taken.negatives, batch.negatives[[0, 1, 2, 3, 4, 6, 7, 8, 9]])
+    np.testing.assert_array_equal(taken.positives, batch.positives[[0, 1, 3, 4, 5]][:, [0, 2]])
+    np.testing.assert_array_equal(taken.negatives, batch.negatives[[0, 1, 2, 3, 4, 6, 7, 8, 9]][:, [0, 2]])
     np.testing.assert_array_equal(taken.log_sampling_weight, batch.log_sampling_weight[[0, 1, 2, 3, 4, 6, 7, 8, 9]])
