@@ -5,8 +5,7 @@ They give the arrays of the baselines and of the features.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from recsys.settings import Training
 from recsys.training.closed_form.als import als
 from recsys.training.closed_form.co_occurrence import user_item_matrix
 from recsys.training.closed_form.content import similarities
-from recsys.training.closed_form.ease import ease
+from recsys.training.closed_form.ease import ease, ease_by_l2
 from recsys.training.closed_form.item_cf import MIN_CO_OCCURRENCE, item_cf
 from recsys.training.closed_form.transitions import transitions
 
@@ -49,16 +48,8 @@ def choose_l2(
     Returns:
         The value; the trials as JSON objects, with the keys `choice`, `value` and `map10`.
     """
-    matrix = user_item_matrix(data)
-    return _best(
-        "EASE l2",
-        L2_GRID,
-        partial(ease, matrix),
-        EASE.from_arrays,
-        evaluation_set,
-        "ease",
-        {} if kept is None else kept,
-    )
+    fits, best = ease_by_l2(user_item_matrix(data), L2_GRID), {} if kept is None else kept
+    return _best("EASE l2", L2_GRID, fits, EASE.from_arrays, evaluation_set, "ease", best)
 
 
 def choose_regularization(
@@ -74,17 +65,16 @@ def choose_regularization(
         goes_on: Whether later fits go on from this one. Then each trial starts from the one before it, which takes a
             third of the time. Otherwise it ends near where a later fit from noise will end, as weights of sums expect.
     """
-    matrix, before = user_item_matrix(data), list[Floats]()
+    matrix, best = user_item_matrix(data), {} if kept is None else kept
 
-    def fit(regularization: float) -> Arrays:
-        start = before.pop() if before and goes_on else None
-        factors = als(matrix, options.factors, regularization, seed=options.seed, start=start)
-        before.append(factors["item_factors"])
-        return factors
+    def fits() -> Iterator[Arrays]:
+        start = None
+        for regularization in REGULARIZATION_GRID:
+            factors = als(matrix, options.factors, regularization, seed=options.seed, start=start)
+            start = factors["item_factors"] if goes_on else None
+            yield factors
 
-    return _best(
-        "ALS regularization", REGULARIZATION_GRID, fit, _als_scorer, evaluation_set, "als", {} if kept is None else kept
-    )
+    return _best("ALS regularization", REGULARIZATION_GRID, fits(), _als_scorer, evaluation_set, "als", best)
 
 
 def choose_min_co_occurrence(
@@ -96,18 +86,14 @@ def choose_min_co_occurrence(
     """
     matrix = user_item_matrix(data)
     grid = (float(options.min_co_occurrence),) if options.min_co_occurrence else MIN_CO_OCCURRENCE_GRID
-
-    def fit(value: float) -> Arrays:
-        return item_cf(matrix, min_co_occurrence=value)
-
-    best = {} if kept is None else kept
-    return _best("item-CF min co-occurrence", grid, fit, ItemCF.from_arrays, evaluation_set, "item_cf", best)
+    fits, best = (item_cf(matrix, min_co_occurrence=value) for value in grid), {} if kept is None else kept
+    return _best("item-CF min co-occurrence", grid, fits, ItemCF.from_arrays, evaluation_set, "item_cf", best)
 
 
 def _best(
     choice: str,
     grid: Sequence[float],
-    fit: Callable[[float], Arrays],
+    fits: Iterable[Arrays],
     scorer: Callable[[Arrays], Scorer],
     evaluation_set: EvaluationSet,
     name: str,
@@ -115,8 +101,7 @@ def _best(
 ) -> tuple[float, list[dict[str, Any]]]:
     """Return the value with the best MAP@10, and all trials; the arrays of the best fit are kept under a name."""
     scores: list[float] = []
-    for value in grid:
-        arrays = fit(value)
+    for arrays in fits:
         score = mean_average_precision(scorer(arrays), evaluation_set)
         if not scores or score > max(scores):
             kept[name] = arrays

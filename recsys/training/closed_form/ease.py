@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,25 +25,40 @@ ROWS_AT_ONCE = 512  # rows of the dense inverse at once
 
 
 def ease(matrix: Any, l2: float) -> Arrays:
-    """Return the arrays of `EASE`: the exact solution up to 10,000 items, above it that of `local_weights`.
+    """Return the arrays of `EASE`; see `ease_by_l2`.
 
     Args:
         matrix: Which users have positive events with which items, as `user_item_matrix` returns it.
         l2: Regularization, in users; above 0.
+    """
+    return next(ease_by_l2(matrix, [l2]))
 
-    Returns:
+
+def ease_by_l2(matrix: Any, grid: Sequence[float]) -> Iterator[Arrays]:
+    """Yield the arrays of `EASE` under each regularization: the exact solution up to 10,000 items, else a local one.
+
+    Args:
+        matrix: Which users have positive events with which items, as `user_item_matrix` returns it.
+        grid: Regularizations, in users; above 0.
+
+    Yields:
         `starts` `(n_items + 1,)` int64, `neighbours` `(k,)` int32, `similarities` `(k,)` float32, at most 1,000 for
         each item, `tie_break` `(n_items,)` float32.
 
     Raises:
-        ValueError: `l2` is not a positive number.
+        ValueError: A regularization is not a positive number.
     """
-    if not 0 < l2 < np.inf:
-        raise ValueError(f"`l2` should be a positive number. Received: {l2}.")
+    for l2 in grid:
+        if not 0 < l2 < np.inf:
+            raise ValueError(f"`l2` should be a positive number. Received: {l2}.")
     n_items = matrix.shape[1]
-    rows = exact_weights(matrix, l2) if n_items <= EXACT_UP_TO else iter([local_weights(matrix, l2, LOCAL_NEIGHBOURS)])
-    popularity = np.bincount(matrix.indices, minlength=n_items)
-    return {**neighbour_arrays(rows, n_items, NEIGHBOURS), "tie_break": tie_break(popularity)}
+    broken_ties = {"tie_break": tie_break(np.bincount(matrix.indices, minlength=n_items))}
+    if n_items <= EXACT_UP_TO:
+        solutions: Iterable[Iterable[Any]] = (exact_weights(matrix, l2) for l2 in grid)
+    else:
+        solutions = ([weights] for weights in local_weights(matrix, grid, LOCAL_NEIGHBOURS))
+    for rows in solutions:
+        yield {**neighbour_arrays(rows, n_items, NEIGHBOURS), **broken_ties}
 
 
 def exact_weights(matrix: Any, l2: float) -> Iterator[Any]:
@@ -83,30 +98,36 @@ def exact_weights(matrix: Any, l2: float) -> Iterator[Any]:
         yield sparse.csr_matrix(rows.astype(np.float32))
 
 
-def local_weights(matrix: Any, l2: float, n_neighbours: int) -> Any:
+def local_weights(matrix: Any, grid: Sequence[float], n_neighbours: int) -> list[Any]:
     """Return the weights of EASE where each target's regression uses only the items most similar to it.
 
-    The similarity of a target to an item that shares a user with it is `co-occurrence / √(users of the item + l2)`.
-    If every item is a neighbour of every target, the result is that of `exact_weights`.
+    The similarity of a target to an item that shares a user with it is `co-occurrence / √(users of the item + l2)`,
+    with the regularization in the middle of several. Counting who shares users takes most of the time, and is done once
+    for all. If every item is a neighbour of every target, the result is that of `exact_weights`.
 
     Args:
         matrix: X, `(n_users, n_items)` in CSR form.
-        l2: Regularization, in users.
+        grid: Regularizations, in users, ascending.
         n_neighbours: The most items in each regression.
 
     Returns:
-        `(n_items, n_items)` float32 in CSR form; rows are items of the history, columns are targets.
+        For each regularization `(n_items, n_items)` float32 in CSR form; rows are items of the history, columns are
+        targets.
     """
     from scipy import sparse
 
     popularity = np.bincount(matrix.indices, minlength=matrix.shape[1])
-    neighbours, together = _most_similar(matrix, popularity, l2, n_neighbours)
-    parts = [slice(first, first + TARGETS_AT_ONCE) for first in range(0, len(neighbours), TARGETS_AT_ONCE)]
-    solved = [_solved(_grams(matrix, neighbours[part]), together[part], l2) for part in parts]
-    is_neighbour = neighbours >= 0
+    neighbours, together = _most_similar(matrix, popularity, grid[len(grid) // 2], n_neighbours)
+    weights = np.zeros((len(grid), *neighbours.shape), np.float32)
+    for first in range(0, len(neighbours), TARGETS_AT_ONCE):
+        part = slice(first, first + TARGETS_AT_ONCE)
+        grams = _grams(matrix, neighbours[part])
+        for n, l2 in enumerate(grid):
+            weights[n, part] = _solved(grams, together[part], l2)
+    is_neighbour, shape = neighbours >= 0, (matrix.shape[1],) * 2
     ends = np.concatenate([[0], np.cumsum(is_neighbour.sum(1))])
-    columns = np.concatenate(solved)[is_neighbour], neighbours[is_neighbour], ends
-    return sparse.csc_matrix(columns, shape=(matrix.shape[1],) * 2).tocsr()
+    places = neighbours[is_neighbour], ends
+    return [sparse.csc_matrix((of_l2[is_neighbour], *places), shape=shape).tocsr() for of_l2 in weights]
 
 
 def _most_similar(matrix: Any, popularity: NDArray[np.int64], l2: float, n_neighbours: int) -> tuple[Indices, Floats]:

@@ -140,26 +140,28 @@ def test_the_local_solution_is_exact_if_all_items_are_neighbours(
 def test_the_local_solution_is_a_regression_on_the_most_similar_items(
     n_neighbours: int, rng: np.random.Generator
 ) -> None:
+    """Under each regularization, these are the items that are most similar by the middle one."""
     interactions = (rng.random((300, 9)) < rng.uniform(0.05, 0.6, 9)).astype(float)
-    gram = interactions.T @ interactions
-    expected = np.zeros((9, 9))
+    gram, grid = interactions.T @ interactions, [L2 / 10, L2, L2 * 10]
+    expected = np.zeros((3, 9, 9))
     for target in range(9):
         similarity = gram[target] / np.sqrt(np.diag(gram) + L2)
         similarity[target] = -1
         near = np.argsort(-similarity)[:n_neighbours]
-        regularized = gram[np.ix_(near, near)] + L2 * np.eye(n_neighbours)
-        expected[near, target] = np.linalg.solve(regularized, gram[near, target])
+        for n, l2 in enumerate(grid):
+            regularized = gram[np.ix_(near, near)] + l2 * np.eye(n_neighbours)
+            expected[n, near, target] = np.linalg.solve(regularized, gram[near, target])
 
-    weights = local_weights(sparse.csr_matrix(interactions.astype(np.float32)), L2, n_neighbours)
+    weights = local_weights(sparse.csr_matrix(interactions.astype(np.float32)), grid, n_neighbours)
 
-    np.testing.assert_allclose(weights.toarray(), expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose([of_l2.toarray() for of_l2 in weights], expected, rtol=1e-5, atol=1e-7)
 
 
 def test_a_regression_may_have_fewer_neighbours() -> None:
     """Items 0 and 1 share a user, item 2 has another one, item 3 has none."""
     matrix = sparse.csr_matrix(np.array([[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]], np.float32))
 
-    assert local_weights(matrix, 2.0, 3).toarray().ravel().tolist() == pytest.approx(
+    assert local_weights(matrix, [2.0], 3)[0].toarray().ravel().tolist() == pytest.approx(
         [0, 1 / (2 + 2), 0, 0, 1 / (1 + 2), 0, 0, 0, *[0] * 8]
     )  # fmt: skip
 
