@@ -184,7 +184,8 @@ class Search(Record, eq=False):
 
     @cached_property
     def _covariances(self) -> Vector:
-        return covariances([self.batch])
+        everything = np.arange(self.batch.negatives.shape[1])
+        return covariances(self.batch.take(self.fold == n, everything) for n in range(int(self.fold.max()) + 1))
 
     @cached_property
     def deviations(self) -> Vector:

@@ -6,7 +6,7 @@ one fold of the queries is one step away from the fit of all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -236,24 +236,23 @@ def _newton_step(
     return step, float(gradient @ step[free])
 
 
-def covariances(batches: Sequence[ListwiseBatch]) -> Vector:
+def covariances(batches: Iterable[ListwiseBatch]) -> Vector:
     """Return the covariances of the columns within queries, `(n_columns, n_columns)` float64.
 
     The mean of each query is subtracted, because differences between queries cannot change a ranking. A column that is
     constant within each query has exactly 0.
     """
-    n_columns = batches[0].negatives.shape[1]
-    products, n_rows = np.zeros((n_columns, n_columns)), 0
+    products, n_rows = np.zeros(()), 0
     for batch in batches:
-        n = len(batch)
+        n, n_columns = len(batch), batch.negatives.shape[1]
         firsts = batch.negatives[np.searchsorted(batch.negative_query, np.arange(n))].astype(np.float64)
         counts = np.bincount(batch.positive_query) + np.bincount(batch.negative_query)
         sums = np.zeros((n, n_columns))
         for rows, query in batch.parts:
             differences = rows - firsts[query]
             sums += np.add.reduceat(differences, np.searchsorted(query, np.arange(n)), axis=0)
-            products += differences.T @ differences
-        products -= (sums / counts[:, None]).T @ sums
+            products = products + differences.T @ differences
+        products = products - (sums / counts[:, None]).T @ sums
         n_rows += int(counts.sum())
     return products / n_rows
 
