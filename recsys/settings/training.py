@@ -106,18 +106,20 @@ class Training(Record):
         return n_events >= self.full_fits_below
 
     def for_shop(self, n_events: int) -> Training:
-        """Return the options for a shop: those of a large one have shorter epochs, and more of them.
+        """Return the options for a shop: those of a large one have shorter epochs, more of them, and `halving`.
 
         Validation then looks at the networks several times in a pass over the events, so that one that learns nothing
-        new ends early. A fit that goes on from another one has one such epoch.
+        new ends early, and so does one that adds nothing to the sum. A fit that goes on from another one has one such
+        epoch.
 
         Args:
             n_events: Cleaned events.
         """
-        parts = math.ceil(min(n_events, self.samples) / PART)
-        if parts < 2 or not self.saves_time(n_events):
+        if not self.saves_time(n_events):
             return self
-        return replace(self, samples=PART, epochs=self.epochs * parts)
+        parts = math.ceil(min(n_events, self.samples) / PART)
+        shorter = {"samples": PART, "epochs": self.epochs * parts} if parts > 1 else {}
+        return replace(self, halving=True, **shorter)
 
     def __post_init__(self) -> None:
         for name, expected in _OPTIONS.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -426,22 +427,22 @@ def test_a_dotenv_file_is_read_as_python_dotenv_reads_it(tmp_path: Path, text: s
 
 
 @pytest.mark.parametrize(
-    ("n_events", "epochs", "samples"),
+    ("n_events", "epochs", "samples", "halving"),
     [
-        (499_999, 8, 1_000_000),  # as set
-        (500_000, 16, 250_000),  # two epochs in a pass
-        (999_939, 32, 250_000),
-        (10**8, 32, 250_000),  # a pass has `samples` events at most
+        (499_999, 8, 1_000_000, False),  # as set
+        (500_000, 16, 250_000, True),  # two epochs in a pass
+        (999_939, 32, 250_000, True),
+        (10**8, 32, 250_000, True),  # a pass has `samples` events at most
     ],
 )
-def test_a_large_shop_has_more_and_shorter_epochs(n_events: int, epochs: int, samples: int) -> None:
+def test_a_large_shop_has_more_and_shorter_epochs(n_events: int, epochs: int, samples: int, halving: bool) -> None:
     found = Training().for_shop(n_events)
 
-    assert (found.epochs, found.samples) == (epochs, samples)
+    assert (found.epochs, found.samples, found.halving) == (epochs, samples, halving)
     assert found.for_shop(n_events) == found, "a run with the settings that a version names is the same"
 
 
 def test_options_without_long_epochs_stay_as_they_are() -> None:
     options = Training(samples=100_000, full_fits_below=1)
 
-    assert options.for_shop(10**6) == options
+    assert options.for_shop(10**6) == replace(options, halving=True)
