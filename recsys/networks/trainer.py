@@ -68,7 +68,8 @@ class Trainer:
             tf.TensorSpec((None, None), tf.int32),
             *(tf.TensorSpec(_shared_shape([column.shape for column in of]), of[0].dtype) for of in columns),
         ]
-        self._train = tf.function(train, input_signature=signature)  # one graph for all widths: compiling takes seconds
+        # One graph for all widths, without a translation of Python's own loops: compiling takes seconds.
+        self._train = tf.function(train, input_signature=signature, autograph=False)
 
     def epoch(self, name: str, number: int) -> float:
         """Train on all windows once, in random order, or on as many as `samples` allows; then others follow.
@@ -165,8 +166,8 @@ def train_epoch(
 
     def epoch(order: tf.Tensor, *columns: tf.Tensor) -> tf.Tensor:
         n_steps = tf.shape(order)[0]
-        losses = tf.TensorArray(tf.float32, n_steps)
-        for step in tf.range(n_steps):
+
+        def one_step(step: tf.Tensor, losses: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
             batch = [tf.gather(column, order[step]) for column in columns]
             users, items, weights, history_end, targets, confidences, contexts = batch
             with tf.GradientTape() as tape:
@@ -176,7 +177,9 @@ def train_epoch(
                 user_batch = UserBatch(users, items, weights, history_end, contexts, user_known)
                 loss = loss_of(network, user_batch, targets, confidences, negatives, options, random)
             optimizer.apply(tape.gradient(loss, variables))
-            losses = losses.write(step, loss)
-        return losses.stack()
+            return step + 1, losses.write(step, loss)
+
+        nothing = tf.constant(0), tf.TensorArray(tf.float32, n_steps)
+        return tf.while_loop(lambda step, _: step < n_steps, one_step, nothing)[1].stack()
 
     return epoch

@@ -62,7 +62,7 @@ class Hyperparameters:
     """Everything that validation chose.
 
     Attributes:
-        epochs: The number of epochs of each network; 0 keeps its warm start, as does one without a weight in any sum.
+        epochs: The number of epochs of each network; 0 keeps its warm start, as does one without a weight.
         ensemble_weights: `(2, N_FEATURES + 1)` float32 for each model and for `blend`; the rows are `RULES`.
         calibrations: From logits to probabilities, for each scorer; None where there is none.
         l2: Regularization of EASE, in users.
@@ -231,9 +231,10 @@ def choose(
     weights = {
         name: np.stack([ensembles.get(row, ensembles[rule])[name][0] for row in RULES]) for name in (*networks, "blend")
     }
-    idle = {name for name in networks if not weights[name][:, -1].any()}
+    idle = [name for name in networks if not ensembles[rule][name][0][-1]]
     if idle:
-        note(f"{listed(sorted(idle))}: no weight in any sum, so that later fits keep the start from ALS")
+        note(f"{listed(idle)}: no weight beside the features, so that later fits keep the start from ALS")
+    weights |= {name: weights["blend"] for name in idle}  # under the other rule as well
     scorers = load_scorers(networks, baselines, feature_arrays, weights)
     note(f"validation of {len(scorers)} scorers")
     evaluations, known = evaluate_set(scorers, evaluation_set), evaluation_set.known

@@ -350,7 +350,7 @@ def check_evaluation_set(evaluation_set: EvaluationSet) -> None:
 
 
 def context_lift(
-    run: TrainingRun, models: FittedModels, after: Interactions, limit: int = 2000
+    run: TrainingRun, models: FittedModels, after: Interactions, limit: int = 1000
 ) -> Mapping[str, float] | None:
     """Return ENCM's mean reciprocal rank of held-out events, with their own context and with unknown context.
 
