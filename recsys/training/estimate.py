@@ -24,6 +24,7 @@ SUM, CANDIDATE = 9e-3, 0.5e-6  # one validation case in the fits of all linear s
 CLOSED = 38e-6  # one event in all closed forms together
 GRAM = 3e-9  # one pair of items in the closed forms
 EPOCHS, BEST_EPOCHS = 0.9, 0.65  # shares of the epochs that networks have before they end, and up to the best one
+TRAINED_AGAIN = 0.7  # share of the networks that have a weight, and so are trained in the later fits
 EPOCHS_OF_LARGE = 0.2  # share of the short epochs of a large shop
 CLOSED_CHOICES = 3.0  # fits of each closed form when choosing
 LEAST_SAMPLES = 20_000  # of an epoch within a budget; with fewer a network learns nothing
@@ -61,6 +62,9 @@ def estimate(n_events: int, n_items: int, n_cases: int, options: Training, slown
     def epoch(events: int) -> float:
         return min(events, options.samples) * SAMPLE * options.dim / 64
 
+    def refit(events: int) -> float:
+        return closed(events) + TRAINED_AGAIN * (COMPILED + refits * epoch(events))
+
     def closed(events: int) -> float:
         return events * CLOSED + n_items**2 * GRAM
 
@@ -70,9 +74,9 @@ def estimate(n_events: int, n_items: int, n_cases: int, options: Training, slown
     sums = 2 * min(cases, MAX_CASES) * (SUM + n_items * CANDIDATE)
     seconds = {
         CHOOSE: choosing + sums + ranking,
-        REFIT: closed(n_test) + COMPILED + refits * epoch(n_test),
+        REFIT: refit(n_test),
         EVALUATE: 2 * ranking,
-        FINAL: closed(n_events) + COMPILED + refits * epoch(n_events),
+        FINAL: refit(n_events),
     }
     return {step: value * slowness for step, value in seconds.items()}
 

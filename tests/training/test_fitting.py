@@ -223,6 +223,32 @@ def test_the_weights_of_each_rule_are_fitted_on_its_own_evaluation_set(chosen: H
     assert len(tried) == 2 * 5
 
 
+def test_a_network_without_a_weight_under_the_rule_in_force_is_the_features_alone_and_not_trained_again(
+    validation: Validation, chosen: Hyperparameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LNCM has no weight where repeats are hidden, which is the rule in force, and NeuMF has none where they are not."""
+    at_start, real = at_its_start(chosen, validation), fitting.fit_ensembles
+
+    def without_two_weights(*arguments: Any) -> dict[str, dict[str, Any]]:
+        found = real(*arguments)
+        for rule, name in (("hide", "LNCM"), ("allow", "NeuMF")):
+            weights, trials = found[rule][name]
+            found[rule][name] = (np.append(weights[:-1], np.float32(0)), trials)
+        for rule, name in (("hide", "NeuMF"), ("hide", "BMF"), ("hide", "ENCM"), ("allow", "LNCM")):
+            weights, trials = found[rule][name]
+            found[rule][name] = (np.append(weights[:-1], np.float32(0.5)), trials)
+        return found
+
+    monkeypatch.setattr(fitting, "fit_ensembles", without_two_weights)
+    monkeypatch.setattr(network_fits, "fit", lambda *a, **b: replace(at_start(*a, **b), epochs=2))
+    choices = validation.choose()
+
+    assert choices.epochs == {name: 0 if name == "LNCM" else 2 for name in NETWORKS}
+    np.testing.assert_array_equal(choices.ensemble_weights["LNCM"], choices.ensemble_weights["blend"])
+    assert choices.map10["LNCM"] == choices.map10["blend"]
+    assert choices.ensemble_weights["NeuMF"][:, -1].tolist() == [0.5, 0]
+
+
 def test_a_rule_without_an_evaluation_set_has_the_weights_of_the_other(
     validation: Validation, chosen: Hyperparameters, monkeypatch: pytest.MonkeyPatch
 ) -> None:

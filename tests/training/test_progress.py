@@ -84,7 +84,8 @@ def test_without_a_budget_nothing_changes_and_a_small_one_becomes_settings_of_th
     assert plan(run, None, free).settings == run.settings
     assert free.notes == []
     large = replace(run, settings=replace(run.settings, training=replace(OPTIONS, full_fits_below=1)))
-    assert plan(large, None, free).settings.training == replace(OPTIONS, full_fits_below=1), "too few for short epochs"
+    planned = plan(large, None, free).settings.training
+    assert planned == replace(OPTIONS, full_fits_below=1, halving=True), "too few for short epochs"
     planned = plan(run, 1e-6, tight).settings.training
     assert planned.epochs == 1
     assert ["within" in note for note in tight.notes] == [True, False]
