@@ -234,7 +234,7 @@ def choose(
     idle = [name for name in networks if not ensembles[rule][name][0][-1]]
     if idle:
         note(f"{listed(idle)}: no weight beside the features, so that later fits keep the start from ALS")
-    weights |= {name: weights["blend"] for name in idle}  # under the other rule as well
+    weights |= dict.fromkeys(idle, weights["blend"])  # under the other rule as well
     scorers = load_scorers(networks, baselines, feature_arrays, weights)
     note(f"validation of {len(scorers)} scorers")
     evaluations, known = evaluate_set(scorers, evaluation_set), evaluation_set.known

@@ -226,7 +226,7 @@ def test_the_weights_of_each_rule_are_fitted_on_its_own_evaluation_set(chosen: H
 def test_a_network_without_a_weight_under_the_rule_in_force_is_the_features_alone_and_not_trained_again(
     validation: Validation, chosen: Hyperparameters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """LNCM has no weight where repeats are hidden, which is the rule in force, and NeuMF has none where they are not."""
+    """LNCM has no weight where repeats are hidden, which is the rule in force; NeuMF has none where they are not."""
     at_start, real = at_its_start(chosen, validation), fitting.fit_ensembles
 
     def without_two_weights(*arguments: Any) -> dict[str, dict[str, Any]]:
