@@ -1,7 +1,7 @@
 """What a training run costs by step, at some sizes of a shop, beside another commit and beside other libraries.
 
     python benchmarks/training.py --against 34750aa --json benchmarks/results/training.json
-    python benchmarks/training.py --shops online-retail --data-dir DATA_DIR --sizes 100000 --json …
+    python benchmarks/training.py --shops online-retail demo --data-dir DATA_DIR --sizes 400000 --json …
     python benchmarks/training.py --markdown docs/SCALE.md
     python benchmarks/training.py --markdown docs/SCALE.md --check
 
@@ -18,12 +18,14 @@ import argparse
 import json
 import os
 import platform
+import sqlite3
 import subprocess
 import sys
 import tarfile
 import tempfile
 import venv
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -40,7 +42,8 @@ from recsys.training.terminal import console  # noqa: E402
 KEPT = Path("benchmarks/results/training.json")
 NAME = "training"  # of the page's markers
 SIZES = (100_000, 300_000, 1_000_000)
-SHOPS = ("planted", "online-retail")
+SHOPS = ("planted", "online-retail", "demo")
+DEMO_UNTIL = "2025-06-15"  # the last midnight before `planted.NOW`
 HERE, BEFORE = "here", "before"
 FEW_EPOCHS = 2  # of the other commit at larger sizes; the first one includes the compilation of the graph
 SEED = 7
@@ -73,13 +76,13 @@ def measure(flags: argparse.Namespace, folder: Path) -> None:
         unpack(flags.against, checkouts[BEFORE])
     counts: dict[tuple[str, str], Mapping[str, Any]] = {}
     for shop in flags.shops:
-        for size in sorted(flags.sizes):
-            place = folder / f"{shop}-{size}"
+        for wanted in sorted(flags.sizes) if shop != "demo" else [0]:  # which has one size
+            place = folder / f"{shop}-{wanted}"
             place.mkdir()
-            make_shop(shop, size, place, flags.data_dir)
+            size = make_shop(shop, wanted, place, flags.data_dir)
             for code, checkout in checkouts.items():
-                whole = code == HERE or size == min(flags.sizes)
-                options = {"now": planted.NOW, **({} if whole else {"epochs": FEW_EPOCHS})}
+                whole = code == HERE or wanted in (0, min(flags.sizes))
+                options: dict[str, Any] = {"now": planted.NOW, **({} if whole else {"epochs": FEW_EPOCHS})}
                 if code == HERE:
                     options["export"] = str(place / "events.npz")
                 err.print(f"{shop}, {size:,} events, {code}", style="bold")
@@ -94,16 +97,24 @@ def measure(flags: argparse.Namespace, folder: Path) -> None:
                 keep(flags.json, {"shop": shop, "size": size, "code": library, **asked(library, place / "events.npz")})
 
 
-def make_shop(shop: str, size: int, folder: Path, data_dir: Path | None) -> None:
-    """Write a shop of about that many events into a folder."""
+def make_shop(shop: str, size: int, folder: Path, data_dir: Path | None) -> int:
+    """Write a shop of about that many events into a folder; returns the number, for the demo that of its own events."""
     if shop == "planted":
         planted.write(folder, *planted.planted(size, SEED))
-        return
+        return size
+    if shop == "demo":
+        (folder / "recsys.toml").touch()
+        url = f"sqlite:///{folder / 'shop.sqlite'}"
+        made = [sys.executable, str(ROOT / "scripts/make_shop.py"), "--database-url", url, "--until", DEMO_UNTIL]
+        subprocess.run(made, check=True, stdout=subprocess.DEVNULL)
+        with closing(sqlite3.connect(folder / "shop.sqlite")) as db:
+            return int(db.execute("SELECT count(*) FROM Interactions").fetchone()[0])
     from benchmarks.sets.online_retail import FILE, purchases
 
     if data_dir is None:
         raise SystemExit("--data-dir should name the folder of the sets. Received: nothing.")
     planted.write(folder, *planted.resampled(purchases(data_dir / shop / FILE), size, SEED))
+    return size
 
 
 def extrapolated(row: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:

@@ -118,8 +118,8 @@ class Training(Record):
         if not self.saves_time(n_events):
             return self
         parts = math.ceil(min(n_events, self.samples) / PART)
-        shorter = {"samples": PART, "epochs": self.epochs * parts} if parts > 1 else {}
-        return replace(self, halving=True, **shorter)
+        samples = PART if parts > 1 else self.samples
+        return replace(self, halving=True, samples=samples, epochs=self.epochs * parts)
 
     def __post_init__(self) -> None:
         for name, expected in _OPTIONS.items():
