@@ -68,19 +68,25 @@ HEAD = (
 
 
 def network_gains(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a sentence with the ablation gain of each network, as `stages.network_gain` measures it.
+    """Return the ablation gain of each network, as `stages.network_gain` measures it, and which ones are of no use.
 
     Args:
         rows: The row of each scorer, by its name.
     """
+    idle = [name for name, row in rows.items() if row.get("without_weight")]
+    needless = (
+        f"No weight beside the features: {', '.join(idle)}. So their lists are those of blend, they are not trained "
+        "further, and the shop may do without them."
+    )
     gains = [
         f"{name} {row['own_part']:+.4f} (at least {row['own_part_low']:+.4f})"
         if row["own_part_low"] > 0
         else f"{name} nothing that is certain{' (its training ended early)' if row.get('ended_early') else ''}"
         for name, row in rows.items()
-        if "own_part" in row
+        if "own_part" in row and name not in idle
     ]
-    return f"What each network adds to the ensemble of shared features, NDCG@10: {', '.join(gains)}."
+    adds = f"What each network adds to the ensemble of shared features, NDCG@10: {', '.join(gains)}."
+    return " ".join([*([adds] if gains else []), *([needless] if idle else [])])
 
 
 def verdict_lines(verdict: Mapping[str, Any] | None) -> list[str]:
@@ -175,7 +181,7 @@ def page(
     return (
         f"{HEAD}{_in_words(entry)}{_verdict(entry)}"
         f"{_bars(by_rule)}{tables}{_meanings(metrics)}{_context_lift(entry['context_lift'])}"
-        f"<h2>Loss of each epoch, fit before the test cut</h2>{_curves(losses)}"
+        f"{_curves({name: values for name, values in losses.items() if values})}"
         f"{terms_section(entry)}{shown_section(entry)}"
         f"{history_section([*past, entry])}"
         f"{_cleaning(entry['cleaning'])}"
@@ -278,7 +284,9 @@ def _bar_chart(rule: str, table: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _curves(losses: Mapping[str, Sequence[float]]) -> str:
-    """Return the loss curves of the networks as SVG, each in its own colour."""
+    """Return the loss curves of the networks as SVG, each in its own colour; nothing without any."""
+    if not losses:
+        return ""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -293,4 +301,4 @@ def _curves(losses: Mapping[str, Sequence[float]]) -> str:
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.spines[["top", "right"]].set_visible(False)
     panel.legend(frameon=False)
-    return svg(drawing)
+    return f"<h2>Loss of each epoch, fit before the test cut</h2>{svg(drawing)}"

@@ -102,7 +102,7 @@ def why_the_star(entry: Mapping[str, Any], rule: str) -> str:
             f"★ {winner} serves. It was chosen by the shop's own rule, not by this one, so it need not be first here: "
             "these figures are for comparison."
         )
-    if first == winner:
+    if rows[winner]["map10"] == rows[first]["map10"]:
         return f"★ {winner} serves, and it is first here, too. {_choice(entry)}"
     return (
         f"★ {winner} serves, although {first} is first here ({figure(rows[first]['map10'])}; {winner} has "
@@ -119,7 +119,7 @@ def _choice(entry: Mapping[str, Any]) -> str:
     if not map10:
         return "Validation had too few users to choose, so popularity serves."
     best = max(map10, key=lambda name: map10[name])
-    if best == winner:
+    if map10.get(winner) == map10[best]:
         return f"Validation chose it on earlier events{users}, where its MAP@10 is the highest: {figure(map10[best])}."
     warnings = (entry.get("verdict") or {}).get("warnings", ())
     lost = TITLES.get(winner)

@@ -214,6 +214,8 @@ def evaluate(run: TrainingRun, before: Interactions, after: Interactions, cut: i
         for name in models.networks:
             rows[rule][name] |= network_gain(results[name], results["blend"], rule_set, rng)
             rows[rule][name] |= {"ended_early": True} if name in models.ended else {}
+            idle = not run.hyperparameters.ensemble_weights[name][:, -1].any()
+            rows[rule][name] |= {"without_weight": True} if idle else {}
     return replace(
         run,
         rows=rows,

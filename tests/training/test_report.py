@@ -52,12 +52,20 @@ def test_the_report_names_networks_without_a_certain_gain() -> None:
         "BMF": {"own_part": 0.012, "own_part_low": -0.001},
         "blend": {},
     }
-
-    assert network_gains(rows) == (
+    adds = (
         "What each network adds to the ensemble of shared features, NDCG@10: "
         "ENCM +0.0120 (at least +0.0040), LNCM nothing that is certain (its training ended early), "
         "BMF nothing that is certain."
     )
+    idle = {"own_part": 0.0, "own_part_low": 0.0, "without_weight": True}
+    needless = (
+        "No weight beside the features: NeuMF. So their lists are those of blend, they are not trained further, and "
+        "the shop may do without them."
+    )
+
+    assert network_gains(rows) == adds
+    assert network_gains({"NeuMF": idle, **rows}) == f"{adds} {needless}"
+    assert network_gains({"NeuMF": idle, "blend": {}}) == needless
 
 
 ROW = {**dict.fromkeys((*COLUMNS, "map10_low", "map10_high"), 0.1), "users": 9, "unseen_users": 3}
@@ -85,6 +93,13 @@ def test_every_model_has_a_loss_curve_of_its_own_colour(n_models: int) -> None:
     assert re.findall(r"<!-- (model \d+) -->", drawing) == names
     curves = re.findall(r'clip-path="[^"]+" style="fill: none; stroke: (#\w+); stroke-width: 1.5', drawing)
     assert len(set(curves)) == n_models
+
+
+def test_a_network_that_was_not_trained_has_no_curve() -> None:
+    drawing = page(ENTRY, {"LNCM": [], "BMF": [1.0]}).split("Loss of each epoch")[1]
+
+    assert re.findall(r"<!-- (\w+) -->", drawing) == ["BMF"]
+    assert "Loss of each epoch" not in page(ENTRY, {"LNCM": [], "BMF": []})
 
 
 def cells_of(table: str) -> list[list[str]]:
@@ -187,6 +202,8 @@ def test_the_users_behind_the_figures_are_counted_and_few_are_called_few() -> No
         (entry("ease"), "and it is first here, too"),
         (entry(), "of 412 users, where its MAP@10 is the highest: 0.3000"),
         (entry(), "although ease is first here (0.2500; BMF has 0.2000)"),
+        (entry("popularity", rows={"hide": dict.fromkeys(REGISTRY, ROW)}), "and it is first here, too"),
+        (entry("popularity", validation={"map10": {"BMF": 0.3, "popularity": 0.3}}), "MAP@10 is the highest: 0.3000"),
         (
             entry("popularity", verdict={"warnings": ["Popularity serves the segment `all`, 90 users: …"]}),
             "BMF has the highest MAP@10 in validation of 412 users, but loses to popularity",
