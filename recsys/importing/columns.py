@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from recsys.errors import UsageError
 from recsys.importing.amounts import amount
 from recsys.importing.options import NULLS, TIMESTAMP_UNITS, ImportOptions
-from recsys.store.columns import epoch_seconds, read_each
+from recsys.store.columns import read_each
+from recsys.store.moments import epoch_seconds
 
 # Events without timestamps get one hour each, from this moment on. A day of 24 events is no bot's, and a user's history
 # then spans weeks, so that time decay and the cut in time follow the order, and no event makes another obsolete.

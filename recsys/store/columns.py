@@ -6,21 +6,18 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from itertools import repeat
 from operator import is_not
 from types import NoneType
 from typing import Any, TypeVar
 from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.data.ids import INT64_MAX
-from recsys.errors import SettingsError
 from recsys.settings import Shop
 from recsys.store.drivers.base import TEXT_IN_HEX, UUID_BYTES
 
@@ -29,12 +26,8 @@ Mask = NDArray[np.bool_]
 
 MAX_KEY_BYTES = 512  # the width of the encoders' id columns
 MAX_FLOAT_ID = 10**15  # databases write larger floats as 1e+15
-MILLISECONDS_FROM = 10**11  # as seconds this is the year 5138, as milliseconds 1973
-# The years 1 to 9999, less a day at each end for time zones.
-_FIRST_SECOND, _LAST_SECOND = -62_135_510_400, 253_402_214_400
-_ZONE_STEP_S = 900  # every change of a zone's offset falls on a quarter of an hour
 UNKNOWN, UNREADABLE = -1, -2  # codes of events without a known name
-_NUMBER = re.compile(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?", re.ASCII)
+NUMBER = re.compile(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?", re.ASCII)
 # A number that every country reads alike: without comma, currency or grouping of digits.
 _PLAIN_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?", re.ASCII)
 _TEXT_IN_HEX = re.compile(TEXT_IN_HEX)
@@ -44,15 +37,11 @@ _YES, _NO = (
     frozenset({"true", "t", "yes", "y", "on", "active", "enabled"}),
     frozenset({"false", "f", "no", "n", "off", "inactive", "disabled"}),
 )
-_BYTES = (bytes, bytearray, memoryview)
+BYTES = (bytes, bytearray, memoryview)
 _APART = frozenset({int, str, bytes, NoneType})  # values of two of these types are never equal
 _HASHABLE = _APART | {float, bool, Decimal, UUID, datetime, date}
 _ID_TYPES = _APART | {Decimal, UUID}  # equal values of these types are equal ids
 _TEXT_TYPES = (str, int, float, Decimal, UUID, date)
-# As databases write a date-time; a column of these is read at once.
-_CLOCK = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d", re.ASCII)
-_SPACED_OFFSET = re.compile(r"\s+(?=[-+]\d\d:?\d\d$)")  # Sequelize writes "… 10:00:00.000 +00:00"
-_EPOCH, _ONE_SECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1)
 
 
 def read_each(column: Sequence[Any], read: Callable[[Any], T]) -> Iterator[T]:
@@ -120,10 +109,10 @@ def read_id(raw: object) -> int | str | None:
         raw = int(raw) if raw.is_integer() and abs(raw) < MAX_FLOAT_ID else None
     elif isinstance(raw, UUID):
         raw = str(raw)
-    elif isinstance(raw, _BYTES):
+    elif isinstance(raw, BYTES):
         raw = bytes(raw)
         is_uuid = len(raw) == UUID_BYTES and not _TEXT_IN_HEX.fullmatch(raw.hex())
-        raw = str(UUID(bytes=raw)) if is_uuid else _decoded(raw)
+        raw = str(UUID(bytes=raw)) if is_uuid else decoded(raw)
     if isinstance(raw, bool) or not isinstance(raw, int | str):
         return None
     if isinstance(raw, int) and -INT64_MAX <= raw <= INT64_MAX:
@@ -271,11 +260,11 @@ def number(raw: object) -> float:
     >>> number(4), number(" 12.50 "), number("12,50"), number(True), number(None)
     (4.0, 12.5, nan, nan, nan)
     """
-    if isinstance(raw, _BYTES):
-        raw = _decoded(raw)
+    if isinstance(raw, BYTES):
+        raw = decoded(raw)
     if isinstance(raw, str):
         return float(raw) if _PLAIN_NUMBER.fullmatch(raw := raw.strip()) else math.nan
-    return _float(raw) if isinstance(raw, int | float | Decimal) and not isinstance(raw, bool) else math.nan
+    return as_float(raw) if isinstance(raw, int | float | Decimal) and not isinstance(raw, bool) else math.nan
 
 
 def price(raw: object) -> float:
@@ -309,10 +298,10 @@ def truth(raw: object) -> bool | None:
     """
     if isinstance(raw, bool):
         return raw
-    if isinstance(raw, _BYTES):
+    if isinstance(raw, BYTES):
         if raw and max(raw := bytes(raw)) < ord(" "):  # MySQL's BIT(1)
             return any(raw)
-        raw = _decoded(raw)
+        raw = decoded(raw)
     word = raw.strip().lower() if isinstance(raw, str) else None
     if word in _YES or word in _NO:
         return word in _YES
@@ -347,89 +336,6 @@ def _rank(raw: object) -> int:
     return number if isinstance(number, int) else int(number) if number and _RANK.fullmatch(number) else 0
 
 
-def epoch_seconds(column: Sequence[Any], time_zone: str) -> tuple[NDArray[np.int64], Mask]:
-    """Convert a raw column of timestamps to seconds since 1970.
-
-    Integers are seconds since 1970, and milliseconds above 1e11. Text is ISO 8601, with a space or a T, with or
-    without fractions, Z or an offset.
-
-    Args:
-        column: `(n,)` date-times, dates, integers or texts as the driver returned them.
-        time_zone: The zone of values that have none.
-
-    Returns:
-        `(n,)` int64 seconds since 1970 in UTC, 0 where a value is illegible, and `(n,)` bool, the legible values.
-    """
-    kinds = set(map(type, column))
-    if kinds == {int}:
-        try:
-            numbers = np.array(column, np.float64)
-            return _in_range(np.where(np.abs(numbers) > MILLISECONDS_FROM, numbers / 1000, numbers))
-        except OverflowError:
-            pass  # an integer beyond float64
-    default = zone(time_zone)
-    if kinds == {str} and all(map(_CLOCK.fullmatch, column)):
-        try:
-            return _in_range(_in_utc(np.array(column, "datetime64[s]").astype(np.int64), default))
-        except ValueError:
-            pass  # such as the 31st of February
-    if kinds == {str} and not any(map(str.isdigit, column)):
-        with suppress(ValueError):  # at least one is no ISO 8601 text
-            column = list(map(datetime.fromisoformat, column))
-    return _in_range(np.fromiter(read_each(column, lambda raw: _second(raw, default)), np.float64, len(column)))
-
-
-def zone(name: str) -> ZoneInfo:
-    """Return a time zone by its name.
-
-    Raises:
-        SettingsError: There is no such zone.
-    """
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        expected = "names such as UTC or Asia/Ho_Chi_Minh"
-        raise SettingsError(f"[shop] time zones should be {expected}. Received: {name!r}.") from error
-
-
-def _second(raw: object, default: ZoneInfo) -> float:
-    """Return a moment in seconds since 1970; NaN if it cannot be read."""
-    if isinstance(raw, _BYTES):
-        raw = _decoded(raw)
-    if isinstance(raw, str):
-        raw = raw.strip()
-        if _NUMBER.fullmatch(raw) and not (len(raw) == 8 and raw.isdigit()):  # 20240131 is a day
-            raw = float(raw)
-        else:
-            try:
-                raw = datetime.fromisoformat(_SPACED_OFFSET.sub("", raw))
-            except ValueError:
-                return math.nan
-    if isinstance(raw, date):
-        clock = raw if isinstance(raw, datetime) else datetime(raw.year, raw.month, raw.day)  # noqa: DTZ001
-        return (clock.replace(tzinfo=clock.tzinfo or default) - _EPOCH) // _ONE_SECOND
-    if isinstance(raw, bool) or not isinstance(raw, int | float | Decimal):
-        return math.nan
-    moment = _float(raw)
-    return moment / 1000 if abs(moment) > MILLISECONDS_FROM else moment
-
-
-def _in_range(seconds: NDArray[Any]) -> tuple[NDArray[np.int64], Mask]:
-    """Return whole seconds, 0 for those outside of the calendar, and `(n,)` bool, the others."""
-    legible = (seconds >= _FIRST_SECOND) & (seconds <= _LAST_SECOND)
-    return np.floor(np.where(legible, seconds, 0)).astype(np.int64), legible
-
-
-def _in_utc(local: NDArray[np.int64], default: ZoneInfo) -> NDArray[np.int64]:
-    """Return moments of a zone in UTC; the zone's offset is computed once per quarter of an hour."""
-    if default.key == "UTC":
-        return local
-    steps, where = np.unique(np.clip(local, _FIRST_SECOND, _LAST_SECOND) // _ZONE_STEP_S, return_inverse=True)
-    clocks = [_EPOCH.replace(tzinfo=default) + timedelta(seconds=int(step) * _ZONE_STEP_S) for step in steps]
-    offsets = [clock.utcoffset() or timedelta() for clock in clocks]
-    return local - np.array([round(offset.total_seconds()) for offset in offsets], np.int64)[where]
-
-
 def _as_integers(chunk: NDArray) -> NDArray:
     if chunk.dtype != object or not set(map(type, chunk.tolist())) <= {int}:
         return chunk
@@ -438,8 +344,8 @@ def _as_integers(chunk: NDArray) -> NDArray:
 
 def text(raw: object) -> str | None:
     """Return a raw value as text; None for null, empty text, bytes that are not UTF-8, and values such as lists."""
-    if isinstance(raw, _BYTES):
-        raw = _decoded(raw)
+    if isinstance(raw, BYTES):
+        raw = decoded(raw)
     return str(raw) or None if isinstance(raw, _TEXT_TYPES) else None
 
 
@@ -449,14 +355,16 @@ def label(raw: object) -> str | None:
     return words if words is not None and is_key(words.strip().casefold()) else None
 
 
-def _float(raw: float | Decimal) -> float:
+def as_float(raw: float | Decimal) -> float:
+    """Return a number as a float; infinity for an integer beyond float64."""
     try:
         return float(raw)
-    except OverflowError:  # an integer beyond float64
+    except OverflowError:
         return math.inf
 
 
-def _decoded(raw: bytes | bytearray | memoryview) -> str | None:
+def decoded(raw: bytes | bytearray | memoryview) -> str | None:
+    """Return bytes as text; None if they are not UTF-8."""
     try:
         return bytes(raw).decode("utf-8")
     except UnicodeDecodeError:

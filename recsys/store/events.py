@@ -19,7 +19,6 @@ from recsys.settings import Shop, Source, TableSource, TrackedSource
 from recsys.store.columns import (
     UNREADABLE,
     Mask,
-    epoch_seconds,
     event_codes,
     id_array,
     joined_ids,
@@ -30,10 +29,10 @@ from recsys.store.columns import (
     quantity_array,
     ranks,
     sorted_names,
-    zone,
 )
 from recsys.store.database import Database
 from recsys.store.migrations import columns as columns_of
+from recsys.store.moments import epoch_seconds, zone
 from recsys.store.products import id_kind, item_kind
 from recsys.store.reading import Reading
 from recsys.store.sessions import joined_sessions, read_sessions, with_session_users

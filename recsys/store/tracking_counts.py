@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 from recsys.data.cleaning import CLOCK_SKEW_S
 from recsys.data.ids import canonical
 from recsys.settings import Shop, Source
-from recsys.store.columns import text, zone
+from recsys.store.columns import text
 from recsys.store.database import Database, plain
 from recsys.store.drivers.base import Syntax
 from recsys.store.events import readable_sources, since_of
+from recsys.store.moments import zone
 from recsys.store.products import item_kind
 from recsys.store.shop_mapping import derived_table, has_ratings, source_sql
 

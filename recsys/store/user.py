@@ -21,7 +21,6 @@ from recsys.errors.records import Record
 from recsys.settings import Shop, Source, TableSource, TrackedSource
 from recsys.store.columns import (
     UNREADABLE,
-    epoch_seconds,
     event_codes,
     id_array,
     is_key,
@@ -38,6 +37,7 @@ from recsys.store.drivers.base import Syntax
 from recsys.store.encoders import FIND_USER, find_user
 from recsys.store.events import since_of
 from recsys.store.migrations import columns
+from recsys.store.moments import epoch_seconds
 from recsys.store.native_ids import as_bytes, holds_bytes, may_be_bytes
 from recsys.store.shop_mapping import derived_table, has_quantities, has_ratings, source_sql
 

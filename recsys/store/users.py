@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from recsys.data.ids import canonical
 from recsys.errors.records import Record
 from recsys.settings import Shop, Source
-from recsys.store.columns import epoch_seconds, kept_rows, known_events, ranks, read_id, sorted_names
+from recsys.store.columns import kept_rows, known_events, ranks, read_id, sorted_names
 from recsys.store.database import Database, UnusableValue
 from recsys.store.drivers.base import Rows
 from recsys.store.events import since_of
+from recsys.store.moments import epoch_seconds
 from recsys.store.native_ids import native_ids
 from recsys.store.shop_mapping import derived_table, has_quantities, has_ratings, source_sql
 from recsys.store.user import codes_of_events, quantities_of, typed_ids

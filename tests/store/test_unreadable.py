@@ -23,7 +23,6 @@ from recsys.store import (
     write_version,
 )
 from recsys.store.columns import (
-    epoch_seconds,
     event_codes,
     id_array,
     label_array,
@@ -34,6 +33,7 @@ from recsys.store.columns import (
     truth,
     unreadable,
 )
+from recsys.store.moments import epoch_seconds
 from recsys.store.reading import Reading
 
 NEW_YEAR = 1_704_067_200  # 2024-01-01 00:00:00 UTC
