@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
-from functools import lru_cache
 from importlib import import_module
 from itertools import chain, islice
-from types import NoneType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
 from recsys.errors import DatabaseUnavailable, DeadlineExceeded, Overloaded, RecsysError, SettingsError
-from recsys.errors.wording import listed
 from recsys.settings.database_url import DatabaseUrl
-from recsys.store.drivers.base import Driver, Duplicate, NotAllowed, Rows, Syntax, UnusableValue
+from recsys.store.binding import Parameters, bind, pieces_of, values_of
+from recsys.store.drivers.base import Driver, Duplicate, NotAllowed, Rows, UnusableValue
 from recsys.store.names import Names, written
 
-__all__ = ["Database", "Duplicate", "NotAllowed", "Stream", "Tracer", "UnusableValue", "bind", "connect"]
+__all__ = ["Database", "Duplicate", "NotAllowed", "Stream", "Tracer", "UnusableValue", "connect"]
 
-Parameters = Mapping[str, Any]
 Tracer = Callable[[str, Any], None]
 _Chunks = Generator[Rows, None, None]
 
@@ -31,7 +25,6 @@ CONNECT_TIMEOUT_S = 10.0  # a slower server could not serve requests
 STATEMENT_TIMEOUT_S = 600.0  # for training's largest reads; serving passes the time that a request has left
 CHUNK_ROWS = 5_000  # a transaction short enough for readers and replicas
 STREAM_ROWS = 50_000  # large enough to convert by column, small enough for memory
-_PLAIN = {int, str, float, bytes, NoneType}  # types that every driver takes
 
 
 def connect(
@@ -180,12 +173,12 @@ class Database:
         Raises:
             ValueError: A row lacks a value.
         """
-        parts = _parts(self.names.in_full(sql), self.syntax)
+        parts = pieces_of(self.names.in_full(sql), self.syntax)
         text = "".join(literal + placeholder for literal, _, placeholder in parts)
         names = [name for _, name, _ in parts if name]
         changed = 0
         remaining = iter(rows)
-        while batch := [_row(names, row) for row in islice(remaining, chunk)]:
+        while batch := [values_of(names, row) for row in islice(remaining, chunk)]:
             with self.atomic():
                 if self._tracer:
                     self._tracer(text, batch)
@@ -322,77 +315,6 @@ class Stream(Iterator[Rows]):
         """Discard the remaining rows."""
         self._chunks.close()
         _release(self._cursor, self._driver)  # a generator that was never started does not run its own clean-up
-
-
-def bind(sql: str, params: Parameters, syntax: Syntax) -> tuple[str, dict[str, Any]]:
-    """Write a text and its parameters as the driver expects them.
-
-    A list, tuple or array becomes one placeholder for each value: `id IN (:ids)` becomes `id IN (:ids_0, :ids_1)`.
-    An empty list becomes NULL, with which neither `IN` nor `NOT IN` matches a row.
-
-    Args:
-        sql: Text with `:name` placeholders.
-        params: A value for each name; names that the text does not use are left out.
-        syntax: The database's.
-
-    Raises:
-        SettingsError: The text has a placeholder without a value.
-
-    >>> from recsys.store.drivers.mysql import SYNTAX
-    >>> bind("SELECT '10%' WHERE id IN (:ids)", {"ids": [7, 8]}, SYNTAX)
-    ("SELECT '10%%' WHERE id IN (%(ids_0)s, %(ids_1)s)", {'ids_0': 7, 'ids_1': 8})
-    """
-    pieces: list[str] = []
-    values: dict[str, Any] = {}
-    for literal, name, placeholder in _parts(sql, syntax):
-        if name and name not in params:
-            raise SettingsError(
-                f"A statement should use only the placeholders {listed(sorted(params))}. Received: `:{name}`."
-            )
-        value = params[name] if name else None
-        if isinstance(value, np.ndarray):
-            value = value.tolist()
-        if isinstance(value, list | tuple):
-            names = [f"{name}_{position}" for position in range(len(value))]
-            placeholder = ", ".join(map(syntax.placeholder.format, names)) or "NULL"
-            values.update(zip(names, value if set(map(type, value)) <= _PLAIN else map(plain, value), strict=True))
-        elif name:
-            values[name] = value if type(value) in _PLAIN else plain(value)
-        pieces += literal, placeholder
-    return "".join(pieces), values
-
-
-def plain(value: object) -> Any:
-    """Convert a value to one that every driver takes: NumPy scalars to Python's own, date-times to text in UTC."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, datetime):
-        if value.tzinfo is not None:
-            value = value.astimezone(UTC).replace(tzinfo=None)
-        return value.isoformat(sep=" ", timespec="seconds")
-    return value
-
-
-@lru_cache(maxsize=256)
-def _parts(sql: str, syntax: Syntax) -> tuple[tuple[str, str, str], ...]:
-    """Split a text into triples of a literal, the name behind it, and its placeholder; both are empty at the end."""
-    parts: list[tuple[str, str, str]] = []
-    start = 0
-    for match in re.finditer(rf"(?:{syntax.opaque})|:(?P<name>[A-Za-z_]\w*)", sql, re.DOTALL):
-        if match["name"] is not None:
-            parts.append((sql[start : match.start()], match["name"], syntax.placeholder.format(match["name"])))
-            start = match.end()
-    parts.append((sql[start:], "", ""))
-    if "%" in syntax.placeholder:  # the driver formats the text
-        return tuple((literal.replace("%", "%%"), name, placeholder) for literal, name, placeholder in parts)
-    return tuple(parts)
-
-
-def _row(names: Iterable[str], row: Parameters) -> dict[str, Any]:
-    try:
-        return {name: value if type(value := row[name]) in _PLAIN else plain(value) for name in names}
-    except KeyError:
-        raise ValueError(f"Every row should have {listed(names)}. Received: {listed(sorted(row))}.") from None
 
 
 def _release(cursor: Any, driver: Driver) -> None:

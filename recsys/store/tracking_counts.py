@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 from recsys.data.cleaning import CLOCK_SKEW_S
 from recsys.data.ids import canonical
 from recsys.settings import Shop, Source
+from recsys.store.binding import plain
 from recsys.store.columns import text
-from recsys.store.database import Database, plain
+from recsys.store.database import Database
 from recsys.store.drivers.base import Syntax
 from recsys.store.events import readable_sources, since_of
 from recsys.store.moments import zone

@@ -5,7 +5,7 @@ import pytest
 
 from recsys.errors import SettingsError
 from recsys.store import Database
-from recsys.store.database import bind, plain
+from recsys.store.binding import bind, plain
 from recsys.store.drivers import mysql, postgresql, sqlite
 
 SYNTAX = {module.SYNTAX.dialect: module.SYNTAX for module in (sqlite, mysql, postgresql)}
