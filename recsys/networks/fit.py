@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib import import_module
 
 import keras
@@ -41,8 +42,9 @@ ValidationMetric = Callable[[Network], float | NDArray[np.float64]]  # one value
 gc.freeze()  # the half a million objects that TensorFlow has made stay: a look at them takes 0.2 s after each network
 if "TF_NUM_INTRAOP_THREADS" not in os.environ:
     # Operations run side by side, too. With both processors for each operation, a fit takes 4 % longer on two.
+    _processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     with suppress(RuntimeError):  # TensorFlow has started already
-        tf.config.threading.set_intra_op_parallelism_threads(max(1, (os.cpu_count() or 1) // 2))
+        tf.config.threading.set_intra_op_parallelism_threads(max(1, _processors // 2))
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def fit(
     options: Training,
     report: Callable[[Epoch], None],
     *,
-    examples: Examples | None = None,
+    examples: Callable[[], Examples] | None = None,
     validation_metric: ValidationMetric | None = None,
     epochs: int | None = None,
     earlier: Earlier | None = None,
@@ -105,7 +107,7 @@ def fit(
         initial: The solution that the network starts from, as `Network.warm_start` takes it.
         options: Epochs, batch, widths, rates and the seed.
         report: Called after each epoch.
-        examples: The windows of the events, which several networks may share; None makes them.
+        examples: Returns the windows of the events, which several networks may share; None makes them.
         validation_metric: Computed before the first and after each epoch; higher is better. The weights of the best
             epoch are returned, and three epochs without improvement end the fit. Where an epoch takes but a part of the
             events, an improvement is one by more than a standard error, since parts differ by chance.
@@ -126,7 +128,7 @@ def fit(
         initial,
         options,
         report,
-        examples=examples or Examples.of(data, options),
+        examples=examples or cache(lambda: Examples.of(data, options)),
         validation_metric=validation_metric,
         earlier=earlier,
     )
@@ -146,7 +148,7 @@ class Course:
         options: Training,
         report: Callable[[Epoch], None],
         *,
-        examples: Examples,
+        examples: Callable[[], Examples],
         validation_metric: ValidationMetric | None = None,
         earlier: Earlier | None = None,
     ) -> None:
@@ -185,7 +187,7 @@ class Course:
         while len(self._losses) < until and not self.ended:
             started, number = time.perf_counter(), len(self._losses) + 1
             if self._trainer is None:
-                self._trainer = Trainer(self.network, self._examples, self._negatives, self._options)
+                self._trainer = Trainer(self.network, self._examples(), self._negatives, self._options)
             self._losses.append(self._trainer.epoch(self.name, number))
             seconds = time.perf_counter() - started
             if self._metric:
@@ -211,7 +213,7 @@ class Course:
         self._scores.append(score)
 
     def _is_improvement(self, differences: NDArray[np.float64]) -> bool:
-        takes_all = self._options.samples >= self._examples.n_targets
+        takes_all = self._options.samples >= self._examples().n_targets
         if takes_all or len(differences) < 2:
             return bool(differences.mean() > 0)
         return bool(differences.mean() > differences.std(ddof=1) / np.sqrt(len(differences)))

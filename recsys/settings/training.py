@@ -37,8 +37,9 @@ class Training(Record):
         samples: Most events that an epoch learns from, so that its cost does not grow with the shop; the next epochs
             take others.
         full_fits_below: A shop with as many events or more saves time: each fit goes on from the one before it, and a
-            pass over the events is cut into several epochs.
-        halving: Whether networks that add nothing to the linear sum on a part of validation end early.
+            pass over the events is cut into several epochs; networks that add nothing end early, as with `halving`.
+        halving: Whether networks that add nothing to the linear sum on a part of validation end early. Those of a
+            large shop do in any case, see `full_fits_below`.
         batch: Windows of events in one gradient step.
         window: Consecutive events of one user in one window; LNCM's attention spans one window.
         loss: `softmax` compares each event with all its sampled items at once. `bce` is binary cross-entropy, which

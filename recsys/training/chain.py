@@ -5,8 +5,8 @@ A fit may go on only from one whose events all lie before its own cut: choosing,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from recsys.networks.base import ITEMS, USERS
 from recsys.networks.fit import Earlier, Fit
 from recsys.scorers.registry import MODELS
 from recsys.settings import Training
-from recsys.training.network_fits import Verdicts
 
 WEIGHTS = "vars/"  # the group of a file that holds a network's weights
 MORE_EPOCHS = 1  # of a network that goes on; the learning rate falls to 0 once more
@@ -39,37 +38,34 @@ class Learned:
         networks: The weights of each network.
         item_factors: `(n_items, factors)` float32 of ALS.
         data_until: The time of its newest event, in seconds since 1970.
-        ended: The networks that add nothing; they are carried over and not trained further.
     """
 
     encoders: Encoders
     networks: Mapping[str, Arrays]
     item_factors: Floats
     data_until: int
-    ended: frozenset[str] = field(default_factory=frozenset)
 
     @classmethod
-    def of(
-        cls, encoders: Encoders, data: Dataset, fits: Mapping[str, Fit], features: Arrays, verdicts: Verdicts
-    ) -> Learned:
+    def of(cls, encoders: Encoders, data: Dataset, fits: Mapping[str, Fit], features: Arrays) -> Learned:
         """Return what the fit before the validation cut leaves for the next one."""
-        ended = (name for name, rungs in verdicts.items() if any(not gain.goes_on for gain in rungs.values()))
         networks = {name: result.network.arrays() for name, result in fits.items()}
-        until = int(data.timestamps.max())
-        return cls(encoders, networks, features["item_factors"], until, frozenset(ended))
+        return cls(encoders, networks, features["item_factors"], int(data.timestamps.max()))
 
-    def for_networks(self, encoders: Encoders, epochs: Mapping[str, int]) -> Earlier | None:
+    def for_networks(
+        self, encoders: Encoders, epochs: Mapping[str, int], ended: Collection[str] = ()
+    ) -> Earlier | None:
         """Return what the networks of the next fit go on from; None where none of them may.
 
         Args:
             encoders: Of the next fit.
             epochs: The number of epochs that validation chose for each network; 0 keeps the start from ALS, which is
                 then computed anew.
+            ended: The networks that add nothing; they are carried over and not trained further.
         """
         carried = {name: arrays for name, arrays in self.networks.items() if epochs.get(name)}
         if not carried:
             return None
-        more = {name: 0 if name in self.ended else MORE_EPOCHS for name in carried}
+        more = {name: 0 if name in ended else MORE_EPOCHS for name in carried}
         return Earlier(carried, places(self.encoders, encoders), dict(epochs), more)
 
     def start_of_als(self, encoders: Encoders, factors: int) -> Floats | None:
@@ -133,8 +129,10 @@ def _stored(version: Version, folder: str, options: Training, data_until: int) -
         if version.holds(f"{folder}{name.lower()}_model.weights.h5")
         and version.json(f"{name.lower()}_config.json")["dim"] == options.dim
     }
+    # one without a weight was not trained
+    trained = {name: arrays for name, arrays in networks.items() if arrays["signal_weights"][:, -1].any()}
     factors = np.array(version.arrays(f"{folder}signals.h5")["item_factors"])
-    return Learned(Encoders(users, items, encoder, categories), networks, factors, data_until)
+    return Learned(Encoders(users, items, encoder, categories), trained, factors, data_until)
 
 
 def _ids(stored: NDArray[Any]) -> IdMap:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -76,6 +76,7 @@ class Hyperparameters:
         trials: All values that were tried, with their metrics, for the report.
         defaults: Why default values are used; None where validation could choose.
         failures: Why each missing network could not be fitted; it is not tried again.
+        ended: The networks that add nothing to a part of validation, whose training ended early.
         learned: What the fit before the validation cut leaves for the fit before the test cut; None starts anew.
         lists: The ten best items of each test case of validation, by scorer.
     """
@@ -94,6 +95,7 @@ class Hyperparameters:
     trials: Sequence[Mapping[str, Any]] = ()
     defaults: str | None = None
     failures: Mapping[str, str] = field(default_factory=dict)
+    ended: frozenset[str] = frozenset()
     learned: Learned | None = None
     lists: Mapping[str, Sequence[Indices]] = field(default_factory=dict)
 
@@ -142,7 +144,7 @@ class FittedModels:
         scorers: All scorers, as they serve.
         losses: The loss of each epoch of each network.
         failures: Why each missing network could not be fitted.
-        ended: The networks that add nothing, as choosing found.
+        ended: The networks whose training ended early when choosing.
     """
 
     encoders: Encoders
@@ -159,8 +161,7 @@ class FittedModels:
     def learned(self) -> Learned:
         """What the next fit goes on from."""
         networks = {name: network.arrays() for name, network in self.networks.items()}
-        until = int(self.data.timestamps.max())
-        return Learned(self.encoders, networks, self.features["item_factors"], until, self.ended)
+        return Learned(self.encoders, networks, self.features["item_factors"], int(self.data.timestamps.max()))
 
 
 def choose(
@@ -258,11 +259,12 @@ def choose(
             *l2_trials,
             *als_trials,
             *item_cf_trials,
-            *network_trials(fits, failures, verdicts),
-            *_ensemble_trials(ensembles),
+            *network_trials(fits, failures, verdicts, idle),
+            *_ensemble_trials(ensembles, idle),
         ),
         failures=failures,
-        learned=Learned.of(encoders, data, fits, feature_arrays, verdicts) if encoders else None,
+        ended=frozenset(name for name, rungs in verdicts.items() if any(not gain.goes_on for gain in rungs.values())),
+        learned=Learned.of(encoders, data, fits, feature_arrays) if encoders else None,
     )
 
 
@@ -307,7 +309,7 @@ def fit_models(
     features = fit_features(data, regularization, options, start=start_of_als, content=content if is_used else None)
     start = fit_start(data, baselines, features, regularization, options)
     epochs = hyperparameters.epochs
-    going_on = earlier.for_networks(encoders, epochs) if earlier else None
+    going_on = earlier.for_networks(encoders, epochs, hyperparameters.ended) if earlier else None
     fits, failures = fit_networks(data, start, options, report, epochs=epochs, earlier=going_on, note=note)
     networks = {name: result.network.replace(signal_weights=weights[name]) for name, result in fits.items()}
     return FittedModels(
@@ -319,7 +321,7 @@ def fit_models(
         scorers=load_scorers({name: of.arrays() for name, of in networks.items()}, baselines, features, weights),
         losses={name: result.losses for name, result in fits.items()},
         failures={**hyperparameters.failures, **failures},
-        ended=told_by.ended if (told_by := earlier or hyperparameters.learned) else frozenset(),
+        ended=hyperparameters.ended,
     )
 
 
@@ -394,10 +396,11 @@ def not_finite(models: FittedModels) -> tuple[str, ...]:
     return tuple(name for name, scorer in models.scorers.items() if not np.isfinite(scorer.score(query)).all())
 
 
-def _ensemble_trials(ensembles: Mapping[str, Mapping[str, EnsembleFit]]) -> list[dict[str, Any]]:
-    """Return the entries of the report on the ensemble weights of each rule and model."""
+def _ensemble_trials(ensembles: Mapping[str, Mapping[str, EnsembleFit]], idle: Collection[str]) -> list[dict[str, Any]]:
+    """Return the entries of the report on the ensemble weights of each rule and model; see `network_trials`."""
     return [
         {"model": name, "rule": rule, "choice": "signal weights", **trials, "weights": weights.tolist()}
+        | ({"without_weight": True} if name in idle else {})
         for rule, fits in ensembles.items()
         for name, (weights, trials) in fits.items()
     ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def fit_networks(
         The fits by name; the reason for each network that failed.
     """
     give_memory_back()
-    fits, failures, examples = {}, {}, Examples.of(data, options)
+    fits, failures, examples = {}, {}, cache(lambda: Examples.of(data, options))
     for name in NETWORKS if epochs is None else epochs:
         goes_on = earlier if earlier and name in earlier.networks else None
         n_epochs = epochs[name] if epochs else options.epochs
@@ -111,7 +112,7 @@ def choose_networks(
         The fits by name; the reason for each network that failed; the verdicts of each network by number of epochs.
     """
     give_memory_back()
-    examples = Examples.of(data, options)
+    examples = cache(lambda: Examples.of(data, options))
     courses: dict[str, Course] = {}
     fits: dict[str, Fit] = {}
     failures: dict[str, str] = {}
@@ -131,7 +132,7 @@ def choose_networks(
                         report,
                         examples=examples,
                         validation_metric=metric_of(name),
-                        earlier=earlier,
+                        earlier=earlier if earlier and name in earlier.networks else None,
                     )
                 courses[name].run(until)
             except FAILURES as error:
@@ -182,8 +183,17 @@ def validation_metric(evaluation_set: EvaluationSet, name: str) -> ValidationMet
     return lambda network: average_precisions(load_network(name, network.arrays()), evaluation_set, limit)
 
 
-def network_trials(fits: Mapping[str, Fit], failures: Mapping[str, str], verdicts: Verdicts) -> list[dict[str, Any]]:
-    """Return the entries of the report on each network: epochs, failures, and what it adds to the linear sum."""
+def network_trials(
+    fits: Mapping[str, Fit], failures: Mapping[str, str], verdicts: Verdicts, idle: Collection[str]
+) -> list[dict[str, Any]]:
+    """Return the entries of the report on each network: epochs, failures, and what it adds to the linear sum.
+
+    Args:
+        fits: The fits by network.
+        failures: Why the others are missing.
+        verdicts: Those of halving.
+        idle: The networks without a weight, which the later fits do not train.
+    """
     epochs = [
         {
             "model": name,
@@ -192,6 +202,7 @@ def network_trials(fits: Mapping[str, Fit], failures: Mapping[str, str], verdict
             "map10_by_epoch": list(result.validation_scores),
             "losses": list(result.losses),
         }
+        | ({"without_weight": True} if name in idle else {})
         for name, result in fits.items()
     ]
     added = [

@@ -75,8 +75,8 @@ def network_gains(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """
     idle = [name for name, row in rows.items() if row.get("without_weight")]
     needless = (
-        f"No weight beside the features: {', '.join(idle)}. So their lists are those of blend, they are not trained "
-        "further, and the shop may do without them."
+        f"No weight beside the features: {', '.join(idle)}. So answers by these names are those of blend, they are not "
+        "trained further, and the shop loses nothing without them."
     )
     gains = [
         f"{name} {row['own_part']:+.4f} (at least {row['own_part_low']:+.4f})"

@@ -83,7 +83,9 @@ def shown_section(entry: Mapping[str, Any]) -> str:
         return ""
     map10 = entry["validation"]["map10"]
     serves = (entry.get("verdict") or {}).get("scorers", {ALL: entry["winner"]})
-    best = sorted(map10, key=lambda name: -map10[name])[:MOST_SCORERS]
+    rows = entry["rows"][entry["rule"]]
+    own = [name for name in map10 if not rows.get(name, {}).get("without_weight")]  # not the same lists as blend
+    best = sorted(own, key=lambda name: -map10[name])[:MOST_SCORERS]
     names = list(dict.fromkeys([*serves.values(), *best, *TITLES]))
     tables = []
     for segment, by_scorer in shown.items():

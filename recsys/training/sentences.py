@@ -19,8 +19,8 @@ def figure(value: float | None) -> str:
 
 
 def ranked(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return the names of the scorers, best MAP@10 first, ties in registry order."""
-    return sorted(rows, key=lambda name: (-(rows[name]["map10"] or 0.0), list(REGISTRY).index(name)))
+    """Return the names of the scorers, best MAP@10 first; of equal ones the cheapest, the last of the registry."""
+    return sorted(rows, key=lambda name: (-(rows[name]["map10"] or 0.0), -list(REGISTRY).index(name)))
 
 
 def hits(entry: Mapping[str, Any]) -> list[str]:
@@ -118,7 +118,7 @@ def _choice(entry: Mapping[str, Any]) -> str:
     users = f" of {validation['users']:,} users" if validation.get("users") else ""
     if not map10:
         return "Validation had too few users to choose, so popularity serves."
-    best = max(map10, key=lambda name: map10[name])
+    best = max(map10, key=lambda name: (map10[name], list(REGISTRY).index(name)))
     if map10.get(winner) == map10[best]:
         return f"Validation chose it on earlier events{users}, where its MAP@10 is the highest: {figure(map10[best])}."
     warnings = (entry.get("verdict") or {}).get("warnings", ())

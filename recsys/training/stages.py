@@ -29,6 +29,7 @@ from recsys.evaluation.shown import shown_lists
 from recsys.features.query import Indices, Mask
 from recsys.lifecycle.gate import too_small
 from recsys.networks.fit import give_memory_back
+from recsys.scorers.layers import LinearEnsemble
 from recsys.settings import Settings
 from recsys.training.chain import Learned, newest
 from recsys.training.closed_form.choose import popularity
@@ -364,13 +365,14 @@ def context_lift(
 
     Returns:
         `with_context` and `without_context`, from 0 to 1; `lift`, their difference; `events`, the number of events.
-        None without ENCM or without events on known users and items.
+        None without ENCM or its weight, or without events on known users and items.
     """
     options = run.settings.training
     later = encode(after, models.encoders, run.settings.shop, options, run.now)
-    if not len(later) or "ENCM" not in models.scorers:
+    scorer = models.scorers.get("ENCM")
+    if not len(later) or scorer is None or (isinstance(scorer, LinearEnsemble) and not scorer.weights[1, -1]):
         return None
-    contexts, scorer = _contexts_after_cut(models, later), models.scorers["ENCM"]
+    contexts = _contexts_after_cut(models, later)
     limit = int(np.clip(MOST_SCORES // models.data.n_items, LEAST_USERS, limit))
     picked = np.random.default_rng(options.seed).permutation(len(later))[:limit]
     ranks: dict[str, list[float]] = {"with_context": [], "without_context": []}

@@ -129,7 +129,7 @@ def test_the_error_names_the_epoch_whose_loss_is_nan(board: FittedModels, monkey
 @pytest.mark.parametrize("name", NETWORKS)
 def test_nothing_of_a_compiled_network_stays_in_memory(name: str, board: FittedModels) -> None:
     examples = Examples.of(board.data, QUICK)
-    course = Course(name, board.data, warm_start(board.data), QUICK, lambda epoch: None, examples=examples)
+    course = Course(name, board.data, warm_start(board.data), QUICK, lambda epoch: None, examples=lambda: examples)
     weights = [weakref.ref(table.value) for table in course.network.tables.values()]
     course.run(1)
     course.finish()

@@ -1,10 +1,13 @@
 """One fit goes on from another, and never from one that has seen what comes after its cut."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from recsys.artifacts import Version
 from recsys.data.interactions import Interactions
 from recsys.training.chain import Learned, active_fits, newest, places
 from recsys.training.fitting import FittedModels
@@ -87,8 +90,7 @@ def test_als_starts_from_vectors_of_its_own_width_only(board: FittedModels) -> N
 def test_a_network_that_stays_at_its_start_is_not_carried_and_one_that_ended_is_not_trained(
     board: FittedModels,
 ) -> None:
-    ended = replace(learned(board), ended=frozenset({"LNCM"}))
-    earlier = ended.for_networks(board.encoders, {"ENCM": 3, "LNCM": 2, "NeuMF": 0})
+    earlier = learned(board).for_networks(board.encoders, {"ENCM": 3, "LNCM": 2, "NeuMF": 0}, {"LNCM"})
 
     assert earlier is not None
     assert (set(earlier.networks), earlier.more) == ({"ENCM", "LNCM"}, {"ENCM": 1, "LNCM": 0})
@@ -112,6 +114,28 @@ def test_a_fit_of_a_large_shop_goes_on_from_the_one_before_it(
         evaluated = evaluate(run, known_at(run, CUT), after_the_cut(), CUT, Quiet()).evaluated
 
     assert {len(losses) for losses in evaluated.losses.values()} == {1 if goes_on else SHORT.epochs}
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_network_without_a_weight_is_not_trained_again_and_the_report_knows_it(
+    goes_on: bool, board: FittedModels
+) -> None:
+    """ENCM has no weight; validation ended the training of LNCM, whose weights are carried over as they are."""
+    options = replace(SHORT, full_fits_below=1 if goes_on else 10**6)
+    chosen = replace(hyperparameters(options), learned=learned(board), ended=frozenset({"LNCM"}))
+    weightless = chosen.ensemble_weights["ENCM"].copy()
+    weightless[:, -1] = 0
+    weights = {**chosen.ensemble_weights, "ENCM": weightless}
+    chosen = replace(chosen, epochs={**chosen.epochs, "ENCM": 0}, ensemble_weights=weights)
+    run = replace(shop_of(joined(before_the_cut(), after_the_cut()), options), hyperparameters=chosen)
+    with eagerly():
+        run = evaluate(run, known_at(run, CUT), after_the_cut(), CUT, Quiet())
+
+    more = {"ENCM": 0, "LNCM": 0, "NeuMF": 1, "BMF": 1} if goes_on else dict.fromkeys(chosen.epochs, SHORT.epochs)
+    assert {name: len(losses) for name, losses in run.evaluated.losses.items()} == {**more, "ENCM": 0}
+    assert {name for name, row in run.rows["hide"].items() if row.get("without_weight")} == {"ENCM"}
+    assert {name for name, row in run.rows["hide"].items() if row.get("ended_early")} == {"LNCM"}
+    assert run.context_lift is None
 
 
 # Leaks
@@ -155,6 +179,24 @@ def test_both_fits_of_the_active_version_are_read_as_they_were(trained: Trained)
         for network, fitted in models.networks.items():
             for weight, values in fitted.arrays().items():
                 np.testing.assert_array_equal(found[name].networks[network][weight], values)
+
+
+def test_a_network_that_the_active_version_has_without_a_weight_is_left_out(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was not trained: one epoch more would not be enough."""
+    run, arrays = trained.run, Version.arrays
+
+    def without_a_weight(version: Version, name: str) -> Mapping[str, Any]:
+        found = dict(arrays(version, name))
+        if name.endswith("bmf_model.weights.h5"):
+            found["vars/signal_weights"] = np.zeros_like(found["vars/signal_weights"])
+        return found
+
+    monkeypatch.setattr(Version, "arrays", without_a_weight)
+    found = active_fits(run.settings.models_dir, run.settings.training, pytest.fail)
+
+    assert all(set(learned.networks) == {*run.final.networks} - {"BMF"} for learned in found.values())
 
 
 def test_networks_of_another_width_are_left_out(trained: Trained) -> None:

@@ -59,8 +59,8 @@ def test_the_report_names_networks_without_a_certain_gain() -> None:
     )
     idle = {"own_part": 0.0, "own_part_low": 0.0, "without_weight": True}
     needless = (
-        "No weight beside the features: NeuMF. So their lists are those of blend, they are not trained further, and "
-        "the shop may do without them."
+        "No weight beside the features: NeuMF. So answers by these names are those of blend, they are not trained "
+        "further, and the shop loses nothing without them."
     )
 
     assert network_gains(rows) == adds
@@ -203,6 +203,7 @@ def test_the_users_behind_the_figures_are_counted_and_few_are_called_few() -> No
         (entry("ease"), "and it is first here, too"),
         (entry(), "of 412 users, where its MAP@10 is the highest: 0.3000"),
         (entry(), "although ease is first here (0.2500; BMF has 0.2000)"),
+        (entry("ease", validation={"map10": {"ENCM": 0.3, "blend": 0.3, "ease": 0.2}}), "from the best, blend"),
         (entry("popularity", rows={"hide": dict.fromkeys(REGISTRY, ROW)}), "and it is first here, too"),
         (entry("popularity", validation={"map10": {"BMF": 0.3, "popularity": 0.3}}), "MAP@10 is the highest: 0.3000"),
         (

@@ -47,13 +47,17 @@ def test_without_a_fit_there_is_no_table() -> None:
 
 def test_the_lists_of_each_segment_are_shown_with_who_serves() -> None:
     figures = {"best_sellers": 0.25, "coverage": 0.5, "category": None}
-    by_scorer = dict.fromkeys(("ease", "blend", "popularity", "popularity_recent"), figures)
+    by_scorer = dict.fromkeys(("ENCM", "ease", "blend", "popularity", "popularity_recent"), figures)
     shown = {"all": {"users": 1200, **by_scorer}, "guests": {"users": 200, **by_scorer}}
-    told = {"winner": "ease", "validation": {"map10": {"blend": 0.2, "ease": 0.2}}, "shown": shown}
+    # ENCM has no weight, so that its lists are those of blend
+    rows = {"hide": {"ENCM": {"without_weight": True}, "blend": {}, "ease": {}}}
+    map10 = {"ENCM": 0.2, "blend": 0.2, "ease": 0.2}
+    told = {"winner": "ease", "validation": {"map10": map10}, "shown": shown, "rows": rows, "rule": "hide"}
 
     page = shown_section({**told, "verdict": {"scorers": {"all": "ease", "guests": "blend"}}})
 
     assert "<h3>all, 1,200 users</h3>" in page
+    assert "ENCM" not in page
     assert "<tr><td><b>ease ★</b></td><td>25.0%</td><td>50.0%</td><td>–</td></tr>" in page.split("guests, 200")[0]
     assert "<b>blend ★</b>" in page.split("guests, 200")[1]
     assert "<b>ease ★</b>" in shown_section(told)

@@ -19,6 +19,7 @@ EXACT_UP_TO = 10_000  # items; the dense inverse then takes 800 MB
 NEIGHBOURS = 1000
 # Items in each local regression. NDCG@10 on beauty: 0.0506 with 100, 0.0506 with 400, 0.0501 with the exact solution.
 LOCAL_NEIGHBOURS = 100
+DAMPING = 200.0  # users; the larger, the more an item's popularity counts in its similarity to others
 TARGETS_AT_ONCE = 8192  # regressions in memory at once: 330 MB with 100 neighbours
 SOLVED_AT_ONCE = 256  # regressions in float64 at once: 20 MB
 ROWS_AT_ONCE = 512  # rows of the dense inverse at once
@@ -101,13 +102,13 @@ def exact_weights(matrix: Any, l2: float) -> Iterator[Any]:
 def local_weights(matrix: Any, grid: Sequence[float], n_neighbours: int) -> list[Any]:
     """Return the weights of EASE where each target's regression uses only the items most similar to it.
 
-    The similarity of a target to an item that shares a user with it is `co-occurrence / √(users of the item + l2)`,
-    with the regularization in the middle of several. Counting who shares users takes most of the time, and is done once
-    for all. If every item is a neighbour of every target, the result is that of `exact_weights`.
+    The similarity of a target to an item that shares a user with it is `co-occurrence / √(users of the item + 200)`.
+    Counting who shares users takes most of the time, and is done once for all regularizations. If every item is a
+    neighbour of every target, the result is that of `exact_weights`.
 
     Args:
         matrix: X, `(n_users, n_items)` in CSR form.
-        grid: Regularizations, in users, ascending.
+        grid: Regularizations, in users.
         n_neighbours: The most items in each regression.
 
     Returns:
@@ -117,7 +118,7 @@ def local_weights(matrix: Any, grid: Sequence[float], n_neighbours: int) -> list
     from scipy import sparse
 
     popularity = np.bincount(matrix.indices, minlength=matrix.shape[1])
-    neighbours, together = _most_similar(matrix, popularity, grid[len(grid) // 2], n_neighbours)
+    neighbours, together = _most_similar(matrix, popularity, n_neighbours)
     weights = np.zeros((len(grid), *neighbours.shape), np.float32)
     for first in range(0, len(neighbours), TARGETS_AT_ONCE):
         part = slice(first, first + TARGETS_AT_ONCE)
@@ -130,7 +131,7 @@ def local_weights(matrix: Any, grid: Sequence[float], n_neighbours: int) -> list
     return [sparse.csc_matrix((of_l2[is_neighbour], *places), shape=shape).tocsr() for of_l2 in weights]
 
 
-def _most_similar(matrix: Any, popularity: NDArray[np.int64], l2: float, n_neighbours: int) -> tuple[Indices, Floats]:
+def _most_similar(matrix: Any, popularity: NDArray[np.int64], n_neighbours: int) -> tuple[Indices, Floats]:
     """Return the most similar items of each item and how many users they share; see `local_weights`.
 
     Returns:
@@ -138,7 +139,7 @@ def _most_similar(matrix: Any, popularity: NDArray[np.int64], l2: float, n_neigh
     """
     neighbours = np.full((matrix.shape[1], n_neighbours), -1, np.int32)
     together = np.zeros(neighbours.shape, np.float32)
-    damping = 1 / np.sqrt(popularity + l2)
+    damping = 1 / np.sqrt(popularity + DAMPING)
     for first, rows in co_occurrences(matrix):
         for row in range(rows.shape[0]):
             others, counts = (part[rows.indptr[row] : rows.indptr[row + 1]] for part in (rows.indices, rows.data))

@@ -13,7 +13,7 @@ from recsys.scorers.item_item import EASE
 from recsys.training.closed_form import co_occurrence
 from recsys.training.closed_form import ease as ease_module
 from recsys.training.closed_form.co_occurrence import user_item_matrix
-from recsys.training.closed_form.ease import ease, local_weights
+from recsys.training.closed_form.ease import DAMPING, ease, local_weights
 from tests.helpers.datasets import dataset_of
 
 Columns = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
@@ -140,12 +140,12 @@ def test_the_local_solution_is_exact_if_all_items_are_neighbours(
 def test_the_local_solution_is_a_regression_on_the_most_similar_items(
     n_neighbours: int, rng: np.random.Generator
 ) -> None:
-    """Under each regularization, these are the items that are most similar by the middle one."""
+    """They are the same items under each regularization."""
     interactions = (rng.random((300, 9)) < rng.uniform(0.05, 0.6, 9)).astype(float)
     gram, grid = interactions.T @ interactions, [L2 / 10, L2, L2 * 10]
     expected = np.zeros((3, 9, 9))
     for target in range(9):
-        similarity = gram[target] / np.sqrt(np.diag(gram) + L2)
+        similarity = gram[target] / np.sqrt(np.diag(gram) + DAMPING)
         similarity[target] = -1
         near = np.argsort(-similarity)[:n_neighbours]
         for n, l2 in enumerate(grid):
@@ -155,6 +155,8 @@ def test_the_local_solution_is_a_regression_on_the_most_similar_items(
     weights = local_weights(sparse.csr_matrix(interactions.astype(np.float32)), grid, n_neighbours)
 
     np.testing.assert_allclose([of_l2.toarray() for of_l2 in weights], expected, rtol=1e-5, atol=1e-7)
+    alone = [local_weights(sparse.csr_matrix(interactions.astype(np.float32)), [l2], n_neighbours)[0] for l2 in grid]
+    np.testing.assert_array_equal([of_l2.toarray() for of_l2 in weights], [of_l2.toarray() for of_l2 in alone])
 
 
 def test_a_regression_may_have_fewer_neighbours() -> None:
