@@ -99,7 +99,8 @@ def n_cases(runs: Sequence[Run]) -> int:
 def winner(runs: Sequence[Run]) -> str | None:
     """Return the scorer with the best mean MAP@10 on validation over the seeds, of those that every seed fitted.
 
-    Of equal ones it is the cheapest, the last of the registry. If validation was too small to choose, the winner is that of the first seed.
+    Of equal ones it is the cheapest, the last of the registry. If validation was too small to choose, the winner is
+    that of the first seed.
     """
     complete = [name for name in fitted(runs) if all(name in run.validation and name in run.results for run in runs)]
     if not complete:
