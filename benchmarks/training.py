@@ -76,12 +76,12 @@ def measure(flags: argparse.Namespace, folder: Path) -> None:
         unpack(flags.against, checkouts[BEFORE])
     counts: dict[tuple[str, str], Mapping[str, Any]] = {}
     for shop in flags.shops:
-        for wanted in sorted(flags.sizes) if shop != "demo" else [0]:  # which has one size
-            place = folder / f"{shop}-{wanted}"
+        for n_events in sorted(flags.sizes) if shop != "demo" else [0]:  # which has one size
+            place = folder / f"{shop}-{n_events}"
             place.mkdir()
-            size = make_shop(shop, wanted, place, flags.data_dir)
+            size = make_shop(shop, n_events, place, flags.data_dir)
             for code, checkout in checkouts.items():
-                whole = code == HERE or wanted in (0, min(flags.sizes))
+                whole = code == HERE or n_events in (0, min(flags.sizes))
                 options: dict[str, Any] = {"now": planted.NOW, **({} if whole else {"epochs": FEW_EPOCHS})}
                 if code == HERE:
                     options["export"] = str(place / "events.npz")
