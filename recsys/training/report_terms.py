@@ -84,8 +84,8 @@ def shown_section(entry: Mapping[str, Any]) -> str:
     map10 = entry["validation"]["map10"]
     serves = (entry.get("verdict") or {}).get("scorers", {ALL: entry["winner"]})
     rows = entry["rows"][entry["rule"]]
-    own = [name for name in map10 if not rows.get(name, {}).get("without_weight")]  # not the same lists as blend
-    best = sorted(own, key=lambda name: -map10[name])[:MOST_SCORERS]
+    distinct = [name for name in map10 if not rows.get(name, {}).get("without_weight")]  # not the same lists as blend
+    best = sorted(distinct, key=lambda name: -map10[name])[:MOST_SCORERS]
     names = list(dict.fromkeys([*serves.values(), *best, *TITLES]))
     tables = []
     for segment, by_scorer in shown.items():
