@@ -7,7 +7,7 @@
 # Seen:     right, then wrong: 1.0 and 1.0     wrong, then right: 0.0 and 0.0     right, then wrong with other scores: 1.0 and 0.0
 #           Each figure comes from a new metric object, and the tables are different ones.
 # Source:   jurity/utils.py keeps the sorted lists of the last five tables (lru_cache_df); the key is made of a table's values and column
-#           names. User and item are its index by then, which is no part of the key. The documentation names no cache.
+#           names. User and item are its index by then, which is no part of the key. The docstrings name no cache.
 # Why:      models are compared in one loop. Those that score by rank, by votes or by stars have the same numbers, and so the same figures;
 #           nothing looks wrong, and the order of the loop decides who is good.
 # Leaves with 0 while it is so, with 1 once it is not.

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# likely 0.2.0 (npm): recommendations come in the order of the catalogue, with the best item anywhere, in any Node since version 11.
+# likely 0.2.0 (npm): recommendations come in the order of the catalogue, with the best item anywhere, in Node 20.
 #
-# Eight customers; each has rated six or seven of nine items. Items are the better the higher their number, and customers agree: 1 to 5 stars.
+# Eight customers; each has rated six or seven of nine items. All agree that items with higher numbers are better: 1 to 5 stars.
 # Expected: the best first: recommendations(row) and rankAllItems(row) are documented as sorted by value.
-# Seen:     for a customer without items 0, 4 and 8: 0 with 1 star, 4 with 3, 8 with 5 or nearly so; all nine items of rankAllItems are 0, 1, 2, … 8
+# Seen:     for a customer without items 0, 4 and 8: 0 with 1 star, 4 with 3, 8 with 5, about; all nine items of rankAllItems are 0, 1, … 8
 # Source:   the comments of likely.js; README.md calls the answer sorted. Its comparison is `a[1] < b[1]`, which is true or false, and never
 #           less than 0: the sort of today's Node takes that as "in order already" for any two neighbours.
 # Why:      whoever shows the first few shows the first of the catalogue, the same for all customers, with believable scores beside them.

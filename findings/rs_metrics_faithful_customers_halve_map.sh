@@ -6,7 +6,7 @@
 # Seen:     ndcg 1.0, mapr 0.5; with each pair once in the table mapr is 1.0
 #           With the bought items as a set in a dictionary, instead of a list, ndcg is 1.0, and hitrate, precision, recall, mrr and mapr are 0.
 # Source:   rs_metrics/metrics.py: ndcg makes a set of the true items; mapr divides by their number with repeats, and the others hand them to
-#           numpy.isin, which takes a set for one item. The documentation takes a data frame of a user and an item column, or a dictionary.
+#           numpy.isin, which takes a set for one item. The functions take a data frame of users and items, or a dictionary.
 # Why:      the test period of a shop has repeat purchases. MAP falls with the loyalty of the customers, not with the lists, and the best
 #           possible list of a customer who buys weekly is near 0.
 # Leaves with 0 while it is so, with 1 once it is not.
