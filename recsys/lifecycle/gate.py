@@ -190,7 +190,9 @@ def decide(
             warnings.append(f"Version {active.name} is compared by the figures of its publication only: {paired}.")
         reasons += _fewer(candidate.counts, active, limits)
         if active.comparable:
-            reasons += _below_publication(candidate, scorers[ALL], active, limits)
+            reason, warning = _below_publication(candidate, scorers[ALL], active, limits, seed)
+            reasons += reason
+            warnings += warning
         else:
             warnings.append(f"Version {active.name} was evaluated by other rules, so that its MAP@10 says nothing.")
     return Verdict(tuple(reasons), tuple(warnings), scorers, figures, can_be_forced=not candidate.not_finite)
@@ -326,19 +328,36 @@ def _fewer(counts: Mapping[str, int], active: ActiveFigures, limits: Lifecycle) 
     ]
 
 
-def _below_publication(candidate: CandidateFigures, scorer: str, active: ActiveFigures, limits: Lifecycle) -> list[str]:
-    """Return reasons to refuse a candidate that is far below what the active version had at its publication."""
-    ours, popular = candidate.heldout.mean(scorer), candidate.heldout.mean(POPULARITY)
+def _below_publication(
+    candidate: CandidateFigures, scorer: str, active: ActiveFigures, limits: Lifecycle, seed: int
+) -> tuple[list[str], list[str]]:
+    """Return reasons to refuse a candidate that is far below what the active version had at its publication.
+
+    Returns:
+        A reason for each figure that is too low for certain; a warning for each that may be so by chance.
+    """
+    heldout, least = candidate.heldout, 1 - limits.max_metric_drop
+    ours, popular = heldout.map10[scorer], heldout.map10[POPULARITY]
+    lift_before = _ratio(active.map10, active.popularity)
+    # The figure then and now, and what each user's precision is to be at least, in the mean.
     figures = {
-        "Held-out MAP@10": (ours, active.map10),
-        "MAP@10 divided by popularity's": (_ratio(ours, popular), _ratio(active.map10, active.popularity)),
+        "Held-out MAP@10": (active.map10, heldout.mean(scorer), np.ones_like(ours)),
+        "MAP@10 divided by popularity's": (lift_before, _ratio(heldout.mean(scorer), heldout.mean(POPULARITY)), popular),
     }
-    return [
-        f"{name} should be at most {limits.max_metric_drop:.0%} below the {before:.4f} of {active.scorer} in version "
-        f"{active.name}. Received: {now:.4f} of {scorer}."
-        for name, (now, before) in figures.items()
-        if now is not None and before is not None and now < (1 - limits.max_metric_drop) * before
-    ]
+    reasons: list[str] = []
+    warnings: list[str] = []
+    for name, (before, now, unit) in figures.items():
+        if before is None or now is None or now >= least * before:
+            continue
+        sentence = (
+            f"{name} should be at most {limits.max_metric_drop:.0%} below the {before:.4f} of {active.scorer} in version "
+            f"{active.name}. Received: {now:.4f} of {scorer}"
+        )
+        if most_likely_gain(ours, least * before * unit, seed) < 0:
+            reasons.append(f"{sentence}.")
+        else:
+            warnings.append(f"{sentence}, which may be chance with {len(ours):,} users.")
+    return reasons, warnings
 
 
 def _ratio(value: float | None, base: float | None) -> float | None:

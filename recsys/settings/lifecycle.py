@@ -44,8 +44,8 @@ class Lifecycle(Record):
         margin: Refused if MAP@10 is certainly below the active version's by more than this share of it.
         max_count_drop: Refused if users, products or events are fewer than the active version's by more than this
             share.
-        max_metric_drop: Refused if MAP@10, or its ratio to popularity's, is below the active version's at its
-            publication by more than this share.
+        max_metric_drop: Refused if MAP@10, or its ratio to popularity's, is certainly below the active version's at
+            its publication by more than this share.
         min_agreement: Refused if the median user's ten items of the fit that serves share less than this with those of
             the fit that was evaluated.
         segment_users: A segment of users gets a scorer of its own if validation has at least so many of them.

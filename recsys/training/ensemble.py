@@ -38,6 +38,9 @@ SAMPLING_CORRECTION_POWERS = (1.0, 0.0)
 ALIKE = 0.999  # terms of a higher correlation within queries are one: without a clock, decays and trends mean nothing
 # A sum of features has to be above each feature alone by so many paired standard errors, which is certain at 95 %
 CERTAIN = 2.0
+# … unless the feature alone is below it by more than this share: with few cases two errors are a lot, and a sum that
+# looks better by a seventh mostly is
+SLIGHT = 0.05
 MIN_CASES = 10  # with fewer, a term alone would be taken by chance
 NETWORK = "network"  # the name of the last weight
 # The weight of popularity if it may not have a fitted one: it orders items that are equal in every other feature
@@ -331,16 +334,18 @@ def simplest_of_the_best(
         trials: At least one.
         by_simplicity: The trials, simplest first; by default the number of terms decides, then the penalty, then
             MAP@10.
-        errors_alone: How many standard errors a single term may be below the best.
+        errors_alone: How many standard errors a single term may be below the best, if it is slightly below.
     """
     best = best_of(trials)
+
+    def is_equal(trial: Trial) -> bool:
+        differences = best.precisions - trial.precisions
+        is_slight = np.isinf(trial.penalty) and differences.mean() <= SLIGHT * best.map10
+        return within(differences, errors_alone if is_slight else 1.0)
+
     if by_simplicity is None:
         by_simplicity = sorted(trials, key=lambda trial: (trial.terms.sum(), -trial.penalty, -trial.map10))
-    return next(
-        trial
-        for trial in by_simplicity
-        if trial is best or within(best.precisions - trial.precisions, errors_alone if np.isinf(trial.penalty) else 1.0)
-    )
+    return next(trial for trial in by_simplicity if trial is best or is_equal(trial))
 
 
 def within(differences: Vector, errors: float) -> bool:

@@ -148,6 +148,23 @@ def test_a_difference_that_may_be_chance_is_a_warning() -> None:
     assert ["which may be chance" in warning for warning in found.warnings] == [True]
 
 
+CHANCE: Mapping[str, tuple[dict[str, Any], str]] = {
+    "MAP far below the publication": ({"BMF": [0.0, 0.0, 0.4, 0.0], "popularity": [0.0, 0.0, 0.1, 0.0]}, "Held-out MAP@10"),
+    "lift far below the publication": ({"BMF": [0.3, 0.1, 0.4, 0.0], "popularity": [0.0, 0.4, 0.0, 0.0]}, "divided by"),
+}
+
+
+@pytest.mark.parametrize("case", CHANCE)
+def test_a_drop_since_the_publication_that_may_be_chance_is_a_warning(case: str) -> None:
+    values, sentence = CHANCE[case]
+    precisions = {name: np.array(of_users) for name, of_users in values.items()}
+
+    found = verdict(heldout=HeldoutFigures(precisions, np.full(4, 9)))
+
+    assert found.publishes
+    assert [sentence in text and "may be chance with 4 users" in text for text in found.warnings] == [True]
+
+
 def test_the_figures_of_a_segment_are_those_of_its_own_scorer() -> None:
     n_events = np.repeat([9, 1], [300, 100])
 

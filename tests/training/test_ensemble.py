@@ -253,10 +253,13 @@ def test_the_simplest_within_one_standard_error_of_the_best_is_taken(others: lis
     assert simplest_of_the_best(trials) is (BEST if taken is None else trials[taken])
 
 
-@pytest.mark.parametrize(("errors_alone", "is_taken"), [(1.0, False), (2.0, True)])
-def test_a_sum_has_to_be_certainly_above_each_term_alone(errors_alone: float, is_taken: bool) -> None:
-    """The differences to the best are 0.1, 0, 0.1 and -0.02: their mean is 0.045, 1.42 times their error."""
-    alone, as_a_sum = (trial_of([0.4, 0.4, 0.2, 0.22], 1, penalty) for penalty in (math.inf, 10.0))
+@pytest.mark.parametrize(("errors_alone", "share", "is_taken"), [(1.0, 0.1, False), (2.0, 0.1, True), (2.0, 1, False)])
+def test_a_sum_has_to_be_certainly_above_each_term_alone_unless_it_is_far_above(
+    errors_alone: float, share: float, is_taken: bool
+) -> None:
+    """The mean of 0.045 is 1.42 times its error. It is an eighth of the best, and a tenth of it is an 80th."""
+    precisions = BEST.precisions - share * np.array([0.1, 0, 0.1, -0.02])
+    alone, as_a_sum = (trial_of(precisions.tolist(), 1, penalty) for penalty in (math.inf, 10.0))
 
     assert (simplest_of_the_best([alone, BEST], errors_alone=errors_alone) is alone) == is_taken
     assert simplest_of_the_best([as_a_sum, BEST], errors_alone=errors_alone) is BEST
