@@ -224,6 +224,15 @@ def bootstrap_interval(
     return low, high
 
 
+def standard_error(values: NDArray[np.float64]) -> float:
+    """Return the standard error of the mean of values `(n,)`; 0 for fewer than two, of which nothing is known.
+
+    >>> standard_error(np.array([1.0, 3.0])), standard_error(np.array([2.0]))
+    (1.0, 0.0)
+    """
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+
+
 def paired_lower_bound(
     a: NDArray[np.float64], b: NDArray[np.float64], rng: np.random.Generator, *, n: int = 1000, level: float = 0.95
 ) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors.records import Record
-from recsys.evaluation.metrics import paired_lower_bound
+from recsys.evaluation.metrics import paired_lower_bound, standard_error
 from recsys.evaluation.selection import SEGMENTS
 from recsys.evaluation.shown import ShownLists
 from recsys.scorers.registry import REGISTRY
@@ -90,8 +90,7 @@ def equals_of_the_best(map10: PerUser) -> list[str]:
 
     def is_equal(name: str) -> bool:
         differences = map10[best] - map10[name]
-        error = differences.std(ddof=1) / np.sqrt(len(differences)) if len(differences) > 1 else 0.0
-        return bool(name == best or differences.mean() <= error)
+        return bool(name == best or differences.mean() <= standard_error(differences))
 
     return [name for name in reversed(names) if is_equal(name)]
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
 from recsys.errors import TrainingRefused
+from recsys.evaluation.metrics import standard_error
 from recsys.features.query import Arrays, Floats, Indices
 from recsys.networks.base import ITEMS, FittedNetwork, Network, Shapes, UserBatch
 from recsys.networks.losses import Negatives, Uniform, loss_of
@@ -109,8 +110,8 @@ def fit(
         report: Called after each epoch.
         examples: Returns the windows of the events, which several networks may share; None makes them.
         validation_metric: Computed before the first and after each epoch; higher is better. The weights of the best
-            epoch are returned, and three epochs without improvement end the fit. Where an epoch takes but a part of the
-            events, an improvement is one by more than a standard error, since parts differ by chance.
+            epoch are returned, and three epochs without improvement end the fit. An improvement is one by more than a
+            standard error where the metric is one of each user.
         epochs: Ends the fit after this many epochs, as an earlier fit with validation chose. The learning rate still
             falls over `options.epochs`.
         earlier: A fit to go on from. Without validation it says for how many epochs, and the learning rate goes on
@@ -208,15 +209,9 @@ class Course:
         number, score = len(self._scores), float(values.mean())
         if not self._scores or score > self._scores[self._best]:
             self._best, self._best_weights = number, self.network.arrays()
-        if not self._scores or self._is_improvement(values - self._to_beat):
+        if not self._scores or (gained := values - self._to_beat).mean() > standard_error(gained):
             self._improved, self._to_beat = number, values
         self._scores.append(score)
-
-    def _is_improvement(self, differences: NDArray[np.float64]) -> bool:
-        takes_all = self._options.samples >= self._examples().n_targets
-        if takes_all or len(differences) < 2:
-            return bool(differences.mean() > 0)
-        return bool(differences.mean() > differences.std(ddof=1) / np.sqrt(len(differences)))
 
     def finish(self) -> Fit:
         """Return the network with the weights of its best epoch; what training needed is freed.

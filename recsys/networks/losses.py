@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
@@ -50,6 +50,15 @@ class Negatives:
             return random.uniform(shape, 0, self.n_items, tf.int32)
         drawn = tf.searchsorted(tf.constant(self.steps), tf.reshape(random.uniform(shape), (-1,)))
         return tf.reshape(tf.minimum(drawn, self.n_items - 1), shape)
+
+    def shared(self, random: tf.random.Generator, n: int) -> tuple[Negatives, tf.Tensor]:
+        """Return the items that all targets of a batch are compared with, `(1, k)` int32, and their distribution.
+
+        A catalogue of at most `n` items is taken whole, which costs less and leaves nothing to correct.
+        """
+        if self.n_items <= n:
+            return replace(self, steps=None, correction=None), tf.range(self.n_items)[None]
+        return self, self.sample(random, tf.constant([n]))[None]
 
     def corrected(self, logits: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
         """Return logits minus the correction of their items."""
@@ -101,7 +110,7 @@ def loss_of(
         positive, negative = logits[:, :1], logits[:, 1:]
     else:
         positive = network.score(state, target)
-        sampled = negatives.sample(random, tf.constant([options.shared_negatives]))[None]
+        negatives, sampled = negatives.shared(random, options.shared_negatives)
         negative = network.score(state, sampled[0])
     positive = negatives.corrected(positive, target)
     negative = tf.where(sampled == target, NEVER, negatives.corrected(negative, sampled))

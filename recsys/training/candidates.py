@@ -1,4 +1,4 @@
-"""The candidates of test cases: hard negatives by each feature that ranks a catalogue, and a sample of all others."""
+"""The candidates of test cases: the best items by features, networks and sums, and a sample of all others."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from recsys.evaluation.protocol import EvaluationCase, EvaluationSet, allowed_items, sampled_cases
 from recsys.evaluation.ranking import top_k
+from recsys.evaluation.results import K
 from recsys.evaluation.rules import Moment, by_user, moment_of
 from recsys.features.features import CONTENT, DENSE, N_FEATURES, NAMES, Features
 from recsys.features.query import Floats, Mask, Query
@@ -17,6 +18,7 @@ from recsys.training.listwise import ListwiseBatch
 
 MAX_CASES = 2_000
 TOP_OF_EACH_FEATURE = 50  # candidates from each feature that ranks a whole catalogue
+TOP_OF_EACH_SUM = 2 * K  # … and from each sum: their ten best, and what other folds of the cases put there
 SAMPLED_CANDIDATES = 300  # candidates sampled from all other items
 RANKING = tuple(NAMES.index(name) for name in (*DENSE, "popularity_15d"))
 NetworkScore = Callable[[Query], Floats]
@@ -27,6 +29,7 @@ def build_batches(
     network_scores: Mapping[str, NetworkScore],
     evaluation_sets: Mapping[str, EvaluationSet],
     rngs: Mapping[str, np.random.Generator],
+    sums: Mapping[str, Floats] | None = None,
 ) -> dict[str, ListwiseBatch]:
     """Return the candidates of each test case with at least one allowed positive and one allowed negative, by rule.
 
@@ -36,6 +39,8 @@ def build_batches(
         evaluation_sets: The validation set of each rule; more than 2,000 test cases are sampled down.
         rngs: For each rule, a generator that samples test cases and candidates; with one seed, all rules have the same
             users, whose features and scores are computed once.
+        sums: For each rule, weights `(n_sums, N_FEATURES + n_networks)` float32; the best items of each of these sums
+            are candidates, too.
     """
     few = {rule: _sampled(rule_set, rngs[rule]) for rule, rule_set in evaluation_sets.items()}
     cases = {rule: _Cases(N_FEATURES + len(network_scores)) for rule in evaluation_sets}
@@ -47,7 +52,8 @@ def build_batches(
         if len(relevant) and allowed.any():
             if last != moment_of(case.query):
                 last, feature_matrix = moment_of(case.query), _feature_matrix(features, network_scores, case.query)
-            items, log_weights = candidates(case, feature_matrix, allowed, rngs[rule])
+            of_sums = sums[rule] @ feature_matrix if sums else feature_matrix[:0]
+            items, log_weights = candidates(case, feature_matrix, allowed, rngs[rule], of_sums)
             cases[rule].add(feature_matrix[:, relevant].T, feature_matrix[:, items].T, log_weights)
     return {rule: of_rule.batch() for rule, of_rule in cases.items()}
 
@@ -99,19 +105,20 @@ def _feature_matrix(features: Features, network_scores: Mapping[str, NetworkScor
 
 
 def candidates(
-    case: EvaluationCase, feature_matrix: Floats, allowed: Mask, rng: np.random.Generator
+    case: EvaluationCase, feature_matrix: Floats, allowed: Mask, rng: np.random.Generator, of_sums: Floats
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the negatives of a test case: hard ones, and a sample of all other items.
 
-    Hard negatives are the items of the history and the best items by each ranking feature and each network. A sampled
-    negative represents several items. Without that correction the sample would be too small beside the hard negatives,
-    and the features would seem to rank badly.
+    Hard negatives are the items of the history and the best items by each ranking feature, each network and each sum. A
+    sampled negative represents several items. Without that correction the sample would be too small beside the hard
+    negatives, and the features would seem to rank badly.
 
     Args:
         case: The test case; its own candidates are returned, if it has any.
         feature_matrix: `(N_FEATURES + n_networks, n_items)` float32.
         allowed: `(n_items,)` bool, the items that may be recommended and are not relevant; at least one.
         rng: Draws the sample.
+        of_sums: `(n_sums, n_items)` float32, the scores of some sums.
 
     Returns:
         `(k,)` distinct item indices; `(k,)` float64, the log of the number of items that each one represents.
@@ -123,6 +130,8 @@ def candidates(
     hard[case.query.items] = True
     for row in ranking_rows(feature_matrix):
         hard[top_k(feature_matrix[row], TOP_OF_EACH_FEATURE, allowed)] = True
+    for scores in of_sums:
+        hard[top_k(scores, TOP_OF_EACH_SUM, allowed)] = True
     hard &= allowed
     easy = np.flatnonzero(allowed & ~hard)
     sample = rng.choice(easy, min(SAMPLED_CANDIDATES, len(easy)), replace=False)

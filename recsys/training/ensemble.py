@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors.records import Record
+from recsys.evaluation.metrics import standard_error
 from recsys.evaluation.protocol import EvaluationSet
 from recsys.features.features import N_FEATURES, NAMES, POPULARITIES, Features
 from recsys.features.query import Floats, Mask
@@ -41,7 +42,11 @@ CERTAIN = 2.0
 # … unless the feature alone is below it by more than this share: with few cases two errors are a lot, and a sum that
 # looks better by a seventh mostly is
 SLIGHT = 0.05
+# A network has to add one standard error, and this share of MAP@10: where it changes two lists of a thousand, these
+# alone are above the error
+LEAST_GAIN = 0.01
 MIN_CASES = 10  # with fewer, a term alone would be taken by chance
+CONTENDING = (1e-1, 1e-3)  # penalties of the sums whose best items are candidates; above, a sum ranks as its terms do
 NETWORK = "network"  # the name of the last weight
 # The weight of popularity if it may not have a fitted one: it orders items that are equal in every other feature
 TIE_BREAK = 1e-6
@@ -107,28 +112,53 @@ def fit_ensembles(
         ValueError: A score is not finite.
     """
     network_scores = {name: network_score for name, network_score in networks.items() if network_score is not None}
-    rngs = {rule: np.random.default_rng(seed) for rule in evaluation_sets}
-    batches = build_batches(features, network_scores, evaluation_sets, rngs)
-    return {rule: fit_batch(batch, networks, rngs[rule]) for rule, batch in batches.items()}
+    found = searches(features, network_scores, evaluation_sets, seed)
+    return {rule: fit_batch(search, networks) for rule, search in found.items()}
 
 
-def fit_batch(
-    batch: ListwiseBatch, networks: Mapping[str, NetworkScore | None], rng: np.random.Generator
-) -> dict[str, EnsembleFit]:
+def searches(
+    features: Features, network_scores: Mapping[str, NetworkScore], evaluation_sets: Mapping[str, EvaluationSet], seed: int
+) -> dict[str, Search | None]:
+    """Return the search of each rule, among candidates that can tell sums apart; None without any test case.
+
+    A sum may put items on top that no feature has there. Where all but some hundred items are sampled, most of them
+    would not be candidates, and the sum would seem much better than it is. So the candidates are drawn twice: the
+    second time they hold the best items of sums that were fitted on the first ones.
+
+    Args:
+        features: As for `fit_ensembles`.
+        network_scores: The function that scores all items, of each network.
+        evaluation_sets: As for `fit_ensembles`.
+        seed: As for `fit_ensembles`.
+    """
+
+    def draw(sums: Mapping[str, Floats] | None = None) -> dict[str, Search | None]:
+        rngs = {rule: np.random.default_rng(seed) for rule in evaluation_sets}
+        batches = build_batches(features, network_scores, evaluation_sets, rngs, sums)
+        return {
+            rule: Search(batch, rngs[rule].permutation(n) % min(N_FOLDS, n)) if (n := len(batch)) else None
+            for rule, batch in batches.items()
+        }
+
+    first, nothing = draw(), np.zeros((0, N_FEATURES + len(network_scores)), np.float32)
+    if not any(search and search.batch.is_sampled for search in first.values()):
+        return first
+    return draw({rule: search.contenders() if search else nothing for rule, search in first.items()})
+
+
+def fit_batch(search: Search | None, networks: Mapping[str, NetworkScore | None]) -> dict[str, EnsembleFit]:
     """Fit the weights of each network on the candidates of test cases; see `fit_ensembles`.
 
     Args:
-        batch: The candidates; the columns after the features are those of the networks that are not None.
+        search: Of one rule; the columns after the features are those of the networks that are not None.
         networks: The networks by name.
-        rng: Draws the folds.
     """
     columns = {name: N_FEATURES + n for n, name in enumerate(name for name, score in networks.items() if score)}
-    if not len(batch):
+    if search is None:
         return {
             name: (fallback(np.arange(N_FEATURES + 1) < N_FEATURES + (name in columns)), {"fallback": True})
             for name in networks
         }
-    search = Search(batch, rng.permutation(len(batch)) % min(N_FOLDS, len(batch)))
     alone, tried = search.features_alone()
     fits = {}
     for name in networks:
@@ -173,7 +203,7 @@ class Search(Record, eq=False):
     @cached_property
     def powers(self) -> tuple[float, ...]:
         """The powers of the sampling correction to try; all items as candidates need but one."""
-        return SAMPLING_CORRECTION_POWERS if self.batch.log_sampling_weight.any() else SAMPLING_CORRECTION_POWERS[:1]
+        return SAMPLING_CORRECTION_POWERS if self.batch.is_sampled else SAMPLING_CORRECTION_POWERS[:1]
 
     def frame(self, terms: Mask) -> Frame:
         """Return the candidates in some columns, `(n_columns,)` bool."""
@@ -204,6 +234,21 @@ class Search(Record, eq=False):
             kept[column] = not (self._covariances[column, kept] > ALIKE * product).any()
         return kept
 
+    def contenders(self) -> Floats:
+        """Return the weights of sums of all features, and of these and each network, `(n_sums, n_columns)` float32."""
+        columns = np.arange(len(self.deviations))
+        found = []
+        for network in (None, *columns[N_FEATURES:]):
+            terms = self.features | (columns == network)
+            frame = self.frame(terms)
+            for power in self.powers:
+                fit = None
+                for penalty in CONTENDING:
+                    fit = maximise(frame.folds[power], terms[frame.columns], penalty, frame.deviations, fit)
+                    found.append(np.zeros(len(columns), np.float32))
+                    found[-1][frame.columns] = fit.weights
+        return np.array(found)
+
     def features_alone(self) -> tuple[Trial, list[Trial]]:
         """Return the chosen sum of features, and all that were tried."""
         columns = np.flatnonzero(self.features).tolist()
@@ -223,7 +268,8 @@ class Search(Record, eq=False):
     def with_network(self, column: int, alone: Trial) -> tuple[Trial, list[Trial]]:
         """Return the chosen sum of features and a network, and all that were tried.
 
-        Where features alone are certainly better, the network has no weight.
+        Where no sum with the network is better than the features alone by a standard error and by a hundredth, it has
+        no weight.
 
         Args:
             column: The network's.
@@ -240,8 +286,10 @@ class Search(Record, eq=False):
         tried = [self.single(frame, column), *sums]
         if len(self.batch) < MIN_CASES:
             return sums[0], tried
-        winner = simplest_of_the_best(tried)
-        return simplest_of_the_best([alone, winner], [winner, alone]), [*tried, alone]
+        gained = best_of(tried).precisions - alone.precisions
+        if gained.mean() <= max(standard_error(gained), LEAST_GAIN * alone.map10):
+            return alone, [*tried, alone]
+        return simplest_of_the_best(tried), [*tried, alone]
 
     def single(self, frame: Frame, column: int) -> Trial:
         """Return the trial of one term alone; it has a deviation of 1, and popularity breaks ties."""
@@ -249,6 +297,10 @@ class Search(Record, eq=False):
         weights = self._with_tie_break(terms / np.where(terms, self.deviations, 1), terms)
         precisions = self._precisions(frame, np.tile(weights, (int(self.fold.max()) + 1, 1)))
         return Trial({"only": self.names(terms)[0]}, terms, np.inf, min(self.powers), weights, precisions)
+
+    def sum_of(self, frame: Frame, terms: Mask, penalty: float) -> Trial:
+        """Return the sum of some terms of a frame; a sampled negative stands for all the items that it represents."""
+        return self._sum(frame, {}, terms, penalty, max(self.powers), None)
 
     def sums(
         self, frame: Frame, terms: Mask, powers: Sequence[float], what: Mapping[str, str] | None = None
@@ -325,15 +377,13 @@ def best_of(trials: Sequence[Trial]) -> Trial:
     return max(trials, key=lambda trial: trial.map10)
 
 
-def simplest_of_the_best(
-    trials: Sequence[Trial], by_simplicity: Sequence[Trial] | None = None, errors_alone: float = 1.0
-) -> Trial:
+def simplest_of_the_best(trials: Sequence[Trial], errors_alone: float = 1.0) -> Trial:
     """Return the simplest trial within one paired standard error of the best.
+
+    The number of terms says how simple a trial is, then the penalty, then MAP@10.
 
     Args:
         trials: At least one.
-        by_simplicity: The trials, simplest first; by default the number of terms decides, then the penalty, then
-            MAP@10.
         errors_alone: How many standard errors a single term may be below the best, if it is slightly below.
     """
     best = best_of(trials)
@@ -341,18 +391,7 @@ def simplest_of_the_best(
     def is_equal(trial: Trial) -> bool:
         differences = best.precisions - trial.precisions
         is_slight = np.isinf(trial.penalty) and differences.mean() <= SLIGHT * best.map10
-        return within(differences, errors_alone if is_slight else 1.0)
+        return bool(differences.mean() <= (errors_alone if is_slight else 1.0) * standard_error(differences))
 
-    if by_simplicity is None:
-        by_simplicity = sorted(trials, key=lambda trial: (trial.terms.sum(), -trial.penalty, -trial.map10))
+    by_simplicity = sorted(trials, key=lambda trial: (trial.terms.sum(), -trial.penalty, -trial.map10))
     return next(trial for trial in by_simplicity if trial is best or is_equal(trial))
-
-
-def within(differences: Vector, errors: float) -> bool:
-    """Return whether the mean of paired differences is at most so many of its standard errors.
-
-    >>> [within(np.array([0.1, -0.1, 0.1]), 1), within(np.array([0.1, 0.2, 0.1]), 1), within(np.zeros(1), 1)]
-    [True, False, True]
-    """
-    error = differences.std(ddof=1) / np.sqrt(len(differences)) if len(differences) > 1 else 0.0
-    return bool(differences.mean() <= errors * error)

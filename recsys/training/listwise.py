@@ -48,6 +48,11 @@ class ListwiseBatch(Record):
         return int(self.positive_query[-1]) + 1 if len(self.positive_query) else 0
 
     @property
+    def is_sampled(self) -> bool:
+        """Whether a negative represents others that are no candidates."""
+        return bool(self.log_sampling_weight.any())
+
+    @property
     def parts(self) -> tuple[tuple[NDArray[np.floating], NDArray[np.int64]], ...]:
         """The columns and queries of the positives, then those of the negatives."""
         return (self.positives, self.positive_query), (self.negatives, self.negative_query)

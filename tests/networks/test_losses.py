@@ -126,12 +126,24 @@ def test_logits_are_corrected_for_the_sampling_probability(name: str) -> None:
 
 def test_targets_have_negatives_of_their_own_or_share_them() -> None:
     separate, shared = FixedLogits(True), FixedLogits(False)
-    options, negatives = replace(PLAIN, negatives=5, shared_negatives=7), Negatives(None, None, 4)
+    options, negatives = replace(PLAIN, negatives=5, shared_negatives=2), Negatives(None, None, 4)
     for network in (separate, shared):
         loss(network, [1, 3], [1.0, 1.0], options, negatives)
 
     assert separate.calls == [[2, 1 + 5]]
-    assert shared.calls == [[2, 1], [7]]
+    assert shared.calls == [[2, 1], [2]]
+
+
+@pytest.mark.parametrize("n_shared", [4, 512])
+def test_a_small_catalogue_is_compared_whole(n_shared: int) -> None:
+    """No sample is taken, so that its distribution corrects nothing."""
+    options = replace(PLAIN, shared_negatives=n_shared)
+    negatives = Negatives.of(np.array([9.0, 1.0, 2.0, 5.0], np.float32), replace(options, negative_power=1.0))
+    first, second = softmax(-1.0, 0.5, 2.0, 0.1), softmax(0.0, 1.5, 0.3, -0.7)
+
+    found = loss(FixedLogits(False), [1, 3], [1.0, 0.3], options, negatives)
+
+    assert found == pytest.approx((first + 0.3 * second) / 1.3, rel=1e-5)
 
 
 def test_samples_are_uniform_without_a_power() -> None:
