@@ -334,7 +334,8 @@ def _below_publication(
     """Return reasons to refuse a candidate that is far below what the active version had at its publication.
 
     Returns:
-        A reason for each figure that is too low for certain; a warning for each that may be so by chance.
+        A reason for each figure that is too low for certain, as far as the candidate's users can tell; a warning for
+        each that may be so by chance. How uncertain the figure of the publication is was not recorded.
     """
     heldout, least = candidate.heldout, 1 - limits.max_metric_drop
     ours, popular = heldout.map10[scorer], heldout.map10[POPULARITY]
@@ -342,7 +343,11 @@ def _below_publication(
     # The figure then and now, and what each user's precision is to be at least, in the mean.
     figures = {
         "Held-out MAP@10": (active.map10, heldout.mean(scorer), np.ones_like(ours)),
-        "MAP@10 divided by popularity's": (lift_before, _ratio(heldout.mean(scorer), heldout.mean(POPULARITY)), popular),
+        "MAP@10 divided by popularity's": (
+            lift_before,
+            _ratio(heldout.mean(scorer), heldout.mean(POPULARITY)),
+            popular,
+        ),
     }
     reasons: list[str] = []
     warnings: list[str] = []
@@ -353,7 +358,7 @@ def _below_publication(
             f"{name} should be at most {limits.max_metric_drop:.0%} below the {before:.4f} of {active.scorer} in version "
             f"{active.name}. Received: {now:.4f} of {scorer}"
         )
-        if most_likely_gain(ours, least * before * unit, seed) < 0:
+        if len(ours) >= MIN_COMPARED and most_likely_gain(ours, least * before * unit, seed) < 0:
             reasons.append(f"{sentence}.")
         else:
             warnings.append(f"{sentence}, which may be chance with {len(ours):,} users.")

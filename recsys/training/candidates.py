@@ -30,19 +30,21 @@ def build_batches(
     evaluation_sets: Mapping[str, EvaluationSet],
     rngs: Mapping[str, np.random.Generator],
     sums: Mapping[str, Floats] | None = None,
+    at_most: int = MAX_CASES,
 ) -> dict[str, ListwiseBatch]:
     """Return the candidates of each test case with at least one allowed positive and one allowed negative, by rule.
 
     Args:
         features: Features of the events before the cut.
         network_scores: The function that scores all items of each network; one column each, after the features.
-        evaluation_sets: The validation set of each rule; more than 2,000 test cases are sampled down.
+        evaluation_sets: The validation set of each rule.
         rngs: For each rule, a generator that samples test cases and candidates; with one seed, all rules have the same
             users, whose features and scores are computed once.
         sums: For each rule, weights `(n_sums, N_FEATURES + n_networks)` float32; the best items of each of these sums
             are candidates, too.
+        at_most: The most test cases of a rule; others are left out by chance.
     """
-    few = {rule: _sampled(rule_set, rngs[rule]) for rule, rule_set in evaluation_sets.items()}
+    few = {rule: _sampled(rule_set, rngs[rule], at_most) for rule, rule_set in evaluation_sets.items()}
     cases = {rule: _Cases(N_FEATURES + len(network_scores)) for rule in evaluation_sets}
     last: Moment | None = None
     for rule, _, case in by_user(few):
@@ -58,8 +60,8 @@ def build_batches(
     return {rule: of_rule.batch() for rule, of_rule in cases.items()}
 
 
-def _sampled(evaluation_set: EvaluationSet, rng: np.random.Generator) -> EvaluationSet:
-    positions = sampled_cases(evaluation_set.cases, MAX_CASES, rng)
+def _sampled(evaluation_set: EvaluationSet, rng: np.random.Generator, at_most: int) -> EvaluationSet:
+    positions = sampled_cases(evaluation_set.cases, at_most, rng)
     return replace(evaluation_set, cases=tuple(evaluation_set.cases[n] for n in positions))
 
 

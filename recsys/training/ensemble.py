@@ -21,7 +21,7 @@ from recsys.evaluation.metrics import standard_error
 from recsys.evaluation.protocol import EvaluationSet
 from recsys.features.features import N_FEATURES, NAMES, POPULARITIES, Features
 from recsys.features.query import Floats, Mask
-from recsys.training.candidates import NetworkScore, build_batches
+from recsys.training.candidates import MAX_CASES, RANKING, NetworkScore, build_batches
 from recsys.training.listwise import (
     Fit,
     ListwiseBatch,
@@ -47,6 +47,7 @@ SLIGHT = 0.05
 LEAST_GAIN = 0.01
 MIN_CASES = 10  # with fewer, a term alone would be taken by chance
 CONTENDING = (1e-1, 1e-3)  # penalties of the sums whose best items are candidates; above, a sum ranks as its terms do
+CONTENDING_CASES = 500  # test cases that these are fitted on: their best items need not be exact
 NETWORK = "network"  # the name of the last weight
 # The weight of popularity if it may not have a fitted one: it orders items that are equal in every other feature
 TIE_BREAK = 1e-6
@@ -117,13 +118,16 @@ def fit_ensembles(
 
 
 def searches(
-    features: Features, network_scores: Mapping[str, NetworkScore], evaluation_sets: Mapping[str, EvaluationSet], seed: int
+    features: Features,
+    network_scores: Mapping[str, NetworkScore],
+    evaluation_sets: Mapping[str, EvaluationSet],
+    seed: int,
 ) -> dict[str, Search | None]:
     """Return the search of each rule, among candidates that can tell sums apart; None without any test case.
 
     A sum may put items on top that no feature has there. Where all but some hundred items are sampled, most of them
-    would not be candidates, and the sum would seem much better than it is. So the candidates are drawn twice: the
-    second time they hold the best items of sums that were fitted on the first ones.
+    would not be candidates, and the sum would seem much better than it is. So candidates are drawn twice: for some of
+    the cases, to fit sums on, and then for all of them, with the best items of these sums.
 
     Args:
         features: As for `fit_ensembles`.
@@ -132,18 +136,20 @@ def searches(
         seed: As for `fit_ensembles`.
     """
 
-    def draw(sums: Mapping[str, Floats] | None = None) -> dict[str, Search | None]:
+    def drawn(sums: Mapping[str, Floats] | None, at_most: int) -> dict[str, Search | None]:
         rngs = {rule: np.random.default_rng(seed) for rule in evaluation_sets}
-        batches = build_batches(features, network_scores, evaluation_sets, rngs, sums)
+        batches = build_batches(features, network_scores, evaluation_sets, rngs, sums, at_most)
         return {
             rule: Search(batch, rngs[rule].permutation(n) % min(N_FOLDS, n)) if (n := len(batch)) else None
             for rule, batch in batches.items()
         }
 
-    first, nothing = draw(), np.zeros((0, N_FEATURES + len(network_scores)), np.float32)
-    if not any(search and search.batch.is_sampled for search in first.values()):
-        return first
-    return draw({rule: search.contenders() if search else nothing for rule, search in first.items()})
+    nothing = np.zeros((0, N_FEATURES + len(network_scores)), np.float32)
+    some = drawn(None, CONTENDING_CASES)
+    sums = {
+        rule: search.contenders() if search and search.batch.is_sampled else nothing for rule, search in some.items()
+    }
+    return drawn(sums, MAX_CASES)
 
 
 def fit_batch(search: Search | None, networks: Mapping[str, NetworkScore | None]) -> dict[str, EnsembleFit]:
@@ -163,7 +169,7 @@ def fit_batch(search: Search | None, networks: Mapping[str, NetworkScore | None]
     fits = {}
     for name in networks:
         if name in columns:
-            winner, tried_with_it = search.with_network(columns[name], alone)
+            winner, tried_with_it = search.with_network(columns[name], alone, best_of(tried))
             fits[name] = search.result(winner, tried_with_it, columns[name])
         else:
             fits[name] = search.result(alone, tried, None)
@@ -235,19 +241,26 @@ class Search(Record, eq=False):
         return kept
 
     def contenders(self) -> Floats:
-        """Return the weights of sums of all features, and of these and each network, `(n_sums, n_columns)` float32."""
+        """Return the weights of terms and sums whose best items have to be candidates, `(n, n_columns)` float32.
+
+        These are the terms that choose no candidates alone, the sum of all features, this sum without each term, and
+        the sum of all features and each network.
+        """
         columns = np.arange(len(self.deviations))
-        found = []
+        found = [np.eye(len(columns))[self.features & ~np.isin(columns, RANKING)]]
         for network in (None, *columns[N_FEATURES:]):
             terms = self.features | (columns == network)
             frame = self.frame(terms)
             for power in self.powers:
                 fit = None
                 for penalty in CONTENDING:
-                    fit = maximise(frame.folds[power], terms[frame.columns], penalty, frame.deviations, fit)
-                    found.append(np.zeros(len(columns), np.float32))
-                    found[-1][frame.columns] = fit.weights
-        return np.array(found)
+                    fit = self._fitted(frame, terms, penalty, power, fit)
+                    found.append(self._everywhere(frame, fit.weights[None]))
+                if network is None:
+                    less = [terms & (columns != column) for column in frame.columns]
+                    fits = [self._fitted(frame, kept, min(CONTENDING), power, fit) for kept in less]
+                    found.append(self._everywhere(frame, np.array([without.weights for without in fits])))
+        return np.concatenate(found).astype(np.float32)
 
     def features_alone(self) -> tuple[Trial, list[Trial]]:
         """Return the chosen sum of features, and all that were tried."""
@@ -265,38 +278,38 @@ class Search(Record, eq=False):
             return sums[0], tried
         return simplest_of_the_best(tried, errors_alone=CERTAIN), tried
 
-    def with_network(self, column: int, alone: Trial) -> tuple[Trial, list[Trial]]:
+    def with_network(self, column: int, alone: Trial, best: Trial) -> tuple[Trial, list[Trial]]:
         """Return the chosen sum of features and a network, and all that were tried.
 
-        Where no sum with the network is better than the features alone by a standard error and by a hundredth, it has
-        no weight.
+        A sum with the network has to be above every sum of features by a standard error and by a hundredth. Where none
+        is, the network has no weight.
 
         Args:
             column: The network's.
             alone: The chosen sum of features.
+            best: The best sum of features, which may be less simple.
         """
         if not self.deviations[column]:
             return alone, [alone]
         network = np.arange(len(self.deviations)) == column
         frame = self.frame(self.features | network)
-        sums = list(self.sums(frame, self.features | network, (alone.sampling_correction_power,)))
+        power = (alone.sampling_correction_power,)
+        sums = list(self.sums(frame, self.features | network, power))
         if (alone.terms != self.features).any():
             what = {"without": ", ".join(self.names(self.features & ~alone.terms))}
-            sums += self.sums(frame, alone.terms | network, (alone.sampling_correction_power,), what)
+            sums += self.sums(frame, alone.terms | network, power, what)
         tried = [self.single(frame, column), *sums]
         if len(self.batch) < MIN_CASES:
             return sums[0], tried
-        gained = best_of(tried).precisions - alone.precisions
-        if gained.mean() <= max(standard_error(gained), LEAST_GAIN * alone.map10):
-            return alone, [*tried, alone]
-        return simplest_of_the_best(tried), [*tried, alone]
+        better = [trial for trial in tried if adds(trial.precisions - best.precisions, best.map10)]
+        return simplest_of_the_best(better) if better else alone, [*tried, alone]
 
     def single(self, frame: Frame, column: int) -> Trial:
         """Return the trial of one term alone; it has a deviation of 1, and popularity breaks ties."""
         terms = np.arange(len(self.deviations)) == column
         weights = self._with_tie_break(terms / np.where(terms, self.deviations, 1), terms)
         precisions = self._precisions(frame, np.tile(weights, (int(self.fold.max()) + 1, 1)))
-        return Trial({"only": self.names(terms)[0]}, terms, np.inf, min(self.powers), weights, precisions)
+        return Trial({"only": self.names(terms)[0]}, terms, np.inf, max(self.powers), weights, precisions)
 
     def sum_of(self, frame: Frame, terms: Mask, penalty: float) -> Trial:
         """Return the sum of some terms of a frame; a sampled negative stands for all the items that it represents."""
@@ -324,12 +337,21 @@ class Search(Record, eq=False):
         self, frame: Frame, what: Mapping[str, str], terms: Mask, penalty: float, power: float, start: Fit | None
     ) -> Trial:
         folds, used = frame.folds[power], terms[frame.columns]
-        fit = maximise(folds, used, penalty, frame.deviations, start)
+        fit = self._fitted(frame, terms, penalty, power, start)
         by_fold = weights_by_fold(fit, folds, used, penalty, frame.deviations) if len(folds) > 1 else fit.weights[None]
-        everywhere = np.zeros((1 + len(by_fold), len(terms)))
-        everywhere[:, frame.columns] = [fit.weights, *by_fold]
+        everywhere = self._everywhere(frame, np.array([fit.weights, *by_fold]))
         weights, *of_folds = (self._with_tie_break(row, terms) for row in everywhere)
         return Trial(what, terms, penalty, power, weights, self._precisions(frame, np.array(of_folds)), fit)
+
+    def _fitted(self, frame: Frame, terms: Mask, penalty: float, power: float, start: Fit | None) -> Fit:
+        """Return the fit of some terms of a frame on all cases, in the columns of the frame."""
+        return maximise(frame.folds[power], terms[frame.columns], penalty, frame.deviations, start)
+
+    def _everywhere(self, frame: Frame, weights: Vector) -> Vector:
+        """Return weights `(n, m)` in the columns of a frame as weights of all columns, `(n, n_columns)` float64."""
+        found = np.zeros((len(weights), len(self.deviations)))
+        found[:, frame.columns] = weights
+        return found
 
     def _precisions(self, frame: Frame, by_fold: Vector) -> Vector:
         """Return AP@10 of each case under the weights of its fold, `(n_cases,)` float64.
@@ -375,6 +397,15 @@ class Search(Record, eq=False):
 def best_of(trials: Sequence[Trial]) -> Trial:
     """Return the trial with the highest MAP@10; among equals, the first one."""
     return max(trials, key=lambda trial: trial.map10)
+
+
+def adds(gained: Vector, base: float) -> bool:
+    """Return whether paired gains in AP@10 are above chance and worth a network, of a MAP@10 before them.
+
+    >>> [adds(np.array(gained), 0.5) for gained in ([0.1, 0.05, 0.1], [0.1, -0.1, 0.05], [0.001, 0.001, 0.001])]
+    [True, False, False]
+    """
+    return bool(gained.mean() > max(standard_error(gained), LEAST_GAIN * base))
 
 
 def simplest_of_the_best(trials: Sequence[Trial], errors_alone: float = 1.0) -> Trial:

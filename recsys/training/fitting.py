@@ -21,7 +21,7 @@ from recsys.features.content import Content
 from recsys.features.features import CONTENT, N_FEATURES, Features
 from recsys.features.query import Arrays, Floats, Indices
 from recsys.networks.base import FittedNetwork, Network
-from recsys.networks.fit import NETWORKS
+from recsys.networks.fit import NETWORKS, check_finite
 from recsys.scorers.base import Scorer
 from recsys.scorers.registry import BASELINES, COLLABORATIVE, MODELS, REGISTRY
 from recsys.settings import Training
@@ -214,7 +214,10 @@ def choose(
     metric_of = partial(validation_metric, evaluation_set)
 
     def measure_gains(running: Mapping[str, Network], before: Mapping[str, float]) -> dict[str, Gain]:
-        scores = {name: load_network(name, network.arrays()).score for name, network in running.items()}
+        arrays = {name: network.arrays() for name, network in running.items()}
+        for name, of_network in arrays.items():
+            check_finite(name, of_network)
+        scores = {name: load_network(name, of_network).score for name, of_network in arrays.items()}
         return gains(features, scores, evaluation_set, options.seed, before)
 
     going_on = earlier and encoders and earlier.for_networks(encoders, dict.fromkeys(NETWORKS, 1))

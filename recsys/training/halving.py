@@ -72,7 +72,8 @@ def gains(
         terms = search.features | (np.arange(len(search.deviations)) == column)
         frame = search.frame(terms)
         difference = search.sum_of(frame, terms, PENALTY).precisions - alone.precisions
-        share = search.single(frame, column).map10 / max(alone.map10, 1e-9)
+        is_constant = not search.deviations[column]
+        share = 0.0 if is_constant else search.single(frame, column).map10 / max(alone.map10, 1e-9)
         found[name] = Gain(float(difference.mean()), standard_error(difference), share)
     return halved(found, before or {})
 

@@ -149,8 +149,12 @@ def test_a_difference_that_may_be_chance_is_a_warning() -> None:
 
 
 CHANCE: Mapping[str, tuple[dict[str, Any], str]] = {
-    "MAP far below the publication": ({"BMF": [0.0, 0.0, 0.4, 0.0], "popularity": [0.0, 0.0, 0.1, 0.0]}, "Held-out MAP@10"),
+    "MAP far below the publication": (
+        {"BMF": [0.0, 0.0, 0.4, 0.0], "popularity": [0.0, 0.0, 0.1, 0.0]},
+        "Held-out MAP@10",
+    ),
     "lift far below the publication": ({"BMF": [0.3, 0.1, 0.4, 0.0], "popularity": [0.0, 0.4, 0.0, 0.0]}, "divided by"),
+    "too few to say anything": ({"BMF": [0.01] * 4, "popularity": [0.002] * 4}, "Held-out MAP@10"),
 }
 
 

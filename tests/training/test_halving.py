@@ -53,6 +53,13 @@ def test_a_network_that_knows_more_than_the_features_goes_on_and_noise_adds_litt
     assert found == gains(features, {"BMF": noise, "NeuMF": oracle}, evaluation_set, 7)
 
 
+def test_a_constant_network_ends(board: FittedModels, evaluation_set: EvaluationSet) -> None:
+    features = load_features(board.baselines, board.features)
+    found = gains(features, {"BMF": lambda query: np.zeros(N_ITEMS, np.float32)}, evaluation_set, 7)
+
+    assert (found["BMF"].alone_share, found["BMF"].goes_on) == (0.0, False)
+
+
 def test_with_few_cases_nothing_is_said(board: FittedModels, evaluation_set: EvaluationSet) -> None:
     features = load_features(board.baselines, board.features)
     few = replace(evaluation_set, known=np.arange(len(evaluation_set)) < 19)
