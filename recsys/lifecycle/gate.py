@@ -355,8 +355,8 @@ def _below_publication(
         if before is None or now is None or now >= least * before:
             continue
         sentence = (
-            f"{name} should be at most {limits.max_metric_drop:.0%} below the {before:.4f} of {active.scorer} in version "
-            f"{active.name}. Received: {now:.4f} of {scorer}"
+            f"{name} should be at most {limits.max_metric_drop:.0%} below the {before:.4f} of {active.scorer} in "
+            f"version {active.name}. Received: {now:.4f} of {scorer}"
         )
         if len(ours) >= MIN_COMPARED and most_likely_gain(ours, least * before * unit, seed) < 0:
             reasons.append(f"{sentence}.")
