@@ -146,6 +146,9 @@ def searches(
 
     nothing = np.zeros((0, N_FEATURES + len(network_scores)), np.float32)
     some = drawn(None, CONTENDING_CASES)
+    is_sampled = any(search and search.batch.is_sampled for search in some.values())
+    if not is_sampled and all(len(of_rule) <= CONTENDING_CASES for of_rule in evaluation_sets.values()):
+        return some
     sums = {
         rule: search.contenders() if search and search.batch.is_sampled else nothing for rule, search in some.items()
     }
