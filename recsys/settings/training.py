@@ -47,7 +47,8 @@ class Training(Record):
         negatives: Negative items sampled for each event by the models with a tower, NeuMF and ENCM.
         shared_negatives: Negative items sampled once for all events of a step by the other models, BMF and LNCM; they
             compare a catalogue of at most so many items whole.
-        negative_power: Negatives are sampled in proportion to popularity raised to this power; 0 is uniform.
+        negative_power: Negatives are sampled in proportion to popularity raised to this power; 0 is uniform. Without
+            effect where a catalogue is compared whole.
         learning_rate: Largest step size of Adam; it falls to 0 over the epochs.
         l2: Decoupled weight decay: each step subtracts this share of the weights, times the step size.
         dropout: Share of activations that training sets to 0.
