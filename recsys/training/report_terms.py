@@ -53,7 +53,7 @@ def terms_section(entry: Mapping[str, Any]) -> str:
 def _taken(fit: Mapping[str, Any]) -> str:
     """Return which terms the sum was given, and which were left out for saying the same as another one."""
     if "only" in fit:
-        taken = f"Taken is {fit['only']} alone: no sum is better by more than two standard errors."
+        taken = f"Taken is {fit['only']} alone: no sum is better beyond chance."
     else:
         left_out = f" without {fit['without']}" if "without" in fit else ""
         taken = f"Taken is the sum{left_out}, MAP@10 {fit['map10']:.4f}: the simplest within one standard error."

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from recsys.features.features import CONTENT, DENSE, N_FEATURES, NAMES
-from recsys.training import candidates as module
-from recsys.training.candidates import ranking_rows
+from recsys.training.candidates import build_batches, ranking_rows
 from tests.helpers.planted import build_batch, case_of, evaluation_set_of, features_of, planted
 
 FACTORS = NAMES.index("factors")
@@ -75,8 +74,7 @@ def test_only_cases_with_a_positive_and_a_negative_count(rng: np.random.Generato
     assert batch.negative_query.tolist() == [0, 0, 0, 0, 1, 1, 1]
 
 
-def test_a_large_evaluation_set_is_sampled(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
-    monkeypatch.setattr(module, "MAX_CASES", 7)
+def test_a_large_evaluation_set_is_sampled(rng: np.random.Generator) -> None:
     features, evaluation_set = planted(rng, 30, 10, (1.0, 0.0))
 
-    assert len(build_batch(features, {}, evaluation_set, rng)) == 7
+    assert len(build_batches(features, {}, {"": evaluation_set}, {"": rng}, at_most=7)[""]) == 7

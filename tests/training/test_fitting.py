@@ -312,10 +312,19 @@ def test_the_registry_is_fitted_with_the_chosen_hyperparameters(
     assert list(fitted.scorers) == list(REGISTRY)
     assert fitted.data is validation.data
     assert fitted.failures == {}
-    assert max(chosen.epochs.values()) > 0
     for name, epochs in chosen.epochs.items():
         assert len(fitted.losses[name]) == epochs
         np.testing.assert_array_equal(fitted.networks[name].arrays()["signal_weights"], chosen.ensemble_weights[name])
+
+
+def test_each_network_has_the_epochs_that_were_chosen(
+    board: FittedModels, chosen: Hyperparameters, validation: Validation
+) -> None:
+    epochs = {"ENCM": 0, "LNCM": 2, "NeuMF": 0, "BMF": 1}
+    with eagerly():
+        models = fit_models(board.encoders, validation.data, QUICK, replace(chosen, epochs=epochs), quiet)
+
+    assert {name: len(losses) for name, losses in models.losses.items()} == epochs
 
 
 def test_content_is_fitted_only_where_an_ensemble_uses_it(

@@ -34,13 +34,13 @@ PROBE = {"user_id": 7, "limit": 6, "model": "BMF"}
 # Every effect of one publication on the disk and at the database.
 STEPS = {
     "lock": 3,  # the publisher's; for CURRENT; for metrics.json
-    "make_dir": 12,  # models/; the draft; evaluation/ for each of its eight files; models/ for the history; .stamps/
+    "make_dir": 13,  # models/; the draft; evaluation/ for each of its nine files; models/ for the history; .stamps/
     # Arrays: two derived, eight baselines, signals, encoders twice, items, held-out figures, pairs bought together,
-    # trends, consumables; of the evaluation fit, signals and ease
-    "create": 20,
+    # trends, consumables; of the evaluation fit, signals, ease and blend, which serves
+    "create": 21,
     # Four configurations, contexts twice, catalogue, snapshot, selection; manifest; metrics.json; the stamp; CURRENT
     "write": 13,
-    "fsync": 46,  # the draft's 38 files, manifest, two folders, models/; metrics.json and CURRENT, each with models/
+    "fsync": 47,  # the draft's 39 files, manifest, two folders, models/; metrics.json and CURRENT, each with models/
     "rename": 4,  # the version appears; metrics.json; the stamp; CURRENT
     # Our seven migrations; then one transaction for each chunk: the version, users, items, context values, features;
     # the similarities
@@ -54,8 +54,8 @@ STEPS = {
     "UPDATE": 2,  # complete; active
     "DELETE": 1,  # the similarities of the version before
 }
-N_STEPS = 158
-ACTIVATION = 143  # the rename of CURRENT: a death at it leaves the old version, a later one leaves the new version
+N_STEPS = 161
+ACTIVATION = 146  # the rename of CURRENT: a death at it leaves the old version, a later one leaves the new version
 
 
 class Dying(Mortal):
