@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from recsys.data.dataset import Dataset
 from recsys.errors import TrainingRefused
-from recsys.evaluation.metrics import standard_error
 from recsys.features.query import Arrays, Floats, Indices
 from recsys.networks.base import ITEMS, FittedNetwork, Network, Shapes, UserBatch
 from recsys.networks.losses import Negatives, Uniform, loss_of
@@ -209,7 +208,7 @@ class Course:
         number, score = len(self._scores), float(values.mean())
         if not self._scores or score > self._scores[self._best]:
             self._best, self._best_weights = number, self.network.arrays()
-        if not self._scores or (gained := values - self._to_beat).mean() > standard_error(gained):
+        if not self._scores or _is_above_chance(values - self._to_beat):
             self._improved, self._to_beat = number, values
         self._scores.append(score)
 
@@ -225,6 +224,12 @@ class Course:
         give_memory_back()
         check_finite(self.name, weights)
         return Fit(fitted, self._best, self._losses, self._scores)
+
+
+def _is_above_chance(gained: NDArray[np.float64]) -> bool:
+    """Return whether the mean of paired gains `(n,)` is above 0 by more than its standard error."""
+    error = gained.std(ddof=1) / np.sqrt(len(gained)) if len(gained) > 1 else 0.0
+    return bool(gained.mean() > error)
 
 
 @dataclass(frozen=True)

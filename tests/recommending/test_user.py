@@ -4,13 +4,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from recsys.contract import Request, parse_request
 from recsys.errors import DeadlineExceeded, InvalidRequest, ModelMismatch, UnknownUser
+from recsys.features.features import N_FEATURES
 from recsys.recommending import loading
 from recsys.recommending import user as user
 from recsys.recommending.recommend import recommend
+from recsys.scorers.layers import LinearEnsemble
+from recsys.scorers.registry import MODELS
 from recsys.store import connect
 from tests.helpers.tiny_shop import INACTIVE, ITEMS, LEARNED, NOW, RARE, USERS, Published, bought, event, shown
 
@@ -172,8 +176,18 @@ def test_unknown_context_features_give_a_warning(published: Published):
 
 
 def test_context_changes_the_scores_of_the_context_aware_model_only(published: Published):
+    """In so small a shop no network adds to the features, so that each is given a weight here."""
+    stored = published.load().scorers
+    weighted = {}
+    for name in MODELS:
+        ensemble = stored[name]
+        assert isinstance(ensemble, LinearEnsemble)
+        weighted[name] = replace(ensemble, weights=ensemble.weights + np.eye(N_FEATURES + 1, dtype=np.float32)[-1])
+    bundle = published.load(**weighted)
+
     def scores(model: str, device: str) -> list[float]:
-        return [item.score for item in published.ask(user_id=7, model=model, context={"device_type": device}).items]
+        answer = published.ask(bundle, user_id=7, model=model, context={"device_type": device})
+        return [item.score for item in answer.items]
 
     assert scores("ENCM", "mobile") != scores("ENCM", "desktop")
     for model in ("LNCM", "NeuMF", "BMF"):
