@@ -39,7 +39,7 @@ from recsys.training.closed_form.choose import (
 from recsys.training.closed_form.co_occurrence import user_item_matrix
 from recsys.training.closed_form.content import hybrid
 from recsys.training.closed_form.item_cf import MIN_CO_OCCURRENCE
-from recsys.training.ensemble import EnsembleFit, fallback, fit_ensembles
+from recsys.training.ensemble import fallback, fit_ensembles
 from recsys.training.halving import LEAST_CASES, Gain, gains
 from recsys.training.network_fits import (
     Note,
@@ -51,6 +51,7 @@ from recsys.training.network_fits import (
     print_nothing,
     validation_metric,
 )
+from recsys.training.search import EnsembleFit
 
 RULES = ("hide", "allow")  # the rows of `signal_weights`
 MIN_VALIDATION_USERS = 10

@@ -21,9 +21,9 @@ from recsys.features.query import Query
 from recsys.settings import Settings, Shop, Training
 from recsys.settings.database_url import DatabaseUrl
 from recsys.training.closed_form.content import content
-from recsys.training.ensemble import NETWORK
 from recsys.training.fitting import FittedModels, Hyperparameters, fit_models
 from recsys.training.run import TrainingRun
+from recsys.training.search import NETWORK
 from recsys.training.stages import encode_events, known_at
 
 DAY = 86_400

@@ -16,8 +16,9 @@ from recsys.evaluation.results import K, mean_average_precision
 from recsys.features.features import CONTENT, N_FEATURES, NAMES, POPULARITIES, Features, Neighbours
 from recsys.scorers.layers import LinearEnsemble
 from recsys.training.candidates import NetworkScore
-from recsys.training.ensemble import (
-    FALLBACK,
+from recsys.training.ensemble import FALLBACK, fit_ensembles, searches
+from recsys.training.listwise import covariances, log_likelihood, maximise
+from recsys.training.search import (
     NETWORK,
     PENALTIES,
     SAMPLING_CORRECTION_POWERS,
@@ -26,11 +27,8 @@ from recsys.training.ensemble import (
     Search,
     Trial,
     best_of,
-    fit_ensembles,
-    searches,
     simplest_of_the_best,
 )
-from recsys.training.listwise import covariances, log_likelihood, maximise
 from tests.helpers.planted import build_batch, case_of, evaluation_set_of, features_of, planted
 from tests.helpers.shop_shapes import SHAPES, shop
 

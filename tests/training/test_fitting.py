@@ -29,7 +29,7 @@ from recsys.training.closed_form.choose import (
     fit_features,
 )
 from recsys.training.closed_form.content import content
-from recsys.training.ensemble import FALLBACK, NETWORK
+from recsys.training.ensemble import FALLBACK
 from recsys.training.fitting import (
     DEFAULT_WINNER,
     MIN_VALIDATION_USERS,
@@ -42,6 +42,7 @@ from recsys.training.fitting import (
     load_scorers,
 )
 from recsys.training.network_fits import fit_networks, load_network
+from recsys.training.search import NETWORK
 from recsys.training.stages import build_evaluation_sets
 from tests.helpers.checkerboard import (
     CUT,
