@@ -13,7 +13,7 @@ import { TinyShop } from './tinyShop.js';
 
 const PLENTY_MS = 30_000; // where the time does not matter
 const TRAINING_MS = 300_000; // takes ten seconds on an idle machine
-const REPORTED_MS = 2000; // Python keeps a tenth of it for reporting a slow database, which has to suffice on a busy machine
+const REPORTED_MS = 6000; // Python keeps a tenth of it for reporting a slow database, which has to suffice on a busy machine
 
 let shop;
 const launch = (env) => shop.launch(env);
@@ -146,7 +146,7 @@ for (const [scheme, beginning, options] of [
     const reported = [];
     try {
       await withPool({ ...launch(env), env: { ...launch(env).env, DATABASE_URL }, onEvent: (event) => reported.push(event) }, async (pool) => {
-        for (let user = 1; user <= 6; user += 1) {
+        for (const user of [1, 2, 3]) {
           const failure = await failureOf(pool.runPythonInference({ user_id: user }, { timeoutMs: REPORTED_MS }));
           assert.equal(failure.reason, 'database_unavailable');
           reported.push(failure);

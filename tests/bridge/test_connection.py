@@ -25,6 +25,7 @@ from tests.helpers.tiny_shop import INACTIVE, Published, moved, shown
 from tests.helpers.worker_process import WorkerProcess
 
 GONE = DatabaseUnavailable("Gone.")
+SLOW_MS = 1500  # a tenth of it is for reporting a slow database, which has to suffice on a busy machine
 
 
 @dataclass
@@ -339,8 +340,8 @@ def test_a_server_that_drips_costs_a_worker_nothing(
         proxy.drip()
         if when == "at the greeting":
             end_connections(shop)
-        answers = [worker.ask({"user_id": user, "budget_ms": 400}) for user in (1, 2, 3)]
-        assert [code(each) for each in answers] == ["database_unavailable"] * 3
+        answers = [worker.ask({"user_id": user, "budget_ms": SLOW_MS}) for user in (1, 2)]
+        assert [code(each) for each in answers] == ["database_unavailable"] * 2
         assert worker.ask({"op": "ping"})["pid"] == worker.ready["pid"]
 
 

@@ -185,6 +185,38 @@ def test_a_network_of_noise_has_no_weight(truth: tuple[float, float], rng: np.ra
     assert taken <= 2
 
 
+@pytest.mark.parametrize(
+    ("gained", "has_a_weight"),
+    [
+        ([0.0, 0.0], False),
+        ([0.004, 0.004], False),  # above its error of 0, and less than a hundredth of 0.5
+        ([0.006, 0.006], True),
+        ([0.11, -0.09], False),  # more than a hundredth, and less than its error
+        ([0.3, -0.1], True),
+        ([-0.1, -0.1], False),
+    ],
+)
+def test_a_network_has_a_weight_where_it_adds_an_error_and_a_hundredth(
+    gained: list[float], has_a_weight: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, evaluation_set = planted(rng, 60, 30, (2.0, 0.0))
+    search = searches(
+        features,
+        {NETWORK: lambda query: np.zeros(30, np.float32) + (query.user % 7 == np.arange(30))},
+        {"": evaluation_set},
+        7,
+    )[""]
+    assert search is not None
+    alone = replace(search.features_alone()[0], precisions=np.full(60, 0.5))
+    with_it = replace(alone, precisions=alone.precisions + np.resize(gained, 60))
+    monkeypatch.setattr(Search, "sums", lambda *_: iter([with_it]))
+    taken, tried = search.with_network(N_FEATURES, alone, alone)
+
+    assert (taken is with_it) == has_a_weight
+    assert taken is with_it or taken is alone
+    assert alone in tried and with_it in tried
+
+
 def test_a_constant_network_has_no_weight(rng: np.random.Generator) -> None:
     features, evaluation_set = planted(rng, 40, 30, (2.0, 0.0))
     weights, _ = fit_one(features, lambda query: np.full(30, 0.1 + query.user, np.float32), evaluation_set, rng)
