@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
         text = pages.replaced(page.read_text(encoding="utf-8"), markdown(_kept(ROOT / KEPT)), NAME, page.name)
         made_by = f"python benchmarks/service.py --markdown {flags.markdown}"
         return pages.settled(page, text, made_by, check=flags.check)
-    figures = measure(Load(quick=flags.quick), os.environ)
+    figures = pages.rounded(measure(Load(quick=flags.quick), os.environ))  # so that stdout is what the page says
     sys.stdout.write(markdown(figures))
     if flags.json:
         pages.keep(Path(flags.json), figures)

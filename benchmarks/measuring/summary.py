@@ -14,7 +14,9 @@ from benchmarks.measuring.results import METRICS
 from benchmarks.measuring.runs import Run
 from benchmarks.sets import BenchmarkSet
 from recsys.evaluation.metrics import bootstrap_interval, paired_lower_bound
+from recsys.lifecycle.choice import cheapest_of_the_best
 from recsys.scorers.registry import BASELINES, MODELS, REGISTRY
+from recsys.settings import Lifecycle
 
 BLEND = "blend"
 PAIRED = ("ndcg10", "hr10")
@@ -97,14 +99,19 @@ def n_cases(runs: Sequence[Run]) -> int:
 
 
 def winner(runs: Sequence[Run]) -> str | None:
-    """Return the scorer with the best mean MAP@10 on validation over the seeds, of those that every seed fitted.
+    """Return the scorer that validation chooses by its means over the seeds, of those that every seed fitted.
 
-    Of equal ones it is the cheapest, the last of the registry. If validation was too small to choose, the winner is
-    that of the first seed.
+    With enough users it is the cheapest of those that cannot be told from the best, as in a shop. With fewer it is the
+    one with the best MAP@10. If validation was too small to choose, the winner is that of the first seed.
     """
     complete = [name for name in fitted(runs) if all(name in run.validation and name in run.results for run in runs)]
     if not complete:
         return runs[0].winner if runs else None
+    chosen = [run.choices for run in runs]
+    if all(len(choices.n_events) >= Lifecycle().segment_users for choices in chosen):
+        map10 = {name: np.mean([choices.per_user[name] for choices in chosen], axis=0) for name in complete}
+        recall10 = {name: np.mean([choices.recall10[name] for choices in chosen], axis=0) for name in complete}
+        return cheapest_of_the_best(map10, recall10)
     return max(reversed(complete), key=lambda name: fmean(run.validation[name] for run in runs))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ PREFERRED: Mapping[str, tuple[str, int]] = {
     "fewest_best_sellers": ("best_sellers", -1),
 }
 MIN_COMPARED = 10  # with fewer users, an interval means nothing
+CERTAIN = 2.0  # standard errors
 
 PerUser = Mapping[str, NDArray[np.float64]]
 
@@ -38,12 +40,14 @@ class ValidationFigures(Record):
         map10: `(n,)` AP@10 of each user, by scorer; empty where too few users could be validated.
         n_events: `(n,)` int64, the number of events of each of these users.
         shown: What the scorers showed to these users; None where it is not known.
+        recall10: `(n,)` Recall@10 of each user, by scorer; empty where it is not known.
     """
 
     best: str
     map10: PerUser
     n_events: NDArray[np.int64]
     shown: ShownLists | None = None
+    recall10: PerUser = field(default_factory=dict)
 
 
 class HeldoutFigures(Record):
@@ -72,27 +76,39 @@ def in_segment(n_events: NDArray[np.int64], segment: str) -> NDArray[np.bool_]:
     return (n_events >= SEGMENTS[segment]) & (n_events < min(above, default=np.iinfo(np.int64).max))
 
 
-def cheapest_of_the_best(map10: PerUser) -> str:
-    """Return the cheapest scorer within one paired standard error of the best; the registry has the dearest first.
+def cheapest_of_the_best(map10: PerUser, recall10: PerUser) -> str:
+    """Return the cheapest of the scorers that cannot be told from the best, see `equals_of_the_best`.
 
-    >>> cheapest_of_the_best({"ENCM": np.array([0.5, 0.4, 0.2]), "popularity": np.array([0.4, 0.5, 0.1])})
+    >>> cheapest_of_the_best({"ENCM": np.array([0.5, 0.4, 0.2]), "popularity": np.array([0.4, 0.5, 0.1])}, {})
     'popularity'
-    >>> cheapest_of_the_best({"ENCM": np.array([0.5, 0.4, 0.2]), "popularity": np.array([0.4, 0.3, 0.1])})
+    >>> cheapest_of_the_best({"ENCM": np.array([0.5, 0.4, 0.2]), "popularity": np.array([0.4, 0.3, 0.1])}, {})
     'ENCM'
     """
-    return equals_of_the_best(map10)[0]
+    return equals_of_the_best(map10, recall10)[0]
 
 
-def equals_of_the_best(map10: PerUser) -> list[str]:
-    """Return all scorers within one paired standard error of the best, the cheapest first."""
+def equals_of_the_best(map10: PerUser, recall10: PerUser) -> list[str]:
+    """Return all scorers that cannot be told from the best, the cheapest first; the registry has the dearest first.
+
+    These are within one paired standard error of the best MAP@10. With one relevant item a user, this mostly says what
+    is in first place, and is uncertain. So a scorer is none of them if another one's ten places certainly hold more
+    relevant items.
+
+    Args:
+        map10: `(n,)` AP@10 of each user, by scorer.
+        recall10: `(n,)` Recall@10 of each user, by scorer; without it MAP@10 decides alone.
+    """
     names = [name for name in REGISTRY if name in map10]
     best = max(names, key=lambda name: map10[name].mean())
 
-    def is_equal(name: str) -> bool:
-        differences = map10[best] - map10[name]
-        return bool(name == best or differences.mean() <= standard_error(differences))
+    def is_below(values: PerUser, name: str, other: str, errors: float) -> bool:
+        differences = values[other] - values[name]
+        return bool(differences.mean() > errors * standard_error(differences))
 
-    return [name for name in reversed(names) if is_equal(name)]
+    near = [name for name in reversed(names) if name == best or not is_below(map10, name, best, 1.0)]
+    known = [name for name in near if name in recall10]
+    fewer = {name for name in known if any(is_below(recall10, name, other, CERTAIN) for other in known)}
+    return [name for name in near if name not in fewer] or near
 
 
 def choose_scorers(
@@ -120,7 +136,8 @@ def choose_scorers(
     def chosen(users: NDArray[np.bool_], otherwise: str) -> str:
         if not measured or users.sum() < limits.segment_users:
             return otherwise
-        equals = equals_of_the_best({name: values[users] for name, values in measured.items()})
+        recall10 = {name: values[users] for name, values in validation.recall10.items() if name in measured}
+        equals = equals_of_the_best({name: values[users] for name, values in measured.items()}, recall10)
         return _preferred(equals, validation.shown, users, among_equals)
 
     everyone = np.ones(len(validation.n_events), bool)

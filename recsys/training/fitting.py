@@ -73,6 +73,7 @@ class Hyperparameters:
         winner: The scorer with the highest MAP@10 under the rule in force.
         map10: Validation MAP@10 of each scorer, 0 to 1.
         per_user: `(n,)` validation AP@10 of each known user, by scorer.
+        recall10: `(n,)` validation Recall@10 of each of them, by scorer.
         n_events: `(n,)` int64, the number of events of each of these users.
         trials: All values that were tried, with their metrics, for the report.
         defaults: Why default values are used; None where validation could choose.
@@ -92,6 +93,7 @@ class Hyperparameters:
     winner: str = DEFAULT_WINNER
     map10: Mapping[str, float] = field(default_factory=dict)
     per_user: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    recall10: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     n_events: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     trials: Sequence[Mapping[str, Any]] = ()
     defaults: str | None = None
@@ -257,6 +259,7 @@ def choose(
         winner=best_of(map10),
         map10=map10,
         per_user=per_user,
+        recall10={name: result.per_user["recall10"][known] for name, result in evaluations.items()},
         n_events=n_events[known],
         lists={name: result.lists for name, result in evaluations.items()},
         trials=(

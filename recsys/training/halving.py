@@ -71,7 +71,7 @@ def gains(
     for column, name in enumerate(networks, N_FEATURES):
         terms = search.features | (np.arange(len(search.deviations)) == column)
         frame = search.frame(terms)
-        difference = search.sum_of(frame, terms, PENALTY).precisions - alone.precisions
+        difference = search.sum_of(frame, terms, PENALTY).places.map10 - alone.places.map10
         is_constant = not search.deviations[column]
         share = 0.0 if is_constant else search.single(frame, column).map10 / max(alone.map10, 1e-9)
         found[name] = Gain(float(difference.mean()), standard_error(difference), share)

@@ -262,17 +262,38 @@ def covariances(batches: Iterable[ListwiseBatch]) -> Vector:
     return products / n_rows
 
 
-def average_precisions(weights: Vector, batch: ListwiseBatch) -> Vector:
-    """Return the average precision at 10 of each query among its candidates, `(n_queries,)` float64."""
+class Places(NamedTuple):
+    """What the places of the positives among a query's candidates are worth, each `(n_queries,)` float64, 0 to 1.
+
+    Attributes:
+        map10: Average precision at 10.
+        ndcg10: Normalised discounted cumulative gain at 10.
+        recall10: The share of the positives on the first ten places.
+    """
+
+    map10: Vector
+    ndcg10: Vector
+    recall10: Vector
+
+
+def places(weights: Vector, batch: ListwiseBatch) -> Places:
+    """Return what the places of the positives are worth, if the candidates are ranked by some weights."""
     positives, negatives = (values @ weights.astype(values.dtype) for values, _ in batch.parts)
     best = _highest(negatives, np.diff(batch.negative_edges), K)
     query, n_relevant = batch.positive_query, np.bincount(batch.positive_query)
     order = np.lexsort([-positives, query])  # within a query the best first; `query` itself stays as it is
     place = np.arange(len(query)) - np.repeat(np.cumsum(n_relevant) - n_relevant, n_relevant)
-    ahead = (best[query] >= positives[order, None]).sum(1)  # negatives win ties
-    rank = place + ahead + 1
-    precisions = np.where(rank <= K, (place + 1) / rank, 0.0)
-    return np.bincount(query, weights=precisions) / np.minimum(n_relevant, K)
+    rank = place + (best[query] >= positives[order, None]).sum(1) + 1  # negatives win ties
+
+    def per_query(values: Vector) -> Vector:
+        return np.bincount(query, weights=values).astype(np.float64, copy=False)
+
+    ideal = np.cumsum(1 / np.log2(np.arange(K) + 2))[np.minimum(n_relevant, K) - 1]
+    return Places(
+        per_query(np.where(rank <= K, (place + 1) / rank, 0.0)) / np.minimum(n_relevant, K),
+        per_query(np.where(rank <= K, 1 / np.log2(rank + 1), 0.0)) / ideal,
+        per_query(np.where(rank <= K, 1.0, 0.0)) / n_relevant,
+    )
 
 
 def _highest(values: NDArray, lengths: NDArray[np.int64], k: int) -> NDArray:

@@ -22,10 +22,11 @@ from recsys.training.candidates import RANKING
 from recsys.training.listwise import (
     Fit,
     ListwiseBatch,
+    Places,
     Vector,
-    average_precisions,
     covariances,
     maximise,
+    places,
     weights_by_fold,
 )
 
@@ -38,10 +39,11 @@ CERTAIN = 2.0
 # … unless the feature alone is below it by more than this share: with few cases two errors are a lot, and a sum that
 # looks better by a seventh mostly is
 SLIGHT = 0.05
-# A network has to add one standard error, and this share of MAP@10: where it changes two lists of a thousand, these
-# alone are above the error
+# A network has to add one standard error, and this share: where it changes two lists of a thousand, these alone are
+# above the error
 LEAST_GAIN = 0.01
 MIN_CASES = 10  # with fewer, a term alone would be taken by chance
+MANY_CASES = 200  # with fewer, one of many sums has two standard errors in Recall@10 by chance
 CONTENDING = (1e-1, 1e-3)  # penalties of the sums whose best items are candidates; above, a sum ranks as its terms do
 NETWORK = "network"  # the name of the last weight
 # The weight of popularity if it may not have a fitted one: it orders items that are equal in every other feature
@@ -60,7 +62,7 @@ class Trial(Record, eq=False):
         penalty: The weight of the squared standardised weights in the loss; infinite for one term alone.
         sampling_correction_power: The exponent of a sampled negative's importance weight, 0 to 1.
         weights: `(n_columns,)` float64, fitted on all cases.
-        precisions: `(n_cases,)` float64, AP@10 of each case under the weights without its fold.
+        places: Of each case under the weights without its fold.
         fit: The fit behind the weights, in the columns of its frame; None for one term alone.
     """
 
@@ -69,13 +71,13 @@ class Trial(Record, eq=False):
     penalty: float
     sampling_correction_power: float
     weights: Vector
-    precisions: Vector
+    places: Places
     fit: Fit | None = None
 
     @property
     def map10(self) -> float:
-        """The mean of the precisions, 0 to 1."""
-        return float(self.precisions.mean())
+        """The mean of AP@10, 0 to 1."""
+        return float(self.places.map10.mean())
 
     def to_json(self) -> dict[str, Any]:
         """Return what the report keeps of a trial."""
@@ -184,8 +186,8 @@ class Search(Record, eq=False):
     def with_network(self, column: int, alone: Trial, best: Trial) -> tuple[Trial, list[Trial]]:
         """Return the chosen sum of features and a network, and all that were tried.
 
-        A sum with the network has to be above every sum of features by a standard error and by a hundredth. Where none
-        is, the network has no weight.
+        A sum with the network has to add something to both sums of features, see `adds`. Where none does, the network
+        has no weight.
 
         Args:
             column: The network's.
@@ -196,23 +198,23 @@ class Search(Record, eq=False):
             return alone, [alone]
         network = np.arange(len(self.deviations)) == column
         frame = self.frame(self.features | network)
-        power = (alone.sampling_correction_power,)
-        sums = list(self.sums(frame, self.features | network, power))
+        powers = tuple(dict.fromkeys((alone.sampling_correction_power, best.sampling_correction_power)))
+        sums = list(self.sums(frame, self.features | network, powers))
         if (alone.terms != self.features).any():
             what = {"without": ", ".join(self.names(self.features & ~alone.terms))}
-            sums += self.sums(frame, alone.terms | network, power, what)
+            sums += self.sums(frame, alone.terms | network, powers, what)
         tried = [self.single(frame, column), *sums]
         if len(self.batch) < MIN_CASES:
             return sums[0], tried
-        better = [trial for trial in tried if adds(trial.precisions - best.precisions, best.map10)]
+        better = [trial for trial in tried if adds(trial, alone) and adds(trial, best)]
         return simplest_of_the_best(better) if better else alone, [*tried, alone]
 
     def single(self, frame: Frame, column: int) -> Trial:
         """Return the trial of one term alone; it has a deviation of 1, and popularity breaks ties."""
         terms = np.arange(len(self.deviations)) == column
         weights = self._with_tie_break(terms / np.where(terms, self.deviations, 1), terms)
-        precisions = self._precisions(frame, np.tile(weights, (int(self.fold.max()) + 1, 1)))
-        return Trial({"only": self.names(terms)[0]}, terms, np.inf, max(self.powers), weights, precisions)
+        places_of = self._places(frame, np.tile(weights, (int(self.fold.max()) + 1, 1)))
+        return Trial({"only": self.names(terms)[0]}, terms, np.inf, max(self.powers), weights, places_of)
 
     def sum_of(self, frame: Frame, terms: Mask, penalty: float) -> Trial:
         """Return the sum of some terms of a frame; a sampled negative stands for all the items that it represents."""
@@ -244,7 +246,7 @@ class Search(Record, eq=False):
         by_fold = weights_by_fold(fit, folds, used, penalty, frame.deviations) if len(folds) > 1 else fit.weights[None]
         everywhere = self._everywhere(frame, np.array([fit.weights, *by_fold]))
         weights, *of_folds = (self._with_tie_break(row, terms) for row in everywhere)
-        return Trial(what, terms, penalty, power, weights, self._precisions(frame, np.array(of_folds)), fit)
+        return Trial(what, terms, penalty, power, weights, self._places(frame, np.array(of_folds)), fit)
 
     def _fitted(self, frame: Frame, terms: Mask, penalty: float, power: float, start: Fit | None) -> Fit:
         """Return the fit of some terms of a frame on all cases, in the columns of the frame."""
@@ -256,15 +258,16 @@ class Search(Record, eq=False):
         found[:, frame.columns] = weights
         return found
 
-    def _precisions(self, frame: Frame, by_fold: Vector) -> Vector:
-        """Return AP@10 of each case under the weights of its fold, `(n_cases,)` float64.
+    def _places(self, frame: Frame, by_fold: Vector) -> Places:
+        """Return what the places of each case are worth under the weights of its fold.
 
         The likelihood cannot choose well: it also rewards a good order far below the top 10.
         """
-        precisions = np.zeros(len(self.batch))
+        found = Places(*np.zeros((len(Places._fields), len(self.batch))))
         for n, (weights, fold) in enumerate(zip(by_fold, frame.folds[min(self.powers)], strict=True)):
-            precisions[self.fold == n] = average_precisions(weights[frame.columns], fold)
-        return precisions
+            for whole, of_fold in zip(found, places(weights[frame.columns], fold), strict=True):
+                whole[self.fold == n] = of_fold
+        return found
 
     def _with_tie_break(self, weights: Vector, terms: Mask) -> Vector:
         """Return weights in which popularity without any fitted weight breaks ties."""
@@ -302,13 +305,19 @@ def best_of(trials: Sequence[Trial]) -> Trial:
     return max(trials, key=lambda trial: trial.map10)
 
 
-def adds(gained: Vector, base: float) -> bool:
-    """Return whether paired gains in AP@10 are above chance and worth a network, of a MAP@10 before them.
+def adds(trial: Trial, other: Trial) -> bool:
+    """Return whether a trial is above another one by more than chance, and by so much that a network is worth it.
 
-    >>> [adds(np.array(gained), 0.5) for gained in ([0.1, 0.05, 0.1], [0.1, -0.1, 0.05], [0.001, 0.001, 0.001])]
-    [True, False, False]
+    It is if its MAP@10 is. With one relevant item a user, MAP@10 mostly says what is in first place, and is uncertain.
+    So with many cases a trial adds something, too, if its NDCG@10 is above by so much, if its ten places certainly hold
+    more relevant items, and if MAP@10 is not below by more than chance.
     """
-    return bool(gained.mean() > max(standard_error(gained), LEAST_GAIN * base))
+    precise, ranked, found = (ours - theirs for ours, theirs in zip(trial.places, other.places, strict=True))
+    error = standard_error(precise)
+    if precise.mean() > max(error, LEAST_GAIN * other.map10):
+        return True
+    is_worth_it = len(found) >= MANY_CASES and ranked.mean() > LEAST_GAIN * other.places.ndcg10.mean()
+    return bool(is_worth_it and precise.mean() >= -error and found.mean() > CERTAIN * standard_error(found))
 
 
 def simplest_of_the_best(trials: Sequence[Trial], errors_alone: float = 1.0) -> Trial:
@@ -323,7 +332,7 @@ def simplest_of_the_best(trials: Sequence[Trial], errors_alone: float = 1.0) -> 
     best = best_of(trials)
 
     def is_equal(trial: Trial) -> bool:
-        differences = best.precisions - trial.precisions
+        differences = best.places.map10 - trial.places.map10
         is_slight = np.isinf(trial.penalty) and differences.mean() <= SLIGHT * best.map10
         return bool(differences.mean() <= (errors_alone if is_slight else 1.0) * standard_error(differences))
 

@@ -43,7 +43,7 @@ def pass_gate(run: TrainingRun, cut: int, progress: Progress) -> TrainingRun:
     limits, seed = run.settings.lifecycle, run.settings.training.seed
     hyperparameters, heldout = run.hyperparameters, _heldout(run)
     validation = ValidationFigures(
-        hyperparameters.winner, hyperparameters.per_user, hyperparameters.n_events, run.shown
+        hyperparameters.winner, hyperparameters.per_user, hyperparameters.n_events, run.shown, hyperparameters.recall10
     )
     scorers, notes = choose_scorers(validation, heldout, limits, seed, run.settings.training.among_equals)
     with ExitStack() as stack:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from recsys.scorers.registry import MODELS, REGISTRY
 from tests.benchmarks.test_sets import write, write_online_retail
 
 RETAIL = SETS["online-retail"]
+FEW = SimpleNamespace(n_events=np.ones(4, int))  # choices of a validation with four users
 ROW = {
     *("model", "rule", "hr10", "ndcg10", "p10", "map10", "recall20", "coverage", "low", "high"),
     *("seconds", "peak_mb", "seeds", "winner"),
@@ -53,7 +55,7 @@ def run(made: Mapping[str, EvaluationResult], validation: Mapping[str, float], *
             "results": made,
             "validation": validation,
             "peak_mb": 1024.0,
-            "choices": None,
+            "choices": FEW,
             "failures": {},
             **others,
         }
@@ -115,6 +117,17 @@ def test_a_model_that_a_seed_could_not_fit_has_the_figures_of_the_others() -> No
 def test_the_winner_has_the_best_mean_on_validation_and_not_on_the_test() -> None:
     assert winner([ONE]) == "BMF"
     assert winner([ONE, TWO]) == "ease", "0.45 of ease, 0.4 of blend, 0.3 of BMF"
+
+
+def test_with_enough_users_the_winner_is_the_cheapest_that_cannot_be_told_from_the_best() -> None:
+    map10 = {name: np.full(200, share) for name, share in (("BMF", 0.5), ("blend", 0.5), ("ease", 0.4))}
+    equal = SimpleNamespace(n_events=np.ones(200, int), per_user=map10, recall10={**map10, "blend": np.full(200, 0.4)})
+    runs = [replace(each, choices=equal, validation=dict.fromkeys(map10, 0.5)) for each in (ONE, TWO)]
+
+    assert winner(runs) == "BMF", "blend finds fewer"
+    for each in runs:
+        each.choices.recall10 = map10
+    assert winner(runs) == "blend"
 
 
 def test_where_validation_was_too_small_the_winner_is_what_was_served() -> None:

@@ -284,10 +284,34 @@ def no_harm(*names: str) -> HeldoutFigures:
 def test_the_cheapest_within_one_standard_error_is_chosen() -> None:
     close = {"ENCM": figures_of(0.2), "ease": figures_of(0.2, seed=2), "popularity": figures_of(0.05)}
 
-    assert cheapest_of_the_best(close) == "ease"
-    assert cheapest_of_the_best({**close, "ease": figures_of(0.1)}) == "ENCM"
-    assert cheapest_of_the_best(dict.fromkeys(REGISTRY, figures_of(0.1))) == "popularity"
-    assert cheapest_of_the_best({"ENCM": np.array([0.2]), "ease": np.array([0.1])}) == "ENCM", "one user has no error"
+    assert cheapest_of_the_best(close, {}) == "ease"
+    assert cheapest_of_the_best({**close, "ease": figures_of(0.1)}, {}) == "ENCM"
+    assert cheapest_of_the_best(dict.fromkeys(REGISTRY, figures_of(0.1)), {}) == "popularity"
+    assert cheapest_of_the_best({"ENCM": np.array([0.2]), "ease": np.array([0.1])}, {}) == "ENCM", (
+        "one user has no error"
+    )
+
+
+@pytest.mark.parametrize(
+    ("ease", "popularity", "chosen"),
+    [
+        (0.3, 0.3, "popularity"),
+        (0.3, 0.2, "ease"),
+        (0.2, 0.3, "popularity"),  # the dearer one, which finds fewer, is out as well
+        (0.0, 0.0, "ENCM"),
+    ],
+)
+def test_a_scorer_whose_ten_places_certainly_hold_fewer_relevant_items_is_no_equal(
+    ease: float, popularity: float, chosen: str
+) -> None:
+    equal = dict.fromkeys(("ENCM", "ease", "popularity"), figures_of(0.2))
+    recall10 = {
+        name: np.where(np.arange(N_USERS) < share * N_USERS, 1.0, 0.0)
+        for name, share in (("ENCM", 0.3), ("ease", ease), ("popularity", popularity))
+    }
+
+    assert cheapest_of_the_best(equal, recall10) == chosen
+    assert cheapest_of_the_best(equal, {"ENCM": recall10["ENCM"]}) == "popularity", "nothing is known of the others"
 
 
 def test_each_segment_with_enough_users_has_a_scorer_of_its_own() -> None:

@@ -17,8 +17,9 @@ from recsys.features.features import CONTENT, N_FEATURES, NAMES, POPULARITIES, F
 from recsys.scorers.layers import LinearEnsemble
 from recsys.training.candidates import NetworkScore
 from recsys.training.ensemble import FALLBACK, fit_ensembles, searches
-from recsys.training.listwise import covariances, log_likelihood, maximise
+from recsys.training.listwise import Places, covariances, log_likelihood, maximise
 from recsys.training.search import (
+    MANY_CASES,
     NETWORK,
     PENALTIES,
     SAMPLING_CORRECTION_POWERS,
@@ -26,6 +27,7 @@ from recsys.training.search import (
     EnsembleFit,
     Search,
     Trial,
+    adds,
     best_of,
     simplest_of_the_best,
 )
@@ -185,36 +187,56 @@ def test_a_network_of_noise_has_no_weight(truth: tuple[float, float], rng: np.ra
     assert taken <= 2
 
 
+# What a sum with a network adds to each second case of 240, and to the others; before, each figure was 0.5
+NOTHING, WORTH_IT, CERTAIN_RECALL = (0.0, 0.0), (0.006, 0.006), (0.1, 0.0)
+
+
 @pytest.mark.parametrize(
-    ("gained", "has_a_weight"),
+    ("map10", "ndcg10", "recall10", "has_a_weight"),
     [
-        ([0.0, 0.0], False),
-        ([0.004, 0.004], False),  # above its error of 0, and less than a hundredth of 0.5
-        ([0.006, 0.006], True),
-        ([0.11, -0.09], False),  # more than a hundredth, and less than its error
-        ([0.3, -0.1], True),
-        ([-0.1, -0.1], False),
+        (NOTHING, NOTHING, NOTHING, False),
+        ((0.004, 0.004), NOTHING, NOTHING, False),  # above its error of 0, and less than a hundredth of 0.5
+        (WORTH_IT, NOTHING, NOTHING, True),
+        ((0.21, -0.19), NOTHING, NOTHING, False),  # more than a hundredth, and less than its error
+        ((0.3, -0.1), NOTHING, NOTHING, True),
+        ((-0.1, -0.1), NOTHING, NOTHING, False),
+        (NOTHING, WORTH_IT, CERTAIN_RECALL, True),
+        ((0.09, -0.1), WORTH_IT, CERTAIN_RECALL, True),  # below by less than its error
+        ((-0.001, -0.001), WORTH_IT, CERTAIN_RECALL, False),
+        (NOTHING, (0.004, 0.004), CERTAIN_RECALL, False),
+        (NOTHING, WORTH_IT, (0.2, -0.17), False),  # its error is 0.012
     ],
 )
-def test_a_network_has_a_weight_where_it_adds_an_error_and_a_hundredth(
-    gained: list[float], has_a_weight: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+def test_a_network_has_a_weight_where_it_adds_something(
+    map10: tuple[float, float],
+    ndcg10: tuple[float, float],
+    recall10: tuple[float, float],
+    has_a_weight: bool,
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    features, evaluation_set = planted(rng, 60, 30, (2.0, 0.0))
-    search = searches(
-        features,
-        {NETWORK: lambda query: np.zeros(30, np.float32) + (query.user % 7 == np.arange(30))},
-        {"": evaluation_set},
-        7,
-    )[""]
+    features, evaluation_set = planted(rng, MANY_CASES + 40, 30, (2.0, 0.0))
+    noise = rng.normal(size=(MANY_CASES + 40, 30)).astype(np.float32)
+    search = searches(features, {NETWORK: lambda query: noise[query.user]}, {"": evaluation_set}, 7)[""]
     assert search is not None
-    alone = replace(search.features_alone()[0], precisions=np.full(60, 0.5))
-    with_it = replace(alone, precisions=alone.precisions + np.resize(gained, 60))
+    before = Places(*np.full((3, MANY_CASES + 40), 0.5))
+    alone = replace(search.features_alone()[0], places=before)
+    gained = (np.resize(added, MANY_CASES + 40) for added in (map10, ndcg10, recall10))
+    with_it = replace(alone, places=Places(*(values + of for values, of in zip(before, gained, strict=True))))
     monkeypatch.setattr(Search, "sums", lambda *_: iter([with_it]))
+    monkeypatch.setattr(Search, "single", lambda *_: alone)
     taken, tried = search.with_network(N_FEATURES, alone, alone)
 
-    assert (taken is with_it) == has_a_weight
-    assert taken is with_it or taken is alone
+    assert taken is (with_it if has_a_weight else alone)
     assert alone in tried and with_it in tried
+
+
+def test_recall_decides_with_many_cases_only() -> None:
+    for n_cases, is_added in ((MANY_CASES - 1, False), (MANY_CASES, True)):
+        before = Places(*np.full((3, n_cases), 0.5))
+        found = Places(before.map10, *(before.ndcg10 + 0.02 * np.ones((2, 1))))
+
+        assert adds(replace(BEST, places=found), replace(BEST, places=before)) == is_added
 
 
 def test_a_constant_network_has_no_weight(rng: np.random.Generator) -> None:
@@ -298,7 +320,8 @@ def test_each_term_alone_the_sums_and_the_sum_without_each_term_are_tried(
 
 def trial_of(precisions: Sequence[float], n_terms: int, penalty: float) -> Trial:
     terms = np.arange(N_FEATURES) < n_terms
-    return Trial({}, terms, penalty, 0.0, np.zeros(N_FEATURES), np.array(precisions, float))
+    places = Places(*[np.array(precisions, float)] * 3)
+    return Trial({}, terms, penalty, 0.0, np.zeros(N_FEATURES), places)
 
 
 BEST = trial_of([0.5, 0.4, 0.3, 0.2], 12, 0.1)  # 0.35
@@ -332,7 +355,7 @@ def test_a_sum_has_to_be_certainly_above_each_term_alone_unless_it_is_far_above(
     errors_alone: float, share: float, is_taken: bool
 ) -> None:
     """The mean of 0.045 is 1.42 times its error. It is an eighth of the best, and a tenth of it is an 80th."""
-    precisions = BEST.precisions - share * np.array([0.1, 0, 0.1, -0.02])
+    precisions = BEST.places.map10 - share * np.array([0.1, 0, 0.1, -0.02])
     alone, as_a_sum = (trial_of(precisions.tolist(), 1, penalty) for penalty in (math.inf, 10.0))
 
     assert (simplest_of_the_best([alone, BEST], errors_alone=errors_alone) is alone) == is_taken

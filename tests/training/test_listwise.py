@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from recsys.training import listwise
 from recsys.training.listwise import (
     ListwiseBatch,
-    average_precisions,
     covariances,
     log_likelihood,
     maximise,
+    places,
     weights_by_fold,
 )
 
@@ -170,7 +170,7 @@ def test_the_fit_without_a_fold_is_that_of_the_other_folds(
         np.testing.assert_allclose(weights, expected, atol=0.003 if exact_below == 0 else 5e-4)
 
 
-def test_the_average_precision_of_each_query_by_hand() -> None:
+def test_what_the_places_of_each_query_are_worth_by_hand() -> None:
     """Query 0 has its positives at ranks 1 and 3; in query 1 the negative of the same score wins."""
     batch = ListwiseBatch(
         np.array([[3.0], [1.0], [5.0]]),
@@ -180,7 +180,20 @@ def test_the_average_precision_of_each_query_by_hand() -> None:
         np.zeros(2),
     )
 
-    assert average_precisions(np.ones(1), batch).tolist() == [pytest.approx((1 + 2 / 3) / 2), 1 / 2]
+    found = places(np.ones(1), batch)
+
+    assert found.map10.tolist() == [pytest.approx((1 + 2 / 3) / 2), 1 / 2]
+    assert found.ndcg10.tolist() == pytest.approx([(1 + 1 / 2) / (1 + 1 / math.log2(3)), 1 / math.log2(3)])
+    assert found.recall10.tolist() == [1, 1]
+
+
+def test_the_eleventh_place_is_worth_nothing() -> None:
+    negatives = np.arange(24.0)[:, None]
+    batch = ListwiseBatch(np.array([[14.5], [30.0]]), np.array([0, 0]), negatives, np.zeros(24, np.int64), np.zeros(24))
+    found = places(np.ones(1), batch)
+
+    assert (found.map10.tolist(), found.recall10.tolist()) == ([0.5], [0.5])
+    assert found.ndcg10.tolist() == pytest.approx([1 / (1 + 1 / math.log2(3))])
 
 
 def test_queries_are_taken_with_all_their_candidates(rng: np.random.Generator) -> None:
