@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from types import TracebackType
 
     from recsys.errors import RecsysError
     from recsys.settings import Settings
@@ -45,19 +46,28 @@ def _leave(*_: object) -> NoReturn:
 
 
 def interrupt_again_where_swallowed() -> None:
-    """Interrupt the main thread again, a moment later, if a callback of TensorFlow swallowed a KeyboardInterrupt."""
+    """Interrupt the main thread again, a moment later, if a callback of TensorFlow swallowed a KeyboardInterrupt.
+
+    Python calls the first hook for an error that a callback cannot raise. TensorFlow prints some errors and goes on,
+    for which Python calls the second one.
+    """
     import _thread
     import threading
 
-    default_hook = sys.unraisablehook
+    unraisablehook, excepthook = sys.unraisablehook, sys.excepthook
 
-    def interrupt_again(unraisable: sys.UnraisableHookArgs) -> None:
-        if issubclass(unraisable.exc_type, KeyboardInterrupt):
-            threading.Timer(REPEAT_DELAY_S, _thread.interrupt_main).start()
-        else:
-            default_hook(unraisable)
+    def interrupt_again() -> None:
+        threading.Timer(REPEAT_DELAY_S, _thread.interrupt_main).start()
 
-    sys.unraisablehook = interrupt_again
+    def on_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+        swallowed = issubclass(unraisable.exc_type, KeyboardInterrupt)
+        interrupt_again() if swallowed else unraisablehook(unraisable)
+
+    def on_printed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        swallowed = issubclass(kind, KeyboardInterrupt)
+        interrupt_again() if swallowed else excepthook(kind, error, trace)
+
+    sys.unraisablehook, sys.excepthook = on_unraisable, on_printed
 
 
 def train(argv: Sequence[str], root: Path) -> int:

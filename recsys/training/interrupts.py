@@ -30,10 +30,17 @@ def ended_within_a_second(models_dir: Path, may_end: Callable[[], bool], leave: 
         models_dir: The folder of versions, from which an unfinished one is removed.
         may_end: Whether the process may end at any instruction; not while a version is being published.
         leave: Ends the process.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed, whatever error TensorFlow made of it.
     """
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
-    done = threading.Event()
+    done, pressed = threading.Event(), threading.Event()
+
+    def interrupt(*_: object) -> None:
+        pressed.set()
+        raise KeyboardInterrupt
 
     def watch() -> None:
         while number := receiver.recv(1):
@@ -44,10 +51,16 @@ def ended_within_a_second(models_dir: Path, may_end: Callable[[], bool], leave: 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    handler = signal.signal(signal.SIGINT, interrupt)
     try:
         yield
+    except Exception as error:
+        if pressed.is_set():
+            raise KeyboardInterrupt from error
+        raise
     finally:
         done.set()
+        signal.signal(signal.SIGINT, handler)
         signal.set_wakeup_fd(before)
         sender.close()
         watcher.join()

@@ -243,17 +243,25 @@ def test_an_interrupt_that_an_import_would_swallow_ends_in_one_line(tmp_path: Pa
     assert set(left_behind(tmp_path)) <= {".training.json"}  # it names a dead owner, whose lock the next run takes over
 
 
-def test_an_interrupt_that_a_callback_swallows_is_repeated(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    class Swallowing:
-        def __del__(self) -> None:
-            raise KeyboardInterrupt
+class Swallowing:
+    def __del__(self) -> None:
+        raise KeyboardInterrupt
 
+
+def print_and_go_on() -> None:
+    """As TensorFlow does with an error in a comparison of types: PyErr_Print calls the hook."""
+    sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+
+
+@pytest.mark.parametrize("swallow", [Swallowing, print_and_go_on])
+def test_an_interrupt_that_a_callback_swallows_is_repeated(
+    swallow: Callable[[], object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     interrupt_again_where_swallowed()
     with pytest.raises(KeyboardInterrupt):
-        Swallowing()
+        swallow()
         for _ in range(600):  # until the interrupt, which no wait notices while it lasts
             threading.Event().wait(0.1)
     assert capsys.readouterr().err == ""

@@ -15,7 +15,7 @@ from recsys.training import console as console_module
 from recsys.training.command_line import INTERRUPTED, _parser
 from recsys.training.console import TrainingConsole, duration, remaining
 from recsys.training.estimate import LEAST_SAMPLES, estimate, plan, within
-from recsys.training.interrupts import PATIENCE_S, remove_unfinished
+from recsys.training.interrupts import PATIENCE_S, ended_within_a_second, remove_unfinished
 from recsys.training.run import CHOOSE, EVALUATE, FINAL, PUBLISH, REFIT, STEPS
 from tests.helpers.checkerboard import before_the_cut, shop_of
 from tests.helpers.tiny_shop import Quiet
@@ -175,6 +175,21 @@ def stubborn(folder: Path, *, interrupts: int, may_end: bool) -> subprocess.Pope
     return subprocess.Popen(
         [sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
     )
+
+
+@pytest.mark.parametrize(("is_pressed", "raised"), [(True, KeyboardInterrupt), (False, SystemError)])
+def test_an_interrupt_that_became_another_error_is_an_interrupt(
+    is_pressed: bool, raised: type[BaseException], tmp_path: Path
+) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(raised), ended_within_a_second(tmp_path, lambda: False, pytest.fail):
+        try:
+            if is_pressed:
+                signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            pass
+        raise SystemError("a function returned a result with an exception set")
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_computation_that_does_not_come_back_is_ended_and_its_draft_removed(tmp_path: Path) -> None:
