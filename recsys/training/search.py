@@ -36,9 +36,9 @@ SAMPLING_CORRECTION_POWERS = (1.0, 0.0)
 ALIKE = 0.999  # terms of a higher correlation within queries are one: without a clock, decays and trends mean nothing
 # A sum of features has to be above each feature alone by so many paired standard errors, which is certain at 95 %
 CERTAIN = 2.0
-# … unless the feature alone is below it by more than this share: with few cases two errors are a lot, and a sum that
-# looks better by a seventh mostly is
-SLIGHT = 0.05
+# … unless, with fewer cases than these, the feature alone is below it by more than this share: two errors are a lot
+# then, and a sum that looks better by a seventh mostly is
+FEW_CASES, SLIGHT = 1_000, 0.05
 # A network has to add one standard error, and this share: where it changes two lists of a thousand, these alone are
 # above the error
 LEAST_GAIN = 0.01
@@ -327,14 +327,17 @@ def simplest_of_the_best(trials: Sequence[Trial], errors_alone: float = 1.0) -> 
 
     Args:
         trials: At least one.
-        errors_alone: How many standard errors a single term may be below the best, if it is slightly below.
+        errors_alone: How many standard errors a single term may be below the best; with few cases only if it is
+            slightly below.
     """
     best = best_of(trials)
 
     def is_equal(trial: Trial) -> bool:
         differences = best.places.map10 - trial.places.map10
-        is_slight = np.isinf(trial.penalty) and differences.mean() <= SLIGHT * best.map10
-        return bool(differences.mean() <= (errors_alone if is_slight else 1.0) * standard_error(differences))
+        errors = 1.0
+        if np.isinf(trial.penalty) and (len(differences) >= FEW_CASES or differences.mean() <= SLIGHT * best.map10):
+            errors = errors_alone
+        return bool(differences.mean() <= errors * standard_error(differences))
 
     by_simplicity = sorted(trials, key=lambda trial: (trial.terms.sum(), -trial.penalty, -trial.map10))
     return next(trial for trial in by_simplicity if trial is best or is_equal(trial))

@@ -19,6 +19,7 @@ from recsys.training.candidates import NetworkScore
 from recsys.training.ensemble import FALLBACK, fit_ensembles, searches
 from recsys.training.listwise import Places, covariances, log_likelihood, maximise
 from recsys.training.search import (
+    FEW_CASES,
     MANY_CASES,
     NETWORK,
     PENALTIES,
@@ -360,6 +361,15 @@ def test_a_sum_has_to_be_certainly_above_each_term_alone_unless_it_is_far_above(
 
     assert (simplest_of_the_best([alone, BEST], errors_alone=errors_alone) is alone) == is_taken
     assert simplest_of_the_best([as_a_sum, BEST], errors_alone=errors_alone) is BEST
+
+
+def test_with_many_cases_two_errors_are_little_and_are_asked_of_every_sum() -> None:
+    """The mean of 0.03 is 1.9 times its error, and 6 % of the best."""
+    for n_cases, is_taken in ((FEW_CASES - 2, False), (FEW_CASES, True)):
+        best = trial_of(np.resize([0.75, 0.27], n_cases).tolist(), 12, 0.1)
+        alone = trial_of(np.resize([0.22, 0.74], n_cases).tolist(), 1, math.inf)
+
+        assert (simplest_of_the_best([alone, best], errors_alone=2.0) is alone) == is_taken
 
 
 def test_without_a_fitted_weight_popularity_breaks_ties() -> None:
