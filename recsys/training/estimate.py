@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
-import tensorflow as tf
 
+from recsys.networks.pace import pace
 from recsys.settings import Training
 from recsys.training.candidates import MAX_CASES
 from recsys.training.chain import MORE_EPOCHS
@@ -30,27 +29,6 @@ EPOCHS_OF_LARGE = 0.2  # share of the short epochs of a large shop
 CLOSED_CHOICES = 3.0  # fits of each closed form when choosing
 LATE_USERS = 0.4  # share of the users who come again after a cut
 LEAST_SAMPLES = 20_000  # of an epoch within a budget; with fewer a network learns nothing
-PACE_VECTORS, PACE_PAIRS, PACE_DIM, PACE_ROUNDS = 20_000, 65_536, 64, 5
-
-
-def pace() -> float:
-    """Return the seconds that a computation like that of a network takes on this machine now, the least of some rounds.
-
-    It looks up vectors, multiplies matrices and adds vectors up. What a machine does fast with wide instructions alone,
-    such as sorting, says nothing about the training of a network: a product and a sort took a fifth of the reference
-    where training took 1.6 times as long.
-    """
-    rng = np.random.default_rng(0)
-    table = tf.constant(rng.normal(size=(PACE_VECTORS, PACE_DIM)), tf.float32)
-    layer = tf.constant(rng.normal(size=(PACE_DIM, PACE_DIM)), tf.float32)
-    pairs = tf.constant(rng.integers(PACE_VECTORS, size=PACE_PAIRS))
-    taken = []
-    for _ in range(PACE_ROUNDS):
-        started = time.perf_counter()
-        hidden = tf.tanh(tf.gather(table, pairs) @ layer)
-        tf.math.unsorted_segment_sum(tf.nn.softmax(hidden), pairs, PACE_VECTORS).numpy()
-        taken.append(time.perf_counter() - started)
-    return min(taken)
 
 
 def estimate(n_events: int, n_items: int, n_users: int, options: Training, slowness: float = 1.0) -> dict[str, float]:

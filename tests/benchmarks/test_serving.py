@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import sys
 import time
@@ -221,7 +222,9 @@ def test_the_peak_of_memory_is_that_of_the_program_and_not_of_its_parent() -> No
 def test_memory_is_told_by_kind() -> None:
     with memory.Watched(os.getpid()) as watched:
         before, deadline = memory.rollup(os.getpid()), time.monotonic() + 60
-        held = np.ones(10_000_000)
+        pages_of_its_own = mmap.mmap(-1, 80_000_000, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # and none that was freed
+        held = np.frombuffer(pages_of_its_own, np.uint8)
+        held[:] = 1
         after = memory.rollup(os.getpid())
         while watched.most["anonymous"] < before["anonymous"] + 0.9 * held.nbytes and time.monotonic() < deadline:
             time.sleep(0.01)
