@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from recsys.networks.pace import pace
+from recsys.networks.trainer import pace
 from recsys.settings import Training
 from recsys.training.candidates import MAX_CASES
 from recsys.training.chain import MORE_EPOCHS
