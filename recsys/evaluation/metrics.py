@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from recsys.errors.records import Record
 from recsys.features.query import Floats, Indices, Mask
 
+CERTAIN = 2.0  # standard errors: a mean that is so far above 0 is above it with 97.5 %
 FEW = 16  # relevant items that `auc` compares with all others, one by one
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors.records import Record
-from recsys.evaluation.metrics import paired_lower_bound, standard_error
+from recsys.evaluation.metrics import CERTAIN, paired_lower_bound, standard_error
 from recsys.evaluation.selection import SEGMENTS
 from recsys.evaluation.shown import ShownLists
 from recsys.scorers.registry import REGISTRY
@@ -27,7 +27,6 @@ PREFERRED: Mapping[str, tuple[str, int]] = {
     "fewest_best_sellers": ("best_sellers", -1),
 }
 MIN_COMPARED = 10  # with fewer users, an interval means nothing
-CERTAIN = 2.0  # standard errors
 
 PerUser = Mapping[str, NDArray[np.float64]]
 
@@ -108,7 +107,7 @@ def equals_of_the_best(map10: PerUser, recall10: PerUser) -> list[str]:
     near = [name for name in reversed(names) if name == best or not is_below(map10, name, best, 1.0)]
     known = [name for name in near if name in recall10]
     fewer = {name for name in known if any(is_below(recall10, name, other, CERTAIN) for other in known)}
-    return [name for name in near if name not in fewer] or near
+    return [name for name in near if name not in fewer]
 
 
 def choose_scorers(

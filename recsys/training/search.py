@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors.records import Record
-from recsys.evaluation.metrics import standard_error
+from recsys.evaluation.metrics import CERTAIN, standard_error
 from recsys.features.features import N_FEATURES, NAMES, POPULARITIES
 from recsys.features.query import Floats, Mask
 from recsys.training.candidates import RANKING
@@ -34,10 +34,8 @@ PENALTIES = (10.0, 1.0, 1e-1, 1e-2, 1e-3)  # strongest first: each fit starts fr
 # 1: a sampled negative represents all the items it was drawn from; 0: it counts as one, so that the top matters most
 SAMPLING_CORRECTION_POWERS = (1.0, 0.0)
 ALIKE = 0.999  # terms of a higher correlation within queries are one: without a clock, decays and trends mean nothing
-# A sum of features has to be above each feature alone by so many paired standard errors, which is certain at 95 %
-CERTAIN = 2.0
-# … unless, with fewer cases than these, the feature alone is below it by more than this share: two errors are a lot
-# then, and a sum that looks better by a seventh mostly is
+# A sum of features has to be certainly above each feature alone, unless, with fewer cases than these, the feature alone
+# is below it by more than this share: two errors are a lot then, and a sum that looks better by a seventh mostly is
 FEW_CASES, SLIGHT = 1_000, 0.05
 # A network has to add one standard error, and this share: where it changes two lists of a thousand, these alone are
 # above the error
